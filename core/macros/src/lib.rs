@@ -1,0 +1,1 @@
+//! Attributes of the `foster` crate.

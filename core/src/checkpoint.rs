@@ -1,0 +1,147 @@
+//! Checkpoints: the places where cancelled code stops.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use crate::tree::ambient;
+
+/// The gate at the start of every foster operation: code that is cancelled does not start one (law L14).
+///
+/// A leaf keeps one of these and asks it first in every poll. Once open it stays open: an operation that has started may
+/// still complete.
+#[derive(Debug, Default)]
+pub(crate) struct Gate {
+    open: bool,
+}
+
+impl Gate {
+    pub(crate) const fn new() -> Self {
+        Gate { open: false }
+    }
+
+    /// Ready once the operation has started; Pending for ever if it would start in cancelled code.
+    pub(crate) fn poll_start(&mut self) -> Poll<()> {
+        if !self.open && ambient::is_cancelled() {
+            return Poll::Pending;
+        }
+        self.open = true;
+        Poll::Ready(())
+    }
+
+    pub(crate) fn is_open(&self) -> bool {
+        self.open
+    }
+}
+
+/// Gives way to other tasks once, and stops here if the scope is cancelled, before or after.
+///
+/// The cure for loops that compute without awaiting anything of foster's: they can be cancelled only at checkpoints.
+///
+/// # Cancellation
+///
+/// *Strict*: nothing is held, nothing is lost.
+///
+/// # Examples
+///
+/// ```
+/// # foster_sim::run(1, async {
+/// let mut sum = 0u64;
+/// for chunk in 0..100 {
+///     sum += chunk;
+///     foster::checkpoint().await;
+/// }
+/// assert_eq!(sum, 4950);
+/// # });
+/// ```
+pub fn checkpoint() -> Checkpoint {
+    Checkpoint { gate: Gate::new(), yielded: false }
+}
+
+/// Future of [`checkpoint`].
+#[derive(Debug)]
+#[must_use = "futures do nothing unless polled"]
+pub struct Checkpoint {
+    gate: Gate,
+    yielded: bool,
+}
+
+impl Future for Checkpoint {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if !self.gate.is_open() {
+            if self.gate.poll_start().is_ready() {
+                cx.waker().wake_by_ref();
+            }
+            return Poll::Pending;
+        }
+        if !self.yielded && ambient::is_cancelled() {
+            return Poll::Pending;
+        }
+        self.yielded = true;
+        Poll::Ready(())
+    }
+}
+
+/// Stops here if the scope is cancelled; otherwise goes on at once, without giving way to other tasks.
+///
+/// # Cancellation
+///
+/// *Strict*: nothing is held, nothing is lost.
+pub fn checkpoint_if_cancelled() -> CheckpointIfCancelled {
+    CheckpointIfCancelled { gate: Gate::new() }
+}
+
+/// Future of [`checkpoint_if_cancelled`].
+#[derive(Debug)]
+#[must_use = "futures do nothing unless polled"]
+pub struct CheckpointIfCancelled {
+    gate: Gate,
+}
+
+impl Future for CheckpointIfCancelled {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
+        self.gate.poll_start()
+    }
+}
+
+/// Gives way to other tasks once, and goes on also if the scope is cancelled.
+///
+/// # Cancellation
+///
+/// *Not a checkpoint.*
+pub fn yield_now() -> YieldNow {
+    YieldNow { yielded: false }
+}
+
+/// Future of [`yield_now`].
+#[derive(Debug)]
+#[must_use = "futures do nothing unless polled"]
+pub struct YieldNow {
+    yielded: bool,
+}
+
+impl Future for YieldNow {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if self.yielded {
+            return Poll::Ready(());
+        }
+        self.yielded = true;
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+/// Whether the code that calls this has to stop: its next checkpoint will not be passed (law L9).
+///
+/// Exact to the clock: a deadline that has passed counts, even if nothing had a chance to act on it yet. Costs a load where
+/// no deadline is in force, a reading of the clock where one is. `false` outside of any scope.
+#[must_use]
+pub fn is_cancelled() -> bool {
+    ambient::is_cancelled()
+}

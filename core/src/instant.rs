@@ -1,0 +1,96 @@
+//! A point on the clock of a runtime.
+//!
+//! The core never reads the host's clock: every instant comes from the runtime that drives the tree, so that the
+//! simulator can make time virtual. An [`Instant`] is a number of nanoseconds since an origin that the runtime chose.
+
+use std::fmt;
+use std::ops::{Add, AddAssign, Sub};
+use std::time::Duration;
+
+/// A point on the clock of the runtime that drives the current tree, in nanoseconds since that runtime's origin.
+///
+/// Arithmetic saturates: an instant further away than the clock reaches is [`Instant::NEVER`], and a deadline at
+/// `NEVER` is no deadline. So [`Duration::MAX`] is a fine way to say "no limit".
+///
+/// Instants of two runtimes can be compared only if both adapters say that they share an origin.
+///
+/// # Examples
+///
+/// ```
+/// use foster::Instant;
+/// use std::time::Duration;
+///
+/// let start = Instant::from_nanos(0);
+/// let later = start + Duration::from_secs(2);
+/// assert_eq!(later - start, Duration::from_secs(2));
+/// assert_eq!(start - later, Duration::ZERO);
+/// assert_eq!(start + Duration::MAX, Instant::NEVER);
+/// ```
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Instant(u64);
+
+impl Instant {
+    /// The instant that is never reached.
+    pub const NEVER: Instant = Instant(u64::MAX);
+
+    /// The instant `nanos` nanoseconds after the runtime's origin. Meant for adapters.
+    #[must_use]
+    pub const fn from_nanos(nanos: u64) -> Self {
+        Instant(nanos)
+    }
+
+    /// Nanoseconds since the runtime's origin.
+    #[must_use]
+    pub const fn as_nanos(self) -> u64 {
+        self.0
+    }
+
+    /// The time from `earlier` to `self`; zero if `earlier` is later.
+    #[must_use]
+    pub const fn duration_since(self, earlier: Instant) -> Duration {
+        Duration::from_nanos(self.0.saturating_sub(earlier.0))
+    }
+}
+
+impl Add<Duration> for Instant {
+    type Output = Instant;
+
+    fn add(self, duration: Duration) -> Instant {
+        match u64::try_from(duration.as_nanos()) {
+            Ok(nanos) => Instant(self.0.saturating_add(nanos)),
+            Err(_) => Instant::NEVER,
+        }
+    }
+}
+
+impl AddAssign<Duration> for Instant {
+    fn add_assign(&mut self, duration: Duration) {
+        *self = *self + duration;
+    }
+}
+
+impl Sub<Instant> for Instant {
+    type Output = Duration;
+
+    fn sub(self, earlier: Instant) -> Duration {
+        self.duration_since(earlier)
+    }
+}
+
+impl Sub<Duration> for Instant {
+    type Output = Instant;
+
+    fn sub(self, duration: Duration) -> Instant {
+        let nanos = u64::try_from(duration.as_nanos()).unwrap_or(u64::MAX);
+        Instant(self.0.saturating_sub(nanos))
+    }
+}
+
+impl fmt::Debug for Instant {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match *self {
+            Instant::NEVER => f.write_str("Instant(never)"),
+            Instant(nanos) => write!(f, "Instant({:?})", Duration::from_nanos(nanos)),
+        }
+    }
+}

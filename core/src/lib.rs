@@ -1,0 +1,37 @@
+//! Structured concurrency for async Rust, on any executor.
+#![forbid(unsafe_code)]
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod checkpoint;
+mod defer;
+mod error;
+mod group;
+mod instant;
+mod nursery;
+mod observer;
+mod reason;
+pub mod runtime;
+mod scope;
+mod shield;
+mod sleep;
+mod timeout;
+mod tree;
+
+pub use checkpoint::{
+    Checkpoint, CheckpointIfCancelled, YieldNow, checkpoint, checkpoint_if_cancelled, is_cancelled, yield_now,
+};
+pub use defer::{DEFAULT_BUDGET, FinalizerOutput, defer, defer_within};
+pub use error::{Cancelled, Elapsed, JoinError, SpawnError};
+pub use group::{ErrorGroup, Member};
+pub use instant::Instant;
+pub use nursery::{
+    Child, CollectingNursery, Nursery, NurseryFuture, NurseryOptions, Outcome, Task, TaskStatus, collecting_nursery,
+    nursery,
+};
+pub use observer::{HostDropped, Observer, Orphan, OrphanKind, PrintOrphans};
+pub use reason::{Origin, Reason, ReasonKind};
+pub use scope::{CancelScope, Run, ScopeHandle, deadline, reason, remaining};
+pub use shield::{Shield, graceful, shield, stopping};
+pub use sleep::{Interval, Sleep, SleepForever, interval, sleep, sleep_forever, sleep_until};
+pub use timeout::{FailAfter, MoveOn, fail_after, fail_at, move_on_after, move_on_at};
+pub use tree::{Census, Dump, census};

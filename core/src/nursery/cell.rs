@@ -1,0 +1,72 @@
+//! The typed part of a nursery's node: the errors of its body and children.
+
+use std::fmt::Debug;
+use std::sync::{Mutex, PoisonError};
+
+use crate::observer::{Orphan, OrphanKind};
+use crate::reason::{Origin, Reason, ReasonKind};
+use crate::tree::node::{Cell, NodeRef};
+
+/// An error, and the child it comes from; `None` for the body.
+pub(crate) struct Recorded<E> {
+    pub(crate) error: E,
+    pub(crate) child: Option<Origin>,
+}
+
+pub(crate) struct NurseryCell<E> {
+    errors: Mutex<Vec<Recorded<E>>>,
+    /// A child's error cancels the others.
+    pub(crate) fail_fast: bool,
+}
+
+impl<E> NurseryCell<E> {
+    pub(crate) fn new(fail_fast: bool) -> Self {
+        NurseryCell { errors: Mutex::new(Vec::new()), fail_fast }
+    }
+
+    pub(crate) fn has_failed(&self) -> bool {
+        !self.lock().is_empty()
+    }
+
+    /// All errors, in the order in which they were recorded.
+    pub(crate) fn take(&self) -> Vec<Recorded<E>> {
+        std::mem::take(&mut *self.lock())
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Recorded<E>>> {
+        self.errors.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl<E: Debug> NurseryCell<E> {
+    /// Records an error, then makes the request that follows from it (L31).
+    pub(crate) fn record(&self, node: &NodeRef, error: E, child: Option<Origin>) {
+        let cancels = self.fail_fast || child.is_none();
+        let reason = cancels.then(|| {
+            let text = format!("{error:?}");
+            match &child {
+                Some(child) => Reason::new(ReasonKind::ChildFailed).with_task(child.clone()).with_text(text),
+                None => Reason::new(ReasonKind::BodyFailed).with_text(text),
+            }
+        });
+        self.lock().push(Recorded { error, child });
+        if let Some(reason) = reason {
+            node.request(reason, None);
+        }
+    }
+
+    /// Hands errors that have no caller to the tree's observer.
+    pub(crate) fn report(node: &NodeRef, errors: impl IntoIterator<Item = Recorded<E>>, kind: OrphanKind) {
+        let Some(tree) = node.tree() else { return };
+        for recorded in errors {
+            let origin = recorded.child.unwrap_or_else(|| node.origin());
+            tree.report(&Orphan { kind, error: &recorded.error, origin: &origin });
+        }
+    }
+}
+
+impl<E: Debug + Send> Cell for NurseryCell<E> {
+    fn orphaned(&self, node: &NodeRef) {
+        NurseryCell::report(node, self.take(), OrphanKind::Reaped);
+    }
+}

@@ -1,0 +1,347 @@
+//! Opening a nursery: the future that runs its body, and the settings.
+
+use std::borrow::Cow;
+use std::fmt::{self, Debug};
+use std::future::Future;
+use std::marker::PhantomData;
+use std::panic::Location;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use pin_project_lite::pin_project;
+
+use super::Nursery;
+use super::cell::NurseryCell;
+use super::outcome::Outcome;
+use crate::group::ErrorGroup;
+use crate::observer::OrphanKind;
+use crate::reason::Origin;
+use crate::tree::marks::Mask;
+use crate::tree::node::{Kind, Node, NodeRef};
+use crate::tree::scoped::{Ending, Policy, Scoped};
+
+/// Opens a nursery, runs `body` with a handle to it, and returns when the body and all children have ended.
+///
+/// Fail-fast: the first error, of the body or of a child, cancels the rest and is returned as it is; further errors go to
+/// the tree's [`Observer`](crate::Observer). The body is called in the first poll.
+///
+/// A body that has returned while children run does not cancel them: the nursery waits. If a child is cancelled from outside
+/// the nursery, there is no value, even if the body has returned one: the code around the nursery is being cancelled,
+/// too, and does not go on (law L33).
+///
+/// # Errors
+///
+/// The first error recorded.
+///
+/// # Cancellation
+///
+/// *Partial effect*: the body is dropped at once, the children at their next checkpoint; the nursery ends when all have
+/// cleaned up. If the future is dropped by foreign code, the scope around it waits for the children in its place (law L27).
+///
+/// # Panics
+///
+/// Resumes the first panic of the body or of a child, when all have ended. When polled outside of any tree, if no adapter was
+/// installed.
+///
+/// # Examples
+///
+/// ```
+/// use foster::{Nursery, nursery, sleep};
+/// use std::time::Duration;
+///
+/// # foster_sim::run(1, async {
+/// let failed: Result<(), &str> = nursery(async |n| {
+///     n.spawn(async {
+///         sleep(Duration::from_secs(1)).await;
+///         Err::<(), _>("no such host")
+///     });
+///     n.spawn(async { sleep(Duration::from_secs(3600)).await }); // is cancelled after one second
+///     Ok(())
+/// })
+/// .await;
+/// assert_eq!(failed, Err("no such host"));
+/// # });
+/// ```
+#[track_caller]
+pub fn nursery<T, E, F, Fut, R>(body: F) -> NurseryFuture<T, E, F, Fut>
+where
+    E: Debug + Send + 'static,
+    F: FnOnce(Nursery<E>) -> Fut,
+    Fut: Future<Output = R>,
+    R: Outcome<T, E>,
+{
+    NurseryOptions::new().run(body)
+}
+
+/// Opens a nursery that collects errors instead of failing fast: siblings go on when a child fails, and all errors come
+/// back as one [`ErrorGroup`].
+///
+/// An error of the body still cancels the children (law L7).
+///
+/// # Errors
+///
+/// All errors, in the order in which they were recorded, each with the child it comes from.
+///
+/// # Cancellation
+///
+/// *Partial effect*, as [`nursery`].
+///
+/// # Panics
+///
+/// As [`nursery`].
+#[track_caller]
+pub fn collecting_nursery<T, E, F, Fut, R>(body: F) -> CollectingNursery<T, E, F, Fut>
+where
+    E: Debug + Send + 'static,
+    F: FnOnce(Nursery<E>) -> Fut,
+    Fut: Future<Output = R>,
+    R: Outcome<T, E>,
+{
+    NurseryOptions::new().run_collecting(body)
+}
+
+/// The settings of a nursery that is about to be opened.
+///
+/// # Examples
+///
+/// ```
+/// use foster::{Nursery, NurseryOptions};
+///
+/// # foster_sim::run(1, async {
+/// let Ok(()) = NurseryOptions::new().named("workers").run(async |n: Nursery| { n.spawn(async {}); }).await;
+/// # });
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "no nursery is opened yet"]
+pub struct NurseryOptions {
+    name: Cow<'static, str>,
+    location: &'static Location<'static>,
+}
+
+impl NurseryOptions {
+    /// The settings that [`nursery`] uses.
+    #[track_caller]
+    pub fn new() -> Self {
+        NurseryOptions { name: Cow::Borrowed("nursery"), location: Location::caller() }
+    }
+
+    /// Names the nursery, for reasons and dumps.
+    pub fn named(mut self, name: impl Into<Cow<'static, str>>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// Opens the nursery: see [`nursery`].
+    pub fn run<T, E, F, Fut, R>(self, body: F) -> NurseryFuture<T, E, F, Fut>
+    where
+        E: Debug + Send + 'static,
+        F: FnOnce(Nursery<E>) -> Fut,
+        Fut: Future<Output = R>,
+        R: Outcome<T, E>,
+    {
+        NurseryFuture { scoped: self.scoped(body, true) }
+    }
+
+    /// Opens the nursery: see [`collecting_nursery`].
+    pub fn run_collecting<T, E, F, Fut, R>(self, body: F) -> CollectingNursery<T, E, F, Fut>
+    where
+        E: Debug + Send + 'static,
+        F: FnOnce(Nursery<E>) -> Fut,
+        Fut: Future<Output = R>,
+        R: Outcome<T, E>,
+    {
+        CollectingNursery { scoped: self.scoped(body, false) }
+    }
+
+    fn scoped<T, E, F, Fut, R>(self, body: F, fail_fast: bool) -> Scoped<Opening<F, Fut, E>, Errors<T, E>>
+    where
+        E: Debug + Send + 'static,
+        F: FnOnce(Nursery<E>) -> Fut,
+        Fut: Future<Output = R>,
+        R: Outcome<T, E>,
+    {
+        let origin = Origin::new(self.name, self.location);
+        let node = Node::new(Kind::Nursery, Mask::None, origin, None, NurseryCell::new(fail_fast));
+        let handle = Nursery { node: node.clone() };
+        let opening = Opening::Closure { open: Some((body, handle)) };
+        Scoped::with_node(node.clone(), opening, Errors { node, value: PhantomData })
+    }
+}
+
+impl Default for NurseryOptions {
+    #[track_caller]
+    fn default() -> Self {
+        NurseryOptions::new()
+    }
+}
+
+pin_project! {
+    /// The body of a nursery: the closure until the first poll, then its future.
+    #[project = OpeningProj]
+    pub(crate) enum Opening<F, Fut, E> {
+        Closure { open: Option<(F, Nursery<E>)> },
+        Future { #[pin] future: Fut },
+    }
+}
+
+impl<F, Fut, E> Future for Opening<F, Fut, E>
+where
+    F: FnOnce(Nursery<E>) -> Fut,
+    Fut: Future,
+{
+    type Output = Fut::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Fut::Output> {
+        loop {
+            let future = match self.as_mut().project() {
+                OpeningProj::Future { future } => return future.poll(cx),
+                OpeningProj::Closure { open } => match open.take() {
+                    Some((body, handle)) => body(handle),
+                    None => unreachable!("the closure is called once"),
+                },
+            };
+            self.set(Opening::Future { future });
+        }
+    }
+}
+
+/// The policy of nurseries: an `Err` is an error.
+pub(crate) struct Errors<T, E> {
+    node: Arc<Node<NurseryCell<E>>>,
+    value: PhantomData<fn() -> T>,
+}
+
+impl<T, E: Debug + Send + 'static, R: Outcome<T, E>> Policy<R> for Errors<T, E> {
+    type Value = T;
+
+    fn settle(&mut self, node: Option<&NodeRef>, output: R) -> Option<T> {
+        match (output.into_result(), node) {
+            (Ok(value), _) => Some(value),
+            (Err(error), Some(node)) => {
+                self.node.cell.record(node, error, None);
+                None
+            }
+            (Err(_), None) => unreachable!("a nursery has a node"),
+        }
+    }
+
+    fn failed(&self) -> bool {
+        self.node.cell.has_failed()
+    }
+
+    fn panicked(&mut self, node: &NodeRef) {
+        NurseryCell::report(node, self.node.cell.take(), OrphanKind::Panicked);
+    }
+}
+
+pin_project! {
+    /// Future of [`nursery`].
+    #[must_use = "futures do nothing unless polled"]
+    pub struct NurseryFuture<T, E, F, Fut>
+    where
+        E: Debug,
+        E: Send,
+        E: 'static,
+        F: FnOnce(Nursery<E>) -> Fut,
+        Fut: Future,
+        Fut::Output: Outcome<T, E>,
+    {
+        #[pin]
+        scoped: Scoped<Opening<F, Fut, E>, Errors<T, E>>,
+    }
+}
+
+impl<T, E, F, Fut> Future for NurseryFuture<T, E, F, Fut>
+where
+    E: Debug + Send + 'static,
+    F: FnOnce(Nursery<E>) -> Fut,
+    Fut: Future,
+    Fut::Output: Outcome<T, E>,
+{
+    type Output = Result<T, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T, E>> {
+        let mut this = self.project();
+        Poll::Ready(match ready!(this.scoped.as_mut().poll(cx)) {
+            Ending::Value(value) => Ok(value),
+            Ending::Failed => {
+                let node = this.scoped.policy().node.clone();
+                let mut errors = node.cell.take().into_iter();
+                let first = errors.next();
+                let above: NodeRef = node;
+                NurseryCell::report(&above, errors, OrphanKind::Later);
+                match first {
+                    Some(first) => Err(first.error),
+                    None => unreachable!("a nursery that failed has an error"),
+                }
+            }
+            Ending::Cancelled(_) => unreachable!("a nursery is cancelled by an error, or from further out"),
+        })
+    }
+}
+
+impl<T, E, F, Fut> fmt::Debug for NurseryFuture<T, E, F, Fut>
+where
+    E: Debug + Send + 'static,
+    F: FnOnce(Nursery<E>) -> Fut,
+    Fut: Future,
+    Fut::Output: Outcome<T, E>,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NurseryFuture").finish_non_exhaustive()
+    }
+}
+
+pin_project! {
+    /// Future of [`collecting_nursery`].
+    #[must_use = "futures do nothing unless polled"]
+    pub struct CollectingNursery<T, E, F, Fut>
+    where
+        E: Debug,
+        E: Send,
+        E: 'static,
+        F: FnOnce(Nursery<E>) -> Fut,
+        Fut: Future,
+        Fut::Output: Outcome<T, E>,
+    {
+        #[pin]
+        scoped: Scoped<Opening<F, Fut, E>, Errors<T, E>>,
+    }
+}
+
+impl<T, E, F, Fut> Future for CollectingNursery<T, E, F, Fut>
+where
+    E: Debug + Send + 'static,
+    F: FnOnce(Nursery<E>) -> Fut,
+    Fut: Future,
+    Fut::Output: Outcome<T, E>,
+{
+    type Output = Result<T, ErrorGroup<E>>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        Poll::Ready(match ready!(this.scoped.as_mut().poll(cx)) {
+            Ending::Value(value) => Ok(value),
+            Ending::Failed => {
+                let node = this.scoped.policy().node.clone();
+                let errors = node.cell.take();
+                let above: NodeRef = node;
+                Err(ErrorGroup::new(above.origin(), errors))
+            }
+            Ending::Cancelled(_) => unreachable!("a nursery is cancelled by an error, or from further out"),
+        })
+    }
+}
+
+impl<T, E, F, Fut> fmt::Debug for CollectingNursery<T, E, F, Fut>
+where
+    E: Debug + Send + 'static,
+    F: FnOnce(Nursery<E>) -> Fut,
+    Fut: Future,
+    Fut::Output: Outcome<T, E>,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CollectingNursery").finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,202 @@
+//! Why a scope was asked to stop.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::panic::Location;
+use std::sync::Arc;
+
+use crate::Instant;
+
+/// What kind of event asked a scope to stop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[non_exhaustive]
+pub enum ReasonKind {
+    /// Somebody called `cancel` on a handle.
+    Explicit,
+    /// The scope's deadline passed.
+    Deadline,
+    /// A child of the fail-fast nursery failed.
+    ChildFailed,
+    /// The body of the nursery failed.
+    BodyFailed,
+    /// The body, a child or adopted work panicked.
+    Panicked,
+    /// The future that drove the scope was dropped by foreign code, or leaked.
+    Abandoned,
+    /// Only daemons were left in the nursery.
+    OnlyDaemonsLeft,
+    /// The future that hosts the whole tree was dropped.
+    HostDropped,
+}
+
+/// The reason of a cancellation: its kind, a text, where it was asked for, and the task that caused it.
+///
+/// The first request on a scope stands, and its reason with it (law L6). Cloning is cheap.
+///
+/// # Examples
+///
+/// ```
+/// use foster::{Reason, ReasonKind};
+///
+/// let reason = Reason::from("no longer needed");
+/// assert_eq!(reason.kind(), ReasonKind::Explicit);
+/// assert_eq!(reason.text(), Some("no longer needed"));
+/// assert!(reason.location().unwrap().file().ends_with(".rs"));
+/// ```
+#[derive(Clone)]
+pub struct Reason(Arc<Inner>);
+
+struct Inner {
+    kind: ReasonKind,
+    text: Option<Cow<'static, str>>,
+    location: Option<&'static Location<'static>>,
+    task: Option<Origin>,
+    at: Option<Instant>,
+}
+
+impl Reason {
+    pub(crate) fn new(kind: ReasonKind) -> Self {
+        Reason(Arc::new(Inner { kind, text: None, location: None, task: None, at: None }))
+    }
+
+    /// Adds what is known; a reason under construction is not shared yet.
+    fn edit(mut self, edit: impl FnOnce(&mut Inner)) -> Self {
+        if let Some(inner) = Arc::get_mut(&mut self.0) {
+            edit(inner);
+        }
+        self
+    }
+
+    pub(crate) fn with_task(self, task: Origin) -> Self {
+        self.edit(|inner| inner.task = Some(task))
+    }
+
+    pub(crate) fn with_text(self, text: impl Into<Cow<'static, str>>) -> Self {
+        let text = text.into();
+        self.edit(|inner| inner.text = Some(text))
+    }
+
+    pub(crate) fn with_location(self, location: &'static Location<'static>) -> Self {
+        self.edit(|inner| inner.location = Some(location))
+    }
+
+    pub(crate) fn with_deadline(self, at: Instant) -> Self {
+        self.edit(|inner| inner.at = Some(at))
+    }
+
+    /// What kind of event it was.
+    #[must_use]
+    pub fn kind(&self) -> ReasonKind {
+        self.0.kind
+    }
+
+    /// The text given to `cancel`; for failures the failure as `Debug` prints it.
+    #[must_use]
+    pub fn text(&self) -> Option<&str> {
+        self.0.text.as_deref()
+    }
+
+    /// Where `cancel` was called, or where the scope with the deadline was made.
+    #[must_use]
+    pub fn location(&self) -> Option<&'static Location<'static>> {
+        self.0.location
+    }
+
+    /// The task that asked for it (an explicit cancel) or that caused it by failing; `None` for the body of the scope.
+    #[must_use]
+    pub fn task(&self) -> Option<&Origin> {
+        self.0.task.as_ref()
+    }
+
+    /// The deadline that passed, on the runtime's clock.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Instant> {
+        self.0.at
+    }
+}
+
+impl From<&'static str> for Reason {
+    #[track_caller]
+    fn from(text: &'static str) -> Self {
+        Reason::new(ReasonKind::Explicit).with_text(text).with_location(Location::caller())
+    }
+}
+
+impl From<String> for Reason {
+    #[track_caller]
+    fn from(text: String) -> Self {
+        Reason::new(ReasonKind::Explicit).with_text(text).with_location(Location::caller())
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self.0.kind {
+            ReasonKind::Explicit => "cancelled",
+            ReasonKind::Deadline => "deadline passed",
+            ReasonKind::ChildFailed => "a child failed",
+            ReasonKind::BodyFailed => "the body failed",
+            ReasonKind::Panicked => "a panic",
+            ReasonKind::Abandoned => "its future was dropped",
+            ReasonKind::OnlyDaemonsLeft => "only daemons were left",
+            ReasonKind::HostDropped => "the host of the tree was dropped",
+        })?;
+        if let Some(task) = &self.0.task {
+            write!(f, " by {task}")?;
+        }
+        if let Some(text) = &self.0.text {
+            write!(f, ": {text}")?;
+        }
+        if let Some(location) = self.0.location {
+            write!(f, " (at {location})")?;
+        }
+        Ok(())
+    }
+}
+
+impl fmt::Debug for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Reason({self})")
+    }
+}
+
+/// The name and source location of a task or scope.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Origin {
+    name: Cow<'static, str>,
+    location: &'static Location<'static>,
+}
+
+impl Origin {
+    pub(crate) fn new(name: impl Into<Cow<'static, str>>, location: &'static Location<'static>) -> Self {
+        Origin { name: name.into(), location }
+    }
+
+    pub(crate) fn rename(&mut self, name: Cow<'static, str>) {
+        self.name = name;
+    }
+
+    /// The name it was given; by default the type name of its future, or the construct's name.
+    #[must_use]
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Where it was spawned or made.
+    #[must_use]
+    pub fn location(&self) -> &'static Location<'static> {
+        self.location
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` ({})", self.name, self.location)
+    }
+}
+
+impl fmt::Debug for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}

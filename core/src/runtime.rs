@@ -1,0 +1,105 @@
+//! What foster asks of the runtime below it: a numbered contract, and the trait that an adapter implements.
+//!
+//! An application never calls anything in here; it calls `run`, `attach` or `install` of an adapter crate. To bring
+//! foster to another executor, implement [`Runtime`] and [`Timer`], hand a clone of the `Arc<dyn Runtime>` to [`root`] or
+//! [`install`], and prove the adapter with the one macro call that the `foster-conformance` crate documents.
+//!
+//! # The contract
+//!
+//! * **R1 Spawn from anywhere.** [`Runtime::spawn`] may be called from any thread, inside or outside the runtime, also
+//!   inside `Drop`, also while unwinding. It returns without polling the job, and does not panic.
+//! * **R2 Polled or dropped.** A spawned job is polled whenever it was woken, until it is ready; it is dropped earlier only
+//!   when the runtime is torn down. A job handed to a runtime that is gone is dropped at once.
+//! * **R3 One at a time.** A job is never polled by two threads at once. It may move between threads.
+//! * **R4 Panics stay inside.** A job never panics: foster catches what user code throws.
+//! * **R5 One clock.** [`Runtime::now`] never goes back, may be called from any thread and costs about as much as reading
+//!   the host's clock. All instants of one runtime come from this clock.
+//! * **R6 Timers.** [`Timer::arm`] wakes the waker once the clock has reached the instant, never before, at the latest as
+//!   soon as the runtime can; an instant in the past at once. Arming again replaces what was armed. It may wake
+//!   inline, and it may wake for nothing: foster looks at the clock again. Dropping or disarming a timer releases its waker.
+//! * **R7 Timers need no task.** An armed timer fires also while no job of the runtime is runnable.
+//! * **R8 Blocking jobs run.** [`Runtime::blocking`] runs the closure on a thread that may block, also if nobody waits for
+//!   it; or it hands the closure back with the reason. Closures never panic.
+//! * **R9 Budget.** [`Runtime::should_yield`] says that the job being polled on this thread has used up its turn. A runtime
+//!   without such a notion always answers `false`.
+//! * **R10 Teardown.** When the runtime ends it drops the jobs that are left. It need not do so on the thread that ran them.
+
+use std::fmt;
+use std::io;
+use std::task::Waker;
+
+use crate::Instant;
+pub use crate::tree::{AlreadyInstalled, Job, Root, TreeHandle, install, root};
+
+/// A runtime that can drive a tree of scopes. See the [module documentation](self) for the numbered contract.
+pub trait Runtime: Send + Sync + 'static {
+    /// The name of the adapter, for messages: `"smol"`, `"tokio"`, `"sim"`.
+    fn name(&self) -> &'static str;
+
+    /// Spawns a job (R1–R4).
+    fn spawn(&self, job: Job);
+
+    /// Reads the clock (R5).
+    fn now(&self) -> Instant;
+
+    /// Makes a timer that is not armed (R6, R7). A tree asks for one timer and re-arms it.
+    fn timer(&self) -> Box<dyn Timer>;
+
+    /// Runs a closure on a thread that may block (R8).
+    ///
+    /// # Errors
+    ///
+    /// No thread could be had: the closure comes back, not run.
+    fn blocking(&self, work: Work) -> Result<(), BlockingError>;
+
+    /// Whether the job that is being polled on this thread should end its turn (R9).
+    fn should_yield(&self) -> bool {
+        false
+    }
+}
+
+/// A closure for a blocking thread.
+pub type Work = Box<dyn FnOnce() + Send>;
+
+/// A timer of the runtime (R6, R7).
+pub trait Timer: Send {
+    /// Wakes `waker` when the clock reaches `at`, instead of what was armed before.
+    fn arm(&mut self, at: Instant, waker: &Waker);
+
+    /// Wakes nobody any more, and releases the waker.
+    fn disarm(&mut self);
+}
+
+/// No thread could be had for a blocking job; the closure comes back.
+#[non_exhaustive]
+pub struct BlockingError {
+    /// The closure, not run.
+    pub work: Work,
+    /// Why there is no thread.
+    pub source: io::Error,
+}
+
+impl BlockingError {
+    /// Hands the closure back, with the reason.
+    pub fn new(work: Work, source: io::Error) -> Self {
+        BlockingError { work, source }
+    }
+}
+
+impl fmt::Debug for BlockingError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BlockingError").field("source", &self.source).finish_non_exhaustive()
+    }
+}
+
+impl fmt::Display for BlockingError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("no thread for a blocking job")
+    }
+}
+
+impl std::error::Error for BlockingError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.source)
+    }
+}

@@ -1,0 +1,396 @@
+//! The cancel scope: the unit of cancellation.
+//!
+//! ```text
+//!   caller ──▶ CancelScope::run ─┬─ body ─────────╳ delivered      ┌──▶ Err(Cancelled)
+//!                                │                 ▲               │
+//!   handle.cancel("reason") ─────┼─────────────────┘   finalizers ─┘
+//!   or the deadline              └─ inner scopes end first, the innermost first
+//! ```
+
+use std::borrow::Cow;
+use std::fmt;
+use std::future::Future;
+use std::panic::Location;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use pin_project_lite::pin_project;
+
+use crate::error::Cancelled;
+use crate::reason::{Origin, Reason, ReasonKind};
+use crate::tree::ambient;
+use crate::tree::marks::Mask;
+use crate::tree::node::{CANCELLED, Kind, Life, Node, NodeRef};
+use crate::tree::scoped::{Ending, Plain, Scoped};
+use crate::Instant;
+
+/// A region of code that can be cancelled: by a handle, by a deadline, or from a scope around it.
+///
+/// Whatever stops the code inside, the scope returns only when everything started inside has ended: tasks, blocking jobs,
+/// inner scopes with their finalizers (law L2). Cancellation goes inside-out: what is innermost ends first, so a local
+/// outlives everything that was opened after it (law L19).
+///
+/// The code inside is dropped at a checkpoint; it never sees an error value. Only [`run`](CancelScope::run) returns one.
+///
+/// # Examples
+///
+/// ```
+/// use foster::CancelScope;
+/// use std::time::Duration;
+///
+/// # foster_sim::run(1, async {
+/// let scope = CancelScope::new().named("fetch").deadline_in(Duration::from_secs(5));
+/// let cancelled = scope.run(foster::sleep_forever()).await.unwrap_err();
+/// assert_eq!(cancelled.reason().kind(), foster::ReasonKind::Deadline);
+/// assert_eq!(cancelled.scope().name(), "fetch");
+/// # });
+/// ```
+#[must_use = "a scope does nothing unless something runs in it"]
+pub struct CancelScope {
+    name: Option<Cow<'static, str>>,
+    location: &'static Location<'static>,
+    limit: Limit,
+    grace: Duration,
+    mask: Mask,
+    node: Option<NodeRef>,
+}
+
+/// When a scope's time is over.
+#[derive(Clone, Copy, Debug)]
+enum Limit {
+    At(Instant),
+    In(Duration),
+}
+
+impl CancelScope {
+    /// A scope without deadline, grace or shield.
+    #[track_caller]
+    pub fn new() -> Self {
+        CancelScope {
+            name: None,
+            location: Location::caller(),
+            limit: Limit::At(Instant::NEVER),
+            grace: Duration::ZERO,
+            mask: Mask::None,
+            node: None,
+        }
+    }
+
+    /// Names the scope, for reasons, errors and dumps.
+    pub fn named(mut self, name: impl Into<Cow<'static, str>>) -> Self {
+        let name = name.into();
+        if let Some(node) = &self.node {
+            node.lock().origin.rename(name.clone());
+        }
+        self.name = Some(name);
+        self
+    }
+
+    /// Cancels the scope `duration` after it is entered. [`Duration::MAX`] is no limit.
+    pub fn deadline_in(mut self, duration: Duration) -> Self {
+        self.limit = Limit::In(duration);
+        self
+    }
+
+    /// Cancels the scope at an instant; at once, if it has passed. [`Instant::NEVER`] is no limit.
+    pub fn deadline_at(mut self, at: Instant) -> Self {
+        self.limit = Limit::At(at);
+        if let Some(node) = &self.node {
+            node.lock().deadline = at;
+        }
+        self
+    }
+
+    /// How long [`graceful`](crate::graceful) shields inside hold off a request on this scope (law L6). The default is zero.
+    pub fn grace(mut self, grace: Duration) -> Self {
+        self.grace = grace;
+        if let Some(node) = &self.node {
+            node.lock().grace = grace;
+        }
+        self
+    }
+
+    /// Keeps out what is cancelled further out; the scope's own handle and deadline still work (law L20).
+    pub fn shielded(mut self) -> Self {
+        assert!(self.node.is_none(), "make the scope shielded before you take handles to it");
+        self.mask = Mask::Full;
+        self
+    }
+
+    /// As [`shielded`](CancelScope::shielded), but only until the hard time of the request further out.
+    pub fn graceful(mut self) -> Self {
+        assert!(self.node.is_none(), "make the scope graceful before you take handles to it");
+        self.mask = Mask::Graceful;
+        self
+    }
+
+    /// A handle to cancel the scope and to move its deadline, from anywhere.
+    #[must_use]
+    pub fn handle(&mut self) -> ScopeHandle {
+        ScopeHandle { node: self.node().clone() }
+    }
+
+    fn kind(&self) -> Kind {
+        match self.mask {
+            Mask::None => Kind::CancelScope,
+            Mask::Graceful => Kind::Graceful,
+            Mask::Full => Kind::Shield,
+        }
+    }
+
+    fn node(&mut self) -> &NodeRef {
+        let kind = self.kind();
+        self.node.get_or_insert_with(|| {
+            let name = self.name.clone().unwrap_or(Cow::Borrowed(kind.name()));
+            let node: NodeRef = Node::new(kind, self.mask, Origin::new(name, self.location), None, ());
+            let mut state = node.lock();
+            state.grace = self.grace;
+            if let Limit::At(at) = self.limit {
+                state.deadline = at;
+            }
+            drop(state);
+            node
+        })
+    }
+
+    /// Runs `body` in the scope.
+    ///
+    /// Entering is no checkpoint: the body is polled once even if the scope is cancelled already, and stops at its first
+    /// checkpoint. A body that completes in the poll in which its scope is cancelled has completed (law L12).
+    ///
+    /// # Errors
+    ///
+    /// [`Cancelled`] if the scope's own request stopped the body. Cancelled from further out, `run` never returns: the code
+    /// around it is dropped with it.
+    ///
+    /// # Cancellation
+    ///
+    /// *Partial effect*: what the body did is done. Dropping the future cancels what is inside; the scope around waits for it
+    /// (laws L25–L27).
+    ///
+    /// # Panics
+    ///
+    /// Resumes the panic of the body, when everything inside has ended.
+    pub fn run<F: Future>(mut self, body: F) -> Run<F> {
+        // A scope to which nobody has a handle needs no node before it has to wait.
+        if self.name.is_some() || self.grace > Duration::ZERO {
+            self.node();
+        }
+        let scoped = match self.node.take() {
+            Some(node) => Scoped::with_node(node, body, Plain),
+            None => Scoped::light(self.kind(), self.mask, Instant::NEVER, self.location, body, Plain),
+        };
+        Run { scoped, limit: self.limit }
+    }
+}
+
+impl Default for CancelScope {
+    #[track_caller]
+    fn default() -> Self {
+        CancelScope::new()
+    }
+}
+
+impl fmt::Debug for CancelScope {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CancelScope")
+            .field("name", &self.name)
+            .field("location", &self.location)
+            .field("limit", &self.limit)
+            .field("grace", &self.grace)
+            .field("mask", &self.mask)
+            .field("cancelled", &self.node.as_ref().is_some_and(|node| node.flagged(CANCELLED)))
+            .finish()
+    }
+}
+
+pin_project! {
+    /// Future of [`CancelScope::run`].
+    #[must_use = "futures do nothing unless polled"]
+    pub struct Run<F: Future> {
+        #[pin]
+        scoped: Scoped<F, Plain>,
+        limit: Limit,
+    }
+}
+
+impl<F: Future> Future for Run<F> {
+    type Output = Result<F::Output, Cancelled>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        if this.scoped.is_fresh() {
+            match *this.limit {
+                Limit::In(duration) if duration != Duration::MAX => {
+                    let at = ambient::now() + duration;
+                    this.scoped.as_mut().set_deadline(at);
+                }
+                Limit::At(at) if at != Instant::NEVER => this.scoped.as_mut().set_deadline(at),
+                Limit::In(_) | Limit::At(_) => {}
+            }
+        }
+        Poll::Ready(match ready!(this.scoped.as_mut().poll(cx)) {
+            Ending::Value(value) => Ok(value),
+            Ending::Cancelled(Some((reason, origin))) => Err(Cancelled::new(reason, origin)),
+            Ending::Cancelled(None) | Ending::Failed => unreachable!("a cancelled scope has a request"),
+        })
+    }
+}
+
+impl<F: Future> fmt::Debug for Run<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Run").field("limit", &self.limit).finish_non_exhaustive()
+    }
+}
+
+/// A handle to a [`CancelScope`], to cancel it and to move its deadline; usable from any task and any thread.
+///
+/// It owns nothing: the scope ends whether or not handles are left.
+#[derive(Clone)]
+pub struct ScopeHandle {
+    pub(crate) node: NodeRef,
+}
+
+impl ScopeHandle {
+    /// Asks the scope to stop, with its own grace. Says whether that changed anything: it does not on a scope that has ended,
+    /// or was asked before and has no less time left.
+    ///
+    /// The first request stands, with its reason; a later one may only shorten the grace (law L6).
+    #[track_caller]
+    pub fn cancel(&self, reason: impl Into<Reason>) -> bool {
+        self.node.request(by_current(reason.into()), None)
+    }
+
+    /// Asks the scope to stop; graceful shields inside hold it off for `grace` instead of the scope's own grace.
+    #[track_caller]
+    pub fn cancel_within(&self, grace: Duration, reason: impl Into<Reason>) -> bool {
+        self.node.request(by_current(reason.into()), Some(grace))
+    }
+
+    /// Moves the deadline, or sets one; [`Instant::NEVER`] removes it. An instant in the past cancels at once. Says whether
+    /// that was still possible: not on a scope that has ended or was asked to stop.
+    pub fn set_deadline(&self, at: Instant) -> bool {
+        self.node.set_deadline(at)
+    }
+
+    /// The scope's own deadline; [`Instant::NEVER`] if there is none, or if it is relative and the scope was not entered yet.
+    #[must_use]
+    pub fn deadline(&self) -> Instant {
+        self.node.lock().deadline
+    }
+
+    /// Whether the scope itself was asked to stop, by a handle or by its deadline. It stays so for ever.
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
+        self.reason().is_some()
+    }
+
+    /// Why the scope itself was asked to stop.
+    #[must_use]
+    pub fn reason(&self) -> Option<Reason> {
+        self.catch_up();
+        self.node.lock().request.as_ref().map(|request| request.reason.clone())
+    }
+
+    /// Whether the scope has ended.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.node.life() == Life::Closed
+    }
+
+    /// Looks at the clock, so that a deadline that has passed counts whether or not anybody polls (L8).
+    fn catch_up(&self) {
+        let state = self.node.lock();
+        let pending = state.request.is_none() && state.deadline != Instant::NEVER && state.life != Life::Closed;
+        let entered = state.parent.is_some();
+        drop(state);
+        if !pending {
+            return;
+        }
+        match self.node.tree() {
+            Some(tree) => tree.fire_due(),
+            None if !entered => {
+                if let Some(tree) = ambient::tree() {
+                    let mut wakes = crate::tree::wake::Wakes::default();
+                    self.node.mark_deadline(&tree, tree.now(), &mut wakes);
+                    wakes.wake();
+                }
+            }
+            None => {}
+        }
+    }
+}
+
+impl fmt::Debug for ScopeHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.node.lock();
+        f.debug_struct("ScopeHandle")
+            .field("scope", &state.origin)
+            .field("life", &state.life)
+            .field("deadline", &state.deadline)
+            .field("request", &state.request.as_ref().map(|request| &request.reason))
+            .field("mask", &self.node.mask)
+            .finish()
+    }
+}
+
+/// Notes which task asks.
+fn by_current(reason: Reason) -> Reason {
+    if reason.kind() != ReasonKind::Explicit || reason.task().is_some() {
+        return reason;
+    }
+    match ambient::task_origin() {
+        Some(task) => reason.with_task(task),
+        None => reason,
+    }
+}
+
+/// The instant at which the code that calls this will be cancelled as things stand: the earliest deadline of the scopes
+/// around it up to the nearest shield (law L10). `None` if there is none; an instant in the past if it is cancelled already.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+///
+/// # foster_sim::run(1, async {
+/// assert_eq!(foster::deadline(), None);
+/// let start = foster::Instant::now();
+/// foster::move_on_after(Duration::from_secs(10), async {
+///     foster::move_on_after(Duration::from_secs(60), async {
+///         assert_eq!(foster::deadline(), Some(start + Duration::from_secs(10)));
+///     })
+///     .await;
+/// })
+/// .await;
+/// # });
+/// ```
+#[must_use]
+pub fn deadline() -> Option<Instant> {
+    let node = ambient::try_current()?;
+    let tree = node.tree()?;
+    let at = node.effective_deadline(&tree);
+    (at != Instant::NEVER).then_some(at)
+}
+
+/// The time that is left until [`deadline`]; zero if the code is cancelled, `None` without a deadline.
+#[must_use]
+pub fn remaining() -> Option<Duration> {
+    deadline().map(|at| at - ambient::now())
+}
+
+/// Why the code that calls this is, or is about to be, cancelled: the reason of the innermost scope with a request that
+/// reaches it. `None` if there is none.
+#[must_use]
+pub fn reason() -> Option<Reason> {
+    let mut next = ambient::try_current();
+    while let Some(node) = next {
+        let state = node.lock();
+        if let Some(request) = &state.request {
+            return Some(request.reason.clone());
+        }
+        next = if node.mask == Mask::Full { None } else { state.parent.clone() };
+    }
+    None
+}

@@ -1,0 +1,258 @@
+//! Time: the clock, sleeping, ticking.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::time::Duration;
+
+use futures_core::Stream;
+
+use crate::checkpoint::{Checkpoint, Gate, checkpoint};
+use crate::tree::Tree;
+use crate::tree::ambient;
+use crate::tree::timers::{Target, TimerKey};
+use crate::Instant;
+
+impl Instant {
+    /// The time on the clock of the runtime that drives the current tree.
+    ///
+    /// # Panics
+    ///
+    /// Outside of any tree, if no adapter was installed.
+    #[must_use]
+    #[track_caller]
+    pub fn now() -> Instant {
+        ambient::now()
+    }
+
+    /// The time since this instant; zero if it is in the future.
+    ///
+    /// # Panics
+    ///
+    /// As [`Instant::now`].
+    #[must_use]
+    #[track_caller]
+    pub fn elapsed(self) -> Duration {
+        Instant::now() - self
+    }
+}
+
+/// Waits for `duration`, counted from the first poll; never less.
+///
+/// `sleep(Duration::ZERO)` is a [`checkpoint`]; `sleep(Duration::MAX)` is [`sleep_forever`].
+///
+/// # Cancellation
+///
+/// *Loses its place*: sleeping again starts from the beginning; use [`sleep_until`] to go on. A drop disarms the timer.
+///
+/// # Panics
+///
+/// When polled outside of any tree, if no adapter was installed.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+///
+/// # foster_sim::run(1, async {
+/// let start = foster::Instant::now();
+/// foster::sleep(Duration::from_secs(3600)).await;
+/// assert_eq!(start.elapsed(), Duration::from_secs(3600));
+/// # });
+/// ```
+pub fn sleep(duration: Duration) -> Sleep {
+    Sleep { state: State::After(duration), gate: Gate::new() }
+}
+
+/// Waits until the clock has reached `at`; never less. An instant in the past makes it a [`checkpoint`].
+///
+/// # Cancellation
+///
+/// *Strict*. A drop disarms the timer.
+///
+/// # Panics
+///
+/// When polled outside of any tree, if no adapter was installed.
+pub fn sleep_until(at: Instant) -> Sleep {
+    Sleep { state: State::Until(at), gate: Gate::new() }
+}
+
+/// Waits until the scope is cancelled. It never returns: stray wake-ups included.
+///
+/// # Cancellation
+///
+/// *Strict*.
+pub fn sleep_forever() -> SleepForever {
+    SleepForever { _private: () }
+}
+
+/// Future of [`sleep_forever`].
+#[derive(Debug)]
+#[must_use = "futures do nothing unless polled"]
+pub struct SleepForever {
+    _private: (),
+}
+
+impl Future for SleepForever {
+    type Output = std::convert::Infallible;
+
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
+        Poll::Pending
+    }
+}
+
+/// Future of [`sleep`] and [`sleep_until`].
+#[must_use = "futures do nothing unless polled"]
+pub struct Sleep {
+    state: State,
+    gate: Gate,
+}
+
+enum State {
+    After(Duration),
+    Until(Instant),
+    /// No time to wait: a checkpoint all the same.
+    Checkpoint(Checkpoint),
+    Armed { at: Instant, key: TimerKey, tree: Arc<Tree> },
+    Done,
+}
+
+impl Future for Sleep {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        if this.gate.poll_start().is_pending() {
+            return Poll::Pending;
+        }
+        loop {
+            match &mut this.state {
+                State::After(Duration::ZERO) => this.state = State::Checkpoint(checkpoint()),
+                State::After(duration) => {
+                    let at = ambient::now() + *duration;
+                    this.arm(at, cx);
+                    return Poll::Pending;
+                }
+                State::Until(at) if *at <= ambient::now() => this.state = State::Checkpoint(checkpoint()),
+                State::Until(at) => {
+                    let at = *at;
+                    this.arm(at, cx);
+                    return Poll::Pending;
+                }
+                State::Checkpoint(checkpoint) => {
+                    if Pin::new(checkpoint).poll(cx).is_pending() {
+                        return Poll::Pending;
+                    }
+                    this.state = State::Done;
+                }
+                State::Armed { at, key, tree } => {
+                    if tree.now() < *at {
+                        drop(tree.timers.rewake(*key, cx.waker()));
+                        return Poll::Pending;
+                    }
+                    this.disarm();
+                }
+                State::Done => return Poll::Ready(()),
+            }
+        }
+    }
+}
+
+impl Sleep {
+    fn arm(&mut self, at: Instant, cx: &mut Context<'_>) {
+        let Some(tree) = ambient::tree() else { ambient::no_context() };
+        let (key, earliest) = tree.timers.insert(at, Target::Wake(cx.waker().clone()));
+        if earliest {
+            tree.arm();
+        }
+        self.state = State::Armed { at, key, tree };
+    }
+
+    fn disarm(&mut self) {
+        if let State::Armed { key, tree, .. } = std::mem::replace(&mut self.state, State::Done) {
+            drop(tree.timers.remove(key));
+        }
+    }
+}
+
+impl Drop for Sleep {
+    fn drop(&mut self) {
+        self.disarm();
+    }
+}
+
+impl fmt::Debug for Sleep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match &self.state {
+            State::After(duration) => f.debug_tuple("Sleep::After").field(duration).finish(),
+            State::Until(at) | State::Armed { at, .. } => f.debug_tuple("Sleep::Until").field(at).finish(),
+            State::Checkpoint(_) => f.write_str("Sleep::Now"),
+            State::Done => f.write_str("Sleep::Done"),
+        }
+    }
+}
+
+/// Ticks every `period`: a stream of the instants at which it was due, the first at once.
+///
+/// Ticks that were missed because nobody asked are skipped; the rhythm is kept. The stream never ends.
+///
+/// # Panics
+///
+/// If `period` is zero; when polled, outside of any tree, if no adapter was installed.
+///
+/// # Cancellation
+///
+/// *Strict*: a tick that was not received is received next time, or skipped if the following one is due.
+#[track_caller]
+pub fn interval(period: Duration) -> Interval {
+    assert!(period > Duration::ZERO, "an interval needs a period greater than zero");
+    Interval { period, next: None, sleep: None }
+}
+
+/// Stream of [`interval`].
+#[derive(Debug)]
+#[must_use = "streams do nothing unless polled"]
+pub struct Interval {
+    period: Duration,
+    next: Option<Instant>,
+    sleep: Option<Sleep>,
+}
+
+impl Interval {
+    /// Waits for the next tick and returns the instant at which it was due.
+    ///
+    /// # Cancellation
+    ///
+    /// *Strict*.
+    pub async fn tick(&mut self) -> Instant {
+        std::future::poll_fn(|cx| self.poll_tick(cx)).await
+    }
+
+    fn poll_tick(&mut self, cx: &mut Context<'_>) -> Poll<Instant> {
+        let due = *self.next.get_or_insert_with(ambient::now);
+        let sleep = self.sleep.get_or_insert_with(|| sleep_until(due));
+        if Pin::new(sleep).poll(cx).is_pending() {
+            return Poll::Pending;
+        }
+        self.sleep = None;
+        let now = ambient::now();
+        let mut next = due + self.period;
+        if next <= now {
+            let late = (now - due).as_nanos() / self.period.as_nanos();
+            let skipped = u32::try_from(late).unwrap_or(u32::MAX);
+            next = due + self.period.saturating_mul(skipped.saturating_add(1));
+        }
+        self.next = Some(next);
+        Poll::Ready(due)
+    }
+}
+
+impl Stream for Interval {
+    type Item = Instant;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Instant>> {
+        self.poll_tick(cx).map(Some)
+    }
+}

@@ -1,0 +1,160 @@
+//! Time limits: cancel scopes with a deadline, in the four usual shapes.
+
+use std::fmt;
+use std::future::Future;
+use std::panic::Location;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use pin_project_lite::pin_project;
+
+use crate::error::Elapsed;
+use crate::scope::{CancelScope, Run};
+use crate::Instant;
+
+/// Runs `future` for at most `duration`; `None` if that was not enough.
+///
+/// The time counts from the first poll. When it is over, `future` is dropped at its next checkpoint and everything started
+/// inside is waited for, so the call may take longer than `duration`. A zero duration still polls `future` once, which stops at
+/// its first checkpoint; [`Duration::MAX`] is no limit.
+///
+/// # Cancellation
+///
+/// *Partial effect*: what `future` did is done; see [`CancelScope::run`].
+///
+/// # Panics
+///
+/// Resumes the panic of `future`. When polled outside of any tree, if no adapter was installed.
+///
+/// # Examples
+///
+/// ```
+/// use foster::{move_on_after, sleep};
+/// use std::time::Duration;
+///
+/// # foster_sim::run(1, async {
+/// assert_eq!(move_on_after(Duration::from_secs(1), async { 7 }).await, Some(7));
+/// assert_eq!(move_on_after(Duration::from_secs(1), sleep(Duration::from_secs(2))).await, None);
+/// # });
+/// ```
+#[track_caller]
+pub fn move_on_after<F: Future>(duration: Duration, future: F) -> MoveOn<F> {
+    MoveOn { run: CancelScope::new().deadline_in(duration).run(future) }
+}
+
+/// As [`move_on_after`], until an instant. [`Instant::NEVER`] is no limit.
+///
+/// # Cancellation
+///
+/// *Partial effect*: what `future` did is done; see [`CancelScope::run`].
+///
+/// # Panics
+///
+/// As [`move_on_after`].
+#[track_caller]
+pub fn move_on_at<F: Future>(at: Instant, future: F) -> MoveOn<F> {
+    MoveOn { run: CancelScope::new().deadline_at(at).run(future) }
+}
+
+/// Runs `future` for at most `duration`; an error if that was not enough.
+///
+/// This is [`move_on_after`] with [`Elapsed`] in the place of `None`.
+///
+/// # Errors
+///
+/// [`Elapsed`] if the time was over first.
+///
+/// # Cancellation
+///
+/// *Partial effect*: what `future` did is done; see [`CancelScope::run`].
+///
+/// # Panics
+///
+/// As [`move_on_after`].
+///
+/// # Examples
+///
+/// ```
+/// use foster::{fail_after, sleep};
+/// use std::time::Duration;
+///
+/// # foster_sim::run(1, async {
+/// async fn slow() -> std::io::Result<u8> {
+///     fail_after(Duration::from_secs(1), sleep(Duration::from_secs(2))).await?;
+///     Ok(1)
+/// }
+/// assert_eq!(slow().await.unwrap_err().kind(), std::io::ErrorKind::TimedOut);
+/// # });
+/// ```
+#[track_caller]
+pub fn fail_after<F: Future>(duration: Duration, future: F) -> FailAfter<F> {
+    FailAfter { move_on: move_on_after(duration, future), location: Location::caller() }
+}
+
+/// As [`fail_after`], until an instant. [`Instant::NEVER`] is no limit.
+///
+/// # Errors
+///
+/// [`Elapsed`] if the instant came first.
+///
+/// # Cancellation
+///
+/// *Partial effect*: what `future` did is done; see [`CancelScope::run`].
+///
+/// # Panics
+///
+/// As [`move_on_after`].
+#[track_caller]
+pub fn fail_at<F: Future>(at: Instant, future: F) -> FailAfter<F> {
+    FailAfter { move_on: move_on_at(at, future), location: Location::caller() }
+}
+
+pin_project! {
+    /// Future of [`move_on_after`] and [`move_on_at`].
+    #[must_use = "futures do nothing unless polled"]
+    pub struct MoveOn<F: Future> {
+        #[pin]
+        run: Run<F>,
+    }
+}
+
+impl<F: Future> Future for MoveOn<F> {
+    type Output = Option<F::Output>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        // Nobody has a handle to the scope: if it was cancelled, its time was over.
+        Poll::Ready(ready!(self.project().run.poll(cx)).ok())
+    }
+}
+
+impl<F: Future> fmt::Debug for MoveOn<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("MoveOn").field("run", &self.run).finish()
+    }
+}
+
+pin_project! {
+    /// Future of [`fail_after`] and [`fail_at`].
+    #[must_use = "futures do nothing unless polled"]
+    pub struct FailAfter<F: Future> {
+        #[pin]
+        move_on: MoveOn<F>,
+        location: &'static Location<'static>,
+    }
+}
+
+impl<F: Future> Future for FailAfter<F> {
+    type Output = Result<F::Output, Elapsed>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        Poll::Ready(ready!(this.move_on.poll(cx)).ok_or_else(|| Elapsed::new(this.location)))
+    }
+}
+
+impl<F: Future> fmt::Debug for FailAfter<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FailAfter").field("move_on", &self.move_on).finish_non_exhaustive()
+    }
+}

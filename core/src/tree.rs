@@ -1,0 +1,123 @@
+//! The tree of scopes: the mechanism below everything else.
+//!
+//! Read in this order: [`node`] (what a scope is), [`marks`] and [`request`] (how it is asked to stop), [`drive`] (how it
+//! is polled, delivered and wound down), [`loss`] (how it outlives its future), [`scoped`] (the future that the user
+//! awaits), [`job`] (what the runtime polls), [`root`].
+//!
+//! Numbered invariants, cited in the code as `Invariant n`:
+//!
+//! 1. No two nodes are locked at once, and under a lock only plain data is moved (L36). So there is no lock order.
+//! 2. A node is linked under its parent's lock, which also decides whether the parent still admits it; the marks it
+//!    starts with are read under the same lock. A request marks a node under that lock, then reads its links. So a
+//!    scope that comes while a request goes down is either marked by it, or starts with its mark.
+//! 3. Only the driver moves a scope's life forward, apart from `raze`. Drivers take turns: the user's future, then a reaper.
+//! 4. Marks only ever grow; flags are never cleared.
+
+pub(crate) mod ambient;
+pub(crate) mod census;
+pub(crate) mod drive;
+pub(crate) mod dump;
+pub(crate) mod finalizer;
+pub(crate) mod job;
+pub(crate) mod links;
+pub(crate) mod loss;
+pub(crate) mod marks;
+pub(crate) mod node;
+pub(crate) mod request;
+pub(crate) mod root;
+pub(crate) mod scoped;
+pub(crate) mod timers;
+pub(crate) mod wake;
+
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError, Weak};
+
+use crate::Instant;
+use crate::observer::{HostDropped, Observer, Orphan};
+use crate::runtime::Runtime;
+use node::{Node, NodeRef};
+use timers::Timers;
+
+pub use census::{Census, census};
+pub use dump::Dump;
+pub use job::Job;
+pub use root::{AlreadyInstalled, Root, TreeHandle, install, root};
+
+/// What all scopes of one tree share.
+pub(crate) struct Tree {
+    pub(crate) runtime: Arc<dyn Runtime>,
+    pub(crate) timers: Timers,
+    observer: Mutex<Arc<dyn Observer>>,
+    root: Mutex<Weak<Node>>,
+    /// The host is gone (L30).
+    dead: AtomicBool,
+    razed: Mutex<HostDropped>,
+}
+
+impl Tree {
+    pub(crate) fn new(runtime: Arc<dyn Runtime>, observer: Arc<dyn Observer>) -> Arc<Self> {
+        let timers = Timers::new(runtime.timer());
+        Arc::new(Tree {
+            runtime,
+            timers,
+            observer: Mutex::new(observer),
+            root: Mutex::new(Weak::<Node<()>>::new()),
+            dead: AtomicBool::new(false),
+            razed: Mutex::default(),
+        })
+    }
+
+    pub(crate) fn now(&self) -> Instant {
+        self.runtime.now()
+    }
+
+    pub(crate) fn is_dead(&self) -> bool {
+        self.dead.load(Ordering::Acquire)
+    }
+
+    fn die(&self) {
+        self.dead.store(true, Ordering::Release);
+    }
+
+    fn set_root(&self, root: &NodeRef) {
+        *lock(&self.root) = Arc::downgrade(root);
+    }
+
+    fn root(&self) -> Option<NodeRef> {
+        lock(&self.root).upgrade()
+    }
+
+    fn set_observer(&self, observer: Arc<dyn Observer>) {
+        let old = std::mem::replace(&mut *lock(&self.observer), observer);
+        drop(old);
+    }
+
+    /// Hands an error that has no caller to the observer.
+    pub(crate) fn report(&self, orphan: &Orphan<'_>) {
+        let observer = lock(&self.observer).clone();
+        let result = panic::catch_unwind(AssertUnwindSafe(|| observer.orphan(orphan)));
+        drive::drop_payload(result.err());
+    }
+
+    fn add_razed(&self, more: HostDropped) {
+        let mut razed = lock(&self.razed);
+        razed.tasks += more.tasks;
+        razed.finalizers += more.finalizers;
+    }
+
+    /// The tree has ended; with `dropped` because its host is gone.
+    fn end(&self, dropped: bool) {
+        self.disarm();
+        if dropped {
+            let report = *lock(&self.razed);
+            let observer = lock(&self.observer).clone();
+            let result = panic::catch_unwind(AssertUnwindSafe(|| observer.host_dropped(&report)));
+            drive::drop_payload(result.err());
+        }
+    }
+}
+
+fn lock<T: ?Sized>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

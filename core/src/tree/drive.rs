@@ -1,0 +1,323 @@
+//! Driving a scope: one poll of its body with the rules of delivery (L12–L18), then winding down (L22–L24).
+//!
+//! Whoever drives a scope (the future that the user awaits, a task, a reaper) goes through these two steps, so that the
+//! rules stand in one place.
+
+use std::pin::Pin;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll, Waker};
+use std::thread;
+
+use super::ambient::{self, Frame};
+use super::links::Role;
+use super::loss;
+use super::node::{CANCELLED, LOST, Life, Node, NodeRef, PARENT_CANCELLED, Payload, TIMED};
+use super::wake;
+use crate::reason::{Origin, Reason, ReasonKind};
+
+/// How often in a row an inner scope may be woken and passed over before it counts as undriven (L16.4).
+pub(crate) const PATIENCE: u8 = 3;
+
+/// The user's future in a scope.
+pub(crate) trait Body {
+    /// Polls the future; keeps its output.
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()>;
+
+    /// Drops the future.
+    fn clear(self: Pin<&mut Self>);
+}
+
+/// What one poll of an open scope's body came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Step {
+    /// To be polled again when woken.
+    Pending,
+    /// The body is over and has left a value.
+    Ready,
+    /// The body was dropped: delivered, or it panicked.
+    Gone,
+}
+
+/// How a scope ended.
+pub(crate) struct Closed {
+    /// The first panic recorded (L32).
+    pub(crate) panic: Option<Payload>,
+    /// A child was cut: there is no value (L33).
+    pub(crate) cut: bool,
+    /// Cancelled from further up: the code around does not go on (L18).
+    pub(crate) inherited: bool,
+    /// The scope's own request: its reason, and which scope it was.
+    pub(crate) request: Option<(Reason, Origin)>,
+}
+
+/// Polls the body of an open scope once. `seat` holds the scope's node before and after.
+pub(crate) fn poll_open<B: Body + ?Sized>(
+    seat: &mut Option<NodeRef>,
+    mut body: Pin<&mut B>,
+    cx: &mut Context<'_>,
+) -> Step {
+    let Some(node) = seat.take() else { unreachable!("a driver has its node between polls") };
+    node.begin_poll();
+    let (frame, result) = if node.flagged(PARENT_CANCELLED) {
+        // The marker wakes the driver through the node, so the driver has to be known before the body runs.
+        node.register(cx.waker());
+        let marker = wake::marker(&node);
+        ambient::enter(Frame::node(node), || body.as_mut().poll(&mut Context::from_waker(&marker)))
+    } else {
+        ambient::enter(Frame::node(node), || body.as_mut().poll(cx))
+    };
+    let Some(node) = frame.into_node() else { unreachable!("a frame keeps its node") };
+    let step = conclude(&node, body, result, cx.waker());
+    *seat = Some(node);
+    step
+}
+
+/// What follows a poll of the body of an open scope.
+pub(crate) fn conclude<B: Body + ?Sized>(
+    node: &NodeRef,
+    body: Pin<&mut B>,
+    result: thread::Result<Poll<()>>,
+    waker: &Waker,
+) -> Step {
+    match result {
+        Ok(Poll::Ready(())) => return Step::Ready,
+        Ok(Poll::Pending) => {
+            // Ordering: registered before looking, so that a request that is not seen here wakes this driver.
+            node.register(waker);
+            if !node.flagged(CANCELLED) || node.must_wait() {
+                return Step::Pending;
+            }
+        }
+        Err(payload) => node.panicked(payload),
+    }
+    discard(node, body);
+    Step::Gone
+}
+
+/// Drops the body with the scope as context (L38).
+pub(crate) fn discard<B: Body + ?Sized>(node: &NodeRef, body: Pin<&mut B>) {
+    let (_, result) = ambient::enter(Frame::node(node.clone()), || body.clear());
+    if let Err(payload) = result {
+        node.panicked(payload);
+    }
+}
+
+impl Node {
+    /// The scope is being polled: it is driven, and what it was woken for is being seen to.
+    pub(crate) fn begin_poll(self: &NodeRef) {
+        self.polled.store(true, Ordering::Relaxed);
+        self.woken.store(false, Ordering::Release);
+        if self.flagged(CANCELLED) {
+            for inner in self.lock().links.of(Role::Inner) {
+                // L16.2: a wake that arrives later proves nothing about this poll.
+                inner.due.store(inner.woken.load(Ordering::Acquire), Ordering::Relaxed);
+                inner.polled.store(false, Ordering::Relaxed);
+            }
+        }
+    }
+
+    /// Keeps the waker of whoever drives the scope.
+    pub(crate) fn register(self: &NodeRef, waker: &Waker) {
+        let mut state = self.lock();
+        if !state.waker.as_ref().is_some_and(|old| old.will_wake(waker)) {
+            let old = state.waker.replace(waker.clone());
+            // A wake of the old driver says nothing to the new one.
+            self.woken.store(false, Ordering::Release);
+            drop(state);
+            drop(old);
+        }
+    }
+
+    /// L15, L16: whether an inner scope is still being driven to its end.
+    fn must_wait(self: &NodeRef) -> bool {
+        let mut wait = false;
+        let mut again = false;
+        for inner in self.lock().links.of(Role::Inner) {
+            let missed = inner.missed.load(Ordering::Relaxed);
+            if inner.polled.load(Ordering::Relaxed) {
+                inner.missed.store(0, Ordering::Relaxed);
+                wait = true;
+            } else if missed < PATIENCE {
+                if inner.due.load(Ordering::Relaxed) {
+                    inner.missed.store(missed + 1, Ordering::Relaxed);
+                    again |= missed + 1 < PATIENCE;
+                } else {
+                    // It has nothing to do yet.
+                    wait = true;
+                }
+            }
+        }
+        if again {
+            wake::wake(self);
+        }
+        wait || again
+    }
+
+    /// Records a panic of the body, a child or adopted work (L32).
+    pub(crate) fn panicked(self: &NodeRef, payload: Payload) {
+        let mut state = self.lock();
+        let later = if state.panic.is_none() {
+            state.panic = Some(payload);
+            None
+        } else {
+            // The process's panic hook has reported it; the first payload is the one that resumes.
+            Some(payload)
+        };
+        drop(state);
+        drop_payload(later);
+        self.request(Reason::new(ReasonKind::Panicked), None);
+    }
+
+    /// The body is over, its value settled. Inner scopes that are still listed were leaked (L28).
+    pub(crate) fn body_over(self: &NodeRef) {
+        let mut state = self.lock();
+        debug_assert!(state.life <= Life::Draining, "the body of a scope ends once");
+        state.life = Life::Draining;
+        if state.links.count(Role::Inner) == 0 {
+            return;
+        }
+        let leaked: Vec<NodeRef> = state.links.of(Role::Inner).cloned().collect();
+        drop(state);
+        for node in leaked {
+            loss::driver_lost(&node, || {});
+        }
+    }
+
+    /// From the end of the body to Closed: waits for children and residue, then runs the finalizers.
+    pub(crate) fn wind_down(self: &NodeRef, frame: impl Fn() -> Frame, cx: &mut Context<'_>) -> Poll<Closed> {
+        self.polled.store(true, Ordering::Relaxed);
+        self.woken.store(false, Ordering::Release);
+        let mut exact = false;
+        let mut dismissed = false;
+        loop {
+            let mut state = self.lock();
+            if state.life == Life::Closed {
+                // Razed under us.
+                drop(state);
+                return Poll::Ready(self.close());
+            }
+            debug_assert!(state.life != Life::Open, "an open scope does not wind down");
+            if state.life == Life::Draining {
+                let links = &state.links;
+                if links.awaited() > 0 {
+                    if !dismissed && links.awaited() == links.count(Role::Daemon) {
+                        dismissed = true;
+                        let daemons: Vec<NodeRef> = links.of(Role::Daemon).cloned().collect();
+                        drop(state);
+                        for daemon in daemons {
+                            daemon.request(Reason::new(ReasonKind::OnlyDaemonsLeft), None);
+                        }
+                        continue;
+                    }
+                    let old = if state.waker.as_ref().is_some_and(|old| old.will_wake(cx.waker())) {
+                        None
+                    } else {
+                        self.woken.store(false, Ordering::Release);
+                        state.waker.replace(cx.waker().clone())
+                    };
+                    drop(state);
+                    drop(old);
+                    return Poll::Pending;
+                }
+                state.life = Life::Finalizing;
+            }
+            if let Some(mut running) = state.running.take() {
+                drop(state);
+                self.register(cx.waker());
+                let marker = self.flagged(PARENT_CANCELLED).then(|| wake::marker(self));
+                let waker = marker.as_ref().unwrap_or(cx.waker());
+                let (_, result) = ambient::enter(frame(), || {
+                    match running.as_mut().poll(&mut Context::from_waker(waker)) {
+                        Poll::Pending => Some(running),
+                        Poll::Ready(()) => None,
+                    }
+                });
+                match result {
+                    Ok(Some(running)) => {
+                        let mut state = self.lock();
+                        if state.life == Life::Closed {
+                            drop(state);
+                            drop(running);
+                            continue;
+                        }
+                        state.running = Some(running);
+                        return Poll::Pending;
+                    }
+                    Ok(None) => {}
+                    Err(payload) => self.panicked(payload),
+                }
+                continue;
+            }
+            if let Some(finalizer) = state.finalizers.pop() {
+                state.running = Some(finalizer.start());
+                continue;
+            }
+            drop(state);
+            if !exact && self.flagged(CANCELLED) && self.flagged(TIMED) {
+                // I18: a cancelled form is not returned into code whose deadline has passed by the clock.
+                exact = true;
+                if let Some(tree) = self.tree() {
+                    tree.fire_due();
+                }
+                continue;
+            }
+            return Poll::Ready(self.close());
+        }
+    }
+
+    /// Closed: nothing is left inside. The caller unlinks the scope once it has recorded the outcome.
+    pub(crate) fn close(self: &NodeRef) -> Closed {
+        let now = if self.flagged(TIMED) { self.tree().map(|tree| tree.now()) } else { None };
+        let mut state = self.lock();
+        state.life = Life::Closed;
+        debug_assert!(state.links.is_empty() || self.flagged(LOST), "I2: Closed is empty");
+        let closed = Closed {
+            panic: state.panic.take(),
+            cut: state.cut,
+            inherited: state.inherited.cancelled(now.unwrap_or(crate::Instant::from_nanos(0))),
+            request: state.request.as_ref().map(|request| (request.reason.clone(), state.origin.clone())),
+        };
+        let timers = [state.deadline_timer.take(), state.hard_timer.take()];
+        let wakers = (state.waker.take(), state.marker.take());
+        drop(state);
+        drop(wakers);
+        if timers.iter().any(Option::is_some) {
+            if let Some(tree) = self.tree() {
+                for key in timers.into_iter().flatten() {
+                    drop(tree.timers.remove(key));
+                }
+            }
+        }
+        closed
+    }
+
+    /// Leaves the parent, which may be waiting for this.
+    pub(crate) fn unlink(self: &NodeRef) {
+        let state = self.lock();
+        let (Some(parent), slot, role) = (state.parent.clone(), state.slot, state.role) else { return };
+        drop(state);
+        let mut above = parent.lock();
+        if above.life == Life::Closed {
+            return;
+        }
+        let gone = above.links.remove(slot);
+        let links = &above.links;
+        let done = role != Role::Inner
+            && above.life != Life::Open
+            && (links.awaited() == 0 || links.awaited() == links.count(Role::Daemon));
+        // An inner scope is driven by its parent's task, which is polling it now; unless its future has escaped.
+        let escaped = role == Role::Inner && parent.flagged(CANCELLED) && !ambient::is_inside(&parent);
+        drop(above);
+        drop(gone);
+        if done || escaped {
+            wake::wake(&parent);
+        }
+    }
+}
+
+/// Drops a panic's payload; should its destructor panic, that is the end of it: the panic hook has reported both.
+pub(crate) fn drop_payload(payload: Option<Payload>) {
+    if let Err(payload) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(payload))) {
+        std::mem::forget(payload);
+    }
+}

@@ -1,0 +1,67 @@
+//! The lower neighbours of a scope: inner scopes, children, residue.
+
+use slab::Slab;
+
+use super::node::NodeRef;
+
+/// What a scope is to its parent.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Role {
+    /// A scope that the parent's body opened in the same task.
+    Inner,
+    /// A task of the nursery.
+    Child,
+    /// A task that ends with the others.
+    Daemon,
+    /// A lost scope that the parent waits for.
+    Residue,
+}
+
+/// All lower neighbours of one scope. Its size is that of the live ones.
+#[derive(Default)]
+pub(crate) struct Links {
+    slots: Slab<(Role, NodeRef)>,
+    counts: [usize; 4],
+}
+
+impl Links {
+    pub(crate) fn insert(&mut self, role: Role, node: NodeRef) -> usize {
+        self.counts[role as usize] += 1;
+        self.slots.insert((role, node))
+    }
+
+    /// Removes an entry. The node comes back to be dropped where no lock is held.
+    pub(crate) fn remove(&mut self, slot: usize) -> NodeRef {
+        let (role, node) = self.slots.remove(slot);
+        self.counts[role as usize] -= 1;
+        node
+    }
+
+    pub(crate) fn change_role(&mut self, slot: usize, to: Role) {
+        let (role, _) = &mut self.slots[slot];
+        self.counts[*role as usize] -= 1;
+        self.counts[to as usize] += 1;
+        *role = to;
+    }
+
+    pub(crate) fn count(&self, role: Role) -> usize {
+        self.counts[role as usize]
+    }
+
+    /// Children, daemons and residue: what a draining scope waits for.
+    pub(crate) fn awaited(&self) -> usize {
+        self.slots.len() - self.count(Role::Inner)
+    }
+
+    pub(crate) fn is_empty(&self) -> bool {
+        self.slots.is_empty()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (Role, &NodeRef)> {
+        self.slots.iter().map(|(_, (role, node))| (*role, node))
+    }
+
+    pub(crate) fn of(&self, wanted: Role) -> impl Iterator<Item = &NodeRef> {
+        self.iter().filter(move |(role, _)| *role == wanted).map(|(_, node)| node)
+    }
+}

@@ -1,0 +1,203 @@
+//! Loss: what happens when the driver of a scope goes away before the scope is Closed (L25–L30).
+//!
+//! All of this runs inside `Drop`, on any thread, possibly unwinding: it does not panic, wait, or need a context.
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Context, Poll};
+
+use super::Tree;
+use super::ambient::{self, Frame};
+use super::drive::{Body, Closed, Step, conclude, drop_payload};
+use super::job::Job;
+use super::links::Role;
+use super::node::{LOST, Life, NodeRef, Owned};
+use super::wake::Wakes;
+use crate::observer::HostDropped;
+use crate::reason::{Reason, ReasonKind};
+
+/// The driver of `node` is gone: dropped by foreign code, or forgotten. `drop_body` drops the body, if it can be reached.
+///
+/// What the scope still has to finish moves to its adopter, which waits for it (L25–L27).
+pub(crate) fn driver_lost(node: &NodeRef, drop_body: impl FnOnce()) {
+    let Some(tree) = node.tree() else {
+        // Never polled: it has no place in any tree, and nothing to finish.
+        return drop_body();
+    };
+    if !node.flag(LOST) || node.life() == Life::Closed {
+        // Found before (L28), or ended; the body is all there is.
+        return drop_body();
+    }
+    if tree.is_dead() {
+        drop_body();
+        raze(node, &tree);
+        return;
+    }
+    // The adopter waits for the scope from here on; so whatever is lost further in finds it live.
+    become_residue(node);
+    let keeps_body = {
+        let state = node.lock();
+        state.life == Life::Open && state.owned.is_some()
+    };
+    if !keeps_body {
+        node.request(Reason::new(ReasonKind::Abandoned), None);
+        let (_, result) = ambient::enter(Frame::reaped(node.clone(), tree.clone()), drop_body);
+        if let Err(payload) = result {
+            node.panicked(payload);
+        }
+        if node.life() == Life::Open {
+            node.body_over();
+        }
+    }
+    let left = {
+        let state = node.lock();
+        keeps_body || state.links.awaited() > 0 || !state.finalizers.is_empty() || state.running.is_some()
+    };
+    if left {
+        tree.runtime.spawn(Job::reaper(node.clone(), tree.clone()));
+    } else {
+        let closed = node.close();
+        end_reaped(node, closed);
+    }
+}
+
+/// Makes the lost scope its adopter's residue. The adopter is the nearest ancestor that is not Closed (L25).
+fn become_residue(node: &NodeRef) {
+    let (parent, slot) = {
+        let state = node.lock();
+        (state.parent.clone(), state.slot)
+    };
+    let Some(parent) = parent else { return };
+    let mut above = parent.lock();
+    if above.life == Life::Closed {
+        drop(above);
+        node.attach(&parent, Role::Residue);
+    } else {
+        above.links.change_role(slot, Role::Residue);
+        drop(above);
+        node.lock().role = Role::Residue;
+    }
+}
+
+/// A scope that was closed without a caller (L29).
+fn end_reaped(node: &NodeRef, closed: Closed) {
+    node.cell.orphaned(node);
+    if let Some(payload) = closed.panic {
+        let adopter = node.lock().parent.clone();
+        match adopter {
+            Some(adopter) if adopter.life() != Life::Closed => adopter.panicked(payload),
+            _ => drop_payload(Some(payload)),
+        }
+    }
+    node.unlink();
+}
+
+/// Drives a lost scope to its end, in the name of its adopter.
+pub(crate) fn reap(node: &NodeRef, tree: &Arc<Tree>, cx: &mut Context<'_>) -> Poll<()> {
+    if node.life() == Life::Open && reap_owned(node, tree, cx) == Step::Pending {
+        return Poll::Pending;
+    }
+    match node.wind_down(|| Frame::reaped(node.clone(), tree.clone()), cx) {
+        Poll::Pending => Poll::Pending,
+        Poll::Ready(closed) => {
+            end_reaped(node, closed);
+            Poll::Ready(())
+        }
+    }
+}
+
+/// Polls the body of an owned scope that lost its driver while it was Open: a blocking job that is still running.
+fn reap_owned(node: &NodeRef, tree: &Arc<Tree>, cx: &mut Context<'_>) -> Step {
+    let Some(owned) = node.lock().owned.take() else {
+        node.body_over();
+        return Step::Gone;
+    };
+    let mut body = OwnedBody(Some(owned));
+    node.begin_poll();
+    let frame = Frame::reaped(node.clone(), tree.clone());
+    let (_, result) = ambient::enter(frame, || std::pin::Pin::new(&mut body).poll(cx));
+    let step = conclude(node, std::pin::Pin::new(&mut body), result, cx.waker());
+    if step == Step::Pending {
+        node.lock().owned = body.0;
+    } else {
+        node.body_over();
+    }
+    step
+}
+
+/// The body of a scope that the core owns, while it is being polled.
+pub(crate) struct OwnedBody(pub(crate) Option<Owned>);
+
+impl Body for OwnedBody {
+    fn poll(mut self: std::pin::Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        match &mut self.0 {
+            Some(owned) => match owned.as_mut().poll(cx) {
+                Poll::Ready(()) => {
+                    self.0 = None;
+                    Poll::Ready(())
+                }
+                Poll::Pending => Poll::Pending,
+            },
+            None => Poll::Ready(()),
+        }
+    }
+
+    fn clear(mut self: std::pin::Pin<&mut Self>) {
+        self.0 = None;
+    }
+}
+
+/// The host of the tree is gone, or the runtime has dropped a reaper: closes `top` and everything below it (L30).
+///
+/// Nothing can be awaited any more: bodies are dropped, finalizers are not run but counted. A body that another thread is
+/// polling at this moment is dropped as soon as that poll returns.
+pub(crate) fn raze(top: &NodeRef, tree: &Arc<Tree>) {
+    let mut report = HostDropped::default();
+    // The outermost scopes first: what their bodies own finds its scope closed, or closes it itself.
+    let mut nodes = VecDeque::from([top.clone()]);
+    let mut razed = Vec::new();
+    while let Some(node) = nodes.pop_front() {
+        node.request(Reason::new(ReasonKind::HostDropped), Some(std::time::Duration::ZERO));
+        let state = node.lock();
+        nodes.extend(state.links.iter().map(|(_, below)| below.clone()));
+        drop(state);
+        razed.push(node);
+    }
+    let mut wakes = Wakes::default();
+    for node in &razed {
+        raze_node(node, tree, &mut report, &mut wakes);
+    }
+    wakes.wake();
+    tree.add_razed(report);
+}
+
+fn raze_node(node: &NodeRef, tree: &Arc<Tree>, report: &mut HostDropped, wakes: &mut Wakes) {
+    let mut state = node.lock();
+    if state.life == Life::Closed {
+        return;
+    }
+    state.life = Life::Closed;
+    node.flag(LOST);
+    report.finalizers += state.finalizers.len() + usize::from(state.running.is_some());
+    report.tasks += usize::from(node.kind == super::node::Kind::Task);
+    let finalizers = std::mem::take(&mut state.finalizers);
+    let running = state.running.take();
+    let owned = state.owned.take();
+    let links = std::mem::take(&mut state.links);
+    wakes.push_raw(state.waker.clone());
+    drop(state);
+    let body = node.cell.seize();
+    let (_, result) = ambient::enter(Frame::reaped(node.clone(), tree.clone()), || {
+        drop(body);
+        drop(running);
+        drop(owned);
+        drop(finalizers);
+    });
+    drop_payload(result.err());
+    drop(links);
+    node.cell.orphaned(node);
+    let closed = node.close();
+    drop_payload(closed.panic);
+    node.due.store(false, Ordering::Relaxed);
+}

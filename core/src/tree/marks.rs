@@ -1,0 +1,72 @@
+//! How requests reach down the tree: law L9 as two instants.
+//!
+//! A request on an ancestor `a` reaches `x` *directly* when no mask stands on the path from `x` up to `a`, and
+//! *gracefully* when the greatest mask on it is a graceful shield. Of all requests that reach `x` only the earliest hard
+//! time of each sort matters, so a node keeps just these two. They only ever move forward (L6), which makes propagation
+//! a join: visits may come in any order, from any thread, any number of times.
+
+use crate::Instant;
+
+/// What a scope keeps out.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Mask {
+    /// Nothing.
+    None,
+    /// Requests from outside, until their hard time.
+    Graceful,
+    /// Requests from outside.
+    Full,
+}
+
+/// The earliest hard times of the requests that reach a scope.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Marks {
+    direct: Option<Instant>,
+    graceful: Option<Instant>,
+}
+
+impl Marks {
+    /// The mark of a request on the scope itself.
+    pub(crate) fn own(hard: Instant) -> Self {
+        Marks { direct: Some(hard), graceful: None }
+    }
+
+    /// What is left of these marks behind a mask.
+    pub(crate) fn through(self, mask: Mask) -> Self {
+        match mask {
+            Mask::None => self,
+            Mask::Graceful => Marks { direct: None, graceful: earliest(self.direct, self.graceful) },
+            Mask::Full => Marks::default(),
+        }
+    }
+
+    /// Both together.
+    pub(crate) fn join(self, other: Marks) -> Self {
+        Marks {
+            direct: earliest(self.direct, other.direct),
+            graceful: earliest(self.graceful, other.graceful),
+        }
+    }
+
+    /// L9.
+    pub(crate) fn cancelled(self, now: Instant) -> bool {
+        self.direct.is_some() || self.graceful.is_some_and(|hard| hard <= now)
+    }
+
+    /// Whether only the passing of time is missing.
+    pub(crate) fn waits_for_hard(self) -> bool {
+        self.direct.is_none() && self.graceful.is_some()
+    }
+
+    /// Whether any request reaches the scope, held off or not.
+    pub(crate) fn any(self) -> bool {
+        self.direct.is_some() || self.graceful.is_some()
+    }
+}
+
+fn earliest(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(a.min(b)),
+        (one, None) | (None, one) => one,
+    }
+}

@@ -1,0 +1,326 @@
+//! The node: what a scope is on the heap.
+//!
+//! The user's future holds only the body; everything that has to survive the loss of that future is here. No two nodes
+//! are ever locked at once, and nothing but plain data is touched under a node's lock, so there is no lock order
+//! to keep and no user code below a lock (L36).
+
+use std::future::Future;
+use std::panic::Location;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use super::Tree;
+use super::finalizer::Finalizer;
+use super::links::{Links, Role};
+use super::marks::{Marks, Mask};
+use super::timers::TimerKey;
+use crate::Instant;
+use crate::reason::{Origin, Reason};
+
+/// What construct a scope belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Root,
+    Task,
+    Nursery,
+    CancelScope,
+    Shield,
+    Graceful,
+    Thread,
+    Bracket,
+    Finalizer,
+}
+
+impl Kind {
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Kind::Root => "root",
+            Kind::Task => "task",
+            Kind::Nursery => "nursery",
+            Kind::CancelScope => "cancel scope",
+            Kind::Shield => "shield",
+            Kind::Graceful => "graceful shield",
+            Kind::Thread => "thread",
+            Kind::Bracket => "bracket",
+            Kind::Finalizer => "finalizer",
+        }
+    }
+}
+
+/// The life cycle of a scope; it only moves forward (L2, L3).
+///
+/// ```text
+///   Open ──1──▶ Draining ──2──▶ Finalizing ──3──▶ Closed
+/// ```
+///
+/// 1. the body is over: `Node::body_over`, or it is lost: `loss::driver_lost`
+/// 2. no child and no residue is left: `Node::wind_down`
+/// 3. no finalizer is left: `Node::wind_down`; from any state when the host is gone: `loss::raze`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Life {
+    Open,
+    Draining,
+    Finalizing,
+    Closed,
+}
+
+/// A shared scope of any sort.
+pub(crate) type NodeRef = Arc<Node>;
+
+/// What a panic carries.
+pub(crate) type Payload = Box<dyn std::any::Any + Send>;
+
+/// A future that the core owns: a blocking job's end, a running finalizer.
+pub(crate) type Owned = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+/// The typed part of a node: what only nurseries and tasks have.
+pub(crate) trait Cell: Send + Sync {
+    /// Polls the task once, with its node as the ambient scope (tasks only).
+    fn run(&self, _seat: &mut Option<NodeRef>, _cx: &mut Context<'_>) -> Poll<()> {
+        unreachable!("only tasks are run")
+    }
+
+    /// Takes the body out to be dropped, if nobody is polling it; a body that is being polled is dropped by whoever
+    /// polls it, as soon as that poll returns.
+    fn seize(&self) -> Option<Box<dyn Send>> {
+        None
+    }
+
+    /// The scope was closed by a reaper (L29) or with its host (L30): its errors have no caller, its handle has no value.
+    fn orphaned(&self, _node: &NodeRef) {}
+}
+
+impl Cell for () {}
+
+/// A scope.
+pub(crate) struct Node<C: ?Sized = dyn Cell> {
+    pub(crate) kind: Kind,
+    pub(crate) mask: Mask,
+    /// The tree; kept by roots and tasks only, the others find it further up.
+    pub(crate) tree: Option<Arc<Tree>>,
+    flags: AtomicU8,
+    /// Since the parent's body was last polled: was this scope polled? (L16)
+    pub(crate) polled: AtomicBool,
+    /// Was it woken since it was last polled?
+    pub(crate) woken: AtomicBool,
+    /// Was it woken before the current poll of its parent's body began?
+    pub(crate) due: AtomicBool,
+    /// How often in a row it was due and passed over.
+    pub(crate) missed: AtomicU8,
+    state: Mutex<State>,
+    pub(crate) cell: C,
+}
+
+/// The code directly inside has to stop. Never cleared.
+pub(crate) const CANCELLED: u8 = 1;
+/// The parent's code has to stop (whatever this scope's mask). Never cleared.
+pub(crate) const PARENT_CANCELLED: u8 = 2;
+/// A deadline or a hard time stands somewhere up the chain: the clock may know more than `CANCELLED`. Never cleared.
+pub(crate) const TIMED: u8 = 4;
+/// The driver is gone; whoever polls the scope's future now holds a future that was forgotten.
+pub(crate) const LOST: u8 = 8;
+
+/// A request that stands (L6).
+pub(crate) struct Request {
+    pub(crate) reason: Reason,
+    pub(crate) soft: Instant,
+    pub(crate) hard: Instant,
+}
+
+/// What a node's lock protects.
+pub(crate) struct State {
+    pub(crate) life: Life,
+    pub(crate) origin: Origin,
+    pub(crate) parent: Option<NodeRef>,
+    /// The place among the parent's links.
+    pub(crate) slot: usize,
+    pub(crate) role: Role,
+    pub(crate) request: Option<Request>,
+    /// Requests from above that reach this scope.
+    pub(crate) inherited: Marks,
+    pub(crate) deadline: Instant,
+    pub(crate) deadline_timer: Option<TimerKey>,
+    pub(crate) hard_timer: Option<TimerKey>,
+    pub(crate) grace: Duration,
+    pub(crate) links: Links,
+    /// Whoever drives the scope.
+    pub(crate) waker: Option<Waker>,
+    /// Marks this scope and wakes its driver; made when the parent is cancelled (L16.1).
+    pub(crate) marker: Option<Waker>,
+    pub(crate) finalizers: Vec<Finalizer>,
+    pub(crate) running: Option<Owned>,
+    /// The body of a scope that the core owns.
+    pub(crate) owned: Option<Owned>,
+    pub(crate) panic: Option<Payload>,
+    /// A child was cancelled from outside (L33).
+    pub(crate) cut: bool,
+    /// A short text of what the body waits for, set by leaves.
+    pub(crate) waits_for: Option<&'static str>,
+}
+
+impl State {
+    /// Everything that reaches the code directly inside, and the lower neighbours.
+    pub(crate) fn marks(&self) -> Marks {
+        match &self.request {
+            Some(request) => Marks::own(request.hard).join(self.inherited),
+            None => self.inherited,
+        }
+    }
+
+    /// L4.
+    pub(crate) fn admits(&self) -> bool {
+        match self.life {
+            Life::Open => true,
+            Life::Draining => self.links.awaited() > 0,
+            Life::Finalizing | Life::Closed => false,
+        }
+    }
+}
+
+impl<C> Node<C> {
+    /// A scope that has no parent yet.
+    pub(crate) fn new(kind: Kind, mask: Mask, origin: Origin, tree: Option<Arc<Tree>>, cell: C) -> Arc<Self> {
+        super::census::node_made(kind);
+        Arc::new(Node {
+            kind,
+            mask,
+            tree,
+            flags: AtomicU8::new(0),
+            polled: AtomicBool::new(false),
+            woken: AtomicBool::new(false),
+            due: AtomicBool::new(false),
+            missed: AtomicU8::new(0),
+            state: Mutex::new(State {
+                life: Life::Open,
+                origin,
+                parent: None,
+                slot: 0,
+                role: Role::Inner,
+                request: None,
+                inherited: Marks::default(),
+                deadline: Instant::NEVER,
+                deadline_timer: None,
+                hard_timer: None,
+                grace: Duration::ZERO,
+                links: Links::default(),
+                waker: None,
+                marker: None,
+                finalizers: Vec::new(),
+                running: None,
+                owned: None,
+                panic: None,
+                cut: false,
+                waits_for: None,
+            }),
+            cell,
+        })
+    }
+}
+
+impl<C: ?Sized> Node<C> {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn flagged(&self, flag: u8) -> bool {
+        // Ordering: a request sets the flag under the node's lock before it takes the waker that the driver registered
+        // under the same lock; a driver that reads a stale flag is woken by that very waker.
+        self.flags.load(Ordering::Acquire) & flag != 0
+    }
+
+    /// Sets a flag; says whether it was not set before.
+    pub(crate) fn flag(&self, flag: u8) -> bool {
+        self.flags.fetch_or(flag, Ordering::AcqRel) & flag == 0
+    }
+
+    pub(crate) fn origin(&self) -> Origin {
+        self.lock().origin.clone()
+    }
+
+    pub(crate) fn location(&self) -> &'static Location<'static> {
+        self.lock().origin.location()
+    }
+
+    pub(crate) fn life(&self) -> Life {
+        self.lock().life
+    }
+}
+
+impl Node {
+    /// The tree this scope stands in; none before it has a parent.
+    pub(crate) fn tree(self: &NodeRef) -> Option<Arc<Tree>> {
+        let mut node = self.clone();
+        loop {
+            if let Some(tree) = &node.tree {
+                return Some(tree.clone());
+            }
+            let parent = node.lock().parent.clone()?;
+            node = parent;
+        }
+    }
+
+    /// Hangs this scope below `parent`, or below its nearest ancestor that is not Closed (L1, L25).
+    ///
+    /// The scope takes over what reaches it from there.
+    pub(crate) fn attach(self: &NodeRef, parent: &NodeRef, role: Role) {
+        let mut parent = parent.clone();
+        loop {
+            let mut above = parent.lock();
+            if above.life == Life::Closed {
+                let Some(next) = above.parent.clone() else {
+                    unreachable!("a root closes last");
+                };
+                drop(above);
+                parent = next;
+                continue;
+            }
+            let slot = above.links.insert(role, self.clone());
+            let marks = above.marks();
+            let parent_cancelled = parent.flagged(CANCELLED);
+            let timed = parent.flagged(TIMED);
+            drop(above);
+            self.settle_below(parent, role, slot, marks, parent_cancelled, timed);
+            return;
+        }
+    }
+
+    /// The second half of [`attach`](Node::attach): also used when the parent's lock decides about more than the link.
+    pub(crate) fn settle_below(
+        self: &NodeRef,
+        parent: NodeRef,
+        role: Role,
+        slot: usize,
+        marks: Marks,
+        parent_cancelled: bool,
+        timed: bool,
+    ) {
+        if timed && self.mask != Mask::Full {
+            self.flag(TIMED);
+        }
+        if parent_cancelled {
+            self.flag(PARENT_CANCELLED);
+            self.woken.store(true, Ordering::Relaxed);
+        }
+        let mut state = self.lock();
+        let through = marks.through(self.mask);
+        state.inherited = state.inherited.join(through);
+        state.parent = Some(parent);
+        state.role = role;
+        state.slot = slot;
+        // Subtle: the hard time may have passed by the clock and not by the timer; then the timer's visit finds this node.
+        if state.inherited.waits_for_hard() {
+            self.flag(TIMED);
+        } else if state.inherited.any() {
+            self.flag(CANCELLED);
+        }
+    }
+}
+
+impl<C: ?Sized> Drop for Node<C> {
+    fn drop(&mut self) {
+        super::census::node_gone(self.kind);
+    }
+}

@@ -1,0 +1,258 @@
+//! Requests and deadlines: how a scope is asked to stop (L6–L11).
+
+use std::collections::VecDeque;
+use std::sync::Arc;
+use std::time::Duration;
+
+use super::Tree;
+use super::marks::{Marks, Mask};
+use super::node::{CANCELLED, Life, Node, NodeRef, PARENT_CANCELLED, Request, TIMED};
+use super::timers::Target;
+use super::wake::Wakes;
+use crate::Instant;
+use crate::reason::{Reason, ReasonKind};
+
+impl Node {
+    /// Asks the scope to stop (L6). Says whether that changed anything.
+    pub(crate) fn request(self: &NodeRef, reason: Reason, grace: Option<Duration>) -> bool {
+        let mut wakes = Wakes::default();
+        let changed = self.mark(self.tree().as_ref(), reason, grace, &mut wakes);
+        wakes.wake();
+        changed
+    }
+
+    /// Sets the request and marks the subtree; who has to be woken for it is added to `wakes`.
+    pub(crate) fn mark(
+        self: &NodeRef,
+        tree: Option<&Arc<Tree>>,
+        reason: Reason,
+        grace: Option<Duration>,
+        wakes: &mut Wakes,
+    ) -> bool {
+        // A scope that was not entered yet has no clock: its request counts from the entry.
+        let now = tree.map_or(Instant::from_nanos(0), |tree| tree.now());
+        let mut state = self.lock();
+        if state.life == Life::Closed {
+            return false;
+        }
+        let hard = now + grace.unwrap_or(state.grace);
+        match &mut state.request {
+            None => state.request = Some(Request { reason, soft: now, hard }),
+            Some(request) if reason.kind() == ReasonKind::Explicit && hard < request.hard => request.hard = hard,
+            Some(_) => return false,
+        }
+        let deadline = state.deadline_timer.take();
+        let old_hard = state.hard_timer.take();
+        drop(state);
+
+        if let Some(tree) = tree {
+            drop(deadline.and_then(|key| tree.timers.remove(key)));
+            drop(old_hard.and_then(|key| tree.timers.remove(key)));
+            self.arm_hard(tree, hard, now, wakes);
+        }
+        self.flag(CANCELLED);
+        wakes.push_chain(self);
+        self.mark_below(now, false, wakes);
+        true
+    }
+
+    /// Arms the timer of the hard time, if the request has a grace.
+    pub(crate) fn arm_hard(self: &NodeRef, tree: &Arc<Tree>, hard: Instant, now: Instant, wakes: &mut Wakes) {
+        if hard <= now || hard == Instant::NEVER {
+            return;
+        }
+        let (key, earliest) = tree.timers.insert(hard, Target::Hard(self.clone()));
+        let mut state = self.lock();
+        if state.life == Life::Closed {
+            drop(state);
+            drop(tree.timers.remove(key));
+            return;
+        }
+        state.hard_timer = Some(key);
+        if earliest {
+            wakes.arm(tree);
+        }
+    }
+
+    /// Carries this scope's marks down, to the first full shield on each path and including it (L11).
+    ///
+    /// With `all`, scopes whose marks did not change are visited too: at a hard time only the clock has changed.
+    pub(crate) fn mark_below(self: &NodeRef, now: Instant, all: bool, wakes: &mut Wakes) {
+        let mut queue = VecDeque::new();
+        self.queue_below(&mut queue);
+        while let Some((node, above, above_cancelled)) = queue.pop_front() {
+            let parent_newly = above_cancelled && node.flag(PARENT_CANCELLED);
+            let mut state = node.lock();
+            if state.life == Life::Closed {
+                continue;
+            }
+            let inherited = state.inherited.join(above.through(node.mask));
+            let changed = inherited != state.inherited;
+            state.inherited = inherited;
+            let marks = state.marks();
+            drop(state);
+            let newly = marks.cancelled(now) && node.flag(CANCELLED);
+            if marks.waits_for_hard() {
+                node.flag(TIMED);
+            }
+            if changed || newly || parent_newly {
+                wakes.push_node(&node);
+            }
+            if (changed || newly || all) && node.mask != Mask::Full {
+                node.queue_below(&mut queue);
+            }
+        }
+    }
+
+    fn queue_below(self: &NodeRef, queue: &mut VecDeque<(NodeRef, Marks, bool)>) {
+        let state = self.lock();
+        let marks = state.marks();
+        let cancelled = self.flagged(CANCELLED);
+        queue.extend(state.links.iter().map(|(_, node)| (node.clone(), marks, cancelled)));
+    }
+
+    /// The timer of the deadline has fired (L8).
+    pub(crate) fn mark_deadline(self: &NodeRef, tree: &Arc<Tree>, now: Instant, wakes: &mut Wakes) {
+        let mut state = self.lock();
+        if state.deadline > now || state.request.is_some() {
+            return;
+        }
+        state.deadline_timer = None;
+        let reason =
+            Reason::new(ReasonKind::Deadline).with_deadline(state.deadline).with_location(state.origin.location());
+        drop(state);
+        self.mark(Some(tree), reason, None, wakes);
+    }
+
+    /// The timer of the hard time has fired: graceful shields below hold nothing off any more (L11).
+    pub(crate) fn mark_hard(self: &NodeRef, now: Instant, wakes: &mut Wakes) {
+        let mut state = self.lock();
+        if state.life == Life::Closed {
+            return;
+        }
+        state.hard_timer = None;
+        drop(state);
+        self.mark_below(now, true, wakes);
+    }
+
+    /// The scope has got its place in the tree: from here on there is a clock.
+    pub(crate) fn entered(self: &NodeRef, tree: &Arc<Tree>) {
+        let now = tree.now();
+        let mut state = self.lock();
+        let Some(request) = &mut state.request else {
+            drop(state);
+            return self.arm_deadline(tree);
+        };
+        // Requested before it was entered: the grace starts now.
+        request.hard = now + (request.hard - request.soft);
+        request.soft = now;
+        let hard = request.hard;
+        drop(state);
+        let mut wakes = Wakes::default();
+        self.arm_hard(tree, hard, now, &mut wakes);
+        wakes.wake();
+    }
+
+    /// Moves, sets or (with `NEVER`) removes the deadline (L8). Says whether that was still possible.
+    pub(crate) fn set_deadline(self: &NodeRef, at: Instant) -> bool {
+        let tree = self.tree();
+        let mut state = self.lock();
+        if state.life == Life::Closed || state.request.is_some() {
+            return false;
+        }
+        state.deadline = at;
+        let old = state.deadline_timer.take();
+        drop(state);
+        if let Some(tree) = &tree {
+            drop(old.and_then(|key| tree.timers.remove(key)));
+            self.arm_deadline(tree);
+        }
+        true
+    }
+
+    /// Arms the timer of the deadline, once the scope stands in a tree. A deadline in the past requests at once.
+    pub(crate) fn arm_deadline(self: &NodeRef, tree: &Arc<Tree>) {
+        let at = self.lock().deadline;
+        if at == Instant::NEVER {
+            return;
+        }
+        self.flag_timed();
+        let now = tree.now();
+        let mut wakes = Wakes::default();
+        if at <= now {
+            self.mark_deadline(tree, now, &mut wakes);
+        } else {
+            let (key, earliest) = tree.timers.insert(at, Target::Deadline(self.clone()));
+            let mut state = self.lock();
+            // Somebody may have moved the deadline, requested or closed the scope meanwhile.
+            let stands = state.life != Life::Closed && state.request.is_none() && state.deadline == at;
+            let other = if stands { state.deadline_timer.replace(key) } else { Some(key) };
+            drop(state);
+            drop(other.and_then(|key| tree.timers.remove(key)));
+            if earliest {
+                wakes.arm(tree);
+            }
+        }
+        wakes.wake();
+    }
+
+    /// Tells the code below that the clock matters.
+    fn flag_timed(self: &NodeRef) {
+        if !self.flag(TIMED) {
+            return;
+        }
+        let mut queue: Vec<NodeRef> = self.lock().links.iter().map(|(_, node)| node.clone()).collect();
+        while let Some(node) = queue.pop() {
+            if node.mask != Mask::Full && node.flag(TIMED) {
+                queue.extend(node.lock().links.iter().map(|(_, node)| node.clone()));
+            }
+        }
+    }
+
+    /// L9 for the code directly inside, exact to the clock.
+    pub(crate) fn is_cancelled(self: &NodeRef, tree: &Arc<Tree>) -> bool {
+        if self.flagged(CANCELLED) {
+            return true;
+        }
+        if !self.flagged(TIMED) {
+            return false;
+        }
+        tree.fire_due();
+        self.flagged(CANCELLED)
+    }
+
+    /// Whether a request from further up reaches this scope (L9).
+    pub(crate) fn is_inherited(self: &NodeRef, now: Instant) -> bool {
+        self.lock().inherited.cancelled(now)
+    }
+
+    /// L10.
+    pub(crate) fn effective_deadline(self: &NodeRef, tree: &Arc<Tree>) -> Instant {
+        if self.is_cancelled(tree) {
+            return Instant::from_nanos(0);
+        }
+        // Per mask on the path so far: 0 counts deadlines as they are, 1 with the grace that applies to them.
+        let mut behind = Mask::None;
+        let mut earliest = Instant::NEVER;
+        let mut next = Some(self.clone());
+        while let Some(node) = next {
+            let state = node.lock();
+            let (soft, hard) = match &state.request {
+                Some(request) => (request.soft, request.hard),
+                None if state.deadline == Instant::NEVER => (Instant::NEVER, Instant::NEVER),
+                None => (state.deadline, state.deadline + state.grace),
+            };
+            earliest = earliest.min(if behind == Mask::None { soft } else { hard });
+            behind = behind.max(node.mask);
+            next = if behind == Mask::Full { None } else { state.parent.clone() };
+        }
+        earliest
+    }
+}
+
+impl Node {
+    /// Whether a request reaches this scope and is held off by a graceful shield alone.
+    pub(crate) fn is_stopping(self: &NodeRef) -> bool {
+        self.lock().marks().waits_for_hard()
+    }
+}

@@ -1,0 +1,180 @@
+//! The root: the future that hosts a whole tree.
+
+use std::fmt;
+use std::future::Future;
+use std::panic::{self, Location};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use pin_project_lite::pin_project;
+
+use super::ambient::{self, Frame};
+use super::drive::{Body, Step, poll_open};
+use super::dump::Dump;
+use super::loss;
+use super::marks::Mask;
+use super::node::{Kind, Node, NodeRef};
+use super::scoped::Slot;
+use super::Tree;
+use crate::observer::{Observer, PrintOrphans};
+use crate::reason::Origin;
+use crate::runtime::Runtime;
+
+/// Makes `future` the body of a new tree on `runtime`. For adapters: an application calls their `run` or `attach`.
+///
+/// The tree ends only when everything in it has ended (law L2): the returned future is ready no earlier.
+///
+/// # Cancellation
+///
+/// *Partial effect*: dropping the returned future drops every body and task of the tree at once; finalizers do not run, and
+/// the [`Observer`] is told how many were cut off (law L30).
+///
+/// # Panics
+///
+/// Polling resumes the first panic of the body, or of lost work that the root has adopted.
+#[track_caller]
+pub fn root<F: Future>(runtime: Arc<dyn Runtime>, future: F) -> Root<F> {
+    Root::new(runtime, Arc::new(PrintOrphans), future)
+}
+
+pin_project! {
+    /// A tree and its body; made by [`root`].
+    #[must_use = "futures do nothing unless polled"]
+    pub struct Root<F: Future> {
+        #[pin]
+        body: Slot<F, F::Output>,
+        output: Option<F::Output>,
+        seat: Option<NodeRef>,
+        over: bool,
+        tree: Arc<Tree>,
+    }
+
+    impl<F: Future> PinnedDrop for Root<F> {
+        fn drop(this: Pin<&mut Self>) {
+            let this = this.project();
+            if let Some(node) = this.seat.take() {
+                this.tree.die();
+                let mut body = this.body;
+                let (_, dropped) = ambient::enter(Frame::node(node.clone()), || body.as_mut().clear());
+                super::drive::drop_payload(dropped.err());
+                loss::raze(&node, this.tree);
+                this.tree.end(true);
+            }
+        }
+    }
+}
+
+impl<F: Future> Root<F> {
+    #[track_caller]
+    fn new(runtime: Arc<dyn Runtime>, observer: Arc<dyn Observer>, future: F) -> Self {
+        let tree = Tree::new(runtime, observer);
+        let origin = Origin::new("root", Location::caller());
+        let node: NodeRef = Node::new(Kind::Root, Mask::None, origin, Some(tree.clone()), ());
+        tree.set_root(&node);
+        Root { body: Slot::Future { future }, output: None, seat: Some(node), over: false, tree }
+    }
+
+    /// Hands what has no caller to `observer`, instead of printing it.
+    ///
+    /// Has to be called before the first poll.
+    pub fn observe(self, observer: Arc<dyn Observer>) -> Self {
+        self.tree.set_observer(observer);
+        self
+    }
+
+    /// A handle to the tree, to look at it from outside.
+    #[must_use]
+    pub fn tree(&self) -> TreeHandle {
+        TreeHandle(self.tree.clone())
+    }
+}
+
+impl<F: Future> Future for Root<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let mut this = self.project();
+        assert!(this.seat.is_some(), "a root was polled after it had returned");
+        if !*this.over {
+            match poll_open(this.seat, this.body.as_mut(), cx) {
+                Step::Pending => return Poll::Pending,
+                Step::Gone => {}
+                Step::Ready => *this.output = this.body.as_mut().take(),
+            }
+            *this.over = true;
+            if let Some(node) = &this.seat {
+                node.body_over();
+            }
+        }
+        let Some(node) = this.seat.as_ref() else { unreachable!("the root has its node until it is closed") };
+        let Poll::Ready(closed) = node.wind_down(|| Frame::node(node.clone()), cx) else { return Poll::Pending };
+        *this.seat = None;
+        this.tree.end(false);
+        if let Some(payload) = closed.panic {
+            panic::resume_unwind(payload);
+        }
+        match this.output.take() {
+            Some(output) => Poll::Ready(output),
+            None => unreachable!("a root has no request but by a panic"),
+        }
+    }
+}
+
+impl<F: Future> fmt::Debug for Root<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Root").field("runtime", &self.tree.runtime.name()).finish_non_exhaustive()
+    }
+}
+
+/// A handle to a tree that is, or was, running.
+#[derive(Clone)]
+pub struct TreeHandle(Arc<Tree>);
+
+impl TreeHandle {
+    /// What lives in the tree at this moment.
+    #[must_use]
+    pub fn dump(&self) -> Dump {
+        Dump::of(self.0.root().as_ref())
+    }
+}
+
+impl fmt::Debug for TreeHandle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TreeHandle").field("runtime", &self.0.runtime.name()).finish_non_exhaustive()
+    }
+}
+
+/// Makes `runtime` the one that serves scopes and operations outside of any tree. For adapters' `install`.
+///
+/// Such code stands below a root that never ends and is never cancelled.
+///
+/// # Errors
+///
+/// A runtime was installed before; it stays.
+#[track_caller]
+pub fn install(runtime: Arc<dyn Runtime>) -> Result<(), AlreadyInstalled> {
+    let tree = Tree::new(runtime, Arc::new(PrintOrphans));
+    let origin = Origin::new("installed root", Location::caller());
+    let node: NodeRef = Node::new(Kind::Root, Mask::None, origin, Some(tree.clone()), ());
+    tree.set_root(&node);
+    ambient::set_default(node).map_err(|_| AlreadyInstalled {
+        name: ambient::default_root().and_then(|root| root.tree.as_ref()).map_or("", |tree| tree.runtime.name()),
+    })
+}
+
+/// A runtime was installed before.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct AlreadyInstalled {
+    /// The name of the runtime that is installed.
+    pub name: &'static str,
+}
+
+impl fmt::Display for AlreadyInstalled {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the {} runtime is installed already; a process has one default", self.name)
+    }
+}
+
+impl std::error::Error for AlreadyInstalled {}

@@ -1,0 +1,330 @@
+//! The future of every scope that stands inside a task: it holds the body, the node holds the rest (L1).
+//!
+//! ```text
+//!   Fresh ──1──▶ Open ──2──▶ Winding ──3──▶ Done
+//!     └──────────────4──────────────────▲     └─5─▶ (or) Parked
+//! ```
+//!
+//! 1. first poll: the node gets its place in the tree; a light scope first tries without one
+//! 2. the body is over: it left a value, panicked, or was delivered
+//! 3. Closed: the ending is returned, or the panic resumes
+//! 4. a light scope whose body was ready at once, and needed no node
+//! 5. cancelled from further out: nothing to say to the code around, which never goes on (L18)
+
+use std::future::Future;
+use std::panic::{self, Location};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use pin_project_lite::pin_project;
+
+use super::ambient::{self, Frame, Light};
+use super::drive::{Body, Step, conclude, poll_open};
+use super::links::Role;
+use super::loss;
+use super::marks::Mask;
+use super::node::{Kind, LOST, NodeRef};
+use crate::Instant;
+use crate::reason::{Origin, Reason};
+
+/// What a construct does with the output of its body.
+pub(crate) trait Policy<R> {
+    /// What is left of the output as the scope's value.
+    type Value;
+
+    /// The body has returned. Records an error, if the construct knows what an error is. A light scope that was ready at
+    /// once has no node.
+    fn settle(&mut self, node: Option<&NodeRef>, output: R) -> Option<Self::Value>;
+
+    /// Whether errors were recorded: then they are the outcome, also when cancelled (L31).
+    fn failed(&self) -> bool;
+
+    /// A panic takes precedence over the errors that were recorded.
+    fn panicked(&mut self, _node: &NodeRef) {}
+}
+
+/// The policy of scopes that do not interpret their body's output.
+pub(crate) struct Plain;
+
+impl<R> Policy<R> for Plain {
+    type Value = R;
+
+    fn settle(&mut self, _: Option<&NodeRef>, output: R) -> Option<R> {
+        Some(output)
+    }
+
+    fn failed(&self) -> bool {
+        false
+    }
+}
+
+/// How a scope ends for the code around it.
+pub(crate) enum Ending<V> {
+    /// The body's value.
+    Value(V),
+    /// Errors were recorded.
+    Failed,
+    /// The scope's own request was delivered: its reason, and which scope it was.
+    Cancelled(Option<(Reason, Origin)>),
+}
+
+pin_project! {
+    #[project = SlotProj]
+    pub(crate) enum Slot<F, R> {
+        Future { #[pin] future: F },
+        Output { output: Option<R> },
+        Empty,
+    }
+}
+
+impl<F: Future> Slot<F, F::Output> {
+    /// The output, if the body has left one.
+    pub(crate) fn take(mut self: Pin<&mut Self>) -> Option<F::Output> {
+        let output = match self.as_mut().project() {
+            SlotProj::Output { output } => output.take(),
+            SlotProj::Future { .. } | SlotProj::Empty => None,
+        };
+        self.set(Slot::Empty);
+        output
+    }
+}
+
+impl<F: Future> Body for Slot<F, F::Output> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        match self.as_mut().project() {
+            SlotProj::Future { future } => match future.poll(cx) {
+                Poll::Pending => Poll::Pending,
+                Poll::Ready(output) => {
+                    self.set(Slot::Output { output: Some(output) });
+                    Poll::Ready(())
+                }
+            },
+            SlotProj::Output { .. } | SlotProj::Empty => Poll::Ready(()),
+        }
+    }
+
+    fn clear(mut self: Pin<&mut Self>) {
+        self.set(Slot::Empty);
+    }
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Fresh,
+    Open,
+    Winding,
+    Parked,
+    Done,
+}
+
+pin_project! {
+    /// A scope inside a task.
+    #[must_use = "futures do nothing unless polled"]
+    pub(crate) struct Scoped<F, P>
+    where
+        F: Future,
+        P: Policy<F::Output>,
+    {
+        #[pin]
+        body: Slot<F, F::Output>,
+        value: Option<P::Value>,
+        policy: P,
+        seat: Option<NodeRef>,
+        light: Light,
+        stage: Stage,
+    }
+
+    impl<F, P> PinnedDrop for Scoped<F, P>
+    where
+        F: Future,
+        P: Policy<F::Output>,
+    {
+        fn drop(this: Pin<&mut Self>) {
+            let this = this.project();
+            if let (Stage::Open | Stage::Winding, Some(node)) = (*this.stage, this.seat.take()) {
+                let mut body = this.body;
+                loss::driver_lost(&node, || body.as_mut().clear());
+            }
+        }
+    }
+}
+
+impl<F: Future, P: Policy<F::Output>> Scoped<F, P> {
+    /// A scope that makes its node only when it turns out to need one.
+    pub(crate) fn light(
+        kind: Kind,
+        mask: Mask,
+        deadline: Instant,
+        location: &'static Location<'static>,
+        body: F,
+        policy: P,
+    ) -> Self {
+        let light = Light { kind, mask, deadline, location };
+        Scoped { body: Slot::Future { future: body }, value: None, policy, seat: None, light, stage: Stage::Fresh }
+    }
+
+    /// A scope around a node that exists, because there are handles to it.
+    pub(crate) fn with_node(node: NodeRef, body: F, policy: P) -> Self {
+        let light =
+            Light { kind: node.kind, mask: node.mask, deadline: Instant::NEVER, location: node.location() };
+        Scoped {
+            body: Slot::Future { future: body },
+            value: None,
+            policy,
+            seat: Some(node),
+            light,
+            stage: Stage::Fresh,
+        }
+    }
+
+    pub(crate) fn policy(self: Pin<&mut Self>) -> &mut P {
+        self.project().policy
+    }
+
+    /// Before the first poll: how long the scope may last.
+    pub(crate) fn set_deadline(self: Pin<&mut Self>, deadline: Instant) {
+        let this = self.project();
+        match this.seat {
+            Some(node) => node.lock().deadline = deadline,
+            None => this.light.deadline = deadline,
+        }
+    }
+
+    pub(crate) fn is_fresh(&self) -> bool {
+        self.stage == Stage::Fresh
+    }
+}
+
+/// Hangs a node that had handles before it had a place into the tree.
+fn enter_tree(node: &NodeRef) {
+    let parent = ambient::current();
+    node.attach(&parent, Role::Inner);
+    let Some(tree) = ambient::tree().or_else(|| parent.tree()) else { ambient::no_context() };
+    node.entered(&tree);
+}
+
+impl<F: Future, P: Policy<F::Output>> Future for Scoped<F, P> {
+    type Output = Ending<P::Value>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let mut this = self.project();
+        if *this.stage == Stage::Fresh {
+            *this.stage = Stage::Open;
+            if this.seat.is_none() && !ambient::is_flagged() {
+                // Invariant: no node, so nothing can have been lost, requested or registered for this scope.
+                let (frame, result) =
+                    ambient::enter(Frame::light(*this.light), || this.body.as_mut().poll(cx));
+                *this.seat = frame.into_node();
+                if this.seat.is_none() {
+                    match result {
+                        Ok(Poll::Ready(())) => {
+                            *this.stage = Stage::Done;
+                            let output = this.body.take();
+                            return match output.and_then(|output| this.policy.settle(None, output)) {
+                                Some(value) => Poll::Ready(Ending::Value(value)),
+                                None => Poll::Ready(Ending::Failed),
+                            };
+                        }
+                        Ok(Poll::Pending) => {
+                            let (frame, _) = ambient::enter(Frame::light(*this.light), ambient::try_current);
+                            *this.seat = frame.into_node();
+                        }
+                        Err(payload) => {
+                            *this.stage = Stage::Done;
+                            let (_, dropped) = ambient::enter(Frame::light(*this.light), || this.body.clear());
+                            super::drive::drop_payload(dropped.err());
+                            panic::resume_unwind(payload);
+                        }
+                    }
+                }
+                let Some(node) = this.seat.as_ref() else { ambient::no_context() };
+                let step = conclude(node, this.body.as_mut(), result, cx.waker());
+                if after(step, &mut this.body, this.value, this.policy, node) {
+                    *this.stage = Stage::Winding;
+                } else {
+                    return Poll::Pending;
+                }
+            } else {
+                match this.seat {
+                    Some(node) => enter_tree(node),
+                    None => {
+                        let (frame, _) = ambient::enter(Frame::light(*this.light), ambient::try_current);
+                        *this.seat = frame.into_node();
+                    }
+                }
+            }
+        }
+        if *this.stage == Stage::Parked {
+            return Poll::Pending;
+        }
+        let Some(node) = this.seat.as_ref() else { panic!("a scope was polled after it had returned") };
+        if node.flagged(LOST) {
+            polled_after_loss(node);
+        }
+        if *this.stage == Stage::Open {
+            let step = poll_open(this.seat, this.body.as_mut(), cx);
+            let Some(node) = this.seat.as_ref() else { unreachable!("a driver has its node between polls") };
+            if !after(step, &mut this.body, this.value, this.policy, node) {
+                return Poll::Pending;
+            }
+            *this.stage = Stage::Winding;
+        }
+        let Some(node) = this.seat.as_ref() else { unreachable!("a driver has its node between polls") };
+        let Poll::Ready(closed) = node.wind_down(|| Frame::node(node.clone()), cx) else { return Poll::Pending };
+        node.unlink();
+        *this.stage = Stage::Done;
+        let Some(node) = this.seat.take() else { unreachable!("a driver has its node between polls") };
+        // The outcome table (SEMANTICS §7) for scopes that have a caller.
+        if let Some(payload) = closed.panic {
+            this.policy.panicked(&node);
+            panic::resume_unwind(payload);
+        }
+        if this.policy.failed() {
+            return Poll::Ready(Ending::Failed);
+        }
+        match this.value.take() {
+            Some(value) if !closed.cut => Poll::Ready(Ending::Value(value)),
+            _ if closed.inherited => {
+                *this.stage = Stage::Parked;
+                Poll::Pending
+            }
+            _ => Poll::Ready(Ending::Cancelled(closed.request)),
+        }
+    }
+}
+
+/// Settles the output of a body that is over. Says whether it is.
+fn after<F: Future, P: Policy<F::Output>>(
+    step: Step,
+    body: &mut Pin<&mut Slot<F, F::Output>>,
+    value: &mut Option<P::Value>,
+    policy: &mut P,
+    node: &NodeRef,
+) -> bool {
+    match step {
+        Step::Pending => return false,
+        Step::Gone => {}
+        Step::Ready => {
+            if let Some(output) = body.as_mut().take() {
+                *value = policy.settle(Some(node), output);
+            }
+        }
+    }
+    node.body_over();
+    true
+}
+
+#[cold]
+fn polled_after_loss(node: &NodeRef) -> ! {
+    let state = node.lock();
+    let parent = state.parent.as_ref().map(|parent| parent.kind.name());
+    let message = format!(
+        "the future of {} {} was polled after the scope around it had ended: it was moved out of that scope (returned \
+         from it, sent to another task, or forgotten and found again), and its scope was finished by {} in its place",
+        node.kind.name(),
+        state.origin,
+        parent.unwrap_or("the tree"),
+    );
+    drop(state);
+    panic!("{message}");
+}

@@ -1,0 +1,106 @@
+//! Waking: in batches after all marks are set, and along the chain of scopes that delay one another.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::{Wake, Waker};
+
+use super::Tree;
+use super::links::Role;
+use super::node::{Life, NodeRef, PARENT_CANCELLED};
+
+/// What is to be done once no lock is held any more: wakers to call, and a timer to arm.
+#[derive(Default)]
+pub(crate) struct Wakes {
+    wakers: Vec<Waker>,
+    arm: Option<Arc<Tree>>,
+}
+
+impl Wakes {
+    pub(crate) fn push(&mut self, waker: Waker) {
+        self.wakers.push(waker);
+    }
+
+    pub(crate) fn push_raw(&mut self, waker: Option<Waker>) {
+        self.wakers.extend(waker);
+    }
+
+    pub(crate) fn arm(&mut self, tree: &Arc<Tree>) {
+        self.arm = Some(tree.clone());
+    }
+
+    /// Marks a scope as woken and takes its driver's waker along; then those it delays.
+    pub(crate) fn push_chain(&mut self, node: &NodeRef) {
+        self.push_node(node);
+        let mut node = delayed_by(node);
+        while let Some(next) = node {
+            if next.woken.swap(true, Ordering::AcqRel) {
+                break;
+            }
+            self.push_node(&next);
+            node = delayed_by(&next);
+        }
+    }
+
+    /// Marks a scope as woken and takes its driver's waker along.
+    pub(crate) fn push_node(&mut self, node: &NodeRef) {
+        node.woken.store(true, Ordering::Release);
+        let waker = node.lock().waker.clone();
+        self.wakers.extend(waker);
+    }
+
+    /// Does it.
+    pub(crate) fn wake(self) {
+        if let Some(tree) = self.arm {
+            tree.arm();
+        }
+        for waker in self.wakers {
+            waker.wake();
+        }
+    }
+}
+
+/// The parent, if this scope holds up its delivery (L16.1).
+fn delayed_by(node: &NodeRef) -> Option<NodeRef> {
+    if !node.flagged(PARENT_CANCELLED) {
+        return None;
+    }
+    let state = node.lock();
+    if state.role == Role::Inner && state.life != Life::Closed { state.parent.clone() } else { None }
+}
+
+/// Wakes the driver of a scope, because something it waits for has happened.
+pub(crate) fn wake(node: &NodeRef) {
+    let mut wakes = Wakes::default();
+    wakes.push_chain(node);
+    wakes.wake();
+}
+
+/// The waker for the body of a scope whose parent is cancelled: marks the scope, wakes its driver, then the parent.
+///
+/// Subtle: the driver's waker may belong to a combinator that is gone, so the parent is woken past it (L16.1).
+pub(crate) struct Marker(pub(crate) NodeRef);
+
+impl Wake for Marker {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        // Woken since the last poll already: then the driver and the parent were woken, too. `Node::register` clears
+        // the mark when the driver has changed.
+        if self.0.woken.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        wake(&self.0);
+    }
+}
+
+/// The waker to poll the body of `node` with, while its parent is cancelled.
+pub(crate) fn marker(node: &NodeRef) -> Waker {
+    if let Some(marker) = node.lock().marker.clone() {
+        return marker;
+    }
+    let marker = Waker::from(Arc::new(Marker(node.clone())));
+    node.lock().marker = Some(marker.clone());
+    marker
+}
