@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod bracket;
 mod checkpoint;
 mod defer;
 mod error;
@@ -9,6 +10,7 @@ mod group;
 mod instant;
 mod nursery;
 mod observer;
+mod opening;
 mod reason;
 pub mod runtime;
 mod scope;
@@ -17,6 +19,7 @@ mod sleep;
 mod timeout;
 mod tree;
 
+pub use bracket::{Bracket, Exit, Lent, bracket, try_bracket};
 pub use checkpoint::{
     Checkpoint, CheckpointIfCancelled, YieldNow, checkpoint, checkpoint_if_cancelled, is_cancelled, yield_now,
 };

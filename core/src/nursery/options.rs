@@ -16,6 +16,7 @@ use super::cell::NurseryCell;
 use super::outcome::Outcome;
 use crate::group::ErrorGroup;
 use crate::observer::OrphanKind;
+use crate::opening::Opening;
 use crate::reason::Origin;
 use crate::tree::marks::Mask;
 use crate::tree::node::{Kind, Node, NodeRef};
@@ -154,7 +155,7 @@ impl NurseryOptions {
         CollectingNursery { scoped: self.scoped(body, false) }
     }
 
-    fn scoped<T, E, F, Fut, R>(self, body: F, fail_fast: bool) -> Scoped<Opening<F, Fut, E>, Errors<T, E>>
+    fn scoped<T, E, F, Fut, R>(self, body: F, fail_fast: bool) -> Scoped<Opening<F, Nursery<E>, Fut>, Errors<T, E>>
     where
         E: Debug + Send + 'static,
         F: FnOnce(Nursery<E>) -> Fut,
@@ -164,7 +165,7 @@ impl NurseryOptions {
         let origin = Origin::new(self.name, self.location);
         let node = Node::new(Kind::Nursery, Mask::None, origin, None, NurseryCell::new(fail_fast));
         let handle = Nursery { node: node.clone() };
-        let opening = Opening::Closure { open: Some((body, handle)) };
+        let opening = Opening::new(body, handle);
         Scoped::with_node(node.clone(), opening, Errors { node, value: PhantomData })
     }
 }
@@ -173,36 +174,6 @@ impl Default for NurseryOptions {
     #[track_caller]
     fn default() -> Self {
         NurseryOptions::new()
-    }
-}
-
-pin_project! {
-    /// The body of a nursery: the closure until the first poll, then its future.
-    #[project = OpeningProj]
-    pub(crate) enum Opening<F, Fut, E> {
-        Closure { open: Option<(F, Nursery<E>)> },
-        Future { #[pin] future: Fut },
-    }
-}
-
-impl<F, Fut, E> Future for Opening<F, Fut, E>
-where
-    F: FnOnce(Nursery<E>) -> Fut,
-    Fut: Future,
-{
-    type Output = Fut::Output;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Fut::Output> {
-        loop {
-            let future = match self.as_mut().project() {
-                OpeningProj::Future { future } => return future.poll(cx),
-                OpeningProj::Closure { open } => match open.take() {
-                    Some((body, handle)) => body(handle),
-                    None => unreachable!("the closure is called once"),
-                },
-            };
-            self.set(Opening::Future { future });
-        }
     }
 }
 
@@ -248,7 +219,7 @@ pin_project! {
         Fut::Output: Outcome<T, E>,
     {
         #[pin]
-        scoped: Scoped<Opening<F, Fut, E>, Errors<T, E>>,
+        scoped: Scoped<Opening<F, Nursery<E>, Fut>, Errors<T, E>>,
     }
 }
 
@@ -306,7 +277,7 @@ pin_project! {
         Fut::Output: Outcome<T, E>,
     {
         #[pin]
-        scoped: Scoped<Opening<F, Fut, E>, Errors<T, E>>,
+        scoped: Scoped<Opening<F, Nursery<E>, Fut>, Errors<T, E>>,
     }
 }
 

@@ -1,5 +1,7 @@
 //! What bodies and children may return.
 
+use std::convert::Infallible;
+
 /// `()` or a `Result`: what the body and the children of a nursery may return. Nothing else, so that no `Result` is ever
 /// dropped unseen.
 ///
@@ -25,8 +27,17 @@ impl<T, E> Outcome<T, E> for Result<T, E> {
     }
 }
 
+/// For code that runs until it is cancelled, such as `sleep_forever().await`.
+impl<E> Outcome<Infallible, E> for Infallible {
+    fn into_result(self) -> Result<Infallible, E> {
+        match self {}
+    }
+}
+
 mod sealed {
+    #[expect(unnameable_types, reason = "seals the trait")]
     pub trait Sealed {}
     impl Sealed for () {}
+    impl Sealed for std::convert::Infallible {}
     impl<T, E> Sealed for Result<T, E> {}
 }

@@ -346,7 +346,6 @@ pub enum TaskStatus {
 /// # Panics
 ///
 /// Awaiting panics if the value was taken before.
-#[must_use = "dropping a task handle is fine, its child goes on; write `drop(handle)` or `let _ =` to say so"]
 pub struct Task<T> {
     node: NodeRef,
     join: Arc<dyn Joined<T>>,

@@ -130,11 +130,6 @@ pub(crate) fn enter<R>(frame: Frame, f: impl FnOnce() -> R) -> (Frame, thread::R
     }
 }
 
-/// Whether there is a context here, set by a scope or a task.
-pub(crate) fn is_set() -> bool {
-    STACK.try_with(|stack| !stack.borrow().is_empty()).unwrap_or(false)
-}
-
 /// Whether `node` is the innermost scope.
 pub(crate) fn is_inside(node: &NodeRef) -> bool {
     STACK

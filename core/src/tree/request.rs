@@ -221,11 +221,6 @@ impl Node {
         self.flagged(CANCELLED)
     }
 
-    /// Whether a request from further up reaches this scope (L9).
-    pub(crate) fn is_inherited(self: &NodeRef, now: Instant) -> bool {
-        self.lock().inherited.cancelled(now)
-    }
-
     /// L10.
     pub(crate) fn effective_deadline(self: &NodeRef, tree: &Arc<Tree>) -> Instant {
         if self.is_cancelled(tree) {

@@ -1,0 +1,77 @@
+//! Blocking jobs: closures that foster wants run where they may block.
+//!
+//! By default they run on the thread of the simulation, each as one step, when the schedule picks it: to the tasks it looks
+//! as if a thread had run from its start to its end at one point of virtual time, and the run can be replayed. Such
+//! a closure must not wait for a task of the same simulation, which could never run. For closures that do, there is
+//! [`Builder::real_threads`](crate::Builder::real_threads).
+
+use std::io;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread;
+use std::time::Duration;
+
+use foster::runtime::{BlockingError, Work};
+
+use crate::clock::Alarm;
+use crate::executor::{Body, Sim};
+
+impl Sim {
+    pub(crate) fn run_blocking(&self, work: Work) -> Result<(), BlockingError> {
+        if self.config().patience > Duration::ZERO {
+            return self.run_on_thread(work);
+        }
+        let (shortest, longest) = self.config().blocking_time;
+        let added = self.add_with(Body::Work(work), |state, key| {
+            let spread = u64::try_from((longest - shortest).as_nanos()).unwrap_or(u64::MAX);
+            let takes = shortest + Duration::from_nanos(state.choices.up_to(spread));
+            if takes > Duration::ZERO {
+                let ends = state.now + takes;
+                state.timers.insert(ends, Alarm::Run(key));
+            }
+            takes.is_zero()
+        });
+        match added {
+            Err(Body::Work(work)) => Err(refused(work)),
+            _ => Ok(()),
+        }
+    }
+
+    fn run_on_thread(&self, work: Work) -> Result<(), BlockingError> {
+        let mut state = self.lock();
+        if state.over {
+            return Err(refused(work));
+        }
+        state.threads += 1;
+        drop(state);
+        let ending = ThreadEnd(self.clone());
+        // Shared, because the closure would be lost if the thread could not be made.
+        let shared = Arc::new(Mutex::new(Some(work)));
+        let take = |shared: &Mutex<Option<Work>>| shared.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let thread = thread::Builder::new().name("foster-sim-blocking".to_owned()).spawn({
+            let shared = shared.clone();
+            move || {
+                let _ending = ending;
+                take(&shared).into_iter().for_each(|work| work());
+            }
+        });
+        match thread {
+            Ok(_detached) => Ok(()),
+            Err(error) => Err(BlockingError::new(take(&shared).expect("no thread ran the closure"), error)),
+        }
+    }
+}
+
+fn refused(work: Work) -> BlockingError {
+    BlockingError::new(work, io::Error::other("the simulation is over"))
+}
+
+/// Dropped when the thread of a blocking job ends, or could not be made.
+struct ThreadEnd(Sim);
+
+impl Drop for ThreadEnd {
+    fn drop(&mut self) {
+        let mut state = self.0.lock();
+        state.threads -= 1;
+        self.0.changed(state);
+    }
+}

@@ -1,0 +1,219 @@
+//! The settings of a simulation, and the ways to run one.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use foster::Instant;
+use foster::runtime::root;
+
+use crate::executor::Sim;
+use crate::policy::Policy;
+use crate::quiet;
+use crate::schedule::Schedule;
+use crate::trace::Trace;
+
+/// Settings of a simulation.
+///
+/// # Examples
+///
+/// ```
+/// use foster_sim::{Builder, Policy};
+/// use std::time::Duration;
+///
+/// let run = Builder::new(7)
+///     .policy(Policy::Pct { depth: 3 })
+///     .time_limit(Duration::from_secs(3600))
+///     .observe(async { foster::sleep(Duration::from_secs(60)).await });
+/// assert_eq!(run.elapsed, Duration::from_secs(60));
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "a builder does nothing until it runs something"]
+pub struct Builder {
+    pub(crate) schedule: Schedule,
+    pub(crate) policy: Policy,
+    pub(crate) start: Instant,
+    pub(crate) autojump: bool,
+    pub(crate) poll_budget: u64,
+    pub(crate) step_limit: u64,
+    pub(crate) time_limit: Duration,
+    pub(crate) spurious: f64,
+    /// The shortest and the longest that a blocking job takes.
+    pub(crate) blocking_time: (Duration, Duration),
+    /// How long to wait, really, for other threads; zero if blocking jobs run on the thread of the simulation.
+    pub(crate) patience: Duration,
+    pub(crate) record: bool,
+}
+
+impl Builder {
+    /// The default settings, with a seed or a [`Schedule`].
+    pub fn new(schedule: impl Into<Schedule>) -> Self {
+        Builder {
+            schedule: schedule.into(),
+            policy: Policy::default(),
+            start: Instant::from_nanos(0),
+            autojump: true,
+            poll_budget: 1_000_000,
+            step_limit: 100_000_000,
+            time_limit: Duration::MAX,
+            spurious: 0.0,
+            blocking_time: (Duration::ZERO, Duration::ZERO),
+            patience: Duration::ZERO,
+            record: false,
+        }
+    }
+
+    /// Takes another seed or [`Schedule`].
+    pub fn schedule(self, schedule: impl Into<Schedule>) -> Self {
+        Builder { schedule: schedule.into(), ..self }
+    }
+
+    /// How the next task is picked; [`Policy::Mixed`] if not set.
+    pub fn policy(self, policy: Policy) -> Self {
+        Builder { policy, ..self }
+    }
+
+    /// The time at which the clock starts; the origin if not set.
+    pub fn start_at(self, start: Instant) -> Self {
+        Builder { start, ..self }
+    }
+
+    /// Starts with a clock that moves only through [`clock`](crate::clock).
+    pub fn manual_clock(self) -> Self {
+        Builder { autojump: false, ..self }
+    }
+
+    /// After how many polls in a row, each ending with the task runnable again, a task counts as one that never blocks.
+    /// A million if not set.
+    pub fn poll_budget(self, polls: u64) -> Self {
+        Builder { poll_budget: polls, ..self }
+    }
+
+    /// The greatest number of steps, polls and blocking jobs together; a hundred million if not set.
+    pub fn step_limit(self, steps: u64) -> Self {
+        Builder { step_limit: steps, ..self }
+    }
+
+    /// How far the clock may jump by itself, counted from the start; without limit if not set.
+    pub fn time_limit(self, limit: Duration) -> Self {
+        Builder { time_limit: limit, ..self }
+    }
+
+    /// The probability that a step polls some task that nobody woke.
+    ///
+    /// Any executor may do that, and few do it often: it finds futures that take each poll for a sign that what they
+    /// waited for has happened.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `probability` is not between 0 and 1.
+    #[track_caller]
+    pub fn spurious_polls(self, probability: f64) -> Self {
+        assert!((0.0..=1.0).contains(&probability), "a probability is between 0 and 1, not {probability}");
+        Builder { spurious: probability, ..self }
+    }
+
+    /// How long blocking jobs take in virtual time: between `shortest` and `longest`, as the seed says. They run at the end
+    /// of that time. If not set, they take none.
+    ///
+    /// # Panics
+    ///
+    /// Panics if `longest` is less than `shortest`.
+    #[track_caller]
+    pub fn blocking_time(self, shortest: Duration, longest: Duration) -> Self {
+        assert!(shortest <= longest, "blocking jobs cannot take at least {shortest:?} and at most {longest:?}");
+        Builder { blocking_time: (shortest, longest), ..self }
+    }
+
+    /// Runs blocking jobs on threads of their own, and counts on wake-ups from other threads.
+    ///
+    /// For programs whose closures wait for tasks, or that start threads themselves. When nothing is runnable, the
+    /// simulation waits for other threads up to `patience` of real time before it moves the clock past a job that has not
+    /// ended, and before it reports a deadlock. What the threads do comes when it comes: such a run cannot be
+    /// replayed exactly ([`Run::outside`] counts why).
+    pub fn real_threads(self, patience: Duration) -> Self {
+        Builder { patience, ..self }
+    }
+
+    /// Keeps each event for [`Run::trace`].
+    pub fn record_trace(self) -> Self {
+        Builder { record: true, ..self }
+    }
+
+    /// Runs a future to its end, and returns its output.
+    ///
+    /// # Panics
+    ///
+    /// Panics with what the future panicked with, and, with the live tree in the message, if the run cannot go on: deadlock,
+    /// a task that never blocks, step or time limit. The seed is printed to standard error.
+    #[track_caller]
+    pub fn run<F: Future>(&self, future: F) -> F::Output {
+        let sim = Sim::new(self, false);
+        let _tell = TellSeed(&self.schedule);
+        simulate(&sim, future)
+    }
+
+    /// Runs a future to its end, and returns what is to be known about the run, also if it failed.
+    pub fn observe<F: Future>(&self, future: F) -> Run<F::Output> {
+        let sim = Sim::new(self, true);
+        let outcome = catch_unwind(AssertUnwindSafe(|| simulate(&sim, future)));
+        let mut state = sim.lock();
+        Run {
+            outcome,
+            hash: state.recorder.hash(),
+            steps: state.steps,
+            elapsed: state.now - self.start,
+            outside: state.outside,
+            trace: state.recorder.take_trace(),
+            schedule: Schedule { seed: self.schedule.seed, script: Some(state.choices.take_tape()) },
+        }
+    }
+}
+
+/// A run that has ended.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct Run<T> {
+    /// The output of the future, or what it panicked with.
+    pub outcome: thread::Result<T>,
+    /// The hash of all events. The same program with the same settings and seed has the same hash in every process and on
+    /// every machine.
+    pub hash: u64,
+    /// How many tasks were polled and blocking jobs run.
+    pub steps: u64,
+    /// How much virtual time passed.
+    pub elapsed: Duration,
+    /// How often another thread did something to the simulation; if not 0, the run need not repeat.
+    pub outside: u64,
+    /// The events, if [`Builder::record_trace`] was set.
+    pub trace: Trace,
+    /// The choices of this run, written out: replays it, and shows what there is to shrink.
+    pub schedule: Schedule,
+}
+
+#[track_caller]
+fn simulate<F: Future>(sim: &Sim, future: F) -> F::Output {
+    // Order: the root goes first, while the simulation still takes in what its end spawns; then the rest is torn down.
+    let _entered = sim.enter();
+    let mut main = Box::pin(root(Arc::new(sim.clone()), future));
+    let tree = main.tree();
+    match sim.drive(main.as_mut()) {
+        Ok(output) => output,
+        Err(stuck) => {
+            let (steps, now) = sim.position();
+            panic!("{stuck}\n\nThe live tree after {steps} steps, at {now:?}:\n{}", tree.dump());
+        }
+    }
+}
+
+/// Says on standard error how to repeat a run that panics.
+struct TellSeed<'a>(&'a Schedule);
+
+impl Drop for TellSeed<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() && !quiet::is_quiet() {
+            eprintln!("foster-sim: the run that failed had the seed {}; the same seed repeats it", self.0);
+        }
+    }
+}

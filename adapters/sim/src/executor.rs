@@ -1,0 +1,468 @@
+//! The executor: one thread that picks a runnable task and polls it, and moves the clock when there is none.
+//!
+//! ```text
+//!               1                       2                      3
+//!   Blocked ─────────▶ Queued ─────────────────▶ Running ─────────────▶ gone
+//!      ▲                  ▲                       │  │ 4
+//!      │ 6                │ 5                     │  ▼
+//!      └──────────────────┼───────────────────────┘ Rewoken
+//!                         └────────────────────────────┘
+//! ```
+//! 1. `TaskWaker::wake`. 2. `State::take_turn`, which picks by the policy; a spurious poll comes straight from Blocked.
+//! 3. `Sim::end_turn`: the future is ready. 4. `TaskWaker::wake` while it is polled. 5., 6. `Sim::end_turn`: it is pending.
+//!
+//! The main future is a task like the others, number 0, but it stays on the stack of `Sim::drive`: it need be neither
+//! `Send` nor `'static`. A blocking job is a task that is polled once.
+//!
+//! **Lock.** There is one, around plain data. Nothing of the user's is polled, woken, cloned, formatted or dropped while
+//! it is held: what has to be, is moved out first.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, VecDeque};
+use std::pin::Pin;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, ThreadId};
+use std::time::Duration;
+
+use foster::Instant;
+use foster::runtime::{BlockingError, Job, Runtime, Timer, Work};
+use slab::Slab;
+
+use crate::builder::Builder;
+use crate::clock::{SimTimer, Timers};
+use crate::policy::{Choices, Ready};
+use crate::stuck::Stuck;
+use crate::trace::{Event, Recorder};
+
+/// After this many questions in one turn [`Runtime::should_yield`] says yes, as tokio does.
+const TURN: u32 = 128;
+
+/// A simulation: the runtime that foster sees, and the state behind it.
+#[derive(Clone)]
+pub(crate) struct Sim {
+    shared: Arc<Shared>,
+}
+
+struct Shared {
+    config: Builder,
+    /// The thread of the simulation. What other threads do is accepted, but cannot be replayed.
+    home: ThreadId,
+    state: Mutex<State>,
+    /// Another thread changed the state.
+    outside: Condvar,
+}
+
+pub(crate) struct State {
+    pub(crate) now: Instant,
+    /// The last step was taken at this time.
+    pub(crate) active_at: Instant,
+    pub(crate) autojump: bool,
+    pub(crate) choices: Choices,
+    pub(crate) recorder: Recorder,
+    pub(crate) timers: Timers,
+    /// Who waits for quiescence, by cushion and ticket.
+    pub(crate) waiters: BTreeMap<(Duration, u64), Waker>,
+    pub(crate) steps: u64,
+    /// Blocking jobs on threads of their own that have not ended.
+    pub(crate) threads: usize,
+    /// Wake-ups, spawns and so on from other threads.
+    pub(crate) outside: u64,
+    /// Nothing is taken in any more.
+    pub(crate) over: bool,
+    tasks: Slab<Slot>,
+    ready: VecDeque<Ready>,
+    /// All keys of `tasks` are below this.
+    keys: usize,
+    spawned: u64,
+    tickets: u64,
+    /// How often the job that is being polled asked whether to yield.
+    asked: u32,
+}
+
+struct Slot {
+    task: u64,
+    phase: Phase,
+    body: Body,
+    waker: Waker,
+    priority: i64,
+    /// Polls in a row that each ended with the task already woken.
+    restless: u64,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Phase {
+    Blocked,
+    Queued,
+    Running,
+    Rewoken,
+}
+
+pub(crate) enum Body {
+    /// The main future.
+    Main,
+    Job(Job),
+    Work(Work),
+    /// Being polled.
+    Away,
+}
+
+impl Body {
+    fn label(&self) -> String {
+        match self {
+            Body::Main => "the main future".to_owned(),
+            Body::Job(job) => job.to_string(),
+            Body::Work(_) => "a blocking job".to_owned(),
+            Body::Away => "the task that runs".to_owned(),
+        }
+    }
+}
+
+/// A task that was picked, taken out of its slot.
+struct Turn {
+    key: usize,
+    body: Body,
+    waker: Waker,
+}
+
+thread_local! {
+    static CURRENT: RefCell<Option<Sim>> = const { RefCell::new(None) };
+}
+
+impl Sim {
+    pub(crate) fn new(config: &Builder, keep_tape: bool) -> Self {
+        let schedule = config.schedule.clone();
+        let state = State {
+            now: config.start,
+            active_at: config.start,
+            autojump: config.autojump,
+            choices: Choices::new(schedule.seed, config.policy, schedule.script, keep_tape),
+            recorder: Recorder::new(config.record),
+            timers: Timers::default(),
+            waiters: BTreeMap::new(),
+            steps: 0,
+            threads: 0,
+            outside: 0,
+            over: false,
+            tasks: Slab::new(),
+            ready: VecDeque::new(),
+            keys: 0,
+            spawned: 0,
+            tickets: 0,
+            asked: 0,
+        };
+        let (state, outside) = (Mutex::new(state), Condvar::new());
+        let sim =
+            Sim { shared: Arc::new(Shared { config: config.clone(), home: thread::current().id(), state, outside }) };
+        // The queue of a new simulation takes in everything.
+        let _accepted = sim.add(Body::Main);
+        sim
+    }
+
+    /// Runs until the main future is ready.
+    pub(crate) fn drive<F: Future>(&self, mut main: Pin<&mut F>) -> Result<F::Output, Stuck> {
+        let mut due = Vec::new();
+        loop {
+            let Some(mut turn) = self.next_turn(&mut due)? else {
+                due.drain(..).for_each(Waker::wake);
+                continue;
+            };
+            let mut context = Context::from_waker(&turn.waker);
+            let ended = match turn.body {
+                Body::Main => match main.as_mut().poll(&mut context) {
+                    Poll::Ready(output) => {
+                        let mut state = self.lock();
+                        let at = state.now;
+                        state.recorder.add(at, Event::End(0));
+                        return Ok(output);
+                    }
+                    Poll::Pending => false,
+                },
+                Body::Job(ref mut job) => Pin::new(job).poll(&mut context).is_ready(),
+                Body::Work(work) => {
+                    turn.body = Body::Away;
+                    work();
+                    true
+                }
+                Body::Away => unreachable!("a task in the queue is in its slot"),
+            };
+            self.end_turn(turn, ended)?;
+        }
+    }
+
+    /// The next task to poll, or none if timers or waiters are due: these are put into `due`, to be woken.
+    fn next_turn(&self, due: &mut Vec<Waker>) -> Result<Option<Turn>, Stuck> {
+        let mut state = self.lock();
+        let mut patience = self.config().patience;
+        loop {
+            if !state.ready.is_empty() {
+                return state.take_turn(self.config()).map(Some);
+            }
+            // The clock does not move while a thread may still do something at the present time.
+            if state.threads == 0 || patience.is_zero() {
+                if state.advance(self.config(), due)? {
+                    return Ok(None);
+                }
+                if patience.is_zero() {
+                    return Err(if state.timers.is_empty() { Stuck::Deadlock } else { Stuck::ClockStands });
+                }
+            }
+            let threads = state.threads;
+            let unchanged = |state: &mut State| state.ready.is_empty() && state.threads == threads;
+            let wait = self.shared.outside.wait_timeout_while(state, patience, unchanged);
+            let (guard, waited) = wait.unwrap_or_else(PoisonError::into_inner);
+            state = guard;
+            if waited.timed_out() {
+                patience = Duration::ZERO;
+            }
+        }
+    }
+
+    fn end_turn(&self, turn: Turn, ended: bool) -> Result<(), Stuck> {
+        let mut state = self.lock();
+        if ended {
+            let slot = state.tasks.remove(turn.key);
+            let at = state.now;
+            state.recorder.add(at, Event::End(slot.task));
+            drop(state);
+            // Here, not earlier: dropping the job and its waker may run code of the user.
+            drop((slot, turn));
+            return Ok(());
+        }
+        let State { tasks, ready, choices, .. } = &mut *state;
+        let slot = &mut tasks[turn.key];
+        if slot.phase == Phase::Rewoken {
+            slot.restless += 1;
+            if slot.restless > self.config().poll_budget {
+                drop(state);
+                return Err(Stuck::Restless { task: turn.body.label() });
+            }
+            slot.phase = Phase::Queued;
+            slot.priority = choices.give_way();
+            ready.push_back(Ready { key: turn.key, priority: slot.priority });
+        } else {
+            slot.phase = Phase::Blocked;
+            slot.restless = 0;
+        }
+        slot.body = turn.body;
+        slot.waker = turn.waker;
+        Ok(())
+    }
+
+    /// Takes in a task that is runnable at once; gives it back if the simulation is over.
+    pub(crate) fn add(&self, body: Body) -> Result<(), Body> {
+        self.add_with(body, |_, _| true)
+    }
+
+    /// As `add`; `runnable` says whether the task, of the given key, is runnable at once.
+    pub(crate) fn add_with(&self, body: Body, runnable: impl FnOnce(&mut State, usize) -> bool) -> Result<(), Body> {
+        let label = self.is_recording().then(|| body.label());
+        let mut state = self.lock();
+        if state.over {
+            return Err(body);
+        }
+        let (task, at) = (state.spawned, state.now);
+        state.spawned += 1;
+        state.recorder.spawn(at, task, label);
+        let priority = state.choices.priority();
+        let key = state.tasks.vacant_key();
+        let waker = Waker::from(Arc::new(TaskWaker { sim: self.clone(), key, task }));
+        state.keys = state.keys.max(key + 1);
+        state.tasks.insert(Slot { task, phase: Phase::Blocked, body, waker, priority, restless: 0 });
+        if runnable(&mut state, key) {
+            state.make_runnable(key);
+        }
+        self.changed(state);
+        Ok(())
+    }
+
+    /// Ends the simulation: runs the blocking jobs that are left (R8), then drops the tasks that are left (R10).
+    fn tear_down(&self) {
+        loop {
+            let left = self.lock().take_work();
+            if left.is_empty() {
+                break;
+            }
+            left.into_iter().for_each(|work| work());
+        }
+        // From here on nothing is taken in, so that one pass empties everything.
+        let mut state = self.lock();
+        state.over = true;
+        let tasks = std::mem::take(&mut state.tasks);
+        let timers = std::mem::take(&mut state.timers);
+        let waiters = std::mem::take(&mut state.waiters);
+        drop(state);
+        drop((tasks, timers, waiters));
+    }
+
+    pub(crate) fn config(&self) -> &Builder {
+        &self.shared.config
+    }
+
+    pub(crate) fn is_recording(&self) -> bool {
+        self.config().record
+    }
+
+    /// How far the run has come: steps and time.
+    pub(crate) fn position(&self) -> (u64, Instant) {
+        let state = self.lock();
+        (state.steps, state.now)
+    }
+
+    pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
+        // No code of the user runs under the lock, so a poisoned one guards sound data.
+        self.shared.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Unlocks after a change that may make the simulation go on, and tells it if this is another thread.
+    pub(crate) fn changed(&self, mut state: MutexGuard<'_, State>) {
+        if thread::current().id() != self.shared.home {
+            state.outside += 1;
+            drop(state);
+            self.shared.outside.notify_one();
+        }
+    }
+
+    /// Makes this the simulation of the current thread, until the guard is dropped; then ends it.
+    pub(crate) fn enter(&self) -> Entered {
+        Entered { sim: self.clone(), outer: CURRENT.replace(Some(self.clone())) }
+    }
+
+    pub(crate) fn try_current() -> Option<Sim> {
+        CURRENT.with_borrow(Option::clone)
+    }
+
+    /// The simulation that runs on this thread.
+    #[track_caller]
+    pub(crate) fn current(tool: &str) -> Sim {
+        Sim::try_current().unwrap_or_else(|| {
+            panic!(
+                "`foster_sim::{tool}` was used where no simulation runs. It works in tasks under `foster_sim::run`, \
+                 `explore` or `test`, on the thread of the simulation; usual causes: a test that runs on another adapter, \
+                 a future that is polled by another executor, a thread of your own"
+            )
+        })
+    }
+}
+
+impl State {
+    pub(crate) fn ticket(&mut self) -> u64 {
+        self.tickets += 1;
+        self.tickets
+    }
+
+    /// Puts a task that is blocked into the queue.
+    pub(crate) fn make_runnable(&mut self, key: usize) {
+        let slot = &mut self.tasks[key];
+        debug_assert!(slot.phase == Phase::Blocked, "only a blocked task becomes runnable");
+        slot.phase = Phase::Queued;
+        self.ready.push_back(Ready { key, priority: slot.priority });
+    }
+
+    /// Takes the next task out of its slot; the queue is not empty.
+    fn take_turn(&mut self, config: &Builder) -> Result<Turn, Stuck> {
+        if self.steps == config.step_limit {
+            return Err(Stuck::Steps);
+        }
+        self.steps += 1;
+        self.active_at = self.now;
+        self.asked = 0;
+        let spurious = self.spurious(config);
+        let key = spurious.unwrap_or_else(|| {
+            let picked = self.choices.pick(&mut self.ready);
+            self.tasks[picked.key].priority = picked.priority;
+            picked.key
+        });
+        let slot = &mut self.tasks[key];
+        slot.phase = Phase::Running;
+        let task = slot.task;
+        let body = std::mem::replace(&mut slot.body, Body::Away);
+        let waker = std::mem::replace(&mut slot.waker, Waker::noop().clone());
+        self.recorder.add(self.now, if spurious.is_some() { Event::Spurious(task) } else { Event::Poll(task) });
+        Ok(Turn { key, body, waker })
+    }
+
+    /// Chooses whether to poll a blocked task instead of a runnable one, and which.
+    fn spurious(&mut self, config: &Builder) -> Option<usize> {
+        if !self.choices.chance(config.spurious) {
+            return None;
+        }
+        // A key that is vacant, or a task that is not blocked, is a no: so the draw needs no list of blocked tasks.
+        let key = self.choices.up_to(self.keys as u64 - 1) as usize;
+        let slot = self.tasks.get(key)?;
+        let may_be_polled = slot.phase == Phase::Blocked && !matches!(slot.body, Body::Work(_));
+        may_be_polled.then_some(key)
+    }
+
+    fn take_work(&mut self) -> Vec<Work> {
+        let bodies = self.tasks.iter_mut().map(|(_, slot)| &mut slot.body).filter(|body| matches!(body, Body::Work(_)));
+        let taken = bodies.map(|body| std::mem::replace(body, Body::Away));
+        taken.filter_map(|body| if let Body::Work(work) = body { Some(work) } else { None }).collect()
+    }
+}
+
+impl Runtime for Sim {
+    fn name(&self) -> &'static str {
+        "sim"
+    }
+
+    fn spawn(&self, job: Job) {
+        // A job that comes back is dropped here, outside the lock (R2).
+        drop(self.add(Body::Job(job)));
+    }
+
+    fn now(&self) -> Instant {
+        self.lock().now
+    }
+
+    fn timer(&self) -> Box<dyn Timer> {
+        Box::new(SimTimer::new(self.clone()))
+    }
+
+    fn blocking(&self, work: Work) -> Result<(), BlockingError> {
+        self.run_blocking(work)
+    }
+
+    fn should_yield(&self) -> bool {
+        let mut state = self.lock();
+        state.asked += 1;
+        state.asked >= TURN || state.choices.cut_turn()
+    }
+}
+
+struct TaskWaker {
+    sim: Sim,
+    key: usize,
+    /// Tells the task from a later one in the same slot.
+    task: u64,
+}
+
+impl Wake for TaskWaker {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        let mut state = self.sim.lock();
+        let Some(slot) = state.tasks.get_mut(self.key).filter(|slot| slot.task == self.task) else { return };
+        match slot.phase {
+            Phase::Blocked => state.make_runnable(self.key),
+            Phase::Running => slot.phase = Phase::Rewoken,
+            Phase::Queued | Phase::Rewoken => return,
+        }
+        self.sim.changed(state);
+    }
+}
+
+/// The current thread runs a simulation.
+pub(crate) struct Entered {
+    sim: Sim,
+    outer: Option<Sim>,
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        self.sim.tear_down();
+        CURRENT.set(self.outer.take());
+    }
+}

@@ -1,0 +1,98 @@
+//! The simulator of foster: a deterministic runtime for tests, with virtual time and a seeded schedule.
+//!
+//! A program that is written against [`foster`] runs here unchanged, on one thread, in no time:
+//!
+//! ```
+//! use std::time::Duration;
+//!
+//! let answer = foster_sim::run(7, async {
+//!     foster::sleep(Duration::from_secs(1_000_000)).await;
+//!     42
+//! });
+//! assert_eq!(answer, 42);
+//! ```
+//!
+//! # What is guaranteed
+//!
+//! * **Same seed, same run.** Which task runs next, which timer fires first, how long a blocking job takes: all comes from
+//!   the seed, and nothing from the machine, the process or the clock on the wall. [`Run::hash`] tells two runs apart.
+//! * **Time is exact.** The clock stands still while a task is runnable; when none is, it jumps to the next timer. A
+//!   sleep of one second takes one second to the nanosecond.
+//! * **A run ends.** A deadlock, a task that never blocks, and a run that goes on for ever are panics, which say what is
+//!   probably wrong and show the live tree. The exception is a poll that does not return (`loop {}`): nothing
+//!   else runs on its thread.
+//!
+//! # The way through a test
+//!
+//! ```text
+//!   test("name", 200, body)           #[foster::test] does this: the body on 200 seeds
+//!     └─ a seed fails ──▶ shrink ──▶ panic: message, FOSTER_SEED=…, the shortest failing trace
+//!   FOSTER_SEED=17 cargo test name    runs it again, and shows its trace
+//! ```
+//!
+//! [`explore`] does the same for a program outside of tests and returns a report. [`Builder`] has the settings: the
+//! [`Policy`] of the schedule, a manual clock, limits, spurious polls. Inside a simulation there are tools: [`clock`],
+//! [`wait_all_tasks_blocked`], [`Sequencer`], [`assert_checkpoints`], [`note`], [`random`].
+//!
+//! # When not to use it
+//!
+//! For what needs the machine: sockets, files in an event loop, signals, the speed of anything. Code that reads the wall
+//! clock, asks a random generator of its own, or iterates over a `HashMap` is run faithfully, but its runs do not repeat.
+//!
+//! # For authors of adapters
+//!
+//! This crate is the smallest complete [runtime](foster::runtime). In reading order: `executor` has the queue, the
+//! wakers and the run; `clock` the timers; `blocking` the blocking jobs. `policy`, `schedule` and `trace` make it
+//! repeatable; the rest are tools on top.
+
+mod executor;
+
+mod clock;
+
+mod blocking;
+
+mod policy;
+mod schedule;
+mod trace;
+
+mod builder;
+mod stuck;
+
+mod explore;
+mod quiet;
+mod test;
+
+mod checkpoints;
+mod quiescence;
+mod sequencer;
+
+pub use builder::{Builder, Run};
+pub use checkpoints::{Probe, assert_checkpoints, assert_no_checkpoints, probe};
+pub use clock::{BackwardsError, Clock, clock};
+pub use explore::{Exploration, Failure, explore};
+pub use policy::{Policy, random};
+pub use quiescence::{Quiescent, wait_all_tasks_blocked, wait_all_tasks_blocked_for};
+pub use schedule::{ParseScheduleError, Schedule};
+pub use sequencer::{Sequencer, SequencerError, Turn, WaitForTurn};
+pub use test::{Verdict, test};
+pub use trace::{Event, Trace, note};
+
+/// Runs a future to its end in a simulation with this seed, and returns its output.
+///
+/// The future need be neither `Send` nor `'static`. Shorthand for [`Builder::new`] and [`Builder::run`].
+///
+/// # Panics
+///
+/// Panics with what the future panicked with, and if the run cannot go on, see [`Builder::run`].
+///
+/// # Examples
+///
+/// A deadlock is a panic:
+///
+/// ```should_panic
+/// foster_sim::run(7, std::future::pending::<()>());
+/// ```
+#[track_caller]
+pub fn run<F: Future>(seed: u64, future: F) -> F::Output {
+    Builder::new(seed).run(future)
+}

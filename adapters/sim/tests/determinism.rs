@@ -1,0 +1,180 @@
+//! Same seed, same run: within a process, across processes, recorded or not.
+
+mod support;
+
+use std::collections::BTreeSet;
+use std::process::Command;
+
+use foster_sim::{Builder, Event, Policy, Schedule};
+use support::{Log, busy_program, job, scope, secs};
+
+fn hash(seed: u64) -> u64 {
+    let run = Builder::new(seed).observe(busy_program());
+    run.outcome.expect("the program ends");
+    assert_eq!(run.outside, 0);
+    run.hash
+}
+
+/// B276.
+#[test]
+fn one_seed_gives_one_trace_and_other_seeds_give_others() {
+    let hashes: Vec<u64> = (0..50).map(hash).collect();
+    assert_eq!(hashes, (0..50).map(hash).collect::<Vec<_>>());
+    let distinct: BTreeSet<u64> = hashes.into_iter().collect();
+    assert!(distinct.len() >= 48, "only {} distinct schedules", distinct.len());
+}
+
+#[test]
+fn two_processes_agree_on_the_hashes() {
+    const CHILD: &str = "FOSTER_SIM_TEST_PRINTS_HASHES";
+    let hashes: Vec<String> = (0..20).map(|seed| format!("{:016x}", hash(seed))).collect();
+    let line = format!("hashes {}", hashes.join(" "));
+    if std::env::var_os(CHILD).is_some() {
+        println!("{line}");
+        return;
+    }
+    for _ in 0..2 {
+        let output = Command::new(std::env::current_exe().unwrap())
+            .args(["two_processes_agree_on_the_hashes", "--exact", "--nocapture"])
+            .env(CHILD, "1")
+            .output()
+            .unwrap();
+        let text = String::from_utf8_lossy(&output.stdout);
+        assert!(text.contains(&line), "another process has other hashes:\n{text}");
+    }
+}
+
+#[test]
+fn recording_and_replaying_do_not_change_a_run() {
+    for policy in [Policy::Fifo, Policy::Lifo, Policy::Random, Policy::Pct { depth: 3 }, Policy::Mixed] {
+        for seed in 0..10 {
+            let settings = Builder::new(seed).policy(policy).spurious_polls(0.1);
+            let run = settings.observe(busy_program());
+            let recorded = settings.clone().record_trace().observe(busy_program());
+            assert_eq!(run.hash, recorded.hash);
+            let replayed = settings.clone().schedule(run.schedule.clone()).observe(busy_program());
+            assert_eq!(run.hash, replayed.hash, "{policy:?}, seed {seed}");
+            let text: Schedule = run.schedule.to_string().parse().unwrap();
+            assert_eq!(text, run.schedule);
+        }
+    }
+}
+
+#[test]
+fn policies_order_tasks_as_they_say() {
+    let order = |policy| {
+        let log = Log::default();
+        Builder::new(1).policy(policy).run(scope(|n| {
+            let log = log.clone();
+            async move {
+                for task in 0..5 {
+                    let log = log.clone();
+                    n.spawn(async move { log.add(task) });
+                }
+            }
+        }));
+        log.lines().concat()
+    };
+    assert_eq!(order(Policy::Fifo), "01234");
+    assert_eq!(order(Policy::Lifo), "43210");
+    assert_eq!(order(Policy::Random).len(), 5);
+}
+
+#[test]
+fn no_policy_lets_tasks_that_yield_starve_the_others() {
+    for policy in [Policy::Fifo, Policy::Lifo, Policy::Random, Policy::Pct { depth: 3 }] {
+        for seed in 0..20 {
+            let flag = std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false));
+            Builder::new(seed).policy(policy).step_limit(10_000).run(scope(|n| async move {
+                for task in 0..5 {
+                    let flag = flag.clone();
+                    n.spawn(async move {
+                        while task != 2 && !flag.load(std::sync::atomic::Ordering::Relaxed) {
+                            foster::yield_now().await;
+                        }
+                        flag.store(true, std::sync::atomic::Ordering::Relaxed);
+                    });
+                }
+            }));
+        }
+    }
+}
+
+#[test]
+fn pct_finds_an_order_that_uniform_choice_hardly_finds() {
+    // The second task has to do all of its 14 steps before the first does its only one.
+    let found = |policy| {
+        (0..200u64)
+            .filter(|seed| {
+                let log = Log::default();
+                Builder::new(*seed).policy(policy).run(scope(|n| {
+                    let log = log.clone();
+                    async move {
+                        let (first, second) = (log.clone(), log);
+                        n.spawn(async move {
+                            foster::yield_now().await;
+                            first.add("first");
+                        });
+                        n.spawn(async move {
+                            for _ in 0..14 {
+                                job(|| ()).await;
+                            }
+                            second.add("second");
+                        });
+                    }
+                }));
+                log.lines()[0] == "second"
+            })
+            .count()
+    };
+    let (pct, random) = (found(Policy::Pct { depth: 2 }), found(Policy::Random));
+    assert!(pct > 20 * random.max(1), "{pct} with pct, {random} with random choice");
+}
+
+#[test]
+fn random_numbers_come_from_the_seed_alone() {
+    let draw = |policy| Builder::new(7).policy(policy).run(async { [foster_sim::random(), foster_sim::random()] });
+    assert_eq!(draw(Policy::Fifo), draw(Policy::Random));
+    assert_ne!(draw(Policy::Fifo), Builder::new(8).run(async { [foster_sim::random(), foster_sim::random()] }));
+}
+
+#[test]
+fn spurious_polls_happen_and_only_when_asked_for() {
+    let spurious = |probability| {
+        let program = scope(|n| async move {
+            n.spawn(async { foster::sleep(secs(1)).await });
+            for _ in 0..100 {
+                foster::yield_now().await;
+            }
+        });
+        let run = Builder::new(3).spurious_polls(probability).record_trace().observe(program);
+        run.outcome.unwrap();
+        run.trace.events().filter(|(_, event)| matches!(event, Event::Spurious(_))).count()
+    };
+    assert_eq!(spurious(0.0), 0);
+    assert!(spurious(0.5) > 10);
+}
+
+#[test]
+fn wake_ups_from_other_threads_are_taken_in_and_counted() {
+    let run = Builder::new(1).real_threads(secs(60)).observe(async {
+        let (sender, mut done) = (std::sync::Arc::new(std::sync::atomic::AtomicBool::new(false)), None);
+        std::future::poll_fn(|context| {
+            if done.is_none() {
+                let (sender, waker) = (sender.clone(), context.waker().clone());
+                done = Some(std::thread::spawn(move || {
+                    sender.store(true, std::sync::atomic::Ordering::SeqCst);
+                    waker.wake();
+                }));
+            }
+            match sender.load(std::sync::atomic::Ordering::SeqCst) {
+                true => std::task::Poll::Ready(()),
+                false => std::task::Poll::Pending,
+            }
+        })
+        .await;
+        done.take().unwrap().join().unwrap();
+    });
+    run.outcome.unwrap();
+    assert!(run.outside <= 1);
+}

@@ -1,0 +1,181 @@
+//! What a simulation finds: deadlocks, tasks that never block, runs without end.
+
+mod support;
+
+use std::process::Command;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+
+use foster_sim::{Builder, Schedule, clock, explore, note};
+use support::{job, millis, panic_of, scope, secs};
+
+#[test]
+fn a_deadlock_shows_the_live_tree() {
+    let run = Builder::new(7).observe(scope(|n| async move {
+        n.spawn(async { std::future::pending::<()>().await });
+        n.spawn(async { foster::sleep(secs(3)).await });
+    }));
+    assert_eq!(run.elapsed, secs(3));
+    let message = panic_of(run);
+    assert!(message.starts_with("deadlock: no task is runnable"), "{message}");
+    assert!(message.contains("tests/findings.rs"), "the spawn site is missing: {message}");
+}
+
+#[test]
+fn a_task_that_never_blocks_is_named() {
+    let run = Builder::new(7).poll_budget(1000).observe(scope(|n| async move {
+        n.spawn(async { foster::sleep(secs(3)).await });
+        n.spawn(async {
+            while clock().elapsed() < secs(1) {
+                foster::yield_now().await;
+            }
+        });
+    }));
+    assert!(run.steps < 5000);
+    let message = panic_of(run);
+    assert!(message.contains("does not block"), "{message}");
+    assert!(message.contains("tests/findings.rs"), "the spawn site is missing: {message}");
+}
+
+#[test]
+fn a_run_without_end_reaches_a_limit() {
+    let ticks = || async {
+        loop {
+            foster::sleep(secs(60)).await;
+        }
+    };
+    let run = Builder::new(7).step_limit(1000).observe(ticks());
+    assert_eq!(run.steps, 1000);
+    assert!(panic_of(run).contains("step limit"));
+    let run = Builder::new(7).time_limit(secs(3600)).observe(ticks());
+    assert_eq!(run.elapsed, secs(3600));
+    assert!(panic_of(run).contains("limit of virtual time"));
+}
+
+#[test]
+fn everything_is_dropped_after_a_deadlock() {
+    let witness = Arc::new(());
+    let held = witness.clone();
+    let run = Builder::new(7).observe(scope(|n| async move {
+        let held = held;
+        n.spawn(async move {
+            let _held = held;
+            std::future::pending::<()>().await;
+        });
+    }));
+    assert!(run.outcome.is_err());
+    assert_eq!(Arc::strong_count(&witness), 1);
+}
+
+/// Two tasks check, yield, and act: fails when both check first.
+async fn race() {
+    let (taken, sold) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU32::new(0)));
+    let count = sold.clone();
+    scope(|n| async move {
+        for buyer in 0..2 {
+            let (taken, sold) = (taken.clone(), count.clone());
+            n.spawn(async move {
+                foster::sleep(millis(buyer)).await;
+                if !taken.load(Relaxed) {
+                    note(format_args!("buyer {buyer} sees a free seat"));
+                    for _ in 0..3 {
+                        job(|| ()).await;
+                    }
+                    if foster_sim::random() % 2 == 0 {
+                        foster::sleep(millis(2)).await;
+                    }
+                    taken.store(true, Relaxed);
+                    sold.fetch_add(1, Relaxed);
+                }
+            });
+        }
+    })
+    .await;
+    assert_eq!(sold.load(Relaxed), 1, "sold twice");
+}
+
+#[test]
+fn explore_finds_a_race_and_shrinks_it_to_a_schedule_that_replays() {
+    let found = explore(0..100, race);
+    assert_eq!(found.runs, 100);
+    assert!(found.distinct > 10 && (1..100).contains(&found.failed), "{found}");
+    let failure = found.failure.clone().expect("the race is found");
+    assert!(failure.message.contains("sold twice"));
+    assert!(failure.trace.to_string().contains("note   buyer 1 sees a free seat"), "{found}");
+    assert!(found.to_string().contains("distinct schedules"));
+    for _ in 0..2 {
+        let schedule: Schedule = failure.shortest.to_string().parse().unwrap();
+        let again = Builder::new(schedule).observe(race());
+        assert_eq!(again.steps, failure.steps);
+        assert!(panic_of(again).contains("sold twice"));
+    }
+}
+
+#[test]
+fn shrinking_leaves_only_the_choices_that_matter() {
+    // Fails if the third of ten tasks is the first to run: one choice, however the rest goes.
+    let program = || async {
+        let (first, failed) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicBool::new(false)));
+        let result = failed.clone();
+        scope(|n| async move {
+            for task in 0..10 {
+                let (first, failed) = (first.clone(), failed.clone());
+                n.spawn(async move {
+                    if first.swap(false, Relaxed) && task == 2 {
+                        failed.store(true, Relaxed);
+                    }
+                    for _ in 0..5 {
+                        foster::yield_now().await;
+                    }
+                });
+            }
+        })
+        .await;
+        if result.load(Relaxed) { Err("the third was first") } else { Ok(()) }
+    };
+    let failure = explore(0..200, program).failure.expect("some seed starts with the third task");
+    assert!(failure.message.contains("the third was first"));
+    let text = failure.shortest.to_string();
+    assert_eq!(text.matches('=').count(), 1, "{text}");
+    assert!(text.ends_with("/0=2"), "{text}");
+}
+
+#[test]
+fn a_failing_test_names_itself_its_seed_and_how_to_repeat_it() {
+    let outcome = std::panic::catch_unwind(|| foster_sim::test("races", 100, race));
+    let message = *outcome.unwrap_err().downcast::<String>().unwrap();
+    assert!(message.starts_with("test `races` failed on the simulator with seed "), "{message}");
+    assert!(message.contains("FOSTER_SEED="), "{message}");
+    assert!(message.contains("poll   task"), "{message}");
+}
+
+#[test]
+fn the_environment_chooses_the_seeds_of_a_test() {
+    const CHILD: &str = "FOSTER_SIM_TEST_COUNTS_RUNS";
+    if std::env::var_os(CHILD).is_some() {
+        let runs = AtomicU32::new(0);
+        foster_sim::test("counts", 30, || async {
+            runs.fetch_add(1, Relaxed);
+            println!("draws {}", foster_sim::random());
+            foster::sleep(secs(1)).await;
+            Ok::<(), String>(())
+        });
+        println!("runs {}", runs.load(Relaxed));
+        return;
+    }
+    let child = |variable: &str, value: &str| {
+        let mut command = Command::new(std::env::current_exe().unwrap());
+        command.args(["the_environment_chooses_the_seeds_of_a_test", "--exact", "--nocapture"]);
+        command.env_remove("FOSTER_SEED").env_remove("FOSTER_SEEDS").env(CHILD, "1").env(variable, value);
+        let output = command.output().unwrap();
+        String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned()
+    };
+    let all = child("FOSTER_OTHER", "");
+    assert!(all.contains("runs 30\n"), "{all}");
+    assert!(child("FOSTER_SEEDS", "50").contains("runs 50\n"));
+    let one = child("FOSTER_SEED", "29");
+    let last = all.lines().rfind(|line| line.starts_with("draws ")).unwrap();
+    assert!(one.contains("runs 1\n") && one.contains(last), "{one}");
+    assert!(child("FOSTER_SEED", "29/3=1").contains("runs 1\n"));
+    assert!(child("FOSTER_SEED", "x").contains("the environment variable FOSTER_SEED cannot be `x`"));
+}

@@ -1,0 +1,286 @@
+//! Where jobs go, and how a tree gets its threads.
+
+use std::cell::Cell;
+use std::convert::Infallible;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::sync::{Arc, Once, Weak};
+use std::thread;
+
+use async_executor::Executor;
+use async_io::block_on;
+use foster::Instant;
+use foster::runtime::{AlreadyInstalled, BlockingError, Job, Root, Runtime, Timer, Work};
+use smol::channel;
+
+use crate::blocking;
+use crate::clock::{self, SmolTimer};
+
+/// Runs a future, and everything that it starts, on the calling thread, and returns its output.
+///
+/// The future is the root of a tree: `run` returns only after its last descendant has ended. Neither the future nor its
+/// output need be `Send`; the children of a nursery do. More threads are to be had from [`Builder::threads`].
+///
+/// # Panics
+///
+/// As [`Builder::run`].
+///
+/// # Examples
+///
+/// ```
+/// use std::rc::Rc;
+///
+/// let greeting = Rc::new("hello");
+/// let length = foster_smol::run(async { greeting.len() });
+/// assert_eq!(length, 5);
+/// ```
+#[track_caller]
+pub fn run<F: Future>(future: F) -> F::Output {
+    Builder::new().run(future)
+}
+
+/// Makes a future the root of a tree on smol's global executor, to be awaited in a program that smol already runs.
+///
+/// The future itself is polled where it is awaited; jobs go to the executor behind [`smol::spawn`]. To use another
+/// executor, see [`Smol::on`].
+///
+/// # Cancellation
+///
+/// *Partial effect*: a tree cannot wait for anything when its root is dropped. Every body and task in it is dropped at
+/// once, and no async cleanup runs (L30). Await it to the end, or put a deadline inside.
+///
+/// # Panics
+///
+/// As [`Smol::global`].
+///
+/// # Examples
+///
+/// ```
+/// smol::block_on(async {
+///     let sum = foster_smol::attach(async { 1 + 2 }).await;
+///     assert_eq!(sum, 3);
+/// });
+/// ```
+pub fn attach<F: Future>(future: F) -> Root<F> {
+    foster::runtime::root(Arc::new(Smol::global()), future)
+}
+
+/// Makes smol's global executor the runtime of all scopes in this process that are opened outside of a tree.
+///
+/// # Errors
+///
+/// * [`AlreadyInstalled`]: a runtime was installed before, and stays.
+///
+/// # Panics
+///
+/// As [`Smol::global`].
+///
+/// # Examples
+///
+/// ```
+/// foster_smol::install()?;
+/// let refused = foster_smol::install();
+/// assert!(refused.is_err());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn install() -> Result<(), AlreadyInstalled> {
+    foster::runtime::install(Arc::new(Smol::global()))
+}
+
+/// How [`run`] runs: on how many threads.
+///
+/// # Examples
+///
+/// ```
+/// let sum = foster_smol::Builder::new().threads(4).run(async { 1 + 2 });
+/// assert_eq!(sum, 3);
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "a builder does nothing until its `run` is called"]
+pub struct Builder {
+    threads: usize,
+}
+
+impl Builder {
+    /// Starts with one thread: the calling one.
+    pub fn new() -> Self {
+        Builder { threads: 1 }
+    }
+
+    /// Sets the number of threads that run the tree, the calling one included. The root is always polled by the calling
+    /// thread, jobs by any of them.
+    ///
+    /// # Panics
+    ///
+    /// If `threads` is 0.
+    #[track_caller]
+    pub fn threads(mut self, threads: usize) -> Self {
+        assert!(threads > 0, "a tree cannot run on 0 threads; 1 is the calling thread alone");
+        self.threads = threads;
+        self
+    }
+
+    /// Runs a future to its end, as [`run`] does.
+    ///
+    /// # Panics
+    ///
+    /// * If the calling thread is running a tree already. Await the future in that tree instead, or move the call to a
+    ///   blocking thread.
+    /// * If the host refuses a worker thread.
+    /// * With the panic of the future, if that is how it ended.
+    #[track_caller]
+    pub fn run<F: Future>(self, future: F) -> F::Output {
+        let _running = Running::claim();
+        let executor = Arc::new(Executor::new());
+        let root = foster::runtime::root(Arc::new(Smol::on(&executor)), future);
+        // Nobody ever sends: the workers stop when `stop` is dropped, also by a panic of the root.
+        let (stop, stopped) = channel::bounded::<Infallible>(1);
+        thread::scope(|scope| {
+            let _stop = stop;
+            for n in 1..self.threads {
+                let work = || {
+                    let _running = Running::claim();
+                    block_on(executor.run(stopped.recv()))
+                };
+                let name = format!("foster-smol-{n}");
+                if let Err(error) = thread::Builder::new().name(name).spawn_scoped(scope, work) {
+                    panic!("foster_smol cannot start worker thread {n}: {error}");
+                }
+            }
+            block_on(executor.run(root))
+        })
+        // R10: here the last reference to the executor is dropped, and with it any job that is left.
+    }
+}
+
+impl Default for Builder {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// smol as a [`Runtime`]: jobs go to an executor, time and threads come from async-io and blocking.
+///
+/// Only needed with an executor of your own; otherwise [`run`], [`attach`] and [`install`] make it for you.
+///
+/// smol gives tasks no budget, so [`should_yield`](Runtime::should_yield) always answers `false`: between two jobs the
+/// executor is fair, within a job it is up to the code.
+#[derive(Clone, Debug)]
+pub struct Smol {
+    target: Target,
+}
+
+#[derive(Clone, Debug)]
+enum Target {
+    /// The executor behind `smol::spawn`, which lives as long as the process.
+    Global,
+    /// Subtle: weak, because jobs hold the runtime and the executor holds the jobs. A strong reference would keep both
+    /// alive for ever once their owner has dropped the executor with a job in it (R10).
+    Own(Weak<Executor<'static>>),
+}
+
+impl Smol {
+    /// Hands the jobs to an executor of your own.
+    ///
+    /// It is for you to run that executor, on as many threads as you like, and to keep it: dropping the last [`Arc`]
+    /// tears the runtime down (R10).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use foster::runtime::root;
+    /// use foster_smol::Smol;
+    /// use smol::Executor;
+    /// use std::sync::Arc;
+    ///
+    /// let executor = Arc::new(Executor::new());
+    /// let tree = root(Arc::new(Smol::on(&executor)), async { 1 + 2 });
+    /// assert_eq!(smol::block_on(executor.run(tree)), 3);
+    /// ```
+    #[must_use]
+    pub fn on(executor: &Arc<Executor<'static>>) -> Self {
+        Smol { target: Target::Own(Arc::downgrade(executor)) }
+    }
+
+    /// Hands the jobs to smol's global executor, and starts it if this is its first use. It runs on one background
+    /// thread, or on as many as the environment variable `SMOL_THREADS` says.
+    ///
+    /// # Panics
+    ///
+    /// If the executor must be started and the host refuses it a thread.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use foster::runtime::Runtime;
+    /// use foster_smol::Smol;
+    ///
+    /// assert_eq!(Smol::global().name(), "smol");
+    /// ```
+    #[must_use]
+    pub fn global() -> Self {
+        // R1: the executor's first use may panic, so it must not be the `spawn` of a job.
+        static START: Once = Once::new();
+        #[expect(clippy::disallowed_methods, reason = "starts the executor; there is nothing in this task")]
+        START.call_once(|| smol::spawn(async {}).detach());
+        Smol { target: Target::Global }
+    }
+}
+
+impl Runtime for Smol {
+    fn name(&self) -> &'static str {
+        "smol"
+    }
+
+    fn spawn(&self, job: Job) {
+        match &self.target {
+            #[expect(clippy::disallowed_methods, reason = "a job is foster's own, and knows its place in the tree")]
+            Target::Global => smol::spawn(job).detach(),
+            Target::Own(executor) => match executor.upgrade() {
+                Some(executor) => executor.spawn(job).detach(),
+                // R2: the executor is gone.
+                None => drop(job),
+            },
+        }
+    }
+
+    fn now(&self) -> Instant {
+        clock::now()
+    }
+
+    fn timer(&self) -> Box<dyn Timer> {
+        Box::new(SmolTimer::new())
+    }
+
+    fn blocking(&self, work: Work) -> Result<(), BlockingError> {
+        blocking::spawn(work)
+    }
+}
+
+thread_local! {
+    static RUNNING: Cell<bool> = const { Cell::new(false) };
+}
+
+/// The mark of a thread that runs a tree. Another `run` on it would block the very tasks that it waits for.
+struct Running {
+    /// The mark belongs to its thread.
+    _not_send: PhantomData<*const ()>,
+}
+
+impl Running {
+    #[track_caller]
+    fn claim() -> Self {
+        assert!(
+            !RUNNING.replace(true),
+            "foster_smol::run was called on a thread that is running a tree already, and would block its tasks; \
+             await the future there, or call `run` on a blocking thread (`foster::to_thread`)"
+        );
+        Running { _not_send: PhantomData }
+    }
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        RUNNING.set(false);
+    }
+}
