@@ -16,6 +16,7 @@ pub mod runtime;
 mod scope;
 mod shield;
 mod sleep;
+pub mod thread;
 mod timeout;
 mod tree;
 
@@ -36,5 +37,6 @@ pub use reason::{Origin, Reason, ReasonKind};
 pub use scope::{CancelScope, Run, ScopeHandle, deadline, reason, remaining};
 pub use shield::{Shield, graceful, shield, stopping};
 pub use sleep::{Interval, Sleep, SleepForever, interval, sleep, sleep_forever, sleep_until};
+pub use thread::{to_thread, to_thread_abandon, try_to_thread};
 pub use timeout::{FailAfter, MoveOn, fail_after, fail_at, move_on_after, move_on_at};
 pub use tree::{Census, Dump, census};

@@ -23,6 +23,7 @@ pub(crate) mod links;
 pub(crate) mod loss;
 pub(crate) mod marks;
 pub(crate) mod node;
+pub(crate) mod owned;
 pub(crate) mod request;
 pub(crate) mod root;
 pub(crate) mod scoped;

@@ -196,7 +196,7 @@ impl<F: Future, P: Policy<F::Output>> Scoped<F, P> {
 }
 
 /// Hangs a node that had handles before it had a place into the tree.
-fn enter_tree(node: &NodeRef) {
+pub(crate) fn enter_tree(node: &NodeRef) {
     let parent = ambient::current();
     node.attach(&parent, Role::Inner);
     let Some(tree) = ambient::tree().or_else(|| parent.tree()) else { ambient::no_context() };

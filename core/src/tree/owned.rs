@@ -1,0 +1,85 @@
+//! A scope whose body the core owns: it goes on when its future is dropped, and is waited for (L21).
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use super::ambient::{self, Frame};
+use super::drive::{Step, poll_open};
+use super::loss::{self, OwnedBody};
+use super::marks::Mask;
+use super::node::{Kind, Life, Node, NodeRef, Owned};
+use super::scoped::enter_tree;
+use crate::reason::Origin;
+
+/// The future of a blocking job's scope: ready when the job has ended.
+#[must_use = "futures do nothing unless polled"]
+pub(crate) struct OwnedScope {
+    seat: Option<NodeRef>,
+    winding: bool,
+}
+
+impl OwnedScope {
+    /// Hangs a full shield around `body` into the tree, below the scope of the code that calls this.
+    pub(crate) fn enter(kind: Kind, origin: Origin, body: Owned) -> Self {
+        let node: NodeRef = Node::new(kind, Mask::Full, origin, None, ());
+        node.lock().owned = Some(body);
+        enter_tree(&node);
+        OwnedScope { seat: Some(node), winding: false }
+    }
+
+    pub(crate) fn node(&self) -> Option<&NodeRef> {
+        self.seat.as_ref()
+    }
+}
+
+impl Future for OwnedScope {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        let Some(node) = &this.seat else { panic!("a blocking job was polled after it had returned") };
+        if !this.winding {
+            let mut body = OwnedBody(node.lock().owned.take());
+            let step = poll_open(&mut this.seat, Pin::new(&mut body), cx);
+            let Some(node) = &this.seat else { unreachable!("a driver has its node between polls") };
+            if step == Step::Pending {
+                let mut state = node.lock();
+                if state.life != Life::Closed {
+                    state.owned = body.0;
+                    return Poll::Pending;
+                }
+            }
+            node.body_over();
+            this.winding = true;
+        }
+        let Some(node) = &this.seat else { unreachable!("a driver has its node between polls") };
+        if node.wind_down(|| Frame::node(node.clone()), cx).is_pending() {
+            return Poll::Pending;
+        }
+        node.unlink();
+        this.seat = None;
+        Poll::Ready(())
+    }
+}
+
+impl Drop for OwnedScope {
+    fn drop(&mut self) {
+        if let Some(node) = self.seat.take() {
+            loss::driver_lost(&node, || {});
+        }
+    }
+}
+
+/// Whether the code that waits for this scope has been asked to stop, or is gone.
+pub(crate) fn host_is_cancelled(node: &NodeRef) -> bool {
+    if node.flagged(super::node::LOST) {
+        return true;
+    }
+    let parent = node.lock().parent.clone();
+    let tree = ambient::tree().or_else(|| node.tree());
+    match (parent, tree) {
+        (Some(parent), Some(tree)) => parent.is_cancelled(&tree),
+        _ => false,
+    }
+}
