@@ -8,6 +8,7 @@ mod defer;
 mod error;
 mod group;
 mod instant;
+pub mod local_nursery;
 mod nursery;
 mod observer;
 mod opening;
@@ -28,8 +29,12 @@ pub use defer::{DEFAULT_BUDGET, FinalizerOutput, defer, defer_within};
 pub use error::{Cancelled, Elapsed, JoinError, SpawnError};
 pub use group::{ErrorGroup, Member};
 pub use instant::Instant;
+pub use local_nursery::{
+    LocalNursery, UnsendNursery, collecting_local_nursery, collecting_local_nursery_unsend, local_nursery,
+    local_nursery_unsend,
+};
 pub use nursery::{
-    Child, CollectingNursery, Nursery, NurseryFuture, NurseryOptions, Outcome, Task, TaskStatus, collecting_nursery,
+    Child, Nursery, NurseryFuture, NurseryOptions, Outcome, Task, TaskStatus, collecting_nursery,
     nursery,
 };
 pub use observer::{HostDropped, Observer, Orphan, OrphanKind, PrintOrphans};

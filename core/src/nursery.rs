@@ -12,8 +12,10 @@
 //! ```
 
 mod cell;
+mod handle;
 mod options;
 mod outcome;
+pub(crate) mod policy;
 
 mod task;
 
@@ -30,10 +32,11 @@ use crate::reason::{Origin, Reason};
 use crate::tree::node::{Life, Node, NodeRef};
 
 pub(crate) use cell::{NurseryCell, Recorded};
-pub use options::{CollectingNursery, NurseryFuture, NurseryOptions, collecting_nursery, nursery};
+pub use options::{NurseryFuture, NurseryOptions, collecting_nursery, nursery};
 pub use outcome::Outcome;
 
-pub use task::{Task, TaskStatus};
+pub use handle::{Task, TaskStatus};
+pub(crate) use handle::Join;
 
 /// A handle to a nursery: spawns children into it. Clonable; it may be moved into children and to other threads.
 ///

@@ -20,6 +20,7 @@ use foster_tokio::{Builder, Tokio, attach, run};
 use tokio::runtime;
 use tokio::sync::oneshot;
 use tokio::task::{consume_budget, yield_now};
+use tokio::time::timeout;
 
 use contract::Host;
 
@@ -85,12 +86,16 @@ fn run_shuts_down_also_when_the_future_panics() {
 #[test]
 fn run_does_not_wait_for_an_abandoned_thread() {
     for builder in builders() {
-        let (release, released) = mpsc::channel::<()>();
+        let (release, released) = mpsc::channel();
+        let (started, is_started) = mpsc::channel();
         builder.run(async {
-            let work = Box::new(move || drop(released.recv()));
-            Tokio::current().blocking(work).expect("a thread can be had");
+            let work = move || {
+                started.send(()).expect("the test waits for this");
+                released.recv_timeout(LIMIT).expect("the run has ended meanwhile");
+            };
+            Tokio::current().blocking(Box::new(work)).expect("a thread can be had");
+            is_started.recv_timeout(LIMIT).expect("the job runs");
         });
-        // Reached while the thread still waits for this.
         release.send(()).expect("the thread still runs");
     }
 }
@@ -133,13 +138,13 @@ async fn timer_needs_no_budget() {
     let mut timer = adapter.timer();
     let at = adapter.now() + Duration::from_millis(5);
     let mut fired = pin!(fired(&mut *timer, at, &adapter));
-    poll_fn(|cx| {
+    let spent = poll_fn(|cx| {
         while !adapter.should_yield() {
             assert!(pin!(consume_budget()).poll(cx).is_ready());
         }
         fired.as_mut().poll(cx)
-    })
-    .await;
+    });
+    timeout(LIMIT, spent).await.expect("the timer fires");
 }
 
 /// R9.
@@ -169,6 +174,9 @@ fn timer_of_a_dead_runtime_stays_silent() {
         timer.disarm();
     }
 }
+
+/// How long a test waits for what must happen.
+const LIMIT: Duration = Duration::from_secs(10);
 
 fn builders() -> [Builder; 3] {
     [Builder::new().current_thread(), Builder::new().worker_threads(1), Builder::new().worker_threads(2)]

@@ -3,8 +3,11 @@
 use std::fmt::Debug;
 use std::sync::{Mutex, PoisonError};
 
+use crate::error::JoinError;
 use crate::observer::{Orphan, OrphanKind};
 use crate::reason::{Origin, Reason, ReasonKind};
+use crate::tree::drive::Closed;
+use crate::tree::links::Role;
 use crate::tree::node::{Cell, NodeRef};
 
 /// An error, and the child it comes from; `None` for the body.
@@ -52,6 +55,39 @@ impl<E: Debug> NurseryCell<E> {
         self.lock().push(Recorded { error, child });
         if let Some(reason) = reason {
             node.request(reason, None);
+        }
+    }
+
+    /// A child's scope is Closed: records what there is to record (L31–L33). What comes back is for the child's handle.
+    pub(crate) fn child_ended<T>(
+        &self,
+        nursery: &NodeRef,
+        child: &NodeRef,
+        closed: Closed,
+        result: Option<Result<T, E>>,
+    ) -> Result<T, JoinError> {
+        match (closed.panic, result) {
+            (Some(payload), result) => {
+                if let Some(Err(error)) = result {
+                    let recorded = Recorded { error, child: Some(child.origin()) };
+                    NurseryCell::report(child, [recorded], OrphanKind::Panicked);
+                }
+                nursery.panicked(payload);
+                Err(JoinError::Panicked)
+            }
+            (None, Some(Ok(value))) => Ok(value),
+            (None, Some(Err(error))) => {
+                self.record(nursery, error, Some(child.origin()));
+                Err(JoinError::Failed)
+            }
+            (None, None) => {
+                let daemon = child.lock().role == Role::Daemon;
+                if !daemon && closed.request.is_none() {
+                    // L33: it was not asked itself, so the request came from further out.
+                    nursery.lock().cut = true;
+                }
+                Err(JoinError::Cancelled)
+            }
         }
     }
 

@@ -3,10 +3,8 @@
 use std::borrow::Cow;
 use std::fmt::{self, Debug};
 use std::future::Future;
-use std::marker::PhantomData;
 use std::panic::Location;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
@@ -14,13 +12,13 @@ use pin_project_lite::pin_project;
 use super::Nursery;
 use super::cell::NurseryCell;
 use super::outcome::Outcome;
+use super::policy::{Conclude, Errors, all_errors, ended, first_error};
 use crate::group::ErrorGroup;
-use crate::observer::OrphanKind;
 use crate::opening::Opening;
 use crate::reason::Origin;
 use crate::tree::marks::Mask;
 use crate::tree::node::{Kind, Node, NodeRef};
-use crate::tree::scoped::{Ending, Policy, Scoped};
+use crate::tree::scoped::Scoped;
 
 /// Opens a nursery, runs `body` with a handle to it, and returns when the body and all children have ended.
 ///
@@ -65,7 +63,7 @@ use crate::tree::scoped::{Ending, Policy, Scoped};
 /// # });
 /// ```
 #[track_caller]
-pub fn nursery<T, E, F, Fut, R>(body: F) -> NurseryFuture<T, E, F, Fut>
+pub fn nursery<T, E, F, Fut, R>(body: F) -> NurseryFuture<T, E, E, F, Fut>
 where
     E: Debug + Send + 'static,
     F: FnOnce(Nursery<E>) -> Fut,
@@ -92,7 +90,7 @@ where
 ///
 /// As [`nursery`].
 #[track_caller]
-pub fn collecting_nursery<T, E, F, Fut, R>(body: F) -> CollectingNursery<T, E, F, Fut>
+pub fn collecting_nursery<T, E, F, Fut, R>(body: F) -> NurseryFuture<T, E, ErrorGroup<E>, F, Fut>
 where
     E: Debug + Send + 'static,
     F: FnOnce(Nursery<E>) -> Fut,
@@ -134,39 +132,46 @@ impl NurseryOptions {
     }
 
     /// Opens the nursery: see [`nursery`].
-    pub fn run<T, E, F, Fut, R>(self, body: F) -> NurseryFuture<T, E, F, Fut>
+    pub fn run<T, E, F, Fut, R>(self, body: F) -> NurseryFuture<T, E, E, F, Fut>
     where
         E: Debug + Send + 'static,
         F: FnOnce(Nursery<E>) -> Fut,
         Fut: Future<Output = R>,
         R: Outcome<T, E>,
     {
-        NurseryFuture { scoped: self.scoped(body, true) }
+        self.open(body, true, first_error)
     }
 
     /// Opens the nursery: see [`collecting_nursery`].
-    pub fn run_collecting<T, E, F, Fut, R>(self, body: F) -> CollectingNursery<T, E, F, Fut>
+    pub fn run_collecting<T, E, F, Fut, R>(self, body: F) -> NurseryFuture<T, E, ErrorGroup<E>, F, Fut>
     where
         E: Debug + Send + 'static,
         F: FnOnce(Nursery<E>) -> Fut,
         Fut: Future<Output = R>,
         R: Outcome<T, E>,
     {
-        CollectingNursery { scoped: self.scoped(body, false) }
+        self.open(body, false, all_errors)
     }
 
-    fn scoped<T, E, F, Fut, R>(self, body: F, fail_fast: bool) -> Scoped<Opening<F, Nursery<E>, Fut>, Errors<T, E>>
+    pub(crate) fn origin(self) -> Origin {
+        Origin::new(self.name, self.location)
+    }
+
+    fn open<T, E, X, F, Fut, R>(
+        self,
+        body: F,
+        fail_fast: bool,
+        conclude: Conclude<E, X>,
+    ) -> NurseryFuture<T, E, X, F, Fut>
     where
         E: Debug + Send + 'static,
         F: FnOnce(Nursery<E>) -> Fut,
         Fut: Future<Output = R>,
         R: Outcome<T, E>,
     {
-        let origin = Origin::new(self.name, self.location);
-        let node = Node::new(Kind::Nursery, Mask::None, origin, None, NurseryCell::new(fail_fast));
-        let handle = Nursery { node: node.clone() };
-        let opening = Opening::new(body, handle);
-        Scoped::with_node(node.clone(), opening, Errors { node, value: PhantomData })
+        let node = Node::new(Kind::Nursery, Mask::None, self.origin(), None, NurseryCell::new(fail_fast));
+        let opening = Opening::new(body, Nursery { node: node.clone() });
+        NurseryFuture { scoped: Scoped::with_node(node.clone(), opening, Errors::new(node)), conclude }
     }
 }
 
@@ -177,142 +182,48 @@ impl Default for NurseryOptions {
     }
 }
 
-/// The policy of nurseries: an `Err` is an error.
-pub(crate) struct Errors<T, E> {
-    node: Arc<Node<NurseryCell<E>>>,
-    value: PhantomData<fn() -> T>,
-}
-
-impl<T, E: Debug + Send + 'static, R: Outcome<T, E>> Policy<R> for Errors<T, E> {
-    type Value = T;
-
-    fn settle(&mut self, node: Option<&NodeRef>, output: R) -> Option<T> {
-        match (output.into_result(), node) {
-            (Ok(value), _) => Some(value),
-            (Err(error), Some(node)) => {
-                self.node.cell.record(node, error, None);
-                None
-            }
-            (Err(_), None) => unreachable!("a nursery has a node"),
-        }
-    }
-
-    fn failed(&self) -> bool {
-        self.node.cell.has_failed()
-    }
-
-    fn panicked(&mut self, node: &NodeRef) {
-        NurseryCell::report(node, self.node.cell.take(), OrphanKind::Panicked);
-    }
-}
-
 pin_project! {
-    /// Future of [`nursery`].
+    /// Future of [`nursery`] and [`collecting_nursery`]; `X` is the error it returns.
     #[must_use = "futures do nothing unless polled"]
-    pub struct NurseryFuture<T, E, F, Fut>
+    pub struct NurseryFuture<T, E, X, F, Fut>
     where
         E: Debug,
-        E: Send,
-        E: 'static,
         F: FnOnce(Nursery<E>) -> Fut,
         Fut: Future,
         Fut::Output: Outcome<T, E>,
     {
         #[pin]
-        scoped: Scoped<Opening<F, Nursery<E>, Fut>, Errors<T, E>>,
+        scoped: Scoped<Opening<F, Nursery<E>, Fut>, Errors<T, E, Node<NurseryCell<E>>>>,
+        conclude: Conclude<E, X>,
     }
 }
 
-impl<T, E, F, Fut> Future for NurseryFuture<T, E, F, Fut>
+impl<T, E, X, F, Fut> Future for NurseryFuture<T, E, X, F, Fut>
 where
     E: Debug + Send + 'static,
     F: FnOnce(Nursery<E>) -> Fut,
     Fut: Future,
     Fut::Output: Outcome<T, E>,
 {
-    type Output = Result<T, E>;
+    type Output = Result<T, X>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T, E>> {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T, X>> {
         let mut this = self.project();
-        Poll::Ready(match ready!(this.scoped.as_mut().poll(cx)) {
-            Ending::Value(value) => Ok(value),
-            Ending::Failed => {
-                let node = this.scoped.policy().node.clone();
-                let mut errors = node.cell.take().into_iter();
-                let first = errors.next();
-                let above: NodeRef = node;
-                NurseryCell::report(&above, errors, OrphanKind::Later);
-                match first {
-                    Some(first) => Err(first.error),
-                    None => unreachable!("a nursery that failed has an error"),
-                }
-            }
-            Ending::Cancelled(_) => unreachable!("a nursery is cancelled by an error, or from further out"),
-        })
+        let ending = ready!(this.scoped.as_mut().poll(cx));
+        let home = &this.scoped.policy().home;
+        let node: NodeRef = home.clone();
+        Poll::Ready(ended(ending, &node, &home.cell, *this.conclude))
     }
 }
 
-impl<T, E, F, Fut> fmt::Debug for NurseryFuture<T, E, F, Fut>
+impl<T, E, X, F, Fut> fmt::Debug for NurseryFuture<T, E, X, F, Fut>
 where
-    E: Debug + Send + 'static,
+    E: Debug,
     F: FnOnce(Nursery<E>) -> Fut,
     Fut: Future,
     Fut::Output: Outcome<T, E>,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("NurseryFuture").finish_non_exhaustive()
-    }
-}
-
-pin_project! {
-    /// Future of [`collecting_nursery`].
-    #[must_use = "futures do nothing unless polled"]
-    pub struct CollectingNursery<T, E, F, Fut>
-    where
-        E: Debug,
-        E: Send,
-        E: 'static,
-        F: FnOnce(Nursery<E>) -> Fut,
-        Fut: Future,
-        Fut::Output: Outcome<T, E>,
-    {
-        #[pin]
-        scoped: Scoped<Opening<F, Nursery<E>, Fut>, Errors<T, E>>,
-    }
-}
-
-impl<T, E, F, Fut> Future for CollectingNursery<T, E, F, Fut>
-where
-    E: Debug + Send + 'static,
-    F: FnOnce(Nursery<E>) -> Fut,
-    Fut: Future,
-    Fut::Output: Outcome<T, E>,
-{
-    type Output = Result<T, ErrorGroup<E>>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut this = self.project();
-        Poll::Ready(match ready!(this.scoped.as_mut().poll(cx)) {
-            Ending::Value(value) => Ok(value),
-            Ending::Failed => {
-                let node = this.scoped.policy().node.clone();
-                let errors = node.cell.take();
-                let above: NodeRef = node;
-                Err(ErrorGroup::new(above.origin(), errors))
-            }
-            Ending::Cancelled(_) => unreachable!("a nursery is cancelled by an error, or from further out"),
-        })
-    }
-}
-
-impl<T, E, F, Fut> fmt::Debug for CollectingNursery<T, E, F, Fut>
-where
-    E: Debug + Send + 'static,
-    F: FnOnce(Nursery<E>) -> Fut,
-    Fut: Future,
-    Fut::Output: Outcome<T, E>,
-{
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("CollectingNursery").finish_non_exhaustive()
     }
 }

@@ -1,20 +1,17 @@
 //! A child that runs on the executor: its future, its result and its node in the tree.
 
-use std::fmt::{self, Debug};
+use std::fmt::Debug;
 use std::future::Future;
-use std::panic::Location;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll, Waker};
-
-use slab::Slab;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll};
 
 use super::cell::{NurseryCell, Recorded};
+use super::handle::{Join, Joined, Task};
 use super::outcome::Outcome;
-use crate::checkpoint::Gate;
 use crate::error::{JoinError, SpawnError};
 use crate::observer::OrphanKind;
-use crate::reason::{Origin, Reason};
+use crate::reason::Origin;
 use crate::tree::ambient::Frame;
 use crate::tree::drive::{Closed, Step, discard, poll_open};
 use crate::tree::job::Job;
@@ -22,7 +19,6 @@ use crate::tree::links::Role;
 use crate::tree::marks::Mask;
 use crate::tree::node::{CANCELLED, Cell, Kind, Node, NodeRef, TIMED};
 use crate::tree::scoped::Slot;
-use crate::tree::wake::Wakes;
 
 /// Spawns `future` below `nursery`.
 pub(crate) fn spawn<T, E, R, F>(
@@ -40,7 +36,7 @@ where
     let above: NodeRef = nursery.clone();
     let Some(tree) = above.tree() else { return Err(SpawnError::new(future)) };
     let runtime = tree.runtime.clone();
-    let cell = TaskCell { run: Mutex::new(Run::Unset), join: Mutex::default(), nursery: Mutex::new(nursery) };
+    let cell = TaskCell { run: Mutex::new(Run::Unset), join: Join::default(), nursery: Mutex::new(nursery) };
     let node = Node::new(Kind::Task, Mask::None, origin, Some(tree), cell);
     let child: NodeRef = node.clone();
     let role = if daemon { Role::Daemon } else { Role::Child };
@@ -68,7 +64,7 @@ where
     };
     drop(run);
     drop(refused);
-    let task = Task { node: child.clone(), join: node, gate: Gate::new(), waiter: None };
+    let task = Task::new(child.clone(), node);
     runtime.spawn(Job::task(child));
     Ok(task)
 }
@@ -76,7 +72,7 @@ where
 /// The typed part of a task's node.
 struct TaskCell<T, E, R, F> {
     run: Mutex<Run<T, E, R, F>>,
-    join: Mutex<Join<T>>,
+    join: Join<T>,
     nursery: Mutex<Arc<Node<NurseryCell<E>>>>,
 }
 
@@ -175,7 +171,7 @@ where
             let recorded = Recorded { error, child: Some(node.origin()) };
             NurseryCell::report(node, [recorded], OrphanKind::Reaped);
         }
-        self.publish(Err(JoinError::Cancelled));
+        self.join.set(Err(JoinError::Cancelled)).wake();
     }
 }
 
@@ -192,115 +188,11 @@ where
             Run::Settled(result) => result,
             _ => None,
         };
-        let outcome = match (closed.panic, result) {
-            (Some(payload), result) => {
-                if let Some(Err(error)) = result {
-                    let recorded = Recorded { error, child: Some(node.origin()) };
-                    NurseryCell::report(node, [recorded], OrphanKind::Panicked);
-                }
-                above.panicked(payload);
-                Err(JoinError::Panicked)
-            }
-            (None, Some(Ok(value))) => Ok(value),
-            (None, Some(Err(error))) => {
-                nursery.cell.record(&above, error, Some(node.origin()));
-                Err(JoinError::Failed)
-            }
-            (None, None) => {
-                let mut state = node.lock();
-                let daemon = state.role == Role::Daemon;
-                let own = state.request.is_some();
-                state.waits_for = None;
-                drop(state);
-                if !daemon && !own {
-                    above.lock().cut = true;
-                }
-                Err(JoinError::Cancelled)
-            }
-        };
-        let wakes = self.set_outcome(outcome);
+        let outcome = nursery.cell.child_ended(&above, node, closed, result);
+        let wakes = self.join.set(outcome);
         node.unlink();
         wakes.wake();
     }
-
-    fn publish(&self, outcome: Result<T, JoinError>) {
-        self.set_outcome(outcome).wake();
-    }
-
-    fn set_outcome(&self, outcome: Result<T, JoinError>) -> Wakes {
-        let mut wakes = Wakes::default();
-        let mut join = lock(&self.join);
-        let refused = match join.outcome {
-            Slotted::Empty => {
-                join.outcome = match outcome {
-                    Ok(value) => Slotted::Value(value),
-                    Err(error) => Slotted::Error(error),
-                };
-                None
-            }
-            _ => Some(outcome),
-        };
-        for waker in join.waiters.drain() {
-            wakes.push(waker);
-        }
-        drop(join);
-        drop(refused);
-        wakes
-    }
-}
-
-/// The result of a task, for its handle.
-struct Join<T> {
-    outcome: Slotted<T>,
-    waiters: Slab<Waker>,
-}
-
-enum Slotted<T> {
-    /// The task has not ended.
-    Empty,
-    Value(T),
-    /// The value was taken.
-    Taken,
-    Error(JoinError),
-}
-
-impl<T> Default for Join<T> {
-    fn default() -> Self {
-        Join { outcome: Slotted::Empty, waiters: Slab::new() }
-    }
-}
-
-impl<T> Join<T> {
-    /// The value, once; an error any number of times.
-    fn take(&mut self) -> Option<Result<T, JoinError>> {
-        match std::mem::replace(&mut self.outcome, Slotted::Taken) {
-            Slotted::Empty => {
-                self.outcome = Slotted::Empty;
-                None
-            }
-            Slotted::Value(value) => Some(Ok(value)),
-            Slotted::Error(error) => {
-                self.outcome = Slotted::Error(error);
-                Some(Err(error))
-            }
-            Slotted::Taken => panic!("the value of this task was taken before"),
-        }
-    }
-
-    fn status(&self) -> Option<TaskStatus> {
-        Some(match &self.outcome {
-            Slotted::Empty => return None,
-            Slotted::Value(_) | Slotted::Taken => TaskStatus::Finished,
-            Slotted::Error(JoinError::Cancelled) => TaskStatus::Cancelled,
-            Slotted::Error(JoinError::Failed) => TaskStatus::Failed,
-            Slotted::Error(JoinError::Panicked) => TaskStatus::Panicked,
-        })
-    }
-}
-
-/// A node with a result for a handle.
-trait Joined<T>: Send + Sync {
-    fn join(&self) -> &Mutex<Join<T>>;
 }
 
 impl<T, E, R, F> Joined<T> for Node<TaskCell<T, E, R, F>>
@@ -310,172 +202,11 @@ where
     R: Outcome<T, E> + Send + 'static,
     F: Future<Output = R> + Send + 'static,
 {
-    fn join(&self) -> &Mutex<Join<T>> {
+    fn join(&self) -> &Join<T> {
         &self.cell.join
     }
 }
 
-/// How far a task has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum TaskStatus {
-    /// It has not ended, and was not asked to.
-    Running,
-    /// It was asked to stop, by its handle or from further out, and has not ended yet.
-    Cancelling,
-    /// It has returned a value.
-    Finished,
-    /// It was cancelled.
-    Cancelled,
-    /// It has returned an error, which its nursery has.
-    Failed,
-    /// It has panicked.
-    Panicked,
-}
-
-/// A handle to a child of a nursery: await it for the child's value, or cancel that one child.
-///
-/// Awaiting gives `Ok(value)`, or a [`JoinError`] that says what happened instead. The error or panic itself is the
-/// nursery's. A handle resolves only after the child has ended and its future is dropped (law L34). Dropping the handle neither
-/// cancels the child nor hides its error.
-///
-/// # Cancellation
-///
-/// *Strict*: the child goes on, and the handle can be awaited again.
-///
-/// # Panics
-///
-/// Awaiting panics if the value was taken before.
-pub struct Task<T> {
-    node: NodeRef,
-    join: Arc<dyn Joined<T>>,
-    gate: Gate,
-    waiter: Option<usize>,
-}
-
-impl<T> Task<T> {
-    /// Asks this child to stop; its siblings go on, and the nursery does not fail. Says whether that changed anything: not on a
-    /// child that has ended or was asked before.
-    #[track_caller]
-    pub fn cancel(&self, reason: impl Into<Reason>) -> bool {
-        self.node.request(reason.into(), None)
-    }
-
-    /// As [`cancel`](Task::cancel), with a grace for [`graceful`](crate::graceful) shields inside it.
-    #[track_caller]
-    pub fn cancel_within(&self, grace: std::time::Duration, reason: impl Into<Reason>) -> bool {
-        self.node.request(reason.into(), Some(grace))
-    }
-
-    /// How far the child has come.
-    #[must_use]
-    pub fn status(&self) -> TaskStatus {
-        if let Some(status) = lock(self.join.join()).status() {
-            return status;
-        }
-        if self.node.flagged(CANCELLED) { TaskStatus::Cancelling } else { TaskStatus::Running }
-    }
-
-    /// Whether the child has ended.
-    #[must_use]
-    pub fn is_finished(&self) -> bool {
-        lock(self.join.join()).status().is_some()
-    }
-
-    /// The result, if the child has ended; `None` if not.
-    ///
-    /// # Panics
-    ///
-    /// If the value was taken before.
-    pub fn try_join(&mut self) -> Option<Result<T, JoinError>> {
-        lock(self.join.join()).take()
-    }
-
-    /// Waits for the child's end, any number of times, and leaves its value where it is.
-    ///
-    /// # Cancellation
-    ///
-    /// *Strict*.
-    pub async fn wait(&mut self) -> TaskStatus {
-        let mut gate = Gate::new();
-        std::future::poll_fn(|cx| {
-            if gate.poll_start().is_pending() {
-                return Poll::Pending;
-            }
-            self.poll_ended(cx).map(|()| self.status())
-        })
-        .await
-    }
-
-    /// The name of the child; by default the type name of its future.
-    #[must_use]
-    pub fn name(&self) -> String {
-        self.node.origin().name().to_owned()
-    }
-
-    /// Where the child was spawned.
-    #[must_use]
-    pub fn location(&self) -> &'static Location<'static> {
-        self.node.location()
-    }
-
-    /// Why the child was asked to stop by its own handle, its nursery's, or because only daemons were left.
-    #[must_use]
-    pub fn reason(&self) -> Option<Reason> {
-        self.node.lock().request.as_ref().map(|request| request.reason.clone())
-    }
-
-    fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut join = lock(self.join.join());
-        if join.status().is_some() {
-            self.waiter = None;
-            return Poll::Ready(());
-        }
-        let old = match self.waiter.and_then(|key| join.waiters.get_mut(key)) {
-            Some(old) if old.will_wake(cx.waker()) => None,
-            Some(old) => Some(std::mem::replace(old, cx.waker().clone())),
-            None => {
-                self.waiter = Some(join.waiters.insert(cx.waker().clone()));
-                None
-            }
-        };
-        drop(join);
-        drop(old);
-        Poll::Pending
-    }
-}
-
-impl<T> Future for Task<T> {
-    type Output = Result<T, JoinError>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if self.gate.poll_start().is_pending() || self.poll_ended(cx).is_pending() {
-            return Poll::Pending;
-        }
-        self.gate = Gate::new();
-        match self.try_join() {
-            Some(result) => Poll::Ready(result),
-            None => unreachable!("a task that has ended has a result"),
-        }
-    }
-}
-
-impl<T> Drop for Task<T> {
-    fn drop(&mut self) {
-        let Some(key) = self.waiter else { return };
-        let mut join = lock(self.join.join());
-        let waker = join.waiters.try_remove(key);
-        drop(join);
-        drop(waker);
-    }
-}
-
-impl<T> fmt::Debug for Task<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Task").field("origin", &self.node.origin()).field("status", &self.status()).finish()
-    }
-}
-
-fn lock<T: ?Sized>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -105,8 +105,7 @@ pub(crate) fn discard<B: Body + ?Sized>(node: &NodeRef, body: Pin<&mut B>) {
 impl Node {
     /// The scope is being polled: it is driven, and what it was woken for is being seen to.
     pub(crate) fn begin_poll(self: &NodeRef) {
-        self.polled.store(true, Ordering::Relaxed);
-        self.woken.store(false, Ordering::Release);
+        self.touch();
         if self.flagged(CANCELLED) {
             for inner in self.lock().links.of(Role::Inner) {
                 // L16.2: a wake that arrives later proves nothing about this poll.
@@ -114,6 +113,12 @@ impl Node {
                 inner.polled.store(false, Ordering::Relaxed);
             }
         }
+    }
+
+    /// The scope is driven, though its body has nothing to do in this poll.
+    pub(crate) fn touch(self: &NodeRef) {
+        self.polled.store(true, Ordering::Relaxed);
+        self.woken.store(false, Ordering::Release);
     }
 
     /// Keeps the waker of whoever drives the scope.
@@ -185,8 +190,7 @@ impl Node {
 
     /// From the end of the body to Closed: waits for children and residue, then runs the finalizers.
     pub(crate) fn wind_down(self: &NodeRef, frame: impl Fn() -> Frame, cx: &mut Context<'_>) -> Poll<Closed> {
-        self.polled.store(true, Ordering::Relaxed);
-        self.woken.store(false, Ordering::Release);
+        self.touch();
         let mut exact = false;
         let mut dismissed = false;
         loop {

@@ -140,11 +140,7 @@ pin_project! {
         P: Policy<F::Output>,
     {
         fn drop(this: Pin<&mut Self>) {
-            let this = this.project();
-            if let (Stage::Open | Stage::Winding, Some(node)) = (*this.stage, this.seat.take()) {
-                let mut body = this.body;
-                loss::driver_lost(&node, || body.as_mut().clear());
-            }
+            this.lose(|| {});
         }
     }
 }
@@ -187,6 +183,21 @@ impl<F: Future, P: Policy<F::Output>> Scoped<F, P> {
         match this.seat {
             Some(node) => node.lock().deadline = deadline,
             None => this.light.deadline = deadline,
+        }
+    }
+
+    /// The scope loses its driver: the body is dropped, then `more` with it.
+    pub(crate) fn lose(self: Pin<&mut Self>, more: impl FnOnce()) {
+        let this = self.project();
+        let live = matches!(this.stage, Stage::Open | Stage::Winding);
+        *this.stage = Stage::Done;
+        let mut body = this.body;
+        match this.seat.take() {
+            Some(node) if live => loss::driver_lost(&node, || {
+                body.as_mut().clear();
+                more();
+            }),
+            _ => more(),
         }
     }
 

@@ -1,0 +1,232 @@
+//! A child of a local nursery: its future, its result, its node.
+
+use std::fmt::{self, Debug};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use pin_project_lite::pin_project;
+
+use super::shared::Shared;
+use crate::error::{JoinError, SpawnError};
+use crate::nursery::{Join, NurseryCell, Outcome, Recorded, Task};
+use crate::observer::OrphanKind;
+use crate::reason::Origin;
+use crate::tree::ambient::{self, Frame};
+use crate::tree::drive::{Body, Step, discard, poll_open};
+use crate::tree::links::Role;
+use crate::tree::loss;
+use crate::tree::marks::Mask;
+use crate::tree::node::{CANCELLED, Kind, Life, Node, NodeRef, TIMED};
+use crate::tree::scoped::Slot;
+
+/// Spawns `future` into the local nursery.
+pub(crate) fn spawn<T, E, R, F, B>(
+    shared: &Arc<Shared<E, B>>,
+    origin: Origin,
+    daemon: bool,
+    future: F,
+) -> Result<Task<T>, SpawnError<F>>
+where
+    E: Debug,
+    R: Outcome<T, E>,
+    F: Future<Output = R>,
+    B: Holds<LocalChild<T, E, R, F, B>>,
+{
+    let node: NodeRef = Node::new(Kind::Task, Mask::None, origin, None, ());
+    let role = if daemon { Role::Daemon } else { Role::Child };
+    let above = shared.node.clone();
+    // The one place where a node is locked below another lock; both hold plain data, and the node's is the inner one.
+    let mut incoming = shared.incoming();
+    let Some(queue) = incoming.as_mut() else {
+        drop(incoming);
+        return Err(SpawnError::new(future));
+    };
+    let mut state = above.lock();
+    if !state.admits() {
+        drop(state);
+        drop(incoming);
+        return Err(SpawnError::new(future));
+    }
+    let slot = state.links.insert(role, node.clone());
+    let marks = state.marks();
+    let (cancelled, timed) = (above.flagged(CANCELLED), above.flagged(TIMED));
+    drop(state);
+    let join = Arc::new(Join::default());
+    queue.push(B::hold(LocalChild {
+        body: Slot::Future { future },
+        seat: Some(node.clone()),
+        stage: Stage::Fresh,
+        result: None,
+        join: join.clone(),
+        shared: shared.clone(),
+    }));
+    drop(incoming);
+    node.settle_below(above, role, slot, marks, cancelled, timed);
+    shared.ready.wake_driver();
+    Ok(Task::local(node, join))
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Stage {
+    Fresh,
+    Open,
+    Winding,
+    Done,
+}
+
+pin_project! {
+    /// A child of a local nursery. An implementation detail that shows in bounds.
+    #[doc(hidden)]
+    pub struct LocalChild<T, E, R, F, B>
+    where
+        E: Debug,
+        R: Outcome<T, E>,
+        F: Future<Output = R>,
+    {
+        #[pin]
+        body: Slot<F, R>,
+        seat: Option<NodeRef>,
+        stage: Stage,
+        result: Option<Result<T, E>>,
+        join: Arc<Join<T>>,
+        shared: Arc<Shared<E, B>>,
+    }
+
+    impl<T, E, R, F, B> PinnedDrop for LocalChild<T, E, R, F, B>
+    where
+        E: Debug,
+        R: Outcome<T, E>,
+        F: Future<Output = R>,
+    {
+        fn drop(this: Pin<&mut Self>) {
+            let this = this.project();
+            let Some(node) = this.seat.take() else { return };
+            let mut body = this.body;
+            loss::driver_lost(&node, || body.as_mut().clear());
+            if let Some(Err(error)) = this.result.take() {
+                let recorded = Recorded { error, child: Some(node.origin()) };
+                NurseryCell::report(&node, [recorded], OrphanKind::Reaped);
+            }
+            this.join.set(Err(JoinError::Cancelled)).wake();
+        }
+    }
+}
+
+impl<T, E, R, F, B> fmt::Debug for LocalChild<T, E, R, F, B>
+where
+    E: Debug,
+    R: Outcome<T, E>,
+    F: Future<Output = R>,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LocalChild").field("stage", &self.stage).finish_non_exhaustive()
+    }
+}
+
+/// A child of any type, driven by the nursery's future.
+#[doc(hidden)]
+pub trait RunChild {
+    /// Polls the child once; ready when its scope is Closed and its outcome recorded.
+    fn run(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()>;
+}
+
+impl<T, E, R, F, B> RunChild for LocalChild<T, E, R, F, B>
+where
+    E: Debug,
+    R: Outcome<T, E>,
+    F: Future<Output = R>,
+{
+    fn run(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let mut this = self.project();
+        if matches!(*this.stage, Stage::Fresh | Stage::Open) {
+            let Some(node) = &*this.seat else { unreachable!("a child has its node until it is closed") };
+            let fresh = *this.stage == Stage::Fresh;
+            *this.stage = Stage::Open;
+            let step = if fresh && ambient::tree().is_some_and(|tree| node.is_cancelled(&tree)) {
+                // L13: dropped unpolled.
+                discard(node, this.body.as_mut());
+                Step::Gone
+            } else {
+                poll_open(this.seat, this.body.as_mut(), cx)
+            };
+            match step {
+                Step::Pending => return Poll::Pending,
+                Step::Gone => {}
+                Step::Ready => *this.result = this.body.as_mut().take().map(Outcome::into_result),
+            }
+            if let Some(node) = &*this.seat {
+                node.body_over();
+            }
+            *this.stage = Stage::Winding;
+        }
+        let Some(node) = &*this.seat else { return Poll::Ready(()) };
+        let Poll::Ready(closed) = node.wind_down(|| Frame::node(node.clone()), cx) else { return Poll::Pending };
+        *this.stage = Stage::Done;
+        let Some(node) = this.seat.take() else { unreachable!("looked at above") };
+        let above = node.lock().parent.clone().unwrap_or_else(|| this.shared.node.clone());
+        let outcome = this.shared.errors.child_ended(&above, &node, closed, this.result.take());
+        let wakes = this.join.set(outcome);
+        node.unlink();
+        debug_assert!(node.life() == Life::Closed, "a child ends Closed");
+        wakes.wake();
+        Poll::Ready(())
+    }
+}
+
+/// A box for children of any type that are `Send`.
+#[doc(hidden)]
+pub struct SendBox<'env>(Pin<Box<dyn RunChild + Send + 'env>>);
+
+/// A box for children of any type.
+#[doc(hidden)]
+pub struct LocalBox<'env>(Pin<Box<dyn RunChild + 'env>>);
+
+/// A box that can hold children of type `C`.
+#[doc(hidden)]
+pub trait Holds<C>: AnyBox {
+    fn hold(child: C) -> Self;
+}
+
+impl<'env, C: RunChild + Send + 'env> Holds<C> for SendBox<'env> {
+    fn hold(child: C) -> Self {
+        SendBox(Box::pin(child))
+    }
+}
+
+impl<'env, C: RunChild + 'env> Holds<C> for LocalBox<'env> {
+    fn hold(child: C) -> Self {
+        LocalBox(Box::pin(child))
+    }
+}
+
+/// A box with a child in it.
+#[doc(hidden)]
+pub trait AnyBox {
+    fn run(&mut self, cx: &mut Context<'_>) -> Poll<()>;
+}
+
+impl AnyBox for SendBox<'_> {
+    fn run(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.0.as_mut().run(cx)
+    }
+}
+
+impl AnyBox for LocalBox<'_> {
+    fn run(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        self.0.as_mut().run(cx)
+    }
+}
+
+impl fmt::Debug for SendBox<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("SendBox")
+    }
+}
+
+impl fmt::Debug for LocalBox<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("LocalBox")
+    }
+}

@@ -1,0 +1,396 @@
+//! Opening a local nursery: the future that drives its body and its children.
+
+use std::fmt::{self, Debug};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+
+use pin_project_lite::pin_project;
+use slab::Slab;
+
+use super::child::AnyBox;
+use super::shared::{BODY, Bell, Ready, Shared};
+use super::{LocalBox, LocalHandle, LocalNursery, SendBox, UnsendNursery};
+use crate::group::ErrorGroup;
+use crate::nursery::policy::{Conclude, Errors, all_errors, ended, first_error};
+use crate::nursery::{NurseryCell, NurseryOptions, Outcome};
+use crate::observer::OrphanKind;
+use crate::opening::Opening;
+use crate::reason::Origin;
+use crate::tree::ambient;
+use crate::tree::marks::Mask;
+use crate::tree::node::{Kind, Life, Node, NodeRef};
+use crate::tree::scoped::{Ending, Scoped};
+
+/// Opens a local nursery, runs `body` with a handle to it, and returns when the body and all children have ended.
+///
+/// As [`nursery`](crate::nursery()), but the children run in the task of the caller: they may borrow from outside the nursery, and
+/// take turns instead of running in parallel. See the [module](crate::local_nursery) for when to use which.
+///
+/// A turn of the nursery polls those that were woken before it began, and ends early when the runtime says that the task has used
+/// up its budget.
+///
+/// # Errors
+///
+/// The first error recorded.
+///
+/// # Cancellation
+///
+/// *Partial effect*: the body is dropped at once, the children at their next checkpoint; the nursery ends when all have
+/// cleaned up. If the future is dropped by foreign code, the children's futures are dropped with it, and the scope around waits for
+/// the finalizers and threads that they leave (law L41).
+///
+/// # Panics
+///
+/// Resumes the first panic of the body or of a child, when all have ended. When polled outside of any tree, if no adapter was
+/// installed.
+///
+/// # Examples
+///
+/// ```
+/// use foster::local_nursery;
+/// use std::cell::Cell;
+///
+/// # foster_sim::run(1, async {
+/// let words = ["to", "be"];
+/// let failed: Result<(), String> = local_nursery(async |n| {
+///     for word in &words {
+///         n.spawn(async move { Err::<(), _>(format!("no such file: {word}")) });
+///     }
+///     Ok(())
+/// })
+/// .await;
+/// assert_eq!(failed, Err("no such file: to".to_owned()));
+/// # });
+/// ```
+#[track_caller]
+pub fn local_nursery<'env, T, E, F, Fut, R>(body: F) -> LocalNurseryFuture<T, E, E, F, Fut, SendBox<'env>>
+where
+    E: Debug,
+    F: FnOnce(LocalNursery<'env, E>) -> Fut,
+    Fut: Future<Output = R>,
+    R: Outcome<T, E>,
+{
+    NurseryOptions::new().run_local(body)
+}
+
+/// As [`local_nursery`], for children that need not be `Send`.
+///
+/// # Errors
+///
+/// The first error recorded.
+///
+/// # Cancellation
+///
+/// *Partial effect*, as [`local_nursery`].
+///
+/// # Panics
+///
+/// As [`local_nursery`].
+///
+/// # Examples
+///
+/// ```
+/// use foster::{UnsendNursery, local_nursery_unsend};
+/// use std::cell::Cell;
+/// use std::rc::Rc;
+///
+/// # foster_sim::run(1, async {
+/// let count = Rc::new(Cell::new(0));
+/// let Ok(()) = local_nursery_unsend(async |n: UnsendNursery<'_>| {
+///     for _ in 0..3 {
+///         let count = count.clone();
+///         n.spawn(async move { count.set(count.get() + 1) });
+///     }
+/// })
+/// .await;
+/// assert_eq!(count.get(), 3);
+/// # });
+/// ```
+#[track_caller]
+pub fn local_nursery_unsend<'env, T, E, F, Fut, R>(body: F) -> LocalNurseryFuture<T, E, E, F, Fut, LocalBox<'env>>
+where
+    E: Debug,
+    F: FnOnce(UnsendNursery<'env, E>) -> Fut,
+    Fut: Future<Output = R>,
+    R: Outcome<T, E>,
+{
+    NurseryOptions::new().run_local_unsend(body)
+}
+
+/// A [`local_nursery`] that collects errors instead of failing fast, as [`collecting_nursery`](crate::collecting_nursery).
+///
+/// # Errors
+///
+/// All errors, in the order in which they were recorded.
+///
+/// # Cancellation
+///
+/// *Partial effect*, as [`local_nursery`].
+///
+/// # Panics
+///
+/// As [`local_nursery`].
+#[track_caller]
+pub fn collecting_local_nursery<'env, T, E, F, Fut, R>(
+    body: F,
+) -> LocalNurseryFuture<T, E, ErrorGroup<E>, F, Fut, SendBox<'env>>
+where
+    E: Debug,
+    F: FnOnce(LocalNursery<'env, E>) -> Fut,
+    Fut: Future<Output = R>,
+    R: Outcome<T, E>,
+{
+    NurseryOptions::new().run_local_collecting(body)
+}
+
+/// As [`collecting_local_nursery`], for children that need not be `Send`.
+///
+/// # Errors
+///
+/// All errors, in the order in which they were recorded.
+///
+/// # Cancellation
+///
+/// *Partial effect*, as [`local_nursery`].
+///
+/// # Panics
+///
+/// As [`local_nursery`].
+#[track_caller]
+pub fn collecting_local_nursery_unsend<'env, T, E, F, Fut, R>(
+    body: F,
+) -> LocalNurseryFuture<T, E, ErrorGroup<E>, F, Fut, LocalBox<'env>>
+where
+    E: Debug,
+    F: FnOnce(UnsendNursery<'env, E>) -> Fut,
+    Fut: Future<Output = R>,
+    R: Outcome<T, E>,
+{
+    NurseryOptions::new().run_local_unsend_collecting(body)
+}
+
+impl NurseryOptions {
+    /// Opens a local nursery: see [`local_nursery`].
+    pub fn run_local<'env, T, E, F, Fut, R>(self, body: F) -> LocalNurseryFuture<T, E, E, F, Fut, SendBox<'env>>
+    where
+        E: Debug,
+        F: FnOnce(LocalNursery<'env, E>) -> Fut,
+        Fut: Future<Output = R>,
+        R: Outcome<T, E>,
+    {
+        open(self.origin(), body, true, first_error)
+    }
+
+    /// Opens a local nursery: see [`local_nursery_unsend`].
+    pub fn run_local_unsend<'env, T, E, F, Fut, R>(self, body: F) -> LocalNurseryFuture<T, E, E, F, Fut, LocalBox<'env>>
+    where
+        E: Debug,
+        F: FnOnce(UnsendNursery<'env, E>) -> Fut,
+        Fut: Future<Output = R>,
+        R: Outcome<T, E>,
+    {
+        open(self.origin(), body, true, first_error)
+    }
+
+    /// Opens a local nursery: see [`collecting_local_nursery`].
+    pub fn run_local_collecting<'env, T, E, F, Fut, R>(
+        self,
+        body: F,
+    ) -> LocalNurseryFuture<T, E, ErrorGroup<E>, F, Fut, SendBox<'env>>
+    where
+        E: Debug,
+        F: FnOnce(LocalNursery<'env, E>) -> Fut,
+        Fut: Future<Output = R>,
+        R: Outcome<T, E>,
+    {
+        open(self.origin(), body, false, all_errors)
+    }
+
+    /// Opens a local nursery: see [`collecting_local_nursery_unsend`].
+    pub fn run_local_unsend_collecting<'env, T, E, F, Fut, R>(
+        self,
+        body: F,
+    ) -> LocalNurseryFuture<T, E, ErrorGroup<E>, F, Fut, LocalBox<'env>>
+    where
+        E: Debug,
+        F: FnOnce(UnsendNursery<'env, E>) -> Fut,
+        Fut: Future<Output = R>,
+        R: Outcome<T, E>,
+    {
+        open(self.origin(), body, false, all_errors)
+    }
+}
+
+fn open<T, E, X, F, Fut, R, B>(
+    origin: Origin,
+    body: F,
+    fail_fast: bool,
+    conclude: Conclude<E, X>,
+) -> LocalNurseryFuture<T, E, X, F, Fut, B>
+where
+    E: Debug,
+    F: FnOnce(LocalHandle<E, B>) -> Fut,
+    Fut: Future<Output = R>,
+    R: Outcome<T, E>,
+    B: AnyBox,
+{
+    let node: NodeRef = Node::new(Kind::Nursery, Mask::None, origin, None, ());
+    let ready = Ready::new();
+    let shared = Arc::new(Shared {
+        node: node.clone(),
+        errors: NurseryCell::new(fail_fast),
+        incoming: Mutex::new(Some(Vec::new())),
+        ready: ready.clone(),
+    });
+    let bell = Bell::new(BODY, &ready);
+    let opening = Opening::new(body, LocalHandle { shared: shared.clone() });
+    LocalNurseryFuture {
+        scoped: Scoped::with_node(node, opening, Errors::new(shared.clone())),
+        children: Slab::new(),
+        waker: Waker::from(bell.clone()),
+        bell,
+        started: false,
+        conclude,
+        shared,
+    }
+}
+
+/// A child in the care of the nursery's future.
+struct Held<B> {
+    child: B,
+    bell: Arc<Bell>,
+    waker: Waker,
+}
+
+pin_project! {
+    /// Future of [`local_nursery`] and its relatives; `X` is the error it returns.
+    #[must_use = "futures do nothing unless polled"]
+    pub struct LocalNurseryFuture<T, E, X, F, Fut, B>
+    where
+        E: Debug,
+        F: FnOnce(LocalHandle<E, B>) -> Fut,
+        Fut: Future,
+        Fut::Output: Outcome<T, E>,
+    {
+        #[pin]
+        scoped: Scoped<Opening<F, LocalHandle<E, B>, Fut>, Errors<T, E, Shared<E, B>>>,
+        children: Slab<Held<B>>,
+        bell: Arc<Bell>,
+        waker: Waker,
+        started: bool,
+        conclude: Conclude<E, X>,
+        shared: Arc<Shared<E, B>>,
+    }
+
+    impl<T, E, X, F, Fut, B> PinnedDrop for LocalNurseryFuture<T, E, X, F, Fut, B>
+    where
+        E: Debug,
+        F: FnOnce(LocalHandle<E, B>) -> Fut,
+        Fut: Future,
+        Fut::Output: Outcome<T, E>,
+    {
+        fn drop(this: Pin<&mut Self>) {
+            let this = this.project();
+            // From here on the handles get their futures back.
+            let incoming = this.shared.incoming().take();
+            let children = std::mem::take(this.children);
+            // L41: the body first, then the children, all in place.
+            this.scoped.lose(|| {
+                drop(children);
+                drop(incoming);
+            });
+            this.shared.ready.clear();
+            NurseryCell::report(&this.shared.node, this.shared.errors.take(), OrphanKind::Reaped);
+        }
+    }
+}
+
+impl<T, E, X, F, Fut, B> Future for LocalNurseryFuture<T, E, X, F, Fut, B>
+where
+    E: Debug,
+    F: FnOnce(LocalHandle<E, B>) -> Fut,
+    Fut: Future,
+    Fut::Output: Outcome<T, E>,
+    B: AnyBox,
+{
+    type Output = Result<T, X>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T, X>> {
+        let mut this = self.project();
+        let shared = &*this.shared;
+        let ready = &shared.ready;
+        ready.register(cx.waker());
+        if *this.started {
+            // The nursery is driven, also in a turn in which its body has nothing to do (L16).
+            shared.node.touch();
+        } else {
+            *this.started = true;
+            this.waker.wake_by_ref();
+        }
+        let tree = ambient::tree();
+        let mut turn = ready.len();
+        loop {
+            for child in shared.take_incoming() {
+                let entry = this.children.vacant_entry();
+                let bell = Bell::new(entry.key(), ready);
+                let waker = Waker::from(bell.clone());
+                waker.wake_by_ref();
+                entry.insert(Held { child, bell, waker });
+                turn += 1;
+            }
+            if turn == 0 {
+                break;
+            }
+            turn -= 1;
+            match ready.pop() {
+                None => break,
+                Some(BODY) => {
+                    this.bell.taken();
+                    let mut cx = Context::from_waker(this.waker);
+                    if let Poll::Ready(ending) = this.scoped.as_mut().poll(&mut cx) {
+                        ready.clear();
+                        return Poll::Ready(finish(ending, shared, *this.conclude));
+                    }
+                }
+                Some(key) => {
+                    let Some(held) = this.children.get_mut(key) else { continue };
+                    held.bell.taken();
+                    if held.child.run(&mut Context::from_waker(&held.waker)).is_ready() {
+                        drop(this.children.remove(key));
+                    }
+                }
+            }
+            if tree.as_ref().is_some_and(|tree| tree.runtime.should_yield()) {
+                break;
+            }
+        }
+        if ready.len() > 0 {
+            cx.waker().wake_by_ref();
+        }
+        Poll::Pending
+    }
+}
+
+fn finish<T, E: Debug, X, B>(
+    ending: Ending<T>,
+    shared: &Shared<E, B>,
+    conclude: Conclude<E, X>,
+) -> Result<T, X> {
+    debug_assert!(shared.node.life() == Life::Closed, "a nursery returns when it is Closed");
+    ended(ending, &shared.node, &shared.errors, conclude)
+}
+
+impl<T, E, X, F, Fut, B> fmt::Debug for LocalNurseryFuture<T, E, X, F, Fut, B>
+where
+    E: Debug,
+    F: FnOnce(LocalHandle<E, B>) -> Fut,
+    Fut: Future,
+    Fut::Output: Outcome<T, E>,
+{
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LocalNurseryFuture").field("children", &self.children.len()).finish_non_exhaustive()
+    }
+}
+

@@ -1,0 +1,287 @@
+//! The handle to a child, and the slot for the child's result.
+
+use std::fmt;
+use std::future::Future;
+use std::panic::Location;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use slab::Slab;
+
+use crate::checkpoint::Gate;
+use crate::error::JoinError;
+use crate::reason::Reason;
+use crate::tree::node::{CANCELLED, NodeRef};
+use crate::tree::wake::Wakes;
+
+/// The result of a task, for its handle.
+pub(crate) struct Join<T>(Mutex<Inner<T>>);
+
+struct Inner<T> {
+    outcome: Slotted<T>,
+    waiters: Slab<Waker>,
+}
+
+enum Slotted<T> {
+    /// The task has not ended.
+    Empty,
+    Value(T),
+    /// The value was taken.
+    Taken,
+    Error(JoinError),
+}
+
+impl<T> Default for Join<T> {
+    fn default() -> Self {
+        Join(Mutex::new(Inner { outcome: Slotted::Empty, waiters: Slab::new() }))
+    }
+}
+
+impl<T> Join<T> {
+    fn lock(&self) -> MutexGuard<'_, Inner<T>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sets the outcome, unless there is one. Whoever waits for it comes back to be woken.
+    pub(crate) fn set(&self, outcome: Result<T, JoinError>) -> Wakes {
+        let mut wakes = Wakes::default();
+        let mut inner = self.lock();
+        let refused = match inner.outcome {
+            Slotted::Empty => {
+                inner.outcome = match outcome {
+                    Ok(value) => Slotted::Value(value),
+                    Err(error) => Slotted::Error(error),
+                };
+                None
+            }
+            _ => Some(outcome),
+        };
+        for waker in inner.waiters.drain() {
+            wakes.push(waker);
+        }
+        drop(inner);
+        drop(refused);
+        wakes
+    }
+}
+
+impl<T> Inner<T> {
+    /// The value, once; an error any number of times.
+    fn take(&mut self) -> Option<Result<T, JoinError>> {
+        match std::mem::replace(&mut self.outcome, Slotted::Taken) {
+            Slotted::Empty => {
+                self.outcome = Slotted::Empty;
+                None
+            }
+            Slotted::Value(value) => Some(Ok(value)),
+            Slotted::Error(error) => {
+                self.outcome = Slotted::Error(error);
+                Some(Err(error))
+            }
+            Slotted::Taken => panic!("the value of this task was taken before"),
+        }
+    }
+
+    fn status(&self) -> Option<TaskStatus> {
+        Some(match &self.outcome {
+            Slotted::Empty => return None,
+            Slotted::Value(_) | Slotted::Taken => TaskStatus::Finished,
+            Slotted::Error(JoinError::Cancelled) => TaskStatus::Cancelled,
+            Slotted::Error(JoinError::Failed) => TaskStatus::Failed,
+            Slotted::Error(JoinError::Panicked) => TaskStatus::Panicked,
+        })
+    }
+}
+
+/// A node with a result for a handle.
+pub(crate) trait Joined<T>: Send + Sync {
+    fn join(&self) -> &Join<T>;
+}
+
+/// Where the handle finds the result.
+enum Place<T> {
+    /// In the task's own node.
+    Node(Arc<dyn Joined<T>>),
+    /// Beside it: a local child's value may borrow, its node may not.
+    Beside(Arc<Join<T>>),
+}
+
+impl<T> Place<T> {
+    fn lock(&self) -> MutexGuard<'_, Inner<T>> {
+        match self {
+            Place::Node(node) => node.join().lock(),
+            Place::Beside(join) => join.lock(),
+        }
+    }
+}
+
+/// How far a task has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TaskStatus {
+    /// It has not ended, and was not asked to.
+    Running,
+    /// It was asked to stop, by its handle or from further out, and has not ended yet.
+    Cancelling,
+    /// It has returned a value.
+    Finished,
+    /// It was cancelled.
+    Cancelled,
+    /// It has returned an error, which its nursery has.
+    Failed,
+    /// It has panicked.
+    Panicked,
+}
+
+/// A handle to a child of a nursery: await it for the child's value, or cancel that one child.
+///
+/// Awaiting gives `Ok(value)`, or a [`JoinError`] that says what happened instead. The error or panic itself is the
+/// nursery's. A handle resolves only after the child has ended and its future is dropped (law L34). Dropping the handle neither
+/// cancels the child nor hides its error.
+///
+/// # Cancellation
+///
+/// *Strict*: the child goes on, and the handle can be awaited again.
+///
+/// # Panics
+///
+/// Awaiting panics if the value was taken before.
+pub struct Task<T> {
+    node: NodeRef,
+    place: Place<T>,
+    gate: Gate,
+    waiter: Option<usize>,
+}
+
+impl<T> Task<T> {
+    pub(crate) fn new(node: NodeRef, joined: Arc<dyn Joined<T>>) -> Self {
+        Task { node, place: Place::Node(joined), gate: Gate::new(), waiter: None }
+    }
+
+    pub(crate) fn local(node: NodeRef, join: Arc<Join<T>>) -> Self {
+        Task { node, place: Place::Beside(join), gate: Gate::new(), waiter: None }
+    }
+
+    /// Asks this child to stop; its siblings go on, and the nursery does not fail. Says whether that changed anything: not on a
+    /// child that has ended or was asked before.
+    #[track_caller]
+    pub fn cancel(&self, reason: impl Into<Reason>) -> bool {
+        self.node.request(reason.into(), None)
+    }
+
+    /// As [`cancel`](Task::cancel), with a grace for [`graceful`](crate::graceful) shields inside it.
+    #[track_caller]
+    pub fn cancel_within(&self, grace: std::time::Duration, reason: impl Into<Reason>) -> bool {
+        self.node.request(reason.into(), Some(grace))
+    }
+
+    /// How far the child has come.
+    #[must_use]
+    pub fn status(&self) -> TaskStatus {
+        if let Some(status) = self.place.lock().status() {
+            return status;
+        }
+        if self.node.flagged(CANCELLED) { TaskStatus::Cancelling } else { TaskStatus::Running }
+    }
+
+    /// Whether the child has ended.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.place.lock().status().is_some()
+    }
+
+    /// The result, if the child has ended; `None` if not.
+    ///
+    /// # Panics
+    ///
+    /// If the value was taken before.
+    pub fn try_join(&mut self) -> Option<Result<T, JoinError>> {
+        self.place.lock().take()
+    }
+
+    /// Waits for the child's end, any number of times, and leaves its value where it is.
+    ///
+    /// # Cancellation
+    ///
+    /// *Strict*.
+    pub async fn wait(&mut self) -> TaskStatus {
+        let mut gate = Gate::new();
+        std::future::poll_fn(|cx| {
+            if gate.poll_start().is_pending() {
+                return Poll::Pending;
+            }
+            self.poll_ended(cx).map(|()| self.status())
+        })
+        .await
+    }
+
+    /// The name of the child; by default the type name of its future.
+    #[must_use]
+    pub fn name(&self) -> String {
+        self.node.origin().name().to_owned()
+    }
+
+    /// Where the child was spawned.
+    #[must_use]
+    pub fn location(&self) -> &'static Location<'static> {
+        self.node.location()
+    }
+
+    /// Why the child was asked to stop by its own handle, its nursery's, or because only daemons were left.
+    #[must_use]
+    pub fn reason(&self) -> Option<Reason> {
+        self.node.lock().request.as_ref().map(|request| request.reason.clone())
+    }
+
+    fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut join = self.place.lock();
+        if join.status().is_some() {
+            self.waiter = None;
+            return Poll::Ready(());
+        }
+        let old = match self.waiter.and_then(|key| join.waiters.get_mut(key)) {
+            Some(old) if old.will_wake(cx.waker()) => None,
+            Some(old) => Some(std::mem::replace(old, cx.waker().clone())),
+            None => {
+                self.waiter = Some(join.waiters.insert(cx.waker().clone()));
+                None
+            }
+        };
+        drop(join);
+        drop(old);
+        Poll::Pending
+    }
+}
+
+impl<T> Future for Task<T> {
+    type Output = Result<T, JoinError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if self.gate.poll_start().is_pending() || self.poll_ended(cx).is_pending() {
+            return Poll::Pending;
+        }
+        self.gate = Gate::new();
+        match self.try_join() {
+            Some(result) => Poll::Ready(result),
+            None => unreachable!("a task that has ended has a result"),
+        }
+    }
+}
+
+impl<T> Drop for Task<T> {
+    fn drop(&mut self) {
+        let Some(key) = self.waiter else { return };
+        let mut join = self.place.lock();
+        let waker = join.waiters.try_remove(key);
+        drop(join);
+        drop(waker);
+    }
+}
+
+impl<T> fmt::Debug for Task<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Task").field("origin", &self.node.origin()).field("status", &self.status()).finish()
+    }
+}
+

@@ -1,0 +1,88 @@
+//! What nurseries make of their body's output and of recorded errors; the same for both sorts of nursery.
+
+use std::fmt::Debug;
+use std::marker::PhantomData;
+use std::sync::Arc;
+
+use super::cell::{NurseryCell, Recorded};
+use super::outcome::Outcome;
+use crate::group::ErrorGroup;
+use crate::observer::OrphanKind;
+use crate::tree::node::{Node, NodeRef};
+use crate::tree::scoped::{Ending, Policy};
+
+/// Whatever holds the errors of a nursery.
+pub(crate) trait Home<E> {
+    fn errors(&self) -> &NurseryCell<E>;
+}
+
+impl<E> Home<E> for Node<NurseryCell<E>> {
+    fn errors(&self) -> &NurseryCell<E> {
+        &self.cell
+    }
+}
+
+/// The policy of nurseries: an `Err` is an error.
+pub(crate) struct Errors<T, E, H> {
+    pub(crate) home: Arc<H>,
+    value: PhantomData<fn() -> (T, E)>,
+}
+
+impl<T, E, H> Errors<T, E, H> {
+    pub(crate) fn new(home: Arc<H>) -> Self {
+        Errors { home, value: PhantomData }
+    }
+}
+
+impl<T, E: Debug, H: Home<E>, R: Outcome<T, E>> Policy<R> for Errors<T, E, H> {
+    type Value = T;
+
+    fn settle(&mut self, node: Option<&NodeRef>, output: R) -> Option<T> {
+        match (output.into_result(), node) {
+            (Ok(value), _) => Some(value),
+            (Err(error), Some(node)) => {
+                self.home.errors().record(node, error, None);
+                None
+            }
+            (Err(_), None) => unreachable!("a nursery has a node"),
+        }
+    }
+
+    fn failed(&self) -> bool {
+        self.home.errors().has_failed()
+    }
+
+    fn panicked(&mut self, node: &NodeRef) {
+        NurseryCell::report(node, self.home.errors().take(), OrphanKind::Panicked);
+    }
+}
+
+/// Makes the error that the nursery returns of those that were recorded.
+pub(crate) type Conclude<E, X> = fn(&NodeRef, Vec<Recorded<E>>) -> X;
+
+/// Fail-fast: the first error as it is, the others to the observer.
+pub(crate) fn first_error<E: Debug>(node: &NodeRef, errors: Vec<Recorded<E>>) -> E {
+    let mut errors = errors.into_iter();
+    let Some(first) = errors.next() else { unreachable!("a nursery that failed has an error") };
+    NurseryCell::report(node, errors, OrphanKind::Later);
+    first.error
+}
+
+/// Collecting: all of them.
+pub(crate) fn all_errors<E>(node: &NodeRef, errors: Vec<Recorded<E>>) -> ErrorGroup<E> {
+    ErrorGroup::new(node.origin(), errors)
+}
+
+/// The outcome of a nursery for the code around it.
+pub(crate) fn ended<T, E, X>(
+    ending: Ending<T>,
+    node: &NodeRef,
+    errors: &NurseryCell<E>,
+    conclude: Conclude<E, X>,
+) -> Result<T, X> {
+    match ending {
+        Ending::Value(value) => Ok(value),
+        Ending::Failed => Err(conclude(node, errors.take())),
+        Ending::Cancelled(_) => unreachable!("a nursery is cancelled by an error, or from further out"),
+    }
+}
