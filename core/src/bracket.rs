@@ -96,7 +96,7 @@ impl Exit {
 /// # });
 /// ```
 #[track_caller]
-pub fn bracket<A, R, B, Fut, C, Rel>(acquire: A, body: B, release: C) -> Bracket<A, R, B, Fut, C>
+pub fn bracket<A, R, B, Fut, C, Rel>(acquire: A, body: B, release: C) -> Bracket<A, R, R, B, Fut, Fut::Output, C>
 where
     A: Future<Output = R>,
     R: Send + 'static,
@@ -142,7 +142,7 @@ pub fn try_bracket<A, R, E, B, Fut, T, C, Rel>(
     acquire: A,
     body: B,
     release: C,
-) -> Bracket<A, R, B, Fut, C>
+) -> Bracket<A, Result<R, E>, R, B, Fut, Result<T, E>, C>
 where
     A: Future<Output = Result<R, E>>,
     R: Send + 'static,
@@ -201,13 +201,9 @@ impl<R: fmt::Debug> fmt::Debug for Lent<R> {
 
 pin_project! {
     #[project = StageProj]
-    enum Stage<A, R, B, Fut, C>
-    where
-        Fut: Future,
-        B: FnOnce(Lent<R>) -> Fut,
-    {
+    enum Stage<A, R, B, Fut, T, C> {
         Acquiring { #[pin] acquire: A, rest: Option<(B, C)> },
-        Using { #[pin] scoped: Scoped<Opening<B, Lent<R>, Fut>, Uses<R, Fut::Output>> },
+        Using { #[pin] scoped: Scoped<Opening<B, Lent<R>, Fut>, T, T, Uses<R, T>> },
         Done,
     }
 }
@@ -215,35 +211,25 @@ pin_project! {
 pin_project! {
     /// Future of [`bracket`] and [`try_bracket`].
     #[must_use = "futures do nothing unless polled"]
-    pub struct Bracket<A, R, B, Fut, C>
-    where
-        A: Future,
-        Fut: Future,
-        B: FnOnce(Lent<R>) -> Fut,
-    {
+    pub struct Bracket<A, Acquired, R, B, Fut, T, C> {
         #[pin]
-        stage: Stage<A, R, B, Fut, C>,
+        stage: Stage<A, R, B, Fut, T, C>,
         // What the outputs of the parts mean: `bracket` and `try_bracket` differ in nothing else.
-        acquired: fn(A::Output) -> Result<R, Fut::Output>,
-        exit: fn(&Fut::Output) -> Exit,
+        acquired: fn(Acquired) -> Result<R, T>,
+        exit: fn(&T) -> Exit,
         budget: Duration,
         location: &'static Location<'static>,
     }
 }
 
-impl<A, R, B, Fut, C> Bracket<A, R, B, Fut, C>
-where
-    A: Future,
-    Fut: Future,
-    B: FnOnce(Lent<R>) -> Fut,
-{
+impl<A, Acquired, R, B, Fut, T, C> Bracket<A, Acquired, R, B, Fut, T, C> {
     #[track_caller]
     fn new(
         acquire: A,
         body: B,
         release: C,
-        acquired: fn(A::Output) -> Result<R, Fut::Output>,
-        exit: fn(&Fut::Output) -> Exit,
+        acquired: fn(Acquired) -> Result<R, T>,
+        exit: fn(&T) -> Exit,
     ) -> Self {
         let stage = Stage::Acquiring { acquire, rest: Some((body, release)) };
         Bracket { stage, acquired, exit, budget: DEFAULT_BUDGET, location: Location::caller() }
@@ -275,18 +261,18 @@ impl<R, T> Policy<T> for Uses<R, T> {
     }
 }
 
-impl<A, R, B, Fut, C, Rel> Future for Bracket<A, R, B, Fut, C>
+impl<A, Acquired, R, B, Fut, T, C, Rel> Future for Bracket<A, Acquired, R, B, Fut, T, C>
 where
-    A: Future,
+    A: Future<Output = Acquired>,
     R: Send + 'static,
     B: FnOnce(Lent<R>) -> Fut,
-    Fut: Future,
+    Fut: Future<Output = T>,
     C: FnOnce(R, Exit) -> Rel + Send + 'static,
     Rel: Future<Output: FinalizerOutput> + Send + 'static,
 {
-    type Output = Fut::Output;
+    type Output = T;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Fut::Output> {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
         let mut this = self.project();
         loop {
             let (resource, body, release) = match this.stage.as_mut().project() {
@@ -348,12 +334,7 @@ where
     release(resource, exit).await.into_error()
 }
 
-impl<A, R, B, Fut, C> fmt::Debug for Bracket<A, R, B, Fut, C>
-where
-    A: Future,
-    Fut: Future,
-    B: FnOnce(Lent<R>) -> Fut,
-{
+impl<A, Acquired, R, B, Fut, T, C> fmt::Debug for Bracket<A, Acquired, R, B, Fut, T, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Bracket").field("location", &self.location).field("budget", &self.budget).finish_non_exhaustive()
     }

@@ -172,7 +172,7 @@ impl CancelScope {
     /// # Panics
     ///
     /// Resumes the panic of the body, when everything inside has ended.
-    pub fn run<F: Future>(mut self, body: F) -> Run<F> {
+    pub fn run<F: Future>(mut self, body: F) -> Run<F, F::Output> {
         // A scope to which nobody has a handle needs no node before it has to wait.
         if self.name.is_some() || self.grace > Duration::ZERO {
             self.node();
@@ -208,15 +208,15 @@ impl fmt::Debug for CancelScope {
 pin_project! {
     /// Future of [`CancelScope::run`].
     #[must_use = "futures do nothing unless polled"]
-    pub struct Run<F: Future> {
+    pub struct Run<F, T> {
         #[pin]
-        scoped: Scoped<F, Plain>,
+        scoped: Scoped<F, T, T, Plain>,
         limit: Limit,
     }
 }
 
-impl<F: Future> Future for Run<F> {
-    type Output = Result<F::Output, Cancelled>;
+impl<F: Future<Output = T>, T> Future for Run<F, T> {
+    type Output = Result<T, Cancelled>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
@@ -238,7 +238,7 @@ impl<F: Future> Future for Run<F> {
     }
 }
 
-impl<F: Future> fmt::Debug for Run<F> {
+impl<F, T> fmt::Debug for Run<F, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Run").field("limit", &self.limit).finish_non_exhaustive()
     }

@@ -50,7 +50,7 @@ use crate::tree::ambient;
 /// # });
 /// ```
 #[track_caller]
-pub fn shield<F: Future>(future: F) -> Shield<F> {
+pub fn shield<F: Future>(future: F) -> Shield<F, F::Output> {
     Shield { run: CancelScope::new().shielded().run(future) }
 }
 
@@ -89,23 +89,23 @@ pub fn shield<F: Future>(future: F) -> Shield<F> {
 /// # });
 /// ```
 #[track_caller]
-pub fn graceful<F: Future>(future: F) -> Shield<F> {
+pub fn graceful<F: Future>(future: F) -> Shield<F, F::Output> {
     Shield { run: CancelScope::new().graceful().run(future) }
 }
 
 pin_project! {
     /// Future of [`shield`] and [`graceful`].
     #[must_use = "futures do nothing unless polled"]
-    pub struct Shield<F: Future> {
+    pub struct Shield<F, T> {
         #[pin]
-        run: Run<F>,
+        run: Run<F, T>,
     }
 }
 
-impl<F: Future> Future for Shield<F> {
-    type Output = F::Output;
+impl<F: Future<Output = T>, T> Future for Shield<F, T> {
+    type Output = T;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
         match ready!(self.project().run.poll(cx)) {
             Ok(value) => Poll::Ready(value),
             Err(_) => unreachable!("nobody has a handle to a bare shield"),
@@ -113,7 +113,7 @@ impl<F: Future> Future for Shield<F> {
     }
 }
 
-impl<F: Future> fmt::Debug for Shield<F> {
+impl<F, T> fmt::Debug for Shield<F, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Shield").field("run", &self.run).finish()
     }

@@ -39,7 +39,7 @@ use crate::Instant;
 /// # });
 /// ```
 #[track_caller]
-pub fn move_on_after<F: Future>(duration: Duration, future: F) -> MoveOn<F> {
+pub fn move_on_after<F: Future>(duration: Duration, future: F) -> MoveOn<F, F::Output> {
     MoveOn { run: CancelScope::new().deadline_in(duration).run(future) }
 }
 
@@ -53,7 +53,7 @@ pub fn move_on_after<F: Future>(duration: Duration, future: F) -> MoveOn<F> {
 ///
 /// As [`move_on_after`].
 #[track_caller]
-pub fn move_on_at<F: Future>(at: Instant, future: F) -> MoveOn<F> {
+pub fn move_on_at<F: Future>(at: Instant, future: F) -> MoveOn<F, F::Output> {
     MoveOn { run: CancelScope::new().deadline_at(at).run(future) }
 }
 
@@ -88,7 +88,7 @@ pub fn move_on_at<F: Future>(at: Instant, future: F) -> MoveOn<F> {
 /// # });
 /// ```
 #[track_caller]
-pub fn fail_after<F: Future>(duration: Duration, future: F) -> FailAfter<F> {
+pub fn fail_after<F: Future>(duration: Duration, future: F) -> FailAfter<F, F::Output> {
     FailAfter { move_on: move_on_after(duration, future), location: Location::caller() }
 }
 
@@ -106,21 +106,21 @@ pub fn fail_after<F: Future>(duration: Duration, future: F) -> FailAfter<F> {
 ///
 /// As [`move_on_after`].
 #[track_caller]
-pub fn fail_at<F: Future>(at: Instant, future: F) -> FailAfter<F> {
+pub fn fail_at<F: Future>(at: Instant, future: F) -> FailAfter<F, F::Output> {
     FailAfter { move_on: move_on_at(at, future), location: Location::caller() }
 }
 
 pin_project! {
     /// Future of [`move_on_after`] and [`move_on_at`].
     #[must_use = "futures do nothing unless polled"]
-    pub struct MoveOn<F: Future> {
+    pub struct MoveOn<F, T> {
         #[pin]
-        run: Run<F>,
+        run: Run<F, T>,
     }
 }
 
-impl<F: Future> Future for MoveOn<F> {
-    type Output = Option<F::Output>;
+impl<F: Future<Output = T>, T> Future for MoveOn<F, T> {
+    type Output = Option<T>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         // Nobody has a handle to the scope: if it was cancelled, its time was over.
@@ -128,7 +128,7 @@ impl<F: Future> Future for MoveOn<F> {
     }
 }
 
-impl<F: Future> fmt::Debug for MoveOn<F> {
+impl<F, T> fmt::Debug for MoveOn<F, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("MoveOn").field("run", &self.run).finish()
     }
@@ -137,15 +137,15 @@ impl<F: Future> fmt::Debug for MoveOn<F> {
 pin_project! {
     /// Future of [`fail_after`] and [`fail_at`].
     #[must_use = "futures do nothing unless polled"]
-    pub struct FailAfter<F: Future> {
+    pub struct FailAfter<F, T> {
         #[pin]
-        move_on: MoveOn<F>,
+        move_on: MoveOn<F, T>,
         location: &'static Location<'static>,
     }
 }
 
-impl<F: Future> Future for FailAfter<F> {
-    type Output = Result<F::Output, Elapsed>;
+impl<F: Future<Output = T>, T> Future for FailAfter<F, T> {
+    type Output = Result<T, Elapsed>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
@@ -153,7 +153,7 @@ impl<F: Future> Future for FailAfter<F> {
     }
 }
 
-impl<F: Future> fmt::Debug for FailAfter<F> {
+impl<F, T> fmt::Debug for FailAfter<F, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("FailAfter").field("move_on", &self.move_on).finish_non_exhaustive()
     }

@@ -61,7 +61,7 @@ pub fn run<F: Future>(future: F) -> F::Output {
 ///     assert_eq!(sum, 3);
 /// });
 /// ```
-pub fn attach<F: Future>(future: F) -> Root<F> {
+pub fn attach<F: Future>(future: F) -> Root<F, F::Output> {
     foster::runtime::root(Arc::new(Smol::global()), future)
 }
 

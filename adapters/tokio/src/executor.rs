@@ -62,7 +62,7 @@ pub fn run<F: Future>(future: F) -> F::Output {
 /// }
 /// ```
 #[track_caller]
-pub fn attach<F: Future>(future: F) -> Root<F> {
+pub fn attach<F: Future>(future: F) -> Root<F, F::Output> {
     foster::runtime::root(Arc::new(Tokio::current()), future)
 }
 

@@ -30,16 +30,17 @@ impl Adapter {
         }
     }
 
-    /// A call that runs `future` to its end. `written` is how the user named the adapter: if the crate is missing, the
-    /// compiler says so there.
-    pub(crate) fn run(self, written: &Ident, future: TokenStream) -> TokenStream {
+    /// The call that runs a future, which is the argument; on the simulator the arguments are a name, a number of seeds and
+    /// a closure that makes the future.
+    ///
+    /// `written` is how the user named the adapter: if the crate is missing, the compiler says so there.
+    pub(crate) fn call(self, written: &Ident, arguments: TokenStream) -> TokenStream {
         let template = match self {
-            Adapter::Smol | Adapter::Tokio => "::$adapter::run($future)",
-            Adapter::TokioCurrentThread => "::$adapter::Builder::new().current_thread().run($future)",
-            // A simulation is run by `foster_sim::test`, which takes more than a future.
-            Adapter::Sim => "::$adapter::test($future)",
+            Adapter::Smol | Adapter::Tokio => "::$crate_name::run($arguments)",
+            Adapter::TokioCurrentThread => "::$crate_name::Builder::new().current_thread().run($arguments)",
+            Adapter::Sim => "::$crate_name::test($arguments)",
         };
-        let adapter = one(Ident::new(self.crate_name(), written.span()));
-        fill(template, written.span(), &[("adapter", adapter), ("future", future)])
+        let crate_name = one(Ident::new(self.crate_name(), written.span()));
+        fill(template, written.span(), &[("crate_name", crate_name), ("arguments", arguments)])
     }
 }

@@ -38,7 +38,7 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> TokenStream {
     match choose(arguments) {
         Ok((adapter, written)) => {
             let call = fill("$name()", span, &[("name", name)]);
-            holes.push(("run", adapter.run(&written, call)));
+            holes.push(("run", adapter.call(&written, call)));
             fill(MAIN, span, &holes)
         }
         Err(error) => {
@@ -54,10 +54,8 @@ const KNOWN: [&str; 2] = ["smol", "tokio"];
 fn choose(arguments: TokenStream) -> Result<(Adapter, Ident), Error> {
     let mut arguments = Argument::parse(arguments)?.into_iter();
     let Some(first) = arguments.next().filter(|first| first.value.is_none()) else {
-        let missing = format!(
-            "say which adapter runs this: `#[foster::main(smol)]`, `#[foster::main(tokio)]` or \
-             `#[foster::main(tokio, flavor = \"current_thread\")]`"
-        );
+        let missing = "say which adapter runs this: `#[foster::main(smol)]`, `#[foster::main(tokio)]` or \
+                       `#[foster::main(tokio, flavor = \"current_thread\")]`";
         return Err(Error::new(Span::call_site(), missing));
     };
     let mut adapter = match first.name.to_string().as_str() {

@@ -107,7 +107,9 @@ impl Plan {
     fn expand(&self, function: &Function) -> TokenStream {
         let of_a_test = |name: &str| matches!(name, "ignore" | "should_panic");
         let span = function.name.span();
-        let output = if function.output.is_empty() { TokenStream::new() } else { fill(ANY_OUTPUT, span, &[]) };
+        // The compiler wants to see that a test with `should_panic` returns nothing.
+        let is_unit = matches!(function.output.to_string().as_str(), "" | "-> ()");
+        let output = if is_unit { TokenStream::new() } else { fill(ANY_OUTPUT, span, &[]) };
         let tests = self.adapters.iter().map(|(adapter, written)| {
             let holes = [
                 ("attributes", function.attributes(of_a_test)),
@@ -147,19 +149,18 @@ impl Plan {
             }
         };
         if adapter != Adapter::Sim {
-            return adapter.run(written, future);
+            return adapter.call(written, future);
         }
         let seeds = one(Literal::u64_suffixed(self.seeds.unwrap_or(SEEDS)));
         let holes = [("path", path), ("seeds", seeds), ("future", future)];
-        adapter.run(written, fill("$path, $seeds, || $future", span, &holes))
+        adapter.call(written, fill("$path, $seeds, || $future", span, &holes))
     }
 }
 
 impl Limit {
     fn parse(argument: &Argument) -> Result<Limit, Error> {
         let (text, value) = argument.string()?;
-        let limit = duration::parse(&text).and_then(|limit| u64::try_from(limit.as_nanos()).ok());
-        match limit {
+        match duration::nanos(&text) {
             Some(nanos) => Ok(Limit { text, nanos }),
             None => Err(Error::new(value.span(), "expected a whole number and a unit, as in \"5s\" or \"250ms\"")),
         }

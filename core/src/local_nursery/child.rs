@@ -14,7 +14,7 @@ use crate::nursery::{Join, NurseryCell, Outcome, Recorded, Task};
 use crate::observer::OrphanKind;
 use crate::reason::Origin;
 use crate::tree::ambient::{self, Frame};
-use crate::tree::drive::{Body, Step, discard, poll_open};
+use crate::tree::drive::{Step, discard, poll_open};
 use crate::tree::links::Role;
 use crate::tree::loss;
 use crate::tree::marks::Mask;
@@ -82,8 +82,6 @@ pin_project! {
     pub struct LocalChild<T, E, R, F, B>
     where
         E: Debug,
-        R: Outcome<T, E>,
-        F: Future<Output = R>,
     {
         #[pin]
         body: Slot<F, R>,
@@ -97,14 +95,12 @@ pin_project! {
     impl<T, E, R, F, B> PinnedDrop for LocalChild<T, E, R, F, B>
     where
         E: Debug,
-        R: Outcome<T, E>,
-        F: Future<Output = R>,
     {
         fn drop(this: Pin<&mut Self>) {
             let this = this.project();
             let Some(node) = this.seat.take() else { return };
             let mut body = this.body;
-            loss::driver_lost(&node, || body.as_mut().clear());
+            loss::driver_lost(&node, || body.as_mut().empty());
             if let Some(Err(error)) = this.result.take() {
                 let recorded = Recorded { error, child: Some(node.origin()) };
                 NurseryCell::report(&node, [recorded], OrphanKind::Reaped);
@@ -117,8 +113,6 @@ pin_project! {
 impl<T, E, R, F, B> fmt::Debug for LocalChild<T, E, R, F, B>
 where
     E: Debug,
-    R: Outcome<T, E>,
-    F: Future<Output = R>,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LocalChild").field("stage", &self.stage).finish_non_exhaustive()

@@ -65,7 +65,7 @@ use crate::tree::scoped::{Ending, Scoped};
 /// # });
 /// ```
 #[track_caller]
-pub fn local_nursery<'env, T, E, F, Fut, R>(body: F) -> LocalNurseryFuture<T, E, E, F, Fut, SendBox<'env>>
+pub fn local_nursery<'env, T, E, F, Fut, R>(body: F) -> LocalNurseryFuture<T, E, E, F, Fut, R, SendBox<'env>>
 where
     E: Debug,
     F: FnOnce(LocalNursery<'env, E>) -> Fut,
@@ -109,7 +109,7 @@ where
 /// # });
 /// ```
 #[track_caller]
-pub fn local_nursery_unsend<'env, T, E, F, Fut, R>(body: F) -> LocalNurseryFuture<T, E, E, F, Fut, LocalBox<'env>>
+pub fn local_nursery_unsend<'env, T, E, F, Fut, R>(body: F) -> LocalNurseryFuture<T, E, E, F, Fut, R, LocalBox<'env>>
 where
     E: Debug,
     F: FnOnce(UnsendNursery<'env, E>) -> Fut,
@@ -135,7 +135,7 @@ where
 #[track_caller]
 pub fn collecting_local_nursery<'env, T, E, F, Fut, R>(
     body: F,
-) -> LocalNurseryFuture<T, E, ErrorGroup<E>, F, Fut, SendBox<'env>>
+) -> LocalNurseryFuture<T, E, ErrorGroup<E>, F, Fut, R, SendBox<'env>>
 where
     E: Debug,
     F: FnOnce(LocalNursery<'env, E>) -> Fut,
@@ -161,7 +161,7 @@ where
 #[track_caller]
 pub fn collecting_local_nursery_unsend<'env, T, E, F, Fut, R>(
     body: F,
-) -> LocalNurseryFuture<T, E, ErrorGroup<E>, F, Fut, LocalBox<'env>>
+) -> LocalNurseryFuture<T, E, ErrorGroup<E>, F, Fut, R, LocalBox<'env>>
 where
     E: Debug,
     F: FnOnce(UnsendNursery<'env, E>) -> Fut,
@@ -173,7 +173,7 @@ where
 
 impl NurseryOptions {
     /// Opens a local nursery: see [`local_nursery`].
-    pub fn run_local<'env, T, E, F, Fut, R>(self, body: F) -> LocalNurseryFuture<T, E, E, F, Fut, SendBox<'env>>
+    pub fn run_local<'env, T, E, F, Fut, R>(self, body: F) -> LocalNurseryFuture<T, E, E, F, Fut, R, SendBox<'env>>
     where
         E: Debug,
         F: FnOnce(LocalNursery<'env, E>) -> Fut,
@@ -184,7 +184,7 @@ impl NurseryOptions {
     }
 
     /// Opens a local nursery: see [`local_nursery_unsend`].
-    pub fn run_local_unsend<'env, T, E, F, Fut, R>(self, body: F) -> LocalNurseryFuture<T, E, E, F, Fut, LocalBox<'env>>
+    pub fn run_local_unsend<'env, T, E, F, Fut, R>(self, body: F) -> LocalNurseryFuture<T, E, E, F, Fut, R, LocalBox<'env>>
     where
         E: Debug,
         F: FnOnce(UnsendNursery<'env, E>) -> Fut,
@@ -198,7 +198,7 @@ impl NurseryOptions {
     pub fn run_local_collecting<'env, T, E, F, Fut, R>(
         self,
         body: F,
-    ) -> LocalNurseryFuture<T, E, ErrorGroup<E>, F, Fut, SendBox<'env>>
+    ) -> LocalNurseryFuture<T, E, ErrorGroup<E>, F, Fut, R, SendBox<'env>>
     where
         E: Debug,
         F: FnOnce(LocalNursery<'env, E>) -> Fut,
@@ -212,7 +212,7 @@ impl NurseryOptions {
     pub fn run_local_unsend_collecting<'env, T, E, F, Fut, R>(
         self,
         body: F,
-    ) -> LocalNurseryFuture<T, E, ErrorGroup<E>, F, Fut, LocalBox<'env>>
+    ) -> LocalNurseryFuture<T, E, ErrorGroup<E>, F, Fut, R, LocalBox<'env>>
     where
         E: Debug,
         F: FnOnce(UnsendNursery<'env, E>) -> Fut,
@@ -228,7 +228,7 @@ fn open<T, E, X, F, Fut, R, B>(
     body: F,
     fail_fast: bool,
     conclude: Conclude<E, X>,
-) -> LocalNurseryFuture<T, E, X, F, Fut, B>
+) -> LocalNurseryFuture<T, E, X, F, Fut, R, B>
 where
     E: Debug,
     F: FnOnce(LocalHandle<E, B>) -> Fut,
@@ -267,15 +267,12 @@ struct Held<B> {
 pin_project! {
     /// Future of [`local_nursery`] and its relatives; `X` is the error it returns.
     #[must_use = "futures do nothing unless polled"]
-    pub struct LocalNurseryFuture<T, E, X, F, Fut, B>
+    pub struct LocalNurseryFuture<T, E, X, F, Fut, R, B>
     where
         E: Debug,
-        F: FnOnce(LocalHandle<E, B>) -> Fut,
-        Fut: Future,
-        Fut::Output: Outcome<T, E>,
     {
         #[pin]
-        scoped: Scoped<Opening<F, LocalHandle<E, B>, Fut>, Errors<T, E, Shared<E, B>>>,
+        scoped: Scoped<Opening<F, LocalHandle<E, B>, Fut>, R, T, Errors<T, E, Shared<E, B>>>,
         children: Slab<Held<B>>,
         bell: Arc<Bell>,
         waker: Waker,
@@ -284,12 +281,9 @@ pin_project! {
         shared: Arc<Shared<E, B>>,
     }
 
-    impl<T, E, X, F, Fut, B> PinnedDrop for LocalNurseryFuture<T, E, X, F, Fut, B>
+    impl<T, E, X, F, Fut, R, B> PinnedDrop for LocalNurseryFuture<T, E, X, F, Fut, R, B>
     where
         E: Debug,
-        F: FnOnce(LocalHandle<E, B>) -> Fut,
-        Fut: Future,
-        Fut::Output: Outcome<T, E>,
     {
         fn drop(this: Pin<&mut Self>) {
             let this = this.project();
@@ -307,12 +301,12 @@ pin_project! {
     }
 }
 
-impl<T, E, X, F, Fut, B> Future for LocalNurseryFuture<T, E, X, F, Fut, B>
+impl<T, E, X, F, Fut, R, B> Future for LocalNurseryFuture<T, E, X, F, Fut, R, B>
 where
     E: Debug,
     F: FnOnce(LocalHandle<E, B>) -> Fut,
-    Fut: Future,
-    Fut::Output: Outcome<T, E>,
+    Fut: Future<Output = R>,
+    R: Outcome<T, E>,
     B: AnyBox,
 {
     type Output = Result<T, X>;
@@ -382,12 +376,9 @@ fn finish<T, E: Debug, X, B>(
     ended(ending, &shared.node, &shared.errors, conclude)
 }
 
-impl<T, E, X, F, Fut, B> fmt::Debug for LocalNurseryFuture<T, E, X, F, Fut, B>
+impl<T, E, X, F, Fut, R, B> fmt::Debug for LocalNurseryFuture<T, E, X, F, Fut, R, B>
 where
     E: Debug,
-    F: FnOnce(LocalHandle<E, B>) -> Fut,
-    Fut: Future,
-    Fut::Output: Outcome<T, E>,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("LocalNurseryFuture").field("children", &self.children.len()).finish_non_exhaustive()

@@ -63,7 +63,7 @@ use crate::tree::scoped::Scoped;
 /// # });
 /// ```
 #[track_caller]
-pub fn nursery<T, E, F, Fut, R>(body: F) -> NurseryFuture<T, E, E, F, Fut>
+pub fn nursery<T, E, F, Fut, R>(body: F) -> NurseryFuture<T, E, E, F, Fut, R>
 where
     E: Debug + Send + 'static,
     F: FnOnce(Nursery<E>) -> Fut,
@@ -90,7 +90,7 @@ where
 ///
 /// As [`nursery`].
 #[track_caller]
-pub fn collecting_nursery<T, E, F, Fut, R>(body: F) -> NurseryFuture<T, E, ErrorGroup<E>, F, Fut>
+pub fn collecting_nursery<T, E, F, Fut, R>(body: F) -> NurseryFuture<T, E, ErrorGroup<E>, F, Fut, R>
 where
     E: Debug + Send + 'static,
     F: FnOnce(Nursery<E>) -> Fut,
@@ -132,7 +132,7 @@ impl NurseryOptions {
     }
 
     /// Opens the nursery: see [`nursery`].
-    pub fn run<T, E, F, Fut, R>(self, body: F) -> NurseryFuture<T, E, E, F, Fut>
+    pub fn run<T, E, F, Fut, R>(self, body: F) -> NurseryFuture<T, E, E, F, Fut, R>
     where
         E: Debug + Send + 'static,
         F: FnOnce(Nursery<E>) -> Fut,
@@ -143,7 +143,7 @@ impl NurseryOptions {
     }
 
     /// Opens the nursery: see [`collecting_nursery`].
-    pub fn run_collecting<T, E, F, Fut, R>(self, body: F) -> NurseryFuture<T, E, ErrorGroup<E>, F, Fut>
+    pub fn run_collecting<T, E, F, Fut, R>(self, body: F) -> NurseryFuture<T, E, ErrorGroup<E>, F, Fut, R>
     where
         E: Debug + Send + 'static,
         F: FnOnce(Nursery<E>) -> Fut,
@@ -162,7 +162,7 @@ impl NurseryOptions {
         body: F,
         fail_fast: bool,
         conclude: Conclude<E, X>,
-    ) -> NurseryFuture<T, E, X, F, Fut>
+    ) -> NurseryFuture<T, E, X, F, Fut, R>
     where
         E: Debug + Send + 'static,
         F: FnOnce(Nursery<E>) -> Fut,
@@ -185,25 +185,19 @@ impl Default for NurseryOptions {
 pin_project! {
     /// Future of [`nursery`] and [`collecting_nursery`]; `X` is the error it returns.
     #[must_use = "futures do nothing unless polled"]
-    pub struct NurseryFuture<T, E, X, F, Fut>
-    where
-        E: Debug,
-        F: FnOnce(Nursery<E>) -> Fut,
-        Fut: Future,
-        Fut::Output: Outcome<T, E>,
-    {
+    pub struct NurseryFuture<T, E, X, F, Fut, R> {
         #[pin]
-        scoped: Scoped<Opening<F, Nursery<E>, Fut>, Errors<T, E, Node<NurseryCell<E>>>>,
+        scoped: Scoped<Opening<F, Nursery<E>, Fut>, R, T, Errors<T, E, Node<NurseryCell<E>>>>,
         conclude: Conclude<E, X>,
     }
 }
 
-impl<T, E, X, F, Fut> Future for NurseryFuture<T, E, X, F, Fut>
+impl<T, E, X, F, Fut, R> Future for NurseryFuture<T, E, X, F, Fut, R>
 where
     E: Debug + Send + 'static,
     F: FnOnce(Nursery<E>) -> Fut,
-    Fut: Future,
-    Fut::Output: Outcome<T, E>,
+    Fut: Future<Output = R>,
+    R: Outcome<T, E>,
 {
     type Output = Result<T, X>;
 
@@ -216,13 +210,7 @@ where
     }
 }
 
-impl<T, E, X, F, Fut> fmt::Debug for NurseryFuture<T, E, X, F, Fut>
-where
-    E: Debug,
-    F: FnOnce(Nursery<E>) -> Fut,
-    Fut: Future,
-    Fut::Output: Outcome<T, E>,
-{
+impl<T, E, X, F, Fut, R> fmt::Debug for NurseryFuture<T, E, X, F, Fut, R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("NurseryFuture").finish_non_exhaustive()
     }

@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use pin_project_lite::pin_project;
 
 use super::ambient::{self, Frame};
-use super::drive::{Body, Step, poll_open};
+use super::drive::{Step, poll_open};
 use super::dump::Dump;
 use super::loss;
 use super::marks::Mask;
@@ -34,29 +34,29 @@ use crate::runtime::Runtime;
 ///
 /// Polling resumes the first panic of the body, or of lost work that the root has adopted.
 #[track_caller]
-pub fn root<F: Future>(runtime: Arc<dyn Runtime>, future: F) -> Root<F> {
+pub fn root<F: Future>(runtime: Arc<dyn Runtime>, future: F) -> Root<F, F::Output> {
     Root::new(runtime, Arc::new(PrintOrphans), future)
 }
 
 pin_project! {
     /// A tree and its body; made by [`root`].
     #[must_use = "futures do nothing unless polled"]
-    pub struct Root<F: Future> {
+    pub struct Root<F, T> {
         #[pin]
-        body: Slot<F, F::Output>,
-        output: Option<F::Output>,
+        body: Slot<F, T>,
+        output: Option<T>,
         seat: Option<NodeRef>,
         over: bool,
         tree: Arc<Tree>,
     }
 
-    impl<F: Future> PinnedDrop for Root<F> {
+    impl<F, T> PinnedDrop for Root<F, T> {
         fn drop(this: Pin<&mut Self>) {
             let this = this.project();
             if let Some(node) = this.seat.take() {
                 this.tree.die();
                 let mut body = this.body;
-                let (_, dropped) = ambient::enter(Frame::node(node.clone()), || body.as_mut().clear());
+                let (_, dropped) = ambient::enter(Frame::node(node.clone()), || body.as_mut().empty());
                 super::drive::drop_payload(dropped.err());
                 loss::raze(&node, this.tree);
                 this.tree.end(true);
@@ -65,7 +65,7 @@ pin_project! {
     }
 }
 
-impl<F: Future> Root<F> {
+impl<F, T> Root<F, T> {
     #[track_caller]
     fn new(runtime: Arc<dyn Runtime>, observer: Arc<dyn Observer>, future: F) -> Self {
         let tree = Tree::new(runtime, observer);
@@ -90,10 +90,10 @@ impl<F: Future> Root<F> {
     }
 }
 
-impl<F: Future> Future for Root<F> {
-    type Output = F::Output;
+impl<F: Future<Output = T>, T> Future for Root<F, T> {
+    type Output = T;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
         let mut this = self.project();
         assert!(this.seat.is_some(), "a root was polled after it had returned");
         if !*this.over {
@@ -121,7 +121,7 @@ impl<F: Future> Future for Root<F> {
     }
 }
 
-impl<F: Future> fmt::Debug for Root<F> {
+impl<F, T> fmt::Debug for Root<F, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Root").field("runtime", &self.tree.runtime.name()).finish_non_exhaustive()
     }

@@ -77,9 +77,14 @@ pin_project! {
     }
 }
 
-impl<F: Future> Slot<F, F::Output> {
+impl<F, R> Slot<F, R> {
+    /// Drops the future, or the output.
+    pub(crate) fn empty(mut self: Pin<&mut Self>) {
+        self.set(Slot::Empty);
+    }
+
     /// The output, if the body has left one.
-    pub(crate) fn take(mut self: Pin<&mut Self>) -> Option<F::Output> {
+    pub(crate) fn take(mut self: Pin<&mut Self>) -> Option<R> {
         let output = match self.as_mut().project() {
             SlotProj::Output { output } => output.take(),
             SlotProj::Future { .. } | SlotProj::Empty => None,
@@ -89,7 +94,7 @@ impl<F: Future> Slot<F, F::Output> {
     }
 }
 
-impl<F: Future> Body for Slot<F, F::Output> {
+impl<F: Future<Output = R>, R> Body for Slot<F, R> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         match self.as_mut().project() {
             SlotProj::Future { future } => match future.poll(cx) {
@@ -103,8 +108,8 @@ impl<F: Future> Body for Slot<F, F::Output> {
         }
     }
 
-    fn clear(mut self: Pin<&mut Self>) {
-        self.set(Slot::Empty);
+    fn clear(self: Pin<&mut Self>) {
+        self.empty();
     }
 }
 
@@ -120,32 +125,28 @@ enum Stage {
 pin_project! {
     /// A scope inside a task.
     #[must_use = "futures do nothing unless polled"]
-    pub(crate) struct Scoped<F, P>
-    where
-        F: Future,
-        P: Policy<F::Output>,
-    {
+    ///
+    /// Subtle: `R` (what the body returns) and `V` (the scope's value) are parameters of their own, and no bound stands on
+    /// the type. A projection or a bound here would have to be proved again for every future that holds a scope across an
+    /// await, with lifetimes erased; the compiler cannot do that for closures that take a lifetime, and would deny `Send`.
+    pub(crate) struct Scoped<F, R, V, P> {
         #[pin]
-        body: Slot<F, F::Output>,
-        value: Option<P::Value>,
+        body: Slot<F, R>,
+        value: Option<V>,
         policy: P,
         seat: Option<NodeRef>,
         light: Light,
         stage: Stage,
     }
 
-    impl<F, P> PinnedDrop for Scoped<F, P>
-    where
-        F: Future,
-        P: Policy<F::Output>,
-    {
+    impl<F, R, V, P> PinnedDrop for Scoped<F, R, V, P> {
         fn drop(this: Pin<&mut Self>) {
             this.lose(|| {});
         }
     }
 }
 
-impl<F: Future, P: Policy<F::Output>> Scoped<F, P> {
+impl<F, R, V, P> Scoped<F, R, V, P> {
     /// A scope that makes its node only when it turns out to need one.
     pub(crate) fn light(
         kind: Kind,
@@ -194,7 +195,7 @@ impl<F: Future, P: Policy<F::Output>> Scoped<F, P> {
         let mut body = this.body;
         match this.seat.take() {
             Some(node) if live => loss::driver_lost(&node, || {
-                body.as_mut().clear();
+                body.as_mut().empty();
                 more();
             }),
             _ => more(),
@@ -214,8 +215,12 @@ pub(crate) fn enter_tree(node: &NodeRef) {
     node.entered(&tree);
 }
 
-impl<F: Future, P: Policy<F::Output>> Future for Scoped<F, P> {
-    type Output = Ending<P::Value>;
+impl<F, R, V, P> Future for Scoped<F, R, V, P>
+where
+    F: Future<Output = R>,
+    P: Policy<R, Value = V>,
+{
+    type Output = Ending<V>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
@@ -305,9 +310,9 @@ impl<F: Future, P: Policy<F::Output>> Future for Scoped<F, P> {
 }
 
 /// Settles the output of a body that is over. Says whether it is.
-fn after<F: Future, P: Policy<F::Output>>(
+fn after<F, R, P: Policy<R>>(
     step: Step,
-    body: &mut Pin<&mut Slot<F, F::Output>>,
+    body: &mut Pin<&mut Slot<F, R>>,
     value: &mut Option<P::Value>,
     policy: &mut P,
     node: &NodeRef,

@@ -1,0 +1,97 @@
+//! What the attributes accept, and what they make of it.
+
+use std::cell::Cell;
+use std::future::pending;
+use std::num::ParseIntError;
+use std::rc::Rc;
+
+/// Private to this module; the tests that are made of the functions below see it all the same.
+#[derive(Debug)]
+struct Failure;
+
+impl From<ParseIntError> for Failure {
+    fn from(_: ParseIntError) -> Self {
+        Failure
+    }
+}
+
+#[foster::main(smol)]
+async fn on_smol() -> usize {
+    "smol".len()
+}
+
+#[foster::main(tokio)]
+pub(crate) async fn on_tokio() -> Result<u32, Failure> {
+    Ok("17".parse::<u32>()? + "x".parse::<u32>()?)
+}
+
+/// A comment, and an attribute below it.
+#[foster::main(tokio, flavor = "current_thread")]
+#[inline]
+async fn on_one_thread() -> Rc<Cell<u32>> {
+    Rc::new(Cell::new(3))
+}
+
+#[test]
+fn main_returns_what_the_function_returns() {
+    assert_eq!(on_smol(), 4);
+    assert!(on_tokio().is_err());
+    assert_eq!(on_one_thread().get(), 3);
+}
+
+#[foster::test(smol, tokio, tokio_current_thread)]
+async fn passes_on_each_adapter() {
+    let thread = std::thread::current();
+    let name = thread.name().unwrap_or_default();
+    assert!(["::smol", "::tokio", "::tokio_current_thread"].iter().any(|adapter| name.ends_with(adapter)), "{name}");
+}
+
+#[foster::test(smol, tokio)]
+async fn returns_a_result() -> Result<(), Failure> {
+    let number: u32 = "17".parse()?;
+    assert_eq!(number, 17);
+    Ok(())
+}
+
+#[foster::test(smol, tokio, timeout = "10s")]
+async fn returns_a_result_within_its_limit() -> Result<(), Failure> {
+    let _local = Rc::new(3);
+    Ok(())
+}
+
+/// The attributes below are the tests', whatever their order.
+#[foster::test(smol, tokio)]
+#[should_panic(expected = "on purpose")]
+#[allow(unreachable_code, reason = "goes to the function")]
+async fn panics() {
+    panic!("on purpose");
+    unreachable!();
+}
+
+#[foster::test(smol)]
+#[ignore = "and it would fail"]
+async fn is_ignored() {
+    panic!("it runs");
+}
+
+#[foster::test(smol)]
+#[cfg(not(test))]
+async fn is_configured_away() {
+    this_does_not_exist();
+}
+
+#[foster::test(smol, timeout = "20ms")]
+#[should_panic(expected = "attributes::hangs::smol did not end within its limit of 20ms")]
+async fn hangs() {
+    pending::<()>().await;
+}
+
+macro_rules! test_of {
+    ($visibility:vis $name:ident, $body:block) => {
+        #[foster::test(smol)]
+        $visibility async fn $name() $body
+    };
+}
+
+test_of!(made_by_a_macro, { assert_eq!(1 + 2, 3) });
+test_of!(pub(crate) made_public_by_a_macro, {});
