@@ -26,7 +26,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::Duration;
 
-use foster::runtime::{Root, Runtime, Timer, root};
+use foster::runtime::{Runtime, Timer, root};
 use foster::{Instant, Nursery};
 
 /// Makes one test of each clause.
@@ -450,7 +450,7 @@ pub fn r10_teardown_drops_jobs(host: Host) {
 type Scope = Nursery<Infallible>;
 
 /// A tree that is one nursery with this body.
-fn tree<T, F, Fut>(runtime: &Arc<dyn Runtime>, body: F) -> Root<impl Future<Output = T> + use<T, F, Fut>>
+fn tree<T, F, Fut>(runtime: &Arc<dyn Runtime>, body: F) -> impl Future<Output = T> + use<T, F, Fut>
 where
     F: FnOnce(Scope) -> Fut,
     Fut: Future<Output = T>,

@@ -1,0 +1,31 @@
+//! The conformance suite of foster.
+//!
+//! Every behaviour is a plain `pub async fn` in a module per section; its doc comment carries the IDs of the behaviours
+//! (`B…`), laws (`L…`) and invariants (`I…`) that it checks. [`suite!`] makes one `#[test]` of each, for one adapter:
+//!
+//! ```ignore
+//! fn on_my_runtime<F, Fut>(name: &str, body: F)
+//! where
+//!     F: Fn() -> Fut,
+//!     Fut: Future<Output = ()>,
+//! {
+//!     foster_conformance::check(name, || my_adapter::run(body()));
+//! }
+//!
+//! foster_conformance::suite!(on_my_runtime);
+//! ```
+
+pub mod harness;
+pub mod list;
+pub mod threads;
+pub mod panics;
+pub mod starting;
+pub mod tasks;
+pub mod groups;
+pub mod checkpoints;
+pub mod shields;
+pub mod deadlines;
+pub mod scopes;
+pub mod running;
+
+pub use harness::check;
