@@ -34,7 +34,7 @@ pub use local_nursery::{
     local_nursery_unsend,
 };
 pub use nursery::{
-    Child, Nursery, NurseryFuture, NurseryOptions, Outcome, Task, TaskStatus, collecting_nursery,
+    Child, Nursery, NurseryFuture, NurseryOptions, Outcome, Ready, StartError, Task, TaskStatus, collecting_nursery,
     nursery,
 };
 pub use observer::{HostDropped, Observer, Orphan, OrphanKind, PrintOrphans};

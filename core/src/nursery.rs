@@ -17,6 +17,7 @@ mod options;
 mod outcome;
 pub(crate) mod policy;
 
+mod start;
 mod task;
 
 use std::borrow::Cow;
@@ -29,11 +30,13 @@ use std::time::Duration;
 
 use crate::error::SpawnError;
 use crate::reason::{Origin, Reason};
+use crate::tree::links::Role;
 use crate::tree::node::{Life, Node, NodeRef};
 
 pub(crate) use cell::{NurseryCell, Recorded};
 pub use options::{NurseryFuture, NurseryOptions, collecting_nursery, nursery};
 pub use outcome::Outcome;
+pub use start::{Ready, StartError};
 
 pub use handle::{Task, TaskStatus};
 pub(crate) use handle::Join;
@@ -187,7 +190,6 @@ impl<E: Debug + Send + 'static> Nursery<E> {
     }
 
     fn children(&self) -> Vec<NodeRef> {
-        use crate::tree::links::Role;
         let state = self.node.lock();
         let tasks = state.links.iter().filter(|(role, _)| matches!(role, Role::Child | Role::Daemon));
         tasks.map(|(_, node)| node.clone()).collect()
@@ -261,7 +263,8 @@ impl<E: Debug + Send + 'static> Child<'_, E> {
     {
         let name = self.name.unwrap_or(Cow::Borrowed(std::any::type_name::<F>()));
         let origin = Origin::new(name, self.location);
-        task::spawn(self.nursery.node.clone(), origin, self.daemon, future)
+        let role = if self.daemon { Role::Daemon } else { Role::Child };
+        task::spawn_with(self.nursery.node.clone(), origin, role, future, |_, _| {})
     }
 }
 

@@ -1,14 +1,15 @@
 //! The settings of a simulation, and the ways to run one.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use foster::Instant;
-use foster::runtime::root;
+use foster::runtime::{TreeHandle, root};
+use foster::{HostDropped, Instant, Observer, Orphan};
 
-use crate::executor::Sim;
+use crate::executor::{Entered, Sim};
 use crate::policy::Policy;
 use crate::quiet;
 use crate::schedule::Schedule;
@@ -28,7 +29,7 @@ use crate::trace::Trace;
 ///     .observe(async { foster::sleep(Duration::from_secs(60)).await });
 /// assert_eq!(run.elapsed, Duration::from_secs(60));
 /// ```
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 #[must_use = "a builder does nothing until it runs something"]
 pub struct Builder {
     pub(crate) schedule: Schedule,
@@ -44,6 +45,7 @@ pub struct Builder {
     /// How long to wait, really, for other threads; zero if blocking jobs run on the thread of the simulation.
     pub(crate) patience: Duration,
     pub(crate) record: bool,
+    observer: Option<Arc<dyn Observer>>,
 }
 
 impl Builder {
@@ -61,6 +63,7 @@ impl Builder {
             blocking_time: (Duration::ZERO, Duration::ZERO),
             patience: Duration::ZERO,
             record: false,
+            observer: None,
         }
     }
 
@@ -136,6 +139,11 @@ impl Builder {
         Builder { patience, ..self }
     }
 
+    /// Hands what has no caller to `observer`: errors of reaped scopes, and what a run that failed has cut off.
+    pub fn observer(self, observer: Arc<dyn Observer>) -> Self {
+        Builder { observer: Some(observer), ..self }
+    }
+
     /// Keeps each event for [`Run::trace`].
     pub fn record_trace(self) -> Self {
         Builder { record: true, ..self }
@@ -151,13 +159,15 @@ impl Builder {
     pub fn run<F: Future>(&self, future: F) -> F::Output {
         let sim = Sim::new(self, false);
         let _tell = TellSeed(&self.schedule);
-        simulate(&sim, future)
+        host(&sim, future).run()
     }
 
     /// Runs a future to its end, and returns what is to be known about the run, also if it failed.
+    #[track_caller]
     pub fn observe<F: Future>(&self, future: F) -> Run<F::Output> {
         let sim = Sim::new(self, true);
-        let outcome = catch_unwind(AssertUnwindSafe(|| simulate(&sim, future)));
+        let host = host(&sim, future);
+        let outcome = catch_unwind(AssertUnwindSafe(|| host.run()));
         let mut state = sim.lock();
         Run {
             outcome,
@@ -192,19 +202,45 @@ pub struct Run<T> {
     pub schedule: Schedule,
 }
 
+/// A tree in its simulation. Dropped in this order: the tree first, while the simulation still takes in what its end
+/// spawns; then the rest is torn down.
+struct Host<M> {
+    main: Pin<Box<M>>,
+    tree: TreeHandle,
+    entered: Entered,
+}
+
+/// Plants the tree whose body is `future` in a simulation.
 #[track_caller]
-fn simulate<F: Future>(sim: &Sim, future: F) -> F::Output {
-    // Order: the root goes first, while the simulation still takes in what its end spawns; then the rest is torn down.
-    let _entered = sim.enter();
-    let mut main = Box::pin(root(Arc::new(sim.clone()), future));
-    let tree = main.tree();
-    match sim.drive(main.as_mut()) {
-        Ok(output) => output,
-        Err(stuck) => {
-            let (steps, now) = sim.position();
-            panic!("{stuck}\n\nThe live tree after {steps} steps, at {now:?}:\n{}", tree.dump());
+fn host<F: Future>(sim: &Sim, future: F) -> Host<impl Future<Output = F::Output>> {
+    let entered = sim.enter();
+    let mut main = root(Arc::new(sim.clone()), future);
+    if let Some(observer) = sim.config().observer.clone().or_else(|| quiet::is_quiet().then(|| Arc::new(Mute) as _)) {
+        main = main.observe(observer);
+    }
+    Host { tree: main.tree(), main: Box::pin(main), entered }
+}
+
+impl<M: Future> Host<M> {
+    #[track_caller]
+    fn run(mut self) -> M::Output {
+        match self.entered.sim.drive(self.main.as_mut()) {
+            Ok(output) => output,
+            Err(stuck) => {
+                let (steps, now) = self.entered.sim.position();
+                panic!("{stuck}\n\nThe live tree after {steps} steps, at {now:?}:\n{}", self.tree.dump());
+            }
         }
     }
+}
+
+/// The observer of a tree in a search that is to be quiet.
+struct Mute;
+
+impl Observer for Mute {
+    fn orphan(&self, _: &Orphan<'_>) {}
+
+    fn host_dropped(&self, _: &HostDropped) {}
 }
 
 /// Says on standard error how to repeat a run that panics.

@@ -456,7 +456,7 @@ impl Wake for TaskWaker {
 
 /// The current thread runs a simulation.
 pub(crate) struct Entered {
-    sim: Sim,
+    pub(crate) sim: Sim,
     outer: Option<Sim>,
 }
 

@@ -10,6 +10,9 @@ use std::collections::VecDeque;
 use crate::executor::Sim;
 use crate::schedule::Script;
 
+/// How many of the runnable tasks [`Policy::Pct`] compares.
+const WINDOW: usize = 64;
+
 /// How the next runnable task is picked.
 ///
 /// Each policy is fair to a task that yields: one that woke itself while it was polled does not keep the others away.
@@ -26,7 +29,8 @@ pub enum Policy {
     ///
     /// Finds a bug that needs `depth` ordering constraints with a probability that a uniform choice does not reach in
     /// long programs ("probabilistic concurrency testing", Burckhardt et al., 2010). The length of a run is not known
-    /// beforehand, so the steps are spread over its orders of magnitude. A pick looks at each runnable task.
+    /// beforehand, so the steps are spread over its orders of magnitude. So that a pick takes constant time, it looks only
+    /// at the 64 tasks that have waited for longest.
     Pct {
         /// How many ordering constraints the bug needs; 2 or 3 covers most.
         depth: u32,
@@ -81,7 +85,7 @@ impl Choices {
         Choices { policy, rng, program, script, next: 0, tape, gave_way: false, pct }
     }
 
-    /// Takes the next task to poll out of `ready`, which is not empty. Constant time but for `Pct`.
+    /// Takes the next task to poll out of `ready`, which is not empty; in constant time.
     pub(crate) fn pick(&mut self, ready: &mut VecDeque<Ready>) -> Ready {
         let gave_way = std::mem::take(&mut self.gave_way);
         let last = ready.len() as u64 - 1;
@@ -209,7 +213,7 @@ impl Pct {
 }
 
 fn highest(ready: &VecDeque<Ready>) -> usize {
-    let best = ready.iter().enumerate().rev().max_by_key(|(_, entry)| entry.priority);
+    let best = ready.iter().enumerate().take(WINDOW).rev().max_by_key(|(_, entry)| entry.priority);
     best.map_or(0, |(index, _)| index)
 }
 

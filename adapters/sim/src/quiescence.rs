@@ -1,8 +1,10 @@
 //! Quiescence: waiting until all other tasks wait.
 
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
+
+use foster::{CheckpointIfCancelled, checkpoint_if_cancelled};
 
 use crate::executor::Sim;
 
@@ -59,12 +61,14 @@ pub fn wait_all_tasks_blocked() -> Quiescent {
 ///
 /// The future panics when it is polled where no simulation runs on this thread.
 pub fn wait_all_tasks_blocked_for(cushion: Duration) -> Quiescent {
-    Quiescent { cushion, place: None }
+    Quiescent { start: Some(checkpoint_if_cancelled()), cushion, place: None }
 }
 
 /// The future of [`wait_all_tasks_blocked`].
 #[must_use = "futures do nothing unless awaited"]
 pub struct Quiescent {
+    /// Cancelled code does not start to wait (law L14).
+    start: Option<CheckpointIfCancelled>,
     cushion: Duration,
     /// The simulation, and the ticket by which it knows this waiter.
     place: Option<(Sim, u64)>,
@@ -74,6 +78,10 @@ impl Future for Quiescent {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        if let Some(start) = &mut self.start {
+            ready!(Pin::new(start).poll(context));
+            self.start = None;
+        }
         let cushion = self.cushion;
         let waker = context.waker().clone();
         let replaced = match &self.place {

@@ -4,12 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
+
+use foster::{CheckpointIfCancelled, checkpoint_if_cancelled};
 
 /// Brings parts of several tasks into a fixed order, so that a test shows one interleaving and no other.
 ///
 /// Slots are numbered from 0. A task enters its slot when the one before has been left, and leaves it by dropping the
-/// [`Turn`]. Needs no simulator. Clones are handles to the same sequencer.
+/// [`Turn`]. Works on every adapter. Clones are handles to the same sequencer.
 ///
 /// # Examples
 ///
@@ -55,7 +57,7 @@ impl Sequencer {
     ///
     /// # Cancellation
     ///
-    /// Partial effect: if it is dropped while it waits, the sequencer is broken, because the slots after this one could
+    /// Partial effect: if it is dropped while it waits, having taken its slot, the sequencer is broken, because the slots after this one could
     /// never be entered. All who wait then fail, and so does who comes later.
     ///
     /// # Errors
@@ -63,7 +65,7 @@ impl Sequencer {
     /// * [`SequencerError::Used`]: the slot has been taken before.
     /// * [`SequencerError::Broken`]: a task that waited for its slot was cancelled.
     pub fn turn(&self, slot: u64) -> WaitForTurn {
-        WaitForTurn { sequencer: self.clone(), slot, waits: false }
+        WaitForTurn { start: Some(checkpoint_if_cancelled()), sequencer: self.clone(), slot, waits: false }
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -84,6 +86,8 @@ impl fmt::Debug for Sequencer {
 /// The future of [`Sequencer::turn`].
 #[must_use = "futures do nothing unless awaited"]
 pub struct WaitForTurn {
+    /// Cancelled code does not take a slot (law L14).
+    start: Option<CheckpointIfCancelled>,
     sequencer: Sequencer,
     slot: u64,
     /// The slot is taken, and not entered.
@@ -94,6 +98,10 @@ impl Future for WaitForTurn {
     type Output = Result<Turn, SequencerError>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        if let Some(start) = &mut self.start {
+            ready!(Pin::new(start).poll(context));
+            self.start = None;
+        }
         let slot = self.slot;
         let mut waker = Some(context.waker().clone());
         let mut state = self.sequencer.lock();

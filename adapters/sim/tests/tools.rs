@@ -149,30 +149,36 @@ fn a_slot_taken_twice_is_refused_and_a_cancelled_waiter_breaks_the_sequencer() {
                 async move { Ok(sequencer.turn(3).await.unwrap_err()) }
             });
             wait_all_tasks_blocked().await;
+            // Cancelled code does not even take the slot; so one that waits is cancelled.
             assert!(foster::move_on_after(Duration::ZERO, sequencer.turn(2)).await.is_none());
+            assert!(foster::move_on_after(millis(1), sequencer.turn(2)).await.is_none());
             assert_eq!(waiter.await.unwrap(), SequencerError::Broken);
             assert_eq!(sequencer.turn(1).await.unwrap_err(), SequencerError::Broken);
         }),
     );
 }
 
-/// B275.
+/// B275. A bare yield is enough for both: where foster's code is pending, it can be cancelled.
 #[test]
 fn checkpoints_are_seen() {
-    let yields_only = || foster::yield_now();
     run(7, async move {
+        assert_checkpoints(foster::checkpoint).await;
         assert_checkpoints(|| foster::sleep(millis(1))).await;
+        assert_checkpoints(wait_all_tasks_blocked).await;
         assert_no_checkpoints(|| async {}).await;
-        let seen = probe(foster::checkpoint).await;
-        assert!(seen.stops);
-        let seen = probe(yields_only).await;
-        assert!(seen.yields);
+        assert_no_checkpoints(|| foster::shield(async {})).await;
+        let seen = probe(foster::checkpoint_if_cancelled).await;
+        assert!(seen.stops && !seen.yields);
+        let seen = probe(|| async { Sequencer::new().turn(0).await.map(drop) }).await;
+        assert!(seen.stops && !seen.yields);
     });
-    let fails = |settings: Builder| settings.observe(assert_checkpoints(|| async {})).outcome.is_err();
-    assert!(fails(Builder::new(7)));
-    let fails =
-        |settings: Builder| settings.observe(assert_no_checkpoints(|| foster::sleep(millis(1)))).outcome.is_err();
-    assert!(fails(Builder::new(7)));
+    let fails = |program| Builder::new(7).observe(program).outcome.is_err();
+    let check_only: std::pin::Pin<Box<dyn Future<Output = ()>>> =
+        Box::pin(assert_checkpoints(foster::checkpoint_if_cancelled));
+    assert!(fails(check_only));
+    assert!(fails(Box::pin(assert_checkpoints(|| async {}))));
+    assert!(fails(Box::pin(assert_no_checkpoints(|| foster::sleep(millis(1))))));
+    assert!(fails(Box::pin(assert_no_checkpoints(foster::checkpoint_if_cancelled))));
 }
 
 #[test]

@@ -26,8 +26,11 @@ fn origin() -> time::Instant {
     *ORIGIN.get_or_init(time::Instant::now)
 }
 
-/// The point on the host's clock; `None` if that clock does not reach so far.
+/// The point on the host's clock; `None` if it is never, or further away than that clock reaches.
 fn on_host(at: Instant) -> Option<time::Instant> {
+    if at == Instant::NEVER {
+        return None;
+    }
     origin().checked_add(at - Instant::from_nanos(0))
 }
 

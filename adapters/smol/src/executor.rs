@@ -61,6 +61,7 @@ pub fn run<F: Future>(future: F) -> F::Output {
 ///     assert_eq!(sum, 3);
 /// });
 /// ```
+#[track_caller]
 pub fn attach<F: Future>(future: F) -> Root<F, F::Output> {
     foster::runtime::root(Arc::new(Smol::global()), future)
 }
@@ -83,6 +84,7 @@ pub fn attach<F: Future>(future: F) -> Root<F, F::Output> {
 /// assert!(refused.is_err());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+#[track_caller]
 pub fn install() -> Result<(), AlreadyInstalled> {
     foster::runtime::install(Arc::new(Smol::global()))
 }

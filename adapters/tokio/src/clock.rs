@@ -58,8 +58,11 @@ impl Timer for TokioTimer {
         if entry.is_elapsed() {
             // Subtle: a driver that is shut down ends its entries too, and polling one of those would panic. The timer
             // stays silent then, like everything on that runtime.
-            let _context = self.handle.enter();
-            if now() >= at {
+            let is_reached = {
+                let _context = self.handle.enter();
+                now() >= at
+            };
+            if is_reached {
                 waker.wake_by_ref();
             }
             return;
@@ -91,7 +94,10 @@ fn from_host(at: time::Instant) -> Instant {
     if at >= origin { ORIGIN + (at - origin) } else { ORIGIN - (origin - at) }
 }
 
-/// The point on the host's clock; `None` if that clock does not reach so far.
+/// The point on the host's clock; `None` if it is never, or further away than that clock reaches.
 fn on_host(at: Instant) -> Option<time::Instant> {
+    if at == Instant::NEVER {
+        return None;
+    }
     if at >= ORIGIN { origin().checked_add(at - ORIGIN) } else { origin().checked_sub(ORIGIN - at) }
 }

@@ -21,11 +21,14 @@ use crate::tree::node::{CANCELLED, Cell, Kind, Node, NodeRef, TIMED};
 use crate::tree::scoped::Slot;
 
 /// Spawns `future` below `nursery`.
-pub(crate) fn spawn<T, E, R, F>(
+///
+/// `before` is called with the new child before it can run.
+pub(crate) fn spawn_with<T, E, R, F>(
     nursery: Arc<Node<NurseryCell<E>>>,
     origin: Origin,
-    daemon: bool,
+    role: Role,
     future: F,
+    before: impl FnOnce(&NodeRef, Arc<dyn Rehome<E>>),
 ) -> Result<Task<T>, SpawnError<F>>
 where
     T: Send + 'static,
@@ -39,7 +42,6 @@ where
     let cell = TaskCell { run: Mutex::new(Run::Unset), join: Join::default(), nursery: Mutex::new(nursery) };
     let node = Node::new(Kind::Task, Mask::None, origin, Some(tree), cell);
     let child: NodeRef = node.clone();
-    let role = if daemon { Role::Daemon } else { Role::Child };
     // Invariant 2: admission, link and first marks under one lock.
     let mut state = above.lock();
     if !state.admits() {
@@ -64,9 +66,28 @@ where
     };
     drop(run);
     drop(refused);
+    before(&child, node.clone());
     let task = Task::new(child.clone(), node);
     runtime.spawn(Job::task(child));
     Ok(task)
+}
+
+/// A child that can move to another nursery with the same type of error.
+pub(crate) trait Rehome<E>: Send + Sync {
+    fn rehome(&self, nursery: Arc<Node<NurseryCell<E>>>);
+}
+
+impl<T, E, R, F> Rehome<E> for Node<TaskCell<T, E, R, F>>
+where
+    T: Send + 'static,
+    E: Send + 'static,
+    R: Send + 'static,
+    F: Send + 'static,
+{
+    fn rehome(&self, nursery: Arc<Node<NurseryCell<E>>>) {
+        let old = std::mem::replace(&mut *lock(&self.cell.nursery), nursery);
+        drop(old);
+    }
 }
 
 /// The typed part of a task's node.

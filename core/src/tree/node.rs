@@ -305,8 +305,7 @@ impl Node {
             self.woken.store(true, Ordering::Relaxed);
         }
         let mut state = self.lock();
-        let through = marks.through(self.mask);
-        state.inherited = state.inherited.join(through);
+        state.inherited = state.inherited.join(marks.through(self.mask));
         state.parent = Some(parent);
         state.role = role;
         state.slot = slot;
@@ -316,6 +315,36 @@ impl Node {
         } else if state.inherited.any() {
             self.flag(CANCELLED);
         }
+    }
+}
+
+impl Node {
+    /// As [`settle_below`](Node::settle_below), for a task that moves, with all that hangs below it, to a parent that is no
+    /// ancestor of the old one: what is held off by a graceful shield there does not count here.
+    pub(crate) fn settle_anew(
+        self: &NodeRef,
+        parent: NodeRef,
+        role: Role,
+        slot: usize,
+        marks: Marks,
+        parent_cancelled: bool,
+        timed: bool,
+    ) {
+        let mut nodes = vec![(self.clone(), Marks::default())];
+        while let Some((node, above)) = nodes.pop() {
+            let mut state = node.lock();
+            state.inherited = above.through(node.mask);
+            let marks = state.marks();
+            nodes.extend(state.links.iter().map(|(_, below)| (below.clone(), marks)));
+        }
+        let now = self.tree.as_ref().map_or(Instant::NEVER, |tree| tree.now());
+        self.settle_below(parent, role, slot, marks, parent_cancelled, timed);
+        let mut wakes = super::wake::Wakes::default();
+        if parent_cancelled {
+            wakes.push_node(self);
+        }
+        self.mark_below(now, false, &mut wakes);
+        wakes.wake();
     }
 }
 

@@ -1,0 +1,329 @@
+//! Starting a child and waiting until it says that it is ready.
+//!
+//! ```text
+//!   caller   ── n.start(…) ─────────┬──▶ v
+//!   child         └── set up ── ready.notify(v) ── serve ──▶
+//!                 child of the caller │ child of the nursery
+//! ```
+
+use std::fmt::{self, Debug};
+use std::future::{Future, poll_fn};
+use std::io;
+use std::panic::Location;
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use super::cell::NurseryCell;
+use super::outcome::Outcome;
+use super::task::{self, Rehome};
+use super::{Nursery, NurseryOptions, Task, TaskStatus};
+use crate::checkpoint::Gate;
+use crate::reason::Origin;
+use crate::sleep::sleep_forever;
+use crate::tree::links::Role;
+use crate::tree::node::{CANCELLED, Node, NodeRef, TIMED};
+
+impl<E: Debug + Send + 'static> Nursery<E> {
+    /// Spawns a child, waits until it calls [`Ready::notify`], and returns what it passes; the child goes on in the nursery.
+    ///
+    /// Until then the child belongs to the caller: if the caller is cancelled, so is the child, and an error or a panic of the
+    /// child comes out of `start` and does not touch the nursery. From the notification on it is a child of the nursery like any
+    /// other. If the caller has been cancelled when the notification comes, it is ignored: the child is not adopted, and `start`
+    /// waits for its end.
+    ///
+    /// # Errors
+    ///
+    /// * the error of the child, if it fails before it is ready
+    /// * [`StartError::NotReady`], if it ends without having said that it is ready
+    /// * [`StartError::Closed`], if the nursery has ended
+    ///
+    /// # Cancellation
+    ///
+    /// *Partial effect*: a child that is not ready yet is cancelled and waited for.
+    ///
+    /// # Panics
+    ///
+    /// Resumes the panic of a child that was not ready yet.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use foster::{StartError, nursery, sleep};
+    /// use std::time::Duration;
+    ///
+    /// # foster_sim::run(1, async {
+    /// let done: Result<(), StartError> = nursery(async |n| {
+    ///     let port = n
+    ///         .start(async |ready| {
+    ///             sleep(Duration::from_millis(5)).await; // bind, listen
+    ///             ready.notify(8080);
+    ///             sleep(Duration::from_millis(5)).await; // serve
+    ///             Ok(())
+    ///         })
+    ///         .await?;
+    ///     assert_eq!(port, 8080);
+    ///     Ok(())
+    /// })
+    /// .await;
+    /// assert!(done.is_ok());
+    /// # });
+    /// ```
+    #[track_caller]
+    pub fn start<V, T, R, C, F>(&self, child: C) -> impl Future<Output = Result<V, E>> + use<V, T, R, C, F, E>
+    where
+        V: Send + 'static,
+        T: Send + 'static,
+        E: From<StartError>,
+        R: Outcome<T, E> + Send + 'static,
+        C: FnOnce(Ready<V>) -> F,
+        F: Future<Output = R> + Send + 'static,
+    {
+        let started = start(self.node.clone(), Location::caller(), child);
+        async move { started.await.map(|(value, _)| value) }
+    }
+
+    /// As [`start`](Nursery::start), with a handle to the child.
+    ///
+    /// # Errors
+    ///
+    /// As [`start`](Nursery::start).
+    ///
+    /// # Cancellation
+    ///
+    /// *Partial effect*, as [`start`](Nursery::start).
+    ///
+    /// # Panics
+    ///
+    /// As [`start`](Nursery::start).
+    #[track_caller]
+    pub fn start_task<V, T, R, C, F>(
+        &self,
+        child: C,
+    ) -> impl Future<Output = Result<(V, Task<T>), E>> + use<V, T, R, C, F, E>
+    where
+        V: Send + 'static,
+        T: Send + 'static,
+        E: From<StartError>,
+        R: Outcome<T, E> + Send + 'static,
+        C: FnOnce(Ready<V>) -> F,
+        F: Future<Output = R> + Send + 'static,
+    {
+        start(self.node.clone(), Location::caller(), child)
+    }
+}
+
+async fn start<V, T, E, R, C, F>(
+    target: Arc<Node<NurseryCell<E>>>,
+    location: &'static Location<'static>,
+    child: C,
+) -> Result<(V, Task<T>), E>
+where
+    V: Send + 'static,
+    T: Send + 'static,
+    E: Debug + Send + 'static + From<StartError>,
+    R: Outcome<T, E> + Send + 'static,
+    C: FnOnce(Ready<V>) -> F,
+    F: Future<Output = R> + Send + 'static,
+{
+    let above: NodeRef = target.clone();
+    if !above.lock().admits() {
+        return Err(StartError::Closed.into());
+    }
+    let shared = Arc::new(Shared { signal: Mutex::default(), child: OnceLock::new() });
+    let future = child(Ready { shared: shared.clone() });
+    // The child is born in a nursery of the caller's, and moves when it is ready.
+    NurseryOptions::new()
+        .named("start")
+        .run(move |cradle: Nursery<E>| async move {
+            let origin = Origin::new(std::any::type_name::<F>(), location);
+            let home = cradle.node.clone();
+            let move_to = target.clone();
+            let spawned = task::spawn_with(cradle.node.clone(), origin, Role::Child, future, |node, cell| {
+                let mover: Mover = Box::new(move |node: &NodeRef| move_child(node, &*cell, &home, &move_to));
+                drop(shared.child.set((node.clone(), mover)));
+            });
+            let Ok(mut task) = spawned else { unreachable!("the cradle is open") };
+            match shared.wait().await {
+                Some(Signal::Ready(value)) => Ok((value, task)),
+                Some(Signal::Closed) => Err(StartError::Closed.into()),
+                None => match task.wait().await {
+                    // Its error, or its panic, is what comes out.
+                    TaskStatus::Failed | TaskStatus::Panicked => match sleep_forever().await {},
+                    _ => Err(StartError::NotReady.into()),
+                },
+            }
+        })
+        .await
+}
+
+/// Says, once, that a child started with [`Nursery::start`] is ready.
+///
+/// Dropped without saying so, the child counts as not ready.
+#[must_use = "call `notify` when the child is ready; dropping this says that it never will be"]
+pub struct Ready<V> {
+    shared: Arc<Shared<V>>,
+}
+
+impl<V> Ready<V> {
+    /// The child is ready: hands `value` to the caller of `start`, and moves the child into its nursery.
+    ///
+    /// Ignored if that caller has been cancelled meanwhile; says whether it was heard.
+    pub fn notify(self, value: V) -> bool {
+        let Some((node, mover)) = self.shared.child.get() else { unreachable!("set before the child runs") };
+        let (signal, heard) = match mover(node) {
+            Moved::Yes => (Signal::Ready(value), true),
+            Moved::NurseryClosed => (Signal::Closed, false),
+            Moved::CallerCancelled => return false,
+        };
+        self.shared.set(Some(signal));
+        heard
+    }
+}
+
+impl<V> Drop for Ready<V> {
+    fn drop(&mut self) {
+        self.shared.set(None);
+    }
+}
+
+impl<V> fmt::Debug for Ready<V> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Ready")
+    }
+}
+
+/// Moves the child, if that is still wanted.
+type Mover = Box<dyn Fn(&NodeRef) -> Moved + Send + Sync>;
+
+struct Shared<V> {
+    signal: Mutex<Waiting<V>>,
+    child: OnceLock<(NodeRef, Mover)>,
+}
+
+struct Waiting<V> {
+    signal: Option<Option<Signal<V>>>,
+    waker: Option<Waker>,
+}
+
+enum Signal<V> {
+    Ready(V),
+    Closed,
+}
+
+impl<V> Default for Waiting<V> {
+    fn default() -> Self {
+        Waiting { signal: None, waker: None }
+    }
+}
+
+impl<V> Shared<V> {
+    fn lock(&self) -> MutexGuard<'_, Waiting<V>> {
+        self.signal.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The first signal stands; `None` says that there will be none.
+    fn set(&self, signal: Option<Signal<V>>) {
+        let mut waiting = self.lock();
+        if waiting.signal.is_some() {
+            return;
+        }
+        waiting.signal = Some(signal);
+        let waker = waiting.waker.take();
+        drop(waiting);
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    async fn wait(&self) -> Option<Signal<V>> {
+        let mut gate = Gate::new();
+        poll_fn(|cx: &mut Context<'_>| {
+            if gate.poll_start().is_pending() {
+                return Poll::Pending;
+            }
+            let mut waiting = self.lock();
+            match waiting.signal.take() {
+                Some(signal) => Poll::Ready(signal),
+                None => {
+                    let old = waiting.waker.replace(cx.waker().clone());
+                    drop(waiting);
+                    drop(old);
+                    Poll::Pending
+                }
+            }
+        })
+        .await
+    }
+}
+
+enum Moved {
+    Yes,
+    NurseryClosed,
+    CallerCancelled,
+}
+
+/// Moves a child from the nursery of a `start` to the one it was started for.
+fn move_child<E>(
+    child: &NodeRef,
+    cell: &dyn Rehome<E>,
+    from: &Arc<Node<NurseryCell<E>>>,
+    to: &Arc<Node<NurseryCell<E>>>,
+) -> Moved
+where
+    E: Debug + Send + 'static,
+{
+    let target: NodeRef = to.clone();
+    // The one place where two nodes are locked at once: the link must not be in both lists, nor in none. Nobody else knows
+    // `from`, so no other thread can lock the two the other way round.
+    let mut above = target.lock();
+    let mut cradle = from.lock();
+    if from.flagged(CANCELLED) {
+        return Moved::CallerCancelled;
+    }
+    if !above.admits() {
+        return Moved::NurseryClosed;
+    }
+    let slot = child.lock().slot;
+    let link = cradle.links.remove(slot);
+    let slot = above.links.insert(Role::Child, link);
+    let marks = above.marks();
+    let (cancelled, timed) = (target.flagged(CANCELLED), target.flagged(TIMED));
+    drop(cradle);
+    drop(above);
+    cell.rehome(to.clone());
+    child.settle_anew(target, Role::Child, slot, marks, cancelled, timed);
+    Moved::Yes
+}
+
+/// A child of [`Nursery::start`] did not get ready.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum StartError {
+    /// It ended without having said that it is ready.
+    NotReady,
+    /// The nursery has ended.
+    Closed,
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            StartError::NotReady => "the child ended without having said that it is ready",
+            StartError::Closed => "the nursery has ended; it takes no further tasks",
+        })
+    }
+}
+
+impl std::error::Error for StartError {}
+
+impl From<StartError> for io::Error {
+    fn from(error: StartError) -> Self {
+        io::Error::other(error)
+    }
+}
+
+impl From<StartError> for String {
+    fn from(error: StartError) -> Self {
+        error.to_string()
+    }
+}
