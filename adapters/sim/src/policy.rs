@@ -212,9 +212,15 @@ impl Pct {
     }
 }
 
+/// The first of the entries with the highest priority.
 fn highest(ready: &VecDeque<Ready>) -> usize {
-    let best = ready.iter().enumerate().take(WINDOW).rev().max_by_key(|(_, entry)| entry.priority);
-    best.map_or(0, |(index, _)| index)
+    let (mut best, mut priority) = (0, i64::MIN);
+    for (index, entry) in ready.iter().take(WINDOW).enumerate() {
+        if entry.priority > priority {
+            (best, priority) = (index, entry.priority);
+        }
+    }
+    best
 }
 
 /// Draws a number that depends on nothing but the seed and on how often the program has drawn.

@@ -69,12 +69,11 @@ impl<E: Debug + Send + 'static> Nursery<E> {
     /// # });
     /// ```
     #[track_caller]
-    pub fn start<V, T, R, C, F>(&self, child: C) -> impl Future<Output = Result<V, E>> + use<V, T, R, C, F, E>
+    pub fn start<V, R, C, F>(&self, child: C) -> impl Future<Output = Result<V, E>> + use<V, R, C, F, E>
     where
         V: Send + 'static,
-        T: Send + 'static,
         E: From<StartError>,
-        R: Outcome<T, E> + Send + 'static,
+        R: Outcome<(), E> + Send + 'static,
         C: FnOnce(Ready<V>) -> F,
         F: Future<Output = R> + Send + 'static,
     {
