@@ -224,13 +224,7 @@ pin_project! {
 
 impl<A, Acquired, R, B, Fut, T, C> Bracket<A, Acquired, R, B, Fut, T, C> {
     #[track_caller]
-    fn new(
-        acquire: A,
-        body: B,
-        release: C,
-        acquired: fn(Acquired) -> Result<R, T>,
-        exit: fn(&T) -> Exit,
-    ) -> Self {
+    fn new(acquire: A, body: B, release: C, acquired: fn(Acquired) -> Result<R, T>, exit: fn(&T) -> Exit) -> Self {
         let stage = Stage::Acquiring { acquire, rest: Some((body, release)) };
         Bracket { stage, acquired, exit, budget: DEFAULT_BUDGET, location: Location::caller() }
     }
@@ -336,7 +330,10 @@ where
 
 impl<A, Acquired, R, B, Fut, T, C> fmt::Debug for Bracket<A, Acquired, R, B, Fut, T, C> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Bracket").field("location", &self.location).field("budget", &self.budget).finish_non_exhaustive()
+        f.debug_struct("Bracket")
+            .field("location", &self.location)
+            .field("budget", &self.budget)
+            .finish_non_exhaustive()
     }
 }
 

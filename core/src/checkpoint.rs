@@ -108,11 +108,12 @@ impl Future for CheckpointIfCancelled {
     }
 }
 
-/// Gives way to other tasks once, and goes on also if the scope is cancelled.
+/// Gives way to other tasks once.
 ///
 /// # Cancellation
 ///
-/// *Not a checkpoint.*
+/// *Strict*: cancelled code stops here as wherever it waits, but is not looked at again after it has waited. To give way and go on
+/// whatever is cancelled, write `shield(yield_now())`.
 pub fn yield_now() -> YieldNow {
     YieldNow { yielded: false }
 }

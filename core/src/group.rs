@@ -83,9 +83,8 @@ impl<E> ErrorGroup<E> {
     /// Two groups: the errors for which `pick` says yes, and the others; `None` where there are none.
     pub fn split(self, mut pick: impl FnMut(&E) -> bool) -> (Option<Self>, Option<Self>) {
         let (yes, no): (Vec<_>, Vec<_>) = self.members.into_iter().partition(|member| pick(&member.error));
-        let group = |members: Vec<Member<E>>, nursery: Origin| {
-            (!members.is_empty()).then_some(ErrorGroup { nursery, members })
-        };
+        let group =
+            |members: Vec<Member<E>>, nursery: Origin| (!members.is_empty()).then_some(ErrorGroup { nursery, members });
         (group(yes, self.nursery.clone()), group(no, self.nursery))
     }
 

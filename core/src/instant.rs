@@ -94,3 +94,41 @@ impl fmt::Debug for Instant {
         }
     }
 }
+
+/// An instant that several threads share.
+#[cfg(target_has_atomic = "64")]
+pub(crate) struct AtomicInstant(std::sync::atomic::AtomicU64);
+
+#[cfg(target_has_atomic = "64")]
+impl AtomicInstant {
+    pub(crate) const fn new(at: Instant) -> Self {
+        AtomicInstant(std::sync::atomic::AtomicU64::new(at.0))
+    }
+
+    pub(crate) fn load(&self) -> Instant {
+        Instant(self.0.load(std::sync::atomic::Ordering::Acquire))
+    }
+
+    pub(crate) fn store(&self, at: Instant) {
+        self.0.store(at.0, std::sync::atomic::Ordering::Release);
+    }
+}
+
+/// An instant that several threads share, on targets whose atomics are narrower than the clock.
+#[cfg(not(target_has_atomic = "64"))]
+pub(crate) struct AtomicInstant(std::sync::Mutex<Instant>);
+
+#[cfg(not(target_has_atomic = "64"))]
+impl AtomicInstant {
+    pub(crate) const fn new(at: Instant) -> Self {
+        AtomicInstant(std::sync::Mutex::new(at))
+    }
+
+    pub(crate) fn load(&self) -> Instant {
+        *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
+
+    pub(crate) fn store(&self, at: Instant) {
+        *self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = at;
+    }
+}

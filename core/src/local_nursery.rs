@@ -256,7 +256,9 @@ impl<E: Debug, B> LocalChildOptions<'_, E, B> {
 
 impl<E, B> fmt::Debug for LocalChildOptions<'_, E, B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LocalChildOptions").field("name", &self.name).field("daemon", &self.daemon).finish_non_exhaustive()
+        f.debug_struct("LocalChildOptions")
+            .field("name", &self.name)
+            .field("daemon", &self.daemon)
+            .finish_non_exhaustive()
     }
 }
-

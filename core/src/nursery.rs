@@ -38,8 +38,8 @@ pub use options::{NurseryFuture, NurseryOptions, collecting_nursery, nursery};
 pub use outcome::Outcome;
 pub use start::{Ready, StartError};
 
-pub use handle::{Task, TaskStatus};
 pub(crate) use handle::Join;
+pub use handle::{Task, TaskStatus};
 
 /// A handle to a nursery: spawns children into it. Clonable; it may be moved into children and to other threads.
 ///
@@ -77,8 +77,7 @@ impl<E: Debug + Send + 'static> Nursery<E> {
     ///
     /// # foster_sim::run(1, async {
     /// let Ok(sum) = nursery(async |n: Nursery| {
-    ///     let a = n.spawn(async { 1 + 1 });
-    ///     # let a = n.spawn(async { Ok(1 + 1) });
+    ///     let a = n.spawn(async { Ok(1 + 1) });
     ///     let b = n.spawn(async { Ok(20 + 20) });
     ///     Ok(a.await.unwrap() + b.await.unwrap())
     /// })

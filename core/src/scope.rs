@@ -17,13 +17,13 @@ use std::time::Duration;
 
 use pin_project_lite::pin_project;
 
+use crate::Instant;
 use crate::error::Cancelled;
 use crate::reason::{Origin, Reason, ReasonKind};
 use crate::tree::ambient;
 use crate::tree::marks::Mask;
 use crate::tree::node::{CANCELLED, Kind, Life, Node, NodeRef};
 use crate::tree::scoped::{Ending, Plain, Scoped};
-use crate::Instant;
 
 /// A region of code that can be cancelled: by a handle, by a deadline, or from a scope around it.
 ///

@@ -9,11 +9,11 @@ use std::time::Duration;
 
 use futures_core::Stream;
 
+use crate::Instant;
 use crate::checkpoint::{Checkpoint, Gate, checkpoint};
 use crate::tree::Tree;
 use crate::tree::ambient;
 use crate::tree::timers::{Target, TimerKey};
-use crate::Instant;
 
 impl Instant {
     /// The time on the clock of the runtime that drives the current tree.
@@ -115,7 +115,11 @@ enum State {
     Until(Instant),
     /// No time to wait: a checkpoint all the same.
     Checkpoint(Checkpoint),
-    Armed { at: Instant, key: TimerKey, tree: Arc<Tree> },
+    Armed {
+        at: Instant,
+        key: TimerKey,
+        tree: Arc<Tree>,
+    },
     Done,
 }
 

@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use pin_project_lite::pin_project;
 
+use crate::Instant;
 use crate::error::Elapsed;
 use crate::scope::{CancelScope, Run};
-use crate::Instant;
 
 /// Runs `future` for at most `duration`; `None` if that was not enough.
 ///

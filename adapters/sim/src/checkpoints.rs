@@ -12,7 +12,8 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Probe {
-    /// In a cancelled scope the operation did not come to its end: it looks at cancellation.
+    /// In a cancelled scope the operation did not come to its end. Whatever is pending can be cancelled, so this is also
+    /// true of an operation that does not look at cancellation but yields.
     pub stops: bool,
     /// Outside of one it returned `Pending` at least once: the other tasks had a turn.
     pub yields: bool,
@@ -49,7 +50,7 @@ pub async fn probe<Fut: Future>(operation: impl Fn() -> Fut) -> Probe {
     Probe { stops, yields: yields.get() }
 }
 
-/// Runs an operation twice, and panics unless it both looks at cancellation and lets other tasks run.
+/// Runs an operation twice, and panics unless it both can be cancelled and lets other tasks run.
 ///
 /// # Cancellation
 ///
@@ -64,7 +65,7 @@ pub async fn assert_checkpoints<Fut: Future>(operation: impl Fn() -> Fut) {
     assert!(yields, "no checkpoint: the operation came to its end without letting other tasks run");
 }
 
-/// Runs an operation twice, and panics if it looks at cancellation or lets other tasks run.
+/// Runs an operation twice, and panics if it can be cancelled or lets other tasks run.
 ///
 /// # Cancellation
 ///

@@ -4,6 +4,8 @@ use std::cell::Cell;
 use std::future::pending;
 use std::num::ParseIntError;
 use std::rc::Rc;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
 
 /// Private to this module; the tests that are made of the functions below see it all the same.
 #[derive(Debug)]
@@ -83,6 +85,20 @@ async fn is_configured_away() {
 #[foster::test(smol, timeout = "20ms")]
 #[should_panic(expected = "attributes::hangs::smol did not end within its limit of 20ms")]
 async fn hangs() {
+    pending::<()>().await;
+}
+
+#[foster::test(sim, seeds = 3, timeout = "2h")]
+async fn passes_on_the_simulator() -> Result<(), Failure> {
+    static RUNS: AtomicU32 = AtomicU32::new(0);
+    assert!(RUNS.fetch_add(1, Ordering::Relaxed) < 3);
+    foster::sleep(Duration::from_secs(3600)).await;
+    Ok(())
+}
+
+#[foster::test(sim, timeout = "1h")]
+#[should_panic(expected = "attributes::hangs_on_the_simulator::sim did not end within its limit of 1h")]
+async fn hangs_on_the_simulator() {
     pending::<()>().await;
 }
 

@@ -184,7 +184,10 @@ impl NurseryOptions {
     }
 
     /// Opens a local nursery: see [`local_nursery_unsend`].
-    pub fn run_local_unsend<'env, T, E, F, Fut, R>(self, body: F) -> LocalNurseryFuture<T, E, E, F, Fut, R, LocalBox<'env>>
+    pub fn run_local_unsend<'env, T, E, F, Fut, R>(
+        self,
+        body: F,
+    ) -> LocalNurseryFuture<T, E, E, F, Fut, R, LocalBox<'env>>
     where
         E: Debug,
         F: FnOnce(UnsendNursery<'env, E>) -> Fut,
@@ -367,11 +370,7 @@ where
     }
 }
 
-fn finish<T, E: Debug, X, B>(
-    ending: Ending<T>,
-    shared: &Shared<E, B>,
-    conclude: Conclude<E, X>,
-) -> Result<T, X> {
+fn finish<T, E: Debug, X, B>(ending: Ending<T>, shared: &Shared<E, B>, conclude: Conclude<E, X>) -> Result<T, X> {
     debug_assert!(shared.node.life() == Life::Closed, "a nursery returns when it is Closed");
     ended(ending, &shared.node, &shared.errors, conclude)
 }
@@ -384,4 +383,3 @@ where
         f.debug_struct("LocalNurseryFuture").field("children", &self.children.len()).finish_non_exhaustive()
     }
 }
-

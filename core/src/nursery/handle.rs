@@ -284,4 +284,3 @@ impl<T> fmt::Debug for Task<T> {
         f.debug_struct("Task").field("origin", &self.node.origin()).field("status", &self.status()).finish()
     }
 }
-

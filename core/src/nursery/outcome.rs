@@ -6,6 +6,11 @@ use std::convert::Infallible;
 /// dropped unseen.
 ///
 /// `T` is the value of a success, `E` the error type of the nursery. The trait is sealed.
+#[diagnostic::on_unimplemented(
+    message = "the body and the children of a nursery return `()` or a `Result` with the nursery's error type, not `{Self}`",
+    label = "returns `{Self}`",
+    note = "wrap a value as `Ok(value)`; turn an error of another type into the nursery's with `?` or `map_err`"
+)]
 pub trait Outcome<T, E>: sealed::Sealed {
     /// As a `Result`.
     ///

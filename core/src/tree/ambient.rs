@@ -253,7 +253,11 @@ pub(crate) fn is_cancelled() -> bool {
     enum Seen {
         Known(bool),
         /// Light frames down to a node: their earliest deadline that counts, and the mask that stands before the node.
-        Light { deadline: Instant, mask: Mask, node: Option<NodeRef> },
+        Light {
+            deadline: Instant,
+            mask: Mask,
+            node: Option<NodeRef>,
+        },
         Node(NodeRef),
     }
     let seen = STACK.try_with(|stack| {

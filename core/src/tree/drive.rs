@@ -230,12 +230,11 @@ impl Node {
                 self.register(cx.waker());
                 let marker = self.flagged(PARENT_CANCELLED).then(|| wake::marker(self));
                 let waker = marker.as_ref().unwrap_or(cx.waker());
-                let (_, result) = ambient::enter(frame(), || {
-                    match running.as_mut().poll(&mut Context::from_waker(waker)) {
+                let (_, result) =
+                    ambient::enter(frame(), || match running.as_mut().poll(&mut Context::from_waker(waker)) {
                         Poll::Pending => Some(running),
                         Poll::Ready(()) => None,
-                    }
-                });
+                    });
                 match result {
                     Ok(Some(running)) => {
                         let mut state = self.lock();

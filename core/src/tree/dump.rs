@@ -22,7 +22,8 @@ struct Line {
 impl Dump {
     pub(crate) fn of(root: Option<&NodeRef>) -> Dump {
         let mut lines = Vec::new();
-        let mut open: Vec<(usize, Role, NodeRef)> = root.map(|root| (0, Role::Inner, root.clone())).into_iter().collect();
+        let mut open: Vec<(usize, Role, NodeRef)> =
+            root.map(|root| (0, Role::Inner, root.clone())).into_iter().collect();
         while let Some((depth, role, node)) = open.pop() {
             let state = node.lock();
             let mut text = format!("{} {}", node.kind.name(), state.origin);
@@ -73,4 +74,3 @@ impl fmt::Display for Dump {
         Ok(())
     }
 }
-

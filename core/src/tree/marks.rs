@@ -42,10 +42,7 @@ impl Marks {
 
     /// Both together.
     pub(crate) fn join(self, other: Marks) -> Self {
-        Marks {
-            direct: earliest(self.direct, other.direct),
-            graceful: earliest(self.graceful, other.graceful),
-        }
+        Marks { direct: earliest(self.direct, other.direct), graceful: earliest(self.graceful, other.graceful) }
     }
 
     /// L9.

@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
+use super::Tree;
 use super::ambient::{self, Frame};
 use super::drive::{Step, poll_open};
 use super::dump::Dump;
@@ -16,7 +17,6 @@ use super::loss;
 use super::marks::Mask;
 use super::node::{Kind, Node, NodeRef};
 use super::scoped::Slot;
-use super::Tree;
 use crate::observer::{Observer, PrintOrphans};
 use crate::reason::Origin;
 use crate::runtime::Runtime;

@@ -162,8 +162,7 @@ impl<F, R, V, P> Scoped<F, R, V, P> {
 
     /// A scope around a node that exists, because there are handles to it.
     pub(crate) fn with_node(node: NodeRef, body: F, policy: P) -> Self {
-        let light =
-            Light { kind: node.kind, mask: node.mask, deadline: Instant::NEVER, location: node.location() };
+        let light = Light { kind: node.kind, mask: node.mask, deadline: Instant::NEVER, location: node.location() };
         Scoped {
             body: Slot::Future { future: body },
             value: None,
@@ -228,8 +227,7 @@ where
             *this.stage = Stage::Open;
             if this.seat.is_none() && !ambient::is_flagged() {
                 // Invariant: no node, so nothing can have been lost, requested or registered for this scope.
-                let (frame, result) =
-                    ambient::enter(Frame::light(*this.light), || this.body.as_mut().poll(cx));
+                let (frame, result) = ambient::enter(Frame::light(*this.light), || this.body.as_mut().poll(cx));
                 *this.seat = frame.into_node();
                 if this.seat.is_none() {
                     match result {

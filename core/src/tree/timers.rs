@@ -19,6 +19,7 @@ use super::Tree;
 use super::node::NodeRef;
 use super::wake::Wakes;
 use crate::Instant;
+use crate::instant::AtomicInstant;
 use crate::runtime::Timer;
 
 /// What happens at an instant.
@@ -71,6 +72,8 @@ struct Host {
 /// The timers of a tree.
 pub(crate) struct Timers {
     queue: Mutex<Queue>,
+    /// The earliest instant in the queue, or an earlier one; changed under the queue's lock.
+    next: AtomicInstant,
     host: Mutex<Host>,
     /// The host's timer may be armed too late: whoever holds `host` looks again.
     stale: AtomicBool,
@@ -82,6 +85,7 @@ impl Timers {
     pub(crate) fn new(timer: Box<dyn Timer>) -> Self {
         Timers {
             queue: Mutex::default(),
+            next: AtomicInstant::new(Instant::NEVER),
             host: Mutex::new(Host { timer, armed: Instant::NEVER }),
             stale: AtomicBool::new(false),
             fired: AtomicBool::new(false),
@@ -101,6 +105,9 @@ impl Timers {
         let serial = queue.serial;
         let slot = queue.slots.insert((serial, target));
         queue.heap.push(Reverse((at, serial, slot)));
+        if at < earliest {
+            self.next.store(at);
+        }
         (TimerKey { slot, serial }, at < earliest)
     }
 
@@ -131,9 +138,9 @@ impl Timers {
         }
     }
 
-    /// Whether anything is due at `now`.
-    fn any_due(&self, now: Instant) -> bool {
-        self.queue().earliest() <= now
+    /// Whether anything may be due at `now`: a load, no lock.
+    fn may_be_due(&self, now: Instant) -> bool {
+        self.next.load() <= now
     }
 
     fn take_due(&self, now: Instant) -> Vec<Target> {
@@ -145,6 +152,7 @@ impl Timers {
                 due.push(queue.slots.remove(slot).1);
             }
         }
+        self.next.store(queue.earliest());
         due
     }
 }
@@ -152,8 +160,12 @@ impl Timers {
 impl Tree {
     /// Does what is due by the clock. Called by the host's timer, and by whoever has to know exactly (L8).
     pub(crate) fn fire_due(self: &Arc<Self>) {
+        // Without any timer there is no need to read the clock.
+        if self.timers.next.load() == Instant::NEVER {
+            return;
+        }
         let now = self.now();
-        if !self.timers.any_due(now) {
+        if !self.timers.may_be_due(now) {
             return;
         }
         let due = self.timers.take_due(now);

@@ -1,0 +1,53 @@
+//! Locks, limiters and meeting points: what tasks of one program use to wait for each other.
+//!
+//! | to | use |
+//! |---|---|
+//! | let at most `n` in at once | [`Semaphore`] |
+//! | the same, resizable, and see who is in | [`CapacityLimiter`] |
+//! | build another | [`WaitQueue`] |
+//!
+//! # What all of them keep
+//!
+//! * **Every await is a checkpoint.** Code that is cancelled does not start to wait (law L14), and also what can be had at
+//!   once gives way to other tasks once; methods whose names begin with `fast_` do not, where it can be had at once.
+//! * **The longest waiter is first**, and what is released is *handed over*: it belongs to that waiter in the instant of the
+//!   release, before the waiter runs. Nobody can jump the queue, `try_*` included.
+//! * **A waiter that is dropped leaves the queue**, and what it was handed already goes to the next (law L40).
+//! * **Nobody is woken for nothing**, and no lock is held while a waker runs.
+//! * They are made outside of any runtime, most of them in a `static`, and work on all runtimes, also between two of them.
+//!
+//! Leaking a guard with [`std::mem::forget`] keeps what it guards for ever: nobody is told, others wait until they are
+//! cancelled (the simulator reports the deadlock). So does acquiring twice in one task what can be had once.
+
+use std::fmt;
+
+mod borrower;
+mod capacity_limiter;
+mod limiter_acquire;
+mod line;
+mod semaphore;
+#[cfg(test)]
+mod testing;
+mod wait_queue;
+
+pub use borrower::{Borrower, BorrowerBusy, Holder, TryBorrowError};
+pub use capacity_limiter::{CapacityLimiter, CapacityLimiterStatistics, LimiterPermit, OwnedLimiterPermit};
+pub use limiter_acquire::{
+    LimiterAcquire, LimiterAcquireOnBehalfOf, LimiterAcquireOwned, LimiterAcquireOwnedOnBehalfOf,
+};
+pub use semaphore::{
+    OwnedSemaphorePermit, Semaphore, SemaphoreAcquire, SemaphoreAcquireOwned, SemaphorePermit, SemaphoreStatistics,
+};
+pub use wait_queue::{Broken, Line, Park, WaitQueue, WaitQueueStatistics, Wakes};
+
+/// What a `try_*` method asked for cannot be had without waiting.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct WouldBlock;
+
+impl fmt::Display for WouldBlock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("it would have to wait")
+    }
+}
+
+impl std::error::Error for WouldBlock {}

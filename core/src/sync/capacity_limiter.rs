@@ -1,0 +1,659 @@
+//! The capacity limiter: permits with a name on each.
+//!
+//! Whoever waits for a permit or holds one has a record; its number is the waiter's tag in the queue and what the permit
+//! keeps. A release marks the longest waiter's record as held in the same step, so the statistics are exact at every moment.
+//!
+//! Invariant 1: `held` counts the records that are held; the others wait, in the order of the queue.
+//! Invariant 2: somebody waits only if `held >= total`.
+//! Invariant 3: the state is locked before the queue, and both are released before anybody is woken.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::panic::Location;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::Waker;
+
+use slab::Slab;
+
+use super::WouldBlock;
+use super::borrower::{Borrower, BorrowerBusy, Holder, TryBorrowError};
+use super::limiter_acquire::{
+    Claim, LimiterAcquire, LimiterAcquireOnBehalfOf, LimiterAcquireOwned, LimiterAcquireOwnedOnBehalfOf,
+};
+use super::line::Ticket;
+use super::wait_queue::{WaitQueue, Wakes};
+
+/// Permits for a limited number of borrowers at once; resizable while in use, and it knows who holds them.
+///
+/// A permit that is released goes to the longest waiter, in that instant. The total can be changed at any time: raised, so
+/// many waiters are let in at once; lowered, permits in use stay until they are released. A total of 0 admits nobody,
+/// [`usize::MAX`] everybody, and they are counted all the same.
+///
+/// Each acquisition is on its own account, even twice in one task. [On behalf of](CapacityLimiter::acquire_on_behalf_of) a
+/// named [`Borrower`] there is one at a time: who holds a permit or waits for one is refused a second.
+///
+/// Next to a [`Semaphore`](super::Semaphore) it costs a lock and a record for each permit.
+///
+/// # Examples
+///
+/// ```
+/// use foster::sync::CapacityLimiter;
+///
+/// # foster_sim::run(1, async {
+/// static CONNECTIONS: CapacityLimiter = CapacityLimiter::new(1);
+///
+/// let permit = CONNECTIONS.acquire().await;
+/// assert!(CONNECTIONS.try_acquire().is_err());
+/// CONNECTIONS.set_total(2);
+/// assert!(CONNECTIONS.try_acquire().is_ok());
+///
+/// for holder in CONNECTIONS.statistics().holders {
+///     println!("{holder}"); // the task, and where it acquired
+/// }
+/// # drop(permit);
+/// # });
+/// ```
+pub struct CapacityLimiter {
+    state: Mutex<State>,
+    queue: WaitQueue,
+}
+
+struct State {
+    total: usize,
+    held: usize,
+    records: Slab<Record>,
+    /// The named borrowers among the records.
+    named: BTreeSet<Borrower>,
+    /// Counts the permits that were ever handed out.
+    serial: u64,
+}
+
+struct Record {
+    holder: Holder,
+    /// When it was handed its permit, by `State::serial`; none as long as it waits.
+    held: Option<u64>,
+}
+
+impl State {
+    fn refuses(&self, holder: &Holder) -> Option<BorrowerBusy> {
+        let borrower = holder.borrower.as_ref()?;
+        self.named.contains(borrower).then(|| BorrowerBusy::new(borrower.clone()))
+    }
+
+    /// Opens a record that waits.
+    fn open(&mut self, holder: Holder) -> usize {
+        self.named.extend(holder.borrower.clone());
+        self.records.insert(Record { holder, held: None })
+    }
+
+    fn hold(&mut self, key: usize) {
+        self.serial += 1;
+        self.held += 1;
+        self.records[key].held = Some(self.serial);
+    }
+
+    /// Closes a record, which comes back to be dropped where no lock is held.
+    fn close(&mut self, key: usize) -> Record {
+        let record = self.records.remove(key);
+        if let Some(borrower) = &record.holder.borrower {
+            self.named.remove(borrower);
+        }
+        if record.held.is_some() {
+            self.held -= 1;
+        }
+        record
+    }
+
+    fn waiting(&self) -> usize {
+        self.records.len() - self.held
+    }
+}
+
+impl CapacityLimiter {
+    /// A limiter with `total` permits.
+    #[must_use]
+    pub const fn new(total: usize) -> Self {
+        let state = State { total, held: 0, records: Slab::new(), named: BTreeSet::new(), serial: 0 };
+        CapacityLimiter { state: Mutex::new(state), queue: WaitQueue::new() }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits for a permit.
+    ///
+    /// # Cancellation
+    ///
+    /// *Loses its place*. A drop leaves the queue, and no trace of the borrower is kept; a permit that was handed over
+    /// already goes to the next waiter.
+    #[track_caller]
+    pub fn acquire(&self) -> LimiterAcquire<'_> {
+        LimiterAcquire { limiter: self, claim: Claim::new(None, false) }
+    }
+
+    /// Waits for a permit, without giving way to other tasks if there is one at once.
+    ///
+    /// # Cancellation
+    ///
+    /// As [`acquire`](CapacityLimiter::acquire).
+    #[track_caller]
+    pub fn fast_acquire(&self) -> LimiterAcquire<'_> {
+        LimiterAcquire { limiter: self, claim: Claim::new(None, true) }
+    }
+
+    /// Waits for a permit that can be moved into another task, a closure or a thread.
+    ///
+    /// # Cancellation
+    ///
+    /// As [`acquire`](CapacityLimiter::acquire).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use foster::sync::CapacityLimiter;
+    /// use std::sync::Arc;
+    ///
+    /// # foster_sim::run(1, async {
+    /// let limiter = Arc::new(CapacityLimiter::new(4));
+    /// let permit = limiter.clone().acquire_owned().await;
+    /// assert_eq!(limiter.borrowed(), 1);
+    /// std::thread::spawn(move || drop(permit)).join().unwrap();
+    /// assert_eq!(limiter.borrowed(), 0);
+    /// # });
+    /// ```
+    #[track_caller]
+    pub fn acquire_owned(self: Arc<Self>) -> LimiterAcquireOwned {
+        LimiterAcquireOwned { limiter: self, claim: Claim::new(None, false) }
+    }
+
+    /// Waits for a permit for a borrower that may have one at a time.
+    ///
+    /// # Cancellation
+    ///
+    /// As [`acquire`](CapacityLimiter::acquire).
+    ///
+    /// # Errors
+    ///
+    /// [`BorrowerBusy`], at once, if this borrower holds a permit or waits for one already.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use foster::sync::CapacityLimiter;
+    ///
+    /// # foster_sim::run(1, async {
+    /// let limiter = CapacityLimiter::new(10);
+    /// let permit = limiter.acquire_on_behalf_of("tenant 7").await.unwrap();
+    /// assert!(limiter.acquire_on_behalf_of("tenant 7").await.is_err());
+    /// assert!(limiter.acquire_on_behalf_of("tenant 8").await.is_ok());
+    /// # drop(permit);
+    /// # });
+    /// ```
+    #[track_caller]
+    pub fn acquire_on_behalf_of(&self, borrower: impl Into<Borrower>) -> LimiterAcquireOnBehalfOf<'_> {
+        LimiterAcquireOnBehalfOf { limiter: self, claim: Claim::new(Some(borrower.into()), false) }
+    }
+
+    /// Waits for a permit that can be moved, for a borrower that may have one at a time.
+    ///
+    /// # Cancellation
+    ///
+    /// As [`acquire`](CapacityLimiter::acquire).
+    ///
+    /// # Errors
+    ///
+    /// [`BorrowerBusy`], at once, if this borrower holds a permit or waits for one already.
+    #[track_caller]
+    pub fn acquire_owned_on_behalf_of(self: Arc<Self>, borrower: impl Into<Borrower>) -> LimiterAcquireOwnedOnBehalfOf {
+        LimiterAcquireOwnedOnBehalfOf { limiter: self, claim: Claim::new(Some(borrower.into()), false) }
+    }
+
+    /// Takes a permit, if one is free.
+    ///
+    /// # Errors
+    ///
+    /// [`WouldBlock`] otherwise.
+    #[track_caller]
+    pub fn try_acquire(&self) -> Result<LimiterPermit<'_>, WouldBlock> {
+        match self.take(Holder::new(None, Location::caller())) {
+            Ok(key) => Ok(LimiterPermit { limiter: self, key }),
+            Err(_) => Err(WouldBlock),
+        }
+    }
+
+    /// Takes a permit that can be moved, if one is free.
+    ///
+    /// # Errors
+    ///
+    /// [`WouldBlock`] otherwise.
+    #[track_caller]
+    pub fn try_acquire_owned(self: Arc<Self>) -> Result<OwnedLimiterPermit, WouldBlock> {
+        match self.take(Holder::new(None, Location::caller())) {
+            Ok(key) => Ok(OwnedLimiterPermit { limiter: self, key }),
+            Err(_) => Err(WouldBlock),
+        }
+    }
+
+    /// Takes a permit for a borrower that may have one at a time, if one is free.
+    ///
+    /// # Errors
+    ///
+    /// * [`TryBorrowError::Busy`], if this borrower holds a permit or waits for one already.
+    /// * [`TryBorrowError::WouldBlock`], if none is free.
+    #[track_caller]
+    pub fn try_acquire_on_behalf_of(&self, borrower: impl Into<Borrower>) -> Result<LimiterPermit<'_>, TryBorrowError> {
+        match self.take(Holder::new(Some(borrower.into()), Location::caller())) {
+            Ok(key) => Ok(LimiterPermit { limiter: self, key }),
+            Err(Refusal::Busy(busy)) => Err(TryBorrowError::Busy(busy)),
+            Err(Refusal::Full(_)) => Err(TryBorrowError::WouldBlock),
+        }
+    }
+
+    /// How many permits there are; [`usize::MAX`] for no limit.
+    #[must_use]
+    pub fn total(&self) -> usize {
+        self.lock().total
+    }
+
+    /// Changes how many permits there are. Waiters that fit in now are let in at once, longest first; permits beyond the
+    /// total stay in use until they are released.
+    pub fn set_total(&self, total: usize) {
+        let mut state = self.lock();
+        state.total = total;
+        let wakes = self.admit(&mut state);
+        drop(state);
+        drop(wakes);
+    }
+
+    /// How many permits are in use.
+    #[must_use]
+    pub fn borrowed(&self) -> usize {
+        self.lock().held
+    }
+
+    /// How many permits are free; [`usize::MAX`] for no limit.
+    #[must_use]
+    pub fn available(&self) -> usize {
+        available(&self.lock())
+    }
+
+    /// A snapshot that names the holders, longest first.
+    #[must_use]
+    pub fn statistics(&self) -> CapacityLimiterStatistics {
+        let state = self.lock();
+        let records = state.records.iter();
+        let mut holders: Vec<_> =
+            records.filter_map(|(_, record)| Some((record.held?, record.holder.clone()))).collect();
+        let mut statistics = CapacityLimiterStatistics {
+            total: state.total,
+            borrowed: state.held,
+            available: available(&state),
+            waiting: state.waiting(),
+            holders: Vec::new(),
+        };
+        drop(state);
+        holders.sort_unstable_by_key(|(held, _)| *held);
+        statistics.holders = holders.into_iter().map(|(_, holder)| holder).collect();
+        statistics
+    }
+
+    /// Takes a permit, if one is free.
+    pub(super) fn take(&self, holder: Holder) -> Result<usize, Refusal> {
+        let mut state = self.lock();
+        if let Some(busy) = state.refuses(&holder) {
+            return Err(Refusal::Busy(busy));
+        }
+        // Invariant 2: if one is free nobody waits for it.
+        if state.held >= state.total {
+            return Err(Refusal::Full(holder));
+        }
+        let key = state.open(holder);
+        state.hold(key);
+        Ok(key)
+    }
+
+    /// Takes a permit or a place in the queue.
+    pub(super) fn join(&self, holder: Holder, waker: Waker) -> Result<(usize, Option<Ticket>), BorrowerBusy> {
+        let mut state = self.lock();
+        // Between `take` and this the lock was free: look again.
+        if let Some(busy) = state.refuses(&holder) {
+            drop(state);
+            return Err(busy);
+        }
+        let key = state.open(holder);
+        if state.held < state.total {
+            state.hold(key);
+            drop(state);
+            return Ok((key, None));
+        }
+        let ticket = self.queue.lock().enter(key, Some(waker));
+        Ok((key, Some(ticket)))
+    }
+
+    /// A permit comes back.
+    pub(super) fn release(&self, key: usize) {
+        let mut state = self.lock();
+        let record = state.close(key);
+        let wakes = self.admit(&mut state);
+        drop(state);
+        drop(record);
+        drop(wakes);
+    }
+
+    /// A waiter goes away; it may have been handed a permit already.
+    pub(super) fn leave(&self, key: usize, ticket: &Ticket) {
+        let mut state = self.lock();
+        let mut line = self.queue.lock();
+        let (_, waker) = line.remove(ticket);
+        drop(line);
+        let record = state.close(key);
+        let wakes = self.admit(&mut state);
+        drop(state);
+        drop((record, waker, wakes));
+    }
+
+    /// Lets in whoever fits; to be woken when no lock is held.
+    fn admit(&self, state: &mut State) -> Option<Wakes> {
+        if state.waiting() == 0 || state.held >= state.total {
+            return None;
+        }
+        let mut line = self.queue.lock();
+        while state.held < state.total {
+            let Some(key) = line.serve() else { break };
+            state.hold(key);
+        }
+        Some(line.finish())
+    }
+}
+
+/// How many permits are free.
+fn available(state: &State) -> usize {
+    if state.total == usize::MAX { usize::MAX } else { state.total.saturating_sub(state.held) }
+}
+
+impl fmt::Debug for CapacityLimiter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = self.lock();
+        let (total, borrowed, waiting) = (state.total, state.held, state.waiting());
+        drop(state);
+        f.debug_struct("CapacityLimiter")
+            .field("total", &total)
+            .field("borrowed", &borrowed)
+            .field("waiting", &waiting)
+            .finish()
+    }
+}
+
+/// Why no permit was given; `Full` gives back what the next attempt needs.
+pub(super) enum Refusal {
+    Busy(BorrowerBusy),
+    Full(Holder),
+}
+
+/// A permit of a [`CapacityLimiter`]; given back when dropped.
+#[must_use = "the permit is given back when this is dropped"]
+pub struct LimiterPermit<'a> {
+    pub(super) limiter: &'a CapacityLimiter,
+    pub(super) key: usize,
+}
+
+impl Drop for LimiterPermit<'_> {
+    fn drop(&mut self) {
+        self.limiter.release(self.key);
+    }
+}
+
+impl fmt::Debug for LimiterPermit<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LimiterPermit").field("limiter", self.limiter).finish()
+    }
+}
+
+/// A permit of a [`CapacityLimiter`] that can be moved anywhere; given back when dropped.
+#[must_use = "the permit is given back when this is dropped"]
+pub struct OwnedLimiterPermit {
+    pub(super) limiter: Arc<CapacityLimiter>,
+    pub(super) key: usize,
+}
+
+impl Drop for OwnedLimiterPermit {
+    fn drop(&mut self) {
+        self.limiter.release(self.key);
+    }
+}
+
+impl fmt::Debug for OwnedLimiterPermit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OwnedLimiterPermit").field("limiter", &self.limiter).finish()
+    }
+}
+
+/// What [`CapacityLimiter::statistics`] tells.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct CapacityLimiterStatistics {
+    /// How many permits there are; [`usize::MAX`] for no limit.
+    pub total: usize,
+    /// How many are in use; more than the total for a while, if that was lowered.
+    pub borrowed: usize,
+    /// How many are free; [`usize::MAX`] for no limit.
+    pub available: usize,
+    /// How many tasks wait.
+    pub waiting: usize,
+    /// Who holds them, longest first.
+    pub holders: Vec<Holder>,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::task::Poll;
+    use std::thread;
+
+    use super::super::testing::{Dice, Hand, at_once, block_on, yields_once};
+    use super::*;
+
+    #[track_caller]
+    fn is_home(limiter: &CapacityLimiter) {
+        let statistics = limiter.statistics();
+        assert_eq!((statistics.borrowed, statistics.waiting), (0, 0));
+        let state = limiter.lock();
+        assert!(state.records.is_empty() && state.named.is_empty());
+        drop(state);
+        assert!(limiter.queue.is_empty());
+    }
+
+    /// B081, B199
+    #[test]
+    fn a_free_permit_is_a_checkpoint_unless_fast() {
+        let limiter = CapacityLimiter::new(1);
+        drop(yields_once(limiter.acquire()));
+        drop(yields_once(limiter.acquire_on_behalf_of("a")).unwrap());
+        drop(at_once(limiter.fast_acquire()));
+        let mut hand = Hand::new(limiter.acquire());
+        assert!(hand.poll().is_pending());
+        assert_eq!(limiter.borrowed(), 1, "held while it gives way");
+        drop(hand);
+        is_home(&limiter);
+    }
+
+    /// B187, B188
+    #[test]
+    fn a_released_permit_goes_to_the_longest_waiter() {
+        let limiter = CapacityLimiter::new(1);
+        let held = limiter.try_acquire().unwrap();
+        let first = Hand::waiting(limiter.acquire());
+        let second = Hand::waiting(limiter.acquire());
+        drop(held);
+        assert_eq!((first.wakes(), second.wakes()), (1, 0));
+        assert_eq!((limiter.borrowed(), limiter.statistics().waiting), (1, 1));
+        assert_eq!(limiter.try_acquire().unwrap_err(), WouldBlock);
+        drop(first.finish());
+        drop(second.finish());
+        is_home(&limiter);
+    }
+
+    /// B191, L40
+    #[test]
+    fn waiters_that_leave_pass_on_what_they_were_handed() {
+        let limiter = CapacityLimiter::new(1);
+        let held = limiter.try_acquire().unwrap();
+        let gone = Hand::waiting(limiter.acquire());
+        let first = Hand::waiting(limiter.acquire());
+        let second = Hand::waiting(limiter.acquire());
+        drop(gone);
+        drop(held);
+        assert_eq!(first.wakes(), 1);
+        drop(first);
+        drop(second.finish());
+        is_home(&limiter);
+    }
+
+    /// B193
+    #[test]
+    fn raising_the_total_lets_in_exactly_so_many() {
+        let limiter = CapacityLimiter::new(1);
+        let held = limiter.try_acquire().unwrap();
+        let waiters: Vec<_> = (0..4).map(|_| Hand::waiting(limiter.acquire())).collect();
+        limiter.set_total(3);
+        assert_eq!(waiters.iter().map(Hand::wakes).collect::<Vec<_>>(), [1, 1, 0, 0]);
+        limiter.set_total(1);
+        assert_eq!((limiter.borrowed(), limiter.available()), (3, 0));
+        drop(held);
+        assert_eq!(limiter.statistics().waiting, 2, "still over the total");
+        let mut waiters = waiters.into_iter();
+        let (a, b) = (waiters.next().unwrap().finish(), waiters.next().unwrap().finish());
+        drop(a);
+        assert_eq!(limiter.statistics().waiting, 2);
+        drop(b);
+        assert_eq!(limiter.statistics().waiting, 1);
+        drop(waiters.next().unwrap().finish());
+        drop(waiters.next().unwrap().finish());
+        is_home(&limiter);
+    }
+
+    /// B195
+    #[test]
+    fn a_total_of_zero_admits_nobody_and_infinity_counts() {
+        let limiter = CapacityLimiter::new(0);
+        assert!(limiter.try_acquire().is_err());
+        let waiter = Hand::waiting(limiter.acquire());
+        limiter.set_total(usize::MAX);
+        let permits: Vec<_> = (0..1000).map(|_| at_once(limiter.fast_acquire())).collect();
+        assert_eq!((limiter.borrowed(), limiter.available()), (1001, usize::MAX));
+        drop((waiter.finish(), permits));
+        is_home(&limiter);
+    }
+
+    /// B196
+    #[test]
+    fn a_borrower_has_one_permit_at_a_time() {
+        let limiter = Arc::new(CapacityLimiter::new(2));
+        let held = yields_once(limiter.acquire_on_behalf_of("a")).unwrap();
+        let busy = at_once(limiter.acquire_on_behalf_of("a")).unwrap_err();
+        assert_eq!(busy.borrower().name(), "a");
+        assert_eq!(limiter.try_acquire_on_behalf_of("a").unwrap_err(), TryBorrowError::Busy(busy));
+        let other = yields_once(limiter.clone().acquire_owned_on_behalf_of(String::from("b"))).unwrap();
+        assert_eq!(limiter.try_acquire_on_behalf_of("c").unwrap_err(), TryBorrowError::WouldBlock);
+
+        let waiter = Hand::waiting(limiter.acquire_on_behalf_of("c"));
+        assert!(at_once(limiter.acquire_on_behalf_of("c")).is_err(), "one that waits counts");
+        drop(held);
+        let c = waiter.finish().unwrap();
+        drop(other);
+        assert!(limiter.try_acquire_on_behalf_of("b").is_ok());
+        drop(c);
+        is_home(&limiter);
+    }
+
+    #[test]
+    fn statistics_name_the_holders_longest_first() {
+        let limiter = CapacityLimiter::new(3);
+        let first = limiter.try_acquire().unwrap();
+        let second = limiter.try_acquire_on_behalf_of("b").unwrap();
+        drop(first);
+        let third = limiter.try_acquire_on_behalf_of("c").unwrap();
+        let statistics = limiter.statistics();
+        assert_eq!((statistics.total, statistics.borrowed, statistics.available), (3, 2, 1));
+        let names: Vec<_> = statistics.holders.iter().map(|holder| holder.borrower.as_ref().unwrap().name()).collect();
+        assert_eq!(names, ["b", "c"]);
+        assert!(statistics.holders[0].location.file().ends_with("capacity_limiter.rs"));
+        assert!(statistics.holders[0].to_string().starts_with("`b`, acquired at "));
+        drop((second, third));
+    }
+
+    /// B197
+    #[test]
+    fn a_cancelled_acquire_leaves_no_trace() {
+        let limiter = CapacityLimiter::new(1);
+        let held = limiter.try_acquire().unwrap();
+        drop(Hand::waiting(limiter.acquire_on_behalf_of("a")));
+        drop(held);
+        is_home(&limiter);
+        let mut hand = Hand::new(limiter.acquire_on_behalf_of("a"));
+        assert!(hand.poll().is_pending());
+        drop(hand);
+        is_home(&limiter);
+        drop(yields_once(limiter.acquire_on_behalf_of("a")).unwrap());
+    }
+
+    /// B198
+    #[test]
+    fn a_static_limiter_works_and_owned_permits_move_to_threads() {
+        static LIMITER: CapacityLimiter = CapacityLimiter::new(1);
+        drop(block_on(LIMITER.acquire()));
+        is_home(&LIMITER);
+        let limiter = Arc::new(CapacityLimiter::new(1));
+        let permit = limiter.clone().try_acquire_owned().unwrap();
+        let waiter = thread::spawn({
+            let limiter = limiter.clone();
+            move || drop(block_on(limiter.acquire_owned()))
+        });
+        thread::spawn(move || drop(permit)).join().unwrap();
+        waiter.join().unwrap();
+        is_home(&limiter);
+    }
+
+    #[test]
+    fn random_drops_and_totals_leave_all_permits_home() {
+        for seed in 1..400 {
+            let mut dice = Dice::new(seed);
+            let limiter = CapacityLimiter::new(dice.below(4));
+            let (mut waiters, mut permits) = (Vec::new(), Vec::new());
+            for _ in 0..200 {
+                match dice.below(6) {
+                    0 | 1 => {
+                        let name = ["a", "b", "c", "d", "e", "f"][dice.below(6)];
+                        let mut hand = Hand::new(limiter.acquire_on_behalf_of(name));
+                        if hand.poll().is_pending() {
+                            waiters.push(hand);
+                        }
+                    }
+                    2 if !waiters.is_empty() => drop(waiters.swap_remove(dice.below(waiters.len()))),
+                    3 if !waiters.is_empty() => {
+                        let index = dice.below(waiters.len());
+                        if let Poll::Ready(permit) = waiters[index].poll() {
+                            permits.push(permit.unwrap());
+                            drop(waiters.swap_remove(index));
+                        }
+                    }
+                    4 => limiter.set_total(dice.below(5)),
+                    _ if !permits.is_empty() => drop(permits.swap_remove(dice.below(permits.len()))),
+                    _ => {}
+                }
+                let state = limiter.lock();
+                assert!(state.waiting() == 0 || state.held >= state.total, "Invariant 2");
+                assert_eq!(state.named.len(), state.records.len());
+                assert_eq!(state.waiting(), limiter.queue.waiting());
+            }
+            while !(waiters.is_empty() && permits.is_empty()) {
+                if dice.below(2) == 0 && !permits.is_empty() {
+                    drop(permits.swap_remove(dice.below(permits.len())));
+                } else if !waiters.is_empty() {
+                    drop(waiters.swap_remove(dice.below(waiters.len())));
+                }
+            }
+            is_home(&limiter);
+        }
+    }
+}

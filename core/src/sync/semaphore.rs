@@ -1,0 +1,720 @@
+//! The semaphore: permits that are handed over.
+//!
+//! The free permits are in one atomic word, with a mark beside them, so that taking one and giving it back are one
+//! instruction each as long as nobody waits.
+//!
+//! Invariant 1: `QUEUED` is set whenever somebody stands in the line.
+//! Invariant 2: while `QUEUED` is set, only the holder of the line's lock changes the word; so permits that are free then
+//! are there for the first in line, and a newcomer cannot take them.
+
+use std::fmt;
+use std::future::Future;
+use std::mem;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll};
+
+use super::WouldBlock;
+use super::line::{Left, Ticket};
+use super::wait_queue::{Line, WaitQueue};
+use crate::checkpoint::Gate;
+
+/// The word: somebody waits.
+const QUEUED: usize = 1;
+/// The word: one permit.
+const ONE: usize = 2;
+
+/// Permits for a limited number of tasks at once.
+///
+/// A permit that is released goes to the longest waiter, in that instant; [`try_acquire`](Semaphore::try_acquire) fails as
+/// long as somebody waits. Permits can be taken several at a time, added and removed.
+///
+/// To see who holds them, or to resize while in use, take a [`CapacityLimiter`](super::CapacityLimiter); around data, a
+/// lock.
+///
+/// # Examples
+///
+/// ```
+/// use foster::sync::Semaphore;
+///
+/// # foster_sim::run(1, async {
+/// static DOWNLOADS: Semaphore = Semaphore::new(2);
+///
+/// let first = DOWNLOADS.acquire().await;
+/// let second = DOWNLOADS.acquire().await;
+/// assert!(DOWNLOADS.try_acquire().is_err());
+/// drop(first);
+/// assert!(DOWNLOADS.try_acquire().is_ok());
+/// # drop(second);
+/// # });
+/// ```
+pub struct Semaphore {
+    word: AtomicUsize,
+    queue: WaitQueue,
+}
+
+impl Semaphore {
+    /// As many permits as can be free at once; what is given back beyond that is gone.
+    pub const MAX_PERMITS: usize = usize::MAX >> 2;
+
+    /// A semaphore with `permits` permits; with 0, nobody gets one until some are [added](Semaphore::add_permits).
+    ///
+    /// # Panics
+    ///
+    /// If `permits` is greater than [`MAX_PERMITS`](Semaphore::MAX_PERMITS).
+    #[must_use]
+    #[track_caller]
+    pub const fn new(permits: usize) -> Self {
+        assert!(
+            permits <= Semaphore::MAX_PERMITS,
+            "a semaphore cannot have more than `Semaphore::MAX_PERMITS` permits"
+        );
+        Semaphore { word: AtomicUsize::new(permits * ONE), queue: WaitQueue::new() }
+    }
+
+    /// Waits for a permit.
+    ///
+    /// # Cancellation
+    ///
+    /// *Loses its place*. A drop leaves the queue; a permit that was handed over already goes to the next waiter.
+    pub fn acquire(&self) -> SemaphoreAcquire<'_> {
+        self.acquire_many(1)
+    }
+
+    /// Waits for a permit, without giving way to other tasks if there is one at once.
+    ///
+    /// # Cancellation
+    ///
+    /// As [`acquire`](Semaphore::acquire).
+    pub fn fast_acquire(&self) -> SemaphoreAcquire<'_> {
+        SemaphoreAcquire { semaphore: self, claim: Claim::new(1, true) }
+    }
+
+    /// Waits for `n` permits together, also if more than there are: some may be [added](Semaphore::add_permits).
+    ///
+    /// The first in the queue gets them when so many are free; nobody behind is served before, also not who wants fewer.
+    ///
+    /// # Cancellation
+    ///
+    /// As [`acquire`](Semaphore::acquire).
+    pub fn acquire_many(&self, n: usize) -> SemaphoreAcquire<'_> {
+        SemaphoreAcquire { semaphore: self, claim: Claim::new(n, false) }
+    }
+
+    /// Waits for a permit that can be moved into another task, a closure or a thread.
+    ///
+    /// # Cancellation
+    ///
+    /// As [`acquire`](Semaphore::acquire).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use foster::sync::Semaphore;
+    /// use std::sync::Arc;
+    ///
+    /// # foster_sim::run(1, async {
+    /// let semaphore = Arc::new(Semaphore::new(3));
+    /// let permit = semaphore.clone().acquire_owned().await;
+    /// std::thread::spawn(move || drop(permit)).join().unwrap();
+    /// assert_eq!(semaphore.available(), 3);
+    /// # });
+    /// ```
+    pub fn acquire_owned(self: Arc<Self>) -> SemaphoreAcquireOwned {
+        self.acquire_many_owned(1)
+    }
+
+    /// Waits for `n` permits together, that can be moved; [`acquire_many`](Semaphore::acquire_many) and
+    /// [`acquire_owned`](Semaphore::acquire_owned) in one.
+    ///
+    /// # Cancellation
+    ///
+    /// As [`acquire`](Semaphore::acquire).
+    pub fn acquire_many_owned(self: Arc<Self>, n: usize) -> SemaphoreAcquireOwned {
+        SemaphoreAcquireOwned { semaphore: self, claim: Claim::new(n, false) }
+    }
+
+    /// Takes a permit, if one is free and nobody waits.
+    ///
+    /// # Errors
+    ///
+    /// [`WouldBlock`] otherwise.
+    pub fn try_acquire(&self) -> Result<SemaphorePermit<'_>, WouldBlock> {
+        self.try_acquire_many(1)
+    }
+
+    /// Takes `n` permits, if so many are free and nobody waits.
+    ///
+    /// # Errors
+    ///
+    /// [`WouldBlock`] otherwise.
+    pub fn try_acquire_many(&self, n: usize) -> Result<SemaphorePermit<'_>, WouldBlock> {
+        if self.take(n) { Ok(SemaphorePermit { semaphore: self, count: n }) } else { Err(WouldBlock) }
+    }
+
+    /// Takes a permit that can be moved, if one is free and nobody waits.
+    ///
+    /// # Errors
+    ///
+    /// [`WouldBlock`] otherwise.
+    pub fn try_acquire_owned(self: Arc<Self>) -> Result<OwnedSemaphorePermit, WouldBlock> {
+        if self.take(1) { Ok(OwnedSemaphorePermit { semaphore: self, count: 1 }) } else { Err(WouldBlock) }
+    }
+
+    /// Adds `n` permits; waiters get them first.
+    ///
+    /// # Panics
+    ///
+    /// If more than [`MAX_PERMITS`](Semaphore::MAX_PERMITS) would be free.
+    #[track_caller]
+    pub fn add_permits(&self, n: usize) {
+        assert!(
+            n <= Semaphore::MAX_PERMITS - self.available(),
+            "a semaphore cannot have more than `Semaphore::MAX_PERMITS` permits"
+        );
+        self.release(n);
+    }
+
+    /// Takes `n` free permits out of the world, or as many as are free; says how many.
+    ///
+    /// Those that are in use are not touched: [`SemaphorePermit::forget`].
+    pub fn forget_permits(&self, n: usize) -> usize {
+        let mut word = self.word.load(Ordering::Acquire);
+        loop {
+            let line = if word & QUEUED == 0 { None } else { Some(self.queue.lock()) };
+            if line.is_some() {
+                word = self.word.load(Ordering::Acquire);
+            }
+            let taken = n.min(word / ONE);
+            // Invariant 2: with QUEUED set and the lock held this cannot fail.
+            match self.word.compare_exchange(word, word - taken * ONE, Ordering::AcqRel, Ordering::Acquire) {
+                Ok(_) => return taken,
+                Err(now) => word = now,
+            }
+        }
+    }
+
+    /// How many permits are free. If somebody waits for several, some may be, and be his.
+    #[must_use]
+    pub fn available(&self) -> usize {
+        self.word.load(Ordering::Acquire) / ONE
+    }
+
+    /// A snapshot.
+    #[must_use]
+    pub fn statistics(&self) -> SemaphoreStatistics {
+        SemaphoreStatistics { available: self.available(), waiting: self.queue.waiting() }
+    }
+
+    /// Takes `n` permits, if nobody waits.
+    fn take(&self, n: usize) -> bool {
+        let mut word = self.word.load(Ordering::Relaxed);
+        loop {
+            if word & QUEUED != 0 || word / ONE < n {
+                return false;
+            }
+            // Ordering: Acquire sees what the releaser of these permits did before.
+            match self.word.compare_exchange_weak(word, word - n * ONE, Ordering::Acquire, Ordering::Relaxed) {
+                Ok(_) => return true,
+                Err(now) => word = now,
+            }
+        }
+    }
+
+    /// Gives `n` permits back, to the first in line if there is one.
+    fn release(&self, n: usize) {
+        let mut word = self.word.load(Ordering::Relaxed);
+        loop {
+            if word & QUEUED != 0 {
+                return self.hand_over(self.queue.lock(), n);
+            }
+            match self.word.compare_exchange_weak(word, plus(word / ONE, n) * ONE, Ordering::Release, Ordering::Relaxed)
+            {
+                Ok(_) => return,
+                Err(now) => word = now,
+            }
+        }
+    }
+
+    /// Serves the line with what is free and `n` permits more. Wakes after unlocking.
+    fn hand_over(&self, mut line: Line<'_>, n: usize) {
+        // The mark may be gone by now; set, it keeps everybody else from the word (Invariant 2).
+        let mut free = plus(self.word.fetch_or(QUEUED, Ordering::Acquire) / ONE, n);
+        while let Some(need) = line.first() {
+            if need > free {
+                break;
+            }
+            free -= need;
+            line.serve();
+        }
+        self.settle(&line, free);
+    }
+
+    /// Writes the word under the line's lock.
+    fn settle(&self, line: &Line<'_>, free: usize) {
+        let queued = if line.is_empty() { 0 } else { QUEUED };
+        // Ordering: Release passes on what those did who released these permits; their writes were acquired with the word.
+        self.word.store((free * ONE) | queued, Ordering::Release);
+    }
+}
+
+/// Adds without ever reaching the mark's bit: each of the two is at most the maximum.
+const fn plus(free: usize, more: usize) -> usize {
+    let sum = free.saturating_add(more);
+    if sum > Semaphore::MAX_PERMITS { Semaphore::MAX_PERMITS } else { sum }
+}
+
+impl fmt::Debug for Semaphore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let SemaphoreStatistics { available, waiting } = self.statistics();
+        f.debug_struct("Semaphore").field("available", &available).field("waiting", &waiting).finish()
+    }
+}
+
+/// A permit of a [`Semaphore`], or several; given back when dropped.
+#[derive(Debug)]
+#[must_use = "the permit is given back when this is dropped"]
+pub struct SemaphorePermit<'a> {
+    semaphore: &'a Semaphore,
+    count: usize,
+}
+
+impl SemaphorePermit<'_> {
+    /// How many permits this is.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Takes the permit out of the world instead of giving it back.
+    pub fn forget(mut self) {
+        self.count = 0;
+    }
+}
+
+impl Drop for SemaphorePermit<'_> {
+    fn drop(&mut self) {
+        if self.count > 0 {
+            self.semaphore.release(self.count);
+        }
+    }
+}
+
+/// A permit of a [`Semaphore`], or several, that can be moved anywhere; given back when dropped.
+#[derive(Debug)]
+#[must_use = "the permit is given back when this is dropped"]
+pub struct OwnedSemaphorePermit {
+    semaphore: Arc<Semaphore>,
+    count: usize,
+}
+
+impl OwnedSemaphorePermit {
+    /// How many permits this is.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.count
+    }
+
+    /// Takes the permit out of the world instead of giving it back.
+    pub fn forget(mut self) {
+        self.count = 0;
+    }
+}
+
+impl Drop for OwnedSemaphorePermit {
+    fn drop(&mut self) {
+        if self.count > 0 {
+            self.semaphore.release(self.count);
+        }
+    }
+}
+
+/// Future of [`Semaphore::acquire`] and its variants.
+#[must_use = "futures do nothing unless polled"]
+pub struct SemaphoreAcquire<'a> {
+    semaphore: &'a Semaphore,
+    claim: Claim,
+}
+
+impl<'a> Future for SemaphoreAcquire<'a> {
+    type Output = SemaphorePermit<'a>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<SemaphorePermit<'a>> {
+        let semaphore = self.semaphore;
+        self.claim.poll(semaphore, cx).map(|count| SemaphorePermit { semaphore, count })
+    }
+}
+
+impl Drop for SemaphoreAcquire<'_> {
+    fn drop(&mut self) {
+        self.claim.give_up(self.semaphore);
+    }
+}
+
+impl fmt::Debug for SemaphoreAcquire<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.claim.fmt("SemaphoreAcquire", f)
+    }
+}
+
+/// Future of [`Semaphore::acquire_owned`] and [`Semaphore::acquire_many_owned`].
+#[must_use = "futures do nothing unless polled"]
+pub struct SemaphoreAcquireOwned {
+    semaphore: Arc<Semaphore>,
+    claim: Claim,
+}
+
+impl Future for SemaphoreAcquireOwned {
+    type Output = OwnedSemaphorePermit;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<OwnedSemaphorePermit> {
+        let this = &mut *self;
+        this.claim
+            .poll(&this.semaphore, cx)
+            .map(|count| OwnedSemaphorePermit { semaphore: this.semaphore.clone(), count })
+    }
+}
+
+impl Drop for SemaphoreAcquireOwned {
+    fn drop(&mut self) {
+        self.claim.give_up(&self.semaphore);
+    }
+}
+
+impl fmt::Debug for SemaphoreAcquireOwned {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.claim.fmt("SemaphoreAcquireOwned", f)
+    }
+}
+
+/// What the acquiring futures have in common.
+struct Claim {
+    need: usize,
+    fast: bool,
+    gate: Gate,
+    step: Step,
+}
+
+enum Step {
+    Start,
+    Waiting(Ticket),
+    /// Had at once: has still to give way.
+    Held,
+    Over,
+}
+
+impl Claim {
+    fn new(need: usize, fast: bool) -> Self {
+        Claim { need, fast, gate: Gate::new(), step: Step::Start }
+    }
+
+    fn poll(&mut self, semaphore: &Semaphore, cx: &mut Context<'_>) -> Poll<usize> {
+        if self.gate.poll_start().is_pending() {
+            return Poll::Pending;
+        }
+        match &mut self.step {
+            Step::Start => {
+                if !semaphore.take(self.need) {
+                    // L36: cloned before the lock is taken.
+                    let waker = cx.waker().clone();
+                    let mut line = semaphore.queue.lock();
+                    let free = semaphore.word.fetch_or(QUEUED, Ordering::Acquire) / ONE;
+                    if !line.is_empty() || free < self.need {
+                        self.step = Step::Waiting(line.enter(self.need, Some(waker)));
+                        return Poll::Pending;
+                    }
+                    semaphore.settle(&line, free - self.need);
+                }
+                if self.fast {
+                    self.step = Step::Over;
+                    return Poll::Ready(self.need);
+                }
+                self.step = Step::Held;
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            Step::Waiting(ticket) => {
+                if ticket.poll(true, cx).is_pending() {
+                    return Poll::Pending;
+                }
+                self.step = Step::Over;
+                Poll::Ready(self.need)
+            }
+            Step::Held => {
+                self.step = Step::Over;
+                Poll::Ready(self.need)
+            }
+            Step::Over => panic!("an `acquire` of a `Semaphore` was polled after it was ready"),
+        }
+    }
+
+    /// The future is dropped: leaves the line, and gives back what it was handed.
+    fn give_up(&mut self, semaphore: &Semaphore) {
+        match mem::replace(&mut self.step, Step::Over) {
+            Step::Start | Step::Over => {}
+            Step::Held => semaphore.release(self.need),
+            Step::Waiting(ticket) => {
+                let mut line = semaphore.queue.lock();
+                let (left, _waker) = line.remove(&ticket);
+                // Also who was not served makes way: those behind may want fewer.
+                let handed = if left == Left::Waiting { 0 } else { self.need };
+                semaphore.hand_over(line, handed);
+            }
+        }
+    }
+
+    fn fmt(&self, name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let step = match &self.step {
+            Step::Start => "Start",
+            Step::Waiting(_) => "Waiting",
+            Step::Held => "Held",
+            Step::Over => "Over",
+        };
+        f.debug_struct(name).field("permits", &self.need).field("step", &step).finish()
+    }
+}
+
+/// What [`Semaphore::statistics`] tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SemaphoreStatistics {
+    /// How many permits are free.
+    pub available: usize,
+    /// How many tasks wait for permits.
+    pub waiting: usize,
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+    use std::thread;
+
+    use super::super::testing::{Dice, Hand, at_once, block_on, yields_once};
+    use super::*;
+
+    /// B081, B199
+    #[test]
+    fn a_free_permit_is_a_checkpoint_unless_fast() {
+        let semaphore = Semaphore::new(1);
+        drop(yields_once(semaphore.acquire()));
+        drop(at_once(semaphore.fast_acquire()));
+        assert_eq!(semaphore.available(), 1);
+        let owned = Arc::new(semaphore);
+        drop(yields_once(owned.clone().acquire_owned()));
+        assert_eq!(owned.available(), 1);
+    }
+
+    /// B081: who is dropped while it gives way returns what it had.
+    #[test]
+    fn a_permit_held_while_giving_way_is_returned() {
+        let semaphore = Semaphore::new(1);
+        let mut hand = Hand::new(semaphore.acquire());
+        assert!(hand.poll().is_pending());
+        assert!(semaphore.try_acquire().is_err());
+        drop(hand);
+        assert!(semaphore.try_acquire().is_ok());
+    }
+
+    /// B187
+    #[test]
+    fn a_released_permit_belongs_to_the_waiter() {
+        let semaphore = Semaphore::new(1);
+        let held = semaphore.try_acquire().unwrap();
+        let waiter = Hand::waiting(semaphore.acquire());
+        drop(held);
+        assert_eq!(semaphore.try_acquire().unwrap_err(), WouldBlock);
+        assert_eq!(semaphore.available(), 0);
+        let mut late = Hand::new(semaphore.fast_acquire());
+        assert!(late.poll().is_pending());
+        drop(waiter.finish());
+        drop(late.finish());
+        assert_eq!(semaphore.statistics(), SemaphoreStatistics { available: 1, waiting: 0 });
+    }
+
+    /// B188
+    #[test]
+    fn permits_go_to_the_longest_waiter_and_wake_nobody_else() {
+        let semaphore = Semaphore::new(1);
+        let mut held = semaphore.try_acquire().unwrap();
+        let mut waiters: Vec<_> = (0..5).map(|_| Hand::waiting(semaphore.acquire())).collect();
+        while !waiters.is_empty() {
+            drop(held);
+            let rest = waiters.split_off(1);
+            assert!(rest.iter().all(|hand| hand.wakes() == 0));
+            held = waiters.remove(0).finish();
+            waiters = rest;
+        }
+    }
+
+    /// B191
+    #[test]
+    fn a_waiter_that_left_is_passed_over() {
+        let semaphore = Semaphore::new(1);
+        let held = semaphore.try_acquire().unwrap();
+        let first = Hand::waiting(semaphore.acquire());
+        let second = Hand::waiting(semaphore.acquire());
+        drop(first);
+        assert_eq!(semaphore.statistics().waiting, 1);
+        drop(held);
+        drop(second.finish());
+        assert_eq!(semaphore.available(), 1);
+    }
+
+    /// B191, L40
+    #[test]
+    fn what_was_handed_to_a_dropped_waiter_goes_on() {
+        let semaphore = Semaphore::new(1);
+        let held = semaphore.try_acquire().unwrap();
+        let first = Hand::waiting(semaphore.acquire());
+        let second = Hand::waiting(semaphore.acquire());
+        drop(held);
+        assert_eq!((first.wakes(), second.wakes()), (1, 0));
+        drop(first);
+        drop(second.finish());
+        let third = Hand::waiting({
+            let held = at_once(semaphore.fast_acquire());
+            let waiting = semaphore.acquire();
+            held.forget();
+            waiting
+        });
+        semaphore.add_permits(1);
+        drop(third); // nobody else there: it goes home
+        assert_eq!(semaphore.statistics(), SemaphoreStatistics { available: 1, waiting: 0 });
+        assert!(semaphore.try_acquire().is_ok());
+    }
+
+    #[test]
+    fn many_permits_come_together_and_in_order() {
+        let semaphore = Semaphore::new(3);
+        let one = semaphore.try_acquire().unwrap();
+        let three = Hand::waiting(semaphore.acquire_many(3));
+        let mut single = Hand::waiting(semaphore.acquire());
+        assert_eq!(semaphore.available(), 2, "kept for the first in line");
+        assert!(semaphore.try_acquire().is_err());
+        drop(one);
+        let three = three.finish();
+        assert_eq!(three.count(), 3);
+        assert!(single.poll().is_pending());
+        drop(three);
+        drop(single.finish());
+
+        let two = semaphore.try_acquire_many(2).unwrap();
+        let greedy = Hand::waiting(semaphore.acquire_many(3));
+        let modest = Hand::waiting(semaphore.acquire());
+        drop(greedy); // makes way for who wants less
+        drop(modest.finish());
+        drop(two);
+        assert_eq!(semaphore.available(), 3);
+        yields_once(semaphore.acquire_many(0)).forget();
+    }
+
+    /// B189
+    #[test]
+    fn permits_can_be_added_and_forgotten() {
+        let semaphore = Semaphore::new(0);
+        let waiters: Vec<_> = (0..3).map(|_| Hand::waiting(semaphore.acquire())).collect();
+        semaphore.add_permits(2);
+        assert_eq!(waiters.iter().map(Hand::wakes).collect::<Vec<_>>(), [1, 1, 0]);
+        assert_eq!(semaphore.forget_permits(5), 0);
+        drop(waiters);
+        assert_eq!(semaphore.available(), 2);
+        assert_eq!(semaphore.forget_permits(5), 2);
+        semaphore.add_permits(Semaphore::MAX_PERMITS);
+        semaphore.release(7);
+        assert_eq!(semaphore.available(), Semaphore::MAX_PERMITS);
+    }
+
+    /// B189
+    #[test]
+    #[should_panic(expected = "cannot have more than")]
+    fn more_permits_than_the_maximum_are_refused() {
+        Semaphore::new(Semaphore::MAX_PERMITS).add_permits(1);
+    }
+
+    /// B198
+    #[test]
+    fn a_static_semaphore_works_and_permits_move_to_threads() {
+        static SEMAPHORE: Semaphore = Semaphore::new(1);
+        let permit = block_on(SEMAPHORE.acquire());
+        thread::scope(|threads| {
+            let waiter = threads.spawn(|| drop(block_on(SEMAPHORE.acquire())));
+            threads.spawn(move || drop(permit));
+            waiter.join().unwrap();
+        });
+        assert_eq!(SEMAPHORE.available(), 1);
+    }
+
+    #[test]
+    fn random_drops_leave_all_permits_home() {
+        let mut full = 0;
+        for seed in 1..400 {
+            let mut dice = Dice::new(seed);
+            let total = 1 + dice.below(4);
+            let semaphore = Semaphore::new(total);
+            let (mut waiters, mut permits) = (Vec::new(), Vec::new());
+            for _ in 0..200 {
+                match dice.below(5) {
+                    0 | 1 => {
+                        let mut hand = Hand::new(semaphore.acquire_many(1 + dice.below(total)));
+                        assert!(hand.poll().is_pending());
+                        waiters.push(hand);
+                    }
+                    2 if !waiters.is_empty() => drop(waiters.swap_remove(dice.below(waiters.len()))),
+                    3 if !waiters.is_empty() => {
+                        let index = dice.below(waiters.len());
+                        if let Poll::Ready(permit) = waiters[index].poll() {
+                            permits.push(permit);
+                            drop(waiters.swap_remove(index));
+                        }
+                    }
+                    _ if !permits.is_empty() => drop(permits.swap_remove(dice.below(permits.len()))),
+                    _ => {}
+                }
+                let held: usize = permits.iter().map(SemaphorePermit::count).sum();
+                assert!(held + semaphore.available() <= total);
+                full += usize::from(held == total);
+            }
+            while !(waiters.is_empty() && permits.is_empty()) {
+                if dice.below(2) == 0 && !permits.is_empty() {
+                    drop(permits.swap_remove(dice.below(permits.len())));
+                } else if !waiters.is_empty() {
+                    drop(waiters.swap_remove(dice.below(waiters.len())));
+                }
+            }
+            assert_eq!(semaphore.statistics(), SemaphoreStatistics { available: total, waiting: 0 });
+            assert!(semaphore.try_acquire_many(total).is_ok());
+        }
+        assert!(full > 100);
+    }
+
+    #[test]
+    fn racing_threads_exclude_each_other_and_lose_nothing() {
+        let semaphore = Semaphore::new(2);
+        let (inside, waited) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        thread::scope(|threads| {
+            for seed in 1..5 {
+                let (semaphore, inside, waited) = (&semaphore, &inside, &waited);
+                threads.spawn(move || {
+                    let mut dice = Dice::new(seed);
+                    for _ in 0..5_000 {
+                        if dice.below(3) == 0 {
+                            let mut hand = Hand::new(semaphore.acquire());
+                            waited.fetch_add(usize::from(hand.poll().is_pending()), Ordering::Relaxed);
+                            continue;
+                        }
+                        let permit = block_on(semaphore.fast_acquire());
+                        assert!(inside.fetch_add(1, Ordering::SeqCst) < 2);
+                        if dice.below(4) == 0 {
+                            thread::yield_now();
+                        }
+                        inside.fetch_sub(1, Ordering::SeqCst);
+                        drop(permit);
+                    }
+                });
+            }
+        });
+        assert!(waited.into_inner() > 0);
+        assert_eq!(semaphore.statistics(), SemaphoreStatistics { available: 2, waiting: 0 });
+    }
+}

@@ -1,0 +1,114 @@
+//! Polling by hand: outside of any tree the gates are open, so the primitives can be driven one poll at a time.
+
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+
+/// Counts how often it was woken.
+#[derive(Default)]
+pub(crate) struct Counter(AtomicUsize);
+
+impl Wake for Counter {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+/// A task of one future.
+pub(crate) struct Hand<F> {
+    counter: Arc<Counter>,
+    waker: Waker,
+    future: Pin<Box<F>>,
+}
+
+impl<F: Future> Hand<F> {
+    pub(crate) fn new(future: F) -> Self {
+        let counter = Arc::new(Counter::default());
+        Hand { waker: counter.clone().into(), counter, future: Box::pin(future) }
+    }
+
+    /// A task that was polled once and has to wait.
+    #[track_caller]
+    pub(crate) fn waiting(future: F) -> Self {
+        let mut hand = Hand::new(future);
+        assert!(hand.poll().is_pending(), "every wait gives way once");
+        assert_eq!(hand.wakes(), 0, "nothing to go on for");
+        hand
+    }
+
+    pub(crate) fn poll(&mut self) -> Poll<F::Output> {
+        self.future.as_mut().poll(&mut Context::from_waker(&self.waker))
+    }
+
+    /// Polls a task that must be woken and be through now.
+    #[track_caller]
+    pub(crate) fn finish(mut self) -> F::Output {
+        assert!(self.wakes() > 0, "it was not woken");
+        match self.poll() {
+            Poll::Ready(output) => output,
+            Poll::Pending => panic!("it still waits"),
+        }
+    }
+
+    pub(crate) fn wakes(&self) -> usize {
+        self.counter.0.load(Ordering::SeqCst)
+    }
+}
+
+/// Asserts that `future` gives way exactly once, then is through.
+#[track_caller]
+pub(crate) fn yields_once<F: Future>(future: F) -> F::Output {
+    let mut hand = Hand::new(future);
+    assert!(hand.poll().is_pending(), "a checkpoint gives way once");
+    assert_eq!(hand.wakes(), 1);
+    hand.finish()
+}
+
+/// Asserts that `future` is through at its first poll.
+#[track_caller]
+pub(crate) fn at_once<F: Future>(future: F) -> F::Output {
+    match pin!(future).poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(output) => output,
+        Poll::Pending => panic!("it has to wait"),
+    }
+}
+
+/// Runs `future` on this thread, parking it.
+pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
+    struct Unpark(std::thread::Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let mut future = pin!(future);
+    loop {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {
+            return output;
+        }
+        std::thread::park();
+    }
+}
+
+/// Random numbers from a seed.
+pub(crate) struct Dice(u64);
+
+impl Dice {
+    pub(crate) fn new(seed: u64) -> Self {
+        Dice(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
+    }
+
+    pub(crate) fn below(&mut self, n: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % n as u64) as usize
+    }
+}

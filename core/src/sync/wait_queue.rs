@@ -1,0 +1,473 @@
+//! The wait queue: the place where tasks wait, and from which they are called, longest waiter first.
+//!
+//! Every primitive of [`sync`](crate::sync) stands on it. event-listener was to be the substrate; it is not, because
+//!
+//! * it calls wakers while it holds the lock of its list, which law L36 forbids;
+//! * a waiter cannot be moved to another queue, so a notified [`Condition`](super::Condition) waiter could not queue for
+//!   the lock in the instant of the notification (B208, B214);
+//! * a waiter carries nothing: permits of a number that each waiter chooses cannot be handed over in order, only
+//!   announced, and then a newcomer takes them first (B187, B202);
+//! * notified listeners count as listeners until they are polled, so statistics are not exact (B201);
+//! * each wait allocates.
+//!
+//! What is queued, and the states of a waiter, are in `line.rs`.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::future::Future;
+use std::mem;
+use std::panic::Location;
+use std::pin::Pin;
+use std::sync::{Arc, MutexGuard, OnceLock};
+use std::task::{Context, Poll, Waker};
+
+pub use super::line::Wakes;
+use super::line::{self, Left, List, Shared, Ticket};
+use crate::checkpoint::Gate;
+use crate::reason::Origin;
+use crate::tree::ambient;
+
+/// A queue of waiting tasks; what locks, events and limiters are made of.
+///
+/// Tasks [`park`](WaitQueue::park); somebody [`unpark`](WaitQueue::unpark)s as many as he likes, and exactly the ones that
+/// have waited longest go on. Unparking an empty queue does nothing: no wake-up is stored.
+///
+/// The queue knows nothing about *why* one waits. To build a primitive out of it, decide and queue in one step: either
+/// below the queue's own lock, which [`lock`](WaitQueue::lock) takes, or below a lock of your own that is held around it.
+///
+/// Making one costs nothing and needs no runtime, so it can live in a `static`. The first wait allocates; later ones only
+/// when more tasks wait at once than ever before.
+///
+/// # Examples
+///
+/// One task waits, another calls it:
+///
+/// ```
+/// use foster::sync::WaitQueue;
+///
+/// # foster_sim::run(1, async {
+/// static QUEUE: WaitQueue = WaitQueue::new();
+/// assert_eq!(QUEUE.unpark(1), 0); // nobody there, and nothing is stored
+///
+/// foster::nursery(async |n: foster::Nursery<foster::sync::Broken>| {
+///     n.spawn(QUEUE.park());
+///     while QUEUE.unpark(1) == 0 {
+///         foster::checkpoint().await;
+///     }
+///     Ok(())
+/// })
+/// .await
+/// .unwrap();
+/// # });
+/// ```
+///
+/// A counter of permits that is handed over, and not lost when a waiter goes away between being called and being polled:
+///
+/// ```
+/// use foster::sync::{Park, WaitQueue};
+/// use std::sync::Mutex;
+///
+/// struct Turnstile {
+///     free: Mutex<usize>, // more than 0 only if nobody waits
+///     queue: WaitQueue,
+/// }
+///
+/// /// A place in the queue, which gives back what it was handed.
+/// struct Place<'a>(&'a Turnstile, Park<'a>);
+///
+/// impl Drop for Place<'_> {
+///     fn drop(&mut self) {
+///         if self.1.leave() {
+///             self.0.release();
+///         }
+///     }
+/// }
+///
+/// impl Turnstile {
+///     async fn acquire(&self) {
+///         foster::checkpoint().await;
+///         let mut place = {
+///             let mut free = self.free.lock().unwrap();
+///             if *free > 0 {
+///                 *free -= 1;
+///                 return;
+///             }
+///             Place(self, self.queue.lock().park(0))
+///         };
+///         (&mut place.1).await.expect("nobody breaks this queue");
+///     }
+///
+///     fn release(&self) {
+///         let mut free = self.free.lock().unwrap();
+///         let mut line = self.queue.lock();
+///         if line.unpark(1) == 0 {
+///             *free += 1;
+///         }
+///         let wakes = line.finish();
+///         drop(free);
+///         drop(wakes); // calls the waker, now that no lock is held
+///     }
+/// }
+///
+/// # foster_sim::run(1, async {
+/// let turnstile = Turnstile { free: Mutex::new(1), queue: WaitQueue::new() };
+/// turnstile.acquire().await;
+/// turnstile.release();
+/// turnstile.acquire().await;
+/// # });
+/// ```
+#[derive(Default)]
+pub struct WaitQueue {
+    /// Made by the first one who needs it. On the heap, so that a waiter that was moved here finds it.
+    shared: OnceLock<Arc<Shared>>,
+}
+
+impl WaitQueue {
+    /// An empty queue.
+    #[must_use]
+    pub const fn new() -> Self {
+        WaitQueue { shared: OnceLock::new() }
+    }
+
+    fn shared(&self) -> &Arc<Shared> {
+        self.shared.get_or_init(Arc::default)
+    }
+
+    /// Waits at the end of the queue until unparked.
+    ///
+    /// The place is taken at the first poll; [`Line::park`] takes one at once.
+    ///
+    /// # Cancellation
+    ///
+    /// *Loses its place*. A drop leaves the queue. If it had been unparked by [`unpark`](WaitQueue::unpark) and had not
+    /// taken note yet, the next waiter is unparked in its stead; [`Park::leave`] lets you decide otherwise.
+    ///
+    /// # Errors
+    ///
+    /// [`Broken`], once the queue was [broken](WaitQueue::break_with).
+    pub fn park(&self) -> Park<'_> {
+        Park { state: State::New(self), gate: Gate::new() }
+    }
+
+    /// Unparks the `n` longest waiters, or as many as there are; says how many.
+    pub fn unpark(&self, n: usize) -> usize {
+        match self.shared.get() {
+            Some(_) => self.lock().unpark(n),
+            None => 0,
+        }
+    }
+
+    /// Unparks everybody who waits now; says how many.
+    pub fn unpark_all(&self) -> usize {
+        match self.shared.get() {
+            Some(_) => self.lock().unpark_all(),
+            None => 0,
+        }
+    }
+
+    /// Moves the `n` longest waiters, or as many as there are, to the end of queue `to`, in their order; says how many.
+    ///
+    /// They are not woken: from now on they wait there, and leave from there. Moving a queue onto itself does nothing.
+    pub fn repark(&self, n: usize, to: &WaitQueue) -> usize {
+        let Some(from) = self.shared.get() else { return 0 };
+        let mut wakes = Wakes::default();
+        line::repark(from, to.shared(), n, &mut wakes)
+    }
+
+    /// Moves everybody who waits now to the end of queue `to`; says how many. As [`repark`](WaitQueue::repark).
+    pub fn repark_all(&self, to: &WaitQueue) -> usize {
+        self.repark(usize::MAX, to)
+    }
+
+    /// Breaks the queue for good: all who wait, and all who park later, get [`Broken`] with this text, the place of this call
+    /// and the task that called. Says how many waited. Of several breakers the first stands for those who come later.
+    ///
+    /// For those who know that nobody is left to unpark.
+    #[track_caller]
+    pub fn break_with(&self, text: impl Into<Cow<'static, str>>) -> usize {
+        let broken = Broken::new(text.into());
+        let mut line = self.lock();
+        let Line { list, wakes, .. } = &mut line;
+        list.break_with(&broken, wakes)
+    }
+
+    /// How many wait. Those who were unparked and have not run yet do not count.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.shared.get().map_or(0, |shared| shared.lock().waiting())
+    }
+
+    /// Whether nobody waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.waiting() == 0
+    }
+
+    /// Who broke the queue, if anybody did.
+    #[must_use]
+    pub fn broken(&self) -> Option<Broken> {
+        self.shared.get().and_then(|shared| shared.lock().broken().cloned())
+    }
+
+    /// A snapshot of the queue.
+    #[must_use]
+    pub fn statistics(&self) -> WaitQueueStatistics {
+        WaitQueueStatistics { waiting: self.waiting(), broken: self.broken() }
+    }
+
+    /// Locks the queue: until the [`Line`] is dropped nobody joins, leaves, or is unparked by others.
+    ///
+    /// This is a thread's lock, to be held for a few instructions: do not call anything foreign while you hold it, and
+    /// above all nothing that uses this queue, or the thread waits for itself.
+    pub fn lock(&self) -> Line<'_> {
+        let shared = self.shared();
+        Line { list: shared.lock(), shared, wakes: Wakes::default() }
+    }
+
+    /// The line, if anybody ever needed one.
+    ///
+    /// Ordering: see [`Event`](super::Event), which has to see a waiter whose fence came first.
+    pub(super) fn lock_if_used(&self) -> Option<Line<'_>> {
+        self.shared.get()?;
+        Some(self.lock())
+    }
+}
+
+impl fmt::Debug for WaitQueue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WaitQueue").field("waiting", &self.waiting()).field("broken", &self.broken()).finish()
+    }
+}
+
+/// A [`WaitQueue`] that is locked; made by [`WaitQueue::lock`].
+///
+/// Waiters that are unparked through it are woken when it is dropped, after the lock is released.
+#[must_use = "the queue is unlocked when this is dropped"]
+pub struct Line<'a> {
+    // Subtle: the fields are dropped in this order: unlock, then wake.
+    list: MutexGuard<'a, List>,
+    shared: &'a Arc<Shared>,
+    wakes: Wakes,
+}
+
+impl<'a> Line<'a> {
+    /// How many wait.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.list.waiting()
+    }
+
+    /// Whether nobody waits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.list.waiting() == 0
+    }
+
+    /// The tag of the longest waiter.
+    #[must_use]
+    pub fn first(&self) -> Option<usize> {
+        self.list.first()
+    }
+
+    /// Takes a place at the end of the line, now, with a `tag` of your choice to recognise it by.
+    ///
+    /// Waiting for it is [`WaitQueue::park`], except that the place is taken already. Cancelled code ought not to take one
+    /// (law L14), so pass a [`checkpoint_if_cancelled`](crate::checkpoint_if_cancelled) before.
+    pub fn park(&mut self, tag: usize) -> Park<'a> {
+        Park { state: State::Joined { ticket: Some(self.enter(tag, None)), polled: false }, gate: Gate::new() }
+    }
+
+    /// Unparks the `n` longest waiters, or as many as there are; says how many.
+    pub fn unpark(&mut self, n: usize) -> usize {
+        (0..n).take_while(|_| self.list.serve(true, &mut self.wakes).is_some()).count()
+    }
+
+    /// Unparks everybody who waits now; says how many.
+    pub fn unpark_all(&mut self) -> usize {
+        let mut count = 0;
+        while self.list.serve(false, &mut self.wakes).is_some() {
+            count += 1;
+        }
+        count
+    }
+
+    /// Unlocks; the waiters that were unparked are woken when what it returns is dropped.
+    ///
+    /// For callers that hold another lock, to be released first.
+    pub fn finish(self) -> Wakes {
+        let Line { list, wakes, .. } = self;
+        drop(list);
+        wakes
+    }
+
+    /// Calls the longest waiter, for good, and gives its tag. A waiter that then goes away has to hand on by itself.
+    pub(super) fn serve(&mut self) -> Option<usize> {
+        self.list.serve(false, &mut self.wakes)
+    }
+
+    /// Joins the line. In a broken queue the ticket is ready at once.
+    pub(super) fn enter(&mut self, tag: usize, waker: Option<Waker>) -> Ticket {
+        let key = self.list.enter(tag, waker, &mut self.wakes);
+        Ticket::new(self.shared.clone(), key)
+    }
+
+    /// Takes out a waiter that stands in this very line. The waker is to be dropped after the line.
+    pub(super) fn remove(&mut self, ticket: &Ticket) -> (Left, Option<Waker>) {
+        self.list.remove(ticket.key())
+    }
+}
+
+impl fmt::Debug for Line<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Line").field("waiting", &self.waiting()).finish()
+    }
+}
+
+/// Future of [`WaitQueue::park`] and [`Line::park`].
+#[must_use = "futures do nothing unless polled"]
+pub struct Park<'a> {
+    state: State<'a>,
+    gate: Gate,
+}
+
+enum State<'a> {
+    New(&'a WaitQueue),
+    /// The ticket is gone once the wait is over.
+    Joined {
+        ticket: Option<Ticket>,
+        polled: bool,
+    },
+}
+
+impl Park<'_> {
+    /// Ends the wait, as a drop does, but unparks nobody in its stead: says whether it had been unparked without having
+    /// taken note, so that what it was given can be given to another.
+    ///
+    /// `false` also for a wait that is over, was not begun, or was broken.
+    pub fn leave(&mut self) -> bool {
+        match self.take() {
+            Some(ticket) => matches!(ticket.leave().0, Left::Served { .. }),
+            None => false,
+        }
+    }
+
+    fn take(&mut self) -> Option<Ticket> {
+        match &mut self.state {
+            State::New(_) => None,
+            State::Joined { ticket, .. } => ticket.take(),
+        }
+    }
+}
+
+impl Future for Park<'_> {
+    type Output = Result<(), Broken>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        if this.gate.poll_start().is_pending() {
+            return Poll::Pending;
+        }
+        match &mut this.state {
+            State::New(queue) => {
+                let waker = cx.waker().clone();
+                let ticket = queue.lock().enter(0, Some(waker));
+                this.state = State::Joined { ticket: Some(ticket), polled: true };
+                Poll::Pending
+            }
+            State::Joined { ticket, polled } => {
+                // B081: also who was unparked before its first poll gives way once.
+                let yielded = mem::replace(polled, true);
+                let Some(held) = ticket else { panic!("`Park` was polled after it was ready") };
+                let poll = held.poll(yielded, cx);
+                if poll.is_ready() {
+                    *ticket = None;
+                }
+                poll
+            }
+        }
+    }
+}
+
+impl Drop for Park<'_> {
+    fn drop(&mut self) {
+        let Some(ticket) = self.take() else { return };
+        // L40.
+        if let (Left::Served { pass_on: true }, shared) = ticket.leave() {
+            let mut wakes = Wakes::default();
+            shared.lock().serve(true, &mut wakes);
+        }
+    }
+}
+
+impl fmt::Debug for Park<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match &self.state {
+            State::New(_) => "Park::New",
+            State::Joined { ticket: Some(_), .. } => "Park::Joined",
+            State::Joined { ticket: None, .. } => "Park::Over",
+        })
+    }
+}
+
+/// The queue was broken: nobody is left to unpark those who wait there.
+#[derive(Clone)]
+pub struct Broken(Arc<Breaker>);
+
+struct Breaker {
+    text: Cow<'static, str>,
+    task: Option<Origin>,
+    location: &'static Location<'static>,
+}
+
+impl Broken {
+    #[track_caller]
+    pub(super) fn new(text: Cow<'static, str>) -> Self {
+        Broken(Arc::new(Breaker { text, task: ambient::task_origin(), location: Location::caller() }))
+    }
+
+    /// What the breaker had to say.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.0.text
+    }
+
+    /// The task that broke it; none if it was done outside of any.
+    #[must_use]
+    pub fn task(&self) -> Option<&Origin> {
+        self.0.task.as_ref()
+    }
+
+    /// Where it was broken.
+    #[must_use]
+    pub fn location(&self) -> &'static Location<'static> {
+        self.0.location
+    }
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("broken")?;
+        if let Some(task) = &self.0.task {
+            write!(f, " by {task}")?;
+        }
+        write!(f, ": {} (at {})", self.0.text, self.0.location)
+    }
+}
+
+impl fmt::Debug for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Broken({self})")
+    }
+}
+
+impl std::error::Error for Broken {}
+
+/// What [`WaitQueue::statistics`] tells.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct WaitQueueStatistics {
+    /// How many wait.
+    pub waiting: usize,
+    /// Who broke the queue, if anybody did.
+    pub broken: Option<Broken>,
+}
