@@ -112,6 +112,11 @@ impl CancelScope {
     }
 
     /// Keeps out what is cancelled further out; the scope's own handle and deadline still work (law L20).
+    ///
+    /// # Panics
+    ///
+    /// If a handle was taken before.
+    #[track_caller]
     pub fn shielded(mut self) -> Self {
         assert!(self.node.is_none(), "make the scope shielded before you take handles to it");
         self.mask = Mask::Full;
@@ -119,6 +124,11 @@ impl CancelScope {
     }
 
     /// As [`shielded`](CancelScope::shielded), but only until the hard time of the request further out.
+    ///
+    /// # Panics
+    ///
+    /// If a handle was taken before.
+    #[track_caller]
     pub fn graceful(mut self) -> Self {
         assert!(self.node.is_none(), "make the scope graceful before you take handles to it");
         self.mask = Mask::Graceful;
