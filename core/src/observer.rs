@@ -22,6 +22,12 @@ pub trait Observer: Send + Sync + 'static {
     }
 }
 
+impl fmt::Debug for dyn Observer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Observer")
+    }
+}
+
 /// The observer of a tree that was given none: prints to standard error.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct PrintOrphans;

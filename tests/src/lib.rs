@@ -15,17 +15,19 @@
 //! foster_conformance::suite!(on_my_runtime);
 //! ```
 
+pub mod contract;
 pub mod harness;
 pub mod list;
-pub mod threads;
-pub mod panics;
-pub mod starting;
-pub mod tasks;
-pub mod groups;
-pub mod checkpoints;
-pub mod shields;
-pub mod deadlines;
-pub mod scopes;
+
 pub mod running;
+pub mod scopes;
+pub mod deadlines;
+pub mod shields;
+pub mod checkpoints;
+pub mod groups;
+pub mod tasks;
+pub mod starting;
+pub mod panics;
+pub mod threads;
 
 pub use harness::check;

@@ -9,8 +9,8 @@ use std::thread;
 
 use async_executor::Executor;
 use async_io::block_on;
-use foster::Instant;
 use foster::runtime::{AlreadyInstalled, BlockingError, Job, Root, Runtime, Timer, Work};
+use foster::{Instant, Observer, PrintOrphans};
 use smol::channel;
 
 use crate::blocking;
@@ -101,12 +101,13 @@ pub fn install() -> Result<(), AlreadyInstalled> {
 #[must_use = "a builder does nothing until its `run` is called"]
 pub struct Builder {
     threads: usize,
+    observer: Arc<dyn Observer>,
 }
 
 impl Builder {
     /// Starts with one thread: the calling one.
     pub fn new() -> Self {
-        Builder { threads: 1 }
+        Builder { threads: 1, observer: Arc::new(PrintOrphans) }
     }
 
     /// Sets the number of threads that run the tree, the calling one included. The root is always polled by the calling
@@ -122,6 +123,12 @@ impl Builder {
         self
     }
 
+    /// Hands what has no caller to `observer`, such as errors of abandoned scopes. Without one it is printed to standard error.
+    pub fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
+        self.observer = observer;
+        self
+    }
+
     /// Runs a future to its end, as [`run`] does.
     ///
     /// # Panics
@@ -134,7 +141,7 @@ impl Builder {
     pub fn run<F: Future>(self, future: F) -> F::Output {
         let _running = Running::claim();
         let executor = Arc::new(Executor::new());
-        let root = foster::runtime::root(Arc::new(Smol::on(&executor)), future);
+        let root = foster::runtime::root(Arc::new(Smol::on(&executor)), future).observe(self.observer);
         // Nobody ever sends: the workers stop when `stop` is dropped, also by a panic of the root.
         let (stop, stopped) = channel::bounded::<Infallible>(1);
         thread::scope(|scope| {

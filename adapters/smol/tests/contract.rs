@@ -1,9 +1,5 @@
 //! The runtime contract on smol, and what only this adapter promises.
 
-// Not a dependency: the conformance crate depends on this one.
-#[path = "../../../tests/src/contract.rs"]
-pub mod contract;
-
 use std::convert::Infallible;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
@@ -13,7 +9,7 @@ use std::thread;
 use foster_smol::{Builder, Smol, attach, run};
 use smol::{Executor, channel};
 
-use contract::Host;
+use foster_conformance::contract::{self, Host};
 
 /// An executor on a thread of its own, which stops and drops it in the end.
 fn executor() -> Host {
@@ -27,7 +23,7 @@ fn executor() -> Host {
     })
 }
 
-contract!(executor());
+foster_conformance::contract!(executor());
 
 mod global {
     use super::*;

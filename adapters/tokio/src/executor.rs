@@ -6,8 +6,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
-use foster::Instant;
 use foster::runtime::{AlreadyInstalled, BlockingError, Job, Root, Runtime, Timer, Work};
+use foster::{Instant, Observer, PrintOrphans};
 use tokio::runtime::{self, Handle};
 use tokio::task::coop::has_budget_remaining;
 
@@ -104,6 +104,7 @@ pub fn install() -> Result<(), AlreadyInstalled> {
 #[must_use = "a builder does nothing until its `run` is called"]
 pub struct Builder {
     flavor: Flavor,
+    observer: Arc<dyn Observer>,
 }
 
 #[derive(Clone, Debug)]
@@ -116,7 +117,7 @@ enum Flavor {
 impl Builder {
     /// Starts with a multi-thread runtime that has one worker thread per core.
     pub fn new() -> Self {
-        Builder { flavor: Flavor::MultiThread(None) }
+        Builder { flavor: Flavor::MultiThread(None), observer: Arc::new(PrintOrphans) }
     }
 
     /// Takes a current-thread runtime: the calling thread runs the root and all jobs.
@@ -135,6 +136,12 @@ impl Builder {
     pub fn worker_threads(mut self, threads: usize) -> Self {
         assert!(threads > 0, "a tree cannot run on 0 worker threads; `current_thread` does without any");
         self.flavor = Flavor::MultiThread(Some(threads));
+        self
+    }
+
+    /// Hands what has no caller to `observer`, such as errors of abandoned scopes. Without one it is printed to standard error.
+    pub fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
+        self.observer = observer;
         self
     }
 
@@ -161,7 +168,7 @@ impl Builder {
             Ok(runtime) => runtime,
             Err(error) => panic!("foster_tokio cannot build a tokio runtime: {error}"),
         };
-        let root = foster::runtime::root(Arc::new(Tokio::on(runtime.handle().clone())), future);
+        let root = foster::runtime::root(Arc::new(Tokio::on(runtime.handle().clone())), future).observe(self.observer);
         let output = catch_unwind(AssertUnwindSafe(|| runtime.block_on(root)));
         // Not here: the runtime's own `Drop`, which would wait for an abandoned blocking thread for ever.
         runtime.shutdown_timeout(LINGER);

@@ -1,9 +1,5 @@
 //! The runtime contract on tokio, on both of its runtimes, and what only this adapter promises.
 
-// Not a dependency: the conformance crate depends on this one.
-#[path = "../../../tests/src/contract.rs"]
-pub mod contract;
-
 use std::future::{Future, poll_fn};
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -22,18 +18,18 @@ use tokio::sync::oneshot;
 use tokio::task::{consume_budget, yield_now};
 use tokio::time::timeout;
 
-use contract::Host;
+use foster_conformance::contract::{self, Host};
 
 mod current_thread {
     use super::*;
 
-    contract!(host(runtime::Builder::new_current_thread()));
+    foster_conformance::contract!(host(runtime::Builder::new_current_thread()));
 }
 
 mod multi_thread {
     use super::*;
 
-    contract!(host(runtime::Builder::new_multi_thread()));
+    foster_conformance::contract!(host(runtime::Builder::new_multi_thread()));
 }
 
 /// A runtime on a thread of its own, which stops and drops it in the end.
