@@ -77,6 +77,7 @@ pub mod runtime;
 mod scope;
 mod shield;
 mod sleep;
+pub mod sync;
 pub mod thread;
 mod timeout;
 mod tree;

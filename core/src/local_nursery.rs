@@ -29,7 +29,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::SpawnError;
-use crate::nursery::{Outcome, Task};
+use crate::nursery::{Limited, Outcome, Task};
 use crate::reason::{Origin, Reason};
 use crate::tree::links::Role;
 use crate::tree::node::{Life, NodeRef};
@@ -130,6 +130,33 @@ impl<E: Debug, B> LocalHandle<E, B> {
         B: Holds<LocalChild<T, E, R, F, B>>,
     {
         self.child().daemon().spawn(future)
+    }
+
+    /// Waits until fewer children than the nursery's limit run, then spawns this one; see
+    /// [`Nursery::spawn_limited`](crate::Nursery::spawn_limited).
+    ///
+    /// # Cancellation
+    ///
+    /// *Strict*: before the child is spawned, nothing has happened, and the future is dropped.
+    ///
+    /// # Panics
+    ///
+    /// If the nursery has ended.
+    #[track_caller]
+    pub fn spawn_limited<T, R, F>(&self, future: F) -> impl Future<Output = Task<T>> + use<T, R, F, E, B>
+    where
+        R: Outcome<T, E>,
+        F: Future<Output = R>,
+        B: Holds<LocalChild<T, E, R, Limited<F>, B>>,
+    {
+        let nursery = self.clone();
+        let admitted = Limited::admitted(Box::pin(future), self.shared.errors.limit.clone());
+        let location = Location::caller();
+        async move {
+            let child = admitted.await;
+            let name = Some(Cow::Borrowed(std::any::type_name::<F>()));
+            LocalChildOptions { nursery: &nursery, name, daemon: false, location }.spawn(child)
+        }
     }
 
     /// Begins a child with settings of its own.

@@ -13,6 +13,7 @@
 
 mod cell;
 mod handle;
+mod limited;
 mod options;
 mod outcome;
 pub(crate) mod policy;
@@ -34,6 +35,7 @@ use crate::tree::links::Role;
 use crate::tree::node::{Life, Node, NodeRef};
 
 pub(crate) use cell::{NurseryCell, Recorded};
+pub(crate) use limited::Limited;
 pub use options::{NurseryFuture, NurseryOptions, collecting_nursery, nursery};
 pub use outcome::Outcome;
 pub use start::{Ready, StartError};
@@ -128,6 +130,55 @@ impl<E: Debug + Send + 'static> Nursery<E> {
         F: Future<Output = R> + Send + 'static,
     {
         self.child().daemon().spawn(future)
+    }
+
+    /// Waits until fewer children than the nursery's [limit](NurseryOptions::limit) run, then spawns this one.
+    ///
+    /// Only children that were spawned this way are counted. A place is free again when a child's future has ended. In a
+    /// nursery without a limit this is a checkpoint and a [`spawn`](Nursery::spawn).
+    ///
+    /// # Cancellation
+    ///
+    /// *Strict*: before the child is spawned, nothing has happened, and the future is dropped.
+    ///
+    /// # Panics
+    ///
+    /// If the nursery has ended.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use foster::{Nursery, NurseryOptions, sleep};
+    /// use std::time::Duration;
+    ///
+    /// # foster_sim::run(1, async {
+    /// let start = foster::Instant::now();
+    /// let Ok(()) = NurseryOptions::new()
+    ///     .limit(2)
+    ///     .run(async |n: Nursery| {
+    ///         for _ in 0..6 {
+    ///             n.spawn_limited(sleep(Duration::from_secs(1))).await;
+    ///         }
+    ///     })
+    ///     .await;
+    /// assert_eq!(start.elapsed(), Duration::from_secs(3));
+    /// # });
+    /// ```
+    #[track_caller]
+    pub fn spawn_limited<T, R, F>(&self, future: F) -> impl Future<Output = Task<T>> + Send + use<T, R, F, E>
+    where
+        T: Send + 'static,
+        R: Outcome<T, E> + Send + 'static,
+        F: Future<Output = R> + Send + 'static,
+    {
+        let nursery = self.clone();
+        let admitted = Limited::admitted(Box::pin(future), self.node.cell.limit.clone());
+        let location = Location::caller();
+        async move {
+            let child = admitted.await;
+            let name = Some(Cow::Borrowed(std::any::type_name::<F>()));
+            Child { nursery: &nursery, name, daemon: false, location }.spawn(child)
+        }
     }
 
     /// Begins a child with settings of its own.

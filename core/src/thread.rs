@@ -8,6 +8,7 @@
 //!   thread             └─ f ───────────────────────┘   (f may ask `thread::is_cancelled()` and be quick)
 //! ```
 
+use std::borrow::Cow;
 use std::cell::RefCell;
 use std::fmt;
 use std::future::Future;
@@ -19,8 +20,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 use std::thread;
 
-use crate::checkpoint::Gate;
 use crate::reason::Origin;
+use crate::sync::{CapacityLimiter, LimiterAcquireOwned, OwnedLimiterPermit};
 use crate::tree::ambient;
 use crate::tree::drive::drop_payload;
 use crate::tree::node::{Kind, NodeRef};
@@ -31,6 +32,8 @@ use crate::tree::owned::{OwnedScope, host_is_cancelled};
 /// The job counts as a child of the scope that awaits it: it cannot be interrupted, so a cancelled caller still waits for its
 /// end, and if the returned future is dropped by foreign code, the scope around it waits in its place (law L21). Long work
 /// should ask [`thread::is_cancelled`](is_cancelled) now and then. A caller that is cancelled already does not start the job.
+///
+/// At most [`limiter`] jobs of a tree run at once; another limiter can be given with [`ToThread::limiter`].
 ///
 /// # Cancellation
 ///
@@ -77,7 +80,11 @@ where
     T: Send + 'static,
     F: FnOnce() -> T + Send + 'static,
 {
-    TryToThread { stage: Stage::Fresh { work: Some(work), gate: Gate::new() }, location: Location::caller() }
+    TryToThread {
+        stage: Stage::Fresh { ticket: Ticket::new(), work: Some(work) },
+        name: None,
+        location: Location::caller(),
+    }
 }
 
 /// Runs `work` on a thread that may block; a caller that is cancelled abandons it.
@@ -97,13 +104,42 @@ where
 /// # Panics
 ///
 /// Resumes the panic of `work`. When polled outside of any tree, if no adapter was installed.
+#[track_caller]
 pub fn to_thread_abandon<T, F>(work: F) -> ToThreadAbandon<T, F>
 where
     T: Send + 'static,
     F: FnOnce() -> T + Send + 'static,
 {
-    ToThreadAbandon { stage: AbandonStage::Fresh { work: Some(work), gate: Gate::new() } }
+    ToThreadAbandon { stage: AbandonStage::Fresh { ticket: Ticket::new(), work: Some(work) } }
 }
+
+/// How many blocking jobs a tree runs at once, if nothing else is said.
+pub const DEFAULT_THREADS: usize = 40;
+
+/// The limiter of the blocking jobs of this tree that were given no other; it starts with [`DEFAULT_THREADS`], and can be
+/// resized.
+///
+/// # Panics
+///
+/// Outside of any tree, if no adapter was installed.
+///
+/// # Examples
+///
+/// ```
+/// # foster_sim::run(1, async {
+/// foster::thread::limiter().set_total(2);
+/// assert_eq!(foster::thread::limiter().available(), 2);
+/// # });
+/// ```
+#[must_use]
+#[track_caller]
+pub fn limiter() -> Arc<CapacityLimiter> {
+    let Some(tree) = ambient::tree() else { ambient::no_context() };
+    // In the tree, not in a static: what one run does must not show in another.
+    tree.local(|| TreeLimiter(Arc::new(CapacityLimiter::new(DEFAULT_THREADS)))).0.clone()
+}
+
+struct TreeLimiter(Arc<CapacityLimiter>);
 
 /// Whether the code that awaits this blocking job has been asked to stop, or has gone away: the job should be quick.
 ///
@@ -209,8 +245,28 @@ impl<T> Drop for Writer<T> {
     }
 }
 
-/// The closure for the runtime: runs `work` with its host known, catches its panic, fills the slip.
-fn job<T, F>(slip: &Arc<Slip<T>>, host: Host, work: F) -> crate::runtime::Work
+/// The way to a permit for a thread. It is also the checkpoint at the start of the job.
+struct Ticket {
+    limiter: Option<Arc<CapacityLimiter>>,
+    acquire: Option<Pin<Box<LimiterAcquireOwned>>>,
+}
+
+impl Ticket {
+    fn new() -> Self {
+        Ticket { limiter: None, acquire: None }
+    }
+
+    fn poll(&mut self, cx: &mut Context<'_>) -> Poll<OwnedLimiterPermit> {
+        let acquire = self.acquire.get_or_insert_with(|| {
+            let limiter = self.limiter.take().unwrap_or_else(limiter);
+            Box::pin(limiter.acquire_owned())
+        });
+        acquire.as_mut().poll(cx)
+    }
+}
+
+/// The closure for the runtime: runs `work` with its host known, catches its panic, gives the permit back, fills the slip.
+fn job<T, F>(slip: &Arc<Slip<T>>, permit: OwnedLimiterPermit, host: Host, work: F) -> crate::runtime::Work
 where
     T: Send + 'static,
     F: FnOnce() -> T + Send + 'static,
@@ -221,6 +277,7 @@ where
         let result = panic::catch_unwind(AssertUnwindSafe(work));
         let mine = HOST.with(|slot| slot.replace(before));
         drop(mine);
+        drop(permit);
         writer.0.lock().result = Some(result);
         // The last thing that happens: whoever waits may end the whole program now.
         drop(writer);
@@ -231,6 +288,20 @@ where
 #[must_use = "futures do nothing unless polled"]
 pub struct ToThread<T, F> {
     inner: TryToThread<T, F>,
+}
+
+impl<T, F> ToThread<T, F> {
+    /// Counts the job with this limiter, instead of the [tree's own](limiter).
+    pub fn limiter(mut self, limiter: Arc<CapacityLimiter>) -> Self {
+        self.inner = self.inner.limiter(limiter);
+        self
+    }
+
+    /// Names the job, for dumps. By default it bears the type name of its closure.
+    pub fn named(mut self, name: impl Into<Cow<'static, str>>) -> Self {
+        self.inner = self.inner.named(name);
+        self
+    }
 }
 
 impl<T, F> Future for ToThread<T, F>
@@ -258,17 +329,34 @@ impl<T, F> fmt::Debug for ToThread<T, F> {
 #[must_use = "futures do nothing unless polled"]
 pub struct TryToThread<T, F> {
     stage: Stage<T, F>,
+    name: Option<Cow<'static, str>>,
     location: &'static Location<'static>,
 }
 
 enum Stage<T, F> {
-    Fresh { work: Option<F>, gate: Gate },
+    Fresh { ticket: Ticket, work: Option<F> },
     Running { scope: OwnedScope, slip: Arc<Slip<T>> },
     Done,
 }
 
 // Nothing is pinned in here: the closure is only moved out.
 impl<T, F> Unpin for TryToThread<T, F> {}
+
+impl<T, F> TryToThread<T, F> {
+    /// As [`ToThread::limiter`].
+    pub fn limiter(mut self, limiter: Arc<CapacityLimiter>) -> Self {
+        if let Stage::Fresh { ticket, .. } = &mut self.stage {
+            ticket.limiter = Some(limiter);
+        }
+        self
+    }
+
+    /// As [`ToThread::named`].
+    pub fn named(mut self, name: impl Into<Cow<'static, str>>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+}
 
 impl<T, F> Future for TryToThread<T, F>
 where
@@ -281,17 +369,20 @@ where
         let this = &mut *self;
         loop {
             match &mut this.stage {
-                Stage::Fresh { work, gate } => {
-                    ready!(gate.poll_start());
+                Stage::Fresh { ticket, work } => {
+                    let permit = ready!(ticket.poll(cx));
                     let Some(work) = work.take() else { unreachable!("started once") };
                     let Some(tree) = ambient::tree() else { ambient::no_context() };
                     let slip = Slip::new();
-                    let origin = Origin::new(std::any::type_name::<F>(), this.location);
+                    let origin = Origin::new(
+                        this.name.take().unwrap_or(Cow::Borrowed(std::any::type_name::<F>())),
+                        this.location,
+                    );
                     let end = slip.clone();
                     let body = Box::pin(std::future::poll_fn(move |cx| end.poll_ended(cx)));
                     let scope = OwnedScope::enter(Kind::Thread, origin, body);
                     let Some(node) = scope.node().cloned() else { unreachable!("just entered") };
-                    let refused = tree.runtime.blocking(job(&slip, Host::Scope(node), work)).err();
+                    let refused = tree.runtime.blocking(job(&slip, permit, Host::Scope(node), work)).err();
                     this.stage = Stage::Running { scope, slip };
                     if let Some(refused) = refused {
                         // Dropping the closure ends the job; nothing else is left of its scope.
@@ -325,12 +416,22 @@ pub struct ToThreadAbandon<T, F> {
 }
 
 enum AbandonStage<T, F> {
-    Fresh { work: Option<F>, gate: Gate },
+    Fresh { ticket: Ticket, work: Option<F> },
     Running { abandoned: Abandoned, slip: Arc<Slip<T>> },
     Done,
 }
 
 impl<T, F> Unpin for ToThreadAbandon<T, F> {}
+
+impl<T, F> ToThreadAbandon<T, F> {
+    /// As [`ToThread::limiter`]; the permit is held until the job ends, also if it is abandoned.
+    pub fn limiter(mut self, limiter: Arc<CapacityLimiter>) -> Self {
+        if let AbandonStage::Fresh { ticket, .. } = &mut self.stage {
+            ticket.limiter = Some(limiter);
+        }
+        self
+    }
+}
 
 /// Tells the job when the await is gone.
 struct Abandoned(Arc<AtomicBool>);
@@ -352,15 +453,15 @@ where
         let this = &mut *self;
         loop {
             match &mut this.stage {
-                AbandonStage::Fresh { work, gate } => {
-                    ready!(gate.poll_start());
+                AbandonStage::Fresh { ticket, work } => {
+                    let permit = ready!(ticket.poll(cx));
                     let Some(work) = work.take() else { unreachable!("started once") };
                     let Some(tree) = ambient::tree() else { ambient::no_context() };
                     let slip = Slip::new();
                     let abandoned = Arc::new(AtomicBool::new(false));
                     let host = Host::Abandonable(abandoned.clone(), ambient::current());
                     this.stage = AbandonStage::Running { abandoned: Abandoned(abandoned), slip: slip.clone() };
-                    if let Err(refused) = tree.runtime.blocking(job(&slip, host, work)) {
+                    if let Err(refused) = tree.runtime.blocking(job(&slip, permit, host, work)) {
                         this.stage = AbandonStage::Done;
                         return Poll::Ready(Err(refused.source));
                     }

@@ -30,6 +30,7 @@ pub(crate) mod scoped;
 pub(crate) mod timers;
 pub(crate) mod wake;
 
+use std::any::Any;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
@@ -54,6 +55,8 @@ pub(crate) struct Tree {
     /// The host is gone (L30).
     dead: AtomicBool,
     razed: Mutex<HostDropped>,
+    /// What higher layers keep once per tree, by type.
+    locals: Mutex<Vec<Arc<dyn Any + Send + Sync>>>,
 }
 
 impl Tree {
@@ -66,6 +69,7 @@ impl Tree {
             root: Mutex::new(Weak::<Node<()>>::new()),
             dead: AtomicBool::new(false),
             razed: Mutex::default(),
+            locals: Mutex::default(),
         })
     }
 
@@ -99,6 +103,17 @@ impl Tree {
         let observer = lock(&self.observer).clone();
         let result = panic::catch_unwind(AssertUnwindSafe(|| observer.orphan(orphan)));
         drive::drop_payload(result.err());
+    }
+
+    /// The one `T` of this tree; made by `make` when it is asked for first.
+    pub(crate) fn local<T: Any + Send + Sync>(&self, make: impl FnOnce() -> T) -> Arc<T> {
+        let mut locals = lock(&self.locals);
+        if let Some(found) = locals.iter().find_map(|local| Arc::clone(local).downcast().ok()) {
+            return found;
+        }
+        let made = Arc::new(make());
+        locals.push(made.clone());
+        made
     }
 
     fn add_razed(&self, more: HostDropped) {

@@ -18,8 +18,9 @@ use crate::tree::drive::{Step, discard, poll_open};
 use crate::tree::links::Role;
 use crate::tree::loss;
 use crate::tree::marks::Mask;
-use crate::tree::node::{CANCELLED, Kind, Life, Node, NodeRef, TIMED};
+use crate::tree::node::{Kind, Life, Node, NodeRef};
 use crate::tree::scoped::Slot;
+use crate::tree::wake;
 
 /// Spawns `future` into the local nursery.
 pub(crate) fn spawn<T, E, R, F, B>(
@@ -43,16 +44,10 @@ where
         drop(incoming);
         return Err(SpawnError::new(future));
     };
-    let mut state = above.lock();
-    if !state.admits() {
-        drop(state);
+    let Some((place, late)) = above.lock().admit(&above, role, &node) else {
         drop(incoming);
         return Err(SpawnError::new(future));
-    }
-    let slot = state.links.insert(role, node.clone());
-    let marks = state.marks();
-    let (cancelled, timed) = (above.flagged(CANCELLED), above.flagged(TIMED));
-    drop(state);
+    };
     let join = Arc::new(Join::default());
     queue.push(B::hold(LocalChild {
         body: Slot::Future { future },
@@ -63,7 +58,10 @@ where
         shared: shared.clone(),
     }));
     drop(incoming);
-    node.settle_below(above, role, slot, marks, cancelled, timed);
+    node.settle(place);
+    if late {
+        wake::wake(&above);
+    }
     shared.ready.wake_driver();
     Ok(Task::local(node, join))
 }

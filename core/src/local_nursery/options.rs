@@ -17,7 +17,6 @@ use crate::nursery::policy::{Conclude, Errors, all_errors, ended, first_error};
 use crate::nursery::{NurseryCell, NurseryOptions, Outcome};
 use crate::observer::OrphanKind;
 use crate::opening::Opening;
-use crate::reason::Origin;
 use crate::tree::ambient;
 use crate::tree::marks::Mask;
 use crate::tree::node::{Kind, Life, Node, NodeRef};
@@ -180,7 +179,7 @@ impl NurseryOptions {
         Fut: Future<Output = R>,
         R: Outcome<T, E>,
     {
-        open(self.origin(), body, true, first_error)
+        open(self, body, true, first_error)
     }
 
     /// Opens a local nursery: see [`local_nursery_unsend`].
@@ -194,7 +193,7 @@ impl NurseryOptions {
         Fut: Future<Output = R>,
         R: Outcome<T, E>,
     {
-        open(self.origin(), body, true, first_error)
+        open(self, body, true, first_error)
     }
 
     /// Opens a local nursery: see [`collecting_local_nursery`].
@@ -208,7 +207,7 @@ impl NurseryOptions {
         Fut: Future<Output = R>,
         R: Outcome<T, E>,
     {
-        open(self.origin(), body, false, all_errors)
+        open(self, body, false, all_errors)
     }
 
     /// Opens a local nursery: see [`collecting_local_nursery_unsend`].
@@ -222,12 +221,12 @@ impl NurseryOptions {
         Fut: Future<Output = R>,
         R: Outcome<T, E>,
     {
-        open(self.origin(), body, false, all_errors)
+        open(self, body, false, all_errors)
     }
 }
 
 fn open<T, E, X, F, Fut, R, B>(
-    origin: Origin,
+    options: NurseryOptions,
     body: F,
     fail_fast: bool,
     conclude: Conclude<E, X>,
@@ -239,11 +238,12 @@ where
     R: Outcome<T, E>,
     B: AnyBox,
 {
+    let (origin, limit) = options.into_parts();
     let node: NodeRef = Node::new(Kind::Nursery, Mask::None, origin, None, ());
     let ready = Ready::new();
     let shared = Arc::new(Shared {
         node: node.clone(),
-        errors: NurseryCell::new(fail_fast),
+        errors: NurseryCell::new(fail_fast, limit),
         incoming: Mutex::new(Some(Vec::new())),
         ready: ready.clone(),
     });

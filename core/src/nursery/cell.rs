@@ -1,11 +1,12 @@
 //! The typed part of a nursery's node: the errors of its body and children.
 
 use std::fmt::Debug;
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::JoinError;
 use crate::observer::{Orphan, OrphanKind};
 use crate::reason::{Origin, Reason, ReasonKind};
+use crate::sync::Semaphore;
 use crate::tree::drive::Closed;
 use crate::tree::links::Role;
 use crate::tree::node::{Cell, NodeRef};
@@ -20,11 +21,14 @@ pub(crate) struct NurseryCell<E> {
     errors: Mutex<Vec<Recorded<E>>>,
     /// A child's error cancels the others.
     pub(crate) fail_fast: bool,
+    /// Permits for children that are spawned within the nursery's limit.
+    pub(crate) limit: Option<Arc<Semaphore>>,
 }
 
 impl<E> NurseryCell<E> {
-    pub(crate) fn new(fail_fast: bool) -> Self {
-        NurseryCell { errors: Mutex::new(Vec::new()), fail_fast }
+    pub(crate) fn new(fail_fast: bool, limit: Option<usize>) -> Self {
+        let limit = limit.map(|limit| Arc::new(Semaphore::new(limit.min(Semaphore::MAX_PERMITS))));
+        NurseryCell { errors: Mutex::new(Vec::new()), fail_fast, limit }
     }
 
     pub(crate) fn has_failed(&self) -> bool {

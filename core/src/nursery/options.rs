@@ -115,6 +115,7 @@ where
 #[must_use = "no nursery is opened yet"]
 pub struct NurseryOptions {
     name: Cow<'static, str>,
+    limit: Option<usize>,
     location: &'static Location<'static>,
 }
 
@@ -122,12 +123,24 @@ impl NurseryOptions {
     /// The settings that [`nursery`] uses.
     #[track_caller]
     pub fn new() -> Self {
-        NurseryOptions { name: Cow::Borrowed("nursery"), location: Location::caller() }
+        NurseryOptions { name: Cow::Borrowed("nursery"), limit: None, location: Location::caller() }
     }
 
     /// Names the nursery, for reasons and dumps.
     pub fn named(mut self, name: impl Into<Cow<'static, str>>) -> Self {
         self.name = name.into();
+        self
+    }
+
+    /// Lets at most `limit` children that were spawned with [`Nursery::spawn_limited`] run at once.
+    ///
+    /// # Panics
+    ///
+    /// If `limit` is 0: nothing would ever run.
+    #[track_caller]
+    pub fn limit(mut self, limit: usize) -> Self {
+        assert!(limit > 0, "a nursery with a limit of 0 would never run anything");
+        self.limit = Some(limit);
         self
     }
 
@@ -153,8 +166,9 @@ impl NurseryOptions {
         self.open(body, false, all_errors)
     }
 
-    pub(crate) fn origin(self) -> Origin {
-        Origin::new(self.name, self.location)
+    /// The name and place, and the limit.
+    pub(crate) fn into_parts(self) -> (Origin, Option<usize>) {
+        (Origin::new(self.name, self.location), self.limit)
     }
 
     fn open<T, E, X, F, Fut, R>(
@@ -169,7 +183,8 @@ impl NurseryOptions {
         Fut: Future<Output = R>,
         R: Outcome<T, E>,
     {
-        let node = Node::new(Kind::Nursery, Mask::None, self.origin(), None, NurseryCell::new(fail_fast));
+        let (origin, limit) = self.into_parts();
+        let node = Node::new(Kind::Nursery, Mask::None, origin, None, NurseryCell::new(fail_fast, limit));
         let opening = Opening::new(body, Nursery { node: node.clone() });
         NurseryFuture { scoped: Scoped::with_node(node.clone(), opening, Errors::new(node)), conclude }
     }

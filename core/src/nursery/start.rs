@@ -21,7 +21,7 @@ use crate::checkpoint::Gate;
 use crate::reason::Origin;
 use crate::sleep::sleep_forever;
 use crate::tree::links::Role;
-use crate::tree::node::{CANCELLED, Node, NodeRef, TIMED};
+use crate::tree::node::{CANCELLED, Node, NodeRef};
 
 impl<E: Debug + Send + 'static> Nursery<E> {
     /// Spawns a child, waits until it calls [`Ready::notify`], and returns what it passes; the child goes on in the nursery.
@@ -284,13 +284,12 @@ where
     }
     let slot = child.lock().slot;
     let link = cradle.links.remove(slot);
-    let slot = above.links.insert(Role::Child, link);
-    let marks = above.marks();
-    let (cancelled, timed) = (target.flagged(CANCELLED), target.flagged(TIMED));
+    let place = above.link(&target, Role::Child, child);
     drop(cradle);
     drop(above);
+    drop(link);
     cell.rehome(to.clone());
-    child.settle_anew(target, Role::Child, slot, marks, cancelled, timed);
+    child.settle_anew(place);
     Moved::Yes
 }
 

@@ -17,8 +17,9 @@ use crate::tree::drive::{Closed, Step, discard, poll_open};
 use crate::tree::job::Job;
 use crate::tree::links::Role;
 use crate::tree::marks::Mask;
-use crate::tree::node::{CANCELLED, Cell, Kind, Node, NodeRef, TIMED};
+use crate::tree::node::{Cell, Kind, Node, NodeRef};
 use crate::tree::scoped::Slot;
+use crate::tree::wake;
 
 /// Spawns `future` below `nursery`.
 ///
@@ -43,16 +44,12 @@ where
     let node = Node::new(Kind::Task, Mask::None, origin, Some(tree), cell);
     let child: NodeRef = node.clone();
     // Invariant 2: admission, link and first marks under one lock.
-    let mut state = above.lock();
-    if !state.admits() {
-        drop(state);
-        return Err(SpawnError::new(future));
+    let admitted = above.lock().admit(&above, role, &child);
+    let Some((place, late)) = admitted else { return Err(SpawnError::new(future)) };
+    child.settle(place);
+    if late {
+        wake::wake(&above);
     }
-    let slot = state.links.insert(role, child.clone());
-    let marks = state.marks();
-    let (cancelled, timed) = (above.flagged(CANCELLED), above.flagged(TIMED));
-    drop(state);
-    child.settle_below(above, role, slot, marks, cancelled, timed);
 
     let body = Box::pin(Slot::Future { future });
     let mut run = lock(&node.cell.run);

@@ -176,6 +176,10 @@ impl Node {
     /// The body is over, its value settled. Inner scopes that are still listed were leaked (L28).
     pub(crate) fn body_over(self: &NodeRef) {
         let mut state = self.lock();
+        if state.life == Life::Closed {
+            // Razed while its body was being polled (L30).
+            return;
+        }
         debug_assert!(state.life <= Life::Draining, "the body of a scope ends once");
         state.life = Life::Draining;
         if state.links.count(Role::Inner) == 0 {
@@ -204,7 +208,7 @@ impl Node {
             if state.life == Life::Draining {
                 let links = &state.links;
                 if links.awaited() > 0 {
-                    if !dismissed && links.awaited() == links.count(Role::Daemon) {
+                    if !dismissed && links.only_daemons() {
                         dismissed = true;
                         let daemons: Vec<NodeRef> = links.of(Role::Daemon).cloned().collect();
                         drop(state);
@@ -305,9 +309,10 @@ impl Node {
         }
         let gone = above.links.remove(slot);
         let links = &above.links;
+        // The parent waits for the last one; and for the last that is no daemon, to dismiss the daemons (L24).
         let done = role != Role::Inner
             && above.life != Life::Open
-            && (links.awaited() == 0 || links.awaited() == links.count(Role::Daemon));
+            && (links.awaited() == 0 || role != Role::Daemon && links.only_daemons());
         // An inner scope is driven by its parent's task, which is polling it now; unless its future has escaped.
         let escaped = role == Role::Inner && parent.flagged(CANCELLED) && !ambient::is_inside(&parent);
         drop(above);

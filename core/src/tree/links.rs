@@ -53,6 +53,11 @@ impl Links {
         self.slots.len() - self.count(Role::Inner)
     }
 
+    /// Whether there is something to wait for, and nothing but daemons (L24).
+    pub(crate) fn only_daemons(&self) -> bool {
+        self.awaited() > 0 && self.awaited() == self.count(Role::Daemon)
+    }
+
     pub(crate) fn is_empty(&self) -> bool {
         self.slots.is_empty()
     }

@@ -180,6 +180,41 @@ impl State {
     }
 }
 
+/// A link that was made under the parent's lock, with what reaches the scope there (Invariant 2).
+pub(crate) struct Place {
+    parent: NodeRef,
+    role: Role,
+    slot: usize,
+    marks: Marks,
+    parent_cancelled: bool,
+    timed: bool,
+}
+
+impl State {
+    /// Links `child` below the scope `this`, which this is the state of. [`Node::settle`] has to follow.
+    pub(crate) fn link(&mut self, this: &NodeRef, role: Role, child: &NodeRef) -> Place {
+        Place {
+            parent: this.clone(),
+            role,
+            slot: self.links.insert(role, child.clone()),
+            marks: self.marks(),
+            parent_cancelled: this.flagged(CANCELLED),
+            timed: this.flagged(TIMED),
+        }
+    }
+
+    /// Links a new child, if the nursery admits it (L4). Says also whether the nursery has to be woken: a daemon that comes
+    /// after the others were dismissed is dismissed, too (L24).
+    pub(crate) fn admit(&mut self, this: &NodeRef, role: Role, child: &NodeRef) -> Option<(Place, bool)> {
+        if !self.admits() {
+            return None;
+        }
+        let place = self.link(this, role, child);
+        let late = self.life != Life::Open && self.links.only_daemons();
+        Some((place, late))
+    }
+}
+
 impl<C> Node<C> {
     /// A scope that has no parent yet.
     pub(crate) fn new(kind: Kind, mask: Mask, origin: Origin, tree: Option<Arc<Tree>>, cell: C) -> Arc<Self> {
@@ -277,26 +312,15 @@ impl Node {
                 parent = next;
                 continue;
             }
-            let slot = above.links.insert(role, self.clone());
-            let marks = above.marks();
-            let parent_cancelled = parent.flagged(CANCELLED);
-            let timed = parent.flagged(TIMED);
+            let place = above.link(&parent, role, self);
             drop(above);
-            self.settle_below(parent, role, slot, marks, parent_cancelled, timed);
-            return;
+            return self.settle(place);
         }
     }
 
-    /// The second half of [`attach`](Node::attach): also used when the parent's lock decides about more than the link.
-    pub(crate) fn settle_below(
-        self: &NodeRef,
-        parent: NodeRef,
-        role: Role,
-        slot: usize,
-        marks: Marks,
-        parent_cancelled: bool,
-        timed: bool,
-    ) {
+    /// The second half of being linked: the scope takes over what reaches it in its place.
+    pub(crate) fn settle(self: &NodeRef, place: Place) {
+        let Place { parent, role, slot, marks, parent_cancelled, timed } = place;
         if timed && self.mask != Mask::Full {
             self.flag(TIMED);
         }
@@ -309,27 +333,22 @@ impl Node {
         state.parent = Some(parent);
         state.role = role;
         state.slot = slot;
-        // Subtle: the hard time may have passed by the clock and not by the timer; then the timer's visit finds this node.
-        if state.inherited.waits_for_hard() {
+        let inherited = state.inherited;
+        drop(state);
+        if inherited.waits_for_hard() {
             self.flag(TIMED);
-        } else if state.inherited.any() {
+            // A hard time that is over, as it is at once without a grace, has no timer that would visit this node.
+            if self.tree().is_some_and(|tree| inherited.cancelled(tree.now())) {
+                self.flag(CANCELLED);
+            }
+        } else if inherited.any() {
             self.flag(CANCELLED);
         }
     }
-}
 
-impl Node {
-    /// As [`settle_below`](Node::settle_below), for a task that moves, with all that hangs below it, to a parent that is no
-    /// ancestor of the old one: what is held off by a graceful shield there does not count here.
-    pub(crate) fn settle_anew(
-        self: &NodeRef,
-        parent: NodeRef,
-        role: Role,
-        slot: usize,
-        marks: Marks,
-        parent_cancelled: bool,
-        timed: bool,
-    ) {
+    /// As [`settle`](Node::settle), for a task that moves, with all that hangs below it, to a parent that is no ancestor of
+    /// the old one: what is held off by a graceful shield there does not count here.
+    pub(crate) fn settle_anew(self: &NodeRef, place: Place) {
         let mut nodes = vec![(self.clone(), Marks::default())];
         while let Some((node, above)) = nodes.pop() {
             let mut state = node.lock();
@@ -338,11 +357,11 @@ impl Node {
             nodes.extend(state.links.iter().map(|(_, below)| (below.clone(), marks)));
         }
         let now = self.tree.as_ref().map_or(Instant::NEVER, |tree| tree.now());
-        self.settle_below(parent, role, slot, marks, parent_cancelled, timed);
         let mut wakes = super::wake::Wakes::default();
-        if parent_cancelled {
+        if place.parent_cancelled {
             wakes.push_node(self);
         }
+        self.settle(place);
         self.mark_below(now, false, &mut wakes);
         wakes.wake();
     }
