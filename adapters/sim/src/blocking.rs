@@ -23,7 +23,8 @@ impl Sim {
         let (shortest, longest) = self.config().blocking_time;
         let added = self.add_with(Body::Work(work), |state, key| {
             let spread = u64::try_from((longest - shortest).as_nanos()).unwrap_or(u64::MAX);
-            let takes = shortest + Duration::from_nanos(state.choices.up_to(spread));
+            let by_seed = shortest + Duration::from_nanos(state.choices.up_to(spread));
+            let takes = state.next_blocking.take().unwrap_or(by_seed);
             if takes > Duration::ZERO {
                 let ends = state.now + takes;
                 state.timers.insert(ends, Alarm::Run(key));
@@ -74,4 +75,15 @@ impl Drop for ThreadEnd {
         state.threads -= 1;
         self.0.changed(state);
     }
+}
+
+/// The next blocking job of this simulation takes `duration` of virtual time, whatever
+/// [`Builder::blocking_time`](crate::Builder::blocking_time) says.
+///
+/// # Panics
+///
+/// Panics where no simulation runs on this thread.
+#[track_caller]
+pub fn blocking_takes(duration: Duration) {
+    Sim::current("blocking_takes").lock().next_blocking = Some(duration);
 }

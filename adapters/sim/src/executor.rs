@@ -70,6 +70,8 @@ pub(crate) struct State {
     pub(crate) outside: u64,
     /// Nothing is taken in any more.
     pub(crate) over: bool,
+    /// How long the next blocking job takes, if somebody said so.
+    pub(crate) next_blocking: Option<Duration>,
     tasks: Slab<Slot>,
     ready: VecDeque<Ready>,
     /// All keys of `tasks` are below this.
@@ -144,6 +146,7 @@ impl Sim {
             threads: 0,
             outside: 0,
             over: false,
+            next_blocking: None,
             tasks: Slab::new(),
             ready: VecDeque::new(),
             keys: 0,

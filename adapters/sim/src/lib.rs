@@ -59,6 +59,7 @@ mod builder;
 mod stuck;
 
 mod explore;
+mod plain;
 mod quiet;
 mod test;
 
@@ -66,10 +67,12 @@ mod checkpoints;
 mod quiescence;
 mod sequencer;
 
+pub use blocking::blocking_takes;
 pub use builder::{Builder, Run};
 pub use checkpoints::{Probe, assert_checkpoints, assert_no_checkpoints, probe};
 pub use clock::{BackwardsError, Clock, clock};
 pub use explore::{Exploration, Failure, explore};
+pub use plain::{PlainSleep, plain_sleep};
 pub use policy::{Policy, random};
 pub use quiescence::{Quiescent, wait_all_tasks_blocked, wait_all_tasks_blocked_for};
 pub use schedule::{ParseScheduleError, Schedule};
