@@ -300,7 +300,7 @@ where
                 budget: *this.budget,
                 origin,
             };
-            node.lock().finalizers.push(finalizer);
+            node.lock().rare().finalizers.push(finalizer);
             let uses = Uses { loan, exit: *this.exit };
             // The scope is polled in the next turn of this loop: nothing can come between.
             this.stage.set(Stage::Using { scoped: Scoped::with_node(node, Opening::new(body, lent), uses) });
@@ -318,10 +318,10 @@ where
     let returned = lock(&loan.exit).take();
     let exit = returned.unwrap_or_else(|| {
         let state = node.lock();
-        match &state.request {
-            _ if state.panic.is_some() => Exit::Panicked,
+        match state.request() {
+            _ if state.has_panicked() => Exit::Panicked,
             Some(request) if request.reason.kind() == ReasonKind::Panicked => Exit::Panicked,
-            request => Exit::Cancelled(request.as_ref().map(|request| request.reason.clone())),
+            request => Exit::Cancelled(request.map(|request| request.reason.clone())),
         }
     });
     drop(node);

@@ -89,5 +89,5 @@ where
     let node = ambient::current();
     let mut state = node.lock();
     assert!(state.life != Life::Closed, "the scope around this `defer` has ended");
-    state.finalizers.push(Finalizer { body, budget, origin });
+    state.rare().finalizers.push(Finalizer { body, budget, origin });
 }

@@ -33,6 +33,9 @@ impl Instant {
     /// The instant that is never reached.
     pub const NEVER: Instant = Instant(u64::MAX);
 
+    /// The last instant before never.
+    pub(crate) const LAST: Instant = Instant(u64::MAX - 1);
+
     /// The instant `nanos` nanoseconds after the runtime's origin. Meant for adapters.
     #[must_use]
     pub const fn from_nanos(nanos: u64) -> Self {

@@ -201,7 +201,7 @@ impl<E: Debug, B> LocalHandle<E, B> {
     /// The name of the nursery.
     #[must_use]
     pub fn name(&self) -> String {
-        self.shared.node.origin().name().to_owned()
+        self.shared.node.origin.name().to_owned()
     }
 
     fn children(&self) -> Vec<NodeRef> {
@@ -215,9 +215,9 @@ impl<E, B> fmt::Debug for LocalHandle<E, B> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = self.shared.node.lock();
         f.debug_struct("LocalNursery")
-            .field("scope", &state.origin)
+            .field("scope", &self.shared.node.origin)
             .field("life", &state.life)
-            .field("request", &state.request.as_ref().map(|request| &request.reason))
+            .field("request", &state.request().map(|request| &request.reason))
             .finish()
     }
 }

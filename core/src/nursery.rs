@@ -236,7 +236,7 @@ impl<E: Debug + Send + 'static> Nursery<E> {
     /// The name of the nursery.
     #[must_use]
     pub fn name(&self) -> String {
-        self.node.origin().name().to_owned()
+        self.node.origin.name().to_owned()
     }
 
     fn children(&self) -> Vec<NodeRef> {
@@ -250,9 +250,9 @@ impl<E> fmt::Debug for Nursery<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = self.node.lock();
         f.debug_struct("Nursery")
-            .field("scope", &state.origin)
+            .field("scope", &self.node.origin)
             .field("life", &state.life)
-            .field("request", &state.request.as_ref().map(|request| &request.reason))
+            .field("request", &state.request().map(|request| &request.reason))
             .finish()
     }
 }

@@ -172,10 +172,6 @@ impl Origin {
         Origin { name: name.into(), location }
     }
 
-    pub(crate) fn rename(&mut self, name: Cow<'static, str>) {
-        self.name = name;
-    }
-
     /// The name it was given; by default the type name of its future, or the construct's name.
     #[must_use]
     pub fn name(&self) -> &str {

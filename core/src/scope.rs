@@ -78,12 +78,14 @@ impl CancelScope {
     }
 
     /// Names the scope, for reasons, errors and dumps.
+    ///
+    /// # Panics
+    ///
+    /// If a handle was taken before.
+    #[track_caller]
     pub fn named(mut self, name: impl Into<Cow<'static, str>>) -> Self {
-        let name = name.into();
-        if let Some(node) = &self.node {
-            node.lock().origin.rename(name.clone());
-        }
-        self.name = Some(name);
+        assert!(self.node.is_none(), "name the scope before you take handles to it");
+        self.name = Some(name.into());
         self
     }
 
@@ -106,7 +108,7 @@ impl CancelScope {
     pub fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
         if let Some(node) = &self.node {
-            node.lock().grace = grace;
+            node.lock().rare().grace = grace;
         }
         self
     }
@@ -155,7 +157,9 @@ impl CancelScope {
             let name = self.name.clone().unwrap_or(Cow::Borrowed(kind.name()));
             let node: NodeRef = Node::new(kind, self.mask, Origin::new(name, self.location), None, ());
             let mut state = node.lock();
-            state.grace = self.grace;
+            if self.grace > Duration::ZERO {
+                state.rare().grace = self.grace;
+            }
             if let Limit::At(at) = self.limit {
                 state.deadline = at;
             }
@@ -300,7 +304,7 @@ impl ScopeHandle {
     #[must_use]
     pub fn reason(&self) -> Option<Reason> {
         self.catch_up();
-        self.node.lock().request.as_ref().map(|request| request.reason.clone())
+        self.node.lock().request().map(|request| request.reason.clone())
     }
 
     /// Whether the scope has ended.
@@ -312,7 +316,7 @@ impl ScopeHandle {
     /// Looks at the clock, so that a deadline that has passed counts whether or not anybody polls (L8).
     fn catch_up(&self) {
         let state = self.node.lock();
-        let pending = state.request.is_none() && state.deadline != Instant::NEVER && state.life != Life::Closed;
+        let pending = state.request().is_none() && state.deadline != Instant::NEVER && state.life != Life::Closed;
         let entered = state.parent.is_some();
         drop(state);
         if !pending {
@@ -336,10 +340,10 @@ impl fmt::Debug for ScopeHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let state = self.node.lock();
         f.debug_struct("ScopeHandle")
-            .field("scope", &state.origin)
+            .field("scope", &self.node.origin)
             .field("life", &state.life)
             .field("deadline", &state.deadline)
-            .field("request", &state.request.as_ref().map(|request| &request.reason))
+            .field("request", &state.request().map(|request| &request.reason))
             .field("mask", &self.node.mask)
             .finish()
     }
@@ -397,7 +401,7 @@ pub fn reason() -> Option<Reason> {
     let mut next = ambient::try_current();
     while let Some(node) = next {
         let state = node.lock();
-        if let Some(request) = &state.request {
+        if let Some(request) = state.request() {
             return Some(request.reason.clone());
         }
         next = if node.mask == Mask::Full { None } else { state.parent.clone() };

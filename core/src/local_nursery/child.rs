@@ -100,7 +100,7 @@ pin_project! {
             let mut body = this.body;
             loss::driver_lost(&node, || body.as_mut().empty());
             if let Some(Err(error)) = this.result.take() {
-                let recorded = Recorded { error, child: Some(node.origin()) };
+                let recorded = Recorded { error, child: Some(node.origin.clone()) };
                 NurseryCell::report(&node, [recorded], OrphanKind::Reaped);
             }
             this.join.set(Err(JoinError::Cancelled)).wake();

@@ -73,7 +73,7 @@ impl<E: Debug> NurseryCell<E> {
         match (closed.panic, result) {
             (Some(payload), result) => {
                 if let Some(Err(error)) = result {
-                    let recorded = Recorded { error, child: Some(child.origin()) };
+                    let recorded = Recorded { error, child: Some(child.origin.clone()) };
                     NurseryCell::report(child, [recorded], OrphanKind::Panicked);
                 }
                 nursery.panicked(payload);
@@ -81,7 +81,7 @@ impl<E: Debug> NurseryCell<E> {
             }
             (None, Some(Ok(value))) => Ok(value),
             (None, Some(Err(error))) => {
-                self.record(nursery, error, Some(child.origin()));
+                self.record(nursery, error, Some(child.origin.clone()));
                 Err(JoinError::Failed)
             }
             (None, None) => {
@@ -99,7 +99,7 @@ impl<E: Debug> NurseryCell<E> {
     pub(crate) fn report(node: &NodeRef, errors: impl IntoIterator<Item = Recorded<E>>, kind: OrphanKind) {
         let Some(tree) = node.tree() else { return };
         for recorded in errors {
-            let origin = recorded.child.unwrap_or_else(|| node.origin());
+            let origin = recorded.child.unwrap_or_else(|| node.origin.clone());
             tree.report(&Orphan { kind, error: &recorded.error, origin: &origin });
         }
     }

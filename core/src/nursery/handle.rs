@@ -219,19 +219,19 @@ impl<T> Task<T> {
     /// The name of the child; by default the type name of its future.
     #[must_use]
     pub fn name(&self) -> String {
-        self.node.origin().name().to_owned()
+        self.node.origin.name().to_owned()
     }
 
     /// Where the child was spawned.
     #[must_use]
     pub fn location(&self) -> &'static Location<'static> {
-        self.node.location()
+        self.node.origin.location()
     }
 
     /// Why the child was asked to stop by its own handle, its nursery's, or because only daemons were left.
     #[must_use]
     pub fn reason(&self) -> Option<Reason> {
-        self.node.lock().request.as_ref().map(|request| request.reason.clone())
+        self.node.lock().request().map(|request| request.reason.clone())
     }
 
     fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -281,6 +281,6 @@ impl<T> Drop for Task<T> {
 
 impl<T> fmt::Debug for Task<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Task").field("origin", &self.node.origin()).field("status", &self.status()).finish()
+        f.debug_struct("Task").field("origin", &self.node.origin).field("status", &self.status()).finish()
     }
 }

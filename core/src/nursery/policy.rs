@@ -70,7 +70,7 @@ pub(crate) fn first_error<E: Debug>(node: &NodeRef, errors: Vec<Recorded<E>>) ->
 
 /// Collecting: all of them.
 pub(crate) fn all_errors<E>(node: &NodeRef, errors: Vec<Recorded<E>>) -> ErrorGroup<E> {
-    ErrorGroup::new(node.origin(), errors)
+    ErrorGroup::new(node.origin.clone(), errors)
 }
 
 /// The outcome of a nursery for the code around it.

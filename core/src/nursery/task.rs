@@ -132,7 +132,7 @@ where
         };
         if let Some((mut body, started)) = taken {
             let Some(node) = seat.as_ref() else { unreachable!("a job has its node between polls") };
-            let step = if !started && node.tree.as_ref().is_some_and(|tree| node.is_cancelled(tree)) {
+            let step = if !started && node.own_tree().is_some_and(|tree| node.is_cancelled(tree)) {
                 // L13: dropped unpolled.
                 discard(node, body.as_mut());
                 Step::Gone
@@ -186,7 +186,7 @@ where
     fn orphaned(&self, node: &NodeRef) {
         let run = std::mem::replace(&mut *lock(&self.run), Run::Over);
         if let Run::Settled(Some(Err(error))) = run {
-            let recorded = Recorded { error, child: Some(node.origin()) };
+            let recorded = Recorded { error, child: Some(node.origin.clone()) };
             NurseryCell::report(node, [recorded], OrphanKind::Reaped);
         }
         self.join.set(Err(JoinError::Cancelled)).wake();

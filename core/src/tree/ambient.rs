@@ -75,7 +75,7 @@ impl Frame {
 
     fn own_tree(&self) -> Option<&Arc<Tree>> {
         self.tree.as_ref().or(match &self.scope {
-            Scope::Node(node) => node.tree.as_ref(),
+            Scope::Node(node) => node.own_tree(),
             Scope::Light(_) => None,
         })
     }
@@ -227,7 +227,7 @@ fn with_tree<R>(f: impl FnOnce(&Arc<Tree>) -> R) -> Option<R> {
             // A scope whose future is polled by a task that foster does not know, or code without any scope.
             match stack.last().map(|frame| &frame.scope) {
                 Some(Scope::Node(node)) => node.tree().as_ref().map(f),
-                _ => default_root().and_then(|root| root.tree.as_ref()).map(f),
+                _ => default_root().and_then(|root| root.own_tree()).map(f),
             }
         })
         .ok()
@@ -326,7 +326,7 @@ pub(crate) fn task_origin() -> Option<Origin> {
                 Scope::Node(node) if matches!(node.kind, Kind::Task | Kind::Root) => Some(node),
                 _ => None,
             });
-            task.map(|node| node.origin())
+            task.map(|node| node.origin.clone())
         })
         .ok()
         .flatten()

@@ -161,8 +161,9 @@ impl Node {
     /// Records a panic of the body, a child or adopted work (L32).
     pub(crate) fn panicked(self: &NodeRef, payload: Payload) {
         let mut state = self.lock();
-        let later = if state.panic.is_none() {
-            state.panic = Some(payload);
+        let first = &mut state.rare().panic;
+        let later = if first.is_none() {
+            *first = Some(payload);
             None
         } else {
             // The process's panic hook has reported it; the first payload is the one that resumes.
@@ -229,7 +230,7 @@ impl Node {
                 }
                 state.life = Life::Finalizing;
             }
-            if let Some(mut running) = state.running.take() {
+            if let Some(mut running) = state.if_rare().and_then(|rare| rare.running.take()) {
                 drop(state);
                 self.register(cx.waker());
                 let marker = self.flagged(PARENT_CANCELLED).then(|| wake::marker(self));
@@ -247,7 +248,7 @@ impl Node {
                             drop(running);
                             continue;
                         }
-                        state.running = Some(running);
+                        state.rare().running = Some(running);
                         return Poll::Pending;
                     }
                     Ok(None) => {}
@@ -255,9 +256,11 @@ impl Node {
                 }
                 continue;
             }
-            if let Some(finalizer) = state.finalizers.pop() {
-                state.running = Some(finalizer.start());
-                continue;
+            if let Some(rare) = state.if_rare() {
+                if let Some(finalizer) = rare.finalizers.pop() {
+                    rare.running = Some(finalizer.start());
+                    continue;
+                }
             }
             drop(state);
             if !exact && self.flagged(CANCELLED) && self.flagged(TIMED) {
@@ -278,16 +281,22 @@ impl Node {
         let mut state = self.lock();
         state.life = Life::Closed;
         debug_assert!(state.links.is_empty() || self.flagged(LOST), "I2: Closed is empty");
-        let closed = Closed {
-            panic: state.panic.take(),
+        let mut closed = Closed {
+            panic: None,
             cut: state.cut,
             inherited: state.inherited.cancelled(now.unwrap_or(crate::Instant::from_nanos(0))),
-            request: state.request.as_ref().map(|request| (request.reason.clone(), state.origin.clone())),
+            request: state.request().map(|request| (request.reason.clone(), self.origin.clone())),
         };
-        let timers = [state.deadline_timer.take(), state.hard_timer.take()];
-        let wakers = (state.waker.take(), state.marker.take());
+        let waker = state.waker.take();
+        let mut timers = [state.deadline_timer.take(), None];
+        let mut marker = None;
+        if let Some(rare) = state.if_rare() {
+            closed.panic = rare.panic.take();
+            timers[1] = rare.hard_timer.take();
+            marker = rare.marker.take();
+        }
         drop(state);
-        drop(wakers);
+        drop((waker, marker));
         if timers.iter().any(Option::is_some) {
             if let Some(tree) = self.tree() {
                 for key in timers.into_iter().flatten() {

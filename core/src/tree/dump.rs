@@ -26,7 +26,7 @@ impl Dump {
             root.map(|root| (0, Role::Inner, root.clone())).into_iter().collect();
         while let Some((depth, role, node)) = open.pop() {
             let state = node.lock();
-            let mut text = format!("{} {}", node.kind.name(), state.origin);
+            let mut text = format!("{} {}", node.kind.name(), node.origin);
             match role {
                 Role::Daemon => text.push_str(", daemon"),
                 Role::Residue => text.push_str(", abandoned"),
@@ -39,11 +39,8 @@ impl Dump {
                 Life::Finalizing => ", runs finalizers",
                 Life::Closed => ", closed",
             });
-            if let Some(request) = &state.request {
+            if let Some(request) = state.request() {
                 text.push_str(&format!(", asked to stop: {}", request.reason));
-            }
-            if let Some(what) = state.waits_for {
-                text.push_str(&format!(", waits for {what}"));
             }
             let below: Vec<_> = state.links.iter().map(|(role, node)| (depth + 1, role, node.clone())).collect();
             drop(state);

@@ -34,7 +34,7 @@ impl Job {
     }
 
     fn origin(&self) -> Option<Origin> {
-        self.node.as_ref().map(|node| node.origin())
+        self.node.as_ref().map(|node| node.origin.clone())
     }
 
     /// The name of the task, or of the scope that is reaped; by default the type name of its future.
@@ -46,7 +46,7 @@ impl Job {
     /// Where the task was spawned, or the scope made.
     #[must_use]
     pub fn location(&self) -> Option<&'static Location<'static>> {
-        self.node.as_ref().map(|node| node.location())
+        self.node.as_ref().map(|node| node.origin.location())
     }
 }
 

@@ -19,38 +19,45 @@ pub(crate) enum Role {
 
 /// All lower neighbours of one scope. Its size is that of the live ones.
 #[derive(Default)]
-pub(crate) struct Links {
+pub(crate) struct Links(Option<Box<Table>>);
+
+/// Made when there is something to be put in: most scopes have nothing below them.
+#[derive(Default)]
+struct Table {
     slots: Slab<(Role, NodeRef)>,
     counts: [usize; 4],
 }
 
 impl Links {
     pub(crate) fn insert(&mut self, role: Role, node: NodeRef) -> usize {
-        self.counts[role as usize] += 1;
-        self.slots.insert((role, node))
+        let table = self.0.get_or_insert_default();
+        table.counts[role as usize] += 1;
+        table.slots.insert((role, node))
     }
 
     /// Removes an entry. The node comes back to be dropped where no lock is held.
     pub(crate) fn remove(&mut self, slot: usize) -> NodeRef {
-        let (role, node) = self.slots.remove(slot);
-        self.counts[role as usize] -= 1;
+        let Some(table) = &mut self.0 else { unreachable!("what is linked is in the table") };
+        let (role, node) = table.slots.remove(slot);
+        table.counts[role as usize] -= 1;
         node
     }
 
     pub(crate) fn change_role(&mut self, slot: usize, to: Role) {
-        let (role, _) = &mut self.slots[slot];
-        self.counts[*role as usize] -= 1;
-        self.counts[to as usize] += 1;
+        let Some(table) = &mut self.0 else { unreachable!("what is linked is in the table") };
+        let (role, _) = &mut table.slots[slot];
+        table.counts[*role as usize] -= 1;
+        table.counts[to as usize] += 1;
         *role = to;
     }
 
     pub(crate) fn count(&self, role: Role) -> usize {
-        self.counts[role as usize]
+        self.0.as_ref().map_or(0, |table| table.counts[role as usize])
     }
 
     /// Children, daemons and residue: what a draining scope waits for.
     pub(crate) fn awaited(&self) -> usize {
-        self.slots.len() - self.count(Role::Inner)
+        self.0.as_ref().map_or(0, |table| table.slots.len() - table.counts[Role::Inner as usize])
     }
 
     /// Whether there is something to wait for, and nothing but daemons (L24).
@@ -59,11 +66,11 @@ impl Links {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.slots.is_empty()
+        self.0.as_ref().is_none_or(|table| table.slots.is_empty())
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Role, &NodeRef)> {
-        self.slots.iter().map(|(_, (role, node))| (*role, node))
+        self.0.iter().flat_map(|table| table.slots.iter()).map(|(_, (role, node))| (*role, node))
     }
 
     pub(crate) fn of(&self, wanted: Role) -> impl Iterator<Item = &NodeRef> {

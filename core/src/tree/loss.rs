@@ -38,7 +38,7 @@ pub(crate) fn driver_lost(node: &NodeRef, drop_body: impl FnOnce()) {
     become_residue(node);
     let keeps_body = {
         let state = node.lock();
-        state.life == Life::Open && state.owned.is_some()
+        state.life == Life::Open && state.has_owned()
     };
     if !keeps_body {
         node.request(Reason::new(ReasonKind::Abandoned), None);
@@ -52,7 +52,7 @@ pub(crate) fn driver_lost(node: &NodeRef, drop_body: impl FnOnce()) {
     }
     let left = {
         let state = node.lock();
-        keeps_body || state.links.awaited() > 0 || !state.finalizers.is_empty() || state.running.is_some()
+        keeps_body || state.links.awaited() > 0 || state.finalizers() > 0
     };
     if left {
         tree.runtime.spawn(Job::reaper(node.clone(), tree.clone()));
@@ -109,7 +109,7 @@ pub(crate) fn reap(node: &NodeRef, tree: &Arc<Tree>, cx: &mut Context<'_>) -> Po
 
 /// Polls the body of an owned scope that lost its driver while it was Open: a blocking job that is still running.
 fn reap_owned(node: &NodeRef, tree: &Arc<Tree>, cx: &mut Context<'_>) -> Step {
-    let Some(owned) = node.lock().owned.take() else {
+    let Some(owned) = node.lock().rare().owned.take() else {
         node.body_over();
         return Step::Gone;
     };
@@ -119,7 +119,7 @@ fn reap_owned(node: &NodeRef, tree: &Arc<Tree>, cx: &mut Context<'_>) -> Step {
     let (_, result) = ambient::enter(frame, || std::pin::Pin::new(&mut body).poll(cx));
     let step = conclude(node, std::pin::Pin::new(&mut body), result, cx.waker());
     if step == Step::Pending {
-        node.lock().owned = body.0;
+        node.lock().rare().owned = body.0;
     } else {
         node.body_over();
     }
@@ -179,20 +179,17 @@ fn raze_node(node: &NodeRef, tree: &Arc<Tree>, report: &mut HostDropped, wakes: 
     }
     state.life = Life::Closed;
     node.flag(LOST);
-    report.finalizers += state.finalizers.len() + usize::from(state.running.is_some());
+    report.finalizers += state.finalizers();
     report.tasks += usize::from(node.kind == super::node::Kind::Task);
-    let finalizers = std::mem::take(&mut state.finalizers);
-    let running = state.running.take();
-    let owned = state.owned.take();
+    let left =
+        state.if_rare().map(|rare| (rare.running.take(), rare.owned.take(), std::mem::take(&mut rare.finalizers)));
     let links = std::mem::take(&mut state.links);
     wakes.push_raw(state.waker.clone());
     drop(state);
     let body = node.cell.seize();
     let (_, result) = ambient::enter(Frame::reaped(node.clone(), tree.clone()), || {
         drop(body);
-        drop(running);
-        drop(owned);
-        drop(finalizers);
+        drop(left);
     });
     drop_payload(result.err());
     drop(links);

@@ -19,51 +19,52 @@ pub(crate) enum Mask {
 }
 
 /// The earliest hard times of the requests that reach a scope.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+///
+/// [`Instant::NEVER`] stands for none; a hard time that is never reached is [`Instant::LAST`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Marks {
-    direct: Option<Instant>,
-    graceful: Option<Instant>,
+    direct: Instant,
+    graceful: Instant,
+}
+
+impl Default for Marks {
+    fn default() -> Self {
+        Marks { direct: Instant::NEVER, graceful: Instant::NEVER }
+    }
 }
 
 impl Marks {
     /// The mark of a request on the scope itself.
     pub(crate) fn own(hard: Instant) -> Self {
-        Marks { direct: Some(hard), graceful: None }
+        Marks { direct: hard.min(Instant::LAST), graceful: Instant::NEVER }
     }
 
     /// What is left of these marks behind a mask.
     pub(crate) fn through(self, mask: Mask) -> Self {
         match mask {
             Mask::None => self,
-            Mask::Graceful => Marks { direct: None, graceful: earliest(self.direct, self.graceful) },
+            Mask::Graceful => Marks { direct: Instant::NEVER, graceful: self.direct.min(self.graceful) },
             Mask::Full => Marks::default(),
         }
     }
 
     /// Both together.
     pub(crate) fn join(self, other: Marks) -> Self {
-        Marks { direct: earliest(self.direct, other.direct), graceful: earliest(self.graceful, other.graceful) }
+        Marks { direct: self.direct.min(other.direct), graceful: self.graceful.min(other.graceful) }
     }
 
     /// L9.
     pub(crate) fn cancelled(self, now: Instant) -> bool {
-        self.direct.is_some() || self.graceful.is_some_and(|hard| hard <= now)
+        self.direct != Instant::NEVER || self.graceful <= now
     }
 
     /// Whether only the passing of time is missing.
     pub(crate) fn waits_for_hard(self) -> bool {
-        self.direct.is_none() && self.graceful.is_some()
+        self.direct == Instant::NEVER && self.graceful != Instant::NEVER
     }
 
     /// Whether any request reaches the scope, held off or not.
     pub(crate) fn any(self) -> bool {
-        self.direct.is_some() || self.graceful.is_some()
-    }
-}
-
-fn earliest(a: Option<Instant>, b: Option<Instant>) -> Option<Instant> {
-    match (a, b) {
-        (Some(a), Some(b)) => Some(a.min(b)),
-        (one, None) | (None, one) => one,
+        self.direct.min(self.graceful) != Instant::NEVER
     }
 }

@@ -5,10 +5,9 @@
 //! to keep and no user code below a lock (L36).
 
 use std::future::Future;
-use std::panic::Location;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -99,8 +98,10 @@ impl Cell for () {}
 pub(crate) struct Node<C: ?Sized = dyn Cell> {
     pub(crate) kind: Kind,
     pub(crate) mask: Mask,
-    /// The tree; kept by roots and tasks only, the others find it further up.
-    pub(crate) tree: Option<Arc<Tree>>,
+    /// Its name, and where it was made.
+    pub(crate) origin: Origin,
+    /// The tree; kept by roots, tasks and nurseries, the others find it further up.
+    tree: OnceLock<Arc<Tree>>,
     flags: AtomicU8,
     /// Since the parent's body was last polled: was this scope polled? (L16)
     pub(crate) polled: AtomicBool,
@@ -131,23 +132,32 @@ pub(crate) struct Request {
 }
 
 /// What a node's lock protects.
+///
+/// There may be millions of these, so what most scopes never have is kept apart.
 pub(crate) struct State {
     pub(crate) life: Life,
-    pub(crate) origin: Origin,
+    pub(crate) role: Role,
+    /// A child was cancelled from outside (L33).
+    pub(crate) cut: bool,
     pub(crate) parent: Option<NodeRef>,
     /// The place among the parent's links.
     pub(crate) slot: usize,
-    pub(crate) role: Role,
-    pub(crate) request: Option<Request>,
     /// Requests from above that reach this scope.
     pub(crate) inherited: Marks,
     pub(crate) deadline: Instant,
     pub(crate) deadline_timer: Option<TimerKey>,
-    pub(crate) hard_timer: Option<TimerKey>,
-    pub(crate) grace: Duration,
     pub(crate) links: Links,
     /// Whoever drives the scope.
     pub(crate) waker: Option<Waker>,
+    rare: Option<Box<Rare>>,
+}
+
+/// What most scopes never have.
+#[derive(Default)]
+pub(crate) struct Rare {
+    pub(crate) request: Option<Request>,
+    pub(crate) hard_timer: Option<TimerKey>,
+    pub(crate) grace: Duration,
     /// Marks this scope and wakes its driver; made when the parent is cancelled (L16.1).
     pub(crate) marker: Option<Waker>,
     pub(crate) finalizers: Vec<Finalizer>,
@@ -155,16 +165,44 @@ pub(crate) struct State {
     /// The body of a scope that the core owns.
     pub(crate) owned: Option<Owned>,
     pub(crate) panic: Option<Payload>,
-    /// A child was cancelled from outside (L33).
-    pub(crate) cut: bool,
-    /// A short text of what the body waits for, set by leaves.
-    pub(crate) waits_for: Option<&'static str>,
 }
 
 impl State {
+    /// What most scopes never have; made now if it was not there.
+    pub(crate) fn rare(&mut self) -> &mut Rare {
+        self.rare.get_or_insert_default()
+    }
+
+    /// What most scopes never have, if this one has it.
+    pub(crate) fn if_rare(&mut self) -> Option<&mut Rare> {
+        self.rare.as_deref_mut()
+    }
+
+    /// The request that stands.
+    pub(crate) fn request(&self) -> Option<&Request> {
+        self.rare.as_ref()?.request.as_ref()
+    }
+
+    pub(crate) fn grace(&self) -> Duration {
+        self.rare.as_ref().map_or(Duration::ZERO, |rare| rare.grace)
+    }
+
+    /// Whether finalizers wait or run.
+    pub(crate) fn finalizers(&self) -> usize {
+        self.rare.as_ref().map_or(0, |rare| rare.finalizers.len() + usize::from(rare.running.is_some()))
+    }
+
+    pub(crate) fn has_panicked(&self) -> bool {
+        self.rare.as_ref().is_some_and(|rare| rare.panic.is_some())
+    }
+
+    pub(crate) fn has_owned(&self) -> bool {
+        self.rare.as_ref().is_some_and(|rare| rare.owned.is_some())
+    }
+
     /// Everything that reaches the code directly inside, and the lower neighbours.
     pub(crate) fn marks(&self) -> Marks {
-        match &self.request {
+        match self.request() {
             Some(request) => Marks::own(request.hard).join(self.inherited),
             None => self.inherited,
         }
@@ -222,7 +260,8 @@ impl<C> Node<C> {
         Arc::new(Node {
             kind,
             mask,
-            tree,
+            origin,
+            tree: tree.map_or_else(OnceLock::new, OnceLock::from),
             flags: AtomicU8::new(0),
             polled: AtomicBool::new(false),
             woken: AtomicBool::new(false),
@@ -230,25 +269,16 @@ impl<C> Node<C> {
             missed: AtomicU8::new(0),
             state: Mutex::new(State {
                 life: Life::Open,
-                origin,
+                role: Role::Inner,
+                cut: false,
                 parent: None,
                 slot: 0,
-                role: Role::Inner,
-                request: None,
                 inherited: Marks::default(),
                 deadline: Instant::NEVER,
                 deadline_timer: None,
-                hard_timer: None,
-                grace: Duration::ZERO,
                 links: Links::default(),
                 waker: None,
-                marker: None,
-                finalizers: Vec::new(),
-                running: None,
-                owned: None,
-                panic: None,
-                cut: false,
-                waits_for: None,
+                rare: None,
             }),
             cell,
         })
@@ -271,12 +301,14 @@ impl<C: ?Sized> Node<C> {
         self.flags.fetch_or(flag, Ordering::AcqRel) & flag == 0
     }
 
-    pub(crate) fn origin(&self) -> Origin {
-        self.lock().origin.clone()
+    /// The tree, if this node keeps it.
+    pub(crate) fn own_tree(&self) -> Option<&Arc<Tree>> {
+        self.tree.get()
     }
 
-    pub(crate) fn location(&self) -> &'static Location<'static> {
-        self.lock().origin.location()
+    /// Keeps the tree, for what will often be asked for it.
+    pub(crate) fn keep_tree(&self, tree: &Arc<Tree>) {
+        drop(self.tree.set(tree.clone()));
     }
 
     pub(crate) fn life(&self) -> Life {
@@ -287,9 +319,12 @@ impl<C: ?Sized> Node<C> {
 impl Node {
     /// The tree this scope stands in; none before it has a parent.
     pub(crate) fn tree(self: &NodeRef) -> Option<Arc<Tree>> {
-        let mut node = self.clone();
+        if let Some(tree) = self.own_tree() {
+            return Some(tree.clone());
+        }
+        let mut node = self.lock().parent.clone()?;
         loop {
-            if let Some(tree) = &node.tree {
+            if let Some(tree) = node.own_tree() {
                 return Some(tree.clone());
             }
             let parent = node.lock().parent.clone()?;
@@ -356,7 +391,7 @@ impl Node {
             let marks = state.marks();
             nodes.extend(state.links.iter().map(|(_, below)| (below.clone(), marks)));
         }
-        let now = self.tree.as_ref().map_or(Instant::NEVER, |tree| tree.now());
+        let now = self.tree.get().map_or(Instant::NEVER, |tree| tree.now());
         let mut wakes = super::wake::Wakes::default();
         if place.parent_cancelled {
             wakes.push_node(self);

@@ -23,7 +23,7 @@ impl OwnedScope {
     /// Hangs a full shield around `body` into the tree, below the scope of the code that calls this.
     pub(crate) fn enter(kind: Kind, origin: Origin, body: Owned) -> Self {
         let node: NodeRef = Node::new(kind, Mask::Full, origin, None, ());
-        node.lock().owned = Some(body);
+        node.lock().rare().owned = Some(body);
         enter_tree(&node);
         OwnedScope { seat: Some(node), winding: false }
     }
@@ -40,13 +40,13 @@ impl Future for OwnedScope {
         let this = &mut *self;
         let Some(node) = &this.seat else { panic!("a blocking job was polled after it had returned") };
         if !this.winding {
-            let mut body = OwnedBody(node.lock().owned.take());
+            let mut body = OwnedBody(node.lock().rare().owned.take());
             let step = poll_open(&mut this.seat, Pin::new(&mut body), cx);
             let Some(node) = &this.seat else { unreachable!("a driver has its node between polls") };
             if step == Step::Pending {
                 let mut state = node.lock();
                 if state.life != Life::Closed {
-                    state.owned = body.0;
+                    state.rare().owned = body.0;
                     return Poll::Pending;
                 }
             }

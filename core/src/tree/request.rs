@@ -35,14 +35,15 @@ impl Node {
         if state.life == Life::Closed {
             return false;
         }
-        let hard = now + grace.unwrap_or(state.grace);
-        match &mut state.request {
-            None => state.request = Some(Request { reason, soft: now, hard }),
+        let hard = now + grace.unwrap_or(state.grace());
+        let rare = state.rare();
+        match &mut rare.request {
+            None => rare.request = Some(Request { reason, soft: now, hard }),
             Some(request) if reason.kind() == ReasonKind::Explicit && hard < request.hard => request.hard = hard,
             Some(_) => return false,
         }
+        let old_hard = rare.hard_timer.take();
         let deadline = state.deadline_timer.take();
-        let old_hard = state.hard_timer.take();
         drop(state);
 
         if let Some(tree) = tree {
@@ -68,7 +69,7 @@ impl Node {
             drop(tree.timers.remove(key));
             return;
         }
-        state.hard_timer = Some(key);
+        state.rare().hard_timer = Some(key);
         if earliest {
             wakes.arm(tree);
         }
@@ -114,12 +115,12 @@ impl Node {
     /// The timer of the deadline has fired (L8).
     pub(crate) fn mark_deadline(self: &NodeRef, tree: &Arc<Tree>, now: Instant, wakes: &mut Wakes) {
         let mut state = self.lock();
-        if state.deadline > now || state.request.is_some() {
+        if state.deadline > now || state.request().is_some() {
             return;
         }
         state.deadline_timer = None;
         let reason =
-            Reason::new(ReasonKind::Deadline).with_deadline(state.deadline).with_location(state.origin.location());
+            Reason::new(ReasonKind::Deadline).with_deadline(state.deadline).with_location(self.origin.location());
         drop(state);
         self.mark(Some(tree), reason, None, wakes);
     }
@@ -130,7 +131,7 @@ impl Node {
         if state.life == Life::Closed {
             return;
         }
-        state.hard_timer = None;
+        state.rare().hard_timer = None;
         drop(state);
         self.mark_below(now, true, wakes);
     }
@@ -139,7 +140,7 @@ impl Node {
     pub(crate) fn entered(self: &NodeRef, tree: &Arc<Tree>) {
         let now = tree.now();
         let mut state = self.lock();
-        let Some(request) = &mut state.request else {
+        let Some(request) = state.if_rare().and_then(|rare| rare.request.as_mut()) else {
             drop(state);
             return self.arm_deadline(tree);
         };
@@ -157,7 +158,7 @@ impl Node {
     pub(crate) fn set_deadline(self: &NodeRef, at: Instant) -> bool {
         let tree = self.tree();
         let mut state = self.lock();
-        if state.life == Life::Closed || state.request.is_some() {
+        if state.life == Life::Closed || state.request().is_some() {
             return false;
         }
         state.deadline = at;
@@ -185,7 +186,7 @@ impl Node {
             let (key, earliest) = tree.timers.insert(at, Target::Deadline(self.clone()));
             let mut state = self.lock();
             // Somebody may have moved the deadline, requested or closed the scope meanwhile.
-            let stands = state.life != Life::Closed && state.request.is_none() && state.deadline == at;
+            let stands = state.life != Life::Closed && state.request().is_none() && state.deadline == at;
             let other = if stands { state.deadline_timer.replace(key) } else { Some(key) };
             drop(state);
             drop(other.and_then(|key| tree.timers.remove(key)));
@@ -232,10 +233,10 @@ impl Node {
         let mut next = Some(self.clone());
         while let Some(node) = next {
             let state = node.lock();
-            let (soft, hard) = match &state.request {
+            let (soft, hard) = match state.request() {
                 Some(request) => (request.soft, request.hard),
                 None if state.deadline == Instant::NEVER => (Instant::NEVER, Instant::NEVER),
-                None => (state.deadline, state.deadline + state.grace),
+                None => (state.deadline, state.deadline + state.grace()),
             };
             earliest = earliest.min(if behind == Mask::None { soft } else { hard });
             behind = behind.max(node.mask);

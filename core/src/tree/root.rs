@@ -159,7 +159,7 @@ pub fn install(runtime: Arc<dyn Runtime>) -> Result<(), AlreadyInstalled> {
     let node: NodeRef = Node::new(Kind::Root, Mask::None, origin, Some(tree.clone()), ());
     tree.set_root(&node);
     ambient::set_default(node).map_err(|_| AlreadyInstalled {
-        name: ambient::default_root().and_then(|root| root.tree.as_ref()).map_or("", |tree| tree.runtime.name()),
+        name: ambient::default_root().and_then(|root| root.own_tree()).map_or("", |tree| tree.runtime.name()),
     })
 }
 

@@ -162,7 +162,8 @@ impl<F, R, V, P> Scoped<F, R, V, P> {
 
     /// A scope around a node that exists, because there are handles to it.
     pub(crate) fn with_node(node: NodeRef, body: F, policy: P) -> Self {
-        let light = Light { kind: node.kind, mask: node.mask, deadline: Instant::NEVER, location: node.location() };
+        let light =
+            Light { kind: node.kind, mask: node.mask, deadline: Instant::NEVER, location: node.origin.location() };
         Scoped {
             body: Slot::Future { future: body },
             value: None,
@@ -211,6 +212,10 @@ pub(crate) fn enter_tree(node: &NodeRef) {
     let parent = ambient::current();
     node.attach(&parent, Role::Inner);
     let Some(tree) = ambient::tree().or_else(|| parent.tree()) else { ambient::no_context() };
+    if node.kind == Kind::Nursery {
+        // Each child will ask for it.
+        node.keep_tree(&tree);
+    }
     node.entered(&tree);
 }
 
@@ -336,7 +341,7 @@ fn polled_after_loss(node: &NodeRef) -> ! {
         "the future of {} {} was polled after the scope around it had ended: it was moved out of that scope (returned \
          from it, sent to another task, or forgotten and found again), and its scope was finished by {} in its place",
         node.kind.name(),
-        state.origin,
+        node.origin,
         parent.unwrap_or("the tree"),
     );
     drop(state);

@@ -9,6 +9,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::num::NonZeroU64;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 use std::task::{Wake, Waker};
@@ -36,18 +37,18 @@ pub(crate) enum Target {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TimerKey {
     slot: usize,
-    serial: u64,
+    serial: NonZeroU64,
 }
 
 #[derive(Default)]
 struct Queue {
-    heap: BinaryHeap<Reverse<(Instant, u64, usize)>>,
-    slots: Slab<(u64, Target)>,
+    heap: BinaryHeap<Reverse<(Instant, NonZeroU64, usize)>>,
+    slots: Slab<(NonZeroU64, Target)>,
     serial: u64,
 }
 
 impl Queue {
-    fn is_live(&self, serial: u64, slot: usize) -> bool {
+    fn is_live(&self, serial: NonZeroU64, slot: usize) -> bool {
         self.slots.get(slot).is_some_and(|entry| entry.0 == serial)
     }
 
@@ -101,8 +102,8 @@ impl Timers {
         super::census::timer(true);
         let mut queue = self.queue();
         let earliest = queue.earliest();
+        let serial = NonZeroU64::MIN.saturating_add(queue.serial);
         queue.serial += 1;
-        let serial = queue.serial;
         let slot = queue.slots.insert((serial, target));
         queue.heap.push(Reverse((at, serial, slot)));
         if at < earliest {

@@ -97,10 +97,10 @@ impl Wake for Marker {
 
 /// The waker to poll the body of `node` with, while its parent is cancelled.
 pub(crate) fn marker(node: &NodeRef) -> Waker {
-    if let Some(marker) = node.lock().marker.clone() {
+    if let Some(marker) = node.lock().rare().marker.clone() {
         return marker;
     }
     let marker = Waker::from(Arc::new(Marker(node.clone())));
-    node.lock().marker = Some(marker.clone());
+    node.lock().rare().marker = Some(marker.clone());
     marker
 }
