@@ -19,6 +19,7 @@
 mod child;
 mod options;
 mod shared;
+mod start;
 
 use std::borrow::Cow;
 use std::convert::Infallible;
@@ -277,7 +278,8 @@ impl<E: Debug, B> LocalChildOptions<'_, E, B> {
         B: Holds<LocalChild<T, E, R, F, B>>,
     {
         let name = self.name.unwrap_or(Cow::Borrowed(std::any::type_name::<F>()));
-        child::spawn(&self.nursery.shared, Origin::new(name, self.location), self.daemon, future)
+        let role = if self.daemon { Role::Daemon } else { Role::Child };
+        child::spawn_with(&self.nursery.shared, None, Origin::new(name, self.location), role, future, |_| {})
     }
 }
 

@@ -18,7 +18,7 @@ mod options;
 mod outcome;
 pub(crate) mod policy;
 
-mod start;
+pub(crate) mod start;
 mod task;
 
 use std::borrow::Cow;
@@ -314,7 +314,7 @@ impl<E: Debug + Send + 'static> Child<'_, E> {
         let name = self.name.unwrap_or(Cow::Borrowed(std::any::type_name::<F>()));
         let origin = Origin::new(name, self.location);
         let role = if self.daemon { Role::Daemon } else { Role::Child };
-        task::spawn_with(self.nursery.node.clone(), origin, role, future, |_, _| {})
+        task::spawn_with(self.nursery.node.clone(), None, origin, role, future, |_| {})
     }
 }
 

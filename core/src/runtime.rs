@@ -29,7 +29,7 @@ use std::io;
 use std::task::Waker;
 
 use crate::Instant;
-pub use crate::tree::{AlreadyInstalled, Job, Root, TreeHandle, install, root};
+pub use crate::tree::{AlreadyInstalled, Job, Root, TreeHandle, current, install, root};
 
 /// A runtime that can drive a tree of scopes. See the [module documentation](self) for the numbered contract.
 pub trait Runtime: Send + Sync + 'static {

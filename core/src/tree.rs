@@ -44,7 +44,7 @@ use timers::Timers;
 pub use census::{Census, census};
 pub use dump::Dump;
 pub use job::Job;
-pub use root::{AlreadyInstalled, Root, TreeHandle, install, root};
+pub use root::{AlreadyInstalled, Root, TreeHandle, current, install, root};
 
 /// What all scopes of one tree share.
 pub(crate) struct Tree {

@@ -23,11 +23,15 @@ use crate::tree::scoped::Slot;
 use crate::tree::wake;
 
 /// Spawns `future` into the local nursery.
-pub(crate) fn spawn<T, E, R, F, B>(
+///
+/// With `target` it is a child that may move there (see `start`). `before` is called with the new child before it can run.
+pub(crate) fn spawn_with<T, E, R, F, B>(
     shared: &Arc<Shared<E, B>>,
+    target: Option<Arc<Shared<E, B>>>,
     origin: Origin,
-    daemon: bool,
+    role: Role,
     future: F,
+    before: impl FnOnce(&NodeRef),
 ) -> Result<Task<T>, SpawnError<F>>
 where
     E: Debug,
@@ -36,7 +40,6 @@ where
     B: Holds<LocalChild<T, E, R, F, B>>,
 {
     let node: NodeRef = Node::new(Kind::Task, Mask::None, origin, None, ());
-    let role = if daemon { Role::Daemon } else { Role::Child };
     let above = shared.node.clone();
     // The one place where a node is locked below another lock; both hold plain data, and the node's is the inner one.
     let mut incoming = shared.incoming();
@@ -56,7 +59,9 @@ where
         result: None,
         join: join.clone(),
         shared: shared.clone(),
+        target,
     }));
+    before(&node);
     drop(incoming);
     node.settle(place);
     if late {
@@ -88,6 +93,7 @@ pin_project! {
         result: Option<Result<T, E>>,
         join: Arc<Join<T>>,
         shared: Arc<Shared<E, B>>,
+        target: Option<Arc<Shared<E, B>>>,
     }
 
     impl<T, E, R, F, B> PinnedDrop for LocalChild<T, E, R, F, B>
@@ -122,6 +128,9 @@ where
 pub trait RunChild {
     /// Polls the child once; ready when its scope is Closed and its outcome recorded.
     fn run(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()>;
+
+    /// Whether the child has moved to the nursery it was started for.
+    fn has_moved(&self) -> bool;
 }
 
 impl<T, E, R, F, B> RunChild for LocalChild<T, E, R, F, B>
@@ -157,13 +166,24 @@ where
         let Poll::Ready(closed) = node.wind_down(|| Frame::node(node.clone()), cx) else { return Poll::Pending };
         *this.stage = Stage::Done;
         let Some(node) = this.seat.take() else { unreachable!("looked at above") };
-        let above = node.lock().parent.clone().unwrap_or_else(|| this.shared.node.clone());
-        let outcome = this.shared.errors.child_ended(&above, &node, closed, this.result.take());
+        let above = node.parent();
+        let home = match this.target {
+            Some(target) if target.node.is(&above) => target,
+            _ => this.shared,
+        };
+        let outcome = home.errors.child_ended(&above, &node, closed, this.result.take());
         let wakes = this.join.set(outcome);
         node.unlink();
         debug_assert!(node.life() == Life::Closed, "a child ends Closed");
         wakes.wake();
         Poll::Ready(())
+    }
+
+    fn has_moved(&self) -> bool {
+        match (&self.target, &self.seat) {
+            (Some(target), Some(node)) => target.node.is(&node.parent()),
+            _ => false,
+        }
     }
 }
 
@@ -197,17 +217,26 @@ impl<'env, C: RunChild + 'env> Holds<C> for LocalBox<'env> {
 #[doc(hidden)]
 pub trait AnyBox {
     fn run(&mut self, cx: &mut Context<'_>) -> Poll<()>;
+    fn has_moved(&self) -> bool;
 }
 
 impl AnyBox for SendBox<'_> {
     fn run(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.0.as_mut().run(cx)
     }
+
+    fn has_moved(&self) -> bool {
+        self.0.has_moved()
+    }
 }
 
 impl AnyBox for LocalBox<'_> {
     fn run(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         self.0.as_mut().run(cx)
+    }
+
+    fn has_moved(&self) -> bool {
+        self.0.has_moved()
     }
 }
 

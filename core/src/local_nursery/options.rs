@@ -179,7 +179,7 @@ impl NurseryOptions {
         Fut: Future<Output = R>,
         R: Outcome<T, E>,
     {
-        open(self, body, true, first_error)
+        open(self, None, body, true, first_error)
     }
 
     /// Opens a local nursery: see [`local_nursery_unsend`].
@@ -193,7 +193,7 @@ impl NurseryOptions {
         Fut: Future<Output = R>,
         R: Outcome<T, E>,
     {
-        open(self, body, true, first_error)
+        open(self, None, body, true, first_error)
     }
 
     /// Opens a local nursery: see [`collecting_local_nursery`].
@@ -207,7 +207,7 @@ impl NurseryOptions {
         Fut: Future<Output = R>,
         R: Outcome<T, E>,
     {
-        open(self, body, false, all_errors)
+        open(self, None, body, false, all_errors)
     }
 
     /// Opens a local nursery: see [`collecting_local_nursery_unsend`].
@@ -221,12 +221,13 @@ impl NurseryOptions {
         Fut: Future<Output = R>,
         R: Outcome<T, E>,
     {
-        open(self, body, false, all_errors)
+        open(self, None, body, false, all_errors)
     }
 }
 
-fn open<T, E, X, F, Fut, R, B>(
+pub(crate) fn open<T, E, X, F, Fut, R, B>(
     options: NurseryOptions,
+    moves_to: Option<Arc<Shared<E, B>>>,
     body: F,
     fail_fast: bool,
     conclude: Conclude<E, X>,
@@ -257,6 +258,7 @@ where
         started: false,
         conclude,
         shared,
+        moves_to,
     }
 }
 
@@ -282,6 +284,8 @@ pin_project! {
         started: bool,
         conclude: Conclude<E, X>,
         shared: Arc<Shared<E, B>>,
+        // Where the child of a `start` goes when it is ready.
+        moves_to: Option<Arc<Shared<E, B>>>,
     }
 
     impl<T, E, X, F, Fut, R, B> PinnedDrop for LocalNurseryFuture<T, E, X, F, Fut, R, B>
@@ -356,6 +360,8 @@ where
                     held.bell.taken();
                     if held.child.run(&mut Context::from_waker(&held.waker)).is_ready() {
                         drop(this.children.remove(key));
+                    } else if let Some(to) = this.moves_to.as_ref().filter(|_| held.child.has_moved()) {
+                        to.take_over(this.children.remove(key).child);
                     }
                 }
             }

@@ -22,6 +22,21 @@ impl<E, B> Shared<E, B> {
         self.incoming.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Takes over a child that has moved here. If the future is gone, so is the child.
+    pub(crate) fn take_over(&self, child: B) {
+        let mut incoming = self.incoming();
+        let late = match &mut *incoming {
+            Some(incoming) => {
+                incoming.push(child);
+                None
+            }
+            None => Some(child),
+        };
+        drop(incoming);
+        drop(late);
+        self.ready.wake_driver();
+    }
+
     /// The children that were spawned since the last time.
     pub(crate) fn take_incoming(&self) -> Vec<B> {
         match &mut *self.incoming() {

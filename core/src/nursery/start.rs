@@ -15,7 +15,7 @@ use std::task::{Context, Poll, Waker};
 
 use super::cell::NurseryCell;
 use super::outcome::Outcome;
-use super::task::{self, Rehome};
+use super::task;
 use super::{Nursery, NurseryOptions, Task, TaskStatus};
 use crate::checkpoint::Gate;
 use crate::reason::Origin;
@@ -124,35 +124,57 @@ where
     C: FnOnce(Ready<V>) -> F,
     F: Future<Output = R> + Send + 'static,
 {
-    let above: NodeRef = target.clone();
-    if !above.lock().admits() {
+    if !target.lock().admits() {
         return Err(StartError::Closed.into());
     }
-    let shared = Arc::new(Shared { signal: Mutex::default(), child: OnceLock::new() });
-    let future = child(Ready { shared: shared.clone() });
+    let start = Start::new(target.clone());
+    let future = child(start.ready());
     // The child is born in a nursery of the caller's, and moves when it is ready.
     NurseryOptions::new()
         .named("start")
         .run(move |cradle: Nursery<E>| async move {
             let origin = Origin::new(std::any::type_name::<F>(), location);
-            let home = cradle.node.clone();
-            let move_to = target.clone();
-            let spawned = task::spawn_with(cradle.node.clone(), origin, Role::Child, future, |node, cell| {
-                let mover: Mover = Box::new(move |node: &NodeRef| move_child(node, &*cell, &home, &move_to));
-                drop(shared.child.set((node.clone(), mover)));
-            });
-            let Ok(mut task) = spawned else { unreachable!("the cradle is open") };
-            match shared.wait().await {
-                Some(Signal::Ready(value)) => Ok((value, task)),
-                Some(Signal::Closed) => Err(StartError::Closed.into()),
-                None => match task.wait().await {
-                    // Its error, or its panic, is what comes out.
-                    TaskStatus::Failed | TaskStatus::Panicked => match sleep_forever().await {},
-                    _ => Err(StartError::NotReady.into()),
-                },
-            }
+            let begin = |node: &NodeRef| start.begin(node, cradle.node.clone());
+            let spawned = task::spawn_with(cradle.node.clone(), Some(target), origin, Role::Child, future, begin);
+            let Ok(task) = spawned else { unreachable!("the cradle is open") };
+            start.finish(task).await
         })
         .await
+}
+
+/// One call of `start`, of either sort of nursery.
+pub(crate) struct Start<V> {
+    shared: Arc<Shared<V>>,
+}
+
+impl<V> Start<V> {
+    /// A start of a child for the nursery `target`.
+    pub(crate) fn new(target: NodeRef) -> Self {
+        Start { shared: Arc::new(Shared { signal: Mutex::default(), route: OnceLock::new(), target }) }
+    }
+
+    /// What the child is given.
+    pub(crate) fn ready(&self) -> Ready<V> {
+        Ready { shared: self.shared.clone() }
+    }
+
+    /// The child is about to run, as a child of `cradle`.
+    pub(crate) fn begin(&self, child: &NodeRef, cradle: NodeRef) {
+        drop(self.shared.route.set(Route { child: child.clone(), cradle }));
+    }
+
+    /// Waits for the child's word; the body of the cradle.
+    pub(crate) async fn finish<T, E: From<StartError>>(self, mut task: Task<T>) -> Result<(V, Task<T>), E> {
+        match self.shared.wait().await {
+            Some(Signal::Ready(value)) => Ok((value, task)),
+            Some(Signal::Closed) => Err(StartError::Closed.into()),
+            None => match task.wait().await {
+                // Its error, or its panic, is what comes out.
+                TaskStatus::Failed | TaskStatus::Panicked => match sleep_forever().await {},
+                _ => Err(StartError::NotReady.into()),
+            },
+        }
+    }
 }
 
 /// Says, once, that a child started with [`Nursery::start`] is ready.
@@ -168,8 +190,8 @@ impl<V> Ready<V> {
     ///
     /// Ignored if that caller has been cancelled meanwhile; says whether it was heard.
     pub fn notify(self, value: V) -> bool {
-        let Some((node, mover)) = self.shared.child.get() else { unreachable!("set before the child runs") };
-        let (signal, heard) = match mover(node) {
+        let Some(route) = self.shared.route.get() else { unreachable!("set before the child runs") };
+        let (signal, heard) = match route.take(&self.shared.target) {
             Moved::Yes => (Signal::Ready(value), true),
             Moved::NurseryClosed => (Signal::Closed, false),
             Moved::CallerCancelled => return false,
@@ -191,12 +213,10 @@ impl<V> fmt::Debug for Ready<V> {
     }
 }
 
-/// Moves the child, if that is still wanted.
-type Mover = Box<dyn Fn(&NodeRef) -> Moved + Send + Sync>;
-
 struct Shared<V> {
     signal: Mutex<Waiting<V>>,
-    child: OnceLock<(NodeRef, Mover)>,
+    route: OnceLock<Route>,
+    target: NodeRef,
 }
 
 struct Waiting<V> {
@@ -261,36 +281,36 @@ enum Moved {
     CallerCancelled,
 }
 
-/// Moves a child from the nursery of a `start` to the one it was started for.
-fn move_child<E>(
-    child: &NodeRef,
-    cell: &dyn Rehome<E>,
-    from: &Arc<Node<NurseryCell<E>>>,
-    to: &Arc<Node<NurseryCell<E>>>,
-) -> Moved
-where
-    E: Debug + Send + 'static,
-{
-    let target: NodeRef = to.clone();
-    // The one place where two nodes are locked at once: the link must not be in both lists, nor in none. Nobody else knows
-    // `from`, so no other thread can lock the two the other way round.
-    let mut above = target.lock();
-    let mut cradle = from.lock();
-    if from.flagged(CANCELLED) {
-        return Moved::CallerCancelled;
+/// Where the child is, until it is ready.
+struct Route {
+    child: NodeRef,
+    cradle: NodeRef,
+}
+
+impl Route {
+    /// Moves the child to `target`, if that is still wanted.
+    ///
+    /// Its typed part finds out by looking at its parent.
+    fn take(&self, target: &NodeRef) -> Moved {
+        // The one place where two nodes are locked at once: the link must not be in both tables, nor in none. Nobody else knows
+        // the cradle, so no other thread can lock the two the other way round.
+        let mut above = target.lock();
+        let mut cradle = self.cradle.lock();
+        if self.cradle.flagged(CANCELLED) {
+            return Moved::CallerCancelled;
+        }
+        if !above.admits() {
+            return Moved::NurseryClosed;
+        }
+        let slot = self.child.lock().slot;
+        let link = cradle.links.remove(slot);
+        let place = above.link(target, Role::Child, &self.child);
+        drop(cradle);
+        drop(above);
+        drop(link);
+        self.child.settle_anew(place);
+        Moved::Yes
     }
-    if !above.admits() {
-        return Moved::NurseryClosed;
-    }
-    let slot = child.lock().slot;
-    let link = cradle.links.remove(slot);
-    let place = above.link(&target, Role::Child, child);
-    drop(cradle);
-    drop(above);
-    drop(link);
-    cell.rehome(to.clone());
-    child.settle_anew(place);
-    Moved::Yes
 }
 
 /// A child of [`Nursery::start`] did not get ready.

@@ -23,13 +23,14 @@ use crate::tree::wake;
 
 /// Spawns `future` below `nursery`.
 ///
-/// `before` is called with the new child before it can run.
+/// With `target` it is a child that may move there (see `start`). `before` is called with the new child before it can run.
 pub(crate) fn spawn_with<T, E, R, F>(
     nursery: Arc<Node<NurseryCell<E>>>,
+    target: Option<Arc<Node<NurseryCell<E>>>>,
     origin: Origin,
     role: Role,
     future: F,
-    before: impl FnOnce(&NodeRef, Arc<dyn Rehome<E>>),
+    before: impl FnOnce(&NodeRef),
 ) -> Result<Task<T>, SpawnError<F>>
 where
     T: Send + 'static,
@@ -40,7 +41,7 @@ where
     let above: NodeRef = nursery.clone();
     let Some(tree) = above.tree() else { return Err(SpawnError::new(future)) };
     let runtime = tree.runtime.clone();
-    let cell = TaskCell { run: Mutex::new(Run::Unset), join: Join::default(), nursery: Mutex::new(nursery) };
+    let cell = TaskCell { run: Mutex::new(Run::Unset), join: Join::default(), nursery, target };
     let node = Node::new(Kind::Task, Mask::None, origin, Some(tree), cell);
     let child: NodeRef = node.clone();
     // Invariant 2: admission, link and first marks under one lock.
@@ -63,35 +64,20 @@ where
     };
     drop(run);
     drop(refused);
-    before(&child, node.clone());
+    before(&child);
     let task = Task::new(child.clone(), node);
     runtime.spawn(Job::task(child));
     Ok(task)
-}
-
-/// A child that can move to another nursery with the same type of error.
-pub(crate) trait Rehome<E>: Send + Sync {
-    fn rehome(&self, nursery: Arc<Node<NurseryCell<E>>>);
-}
-
-impl<T, E, R, F> Rehome<E> for Node<TaskCell<T, E, R, F>>
-where
-    T: Send + 'static,
-    E: Send + 'static,
-    R: Send + 'static,
-    F: Send + 'static,
-{
-    fn rehome(&self, nursery: Arc<Node<NurseryCell<E>>>) {
-        let old = std::mem::replace(&mut *lock(&self.cell.nursery), nursery);
-        drop(old);
-    }
 }
 
 /// The typed part of a task's node.
 struct TaskCell<T, E, R, F> {
     run: Mutex<Run<T, E, R, F>>,
     join: Join<T>,
-    nursery: Mutex<Arc<Node<NurseryCell<E>>>>,
+    /// Where it was born.
+    nursery: Arc<Node<NurseryCell<E>>>,
+    /// Where it may have moved.
+    target: Option<Arc<Node<NurseryCell<E>>>>,
 }
 
 /// Where a task's future and result are.
@@ -200,8 +186,11 @@ where
 {
     /// The task's scope is Closed: its nursery gets what there is to record, then its handle resolves (L31, L33, L34).
     fn finish(&self, node: &NodeRef, closed: Closed) {
-        let nursery = lock(&self.nursery).clone();
-        let above: NodeRef = nursery.clone();
+        let above = node.parent();
+        let nursery = match &self.target {
+            Some(target) if target.is(&above) => target,
+            _ => &self.nursery,
+        };
         let result = match std::mem::replace(&mut *lock(&self.run), Run::Over) {
             Run::Settled(result) => result,
             _ => None,

@@ -301,6 +301,11 @@ impl<C: ?Sized> Node<C> {
         self.flags.fetch_or(flag, Ordering::AcqRel) & flag == 0
     }
 
+    /// Whether this is that node.
+    pub(crate) fn is<D: ?Sized>(&self, other: &Node<D>) -> bool {
+        std::ptr::addr_eq(self, other)
+    }
+
     /// The tree, if this node keeps it.
     pub(crate) fn own_tree(&self) -> Option<&Arc<Tree>> {
         self.tree.get()
@@ -317,6 +322,11 @@ impl<C: ?Sized> Node<C> {
 }
 
 impl Node {
+    /// The scope above; a root is its own.
+    pub(crate) fn parent(self: &NodeRef) -> NodeRef {
+        self.lock().parent.clone().unwrap_or_else(|| self.clone())
+    }
+
     /// The tree this scope stands in; none before it has a parent.
     pub(crate) fn tree(self: &NodeRef) -> Option<Arc<Tree>> {
         if let Some(tree) = self.own_tree() {

@@ -145,6 +145,14 @@ impl fmt::Debug for TreeHandle {
     }
 }
 
+/// The runtime of the tree that the calling code stands in, or the installed one; `None` without a context.
+///
+/// To plant another tree on whatever runtime is there: `root(current()?, future)`.
+#[must_use]
+pub fn current() -> Option<Arc<dyn Runtime>> {
+    ambient::tree().map(|tree| tree.runtime.clone())
+}
+
 /// Makes `runtime` the one that serves scopes and operations outside of any tree. For adapters' `install`.
 ///
 /// Such code stands below a root that never ends and is never cancelled.
