@@ -259,7 +259,8 @@ impl Ticket {
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<OwnedLimiterPermit> {
         let acquire = self.acquire.get_or_insert_with(|| {
             let limiter = self.limiter.take().unwrap_or_else(limiter);
-            Box::pin(limiter.acquire_owned())
+            // Fast: waiting for the job gives way to other tasks anyway.
+            Box::pin(limiter.fast_acquire_owned())
         });
         acquire.as_mut().poll(cx)
     }

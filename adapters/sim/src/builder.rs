@@ -57,7 +57,7 @@ impl Builder {
             start: Instant::from_nanos(0),
             autojump: true,
             poll_budget: 1_000_000,
-            step_limit: 100_000_000,
+            step_limit: 10_000_000,
             time_limit: Duration::MAX,
             spurious: 0.0,
             blocking_time: (Duration::ZERO, Duration::ZERO),
@@ -93,7 +93,7 @@ impl Builder {
         Builder { poll_budget: polls, ..self }
     }
 
-    /// The greatest number of steps, polls and blocking jobs together; a hundred million if not set.
+    /// The greatest number of steps, polls and blocking jobs together; ten million if not set.
     pub fn step_limit(self, steps: u64) -> Self {
         Builder { step_limit: steps, ..self }
     }

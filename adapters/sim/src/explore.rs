@@ -1,5 +1,6 @@
 //! Exploration: many schedules of one program, and the shortest one that fails.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::fmt;
 
@@ -160,16 +161,17 @@ impl Builder {
     {
         let seed = failing.schedule.seed;
         let mut best = failing;
-        let (mut runs, mut steps) = (0, 0);
+        // What the search may still cost. A run that was stopped for its length alone is not worth it.
+        let runs = Cell::new(if best.steps < SHRINK_STEPS { SHRINK_RUNS } else { 0 });
+        let steps = Cell::new(SHRINK_STEPS);
+        let exhausted = || runs.get() == 0 || steps.get() == 0;
         // Runs the candidate, and takes it as the best if it fails and is shorter.
-        let mut shorter = |best: &mut Attempt, entries: Vec<(u64, u64)>| {
-            if runs >= SHRINK_RUNS || steps >= SHRINK_STEPS {
-                return false;
-            }
+        let shorter = |best: &mut Attempt, entries: Vec<(u64, u64)>| {
             let schedule = Schedule { seed, script: Some(Script::new(entries)) };
-            let attempt = quietly(|| self.attempt(schedule, program));
-            runs += 1;
-            steps += attempt.steps;
+            let limit = self.step_limit.min(2 * best.steps + 1_000);
+            let attempt = quietly(|| self.clone().step_limit(limit).attempt(schedule, program));
+            runs.set(runs.get() - 1);
+            steps.set(steps.get().saturating_sub(attempt.steps));
             let accepted = attempt.failure.is_some() && attempt.size() < best.size();
             if accepted {
                 *best = attempt;
@@ -177,10 +179,10 @@ impl Builder {
             accepted
         };
         let mut chunk = best.entries().len();
-        while chunk > 0 {
+        while chunk > 0 && !exhausted() {
             let mut start = 0;
             let mut changed = false;
-            while start < best.entries().len() {
+            while start < best.entries().len() && !exhausted() {
                 let mut entries = best.entries().to_vec();
                 entries.drain(start..entries.len().min(start + chunk));
                 if shorter(&mut best, entries) {
@@ -194,7 +196,7 @@ impl Builder {
         }
         for index in 0..best.entries().len() {
             let mut choice = 1;
-            while best.entries().get(index).is_some_and(|entry| choice < entry.1) {
+            while !exhausted() && best.entries().get(index).is_some_and(|entry| choice < entry.1) {
                 let mut entries = best.entries().to_vec();
                 entries[index].1 = choice;
                 if shorter(&mut best, entries) {

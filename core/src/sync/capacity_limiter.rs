@@ -167,6 +167,16 @@ impl CapacityLimiter {
         LimiterAcquireOwned { limiter: self, claim: Claim::new(None, false) }
     }
 
+    /// Waits for a permit that can be moved, without giving way to other tasks if there is one at once.
+    ///
+    /// # Cancellation
+    ///
+    /// As [`acquire`](CapacityLimiter::acquire).
+    #[track_caller]
+    pub fn fast_acquire_owned(self: Arc<Self>) -> LimiterAcquireOwned {
+        LimiterAcquireOwned { limiter: self, claim: Claim::new(None, true) }
+    }
+
     /// Waits for a permit for a borrower that may have one at a time.
     ///
     /// # Cancellation
