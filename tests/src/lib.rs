@@ -19,15 +19,15 @@ pub mod contract;
 pub mod harness;
 pub mod list;
 
+pub mod checkpoints;
+pub mod deadlines;
+pub mod groups;
+pub mod panics;
 pub mod running;
 pub mod scopes;
-pub mod deadlines;
 pub mod shields;
-pub mod checkpoints;
-pub mod groups;
-pub mod tasks;
 pub mod starting;
-pub mod panics;
+pub mod tasks;
 pub mod threads;
 
 pub use harness::check;

@@ -39,10 +39,31 @@ impl<E> Outcome<Infallible, E> for Infallible {
     }
 }
 
+/// For loops that run until they are cancelled: `async { loop { … } }` has the type `!`.
+impl<E> Outcome<(), E> for Never {
+    fn into_result(self) -> Result<(), E> {
+        self
+    }
+}
+
+/// The type `!`, which has no name on stable Rust: what a function that does not return returns.
+type Never = <fn() -> ! as sealed::Returns>::Type;
+
 mod sealed {
     #[expect(unnameable_types, reason = "seals the trait")]
     pub trait Sealed {}
     impl Sealed for () {}
+
+    #[expect(unnameable_types, reason = "names the type `!`")]
+    pub trait Returns {
+        type Type;
+    }
+
+    impl<T> Returns for fn() -> T {
+        type Type = T;
+    }
+
     impl Sealed for std::convert::Infallible {}
+    impl Sealed for super::Never {}
     impl<T, E> Sealed for Result<T, E> {}
 }

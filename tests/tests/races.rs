@@ -1,0 +1,288 @@
+//! The races of the tree, on real threads: request against close, adopt against close, spawn against drain, handle against end.
+//!
+//! Each round builds a small tree on two or more workers and lets other threads and tasks disturb it at random moments. A round
+//! that loses a wake-up hangs, and the watchdog says so; one that leaves something behind is found by the census.
+
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, mpsc};
+use std::task::Poll;
+use std::time::Duration;
+
+use foster::{CancelScope, Nursery, checkpoint, defer, graceful, move_on_after, nursery, shield, sleep, yield_now};
+
+/// How many rounds each test runs; `FOSTER_ROUNDS` overrides it.
+fn rounds() -> u64 {
+    std::env::var("FOSTER_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(400)
+}
+
+/// A small generator, so that a round can be told from another; the threads make the rest of the chance.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % sides
+    }
+}
+
+/// Runs `round` many times on both multi-threaded runtimes. A hang fails the test instead of blocking it.
+fn race<F, Fut>(name: &'static str, round: F)
+where
+    F: Fn(Dice) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = ()> + Send + 'static,
+{
+    foster_conformance::check(name, || {
+        let (done, finished) = mpsc::channel();
+        let round = Arc::new(round);
+        let at = Arc::new(AtomicUsize::new(0));
+        let reached = at.clone();
+        let worker = std::thread::spawn(move || {
+            let each = |on: &str| {
+                let (round, at) = (round.clone(), at.clone());
+                let on = on.len() as u64;
+                async move {
+                    for seed in 0..rounds() {
+                        at.fetch_add(1, Ordering::Relaxed);
+                        round(Dice(seed * 7919 + on)).await;
+                    }
+                }
+            };
+            foster_tokio::Builder::new().worker_threads(3).run(each("tokio"));
+            foster_smol::Builder::new().threads(3).run(each("smol"));
+            let _ = done.send(());
+        });
+        let outcome = finished.recv_timeout(Duration::from_secs(120));
+        let reached = reached.load(Ordering::Relaxed);
+        match outcome {
+            Ok(()) => worker.join().expect("the worker has ended"),
+            Err(mpsc::RecvTimeoutError::Timeout) => panic!("{name} hangs in round {reached}"),
+            Err(mpsc::RecvTimeoutError::Disconnected) => std::panic::resume_unwind(worker.join().unwrap_err()),
+        }
+        println!("{name}: {reached} rounds");
+        assert!(reached > 0);
+    });
+}
+
+/// Gives way a few times, so that the moment differs.
+async fn a_moment(dice: &mut Dice) {
+    for _ in 0..dice.roll(6) {
+        yield_now().await;
+    }
+}
+
+/// I7, L6, L11: a request that comes while its scope is closing is either delivered or too late; nobody waits for ever.
+#[test]
+fn request_against_close() {
+    race("request_against_close", |mut dice| async move {
+        let mut scope = CancelScope::new();
+        let handle = scope.handle();
+        let steps = dice.roll(5);
+        let outcome = scope
+            .run(async {
+                let Ok(()) = nursery(async |n: Nursery| {
+                    n.spawn(async move {
+                        a_moment(&mut dice).await;
+                        handle.cancel("race");
+                    });
+                    for _ in 0..steps {
+                        checkpoint().await;
+                    }
+                })
+                .await;
+            })
+            .await;
+        drop(outcome);
+    });
+}
+
+/// L4, L14: a child that comes while its nursery drains is run or handed back; every one that was admitted is waited for.
+#[test]
+fn spawn_against_drain() {
+    race("spawn_against_drain", |mut dice| async move {
+        let (admitted, ran, refused) =
+            (Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default(), Arc::<AtomicUsize>::default());
+        let (in_thread, seen, back) = (admitted.clone(), ran.clone(), refused.clone());
+        let mut intruder = None;
+        let Ok(()) = nursery(async |n: Nursery| {
+            let inner = n.clone();
+            intruder = Some(std::thread::spawn(move || {
+                for _ in 0..20 {
+                    let seen = seen.clone();
+                    let child = async move {
+                        seen.fetch_add(1, Ordering::SeqCst);
+                    };
+                    match inner.try_spawn(child) {
+                        Ok(_) => in_thread.fetch_add(1, Ordering::SeqCst),
+                        Err(_) => back.fetch_add(1, Ordering::SeqCst),
+                    };
+                }
+            }));
+            a_moment(&mut dice).await;
+        })
+        .await;
+        let before = ran.load(Ordering::SeqCst);
+        intruder.expect("started").join().expect("spawning does not panic");
+        assert_eq!(ran.load(Ordering::SeqCst), before, "a child ran after its nursery had returned");
+        assert_eq!(admitted.load(Ordering::SeqCst), before);
+        assert_eq!(admitted.load(Ordering::SeqCst) + refused.load(Ordering::SeqCst), 20);
+    });
+}
+
+/// L25–L27: a scope whose future is dropped is adopted by a scope that may be closing; its finalizers run, and somebody waits.
+#[test]
+fn adopt_against_close() {
+    race("adopt_against_close", |mut dice| async move {
+        let finalized = Arc::<AtomicUsize>::default();
+        let count = finalized.clone();
+        move_on_after(Duration::from_secs(60), async move {
+            let mut lost = Box::pin(nursery(async move |n: Nursery| {
+                for _ in 0..3 {
+                    let count = count.clone();
+                    n.spawn(async move {
+                        defer(async move {
+                            yield_now().await;
+                            count.fetch_add(1, Ordering::SeqCst);
+                        });
+                        yield_now().await;
+                    });
+                }
+                yield_now().await;
+            }));
+            let polls = 1 + dice.roll(4);
+            let mut polled = 0;
+            poll_fn(|cx| {
+                polled += 1;
+                if lost.as_mut().poll(cx).is_ready() || polled >= polls {
+                    return Poll::Ready(());
+                }
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            })
+            .await;
+            // On some other thread, half of the time.
+            if dice.roll(2) == 0 {
+                drop(lost)
+            } else {
+                std::thread::spawn(move || drop(lost)).join().expect("no panic")
+            }
+        })
+        .await;
+        // A child that was cancelled before its first poll registers no finalizer.
+        assert!(finalized.load(Ordering::SeqCst) <= 3);
+    });
+}
+
+/// L31, L33, L34: a child is cancelled by its handle, by a sibling's failure and by its own end at once.
+#[test]
+fn cancel_against_completion() {
+    race("cancel_against_completion", |mut dice| async move {
+        let fails = dice.roll(2) == 0;
+        let moments = [dice.roll(4), dice.roll(4), dice.roll(4)];
+        let outcome: Result<u32, &str> = nursery(async |n| {
+            let child = n.spawn(async move {
+                for _ in 0..moments[0] {
+                    checkpoint().await;
+                }
+                Ok(7)
+            });
+            n.spawn(async move {
+                for _ in 0..moments[1] {
+                    yield_now().await;
+                }
+                if fails { Err("failed") } else { Ok(()) }
+            });
+            for _ in 0..moments[2] {
+                yield_now().await;
+            }
+            child.cancel("race");
+            Ok(child.await.unwrap_or(0))
+        })
+        .await;
+        match outcome {
+            Ok(value) => assert!(!fails && (value == 7 || value == 0)),
+            Err(error) => assert!(fails && error == "failed"),
+        }
+    });
+}
+
+/// L8, L20, L22: deadlines fire from another thread while shields, graceful shields and finalizers are coming and going.
+#[test]
+fn deadlines_against_everything() {
+    race("deadlines_against_everything", |mut dice| async move {
+        let micros = dice.roll(300);
+        let scope =
+            CancelScope::new().deadline_in(Duration::from_micros(micros)).grace(Duration::from_micros(dice.roll(300)));
+        let outcome = scope
+            .run(async {
+                let Ok(()) = nursery(async |n: Nursery| {
+                    n.spawn(async {
+                        loop {
+                            shield(yield_now()).await;
+                            checkpoint().await;
+                        }
+                    });
+                    n.spawn(graceful(async {
+                        loop {
+                            yield_now().await;
+                        }
+                    }));
+                    n.spawn(async {
+                        loop {
+                            move_on_after(Duration::from_micros(20), async {
+                                defer(async { yield_now().await });
+                                sleep(Duration::from_micros(50)).await;
+                            })
+                            .await;
+                        }
+                    });
+                })
+                .await;
+            })
+            .await;
+        assert!(outcome.is_err(), "nothing in there ends by itself");
+    });
+}
+
+/// L16, L38: scopes are polled by one task and then by another, while they are being cancelled.
+#[test]
+fn futures_that_wander() {
+    race("futures_that_wander", |mut dice| async move {
+        let polls = 1 + dice.roll(3);
+        let mut scope = CancelScope::new();
+        let handle = scope.handle();
+        let mut wanderer: Pin<Box<dyn Future<Output = ()> + Send>> = Box::pin(async move {
+            let _ = scope
+                .run(async {
+                    let Ok(()) = nursery(async |n: Nursery| {
+                        n.spawn(async { sleep(Duration::from_millis(1)).await });
+                        yield_now().await;
+                    })
+                    .await;
+                })
+                .await;
+        });
+        let Ok(()) = nursery(async |n: Nursery| {
+            let mut polled = 0;
+            poll_fn(|cx| {
+                polled += 1;
+                if wanderer.as_mut().poll(cx).is_ready() {
+                    wanderer = Box::pin(async {});
+                }
+                if polled >= polls {
+                    return Poll::Ready(());
+                }
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            })
+            .await;
+            n.spawn(async move {
+                handle.cancel("race");
+            });
+            let mut here = pin!(wanderer);
+            here.as_mut().await;
+        })
+        .await;
+    });
+}
