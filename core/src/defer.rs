@@ -88,6 +88,11 @@ where
     let body = Box::pin(async move { future.await.into_error() });
     let node = ambient::current();
     let mut state = node.lock();
-    assert!(state.life != Life::Closed, "the scope around this `defer` has ended");
+    if state.life == Life::Closed {
+        // Only where the host of the tree was dropped while this code was running on another thread (L30).
+        drop(state);
+        drop(body);
+        return;
+    }
     state.rare().finalizers.push(Finalizer { body, budget, origin });
 }

@@ -2,8 +2,14 @@
 //!
 //! | to | use |
 //! |---|---|
+//! | use a value one at a time | [`Mutex`]; [`PoisonMutex`] if half a change would spoil it |
+//! | read together, change alone | [`RwLock`] |
+//! | wait for a change of such a value | [`Condition`] |
 //! | let at most `n` in at once | [`Semaphore`] |
 //! | the same, resizable, and see who is in | [`CapacityLimiter`] |
+//! | wait for something that happens once | [`Event`]; [`Promise`] if it brings a value |
+//! | make a value once, when it is needed | [`OnceCell`] |
+//! | meet | [`Barrier`] |
 //! | build another | [`WaitQueue`] |
 //!
 //! # What all of them keep
@@ -21,20 +27,38 @@
 
 use std::fmt;
 
+mod barrier;
 mod borrower;
 mod capacity_limiter;
+mod condition;
+mod event;
 mod limiter_acquire;
 mod line;
+#[cfg(test)]
+mod lock_suite;
+mod mutex;
+mod once_cell;
+mod poison_mutex;
+mod promise;
+mod rw_lock;
 mod semaphore;
 #[cfg(test)]
 mod testing;
 mod wait_queue;
 
+pub use barrier::{Arrival, Barrier, BarrierStatistics, BarrierWait};
 pub use borrower::{Borrower, BorrowerBusy, Holder, TryBorrowError};
 pub use capacity_limiter::{CapacityLimiter, CapacityLimiterStatistics, LimiterPermit, OwnedLimiterPermit};
+pub use condition::{Condition, ConditionWait, ConditionWaitFor};
+pub use event::{Event, EventStatistics, EventWait};
 pub use limiter_acquire::{
     LimiterAcquire, LimiterAcquireOnBehalfOf, LimiterAcquireOwned, LimiterAcquireOwnedOnBehalfOf,
 };
+pub use mutex::{Mutex, MutexAcquire, MutexAcquireOwned, MutexGuard, MutexStatistics, OwnedMutexGuard};
+pub use once_cell::{OnceCell, OnceCellGetOrInit, OnceCellGetOrTryInit};
+pub use poison_mutex::{PoisonMutex, PoisonMutexAcquire, PoisonMutexGuard, PoisonResult, Poisoned};
+pub use promise::{Promise, PromiseWait};
+pub use rw_lock::{RwLock, RwLockRead, RwLockReadGuard, RwLockStatistics, RwLockWrite, RwLockWriteGuard};
 pub use semaphore::{
     OwnedSemaphorePermit, Semaphore, SemaphoreAcquire, SemaphoreAcquireOwned, SemaphorePermit, SemaphoreStatistics,
 };
@@ -51,3 +75,25 @@ impl fmt::Display for WouldBlock {
 }
 
 impl std::error::Error for WouldBlock {}
+
+/// The value comes back: another one was set before, or it was said that none ever will be.
+#[derive(Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct AlreadySet<T> {
+    /// The value that was not set.
+    pub value: T,
+}
+
+impl<T> fmt::Display for AlreadySet<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("it was set or broken before")
+    }
+}
+
+impl<T> fmt::Debug for AlreadySet<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AlreadySet")
+    }
+}
+
+impl<T> std::error::Error for AlreadySet<T> {}

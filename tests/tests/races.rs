@@ -286,3 +286,50 @@ fn futures_that_wander() {
         .await;
     });
 }
+
+/// L30, I24: the host of a tree is dropped while its tasks are running on other threads.
+#[test]
+fn host_drop_against_everything() {
+    foster_conformance::check("host_drop_against_everything", || {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(3)
+            .enable_time()
+            .build()
+            .expect("a runtime can be built");
+        let dropped = Arc::<AtomicUsize>::default();
+        runtime.block_on(async {
+            for seed in 0..rounds() {
+                let mut dice = Dice(seed);
+                let counted = Counted(dropped.clone());
+                let tree = foster_tokio::attach(async move {
+                    let _counted = counted;
+                    let Ok(()) = nursery(async |n: Nursery| {
+                        for _ in 0..8 {
+                            n.spawn(async {
+                                defer(async { yield_now().await });
+                                loop {
+                                    move_on_after(Duration::from_micros(30), sleep(Duration::from_micros(60))).await;
+                                    shield(yield_now()).await;
+                                }
+                            });
+                        }
+                    })
+                    .await;
+                });
+                let limit = Duration::from_micros(dice.roll(400));
+                assert!(tokio::time::timeout(limit, tree).await.is_err(), "nothing in there ends by itself");
+            }
+        });
+        drop(runtime);
+        assert_eq!(dropped.load(Ordering::SeqCst) as u64, rounds(), "every body was dropped, once");
+    });
+}
+
+/// Counts its drops.
+struct Counted(Arc<AtomicUsize>);
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}

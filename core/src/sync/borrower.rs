@@ -40,7 +40,7 @@ impl fmt::Display for Borrower {
     }
 }
 
-/// Who holds a permit of a [`CapacityLimiter`].
+/// Who holds a permit of a [`CapacityLimiter`](super::CapacityLimiter).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Holder {
@@ -98,7 +98,7 @@ impl fmt::Display for BorrowerBusy {
 
 impl std::error::Error for BorrowerBusy {}
 
-/// Why [`CapacityLimiter::try_acquire_on_behalf_of`] gave no permit.
+/// Why [`CapacityLimiter::try_acquire_on_behalf_of`](super::CapacityLimiter::try_acquire_on_behalf_of) gave no permit.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum TryBorrowError {

@@ -21,6 +21,7 @@
 //! Invariant 3: under the lock no waker is cloned, called or dropped, nor anything else that runs foreign code (L36).
 //! Invariant 4: two lines are locked together only by `repark`, in the order of their addresses.
 
+use std::fmt;
 use std::mem;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -88,6 +89,12 @@ impl List {
 
     pub(super) fn broken(&self) -> Option<&Broken> {
         self.broken.as_ref()
+    }
+
+    /// Whether nobody is left, not even somebody who was called and has not taken note.
+    #[cfg(test)]
+    pub(super) fn is_home(&self) -> bool {
+        self.entries.is_empty() && self.waiting == 0 && self.first == NONE && self.last == NONE
     }
 
     /// The tag of the longest waiter.
@@ -165,7 +172,15 @@ impl List {
 }
 
 /// Moves the `n` longest waiters of one line to the end of another, in their order; to the same line: none.
-pub(super) fn repark(from: &Arc<Shared>, to: &Arc<Shared>, n: usize, wakes: &mut Wakes) -> usize {
+///
+/// With `retag` it stops before the first whose tag is not the one, and gives them the other.
+pub(super) fn repark(
+    from: &Arc<Shared>,
+    to: &Arc<Shared>,
+    n: usize,
+    retag: Option<(usize, usize)>,
+    wakes: &mut Wakes,
+) -> usize {
     if Arc::ptr_eq(from, to) {
         return 0;
     }
@@ -181,8 +196,11 @@ pub(super) fn repark(from: &Arc<Shared>, to: &Arc<Shared>, n: usize, wakes: &mut
     let mut count = 0;
     while count < n {
         let key = source.first;
+        if retag.is_some_and(|(only, _)| source.first() != Some(only)) {
+            break;
+        }
         let Some((tag, waker)) = source.unlink(key, Stage::Served { pass_on: false }) else { break };
-        let moved = target.enter(tag, waker, wakes);
+        let moved = target.enter(retag.map_or(tag, |(_, new)| new), waker, wakes);
         source.entries[key].stage = Stage::Moved(Ticket { shared: to.clone(), key: moved });
         count += 1;
     }
@@ -190,7 +208,6 @@ pub(super) fn repark(from: &Arc<Shared>, to: &Arc<Shared>, n: usize, wakes: &mut
 }
 
 /// A waiter's hold on its entry. Whoever has one must see it through: `poll` until ready, `leave` or `List::remove`.
-#[derive(Debug)]
 pub(super) struct Ticket {
     shared: Arc<Shared>,
     key: usize,
@@ -202,6 +219,19 @@ pub(super) enum Left {
     Waiting,
     Served { pass_on: bool },
     Broken,
+}
+
+impl fmt::Debug for Ticket {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Ticket").field(&self.key).finish()
+    }
+}
+
+/// A waiter that went away: what it was, under which tag, and where.
+pub(super) struct Gone {
+    pub(super) left: Left,
+    pub(super) tag: usize,
+    pub(super) shared: Arc<Shared>,
 }
 
 impl Ticket {
@@ -251,15 +281,16 @@ impl Ticket {
         }
     }
 
-    /// Goes away. Says as what, and from which line.
-    pub(super) fn leave(mut self) -> (Left, Arc<Shared>) {
+    /// Goes away, from wherever it was moved to.
+    pub(super) fn leave(mut self) -> Gone {
         loop {
             let mut list = self.shared.lock();
-            if !matches!(list.entries[self.key].stage, Stage::Moved(_)) {
+            let Entry { tag, ref stage } = list.entries[self.key];
+            if !matches!(stage, Stage::Moved(_)) {
                 let (left, waker) = list.remove(self.key);
                 drop(list);
                 drop(waker);
-                return (left, self.shared);
+                return Gone { left, tag, shared: self.shared };
             }
             let entry = list.entries.remove(self.key);
             drop(list);

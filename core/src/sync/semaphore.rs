@@ -125,6 +125,15 @@ impl Semaphore {
         self.acquire_many_owned(1)
     }
 
+    /// Waits for a permit that can be moved, without giving way to other tasks if there is one at once.
+    ///
+    /// # Cancellation
+    ///
+    /// As [`acquire`](Semaphore::acquire).
+    pub fn fast_acquire_owned(self: Arc<Self>) -> SemaphoreAcquireOwned {
+        SemaphoreAcquireOwned { semaphore: self, claim: Claim::new(1, true) }
+    }
+
     /// Waits for `n` permits together, that can be moved; [`acquire_many`](Semaphore::acquire_many) and
     /// [`acquire_owned`](Semaphore::acquire_owned) in one.
     ///

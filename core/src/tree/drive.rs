@@ -50,6 +50,13 @@ pub(crate) struct Closed {
     pub(crate) request: Option<(Reason, Origin)>,
 }
 
+impl Closed {
+    /// Whether the host of the tree was dropped meanwhile (L30).
+    pub(crate) fn is_razed(&self) -> bool {
+        self.request.as_ref().is_some_and(|(reason, _)| reason.kind() == ReasonKind::HostDropped)
+    }
+}
+
 /// Polls the body of an open scope once. `seat` holds the scope's node before and after.
 pub(crate) fn poll_open<B: Body + ?Sized>(
     seat: &mut Option<NodeRef>,
@@ -124,7 +131,7 @@ impl Node {
     /// Keeps the waker of whoever drives the scope.
     pub(crate) fn register(self: &NodeRef, waker: &Waker) {
         let mut state = self.lock();
-        if !state.waker.as_ref().is_some_and(|old| old.will_wake(waker)) {
+        if state.life != Life::Closed && !state.waker.as_ref().is_some_and(|old| old.will_wake(waker)) {
             let old = state.waker.replace(waker.clone());
             // A wake of the old driver says nothing to the new one.
             self.woken.store(false, Ordering::Release);

@@ -342,6 +342,11 @@ impl Node {
         }
     }
 
+    /// Whether the scope was closed because its host, or the runtime, is gone (L30).
+    pub(crate) fn is_razed(self: &NodeRef) -> bool {
+        self.flagged(LOST) && self.life() == Life::Closed && self.tree().is_some_and(|tree| tree.is_dead())
+    }
+
     /// Hangs this scope below `parent`, or below its nearest ancestor that is not Closed (L1, L25).
     ///
     /// The scope takes over what reaches it from there.
@@ -350,10 +355,14 @@ impl Node {
         loop {
             let mut above = parent.lock();
             if above.life == Life::Closed {
-                let Some(next) = above.parent.clone() else {
-                    unreachable!("a root closes last");
-                };
+                let next = above.parent.clone();
                 drop(above);
+                let Some(next) = next else {
+                    // The host was dropped while this code was running on another thread (L30): it stops where it can.
+                    let slot = usize::MAX;
+                    let marks = Marks::own(Instant::LAST);
+                    return self.settle(Place { parent, role, slot, marks, parent_cancelled: true, timed: false });
+                };
                 parent = next;
                 continue;
             }

@@ -39,6 +39,9 @@ impl Future for OwnedScope {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
         let Some(node) = &this.seat else { panic!("a blocking job was polled after it had returned") };
+        if node.is_razed() {
+            return Poll::Pending;
+        }
         if !this.winding {
             let mut body = OwnedBody(node.lock().rare().owned.take());
             let step = poll_open(&mut this.seat, Pin::new(&mut body), cx);

@@ -278,6 +278,9 @@ where
         }
         let Some(node) = this.seat.as_ref() else { panic!("a scope was polled after it had returned") };
         if node.flagged(LOST) {
+            if node.is_razed() {
+                return Poll::Pending;
+            }
             polled_after_loss(node);
         }
         if *this.stage == Stage::Open {
@@ -303,7 +306,8 @@ where
         }
         match this.value.take() {
             Some(value) if !closed.cut => Poll::Ready(Ending::Value(value)),
-            _ if closed.inherited => {
+            // L30: this task will be dropped as soon as its poll returns.
+            _ if closed.inherited || closed.is_razed() => {
                 *this.stage = Stage::Parked;
                 Poll::Pending
             }

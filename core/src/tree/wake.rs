@@ -97,10 +97,14 @@ impl Wake for Marker {
 
 /// The waker to poll the body of `node` with, while its parent is cancelled.
 pub(crate) fn marker(node: &NodeRef) -> Waker {
-    if let Some(marker) = node.lock().rare().marker.clone() {
+    if let Some(marker) = node.lock().if_rare().and_then(|rare| rare.marker.clone()) {
         return marker;
     }
     let marker = Waker::from(Arc::new(Marker(node.clone())));
-    node.lock().rare().marker = Some(marker.clone());
+    let mut state = node.lock();
+    // The node holds the marker and the marker the node, until the node is closed.
+    if state.life != Life::Closed {
+        state.rare().marker = Some(marker.clone());
+    }
     marker
 }

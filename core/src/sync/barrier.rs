@@ -1,0 +1,245 @@
+//! The barrier: a number of tasks that wait for each other.
+//!
+//! Who arrives stands in the queue, and the last of them calls all the others, so the round that is filling is the queue
+//! itself, and those who were called belong to none any more.
+
+use std::fmt;
+use std::future::Future;
+use std::mem;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use super::line::Ticket;
+use super::wait_queue::WaitQueue;
+use crate::checkpoint::Gate;
+
+/// A place where `n` tasks meet: each waits until all have arrived, then all go on, and the next round begins.
+///
+/// # Examples
+///
+/// ```
+/// use foster::sync::Barrier;
+///
+/// # foster_sim::run(1, async {
+/// static START: Barrier = Barrier::new(3);
+///
+/// foster::nursery(async |n: foster::Nursery<std::convert::Infallible>| {
+///     for _ in 0..3 {
+///         n.spawn(async {
+///             // ... prepare
+///             if START.wait().await.is_leader() {
+///                 println!("off we go"); // one of the three
+///             }
+///         });
+///     }
+///     Ok(())
+/// })
+/// .await
+/// .unwrap();
+/// # });
+/// ```
+pub struct Barrier {
+    size: usize,
+    queue: WaitQueue,
+}
+
+impl Barrier {
+    /// A barrier for `n` tasks.
+    ///
+    /// # Panics
+    ///
+    /// If `n` is 0: nobody could arrive.
+    #[must_use]
+    #[track_caller]
+    pub const fn new(n: usize) -> Self {
+        assert!(n > 0, "a barrier is for one task at least");
+        Barrier { size: n, queue: WaitQueue::new() }
+    }
+
+    /// Arrives, and waits until all have. The last one to arrive is the leader of the round.
+    ///
+    /// # Cancellation
+    ///
+    /// *Loses its place*: a drop takes the arrival back, unless all have arrived already; then the round is over for the
+    /// others all the same, if need be without a leader.
+    pub fn wait(&self) -> BarrierWait<'_> {
+        BarrierWait { barrier: self, gate: Gate::new(), step: Step::Start }
+    }
+
+    /// A snapshot.
+    #[must_use]
+    pub fn statistics(&self) -> BarrierStatistics {
+        BarrierStatistics { size: self.size, waiting: self.queue.waiting() }
+    }
+}
+
+impl fmt::Debug for Barrier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let BarrierStatistics { size, waiting } = self.statistics();
+        f.debug_struct("Barrier").field("size", &size).field("waiting", &waiting).finish()
+    }
+}
+
+/// What [`Barrier::statistics`] tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct BarrierStatistics {
+    /// How many tasks have to arrive.
+    pub size: usize,
+    /// How many have arrived in this round, and wait.
+    pub waiting: usize,
+}
+
+/// What [`Barrier::wait`] tells when all have arrived.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Arrival {
+    leader: bool,
+}
+
+impl Arrival {
+    /// Whether this was the last one to arrive; true of one in each round.
+    #[must_use]
+    pub fn is_leader(self) -> bool {
+        self.leader
+    }
+}
+
+/// Future of [`Barrier::wait`].
+#[must_use = "futures do nothing unless polled"]
+pub struct BarrierWait<'a> {
+    barrier: &'a Barrier,
+    gate: Gate,
+    step: Step,
+}
+
+enum Step {
+    Start,
+    Waiting(Ticket),
+    /// Was the last: has still to give way.
+    Last,
+    Over,
+}
+
+impl Future for BarrierWait<'_> {
+    type Output = Arrival;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Arrival> {
+        let this = &mut *self;
+        if this.gate.poll_start().is_pending() {
+            return Poll::Pending;
+        }
+        match &mut this.step {
+            Step::Start => {
+                let waker = cx.waker().clone();
+                let mut line = this.barrier.queue.lock();
+                if line.waiting() + 1 < this.barrier.size {
+                    this.step = Step::Waiting(line.enter(0, Some(waker)));
+                    return Poll::Pending;
+                }
+                line.unpark_all();
+                drop(line);
+                this.step = Step::Last;
+                waker.wake();
+                Poll::Pending
+            }
+            Step::Waiting(ticket) => {
+                if ticket.poll(true, cx).is_pending() {
+                    return Poll::Pending;
+                }
+                this.step = Step::Over;
+                Poll::Ready(Arrival { leader: false })
+            }
+            Step::Last => {
+                this.step = Step::Over;
+                Poll::Ready(Arrival { leader: true })
+            }
+            Step::Over => panic!("a `wait` at a `Barrier` was polled after it was ready"),
+        }
+    }
+}
+
+impl Drop for BarrierWait<'_> {
+    fn drop(&mut self) {
+        if let Step::Waiting(ticket) = mem::replace(&mut self.step, Step::Over) {
+            ticket.leave();
+        }
+    }
+}
+
+impl fmt::Debug for BarrierWait<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match &self.step {
+            Step::Start => "BarrierWait::Start",
+            Step::Waiting(_) => "BarrierWait::Waiting",
+            Step::Last => "BarrierWait::Last",
+            Step::Over => "BarrierWait::Over",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::thread;
+
+    use super::super::testing::{Hand, block_on, yields_once};
+    use super::*;
+
+    #[test]
+    fn all_go_on_when_the_last_one_arrives() {
+        let barrier = Barrier::new(3);
+        for _ in 0..2 {
+            let waiters = [Hand::waiting(barrier.wait()), Hand::waiting(barrier.wait())];
+            assert_eq!(barrier.statistics(), BarrierStatistics { size: 3, waiting: 2 });
+            assert!(yields_once(barrier.wait()).is_leader());
+            assert_eq!(barrier.statistics().waiting, 0, "the next round has begun");
+            for waiter in waiters {
+                assert!(!waiter.finish().is_leader());
+            }
+        }
+    }
+
+    #[test]
+    fn a_dropped_arrival_is_taken_back() {
+        let barrier = Barrier::new(2);
+        drop(Hand::waiting(barrier.wait()));
+        let first = Hand::waiting(barrier.wait());
+        let mut last = Hand::new(barrier.wait());
+        assert!(last.poll().is_pending());
+        drop(last); // too late to take it back
+        assert!(!first.finish().is_leader());
+        assert_eq!(barrier.statistics().waiting, 0);
+    }
+
+    #[test]
+    fn a_barrier_for_one_is_a_checkpoint() {
+        assert!(yields_once(Barrier::new(1).wait()).is_leader());
+    }
+
+    #[test]
+    #[should_panic(expected = "one task at least")]
+    fn a_barrier_for_nobody_is_refused() {
+        let _ = Barrier::new(0);
+    }
+
+    /// B198
+    #[test]
+    fn threads_meet_round_after_round() {
+        static BARRIER: Barrier = Barrier::new(3);
+        static ARRIVED: AtomicUsize = AtomicUsize::new(0);
+        static LEADERS: AtomicUsize = AtomicUsize::new(0);
+        thread::scope(|threads| {
+            for _ in 0..3 {
+                threads.spawn(|| {
+                    for round in 1..=500 {
+                        ARRIVED.fetch_add(1, Ordering::SeqCst);
+                        let arrival = block_on(BARRIER.wait());
+                        assert!(ARRIVED.load(Ordering::SeqCst) >= 3 * round);
+                        LEADERS.fetch_add(usize::from(arrival.is_leader()), Ordering::SeqCst);
+                    }
+                });
+            }
+        });
+        assert_eq!(LEADERS.load(Ordering::SeqCst), 500);
+    }
+}

@@ -1,0 +1,479 @@
+//! The condition: to wait, with a mutex released, until what it guards has changed.
+//!
+//! A waiter that is notified is moved to the queue of the mutex in that instant (it is not woken to queue for itself), so it
+//! keeps its turn, counts for the mutex, and of a hundred that are notified one is woken at a time.
+//!
+//! ```text
+//!   Start(guard) ──1──▶ Waiting: here ──2──▶ Waiting: for the mutex ──3──▶ Over(guard)
+//! ```
+//!
+//! 1. the first poll: joins this queue, then releases the mutex
+//! 2. `notify`: `Mutex::adopt`
+//! 3. the mutex is handed over
+//!
+//! In this queue a waiter's tag is the address of its mutex, in the queue of the mutex it is how it was notified.
+
+use std::fmt;
+use std::future::Future;
+use std::mem;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use super::line::{Left, Ticket};
+use super::mutex::{Mutex, MutexGuard};
+use super::wait_queue::WaitQueue;
+use crate::checkpoint::Gate;
+
+/// Notified by number: if it goes away, another one is owed the notification.
+const ONE_OF_SOME: usize = 0;
+/// Notified with everybody.
+const ONE_OF_ALL: usize = 1;
+
+/// Tasks that wait for a change of what a [`Mutex`] guards.
+///
+/// To wait one gives up the guard, and gets it back when one is notified and it is one's turn again. To notify one needs the
+/// guard, too: who changes the value tells in the same breath, and nobody can miss it. One condition is used with one mutex
+/// at a time.
+///
+/// # Examples
+///
+/// ```
+/// use foster::sync::{Condition, Mutex};
+///
+/// # foster_sim::run(1, async {
+/// static JOBS: Mutex<Vec<u32>> = Mutex::new(Vec::new());
+/// static CHANGED: Condition = Condition::new();
+///
+/// foster::nursery(async |n: foster::Nursery<std::convert::Infallible>| {
+///     let worker = n.spawn(async {
+///         let jobs = JOBS.acquire().await;
+///         let mut jobs = CHANGED.wait_for(jobs, |jobs| !jobs.is_empty()).await;
+///         Ok(jobs.pop().unwrap())
+///     });
+///     let mut jobs = JOBS.acquire().await;
+///     jobs.push(7);
+///     CHANGED.notify(&jobs, 1);
+///     drop(jobs);
+///     assert_eq!(worker.await.unwrap(), 7);
+///     Ok(())
+/// })
+/// .await
+/// .unwrap();
+/// # });
+/// ```
+#[derive(Default)]
+pub struct Condition {
+    queue: WaitQueue,
+}
+
+impl Condition {
+    /// A condition that nobody waits for.
+    #[must_use]
+    pub const fn new() -> Self {
+        Condition { queue: WaitQueue::new() }
+    }
+
+    /// Releases the mutex and waits to be notified, then until the mutex is ours again.
+    ///
+    /// What one was notified of may have passed until it is one's turn, so look again, or use
+    /// [`wait_for`](Condition::wait_for).
+    ///
+    /// # Cancellation
+    ///
+    /// *Loses its place*, and the guard: code that is cancelled goes on without the mutex. A drop leaves the queue; a
+    /// notification by [`notify`](Condition::notify) that was meant for it goes to the next waiter, and so does the mutex.
+    ///
+    /// # Panics
+    ///
+    /// When polled, if others wait for this condition with another mutex.
+    pub fn wait<'a, T>(&'a self, guard: MutexGuard<'a, T>) -> ConditionWait<'a, T> {
+        let mutex = MutexGuard::mutex(&guard);
+        ConditionWait { condition: self, mutex, gate: Gate::new(), step: Step::Start(guard) }
+    }
+
+    /// Waits until `holds` says so of the value: looks at once, and after each notification.
+    ///
+    /// # Cancellation
+    ///
+    /// As [`wait`](Condition::wait).
+    ///
+    /// # Panics
+    ///
+    /// When polled, if others wait for this condition with another mutex.
+    pub fn wait_for<'a, T, F>(&'a self, guard: MutexGuard<'a, T>, holds: F) -> ConditionWaitFor<'a, T, F>
+    where
+        F: FnMut(&mut T) -> bool,
+    {
+        ConditionWaitFor { condition: self, holds, gate: Gate::new(), state: For::Start(guard) }
+    }
+
+    /// Lets the `n` longest waiters queue for the mutex, or as many as there are; says how many.
+    ///
+    /// # Panics
+    ///
+    /// If they wait with another mutex than this guard's.
+    #[track_caller]
+    pub fn notify<T>(&self, guard: &MutexGuard<'_, T>, n: usize) -> usize {
+        self.move_to(guard, n, ONE_OF_SOME)
+    }
+
+    /// Lets everybody who waits queue for the mutex; says how many.
+    ///
+    /// # Panics
+    ///
+    /// If they wait with another mutex than this guard's.
+    #[track_caller]
+    pub fn notify_all<T>(&self, guard: &MutexGuard<'_, T>) -> usize {
+        self.move_to(guard, usize::MAX, ONE_OF_ALL)
+    }
+
+    #[track_caller]
+    fn move_to<T>(&self, guard: &MutexGuard<'_, T>, n: usize, tag: usize) -> usize {
+        let mutex = MutexGuard::mutex(guard);
+        if self.queue.is_empty() {
+            return 0;
+        }
+        let first = self.queue.lock().first();
+        assert!(first.is_none_or(|tag| tag == mutex.address()), "{TWO_MUTEXES}");
+        mutex.adopt(&self.queue, n, tag)
+    }
+
+    /// How many wait to be notified. Those who were, and wait for the mutex now, count for the mutex.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.queue.waiting()
+    }
+}
+
+impl fmt::Debug for Condition {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Condition").field("waiting", &self.waiting()).finish()
+    }
+}
+
+const TWO_MUTEXES: &str = "a condition was used with two mutexes at once: those who wait gave up a mutex, and can only get \
+     that one back. Usual causes: a condition in a `static` for mutexes of several objects, or notifying with the guard \
+     of the wrong one";
+
+/// Future of [`Condition::wait`].
+#[must_use = "futures do nothing unless polled"]
+pub struct ConditionWait<'a, T> {
+    condition: &'a Condition,
+    mutex: &'a Mutex<T>,
+    gate: Gate,
+    step: Step<'a, T>,
+}
+
+/// See the picture at the head of this module.
+enum Step<'a, T> {
+    Start(MutexGuard<'a, T>),
+    Waiting(Ticket),
+    Over,
+}
+
+// The value is never pinned: it lies in the guard as in a field, and moves.
+impl<T> Unpin for ConditionWait<'_, T> {}
+
+impl<'a, T> Future for ConditionWait<'a, T> {
+    type Output = MutexGuard<'a, T>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<MutexGuard<'a, T>> {
+        let this = &mut *self;
+        if this.gate.poll_start().is_pending() {
+            return Poll::Pending;
+        }
+        match &mut this.step {
+            Step::Start(_) => {
+                let waker = cx.waker().clone();
+                let mut line = this.condition.queue.lock();
+                if line.first().is_some_and(|tag| tag != this.mutex.address()) {
+                    drop(line);
+                    panic!("{TWO_MUTEXES}");
+                }
+                let ticket = line.enter(this.mutex.address(), Some(waker));
+                drop(line);
+                // Joined first, released second: who gets the mutex now and notifies will find us.
+                drop(mem::replace(&mut this.step, Step::Waiting(ticket)));
+                Poll::Pending
+            }
+            Step::Waiting(ticket) => {
+                if ticket.poll(true, cx).is_pending() {
+                    return Poll::Pending;
+                }
+                this.step = Step::Over;
+                Poll::Ready(this.mutex.claim_guard())
+            }
+            Step::Over => panic!("a `wait` for a `Condition` was polled after it was ready"),
+        }
+    }
+}
+
+impl<T> Drop for ConditionWait<'_, T> {
+    fn drop(&mut self) {
+        let Step::Waiting(ticket) = mem::replace(&mut self.step, Step::Over) else { return };
+        let gone = ticket.leave();
+        // L40, first the notification, then the mutex.
+        if gone.tag == ONE_OF_SOME {
+            self.mutex.adopt(&self.condition.queue, 1, ONE_OF_SOME);
+        }
+        if gone.left != Left::Waiting {
+            drop(self.mutex.claim_guard());
+        }
+    }
+}
+
+impl<T> fmt::Debug for ConditionWait<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match &self.step {
+            Step::Start(_) => "ConditionWait::Start",
+            Step::Waiting(_) => "ConditionWait::Waiting",
+            Step::Over => "ConditionWait::Over",
+        })
+    }
+}
+
+/// Future of [`Condition::wait_for`].
+#[must_use = "futures do nothing unless polled"]
+pub struct ConditionWaitFor<'a, T, F> {
+    condition: &'a Condition,
+    holds: F,
+    gate: Gate,
+    state: For<'a, T>,
+}
+
+enum For<'a, T> {
+    Start(MutexGuard<'a, T>),
+    /// It held at once: has still to give way.
+    Held(MutexGuard<'a, T>),
+    Waiting(ConditionWait<'a, T>),
+    Over,
+}
+
+impl<T, F> Unpin for ConditionWaitFor<'_, T, F> {}
+
+impl<'a, T, F: FnMut(&mut T) -> bool> Future for ConditionWaitFor<'a, T, F> {
+    type Output = MutexGuard<'a, T>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<MutexGuard<'a, T>> {
+        let this = &mut *self;
+        if this.gate.poll_start().is_pending() {
+            return Poll::Pending;
+        }
+        loop {
+            match mem::replace(&mut this.state, For::Over) {
+                For::Start(mut guard) => {
+                    if (this.holds)(&mut guard) {
+                        this.state = For::Held(guard);
+                        cx.waker().wake_by_ref();
+                        return Poll::Pending;
+                    }
+                    this.state = For::Waiting(this.condition.wait(guard));
+                }
+                For::Waiting(mut wait) => match Pin::new(&mut wait).poll(cx) {
+                    Poll::Pending => {
+                        this.state = For::Waiting(wait);
+                        return Poll::Pending;
+                    }
+                    Poll::Ready(mut guard) => {
+                        if (this.holds)(&mut guard) {
+                            return Poll::Ready(guard);
+                        }
+                        this.state = For::Waiting(this.condition.wait(guard));
+                    }
+                },
+                For::Held(guard) => return Poll::Ready(guard),
+                For::Over => panic!("a `wait_for` a `Condition` was polled after it was ready"),
+            }
+        }
+    }
+}
+
+impl<T, F> fmt::Debug for ConditionWaitFor<'_, T, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match &self.state {
+            For::Start(_) => "ConditionWaitFor::Start",
+            For::Held(_) => "ConditionWaitFor::Held",
+            For::Waiting(_) => "ConditionWaitFor::Waiting",
+            For::Over => "ConditionWaitFor::Over",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::super::testing::{Dice, Hand, block_on, yields_once};
+    use super::*;
+
+    /// B208: who was notified counts for the mutex; order is FIFO; one is woken at a time.
+    #[test]
+    fn the_notified_queue_for_the_mutex() {
+        let (mutex, condition) = (Mutex::new(0), Condition::new());
+        let wait = || Hand::waiting(condition.wait(mutex.try_acquire().unwrap()));
+        let waiters = [wait(), wait(), wait()];
+        let guard = mutex.try_acquire().unwrap();
+        assert_eq!((condition.waiting(), mutex.statistics().waiting), (3, 0));
+        let late = Hand::waiting(mutex.acquire());
+        assert_eq!(condition.notify(&guard, 2), 2);
+        assert_eq!((condition.waiting(), mutex.statistics().waiting), (1, 3));
+        assert!(waiters.iter().all(|hand| hand.wakes() == 0));
+        drop(guard);
+        drop(late.finish());
+        let [first, second, third] = waiters;
+        assert_eq!((first.wakes(), second.wakes()), (1, 0));
+        let guard = first.finish();
+        assert_eq!(second.wakes(), 0);
+        drop(guard);
+        let guard = second.finish();
+        assert_eq!(third.wakes(), 0);
+        assert_eq!(condition.notify_all(&guard), 1);
+        assert_eq!(condition.notify_all(&guard), 0);
+        drop(guard);
+        drop(third.finish());
+        assert!(!mutex.statistics().held);
+    }
+
+    /// B210
+    #[test]
+    fn wait_for_goes_on_waiting_until_it_holds() {
+        let (mutex, condition) = (Mutex::new(0), Condition::new());
+        let mut waiter = Hand::waiting(condition.wait_for(mutex.try_acquire().unwrap(), |value| *value == 2));
+        for value in 1..3 {
+            let mut guard = mutex.try_acquire().unwrap();
+            *guard = value;
+            condition.notify_all(&guard);
+            drop(guard);
+            assert_eq!(waiter.wakes(), value);
+            if value == 1 {
+                assert!(waiter.poll().is_pending());
+                assert_eq!(condition.waiting(), 1);
+            }
+        }
+        assert_eq!(*waiter.finish(), 2);
+        // B081
+        assert_eq!(*yields_once(condition.wait_for(mutex.try_acquire().unwrap(), |value| *value == 2)), 2);
+    }
+
+    /// L40: the notification and the mutex go on to the next.
+    #[test]
+    fn what_was_given_to_a_dropped_waiter_goes_on() {
+        let (mutex, condition) = (Mutex::new(()), Condition::new());
+        let wait = || Hand::waiting(condition.wait(mutex.try_acquire().unwrap()));
+
+        // Dropped while it queues for the mutex.
+        let (first, second) = (wait(), wait());
+        let guard = mutex.try_acquire().unwrap();
+        condition.notify(&guard, 1);
+        drop(first);
+        assert_eq!((condition.waiting(), mutex.statistics().waiting), (0, 1));
+        drop(guard);
+        drop(second.finish());
+
+        // Dropped when it has the mutex without having taken note.
+        let (first, second) = (wait(), wait());
+        condition.notify(&mutex.try_acquire().unwrap(), 1);
+        assert_eq!(first.wakes(), 1);
+        drop(first);
+        drop(second.finish());
+
+        // Everybody was notified: those who come later are not owed anything.
+        let first = wait();
+        condition.notify_all(&mutex.try_acquire().unwrap());
+        let second = Hand::waiting(async { condition.wait(mutex.acquire().await).await });
+        drop(first);
+        let mut second = second;
+        assert!(second.poll().is_pending());
+        assert_eq!((condition.waiting(), mutex.statistics().held), (1, false));
+        drop(second);
+
+        // Dropped before it was notified, or before it was polled.
+        drop(wait());
+        drop(condition.wait(mutex.try_acquire().unwrap()));
+        assert_eq!((condition.waiting(), mutex.statistics().held), (0, false));
+    }
+
+    #[test]
+    fn a_notification_does_not_reach_those_of_another_mutex() {
+        let (one, other, condition) = (Mutex::new(()), Mutex::new(()), Condition::new());
+        let first = Hand::waiting(condition.wait(one.try_acquire().unwrap()));
+        let guard = one.try_acquire().unwrap();
+        condition.notify(&guard, 1);
+        let second = Hand::waiting(condition.wait(other.try_acquire().unwrap()));
+        drop(first);
+        drop(guard);
+        assert_eq!((condition.waiting(), second.wakes()), (1, 0));
+    }
+
+    #[test]
+    #[should_panic(expected = "two mutexes")]
+    fn two_mutexes_at_once_are_refused() {
+        let (one, other, condition) = (Mutex::new(()), Mutex::new(()), Condition::new());
+        let _waiter = Hand::waiting(condition.wait(one.try_acquire().unwrap()));
+        let _ = Hand::new(condition.wait(other.try_acquire().unwrap())).poll();
+    }
+
+    #[test]
+    #[should_panic(expected = "two mutexes")]
+    fn notifying_with_another_mutex_is_refused() {
+        let (one, other, condition) = (Mutex::new(()), Mutex::new(()), Condition::new());
+        let _waiter = Hand::waiting(condition.wait(one.try_acquire().unwrap()));
+        condition.notify_all(&other.try_acquire().unwrap());
+    }
+
+    #[test]
+    fn random_drops_leave_nobody_behind() {
+        for seed in 1..300 {
+            let mut dice = Dice::new(seed);
+            let (mutex, condition) = (Mutex::new(()), Condition::new());
+            let mut waiters = Vec::new();
+            for _ in 0..100 {
+                match dice.below(5) {
+                    0 | 1 => {
+                        let mut hand = Hand::new(async { drop(condition.wait(mutex.acquire().await).await) });
+                        assert!(hand.poll().is_pending());
+                        waiters.push(hand);
+                    }
+                    2 if !waiters.is_empty() => drop(waiters.remove(dice.below(waiters.len()))),
+                    3 if !waiters.is_empty() => {
+                        let index = dice.below(waiters.len());
+                        if waiters[index].wakes() > 0 && waiters[index].poll().is_ready() {
+                            drop(waiters.remove(index));
+                        }
+                    }
+                    _ => {
+                        if let Ok(guard) = mutex.try_acquire() {
+                            condition.notify(&guard, dice.below(3));
+                        }
+                    }
+                }
+            }
+            while !waiters.is_empty() {
+                drop(waiters.remove(dice.below(waiters.len())));
+            }
+            assert_eq!((condition.waiting(), mutex.statistics().waiting), (0, 0));
+            assert!(mutex.try_acquire().is_ok());
+        }
+    }
+
+    /// B198
+    #[test]
+    fn threads_take_turns() {
+        static TURN: Mutex<usize> = Mutex::new(0);
+        static CHANGED: Condition = Condition::new();
+        thread::scope(|threads| {
+            for me in 0..3 {
+                threads.spawn(move || {
+                    for round in 0..300 {
+                        let due = round * 3 + me;
+                        let mut turn =
+                            block_on(async { CHANGED.wait_for(TURN.acquire().await, |turn| *turn == due).await });
+                        *turn += 1;
+                        CHANGED.notify_all(&turn);
+                    }
+                });
+            }
+        });
+        assert_eq!(*TURN.try_acquire().unwrap(), 900);
+    }
+}

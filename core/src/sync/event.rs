@@ -1,0 +1,214 @@
+//! The event: a flag that is raised once.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll};
+
+use super::line::Ticket;
+use super::wait_queue::WaitQueue;
+use crate::checkpoint::Gate;
+
+/// Something that happens once: all who wait for it go on, and so does everybody who comes later.
+///
+/// There is no way back: who wants to wait for the next time makes the next event. (An event that can be cleared is a race
+/// between those who clear it and those who were just about to look.)
+///
+/// # Examples
+///
+/// ```
+/// use foster::sync::Event;
+/// use std::sync::Arc;
+///
+/// # foster_sim::run(1, async {
+/// let ready = Arc::new(Event::new());
+/// foster::nursery(async |n: foster::Nursery<std::convert::Infallible>| {
+///     let waiter = ready.clone();
+///     n.spawn(async move { waiter.wait().await });
+///     ready.set();
+///     Ok(())
+/// })
+/// .await
+/// .unwrap();
+/// assert!(ready.is_set());
+/// # });
+/// ```
+#[derive(Default)]
+pub struct Event {
+    set: AtomicBool,
+    queue: WaitQueue,
+}
+
+impl Event {
+    /// An event that has not happened yet.
+    #[must_use]
+    pub const fn new() -> Self {
+        Event { set: AtomicBool::new(false), queue: WaitQueue::new() }
+    }
+
+    /// Lets all who wait go on, and whoever comes later. Again, it does nothing.
+    pub fn set(&self) {
+        if !self.set.swap(true, Ordering::Release) {
+            self.queue.announce();
+        }
+    }
+
+    /// Whether it has happened.
+    #[must_use]
+    pub fn is_set(&self) -> bool {
+        self.set.load(Ordering::Acquire)
+    }
+
+    /// Waits until it happens; if it has, only gives way to other tasks once.
+    ///
+    /// # Cancellation
+    ///
+    /// *Strict*. A drop leaves the queue.
+    pub fn wait(&self) -> EventWait<'_> {
+        EventWait { event: self, gate: Gate::new(), step: Step::Start }
+    }
+
+    /// A snapshot.
+    #[must_use]
+    pub fn statistics(&self) -> EventStatistics {
+        EventStatistics { set: self.is_set(), waiting: self.queue.waiting() }
+    }
+}
+
+impl fmt::Debug for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let EventStatistics { set, waiting } = self.statistics();
+        f.debug_struct("Event").field("set", &set).field("waiting", &waiting).finish()
+    }
+}
+
+/// What [`Event::statistics`] tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct EventStatistics {
+    /// Whether it has happened.
+    pub set: bool,
+    /// How many tasks wait for it.
+    pub waiting: usize,
+}
+
+/// Future of [`Event::wait`].
+#[must_use = "futures do nothing unless polled"]
+pub struct EventWait<'a> {
+    event: &'a Event,
+    gate: Gate,
+    step: Step,
+}
+
+#[derive(Debug)]
+enum Step {
+    Start,
+    Waiting(Ticket),
+    /// It had happened already: has still to give way. Or over.
+    Happened,
+}
+
+impl Future for EventWait<'_> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        if this.gate.poll_start().is_pending() {
+            return Poll::Pending;
+        }
+        match &mut this.step {
+            Step::Start => {
+                if !this.event.is_set() {
+                    let waker = cx.waker().clone();
+                    let mut line = this.event.queue.lock_to_wait();
+                    if !this.event.is_set() {
+                        this.step = Step::Waiting(line.enter(0, Some(waker)));
+                        return Poll::Pending;
+                    }
+                }
+                this.step = Step::Happened;
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
+            Step::Waiting(ticket) => {
+                if ticket.poll(true, cx).is_pending() {
+                    return Poll::Pending;
+                }
+                this.step = Step::Happened;
+                Poll::Ready(())
+            }
+            Step::Happened => Poll::Ready(()),
+        }
+    }
+}
+
+impl Drop for EventWait<'_> {
+    fn drop(&mut self) {
+        if let Step::Waiting(ticket) = std::mem::replace(&mut self.step, Step::Happened) {
+            ticket.leave();
+        }
+    }
+}
+
+impl fmt::Debug for EventWait<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match &self.step {
+            Step::Start => "EventWait::Start",
+            Step::Waiting(_) => "EventWait::Waiting",
+            Step::Happened => "EventWait::Happened",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+    use std::thread;
+
+    use super::super::testing::{Hand, block_on, yields_once};
+    use super::*;
+
+    /// B200
+    #[test]
+    fn all_waiters_go_on_now_and_later() {
+        let event = Event::new();
+        let waiters: Vec<_> = (0..3).map(|_| Hand::waiting(event.wait())).collect();
+        assert_eq!(event.statistics(), EventStatistics { set: false, waiting: 3 });
+        event.set();
+        event.set();
+        for waiter in waiters {
+            assert_eq!(waiter.wakes(), 1);
+            waiter.finish();
+        }
+        yields_once(event.wait());
+        assert_eq!(event.statistics(), EventStatistics { set: true, waiting: 0 });
+    }
+
+    /// B201
+    #[test]
+    fn a_dropped_waiter_is_not_counted() {
+        let event = Event::new();
+        let first = Hand::waiting(event.wait());
+        let second = Hand::waiting(event.wait());
+        drop(first);
+        assert_eq!(event.statistics().waiting, 1);
+        event.set();
+        second.finish();
+    }
+
+    /// B198
+    #[test]
+    fn racing_set_and_wait_never_miss_each_other() {
+        static ROUNDS: AtomicUsize = AtomicUsize::new(0);
+        for _ in 0..2_000 {
+            let event = Event::new();
+            thread::scope(|threads| {
+                threads.spawn(|| event.set());
+                block_on(event.wait());
+                ROUNDS.fetch_add(1, Ordering::Relaxed);
+            });
+        }
+        assert_eq!(ROUNDS.load(Ordering::Relaxed), 2_000);
+    }
+}

@@ -1,0 +1,265 @@
+//! One suite for everything that is like a lock (B203): exclusion, hand-over, order, leaving, checkpoints.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use super::testing::{Hand, yields_once};
+use super::{
+    CapacityLimiter, LimiterPermit, Mutex, MutexGuard, OwnedMutexGuard, OwnedSemaphorePermit, Park, PoisonMutex,
+    PoisonMutexGuard, RwLock, RwLockWriteGuard, Semaphore, SemaphorePermit, WaitQueue,
+};
+
+/// What all of them can do.
+trait LockLike: Default {
+    type Held<'a>
+    where
+        Self: 'a;
+
+    fn acquire(&self) -> impl Future<Output = Self::Held<'_>>;
+    fn try_acquire(&self) -> Option<Self::Held<'_>>;
+}
+
+fn suite<L: LockLike>() {
+    // B081, B187, B202: a checkpoint; handed over in the instant of the release.
+    let lock = L::default();
+    drop(yields_once(lock.acquire()));
+    let held = lock.try_acquire().unwrap();
+    assert!(lock.try_acquire().is_none());
+    let waiter = Hand::waiting(lock.acquire());
+    drop(held);
+    assert!(lock.try_acquire().is_none());
+    drop(waiter.finish());
+
+    // B188: longest first, one at a time.
+    let mut held = lock.try_acquire().unwrap();
+    let mut waiters: Vec<_> = (0..10).map(|_| Hand::waiting(lock.acquire())).collect();
+    for _ in 0..10 {
+        drop(held);
+        let first = waiters.remove(0);
+        assert!(waiters.iter().all(|hand| hand.wakes() == 0));
+        held = first.finish();
+        assert!(lock.try_acquire().is_none());
+    }
+    drop(held);
+
+    // B191, L40: every second one leaves, before or after it was handed the lock.
+    for after in [false, true] {
+        let mut held = lock.try_acquire().unwrap();
+        let mut waiters: Vec<_> = (0..10).map(|_| Hand::waiting(lock.acquire())).collect();
+        while !waiters.is_empty() {
+            let leaver = waiters.remove(0);
+            if after {
+                drop(held);
+                assert_eq!(leaver.wakes(), 1);
+                drop(leaver);
+            } else {
+                drop(leaver);
+                drop(held);
+            }
+            held = waiters.remove(0).finish();
+        }
+        drop(held);
+        assert!(lock.try_acquire().is_some());
+    }
+}
+
+impl LockLike for Mutex<()> {
+    type Held<'a> = MutexGuard<'a, ()>;
+
+    fn acquire(&self) -> impl Future<Output = Self::Held<'_>> {
+        Mutex::acquire(self)
+    }
+    fn try_acquire(&self) -> Option<Self::Held<'_>> {
+        Mutex::try_acquire(self).ok()
+    }
+}
+
+/// B203
+#[test]
+fn mutex() {
+    suite::<Mutex<()>>();
+}
+
+impl LockLike for Arc<Mutex<()>> {
+    type Held<'a> = OwnedMutexGuard<()>;
+
+    fn acquire(&self) -> impl Future<Output = Self::Held<'_>> {
+        self.clone().acquire_owned()
+    }
+    fn try_acquire(&self) -> Option<Self::Held<'_>> {
+        self.clone().try_acquire_owned().ok()
+    }
+}
+
+/// B203
+#[test]
+fn owned_mutex() {
+    suite::<Arc<Mutex<()>>>();
+}
+
+impl LockLike for PoisonMutex<()> {
+    type Held<'a> = PoisonMutexGuard<'a, ()>;
+
+    async fn acquire(&self) -> Self::Held<'_> {
+        PoisonMutex::acquire(self).await.unwrap()
+    }
+    fn try_acquire(&self) -> Option<Self::Held<'_>> {
+        PoisonMutex::try_acquire(self).ok().map(Result::unwrap)
+    }
+}
+
+/// B203
+#[test]
+fn poison_mutex() {
+    suite::<PoisonMutex<()>>();
+}
+
+impl LockLike for RwLock<()> {
+    type Held<'a> = RwLockWriteGuard<'a, ()>;
+
+    fn acquire(&self) -> impl Future<Output = Self::Held<'_>> {
+        self.write()
+    }
+    fn try_acquire(&self) -> Option<Self::Held<'_>> {
+        self.try_write().ok()
+    }
+}
+
+/// B203
+#[test]
+fn writers() {
+    suite::<RwLock<()>>();
+}
+
+struct One<L>(L);
+
+impl Default for One<Semaphore> {
+    fn default() -> Self {
+        One(Semaphore::new(1))
+    }
+}
+
+impl LockLike for One<Semaphore> {
+    type Held<'a> = SemaphorePermit<'a>;
+
+    fn acquire(&self) -> impl Future<Output = Self::Held<'_>> {
+        self.0.acquire()
+    }
+    fn try_acquire(&self) -> Option<Self::Held<'_>> {
+        self.0.try_acquire().ok()
+    }
+}
+
+/// B203
+#[test]
+fn semaphore() {
+    suite::<One<Semaphore>>();
+}
+
+impl Default for One<Arc<Semaphore>> {
+    fn default() -> Self {
+        One(Arc::new(Semaphore::new(1)))
+    }
+}
+
+impl LockLike for One<Arc<Semaphore>> {
+    type Held<'a> = OwnedSemaphorePermit;
+
+    fn acquire(&self) -> impl Future<Output = Self::Held<'_>> {
+        self.0.clone().acquire_owned()
+    }
+    fn try_acquire(&self) -> Option<Self::Held<'_>> {
+        self.0.clone().try_acquire_owned().ok()
+    }
+}
+
+/// B203
+#[test]
+fn owned_semaphore() {
+    suite::<One<Arc<Semaphore>>>();
+}
+
+impl Default for One<CapacityLimiter> {
+    fn default() -> Self {
+        One(CapacityLimiter::new(1))
+    }
+}
+
+impl LockLike for One<CapacityLimiter> {
+    type Held<'a> = LimiterPermit<'a>;
+
+    fn acquire(&self) -> impl Future<Output = Self::Held<'_>> {
+        self.0.acquire()
+    }
+    fn try_acquire(&self) -> Option<Self::Held<'_>> {
+        self.0.try_acquire().ok()
+    }
+}
+
+/// B203
+#[test]
+fn capacity_limiter() {
+    suite::<One<CapacityLimiter>>();
+}
+
+/// A lock built on the public wait queue, as its documentation shows.
+#[derive(Default)]
+struct HomeMade {
+    taken: std::sync::Mutex<bool>,
+    queue: WaitQueue,
+}
+
+struct Place<'a>(&'a HomeMade, Park<'a>);
+
+impl Drop for Place<'_> {
+    fn drop(&mut self) {
+        if self.1.leave() {
+            self.0.release();
+        }
+    }
+}
+
+struct Hold<'a>(&'a HomeMade);
+
+impl Drop for Hold<'_> {
+    fn drop(&mut self) {
+        self.0.release();
+    }
+}
+
+impl HomeMade {
+    fn release(&self) {
+        let mut taken = self.taken.lock().unwrap();
+        let mut line = self.queue.lock();
+        if line.unpark(1) == 0 {
+            *taken = false;
+        }
+        let wakes = line.finish();
+        drop(taken);
+        drop(wakes);
+    }
+}
+
+impl LockLike for HomeMade {
+    type Held<'a> = Hold<'a>;
+
+    async fn acquire(&self) -> Hold<'_> {
+        if let Some(held) = self.try_acquire() {
+            crate::yield_now().await;
+            return held;
+        }
+        let mut place = Place(self, self.queue.lock().park(0));
+        (&mut place.1).await.unwrap();
+        Hold(self)
+    }
+    fn try_acquire(&self) -> Option<Hold<'_>> {
+        let mut taken = self.taken.lock().unwrap();
+        (!std::mem::replace(&mut *taken, true)).then(|| Hold(self))
+    }
+}
+
+/// B203
+#[test]
+fn built_on_the_wait_queue() {
+    suite::<HomeMade>();
+}

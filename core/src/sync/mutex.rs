@@ -1,0 +1,661 @@
+//! The mutex: one task at a time on a value.
+//!
+//! This crate has no unsafe code, so the guard cannot point into the mutex: it *holds* the value, and gives it back when it
+//! is dropped. That is a move of `size_of::<T>()` bytes each way, no allocation, and guards that are `Send` wherever the
+//! value is.
+//!
+//! ```text
+//!   Free(T) ──1──▶ Held ──3──▶ Free(T)
+//!     2│            3│ ▲4
+//!      └──────▶ Handed(T)
+//! ```
+//!
+//! 1. `try_acquire` and `fast_acquire`: the guard has the value
+//! 2. `acquire` when it is free: it belongs to a task that still has to give way
+//! 3. the guard is dropped: to the longest waiter, or free: `Mutex::release`
+//! 4. its owner takes it: `Mutex::claim`; a drop of who never took it is 4 and 3
+//!
+//! Invariant 1: somebody waits only while the slot is not Free, and then `queued` is set.
+//! Invariant 2: the slot is locked before the queue, and both are released before anybody is woken.
+
+use std::fmt;
+use std::future::Future;
+use std::mem;
+use std::ops::{Deref, DerefMut};
+use std::pin::Pin;
+use std::sync::{Arc, PoisonError};
+use std::task::{Context, Poll};
+
+use super::WouldBlock;
+use super::line::{Left, Ticket};
+use super::wait_queue::WaitQueue;
+use crate::checkpoint::Gate;
+
+/// A value that one task at a time can use, across awaits.
+///
+/// Whoever releases it hands it over: it belongs to the longest waiter in that instant, and nobody can come between. A task
+/// that acquires it twice waits for itself, for ever; the simulator reports it.
+///
+/// The guard holds the value itself, not a pointer to it, so put something large into a `Box`. A guard that is leaked takes
+/// the value along.
+///
+/// If no await happens while it is held, [`std::sync::Mutex`] is cheaper. Where half a change must not be seen, after a
+/// panic or a cancellation in its midst, take a [`PoisonMutex`](super::PoisonMutex).
+///
+/// # Examples
+///
+/// ```
+/// use foster::sync::Mutex;
+///
+/// # foster_sim::run(1, async {
+/// static LOG: Mutex<Vec<&str>> = Mutex::new(Vec::new());
+///
+/// let mut log = LOG.acquire().await;
+/// log.push("begin");
+/// foster::checkpoint().await; // still ours
+/// log.push("end");
+/// drop(log);
+/// assert_eq!(LOG.acquire().await.len(), 2);
+/// # });
+/// ```
+#[derive(Default)]
+pub struct Mutex<T> {
+    state: std::sync::Mutex<State<T>>,
+    queue: WaitQueue,
+}
+
+struct State<T> {
+    slot: Slot<T>,
+    /// Somebody may stand in the queue.
+    queued: bool,
+}
+
+/// See the picture at the head of this module.
+enum Slot<T> {
+    Free(T),
+    Held,
+    Handed(T),
+}
+
+impl<T: Default> Default for State<T> {
+    fn default() -> Self {
+        State { slot: Slot::Free(T::default()), queued: false }
+    }
+}
+
+impl<T> Mutex<T> {
+    /// A mutex around `value`.
+    #[must_use]
+    pub const fn new(value: T) -> Self {
+        let state = State { slot: Slot::Free(value), queued: false };
+        Mutex { state: std::sync::Mutex::new(state), queue: WaitQueue::new() }
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, State<T>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until it is ours.
+    ///
+    /// # Cancellation
+    ///
+    /// *Loses its place*. A drop leaves the queue; if it was handed over already it goes to the next waiter.
+    pub fn acquire(&self) -> MutexAcquire<'_, T> {
+        MutexAcquire { mutex: self, claim: Claim::new(false) }
+    }
+
+    /// Waits until it is ours, without giving way to other tasks if it is free.
+    ///
+    /// # Cancellation
+    ///
+    /// As [`acquire`](Mutex::acquire).
+    pub fn fast_acquire(&self) -> MutexAcquire<'_, T> {
+        MutexAcquire { mutex: self, claim: Claim::new(true) }
+    }
+
+    /// Waits until it is ours, for a guard that can be moved into another task, a closure or a thread.
+    ///
+    /// # Cancellation
+    ///
+    /// As [`acquire`](Mutex::acquire).
+    pub fn acquire_owned(self: Arc<Self>) -> MutexAcquireOwned<T> {
+        MutexAcquireOwned { mutex: self, claim: Claim::new(false) }
+    }
+
+    /// Takes it, if it is free. It is not as long as somebody waits.
+    ///
+    /// # Errors
+    ///
+    /// [`WouldBlock`] otherwise.
+    pub fn try_acquire(&self) -> Result<MutexGuard<'_, T>, WouldBlock> {
+        match self.take() {
+            Some(value) => Ok(MutexGuard { mutex: self, value: Some(value) }),
+            None => Err(WouldBlock),
+        }
+    }
+
+    /// Takes it, if it is free, for a guard that can be moved.
+    ///
+    /// # Errors
+    ///
+    /// [`WouldBlock`] otherwise.
+    pub fn try_acquire_owned(self: Arc<Self>) -> Result<OwnedMutexGuard<T>, WouldBlock> {
+        match self.take() {
+            Some(value) => Ok(OwnedMutexGuard { mutex: self, value: Some(value) }),
+            None => Err(WouldBlock),
+        }
+    }
+
+    /// The value, which nobody else can be using; none if a guard was leaked with it.
+    pub fn get_mut(&mut self) -> Option<&mut T> {
+        match &mut self.state.get_mut().unwrap_or_else(PoisonError::into_inner).slot {
+            Slot::Free(value) | Slot::Handed(value) => Some(value),
+            Slot::Held => None,
+        }
+    }
+
+    /// The value; none if a guard was leaked with it.
+    pub fn into_inner(self) -> Option<T> {
+        match self.state.into_inner().unwrap_or_else(PoisonError::into_inner).slot {
+            Slot::Free(value) | Slot::Handed(value) => Some(value),
+            Slot::Held => None,
+        }
+    }
+
+    /// A snapshot.
+    #[must_use]
+    pub fn statistics(&self) -> MutexStatistics {
+        let state = self.lock();
+        MutexStatistics { held: !matches!(state.slot, Slot::Free(_)), waiting: self.queue.waiting() }
+    }
+
+    fn take(&self) -> Option<T> {
+        let mut state = self.lock();
+        match mem::replace(&mut state.slot, Slot::Held) {
+            Slot::Free(value) => Some(value),
+            other => {
+                state.slot = other;
+                None
+            }
+        }
+    }
+
+    /// Takes what was handed to the caller.
+    fn claim(&self) -> T {
+        let mut state = self.lock();
+        match mem::replace(&mut state.slot, Slot::Held) {
+            Slot::Handed(value) => value,
+            Slot::Free(_) | Slot::Held => unreachable!("only the owner of a handed mutex claims it"),
+        }
+    }
+
+    /// The guard is dropped.
+    fn release(&self, value: T) {
+        let mut state = self.lock();
+        debug_assert!(matches!(state.slot, Slot::Held), "only a guard releases");
+        if !state.queued {
+            state.slot = Slot::Free(value);
+            return;
+        }
+        let mut line = self.queue.lock();
+        state.slot = if line.serve().is_some() { Slot::Handed(value) } else { Slot::Free(value) };
+        state.queued = !line.is_empty();
+        // Invariant 2.
+        let wakes = line.finish();
+        drop(state);
+        drop(wakes);
+    }
+
+    /// What marks those in the queue of a condition who gave up this mutex. Never 0 or 1.
+    pub(super) fn address(&self) -> usize {
+        std::ptr::from_ref(self).addr()
+    }
+
+    /// Moves the `n` longest of those who wait for a condition with this mutex to the end of its own queue.
+    pub(super) fn adopt(&self, from: &WaitQueue, n: usize, tag: usize) -> usize {
+        let mut state = self.lock();
+        let count = from.repark_as(n, &self.queue, Some((self.address(), tag)));
+        if count == 0 {
+            return 0;
+        }
+        let mut line = self.queue.lock();
+        // Invariant 1.
+        state.slot = match mem::replace(&mut state.slot, Slot::Held) {
+            Slot::Free(value) if line.serve().is_some() => Slot::Handed(value),
+            other => other,
+        };
+        state.queued = !line.is_empty();
+        let wakes = line.finish();
+        drop(state);
+        drop(wakes);
+        count
+    }
+
+    /// The guard of a waiter that was served.
+    pub(super) fn claim_guard(&self) -> MutexGuard<'_, T> {
+        MutexGuard { mutex: self, value: Some(self.claim()) }
+    }
+}
+
+impl<T> From<T> for Mutex<T> {
+    fn from(value: T) -> Self {
+        Mutex::new(value)
+    }
+}
+
+impl<T> fmt::Debug for Mutex<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let MutexStatistics { held, waiting } = self.statistics();
+        f.debug_struct("Mutex").field("held", &held).field("waiting", &waiting).finish()
+    }
+}
+
+/// What [`Mutex::statistics`] tells.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct MutexStatistics {
+    /// Whether somebody has it, or was handed it.
+    pub held: bool,
+    /// How many tasks wait for it.
+    pub waiting: usize,
+}
+
+/// The use of a [`Mutex`]; hands it over when dropped.
+#[must_use = "the mutex is released when this is dropped"]
+pub struct MutexGuard<'a, T> {
+    mutex: &'a Mutex<T>,
+    /// Gone only while it is dropped.
+    value: Option<T>,
+}
+
+impl<'a, T> MutexGuard<'a, T> {
+    /// The mutex it belongs to. (Not a method, so as not to hide one of the value.)
+    #[must_use]
+    pub fn mutex(guard: &Self) -> &'a Mutex<T> {
+        guard.mutex
+    }
+}
+
+impl<T> Drop for MutexGuard<'_, T> {
+    fn drop(&mut self) {
+        if let Some(value) = self.value.take() {
+            self.mutex.release(value);
+        }
+    }
+}
+
+impl<T> Deref for MutexGuard<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        inside(self.value.as_ref())
+    }
+}
+
+impl<T> DerefMut for MutexGuard<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        inside(self.value.as_mut())
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for MutexGuard<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&**self, f)
+    }
+}
+
+impl<T: fmt::Display> fmt::Display for MutexGuard<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&**self, f)
+    }
+}
+
+/// The use of a [`Mutex`] that can be moved anywhere; hands it over when dropped.
+#[must_use = "the mutex is released when this is dropped"]
+pub struct OwnedMutexGuard<T> {
+    mutex: Arc<Mutex<T>>,
+    /// Gone only while it is dropped.
+    value: Option<T>,
+}
+
+impl<T> OwnedMutexGuard<T> {
+    /// The mutex it belongs to. (Not a method, so as not to hide one of the value.)
+    #[must_use]
+    pub fn mutex(guard: &Self) -> &Arc<Mutex<T>> {
+        &guard.mutex
+    }
+}
+
+impl<T> Drop for OwnedMutexGuard<T> {
+    fn drop(&mut self) {
+        if let Some(value) = self.value.take() {
+            self.mutex.release(value);
+        }
+    }
+}
+
+impl<T> Deref for OwnedMutexGuard<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        inside(self.value.as_ref())
+    }
+}
+
+impl<T> DerefMut for OwnedMutexGuard<T> {
+    fn deref_mut(&mut self) -> &mut T {
+        inside(self.value.as_mut())
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for OwnedMutexGuard<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&**self, f)
+    }
+}
+
+fn inside<V>(value: Option<V>) -> V {
+    match value {
+        Some(value) => value,
+        None => unreachable!("a guard has its value until it is dropped"),
+    }
+}
+
+/// Future of [`Mutex::acquire`] and [`Mutex::fast_acquire`].
+#[must_use = "futures do nothing unless polled"]
+pub struct MutexAcquire<'a, T> {
+    mutex: &'a Mutex<T>,
+    claim: Claim,
+}
+
+impl<'a, T> Future for MutexAcquire<'a, T> {
+    type Output = MutexGuard<'a, T>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<MutexGuard<'a, T>> {
+        let mutex = self.mutex;
+        self.claim.poll(mutex, cx).map(|value| MutexGuard { mutex, value: Some(value) })
+    }
+}
+
+impl<T> Drop for MutexAcquire<'_, T> {
+    fn drop(&mut self) {
+        self.claim.give_up(self.mutex);
+    }
+}
+
+impl<T> fmt::Debug for MutexAcquire<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.claim.step.fmt("MutexAcquire", f)
+    }
+}
+
+/// Future of [`Mutex::acquire_owned`].
+#[must_use = "futures do nothing unless polled"]
+pub struct MutexAcquireOwned<T> {
+    mutex: Arc<Mutex<T>>,
+    claim: Claim,
+}
+
+impl<T> Future for MutexAcquireOwned<T> {
+    type Output = OwnedMutexGuard<T>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<OwnedMutexGuard<T>> {
+        let this = &mut *self;
+        let poll = this.claim.poll(&this.mutex, cx);
+        poll.map(|value| OwnedMutexGuard { mutex: this.mutex.clone(), value: Some(value) })
+    }
+}
+
+impl<T> Drop for MutexAcquireOwned<T> {
+    fn drop(&mut self) {
+        self.claim.give_up(&self.mutex);
+    }
+}
+
+impl<T> fmt::Debug for MutexAcquireOwned<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.claim.step.fmt("MutexAcquireOwned", f)
+    }
+}
+
+/// What the acquiring futures have in common.
+struct Claim {
+    fast: bool,
+    gate: Gate,
+    step: Step,
+}
+
+enum Step {
+    Start,
+    Waiting(Ticket),
+    /// Had at once, and left in the slot: has still to give way.
+    Handed,
+    Over,
+}
+
+impl Step {
+    fn fmt(&self, name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let step = match self {
+            Step::Start => "Start",
+            Step::Waiting(_) => "Waiting",
+            Step::Handed => "Handed",
+            Step::Over => "Over",
+        };
+        write!(f, "{name}::{step}")
+    }
+}
+
+impl Claim {
+    const fn new(fast: bool) -> Self {
+        Claim { fast, gate: Gate::new(), step: Step::Start }
+    }
+
+    fn poll<T>(&mut self, mutex: &Mutex<T>, cx: &mut Context<'_>) -> Poll<T> {
+        if self.gate.poll_start().is_pending() {
+            return Poll::Pending;
+        }
+        match &mut self.step {
+            Step::Start => {
+                if self.fast {
+                    if let Some(value) = mutex.take() {
+                        self.step = Step::Over;
+                        return Poll::Ready(value);
+                    }
+                }
+                // L36: cloned before the lock is taken.
+                let waker = cx.waker().clone();
+                let mut state = mutex.lock();
+                if let Slot::Free(_) = state.slot {
+                    if let Slot::Free(value) = mem::replace(&mut state.slot, Slot::Held) {
+                        state.slot = Slot::Handed(value);
+                    }
+                    drop(state);
+                    self.step = Step::Handed;
+                    waker.wake();
+                    return Poll::Pending;
+                }
+                state.queued = true;
+                self.step = Step::Waiting(mutex.queue.lock().enter(0, Some(waker)));
+                Poll::Pending
+            }
+            Step::Waiting(ticket) => {
+                if ticket.poll(true, cx).is_pending() {
+                    return Poll::Pending;
+                }
+                self.step = Step::Over;
+                Poll::Ready(mutex.claim())
+            }
+            Step::Handed => {
+                self.step = Step::Over;
+                Poll::Ready(mutex.claim())
+            }
+            Step::Over => panic!("an `acquire` of a `Mutex` was polled after it was ready"),
+        }
+    }
+
+    /// The future is dropped: leaves the queue, and hands on what it was handed.
+    fn give_up<T>(&mut self, mutex: &Mutex<T>) {
+        let handed = match mem::replace(&mut self.step, Step::Over) {
+            Step::Start | Step::Over => false,
+            Step::Handed => true,
+            Step::Waiting(ticket) => ticket.leave().left != Left::Waiting,
+        };
+        if handed {
+            mutex.release(mutex.claim());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::thread;
+
+    use super::super::testing::{Dice, Hand, at_once, block_on, yields_once};
+    use super::*;
+
+    const HOME: MutexStatistics = MutexStatistics { held: false, waiting: 0 };
+
+    /// B081, B199
+    #[test]
+    fn a_free_mutex_is_a_checkpoint_unless_fast() {
+        let mutex = Mutex::new(1);
+        *yields_once(mutex.acquire()) += 1;
+        *at_once(mutex.fast_acquire()) += 1;
+        let mut hand = Hand::new(mutex.acquire());
+        assert!(hand.poll().is_pending());
+        assert!(mutex.try_acquire().is_err(), "held while it gives way");
+        drop(hand);
+        assert_eq!(mutex.statistics(), HOME);
+        assert_eq!(mutex.into_inner(), Some(3));
+    }
+
+    /// B202, B187
+    #[test]
+    fn release_hands_over_in_that_instant() {
+        let mutex = Mutex::new(());
+        let held = mutex.try_acquire().unwrap();
+        let first = Hand::waiting(mutex.acquire());
+        let second = Hand::waiting(mutex.acquire());
+        drop(held);
+        assert!(mutex.try_acquire().is_err());
+        assert_eq!((first.wakes(), second.wakes()), (1, 0));
+        assert_eq!(mutex.statistics(), MutexStatistics { held: true, waiting: 1 });
+        drop(first.finish());
+        drop(second.finish());
+        assert_eq!(mutex.statistics(), HOME);
+    }
+
+    /// B191, L40
+    #[test]
+    fn what_was_handed_to_a_dropped_waiter_goes_on() {
+        let mutex = Mutex::new(7);
+        let held = mutex.try_acquire().unwrap();
+        let gone = Hand::waiting(mutex.acquire());
+        let first = Hand::waiting(mutex.acquire());
+        let second = Hand::waiting(mutex.acquire());
+        drop(gone);
+        drop(held);
+        drop(first);
+        assert_eq!(*second.finish(), 7);
+        assert_eq!(mutex.statistics(), HOME);
+    }
+
+    /// B204: a task that acquires twice waits for itself, until it is cancelled.
+    #[test]
+    fn acquiring_twice_waits() {
+        let mutex = Mutex::new(());
+        let held = mutex.try_acquire().unwrap();
+        let mut again = Hand::waiting(mutex.acquire());
+        assert!(again.poll().is_pending());
+        drop(again);
+        drop(held);
+        assert_eq!(mutex.statistics(), HOME);
+    }
+
+    /// B205: nobody finds out that a guard was leaked; but the value is known to be gone.
+    #[test]
+    fn a_leaked_guard_takes_the_value_along() {
+        let mut mutex = Mutex::new(1);
+        assert_eq!(mutex.get_mut(), Some(&mut 1));
+        mem::forget(mutex.try_acquire().unwrap());
+        assert!(mutex.try_acquire().is_err());
+        assert_eq!(mutex.get_mut(), None);
+        assert_eq!(mutex.into_inner(), None);
+    }
+
+    /// B198
+    #[test]
+    fn a_static_mutex_works_and_owned_guards_move_to_threads() {
+        static MUTEX: Mutex<usize> = Mutex::new(0);
+        *block_on(MUTEX.acquire()) += 1;
+        assert_eq!(*MUTEX.try_acquire().unwrap(), 1);
+        let mutex = Arc::new(Mutex::new(0));
+        let mut guard = mutex.clone().try_acquire_owned().unwrap();
+        let waiter = Hand::waiting(mutex.clone().acquire_owned());
+        thread::spawn(move || *guard += 1).join().unwrap();
+        assert_eq!(*waiter.finish(), 1);
+        assert_eq!(mutex.statistics(), HOME);
+    }
+
+    #[test]
+    fn random_drops_leave_it_free() {
+        for seed in 1..300 {
+            let mut dice = Dice::new(seed);
+            let mutex = Mutex::new(0);
+            let (mut waiters, mut guard, mut turns) = (Vec::new(), None, 0);
+            for _ in 0..200 {
+                match dice.below(4) {
+                    0 => {
+                        let mut hand = Hand::new(mutex.acquire());
+                        assert!(hand.poll().is_pending());
+                        waiters.push(hand);
+                    }
+                    1 if !waiters.is_empty() => drop(waiters.remove(dice.below(waiters.len()))),
+                    2 if !waiters.is_empty() => {
+                        let index = dice.below(waiters.len());
+                        if let Poll::Ready(mut ours) = waiters[index].poll() {
+                            *ours += 1;
+                            turns += 1;
+                            assert!(guard.replace(ours).is_none(), "two guards at once");
+                            drop(waiters.remove(index));
+                        }
+                    }
+                    _ => drop(guard.take()),
+                }
+            }
+            while !waiters.is_empty() {
+                drop(waiters.remove(dice.below(waiters.len())));
+            }
+            drop(guard);
+            assert_eq!(mutex.statistics(), HOME);
+            assert_eq!(*mutex.try_acquire().unwrap(), turns);
+        }
+    }
+
+    #[test]
+    fn racing_threads_exclude_each_other() {
+        let mutex = Mutex::new(0);
+        let inside = AtomicUsize::new(0);
+        thread::scope(|threads| {
+            for seed in 1..5 {
+                let (mutex, inside) = (&mutex, &inside);
+                threads.spawn(move || {
+                    let mut dice = Dice::new(seed);
+                    for _ in 0..5_000 {
+                        while dice.below(3) == 0 {
+                            let mut hand = Hand::new(mutex.acquire());
+                            assert!(hand.poll().is_pending());
+                        }
+                        let mut guard = block_on(mutex.fast_acquire());
+                        assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
+                        *guard += 1;
+                        inside.fetch_sub(1, Ordering::SeqCst);
+                    }
+                });
+            }
+        });
+        assert_eq!(mutex.statistics(), HOME);
+        assert_eq!(mutex.into_inner(), Some(20_000));
+    }
+}

@@ -1,0 +1,322 @@
+//! The mutex that notices when a critical section was cut short.
+//!
+//! Built on the public side of [`Mutex`] alone.
+
+use std::fmt;
+use std::future::Future;
+use std::ops::{Deref, DerefMut};
+use std::panic::Location;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use super::WouldBlock;
+use super::mutex::{Mutex, MutexAcquire, MutexGuard, MutexStatistics};
+use crate::reason::Origin;
+use crate::tree::ambient;
+
+/// A [`Mutex`] around a value that half a change would spoil.
+///
+/// A critical section begins with the first mutable use of a guard, and has to be ended with
+/// [`complete`](PoisonMutexGuard::complete). A guard that is dropped in between (by a panic, by `?`, or because the scope was
+/// cancelled at an await) *poisons* the mutex, and everybody who acquires it from then on is told, until somebody has
+/// [mended](PoisonMutexGuard::mend) the value. Guards that only read are dropped as they are.
+///
+/// # Examples
+///
+/// ```
+/// use foster::sync::PoisonMutex;
+/// use std::time::Duration;
+///
+/// # foster_sim::run(1, async {
+/// let accounts = PoisonMutex::new([100, 0]);
+///
+/// let transfer = async {
+///     let mut accounts = accounts.acquire().await.unwrap();
+///     accounts[0] -= 30;
+///     foster::sleep(Duration::from_secs(60)).await;
+///     accounts[1] += 30;
+///     accounts.complete();
+/// };
+/// assert!(foster::move_on_after(Duration::from_secs(1), transfer).await.is_none());
+///
+/// let mut accounts = accounts.acquire().await.unwrap_err().into_guard();
+/// accounts[0] += 30;
+/// accounts.mend();
+/// # });
+/// ```
+#[derive(Default)]
+pub struct PoisonMutex<T> {
+    mutex: Mutex<Guarded<T>>,
+}
+
+#[derive(Default)]
+struct Guarded<T> {
+    value: T,
+    cut: Option<Cut>,
+}
+
+impl<T> PoisonMutex<T> {
+    /// A mutex around `value`, which is whole.
+    #[must_use]
+    pub const fn new(value: T) -> Self {
+        PoisonMutex { mutex: Mutex::new(Guarded { value, cut: None }) }
+    }
+
+    /// Waits until it is ours.
+    ///
+    /// # Cancellation
+    ///
+    /// *Loses its place*. A drop leaves the queue; if it was handed over already it goes to the next waiter.
+    ///
+    /// # Errors
+    ///
+    /// [`Poisoned`], if a critical section was cut short; the guard is inside.
+    #[track_caller]
+    pub fn acquire(&self) -> PoisonMutexAcquire<'_, T> {
+        PoisonMutexAcquire { acquire: self.mutex.acquire(), location: Location::caller() }
+    }
+
+    /// Waits until it is ours, without giving way to other tasks if it is free.
+    ///
+    /// # Cancellation
+    ///
+    /// As [`acquire`](PoisonMutex::acquire).
+    ///
+    /// # Errors
+    ///
+    /// [`Poisoned`], if a critical section was cut short; the guard is inside.
+    #[track_caller]
+    pub fn fast_acquire(&self) -> PoisonMutexAcquire<'_, T> {
+        PoisonMutexAcquire { acquire: self.mutex.fast_acquire(), location: Location::caller() }
+    }
+
+    /// Takes it, if it is free; whether it is poisoned is the inner result.
+    ///
+    /// # Errors
+    ///
+    /// * [`WouldBlock`], if it is not free, or somebody waits for it.
+    /// * Inside, [`Poisoned`], if a critical section was cut short.
+    #[track_caller]
+    pub fn try_acquire(&self) -> Result<PoisonResult<'_, T>, WouldBlock> {
+        let location = Location::caller();
+        self.mutex.try_acquire().map(|guard| PoisonMutexGuard::look(guard, location))
+    }
+
+    /// A snapshot.
+    #[must_use]
+    pub fn statistics(&self) -> MutexStatistics {
+        self.mutex.statistics()
+    }
+}
+
+impl<T> fmt::Debug for PoisonMutex<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let MutexStatistics { held, waiting } = self.statistics();
+        f.debug_struct("PoisonMutex").field("held", &held).field("waiting", &waiting).finish()
+    }
+}
+
+/// What acquiring a [`PoisonMutex`] gives.
+pub type PoisonResult<'a, T> = Result<PoisonMutexGuard<'a, T>, Poisoned<PoisonMutexGuard<'a, T>>>;
+
+/// Future of [`PoisonMutex::acquire`] and [`PoisonMutex::fast_acquire`].
+#[must_use = "futures do nothing unless polled"]
+pub struct PoisonMutexAcquire<'a, T> {
+    acquire: MutexAcquire<'a, Guarded<T>>,
+    location: &'static Location<'static>,
+}
+
+impl<'a, T> Future for PoisonMutexAcquire<'a, T> {
+    type Output = PoisonResult<'a, T>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let guard = ready!(Pin::new(&mut self.acquire).poll(cx));
+        Poll::Ready(PoisonMutexGuard::look(guard, self.location))
+    }
+}
+
+impl<T> fmt::Debug for PoisonMutexAcquire<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("PoisonMutexAcquire").field(&self.acquire).finish()
+    }
+}
+
+/// The use of a [`PoisonMutex`].
+#[must_use = "the mutex is released when this is dropped"]
+pub struct PoisonMutexGuard<'a, T> {
+    guard: MutexGuard<'a, Guarded<T>>,
+    /// The value was in somebody's hands.
+    changed: bool,
+    location: &'static Location<'static>,
+}
+
+impl<'a, T> PoisonMutexGuard<'a, T> {
+    fn look(guard: MutexGuard<'a, Guarded<T>>, location: &'static Location<'static>) -> PoisonResult<'a, T> {
+        let guard = PoisonMutexGuard { guard, changed: false, location };
+        match guard.guard.cut.clone() {
+            None => Ok(guard),
+            Some(cut) => Err(Poisoned { guard, cut }),
+        }
+    }
+
+    /// Ends the critical section, and releases the mutex. It does not unpoison.
+    pub fn complete(mut self) {
+        self.changed = false;
+    }
+
+    /// Says that the value is whole again, and releases the mutex.
+    pub fn mend(mut self) {
+        self.guard.cut = None;
+        self.changed = false;
+    }
+}
+
+impl<T> Drop for PoisonMutexGuard<'_, T> {
+    fn drop(&mut self) {
+        if self.changed && self.guard.cut.is_none() {
+            let panicking = std::thread::panicking();
+            self.guard.cut = Some(Cut { task: ambient::task_origin(), location: self.location, panicking });
+        }
+    }
+}
+
+impl<T> Deref for PoisonMutexGuard<'_, T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.guard.value
+    }
+}
+
+impl<T> DerefMut for PoisonMutexGuard<'_, T> {
+    fn deref_mut(&mut self) -> &mut T {
+        self.changed = true;
+        &mut self.guard.value
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for PoisonMutexGuard<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Debug::fmt(&**self, f)
+    }
+}
+
+/// Who cut a critical section short.
+#[derive(Clone)]
+struct Cut {
+    task: Option<Origin>,
+    location: &'static Location<'static>,
+    panicking: bool,
+}
+
+/// A critical section of a [`PoisonMutex`] was cut short: the value may be half changed.
+///
+/// Usual causes: the scope was cancelled at an await inside the section, `?` left it early, or
+/// [`complete`](PoisonMutexGuard::complete) was forgotten. A section that must not be cut goes into a
+/// [`shield`](crate::shield()).
+pub struct Poisoned<G> {
+    guard: G,
+    cut: Cut,
+}
+
+impl<G> Poisoned<G> {
+    /// The guard, to look at the value all the same, and to mend it.
+    pub fn into_guard(self) -> G {
+        self.guard
+    }
+
+    /// The task whose section was cut short; none if that was outside of any.
+    #[must_use]
+    pub fn task(&self) -> Option<&Origin> {
+        self.cut.task.as_ref()
+    }
+
+    /// Where the mutex was acquired for that section.
+    #[must_use]
+    pub fn location(&self) -> &'static Location<'static> {
+        self.cut.location
+    }
+
+    /// Whether it was a panic.
+    #[must_use]
+    pub fn by_panic(&self) -> bool {
+        self.cut.panicking
+    }
+}
+
+impl<G> fmt::Display for Poisoned<G> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a critical section")?;
+        if let Some(task) = &self.cut.task {
+            write!(f, " of task {task}")?;
+        }
+        f.write_str(if self.cut.panicking { " panicked" } else { " was cut short" })?;
+        write!(f, " (acquired at {})", self.cut.location)
+    }
+}
+
+impl<G> fmt::Debug for Poisoned<G> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Poisoned({self})")
+    }
+}
+
+impl<G> std::error::Error for Poisoned<G> {}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use super::super::testing::{Hand, at_once, yields_once};
+    use super::*;
+
+    #[test]
+    fn a_completed_section_and_a_reader_do_not_poison() {
+        let mutex = PoisonMutex::new(1);
+        assert_eq!(*yields_once(mutex.acquire()).unwrap(), 1);
+        let mut guard = at_once(mutex.fast_acquire()).unwrap();
+        *guard = 2;
+        guard.complete();
+        assert_eq!(*mutex.try_acquire().unwrap().unwrap(), 2);
+    }
+
+    #[test]
+    fn a_section_that_is_cut_short_poisons_until_mended() {
+        let mutex = PoisonMutex::new(1);
+        let mut section = Hand::new(async {
+            let mut guard = mutex.fast_acquire().await.unwrap();
+            *guard = 2;
+            std::future::pending::<()>().await;
+            guard.complete();
+        });
+        assert!(section.poll().is_pending());
+        let waiter = Hand::waiting(mutex.acquire());
+        drop(section);
+        let poisoned = waiter.finish().unwrap_err();
+        assert!(poisoned.to_string().starts_with("a critical section was cut short (acquired at "));
+        assert!(poisoned.location().file().ends_with("poison_mutex.rs") && !poisoned.by_panic());
+        let mut guard = poisoned.into_guard();
+        assert_eq!(*guard, 2);
+        *guard = 3;
+        guard.complete();
+        let guard = mutex.try_acquire().unwrap().unwrap_err().into_guard();
+        guard.mend();
+        assert_eq!(*mutex.try_acquire().unwrap().unwrap(), 3);
+    }
+
+    #[test]
+    fn a_panic_poisons() {
+        let mutex = PoisonMutex::new(1);
+        let _ = catch_unwind(AssertUnwindSafe(|| {
+            *mutex.try_acquire().unwrap().unwrap() = 2;
+            let mut guard = mutex.try_acquire().unwrap().unwrap_err().into_guard();
+            *guard = 3;
+            guard.mend();
+            let mut guard = mutex.try_acquire().unwrap().unwrap();
+            *guard = 4;
+            panic!("in the midst");
+        }));
+        let poisoned = mutex.try_acquire().unwrap().unwrap_err();
+        assert!(poisoned.by_panic() && poisoned.to_string().contains("panicked"));
+    }
+}

@@ -1,0 +1,256 @@
+//! The promise: a value that somebody else will set, once.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::future::Future;
+use std::mem;
+use std::pin::Pin;
+use std::sync::OnceLock;
+use std::task::{Context, Poll};
+
+use super::AlreadySet;
+use super::line::Ticket;
+use super::wait_queue::{Broken, WaitQueue};
+use crate::checkpoint::Gate;
+
+/// A value that is set once, by whoever has it, and waited for by any number of tasks.
+///
+/// It ends in one of two ways, and stays so: [kept](Promise::set), or [broken](Promise::break_with). For an event that
+/// carries no value there is [`Event`](super::Event); for a value that the first to need it makes,
+/// [`OnceCell`](super::OnceCell).
+///
+/// # Examples
+///
+/// ```
+/// use foster::sync::Promise;
+///
+/// # foster_sim::run(1, async {
+/// static ADDRESS: Promise<String> = Promise::new();
+///
+/// foster::nursery(async |n: foster::Nursery<foster::sync::Broken>| {
+///     n.spawn(async {
+///         let address = ADDRESS.wait().await?;
+///         assert_eq!(address, "localhost");
+///         Ok(())
+///     });
+///     ADDRESS.set("localhost".to_string()).unwrap();
+///     Ok(())
+/// })
+/// .await
+/// .unwrap();
+/// # });
+/// ```
+pub struct Promise<T> {
+    outcome: OnceLock<Result<T, Broken>>,
+    queue: WaitQueue,
+}
+
+impl<T> Promise<T> {
+    /// A promise that is neither kept nor broken.
+    #[must_use]
+    pub const fn new() -> Self {
+        Promise { outcome: OnceLock::new(), queue: WaitQueue::new() }
+    }
+
+    /// Sets the value; all who wait go on, and whoever comes later.
+    ///
+    /// # Errors
+    ///
+    /// [`AlreadySet`] with the value, if it was set or broken before.
+    pub fn set(&self, value: T) -> Result<(), AlreadySet<T>> {
+        match self.outcome.set(Ok(value)) {
+            Ok(()) => {
+                self.queue.announce();
+                Ok(())
+            }
+            Err(Ok(value)) => Err(AlreadySet { value }),
+            Err(Err(_)) => unreachable!("`set` gives back what it was given"),
+        }
+    }
+
+    /// Says that the value will never come; all who wait, now or later, get [`Broken`] with this text, the place of this call
+    /// and the task that called. Does nothing if it was set or broken before; says whether it did.
+    #[track_caller]
+    pub fn break_with(&self, text: impl Into<Cow<'static, str>>) -> bool {
+        let broken = self.outcome.set(Err(Broken::new(text.into()))).is_ok();
+        if broken {
+            self.queue.announce();
+        }
+        broken
+    }
+
+    /// The value, if it was set.
+    #[must_use]
+    pub fn get(&self) -> Option<&T> {
+        self.outcome.get().and_then(|outcome| outcome.as_ref().ok())
+    }
+
+    /// Who broke it, if anybody did.
+    #[must_use]
+    pub fn broken(&self) -> Option<&Broken> {
+        self.outcome.get().and_then(|outcome| outcome.as_ref().err())
+    }
+
+    /// The value, if it was set.
+    #[must_use]
+    pub fn into_inner(self) -> Option<T> {
+        self.outcome.into_inner().and_then(Result::ok)
+    }
+
+    /// Waits for the value; if it is there, only gives way to other tasks once.
+    ///
+    /// # Cancellation
+    ///
+    /// *Strict*. A drop leaves the queue; the others still get the value.
+    ///
+    /// # Errors
+    ///
+    /// [`Broken`], if it was broken.
+    pub fn wait(&self) -> PromiseWait<'_, T> {
+        PromiseWait { promise: self, gate: Gate::new(), step: Step::Start }
+    }
+
+    /// How many tasks wait for it.
+    #[must_use]
+    pub fn waiting(&self) -> usize {
+        self.queue.waiting()
+    }
+
+    fn outcome(&self) -> Poll<Result<&T, Broken>> {
+        match self.outcome.get() {
+            Some(Ok(value)) => Poll::Ready(Ok(value)),
+            Some(Err(broken)) => Poll::Ready(Err(broken.clone())),
+            None => Poll::Pending,
+        }
+    }
+}
+
+impl<T> Default for Promise<T> {
+    fn default() -> Self {
+        Promise::new()
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for Promise<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Promise").field("outcome", &self.outcome.get()).field("waiting", &self.waiting()).finish()
+    }
+}
+
+/// Future of [`Promise::wait`].
+#[must_use = "futures do nothing unless polled"]
+pub struct PromiseWait<'a, T> {
+    promise: &'a Promise<T>,
+    gate: Gate,
+    step: Step,
+}
+
+enum Step {
+    Start,
+    Waiting(Ticket),
+    /// It had ended: has still to give way. Or over.
+    Ended,
+}
+
+impl<'a, T> Future for PromiseWait<'a, T> {
+    type Output = Result<&'a T, Broken>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        if this.gate.poll_start().is_pending() {
+            return Poll::Pending;
+        }
+        match &mut this.step {
+            Step::Start => {
+                if this.promise.outcome.get().is_none() {
+                    let waker = cx.waker().clone();
+                    let mut line = this.promise.queue.lock_to_wait();
+                    if this.promise.outcome.get().is_none() {
+                        this.step = Step::Waiting(line.enter(0, Some(waker)));
+                        return Poll::Pending;
+                    }
+                }
+                this.step = Step::Ended;
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
+            Step::Waiting(ticket) => {
+                if ticket.poll(true, cx).is_pending() {
+                    return Poll::Pending;
+                }
+                this.step = Step::Ended;
+            }
+            Step::Ended => {}
+        }
+        this.promise.outcome()
+    }
+}
+
+impl<T> Drop for PromiseWait<'_, T> {
+    fn drop(&mut self) {
+        if let Step::Waiting(ticket) = mem::replace(&mut self.step, Step::Ended) {
+            ticket.leave();
+        }
+    }
+}
+
+impl<T> fmt::Debug for PromiseWait<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match &self.step {
+            Step::Start => "PromiseWait::Start",
+            Step::Waiting(_) => "PromiseWait::Waiting",
+            Step::Ended => "PromiseWait::Ended",
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::thread;
+
+    use super::super::testing::{Hand, block_on, yields_once};
+    use super::*;
+
+    /// B211
+    #[test]
+    fn it_ends_once() {
+        let promise = Promise::new();
+        promise.set(1).unwrap();
+        assert_eq!(promise.set(2).unwrap_err().value, 2);
+        assert!(!promise.break_with("too late"));
+        assert_eq!(yields_once(promise.wait()).unwrap(), &1);
+        assert_eq!((promise.get(), promise.broken().is_none()), (Some(&1), true));
+
+        let promise = Promise::new();
+        let waiter = Hand::waiting(promise.wait());
+        assert!(promise.break_with("no longer needed"));
+        assert_eq!(promise.set(3).unwrap_err().value, 3);
+        let broken = waiter.finish().unwrap_err();
+        assert_eq!(broken.text(), "no longer needed");
+        assert!(broken.location().file().ends_with("promise.rs"));
+        assert!(yields_once(promise.wait()).is_err());
+        assert_eq!(promise.into_inner(), None);
+    }
+
+    /// B212
+    #[test]
+    fn a_cancelled_waiter_takes_nothing_from_the_others() {
+        let promise = Promise::new();
+        let [first, second, third] = [0; 3].map(|_| Hand::waiting(promise.wait()));
+        drop(second);
+        assert_eq!(promise.waiting(), 2);
+        promise.set(5).unwrap();
+        drop(first);
+        assert_eq!(third.finish().unwrap(), &5);
+        assert_eq!(promise.waiting(), 0);
+    }
+
+    /// B198
+    #[test]
+    fn a_static_promise_is_kept_across_threads() {
+        static PROMISE: Promise<u32> = Promise::new();
+        let waiter = thread::spawn(|| block_on(PROMISE.wait()).copied());
+        PROMISE.set(9).unwrap();
+        assert_eq!(waiter.join().unwrap().unwrap(), 9);
+    }
+}
