@@ -32,6 +32,7 @@ use std::time::Duration;
 use crate::error::SpawnError;
 use crate::nursery::{Limited, Outcome, Task};
 use crate::reason::{Origin, Reason};
+use crate::tree::ambient;
 use crate::tree::links::Role;
 use crate::tree::node::{Life, NodeRef};
 use shared::Shared;
@@ -176,7 +177,7 @@ impl<E: Debug, B> LocalHandle<E, B> {
     /// them.
     #[track_caller]
     pub fn cancel_children_within(&self, grace: Duration, reason: impl Into<Reason>) -> usize {
-        let reason = reason.into();
+        let reason = ambient::signed(reason.into());
         let children = self.children();
         children.iter().filter(|child| child.request(reason.clone(), Some(grace))).count()
     }

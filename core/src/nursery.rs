@@ -31,6 +31,7 @@ use std::time::Duration;
 
 use crate::error::SpawnError;
 use crate::reason::{Origin, Reason};
+use crate::tree::ambient;
 use crate::tree::links::Role;
 use crate::tree::node::{Life, Node, NodeRef};
 
@@ -210,7 +211,7 @@ impl<E: Debug + Send + 'static> Nursery<E> {
     /// As [`cancel_children`](Nursery::cancel_children), with a grace for [`graceful`](crate::graceful) shields inside them.
     #[track_caller]
     pub fn cancel_children_within(&self, grace: Duration, reason: impl Into<Reason>) -> usize {
-        let reason = reason.into();
+        let reason = ambient::signed(reason.into());
         let children = self.children();
         children.iter().filter(|child| child.request(reason.clone(), Some(grace))).count()
     }

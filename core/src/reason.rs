@@ -46,6 +46,7 @@ pub enum ReasonKind {
 #[derive(Clone)]
 pub struct Reason(Arc<Inner>);
 
+#[derive(Clone)]
 struct Inner {
     kind: ReasonKind,
     text: Option<Cow<'static, str>>,
@@ -59,11 +60,9 @@ impl Reason {
         Reason(Arc::new(Inner { kind, text: None, location: None, task: None, at: None }))
     }
 
-    /// Adds what is known; a reason under construction is not shared yet.
+    /// Adds what is known; other clones of the reason stay as they are.
     fn edit(mut self, edit: impl FnOnce(&mut Inner)) -> Self {
-        if let Some(inner) = Arc::get_mut(&mut self.0) {
-            edit(inner);
-        }
+        edit(Arc::make_mut(&mut self.0));
         self
     }
 

@@ -19,7 +19,7 @@ use pin_project_lite::pin_project;
 
 use crate::Instant;
 use crate::error::Cancelled;
-use crate::reason::{Origin, Reason, ReasonKind};
+use crate::reason::{Origin, Reason};
 use crate::tree::ambient;
 use crate::tree::marks::Mask;
 use crate::tree::node::{CANCELLED, Kind, Life, Node, NodeRef};
@@ -273,18 +273,24 @@ impl ScopeHandle {
     /// The first request stands, with its reason; a later one may only shorten the grace (law L6).
     #[track_caller]
     pub fn cancel(&self, reason: impl Into<Reason>) -> bool {
-        self.node.request(by_current(reason.into()), None)
+        let reason = ambient::signed(reason.into());
+        // L8: a deadline that has passed by the clock came first.
+        self.catch_up();
+        self.node.request(reason, None)
     }
 
     /// Asks the scope to stop; graceful shields inside hold it off for `grace` instead of the scope's own grace.
     #[track_caller]
     pub fn cancel_within(&self, grace: Duration, reason: impl Into<Reason>) -> bool {
-        self.node.request(by_current(reason.into()), Some(grace))
+        let reason = ambient::signed(reason.into());
+        self.catch_up();
+        self.node.request(reason, Some(grace))
     }
 
     /// Moves the deadline, or sets one; [`Instant::NEVER`] removes it. An instant in the past cancels at once. Says whether
     /// that was still possible: not on a scope that has ended or was asked to stop.
     pub fn set_deadline(&self, at: Instant) -> bool {
+        self.catch_up();
         self.node.set_deadline(at)
     }
 
@@ -349,17 +355,6 @@ impl fmt::Debug for ScopeHandle {
     }
 }
 
-/// Notes which task asks.
-fn by_current(reason: Reason) -> Reason {
-    if reason.kind() != ReasonKind::Explicit || reason.task().is_some() {
-        return reason;
-    }
-    match ambient::task_origin() {
-        Some(task) => reason.with_task(task),
-        None => reason,
-    }
-}
-
 /// The instant at which the code that calls this will be cancelled as things stand: the earliest deadline of the scopes
 /// around it up to the nearest shield (law L10). `None` if there is none; an instant in the past if it is cancelled already.
 ///
@@ -398,6 +393,8 @@ pub fn remaining() -> Option<Duration> {
 /// reaches it. `None` if there is none.
 #[must_use]
 pub fn reason() -> Option<Reason> {
+    // L8: exact to the clock.
+    ambient::is_cancelled();
     let mut next = ambient::try_current();
     while let Some(node) = next {
         let state = node.lock();

@@ -12,6 +12,7 @@ use slab::Slab;
 use crate::checkpoint::Gate;
 use crate::error::JoinError;
 use crate::reason::Reason;
+use crate::tree::ambient;
 use crate::tree::node::{CANCELLED, NodeRef};
 use crate::tree::wake::Wakes;
 
@@ -167,13 +168,13 @@ impl<T> Task<T> {
     /// child that has ended or was asked before.
     #[track_caller]
     pub fn cancel(&self, reason: impl Into<Reason>) -> bool {
-        self.node.request(reason.into(), None)
+        self.node.request(ambient::signed(reason.into()), None)
     }
 
     /// As [`cancel`](Task::cancel), with a grace for [`graceful`](crate::graceful) shields inside it.
     #[track_caller]
     pub fn cancel_within(&self, grace: std::time::Duration, reason: impl Into<Reason>) -> bool {
-        self.node.request(reason.into(), Some(grace))
+        self.node.request(ambient::signed(reason.into()), Some(grace))
     }
 
     /// How far the child has come.

@@ -16,7 +16,7 @@ use super::links::Role;
 use super::marks::Mask;
 use super::node::{CANCELLED, Kind, Node, NodeRef};
 use crate::Instant;
-use crate::reason::Origin;
+use crate::reason::{Origin, Reason, ReasonKind};
 
 /// What a scope without a node is made of.
 #[derive(Clone, Copy)]
@@ -318,7 +318,7 @@ pub(crate) fn is_flagged() -> bool {
 }
 
 /// The name of the task that runs this code.
-pub(crate) fn task_origin() -> Option<Origin> {
+fn task_origin() -> Option<Origin> {
     STACK
         .try_with(|stack| {
             let stack = stack.borrow();
@@ -330,4 +330,15 @@ pub(crate) fn task_origin() -> Option<Origin> {
         })
         .ok()
         .flatten()
+}
+
+/// Notes in the reason of an explicit cancel which task asks.
+pub(crate) fn signed(reason: Reason) -> Reason {
+    if reason.kind() != ReasonKind::Explicit || reason.task().is_some() {
+        return reason;
+    }
+    match task_origin() {
+        Some(task) => reason.with_task(task),
+        None => reason,
+    }
 }

@@ -43,13 +43,17 @@ impl Node {
             Some(_) => return false,
         }
         let old_hard = rare.hard_timer.take();
+        let entered = state.parent.is_some() || self.own_tree().is_some();
         let deadline = state.deadline_timer.take();
         drop(state);
 
         if let Some(tree) = tree {
             drop(deadline.and_then(|key| tree.timers.remove(key)));
             drop(old_hard.and_then(|key| tree.timers.remove(key)));
-            self.arm_hard(tree, hard, now, wakes);
+            // Before the entry there is nobody to hold off: `entered` arms it.
+            if entered {
+                self.arm_hard(tree, hard, now, wakes);
+            }
         }
         self.flag(CANCELLED);
         wakes.push_chain(self);
