@@ -689,10 +689,13 @@ mod tests {
     #[test]
     fn racing_reparks_do_not_deadlock() {
         let (one, other) = (WaitQueue::new(), WaitQueue::new());
+        let start = std::sync::Barrier::new(2);
         std::thread::scope(|threads| {
             for (from, to) in [(&one, &other), (&other, &one)] {
+                let start = &start;
                 threads.spawn(move || {
-                    for _ in 0..5_000 {
+                    start.wait();
+                    for _ in 0..50_000 {
                         let mut hand = Hand::waiting(from.park());
                         from.repark(2, to);
                         let _ = hand.poll();

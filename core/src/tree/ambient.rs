@@ -318,7 +318,7 @@ pub(crate) fn is_flagged() -> bool {
 }
 
 /// The name of the task that runs this code.
-fn task_origin() -> Option<Origin> {
+pub(crate) fn task_origin() -> Option<Origin> {
     STACK
         .try_with(|stack| {
             let stack = stack.borrow();
