@@ -10,18 +10,26 @@ use crate::tree::ambient;
 ///
 /// A leaf keeps one of these and asks it first in every poll. Once open it stays open: an operation that has started may
 /// still complete.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Gate {
     open: bool,
+    /// The operation, for dumps.
+    what: &'static str,
 }
 
 impl Gate {
     pub(crate) const fn new() -> Self {
-        Gate { open: false }
+        Gate::to("an operation of foster")
+    }
+
+    /// The gate to `what`.
+    pub(crate) const fn to(what: &'static str) -> Self {
+        Gate { open: false, what }
     }
 
     /// Ready once the operation has started; Pending for ever if it would start in cancelled code.
     pub(crate) fn poll_start(&mut self) -> Poll<()> {
+        ambient::waits_for(self.what);
         if !self.open && ambient::is_cancelled() {
             return Poll::Pending;
         }
@@ -55,7 +63,7 @@ impl Gate {
 /// # });
 /// ```
 pub fn checkpoint() -> Checkpoint {
-    Checkpoint { gate: Gate::new(), yielded: false }
+    Checkpoint { gate: Gate::to("checkpoint"), yielded: false }
 }
 
 /// Future of [`checkpoint`].
@@ -90,7 +98,7 @@ impl Future for Checkpoint {
 ///
 /// *Strict*: nothing is held, nothing is lost.
 pub fn checkpoint_if_cancelled() -> CheckpointIfCancelled {
-    CheckpointIfCancelled { gate: Gate::new() }
+    CheckpointIfCancelled { gate: Gate::to("checkpoint") }
 }
 
 /// Future of [`checkpoint_if_cancelled`].

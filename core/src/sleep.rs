@@ -63,7 +63,7 @@ impl Instant {
 /// # });
 /// ```
 pub fn sleep(duration: Duration) -> Sleep {
-    Sleep { state: State::After(duration), gate: Gate::new() }
+    Sleep { state: State::After(duration), gate: Gate::to("sleep") }
 }
 
 /// Waits until the clock has reached `at`; never less. An instant in the past makes it a [`checkpoint`].
@@ -76,7 +76,7 @@ pub fn sleep(duration: Duration) -> Sleep {
 ///
 /// When polled outside of any tree, if no adapter was installed.
 pub fn sleep_until(at: Instant) -> Sleep {
-    Sleep { state: State::Until(at), gate: Gate::new() }
+    Sleep { state: State::Until(at), gate: Gate::to("sleep") }
 }
 
 /// Waits until the scope is cancelled. It never returns: stray wake-ups included.
@@ -99,6 +99,7 @@ impl Future for SleepForever {
     type Output = std::convert::Infallible;
 
     fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
+        ambient::waits_for("sleep_forever");
         Poll::Pending
     }
 }

@@ -54,6 +54,8 @@ pub(crate) struct Tree {
     root: Mutex<Weak<Node>>,
     /// The host is gone (L30).
     dead: AtomicBool,
+    /// What everybody waits for is noted.
+    watched: AtomicBool,
     razed: Mutex<HostDropped>,
     /// What higher layers keep once per tree, by type.
     locals: Mutex<Vec<Arc<dyn Any + Send + Sync>>>,
@@ -68,6 +70,7 @@ impl Tree {
             observer: Mutex::new(observer),
             root: Mutex::new(Weak::<Node<()>>::new()),
             dead: AtomicBool::new(false),
+            watched: AtomicBool::new(false),
             razed: Mutex::default(),
             locals: Mutex::default(),
         })
@@ -79,6 +82,14 @@ impl Tree {
 
     pub(crate) fn is_dead(&self) -> bool {
         self.dead.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn is_watched(&self) -> bool {
+        self.watched.load(Ordering::Relaxed)
+    }
+
+    fn watch(&self) {
+        self.watched.store(true, Ordering::Relaxed);
     }
 
     fn die(&self) {

@@ -214,7 +214,7 @@ struct Host<M> {
 #[track_caller]
 fn host<F: Future>(sim: &Sim, future: F) -> Host<impl Future<Output = F::Output>> {
     let entered = sim.enter();
-    let mut main = root(Arc::new(sim.clone()), future);
+    let mut main = root(Arc::new(sim.clone()), future).watch();
     if let Some(observer) = sim.config().observer.clone().or_else(|| quiet::is_quiet().then(|| Arc::new(Mute) as _)) {
         main = main.observe(observer);
     }

@@ -157,11 +157,11 @@ pub struct Task<T> {
 
 impl<T> Task<T> {
     pub(crate) fn new(node: NodeRef, joined: Arc<dyn Joined<T>>) -> Self {
-        Task { node, place: Place::Node(joined), gate: Gate::new(), waiter: None }
+        Task { node, place: Place::Node(joined), gate: Gate::to("a task"), waiter: None }
     }
 
     pub(crate) fn local(node: NodeRef, join: Arc<Join<T>>) -> Self {
-        Task { node, place: Place::Beside(join), gate: Gate::new(), waiter: None }
+        Task { node, place: Place::Beside(join), gate: Gate::to("a task"), waiter: None }
     }
 
     /// Asks this child to stop; its siblings go on, and the nursery does not fail. Says whether that changed anything: not on a
@@ -207,7 +207,7 @@ impl<T> Task<T> {
     ///
     /// *Strict*.
     pub async fn wait(&mut self) -> TaskStatus {
-        let mut gate = Gate::new();
+        let mut gate = Gate::to("a task");
         std::future::poll_fn(|cx| {
             if gate.poll_start().is_pending() {
                 return Poll::Pending;
@@ -262,7 +262,7 @@ impl<T> Future for Task<T> {
         if self.gate.poll_start().is_pending() || self.poll_ended(cx).is_pending() {
             return Poll::Pending;
         }
-        self.gate = Gate::new();
+        self.gate = Gate::to("a task");
         match self.try_join() {
             Some(result) => Poll::Ready(result),
             None => unreachable!("a task that has ended has a result"),

@@ -255,7 +255,7 @@ impl<V> Shared<V> {
     }
 
     async fn wait(&self) -> Option<Signal<V>> {
-        let mut gate = Gate::new();
+        let mut gate = Gate::to("start: the child to be ready");
         poll_fn(|cx: &mut Context<'_>| {
             if gate.poll_start().is_pending() {
                 return Poll::Pending;

@@ -143,7 +143,7 @@ enum Step {
 impl Claim {
     #[track_caller]
     pub(super) fn new(borrower: Option<Borrower>, fast: bool) -> Self {
-        Claim { borrower, location: Location::caller(), fast, gate: Gate::new(), step: Step::Start }
+        Claim { borrower, location: Location::caller(), fast, gate: Gate::to("capacity limiter"), step: Step::Start }
     }
 
     fn poll(&mut self, limiter: &CapacityLimiter, cx: &mut Context<'_>) -> Poll<Result<usize, BorrowerBusy>> {

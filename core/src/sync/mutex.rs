@@ -447,7 +447,7 @@ impl Step {
 
 impl Claim {
     const fn new(fast: bool) -> Self {
-        Claim { fast, gate: Gate::new(), step: Step::Start }
+        Claim { fast, gate: Gate::to("mutex"), step: Step::Start }
     }
 
     fn poll<T>(&mut self, mutex: &Mutex<T>, cx: &mut Context<'_>) -> Poll<T> {

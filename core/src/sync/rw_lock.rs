@@ -417,7 +417,7 @@ enum Step {
 
 impl Claim {
     const fn new(mode: Mode, fast: bool) -> Self {
-        Claim { mode, fast, gate: Gate::new(), step: Step::Start }
+        Claim { mode, fast, gate: Gate::to("rw lock"), step: Step::Start }
     }
 
     fn poll<T>(&mut self, lock: &RwLock<T>, cx: &mut Context<'_>) -> Poll<()> {

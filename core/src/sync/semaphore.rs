@@ -415,7 +415,7 @@ enum Step {
 
 impl Claim {
     fn new(need: usize, fast: bool) -> Self {
-        Claim { need, fast, gate: Gate::new(), step: Step::Start }
+        Claim { need, fast, gate: Gate::to("semaphore"), step: Step::Start }
     }
 
     fn poll(&mut self, semaphore: &Semaphore, cx: &mut Context<'_>) -> Poll<usize> {

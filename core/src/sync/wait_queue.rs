@@ -147,7 +147,7 @@ impl WaitQueue {
     ///
     /// [`Broken`], once the queue was [broken](WaitQueue::break_with).
     pub fn park(&self) -> Park<'_> {
-        Park { state: State::New(self), gate: Gate::new() }
+        Park { state: State::New(self), gate: Gate::to("wait queue") }
     }
 
     /// Unparks the `n` longest waiters, or as many as there are; says how many.
@@ -289,7 +289,10 @@ impl<'a> Line<'a> {
     /// Waiting for it is [`WaitQueue::park`], except that the place is taken already. Cancelled code ought not to take one
     /// (law L14), so pass a [`checkpoint_if_cancelled`](crate::checkpoint_if_cancelled) before.
     pub fn park(&mut self, tag: usize) -> Park<'a> {
-        Park { state: State::Joined { ticket: Some(self.enter(tag, None)), polled: false }, gate: Gate::new() }
+        Park {
+            state: State::Joined { ticket: Some(self.enter(tag, None)), polled: false },
+            gate: Gate::to("wait queue"),
+        }
     }
 
     /// Unparks the `n` longest waiters, or as many as there are; says how many.

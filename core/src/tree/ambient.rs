@@ -14,7 +14,7 @@ use std::thread;
 use super::Tree;
 use super::links::Role;
 use super::marks::Mask;
-use super::node::{CANCELLED, Kind, Node, NodeRef};
+use super::node::{CANCELLED, Kind, Node, NodeRef, WATCHED};
 use crate::Instant;
 use crate::reason::{Origin, Reason, ReasonKind};
 
@@ -232,6 +232,17 @@ fn with_tree<R>(f: impl FnOnce(&Arc<Tree>) -> R) -> Option<R> {
         })
         .ok()
         .flatten()
+}
+
+/// The code that is running now is at `what`, and may have to wait there.
+pub(crate) fn waits_for(what: &'static str) {
+    if !with_tree(|tree| tree.is_watched()).unwrap_or(false) {
+        return;
+    }
+    if let Some(node) = try_current() {
+        node.flag(WATCHED);
+        node.lock().rare().waits_for.push(what);
+    }
 }
 
 /// The clock of the tree.

@@ -11,7 +11,7 @@ use std::thread;
 use super::ambient::{self, Frame};
 use super::links::Role;
 use super::loss;
-use super::node::{CANCELLED, LOST, Life, Node, NodeRef, PARENT_CANCELLED, Payload, TIMED};
+use super::node::{CANCELLED, LOST, Life, Node, NodeRef, PARENT_CANCELLED, Payload, TIMED, WATCHED};
 use super::wake;
 use crate::reason::{Origin, Reason, ReasonKind};
 
@@ -113,6 +113,9 @@ impl Node {
     /// The scope is being polled: it is driven, and what it was woken for is being seen to.
     pub(crate) fn begin_poll(self: &NodeRef) {
         self.touch();
+        if self.flagged(WATCHED) {
+            self.lock().rare().waits_for.clear();
+        }
         if self.flagged(CANCELLED) {
             for inner in self.lock().links.of(Role::Inner) {
                 // L16.2: a wake that arrives later proves nothing about this poll.

@@ -42,6 +42,10 @@ impl Dump {
             if let Some(request) = state.request() {
                 text.push_str(&format!(", asked to stop: {}", request.reason));
             }
+            let waits_for = state.waits_for();
+            if state.life == Life::Open && !waits_for.is_empty() {
+                text.push_str(&format!(", waits for {}", waits_for.join(" and ")));
+            }
             let below: Vec<_> = state.links.iter().map(|(role, node)| (depth + 1, role, node.clone())).collect();
             drop(state);
             lines.push(Line { depth, text });

@@ -124,6 +124,9 @@ pub(crate) const TIMED: u8 = 4;
 /// The driver is gone; whoever polls the scope's future now holds a future that was forgotten.
 pub(crate) const LOST: u8 = 8;
 
+/// What the body waits for was noted when it was last polled.
+pub(crate) const WATCHED: u8 = 16;
+
 /// A request that stands (L6).
 pub(crate) struct Request {
     pub(crate) reason: Reason,
@@ -165,6 +168,8 @@ pub(crate) struct Rare {
     /// The body of a scope that the core owns.
     pub(crate) owned: Option<Owned>,
     pub(crate) panic: Option<Payload>,
+    /// The operations that the body waited for when it was last polled; noted only in trees that are watched.
+    pub(crate) waits_for: Vec<&'static str>,
 }
 
 impl State {
@@ -194,6 +199,10 @@ impl State {
 
     pub(crate) fn has_panicked(&self) -> bool {
         self.rare.as_ref().is_some_and(|rare| rare.panic.is_some())
+    }
+
+    pub(crate) fn waits_for(&self) -> &[&'static str] {
+        self.rare.as_ref().map_or(&[], |rare| &rare.waits_for)
     }
 
     pub(crate) fn has_owned(&self) -> bool {

@@ -83,6 +83,15 @@ impl<F, T> Root<F, T> {
         self
     }
 
+    /// Notes what everybody in the tree waits for, so that [dumps](TreeHandle::dump) can tell. It costs a lock for each
+    /// operation.
+    ///
+    /// Has to be called before the first poll.
+    pub fn watch(self) -> Self {
+        self.tree.watch();
+        self
+    }
+
     /// A handle to the tree, to look at it from outside.
     #[must_use]
     pub fn tree(&self) -> TreeHandle {
