@@ -100,8 +100,10 @@ pub(crate) struct Node<C: ?Sized = dyn Cell> {
     pub(crate) mask: Mask,
     /// Its name, and where it was made.
     pub(crate) origin: Origin,
-    /// The tree; kept by roots, tasks and nurseries, the others find it further up.
-    tree: OnceLock<Arc<Tree>>,
+    /// The tree; kept by roots and tasks, the others find it further up.
+    tree: Option<Arc<Tree>>,
+    /// The tree, for nurseries, which do not know it when they are made.
+    tree_of_nursery: OnceLock<Arc<Tree>>,
     flags: AtomicU8,
     /// Since the parent's body was last polled: was this scope polled? (L16)
     pub(crate) polled: AtomicBool,
@@ -270,7 +272,8 @@ impl<C> Node<C> {
             kind,
             mask,
             origin,
-            tree: tree.map_or_else(OnceLock::new, OnceLock::from),
+            tree,
+            tree_of_nursery: OnceLock::new(),
             flags: AtomicU8::new(0),
             polled: AtomicBool::new(false),
             woken: AtomicBool::new(false),
@@ -317,12 +320,12 @@ impl<C: ?Sized> Node<C> {
 
     /// The tree, if this node keeps it.
     pub(crate) fn own_tree(&self) -> Option<&Arc<Tree>> {
-        self.tree.get()
+        self.tree.as_ref().or_else(|| self.tree_of_nursery.get())
     }
 
     /// Keeps the tree, for what will often be asked for it.
     pub(crate) fn keep_tree(&self, tree: &Arc<Tree>) {
-        drop(self.tree.set(tree.clone()));
+        drop(self.tree_of_nursery.set(tree.clone()));
     }
 
     pub(crate) fn life(&self) -> Life {
@@ -419,7 +422,7 @@ impl Node {
             let marks = state.marks();
             nodes.extend(state.links.iter().map(|(_, below)| (below.clone(), marks)));
         }
-        let now = self.tree.get().map_or(Instant::NEVER, |tree| tree.now());
+        let now = self.own_tree().map_or(Instant::NEVER, |tree| tree.now());
         let mut wakes = super::wake::Wakes::default();
         if place.parent_cancelled {
             wakes.push_node(self);
