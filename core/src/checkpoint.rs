@@ -18,10 +18,6 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
-    pub(crate) const fn new() -> Self {
-        Gate::to("an operation of foster")
-    }
-
     /// The gate to `what`.
     pub(crate) const fn to(what: &'static str) -> Self {
         Gate { open: false, what }

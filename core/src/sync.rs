@@ -97,3 +97,40 @@ impl<T> fmt::Debug for AlreadySet<T> {
 }
 
 impl<T> std::error::Error for AlreadySet<T> {}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    fn send_sync<T: Send + Sync>() {}
+    fn send<T: Send>() {}
+    fn owned<T: Send + Sync + 'static>() {}
+    fn unpin<T: Unpin>() {}
+
+    /// What can go to another thread. `Cell` is `Send` and not `Sync`.
+    #[test]
+    fn auto_traits() {
+        send_sync::<(Barrier, CapacityLimiter, Condition, Event, Semaphore, WaitQueue)>();
+        send_sync::<(Mutex<Cell<u8>>, PoisonMutex<Cell<u8>>, RwLock<u8>, OnceCell<u8>, Promise<u8>)>();
+        send::<(OnceCell<Cell<u8>>, Promise<Cell<u8>>)>();
+        send_sync::<(LimiterPermit<'_>, SemaphorePermit<'_>, RwLockReadGuard<'_, u8>, RwLockWriteGuard<'_, u8>)>();
+        send_sync::<(MutexGuard<'_, u8>, PoisonMutexGuard<'_, u8>)>();
+        send::<(MutexGuard<'_, Cell<u8>>, PoisonMutexGuard<'_, Cell<u8>>, OwnedMutexGuard<Cell<u8>>)>();
+        owned::<(OwnedLimiterPermit, OwnedSemaphorePermit, OwnedMutexGuard<u8>)>();
+        owned::<(LimiterAcquireOwned, LimiterAcquireOwnedOnBehalfOf, SemaphoreAcquireOwned, MutexAcquireOwned<u8>)>();
+        send_sync::<(LimiterAcquire<'_>, LimiterAcquireOnBehalfOf<'_>, SemaphoreAcquire<'_>, EventWait<'_>)>();
+        send_sync::<(BarrierWait<'_>, Park<'_>, PromiseWait<'_, u8>, ConditionWait<'_, u8>)>();
+        send_sync::<(MutexAcquire<'_, Cell<u8>>, RwLockRead<'_, u8>, RwLockWrite<'_, u8>)>();
+        send::<(Broken, Wakes, WouldBlock, AlreadySet<u8>, TryBorrowError)>();
+    }
+
+    #[test]
+    fn nothing_needs_pinning_except_what_holds_a_foreign_future() {
+        type Pinned = std::marker::PhantomPinned;
+        unpin::<(MutexAcquire<'_, Pinned>, ConditionWait<'_, Pinned>, ConditionWaitFor<'_, Pinned, Pinned>)>();
+        unpin::<(RwLockRead<'_, Pinned>, RwLockWrite<'_, Pinned>, PromiseWait<'_, Pinned>, Park<'_>)>();
+        unpin::<(SemaphoreAcquire<'_>, LimiterAcquire<'_>, EventWait<'_>, BarrierWait<'_>)>();
+    }
+}

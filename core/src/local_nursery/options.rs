@@ -25,7 +25,7 @@ use crate::tree::scoped::{Ending, Scoped};
 /// Opens a local nursery, runs `body` with a handle to it, and returns when the body and all children have ended.
 ///
 /// As [`nursery`](crate::nursery()), but the children run in the task of the caller: they may borrow from outside the nursery, and
-/// take turns instead of running in parallel. See the [module](crate::local_nursery) for when to use which.
+/// take turns instead of running in parallel. See the [module](mod@crate::local_nursery) for when to use which.
 ///
 /// A turn of the nursery polls those that were woken before it began, and ends early when the runtime says that the task has used
 /// up its budget.

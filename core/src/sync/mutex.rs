@@ -171,12 +171,12 @@ impl<T> Mutex<T> {
 
     fn take(&self) -> Option<T> {
         let mut state = self.lock();
+        if !matches!(state.slot, Slot::Free(_)) {
+            return None;
+        }
         match mem::replace(&mut state.slot, Slot::Held) {
             Slot::Free(value) => Some(value),
-            other => {
-                state.slot = other;
-                None
-            }
+            Slot::Held | Slot::Handed(_) => None,
         }
     }
 
@@ -373,7 +373,13 @@ impl<'a, T> Future for MutexAcquire<'a, T> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<MutexGuard<'a, T>> {
         let mutex = self.mutex;
-        self.claim.poll(mutex, cx).map(|value| MutexGuard { mutex, value: Some(value) })
+        if self.claim.is_fast() {
+            if let Ok(guard) = mutex.try_acquire() {
+                self.claim.step = Step::Over;
+                return Poll::Ready(guard);
+            }
+        }
+        self.claim.poll(mutex, cx).map(|()| mutex.claim_guard())
     }
 }
 
@@ -402,7 +408,7 @@ impl<T> Future for MutexAcquireOwned<T> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<OwnedMutexGuard<T>> {
         let this = &mut *self;
         let poll = this.claim.poll(&this.mutex, cx);
-        poll.map(|value| OwnedMutexGuard { mutex: this.mutex.clone(), value: Some(value) })
+        poll.map(|()| OwnedMutexGuard { mutex: this.mutex.clone(), value: Some(this.mutex.claim()) })
     }
 }
 
@@ -450,18 +456,18 @@ impl Claim {
         Claim { fast, gate: Gate::to("mutex"), step: Step::Start }
     }
 
-    fn poll<T>(&mut self, mutex: &Mutex<T>, cx: &mut Context<'_>) -> Poll<T> {
+    /// Whether it may be had without giving way, if it is free now.
+    fn is_fast(&mut self) -> bool {
+        self.fast && matches!(self.step, Step::Start) && self.gate.poll_start().is_ready()
+    }
+
+    /// Ready once it was handed to us.
+    fn poll<T>(&mut self, mutex: &Mutex<T>, cx: &mut Context<'_>) -> Poll<()> {
         if self.gate.poll_start().is_pending() {
             return Poll::Pending;
         }
         match &mut self.step {
             Step::Start => {
-                if self.fast {
-                    if let Some(value) = mutex.take() {
-                        self.step = Step::Over;
-                        return Poll::Ready(value);
-                    }
-                }
                 // L36: cloned before the lock is taken.
                 let waker = cx.waker().clone();
                 let mut state = mutex.lock();
@@ -483,11 +489,11 @@ impl Claim {
                     return Poll::Pending;
                 }
                 self.step = Step::Over;
-                Poll::Ready(mutex.claim())
+                Poll::Ready(())
             }
             Step::Handed => {
                 self.step = Step::Over;
-                Poll::Ready(mutex.claim())
+                Poll::Ready(())
             }
             Step::Over => panic!("an `acquire` of a `Mutex` was polled after it was ready"),
         }

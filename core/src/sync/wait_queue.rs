@@ -8,7 +8,7 @@
 //! * a waiter carries nothing: permits of a number that each waiter chooses cannot be handed over in order, only
 //!   announced, and then a newcomer takes them first (B187, B202);
 //! * notified listeners count as listeners until they are polled, so statistics are not exact (B201);
-//! * each wait allocates.
+//! * each wait allocates, unless the listener lives on the stack of an async function, which a named future has not.
 //!
 //! What is queued, and the states of a waiter, are in `line.rs`.
 

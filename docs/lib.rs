@@ -1,0 +1,25 @@
+//! The book of foster: compiles and runs its code blocks as documentation tests.
+//!
+//! The pages are in `src`, for [mdBook](https://rust-lang.github.io/mdBook/). `tests/book.rs` checks what is not code.
+
+/// Each page is a module, so that its name stands in the name of its tests.
+macro_rules! pages {
+    ($($name:ident = $path:literal;)*) => {
+        $(
+            #[cfg(doctest)]
+            #[doc = include_str!($path)]
+            mod $name {}
+        )*
+    };
+}
+
+pages! {
+    readme = "../README.md";
+    welcome = "src/welcome.md";
+    hello_nursery = "src/tutorial/hello-nursery.md";
+    timeout = "src/tutorial/timeout.md";
+    failure = "src/tutorial/failure.md";
+    closing = "src/tutorial/closing.md";
+    guarantees = "src/guarantees.md";
+    why_not_all_three = "src/why-not-all-three.md";
+}

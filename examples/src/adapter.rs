@@ -1,0 +1,94 @@
+//! The choice of the adapter, made when the program is run.
+//!
+//! A program of your own makes it once, in `main`: `foster_smol::run(program())` or `foster_tokio::run(program())`.
+
+use std::fmt;
+use std::process;
+use std::str::FromStr;
+
+/// An adapter that the examples know.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Adapter {
+    /// `foster-smol`
+    Smol,
+    /// `foster-tokio`, with its multi-thread runtime
+    Tokio,
+    /// `foster-sim`: virtual time, a schedule from a seed
+    Sim,
+}
+
+impl Adapter {
+    /// Runs a program to its end, and returns its output.
+    pub fn run<F: Future>(self, program: F) -> F::Output {
+        match self {
+            Adapter::Smol => foster_smol::run(program),
+            Adapter::Tokio => foster_tokio::run(program),
+            Adapter::Sim => foster_sim::run(SEED, program),
+        }
+    }
+}
+
+/// The seed of the simulations; any other is as good.
+const SEED: u64 = 1;
+
+impl fmt::Display for Adapter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Adapter::Smol => "smol",
+            Adapter::Tokio => "tokio",
+            Adapter::Sim => "sim",
+        })
+    }
+}
+
+impl FromStr for Adapter {
+    type Err = UnknownAdapter;
+
+    fn from_str(name: &str) -> Result<Self, UnknownAdapter> {
+        match name {
+            "smol" => Ok(Adapter::Smol),
+            "tokio" => Ok(Adapter::Tokio),
+            "sim" => Ok(Adapter::Sim),
+            _ => Err(UnknownAdapter(name.to_owned())),
+        }
+    }
+}
+
+/// No adapter has this name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UnknownAdapter(String);
+
+impl fmt::Display for UnknownAdapter {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "there is no adapter `{}`: use smol, tokio or sim", self.0)
+    }
+}
+
+impl std::error::Error for UnknownAdapter {}
+
+/// Runs a program on the adapter that the command line names: `--runtime smol`, which is the default, `tokio` or `sim`.
+///
+/// Anything else on the command line ends the process with a message and exit code 2.
+pub fn run<F: Future>(program: F) -> F::Output {
+    match chosen() {
+        Ok(adapter) => adapter.run(program),
+        Err(error) => {
+            eprintln!("{error}\n\nThe one option is --runtime smol|tokio|sim");
+            process::exit(2);
+        }
+    }
+}
+
+fn chosen() -> Result<Adapter, lexopt::Error> {
+    use lexopt::prelude::*;
+
+    let mut adapter = Adapter::Smol;
+    let mut arguments = lexopt::Parser::from_env();
+    while let Some(argument) = arguments.next()? {
+        match argument {
+            Long("runtime") => adapter = arguments.value()?.parse()?,
+            other => return Err(other.unexpected()),
+        }
+    }
+    Ok(adapter)
+}
