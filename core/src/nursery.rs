@@ -41,7 +41,7 @@ pub use options::{NurseryFuture, NurseryOptions, collecting_nursery, nursery};
 pub use outcome::Outcome;
 pub use start::{Ready, StartError};
 
-pub(crate) use handle::Join;
+pub(crate) use handle::{Join, Watch};
 pub use handle::{Task, TaskStatus};
 
 /// A handle to a nursery: spawns children into it. Clonable; it may be moved into children and to other threads.

@@ -9,8 +9,8 @@ use std::task::{Context, Poll};
 use pin_project_lite::pin_project;
 
 use super::shared::Shared;
-use crate::error::{JoinError, SpawnError};
-use crate::nursery::{Join, NurseryCell, Outcome, Recorded, Task};
+use crate::error::SpawnError;
+use crate::nursery::{Join, NurseryCell, Outcome, Recorded, Task, Watch};
 use crate::observer::OrphanKind;
 use crate::reason::Origin;
 use crate::tree::ambient::{self, Frame};
@@ -39,7 +39,8 @@ where
     F: Future<Output = R>,
     B: Holds<LocalChild<T, E, R, F, B>>,
 {
-    let node: NodeRef = Node::new(Kind::Task, Mask::None, origin, None, ());
+    let typed = Node::new(Kind::Task, Mask::None, origin, None, Watch::default());
+    let node: NodeRef = typed.clone();
     let above = shared.node.clone();
     // The one place where a node is locked below another lock; both hold plain data, and the node's is the inner one.
     let mut incoming = shared.incoming();
@@ -68,7 +69,7 @@ where
         wake::wake(&above);
     }
     shared.ready.wake_driver();
-    Ok(Task::local(node, join))
+    Ok(Task::local(typed, join))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -109,7 +110,7 @@ pin_project! {
                 let recorded = Recorded { error, child: Some(node.origin.clone()) };
                 NurseryCell::report(&node, [recorded], OrphanKind::Reaped);
             }
-            this.join.set(Err(JoinError::Cancelled)).wake();
+            // L34: its handle resolves when its scope is Closed, which may be later.
         }
     }
 }

@@ -13,7 +13,7 @@ use crate::checkpoint::Gate;
 use crate::error::JoinError;
 use crate::reason::Reason;
 use crate::tree::ambient;
-use crate::tree::node::{CANCELLED, NodeRef};
+use crate::tree::node::{CANCELLED, Cell, Node, NodeRef};
 use crate::tree::wake::Wakes;
 
 /// The result of a task, for its handle.
@@ -105,15 +105,65 @@ enum Place<T> {
     /// In the task's own node.
     Node(Arc<dyn Joined<T>>),
     /// Beside it: a local child's value may borrow, its node may not.
-    Beside(Arc<Join<T>>),
+    Beside(Arc<Join<T>>, Arc<Node<Watch>>),
 }
 
 impl<T> Place<T> {
     fn lock(&self) -> MutexGuard<'_, Inner<T>> {
         match self {
             Place::Node(node) => node.join().lock(),
-            Place::Beside(join) => join.lock(),
+            Place::Beside(join, node) => {
+                let lost = node.cell.0.lock().unwrap_or_else(PoisonError::into_inner).lost;
+                let mut inner = join.lock();
+                if lost && matches!(inner.outcome, Slotted::Empty) {
+                    inner.outcome = Slotted::Error(JoinError::Cancelled);
+                }
+                inner
+            }
         }
+    }
+
+    /// Keeps the waker of a handle that has found no result. Says whether it has to look again.
+    fn watch(&self, watcher: &mut Option<usize>, waker: &Waker) -> bool {
+        let Place::Beside(_, node) = self else { return false };
+        let mut watched = node.cell.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if watched.lost {
+            return true;
+        }
+        let old = match watcher.and_then(|key| watched.watchers.get_mut(key)) {
+            Some(old) if old.will_wake(waker) => None,
+            Some(old) => Some(std::mem::replace(old, waker.clone())),
+            None => {
+                *watcher = Some(watched.watchers.insert(waker.clone()));
+                None
+            }
+        };
+        drop(watched);
+        drop(old);
+        false
+    }
+}
+
+/// The typed part of a local child's node: who waits for the child, should it end without its future (L28, L41).
+#[derive(Default)]
+pub(crate) struct Watch(Mutex<Watched>);
+
+#[derive(Default)]
+struct Watched {
+    lost: bool,
+    watchers: Slab<Waker>,
+}
+
+impl Cell for Watch {
+    fn orphaned(&self, _: &NodeRef) {
+        let mut watched = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        watched.lost = true;
+        let mut wakes = Wakes::default();
+        for waker in watched.watchers.drain() {
+            wakes.push(waker);
+        }
+        drop(watched);
+        wakes.wake();
     }
 }
 
@@ -153,15 +203,22 @@ pub struct Task<T> {
     place: Place<T>,
     gate: Gate,
     waiter: Option<usize>,
+    watcher: Option<usize>,
 }
 
 impl<T> Task<T> {
     pub(crate) fn new(node: NodeRef, joined: Arc<dyn Joined<T>>) -> Self {
-        Task { node, place: Place::Node(joined), gate: Gate::to("a task"), waiter: None }
+        Task { node, place: Place::Node(joined), gate: Gate::to("a task"), waiter: None, watcher: None }
     }
 
-    pub(crate) fn local(node: NodeRef, join: Arc<Join<T>>) -> Self {
-        Task { node, place: Place::Beside(join), gate: Gate::to("a task"), waiter: None }
+    pub(crate) fn local(node: Arc<Node<Watch>>, join: Arc<Join<T>>) -> Self {
+        Task {
+            node: node.clone(),
+            place: Place::Beside(join, node),
+            gate: Gate::to("a task"),
+            waiter: None,
+            watcher: None,
+        }
     }
 
     /// Asks this child to stop; its siblings go on, and the nursery does not fail. Says whether that changed anything: not on a
@@ -251,6 +308,10 @@ impl<T> Task<T> {
         };
         drop(join);
         drop(old);
+        if self.place.watch(&mut self.watcher, cx.waker()) {
+            // Lost between the two looks.
+            cx.waker().wake_by_ref();
+        }
         Poll::Pending
     }
 }
@@ -272,6 +333,12 @@ impl<T> Future for Task<T> {
 
 impl<T> Drop for Task<T> {
     fn drop(&mut self) {
+        if let (Place::Beside(_, node), Some(key)) = (&self.place, self.watcher) {
+            let mut watched = node.cell.0.lock().unwrap_or_else(PoisonError::into_inner);
+            let watcher = watched.watchers.try_remove(key);
+            drop(watched);
+            drop(watcher);
+        }
         let Some(key) = self.waiter else { return };
         let mut join = self.place.lock();
         let waker = join.waiters.try_remove(key);

@@ -131,16 +131,20 @@ impl Node {
         self.woken.store(false, Ordering::Release);
     }
 
-    /// Keeps the waker of whoever drives the scope.
-    pub(crate) fn register(self: &NodeRef, waker: &Waker) {
+    /// Keeps the waker of whoever drives the scope. Says whether it was another one before.
+    pub(crate) fn register(self: &NodeRef, waker: &Waker) -> bool {
         let mut state = self.lock();
-        if state.life != Life::Closed && !state.waker.as_ref().is_some_and(|old| old.will_wake(waker)) {
-            let old = state.waker.replace(waker.clone());
-            // A wake of the old driver says nothing to the new one.
-            self.woken.store(false, Ordering::Release);
-            drop(state);
-            drop(old);
+        if state.life == Life::Closed || state.waker.as_ref().is_some_and(|old| old.will_wake(waker)) {
+            return false;
         }
+        let old = state.waker.replace(waker.clone());
+        drop(state);
+        drop(old);
+        // A wake during this poll (a request, say) went to the old driver, or to nobody: the new one gets it, too.
+        if self.woken.load(Ordering::Acquire) {
+            waker.wake_by_ref();
+        }
+        true
     }
 
     /// L15, L16: whether an inner scope is still being driven to its end.
@@ -228,15 +232,12 @@ impl Node {
                         }
                         continue;
                     }
-                    let old = if state.waker.as_ref().is_some_and(|old| old.will_wake(cx.waker())) {
-                        None
-                    } else {
-                        self.woken.store(false, Ordering::Release);
-                        state.waker.replace(cx.waker().clone())
-                    };
                     drop(state);
-                    drop(old);
-                    return Poll::Pending;
+                    // Looked at again, after the driver is known: a child that ends in between wakes it.
+                    if !self.register(cx.waker()) {
+                        return Poll::Pending;
+                    }
+                    continue;
                 }
                 state.life = Life::Finalizing;
             }

@@ -49,6 +49,7 @@ pub(crate) fn driver_lost(node: &NodeRef, drop_body: impl FnOnce()) {
         if node.life() == Life::Open {
             node.body_over();
         }
+        forget_local_children(node);
     }
     let left = {
         let state = node.lock();
@@ -59,6 +60,19 @@ pub(crate) fn driver_lost(node: &NodeRef, drop_body: impl FnOnce()) {
     } else {
         let closed = node.close();
         end_reaped(node, closed);
+    }
+}
+
+/// Children of a local nursery are driven by its future: those that are still here were forgotten with it (L28, L41).
+fn forget_local_children(node: &NodeRef) {
+    let children: Vec<NodeRef> = {
+        let state = node.lock();
+        let tasks = state.links.iter().filter(|(role, _)| matches!(role, Role::Child | Role::Daemon));
+        // Tasks on the executor keep the tree; they have a driver of their own.
+        tasks.map(|(_, child)| child).filter(|child| child.own_tree().is_none()).cloned().collect()
+    };
+    for child in children {
+        driver_lost(&child, || {});
     }
 }
 

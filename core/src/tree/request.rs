@@ -101,7 +101,8 @@ impl Node {
                 node.flag(TIMED);
             }
             if changed || newly || parent_newly {
-                wakes.push_node(&node);
+                // With what it delays: the driver's waker may belong to a combinator that is gone (L16.1).
+                wakes.push_chain(&node);
             }
             if (changed || newly || all) && node.mask != Mask::Full {
                 node.queue_below(&mut queue);
