@@ -86,8 +86,8 @@ impl Wake for Marker {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        // Woken since the last poll already: then the driver and the parent were woken, too. `Node::register` clears
-        // the mark when the driver has changed.
+        // Woken since the last poll already: then the driver and the parent were woken, too. `Node::register` hands
+        // the wake on when the driver has changed.
         if self.0.woken.swap(true, Ordering::AcqRel) {
             return;
         }
