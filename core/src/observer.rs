@@ -14,7 +14,8 @@ pub trait Observer: Send + Sync + 'static {
         eprintln!("foster: {orphan}");
     }
 
-    /// The future that hosts a tree was dropped before the tree had ended (law L30).
+    /// The future that hosts a tree was dropped before the tree had ended (law L30); or the tree has ended, but the runtime had
+    /// refused to finish a part of it (law L37).
     fn host_dropped(&self, report: &HostDropped) {
         if report.tasks + report.finalizers > 0 {
             eprintln!("foster: {report}");

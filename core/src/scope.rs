@@ -22,7 +22,7 @@ use crate::error::Cancelled;
 use crate::reason::{Origin, Reason};
 use crate::tree::ambient;
 use crate::tree::marks::Mask;
-use crate::tree::node::{CANCELLED, Kind, Life, Node, NodeRef};
+use crate::tree::node::{CANCELLED, Kind, Life, Node, NodeRef, State};
 use crate::tree::scoped::{Ending, Plain, Scoped};
 
 /// A region of code that can be cancelled: by a handle, by a deadline, or from a scope around it.
@@ -63,6 +63,19 @@ enum Limit {
     In(Duration),
 }
 
+impl Limit {
+    fn put(self, state: &mut State) {
+        let relative;
+        (state.deadline, relative) = match self {
+            Limit::At(at) => (at, None),
+            Limit::In(duration) => (Instant::NEVER, Some(duration)),
+        };
+        if relative.is_some() || state.if_rare().is_some() {
+            state.rare().relative = relative;
+        }
+    }
+}
+
 impl CancelScope {
     /// A scope without deadline, grace or shield.
     #[track_caller]
@@ -92,15 +105,14 @@ impl CancelScope {
     /// Cancels the scope `duration` after it is entered. [`Duration::MAX`] is no limit.
     pub fn deadline_in(mut self, duration: Duration) -> Self {
         self.limit = Limit::In(duration);
+        self.set_limit();
         self
     }
 
     /// Cancels the scope at an instant; at once, if it has passed. [`Instant::NEVER`] is no limit.
     pub fn deadline_at(mut self, at: Instant) -> Self {
         self.limit = Limit::At(at);
-        if let Some(node) = &self.node {
-            node.lock().deadline = at;
-        }
+        self.set_limit();
         self
     }
 
@@ -160,12 +172,16 @@ impl CancelScope {
             if self.grace > Duration::ZERO {
                 state.rare().grace = self.grace;
             }
-            if let Limit::At(at) = self.limit {
-                state.deadline = at;
-            }
+            self.limit.put(&mut state);
             drop(state);
             node
         })
+    }
+
+    fn set_limit(&self) {
+        if let Some(node) = &self.node {
+            self.limit.put(&mut node.lock());
+        }
     }
 
     /// Runs `body` in the scope.
@@ -234,7 +250,8 @@ impl<F: Future<Output = T>, T> Future for Run<F, T> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let mut this = self.project();
-        if this.scoped.is_fresh() {
+        // A scope with a node has its limit there: handles may have moved it.
+        if this.scoped.is_fresh_and_light() {
             match *this.limit {
                 Limit::In(duration) if duration != Duration::MAX => {
                     let at = ambient::now() + duration;

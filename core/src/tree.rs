@@ -133,11 +133,12 @@ impl Tree {
         razed.finalizers += more.finalizers;
     }
 
-    /// The tree has ended; with `dropped` because its host is gone.
+    /// The tree has ended; with `dropped` because its host is gone. What was cut off is reported.
     fn end(&self, dropped: bool) {
         self.disarm();
-        if dropped {
-            let report = *lock(&self.razed);
+        let report = *lock(&self.razed);
+        // Also where the runtime refused a reaper, and what it was to finish was cut off.
+        if dropped || report != HostDropped::default() {
             let observer = lock(&self.observer).clone();
             let result = panic::catch_unwind(AssertUnwindSafe(|| observer.host_dropped(&report)));
             drive::drop_payload(result.err());

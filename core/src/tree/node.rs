@@ -162,6 +162,8 @@ pub(crate) struct State {
 pub(crate) struct Rare {
     pub(crate) request: Option<Request>,
     pub(crate) hard_timer: Option<TimerKey>,
+    /// Before the entry: how long the scope may last from there.
+    pub(crate) relative: Option<Duration>,
     pub(crate) grace: Duration,
     /// Marks this scope and wakes its driver; made when the parent is cancelled (L16.1).
     pub(crate) marker: Option<Waker>,

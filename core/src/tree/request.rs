@@ -145,6 +145,9 @@ impl Node {
     pub(crate) fn entered(self: &NodeRef, tree: &Arc<Tree>) {
         let now = tree.now();
         let mut state = self.lock();
+        if let Some(duration) = state.if_rare().and_then(|rare| rare.relative.take()) {
+            state.deadline = now + duration;
+        }
         let Some(request) = state.if_rare().and_then(|rare| rare.request.as_mut()) else {
             drop(state);
             return self.arm_deadline(tree);
@@ -167,6 +170,9 @@ impl Node {
             return false;
         }
         state.deadline = at;
+        if let Some(rare) = state.if_rare() {
+            rare.relative = None;
+        }
         let old = state.deadline_timer.take();
         drop(state);
         if let Some(tree) = &tree {

@@ -178,13 +178,9 @@ impl<F, R, V, P> Scoped<F, R, V, P> {
         self.project().policy
     }
 
-    /// Before the first poll: how long the scope may last.
+    /// Before the first poll of a scope without a node: how long it may last.
     pub(crate) fn set_deadline(self: Pin<&mut Self>, deadline: Instant) {
-        let this = self.project();
-        match this.seat {
-            Some(node) => node.lock().deadline = deadline,
-            None => this.light.deadline = deadline,
-        }
+        self.project().light.deadline = deadline;
     }
 
     /// The scope loses its driver: the body is dropped, then `more` with it.
@@ -202,8 +198,9 @@ impl<F, R, V, P> Scoped<F, R, V, P> {
         }
     }
 
-    pub(crate) fn is_fresh(&self) -> bool {
-        self.stage == Stage::Fresh
+    /// Before the first poll of a scope without a node.
+    pub(crate) fn is_fresh_and_light(&self) -> bool {
+        self.stage == Stage::Fresh && self.seat.is_none()
     }
 }
 
@@ -340,13 +337,13 @@ fn after<F, R, P: Policy<R>>(
 #[cold]
 fn polled_after_loss(node: &NodeRef) -> ! {
     let state = node.lock();
-    let parent = state.parent.as_ref().map(|parent| parent.kind.name());
+    let parent = state.parent.as_ref().map(|parent| format!("{} {}", parent.kind.name(), parent.origin));
     let message = format!(
         "the future of {} {} was polled after the scope around it had ended: it was moved out of that scope (returned \
          from it, sent to another task, or forgotten and found again), and its scope was finished by {} in its place",
         node.kind.name(),
         node.origin,
-        parent.unwrap_or("the tree"),
+        parent.unwrap_or_else(|| "the tree".to_owned()),
     );
     drop(state);
     panic!("{message}");
