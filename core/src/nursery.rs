@@ -69,6 +69,9 @@ impl<E: Debug + Send + 'static> Nursery<E> {
     /// The child belongs to the nursery's scopes, wherever `spawn` is called. It first runs later: the caller is not
     /// interrupted. A child that is cancelled before its first poll is dropped unpolled (law L13).
     ///
+    /// An `async fn` cannot spawn itself, because its future would contain its own type: spawn from a plain `fn` that returns the
+    /// future boxed, or takes the handle and spawns.
+    ///
     /// # Panics
     ///
     /// If the nursery has ended; see [`try_spawn`](Nursery::try_spawn).

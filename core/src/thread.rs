@@ -143,6 +143,10 @@ struct TreeLimiter(Arc<CapacityLimiter>);
 
 /// Whether the code that awaits this blocking job has been asked to stop, or has gone away: the job should be quick.
 ///
+/// A job that is cut short this way *has* returned: in code that goes on from its result, put a
+/// [`checkpoint_if_cancelled`](crate::checkpoint_if_cancelled) after the await, so that half a result does not count as a whole
+/// one.
+///
 /// # Panics
 ///
 /// On a thread that does not run a job of [`to_thread`] or [`to_thread_abandon`].

@@ -30,6 +30,9 @@ use crate::tree::scoped::{Ending, Scoped};
 /// A turn of the nursery polls those that were woken before it began, and ends early when the runtime says that the task has used
 /// up its budget.
 ///
+/// Where nothing inside can fail the compiler cannot know the error type: annotate the closure's parameter as plain
+/// `LocalNursery<'_>`, and the error is [`Infallible`](std::convert::Infallible).
+///
 /// # Errors
 ///
 /// The first error recorded.

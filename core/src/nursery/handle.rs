@@ -84,6 +84,10 @@ impl<T> Inner<T> {
         }
     }
 
+    fn has_failed(&self) -> bool {
+        matches!(self.outcome, Slotted::Error(_))
+    }
+
     fn status(&self) -> Option<TaskStatus> {
         Some(match &self.outcome {
             Slotted::Empty => return None,
@@ -188,7 +192,7 @@ pub enum TaskStatus {
 /// A handle to a child of a nursery: await it for the child's value, or cancel that one child.
 ///
 /// Awaiting gives `Ok(value)`, or a [`JoinError`] that says what happened instead. The error or panic itself is the
-/// nursery's. A handle resolves only after the child has ended and its future is dropped (law L34). Dropping the handle neither
+/// nursery's; in code that is cancelled by it, the await does not return. A handle resolves only after the child has ended and its future is dropped (law L34). Dropping the handle neither
 /// cancels the child nor hides its error.
 ///
 /// # Cancellation
@@ -321,6 +325,11 @@ impl<T> Future for Task<T> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         if self.gate.poll_start().is_pending() || self.poll_ended(cx).is_pending() {
+            return Poll::Pending;
+        }
+        if self.place.lock().has_failed() && ambient::is_cancelled() {
+            // L14: no value is lost. The failure that ended the task has mostly cancelled this code, too; seen here, it
+            // would become a second error of the same nursery, or a panic in an `unwrap`.
             return Poll::Pending;
         }
         self.gate = Gate::to("a task");

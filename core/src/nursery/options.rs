@@ -29,6 +29,9 @@ use crate::tree::scoped::Scoped;
 /// the nursery, there is no value, even if the body has returned one: the code around the nursery is being cancelled,
 /// too, and does not go on (law L33).
 ///
+/// Where nothing inside can fail the compiler cannot know the error type: annotate the closure's parameter as plain
+/// `Nursery`, and the error is [`Infallible`](std::convert::Infallible).
+///
 /// # Errors
 ///
 /// The first error recorded.

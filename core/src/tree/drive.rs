@@ -267,11 +267,18 @@ impl Node {
                 }
                 continue;
             }
-            if let Some(rare) = state.if_rare() {
+            if state.finalizers() > 0 {
+                drop(state);
+                if self.tree().is_some_and(|tree| tree.is_dead()) {
+                    // L30: no finalizer runs any more; whoever razes the tree counts those that are left.
+                    return Poll::Pending;
+                }
+                let mut state = self.lock();
+                let rare = state.rare();
                 if let Some(finalizer) = rare.finalizers.pop() {
                     rare.running = Some(finalizer.start());
-                    continue;
                 }
+                continue;
             }
             drop(state);
             if !exact && self.flagged(CANCELLED) && self.flagged(TIMED) {
