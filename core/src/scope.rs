@@ -254,8 +254,7 @@ impl<F: Future<Output = T>, T> Future for Run<F, T> {
         if this.scoped.is_fresh_and_light() {
             match *this.limit {
                 Limit::In(duration) if duration != Duration::MAX => {
-                    let at = ambient::now() + duration;
-                    this.scoped.as_mut().set_deadline(at);
+                    this.scoped.as_mut().set_deadline_in(duration);
                 }
                 Limit::At(at) if at != Instant::NEVER => this.scoped.as_mut().set_deadline(at),
                 Limit::In(_) | Limit::At(_) => {}

@@ -199,8 +199,15 @@ pub(crate) fn current() -> NodeRef {
 #[track_caller]
 #[cold]
 pub(crate) fn no_context() -> ! {
+    no_context_for("this operation")
+}
+
+/// As [`no_context`], for an operation that has a name and a place.
+#[track_caller]
+#[cold]
+pub(crate) fn no_context_for(operation: impl std::fmt::Display) -> ! {
     panic!(
-        "there is no foster runtime here: this operation was called outside of `foster_smol::run`, `foster_tokio::run`, \
+        "there is no foster runtime here: {operation} was called outside of `foster_smol::run`, `foster_tokio::run`, \
          `attach` or `#[foster::main]`. Usual causes: the future was given to `tokio::spawn`, `smol::spawn` or a plain \
          `block_on` (spawn it into a nursery instead), or the call comes from a thread that foster did not start. \
          To use foster below a runtime that you do not control, await `foster_tokio::attach(..)` / \
@@ -252,10 +259,15 @@ pub(crate) fn waits_for(what: &'static str) {
 /// Outside of any tree, naming the fix.
 #[track_caller]
 pub(crate) fn now() -> Instant {
-    match with_tree(|tree| tree.now()) {
+    match try_now() {
         Some(now) => now,
         None => no_context(),
     }
+}
+
+/// The clock of the tree, if there is one.
+pub(crate) fn try_now() -> Option<Instant> {
+    with_tree(|tree| tree.now())
 }
 
 /// L9 for the code that is running now, exact to the clock. Code without a scope is never cancelled.

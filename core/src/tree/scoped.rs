@@ -15,6 +15,7 @@ use std::future::Future;
 use std::panic::{self, Location};
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use pin_project_lite::pin_project;
 
@@ -183,6 +184,15 @@ impl<F, R, V, P> Scoped<F, R, V, P> {
         self.project().light.deadline = deadline;
     }
 
+    /// As [`set_deadline`](Scoped::set_deadline), counted from now.
+    pub(crate) fn set_deadline_in(self: Pin<&mut Self>, duration: Duration) {
+        let light = self.project().light;
+        match ambient::try_now() {
+            Some(now) => light.deadline = now + duration,
+            None => no_context(light),
+        }
+    }
+
     /// The scope loses its driver: the body is dropped, then `more` with it.
     pub(crate) fn lose(self: Pin<&mut Self>, more: impl FnOnce()) {
         let this = self.project();
@@ -206,7 +216,9 @@ impl<F, R, V, P> Scoped<F, R, V, P> {
 
 /// Hangs a node that had handles before it had a place into the tree.
 pub(crate) fn enter_tree(node: &NodeRef) {
-    let parent = ambient::current();
+    let Some(parent) = ambient::try_current() else {
+        ambient::no_context_for(format_args!("{} {}", node.kind.name(), node.origin));
+    };
     node.attach(&parent, Role::Inner);
     let Some(tree) = ambient::tree().or_else(|| parent.tree()) else { ambient::no_context() };
     if node.kind == Kind::Nursery {
@@ -253,7 +265,7 @@ where
                         }
                     }
                 }
-                let Some(node) = this.seat.as_ref() else { ambient::no_context() };
+                let Some(node) = this.seat.as_ref() else { no_context(this.light) };
                 let step = conclude(node, this.body.as_mut(), result, cx.waker());
                 if after(step, &mut this.body, this.value, this.policy, node) {
                     *this.stage = Stage::Winding;
@@ -332,6 +344,11 @@ fn after<F, R, P: Policy<R>>(
     }
     node.body_over();
     true
+}
+
+#[cold]
+fn no_context(light: &Light) -> ! {
+    ambient::no_context_for(format_args!("the {} made at {}", light.kind.name(), light.location))
 }
 
 #[cold]
