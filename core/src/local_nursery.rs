@@ -144,6 +144,7 @@ impl<E: Debug, B> LocalHandle<E, B> {
     /// # Panics
     ///
     /// If the nursery has ended.
+    #[expect(clippy::async_yields_async, reason = "waits for the place, not for the child")]
     #[track_caller]
     pub fn spawn_limited<T, R, F>(&self, future: F) -> impl Future<Output = Task<T>> + use<T, R, F, E, B>
     where

@@ -168,6 +168,7 @@ impl<E: Debug + Send + 'static> Nursery<E> {
     /// assert_eq!(start.elapsed(), Duration::from_secs(3));
     /// # });
     /// ```
+    #[expect(clippy::async_yields_async, reason = "waits for the place, not for the child")]
     #[track_caller]
     pub fn spawn_limited<T, R, F>(&self, future: F) -> impl Future<Output = Task<T>> + Send + use<T, R, F, E>
     where

@@ -1,7 +1,7 @@
 //! Behaviours: groups. What ends a nursery, what it waits for, and what comes out of it.
 //!
-//! The submodules have the laws that no row of the list speaks of: [`outcomes`] (§7), [`daemons`] (L24), [`loss`] (L25–L30),
-//! [`context`] (L38).
+//! The submodules have the laws that no row of the list speaks of: `outcomes` (§7), `daemons` (L24), `loss` (L25–L30),
+//! `context` (L38).
 
 pub(crate) mod both;
 mod context;
