@@ -7,9 +7,9 @@ use std::task::Poll;
 use std::time::Duration;
 
 use foster::{
-    CancelScope, Elapsed, Instant, JoinError, Nursery, ReasonKind, checkpoint, checkpoint_if_cancelled, deadline, defer,
-    fail_after, fail_at, graceful, interval, is_cancelled, move_on_after, move_on_at, nursery, remaining, shield, sleep,
-    sleep_forever, sleep_until, to_thread,
+    CancelScope, Elapsed, Instant, JoinError, Nursery, ReasonKind, checkpoint, checkpoint_if_cancelled, deadline,
+    defer, fail_after, fail_at, graceful, interval, is_cancelled, move_on_after, move_on_at, nursery, remaining,
+    shield, sleep, sleep_forever, sleep_until, to_thread,
 };
 
 use crate::harness::ms;

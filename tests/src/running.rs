@@ -12,8 +12,8 @@ use std::task::Poll;
 use std::thread;
 
 use foster::{
-    CancelScope, Instant, Nursery, ReasonKind, deadline, defer, interval, move_on_after, nursery, sleep,
-    sleep_forever, sleep_until, yield_now,
+    CancelScope, Instant, Nursery, ReasonKind, deadline, defer, interval, move_on_after, nursery, sleep, sleep_forever,
+    sleep_until, yield_now,
 };
 
 use crate::harness::ms;
@@ -30,7 +30,8 @@ pub async fn a_sleep_is_never_early() {
         assert_elapsed(start, at - start);
     }
     let start = Instant::now();
-    let ended = both(async { (sleep(ms(2)).await, start.elapsed()).1 }, async { (sleep(ms(9)).await, start.elapsed()).1 });
+    let ended =
+        both(async { (sleep(ms(2)).await, start.elapsed()).1 }, async { (sleep(ms(9)).await, start.elapsed()).1 });
     let (short, long) = ended.await;
     assert!(short >= ms(2) && long >= ms(9), "{short:?}, {long:?}");
     assert_elapsed(start, ms(9));

@@ -1009,8 +1009,7 @@ pub async fn a_cancelled_scope_ends_in_order() {
     });
     assert!(outcome.await.is_err());
     log.add("owner");
-    let expected =
-        ["inner body", "child's finalizer", "inner finalizer", "outer body", "outer finalizer", "owner"];
+    let expected = ["inner body", "child's finalizer", "inner finalizer", "outer body", "outer finalizer", "owner"];
     assert_eq!(log.entries(), expected);
 }
 

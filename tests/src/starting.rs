@@ -1,4 +1,479 @@
-//! Behaviours: starting.
+//! Behaviours: starting. A child that says when it is ready, whose it is until then, and whose afterwards.
+
+use foster::{
+    CancelScope, Instant, JoinError, Ready, StartError, TaskStatus, checkpoint, defer, is_cancelled, shield, sleep,
+    sleep_forever,
+};
+
+use crate::groups::both::both;
+use crate::groups::probe::{Count, Finally, assert_took, lingering, observed, poll_once};
+use crate::harness::ms;
+use crate::running::witness::abandon;
+
+/// What the children in here fail with.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Oops {
+    Said(&'static str),
+    Start(StartError),
+}
+
+impl From<StartError> for Oops {
+    fn from(error: StartError) -> Self {
+        Oops::Start(error)
+    }
+}
+
+both! {
+    /// B128: `start` returns what the child passes, at that moment; the child goes on in the nursery, which waits for it.
+    start_returns_when_the_child_is_ready, start_returns_when_the_local_child_is_ready: {
+        let ended = Count::new();
+        let start = Instant::now();
+        let out: Result<(), Oops> = open(async |n: Handle<Oops>| {
+            let up = ended.clone();
+            let port = n
+                .start(async move |ready: Ready<u16>| {
+                    sleep(ms(2)).await;
+                    assert!(ready.notify(8080));
+                    sleep(ms(3)).await;
+                    up.up();
+                })
+                .await?;
+            assert_eq!((port, n.len(), ended.value()), (8080, 1, 0));
+            assert_took(start, ms(2));
+            Ok(())
+        })
+        .await;
+        assert_eq!(out, Ok(()));
+        assert_eq!(ended.value(), 1);
+        assert_took(start, ms(5));
+    }
+
+    /// B128: several starts at once, each with its own child; a ready that is said at once, without waiting, is heard, too.
+    several_children_start_side_by_side, several_local_children_start_side_by_side: {
+        let out: Result<(), Oops> = open(async |n: Handle<Oops>| {
+            let one = n.start(async |ready: Ready<u32>| {
+                sleep(ms(2)).await;
+                ready.notify(1);
+                sleep_forever().await;
+            });
+            let two = n.start(async |ready: Ready<u32>| {
+                ready.notify(2);
+                sleep_forever().await;
+            });
+            let (one, two) = crate::running::witness::both(one, two).await;
+            assert_eq!((one, two, n.len()), (Ok(1), Ok(2), 2));
+            assert_eq!(n.cancel_children("enough"), 2);
+            Ok(())
+        })
+        .await;
+        assert_eq!(out, Ok(()));
+    }
+
+    /// B129, L35: an error before ready comes out of `start` as it is; the nursery is not touched, and nobody else hears of it.
+    an_error_before_ready_comes_out_of_start, an_error_before_ready_comes_out_of_a_local_start: {
+        let (started, cleaned) = (Count::new(), Count::new());
+        let (out, observer) = observed(open(async |n: Handle<Oops>| {
+            n.spawn(lingering(&started, &cleaned));
+            started.reaches(1).await;
+            let failed = n
+                .start::<u16, Result<(), Oops>, _, _>(async |_ready| {
+                    sleep(ms(1)).await;
+                    Err(Oops::Said("no such port"))
+                })
+                .await;
+            assert_eq!(failed, Err(Oops::Said("no such port")));
+            assert!(!is_cancelled());
+            checkpoint().await;
+            assert_eq!((n.len(), cleaned.value()), (1, 0), "the nursery goes on");
+            n.cancel_children("enough");
+            Ok(3)
+        }))
+        .await;
+        assert_eq!(out, Ok(3));
+        assert_eq!(observer.orphans(), []);
+    }
+
+    /// B130: a child that ends without having been ready: `start` says exactly that, whether it kept its word or dropped it.
+    a_child_that_ends_without_being_ready_is_an_error, a_local_child_that_ends_without_being_ready_is_an_error: {
+        let out: Result<u32, Oops> = open(async |n: Handle<Oops>| {
+            let kept = n
+                .start::<u16, (), _, _>(async |ready| {
+                    sleep(ms(1)).await;
+                    drop(ready);
+                })
+                .await;
+            assert_eq!(kept, Err(Oops::Start(StartError::NotReady)));
+            let ended = Count::new();
+            let up = ended.clone();
+            let dropped = n
+                .start::<u16, (), _, _>(async move |ready| {
+                    drop(ready);
+                    sleep(ms(2)).await;
+                    up.up();
+                })
+                .await;
+            assert_eq!(dropped, Err(Oops::Start(StartError::NotReady)));
+            assert_eq!(ended.value(), 1, "it is waited for");
+            checkpoint().await;
+            assert_eq!(n.len(), 0);
+            Ok(3)
+        })
+        .await;
+        assert_eq!(out, Ok(3));
+    }
+
+    /// B132, L7: an error after ready is one of the nursery; `start` had returned its value.
+    an_error_after_ready_is_the_nurserys, an_error_after_ready_is_the_local_nurserys: {
+        let (seen, passed) = (Count::new(), Count::new());
+        let out: Result<(), Oops> = open(async |n: Handle<Oops>| {
+            let value = n
+                .start(async |ready: Ready<u16>| {
+                    ready.notify(80);
+                    sleep(ms(1)).await;
+                    Err::<(), _>(Oops::Said("went down"))
+                })
+                .await;
+            assert_eq!(value, Ok(80));
+            seen.up();
+            sleep_forever().await;
+            passed.up();
+            Ok(())
+        })
+        .await;
+        assert_eq!(out, Err(Oops::Said("went down")));
+        assert_eq!((seen.value(), passed.value()), (1, 0));
+    }
+
+    /// B134: the caller was cancelled before the child is ready: its word is ignored, and it is told so; it is not adopted, but
+    /// cancelled with the caller, who waits for it.
+    a_ready_after_the_cancel_of_the_caller_is_ignored, a_local_ready_after_the_cancel_of_the_caller_is_ignored: {
+        let (ignored, cleaned, passed) = (Count::new(), Count::new(), Count::new());
+        let out: Result<u32, Oops> = open(async |n: Handle<Oops>| {
+            let mut scope = CancelScope::new();
+            let handle = scope.handle();
+            let (ignore, clean) = (ignored.clone(), cleaned.clone());
+            let starting = n.start(async move |ready: Ready<u16>| {
+                defer(async move {
+                    sleep(ms(1)).await;
+                    clean.up();
+                });
+                shield(async {
+                    handle.cancel("the caller");
+                    sleep(ms(1)).await;
+                })
+                .await;
+                if !ready.notify(80) {
+                    ignore.up();
+                }
+                sleep_forever().await;
+            });
+            let out = scope
+                .run(async {
+                    let _started = starting.await;
+                    passed.up();
+                })
+                .await;
+            assert!(out.is_err());
+            assert_eq!((ignored.value(), cleaned.value(), passed.value(), n.len()), (1, 1, 0, 0));
+            checkpoint().await;
+            Ok(3)
+        })
+        .await;
+        assert_eq!(out, Ok(3), "the nursery is not touched");
+    }
+
+    /// B136, L31: a child that fails after its word was ignored: the error comes out of `start`.
+    an_error_after_an_ignored_ready_comes_out_of_start, an_error_after_an_ignored_ready_comes_out_of_a_local_start: {
+        let (seen, passed) = (Count::new(), Count::new());
+        let (out, observer) = observed(open(async |n: Handle<Oops>| {
+            let mut scope = CancelScope::new();
+            let handle = scope.handle();
+            let starting = n.start(async move |ready: Ready<u16>| {
+                handle.cancel("the caller");
+                assert!(!ready.notify(80));
+                Err::<(), _>(Oops::Said("too late"))
+            });
+            let out = scope
+                .run(async {
+                    let started = starting.await;
+                    assert_eq!(started, Err(Oops::Said("too late")));
+                    seen.up();
+                    checkpoint().await;
+                    passed.up();
+                })
+                .await;
+            assert!(out.is_err());
+            checkpoint().await;
+            Ok::<_, Oops>(3)
+        }))
+        .await;
+        assert_eq!(out, Ok(3));
+        assert_eq!((seen.value(), passed.value()), (1, 0));
+        assert_eq!(observer.orphans(), []);
+    }
+
+    /// B139, L20: a child under a shield when the caller of `start` is cancelled: it is cancelled when it leaves the shield.
+    a_shielded_child_outlasts_the_cancel_of_the_caller, a_shielded_local_child_outlasts_the_cancel_of_the_caller: {
+        let (shielded, left, passed) = (Count::new(), Count::new(), Count::new());
+        let start = Instant::now();
+        let out: Result<u32, Oops> = open(async |n: Handle<Oops>| {
+            let mut scope = CancelScope::new();
+            let handle = scope.handle();
+            let (inside, behind, beyond) = (shielded.clone(), left.clone(), passed.clone());
+            let starting = n.start::<u16, (), _, _>(async move |_ready| {
+                shield(async {
+                    handle.cancel("the caller");
+                    sleep(ms(3)).await;
+                    assert!(!is_cancelled());
+                    inside.up();
+                })
+                .await;
+                assert!(is_cancelled());
+                behind.up();
+                checkpoint().await;
+                beyond.up();
+            });
+            assert!(scope.run(starting).await.is_err());
+            assert_eq!((shielded.value(), left.value(), passed.value()), (1, 1, 0));
+            Ok(3)
+        })
+        .await;
+        assert_eq!(out, Ok(3));
+        assert_took(start, ms(3));
+    }
+
+    /// B140, L2: a start into the outer nursery, made in the body of an inner one that fails: it is cancelled, and nothing is left.
+    a_pending_start_is_cancelled_with_its_caller, a_pending_local_start_is_cancelled_with_its_caller: {
+        let (started, cleaned, passed) = (Count::new(), Count::new(), Count::new());
+        let out: Result<u32, Oops> = open(async |outer: Handle<Oops>| {
+            let inner: Result<(), Oops> = open(async |inner: Handle<Oops>| {
+                let up = started.reaches(1);
+                inner.spawn(async move {
+                    up.await;
+                    Err::<(), _>(Oops::Said("inner"))
+                });
+                let (start, clean) = (started.clone(), cleaned.clone());
+                let _never = outer
+                    .start::<u16, (), _, _>(async move |ready| {
+                        lingering(&start, &clean).await;
+                        ready.notify(1);
+                    })
+                    .await;
+                passed.up();
+                Ok(())
+            })
+            .await;
+            assert_eq!(inner, Err(Oops::Said("inner")));
+            assert_eq!((outer.len(), cleaned.value(), passed.value()), (0, 1, 0));
+            checkpoint().await;
+            Ok(3)
+        })
+        .await;
+        assert_eq!(out, Ok(3));
+    }
+
+    /// B141, L1: until it is ready the child belongs to its caller; from then on to the nursery, and a cancel of the caller
+    /// reaches it no more.
+    a_child_changes_hands_when_it_is_ready, a_local_child_changes_hands_when_it_is_ready: {
+        let (ended, before) = (Count::new(), Count::new());
+        let out: Result<u32, Oops> = open(async |n: Handle<Oops>| {
+            let mut scope = CancelScope::new();
+            let handle = scope.handle();
+            let (m, up, see) = (n.clone(), ended.clone(), before.clone());
+            let out = scope
+                .run(async {
+                    n.start(async move |ready: Ready<u16>| {
+                        checkpoint().await;
+                        if m.is_empty() {
+                            see.up();
+                        }
+                        assert!(ready.notify(80));
+                        assert_eq!(m.len(), 1);
+                        drop(m);
+                        sleep(ms(3)).await;
+                        up.up();
+                    })
+                    .await
+                    .unwrap();
+                    handle.cancel("after it was ready");
+                    checkpoint().await;
+                })
+                .await;
+            assert!(out.is_err());
+            assert_eq!((n.len(), ended.value()), (1, 0), "not waited for by the caller any more");
+            Ok(3)
+        })
+        .await;
+        assert_eq!(out, Ok(3));
+        assert_eq!((before.value(), ended.value()), (1, 1));
+    }
+
+    /// B142, L3: a start into a nursery that has ended is an error at once; the child is not even made.
+    a_start_into_a_nursery_that_has_ended_is_refused, a_start_into_a_local_nursery_that_has_ended_is_refused: {
+        let mut outside = None;
+        let out: Result<(), Oops> = open(async |n: Handle<Oops>| {
+            outside = Some(n.clone());
+            Ok(())
+        })
+        .await;
+        assert_eq!(out, Ok(()));
+        let (n, made) = (outside.unwrap(), Count::new());
+        let up = made.clone();
+        let refused = n.start::<u16, (), _, _>(move |_ready| {
+            up.up();
+            std::future::ready(())
+        });
+        assert_eq!(refused.await, Err(Oops::Start(StartError::Closed)));
+        assert_eq!(made.value(), 0);
+    }
+
+    /// B142, L4: the nursery ends while the child is getting ready: it cannot go there any more, `start` says so, and waits for it.
+    a_start_whose_nursery_ends_meanwhile_is_refused, a_start_whose_local_nursery_ends_meanwhile_is_refused: {
+        let (begun, over, unheard, cleaned) = (Count::new(), Count::new(), Count::new(), Count::new());
+        let slot = std::sync::Mutex::new(None);
+        let mut group = Box::pin(open(async |closing: Handle<Oops>| {
+            *slot.lock().unwrap() = Some(closing);
+            begun.reaches(1).await;
+            Ok::<_, Oops>(())
+        }));
+        assert!(poll_once(group.as_mut()).await.is_pending());
+        let closing = slot.lock().unwrap().take().expect("the body has run");
+        let (begin, ended) = (begun.clone(), over.reaches(1));
+        let (no, clean) = (unheard.clone(), cleaned.clone());
+        let starting = closing.start::<u16, (), _, _>(async move |ready| {
+            defer(async move {
+                sleep(ms(1)).await;
+                clean.up();
+            });
+            begin.up();
+            ended.await;
+            if !ready.notify(80) {
+                no.up();
+            }
+        });
+        let (refused, _) = crate::running::witness::both(starting, async {
+            assert_eq!(group.await, Ok(()));
+            over.up();
+        })
+        .await;
+        assert_eq!(refused, Err(Oops::Start(StartError::Closed)));
+        assert_eq!((unheard.value(), cleaned.value()), (1, 1));
+    }
+
+    /// B143, L34: with a handle: what the child passed stays with the caller when the child is cancelled by its handle later.
+    a_started_task_is_cancelled_by_its_handle, a_started_local_task_is_cancelled_by_its_handle: {
+        let cleaned = Count::new();
+        let out: Result<u32, Oops> = open(async |n: Handle<Oops>| {
+            let clean = cleaned.clone();
+            let (port, mut task) = n
+                .start_task::<u32, (), _, _, _>(async move |ready: Ready<u32>| {
+                    defer(async move {
+                        sleep(ms(1)).await;
+                        clean.up();
+                    });
+                    ready.notify(80);
+                    sleep_forever().await;
+                })
+                .await?;
+            assert_eq!(task.status(), TaskStatus::Running);
+            assert!(task.cancel("enough"));
+            assert_eq!(task.wait().await, TaskStatus::Cancelled);
+            assert_eq!((task.await, cleaned.value()), (Err(JoinError::Cancelled), 1));
+            Ok(port)
+        })
+        .await;
+        assert_eq!(out, Ok(80));
+    }
+
+    /// B143: the handle has the child's own value in the end; both values are the caller's.
+    a_started_task_has_a_value_of_its_own, a_started_local_task_has_a_value_of_its_own: {
+        let out: Result<(u32, &str), Oops> = open(async |n: Handle<Oops>| {
+            let (port, task) = n
+                .start_task(async |ready: Ready<u32>| {
+                    ready.notify(80);
+                    sleep(ms(1)).await;
+                    Ok::<_, Oops>("served")
+                })
+                .await?;
+            Ok((port, task.await.unwrap()))
+        })
+        .await;
+        assert_eq!(out, Ok((80, "served")));
+    }
+
+    /// L26, L27, L41: a start that is dropped half-way takes its child with it; the nursery is not touched.
+    a_start_that_is_dropped_takes_its_child_along, a_local_start_that_is_dropped_takes_its_child_along: {
+        let (dropped, passed) = (Count::new(), Count::new());
+        let out: Result<u32, Oops> = open(async |n: Handle<Oops>| {
+            CancelScope::new()
+                .run(async {
+                    let (guard, up) = (dropped.on_drop(), passed.clone());
+                    abandon(n.start::<u16, (), _, _>(async move |ready| {
+                        let _guard = guard;
+                        sleep(ms(1)).await;
+                        up.up();
+                        ready.notify(1);
+                    }))
+                    .await;
+                })
+                .await
+                .unwrap();
+            assert_eq!((dropped.value(), passed.value(), n.len()), (1, 0, 0));
+            checkpoint().await;
+            Ok(3)
+        })
+        .await;
+        assert_eq!(out, Ok(3));
+    }
+
+    /// L14: cancelled code starts nothing: the child does not run, and the nursery is not touched.
+    cancelled_code_starts_no_child, cancelled_code_starts_no_local_child: {
+        let (ran, passed) = (Count::new(), Count::new());
+        let out: Result<u32, Oops> = open(async |n: Handle<Oops>| {
+            let mut scope = CancelScope::new();
+            scope.handle().cancel("before the start");
+            let (up, behind) = (ran.clone(), passed.clone());
+            let out = scope
+                .run(async {
+                    let _never = n
+                        .start::<u16, (), _, _>(async move |ready| {
+                            up.up();
+                            ready.notify(1);
+                        })
+                        .await;
+                    behind.up();
+                })
+                .await;
+            assert!(out.is_err());
+            assert_eq!((ran.value(), passed.value(), n.len()), (0, 0, 0));
+            Ok(3)
+        })
+        .await;
+        assert_eq!(out, Ok(3));
+    }
+
+    /// B128, L36: `ready` may be said in a destructor, and from another thread.
+    ready_may_be_said_from_anywhere, local_ready_may_be_said_from_anywhere: {
+        let out: Result<u32, Oops> = open(async |n: Handle<Oops>| {
+            let dropped = n
+                .start(async |ready: Ready<u32>| {
+                    drop(Finally::new(move || assert!(ready.notify(1))));
+                    sleep(ms(1)).await;
+                })
+                .await?;
+            let elsewhere = n
+                .start(async |ready: Ready<u32>| {
+                    let stranger = std::thread::spawn(move || ready.notify(2));
+                    assert!(stranger.join().unwrap());
+                    sleep(ms(1)).await;
+                })
+                .await?;
+            Ok(dropped + elsewhere)
+        })
+        .await;
+        assert_eq!(out, Ok(3));
+    }
+}
 
 /// Lists the behaviours of this section.
 #[doc(hidden)]
@@ -6,6 +481,40 @@
 macro_rules! starting_suite {
     ($runner:ident) => {
         $crate::behaviours!($runner; starting {
+            start_returns_when_the_child_is_ready,
+            start_returns_when_the_local_child_is_ready,
+            several_children_start_side_by_side,
+            several_local_children_start_side_by_side,
+            an_error_before_ready_comes_out_of_start,
+            an_error_before_ready_comes_out_of_a_local_start,
+            a_child_that_ends_without_being_ready_is_an_error,
+            a_local_child_that_ends_without_being_ready_is_an_error,
+            an_error_after_ready_is_the_nurserys,
+            an_error_after_ready_is_the_local_nurserys,
+            a_ready_after_the_cancel_of_the_caller_is_ignored,
+            a_local_ready_after_the_cancel_of_the_caller_is_ignored,
+            an_error_after_an_ignored_ready_comes_out_of_start,
+            an_error_after_an_ignored_ready_comes_out_of_a_local_start,
+            a_shielded_child_outlasts_the_cancel_of_the_caller,
+            a_shielded_local_child_outlasts_the_cancel_of_the_caller,
+            a_pending_start_is_cancelled_with_its_caller,
+            a_pending_local_start_is_cancelled_with_its_caller,
+            a_child_changes_hands_when_it_is_ready,
+            a_local_child_changes_hands_when_it_is_ready,
+            a_start_into_a_nursery_that_has_ended_is_refused,
+            a_start_into_a_local_nursery_that_has_ended_is_refused,
+            a_start_whose_nursery_ends_meanwhile_is_refused,
+            a_start_whose_local_nursery_ends_meanwhile_is_refused,
+            a_started_task_is_cancelled_by_its_handle,
+            a_started_local_task_is_cancelled_by_its_handle,
+            a_started_task_has_a_value_of_its_own,
+            a_started_local_task_has_a_value_of_its_own,
+            a_start_that_is_dropped_takes_its_child_along,
+            a_local_start_that_is_dropped_takes_its_child_along,
+            cancelled_code_starts_no_child,
+            cancelled_code_starts_no_local_child,
+            ready_may_be_said_from_anywhere,
+            local_ready_may_be_said_from_anywhere,
         });
     };
 }

@@ -18,7 +18,7 @@ use tokio::sync::oneshot;
 use tokio::task::{consume_budget, yield_now};
 use tokio::time::timeout;
 
-use foster_conformance::contract::{self, Host};
+use foster_conformance::contract::Host;
 
 mod current_thread {
     use super::*;

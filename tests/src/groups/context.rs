@@ -1,7 +1,7 @@
 //! The ambient context: which scope code stands in, while it is polled and while it is dropped (L38).
 
-use std::pin::pin;
 use std::future::poll_fn;
+use std::pin::pin;
 use std::task::Poll;
 
 use foster::{

@@ -12,7 +12,8 @@ use foster::{
 
 use super::both::both;
 use super::probe::{
-    Count, Finally, Log, Observed, assert_took, caught, crash, is_virtual, lingering, observed, poll_once, runtime, text, until,
+    Count, Finally, Log, Observed, assert_took, caught, crash, is_virtual, lingering, observed, poll_once, runtime,
+    text, until,
 };
 use crate::harness::ms;
 

@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use foster::{
-    CancelScope, ErrorGroup, JoinError, OrphanKind, TaskStatus, bracket, checkpoint, defer, move_on_after, shield, sleep,
-    sleep_forever, yield_now,
+    CancelScope, ErrorGroup, JoinError, OrphanKind, TaskStatus, bracket, checkpoint, defer, move_on_after, shield,
+    sleep, sleep_forever, yield_now,
 };
 
 use super::both::both;

@@ -115,10 +115,7 @@ impl Log {
 }
 
 /// A child that stays until it is cancelled, and then takes a few milliseconds to clean up.
-pub(crate) fn lingering(
-    started: &Count,
-    cleaned: &Count,
-) -> impl Future<Output = Infallible> + Send + use<> {
+pub(crate) fn lingering(started: &Count, cleaned: &Count) -> impl Future<Output = Infallible> + Send + use<> {
     let (started, cleaned) = (started.clone(), cleaned.clone());
     async move {
         defer(async move {
@@ -221,11 +218,8 @@ impl Observed {
 
 impl Observer for Observed {
     fn orphan(&self, orphan: &Orphan<'_>) {
-        let seen = Seen {
-            kind: orphan.kind,
-            error: format!("{:?}", orphan.error),
-            origin: orphan.origin.name().to_owned(),
-        };
+        let seen =
+            Seen { kind: orphan.kind, error: format!("{:?}", orphan.error), origin: orphan.origin.name().to_owned() };
         self.orphans.lock().unwrap_or_else(PoisonError::into_inner).push(seen);
     }
 

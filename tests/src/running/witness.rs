@@ -105,7 +105,7 @@ pub(crate) async fn yields<F: Future>(future: F) -> usize {
 }
 
 /// Polls a future once, whatever comes of it.
-pub(crate) async fn poll_once<F: Future>(mut future: Pin<&mut F>) -> Poll<F::Output> {
+pub(crate) async fn poll_once<F: Future + ?Sized>(mut future: Pin<&mut F>) -> Poll<F::Output> {
     poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await
 }
 

@@ -1,0 +1,343 @@
+//! The auto traits of all public types, as a table; and futures that have to be `Send` where it is hard to have them so.
+//!
+//! A row names what the type implements of `Send`, `Sync` and `Unpin`: these and no others. `UnwindSafe` (and
+//! `RefUnwindSafe` with it) is a promise where it stands in the row, and open where it does not.
+//!
+//! `Cell<u8>` is `Send` and not `Sync`, `Rc<u8>` is neither; `Pinned` is a future that is not `Unpin`.
+
+use std::cell::Cell;
+use std::collections::BTreeSet;
+use std::fs::read_to_string;
+use std::future::{self, Future};
+use std::marker::PhantomPinned;
+use std::panic::{RefUnwindSafe, UnwindSafe};
+use std::path::Path;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll};
+
+use foster::local_nursery::{LocalBox, LocalChild, LocalChildOptions, LocalNurseryFuture, SendBox};
+use foster::runtime::{AlreadyInstalled, BlockingError, Job, Root, Runtime, Timer, TreeHandle, Work};
+use foster::sync::{
+    AlreadySet, Arrival, Barrier, BarrierStatistics, BarrierWait, Borrower, BorrowerBusy, Broken, CapacityLimiter,
+    CapacityLimiterStatistics, Condition, ConditionWait, ConditionWaitFor, Event, EventStatistics, EventWait, Holder,
+    LimiterAcquire, LimiterAcquireOnBehalfOf, LimiterAcquireOwned, LimiterAcquireOwnedOnBehalfOf, LimiterPermit, Line,
+    Mutex, MutexAcquire, MutexAcquireOwned, MutexGuard, MutexStatistics, OnceCell, OnceCellGetOrInit,
+    OnceCellGetOrTryInit, OwnedLimiterPermit, OwnedMutexGuard, OwnedSemaphorePermit, Park, PoisonMutex,
+    PoisonMutexAcquire, PoisonMutexGuard, Poisoned, Promise, PromiseWait, RwLock, RwLockRead, RwLockReadGuard,
+    RwLockStatistics, RwLockWrite, RwLockWriteGuard, Semaphore, SemaphoreAcquire, SemaphoreAcquireOwned,
+    SemaphorePermit, SemaphoreStatistics, TryBorrowError, WaitQueue, WaitQueueStatistics, Wakes, WouldBlock,
+};
+use foster::thread::{ToThread, ToThreadAbandon, TryToThread};
+use foster::{
+    Bracket, CancelScope, Cancelled, Census, Checkpoint, CheckpointIfCancelled, Child, Dump, Elapsed, ErrorGroup, Exit,
+    FailAfter, HostDropped, Instant, Interval, JoinError, Lent, LocalNursery, Member, MoveOn, Nursery, NurseryFuture,
+    NurseryOptions, Observer, Origin, Orphan, OrphanKind, PrintOrphans, Ready, Reason, ReasonKind, Run, ScopeHandle,
+    Shield, Sleep, SleepForever, SpawnError, StartError, Task, TaskStatus, UnsendNursery, YieldNow,
+};
+
+#[path = "auto_traits/send_futures.rs"]
+mod send_futures;
+
+type Fut = future::Ready<u8>;
+type Unsend = future::Ready<Rc<u8>>;
+type Body<N> = fn(N) -> Fut;
+type Closure = fn() -> u8;
+type Release = fn(u8, Exit) -> Fut;
+
+/// A future that must not be moved.
+struct Pinned(PhantomPinned);
+
+impl Future for Pinned {
+    type Output = u8;
+
+    fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<u8> {
+        let Pinned(PhantomPinned) = *self;
+        Poll::Pending
+    }
+}
+
+/// Whether a type implements a trait. An inherent constant hides that of a trait, where its bound holds.
+macro_rules! implements {
+    ($type:ty: $trait:path) => {{
+        #[allow(dead_code, reason = "where the bound holds")]
+        trait Otherwise {
+            const ANSWER: bool = false;
+        }
+        impl<T: ?Sized> Otherwise for T {}
+        struct Ask<T: ?Sized>(std::marker::PhantomData<T>);
+        impl<T: ?Sized + $trait> Ask<T> {
+            #[allow(dead_code, reason = "where the bound does not hold")]
+            const ANSWER: bool = true;
+        }
+        <Ask<$type>>::ANSWER
+    }};
+}
+
+/// One row of the table, evaluated by the compiler.
+struct Row {
+    name: &'static str,
+    expected: &'static str,
+    /// `Send`, `Sync`, `Unpin`, `UnwindSafe` with `RefUnwindSafe`.
+    found: [bool; 4],
+}
+
+const NAMES: [&str; 4] = ["Send", "Sync", "Unpin", "UnwindSafe"];
+
+macro_rules! table {
+    ($($type:ty => $($expected:ident)+;)*) => {
+        const TABLE: &[Row] = &[$(Row {
+            name: stringify!($type),
+            expected: stringify!($($expected)+),
+            found: [
+                implements!($type: Send),
+                implements!($type: Sync),
+                implements!($type: Unpin),
+                implements!($type: UnwindSafe) && implements!($type: RefUnwindSafe),
+            ],
+        }),*];
+    };
+}
+
+table! {
+    // Cancel scopes.
+    CancelScope => Send Sync Unpin;
+    ScopeHandle => Send Sync Unpin;
+    Run<Fut, u8> => Send Sync Unpin;
+    Run<Fut, Rc<u8>> => Unpin;
+    Run<Unsend, u8> => Unpin;
+    Run<Pinned, u8> => Send Sync;
+    MoveOn<Fut, u8> => Send Sync Unpin;
+    MoveOn<Unsend, u8> => Unpin;
+    MoveOn<Pinned, u8> => Send Sync;
+    FailAfter<Fut, u8> => Send Sync Unpin;
+    FailAfter<Unsend, u8> => Unpin;
+    Shield<Fut, u8> => Send Sync Unpin;
+    Shield<Unsend, u8> => Unpin;
+
+    // Brackets.
+    Bracket<Fut, u8, u8, Body<Lent<u8>>, Fut, u8, Release> => Send Sync Unpin;
+    Bracket<Unsend, u8, u8, Body<Lent<u8>>, Fut, u8, Release> => Unpin;
+    Bracket<Fut, u8, u8, Body<Lent<u8>>, Unsend, u8, Release> => Unpin;
+    Lent<u8> => Send Sync Unpin UnwindSafe;
+    Lent<Cell<u8>> => Send Unpin;
+    Exit => Send Sync Unpin UnwindSafe;
+
+    // Checkpoints and time.
+    Checkpoint => Send Sync Unpin UnwindSafe;
+    CheckpointIfCancelled => Send Sync Unpin UnwindSafe;
+    YieldNow => Send Sync Unpin UnwindSafe;
+    Sleep => Send Sync Unpin;
+    SleepForever => Send Sync Unpin UnwindSafe;
+    Interval => Send Sync Unpin;
+    Instant => Send Sync Unpin UnwindSafe;
+
+    // Nurseries.
+    Nursery<u8> => Send Sync Unpin;
+    Nursery<Cell<u8>> => Send Sync Unpin;
+    Nursery<Rc<u8>> => Unpin;
+    Child<'static, u8> => Send Sync Unpin;
+    NurseryOptions => Send Sync Unpin UnwindSafe;
+    NurseryFuture<u8, u8, u8, Body<Nursery<u8>>, Fut, u8> => Send Sync Unpin;
+    NurseryFuture<u8, Cell<u8>, Cell<u8>, Body<Nursery<Cell<u8>>>, Fut, u8> => Send Sync Unpin;
+    NurseryFuture<u8, u8, u8, Body<Nursery<u8>>, Unsend, u8> => Unpin;
+    NurseryFuture<Rc<u8>, u8, u8, Body<Nursery<u8>>, Fut, u8> => Unpin;
+    NurseryFuture<u8, u8, u8, Body<Nursery<u8>>, Pinned, u8> => Send Sync;
+    Task<u8> => Send Sync Unpin;
+    Task<Cell<u8>> => Send Sync Unpin;
+    Task<Rc<u8>> => Unpin;
+    TaskStatus => Send Sync Unpin UnwindSafe;
+    Ready<u8> => Send Sync Unpin;
+    Ready<Rc<u8>> => Unpin;
+    LocalNursery<'static, u8> => Send Sync Unpin;
+    LocalNursery<'static, Rc<u8>> => Unpin;
+    UnsendNursery<'static, u8> => Unpin;
+    LocalChildOptions<'static, u8, SendBox<'static>> => Send Sync Unpin;
+    LocalNurseryFuture<u8, u8, u8, Body<LocalNursery<'static, u8>>, Fut, u8, SendBox<'static>> => Send Unpin;
+    LocalNurseryFuture<u8, u8, u8, Body<LocalNursery<'static, u8>>, Unsend, u8, SendBox<'static>> => Unpin;
+    LocalNurseryFuture<u8, u8, u8, Body<UnsendNursery<'static, u8>>, Fut, u8, LocalBox<'static>> => Unpin;
+    SendBox<'static> => Send Unpin;
+    LocalBox<'static> => Unpin;
+    LocalChild<u8, u8, u8, Fut, SendBox<'static>> => Send Sync Unpin;
+
+    // Threads.
+    ToThread<u8, Closure> => Send Sync Unpin;
+    TryToThread<u8, Closure> => Send Sync Unpin;
+    ToThreadAbandon<u8, Closure> => Send Sync Unpin UnwindSafe;
+
+    // Errors and reasons.
+    Cancelled => Send Sync Unpin UnwindSafe;
+    Elapsed => Send Sync Unpin UnwindSafe;
+    JoinError => Send Sync Unpin UnwindSafe;
+    StartError => Send Sync Unpin UnwindSafe;
+    SpawnError<u8> => Send Sync Unpin UnwindSafe;
+    SpawnError<Rc<u8>> => Unpin UnwindSafe;
+    ErrorGroup<u8> => Send Sync Unpin UnwindSafe;
+    ErrorGroup<Rc<u8>> => Unpin UnwindSafe;
+    Member<u8> => Send Sync Unpin UnwindSafe;
+    Reason => Send Sync Unpin UnwindSafe;
+    ReasonKind => Send Sync Unpin UnwindSafe;
+    Origin => Send Sync Unpin UnwindSafe;
+    Orphan<'static> => Unpin;
+    OrphanKind => Send Sync Unpin UnwindSafe;
+    HostDropped => Send Sync Unpin UnwindSafe;
+    PrintOrphans => Send Sync Unpin UnwindSafe;
+    dyn Observer => Send Sync;
+
+    // The tree and the runtime.
+    Census => Send Sync Unpin UnwindSafe;
+    Dump => Send Sync Unpin UnwindSafe;
+    Root<Fut, u8> => Send Sync Unpin;
+    Root<Unsend, u8> => Unpin;
+    TreeHandle => Send Sync Unpin;
+    Job => Send Sync Unpin;
+    BlockingError => Send Unpin;
+    AlreadyInstalled => Send Sync Unpin UnwindSafe;
+    Work => Send Unpin;
+    dyn Runtime => Send Sync;
+    dyn Timer => Send;
+
+    // `foster::sync`.
+    Barrier => Send Sync Unpin UnwindSafe;
+    BarrierWait<'static> => Send Sync Unpin UnwindSafe;
+    BarrierStatistics => Send Sync Unpin UnwindSafe;
+    Arrival => Send Sync Unpin UnwindSafe;
+    CapacityLimiter => Send Sync Unpin UnwindSafe;
+    CapacityLimiterStatistics => Send Sync Unpin UnwindSafe;
+    LimiterAcquire<'static> => Send Sync Unpin UnwindSafe;
+    LimiterAcquireOwned => Send Sync Unpin UnwindSafe;
+    LimiterAcquireOnBehalfOf<'static> => Send Sync Unpin UnwindSafe;
+    LimiterAcquireOwnedOnBehalfOf => Send Sync Unpin UnwindSafe;
+    LimiterPermit<'static> => Send Sync Unpin UnwindSafe;
+    OwnedLimiterPermit => Send Sync Unpin UnwindSafe;
+    Borrower => Send Sync Unpin UnwindSafe;
+    BorrowerBusy => Send Sync Unpin UnwindSafe;
+    Holder => Send Sync Unpin UnwindSafe;
+    TryBorrowError => Send Sync Unpin UnwindSafe;
+    Condition => Send Sync Unpin UnwindSafe;
+    ConditionWait<'static, u8> => Send Sync Unpin UnwindSafe;
+    ConditionWait<'static, Rc<u8>> => Unpin UnwindSafe;
+    ConditionWaitFor<'static, u8, Closure> => Send Sync Unpin UnwindSafe;
+    Event => Send Sync Unpin UnwindSafe;
+    EventWait<'static> => Send Sync Unpin UnwindSafe;
+    EventStatistics => Send Sync Unpin UnwindSafe;
+    Mutex<u8> => Send Sync Unpin UnwindSafe;
+    Mutex<Cell<u8>> => Send Sync Unpin UnwindSafe;
+    Mutex<Rc<u8>> => Unpin UnwindSafe;
+    MutexAcquire<'static, u8> => Send Sync Unpin UnwindSafe;
+    MutexAcquire<'static, Cell<u8>> => Send Sync Unpin UnwindSafe;
+    MutexAcquireOwned<u8> => Send Sync Unpin UnwindSafe;
+    MutexGuard<'static, u8> => Send Sync Unpin UnwindSafe;
+    MutexGuard<'static, Cell<u8>> => Send Unpin;
+    MutexGuard<'static, Rc<u8>> => Unpin UnwindSafe;
+    OwnedMutexGuard<u8> => Send Sync Unpin UnwindSafe;
+    MutexStatistics => Send Sync Unpin UnwindSafe;
+    OnceCell<u8> => Send Sync Unpin UnwindSafe;
+    OnceCell<Cell<u8>> => Send Unpin;
+    OnceCell<Rc<u8>> => Unpin UnwindSafe;
+    OnceCellGetOrInit<'static, u8, Closure, Fut> => Send Sync Unpin UnwindSafe;
+    OnceCellGetOrInit<'static, u8, Closure, Pinned> => Send Sync UnwindSafe;
+    OnceCellGetOrTryInit<'static, u8, Closure, Fut> => Send Sync Unpin UnwindSafe;
+    PoisonMutex<u8> => Send Sync Unpin UnwindSafe;
+    PoisonMutex<Cell<u8>> => Send Sync Unpin UnwindSafe;
+    PoisonMutexAcquire<'static, u8> => Send Sync Unpin UnwindSafe;
+    PoisonMutexGuard<'static, u8> => Send Sync Unpin UnwindSafe;
+    PoisonMutexGuard<'static, Cell<u8>> => Send Unpin;
+    Poisoned<u8> => Send Sync Unpin UnwindSafe;
+    Promise<u8> => Send Sync Unpin UnwindSafe;
+    Promise<Cell<u8>> => Send Unpin;
+    Promise<Rc<u8>> => Unpin UnwindSafe;
+    PromiseWait<'static, u8> => Send Sync Unpin UnwindSafe;
+    RwLock<u8> => Send Sync Unpin UnwindSafe;
+    RwLock<Cell<u8>> => Unpin UnwindSafe;
+    RwLock<Rc<u8>> => Unpin UnwindSafe;
+    RwLockRead<'static, u8> => Send Sync Unpin UnwindSafe;
+    RwLockWrite<'static, u8> => Send Sync Unpin UnwindSafe;
+    RwLockReadGuard<'static, u8> => Send Sync Unpin UnwindSafe;
+    RwLockReadGuard<'static, Cell<u8>> => Unpin;
+    RwLockWriteGuard<'static, u8> => Send Sync Unpin UnwindSafe;
+    RwLockWriteGuard<'static, Cell<u8>> => Unpin;
+    RwLockStatistics => Send Sync Unpin UnwindSafe;
+    Semaphore => Send Sync Unpin UnwindSafe;
+    SemaphoreAcquire<'static> => Send Sync Unpin UnwindSafe;
+    SemaphoreAcquireOwned => Send Sync Unpin UnwindSafe;
+    SemaphorePermit<'static> => Send Sync Unpin UnwindSafe;
+    OwnedSemaphorePermit => Send Sync Unpin UnwindSafe;
+    SemaphoreStatistics => Send Sync Unpin UnwindSafe;
+    WaitQueue => Send Sync Unpin UnwindSafe;
+    WaitQueueStatistics => Send Sync Unpin UnwindSafe;
+    Line<'static> => Sync Unpin UnwindSafe;
+    Park<'static> => Send Sync Unpin UnwindSafe;
+    Wakes => Send Sync Unpin UnwindSafe;
+    Broken => Send Sync Unpin UnwindSafe;
+    WouldBlock => Send Sync Unpin UnwindSafe;
+    AlreadySet<u8> => Send Sync Unpin UnwindSafe;
+
+    // Adapters.
+    foster_smol::Smol => Send Sync Unpin UnwindSafe;
+    foster_smol::Builder => Send Sync Unpin;
+    foster_tokio::Tokio => Send Sync Unpin UnwindSafe;
+    foster_tokio::Builder => Send Sync Unpin;
+}
+
+/// What users may rely on; a change of any of it breaks somebody's code.
+#[test]
+fn public_types_have_the_auto_traits_of_the_table() {
+    let mut wrong = Vec::new();
+    for Row { name, expected, found } in TABLE {
+        let has: Vec<_> = NAMES.iter().zip(found).filter(|(_, found)| **found).map(|(name, _)| *name).collect();
+        println!("{name:<100} {}", has.join(" "));
+        for (trait_name, found) in NAMES.iter().zip(found) {
+            let listed = expected.split(' ').any(|word| word == *trait_name);
+            if listed != *found && (listed || *trait_name != "UnwindSafe") {
+                wrong.push(format!("{name} is {}{trait_name}", if *found { "" } else { "not " }));
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    let count = |wanted: usize| TABLE.iter().filter(|row| row.found[wanted]).count();
+    let counts = [0, 1, 2, 3].map(count);
+    println!("{} rows; {NAMES:?}: {counts:?}", TABLE.len());
+    // The trick of `implements!` works: it says yes, and it says no.
+    assert!(counts.iter().all(|count| (1..TABLE.len()).contains(count)));
+}
+
+/// Types that are public in the sources, and not in the table: their names show only in bounds.
+const NOT_NAMEABLE: &[&str] = &["Limited"];
+
+#[test]
+fn every_public_type_is_in_the_table() {
+    let mut missing = BTreeSet::new();
+    let mut seen = 0;
+    let mut files = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("../core/src")];
+    while let Some(path) = files.pop() {
+        if path.is_dir() {
+            files.extend(path.read_dir().expect("a folder").map(|entry| entry.expect("an entry").path()));
+            continue;
+        }
+        for name in public_types(&read_to_string(&path).expect("a source file")) {
+            seen += 1;
+            let in_table = |row: &Row| name == identifier(row.name.strip_prefix("dyn ").unwrap_or(row.name));
+            if !TABLE.iter().any(in_table) && !NOT_NAMEABLE.contains(&&*name) {
+                missing.insert(name);
+            }
+        }
+    }
+    println!("{seen} public types");
+    assert!(seen > 80, "the sources were not found");
+    // A handle is in the table under its two names.
+    missing.remove("LocalHandle");
+    assert!(missing.is_empty(), "public types that are not in the table: {missing:?}");
+}
+
+fn public_types(source: &str) -> Vec<String> {
+    let lines = source.lines().map(str::trim);
+    let starts = ["pub struct ", "pub enum "];
+    let named = lines.filter_map(|line| starts.iter().find_map(|start| line.strip_prefix(start)));
+    named.map(|rest| identifier(rest).to_owned()).collect()
+}
+
+fn identifier(text: &str) -> &str {
+    let end = text.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len());
+    &text[..end]
+}

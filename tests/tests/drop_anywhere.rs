@@ -1,0 +1,172 @@
+//! Every future of the public API is dropped at each of its polls, and proves that nothing leaks, nothing hangs, every
+//! finalizer and release runs exactly once, no error is lost, and nobody panics (L16, L25–L30, L34, L35, L37, L40, L41).
+//!
+//! The future is polled k times on the simulator, for k = 0, 1, 2, … until it is ready by then, and after the k-th poll it
+//! is dropped: at once, when it is woken again, by an unwinding panic, on another thread, with its host; or it is
+//! forgotten, held without being polled in a cancelled scope, or delivered. It stands in the body of a nursery, a task, a
+//! local child, a scope, a shield, a finalizer, or a root.
+//!
+//! Read `probe` (the books that are kept), `driver` (what is done), `inside` (to what), then the cases.
+
+use std::collections::BTreeSet;
+use std::fs::read_to_string;
+use std::path::Path;
+
+#[path = "drop_anywhere/probe.rs"]
+mod probe;
+
+#[path = "drop_anywhere/driver.rs"]
+mod driver;
+
+#[path = "drop_anywhere/inside.rs"]
+mod inside;
+#[path = "drop_anywhere/jobs.rs"]
+mod jobs;
+
+/// One test per case; the list of their names is what [`every_public_future_has_a_case`] looks at.
+macro_rules! cases {
+    ($($(#[$doc:meta])* $name:ident: $case:ident$(.$special:ident())*, $make:expr, $told:expr;)*) => {
+        $(
+            $(#[$doc])*
+            #[test]
+            fn $name() {
+                let case = $crate::driver::Case::new(stringify!($name))$(.$special())*;
+                foster_conformance::check(stringify!($name), || case.$case($make, $told));
+            }
+        )*
+
+        pub(crate) const CASES: &[&str] = &[$(stringify!($name)),*];
+    };
+}
+
+#[path = "drop_anywhere/hosts.rs"]
+mod hosts;
+#[path = "drop_anywhere/leaves.rs"]
+mod leaves;
+#[path = "drop_anywhere/lost_handles.rs"]
+mod lost_handles;
+#[path = "drop_anywhere/nurseries.rs"]
+mod nurseries;
+#[path = "drop_anywhere/scopes.rs"]
+mod scopes;
+#[path = "drop_anywhere/sync.rs"]
+mod sync;
+
+/// What is public and a future, and the cases that drop it.
+const COVERED: &[(&str, &[&str])] = &[
+    ("BarrierWait", &["barrier_wait"]),
+    ("ConditionWait", &["condition_wait"]),
+    ("ConditionWaitFor", &["condition_wait_for"]),
+    ("EventWait", &["event_wait"]),
+    ("MutexAcquire", &["mutex_acquire"]),
+    ("MutexAcquireOwned", &["mutex_acquire_owned"]),
+    ("OnceCellGetOrInit", &["once_cell_get_or_init"]),
+    ("OnceCellGetOrTryInit", &["once_cell_get_or_try_init"]),
+    ("PoisonMutexAcquire", &["poison_mutex_acquire"]),
+    ("PromiseWait", &["promise_wait", "promise_broken"]),
+    ("RwLockRead", &["rw_lock_read"]),
+    ("RwLockWrite", &["rw_lock_write"]),
+    ("Bracket", &["bracket_", "try_bracket_", "try_bracket_not_acquired", "bracket_over_budget"]),
+    ("Checkpoint", &["checkpoint_"]),
+    ("CheckpointIfCancelled", &["checkpoint_if_cancelled_"]),
+    ("FailAfter", &["fail_after_", "fail_at_"]),
+    ("Interval", &["interval_stream"]),
+    ("Job", &["job"]),
+    ("Limited", &["nursery_spawn_limited"]),
+    ("LimiterAcquire", &["limiter_acquire"]),
+    ("LimiterAcquireOnBehalfOf", &["limiter_acquire_on_behalf_of"]),
+    ("LimiterAcquireOwned", &["limiter_acquire_owned"]),
+    ("LimiterAcquireOwnedOnBehalfOf", &["limiter_acquire_on_behalf_of"]),
+    (
+        "LocalNurseryFuture",
+        &[
+            "local_nursery_",
+            "local_nursery_child_fails",
+            "collecting_local_nursery_",
+            "local_nursery_unsend_",
+            "collecting_local_nursery_unsend_",
+        ],
+    ),
+    ("MoveOn", &["move_on_after_", "move_on_after_elapsed", "move_on_after_nested", "move_on_at_"]),
+    ("NurseryFuture", &["nursery_", "nursery_child_fails", "nursery_body_fails", "collecting_nursery_"]),
+    ("Park", &["wait_queue_park"]),
+    ("Root", &["root_"]),
+    ("Run", &["cancel_scope_run", "cancel_scope_run_cancelled"]),
+    ("SemaphoreAcquire", &["semaphore_acquire", "semaphore_acquire_many"]),
+    ("SemaphoreAcquireOwned", &["semaphore_acquire_owned"]),
+    ("Shield", &["shield_", "graceful_"]),
+    ("Sleep", &["sleep_", "sleep_zero", "sleep_until_"]),
+    ("SleepForever", &["sleep_forever_"]),
+    ("Task", &["task", "local_task"]),
+    ("ToThread", &["to_thread_", "to_thread_limited"]),
+    ("ToThreadAbandon", &["to_thread_abandon_", "to_thread_abandon_limited"]),
+    ("TryToThread", &["try_to_thread_"]),
+    ("YieldNow", &["yield_now_"]),
+    ("spawn_limited", &["spawn_limited", "local_spawn_limited", "nursery_spawn_limited"]),
+    ("start", &["start", "start_fails", "start_never_ready", "local_start"]),
+    ("start_task", &["start_task", "local_start_task"]),
+    ("stopping", &["stopping_", "stopping_never"]),
+    ("tick", &["interval_tick"]),
+    ("wait", &["task_wait"]),
+];
+
+/// Every public future, stream and async function of the core's sources is in [`COVERED`], with cases that exist.
+#[test]
+fn every_public_future_has_a_case() {
+    let mut found = BTreeSet::new();
+    let mut files = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("../core/src")];
+    while let Some(path) = files.pop() {
+        if path.is_dir() {
+            files.extend(path.read_dir().expect("a folder").map(|entry| entry.expect("an entry").path()));
+        } else if path.extension().is_some_and(|extension| extension == "rs") {
+            found.extend(public_futures(&read_to_string(&path).expect("a source file")));
+        }
+    }
+    println!("{} public futures: {found:?}", found.len());
+    assert!(found.len() > 20, "the sources were not found");
+    let covered: BTreeSet<_> = COVERED.iter().map(|(name, _)| (*name).to_owned()).collect();
+    let missing: Vec<_> = found.difference(&covered).collect();
+    assert!(missing.is_empty(), "futures without a case: {missing:?}; add cases, and a row to COVERED");
+    let gone: Vec<_> = covered.difference(&found).collect();
+    assert!(gone.is_empty(), "rows of COVERED for what is not there any more: {gone:?}");
+    let all = [leaves::CASES, scopes::CASES, nurseries::CASES, hosts::CASES, sync::CASES, &["job"]].concat();
+    for (name, cases) in COVERED {
+        assert!(!cases.is_empty(), "{name}");
+        for case in *cases {
+            assert!(all.contains(case), "{name}: there is no case `{case}`");
+        }
+    }
+}
+
+/// The names of the public types in this source that are futures or streams, and of the public async functions.
+fn public_futures(source: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    let mut function = String::new();
+    for line in source.lines().map(str::trim).filter(|line| !line.starts_with("//")) {
+        if let Some((_, rest)) = line.split_once("Future for ").or_else(|| line.split_once("Stream for ")) {
+            let name = identifier(rest);
+            if line.starts_with("impl") && source.lines().any(|line| is_public_type(line.trim(), name)) {
+                names.push(name.to_owned());
+            }
+        }
+        if let Some(rest) = line.strip_prefix("pub async fn ") {
+            names.push(identifier(rest).to_owned());
+        }
+        if let Some((_, rest)) = line.split_once("fn ") {
+            function = if line.starts_with("pub ") { identifier(rest).to_owned() } else { String::new() };
+        }
+        if line.contains("-> impl Future<") && !function.is_empty() {
+            names.push(function.clone());
+        }
+    }
+    names
+}
+
+fn is_public_type(line: &str, name: &str) -> bool {
+    ["pub struct ", "pub enum "].iter().any(|kind| line.strip_prefix(kind).is_some_and(|rest| identifier(rest) == name))
+}
+
+fn identifier(text: &str) -> &str {
+    let end = text.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len());
+    &text[..end]
+}
