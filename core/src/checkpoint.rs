@@ -119,13 +119,14 @@ impl Future for CheckpointIfCancelled {
 /// *Strict*: cancelled code stops here as wherever it waits, but is not looked at again after it has waited. To give way and go on
 /// whatever is cancelled, write `shield(yield_now())`.
 pub fn yield_now() -> YieldNow {
-    YieldNow { yielded: false }
+    YieldNow { gate: Gate::to("yield_now"), yielded: false }
 }
 
 /// Future of [`yield_now`].
 #[derive(Debug)]
 #[must_use = "futures do nothing unless polled"]
 pub struct YieldNow {
+    gate: Gate,
     yielded: bool,
 }
 
@@ -135,6 +136,9 @@ impl Future for YieldNow {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         if self.yielded {
             return Poll::Ready(());
+        }
+        if self.gate.poll_start().is_pending() {
+            return Poll::Pending;
         }
         self.yielded = true;
         cx.waker().wake_by_ref();

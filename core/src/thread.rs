@@ -24,7 +24,7 @@ use crate::reason::Origin;
 use crate::sync::{CapacityLimiter, LimiterAcquireOwned, OwnedLimiterPermit};
 use crate::tree::ambient;
 use crate::tree::drive::drop_payload;
-use crate::tree::node::{Kind, NodeRef};
+use crate::tree::node::{Kind, LOST, NodeRef};
 use crate::tree::owned::{OwnedScope, host_is_cancelled};
 
 /// Runs `work` on a thread that may block, and returns its result.
@@ -224,6 +224,14 @@ impl<T> Slip<T> {
         Poll::Pending
     }
 
+    /// Drops the result, or resumes the panic, of a job without a caller.
+    fn settle(&self) {
+        let result = self.lock().result.take();
+        if let Some(Err(payload)) = result {
+            panic::resume_unwind(payload);
+        }
+    }
+
     fn take(&self) -> T {
         let result = self.lock().result.take();
         match result {
@@ -231,6 +239,15 @@ impl<T> Slip<T> {
             Some(Err(payload)) => panic::resume_unwind(payload),
             None => panic!("the runtime has dropped a blocking job without running it: it is being torn down"),
         }
+    }
+}
+
+impl<T> Drop for Slip<T> {
+    fn drop(&mut self) {
+        // A result that nobody has taken. This may be the runtime's thread, which must not panic (R8), or `Drop` (L37).
+        let result = self.0.get_mut().unwrap_or_else(PoisonError::into_inner).result.take();
+        let dropped = panic::catch_unwind(AssertUnwindSafe(|| drop(result)));
+        drop_payload(dropped.err());
     }
 }
 
@@ -384,7 +401,14 @@ where
                         this.location,
                     );
                     let end = slip.clone();
-                    let body = Box::pin(std::future::poll_fn(move |cx| end.poll_ended(cx)));
+                    let body = Box::pin(std::future::poll_fn(move |cx| {
+                        ready!(end.poll_ended(cx));
+                        if ambient::current().flagged(LOST) {
+                            // Nobody else will look: a panic has to fail the scope that waits now (L29).
+                            end.settle();
+                        }
+                        Poll::Ready(())
+                    }));
                     let scope = OwnedScope::enter(Kind::Thread, origin, body);
                     let Some(node) = scope.node().cloned() else { unreachable!("just entered") };
                     let refused = tree.runtime.blocking(job(&slip, permit, Host::Scope(node), work)).err();
@@ -487,12 +511,9 @@ impl<T, F> Drop for ToThreadAbandon<T, F> {
     fn drop(&mut self) {
         if let AbandonStage::Running { abandoned, slip } = std::mem::replace(&mut self.stage, AbandonStage::Done) {
             drop(abandoned);
-            let mut filled = slip.lock();
-            let left = (filled.waker.take(), filled.result.take());
-            drop(filled);
-            let (waker, result) = left;
+            let waker = slip.lock().waker.take();
             drop(waker);
-            drop_payload(result.and_then(Result::err));
+            // The result is dropped with the slip, by whoever is the last to hold it.
         }
     }
 }

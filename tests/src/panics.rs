@@ -38,11 +38,13 @@ both! {
     a_panic_before_an_error_takes_precedence, a_panic_before_an_error_takes_precedence_in_a_local_nursery: {
         let started = Count::new();
         let (out, observer) = observed(caught(open(async |n: Handle<&'static str>| {
-            let up = started.clone();
+            let (up, go) = (started.clone(), Count::new());
+            let panicked = go.reaches(1);
+            let _go = go.on_drop();
             n.spawn(async move {
                 shield(async move {
                     up.up();
-                    sleep(ms(2)).await;
+                    panicked.await;
                 })
                 .await;
                 Err::<(), _>("error")
@@ -300,10 +302,11 @@ both! {
     a_panic_after_ready_comes_out_of_the_nursery, a_panic_after_ready_comes_out_of_the_local_nursery: {
         let ready = Count::new();
         let out = caught(open(async |n: Handle<StartError>| {
+            let seen = ready.reaches(1);
             let value = n
-                .start(async |word| {
+                .start(async move |word| {
                     word.notify(6);
-                    sleep(ms(1)).await;
+                    seen.await;
                     crash("ready long ago");
                 })
                 .await;

@@ -29,17 +29,20 @@ both! {
         let ended = Count::new();
         let start = Instant::now();
         let out: Result<(), Oops> = open(async |n: Handle<Oops>| {
-            let up = ended.clone();
+            let (up, go) = (ended.clone(), Count::new());
+            let gone_on = go.reaches(1);
             let port = n
                 .start(async move |ready: Ready<u16>| {
                     sleep(ms(2)).await;
                     assert!(ready.notify(8080));
+                    gone_on.await;
                     sleep(ms(3)).await;
                     up.up();
                 })
                 .await?;
             assert_eq!((port, n.len(), ended.value()), (8080, 1, 0));
             assert_took(start, ms(2));
+            go.up();
             Ok(())
         })
         .await;
@@ -126,10 +129,11 @@ both! {
     an_error_after_ready_is_the_nurserys, an_error_after_ready_is_the_local_nurserys: {
         let (seen, passed) = (Count::new(), Count::new());
         let out: Result<(), Oops> = open(async |n: Handle<Oops>| {
+            let seen_by_child = seen.reaches(1);
             let value = n
-                .start(async |ready: Ready<u16>| {
+                .start(async move |ready: Ready<u16>| {
                     ready.notify(80);
-                    sleep(ms(1)).await;
+                    seen_by_child.await;
                     Err::<(), _>(Oops::Said("went down"))
                 })
                 .await;
@@ -280,6 +284,8 @@ both! {
             let mut scope = CancelScope::new();
             let handle = scope.handle();
             let (m, up, see) = (n.clone(), ended.clone(), before.clone());
+            let go = Count::new();
+            let gone_on = go.reaches(1);
             let out = scope
                 .run(async {
                     n.start(async move |ready: Ready<u16>| {
@@ -290,7 +296,7 @@ both! {
                         assert!(ready.notify(80));
                         assert_eq!(m.len(), 1);
                         drop(m);
-                        sleep(ms(3)).await;
+                        gone_on.await;
                         up.up();
                     })
                     .await
@@ -301,6 +307,7 @@ both! {
                 .await;
             assert!(out.is_err());
             assert_eq!((n.len(), ended.value()), (1, 0), "not waited for by the caller any more");
+            go.up();
             Ok(3)
         })
         .await;
@@ -410,7 +417,7 @@ both! {
                     let (guard, up) = (dropped.on_drop(), passed.clone());
                     abandon(n.start::<u16, (), _, _>(async move |ready| {
                         let _guard = guard;
-                        sleep(ms(1)).await;
+                        sleep(ms(60_000)).await;
                         up.up();
                         ready.notify(1);
                     }))

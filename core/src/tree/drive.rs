@@ -64,6 +64,7 @@ pub(crate) fn poll_open<B: Body + ?Sized>(
     cx: &mut Context<'_>,
 ) -> Step {
     let Some(node) = seat.take() else { unreachable!("a driver has its node between polls") };
+    let was_cancelled = node.flagged(CANCELLED);
     node.begin_poll();
     let (frame, result) = if node.flagged(PARENT_CANCELLED) {
         // The marker wakes the driver through the node, so the driver has to be known before the body runs.
@@ -74,7 +75,7 @@ pub(crate) fn poll_open<B: Body + ?Sized>(
         ambient::enter(Frame::node(node), || body.as_mut().poll(cx))
     };
     let Some(node) = frame.into_node() else { unreachable!("a frame keeps its node") };
-    let step = conclude(&node, body, result, cx.waker());
+    let step = conclude(&node, body, result, was_cancelled, cx.waker());
     *seat = Some(node);
     step
 }
@@ -84,6 +85,7 @@ pub(crate) fn conclude<B: Body + ?Sized>(
     node: &NodeRef,
     body: Pin<&mut B>,
     result: thread::Result<Poll<()>>,
+    was_cancelled: bool,
     waker: &Waker,
 ) -> Step {
     match result {
@@ -91,7 +93,15 @@ pub(crate) fn conclude<B: Body + ?Sized>(
         Ok(Poll::Pending) => {
             // Ordering: registered before looking, so that a request that is not seen here wakes this driver.
             node.register(waker);
-            if !node.flagged(CANCELLED) || node.must_wait() {
+            if !node.flagged(CANCELLED) {
+                return Step::Pending;
+            }
+            if node.must_wait() {
+                if !was_cancelled {
+                    // L16.1: inner scopes were polled with wakers that may lead nowhere, and the request that came during
+                    // this poll may have found no driver here to wake.
+                    wake::wake(node);
+                }
                 return Step::Pending;
             }
         }

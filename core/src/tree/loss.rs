@@ -12,7 +12,7 @@ use super::ambient::{self, Frame};
 use super::drive::{Body, Closed, Step, conclude, drop_payload};
 use super::job::Job;
 use super::links::Role;
-use super::node::{LOST, Life, NodeRef, Owned};
+use super::node::{CANCELLED, LOST, Life, NodeRef, Owned};
 use super::wake::Wakes;
 use crate::observer::HostDropped;
 use crate::reason::{Reason, ReasonKind};
@@ -128,10 +128,11 @@ fn reap_owned(node: &NodeRef, tree: &Arc<Tree>, cx: &mut Context<'_>) -> Step {
         return Step::Gone;
     };
     let mut body = OwnedBody(Some(owned));
+    let was_cancelled = node.flagged(CANCELLED);
     node.begin_poll();
     let frame = Frame::reaped(node.clone(), tree.clone());
     let (_, result) = ambient::enter(frame, || std::pin::Pin::new(&mut body).poll(cx));
-    let step = conclude(node, std::pin::Pin::new(&mut body), result, cx.waker());
+    let step = conclude(node, std::pin::Pin::new(&mut body), result, was_cancelled, cx.waker());
     if step == Step::Pending {
         node.lock().rare().owned = body.0;
     } else {

@@ -266,7 +266,7 @@ where
                     }
                 }
                 let Some(node) = this.seat.as_ref() else { no_context(this.light) };
-                let step = conclude(node, this.body.as_mut(), result, cx.waker());
+                let step = conclude(node, this.body.as_mut(), result, false, cx.waker());
                 if after(step, &mut this.body, this.value, this.policy, node) {
                     *this.stage = Stage::Winding;
                 } else {

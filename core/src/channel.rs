@@ -1,0 +1,115 @@
+//! Channels: what tasks of one program use to give each other values.
+//!
+//! | to | use |
+//! |---|---|
+//! | pass values on, each to one receiver, with back-pressure | [`bounded`] |
+//! | meet: a value passes only when both sides are there | [`bounded`] with capacity 0 |
+//! | pass values on whatever the receiver does | [`unbounded`] |
+//!
+//! # What all of them keep
+//!
+//! * **Every await is a checkpoint.** Code that is cancelled does not start to wait (law L14), and also what can be had at
+//!   once gives way to other tasks once, before it is done; methods whose names begin with `fast_` do it at once.
+//! * **First come, first served, both ways**: values keep their order, and room and values are *handed over* to the longest
+//!   waiter in that instant. Nobody can jump the line, `try_*` included.
+//! * **Nothing is lost or doubled**, in whatever order hand-over, cancellation and drop come. What was handed to a receiver
+//!   that goes away goes to the next or back to its place; what a sender does not know to be sent comes back to it.
+//! * **Closing is seen by both sides**, and what could not be sent comes back in the error. Ends are counted; each can be
+//!   closed by itself, also while others wait on it.
+//! * **Threads can take part**: the `*_blocking` methods wait in the same line. They refuse to run on a thread that is polling
+//!   a task.
+//! * Receivers are [`Stream`](futures_core::Stream)s.
+//! * They are made outside of any runtime and work on all of them, also between two.
+//!
+//! Leaking a future that waits, with [`std::mem::forget`], leaves its place in the line taken, and whatever is handed to it
+//! there is lost with it.
+//!
+//! # Why not async-channel
+//!
+//! async-channel and event-listener were to be the substrate. They are not, because
+//!
+//! * event-listener calls wakers while it holds the lock of its list, which law L36 forbids;
+//! * async-channel *notifies* a waiter that something could be had, and whoever comes first takes it: a `try_recv` in between
+//!   takes a value from a receiver that has waited longer (B179), a `try_send` a slot from a sender (B180);
+//! * it has no rendezvous (B167), no closing of one end (B172), no permits, and no count of who waits (B182);
+//! * it takes five allocations to make one, and one for each wait.
+//!
+//! Here a channel is one lock around a slab whose entries are linked in the order of their turn (`channel/slots.rs`): one
+//! allocation for the channel and one for its slots, none later until more wait, or more is queued, than ever before.
+
+use std::sync::Arc;
+
+mod after;
+mod bell;
+mod blocking;
+mod error;
+mod permit;
+mod receiver;
+mod sender;
+mod slots;
+mod state;
+mod statistics;
+#[cfg(test)]
+mod suite;
+
+pub use error::{CloneError, RecvError, SendError, TryRecvError, TrySendError};
+pub use permit::{ChannelReserve, Permit};
+pub use receiver::{ChannelRecv, Receiver};
+pub use sender::{ChannelClosed, ChannelSend, Sender};
+pub use statistics::ChannelStatistics;
+
+/// A channel with room for `capacity` values; senders wait while it is full.
+///
+/// With capacity 0 it is a rendezvous: a value passes only from a sender to a receiver that are both there.
+///
+/// # Examples
+///
+/// ```
+/// use foster::channel::bounded;
+///
+/// # foster_sim::run(1, async {
+/// let (tx, rx) = bounded(2);
+/// let sum = foster::nursery(async |n: foster::Nursery<foster::channel::SendError<u32>>| {
+///     n.spawn(async move {
+///         for item in 1..=10 {
+///             tx.send(item).await?;
+///         }
+///         Ok(())
+///     });
+///     let mut sum = 0;
+///     while let Ok(item) = rx.recv().await {
+///         sum += item;
+///     }
+///     Ok(sum)
+/// })
+/// .await
+/// .unwrap();
+/// assert_eq!(sum, 55);
+/// # });
+/// ```
+#[must_use]
+pub fn bounded<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
+    let chan = Arc::new(state::Chan::new(capacity));
+    (Sender::new(chan.clone()), Receiver::new(chan))
+}
+
+/// A channel with room for any number of values: sending never waits, but it is a checkpoint. [`Sender::try_send`] sends from
+/// where nothing can be awaited.
+///
+/// Nothing holds a fast producer back: its values pile up. Where that could happen, use [`bounded`].
+///
+/// # Examples
+///
+/// ```
+/// # foster_sim::run(1, async {
+/// let (tx, rx) = foster::channel::unbounded();
+/// for item in 0..1000 {
+///     tx.try_send(item).unwrap();
+/// }
+/// assert_eq!(rx.recv().await, Ok(0));
+/// # });
+/// ```
+#[must_use]
+pub fn unbounded<T>() -> (Sender<T>, Receiver<T>) {
+    bounded(usize::MAX)
+}

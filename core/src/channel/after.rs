@@ -1,0 +1,55 @@
+//! What is to be done once the lock is released.
+//!
+//! No lock is held while a waker is called or dropped, or a value is dropped (law L36): all of that is foreign code. Under the
+//! lock it is put into an [`After`], which does it when it goes.
+
+use std::task::Waker;
+
+/// Wakers to call, wakers and values to drop. To be dropped after the lock's guard.
+#[must_use = "the waiters are woken when this is dropped"]
+pub(super) struct After<T> {
+    // Most have at most one to wake: no allocation for that.
+    first: Option<Waker>,
+    more: Vec<Waker>,
+    stale: Option<Waker>,
+    values: Vec<T>,
+}
+
+impl<T> After<T> {
+    pub(super) const fn new() -> Self {
+        After { first: None, more: Vec::new(), stale: None, values: Vec::new() }
+    }
+
+    /// Calls this one, after those before it. `None`: that waiter has not been polled yet, or was called already.
+    pub(super) fn wake(&mut self, waker: Option<Waker>) {
+        match waker {
+            Some(waker) if self.first.is_none() => self.first = Some(waker),
+            Some(waker) => self.more.push(waker),
+            None => {}
+        }
+    }
+
+    /// Drops this one; at most one.
+    pub(super) fn forget(&mut self, waker: Option<Waker>) {
+        debug_assert!(self.stale.is_none() || waker.is_none(), "one waiter leaves at a time");
+        if waker.is_some() {
+            self.stale = waker;
+        }
+    }
+
+    /// Drops this value.
+    pub(super) fn discard(&mut self, value: T) {
+        self.values.push(value);
+    }
+}
+
+impl<T> Drop for After<T> {
+    fn drop(&mut self) {
+        if let Some(waker) = self.first.take() {
+            waker.wake();
+            for waker in self.more.drain(..) {
+                waker.wake();
+            }
+        }
+    }
+}

@@ -1,0 +1,89 @@
+//! The permit: room in a channel that is kept for one value.
+
+use std::fmt;
+use std::future::Future;
+use std::mem;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use super::error::SendError;
+use super::sender::{Claim, Sender};
+use super::state::Refusal;
+
+/// Room for one value, made by [`Sender::reserve`]; given back when dropped.
+///
+/// While it is out the channel is not at its end, though all senders be closed or the channel shut down.
+#[must_use = "the room is given back when this is dropped"]
+pub struct Permit<'a, T> {
+    sender: &'a Sender<T>,
+}
+
+impl<'a, T> Permit<'a, T> {
+    pub(super) fn new(sender: &'a Sender<T>) -> Self {
+        Permit { sender }
+    }
+
+    /// Sends `value`, at once.
+    ///
+    /// # Errors
+    ///
+    /// The value comes back.
+    /// * [`SendError::Disconnected`]: there is no receiver left.
+    /// * [`SendError::Closed`]: the channel was [shut down at once](Sender::shutdown_now).
+    pub fn send(self, value: T) -> Result<(), SendError<T>> {
+        let sender = self.sender;
+        // Not here: the drop. The step below uses the permit up.
+        mem::forget(self);
+        sender.step(|state, after| state.send_permitted(value, after)).map_err(|(refusal, value)| match refusal {
+            Refusal::Closed => SendError::Closed(value),
+            Refusal::Disconnected => SendError::Disconnected(value),
+        })
+    }
+}
+
+impl<T> Drop for Permit<'_, T> {
+    fn drop(&mut self) {
+        self.sender.step(|state, after| state.drop_permit(after));
+    }
+}
+
+impl<T> fmt::Debug for Permit<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Permit").finish_non_exhaustive()
+    }
+}
+
+/// Future of [`Sender::reserve`].
+#[must_use = "futures do nothing unless polled"]
+pub struct ChannelReserve<'a, T> {
+    pub(super) sender: &'a Sender<T>,
+    pub(super) claim: Claim<T>,
+}
+
+// It holds no value.
+impl<T> Unpin for ChannelReserve<'_, T> {}
+
+impl<'a, T> Future for ChannelReserve<'a, T> {
+    type Output = Result<Permit<'a, T>, SendError<()>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        this.claim.poll(this.sender, cx).map(|done| match done {
+            Ok(()) => Ok(Permit::new(this.sender)),
+            Err(Refusal::Closed) => Err(SendError::Closed(())),
+            Err(Refusal::Disconnected) => Err(SendError::Disconnected(())),
+        })
+    }
+}
+
+impl<T> Drop for ChannelReserve<'_, T> {
+    fn drop(&mut self) {
+        self.claim.give_up(self.sender);
+    }
+}
+
+impl<T> fmt::Debug for ChannelReserve<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ChannelReserve").field("step", self.claim.step()).finish_non_exhaustive()
+    }
+}

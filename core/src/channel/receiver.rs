@@ -1,0 +1,341 @@
+//! The receiving end of a bounded or unbounded channel.
+
+use std::fmt;
+use std::future::Future;
+use std::mem;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use futures_core::Stream;
+
+use super::after::After;
+use super::blocking::{block_on, refuse_in_task};
+use super::error::{CloneError, RecvError, TryRecvError};
+use super::state::{Attempt, Chan, End, State};
+use super::statistics::ChannelStatistics;
+use crate::checkpoint::Gate;
+use crate::tree::ambient;
+
+/// The receiving end of a channel; made by [`bounded`](super::bounded) and [`unbounded`](super::unbounded).
+///
+/// It can be cloned; each value goes to one of the clones. When all are [closed](Receiver::close) or dropped, what is in the
+/// channel is dropped, and senders get their values back.
+///
+/// # As a stream
+///
+/// It is a [`Stream`] that ends when nothing will come any more, or when this end was closed. Each item is a full checkpoint.
+///
+/// A stream that was polled stands in line, and may be handed a value, until it is polled again, received from in another way,
+/// or dropped. So where *several* receivers share the values, do not throw a `next()` away half-way to do something else for
+/// long: use [`recv`](Receiver::recv) in a `select!`, which leaves the line when it is dropped.
+pub struct Receiver<T> {
+    chan: Arc<Chan<T>>,
+    end: End,
+    stream: Wait,
+}
+
+impl<T> Receiver<T> {
+    pub(super) fn new(chan: Arc<Chan<T>>) -> Self {
+        let end = chan.step(|state, _| state.open_receiver());
+        Receiver { chan, end, stream: Wait::new(false) }
+    }
+
+    fn step<R>(&self, f: impl FnOnce(&mut State<T>, &mut After<T>) -> R) -> R {
+        self.chan.step(f)
+    }
+
+    /// Waits for a value.
+    ///
+    /// What is sent is handed to the longest waiting receiver in that instant: nobody else can take it.
+    ///
+    /// # Cancellation
+    ///
+    /// *Strict*, but for the place in the line. A drop leaves the line; a value that was handed over already goes to the next
+    /// receiver, or back to its place in the channel.
+    ///
+    /// # Errors
+    ///
+    /// * [`RecvError::Disconnected`]: everything was received, and there is no sender left, or the channel was shut down.
+    /// * [`RecvError::Closed`]: this end was closed.
+    ///
+    /// # Panics
+    ///
+    /// If polled after it was ready.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use foster::channel::{RecvError, bounded};
+    ///
+    /// # foster_sim::run(1, async {
+    /// let (tx, rx) = bounded(1);
+    /// tx.send("last words").await.unwrap();
+    /// drop(tx);
+    /// assert_eq!(rx.recv().await, Ok("last words"));
+    /// assert_eq!(rx.recv().await, Err(RecvError::Disconnected));
+    /// # });
+    /// ```
+    pub fn recv(&self) -> ChannelRecv<'_, T> {
+        ChannelRecv { receiver: self, wait: Wait::new(false) }
+    }
+
+    /// As [`recv`](Receiver::recv), without giving way to other tasks if there is a value at once.
+    ///
+    /// # Cancellation
+    ///
+    /// As [`recv`](Receiver::recv).
+    ///
+    /// # Errors
+    ///
+    /// As [`recv`](Receiver::recv).
+    ///
+    /// # Panics
+    ///
+    /// If polled after it was ready.
+    pub fn fast_recv(&self) -> ChannelRecv<'_, T> {
+        ChannelRecv { receiver: self, wait: Wait::new(true) }
+    }
+
+    /// Takes a value, if there is one that nobody waits for. Never waits; with capacity 0 it takes one from a sender that waits.
+    ///
+    /// # Errors
+    ///
+    /// * [`TryRecvError::Empty`]: there is none.
+    /// * [`TryRecvError::Disconnected`]: everything was received, and there is no sender left, or the channel was shut down.
+    /// * [`TryRecvError::Closed`]: this end was closed.
+    pub fn try_recv(&self) -> Result<T, TryRecvError> {
+        let own = self.stream.key();
+        self.step(|state, after| state.try_recv(&self.end, own, after))?.ok_or(TryRecvError::Empty)
+    }
+
+    /// Waits for a value on a thread that may block. Threads and tasks wait in one line.
+    ///
+    /// Such a wait cannot be cancelled: it ends when there is a value, or when an end is closed.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv`](Receiver::recv).
+    ///
+    /// # Panics
+    ///
+    /// On a thread that is polling a task of foster's, also if there is a value.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (tx, rx) = foster::channel::bounded(1);
+    /// let consumer = std::thread::spawn(move || rx.recv_blocking());
+    /// tx.send_blocking(7).unwrap();
+    /// assert_eq!(consumer.join().unwrap(), Ok(7));
+    /// ```
+    #[track_caller]
+    pub fn recv_blocking(&self) -> Result<T, RecvError> {
+        refuse_in_task("recv_blocking", "recv");
+        block_on(self.fast_recv())
+    }
+
+    /// Whether nothing can be received here any more.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.end.is_closed() || self.step(|state, _| state.is_over())
+    }
+
+    /// Closes this end, and this end only: whoever waits on it gets [`RecvError::Closed`], and nothing more can be received
+    /// through it. Its clones go on; with the last one, what is in the channel is dropped. Says whether it was open.
+    pub fn close(&self) -> bool {
+        self.step(|state, after| state.close_receiver(&self.end, false, after))
+    }
+
+    /// Shuts the channel down, with all ends: nothing more is let in, who waits to send gets the value back, receivers get
+    /// what is in the channel and then the end.
+    pub fn shutdown(&self) {
+        self.step(|state, after| state.shut(false, after));
+    }
+
+    /// Shuts the channel down at once: as [`shutdown`](Receiver::shutdown), but what is in the channel is dropped, and receivers
+    /// get the end now.
+    pub fn shutdown_now(&self) {
+        self.step(|state, after| state.shut(true, after));
+    }
+
+    /// Another end, if this one is open. A `clone` of a closed end is closed, too.
+    ///
+    /// # Errors
+    ///
+    /// [`CloneError`] if this end was closed.
+    pub fn try_clone(&self) -> Result<Self, CloneError> {
+        let end = self.step(|state, _| state.clone_end(&self.end, State::open_receiver)).ok_or(CloneError)?;
+        Ok(Receiver { chan: self.chan.clone(), end, stream: Wait::new(false) })
+    }
+
+    /// A snapshot of the channel.
+    #[must_use]
+    pub fn statistics(&self) -> ChannelStatistics {
+        self.step(|state, _| state.statistics())
+    }
+
+    #[cfg(test)]
+    pub(super) fn inspect<R>(&self, f: impl FnOnce(&mut State<T>) -> R) -> R {
+        self.step(|state, _| f(state))
+    }
+}
+
+impl<T> Clone for Receiver<T> {
+    /// Another end; a closed one, if this one was closed.
+    fn clone(&self) -> Self {
+        let end = self.step(|state, _| state.clone_end(&self.end, State::open_receiver));
+        Receiver { chan: self.chan.clone(), end: end.unwrap_or_else(End::born_closed), stream: Wait::new(false) }
+    }
+}
+
+impl<T> Drop for Receiver<T> {
+    fn drop(&mut self) {
+        // First: what the stream was handed goes to others, if there are any.
+        self.stream.give_up(&self.chan);
+        if !self.end.is_closed() {
+            self.step(|state, after| state.close_receiver(&self.end, true, after));
+        }
+    }
+}
+
+impl<T> Stream for Receiver<T> {
+    type Item = T;
+
+    /// # Cancellation
+    ///
+    /// *Strict*: an item that is not taken stays with this receiver.
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
+        let this = &mut *self;
+        let done = this.stream.poll(&this.chan, &this.end, cx);
+        if done.is_ready() {
+            this.stream = Wait::new(false);
+        }
+        done.map(Result::ok)
+    }
+}
+
+impl<T> fmt::Debug for Receiver<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ChannelStatistics { used, capacity, waiting_receivers, .. } = self.statistics();
+        f.debug_struct("Receiver")
+            .field("closed", &self.end.is_closed())
+            .field("used", &used)
+            .field("capacity", &capacity)
+            .field("waiting_receivers", &waiting_receivers)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Future of [`Receiver::recv`] and [`Receiver::fast_recv`].
+#[must_use = "futures do nothing unless polled"]
+pub struct ChannelRecv<'a, T> {
+    receiver: &'a Receiver<T>,
+    wait: Wait,
+}
+
+impl<T> Future for ChannelRecv<'_, T> {
+    type Output = Result<T, RecvError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        let Receiver { chan, end, stream } = this.receiver;
+        this.wait.own = stream.key();
+        this.wait.poll(chan, end, cx)
+    }
+}
+
+impl<T> Drop for ChannelRecv<'_, T> {
+    fn drop(&mut self) {
+        self.wait.give_up(&self.receiver.chan);
+    }
+}
+
+impl<T> fmt::Debug for ChannelRecv<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ChannelRecv").field("step", &self.wait.step).finish_non_exhaustive()
+    }
+}
+
+/// A wait for a value: of a `recv`, or of a stream.
+#[derive(Debug)]
+struct Wait {
+    fast: bool,
+    gate: Gate,
+    step: Step,
+    /// The entry of the stream whose end this is on.
+    own: Option<usize>,
+}
+
+#[derive(Debug)]
+enum Step {
+    Start,
+    /// It could be had at once. Nothing was taken yet: while it gives way it holds nothing, so a drop has nothing to undo.
+    Yielded,
+    Waiting(usize),
+    Over,
+}
+
+impl Wait {
+    const fn new(fast: bool) -> Self {
+        Wait { fast, gate: Gate::to("channel recv"), step: Step::Start, own: None }
+    }
+
+    fn key(&self) -> Option<usize> {
+        match self.step {
+            Step::Waiting(key) => Some(key),
+            _ => None,
+        }
+    }
+
+    fn poll<T>(&mut self, chan: &Chan<T>, end: &End, cx: &mut Context<'_>) -> Poll<Result<T, RecvError>> {
+        if self.gate.poll_start().is_pending() {
+            return Poll::Pending;
+        }
+        if matches!(self.step, Step::Yielded) && ambient::is_cancelled() {
+            return Poll::Pending;
+        }
+        let mut spare: Option<Waker> = None;
+        loop {
+            let attempt = match self.step {
+                Step::Start | Step::Yielded => {
+                    let act = self.fast || matches!(self.step, Step::Yielded);
+                    chan.step(|state, after| state.recv(end, self.own, act, &mut spare, after))
+                }
+                Step::Waiting(key) => match chan.step(|state, after| state.poll_receiver(key, &mut spare, cx, after)) {
+                    // A stream that was set aside: it begins anew, and has given way already.
+                    Poll::Ready(Attempt::Ready) => {
+                        self.step = Step::Yielded;
+                        continue;
+                    }
+                    Poll::Ready(attempt) => attempt,
+                    Poll::Pending => return Poll::Pending,
+                },
+                Step::Over => panic!("a `recv` of a channel was polled after it was ready"),
+            };
+            match attempt {
+                Attempt::Done(done) => {
+                    self.step = Step::Over;
+                    return Poll::Ready(done);
+                }
+                Attempt::Ready => {
+                    self.step = Step::Yielded;
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                Attempt::Waits(key) => {
+                    self.step = Step::Waiting(key);
+                    return Poll::Pending;
+                }
+                // L36: cloned with the lock released.
+                Attempt::NoWaker => spare = Some(cx.waker().clone()),
+            }
+        }
+    }
+
+    fn give_up<T>(&mut self, chan: &Chan<T>) {
+        if let Step::Waiting(key) = mem::replace(&mut self.step, Step::Over) {
+            chan.step(|state, after| state.leave_receiver(key, after));
+        }
+    }
+}

@@ -1,0 +1,490 @@
+//! The sending end of a bounded or unbounded channel.
+
+use std::fmt;
+use std::future::Future;
+use std::mem;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use super::after::After;
+use super::bell::Listener;
+use super::blocking::{block_on, refuse_in_task};
+use super::error::{CloneError, SendError, TrySendError};
+use super::permit::{ChannelReserve, Permit};
+use super::state::{Attempt, Chan, End, Freight, Refusal, State};
+use super::statistics::ChannelStatistics;
+use crate::checkpoint::Gate;
+use crate::tree::ambient;
+
+/// The sending end of a channel; made by [`bounded`](super::bounded) and [`unbounded`](super::unbounded).
+///
+/// It can be cloned. The receivers learn that nothing will come any more when all clones are [closed](Sender::close) or dropped.
+pub struct Sender<T> {
+    chan: Arc<Chan<T>>,
+    end: End,
+}
+
+impl<T> Sender<T> {
+    pub(super) fn new(chan: Arc<Chan<T>>) -> Self {
+        let end = chan.step(|state, _| state.open_sender());
+        Sender { chan, end }
+    }
+
+    pub(super) fn step<R>(&self, f: impl FnOnce(&mut State<T>, &mut After<T>) -> R) -> R {
+        self.chan.step(f)
+    }
+
+    /// Waits for room, and sends `value`.
+    ///
+    /// Room is given to the longest waiting sender in the instant in which it comes to be: its value is in the channel then,
+    /// before the sender has run. With capacity 0 room is a receiver that waits.
+    ///
+    /// # Cancellation
+    ///
+    /// *Strict*, with one limit. A drop takes the value back out of the channel, wherever it stands there, and drops it;
+    /// [`ChannelSend::withdraw`] hands it back instead. The limit: if a receiver got it between the moment in which room was
+    /// found for it and the drop, it was sent. Foster's own scopes never drop in between; a `select!` may, and
+    /// [`reserve`](Sender::reserve) has no such limit.
+    ///
+    /// # Errors
+    ///
+    /// The value comes back.
+    /// * [`SendError::Disconnected`]: there is no receiver, or the last one was closed before the value was received.
+    /// * [`SendError::Closed`]: this end was closed, or the channel shut down.
+    ///
+    /// # Panics
+    ///
+    /// If polled after it was ready.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # foster_sim::run(1, async {
+    /// let (tx, rx) = foster::channel::bounded(1);
+    /// tx.send("one").await.unwrap();
+    /// drop(rx);
+    /// assert_eq!(tx.send("two").await.unwrap_err().into_inner(), "two");
+    /// # });
+    /// ```
+    pub fn send(&self, value: T) -> ChannelSend<'_, T> {
+        ChannelSend { sender: self, claim: Claim::new(Freight::Value, Some(value), false) }
+    }
+
+    /// As [`send`](Sender::send), without giving way to other tasks if there is room at once.
+    ///
+    /// # Cancellation
+    ///
+    /// As [`send`](Sender::send).
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Sender::send).
+    ///
+    /// # Panics
+    ///
+    /// If polled after it was ready.
+    pub fn fast_send(&self, value: T) -> ChannelSend<'_, T> {
+        ChannelSend { sender: self, claim: Claim::new(Freight::Value, Some(value), true) }
+    }
+
+    /// Sends `value`, if there is room and nobody waits for it. Never waits; in an unbounded channel there always is.
+    ///
+    /// # Errors
+    ///
+    /// The value comes back.
+    /// * [`TrySendError::Full`]: there is no room, or others wait for it. With capacity 0: no receiver waits.
+    /// * [`TrySendError::Disconnected`]: there is no receiver.
+    /// * [`TrySendError::Closed`]: this end was closed, or the channel shut down.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use foster::channel::{TrySendError, bounded};
+    ///
+    /// let (tx, rx) = bounded(1);
+    /// tx.try_send("one").unwrap();
+    /// assert_eq!(tx.try_send("two"), Err(TrySendError::Full("two")));
+    /// assert_eq!(rx.try_recv(), Ok("one"));
+    /// ```
+    pub fn try_send(&self, value: T) -> Result<(), TrySendError<T>> {
+        let mut value = Some(value);
+        let attempt =
+            self.step(|state, after| state.send(&self.end, Freight::Value, &mut value, true, &mut None, after));
+        match attempt {
+            Attempt::Done(Ok(())) => Ok(()),
+            Attempt::Done(Err(refusal)) => Err(refused(refusal, value).into()),
+            _ => Err(TrySendError::Full(handed_back(value))),
+        }
+    }
+
+    /// Waits for room on a thread that may block, and sends `value`. Threads and tasks wait in one line.
+    ///
+    /// Such a wait cannot be cancelled: it ends when there is room, or when an end is closed.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Sender::send).
+    ///
+    /// # Panics
+    ///
+    /// On a thread that is polling a task of foster's, also if there is room.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # foster_sim::run(1, async {
+    /// let (tx, rx) = foster::channel::bounded(3);
+    /// foster::to_thread(move || (1..=3).for_each(|n| tx.send_blocking(n).unwrap())).await;
+    /// assert_eq!(rx.recv().await, Ok(1));
+    /// # });
+    /// ```
+    #[track_caller]
+    pub fn send_blocking(&self, value: T) -> Result<(), SendError<T>> {
+        refuse_in_task("send_blocking", "send");
+        block_on(self.fast_send(value))
+    }
+
+    /// Waits for room and keeps it: the [`Permit`] sends one value, without waiting.
+    ///
+    /// For a value that is made, or taken from elsewhere, only when it is certain that it can be sent. Waits in one line with
+    /// those who [`send`](Sender::send).
+    ///
+    /// # Cancellation
+    ///
+    /// *Loses its place*. A drop leaves the line; room that was given already goes to the next.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Sender::send), with nothing to come back.
+    ///
+    /// # Panics
+    ///
+    /// If polled after it was ready.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # foster_sim::run(1, async {
+    /// let (tx, rx) = foster::channel::bounded(1);
+    /// let permit = tx.reserve().await.unwrap();
+    /// assert!(tx.try_send(2).is_err());
+    /// permit.send(1).unwrap();
+    /// assert_eq!(rx.recv().await, Ok(1));
+    /// # });
+    /// ```
+    pub fn reserve(&self) -> ChannelReserve<'_, T> {
+        ChannelReserve { sender: self, claim: Claim::new(Freight::Permit, None, false) }
+    }
+
+    /// Keeps room for one value, if there is some and nobody waits for it.
+    ///
+    /// # Errors
+    ///
+    /// As [`try_send`](Sender::try_send), with nothing to come back.
+    pub fn try_reserve(&self) -> Result<Permit<'_, T>, TrySendError<()>> {
+        let attempt =
+            self.step(|state, after| state.send(&self.end, Freight::Permit, &mut None, true, &mut None, after));
+        match attempt {
+            Attempt::Done(Ok(())) => Ok(Permit::new(self)),
+            Attempt::Done(Err(refusal)) => Err(refused(refusal, Some(())).into()),
+            _ => Err(TrySendError::Full(())),
+        }
+    }
+
+    /// Waits until nothing can be sent here any more: there is no receiver, this end was closed, or the channel shut down.
+    ///
+    /// For a producer that has nothing to send for the moment, to stop when nobody wants it any more.
+    ///
+    /// # Cancellation
+    ///
+    /// *Strict*.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # foster_sim::run(1, async {
+    /// let (tx, rx) = foster::channel::unbounded::<u32>();
+    /// foster::nursery(async |n: foster::Nursery<std::convert::Infallible>| {
+    ///     n.spawn(async move { tx.closed().await });
+    ///     drop(rx);
+    ///     Ok(())
+    /// })
+    /// .await
+    /// .unwrap();
+    /// # });
+    /// ```
+    pub fn closed(&self) -> ChannelClosed<'_, T> {
+        ChannelClosed { sender: self, listener: Listener::new(), yielded: false, gate: Gate::to("channel closed") }
+    }
+
+    /// Whether nothing can be sent here any more.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.step(|state, _| state.refusal(&self.end)).is_some()
+    }
+
+    /// Closes this end, and this end only: whoever waits on it gets the value back, and nothing more can be sent through it.
+    /// Its clones go on. [Permits](Permit) that are out stay good. Says whether it was open.
+    pub fn close(&self) -> bool {
+        self.step(|state, after| state.close_sender(&self.end, false, after))
+    }
+
+    /// Shuts the channel down, with all ends: nothing more is let in, who waits to send gets the value back, receivers get
+    /// what is in the channel and then the end.
+    pub fn shutdown(&self) {
+        self.step(|state, after| state.shut(false, after));
+    }
+
+    /// Shuts the channel down at once: as [`shutdown`](Sender::shutdown), but what is in the channel is dropped, and receivers
+    /// get the end now.
+    pub fn shutdown_now(&self) {
+        self.step(|state, after| state.shut(true, after));
+    }
+
+    /// Another end, if this one is open. A `clone` of a closed end is closed, too.
+    ///
+    /// # Errors
+    ///
+    /// [`CloneError`] if this end was closed.
+    pub fn try_clone(&self) -> Result<Self, CloneError> {
+        let end = self.step(|state, _| state.clone_end(&self.end, State::open_sender)).ok_or(CloneError)?;
+        Ok(Sender { chan: self.chan.clone(), end })
+    }
+
+    /// A snapshot of the channel.
+    #[must_use]
+    pub fn statistics(&self) -> ChannelStatistics {
+        self.step(|state, _| state.statistics())
+    }
+}
+
+impl<T> Clone for Sender<T> {
+    /// Another end; a closed one, if this one was closed.
+    fn clone(&self) -> Self {
+        let end = self.step(|state, _| state.clone_end(&self.end, State::open_sender));
+        Sender { chan: self.chan.clone(), end: end.unwrap_or_else(End::born_closed) }
+    }
+}
+
+impl<T> Drop for Sender<T> {
+    fn drop(&mut self) {
+        if !self.end.is_closed() {
+            self.step(|state, after| state.close_sender(&self.end, true, after));
+        }
+    }
+}
+
+impl<T> fmt::Debug for Sender<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ChannelStatistics { used, capacity, waiting_senders, .. } = self.statistics();
+        f.debug_struct("Sender")
+            .field("closed", &self.end.is_closed())
+            .field("used", &used)
+            .field("capacity", &capacity)
+            .field("waiting_senders", &waiting_senders)
+            .finish_non_exhaustive()
+    }
+}
+
+fn refused<T>(refusal: Refusal, value: Option<T>) -> SendError<T> {
+    let value = handed_back(value);
+    match refusal {
+        Refusal::Closed => SendError::Closed(value),
+        Refusal::Disconnected => SendError::Disconnected(value),
+    }
+}
+
+fn handed_back<T>(value: Option<T>) -> T {
+    match value {
+        Some(value) => value,
+        None => unreachable!("what is not sent is handed back"),
+    }
+}
+
+/// Future of [`Sender::send`] and [`Sender::fast_send`].
+#[must_use = "futures do nothing unless polled"]
+pub struct ChannelSend<'a, T> {
+    sender: &'a Sender<T>,
+    claim: Claim<T>,
+}
+
+// The value is only moved.
+impl<T> Unpin for ChannelSend<'_, T> {}
+
+impl<T> ChannelSend<'_, T> {
+    /// Ends the attempt, and hands the value back; none if it was sent, or came back in the error before.
+    ///
+    /// What a drop does, for those who want to know: after a `select!` over `&mut send`, this tells exactly whether it was
+    /// sent. Polling it afterwards panics.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # foster_sim::run(1, async {
+    /// let (tx, rx) = foster::channel::bounded(1);
+    /// let mut send = tx.send("late");
+    /// assert_eq!(send.withdraw(), Some("late"));
+    /// assert!(rx.try_recv().is_err());
+    /// # });
+    /// ```
+    pub fn withdraw(&mut self) -> Option<T> {
+        self.claim.give_up(self.sender)
+    }
+}
+
+impl<T> Future for ChannelSend<'_, T> {
+    type Output = Result<(), SendError<T>>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        let done = this.claim.poll(this.sender, cx);
+        done.map(|done| done.map_err(|refusal| refused(refusal, this.claim.value.take())))
+    }
+}
+
+impl<T> Drop for ChannelSend<'_, T> {
+    fn drop(&mut self) {
+        drop(self.withdraw());
+    }
+}
+
+impl<T> fmt::Debug for ChannelSend<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ChannelSend").field("step", &self.claim.step).finish_non_exhaustive()
+    }
+}
+
+/// What [`ChannelSend`] and [`ChannelReserve`] have in common.
+pub(super) struct Claim<T> {
+    freight: Freight,
+    value: Option<T>,
+    fast: bool,
+    gate: Gate,
+    step: Step,
+}
+
+#[derive(Debug)]
+pub(super) enum Step {
+    Start,
+    /// It could be had at once. Nothing was done yet: while it gives way it holds nothing, so a drop has nothing to undo.
+    Yielded,
+    Waiting(usize),
+    Over,
+}
+
+impl<T> Claim<T> {
+    pub(super) fn new(freight: Freight, value: Option<T>, fast: bool) -> Self {
+        let what = if freight == Freight::Value { "channel send" } else { "channel reserve" };
+        Claim { freight, value, fast, gate: Gate::to(what), step: Step::Start }
+    }
+
+    pub(super) fn step(&self) -> &Step {
+        &self.step
+    }
+
+    pub(super) fn poll(&mut self, sender: &Sender<T>, cx: &mut Context<'_>) -> Poll<Result<(), Refusal>> {
+        if self.gate.poll_start().is_pending() {
+            return Poll::Pending;
+        }
+        if matches!(self.step, Step::Yielded) && ambient::is_cancelled() {
+            return Poll::Pending;
+        }
+        let mut spare: Option<Waker> = None;
+        loop {
+            let Claim { freight, value, fast, step, .. } = self;
+            let attempt = match *step {
+                Step::Start | Step::Yielded => {
+                    let act = *fast || matches!(step, Step::Yielded);
+                    sender.step(|state, after| state.send(&sender.end, *freight, value, act, &mut spare, after))
+                }
+                Step::Waiting(key) => match sender.step(|state, _| state.poll_sender(key, value, &mut spare, cx)) {
+                    Poll::Ready(attempt) => attempt,
+                    Poll::Pending => return Poll::Pending,
+                },
+                Step::Over => panic!("a `send` or `reserve` of a channel was polled after it was ready"),
+            };
+            match attempt {
+                Attempt::Done(done) => {
+                    *step = Step::Over;
+                    return Poll::Ready(done);
+                }
+                Attempt::Ready => {
+                    *step = Step::Yielded;
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                Attempt::Waits(key) => {
+                    *step = Step::Waiting(key);
+                    return Poll::Pending;
+                }
+                // L36: cloned with the lock released.
+                Attempt::NoWaker => spare = Some(cx.waker().clone()),
+            }
+        }
+    }
+
+    /// Ends the attempt; the value comes back if it was not sent.
+    pub(super) fn give_up(&mut self, sender: &Sender<T>) -> Option<T> {
+        match mem::replace(&mut self.step, Step::Over) {
+            Step::Waiting(key) => sender.step(|state, after| state.leave_sender(key, after)),
+            Step::Start | Step::Yielded | Step::Over => self.value.take(),
+        }
+    }
+}
+
+/// Future of [`Sender::closed`].
+#[must_use = "futures do nothing unless polled"]
+pub struct ChannelClosed<'a, T> {
+    sender: &'a Sender<T>,
+    listener: Listener,
+    yielded: bool,
+    gate: Gate,
+}
+
+impl<T> Future for ChannelClosed<'_, T> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = &mut *self;
+        if this.gate.poll_start().is_pending() {
+            return Poll::Pending;
+        }
+        let mut spare = None;
+        loop {
+            let heard = this.sender.step(|state, _| {
+                if state.refusal(&this.sender.end).is_some() {
+                    return None;
+                }
+                Some(state.bell().listen(&mut this.listener, &mut spare, cx))
+            });
+            match heard {
+                None if this.yielded => return Poll::Ready(()),
+                None => {
+                    this.yielded = true;
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                Some(true) => {
+                    this.yielded = true;
+                    return Poll::Pending;
+                }
+                Some(false) => spare = Some(cx.waker().clone()),
+            }
+        }
+    }
+}
+
+impl<T> Drop for ChannelClosed<'_, T> {
+    fn drop(&mut self) {
+        if !self.listener.is_home() {
+            self.sender.step(|state, after| state.bell().leave(&mut self.listener, after));
+        }
+    }
+}
+
+impl<T> fmt::Debug for ChannelClosed<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ChannelClosed").finish_non_exhaustive()
+    }
+}
