@@ -63,7 +63,9 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod bracket;
+pub mod channel;
 mod checkpoint;
+pub mod combine;
 mod defer;
 mod error;
 mod group;
@@ -73,6 +75,7 @@ mod nursery;
 mod observer;
 mod opening;
 mod reason;
+pub mod retry;
 pub mod runtime;
 mod scope;
 mod shield;
@@ -85,6 +88,10 @@ mod tree;
 pub use bracket::{Bracket, Exit, Lent, bracket, try_bracket};
 pub use checkpoint::{
     Checkpoint, CheckpointIfCancelled, YieldNow, checkpoint, checkpoint_if_cancelled, is_cancelled, yield_now,
+};
+pub use combine::{
+    as_completed, first_ok, for_each_concurrent, gather, gather_settled, join, map_concurrent, map_concurrent_settled,
+    quorum, race, race_all, staggered, try_join,
 };
 pub use defer::{DEFAULT_BUDGET, FinalizerOutput, defer, defer_within};
 pub use error::{Cancelled, Elapsed, JoinError, SpawnError};
@@ -101,6 +108,7 @@ pub use nursery::{
 };
 pub use observer::{HostDropped, Observer, Orphan, OrphanKind, PrintOrphans};
 pub use reason::{Origin, Reason, ReasonKind};
+pub use retry::{Backoff, retry};
 pub use scope::{CancelScope, Run, ScopeHandle, deadline, reason, remaining};
 pub use shield::{Shield, graceful, shield, stopping};
 pub use sleep::{Interval, Sleep, SleepForever, interval, sleep, sleep_forever, sleep_until};

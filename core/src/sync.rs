@@ -43,7 +43,7 @@ mod promise;
 mod rw_lock;
 mod semaphore;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod wait_queue;
 
 pub use barrier::{Arrival, Barrier, BarrierStatistics, BarrierWait};

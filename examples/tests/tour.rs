@@ -162,13 +162,13 @@ fn help_is_no_error_and_lists_the_exit_codes() {
 mod unix {
     use std::io::{BufRead, BufReader, Read};
     use std::os::unix::fs::symlink;
-    use std::process::Stdio;
+    use std::process::{Child, ChildStderr, Stdio};
 
     use super::*;
 
-    /// A file that takes minutes to hash, and next to no space.
+    /// A file that takes long to hash, and next to no space.
     fn endless(root: &Path) {
-        fs::File::create(root.join("endless")).unwrap().set_len(1 << 36).unwrap();
+        fs::File::create(root.join("endless")).unwrap().set_len(1 << 34).unwrap();
     }
 
     #[test]
@@ -188,6 +188,47 @@ mod unix {
             assert_eq!(summary(&table), ["hashed: 1, bytes: 3, unreadable: 0, skipped: 0", end]);
             assert!(stderr(&output).contains(", 0 files open"), "{}", stderr(&output));
         }
+        fs::remove_dir_all(&root).unwrap();
+    }
+
+    /// A tour that runs beside its test, and not longer.
+    struct Running {
+        tour: Child,
+        progress: BufReader<ChildStderr>,
+    }
+
+    impl Running {
+        fn start(arguments: &[&str]) -> Self {
+            let mut tour = tour(arguments);
+            let mut tour =
+                tour.args(["--deadline", "60s"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+            let progress = BufReader::new(tour.stderr.take().unwrap());
+            Running { tour, progress }
+        }
+
+        fn wait_for_progress(&mut self, enough: impl Fn(&str) -> bool) {
+            let mut line = String::new();
+            while !enough(&line) {
+                line.clear();
+                assert_ne!(self.progress.read_line(&mut line).unwrap(), 0, "the tour has ended early");
+            }
+        }
+
+        /// Its exit code, its table, and what it has said since.
+        fn end(mut self) -> (Option<i32>, String, String) {
+            let mut table = String::new();
+            self.tour.stdout.take().unwrap().read_to_string(&mut table).unwrap();
+            let mut said = String::new();
+            self.progress.read_to_string(&mut said).unwrap();
+            (self.tour.wait().unwrap().code(), table, said)
+        }
+    }
+
+    impl Drop for Running {
+        fn drop(&mut self) {
+            let _ = self.tour.kill();
+            let _ = self.tour.wait();
+        }
     }
 
     #[test]
@@ -196,30 +237,18 @@ mod unix {
         fs::write(root.join("abc"), "abc").unwrap();
         endless(&root);
         for runtime in RUNTIMES {
-            let mut running = tour(&["--runtime", runtime, root.to_str().unwrap()])
-                .stdout(Stdio::piped())
-                .stderr(Stdio::piped())
-                .spawn()
-                .unwrap();
-            // The progress says that one file is done, and that the other is under way.
-            let mut progress = BufReader::new(running.stderr.take().unwrap());
-            let mut line = String::new();
-            while !line.contains("1 of 2 files done") {
-                line.clear();
-                assert_ne!(progress.read_line(&mut line).unwrap(), 0, "the tour ended early");
-            }
-            let sent = Command::new("kill").args(["-INT", &running.id().to_string()]).status().unwrap();
+            let mut running = Running::start(&["--runtime", runtime, root.to_str().unwrap()]);
+            running.wait_for_progress(|line| line.contains("1 of 2 files done"));
+            let sent = Command::new("kill").args(["-INT", &running.tour.id().to_string()]).status().unwrap();
             assert!(sent.success());
-            let mut table = String::new();
-            running.stdout.take().unwrap().read_to_string(&mut table).unwrap();
-            let mut said = String::new();
-            progress.read_to_string(&mut said).unwrap();
-            assert_eq!(running.wait().unwrap().code(), Some(130), "{said}");
+            let (code, table, said) = running.end();
+            assert_eq!(code, Some(130), "{said}");
             assert!(table.contains(&format!("{ABC}  {:>12}  abc", 3)), "{table}");
             let end = "stopped by ctrl-C; files not hashed: 1, directories not listed: 0";
             assert_eq!(summary(&table), ["hashed: 1, bytes: 3, unreadable: 0, skipped: 0", end]);
             assert!(said.contains(", 0 files open"), "{said}");
         }
+        fs::remove_dir_all(&root).unwrap();
     }
 
     #[test]
@@ -229,19 +258,23 @@ mod unix {
         symlink("nowhere", root.join("dangling")).unwrap();
         symlink("..", root.join("above")).unwrap();
         fs::write(root.join("odd\u{1b}[31m"), "abc").unwrap();
+        // Nobody will ever write into it.
+        assert!(Command::new("mkfifo").arg(root.join("pipe")).status().unwrap().success());
         for runtime in RUNTIMES {
             let arguments = ["--tries", "4", "--backoff", "10ms", "--runtime", runtime, root.to_str().unwrap()];
             let output = tour(&arguments).output().unwrap();
             assert_eq!(output.status.code(), Some(1), "{}", stderr(&output));
+            let skipped = "skipped: it is no file";
             let expected = format!(
                 "{:64}  {:>12}  FILE\n\
                  {ABC}  {:>12}  abc\n\
                  {:64}  {:>12}  above\n\
                  {:64}  {:>12}  dangling: No such file or directory (os error 2)\n\
-                 {ABC}  {:>12}  odd\\u{{1b}}[31m\n\n\
-                 hashed: 2, bytes: 6, unreadable: 1, skipped: 1\n\
+                 {ABC}  {:>12}  odd\\u{{1b}}[31m\n\
+                 {:64}  {:>12}  pipe\n\n\
+                 hashed: 2, bytes: 6, unreadable: 1, skipped: 2\n\
                  complete\n",
-                "SHA-256", "BYTES", 3, "skipped: it is no file", "-", "unreadable in 4 tries", "-", 3
+                "SHA-256", "BYTES", 3, skipped, "-", "unreadable in 4 tries", "-", 3, skipped, "-"
             );
             assert_eq!(stdout(&output), expected);
         }
@@ -253,22 +286,14 @@ mod unix {
             let root = directory(&format!("later_{runtime}"));
             symlink("appears", root.join("link")).unwrap();
             let arguments = ["--tries", "10000", "--backoff", "20ms", "--runtime", runtime, root.to_str().unwrap()];
-            let mut running = tour(&arguments).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
-            let mut progress = BufReader::new(running.stderr.take().unwrap());
-            let mut line = String::new();
-            while !line.contains("0 of 1 files done") || line.contains(" 0 tried again") {
-                line.clear();
-                assert_ne!(progress.read_line(&mut line).unwrap(), 0, "the tour ended early");
-            }
+            let mut running = Running::start(&arguments);
+            running.wait_for_progress(|line| line.contains("0 of 1 files done") && !line.contains(" 0 tried again"));
             // Beside the tree at first, so that the name is never seen with half of the contents.
             let whole = root.with_extension("whole");
             fs::write(&whole, "abc").unwrap();
             fs::rename(&whole, root.join("appears")).unwrap();
-            let mut table = String::new();
-            running.stdout.take().unwrap().read_to_string(&mut table).unwrap();
-            let mut said = String::new();
-            progress.read_to_string(&mut said).unwrap();
-            assert_eq!(running.wait().unwrap().code(), Some(0), "{said}");
+            let (code, table, said) = running.end();
+            assert_eq!(code, Some(0), "{said}");
             assert!(table.contains(&format!("{ABC}  {:>12}  link", 3)), "{table}");
         }
     }

@@ -22,7 +22,7 @@ use foster::{
 
 use crate::harness::ms;
 use both::both;
-use probe::{Count, assert_took, lingering, observed, until};
+use probe::{Count, assert_took, lingering, observed, until, until_cancelled};
 
 pub use context::*;
 pub use daemons::*;
@@ -112,11 +112,8 @@ both! {
         let (out, observer) = observed(open(async |n: Handle<&'static str>| {
             let up = started.clone();
             n.child().named("stubborn").spawn(async move {
-                shield(async move {
-                    up.up();
-                    sleep(ms(2)).await;
-                })
-                .await;
+                up.up();
+                until_cancelled().await;
                 Err::<(), _>("child")
             });
             started.reaches(1).await;

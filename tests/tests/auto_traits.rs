@@ -7,11 +7,9 @@
 
 use std::cell::Cell;
 use std::collections::BTreeSet;
-use std::fs::read_to_string;
 use std::future::{self, Future};
 use std::marker::PhantomPinned;
 use std::panic::{RefUnwindSafe, UnwindSafe};
-use std::path::Path;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
@@ -38,6 +36,10 @@ use foster::{
 
 #[path = "auto_traits/send_futures.rs"]
 mod send_futures;
+#[path = "layers/sources.rs"]
+mod sources;
+
+use sources::{identifier, sources};
 
 type Fut = future::Ready<u8>;
 type Unsend = future::Ready<Rc<u8>>;
@@ -309,13 +311,8 @@ const NOT_NAMEABLE: &[&str] = &["Limited"];
 fn every_public_type_is_in_the_table() {
     let mut missing = BTreeSet::new();
     let mut seen = 0;
-    let mut files = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("../core/src")];
-    while let Some(path) = files.pop() {
-        if path.is_dir() {
-            files.extend(path.read_dir().expect("a folder").map(|entry| entry.expect("an entry").path()));
-            continue;
-        }
-        for name in public_types(&read_to_string(&path).expect("a source file")) {
+    for source in sources() {
+        for name in public_types(&source.code) {
             seen += 1;
             let in_table = |row: &Row| name == identifier(row.name.strip_prefix("dyn ").unwrap_or(row.name));
             if !TABLE.iter().any(in_table) && !NOT_NAMEABLE.contains(&&*name) {
@@ -335,9 +332,4 @@ fn public_types(source: &str) -> Vec<String> {
     let starts = ["pub struct ", "pub enum "];
     let named = lines.filter_map(|line| starts.iter().find_map(|start| line.strip_prefix(start)));
     named.map(|rest| identifier(rest).to_owned()).collect()
-}
-
-fn identifier(text: &str) -> &str {
-    let end = text.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len());
-    &text[..end]
 }

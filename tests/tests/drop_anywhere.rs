@@ -9,8 +9,9 @@
 //! Read `probe` (the books that are kept), `driver` (what is done), `inside` (to what), then the cases.
 
 use std::collections::BTreeSet;
-use std::fs::read_to_string;
-use std::path::Path;
+
+#[path = "layers/sources.rs"]
+mod sources;
 
 #[path = "drop_anywhere/probe.rs"]
 mod probe;
@@ -51,6 +52,8 @@ mod nurseries;
 mod scopes;
 #[path = "drop_anywhere/sync.rs"]
 mod sync;
+
+use sources::{identifier, sources};
 
 /// What is public and a future, and the cases that drop it.
 const COVERED: &[(&str, &[&str])] = &[
@@ -114,13 +117,8 @@ const COVERED: &[(&str, &[&str])] = &[
 #[test]
 fn every_public_future_has_a_case() {
     let mut found = BTreeSet::new();
-    let mut files = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join("../core/src")];
-    while let Some(path) = files.pop() {
-        if path.is_dir() {
-            files.extend(path.read_dir().expect("a folder").map(|entry| entry.expect("an entry").path()));
-        } else if path.extension().is_some_and(|extension| extension == "rs") {
-            found.extend(public_futures(&read_to_string(&path).expect("a source file")));
-        }
+    for source in sources() {
+        found.extend(public_futures(&source.code));
     }
     println!("{} public futures: {found:?}", found.len());
     assert!(found.len() > 20, "the sources were not found");
@@ -142,7 +140,7 @@ fn every_public_future_has_a_case() {
 fn public_futures(source: &str) -> Vec<String> {
     let mut names = Vec::new();
     let mut function = String::new();
-    for line in source.lines().map(str::trim).filter(|line| !line.starts_with("//")) {
+    for line in source.lines().map(str::trim) {
         if let Some((_, rest)) = line.split_once("Future for ").or_else(|| line.split_once("Stream for ")) {
             let name = identifier(rest);
             if line.starts_with("impl") && source.lines().any(|line| is_public_type(line.trim(), name)) {
@@ -164,9 +162,4 @@ fn public_futures(source: &str) -> Vec<String> {
 
 fn is_public_type(line: &str, name: &str) -> bool {
     ["pub struct ", "pub enum "].iter().any(|kind| line.strip_prefix(kind).is_some_and(|rest| identifier(rest) == name))
-}
-
-fn identifier(text: &str) -> &str {
-    let end = text.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len());
-    &text[..end]
 }

@@ -17,7 +17,7 @@ use foster::{LocalNursery, local_nursery, sleep};
 
 fn main() {
     foster_examples::run(async {
-        let urls = vec!["a.example".to_owned(), "b.example".to_owned(), "c.example".to_owned()];
+        let urls = ["a.example".to_owned(), "b.example".to_owned(), "c.example".to_owned()];
         let mut answers = vec![0; urls.len()];
         let failures = Mutex::new(Vec::new());
 

@@ -6,7 +6,7 @@ use foster::{
 };
 
 use super::both::both;
-use super::probe::{Count, Finally, caught, crash, lingering, text, until};
+use super::probe::{Count, Finally, caught, crash, lingering, text, until, until_cancelled};
 use crate::harness::ms;
 
 both! {
@@ -57,11 +57,8 @@ both! {
             let started = Count::new();
             let up = started.clone();
             n.spawn_daemon(async move {
-                shield(async {
-                    up.up();
-                    sleep(ms(1)).await;
-                })
-                .await;
+                up.up();
+                until_cancelled().await;
                 Err::<(), _>("dismissed")
             });
             started.reaches(1).await;

@@ -7,13 +7,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use foster::runtime::{BlockingError, Job, Runtime, Timer, Work, root};
 use foster::{
     CancelScope, HostDropped, Instant, JoinError, Nursery, OrphanKind, ReasonKind, Task, TaskStatus, checkpoint, defer,
-    is_cancelled, nursery, shield, sleep, sleep_forever,
+    is_cancelled, nursery, sleep, sleep_forever,
 };
 
 use super::both::both;
 use super::probe::{
     Count, Finally, Log, Observed, assert_took, caught, crash, is_virtual, lingering, observed, poll_once, runtime,
-    text, until,
+    text, until, until_cancelled,
 };
 use crate::harness::ms;
 
@@ -324,11 +324,8 @@ pub async fn an_error_of_an_abandoned_child_goes_to_the_observer() {
         let mut lost = Box::pin(nursery(async |n: Nursery<&'static str>| {
             let up = started.clone();
             n.child().named("late").spawn(async move {
-                shield(async {
-                    up.up();
-                    sleep(ms(1)).await;
-                })
-                .await;
+                up.up();
+                until_cancelled().await;
                 Err::<(), _>("late")
             });
             sleep_forever().await;
@@ -464,13 +461,22 @@ pub async fn a_task_that_the_runtime_drops_is_cancelled() {
 /// L37, L30: where no reaper can be spawned, what it was to finish is cut off at once: nobody hangs, and the observer is told.
 pub async fn what_no_reaper_can_finish_is_cut_off() {
     let faulty = Arc::new(Faulty::new());
-    let (started, cleaned) = (Count::new(), Count::new());
+    let (started, cleaned, never) = (Count::new(), Count::new(), Count::new());
     let observer = Arc::new(Observed::default());
     let mut tree = Box::pin(
         root(faulty.clone(), async {
             let mut lost = Box::pin(nursery(async |n: Nursery| {
-                n.spawn(lingering(&started, &cleaned));
-                n.spawn(lingering(&started, &cleaned));
+                for _ in 0..2 {
+                    let (up, done, never) = (started.clone(), cleaned.clone(), never.reaches(1));
+                    n.spawn(async move {
+                        defer(async move {
+                            never.await;
+                            done.up();
+                        });
+                        up.up();
+                        sleep_forever().await
+                    });
+                }
                 sleep_forever().await
             }));
             until(lost.as_mut(), started.reaches(2)).await;
@@ -484,7 +490,8 @@ pub async fn what_no_reaper_can_finish_is_cut_off() {
     );
     let out = tree.as_mut().await;
     drop(tree);
-    sleep(ms(5)).await;
+    never.up();
+    sleep(ms(1)).await;
     assert_eq!((out, cleaned.value()), (2, 0));
     let [HostDropped { tasks, finalizers, .. }] = observer.hosts()[..] else { panic!("told once") };
     assert_eq!((tasks, finalizers), (2, 2));

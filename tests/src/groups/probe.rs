@@ -10,7 +10,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use foster::runtime::{Runtime, current, root};
-use foster::{HostDropped, Instant, Observer, Orphan, OrphanKind, defer, sleep, sleep_forever};
+use foster::{HostDropped, Instant, Observer, Orphan, OrphanKind, defer, is_cancelled, shield, sleep, sleep_forever};
 
 use crate::harness::ms;
 
@@ -124,6 +124,13 @@ pub(crate) fn lingering(started: &Count, cleaned: &Count) -> impl Future<Output 
         });
         started.up();
         sleep_forever().await
+    }
+}
+
+/// Goes on until the code that calls this is cancelled, and then returns all the same.
+pub(crate) async fn until_cancelled() {
+    while !is_cancelled() {
+        shield(sleep(ms(1))).await;
     }
 }
 

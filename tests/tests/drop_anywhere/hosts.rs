@@ -72,7 +72,7 @@ fn job() {
                         // Lost, so there are reapers.
                         let mut lost = Box::pin(busy(probe.clone()));
                         for _ in 0..2 {
-                            poll_fn(|cx| Poll::Ready(assert!(lost.as_mut().poll(cx).is_pending()))).await;
+                            assert!(poll_fn(|cx| Poll::Ready(lost.as_mut().poll(cx).is_pending())).await);
                             yield_now().await;
                         }
                         drop(lost);

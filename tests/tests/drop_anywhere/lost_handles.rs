@@ -34,8 +34,8 @@ fn handle_of_a_forgotten_local_child_resolves() {
                         sleep_forever().await
                     }));
                     // Twice, so that the child has begun.
-                    poll_fn(|cx| Poll::Ready(assert!(local.as_mut().poll(cx).is_pending()))).await;
-                    poll_fn(|cx| Poll::Ready(assert!(local.as_mut().poll(cx).is_pending()))).await;
+                    assert!(poll_fn(|cx| Poll::Ready(local.as_mut().poll(cx).is_pending())).await);
+                    assert!(poll_fn(|cx| Poll::Ready(local.as_mut().poll(cx).is_pending())).await);
                     sleep(ms(5)).await;
                     *hide.lock().unwrap() = Some(local);
                 });
@@ -73,8 +73,8 @@ fn handle_of_a_dropped_local_child_resolves_after_its_finalizers() {
                             *kept.lock().unwrap() = Some(l.spawn(child));
                             sleep_forever().await
                         }));
-                        poll_fn(|cx| Poll::Ready(assert!(local.as_mut().poll(cx).is_pending()))).await;
-                        poll_fn(|cx| Poll::Ready(assert!(local.as_mut().poll(cx).is_pending()))).await;
+                        assert!(poll_fn(|cx| Poll::Ready(local.as_mut().poll(cx).is_pending())).await);
+                        assert!(poll_fn(|cx| Poll::Ready(local.as_mut().poll(cx).is_pending())).await);
                         drop(local);
                     })
                     .await;

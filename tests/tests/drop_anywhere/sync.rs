@@ -106,7 +106,7 @@ cases! {
         let (condition, mutex) = (Condition::new(), Mutex::new(0));
         let waits = |level| {
             let (condition, mutex) = (&condition, &mutex);
-            async move { condition.wait_for(mutex.acquire().await, |value| *value >= level).await.clone() }
+            async move { *condition.wait_for(mutex.acquire().await, |value| *value >= level).await }
         };
         let notifies = async {
             for _ in 0..2 {

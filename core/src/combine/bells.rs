@@ -1,0 +1,115 @@
+//! Which branches of a group are to be polled next: each has a bell of its own, so that a turn costs what was woken, not
+//! what is there.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Wake, Waker};
+
+/// The branches that were woken, in that order, and whoever polls the group.
+pub(super) struct Bells(Mutex<Queue>);
+
+struct Queue {
+    keys: VecDeque<usize>,
+    driver: Option<Waker>,
+}
+
+impl Bells {
+    pub(super) fn new() -> Arc<Self> {
+        Arc::new(Bells(Mutex::new(Queue { keys: VecDeque::new(), driver: None })))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps the waker of whoever polls the group, and says how many branches were woken.
+    pub(super) fn register(&self, waker: &Waker) -> usize {
+        let mut queue = self.lock();
+        let len = queue.keys.len();
+        if !queue.driver.as_ref().is_some_and(|old| old.will_wake(waker)) {
+            let old = queue.driver.replace(waker.clone());
+            drop(queue);
+            drop(old);
+        }
+        len
+    }
+
+    pub(super) fn pop(&self) -> Option<usize> {
+        self.lock().keys.pop_front()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.lock().keys.len()
+    }
+
+    fn push(&self, key: usize) -> MutexGuard<'_, Queue> {
+        let mut queue = self.lock();
+        queue.keys.push_back(key);
+        queue
+    }
+
+    /// Wakes whoever polls the group.
+    pub(super) fn wake_driver(&self) {
+        let driver = self.lock().driver.clone();
+        if let Some(driver) = driver {
+            driver.wake();
+        }
+    }
+
+    /// Lets go of the driver's waker: bells that are rung later wake nobody.
+    pub(super) fn clear(&self) {
+        let mut queue = self.lock();
+        let driver = queue.driver.take();
+        queue.keys.clear();
+        drop(queue);
+        drop(driver);
+    }
+}
+
+/// The waker of one seat of a group; it serves the branches that sit there one after the other.
+pub(super) struct Bell {
+    key: usize,
+    /// It is in the queue.
+    queued: AtomicBool,
+    bells: Arc<Bells>,
+}
+
+impl Bell {
+    pub(super) fn new(key: usize, bells: &Arc<Bells>) -> Arc<Self> {
+        Arc::new(Bell { key, queued: AtomicBool::new(false), bells: bells.clone() })
+    }
+
+    /// Puts the seat into the queue, and wakes nobody: the group is being built or polled. Says whether it was not there.
+    pub(super) fn queue(&self) -> bool {
+        let fresh = !self.queued.swap(true, Ordering::AcqRel);
+        if fresh {
+            drop(self.bells.push(self.key));
+        }
+        fresh
+    }
+
+    /// It was taken out of the queue and is about to be polled.
+    pub(super) fn taken(&self) {
+        self.queued.store(false, Ordering::Release);
+    }
+}
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if self.queued.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        let queue = self.bells.push(self.key);
+        let driver = queue.driver.clone();
+        // No lock is held while a waker runs.
+        drop(queue);
+        if let Some(driver) = driver {
+            driver.wake();
+        }
+    }
+}

@@ -1,0 +1,162 @@
+//! Any number of branches of one type, polled in the task of whoever holds them.
+//!
+//! A group ends when all its branches have ended, whatever happens in between: this is what makes the losers' cleanup part
+//! of every combinator. It is built from cancel scopes and their handles alone.
+
+use std::future::Future;
+use std::panic::{self, AssertUnwindSafe};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use super::bells::{Bell, Bells};
+use super::branch::{Branch, Fate, Step};
+
+pub(super) struct Group<F, T> {
+    name: &'static str,
+    seats: Vec<Seat<F, T>>,
+    vacant: Vec<usize>,
+    bells: Arc<Bells>,
+    /// How many bells are answered before the group gives way to others.
+    turn: usize,
+    fate: Fate,
+    /// A branch has panicked, and the others were not told yet.
+    closed: bool,
+}
+
+struct Seat<F, T> {
+    branch: Pin<Box<Branch<F, T>>>,
+    input: usize,
+    bell: Arc<Bell>,
+    waker: Waker,
+}
+
+impl<F, T> Group<F, T> {
+    pub(super) fn new(name: &'static str) -> Self {
+        Group {
+            name,
+            seats: Vec::new(),
+            vacant: Vec::new(),
+            bells: Bells::new(),
+            turn: 0,
+            fate: Fate::new(),
+            closed: false,
+        }
+    }
+
+    /// How many branches have not ended.
+    pub(super) fn len(&self) -> usize {
+        self.seats.len() - self.vacant.len()
+    }
+
+    /// Begins a turn: every poll of the group from outside is one.
+    pub(super) fn begin_turn(&mut self, cx: &mut Context<'_>) {
+        self.turn = self.bells.register(cx.waker());
+        self.fate.begin_turn();
+    }
+
+    pub(super) fn fate(&mut self) -> &mut Fate {
+        &mut self.fate
+    }
+
+    /// Has the group polled again, in another turn.
+    pub(super) fn wake(&self) {
+        self.bells.wake_driver();
+    }
+
+    /// Calls user code that is no branch; a panic in it is treated as one in a branch.
+    pub(super) fn guard<R>(&mut self, call: impl FnOnce() -> R) -> Option<R> {
+        panic::catch_unwind(AssertUnwindSafe(call)).map_err(|payload| self.fate.panicked(payload)).ok()
+    }
+}
+
+impl<F: Future<Output = T>, T> Group<F, T> {
+    /// Adds the branch for the input with this index. It begins in this turn, or in the first one.
+    #[track_caller]
+    pub(super) fn push(&mut self, input: usize, future: F) {
+        let branch = Branch::new(self.name, future);
+        let key = match self.vacant.pop() {
+            Some(key) => {
+                let seat = &mut self.seats[key];
+                seat.branch.as_mut().set(branch);
+                seat.input = input;
+                key
+            }
+            None => {
+                let bell = Bell::new(self.seats.len(), &self.bells);
+                let waker = Waker::from(bell.clone());
+                self.seats.push(Seat { branch: Box::pin(branch), input, bell, waker });
+                self.seats.len() - 1
+            }
+        };
+        if self.seats[key].bell.queue() {
+            self.turn += 1;
+        }
+    }
+
+    /// The next value, with the index of its input; `None` when no branch is left.
+    ///
+    /// When none is left and one has panicked, the panic resumes here.
+    pub(super) fn poll_next(&mut self) -> Poll<Option<(usize, T)>> {
+        loop {
+            self.close_if_settled();
+            if self.len() == 0 {
+                self.fate.resume_panic();
+                return Poll::Ready(None);
+            }
+            if self.turn == 0 {
+                if self.bells.len() > 0 {
+                    self.bells.wake_driver();
+                }
+                return Poll::Pending;
+            }
+            self.turn -= 1;
+            let Some(key) = self.bells.pop() else {
+                self.turn = 0;
+                return Poll::Pending;
+            };
+            let seat = &mut self.seats[key];
+            seat.bell.taken();
+            if seat.branch.is_empty() {
+                continue;
+            }
+            let step = seat.branch.as_mut().poll(&mut Context::from_waker(&seat.waker), &mut self.fate);
+            let input = seat.input;
+            match step {
+                Step::Pending => {}
+                Step::Over => self.vacant.push(key),
+                Step::Value(value) => {
+                    self.vacant.push(key);
+                    return Poll::Ready(Some((input, value)));
+                }
+            }
+        }
+    }
+
+    /// The outcome is settled: cancels what runs, and drops what does not.
+    pub(super) fn close(&mut self, reason: &'static str) {
+        self.fate.settle(reason);
+        self.close_if_settled();
+    }
+
+    fn close_if_settled(&mut self) {
+        let Some(reason) = self.fate.reason() else { return };
+        if self.closed {
+            return;
+        }
+        self.closed = true;
+        for (key, seat) in self.seats.iter_mut().enumerate() {
+            if !seat.branch.is_empty() && !seat.branch.as_mut().close(reason, &mut self.fate) {
+                self.vacant.push(key);
+            }
+        }
+        // What was cancelled has rung by now, and is heard in this turn.
+        self.turn = self.bells.len();
+    }
+}
+
+impl<F, T> Drop for Group<F, T> {
+    fn drop(&mut self) {
+        self.bells.clear();
+    }
+}

@@ -1,0 +1,448 @@
+//! A few futures of different types, in place: `join`, `try_join` and `race` on tuples.
+//!
+//! No boxes here: the futures lie in the combinator's own future, and all that have not ended are polled in every turn.
+
+use std::fmt::{self, Debug};
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use pin_project_lite::pin_project;
+
+use super::branch::{Branch, Fate, Step};
+use super::later;
+use super::quorum::{RaceAll, race_all};
+
+/// Waits for all futures of a tuple (two to eight), and returns a tuple of what they return.
+///
+/// They have no scopes of their own: it is as if the code around did several things at once. For a list see
+/// [`gather_settled`](crate::gather_settled).
+///
+/// # Cancellation
+///
+/// *Partial effect*: what the futures did is done. A drop drops them.
+///
+/// # Panics
+///
+/// If a future does: then the others are dropped at once, and the scope around waits for what they leave.
+///
+/// # Examples
+///
+/// ```
+/// use foster::{join, sleep};
+/// use std::time::Duration;
+///
+/// # foster_sim::run(1, async {
+/// let ms = Duration::from_millis;
+/// let start = foster::Instant::now();
+/// let (page, ()) = join((async { "page" }, sleep(ms(10)))).await;
+/// assert_eq!((page, start.elapsed()), ("page", ms(10)));
+/// # });
+/// ```
+pub fn join<B: Joined>(branches: B) -> B::Future {
+    branches.join()
+}
+
+/// Waits for all futures of a tuple (two to eight), each with a `Result`; the first error cancels the others.
+///
+/// It returns when all have ended, cleanup included. For a list see [`gather`](crate::gather).
+///
+/// # Errors
+///
+/// The first error. What others return while they are being cancelled has no place in the result, and is dropped.
+///
+/// # Cancellation
+///
+/// *Partial effect*, as [`gather`](crate::gather).
+///
+/// # Panics
+///
+/// Resumes the first panic of a future, when the others were cancelled and have ended. When polled outside of any tree, if
+/// no adapter was installed.
+///
+/// # Examples
+///
+/// ```
+/// use foster::{sleep_forever, try_join};
+///
+/// # foster_sim::run(1, async {
+/// let user = async { Ok::<_, String>("ann") };
+/// let posts = async { Ok(vec!["hello"]) };
+/// assert_eq!(try_join((user, posts)).await, Ok(("ann", vec!["hello"])));
+///
+/// let never = async { Ok(sleep_forever().await) };
+/// let refused = async { Err::<(), _>("refused") };
+/// assert_eq!(try_join((never, refused)).await, Err("refused"));
+/// # });
+/// ```
+#[track_caller]
+pub fn try_join<B: TryJoined>(branches: B) -> B::Future {
+    branches.try_join()
+}
+
+/// Runs the futures of a tuple (two to eight) or of an array, returns what the first to complete returns, and cancels
+/// the others.
+///
+/// It returns when the losers have ended, cleanup included. All return the same type. If two complete in one turn, the first
+/// of the tuple wins. An empty race does not compile; for a list see [`race_all`](crate::race_all).
+///
+/// # Cancellation
+///
+/// *Partial effect*: what the futures did is done. Cancelled from further out, each stops at its next checkpoint and cleans
+/// up. A value that is there while the losers still clean up is lost then.
+///
+/// # Panics
+///
+/// Resumes the first panic of a future, when the others were cancelled and have ended. When polled outside of any tree, if
+/// no adapter was installed.
+///
+/// # Examples
+///
+/// ```
+/// use foster::{defer, race, sleep};
+/// use std::time::Duration;
+///
+/// # foster_sim::run(1, async {
+/// let ms = Duration::from_millis;
+/// let start = foster::Instant::now();
+/// let cached = async {
+///     sleep(ms(10)).await;
+///     "from the cache"
+/// };
+/// let fetched = async {
+///     defer(async move { sleep(ms(5)).await }); // closes the connection
+///     sleep(ms(90)).await;
+///     "from the network"
+/// };
+/// assert_eq!(race((cached, fetched)).await, "from the cache");
+/// assert_eq!(start.elapsed(), ms(15)); // the loser has cleaned up
+/// # });
+/// ```
+#[track_caller]
+pub fn race<B: Raced>(branches: B) -> B::Future {
+    branches.race()
+}
+
+/// What [`join`] takes: tuples of two to eight futures. The trait is sealed.
+pub trait Joined: sealed::Sealed {
+    /// Future of [`join`].
+    type Future: Future;
+
+    #[doc(hidden)]
+    fn join(self) -> Self::Future;
+}
+
+/// What [`try_join`] takes: tuples of two to eight futures whose `Result`s have the same error type. The trait is sealed.
+pub trait TryJoined: sealed::Sealed {
+    /// Future of [`try_join`].
+    type Future: Future;
+
+    #[doc(hidden)]
+    #[track_caller]
+    fn try_join(self) -> Self::Future;
+}
+
+/// What [`race`] takes: tuples of two to eight futures, and arrays of futures, that all return the same type. The trait is
+/// sealed.
+pub trait Raced: sealed::Sealed {
+    /// Future of [`race`].
+    type Future: Future;
+
+    #[doc(hidden)]
+    #[track_caller]
+    fn race(self) -> Self::Future;
+}
+
+mod sealed {
+    #[expect(unnameable_types, reason = "seals the traits")]
+    pub trait Sealed {}
+    impl<F, const N: usize> Sealed for [F; N] {}
+}
+
+impl<F: Future<Output = T>, T, const N: usize> Raced for [F; N] {
+    type Future = RaceArray<F, T>;
+
+    #[track_caller]
+    fn race(self) -> RaceArray<F, T> {
+        const { assert!(N > 0, "a race needs somebody to win it") };
+        RaceArray { race: race_all(self) }
+    }
+}
+
+/// Future of [`race`] on an array.
+#[derive(Debug)]
+#[must_use = "futures do nothing unless polled"]
+pub struct RaceArray<F, T> {
+    race: RaceAll<F, T>,
+}
+
+impl<F: Future<Output = T>, T> Future for RaceArray<F, T> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
+        match ready!(Pin::new(&mut self.race).poll(cx)) {
+            Some(value) => Poll::Ready(value),
+            None => panic!("`race` was polled after it had returned"),
+        }
+    }
+}
+
+pin_project! {
+    #[project = PartProj]
+    enum Part<F, T> {
+        Running { #[pin] future: F },
+        Done { value: Option<T> },
+    }
+}
+
+impl<F: Future<Output = T>, T> Part<F, T> {
+    /// Says whether it is done.
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> bool {
+        let PartProj::Running { future } = self.as_mut().project() else { return true };
+        let Poll::Ready(value) = future.poll(cx) else { return false };
+        self.set(Part::Done { value: Some(value) });
+        true
+    }
+
+    fn take(self: Pin<&mut Self>) -> T {
+        match self.project() {
+            PartProj::Done { value } => value.take().unwrap_or_else(|| polled_again("join")),
+            PartProj::Running { .. } => unreachable!("taken when all are done"),
+        }
+    }
+}
+
+#[cold]
+fn polled_again(what: &str) -> ! {
+    panic!("`{what}` was polled after it had returned")
+}
+
+/// The common part of the futures of `try_join` and `race` on tuples.
+struct Heat<X> {
+    fate: Fate,
+    /// What has settled the outcome: the first error, or the winner.
+    outcome: Option<X>,
+    left: usize,
+    /// The branches were told that it is settled.
+    closed: bool,
+}
+
+impl<X> Heat<X> {
+    fn new(branches: usize) -> Self {
+        Heat { fate: Fate::new(), outcome: None, left: branches, closed: false }
+    }
+
+    fn settle(&mut self, outcome: X, reason: &'static str) -> Result<(), X> {
+        if self.outcome.is_some() {
+            return Err(outcome);
+        }
+        self.outcome = Some(outcome);
+        self.fate.settle(reason);
+        Ok(())
+    }
+
+    /// Polls one branch; what it has returned, if it has.
+    fn poll<F: Future<Output = T>, T>(&mut self, branch: Pin<&mut Branch<F, T>>, cx: &mut Context<'_>) -> Option<T> {
+        if branch.is_empty() {
+            return None;
+        }
+        match branch.poll(cx, &mut self.fate) {
+            Step::Pending => None,
+            Step::Over => {
+                self.left -= 1;
+                None
+            }
+            Step::Value(value) => {
+                self.left -= 1;
+                Some(value)
+            }
+        }
+    }
+
+    /// If the outcome was settled in this turn, for the branches to be closed: why.
+    fn newly_settled(&mut self) -> Option<&'static str> {
+        let reason = self.fate.reason().filter(|_| !self.closed)?;
+        self.closed = true;
+        Some(reason)
+    }
+
+    fn close<F: Future<Output = T>, T>(&mut self, branch: Pin<&mut Branch<F, T>>, reason: &'static str) {
+        if !branch.is_empty() && !branch.close(reason, &mut self.fate) {
+            self.left -= 1;
+        }
+    }
+}
+
+macro_rules! tuples {
+    ($($join:ident $try_join:ident $race:ident $len:literal: $($branch:ident $F:ident $T:ident $value:ident),+;)+) => {$(
+        impl<$($F),+> sealed::Sealed for ($($F,)+) {}
+
+        impl<$($F: Future),+> Joined for ($($F,)+) {
+            type Future = $join<$($F, $F::Output),+>;
+
+            fn join(self) -> Self::Future {
+                let ($($branch,)+) = self;
+                $join { $($branch: Part::Running { future: $branch }),+ }
+            }
+        }
+
+        impl<X, $($F, $T),+> TryJoined for ($($F,)+)
+        where
+            $($F: Future<Output = Result<$T, X>>,)+
+            X: Debug,
+        {
+            type Future = $try_join<X, $($F, $T),+>;
+
+            #[track_caller]
+            fn try_join(self) -> Self::Future {
+                let ($($branch,)+) = self;
+                $try_join { $($branch: Branch::new("try_join", $branch), $value: None,)+ heat: Heat::new($len) }
+            }
+        }
+
+        impl<X, $($F: Future<Output = X>),+> Raced for ($($F,)+) {
+            type Future = $race<X, $($F),+>;
+
+            #[track_caller]
+            fn race(self) -> Self::Future {
+                let ($($branch,)+) = self;
+                $race { $($branch: Branch::new("race", $branch),)+ heat: Heat::new($len) }
+            }
+        }
+
+        pin_project! {
+            /// Future of [`join`].
+            #[must_use = "futures do nothing unless polled"]
+            pub struct $join<$($F, $T),+> {
+                $(#[pin] $branch: Part<$F, $T>,)+
+            }
+        }
+
+        impl<$($F: Future<Output = $T>, $T),+> Future for $join<$($F, $T),+> {
+            type Output = ($($T,)+);
+
+            fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+                let mut this = self.project();
+                let mut done = true;
+                $(done &= this.$branch.as_mut().poll(cx);)+
+                if !done {
+                    return Poll::Pending;
+                }
+                Poll::Ready(($(this.$branch.take(),)+))
+            }
+        }
+
+        impl<$($F, $T),+> Debug for $join<$($F, $T),+> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct(stringify!($join)).finish_non_exhaustive()
+            }
+        }
+
+        pin_project! {
+            /// Future of [`try_join`].
+            #[must_use = "futures do nothing unless polled"]
+            pub struct $try_join<X, $($F, $T),+> {
+                $(#[pin] $branch: Branch<$F, Result<$T, X>>, $value: Option<$T>,)+
+                heat: Heat<X>,
+            }
+        }
+
+        impl<X: Debug, $($F: Future<Output = Result<$T, X>>, $T),+> Future for $try_join<X, $($F, $T),+> {
+            type Output = Result<($($T,)+), X>;
+
+            fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+                let mut this = self.project();
+                let heat = this.heat;
+                heat.fate.begin_turn();
+                loop {
+                    $(match heat.poll(this.$branch.as_mut(), cx) {
+                        Some(Ok(value)) => *this.$value = Some(value),
+                        Some(Err(error)) => {
+                            if let Err(error) = heat.settle(error, "another future has failed") {
+                                later(error);
+                            }
+                        }
+                        None => {}
+                    })+
+                    let Some(reason) = heat.newly_settled() else { break };
+                    $(heat.close(this.$branch.as_mut(), reason);)+
+                }
+                if heat.left > 0 {
+                    return Poll::Pending;
+                }
+                heat.fate.resume_panic();
+                if let Some(error) = heat.outcome.take() {
+                    return Poll::Ready(Err(error));
+                }
+                if heat.fate.is_cut() {
+                    return Poll::Pending;
+                }
+                match ($(this.$value.take(),)+) {
+                    ($(Some($value),)+) => Poll::Ready(Ok(($($value,)+))),
+                    _ => polled_again("try_join"),
+                }
+            }
+        }
+
+        impl<X, $($F, $T),+> Debug for $try_join<X, $($F, $T),+> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct(stringify!($try_join)).field("running", &self.heat.left).finish_non_exhaustive()
+            }
+        }
+
+        pin_project! {
+            /// Future of [`race`].
+            #[must_use = "futures do nothing unless polled"]
+            pub struct $race<X, $($F),+> {
+                $(#[pin] $branch: Branch<$F, X>,)+
+                heat: Heat<X>,
+            }
+        }
+
+        impl<X, $($F: Future<Output = X>),+> Future for $race<X, $($F),+> {
+            type Output = X;
+
+            fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<X> {
+                let mut this = self.project();
+                let heat = this.heat;
+                heat.fate.begin_turn();
+                loop {
+                    $(if let Some(value) = heat.poll(this.$branch.as_mut(), cx) {
+                        // A loser that completes even so has lost all the same.
+                        drop(heat.settle(value, "lost the race"));
+                    })+
+                    let Some(reason) = heat.newly_settled() else { break };
+                    $(heat.close(this.$branch.as_mut(), reason);)+
+                }
+                if heat.left > 0 {
+                    return Poll::Pending;
+                }
+                heat.fate.resume_panic();
+                if heat.fate.is_cut() {
+                    return Poll::Pending;
+                }
+                match heat.outcome.take() {
+                    Some(value) => Poll::Ready(value),
+                    None => polled_again("race"),
+                }
+            }
+        }
+
+        impl<X, $($F),+> Debug for $race<X, $($F),+> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct(stringify!($race)).field("running", &self.heat.left).finish_non_exhaustive()
+            }
+        }
+    )+};
+}
+
+tuples! {
+    Join2 TryJoin2 Race2 2: a A TA va, b B TB vb;
+    Join3 TryJoin3 Race3 3: a A TA va, b B TB vb, c C TC vc;
+    Join4 TryJoin4 Race4 4: a A TA va, b B TB vb, c C TC vc, d D TD vd;
+    Join5 TryJoin5 Race5 5: a A TA va, b B TB vb, c C TC vc, d D TD vd, e E TE ve;
+    Join6 TryJoin6 Race6 6: a A TA va, b B TB vb, c C TC vc, d D TD vd, e E TE ve, f F TF vf;
+    Join7 TryJoin7 Race7 7: a A TA va, b B TB vb, c C TC vc, d D TD vd, e E TE ve, f F TF vf, g G TG vg;
+    Join8 TryJoin8 Race8 8:
+        a A TA va, b B TB vb, c C TC vc, d D TD vd, e E TE ve, f F TF vf, g G TG vg, h H TH vh;
+}

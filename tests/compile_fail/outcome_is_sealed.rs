@@ -1,0 +1,17 @@
+//! What may be returned is decided here.
+
+use foster::Outcome;
+
+pub struct Mine;
+
+#[cfg(misuse)]
+impl Outcome<(), ()> for Mine {
+    //~^ E0
+    fn into_result(self) -> Result<(), ()> {
+        Ok(())
+    }
+}
+
+pub fn run(mine: Result<Mine, ()>) -> Result<Mine, ()> {
+    mine.into_result()
+}

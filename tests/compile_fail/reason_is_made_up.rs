@@ -1,0 +1,9 @@
+//! A reason given by hand is an explicit one; deadlines and failures speak for themselves.
+
+use foster::Reason;
+
+pub fn run() -> Reason {
+    #[cfg(misuse)]
+    drop(Reason::new(foster::ReasonKind::Deadline)); //~ E0624
+    Reason::from("by hand")
+}
