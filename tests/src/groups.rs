@@ -598,7 +598,7 @@ both! {
 
 /// B090, L41: what a local nursery is for: its children borrow, and change, what is around it.
 pub async fn children_of_a_local_nursery_may_borrow() {
-    let words = vec!["to".to_owned(), "be".to_owned()];
+    let words = ["to".to_owned(), "be".to_owned()];
     let mut lengths = [0, 0];
     let out = foster::local_nursery(async |n: foster::LocalNursery<'_>| {
         for (word, length) in words.iter().zip(&mut lengths) {
