@@ -5,6 +5,9 @@
 //! | pass values on, each to one receiver, with back-pressure | [`bounded`] |
 //! | meet: a value passes only when both sides are there | [`bounded`] with capacity 0 |
 //! | pass values on whatever the receiver does | [`unbounded`] |
+//! | answer once | [`oneshot`] |
+//! | tell everybody the latest value | [`watch`] |
+//! | tell everybody everything | [`broadcast`] |
 //!
 //! # What all of them keep
 //!
@@ -42,7 +45,9 @@ use std::sync::Arc;
 mod after;
 mod bell;
 mod blocking;
+mod broadcast;
 mod error;
+mod oneshot;
 mod permit;
 mod receiver;
 mod sender;
@@ -51,12 +56,20 @@ mod state;
 mod statistics;
 #[cfg(test)]
 mod suite;
+mod turn;
+mod watch;
 
+pub use broadcast::{
+    BroadcastClosed, BroadcastReceiver, BroadcastRecv, BroadcastRecvError, BroadcastSend, BroadcastSender,
+    BroadcastStatistics, BroadcastTryRecvError, Lag, Lagged, broadcast,
+};
 pub use error::{CloneError, RecvError, SendError, TryRecvError, TrySendError};
+pub use oneshot::{OneshotClosed, OneshotReceiver, OneshotSender, oneshot};
 pub use permit::{ChannelReserve, Permit};
 pub use receiver::{ChannelRecv, Receiver};
 pub use sender::{ChannelClosed, ChannelSend, Sender};
 pub use statistics::ChannelStatistics;
+pub use watch::{WatchClosed, WatchReceiver, WatchRecv, WatchSender, WatchStatistics, WatchWaitFor, watch};
 
 /// A channel with room for `capacity` values; senders wait while it is full.
 ///
@@ -112,4 +125,59 @@ pub fn bounded<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
 #[must_use]
 pub fn unbounded<T>() -> (Sender<T>, Receiver<T>) {
     bounded(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+    use std::marker::PhantomPinned;
+
+    use super::*;
+
+    fn shared<T: Send + Sync + 'static>() {}
+    fn send<T: Send>() {}
+    fn unpin<T: Unpin>() {}
+
+    /// What can go to another thread. `Cell` is `Send` and not `Sync`.
+    #[test]
+    fn auto_traits() {
+        shared::<(Sender<Cell<u8>>, Receiver<Cell<u8>>, OneshotSender<Cell<u8>>, OneshotReceiver<Cell<u8>>)>();
+        shared::<(WatchSender<u8>, WatchReceiver<u8>, BroadcastSender<u8>, BroadcastReceiver<u8>)>();
+        send::<(ChannelSend<'_, Cell<u8>>, ChannelReserve<'_, Cell<u8>>, Permit<'_, Cell<u8>>)>();
+        send::<(ChannelRecv<'_, Cell<u8>>, ChannelClosed<'_, Cell<u8>>, OneshotClosed<'_, Cell<u8>>)>();
+        send::<(WatchRecv<'_, u8>, WatchWaitFor<'_, u8, fn(&u8) -> bool>, WatchClosed<'_, u8>)>();
+        send::<(BroadcastSend<'_, u8>, BroadcastRecv<'_, u8>, BroadcastClosed<'_, u8>)>();
+        shared::<(SendError<u8>, TrySendError<u8>, RecvError, TryRecvError, CloneError, Lagged)>();
+    }
+
+    #[test]
+    fn nothing_needs_pinning() {
+        type Pinned = PhantomPinned;
+        unpin::<(Sender<Pinned>, Receiver<Pinned>, ChannelSend<'_, Pinned>, ChannelRecv<'_, Pinned>)>();
+        unpin::<(ChannelReserve<'_, Pinned>, Permit<'_, Pinned>, ChannelClosed<'_, Pinned>)>();
+        unpin::<(OneshotSender<Pinned>, OneshotReceiver<Pinned>, OneshotClosed<'_, Pinned>)>();
+        unpin::<(WatchReceiver<Pinned>, WatchRecv<'_, Pinned>, WatchWaitFor<'_, Pinned, Pinned>)>();
+        unpin::<(BroadcastReceiver<Pinned>, BroadcastSend<'_, Pinned>, BroadcastRecv<'_, Pinned>)>();
+    }
+
+    #[test]
+    fn absurd_capacities_cost_nothing_before_they_are_used() {
+        let (tx, rx) = bounded(usize::MAX - 1);
+        tx.try_send([0u8; 4096]).unwrap();
+        assert_eq!(rx.statistics().capacity, Some(usize::MAX - 1));
+        assert!(rx.try_recv().is_ok());
+    }
+
+    /// L35 in small: what an error carries can be had, and errors say what happened.
+    #[test]
+    fn errors_carry_the_value_and_read_as_one_line() {
+        assert_eq!((SendError::Closed(1).into_inner(), TrySendError::Full(2).into_inner()), (1, 2));
+        assert_eq!(TrySendError::from(SendError::Disconnected(3)), TrySendError::Disconnected(3));
+        assert_eq!(TryRecvError::from(RecvError::Closed), TryRecvError::Closed);
+        assert_eq!(
+            format!("{:?} {0}", SendError::Disconnected(Cell::new(1))),
+            "Disconnected(..) the channel has no receiver"
+        );
+        assert_eq!(BroadcastRecvError::Lagged(2).to_string(), "the receiver was slow and missed 2 values");
+    }
 }

@@ -52,11 +52,12 @@ pub async fn a_shield_holds_off_a_cancel_from_further_out() {
     let outcome = scope.run(async {
         shield(async {
             let Ok(()) = nursery(async |n: Nursery| {
-                let started = Flag::new();
-                let (log_of_child, up) = (log.clone(), started.clone());
+                let (started, go_on) = (Flag::new(), Flag::new());
+                let (log_of_child, up, last) = (log.clone(), started.clone(), go_on.clone());
                 n.spawn(async move {
                     up.set();
-                    sleep(ms(4)).await;
+                    last.wait().await;
+                    sleep(ms(2)).await;
                     checkpoint().await;
                     log_of_child.add("child");
                 });
@@ -66,6 +67,7 @@ pub async fn a_shield_holds_off_a_cancel_from_further_out() {
                 sleep(ms(2)).await;
                 checkpoint().await;
                 log.add("body");
+                go_on.set();
                 // What is started now is under the shield as well.
                 let late = n.spawn(async { (sleep(ms(1)).await, Ok(7)).1 });
                 assert_eq!(late.await, Ok(7));
@@ -313,7 +315,7 @@ pub async fn a_scope_dropped_half_way_is_finished_by_the_scope_around_it() {
     let handle = scope.handle();
     CancelScope::new()
         .run(async {
-            let started = Flag::new();
+            let (started, go_on) = (Flag::new(), Flag::new());
             let body = async {
                 let finalizer = log.clone();
                 defer(async move {
@@ -322,10 +324,11 @@ pub async fn a_scope_dropped_half_way_is_finished_by_the_scope_around_it() {
                 });
                 let Ok(()) = nursery(async |n: Nursery| {
                     let _local = log.on_drop("body");
-                    let (child, up) = (log.clone(), started.clone());
+                    let (child, up, last) = (log.clone(), started.clone(), go_on.clone());
                     n.spawn(async move {
                         let late = child.clone();
                         defer(async move {
+                            last.wait().await;
                             sleep(ms(2)).await;
                             late.add("child");
                         });
@@ -348,6 +351,7 @@ pub async fn a_scope_dropped_half_way_is_finished_by_the_scope_around_it() {
             assert!(!handle.is_closed());
             checkpoint().await;
             log.add("goes on");
+            go_on.set();
         })
         .await
         .unwrap();

@@ -113,6 +113,9 @@ const COVERED: &[(&str, &[&str])] = &[
     ("wait", &["task_wait"]),
 ];
 
+/// Modules that stand on the public API and are young: they are dropped at any point by the tests beside them, not here yet.
+const PROVED_ELSEWHERE: &[&str] = &["channel", "combine", "retry"];
+
 /// Every public future, stream and async function of the core's sources is in [`COVERED`], with cases that exist.
 #[test]
 fn every_public_future_has_a_case() {

@@ -228,9 +228,9 @@ fn derived_operations_call_public_functions_only() {
     }
     println!("{looked} files of derived operations, {} hidden functions", hidden.len());
     assert!(looked >= 2);
-    // Of `stopping`, which is no derived operation.
-    let stopping = ["shield calls Gate::new", "shield calls Gate::to"];
-    let called: Vec<_> = called.iter().filter(|call| !stopping.contains(&call.as_str())).collect();
+    // Of `stopping`, which is no derived operation; and of a type that has the same name as one of another module.
+    let other = ["shield calls Gate::new", "shield calls Gate::to", "combine calls Bell::new"];
+    let called: Vec<_> = called.iter().filter(|call| !other.contains(&call.as_str())).collect();
     assert_eq!(called, CALLED, "a derived operation needs private access: then the primitive is wrong (DESIGN §2)");
 }
 

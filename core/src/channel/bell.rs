@@ -7,6 +7,7 @@ use std::task::{Context, Waker};
 
 use super::after::After;
 use super::slots::{Row, Slots};
+use super::turn::{Attempt, wait_with};
 
 /// Who listens, under the lock of the channel.
 #[derive(Debug)]
@@ -35,6 +36,11 @@ impl Bell {
         Bell { slots: Slots::new(), row: Row::new() }
     }
 
+    /// How many listen and were not woken yet.
+    pub(super) fn listening(&self) -> usize {
+        self.row.len()
+    }
+
     #[cfg(test)]
     pub(super) fn is_home(&self) -> bool {
         self.slots.is_empty() && self.row.is_empty()
@@ -48,21 +54,21 @@ impl Bell {
         }
     }
 
-    /// Listens with the waker of `cx`, if `spare` is a clone of it or none is needed; otherwise says no: make one with the
-    /// lock released, and try again. What is left in `spare` is to be dropped with the lock released.
-    pub(super) fn listen(&mut self, listener: &mut Listener, spare: &mut Option<Waker>, cx: &Context<'_>) -> bool {
-        if let Some(key) = listener.0 {
-            if self.slots[key].as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-                return true;
-            }
+    /// Listens with the waker of `cx`; as `wait_with`.
+    pub(super) fn listen<R>(
+        &mut self,
+        listener: &mut Listener,
+        spare: &mut Option<Waker>,
+        cx: &Context<'_>,
+    ) -> Attempt<R> {
+        if spare.is_none() && listener.0.is_none_or(|key| self.slots[key].is_none()) {
+            return Attempt::NoWaker;
         }
-        let Some(waker) = spare.take() else { return false };
         let key = *listener.0.get_or_insert_with(|| self.slots.insert(None));
-        match self.slots[key].replace(waker) {
-            Some(old) => *spare = Some(old),
-            None => self.slots.push(&mut self.row, key),
+        if self.slots[key].is_none() {
+            self.slots.push(&mut self.row, key);
         }
-        true
+        wait_with(&mut self.slots[key], spare, cx)
     }
 
     /// Listens no more.

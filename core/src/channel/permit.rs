@@ -84,6 +84,6 @@ impl<T> Drop for ChannelReserve<'_, T> {
 
 impl<T> fmt::Debug for ChannelReserve<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ChannelReserve").field("step", self.claim.step()).finish_non_exhaustive()
+        f.debug_struct("ChannelReserve").field("turn", self.claim.turn()).finish_non_exhaustive()
     }
 }

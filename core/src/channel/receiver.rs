@@ -2,20 +2,18 @@
 
 use std::fmt;
 use std::future::Future;
-use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use futures_core::Stream;
 
 use super::after::After;
 use super::blocking::{block_on, refuse_in_task};
 use super::error::{CloneError, RecvError, TryRecvError};
-use super::state::{Attempt, Chan, End, State};
+use super::state::{Chan, End, Place, State};
 use super::statistics::ChannelStatistics;
-use crate::checkpoint::Gate;
-use crate::tree::ambient;
+use super::turn::{Attempt, Turn};
 
 /// The receiving end of a channel; made by [`bounded`](super::bounded) and [`unbounded`](super::unbounded).
 ///
@@ -38,7 +36,7 @@ pub struct Receiver<T> {
 impl<T> Receiver<T> {
     pub(super) fn new(chan: Arc<Chan<T>>) -> Self {
         let end = chan.step(|state, _| state.open_receiver());
-        Receiver { chan, end, stream: Wait::new(false) }
+        Receiver { chan, end, stream: Wait::new(Turn::new(RECV)) }
     }
 
     fn step<R>(&self, f: impl FnOnce(&mut State<T>, &mut After<T>) -> R) -> R {
@@ -77,7 +75,7 @@ impl<T> Receiver<T> {
     /// # });
     /// ```
     pub fn recv(&self) -> ChannelRecv<'_, T> {
-        ChannelRecv { receiver: self, wait: Wait::new(false) }
+        ChannelRecv { receiver: self, wait: Wait::new(Turn::new(RECV)) }
     }
 
     /// As [`recv`](Receiver::recv), without giving way to other tasks if there is a value at once.
@@ -94,7 +92,7 @@ impl<T> Receiver<T> {
     ///
     /// If polled after it was ready.
     pub fn fast_recv(&self) -> ChannelRecv<'_, T> {
-        ChannelRecv { receiver: self, wait: Wait::new(true) }
+        ChannelRecv { receiver: self, wait: Wait::new(Turn::fast(RECV)) }
     }
 
     /// Takes a value, if there is one that nobody waits for. Never waits; with capacity 0 it takes one from a sender that waits.
@@ -105,7 +103,7 @@ impl<T> Receiver<T> {
     /// * [`TryRecvError::Disconnected`]: everything was received, and there is no sender left, or the channel was shut down.
     /// * [`TryRecvError::Closed`]: this end was closed.
     pub fn try_recv(&self) -> Result<T, TryRecvError> {
-        let own = self.stream.key();
+        let own = self.stream.key;
         self.step(|state, after| state.try_recv(&self.end, own, after))?.ok_or(TryRecvError::Empty)
     }
 
@@ -166,7 +164,7 @@ impl<T> Receiver<T> {
     /// [`CloneError`] if this end was closed.
     pub fn try_clone(&self) -> Result<Self, CloneError> {
         let end = self.step(|state, _| state.clone_end(&self.end, State::open_receiver)).ok_or(CloneError)?;
-        Ok(Receiver { chan: self.chan.clone(), end, stream: Wait::new(false) })
+        Ok(Receiver { chan: self.chan.clone(), end, stream: Wait::new(Turn::new(RECV)) })
     }
 
     /// A snapshot of the channel.
@@ -185,7 +183,11 @@ impl<T> Clone for Receiver<T> {
     /// Another end; a closed one, if this one was closed.
     fn clone(&self) -> Self {
         let end = self.step(|state, _| state.clone_end(&self.end, State::open_receiver));
-        Receiver { chan: self.chan.clone(), end: end.unwrap_or_else(End::born_closed), stream: Wait::new(false) }
+        Receiver {
+            chan: self.chan.clone(),
+            end: end.unwrap_or_else(End::born_closed),
+            stream: Wait::new(Turn::new(RECV)),
+        }
     }
 }
 
@@ -209,7 +211,7 @@ impl<T> Stream for Receiver<T> {
         let this = &mut *self;
         let done = this.stream.poll(&this.chan, &this.end, cx);
         if done.is_ready() {
-            this.stream = Wait::new(false);
+            this.stream = Wait::new(Turn::new(RECV));
         }
         done.map(Result::ok)
     }
@@ -240,7 +242,7 @@ impl<T> Future for ChannelRecv<'_, T> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         let Receiver { chan, end, stream } = this.receiver;
-        this.wait.own = stream.key();
+        this.wait.own = stream.key;
         this.wait.poll(chan, end, cx)
     }
 }
@@ -253,88 +255,51 @@ impl<T> Drop for ChannelRecv<'_, T> {
 
 impl<T> fmt::Debug for ChannelRecv<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ChannelRecv").field("step", &self.wait.step).finish_non_exhaustive()
+        f.debug_struct("ChannelRecv").field("turn", &self.wait.turn).finish_non_exhaustive()
     }
 }
+
+/// What a wait for a value is called in dumps.
+const RECV: &str = "channel recv";
 
 /// A wait for a value: of a `recv`, or of a stream.
 #[derive(Debug)]
 struct Wait {
-    fast: bool,
-    gate: Gate,
-    step: Step,
+    turn: Turn,
+    /// The entry of a receiver that waits, or has waited and did not take note.
+    key: Option<usize>,
     /// The entry of the stream whose end this is on.
     own: Option<usize>,
 }
 
-#[derive(Debug)]
-enum Step {
-    Start,
-    /// It could be had at once. Nothing was taken yet: while it gives way it holds nothing, so a drop has nothing to undo.
-    Yielded,
-    Waiting(usize),
-    Over,
-}
-
 impl Wait {
-    const fn new(fast: bool) -> Self {
-        Wait { fast, gate: Gate::to("channel recv"), step: Step::Start, own: None }
-    }
-
-    fn key(&self) -> Option<usize> {
-        match self.step {
-            Step::Waiting(key) => Some(key),
-            _ => None,
-        }
+    const fn new(turn: Turn) -> Self {
+        Wait { turn, key: None, own: None }
     }
 
     fn poll<T>(&mut self, chan: &Chan<T>, end: &End, cx: &mut Context<'_>) -> Poll<Result<T, RecvError>> {
-        if self.gate.poll_start().is_pending() {
-            return Poll::Pending;
-        }
-        if matches!(self.step, Step::Yielded) && ambient::is_cancelled() {
-            return Poll::Pending;
-        }
-        let mut spare: Option<Waker> = None;
-        loop {
-            let attempt = match self.step {
-                Step::Start | Step::Yielded => {
-                    let act = self.fast || matches!(self.step, Step::Yielded);
-                    chan.step(|state, after| state.recv(end, self.own, act, &mut spare, after))
-                }
-                Step::Waiting(key) => match chan.step(|state, after| state.poll_receiver(key, &mut spare, cx, after)) {
-                    // A stream that was set aside: it begins anew, and has given way already.
-                    Poll::Ready(Attempt::Ready) => {
-                        self.step = Step::Yielded;
-                        continue;
+        let Wait { turn, key, own } = self;
+        let done = turn.poll(cx, |act, waker, cx| {
+            chan.step(|state, after| {
+                if let Some(waits) = *key {
+                    match state.poll_receiver(waits, waker, cx, after) {
+                        // A stream that was set aside: it begins anew, and has given way already.
+                        Attempt::Ready => *key = None,
+                        attempt => return attempt,
                     }
-                    Poll::Ready(attempt) => attempt,
-                    Poll::Pending => return Poll::Pending,
-                },
-                Step::Over => panic!("a `recv` of a channel was polled after it was ready"),
-            };
-            match attempt {
-                Attempt::Done(done) => {
-                    self.step = Step::Over;
-                    return Poll::Ready(done);
                 }
-                Attempt::Ready => {
-                    self.step = Step::Yielded;
-                    cx.waker().wake_by_ref();
-                    return Poll::Pending;
-                }
-                Attempt::Waits(key) => {
-                    self.step = Step::Waiting(key);
-                    return Poll::Pending;
-                }
-                // L36: cloned with the lock released.
-                Attempt::NoWaker => spare = Some(cx.waker().clone()),
-            }
+                state.recv(end, *own, act, &mut Place { waker, key }, after)
+            })
+        });
+        if done.is_ready() {
+            self.key = None;
         }
+        done
     }
 
     fn give_up<T>(&mut self, chan: &Chan<T>) {
-        if let Step::Waiting(key) = mem::replace(&mut self.step, Step::Over) {
+        self.turn.end();
+        if let Some(key) = self.key.take() {
             chan.step(|state, after| state.leave_receiver(key, after));
         }
     }

@@ -2,20 +2,18 @@
 
 use std::fmt;
 use std::future::Future;
-use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use super::after::After;
 use super::bell::Listener;
 use super::blocking::{block_on, refuse_in_task};
 use super::error::{CloneError, SendError, TrySendError};
 use super::permit::{ChannelReserve, Permit};
-use super::state::{Attempt, Chan, End, Freight, Refusal, State};
+use super::state::{Chan, End, Freight, Place, Refusal, State};
 use super::statistics::ChannelStatistics;
-use crate::checkpoint::Gate;
-use crate::tree::ambient;
+use super::turn::{Attempt, Turn};
 
 /// The sending end of a channel; made by [`bounded`](super::bounded) and [`unbounded`](super::unbounded).
 ///
@@ -33,6 +31,11 @@ impl<T> Sender<T> {
 
     pub(super) fn step<R>(&self, f: impl FnOnce(&mut State<T>, &mut After<T>) -> R) -> R {
         self.chan.step(f)
+    }
+
+    /// Sends without waiting, if that is possible.
+    fn attempt(&self, freight: Freight, value: &mut Option<T>) -> Attempt<Result<(), Refusal>> {
+        self.step(|state, after| Place::none(|place| state.send(&self.end, freight, value, true, place, after)))
     }
 
     /// Waits for room, and sends `value`.
@@ -68,7 +71,7 @@ impl<T> Sender<T> {
     /// # });
     /// ```
     pub fn send(&self, value: T) -> ChannelSend<'_, T> {
-        ChannelSend { sender: self, claim: Claim::new(Freight::Value, Some(value), false) }
+        ChannelSend { sender: self, claim: Claim::new(Freight::Value, Some(value), Turn::new("channel send")) }
     }
 
     /// As [`send`](Sender::send), without giving way to other tasks if there is room at once.
@@ -85,7 +88,7 @@ impl<T> Sender<T> {
     ///
     /// If polled after it was ready.
     pub fn fast_send(&self, value: T) -> ChannelSend<'_, T> {
-        ChannelSend { sender: self, claim: Claim::new(Freight::Value, Some(value), true) }
+        ChannelSend { sender: self, claim: Claim::new(Freight::Value, Some(value), Turn::fast("channel send")) }
     }
 
     /// Sends `value`, if there is room and nobody waits for it. Never waits; in an unbounded channel there always is.
@@ -109,8 +112,7 @@ impl<T> Sender<T> {
     /// ```
     pub fn try_send(&self, value: T) -> Result<(), TrySendError<T>> {
         let mut value = Some(value);
-        let attempt =
-            self.step(|state, after| state.send(&self.end, Freight::Value, &mut value, true, &mut None, after));
+        let attempt = self.attempt(Freight::Value, &mut value);
         match attempt {
             Attempt::Done(Ok(())) => Ok(()),
             Attempt::Done(Err(refusal)) => Err(refused(refusal, value).into()),
@@ -174,7 +176,7 @@ impl<T> Sender<T> {
     /// # });
     /// ```
     pub fn reserve(&self) -> ChannelReserve<'_, T> {
-        ChannelReserve { sender: self, claim: Claim::new(Freight::Permit, None, false) }
+        ChannelReserve { sender: self, claim: Claim::new(Freight::Permit, None, Turn::new("channel reserve")) }
     }
 
     /// Keeps room for one value, if there is some and nobody waits for it.
@@ -183,8 +185,7 @@ impl<T> Sender<T> {
     ///
     /// As [`try_send`](Sender::try_send), with nothing to come back.
     pub fn try_reserve(&self) -> Result<Permit<'_, T>, TrySendError<()>> {
-        let attempt =
-            self.step(|state, after| state.send(&self.end, Freight::Permit, &mut None, true, &mut None, after));
+        let attempt = self.attempt(Freight::Permit, &mut None);
         match attempt {
             Attempt::Done(Ok(())) => Ok(Permit::new(self)),
             Attempt::Done(Err(refusal)) => Err(refused(refusal, Some(())).into()),
@@ -215,7 +216,7 @@ impl<T> Sender<T> {
     /// # });
     /// ```
     pub fn closed(&self) -> ChannelClosed<'_, T> {
-        ChannelClosed { sender: self, listener: Listener::new(), yielded: false, gate: Gate::to("channel closed") }
+        ChannelClosed { sender: self, listener: Listener::new(), turn: Turn::new("channel closed") }
     }
 
     /// Whether nothing can be sent here any more.
@@ -351,7 +352,7 @@ impl<T> Drop for ChannelSend<'_, T> {
 
 impl<T> fmt::Debug for ChannelSend<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ChannelSend").field("step", &self.claim.step).finish_non_exhaustive()
+        f.debug_struct("ChannelSend").field("turn", &self.claim.turn).finish_non_exhaustive()
     }
 }
 
@@ -359,76 +360,40 @@ impl<T> fmt::Debug for ChannelSend<'_, T> {
 pub(super) struct Claim<T> {
     freight: Freight,
     value: Option<T>,
-    fast: bool,
-    gate: Gate,
-    step: Step,
-}
-
-#[derive(Debug)]
-pub(super) enum Step {
-    Start,
-    /// It could be had at once. Nothing was done yet: while it gives way it holds nothing, so a drop has nothing to undo.
-    Yielded,
-    Waiting(usize),
-    Over,
+    turn: Turn,
+    /// The entry of a sender that waits, or has waited and did not take note.
+    key: Option<usize>,
 }
 
 impl<T> Claim<T> {
-    pub(super) fn new(freight: Freight, value: Option<T>, fast: bool) -> Self {
-        let what = if freight == Freight::Value { "channel send" } else { "channel reserve" };
-        Claim { freight, value, fast, gate: Gate::to(what), step: Step::Start }
+    pub(super) fn new(freight: Freight, value: Option<T>, turn: Turn) -> Self {
+        Claim { freight, value, turn, key: None }
     }
 
-    pub(super) fn step(&self) -> &Step {
-        &self.step
+    pub(super) fn turn(&self) -> &Turn {
+        &self.turn
     }
 
     pub(super) fn poll(&mut self, sender: &Sender<T>, cx: &mut Context<'_>) -> Poll<Result<(), Refusal>> {
-        if self.gate.poll_start().is_pending() {
-            return Poll::Pending;
+        let Claim { freight, value, turn, key } = self;
+        let done = turn.poll(cx, |act, waker, cx| {
+            sender.step(|state, after| match *key {
+                Some(key) => state.poll_sender(key, value, waker, cx),
+                None => state.send(&sender.end, *freight, value, act, &mut Place { waker, key }, after),
+            })
+        });
+        if done.is_ready() {
+            self.key = None;
         }
-        if matches!(self.step, Step::Yielded) && ambient::is_cancelled() {
-            return Poll::Pending;
-        }
-        let mut spare: Option<Waker> = None;
-        loop {
-            let Claim { freight, value, fast, step, .. } = self;
-            let attempt = match *step {
-                Step::Start | Step::Yielded => {
-                    let act = *fast || matches!(step, Step::Yielded);
-                    sender.step(|state, after| state.send(&sender.end, *freight, value, act, &mut spare, after))
-                }
-                Step::Waiting(key) => match sender.step(|state, _| state.poll_sender(key, value, &mut spare, cx)) {
-                    Poll::Ready(attempt) => attempt,
-                    Poll::Pending => return Poll::Pending,
-                },
-                Step::Over => panic!("a `send` or `reserve` of a channel was polled after it was ready"),
-            };
-            match attempt {
-                Attempt::Done(done) => {
-                    *step = Step::Over;
-                    return Poll::Ready(done);
-                }
-                Attempt::Ready => {
-                    *step = Step::Yielded;
-                    cx.waker().wake_by_ref();
-                    return Poll::Pending;
-                }
-                Attempt::Waits(key) => {
-                    *step = Step::Waiting(key);
-                    return Poll::Pending;
-                }
-                // L36: cloned with the lock released.
-                Attempt::NoWaker => spare = Some(cx.waker().clone()),
-            }
-        }
+        done
     }
 
     /// Ends the attempt; the value comes back if it was not sent.
     pub(super) fn give_up(&mut self, sender: &Sender<T>) -> Option<T> {
-        match mem::replace(&mut self.step, Step::Over) {
-            Step::Waiting(key) => sender.step(|state, after| state.leave_sender(key, after)),
-            Step::Start | Step::Yielded | Step::Over => self.value.take(),
+        self.turn.end();
+        match self.key.take() {
+            Some(key) => sender.step(|state, after| state.leave_sender(key, after)),
+            None => self.value.take(),
         }
     }
 }
@@ -438,40 +403,21 @@ impl<T> Claim<T> {
 pub struct ChannelClosed<'a, T> {
     sender: &'a Sender<T>,
     listener: Listener,
-    yielded: bool,
-    gate: Gate,
+    turn: Turn,
 }
 
 impl<T> Future for ChannelClosed<'_, T> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let this = &mut *self;
-        if this.gate.poll_start().is_pending() {
-            return Poll::Pending;
-        }
-        let mut spare = None;
-        loop {
-            let heard = this.sender.step(|state, _| {
-                if state.refusal(&this.sender.end).is_some() {
-                    return None;
-                }
-                Some(state.bell().listen(&mut this.listener, &mut spare, cx))
-            });
-            match heard {
-                None if this.yielded => return Poll::Ready(()),
-                None => {
-                    this.yielded = true;
-                    cx.waker().wake_by_ref();
-                    return Poll::Pending;
-                }
-                Some(true) => {
-                    this.yielded = true;
-                    return Poll::Pending;
-                }
-                Some(false) => spare = Some(cx.waker().clone()),
-            }
-        }
+        let ChannelClosed { sender, listener, turn } = &mut *self;
+        turn.poll(cx, |act, spare, cx| {
+            sender.step(|state, _| match state.refusal(&sender.end) {
+                Some(_) if act => Attempt::Done(()),
+                Some(_) => Attempt::Ready,
+                None => state.bell().listen(listener, spare, cx),
+            })
+        })
     }
 }
 

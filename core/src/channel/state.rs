@@ -37,13 +37,14 @@
 use std::mem;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Waker};
 
 use super::after::After;
 use super::bell::Bell;
 use super::error::RecvError;
 use super::slots::{Row, Slots};
 use super::statistics::ChannelStatistics;
+use super::turn::{Attempt, wait_with};
 
 /// A channel: the state and its lock.
 #[derive(Debug)]
@@ -155,16 +156,18 @@ enum Receiving<T> {
     Ended(RecvError),
 }
 
-/// What became of an attempt to send or receive.
+/// Where to wait: a clone of the waker, and where to note the number of the entry.
 #[derive(Debug)]
-pub(super) enum Attempt<R> {
-    Done(R),
-    /// It could be done, but was not asked for yet.
-    Ready,
-    /// It has to wait, and does.
-    Waits(usize),
-    /// It has to wait, and there is no waker: make one with the lock released, and try again.
-    NoWaker,
+pub(super) struct Place<'a> {
+    pub(super) waker: &'a mut Option<Waker>,
+    pub(super) key: &'a mut Option<usize>,
+}
+
+impl Place<'_> {
+    /// For an attempt that is not to wait.
+    pub(super) fn none<R>(attempt: impl FnOnce(&mut Place<'_>) -> R) -> R {
+        attempt(&mut Place { waker: &mut None, key: &mut None })
+    }
 }
 
 /// What is sent: a value, or a permit for one to come.
@@ -224,7 +227,7 @@ impl<T> State<T> {
         freight: Freight,
         value: &mut Option<T>,
         act: bool,
-        waker: &mut Option<Waker>,
+        place: &mut Place<'_>,
         after: &mut After<T>,
     ) -> Attempt<Result<(), Refusal>> {
         if let Some(refusal) = self.refusal(end) {
@@ -244,11 +247,12 @@ impl<T> State<T> {
             }
             return Attempt::Done(Ok(()));
         }
-        let Some(waker) = waker.take() else { return Attempt::NoWaker };
+        let Some(waker) = place.waker.take() else { return Attempt::NoWaker };
         let stage = Stage::Waiting { waker: Some(waker), end: end.id };
         let key = self.parcels.insert(Parcel { value: value.take(), number: 0, stage });
         self.parcels.push(&mut self.line, key);
-        Attempt::Waits(key)
+        *place.key = Some(key);
+        Attempt::Waits
     }
 
     /// Sends by a permit, which is used up.
@@ -349,27 +353,27 @@ impl<T> State<T> {
         }
     }
 
-    /// Ready once a sender that waited knows how it ended; a value that was refused is put back.
+    /// Tells a sender that waited how it ended; a value that was refused is put back.
     pub(super) fn poll_sender(
         &mut self,
         key: usize,
         value: &mut Option<T>,
         spare: &mut Option<Waker>,
         cx: &Context<'_>,
-    ) -> Poll<Attempt<Result<(), Refusal>>> {
+    ) -> Attempt<Result<(), Refusal>> {
         let stage = &mut self.parcels[key].stage;
         let done = match stage {
-            Stage::Waiting { waker, .. } => return refresh(waker, spare, cx),
+            Stage::Waiting { waker, .. } => return wait_with(waker, spare, cx),
             Stage::Sent => {
                 *stage = Stage::Item;
-                return Poll::Ready(Attempt::Done(Ok(())));
+                return Attempt::Done(Ok(()));
             }
             Stage::Taken | Stage::Granted => Ok(()),
             Stage::Refused(refusal) => Err(*refusal),
             Stage::Item => unreachable!("there is nobody behind an item"),
         };
         *value = self.parcels.remove(key).value;
-        Poll::Ready(Attempt::Done(done))
+        Attempt::Done(done)
     }
 
     /// A sender that waited goes away; its value comes back, unless it was received.
@@ -417,7 +421,7 @@ impl<T> State<T> {
         end: &End,
         own: Option<usize>,
         act: bool,
-        waker: &mut Option<Waker>,
+        place: &mut Place<'_>,
         after: &mut After<T>,
     ) -> Attempt<Result<T, RecvError>> {
         self.calm(own, after);
@@ -435,16 +439,13 @@ impl<T> State<T> {
         if self.is_over() {
             return if act { Attempt::Done(Err(RecvError::Disconnected)) } else { Attempt::Ready };
         }
-        let Some(waker) = waker.take() else { return Attempt::NoWaker };
+        let Some(waker) = place.waker.take() else { return Attempt::NoWaker };
         let key = self.receptions.insert(Reception { end: end.id, stage: Receiving::Waiting(Some(waker)) });
-        self.park(key, after);
-        Attempt::Waits(key)
-    }
-
-    fn park(&mut self, key: usize, after: &mut After<T>) {
         self.receptions.push(&mut self.parked, key);
         // It makes room for one.
         self.admit(after);
+        *place.key = Some(key);
+        Attempt::Waits
     }
 
     /// Receives without waiting.
@@ -508,31 +509,27 @@ impl<T> State<T> {
         }
     }
 
-    /// Ready once a receiver that waited knows how it ended.
+    /// Tells a receiver that waited how it ended. Ready: it was a stream that was set aside, and has no entry any more.
     pub(super) fn poll_receiver(
         &mut self,
         key: usize,
         spare: &mut Option<Waker>,
         cx: &Context<'_>,
         after: &mut After<T>,
-    ) -> Poll<Attempt<Result<T, RecvError>>> {
-        match &mut self.receptions[key].stage {
-            Receiving::Waiting(waker) => return refresh(waker, spare, cx),
-            Receiving::Idle => {
-                self.receptions.remove(key);
-                return Poll::Ready(Attempt::Ready);
-            }
-            Receiving::Handed(..) | Receiving::Ended(_) => {}
+    ) -> Attempt<Result<T, RecvError>> {
+        if let Receiving::Waiting(waker) = &mut self.receptions[key].stage {
+            return wait_with(waker, spare, cx);
         }
-        Poll::Ready(Attempt::Done(match self.receptions.remove(key).stage {
+        match self.receptions.remove(key).stage {
+            Receiving::Idle => Attempt::Ready,
+            Receiving::Ended(error) => Attempt::Done(Err(error)),
             Receiving::Handed(value, _) => {
                 self.handed -= 1;
                 self.settle(after);
-                Ok(value)
+                Attempt::Done(Ok(value))
             }
-            Receiving::Ended(error) => Err(error),
-            Receiving::Waiting(_) | Receiving::Idle => unreachable!("just seen"),
-        }))
+            Receiving::Waiting(_) => unreachable!("just seen"),
+        }
     }
 
     /// A receiver that waited goes away; what it was handed goes to the next, or back.
@@ -724,17 +721,4 @@ impl<T> State<T> {
         assert!(self.parked.is_empty() || !self.is_over(), "a receiver waits for nothing");
         assert!(self.receivers > 0 || (self.line.is_empty() && self.buffer.is_empty()), "nobody will receive this");
     }
-}
-
-/// Pending, with the task's present waker; or asks for a clone of it.
-fn refresh<R>(waker: &mut Option<Waker>, spare: &mut Option<Waker>, cx: &Context<'_>) -> Poll<Attempt<R>> {
-    if waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-        return Poll::Pending;
-    }
-    if spare.is_none() {
-        return Poll::Ready(Attempt::NoWaker);
-    }
-    // Invariant 5: the caller drops what comes back.
-    mem::swap(waker, spare);
-    Poll::Pending
 }

@@ -473,6 +473,17 @@ fn permits_of_a_rendezvous_are_receivers() {
     assert_eq!(rx.statistics().used, 1, "the receiver it was promised has gone");
     assert_eq!((tx.try_send(5), rx.try_recv()), (Err(TrySendError::Full(5)), Ok(4)));
 
+    // Nor does a newcomer overtake a receiver that was promised.
+    let receiving = Hand::waiting(rx.recv());
+    let permit = tx.try_reserve().unwrap();
+    let sending = Hand::waiting(tx.send(1));
+    assert_eq!(rx.try_recv(), Err(TryRecvError::Empty));
+    let newcomer = Hand::waiting(rx.recv());
+    assert_eq!(receiving.finish(), Ok(1));
+    sending.finish().unwrap();
+    permit.send(2).unwrap();
+    assert_eq!(newcomer.finish(), Ok(2));
+
     let (tx, rx) = bounded(1);
     let permit = tx.try_reserve().unwrap();
     let sending = Hand::waiting(tx.send(1));

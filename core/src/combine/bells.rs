@@ -68,16 +68,16 @@ impl Bells {
 }
 
 /// The waker of one seat of a group; it serves the branches that sit there one after the other.
-pub(super) struct Bell {
+pub(super) struct Chime {
     key: usize,
     /// It is in the queue.
     queued: AtomicBool,
     bells: Arc<Bells>,
 }
 
-impl Bell {
+impl Chime {
     pub(super) fn new(key: usize, bells: &Arc<Bells>) -> Arc<Self> {
-        Arc::new(Bell { key, queued: AtomicBool::new(false), bells: bells.clone() })
+        Arc::new(Chime { key, queued: AtomicBool::new(false), bells: bells.clone() })
     }
 
     /// Puts the seat into the queue, and wakes nobody: the group is being built or polled. Says whether it was not there.
@@ -95,7 +95,7 @@ impl Bell {
     }
 }
 
-impl Wake for Bell {
+impl Wake for Chime {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }

@@ -9,7 +9,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use super::bells::{Bell, Bells};
+use super::bells::{Bells, Chime};
 use super::branch::{Branch, Fate, Step};
 
 pub(super) struct Group<F, T> {
@@ -27,7 +27,7 @@ pub(super) struct Group<F, T> {
 struct Seat<F, T> {
     branch: Pin<Box<Branch<F, T>>>,
     input: usize,
-    bell: Arc<Bell>,
+    bell: Arc<Chime>,
     waker: Waker,
 }
 
@@ -83,7 +83,7 @@ impl<F: Future<Output = T>, T> Group<F, T> {
                 key
             }
             None => {
-                let bell = Bell::new(self.seats.len(), &self.bells);
+                let bell = Chime::new(self.seats.len(), &self.bells);
                 let waker = Waker::from(bell.clone());
                 self.seats.push(Seat { branch: Box::pin(branch), input, bell, waker });
                 self.seats.len() - 1
@@ -105,9 +105,7 @@ impl<F: Future<Output = T>, T> Group<F, T> {
                 return Poll::Ready(None);
             }
             if self.turn == 0 {
-                if self.bells.len() > 0 {
-                    self.bells.wake_driver();
-                }
+                // What has rung since the turn began has woken the driver.
                 return Poll::Pending;
             }
             self.turn -= 1;

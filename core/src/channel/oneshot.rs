@@ -1,0 +1,328 @@
+//! The one-shot: one value, from one sender to one receiver.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use super::after::After;
+use super::blocking::{block_on, refuse_in_task};
+use super::error::{RecvError, SendError, TryRecvError};
+use super::turn::{Attempt, Turn, wait_with};
+
+/// A channel for one value.
+///
+/// For an answer. A value that many wait for is a [`Promise`](crate::sync::Promise); the result of a task has its handle.
+///
+/// # Examples
+///
+/// ```
+/// # foster_sim::run(1, async {
+/// let (tx, rx) = foster::channel::oneshot();
+/// tx.send("pong").unwrap();
+/// assert_eq!(rx.await, Ok("pong"));
+/// # });
+/// ```
+pub fn oneshot<T>() -> (OneshotSender<T>, OneshotReceiver<T>) {
+    let shot =
+        Arc::new(Shot(Mutex::new(State { value: None, sender: true, receiver: true, waits: None, listens: None })));
+    (OneshotSender { shot: shot.clone() }, OneshotReceiver { shot, turn: Turn::new("oneshot") })
+}
+
+#[derive(Debug)]
+struct Shot<T>(Mutex<State<T>>);
+
+#[derive(Debug)]
+struct State<T> {
+    value: Option<T>,
+    /// Whether a value may still come.
+    sender: bool,
+    /// Whether somebody may still take one.
+    receiver: bool,
+    /// The receiver's waker.
+    waits: Option<Waker>,
+    /// The waker of a sender that waits for the receiver to be gone.
+    listens: Option<Waker>,
+}
+
+impl<T> Shot<T> {
+    fn step<R>(&self, f: impl FnOnce(&mut State<T>, &mut After<T>) -> R) -> R {
+        let mut after = After::new();
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let result = f(&mut state, &mut after);
+        drop(state);
+        drop(after);
+        result
+    }
+}
+
+impl<T> State<T> {
+    fn close_sender(&mut self, after: &mut After<T>) {
+        self.sender = false;
+        after.forget(self.listens.take());
+        after.wake(self.waits.take());
+    }
+
+    /// Says whether it was open.
+    fn close_receiver(&mut self, after: &mut After<T>) -> bool {
+        after.wake(self.listens.take());
+        std::mem::replace(&mut self.receiver, false)
+    }
+}
+
+/// The sending end of a [`oneshot`].
+pub struct OneshotSender<T> {
+    shot: Arc<Shot<T>>,
+}
+
+impl<T> OneshotSender<T> {
+    /// Sends the value. Never waits.
+    ///
+    /// # Errors
+    ///
+    /// [`SendError::Disconnected`], with the value, if the receiver was closed or dropped. `Ok` does not mean that it will be
+    /// received: the receiver can still be dropped, and the value with it.
+    pub fn send(self, value: T) -> Result<(), SendError<T>> {
+        // The drop that follows wakes the receiver.
+        self.shot.step(|state, _| {
+            if !state.receiver {
+                return Err(SendError::Disconnected(value));
+            }
+            state.value = Some(value);
+            Ok(())
+        })
+    }
+
+    /// Waits until nobody wants the value any more: the receiver was closed or dropped.
+    ///
+    /// # Cancellation
+    ///
+    /// *Strict*.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # foster_sim::run(1, async {
+    /// let (mut tx, rx) = foster::channel::oneshot::<u32>();
+    /// drop(rx);
+    /// tx.closed().await;
+    /// # });
+    /// ```
+    pub fn closed(&mut self) -> OneshotClosed<'_, T> {
+        OneshotClosed { sender: self, turn: Turn::new("oneshot closed") }
+    }
+
+    /// Whether nobody wants the value any more.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.shot.step(|state, _| !state.receiver)
+    }
+}
+
+impl<T> Drop for OneshotSender<T> {
+    fn drop(&mut self) {
+        self.shot.step(State::close_sender);
+    }
+}
+
+impl<T> fmt::Debug for OneshotSender<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OneshotSender").field("closed", &self.is_closed()).finish()
+    }
+}
+
+/// The receiving end of a [`oneshot`]: a future of the value.
+///
+/// # Cancellation
+///
+/// *Strict*, awaited as `&mut`: the value stays in the channel until it is taken. Dropping the receiver drops the value.
+///
+/// # Errors
+///
+/// [`RecvError::Disconnected`] if the sender was dropped without having sent, or this end was closed before it had.
+///
+/// # Panics
+///
+/// If polled after it was ready.
+#[must_use = "futures do nothing unless polled"]
+pub struct OneshotReceiver<T> {
+    shot: Arc<Shot<T>>,
+    turn: Turn,
+}
+
+impl<T> OneshotReceiver<T> {
+    /// Takes the value, if it is there.
+    ///
+    /// # Errors
+    ///
+    /// * [`TryRecvError::Empty`]: it is not.
+    /// * [`TryRecvError::Disconnected`]: it never will be, or was taken.
+    pub fn try_recv(&mut self) -> Result<T, TryRecvError> {
+        self.shot.step(|state, _| match state.value.take() {
+            Some(value) => Ok(value),
+            None if state.sender && state.receiver => Err(TryRecvError::Empty),
+            None => Err(TryRecvError::Disconnected),
+        })
+    }
+
+    /// Waits for the value on a thread that may block.
+    ///
+    /// # Errors
+    ///
+    /// [`RecvError::Disconnected`] if the sender was dropped without having sent.
+    ///
+    /// # Panics
+    ///
+    /// On a thread that is polling a task of foster's, also if the value is there.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// let (tx, rx) = foster::channel::oneshot();
+    /// std::thread::spawn(move || tx.send(7));
+    /// assert_eq!(rx.recv_blocking(), Ok(7));
+    /// ```
+    #[track_caller]
+    pub fn recv_blocking(mut self) -> Result<T, RecvError> {
+        refuse_in_task("recv_blocking", "the receiver");
+        self.turn = Turn::fast("oneshot");
+        block_on(self)
+    }
+
+    /// Lets nothing more in. A value that was sent before can still be taken. Says whether it was open.
+    pub fn close(&mut self) -> bool {
+        self.shot.step(State::close_receiver)
+    }
+}
+
+impl<T> Future for OneshotReceiver<T> {
+    type Output = Result<T, RecvError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let OneshotReceiver { shot, turn } = &mut *self;
+        turn.poll(cx, |act, spare, cx| {
+            shot.step(|state, _| {
+                if state.value.is_none() && state.sender && state.receiver {
+                    wait_with(&mut state.waits, spare, cx)
+                } else if act {
+                    Attempt::Done(state.value.take().ok_or(RecvError::Disconnected))
+                } else {
+                    Attempt::Ready
+                }
+            })
+        })
+    }
+}
+
+impl<T> Drop for OneshotReceiver<T> {
+    fn drop(&mut self) {
+        self.shot.step(|state, after| {
+            state.close_receiver(after);
+            after.forget(state.waits.take());
+            if let Some(value) = state.value.take() {
+                after.discard(value);
+            }
+        });
+    }
+}
+
+impl<T> fmt::Debug for OneshotReceiver<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OneshotReceiver").field("turn", &self.turn).finish_non_exhaustive()
+    }
+}
+
+/// Future of [`OneshotSender::closed`].
+#[must_use = "futures do nothing unless polled"]
+pub struct OneshotClosed<'a, T> {
+    sender: &'a mut OneshotSender<T>,
+    turn: Turn,
+}
+
+impl<T> Future for OneshotClosed<'_, T> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let OneshotClosed { sender, turn } = &mut *self;
+        turn.poll(cx, |act, spare, cx| {
+            sender.shot.step(|state, _| match state.receiver {
+                true => wait_with(&mut state.listens, spare, cx),
+                false if act => Attempt::Done(()),
+                false => Attempt::Ready,
+            })
+        })
+    }
+}
+
+impl<T> Drop for OneshotClosed<'_, T> {
+    fn drop(&mut self) {
+        self.sender.shot.step(|state, after| after.forget(state.listens.take()));
+    }
+}
+
+impl<T> fmt::Debug for OneshotClosed<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OneshotClosed").finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sync::testing::{Hand, yields_once};
+
+    /// B081
+    #[test]
+    fn the_value_comes_whoever_is_first() {
+        let (tx, rx) = oneshot();
+        tx.send(1).unwrap();
+        assert_eq!(yields_once(rx), Ok(1));
+        let (tx, rx) = oneshot();
+        let receiving = Hand::waiting(rx);
+        tx.send(2).unwrap();
+        assert_eq!(receiving.wakes(), 1);
+        assert_eq!(receiving.finish(), Ok(2));
+    }
+
+    /// B170, B171
+    #[test]
+    fn each_end_sees_that_the_other_has_gone() {
+        let (tx, rx) = oneshot::<()>();
+        let receiving = Hand::waiting(rx);
+        drop(tx);
+        assert_eq!(receiving.finish(), Err(RecvError::Disconnected));
+
+        let (mut tx, rx) = oneshot();
+        drop(Hand::waiting(tx.closed()));
+        let closed = Hand::waiting(tx.closed());
+        drop(rx);
+        closed.finish();
+        yields_once(tx.closed());
+        assert!(tx.is_closed());
+        assert_eq!(tx.send(()), Err(SendError::Disconnected(())));
+
+        let (tx, mut rx) = oneshot();
+        assert!(rx.close() && !rx.close());
+        assert_eq!(rx.try_recv(), Err(TryRecvError::Disconnected));
+        assert_eq!(tx.send(1), Err(SendError::Disconnected(1)));
+        assert_eq!(yields_once(rx), Err(RecvError::Disconnected));
+    }
+
+    #[test]
+    fn what_was_sent_survives_a_close_and_a_wait_that_was_dropped() {
+        let (tx, mut rx) = oneshot();
+        drop(Hand::waiting(&mut rx));
+        assert_eq!(rx.try_recv(), Err(TryRecvError::Empty));
+        tx.send(1).unwrap();
+        assert!(rx.close());
+        drop(Hand::new(&mut rx));
+        assert_eq!((rx.try_recv(), rx.try_recv()), (Ok(1), Err(TryRecvError::Disconnected)));
+
+        let token = Arc::new(());
+        let (tx, rx) = oneshot();
+        tx.send(token.clone()).unwrap();
+        drop(rx);
+        assert_eq!(Arc::strong_count(&token), 1);
+    }
+}

@@ -1,0 +1,111 @@
+//! The turn: how every operation of a channel waits, and how it is a checkpoint.
+//!
+//! ```text
+//!             ┌── could be done ────▶ Yielded ──┐
+//!   Start ────┤                                 ├── done ──▶ Over
+//!             └── has to wait ──────▶ Waiting ──┘
+//! ```
+//!
+//! What could be done at once is not done before it has given way: until then the operation holds nothing, so cancelled code
+//! stops there with nothing to undo.
+
+use std::task::{Context, Poll, Waker};
+
+use crate::checkpoint::Gate;
+use crate::tree::ambient;
+
+/// What became of an attempt.
+#[derive(Debug)]
+pub(super) enum Attempt<R> {
+    Done(R),
+    /// It could be done, but was not asked for yet.
+    Ready,
+    /// It has to wait, and its waker is where it will be called.
+    Waits,
+    /// It has to wait, and there is no waker: make one with the lock released, and try again.
+    NoWaker,
+}
+
+/// One operation.
+#[derive(Debug)]
+pub(super) struct Turn {
+    what: &'static str,
+    gate: Gate,
+    fast: bool,
+    step: Step,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    Start,
+    Yielded,
+    Waiting,
+    Over,
+}
+
+impl Turn {
+    /// An operation that gives way once also if it could be done at once.
+    pub(super) const fn new(what: &'static str) -> Self {
+        Turn { what, gate: Gate::to(what), fast: false, step: Step::Start }
+    }
+
+    /// An operation that does not, but stops in code that is cancelled.
+    pub(super) const fn fast(what: &'static str) -> Self {
+        Turn { what, gate: Gate::to(what), fast: true, step: Step::Start }
+    }
+
+    /// Attempts it. The first argument of `attempt` says whether to do it or only to look, the second has room for a clone of the
+    /// waker; what is left in it is dropped with no lock held.
+    pub(super) fn poll<R>(
+        &mut self,
+        cx: &mut Context<'_>,
+        mut attempt: impl FnMut(bool, &mut Option<Waker>, &Context<'_>) -> Attempt<R>,
+    ) -> Poll<R> {
+        assert!(self.step != Step::Over, "a {} was polled after it was ready", self.what);
+        if self.gate.poll_start().is_pending() {
+            return Poll::Pending;
+        }
+        if self.step == Step::Yielded && ambient::is_cancelled() {
+            return Poll::Pending;
+        }
+        let act = self.fast || self.step != Step::Start;
+        let mut spare = None;
+        loop {
+            match attempt(act, &mut spare, cx) {
+                Attempt::Done(done) => {
+                    self.step = Step::Over;
+                    return Poll::Ready(done);
+                }
+                Attempt::Ready => {
+                    self.step = Step::Yielded;
+                    cx.waker().wake_by_ref();
+                    return Poll::Pending;
+                }
+                Attempt::Waits => {
+                    self.step = Step::Waiting;
+                    return Poll::Pending;
+                }
+                // L36: cloned with the lock released.
+                Attempt::NoWaker => spare = Some(cx.waker().clone()),
+            }
+        }
+    }
+
+    /// It will not be polled any more.
+    pub(super) fn end(&mut self) {
+        self.step = Step::Over;
+    }
+}
+
+/// Waits with the task's present waker in `waker`, if that is there already or `spare` is a clone of it. What was there before
+/// is left in `spare`, to be dropped with the lock released.
+pub(super) fn wait_with<R>(waker: &mut Option<Waker>, spare: &mut Option<Waker>, cx: &Context<'_>) -> Attempt<R> {
+    if waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+        return Attempt::Waits;
+    }
+    if spare.is_none() {
+        return Attempt::NoWaker;
+    }
+    std::mem::swap(waker, spare);
+    Attempt::Waits
+}
