@@ -35,7 +35,7 @@
 //! * async-channel *notifies* a waiter that something could be had, and whoever comes first takes it: a `try_recv` in between
 //!   takes a value from a receiver that has waited longer (B179), a `try_send` a slot from a sender (B180);
 //! * it has no rendezvous (B167), no closing of one end (B172), no permits, and no count of who waits (B182);
-//! * it takes five allocations to make one, and one for each wait.
+//! * each wait allocates a listener.
 //!
 //! Here a channel is one lock around a slab whose entries are linked in the order of their turn (`channel/slots.rs`): one
 //! allocation for the channel and one for its slots, none later until more wait, or more is queued, than ever before.
