@@ -120,7 +120,7 @@ const PROVED_ELSEWHERE: &[&str] = &["channel", "combine", "retry"];
 #[test]
 fn every_public_future_has_a_case() {
     let mut found = BTreeSet::new();
-    for source in sources() {
+    for source in sources().into_iter().filter(|source| !PROVED_ELSEWHERE.contains(&source.top())) {
         found.extend(public_futures(&source.code));
     }
     println!("{} public futures: {found:?}", found.len());
