@@ -1,6 +1,6 @@
 //! Behaviours: threads. Blocking work, waited for or abandoned, and how it learns that nobody wants it any more.
 //!
-//! The simulator runs a closure as one step, on its own thread. So a closure in here waits for a task only behind [`held`],
+//! The simulator runs a closure as one step, on its own thread. So a closure in here waits for a task only behind `held`,
 //! which does nothing where time is virtual; what has to happen in between is done by the closure itself.
 
 mod refusing;
