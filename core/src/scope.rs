@@ -12,7 +12,7 @@ use std::fmt;
 use std::future::Future;
 use std::panic::Location;
 use std::pin::Pin;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use pin_project_lite::pin_project;
@@ -252,19 +252,27 @@ impl<F: Future<Output = T>, T> Future for Run<F, T> {
         let mut this = self.project();
         // A scope with a node has its limit there: handles may have moved it.
         if this.scoped.is_fresh_and_light() {
-            match *this.limit {
-                Limit::In(duration) if duration != Duration::MAX => {
-                    this.scoped.as_mut().set_deadline_in(duration);
-                }
-                Limit::At(at) if at != Instant::NEVER => this.scoped.as_mut().set_deadline(at),
-                Limit::In(_) | Limit::At(_) => {}
-            }
+            this.limit.set(this.scoped.as_mut());
         }
-        Poll::Ready(match ready!(this.scoped.as_mut().poll(cx)) {
-            Ending::Value(value) => Ok(value),
-            Ending::Cancelled(Some((reason, origin))) => Err(Cancelled::new(reason, origin)),
-            Ending::Cancelled(None) | Ending::Failed => unreachable!("a cancelled scope has a request"),
-        })
+        this.scoped.poll(cx).map(outcome)
+    }
+}
+
+impl Limit {
+    fn set<F, T>(self, scoped: Pin<&mut Scoped<F, T, T, Plain>>) {
+        match self {
+            Limit::In(duration) if duration != Duration::MAX => scoped.set_deadline_in(duration),
+            Limit::At(at) if at != Instant::NEVER => scoped.set_deadline(at),
+            Limit::In(_) | Limit::At(_) => {}
+        }
+    }
+}
+
+fn outcome<T>(ending: Ending<T>) -> Result<T, Cancelled> {
+    match ending {
+        Ending::Value(value) => Ok(value),
+        Ending::Cancelled(Some((reason, origin))) => Err(Cancelled::new(reason, origin)),
+        Ending::Cancelled(None) | Ending::Failed => unreachable!("a cancelled scope has a request"),
     }
 }
 

@@ -6,7 +6,8 @@
 //!
 //! Numbered invariants, cited in the code as `Invariant n`:
 //!
-//! 1. No two nodes are locked at once, and under a lock only plain data is moved (L36). So there is no lock order.
+//! 1. No two nodes are locked at once, and under a lock only plain data is moved (L36). So there is no lock order. The one exception
+//!    is a child of `start` that moves to another nursery: from parent to child, and nobody else knows the old parent.
 //! 2. A node is linked under its parent's lock, which also decides whether the parent still admits it; the marks it
 //!    starts with are read under the same lock. A request marks a node under that lock, then reads its links. So a
 //!    scope that comes while a request goes down is either marked by it, or starts with its mark.

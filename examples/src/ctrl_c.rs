@@ -10,8 +10,8 @@ use crate::Adapter;
 
 /// Reports each press of ctrl-C, on Unix each SIGINT, instead of the end of the process.
 ///
-/// The process listens from the first [`pressed`](CtrlC::pressed) on, and does not go back to the default when this is
-/// dropped.
+/// The process listens from the first [`pressed`](CtrlC::pressed) on. It does not go back to the default when this is
+/// dropped: what comes while nobody listens is ignored.
 #[derive(Debug)]
 pub struct CtrlC {
     source: Source,

@@ -23,6 +23,7 @@ pub mod harness;
 pub mod list;
 
 pub mod checkpoints;
+pub mod closing;
 pub mod deadlines;
 pub mod groups;
 pub mod panics;

@@ -1,6 +1,8 @@
 //! Behaviours: panics. Where a panic of a body, a child, a destructor, a blocking job or a hook ends up, and what is finished
 //! before anybody sees it.
 
+mod unwinding;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -14,6 +16,8 @@ use foster::{
 use crate::groups::both::both;
 use crate::groups::probe::{Count, Finally, Log, caught, crash, lingering, observed, runtime, text};
 use crate::harness::ms;
+
+pub use unwinding::*;
 
 both! {
     /// B145, L31, L32, L35: a panic takes precedence over the error that came before it; the error goes to the observer.
@@ -491,6 +495,24 @@ macro_rules! panics_suite {
             a_panic_in_a_childs_blocking_job_fails_the_nursery,
             a_panic_in_a_job_beats_the_cancel,
             a_panic_of_what_another_thread_spawned_ends_the_nursery,
+            inner_scopes_of_a_panicking_body_are_finished,
+            inner_scopes_of_a_panicking_local_body_are_finished,
+            a_destructor_of_an_unpolled_child_may_panic,
+            a_destructor_of_an_unpolled_local_child_may_panic,
+            a_value_that_nobody_takes_may_panic_when_it_is_dropped,
+            a_local_value_that_nobody_takes_may_panic_when_it_is_dropped,
+            an_error_that_panics_when_it_is_printed_is_an_error_all_the_same,
+            an_error_that_panics_when_it_is_printed_is_an_error_of_a_local_nursery_all_the_same,
+            the_payload_resumes_as_it_was_thrown,
+            the_payload_of_a_local_child_resumes_as_it_was_thrown,
+            the_panic_hook_hears_of_a_panic_when_it_happens,
+            the_panic_hook_hears_of_a_local_panic_when_it_happens,
+            a_panic_is_the_reason_of_the_cancel,
+            a_panic_of_a_local_child_is_the_reason_of_the_cancel,
+            a_panic_resumes_out_of_a_cancelled_nursery,
+            a_panic_resumes_out_of_a_cancelled_local_nursery,
+            a_panic_of_the_root_resumes_when_everything_has_ended,
+            a_panic_at_the_first_poll_unwinds_like_any_other,
         });
     };
 }

@@ -1,5 +1,7 @@
 //! Behaviours: starting. A child that says when it is ready, whose it is until then, and whose afterwards.
 
+mod moving;
+
 use foster::{
     CancelScope, Instant, JoinError, Ready, StartError, TaskStatus, checkpoint, defer, is_cancelled, shield, sleep,
     sleep_forever,
@@ -9,6 +11,8 @@ use crate::groups::both::both;
 use crate::groups::probe::{Count, Finally, assert_took, lingering, observed, poll_once};
 use crate::harness::ms;
 use crate::running::witness::abandon;
+
+pub use moving::*;
 
 /// What the children in here fail with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -522,6 +526,20 @@ macro_rules! starting_suite {
             cancelled_code_starts_no_local_child,
             ready_may_be_said_from_anywhere,
             local_ready_may_be_said_from_anywhere,
+            a_token_does_not_outlive_its_child,
+            a_local_token_does_not_outlive_its_child,
+            a_child_moves_from_the_caller_to_the_nursery,
+            a_local_child_moves_from_the_caller_to_the_nursery,
+            the_callers_deadline_does_not_reach_the_child_any_more,
+            the_callers_deadline_does_not_reach_the_local_child_any_more,
+            a_child_that_moves_into_a_cancelled_nursery_is_cancelled,
+            a_child_that_moves_into_a_cancelled_local_nursery_is_cancelled,
+            a_token_may_be_handed_to_a_child_of_the_child,
+            a_local_token_may_be_handed_to_a_child_of_the_child,
+            a_token_may_be_used_by_a_sibling,
+            a_token_may_be_used_by_a_local_sibling,
+            a_child_that_has_moved_survives_its_caller,
+            a_local_child_that_has_moved_survives_its_caller,
         });
     };
 }

@@ -59,7 +59,7 @@ fn every_section_is_in_the_suite() {
         assert!(suite.contains(&format!("$crate::{section}_suite!($runner);")), "`suite!` leaves out {section}");
         assert!(lib.contains(&format!("pub mod {section};")), "the crate leaves out {section}");
     }
-    assert_eq!(sections().len(), ASKED.len());
+    assert!(sections().len() >= ASKED.len());
 }
 
 #[test]
@@ -195,7 +195,8 @@ fn list(source: &str, section: &str) -> Vec<String> {
 fn tested() -> BTreeMap<(char, u16), usize> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut tested = BTreeMap::new();
-    let folders = ["src", "tests", "compile_fail"].map(|folder| files(&root.join(folder), true));
+    let folders =
+        ["src", "tests", "compile_fail", "../adapters/sim/tests"].map(|folder| files(&root.join(folder), true));
     for file in folders.into_iter().flatten() {
         let source = read(&file);
         let docs = source.lines().map(str::trim).filter(|line| line.starts_with("///") || line.starts_with("//!"));

@@ -15,7 +15,7 @@ fn hash(seed: u64) -> u64 {
     run.hash
 }
 
-/// B276.
+/// B276, L39.
 #[test]
 fn one_seed_gives_one_trace_and_other_seeds_give_others() {
     let hashes: Vec<u64> = (0..50).map(hash).collect();

@@ -262,6 +262,7 @@ where
         conclude,
         shared,
         moves_to,
+        has_moved: B::has_moved,
     }
 }
 
@@ -289,6 +290,8 @@ pin_project! {
         shared: Arc<Shared<E, B>>,
         // Where the child of a `start` goes when it is ready.
         moves_to: Option<Arc<Shared<E, B>>>,
+        // As a pointer, because a bound on the type would cost `Send` (see `Scoped`).
+        has_moved: fn(&B) -> bool,
     }
 
     impl<T, E, X, F, Fut, R, B> PinnedDrop for LocalNurseryFuture<T, E, X, F, Fut, R, B>
@@ -299,9 +302,11 @@ pin_project! {
             let this = this.project();
             // From here on the handles get their futures back.
             let incoming = this.shared.incoming().take();
-            let children = std::mem::take(this.children);
+            let mut children = std::mem::take(this.children);
+            let (moves_to, has_moved) = (this.moves_to.as_deref(), *this.has_moved);
             // L41: the body first, then the children, all in place.
             this.scoped.lose(|| {
+                hand_over(&mut children, moves_to, has_moved);
                 drop(children);
                 drop(incoming);
             });
@@ -354,6 +359,7 @@ where
                     this.bell.taken();
                     let mut cx = Context::from_waker(this.waker);
                     if let Poll::Ready(ending) = this.scoped.as_mut().poll(&mut cx) {
+                        hand_over(this.children, this.moves_to.as_deref(), *this.has_moved);
                         ready.clear();
                         return Poll::Ready(finish(ending, shared, *this.conclude));
                     }
@@ -376,6 +382,15 @@ where
             cx.waker().wake_by_ref();
         }
         Poll::Pending
+    }
+}
+
+/// A child that has moved while nobody polled it lies where it was: it goes to its new nursery now.
+fn hand_over<E, B>(children: &mut Slab<Held<B>>, moves_to: Option<&Shared<E, B>>, has_moved: fn(&B) -> bool) {
+    let Some(to) = moves_to else { return };
+    let moved: Vec<usize> = children.iter().filter(|(_, held)| has_moved(&held.child)).map(|(key, _)| key).collect();
+    for key in moved {
+        to.take_over(children.remove(key).child);
     }
 }
 

@@ -1,13 +1,14 @@
 //! The typed part of a nursery's node: the errors of its body and children.
 
 use std::fmt::Debug;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use crate::error::JoinError;
 use crate::observer::{Orphan, OrphanKind};
 use crate::reason::{Origin, Reason, ReasonKind};
 use crate::sync::Semaphore;
-use crate::tree::drive::Closed;
+use crate::tree::drive::{Closed, drop_payload, drop_quietly};
 use crate::tree::links::Role;
 use crate::tree::node::{Cell, NodeRef};
 
@@ -50,7 +51,11 @@ impl<E: Debug> NurseryCell<E> {
     pub(crate) fn record(&self, node: &NodeRef, error: E, child: Option<Origin>) {
         let cancels = self.fail_fast || child.is_none();
         let reason = cancels.then(|| {
-            let text = format!("{error:?}");
+            let text = catch_unwind(AssertUnwindSafe(|| format!("{error:?}")));
+            let text = text.unwrap_or_else(|payload| {
+                drop_payload(Some(payload));
+                "an error that cannot be printed".to_owned()
+            });
             match &child {
                 Some(child) => Reason::new(ReasonKind::ChildFailed).with_task(child.clone()).with_text(text),
                 None => Reason::new(ReasonKind::BodyFailed).with_text(text),
@@ -72,9 +77,12 @@ impl<E: Debug> NurseryCell<E> {
     ) -> Result<T, JoinError> {
         match (closed.panic, result) {
             (Some(payload), result) => {
-                if let Some(Err(error)) = result {
-                    let recorded = Recorded { error, child: Some(child.origin.clone()) };
-                    NurseryCell::report(child, [recorded], OrphanKind::Panicked);
+                match result {
+                    Some(Err(error)) => {
+                        let recorded = Recorded { error, child: Some(child.origin.clone()) };
+                        NurseryCell::report(child, [recorded], OrphanKind::Panicked);
+                    }
+                    result => drop_quietly(result),
                 }
                 nursery.panicked(payload);
                 Err(JoinError::Panicked)
@@ -101,6 +109,7 @@ impl<E: Debug> NurseryCell<E> {
         for recorded in errors {
             let origin = recorded.child.unwrap_or_else(|| node.origin.clone());
             tree.report(&Orphan { kind, error: &recorded.error, origin: &origin });
+            drop_quietly(recorded.error);
         }
     }
 }

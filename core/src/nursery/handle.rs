@@ -13,6 +13,7 @@ use crate::checkpoint::Gate;
 use crate::error::JoinError;
 use crate::reason::Reason;
 use crate::tree::ambient;
+use crate::tree::drive::drop_quietly;
 use crate::tree::node::{CANCELLED, Cell, Node, NodeRef};
 use crate::tree::wake::Wakes;
 
@@ -62,8 +63,16 @@ impl<T> Join<T> {
             wakes.push(waker);
         }
         drop(inner);
-        drop(refused);
+        drop_quietly(refused);
         wakes
+    }
+}
+
+impl<T> Drop for Join<T> {
+    fn drop(&mut self) {
+        // A value that nobody took, dropped by the runtime's job or the nursery's future: neither may panic (R4).
+        let inner = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
+        drop_quietly(std::mem::replace(&mut inner.outcome, Slotted::Taken));
     }
 }
 
@@ -159,6 +168,10 @@ struct Watched {
 }
 
 impl Cell for Watch {
+    fn is_local(&self) -> bool {
+        true
+    }
+
     fn orphaned(&self, _: &NodeRef) {
         let mut watched = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         watched.lost = true;

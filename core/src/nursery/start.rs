@@ -10,6 +10,7 @@ use std::fmt::{self, Debug};
 use std::future::{Future, poll_fn};
 use std::io;
 use std::panic::Location;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 
@@ -21,7 +22,7 @@ use crate::checkpoint::Gate;
 use crate::reason::Origin;
 use crate::sleep::sleep_forever;
 use crate::tree::links::Role;
-use crate::tree::node::{CANCELLED, Node, NodeRef};
+use crate::tree::node::{CANCELLED, Life, Node, NodeRef};
 
 impl<E: Debug + Send + 'static> Nursery<E> {
     /// Spawns a child, waits until it calls [`Ready::notify`], and returns what it passes; the child goes on in the nursery.
@@ -165,7 +166,17 @@ impl<V> Start<V> {
 
     /// Waits for the child's word; the body of the cradle.
     pub(crate) async fn finish<T, E: From<StartError>>(self, mut task: Task<T>) -> Result<(V, Task<T>), E> {
-        match self.shared.wait().await {
+        let signal = {
+            let mut signal = pin!(self.shared.wait());
+            let mut end = pin!(task.wait());
+            poll_fn(|cx: &mut Context<'_>| match signal.as_mut().poll(cx) {
+                Poll::Ready(signal) => Poll::Ready(signal),
+                // The token may outlive the child; but it may have been used until the child's end.
+                Poll::Pending => end.as_mut().poll(cx).map(|_| self.shared.lock().signal.take().flatten()),
+            })
+            .await
+        };
+        match signal {
             Some(Signal::Ready(value)) => Ok((value, task)),
             Some(Signal::Closed) => Err(StartError::Closed.into()),
             None => match task.wait().await {
@@ -188,13 +199,13 @@ pub struct Ready<V> {
 impl<V> Ready<V> {
     /// The child is ready: hands `value` to the caller of `start`, and moves the child into its nursery.
     ///
-    /// Ignored if that caller has been cancelled meanwhile; says whether it was heard.
+    /// Ignored if that caller has been cancelled meanwhile, or the child has ended; says whether it was heard.
     pub fn notify(self, value: V) -> bool {
         let Some(route) = self.shared.route.get() else { unreachable!("set before the child runs") };
         let (signal, heard) = match route.take(&self.shared.target) {
             Moved::Yes => (Signal::Ready(value), true),
             Moved::NurseryClosed => (Signal::Closed, false),
-            Moved::CallerCancelled => return false,
+            Moved::CallerCancelled | Moved::TooLate => return false,
         };
         self.shared.set(Some(signal));
         heard
@@ -279,6 +290,8 @@ enum Moved {
     Yes,
     NurseryClosed,
     CallerCancelled,
+    /// The child has ended; the token outlived it.
+    TooLate,
 }
 
 /// Where the child is, until it is ready.
@@ -292,8 +305,9 @@ impl Route {
     ///
     /// Its typed part finds out by looking at its parent.
     fn take(&self, target: &NodeRef) -> Moved {
-        // The one place where two nodes are locked at once: the link must not be in both tables, nor in none. Nobody else knows
-        // the cradle, so no other thread can lock the two the other way round.
+        // The one place where several nodes are locked at once: the link must not be in both tables, nor in none, and a child
+        // that ends meanwhile leaves one of them. Nobody else knows the cradle, so no other thread can lock the two the other way
+        // round.
         let mut above = target.lock();
         let mut cradle = self.cradle.lock();
         if self.cradle.flagged(CANCELLED) {
@@ -302,12 +316,17 @@ impl Route {
         if !above.admits() {
             return Moved::NurseryClosed;
         }
-        let slot = self.child.lock().slot;
-        let link = cradle.links.remove(slot);
+        let mut child = self.child.lock();
+        if child.life == Life::Closed {
+            return Moved::TooLate;
+        }
+        let link = cradle.links.remove(child.slot);
         let place = above.link(target, Role::Child, &self.child);
+        let parent = child.move_to(&place, self.child.mask);
+        drop(child);
         drop(cradle);
         drop(above);
-        drop(link);
+        drop((link, parent));
         self.child.settle_anew(place);
         Moved::Yes
     }

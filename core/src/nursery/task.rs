@@ -13,7 +13,7 @@ use crate::error::{JoinError, SpawnError};
 use crate::observer::OrphanKind;
 use crate::reason::Origin;
 use crate::tree::ambient::Frame;
-use crate::tree::drive::{Closed, Step, discard, poll_open};
+use crate::tree::drive::{Closed, Step, discard, drop_quietly, poll_open};
 use crate::tree::job::Job;
 use crate::tree::links::Role;
 use crate::tree::marks::Mask;
@@ -171,9 +171,12 @@ where
 
     fn orphaned(&self, node: &NodeRef) {
         let run = std::mem::replace(&mut *lock(&self.run), Run::Over);
-        if let Run::Settled(Some(Err(error))) = run {
-            let recorded = Recorded { error, child: Some(node.origin.clone()) };
-            NurseryCell::report(node, [recorded], OrphanKind::Reaped);
+        match run {
+            Run::Settled(Some(Err(error))) => {
+                let recorded = Recorded { error, child: Some(node.origin.clone()) };
+                NurseryCell::report(node, [recorded], OrphanKind::Reaped);
+            }
+            run => drop_quietly(run),
         }
         self.join.set(Err(JoinError::Cancelled)).wake();
     }

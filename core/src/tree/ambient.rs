@@ -46,6 +46,8 @@ pub(crate) struct Frame {
     tree: Option<Arc<Tree>>,
     /// Which frame knows the tree.
     base: usize,
+    /// How many frames from here down have no node.
+    lights: usize,
 }
 
 enum Scope {
@@ -55,15 +57,15 @@ enum Scope {
 
 impl Frame {
     pub(crate) fn node(node: NodeRef) -> Self {
-        Frame { scope: Scope::Node(node), tree: None, base: 0 }
+        Frame { scope: Scope::Node(node), tree: None, base: 0, lights: 0 }
     }
 
     pub(crate) fn reaped(node: NodeRef, tree: Arc<Tree>) -> Self {
-        Frame { scope: Scope::Node(node), tree: Some(tree), base: 0 }
+        Frame { scope: Scope::Node(node), tree: Some(tree), base: 0, lights: 0 }
     }
 
     pub(crate) fn light(light: Light) -> Self {
-        Frame { scope: Scope::Light(light), tree: None, base: 0 }
+        Frame { scope: Scope::Light(light), tree: None, base: 0, lights: 0 }
     }
 
     pub(crate) fn into_node(self) -> Option<NodeRef> {
@@ -98,36 +100,37 @@ pub(crate) fn default_root() -> Option<&'static NodeRef> {
     DEFAULT.get()
 }
 
-fn push(frame: Frame) -> Result<(), Frame> {
+/// Gives the frame back if the thread is being torn down, and has no context any more.
+fn push(frame: Frame) -> Option<Frame> {
     let mut frame = Some(frame);
     let _ = STACK.try_with(|stack| {
         let mut stack = stack.borrow_mut();
         if let Some(mut frame) = frame.take() {
             let own = frame.own_tree().is_some();
             frame.base = if own { stack.len() } else { stack.last().map_or(0, |below| below.base) };
+            frame.lights = match &frame.scope {
+                Scope::Node(_) => 0,
+                Scope::Light(_) => stack.last().map_or(0, |below| below.lights) + 1,
+            };
             stack.push(frame);
         }
     });
-    // Still here: the thread is being torn down, and has no context any more.
-    match frame {
-        None => Ok(()),
-        Some(frame) => Err(frame),
-    }
+    frame
 }
 
 /// Runs `f` with `frame` on top of the stack, catches its panic, and gives the frame back.
 ///
 /// The frame may come back with the node of what was a light scope.
 pub(crate) fn enter<R>(frame: Frame, f: impl FnOnce() -> R) -> (Frame, thread::Result<R>) {
-    match push(frame) {
-        Ok(()) => {
-            let result = panic::catch_unwind(AssertUnwindSafe(f));
-            let frame = STACK.with(|stack| stack.borrow_mut().pop());
-            let Some(frame) = frame else { unreachable!("every frame is popped by whoever pushed it") };
-            (frame, result)
-        }
-        Err(frame) => (frame, panic::catch_unwind(AssertUnwindSafe(f))),
-    }
+    let refused = push(frame);
+    let result = panic::catch_unwind(AssertUnwindSafe(f));
+    (pop(refused), result)
+}
+
+fn pop(refused: Option<Frame>) -> Frame {
+    let frame = refused.or_else(|| STACK.with(|stack| stack.borrow_mut().pop()));
+    let Some(frame) = frame else { unreachable!("every frame is popped by whoever pushed it") };
+    frame
 }
 
 /// Whether `node` is the innermost scope.
@@ -177,7 +180,11 @@ fn materialise_all() -> Option<NodeRef> {
     });
     for (index, light) in (first..).zip(lights.into_iter().rev()) {
         let node = light.materialise(parent.as_ref()?, &tree);
-        STACK.with(|stack| stack.borrow_mut()[index].scope = Scope::Node(node.clone()));
+        STACK.with(|stack| {
+            let frame = &mut stack.borrow_mut()[index];
+            frame.scope = Scope::Node(node.clone());
+            frame.lights = 0;
+        });
         parent = Some(node);
     }
     parent
@@ -330,10 +337,12 @@ pub(crate) fn is_cancelled() -> bool {
 pub(crate) fn is_flagged() -> bool {
     STACK
         .try_with(|stack| {
-            stack.borrow().iter().rev().find_map(|frame| match &frame.scope {
+            let stack = stack.borrow();
+            let node = stack.len().checked_sub(1 + stack.last()?.lights)?;
+            match &stack[node].scope {
                 Scope::Node(node) => Some(node.flagged(CANCELLED)),
                 Scope::Light(_) => None,
-            })
+            }
         })
         .ok()
         .flatten()

@@ -65,19 +65,24 @@ pub(crate) fn poll_open<B: Body + ?Sized>(
 ) -> Step {
     let Some(node) = seat.take() else { unreachable!("a driver has its node between polls") };
     let was_cancelled = node.flagged(CANCELLED);
+    let marker = prepare(&node, cx.waker());
+    let (frame, result) = ambient::enter(Frame::node(node), || match &marker {
+        Some(marker) => body.as_mut().poll(&mut Context::from_waker(marker)),
+        None => body.as_mut().poll(cx),
+    });
+    *seat = frame.into_node();
+    let Some(node) = seat else { unreachable!("a frame keeps its node") };
+    conclude(node, body, result, was_cancelled, cx.waker())
+}
+
+/// What comes before it; gives the waker to poll with, if it is not the driver's own.
+fn prepare(node: &NodeRef, waker: &Waker) -> Option<Waker> {
     node.begin_poll();
-    let (frame, result) = if node.flagged(PARENT_CANCELLED) {
+    node.flagged(PARENT_CANCELLED).then(|| {
         // The marker wakes the driver through the node, so the driver has to be known before the body runs.
-        node.register(cx.waker());
-        let marker = wake::marker(&node);
-        ambient::enter(Frame::node(node), || body.as_mut().poll(&mut Context::from_waker(&marker)))
-    } else {
-        ambient::enter(Frame::node(node), || body.as_mut().poll(cx))
-    };
-    let Some(node) = frame.into_node() else { unreachable!("a frame keeps its node") };
-    let step = conclude(&node, body, result, was_cancelled, cx.waker());
-    *seat = Some(node);
-    step
+        node.register(waker);
+        wake::marker(node)
+    })
 }
 
 /// What follows a poll of the body of an open scope.
@@ -252,6 +257,7 @@ impl Node {
                 state.life = Life::Finalizing;
             }
             if let Some(mut running) = state.if_rare().and_then(|rare| rare.running.take()) {
+                state.rare().polls_finalizer = true;
                 drop(state);
                 self.register(cx.waker());
                 let marker = self.flagged(PARENT_CANCELLED).then(|| wake::marker(self));
@@ -261,9 +267,10 @@ impl Node {
                         Poll::Pending => Some(running),
                         Poll::Ready(()) => None,
                     });
+                let mut state = self.lock();
+                state.rare().polls_finalizer = false;
                 match result {
                     Ok(Some(running)) => {
-                        let mut state = self.lock();
                         if state.life == Life::Closed {
                             drop(state);
                             drop(running);
@@ -273,7 +280,10 @@ impl Node {
                         return Poll::Pending;
                     }
                     Ok(None) => {}
-                    Err(payload) => self.panicked(payload),
+                    Err(payload) => {
+                        drop(state);
+                        self.panicked(payload);
+                    }
                 }
                 continue;
             }
@@ -358,6 +368,12 @@ impl Node {
             wake::wake(&parent);
         }
     }
+}
+
+/// Drops something of the user's where a panic of its destructor has no place to go: the panic hook has reported it.
+pub(crate) fn drop_quietly<T>(value: T) {
+    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(value)));
+    drop_payload(result.err());
 }
 
 /// Drops a panic's payload; should its destructor panic, that is the end of it: the panic hook has reported both.

@@ -22,8 +22,10 @@ use crate::reason::{Reason, ReasonKind};
 /// What the scope still has to finish moves to its adopter, which waits for it (L25–L27).
 pub(crate) fn driver_lost(node: &NodeRef, drop_body: impl FnOnce()) {
     let Some(tree) = node.tree() else {
-        // Never polled: it has no place in any tree, and nothing to finish.
-        return drop_body();
+        // Never polled in a tree: it has no place in any, and nobody to run the release of a bracket, which holds its scope.
+        drop_body();
+        let finalizers = node.lock().if_rare().map(|rare| std::mem::take(&mut rare.finalizers));
+        return drop(finalizers);
     };
     if !node.flag(LOST) || node.life() == Life::Closed {
         // Found before (L28), or ended; the body is all there is.
@@ -68,8 +70,8 @@ fn forget_local_children(node: &NodeRef) {
     let children: Vec<NodeRef> = {
         let state = node.lock();
         let tasks = state.links.iter().filter(|(role, _)| matches!(role, Role::Child | Role::Daemon));
-        // Tasks on the executor keep the tree; they have a driver of their own.
-        tasks.map(|(_, child)| child).filter(|child| child.own_tree().is_none()).cloned().collect()
+        // Tasks on the executor have a driver of their own.
+        tasks.map(|(_, child)| child).filter(|child| child.cell.is_local()).cloned().collect()
     };
     for child in children {
         driver_lost(&child, || {});

@@ -66,6 +66,9 @@ pub(crate) enum Life {
     Closed,
 }
 
+/// How far a scope looks for its tree before it leaves a short cut.
+const SHORT_WAY: usize = 8;
+
 /// A shared scope of any sort.
 pub(crate) type NodeRef = Arc<Node>;
 
@@ -86,6 +89,11 @@ pub(crate) trait Cell: Send + Sync {
     /// polls it, as soon as that poll returns.
     fn seize(&self) -> Option<Box<dyn Send>> {
         None
+    }
+
+    /// Its driver is the future of a local nursery.
+    fn is_local(&self) -> bool {
+        false
     }
 
     /// The scope was closed by a reaper (L29) or with its host (L30): its errors have no caller, its handle has no value.
@@ -169,6 +177,8 @@ pub(crate) struct Rare {
     pub(crate) marker: Option<Waker>,
     pub(crate) finalizers: Vec<Finalizer>,
     pub(crate) running: Option<Owned>,
+    /// The running finalizer was taken out to be polled.
+    pub(crate) polls_finalizer: bool,
     /// The body of a scope that the core owns.
     pub(crate) owned: Option<Owned>,
     pub(crate) panic: Option<Payload>,
@@ -198,7 +208,8 @@ impl State {
 
     /// Whether finalizers wait or run.
     pub(crate) fn finalizers(&self) -> usize {
-        self.rare.as_ref().map_or(0, |rare| rare.finalizers.len() + usize::from(rare.running.is_some()))
+        let runs = |rare: &Rare| rare.running.is_some() || rare.polls_finalizer;
+        self.rare.as_ref().map_or(0, |rare| rare.finalizers.len() + usize::from(runs(rare)))
     }
 
     pub(crate) fn has_panicked(&self) -> bool {
@@ -252,6 +263,15 @@ impl State {
             parent_cancelled: this.flagged(CANCELLED),
             timed: this.flagged(TIMED),
         }
+    }
+
+    /// The scope whose state this is moves to a place that was made for it; what reached it where it was is forgotten. Comes back
+    /// with its old parent, to be dropped where no lock is held.
+    pub(crate) fn move_to(&mut self, place: &Place, mask: Mask) -> Option<NodeRef> {
+        self.inherited = place.marks.through(mask);
+        self.slot = place.slot;
+        self.role = place.role;
+        self.parent.replace(place.parent.clone())
     }
 
     /// Links a new child, if the nursery admits it (L4). Says also whether the nursery has to be woken: a daemon that comes
@@ -347,13 +367,24 @@ impl Node {
             return Some(tree.clone());
         }
         let mut node = self.lock().parent.clone()?;
-        loop {
+        let mut steps = 0;
+        let tree = loop {
             if let Some(tree) = node.own_tree() {
-                return Some(tree.clone());
+                break tree.clone();
             }
             let parent = node.lock().parent.clone()?;
             node = parent;
+            steps += 1;
+        };
+        if steps > SHORT_WAY {
+            // So that the next one, further in or further out, has not to go all the way: deep nesting stays linear.
+            let mut next = Some(self.clone());
+            while let Some(node) = next.filter(|node| node.own_tree().is_none()) {
+                node.keep_tree(&tree);
+                next = node.lock().parent.clone();
+            }
         }
+        Some(tree)
     }
 
     /// Whether the scope was closed because its host, or the runtime, is gone (L30).
@@ -414,23 +445,27 @@ impl Node {
         }
     }
 
-    /// As [`settle`](Node::settle), for a task that moves, with all that hangs below it, to a parent that is no ancestor of
-    /// the old one: what is held off by a graceful shield there does not count here.
+    /// As [`settle`](Node::settle), for a task that has moved, with all that hangs below it, to a parent that is no ancestor
+    /// of the old one: what reached the scopes below from there is forgotten.
     pub(crate) fn settle_anew(self: &NodeRef, place: Place) {
-        let mut nodes = vec![(self.clone(), Marks::default())];
-        while let Some((node, above)) = nodes.pop() {
-            let mut state = node.lock();
-            state.inherited = above.through(node.mask);
+        let mut nodes = vec![self.clone()];
+        while let Some(node) = nodes.pop() {
+            // Subtle: a scope is locked below its parent's lock here. A request that comes down meanwhile is then either in the
+            // parent's marks already, or visits this scope later.
+            let state = node.lock();
             let marks = state.marks();
-            nodes.extend(state.links.iter().map(|(_, below)| (below.clone(), marks)));
+            for (_, below) in state.links.iter() {
+                below.lock().inherited = marks.through(below.mask);
+                nodes.push(below.clone());
+            }
         }
-        let now = self.own_tree().map_or(Instant::NEVER, |tree| tree.now());
+        let Some(tree) = self.tree() else { unreachable!("its parent stands in a tree") };
         let mut wakes = super::wake::Wakes::default();
         if place.parent_cancelled {
             wakes.push_node(self);
         }
         self.settle(place);
-        self.mark_below(now, false, &mut wakes);
+        self.mark_below(tree.now(), true, &mut wakes);
         wakes.wake();
     }
 }

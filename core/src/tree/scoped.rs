@@ -14,7 +14,8 @@
 use std::future::Future;
 use std::panic::{self, Location};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
+use std::thread;
 use std::time::Duration;
 
 use pin_project_lite::pin_project;
@@ -235,71 +236,136 @@ where
 {
     type Output = Ending<V>;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut this = self.project();
-        if *this.stage == Stage::Fresh {
-            *this.stage = Stage::Open;
-            if this.seat.is_none() && !ambient::is_flagged() {
-                // Invariant: no node, so nothing can have been lost, requested or registered for this scope.
-                let (frame, result) = ambient::enter(Frame::light(*this.light), || this.body.as_mut().poll(cx));
-                *this.seat = frame.into_node();
-                if this.seat.is_none() {
-                    match result {
-                        Ok(Poll::Ready(())) => {
-                            *this.stage = Stage::Done;
-                            let output = this.body.take();
-                            return match output.and_then(|output| this.policy.settle(None, output)) {
-                                Some(value) => Poll::Ready(Ending::Value(value)),
-                                None => Poll::Ready(Ending::Failed),
-                            };
-                        }
-                        Ok(Poll::Pending) => {
-                            let (frame, _) = ambient::enter(Frame::light(*this.light), ambient::try_current);
-                            *this.seat = frame.into_node();
-                        }
-                        Err(payload) => {
-                            *this.stage = Stage::Done;
-                            let (_, dropped) = ambient::enter(Frame::light(*this.light), || this.body.clear());
-                            super::drive::drop_payload(dropped.err());
-                            panic::resume_unwind(payload);
-                        }
-                    }
+    /// Subtle: scopes may nest thousands deep, and each level of a poll is this function, `poll_light` or `poll_open`, and
+    /// `ambient::enter`. What they have to do besides is done in functions of its own, so that their frames stay small.
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match self.as_mut().begin() {
+            Begin::Light => {
+                let result = self.as_mut().poll_light(cx);
+                match self.as_mut().after_light(result, cx.waker()) {
+                    First::Ready(ending) => return Poll::Ready(ending),
+                    First::Pending => return Poll::Pending,
+                    First::Over => {}
                 }
-                let Some(node) = this.seat.as_ref() else { no_context(this.light) };
-                let step = conclude(node, this.body.as_mut(), result, false, cx.waker());
-                if after(step, &mut this.body, this.value, this.policy, node) {
-                    *this.stage = Stage::Winding;
-                } else {
+            }
+            Begin::Open => {
+                let this = self.as_mut().project();
+                let step = poll_open(this.seat, this.body, cx);
+                if !self.as_mut().after_open(step) {
                     return Poll::Pending;
                 }
-            } else {
-                match this.seat {
-                    Some(node) => enter_tree(node),
-                    None => {
-                        let (frame, _) = ambient::enter(Frame::light(*this.light), ambient::try_current);
-                        *this.seat = frame.into_node();
-                    }
+            }
+            Begin::Parked => return Poll::Pending,
+            Begin::Winding => {}
+        }
+        self.wind(cx)
+    }
+}
+
+/// What is to be done in a poll.
+enum Begin {
+    /// The first poll of a scope without a node.
+    Light,
+    /// A poll of the body.
+    Open,
+    /// The body is over.
+    Winding,
+    /// Nothing, for ever.
+    Parked,
+}
+
+/// What the first poll of a scope without a node came to.
+enum First<V> {
+    Ready(Ending<V>),
+    Pending,
+    Over,
+}
+
+impl<F, R, V, P> Scoped<F, R, V, P>
+where
+    F: Future<Output = R>,
+    P: Policy<R, Value = V>,
+{
+    fn begin(self: Pin<&mut Self>) -> Begin {
+        let this = self.project();
+        if *this.stage == Stage::Fresh {
+            *this.stage = Stage::Open;
+            match this.seat {
+                Some(node) => enter_tree(node),
+                None if !ambient::is_flagged() => return Begin::Light,
+                None => {
+                    let (frame, _) = ambient::enter(Frame::light(*this.light), ambient::try_current);
+                    *this.seat = frame.into_node();
                 }
             }
         }
         if *this.stage == Stage::Parked {
-            return Poll::Pending;
+            return Begin::Parked;
         }
         let Some(node) = this.seat.as_ref() else { panic!("a scope was polled after it had returned") };
         if node.flagged(LOST) {
             if node.is_razed() {
-                return Poll::Pending;
+                return Begin::Parked;
             }
             polled_after_loss(node);
         }
-        if *this.stage == Stage::Open {
-            let step = poll_open(this.seat, this.body.as_mut(), cx);
-            let Some(node) = this.seat.as_ref() else { unreachable!("a driver has its node between polls") };
-            if !after(step, &mut this.body, this.value, this.policy, node) {
-                return Poll::Pending;
+        if *this.stage == Stage::Open { Begin::Open } else { Begin::Winding }
+    }
+
+    fn poll_light(self: Pin<&mut Self>, cx: &mut Context<'_>) -> thread::Result<Poll<()>> {
+        let this = self.project();
+        // Invariant: no node, so nothing can have been lost, requested or registered for this scope.
+        let (frame, result) = ambient::enter(Frame::light(*this.light), || this.body.poll(cx));
+        *this.seat = frame.into_node();
+        result
+    }
+
+    fn after_light(self: Pin<&mut Self>, result: thread::Result<Poll<()>>, waker: &Waker) -> First<V> {
+        let mut this = self.project();
+        if this.seat.is_none() {
+            match result {
+                Ok(Poll::Ready(())) => {
+                    *this.stage = Stage::Done;
+                    let output = this.body.take();
+                    return First::Ready(match output.and_then(|output| this.policy.settle(None, output)) {
+                        Some(value) => Ending::Value(value),
+                        None => Ending::Failed,
+                    });
+                }
+                Ok(Poll::Pending) => {
+                    let (frame, _) = ambient::enter(Frame::light(*this.light), ambient::try_current);
+                    *this.seat = frame.into_node();
+                }
+                Err(payload) => {
+                    *this.stage = Stage::Done;
+                    let (_, dropped) = ambient::enter(Frame::light(*this.light), || this.body.clear());
+                    super::drive::drop_payload(dropped.err());
+                    panic::resume_unwind(payload);
+                }
             }
+        }
+        let Some(node) = this.seat.as_ref() else { no_context(this.light) };
+        let step = conclude(node, this.body.as_mut(), result, false, waker);
+        if !after(step, &mut this.body, this.value, this.policy, node) {
+            return First::Pending;
+        }
+        *this.stage = Stage::Winding;
+        First::Over
+    }
+
+    /// Says whether the body is over.
+    fn after_open(self: Pin<&mut Self>, step: Step) -> bool {
+        let mut this = self.project();
+        let Some(node) = this.seat.as_ref() else { unreachable!("a driver has its node between polls") };
+        let over = after(step, &mut this.body, this.value, this.policy, node);
+        if over {
             *this.stage = Stage::Winding;
         }
+        over
+    }
+
+    fn wind(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Ending<V>> {
+        let this = self.project();
         let Some(node) = this.seat.as_ref() else { unreachable!("a driver has its node between polls") };
         let Poll::Ready(closed) = node.wind_down(|| Frame::node(node.clone()), cx) else { return Poll::Pending };
         node.unlink();

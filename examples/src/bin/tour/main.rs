@@ -32,7 +32,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use foster::{CancelScope, Instant, Nursery, ReasonKind, interval, nursery};
+use foster::{CancelScope, Instant, Nursery, ReasonKind, interval, nursery, sleep};
 use foster_examples::CtrlC;
 
 use journal::Journal;
@@ -79,15 +79,17 @@ fn main() -> ExitCode {
 async fn tour(options: &Options, journal: &Arc<Journal>) -> End {
     let mut scope = CancelScope::new().named("tour").deadline_in(options.deadline);
     let handle = scope.handle();
-    let mut ctrl_c = CtrlC::on(options.runtime);
+    let runtime = options.runtime;
     let Ok(outcome) = nursery(async |n: Nursery| {
         n.spawn_daemon(async move {
-            if let Err(error) = ctrl_c.pressed().await {
+            if let Err(error) = CtrlC::on(runtime).pressed().await {
                 return say(&format!("ctrl-C will not be clean: {error}"));
             }
             handle.cancel("ctrl-C");
             say("stopping; press ctrl-C again to drop everything");
-            if ctrl_c.pressed().await.is_ok() {
+            // Some senders signal a process twice, by itself and with its group: that is one press.
+            sleep(Duration::from_millis(500)).await;
+            if CtrlC::on(runtime).pressed().await.is_ok() {
                 std::process::exit(INTERRUPTED.into());
             }
         });

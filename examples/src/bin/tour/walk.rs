@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use foster::retry::{Backoff, Jitter};
 use foster::sync::{CapacityLimiter, OwnedLimiterPermit};
-use foster::{Nursery, checkpoint_if_cancelled, nursery, sleep, to_thread};
+use foster::{Nursery, checkpoint_if_cancelled, nursery, retry, to_thread};
 
 use crate::hash::{hash, list};
 use crate::journal::{Journal, Outcome};
@@ -74,28 +75,33 @@ impl Walk {
         self.journal.file(path, outcome);
     }
 
-    /// Reads on a thread; after an error again, until it works or there were enough tries.
+    /// Reads on a thread; after an error again, until it works, there were enough tries, or the deadline is too near for more.
     async fn attempt<T: Send + 'static>(
         &self,
-        mut permit: OwnedLimiterPermit,
+        permit: OwnedLimiterPermit,
         path: &Path,
         read: fn(&Path) -> io::Result<T>,
     ) -> Result<T, (io::Error, u32)> {
-        let mut pause = self.backoff;
-        let mut tries = 1;
-        loop {
-            let owned = path.to_owned();
-            match to_thread(move || read(&owned)).await {
-                Ok(value) => return Ok(value),
-                Err(error) if tries >= self.tries => return Err((error, tries)),
-                Err(_) => {}
-            }
-            drop(permit);
-            sleep(pause).await;
-            pause = pause.saturating_mul(2);
-            permit = self.limiter.clone().acquire_owned().await;
+        let mut first = Some(permit);
+        let mut tries = 0;
+        let pauses = Backoff::new().base(self.backoff).jitter(Jitter::None);
+        let outcome = retry(pauses, || {
             tries += 1;
-            self.journal.trying_again();
-        }
+            let (permit, path) = (first.take(), path.to_owned());
+            async move {
+                // Nobody holds a permit during a pause.
+                let _permit = match permit {
+                    Some(permit) => permit,
+                    None => {
+                        self.journal.trying_again();
+                        self.limiter.clone().acquire_owned().await
+                    }
+                };
+                to_thread(move || read(&path)).await
+            }
+        })
+        .attempts(self.tries)
+        .await;
+        outcome.map_err(|error| (error, tries))
     }
 }

@@ -1,0 +1,250 @@
+//! Checks what is not code in the book, the README and the examples' list: pages, links, fences, and the tests of the laws.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Where links into the repository begin.
+const REPOSITORY: &str = "https://github.com/foster-rs/foster/";
+
+fn workspace() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap()
+}
+
+fn read(path: impl AsRef<Path>) -> String {
+    let path = path.as_ref();
+    fs::read_to_string(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// All files with this ending below a directory of the workspace, without what was built.
+fn files(directory: &str, ending: &str) -> Vec<PathBuf> {
+    let mut found = Vec::new();
+    let mut open = vec![workspace().join(directory)];
+    while let Some(directory) = open.pop() {
+        for entry in fs::read_dir(directory).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                open.push(path);
+            } else if path.extension().is_some_and(|extension| extension == ending) {
+                found.push(path);
+            }
+        }
+    }
+    found.sort();
+    found
+}
+
+/// The pages of the book, with their paths below `docs/src`.
+fn pages() -> Vec<String> {
+    let source = workspace().join("docs/src");
+    let below = |path: PathBuf| path.strip_prefix(&source).unwrap().to_str().unwrap().replace('\\', "/");
+    files("docs/src", "md").into_iter().map(below).filter(|name| name != "SUMMARY.md").collect()
+}
+
+/// Everything that a new user reads, with its links checked.
+fn texts() -> Vec<PathBuf> {
+    let mut texts = files("docs/src", "md");
+    texts.extend(["README.md", "examples/README.md"].map(|name| workspace().join(name)));
+    texts
+}
+
+/// A text without its code blocks: they have no links.
+fn prose(text: &str) -> String {
+    let mut inside = false;
+    let mut prose = String::new();
+    for line in text.lines() {
+        if line.trim_start().starts_with("```") {
+            inside = !inside;
+        } else if !inside {
+            prose.push_str(line);
+            prose.push('\n');
+        }
+    }
+    prose
+}
+
+/// The targets of all links `[…](target)`.
+fn links(text: &str) -> Vec<String> {
+    let prose = prose(text);
+    let targets = prose.match_indices("](").map(|(start, _)| {
+        let rest = &prose[start + 2..];
+        rest[..rest.find(')').expect("a link ends")].to_owned()
+    });
+    targets.collect()
+}
+
+/// The anchors of a page, as mdBook and GitHub make them from its headings.
+fn anchors(text: &str) -> BTreeSet<String> {
+    let prose = prose(text);
+    let headings = prose.lines().filter(|line| line.starts_with('#'));
+    let anchor = |heading: &str| {
+        let words = heading.trim_start_matches('#').trim().to_lowercase();
+        words.chars().filter(|c| c.is_alphanumeric() || " -_".contains(*c)).collect::<String>().replace(' ', "-")
+    };
+    headings.map(anchor).collect()
+}
+
+#[test]
+fn every_page_is_in_the_summary_and_its_code_is_compiled() {
+    let summary = links(&read(workspace().join("docs/src/SUMMARY.md")));
+    let compiled = read(workspace().join("docs/lib.rs"));
+    let pages = pages();
+    assert!(pages.len() >= 7, "{pages:?}");
+    for page in &pages {
+        assert_eq!(summary.iter().filter(|link| *link == page).count(), 1, "{page} in the summary");
+        assert!(compiled.contains(&format!("\"src/{page}\"")), "{page} in docs/lib.rs");
+    }
+    assert_eq!(summary.len(), pages.len(), "the summary has no other pages");
+}
+
+#[test]
+fn every_link_leads_somewhere() {
+    let mut checked = 0;
+    for path in texts() {
+        let text = read(&path);
+        for link in links(&text) {
+            let at = format!("{} has a link to {link}", path.display());
+            let (file, anchor) = link.split_once('#').map_or((&*link, None), |(file, anchor)| (file, Some(anchor)));
+            let target = if let Some(inside) = file.strip_prefix(REPOSITORY) {
+                let (kind, inside) = inside.split_once("/main/").unwrap_or_else(|| panic!("{at}"));
+                let target = workspace().join(inside);
+                assert_eq!(kind == "tree", target.is_dir(), "{at}: `tree` is for directories, `blob` for files");
+                target
+            } else if file.starts_with("https://") {
+                continue;
+            } else if file.is_empty() {
+                path.clone()
+            } else {
+                // A link that leaves the book works in the repository, but not in the rendered pages.
+                assert!(!path.starts_with(workspace().join("docs")) || file.ends_with(".md"), "{at}");
+                path.parent().unwrap().join(file)
+            };
+            assert!(target.exists(), "{at}");
+            if let Some(anchor) = anchor {
+                assert!(anchors(&read(&target)).contains(anchor), "{at}: there is no such heading");
+            }
+            checked += 1;
+        }
+    }
+    assert!(checked > 30, "{checked}");
+}
+
+#[test]
+fn every_code_block_says_what_it_is_and_rust_is_always_tested() {
+    for path in texts() {
+        let text = read(&path);
+        let fences = text.lines().filter(|line| line.trim_start().starts_with("```")).collect::<Vec<_>>();
+        assert!(fences.len() % 2 == 0, "{} has a code block without an end", path.display());
+        for pair in fences.chunks(2) {
+            let known = ["```rust", "```rust,should_panic", "```text", "```toml", "```console"];
+            assert!(known.contains(&pair[0]), "{}: {}", path.display(), pair[0]);
+            assert_eq!(pair[1], "```", "{}", path.display());
+        }
+    }
+}
+
+#[test]
+fn the_readme_fits_on_three_screens_and_has_the_command_of_the_ci() {
+    let readme = read(workspace().join("README.md"));
+    assert!(readme.lines().count() <= 150);
+    let program =
+        readme.lines().skip_while(|line| *line != "```rust").skip(1).take_while(|line| *line != "```").count();
+    assert!(program <= 25, "{program} lines");
+    let ci = read(workspace().join(".ci/run"));
+    let command = ci.lines().find_map(|line| line.strip_prefix("tests='")?.strip_suffix('\''));
+    assert!(readme.lines().any(|line| Some(line) == command), "{command:?}");
+}
+
+#[test]
+fn every_example_is_listed_with_its_command() {
+    let list = read(workspace().join("examples/README.md"));
+    let programs = fs::read_dir(workspace().join("examples/src/bin")).unwrap();
+    let mut count = 0;
+    for program in programs {
+        let name = program.unwrap().path().file_stem().unwrap().to_str().unwrap().to_owned();
+        assert!(list.contains(&format!("[`{name}`](")), "{name} is not listed");
+        assert!(list.contains(&format!("-p foster-examples --bin {name} ")), "{name} has no command");
+        count += 1;
+    }
+    assert!(count >= 6, "{count}");
+}
+
+#[test]
+fn the_exit_codes_of_the_tour_are_listed() {
+    let options = read(workspace().join("examples/src/bin/tour/options.rs"));
+    let help = options.split("Exit code:\n").nth(1).unwrap().split("\";").next().unwrap();
+    let list = read(workspace().join("examples/README.md"));
+    let mut count = 0;
+    for line in help.lines() {
+        let (code, meaning) = line.trim().split_once("  ").unwrap();
+        assert!(list.contains(&format!("| {code} | {} |", meaning.trim())), "{line}");
+        count += 1;
+    }
+    assert_eq!(count, 7);
+}
+
+/// The laws of the guarantees page: number, and the links to its tests as (name, file).
+fn laws() -> BTreeMap<usize, Vec<(String, String)>> {
+    let page = read(workspace().join("docs/src/guarantees.md"));
+    let mut laws = BTreeMap::new();
+    for part in prose(&page).split("\n**L").skip(1) {
+        let number = part[..part.find(' ').unwrap()].parse().unwrap_or_else(|_| panic!("**L{part}"));
+        let tests = part.rsplit("\n*Held by* ").next().filter(|tests| tests.len() < part.len()).unwrap_or("");
+        let tests = tests.split("[`").skip(1).map(|test| {
+            let (name, rest) = test.split_once("`](").unwrap_or_else(|| panic!("law {number}: {test}"));
+            let file = &rest[..rest.find(')').unwrap()];
+            let file = file.strip_prefix(REPOSITORY).and_then(|file| file.strip_prefix("blob/main/"));
+            (name.to_owned(), file.unwrap_or_else(|| panic!("law {number}: {name}")).to_owned())
+        });
+        assert!(laws.insert(number, tests.collect()).is_none(), "law {number} stands there twice");
+    }
+    laws
+}
+
+/// The doc comment of a test in a file; `None` if there is no such test.
+fn documentation(file: &str, test: &str) -> Option<String> {
+    let text = read(workspace().join(file));
+    let mut comment = String::new();
+    for line in text.lines().map(str::trim) {
+        if let Some(more) = line.strip_prefix("///") {
+            comment.push_str(more);
+            continue;
+        }
+        let signature = line.trim_start_matches("pub ").trim_start_matches("async ");
+        let function = signature.strip_prefix("fn ").and_then(|rest| rest.split(['(', '<']).next());
+        // The conformance suite writes some tests once and makes two of them: `name, name_of_the_local_one: {`.
+        let both = line.strip_suffix(": {").and_then(|names| names.split_once(", "));
+        if function == Some(test) || both.is_some_and(|(one, other)| one == test || other == test) {
+            return Some(comment);
+        }
+        if !line.starts_with("#[") {
+            comment.clear();
+        }
+    }
+    None
+}
+
+#[test]
+fn every_law_is_held_by_tests_that_exist_and_say_so() {
+    let laws = laws();
+    let numbers = laws.keys().copied().collect::<Vec<_>>();
+    assert_eq!(numbers, (1..=41).collect::<Vec<_>>(), "all laws, and no other");
+    let mut wrong = Vec::new();
+    for (law, tests) in laws {
+        if tests.is_empty() {
+            wrong.push(format!("L{law} is held by no test"));
+        }
+        for (test, file) in tests {
+            match documentation(&file, &test) {
+                None => wrong.push(format!("L{law}: there is no `{test}` in {file}")),
+                Some(comment) => {
+                    let words = comment.split(|c: char| !c.is_ascii_alphanumeric());
+                    if !words.into_iter().any(|word| word == format!("L{law}")) {
+                        wrong.push(format!("L{law}: `{test}` in {file} does not say that it is about this law"));
+                    }
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
