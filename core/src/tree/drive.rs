@@ -227,6 +227,7 @@ impl Node {
         self.touch();
         let mut exact = false;
         let mut dismissed = false;
+        let mut registered = false;
         loop {
             let mut state = self.lock();
             if state.life == Life::Closed {
@@ -248,10 +249,11 @@ impl Node {
                         continue;
                     }
                     drop(state);
-                    // Looked at again, after the driver is known: a child that ends in between wakes it.
-                    if !self.register(cx.waker()) {
+                    // Looked at again, once, after the driver is known: a child that ends in between wakes it.
+                    if registered || !self.register(cx.waker()) {
                         return Poll::Pending;
                     }
+                    registered = true;
                     continue;
                 }
                 state.life = Life::Finalizing;
