@@ -169,7 +169,7 @@ pub fn is_cancelled() -> bool {
     match host {
         Some(Host::Scope(node)) => host_is_cancelled(&node),
         Some(Host::Abandonable(abandoned, node)) => {
-            abandoned.load(Ordering::Acquire) || node.tree().is_some_and(|tree| node.is_cancelled(&tree))
+            abandoned.load(Ordering::Acquire) || node.tree().is_some_and(|tree| node.is_cancelled(tree))
         }
         None => panic!(
             "`thread::is_cancelled` was called on a thread that runs no blocking job of foster. Usual causes: the closure \

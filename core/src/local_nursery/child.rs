@@ -39,7 +39,8 @@ where
     F: Future<Output = R>,
     B: Holds<LocalChild<T, E, R, F, B>>,
 {
-    let typed = Node::new(Kind::Task, Mask::None, origin, None, Watch::default());
+    let tree = shared.node.tree().cloned();
+    let typed = Node::new(Kind::Task, Mask::None, origin, tree, Watch::default());
     let node: NodeRef = typed.clone();
     let above = shared.node.clone();
     // The one place where a node is locked below another lock; both hold plain data, and the node's is the inner one.
@@ -158,25 +159,25 @@ where
                 Step::Gone => {}
                 Step::Ready => *this.result = this.body.as_mut().take().map(Outcome::into_result),
             }
-            if let Some(node) = &*this.seat {
-                node.body_over();
-            }
             *this.stage = Stage::Winding;
         }
         let Some(node) = &*this.seat else { return Poll::Ready(()) };
-        let Poll::Ready(closed) = node.wind_down(|| Frame::node(node.clone()), cx) else { return Poll::Pending };
+        let Poll::Ready(mut closed) = node.wind_down(|| Frame::node(node.clone()), cx) else { return Poll::Pending };
         *this.stage = Stage::Done;
         let Some(node) = this.seat.take() else { unreachable!("looked at above") };
-        let above = node.parent();
+        let stood = closed.stood.take();
+        let above = stood.as_ref().map_or(&node, |stood| &stood.parent);
         let home = match this.target {
-            Some(target) if target.node.is(&above) => target,
+            Some(target) if target.node.is(above) => target,
             _ => this.shared,
         };
-        let outcome = home.errors.child_ended(&above, &node, closed, this.result.take());
-        let wakes = this.join.set(outcome);
-        node.unlink();
+        let outcome = home.errors.child_ended(above, &node, closed, this.result.take());
+        let waiter = this.join.set(outcome);
+        Node::leave(stood);
         debug_assert!(node.life() == Life::Closed, "a child ends Closed");
-        wakes.wake();
+        if let Some(waiter) = waiter {
+            waiter.wake();
+        }
         Poll::Ready(())
     }
 

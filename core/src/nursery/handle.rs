@@ -7,22 +7,20 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use slab::Slab;
-
 use crate::checkpoint::Gate;
 use crate::error::JoinError;
 use crate::reason::Reason;
 use crate::tree::ambient;
 use crate::tree::drive::drop_quietly;
 use crate::tree::node::{CANCELLED, Cell, Node, NodeRef};
-use crate::tree::wake::Wakes;
 
 /// The result of a task, for its handle.
 pub(crate) struct Join<T>(Mutex<Inner<T>>);
 
 struct Inner<T> {
     outcome: Slotted<T>,
-    waiters: Slab<Waker>,
+    /// Of the one handle.
+    waiter: Option<Waker>,
 }
 
 enum Slotted<T> {
@@ -36,7 +34,7 @@ enum Slotted<T> {
 
 impl<T> Default for Join<T> {
     fn default() -> Self {
-        Join(Mutex::new(Inner { outcome: Slotted::Empty, waiters: Slab::new() }))
+        Join(Mutex::new(Inner { outcome: Slotted::Empty, waiter: None }))
     }
 }
 
@@ -46,25 +44,18 @@ impl<T> Join<T> {
     }
 
     /// Sets the outcome, unless there is one. Whoever waits for it comes back to be woken.
-    pub(crate) fn set(&self, outcome: Result<T, JoinError>) -> Wakes {
-        let mut wakes = Wakes::default();
+    pub(crate) fn set(&self, outcome: Result<T, JoinError>) -> Option<Waker> {
         let mut inner = self.lock();
-        let refused = match inner.outcome {
-            Slotted::Empty => {
-                inner.outcome = match outcome {
-                    Ok(value) => Slotted::Value(value),
-                    Err(error) => Slotted::Error(error),
-                };
-                None
-            }
-            _ => Some(outcome),
-        };
-        for waker in inner.waiters.drain() {
-            wakes.push(waker);
+        if !matches!(inner.outcome, Slotted::Empty) {
+            drop(inner);
+            drop_quietly(outcome);
+            return None;
         }
-        drop(inner);
-        drop_quietly(refused);
-        wakes
+        inner.outcome = match outcome {
+            Ok(value) => Slotted::Value(value),
+            Err(error) => Slotted::Error(error),
+        };
+        inner.waiter.take()
     }
 }
 
@@ -72,7 +63,9 @@ impl<T> Drop for Join<T> {
     fn drop(&mut self) {
         // A value that nobody took, dropped by the runtime's job or the nursery's future: neither may panic (R4).
         let inner = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
-        drop_quietly(std::mem::replace(&mut inner.outcome, Slotted::Taken));
+        if let Slotted::Value(value) = std::mem::replace(&mut inner.outcome, Slotted::Taken) {
+            drop_quietly(value);
+        }
     }
 }
 
@@ -137,19 +130,15 @@ impl<T> Place<T> {
     }
 
     /// Keeps the waker of a handle that has found no result. Says whether it has to look again.
-    fn watch(&self, watcher: &mut Option<usize>, waker: &Waker) -> bool {
+    fn watch(&self, waker: &Waker) -> bool {
         let Place::Beside(_, node) = self else { return false };
         let mut watched = node.cell.0.lock().unwrap_or_else(PoisonError::into_inner);
         if watched.lost {
             return true;
         }
-        let old = match watcher.and_then(|key| watched.watchers.get_mut(key)) {
+        let old = match &watched.watcher {
             Some(old) if old.will_wake(waker) => None,
-            Some(old) => Some(std::mem::replace(old, waker.clone())),
-            None => {
-                *watcher = Some(watched.watchers.insert(waker.clone()));
-                None
-            }
+            _ => watched.watcher.replace(waker.clone()),
         };
         drop(watched);
         drop(old);
@@ -164,7 +153,7 @@ pub(crate) struct Watch(Mutex<Watched>);
 #[derive(Default)]
 struct Watched {
     lost: bool,
-    watchers: Slab<Waker>,
+    watcher: Option<Waker>,
 }
 
 impl Cell for Watch {
@@ -175,12 +164,11 @@ impl Cell for Watch {
     fn orphaned(&self, _: &NodeRef) {
         let mut watched = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         watched.lost = true;
-        let mut wakes = Wakes::default();
-        for waker in watched.watchers.drain() {
-            wakes.push(waker);
-        }
+        let watcher = watched.watcher.take();
         drop(watched);
-        wakes.wake();
+        if let Some(waker) = watcher {
+            waker.wake();
+        }
     }
 }
 
@@ -219,23 +207,17 @@ pub struct Task<T> {
     node: NodeRef,
     place: Place<T>,
     gate: Gate,
-    waiter: Option<usize>,
-    watcher: Option<usize>,
+    /// Its waker lies with the result.
+    waits: bool,
 }
 
 impl<T> Task<T> {
     pub(crate) fn new(node: NodeRef, joined: Arc<dyn Joined<T>>) -> Self {
-        Task { node, place: Place::Node(joined), gate: Gate::to("a task"), waiter: None, watcher: None }
+        Task { node, place: Place::Node(joined), gate: Gate::to("a task"), waits: false }
     }
 
     pub(crate) fn local(node: Arc<Node<Watch>>, join: Arc<Join<T>>) -> Self {
-        Task {
-            node: node.clone(),
-            place: Place::Beside(join, node),
-            gate: Gate::to("a task"),
-            waiter: None,
-            watcher: None,
-        }
+        Task { node: node.clone(), place: Place::Beside(join, node), gate: Gate::to("a task"), waits: false }
     }
 
     /// Asks this child to stop; its siblings go on, and the nursery does not fail. Says whether that changed anything: not on a
@@ -312,20 +294,17 @@ impl<T> Task<T> {
     fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         let mut join = self.place.lock();
         if join.status().is_some() {
-            self.waiter = None;
+            self.waits = false;
             return Poll::Ready(());
         }
-        let old = match self.waiter.and_then(|key| join.waiters.get_mut(key)) {
+        let old = match &join.waiter {
             Some(old) if old.will_wake(cx.waker()) => None,
-            Some(old) => Some(std::mem::replace(old, cx.waker().clone())),
-            None => {
-                self.waiter = Some(join.waiters.insert(cx.waker().clone()));
-                None
-            }
+            _ => join.waiter.replace(cx.waker().clone()),
         };
         drop(join);
         drop(old);
-        if self.place.watch(&mut self.watcher, cx.waker()) {
+        self.waits = true;
+        if self.place.watch(cx.waker()) {
             // Lost between the two looks.
             cx.waker().wake_by_ref();
         }
@@ -355,17 +334,15 @@ impl<T> Future for Task<T> {
 
 impl<T> Drop for Task<T> {
     fn drop(&mut self) {
-        if let (Place::Beside(_, node), Some(key)) = (&self.place, self.watcher) {
-            let mut watched = node.cell.0.lock().unwrap_or_else(PoisonError::into_inner);
-            let watcher = watched.watchers.try_remove(key);
-            drop(watched);
+        if !self.waits {
+            return;
+        }
+        if let Place::Beside(_, node) = &self.place {
+            let watcher = node.cell.0.lock().unwrap_or_else(PoisonError::into_inner).watcher.take();
             drop(watcher);
         }
-        let Some(key) = self.waiter else { return };
-        let mut join = self.place.lock();
-        let waker = join.waiters.try_remove(key);
-        drop(join);
-        drop(waker);
+        let waiter = self.place.lock().waiter.take();
+        drop(waiter);
     }
 }
 

@@ -39,34 +39,26 @@ where
     F: Future<Output = R> + Send + 'static,
 {
     let above: NodeRef = nursery.clone();
-    let Some(tree) = above.tree() else { return Err(SpawnError::new(future)) };
-    let runtime = tree.runtime.clone();
-    let cell = TaskCell { run: Mutex::new(Run::Unset), join: Join::default(), nursery, target };
+    let Some(tree) = above.tree().cloned() else { return Err(SpawnError::new(future)) };
+    let fresh = Run::Fresh(Box::new(Slot::Future { future }));
+    let cell = TaskCell { run: Mutex::new(fresh), join: Join::default(), nursery, target };
     let node = Node::new(Kind::Task, Mask::None, origin, Some(tree), cell);
     let child: NodeRef = node.clone();
     // Invariant 2: admission, link and first marks under one lock.
     let admitted = above.lock().admit(&above, role, &child);
-    let Some((place, late)) = admitted else { return Err(SpawnError::new(future)) };
+    let Some((place, late)) = admitted else {
+        let future = node.cell.take_back();
+        return Err(SpawnError::new(future));
+    };
     child.settle(place);
     if late {
         wake::wake(&above);
     }
-
-    let body = Box::pin(Slot::Future { future });
-    let mut run = lock(&node.cell.run);
-    let refused = match &*run {
-        Run::Unset => {
-            *run = Run::Idle { body, started: false };
-            None
-        }
-        // The tree was razed in this moment.
-        _ => Some(body),
-    };
-    drop(run);
-    drop(refused);
     before(&child);
-    let task = Task::new(child.clone(), node);
-    runtime.spawn(Job::task(child));
+    let task = Task::new(child.clone(), node.clone());
+    if let Some(tree) = node.tree() {
+        tree.runtime.spawn(Job::task(child));
+    }
     Ok(task)
 }
 
@@ -82,10 +74,10 @@ struct TaskCell<T, E, R, F> {
 
 /// Where a task's future and result are.
 enum Run<T, E, R, F> {
-    /// Not put in yet.
-    Unset,
-    /// Waiting to be polled.
-    Idle { body: Pin<Box<Slot<F, R>>>, started: bool },
+    /// Never polled.
+    Fresh(Box<Slot<F, R>>),
+    /// Waiting to be polled again.
+    Idle(Pin<Box<Slot<F, R>>>),
     /// Taken out by whoever polls it.
     Polled,
     /// The body is over; with its result, unless it was dropped.
@@ -102,70 +94,58 @@ where
     F: Future<Output = R> + Send + 'static,
 {
     fn run(&self, seat: &mut Option<NodeRef>, cx: &mut Context<'_>) -> Poll<()> {
-        let taken = {
-            let mut run = lock(&self.run);
-            match std::mem::replace(&mut *run, Run::Polled) {
-                Run::Idle { body, started } => Some((body, started)),
-                Run::Over => {
-                    *run = Run::Over;
-                    return Poll::Ready(());
-                }
-                other => {
-                    *run = other;
-                    None
-                }
+        let taken = std::mem::replace(&mut *lock(&self.run), Run::Polled);
+        let (mut body, fresh) = match taken {
+            Run::Fresh(body) => (Box::into_pin(body), true),
+            Run::Idle(body) => (body, false),
+            Run::Polled => unreachable!("a job is polled by one thread at a time"),
+            Run::Settled(result) => {
+                *lock(&self.run) = Run::Settled(result);
+                return self.wind(seat, cx);
             }
-        };
-        if let Some((mut body, started)) = taken {
-            let Some(node) = seat.as_ref() else { unreachable!("a job has its node between polls") };
-            let step = if !started && node.own_tree().is_some_and(|tree| node.is_cancelled(tree)) {
-                // L13: dropped unpolled.
-                discard(node, body.as_mut());
-                Step::Gone
-            } else {
-                poll_open(seat, body.as_mut(), cx)
-            };
-            let Some(node) = seat.as_ref() else { unreachable!("a job has its node between polls") };
-            let after = match step {
-                Step::Pending => Run::Idle { body, started: true },
-                Step::Gone => Run::Settled(None),
-                Step::Ready => Run::Settled(body.as_mut().take().map(Outcome::into_result)),
-            };
-            let mut run = lock(&self.run);
-            if matches!(*run, Run::Over) {
-                // Razed while it was being polled (L30): what the poll left is dropped in its place.
-                drop(run);
-                if let Run::Idle { mut body, .. } = after {
-                    discard(node, body.as_mut());
-                }
+            Run::Over => {
+                *lock(&self.run) = Run::Over;
                 return Poll::Ready(());
             }
-            *run = after;
+        };
+        let Some(node) = seat.as_ref() else { unreachable!("a job has its node between polls") };
+        let step = if fresh && node.tree().is_some_and(|tree| node.is_cancelled(tree)) {
+            // L13: dropped unpolled.
+            discard(node, body.as_mut());
+            Step::Gone
+        } else {
+            poll_open(seat, body.as_mut(), cx)
+        };
+        let after = match step {
+            Step::Pending => Run::Idle(body),
+            Step::Gone => Run::Settled(None),
+            Step::Ready => Run::Settled(body.as_mut().take().map(Outcome::into_result)),
+        };
+        let mut run = lock(&self.run);
+        if matches!(*run, Run::Over) {
+            // Razed while it was being polled (L30): what the poll left is dropped in its place.
             drop(run);
-            if step == Step::Pending {
-                return Poll::Pending;
+            let Some(node) = seat.as_ref() else { unreachable!("a job has its node between polls") };
+            if let Run::Idle(mut body) = after {
+                discard(node, body.as_mut());
             }
-            node.body_over();
+            return Poll::Ready(());
         }
-        let Some(node) = seat.clone() else { unreachable!("a job has its node between polls") };
-        match node.wind_down(|| Frame::node(node.clone()), cx) {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(closed) => {
-                self.finish(&node, closed);
-                Poll::Ready(())
-            }
-        }
+        *run = after;
+        drop(run);
+        if step == Step::Pending { Poll::Pending } else { self.wind(seat, cx) }
     }
 
     fn seize(&self) -> Option<Box<dyn Send>> {
         let mut run = lock(&self.run);
         match std::mem::replace(&mut *run, Run::Over) {
-            Run::Idle { body, .. } => Some(Box::new(body)),
+            Run::Fresh(body) => Some(body),
+            Run::Idle(body) => Some(Box::new(body)),
             Run::Settled(result) => {
                 *run = Run::Settled(result);
                 None
             }
-            Run::Unset | Run::Polled | Run::Over => None,
+            Run::Polled | Run::Over => None,
         }
     }
 
@@ -178,7 +158,9 @@ where
             }
             run => drop_quietly(run),
         }
-        self.join.set(Err(JoinError::Cancelled)).wake();
+        if let Some(waiter) = self.join.set(Err(JoinError::Cancelled)) {
+            waiter.wake();
+        }
     }
 }
 
@@ -187,21 +169,42 @@ where
     T: Send + 'static,
     E: Debug + Send + 'static,
 {
+    /// The future of a child that was not admitted.
+    fn take_back(&self) -> F {
+        match std::mem::replace(&mut *lock(&self.run), Run::Over) {
+            Run::Fresh(slot) => match *slot {
+                Slot::Future { future } => future,
+                Slot::Output { .. } | Slot::Empty => unreachable!("never polled"),
+            },
+            _ => unreachable!("nobody else knows the child"),
+        }
+    }
+
+    fn wind(&self, seat: &Option<NodeRef>, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(node) = seat else { unreachable!("a job has its node between polls") };
+        let Poll::Ready(closed) = node.wind_down(|| Frame::node(node.clone()), cx) else { return Poll::Pending };
+        self.finish(node, closed);
+        Poll::Ready(())
+    }
+
     /// The task's scope is Closed: its nursery gets what there is to record, then its handle resolves (L31, L33, L34).
-    fn finish(&self, node: &NodeRef, closed: Closed) {
-        let above = node.parent();
+    fn finish(&self, node: &NodeRef, mut closed: Closed) {
+        let stood = closed.stood.take();
+        let above = stood.as_ref().map_or(node, |stood| &stood.parent);
         let nursery = match &self.target {
-            Some(target) if target.is(&above) => target,
+            Some(target) if target.is(above) => target,
             _ => &self.nursery,
         };
         let result = match std::mem::replace(&mut *lock(&self.run), Run::Over) {
             Run::Settled(result) => result,
             _ => None,
         };
-        let outcome = nursery.cell.child_ended(&above, node, closed, result);
-        let wakes = self.join.set(outcome);
-        node.unlink();
-        wakes.wake();
+        let outcome = nursery.cell.child_ended(above, node, closed, result);
+        let waiter = self.join.set(outcome);
+        Node::leave(stood);
+        if let Some(waiter) = waiter {
+            waiter.wake();
+        }
     }
 }
 

@@ -30,7 +30,8 @@ pub(crate) struct Light {
 impl Light {
     /// Makes the node and hangs it below `parent`.
     fn materialise(self, parent: &NodeRef, tree: &Arc<Tree>) -> NodeRef {
-        let node: NodeRef = Node::new(self.kind, self.mask, Origin::new(self.kind.name(), self.location), None, ());
+        let origin = Origin::new(self.kind.name(), self.location);
+        let node: NodeRef = Node::new(self.kind, self.mask, origin, Some(tree.clone()), ());
         node.lock().deadline = self.deadline;
         node.attach(parent, Role::Inner);
         node.polled.store(true, std::sync::atomic::Ordering::Relaxed);
@@ -42,10 +43,6 @@ impl Light {
 /// One entry of the stack.
 pub(crate) struct Frame {
     scope: Scope,
-    /// The tree, where the node does not hold it: below a reaper.
-    tree: Option<Arc<Tree>>,
-    /// Which frame knows the tree.
-    base: usize,
     /// How many frames from here down have no node.
     lights: usize,
 }
@@ -57,15 +54,11 @@ enum Scope {
 
 impl Frame {
     pub(crate) fn node(node: NodeRef) -> Self {
-        Frame { scope: Scope::Node(node), tree: None, base: 0, lights: 0 }
-    }
-
-    pub(crate) fn reaped(node: NodeRef, tree: Arc<Tree>) -> Self {
-        Frame { scope: Scope::Node(node), tree: Some(tree), base: 0, lights: 0 }
+        Frame { scope: Scope::Node(node), lights: 0 }
     }
 
     pub(crate) fn light(light: Light) -> Self {
-        Frame { scope: Scope::Light(light), tree: None, base: 0, lights: 0 }
+        Frame { scope: Scope::Light(light), lights: 0 }
     }
 
     pub(crate) fn into_node(self) -> Option<NodeRef> {
@@ -73,13 +66,6 @@ impl Frame {
             Scope::Node(node) => Some(node),
             Scope::Light(_) => None,
         }
-    }
-
-    fn own_tree(&self) -> Option<&Arc<Tree>> {
-        self.tree.as_ref().or(match &self.scope {
-            Scope::Node(node) => node.own_tree(),
-            Scope::Light(_) => None,
-        })
     }
 }
 
@@ -106,12 +92,9 @@ fn push(frame: Frame) -> Option<Frame> {
     let _ = STACK.try_with(|stack| {
         let mut stack = stack.borrow_mut();
         if let Some(mut frame) = frame.take() {
-            let own = frame.own_tree().is_some();
-            frame.base = if own { stack.len() } else { stack.last().map_or(0, |below| below.base) };
-            frame.lights = match &frame.scope {
-                Scope::Node(_) => 0,
-                Scope::Light(_) => stack.last().map_or(0, |below| below.lights) + 1,
-            };
+            if let Scope::Light(_) = frame.scope {
+                frame.lights = stack.last().map_or(0, |below| below.lights) + 1;
+            }
             stack.push(frame);
         }
     });
@@ -229,23 +212,21 @@ pub(crate) fn tree() -> Option<Arc<Tree>> {
 
 fn with_tree<R>(f: impl FnOnce(&Arc<Tree>) -> R) -> Option<R> {
     STACK
-        .try_with(|stack| {
-            let stack = stack.borrow();
-            let tree = match stack.last() {
-                Some(top) => stack.get(top.base).and_then(Frame::own_tree),
-                None => None,
-            };
-            if let Some(tree) = tree {
-                return Some(f(tree));
-            }
-            // A scope whose future is polled by a task that foster does not know, or code without any scope.
-            match stack.last().map(|frame| &frame.scope) {
-                Some(Scope::Node(node)) => node.tree().as_ref().map(f),
-                _ => default_root().and_then(|root| root.own_tree()).map(f),
-            }
+        .try_with(|stack| match innermost_node(&stack.borrow()) {
+            Some(node) => node.tree().map(f),
+            None => default_root().and_then(|root| root.tree()).map(f),
         })
         .ok()
         .flatten()
+}
+
+/// The innermost scope that has a node.
+fn innermost_node(stack: &[Frame]) -> Option<&NodeRef> {
+    let index = stack.len().checked_sub(1 + stack.last()?.lights)?;
+    match &stack[index].scope {
+        Scope::Node(node) => Some(node),
+        Scope::Light(_) => None,
+    }
 }
 
 /// The code that is running now is at `what`, and may have to wait there.
@@ -335,18 +316,7 @@ pub(crate) fn is_cancelled() -> bool {
 
 /// Whether the innermost scope is known to be cancelled; a hint, without looking at the clock.
 pub(crate) fn is_flagged() -> bool {
-    STACK
-        .try_with(|stack| {
-            let stack = stack.borrow();
-            let node = stack.len().checked_sub(1 + stack.last()?.lights)?;
-            match &stack[node].scope {
-                Scope::Node(node) => Some(node.flagged(CANCELLED)),
-                Scope::Light(_) => None,
-            }
-        })
-        .ok()
-        .flatten()
-        .unwrap_or(false)
+    STACK.try_with(|stack| innermost_node(&stack.borrow()).is_some_and(|node| node.flagged(CANCELLED))).unwrap_or(false)
 }
 
 /// The name of the task that runs this code.

@@ -4,6 +4,7 @@
 //! rules stand in one place.
 
 use std::pin::Pin;
+use std::sync::MutexGuard;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 use std::thread;
@@ -11,7 +12,7 @@ use std::thread;
 use super::ambient::{self, Frame};
 use super::links::Role;
 use super::loss;
-use super::node::{CANCELLED, LOST, Life, Node, NodeRef, PARENT_CANCELLED, Payload, TIMED, WATCHED};
+use super::node::{CANCELLED, LOST, Life, Node, NodeRef, PARENT_CANCELLED, Payload, State, TIMED, WATCHED};
 use super::wake;
 use crate::reason::{Origin, Reason, ReasonKind};
 
@@ -48,6 +49,15 @@ pub(crate) struct Closed {
     pub(crate) inherited: bool,
     /// The scope's own request: its reason, and which scope it was.
     pub(crate) request: Option<(Reason, Origin)>,
+    /// Where it stands until it is unlinked; a root stands nowhere.
+    pub(crate) stood: Option<Stood>,
+}
+
+/// Where a scope stood among its parent's links when it was closed.
+pub(crate) struct Stood {
+    pub(crate) parent: NodeRef,
+    slot: usize,
+    pub(crate) role: Role,
 }
 
 impl Closed {
@@ -212,17 +222,18 @@ impl Node {
         }
         debug_assert!(state.life <= Life::Draining, "the body of a scope ends once");
         state.life = Life::Draining;
-        if state.links.count(Role::Inner) == 0 {
-            return;
-        }
-        let leaked: Vec<NodeRef> = state.links.of(Role::Inner).cloned().collect();
-        drop(state);
-        for node in leaked {
-            loss::driver_lost(&node, || {});
+        if state.links.count(Role::Inner) > 0 {
+            let leaked: Vec<NodeRef> = state.links.of(Role::Inner).cloned().collect();
+            drop(state);
+            for node in leaked {
+                loss::driver_lost(&node, || {});
+            }
         }
     }
 
     /// From the end of the body to Closed: waits for children and residue, then runs the finalizers.
+    ///
+    /// Most scopes have nothing of these left, and go all the way under one lock.
     pub(crate) fn wind_down(self: &NodeRef, frame: impl Fn() -> Frame, cx: &mut Context<'_>) -> Poll<Closed> {
         self.touch();
         let mut exact = false;
@@ -232,10 +243,16 @@ impl Node {
             let mut state = self.lock();
             if state.life == Life::Closed {
                 // Razed under us.
-                drop(state);
-                return Poll::Ready(self.close());
+                return Poll::Ready(self.close_in(state));
             }
-            debug_assert!(state.life != Life::Open, "an open scope does not wind down");
+            if state.life == Life::Open {
+                if state.links.count(Role::Inner) > 0 {
+                    drop(state);
+                    self.body_over();
+                    continue;
+                }
+                state.life = Life::Draining;
+            }
             if state.life == Life::Draining {
                 let links = &state.links;
                 if links.awaited() > 0 {
@@ -302,8 +319,8 @@ impl Node {
                 }
                 continue;
             }
-            drop(state);
             if !exact && self.flagged(CANCELLED) && self.flagged(TIMED) {
+                drop(state);
                 // I18: a cancelled form is not returned into code whose deadline has passed by the clock.
                 exact = true;
                 if let Some(tree) = self.tree() {
@@ -311,21 +328,25 @@ impl Node {
                 }
                 continue;
             }
-            return Poll::Ready(self.close());
+            return Poll::Ready(self.close_in(state));
         }
     }
 
     /// Closed: nothing is left inside. The caller unlinks the scope once it has recorded the outcome.
     pub(crate) fn close(self: &NodeRef) -> Closed {
-        let now = if self.flagged(TIMED) { self.tree().map(|tree| tree.now()) } else { None };
-        let mut state = self.lock();
+        self.close_in(self.lock())
+    }
+
+    fn close_in(self: &NodeRef, mut state: MutexGuard<'_, State>) -> Closed {
         state.life = Life::Closed;
         debug_assert!(state.links.is_empty() || self.flagged(LOST), "I2: Closed is empty");
+        let inherited = state.inherited;
         let mut closed = Closed {
             panic: None,
             cut: state.cut,
-            inherited: state.inherited.cancelled(now.unwrap_or(crate::Instant::from_nanos(0))),
+            inherited: inherited.any(),
             request: state.request().map(|request| (request.reason.clone(), self.origin.clone())),
+            stood: state.stood(),
         };
         let waker = state.waker.take();
         let mut timers = [state.deadline_timer.take(), None];
@@ -337,10 +358,13 @@ impl Node {
         }
         drop(state);
         drop((waker, marker));
-        if timers.iter().any(Option::is_some) {
+        if timers != [None, None] || inherited.waits_for_hard() {
             if let Some(tree) = self.tree() {
                 for key in timers.into_iter().flatten() {
                     drop(tree.timers.remove(key));
+                }
+                if inherited.waits_for_hard() {
+                    closed.inherited = inherited.cancelled(tree.now());
                 }
             }
         }
@@ -349,9 +373,13 @@ impl Node {
 
     /// Leaves the parent, which may be waiting for this.
     pub(crate) fn unlink(self: &NodeRef) {
-        let state = self.lock();
-        let (Some(parent), slot, role) = (state.parent.clone(), state.slot, state.role) else { return };
-        drop(state);
+        let stood = self.lock().stood();
+        Node::leave(stood);
+    }
+
+    /// As [`unlink`](Node::unlink), for a scope that has just been closed.
+    pub(crate) fn leave(stood: Option<Stood>) {
+        let Some(Stood { parent, slot, role }) = stood else { return };
         let mut above = parent.lock();
         if above.life == Life::Closed {
             return;
@@ -369,6 +397,12 @@ impl Node {
         if done || escaped {
             wake::wake(&parent);
         }
+    }
+}
+
+impl State {
+    fn stood(&self) -> Option<Stood> {
+        self.parent.clone().map(|parent| Stood { parent, slot: self.slot, role: self.role })
     }
 }
 

@@ -4,10 +4,8 @@ use std::fmt;
 use std::future::Future;
 use std::panic::Location;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use super::Tree;
 use super::loss;
 use super::node::{Life, NodeRef};
 use crate::reason::Origin;
@@ -20,17 +18,17 @@ use crate::reason::Origin;
 #[must_use = "a job does nothing unless the runtime polls it"]
 pub struct Job {
     node: Option<NodeRef>,
-    /// Of a reaper; a task's node knows the tree.
-    reaps: Option<Arc<Tree>>,
+    /// A reaper, which finishes the scope; not a task, which is one.
+    reaps: bool,
 }
 
 impl Job {
     pub(crate) fn task(node: NodeRef) -> Self {
-        Job { node: Some(node), reaps: None }
+        Job { node: Some(node), reaps: false }
     }
 
-    pub(crate) fn reaper(node: NodeRef, tree: Arc<Tree>) -> Self {
-        Job { node: Some(node), reaps: Some(tree) }
+    pub(crate) fn reaper(node: NodeRef) -> Self {
+        Job { node: Some(node), reaps: true }
     }
 
     fn origin(&self) -> Option<Origin> {
@@ -55,24 +53,12 @@ impl Future for Job {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
-        match &this.reaps {
-            Some(tree) => {
-                let Some(node) = &this.node else { return Poll::Ready(()) };
-                let poll = loss::reap(node, tree, cx);
-                if poll.is_ready() {
-                    this.node = None;
-                }
-                poll
-            }
-            None => {
-                let Some(node) = this.node.clone() else { return Poll::Ready(()) };
-                let poll = node.cell.run(&mut this.node, cx);
-                if poll.is_ready() {
-                    this.node = None;
-                }
-                poll
-            }
+        let Some(node) = this.node.clone() else { return Poll::Ready(()) };
+        let poll = if this.reaps { loss::reap(&node, cx) } else { node.cell.run(&mut this.node, cx) };
+        if poll.is_ready() {
+            this.node = None;
         }
+        poll
     }
 }
 
@@ -82,23 +68,20 @@ impl Drop for Job {
         if node.life() == Life::Closed {
             return;
         }
-        match self.reaps.take() {
+        if self.reaps {
             // The runtime is gone: what is left of the scope cannot be finished.
-            Some(tree) => {
-                loss::raze(&node, &tree);
-                node.unlink();
-            }
-            None => {
-                let body = node.cell.seize();
-                loss::driver_lost(&node, || drop(body));
-            }
+            loss::raze(&node);
+            node.unlink();
+        } else {
+            let body = node.cell.seize();
+            loss::driver_lost(&node, || drop(body));
         }
     }
 }
 
 impl fmt::Display for Job {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let what = if self.reaps.is_some() { "reaper of" } else { "task" };
+        let what = if self.reaps { "reaper of" } else { "task" };
         match self.origin() {
             Some(origin) => write!(f, "{what} {origin}"),
             None => f.write_str("finished job"),

@@ -3,16 +3,14 @@
 //! All of this runs inside `Drop`, on any thread, possibly unwinding: it does not panic, wait, or need a context.
 
 use std::collections::VecDeque;
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
-use super::Tree;
 use super::ambient::{self, Frame};
 use super::drive::{Body, Closed, Step, conclude, drop_payload};
 use super::job::Job;
 use super::links::Role;
-use super::node::{CANCELLED, LOST, Life, NodeRef, Owned};
+use super::node::{CANCELLED, LOST, Life, Node, NodeRef, Owned};
 use super::wake::Wakes;
 use crate::observer::HostDropped;
 use crate::reason::{Reason, ReasonKind};
@@ -33,7 +31,7 @@ pub(crate) fn driver_lost(node: &NodeRef, drop_body: impl FnOnce()) {
     }
     if tree.is_dead() {
         drop_body();
-        raze(node, &tree);
+        raze(node);
         return;
     }
     // The adopter waits for the scope from here on; so whatever is lost further in finds it live.
@@ -44,7 +42,7 @@ pub(crate) fn driver_lost(node: &NodeRef, drop_body: impl FnOnce()) {
     };
     if !keeps_body {
         node.request(Reason::new(ReasonKind::Abandoned), None);
-        let (_, result) = ambient::enter(Frame::reaped(node.clone(), tree.clone()), drop_body);
+        let (_, result) = ambient::enter(Frame::node(node.clone()), drop_body);
         if let Err(payload) = result {
             node.panicked(payload);
         }
@@ -58,7 +56,7 @@ pub(crate) fn driver_lost(node: &NodeRef, drop_body: impl FnOnce()) {
         keeps_body || state.links.awaited() > 0 || state.finalizers() > 0
     };
     if left {
-        tree.runtime.spawn(Job::reaper(node.clone(), tree.clone()));
+        tree.runtime.spawn(Job::reaper(node.clone()));
     } else {
         let closed = node.close();
         end_reaped(node, closed);
@@ -100,21 +98,20 @@ fn become_residue(node: &NodeRef) {
 fn end_reaped(node: &NodeRef, closed: Closed) {
     node.cell.orphaned(node);
     if let Some(payload) = closed.panic {
-        let adopter = node.lock().parent.clone();
-        match adopter {
-            Some(adopter) if adopter.life() != Life::Closed => adopter.panicked(payload),
+        match &closed.stood {
+            Some(stood) if stood.parent.life() != Life::Closed => stood.parent.panicked(payload),
             _ => drop_payload(Some(payload)),
         }
     }
-    node.unlink();
+    Node::leave(closed.stood);
 }
 
 /// Drives a lost scope to its end, in the name of its adopter.
-pub(crate) fn reap(node: &NodeRef, tree: &Arc<Tree>, cx: &mut Context<'_>) -> Poll<()> {
-    if node.life() == Life::Open && reap_owned(node, tree, cx) == Step::Pending {
+pub(crate) fn reap(node: &NodeRef, cx: &mut Context<'_>) -> Poll<()> {
+    if node.life() == Life::Open && reap_owned(node, cx) == Step::Pending {
         return Poll::Pending;
     }
-    match node.wind_down(|| Frame::reaped(node.clone(), tree.clone()), cx) {
+    match node.wind_down(|| Frame::node(node.clone()), cx) {
         Poll::Pending => Poll::Pending,
         Poll::Ready(closed) => {
             end_reaped(node, closed);
@@ -124,7 +121,7 @@ pub(crate) fn reap(node: &NodeRef, tree: &Arc<Tree>, cx: &mut Context<'_>) -> Po
 }
 
 /// Polls the body of an owned scope that lost its driver while it was Open: a blocking job that is still running.
-fn reap_owned(node: &NodeRef, tree: &Arc<Tree>, cx: &mut Context<'_>) -> Step {
+fn reap_owned(node: &NodeRef, cx: &mut Context<'_>) -> Step {
     let Some(owned) = node.lock().rare().owned.take() else {
         node.body_over();
         return Step::Gone;
@@ -132,7 +129,7 @@ fn reap_owned(node: &NodeRef, tree: &Arc<Tree>, cx: &mut Context<'_>) -> Step {
     let mut body = OwnedBody(Some(owned));
     let was_cancelled = node.flagged(CANCELLED);
     node.begin_poll();
-    let frame = Frame::reaped(node.clone(), tree.clone());
+    let frame = Frame::node(node.clone());
     let (_, result) = ambient::enter(frame, || std::pin::Pin::new(&mut body).poll(cx));
     let step = conclude(node, std::pin::Pin::new(&mut body), result, was_cancelled, cx.waker());
     if step == Step::Pending {
@@ -169,7 +166,7 @@ impl Body for OwnedBody {
 ///
 /// Nothing can be awaited any more: bodies are dropped, finalizers are not run but counted. A body that another thread is
 /// polling at this moment is dropped as soon as that poll returns.
-pub(crate) fn raze(top: &NodeRef, tree: &Arc<Tree>) {
+pub(crate) fn raze(top: &NodeRef) {
     let mut report = HostDropped::default();
     // The outermost scopes first: what their bodies own finds its scope closed, or closes it itself.
     let mut nodes = VecDeque::from([top.clone()]);
@@ -183,13 +180,15 @@ pub(crate) fn raze(top: &NodeRef, tree: &Arc<Tree>) {
     }
     let mut wakes = Wakes::default();
     for node in &razed {
-        raze_node(node, tree, &mut report, &mut wakes);
+        raze_node(node, &mut report, &mut wakes);
     }
     wakes.wake();
-    tree.add_razed(report);
+    if let Some(tree) = top.tree() {
+        tree.add_razed(report);
+    }
 }
 
-fn raze_node(node: &NodeRef, tree: &Arc<Tree>, report: &mut HostDropped, wakes: &mut Wakes) {
+fn raze_node(node: &NodeRef, report: &mut HostDropped, wakes: &mut Wakes) {
     let mut state = node.lock();
     if state.life == Life::Closed {
         return;
@@ -204,7 +203,7 @@ fn raze_node(node: &NodeRef, tree: &Arc<Tree>, report: &mut HostDropped, wakes: 
     wakes.push_raw(state.waker.clone());
     drop(state);
     let body = node.cell.seize();
-    let (_, result) = ambient::enter(Frame::reaped(node.clone(), tree.clone()), || {
+    let (_, result) = ambient::enter(Frame::node(node.clone()), || {
         drop(body);
         drop(left);
     });

@@ -66,9 +66,6 @@ pub(crate) enum Life {
     Closed,
 }
 
-/// How far a scope looks for its tree before it leaves a short cut.
-const SHORT_WAY: usize = 8;
-
 /// A shared scope of any sort.
 pub(crate) type NodeRef = Arc<Node>;
 
@@ -108,10 +105,10 @@ pub(crate) struct Node<C: ?Sized = dyn Cell> {
     pub(crate) mask: Mask,
     /// Its name, and where it was made.
     pub(crate) origin: Origin,
-    /// The tree; kept by roots and tasks, the others find it further up.
+    /// The tree, if it was known when the scope was made.
     tree: Option<Arc<Tree>>,
-    /// The tree, for nurseries, which do not know it when they are made.
-    tree_of_nursery: OnceLock<Arc<Tree>>,
+    /// The tree, from when the scope got its place there.
+    late_tree: OnceLock<Arc<Tree>>,
     flags: AtomicU8,
     /// Since the parent's body was last polled: was this scope polled? (L16)
     pub(crate) polled: AtomicBool,
@@ -295,7 +292,7 @@ impl<C> Node<C> {
             mask,
             origin,
             tree,
-            tree_of_nursery: OnceLock::new(),
+            late_tree: OnceLock::new(),
             flags: AtomicU8::new(0),
             polled: AtomicBool::new(false),
             woken: AtomicBool::new(false),
@@ -340,14 +337,14 @@ impl<C: ?Sized> Node<C> {
         std::ptr::addr_eq(self, other)
     }
 
-    /// The tree, if this node keeps it.
-    pub(crate) fn own_tree(&self) -> Option<&Arc<Tree>> {
-        self.tree.as_ref().or_else(|| self.tree_of_nursery.get())
+    /// The tree this scope stands in; none before it has a parent.
+    pub(crate) fn tree(&self) -> Option<&Arc<Tree>> {
+        self.tree.as_ref().or_else(|| self.late_tree.get())
     }
 
-    /// Keeps the tree, for what will often be asked for it.
+    /// The scope is about to get its place in `tree`.
     pub(crate) fn keep_tree(&self, tree: &Arc<Tree>) {
-        drop(self.tree_of_nursery.set(tree.clone()));
+        drop(self.late_tree.set(tree.clone()));
     }
 
     pub(crate) fn life(&self) -> Life {
@@ -359,32 +356,6 @@ impl Node {
     /// The scope above; a root is its own.
     pub(crate) fn parent(self: &NodeRef) -> NodeRef {
         self.lock().parent.clone().unwrap_or_else(|| self.clone())
-    }
-
-    /// The tree this scope stands in; none before it has a parent.
-    pub(crate) fn tree(self: &NodeRef) -> Option<Arc<Tree>> {
-        if let Some(tree) = self.own_tree() {
-            return Some(tree.clone());
-        }
-        let mut node = self.lock().parent.clone()?;
-        let mut steps = 0;
-        let tree = loop {
-            if let Some(tree) = node.own_tree() {
-                break tree.clone();
-            }
-            let parent = node.lock().parent.clone()?;
-            node = parent;
-            steps += 1;
-        };
-        if steps > SHORT_WAY {
-            // So that the next one, further in or further out, has not to go all the way: deep nesting stays linear.
-            let mut next = Some(self.clone());
-            while let Some(node) = next.filter(|node| node.own_tree().is_none()) {
-                node.keep_tree(&tree);
-                next = node.lock().parent.clone();
-            }
-        }
-        Some(tree)
     }
 
     /// Whether the scope was closed because its host, or the runtime, is gone (L30).
@@ -434,13 +405,16 @@ impl Node {
         state.slot = slot;
         let inherited = state.inherited;
         drop(state);
+        if !inherited.any() {
+            return;
+        }
         if inherited.waits_for_hard() {
             self.flag(TIMED);
             // A hard time that is over, as it is at once without a grace, has no timer that would visit this node.
             if self.tree().is_some_and(|tree| inherited.cancelled(tree.now())) {
                 self.flag(CANCELLED);
             }
-        } else if inherited.any() {
+        } else {
             self.flag(CANCELLED);
         }
     }

@@ -4,7 +4,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use super::ambient::{self, Frame};
+use super::ambient::Frame;
 use super::drive::{Step, poll_open};
 use super::loss::{self, OwnedBody};
 use super::marks::Mask;
@@ -53,14 +53,11 @@ impl Future for OwnedScope {
                     return Poll::Pending;
                 }
             }
-            node.body_over();
             this.winding = true;
         }
         let Some(node) = &this.seat else { unreachable!("a driver has its node between polls") };
-        if node.wind_down(|| Frame::node(node.clone()), cx).is_pending() {
-            return Poll::Pending;
-        }
-        node.unlink();
+        let Poll::Ready(closed) = node.wind_down(|| Frame::node(node.clone()), cx) else { return Poll::Pending };
+        Node::leave(closed.stood);
         this.seat = None;
         Poll::Ready(())
     }
@@ -80,9 +77,8 @@ pub(crate) fn host_is_cancelled(node: &NodeRef) -> bool {
         return true;
     }
     let parent = node.lock().parent.clone();
-    let tree = ambient::tree().or_else(|| node.tree());
-    match (parent, tree) {
-        (Some(parent), Some(tree)) => parent.is_cancelled(&tree),
+    match (parent, node.tree()) {
+        (Some(parent), Some(tree)) => parent.is_cancelled(tree),
         _ => false,
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::Tree;
 use super::marks::{Marks, Mask};
-use super::node::{CANCELLED, Life, Node, NodeRef, PARENT_CANCELLED, Request, TIMED};
+use super::node::{CANCELLED, Kind, Life, Node, NodeRef, PARENT_CANCELLED, Rare, Request, TIMED};
 use super::timers::Target;
 use super::wake::Wakes;
 use crate::Instant;
@@ -16,7 +16,7 @@ impl Node {
     /// Asks the scope to stop (L6). Says whether that changed anything.
     pub(crate) fn request(self: &NodeRef, reason: Reason, grace: Option<Duration>) -> bool {
         let mut wakes = Wakes::default();
-        let changed = self.mark(self.tree().as_ref(), reason, grace, &mut wakes);
+        let changed = self.mark(self.tree(), reason, grace, &mut wakes);
         wakes.wake();
         changed
     }
@@ -43,7 +43,7 @@ impl Node {
             Some(_) => return false,
         }
         let old_hard = rare.hard_timer.take();
-        let entered = state.parent.is_some() || self.own_tree().is_some();
+        let entered = state.parent.is_some() || self.kind == Kind::Root;
         let deadline = state.deadline_timer.take();
         drop(state);
 
@@ -148,7 +148,7 @@ impl Node {
         if let Some(duration) = state.if_rare().and_then(|rare| rare.relative.take()) {
             state.deadline = now + duration;
         }
-        let Some(request) = state.if_rare().and_then(|rare| rare.request.as_mut()) else {
+        let Some(Rare { request: Some(request), hard_timer, .. }) = state.if_rare() else {
             drop(state);
             return self.arm_deadline(tree);
         };
@@ -156,7 +156,9 @@ impl Node {
         request.hard = now + (request.hard - request.soft);
         request.soft = now;
         let hard = request.hard;
+        let early = hard_timer.take();
         drop(state);
+        drop(early.and_then(|key| tree.timers.remove(key)));
         let mut wakes = Wakes::default();
         self.arm_hard(tree, hard, now, &mut wakes);
         wakes.wake();
@@ -164,7 +166,6 @@ impl Node {
 
     /// Moves, sets or (with `NEVER`) removes the deadline (L8). Says whether that was still possible.
     pub(crate) fn set_deadline(self: &NodeRef, at: Instant) -> bool {
-        let tree = self.tree();
         let mut state = self.lock();
         if state.life == Life::Closed || state.request().is_some() {
             return false;
@@ -175,7 +176,7 @@ impl Node {
         }
         let old = state.deadline_timer.take();
         drop(state);
-        if let Some(tree) = &tree {
+        if let Some(tree) = self.tree() {
             drop(old.and_then(|key| tree.timers.remove(key)));
             self.arm_deadline(tree);
         }

@@ -58,7 +58,7 @@ pin_project! {
                 let mut body = this.body;
                 let (_, dropped) = ambient::enter(Frame::node(node.clone()), || body.as_mut().empty());
                 super::drive::drop_payload(dropped.err());
-                loss::raze(&node, this.tree);
+                loss::raze(&node);
                 this.tree.end(true);
             }
         }
@@ -112,9 +112,6 @@ impl<F: Future<Output = T>, T> Future for Root<F, T> {
                 Step::Ready => *this.output = this.body.as_mut().take(),
             }
             *this.over = true;
-            if let Some(node) = &this.seat {
-                node.body_over();
-            }
         }
         let Some(node) = this.seat.as_ref() else { unreachable!("the root has its node until it is closed") };
         let Poll::Ready(closed) = node.wind_down(|| Frame::node(node.clone()), cx) else { return Poll::Pending };
@@ -176,7 +173,7 @@ pub fn install(runtime: Arc<dyn Runtime>) -> Result<(), AlreadyInstalled> {
     let node: NodeRef = Node::new(Kind::Root, Mask::None, origin, Some(tree.clone()), ());
     tree.set_root(&node);
     ambient::set_default(node).map_err(|_| AlreadyInstalled {
-        name: ambient::default_root().and_then(|root| root.own_tree()).map_or("", |tree| tree.runtime.name()),
+        name: ambient::default_root().and_then(|root| root.tree()).map_or("", |tree| tree.runtime.name()),
     })
 }
 

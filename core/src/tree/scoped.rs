@@ -25,7 +25,7 @@ use super::drive::{Body, Step, conclude, poll_open};
 use super::links::Role;
 use super::loss;
 use super::marks::Mask;
-use super::node::{Kind, LOST, NodeRef};
+use super::node::{Kind, LOST, Node, NodeRef};
 use crate::Instant;
 use crate::reason::{Origin, Reason};
 
@@ -221,12 +221,9 @@ pub(crate) fn enter_tree(node: &NodeRef) {
         ambient::no_context_for(format_args!("{} {}", node.kind.name(), node.origin));
     };
     node.attach(&parent, Role::Inner);
-    let Some(tree) = ambient::tree().or_else(|| parent.tree()) else { ambient::no_context() };
-    if node.kind == Kind::Nursery {
-        // Each child will ask for it.
-        node.keep_tree(&tree);
-    }
-    node.entered(&tree);
+    let Some(tree) = parent.tree() else { unreachable!("what code stands in has a tree") };
+    node.keep_tree(tree);
+    node.entered(tree);
 }
 
 impl<F, R, V, P> Future for Scoped<F, R, V, P>
@@ -367,8 +364,8 @@ where
     fn wind(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Ending<V>> {
         let this = self.project();
         let Some(node) = this.seat.as_ref() else { unreachable!("a driver has its node between polls") };
-        let Poll::Ready(closed) = node.wind_down(|| Frame::node(node.clone()), cx) else { return Poll::Pending };
-        node.unlink();
+        let Poll::Ready(mut closed) = node.wind_down(|| Frame::node(node.clone()), cx) else { return Poll::Pending };
+        Node::leave(closed.stood.take());
         *this.stage = Stage::Done;
         let Some(node) = this.seat.take() else { unreachable!("a driver has its node between polls") };
         // The outcome table (SEMANTICS §7) for scopes that have a caller.
@@ -408,7 +405,6 @@ fn after<F, R, P: Policy<R>>(
             }
         }
     }
-    node.body_over();
     true
 }
 
