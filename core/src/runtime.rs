@@ -23,9 +23,13 @@
 //! * **R9 Budget.** [`Runtime::should_yield`] says that the job being polled on this thread has used up its turn. A runtime
 //!   without such a notion always answers `false`.
 //! * **R10 Teardown.** When the runtime ends it drops the jobs that are left. It need not do so on the thread that ran them.
+//! * **R11 Parallelism.** [`Runtime::parallelism`] says on how many threads jobs are polled at once, at most; too many is better
+//!   than too few. Trees then drive their tasks in a few jobs of their own. With `None`, which is what a runtime
+//!   says that does not know or wants to choose among the tasks itself, each task is a job.
 
 use std::fmt;
 use std::io;
+use std::num::NonZeroUsize;
 use std::task::Waker;
 
 use crate::Instant;
@@ -55,6 +59,11 @@ pub trait Runtime: Send + Sync + 'static {
     /// Whether the job that is being polled on this thread should end its turn (R9).
     fn should_yield(&self) -> bool {
         false
+    }
+
+    /// On how many threads jobs are polled at once, at most; `None` makes each task a job of its own (R11).
+    fn parallelism(&self) -> Option<NonZeroUsize> {
+        None
     }
 }
 

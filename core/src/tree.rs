@@ -2,7 +2,7 @@
 //!
 //! Read in this order: [`node`] (what a scope is), [`marks`] and [`request`] (how it is asked to stop), [`drive`] (how it
 //! is polled, delivered and wound down), [`loss`] (how it outlives its future), [`scoped`] (the future that the user
-//! awaits), [`job`] (what the runtime polls), [`root`].
+//! awaits), [`job`] (what the runtime polls), [`pump`] (how one job drives many tasks), [`root`].
 //!
 //! Numbered invariants, cited in the code as `Invariant n`:
 //!
@@ -25,6 +25,7 @@ pub(crate) mod loss;
 pub(crate) mod marks;
 pub(crate) mod node;
 pub(crate) mod owned;
+pub(crate) mod pump;
 pub(crate) mod request;
 pub(crate) mod root;
 pub(crate) mod scoped;
@@ -40,6 +41,7 @@ use crate::Instant;
 use crate::observer::{HostDropped, Observer, Orphan};
 use crate::runtime::Runtime;
 use node::{Node, NodeRef};
+use pump::Pumps;
 use timers::Timers;
 
 pub use census::{Census, census};
@@ -51,6 +53,8 @@ pub use root::{AlreadyInstalled, Root, TreeHandle, current, install, root};
 pub(crate) struct Tree {
     pub(crate) runtime: Arc<dyn Runtime>,
     pub(crate) timers: Timers,
+    /// What drives the tasks, if they are no jobs of their own.
+    pub(crate) pumps: Option<Pumps>,
     observer: Mutex<Arc<dyn Observer>>,
     root: Mutex<Weak<Node>>,
     /// The host is gone (L30).
@@ -65,9 +69,11 @@ pub(crate) struct Tree {
 impl Tree {
     pub(crate) fn new(runtime: Arc<dyn Runtime>, observer: Arc<dyn Observer>) -> Arc<Self> {
         let timers = Timers::new(runtime.timer());
+        let pumps = runtime.parallelism().map(Pumps::new);
         Arc::new(Tree {
             runtime,
             timers,
+            pumps,
             observer: Mutex::new(observer),
             root: Mutex::new(Weak::<Node<()>>::new()),
             dead: AtomicBool::new(false),
@@ -137,6 +143,9 @@ impl Tree {
     /// The tree has ended; with `dropped` because its host is gone. What was cut off is reported.
     fn end(&self, dropped: bool) {
         self.disarm();
+        if let Some(pumps) = &self.pumps {
+            pumps.end();
+        }
         let report = *lock(&self.razed);
         // Also where the runtime refused a reaper, and what it was to finish was cut off.
         if dropped || report != HostDropped::default() {

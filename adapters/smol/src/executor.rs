@@ -4,6 +4,7 @@ use std::cell::Cell;
 use std::convert::Infallible;
 use std::future::Future;
 use std::marker::PhantomData;
+use std::num::NonZeroUsize;
 use std::sync::{Arc, Once, Weak};
 use std::thread;
 
@@ -100,14 +101,14 @@ pub fn install() -> Result<(), AlreadyInstalled> {
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing until its `run` is called"]
 pub struct Builder {
-    threads: usize,
+    threads: NonZeroUsize,
     observer: Arc<dyn Observer>,
 }
 
 impl Builder {
     /// Starts with one thread: the calling one.
     pub fn new() -> Self {
-        Builder { threads: 1, observer: Arc::new(PrintOrphans) }
+        Builder { threads: NonZeroUsize::MIN, observer: Arc::new(PrintOrphans) }
     }
 
     /// Sets the number of threads that run the tree, the calling one included. The root is always polled by the calling
@@ -118,7 +119,9 @@ impl Builder {
     /// If `threads` is 0.
     #[track_caller]
     pub fn threads(mut self, threads: usize) -> Self {
-        assert!(threads > 0, "a tree cannot run on 0 threads; 1 is the calling thread alone");
+        let Some(threads) = NonZeroUsize::new(threads) else {
+            panic!("a tree cannot run on 0 threads; 1 is the calling thread alone");
+        };
         self.threads = threads;
         self
     }
@@ -141,12 +144,13 @@ impl Builder {
     pub fn run<F: Future>(self, future: F) -> F::Output {
         let _running = Running::claim();
         let executor = Arc::new(Executor::new());
-        let root = foster::runtime::root(Arc::new(Smol::on(&executor)), future).observe(self.observer);
+        let smol = Smol { threads: self.threads, ..Smol::on(&executor) };
+        let root = foster::runtime::root(Arc::new(smol), future).observe(self.observer);
         // Nobody ever sends: the workers stop when `stop` is dropped, also by a panic of the root.
         let (stop, stopped) = channel::bounded::<Infallible>(1);
         thread::scope(|scope| {
             let _stop = stop;
-            for n in 1..self.threads {
+            for n in 1..self.threads.get() {
                 let work = || {
                     let _running = Running::claim();
                     block_on(executor.run(stopped.recv()))
@@ -177,7 +181,11 @@ impl Default for Builder {
 #[derive(Clone, Debug)]
 pub struct Smol {
     target: Target,
+    threads: NonZeroUsize,
 }
+
+/// On any number of threads: what is known of an executor that somebody else runs.
+const ANY: NonZeroUsize = NonZeroUsize::MAX;
 
 #[derive(Clone, Debug)]
 enum Target {
@@ -208,7 +216,7 @@ impl Smol {
     /// ```
     #[must_use]
     pub fn on(executor: &Arc<Executor<'static>>) -> Self {
-        Smol { target: Target::Own(Arc::downgrade(executor)) }
+        Smol { target: Target::Own(Arc::downgrade(executor)), threads: ANY }
     }
 
     /// Hands the jobs to smol's global executor, and starts it if this is its first use. It runs on one background
@@ -232,7 +240,7 @@ impl Smol {
         static START: Once = Once::new();
         #[expect(clippy::disallowed_methods, reason = "starts the executor; there is nothing in this task")]
         START.call_once(|| smol::spawn(async {}).detach());
-        Smol { target: Target::Global }
+        Smol { target: Target::Global, threads: ANY }
     }
 }
 
@@ -263,6 +271,10 @@ impl Runtime for Smol {
 
     fn blocking(&self, work: Work) -> Result<(), BlockingError> {
         blocking::spawn(work)
+    }
+
+    fn parallelism(&self) -> Option<NonZeroUsize> {
+        Some(self.threads)
     }
 }
 

@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Wake, Waker};
 
 use super::cell::{NurseryCell, Recorded};
 use super::handle::{Join, Joined, Task};
@@ -18,6 +18,7 @@ use crate::tree::job::Job;
 use crate::tree::links::Role;
 use crate::tree::marks::Mask;
 use crate::tree::node::{Cell, Kind, Node, NodeRef};
+use crate::tree::pump::{Pumped, Pumps, Stage, lose};
 use crate::tree::scoped::Slot;
 use crate::tree::wake;
 
@@ -41,7 +42,8 @@ where
     let above: NodeRef = nursery.clone();
     let Some(tree) = above.tree().cloned() else { return Err(SpawnError::new(future)) };
     let fresh = Run::Fresh(Box::new(Slot::Future { future }));
-    let cell = TaskCell { run: Mutex::new(fresh), join: Join::default(), nursery, target };
+    let stage = tree.pumps.as_ref().map(|_| Stage::queued());
+    let cell = TaskCell { stage, run: Mutex::new(fresh), join: Join::default(), nursery, target };
     let node = Node::new(Kind::Task, Mask::None, origin, Some(tree), cell);
     let child: NodeRef = node.clone();
     // Invariant 2: admission, link and first marks under one lock.
@@ -56,14 +58,21 @@ where
     }
     before(&child);
     let task = Task::new(child.clone(), node.clone());
-    if let Some(tree) = node.tree() {
-        tree.runtime.spawn(Job::task(child));
+    let Some(tree) = child.tree() else { unreachable!("it was made with one") };
+    match &tree.pumps {
+        None => tree.runtime.spawn(Job::task(child.clone())),
+        Some(pumps) => {
+            pumps.push(tree, node);
+            lose_if_dropped(pumps, &child);
+        }
     }
     Ok(task)
 }
 
 /// The typed part of a task's node.
 struct TaskCell<T, E, R, F> {
+    /// If pumps drive it.
+    stage: Option<Stage>,
     run: Mutex<Run<T, E, R, F>>,
     join: Join<T>,
     /// Where it was born.
@@ -136,6 +145,10 @@ where
         if step == Step::Pending { Poll::Pending } else { self.wind(seat, cx) }
     }
 
+    fn stage(&self) -> Option<&Stage> {
+        self.stage.as_ref()
+    }
+
     fn seize(&self) -> Option<Box<dyn Send>> {
         let mut run = lock(&self.run);
         match std::mem::replace(&mut *run, Run::Over) {
@@ -205,6 +218,72 @@ where
         if let Some(waiter) = waiter {
             waiter.wake();
         }
+    }
+}
+
+/// Its own waker, so that waking and polling it needs no allocation.
+impl<T, E, R, F> Wake for Node<TaskCell<T, E, R, F>>
+where
+    T: Send + 'static,
+    E: Debug + Send + 'static,
+    R: Outcome<T, E> + Send + 'static,
+    F: Future<Output = R> + Send + 'static,
+{
+    fn wake(self: Arc<Self>) {
+        if self.cell.stage.as_ref().is_some_and(Stage::wake) {
+            requeue(self);
+        }
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if self.cell.stage.as_ref().is_some_and(Stage::wake) {
+            requeue(self.clone());
+        }
+    }
+}
+
+impl<T, E, R, F> Pumped for Node<TaskCell<T, E, R, F>>
+where
+    T: Send + 'static,
+    E: Debug + Send + 'static,
+    R: Outcome<T, E> + Send + 'static,
+    F: Future<Output = R> + Send + 'static,
+{
+    fn turn(self: Arc<Self>) {
+        let Some(stage) = &self.cell.stage else { unreachable!("pumps drive it") };
+        if !stage.begin() {
+            return;
+        }
+        let waker = Waker::from(self.clone());
+        let node: NodeRef = self.clone();
+        if self.cell.run(&mut Some(node), &mut Context::from_waker(&waker)).is_ready() {
+            stage.over();
+        } else if stage.end() {
+            requeue(self);
+        } else if let Some(pumps) = self.tree().and_then(|tree| tree.pumps.as_ref()) {
+            if pumps.are_dropped() {
+                let node: NodeRef = self.clone();
+                lose_if_dropped(pumps, &node);
+            }
+        }
+    }
+}
+
+/// Puts a task that is ready into the queue again.
+fn requeue<C: Cell + 'static>(task: Arc<Node<C>>)
+where
+    Node<C>: Pumped,
+{
+    let node: NodeRef = task.clone();
+    let Some((tree, pumps)) = node.tree().and_then(|tree| Some((tree, tree.pumps.as_ref()?))) else { return };
+    pumps.push(tree, task);
+    lose_if_dropped(pumps, &node);
+}
+
+/// Nobody will come for a task that was put into the queue after the pumps were dropped.
+fn lose_if_dropped(pumps: &Pumps, node: &NodeRef) {
+    if pumps.are_dropped() && node.cell.stage().is_some_and(Stage::take) {
+        lose(node);
     }
 }
 

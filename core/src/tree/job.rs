@@ -8,43 +8,57 @@ use std::task::{Context, Poll};
 
 use super::loss;
 use super::node::{Life, NodeRef};
+use super::pump::{self, Pump};
 use crate::reason::Origin;
 
-/// A task of a nursery, or a reaper that finishes a scope whose future was lost; given to
-/// [`Runtime::spawn`](crate::runtime::Runtime::spawn).
+/// Something to be polled: a task of a nursery, a pump that drives many of them, or a reaper that finishes a scope whose future
+/// was lost; given to [`Runtime::spawn`](crate::runtime::Runtime::spawn).
 ///
-/// It never panics. Dropping it before it is ready means that the runtime is being torn down: a task is then dropped as
+/// It never panics. Dropping it before it is ready means that the runtime is being torn down: tasks are then dropped as
 /// by foreign code (law L26), and what a reaper was to finish is cut off (law L37).
 #[must_use = "a job does nothing unless the runtime polls it"]
-pub struct Job {
-    node: Option<NodeRef>,
-    /// A reaper, which finishes the scope; not a task, which is one.
-    reaps: bool,
+pub struct Job(Work);
+
+enum Work {
+    Task(NodeRef),
+    Pump(Pump),
+    Reaper(NodeRef),
+    Over,
 }
 
 impl Job {
     pub(crate) fn task(node: NodeRef) -> Self {
-        Job { node: Some(node), reaps: false }
+        Job(Work::Task(node))
+    }
+
+    pub(crate) fn pump(pump: Pump) -> Self {
+        Job(Work::Pump(pump))
     }
 
     pub(crate) fn reaper(node: NodeRef) -> Self {
-        Job { node: Some(node), reaps: true }
+        Job(Work::Reaper(node))
     }
 
-    fn origin(&self) -> Option<Origin> {
-        self.node.as_ref().map(|node| node.origin.clone())
+    fn origin(&self) -> Option<&Origin> {
+        match &self.0 {
+            Work::Task(node) | Work::Reaper(node) => Some(&node.origin),
+            Work::Pump(_) | Work::Over => None,
+        }
     }
 
-    /// The name of the task, or of the scope that is reaped; by default the type name of its future.
+    /// The name of the task, or of the scope that is reaped; by default the type name of its future. A pump is called so.
     #[must_use]
     pub fn name(&self) -> String {
-        self.origin().map_or_else(String::new, |origin| origin.name().to_owned())
+        match (&self.0, self.origin()) {
+            (Work::Pump(_), _) => "pump".to_owned(),
+            (_, origin) => origin.map_or_else(String::new, |origin| origin.name().to_owned()),
+        }
     }
 
     /// Where the task was spawned, or the scope made.
     #[must_use]
     pub fn location(&self) -> Option<&'static Location<'static>> {
-        self.node.as_ref().map(|node| node.origin.location())
+        self.origin().map(Origin::location)
     }
 }
 
@@ -52,11 +66,14 @@ impl Future for Job {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let this = &mut *self;
-        let Some(node) = this.node.clone() else { return Poll::Ready(()) };
-        let poll = if this.reaps { loss::reap(&node, cx) } else { node.cell.run(&mut this.node, cx) };
+        let poll = match &self.0 {
+            Work::Task(node) => node.cell.run(&mut Some(node.clone()), cx),
+            Work::Pump(pump) => pump.poll(cx),
+            Work::Reaper(node) => loss::reap(node, cx),
+            Work::Over => return Poll::Ready(()),
+        };
         if poll.is_ready() {
-            this.node = None;
+            self.0 = Work::Over;
         }
         poll
     }
@@ -64,27 +81,27 @@ impl Future for Job {
 
 impl Drop for Job {
     fn drop(&mut self) {
-        let Some(node) = self.node.take() else { return };
-        if node.life() == Life::Closed {
-            return;
-        }
-        if self.reaps {
-            // The runtime is gone: what is left of the scope cannot be finished.
-            loss::raze(&node);
-            node.unlink();
-        } else {
-            let body = node.cell.seize();
-            loss::driver_lost(&node, || drop(body));
+        match std::mem::replace(&mut self.0, Work::Over) {
+            Work::Over => {}
+            Work::Task(node) | Work::Reaper(node) if node.life() == Life::Closed => {}
+            Work::Task(node) => pump::lose(&node),
+            Work::Pump(pump) => pump.dropped(),
+            Work::Reaper(node) => {
+                // The runtime is gone: what is left of the scope cannot be finished.
+                loss::raze(&node);
+                node.unlink();
+            }
         }
     }
 }
 
 impl fmt::Display for Job {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let what = if self.reaps { "reaper of" } else { "task" };
-        match self.origin() {
-            Some(origin) => write!(f, "{what} {origin}"),
-            None => f.write_str("finished job"),
+        match &self.0 {
+            Work::Task(node) => write!(f, "task {}", node.origin),
+            Work::Pump(_) => f.write_str("pump"),
+            Work::Reaper(node) => write!(f, "reaper of {}", node.origin),
+            Work::Over => f.write_str("finished job"),
         }
     }
 }

@@ -15,6 +15,7 @@ use super::Tree;
 use super::finalizer::Finalizer;
 use super::links::{Links, Role};
 use super::marks::{Marks, Mask};
+use super::pump::Stage;
 use super::timers::TimerKey;
 use crate::Instant;
 use crate::reason::{Origin, Reason};
@@ -85,6 +86,11 @@ pub(crate) trait Cell: Send + Sync {
     /// Takes the body out to be dropped, if nobody is polling it; a body that is being polled is dropped by whoever
     /// polls it, as soon as that poll returns.
     fn seize(&self) -> Option<Box<dyn Send>> {
+        None
+    }
+
+    /// How far the task is from its next turn, if pumps drive it.
+    fn stage(&self) -> Option<&Stage> {
         None
     }
 

@@ -1,0 +1,274 @@
+//! Pumps: jobs of the runtime that drive the tasks of one tree, many tasks in few jobs.
+//!
+//! A task that is a job of its own costs the host an allocation, a place in its queues and a state machine; here it costs a
+//! place in the tree's queue, which is first in, first out. A pump takes tasks from it for one turn, then gives way to the
+//! host. Whenever a task becomes ready and no pump is on its way, an idle one is woken, or another one is made. So a task
+//! that computes for long holds up its thread and never the other tasks, and there are at most as many pumps as ever polled
+//! at once, and one to spare.
+//!
+//! ```text
+//!   Idle ──wake──▶ Queued ──1──▶ Running ──wake──▶ Woken        1. a pump gives the task its turn
+//!    ▲               ▲              │ 2              │ 2         2. the turn is over, the task is not
+//!    ├───────────────│──────────────┘                │          3. the task has ended, or lost its pumps
+//!    │               └───────────────────────────────┘
+//!    └──3──▶ Over ◀──3── Queued, Running, Woken
+//! ```
+//!
+//! A runtime that wants to choose among the tasks itself, as the simulator does, gets each as a job of its own: see
+//! [`Runtime::parallelism`](crate::runtime::Runtime::parallelism).
+
+use std::collections::VecDeque;
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use super::Tree;
+use super::job::Job;
+use super::loss;
+use super::node::NodeRef;
+
+/// How many tasks a pump polls before it gives way to the host.
+const TURN: usize = 16;
+
+/// A task that pumps drive.
+pub(crate) trait Pumped: Send + Sync {
+    /// Polls the task.
+    fn turn(self: Arc<Self>);
+}
+
+/// How far a task is from its next turn; see the module's diagram.
+pub(crate) struct Stage(AtomicU8);
+
+const IDLE: u8 = 0;
+const QUEUED: u8 = 1;
+const RUNNING: u8 = 2;
+const WOKEN: u8 = 3;
+const OVER: u8 = 4;
+
+impl Stage {
+    /// Of a task that is about to be put into the queue.
+    pub(crate) fn queued() -> Self {
+        Stage(AtomicU8::new(QUEUED))
+    }
+
+    /// The task was woken. Says whether it has to be put into the queue.
+    pub(crate) fn wake(&self) -> bool {
+        // Ordering: what was done before the wake is seen by the turn that follows it.
+        let next = |stage| match stage {
+            IDLE => Some(QUEUED),
+            RUNNING => Some(WOKEN),
+            _ => None,
+        };
+        self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, next) == Ok(IDLE)
+    }
+
+    /// A turn begins; not if the task is over.
+    pub(crate) fn begin(&self) -> bool {
+        self.0.compare_exchange(QUEUED, RUNNING, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+
+    /// The turn is over, the task is not. Says whether it has to be put into the queue again.
+    pub(crate) fn end(&self) -> bool {
+        // Ordering: see `Pumps::are_dropped`.
+        if self.0.compare_exchange(RUNNING, IDLE, Ordering::SeqCst, Ordering::Acquire).is_ok() {
+            return false;
+        }
+        self.0.store(QUEUED, Ordering::SeqCst);
+        true
+    }
+
+    pub(crate) fn over(&self) {
+        self.0.store(OVER, Ordering::Release);
+    }
+
+    /// Takes the task away from its pumps, unless it is over, or one is giving it its turn.
+    pub(crate) fn take(&self) -> bool {
+        // Ordering: see `Pumps::are_dropped`.
+        let next = |stage| matches!(stage, IDLE | QUEUED).then_some(OVER);
+        self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, next).is_ok()
+    }
+}
+
+/// The queue of a tree, and its pumps.
+pub(crate) struct Pumps {
+    queue: Mutex<Queue>,
+    threads: NonZeroUsize,
+    dropped: AtomicBool,
+}
+
+#[derive(Default)]
+struct Queue {
+    ready: VecDeque<Arc<dyn Pumped>>,
+    /// Pumps that have nothing to do, by number.
+    idle: Vec<(usize, Waker)>,
+    made: usize,
+    /// How many pumps are polling.
+    busy: usize,
+    /// A pump was made or woken, or has given way, and none has begun to poll since.
+    is_coming: bool,
+    /// Pumps that find nothing end.
+    ended: bool,
+}
+
+/// What the queue needs, once its lock is free.
+enum Call {
+    Nobody,
+    Wake(Waker),
+    Make(usize),
+}
+
+impl Queue {
+    /// Whether a pump has to come for what is in the queue.
+    fn call(&mut self, threads: NonZeroUsize) -> Call {
+        if self.ready.is_empty() || self.is_coming || (threads.get() == 1 && self.busy > 0) {
+            return Call::Nobody;
+        }
+        self.is_coming = true;
+        match self.idle.pop() {
+            Some((_, waker)) => Call::Wake(waker),
+            None => {
+                self.made += 1;
+                Call::Make(self.made)
+            }
+        }
+    }
+}
+
+impl Call {
+    fn make(self, tree: &Arc<Tree>) {
+        match self {
+            Call::Nobody => {}
+            Call::Wake(waker) => waker.wake(),
+            Call::Make(number) => tree.runtime.spawn(Job::pump(Pump { tree: tree.clone(), number })),
+        }
+    }
+}
+
+impl Pumps {
+    pub(crate) fn new(threads: NonZeroUsize) -> Self {
+        Pumps { queue: Mutex::default(), threads, dropped: AtomicBool::new(false) }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Puts a task into the queue.
+    pub(crate) fn push(&self, tree: &Arc<Tree>, task: Arc<dyn Pumped>) {
+        let mut queue = self.lock();
+        queue.ready.push_back(task);
+        let call = queue.call(self.threads);
+        drop(queue);
+        call.make(tree);
+    }
+
+    /// Whether the runtime is being torn down: tasks have no pumps any more.
+    ///
+    /// Ordering: a pump sets a task's stage, then looks here; `drop_all` sets this, then looks at the stage. All four are
+    /// sequentially consistent, so one of the two finds the task and takes it.
+    pub(crate) fn are_dropped(&self) -> bool {
+        self.dropped.load(Ordering::SeqCst)
+    }
+
+    /// The tree has ended, and its tasks.
+    pub(crate) fn end(&self) {
+        let mut queue = self.lock();
+        queue.ended = true;
+        let ready = std::mem::take(&mut queue.ready);
+        let idle = std::mem::take(&mut queue.idle);
+        drop(queue);
+        drop(ready);
+        for (_, waker) in idle {
+            waker.wake();
+        }
+    }
+
+    /// The runtime has dropped a pump: it is being torn down (R10).
+    fn drop_all(&self, tree: &Arc<Tree>) {
+        if self.dropped.swap(true, Ordering::SeqCst) {
+            return;
+        }
+        let mut queue = self.lock();
+        let ready = std::mem::take(&mut queue.ready);
+        let idle = std::mem::take(&mut queue.idle);
+        drop(queue);
+        drop((ready, idle));
+        for node in tree.root().map(|root| all_below(root)).unwrap_or_default() {
+            if node.cell.stage().is_some_and(Stage::take) {
+                lose(&node);
+            }
+        }
+    }
+}
+
+/// A task has no driver any more.
+pub(crate) fn lose(node: &NodeRef) {
+    let body = node.cell.seize();
+    loss::driver_lost(node, || drop(body));
+}
+
+/// All scopes of the tree, those further in first.
+fn all_below(root: NodeRef) -> Vec<NodeRef> {
+    let mut found = vec![root];
+    let mut next = 0;
+    while let Some(node) = found.get(next).cloned() {
+        found.extend(node.lock().links.iter().map(|(_, below)| below.clone()));
+        next += 1;
+    }
+    found.reverse();
+    found
+}
+
+/// A pump: what its job is made of.
+pub(crate) struct Pump {
+    tree: Arc<Tree>,
+    number: usize,
+}
+
+impl Pump {
+    /// One turn.
+    pub(crate) fn poll(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let Some(pumps) = &self.tree.pumps else { unreachable!("only a tree with pumps makes one") };
+        let mut queue = pumps.lock();
+        queue.is_coming = false;
+        // Polled for nothing, it may stand there still.
+        let called_for_nothing = queue.idle.iter().position(|(number, _)| *number == self.number);
+        let old = called_for_nothing.map(|place| queue.idle.swap_remove(place));
+        queue.busy += 1;
+        for _ in 0..TURN {
+            let Some(task) = queue.ready.pop_front() else {
+                queue.busy -= 1;
+                if queue.ended {
+                    return Poll::Ready(());
+                }
+                queue.idle.push((self.number, cx.waker().clone()));
+                drop(queue);
+                drop(old);
+                return Poll::Pending;
+            };
+            let call = queue.call(pumps.threads);
+            drop(queue);
+            call.make(&self.tree);
+            task.turn();
+            let yields = self.tree.runtime.should_yield();
+            queue = pumps.lock();
+            if yields {
+                break;
+            }
+        }
+        queue.busy -= 1;
+        queue.is_coming = true;
+        drop(queue);
+        drop(old);
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// The runtime has dropped the job before it was ready.
+    pub(crate) fn dropped(self) {
+        if let Some(pumps) = &self.tree.pumps {
+            pumps.drop_all(&self.tree);
+        }
+    }
+}
