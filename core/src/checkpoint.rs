@@ -25,8 +25,7 @@ impl Gate {
 
     /// Ready once the operation has started; Pending for ever if it would start in cancelled code.
     pub(crate) fn poll_start(&mut self) -> Poll<()> {
-        ambient::waits_for(self.what);
-        if !self.open && ambient::is_cancelled() {
+        if ambient::arrives_at(self.what, !self.open) {
             return Poll::Pending;
         }
         self.open = true;

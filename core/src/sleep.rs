@@ -99,7 +99,7 @@ impl Future for SleepForever {
     type Output = std::convert::Infallible;
 
     fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
-        ambient::waits_for("sleep_forever");
+        ambient::arrives_at("sleep_forever", false);
         Poll::Pending
     }
 }

@@ -86,10 +86,6 @@ impl<T> Inner<T> {
         }
     }
 
-    fn has_failed(&self) -> bool {
-        matches!(self.outcome, Slotted::Error(_))
-    }
-
     fn status(&self) -> Option<TaskStatus> {
         Some(match &self.outcome {
             Slotted::Empty => return None,
@@ -316,19 +312,31 @@ impl<T> Future for Task<T> {
     type Output = Result<T, JoinError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if self.gate.poll_start().is_pending() || self.poll_ended(cx).is_pending() {
+        if self.gate.poll_start().is_pending() {
             return Poll::Pending;
         }
-        if self.place.lock().has_failed() && ambient::is_cancelled() {
+        let ended = self.place.lock().take();
+        let result = match ended {
+            Some(result) => result,
+            None => {
+                if self.poll_ended(cx).is_pending() {
+                    return Poll::Pending;
+                }
+                // It has ended between the two looks.
+                match self.try_join() {
+                    Some(result) => result,
+                    None => unreachable!("a task that has ended has a result"),
+                }
+            }
+        };
+        if result.is_err() && ambient::is_cancelled() {
             // L14: no value is lost. The failure that ended the task has mostly cancelled this code, too; seen here, it
             // would become a second error of the same nursery, or a panic in an `unwrap`.
             return Poll::Pending;
         }
+        self.waits = false;
         self.gate = Gate::to("a task");
-        match self.try_join() {
-            Some(result) => Poll::Ready(result),
-            None => unreachable!("a task that has ended has a result"),
-        }
+        Poll::Ready(result)
     }
 }
 

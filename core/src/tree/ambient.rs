@@ -14,7 +14,7 @@ use std::thread;
 use super::Tree;
 use super::links::Role;
 use super::marks::Mask;
-use super::node::{CANCELLED, Kind, Node, NodeRef, WATCHED};
+use super::node::{CANCELLED, Kind, Node, NodeRef, TIMED, WATCHED};
 use crate::Instant;
 use crate::reason::{Origin, Reason, ReasonKind};
 
@@ -229,15 +229,36 @@ fn innermost_node(stack: &[Frame]) -> Option<&NodeRef> {
     }
 }
 
-/// The code that is running now is at `what`, and may have to wait there.
-pub(crate) fn waits_for(what: &'static str) {
-    if !with_tree(|tree| tree.is_watched()).unwrap_or(false) {
-        return;
+/// The code that is running now is at `what`, and may have to wait there. Says whether it is cancelled (L9), exact to the clock,
+/// if `asks` wants to know.
+pub(crate) fn arrives_at(what: &'static str, asks: bool) -> bool {
+    /// What one look at the stack says.
+    enum Seen {
+        /// Nobody watches, and no request nor deadline is anywhere near.
+        Clear,
+        Unclear,
+        Watched,
     }
-    if let Some(node) = try_current() {
-        node.flag(WATCHED);
-        node.lock().rare().waits_for.push(what);
+    let seen = STACK.try_with(|stack| {
+        let stack = stack.borrow();
+        let Some(node) = innermost_node(&stack) else { return Seen::Unclear };
+        match node.tree() {
+            Some(tree) if tree.is_watched() => Seen::Watched,
+            _ if node.flagged(CANCELLED | TIMED) || stack.last().is_some_and(|top| top.lights > 0) => Seen::Unclear,
+            _ => Seen::Clear,
+        }
+    });
+    match seen {
+        Ok(Seen::Clear) => return false,
+        Ok(Seen::Watched) => {
+            if let Some(node) = try_current() {
+                node.flag(WATCHED);
+                node.lock().rare().waits_for.push(what);
+            }
+        }
+        Ok(Seen::Unclear) | Err(_) => {}
     }
+    asks && is_cancelled()
 }
 
 /// The clock of the tree.
@@ -287,7 +308,7 @@ pub(crate) fn is_cancelled() -> bool {
                 }
                 Scope::Node(node) if mask == Mask::None && node.flagged(CANCELLED) => return Seen::Known(true),
                 Scope::Node(node) if mask == Mask::None && deadline == Instant::NEVER => {
-                    if !node.flagged(super::node::TIMED) {
+                    if !node.flagged(TIMED) {
                         return Seen::Known(false);
                     }
                     return Seen::Node(node.clone());

@@ -404,13 +404,14 @@ impl Node {
             self.flag(PARENT_CANCELLED);
             self.woken.store(true, Ordering::Relaxed);
         }
-        let mut state = self.lock();
-        state.inherited = state.inherited.join(marks.through(self.mask));
-        state.parent = Some(parent);
-        state.role = role;
-        state.slot = slot;
-        let inherited = state.inherited;
-        drop(state);
+        let inherited = {
+            let mut state = self.lock();
+            state.inherited = state.inherited.join(marks.through(self.mask));
+            state.parent = Some(parent);
+            state.role = role;
+            state.slot = slot;
+            state.inherited
+        };
         if !inherited.any() {
             return;
         }

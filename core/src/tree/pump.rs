@@ -194,7 +194,7 @@ impl Pumps {
         let idle = std::mem::take(&mut queue.idle);
         drop(queue);
         drop((ready, idle));
-        for node in tree.root().map(|root| all_below(root)).unwrap_or_default() {
+        for node in tree.root().map(all_below).unwrap_or_default() {
             if node.cell.stage().is_some_and(Stage::take) {
                 lose(&node);
             }
