@@ -33,7 +33,7 @@ pub(crate) mod timers;
 pub(crate) mod wake;
 
 use std::any::Any;
-use std::panic::{self, AssertUnwindSafe};
+use std::panic::{self, AssertUnwindSafe, RefUnwindSafe, UnwindSafe};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
@@ -65,6 +65,10 @@ pub(crate) struct Tree {
     /// What higher layers keep once per tree, by type.
     locals: Mutex<Vec<Arc<dyn Any + Send + Sync>>>,
 }
+
+// As for `Node`.
+impl UnwindSafe for Tree {}
+impl RefUnwindSafe for Tree {}
 
 impl Tree {
     pub(crate) fn new(runtime: Arc<dyn Runtime>, observer: Arc<dyn Observer>) -> Arc<Self> {

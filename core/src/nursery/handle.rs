@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
-use std::panic::Location;
+use std::panic::{Location, RefUnwindSafe, UnwindSafe};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -206,6 +206,10 @@ pub struct Task<T> {
     /// Its waker lies with the result.
     waits: bool,
 }
+
+// As for the node: what the task returned is kept under locks that no user code runs under.
+impl<T> UnwindSafe for Task<T> {}
+impl<T> RefUnwindSafe for Task<T> {}
 
 impl<T> Task<T> {
     pub(crate) fn new(node: NodeRef, joined: Arc<dyn Joined<T>>) -> Self {

@@ -5,6 +5,7 @@
 //! to keep and no user code below a lock (L36).
 
 use std::future::Future;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -127,6 +128,11 @@ pub(crate) struct Node<C: ?Sized = dyn Cell> {
     state: Mutex<State>,
     pub(crate) cell: C,
 }
+
+// A panic leaves no node half-changed: no user code runs under its lock (L36), and what unwinds through a body is caught and
+// recorded (L32). So handles can be used after a panic, and in a `catch_unwind`, whatever the node holds.
+impl<C: ?Sized> UnwindSafe for Node<C> {}
+impl<C: ?Sized> RefUnwindSafe for Node<C> {}
 
 /// The code directly inside has to stop. Never cleared.
 pub(crate) const CANCELLED: u8 = 1;
