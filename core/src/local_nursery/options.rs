@@ -340,6 +340,7 @@ where
         }
         let tree = ambient::tree();
         let mut turn = ready.len();
+        let (mut has_run, mut closing) = (false, false);
         loop {
             for child in shared.take_incoming() {
                 let entry = this.children.vacant_entry();
@@ -350,6 +351,16 @@ where
                 turn += 1;
             }
             if turn == 0 {
+                // Body and children are over: it closes in this turn. Otherwise nurseries inside one another would need a turn
+                // each, and each of these polls all that are around.
+                closing = !closing && this.children.is_empty() && ready.len() > 0 && shared.node.life() != Life::Open;
+                if !closing {
+                    break;
+                }
+                turn = ready.len();
+            }
+            // Not here: after the body, or before the end. A turn brings everybody in a chain of nurseries forward.
+            if has_run && !closing && tree.as_ref().is_some_and(|tree| tree.runtime.should_yield()) {
                 break;
             }
             turn -= 1;
@@ -367,15 +378,13 @@ where
                 Some(key) => {
                     let Some(held) = this.children.get_mut(key) else { continue };
                     held.bell.taken();
+                    has_run = true;
                     if held.child.run(&mut Context::from_waker(&held.waker)).is_ready() {
                         drop(this.children.remove(key));
                     } else if let Some(to) = this.moves_to.as_ref().filter(|_| held.child.has_moved()) {
                         to.take_over(this.children.remove(key).child);
                     }
                 }
-            }
-            if tree.as_ref().is_some_and(|tree| tree.runtime.should_yield()) {
-                break;
             }
         }
         if ready.len() > 0 {
