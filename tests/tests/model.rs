@@ -1,0 +1,175 @@
+//! The reference model of the semantics, replayed on the core; and random programs without expectations, which keep the
+//! invariants of SEMANTICS.md §9 under any schedule.
+//!
+//! `../model/README.md` says what is compared and where the files there come from. Read `program` (what a program is),
+//! `interpret` (how it is run on foster), `world` (what is seen), `invariants`, then the tests here.
+//!
+//! `FOSTER_PROGRAMS=n` runs `n` programs in each of the tests on random programs; `FOSTER_PROGRAM=seed` only that one.
+
+mod model {
+    pub(crate) mod awaits;
+    pub(crate) mod expect;
+    pub(crate) mod finalizer;
+    pub(crate) mod foreign;
+    pub(crate) mod generate;
+    pub(crate) mod interpret;
+    pub(crate) mod invariants;
+    pub(crate) mod local;
+    pub(crate) mod metamorphic;
+    pub(crate) mod program;
+    pub(crate) mod python_random;
+    pub(crate) mod replay;
+    pub(crate) mod watch;
+    pub(crate) mod world;
+}
+
+use model::expect::Expect;
+use model::generate::{self, WEIGHTS};
+use model::metamorphic;
+use model::program::Program;
+use model::python_random::Random;
+use model::replay::{Setting, Summary, for_each, in_turn, run};
+use serde_json::Value;
+use std::ops::Range;
+use std::time::Duration;
+
+/// The programs with expected outcomes that `ref_model.py compact` printed.
+const VECTORS: &str = include_str!("../model/vectors.txt");
+
+/// What the random programs have to do now and then, lest a green run say nothing.
+const COVERED: &[&str] = &[];
+
+/// Runs a program under a setting, and says what was wrong, also by the model if it has something to say.
+fn wrong(
+    program: &std::sync::Arc<Program>,
+    setting: Setting,
+    expect: Option<&Expect>,
+    summary: &mut Summary,
+) -> String {
+    let run = run(program, setting);
+    summary.add(&run);
+    let mut text = run.world.broken.join("\n");
+    if let Some(expect) = expect {
+        text += &expect.differences(&run.world);
+    }
+    if text.is_empty() { text } else { format!("{setting:?}\n{text}") }
+}
+
+/// What the laws mean, in hand-written programs.
+#[test]
+fn examples_come_out_as_the_model_says() {
+    let examples: Vec<Value> = include_str!("../model/examples.jsonl")
+        .lines()
+        .map(|line| serde_json::from_str(line).expect("a line of examples is JSON"))
+        .collect();
+    in_turn(|| {
+        for_each(0..examples.len() as u64, |number, summary| {
+            let example = &examples[number as usize];
+            let (program, expect) = (Program::read(&example["program"]), Expect::from_json(&example["expect"]));
+            let wrong = (0..12).map(|number| wrong(&program, Setting::of(number), Some(&expect), summary));
+            wrong.filter(|text| !text.is_empty()).map(|text| format!("{}: {text}", example["name"])).collect()
+        })
+        .verdict("examples", &[]);
+    });
+}
+
+/// Random programs whose outcome does not depend on the schedule: twelve settings in turn.
+#[test]
+fn programs_come_out_as_the_model_says() {
+    let vectors: Vec<_> = VECTORS.lines().map(Expect::from_line).collect();
+    in_turn(|| {
+        for_each(0..vectors.len() as u64, |number, summary| {
+            let (seed, expect) = &vectors[number as usize];
+            let program = Program::read(&generate::vector(*seed));
+            let setting = Setting::of(number % 12);
+            let text = wrong(&program, setting, Some(expect), summary);
+            if text.is_empty() { text } else { format!("seed {seed}, {text}") }
+        })
+        .verdict("vectors", &[]);
+    });
+}
+
+/// A seed means the same program here and in the model.
+#[test]
+fn generated_programs_are_those_of_the_model() {
+    // FNV-1a, over what `ref_model.py programs 2000` writes.
+    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+    for seed in 0..2000 {
+        for byte in generate::vector(seed).to_string().bytes() {
+            hash = (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
+        }
+    }
+    assert_eq!(hash, 0xaec6_a8d5_b5f2_acd3, "another program: {hash:#x}");
+}
+
+/// The seeds of random programs: `count` of them from `first` on, unless the environment says otherwise.
+fn seeds(first: u64, count: u64) -> Range<u64> {
+    let variable = |name: &str| std::env::var(name).ok()?.parse::<u64>().ok();
+    match (variable("FOSTER_PROGRAM"), variable("FOSTER_PROGRAMS")) {
+        (Some(seed), _) => seed..seed + 1,
+        (None, count_there) => first..first + count_there.unwrap_or(count),
+    }
+}
+
+/// A program that may be of any kind; its outcome may depend on the schedule.
+fn any_program(seed: u64) -> std::sync::Arc<Program> {
+    Program::read(&generate::generate(seed, WEIGHTS, 7, 70))
+}
+
+/// I1, I2, I6, I9, I10, I12, I13, I16, I18, I21–I23, I25, and that every run comes to an end.
+#[test]
+fn random_programs_keep_the_invariants() {
+    in_turn(|| {
+        for_each(seeds(1_000_000, 6000), |seed, summary| {
+            wrong(&any_program(seed), Setting::of(seed % 12), None, summary)
+        })
+        .verdict("random programs", COVERED);
+    });
+}
+
+/// The same when the root is cancelled at some time, with some grace; L9, L11, L20.
+#[test]
+fn programs_that_are_stopped_keep_the_invariants() {
+    in_turn(|| {
+        for_each(seeds(2_000_000, 2000), |seed, summary| {
+            let mut random = Random::new(seed);
+            let at = Duration::from_micros(random.between(0, 24) * 500);
+            let stop = Some((at, Duration::from_millis(*random.choice(&[0, 0, 3]))));
+            wrong(&any_program(seed), Setting { stop, ..Setting::of(seed % 12) }, None, summary)
+        })
+        .verdict("stopped programs", &["parked", "finalizers", "shield waits"]);
+    });
+}
+
+/// I24, L30: the host is dropped after any number of steps; nothing is left, and the report counts what was cut off.
+#[test]
+fn programs_whose_host_is_dropped_leave_nothing() {
+    in_turn(|| {
+        for_each(seeds(3_000_000, 1500), |seed, summary| {
+            let (program, setting) = (any_program(seed), Setting::of(seed % 12));
+            let whole = run(&program, setting);
+            let steps = Random::new(seed).between(1, whole.steps.max(2) as u32 - 1);
+            wrong(&program, Setting { steps: Some(steps), ..setting }, None, summary)
+        })
+        .verdict("dropped hosts", &["hosts dropped", "hosts dropped: tasks", "hosts dropped: finalizers"]);
+    });
+}
+
+/// I14, L9: without full shields, a cancelled root ends as soon as its finalizers let it.
+#[test]
+fn stopping_is_bounded() {
+    in_turn(|| {
+        for_each(seeds(4_000_000, 2000), metamorphic::bounded_stop)
+            .verdict("bounded stops", &["stops", "stops: bound met"]);
+    });
+}
+
+/// I17: dropping a subtree and cancelling it at the same time start the same tasks, and the same becomes of the finalizers
+/// that there were.
+#[test]
+fn dropping_is_cancelling() {
+    in_turn(|| {
+        for_each(seeds(0, 3000), metamorphic::drop_is_cancel)
+            .verdict("drop is cancel", &["finalizers compared", "tasks compared"]);
+    });
+}

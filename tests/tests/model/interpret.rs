@@ -1,0 +1,321 @@
+//! Programs of the model as futures of foster.
+
+use std::cell::RefCell;
+use std::convert::Infallible;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
+use std::thread;
+use std::time::Duration;
+
+use foster::{CancelScope, Instant, Nursery, NurseryOptions, ScopeHandle};
+use foster_sim::plain_sleep;
+
+use super::awaits::await_task;
+use super::finalizer;
+use super::foreign::{Hold, Join, Plan, Select};
+use super::local::Local;
+use super::program::{Body, Finalizer, Id, Op};
+use super::watch::{BodyWatch, End, Watched, first_of};
+use super::world::{Errs, Out, Target, Thrown, lock, now, thrown, with};
+
+/// What an operation comes to.
+pub(crate) type Res = Result<(), Errs>;
+
+/// An operation as a future.
+pub(crate) type Fut = Pin<Box<dyn Future<Output = Res> + Send>>;
+
+/// The future of an operation; `owner` is the innermost scope around it.
+pub(crate) fn build(op: &Body, owner: Id) -> Fut {
+    let op = op.clone();
+    Box::pin(async move {
+        match &*op {
+            Op::Sleep(None) => match foster::sleep_forever().await {},
+            Op::Sleep(Some(duration)) => foster::sleep(*duration).await,
+            Op::Io(duration) => plain_sleep(*duration).await,
+            Op::Seq(steps) => {
+                for step in steps {
+                    build(step, owner).await?;
+                }
+            }
+            Op::Scope { id, after, grace, fail, body } => {
+                let scope = CancelScope::new().grace(*grace);
+                match run_scope(*id, scope, *after, grace.is_zero(), body).await {
+                    End::Returned(result) => return result,
+                    End::Cancelled => fail.map_or(Ok(()), raise)?,
+                }
+            }
+            Op::Shield { id, after, graceful, body } => {
+                let scope = CancelScope::new();
+                let scope = if *graceful { scope.graceful() } else { scope.shielded() };
+                match run_scope(*id, scope, *after, true, body).await {
+                    End::Returned(result) => return result,
+                    End::Cancelled => {}
+                }
+            }
+            Op::Nursery { id, collect, body } => match open_nursery(*id, *collect, body.clone()).await {
+                End::Returned(result) => return result,
+                End::Cancelled => unreachable!("a nursery has no cancelled form"),
+            },
+            Op::Thread { id, takes } => run_thread(*id, *takes).await,
+            Op::Bracket { id, release, body } => return run_bracket(*id, release, body).await,
+            Op::Spawn { task, nursery, daemon, body } => spawn(*task, *nursery, *daemon, body),
+            Op::Await { id, task } => await_task(*id, *task).await,
+            Op::Cancel { target, grace } => cancel(*target, *grace),
+            Op::Move { target, after } => move_deadline(*target, *after),
+            Op::Defer(finalizer) => foster::defer_within(finalizer.budget, finalizer::register(finalizer, owner)),
+            Op::Local { id, body } => {
+                let _local = Local::new(*id);
+                return build(body, owner).await;
+            }
+            Op::Err(id) => raise(*id)?,
+            Op::Panic(id) => {
+                with(|world| world.made_panics.push(*id));
+                // Not `panic!`: the hook of the process has nothing to say about it.
+                resume_unwind(Box::new(Thrown(*id)))
+            }
+            Op::Join { lazy, members: [a, b] } => {
+                return Join::new([build(a, owner), build(b, owner)], *lazy).await;
+            }
+            Op::Select([a, b]) => return Select::new([build(a, owner), build(b, owner)]).await,
+            Op::DropAfter { after, body } => {
+                let timer = build(&Arc::new(Op::Io(*after)), owner);
+                return Select::new([build(body, owner), timer]).await;
+            }
+            Op::Hold { hold, after, mute, body, then } => {
+                let plan = Plan::Then(Some(build(then, owner)));
+                return Hold::new(*hold, *after, *mute, build(body, owner), plan).await;
+            }
+            Op::Blink { hold, after, length, mute, body } => {
+                return Hold::new(*hold, *after, *mute, build(body, owner), Plan::Resume(*length)).await;
+            }
+            Op::Leak { hold, after, body } => {
+                return Hold::new(*hold, *after, false, build(body, owner), Plan::Leak).await;
+            }
+        }
+        Ok(())
+    })
+}
+
+fn raise(id: Id) -> Res {
+    with(|world| world.made_errors.push(id));
+    Err(Errs::new(vec![id]))
+}
+
+fn name_of(id: Id) -> String {
+    with(|world| world.program.name(id).to_owned())
+}
+
+/// A cancel scope or shield. One that nobody has to reach, and that has no grace, may do without a handle.
+async fn run_scope(id: Id, scope: CancelScope, after: Option<Duration>, may_be_light: bool, body: &Body) -> End {
+    let light = with(|world| {
+        let light = may_be_light && world.light && !world.program.info(id).targeted;
+        world.count(if light { "scopes: light" } else { "scopes: with a handle" });
+        light
+    });
+    let mut scope = match after {
+        Some(after) => scope.deadline_in(after),
+        None => scope,
+    };
+    let target = if light {
+        Target::Blind
+    } else {
+        scope = scope.named(name_of(id));
+        Target::Scope(scope.handle())
+    };
+    with(|world| world.enter(id, target));
+    let run = scope.run(BodyWatch::new(id, build(body, id)));
+    let end = async { run.await.map_or(End::Cancelled, End::Returned) };
+    Watched::new(id, end).await
+}
+
+async fn open_nursery(id: Id, collecting: bool, body: Body) -> End {
+    let options = NurseryOptions::new().named(name_of(id));
+    let open = move |nursery| {
+        with(|world| world.enter(id, Target::Nursery(nursery)));
+        BodyWatch::new(id, build(&body, id))
+    };
+    let end = async move {
+        End::Returned(if collecting {
+            let all = |errors: Vec<Errs>| Errs::new(errors.into_iter().flat_map(Errs::take).collect());
+            options.run_collecting(open).await.map_err(|group| all(group.into_errors()))
+        } else {
+            options.run(open).await.map_err(first_of)
+        })
+    };
+    Watched::new(id, end).await
+}
+
+async fn run_thread(id: Id, takes: Duration) {
+    // In the model a thread starts in cancelled code, too, as any shield does; `to_thread` by itself would not.
+    let mut scope = CancelScope::new().shielded().named(name_of(id));
+    let target = Target::Scope(scope.handle());
+    with(|world| world.enter(id, target));
+    let run = scope.run(async move {
+        foster_sim::blocking_takes(takes);
+        foster::to_thread(|| ()).await;
+    });
+    let end = async { run.await.map_or(End::Cancelled, |()| End::Returned(Ok(()))) };
+    match Watched::new(id, end).await {
+        End::Returned(_) => {}
+        End::Cancelled => unreachable!("nobody cancels a thread"),
+    }
+}
+
+async fn run_bracket(id: Id, release: &Finalizer, body: &Body) -> Res {
+    let leaked = with(|world| {
+        world.enter(id, Target::Blind);
+        !world.program.info(id).leaks.is_empty()
+    });
+    let release_later = finalizer::register(release, id);
+    let body = BodyWatch::new(id, build(body, id));
+    let bracket = foster::bracket(
+        std::future::ready(()),
+        |lent| async move {
+            // A guard that is leaked keeps the resource, and there would be no release.
+            let _lent = (!leaked).then_some(lent);
+            body.await
+        },
+        move |(), _exit| release_later,
+    );
+    let bracket = bracket.budget(release.budget);
+    match Watched::new(id, async { End::Returned(bracket.await) }).await {
+        End::Returned(result) => result,
+        End::Cancelled => unreachable!("a bracket has no cancelled form"),
+    }
+}
+
+fn spawn(task: Id, nursery: Id, daemon: bool, body: &Body) {
+    let Target::Nursery(nursery) = with(|world| world.seen(nursery).target.clone()) else { return };
+    let child = nursery.child().named(name_of(task));
+    let child = if daemon { child.daemon() } else { child };
+    if let Ok(handle) = child.try_spawn(BodyWatch::new(task, build(body, task))) {
+        with(|world| {
+            world.enter(task, Target::Task(Arc::new(Mutex::new(handle))));
+            world.count(if daemon { "daemons" } else { "tasks" });
+        });
+    }
+}
+
+fn cancel(target: Id, grace: Duration) {
+    let target = match target {
+        Id::ROOT => ROOT.with_borrow(Clone::clone).map_or(Target::None, Target::Scope),
+        target => with(|world| world.seen(target).target.clone()),
+    };
+    match target {
+        Target::Scope(scope) => {
+            let again = scope.reason().is_some();
+            if scope.cancel_within(grace, "told to") && again {
+                with(|world| world.count("escalated"));
+            }
+        }
+        Target::Nursery(nursery) => drop(nursery.cancel_children_within(grace, "told to")),
+        Target::Task(task) => {
+            let task = lock(&task);
+            let again = task.reason().is_some();
+            if task.cancel_within(grace, "told to") && again {
+                with(|world| world.count("escalated"));
+            }
+        }
+        Target::None | Target::Blind => {}
+    }
+}
+
+fn move_deadline(target: Id, after: Option<Duration>) {
+    let Target::Scope(scope) = with(|world| world.seen(target).target.clone()) else { return };
+    // In the model only an open scope's deadline is moved, and whether it is open no handle tells.
+    if format!("{scope:?}").contains("life: Open") {
+        let at = after.map_or(Instant::NEVER, |after| Instant::now() + after);
+        if scope.set_deadline(at) {
+            with(|world| world.count("moved"));
+        }
+    }
+}
+
+thread_local! {
+    /// The scope around the root nursery.
+    static ROOT: RefCell<Option<ScopeHandle>> = const { RefCell::new(None) };
+}
+
+/// The whole run: the program, and who looks on. `stop` cancels the root at some time, with some grace.
+pub(crate) fn run(program: Body, stop: Option<(Duration, Duration)>) -> impl Future<Output = ()> {
+    let ended = foster::nursery(async move |outer: Nursery<Infallible>| {
+        outer.spawn_daemon(look_on());
+        if let Some((at, grace)) = stop {
+            outer.spawn_daemon(async move {
+                plain_sleep(at).await;
+                cancel(Id::ROOT, grace);
+            });
+        }
+        root(program).await;
+    });
+    let mut run = Hosted { _host: Host, ended: Box::pin(ended) };
+    std::future::poll_fn(move |cx| {
+        let run = &mut run;
+        run.ended.as_mut().poll(cx).map(|Ok(())| ())
+    })
+}
+
+/// The fields are dropped in this order.
+struct Hosted<F> {
+    _host: Host,
+    ended: Pin<Box<F>>,
+}
+
+async fn look_on() -> Infallible {
+    loop {
+        // Between two full milliseconds, when all has happened that happens at the first. Never at a full one: the clock
+        // stops for this before the timers of an instant.
+        foster_sim::wait_all_tasks_blocked_for(Duration::from_nanos(700_003)).await;
+        with(|world| world.scan(now()));
+    }
+}
+
+/// Dropped with the host of the run, before anything else of it.
+struct Host;
+
+impl Drop for Host {
+    fn drop(&mut self) {
+        with(|world| {
+            if world.root.is_none() {
+                world.host_drops();
+            }
+        });
+    }
+}
+
+/// The root of the model: a fail-fast nursery that can be cancelled.
+async fn root(program: Body) {
+    let mut scope = CancelScope::new().named("root");
+    let handle = scope.handle();
+    let open = move |nursery| {
+        with(|world| world.enter(Id::ROOT, Target::Nursery(nursery)));
+        drop(ROOT.replace(Some(handle)));
+        BodyWatch::new(Id::ROOT, build(&program, Id::ROOT))
+    };
+    let run = scope.run(async move { NurseryOptions::new().named("root").run(open).await.map_err(first_of) });
+    let result = Caught(Box::pin(run)).await;
+    drop(ROOT.take());
+    let out = match result {
+        Ok(Ok(Ok(()))) => Out::Value,
+        Ok(Ok(Err(errors))) => Out::Err(errors.take()),
+        Ok(Err(_)) => Out::Cancelled,
+        Err(payload) => Out::Panic(thrown(&*payload)),
+    };
+    with(|world| world.root = Some((out, now())));
+}
+
+/// Catches a panic instead of passing it on.
+struct Caught<F>(Pin<Box<F>>);
+
+impl<F: Future> Future for Caught<F> {
+    type Output = thread::Result<F::Output>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        match catch_unwind(AssertUnwindSafe(|| self.0.as_mut().poll(cx))) {
+            Ok(poll) => poll.map(Ok),
+            Err(payload) => Poll::Ready(Err(payload)),
+        }
+    }
+}

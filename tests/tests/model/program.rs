@@ -1,0 +1,389 @@
+//! Programs of the reference model: the same operations, read from its JSON.
+//!
+//! `../../model/ref_model.py` documents the format. Every operation runs at most once, so a name stands for one scope,
+//! task, finalizer, local or error of a run, and what surrounds it is known beforehand: [`Info`].
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::Value;
+
+/// A name, as an index into [`Program::names`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Id(pub u32);
+
+impl Id {
+    pub(crate) const ROOT: Id = Id(0);
+
+    pub(crate) fn index(self) -> usize {
+        self.0 as usize
+    }
+}
+
+/// A shared operation.
+pub(crate) type Body = Arc<Op>;
+
+#[derive(Debug)]
+pub(crate) enum Op {
+    /// `None` is for ever.
+    Sleep(Option<Duration>),
+    Io(Duration),
+    Seq(Vec<Body>),
+    Scope {
+        id: Id,
+        after: Option<Duration>,
+        grace: Duration,
+        fail: Option<Id>,
+        body: Body,
+    },
+    Nursery {
+        id: Id,
+        collect: bool,
+        body: Body,
+    },
+    Shield {
+        id: Id,
+        after: Option<Duration>,
+        graceful: bool,
+        body: Body,
+    },
+    Thread {
+        id: Id,
+        takes: Duration,
+    },
+    Bracket {
+        id: Id,
+        release: Finalizer,
+        body: Body,
+    },
+    Spawn {
+        task: Id,
+        nursery: Id,
+        daemon: bool,
+        body: Body,
+    },
+    Await {
+        id: Id,
+        task: Id,
+    },
+    Cancel {
+        target: Id,
+        grace: Duration,
+    },
+    Move {
+        target: Id,
+        after: Option<Duration>,
+    },
+    Defer(Finalizer),
+    Local {
+        id: Id,
+        body: Body,
+    },
+    Err(Id),
+    Panic(Id),
+    Join {
+        lazy: bool,
+        members: [Body; 2],
+    },
+    Select([Body; 2]),
+    DropAfter {
+        after: Duration,
+        body: Body,
+    },
+    Hold {
+        hold: usize,
+        after: Duration,
+        mute: bool,
+        body: Body,
+        then: Body,
+    },
+    Blink {
+        hold: usize,
+        after: Duration,
+        length: Duration,
+        mute: bool,
+        body: Body,
+    },
+    Leak {
+        hold: usize,
+        after: Duration,
+        body: Body,
+    },
+}
+
+#[derive(Clone, Debug)]
+pub(crate) struct Finalizer {
+    pub id: Id,
+    pub budget: Duration,
+    /// How long the body takes, where that is known.
+    pub need: Option<Duration>,
+    pub body: Body,
+}
+
+/// What kind of thing a name stands for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub(crate) enum Sort {
+    /// Errors, panics, awaits, and names that only occur as targets.
+    #[default]
+    Other,
+    Root,
+    Scope,
+    Nursery,
+    Shield,
+    Thread,
+    Bracket,
+    Task,
+    Finalizer,
+    Local,
+}
+
+/// What surrounds a name in the text of the program.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Info {
+    pub sort: Sort,
+    /// The scope around it; of a task its nursery, of a finalizer its owner.
+    pub parent: Option<Id>,
+    /// The locals around it, further out than a task boundary those around its nursery.
+    pub locals: Vec<Id>,
+    /// The `hold`, `blink` and `leak` operations between it and its parent.
+    pub holds: Vec<usize>,
+    /// The `leak` operations around it, up to the task.
+    pub leaks: Vec<usize>,
+    /// Some operation cancels it or moves its deadline.
+    pub targeted: bool,
+    pub collecting: bool,
+    pub daemon: bool,
+}
+
+/// A program, and what can be known about it without running it.
+#[derive(Debug)]
+pub(crate) struct Program {
+    pub root: Body,
+    pub names: Vec<String>,
+    pub info: Vec<Info>,
+    /// How many `hold`, `blink` and `leak` operations there are.
+    pub holds: usize,
+    /// Awaits per task.
+    pub awaited: HashMap<Id, usize>,
+    /// Tasks per nursery.
+    children: HashMap<Id, Vec<Id>>,
+}
+
+impl Program {
+    pub(crate) fn read(json: &Value) -> Arc<Program> {
+        let mut reader = Reader::default();
+        let root = reader.name("root");
+        reader.info[root.index()].sort = Sort::Root;
+        let around = Around { parent: root, ..Around::default() };
+        let root = reader.op(json, &around);
+        let Reader { names, info, holds, awaited, children, .. } = reader;
+        Arc::new(Program { root, names, info, holds, awaited, children })
+    }
+
+    pub(crate) fn name(&self, id: Id) -> &str {
+        &self.names[id.index()]
+    }
+
+    pub(crate) fn info(&self, id: Id) -> &Info {
+        &self.info[id.index()]
+    }
+
+    pub(crate) fn ids(&self) -> impl Iterator<Item = Id> + use<> {
+        (0..self.names.len() as u32).map(Id)
+    }
+
+    /// The tasks that are spawned into a nursery.
+    pub(crate) fn children(&self, nursery: Id) -> impl Iterator<Item = Id> {
+        self.children.get(&nursery).into_iter().flatten().copied()
+    }
+
+    /// Whether `inner` stands inside `outer`: in the text, and for tasks through their nursery.
+    pub(crate) fn is_inside(&self, inner: Id, outer: Id) -> bool {
+        let mut next = self.info(inner).parent;
+        while let Some(id) = next {
+            if id == outer {
+                return true;
+            }
+            next = self.info(id).parent;
+        }
+        false
+    }
+}
+
+#[derive(Clone)]
+struct Around {
+    parent: Id,
+    locals: Vec<Id>,
+    holds: Vec<usize>,
+    leaks: Vec<usize>,
+}
+
+impl Default for Around {
+    fn default() -> Self {
+        Around { parent: Id::ROOT, locals: Vec::new(), holds: Vec::new(), leaks: Vec::new() }
+    }
+}
+
+#[derive(Default)]
+struct Reader {
+    names: Vec<String>,
+    by_name: HashMap<String, Id>,
+    info: Vec<Info>,
+    holds: usize,
+    awaited: HashMap<Id, usize>,
+    children: HashMap<Id, Vec<Id>>,
+}
+
+impl Reader {
+    fn name(&mut self, name: &str) -> Id {
+        if let Some(id) = self.by_name.get(name) {
+            return *id;
+        }
+        let id = Id(self.names.len() as u32);
+        self.names.push(name.to_owned());
+        self.by_name.insert(name.to_owned(), id);
+        self.info.push(Info::default());
+        id
+    }
+
+    fn id(&mut self, json: &Value, key: &str) -> Id {
+        self.name(json[key].as_str().unwrap_or_else(|| panic!("`{key}` is a name in {json}")))
+    }
+
+    fn place(&mut self, id: Id, sort: Sort, around: &Around) {
+        let Around { parent, locals, holds, leaks } = around.clone();
+        let info = &mut self.info[id.index()];
+        *info = Info { sort, parent: Some(parent), locals, holds, leaks, ..info.clone() };
+    }
+
+    /// A scope and what stands in it.
+    fn scope(&mut self, json: &Value, sort: Sort, around: &Around) -> (Id, Around) {
+        let id = self.id(json, "id");
+        self.place(id, sort, around);
+        (id, Around { parent: id, holds: Vec::new(), ..around.clone() })
+    }
+
+    fn finalizer(&mut self, json: &Value, around: &Around) -> Finalizer {
+        // It is owned by its scope: the locals around the place where it was registered are not around it, and nobody can
+        // leak it or hold it by itself.
+        let parent = around.parent;
+        let around = Around { parent, locals: self.info[parent.index()].locals.clone(), ..Around::default() };
+        let (id, inside) = self.scope(json, Sort::Finalizer, &around);
+        Finalizer {
+            id,
+            budget: time(&json["budget"]),
+            need: limit(&json["need"]),
+            body: self.op(&json["body"], &inside),
+        }
+    }
+
+    fn op(&mut self, json: &Value, around: &Around) -> Body {
+        let hold = |this: &mut Self, leak: bool| {
+            let hold = this.holds;
+            this.holds += 1;
+            let mut inside = around.clone();
+            inside.holds.push(hold);
+            if leak {
+                inside.leaks.push(hold);
+            }
+            (hold, inside)
+        };
+        let pair = |this: &mut Self| [this.op(&json["do"][0], around), this.op(&json["do"][1], around)];
+        let body = &json["body"];
+        let op = match json["op"].as_str().unwrap_or_default() {
+            "sleep" => Op::Sleep(limit(&json["ms"])),
+            "io" => Op::Io(time(&json["ms"])),
+            "seq" => {
+                let steps = json["do"].as_array().into_iter().flatten();
+                Op::Seq(steps.map(|step| self.op(step, around)).collect())
+            }
+            "scope" => {
+                let (id, inside) = self.scope(json, Sort::Scope, around);
+                let fail = json["fail"].as_str().map(|fail| self.name(fail));
+                let body = self.op(body, &inside);
+                Op::Scope { id, after: limit(&json["after"]), grace: time(&json["grace"]), fail, body }
+            }
+            "nursery" => {
+                let (id, inside) = self.scope(json, Sort::Nursery, around);
+                let collect = json["collect"].as_bool() == Some(true);
+                self.info[id.index()].collecting = collect;
+                Op::Nursery { id, collect, body: self.op(body, &inside) }
+            }
+            kind @ ("shield" | "graceful") => {
+                let (id, inside) = self.scope(json, Sort::Shield, around);
+                let body = self.op(body, &inside);
+                Op::Shield { id, after: limit(&json["after"]), graceful: kind == "graceful", body }
+            }
+            "thread" => Op::Thread { id: self.scope(json, Sort::Thread, around).0, takes: time(&json["ms"]) },
+            "bracket" => {
+                let (id, inside) = self.scope(json, Sort::Bracket, around);
+                let release = self.finalizer(&json["release"], &inside);
+                Op::Bracket { id, release, body: self.op(body, &inside) }
+            }
+            "spawn" => {
+                let (task, nursery) = (self.id(json, "task"), self.id(json, "in"));
+                let daemon = json["daemon"].as_bool() == Some(true);
+                // Where a task stands is known when its nursery is: `in` names a scope further out.
+                let outer = self.info[nursery.index()].locals.clone();
+                self.place(task, Sort::Task, &Around { parent: nursery, locals: outer.clone(), ..Around::default() });
+                self.info[task.index()].daemon = daemon;
+                self.children.entry(nursery).or_default().push(task);
+                let inside = Around { parent: task, locals: outer, ..Around::default() };
+                Op::Spawn { task, nursery, daemon, body: self.op(body, &inside) }
+            }
+            "await" => {
+                let (id, task) = (self.id(json, "id"), self.id(json, "task"));
+                *self.awaited.entry(task).or_default() += 1;
+                Op::Await { id, task }
+            }
+            "cancel" => {
+                let target = self.id(json, "target");
+                self.info[target.index()].targeted = true;
+                Op::Cancel { target, grace: time(&json["grace"]) }
+            }
+            "move" => {
+                let target = self.id(json, "target");
+                self.info[target.index()].targeted = true;
+                Op::Move { target, after: limit(&json["after"]) }
+            }
+            "defer" => Op::Defer(self.finalizer(json, around)),
+            "local" => {
+                let id = self.id(json, "id");
+                self.place(id, Sort::Local, around);
+                let mut inside = around.clone();
+                inside.locals.push(id);
+                Op::Local { id, body: self.op(body, &inside) }
+            }
+            "err" => Op::Err(self.id(json, "id")),
+            "panic" => Op::Panic(self.id(json, "id")),
+            kind @ ("join" | "lazy") => Op::Join { lazy: kind == "lazy", members: pair(self) },
+            "select" => Op::Select(pair(self)),
+            "drop_after" => Op::DropAfter { after: time(&json["ms"]), body: self.op(body, around) },
+            "hold" => {
+                let (hold, inside) = hold(self, false);
+                let (after, mute) = (time(&json["ms"]), json["mute"].as_bool() == Some(true));
+                Op::Hold { hold, after, mute, body: self.op(body, &inside), then: self.op(&json["then"], around) }
+            }
+            "blink" => {
+                let (hold, inside) = hold(self, false);
+                let (after, mute) = (time(&json["ms"]), json["mute"].as_bool() == Some(true));
+                Op::Blink { hold, after, length: time(&json["for"]), mute, body: self.op(body, &inside) }
+            }
+            "leak" => {
+                let (hold, inside) = hold(self, true);
+                Op::Leak { hold, after: time(&json["ms"]), body: self.op(body, &inside) }
+            }
+            other => panic!("`{other}` is no operation"),
+        };
+        Arc::new(op)
+    }
+}
+
+fn limit(json: &Value) -> Option<Duration> {
+    json.as_f64().map(|ms| Duration::from_micros((ms * 1000.0) as u64))
+}
+
+fn time(json: &Value) -> Duration {
+    limit(json).unwrap_or_else(|| panic!("{json} is a time in ms"))
+}

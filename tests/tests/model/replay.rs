@@ -1,0 +1,188 @@
+//! Running programs on the simulator.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::Range;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+use std::time::Duration;
+
+use foster_sim::{Builder, Policy};
+
+use super::awaits;
+use super::interpret;
+use super::program::Program;
+use super::world::{self, Hook, World, lock};
+
+/// One way to run a program.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Setting {
+    pub seed: u64,
+    pub policy: Policy,
+    pub spurious: f64,
+    pub light: bool,
+    pub probes: bool,
+    /// The host is dropped after this many steps.
+    pub steps: Option<u64>,
+    /// The root is cancelled at this time, with this grace.
+    pub stop: Option<(Duration, Duration)>,
+}
+
+impl Setting {
+    /// Everything follows from the number.
+    pub(crate) fn of(number: u64) -> Self {
+        let policy = match number % 6 {
+            0 => Policy::Fifo,
+            1 | 4 => Policy::Random,
+            2 => Policy::Lifo,
+            _ => Policy::Pct { depth: 3 },
+        };
+        Setting {
+            seed: number,
+            policy,
+            spurious: if number % 2 == 1 { 0.15 } else { 0.0 },
+            light: number % 3 == 2,
+            probes: number % 4 < 3,
+            steps: None,
+            stop: None,
+        }
+    }
+}
+
+/// A run that is over: what was seen, and how many steps it took.
+pub(crate) struct Run {
+    pub world: World,
+    pub steps: u64,
+}
+
+/// Runs a program once, and checks what has to hold for any program on any schedule.
+pub(crate) fn run(program: &Arc<Program>, setting: Setting) -> Run {
+    world::begin(program.clone(), setting.light, setting.probes);
+    let builder = Builder::new(setting.seed)
+        .policy(setting.policy)
+        .spurious_polls(setting.spurious)
+        .poll_budget(10_000)
+        .time_limit(Duration::from_secs(2))
+        .step_limit(setting.steps.unwrap_or(200_000))
+        .observer(Arc::new(Hook));
+    let ran = builder.observe(interpret::run(program.root.clone(), setting.stop));
+    world::with(|world| {
+        let cut_off = setting.steps.is_some_and(|steps| ran.steps >= steps);
+        if let Some(payload) = ran.outcome.err().filter(|_| !cut_off) {
+            let text = payload.downcast_ref::<String>().map_or("a panic", String::as_str);
+            world.broken(format!("I14: the run did not end: {text}"));
+        }
+        world.scan(ran.elapsed.as_millis() as u64);
+    });
+    world::clear_attic();
+    world::with(World::check_run);
+    awaits::forget();
+    Run { world: world::end(), steps: ran.steps }
+}
+
+/// What many runs have come to.
+#[derive(Default)]
+pub(crate) struct Summary {
+    pub programs: u64,
+    pub runs: u64,
+    pub steps: u64,
+    pub counts: BTreeMap<&'static str, u64>,
+    /// The programs that failed, and how.
+    pub failures: BTreeMap<u64, String>,
+}
+
+impl Summary {
+    pub(crate) fn add(&mut self, run: &Run) {
+        self.runs += 1;
+        self.steps += run.steps;
+        for (what, count) in &run.world.counts {
+            *self.counts.entry(what).or_default() += count;
+        }
+    }
+
+    fn merge(&mut self, other: Summary) {
+        self.programs += other.programs;
+        self.runs += other.runs;
+        self.steps += other.steps;
+        self.failures.extend(other.failures);
+        for (what, count) in other.counts {
+            *self.counts.entry(what).or_default() += count;
+        }
+    }
+
+    /// Fails if a program did, or if something that has to be covered did not happen.
+    #[track_caller]
+    pub(crate) fn verdict(&self, name: &str, covered: &[&str]) {
+        println!("{name}: {self}");
+        let shown: Vec<_> =
+            self.failures.iter().take(3).map(|(seed, text)| format!("program {seed}:\n{text}")).collect();
+        assert!(self.failures.is_empty(), "{} programs failed\n{}", self.failures.len(), shown.join("\n"));
+        let holes: Vec<_> = covered.iter().filter(|what| !self.counts.contains_key(*what)).collect();
+        assert!(holes.is_empty(), "these runs were to cover {holes:?}, and did not");
+        // What is left of the runs would be counted here.
+        if let Some(census) = foster::census() {
+            assert_eq!((census.scopes, census.tasks, census.timers), (0, 0, 0), "I1: something was left");
+        }
+    }
+}
+
+impl fmt::Display for Summary {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} programs, {} runs, {} steps", self.programs, self.runs, self.steps)?;
+        for (what, count) in &self.counts {
+            write!(f, "\n  {what}: {count}")?;
+        }
+        Ok(())
+    }
+}
+
+/// The tests of this binary take turns: the census counts the whole process.
+static TURN: Mutex<()> = Mutex::new(());
+
+/// Calls `program` for each number, on all processors; it runs what belongs to the number and says what is wrong.
+pub(crate) fn for_each(numbers: Range<u64>, program: impl Fn(u64, &mut Summary) -> String + Sync) -> Summary {
+    quiet_panics();
+    let next = AtomicU64::new(numbers.start);
+    let total = Mutex::new(Summary::default());
+    thread::scope(|scope| {
+        for _ in 0..thread::available_parallelism().map_or(1, |count| count.get()) {
+            scope.spawn(|| {
+                let mut summary = Summary::default();
+                loop {
+                    let number = next.fetch_add(1, Ordering::Relaxed);
+                    if number >= numbers.end {
+                        break;
+                    }
+                    summary.programs += 1;
+                    let wrong = program(number, &mut summary);
+                    if !wrong.is_empty() {
+                        summary.failures.insert(number, wrong);
+                    }
+                }
+                lock(&total).merge(summary);
+            });
+        }
+    });
+    total.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
+/// Runs one test at a time.
+pub(crate) fn in_turn<R>(test: impl FnOnce() -> R) -> R {
+    let _turn = lock(&TURN);
+    test()
+}
+
+/// The simulator reports a run that is cut off by a panic; the threads of `for_each` expect that.
+fn quiet_panics() {
+    static ONCE: std::sync::Once = std::sync::Once::new();
+    ONCE.call_once(|| {
+        let hook = std::panic::take_hook();
+        std::panic::set_hook(Box::new(move |info| {
+            // Only the threads of the tests themselves have names.
+            if thread::current().name().is_some() {
+                hook(info);
+            }
+        }));
+    });
+}

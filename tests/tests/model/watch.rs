@@ -1,0 +1,295 @@
+//! Futures around the parts of a scope that note what becomes of it: around the future that the user awaits, and around the
+//! body inside.
+
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use foster::TaskStatus;
+
+use super::interpret::{Fut, Res};
+use super::program::{Id, Sort};
+use super::world::{BodyState, Errs, INSIDE, Lost, Out, Target, World, lock, now, thrown, with};
+
+/// What a construct of foster gives back.
+pub(crate) enum End {
+    Returned(Res),
+    /// Its cancelled form.
+    Cancelled,
+}
+
+/// Calls `f` as part of the future of a scope.
+pub(crate) fn inside<R>(id: Id, f: impl FnOnce() -> R) -> R {
+    let before = INSIDE.replace(Some(id));
+    let result = f();
+    INSIDE.set(before);
+    result
+}
+
+/// A scope as the code around it sees it.
+pub(crate) struct Watched<F> {
+    id: Id,
+    inner: Option<Pin<Box<F>>>,
+    polled: bool,
+    over: bool,
+}
+
+impl<F: Future<Output = End>> Watched<F> {
+    pub(crate) fn new(id: Id, inner: F) -> Self {
+        Watched { id, inner: Some(Box::pin(inner)), polled: false, over: false }
+    }
+}
+
+impl<F: Future<Output = End>> Future for Watched<F> {
+    type Output = End;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<End> {
+        let this = &mut *self;
+        let id = this.id;
+        this.polled = true;
+        let inner = this.inner.as_mut().expect("a future that is polled is there");
+        let poll = inside(id, || catch_unwind(AssertUnwindSafe(|| inner.as_mut().poll(cx))));
+        match poll {
+            Ok(Poll::Pending) => {
+                with(|world| world.check_parked(id));
+                Poll::Pending
+            }
+            Ok(Poll::Ready(end)) => {
+                this.over = true;
+                let around = foster::is_cancelled();
+                with(|world| world.check_end(id, &end, around));
+                Poll::Ready(end)
+            }
+            Err(payload) => {
+                this.over = true;
+                let name = thrown(&*payload);
+                with(|world| world.close(id, Out::Panic(name), now()));
+                resume_unwind(payload)
+            }
+        }
+    }
+}
+
+impl<F> Drop for Watched<F> {
+    fn drop(&mut self) {
+        let id = self.id;
+        let (closed, by) = with(|world| {
+            world.seen(id).dropping = true;
+            (world.is_closed(id), world.delivering.last().copied().flatten())
+        });
+        let lost = self.polled && !self.over && closed != Some(true);
+        if let Some(by) = by.filter(|_| lost && closed.is_some()) {
+            with(|world| world.check_driven(id, by));
+        }
+        inside(id, || drop(self.inner.take()));
+        with(|world| {
+            world.seen(id).dropping = false;
+            if lost && !world.is_over() {
+                world.lost(id, if by.is_some() { Lost::Undriven } else { Lost::Foreign });
+            }
+        });
+    }
+}
+
+impl World {
+    /// The scope is still Pending; if it is Closed, it was parked.
+    fn check_parked(&mut self, id: Id) {
+        if self.seen(id).out.is_some() || self.is_closed(id) != Some(true) {
+            return;
+        }
+        self.close(id, Out::Parked, now());
+        self.count("parked");
+        if self.seen(id).body == BodyState::Returned {
+            if self.has_cut_child(id) {
+                self.count("cut");
+            } else {
+                self.broken(format!("I9: {} had a value, and parked", self.program.name(id)));
+            }
+        }
+    }
+
+    /// The scope has given something to the code around it, which is cancelled or not.
+    fn check_end(&mut self, id: Id, end: &End, around_cancelled: bool) {
+        let program = self.program.clone();
+        let (name, sort) = (program.name(id), program.info(id).sort);
+        let full = sort == Sort::Shield || sort == Sort::Thread;
+        if let Some((before, _)) = self.seen(id).out.clone() {
+            self.broken(format!("L18: {name} has ended twice, the first time as {before:?}"));
+        }
+        let out = match end {
+            End::Returned(Ok(())) => Out::Value,
+            End::Returned(Err(errors)) => Out::Err(errors.ids().to_vec()),
+            End::Cancelled => Out::Cancelled,
+        };
+        match out {
+            Out::Cancelled => {
+                self.count("cancelled forms");
+                if self.seen(id).body == BodyState::Returned {
+                    self.broken(format!("I9: {name} had a value, and gave its cancelled form"));
+                }
+                // A shield's own request ends it also in cancelled code.
+                if around_cancelled && !full {
+                    self.broken(format!("I18: {name} gave its cancelled form to cancelled code"));
+                }
+            }
+            Out::Value if sort == Sort::Nursery && self.has_cut_child(id) => {
+                self.broken(format!("I22: {name} gave a value, though a child of it was cut"));
+            }
+            Out::Value if full && around_cancelled => self.count("shield waits"),
+            _ => {}
+        }
+        self.close(id, out, now());
+    }
+
+    /// L33: a child that is no daemon ended cancelled, without a request of its own.
+    fn has_cut_child(&self, nursery: Id) -> bool {
+        let program = &self.program;
+        program.children(nursery).any(|child| match &self.seen[child.index()].target {
+            Target::Task(task) if !program.info(child).daemon => {
+                let task = lock(task);
+                task.status() == TaskStatus::Cancelled && task.reason().is_none()
+            }
+            _ => false,
+        })
+    }
+
+    /// I6: a delivery drops only what is held.
+    fn check_driven(&mut self, id: Id, by: Id) {
+        if !self.is_held(id) {
+            let program = self.program.clone();
+            let (name, by) = (program.name(id), program.name(by));
+            self.broken(format!("I6: the delivery of {by} dropped {name}, which was driven"));
+        }
+    }
+
+    /// The driver of a scope is gone (L25–L27).
+    fn lost(&mut self, id: Id, how: Lost) {
+        let program = self.program.clone();
+        self.seen(id).lost = Some(how);
+        match self.is_closed(id) {
+            Some(true) => self.close(id, Out::Abandoned, now()),
+            Some(false) => {
+                self.count("adopted");
+                if self.finalizers.iter().any(|f| f.owner == id && f.is_running()) {
+                    self.count("adopted: half-run finalizer");
+                }
+                if program.info(id).sort == Sort::Thread {
+                    self.count("adopted: thread");
+                }
+            }
+            // It may have been parked; nobody can say.
+            None => {}
+        }
+        self.count(if how == Lost::Undriven { "lost: undriven" } else { "lost: foreign" });
+        if how == Lost::Undriven && program.info(id).sort == Sort::Shield {
+            self.count("lost: undriven shield");
+        }
+        // The adopter is the nearest ancestor that is not Closed.
+        let mut adopter = self.seen(id).parent;
+        while let Some(up) = adopter.filter(|up| self.is_closed(*up) == Some(true)) {
+            adopter = self.seen(up).parent.or(program.info(up).parent);
+        }
+        self.seen(id).parent = adopter;
+        // I16
+        for child in program.children(id) {
+            let Target::Task(task) = &self.seen[child.index()].target else { continue };
+            let status = lock(task).status();
+            if status == TaskStatus::Running {
+                let (name, child) = (program.name(id), program.name(child));
+                self.broken(format!("I16: {name} is lost, and its child {child} is not cancelled"));
+            } else if status == TaskStatus::Cancelling {
+                self.count("adopted: children");
+            }
+        }
+    }
+}
+
+/// The body of a scope or task.
+pub(crate) struct BodyWatch {
+    id: Id,
+    inner: Option<Fut>,
+    state: BodyState,
+}
+
+impl BodyWatch {
+    pub(crate) fn new(id: Id, inner: Fut) -> Self {
+        BodyWatch { id, inner: Some(inner), state: BodyState::Unpolled }
+    }
+
+    fn set(&mut self, state: BodyState) {
+        self.state = state;
+        with(|world| world.seen(self.id).body = state);
+    }
+}
+
+impl Future for BodyWatch {
+    type Output = Res;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Res> {
+        let this = &mut *self;
+        let id = this.id;
+        if this.state == BodyState::Unpolled {
+            this.set(BodyState::Live);
+            let task = with(|world| {
+                world.seen(id).polled = true;
+                world.program.info(id).sort == Sort::Task
+            });
+            if task && foster::is_cancelled() {
+                with(|world| {
+                    let text = format!("I18: {} was first polled when cancelled", world.program.name(id));
+                    world.broken(text);
+                });
+            }
+        }
+        let inner = this.inner.as_mut().expect("a body that is polled is there");
+        match catch_unwind(AssertUnwindSafe(|| inner.as_mut().poll(cx))) {
+            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Ready(result)) => {
+                this.set(BodyState::Returned);
+                this.inner = None;
+                let errors = result.as_ref().err().map_or_else(Vec::new, |errors| errors.ids().to_vec());
+                with(|world| world.seen(id).returned = errors);
+                Poll::Ready(result)
+            }
+            Err(payload) => {
+                this.set(BodyState::Panicked);
+                let name = thrown(&*payload);
+                with(|world| world.seen(id).thrown = name);
+                resume_unwind(payload)
+            }
+        }
+    }
+}
+
+impl Drop for BodyWatch {
+    fn drop(&mut self) {
+        let id = self.id;
+        match self.state {
+            BodyState::Returned => return,
+            BodyState::Panicked => {}
+            _ => with(|world| {
+                let refused = !world.seen(id).entered;
+                if self.state == BodyState::Unpolled && world.program.info(id).sort == Sort::Task && !world.is_over() {
+                    world.count(if refused { "spawns refused" } else { "tasks dropped unpolled" });
+                }
+            }),
+        }
+        with(|world| {
+            let lost = self.state == BodyState::Panicked || world.is_over() || world.seen(id).dropping;
+            world.delivering.push((!lost).then_some(id));
+        });
+        drop(self.inner.take());
+        with(|world| world.delivering.pop());
+        if self.state != BodyState::Panicked {
+            self.set(BodyState::Dropped);
+        }
+    }
+}
+
+/// What a fail-fast nursery returns. The model counts errors one by one, and a `join` may give it two at once.
+pub(crate) fn first_of(errors: Errs) -> Errs {
+    let mut ids = errors.take();
+    let rest = ids.split_off(1);
+    with(|world| world.hook.extend(rest));
+    Errs::new(ids)
+}
