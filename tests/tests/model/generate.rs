@@ -36,6 +36,11 @@ pub(crate) const WEIGHTS: &Weights = &[
     ("await", 2.0),
 ];
 
+/// `WEIGHTS` with more failures, and with what the model does not know.
+pub(crate) fn wide() -> Vec<(&'static str, f64)> {
+    [&without(&["err", "panic"]), &[("err", 2.5), ("panic", 0.4), ("start", 3.0)][..]].concat()
+}
+
 /// `WEIGHTS` without some operations.
 pub(crate) fn without(operations: &[&str]) -> Vec<(&'static str, f64)> {
     let weight = |(op, weight): &(&'static str, f64)| (*op, if operations.contains(op) { 0.0 } else { *weight });
@@ -125,6 +130,14 @@ impl Generator {
             }
             "local" => json!({"op": kind, "id": self.new_id('l'), "body": self.program(depth - 1, env, encl)}),
             "spawn" => self.spawn(depth, env, encl),
+            "start" => {
+                let mut child = self.spawn(depth, env, encl);
+                if child["daemon"] == false {
+                    child["op"] = json!(kind);
+                    child["ready"] = json!(self.random.between(0, 3));
+                }
+                child
+            }
             "cancel" => {
                 let recent = self.tasks.len().saturating_sub(2);
                 let tasks: Vec<_> = self.tasks[recent..].iter().map(|(task, _)| task).collect();

@@ -17,6 +17,7 @@ use super::finalizer;
 use super::foreign::{Hold, Join, Plan, Select};
 use super::local::Local;
 use super::program::{Body, Finalizer, Id, Op};
+use super::start::start;
 use super::watch::{BodyWatch, End, Watched, first_of};
 use super::world::{Errs, Out, Target, Thrown, lock, now, thrown, with};
 
@@ -61,6 +62,9 @@ pub(crate) fn build(op: &Body, owner: Id) -> Fut {
             Op::Thread { id, takes } => run_thread(*id, *takes).await,
             Op::Bracket { id, release, body } => return run_bracket(*id, release, body).await,
             Op::Spawn { task, nursery, daemon, body } => spawn(*task, *nursery, *daemon, body),
+            Op::Start { task, nursery, ready, body } => {
+                return start(*task, *nursery, *ready, body.clone()).await;
+            }
             Op::Await { id, task } => await_task(*id, *task).await,
             Op::Cancel { target, grace } => cancel(*target, *grace),
             Op::Move { target, after } => move_deadline(*target, *after),

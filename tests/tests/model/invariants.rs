@@ -22,6 +22,20 @@ impl World {
         }
     }
 
+    /// Notes that several parts of a nursery have failed.
+    pub(crate) fn count_failures(&mut self, nursery: Id) {
+        let program = self.program.clone();
+        let failed = |child: &Id| match &self.seen[child.index()].target {
+            Target::Task(task) => matches!(lock(task).status(), TaskStatus::Failed | TaskStatus::Panicked),
+            _ => false,
+        };
+        let body = &self.seen[nursery.index()];
+        let of_body = usize::from(!body.returned.is_empty() || body.thrown.is_some());
+        if of_body + program.children(nursery).filter(failed).count() > 1 {
+            self.count("double failures");
+        }
+    }
+
     /// I25: a recorded failure has cancelled its nursery, and a panic any nursery.
     pub(crate) fn check_failures(&mut self) {
         let program = self.program.clone();

@@ -63,6 +63,12 @@ pub(crate) enum Op {
         daemon: bool,
         body: Body,
     },
+    Start {
+        task: Id,
+        nursery: Id,
+        ready: Duration,
+        body: Body,
+    },
     Await {
         id: Id,
         task: Id,
@@ -321,7 +327,7 @@ impl Reader {
                 let release = self.finalizer(&json["release"], &inside);
                 Op::Bracket { id, release, body: self.op(body, &inside) }
             }
-            "spawn" => {
+            kind @ ("spawn" | "start") => {
                 let (task, nursery) = (self.id(json, "task"), self.id(json, "in"));
                 let daemon = json["daemon"].as_bool() == Some(true);
                 // Where a task stands is known when its nursery is: `in` names a scope further out.
@@ -330,7 +336,12 @@ impl Reader {
                 self.info[task.index()].daemon = daemon;
                 self.children.entry(nursery).or_default().push(task);
                 let inside = Around { parent: task, locals: outer, ..Around::default() };
-                Op::Spawn { task, nursery, daemon, body: self.op(body, &inside) }
+                let body = self.op(body, &inside);
+                if kind == "start" {
+                    Op::Start { task, nursery, ready: time(&json["ready"]), body }
+                } else {
+                    Op::Spawn { task, nursery, daemon, body }
+                }
             }
             "await" => {
                 let (id, task) = (self.id(json, "id"), self.id(json, "task"));

@@ -118,6 +118,8 @@ impl Summary {
         let shown: Vec<_> =
             self.failures.iter().take(3).map(|(seed, text)| format!("program {seed}:\n{text}")).collect();
         assert!(self.failures.is_empty(), "{} programs failed\n{}", self.failures.len(), shown.join("\n"));
+        // A few programs that somebody looks at need not cover anything.
+        let covered = if self.programs < 1000 { &[] } else { covered };
         let holes: Vec<_> = covered.iter().filter(|what| !self.counts.contains_key(*what)).collect();
         assert!(holes.is_empty(), "these runs were to cover {holes:?}, and did not");
         // What is left of the runs would be counted here.

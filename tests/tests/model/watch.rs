@@ -102,7 +102,7 @@ impl World {
         if self.seen(id).body == BodyState::Returned {
             if self.has_cut_child(id) {
                 self.count("cut");
-            } else {
+            } else if !self.has_unseen_child(id) {
                 self.broken(format!("I9: {} had a value, and parked", self.program.name(id)));
             }
         }
@@ -231,8 +231,9 @@ impl Future for BodyWatch {
         if this.state == BodyState::Unpolled {
             this.set(BodyState::Live);
             let task = with(|world| {
-                world.seen(id).polled = true;
-                world.program.info(id).sort == Sort::Task
+                let seen = world.seen(id);
+                seen.polled = true;
+                !seen.moved && world.program.info(id).sort == Sort::Task
             });
             if task && foster::is_cancelled() {
                 with(|world| {

@@ -121,6 +121,8 @@ pub(crate) struct Seen {
     pub out: Option<(Out, u64)>,
     pub body: BodyState,
     pub polled: bool,
+    /// A started child has been ready, and is in the nursery that it was started for.
+    pub moved: bool,
     /// The errors that the body returned.
     pub returned: Vec<Id>,
     /// The panic of the body.
@@ -309,6 +311,7 @@ impl World {
         if seen.out.is_none() {
             seen.out = Some((out, at));
             self.check_closed(id);
+            self.count_failures(id);
         }
     }
 
