@@ -220,9 +220,10 @@ pub(crate) fn enter_tree(node: &NodeRef) {
     let Some(parent) = ambient::try_current() else {
         ambient::no_context_for(format_args!("{} {}", node.kind.name(), node.origin));
     };
-    node.attach(&parent, Role::Inner);
     let Some(tree) = parent.tree() else { unreachable!("what code stands in has a tree") };
+    // Before it is attached, where it may have to ask for the time.
     node.keep_tree(tree);
+    node.attach(&parent, Role::Inner);
     node.entered(tree);
 }
 
