@@ -136,6 +136,7 @@ class Core:                                             # heap part of a scope; 
         c.woken = True
         if c.waker: c.waker()
         if c.kind not in ('task', 'root') and not c.lost and c.parent.cancelled() and ON('wake-chain'): c.parent.wake()   # it delays its parent
+    def mark(c, cx): return c.wake if c.parent and c.parent.cancelled() else cx.wake    # L16.1
     def wake_tree(c):                                   # up to and including the first full shield on each path
         if c.reach() != c.known: c.known = c.reach(); c.wake()
         for k in list(c.sub) + [t.core for t in c.children] + [t.core for t in c.adopted]:
@@ -170,7 +171,7 @@ class Core:                                             # heap part of a scope; 
                 c.started = True; c.poll_no += 1
                 assert all(a.life != 'closed' for a in c.chain()), 'I1 polled under a closed scope'
                 for h in c.sub: h.due = (h.woken or not ON('due')) and c.cancelled()
-                try: r = c.body.poll(Cx(cx.task, c, c.wake, (), cx.leaks, c.locals, c.inner_brk))
+                try: r = c.body.poll(Cx(cx.task, c, c.mark(cx), (), cx.leaks, c.locals, c.inner_brk))
                 except Panic as p: c.panics += p.ids; c.request('panic'); c.drop_body('panic'); continue
                 if r is PENDING:
                     if not c.cancelled() or c.must_wait(): return PENDING
@@ -189,7 +190,7 @@ class Core:                                             # heap part of a scope; 
                     it = c.deferred.pop(-1 if ON('lifo') else 0)
                     assert it.n == max([i.n for i in c.deferred] + [it.n]), 'I13 LIFO'
                     c.running = it.start(c)
-                try: r = c.running.poll(Cx(cx.task, c, c.wake, (), (), c.locals, c.running.item.brk))
+                try: r = c.running.poll(Cx(cx.task, c, c.mark(cx), (), (), c.locals, c.running.item.brk))
                 except Panic as p: c.panics += p.ids; r = ('ok',)
                 if r is PENDING: return PENDING
                 if r[0] == 'err': w.hook_err += r[1]
@@ -448,7 +449,7 @@ class Hold:                                             # foreign: stops polling
         was, s.stopped = s.stopped, s.a is not None and s.t1 <= w.now < s.t2
         if s.stopped and not was: w.stat['leaks' if s.leak else 'holds'] += 1
         if s.a is not None and not s.stopped:
-            r = s.a.poll(cx.but(holders=cx.holders + (s,), leaks=cx.leaks + (s,), wake=lambda: s.leaked or s.mute and s.stopped or s.wake()))
+            r = s.a.poll(cx.but(holders=cx.holders + (s,), leaks=cx.leaks + (s,), wake=lambda: s.mute and s.stopped or s.wake()))
             if r is not PENDING:
                 s.a = None
                 if s.then is None or r[0] == 'err': s.off = True; return r
