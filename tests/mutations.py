@@ -1,0 +1,75 @@
+#!/usr/bin/env python3
+"""Mutation check: breaks the core in one place at a time, and prints which tests notice.
+
+    tests/mutations.py [NAME ...]      all mutants, or those named; MUTATIONS.md has the result of a whole run
+
+Works on a copy of the repository in a temporary directory, with a target directory of its own (`MUTATION_TARGET` keeps it
+for the next run). Each mutant replaces one text, which must occur exactly once, and runs the quick tests: the suite on the
+simulator with few seeds, the model with few programs. A mutant that only hangs is caught by the time limit.
+"""
+import os, pathlib, re, shutil, subprocess, sys, tempfile, time
+
+HERE = pathlib.Path(__file__).resolve().parent
+sys.path.insert(0, str(HERE))
+from mutants import MUTANTS
+
+QUICK = [("sim", {"FOSTER_SEEDS": "20"}), ("model", {"FOSTER_PROGRAMS": "1000"})]
+LIMIT = 240                                             # seconds for a build and a run
+
+
+def copy(to):
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=HERE.parent, check=True, capture_output=True).stdout
+    for name in filter(None, listed.decode().split("\0")):
+        target = to / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy2(HERE.parent / name, target)
+
+
+def failing(copy, target, test, settings):
+    """The tests that fail, or the word for why there are none."""
+    env = {**os.environ, **settings, "CARGO_TARGET_DIR": str(target), "RUST_BACKTRACE": "0", "CARGO_PROFILE_DEV_DEBUG": "0"}
+    command = ["cargo", "test", "-q", "-p", "foster-conformance", "--test", test]
+    try:
+        run = subprocess.run(command, cwd=copy, env=env, capture_output=True, text=True, timeout=LIMIT)
+    except subprocess.TimeoutExpired:
+        return ["(time limit)"]
+    if run.returncode == 0:
+        return []
+    if "could not compile" in run.stderr:
+        sys.exit(f"a mutant does not compile:\n{run.stderr[-2000:]}")
+    named = re.findall(r"^---- (\S+) stdout ----$", run.stdout, re.M)
+    return named or ["(abort)"]
+
+
+def main(only):
+    target = pathlib.Path(os.environ.get("MUTATION_TARGET") or tempfile.mkdtemp(prefix="mutation-target-"))
+    with tempfile.TemporaryDirectory(prefix="mutation-") as where:
+        where = pathlib.Path(where)
+        copy(where)
+        for test, settings in QUICK:
+            broken = failing(where, target, test, settings)
+            assert not broken, f"these fail without any mutation: {broken}"
+        print("| mutant | edit | caught by |\n|---|---|---|", flush=True)
+        survivors = []
+        for name, file, old, new in MUTANTS:
+            if only and name not in only:
+                continue
+            path = where / "core/src" / file
+            text = path.read_text()
+            assert text.count(old) == 1, f"{name}: {file} has {text.count(old)} times {old!r}"
+            path.write_text(text.replace(old, new))
+            begin, caught = time.time(), []
+            for test, settings in QUICK:
+                names = failing(where, target, test, settings)
+                rest = f" and {len(names) - 3} more" if len(names) > 3 else ""
+                caught += [f"{test}: " + ", ".join(f"`{name}`" for name in names[:3]) + rest] if names else []
+            path.write_text(text)
+            survivors += [] if caught else [name]
+            line = lambda text: " ".join(text.split()).replace("|", "\\|")
+            edit = f"`{line(old)}` → `{line(new) or ' '}`"
+            print(f"| {name}<br>{file} | {edit} | {'; '.join(caught) or '**survives**'} |", flush=True)
+            print(f"{name}: {time.time() - begin:.0f} s", file=sys.stderr)
+        print(f"\nSurvivors: {', '.join(survivors) or 'none'}.")
+
+
+main(sys.argv[1:])
