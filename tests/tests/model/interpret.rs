@@ -242,6 +242,12 @@ thread_local! {
     static ROOT: RefCell<Option<ScopeHandle>> = const { RefCell::new(None) };
 }
 
+/// Forgets the root of a run whose host was dropped.
+pub(crate) fn forget() {
+    let old = ROOT.take();
+    drop(old);
+}
+
 /// The whole run: the program, and who looks on. `stop` cancels the root at some time, with some grace.
 pub(crate) fn run(program: Body, stop: Option<(Duration, Duration)>) -> impl Future<Output = ()> {
     let ended = foster::nursery(async move |outer: Nursery<Infallible>| {

@@ -78,6 +78,7 @@ pub(crate) fn run(program: &Arc<Program>, setting: Setting) -> Run {
     world::clear_attic();
     world::with(World::check_run);
     awaits::forget();
+    interpret::forget();
     Run { world: world::end(), steps: ran.steps }
 }
 
