@@ -15,17 +15,21 @@ pub(crate) struct Gate {
     open: bool,
     /// The operation, for dumps.
     what: &'static str,
+    /// A dump would show it, as what a scope waits for.
+    shown: bool,
 }
 
 impl Gate {
     /// The gate to `what`.
     pub(crate) const fn to(what: &'static str) -> Self {
-        Gate { open: false, what }
+        Gate { open: false, what, shown: false }
     }
 
     /// Ready once the operation has started; Pending for ever if it would start in cancelled code.
     pub(crate) fn poll_start(&mut self) -> Poll<()> {
-        if ambient::arrives_at(self.what, !self.open) {
+        let arrival = ambient::arrives_at(self.what, !self.open);
+        self.shown = arrival.noted;
+        if arrival.cancelled {
             return Poll::Pending;
         }
         self.open = true;
@@ -34,6 +38,15 @@ impl Gate {
 
     pub(crate) fn is_open(&self) -> bool {
         self.open
+    }
+}
+
+impl Drop for Gate {
+    fn drop(&mut self) {
+        if self.shown {
+            // The operation is over, and the code goes on to another in the same poll.
+            ambient::waits_no_more(self.what);
+        }
     }
 }
 

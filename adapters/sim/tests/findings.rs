@@ -9,16 +9,48 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use foster_sim::{Builder, Schedule, clock, explore, note};
 use support::{job, millis, panic_of, scope, secs};
 
+/// B283: names, spawn sites, the states of the scopes, and what each leaf waits for; not what it has waited for before.
 #[test]
 fn a_deadlock_shows_the_live_tree() {
     let run = Builder::new(7).observe(scope(|n| async move {
-        n.spawn(async { std::future::pending::<()>().await });
-        n.spawn(async { foster::sleep(secs(3)).await });
+        let event = Arc::new(foster::sync::Event::new());
+        n.child().named("reader").spawn(async move {
+            foster::sleep(secs(3)).await;
+            foster::checkpoint().await;
+            foster::shield(event.wait()).await;
+        });
+        n.child().named("heartbeat").daemon().spawn(std::future::pending::<()>());
+        let mut stopped = foster::CancelScope::new().named("upload");
+        let handle = stopped.handle();
+        n.child().named("uploader").spawn(async move {
+            let _cancelled = stopped.run(foster::shield(foster::sleep_forever())).await;
+        });
+        foster::sleep(secs(1)).await;
+        handle.cancel("on purpose");
+        // Not a part of the tree: the simulator cannot say what this waits for.
+        std::future::pending::<()>().await;
     }));
     assert_eq!(run.elapsed, secs(3));
     let message = panic_of(run);
     assert!(message.starts_with("deadlock: no task is runnable"), "{message}");
-    assert!(message.contains("tests/findings.rs"), "the spawn site is missing: {message}");
+    let tree = message.split(":\n").nth(1).expect("the tree comes last");
+    // The sites, without their lines and columns.
+    let line = |line: &str| line.split(|c: char| c.is_ascii_digit()).collect::<Vec<_>>().concat().replace("::", "");
+    let lines: Vec<String> = tree.lines().map(line).collect();
+    assert_eq!(
+        lines,
+        [
+            "root `root` (adapters/sim/tests/findings.rs)",
+            "  nursery `nursery` (adapters/sim/tests/support/mod.rs)",
+            "    task `reader` (adapters/sim/tests/findings.rs)",
+            "      shield `shield` (adapters/sim/tests/findings.rs), waits for event",
+            "    task `heartbeat` (adapters/sim/tests/findings.rs), daemon",
+            "    task `uploader` (adapters/sim/tests/findings.rs)",
+            "      cancel scope `upload` (adapters/sim/tests/findings.rs), cancelled, asked to stop: cancelled by `root` \
+             (adapters/sim/tests/findings.rs): on purpose (at adapters/sim/tests/findings.rs)",
+            "        shield `shield` (adapters/sim/tests/findings.rs), waits for sleep_forever",
+        ]
+    );
 }
 
 #[test]

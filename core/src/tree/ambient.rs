@@ -229,9 +229,17 @@ fn innermost_node(stack: &[Frame]) -> Option<&NodeRef> {
     }
 }
 
-/// The code that is running now is at `what`, and may have to wait there. Says whether it is cancelled (L9), exact to the clock,
-/// if `asks` wants to know.
-pub(crate) fn arrives_at(what: &'static str, asks: bool) -> bool {
+/// What code learns where it may have to wait.
+#[derive(Default)]
+pub(crate) struct Arrival {
+    /// It is cancelled (L9), exact to the clock.
+    pub(crate) cancelled: bool,
+    /// That it is here was noted, for dumps.
+    pub(crate) noted: bool,
+}
+
+/// The code that is running now is at `what`, and may have to wait there. Looks whether it is cancelled only if it `asks`.
+pub(crate) fn arrives_at(what: &'static str, asks: bool) -> Arrival {
     /// What one look at the stack says.
     enum Seen {
         /// Nobody watches, and no request nor deadline is anywhere near.
@@ -248,17 +256,29 @@ pub(crate) fn arrives_at(what: &'static str, asks: bool) -> bool {
             _ => Seen::Clear,
         }
     });
-    match seen {
-        Ok(Seen::Clear) => return false,
-        Ok(Seen::Watched) => {
-            if let Some(node) = try_current() {
-                node.flag(WATCHED);
-                node.lock().rare().waits_for.push(what);
-            }
-        }
-        Ok(Seen::Unclear) | Err(_) => {}
+    let noted = match seen {
+        Ok(Seen::Clear) => return Arrival::default(),
+        Ok(Seen::Unclear) | Err(_) => false,
+        Ok(Seen::Watched) => note(what),
+    };
+    Arrival { cancelled: asks && is_cancelled(), noted }
+}
+
+fn note(what: &'static str) -> bool {
+    let Some(node) = try_current() else { return false };
+    node.flag(WATCHED);
+    node.lock().rare().waits_for.push(what);
+    true
+}
+
+/// The code that is running now does not wait at `what` any more.
+pub(crate) fn waits_no_more(what: &'static str) {
+    let Some(node) = try_current().filter(|node| node.flagged(WATCHED)) else { return };
+    let mut state = node.lock();
+    let noted = &mut state.rare().waits_for;
+    if let Some(last) = noted.iter().rposition(|other| *other == what) {
+        noted.remove(last);
     }
-    asks && is_cancelled()
 }
 
 /// The clock of the tree.
