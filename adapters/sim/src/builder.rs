@@ -228,7 +228,11 @@ impl<M: Future> Host<M> {
             Ok(output) => output,
             Err(stuck) => {
                 let (steps, now) = self.entered.sim.position();
-                panic!("{stuck}\n\nThe live tree after {steps} steps, at {now:?}:\n{}", self.tree.dump());
+                let tree = self.tree.dump();
+                panic!(
+                    "{stuck}\n\nThe live tree after {steps} steps, at {now:?} (a leaf that names nothing to wait for waits \
+                     for something that is not of foster's):\n{tree}"
+                );
             }
         }
     }

@@ -1,18 +1,13 @@
 //! Exploration: many schedules of one program, and the shortest one that fails.
 
-use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::fmt;
 
 use crate::builder::Builder;
-use crate::quiet::quietly;
-use crate::schedule::{Schedule, Script};
+use crate::quiet::Quiet;
+use crate::schedule::Schedule;
 use crate::test::{Verdict, failure_of};
 use crate::trace::Trace;
-
-/// What shrinking may cost: runs, and steps of all its runs together.
-const SHRINK_RUNS: u64 = 2_000;
-const SHRINK_STEPS: u64 = 5_000_000;
 
 /// Runs `program` once with each of the seeds, and reports what it saw.
 ///
@@ -48,6 +43,7 @@ const SHRINK_STEPS: u64 = 5_000_000;
 /// assert!(failure.message.contains("sold twice"));
 /// println!("{}", failure.trace);
 /// ```
+#[track_caller]
 pub fn explore<P, Fut>(seeds: impl IntoIterator<Item = u64>, program: P) -> Exploration
 where
     P: Fn() -> Fut,
@@ -102,18 +98,20 @@ impl fmt::Display for Exploration {
 
 impl Builder {
     /// As [`explore`], with these settings; their own seed is not used.
+    #[track_caller]
     pub fn explore<P, Fut>(&self, seeds: impl IntoIterator<Item = u64>, program: P) -> Exploration
     where
         P: Fn() -> Fut,
         Fut: Future,
         Fut::Output: Verdict,
     {
+        let _quiet = Quiet::new();
         let mut seen = BTreeSet::new();
         let mut found = Exploration::default();
         let mut first = None;
         let mut shortest: Option<Attempt> = None;
         for seed in seeds {
-            let attempt = quietly(|| self.attempt(Schedule::from(seed), &program));
+            let attempt = self.attempt(Schedule::from(seed), &program);
             found.runs += 1;
             seen.insert(attempt.hash);
             if let Some(message) = &attempt.failure {
@@ -125,20 +123,21 @@ impl Builder {
             }
         }
         found.distinct = seen.len();
-        found.failure = first.zip(shortest).map(|((seed, message), attempt)| {
+        if let Some(((seed, message), attempt)) = first.zip(shortest) {
             let shortest = self.shrink(attempt, &program);
-            Failure {
+            found.failure = Some(Failure {
                 seed,
                 message,
                 shortest: shortest.schedule,
                 shortest_message: shortest.failure.unwrap_or_default(),
                 steps: shortest.steps,
                 trace: shortest.trace,
-            }
-        });
+            });
+        }
         found
     }
 
+    #[track_caller]
     pub(crate) fn attempt<P, Fut>(&self, schedule: Schedule, program: &P) -> Attempt
     where
         P: Fn() -> Fut,
@@ -150,66 +149,6 @@ impl Builder {
         let failure = failure_of(run.outcome);
         Attempt { schedule: run.schedule, hash: run.hash, steps: run.steps, failure, trace: run.trace }
     }
-
-    /// Makes a failing run shorter: takes choices off its script, in chunks and then one by one (delta debugging), and
-    /// brings those that are left as close to the calm one as possible.
-    pub(crate) fn shrink<P, Fut>(&self, failing: Attempt, program: &P) -> Attempt
-    where
-        P: Fn() -> Fut,
-        Fut: Future,
-        Fut::Output: Verdict,
-    {
-        let seed = failing.schedule.seed;
-        let mut best = failing;
-        // What the search may still cost. A run that was stopped for its length alone is not worth it.
-        let runs = Cell::new(if best.steps < SHRINK_STEPS { SHRINK_RUNS } else { 0 });
-        let steps = Cell::new(SHRINK_STEPS);
-        let exhausted = || runs.get() == 0 || steps.get() == 0;
-        // Runs the candidate, and takes it as the best if it fails and is shorter.
-        let shorter = |best: &mut Attempt, entries: Vec<(u64, u64)>| {
-            let schedule = Schedule { seed, script: Some(Script::new(entries)) };
-            let limit = self.step_limit.min(2 * best.steps + 1_000);
-            let attempt = quietly(|| self.clone().step_limit(limit).attempt(schedule, program));
-            runs.set(runs.get() - 1);
-            steps.set(steps.get().saturating_sub(attempt.steps));
-            let accepted = attempt.failure.is_some() && attempt.size() < best.size();
-            if accepted {
-                *best = attempt;
-            }
-            accepted
-        };
-        let mut chunk = best.entries().len();
-        while chunk > 0 && !exhausted() {
-            let mut start = 0;
-            let mut changed = false;
-            while start < best.entries().len() && !exhausted() {
-                let mut entries = best.entries().to_vec();
-                entries.drain(start..entries.len().min(start + chunk));
-                if shorter(&mut best, entries) {
-                    changed = true;
-                } else {
-                    start += chunk;
-                }
-            }
-            // Another pass at the finest grain, as long as it helps: what one entry needed may be gone.
-            chunk = if chunk == 1 && changed { 1 } else { chunk / 2 };
-        }
-        for index in 0..best.entries().len() {
-            let mut choice = 1;
-            while !exhausted() && best.entries().get(index).is_some_and(|entry| choice < entry.1) {
-                let mut entries = best.entries().to_vec();
-                entries[index].1 = choice;
-                if shorter(&mut best, entries) {
-                    break;
-                }
-                choice *= 2;
-            }
-        }
-        // Once more, with its events.
-        let schedule = best.schedule.clone();
-        let traced = quietly(|| self.clone().record_trace().attempt(schedule, program));
-        if traced.failure.is_some() { traced } else { best }
-    }
 }
 
 /// A run as the search sees it.
@@ -220,16 +159,4 @@ pub(crate) struct Attempt {
     pub(crate) steps: u64,
     pub(crate) failure: Option<String>,
     pub(crate) trace: Trace,
-}
-
-impl Attempt {
-    fn entries(&self) -> &[(u64, u64)] {
-        self.schedule.script.as_ref().map_or(&[], |script| &script.entries)
-    }
-
-    /// Choices that are not the calm one, steps, and how far the choices are from the calm one: less is shorter.
-    fn size(&self) -> (usize, u64, u64) {
-        let distance = self.entries().iter().fold(0, |sum: u64, entry| sum.saturating_add(entry.1));
-        (self.entries().len(), self.steps, distance)
-    }
 }

@@ -61,6 +61,7 @@ mod stuck;
 mod explore;
 mod plain;
 mod quiet;
+mod shrink;
 mod test;
 
 mod checkpoints;

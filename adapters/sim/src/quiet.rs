@@ -8,27 +8,31 @@ thread_local! {
     static QUIET: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Calls `f`; what panics in it on this thread is not printed.
-///
-/// The first call puts a hook in front of the process's panic hook, which goes on to see all other panics.
-pub(crate) fn quietly<T>(f: impl FnOnce() -> T) -> T {
-    static HOOK: Once = Once::new();
-    HOOK.call_once(|| {
-        let hook = panic::take_hook();
-        panic::set_hook(Box::new(move |info| {
-            if !is_quiet() {
-                hook(info)
-            }
-        }));
-    });
-    struct Restore(bool);
-    impl Drop for Restore {
-        fn drop(&mut self) {
-            QUIET.set(self.0);
-        }
+/// Until it is dropped, what panics on this thread is not printed.
+pub(crate) struct Quiet {
+    before: bool,
+}
+
+impl Quiet {
+    /// The first call puts a hook in front of the process's panic hook, which goes on to see all other panics.
+    pub(crate) fn new() -> Self {
+        static HOOK: Once = Once::new();
+        HOOK.call_once(|| {
+            let hook = panic::take_hook();
+            panic::set_hook(Box::new(move |info| {
+                if !is_quiet() {
+                    hook(info)
+                }
+            }));
+        });
+        Quiet { before: QUIET.replace(true) }
     }
-    let _restore = Restore(QUIET.replace(true));
-    f()
+}
+
+impl Drop for Quiet {
+    fn drop(&mut self) {
+        QUIET.set(self.before);
+    }
 }
 
 pub(crate) fn is_quiet() -> bool {

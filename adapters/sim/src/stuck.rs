@@ -23,7 +23,8 @@ impl fmt::Display for Stuck {
             Stuck::Deadlock => f.write_str(
                 "deadlock: no task is runnable, no timer is armed, no blocking job is outstanding. Usual causes: a receiver \
                  whose own task, or a task that waits for it, keeps a sender; two locks taken in both orders; a hand-written \
-                 future that returns `Pending` without having stored the waker; a thread of your own that would wake a task \
+                 future that returns `Pending` without having stored the waker, or that is dropped with a wake-up it does not \
+                 pass on; a thread of your own that would wake a task \
                  later (see `Builder::real_threads`)",
             ),
             Stuck::ClockStands => f.write_str(
