@@ -20,6 +20,9 @@ pages! {
     timeout = "src/tutorial/timeout.md";
     failure = "src/tutorial/failure.md";
     closing = "src/tutorial/closing.md";
+    testing = "src/tutorial/testing.md";
+    howto_test_time = "src/howto/test-time.md";
+    howto_reproduce_a_race = "src/howto/reproduce-a-race.md";
     guarantees = "src/guarantees.md";
     why_not_all_three = "src/why-not-all-three.md";
 }

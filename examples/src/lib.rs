@@ -1,8 +1,11 @@
-//! What the example programs share: the choice of the adapter, and ctrl-C.
+//! What the example programs share: the choice of the adapter or of the version, and ctrl-C.
 
 mod adapter;
 
 mod ctrl_c;
 
+mod version;
+
 pub use adapter::{Adapter, UnknownAdapter, run};
 pub use ctrl_c::CtrlC;
+pub use version::Version;
