@@ -65,6 +65,14 @@ pub trait Runtime: Send + Sync + 'static {
     fn parallelism(&self) -> Option<NonZeroUsize> {
         None
     }
+
+    /// A number that goes into whatever foster spreads at random, which is the jitter of retries.
+    ///
+    /// A runtime whose runs can be repeated draws it from the seed of the run. The others leave it at `0`: their clocks make
+    /// the difference.
+    fn entropy(&self) -> u64 {
+        0
+    }
 }
 
 /// A closure for a blocking thread.

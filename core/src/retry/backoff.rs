@@ -92,7 +92,7 @@ impl Backoff {
     }
 
     /// Makes the jitter repeatable. Without a seed, each use takes one from the clock of the runtime and a counter:
-    /// different each time, and the same in each run of a simulation.
+    /// different each time, and in a simulation a matter of its seed.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = Some(seed);
         self

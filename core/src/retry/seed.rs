@@ -30,14 +30,14 @@ impl SplitMix {
     }
 }
 
-/// A seed that no other generator of this runtime has: from its clock, and from a counter.
+/// A seed that no other generator of this runtime has: from its clock, its entropy, and a counter.
 ///
 /// The counter is the runtime's own, so that a simulation is repeated exactly, also beside others in one process (law L39).
 pub(super) fn fresh() -> u64 {
     let Some(runtime) = runtime::current() else { return 0 };
     let count = count(&runtime);
     // Mixed before they are joined: a batch of tasks has neighbouring clocks and neighbouring counts.
-    SplitMix::new(Instant::now().as_nanos()).next() ^ SplitMix::new(!count).next()
+    SplitMix::new(Instant::now().as_nanos()).next() ^ SplitMix::new(!count).next() ^ runtime.entropy()
 }
 
 fn count(runtime: &Arc<dyn Runtime>) -> u64 {
