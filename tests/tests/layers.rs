@@ -62,6 +62,16 @@ fn core_has_no_features() {
     assert!(features.is_empty(), "{features:?}");
 }
 
+/// What runs in the simulator is what runs in production.
+#[test]
+fn core_does_not_know_the_simulator() {
+    for source in sources() {
+        for name in ["foster_sim::", "\"sim\"", "simulat"] {
+            assert!(!source.code.contains(name), "{} names {name}", source.module.join("::"));
+        }
+    }
+}
+
 /// The members of the workspace.
 fn packages() -> BTreeMap<String, Value> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());

@@ -101,7 +101,9 @@ impl Clock {
 
     /// Lets the clock jump by itself, or stops it from doing so, from now on.
     pub fn set_autojump(&self, autojump: bool) {
-        self.sim.lock().autojump = autojump;
+        let mut state = self.sim.lock();
+        state.autojump = autojump;
+        self.sim.changed(state);
     }
 }
 

@@ -210,8 +210,9 @@ impl Sim {
                     return Err(if state.timers.is_empty() { Stuck::Deadlock } else { Stuck::ClockStands });
                 }
             }
-            let threads = state.threads;
-            let unchanged = |state: &mut State| state.ready.is_empty() && state.threads == threads;
+            // Anything may let it go on: a task that is woken, a timer that is armed, a job that ends.
+            let seen = state.outside;
+            let unchanged = |state: &mut State| state.outside == seen;
             let wait = self.shared.outside.wait_timeout_while(state, patience, unchanged);
             let (guard, waited) = wait.unwrap_or_else(PoisonError::into_inner);
             state = guard;
@@ -430,6 +431,10 @@ impl Runtime for Sim {
         let mut state = self.lock();
         state.asked += 1;
         state.asked >= TURN || state.choices.cut_turn()
+    }
+
+    fn entropy(&self) -> u64 {
+        self.lock().choices.random()
     }
 }
 

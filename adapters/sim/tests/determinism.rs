@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 use std::process::Command;
 
 use foster_sim::{Builder, Event, Policy, Schedule};
-use support::{Log, busy_program, job, scope, secs};
+use support::{Log, broad_program, busy_program, job, scope, secs};
 
 fn hash(seed: u64) -> u64 {
     let run = Builder::new(seed).observe(busy_program());
@@ -24,24 +24,106 @@ fn one_seed_gives_one_trace_and_other_seeds_give_others() {
     assert!(distinct.len() >= 48, "only {} distinct schedules", distinct.len());
 }
 
+/// The hashes that a process of its own finds, in which other threads have been started and other maps been hashed.
+fn hashes_elsewhere(test: &str, round: u64) -> String {
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args([test, "--exact", "--nocapture"])
+        .env(CHILD, round.to_string())
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let line = text.lines().find_map(|line| line.split_once("hashes ").map(|(_, hashes)| hashes.to_owned()));
+    line.unwrap_or_else(|| panic!("no hashes: {text}{}", String::from_utf8_lossy(&output.stderr)))
+}
+
+const CHILD: &str = "FOSTER_SIM_TEST_PRINTS_HASHES";
+
+/// The hashes of some runs. A child process prints them, from a thread with another number.
+fn hashes<F: Future<Output = ()> + 'static>(program: fn() -> F) -> String {
+    let all = move || {
+        let of = |seed| {
+            let run = Builder::new(seed).observe(program());
+            run.outcome.expect("the program ends");
+            format!("{:016x}", run.hash)
+        };
+        (0..20).map(of).collect::<Vec<_>>().join(" ")
+    };
+    let Some(round) = std::env::var(CHILD).ok().and_then(|round| round.parse::<u32>().ok()) else { return all() };
+    for _ in 0..=round {
+        std::thread::spawn(|| drop(std::collections::HashMap::from([(1, 2)]))).join().unwrap();
+    }
+    let hashes = std::thread::spawn(all).join().unwrap();
+    println!("hashes {hashes}");
+    hashes
+}
+
+/// B276, L39: neither the order of a hash map, nor the number of a thread, nor the time on the wall leaks into a run.
 #[test]
 fn two_processes_agree_on_the_hashes() {
-    const CHILD: &str = "FOSTER_SIM_TEST_PRINTS_HASHES";
-    let hashes: Vec<String> = (0..20).map(|seed| format!("{:016x}", hash(seed))).collect();
-    let line = format!("hashes {}", hashes.join(" "));
-    if std::env::var_os(CHILD).is_some() {
-        println!("{line}");
-        return;
+    let own = hashes(|| async {
+        busy_program().await;
+        broad_program().await;
+    });
+    if std::env::var_os(CHILD).is_none() {
+        for round in 0..2 {
+            assert_eq!(hashes_elsewhere("two_processes_agree_on_the_hashes", round), own);
+        }
     }
-    for _ in 0..2 {
-        let output = Command::new(std::env::current_exe().unwrap())
-            .args(["two_processes_agree_on_the_hashes", "--exact", "--nocapture"])
-            .env(CHILD, "1")
-            .output()
-            .unwrap();
-        let text = String::from_utf8_lossy(&output.stdout);
-        assert!(text.contains(&line), "another process has other hashes:\n{text}");
+}
+
+/// What would leak is seen: a program that iterates over a hash map has other hashes in each process.
+#[test]
+fn the_order_of_a_hash_map_changes_the_hashes() {
+    let own = hashes(|| async {
+        let map: std::collections::HashMap<u64, u64> = (0..20).map(|key| (key, key)).collect();
+        for key in map.into_keys() {
+            foster::sleep(secs(key)).await;
+        }
+    });
+    if std::env::var_os(CHILD).is_none() {
+        assert_ne!(hashes_elsewhere("the_order_of_a_hash_map_changes_the_hashes", 0), own);
     }
+}
+
+/// As many as there are, no matter how many seeds are run.
+#[test]
+fn explore_counts_distinct_schedules() {
+    let program = |children: u64| {
+        move || {
+            scope(move |n| async move {
+                for _ in 0..children {
+                    n.spawn(async {});
+                }
+                foster::sleep(secs(1)).await;
+            })
+        }
+    };
+    // The children are equal but for their numbers: of n there are n! orders.
+    for (children, orders) in [(0, 1), (1, 1), (2, 2), (3, 6), (4, 24)] {
+        let found = foster_sim::explore(0..1000, program(children));
+        assert_eq!((found.runs, found.distinct, found.failed), (1000, orders, 0), "{children} children");
+    }
+}
+
+/// L39: what `retry` adds to its pauses is a matter of the seed, too.
+#[test]
+fn jitter_comes_from_the_seed() {
+    let pauses = |seed| {
+        let run = Builder::new(seed).observe(async {
+            let mut tries = 0;
+            let tried = foster::retry(foster::Backoff::new(), || {
+                tries += 1;
+                let enough = tries > 5;
+                async move { if enough { Ok(()) } else { Err(()) } }
+            });
+            tried.await.unwrap();
+        });
+        run.outcome.unwrap();
+        run.elapsed
+    };
+    let times: BTreeSet<_> = (0..20).map(pauses).collect();
+    assert_eq!(times.len(), 20, "each seed has its own");
+    assert_eq!(times, (0..20).map(pauses).collect());
 }
 
 #[test]

@@ -57,7 +57,7 @@ fn a_deadlock_shows_the_live_tree() {
 fn a_task_that_never_blocks_is_named() {
     let run = Builder::new(7).poll_budget(1000).observe(scope(|n| async move {
         n.spawn(async { foster::sleep(secs(3)).await });
-        n.spawn(async {
+        n.child().named("spinner").spawn(async {
             while clock().elapsed() < secs(1) {
                 foster::yield_now().await;
             }
@@ -65,8 +65,14 @@ fn a_task_that_never_blocks_is_named() {
     }));
     assert!(run.steps < 5000);
     let message = panic_of(run);
-    assert!(message.contains("does not block"), "{message}");
-    assert!(message.contains("tests/findings.rs"), "the spawn site is missing: {message}");
+    assert!(message.starts_with("task `spinner` (adapters/sim/tests/findings.rs:"), "{message}");
+    assert!(message.contains(") does not block: whenever its poll ended it was runnable again."), "{message}");
+    let main = Builder::new(7).poll_budget(10).observe(async {
+        loop {
+            foster::yield_now().await;
+        }
+    });
+    assert!(panic_of::<()>(main).starts_with("the main future does not block"));
 }
 
 #[test]
@@ -179,6 +185,20 @@ fn a_failing_test_names_itself_its_seed_and_how_to_repeat_it() {
     assert!(message.starts_with("test `races` failed on the simulator with seed "), "{message}");
     assert!(message.contains("FOSTER_SEED="), "{message}");
     assert!(message.contains("poll   task"), "{message}");
+}
+
+#[test]
+fn a_run_that_panics_prints_its_seed() {
+    const CHILD: &str = "FOSTER_SIM_TEST_PANICS";
+    if std::env::var_os(CHILD).is_some() {
+        foster_sim::run(4711, async { panic!("on purpose") });
+    }
+    let mut command = Command::new(std::env::current_exe().unwrap());
+    command.args(["a_run_that_panics_prints_its_seed", "--exact", "--nocapture"]).env(CHILD, "1");
+    let output = command.output().unwrap();
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(!output.status.success() && text.contains("on purpose"), "{text}");
+    assert!(text.contains("the run that failed had the seed 4711; the same seed repeats it"), "{text}");
 }
 
 #[test]

@@ -68,6 +68,30 @@ fn cushions_outlast_tasks_that_flicker_and_end_in_order() {
     }
 }
 
+/// B273: it is cancelled as any other wait, and then nobody waits for it.
+#[test]
+fn a_quiescence_wait_can_be_cancelled() {
+    for seed in 0..50 {
+        run(
+            seed,
+            scope(|n| async move {
+                let waits = n.spawn(async { wait_all_tasks_blocked_for(millis(15)).await });
+                n.spawn(async {
+                    for _ in 0..4 {
+                        foster::sleep(millis(10)).await;
+                    }
+                });
+                foster::sleep(millis(25)).await;
+                assert!(waits.cancel("enough"));
+                assert!(matches!(waits.await, Err(foster::JoinError::Cancelled)));
+                assert_eq!(clock().elapsed(), millis(25));
+                wait_all_tasks_blocked_for(millis(15)).await;
+                assert_eq!(clock().elapsed(), millis(55));
+            }),
+        );
+    }
+}
+
 #[test]
 fn a_quiescence_wait_that_is_dropped_is_forgotten() {
     run(7, async {
@@ -191,11 +215,17 @@ fn tools_explain_themselves_outside_of_a_simulation() {
     foster_sim::note("goes nowhere");
 }
 
+/// B271: a clock has no influence where it is not installed.
 #[test]
 fn simulations_nest() {
     run(7, async {
         foster::sleep(millis(1)).await;
-        let inner = run(8, async { clock().elapsed() });
-        assert_eq!((inner, clock().elapsed()), (Duration::ZERO, millis(1)));
+        let inner = run(8, async {
+            assert_eq!(clock().elapsed(), Duration::ZERO);
+            clock().jump(millis(500));
+            foster::sleep(millis(5)).await;
+            clock().elapsed()
+        });
+        assert_eq!((inner, clock().elapsed()), (millis(505), millis(1)));
     });
 }

@@ -102,6 +102,24 @@ async fn hangs_on_the_simulator() {
     pending::<()>().await;
 }
 
+/// The failure of some seeds only: its message names the test with its adapter, and the seed.
+#[foster::test(sim, seeds = 50)]
+#[should_panic(expected = "test `attributes::fails_on_some_seeds::sim` failed on the simulator with seed ")]
+async fn fails_on_some_seeds() {
+    let turn = AtomicU32::new(0);
+    let orders = foster::join((
+        async {
+            foster::to_thread(|| ()).await;
+            turn.fetch_add(1, Ordering::Relaxed)
+        },
+        async {
+            foster::to_thread(|| ()).await;
+            turn.fetch_add(1, Ordering::Relaxed)
+        },
+    ));
+    assert_eq!(orders.await, (0, 1));
+}
+
 macro_rules! test_of {
     ($visibility:vis $name:ident, $body:block) => {
         #[foster::test(smol)]

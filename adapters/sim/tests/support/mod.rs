@@ -73,3 +73,60 @@ pub async fn busy_program() {
     })
     .await;
 }
+
+/// A program that uses most of foster, with much that is the machine's if anything leaks in: jitter, threads, deadlines,
+/// queues of many waiters.
+pub async fn broad_program() {
+    let lock = Arc::new(foster::sync::Mutex::new(0u64));
+    let permits = Arc::new(foster::sync::Semaphore::new(2));
+    let (sender, receiver) = foster::channel::bounded::<u64>(2);
+    scope(|n| async move {
+        for task in 0..6u64 {
+            let (lock, permits, sender) = (lock.clone(), permits.clone(), sender.clone());
+            n.spawn(async move {
+                foster::defer(async { foster::sleep(millis(1)).await });
+                let mut tries = 0;
+                let tried = foster::retry(foster::Backoff::new(), || {
+                    tries += 1;
+                    let enough = tries > 1 + task % 3;
+                    async move { if enough { Ok(task) } else { Err("too few") } }
+                });
+                tried.await.expect("it gives up never");
+                let _permit = permits.acquire().await;
+                let seen = foster::move_on_after(millis(3), async {
+                    let mut held = lock.acquire().await;
+                    foster::sleep(Duration::from_micros(foster_sim::random() % 4_000)).await;
+                    *held += 1;
+                    job(move || task).await
+                });
+                let seen = seen.await.unwrap_or(99);
+                let first = foster::race((
+                    async {
+                        foster::sleep(millis(seen)).await;
+                        seen
+                    },
+                    async {
+                        foster::yield_now().await;
+                        foster::sleep(millis(2)).await;
+                        2
+                    },
+                ));
+                sender.send(first.await).await.expect("the receiver stays to the end");
+            });
+        }
+        drop(sender);
+        n.spawn(async move {
+            let mut sum = 0;
+            while let Ok(value) = receiver.recv().await {
+                sum += value;
+            }
+            foster::sleep(Duration::from_nanos(sum)).await;
+        });
+        let doubled = foster::map_concurrent(3, 0..9u64, |number| async move {
+            foster::sleep(millis(number % 4)).await;
+            Ok::<_, Infallible>(2 * number)
+        });
+        assert_eq!(doubled.await.expect("nothing fails").len(), 9);
+    })
+    .await;
+}
