@@ -9,9 +9,8 @@ use std::time::Duration;
 use foster::runtime::{TreeHandle, root};
 use foster::{HostDropped, Instant, Observer, Orphan};
 
-use crate::executor::{Entered, Sim};
-use crate::policy::Policy;
 use crate::quiet;
+use crate::runtime::{Entered, Policy, Sim};
 use crate::schedule::Schedule;
 use crate::trace::Trace;
 

@@ -41,26 +41,21 @@
 //!
 //! # For authors of adapters
 //!
-//! This crate is the smallest complete [runtime](foster::runtime). In reading order: `executor` has the queue, the
-//! wakers and the run; `clock` the timers; `blocking` the blocking jobs. `policy`, `schedule` and `trace` make it
-//! repeatable; the rest are tools on top.
+//! The module `runtime` of this crate is the smallest complete [runtime](foster::runtime), made to be read: some
+//! thousand lines, documentation included. `builder` starts it; all other modules are tools on top, none of which an adapter needs.
 
-mod executor;
-
-mod clock;
-
-mod blocking;
-
-mod policy;
-mod schedule;
-mod trace;
+mod runtime;
 
 mod builder;
-mod stuck;
+
+mod chance;
+mod clock;
+mod plain;
+mod trace;
 
 mod explore;
-mod plain;
 mod quiet;
+mod schedule;
 mod shrink;
 mod test;
 
@@ -68,18 +63,18 @@ mod checkpoints;
 mod quiescence;
 mod sequencer;
 
-pub use blocking::blocking_takes;
 pub use builder::{Builder, Run};
+pub use chance::{blocking_takes, random};
 pub use checkpoints::{Probe, assert_checkpoints, assert_no_checkpoints, probe};
 pub use clock::{BackwardsError, Clock, clock};
 pub use explore::{Exploration, Failure, explore};
 pub use plain::{PlainSleep, plain_sleep};
-pub use policy::{Policy, random};
 pub use quiescence::{Quiescent, wait_all_tasks_blocked, wait_all_tasks_blocked_for};
+pub use runtime::{Event, Policy};
 pub use schedule::{ParseScheduleError, Schedule};
 pub use sequencer::{Sequencer, SequencerError, Turn, WaitForTurn};
 pub use test::{Verdict, test};
-pub use trace::{Event, Trace, note};
+pub use trace::{Trace, note};
 
 /// Runs a future to its end in a simulation with this seed, and returns its output.
 ///

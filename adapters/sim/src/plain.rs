@@ -5,14 +5,13 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use foster::Instant;
 use foster::runtime::Timer;
 
-use crate::clock::SimTimer;
-use crate::executor::Sim;
+use crate::runtime::{Sim, SimTimer};
 
 /// Waits for `duration`, counted from the first poll, on a timer of its own: no operation of foster, so no checkpoint, and
 /// nothing that a scope could cancel.
@@ -42,31 +41,22 @@ pub fn plain_sleep(duration: Duration) -> PlainSleep {
 #[must_use = "futures do nothing unless polled"]
 pub struct PlainSleep {
     duration: Duration,
-    armed: Option<(Instant, SimTimer, Waker)>,
+    /// When it ends.
+    armed: Option<(Instant, SimTimer)>,
 }
 
 impl Future for PlainSleep {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let this = &mut *self;
         let sim = Sim::current("plain_sleep");
         let now = sim.lock().now;
-        match &mut this.armed {
-            Some((at, ..)) if now >= *at => return Poll::Ready(()),
-            Some((_, _, waker)) if waker.will_wake(cx.waker()) => {}
-            Some((at, timer, waker)) => {
-                waker.clone_from(cx.waker());
-                timer.arm(*at, waker);
-            }
-            None if this.duration.is_zero() => return Poll::Ready(()),
-            None => {
-                let at = now + this.duration;
-                let mut timer = SimTimer::new(sim);
-                timer.arm(at, cx.waker());
-                this.armed = Some((at, timer, cx.waker().clone()));
-            }
+        let end = now + self.duration;
+        let (end, timer) = self.armed.get_or_insert_with(|| (end, SimTimer::new(sim)));
+        if now >= *end {
+            return Poll::Ready(());
         }
+        timer.arm(*end, cx.waker());
         Poll::Pending
     }
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use foster::{CheckpointIfCancelled, checkpoint_if_cancelled};
 
-use crate::executor::Sim;
+use crate::runtime::Sim;
 
 /// Waits until all tasks of the simulation are blocked: those that are runnable again and again, too.
 ///

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::str::FromStr;
 
+use crate::runtime::Script;
+
 /// Names one schedule of a program, so that it can be run again: what `FOSTER_SEED` holds.
 ///
 /// Written as the seed (`7`), or, for a schedule that [`explore`](crate::explore) has shrunk, as the seed and the choices
@@ -83,28 +85,3 @@ impl fmt::Display for ParseScheduleError {
 }
 
 impl std::error::Error for ParseScheduleError {}
-
-/// Choices that are not 0, in the order of their positions. All others are 0.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Script {
-    pub(crate) entries: Vec<(u64, u64)>,
-    cursor: usize,
-}
-
-impl Script {
-    pub(crate) fn new(entries: Vec<(u64, u64)>) -> Self {
-        Script { entries, cursor: 0 }
-    }
-
-    pub(crate) fn push(&mut self, position: u64, choice: u64) {
-        self.entries.push((position, choice));
-    }
-
-    /// The choice at `position`; positions are asked in rising order.
-    pub(crate) fn at(&mut self, position: u64) -> u64 {
-        while self.entries.get(self.cursor).is_some_and(|(next, _)| *next < position) {
-            self.cursor += 1;
-        }
-        self.entries.get(self.cursor).filter(|(next, _)| *next == position).map_or(0, |(_, choice)| *choice)
-    }
-}

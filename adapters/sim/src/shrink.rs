@@ -3,7 +3,8 @@
 use crate::builder::Builder;
 use crate::explore::Attempt;
 use crate::quiet::Quiet;
-use crate::schedule::{Schedule, Script};
+use crate::runtime::Script;
+use crate::schedule::Schedule;
 use crate::test::Verdict;
 
 /// What the search may cost: runs, and steps of all its runs together.

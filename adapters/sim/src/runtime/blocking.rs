@@ -12,8 +12,8 @@ use std::time::Duration;
 
 use foster::runtime::{BlockingError, Work};
 
-use crate::clock::Alarm;
-use crate::executor::{Body, Sim};
+use super::executor::{Body, Sim};
+use super::timers::Alarm;
 
 impl Sim {
     pub(crate) fn run_blocking(&self, work: Work) -> Result<(), BlockingError> {
@@ -75,15 +75,4 @@ impl Drop for ThreadEnd {
         state.threads -= 1;
         self.0.changed(state);
     }
-}
-
-/// The next blocking job of this simulation takes `duration` of virtual time, whatever
-/// [`Builder::blocking_time`](crate::Builder::blocking_time) says.
-///
-/// # Panics
-///
-/// Panics where no simulation runs on this thread.
-#[track_caller]
-pub fn blocking_takes(duration: Duration) {
-    Sim::current("blocking_takes").lock().next_blocking = Some(duration);
 }

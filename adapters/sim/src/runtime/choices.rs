@@ -7,8 +7,7 @@
 
 use std::collections::VecDeque;
 
-use crate::executor::Sim;
-use crate::schedule::Script;
+use super::script::Script;
 
 /// How many of the runnable tasks [`Policy::Pct`] compares.
 const WINDOW: usize = 64;
@@ -221,19 +220,6 @@ fn highest(ready: &VecDeque<Ready>) -> usize {
         }
     }
     best
-}
-
-/// Draws a number that depends on nothing but the seed and on how often the program has drawn.
-///
-/// For whatever a program under test would take from a random generator: jitter, sizes, which scope to cancel next.
-///
-/// # Panics
-///
-/// Panics where no simulation runs on this thread.
-#[must_use]
-#[track_caller]
-pub fn random() -> u64 {
-    Sim::current("random").lock().choices.random()
 }
 
 /// SplitMix64 (Steele, Lea, Flood, 2014).

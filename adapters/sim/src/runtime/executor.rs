@@ -29,11 +29,11 @@ use foster::Instant;
 use foster::runtime::{BlockingError, Job, Runtime, Timer, Work};
 use slab::Slab;
 
+use super::choices::{Choices, Ready};
+use super::recorder::{Event, Recorder};
+use super::stuck::Stuck;
+use super::timers::{SimTimer, Timers};
 use crate::builder::Builder;
-use crate::clock::{SimTimer, Timers};
-use crate::policy::{Choices, Ready};
-use crate::stuck::Stuck;
-use crate::trace::{Event, Recorder};
 
 /// After this many questions in one turn [`Runtime::should_yield`] says yes, as tokio does.
 const TURN: u32 = 128;

@@ -1,0 +1,34 @@
+//! The runtime below foster: all that an adapter has to have, and nothing else.
+//!
+//! For authors of adapters, in reading order, with the clauses of the [contract](foster::runtime) that each keeps:
+//!
+//! | module | what it is | clauses |
+//! |---|---|---|
+//! | `executor` | the queue, the wakers, and the loop that polls | R1–R4, R9, R10 |
+//! | `timers` | the clock and the timers | R5–R7 |
+//! | `blocking` | closures that may block | R8 |
+//!
+//! An adapter for a real executor has the same three parts, and is shorter, since its executor has the queue. What is only
+//! here makes runs repeatable: `choices` picks among the things that could happen next, `script` is a list of such
+//! choices, `recorder` hashes what happened, and `stuck` says why a run cannot go on.
+//!
+//! Of the rest of the crate this uses only the settings ([`Builder`](crate::Builder)) and the list that it records to
+//! ([`Trace`](crate::Trace)). `tests/size.rs` holds that, and that it stays below 1,200 lines, documentation included.
+
+mod executor;
+
+mod timers;
+
+mod blocking;
+
+mod choices;
+mod recorder;
+mod script;
+mod stuck;
+
+pub use choices::Policy;
+pub use recorder::Event;
+
+pub(crate) use executor::{Entered, Sim};
+pub(crate) use script::Script;
+pub(crate) use timers::SimTimer;

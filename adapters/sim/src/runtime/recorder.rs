@@ -1,0 +1,78 @@
+//! What happened in a run: always a running hash, on request every event.
+
+use foster::Instant;
+
+use super::choices::mix;
+use crate::trace::Trace;
+
+/// One event of a [`Trace`](crate::Trace). Tasks, armed timers and notes are numbered as they appear; task 0 is the main
+/// future.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// A task, or a blocking job, was handed to the simulator.
+    Spawn(u64),
+    /// A task was polled, or a blocking job run.
+    Poll(u64),
+    /// A task that nobody had woken was polled.
+    Spurious(u64),
+    /// A task, or a blocking job, ended.
+    End(u64),
+    /// The clock moved, to the time of this event.
+    Jump,
+    /// The time of a timer had come.
+    Fire(u64),
+    /// The program left a [`note`](crate::note()).
+    Note(u64),
+}
+
+/// Hashes the events of a run, and keeps them if asked to.
+pub(crate) struct Recorder {
+    hash: u64,
+    trace: Option<Trace>,
+}
+
+impl Recorder {
+    pub(crate) fn new(keep: bool) -> Self {
+        Recorder { hash: 0, trace: keep.then(Trace::default) }
+    }
+
+    /// `label` is the name and spawn site, given only if the recorder keeps the events.
+    pub(crate) fn spawn(&mut self, at: Instant, task: u64, label: Option<String>) {
+        if let Some(trace) = &mut self.trace {
+            trace.labels.push(label.unwrap_or_default());
+        }
+        self.add(at, Event::Spawn(task));
+    }
+
+    pub(crate) fn add(&mut self, at: Instant, event: Event) {
+        let (kind, number) = match event {
+            Event::Spawn(task) => (1, task),
+            Event::Poll(task) => (2, task),
+            Event::Spurious(task) => (3, task),
+            Event::End(task) => (4, task),
+            Event::Jump => (5, at.as_nanos()),
+            Event::Fire(timer) => (6, timer),
+            Event::Note(index) => (7, index),
+        };
+        self.hash = mix(self.hash ^ number.wrapping_mul(8).wrapping_add(kind));
+        if let Some(trace) = &mut self.trace {
+            trace.events.push((at, event));
+        }
+    }
+
+    pub(crate) fn note(&mut self, at: Instant, text: String) {
+        // Not through `add`: whether a run is recorded must not change its hash.
+        let Some(trace) = &mut self.trace else { return };
+        trace.events.push((at, Event::Note(trace.notes.len() as u64)));
+        trace.notes.push(text);
+    }
+
+    pub(crate) fn hash(&self) -> u64 {
+        self.hash
+    }
+
+    pub(crate) fn take_trace(&mut self) -> Trace {
+        self.trace.take().unwrap_or_default()
+    }
+}
