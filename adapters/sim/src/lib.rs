@@ -34,6 +34,18 @@
 //! [`Policy`] of the schedule, a manual clock, limits, spurious polls. Inside a simulation there are tools: [`clock`],
 //! [`wait_all_tasks_blocked`], [`Sequencer`], [`assert_checkpoints`], [`note`], [`random`].
 //!
+//! # How fast
+//!
+//! Measured with `cargo run --release -p foster-sim --example speed`, on one core of a virtual x86-64 server that was busy with
+//! other work:
+//!
+//! | program | polls | real time | polls per second |
+//! |---|---|---|---|
+//! | 100 tasks yield 10,000 times, by policy | 1,000,102 | 0.43 to 0.54 s | 1.9 to 2.3 million |
+//! | one task sleeps for a million virtual seconds, in a thousand sleeps | 1,003 | 0.7 ms | 1.3 million |
+//! | a thousand tasks do that side by side | 1,001,002 | 1.1 s | 0.9 million |
+//! | 100,000 tasks are spawned and end | 100,002 | 0.12 s | 0.8 million |
+//!
 //! # When not to use it
 //!
 //! For what needs the machine: sockets, files in an event loop, signals, the speed of anything. Code that reads the wall
