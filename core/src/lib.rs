@@ -54,6 +54,7 @@
 //! | cleanup | [`bracket`], [`defer`] |
 //! | blocking work | [`to_thread`] |
 //! | a loop that computes to be cancellable | [`checkpoint`] |
+//! | a value that code further in finds by itself | [`ScopedValue`] |
 //!
 //! # When not to use it
 //!
@@ -84,6 +85,7 @@ pub mod sync;
 pub mod thread;
 mod timeout;
 mod tree;
+mod value;
 
 pub use bracket::{Bracket, Exit, Lent, bracket, try_bracket};
 pub use checkpoint::{
@@ -115,3 +117,4 @@ pub use sleep::{Interval, Sleep, SleepForever, interval, sleep, sleep_forever, s
 pub use thread::{to_thread, to_thread_abandon, try_to_thread};
 pub use timeout::{FailAfter, MoveOn, fail_after, fail_at, move_on_after, move_on_at};
 pub use tree::{Census, Dump, census};
+pub use value::{ScopedValue, ValueScope};

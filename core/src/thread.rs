@@ -26,6 +26,7 @@ use crate::tree::ambient;
 use crate::tree::drive::drop_payload;
 use crate::tree::node::{Kind, LOST, NodeRef};
 use crate::tree::owned::{OwnedScope, host_is_cancelled};
+use crate::value::Carried;
 
 /// Runs `work` on a thread that may block, and returns its result.
 ///
@@ -294,9 +295,10 @@ where
     F: FnOnce() -> T + Send + 'static,
 {
     let writer = Writer(slip.clone());
+    let values = Carried::here();
     Box::new(move || {
         let before = HOST.with(|slot| slot.replace(Some(host)));
-        let result = panic::catch_unwind(AssertUnwindSafe(work));
+        let result = panic::catch_unwind(AssertUnwindSafe(|| values.run(work)));
         let mine = HOST.with(|slot| slot.replace(before));
         drop(mine);
         drop(permit);

@@ -15,6 +15,7 @@
 //! 4. Marks only ever grow; flags are never cleared.
 
 pub(crate) mod ambient;
+pub(crate) mod binding;
 pub(crate) mod census;
 pub(crate) mod drive;
 pub(crate) mod dump;
@@ -61,6 +62,8 @@ pub(crate) struct Tree {
     dead: AtomicBool,
     /// What everybody waits for is noted.
     watched: AtomicBool,
+    /// A scoped value was set in it.
+    valued: AtomicBool,
     razed: Mutex<HostDropped>,
     /// What higher layers keep once per tree, by type.
     locals: Mutex<Vec<Arc<dyn Any + Send + Sync>>>,
@@ -82,6 +85,7 @@ impl Tree {
             root: Mutex::new(Weak::<Node<()>>::new()),
             dead: AtomicBool::new(false),
             watched: AtomicBool::new(false),
+            valued: AtomicBool::new(false),
             razed: Mutex::default(),
             locals: Mutex::default(),
         })
@@ -101,6 +105,15 @@ impl Tree {
 
     fn watch(&self) {
         self.watched.store(true, Ordering::Relaxed);
+    }
+
+    fn has_values(&self) -> bool {
+        // Ordering: whatever passed on the scope that has the value, a poll or a spawn, has passed on this, too.
+        self.valued.load(Ordering::Relaxed)
+    }
+
+    fn note_value(&self) {
+        self.valued.store(true, Ordering::Relaxed);
     }
 
     fn die(&self) {

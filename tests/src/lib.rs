@@ -33,5 +33,6 @@ pub mod shields;
 pub mod starting;
 pub mod tasks;
 pub mod threads;
+pub mod values;
 
 pub use harness::check;

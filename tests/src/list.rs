@@ -18,6 +18,7 @@ macro_rules! suite {
         $crate::starting_suite!($runner);
         $crate::panics_suite!($runner);
         $crate::threads_suite!($runner);
+        $crate::values_suite!($runner);
     };
 }
 

@@ -130,6 +130,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("checkpoint", 3),
     ("sleep", 3),
     ("scope", 3),
+    ("value", 3),
     // What has scopes of its own kind, and what tasks wait for.
     ("nursery", 4),
     ("local_nursery", 4),

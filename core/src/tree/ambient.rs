@@ -220,6 +220,27 @@ fn with_tree<R>(f: impl FnOnce(&Arc<Tree>) -> R) -> Option<R> {
         .flatten()
 }
 
+/// Whether scoped values were ever set in the tree.
+pub(crate) fn has_values() -> bool {
+    with_tree(|tree| tree.has_values()).unwrap_or(false)
+}
+
+/// A scoped value is set in the tree.
+pub(crate) fn note_value() {
+    with_tree(|tree| tree.note_value());
+}
+
+/// How many scopes stand on this thread's stack.
+pub(crate) fn depth() -> usize {
+    STACK.try_with(|stack| stack.borrow().len()).unwrap_or(0)
+}
+
+/// The innermost scope that has a node; light ones are left as they are.
+pub(crate) fn innermost() -> Option<NodeRef> {
+    let found = STACK.try_with(|stack| innermost_node(&stack.borrow()).cloned()).ok().flatten();
+    found.or_else(|| default_root().cloned())
+}
+
 /// The innermost scope that has a node.
 fn innermost_node(stack: &[Frame]) -> Option<&NodeRef> {
     let index = stack.len().checked_sub(1 + stack.last()?.lights)?;

@@ -351,13 +351,16 @@ impl Node {
         let waker = state.waker.take();
         let mut timers = [state.deadline_timer.take(), None];
         let mut marker = None;
+        let mut binding = None;
         if let Some(rare) = state.if_rare() {
             closed.panic = rare.panic.take();
             timers[1] = rare.hard_timer.take();
             marker = rare.marker.take();
+            binding = rare.binding.take();
         }
         drop(state);
         drop((waker, marker));
+        drop_quietly(binding);
         if timers != [None, None] || inherited.waits_for_hard() {
             if let Some(tree) = self.tree() {
                 for key in timers.into_iter().flatten() {

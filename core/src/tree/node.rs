@@ -13,6 +13,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use super::Tree;
+use super::binding::Binding;
 use super::finalizer::Finalizer;
 use super::links::{Links, Role};
 use super::marks::{Marks, Mask};
@@ -191,6 +192,8 @@ pub(crate) struct Rare {
     /// The body of a scope that the core owns.
     pub(crate) owned: Option<Owned>,
     pub(crate) panic: Option<Payload>,
+    /// The scoped value that this scope is there for.
+    pub(crate) binding: Option<Binding>,
     /// The operations that the body waited for when it was last polled; noted only in trees that are watched.
     pub(crate) waits_for: Vec<&'static str>,
 }
