@@ -213,6 +213,46 @@ impl CancelScope {
         };
         Run { scoped, limit: self.limit }
     }
+
+    /// As [`run`](CancelScope::run), but the scope has its place in the tree from this call on: below the scope around it,
+    /// whichever scopes it is polled in. A deadline counts from here.
+    ///
+    /// For a future that outlives the scopes that poll it, as a stream does whose items are awaited with a time limit each. What
+    /// is cancelled or ends there does not touch it; it is cancelled with the scope around this call, and has to end, or be
+    /// dropped, before that does. Made outside of any tree, it gets its place at its first poll.
+    ///
+    /// # Errors
+    ///
+    /// As [`run`](CancelScope::run).
+    ///
+    /// # Cancellation
+    ///
+    /// As [`run`](CancelScope::run).
+    ///
+    /// # Panics
+    ///
+    /// As [`run`](CancelScope::run); and when polled after the scope around this call has ended.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use foster::{CancelScope, move_on_after, sleep};
+    /// use std::{pin::pin, time::Duration};
+    ///
+    /// # foster_sim::run(1, async {
+    /// let ms = Duration::from_millis;
+    /// let mut work = pin!(CancelScope::new().run_here(sleep(ms(25))));
+    /// let mut looks = 1;
+    /// while move_on_after(ms(10), &mut work).await.is_none() {
+    ///     looks += 1; // not done yet, and not cancelled either
+    /// }
+    /// assert_eq!(looks, 3);
+    /// # });
+    /// ```
+    pub fn run_here<F: Future>(mut self, body: F) -> Run<F, F::Output> {
+        let scoped = Scoped::placed(self.node().clone(), body, Plain);
+        Run { scoped, limit: self.limit }
+    }
 }
 
 impl Default for CancelScope {

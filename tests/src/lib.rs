@@ -27,6 +27,7 @@ pub mod closing;
 pub mod deadlines;
 pub mod groups;
 pub mod panics;
+pub mod placing;
 pub mod running;
 pub mod scopes;
 pub mod shields;

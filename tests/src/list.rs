@@ -17,6 +17,7 @@ macro_rules! suite {
         $crate::tasks_suite!($runner);
         $crate::starting_suite!($runner);
         $crate::panics_suite!($runner);
+        $crate::placing_suite!($runner);
         $crate::threads_suite!($runner);
         $crate::values_suite!($runner);
     };

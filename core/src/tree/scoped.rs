@@ -5,7 +5,7 @@
 //!     └──────────────4──────────────────▲     └─5─▶ (or) Parked
 //! ```
 //!
-//! 1. first poll: the node gets its place in the tree; a light scope first tries without one
+//! 1. first poll: the node gets its place in the tree, unless it was Placed before; a light scope first tries without one
 //! 2. the body is over: it left a value, panicked, or was delivered
 //! 3. Closed: the ending is returned, or the panic resumes
 //! 4. a light scope whose body was ready at once, and needed no node
@@ -118,6 +118,8 @@ impl<F: Future<Output = R>, R> Body for Slot<F, R> {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     Fresh,
+    /// In the tree, and not polled yet.
+    Placed,
     Open,
     Winding,
     Parked,
@@ -176,6 +178,19 @@ impl<F, R, V, P> Scoped<F, R, V, P> {
         }
     }
 
+    /// A scope that has its place in the tree now, below the scope around this call; outside of any tree, at its first poll.
+    pub(crate) fn placed(node: NodeRef, body: F, policy: P) -> Self {
+        let placed = ambient::try_current().is_some();
+        if placed {
+            enter_tree(&node);
+        }
+        let mut scoped = Scoped::with_node(node, body, policy);
+        if placed {
+            scoped.stage = Stage::Placed;
+        }
+        scoped
+    }
+
     pub(crate) fn policy(self: Pin<&mut Self>) -> &mut P {
         self.project().policy
     }
@@ -197,7 +212,7 @@ impl<F, R, V, P> Scoped<F, R, V, P> {
     /// The scope loses its driver: the body is dropped, then `more` with it.
     pub(crate) fn lose(self: Pin<&mut Self>, more: impl FnOnce()) {
         let this = self.project();
-        let live = matches!(this.stage, Stage::Open | Stage::Winding);
+        let live = matches!(this.stage, Stage::Placed | Stage::Open | Stage::Winding);
         *this.stage = Stage::Done;
         let mut body = this.body;
         match this.seat.take() {
@@ -296,6 +311,9 @@ where
                     *this.seat = frame.into_node();
                 }
             }
+        }
+        if *this.stage == Stage::Placed {
+            *this.stage = Stage::Open;
         }
         if *this.stage == Stage::Parked {
             return Begin::Parked;
