@@ -9,6 +9,9 @@
 //! | take the first that completes | [`race`], [`race_all`] |
 //! | take the first that succeeds | [`first_ok`]; [`quorum`] for the first `k` |
 //! | try one after the other, but not wait too long | [`staggered`] |
+//! | write a stream as code | [`produce`], [`try_produce`] |
+//! | read several streams as one | [`merge`] |
+//! | read a stream in batches, or not too fast | [`batch`], [`throttle`] |
 //!
 //! # What all of them keep
 //!
@@ -54,13 +57,17 @@
 //! here can be built in the same way outside.
 
 mod as_completed;
+mod batch;
 mod bells;
 mod branch;
+mod emitter;
 mod failures;
 mod feed;
 mod gather;
 mod group;
 mod map_concurrent;
+mod merge;
+mod produce;
 mod quorum;
 mod staggered;
 mod tuples;
@@ -68,12 +75,16 @@ mod tuples;
 use std::fmt::Debug;
 
 pub use as_completed::{AsCompleted, Indexed, as_completed};
+pub use batch::{Batch, Throttle, batch, throttle};
+pub use emitter::{Emit, Emitter};
 pub use failures::{AllFailed, NoQuorum};
 pub use gather::{Gather, GatherSettled, gather, gather_settled};
 pub use map_concurrent::{
     Each, ForEachConcurrent, MapConcurrent, MapConcurrentSettled, for_each_concurrent, map_concurrent,
     map_concurrent_settled,
 };
+pub use merge::{Merge, merge};
+pub use produce::{Produce, TryProduce, produce, try_produce};
 pub use quorum::{FirstOk, Quorum, RaceAll, first_ok, quorum, race_all};
 pub use staggered::{Staggered, staggered};
 pub use tuples::{

@@ -92,8 +92,8 @@ pub use checkpoint::{
     Checkpoint, CheckpointIfCancelled, YieldNow, checkpoint, checkpoint_if_cancelled, is_cancelled, yield_now,
 };
 pub use combine::{
-    as_completed, first_ok, for_each_concurrent, gather, gather_settled, join, map_concurrent, map_concurrent_settled,
-    quorum, race, race_all, staggered, try_join,
+    as_completed, batch, first_ok, for_each_concurrent, gather, gather_settled, join, map_concurrent,
+    map_concurrent_settled, merge, produce, quorum, race, race_all, staggered, throttle, try_join, try_produce,
 };
 pub use defer::{DEFAULT_BUDGET, FinalizerOutput, defer, defer_within};
 pub use error::{Cancelled, Elapsed, JoinError, SpawnError};

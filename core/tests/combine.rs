@@ -10,6 +10,8 @@ mod first;
 mod limited;
 #[path = "combine/storm.rs"]
 mod storm;
+#[path = "combine/streams.rs"]
+mod streams;
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};

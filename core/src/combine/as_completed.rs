@@ -15,6 +15,9 @@ use super::group::Group;
 /// a result comes from. No futures give a stream that ends at once. Futures that complete in the same turn come in the order in
 /// which they were woken, at first the order in which they were given.
 ///
+/// The futures stand below the scope around this call (see [`CancelScope::run_here`](crate::CancelScope::run_here)): a time limit
+/// around a single `next` does not cancel them.
+///
 /// The futures run while the stream is polled, and stand still while the consumer does something else: to have them
 /// go on meanwhile, spawn them into a nursery and wait for their handles here.
 ///
@@ -60,7 +63,7 @@ where
     I: IntoIterator<Item = F>,
     F: Future<Output = T>,
 {
-    let mut group = Group::new("as_completed");
+    let mut group = Group::new("as_completed").here();
     for (input, future) in futures.into_iter().enumerate() {
         group.push(input, future);
     }

@@ -37,11 +37,13 @@ pub(super) enum Step<T> {
 }
 
 impl<F: Future<Output = T>, T> Branch<F, T> {
+    /// With `here` its scope has its place from now on, and outlives the scopes that it is polled in.
     #[track_caller]
-    pub(super) fn new(name: &'static str, future: F) -> Self {
+    pub(super) fn new(name: &'static str, here: bool, future: F) -> Self {
         let mut scope = CancelScope::new().named(name);
         let handle = scope.handle();
-        Branch::Seated { run: scope.run(future), handle, running: false }
+        let run = if here { scope.run_here(future) } else { scope.run(future) };
+        Branch::Seated { run, handle, running: false }
     }
 
     pub(super) fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>, fate: &mut Fate) -> Step<T> {

@@ -14,6 +14,8 @@ use super::branch::{Branch, Fate, Step};
 
 pub(super) struct Group<F, T> {
     name: &'static str,
+    /// The branches stand below the scope that they are made in, not below the one that polls them first.
+    here: bool,
     seats: Vec<Seat<F, T>>,
     vacant: Vec<usize>,
     bells: Arc<Bells>,
@@ -35,6 +37,7 @@ impl<F, T> Group<F, T> {
     pub(super) fn new(name: &'static str) -> Self {
         Group {
             name,
+            here: false,
             seats: Vec::new(),
             vacant: Vec::new(),
             bells: Bells::new(),
@@ -42,6 +45,12 @@ impl<F, T> Group<F, T> {
             fate: Fate::new(),
             closed: false,
         }
+    }
+
+    /// For streams, which may be polled in a scope for each item.
+    pub(super) fn here(mut self) -> Self {
+        self.here = true;
+        self
     }
 
     /// How many branches have not ended.
@@ -74,7 +83,7 @@ impl<F: Future<Output = T>, T> Group<F, T> {
     /// Adds the branch for the input with this index. It begins in this turn, or in the first one.
     #[track_caller]
     pub(super) fn push(&mut self, input: usize, future: F) {
-        let branch = Branch::new(self.name, future);
+        let branch = Branch::new(self.name, self.here, future);
         let key = match self.vacant.pop() {
             Some(key) => {
                 let seat = &mut self.seats[key];

@@ -108,3 +108,17 @@ fn what_was_received_before_the_deadline_is_kept() {
         assert_eq!((out, got), (None, vec![10, 12]));
     });
 }
+
+/// L1: a `next` that is given up cancels nothing, and its scope is not theirs.
+#[test]
+fn as_completed_outlives_the_scopes_that_poll_it() {
+    on_seeds(async || {
+        let start = Instant::now();
+        let mut stream = as_completed([30, 10, 20].map(nap));
+        let mut got = Vec::new();
+        while !stream.is_empty() {
+            got.extend(move_on_after(ms(4), stream.next()).await.flatten());
+        }
+        assert_eq!((got, start.elapsed()), (vec![10, 20, 30], ms(30)));
+    });
+}

@@ -1,0 +1,423 @@
+//! Streams: producers that own a scope, and streams made of others.
+
+use foster::combine::Emitter;
+use foster::{Nursery, batch, merge, produce, throttle, try_produce};
+use foster_sim::random;
+
+use super::*;
+
+/// It is lazy: nothing begins before it is asked for, and nothing goes on behind an `emit` before the next is.
+#[test]
+fn a_producer_goes_on_only_when_it_is_asked() {
+    on_seeds(async || {
+        let log = Log::default();
+        let mut stream = produce(async |mut out| {
+            for n in 1..3 {
+                log.note("makes");
+                out.emit(n).await;
+                log.note("goes on");
+            }
+        });
+        assert_eq!(log.take(), [""; 0]);
+        assert_eq!(stream.next().await, Some(1));
+        sleep(ms(5)).await;
+        assert_eq!(log.take(), ["makes"]);
+        assert_eq!(stream.next().await, Some(2));
+        assert_eq!(log.take(), ["goes on", "makes"]);
+        assert_eq!((stream.next().await, stream.next().await), (None, None));
+        assert_eq!(log.take(), ["goes on"]);
+    });
+}
+
+/// L26, L27: dropped part-way, the body is dropped at once, and the scope around waits for what it leaves.
+#[test]
+fn a_producer_that_is_dropped_leaves_nothing_behind() {
+    on_seeds(async || {
+        let (log, start) = (Log::default(), Instant::now());
+        let finished = Rc::new(Cell::new(0));
+        fail_after(ms(100), async {
+            let children = Arc::new(AtomicUsize::new(0));
+            let mut stream = produce(async |mut out| {
+                let _guard = log.guard("body");
+                defer(async { sleep(ms(7)).await });
+                let running = children.clone();
+                let Ok(()) = nursery(async |n: Nursery| {
+                    n.spawn(async move {
+                        running.fetch_add(1, Ordering::SeqCst);
+                        defer(async { sleep(ms(2)).await });
+                        sleep_forever().await;
+                    });
+                    out.emit(1).await;
+                    finished.set(1);
+                    sleep_forever().await;
+                })
+                .await;
+            });
+            assert_eq!(stream.next().await, Some(1));
+            assert_eq!(log.take(), [""; 0]);
+            drop(stream);
+            assert_eq!(log.take(), ["body"]);
+        })
+        .await
+        .unwrap();
+        // The finalizers: of the child, if it had begun, then of the producer.
+        assert!([ms(7), ms(9)].contains(&start.elapsed()), "{:?}", start.elapsed());
+        assert_eq!(finished.get(), 0);
+    });
+}
+
+/// L19, L20: closed part-way, it is cancelled inside-out, shields included, and awaited. It goes on behind the `emit` that it
+/// stood in only as far as a shield reaches.
+#[test]
+fn a_producer_that_is_closed_is_awaited_with_its_shields() {
+    on_seeds(async || {
+        let (log, start) = (Log::default(), Instant::now());
+        let mut stream = produce(async |mut out| {
+            let _guard = log.guard("body");
+            out.emit(1).await;
+            log.note("goes on");
+            checkpoint().await;
+            log.note("goes further");
+        });
+        assert_eq!(stream.next().await, Some(1));
+        stream.close().await;
+        assert_eq!((log.take(), start.elapsed()), (vec!["goes on", "body"], ms(0)));
+        let mut stream = produce(async |mut out| {
+            shield(async {
+                out.emit(1).await;
+                sleep(ms(4)).await;
+                out.emit(2).await;
+                log.note("shielded");
+            })
+            .await;
+            checkpoint().await;
+            log.note("goes further");
+        });
+        assert_eq!(stream.next().await, Some(1));
+        stream.close().await;
+        assert_eq!((log.take(), start.elapsed()), (vec!["shielded"], ms(4)));
+    });
+}
+
+/// What is shielded behind a stream that was dropped does not wait for a consumer.
+#[test]
+fn an_emitter_without_a_stream_does_not_wait() {
+    on_seeds(async || {
+        let reached = Arc::new(AtomicBool::new(false));
+        fail_after(ms(100), async {
+            let mut stream = produce(async |mut out: Emitter<u8>| {
+                let reached = reached.clone();
+                let Ok(()) = nursery(async |n: Nursery| {
+                    n.spawn(shield(async move {
+                        out.emit(1).await;
+                        assert!(out.is_closed());
+                        out.emit(2).await;
+                        reached.store(true, Ordering::SeqCst);
+                    }));
+                })
+                .await;
+            });
+            assert_eq!(stream.next().await, Some(1));
+        })
+        .await
+        .unwrap();
+        assert!(reached.load(Ordering::SeqCst));
+    });
+}
+
+/// An emitter may go to a child: the child and the consumer call each other.
+#[test]
+fn a_child_of_the_body_may_emit() {
+    on_seeds(async || {
+        let start = Instant::now();
+        let mut stream = try_produce(async |mut out| {
+            nursery(async |n: Nursery<&str>| {
+                n.spawn(async move {
+                    for n in 1..4 {
+                        sleep(ms(n)).await;
+                        out.emit(n).await;
+                    }
+                    Err::<(), _>("no more")
+                });
+            })
+            .await
+        });
+        for n in 1..4 {
+            assert_eq!(stream.next().await, Some(Ok(n)));
+        }
+        assert_eq!(stream.next().await, Some(Err("no more")));
+        assert_eq!(stream.next().await, None);
+        assert_eq!(start.elapsed(), ms(1 + 2 + 3));
+    });
+}
+
+/// L31, L32: an error comes when everything in the body has ended, and so does a panic.
+#[test]
+fn errors_and_panics_of_a_producer_come_out_at_its_end() {
+    on_seeds(async || {
+        let start = Instant::now();
+        let mut failing = try_produce(async |mut out| {
+            defer(async { sleep(ms(3)).await });
+            out.emit(1).await;
+            Err("broken")
+        });
+        assert_eq!(failing.next().await, Some(Ok(1)));
+        assert_eq!(failing.next().await, Some(Err("broken")));
+        assert_eq!((failing.next().await, start.elapsed()), (None, ms(3)));
+        let mut panicking = produce(async |mut out| {
+            defer(async { sleep(ms(3)).await });
+            out.emit(1).await;
+            panic!("in the body");
+        });
+        assert_eq!(panicking.next().await, Some(1));
+        let payload = caught(panicking.next()).await.unwrap_err();
+        assert_eq!(payload.downcast_ref(), Some(&"in the body"));
+        assert_eq!(start.elapsed(), ms(6));
+        let late: Result<(), &str> = try_produce(async |mut out: Emitter<()>| {
+            shield(async { sleep(ms(1)).await }).await;
+            out.emit(()).await;
+            Err("late")
+        })
+        .close()
+        .await;
+        // It was polled once, as every scope is, and stopped at the emit.
+        assert_eq!(late, Ok(()));
+    });
+}
+
+/// L40: a `next` that is thrown away loses nothing.
+#[test]
+fn a_next_that_is_given_up_loses_nothing() {
+    on_seeds(async || {
+        let mut stream = produce(async |mut out| {
+            for n in 0..20 {
+                sleep(ms(3)).await;
+                out.emit(n).await;
+            }
+        });
+        let mut got = Vec::new();
+        while got.len() < 20 {
+            got.extend(move_on_after(ms(random() % 5), stream.next()).await.flatten());
+        }
+        assert_eq!(got, Vec::from_iter(0..20));
+    });
+}
+
+/// L15, L19: cancelled from further out, it is cancelled inside-out before what stands around it.
+#[test]
+fn a_cancelled_consumer_takes_its_producer_along() {
+    on_seeds(async || {
+        let (log, start) = (Log::default(), Instant::now());
+        let out = move_on_after(ms(2), async {
+            let _outer = log.guard("outer");
+            let mut stream = produce(async |mut out| {
+                let _inner = log.guard("body");
+                defer(async { sleep(ms(5)).await });
+                out.emit(1).await;
+                sleep_forever().await;
+            });
+            assert_eq!(stream.next().await, Some(1));
+            stream.next().await
+        });
+        assert_eq!(out.await, None);
+        assert_eq!((log.take(), start.elapsed()), (vec!["body", "outer"], ms(7)));
+    });
+}
+
+/// Everybody has a turn, and it ends with the last.
+#[test]
+fn merge_is_fair_and_ends_with_the_last() {
+    on_seeds(async || {
+        let endless = |name: &'static str| {
+            produce(async move |mut out| {
+                loop {
+                    out.emit(name).await;
+                }
+            })
+        };
+        let mut both = merge([endless("a"), endless("b")]);
+        for _ in 0..10 {
+            let mut pair = [both.next().await.unwrap(), both.next().await.unwrap()];
+            pair.sort_unstable();
+            assert_eq!(pair, ["a", "b"]);
+        }
+        drop(both);
+        let timed = |period: u64, count: u64| {
+            produce(async move |mut out| {
+                for n in 1..=count {
+                    sleep(ms(period)).await;
+                    out.emit(n * period).await;
+                }
+            })
+        };
+        let (start, mut got) = (Instant::now(), Vec::new());
+        let mut three = merge([timed(7, 2), timed(2, 3), timed(5, 0)]);
+        assert_eq!(three.len(), 3);
+        while let Some(n) = three.next().await {
+            assert_eq!(start.elapsed(), ms(n));
+            got.push(n);
+        }
+        assert_eq!((got, three.is_empty(), three.next().await), (vec![2, 4, 6, 7, 14], true, None));
+        assert!(merge(Vec::<foster::Interval>::new()).next().await.is_none());
+    });
+}
+
+/// Only streams that were woken are polled.
+#[test]
+fn merge_polls_what_was_woken() {
+    on_seeds(async || {
+        let polls = Cell::new(0);
+        let quiet = produce(async |_: Emitter<u8>| {
+            let mut sleep = pin!(sleep_forever());
+            poll_fn(|cx| {
+                polls.set(polls.get() + 1);
+                sleep.as_mut().poll(cx).map(|_| ())
+            })
+            .await
+        });
+        let busy = produce(async |mut out| {
+            for n in 0..100 {
+                sleep(ms(1)).await;
+                out.emit(n).await;
+            }
+        });
+        type Boxed<'a> = Pin<Box<dyn futures_core::Stream<Item = u8> + 'a>>;
+        let mut both = merge([Box::pin(quiet) as Boxed<'_>, Box::pin(busy)]);
+        for _ in 0..100 {
+            both.next().await.unwrap();
+        }
+        assert_eq!(polls.get(), 1);
+    });
+}
+
+/// By number, by time from the first item, and what is left; an item that comes in the last instant is in.
+#[test]
+fn batches_by_number_and_by_time() {
+    on_seeds(async || {
+        let at = [0, 1, 2, 50, 60, 61, 300];
+        let start = Instant::now();
+        let items = produce(async |mut out| {
+            for time in at {
+                foster::sleep_until(start + ms(time)).await;
+                out.emit(time).await;
+            }
+        });
+        let mut batches = Box::pin(batch(items, 3, ms(10)));
+        let mut got = Vec::new();
+        while let Some(batch) = batches.next().await {
+            got.push((start.elapsed(), batch));
+        }
+        let wanted = [(2, vec![0, 1, 2]), (60, vec![50, 60]), (71, vec![61]), (300, vec![300])];
+        let wanted = wanted.map(|(time, batch)| (ms(time), batch));
+        // Which of two timers of one instant fires first is open.
+        let other = [(2, vec![0, 1, 2]), (60, vec![50]), (70, vec![60, 61]), (300, vec![300])];
+        let other = other.map(|(time, batch)| (ms(time), batch));
+        assert!(got == wanted || got == other, "{got:?}");
+    });
+}
+
+/// Without a limit of time it waits; what was collected stays when a call is given up, and comes back with the stream.
+#[test]
+fn a_batch_that_is_given_up_keeps_what_it_has() {
+    on_seeds(async || {
+        let items = produce(async |mut out| {
+            for n in 0..5 {
+                sleep(ms(10)).await;
+                out.emit(n).await;
+            }
+        });
+        let mut batches = batch(items, 3, Duration::MAX);
+        assert!(move_on_after(ms(25), batches.next()).await.is_none());
+        assert_eq!(batches.next().await, Some(vec![0, 1, 2]));
+        assert!(move_on_after(ms(15), batches.next()).await.is_none());
+        let (mut items, collected) = batches.into_parts();
+        assert_eq!((collected, items.next().await), (vec![3], Some(4)));
+    });
+}
+
+#[test]
+#[should_panic(expected = "zero items")]
+fn a_batch_of_nothing_is_refused() {
+    drop(batch(foster::interval(ms(1)), 0, ms(1)));
+}
+
+/// The time counts from item to item; a consumer that is slow enough is not held back.
+#[test]
+fn throttled_items_keep_their_distance() {
+    on_seeds(async || {
+        let start = Instant::now();
+        let quick = produce(async |mut out| {
+            for n in 0..5 {
+                out.emit(n).await;
+            }
+        });
+        let mut slow = throttle(quick, ms(10));
+        for (n, time) in [(0, 0), (1, 10)] {
+            assert_eq!((slow.next().await, start.elapsed()), (Some(n), ms(time)));
+        }
+        sleep(ms(7)).await;
+        assert_eq!((slow.next().await, start.elapsed()), (Some(2), ms(20)));
+        sleep(ms(13)).await;
+        assert_eq!((slow.next().await, start.elapsed()), (Some(3), ms(33)));
+        assert!(move_on_after(ms(4), slow.next()).await.is_none());
+        assert_eq!((slow.next().await, start.elapsed()), (Some(4), ms(43)));
+        assert_eq!(slow.next().await, None);
+    });
+}
+
+/// The storm: items through producers, a merge and batches, with every call given up at random; each comes out once, in the order
+/// of its producer. Half of the streams are dropped part-way.
+#[test]
+fn storm_of_streams() {
+    let total = Cell::new(0);
+    on_seeds(async || {
+        for round in 0..4 {
+            let producers = (0..5).map(|who| {
+                produce(async move |mut out| {
+                    for n in 0..20 {
+                        match random() % 4 {
+                            0 => checkpoint().await,
+                            1 => sleep(Duration::from_micros(random() % 3_000)).await,
+                            2 => to_thread(|| ()).await,
+                            _ => {}
+                        }
+                        out.emit((who, n)).await;
+                    }
+                })
+            });
+            let mut batches =
+                batch(merge(producers), 1 + random() as usize % 5, Duration::from_micros(random() % 5_000));
+            let mut next = [0; 5];
+            let enough = if round % 2 == 0 { 100 } else { random() as usize % 100 };
+            loop {
+                let Some(step) = move_on_after(Duration::from_micros(random() % 2_000), batches.next()).await else {
+                    continue;
+                };
+                let Some(items) = step else { break };
+                assert!(!items.is_empty());
+                for (who, n) in items {
+                    assert_eq!(n, next[who]);
+                    next[who] += 1;
+                }
+                if next.iter().sum::<usize>() > enough {
+                    break;
+                }
+            }
+            if round % 2 == 0 {
+                assert_eq!(next, [20; 5]);
+            }
+            total.set(total.get() + next.iter().sum::<usize>());
+        }
+    });
+    assert!(total.get() > 5_000, "{}", total.get());
+}
+
+/// Catches the panic of a future.
+async fn caught<F: Future>(future: F) -> Result<F::Output, Box<dyn std::any::Any + Send>> {
+    let mut future = pin!(future);
+    poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(cx))) {
+        Ok(poll) => poll.map(Ok),
+        Err(payload) => Poll::Ready(Err(payload)),
+    })
+    .await
+}
