@@ -54,6 +54,8 @@
 //! | cleanup | [`bracket`], [`defer`] |
 //! | blocking work | [`to_thread`] |
 //! | a loop that computes to be cancellable | [`checkpoint`] |
+//! | locks, limiters, channels | [`sync`], [`channel`], [`rate`] |
+//! | to race, gather, retry, read streams | [`combine`], [`mod@retry`] |
 //! | a value that code further in finds by itself | [`ScopedValue`] |
 //!
 //! # When not to use it
@@ -75,6 +77,7 @@ pub mod local_nursery;
 mod nursery;
 mod observer;
 mod opening;
+pub mod rate;
 mod reason;
 pub mod retry;
 pub mod runtime;

@@ -144,6 +144,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("shield", 5),
     ("combine", 5),
     ("retry", 5),
+    ("rate", 5),
 ];
 
 /// The layer that is written with the public API only.

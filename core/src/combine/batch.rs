@@ -132,7 +132,7 @@ impl<S, T> Debug for Batch<S, T> {
 ///
 /// It holds the consumer back, and drops nothing: the next item is asked for when `period` has passed since the one before was given out.
 /// So a `stream` that produces on its own piles up its items; to have only the latest, see
-/// [`watch`](crate::channel::watch()). For bursts, and a limit that several tasks share, see `RateLimiter`.
+/// [`watch`](crate::channel::watch()). For bursts, and a limit that several tasks share, see [`RateLimiter`](crate::rate::RateLimiter).
 ///
 /// # Cancellation
 ///
