@@ -54,7 +54,7 @@
 //! | cleanup | [`bracket`], [`defer`] |
 //! | blocking work | [`to_thread`] |
 //! | a loop that computes to be cancellable | [`checkpoint`] |
-//! | locks, limiters, channels | [`sync`], [`channel`], [`rate`] |
+//! | locks, limiters, channels, pools | [`sync`], [`channel`], [`rate`], [`pool`] |
 //! | to race, gather, retry, read streams | [`combine`], [`mod@retry`] |
 //! | a value that code further in finds by itself | [`ScopedValue`] |
 //!
@@ -77,6 +77,7 @@ pub mod local_nursery;
 mod nursery;
 mod observer;
 mod opening;
+pub mod pool;
 pub mod rate;
 mod reason;
 pub mod retry;

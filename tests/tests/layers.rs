@@ -145,6 +145,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("combine", 5),
     ("retry", 5),
     ("rate", 5),
+    ("pool", 5),
 ];
 
 /// The layer that is written with the public API only.

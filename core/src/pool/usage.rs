@@ -1,0 +1,166 @@
+//! A use: a bracket in a scope, around a resource that knows its pool.
+
+use std::fmt;
+use std::future::Future;
+use std::ops::{Deref, DerefMut};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use pin_project_lite::pin_project;
+
+use super::Boxed;
+use crate::sync::OwnedSemaphorePermit;
+use crate::{Bracket, CancelScope, Exit, Instant, Lent, Run, try_bracket};
+
+/// Where a resource comes from; the pool without the type of its `Manage`.
+pub(super) trait Home<R>: Send + Sync {
+    /// The use is over: keeps the resource, or closes it.
+    fn take_back(self: Arc<Self>, pooled: Pooled<R>, exit: Exit) -> Boxed<()>;
+
+    /// The use with this number has ended.
+    fn leave(&self, id: u64);
+
+    /// A resource was dropped outside of `take_back`.
+    fn lost(&self);
+}
+
+/// A place in the pool; given back when dropped.
+pub(super) struct Ticket<R> {
+    home: Arc<dyn Home<R>>,
+    id: u64,
+    // Subtle: dropped after `Drop::drop` has run, so nobody gets the place before this use has left.
+    _permit: OwnedSemaphorePermit,
+}
+
+impl<R> Ticket<R> {
+    pub(super) fn new(home: Arc<dyn Home<R>>, id: u64, permit: OwnedSemaphorePermit) -> Self {
+        Ticket { home, id, _permit: permit }
+    }
+}
+
+impl<R> Drop for Ticket<R> {
+    fn drop(&mut self) {
+        self.home.leave(self.id);
+    }
+}
+
+/// A resource of a [`Pool`](super::Pool), lent to the body of a use; derefs to the resource.
+pub struct Pooled<R> {
+    // Subtle: the fields are dropped in this order: the resource is gone before its place is free.
+    resource: Option<R>,
+    opened: Instant,
+    ticket: Ticket<R>,
+}
+
+impl<R> Pooled<R> {
+    pub(super) fn new(resource: R, opened: Instant, ticket: Ticket<R>) -> Self {
+        Pooled { resource: Some(resource), opened, ticket }
+    }
+
+    pub(super) fn take(&mut self) -> Option<R> {
+        self.resource.take()
+    }
+
+    /// When the resource was opened.
+    #[must_use]
+    pub fn opened(&self) -> Instant {
+        self.opened
+    }
+}
+
+impl<R> Deref for Pooled<R> {
+    type Target = R;
+
+    fn deref(&self) -> &R {
+        match &self.resource {
+            Some(resource) => resource,
+            None => unreachable!("the resource is only taken at the end of the use"),
+        }
+    }
+}
+
+impl<R> DerefMut for Pooled<R> {
+    fn deref_mut(&mut self) -> &mut R {
+        match &mut self.resource {
+            Some(resource) => resource,
+            None => unreachable!("the resource is only taken at the end of the use"),
+        }
+    }
+}
+
+impl<R> Drop for Pooled<R> {
+    fn drop(&mut self) {
+        if self.resource.is_some() {
+            // The guard was moved out of the body, or the tree is gone.
+            self.ticket.home.lost();
+        }
+    }
+}
+
+impl<R: fmt::Debug> fmt::Debug for Pooled<R> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Pooled").field(&self.resource).finish()
+    }
+}
+
+type Acquire<R, E> = Boxed<Result<Pooled<R>, E>>;
+type Release<R> = fn(Pooled<R>, Exit) -> Boxed<()>;
+
+fn release<R: Send + 'static>(pooled: Pooled<R>, exit: Exit) -> Boxed<()> {
+    pooled.ticket.home.clone().take_back(pooled, exit)
+}
+
+pin_project! {
+    /// Future of [`Pool::run`](super::Pool::run).
+    #[must_use = "futures do nothing unless polled"]
+    pub struct Use<R, B, Fut, T, E> {
+        #[pin]
+        run: Run<
+            Bracket<Acquire<R, E>, Result<Pooled<R>, E>, Pooled<R>, B, Fut, Result<T, E>, Release<R>>,
+            Result<T, E>,
+        >,
+        closed: fn() -> E,
+    }
+}
+
+impl<R, B, Fut, T, E> Use<R, B, Fut, T, E>
+where
+    R: Send + 'static,
+    B: FnOnce(Lent<Pooled<R>>) -> Fut,
+    Fut: Future<Output = Result<T, E>>,
+{
+    #[track_caller]
+    pub(super) fn new(
+        scope: CancelScope,
+        acquire: Acquire<R, E>,
+        body: B,
+        budget: Duration,
+        closed: fn() -> E,
+    ) -> Self {
+        let bracket = try_bracket(acquire, body, release as Release<R>).budget(budget);
+        Use { run: scope.run(bracket), closed }
+    }
+}
+
+impl<R, B, Fut, T, E> Future for Use<R, B, Fut, T, E>
+where
+    R: Send + 'static,
+    B: FnOnce(Lent<Pooled<R>>) -> Fut,
+    Fut: Future<Output = Result<T, E>>,
+{
+    type Output = Result<T, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T, E>> {
+        let this = self.project();
+        // Only the pool has a handle to the scope.
+        Poll::Ready(ready!(this.run.poll(cx)).unwrap_or_else(|_| Err((this.closed)())))
+    }
+}
+
+impl<R, B, Fut, T, E> fmt::Debug for Use<R, B, Fut, T, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Use").finish_non_exhaustive()
+    }
+}
