@@ -26,11 +26,15 @@
 //! * **R11 Parallelism.** [`Runtime::parallelism`] says on how many threads jobs are polled at once, at most; too many is better
 //!   than too few. Trees then drive their tasks in a few jobs of their own. With `None`, which is what a runtime
 //!   says that does not know or wants to choose among the tasks itself, each task is a job.
+//! * **R12 Waiting threads.** [`Runtime::wait`] blocks the thread of a blocking job until what it waits for is there; tasks go
+//!   on meanwhile. The default parks the thread; only a runtime that runs blocking jobs by turns has to do more.
+
+mod park;
 
 use std::fmt;
 use std::io;
 use std::num::NonZeroUsize;
-use std::task::Waker;
+use std::task::{Context, Poll, Waker};
 
 use crate::Instant;
 pub use crate::tree::{AlreadyInstalled, Job, Root, TreeHandle, current, install, root};
@@ -73,7 +77,14 @@ pub trait Runtime: Send + Sync + 'static {
     fn entropy(&self) -> u64 {
         0
     }
+
+    /// Blocks the calling thread, which runs a blocking job of this runtime, until `poll` is ready (R12).
+    fn wait(&self, poll: &mut dyn FnMut(&mut Context<'_>) -> Poll<()>) {
+        park_until(poll);
+    }
 }
+
+pub use park::park_until;
 
 /// A closure for a blocking thread.
 pub type Work = Box<dyn FnOnce() + Send>;

@@ -30,6 +30,7 @@ use foster::runtime::{BlockingError, Job, Runtime, Timer, Work};
 use slab::Slab;
 
 use super::choices::{Choices, Ready};
+use super::lockstep::{self, JobThread};
 use super::recorder::{Event, Recorder};
 use super::stuck::Stuck;
 use super::timers::{SimTimer, Timers};
@@ -105,6 +106,8 @@ pub(crate) enum Body {
     Main,
     Job(Job),
     Work(Work),
+    /// A blocking job that has begun, and waits.
+    Thread(JobThread),
     /// Being polled.
     Away,
 }
@@ -114,7 +117,7 @@ impl Body {
         match self {
             Body::Main => "the main future".to_owned(),
             Body::Job(job) => job.to_string(),
-            Body::Work(_) => "a blocking job".to_owned(),
+            Body::Work(_) | Body::Thread(_) => "a blocking job".to_owned(),
             Body::Away => "the task that runs".to_owned(),
         }
     }
@@ -184,12 +187,31 @@ impl Sim {
                 Body::Job(ref mut job) => Pin::new(job).poll(&mut context).is_ready(),
                 Body::Work(work) => {
                     turn.body = Body::Away;
-                    work();
-                    true
+                    match self.begin(work, &turn.waker) {
+                        Some(waiting) => {
+                            turn.body = Body::Thread(waiting);
+                            false
+                        }
+                        None => true,
+                    }
                 }
+                Body::Thread(ref thread) => thread.turn(&turn.waker),
                 Body::Away => unreachable!("a task in the queue is in its slot"),
             };
             self.end_turn(turn, ended)?;
+        }
+    }
+
+    /// Gives a blocking job its first turn. It comes back if it waits.
+    fn begin(&self, work: Work, waker: &Waker) -> Option<JobThread> {
+        match JobThread::new(self, work) {
+            Ok(thread) if thread.turn(waker) => None,
+            Ok(thread) => Some(thread),
+            Err(work) => {
+                // No thread to be had: here, as long as it waits for nothing.
+                work();
+                None
+            }
         }
     }
 
@@ -287,7 +309,9 @@ impl Sim {
             if left.is_empty() {
                 break;
             }
-            left.into_iter().for_each(|work| work());
+            for work in left {
+                drop(self.begin(work, Waker::noop()));
+            }
         }
         // From here on nothing is taken in, so that one pass empties everything.
         let mut state = self.lock();
@@ -320,7 +344,7 @@ impl Sim {
 
     /// Unlocks after a change that may make the simulation go on, and tells it if this is another thread.
     pub(crate) fn changed(&self, mut state: MutexGuard<'_, State>) {
-        if thread::current().id() != self.shared.home {
+        if thread::current().id() != self.shared.home && !lockstep::in_turn() {
             state.outside += 1;
             drop(state);
             self.shared.outside.notify_one();
@@ -330,6 +354,15 @@ impl Sim {
     /// Makes this the simulation of the current thread, until the guard is dropped; then ends it.
     pub(crate) fn enter(&self) -> Entered {
         Entered { sim: self.clone(), outer: CURRENT.replace(Some(self.clone())) }
+    }
+
+    /// As `enter`, without its end; `restore` goes back.
+    pub(crate) fn make_current(&self) -> Option<Sim> {
+        CURRENT.replace(Some(self.clone()))
+    }
+
+    pub(crate) fn restore(outer: Option<Sim>) {
+        CURRENT.set(outer);
     }
 
     pub(crate) fn try_current() -> Option<Sim> {
@@ -435,6 +468,10 @@ impl Runtime for Sim {
 
     fn entropy(&self) -> u64 {
         self.lock().choices.random()
+    }
+
+    fn wait(&self, poll: &mut dyn FnMut(&mut Context<'_>) -> Poll<()>) {
+        lockstep::wait(poll);
     }
 }
 

@@ -1,0 +1,160 @@
+//! Blocking jobs by turns: each has a thread of its own, but only one thread of a simulation runs at a time.
+//!
+//! ```text
+//!   simulation   ──▶ picks the job ─┐                 ┌─▶ picks tasks … picks the job ─┐          ┌─▶
+//!                                   1                 2                                3          4
+//!   job's thread                    └─▶ runs ── waits ┘                                └─▶ runs ──┘ ended
+//! ```
+//!
+//! 1., 3. `JobThread::turn`. 2. `Baton::wait`, which [`Runtime::wait`](foster::runtime::Runtime::wait) leads to. 4. the end of the
+//! closure. So a closure may wait for a task, and the run can be replayed all the same: what it does comes when the schedule
+//! says. A closure that blocks by other means blocks the simulation.
+
+use std::cell::RefCell;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, Waker};
+use std::thread;
+
+use foster::runtime::{Work, park_until};
+
+use super::executor::Sim;
+use crate::quiet;
+
+/// A job on a thread of its own, which runs only in [`turn`](JobThread::turn).
+pub(crate) struct JobThread {
+    baton: Arc<Baton>,
+}
+
+struct Baton {
+    place: Mutex<Place>,
+    moved: Condvar,
+}
+
+/// Whose turn it is.
+enum Place {
+    Simulation,
+    /// The job's; with what wakes its task.
+    Job(Waker),
+    /// The job has ended.
+    Ended,
+    /// The simulation is over: the thread goes on by itself.
+    Free,
+}
+
+thread_local! {
+    /// The baton of the job that runs on this thread.
+    static BATON: RefCell<Option<Arc<Baton>>> = const { RefCell::new(None) };
+}
+
+impl JobThread {
+    /// Makes the thread; it waits for its first turn. Gives the closure back if there is no thread to be had.
+    pub(crate) fn new(sim: &Sim, work: Work) -> Result<Self, Work> {
+        let baton = Arc::new(Baton { place: Mutex::new(Place::Simulation), moved: Condvar::new() });
+        // Shared, because the closure would be lost if the thread could not be made.
+        let shared = Arc::new(Mutex::new(Some(work)));
+        let take = |shared: &Mutex<Option<Work>>| shared.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let thread = thread::Builder::new().name("foster-sim-job".to_owned()).spawn({
+            let (baton, shared, sim, quiet) = (baton.clone(), shared.clone(), sim.clone(), quiet::is_quiet());
+            move || {
+                let _ended = Ended(baton.clone());
+                baton.wait_for_turn();
+                let work = take(&shared);
+                drop(shared);
+                BATON.set(Some(baton));
+                let outer = sim.make_current();
+                let run = move || work.into_iter().for_each(|work| work());
+                if quiet {
+                    quiet::quietly(run)
+                } else {
+                    run()
+                }
+                Sim::restore(outer);
+                drop(BATON.take());
+            }
+        });
+        match thread {
+            Ok(_detached) => Ok(JobThread { baton }),
+            Err(_) => Err(take(&shared).expect("no thread ran the closure")),
+        }
+    }
+
+    /// Lets the job run until it waits or ends, and says whether it has ended.
+    pub(crate) fn turn(&self, waker: &Waker) -> bool {
+        self.baton.give(Place::Job(waker.clone()));
+        let mut place = self.baton.lock();
+        while matches!(*place, Place::Job(_)) {
+            place = self.baton.moved.wait(place).unwrap_or_else(PoisonError::into_inner);
+        }
+        matches!(*place, Place::Ended)
+    }
+}
+
+impl Drop for JobThread {
+    /// The simulation is over: what the job waits for may still come, but not by turns.
+    fn drop(&mut self) {
+        self.baton.give(Place::Free);
+    }
+}
+
+impl Baton {
+    fn lock(&self) -> MutexGuard<'_, Place> {
+        self.place.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn give(&self, to: Place) {
+        let mut place = self.lock();
+        if matches!(*place, Place::Ended) {
+            return;
+        }
+        let old = std::mem::replace(&mut *place, to);
+        drop(place);
+        self.moved.notify_all();
+        drop(old);
+    }
+
+    /// Waits until it is the job's turn, and gives its waker; none if it is free.
+    fn wait_for_turn(&self) -> Option<Waker> {
+        let mut place = self.lock();
+        loop {
+            match &*place {
+                Place::Job(waker) => return Some(waker.clone()),
+                Place::Free => return None,
+                Place::Simulation | Place::Ended => {
+                    place = self.moved.wait(place).unwrap_or_else(PoisonError::into_inner);
+                }
+            }
+        }
+    }
+
+    fn wait(&self, poll: &mut dyn FnMut(&mut Context<'_>) -> Poll<()>) {
+        while let Some(waker) = self.wait_for_turn() {
+            if poll(&mut Context::from_waker(&waker)).is_ready() {
+                return;
+            }
+            self.give(Place::Simulation);
+        }
+        park_until(poll);
+    }
+}
+
+/// Gives the turn back when the thread ends, for whatever reason.
+struct Ended(Arc<Baton>);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.0.give(Place::Ended);
+    }
+}
+
+/// Whether the code that calls this is a job in its turn: then it is on the simulation's own thread, as it were.
+pub(crate) fn in_turn() -> bool {
+    BATON.with_borrow(|baton| baton.as_ref().is_some_and(|baton| matches!(*baton.lock(), Place::Job(_))))
+}
+
+/// Blocks the calling thread until `poll` is ready; a job's by turns.
+pub(crate) fn wait(poll: &mut dyn FnMut(&mut Context<'_>) -> Poll<()>) {
+    match BATON.with_borrow(Option::clone) {
+        Some(baton) => baton.wait(poll),
+        None => park_until(poll),
+    }
+}
