@@ -52,7 +52,8 @@
 //! | to cancel by hand | [`CancelScope`], [`ScopeHandle`] |
 //! | not to be cancelled | [`shield`], [`graceful`] |
 //! | cleanup | [`bracket`], [`defer`] |
-//! | blocking work | [`to_thread`] |
+//! | blocking work | [`to_thread`]; from there back into the tree: [`thread::from_thread`] |
+//! | a `main` that is not async | [`portal`](portal()) |
 //! | a loop that computes to be cancellable | [`checkpoint`] |
 //! | locks, limiters, channels, pools | [`sync`], [`channel`], [`rate`], [`pool`] |
 //! | to race, gather, retry, read streams | [`combine`], [`mod@retry`] |
@@ -78,6 +79,7 @@ mod nursery;
 mod observer;
 mod opening;
 pub mod pool;
+pub mod portal;
 pub mod rate;
 mod reason;
 pub mod retry;
@@ -113,6 +115,7 @@ pub use nursery::{
     nursery,
 };
 pub use observer::{HostDropped, Observer, Orphan, OrphanKind, PrintOrphans};
+pub use portal::{Portal, portal, try_portal};
 pub use reason::{Origin, Reason, ReasonKind};
 pub use retry::{Backoff, retry};
 pub use scope::{CancelScope, Run, ScopeHandle, deadline, reason, remaining};

@@ -171,6 +171,10 @@ impl Origin {
         Origin { name: name.into(), location }
     }
 
+    pub(crate) fn into_parts(self) -> (Cow<'static, str>, &'static Location<'static>) {
+        (self.name, self.location)
+    }
+
     /// The name it was given; by default the type name of its future, or the construct's name.
     #[must_use]
     pub fn name(&self) -> &str {

@@ -90,6 +90,12 @@ impl CancelScope {
         }
     }
 
+    /// A scope with the name and place of something else.
+    pub(crate) fn at(origin: Origin) -> Self {
+        let (name, location) = origin.into_parts();
+        CancelScope { name: Some(name), location, ..CancelScope::new() }
+    }
+
     /// Names the scope, for reasons, errors and dumps.
     ///
     /// # Panics

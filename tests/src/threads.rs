@@ -1,8 +1,11 @@
 //! Behaviours: threads. Blocking work, waited for or abandoned, and how it learns that nobody wants it any more.
 //!
-//! The simulator runs a closure as one step, on its own thread. So a closure in here waits for a task only behind `held`,
-//! which does nothing where time is virtual; what has to happen in between is done by the closure itself.
+//! The simulator runs a closure as one step, unless it waits by foster's means. So a closure in here waits for a task by other
+//! means only behind `held`, which does nothing where time is virtual; what has to happen in between is done by the
+//! closure itself.
 
+mod calls;
+mod portals;
 mod refusing;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -21,6 +24,10 @@ use foster::{
 use crate::groups::probe::{Count, Log, caught, crash, is_virtual, observed, poll_once, runtime, text, until};
 use crate::harness::ms;
 use crate::running::witness::{abandon, both, lazily};
+#[doc(hidden)]
+pub use calls::*;
+#[doc(hidden)]
+pub use portals::*;
 use refusing::{Drops, Refuses, on};
 
 /// Long enough for any machine, short enough that a hang becomes a failure.
@@ -735,6 +742,28 @@ macro_rules! threads_suite {
             a_finished_job_keeps_nothing,
             a_finalizer_may_use_a_thread,
             the_panic_of_a_job_without_a_caller_fails_the_scope_that_waits,
+            a_job_calls_back_and_gets_a_value,
+            a_call_stands_in_the_scope_that_awaits_the_job,
+            a_cancel_reaches_the_call,
+            a_call_in_cancelled_code_stops_at_its_first_checkpoint,
+            the_panic_of_a_call_comes_out_in_the_closure,
+            an_abandoned_call_is_cancelled_and_later_ones_are_refused,
+            a_job_that_outlives_its_tree_cannot_call_it,
+            who_may_not_call_is_told_why,
+            a_token_lets_other_threads_call,
+            recursion_through_calls_does_not_deadlock,
+            a_job_that_calls_lends_its_permit,
+            a_call_may_do_what_any_code_may,
+            a_call_whose_await_was_dropped_is_cancelled,
+            a_closure_may_wait_for_tasks,
+            sync_code_calls_and_starts_tasks,
+            a_closed_portal_waits_for_its_tasks,
+            a_cancelled_portal_cancels_its_tasks,
+            a_task_of_a_portal_is_cancelled_by_its_handle,
+            a_call_ends_with_the_host_of_its_portal,
+            a_portal_without_a_host_is_closed,
+            panics_in_a_portal_come_out_once,
+            the_tasks_of_a_dropped_host_are_waited_for,
         });
     };
 }

@@ -39,7 +39,7 @@ use foster::sync::{
     RwLockStatistics, RwLockWrite, RwLockWriteGuard, Semaphore, SemaphoreAcquire, SemaphoreAcquireOwned,
     SemaphorePermit, SemaphoreStatistics, TryBorrowError, WaitQueue, WaitQueueStatistics, Wakes, WouldBlock,
 };
-use foster::thread::{ToThread, ToThreadAbandon, TryToThread};
+use foster::thread::{CallError, Caller, ToThread, ToThreadAbandon, TryToThread};
 use foster::{
     Bracket, CancelScope, Cancelled, Census, Checkpoint, CheckpointIfCancelled, Child, Dump, Elapsed, ErrorGroup, Exit,
     FailAfter, HostDropped, Instant, Interval, JoinError, Lent, LocalNursery, Member, MoveOn, Nursery, NurseryFuture,
@@ -179,6 +179,8 @@ table! {
     ToThread<u8, Closure> => Send Sync Unpin UnwindSafe;
     TryToThread<u8, Closure> => Send Sync Unpin UnwindSafe;
     ToThreadAbandon<u8, Closure> => Send Sync Unpin UnwindSafe;
+    CallError => Send Sync Unpin UnwindSafe;
+    Caller => Send Sync Unpin;
 
     // Errors and reasons.
     Cancelled => Send Sync Unpin UnwindSafe;

@@ -152,11 +152,14 @@ const COVERED: &[(&str, &[&str])] = &[
     ("next", &["as_completed_next", "indexed_next"]),
 ];
 
+/// Modules that stand on the public API alone, and whose futures are hosts of a whole tree: the tests beside them drop these.
+const PROVED_ELSEWHERE: &[&str] = &["app", "portal", "supervise"];
+
 /// Every public future, stream and async function of the core's sources is in [`COVERED`], with cases that exist.
 #[test]
 fn every_public_future_has_a_case() {
     let mut found = BTreeSet::new();
-    for source in sources() {
+    for source in sources().into_iter().filter(|source| !PROVED_ELSEWHERE.contains(&source.top())) {
         found.extend(public_futures(&source.code));
     }
     println!("{} public futures: {found:?}", found.len());

@@ -146,6 +146,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("retry", 5),
     ("rate", 5),
     ("pool", 5),
+    ("portal", 5),
 ];
 
 /// The layer that is written with the public API only.

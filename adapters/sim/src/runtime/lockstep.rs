@@ -18,7 +18,7 @@ use std::thread;
 use foster::runtime::{Work, park_until};
 
 use super::executor::Sim;
-use crate::quiet;
+use crate::quiet::{self, Quiet};
 
 /// A job on a thread of its own, which runs only in [`turn`](JobThread::turn).
 pub(crate) struct JobThread {

@@ -1,0 +1,425 @@
+//! The portal: sync code that starts work in a tree.
+//!
+//! ```text
+//!   thread of main  ──▶ portal(run, |p| { p.call(f) ··▶ value   p.start(g)          }) ··············▶ returns
+//!   background thread       └─ run ────── f ─────┘                 └─ g ──────────────── waits for g ┘
+//! ```
+//!
+//! A portal *hosts* a nursery. [`portal`] gives it a runtime on a thread of its own; [`Portal::new`] gives the host as a future,
+//! to be awaited in a tree that is there already.
+
+use std::convert::Infallible;
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::panic::{self, AssertUnwindSafe};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+use std::thread;
+
+use pin_project_lite::pin_project;
+
+use crate::sync::{Event, Promise};
+use crate::thread::block_on;
+use crate::{CancelScope, Cancelled, JoinError, Nursery, NurseryOptions, Reason, ScopeHandle, Task, TaskStatus};
+
+/// Runs `body` on the calling thread, with a portal into a tree that runs on another: for a `main` that is not async.
+///
+/// `run` is that of an adapter: `foster_smol::run`, `foster_tokio::run`, or a closure that calls a `Builder`'s. It is called on
+/// a new thread. When `body` returns, the portal is closed: the tasks that were started are waited for. When it panics they
+/// are cancelled, waited for, and the panic goes on. See [`try_portal`] for a body that can fail.
+///
+/// # Panics
+///
+/// * Resumes the panic of `body`, or of `run`. A panic of a task is its handle's.
+/// * If the host refuses the thread.
+/// * In a task, or in other code of a tree.
+///
+/// # Examples
+///
+/// ```
+/// use foster::{portal, sleep};
+/// use std::time::Duration;
+///
+/// // In a program this is `foster_smol::run`, or `foster_tokio::run`.
+/// let run = |host| foster_sim::Builder::new(1).real_threads(Duration::from_secs(60)).run(host);
+/// let total = portal(run, |tree| {
+///     let slow = tree.start(async {
+///         sleep(Duration::from_millis(5)).await;
+///         40
+///     })?;
+///     let quick = tree.call(async { 2 })?;
+///     Ok::<_, foster::portal::PortalError>(slow.join()? + quick)
+/// });
+/// assert_eq!(total?, 42);
+/// # Ok::<(), foster::portal::PortalError>(())
+/// ```
+#[track_caller]
+pub fn portal<R, T>(run: R, body: impl FnOnce(&Portal) -> T) -> T
+where
+    R: FnOnce(PortalHost) + Send,
+{
+    open(run, body, |_| false)
+}
+
+/// As [`portal`], but an `Err` of `body` cancels the tasks that were started, before it is returned.
+///
+/// # Errors
+///
+/// That of `body`.
+///
+/// # Panics
+///
+/// As [`portal`].
+#[track_caller]
+pub fn try_portal<R, T, E>(run: R, body: impl FnOnce(&Portal) -> Result<T, E>) -> Result<T, E>
+where
+    R: FnOnce(PortalHost) + Send,
+{
+    open(run, body, Result::is_err)
+}
+
+#[track_caller]
+fn open<R, T>(run: R, body: impl FnOnce(&Portal) -> T, failed: impl FnOnce(&T) -> bool) -> T
+where
+    R: FnOnce(PortalHost) + Send,
+{
+    refuse_in_tree();
+    let (portal, host) = Portal::new();
+    thread::scope(|scope| {
+        let thread = thread::Builder::new().name("foster-portal".to_owned()).spawn_scoped(scope, || run(host));
+        let thread = match thread {
+            Ok(thread) => thread,
+            Err(error) => panic!("a portal needs a thread, and the host refuses it: {error}"),
+        };
+        let output = panic::catch_unwind(AssertUnwindSafe(|| body(&portal)));
+        match &output {
+            Ok(output) if !failed(output) => portal.close(),
+            Ok(_) => portal.cancel("the body of the portal has failed"),
+            Err(_) => portal.cancel("the body of the portal has panicked"),
+        };
+        let hosted = thread.join();
+        match output {
+            Ok(output) => {
+                if let Err(payload) = hosted {
+                    panic::resume_unwind(payload);
+                }
+                output
+            }
+            Err(payload) => panic::resume_unwind(payload),
+        }
+    })
+}
+
+/// A way into a tree for threads that are not in it. Clonable; usable from any thread.
+///
+/// # Examples
+///
+/// In a tree that is there already, for a thread that foster did not start:
+///
+/// ```
+/// use foster::Portal;
+///
+/// # foster_sim::Builder::new(1).real_threads(std::time::Duration::from_secs(60)).run(async {
+/// let (portal, host) = Portal::new();
+/// let thread = std::thread::spawn(move || {
+///     let value = portal.call(async { 7 });
+///     portal.close();
+///     value
+/// });
+/// host.await; // until the portal is closed, and its tasks have ended
+/// assert_eq!(thread.join().unwrap().unwrap(), 7);
+/// # });
+/// ```
+#[derive(Clone)]
+pub struct Portal {
+    /// Shared by the clones.
+    door: Arc<Door>,
+}
+
+/// Closes the portal when its last clone is dropped.
+struct Door(Arc<Gate>);
+
+impl Drop for Door {
+    fn drop(&mut self) {
+        self.0.closed.set();
+    }
+}
+
+/// What a portal and its host share.
+struct Gate {
+    /// Broken if the host is gone before it was polled.
+    nursery: Promise<Nursery>,
+    closed: Event,
+    scope: ScopeHandle,
+}
+
+impl Portal {
+    /// A portal, and the future that hosts its tasks: somebody has to await it in a tree.
+    ///
+    /// The host is ready when the portal is [closed](Portal::close), or its last clone dropped, and all its tasks have ended.
+    /// If it is cancelled or dropped, so are the tasks.
+    #[must_use]
+    #[track_caller]
+    pub fn new() -> (Portal, PortalHost) {
+        let mut scope = CancelScope::new().named("portal");
+        let gate = Arc::new(Gate { nursery: Promise::new(), closed: Event::new(), scope: scope.handle() });
+        let mine = gate.clone();
+        let body = NurseryOptions::new().named("portal").run(async move |nursery: Nursery| {
+            if mine.nursery.set(nursery).is_ok() {
+                mine.closed.wait().await;
+            }
+        });
+        let host = PortalHost { host: Box::pin(scope.run(body)), gate: gate.clone() };
+        (Portal { door: Arc::new(Door(gate)) }, host)
+    }
+
+    /// Runs `future` in the tree, and blocks the calling thread until it has ended.
+    ///
+    /// # Errors
+    ///
+    /// * [`PortalError::Closed`]: the portal was closed before, or its host is gone. The future was not polled.
+    /// * [`PortalError::Cancelled`]: it was cancelled with the portal.
+    ///
+    /// # Panics
+    ///
+    /// Resumes the panic of `future`. In a task, or in other code of a tree: await the future there.
+    #[track_caller]
+    pub fn call<T, F>(&self, future: F) -> Result<T, PortalError>
+    where
+        T: Send + 'static,
+        F: Future<Output = T> + Send + 'static,
+    {
+        refuse_in_tree();
+        let nursery = self.nursery()?;
+        let child = nursery.child().named(std::any::type_name::<F>());
+        let task = child.try_spawn(Guarded { future }).map_err(|_| PortalError::Closed)?;
+        match (PortalTask { task }).join() {
+            Ok(Ok(value)) => Ok(value),
+            Ok(Err(payload)) => panic::resume_unwind(payload),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Starts `future` as a task in the tree, and goes on.
+    ///
+    /// The portal waits for the task, whether or not its handle is kept. A panic cancels the other tasks of the portal, and goes on
+    /// where the host is awaited.
+    ///
+    /// # Errors
+    ///
+    /// [`PortalError::Closed`]: the portal was closed before, or its host is gone. The future was not polled.
+    ///
+    /// # Panics
+    ///
+    /// In code of a tree, if the host was not polled yet: it would have to wait for it.
+    #[track_caller]
+    pub fn start<T, F>(&self, future: F) -> Result<PortalTask<T>, PortalError>
+    where
+        T: Send + 'static,
+        F: Future<Output = T> + Send + 'static,
+    {
+        let nursery = self.nursery()?;
+        let child = nursery.child().named(std::any::type_name::<F>());
+        let task = child.try_spawn(Valued { future }).map_err(|_| PortalError::Closed)?;
+        Ok(PortalTask { task })
+    }
+
+    /// Lets nothing in any more; what was started goes on, and the host waits for it.
+    pub fn close(&self) {
+        self.door.0.closed.set();
+    }
+
+    /// Cancels all tasks, and lets nothing in any more.
+    #[track_caller]
+    pub fn cancel(&self, reason: impl Into<Reason>) {
+        self.door.0.scope.cancel(reason);
+        self.close();
+    }
+
+    /// Whether nothing is let in any more.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        let gate = &self.door.0;
+        gate.closed.is_set() || gate.nursery.broken().is_some() || gate.nursery.get().is_some_and(Nursery::is_closed)
+    }
+
+    #[track_caller]
+    fn nursery(&self) -> Result<&Nursery, PortalError> {
+        let gate = &self.door.0;
+        if self.is_closed() {
+            return Err(PortalError::Closed);
+        }
+        match gate.nursery.get() {
+            Some(nursery) => Ok(nursery),
+            // The host is on its way.
+            None => block_on(gate.nursery.wait()).map_err(|_| PortalError::Closed),
+        }
+    }
+}
+
+/// As `block_on` does, but before anything was begun.
+#[track_caller]
+fn refuse_in_tree() {
+    block_on(std::future::ready(()));
+}
+
+impl fmt::Debug for Portal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Portal").field("closed", &self.is_closed()).finish_non_exhaustive()
+    }
+}
+
+/// Hosts the tasks of a [`Portal`]; made by [`Portal::new`].
+///
+/// # Cancellation
+///
+/// *Partial effect*: the tasks of the portal are cancelled. If it is dropped by foreign code, the scope around it waits for them.
+#[must_use = "a portal lets nothing in unless its host is polled"]
+pub struct PortalHost {
+    host: Pin<Box<dyn Future<Output = Result<Result<(), Infallible>, Cancelled>> + Send>>,
+    gate: Arc<Gate>,
+}
+
+impl Future for PortalHost {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        // Cancelled by the portal's own handle it has ended, too: each task's handle says so.
+        self.host.as_mut().poll(cx).map(drop)
+    }
+}
+
+impl Drop for PortalHost {
+    fn drop(&mut self) {
+        // Whoever still waits for a host that was never polled.
+        self.gate.nursery.break_with("the host of the portal was dropped");
+        self.gate.closed.set();
+    }
+}
+
+impl fmt::Debug for PortalHost {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PortalHost").finish_non_exhaustive()
+    }
+}
+
+/// A task that was started through a [`Portal`], for threads: wait for its value, or cancel it.
+///
+/// Dropping it does nothing.
+pub struct PortalTask<T> {
+    task: Task<T>,
+}
+
+impl<T> PortalTask<T> {
+    /// Blocks the calling thread until the task has ended, and returns its value.
+    ///
+    /// # Errors
+    ///
+    /// * [`PortalError::Cancelled`]: the task was cancelled, by this handle or with the portal.
+    /// * [`PortalError::Panicked`]: it has panicked; the panic itself resumes where the host is awaited.
+    ///
+    /// # Panics
+    ///
+    /// In a task, or in other code of a tree.
+    #[track_caller]
+    pub fn join(mut self) -> Result<T, PortalError> {
+        let outcome = block_on(&mut self.task);
+        outcome.map_err(|error| match error {
+            JoinError::Panicked => PortalError::Panicked,
+            _ => PortalError::Cancelled(self.task.reason()),
+        })
+    }
+
+    /// Asks the task to stop; also one that has not begun, or whose portal is closed. Says whether that changed anything.
+    #[track_caller]
+    pub fn cancel(&self, reason: impl Into<Reason>) -> bool {
+        self.task.cancel(reason)
+    }
+
+    /// How far the task has come.
+    #[must_use]
+    pub fn status(&self) -> TaskStatus {
+        self.task.status()
+    }
+
+    /// Whether the task has ended.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.task.is_finished()
+    }
+}
+
+impl<T> fmt::Debug for PortalTask<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("PortalTask").field(&self.task).finish()
+    }
+}
+
+/// A portal has no value to give.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub enum PortalError {
+    /// The portal is closed, or its host is gone: nothing is let in.
+    Closed,
+    /// The task was cancelled; with the reason, if it was asked for by its own handle.
+    Cancelled(Option<Reason>),
+    /// The task has panicked.
+    Panicked,
+}
+
+impl fmt::Display for PortalError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            PortalError::Closed => f.write_str("the portal is closed"),
+            PortalError::Cancelled(Some(reason)) => write!(f, "the task of the portal was cancelled: {reason}"),
+            PortalError::Cancelled(None) => f.write_str("the task of the portal was cancelled with it"),
+            PortalError::Panicked => f.write_str("the task of the portal panicked; the panic resumes at its host"),
+        }
+    }
+}
+
+impl std::error::Error for PortalError {}
+
+impl From<PortalError> for io::Error {
+    fn from(error: PortalError) -> Self {
+        io::Error::other(error)
+    }
+}
+
+pin_project! {
+    /// A future whose output is a child's value, whatever it is.
+    struct Valued<F> {
+        #[pin]
+        future: F,
+    }
+}
+
+impl<F: Future> Future for Valued<F> {
+    type Output = Result<F::Output, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.project().future.poll(cx).map(Ok)
+    }
+}
+
+pin_project! {
+    /// A future whose panic is a value: it is the caller's.
+    struct Guarded<F> {
+        #[pin]
+        future: F,
+    }
+}
+
+impl<F: Future> Future for Guarded<F> {
+    type Output = Result<thread::Result<F::Output>, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let future = self.project().future;
+        match panic::catch_unwind(AssertUnwindSafe(|| future.poll(cx))) {
+            Ok(poll) => poll.map(|value| Ok(Ok(value))),
+            Err(payload) => Poll::Ready(Ok(Err(payload))),
+        }
+    }
+}

@@ -1,0 +1,85 @@
+//! What a thread knows about the blocking job that it runs.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use super::block_on::wait;
+use super::calls::Desk;
+use crate::runtime::Runtime;
+use crate::sync::{CapacityLimiter, OwnedLimiterPermit};
+use crate::tree::node::NodeRef;
+use crate::tree::owned::host_is_cancelled;
+
+/// Who waits for a job.
+#[derive(Clone)]
+pub(super) enum Who {
+    /// The job's own scope.
+    Scope(NodeRef),
+    /// Whether the await is gone, and the scope that it stood in.
+    Abandonable(Arc<AtomicBool>, NodeRef),
+}
+
+impl Who {
+    pub(super) fn is_cancelled(&self) -> bool {
+        match self {
+            Who::Scope(node) => host_is_cancelled(node),
+            Who::Abandonable(abandoned, node) => {
+                abandoned.load(Ordering::Acquire) || node.tree().is_some_and(|tree| node.is_cancelled(tree))
+            }
+        }
+    }
+}
+
+/// A job's surroundings, known to its thread while it runs.
+pub(super) struct Host {
+    pub(super) who: Who,
+    pub(super) desk: Arc<Desk>,
+    pub(super) runtime: Arc<dyn Runtime>,
+    limiter: Arc<CapacityLimiter>,
+    permit: RefCell<Option<OwnedLimiterPermit>>,
+}
+
+thread_local! {
+    static HOST: RefCell<Option<Rc<Host>>> = const { RefCell::new(None) };
+}
+
+impl Host {
+    pub(super) fn new(
+        who: Who,
+        desk: Arc<Desk>,
+        runtime: Arc<dyn Runtime>,
+        (limiter, permit): (Arc<CapacityLimiter>, OwnedLimiterPermit),
+    ) -> Host {
+        Host { who, desk, runtime, limiter, permit: RefCell::new(Some(permit)) }
+    }
+
+    /// That of the job that runs on this thread.
+    pub(super) fn current() -> Option<Rc<Host>> {
+        HOST.try_with(|host| host.borrow().clone()).ok().flatten()
+    }
+
+    /// Makes this the host of the calling thread while `f` runs.
+    pub(super) fn around<R>(self, f: impl FnOnce() -> R) -> R {
+        let before = HOST.with(|slot| slot.replace(Some(Rc::new(self))));
+        let result = f();
+        let mine = HOST.with(|slot| slot.replace(before));
+        drop(mine);
+        result
+    }
+
+    /// Runs `f`, which waits for tasks, without the job's permit: the jobs that these tasks start may need it (B229).
+    pub(super) fn without_permit<R>(&self, f: impl FnOnce() -> R) -> R {
+        let permit = self.permit.take();
+        let lent = permit.is_some();
+        drop(permit);
+        let result = f();
+        if lent {
+            // Whoever waits here holds none, so somebody else goes on, and comes to its end.
+            let permit = wait(&self.runtime, self.limiter.clone().fast_acquire_owned());
+            self.permit.replace(Some(permit));
+        }
+        result
+    }
+}

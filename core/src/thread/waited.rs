@@ -1,0 +1,155 @@
+//! The futures of jobs that are waited for.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::panic::Location;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+
+use super::calls::Calls;
+use super::slip::{Slip, Ticket, job};
+use super::{Host, Who};
+use crate::reason::Origin;
+use crate::sync::CapacityLimiter;
+use crate::tree::ambient;
+use crate::tree::node::{Kind, LOST};
+use crate::tree::owned::OwnedScope;
+
+/// Future of [`to_thread`](super::to_thread).
+#[must_use = "futures do nothing unless polled"]
+pub struct ToThread<T, F> {
+    pub(super) inner: TryToThread<T, F>,
+}
+
+impl<T, F> ToThread<T, F> {
+    /// Counts the job with this limiter, instead of the [tree's own](super::limiter).
+    pub fn limiter(mut self, limiter: Arc<CapacityLimiter>) -> Self {
+        self.inner = self.inner.limiter(limiter);
+        self
+    }
+
+    /// Names the job, for dumps. By default it bears the type name of its closure.
+    pub fn named(mut self, name: impl Into<Cow<'static, str>>) -> Self {
+        self.inner = self.inner.named(name);
+        self
+    }
+}
+
+impl<T, F> Future for ToThread<T, F>
+where
+    T: Send + 'static,
+    F: FnOnce() -> T + Send + 'static,
+{
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
+        match ready!(Pin::new(&mut self.inner).poll(cx)) {
+            Ok(value) => Poll::Ready(value),
+            Err(error) => panic!("no thread for a blocking job: {error}"),
+        }
+    }
+}
+
+impl<T, F> fmt::Debug for ToThread<T, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ToThread").field("location", &self.inner.location).finish_non_exhaustive()
+    }
+}
+
+/// Future of [`try_to_thread`](super::try_to_thread).
+#[must_use = "futures do nothing unless polled"]
+pub struct TryToThread<T, F> {
+    pub(super) stage: Stage<T, F>,
+    pub(super) name: Option<Cow<'static, str>>,
+    pub(super) location: &'static Location<'static>,
+}
+
+pub(super) enum Stage<T, F> {
+    Fresh { ticket: Ticket, work: Option<F> },
+    // The calls go first: a thread that waits for one is told before its job is left to others.
+    Running { calls: Calls, scope: OwnedScope, slip: Arc<Slip<T>> },
+    Done,
+}
+
+// Nothing is pinned in here: the closure is only moved out.
+impl<T, F> Unpin for TryToThread<T, F> {}
+
+impl<T, F> TryToThread<T, F> {
+    /// As [`ToThread::limiter`].
+    pub fn limiter(mut self, limiter: Arc<CapacityLimiter>) -> Self {
+        if let Stage::Fresh { ticket, .. } = &mut self.stage {
+            ticket.limiter = Some(limiter);
+        }
+        self
+    }
+
+    /// As [`ToThread::named`].
+    pub fn named(mut self, name: impl Into<Cow<'static, str>>) -> Self {
+        self.name = Some(name.into());
+        self
+    }
+}
+
+impl<T, F> Future for TryToThread<T, F>
+where
+    T: Send + 'static,
+    F: FnOnce() -> T + Send + 'static,
+{
+    type Output = io::Result<T>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
+        let this = &mut *self;
+        loop {
+            match &mut this.stage {
+                Stage::Fresh { ticket, work } => {
+                    let permit = ready!(ticket.poll(cx));
+                    let Some(work) = work.take() else { unreachable!("started once") };
+                    let Some(tree) = ambient::tree() else { ambient::no_context() };
+                    let slip = Slip::new();
+                    let origin = Origin::new(
+                        this.name.take().unwrap_or(Cow::Borrowed(std::any::type_name::<F>())),
+                        this.location,
+                    );
+                    let end = slip.clone();
+                    let body = Box::pin(std::future::poll_fn(move |cx| {
+                        ready!(end.poll_ended(cx));
+                        if ambient::current().flagged(LOST) {
+                            // Nobody else will look: a panic has to fail the scope that waits now (L29).
+                            end.settle();
+                        }
+                        Poll::Ready(())
+                    }));
+                    let scope = OwnedScope::enter(Kind::Thread, origin, body);
+                    let Some(node) = scope.node().cloned() else { unreachable!("just entered") };
+                    let calls = Calls::new();
+                    let host = Host::new(Who::Scope(node), calls.desk(), tree.runtime.clone(), permit);
+                    let refused = tree.runtime.blocking(job(&slip, host, work)).err();
+                    this.stage = Stage::Running { calls, scope, slip };
+                    if let Some(refused) = refused {
+                        // Dropping the closure ends the job; nothing else is left of its scope.
+                        drop(refused.work);
+                        this.stage = Stage::Done;
+                        return Poll::Ready(Err(refused.source));
+                    }
+                }
+                Stage::Running { calls, scope, slip } => {
+                    calls.poll(cx);
+                    ready!(Pin::new(scope).poll(cx));
+                    let slip = slip.clone();
+                    this.stage = Stage::Done;
+                    return Poll::Ready(Ok(slip.take()));
+                }
+                Stage::Done => panic!("a blocking job was polled after it had returned"),
+            }
+        }
+    }
+}
+
+impl<T, F> fmt::Debug for TryToThread<T, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TryToThread").field("location", &self.location).finish_non_exhaustive()
+    }
+}

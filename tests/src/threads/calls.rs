@@ -1,0 +1,322 @@
+//! Behaviours: calls from a blocking job back into the scope that awaits it.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use foster::runtime::root;
+use foster::sync::{CapacityLimiter, Event};
+use foster::thread::{CallError, Caller, block_on, caller, from_thread};
+use foster::{
+    CancelScope, Instant, Nursery, checkpoint, deadline, defer, fail_after, graceful, is_cancelled, move_on_after,
+    nursery, sleep, sleep_forever, stopping, thread, to_thread, to_thread_abandon,
+};
+
+use crate::groups::probe::{Count, assert_took, caught, crash, lingering, runtime, text};
+use crate::harness::ms;
+use crate::running::witness::both;
+
+/// B228, B218: the future runs in the tree: it waits, on the runtime's clock, and its value comes back to the closure.
+pub async fn a_job_calls_back_and_gets_a_value() {
+    let start = Instant::now();
+    let value = to_thread(|| {
+        let one = from_thread(async {
+            sleep(ms(3)).await;
+            1
+        });
+        let two = from_thread(async { Err::<(), _>(2) });
+        (one.unwrap(), two.unwrap())
+    });
+    assert_eq!(value.await, (1, Err(2)));
+    assert_took(start, ms(3));
+}
+
+/// L9, L10: the future stands in the scope that awaits the job: it sees that scope's deadline, and what shields it.
+pub async fn a_call_stands_in_the_scope_that_awaits_the_job() {
+    let at = Instant::now() + ms(60_000);
+    let seen = CancelScope::new().deadline_at(at).run(to_thread(|| from_thread(async { deadline() }).unwrap()));
+    assert_eq!(seen.await.unwrap(), Some(at));
+    assert_eq!(to_thread(|| from_thread(async { deadline() }).unwrap()).await, None);
+
+    let mut scope = CancelScope::new().grace(ms(60_000));
+    let handle = scope.handle();
+    let call = async move {
+        handle.cancel("stop, with a grace");
+        stopping().await;
+        checkpoint().await;
+        7
+    };
+    let out = scope.run(graceful(to_thread(move || from_thread(call).unwrap())));
+    assert_eq!(out.await.unwrap(), 7, "the grace holds for the call, too");
+}
+
+/// B230, L15: a cancel reaches the call; the closure is told when everything in it has ended, and with the reason.
+pub async fn a_cancel_reaches_the_call() {
+    let (started, cleaned, passed) = (Count::new(), Count::new(), Count::new());
+    let (begun, cleaning, told) = (started.clone(), cleaned.clone(), Count::new());
+    let tell = told.clone();
+    let mut scope = CancelScope::new();
+    let handle = scope.handle();
+    let out = scope
+        .run(both(
+            async {
+                to_thread(move || {
+                    let inner = cleaning.clone();
+                    let error = from_thread(lingering(&begun, &inner)).unwrap_err();
+                    assert_eq!(cleaning.value(), 1, "everything in the call has ended");
+                    let CallError::Cancelled(Some(reason)) = error else { panic!("{error:?}") };
+                    assert_eq!(reason.text(), Some("enough"));
+                    assert!(thread::is_cancelled());
+                    tell.up();
+                })
+                .await;
+                checkpoint().await;
+                passed.up();
+            },
+            async {
+                started.reaches(1).await;
+                handle.cancel("enough");
+            },
+        ))
+        .await;
+    assert_eq!(out.unwrap_err().reason().text(), Some("enough"));
+    assert_eq!((cleaned.value(), told.value(), passed.value()), (1, 1, 0));
+}
+
+/// L8, L14: a deadline reaches it, too; and in code that is cancelled already a call gets as far as its first checkpoint.
+pub async fn a_call_in_cancelled_code_stops_at_its_first_checkpoint() {
+    let (polled, passed) = (Count::new(), Count::new());
+    let (up, past) = (polled.clone(), passed.clone());
+    let start = Instant::now();
+    let out = move_on_after(ms(3), async {
+        to_thread(move || {
+            let first = from_thread(sleep_forever());
+            assert!(matches!(first, Err(CallError::Cancelled(Some(_)))), "{first:?}");
+            let second = from_thread(async move {
+                up.up();
+                checkpoint().await;
+                past.up();
+            });
+            assert!(matches!(second, Err(CallError::Cancelled(Some(_)))), "{second:?}");
+            assert!(from_thread(async { is_cancelled() }).unwrap());
+        })
+        .await;
+        checkpoint().await;
+    });
+    assert!(out.await.is_none());
+    assert_took(start, ms(3));
+    assert_eq!((polled.value(), passed.value()), (1, 0));
+}
+
+/// B228, L32: a panic of the future is the caller's: it comes out of the call, and from there of the job.
+pub async fn the_panic_of_a_call_comes_out_in_the_closure() {
+    let out = caught(to_thread(|| from_thread(async { crash("in the call") }))).await;
+    assert_eq!(text(&*out.unwrap_err()), "in the call");
+    let kept = to_thread(|| {
+        let call = std::panic::AssertUnwindSafe(|| from_thread(async { crash("in the call") }));
+        std::panic::catch_unwind(call).is_err() && from_thread(async { true }).unwrap()
+    });
+    assert!(kept.await, "the next call is as good as the first");
+}
+
+/// B226, B230: an abandoned job whose await is gone while it calls is told at once; what it asks later is refused.
+pub async fn an_abandoned_call_is_cancelled_and_later_ones_are_refused() {
+    let (started, cleaned, dropped, told) = (Count::new(), Count::new(), Count::new(), Count::new());
+    let (begun, cleaning, drops, tell) = (started.clone(), cleaned.clone(), dropped.on_drop(), told.clone());
+    let out = CancelScope::new()
+        .run(async {
+            let job = to_thread_abandon(move || {
+                let first = from_thread(lingering(&begun, &cleaning));
+                assert!(matches!(first, Err(CallError::Cancelled(None))), "{first:?}");
+                let later = from_thread(async move { drop(drops) });
+                assert!(matches!(later, Err(CallError::Finished)), "{later:?}");
+                tell.up();
+            });
+            crate::groups::probe::until(std::pin::pin!(job), started.reaches(1)).await;
+        })
+        .await;
+    out.unwrap();
+    assert_eq!(cleaned.value(), 1, "what the call has left behind is waited for by the scope around (L27)");
+    told.reaches(1).await;
+    assert_eq!(dropped.value(), 1);
+}
+
+/// B226, B230, L30: also if the whole tree has ended, or was dropped: cancelled, and then finished.
+pub async fn a_job_that_outlives_its_tree_cannot_call_it() {
+    for way in 0..2 {
+        let (started, told) = (Count::new(), Count::new());
+        let (begun, tell) = (started.clone(), told.clone());
+        let work = move || {
+            let first = from_thread(async move {
+                begun.up();
+                sleep_forever().await
+            });
+            assert!(matches!(first, Err(CallError::Cancelled(_))), "{first:?}");
+            let later = from_thread(async {});
+            assert!(matches!(later, Err(CallError::Finished)), "{later:?}");
+            tell.up();
+        };
+        let mut host = Box::pin(root(runtime(), async {
+            match way {
+                0 => to_thread_abandon(work).await.unwrap(),
+                _ => to_thread(work).await,
+            }
+        }));
+        crate::groups::probe::until(host.as_mut(), started.reaches(1)).await;
+        drop(host);
+        told.reaches(1).await;
+    }
+}
+
+/// B228: a thread that runs no job cannot call in, nor can one that polls a task: it would wait for itself. Both are told why.
+pub async fn who_may_not_call_is_told_why() {
+    let call = || text(&*std::panic::catch_unwind(|| from_thread(async {})).unwrap_err()).to_owned();
+    assert!(call().contains("blocks its thread, and this thread is polling"), "{}", call());
+    let wait = std::panic::catch_unwind(|| block_on(async {})).unwrap_err();
+    assert!(text(&*wait).contains("blocks its thread"), "{}", text(&*wait));
+    let foreign = to_thread(move || std::thread::spawn(call).join().unwrap()).await;
+    assert!(foreign.contains("runs no blocking job"), "{foreign}");
+    let nested = to_thread(move || from_thread(async move { call() }).unwrap()).await;
+    assert!(nested.contains("this thread is polling"), "{nested}");
+}
+
+/// B228: with a token a thread may call, as long as the job lasts, and be told like the job itself.
+pub async fn a_token_lets_other_threads_call() {
+    let kept: Caller = to_thread(|| {
+        let token = caller();
+        let copy = token.clone();
+        assert!(!copy.is_cancelled());
+        token
+    })
+    .await;
+    let late = to_thread(move || kept.call(async {}));
+    let late = late.await;
+    assert!(matches!(late, Err(CallError::Finished)), "{late:?}");
+    if crate::groups::probe::is_virtual() {
+        // A thread that is no job is no part of the simulation, which would not wait for it.
+        return;
+    }
+    let sum = to_thread(|| {
+        let token = caller();
+        let slowly = |n: u32| async move {
+            sleep(ms(1)).await;
+            n
+        };
+        std::thread::scope(|threads| {
+            let calls = [1, 2, 3].map(|n| {
+                let token = token.clone();
+                threads.spawn(move || token.call(slowly(n)).unwrap())
+            });
+            calls.map(|call| call.join().unwrap()).iter().sum::<u32>()
+        })
+    });
+    assert_eq!(sum.await, 6);
+}
+
+/// B229: worker, loop, worker, and so on, all on one permit: nobody waits for who waits for it, and the permit comes back.
+pub async fn recursion_through_calls_does_not_deadlock() {
+    fn descend(limiter: Arc<CapacityLimiter>, depth: u32) -> std::pin::Pin<Box<dyn Future<Output = u32> + Send>> {
+        Box::pin(async move {
+            let again = limiter.clone();
+            let job = to_thread(move || match depth {
+                0 => 0,
+                _ => 1 + from_thread(descend(again, depth - 1)).unwrap(),
+            });
+            job.limiter(limiter).await
+        })
+    }
+    let limiter = Arc::new(CapacityLimiter::new(1));
+    assert_eq!(descend(limiter.clone(), 5).await, 5);
+    assert_eq!((limiter.borrowed(), limiter.available()), (0, 1));
+}
+
+/// B229: while a job waits in a call its permit serves others; when the call has returned, it counts again.
+pub async fn a_job_that_calls_lends_its_permit() {
+    let limiter = Arc::new(CapacityLimiter::new(1));
+    let (inside, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let Ok(()) = nursery(async |n: Nursery| {
+        for _ in 0..4 {
+            let (limiter, inside, most) = (limiter.clone(), inside.clone(), most.clone());
+            n.spawn(async move {
+                let job = to_thread(move || {
+                    let busy = || {
+                        let now = inside.fetch_add(1, Ordering::SeqCst) + 1;
+                        most.fetch_max(now, Ordering::SeqCst);
+                        std::thread::yield_now();
+                        inside.fetch_sub(1, Ordering::SeqCst);
+                    };
+                    busy();
+                    from_thread(sleep(ms(2))).unwrap();
+                    busy();
+                });
+                job.limiter(limiter).await;
+            });
+        }
+    })
+    .await;
+    assert_eq!(most.load(Ordering::SeqCst), 1, "never two at work at once");
+    assert_eq!(limiter.available(), 1);
+}
+
+/// §3, L21: what a call waits for may be another job, a nursery, a finalizer: a call is ordinary code of the tree.
+pub async fn a_call_may_do_what_any_code_may() {
+    let cleaned = Count::new();
+    let up = cleaned.clone();
+    let sum = to_thread(move || {
+        let clean = up.clone();
+        from_thread(async move {
+            defer(async move { clean.up() });
+            let Ok(sum) = nursery(async |n: Nursery| {
+                let a = n.spawn(async { Ok(to_thread(|| 1).await) });
+                let b = n.spawn(async { Ok::<_, Infallible>(2) });
+                Ok(a.await.unwrap() + b.await.unwrap())
+            })
+            .await;
+            sum
+        })
+        .inspect(|_| assert_eq!(up.value(), 1, "its finalizer has run"))
+        .unwrap()
+    });
+    assert_eq!(sum.await, 3);
+    let late = to_thread(|| from_thread(fail_after(ms(1), sleep_forever())).unwrap());
+    assert!(late.await.is_err());
+}
+
+/// L16, L26: an await that is dropped while its job calls: the call is cancelled, the job waited for all the same.
+pub async fn a_call_whose_await_was_dropped_is_cancelled() {
+    let (started, ended) = (Count::new(), Count::new());
+    let (begun, end) = (started.clone(), ended.clone());
+    CancelScope::new()
+        .run(async {
+            let job = to_thread(move || {
+                let call = from_thread(async move {
+                    begun.up();
+                    sleep_forever().await
+                });
+                assert!(matches!(call, Err(CallError::Cancelled(None))), "{call:?}");
+                end.up();
+            });
+            crate::groups::probe::until(std::pin::pin!(job), started.reaches(1)).await;
+        })
+        .await
+        .unwrap();
+    assert_eq!(ended.value(), 1);
+}
+
+/// B228: `block_on` waits on a job's thread for what tasks do; the tasks go on meanwhile.
+pub async fn a_closure_may_wait_for_tasks() {
+    let (go, done) = (Arc::new(Event::new()), Arc::new(Event::new()));
+    let Ok(()) = nursery(async |n: Nursery| {
+        let (wait, set) = (go.clone(), done.clone());
+        n.spawn(to_thread(move || {
+            block_on(wait.wait());
+            set.set();
+        }));
+        n.spawn(async move {
+            sleep(ms(2)).await;
+            go.set();
+            done.wait().await;
+        });
+    })
+    .await;
+}
