@@ -21,6 +21,7 @@ use crate::Instant;
 use crate::error::Cancelled;
 use crate::reason::{Origin, Reason};
 use crate::tree::ambient;
+use crate::tree::dump::Dump;
 use crate::tree::marks::Mask;
 use crate::tree::node::{CANCELLED, Kind, Life, Node, NodeRef, State};
 use crate::tree::scoped::{Ending, Plain, Scoped};
@@ -387,6 +388,15 @@ impl ScopeHandle {
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.node.life() == Life::Closed
+    }
+
+    /// What lives in the scope now, itself first; empty if it has ended, or was not entered.
+    #[must_use]
+    pub fn dump(&self) -> Dump {
+        let state = self.node.lock();
+        let entered = state.parent.is_some() && state.life != Life::Closed;
+        drop(state);
+        Dump::of(entered.then_some(&self.node))
     }
 
     /// Looks at the clock, so that a deadline that has passed counts whether or not anybody polls (L8).

@@ -46,7 +46,7 @@ use pump::Pumps;
 use timers::Timers;
 
 pub use census::{Census, census};
-pub use dump::Dump;
+pub use dump::{Dump, DumpedRequest, DumpedScope, ScopeState, dump};
 pub use job::Job;
 pub use root::{AlreadyInstalled, Root, TreeHandle, current, install, root};
 
