@@ -70,8 +70,13 @@ impl std::error::Error for UnknownAdapter {}
 ///
 /// Anything else on the command line ends the process with a message and exit code 2.
 pub fn run<F: Future>(program: F) -> F::Output {
+    run_with(|_| program)
+}
+
+/// As [`run`], for a program that has to know the adapter.
+pub fn run_with<F: Future>(program: impl FnOnce(Adapter) -> F) -> F::Output {
     match chosen() {
-        Ok(adapter) => adapter.run(program),
+        Ok(adapter) => adapter.run(program(adapter)),
         Err(error) => {
             eprintln!("{error}\n\nThe one option is --runtime smol|tokio|sim");
             process::exit(2);

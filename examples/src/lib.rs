@@ -6,6 +6,6 @@ mod ctrl_c;
 
 mod version;
 
-pub use adapter::{Adapter, UnknownAdapter, run};
+pub use adapter::{Adapter, UnknownAdapter, run, run_with};
 pub use ctrl_c::CtrlC;
 pub use version::Version;

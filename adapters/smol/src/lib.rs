@@ -10,6 +10,9 @@
 //! | a smol program, with scopes all over it | [`install`], once |
 //! | an executor of your own | [`Smol::on`] |
 //!
+//! `signals` is the source of SIGINT and SIGTERM for [`foster::app`](foster::app()); it is left out without the feature
+//! `signal`, which is on by default.
+//!
 //! # Examples
 //!
 //! ```
@@ -33,4 +36,9 @@ mod clock;
 
 mod blocking;
 
+#[cfg(feature = "signal")]
+mod signals;
+
 pub use executor::{Builder, Smol, attach, install, run};
+#[cfg(feature = "signal")]
+pub use signals::{Signals, signals};

@@ -1,0 +1,93 @@
+//! The signals that ask a process to stop, on the runtime's signal driver.
+
+use std::io;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use foster::app::Signal;
+use futures_core::Stream;
+
+/// The signals of this process: SIGINT and SIGTERM, on Windows ctrl-C and ctrl-break. For [`foster::app`].
+///
+/// From this call on they do not end the process any more; also not when the stream is dropped.
+///
+/// # Errors
+///
+/// The host refuses to listen.
+///
+/// # Panics
+///
+/// Outside of a tokio runtime, or in one without an I/O driver.
+///
+/// # Examples
+///
+/// ```no_run
+/// use foster::app::Ended;
+///
+/// async fn serve() { /* … */ }
+///
+/// fn main() -> std::io::Result<Ended<()>> {
+///     foster_tokio::run(async { Ok(foster::app(foster_tokio::signals()?, serve()).await) })
+/// }
+/// ```
+#[track_caller]
+pub fn signals() -> io::Result<Signals> {
+    Ok(Signals { interrupt: host::interrupt()?, terminate: host::terminate()? })
+}
+
+/// Stream of [`signals`]. Signals of one sort that come before the first is read are one.
+#[derive(Debug)]
+#[must_use = "streams do nothing unless polled"]
+pub struct Signals {
+    interrupt: host::Interrupt,
+    terminate: host::Terminate,
+}
+
+impl Stream for Signals {
+    type Item = Signal;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Signal>> {
+        // Each is polled until it is pending, and has the waker; one that ends, which none does, is as good as silent.
+        if let Poll::Ready(Some(())) = self.interrupt.poll_recv(cx) {
+            return Poll::Ready(Some(Signal::INTERRUPT));
+        }
+        match self.terminate.poll_recv(cx) {
+            Poll::Ready(Some(())) => Poll::Ready(Some(Signal::TERMINATE)),
+            _ => Poll::Pending,
+        }
+    }
+}
+
+#[cfg(unix)]
+mod host {
+    use std::io;
+    use tokio::signal::unix::{SignalKind, signal};
+
+    pub(super) use tokio::signal::unix::{Signal as Interrupt, Signal as Terminate};
+
+    #[track_caller]
+    pub(super) fn interrupt() -> io::Result<Interrupt> {
+        signal(SignalKind::interrupt())
+    }
+
+    #[track_caller]
+    pub(super) fn terminate() -> io::Result<Terminate> {
+        signal(SignalKind::terminate())
+    }
+}
+
+#[cfg(windows)]
+mod host {
+    use std::io;
+    use tokio::signal::windows::{ctrl_break, ctrl_c};
+
+    pub(super) use tokio::signal::windows::{CtrlBreak as Terminate, CtrlC as Interrupt};
+
+    pub(super) fn interrupt() -> io::Result<Interrupt> {
+        ctrl_c()
+    }
+
+    pub(super) fn terminate() -> io::Result<Terminate> {
+        ctrl_break()
+    }
+}
