@@ -54,6 +54,9 @@
 //! | cleanup | [`bracket`], [`defer`] |
 //! | blocking work | [`to_thread`]; from there back into the tree: [`thread::from_thread`] |
 //! | a `main` that is not async | [`portal`](portal()) |
+//! | a program that stops well when it gets a signal | [`app`](app()) |
+//! | children that are started again when they fail | [`supervise`] |
+//! | to see what is alive, and what it waits for | [`dump`] |
 //! | a loop that computes to be cancellable | [`checkpoint`] |
 //! | locks, limiters, channels, pools | [`sync`], [`channel`], [`rate`], [`pool`] |
 //! | to race, gather, retry, read streams | [`combine`], [`mod@retry`] |
@@ -66,6 +69,7 @@
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+pub mod app;
 mod bracket;
 pub mod channel;
 mod checkpoint;
@@ -87,12 +91,14 @@ pub mod runtime;
 mod scope;
 mod shield;
 mod sleep;
+pub mod supervise;
 pub mod sync;
 pub mod thread;
 mod timeout;
 mod tree;
 mod value;
 
+pub use app::app;
 pub use bracket::{Bracket, Exit, Lent, bracket, try_bracket};
 pub use checkpoint::{
     Checkpoint, CheckpointIfCancelled, YieldNow, checkpoint, checkpoint_if_cancelled, is_cancelled, yield_now,
@@ -123,5 +129,5 @@ pub use shield::{Shield, graceful, shield, stopping};
 pub use sleep::{Interval, Sleep, SleepForever, interval, sleep, sleep_forever, sleep_until};
 pub use thread::{to_thread, to_thread_abandon, try_to_thread};
 pub use timeout::{FailAfter, MoveOn, fail_after, fail_at, move_on_after, move_on_at};
-pub use tree::{Census, Dump, census};
+pub use tree::{Census, Dump, DumpedRequest, DumpedScope, ScopeState, census, dump};
 pub use value::{ScopedValue, ValueScope};

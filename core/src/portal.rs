@@ -160,7 +160,6 @@ impl Portal {
     ///
     /// The host is ready when the portal is [closed](Portal::close), or its last clone dropped, and all its tasks have ended.
     /// If it is cancelled or dropped, so are the tasks.
-    #[must_use]
     #[track_caller]
     pub fn new() -> (Portal, PortalHost) {
         let mut scope = CancelScope::new().named("portal");

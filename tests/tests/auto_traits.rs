@@ -41,10 +41,11 @@ use foster::sync::{
 };
 use foster::thread::{CallError, Caller, ToThread, ToThreadAbandon, TryToThread};
 use foster::{
-    Bracket, CancelScope, Cancelled, Census, Checkpoint, CheckpointIfCancelled, Child, Dump, Elapsed, ErrorGroup, Exit,
-    FailAfter, HostDropped, Instant, Interval, JoinError, Lent, LocalNursery, Member, MoveOn, Nursery, NurseryFuture,
-    NurseryOptions, Observer, Origin, Orphan, OrphanKind, PrintOrphans, Ready, Reason, ReasonKind, Run, ScopeHandle,
-    Shield, Sleep, SleepForever, SpawnError, StartError, Task, TaskStatus, UnsendNursery, YieldNow,
+    Bracket, CancelScope, Cancelled, Census, Checkpoint, CheckpointIfCancelled, Child, Dump, DumpedRequest,
+    DumpedScope, Elapsed, ErrorGroup, Exit, FailAfter, HostDropped, Instant, Interval, JoinError, Lent, LocalNursery,
+    Member, MoveOn, Nursery, NurseryFuture, NurseryOptions, Observer, Origin, Orphan, OrphanKind, PrintOrphans, Ready,
+    Reason, ReasonKind, Run, ScopeHandle, ScopeState, Shield, Sleep, SleepForever, SpawnError, StartError, Task,
+    TaskStatus, UnsendNursery, YieldNow,
 };
 
 #[path = "auto_traits/send_futures.rs"]
@@ -204,6 +205,9 @@ table! {
     // The tree and the runtime.
     Census => Send Sync Unpin UnwindSafe;
     Dump => Send Sync Unpin UnwindSafe;
+    DumpedScope => Send Sync Unpin UnwindSafe;
+    DumpedRequest => Send Sync Unpin UnwindSafe;
+    ScopeState => Send Sync Unpin UnwindSafe;
     Root<Fut, u8> => Send Sync Unpin UnwindSafe;
     Root<Unsend, u8> => Unpin UnwindSafe;
     TreeHandle => Send Sync Unpin UnwindSafe;

@@ -147,6 +147,8 @@ const LAYERS: &[(&str, u8)] = &[
     ("rate", 5),
     ("pool", 5),
     ("portal", 5),
+    ("app", 5),
+    ("supervise", 5),
 ];
 
 /// The layer that is written with the public API only.
