@@ -120,7 +120,9 @@ pub use nursery::{
     Child, Nursery, NurseryFuture, NurseryOptions, Outcome, Ready, StartError, Task, TaskStatus, collecting_nursery,
     nursery,
 };
-pub use observer::{HostDropped, Observer, Orphan, OrphanKind, PrintOrphans};
+pub use observer::{
+    HostDropped, ObservedTask, Observer, Orphan, OrphanKind, PollReport, PollWatch, PrintOrphans, TaskEvent,
+};
 pub use portal::{Portal, portal, try_portal};
 pub use reason::{Origin, Reason, ReasonKind};
 pub use retry::{Backoff, retry};

@@ -1,8 +1,13 @@
 //! Where things go that have no caller left: errors of reaped scopes, later errors of a nursery, a host's early end.
 
+mod poll_watch;
+
 use std::fmt;
+use std::time::Duration;
 
 use crate::reason::Origin;
+
+pub use poll_watch::{PollReport, PollWatch};
 
 /// Watches a tree. The methods have defaults that print to standard error, so that nothing is lost unseen.
 ///
@@ -21,6 +26,50 @@ pub trait Observer: Send + Sync + 'static {
             eprintln!("foster: {report}");
         }
     }
+
+    /// Whether [`task`](Observer::task) is to be called. Asked once, when the observer is given to a tree; while nobody follows,
+    /// a poll costs the reading of one flag more.
+    fn follows_tasks(&self) -> bool {
+        false
+    }
+
+    /// Something has happened to a task of a nursery. For each task come [`Spawned`](TaskEvent::Spawned), then
+    /// [`PollBegins`](TaskEvent::PollBegins) and [`PollEnds`](TaskEvent::PollEnds) in turns, each pair on one thread, then
+    /// [`Ended`](TaskEvent::Ended); a task that was dropped from outside may end in the middle of a pair. Children of local
+    /// nurseries are polled by the task around them, and counted as its own work.
+    fn task(&self, _task: &ObservedTask<'_>, _event: TaskEvent) {}
+}
+
+/// A task, as an [`Observer`] sees it.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct ObservedTask<'a> {
+    /// Tells it from the other tasks that have not ended. It may be used again after that.
+    pub id: u64,
+    /// Its name, and where it was spawned.
+    pub origin: &'a Origin,
+}
+
+/// What happens to a task; handed to [`Observer::task`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TaskEvent {
+    /// It was spawned, and has not run yet.
+    Spawned {
+        /// The task whose nursery it is in; none if that stands directly in the root.
+        parent: Option<u64>,
+    },
+    /// It is about to be polled.
+    PollBegins,
+    /// It was polled.
+    PollEnds {
+        /// How long that took, on the runtime's clock.
+        took: Duration,
+        /// How long ago it was asked to stop, if it was: by its own handle, or further out.
+        cancelled_for: Option<Duration>,
+    },
+    /// Its scope is closed: everything in it has ended.
+    Ended,
 }
 
 impl fmt::Debug for dyn Observer {

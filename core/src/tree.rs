@@ -20,6 +20,7 @@ pub(crate) mod census;
 pub(crate) mod drive;
 pub(crate) mod dump;
 pub(crate) mod finalizer;
+pub(crate) mod follow;
 pub(crate) mod job;
 pub(crate) mod links;
 pub(crate) mod loss;
@@ -64,6 +65,8 @@ pub(crate) struct Tree {
     watched: AtomicBool,
     /// A scoped value was set in it.
     valued: AtomicBool,
+    /// The observer follows the tasks.
+    followed: AtomicBool,
     razed: Mutex<HostDropped>,
     /// What higher layers keep once per tree, by type.
     locals: Mutex<Vec<Arc<dyn Any + Send + Sync>>>,
@@ -77,6 +80,7 @@ impl Tree {
     pub(crate) fn new(runtime: Arc<dyn Runtime>, observer: Arc<dyn Observer>) -> Arc<Self> {
         let timers = Timers::new(runtime.timer());
         let pumps = runtime.parallelism().map(Pumps::new);
+        let followed = AtomicBool::new(observer.follows_tasks());
         Arc::new(Tree {
             runtime,
             timers,
@@ -86,6 +90,7 @@ impl Tree {
             dead: AtomicBool::new(false),
             watched: AtomicBool::new(false),
             valued: AtomicBool::new(false),
+            followed,
             razed: Mutex::default(),
             locals: Mutex::default(),
         })
@@ -129,6 +134,7 @@ impl Tree {
     }
 
     fn set_observer(&self, observer: Arc<dyn Observer>) {
+        self.followed.store(observer.follows_tasks(), Ordering::Relaxed);
         let old = std::mem::replace(&mut *lock(&self.observer), observer);
         drop(old);
     }

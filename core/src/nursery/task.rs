@@ -14,6 +14,7 @@ use crate::observer::OrphanKind;
 use crate::reason::Origin;
 use crate::tree::ambient::Frame;
 use crate::tree::drive::{Closed, Step, discard, drop_quietly, poll_open};
+use crate::tree::follow;
 use crate::tree::job::Job;
 use crate::tree::links::Role;
 use crate::tree::marks::Mask;
@@ -59,6 +60,7 @@ where
     before(&child);
     let task = Task::new(child.clone(), node.clone());
     let Some(tree) = child.tree() else { unreachable!("it was made with one") };
+    follow::spawned(tree, &child);
     match &tree.pumps {
         None => tree.runtime.spawn(Job::task(child.clone())),
         Some(pumps) => {
@@ -174,6 +176,7 @@ where
         if let Some(waiter) = self.join.set(Err(JoinError::Cancelled)) {
             waiter.wake();
         }
+        follow::ended(node);
     }
 }
 
@@ -256,7 +259,8 @@ where
         }
         let waker = Waker::from(self.clone());
         let node: NodeRef = self.clone();
-        if self.cell.run(&mut Some(node), &mut Context::from_waker(&waker)).is_ready() {
+        let polled = follow::turn(&node, || self.cell.run(&mut Some(node.clone()), &mut Context::from_waker(&waker)));
+        if polled.is_ready() {
             stage.over();
         } else if stage.end() {
             requeue(self);

@@ -6,6 +6,7 @@ use std::panic::Location;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use super::follow;
 use super::loss;
 use super::node::{Life, NodeRef};
 use super::pump::{self, Pump};
@@ -67,7 +68,7 @@ impl Future for Job {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let poll = match &self.0 {
-            Work::Task(node) => node.cell.run(&mut Some(node.clone()), cx),
+            Work::Task(node) => follow::turn(node, || node.cell.run(&mut Some(node.clone()), cx)),
             Work::Pump(pump) => pump.poll(cx),
             Work::Reaper(node) => loss::reap(node, cx),
             Work::Over => return Poll::Ready(()),

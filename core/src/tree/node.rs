@@ -147,6 +147,9 @@ pub(crate) const LOST: u8 = 8;
 /// What the body waits for was noted when it was last polled.
 pub(crate) const WATCHED: u8 = 16;
 
+/// An observer was told that this task has ended.
+pub(crate) const TOLD_END: u8 = 32;
+
 /// A request that stands (L6).
 pub(crate) struct Request {
     pub(crate) reason: Reason,

@@ -1,0 +1,89 @@
+//! What an observer that follows tasks is told.
+
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::Poll;
+
+use super::node::{CANCELLED, Kind, NodeRef, TOLD_END};
+use super::{Tree, drive, lock};
+use crate::Instant;
+use crate::observer::{ObservedTask, TaskEvent};
+
+impl Tree {
+    /// Whether an observer follows the tasks.
+    #[inline]
+    pub(crate) fn is_followed(&self) -> bool {
+        self.followed.load(Ordering::Relaxed)
+    }
+
+    #[cold]
+    fn tell(&self, node: &NodeRef, event: TaskEvent) {
+        let observer = lock(&self.observer).clone();
+        let task = ObservedTask { id: id(node), origin: &node.origin };
+        let result = panic::catch_unwind(AssertUnwindSafe(|| observer.task(&task, event)));
+        drive::drop_payload(result.err());
+    }
+}
+
+/// The task was admitted, and is about to be handed to the runtime.
+pub(crate) fn spawned(tree: &Tree, node: &NodeRef) {
+    if tree.is_followed() {
+        let mut next = node.lock().parent.clone();
+        while let Some(above) = next.as_ref().filter(|above| above.kind != Kind::Task) {
+            let parent = above.lock().parent.clone();
+            next = parent;
+        }
+        tree.tell(node, TaskEvent::Spawned { parent: next.as_ref().map(id) });
+    }
+}
+
+/// The task's scope is closed: by its own last poll, or otherwise, or one during the other.
+pub(crate) fn ended(node: &NodeRef) {
+    if let Some(tree) = node.tree().filter(|tree| tree.is_followed()) {
+        if node.flag(TOLD_END) {
+            tree.tell(node, TaskEvent::Ended);
+        }
+    }
+}
+
+/// Gives a task its turn.
+#[inline]
+pub(crate) fn turn(node: &NodeRef, poll: impl FnOnce() -> Poll<()>) -> Poll<()> {
+    match node.tree() {
+        Some(tree) if tree.is_followed() => polled(tree, node, poll),
+        _ => poll(),
+    }
+}
+
+#[cold]
+fn polled(tree: &Arc<Tree>, node: &NodeRef, poll: impl FnOnce() -> Poll<()>) -> Poll<()> {
+    tree.tell(node, TaskEvent::PollBegins);
+    let begin = tree.now();
+    let poll = poll();
+    let end = tree.now();
+    let cancelled_for = asked_at(node).map(|asked| end - asked);
+    tree.tell(node, TaskEvent::PollEnds { took: end - begin, cancelled_for });
+    if poll.is_ready() {
+        ended(node);
+    }
+    poll
+}
+
+/// When the nearest request that reaches the task was made.
+fn asked_at(node: &NodeRef) -> Option<Instant> {
+    let mut next = node.flagged(CANCELLED).then(|| node.clone());
+    while let Some(node) = next {
+        let state = node.lock();
+        if let Some(request) = state.request() {
+            return Some(request.soft);
+        }
+        next = state.parent.clone();
+    }
+    None
+}
+
+/// Nodes stay where they are: the address tells those that live apart.
+fn id(node: &NodeRef) -> u64 {
+    Arc::as_ptr(node).cast::<()>() as usize as u64
+}
