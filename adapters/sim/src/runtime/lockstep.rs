@@ -62,12 +62,9 @@ impl JobThread {
                 drop(shared);
                 BATON.set(Some(baton));
                 let outer = sim.make_current();
-                let run = move || work.into_iter().for_each(|work| work());
-                if quiet {
-                    quiet::quietly(run)
-                } else {
-                    run()
-                }
+                let quiet = quiet.then(Quiet::new);
+                work.into_iter().for_each(|work| work());
+                drop(quiet);
                 Sim::restore(outer);
                 drop(BATON.take());
             }
