@@ -46,7 +46,7 @@ fn a_deadlock_shows_the_live_tree() {
             "      shield `shield` (adapters/sim/tests/findings.rs), waits for event",
             "    task `heartbeat` (adapters/sim/tests/findings.rs), daemon",
             "    task `uploader` (adapters/sim/tests/findings.rs)",
-            "      cancel scope `upload` (adapters/sim/tests/findings.rs), cancelled, asked to stop: cancelled by `root` \
+            "      cancel scope `upload` (adapters/sim/tests/findings.rs), cancelled, asked to stop s ago: cancelled by `root` \
              (adapters/sim/tests/findings.rs): on purpose (at adapters/sim/tests/findings.rs)",
             "        shield `shield` (adapters/sim/tests/findings.rs), waits for sleep_forever",
         ]
