@@ -1,0 +1,150 @@
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use super::super::testing::{Dice, Hand, at_once, block_on, yields_once};
+use super::*;
+
+const HOME: MutexStatistics = MutexStatistics { held: false, waiting: 0 };
+
+/// B081, B199
+#[test]
+fn a_free_mutex_is_a_checkpoint_unless_fast() {
+    let mutex = Mutex::new(1);
+    *yields_once(mutex.acquire()) += 1;
+    *at_once(mutex.fast_acquire()) += 1;
+    let mut hand = Hand::new(mutex.acquire());
+    assert!(hand.poll().is_pending());
+    assert!(mutex.try_acquire().is_err(), "held while it gives way");
+    drop(hand);
+    assert_eq!(mutex.statistics(), HOME);
+    assert_eq!(mutex.into_inner(), Some(3));
+}
+
+/// B202, B187
+#[test]
+fn release_hands_over_in_that_instant() {
+    let mutex = Mutex::new(());
+    let held = mutex.try_acquire().unwrap();
+    let first = Hand::waiting(mutex.acquire());
+    let second = Hand::waiting(mutex.acquire());
+    drop(held);
+    assert!(mutex.try_acquire().is_err());
+    assert_eq!((first.wakes(), second.wakes()), (1, 0));
+    assert_eq!(mutex.statistics(), MutexStatistics { held: true, waiting: 1 });
+    drop(first.finish());
+    drop(second.finish());
+    assert_eq!(mutex.statistics(), HOME);
+}
+
+/// B191, L40
+#[test]
+fn what_was_handed_to_a_dropped_waiter_goes_on() {
+    let mutex = Mutex::new(7);
+    let held = mutex.try_acquire().unwrap();
+    let gone = Hand::waiting(mutex.acquire());
+    let first = Hand::waiting(mutex.acquire());
+    let second = Hand::waiting(mutex.acquire());
+    drop(gone);
+    drop(held);
+    drop(first);
+    assert_eq!(*second.finish(), 7);
+    assert_eq!(mutex.statistics(), HOME);
+}
+
+/// B204: a task that acquires twice waits for itself, until it is cancelled.
+#[test]
+fn acquiring_twice_waits() {
+    let mutex = Mutex::new(());
+    let held = mutex.try_acquire().unwrap();
+    let mut again = Hand::waiting(mutex.acquire());
+    assert!(again.poll().is_pending());
+    drop(again);
+    drop(held);
+    assert_eq!(mutex.statistics(), HOME);
+}
+
+/// B205: nobody finds out that a guard was leaked; but the value is known to be gone.
+#[test]
+fn a_leaked_guard_takes_the_value_along() {
+    let mut mutex = Mutex::new(1);
+    assert_eq!(mutex.get_mut(), Some(&mut 1));
+    mem::forget(mutex.try_acquire().unwrap());
+    assert!(mutex.try_acquire().is_err());
+    assert_eq!(mutex.get_mut(), None);
+    assert_eq!(mutex.into_inner(), None);
+}
+
+/// B198
+#[test]
+fn a_static_mutex_works_and_owned_guards_move_to_threads() {
+    static MUTEX: Mutex<usize> = Mutex::new(0);
+    *block_on(MUTEX.acquire()) += 1;
+    assert_eq!(*MUTEX.try_acquire().unwrap(), 1);
+    let mutex = Arc::new(Mutex::new(0));
+    let mut guard = mutex.clone().try_acquire_owned().unwrap();
+    let waiter = Hand::waiting(mutex.clone().acquire_owned());
+    thread::spawn(move || *guard += 1).join().unwrap();
+    assert_eq!(*waiter.finish(), 1);
+    assert_eq!(mutex.statistics(), HOME);
+}
+
+#[test]
+fn random_drops_leave_it_free() {
+    for seed in 1..300 {
+        let mut dice = Dice::new(seed);
+        let mutex = Mutex::new(0);
+        let (mut waiters, mut guard, mut turns) = (Vec::new(), None, 0);
+        for _ in 0..200 {
+            match dice.below(4) {
+                0 => {
+                    let mut hand = Hand::new(mutex.acquire());
+                    assert!(hand.poll().is_pending());
+                    waiters.push(hand);
+                }
+                1 if !waiters.is_empty() => drop(waiters.remove(dice.below(waiters.len()))),
+                2 if !waiters.is_empty() => {
+                    let index = dice.below(waiters.len());
+                    if let Poll::Ready(mut ours) = waiters[index].poll() {
+                        *ours += 1;
+                        turns += 1;
+                        assert!(guard.replace(ours).is_none(), "two guards at once");
+                        drop(waiters.remove(index));
+                    }
+                }
+                _ => drop(guard.take()),
+            }
+        }
+        while !waiters.is_empty() {
+            drop(waiters.remove(dice.below(waiters.len())));
+        }
+        drop(guard);
+        assert_eq!(mutex.statistics(), HOME);
+        assert_eq!(*mutex.try_acquire().unwrap(), turns);
+    }
+}
+
+#[test]
+fn racing_threads_exclude_each_other() {
+    let mutex = Mutex::new(0);
+    let inside = AtomicUsize::new(0);
+    thread::scope(|threads| {
+        for seed in 1..5 {
+            let (mutex, inside) = (&mutex, &inside);
+            threads.spawn(move || {
+                let mut dice = Dice::new(seed);
+                for _ in 0..5_000 {
+                    while dice.below(3) == 0 {
+                        let mut hand = Hand::new(mutex.acquire());
+                        assert!(hand.poll().is_pending());
+                    }
+                    let mut guard = block_on(mutex.fast_acquire());
+                    assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
+                    *guard += 1;
+                    inside.fetch_sub(1, Ordering::SeqCst);
+                }
+            });
+        }
+    });
+    assert_eq!(mutex.statistics(), HOME);
+    assert_eq!(mutex.into_inner(), Some(20_000));
+}
