@@ -4,6 +4,7 @@ use std::future::pending;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use foster::sync::Event;
 use foster::{
     CancelScope, Exit, Instant, Lent, Nursery, OrphanKind, ReasonKind, bracket, defer, defer_within, move_on_after,
     nursery, shield, sleep, sleep_forever, try_bracket,
@@ -166,11 +167,13 @@ pub async fn an_error_of_a_finalizer_goes_to_the_observer() {
 /// L19: a local around a nursery outlives the nursery's children and their finalizers; the body's own locals go first.
 pub async fn locals_around_a_nursery_outlive_its_children() {
     let log = Log::new();
-    let out = move_on_after(ms(2), async {
+    let (mut scope, begun) = (CancelScope::new(), Arc::new(Event::new()));
+    let handle = scope.handle();
+    let out = scope.run(async {
         let _permit = log.on_drop("permit");
         let Ok(()) = nursery(async |n: Nursery| {
             let _local = log.on_drop("local of the body");
-            let child = log.clone();
+            let (child, begins) = (log.clone(), begun.clone());
             n.spawn(async move {
                 let finalizer = child.clone();
                 defer(async move {
@@ -178,14 +181,16 @@ pub async fn locals_around_a_nursery_outlive_its_children() {
                     finalizer.add("finalizer of the child");
                 });
                 let _local = child.on_drop("local of the child");
+                begins.set();
                 sleep_forever().await
             });
+            begun.wait().await;
+            handle.cancel("now that the child has begun");
             sleep_forever().await;
         })
         .await;
-    })
-    .await;
-    assert!(out.is_none());
+    });
+    assert!(out.await.is_err());
     let entries = log.entries();
     assert_eq!(entries.len(), 4, "{entries:?}");
     // The children run in parallel with the drop of the body.

@@ -43,8 +43,7 @@ impl<E: Debug, B: AnyBox> LocalHandle<E, B> {
         F: Future<Output = R>,
         B: Holds<LocalChild<(), E, R, F, B>>,
     {
-        let started = start(self.shared.clone(), Location::caller(), child);
-        async move { started.await.map(|(value, _)| value) }
+        start(self.shared.clone(), Location::caller(), child, |(value, _)| value)
     }
 
     /// As [`start`](LocalHandle::start), with a handle to the child.
@@ -72,15 +71,16 @@ impl<E: Debug, B: AnyBox> LocalHandle<E, B> {
         F: Future<Output = R>,
         B: Holds<LocalChild<T, E, R, F, B>>,
     {
-        start(self.shared.clone(), Location::caller(), child)
+        start(self.shared.clone(), Location::caller(), child, |started| started)
     }
 }
 
-async fn start<V, T, E, R, C, F, B>(
+async fn start<V, T, E, R, C, F, B, O>(
     target: Arc<Shared<E, B>>,
     location: &'static Location<'static>,
     child: C,
-) -> Result<(V, Task<T>), E>
+    keep: fn((V, Task<T>)) -> O,
+) -> Result<O, E>
 where
     E: Debug + From<StartError>,
     R: Outcome<T, E>,
@@ -104,5 +104,5 @@ where
             start.finish(task).await
         }
     };
-    open(options, Some(target), body, true, first_error).await
+    open(options, Some(target), body, true, first_error).await.map(keep)
 }

@@ -78,8 +78,7 @@ impl<E: Debug + Send + 'static> Nursery<E> {
         C: FnOnce(Ready<V>) -> F,
         F: Future<Output = R> + Send + 'static,
     {
-        let started = start(self.node.clone(), Location::caller(), child);
-        async move { started.await.map(|(value, _)| value) }
+        start(self.node.clone(), Location::caller(), child, |(value, _)| value)
     }
 
     /// As [`start`](Nursery::start), with a handle to the child.
@@ -108,15 +107,17 @@ impl<E: Debug + Send + 'static> Nursery<E> {
         C: FnOnce(Ready<V>) -> F,
         F: Future<Output = R> + Send + 'static,
     {
-        start(self.node.clone(), Location::caller(), child)
+        start(self.node.clone(), Location::caller(), child, |started| started)
     }
 }
 
-async fn start<V, T, E, R, C, F>(
+/// Subtle: neither the child's closure nor its future is held across an `await`, or it would be in here several times.
+async fn start<V, T, E, R, C, F, O>(
     target: Arc<Node<NurseryCell<E>>>,
     location: &'static Location<'static>,
     child: C,
-) -> Result<(V, Task<T>), E>
+    keep: fn((V, Task<T>)) -> O,
+) -> Result<O, E>
 where
     V: Send + 'static,
     T: Send + 'static,
@@ -131,17 +132,23 @@ where
     let start = Start::new(target.clone());
     let future = child(start.ready());
     // The child is born in a nursery of the caller's, and moves when it is ready.
-    NurseryOptions::new()
-        .named("start")
-        .run(move |cradle: Nursery<E>| async move {
-            let origin = Origin::new(std::any::type_name::<F>(), location);
-            let begin = |node: &NodeRef| start.begin(node, cradle.node.clone());
-            let spawned = task::spawn_with(cradle.node.clone(), Some(target), origin, Role::Child, future, begin);
-            let Ok(task) = spawned else { unreachable!("the cradle is open") };
-            start.finish(task).await
-        })
-        .await
+    let spawn: Spawn<V, T, E> = Box::new(move |start, cradle| {
+        let origin = Origin::new(std::any::type_name::<F>(), location);
+        let begin = |node: &NodeRef| start.begin(node, cradle.clone());
+        let spawned = task::spawn_with(cradle.clone(), Some(target), origin, Role::Child, future, begin);
+        let Ok(task) = spawned else { unreachable!("the cradle is open") };
+        task
+    });
+    let cradle = NurseryOptions::new().named("start");
+    let started = cradle.run(move |cradle: Nursery<E>| async move {
+        let task = spawn(&start, cradle.node);
+        start.finish(task).await
+    });
+    started.await.map(keep)
 }
+
+/// Spawns the child in its cradle.
+type Spawn<V, T, E> = Box<dyn FnOnce(&Start<V>, Arc<Node<NurseryCell<E>>>) -> Task<T> + Send>;
 
 /// One call of `start`, of either sort of nursery.
 pub(crate) struct Start<V> {
