@@ -187,11 +187,12 @@ both! {
         let out: Result<i32, Oops> = open(async |n: Handle<Oops>| {
             let (kept, there): (Arc<Mutex<Option<Ready<i32>>>>, _) = (Arc::default(), Count::new());
             let (keep, come) = (kept.clone(), there.clone());
-            let up = ended.clone();
+            let (up, go) = (ended.clone(), Count::new());
+            let gone = go.reaches(1);
             let mut call = Box::pin(n.start(async move |ready| {
                 *keep.lock().unwrap() = Some(ready);
                 come.up();
-                sleep(ms(2)).await;
+                gone.await;
                 up.up();
             }));
             until(call.as_mut(), there.reaches(1)).await;
@@ -200,6 +201,7 @@ both! {
             assert_eq!(n.len(), 1);
             drop(call);
             assert_eq!((n.len(), ended.value()), (1, 0));
+            go.up();
             Ok(16)
         })
         .await;
