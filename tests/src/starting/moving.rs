@@ -159,18 +159,20 @@ both! {
         let ended = Count::new();
         let out: Result<i32, Oops> = open(async |n: Handle<Oops>| {
             let (kept, there): (Arc<Mutex<Option<Ready<i32>>>>, _) = (Arc::default(), Count::new());
-            let (keep, come) = (kept.clone(), there.reaches(1));
+            let (keep, come, told) = (kept.clone(), there.reaches(1), Count::new());
+            let heard = told.reaches(1);
             n.spawn(async move {
                 come.await;
                 sleep(ms(1)).await;
                 let token = keep.lock().unwrap().take().expect("kept");
                 assert!(token.notify(14));
+                told.up();
             });
             let up = ended.clone();
             n.start(async move |ready| {
                 *kept.lock().unwrap() = Some(ready);
                 there.up();
-                sleep(ms(5)).await;
+                heard.await;
                 up.up();
             })
             .await
