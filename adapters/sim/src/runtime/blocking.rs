@@ -46,20 +46,30 @@ impl Sim {
         state.threads += 1;
         drop(state);
         let ending = ThreadEnd(self.clone());
-        // Shared, because the closure would be lost if the thread could not be made.
-        let shared = Arc::new(Mutex::new(Some(work)));
-        let take = |shared: &Mutex<Option<Work>>| shared.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let thread = thread::Builder::new().name("foster-sim-blocking".to_owned()).spawn({
-            let shared = shared.clone();
-            move || {
-                let _ending = ending;
-                take(&shared).into_iter().for_each(|work| work());
-            }
-        });
-        match thread {
-            Ok(_detached) => Ok(()),
-            Err(error) => Err(BlockingError::new(take(&shared).expect("no thread ran the closure"), error)),
-        }
+        let run = move |work: Work| {
+            let _ending = ending;
+            work();
+        };
+        on_thread("foster-sim-blocking", work, run).map_err(|(work, error)| BlockingError::new(work, error))
+    }
+}
+
+/// Runs a closure by `run` on a thread of its own; gives it back if there is no thread to be had.
+pub(crate) fn on_thread(
+    name: &str,
+    work: Work,
+    run: impl FnOnce(Work) + Send + 'static,
+) -> Result<(), (Work, io::Error)> {
+    // Shared, because the closure would be lost if the thread could not be made.
+    let shared = Arc::new(Mutex::new(Some(work)));
+    let take = |shared: &Mutex<Option<Work>>| shared.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let thread = thread::Builder::new().name(name.to_owned()).spawn({
+        let shared = shared.clone();
+        move || take(&shared).map(run).unwrap_or_default()
+    });
+    match thread {
+        Ok(_detached) => Ok(()),
+        Err(error) => Err((take(&shared).expect("no thread ran the closure"), error)),
     }
 }
 

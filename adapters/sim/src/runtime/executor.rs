@@ -17,7 +17,6 @@
 //! **Lock.** There is one, around plain data. Nothing of the user's is polled, woken, cloned, formatted or dropped while
 //! it is held: what has to be, is moved out first.
 
-use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::pin::Pin;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
@@ -128,10 +127,6 @@ struct Turn {
     key: usize,
     body: Body,
     waker: Waker,
-}
-
-thread_local! {
-    static CURRENT: RefCell<Option<Sim>> = const { RefCell::new(None) };
 }
 
 impl Sim {
@@ -303,7 +298,7 @@ impl Sim {
     }
 
     /// Ends the simulation: runs the blocking jobs that are left (R8), then drops the tasks that are left (R10).
-    fn tear_down(&self) {
+    pub(crate) fn tear_down(&self) {
         loop {
             let left = self.lock().take_work();
             if left.is_empty() {
@@ -349,36 +344,6 @@ impl Sim {
             drop(state);
             self.shared.outside.notify_one();
         }
-    }
-
-    /// Makes this the simulation of the current thread, until the guard is dropped; then ends it.
-    pub(crate) fn enter(&self) -> Entered {
-        Entered { sim: self.clone(), outer: CURRENT.replace(Some(self.clone())) }
-    }
-
-    /// As `enter`, without its end; `restore` goes back.
-    pub(crate) fn make_current(&self) -> Option<Sim> {
-        CURRENT.replace(Some(self.clone()))
-    }
-
-    pub(crate) fn restore(outer: Option<Sim>) {
-        CURRENT.set(outer);
-    }
-
-    pub(crate) fn try_current() -> Option<Sim> {
-        CURRENT.with_borrow(Option::clone)
-    }
-
-    /// The simulation that runs on this thread.
-    #[track_caller]
-    pub(crate) fn current(tool: &str) -> Sim {
-        Sim::try_current().unwrap_or_else(|| {
-            panic!(
-                "`foster_sim::{tool}` was used where no simulation runs. It works in tasks under `foster_sim::run`, \
-                 `explore` or `test`, on the thread of the simulation; usual causes: a test that runs on another adapter, \
-                 a future that is polled by another executor, a thread of your own"
-            )
-        })
     }
 }
 
@@ -496,18 +461,5 @@ impl Wake for TaskWaker {
             Phase::Queued | Phase::Rewoken => return,
         }
         self.sim.changed(state);
-    }
-}
-
-/// The current thread runs a simulation.
-pub(crate) struct Entered {
-    pub(crate) sim: Sim,
-    outer: Option<Sim>,
-}
-
-impl Drop for Entered {
-    fn drop(&mut self) {
-        self.sim.tear_down();
-        CURRENT.set(self.outer.take());
     }
 }

@@ -13,10 +13,10 @@
 use std::cell::RefCell;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
-use std::thread;
 
 use foster::runtime::{Work, park_until};
 
+use super::blocking::on_thread;
 use super::executor::Sim;
 use crate::quiet::{self, Quiet};
 
@@ -50,29 +50,20 @@ impl JobThread {
     /// Makes the thread; it waits for its first turn. Gives the closure back if there is no thread to be had.
     pub(crate) fn new(sim: &Sim, work: Work) -> Result<Self, Work> {
         let baton = Arc::new(Baton { place: Mutex::new(Place::Simulation), moved: Condvar::new() });
-        // Shared, because the closure would be lost if the thread could not be made.
-        let shared = Arc::new(Mutex::new(Some(work)));
-        let take = |shared: &Mutex<Option<Work>>| shared.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let thread = thread::Builder::new().name("foster-sim-job".to_owned()).spawn({
-            let (baton, shared, sim, quiet) = (baton.clone(), shared.clone(), sim.clone(), quiet::is_quiet());
-            move || {
-                let _ended = Ended(baton.clone());
-                baton.wait_for_turn();
-                let work = take(&shared);
-                drop(shared);
-                BATON.set(Some(baton));
-                let outer = sim.make_current();
-                let quiet = quiet.then(Quiet::new);
-                work.into_iter().for_each(|work| work());
-                drop(quiet);
-                Sim::restore(outer);
-                drop(BATON.take());
-            }
-        });
-        match thread {
-            Ok(_detached) => Ok(JobThread { baton }),
-            Err(_) => Err(take(&shared).expect("no thread ran the closure")),
-        }
+        let (mine, sim, quiet) = (baton.clone(), sim.clone(), quiet::is_quiet());
+        let run = move |work: Work| {
+            let _ended = Ended(mine.clone());
+            mine.wait_for_turn();
+            BATON.set(Some(mine));
+            let outer = sim.make_current();
+            let quiet = quiet.then(Quiet::new);
+            work();
+            drop(quiet);
+            Sim::restore(outer);
+            drop(BATON.take());
+        };
+        on_thread("foster-sim-job", work, run).map_err(|(work, _)| work)?;
+        Ok(JobThread { baton })
     }
 
     /// Lets the job run until it waits or ends, and says whether it has ended.
