@@ -128,7 +128,7 @@ fn statistics_name_the_holders_longest_first() {
     assert_eq!((statistics.total, statistics.borrowed, statistics.available), (3, 2, 1));
     let names: Vec<_> = statistics.holders.iter().map(|holder| holder.borrower.as_ref().unwrap().name()).collect();
     assert_eq!(names, ["b", "c"]);
-    assert!(statistics.holders[0].location.file().ends_with("capacity_limiter.rs"));
+    assert_eq!(statistics.holders[0].location.file(), file!());
     assert!(statistics.holders[0].to_string().starts_with("`b`, acquired at "));
     drop((second, third));
 }
