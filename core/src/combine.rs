@@ -58,7 +58,6 @@
 
 mod as_completed;
 mod batch;
-mod bells;
 mod branch;
 mod emitter;
 mod failures;

@@ -70,6 +70,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod app;
+mod bells;
 mod bracket;
 pub mod channel;
 mod checkpoint;

@@ -122,6 +122,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("observer", 0),
     ("group", 0),
     ("opening", 0),
+    ("bells", 0),
     // What is asked of the runtime.
     ("runtime", 1),
     // The tree of scopes.

@@ -157,7 +157,9 @@ fn a_runtime_that_goes_away_takes_its_tasks_with_it() {
                     let held = inside.clone();
                     n.spawn::<Infallible, _, _>(async move {
                         let _held = held;
-                        if kind % 2 == 0 { pending::<()>().await }
+                        if kind % 2 == 0 {
+                            pending::<()>().await
+                        }
                         loop {
                             yield_now().await;
                         }

@@ -9,8 +9,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use super::bells::{Bells, Chime};
 use super::branch::{Branch, Fate, Step};
+use crate::bells::{Bells, Chime};
 
 pub(super) struct Group<F, T> {
     name: &'static str,

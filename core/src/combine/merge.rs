@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 
 use futures_core::Stream;
 
-use super::bells::{Bells, Chime};
+use crate::bells::{Bells, Chime};
 
 /// A stream of the items of all these streams, as they come.
 ///

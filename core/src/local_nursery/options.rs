@@ -10,8 +10,9 @@ use pin_project_lite::pin_project;
 use slab::Slab;
 
 use super::child::AnyBox;
-use super::shared::{BODY, Bell, Ready, Shared};
+use super::shared::{BODY, Shared};
 use super::{LocalBox, LocalHandle, LocalNursery, SendBox, UnsendNursery};
+use crate::bells::{Bells, Chime};
 use crate::group::ErrorGroup;
 use crate::nursery::policy::{Conclude, Errors, all_errors, ended, first_error};
 use crate::nursery::{NurseryCell, NurseryOptions, Outcome};
@@ -244,14 +245,14 @@ where
 {
     let (origin, limit) = options.into_parts();
     let node: NodeRef = Node::new(Kind::Nursery, Mask::None, origin, None, ());
-    let ready = Ready::new();
+    let ready = Bells::new();
     let shared = Arc::new(Shared {
         node: node.clone(),
         errors: NurseryCell::new(fail_fast, limit),
         incoming: Mutex::new(Some(Vec::new())),
         ready: ready.clone(),
     });
-    let bell = Bell::new(BODY, &ready);
+    let bell = Chime::new(BODY, &ready);
     let opening = Opening::new(body, LocalHandle { shared: shared.clone() });
     LocalNurseryFuture {
         scoped: Scoped::with_node(node, opening, Errors::new(shared.clone())),
@@ -269,7 +270,7 @@ where
 /// A child in the care of the nursery's future.
 struct Held<B> {
     child: B,
-    bell: Arc<Bell>,
+    bell: Arc<Chime>,
     waker: Waker,
 }
 
@@ -283,7 +284,7 @@ pin_project! {
         #[pin]
         scoped: Scoped<Opening<F, LocalHandle<E, B>, Fut>, R, T, Errors<T, E, Shared<E, B>>>,
         children: Slab<Held<B>>,
-        bell: Arc<Bell>,
+        bell: Arc<Chime>,
         waker: Waker,
         started: bool,
         conclude: Conclude<E, X>,
@@ -330,23 +331,22 @@ where
         let mut this = self.project();
         let shared = &*this.shared;
         let ready = &shared.ready;
-        ready.register(cx.waker());
         if *this.started {
             // The nursery is driven, also in a turn in which its body has nothing to do (L16).
             shared.node.touch();
         } else {
             *this.started = true;
-            this.waker.wake_by_ref();
+            this.bell.queue();
         }
         let tree = ambient::tree();
-        let mut turn = ready.len();
+        let mut turn = ready.register(cx.waker());
         let (mut has_run, mut closing) = (false, false);
         loop {
             for child in shared.take_incoming() {
                 let entry = this.children.vacant_entry();
-                let bell = Bell::new(entry.key(), ready);
+                let bell = Chime::new(entry.key(), ready);
                 let waker = Waker::from(bell.clone());
-                waker.wake_by_ref();
+                bell.queue();
                 entry.insert(Held { child, bell, waker });
                 turn += 1;
             }

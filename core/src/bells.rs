@@ -1,13 +1,13 @@
-//! Which branches of a group are to be polled next: each has a bell of its own, so that a turn costs what was woken, not
-//! what is there.
+//! Which futures of a group are to be polled next: each has a bell of its own, so that a turn costs what was woken, not
+//! what is there. Local nurseries and combinators poll their children and branches this way.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Wake, Waker};
 
-/// The branches that were woken, in that order, and whoever polls the group.
-pub(super) struct Bells(Mutex<Queue>);
+/// The seats that were woken, in that order, and whoever polls the group.
+pub(crate) struct Bells(Mutex<Queue>);
 
 struct Queue {
     keys: VecDeque<usize>,
@@ -15,7 +15,7 @@ struct Queue {
 }
 
 impl Bells {
-    pub(super) fn new() -> Arc<Self> {
+    pub(crate) fn new() -> Arc<Self> {
         Arc::new(Bells(Mutex::new(Queue { keys: VecDeque::new(), driver: None })))
     }
 
@@ -23,8 +23,8 @@ impl Bells {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Keeps the waker of whoever polls the group, and says how many branches were woken.
-    pub(super) fn register(&self, waker: &Waker) -> usize {
+    /// Keeps the waker of whoever polls the group, and says how many seats were woken.
+    pub(crate) fn register(&self, waker: &Waker) -> usize {
         let mut queue = self.lock();
         let len = queue.keys.len();
         if !queue.driver.as_ref().is_some_and(|old| old.will_wake(waker)) {
@@ -35,11 +35,11 @@ impl Bells {
         len
     }
 
-    pub(super) fn pop(&self) -> Option<usize> {
+    pub(crate) fn pop(&self) -> Option<usize> {
         self.lock().keys.pop_front()
     }
 
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.lock().keys.len()
     }
 
@@ -50,7 +50,7 @@ impl Bells {
     }
 
     /// Wakes whoever polls the group.
-    pub(super) fn wake_driver(&self) {
+    pub(crate) fn wake_driver(&self) {
         let driver = self.lock().driver.clone();
         if let Some(driver) = driver {
             driver.wake();
@@ -58,7 +58,7 @@ impl Bells {
     }
 
     /// Lets go of the driver's waker: bells that are rung later wake nobody.
-    pub(super) fn clear(&self) {
+    pub(crate) fn clear(&self) {
         let mut queue = self.lock();
         let driver = queue.driver.take();
         queue.keys.clear();
@@ -67,8 +67,8 @@ impl Bells {
     }
 }
 
-/// The waker of one seat of a group; it serves the branches that sit there one after the other.
-pub(super) struct Chime {
+/// The waker of one seat of a group; it serves the futures that sit there one after the other.
+pub(crate) struct Chime {
     key: usize,
     /// It is in the queue.
     queued: AtomicBool,
@@ -76,12 +76,12 @@ pub(super) struct Chime {
 }
 
 impl Chime {
-    pub(super) fn new(key: usize, bells: &Arc<Bells>) -> Arc<Self> {
+    pub(crate) fn new(key: usize, bells: &Arc<Bells>) -> Arc<Self> {
         Arc::new(Chime { key, queued: AtomicBool::new(false), bells: bells.clone() })
     }
 
     /// Puts the seat into the queue, and wakes nobody: the group is being built or polled. Says whether it was not there.
-    pub(super) fn queue(&self) -> bool {
+    pub(crate) fn queue(&self) -> bool {
         let fresh = !self.queued.swap(true, Ordering::AcqRel);
         if fresh {
             drop(self.bells.push(self.key));
@@ -90,7 +90,7 @@ impl Chime {
     }
 
     /// It was taken out of the queue and is about to be polled.
-    pub(super) fn taken(&self) {
+    pub(crate) fn taken(&self) {
         self.queued.store(false, Ordering::Release);
     }
 }
