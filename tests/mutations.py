@@ -13,7 +13,7 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 from mutants import MUTANTS
 
-QUICK = [("sim", {"FOSTER_SEEDS": "20"}), ("model", {"FOSTER_PROGRAMS": "400"})]
+QUICK = [("untested", {}), ("sim", {"FOSTER_SEEDS": "20"}), ("model", {"FOSTER_PROGRAMS": "400"})]
 LIMIT = 60                                              # seconds for a run
 
 
