@@ -55,9 +55,9 @@ MUTANTS = [
     ("graceful-is-full", "shield.rs", "CancelScope::new().graceful().run", "CancelScope::new().shielded().run"),
     ("bracket-has-no-exit", "bracket.rs", "        *lock(&self.loan.exit) = Some((self.exit)(&output));\n", ""),
     ("bracket-loses-the-resource", "bracket.rs", "*lock(&self.home.returned) = self.resource.take();", "drop(self.resource.take());"),
-    ("lost-job-panics-in-silence", "thread.rs", "                            end.settle();\n", ""),
-    ("job-keeps-its-permit", "thread.rs", "        drop(permit);\n", "        std::mem::forget(permit);\n"),
-    ("leaf-starts-when-cancelled", "checkpoint.rs", "if !self.open && ambient::is_cancelled() {", "if false {"),
+    ("lost-job-panics-in-silence", "thread/waited.rs", "                            end.settle();\n", ""),
+    ("job-keeps-its-permit", "thread/host.rs", "        drop(permit);\n", "        std::mem::forget(permit);\n"),
+    ("leaf-starts-when-cancelled", "checkpoint.rs", "if arrival.cancelled {", "if false && arrival.cancelled {"),
     ("checkpoint-looks-once", "checkpoint.rs", "if !self.yielded && ambient::is_cancelled() {", "if false {"),
     ("finalizer-error-is-dropped", "defer.rs", "Err(error) => Some(Box::new(error)),", "Err(error) => {\n                drop(error);\n                None\n            }"),
 ]
