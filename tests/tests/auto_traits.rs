@@ -22,11 +22,14 @@ use foster::channel::{
     WatchStatistics, WatchWaitFor,
 };
 use foster::combine::{
-    AllFailed, AsCompleted, FirstOk, ForEachConcurrent, Gather, GatherSettled, Indexed, Join2, Join3, Join4, Join5,
-    Join6, Join7, Join8, MapConcurrent, MapConcurrentSettled, NoQuorum, Quorum, Race2, Race3, Race4, Race5, Race6,
-    Race7, Race8, RaceAll, RaceArray, Staggered, TryJoin2, TryJoin3, TryJoin4, TryJoin5, TryJoin6, TryJoin7, TryJoin8,
+    AllFailed, AsCompleted, Batch, Emit, Emitter, FirstOk, ForEachConcurrent, Gather, GatherSettled, Indexed, Join2,
+    Join3, Join4, Join5, Join6, Join7, Join8, MapConcurrent, MapConcurrentSettled, Merge, NoQuorum, Produce, Quorum,
+    Race2, Race3, Race4, Race5, Race6, Race7, Race8, RaceAll, RaceArray, Staggered, Throttle, TryJoin2, TryJoin3,
+    TryJoin4, TryJoin5, TryJoin6, TryJoin7, TryJoin8, TryProduce,
 };
 use foster::local_nursery::{LocalBox, LocalChild, LocalChildOptions, LocalNurseryFuture, SendBox};
+use foster::pool::{Pool, PoolError, PoolOptions, PoolStatistics, Pooled, Use};
+use foster::rate::{RateAcquire, RateLimiter};
 use foster::retry::{Backoff, Delays, Failure, GaveUp, Jitter, Next, Retry, RetryBudget};
 use foster::runtime::{AlreadyInstalled, BlockingError, Job, Root, Runtime, Timer, TreeHandle, Work};
 use foster::sync::{
@@ -44,8 +47,8 @@ use foster::{
     Bracket, CancelScope, Cancelled, Census, Checkpoint, CheckpointIfCancelled, Child, Dump, DumpedRequest,
     DumpedScope, Elapsed, ErrorGroup, Exit, FailAfter, HostDropped, Instant, Interval, JoinError, Lent, LocalNursery,
     Member, MoveOn, Nursery, NurseryFuture, NurseryOptions, Observer, Origin, Orphan, OrphanKind, PrintOrphans, Ready,
-    Reason, ReasonKind, Run, ScopeHandle, ScopeState, Shield, Sleep, SleepForever, SpawnError, StartError, Task,
-    TaskStatus, UnsendNursery, YieldNow,
+    Reason, ReasonKind, Run, ScopeHandle, ScopeState, ScopedValue, Shield, Sleep, SleepForever, SpawnError, StartError,
+    Task, TaskStatus, UnsendNursery, ValueScope, YieldNow,
 };
 
 #[path = "auto_traits/send_futures.rs"]
@@ -402,6 +405,49 @@ table! {
     Indexed<Unsend, u8> => Unpin UnwindSafe;
     AllFailed<u8> => Send Sync Unpin UnwindSafe;
     NoQuorum<u8, u8> => Send Sync Unpin UnwindSafe;
+
+    Produce<Fut, u8> => Send Sync Unpin UnwindSafe;
+    Produce<Unsend, u8> => Unpin UnwindSafe;
+    Produce<Pinned, u8> => Send Sync Unpin UnwindSafe;
+    Produce<Fut, Cell<u8>> => Send Sync Unpin UnwindSafe;
+    TryProduce<Fut, u8, u8> => Send Sync Unpin UnwindSafe;
+    TryProduce<Unsend, u8, Rc<u8>> => Unpin UnwindSafe;
+    Emitter<u8> => Send Sync Unpin UnwindSafe;
+    Emitter<Rc<u8>> => Unpin UnwindSafe;
+    Emit<'static, u8> => Send Sync Unpin UnwindSafe;
+    Emit<'static, Pinned> => Send Sync Unpin UnwindSafe;
+    Merge<Fut> => Send Sync Unpin UnwindSafe;
+    Merge<Unsend> => Unpin UnwindSafe;
+    Merge<Pinned> => Send Sync Unpin UnwindSafe;
+    Batch<Fut, u8> => Send Sync Unpin;
+    Batch<Unsend, Rc<u8>> => Unpin;
+    Batch<Pinned, u8> => Send Sync;
+    Throttle<Fut> => Send Sync Unpin;
+    Throttle<Pinned> => Send Sync;
+
+    // `foster::rate`.
+    RateLimiter => Send Sync Unpin UnwindSafe;
+    RateAcquire<'static> => Send Sync Unpin;
+
+    // `foster::pool`.
+    Pool<fn() -> future::Ready<Result<u8, u8>>> => Send Sync Unpin UnwindSafe;
+    Pool<fn() -> future::Ready<Result<Cell<u8>, u8>>> => Send Sync Unpin UnwindSafe;
+    PoolOptions => Send Sync Unpin UnwindSafe;
+    PoolStatistics => Send Sync Unpin UnwindSafe;
+    PoolError<u8> => Send Sync Unpin UnwindSafe;
+    PoolError<Rc<u8>> => Unpin UnwindSafe;
+    Pooled<u8> => Send Sync Unpin;
+    Pooled<Cell<u8>> => Send Unpin;
+    Use<u8, Closure, Fut, u8, u8> => Send Unpin;
+    Use<u8, Closure, Unsend, u8, u8> => Unpin;
+    Use<u8, Closure, Pinned, u8, u8> => Send;
+
+    // Scoped values.
+    ScopedValue<u8> => Send Sync Unpin UnwindSafe;
+    ScopedValue<Rc<u8>> => Send Sync Unpin UnwindSafe;
+    ValueScope<Fut, u8> => Send Sync Unpin UnwindSafe;
+    ValueScope<Unsend, Rc<u8>> => Unpin UnwindSafe;
+    ValueScope<Pinned, u8> => Send Sync UnwindSafe;
 
     // `foster::retry`.
     Retry<Delays, Closure, Fut, u8, u8> => Send Sync Unpin UnwindSafe;

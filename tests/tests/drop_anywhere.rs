@@ -44,6 +44,8 @@ macro_rules! cases {
 mod channels;
 #[path = "drop_anywhere/combining.rs"]
 mod combining;
+#[path = "drop_anywhere/derived.rs"]
+mod derived;
 #[path = "drop_anywhere/hosts.rs"]
 mod hosts;
 #[path = "drop_anywhere/leaves.rs"]
@@ -148,8 +150,18 @@ const COVERED: &[(&str, &[&str])] = &[
     ("RaceArray", &["race_array"]),
     ("Retry", &["retry_", "retry_gives_up", "retry_attempt_timeout"]),
     ("Staggered", &["staggered_"]),
-    ("close", &["as_completed_close", "indexed_next"]),
-    ("next", &["as_completed_next", "indexed_next"]),
+    ("close", &["as_completed_close", "indexed_next", "pool_close", "produce_close", "try_produce_close"]),
+    ("next", &["as_completed_next", "indexed_next", "produce_next", "throttle_stream"]),
+    // Streams, rate limits, pools, scoped values.
+    ("Batch", &["batch_stream"]),
+    ("Emit", &["produce_aside", "produce_next"]),
+    ("Merge", &["merge_stream"]),
+    ("Produce", &["produce_stream"]),
+    ("RateAcquire", &["rate_acquire"]),
+    ("Throttle", &["throttle_stream"]),
+    ("TryProduce", &["try_produce_stream"]),
+    ("Use", &["pool_use", "pool_close"]),
+    ("ValueScope", &["value_scope"]),
 ];
 
 /// Modules that stand on the public API alone, and whose futures are hosts of a whole tree: the tests beside them drop these.
@@ -170,7 +182,7 @@ fn every_public_future_has_a_case() {
     let gone: Vec<_> = covered.difference(&found).collect();
     assert!(gone.is_empty(), "rows of COVERED for what is not there any more: {gone:?}");
     let of_modules = [leaves::CASES, scopes::CASES, nurseries::CASES, hosts::CASES, sync::CASES, channels::CASES];
-    let all = [&of_modules.concat(), combining::CASES, &["job"]].concat();
+    let all = [&of_modules.concat(), combining::CASES, derived::CASES, &["job"]].concat();
     for (name, cases) in COVERED {
         assert!(!cases.is_empty(), "{name}");
         for case in *cases {
