@@ -56,7 +56,9 @@ pub struct Elapsed {
 }
 
 impl Elapsed {
-    pub(crate) fn new(location: &'static Location<'static>) -> Self {
+    /// The time limit that was set there is over; for operations that have a limit of their own.
+    #[must_use]
+    pub fn new(location: &'static Location<'static>) -> Self {
         Elapsed { location }
     }
 

@@ -109,6 +109,19 @@ impl CancelScope {
         self
     }
 
+    /// Says where the scope was made, for reasons, errors and dumps: for combinators, whose scopes are made in a poll, where
+    /// `#[track_caller]` ends. By default the call of [`new`](CancelScope::new).
+    ///
+    /// # Panics
+    ///
+    /// If a handle was taken before.
+    #[track_caller]
+    pub fn at(mut self, location: &'static Location<'static>) -> Self {
+        assert!(self.node.is_none(), "say where the scope was made before you take handles to it");
+        self.location = location;
+        self
+    }
+
     /// Cancels the scope `duration` after it is entered. [`Duration::MAX`] is no limit.
     pub fn deadline_in(mut self, duration: Duration) -> Self {
         self.limit = Limit::In(duration);

@@ -28,6 +28,7 @@ pub(crate) mod marks;
 pub(crate) mod node;
 pub(crate) mod owned;
 pub(crate) mod pump;
+pub(crate) mod report;
 pub(crate) mod request;
 pub(crate) mod root;
 pub(crate) mod scoped;
@@ -49,6 +50,7 @@ use timers::Timers;
 pub use census::{Census, census};
 pub use dump::{Dump, DumpedRequest, DumpedScope, ScopeState, dump};
 pub use job::Job;
+pub use report::report;
 pub use root::{AlreadyInstalled, Root, TreeHandle, current, install, root};
 
 /// What all scopes of one tree share.
