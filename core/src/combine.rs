@@ -24,7 +24,8 @@
 //! * **Losers are waited for.** A future that is no longer needed is cancelled inside-out, in a scope of its own: its shields
 //!   hold, its finalizers, tasks and blocking jobs end, and only then does the combinator return. This is the difference to
 //!   `select!` and to combinators that just drop. (Only [`join`] has no losers, and gives its futures no scopes.)
-//! * **An outcome is settled once.** What a loser returns while it is being cancelled is dropped. A panic counts more than any
+//! * **An outcome is settled once.** A value that a loser returns while it is being cancelled is dropped; an error is handed to the
+//!   tree's [`Observer`](crate::Observer). A panic counts more than any
 //!   outcome: it cancels the others, and resumes when they have ended.
 //! * **What has not begun does not begin** when the outcome is settled, or the code around is cancelled (law L13).
 //! * **Cancelled from further out, nothing comes back**: the call never returns, and the code around it is dropped. An error
@@ -92,10 +93,8 @@ pub use tuples::{
     try_join,
 };
 
-/// An error that comes when the outcome is settled.
-///
-/// Not here: the observer's hook for orphans has no public entrance, so the error is dropped, as the docs of the
-/// combinators say. The bound is there so that it can be reported one day without a change for callers.
+/// An error that comes when the outcome is settled: there is no place for it but the observer (law L35).
 fn later<E: Debug>(error: E) {
+    crate::report(&error, crate::OrphanKind::Later);
     drop(error);
 }

@@ -11,7 +11,7 @@
 
 use std::any::Any;
 use std::future::Future;
-use std::panic::{self, AssertUnwindSafe};
+use std::panic::{self, AssertUnwindSafe, Location};
 use std::pin::Pin;
 use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll};
@@ -40,7 +40,12 @@ impl<F: Future<Output = T>, T> Branch<F, T> {
     /// With `here` its scope has its place from now on, and outlives the scopes that it is polled in.
     #[track_caller]
     pub(super) fn new(name: &'static str, here: bool, future: F) -> Self {
-        let mut scope = CancelScope::new().named(name);
+        Branch::at(Location::caller(), name, here, future)
+    }
+
+    /// As [`new`](Branch::new), for branches that are made in a poll.
+    pub(super) fn at(location: &'static Location<'static>, name: &'static str, here: bool, future: F) -> Self {
+        let mut scope = CancelScope::new().at(location).named(name);
         let handle = scope.handle();
         let run = if here { scope.run_here(future) } else { scope.run(future) };
         Branch::Seated { run, handle, running: false }

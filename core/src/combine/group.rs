@@ -4,7 +4,7 @@
 //! of every combinator. It is built from cancel scopes and their handles alone.
 
 use std::future::Future;
-use std::panic::{self, AssertUnwindSafe};
+use std::panic::{self, AssertUnwindSafe, Location};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -16,6 +16,8 @@ pub(super) struct Group<F, T> {
     name: &'static str,
     /// The branches stand below the scope that they are made in, not below the one that polls them first.
     here: bool,
+    /// Where the user has called the combinator.
+    location: &'static Location<'static>,
     seats: Vec<Seat<F, T>>,
     vacant: Vec<usize>,
     bells: Arc<Bells>,
@@ -34,10 +36,12 @@ struct Seat<F, T> {
 }
 
 impl<F, T> Group<F, T> {
+    #[track_caller]
     pub(super) fn new(name: &'static str) -> Self {
         Group {
             name,
             here: false,
+            location: Location::caller(),
             seats: Vec::new(),
             vacant: Vec::new(),
             bells: Bells::new(),
@@ -81,9 +85,8 @@ impl<F, T> Group<F, T> {
 
 impl<F: Future<Output = T>, T> Group<F, T> {
     /// Adds the branch for the input with this index. It begins in this turn, or in the first one.
-    #[track_caller]
     pub(super) fn push(&mut self, input: usize, future: F) {
-        let branch = Branch::new(self.name, self.here, future);
+        let branch = Branch::at(self.location, self.name, self.here, future);
         let key = match self.vacant.pop() {
             Some(key) => {
                 let seat = &mut self.seats[key];

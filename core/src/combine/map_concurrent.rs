@@ -19,7 +19,7 @@ use super::later;
 ///
 /// # Errors
 ///
-/// The first error. What others return while they are being cancelled has no place in the result, and is dropped.
+/// The first error. Errors of others, while they are being cancelled, go to the tree's [`Observer`](crate::Observer).
 ///
 /// # Cancellation
 ///

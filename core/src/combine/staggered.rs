@@ -59,6 +59,7 @@ use crate::{Sleep, sleep};
 /// assert_eq!(start.elapsed(), ms(270));
 /// # });
 /// ```
+#[track_caller]
 pub fn staggered<I, F, T, E>(delay: Duration, attempts: I) -> Staggered<I::IntoIter, F, T, E>
 where
     I: IntoIterator<Item = F>,

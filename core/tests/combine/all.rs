@@ -406,3 +406,40 @@ fn every_combinator_has_an_answer_to_no_inputs() {
         assert_eq!(quorum(1, none()).await.unwrap_err().needed(), 1);
     });
 }
+
+/// L35: an error that comes when the outcome is settled goes to the observer, once, and an outcome to the caller.
+#[test]
+fn a_later_error_goes_to_the_observer() {
+    #[derive(Default)]
+    struct Orphans(Mutex<Vec<String>>);
+    impl foster::Observer for Orphans {
+        fn orphan(&self, orphan: &foster::Orphan<'_>) {
+            self.0.lock().unwrap().push(orphan.to_string());
+        }
+    }
+    for seed in 0..12 {
+        let orphans = Arc::new(Orphans::default());
+        let lingers = async |error| {
+            shield(sleep(ms(5))).await;
+            Err::<(), _>(error)
+        };
+        foster_sim::Builder::new(seed).observer(orphans.clone()).run(async {
+            let fast = async || Err::<(), _>("first");
+            assert_eq!(try_join((lingers("try_join"), fast())).await, Err("first"));
+            let branches: [Pin<Box<dyn Future<Output = _>>>; 2] = [Box::pin(lingers("gather")), Box::pin(fast())];
+            assert_eq!(gather(branches).await, Err("first"));
+            let good = CancelScope::new().named("around").run(first_ok::<_, Pin<Box<dyn Future<Output = _>>>, _, _>([
+                Box::pin(lingers("first_ok")) as _,
+                Box::pin(async { Ok(()) }) as _,
+            ]));
+            assert!(good.await.unwrap().is_ok());
+        });
+        let orphans = orphans.0.lock().unwrap();
+        let said: Vec<_> = ["try_join", "gather", "first_ok"].iter().map(|error| format!("{error:?}")).collect();
+        assert_eq!(orphans.len(), 3, "{orphans:?}");
+        for (orphan, error) in orphans.iter().zip(said) {
+            assert!(orphan.starts_with("a further error in") && orphan.ends_with(&error), "{orphan}");
+        }
+        assert!(orphans[2].contains("around"), "{orphans:?}");
+    }
+}
