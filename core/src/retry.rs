@@ -9,7 +9,7 @@
 //! [`retry`] takes a schedule of delays and an operation; the rest are settings with a name each. Each attempt is a scope
 //! of its own: its tasks, blocking jobs and finalizers have ended before the next one begins.
 //!
-//! To ask again without waiting for the first answer ("hedging"), see [`staggered`](crate::staggered).
+//! To ask again without giving up the first question, see [`hedge`].
 
 mod backoff;
 mod budget;
@@ -17,13 +17,16 @@ mod seed;
 
 use std::fmt::{self, Debug};
 use std::future::Future;
+use std::iter::{RepeatWith, Take, repeat_with};
+use std::panic::Location;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use pin_project_lite::pin_project;
 
-use crate::{Elapsed, FailAfter, Instant, Sleep, fail_after, remaining, sleep};
+use crate::combine::Staggered;
+use crate::{CancelScope, Elapsed, Instant, Run, ScopedValue, Sleep, remaining, sleep, staggered};
 
 pub use backoff::{Backoff, Delays, Jitter};
 pub use budget::RetryBudget;
@@ -71,6 +74,7 @@ pub use budget::RetryBudget;
 /// assert_eq!((page.unwrap(), calls), ("page", 3));
 /// # });
 /// ```
+#[track_caller]
 pub fn retry<S, Op, F, T, E>(schedule: S, op: Op) -> Retry<S::IntoIter, Op, F, T, E>
 where
     S: IntoIterator<Item = Duration>,
@@ -84,10 +88,83 @@ where
         when: |_| true,
         hint: |_| None,
         observer: |_| {},
-        limits: Limits { attempts: u32::MAX, within: Duration::MAX, each: None, budget: None },
+        limits: Limits {
+            attempts: u32::MAX,
+            within: Duration::MAX,
+            each: None,
+            budget: None,
+            location: Location::caller(),
+        },
         attempt: 0,
         began: None,
     }
+}
+
+/// Set to `false` in a scope, each `retry` inside, also in children, makes one attempt and returns its error: for tests of what happens
+/// when something fails.
+///
+/// # Examples
+///
+/// ```
+/// use foster::retry::{self, Backoff, retry};
+///
+/// # foster_sim::run(1, async {
+/// let start = foster::Instant::now();
+/// let unreachable = retry(Backoff::new(), async || Err::<(), _>("unreachable"));
+/// assert_eq!(retry::ENABLED.scope(false, unreachable).await, Err("unreachable"));
+/// assert!(start.elapsed().is_zero());
+/// # });
+/// ```
+pub static ENABLED: ScopedValue<bool> = ScopedValue::inherited();
+
+/// Asks again when the answer takes longer than `delay`, or is an error, without giving the first question up; at most `attempts`
+/// times. The first `Ok` is returned, and the others are cancelled ("hedging").
+///
+/// For requests that may be repeated, and are slow now and then: `delay` is best a time in which most of them are answered, so that
+/// few are asked twice. It is [`staggered`] with one operation.
+///
+/// # Errors
+///
+/// [`AllFailed`](crate::combine::AllFailed) with the errors of all attempts, in their order.
+///
+/// # Cancellation
+///
+/// *Partial effect*, as [`staggered`].
+///
+/// # Panics
+///
+/// If `attempts` is zero. As [`staggered`].
+///
+/// # Examples
+///
+/// ```
+/// use foster::{retry::hedge, sleep};
+/// use std::time::Duration;
+///
+/// # foster_sim::run(1, async {
+/// let ms = Duration::from_millis;
+/// let mut times = [900, 20].into_iter();
+/// let start = foster::Instant::now();
+/// let answer = hedge(ms(50), 2, || {
+///     let time = times.next().unwrap();
+///     async move {
+///         sleep(ms(time)).await;
+///         Ok::<_, std::io::Error>("answer")
+///     }
+/// });
+/// assert_eq!(answer.await.unwrap(), "answer");
+/// assert_eq!(start.elapsed(), ms(70));
+/// # });
+/// ```
+#[track_caller]
+pub fn hedge<Op, F, T, E>(delay: Duration, attempts: usize, op: Op) -> Staggered<Take<RepeatWith<Op>>, F, T, E>
+where
+    Op: FnMut() -> F,
+    F: Future<Output = Result<T, E>>,
+    E: Debug,
+{
+    assert!(attempts > 0, "`hedge` makes at least one attempt, so they cannot be limited to zero");
+    staggered(delay, repeat_with(op).take(attempts))
 }
 
 pin_project! {
@@ -95,7 +172,7 @@ pin_project! {
     enum Stage<F, T, E> {
         /// Before an attempt.
         Between,
-        Attempting { #[pin] attempt: FailAfter<F, Result<T, E>> },
+        Attempting { #[pin] attempt: Run<F, Result<T, E>> },
         Sleeping { sleep: Sleep },
         Done,
     }
@@ -106,6 +183,8 @@ struct Limits<E> {
     within: Duration,
     each: Option<(Duration, fn(Elapsed) -> E)>,
     budget: Option<RetryBudget>,
+    /// Where `retry` was called.
+    location: &'static Location<'static>,
 }
 
 pin_project! {
@@ -283,11 +362,16 @@ pub enum GaveUp {
     Deadline,
     /// The [`RetryBudget`] has no token.
     Budget,
+    /// Retrying is switched [off](ENABLED).
+    Disabled,
 }
 
 impl<E> Limits<E> {
     /// Whether another attempt may begin after `delay`, as far as time and money go.
     fn allow(&self, delay: Duration, began: Option<Instant>) -> Result<Duration, GaveUp> {
+        if ENABLED.get() == Some(false) {
+            return Err(GaveUp::Disabled);
+        }
         if let Some(began) = began.filter(|_| self.within != Duration::MAX) {
             if began.elapsed().saturating_add(delay) > self.within {
                 return Err(GaveUp::TimeOver);
@@ -325,7 +409,8 @@ where
                     }
                     *this.attempt = this.attempt.saturating_add(1);
                     let limit = this.limits.each.map_or(Duration::MAX, |(limit, _)| limit);
-                    let attempt = fail_after(limit, (this.op)());
+                    let scope = CancelScope::new().at(this.limits.location).deadline_in(limit);
+                    let attempt = scope.run((this.op)());
                     this.stage.set(Stage::Attempting { attempt });
                     continue;
                 }
@@ -340,8 +425,8 @@ where
                         return Poll::Ready(Ok(value));
                     }
                     Ok(Err(error)) => error,
-                    Err(elapsed) => match this.limits.each {
-                        Some((_, error)) => error(elapsed),
+                    Err(_) => match this.limits.each {
+                        Some((_, error)) => error(Elapsed::new(this.limits.location)),
                         None => unreachable!("without a limit no time is over"),
                     },
                 },

@@ -448,3 +448,60 @@ fn a_retry_is_as_small_and_as_send_as_what_it_runs() {
     let named: Retry<_, _, _, (), Elapsed> = retry([ms(1)], || async { fail_after(ms(1), sleep(ms(2))).await });
     drop(named);
 }
+
+/// Switched off by a scoped value, for children, too; a scope further in may switch it on again.
+#[test]
+fn retrying_can_be_switched_off_around_a_test() {
+    on_seeds(async || {
+        let start = Instant::now();
+        let why = RefCell::new(Vec::new());
+        let off = retry::ENABLED.scope(false, async {
+            let service = Service::works_at(2);
+            let failed =
+                retry([ms(10); 5], || service.call()).observe(|failure| why.borrow_mut().push(failure.next)).await;
+            assert_eq!((failed, service.calls.get()), (Err(1), 1));
+            let child: Result<(), u32> = nursery(async |n: Nursery<u32>| {
+                n.spawn(retry([ms(10)], || std::future::ready(Err::<(), _>(7))));
+                Ok(())
+            })
+            .await;
+            assert_eq!((child, start.elapsed()), (Err(7), ms(0)));
+            retry::ENABLED.scope(true, retry([ms(10); 5], || service.call())).await
+        });
+        assert_eq!((off.await, start.elapsed()), (Ok(2), ms(0)));
+        assert_eq!(*why.borrow(), [Next::GiveUp(GaveUp::Disabled)]);
+    });
+}
+
+/// What an attempt says about where it was made is the call of `retry`.
+#[test]
+fn an_attempt_is_located_where_retry_was_called() {
+    on_seeds(async || {
+        let line = line!() + 1;
+        let slow = retry([ms(1)], || async { Ok::<_, Elapsed>(sleep(ms(50)).await) }).attempt_timeout(ms(5));
+        let elapsed = slow.await.unwrap_err();
+        assert_eq!((elapsed.location().file(), elapsed.location().line()), (file!(), line));
+    });
+}
+
+/// Slow, asked again; the one that lost has cleaned up before the answer is returned.
+#[test]
+fn a_hedge_asks_again_and_takes_the_first_answer() {
+    on_seeds(async || {
+        let start = Instant::now();
+        let asked = Cell::new(0);
+        let answer = retry::hedge(ms(10), 3, || {
+            asked.set(asked.get() + 1);
+            let number = asked.get();
+            async move {
+                defer(async { sleep(ms(2)).await });
+                sleep(ms(if number == 1 { 100 } else { 15 })).await;
+                Ok::<_, u32>(number)
+            }
+        });
+        // The third begins at 20 and is cut at 27; each has 2 of cleanup.
+        assert_eq!((answer.await.unwrap(), asked.get(), start.elapsed()), (2, 3, ms(29)));
+        let failed = retry::hedge(ms(10), 2, || async { Err::<(), _>(7) }).await.unwrap_err();
+        assert_eq!(failed.into_errors(), [7, 7]);
+    });
+}
