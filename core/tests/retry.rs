@@ -477,8 +477,12 @@ fn retrying_can_be_switched_off_around_a_test() {
 #[test]
 fn an_attempt_is_located_where_retry_was_called() {
     on_seeds(async || {
+        let attempt = async || {
+            sleep(ms(50)).await;
+            Ok::<_, Elapsed>(())
+        };
         let line = line!() + 1;
-        let slow = retry([ms(1)], || async { Ok::<_, Elapsed>(sleep(ms(50)).await) }).attempt_timeout(ms(5));
+        let slow = retry([ms(1)], attempt).attempt_timeout(ms(5));
         let elapsed = slow.await.unwrap_err();
         assert_eq!((elapsed.location().file(), elapsed.location().line()), (file!(), line));
     });
