@@ -409,7 +409,7 @@ where
                     }
                     *this.attempt = this.attempt.saturating_add(1);
                     let limit = this.limits.each.map_or(Duration::MAX, |(limit, _)| limit);
-                    let scope = CancelScope::new().at(this.limits.location).deadline_in(limit);
+                    let scope = CancelScope::new().located(this.limits.location).deadline_in(limit);
                     let attempt = scope.run((this.op)());
                     this.stage.set(Stage::Attempting { attempt });
                     continue;

@@ -116,7 +116,7 @@ impl CancelScope {
     ///
     /// If a handle was taken before.
     #[track_caller]
-    pub fn at(mut self, location: &'static Location<'static>) -> Self {
+    pub fn located(mut self, location: &'static Location<'static>) -> Self {
         assert!(self.node.is_none(), "say where the scope was made before you take handles to it");
         self.location = location;
         self

@@ -45,7 +45,7 @@ impl<F: Future<Output = T>, T> Branch<F, T> {
 
     /// As [`new`](Branch::new), for branches that are made in a poll.
     pub(super) fn at(location: &'static Location<'static>, name: &'static str, here: bool, future: F) -> Self {
-        let mut scope = CancelScope::new().at(location).named(name);
+        let mut scope = CancelScope::new().located(location).named(name);
         let handle = scope.handle();
         let run = if here { scope.run_here(future) } else { scope.run(future) };
         Branch::Seated { run, handle, running: false }
