@@ -22,7 +22,7 @@ use std::sync::{Mutex as StdMutex, MutexGuard as StdGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use crate::sync::{Mutex, MutexAcquire, MutexGuard, WouldBlock};
+use crate::sync::{Mutex, MutexGuard, MutexLock, WouldBlock};
 use crate::{Instant, Sleep, sleep_until};
 
 /// A token bucket; see the [module](self).
@@ -122,7 +122,7 @@ impl RateLimiter {
     #[track_caller]
     pub fn acquire_many(&self, n: u32) -> RateAcquire<'_> {
         self.refuse_too_many(n);
-        RateAcquire { limiter: self, n, stage: Stage::Queued(self.turn.acquire()) }
+        RateAcquire { limiter: self, n, stage: Stage::Queued(self.turn.lock()) }
     }
 
     /// Takes a token, if there is one and nobody waits.
@@ -150,7 +150,7 @@ impl RateLimiter {
     #[track_caller]
     pub fn try_acquire_many(&self, n: u32) -> Result<(), WouldBlock> {
         self.refuse_too_many(n);
-        let _turn = self.turn.try_acquire()?;
+        let _turn = self.turn.try_lock()?;
         self.take(n, Instant::now()).map_err(|_| WouldBlock)
     }
 
@@ -235,7 +235,7 @@ pub struct RateAcquire<'a> {
 
 enum Stage<'a> {
     /// Others were first. It is also the checkpoint.
-    Queued(MutexAcquire<'a, ()>),
+    Queued(MutexLock<'a, ()>),
     First {
         turn: MutexGuard<'a, ()>,
         sleep: Option<Sleep>,

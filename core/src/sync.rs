@@ -54,9 +54,9 @@ pub use event::{Event, EventStatistics, EventWait};
 pub use limiter_acquire::{
     LimiterAcquire, LimiterAcquireOnBehalfOf, LimiterAcquireOwned, LimiterAcquireOwnedOnBehalfOf,
 };
-pub use mutex::{Mutex, MutexAcquire, MutexAcquireOwned, MutexGuard, MutexStatistics, OwnedMutexGuard};
+pub use mutex::{Mutex, MutexGuard, MutexLock, MutexLockOwned, MutexStatistics, OwnedMutexGuard};
 pub use once_cell::{OnceCell, OnceCellGetOrInit, OnceCellGetOrTryInit};
-pub use poison_mutex::{PoisonMutex, PoisonMutexAcquire, PoisonMutexGuard, PoisonResult, Poisoned};
+pub use poison_mutex::{PoisonMutex, PoisonMutexGuard, PoisonMutexLock, PoisonResult, Poisoned};
 pub use promise::{Promise, PromiseWait};
 pub use rw_lock::{RwLock, RwLockRead, RwLockReadGuard, RwLockStatistics, RwLockWrite, RwLockWriteGuard};
 pub use semaphore::{
@@ -119,17 +119,17 @@ mod tests {
         send_sync::<(MutexGuard<'_, u8>, PoisonMutexGuard<'_, u8>)>();
         send::<(MutexGuard<'_, Cell<u8>>, PoisonMutexGuard<'_, Cell<u8>>, OwnedMutexGuard<Cell<u8>>)>();
         owned::<(OwnedLimiterPermit, OwnedSemaphorePermit, OwnedMutexGuard<u8>)>();
-        owned::<(LimiterAcquireOwned, LimiterAcquireOwnedOnBehalfOf, SemaphoreAcquireOwned, MutexAcquireOwned<u8>)>();
+        owned::<(LimiterAcquireOwned, LimiterAcquireOwnedOnBehalfOf, SemaphoreAcquireOwned, MutexLockOwned<u8>)>();
         send_sync::<(LimiterAcquire<'_>, LimiterAcquireOnBehalfOf<'_>, SemaphoreAcquire<'_>, EventWait<'_>)>();
         send_sync::<(BarrierWait<'_>, Park<'_>, PromiseWait<'_, u8>, ConditionWait<'_, u8>)>();
-        send_sync::<(MutexAcquire<'_, Cell<u8>>, RwLockRead<'_, u8>, RwLockWrite<'_, u8>)>();
+        send_sync::<(MutexLock<'_, Cell<u8>>, RwLockRead<'_, u8>, RwLockWrite<'_, u8>)>();
         send::<(Broken, Wakes, WouldBlock, AlreadySet<u8>, TryBorrowError)>();
     }
 
     #[test]
     fn nothing_needs_pinning_except_what_holds_a_foreign_future() {
         type Pinned = std::marker::PhantomPinned;
-        unpin::<(MutexAcquire<'_, Pinned>, ConditionWait<'_, Pinned>, ConditionWaitFor<'_, Pinned, Pinned>)>();
+        unpin::<(MutexLock<'_, Pinned>, ConditionWait<'_, Pinned>, ConditionWaitFor<'_, Pinned, Pinned>)>();
         unpin::<(RwLockRead<'_, Pinned>, RwLockWrite<'_, Pinned>, PromiseWait<'_, Pinned>, Park<'_>)>();
         unpin::<(SemaphoreAcquire<'_>, LimiterAcquire<'_>, EventWait<'_>, BarrierWait<'_>)>();
     }

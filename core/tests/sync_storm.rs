@@ -34,12 +34,12 @@ struct World {
 async fn act(world: &World, semaphore: &Arc<Semaphore>, limiter: &Arc<CapacityLimiter>) {
     match below(12) {
         0 => {
-            let mut guard = world.mutex.acquire().await;
+            let mut guard = world.mutex.lock().await;
             *guard += 1;
             nap().await;
         }
         1 => {
-            let mut guard = match world.poison.acquire().await {
+            let mut guard = match world.poison.lock().await {
                 Ok(guard) => guard,
                 Err(poisoned) => {
                     let mut guard = poisoned.into_guard();
@@ -91,7 +91,7 @@ async fn act(world: &World, semaphore: &Arc<Semaphore>, limiter: &Arc<CapacityLi
             }
         }
         8 => {
-            let guard = world.mutex.acquire().await;
+            let guard = world.mutex.lock().await;
             let mut seen = *guard;
             let mut guard =
                 world.condition.wait_for(guard, |value| std::mem::replace(&mut seen, *value) != *value).await;
@@ -99,7 +99,7 @@ async fn act(world: &World, semaphore: &Arc<Semaphore>, limiter: &Arc<CapacityLi
             world.condition.notify(&guard, below(3) as usize);
         }
         9 => {
-            let guard = world.mutex.fast_acquire().await;
+            let guard = world.mutex.fast_lock().await;
             world.condition.notify_all(&guard);
         }
         10 => {
@@ -190,7 +190,7 @@ fn storm() {
             let limiter = limiter.statistics();
             assert_eq!((limiter.borrowed, limiter.waiting, limiter.holders.len()), (0, 0, 0));
             assert_eq!((world.condition.waiting(), world.cell.waiting(), world.queue.waiting()), (0, 0, 0));
-            assert!(world.mutex.try_acquire().is_ok() && world.rw.try_write().is_ok());
+            assert!(world.mutex.try_lock().is_ok() && world.rw.try_write().is_ok());
         });
     }
 }
@@ -200,10 +200,10 @@ fn storm() {
 fn everything_is_a_checkpoint() {
     foster_sim::run(1, async {
         let mutex = Arc::new(Mutex::new(0));
-        assert_checkpoints(|| mutex.acquire()).await;
-        assert_checkpoints(|| mutex.clone().acquire_owned()).await;
+        assert_checkpoints(|| mutex.lock()).await;
+        assert_checkpoints(|| mutex.clone().lock_owned()).await;
         let poison = PoisonMutex::new(0);
-        assert_checkpoints(|| poison.acquire()).await;
+        assert_checkpoints(|| poison.lock()).await;
         let rw = RwLock::new(0);
         assert_checkpoints(|| rw.read()).await;
         assert_checkpoints(|| rw.write()).await;
@@ -229,7 +229,7 @@ fn everything_is_a_checkpoint() {
         assert_checkpoints(|| promise.wait()).await;
         let condition = Condition::new();
         assert_checkpoints(|| async {
-            drop(condition.wait_for(mutex.try_acquire().unwrap(), |_| true).await);
+            drop(condition.wait_for(mutex.try_lock().unwrap(), |_| true).await);
         })
         .await;
         let queue = WaitQueue::new();
@@ -255,7 +255,7 @@ fn cancelled_code_starts_nothing() {
         let outcome = scope
             .run(async {
                 handle.cancel("test");
-                let waits = (semaphore.fast_acquire(), mutex.fast_acquire(), cell.get_or_init(|| async { 1 }));
+                let waits = (semaphore.fast_acquire(), mutex.fast_lock(), cell.get_or_init(|| async { 1 }));
                 drop(waits.0.await);
                 unreachable!("it goes no further");
             })
@@ -271,7 +271,7 @@ fn cancelled_code_starts_nothing() {
 fn acquiring_twice_is_reported() {
     foster_sim::run(1, async {
         let mutex = Mutex::new(());
-        let _first = mutex.acquire().await;
-        let _second = mutex.acquire().await;
+        let _first = mutex.lock().await;
+        let _second = mutex.lock().await;
     });
 }

@@ -36,11 +36,11 @@ use foster::sync::{
     AlreadySet, Arrival, Barrier, BarrierStatistics, BarrierWait, Borrower, BorrowerBusy, Broken, CapacityLimiter,
     CapacityLimiterStatistics, Condition, ConditionWait, ConditionWaitFor, Event, EventStatistics, EventWait, Holder,
     LimiterAcquire, LimiterAcquireOnBehalfOf, LimiterAcquireOwned, LimiterAcquireOwnedOnBehalfOf, LimiterPermit, Line,
-    Mutex, MutexAcquire, MutexAcquireOwned, MutexGuard, MutexStatistics, OnceCell, OnceCellGetOrInit,
-    OnceCellGetOrTryInit, OwnedLimiterPermit, OwnedMutexGuard, OwnedSemaphorePermit, Park, PoisonMutex,
-    PoisonMutexAcquire, PoisonMutexGuard, Poisoned, Promise, PromiseWait, RwLock, RwLockRead, RwLockReadGuard,
-    RwLockStatistics, RwLockWrite, RwLockWriteGuard, Semaphore, SemaphoreAcquire, SemaphoreAcquireOwned,
-    SemaphorePermit, SemaphoreStatistics, TryBorrowError, WaitQueue, WaitQueueStatistics, Wakes, WouldBlock,
+    Mutex, MutexGuard, MutexLock, MutexLockOwned, MutexStatistics, OnceCell, OnceCellGetOrInit, OnceCellGetOrTryInit,
+    OwnedLimiterPermit, OwnedMutexGuard, OwnedSemaphorePermit, Park, PoisonMutex, PoisonMutexGuard, PoisonMutexLock,
+    Poisoned, Promise, PromiseWait, RwLock, RwLockRead, RwLockReadGuard, RwLockStatistics, RwLockWrite,
+    RwLockWriteGuard, Semaphore, SemaphoreAcquire, SemaphoreAcquireOwned, SemaphorePermit, SemaphoreStatistics,
+    TryBorrowError, WaitQueue, WaitQueueStatistics, Wakes, WouldBlock,
 };
 use foster::thread::{CallError, Caller, ToThread, ToThreadAbandon, TryToThread};
 use foster::{
@@ -248,9 +248,9 @@ table! {
     Mutex<u8> => Send Sync Unpin UnwindSafe;
     Mutex<Cell<u8>> => Send Sync Unpin UnwindSafe;
     Mutex<Rc<u8>> => Unpin UnwindSafe;
-    MutexAcquire<'static, u8> => Send Sync Unpin UnwindSafe;
-    MutexAcquire<'static, Cell<u8>> => Send Sync Unpin UnwindSafe;
-    MutexAcquireOwned<u8> => Send Sync Unpin UnwindSafe;
+    MutexLock<'static, u8> => Send Sync Unpin UnwindSafe;
+    MutexLock<'static, Cell<u8>> => Send Sync Unpin UnwindSafe;
+    MutexLockOwned<u8> => Send Sync Unpin UnwindSafe;
     MutexGuard<'static, u8> => Send Sync Unpin UnwindSafe;
     MutexGuard<'static, Cell<u8>> => Send Unpin;
     MutexGuard<'static, Rc<u8>> => Unpin UnwindSafe;
@@ -264,7 +264,7 @@ table! {
     OnceCellGetOrTryInit<'static, u8, Closure, Fut> => Send Sync Unpin UnwindSafe;
     PoisonMutex<u8> => Send Sync Unpin UnwindSafe;
     PoisonMutex<Cell<u8>> => Send Sync Unpin UnwindSafe;
-    PoisonMutexAcquire<'static, u8> => Send Sync Unpin UnwindSafe;
+    PoisonMutexLock<'static, u8> => Send Sync Unpin UnwindSafe;
     PoisonMutexGuard<'static, u8> => Send Sync Unpin UnwindSafe;
     PoisonMutexGuard<'static, Cell<u8>> => Send Unpin;
     Poisoned<u8> => Send Sync Unpin UnwindSafe;

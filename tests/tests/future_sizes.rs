@@ -251,12 +251,12 @@ fn futures_that_wait_are_small() {
             to_thread_abandon <= 24: to_thread_abandon(|| 7u64);
             event_wait <= 64: event.wait();
             barrier_wait <= 64: barrier.wait();
-            mutex_acquire <= 64: mutex.acquire();
+            mutex_lock <= 64: mutex.lock();
             rw_lock_read <= 64: rw_lock.read();
             rw_lock_write <= 64: rw_lock.write();
             semaphore_acquire <= 80: semaphore.acquire();
             limiter_acquire <= 96: limiter.acquire();
-            condition_wait <= 64: condition.wait(mutex.acquire().await);
+            condition_wait <= 64: condition.wait(mutex.lock().await);
             promise_wait <= 64: promise.wait();
             once_cell_get_or_init <= 96: cell.get_or_init(leaf::<u8, SMALL>);
             channel_send <= 96: tx.send(7);

@@ -113,14 +113,14 @@ fn trees_share_locks() {
                     let _permit = semaphore.acquire().await;
                     checkpoint().await;
                 }
-                let mut guard = mutex.acquire().await;
+                let mut guard = mutex.lock().await;
                 let before = *guard;
                 checkpoint().await;
                 *guard = before + 1;
             }
         };
         side_by_side(turns(), turns());
-        assert_eq!((mutex.try_acquire().map(|guard| *guard).ok(), semaphore.available()), (Some(2 * TURNS), 1));
+        assert_eq!((mutex.try_lock().map(|guard| *guard).ok(), semaphore.available()), (Some(2 * TURNS), 1));
     });
 }
 

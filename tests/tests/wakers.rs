@@ -35,8 +35,7 @@ fn pending_polls<T>(future: impl Future<Output = T>) -> usize {
 fn a_waker_need_not_know_its_clone() {
     foster_sim::run(1, async {
         let (event, semaphore, mutex) = (Event::new(), Semaphore::new(0), Mutex::new(()));
-        let (_held, (_sender, receiver), (_promise, answer)) =
-            (mutex.acquire().await, bounded::<()>(1), oneshot::<()>());
+        let (_held, (_sender, receiver), (_promise, answer)) = (mutex.lock().await, bounded::<()>(1), oneshot::<()>());
         let Ok(()) = nursery(async |n: Nursery| {
             let task = n.spawn(sleep_forever());
             assert_eq!(pending_polls(nursery(async |inner: Nursery| drop(inner.spawn(sleep_forever())))), 5);
@@ -46,7 +45,7 @@ fn a_waker_need_not_know_its_clone() {
             assert_eq!(pending_polls(sleep(Duration::from_secs(1))), 5);
             assert_eq!(pending_polls(event.wait()), 5);
             assert_eq!(pending_polls(semaphore.acquire()), 5);
-            assert_eq!(pending_polls(mutex.acquire()), 5);
+            assert_eq!(pending_polls(mutex.lock()), 5);
             assert_eq!(pending_polls(receiver.recv()), 5);
             assert_eq!(pending_polls(answer), 5);
             n.cancel_children("done");

@@ -46,11 +46,11 @@ const ONE_OF_ALL: usize = 1;
 ///
 /// foster::nursery(async |n: foster::Nursery<std::convert::Infallible>| {
 ///     let worker = n.spawn(async {
-///         let jobs = JOBS.acquire().await;
+///         let jobs = JOBS.lock().await;
 ///         let mut jobs = CHANGED.wait_for(jobs, |jobs| !jobs.is_empty()).await;
 ///         Ok(jobs.pop().unwrap())
 ///     });
-///     let mut jobs = JOBS.acquire().await;
+///     let mut jobs = JOBS.lock().await;
 ///     jobs.push(7);
 ///     CHANGED.notify(&jobs, 1);
 ///     drop(jobs);
@@ -310,11 +310,11 @@ mod tests {
     #[test]
     fn the_notified_queue_for_the_mutex() {
         let (mutex, condition) = (Mutex::new(0), Condition::new());
-        let wait = || Hand::waiting(condition.wait(mutex.try_acquire().unwrap()));
+        let wait = || Hand::waiting(condition.wait(mutex.try_lock().unwrap()));
         let waiters = [wait(), wait(), wait()];
-        let guard = mutex.try_acquire().unwrap();
+        let guard = mutex.try_lock().unwrap();
         assert_eq!((condition.waiting(), mutex.statistics().waiting), (3, 0));
-        let late = Hand::waiting(mutex.acquire());
+        let late = Hand::waiting(mutex.lock());
         assert_eq!(condition.notify(&guard, 2), 2);
         assert_eq!((condition.waiting(), mutex.statistics().waiting), (1, 3));
         assert!(waiters.iter().all(|hand| hand.wakes() == 0));
@@ -338,9 +338,9 @@ mod tests {
     #[test]
     fn wait_for_goes_on_waiting_until_it_holds() {
         let (mutex, condition) = (Mutex::new(0), Condition::new());
-        let mut waiter = Hand::waiting(condition.wait_for(mutex.try_acquire().unwrap(), |value| *value == 2));
+        let mut waiter = Hand::waiting(condition.wait_for(mutex.try_lock().unwrap(), |value| *value == 2));
         for value in 1..3 {
-            let mut guard = mutex.try_acquire().unwrap();
+            let mut guard = mutex.try_lock().unwrap();
             *guard = value;
             condition.notify_all(&guard);
             drop(guard);
@@ -352,18 +352,18 @@ mod tests {
         }
         assert_eq!(*waiter.finish(), 2);
         // B081
-        assert_eq!(*yields_once(condition.wait_for(mutex.try_acquire().unwrap(), |value| *value == 2)), 2);
+        assert_eq!(*yields_once(condition.wait_for(mutex.try_lock().unwrap(), |value| *value == 2)), 2);
     }
 
     /// L40: the notification and the mutex go on to the next.
     #[test]
     fn what_was_given_to_a_dropped_waiter_goes_on() {
         let (mutex, condition) = (Mutex::new(()), Condition::new());
-        let wait = || Hand::waiting(condition.wait(mutex.try_acquire().unwrap()));
+        let wait = || Hand::waiting(condition.wait(mutex.try_lock().unwrap()));
 
         // Dropped while it queues for the mutex.
         let (first, second) = (wait(), wait());
-        let guard = mutex.try_acquire().unwrap();
+        let guard = mutex.try_lock().unwrap();
         condition.notify(&guard, 1);
         drop(first);
         assert_eq!((condition.waiting(), mutex.statistics().waiting), (0, 1));
@@ -372,14 +372,14 @@ mod tests {
 
         // Dropped when it has the mutex without having taken note.
         let (first, second) = (wait(), wait());
-        condition.notify(&mutex.try_acquire().unwrap(), 1);
+        condition.notify(&mutex.try_lock().unwrap(), 1);
         assert_eq!(first.wakes(), 1);
         drop(first);
         drop(second.finish());
 
         // Everybody was notified: those who come later are not owed anything.
         let first = wait();
-        let guard = mutex.try_acquire().unwrap();
+        let guard = mutex.try_lock().unwrap();
         condition.notify_all(&guard);
         let second = Hand::waiting(condition.wait(guard));
         assert_eq!(first.wakes(), 1);
@@ -389,17 +389,17 @@ mod tests {
 
         // Dropped before it was notified, or before it was polled.
         drop(wait());
-        drop(condition.wait(mutex.try_acquire().unwrap()));
+        drop(condition.wait(mutex.try_lock().unwrap()));
         assert_eq!((condition.waiting(), mutex.statistics().held), (0, false));
     }
 
     #[test]
     fn a_notification_does_not_reach_those_of_another_mutex() {
         let (one, other, condition) = (Mutex::new(()), Mutex::new(()), Condition::new());
-        let first = Hand::waiting(condition.wait(one.try_acquire().unwrap()));
-        let guard = one.try_acquire().unwrap();
+        let first = Hand::waiting(condition.wait(one.try_lock().unwrap()));
+        let guard = one.try_lock().unwrap();
         condition.notify(&guard, 1);
-        let second = Hand::waiting(condition.wait(other.try_acquire().unwrap()));
+        let second = Hand::waiting(condition.wait(other.try_lock().unwrap()));
         drop(first);
         drop(guard);
         assert_eq!((condition.waiting(), second.wakes()), (1, 0));
@@ -409,16 +409,16 @@ mod tests {
     #[should_panic(expected = "two mutexes")]
     fn two_mutexes_at_once_are_refused() {
         let (one, other, condition) = (Mutex::new(()), Mutex::new(()), Condition::new());
-        let _waiter = Hand::waiting(condition.wait(one.try_acquire().unwrap()));
-        let _ = Hand::new(condition.wait(other.try_acquire().unwrap())).poll();
+        let _waiter = Hand::waiting(condition.wait(one.try_lock().unwrap()));
+        let _ = Hand::new(condition.wait(other.try_lock().unwrap())).poll();
     }
 
     #[test]
     #[should_panic(expected = "two mutexes")]
     fn notifying_with_another_mutex_is_refused() {
         let (one, other, condition) = (Mutex::new(()), Mutex::new(()), Condition::new());
-        let _waiter = Hand::waiting(condition.wait(one.try_acquire().unwrap()));
-        condition.notify_all(&other.try_acquire().unwrap());
+        let _waiter = Hand::waiting(condition.wait(one.try_lock().unwrap()));
+        condition.notify_all(&other.try_lock().unwrap());
     }
 
     #[test]
@@ -430,7 +430,7 @@ mod tests {
             for _ in 0..100 {
                 match dice.below(5) {
                     0 | 1 => {
-                        let mut hand = Hand::new(async { drop(condition.wait(mutex.acquire().await).await) });
+                        let mut hand = Hand::new(async { drop(condition.wait(mutex.lock().await).await) });
                         assert!(hand.poll().is_pending());
                         waiters.push(hand);
                     }
@@ -442,7 +442,7 @@ mod tests {
                         }
                     }
                     _ => {
-                        if let Ok(guard) = mutex.try_acquire() {
+                        if let Ok(guard) = mutex.try_lock() {
                             condition.notify(&guard, dice.below(3));
                         }
                     }
@@ -452,7 +452,7 @@ mod tests {
                 drop(waiters.remove(dice.below(waiters.len())));
             }
             assert_eq!((condition.waiting(), mutex.statistics().waiting), (0, 0));
-            assert!(mutex.try_acquire().is_ok());
+            assert!(mutex.try_lock().is_ok());
         }
     }
 
@@ -467,13 +467,13 @@ mod tests {
                     for round in 0..300 {
                         let due = round * 3 + me;
                         let mut turn =
-                            block_on(async { CHANGED.wait_for(TURN.acquire().await, |turn| *turn == due).await });
+                            block_on(async { CHANGED.wait_for(TURN.lock().await, |turn| *turn == due).await });
                         *turn += 1;
                         CHANGED.notify_all(&turn);
                     }
                 });
             }
         });
-        assert_eq!(*TURN.try_acquire().unwrap(), 900);
+        assert_eq!(*TURN.try_lock().unwrap(), 900);
     }
 }

@@ -67,10 +67,10 @@ impl LockLike for Mutex<()> {
     type Held<'a> = MutexGuard<'a, ()>;
 
     fn acquire(&self) -> impl Future<Output = Self::Held<'_>> {
-        Mutex::acquire(self)
+        Mutex::lock(self)
     }
     fn try_acquire(&self) -> Option<Self::Held<'_>> {
-        Mutex::try_acquire(self).ok()
+        Mutex::try_lock(self).ok()
     }
 }
 
@@ -84,10 +84,10 @@ impl LockLike for Arc<Mutex<()>> {
     type Held<'a> = OwnedMutexGuard<()>;
 
     fn acquire(&self) -> impl Future<Output = Self::Held<'_>> {
-        self.clone().acquire_owned()
+        self.clone().lock_owned()
     }
     fn try_acquire(&self) -> Option<Self::Held<'_>> {
-        self.clone().try_acquire_owned().ok()
+        self.clone().try_lock_owned().ok()
     }
 }
 
@@ -101,10 +101,10 @@ impl LockLike for PoisonMutex<()> {
     type Held<'a> = PoisonMutexGuard<'a, ()>;
 
     async fn acquire(&self) -> Self::Held<'_> {
-        PoisonMutex::acquire(self).await.unwrap()
+        PoisonMutex::lock(self).await.unwrap()
     }
     fn try_acquire(&self) -> Option<Self::Held<'_>> {
-        PoisonMutex::try_acquire(self).ok().map(Result::unwrap)
+        PoisonMutex::try_lock(self).ok().map(Result::unwrap)
     }
 }
 

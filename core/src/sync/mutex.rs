@@ -10,8 +10,8 @@
 //!      └──────▶ Handed(T)
 //! ```
 //!
-//! 1. `try_acquire` and `fast_acquire`: the guard has the value
-//! 2. `acquire` when it is free: it belongs to a task that still has to give way
+//! 1. `try_lock` and `fast_lock`: the guard has the value
+//! 2. `lock` when it is free: it belongs to a task that still has to give way
 //! 3. the guard is dropped: to the longest waiter, or free: `Mutex::release`
 //! 4. its owner takes it: `Mutex::claim`; a drop of who never took it is 4 and 3
 //!
@@ -50,12 +50,12 @@ use crate::checkpoint::Gate;
 /// # foster_sim::run(1, async {
 /// static LOG: Mutex<Vec<&str>> = Mutex::new(Vec::new());
 ///
-/// let mut log = LOG.acquire().await;
+/// let mut log = LOG.lock().await;
 /// log.push("begin");
 /// foster::checkpoint().await; // still ours
 /// log.push("end");
 /// drop(log);
-/// assert_eq!(LOG.acquire().await.len(), 2);
+/// assert_eq!(LOG.lock().await.len(), 2);
 /// # });
 /// ```
 #[derive(Default)]
@@ -91,7 +91,7 @@ impl<T> Mutex<T> {
         Mutex { state: std::sync::Mutex::new(state), queue: WaitQueue::new() }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, State<T>> {
+    fn state(&self) -> std::sync::MutexGuard<'_, State<T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -100,26 +100,26 @@ impl<T> Mutex<T> {
     /// # Cancellation
     ///
     /// *Loses its place*. A drop leaves the queue; if it was handed over already it goes to the next waiter.
-    pub fn acquire(&self) -> MutexAcquire<'_, T> {
-        MutexAcquire { mutex: self, claim: Claim::new(false) }
+    pub fn lock(&self) -> MutexLock<'_, T> {
+        MutexLock { mutex: self, claim: Claim::new(false) }
     }
 
     /// Waits until it is ours, without giving way to other tasks if it is free.
     ///
     /// # Cancellation
     ///
-    /// As [`acquire`](Mutex::acquire).
-    pub fn fast_acquire(&self) -> MutexAcquire<'_, T> {
-        MutexAcquire { mutex: self, claim: Claim::new(true) }
+    /// As [`lock`](Mutex::lock).
+    pub fn fast_lock(&self) -> MutexLock<'_, T> {
+        MutexLock { mutex: self, claim: Claim::new(true) }
     }
 
     /// Waits until it is ours, for a guard that can be moved into another task, a closure or a thread.
     ///
     /// # Cancellation
     ///
-    /// As [`acquire`](Mutex::acquire).
-    pub fn acquire_owned(self: Arc<Self>) -> MutexAcquireOwned<T> {
-        MutexAcquireOwned { mutex: self, claim: Claim::new(false) }
+    /// As [`lock`](Mutex::lock).
+    pub fn lock_owned(self: Arc<Self>) -> MutexLockOwned<T> {
+        MutexLockOwned { mutex: self, claim: Claim::new(false) }
     }
 
     /// Takes it, if it is free. It is not as long as somebody waits.
@@ -127,7 +127,7 @@ impl<T> Mutex<T> {
     /// # Errors
     ///
     /// [`WouldBlock`] otherwise.
-    pub fn try_acquire(&self) -> Result<MutexGuard<'_, T>, WouldBlock> {
+    pub fn try_lock(&self) -> Result<MutexGuard<'_, T>, WouldBlock> {
         match self.take() {
             Some(value) => Ok(MutexGuard { mutex: self, value: Some(value) }),
             None => Err(WouldBlock),
@@ -139,7 +139,7 @@ impl<T> Mutex<T> {
     /// # Errors
     ///
     /// [`WouldBlock`] otherwise.
-    pub fn try_acquire_owned(self: Arc<Self>) -> Result<OwnedMutexGuard<T>, WouldBlock> {
+    pub fn try_lock_owned(self: Arc<Self>) -> Result<OwnedMutexGuard<T>, WouldBlock> {
         match self.take() {
             Some(value) => Ok(OwnedMutexGuard { mutex: self, value: Some(value) }),
             None => Err(WouldBlock),
@@ -165,12 +165,12 @@ impl<T> Mutex<T> {
     /// A snapshot.
     #[must_use]
     pub fn statistics(&self) -> MutexStatistics {
-        let state = self.lock();
+        let state = self.state();
         MutexStatistics { held: !matches!(state.slot, Slot::Free(_)), waiting: self.queue.waiting() }
     }
 
     fn take(&self) -> Option<T> {
-        let mut state = self.lock();
+        let mut state = self.state();
         if !matches!(state.slot, Slot::Free(_)) {
             return None;
         }
@@ -182,7 +182,7 @@ impl<T> Mutex<T> {
 
     /// Takes what was handed to the caller.
     fn claim(&self) -> T {
-        let mut state = self.lock();
+        let mut state = self.state();
         match mem::replace(&mut state.slot, Slot::Held) {
             Slot::Handed(value) => value,
             Slot::Free(_) | Slot::Held => unreachable!("only the owner of a handed mutex claims it"),
@@ -191,7 +191,7 @@ impl<T> Mutex<T> {
 
     /// The guard is dropped.
     fn release(&self, value: T) {
-        let mut state = self.lock();
+        let mut state = self.state();
         debug_assert!(matches!(state.slot, Slot::Held), "only a guard releases");
         if !state.queued {
             state.slot = Slot::Free(value);
@@ -213,7 +213,7 @@ impl<T> Mutex<T> {
 
     /// Moves the `n` longest of those who wait for a condition with this mutex to the end of its own queue.
     pub(super) fn adopt(&self, from: &WaitQueue, n: usize, tag: usize) -> usize {
-        let mut state = self.lock();
+        let mut state = self.state();
         let count = from.repark_as(n, &self.queue, Some((self.address(), tag)));
         if count == 0 {
             return 0;
@@ -361,20 +361,20 @@ fn inside<V>(value: Option<V>) -> V {
     }
 }
 
-/// Future of [`Mutex::acquire`] and [`Mutex::fast_acquire`].
+/// Future of [`Mutex::lock`] and [`Mutex::fast_lock`].
 #[must_use = "futures do nothing unless polled"]
-pub struct MutexAcquire<'a, T> {
+pub struct MutexLock<'a, T> {
     mutex: &'a Mutex<T>,
     claim: Claim,
 }
 
-impl<'a, T> Future for MutexAcquire<'a, T> {
+impl<'a, T> Future for MutexLock<'a, T> {
     type Output = MutexGuard<'a, T>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<MutexGuard<'a, T>> {
         let mutex = self.mutex;
         if self.claim.is_fast() {
-            if let Ok(guard) = mutex.try_acquire() {
+            if let Ok(guard) = mutex.try_lock() {
                 self.claim.step = Step::Over;
                 return Poll::Ready(guard);
             }
@@ -383,26 +383,26 @@ impl<'a, T> Future for MutexAcquire<'a, T> {
     }
 }
 
-impl<T> Drop for MutexAcquire<'_, T> {
+impl<T> Drop for MutexLock<'_, T> {
     fn drop(&mut self) {
         self.claim.give_up(self.mutex);
     }
 }
 
-impl<T> fmt::Debug for MutexAcquire<'_, T> {
+impl<T> fmt::Debug for MutexLock<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.claim.step.fmt("MutexAcquire", f)
+        self.claim.step.fmt("MutexLock", f)
     }
 }
 
-/// Future of [`Mutex::acquire_owned`].
+/// Future of [`Mutex::lock_owned`].
 #[must_use = "futures do nothing unless polled"]
-pub struct MutexAcquireOwned<T> {
+pub struct MutexLockOwned<T> {
     mutex: Arc<Mutex<T>>,
     claim: Claim,
 }
 
-impl<T> Future for MutexAcquireOwned<T> {
+impl<T> Future for MutexLockOwned<T> {
     type Output = OwnedMutexGuard<T>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<OwnedMutexGuard<T>> {
@@ -412,15 +412,15 @@ impl<T> Future for MutexAcquireOwned<T> {
     }
 }
 
-impl<T> Drop for MutexAcquireOwned<T> {
+impl<T> Drop for MutexLockOwned<T> {
     fn drop(&mut self) {
         self.claim.give_up(&self.mutex);
     }
 }
 
-impl<T> fmt::Debug for MutexAcquireOwned<T> {
+impl<T> fmt::Debug for MutexLockOwned<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.claim.step.fmt("MutexAcquireOwned", f)
+        self.claim.step.fmt("MutexLockOwned", f)
     }
 }
 
@@ -470,7 +470,7 @@ impl Claim {
             Step::Start => {
                 // L36: cloned before the lock is taken.
                 let waker = cx.waker().clone();
-                let mut state = mutex.lock();
+                let mut state = mutex.state();
                 if let Slot::Free(_) = state.slot {
                     if let Slot::Free(value) = mem::replace(&mut state.slot, Slot::Held) {
                         state.slot = Slot::Handed(value);
@@ -495,7 +495,7 @@ impl Claim {
                 self.step = Step::Over;
                 Poll::Ready(())
             }
-            Step::Over => panic!("an `acquire` of a `Mutex` was polled after it was ready"),
+            Step::Over => panic!("a `lock` of a `Mutex` was polled after it was ready"),
         }
     }
 

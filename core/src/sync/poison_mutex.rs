@@ -10,7 +10,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use super::WouldBlock;
-use super::mutex::{Mutex, MutexAcquire, MutexGuard, MutexStatistics};
+use super::mutex::{Mutex, MutexGuard, MutexLock, MutexStatistics};
 use crate::reason::Origin;
 use crate::tree::ambient;
 
@@ -31,7 +31,7 @@ use crate::tree::ambient;
 /// let accounts = PoisonMutex::new([100, 0]);
 ///
 /// let transfer = async {
-///     let mut accounts = accounts.acquire().await.unwrap();
+///     let mut accounts = accounts.lock().await.unwrap();
 ///     accounts[0] -= 30;
 ///     foster::sleep(Duration::from_secs(60)).await;
 ///     accounts[1] += 30;
@@ -39,7 +39,7 @@ use crate::tree::ambient;
 /// };
 /// assert!(foster::move_on_after(Duration::from_secs(1), transfer).await.is_none());
 ///
-/// let mut accounts = accounts.acquire().await.unwrap_err().into_guard();
+/// let mut accounts = accounts.lock().await.unwrap_err().into_guard();
 /// accounts[0] += 30;
 /// accounts.mend();
 /// # });
@@ -72,22 +72,22 @@ impl<T> PoisonMutex<T> {
     ///
     /// [`Poisoned`], if a critical section was cut short; the guard is inside.
     #[track_caller]
-    pub fn acquire(&self) -> PoisonMutexAcquire<'_, T> {
-        PoisonMutexAcquire { acquire: self.mutex.acquire(), location: Location::caller() }
+    pub fn lock(&self) -> PoisonMutexLock<'_, T> {
+        PoisonMutexLock { lock: self.mutex.lock(), location: Location::caller() }
     }
 
     /// Waits until it is ours, without giving way to other tasks if it is free.
     ///
     /// # Cancellation
     ///
-    /// As [`acquire`](PoisonMutex::acquire).
+    /// As [`lock`](PoisonMutex::lock).
     ///
     /// # Errors
     ///
     /// [`Poisoned`], if a critical section was cut short; the guard is inside.
     #[track_caller]
-    pub fn fast_acquire(&self) -> PoisonMutexAcquire<'_, T> {
-        PoisonMutexAcquire { acquire: self.mutex.fast_acquire(), location: Location::caller() }
+    pub fn fast_lock(&self) -> PoisonMutexLock<'_, T> {
+        PoisonMutexLock { lock: self.mutex.fast_lock(), location: Location::caller() }
     }
 
     /// Takes it, if it is free; whether it is poisoned is the inner result.
@@ -97,9 +97,9 @@ impl<T> PoisonMutex<T> {
     /// * [`WouldBlock`], if it is not free, or somebody waits for it.
     /// * Inside, [`Poisoned`], if a critical section was cut short.
     #[track_caller]
-    pub fn try_acquire(&self) -> Result<PoisonResult<'_, T>, WouldBlock> {
+    pub fn try_lock(&self) -> Result<PoisonResult<'_, T>, WouldBlock> {
         let location = Location::caller();
-        self.mutex.try_acquire().map(|guard| PoisonMutexGuard::look(guard, location))
+        self.mutex.try_lock().map(|guard| PoisonMutexGuard::look(guard, location))
     }
 
     /// A snapshot.
@@ -119,25 +119,25 @@ impl<T> fmt::Debug for PoisonMutex<T> {
 /// What acquiring a [`PoisonMutex`] gives.
 pub type PoisonResult<'a, T> = Result<PoisonMutexGuard<'a, T>, Poisoned<PoisonMutexGuard<'a, T>>>;
 
-/// Future of [`PoisonMutex::acquire`] and [`PoisonMutex::fast_acquire`].
+/// Future of [`PoisonMutex::lock`] and [`PoisonMutex::fast_lock`].
 #[must_use = "futures do nothing unless polled"]
-pub struct PoisonMutexAcquire<'a, T> {
-    acquire: MutexAcquire<'a, Guarded<T>>,
+pub struct PoisonMutexLock<'a, T> {
+    lock: MutexLock<'a, Guarded<T>>,
     location: &'static Location<'static>,
 }
 
-impl<'a, T> Future for PoisonMutexAcquire<'a, T> {
+impl<'a, T> Future for PoisonMutexLock<'a, T> {
     type Output = PoisonResult<'a, T>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let guard = ready!(Pin::new(&mut self.acquire).poll(cx));
+        let guard = ready!(Pin::new(&mut self.lock).poll(cx));
         Poll::Ready(PoisonMutexGuard::look(guard, self.location))
     }
 }
 
-impl<T> fmt::Debug for PoisonMutexAcquire<'_, T> {
+impl<T> fmt::Debug for PoisonMutexLock<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("PoisonMutexAcquire").field(&self.acquire).finish()
+        f.debug_tuple("PoisonMutexLock").field(&self.lock).finish()
     }
 }
 
@@ -273,24 +273,24 @@ mod tests {
     #[test]
     fn a_completed_section_and_a_reader_do_not_poison() {
         let mutex = PoisonMutex::new(1);
-        assert_eq!(*yields_once(mutex.acquire()).unwrap(), 1);
-        let mut guard = at_once(mutex.fast_acquire()).unwrap();
+        assert_eq!(*yields_once(mutex.lock()).unwrap(), 1);
+        let mut guard = at_once(mutex.fast_lock()).unwrap();
         *guard = 2;
         guard.complete();
-        assert_eq!(*mutex.try_acquire().unwrap().unwrap(), 2);
+        assert_eq!(*mutex.try_lock().unwrap().unwrap(), 2);
     }
 
     #[test]
     fn a_section_that_is_cut_short_poisons_until_mended() {
         let mutex = PoisonMutex::new(1);
         let mut section = Hand::new(async {
-            let mut guard = mutex.fast_acquire().await.unwrap();
+            let mut guard = mutex.fast_lock().await.unwrap();
             *guard = 2;
             std::future::pending::<()>().await;
             guard.complete();
         });
         assert!(section.poll().is_pending());
-        let waiter = Hand::waiting(mutex.acquire());
+        let waiter = Hand::waiting(mutex.lock());
         drop(section);
         let poisoned = waiter.finish().unwrap_err();
         assert!(poisoned.to_string().starts_with("a critical section was cut short (acquired at "));
@@ -299,24 +299,24 @@ mod tests {
         assert_eq!(*guard, 2);
         *guard = 3;
         guard.complete();
-        let guard = mutex.try_acquire().unwrap().unwrap_err().into_guard();
+        let guard = mutex.try_lock().unwrap().unwrap_err().into_guard();
         guard.mend();
-        assert_eq!(*mutex.try_acquire().unwrap().unwrap(), 3);
+        assert_eq!(*mutex.try_lock().unwrap().unwrap(), 3);
     }
 
     #[test]
     fn a_panic_poisons() {
         let mutex = PoisonMutex::new(1);
         let _ = catch_unwind(AssertUnwindSafe(|| {
-            *mutex.try_acquire().unwrap().unwrap() = 2;
-            let mut guard = mutex.try_acquire().unwrap().unwrap_err().into_guard();
+            *mutex.try_lock().unwrap().unwrap() = 2;
+            let mut guard = mutex.try_lock().unwrap().unwrap_err().into_guard();
             *guard = 3;
             guard.mend();
-            let mut guard = mutex.try_acquire().unwrap().unwrap();
+            let mut guard = mutex.try_lock().unwrap().unwrap();
             *guard = 4;
             panic!("in the midst");
         }));
-        let poisoned = mutex.try_acquire().unwrap().unwrap_err();
+        let poisoned = mutex.try_lock().unwrap().unwrap_err();
         assert!(poisoned.by_panic() && poisoned.to_string().contains("panicked"));
     }
 }

@@ -89,15 +89,15 @@ cases! {
     condition_wait: run, |_| async {
         let (condition, mutex) = (Condition::new(), Mutex::new(0));
         let waits = || async {
-            let guard = condition.wait(mutex.acquire().await).await;
+            let guard = condition.wait(mutex.lock().await).await;
             sleep(ms(1)).await;
             drop(guard);
         };
         let notifies = async {
             sleep(ms(1)).await;
-            condition.notify(&mutex.acquire().await, 1);
+            condition.notify(&mutex.lock().await, 1);
             sleep(ms(1)).await;
-            condition.notify_all(&mutex.acquire().await);
+            condition.notify_all(&mutex.lock().await);
         };
         both(both(waits(), waits()), notifies).await;
         assert_eq!(condition.waiting(), 0);
@@ -106,12 +106,12 @@ cases! {
         let (condition, mutex) = (Condition::new(), Mutex::new(0));
         let waits = |level| {
             let (condition, mutex) = (&condition, &mutex);
-            async move { *condition.wait_for(mutex.acquire().await, |value| *value >= level).await }
+            async move { *condition.wait_for(mutex.lock().await, |value| *value >= level).await }
         };
         let notifies = async {
             for _ in 0..2 {
                 sleep(ms(1)).await;
-                let mut guard = mutex.acquire().await;
+                let mut guard = mutex.lock().await;
                 *guard += 1;
                 condition.notify_all(&guard);
             }
@@ -128,38 +128,38 @@ cases! {
         both(both(event.wait(), event.wait()), sets).await;
         event.wait().await;
     }, nothing;
-    mutex_acquire: run, |_| async {
+    mutex_lock: run, |_| async {
         let mutex = Mutex::new(0);
-        both(holding(mutex.acquire()), both(holding(mutex.fast_acquire()), holding(mutex.acquire()))).await;
-        assert!(mutex.try_acquire().is_ok());
+        both(holding(mutex.lock()), both(holding(mutex.fast_lock()), holding(mutex.lock()))).await;
+        assert!(mutex.try_lock().is_ok());
     }, nothing;
     /// The mutex is handed to the task beside, wherever this one is dropped (L40).
-    mutex_acquire_owned: run.beside().holds(), |scene: Scene| async move {
+    mutex_lock_owned: run.beside().holds(), |scene: Scene| async move {
         let mutex = Arc::new(Mutex::new(0));
         let (before, after) = (mutex.clone(), mutex.clone());
         let (alive, also_alive) = (scene.probe.beside(), scene.probe.beside());
         scene.nursery.spawn(async move {
-            holding(before.acquire_owned()).await;
+            holding(before.lock_owned()).await;
             drop(alive);
         });
         sleep(Duration::ZERO).await;
         scene.nursery.spawn(async move {
             sleep(Duration::ZERO).await;
-            holding(after.acquire()).await;
+            holding(after.lock()).await;
             drop(also_alive);
         });
-        holding(mutex.acquire_owned()).await;
+        holding(mutex.lock_owned()).await;
     }, nothing;
-    poison_mutex_acquire: run, |_| async {
+    poison_mutex_lock: run, |_| async {
         let mutex = PoisonMutex::new(0);
         let section = || async {
-            let mut guard = mutex.acquire().await.expect("no section was cut short: it goes with the mutex");
+            let mut guard = mutex.lock().await.expect("no section was cut short: it goes with the mutex");
             *guard += 1;
             sleep(ms(1)).await;
             guard.complete();
         };
         both(section(), section()).await;
-        mutex.fast_acquire().await.expect("whole").complete();
+        mutex.fast_lock().await.expect("whole").complete();
     }, nothing;
     once_cell_get_or_init: run, |scene: Scene| async move {
         let cell = OnceCell::new();

@@ -94,7 +94,7 @@ pub async fn broad_program() {
                 tried.await.expect("it gives up never");
                 let _permit = permits.acquire().await;
                 let seen = foster::move_on_after(millis(3), async {
-                    let mut held = lock.acquire().await;
+                    let mut held = lock.lock().await;
                     foster::sleep(Duration::from_micros(foster_sim::random() % 4_000)).await;
                     *held += 1;
                     job(move || task).await

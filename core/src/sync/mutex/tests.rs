@@ -10,11 +10,11 @@ const HOME: MutexStatistics = MutexStatistics { held: false, waiting: 0 };
 #[test]
 fn a_free_mutex_is_a_checkpoint_unless_fast() {
     let mutex = Mutex::new(1);
-    *yields_once(mutex.acquire()) += 1;
-    *at_once(mutex.fast_acquire()) += 1;
-    let mut hand = Hand::new(mutex.acquire());
+    *yields_once(mutex.lock()) += 1;
+    *at_once(mutex.fast_lock()) += 1;
+    let mut hand = Hand::new(mutex.lock());
     assert!(hand.poll().is_pending());
-    assert!(mutex.try_acquire().is_err(), "held while it gives way");
+    assert!(mutex.try_lock().is_err(), "held while it gives way");
     drop(hand);
     assert_eq!(mutex.statistics(), HOME);
     assert_eq!(mutex.into_inner(), Some(3));
@@ -24,11 +24,11 @@ fn a_free_mutex_is_a_checkpoint_unless_fast() {
 #[test]
 fn release_hands_over_in_that_instant() {
     let mutex = Mutex::new(());
-    let held = mutex.try_acquire().unwrap();
-    let first = Hand::waiting(mutex.acquire());
-    let second = Hand::waiting(mutex.acquire());
+    let held = mutex.try_lock().unwrap();
+    let first = Hand::waiting(mutex.lock());
+    let second = Hand::waiting(mutex.lock());
     drop(held);
-    assert!(mutex.try_acquire().is_err());
+    assert!(mutex.try_lock().is_err());
     assert_eq!((first.wakes(), second.wakes()), (1, 0));
     assert_eq!(mutex.statistics(), MutexStatistics { held: true, waiting: 1 });
     drop(first.finish());
@@ -40,10 +40,10 @@ fn release_hands_over_in_that_instant() {
 #[test]
 fn what_was_handed_to_a_dropped_waiter_goes_on() {
     let mutex = Mutex::new(7);
-    let held = mutex.try_acquire().unwrap();
-    let gone = Hand::waiting(mutex.acquire());
-    let first = Hand::waiting(mutex.acquire());
-    let second = Hand::waiting(mutex.acquire());
+    let held = mutex.try_lock().unwrap();
+    let gone = Hand::waiting(mutex.lock());
+    let first = Hand::waiting(mutex.lock());
+    let second = Hand::waiting(mutex.lock());
     drop(gone);
     drop(held);
     drop(first);
@@ -55,8 +55,8 @@ fn what_was_handed_to_a_dropped_waiter_goes_on() {
 #[test]
 fn acquiring_twice_waits() {
     let mutex = Mutex::new(());
-    let held = mutex.try_acquire().unwrap();
-    let mut again = Hand::waiting(mutex.acquire());
+    let held = mutex.try_lock().unwrap();
+    let mut again = Hand::waiting(mutex.lock());
     assert!(again.poll().is_pending());
     drop(again);
     drop(held);
@@ -68,8 +68,8 @@ fn acquiring_twice_waits() {
 fn a_leaked_guard_takes_the_value_along() {
     let mut mutex = Mutex::new(1);
     assert_eq!(mutex.get_mut(), Some(&mut 1));
-    mem::forget(mutex.try_acquire().unwrap());
-    assert!(mutex.try_acquire().is_err());
+    mem::forget(mutex.try_lock().unwrap());
+    assert!(mutex.try_lock().is_err());
     assert_eq!(mutex.get_mut(), None);
     assert_eq!(mutex.into_inner(), None);
 }
@@ -78,11 +78,11 @@ fn a_leaked_guard_takes_the_value_along() {
 #[test]
 fn a_static_mutex_works_and_owned_guards_move_to_threads() {
     static MUTEX: Mutex<usize> = Mutex::new(0);
-    *block_on(MUTEX.acquire()) += 1;
-    assert_eq!(*MUTEX.try_acquire().unwrap(), 1);
+    *block_on(MUTEX.lock()) += 1;
+    assert_eq!(*MUTEX.try_lock().unwrap(), 1);
     let mutex = Arc::new(Mutex::new(0));
-    let mut guard = mutex.clone().try_acquire_owned().unwrap();
-    let waiter = Hand::waiting(mutex.clone().acquire_owned());
+    let mut guard = mutex.clone().try_lock_owned().unwrap();
+    let waiter = Hand::waiting(mutex.clone().lock_owned());
     thread::spawn(move || *guard += 1).join().unwrap();
     assert_eq!(*waiter.finish(), 1);
     assert_eq!(mutex.statistics(), HOME);
@@ -97,7 +97,7 @@ fn random_drops_leave_it_free() {
         for _ in 0..200 {
             match dice.below(4) {
                 0 => {
-                    let mut hand = Hand::new(mutex.acquire());
+                    let mut hand = Hand::new(mutex.lock());
                     assert!(hand.poll().is_pending());
                     waiters.push(hand);
                 }
@@ -119,7 +119,7 @@ fn random_drops_leave_it_free() {
         }
         drop(guard);
         assert_eq!(mutex.statistics(), HOME);
-        assert_eq!(*mutex.try_acquire().unwrap(), turns);
+        assert_eq!(*mutex.try_lock().unwrap(), turns);
     }
 }
 
@@ -134,10 +134,10 @@ fn racing_threads_exclude_each_other() {
                 let mut dice = Dice::new(seed);
                 for _ in 0..5_000 {
                     while dice.below(3) == 0 {
-                        let mut hand = Hand::new(mutex.acquire());
+                        let mut hand = Hand::new(mutex.lock());
                         assert!(hand.poll().is_pending());
                     }
-                    let mut guard = block_on(mutex.fast_acquire());
+                    let mut guard = block_on(mutex.fast_lock());
                     assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
                     *guard += 1;
                     inside.fetch_sub(1, Ordering::SeqCst);
