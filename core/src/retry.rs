@@ -220,7 +220,7 @@ impl<S, Op, F, T, E, W, H, O> Retry<S, Op, F, T, E, W, H, O> {
     }
 
     /// Limits the time, counted from the first attempt, in which further attempts may begin. It cuts no attempt short: for
-    /// that see [`attempt_timeout`](Retry::attempt_timeout), or put a [`fail_after`] around.
+    /// that see [`attempt_timeout`](Retry::attempt_timeout), or put a [`fail_after`](crate::fail_after) around.
     pub fn within(mut self, time: Duration) -> Self {
         self.limits.within = time;
         self
