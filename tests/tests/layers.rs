@@ -248,11 +248,11 @@ fn derived_operations_call_public_functions_only() {
     // Of `stopping`, which is no derived operation; and of a type that has the same name as one of another module.
     let other = ["shield calls Gate::new", "shield calls Gate::to", "combine calls Bell::new"];
     let called: Vec<_> = called.iter().filter(|call| !other.contains(&call.as_str())).collect();
-    assert_eq!(called, CALLED, "a derived operation needs private access: then the primitive is wrong (DESIGN §2)");
+    assert!(
+        called.is_empty(),
+        "{called:?}: a derived operation needs private access: then the primitive is wrong (DESIGN §2)"
+    );
 }
-
-/// What is left to be mended.
-const CALLED: &[&str] = &["timeout calls Elapsed::new"];
 
 /// The functions `pub(crate)` of a source, with the type whose they are.
 fn crate_functions(code: &str) -> Vec<(String, String)> {
