@@ -26,7 +26,7 @@ use pin_project_lite::pin_project;
 use crate::{CancelScope, Run, ScopeHandle, Sleep, sleep};
 
 pub use ended::{Ended, Ending, Straggler};
-pub use signal::Signal;
+pub use signal::{Signal, SignalAfter};
 
 /// How long graceful work may go on after the first signal, if nothing else is said. Docker, for one, waits ten seconds
 /// between its SIGTERM and its SIGKILL (`docker stop`).

@@ -14,6 +14,7 @@ use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll};
 
+use foster::app::{App, Ended, Ending, Signal, SignalAfter, Straggler};
 use foster::channel::{
     BroadcastClosed, BroadcastReceiver, BroadcastRecv, BroadcastRecvError, BroadcastSend, BroadcastSender,
     BroadcastStatistics, BroadcastTryRecvError, ChannelClosed, ChannelRecv, ChannelReserve, ChannelSend,
@@ -30,8 +31,10 @@ use foster::combine::{
 use foster::local_nursery::{LocalBox, LocalChild, LocalChildOptions, LocalNurseryFuture, SendBox};
 use foster::pool::{Pool, PoolError, PoolOptions, PoolStatistics, Pooled, Use};
 use foster::rate::{RateAcquire, RateLimiter};
+use foster::portal::{PortalError, PortalHost, PortalTask};
 use foster::retry::{Backoff, Delays, Failure, GaveUp, Jitter, Next, Retry, RetryBudget};
 use foster::runtime::{AlreadyInstalled, BlockingError, Job, Root, Runtime, Timer, TreeHandle, Work};
+use foster::supervise::{ChildExit, GaveUp, Restart, Strategy, Supervisor};
 use foster::sync::{
     AlreadySet, Arrival, Barrier, BarrierStatistics, BarrierWait, Borrower, BorrowerBusy, Broken, CapacityLimiter,
     CapacityLimiterStatistics, Condition, ConditionWait, ConditionWaitFor, Event, EventStatistics, EventWait, Holder,
@@ -50,6 +53,7 @@ use foster::{
     Reason, ReasonKind, Run, ScopeHandle, ScopeState, ScopedValue, Shield, Sleep, SleepForever, SpawnError, StartError,
     Task, TaskStatus, UnsendNursery, ValueScope, YieldNow,
 };
+use foster::{ObservedTask, PollReport, PollWatch, Portal, TaskEvent};
 
 #[path = "auto_traits/send_futures.rs"]
 mod send_futures;
@@ -134,6 +138,24 @@ table! {
     Shield<Fut, u8> => Send Sync Unpin UnwindSafe;
     Shield<Unsend, u8> => Unpin UnwindSafe;
 
+    // Apps, portals, supervisors.
+    App<SignalAfter, Fut, u8> => Send Sync Unpin;
+    App<SignalAfter, Unsend, u8> => Unpin;
+    Ended<u8> => Send Sync Unpin UnwindSafe;
+    Ending => Send Sync Unpin UnwindSafe;
+    Signal => Send Sync Unpin UnwindSafe;
+    SignalAfter => Send Sync Unpin;
+    Straggler => Send Sync Unpin UnwindSafe;
+    Portal => Send Sync Unpin;
+    PortalHost => Send Unpin;
+    PortalTask<u8> => Send Sync Unpin;
+    PortalError => Send Sync Unpin UnwindSafe;
+    Supervisor<u8> => Send Unpin;
+    Strategy => Send Sync Unpin UnwindSafe;
+    Restart => Send Sync Unpin UnwindSafe;
+    ChildExit<u8> => Send Unpin;
+    GaveUp<u8> => Send Unpin;
+
     // Brackets.
     Bracket<Fut, u8, u8, Body<Lent<u8>>, Fut, u8, Release> => Send Sync Unpin UnwindSafe;
     Bracket<Unsend, u8, u8, Body<Lent<u8>>, Fut, u8, Release> => Unpin UnwindSafe;
@@ -208,6 +230,10 @@ table! {
     // The tree and the runtime.
     Census => Send Sync Unpin UnwindSafe;
     Dump => Send Sync Unpin UnwindSafe;
+    ObservedTask<'static> => Send Sync Unpin UnwindSafe;
+    TaskEvent => Send Sync Unpin UnwindSafe;
+    PollWatch => Send Sync Unpin;
+    PollReport<'static> => Send Sync Unpin UnwindSafe;
     DumpedScope => Send Sync Unpin UnwindSafe;
     DumpedRequest => Send Sync Unpin UnwindSafe;
     ScopeState => Send Sync Unpin UnwindSafe;
