@@ -27,7 +27,7 @@ use crate::{Instant, Nursery, NurseryOptions, Outcome, ScopeHandle};
 
 use life::{Life, Report, Settled};
 
-pub use event::{ChildExit, Event, GaveUp};
+pub use event::{ChildExit, SupervisorEvent, TooManyRestarts};
 
 /// Which children are started again when one of them has ended and is to be started again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -111,7 +111,7 @@ pub struct Supervisor<E> {
 
 type Make<E> = Box<dyn FnMut() -> Pin<Box<dyn Future<Output = Result<(), E>> + Send>> + Send>;
 
-type Observe<E> = Box<dyn FnMut(&Event<'_, E>) + Send>;
+type Observe<E> = Box<dyn FnMut(&SupervisorEvent<'_, E>) + Send>;
 
 /// A child, as it was added.
 struct Spec<E> {
@@ -183,7 +183,7 @@ impl<E: Debug + Send + 'static> Supervisor<E> {
     }
 
     /// Who is told what happens, in the supervisor's own task. By default failures and restarts are printed to standard error.
-    pub fn observe(mut self, observer: impl FnMut(&Event<'_, E>) + Send + 'static) -> Self {
+    pub fn observe(mut self, observer: impl FnMut(&SupervisorEvent<'_, E>) + Send + 'static) -> Self {
         self.observer = Box::new(observer);
         self
     }
@@ -192,7 +192,7 @@ impl<E: Debug + Send + 'static> Supervisor<E> {
     ///
     /// # Errors
     ///
-    /// [`GaveUp`]: too many restarts. The children have been cancelled, and have ended.
+    /// [`TooManyRestarts`]: too many restarts. The children have been cancelled, and have ended.
     ///
     /// # Cancellation
     ///
@@ -201,10 +201,10 @@ impl<E: Debug + Send + 'static> Supervisor<E> {
     /// # Panics
     ///
     /// If the closure of a child panics, or the observer.
-    pub fn run(self) -> impl Future<Output = Result<(), GaveUp<E>>> + Send {
+    pub fn run(self) -> impl Future<Output = Result<(), TooManyRestarts<E>>> + Send {
         let options = NurseryOptions::new().named("supervisor");
         // Boxed: the loop's state is not the caller's to carry.
-        Box::pin(options.run(async move |nursery: Nursery<GaveUp<E>>| {
+        Box::pin(options.run(async move |nursery: Nursery<TooManyRestarts<E>>| {
             let (sender, receiver) = unbounded();
             let mut running = Running::new(self, nursery, sender);
             running.start_all();
@@ -234,8 +234,8 @@ impl<E> Debug for Supervisor<E> {
     }
 }
 
-fn print<E: Debug>(event: &Event<'_, E>) {
-    if !matches!(event, Event::Started { .. }) {
+fn print<E: Debug>(event: &SupervisorEvent<'_, E>) {
+    if !matches!(event, SupervisorEvent::Started { .. }) {
         eprintln!("foster: {event}");
     }
 }
@@ -243,7 +243,7 @@ fn print<E: Debug>(event: &Event<'_, E>) {
 /// A supervisor at work.
 struct Running<E> {
     supervisor: Supervisor<E>,
-    nursery: Nursery<GaveUp<E>>,
+    nursery: Nursery<TooManyRestarts<E>>,
     sender: Sender<Report<E>>,
     states: Vec<Child>,
     /// Children that have a life at the moment.
@@ -268,7 +268,7 @@ struct Together {
 }
 
 impl<E: Debug + Send + 'static> Running<E> {
-    fn new(supervisor: Supervisor<E>, nursery: Nursery<GaveUp<E>>, sender: Sender<Report<E>>) -> Self {
+    fn new(supervisor: Supervisor<E>, nursery: Nursery<TooManyRestarts<E>>, sender: Sender<Report<E>>) -> Self {
         let began = Instant::now();
         let child =
             |_: &Spec<E>| Child { scope: None, lives: 0, began, delays: supervisor.backoff.clone().into_iter() };
@@ -291,16 +291,16 @@ impl<E: Debug + Send + 'static> Running<E> {
         let (life, scope) = Life::new(index, delay, (spec.make)(), spec.name.clone(), self.sender.clone());
         child.scope = Some(scope);
         self.alive += 1;
-        (self.supervisor.observer)(&Event::Started { child: &spec.name, lives: child.lives, delay });
+        (self.supervisor.observer)(&SupervisorEvent::Started { child: &spec.name, lives: child.lives, delay });
         let _handle = self.nursery.child().named(spec.name.clone()).spawn(life);
     }
 
     /// A child has ended: looks what to do.
-    fn ended(&mut self, Report { index, exit }: Report<E>) -> Result<(), GaveUp<E>> {
+    fn ended(&mut self, Report { index, exit }: Report<E>) -> Result<(), TooManyRestarts<E>> {
         self.alive -= 1;
         self.states[index].scope = None;
         let spec = &self.supervisor.children[index];
-        (self.supervisor.observer)(&Event::Ended { child: &spec.name, location: spec.location, exit: &exit });
+        (self.supervisor.observer)(&SupervisorEvent::Ended { child: &spec.name, location: spec.location, exit: &exit });
         if let Some(together) = &mut self.together {
             if together.members.contains(&index) {
                 // Whatever it ended with, it is being started again.
@@ -321,7 +321,7 @@ impl<E: Debug + Send + 'static> Running<E> {
             self.recent.pop_front();
         }
         if self.recent.len() >= self.supervisor.restarts {
-            return Err(GaveUp::new(spec.name.clone().into_owned(), exit, self.recent.len()));
+            return Err(TooManyRestarts::new(spec.name.clone().into_owned(), exit, self.recent.len()));
         }
         self.recent.push_back(now);
         let child = &mut self.states[index];

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use foster::retry::{Backoff, Jitter};
-use foster::supervise::{ChildExit, Event, Restart, Strategy, Supervisor};
+use foster::supervise::{ChildExit, Restart, Strategy, Supervisor, SupervisorEvent};
 use foster::{CancelScope, Instant, Nursery, bracket, defer, move_on_after, nursery, sleep, sleep_forever};
 
 const SEEDS: u64 = 50;
@@ -67,7 +67,7 @@ fn child(
     }
 }
 
-fn quietly(_: &Event<'_, String>) {}
+fn quietly(_: &SupervisorEvent<'_, String>) {}
 
 fn on_seeds(program: impl AsyncFn()) {
     for seed in 0..SEEDS {
@@ -270,7 +270,7 @@ fn the_policy_says_whether_a_child_comes_back() {
         let run = Supervisor::new()
             .backoff(doubling())
             .intensity(2, secs(100))
-            .observe(move |event: &Event<'_, String>| tell.lock().unwrap().push(event.to_string()))
+            .observe(move |event: &SupervisorEvent<'_, String>| tell.lock().unwrap().push(event.to_string()))
             .child_with("never", Restart::Never, || async {
                 sleep(secs(1)).await;
                 Err::<(), _>("once".to_owned())

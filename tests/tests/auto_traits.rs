@@ -34,7 +34,7 @@ use foster::rate::{RateAcquire, RateLimiter};
 use foster::portal::{PortalError, PortalHost, PortalTask};
 use foster::retry::{Backoff, Delays, Failure, GaveUp, Jitter, Next, Retry, RetryBudget};
 use foster::runtime::{AlreadyInstalled, BlockingError, Job, Root, Runtime, Timer, TreeHandle, Work};
-use foster::supervise::{ChildExit, GaveUp, Restart, Strategy, Supervisor};
+use foster::supervise::{ChildExit, Restart, Strategy, Supervisor, SupervisorEvent, TooManyRestarts};
 use foster::sync::{
     AlreadySet, Arrival, Barrier, BarrierStatistics, BarrierWait, Borrower, BorrowerBusy, Broken, CapacityLimiter,
     CapacityLimiterStatistics, Condition, ConditionWait, ConditionWaitFor, Event, EventStatistics, EventWait, Holder,
@@ -154,7 +154,8 @@ table! {
     Strategy => Send Sync Unpin UnwindSafe;
     Restart => Send Sync Unpin UnwindSafe;
     ChildExit<u8> => Send Unpin;
-    GaveUp<u8> => Send Unpin;
+    TooManyRestarts<u8> => Send Unpin;
+    SupervisorEvent<'static, u8> => Unpin;
 
     // Brackets.
     Bracket<Fut, u8, u8, Body<Lent<u8>>, Fut, u8, Release> => Send Sync Unpin UnwindSafe;

@@ -45,7 +45,7 @@ fn a_dump_tells_who_is_where_since_when_and_why() {
                 assert_eq!(named("limited").deadline, Some(begin + secs(60)));
                 assert!(named("import").origin.location().file().ends_with("seeing.rs"));
                 assert!(seen.scopes().iter().all(|scope| scope.origin.name() != "ticker"), "it has stopped");
-                let leaf = seen.leaves().find(|leaf| leaf.kind == "shield" && leaf.depth > 3).unwrap();
+                let leaf = seen.leaves().find(|leaf| leaf.kind == "shield" && leaf.depth == 3).unwrap();
                 assert_eq!(leaf.waits_for, ["sleep"]);
                 assert_eq!(seen.task_of(leaf).unwrap().origin.name(), "reader");
                 for scope in &seen.scopes()[1..] {

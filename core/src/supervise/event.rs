@@ -52,7 +52,7 @@ impl<E: Debug> Debug for ChildExit<E> {
 /// What happens in a supervisor; given to its observer.
 #[derive(Debug)]
 #[non_exhaustive]
-pub enum Event<'a, E> {
+pub enum SupervisorEvent<'a, E> {
     /// A life of a child begins, after this delay.
     Started {
         /// Its name.
@@ -73,26 +73,28 @@ pub enum Event<'a, E> {
     },
 }
 
-impl<E: Debug> fmt::Display for Event<'_, E> {
+impl<E: Debug> fmt::Display for SupervisorEvent<'_, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Event::Started { child, lives, delay } => write!(f, "`{child}` begins life {lives}, in {delay:?}"),
-            Event::Ended { child, location, exit } => write!(f, "`{child}` ({location}) {exit}"),
+            SupervisorEvent::Started { child, lives, delay } => {
+                write!(f, "`{child}` begins life {lives}, in {delay:?}")
+            }
+            SupervisorEvent::Ended { child, location, exit } => write!(f, "`{child}` ({location}) {exit}"),
         }
     }
 }
 
 /// A supervisor has given up: a child was to be started again once too often.
 #[derive(Debug)]
-pub struct GaveUp<E> {
+pub struct TooManyRestarts<E> {
     child: String,
     exit: ChildExit<E>,
     restarts: usize,
 }
 
-impl<E> GaveUp<E> {
+impl<E> TooManyRestarts<E> {
     pub(super) fn new(child: String, exit: ChildExit<E>, restarts: usize) -> Self {
-        GaveUp { child, exit, restarts }
+        TooManyRestarts { child, exit, restarts }
     }
 
     /// The child that ended last.
@@ -107,7 +109,7 @@ impl<E> GaveUp<E> {
         &self.exit
     }
 
-    /// As [`exit`](GaveUp::exit), by value: to return the error, or to resume the panic.
+    /// As [`exit`](TooManyRestarts::exit), by value: to return the error, or to resume the panic.
     #[must_use]
     pub fn into_exit(self) -> ChildExit<E> {
         self.exit
@@ -120,10 +122,10 @@ impl<E> GaveUp<E> {
     }
 }
 
-impl<E: Debug> fmt::Display for GaveUp<E> {
+impl<E: Debug> fmt::Display for TooManyRestarts<E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "the supervisor has given up after {} restarts: `{}` {}", self.restarts, self.child, self.exit)
     }
 }
 
-impl<E: Debug> std::error::Error for GaveUp<E> {}
+impl<E: Debug> std::error::Error for TooManyRestarts<E> {}
