@@ -236,3 +236,28 @@ fn an_error_of_the_body_decides() {
     let panicked = std::panic::catch_unwind(|| run(async { app(at([]), async { crash() }).await.code() }));
     assert_eq!(panicked.unwrap_err().downcast_ref(), Some(&"in the body"));
 }
+
+/// L16, L25-L27: an app that is dropped at any point: what it has begun is cleaned up, and waited for.
+#[test]
+fn an_app_may_be_dropped_anywhere() {
+    for polls in 0..12 {
+        run(async {
+            let log = Log::default();
+            let mut left = polls;
+            let out = foster::CancelScope::new().run(async {
+                let mut app = Box::pin(app(at([1, 3]), server(log.clone(), 100)).grace(secs(50)));
+                std::future::poll_fn(|cx| {
+                    if left == 0 {
+                        return Poll::Ready(());
+                    }
+                    left -= 1;
+                    app.as_mut().poll(cx).map(drop)
+                })
+                .await;
+            });
+            assert!(out.await.is_ok());
+            let released = log.entries().iter().filter(|(_, what)| *what == "released").count();
+            assert_eq!(released, usize::from(polls > 0), "after {polls} polls: {:?}", log.entries());
+        });
+    }
+}

@@ -314,3 +314,29 @@ fn a_cancelled_supervisor_starts_nothing_again() {
         assert_eq!(Instant::now(), Instant::from_nanos(5_000_000_000));
     });
 }
+
+/// L16, L25-L27: a supervisor that is dropped at any point: each life that has begun ends, and is waited for.
+#[test]
+fn a_supervisor_may_be_dropped_anywhere() {
+    for polls in 0..12 {
+        on_seeds(async || {
+            let log = Log::default();
+            let mut left = polls;
+            let out = CancelScope::new().run(async {
+                let run = Supervisor::new().backoff(doubling()).observe(quietly).child("a", child(&log, "a", 1, 3));
+                let mut run = Box::pin(run.child("b", child(&log, "b", 2, 3)).run());
+                std::future::poll_fn(|cx| {
+                    if left == 0 {
+                        return std::task::Poll::Ready(());
+                    }
+                    left -= 1;
+                    run.as_mut().poll(cx).map(drop)
+                })
+                .await;
+            });
+            assert!(out.await.is_ok());
+            let count = |what: &str| log.entries().iter().filter(|(_, entry)| entry.ends_with(what)).count();
+            assert_eq!(count("begins"), count("ends"), "after {polls} polls: {:?}", log.entries());
+        });
+    }
+}

@@ -67,6 +67,7 @@ macro_rules! contract {
             r8_blocking_job_runs_if_nobody_waits
             r8_blocking_jobs_run_side_by_side
             r9_turn_begins_with_budget
+            r12_waiting_thread_goes_on_when_it_is_woken
         }
         $crate::contract! { @given $host;
             r2_job_for_a_dead_runtime_is_dropped_at_once
@@ -425,6 +426,35 @@ pub fn r9_turn_begins_with_budget(runtime: &Arc<dyn Runtime>) {
             }
         });
     });
+}
+
+/// R12: a thread that waits is blocked until it is woken, by a task or by anybody, and what it waits for is there; it looks
+/// again at each wake. Tasks go on meanwhile.
+pub fn r12_waiting_thread_goes_on_when_it_is_woken(runtime: &Arc<dyn Runtime>) {
+    const WAKES: usize = 10;
+    let (looked, seen) = mpsc::channel::<Waker>();
+    let (ended, receiver) = mpsc::channel();
+    let ready = Arc::new(AtomicUsize::new(0));
+    let (wait, until) = (Arc::clone(runtime), Arc::clone(&ready));
+    let work = move || {
+        wait.wait(&mut |cx| {
+            looked.send(cx.waker().clone()).expect("the test looks on");
+            if until.load(Ordering::SeqCst) < WAKES { Poll::Pending } else { Poll::Ready(()) }
+        });
+        send(&ended);
+    };
+    runtime.blocking(Box::new(work)).expect("a thread can be had");
+    in_nursery(runtime, async |n| {
+        n.spawn(async move {
+            while ready.load(Ordering::SeqCst) < WAKES {
+                let waker = receive(&seen);
+                ready.fetch_add(1, Ordering::SeqCst);
+                waker.wake();
+                foster::yield_now().await;
+            }
+        });
+    });
+    receive(&receiver);
 }
 
 /// R10: the end of the runtime is the end of its jobs.

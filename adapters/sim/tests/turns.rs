@@ -1,0 +1,117 @@
+//! Blocking jobs that wait for tasks take turns with the simulation, so that their runs can be replayed (R12).
+
+mod support;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use foster::sync::{Event, Semaphore};
+use foster::thread::{block_on, from_thread};
+use foster::{Nursery, nursery, sleep, to_thread, to_thread_abandon, yield_now};
+use foster_sim::{Builder, clock};
+
+use support::{millis, secs};
+
+/// Jobs and tasks that compete, and call each other.
+async fn program() -> Vec<usize> {
+    let order = Arc::new(std::sync::Mutex::new(Vec::new()));
+    let semaphore = Arc::new(Semaphore::new(1));
+    let Ok(()) = nursery(async |n: Nursery| {
+        for number in 0..6 {
+            let (order, semaphore) = (order.clone(), semaphore.clone());
+            n.spawn(async move {
+                to_thread(move || {
+                    let permit = block_on(semaphore.acquire());
+                    order.lock().unwrap().push(number);
+                    from_thread(yield_now()).unwrap();
+                    drop(permit);
+                    from_thread(sleep(millis(number as u64 % 3))).unwrap();
+                    order.lock().unwrap().push(number);
+                })
+                .await;
+            });
+        }
+    })
+    .await;
+    let order = order.lock().unwrap();
+    order.clone()
+}
+
+/// L39: the same seed gives the same run, step by step; another one gives another.
+#[test]
+fn jobs_that_wait_are_replayed() {
+    let mut orders = std::collections::BTreeSet::new();
+    for seed in 0..30 {
+        let first = Builder::new(seed).observe(program());
+        let again = Builder::new(seed).observe(program());
+        assert_eq!((first.hash, first.steps, first.outside), (again.hash, again.steps, 0), "seed {seed}");
+        let order = first.outcome.unwrap();
+        assert_eq!(order, again.outcome.unwrap());
+        orders.insert(order);
+    }
+    assert!(orders.len() > 5, "{} orders", orders.len());
+}
+
+/// Only one thread runs at a time: what a job does between two waits is one step.
+#[test]
+fn a_step_of_a_job_is_not_interrupted() {
+    for seed in 0..30 {
+        let running = Arc::new(AtomicUsize::new(0));
+        Builder::new(seed).run(async {
+            let Ok(()) = nursery(async |n: Nursery| {
+                for _ in 0..4 {
+                    let running = running.clone();
+                    n.spawn(to_thread(move || {
+                        for _ in 0..3 {
+                            assert_eq!(running.fetch_add(1, Ordering::SeqCst), 0);
+                            thread::yield_now();
+                            running.fetch_sub(1, Ordering::SeqCst);
+                            from_thread(yield_now()).unwrap();
+                        }
+                    }));
+                }
+            })
+            .await;
+        });
+    }
+}
+
+/// Time stands still while a job has its turn, and passes while it waits; tools work on its thread.
+#[test]
+fn time_passes_while_a_job_waits() {
+    Builder::new(1).run(async {
+        let at = to_thread(|| {
+            let start = clock().elapsed();
+            from_thread(sleep(secs(5))).unwrap();
+            clock().elapsed() - start
+        });
+        assert_eq!(at.await, secs(5));
+    });
+}
+
+/// A job that waits for what never comes is a deadlock, like a task that does.
+#[test]
+fn a_job_that_waits_for_ever_is_a_deadlock() {
+    let run = Builder::new(1).observe(async { to_thread(|| block_on(Event::new().wait())).await });
+    let payload = run.outcome.unwrap_err();
+    let message = payload.downcast_ref::<String>().expect("a report");
+    assert!(message.contains("deadlock") && message.contains("thread `"), "{message}");
+}
+
+/// R8: a job that still waits when the simulation ends goes on by itself when what it waits for comes.
+#[test]
+fn a_job_that_outlives_the_simulation_goes_on() {
+    let (event, ended) = (Arc::new(Event::new()), Arc::new(Event::new()));
+    let (wait, set) = (event.clone(), ended.clone());
+    Builder::new(1).run(async move {
+        let job = to_thread_abandon(move || {
+            block_on(wait.wait());
+            set.set();
+        });
+        assert!(foster::move_on_after(secs(1), job).await.is_none());
+    });
+    assert!(!ended.is_set());
+    event.set();
+    block_on(ended.wait());
+}
