@@ -23,6 +23,9 @@ pages! {
     testing = "src/tutorial/testing.md";
     howto_test_time = "src/howto/test-time.md";
     howto_reproduce_a_race = "src/howto/reproduce-a-race.md";
+    howto_stop_well = "src/howto/stop-well.md";
+    howto_sync_and_async = "src/howto/sync-and-async.md";
+    howto_look_inside = "src/howto/look-inside.md";
     guarantees = "src/guarantees.md";
     why_not_all_three = "src/why-not-all-three.md";
 }
