@@ -154,7 +154,7 @@ async fn followed(follower: Arc<Follower>) {
             });
             assert!(parent.await.is_ok());
             n.child().named("cancelled").spawn(sleep_forever());
-            let thread = n.child().named("thread").spawn(async { Ok(to_thread(|| ()).await) });
+            let thread = n.child().named("thread").spawn(to_thread(|| ()));
             assert!(thread.await.is_ok());
             handle.cancel("enough");
             checkpoint().await;
