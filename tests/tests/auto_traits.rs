@@ -30,8 +30,8 @@ use foster::combine::{
 };
 use foster::local_nursery::{LocalBox, LocalChild, LocalChildOptions, LocalNurseryFuture, SendBox};
 use foster::pool::{Pool, PoolError, PoolOptions, PoolStatistics, Pooled, Use};
-use foster::rate::{RateAcquire, RateLimiter};
 use foster::portal::{PortalError, PortalHost, PortalTask};
+use foster::rate::{RateAcquire, RateLimiter};
 use foster::retry::{Backoff, Delays, Failure, GaveUp, Jitter, Next, Retry, RetryBudget};
 use foster::runtime::{AlreadyInstalled, BlockingError, Job, Root, Runtime, Timer, TreeHandle, Work};
 use foster::supervise::{ChildExit, Restart, Strategy, Supervisor, SupervisorEvent, TooManyRestarts};

@@ -1,7 +1,6 @@
 //! R11: the tasks of a tree share a few jobs of the host. Nobody notices but the allocator: a task that holds up its thread holds up no
 //! other, the host's own tasks get their turns, and what a task's turn leaves behind is seen to by whoever comes next.
 
-use std::convert::Infallible;
 use std::future::pending;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, mpsc};
@@ -48,15 +47,17 @@ fn children_that_block_in_place_need_no_workers() {
     check("tokio", || assert_eq!(foster_tokio::Builder::new().worker_threads(1).run(chain(8, block)), 8));
 }
 
+/// Gives way, and goes on.
+async fn more() -> bool {
+    yield_now().await;
+    true
+}
+
 /// Children that are always ready, of which there are many more than a turn takes.
 async fn busy<F: Future<Output = ()> + Send + 'static>(until: F) {
     let Ok(()) = nursery(async |n: Nursery| {
         for _ in 0..100 {
-            n.child().daemon().spawn::<Infallible, _, _>(async {
-                loop {
-                    yield_now().await;
-                }
-            });
+            n.child().daemon().spawn(async { while more().await {} });
         }
         n.spawn(until);
     })
@@ -72,6 +73,7 @@ fn the_tasks_of_the_host_get_their_turns() {
     };
     check("tokio", || {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime");
+        let _context = runtime.enter();
         runtime.block_on(foster_tokio::attach(async {
             let flag = Arc::new(AtomicBool::new(false));
             let host = tokio::spawn({
@@ -155,7 +157,7 @@ fn a_runtime_that_goes_away_takes_its_tasks_with_it() {
             let Ok(()) = nursery(async |n: Nursery| {
                 for kind in 0..60 {
                     let held = inside.clone();
-                    n.spawn::<Infallible, _, _>(async move {
+                    n.spawn(async move {
                         let _held = held;
                         if kind % 2 == 0 {
                             pending::<()>().await
@@ -169,8 +171,7 @@ fn a_runtime_that_goes_away_takes_its_tasks_with_it() {
             })
             .await;
         }));
-        let poll = |tree: &mut std::pin::Pin<Box<_>>| smol::block_on(smol::future::poll_once(tree.as_mut())).is_none();
-        assert!(poll(&mut tree));
+        assert!(smol::block_on(smol::future::poll_once(tree.as_mut())).is_none());
         for _ in 0..3 {
             assert!(executor.try_tick());
         }
@@ -178,7 +179,7 @@ fn a_runtime_that_goes_away_takes_its_tasks_with_it() {
         drop(executor);
         assert_eq!(Arc::strong_count(&dropped), 2, "a child is still somewhere");
         // The nursery learns that its children are gone.
-        assert!(poll(&mut tree));
+        assert!(smol::block_on(smol::future::poll_once(tree.as_mut())).is_none());
         drop(tree);
         assert_eq!(Arc::strong_count(&dropped), 1);
     });

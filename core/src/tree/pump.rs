@@ -105,8 +105,8 @@ struct Queue {
     made: usize,
     /// How many pumps are polling.
     busy: usize,
-    /// A pump was made or woken, or has given way, and none has begun to poll since.
-    is_coming: bool,
+    /// Pumps that were made or woken, or have given way, and have not been polled since.
+    coming: Vec<usize>,
     /// Pumps that find nothing end.
     ended: bool,
 }
@@ -121,17 +121,29 @@ enum Call {
 impl Queue {
     /// Whether a pump has to come for what is in the queue.
     fn call(&mut self, threads: NonZeroUsize) -> Call {
-        if self.ready.is_empty() || self.is_coming || (threads.get() == 1 && self.busy > 0) {
+        if !self.coming.is_empty() || (threads.get() == 1 && self.busy > 0) {
             return Call::Nobody;
         }
-        self.is_coming = true;
         match self.idle.pop() {
-            Some((_, waker)) => Call::Wake(waker),
+            Some((number, waker)) => {
+                self.coming.push(number);
+                Call::Wake(waker)
+            }
             None => {
                 self.made += 1;
+                self.coming.push(self.made);
                 Call::Make(self.made)
             }
         }
+    }
+
+    /// The pump is polled.
+    fn comes(&mut self, number: usize) -> Option<Waker> {
+        self.coming.retain(|coming| *coming != number);
+        self.busy += 1;
+        // Polled for nothing, it stands there still.
+        let place = self.idle.iter().position(|(idle, _)| *idle == number)?;
+        Some(self.idle.swap_remove(place).1)
     }
 }
 
@@ -231,12 +243,20 @@ impl Pump {
     pub(crate) fn poll(&self, cx: &mut Context<'_>) -> Poll<()> {
         let Some(pumps) = &self.tree.pumps else { unreachable!("only a tree with pumps makes one") };
         let mut queue = pumps.lock();
-        queue.is_coming = false;
-        // Polled for nothing, it may stand there still.
-        let called_for_nothing = queue.idle.iter().position(|(number, _)| *number == self.number);
-        let old = called_for_nothing.map(|place| queue.idle.swap_remove(place));
-        queue.busy += 1;
+        let old = queue.comes(self.number);
         for _ in 0..TURN {
+            if queue.ready.len() > 1 {
+                let call = queue.call(pumps.threads);
+                if !matches!(call, Call::Nobody) {
+                    drop(queue);
+                    call.make(&self.tree);
+                    // Subtle: the host may have put the pump that was called where only this thread can find it (tokio's LIFO slot).
+                    // So this one goes to the end of the host's queue, where every thread can take it, and nobody waits for
+                    // the task that comes next, however long that holds up its thread.
+                    queue = pumps.lock();
+                    break;
+                }
+            }
             let Some(task) = queue.ready.pop_front() else {
                 queue.busy -= 1;
                 if queue.ended {
@@ -247,9 +267,7 @@ impl Pump {
                 drop(old);
                 return Poll::Pending;
             };
-            let call = queue.call(pumps.threads);
             drop(queue);
-            call.make(&self.tree);
             task.turn();
             let yields = self.tree.runtime.should_yield();
             queue = pumps.lock();
@@ -258,7 +276,7 @@ impl Pump {
             }
         }
         queue.busy -= 1;
-        queue.is_coming = true;
+        queue.coming.push(self.number);
         drop(queue);
         drop(old);
         cx.waker().wake_by_ref();
