@@ -68,29 +68,35 @@ both! {
 
     /// B141, L8: a child that was ready in time is not touched by the caller's deadline, when that passes later.
     the_callers_deadline_does_not_reach_the_child_any_more, the_callers_deadline_does_not_reach_the_local_child_any_more: {
-        let ended = Count::new();
+        let (passed, ended) = (Count::new(), Count::new());
         let out: Result<i32, Oops> = open(async |n: Handle<Oops>| {
-            let up = ended.clone();
-            let cut = move_on_after(ms(20), async {
-                let said = n
-                    .start(async move |ready| {
-                        // A scope further in moves along.
-                        CancelScope::new()
-                            .run(async {
-                                ready.notify(2);
-                                sleep(ms(40)).await;
-                                up.up();
-                            })
-                            .await
-                            .expect("nobody has a handle");
-                    })
-                    .await;
-                assert_eq!(said, Ok(2));
-                sleep_forever().await
-            })
-            .await;
-            assert!(cut.is_none());
+            let (looked, up) = (passed.reaches(1), ended.clone());
+            let mut scope = CancelScope::new().deadline_in(ms(60_000));
+            let caller = scope.handle();
+            let cut = scope
+                .run(async {
+                    let said = n
+                        .start(async move |ready| {
+                            // A scope further in moves along.
+                            CancelScope::new()
+                                .run(async {
+                                    ready.notify(2);
+                                    looked.await;
+                                    checkpoint().await;
+                                    up.up();
+                                })
+                                .await
+                                .expect("nobody has a handle");
+                        })
+                        .await;
+                    assert_eq!(said, Ok(2));
+                    assert!(caller.set_deadline(Instant::now() + ms(1)));
+                    sleep_forever().await
+                })
+                .await;
+            assert!(cut.is_err());
             assert_eq!((n.len(), ended.value()), (1, 0));
+            passed.up();
             Ok(9)
         })
         .await;
