@@ -15,16 +15,21 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use foster::channel::{Lag, bounded, broadcast, oneshot, watch};
+use foster::combine::Emitter;
+use foster::pool::{Pool, PoolError};
+use foster::rate::RateLimiter;
 use foster::sync::{Barrier, CapacityLimiter, Condition, Event, Mutex, OnceCell, Promise, RwLock, Semaphore};
 use foster::{
-    CancelScope, LocalNursery, Nursery, NurseryOptions, Ready, StartError, as_completed, bracket, checkpoint,
-    checkpoint_if_cancelled, fail_after, fail_at, first_ok, for_each_concurrent, gather, gather_settled, graceful,
-    interval, join, local_nursery, map_concurrent, move_on_after, move_on_at, nursery, quorum, race, race_all, retry,
-    shield, sleep, sleep_forever, sleep_until, staggered, stopping, to_thread, to_thread_abandon, try_bracket,
-    try_join, yield_now,
+    CancelScope, LocalNursery, Nursery, NurseryOptions, Ready, ScopedValue, StartError, as_completed, bracket,
+    checkpoint, checkpoint_if_cancelled, fail_after, fail_at, first_ok, for_each_concurrent, gather, gather_settled,
+    graceful, interval, join, local_nursery, map_concurrent, move_on_after, move_on_at, nursery, produce, quorum, race,
+    race_all, retry, shield, sleep, sleep_forever, sleep_until, staggered, stopping, to_thread, to_thread_abandon,
+    try_bracket, try_join, try_produce, yield_now,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
+
+static VALUE: ScopedValue<u8> = ScopedValue::new();
 
 /// A future of `N` bytes.
 struct Leaf<T, const N: usize>([u8; N], PhantomData<fn() -> T>);
@@ -166,6 +171,7 @@ fn wrappers_hold_what_they_wrap_once() {
         graceful <= 64: |f| graceful(f), handing on |f| graceful(f);
         bracket <= 128: |f| bracket(async {}, |_| f, |(), _| async {}), handing on |f| bracket(async {}, |_| f, |(), _| async {});
         try_bracket <= 128: |f| try_bracket(async { Ok::<_, ()>(()) }, |_| Trying(f), |(), _| async {}), handing on |f| try_bracket(async { Ok(()) }, |_| f, |(), _| async {});
+        scoped_value <= 64: |f| VALUE.scope(7, f), handing on |f| VALUE.scope(7, f);
         nursery <= 80: |f| nursery(|_: Nursery| Quiet(f)), handing on |f| nursery(|_: Nursery<()>| f);
         nursery_options <= 80: |f| NurseryOptions::new().limit(3).run(|_: Nursery| Quiet(f));
         local_nursery <= 176: |f| local_nursery(|_: LocalNursery<'_>| Quiet(f)), handing on |f| local_nursery(|_: LocalNursery<'_, ()>| f);
@@ -173,6 +179,8 @@ fn wrappers_hold_what_they_wrap_once() {
         try_join <= 256: |f| try_join((Trying(f), async { Ok(()) }));
         race <= 240: |f| race((Quiet(f), async {}));
         // These have boxes.
+        produce <= 56: |f| Stream(produce(|_: Emitter<u8>| Quiet(f)));
+        try_produce <= 56: |f| Stream(try_produce(|_: Emitter<u8>| Trying(f)));
         race_all <= 144: |f| race_all([f]);
         first_ok <= 200: |f| first_ok([Trying(f)]);
         quorum <= 200: |f| quorum(1, [Trying(f)]);
@@ -224,6 +232,7 @@ fn futures_that_wait_are_small() {
         let ((tx, rx), (mut shot, answer), (state, mut watching)) = (bounded::<u64>(1), oneshot::<u64>(), watch(0u64));
         let (news, mut heard) = broadcast::<u64>(1, Lag::Wait);
         let mut ticks = interval(SECOND);
+        let (rate, pool) = (RateLimiter::new(1, SECOND), Pool::new(1, async || Ok::<_, u8>(7u64)));
         let in_nursery: Result<_, StartError> = nursery(async |n: Nursery<StartError>| {
             let mut task = n.spawn(async { Ok(7u64) });
             Ok(plain! {
@@ -247,8 +256,9 @@ fn futures_that_wait_are_small() {
             stopping <= 40: stopping();
             interval <= 96: interval(SECOND);
             interval_tick <= 24: ticks.tick();
-            to_thread <= 64: to_thread(|| 7u64);
-            to_thread_abandon <= 24: to_thread_abandon(|| 7u64);
+            // 40 bytes of these for the calls that come back from the job.
+            to_thread <= 104: to_thread(|| 7u64);
+            to_thread_abandon <= 64: to_thread_abandon(|| 7u64);
             event_wait <= 64: event.wait();
             barrier_wait <= 64: barrier.wait();
             mutex_lock <= 64: mutex.lock();
@@ -270,6 +280,8 @@ fn futures_that_wait_are_small() {
             watch_closed <= 80: state.closed();
             broadcast_send <= 96: news.send(7);
             broadcast_recv <= 80: heard.recv();
+            rate_acquire <= 136: rate.acquire();
+            pool_use <= 300: pool.run(|_| leaf::<Result<(), PoolError<u8>>, SMALL>());
         };
         [&in_nursery.expect("nothing fails")[..], &outside[..]].concat()
     });
