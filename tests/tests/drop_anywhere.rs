@@ -54,8 +54,12 @@ mod leaves;
 mod lost_handles;
 #[path = "drop_anywhere/nurseries.rs"]
 mod nurseries;
+#[path = "drop_anywhere/resources.rs"]
+mod resources;
 #[path = "drop_anywhere/scopes.rs"]
 mod scopes;
+#[path = "drop_anywhere/streams.rs"]
+mod streams;
 #[path = "drop_anywhere/sync.rs"]
 mod sync;
 
@@ -150,18 +154,29 @@ const COVERED: &[(&str, &[&str])] = &[
     ("RaceArray", &["race_array"]),
     ("Retry", &["retry_", "retry_gives_up", "retry_attempt_timeout"]),
     ("Staggered", &["staggered_"]),
-    ("close", &["as_completed_close", "indexed_next", "pool_close", "produce_close", "try_produce_close"]),
-    ("next", &["as_completed_next", "indexed_next", "produce_next", "throttle_stream"]),
+    (
+        "close",
+        &[
+            "as_completed_close",
+            "indexed_next",
+            "pool_close",
+            "produce_close",
+            "produce_close_shielded",
+            "try_produce_close",
+            "pool_close_idle",
+        ],
+    ),
+    ("next", &["as_completed_next", "indexed_next", "produce_next", "try_produce_next", "throttle_stream"]),
     // Streams, rate limits, pools, scoped values.
-    ("Batch", &["batch_stream"]),
-    ("Emit", &["produce_aside", "produce_next"]),
-    ("Merge", &["merge_stream"]),
+    ("Batch", &["batch_stream", "batch_given_up"]),
+    ("Emit", &["produce_aside", "produce_next", "emit_given_up"]),
+    ("Merge", &["merge_stream", "merge_given_up"]),
     ("Produce", &["produce_stream"]),
-    ("RateAcquire", &["rate_acquire"]),
-    ("Throttle", &["throttle_stream"]),
+    ("RateAcquire", &["rate_acquire", "rate_acquire_many", "rate_acquire_beside"]),
+    ("Throttle", &["throttle_stream", "throttle_given_up"]),
     ("TryProduce", &["try_produce_stream"]),
-    ("Use", &["pool_use", "pool_close"]),
-    ("ValueScope", &["value_scope"]),
+    ("Use", &["pool_use", "pool_use_again", "pool_use_fails", "pool_use_beside", "pool_close"]),
+    ("ValueScope", &["value_scope", "value_is_dropped", "values_of_children"]),
 ];
 
 /// Modules that stand on the public API alone, and whose futures are hosts of a whole tree: the tests beside them drop these.
@@ -182,7 +197,8 @@ fn every_public_future_has_a_case() {
     let gone: Vec<_> = covered.difference(&found).collect();
     assert!(gone.is_empty(), "rows of COVERED for what is not there any more: {gone:?}");
     let of_modules = [leaves::CASES, scopes::CASES, nurseries::CASES, hosts::CASES, sync::CASES, channels::CASES];
-    let all = [&of_modules.concat(), combining::CASES, derived::CASES, &["job"]].concat();
+    let all =
+        [&of_modules.concat(), combining::CASES, derived::CASES, resources::CASES, streams::CASES, &["job"]].concat();
     for (name, cases) in COVERED {
         assert!(!cases.is_empty(), "{name}");
         for case in *cases {

@@ -238,6 +238,21 @@ impl Resource {
         self
     }
 
+    /// It is lent again: it has to be given back again.
+    pub(crate) fn keep_again(&mut self) {
+        self.release = Some(self.probe.register(true));
+    }
+
+    /// As `release`, for what is kept.
+    pub(crate) fn give_back(&mut self) -> impl Future<Output = ()> + Send + 'static {
+        self.probe.run_finalizer(self.release.take().expect("only what was lent is given back"), ())
+    }
+
+    /// Whether it has not been given back.
+    pub(crate) fn is_lent(&self) -> bool {
+        self.release.is_some()
+    }
+
     /// A release that goes on until its budget is used up.
     pub(crate) fn release_slowly(self) -> impl Future<Output = ()> + Send + 'static {
         let id = self.release.expect("only what was acquired is released");

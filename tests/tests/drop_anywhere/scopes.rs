@@ -1,14 +1,17 @@
 //! Cancel scopes, time limits, shields, brackets.
 
 use foster::{
-    CancelScope, Instant, bracket, checkpoint, defer, fail_after, fail_at, graceful, move_on_after, move_on_at, shield,
-    sleep, sleep_forever, stopping, try_bracket,
+    CancelScope, Instant, ScopedValue, bracket, checkpoint, defer, fail_after, fail_at, graceful, move_on_after,
+    move_on_at, shield, sleep, sleep_forever, stopping, try_bracket,
 };
 use foster_conformance::harness::ms;
 
 use crate::driver::{Scene, error, nothing};
 use crate::inside::{both, busy};
-use crate::probe::{Oops, Resource};
+use crate::probe::{Alive, Oops, Resource};
+
+static VALUE: ScopedValue<Alive> = ScopedValue::new();
+static INHERITED: ScopedValue<Alive> = ScopedValue::inherited();
 
 cases! {
     cancel_scope_run: run, |scene: Scene| CancelScope::new().named("scope").grace(ms(1)).run(busy(scene.probe)), nothing;
@@ -95,5 +98,21 @@ cases! {
             |resource, _exit| resource.release_slowly(),
         )
         .budget(ms(3))
+    }, nothing;
+
+    /// The value is dropped once, with its scope.
+    value_is_dropped: run, |scene: Scene| {
+        VALUE.scope(scene.probe.local(), async move {
+            busy(scene.probe).await;
+            assert!(VALUE.with(|value| value.is_some()));
+        })
+    }, nothing;
+    /// Two values, one around the other, that children and blocking jobs see.
+    values_of_children: run, |scene: Scene| {
+        INHERITED.scope(scene.probe.local(), async move {
+            sleep(ms(1)).await;
+            INHERITED.scope(scene.probe.local(), busy(scene.probe)).await;
+            assert!(INHERITED.with(|value| value.is_some()));
+        })
     }, nothing;
 }
