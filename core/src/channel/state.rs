@@ -32,19 +32,22 @@
 //! Invariant 4: an entry with somebody behind it goes only by that one's hand.
 //! Invariant 5: under the lock no value is dropped and no waker cloned, called or dropped: all of that is put into `After`.
 //!
-//! A long file: sending, receiving and closing share one state and these invariants.
+//! Here is what the steps of both sides have in common; `sending`, `receiving` and `closing` have those of their own.
+
+mod closing;
+mod receiving;
+mod sending;
 
 use std::mem;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
-use std::task::{Context, Waker};
+use std::task::Waker;
 
 use super::after::After;
 use super::bell::Bell;
 use super::error::RecvError;
 use super::slots::{Row, Slots};
 use super::statistics::ChannelStatistics;
-use super::turn::{Attempt, wait_with};
 
 /// A channel: the state and its lock.
 #[derive(Debug)]
@@ -202,83 +205,21 @@ impl<T> State<T> {
         }
     }
 
-    // Sending.
+    // What all steps lead to.
 
     /// Invariant 1.
     fn has_room(&self) -> bool {
         self.buffer.len() + self.permits < self.capacity.saturating_add(self.parked.len())
     }
 
-    /// Why nothing can be sent through `end`.
-    pub(super) fn refusal(&self, end: &End) -> Option<Refusal> {
-        if end.is_closed() || self.phase != Phase::Open {
-            Some(Refusal::Closed)
-        } else if self.receivers == 0 {
-            Some(Refusal::Disconnected)
-        } else {
-            None
+    /// Whether nothing will come any more.
+    pub(super) fn is_over(&self) -> bool {
+        let quiet = self.permits == 0 && self.handed == 0 && self.buffer.is_empty();
+        match self.phase {
+            Phase::Open => self.senders == 0 && quiet,
+            Phase::Shut => quiet,
+            Phase::Cut => true,
         }
-    }
-
-    /// Tries to send; takes the value only if it is sent or waits. Without `act` it only looks whether it could.
-    pub(super) fn send(
-        &mut self,
-        end: &End,
-        freight: Freight,
-        value: &mut Option<T>,
-        act: bool,
-        place: &mut Place<'_>,
-        after: &mut After<T>,
-    ) -> Attempt<Result<(), Refusal>> {
-        if let Some(refusal) = self.refusal(end) {
-            return if act { Attempt::Done(Err(refusal)) } else { Attempt::Ready };
-        }
-        if self.has_room() {
-            debug_assert!(self.line.is_empty(), "nobody waits while there is room");
-            if !act {
-                return Attempt::Ready;
-            }
-            match freight {
-                Freight::Permit => self.permits += 1,
-                Freight::Value => {
-                    let Some(value) = value.take() else { unreachable!("a value is sent once") };
-                    self.deliver(value, after);
-                }
-            }
-            return Attempt::Done(Ok(()));
-        }
-        let Some(waker) = place.waker.take() else { return Attempt::NoWaker };
-        let stage = Stage::Waiting { waker: Some(waker), end: end.id };
-        let key = self.parcels.insert(Parcel { value: value.take(), number: 0, stage });
-        self.parcels.push(&mut self.line, key);
-        *place.key = Some(key);
-        Attempt::Waits
-    }
-
-    /// Sends by a permit, which is used up.
-    pub(super) fn send_permitted(&mut self, value: T, after: &mut After<T>) -> Result<(), (Refusal, T)> {
-        self.permits -= 1;
-        let refused = match (self.phase, self.receivers) {
-            (Phase::Cut, _) => Some(Refusal::Closed),
-            (_, 0) => Some(Refusal::Disconnected),
-            _ => None,
-        };
-        match refused {
-            Some(refusal) => {
-                self.settle(after);
-                Err((refusal, value))
-            }
-            None => {
-                self.deliver(value, after);
-                self.settle(after);
-                Ok(())
-            }
-        }
-    }
-
-    pub(super) fn drop_permit(&mut self, after: &mut After<T>) {
-        self.permits -= 1;
-        self.settle(after);
     }
 
     fn number(&mut self) -> u64 {
@@ -342,335 +283,12 @@ impl<T> State<T> {
         }
     }
 
-    fn refuse(&mut self, key: usize, refusal: Refusal, after: &mut After<T>) {
-        let waker = self.call(key, Stage::Refused(refusal));
-        after.wake(waker);
-    }
-
-    fn refuse_all(&mut self, refusal: Refusal, after: &mut After<T>) {
-        while let Some(key) = self.line.first() {
-            self.refuse(key, refusal, after);
-        }
-    }
-
-    /// Tells a sender that waited how it ended; a value that was refused is put back.
-    pub(super) fn poll_sender(
-        &mut self,
-        key: usize,
-        value: &mut Option<T>,
-        spare: &mut Option<Waker>,
-        cx: &Context<'_>,
-    ) -> Attempt<Result<(), Refusal>> {
-        let stage = &mut self.parcels[key].stage;
-        let done = match stage {
-            Stage::Waiting { waker, .. } => return wait_with(waker, spare, cx),
-            Stage::Sent => {
-                *stage = Stage::Item;
-                return Attempt::Done(Ok(()));
-            }
-            Stage::Taken | Stage::Granted => Ok(()),
-            Stage::Refused(refusal) => Err(*refusal),
-            Stage::Item => unreachable!("there is nobody behind an item"),
-        };
-        *value = self.parcels.remove(key).value;
-        Attempt::Done(done)
-    }
-
-    /// A sender that waited goes away; its value comes back, unless it was received.
-    pub(super) fn leave_sender(&mut self, key: usize, after: &mut After<T>) -> Option<T> {
-        let row = match self.parcels[key].stage {
-            Stage::Waiting { .. } => Some(&mut self.line),
-            Stage::Sent => Some(&mut self.buffer),
-            _ => None,
-        };
-        if let Some(row) = row {
-            self.parcels.unlink(row, key);
-        }
-        let parcel = self.parcels.remove(key);
-        match parcel.stage {
-            Stage::Waiting { waker, .. } => after.forget(waker),
-            Stage::Granted => self.permits -= 1,
-            _ => {}
-        }
-        self.settle(after);
-        parcel.value
-    }
-
-    // Receiving.
-
-    /// Whether something can be received by somebody who comes now.
-    fn is_takeable(&self) -> bool {
-        // Who comes now stands behind those who wait.
-        self.parked.is_empty()
-            && (!self.buffer.is_empty() || self.line.first().is_some_and(|key| self.parcels[key].value.is_some()))
-    }
-
-    /// Whether nothing will come any more.
-    pub(super) fn is_over(&self) -> bool {
-        let quiet = self.permits == 0 && self.handed == 0 && self.buffer.is_empty();
-        match self.phase {
-            Phase::Open => self.senders == 0 && quiet,
-            Phase::Shut => quiet,
-            Phase::Cut => true,
-        }
-    }
-
-    /// Tries to receive. Without `act` it only looks whether it could. `own` is the entry of the end's stream, if it has one.
-    pub(super) fn recv(
-        &mut self,
-        end: &End,
-        own: Option<usize>,
-        act: bool,
-        place: &mut Place<'_>,
-        after: &mut After<T>,
-    ) -> Attempt<Result<T, RecvError>> {
-        self.calm(own, after);
-        if end.is_closed() {
-            return if act { Attempt::Done(Err(RecvError::Closed)) } else { Attempt::Ready };
-        }
-        if self.is_takeable() {
-            if !act {
-                return Attempt::Ready;
-            }
-            if let Some(value) = self.take(after) {
-                return Attempt::Done(Ok(value));
-            }
-        }
-        if self.is_over() {
-            return if act { Attempt::Done(Err(RecvError::Disconnected)) } else { Attempt::Ready };
-        }
-        let Some(waker) = place.waker.take() else { return Attempt::NoWaker };
-        let key = self.receptions.insert(Reception { end: end.id, stage: Receiving::Waiting(Some(waker)) });
-        self.receptions.push(&mut self.parked, key);
-        // It makes room for one.
-        self.admit(after);
-        *place.key = Some(key);
-        Attempt::Waits
-    }
-
-    /// Receives without waiting.
-    pub(super) fn try_recv(
-        &mut self,
-        end: &End,
-        own: Option<usize>,
-        after: &mut After<T>,
-    ) -> Result<Option<T>, RecvError> {
-        self.calm(own, after);
-        if end.is_closed() {
-            return Err(RecvError::Closed);
-        }
-        if self.parked.is_empty() {
-            if let Some(value) = self.take(after) {
-                return Ok(Some(value));
-            }
-        }
-        if self.is_over() { Err(RecvError::Disconnected) } else { Ok(None) }
-    }
-
-    /// The longest sent value of the buffer; without one, that of the longest waiting sender.
-    fn take(&mut self, after: &mut After<T>) -> Option<T> {
-        if let Some(key) = self.buffer.first() {
-            self.parcels.unlink(&mut self.buffer, key);
-            let parcel = &mut self.parcels[key];
-            let value = if let Stage::Item = parcel.stage {
-                self.parcels.remove(key).value
-            } else {
-                parcel.stage = Stage::Taken;
-                parcel.value.take()
-            };
-            self.settle(after);
-            return value;
-        }
-        // A rendezvous, or permits have all the room. Who waits for a permit cannot be served by somebody who does not wait.
-        let mut next = self.line.first();
-        while let Some(key) = next {
-            if self.parcels[key].value.is_some() {
-                let waker = self.call(key, Stage::Taken);
-                after.wake(waker);
-                return self.parcels[key].value.take();
-            }
-            next = self.parcels.after(key);
-        }
-        None
-    }
-
-    /// A stream's end is received from in another way: no `next()` can be under way, so it does not wait any more. What it
-    /// was handed goes back.
-    fn calm(&mut self, own: Option<usize>, after: &mut After<T>) {
-        let Some(key) = own else { return };
-        match mem::replace(&mut self.receptions[key].stage, Receiving::Idle) {
-            Receiving::Idle => {}
-            Receiving::Waiting(waker) => {
-                self.receptions.unlink(&mut self.parked, key);
-                after.forget(waker);
-            }
-            Receiving::Handed(value, number) => self.take_back(value, number, after),
-            ended @ Receiving::Ended(_) => self.receptions[key].stage = ended,
-        }
-    }
-
-    /// Tells a receiver that waited how it ended. Ready: it was a stream that was set aside, and has no entry any more.
-    pub(super) fn poll_receiver(
-        &mut self,
-        key: usize,
-        spare: &mut Option<Waker>,
-        cx: &Context<'_>,
-        after: &mut After<T>,
-    ) -> Attempt<Result<T, RecvError>> {
-        if let Receiving::Waiting(waker) = &mut self.receptions[key].stage {
-            return wait_with(waker, spare, cx);
-        }
-        match self.receptions.remove(key).stage {
-            Receiving::Idle => Attempt::Ready,
-            Receiving::Ended(error) => Attempt::Done(Err(error)),
-            Receiving::Handed(value, _) => {
-                self.handed -= 1;
-                self.settle(after);
-                Attempt::Done(Ok(value))
-            }
-            Receiving::Waiting(_) => unreachable!("just seen"),
-        }
-    }
-
-    /// A receiver that waited goes away; what it was handed goes to the next, or back.
-    pub(super) fn leave_receiver(&mut self, key: usize, after: &mut After<T>) {
-        if let Receiving::Waiting(_) = self.receptions[key].stage {
-            self.receptions.unlink(&mut self.parked, key);
-        }
-        match self.receptions.remove(key).stage {
-            Receiving::Waiting(waker) => after.forget(waker),
-            Receiving::Handed(value, number) => self.take_back(value, number, after),
-            Receiving::Ended(_) | Receiving::Idle => {}
-        }
-    }
-
-    /// L40: what was handed to a receiver that does not take it.
-    fn take_back(&mut self, value: T, number: u64, after: &mut After<T>) {
-        self.handed -= 1;
-        if self.receivers == 0 || self.phase == Phase::Cut {
-            after.discard(value);
-        } else if let Some(next) = self.parked.first() {
-            self.hand(next, value, number, after);
-        } else {
-            let key = self.parcels.insert(Parcel { value: Some(value), number, stage: Stage::Item });
-            // Invariant 3. Only what came back, too, can stand before it.
-            let mut next = self.buffer.first();
-            while let Some(other) = next.filter(|&other| self.parcels[other].number < number) {
-                next = self.parcels.after(other);
-            }
-            match next {
-                Some(next) => self.parcels.insert_before(&mut self.buffer, next, key),
-                None => self.parcels.push(&mut self.buffer, key),
-            }
-            self.peak = self.peak.max(self.buffer.len());
-        }
-        self.settle(after);
-    }
-
     /// What every step may lead to: senders are let in, and receivers learn that nothing will come.
     fn settle(&mut self, after: &mut After<T>) {
         self.admit(after);
         if self.is_over() {
             while let Some(key) = self.parked.first() {
                 self.end_receiver(key, RecvError::Disconnected, after);
-            }
-        }
-    }
-
-    fn end_receiver(&mut self, key: usize, error: RecvError, after: &mut After<T>) {
-        self.receptions.unlink(&mut self.parked, key);
-        if let Receiving::Waiting(waker) = mem::replace(&mut self.receptions[key].stage, Receiving::Ended(error)) {
-            after.wake(waker);
-        }
-    }
-
-    // Opening and closing.
-
-    pub(super) fn open_sender(&mut self) -> End {
-        self.senders += 1;
-        self.open_end()
-    }
-
-    pub(super) fn open_receiver(&mut self) -> End {
-        self.receivers += 1;
-        self.open_end()
-    }
-
-    fn open_end(&mut self) -> End {
-        self.next_end += 1;
-        End { id: self.next_end, closed: AtomicBool::new(false) }
-    }
-
-    /// Another end, like this one: none from a closed one.
-    pub(super) fn clone_end(&mut self, end: &End, open: fn(&mut Self) -> End) -> Option<End> {
-        if end.is_closed() { None } else { Some(open(self)) }
-    }
-
-    /// Closes one sending end, and says whether it was open.
-    ///
-    /// An end that is `gone` has nobody waiting on it, for they borrow it: it need not be looked for them.
-    pub(super) fn close_sender(&mut self, end: &End, gone: bool, after: &mut After<T>) -> bool {
-        if end.closed.swap(true, Ordering::AcqRel) {
-            return false;
-        }
-        self.senders -= 1;
-        if !gone {
-            let mut next = self.line.first();
-            while let Some(key) = next {
-                next = self.parcels.after(key);
-                if matches!(self.parcels[key].stage, Stage::Waiting { end: whose, .. } if whose == end.id) {
-                    self.refuse(key, Refusal::Closed, after);
-                }
-            }
-            self.bell.ring(after);
-        }
-        self.settle(after);
-        true
-    }
-
-    /// Closes one receiving end, and says whether it was open. `gone` as in `close_sender`.
-    pub(super) fn close_receiver(&mut self, end: &End, gone: bool, after: &mut After<T>) -> bool {
-        if end.closed.swap(true, Ordering::AcqRel) {
-            return false;
-        }
-        self.receivers -= 1;
-        let mut next = if gone { None } else { self.parked.first() };
-        while let Some(key) = next {
-            next = self.receptions.after(key);
-            if self.receptions[key].end == end.id {
-                self.end_receiver(key, RecvError::Closed, after);
-            }
-        }
-        if self.receivers == 0 {
-            self.refuse_all(Refusal::Disconnected, after);
-            self.empty(Refusal::Disconnected, after);
-            self.bell.ring(after);
-        }
-        true
-    }
-
-    /// Lets nothing more in; with `cut`, nor out.
-    pub(super) fn shut(&mut self, cut: bool, after: &mut After<T>) {
-        if self.phase == Phase::Cut || (self.phase == Phase::Shut && !cut) {
-            return;
-        }
-        self.phase = if cut { Phase::Cut } else { Phase::Shut };
-        self.refuse_all(Refusal::Closed, after);
-        if cut {
-            self.empty(Refusal::Closed, after);
-        }
-        self.bell.ring(after);
-        self.settle(after);
-    }
-
-    /// Empties the buffer: what a sender does not know yet to be sent is given back to it, the rest is dropped.
-    fn empty(&mut self, refusal: Refusal, after: &mut After<T>) {
-        while let Some(key) = self.buffer.first() {
-            self.parcels.unlink(&mut self.buffer, key);
-            if let Stage::Sent = self.parcels[key].stage {
-                self.parcels[key].stage = Stage::Refused(refusal);
-            } else if let Some(value) = self.parcels.remove(key).value {
-                after.discard(value);
             }
         }
     }

@@ -1,0 +1,177 @@
+//! The steps of receivers.
+
+use std::mem;
+use std::task::{Context, Waker};
+
+use super::{End, Parcel, Phase, Place, Receiving, Reception, Stage, State};
+use crate::channel::after::After;
+use crate::channel::error::RecvError;
+use crate::channel::turn::{Attempt, wait_with};
+
+impl<T> State<T> {
+    /// Whether something can be received by somebody who comes now.
+    fn is_takeable(&self) -> bool {
+        // Who comes now stands behind those who wait.
+        self.parked.is_empty()
+            && (!self.buffer.is_empty() || self.line.first().is_some_and(|key| self.parcels[key].value.is_some()))
+    }
+
+    /// Tries to receive. Without `act` it only looks whether it could. `own` is the entry of the end's stream, if it has one.
+    pub(in crate::channel) fn recv(
+        &mut self,
+        end: &End,
+        own: Option<usize>,
+        act: bool,
+        place: &mut Place<'_>,
+        after: &mut After<T>,
+    ) -> Attempt<Result<T, RecvError>> {
+        self.calm(own, after);
+        if end.is_closed() {
+            return if act { Attempt::Done(Err(RecvError::Closed)) } else { Attempt::Ready };
+        }
+        if self.is_takeable() {
+            if !act {
+                return Attempt::Ready;
+            }
+            if let Some(value) = self.take(after) {
+                return Attempt::Done(Ok(value));
+            }
+        }
+        if self.is_over() {
+            return if act { Attempt::Done(Err(RecvError::Disconnected)) } else { Attempt::Ready };
+        }
+        let Some(waker) = place.waker.take() else { return Attempt::NoWaker };
+        let key = self.receptions.insert(Reception { end: end.id, stage: Receiving::Waiting(Some(waker)) });
+        self.receptions.push(&mut self.parked, key);
+        // It makes room for one.
+        self.admit(after);
+        *place.key = Some(key);
+        Attempt::Waits
+    }
+
+    /// Receives without waiting.
+    pub(in crate::channel) fn try_recv(
+        &mut self,
+        end: &End,
+        own: Option<usize>,
+        after: &mut After<T>,
+    ) -> Result<Option<T>, RecvError> {
+        self.calm(own, after);
+        if end.is_closed() {
+            return Err(RecvError::Closed);
+        }
+        if self.parked.is_empty() {
+            if let Some(value) = self.take(after) {
+                return Ok(Some(value));
+            }
+        }
+        if self.is_over() { Err(RecvError::Disconnected) } else { Ok(None) }
+    }
+
+    /// The longest sent value of the buffer; without one, that of the longest waiting sender.
+    fn take(&mut self, after: &mut After<T>) -> Option<T> {
+        if let Some(key) = self.buffer.first() {
+            self.parcels.unlink(&mut self.buffer, key);
+            let parcel = &mut self.parcels[key];
+            let value = if let Stage::Item = parcel.stage {
+                self.parcels.remove(key).value
+            } else {
+                parcel.stage = Stage::Taken;
+                parcel.value.take()
+            };
+            self.settle(after);
+            return value;
+        }
+        // A rendezvous, or permits have all the room. Who waits for a permit cannot be served by somebody who does not wait.
+        let mut next = self.line.first();
+        while let Some(key) = next {
+            if self.parcels[key].value.is_some() {
+                let waker = self.call(key, Stage::Taken);
+                after.wake(waker);
+                return self.parcels[key].value.take();
+            }
+            next = self.parcels.after(key);
+        }
+        None
+    }
+
+    /// A stream's end is received from in another way: no `next()` can be under way, so it does not wait any more. What it
+    /// was handed goes back.
+    fn calm(&mut self, own: Option<usize>, after: &mut After<T>) {
+        let Some(key) = own else { return };
+        match mem::replace(&mut self.receptions[key].stage, Receiving::Idle) {
+            Receiving::Idle => {}
+            Receiving::Waiting(waker) => {
+                self.receptions.unlink(&mut self.parked, key);
+                after.forget(waker);
+            }
+            Receiving::Handed(value, number) => self.take_back(value, number, after),
+            ended @ Receiving::Ended(_) => self.receptions[key].stage = ended,
+        }
+    }
+
+    /// Tells a receiver that waited how it ended. Ready: it was a stream that was set aside, and has no entry any more.
+    pub(in crate::channel) fn poll_receiver(
+        &mut self,
+        key: usize,
+        spare: &mut Option<Waker>,
+        cx: &Context<'_>,
+        after: &mut After<T>,
+    ) -> Attempt<Result<T, RecvError>> {
+        if let Receiving::Waiting(waker) = &mut self.receptions[key].stage {
+            return wait_with(waker, spare, cx);
+        }
+        match self.receptions.remove(key).stage {
+            Receiving::Idle => Attempt::Ready,
+            Receiving::Ended(error) => Attempt::Done(Err(error)),
+            Receiving::Handed(value, _) => {
+                self.handed -= 1;
+                self.settle(after);
+                Attempt::Done(Ok(value))
+            }
+            Receiving::Waiting(_) => unreachable!("just seen"),
+        }
+    }
+
+    /// A receiver that waited goes away; what it was handed goes to the next, or back.
+    pub(in crate::channel) fn leave_receiver(&mut self, key: usize, after: &mut After<T>) {
+        if let Receiving::Waiting(_) = self.receptions[key].stage {
+            self.receptions.unlink(&mut self.parked, key);
+        }
+        match self.receptions.remove(key).stage {
+            Receiving::Waiting(waker) => after.forget(waker),
+            Receiving::Handed(value, number) => self.take_back(value, number, after),
+            Receiving::Ended(_) | Receiving::Idle => {}
+        }
+    }
+
+    /// L40: what was handed to a receiver that does not take it.
+    fn take_back(&mut self, value: T, number: u64, after: &mut After<T>) {
+        self.handed -= 1;
+        if self.receivers == 0 || self.phase == Phase::Cut {
+            after.discard(value);
+        } else if let Some(next) = self.parked.first() {
+            self.hand(next, value, number, after);
+        } else {
+            let key = self.parcels.insert(Parcel { value: Some(value), number, stage: Stage::Item });
+            // Invariant 3. Only what came back, too, can stand before it.
+            let mut next = self.buffer.first();
+            while let Some(other) = next.filter(|&other| self.parcels[other].number < number) {
+                next = self.parcels.after(other);
+            }
+            match next {
+                Some(next) => self.parcels.insert_before(&mut self.buffer, next, key),
+                None => self.parcels.push(&mut self.buffer, key),
+            }
+            self.peak = self.peak.max(self.buffer.len());
+        }
+        self.settle(after);
+    }
+
+    pub(super) fn end_receiver(&mut self, key: usize, error: RecvError, after: &mut After<T>) {
+        self.receptions.unlink(&mut self.parked, key);
+        if let Receiving::Waiting(waker) = mem::replace(&mut self.receptions[key].stage, Receiving::Ended(error)) {
+            after.wake(waker);
+        }
+    }
+}
