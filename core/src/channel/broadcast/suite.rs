@@ -1,6 +1,13 @@
 //! Broadcasts, driven poll by poll.
 
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use futures_core::Stream;
+
 use super::*;
+use crate::channel::{SendError, TrySendError};
 use crate::sync::testing::{Dice, Hand, yields_once};
 
 impl<T> BroadcastSender<T> {

@@ -1,7 +1,11 @@
 use std::cell::Cell;
-use std::task::Waker;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+use futures_core::Stream;
 
 use super::*;
+use crate::channel::{RecvError, SendError, TryRecvError};
 use crate::sync::testing::{Hand, yields_once};
 
 fn assert_home<T>(tx: &WatchSender<T>) {

@@ -1,0 +1,219 @@
+//! The queue of a broadcast, and every step it takes, under one lock. The invariants stand at the head of the module above.
+
+use std::collections::VecDeque;
+use std::mem;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Waker;
+
+use super::Lag;
+use crate::channel::after::After;
+use crate::channel::bell::Bell;
+use crate::channel::error::SendError;
+use crate::channel::slots::{Row, Slots};
+
+#[derive(Debug)]
+pub(super) struct Cast<T>(Mutex<State<T>>);
+
+#[derive(Debug)]
+pub(super) struct State<T> {
+    pub(super) lag: Lag,
+    pub(super) capacity: usize,
+    pub(super) queue: VecDeque<Queued<T>>,
+    /// The number of the first in the queue.
+    pub(super) head: u64,
+    pub(super) senders: usize,
+    pub(super) next_end: u64,
+    /// Those that can still receive: who was cut off does not count.
+    pub(super) receivers: usize,
+    /// Receivers that wait.
+    pub(super) waits: Bell,
+    /// Senders that wait until nobody listens.
+    pub(super) closing: Bell,
+    pub(super) entries: Slots<Stage>,
+    /// Senders that wait for room.
+    pub(super) line: Row,
+    /// Room that was given to senders which have not used it yet.
+    pub(super) granted: usize,
+    pub(super) peak: usize,
+}
+
+#[derive(Debug)]
+pub(super) struct Queued<T> {
+    pub(super) value: Arc<T>,
+    pub(super) left: usize,
+}
+
+/// A sender that waits for room. Its value stays with it until it has some.
+#[derive(Debug)]
+pub(super) enum Stage {
+    Waiting { waker: Option<Waker>, end: u64 },
+    Granted,
+    Refused,
+}
+
+/// Why nothing can be sent.
+#[derive(Clone, Copy)]
+pub(super) enum Refusal {
+    Closed,
+    Disconnected,
+}
+
+impl Refusal {
+    pub(super) fn error<T>(self, value: T) -> SendError<T> {
+        match self {
+            Refusal::Closed => SendError::Closed(value),
+            Refusal::Disconnected => SendError::Disconnected(value),
+        }
+    }
+}
+
+impl<T> Cast<T> {
+    /// One sender, one receiver.
+    pub(super) fn new(capacity: usize, lag: Lag) -> Self {
+        Cast(Mutex::new(State {
+            lag,
+            capacity,
+            queue: VecDeque::new(),
+            head: 0,
+            senders: 1,
+            next_end: 1,
+            receivers: 1,
+            waits: Bell::new(),
+            closing: Bell::new(),
+            entries: Slots::new(),
+            line: Row::new(),
+            granted: 0,
+            peak: 0,
+        }))
+    }
+
+    pub(super) fn step<R>(&self, f: impl FnOnce(&mut State<T>, &mut After<Arc<T>>) -> R) -> R {
+        let mut after = After::new();
+        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let result = f(&mut state, &mut after);
+        drop(state);
+        drop(after);
+        result
+    }
+}
+
+impl<T> State<T> {
+    pub(super) fn tail(&self) -> u64 {
+        self.head + self.queue.len() as u64
+    }
+
+    pub(super) fn has_room(&self) -> bool {
+        self.lag != Lag::Wait || self.queue.len() + self.granted < self.capacity
+    }
+
+    /// Sends. With `Lag::Wait` there is room.
+    pub(super) fn push(&mut self, value: Arc<T>, after: &mut After<Arc<T>>) {
+        if self.queue.len() == self.capacity {
+            debug_assert!(self.lag != Lag::Wait, "Invariant 2");
+            if let Some(oldest) = self.queue.pop_front() {
+                self.head += 1;
+                after.discard(oldest.value);
+                if self.lag == Lag::Disconnect {
+                    self.cut(oldest.left, after);
+                }
+            }
+        }
+        if self.receivers == 0 {
+            // The last one has just been cut off.
+            after.discard(value);
+            return;
+        }
+        self.queue.push_back(Queued { value, left: self.receivers });
+        self.peak = self.peak.max(self.queue.len());
+        self.waits.ring(after);
+    }
+
+    /// Receivers that had still to see the value before the head get nothing more.
+    fn cut(&mut self, count: usize, after: &mut After<Arc<T>>) {
+        for queued in &mut self.queue {
+            queued.left -= count;
+        }
+        self.leave(count, after);
+    }
+
+    /// A receiver that was at `place` goes away, unless it was cut off before.
+    pub(super) fn remove_receiver(&mut self, place: u64, after: &mut After<Arc<T>>) {
+        if self.is_cut(place) {
+            return;
+        }
+        let seen = usize::try_from(place.saturating_sub(self.head)).unwrap_or(usize::MAX);
+        for queued in self.queue.iter_mut().skip(seen) {
+            queued.left -= 1;
+        }
+        self.leave(1, after);
+    }
+
+    fn leave(&mut self, count: usize, after: &mut After<Arc<T>>) {
+        self.receivers -= count;
+        self.drop_seen(after);
+        if self.receivers == 0 {
+            while let Some(key) = self.line.first() {
+                self.call(key, Stage::Refused, after);
+            }
+            self.closing.ring(after);
+        }
+    }
+
+    pub(super) fn is_cut(&self, place: u64) -> bool {
+        self.lag == Lag::Disconnect && place < self.head
+    }
+
+    /// Drops what all have seen, and lets senders in.
+    fn drop_seen(&mut self, after: &mut After<Arc<T>>) {
+        while self.queue.front().is_some_and(|queued| queued.left == 0) {
+            if let Some(queued) = self.queue.pop_front() {
+                self.head += 1;
+                after.discard(queued.value);
+            }
+        }
+        self.admit(after);
+    }
+
+    pub(super) fn admit(&mut self, after: &mut After<Arc<T>>) {
+        while let Some(key) = self.line.first().filter(|_| self.has_room()) {
+            self.granted += 1;
+            self.call(key, Stage::Granted, after);
+        }
+    }
+
+    pub(super) fn call(&mut self, key: usize, stage: Stage, after: &mut After<Arc<T>>) {
+        self.entries.unlink(&mut self.line, key);
+        if let Stage::Waiting { waker, .. } = mem::replace(&mut self.entries[key], stage) {
+            after.wake(waker);
+        }
+    }
+
+    /// The value at `place`, which moves on; none if all were seen.
+    pub(super) fn take(&mut self, place: &mut u64, after: &mut After<Arc<T>>) -> Option<Result<Arc<T>, Missed>> {
+        if *place < self.head {
+            let missed = self.head - *place;
+            if self.lag == Lag::Disconnect {
+                return Some(Err(Missed::CutOff(missed)));
+            }
+            *place = self.head;
+            return Some(Err(Missed::Skipped(missed)));
+        }
+        let index = usize::try_from(*place - self.head).ok()?;
+        let queued = self.queue.get_mut(index)?;
+        *place += 1;
+        queued.left -= 1;
+        if queued.left > 0 {
+            return Some(Ok(queued.value.clone()));
+        }
+        // Invariant 1: it is the first, for those before it have been seen by all, too.
+        let queued = self.queue.pop_front()?;
+        self.head += 1;
+        self.admit(after);
+        Some(Ok(queued.value))
+    }
+}
+
+pub(super) enum Missed {
+    Skipped(u64),
+    CutOff(u64),
+}

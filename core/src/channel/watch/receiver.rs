@@ -1,0 +1,321 @@
+//! The receiving end of a watch: what it has seen, and its waits for something new.
+
+use std::fmt;
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures_core::Stream;
+
+use super::WatchStatistics;
+use super::state::{State, Watched};
+#[cfg(doc)]
+use super::watch;
+use crate::channel::bell::Listener;
+use crate::channel::blocking::{block_on, refuse_in_task};
+use crate::channel::error::{RecvError, TryRecvError};
+use crate::channel::turn::{Attempt, Turn};
+
+/// The receiving end of a [`watch`]. It can be cloned; the clone has seen what this one has.
+///
+/// As a [`Stream`] it gives the values that it has not seen, skipping those that came in between.
+pub struct WatchReceiver<T> {
+    watched: Arc<Watched<T>>,
+    /// The version that it has seen; none if it is to see the latest again.
+    seen: Option<u64>,
+    turn: Turn,
+    listener: Listener,
+}
+
+impl<T> WatchReceiver<T> {
+    pub(super) fn new(watched: Arc<Watched<T>>, seen: u64) -> Self {
+        WatchReceiver { watched, seen: Some(seen), turn: Turn::new(RECV), listener: Listener::new() }
+    }
+
+    /// The latest value, without marking it as seen.
+    #[must_use]
+    pub fn latest(&self) -> Arc<T> {
+        self.watched.step(|state, _| state.value.clone())
+    }
+
+    /// Whether the latest value has not been seen.
+    #[must_use]
+    pub fn has_changed(&self) -> bool {
+        self.watched.step(|state, _| self.seen != Some(state.version))
+    }
+
+    /// Lets the next [`recv`](WatchReceiver::recv) give the latest value, whether it was seen or not.
+    pub fn mark_unseen(&mut self) {
+        self.seen = None;
+    }
+
+    /// Waits for a value that was not seen, and gives the latest.
+    ///
+    /// # Cancellation
+    ///
+    /// *Strict*: a value counts as seen when it is returned.
+    ///
+    /// # Errors
+    ///
+    /// [`RecvError::Disconnected`]: the latest value was seen, and there is no sender left.
+    ///
+    /// # Panics
+    ///
+    /// If polled after it was ready.
+    pub fn recv(&mut self) -> WatchRecv<'_, T> {
+        WatchRecv { receiver: self, turn: Turn::new(RECV), listener: Listener::new() }
+    }
+
+    /// Gives the latest value, if it was not seen.
+    ///
+    /// # Errors
+    ///
+    /// * [`TryRecvError::Empty`]: it was.
+    /// * [`TryRecvError::Disconnected`]: it was, and there is no sender left.
+    pub fn try_recv(&mut self) -> Result<Arc<T>, TryRecvError> {
+        let seen = &mut self.seen;
+        self.watched.step(|state, _| match take(state, seen) {
+            Some(value) => Ok(value),
+            None if state.senders == 0 => Err(TryRecvError::Disconnected),
+            None => Err(TryRecvError::Empty),
+        })
+    }
+
+    /// Waits for a value that was not seen, on a thread that may block.
+    ///
+    /// # Errors
+    ///
+    /// As [`recv`](WatchReceiver::recv).
+    ///
+    /// # Panics
+    ///
+    /// On a thread that is polling a task of foster's, also if there is a value.
+    #[track_caller]
+    pub fn recv_blocking(&mut self) -> Result<Arc<T>, RecvError> {
+        refuse_in_task("recv_blocking", "recv");
+        block_on(WatchRecv { receiver: self, turn: Turn::fast(RECV), listener: Listener::new() })
+    }
+
+    /// Waits until the latest value is one that `wanted` likes, and gives it; the present one counts, seen or not.
+    ///
+    /// No lock is held while `wanted` runs.
+    ///
+    /// # Cancellation
+    ///
+    /// *Strict*: a value counts as seen when it is returned.
+    ///
+    /// # Errors
+    ///
+    /// [`RecvError::Disconnected`]: it is not, and there is no sender left.
+    ///
+    /// # Panics
+    ///
+    /// If `wanted` does, or if polled after it was ready.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # foster_sim::run(1, async {
+    /// let (tx, mut rx) = foster::channel::watch(0);
+    /// foster::nursery(async |n: foster::Nursery<foster::channel::RecvError>| {
+    ///     n.spawn(async move {
+    ///         assert!(*rx.wait_for(|n| *n >= 3).await? >= 3);
+    ///         Ok(())
+    ///     });
+    ///     for n in 1..=5 {
+    ///         foster::checkpoint().await;
+    ///         tx.replace(n).unwrap();
+    ///     }
+    ///     Ok(())
+    /// })
+    /// .await
+    /// .unwrap();
+    /// # });
+    /// ```
+    pub fn wait_for<F: FnMut(&T) -> bool>(&mut self, wanted: F) -> WatchWaitFor<'_, T, F> {
+        WatchWaitFor { receiver: self, wanted, turn: Turn::new("watch wait_for"), listener: Listener::new() }
+    }
+
+    /// A snapshot.
+    #[must_use]
+    pub fn statistics(&self) -> WatchStatistics {
+        self.watched.step(|state, _| WatchStatistics::of(state))
+    }
+}
+
+/// What a wait for a value is called in dumps.
+const RECV: &str = "watch recv";
+
+/// The latest value, if it was not seen.
+fn take<T>(state: &State<T>, seen: &mut Option<u64>) -> Option<Arc<T>> {
+    if *seen == Some(state.version) {
+        return None;
+    }
+    *seen = Some(state.version);
+    Some(state.value.clone())
+}
+
+fn poll_recv<T>(
+    watched: &Watched<T>,
+    seen: &mut Option<u64>,
+    turn: &mut Turn,
+    listener: &mut Listener,
+    cx: &mut Context<'_>,
+) -> Poll<Result<Arc<T>, RecvError>> {
+    turn.poll(cx, |act, spare, cx| {
+        watched.step(|state, _| {
+            if *seen == Some(state.version) && state.senders > 0 {
+                state.changed.listen(listener, spare, cx)
+            } else if act {
+                Attempt::Done(take(state, seen).ok_or(RecvError::Disconnected))
+            } else {
+                Attempt::Ready
+            }
+        })
+    })
+}
+
+fn leave<T>(watched: &Watched<T>, listener: &mut Listener) {
+    if !listener.is_home() {
+        watched.step(|state, after| state.changed.leave(listener, after));
+    }
+}
+
+impl<T> Clone for WatchReceiver<T> {
+    fn clone(&self) -> Self {
+        self.watched.step(|state, _| state.receivers += 1);
+        WatchReceiver {
+            watched: self.watched.clone(),
+            seen: self.seen,
+            turn: Turn::new(RECV),
+            listener: Listener::new(),
+        }
+    }
+}
+
+impl<T> Drop for WatchReceiver<T> {
+    fn drop(&mut self) {
+        self.watched.step(|state, after| {
+            state.changed.leave(&mut self.listener, after);
+            state.receivers -= 1;
+            if state.receivers == 0 {
+                state.closing.ring(after);
+            }
+        });
+    }
+}
+
+impl<T> Stream for WatchReceiver<T> {
+    type Item = Arc<T>;
+
+    /// # Cancellation
+    ///
+    /// *Strict*: a value counts as seen when it is returned.
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Arc<T>>> {
+        let WatchReceiver { watched, seen, turn, listener } = &mut *self;
+        let done = poll_recv(watched, seen, turn, listener, cx);
+        if done.is_ready() {
+            *turn = Turn::new(RECV);
+        }
+        done.map(Result::ok)
+    }
+}
+
+impl<T> fmt::Debug for WatchReceiver<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WatchReceiver")
+            .field("has_changed", &self.has_changed())
+            .field("statistics", &self.statistics())
+            .finish()
+    }
+}
+
+/// Future of [`WatchReceiver::recv`].
+#[must_use = "futures do nothing unless polled"]
+pub struct WatchRecv<'a, T> {
+    receiver: &'a mut WatchReceiver<T>,
+    turn: Turn,
+    listener: Listener,
+}
+
+impl<T> Future for WatchRecv<'_, T> {
+    type Output = Result<Arc<T>, RecvError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let WatchRecv { receiver, turn, listener } = &mut *self;
+        poll_recv(&receiver.watched, &mut receiver.seen, turn, listener, cx)
+    }
+}
+
+impl<T> Drop for WatchRecv<'_, T> {
+    fn drop(&mut self) {
+        leave(&self.receiver.watched, &mut self.listener);
+    }
+}
+
+impl<T> fmt::Debug for WatchRecv<'_, T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WatchRecv").finish_non_exhaustive()
+    }
+}
+
+/// Future of [`WatchReceiver::wait_for`].
+#[must_use = "futures do nothing unless polled"]
+pub struct WatchWaitFor<'a, T, F> {
+    receiver: &'a mut WatchReceiver<T>,
+    wanted: F,
+    turn: Turn,
+    listener: Listener,
+}
+
+// The closure is only called.
+impl<T, F> Unpin for WatchWaitFor<'_, T, F> {}
+
+impl<T, F: FnMut(&T) -> bool> Future for WatchWaitFor<'_, T, F> {
+    type Output = Result<Arc<T>, RecvError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let WatchWaitFor { receiver, wanted, turn, listener } = &mut *self;
+        let WatchReceiver { watched, seen, .. } = &mut **receiver;
+        // The version that was looked at, and not wanted.
+        let mut refused = None;
+        turn.poll(cx, |act, spare, cx| {
+            loop {
+                let looked = watched.step(|state, _| {
+                    if refused != Some(state.version) {
+                        return Ok((state.value.clone(), state.version));
+                    }
+                    Err(match (state.senders, act) {
+                        (0, true) => Attempt::Done(Err(RecvError::Disconnected)),
+                        (0, false) => Attempt::Ready,
+                        _ => state.changed.listen(listener, spare, cx),
+                    })
+                });
+                match looked {
+                    Err(attempt) => return attempt,
+                    Ok((value, version)) if wanted(&value) => {
+                        if !act {
+                            return Attempt::Ready;
+                        }
+                        *seen = Some(version);
+                        return Attempt::Done(Ok(value));
+                    }
+                    Ok((_, version)) => refused = Some(version),
+                }
+            }
+        })
+    }
+}
+
+impl<T, F> Drop for WatchWaitFor<'_, T, F> {
+    fn drop(&mut self) {
+        leave(&self.receiver.watched, &mut self.listener);
+    }
+}
+
+impl<T, F> fmt::Debug for WatchWaitFor<'_, T, F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("WatchWaitFor").finish_non_exhaustive()
+    }
+}

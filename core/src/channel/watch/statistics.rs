@@ -1,0 +1,31 @@
+//! A snapshot of a watch.
+
+use super::state::State;
+#[cfg(doc)]
+use super::{WatchReceiver, WatchSender};
+
+/// What [`WatchSender::statistics`] and [`WatchReceiver::statistics`] tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct WatchStatistics {
+    /// How often the value was changed.
+    pub version: u64,
+    /// How many sending ends are open.
+    pub senders: usize,
+    /// How many receivers there are.
+    pub receivers: usize,
+    /// How many of them wait.
+    pub waiting_receivers: usize,
+}
+
+impl WatchStatistics {
+    pub(super) fn of<T>(state: &State<T>) -> Self {
+        let State { version, senders, receivers, changed, .. } = state;
+        WatchStatistics {
+            version: *version,
+            senders: *senders,
+            receivers: *receivers,
+            waiting_receivers: changed.listening(),
+        }
+    }
+}
