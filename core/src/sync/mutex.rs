@@ -18,10 +18,11 @@
 //! Invariant 1: somebody waits only while the slot is not Free, and then `queued` is set.
 //! Invariant 2: the slot is locked before the queue, and both are released before anybody is woken.
 
+mod guard;
+
 use std::fmt;
 use std::future::Future;
 use std::mem;
-use std::ops::{Deref, DerefMut};
 use std::pin::Pin;
 use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll};
@@ -30,6 +31,8 @@ use super::WouldBlock;
 use super::line::{Left, Ticket};
 use super::wait_queue::WaitQueue;
 use crate::checkpoint::Gate;
+
+pub use guard::{MutexGuard, OwnedMutexGuard};
 
 /// A value that one task at a time can use, across awaits.
 ///
@@ -258,107 +261,6 @@ pub struct MutexStatistics {
     pub held: bool,
     /// How many tasks wait for it.
     pub waiting: usize,
-}
-
-/// The use of a [`Mutex`]; hands it over when dropped.
-#[must_use = "the mutex is released when this is dropped"]
-pub struct MutexGuard<'a, T> {
-    mutex: &'a Mutex<T>,
-    /// Gone only while it is dropped.
-    value: Option<T>,
-}
-
-impl<'a, T> MutexGuard<'a, T> {
-    /// The mutex it belongs to. (Not a method, so as not to hide one of the value.)
-    #[must_use]
-    pub fn mutex(guard: &Self) -> &'a Mutex<T> {
-        guard.mutex
-    }
-}
-
-impl<T> Drop for MutexGuard<'_, T> {
-    fn drop(&mut self) {
-        if let Some(value) = self.value.take() {
-            self.mutex.release(value);
-        }
-    }
-}
-
-impl<T> Deref for MutexGuard<'_, T> {
-    type Target = T;
-
-    fn deref(&self) -> &T {
-        inside(self.value.as_ref())
-    }
-}
-
-impl<T> DerefMut for MutexGuard<'_, T> {
-    fn deref_mut(&mut self) -> &mut T {
-        inside(self.value.as_mut())
-    }
-}
-
-impl<T: fmt::Debug> fmt::Debug for MutexGuard<'_, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&**self, f)
-    }
-}
-
-impl<T: fmt::Display> fmt::Display for MutexGuard<'_, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Display::fmt(&**self, f)
-    }
-}
-
-/// The use of a [`Mutex`] that can be moved anywhere; hands it over when dropped.
-#[must_use = "the mutex is released when this is dropped"]
-pub struct OwnedMutexGuard<T> {
-    mutex: Arc<Mutex<T>>,
-    /// Gone only while it is dropped.
-    value: Option<T>,
-}
-
-impl<T> OwnedMutexGuard<T> {
-    /// The mutex it belongs to. (Not a method, so as not to hide one of the value.)
-    #[must_use]
-    pub fn mutex(guard: &Self) -> &Arc<Mutex<T>> {
-        &guard.mutex
-    }
-}
-
-impl<T> Drop for OwnedMutexGuard<T> {
-    fn drop(&mut self) {
-        if let Some(value) = self.value.take() {
-            self.mutex.release(value);
-        }
-    }
-}
-
-impl<T> Deref for OwnedMutexGuard<T> {
-    type Target = T;
-
-    fn deref(&self) -> &T {
-        inside(self.value.as_ref())
-    }
-}
-
-impl<T> DerefMut for OwnedMutexGuard<T> {
-    fn deref_mut(&mut self) -> &mut T {
-        inside(self.value.as_mut())
-    }
-}
-
-impl<T: fmt::Debug> fmt::Debug for OwnedMutexGuard<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        fmt::Debug::fmt(&**self, f)
-    }
-}
-
-fn inside<V>(value: Option<V>) -> V {
-    match value {
-        Some(value) => value,
-        None => unreachable!("a guard has its value until it is dropped"),
-    }
 }
 
 /// Future of [`Mutex::lock`] and [`Mutex::fast_lock`].
