@@ -1,18 +1,22 @@
 //! The pool, on many seeds of the simulator: virtual time, so all times are exact.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeSet;
 use std::rc::Rc;
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use foster::pool::{Manage, Pool, PoolError, PoolOptions, PoolStatistics};
+use foster::pool::{Pool, PoolError, PoolOptions, PoolStatistics};
 use foster::{
-    CancelScope, Exit, Instant, Nursery, census, checkpoint, fail_after, for_each_concurrent, join, move_on_after,
-    nursery, shield, sleep, sleep_forever, to_thread, yield_now,
+    CancelScope, Instant, Nursery, census, checkpoint, fail_after, for_each_concurrent, join, move_on_after, nursery,
+    shield, sleep, sleep_forever, to_thread, yield_now,
 };
 use foster_sim::{Builder, random};
+
+#[path = "pool/db.rs"]
+mod db;
+
+use db::{Failed, Times, Used, id_of, pool};
 
 const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
@@ -28,122 +32,6 @@ fn on_seeds<F: Future<Output = ()>>(body: impl Fn() -> F) {
         Builder::new(seed).spurious_polls(spurious).run(body());
     }
     assert_eq!(census(), before, "a scope, a task or a timer is left");
-}
-
-/// Why a use failed.
-#[derive(Debug)]
-enum Failed {
-    Pool(PoolError<&'static str>),
-    Body(&'static str),
-}
-
-impl From<PoolError<&'static str>> for Failed {
-    fn from(error: PoolError<&'static str>) -> Self {
-        Failed::Pool(error)
-    }
-}
-
-/// A server, as its connections see it.
-#[derive(Default)]
-struct Server {
-    next: AtomicU32,
-    open: Mutex<BTreeSet<u32>>,
-    /// Said good-bye, as opposed to just gone.
-    closed: AtomicUsize,
-    peak: AtomicUsize,
-    down: AtomicBool,
-}
-
-impl Server {
-    fn open(&self) -> usize {
-        self.open.lock().unwrap().len()
-    }
-
-    fn closed(&self) -> usize {
-        self.closed.load(Ordering::SeqCst)
-    }
-}
-
-#[derive(Debug)]
-struct Connection {
-    id: u32,
-    /// In the middle of something.
-    dirty: bool,
-    dead: bool,
-    server: Arc<Server>,
-}
-
-impl std::fmt::Debug for Server {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Server")
-    }
-}
-
-impl Drop for Connection {
-    fn drop(&mut self) {
-        assert!(self.server.open.lock().unwrap().remove(&self.id));
-    }
-}
-
-/// How long everything takes.
-#[derive(Clone, Copy, Default)]
-struct Times {
-    open: u64,
-    check: u64,
-    reset: u64,
-    close: u64,
-}
-
-struct Db {
-    server: Arc<Server>,
-    times: Times,
-}
-
-impl Manage for Db {
-    type Resource = Connection;
-    type Error = &'static str;
-
-    async fn open(&self) -> Result<Connection, &'static str> {
-        sleep(ms(self.times.open)).await;
-        if self.server.down.load(Ordering::SeqCst) {
-            return Err("down");
-        }
-        let id = self.server.next.fetch_add(1, Ordering::SeqCst);
-        let mut open = self.server.open.lock().unwrap();
-        open.insert(id);
-        self.server.peak.fetch_max(open.len(), Ordering::SeqCst);
-        Ok(Connection { id, dirty: false, dead: false, server: self.server.clone() })
-    }
-
-    async fn is_alive(&self, connection: &mut Connection) -> bool {
-        assert!(!connection.dirty, "a dirty connection was kept");
-        connection.dirty = true;
-        sleep(ms(self.times.check)).await;
-        connection.dirty = false;
-        !connection.dead
-    }
-
-    async fn reset(&self, connection: &mut Connection, exit: &Exit) -> bool {
-        sleep(ms(self.times.reset)).await;
-        exit.is_success() && !connection.dirty
-    }
-
-    async fn close(&self, connection: Connection) {
-        sleep(ms(self.times.close)).await;
-        self.server.closed.fetch_add(1, Ordering::SeqCst);
-        drop(connection);
-    }
-}
-
-fn pool(options: PoolOptions, times: Times) -> (Pool<Db>, Arc<Server>) {
-    let server = Arc::new(Server::default());
-    (options.build(Db { server: server.clone(), times }), server)
-}
-
-type Used<T = u32> = Result<T, Failed>;
-
-async fn id_of(pool: &Pool<Db>) -> Used {
-    pool.run(async |connection| Ok(connection.id)).await
 }
 
 /// The same resource again, as long as it is idle; more only when more are needed at once.
