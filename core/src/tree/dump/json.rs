@@ -8,18 +8,18 @@ use super::{Dump, DumpedScope, ScopeState};
 impl Dump {
     /// The dump as a JSON document: the outermost scope as an object, `null` if the tree has ended.
     ///
-    /// An object has these members; those in brackets only where they apply. Times are whole milliseconds.
+    /// An object has these members; those with a question mark only where they apply. Times are whole milliseconds.
     ///
     /// | member | it is |
     /// |---|---|
     /// | `kind`, `name`, `file`, `line` | what it is, its name, where it was made |
     /// | `state` | `open`, `cancelled`, `draining`, `finalizing` or `closed` |
-    /// | [`daemon`], [`abandoned`] | `true` |
-    /// | [`deadline_ms`] | its deadline, on the runtime's clock |
-    /// | [`request`] | an object with `cause`, `age_ms` and `grace_left_ms` |
-    /// | [`finalizers`] | how many wait or run |
-    /// | [`waits_for`] | a list of operations |
-    /// | [`inside`] | a list of such objects |
+    /// | `daemon`?, `abandoned`? | `true` |
+    /// | `deadline_ms`? | its deadline, on the runtime's clock |
+    /// | `request`? | an object with `cause`, `age_ms` and `grace_left_ms` |
+    /// | `finalizers`? | how many wait or run |
+    /// | `waits_for`? | a list of operations |
+    /// | `inside`? | a list of such objects |
     ///
     /// # Examples
     ///
