@@ -57,7 +57,6 @@ pub(crate) struct Closed {
 pub(crate) struct Stood {
     pub(crate) parent: NodeRef,
     slot: usize,
-    pub(crate) role: Role,
 }
 
 impl Closed {
@@ -223,9 +222,11 @@ impl Node {
         debug_assert!(state.life <= Life::Draining, "the body of a scope ends once");
         state.life = Life::Draining;
         if state.links.count(Role::Inner) > 0 {
-            let leaked: Vec<NodeRef> = state.links.of(Role::Inner).cloned().collect();
+            // Awaited from here on, whoever has found or finds them lost: perhaps another thread, at this moment.
+            let leaked = state.links.leak();
             drop(state);
             for node in leaked {
+                node.lock().role = Role::Residue;
                 loss::driver_lost(&node, || {});
             }
         }
@@ -382,12 +383,12 @@ impl Node {
 
     /// As [`unlink`](Node::unlink), for a scope that has just been closed.
     pub(crate) fn leave(stood: Option<Stood>) {
-        let Some(Stood { parent, slot, role }) = stood else { return };
+        let Some(Stood { parent, slot }) = stood else { return };
         let mut above = parent.lock();
         if above.life == Life::Closed {
             return;
         }
-        let gone = above.links.remove(slot);
+        let (role, gone) = above.links.remove(slot);
         let links = &above.links;
         // The parent waits for the last one; and for the last that is no daemon, to dismiss the daemons (L24).
         let done = role != Role::Inner
@@ -405,7 +406,7 @@ impl Node {
 
 impl State {
     fn stood(&self) -> Option<Stood> {
-        self.parent.clone().map(|parent| Stood { parent, slot: self.slot, role: self.role })
+        self.parent.clone().map(|parent| Stood { parent, slot: self.slot })
     }
 }
 

@@ -35,12 +35,12 @@ impl Links {
         table.slots.insert((role, node))
     }
 
-    /// Removes an entry. The node comes back to be dropped where no lock is held.
-    pub(crate) fn remove(&mut self, slot: usize) -> NodeRef {
+    /// Removes an entry: what it was here at the end, and the node, to be dropped where no lock is held.
+    pub(crate) fn remove(&mut self, slot: usize) -> (Role, NodeRef) {
         let Some(table) = &mut self.0 else { unreachable!("what is linked is in the table") };
         let (role, node) = table.slots.remove(slot);
         table.counts[role as usize] -= 1;
-        node
+        (role, node)
     }
 
     pub(crate) fn change_role(&mut self, slot: usize, to: Role) {
@@ -49,6 +49,21 @@ impl Links {
         table.counts[*role as usize] -= 1;
         table.counts[to as usize] += 1;
         *role = to;
+    }
+
+    /// Makes all inner scopes residue, and says which.
+    pub(crate) fn leak(&mut self) -> Vec<NodeRef> {
+        let Some(table) = &mut self.0 else { return Vec::new() };
+        let inner = table.slots.iter_mut().filter(|(_, (role, _))| *role == Role::Inner);
+        let leaked: Vec<NodeRef> = inner
+            .map(|(_, (role, node))| {
+                *role = Role::Residue;
+                node.clone()
+            })
+            .collect();
+        table.counts[Role::Inner as usize] -= leaked.len();
+        table.counts[Role::Residue as usize] += leaked.len();
+        leaked
     }
 
     pub(crate) fn count(&self, role: Role) -> usize {
