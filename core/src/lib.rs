@@ -85,6 +85,8 @@ mod observer;
 mod opening;
 pub mod pool;
 pub mod portal;
+#[cfg(test)]
+mod races;
 pub mod rate;
 mod reason;
 pub mod retry;
@@ -94,6 +96,7 @@ mod shield;
 mod sleep;
 pub mod supervise;
 pub mod sync;
+mod sys;
 pub mod thread;
 mod timeout;
 mod tree;

@@ -37,12 +37,13 @@ pub(crate) mod wake;
 
 use std::any::Any;
 use std::panic::{self, AssertUnwindSafe, RefUnwindSafe, UnwindSafe};
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, PoisonError, Weak};
 
 use crate::Instant;
 use crate::observer::{HostDropped, Observer, Orphan};
 use crate::runtime::Runtime;
+use crate::sys::Mutex;
+use crate::sys::atomic::{AtomicBool, Ordering};
 use node::{Node, NodeRef};
 use pump::Pumps;
 use timers::Timers;
@@ -181,6 +182,6 @@ impl Tree {
     }
 }
 
-fn lock<T: ?Sized>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+fn lock<T: ?Sized>(mutex: &Mutex<T>) -> crate::sys::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -2,12 +2,13 @@
 
 use std::fmt::Debug;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, PoisonError};
 
 use crate::error::JoinError;
 use crate::observer::{Orphan, OrphanKind};
 use crate::reason::{Origin, Reason, ReasonKind};
 use crate::sync::Semaphore;
+use crate::sys::Mutex;
 use crate::tree::drive::{Closed, drop_payload, drop_quietly};
 use crate::tree::links::Role;
 use crate::tree::node::{Cell, NodeRef};
@@ -41,7 +42,7 @@ impl<E> NurseryCell<E> {
         std::mem::take(&mut *self.lock())
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Recorded<E>>> {
+    fn lock(&self) -> crate::sys::MutexGuard<'_, Vec<Recorded<E>>> {
         self.errors.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

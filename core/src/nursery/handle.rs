@@ -4,12 +4,13 @@ use std::fmt;
 use std::future::Future;
 use std::panic::{Location, RefUnwindSafe, UnwindSafe};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use crate::checkpoint::Gate;
 use crate::error::JoinError;
 use crate::reason::Reason;
+use crate::sys::{Mutex, MutexGuard};
 use crate::tree::ambient;
 use crate::tree::drive::drop_quietly;
 use crate::tree::node::{CANCELLED, Cell, Node, NodeRef};

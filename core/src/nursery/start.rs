@@ -11,7 +11,7 @@ use std::future::{Future, poll_fn};
 use std::io;
 use std::panic::Location;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use super::cell::NurseryCell;
@@ -21,6 +21,7 @@ use super::{Nursery, NurseryOptions, Task, TaskStatus};
 use crate::checkpoint::Gate;
 use crate::reason::Origin;
 use crate::sleep::sleep_forever;
+use crate::sys::{Mutex, MutexGuard, OnceLock};
 use crate::tree::links::Role;
 use crate::tree::node::{CANCELLED, Life, Node, NodeRef};
 

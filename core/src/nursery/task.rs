@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
 use super::cell::{NurseryCell, Recorded};
@@ -12,6 +12,7 @@ use super::outcome::Outcome;
 use crate::error::{JoinError, SpawnError};
 use crate::observer::OrphanKind;
 use crate::reason::Origin;
+use crate::sys::{Mutex, MutexGuard};
 use crate::tree::ambient::Frame;
 use crate::tree::drive::{Closed, Step, discard, drop_quietly, poll_open};
 use crate::tree::follow;

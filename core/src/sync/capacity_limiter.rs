@@ -10,7 +10,7 @@
 use std::collections::BTreeSet;
 use std::fmt;
 use std::panic::Location;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::Waker;
 
 use slab::Slab;
@@ -22,6 +22,7 @@ use super::limiter_acquire::{
 };
 use super::line::Ticket;
 use super::wait_queue::{WaitQueue, Wakes};
+use crate::sys::{Mutex, MutexGuard};
 
 /// Permits for a limited number of borrowers at once; resizable while in use, and it knows who holds them.
 ///

@@ -3,12 +3,12 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use super::line::Ticket;
 use super::wait_queue::WaitQueue;
 use crate::checkpoint::Gate;
+use crate::sys::atomic::{AtomicBool, Ordering};
 
 /// Something that happens once: all who wait for it go on, and so does everybody who comes later.
 ///

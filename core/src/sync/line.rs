@@ -23,12 +23,13 @@
 
 use std::fmt;
 use std::mem;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use slab::Slab;
 
 use super::wait_queue::Broken;
+use crate::sys::{Mutex, MutexGuard};
 
 /// No entry: the end of the list.
 const NONE: usize = usize::MAX;

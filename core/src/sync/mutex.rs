@@ -63,7 +63,7 @@ pub use guard::{MutexGuard, OwnedMutexGuard};
 /// ```
 #[derive(Default)]
 pub struct Mutex<T> {
-    state: std::sync::Mutex<State<T>>,
+    state: crate::sys::Mutex<State<T>>,
     queue: WaitQueue,
 }
 
@@ -91,10 +91,10 @@ impl<T> Mutex<T> {
     #[must_use]
     pub const fn new(value: T) -> Self {
         let state = State { slot: Slot::Free(value), queued: false };
-        Mutex { state: std::sync::Mutex::new(state), queue: WaitQueue::new() }
+        Mutex { state: crate::sys::Mutex::new(state), queue: WaitQueue::new() }
     }
 
-    fn state(&self) -> std::sync::MutexGuard<'_, State<T>> {
+    fn state(&self) -> crate::sys::MutexGuard<'_, State<T>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -12,7 +12,7 @@ use std::fmt;
 use std::future::Future;
 use std::mem;
 use std::pin::Pin;
-use std::sync::{Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::PoisonError;
 use std::task::{Context, Poll, Waker, ready};
 
 use pin_project_lite::pin_project;
@@ -21,6 +21,7 @@ use super::AlreadySet;
 use super::line::{Left, Ticket};
 use super::wait_queue::WaitQueue;
 use crate::checkpoint::Gate;
+use crate::sys::{Mutex, MutexGuard, OnceLock};
 
 /// A value that is made at most once, by whoever needs it first; the others wait for it.
 ///

@@ -5,13 +5,13 @@ use std::fmt;
 use std::future::Future;
 use std::mem;
 use std::pin::Pin;
-use std::sync::OnceLock;
 use std::task::{Context, Poll};
 
 use super::AlreadySet;
 use super::line::Ticket;
 use super::wait_queue::{Broken, WaitQueue};
 use crate::checkpoint::Gate;
+use crate::sys::OnceLock;
 
 /// A value that is set once, by whoever has it, and waited for by any number of tasks.
 ///

@@ -14,13 +14,14 @@ use std::fmt;
 use std::future::Future;
 use std::mem;
 use std::pin::Pin;
-use std::sync::{Arc, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use super::WouldBlock;
 use super::line::{Left, Ticket};
 use super::wait_queue::{WaitQueue, Wakes};
 use crate::checkpoint::Gate;
+use crate::sys::MutexGuard;
 
 pub use guard::{RwLockReadGuard, RwLockWriteGuard};
 
@@ -49,7 +50,7 @@ pub use guard::{RwLockReadGuard, RwLockWriteGuard};
 /// # });
 /// ```
 pub struct RwLock<T> {
-    state: std::sync::Mutex<State<T>>,
+    state: crate::sys::Mutex<State<T>>,
     queue: WaitQueue,
 }
 
@@ -88,7 +89,7 @@ impl<T> RwLock<T> {
     #[must_use]
     pub fn new(value: T) -> Self {
         let state = State { value: Some(Arc::new(value)), readers: 0, writer: false, queued: false };
-        RwLock { state: std::sync::Mutex::new(state), queue: WaitQueue::new() }
+        RwLock { state: crate::sys::Mutex::new(state), queue: WaitQueue::new() }
     }
 
     fn lock(&self) -> MutexGuard<'_, State<T>> {

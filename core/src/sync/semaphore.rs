@@ -12,13 +12,13 @@ use std::future::Future;
 use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 
 use super::WouldBlock;
 use super::line::{Left, Ticket};
 use super::wait_queue::{Line, WaitQueue};
 use crate::checkpoint::Gate;
+use crate::sys::atomic::{AtomicUsize, Ordering};
 
 /// The word: somebody waits.
 const QUEUED: usize = 1;

@@ -18,14 +18,15 @@ use std::future::Future;
 use std::mem;
 use std::panic::Location;
 use std::pin::Pin;
-use std::sync::atomic::{Ordering, fence};
-use std::sync::{Arc, MutexGuard, OnceLock};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 pub use super::line::Wakes;
 use super::line::{self, Left, List, Shared, Ticket};
 use crate::checkpoint::Gate;
 use crate::reason::Origin;
+use crate::sys::atomic::{Ordering, fence};
+use crate::sys::{MutexGuard, OnceLock};
 use crate::tree::ambient;
 
 /// A queue of waiting tasks; what locks, events and limiters are made of.

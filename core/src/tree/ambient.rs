@@ -69,7 +69,7 @@ impl Frame {
     }
 }
 
-thread_local! {
+crate::sys::thread_local! {
     static STACK: RefCell<Vec<Frame>> = const { RefCell::new(Vec::new()) };
 }
 

@@ -4,8 +4,6 @@
 //! rules stand in one place.
 
 use std::pin::Pin;
-use std::sync::MutexGuard;
-use std::sync::atomic::Ordering;
 use std::task::{Context, Poll, Waker};
 use std::thread;
 
@@ -15,6 +13,8 @@ use super::loss;
 use super::node::{CANCELLED, LOST, Life, Node, NodeRef, PARENT_CANCELLED, Payload, State, TIMED, WATCHED};
 use super::wake;
 use crate::reason::{Origin, Reason, ReasonKind};
+use crate::sys::MutexGuard;
+use crate::sys::atomic::Ordering;
 
 /// How often in a row an inner scope may be woken and passed over before it counts as undriven (L16.4).
 pub(crate) const PATIENCE: u8 = 3;

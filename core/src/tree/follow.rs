@@ -2,13 +2,13 @@
 
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::Poll;
 
 use super::node::{CANCELLED, Kind, NodeRef, TOLD_END};
 use super::{Tree, drive, lock};
 use crate::Instant;
 use crate::observer::{ObservedTask, TaskEvent};
+use crate::sys::atomic::Ordering;
 
 impl Tree {
     /// Whether an observer follows the tasks.

@@ -3,7 +3,6 @@
 //! All of this runs inside `Drop`, on any thread, possibly unwinding: it does not panic, wait, or need a context.
 
 use std::collections::VecDeque;
-use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 
 use super::ambient::{self, Frame};
@@ -14,6 +13,7 @@ use super::node::{CANCELLED, LOST, Life, Node, NodeRef, Owned};
 use super::wake::Wakes;
 use crate::observer::HostDropped;
 use crate::reason::{Reason, ReasonKind};
+use crate::sys::atomic::Ordering;
 
 /// The driver of `node` is gone: dropped by foreign code, or forgotten. `drop_body` drops the body, if it can be reached.
 ///

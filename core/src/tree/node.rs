@@ -7,8 +7,7 @@
 use std::future::Future;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
@@ -21,6 +20,8 @@ use super::pump::Stage;
 use super::timers::TimerKey;
 use crate::Instant;
 use crate::reason::{Origin, Reason};
+use crate::sys::atomic::{AtomicBool, AtomicU8, Ordering};
+use crate::sys::{Mutex, MutexGuard, OnceLock};
 
 /// What construct a scope belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -19,14 +19,15 @@
 
 use std::collections::VecDeque;
 use std::num::NonZeroUsize;
-use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use super::Tree;
 use super::job::Job;
 use super::loss;
 use super::node::NodeRef;
+use crate::sys::atomic::{AtomicBool, AtomicU8, Ordering};
+use crate::sys::{Mutex, MutexGuard};
 
 /// How many tasks a pump polls before it gives way to the host.
 const TURN: usize = 16;

@@ -10,8 +10,7 @@
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::num::NonZeroU64;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, PoisonError, Weak};
 use std::task::{Wake, Waker};
 
 use slab::Slab;
@@ -22,6 +21,8 @@ use super::wake::Wakes;
 use crate::Instant;
 use crate::instant::AtomicInstant;
 use crate::runtime::Timer;
+use crate::sys::Mutex;
+use crate::sys::atomic::{AtomicBool, Ordering};
 
 /// What happens at an instant.
 pub(crate) enum Target {
@@ -93,7 +94,7 @@ impl Timers {
         }
     }
 
-    fn queue(&self) -> std::sync::MutexGuard<'_, Queue> {
+    fn queue(&self) -> crate::sys::MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

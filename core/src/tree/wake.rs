@@ -1,12 +1,12 @@
 //! Waking: in batches after all marks are set, and along the chain of scopes that delay one another.
 
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use std::task::{Wake, Waker};
 
 use super::Tree;
 use super::links::Role;
 use super::node::{Life, NodeRef, PARENT_CANCELLED};
+use crate::sys::atomic::Ordering;
 
 /// What is to be done once no lock is held any more: wakers to call, and a timer to arm.
 #[derive(Default)]

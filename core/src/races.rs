@@ -1,0 +1,170 @@
+//! Models of the races: small programs whose every step shuttle chooses.
+//!
+//! `RUSTFLAGS='--cfg foster_shuttle' cargo test -p foster --lib races:: --target-dir target/shuttle`, as `.ci/run` does. The
+//! primitives of `sys.rs` are then shuttle's: before each lock and each atomic another thread may go on. A model
+//! that loses a wake-up is a deadlock, which shuttle reports, with a schedule to replay it.
+//!
+//! Orderings weaker than sequentially consistent are not modelled; for these there is the thread sanitizer, and the rounds
+//! of `tests/tests/races.rs` on real threads.
+//!
+//! Each model says which change of one line it was seen to catch.
+#![cfg(foster_shuttle)]
+
+mod handover;
+mod pumps;
+mod scopes;
+
+use std::future::Future;
+use std::num::NonZeroUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::task::Waker;
+
+use shuttle::future::{JoinHandle, block_on};
+use shuttle::scheduler::{DfsScheduler, PctScheduler, RandomScheduler, Scheduler};
+use shuttle::{Config, Runner};
+
+use crate::Instant;
+use crate::runtime::{BlockingError, Job, Runtime, Timer, Work, root};
+
+/// Who polls the tasks.
+#[derive(Clone, Copy, Debug)]
+enum Drive {
+    /// Each is a job, and so a thread, of its own.
+    Jobs,
+    /// As many pumps as are needed on so many threads.
+    Pumps(usize),
+}
+
+/// A runtime whose every job is a thread of the model.
+struct Threads {
+    drive: Drive,
+    jobs: Mutex<Vec<JoinHandle<()>>>,
+}
+
+impl Threads {
+    fn new(drive: Drive) -> Arc<Self> {
+        Arc::new(Threads { drive, jobs: Mutex::default() })
+    }
+
+    /// Waits for all jobs: each has to end.
+    fn join(&self) {
+        loop {
+            // No lock is held while it waits.
+            let Some(job) = self.jobs.lock().unwrap().pop() else { return };
+            block_on(job).unwrap();
+        }
+    }
+}
+
+impl Runtime for Threads {
+    fn name(&self) -> &'static str {
+        "shuttle"
+    }
+
+    fn spawn(&self, job: Job) {
+        let job = shuttle::future::spawn(job);
+        self.jobs.lock().unwrap().push(job);
+    }
+
+    fn now(&self) -> Instant {
+        Instant::from_nanos(1)
+    }
+
+    fn timer(&self) -> Box<dyn Timer> {
+        Box::new(NoTimer)
+    }
+
+    fn blocking(&self, _: Work) -> Result<(), BlockingError> {
+        unreachable!("no model blocks")
+    }
+
+    fn parallelism(&self) -> Option<NonZeroUsize> {
+        match self.drive {
+            Drive::Jobs => None,
+            Drive::Pumps(threads) => NonZeroUsize::new(threads),
+        }
+    }
+}
+
+/// Time stands still.
+struct NoTimer;
+
+impl Timer for NoTimer {
+    fn arm(&mut self, _: Instant, _: &Waker) {}
+
+    fn disarm(&mut self) {}
+}
+
+/// Runs a tree to its end. All its jobs have to end with it, and nothing of it may be left.
+fn tree<F: Future>(drive: Drive, body: F) -> F::Output {
+    let threads = Threads::new(drive);
+    let output = block_on(root(threads.clone(), body));
+    ended(&threads);
+    output
+}
+
+/// Waits for all jobs of a tree whose root is gone. Each scope holds its tree, and each tree its runtime.
+fn ended(threads: &Arc<Threads>) {
+    threads.join();
+    assert_eq!(Arc::strong_count(threads), 1, "something of the tree is left");
+}
+
+/// Counts what happened; without a step of its own.
+#[derive(Clone, Default)]
+struct Count(Arc<AtomicUsize>);
+
+impl Count {
+    fn add(&self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+
+    fn get(&self) -> usize {
+        self.0.load(Ordering::SeqCst)
+    }
+
+    /// Counts its own drop.
+    fn on_drop(&self) -> impl Send + Sync + 'static {
+        struct Dropped(Count);
+        impl Drop for Dropped {
+            fn drop(&mut self) {
+                self.0.add();
+            }
+        }
+        Dropped(self.clone())
+    }
+}
+
+/// How often each model runs with each scheduler; `FOSTER_ROUNDS` overrides it.
+fn rounds() -> usize {
+    std::env::var("FOSTER_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(1500)
+}
+
+fn runner<S: Scheduler + 'static>(scheduler: S) -> Runner<S> {
+    let mut config = Config::new();
+    // Unoptimized futures are large, and polled within each other.
+    config.stack_size = 0x40000;
+    config.silence_warnings = true;
+    Runner::new(scheduler, config)
+}
+
+/// Checks a model: schedules at random, then with few preemptions. The same ones each time; `SHUTTLE_RANDOM_SEED` chooses others.
+fn check(model: impl Fn() + Clone + Send + Sync + 'static) {
+    runner(RandomScheduler::new_from_seed(1, rounds())).run(model.clone());
+    runner(PctScheduler::new_from_seed(2, 3, rounds())).run(model);
+}
+
+/// As [`check`], with each way to drive the tasks.
+fn check_trees(model: impl Fn(Drive) + Clone + Send + Sync + 'static) {
+    for drive in [Drive::Jobs, Drive::Pumps(2)] {
+        let model = model.clone();
+        check(move || model(drive));
+    }
+}
+
+/// Checks each schedule of a small model; `limit` of them are too many.
+fn check_all(limit: usize, model: impl Fn() + Send + Sync + 'static) {
+    let count = runner(DfsScheduler::new(Some(limit), false)).run(model);
+    println!("{count} schedules");
+    assert!(count < limit, "the model is too large to be checked as a whole");
+}

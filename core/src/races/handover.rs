@@ -1,0 +1,144 @@
+//! What is handed from one to another: a call in a wait queue, an event, a child's result.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Wake, Waker};
+
+use shuttle::future::block_on;
+use shuttle::thread;
+
+use super::{Count, check, check_all, check_trees, tree};
+use crate::sync::{Event, Park, WaitQueue};
+use crate::{Nursery, nursery, yield_now};
+
+fn touch<F: Future + Unpin>(future: &mut F) {
+    let _ = Pin::new(future).poll(&mut Context::from_waker(Waker::noop()));
+}
+
+/// A place at the end of the queue.
+fn parked(queue: &WaitQueue) -> Park<'_> {
+    queue.lock().park(0)
+}
+
+/// L40: a call reaches the second waiter if the first one goes away, before it, after it or meanwhile.
+///
+/// Fails with `pass_on: false` in `Park::drop`.
+#[test]
+fn a_call_races_with_the_drop_of_its_receiver() {
+    check_all(200_000, || {
+        let queue = WaitQueue::new();
+        thread::scope(|threads| {
+            let mut first = parked(&queue);
+            let second = parked(&queue);
+            touch(&mut first);
+            threads.spawn(|| assert_eq!(queue.unpark(1), 1));
+            drop(first);
+            block_on(second).unwrap();
+        });
+        assert!(queue.is_empty());
+    });
+}
+
+/// B214, L40: waiters that are moved while one of them goes away and one is called: the other one is called in its stead.
+///
+/// Fails if `Park::drop` does not hand on, and if `Ticket::leave` takes a moved entry for one that waits.
+#[test]
+fn a_move_races_with_a_drop_and_a_call() {
+    check(|| {
+        let (from, to) = (WaitQueue::new(), WaitQueue::new());
+        thread::scope(|threads| {
+            let (mut first, second) = (parked(&from), parked(&from));
+            touch(&mut first);
+            threads.spawn(move || drop(first));
+            threads.spawn(|| {
+                from.repark_all(&to);
+                assert_eq!(to.unpark(1), 1);
+            });
+            block_on(second).unwrap();
+        });
+        assert!(from.is_empty() && to.is_empty());
+    });
+}
+
+/// Invariant 4 of `line.rs`: moves in both directions do not wait for each other.
+///
+/// Fails if `repark` locks `from` first.
+#[test]
+fn a_move_races_with_a_move_back() {
+    check_all(200_000, || {
+        let (one, other) = (WaitQueue::new(), WaitQueue::new());
+        thread::scope(|threads| {
+            let (here, there) = (parked(&one), parked(&other));
+            threads.spawn(|| one.repark_all(&other));
+            other.repark_all(&one);
+            drop((here, there));
+        });
+        assert!(one.is_empty() && other.is_empty());
+    });
+}
+
+/// Nobody waits for an event that has happened.
+///
+/// Fails without the second look at `is_set` in `EventWait::poll`.
+#[test]
+fn an_event_races_with_those_who_wait() {
+    check_all(200_000, || {
+        let event = Event::new();
+        thread::scope(|threads| {
+            threads.spawn(|| event.set());
+            block_on(event.wait());
+        });
+    });
+}
+
+/// A waiter goes from one driver to another while it is called.
+///
+/// Fails if `Ticket::poll` keeps the waker that it has.
+#[test]
+fn a_call_races_with_a_new_waker() {
+    check_all(200_000, || {
+        let queue = WaitQueue::new();
+        thread::scope(|threads| {
+            let mut park = parked(&queue);
+            touch(&mut park);
+            threads.spawn(|| assert_eq!(queue.unpark(1), 1));
+            block_on(park).unwrap();
+        });
+    });
+}
+
+/// R4: a child's value is dropped once, by whoever is the last: the child that sets it, or the handle that goes away.
+///
+/// Fails if `Join::drop` forgets the value.
+#[test]
+fn a_result_races_with_the_drop_of_its_handle() {
+    check_trees(|drive| {
+        let (dropped, woken) = (Count::default(), Count::default());
+        let (value, waker) = (dropped.on_drop(), woken.on_drop());
+        tree(drive, async {
+            nursery(async |n: Nursery| {
+                let mut child = n.spawn(async move {
+                    yield_now().await;
+                    Ok(value)
+                });
+                let waker = Waker::from(Arc::new(Held(Box::new(waker))));
+                let _ = Pin::new(&mut child).poll(&mut Context::from_waker(&waker));
+                drop(waker);
+                drop(child);
+                assert_eq!(woken.get(), 1, "the waker is released with the handle");
+                Ok(())
+            })
+            .await
+            .unwrap();
+        });
+        assert_eq!(dropped.get(), 1);
+    });
+}
+
+/// A waker that holds something.
+struct Held(#[expect(dead_code, reason = "counts its drop")] Box<dyn Send + Sync>);
+
+impl Wake for Held {
+    fn wake(self: Arc<Self>) {}
+}

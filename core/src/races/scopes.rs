@@ -1,0 +1,263 @@
+//! Requests, adoption, spawning, waking and completion, each against what may happen at the same moment.
+
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use shuttle::future::block_on;
+use shuttle::thread;
+
+use super::{Count, Threads, check_trees, ended, tree};
+use crate::runtime::root;
+use crate::sync::Event;
+use crate::{CancelScope, JoinError, Nursery, TaskStatus, defer, nursery, shield, sleep_forever, yield_now};
+
+type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// Polls a future once, with a waker that wakes nobody. Gives it back if it has to wait.
+fn begun<T>(mut future: Boxed<T>) -> Result<Boxed<T>, T> {
+    match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(output) => Err(output),
+        Poll::Pending => Ok(future),
+    }
+}
+
+/// L6, L17: a request changes something until the scope is closed, and nothing afterwards; and a scope whose request
+/// changed nothing has its value.
+///
+/// Fails without `if state.life == Life::Closed { return false; }` in `Node::mark`.
+#[test]
+fn a_request_races_with_the_close() {
+    check_trees(|drive| {
+        tree(drive, async {
+            let returned = Count::default();
+            nursery(async |n: Nursery| {
+                let mut scope = CancelScope::new();
+                let handle = scope.handle();
+                let seen = returned.clone();
+                let canceller = n.spawn(async move {
+                    let before = seen.get();
+                    Ok((before, handle.cancel("race"), handle.is_closed()))
+                });
+                let outcome = scope.run(nursery(async |m: Nursery| Ok(drop(m.spawn(yield_now()))))).await;
+                returned.add();
+                let (before, changed, closed) = canceller.await.unwrap();
+                assert!(changed || closed, "a request is refused by a scope that has ended");
+                assert!(changed || outcome.is_ok(), "cancelled without a request");
+                assert!(!(changed && before > 0), "a request was taken by a scope that had returned");
+                Ok(())
+            })
+            .await
+            .unwrap();
+        });
+    });
+}
+
+/// L9, Invariant 2: a scope or a child that comes while a request goes down is marked by it, or starts with its mark.
+///
+/// Fails with `return;` for `if !inherited.any() { return; }` in `Node::settle`, and if `link` takes `Marks::default()`.
+#[test]
+fn a_request_races_with_those_who_come() {
+    check_trees(|drive| {
+        tree(drive, async {
+            nursery(async |n: Nursery| {
+                let mut scope = CancelScope::new();
+                let handle = scope.handle();
+                n.spawn(async move {
+                    handle.cancel("race");
+                });
+                let inside = async {
+                    nursery(async |m: Nursery| {
+                        m.spawn(async { drop(CancelScope::new().run(sleep_forever()).await) });
+                        Ok(())
+                    })
+                    .await
+                };
+                assert!(scope.run(inside).await.is_err());
+                Ok(())
+            })
+            .await
+            .unwrap();
+        });
+    });
+}
+
+/// L25–L28: a scope that is dropped on another thread while the scope around it ends is finished before the tree is, by
+/// whichever ancestor adopts it: its child is dropped and its finalizer has run.
+///
+/// Fails without `become_residue(node);` in `driver_lost`.
+#[test]
+fn adoption_races_with_the_close() {
+    check_trees(|drive| {
+        let (dropped, finalized) = (Count::default(), Count::default());
+        let (child, own, last) = (dropped.on_drop(), dropped.on_drop(), finalized.clone());
+        let threads = Threads::new(drive);
+        let dropper = block_on(root(threads.clone(), async move {
+            let around = CancelScope::new().run(async move {
+                let inside: Boxed<_> = Box::pin(nursery(async move |m: Nursery| {
+                    defer(async move {
+                        yield_now().await;
+                        last.add();
+                    });
+                    m.spawn(async move {
+                        let _child = child;
+                        sleep_forever().await
+                    });
+                    let _own = own;
+                    sleep_forever().await;
+                    Ok(())
+                }));
+                let Ok(inside) = begun(inside) else { unreachable!("it waits") };
+                thread::spawn(move || drop(inside))
+            });
+            around.await.unwrap()
+        }));
+        assert_eq!(finalized.get(), 1, "the tree has ended before the finalizer");
+        dropper.join().unwrap();
+        assert_eq!(dropped.get(), 2);
+        ended(&threads);
+    });
+}
+
+/// L4, L22: a child that was admitted has ended when the nursery returns; one that was not has never run.
+///
+/// Fails if `admits` says `true` for `Closed`, and with `return Poll::Pending;` for the `continue;` behind
+/// `registered = true;` in `Node::wind_down`.
+#[test]
+fn a_spawn_races_with_the_drain() {
+    check_trees(|drive| {
+        tree(drive, async {
+            nursery(async |outer: Nursery| {
+                let ran = Count::default();
+                let run = ran.clone();
+                let spawner = nursery(async |inner: Nursery| {
+                    let handle = inner.clone();
+                    let spawner = outer.spawn(async move {
+                        let late = async move {
+                            yield_now().await;
+                            run.add();
+                        };
+                        Ok(handle.try_spawn(late).is_ok())
+                    });
+                    inner.spawn(yield_now());
+                    Ok(spawner)
+                })
+                .await
+                .unwrap();
+                let ran_by_the_end = ran.get();
+                let admitted = spawner.await.unwrap();
+                assert_eq!(ran_by_the_end, usize::from(admitted));
+                Ok(())
+            })
+            .await
+            .unwrap();
+        });
+    });
+}
+
+/// L12, L16: the driver of a scope is woken by a request, and the driver of a shield below it by what the shield waits for,
+/// whichever comes first and whatever the drivers are about to do.
+///
+/// Fails if `conclude` looks at `CANCELLED` before it registers.
+#[test]
+fn a_wake_races_with_the_driver_that_registers() {
+    check_trees(|drive| {
+        tree(drive, async {
+            nursery(async |n: Nursery| {
+                let event = Arc::new(Event::new());
+                let mut scope = CancelScope::new();
+                let handle = scope.handle();
+                let setter = event.clone();
+                n.spawn(async move {
+                    assert!(handle.cancel("race"));
+                    setter.set();
+                });
+                let shielded = Count::default();
+                let through = shielded.clone();
+                let outcome = scope
+                    .run(async {
+                        let wait = async {
+                            event.wait().await;
+                            through.add();
+                        };
+                        shield(wait).await;
+                        sleep_forever().await
+                    })
+                    .await;
+                assert!(outcome.is_err());
+                Ok(assert_eq!(shielded.get(), 1))
+            })
+            .await
+            .unwrap();
+        });
+    });
+}
+
+/// L34: a handle resolves once, with what the child has come to; a request that changed nothing came after its end.
+///
+/// Fails without the look at `join.status()` in `Task::poll_ended`.
+#[test]
+fn a_cancel_races_with_the_completion() {
+    check_trees(|drive| {
+        tree(drive, async {
+            nursery(async |n: Nursery| {
+                let dropped = Count::default();
+                let guard = dropped.on_drop();
+                let mut child = n.spawn(async move {
+                    let _guard = guard;
+                    yield_now().await;
+                    Ok(7)
+                });
+                let changed = child.cancel("race");
+                let result = (&mut child).await;
+                assert_eq!(dropped.get(), 1, "the handle resolves after the child's future is dropped");
+                match result {
+                    Ok(value) => assert_eq!((value, child.status()), (7, TaskStatus::Finished)),
+                    Err(JoinError::Cancelled) => assert!(changed && child.status() == TaskStatus::Cancelled),
+                    Err(error) => panic!("{error}"),
+                }
+                Ok(())
+            })
+            .await
+            .unwrap();
+        });
+    });
+}
+
+/// R3, L16: a future that goes from one driver to another is woken in the new place, by a request and by a child's end.
+///
+/// Fails with `state.waker.is_some()` for the comparison in `Node::register`, and with `Some(_) => None` for the one in
+/// `Task::poll_ended`.
+#[test]
+fn a_waker_is_replaced_while_it_is_called() {
+    check_trees(|drive| {
+        tree(drive, async {
+            nursery(async |n: Nursery| {
+                let mut scope = CancelScope::new();
+                let handle = scope.handle();
+                let child = n.spawn(async move { Ok(handle.cancel("race")) });
+                assert!(twice(scope.run(sleep_forever())).await.is_err());
+                assert!(twice(child).await.unwrap());
+                Ok(())
+            })
+            .await
+            .unwrap();
+        });
+    });
+}
+
+/// Awaits a future that was polled by somebody else before.
+async fn twice<F: Future>(future: F) -> F::Output {
+    let mut future = Box::pin(future);
+    let mut first = true;
+    poll_fn(|cx| {
+        if std::mem::take(&mut first) {
+            if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+                return Poll::Ready(output);
+            }
+        }
+        future.as_mut().poll(cx)
+    })
+    .await
+}
