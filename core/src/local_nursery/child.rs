@@ -173,7 +173,7 @@ where
         };
         let outcome = home.errors.child_ended(above, &node, closed, this.result.take());
         let waiter = this.join.set(outcome);
-        Node::leave(stood);
+        node.leave(stood);
         debug_assert!(node.life() == Life::Closed, "a child ends Closed");
         if let Some(waiter) = waiter {
             waiter.wake();

@@ -328,7 +328,7 @@ impl Route {
         if child.life == Life::Closed {
             return Moved::TooLate;
         }
-        let (_, link) = cradle.links.remove(child.slot);
+        let link = cradle.links.remove(child.slot, &self.child);
         let place = above.link(target, Role::Child, &self.child);
         let parent = child.move_to(&place, self.child.mask);
         drop(child);

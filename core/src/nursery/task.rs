@@ -218,7 +218,7 @@ where
         };
         let outcome = nursery.cell.child_ended(above, node, closed, result);
         let waiter = self.join.set(outcome);
-        Node::leave(stood);
+        node.leave(stood);
         if let Some(waiter) = waiter {
             waiter.wake();
         }

@@ -215,11 +215,10 @@ impl Node {
     /// The body is over, its value settled. Inner scopes that are still listed were leaked (L28).
     pub(crate) fn body_over(self: &NodeRef) {
         let mut state = self.lock();
-        if state.life == Life::Closed {
-            // Razed while its body was being polled (L30).
+        if state.life > Life::Draining {
+            // Razed while its body was being polled (L30), or finished as a leaked scope meanwhile (L28).
             return;
         }
-        debug_assert!(state.life <= Life::Draining, "the body of a scope ends once");
         state.life = Life::Draining;
         if state.links.count(Role::Inner) > 0 {
             // Awaited from here on, whoever has found or finds them lost: perhaps another thread, at this moment.
@@ -378,17 +377,18 @@ impl Node {
     /// Leaves the parent, which may be waiting for this.
     pub(crate) fn unlink(self: &NodeRef) {
         let stood = self.lock().stood();
-        Node::leave(stood);
+        self.leave(stood);
     }
 
     /// As [`unlink`](Node::unlink), for a scope that has just been closed.
-    pub(crate) fn leave(stood: Option<Stood>) {
+    pub(crate) fn leave(self: &NodeRef, stood: Option<Stood>) {
         let Some(Stood { parent, slot }) = stood else { return };
         let mut above = parent.lock();
         if above.life == Life::Closed {
             return;
         }
-        let (role, gone) = above.links.remove(slot);
+        // Once: a future that has escaped may be polled by one thread while another finishes its scope as a leaked one (L28).
+        let Some((role, gone)) = above.links.remove(slot, self) else { return };
         let links = &above.links;
         // The parent waits for the last one; and for the last that is no daemon, to dismiss the daemons (L24).
         let done = role != Role::Inner

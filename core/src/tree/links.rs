@@ -35,17 +35,20 @@ impl Links {
         table.slots.insert((role, node))
     }
 
-    /// Removes an entry: what it was here at the end, and the node, to be dropped where no lock is held.
-    pub(crate) fn remove(&mut self, slot: usize) -> (Role, NodeRef) {
-        let Some(table) = &mut self.0 else { unreachable!("what is linked is in the table") };
+    /// Removes an entry: what it was here at the end, and the node, to be dropped where no lock is held; none if the node
+    /// has left before.
+    pub(crate) fn remove(&mut self, slot: usize, node: &NodeRef) -> Option<(Role, NodeRef)> {
+        let table = self.0.as_mut()?;
+        table.slots.get(slot).filter(|(_, there)| there.is(node))?;
         let (role, node) = table.slots.remove(slot);
         table.counts[role as usize] -= 1;
-        (role, node)
+        Some((role, node))
     }
 
-    pub(crate) fn change_role(&mut self, slot: usize, to: Role) {
-        let Some(table) = &mut self.0 else { unreachable!("what is linked is in the table") };
-        let (role, _) = &mut table.slots[slot];
+    /// Unless the node has left before.
+    pub(crate) fn change_role(&mut self, slot: usize, node: &NodeRef, to: Role) {
+        let Some(table) = &mut self.0 else { return };
+        let Some((role, _)) = table.slots.get_mut(slot).filter(|(_, there)| there.is(node)) else { return };
         table.counts[*role as usize] -= 1;
         table.counts[to as usize] += 1;
         *role = to;

@@ -9,7 +9,7 @@ use super::ambient::{self, Frame};
 use super::drive::{Body, Closed, Step, conclude, drop_payload};
 use super::job::Job;
 use super::links::Role;
-use super::node::{CANCELLED, LOST, Life, Node, NodeRef, Owned};
+use super::node::{CANCELLED, LOST, Life, NodeRef, Owned};
 use super::wake::Wakes;
 use crate::observer::HostDropped;
 use crate::reason::{Reason, ReasonKind};
@@ -88,7 +88,7 @@ fn become_residue(node: &NodeRef) {
         drop(above);
         node.attach(&parent, Role::Residue);
     } else {
-        above.links.change_role(slot, Role::Residue);
+        above.links.change_role(slot, node, Role::Residue);
         drop(above);
         node.lock().role = Role::Residue;
     }
@@ -103,7 +103,7 @@ fn end_reaped(node: &NodeRef, closed: Closed) {
             _ => drop_payload(Some(payload)),
         }
     }
-    Node::leave(closed.stood);
+    node.leave(closed.stood);
 }
 
 /// Drives a lost scope to its end, in the name of its adopter.

@@ -57,7 +57,7 @@ impl Future for OwnedScope {
         }
         let Some(node) = &this.seat else { unreachable!("a driver has its node between polls") };
         let Poll::Ready(closed) = node.wind_down(|| Frame::node(node.clone()), cx) else { return Poll::Pending };
-        Node::leave(closed.stood);
+        node.leave(closed.stood);
         this.seat = None;
         Poll::Ready(())
     }

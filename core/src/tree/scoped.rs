@@ -25,7 +25,7 @@ use super::drive::{Body, Step, conclude, poll_open};
 use super::links::Role;
 use super::loss;
 use super::marks::Mask;
-use super::node::{Kind, LOST, Node, NodeRef};
+use super::node::{Kind, LOST, Life, NodeRef};
 use crate::Instant;
 use crate::reason::{Origin, Reason};
 
@@ -383,8 +383,12 @@ where
     fn wind(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Ending<V>> {
         let this = self.project();
         let Some(node) = this.seat.as_ref() else { unreachable!("a driver has its node between polls") };
+        if node.flagged(LOST) && node.life() != Life::Closed {
+            // Found lost during this very poll, by another thread.
+            polled_after_loss(node);
+        }
         let Poll::Ready(mut closed) = node.wind_down(|| Frame::node(node.clone()), cx) else { return Poll::Pending };
-        Node::leave(closed.stood.take());
+        node.leave(closed.stood.take());
         *this.stage = Stage::Done;
         let Some(node) = this.seat.take() else { unreachable!("a driver has its node between polls") };
         // The outcome table (SEMANTICS §7) for scopes that have a caller.
