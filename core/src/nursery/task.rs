@@ -44,7 +44,7 @@ where
     let above: NodeRef = nursery.clone();
     let Some(tree) = above.tree().cloned() else { return Err(SpawnError::new(future)) };
     let fresh = Run::Fresh(Box::new(Slot::Future { future }));
-    let stage = tree.pumps.as_ref().map(|_| Stage::queued());
+    let stage = tree.pumps.as_ref().map(|_| Stage::coming());
     let cell = TaskCell { stage, run: Mutex::new(fresh), join: Join::default(), nursery, target };
     let node = Node::new(Kind::Task, Mask::None, origin, Some(tree), cell);
     let child: NodeRef = node.clone();
@@ -65,6 +65,9 @@ where
     match &tree.pumps {
         None => tree.runtime.spawn(Job::task(child.clone())),
         Some(pumps) => {
+            if let Some(stage) = &node.cell.stage {
+                stage.placed();
+            }
             pumps.push(tree, node);
             lose_if_dropped(pumps, &child);
         }

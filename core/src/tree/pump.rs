@@ -7,6 +7,8 @@
 //! at once, and one to spare.
 //!
 //! ```text
+//!                 Coming                                        0. the task has its place in the tree
+//!                    │ 0
 //!   Idle ──wake──▶ Queued ──1──▶ Running ──wake──▶ Woken        1. a pump gives the task its turn
 //!    ▲               ▲              │ 2              │ 2         2. the turn is over, the task is not
 //!    ├───────────────│──────────────┘                │          3. the task has ended, or lost its pumps
@@ -46,11 +48,19 @@ const QUEUED: u8 = 1;
 const RUNNING: u8 = 2;
 const WOKEN: u8 = 3;
 const OVER: u8 = 4;
+const COMING: u8 = 5;
 
 impl Stage {
-    /// Of a task that is about to be put into the queue.
-    pub(crate) fn queued() -> Self {
-        Stage(AtomicU8::new(QUEUED))
+    /// Of a task that is about to get its place in the tree. Subtle: whoever comes down the tree may find it before it knows that
+    /// place itself; [taken](Stage::take) then, it would not leave it, and its parent would wait for ever.
+    pub(crate) fn coming() -> Self {
+        Stage(AtomicU8::new(COMING))
+    }
+
+    /// The task has its place, and is about to be put into the queue.
+    pub(crate) fn placed(&self) {
+        // Ordering: see `Pumps::are_dropped`.
+        self.0.store(QUEUED, Ordering::SeqCst);
     }
 
     /// The task was woken. Says whether it has to be put into the queue.
@@ -83,7 +93,7 @@ impl Stage {
         self.0.store(OVER, Ordering::Release);
     }
 
-    /// Takes the task away from its pumps, unless it is over, or one is giving it its turn.
+    /// Takes the task away from its pumps, unless it is over, or coming, or one is giving it its turn.
     pub(crate) fn take(&self) -> bool {
         // Ordering: see `Pumps::are_dropped`.
         let next = |stage| matches!(stage, IDLE | QUEUED).then_some(OVER);
@@ -178,7 +188,7 @@ impl Pumps {
 
     /// Whether the runtime is being torn down: tasks have no pumps any more.
     ///
-    /// Ordering: a pump sets a task's stage, then looks here; `drop_all` sets this, then looks at the stage. All four are
+    /// Ordering: a pump, or whoever spawns, sets a task's stage, then looks here; `drop_all` sets this, then looks at the stage. All four are
     /// sequentially consistent, so one of the two finds the task and takes it.
     pub(crate) fn are_dropped(&self) -> bool {
         self.dropped.load(Ordering::SeqCst)
