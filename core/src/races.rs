@@ -14,11 +14,12 @@ mod handover;
 mod pumps;
 mod scopes;
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::num::NonZeroUsize;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::Waker;
+use std::task::{Poll, Waker};
 
 use shuttle::future::{JoinHandle, block_on};
 use shuttle::scheduler::{DfsScheduler, PctScheduler, RandomScheduler, Scheduler};
@@ -40,11 +41,37 @@ enum Drive {
 struct Threads {
     drive: Drive,
     jobs: Mutex<Vec<JoinHandle<()>>>,
+    torn: Arc<Mutex<Torn>>,
+}
+
+/// The teardown of a runtime.
+#[derive(Default)]
+struct Torn {
+    /// It has begun (R10).
+    down: bool,
+    /// Of the jobs, to be dropped then.
+    wakers: Vec<Waker>,
+}
+
+impl Torn {
+    fn reaches(&mut self, waker: &Waker) -> bool {
+        if !self.down {
+            self.wakers.push(waker.clone());
+        }
+        self.down
+    }
 }
 
 impl Threads {
     fn new(drive: Drive) -> Arc<Self> {
-        Arc::new(Threads { drive, jobs: Mutex::default() })
+        Arc::new(Threads { drive, jobs: Mutex::default(), torn: Arc::default() })
+    }
+
+    /// Drops all jobs (R10): each on its own thread, at once or when it is not being polled any more.
+    fn tear_down(&self) {
+        let mut torn = self.torn.lock().unwrap();
+        torn.down = true;
+        torn.wakers.drain(..).for_each(Waker::wake);
     }
 
     /// Waits for all jobs: each has to end.
@@ -63,6 +90,20 @@ impl Runtime for Threads {
     }
 
     fn spawn(&self, job: Job) {
+        if self.torn.lock().unwrap().down {
+            return drop(job);
+        }
+        let mut job = Some(job);
+        let torn = self.torn.clone();
+        let job = poll_fn(move |cx| {
+            if torn.lock().unwrap().reaches(cx.waker()) {
+                job = None;
+            }
+            match &mut job {
+                Some(job) => Pin::new(job).poll(cx),
+                None => Poll::Ready(()),
+            }
+        });
         let job = shuttle::future::spawn(job);
         self.jobs.lock().unwrap().push(job);
     }

@@ -1,1 +1,224 @@
-//! Written next.
+//! The pumps: pushes, wakes, the end and the teardown, each against what a pump is doing at that moment.
+
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll, Waker};
+
+use shuttle::future::block_on;
+use shuttle::thread;
+
+use super::{Count, Drive, Threads, check, check_all, ended, tree};
+use crate::observer::PrintOrphans;
+use crate::runtime::root;
+use crate::sync::Event;
+use crate::tree::Tree;
+use crate::tree::pump::{Pumped, Pumps, Stage};
+use crate::{Nursery, nursery, sleep_forever, yield_now};
+
+/// A task that is through when it has had its turn.
+#[derive(Clone, Default)]
+struct Once {
+    turns: Count,
+    waiter: Arc<Mutex<Option<Waker>>>,
+}
+
+impl Pumped for Once {
+    fn turn(self: Arc<Self>) {
+        self.turns.add();
+        if let Some(waiter) = self.waiter.lock().unwrap().take() {
+            waiter.wake();
+        }
+    }
+}
+
+impl Once {
+    /// Waits, without a step of its own, until so many turns are over.
+    fn after(&self, turns: usize) {
+        block_on(poll_fn(|cx| {
+            *self.waiter.lock().unwrap() = Some(cx.waker().clone());
+            if self.turns.get() == turns { Poll::Ready(()) } else { Poll::Pending }
+        }));
+    }
+}
+
+/// A tree without a root: what its pumps stand in.
+fn bare(threads: usize) -> (Arc<Threads>, Arc<Tree>) {
+    let threads = Threads::new(Drive::Pumps(threads));
+    (threads.clone(), Tree::new(threads, Arc::new(PrintOrphans)))
+}
+
+fn pumps(tree: &Tree) -> &Pumps {
+    let Some(pumps) = &tree.pumps else { unreachable!("its runtime says how many threads it has") };
+    pumps
+}
+
+fn push(tree: &Arc<Tree>, task: &Once) {
+    pumps(tree).push(tree, Arc::new(task.clone()));
+}
+
+/// A pump that finds nothing and goes idle is called for a task that comes at that moment.
+///
+/// Fails if the queue is unlocked before the pump stands among the idle ones.
+#[test]
+fn a_push_races_with_a_pump_that_goes_idle() {
+    let model = |threads| {
+        let (threads, tree) = bare(threads);
+        let task = Once::default();
+        push(&tree, &task);
+        push(&tree, &task);
+        task.after(2);
+        pumps(&tree).end();
+        drop(tree);
+        ended(&threads);
+    };
+    check_all(20_000, move || model(1));
+    check(move || model(2));
+}
+
+/// As above, with two who push.
+///
+/// Fails as above.
+#[test]
+fn a_push_races_with_a_push() {
+    for threads in [1, 2] {
+        check(move || {
+            let (threads, tree) = bare(threads);
+            let task = Once::default();
+            thread::scope(|scope| {
+                scope.spawn(|| push(&tree, &task));
+                push(&tree, &task);
+                task.after(2);
+            });
+            pumps(&tree).end();
+            drop(tree);
+            ended(&threads);
+        });
+    }
+}
+
+/// A task that is woken while it is being polled gets another turn.
+///
+/// Fails with `RUNNING => None` in `Stage::wake`, and with a plain store of `IDLE` in `Stage::end`.
+#[test]
+fn a_wake_races_with_the_end_of_a_turn() {
+    for threads in [1, 2] {
+        check(move || {
+            tree(Drive::Pumps(threads), async {
+                let event = Arc::new(Event::new());
+                nursery(async |n: Nursery| {
+                    let waited = event.clone();
+                    n.spawn(async move { waited.wait().await });
+                    n.spawn(async move { event.set() });
+                    Ok(())
+                })
+                .await
+                .unwrap();
+            });
+        });
+    }
+}
+
+/// Whoever is told to queue a task is the only one, so it never has two turns at once; and behind each wake begins a turn.
+///
+/// Fails as [`a_wake_races_with_the_end_of_a_turn`].
+#[test]
+fn wakes_race_for_a_turn() {
+    fn turns(stage: &Stage, woken: &Count, seen: &Mutex<usize>) {
+        loop {
+            assert!(stage.begin(), "somebody else gives it its turn");
+            *seen.lock().unwrap() = woken.get();
+            if !stage.end() {
+                return;
+            }
+        }
+    }
+    check_all(400_000, || {
+        let (stage, woken, seen) = (Stage::coming(), Count::default(), Mutex::new(0));
+        stage.placed();
+        thread::scope(|scope| {
+            for _ in 0..2 {
+                scope.spawn(|| {
+                    woken.add();
+                    if stage.wake() {
+                        turns(&stage, &woken, &seen);
+                    }
+                });
+            }
+            turns(&stage, &woken, &seen);
+        });
+        assert_eq!(*seen.lock().unwrap(), 2, "a wake was lost");
+    });
+}
+
+/// R10, L26: when the runtime drops a pump, each task is lost once: the one that another pump is polling when that poll is over, the one
+/// that is woken at that moment, too. The nursery ends.
+///
+/// Fails without the look at `are_dropped` behind `stage.end()`, and without `lose_if_dropped` in `requeue`.
+#[test]
+fn a_turn_races_with_the_teardown() {
+    check(|| {
+        let threads = Threads::new(Drive::Pumps(2));
+        let dropped = Count::default();
+        let (stays, goes) = (dropped.on_drop(), dropped.on_drop());
+        let event = Arc::new(Event::new());
+        let waited = event.clone();
+        let setter = thread::spawn(move || event.set());
+        let runtime = threads.clone();
+        let tear_down = thread::spawn(move || runtime.tear_down());
+        let over = block_on(root(threads.clone(), async move {
+            nursery(async |n: Nursery| {
+                n.spawn(async move {
+                    let _stays = stays;
+                    sleep_forever().await
+                });
+                n.spawn(async move {
+                    let _goes = goes;
+                    waited.wait().await;
+                    yield_now().await;
+                });
+                Ok(())
+            })
+            .await
+        }));
+        over.unwrap();
+        assert_eq!(dropped.get(), 2);
+        setter.join().unwrap();
+        tear_down.join().unwrap();
+        ended(&threads);
+    });
+}
+
+/// L30: a task that is woken while its tree ends is not polled any more, and the pump that comes for it ends, too.
+///
+/// Fails if a pump does not look at `ended`.
+#[test]
+fn a_push_races_with_the_end() {
+    for threads in [1, 2] {
+        check(move || {
+            let threads = Threads::new(Drive::Pumps(threads));
+            let dropped = Count::default();
+            let guard = dropped.on_drop();
+            let event = Arc::new(Event::new());
+            let waited = event.clone();
+            let mut root = Box::pin(root(threads.clone(), async move {
+                nursery(async |n: Nursery| {
+                    n.spawn(async move {
+                        let _guard = guard;
+                        waited.wait().await;
+                        sleep_forever().await
+                    });
+                    Ok(())
+                })
+                .await
+            }));
+            let first: Pin<&mut _> = root.as_mut();
+            assert!(first.poll(&mut Context::from_waker(Waker::noop())).is_pending());
+            let setter = thread::spawn(move || event.set());
+            drop(root);
+            setter.join().unwrap();
+            ended(&threads);
+            assert_eq!(dropped.get(), 1);
+        });
+    }
+}
