@@ -1,0 +1,59 @@
+//! What CI looks at: instructions of some rows, compared with a file of what they were.
+
+use std::fs;
+
+use crate::drive;
+use crate::row::{Contender, Row};
+
+/// A regression, in parts of what was.
+const MOST: f64 = 0.05;
+
+fn gated(rows: &[Row]) -> impl Iterator<Item = (&Row, &Contender)> {
+    rows.iter().filter(|row| row.gated).filter_map(|row| Some((row, row.foster.as_ref()?)))
+}
+
+fn count(row: &Row, contender: &Contender) -> Result<f64, String> {
+    Ok(drive::instructions(&row.case(contender))? as f64 / row.operations())
+}
+
+/// Compares with the counts in the file `path`.
+///
+/// # Errors
+///
+/// Names the rows that need more than 5 % more than they did; or says what went wrong.
+pub fn check(rows: &[Row], path: &str) -> Result<(), String> {
+    let baseline = fs::read_to_string(path).map_err(|error| format!("{path}: {error}"))?;
+    let mut worse = Vec::new();
+    for (row, contender) in gated(rows) {
+        let name = row.case(contender);
+        let was = baseline.lines().find_map(|line| line.strip_prefix(&name)?.trim().parse::<f64>().ok());
+        let was = was.ok_or_else(|| format!("{path} has no figure for {name}; write it anew with `baseline`"))?;
+        let is = count(row, contender)?;
+        println!("{name:40} {was:8.0} {is:8.0} {:+6.1} %", (is / was - 1.0) * 100.0);
+        if is > was * (1.0 + MOST) {
+            worse.push(name);
+        }
+    }
+    if worse.is_empty() {
+        return Ok(());
+    }
+    Err(format!(
+        "more instructions than in {path}, by over {:.0} %: {}. If that is meant, write the file anew and say why in the commit",
+        MOST * 100.0,
+        worse.join(", ")
+    ))
+}
+
+/// Writes the counts as they are now.
+///
+/// # Errors
+///
+/// What went wrong.
+pub fn write(rows: &[Row], path: &str) -> Result<(), String> {
+    let mut text =
+        "# Instructions per operation, as `.ci/run` compares them; written by tests/bench/run baseline.\n".to_owned();
+    for (row, contender) in gated(rows) {
+        text += &format!("{:40} {:8.0}\n", row.case(contender), count(row, contender)?);
+    }
+    fs::write(path, text).map_err(|error| format!("{path}: {error}"))
+}

@@ -1,0 +1,30 @@
+//! The pieces of work.
+//!
+//! Each is an async function of a number `n` that does `n` of something and returns 0 + 1 + … + (n − 1), added up from what the
+//! children, calls and messages gave back: so none of them can be skipped.
+
+mod cancel;
+mod channel;
+mod guard;
+mod limit;
+mod lock;
+mod map;
+mod size;
+mod spawn;
+mod turn;
+
+use crate::row::{Row, Rows};
+
+pub(crate) fn rows() -> Vec<Row> {
+    let mut rows = Rows::default();
+    spawn::rows(&mut rows);
+    turn::rows(&mut rows);
+    map::rows(&mut rows);
+    limit::rows(&mut rows);
+    guard::rows(&mut rows);
+    cancel::rows(&mut rows);
+    lock::rows(&mut rows);
+    channel::rows(&mut rows);
+    size::rows(&mut rows);
+    rows.0
+}

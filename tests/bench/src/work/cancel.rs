@@ -1,0 +1,248 @@
+//! Many children that wait are told to stop, and waited for; flat, and ten in each of ten in each of ten.
+
+use foster::{LocalNursery, Nursery};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::turn::Yield;
+use crate::host::Host;
+use crate::meter::{self, measure};
+use crate::row::{Bar, Rows};
+
+/// Adds its number when it is dropped: then the child has ended.
+pub(super) struct Ended(Arc<AtomicU64>, u64);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.0.fetch_add(self.1, Ordering::Relaxed);
+    }
+}
+
+/// A child that waits for ever. Counts itself in when it has begun.
+async fn child(ended: Ended, begun: Arc<AtomicU64>) {
+    begun.fetch_add(1, Ordering::Relaxed);
+    std::future::pending::<()>().await;
+    drop(ended);
+}
+
+#[derive(Clone, Default)]
+struct Counts {
+    begun: Arc<AtomicU64>,
+    sum: Arc<AtomicU64>,
+}
+
+impl Counts {
+    fn child(&self, i: u64) -> impl Future<Output = ()> + Send + use<> {
+        child(Ended(self.sum.clone(), i), self.begun.clone())
+    }
+
+    async fn all_have_begun(&self, n: u64) {
+        while self.begun.load(Ordering::Relaxed) < n {
+            Yield::default().await;
+        }
+        meter::all_is_live();
+    }
+
+    fn sum(&self) -> u64 {
+        self.sum.load(Ordering::Relaxed)
+    }
+}
+
+async fn flat(n: u64) -> u64 {
+    let counts = Counts::default();
+    foster::nursery(async |nursery: Nursery| {
+        (0..n).for_each(|i| drop(nursery.spawn(counts.child(i))));
+        counts.all_have_begun(n).await;
+        meter::begin();
+        nursery.cancel_children("enough");
+        Ok(())
+    })
+    .await
+    .unwrap_or_else(|never| match never {});
+    meter::end();
+    counts.sum()
+}
+
+async fn flat_local(n: u64) -> u64 {
+    let counts = Counts::default();
+    foster::local_nursery(async |nursery: LocalNursery<'_>| {
+        (0..n).for_each(|i| drop(nursery.spawn(counts.child(i))));
+        counts.all_have_begun(n).await;
+        meter::begin();
+        nursery.cancel_children("enough");
+        Ok(())
+    })
+    .await
+    .unwrap_or_else(|never| match never {});
+    meter::end();
+    counts.sum()
+}
+
+const WIDTH: u64 = 10;
+
+/// The leaves from `start` to `end`, ten to a nursery.
+fn tree(counts: Counts, start: u64, end: u64) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+    Box::pin(async move {
+        foster::nursery(async |nursery: Nursery| {
+            let part = (end - start).div_ceil(WIDTH);
+            for from in (start..end).step_by(part as usize) {
+                let to = end.min(from + part);
+                if part == 1 {
+                    nursery.spawn(counts.child(from));
+                } else {
+                    nursery.spawn(tree(counts.clone(), from, to));
+                }
+            }
+            Ok(())
+        })
+        .await
+        .unwrap_or_else(|never| match never {});
+    })
+}
+
+async fn nested(n: u64) -> u64 {
+    let counts = Counts::default();
+    foster::nursery(async |nursery: Nursery| {
+        nursery.spawn(tree(counts.clone(), 0, n));
+        counts.all_have_begun(n).await;
+        meter::begin();
+        nursery.cancel_children("enough");
+        Ok(())
+    })
+    .await
+    .unwrap_or_else(|never| match never {});
+    meter::end();
+    counts.sum()
+}
+
+pub(super) fn rows(rows: &mut Rows) {
+    for host in Host::ALL {
+        let bars: &[Bar] = match host {
+            Host::Smol1 => &[Bar::Nanos(140.0)],
+            Host::Smol2 => &[],
+            Host::TokioCt | Host::TokioMt2 => &[Bar::Ratio(0.8)],
+        };
+        let row = rows.on(host, "cancel-flat", "cancel 100 000 waiting children, to the last one's end", 100_000);
+        row.bars(bars).foster(move |n| host.foster(measure(n, flat)));
+        #[cfg(feature = "peers")]
+        peers::flat(row, host);
+        let row = rows.on(host, "cancel-tree", "cancel a tree ten wide with 100 000 leaves", 100_000);
+        row.bars(bars).foster(move |n| host.foster(measure(n, nested)));
+        #[cfg(feature = "peers")]
+        peers::nested(row, host);
+    }
+    let row = rows.row("cancel-local/one task", "cancel 100 000 waiting children of a local nursery", 100_000);
+    row.foster(|n| Host::Smol1.foster(measure(n, flat_local)));
+    #[cfg(feature = "peers")]
+    row.peer("FuturesUnordered", |n| smol::block_on(measure(n, peers::dropped)));
+}
+
+#[cfg(feature = "peers")]
+mod peers {
+    use futures::StreamExt;
+    use std::future::Future;
+    use std::pin::Pin;
+    use tokio::task::JoinSet;
+
+    use super::{Counts, WIDTH};
+    use crate::host::Host;
+    use crate::meter::{self, measure};
+    use crate::row::Row;
+
+    async fn joinset(n: u64) -> u64 {
+        let counts = Counts::default();
+        let mut set = JoinSet::new();
+        (0..n).for_each(|i| drop(set.spawn(counts.child(i))));
+        counts.all_have_begun(n).await;
+        meter::begin();
+        set.abort_all();
+        while set.join_next().await.is_some() {}
+        meter::end();
+        counts.sum()
+    }
+
+    /// As foster's tree; a set that is dropped aborts its tasks, and does not wait for them.
+    fn tree(counts: Counts, start: u64, end: u64) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+        Box::pin(async move {
+            let mut set = JoinSet::new();
+            let part = (end - start).div_ceil(WIDTH);
+            for from in (start..end).step_by(part as usize) {
+                let to = end.min(from + part);
+                if part == 1 {
+                    set.spawn(counts.child(from));
+                } else {
+                    set.spawn(tree(counts.clone(), from, to));
+                }
+            }
+            while set.join_next().await.is_some() {}
+        })
+    }
+
+    async fn joinsets(n: u64) -> u64 {
+        let counts = Counts::default();
+        let mut set = JoinSet::new();
+        set.spawn(tree(counts.clone(), 0, n));
+        counts.all_have_begun(n).await;
+        meter::begin();
+        set.abort_all();
+        while set.join_next().await.is_some() {}
+        // Nobody waits for those further in; look until they have ended.
+        while counts.sum() < n * n.saturating_sub(1) / 2 {
+            tokio::task::yield_now().await;
+        }
+        meter::end();
+        counts.sum()
+    }
+
+    pub(super) fn flat(row: &mut Row, host: Host) {
+        if matches!(host, Host::TokioCt | Host::TokioMt2) {
+            row.peer("JoinSet::abort_all", move |n| host.tokio(measure(n, joinset)));
+            return;
+        }
+        row.peer("smol Task::cancel", move |n| {
+            host.smol(|executor| async move {
+                let work = async |n| {
+                    let counts = Counts::default();
+                    let tasks: Vec<_> = (0..n).map(|i| executor.spawn(counts.child(i))).collect();
+                    counts.all_have_begun(n).await;
+                    meter::begin();
+                    let mut cancels: Vec<_> = tasks.into_iter().map(|task| Some(Box::pin(task.cancel()))).collect();
+                    // All are told before the first is waited for.
+                    for cancel in &mut cancels {
+                        let Some(future) = cancel else { continue };
+                        if futures::poll!(future).is_ready() {
+                            *cancel = None;
+                        }
+                    }
+                    for cancel in cancels.into_iter().flatten() {
+                        cancel.await;
+                    }
+                    meter::end();
+                    counts.sum()
+                };
+                measure(n, work).await
+            })
+        });
+    }
+
+    pub(super) fn nested(row: &mut Row, host: Host) {
+        if matches!(host, Host::TokioCt | Host::TokioMt2) {
+            row.peer("nested JoinSets", move |n| host.tokio(measure(n, joinsets)));
+        }
+    }
+
+    pub(super) async fn dropped(n: u64) -> u64 {
+        let counts = Counts::default();
+        let mut set: futures::stream::FuturesUnordered<_> = (0..n).map(|i| Box::pin(counts.child(i))).collect();
+        assert!(futures::poll!(set.next()).is_pending());
+        while counts.begun.load(std::sync::atomic::Ordering::Relaxed) < n {
+            assert!(futures::poll!(set.next()).is_pending());
+        }
+        meter::begin();
+        drop(set);
+        meter::end();
+        counts.sum()
+    }
+}

@@ -1,0 +1,154 @@
+//! Asking whether to stop, and scopes around code that has nothing to stop for.
+
+use foster::{CancelScope, bracket, is_cancelled, shield};
+use std::hint::black_box;
+
+use super::turn::Yield;
+use crate::host::Host;
+use crate::meter::measure;
+use crate::row::{Bar, Rows};
+
+async fn bare_ready(n: u64) -> u64 {
+    let mut sum = 0;
+    for i in 0..n {
+        sum += async move { black_box(i) }.await;
+    }
+    sum
+}
+
+async fn check(n: u64) -> u64 {
+    (0..n).map(|i| if is_cancelled() { 0 } else { black_box(i) }).sum()
+}
+
+async fn scoped(n: u64) -> u64 {
+    let mut sum = 0;
+    for i in 0..n {
+        sum += CancelScope::new().run(async move { black_box(i) }).await.unwrap();
+    }
+    sum
+}
+
+async fn with_handle(n: u64) -> u64 {
+    let mut sum = 0;
+    for i in 0..n {
+        let mut scope = CancelScope::new();
+        let handle = scope.handle();
+        sum += scope.run(async move { black_box(i) }).await.unwrap();
+        black_box(handle);
+    }
+    sum
+}
+
+async fn shielded(n: u64) -> u64 {
+    let mut sum = 0;
+    for i in 0..n {
+        sum += shield(async move { black_box(i) }).await;
+    }
+    sum
+}
+
+async fn bracketed(n: u64) -> u64 {
+    let mut sum = 0;
+    for i in 0..n {
+        let body = async |number: foster::Lent<u64>| black_box(*number);
+        sum += bracket(async move { i }, body, |number, _| async move { _ = black_box(number) }).await;
+    }
+    sum
+}
+
+/// One future that is polled again and again.
+async fn polls(n: u64) -> u64 {
+    let mut sum = 0;
+    for i in 0..n {
+        Yield::default().await;
+        sum += i;
+    }
+    sum
+}
+
+async fn scoped_polls(n: u64) -> u64 {
+    CancelScope::new().run(polls(n)).await.unwrap()
+}
+
+pub(super) fn rows(rows: &mut Rows) {
+    let row = rows.row("check/any", "cancel check", 20_000).bars(&[Bar::Nanos(1.0), Bar::Ratio(1.0)]).gated();
+    row.foster(|n| Host::Smol1.foster(measure(n, check)));
+    #[cfg(feature = "peers")]
+    row.peer("CancellationToken", |n| smol::block_on(measure(n, peers::check)));
+    row.bare(|n| Host::Smol1.foster(measure(n, bare_ready)));
+
+    let row = rows.row("guard-ready/any", "`CancelScope` around a ready future", 20_000);
+    row.bars(&[Bar::Nanos(3.0), Bar::Ratio(1.0)]).gated().foster(|n| Host::Smol1.foster(measure(n, scoped)));
+    #[cfg(feature = "peers")]
+    row.peer("CancellationToken", |n| smol::block_on(measure(n, peers::guarded)))
+        .peer("event-listener", |n| smol::block_on(measure(n, peers::listening)));
+    row.bare(|n| Host::Smol1.foster(measure(n, bare_ready)));
+
+    let row = rows.row("guard-handle/any", "`CancelScope` with a handle, around a ready future", 20_000);
+    row.foster(|n| Host::Smol1.foster(measure(n, with_handle)));
+    #[cfg(feature = "peers")]
+    row.peer("token and child", |n| smol::block_on(measure(n, peers::child_token)));
+    row.bare(|n| Host::Smol1.foster(measure(n, bare_ready)));
+
+    let row = rows.row("guard-poll/any", "one more poll of a future in a `CancelScope`", 50_000);
+    row.bars(&[Bar::Nanos(3.0), Bar::Ratio(1.0)]).gated().foster(|n| Host::Smol1.foster(measure(n, scoped_polls)));
+    #[cfg(feature = "peers")]
+    row.peer("CancellationToken", |n| Host::Smol1.foster(measure(n, peers::guarded_polls)));
+    row.bare(|n| Host::Smol1.foster(measure(n, polls)));
+
+    let row = rows.row("shield/any", "`shield` around a ready future", 20_000);
+    row.foster(|n| Host::Smol1.foster(measure(n, shielded))).bare(|n| Host::Smol1.foster(measure(n, bare_ready)));
+    let row = rows.row("bracket/any", "`bracket` around a ready future", 10_000);
+    row.foster(|n| Host::Smol1.foster(measure(n, bracketed))).bare(|n| Host::Smol1.foster(measure(n, bare_ready)));
+}
+
+#[cfg(feature = "peers")]
+mod peers {
+    use event_listener::Event;
+    use futures_lite::future::or;
+    use std::hint::black_box;
+    use tokio_util::sync::CancellationToken;
+
+    use super::polls;
+
+    pub(super) async fn check(n: u64) -> u64 {
+        let token = CancellationToken::new();
+        (0..n).map(|i| if token.is_cancelled() { 0 } else { black_box(i) }).sum()
+    }
+
+    pub(super) async fn guarded(n: u64) -> u64 {
+        let token = CancellationToken::new();
+        let mut sum = 0;
+        for i in 0..n {
+            sum += token.run_until_cancelled(async move { black_box(i) }).await.unwrap();
+        }
+        sum
+    }
+
+    pub(super) async fn child_token(n: u64) -> u64 {
+        let token = CancellationToken::new();
+        let mut sum = 0;
+        for i in 0..n {
+            let child = token.child_token();
+            sum += child.run_until_cancelled(async move { black_box(i) }).await.unwrap();
+        }
+        sum
+    }
+
+    pub(super) async fn listening(n: u64) -> u64 {
+        let event = Event::new();
+        let mut sum = 0;
+        for i in 0..n {
+            let cancelled = async {
+                event.listen().await;
+                u64::MAX
+            };
+            sum += or(async move { black_box(i) }, cancelled).await;
+        }
+        sum
+    }
+
+    pub(super) async fn guarded_polls(n: u64) -> u64 {
+        CancellationToken::new().run_until_cancelled(polls(n)).await.unwrap()
+    }
+}

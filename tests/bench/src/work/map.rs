@@ -1,0 +1,63 @@
+//! Many inputs, at most a hundred at a time.
+
+use foster::map_concurrent;
+
+use super::turn::Yield;
+use crate::host::Host;
+use crate::meter::measure;
+use crate::row::{Bar, Rows};
+
+const LIMIT: usize = 100;
+
+/// The work on one input, which gives way so many times.
+async fn one<const TURNS: u64>(i: u64) -> u64 {
+    for _ in 0..TURNS {
+        Yield::default().await;
+    }
+    i
+}
+
+async fn foster<const TURNS: u64>(n: u64) -> u64 {
+    let sums = map_concurrent(LIMIT, 0..n, async |i| Ok::<_, ()>(one::<TURNS>(i).await)).await;
+    sums.unwrap().into_iter().sum()
+}
+
+pub(super) fn rows(rows: &mut Rows) {
+    let row = rows.row("map-ready/one task", "bounded map, 100 at a time, each ready at once", 20_000);
+    row.bars(&[Bar::Ratio(1.0)]).gated().foster(|n| Host::Smol1.foster(measure(n, foster::<0>)));
+    #[cfg(feature = "peers")]
+    peers::add::<0>(row);
+    let row = rows.row("map-turn/one task", "bounded map, 100 at a time, each pending once", 20_000);
+    row.bars(&[Bar::Ratio(1.0)]).foster(|n| Host::Smol1.foster(measure(n, foster::<1>)));
+    #[cfg(feature = "peers")]
+    peers::add::<1>(row);
+}
+
+#[cfg(feature = "peers")]
+mod peers {
+    use futures::{StreamExt, stream};
+    use futures_buffered::BufferedStreamExt;
+
+    use super::{LIMIT, one};
+    use crate::meter::measure;
+    use crate::row::Row;
+
+    async fn unordered<const TURNS: u64>(n: u64) -> u64 {
+        stream::iter(0..n).map(one::<TURNS>).buffer_unordered(LIMIT).fold(0, async |sum, i| sum + i).await
+    }
+
+    async fn ordered<const TURNS: u64>(n: u64) -> u64 {
+        let all: Vec<u64> = StreamExt::buffered(stream::iter(0..n).map(one::<TURNS>), LIMIT).collect().await;
+        all.into_iter().sum()
+    }
+
+    async fn buffered<const TURNS: u64>(n: u64) -> u64 {
+        stream::iter(0..n).map(one::<TURNS>).buffered_unordered(LIMIT).fold(0, async |sum, i| sum + i).await
+    }
+
+    pub(super) fn add<const TURNS: u64>(row: &mut Row) {
+        row.peer("buffer_unordered", |n| smol::block_on(measure(n, unordered::<TURNS>)));
+        row.peer("buffered", |n| smol::block_on(measure(n, ordered::<TURNS>)));
+        row.peer("futures-buffered", |n| smol::block_on(measure(n, buffered::<TURNS>)));
+    }
+}

@@ -1,0 +1,147 @@
+//! Children give way to one another: what one more poll of a child costs.
+
+use foster::{LocalNursery, Nursery};
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use crate::host::Host;
+use crate::meter::measure;
+use crate::row::{Bar, Rows};
+
+/// Gives way once, by waking itself; knows nothing of any runtime.
+#[derive(Default)]
+pub(super) struct Yield(bool);
+
+impl Future for Yield {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if self.0 {
+            return Poll::Ready(());
+        }
+        self.0 = true;
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+}
+
+/// How many children share the turns.
+const CHILDREN: u64 = 100;
+
+/// What the child with this number does: its part of `n` turns.
+async fn turns(child: u64, n: u64) -> u64 {
+    let mut sum = 0;
+    for i in (child..n).step_by(CHILDREN as usize) {
+        Yield::default().await;
+        sum += i;
+    }
+    sum
+}
+
+async fn nursery(n: u64) -> u64 {
+    let Ok(sum) = foster::nursery(async |nursery: Nursery| {
+        let tasks: Vec<_> =
+            (0..CHILDREN).map(|child| nursery.spawn(async move { Ok(turns(child, n).await) })).collect();
+        let mut sum = 0;
+        for task in tasks {
+            sum += task.await.unwrap();
+        }
+        Ok(sum)
+    })
+    .await;
+    sum
+}
+
+async fn local(n: u64) -> u64 {
+    let Ok(sum) = foster::local_nursery(async |nursery: LocalNursery<'_>| {
+        let tasks: Vec<_> =
+            (0..CHILDREN).map(|child| nursery.spawn(async move { Ok(turns(child, n).await) })).collect();
+        let mut sum = 0;
+        for task in tasks {
+            sum += task.await.unwrap();
+        }
+        Ok(sum)
+    })
+    .await;
+    sum
+}
+
+pub(super) fn rows(rows: &mut Rows) {
+    for host in Host::ALL {
+        let row = rows.on(host, "turn", "nursery: one turn of a child", 200_000);
+        row.foster(move |n| host.foster(measure(n, nursery)));
+        if !host.is_parallel() {
+            row.bars(&[Bar::Ratio(1.1)]).gated();
+        }
+        #[cfg(feature = "peers")]
+        peers::add(row, host);
+    }
+    let row = rows.row("turn/one task", "local nursery: one turn of a child", 200_000);
+    row.bars(&[Bar::Instr(140.0), Bar::Nanos(20.0)]).gated();
+    row.foster(|n| Host::Smol1.foster(measure(n, local)));
+    #[cfg(feature = "peers")]
+    row.peer("futures-buffered", |n| smol::block_on(measure(n, peers::buffered)))
+        .peer("FuturesUnordered", |n| smol::block_on(measure(n, peers::unordered)));
+}
+
+#[cfg(feature = "peers")]
+mod peers {
+    use futures::StreamExt;
+    use tokio::task::JoinSet;
+
+    use super::{CHILDREN, turns};
+    use crate::host::Host;
+    use crate::meter::measure;
+    use crate::row::Row;
+
+    async fn joinset(n: u64) -> u64 {
+        let mut set = JoinSet::new();
+        (0..CHILDREN).for_each(|child| drop(set.spawn(turns(child, n))));
+        let mut sum = 0;
+        while let Some(part) = set.join_next().await {
+            sum += part.unwrap();
+        }
+        sum
+    }
+
+    pub(super) fn add(row: &mut Row, host: Host) {
+        if matches!(host, Host::Smol1 | Host::Smol2) {
+            row.peer("smol tasks", move |n| {
+                host.smol(|executor| async move {
+                    let work = async |n| {
+                        let tasks: Vec<_> = (0..CHILDREN).map(|child| executor.spawn(turns(child, n))).collect();
+                        let mut sum = 0;
+                        for task in tasks {
+                            sum += task.await;
+                        }
+                        sum
+                    };
+                    measure(n, work).await
+                })
+            });
+        } else {
+            row.peer("JoinSet", move |n| host.tokio(measure(n, joinset)));
+        }
+    }
+
+    pub(super) async fn unordered(n: u64) -> u64 {
+        let mut set: futures::stream::FuturesUnordered<_> =
+            (0..CHILDREN).map(|child| Box::pin(turns(child, n))).collect();
+        let mut sum = 0;
+        while let Some(part) = set.next().await {
+            sum += part;
+        }
+        sum
+    }
+
+    pub(super) async fn buffered(n: u64) -> u64 {
+        let mut set: futures_buffered::FuturesUnordered<_> =
+            (0..CHILDREN).map(|child| Box::pin(turns(child, n))).collect();
+        let mut sum = 0;
+        while let Some(part) = set.next().await {
+            sum += part;
+        }
+        sum
+    }
+}
