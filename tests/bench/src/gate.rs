@@ -1,6 +1,7 @@
 //! What CI looks at: instructions of some rows, compared with a file of what they were.
 
 use std::fs;
+use std::process::Command;
 
 use crate::drive;
 use crate::row::{Contender, Row};
@@ -50,10 +51,18 @@ pub fn check(rows: &[Row], path: &str) -> Result<(), String> {
 ///
 /// What went wrong.
 pub fn write(rows: &[Row], path: &str) -> Result<(), String> {
-    let mut text =
-        "# Instructions per operation, as `.ci/run` compares them; written by tests/bench/run baseline.\n".to_owned();
+    let mut text = format!(
+        "# Instructions per operation. Written by `tests/bench/run baseline`, compared by .ci/run.\n# compiler: {}\n",
+        compiler()?
+    );
     for (row, contender) in gated(rows) {
         text += &format!("{:40} {:8.0}\n", row.case(contender), count(row, contender)?);
     }
     fs::write(path, text).map_err(|error| format!("{path}: {error}"))
+}
+
+/// The compiler that is in use here: the one that has built this.
+fn compiler() -> Result<String, String> {
+    let output = Command::new("rustc").arg("--version").output().map_err(|error| format!("rustc: {error}"))?;
+    Ok(String::from_utf8_lossy(&output.stdout).trim().to_owned())
 }

@@ -109,7 +109,11 @@ pub(super) fn rows(rows: &mut Rows) {
         peers::ready(row, host);
 
         let row = rows.on(host, "limit-once", "`fail_after`, pending once", 20_000);
-        row.bars(&[Bar::Nanos(30.0)]).gated().foster(move |n| host.foster(measure(n, pending::<1>)));
+        row.bars(&[Bar::Nanos(30.0)]).foster(move |n| host.foster(measure(n, pending::<1>)));
+        if host == Host::TokioCt {
+            // Not on smol: async-io's own thread is counted, too, and does not do the same in each run.
+            row.gated();
+        }
         row.bare(move |n| host.foster(measure(n, bare::<1>)));
         #[cfg(feature = "peers")]
         peers::pending::<1>(row, host);
