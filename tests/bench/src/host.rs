@@ -1,5 +1,7 @@
 //! The runtimes, with foster and without.
 
+use foster_smol::Smol;
+use futures_lite::future::block_on;
 use smol::{Executor, channel};
 use std::convert::Infallible;
 use std::future::Future;
@@ -13,10 +15,12 @@ pub enum Host {
     Smol2,
     TokioCt,
     TokioMt2,
+    /// None: one task on a thread that parks. For work that needs no runtime's tasks or timers; its counts repeat exactly.
+    Plain,
 }
 
 impl Host {
-    /// All of them.
+    /// All runtimes.
     pub const ALL: [Host; 4] = [Host::Smol1, Host::Smol2, Host::TokioCt, Host::TokioMt2];
 
     /// As it is called in names of cases.
@@ -26,6 +30,7 @@ impl Host {
             Host::Smol2 => "smol2",
             Host::TokioCt => "tokio-ct",
             Host::TokioMt2 => "tokio-mt2",
+            Host::Plain => "one task",
         }
     }
 
@@ -41,7 +46,17 @@ impl Host {
             Host::Smol2 => foster_smol::Builder::new().threads(2).run(future),
             Host::TokioCt => foster_tokio::Builder::new().current_thread().run(future),
             Host::TokioMt2 => foster_tokio::Builder::new().worker_threads(2).run(future),
+            Host::Plain => {
+                // Nobody runs the executor, and nobody needs it.
+                let executor = Arc::new(Executor::new());
+                block_on(foster::runtime::root(Arc::new(Smol::on(&executor)), future))
+            }
         }
+    }
+
+    /// On nothing at all.
+    pub fn alone<F: Future>(self, future: F) -> F::Output {
+        block_on(future)
     }
 
     /// On tokio alone.

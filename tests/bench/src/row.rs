@@ -47,14 +47,14 @@ pub struct Row {
 pub struct Rows(pub Vec<Row>);
 
 impl Rows {
-    /// A row that does not depend on a runtime's threads.
-    pub fn row(&mut self, key: impl Into<String>, what: &'static str, n: u64) -> &mut Row {
+    /// A row on this host.
+    pub fn on(&mut self, host: Host, key: &str, what: &'static str, n: u64) -> &mut Row {
         self.0.push(Row {
-            key: key.into(),
+            key: format!("{key}/{}", host.name()),
             what,
             n,
             per: 1,
-            parallel: false,
+            parallel: host.is_parallel(),
             gated: false,
             bars: Vec::new(),
             foster: None,
@@ -62,13 +62,6 @@ impl Rows {
             bare: None,
         });
         self.0.last_mut().unwrap()
-    }
-
-    /// A row on this host.
-    pub fn on(&mut self, host: Host, key: &str, what: &'static str, n: u64) -> &mut Row {
-        let row = self.row(format!("{key}/{}", host.name()), what, n);
-        row.parallel = host.is_parallel();
-        row
     }
 }
 

@@ -105,8 +105,7 @@ impl Figures {
     }
 
     fn take_off(&mut self, bare: Figures) {
-        let less = |own: Option<f64>, bare: Option<f64>| own.map(|own| own - bare.unwrap_or_default());
-        self.instr = less(self.instr, bare.instr);
+        self.instr = self.instr.map(|own| own - bare.instr.unwrap_or_default());
         if let (Some(own), Some(Nanos { median, .. })) = (&mut self.nanos, bare.nanos) {
             own.least -= median;
             own.median -= median;

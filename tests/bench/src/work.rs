@@ -5,10 +5,12 @@
 
 mod cancel;
 mod channel;
+mod fire;
 mod guard;
 mod limit;
 mod lock;
 mod map;
+mod race;
 mod size;
 mod spawn;
 mod turn;
@@ -20,7 +22,9 @@ pub(crate) fn rows() -> Vec<Row> {
     spawn::rows(&mut rows);
     turn::rows(&mut rows);
     map::rows(&mut rows);
+    race::rows(&mut rows);
     limit::rows(&mut rows);
+    fire::rows(&mut rows);
     guard::rows(&mut rows);
     cancel::rows(&mut rows);
     lock::rows(&mut rows);

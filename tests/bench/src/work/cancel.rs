@@ -121,7 +121,7 @@ pub(super) fn rows(rows: &mut Rows) {
     for host in Host::ALL {
         let bars: &[Bar] = match host {
             Host::Smol1 => &[Bar::Nanos(140.0)],
-            Host::Smol2 => &[],
+            Host::Smol2 | Host::Plain => &[],
             Host::TokioCt | Host::TokioMt2 => &[Bar::Ratio(0.8)],
         };
         let row = rows.on(host, "cancel-flat", "cancel 100 000 waiting children, to the last one's end", 100_000);
@@ -133,10 +133,10 @@ pub(super) fn rows(rows: &mut Rows) {
         #[cfg(feature = "peers")]
         peers::nested(row, host);
     }
-    let row = rows.row("cancel-local/one task", "cancel 100 000 waiting children of a local nursery", 100_000);
-    row.foster(|n| Host::Smol1.foster(measure(n, flat_local)));
+    let row = rows.on(Host::Plain, "cancel-local", "cancel 100 000 waiting children of a local nursery", 100_000);
+    row.foster(|n| Host::Plain.foster(measure(n, flat_local)));
     #[cfg(feature = "peers")]
-    row.peer("FuturesUnordered", |n| smol::block_on(measure(n, peers::dropped)));
+    row.peer("FuturesUnordered", |n| Host::Plain.alone(measure(n, peers::dropped)));
 }
 
 #[cfg(feature = "peers")]

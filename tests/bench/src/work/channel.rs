@@ -43,16 +43,17 @@ async fn alone(n: u64) -> u64 {
 }
 
 pub(super) fn rows(rows: &mut Rows) {
-    let row = rows.row("channel-free/any", "channel, never waiting", 20_000).bars(&[Bar::Ratio(1.0)]).gated();
-    row.foster(|n| Host::Smol1.foster(measure(n, alone)));
+    let row = rows.on(Host::Plain, "channel-free", "channel, never waiting", 20_000).bars(&[Bar::Ratio(1.0)]).gated();
+    row.foster(|n| Host::Plain.foster(measure(n, alone)));
     #[cfg(feature = "peers")]
     peers::alone(row);
-    let row = rows.row("channel-100/any", "channel, bounded(100), one to one", 50_000).bars(&[Bar::Ratio(1.0)]);
-    row.foster(|n| Host::Smol1.foster(measure(n, foster::<100>)));
+    let row = rows.on(Host::Plain, "channel-100", "channel, bounded(100), one to one", 50_000).bars(&[Bar::Ratio(1.0)]);
+    row.foster(|n| Host::Plain.foster(measure(n, foster::<100>)));
     #[cfg(feature = "peers")]
     peers::add::<100>(row);
-    let row = rows.row("channel-1/any", "channel, bounded(1), one to one", 50_000).bars(&[Bar::Ratio(1.0)]).gated();
-    row.foster(|n| Host::Smol1.foster(measure(n, foster::<1>)));
+    let row =
+        rows.on(Host::Plain, "channel-1", "channel, bounded(1), one to one", 50_000).bars(&[Bar::Ratio(1.0)]).gated();
+    row.foster(|n| Host::Plain.foster(measure(n, foster::<1>)));
     #[cfg(feature = "peers")]
     peers::add::<1>(row);
 }
@@ -103,14 +104,14 @@ mod peers {
     channel!(tokio, tokio_alone, tokio::sync::mpsc::channel, send, recv, Some);
 
     pub(super) fn add<const CAPACITY: usize>(row: &mut Row) {
-        row.peer("flume", |n| Host::Smol1.foster(measure(n, flume::<CAPACITY>)));
-        row.peer("async-channel", |n| Host::Smol1.foster(measure(n, async_channel::<CAPACITY>)));
-        row.peer("tokio mpsc", |n| Host::Smol1.foster(measure(n, tokio::<CAPACITY>)));
+        row.peer("flume", |n| Host::Plain.foster(measure(n, flume::<CAPACITY>)));
+        row.peer("async-channel", |n| Host::Plain.foster(measure(n, async_channel::<CAPACITY>)));
+        row.peer("tokio mpsc", |n| Host::Plain.foster(measure(n, tokio::<CAPACITY>)));
     }
 
     pub(super) fn alone(row: &mut Row) {
-        row.peer("flume", |n| Host::Smol1.foster(measure(n, flume_alone)));
-        row.peer("async-channel", |n| Host::Smol1.foster(measure(n, async_channel_alone)));
-        row.peer("tokio mpsc", |n| Host::Smol1.foster(measure(n, tokio_alone)));
+        row.peer("flume", |n| Host::Plain.foster(measure(n, flume_alone)));
+        row.peer("async-channel", |n| Host::Plain.foster(measure(n, async_channel_alone)));
+        row.peer("tokio mpsc", |n| Host::Plain.foster(measure(n, tokio_alone)));
     }
 }

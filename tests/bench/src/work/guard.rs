@@ -71,35 +71,35 @@ async fn scoped_polls(n: u64) -> u64 {
 }
 
 pub(super) fn rows(rows: &mut Rows) {
-    let row = rows.row("check/any", "cancel check", 20_000).bars(&[Bar::Nanos(1.0), Bar::Ratio(1.0)]).gated();
-    row.foster(|n| Host::Smol1.foster(measure(n, check)));
+    let row = rows.on(Host::Plain, "check", "cancel check", 20_000).bars(&[Bar::Nanos(1.0), Bar::Ratio(1.0)]).gated();
+    row.foster(|n| Host::Plain.foster(measure(n, check)));
     #[cfg(feature = "peers")]
-    row.peer("CancellationToken", |n| smol::block_on(measure(n, peers::check)));
-    row.bare(|n| Host::Smol1.foster(measure(n, bare_ready)));
+    row.peer("CancellationToken", |n| Host::Plain.alone(measure(n, peers::check)));
+    row.bare(|n| Host::Plain.foster(measure(n, bare_ready)));
 
-    let row = rows.row("guard-ready/any", "`CancelScope` around a ready future", 20_000);
-    row.bars(&[Bar::Nanos(3.0), Bar::Ratio(1.0)]).gated().foster(|n| Host::Smol1.foster(measure(n, scoped)));
+    let row = rows.on(Host::Plain, "guard-ready", "`CancelScope` around a ready future", 20_000);
+    row.bars(&[Bar::Nanos(3.0), Bar::Ratio(1.0)]).gated().foster(|n| Host::Plain.foster(measure(n, scoped)));
     #[cfg(feature = "peers")]
-    row.peer("CancellationToken", |n| smol::block_on(measure(n, peers::guarded)))
-        .peer("event-listener", |n| smol::block_on(measure(n, peers::listening)));
-    row.bare(|n| Host::Smol1.foster(measure(n, bare_ready)));
+    row.peer("CancellationToken", |n| Host::Plain.alone(measure(n, peers::guarded)))
+        .peer("event-listener", |n| Host::Plain.alone(measure(n, peers::listening)));
+    row.bare(|n| Host::Plain.foster(measure(n, bare_ready)));
 
-    let row = rows.row("guard-handle/any", "`CancelScope` with a handle, around a ready future", 20_000);
-    row.foster(|n| Host::Smol1.foster(measure(n, with_handle)));
+    let row = rows.on(Host::Plain, "guard-handle", "`CancelScope` with a handle, around a ready future", 20_000);
+    row.foster(|n| Host::Plain.foster(measure(n, with_handle)));
     #[cfg(feature = "peers")]
-    row.peer("token and child", |n| smol::block_on(measure(n, peers::child_token)));
-    row.bare(|n| Host::Smol1.foster(measure(n, bare_ready)));
+    row.peer("token and child", |n| Host::Plain.alone(measure(n, peers::child_token)));
+    row.bare(|n| Host::Plain.foster(measure(n, bare_ready)));
 
-    let row = rows.row("guard-poll/any", "one more poll of a future in a `CancelScope`", 50_000);
-    row.bars(&[Bar::Nanos(3.0), Bar::Ratio(1.0)]).gated().foster(|n| Host::Smol1.foster(measure(n, scoped_polls)));
+    let row = rows.on(Host::Plain, "guard-poll", "one more poll of a future in a `CancelScope`", 50_000);
+    row.bars(&[Bar::Nanos(3.0), Bar::Ratio(1.0)]).gated().foster(|n| Host::Plain.foster(measure(n, scoped_polls)));
     #[cfg(feature = "peers")]
-    row.peer("CancellationToken", |n| Host::Smol1.foster(measure(n, peers::guarded_polls)));
-    row.bare(|n| Host::Smol1.foster(measure(n, polls)));
+    row.peer("CancellationToken", |n| Host::Plain.foster(measure(n, peers::guarded_polls)));
+    row.bare(|n| Host::Plain.foster(measure(n, polls)));
 
-    let row = rows.row("shield/any", "`shield` around a ready future", 20_000);
-    row.foster(|n| Host::Smol1.foster(measure(n, shielded))).bare(|n| Host::Smol1.foster(measure(n, bare_ready)));
-    let row = rows.row("bracket/any", "`bracket` around a ready future", 10_000);
-    row.foster(|n| Host::Smol1.foster(measure(n, bracketed))).bare(|n| Host::Smol1.foster(measure(n, bare_ready)));
+    let row = rows.on(Host::Plain, "shield", "`shield` around a ready future", 20_000);
+    row.foster(|n| Host::Plain.foster(measure(n, shielded))).bare(|n| Host::Plain.foster(measure(n, bare_ready)));
+    let row = rows.on(Host::Plain, "bracket", "`bracket` around a ready future", 10_000);
+    row.foster(|n| Host::Plain.foster(measure(n, bracketed))).bare(|n| Host::Plain.foster(measure(n, bare_ready)));
 }
 
 #[cfg(feature = "peers")]

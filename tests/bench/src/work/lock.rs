@@ -100,35 +100,36 @@ async fn fought_mutex(n: u64) -> u64 {
 
 pub(super) fn rows(rows: &mut Rows) {
     let bars = [Bar::Ratio(1.0), Bar::Allocs(0.0)];
-    let row = rows.row("semaphore-free/any", "semaphore, free (`fast_acquire`)", 20_000).bars(&bars).gated();
-    row.foster(|n| Host::Smol1.foster(measure(n, semaphore)));
+    let row = rows.on(Host::Plain, "semaphore-free", "semaphore, free (`fast_acquire`)", 20_000).bars(&bars).gated();
+    row.foster(|n| Host::Plain.foster(measure(n, semaphore)));
     #[cfg(feature = "peers")]
-    row.peer("async-lock", |n| Host::Smol1.foster(measure(n, peers::async_lock_semaphore)))
-        .peer("tokio", |n| Host::Smol1.foster(measure(n, peers::tokio_semaphore)));
-    let row = rows.row("mutex-free/any", "mutex, free (`fast_acquire`)", 20_000).bars(&bars);
-    row.foster(|n| Host::Smol1.foster(measure(n, mutex)));
+    row.peer("async-lock", |n| Host::Plain.foster(measure(n, peers::async_lock_semaphore)))
+        .peer("tokio", |n| Host::Plain.foster(measure(n, peers::tokio_semaphore)));
+    let row = rows.on(Host::Plain, "mutex-free", "mutex, free (`fast_acquire`)", 20_000).bars(&bars);
+    row.foster(|n| Host::Plain.foster(measure(n, mutex)));
     #[cfg(feature = "peers")]
-    row.peer("futures", |n| Host::Smol1.foster(measure(n, peers::futures_mutex)))
-        .peer("async-lock", |n| Host::Smol1.foster(measure(n, peers::async_lock_mutex)))
-        .peer("tokio", |n| Host::Smol1.foster(measure(n, peers::tokio_mutex)));
-    let row = rows.row("event-free/any", "event: made, set, waited for, nobody listens", 20_000).bars(&bars);
-    row.foster(|n| Host::Smol1.foster(measure(n, event)));
+    row.peer("futures", |n| Host::Plain.foster(measure(n, peers::futures_mutex)))
+        .peer("async-lock", |n| Host::Plain.foster(measure(n, peers::async_lock_mutex)))
+        .peer("tokio", |n| Host::Plain.foster(measure(n, peers::tokio_mutex)));
+    let row = rows.on(Host::Plain, "event-free", "event: made, set, waited for, nobody listens", 20_000).bars(&bars);
+    row.foster(|n| Host::Plain.foster(measure(n, event)));
     #[cfg(feature = "peers")]
-    row.peer("event-listener and a flag", |n| Host::Smol1.foster(measure(n, peers::event)));
+    row.peer("event-listener and a flag", |n| Host::Plain.foster(measure(n, peers::event)));
 
-    let row = rows.row("semaphore-fought/any", "semaphore with 4 permits, fought over by 64", 50_000).bars(&bars);
-    row.foster(|n| Host::Smol1.foster(measure(n, fought_semaphore)));
+    let row =
+        rows.on(Host::Plain, "semaphore-fought", "semaphore with 4 permits, fought over by 64", 50_000).bars(&bars);
+    row.foster(|n| Host::Plain.foster(measure(n, fought_semaphore)));
     #[cfg(feature = "peers")]
-    row.peer("async-lock", |n| Host::Smol1.foster(measure(n, peers::fought_async_lock_semaphore)))
-        .peer("tokio", |n| Host::Smol1.foster(measure(n, peers::fought_tokio_semaphore)));
-    row.bare(|n| Host::Smol1.foster(measure(n, bare_fight)));
-    let row = rows.row("mutex-fought/any", "mutex, fought over by 64", 50_000).bars(&bars);
-    row.foster(|n| Host::Smol1.foster(measure(n, fought_mutex)));
+    row.peer("async-lock", |n| Host::Plain.foster(measure(n, peers::fought_async_lock_semaphore)))
+        .peer("tokio", |n| Host::Plain.foster(measure(n, peers::fought_tokio_semaphore)));
+    row.bare(|n| Host::Plain.foster(measure(n, bare_fight)));
+    let row = rows.on(Host::Plain, "mutex-fought", "mutex, fought over by 64", 50_000).bars(&bars);
+    row.foster(|n| Host::Plain.foster(measure(n, fought_mutex)));
     #[cfg(feature = "peers")]
-    row.peer("tokio", |n| Host::Smol1.foster(measure(n, peers::fought_tokio_mutex)))
-        .peer("async-lock", |n| Host::Smol1.foster(measure(n, peers::fought_async_lock_mutex)))
-        .peer("futures", |n| Host::Smol1.foster(measure(n, peers::fought_futures_mutex)));
-    row.bare(|n| Host::Smol1.foster(measure(n, bare_fight)));
+    row.peer("tokio", |n| Host::Plain.foster(measure(n, peers::fought_tokio_mutex)))
+        .peer("async-lock", |n| Host::Plain.foster(measure(n, peers::fought_async_lock_mutex)))
+        .peer("futures", |n| Host::Plain.foster(measure(n, peers::fought_futures_mutex)));
+    row.bare(|n| Host::Plain.foster(measure(n, bare_fight)));
 }
 
 #[cfg(feature = "peers")]

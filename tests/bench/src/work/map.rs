@@ -23,12 +23,12 @@ async fn foster<const TURNS: u64>(n: u64) -> u64 {
 }
 
 pub(super) fn rows(rows: &mut Rows) {
-    let row = rows.row("map-ready/one task", "bounded map, 100 at a time, each ready at once", 20_000);
-    row.bars(&[Bar::Ratio(1.0)]).gated().foster(|n| Host::Smol1.foster(measure(n, foster::<0>)));
+    let row = rows.on(Host::Plain, "map-ready", "bounded map, 100 at a time, each ready at once", 20_000);
+    row.bars(&[Bar::Ratio(1.0)]).gated().foster(|n| Host::Plain.foster(measure(n, foster::<0>)));
     #[cfg(feature = "peers")]
     peers::add::<0>(row);
-    let row = rows.row("map-turn/one task", "bounded map, 100 at a time, each pending once", 20_000);
-    row.bars(&[Bar::Ratio(1.0)]).foster(|n| Host::Smol1.foster(measure(n, foster::<1>)));
+    let row = rows.on(Host::Plain, "map-turn", "bounded map, 100 at a time, each pending once", 20_000);
+    row.bars(&[Bar::Ratio(1.0)]).foster(|n| Host::Plain.foster(measure(n, foster::<1>)));
     #[cfg(feature = "peers")]
     peers::add::<1>(row);
 }
@@ -39,6 +39,7 @@ mod peers {
     use futures_buffered::BufferedStreamExt;
 
     use super::{LIMIT, one};
+    use crate::host::Host;
     use crate::meter::measure;
     use crate::row::Row;
 
@@ -56,8 +57,8 @@ mod peers {
     }
 
     pub(super) fn add<const TURNS: u64>(row: &mut Row) {
-        row.peer("buffer_unordered", |n| smol::block_on(measure(n, unordered::<TURNS>)));
-        row.peer("buffered", |n| smol::block_on(measure(n, ordered::<TURNS>)));
-        row.peer("futures-buffered", |n| smol::block_on(measure(n, buffered::<TURNS>)));
+        row.peer("buffer_unordered", |n| Host::Plain.alone(measure(n, unordered::<TURNS>)));
+        row.peer("buffered", |n| Host::Plain.alone(measure(n, ordered::<TURNS>)));
+        row.peer("futures-buffered", |n| Host::Plain.alone(measure(n, buffered::<TURNS>)));
     }
 }

@@ -16,14 +16,16 @@ use crate::row::{Bar, Rows};
 const LONG: Duration = Duration::from_secs(300);
 
 fn sizes(rows: &mut Rows) {
-    let row = rows.row("size-limit/any", "size of `fail_after` around a ready future", 1);
+    let row = rows.on(Host::Plain, "size-limit", "size of `fail_after` around a ready future", 1);
     row.foster(|_| meter::size_of(&fail_after(LONG, ready(()))));
     #[cfg(feature = "peers")]
     row.peer("tokio timeout", |_| {
         Host::TokioCt.tokio(async { meter::size_of(&tokio::time::timeout(LONG, ready(()))) })
     })
     .peer("async-io Timer", |_| meter::size_of(&super::limit::peers::limit(LONG, ready(()))));
-    let row = rows.row("size-limits/any", "size of eight `fail_after`, one in the other", 1).bars(&[Bar::Bytes(512.0)]);
+    let row = rows
+        .on(Host::Plain, "size-limits", "size of eight `fail_after`, one in the other", 1)
+        .bars(&[Bar::Bytes(512.0)]);
     row.foster(|_| meter::size_of(&eight!(fail_after, ready(()), whole)));
     #[cfg(feature = "peers")]
     {
@@ -34,15 +36,15 @@ fn sizes(rows: &mut Rows) {
         })
         .peer("async-io Timer", |_| meter::size_of(&eight!(limit, ready(()), whole)));
     }
-    let row = rows.row("size-scope/any", "size of `CancelScope::run` around a ready future", 1);
+    let row = rows.on(Host::Plain, "size-scope", "size of `CancelScope::run` around a ready future", 1);
     row.foster(|_| meter::size_of(&CancelScope::new().run(ready(()))));
-    let row = rows.row("size-shield/any", "size of `shield` around a ready future", 1);
+    let row = rows.on(Host::Plain, "size-shield", "size of `shield` around a ready future", 1);
     row.foster(|_| meter::size_of(&shield(ready(()))));
-    let row = rows.row("size-bracket/any", "size of `bracket` around ready futures", 1);
+    let row = rows.on(Host::Plain, "size-bracket", "size of `bracket` around ready futures", 1);
     row.foster(|_| meter::size_of(&bracket(ready(()), |_| ready(()), |(), _| ready(()))));
-    let row = rows.row("size-nursery/any", "size of a nursery with an empty body", 1);
+    let row = rows.on(Host::Plain, "size-nursery", "size of a nursery with an empty body", 1);
     row.foster(|_| meter::size_of(&nursery(async |_: Nursery| Ok(()))));
-    let row = rows.row("size-local/any", "size of a local nursery with an empty body", 1);
+    let row = rows.on(Host::Plain, "size-local", "size of a local nursery with an empty body", 1);
     row.foster(|_| meter::size_of(&local_nursery(async |_: LocalNursery<'_>| Ok(()))));
 }
 
@@ -105,18 +107,18 @@ pub(super) fn rows(rows: &mut Rows) {
     for n in [1_000, 100_000] {
         let key = if n == 1_000 { "1e3" } else { "1e5" };
         let row =
-            rows.row(format!("memory-local-{key}/one task"), "a waiting child of a local nursery: bytes in use", n);
-        row.bars(&[Bar::Bytes(150.0)]).foster(|n| Host::Smol1.foster(measure(n, local_children)));
+            rows.on(Host::Plain, &format!("memory-local-{key}"), "a waiting child of a local nursery: bytes in use", n);
+        row.bars(&[Bar::Bytes(150.0)]).foster(|n| Host::Plain.foster(measure(n, local_children)));
         #[cfg(feature = "peers")]
-        row.peer("FuturesUnordered", |n| smol::block_on(measure(n, peers::unordered)))
-            .peer("futures-buffered", |n| smol::block_on(measure(n, peers::buffered)));
-        let row = rows.row(format!("memory-{key}/tokio-ct"), "a waiting child of a nursery: bytes in use", n);
+        row.peer("FuturesUnordered", |n| Host::Plain.alone(measure(n, peers::unordered)))
+            .peer("futures-buffered", |n| Host::Plain.alone(measure(n, peers::buffered)));
+        let row = rows.on(Host::TokioCt, &format!("memory-{key}"), "a waiting child of a nursery: bytes in use", n);
         row.foster(|n| Host::TokioCt.foster(measure(n, children)));
         #[cfg(feature = "peers")]
         row.peer("JoinSet", |n| Host::TokioCt.tokio(measure(n, peers::joinset)));
     }
-    let row = rows.row("memory-scope/any", "a waiting `CancelScope` and its box: bytes in use", 10_000);
-    row.foster(|n| Host::Smol1.foster(measure(n, scopes)));
+    let row = rows.on(Host::Plain, "memory-scope", "a waiting `CancelScope` and its box: bytes in use", 10_000);
+    row.foster(|n| Host::Plain.foster(measure(n, scopes)));
     for host in Host::ALL {
         let row = rows.on(host, "run", "an empty `run`", 20);
         row.foster(move |n| measure_blocking(n, |n| (0..n).map(|i| host.foster(async { i })).sum()));

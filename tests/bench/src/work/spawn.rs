@@ -50,7 +50,7 @@ pub(super) fn rows(rows: &mut Rows) {
     for host in Host::ALL {
         let bars: &[Bar] = match host {
             Host::Smol1 => &[Bar::Ratio(1.3)],
-            Host::Smol2 => &[],
+            Host::Smol2 | Host::Plain => &[],
             Host::TokioCt => &[Bar::Ratio(0.7), Bar::Instr(1970.0), Bar::Allocs(2.0)],
             Host::TokioMt2 => &[],
         };
@@ -69,22 +69,23 @@ pub(super) fn rows(rows: &mut Rows) {
         peers::runtime::<100_000>(row, host);
     }
     let bars = [Bar::Instr(600.0), Bar::Nanos(45.0), Bar::Allocs(1.0)];
-    let row = rows.row("local-1e3/one task", "local nursery: spawn and join, 1000 at once", 20_000).bars(&bars).gated();
-    row.foster(|n| Host::Smol1.foster(measure(n, local::<1_000>)));
+    let row =
+        rows.on(Host::Plain, "local-1e3", "local nursery: spawn and join, 1000 at once", 20_000).bars(&bars).gated();
+    row.foster(|n| Host::Plain.foster(measure(n, local::<1_000>)));
     #[cfg(feature = "peers")]
     peers::one_task::<1_000>(row);
-    let row = rows.row("local-1e5/one task", "local nursery: spawn and join, 100 000 at once", 100_000).bars(&bars);
-    row.foster(|n| Host::Smol1.foster(measure(n, local::<100_000>)));
+    let row = rows.on(Host::Plain, "local-1e5", "local nursery: spawn and join, 100 000 at once", 100_000).bars(&bars);
+    row.foster(|n| Host::Plain.foster(measure(n, local::<100_000>)));
     #[cfg(feature = "peers")]
     peers::one_task::<100_000>(row);
 
     let bars = [Bar::Ratio(1.0)];
-    let row = rows.row("local-2/one task", "local nursery of 2 children", 4_000).per(2).bars(&bars).gated();
-    row.foster(|n| Host::Smol1.foster(measure(n, local::<2>)));
+    let row = rows.on(Host::Plain, "local-2", "local nursery of 2 children", 4_000).per(2).bars(&bars).gated();
+    row.foster(|n| Host::Plain.foster(measure(n, local::<2>)));
     #[cfg(feature = "peers")]
     peers::small::<2>(row);
-    let row = rows.row("local-10/one task", "local nursery of 10 children", 20_000).per(10).bars(&bars);
-    row.foster(|n| Host::Smol1.foster(measure(n, local::<10>)));
+    let row = rows.on(Host::Plain, "local-10", "local nursery of 10 children", 20_000).per(10).bars(&bars);
+    row.foster(|n| Host::Plain.foster(measure(n, local::<10>)));
     #[cfg(feature = "peers")]
     peers::small::<10>(row);
 
@@ -194,13 +195,13 @@ mod peers {
     }
 
     pub(super) fn one_task<const BATCH: u64>(row: &mut Row) {
-        row.peer("futures-buffered", |n| smol::block_on(measure(n, buffered::<BATCH>)));
-        row.peer("FuturesUnordered", |n| smol::block_on(measure(n, unordered::<BATCH>)));
+        row.peer("futures-buffered", |n| Host::Plain.alone(measure(n, buffered::<BATCH>)));
+        row.peer("FuturesUnordered", |n| Host::Plain.alone(measure(n, unordered::<BATCH>)));
     }
 
     pub(super) fn small<const BATCH: u64>(row: &mut Row) {
-        row.peer("FuturesUnordered", |n| smol::block_on(measure(n, unordered::<BATCH>)));
-        row.peer("futures-buffered", |n| smol::block_on(measure(n, buffered::<BATCH>)));
-        row.peer("join_all", |n| smol::block_on(measure(n, all::<BATCH>)));
+        row.peer("FuturesUnordered", |n| Host::Plain.alone(measure(n, unordered::<BATCH>)));
+        row.peer("futures-buffered", |n| Host::Plain.alone(measure(n, buffered::<BATCH>)));
+        row.peer("join_all", |n| Host::Plain.alone(measure(n, all::<BATCH>)));
     }
 }

@@ -77,12 +77,12 @@ pub(super) fn rows(rows: &mut Rows) {
         #[cfg(feature = "peers")]
         peers::add(row, host);
     }
-    let row = rows.row("turn/one task", "local nursery: one turn of a child", 200_000);
+    let row = rows.on(Host::Plain, "turn", "local nursery: one turn of a child", 200_000);
     row.bars(&[Bar::Instr(140.0), Bar::Nanos(20.0)]).gated();
-    row.foster(|n| Host::Smol1.foster(measure(n, local)));
+    row.foster(|n| Host::Plain.foster(measure(n, local)));
     #[cfg(feature = "peers")]
-    row.peer("futures-buffered", |n| smol::block_on(measure(n, peers::buffered)))
-        .peer("FuturesUnordered", |n| smol::block_on(measure(n, peers::unordered)));
+    row.peer("futures-buffered", |n| Host::Plain.alone(measure(n, peers::buffered)))
+        .peer("FuturesUnordered", |n| Host::Plain.alone(measure(n, peers::unordered)));
 }
 
 #[cfg(feature = "peers")]

@@ -1,0 +1,75 @@
+//! Two futures in one task: the first one counts, or both do.
+
+use std::future::pending;
+
+use super::turn::Yield;
+use crate::host::Host;
+use crate::meter::measure;
+use crate::row::{Bar, Rows};
+
+/// Gives way once.
+pub(super) async fn late(i: u64) -> u64 {
+    Yield::default().await;
+    i
+}
+
+async fn race(n: u64) -> u64 {
+    let mut sum = 0;
+    for i in 0..n {
+        sum += foster::race((late(i), pending())).await;
+    }
+    sum
+}
+
+async fn join(n: u64) -> u64 {
+    let mut sum = 0;
+    for i in 0..n {
+        sum += foster::join((late(i), late(0))).await.0;
+    }
+    sum
+}
+
+pub(super) fn rows(rows: &mut Rows) {
+    let row = rows.on(Host::Plain, "race", "race of two, pending once", 5_000).bars(&[Bar::Ratio(1.0)]);
+    row.foster(|n| Host::Plain.foster(measure(n, race)));
+    #[cfg(feature = "peers")]
+    row.peer("futures select", |n| Host::Plain.alone(measure(n, peers::select)))
+        .peer("futures-lite or", |n| Host::Plain.alone(measure(n, peers::or)));
+    let row = rows.on(Host::Plain, "join", "join of two, pending once", 5_000);
+    row.foster(|n| Host::Plain.foster(measure(n, join)));
+    #[cfg(feature = "peers")]
+    row.peer("futures join", |n| Host::Plain.alone(measure(n, peers::join)));
+}
+
+#[cfg(feature = "peers")]
+mod peers {
+    use std::future::pending;
+    use std::pin::pin;
+
+    use super::late;
+
+    pub(super) async fn select(n: u64) -> u64 {
+        let mut sum = 0;
+        for i in 0..n {
+            let (first, second) = (pin!(late(i)), pin!(pending::<u64>()));
+            sum += futures::future::select(first, second).await.factor_first().0;
+        }
+        sum
+    }
+
+    pub(super) async fn or(n: u64) -> u64 {
+        let mut sum = 0;
+        for i in 0..n {
+            sum += futures_lite::future::or(late(i), pending()).await;
+        }
+        sum
+    }
+
+    pub(super) async fn join(n: u64) -> u64 {
+        let mut sum = 0;
+        for i in 0..n {
+            sum += futures::future::join(late(i), late(0)).await.0;
+        }
+        sum
+    }
+}
