@@ -24,7 +24,7 @@ async fn semaphore(n: u64) -> u64 {
 async fn mutex(n: u64) -> u64 {
     let mutex = Mutex::new(0);
     for i in 0..n {
-        *mutex.fast_acquire().await += i;
+        *mutex.fast_lock().await += i;
     }
     mutex.into_inner().unwrap_or_default()
 }
@@ -88,7 +88,7 @@ async fn fought_semaphore(n: u64) -> u64 {
 async fn fought_mutex(n: u64) -> u64 {
     let mutex = Mutex::new(());
     fight(n, |i| {
-        let guard = mutex.fast_acquire();
+        let guard = mutex.fast_lock();
         async move {
             let _guard = guard.await;
             Yield::default().await;
@@ -105,7 +105,7 @@ pub(super) fn rows(rows: &mut Rows) {
     #[cfg(feature = "peers")]
     row.peer("async-lock", |n| Host::Plain.foster(measure(n, peers::async_lock_semaphore)))
         .peer("tokio", |n| Host::Plain.foster(measure(n, peers::tokio_semaphore)));
-    let row = rows.on(Host::Plain, "mutex-free", "mutex, free (`fast_acquire`)", 20_000).bars(&bars);
+    let row = rows.on(Host::Plain, "mutex-free", "mutex, free (`fast_lock`)", 20_000).bars(&bars);
     row.foster(|n| Host::Plain.foster(measure(n, mutex)));
     #[cfg(feature = "peers")]
     row.peer("futures", |n| Host::Plain.foster(measure(n, peers::futures_mutex)))
