@@ -27,5 +27,6 @@ pages! {
     howto_sync_and_async = "src/howto/sync-and-async.md";
     howto_look_inside = "src/howto/look-inside.md";
     guarantees = "src/guarantees.md";
+    costs = "src/costs.md";
     why_not_all_three = "src/why-not-all-three.md";
 }
