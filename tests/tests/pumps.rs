@@ -76,6 +76,7 @@ fn the_tasks_of_the_host_get_their_turns() {
         let _context = runtime.enter();
         runtime.block_on(foster_tokio::attach(async {
             let flag = Arc::new(AtomicBool::new(false));
+            #[expect(clippy::disallowed_methods, reason = "a task of the host's")]
             let host = tokio::spawn({
                 let flag = flag.clone();
                 async move {
