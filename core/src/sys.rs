@@ -18,7 +18,7 @@ mod primitives {
     pub(crate) use shuttle::sync::{Mutex, MutexGuard, atomic};
     pub(crate) use shuttle::thread_local;
 
-    pub(crate) use super::cell::OnceLock;
+    pub(crate) use crate::sys::cell::OnceLock;
 }
 
 pub(crate) use primitives::*;
@@ -26,7 +26,7 @@ pub(crate) use primitives::*;
 /// Shuttle has no cell that is set once.
 #[cfg(all(test, foster_shuttle))]
 mod cell {
-    use super::atomic::{AtomicBool, Ordering};
+    use crate::sys::atomic::{AtomicBool, Ordering};
 
     /// The standard library's, before each use of which another thread may go on.
     #[derive(Debug)]

@@ -115,7 +115,8 @@ fn locked() -> BTreeMap<String, Vec<String>> {
 
 /// The layers of DESIGN §2. A module uses what is below it, and of its own layer the public API only.
 const LAYERS: &[(&str, u8)] = &[
-    // Words: errors, reasons, instants.
+    // What the mechanisms are made of, and words: errors, reasons, instants.
+    ("sys", 0),
     ("instant", 0),
     ("reason", 0),
     ("error", 0),
@@ -169,6 +170,7 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
     ("sleep", "checkpoint::Gate", "a leaf begins with the gate"),
     ("shield", "checkpoint::Gate", "`stopping` is a leaf"),
     ("shield", "tree::ambient", "`stopping` asks the tree"),
+    ("combine", "bells::{Bells, Chime}", "a queue of wakers that knows nothing of the tree, as any crate has one"),
 ];
 
 /// One use of an item of another module.
@@ -247,8 +249,15 @@ fn derived_operations_call_public_functions_only() {
     }
     println!("{looked} files of derived operations, {} hidden functions", hidden.len());
     assert!(looked >= 2);
-    // Of `stopping`, which is no derived operation; and of a type that has the same name as one of another module.
-    let other = ["shield calls Gate::new", "shield calls Gate::to", "combine calls Bell::new"];
+    // Of `stopping`, which is no derived operation; of a queue of wakers, which any crate could have; and of a type that has
+    // the same name as one of another module.
+    let other = [
+        "shield calls Gate::new",
+        "shield calls Gate::to",
+        "combine calls Bells::new",
+        "combine calls Chime::new",
+        "combine calls Bell::new",
+    ];
     let called: Vec<_> = called.iter().filter(|call| !other.contains(&call.as_str())).collect();
     assert!(
         called.is_empty(),
