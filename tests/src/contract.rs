@@ -7,7 +7,7 @@
 //! The thread that calls them is foreign to the runtime, and they block it. So the runtime must have threads of its own
 //! that drive it; see [`Host`].
 //!
-//! What only the core can do (R1–R4, R9, R10: making jobs) is done with a nursery; the timers, the clock and the blocking
+//! What only the core can do (R1–R4, R9–R11: making jobs) is done with a nursery; the timers, the clock and the blocking
 //! threads (R5–R8) are asked directly.
 
 #![expect(clippy::missing_panics_doc, reason = "panicking is how each of these functions reports")]
@@ -67,6 +67,7 @@ macro_rules! contract {
             r8_blocking_job_runs_if_nobody_waits
             r8_blocking_jobs_run_side_by_side
             r9_turn_begins_with_budget
+            r11_busy_tree_starves_no_other
             r12_waiting_thread_goes_on_when_it_is_woken
         }
         $crate::contract! { @given $host;
@@ -424,6 +425,34 @@ pub fn r9_turn_begins_with_budget(runtime: &Arc<dyn Runtime>) {
                 foster::yield_now().await;
                 assert!(!runtime.should_yield(), "a turn begins without budget");
             }
+        });
+    });
+}
+
+/// R11: jobs take turns, however many tasks are ready in one of them, so a busy tree starves no other.
+pub fn r11_busy_tree_starves_no_other(runtime: &Arc<dyn Runtime>) {
+    let done = Arc::new(AtomicBool::new(false));
+    thread::scope(|scope| {
+        scope.spawn(|| {
+            in_nursery(runtime, async |n| {
+                for _ in 0..100 {
+                    let done = Arc::clone(&done);
+                    n.spawn(async move {
+                        while !done.load(Ordering::Relaxed) {
+                            foster::yield_now().await;
+                        }
+                    });
+                }
+            });
+        });
+        in_nursery(runtime, async |n| {
+            let done = Arc::clone(&done);
+            n.spawn(async move {
+                for _ in 0..100 {
+                    foster::yield_now().await;
+                }
+                done.store(true, Ordering::Relaxed);
+            });
         });
     });
 }
