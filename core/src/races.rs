@@ -178,7 +178,7 @@ impl Count {
 
 /// How often each model runs with each scheduler; `FOSTER_ROUNDS` overrides it.
 fn rounds() -> usize {
-    std::env::var("FOSTER_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(1500)
+    std::env::var("FOSTER_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(500)
 }
 
 fn runner<S: Scheduler + 'static>(scheduler: S) -> Runner<S> {

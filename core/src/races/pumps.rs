@@ -85,11 +85,11 @@ fn a_push_races_with_a_push() {
         check(move || {
             let (threads, tree) = bare(threads);
             let task = Once::default();
-            thread::scope(|scope| {
-                scope.spawn(|| push(&tree, &task));
-                push(&tree, &task);
-                task.after(2);
-            });
+            let (other_tree, other_task) = (tree.clone(), task.clone());
+            let other = thread::spawn(move || push(&other_tree, &other_task));
+            push(&tree, &task);
+            task.after(2);
+            other.join().unwrap();
             pumps(&tree).end();
             drop(tree);
             ended(&threads);
@@ -154,7 +154,8 @@ fn wakes_race_for_a_turn() {
 /// R10, L26: when the runtime drops a pump, each task is lost once: the one that another pump is polling when that poll is over, the one
 /// that is woken at that moment, too. The nursery ends.
 ///
-/// Fails without the look at `are_dropped` behind `stage.end()`, and without `lose_if_dropped` in `requeue`.
+/// Fails without the look at `are_dropped` behind `stage.end()`, without `lose_if_dropped` in `spawn_with`, and if `Stage::take` takes a
+/// task that is `COMING`, as it did.
 #[test]
 fn a_turn_races_with_the_teardown() {
     check(|| {
@@ -174,6 +175,10 @@ fn a_turn_races_with_the_teardown() {
                 });
                 n.spawn(async move {
                     let _goes = goes;
+                    // Woken during its turns, and between them.
+                    for _ in 0..3 {
+                        yield_now().await;
+                    }
                     waited.wait().await;
                     yield_now().await;
                 });

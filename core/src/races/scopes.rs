@@ -87,7 +87,7 @@ fn a_request_races_with_those_who_come() {
 /// L25–L28: a scope that is dropped on another thread while the scope around it ends is finished before the tree is, by
 /// whichever ancestor adopts it: its child is dropped and its finalizer has run.
 ///
-/// Fails without `become_residue(node);` in `driver_lost`.
+/// Fails if `Node::body_over` leaves the inner scopes as they are, as it did (`links.of(Role::Inner)` for `links.leak()`).
 #[test]
 fn adoption_races_with_the_close() {
     check_trees(|drive| {
@@ -124,7 +124,7 @@ fn adoption_races_with_the_close() {
 /// L28: a scope that has escaped to another task is being polled there when the scope around it ends: it is finished once,
 /// leaves once, and whoever polls it is told. (Without finalizers, which the two would take from each other.)
 ///
-/// Fails if `Links::remove` does not look whose slot it is.
+/// Fails if `Links::remove`, or `Links::change_role`, does not look whose slot it is, as they did not.
 #[test]
 fn a_poll_races_with_the_end_of_the_scope_around() {
     check_trees(|drive| {
@@ -157,8 +157,7 @@ fn a_poll_races_with_the_end_of_the_scope_around() {
 
 /// L4, L22: a child that was admitted has ended when the nursery returns; one that was not has never run.
 ///
-/// Fails if `admits` says `true` for `Closed`, and with `return Poll::Pending;` for the `continue;` behind
-/// `registered = true;` in `Node::wind_down`.
+/// Fails if `State::admits` says `true` for `Closed`.
 #[test]
 fn a_spawn_races_with_the_drain() {
     check_trees(|drive| {
