@@ -6,7 +6,7 @@ use crate::meter::{self, Heap};
 /// What a row needs to count as done.
 #[derive(Clone, Copy, Debug)]
 pub enum Bar {
-    /// Not more than so many times what the first peer needs: in instructions, on several threads in time.
+    /// Not more than so many times what the first peer needs: in time, if that is measured, else in instructions.
     Ratio(f64),
     /// Instructions each.
     Instr(f64),

@@ -123,7 +123,7 @@ fn verdict(row: &Row, own: &Figures, peer: Option<&Figures>) -> (String, String)
     for bar in &row.bars {
         let (word, result) = match *bar {
             Bar::Ratio(most) => {
-                let of = |figures: &Figures| if row.parallel { figures.median() } else { figures.instr };
+                let of = |figures: &Figures| figures.median().or(figures.instr);
                 let ratio = of(own).zip(peer.and_then(of)).map(|(own, peer)| own / peer);
                 (format!("{most} × {}", row.peers.first().map_or("peer", |peer| peer.name)), ratio.map(|is| is <= most))
             }
