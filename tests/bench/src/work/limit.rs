@@ -180,15 +180,16 @@ pub(super) mod peers {
         Limit { body, timer: Timer::after(after) }
     }
 
-    /// Adds `work` with tokio's limit or with async-io's, whichever is the host's own.
+    /// Adds `work` with tokio's limit or with async-io's, whichever is the host's own; in a tree, as foster's,
+    /// so that the bare work is the same.
     macro_rules! native {
         ($row:ident, $host:ident, $limit:ident => $work:expr) => {
             if $host == Host::TokioCt {
                 use tokio::time::timeout as $limit;
-                $row.peer("tokio timeout", move |n| $host.tokio(measure(n, $work)));
+                $row.peer("tokio timeout", move |n| $host.foster(measure(n, $work)));
             } else {
                 use limit as $limit;
-                $row.peer("async-io Timer", move |n| $host.alone(measure(n, $work)));
+                $row.peer("async-io Timer", move |n| $host.foster(measure(n, $work)));
             }
         };
     }
