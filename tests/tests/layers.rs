@@ -124,8 +124,6 @@ const LAYERS: &[(&str, u8)] = &[
     ("group", 0),
     ("opening", 0),
     ("bells", 0),
-    // What locks and counts.
-    ("sys", 0),
     // What is asked of the runtime.
     ("runtime", 1),
     // The tree of scopes.

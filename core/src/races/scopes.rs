@@ -41,7 +41,11 @@ fn a_request_races_with_the_close() {
                     let before = seen.get();
                     Ok((before, handle.cancel("race"), handle.is_closed()))
                 });
-                let outcome = scope.run(nursery(async |m: Nursery| Ok(drop(m.spawn(yield_now()))))).await;
+                let inside = nursery(async |m: Nursery| {
+                    m.spawn(yield_now());
+                    Ok(())
+                });
+                let outcome = scope.run(inside).await;
                 returned.add();
                 let (before, changed, closed) = canceller.await.unwrap();
                 assert!(changed || closed, "a request is refused by a scope that has ended");
