@@ -204,6 +204,8 @@ impl Probe {
         }
         let raised = books.errors.load(SeqCst);
         let mut orphans = lock(&books.orphans).clone();
+        // The error of an attempt is its combinator's, which returns the first and reports those that come later.
+        orphans.retain(|error| error != "Failed");
         orphans.sort();
         let mut expected: Vec<_> = (0..raised).map(|id| format!("{:?}", Oops(id))).collect();
         expected.sort();
