@@ -20,7 +20,7 @@ use crate::reason::Origin;
 ///
 /// # foster_sim::run(1, async {
 /// async fn both_fail() -> Result<(), &'static str> {
-///     let (first, second) = foster::join((async { Err("no route") }, async { Err("no name") })).await;
+///     let (first, second) = foster::join((async { Err::<(), _>("no route") }, async { Err::<(), _>("no name") })).await;
 ///     if let (Err(_), Err(later)) = (first, second) {
 ///         report(&later, OrphanKind::Later);
 ///     }
