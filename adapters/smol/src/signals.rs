@@ -8,7 +8,7 @@ use async_signal::Signal as Host;
 use foster::app::Signal;
 use futures_core::Stream;
 
-/// The signals of this process: SIGINT and SIGTERM, on Windows ctrl-C alone. For [`foster::app`].
+/// The signals of this process: SIGINT and SIGTERM, on Windows ctrl-C alone. For [`foster::app`](foster::app()).
 ///
 /// From this call on they do not end the process any more; also not when the stream is dropped.
 ///
