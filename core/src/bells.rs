@@ -25,13 +25,18 @@ impl Bells {
 
     /// Keeps the waker of whoever polls the group, and says how many seats were woken.
     pub(crate) fn register(&self, waker: &Waker) -> usize {
-        let mut queue = self.lock();
+        let queue = self.lock();
         let len = queue.keys.len();
-        if !queue.driver.as_ref().is_some_and(|old| old.will_wake(waker)) {
-            let old = queue.driver.replace(waker.clone());
-            drop(queue);
-            drop(old);
+        if queue.driver.as_ref().is_some_and(|old| old.will_wake(waker)) {
+            return len;
         }
+        // No lock is held while a waker is cloned or dropped (L36).
+        drop(queue);
+        let new = waker.clone();
+        let mut queue = self.lock();
+        let (old, len) = (queue.driver.replace(new), queue.keys.len());
+        drop(queue);
+        drop(old);
         len
     }
 
@@ -51,7 +56,7 @@ impl Bells {
 
     /// Wakes whoever polls the group.
     pub(crate) fn wake_driver(&self) {
-        let driver = self.lock().driver.clone();
+        let driver = self.lock().driver.take();
         if let Some(driver) = driver {
             driver.wake();
         }
@@ -104,9 +109,9 @@ impl Wake for Chime {
         if self.queued.swap(true, Ordering::AcqRel) {
             return;
         }
-        let queue = self.bells.push(self.key);
-        let driver = queue.driver.clone();
-        // No lock is held while a waker runs.
+        let mut queue = self.bells.push(self.key);
+        // Taken, not cloned: that would run below the lock (L36). The group leaves a new one whenever it is polled.
+        let driver = queue.driver.take();
         drop(queue);
         if let Some(driver) = driver {
             driver.wake();

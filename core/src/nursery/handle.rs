@@ -129,17 +129,24 @@ impl<T> Place<T> {
     /// Keeps the waker of a handle that has found no result. Says whether it has to look again.
     fn watch(&self, waker: &Waker) -> bool {
         let Place::Beside(_, node) = self else { return false };
-        let mut watched = node.cell.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if watched.lost {
-            return true;
+        let mut spare: Option<Waker> = None;
+        loop {
+            let mut watched = node.cell.0.lock().unwrap_or_else(PoisonError::into_inner);
+            if watched.lost {
+                return true;
+            }
+            if watched.watcher.as_ref().is_some_and(|old| old.will_wake(waker)) {
+                return false;
+            }
+            if spare.is_some() {
+                std::mem::swap(&mut watched.watcher, &mut spare);
+                drop(watched);
+                return false;
+            }
+            // No lock is held while a waker is cloned or dropped (L36).
+            drop(watched);
+            spare = Some(waker.clone());
         }
-        let old = match &watched.watcher {
-            Some(old) if old.will_wake(waker) => None,
-            _ => watched.watcher.replace(waker.clone()),
-        };
-        drop(watched);
-        drop(old);
-        false
     }
 }
 
@@ -293,17 +300,25 @@ impl<T> Task<T> {
     }
 
     fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut join = self.place.lock();
-        if join.status().is_some() {
-            self.waits = false;
-            return Poll::Ready(());
+        let mut spare: Option<Waker> = None;
+        loop {
+            let mut join = self.place.lock();
+            if join.status().is_some() {
+                self.waits = false;
+                return Poll::Ready(());
+            }
+            if join.waiter.as_ref().is_some_and(|old| old.will_wake(cx.waker())) {
+                break;
+            }
+            if spare.is_some() {
+                std::mem::swap(&mut join.waiter, &mut spare);
+                break;
+            }
+            // No lock is held while a waker is cloned or dropped (L36).
+            drop(join);
+            spare = Some(cx.waker().clone());
         }
-        let old = match &join.waiter {
-            Some(old) if old.will_wake(cx.waker()) => None,
-            _ => join.waiter.replace(cx.waker().clone()),
-        };
-        drop(join);
-        drop(old);
+        drop(spare);
         self.waits = true;
         if self.place.watch(cx.waker()) {
             // Lost between the two looks.

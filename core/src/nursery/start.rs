@@ -279,11 +279,16 @@ impl<V> Shared<V> {
             if gate.poll_start().is_pending() {
                 return Poll::Pending;
             }
+            // No lock is held while a waker is cloned or dropped (L36).
+            let waker = cx.waker().clone();
             let mut waiting = self.lock();
             match waiting.signal.take() {
-                Some(signal) => Poll::Ready(signal),
+                Some(signal) => {
+                    drop(waiting);
+                    Poll::Ready(signal)
+                }
                 None => {
-                    let old = waiting.waker.replace(cx.waker().clone());
+                    let old = waiting.waker.replace(waker);
                     drop(waiting);
                     drop(old);
                     Poll::Pending

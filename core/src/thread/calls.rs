@@ -227,7 +227,7 @@ impl Desk {
             return Err(CallError::Finished);
         }
         desk.calls.push(call);
-        let waker = desk.waker.clone();
+        let waker = desk.waker.take();
         drop(desk);
         if let Some(waker) = waker {
             waker.wake();

@@ -31,17 +31,24 @@ impl<T> Slip<T> {
     }
 
     pub(super) fn poll_ended(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut filled = self.lock();
-        if filled.ended {
-            return Poll::Ready(());
+        let mut spare: Option<Waker> = None;
+        loop {
+            let mut filled = self.lock();
+            if filled.ended {
+                return Poll::Ready(());
+            }
+            if filled.waker.as_ref().is_some_and(|old| old.will_wake(cx.waker())) {
+                return Poll::Pending;
+            }
+            if spare.is_some() {
+                std::mem::swap(&mut filled.waker, &mut spare);
+                drop(filled);
+                return Poll::Pending;
+            }
+            // No lock is held while a waker is cloned or dropped (L36).
+            drop(filled);
+            spare = Some(cx.waker().clone());
         }
-        let old = match &filled.waker {
-            Some(old) if old.will_wake(cx.waker()) => None,
-            _ => filled.waker.replace(cx.waker().clone()),
-        };
-        drop(filled);
-        drop(old);
-        Poll::Pending
     }
 
     /// Drops the result, or resumes the panic, of a job without a caller.

@@ -157,13 +157,19 @@ impl Node {
 
     /// Keeps the waker of whoever drives the scope. Says whether it was another one before.
     pub(crate) fn register(self: &NodeRef, waker: &Waker) -> bool {
-        let mut state = self.lock();
+        let state = self.lock();
         if state.life == Life::Closed || state.waker.as_ref().is_some_and(|old| old.will_wake(waker)) {
             return false;
         }
-        let old = state.waker.replace(waker.clone());
+        // No lock is held while a waker is cloned or dropped (L36).
         drop(state);
-        drop(old);
+        let mut new = Some(waker.clone());
+        let mut state = self.lock();
+        if state.life != Life::Closed {
+            std::mem::swap(&mut state.waker, &mut new);
+        }
+        drop(state);
+        drop(new);
         // A wake during this poll (a request, say) went to the old driver, or to nobody: the new one gets it, too.
         if self.woken.load(Ordering::Acquire) {
             waker.wake_by_ref();

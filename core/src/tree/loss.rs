@@ -200,7 +200,7 @@ fn raze_node(node: &NodeRef, report: &mut HostDropped, wakes: &mut Wakes) {
     let left =
         state.if_rare().map(|rare| (rare.running.take(), rare.owned.take(), std::mem::take(&mut rare.finalizers)));
     let links = std::mem::take(&mut state.links);
-    wakes.push_raw(state.waker.clone());
+    wakes.push_raw(state.waker.take());
     drop(state);
     let body = node.cell.seize();
     let (_, result) = ambient::enter(Frame::node(node.clone()), || {

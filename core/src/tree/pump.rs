@@ -255,6 +255,7 @@ impl Pump {
         let Some(pumps) = &self.tree.pumps else { unreachable!("only a tree with pumps makes one") };
         let mut queue = pumps.lock();
         let old = queue.comes(self.number);
+        let mut spare = None;
         for _ in 0..TURN {
             if queue.ready.len() > 1 {
                 let call = queue.call(pumps.threads);
@@ -269,11 +270,19 @@ impl Pump {
                 }
             }
             let Some(task) = queue.ready.pop_front() else {
-                queue.busy -= 1;
                 if queue.ended {
+                    queue.busy -= 1;
                     return Poll::Ready(());
                 }
-                queue.idle.push((self.number, cx.waker().clone()));
+                let Some(waker) = spare.take() else {
+                    // No lock is held while a waker is cloned or dropped (L36).
+                    drop(queue);
+                    spare = Some(cx.waker().clone());
+                    queue = pumps.lock();
+                    continue;
+                };
+                queue.busy -= 1;
+                queue.idle.push((self.number, waker));
                 drop(queue);
                 drop(old);
                 return Poll::Pending;

@@ -130,13 +130,21 @@ impl Timers {
 
     /// Replaces the waker of a sleeper; the old one comes back to be dropped where no lock is held.
     pub(crate) fn rewake(&self, key: TimerKey, waker: &Waker) -> Option<Waker> {
-        let mut queue = self.queue();
-        let (serial, target) = queue.slots.get_mut(key.slot)?;
-        match target {
-            Target::Wake(old) if *serial == key.serial && !old.will_wake(waker) => {
-                Some(std::mem::replace(old, waker.clone()))
+        let mut spare = None;
+        loop {
+            let mut queue = self.queue();
+            let (serial, target) = queue.slots.get_mut(key.slot)?;
+            match target {
+                Target::Wake(old) if *serial == key.serial && !old.will_wake(waker) => match spare.take() {
+                    Some(new) => return Some(std::mem::replace(old, new)),
+                    // No lock is held while a waker is cloned (L36).
+                    None => {
+                        drop(queue);
+                        spare = Some(waker.clone());
+                    }
+                },
+                _ => return spare,
             }
-            _ => None,
         }
     }
 

@@ -44,7 +44,9 @@ impl Wakes {
     /// Marks a scope as woken and takes its driver's waker along.
     pub(crate) fn push_node(&mut self, node: &NodeRef) {
         node.woken.store(true, Ordering::Release);
-        let waker = node.lock().waker.clone();
+        // Taken, not cloned: that would run below the lock (L36). Whoever drives the scope leaves a new one in the poll that this
+        // leads to.
+        let waker = node.lock().waker.take();
         self.wakers.extend(waker);
     }
 
