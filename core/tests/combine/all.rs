@@ -417,6 +417,7 @@ fn a_later_error_goes_to_the_observer() {
             self.0.lock().unwrap().push(orphan.to_string());
         }
     }
+    let _one = one_at_a_time();
     for seed in 0..12 {
         let orphans = Arc::new(Orphans::default());
         let lingers = async |error| {
