@@ -22,6 +22,7 @@ use crate::error::Cancelled;
 use crate::reason::{Origin, Reason};
 use crate::tree::ambient;
 use crate::tree::dump::Dump;
+use crate::tree::light::Limit;
 use crate::tree::marks::Mask;
 use crate::tree::node::{CANCELLED, Kind, Life, Node, NodeRef, State};
 use crate::tree::scoped::{Ending, Plain, Scoped};
@@ -57,26 +58,6 @@ pub struct CancelScope {
     node: Option<NodeRef>,
 }
 
-/// When a scope's time is over.
-#[derive(Clone, Copy, Debug)]
-enum Limit {
-    At(Instant),
-    In(Duration),
-}
-
-impl Limit {
-    fn put(self, state: &mut State) {
-        let relative;
-        (state.deadline, relative) = match self {
-            Limit::At(at) => (at, None),
-            Limit::In(duration) => (Instant::NEVER, Some(duration)),
-        };
-        if relative.is_some() || state.if_rare().is_some() {
-            state.rare().relative = relative;
-        }
-    }
-}
-
 impl CancelScope {
     /// A scope without deadline, grace or shield.
     #[track_caller]
@@ -84,7 +65,7 @@ impl CancelScope {
         CancelScope {
             name: None,
             location: Location::caller(),
-            limit: Limit::At(Instant::NEVER),
+            limit: Limit::NONE,
             grace: Duration::ZERO,
             mask: Mask::None,
             node: None,
@@ -192,7 +173,7 @@ impl CancelScope {
             if self.grace > Duration::ZERO {
                 state.rare().grace = self.grace;
             }
-            self.limit.put(&mut state);
+            put(self.limit, &mut state);
             drop(state);
             node
         })
@@ -200,7 +181,7 @@ impl CancelScope {
 
     fn set_limit(&self) {
         if let Some(node) = &self.node {
-            self.limit.put(&mut node.lock());
+            put(self.limit, &mut node.lock());
         }
     }
 
@@ -229,9 +210,9 @@ impl CancelScope {
         }
         let scoped = match self.node.take() {
             Some(node) => Scoped::with_node(node, body, Plain),
-            None => Scoped::light(self.kind(), self.mask, Instant::NEVER, self.location, body, Plain),
+            None => Scoped::light(self.kind(), self.mask, self.limit, self.location, body, Plain),
         };
-        Run { scoped, limit: self.limit }
+        Run { scoped }
     }
 
     /// As [`run`](CancelScope::run), but the scope has its place in the tree from this call on: below the scope around it,
@@ -271,7 +252,7 @@ impl CancelScope {
     /// ```
     pub fn run_here<F: Future>(mut self, body: F) -> Run<F, F::Output> {
         let scoped = Scoped::placed(self.node().clone(), body, Plain);
-        Run { scoped, limit: self.limit }
+        Run { scoped }
     }
 }
 
@@ -301,7 +282,6 @@ pin_project! {
     pub struct Run<F, T> {
         #[pin]
         scoped: Scoped<F, T, T, Plain>,
-        limit: Limit,
     }
 }
 
@@ -309,22 +289,19 @@ impl<F: Future<Output = T>, T> Future for Run<F, T> {
     type Output = Result<T, Cancelled>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let mut this = self.project();
-        // A scope with a node has its limit there: handles may have moved it.
-        if this.scoped.is_fresh_and_light() {
-            this.limit.set(this.scoped.as_mut());
-        }
-        this.scoped.poll(cx).map(outcome)
+        self.project().scoped.poll(cx).map(outcome)
     }
 }
 
-impl Limit {
-    fn set<F, T>(self, scoped: Pin<&mut Scoped<F, T, T, Plain>>) {
-        match self {
-            Limit::In(duration) if duration != Duration::MAX => scoped.set_deadline_in(duration),
-            Limit::At(at) if at != Instant::NEVER => scoped.set_deadline(at),
-            Limit::In(_) | Limit::At(_) => {}
-        }
+/// The limit of a scope that was not entered yet.
+fn put(limit: Limit, state: &mut State) {
+    let relative;
+    (state.deadline, relative) = match limit {
+        Limit::At(at) => (at, None),
+        Limit::In(duration) => (Instant::NEVER, Some(duration)),
+    };
+    if relative.is_some() || state.if_rare().is_some() {
+        state.rare().relative = relative;
     }
 }
 
@@ -338,7 +315,7 @@ fn outcome<T>(ending: Ending<T>) -> Result<T, Cancelled> {
 
 impl<F, T> fmt::Debug for Run<F, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Run").field("limit", &self.limit).finish_non_exhaustive()
+        f.debug_struct("Run").finish_non_exhaustive()
     }
 }
 

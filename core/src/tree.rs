@@ -22,6 +22,7 @@ pub(crate) mod dump;
 pub(crate) mod finalizer;
 pub(crate) mod follow;
 pub(crate) mod job;
+pub(crate) mod light;
 pub(crate) mod links;
 pub(crate) mod loss;
 pub(crate) mod marks;

@@ -13,7 +13,6 @@ use crate::error::{JoinError, SpawnError};
 use crate::observer::OrphanKind;
 use crate::reason::Origin;
 use crate::sys::{Mutex, MutexGuard};
-use crate::tree::ambient::Frame;
 use crate::tree::drive::{Closed, Step, discard, drop_quietly, poll_open};
 use crate::tree::follow;
 use crate::tree::job::Job;
@@ -202,7 +201,7 @@ where
 
     fn wind(&self, seat: &Option<NodeRef>, cx: &mut Context<'_>) -> Poll<()> {
         let Some(node) = seat else { unreachable!("a job has its node between polls") };
-        let Poll::Ready(closed) = node.wind_down(|| Frame::node(node.clone()), cx) else { return Poll::Pending };
+        let Poll::Ready(closed) = node.wind_down(cx) else { return Poll::Pending };
         self.finish(node, closed);
         Poll::Ready(())
     }

@@ -1,76 +1,96 @@
 //! The ambient context: which scope the code that is running now stands in (L38).
 //!
-//! A stack in thread-local storage, pushed around every poll and every drop of a body. It is not in the waker, because
-//! combinators replace wakers. A scope moves its node into the stack and back, so entering counts no reference.
-//!
-//! A *light* scope (a timeout, a shield) has no node while its first poll lasts: its frame holds what it would be made
-//! of. It becomes a node when something inside needs one, or when that poll ends Pending; most never do.
+//! Kept in thread-local storage, and exchanged around every poll and every drop of a body. It is not in the waker, because
+//! combinators replace wakers. A scope moves its node in and out again, so entering counts no reference.
 
 use std::cell::RefCell;
-use std::panic::{self, AssertUnwindSafe, Location};
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Arc, OnceLock};
 use std::thread;
 
 use super::Tree;
-use super::links::Role;
+use super::light::Light;
 use super::marks::Mask;
-use super::node::{CANCELLED, Kind, Node, NodeRef, TIMED, WATCHED};
+use super::node::{CANCELLED, Kind, NodeRef, TIMED, WATCHED};
 use crate::Instant;
 use crate::reason::{Origin, Reason, ReasonKind};
 
-/// What a scope without a node is made of.
-#[derive(Clone, Copy)]
-pub(crate) struct Light {
-    pub(crate) kind: Kind,
-    pub(crate) mask: Mask,
-    pub(crate) deadline: Instant,
-    pub(crate) location: &'static Location<'static>,
+/// The scopes that code on this thread stands in.
+struct Stack {
+    /// The innermost scope that was entered with its node; those outside of it are kept by whoever entered it.
+    node: Option<NodeRef>,
+    /// The scopes that were entered as light ones, from the outside in. Those from `base` on stand inside `node`.
+    lights: Vec<Entered>,
+    base: usize,
+    depth: usize,
 }
 
-impl Light {
-    /// Makes the node and hangs it below `parent`.
-    fn materialise(self, parent: &NodeRef, tree: &Arc<Tree>) -> NodeRef {
-        let origin = Origin::new(self.kind.name(), self.location);
-        let node: NodeRef = Node::new(self.kind, self.mask, origin, Some(tree.clone()), ());
-        node.lock().deadline = self.deadline;
-        node.attach(parent, Role::Inner);
-        node.polled.store(true, std::sync::atomic::Ordering::Relaxed);
-        node.arm_deadline(tree);
-        node
-    }
-}
-
-/// One entry of the stack.
-pub(crate) struct Frame {
-    scope: Scope,
-    /// How many frames from here down have no node.
-    lights: usize,
-}
-
-enum Scope {
-    Node(NodeRef),
+/// A scope that was entered as a light one.
+enum Entered {
     Light(Light),
+    /// It has become a node. Subtle: those further out have become nodes before it.
+    Node(NodeRef),
 }
 
-impl Frame {
-    pub(crate) fn node(node: NodeRef) -> Self {
-        Frame { scope: Scope::Node(node), lights: 0 }
+/// What a scope that is entered with its node stands in.
+struct Outer {
+    node: Option<NodeRef>,
+    base: usize,
+}
+
+impl Stack {
+    fn push(&mut self, node: NodeRef) -> Outer {
+        self.depth += 1;
+        Outer { node: self.node.replace(node), base: std::mem::replace(&mut self.base, self.lights.len()) }
     }
 
-    pub(crate) fn light(light: Light) -> Self {
-        Frame { scope: Scope::Light(light), lights: 0 }
+    fn pop(&mut self, outer: Outer) -> Option<NodeRef> {
+        self.depth -= 1;
+        self.base = outer.base;
+        std::mem::replace(&mut self.node, outer.node)
     }
 
-    pub(crate) fn into_node(self) -> Option<NodeRef> {
-        match self.scope {
-            Scope::Node(node) => Some(node),
-            Scope::Light(_) => None,
+    fn push_light(&mut self, light: Light) {
+        self.depth += 1;
+        self.lights.push(Entered::Light(light));
+    }
+
+    /// Gives the node that it has become.
+    fn pop_light(&mut self) -> Option<NodeRef> {
+        self.depth -= 1;
+        match self.lights.pop() {
+            Some(Entered::Node(node)) => Some(node),
+            Some(Entered::Light(_)) | None => None,
         }
+    }
+
+    /// The innermost scope that was entered as a light one, if no other was entered inside it.
+    fn light(&self) -> Option<&Entered> {
+        if self.lights.len() > self.base { self.lights.last() } else { None }
+    }
+
+    /// The innermost scope that has a node; says also whether light ones stand inside it.
+    fn node(&self) -> (Option<&NodeRef>, bool) {
+        match self.light() {
+            None => (self.node.as_ref(), false),
+            Some(Entered::Node(node)) => (Some(node), false),
+            Some(Entered::Light(_)) => (self.node_outside(), true),
+        }
+    }
+
+    fn node_outside(&self) -> Option<&NodeRef> {
+        let inside = self.lights[self.base..].iter().rev();
+        let nodes = inside.filter_map(|entered| match entered {
+            Entered::Node(node) => Some(node),
+            Entered::Light(_) => None,
+        });
+        nodes.chain(self.node.as_ref()).next()
     }
 }
 
 crate::sys::thread_local! {
-    static STACK: RefCell<Vec<Frame>> = const { RefCell::new(Vec::new()) };
+    static STACK: RefCell<Stack> =
+        const { RefCell::new(Stack { node: None, lights: Vec::new(), base: 0, depth: 0 }) };
 }
 
 /// The root of everything that runs outside of `run` and `attach`, once an adapter was installed.
@@ -86,41 +106,74 @@ pub(crate) fn default_root() -> Option<&'static NodeRef> {
     DEFAULT.get()
 }
 
-/// Gives the frame back if the thread is being torn down, and has no context any more.
-fn push(frame: Frame) -> Option<Frame> {
-    let mut frame = Some(frame);
-    let _ = STACK.try_with(|stack| {
-        let mut stack = stack.borrow_mut();
-        if let Some(mut frame) = frame.take() {
-            if let Scope::Light(_) = frame.scope {
-                frame.lights = stack.last().map_or(0, |below| below.lights) + 1;
-            }
-            stack.push(frame);
-        }
-    });
-    frame
-}
-
-/// Runs `f` with `frame` on top of the stack, catches its panic, and gives the frame back.
-///
-/// The frame may come back with the node of what was a light scope.
-pub(crate) fn enter<R>(frame: Frame, f: impl FnOnce() -> R) -> (Frame, thread::Result<R>) {
-    let refused = push(frame);
+/// Runs `f` with `node` as the innermost scope, catches its panic, and gives the node back.
+pub(crate) fn enter<R>(node: NodeRef, f: impl FnOnce() -> R) -> (NodeRef, thread::Result<R>) {
+    let mut node = Some(node);
+    // A thread that is being torn down has no context any more.
+    let outer = STACK.try_with(|stack| node.take().map(|node| stack.borrow_mut().push(node))).ok().flatten();
     let result = panic::catch_unwind(AssertUnwindSafe(f));
-    (pop(refused), result)
+    let node = match outer {
+        Some(outer) => STACK.with(|stack| stack.borrow_mut().pop(outer)),
+        None => node,
+    };
+    let Some(node) = node else { unreachable!("a scope is left by whoever entered it") };
+    (node, result)
 }
 
-fn pop(refused: Option<Frame>) -> Frame {
-    let frame = refused.or_else(|| STACK.with(|stack| stack.borrow_mut().pop()));
-    let Some(frame) = frame else { unreachable!("every frame is popped by whoever pushed it") };
-    frame
+/// What came of entering a light scope.
+pub(crate) enum Visit<R> {
+    /// The code around it is known to be cancelled. Nothing was run: the scope has to have a node, to be seen there.
+    Refused,
+    /// It was entered and left, and may have become a node.
+    Left(Option<NodeRef>, thread::Result<R>),
+}
+
+/// As [`enter`], for the first poll of a light scope, which begins now.
+pub(crate) fn enter_light<R>(light: &mut Light, f: impl FnOnce() -> R) -> Visit<R> {
+    let entered = STACK.try_with(|stack| {
+        let around = stack.borrow();
+        let node = match around.node().0 {
+            Some(node) => Some(node),
+            None => default_root(),
+        };
+        light.start(node.and_then(|node| node.tree()));
+        if node.is_some_and(|node| node.flagged(CANCELLED)) {
+            return false;
+        }
+        drop(around);
+        stack.borrow_mut().push_light(*light);
+        true
+    });
+    if entered == Ok(false) {
+        return Visit::Refused;
+    }
+    let result = panic::catch_unwind(AssertUnwindSafe(f));
+    let left = entered.and_then(|_| STACK.try_with(|stack| stack.borrow_mut().pop_light()));
+    Visit::Left(left.ok().flatten(), result)
+}
+
+/// Runs `f` in a light scope that has begun.
+pub(crate) fn reenter_light<R>(light: &Light, f: impl FnOnce() -> R) -> thread::Result<R> {
+    let entered = STACK.try_with(|stack| stack.borrow_mut().push_light(*light));
+    let result = panic::catch_unwind(AssertUnwindSafe(f));
+    let left = entered.and_then(|()| STACK.try_with(|stack| stack.borrow_mut().pop_light()));
+    drop(left);
+    result
+}
+
+/// Makes a light scope into a node, below the scope that this code stands in; none outside of any tree.
+pub(crate) fn make_node(light: &mut Light) -> Option<NodeRef> {
+    let parent = try_current()?;
+    let tree = parent.tree()?;
+    light.start(Some(tree));
+    Some(light.materialise(&parent, tree))
 }
 
 /// Whether `node` is the innermost scope.
 pub(crate) fn is_inside(node: &NodeRef) -> bool {
     STACK
-        .try_with(|stack| match stack.borrow().last().map(|frame| &frame.scope) {
-            Some(Scope::Node(top)) => Arc::ptr_eq(top, node),
+        .try_with(|stack| match stack.borrow().node() {
+            (Some(top), false) => Arc::ptr_eq(top, node),
             _ => false,
         })
         .unwrap_or(false)
@@ -128,49 +181,34 @@ pub(crate) fn is_inside(node: &NodeRef) -> bool {
 
 /// The innermost scope, made into a node if it is none yet; none outside of any tree.
 pub(crate) fn try_current() -> Option<NodeRef> {
-    let top = STACK
+    let (node, lights) = STACK
         .try_with(|stack| {
             let stack = stack.borrow();
-            stack.last().map(|frame| match &frame.scope {
-                Scope::Node(node) => Some(node.clone()),
-                Scope::Light(_) => None,
-            })
+            let (node, lights) = stack.node();
+            (node.cloned(), lights)
         })
-        .ok()
-        .flatten();
-    match top {
-        Some(Some(node)) => Some(node),
-        Some(None) => materialise_all(),
-        None => default_root().cloned(),
-    }
+        .unwrap_or((None, false));
+    let node = node.or_else(|| default_root().cloned())?;
+    if lights { materialise_all(node) } else { Some(node) }
 }
 
-/// Makes every light frame into a node, from the bottom up.
-fn materialise_all() -> Option<NodeRef> {
-    let tree = tree()?;
-    let mut lights = Vec::new();
-    let (first, mut parent) = STACK.with(|stack| {
-        let stack = stack.borrow();
-        let mut index = stack.len();
-        while index > 0 {
-            match &stack[index - 1].scope {
-                Scope::Light(light) => lights.push(*light),
-                Scope::Node(node) => return (index, Some(node.clone())),
-            }
-            index -= 1;
-        }
-        (0, default_root().cloned())
-    });
-    for (index, light) in (first..).zip(lights.into_iter().rev()) {
-        let node = light.materialise(parent.as_ref()?, &tree);
-        STACK.with(|stack| {
-            let frame = &mut stack.borrow_mut()[index];
-            frame.scope = Scope::Node(node.clone());
-            frame.lights = 0;
+/// Makes every light scope inside `node` into a node, from the outside in.
+#[cold]
+fn materialise_all(mut node: NodeRef) -> Option<NodeRef> {
+    let tree = node.tree()?.clone();
+    loop {
+        let next = STACK.with(|stack| {
+            let stack = stack.borrow();
+            let mut inside = (stack.base..).zip(&stack.lights[stack.base..]);
+            inside.find_map(|(place, entered)| match entered {
+                Entered::Light(light) => Some((place, *light)),
+                Entered::Node(_) => None,
+            })
         });
-        parent = Some(node);
+        let Some((place, light)) = next else { return Some(node) };
+        node = light.materialise(&node, &tree);
+        STACK.with(|stack| stack.borrow_mut().lights[place] = Entered::Node(node.clone()));
     }
-    parent
 }
 
 /// The innermost scope.
@@ -212,7 +250,7 @@ pub(crate) fn tree() -> Option<Arc<Tree>> {
 
 fn with_tree<R>(f: impl FnOnce(&Arc<Tree>) -> R) -> Option<R> {
     STACK
-        .try_with(|stack| match innermost_node(&stack.borrow()) {
+        .try_with(|stack| match stack.borrow().node().0 {
             Some(node) => node.tree().map(f),
             None => default_root().and_then(|root| root.tree()).map(f),
         })
@@ -232,22 +270,13 @@ pub(crate) fn note_value() {
 
 /// How many scopes stand on this thread's stack.
 pub(crate) fn depth() -> usize {
-    STACK.try_with(|stack| stack.borrow().len()).unwrap_or(0)
+    STACK.try_with(|stack| stack.borrow().depth).unwrap_or(0)
 }
 
 /// The innermost scope that has a node; light ones are left as they are.
 pub(crate) fn innermost() -> Option<NodeRef> {
-    let found = STACK.try_with(|stack| innermost_node(&stack.borrow()).cloned()).ok().flatten();
+    let found = STACK.try_with(|stack| stack.borrow().node().0.cloned()).ok().flatten();
     found.or_else(|| default_root().cloned())
-}
-
-/// The innermost scope that has a node.
-fn innermost_node(stack: &[Frame]) -> Option<&NodeRef> {
-    let index = stack.len().checked_sub(1 + stack.last()?.lights)?;
-    match &stack[index].scope {
-        Scope::Node(node) => Some(node),
-        Scope::Light(_) => None,
-    }
 }
 
 /// What code learns where it may have to wait.
@@ -270,10 +299,10 @@ pub(crate) fn arrives_at(what: &'static str, asks: bool) -> Arrival {
     }
     let seen = STACK.try_with(|stack| {
         let stack = stack.borrow();
-        let Some(node) = innermost_node(&stack) else { return Seen::Unclear };
+        let (Some(node), lights) = stack.node() else { return Seen::Unclear };
         match node.tree() {
             Some(tree) if tree.is_watched() => Seen::Watched,
-            _ if node.flagged(CANCELLED | TIMED) || stack.last().is_some_and(|top| top.lights > 0) => Seen::Unclear,
+            _ if lights || node.flagged(CANCELLED | TIMED) => Seen::Unclear,
             _ => Seen::Clear,
         }
     });
@@ -325,43 +354,40 @@ pub(crate) fn is_cancelled() -> bool {
     /// What the stack alone can say.
     enum Seen {
         Known(bool),
-        /// Light frames down to a node: their earliest deadline that counts, and the mask that stands before the node.
+        Node(NodeRef),
+        /// Light scopes: their earliest deadline that counts, and what stands outside of them, unless a shield does.
         Light {
             deadline: Instant,
             mask: Mask,
             node: Option<NodeRef>,
         },
-        Node(NodeRef),
     }
     let seen = STACK.try_with(|stack| {
         let stack = stack.borrow();
+        let (node, lights) = stack.node();
+        if !lights {
+            return match node {
+                Some(node) if node.flagged(CANCELLED) => Seen::Known(true),
+                Some(node) if node.flagged(TIMED) => Seen::Node(node.clone()),
+                _ => Seen::Known(false),
+            };
+        }
         let mut deadline = Instant::NEVER;
         let mut mask = Mask::None;
-        for frame in stack.iter().rev() {
-            match &frame.scope {
-                Scope::Light(light) => {
-                    // A light scope has no grace: its hard time is its deadline.
-                    deadline = deadline.min(light.deadline);
-                    mask = mask.max(light.mask);
-                    if mask == Mask::Full {
-                        return Seen::Light { deadline, mask, node: None };
-                    }
-                }
-                Scope::Node(node) if mask == Mask::None && node.flagged(CANCELLED) => return Seen::Known(true),
-                Scope::Node(node) if mask == Mask::None && deadline == Instant::NEVER => {
-                    if !node.flagged(TIMED) {
-                        return Seen::Known(false);
-                    }
-                    return Seen::Node(node.clone());
-                }
-                Scope::Node(node) => return Seen::Light { deadline, mask, node: Some(node.clone()) },
+        for entered in stack.lights[stack.base..].iter().rev() {
+            let Entered::Light(light) = entered else { break };
+            // A light scope has no grace: its hard time is its deadline.
+            deadline = deadline.min(light.deadline());
+            mask = mask.max(light.mask());
+            if mask == Mask::Full {
+                return Seen::Light { deadline, mask, node: None };
             }
         }
-        Seen::Light { deadline, mask, node: None }
+        Seen::Light { deadline, mask, node: node.cloned() }
     });
     match seen {
         Ok(Seen::Known(known)) => known,
-        Ok(Seen::Node(node)) => tree().is_some_and(|tree| node.is_cancelled(&tree)),
+        Ok(Seen::Node(node)) => node.tree().is_some_and(|tree| node.is_cancelled(tree)),
         Ok(Seen::Light { deadline, mask, node }) => {
             let Some(tree) = tree() else { return false };
             if deadline != Instant::NEVER && deadline <= tree.now() {
@@ -376,24 +402,17 @@ pub(crate) fn is_cancelled() -> bool {
     }
 }
 
-/// Whether the innermost scope is known to be cancelled; a hint, without looking at the clock.
-pub(crate) fn is_flagged() -> bool {
-    STACK.try_with(|stack| innermost_node(&stack.borrow()).is_some_and(|node| node.flagged(CANCELLED))).unwrap_or(false)
-}
-
-/// The name of the task that runs this code.
+/// The name of the task that runs this code; of a task's scope that was lost, the task's.
 pub(crate) fn task_origin() -> Option<Origin> {
-    STACK
-        .try_with(|stack| {
-            let stack = stack.borrow();
-            let task = stack.iter().rev().find_map(|frame| match &frame.scope {
-                Scope::Node(node) if matches!(node.kind, Kind::Task | Kind::Root) => Some(node),
-                _ => None,
-            });
-            task.map(|node| node.origin.clone())
-        })
-        .ok()
-        .flatten()
+    let mut next = STACK.try_with(|stack| stack.borrow().node().0.cloned()).ok().flatten();
+    while let Some(node) = next {
+        if matches!(node.kind, Kind::Task | Kind::Root) {
+            return Some(node.origin.clone());
+        }
+        let parent = node.lock().parent.clone();
+        next = parent;
+    }
+    None
 }
 
 /// Notes in the reason of an explicit cancel which task asks.

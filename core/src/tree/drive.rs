@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::thread;
 
-use super::ambient::{self, Frame};
+use super::ambient;
 use super::links::Role;
 use super::loss;
 use super::node::{CANCELLED, LOST, Life, Node, NodeRef, PARENT_CANCELLED, Payload, State, TIMED, WATCHED};
@@ -75,13 +75,11 @@ pub(crate) fn poll_open<B: Body + ?Sized>(
     let Some(node) = seat.take() else { unreachable!("a driver has its node between polls") };
     let was_cancelled = node.flagged(CANCELLED);
     let marker = prepare(&node, cx.waker());
-    let (frame, result) = ambient::enter(Frame::node(node), || match &marker {
+    let (node, result) = ambient::enter(node, || match &marker {
         Some(marker) => body.as_mut().poll(&mut Context::from_waker(marker)),
         None => body.as_mut().poll(cx),
     });
-    *seat = frame.into_node();
-    let Some(node) = seat else { unreachable!("a frame keeps its node") };
-    conclude(node, body, result, was_cancelled, cx.waker())
+    conclude(seat.insert(node), body, result, was_cancelled, cx.waker())
 }
 
 /// What comes before it; gives the waker to poll with, if it is not the driver's own.
@@ -127,7 +125,7 @@ pub(crate) fn conclude<B: Body + ?Sized>(
 
 /// Drops the body with the scope as context (L38).
 pub(crate) fn discard<B: Body + ?Sized>(node: &NodeRef, body: Pin<&mut B>) {
-    let (_, result) = ambient::enter(Frame::node(node.clone()), || body.clear());
+    let (_, result) = ambient::enter(node.clone(), || body.clear());
     if let Err(payload) = result {
         node.panicked(payload);
     }
@@ -240,7 +238,7 @@ impl Node {
     /// From the end of the body to Closed: waits for children and residue, then runs the finalizers.
     ///
     /// Most scopes have nothing of these left, and go all the way under one lock.
-    pub(crate) fn wind_down(self: &NodeRef, frame: impl Fn() -> Frame, cx: &mut Context<'_>) -> Poll<Closed> {
+    pub(crate) fn wind_down(self: &NodeRef, cx: &mut Context<'_>) -> Poll<Closed> {
         self.touch();
         let mut exact = false;
         let mut dismissed = false;
@@ -288,7 +286,7 @@ impl Node {
                 let marker = self.flagged(PARENT_CANCELLED).then(|| wake::marker(self));
                 let waker = marker.as_ref().unwrap_or(cx.waker());
                 let (_, result) =
-                    ambient::enter(frame(), || match running.as_mut().poll(&mut Context::from_waker(waker)) {
+                    ambient::enter(self.clone(), || match running.as_mut().poll(&mut Context::from_waker(waker)) {
                         Poll::Pending => Some(running),
                         Poll::Ready(()) => None,
                     });

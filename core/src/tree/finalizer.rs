@@ -6,6 +6,7 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use super::ambient;
+use super::light::Limit;
 use super::marks::Mask;
 use super::node::{Kind, Owned};
 use super::scoped::{Ending, Plain, Scoped};
@@ -28,7 +29,8 @@ impl Finalizer {
         let Finalizer { body, budget, origin } = self;
         Box::pin(async move {
             let deadline = ambient::now() + budget;
-            let ending = Scoped::light(Kind::Finalizer, Mask::Full, deadline, origin.location(), body, Plain).await;
+            let ending =
+                Scoped::light(Kind::Finalizer, Mask::Full, Limit::At(deadline), origin.location(), body, Plain).await;
             if let Ending::Value(Some(error)) = ending {
                 if let Some(tree) = ambient::tree() {
                     tree.report(&Orphan { kind: OrphanKind::Finalizer, error: &*error, origin: &origin });

@@ -5,7 +5,7 @@
 use std::collections::VecDeque;
 use std::task::{Context, Poll};
 
-use super::ambient::{self, Frame};
+use super::ambient;
 use super::drive::{Body, Closed, Step, conclude, drop_payload};
 use super::job::Job;
 use super::links::Role;
@@ -42,7 +42,7 @@ pub(crate) fn driver_lost(node: &NodeRef, drop_body: impl FnOnce()) {
     };
     if !keeps_body {
         node.request(Reason::new(ReasonKind::Abandoned), None);
-        let (_, result) = ambient::enter(Frame::node(node.clone()), drop_body);
+        let (_, result) = ambient::enter(node.clone(), drop_body);
         if let Err(payload) = result {
             node.panicked(payload);
         }
@@ -111,7 +111,7 @@ pub(crate) fn reap(node: &NodeRef, cx: &mut Context<'_>) -> Poll<()> {
     if node.life() == Life::Open && reap_owned(node, cx) == Step::Pending {
         return Poll::Pending;
     }
-    match node.wind_down(|| Frame::node(node.clone()), cx) {
+    match node.wind_down(cx) {
         Poll::Pending => Poll::Pending,
         Poll::Ready(closed) => {
             end_reaped(node, closed);
@@ -129,8 +129,7 @@ fn reap_owned(node: &NodeRef, cx: &mut Context<'_>) -> Step {
     let mut body = OwnedBody(Some(owned));
     let was_cancelled = node.flagged(CANCELLED);
     node.begin_poll();
-    let frame = Frame::node(node.clone());
-    let (_, result) = ambient::enter(frame, || std::pin::Pin::new(&mut body).poll(cx));
+    let (_, result) = ambient::enter(node.clone(), || std::pin::Pin::new(&mut body).poll(cx));
     let step = conclude(node, std::pin::Pin::new(&mut body), result, was_cancelled, cx.waker());
     if step == Step::Pending {
         node.lock().rare().owned = body.0;
@@ -203,7 +202,7 @@ fn raze_node(node: &NodeRef, report: &mut HostDropped, wakes: &mut Wakes) {
     wakes.push_raw(state.waker.take());
     drop(state);
     let body = node.cell.seize();
-    let (_, result) = ambient::enter(Frame::node(node.clone()), || {
+    let (_, result) = ambient::enter(node.clone(), || {
         drop(body);
         drop(left);
     });

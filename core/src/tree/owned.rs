@@ -4,7 +4,6 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use super::ambient::Frame;
 use super::drive::{Step, poll_open};
 use super::loss::{self, OwnedBody};
 use super::marks::Mask;
@@ -56,7 +55,7 @@ impl Future for OwnedScope {
             this.winding = true;
         }
         let Some(node) = &this.seat else { unreachable!("a driver has its node between polls") };
-        let Poll::Ready(closed) = node.wind_down(|| Frame::node(node.clone()), cx) else { return Poll::Pending };
+        let Poll::Ready(closed) = node.wind_down(cx) else { return Poll::Pending };
         node.leave(closed.stood);
         this.seat = None;
         Poll::Ready(())

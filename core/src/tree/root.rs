@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use pin_project_lite::pin_project;
 
 use super::Tree;
-use super::ambient::{self, Frame};
+use super::ambient;
 use super::drive::{Step, poll_open};
 use super::dump::Dump;
 use super::loss;
@@ -56,7 +56,7 @@ pin_project! {
             if let Some(node) = this.seat.take() {
                 this.tree.die();
                 let mut body = this.body;
-                let (_, dropped) = ambient::enter(Frame::node(node.clone()), || body.as_mut().empty());
+                let (_, dropped) = ambient::enter(node.clone(), || body.as_mut().empty());
                 super::drive::drop_payload(dropped.err());
                 loss::raze(&node);
                 this.tree.end(true);
@@ -114,7 +114,7 @@ impl<F: Future<Output = T>, T> Future for Root<F, T> {
             *this.over = true;
         }
         let Some(node) = this.seat.as_ref() else { unreachable!("the root has its node until it is closed") };
-        let Poll::Ready(closed) = node.wind_down(|| Frame::node(node.clone()), cx) else { return Poll::Pending };
+        let Poll::Ready(closed) = node.wind_down(cx) else { return Poll::Pending };
         *this.seat = None;
         this.tree.end(false);
         if let Some(payload) = closed.panic {

@@ -16,17 +16,16 @@ use std::panic::{self, Location};
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::thread;
-use std::time::Duration;
 
 use pin_project_lite::pin_project;
 
-use super::ambient::{self, Frame, Light};
+use super::ambient::{self, Visit};
 use super::drive::{Body, Step, conclude, poll_open};
+use super::light::{Light, Limit};
 use super::links::Role;
 use super::loss;
 use super::marks::Mask;
 use super::node::{Kind, LOST, Life, NodeRef};
-use crate::Instant;
 use crate::reason::{Origin, Reason};
 
 /// What a construct does with the output of its body.
@@ -155,19 +154,18 @@ impl<F, R, V, P> Scoped<F, R, V, P> {
     pub(crate) fn light(
         kind: Kind,
         mask: Mask,
-        deadline: Instant,
+        limit: Limit,
         location: &'static Location<'static>,
         body: F,
         policy: P,
     ) -> Self {
-        let light = Light { kind, mask, deadline, location };
+        let light = Light::new(kind, mask, limit, location);
         Scoped { body: Slot::Future { future: body }, value: None, policy, seat: None, light, stage: Stage::Fresh }
     }
 
     /// A scope around a node that exists, because there are handles to it.
     pub(crate) fn with_node(node: NodeRef, body: F, policy: P) -> Self {
-        let light =
-            Light { kind: node.kind, mask: node.mask, deadline: Instant::NEVER, location: node.origin.location() };
+        let light = Light::new(node.kind, node.mask, Limit::NONE, node.origin.location());
         Scoped {
             body: Slot::Future { future: body },
             value: None,
@@ -195,20 +193,6 @@ impl<F, R, V, P> Scoped<F, R, V, P> {
         self.project().policy
     }
 
-    /// Before the first poll of a scope without a node: how long it may last.
-    pub(crate) fn set_deadline(self: Pin<&mut Self>, deadline: Instant) {
-        self.project().light.deadline = deadline;
-    }
-
-    /// As [`set_deadline`](Scoped::set_deadline), counted from now.
-    pub(crate) fn set_deadline_in(self: Pin<&mut Self>, duration: Duration) {
-        let light = self.project().light;
-        match ambient::try_now() {
-            Some(now) => light.deadline = now + duration,
-            None => no_context(light),
-        }
-    }
-
     /// The scope loses its driver: the body is dropped, then `more` with it.
     pub(crate) fn lose(self: Pin<&mut Self>, more: impl FnOnce()) {
         let this = self.project();
@@ -222,11 +206,6 @@ impl<F, R, V, P> Scoped<F, R, V, P> {
             }),
             _ => more(),
         }
-    }
-
-    /// Before the first poll of a scope without a node.
-    pub(crate) fn is_fresh_and_light(&self) -> bool {
-        self.stage == Stage::Fresh && self.seat.is_none()
     }
 }
 
@@ -252,15 +231,21 @@ where
     /// Subtle: scopes may nest thousands deep, and each level of a poll is this function, `poll_light` or `poll_open`, and
     /// `ambient::enter`. What they have to do besides is done in functions of its own, so that their frames stay small.
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        match self.as_mut().begin() {
-            Begin::Light => {
-                let result = self.as_mut().poll_light(cx);
-                match self.as_mut().after_light(result, cx.waker()) {
+        let begin = match self.as_mut().begin() {
+            Begin::Light => match self.as_mut().poll_light(cx) {
+                Some(result) => match self.as_mut().after_light(result, cx.waker()) {
                     First::Ready(ending) => return Poll::Ready(ending),
                     First::Pending => return Poll::Pending,
-                    First::Over => {}
+                    First::Over => Begin::Winding,
+                },
+                None => {
+                    self.as_mut().make_node();
+                    Begin::Open
                 }
-            }
+            },
+            begin => begin,
+        };
+        match begin {
             Begin::Open => {
                 let this = self.as_mut().project();
                 let step = poll_open(this.seat, this.body, cx);
@@ -269,7 +254,7 @@ where
                 }
             }
             Begin::Parked => return Poll::Pending,
-            Begin::Winding => {}
+            Begin::Winding | Begin::Light => {}
         }
         self.wind(cx)
     }
@@ -305,11 +290,7 @@ where
             *this.stage = Stage::Open;
             match this.seat {
                 Some(node) => enter_tree(node),
-                None if !ambient::is_flagged() => return Begin::Light,
-                None => {
-                    let (frame, _) = ambient::enter(Frame::light(*this.light), ambient::try_current);
-                    *this.seat = frame.into_node();
-                }
+                None => return Begin::Light,
             }
         }
         if *this.stage == Stage::Placed {
@@ -328,12 +309,25 @@ where
         if *this.stage == Stage::Open { Begin::Open } else { Begin::Winding }
     }
 
-    fn poll_light(self: Pin<&mut Self>, cx: &mut Context<'_>) -> thread::Result<Poll<()>> {
+    /// The first poll of a scope without a node; none if it cannot do without one.
+    fn poll_light(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Option<thread::Result<Poll<()>>> {
         let this = self.project();
         // Invariant: no node, so nothing can have been lost, requested or registered for this scope.
-        let (frame, result) = ambient::enter(Frame::light(*this.light), || this.body.poll(cx));
-        *this.seat = frame.into_node();
-        result
+        match ambient::enter_light(this.light, || this.body.poll(cx)) {
+            Visit::Refused => None,
+            Visit::Left(node, result) => {
+                *this.seat = node;
+                Some(result)
+            }
+        }
+    }
+
+    fn make_node(self: Pin<&mut Self>) {
+        let this = self.project();
+        *this.seat = ambient::make_node(this.light);
+        if this.seat.is_none() {
+            this.light.no_context();
+        }
     }
 
     fn after_light(self: Pin<&mut Self>, result: thread::Result<Poll<()>>, waker: &Waker) -> First<V> {
@@ -348,19 +342,16 @@ where
                         None => Ending::Failed,
                     });
                 }
-                Ok(Poll::Pending) => {
-                    let (frame, _) = ambient::enter(Frame::light(*this.light), ambient::try_current);
-                    *this.seat = frame.into_node();
-                }
+                Ok(Poll::Pending) => *this.seat = ambient::make_node(this.light),
                 Err(payload) => {
                     *this.stage = Stage::Done;
-                    let (_, dropped) = ambient::enter(Frame::light(*this.light), || this.body.clear());
+                    let dropped = ambient::reenter_light(this.light, || this.body.clear());
                     super::drive::drop_payload(dropped.err());
                     panic::resume_unwind(payload);
                 }
             }
         }
-        let Some(node) = this.seat.as_ref() else { no_context(this.light) };
+        let Some(node) = this.seat.as_ref() else { this.light.no_context() };
         let step = conclude(node, this.body.as_mut(), result, false, waker);
         if !after(step, &mut this.body, this.value, this.policy, node) {
             return First::Pending;
@@ -387,7 +378,7 @@ where
             // Found lost during this very poll, by another thread.
             polled_after_loss(node);
         }
-        let Poll::Ready(mut closed) = node.wind_down(|| Frame::node(node.clone()), cx) else { return Poll::Pending };
+        let Poll::Ready(mut closed) = node.wind_down(cx) else { return Poll::Pending };
         node.leave(closed.stood.take());
         *this.stage = Stage::Done;
         let Some(node) = this.seat.take() else { unreachable!("a driver has its node between polls") };
@@ -429,11 +420,6 @@ fn after<F, R, P: Policy<R>>(
         }
     }
     true
-}
-
-#[cold]
-fn no_context(light: &Light) -> ! {
-    ambient::no_context_for(format_args!("the {} made at {}", light.kind.name(), light.location))
 }
 
 #[cold]

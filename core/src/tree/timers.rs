@@ -98,11 +98,13 @@ impl Timers {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Adds an entry. Says whether it is now the earliest: then [`Tree::arm`] has to follow, where no lock is held.
+    /// Adds an entry. Says whether the host's timer may be armed too late for it: then [`Tree::arm`] has to follow, where no
+    /// lock is held.
     pub(crate) fn insert(&self, at: Instant, target: Target) -> (TimerKey, bool) {
         super::census::timer(true);
         let mut queue = self.queue();
-        let earliest = queue.earliest();
+        // Or what was the earliest: its timer stays armed when it is gone, and looks again when it fires.
+        let earliest = self.next.load();
         let serial = NonZeroU64::MIN.saturating_add(queue.serial);
         queue.serial += 1;
         let slot = queue.slots.insert((serial, target));
