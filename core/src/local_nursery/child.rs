@@ -39,20 +39,25 @@ where
     F: Future<Output = R>,
     B: Holds<LocalChild<T, E, R, F, B>>,
 {
-    let tree = shared.node.tree().cloned();
-    let typed = Node::new(Kind::Task, Mask::None, origin, tree, Watch::default());
-    let node: NodeRef = typed.clone();
     let above = shared.node.clone();
+    let Some(tree) = above.tree().cloned() else { return Err(SpawnError::new(future)) };
     // The one place where a node is locked below another lock; both hold plain data, and the node's is the inner one.
     let mut incoming = shared.incoming();
     let Some(queue) = incoming.as_mut() else {
         drop(incoming);
         return Err(SpawnError::new(future));
     };
-    let Some((place, late)) = above.lock().admit(&above, role, &node) else {
+    // Invariant 2: admission, first marks and link under one lock.
+    let mut state = above.lock();
+    let Some(place) = state.make_room(&above, role) else {
+        drop(state);
         drop(incoming);
         return Err(SpawnError::new(future));
     };
+    let typed = Node::placed(place, Kind::Task, Mask::None, origin, tree, Watch::default());
+    let node: NodeRef = typed.clone();
+    let late = state.admit(role, node.clone());
+    drop(state);
     let join = Arc::new(Join::default());
     queue.push(B::hold(LocalChild {
         body: Slot::Future { future },
@@ -65,7 +70,7 @@ where
     }));
     before(&node);
     drop(incoming);
-    node.settle(place);
+    node.hard_time_may_be_over();
     if late {
         wake::wake(&above);
     }

@@ -101,6 +101,8 @@ impl<T> Inner<T> {
 /// A node with a result for a handle.
 pub(crate) trait Joined<T>: Send + Sync {
     fn join(&self) -> &Join<T>;
+    fn node(&self) -> &Node;
+    fn into_node(self: Arc<Self>) -> NodeRef;
 }
 
 /// Where the handle finds the result.
@@ -123,6 +125,20 @@ impl<T> Place<T> {
                 }
                 inner
             }
+        }
+    }
+
+    fn node(&self) -> &Node {
+        match self {
+            Place::Node(node) => node.node(),
+            Place::Beside(_, node) => &**node,
+        }
+    }
+
+    fn node_ref(&self) -> NodeRef {
+        match self {
+            Place::Node(node) => node.clone().into_node(),
+            Place::Beside(_, node) => node.clone(),
         }
     }
 
@@ -208,7 +224,6 @@ pub enum TaskStatus {
 ///
 /// Awaiting panics if the value was taken before.
 pub struct Task<T> {
-    node: NodeRef,
     place: Place<T>,
     gate: Gate,
     /// Its waker lies with the result.
@@ -220,25 +235,25 @@ impl<T> UnwindSafe for Task<T> {}
 impl<T> RefUnwindSafe for Task<T> {}
 
 impl<T> Task<T> {
-    pub(crate) fn new(node: NodeRef, joined: Arc<dyn Joined<T>>) -> Self {
-        Task { node, place: Place::Node(joined), gate: Gate::to("a task"), waits: false }
+    pub(crate) fn new(joined: Arc<dyn Joined<T>>) -> Self {
+        Task { place: Place::Node(joined), gate: Gate::to("a task"), waits: false }
     }
 
     pub(crate) fn local(node: Arc<Node<Watch>>, join: Arc<Join<T>>) -> Self {
-        Task { node: node.clone(), place: Place::Beside(join, node), gate: Gate::to("a task"), waits: false }
+        Task { place: Place::Beside(join, node), gate: Gate::to("a task"), waits: false }
     }
 
     /// Asks this child to stop; its siblings go on, and the nursery does not fail. Says whether that changed anything: not on a
     /// child that has ended or was asked before.
     #[track_caller]
     pub fn cancel(&self, reason: impl Into<Reason>) -> bool {
-        self.node.request(ambient::signed(reason.into()), None)
+        self.place.node_ref().request(ambient::signed(reason.into()), None)
     }
 
     /// As [`cancel`](Task::cancel), with a grace for [`graceful`](crate::graceful) shields inside it.
     #[track_caller]
     pub fn cancel_within(&self, grace: std::time::Duration, reason: impl Into<Reason>) -> bool {
-        self.node.request(ambient::signed(reason.into()), Some(grace))
+        self.place.node_ref().request(ambient::signed(reason.into()), Some(grace))
     }
 
     /// How far the child has come.
@@ -247,7 +262,7 @@ impl<T> Task<T> {
         if let Some(status) = self.place.lock().status() {
             return status;
         }
-        if self.node.flagged(CANCELLED) { TaskStatus::Cancelling } else { TaskStatus::Running }
+        if self.place.node().flagged(CANCELLED) { TaskStatus::Cancelling } else { TaskStatus::Running }
     }
 
     /// Whether the child has ended.
@@ -284,19 +299,19 @@ impl<T> Task<T> {
     /// The name of the child; by default the type name of its future.
     #[must_use]
     pub fn name(&self) -> String {
-        self.node.origin.name().to_owned()
+        self.place.node().origin.name().to_owned()
     }
 
     /// Where the child was spawned.
     #[must_use]
     pub fn location(&self) -> &'static Location<'static> {
-        self.node.origin.location()
+        self.place.node().origin.location()
     }
 
     /// Why the child was asked to stop by its own handle, its nursery's, or because only daemons were left.
     #[must_use]
     pub fn reason(&self) -> Option<Reason> {
-        self.node.lock().request().map(|request| request.reason.clone())
+        self.place.node().lock().request().map(|request| request.reason.clone())
     }
 
     fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<()> {
@@ -376,6 +391,6 @@ impl<T> Drop for Task<T> {
 
 impl<T> fmt::Debug for Task<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Task").field("origin", &self.node.origin).field("status", &self.status()).finish()
+        f.debug_struct("Task").field("origin", &self.place.node().origin).field("status", &self.status()).finish()
     }
 }

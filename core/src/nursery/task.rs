@@ -13,13 +13,13 @@ use crate::error::{JoinError, SpawnError};
 use crate::observer::OrphanKind;
 use crate::reason::Origin;
 use crate::sys::{Mutex, MutexGuard};
-use crate::tree::drive::{Closed, Step, discard, drop_quietly, poll_open};
+use crate::tree::drive::{Closed, Step, discard, drop_payload, drop_quietly, poll_open};
 use crate::tree::follow;
 use crate::tree::job::Job;
 use crate::tree::links::Role;
 use crate::tree::marks::Mask;
 use crate::tree::node::{Cell, Kind, Node, NodeRef};
-use crate::tree::pump::{Pumped, Pumps, Stage, lose};
+use crate::tree::pump::{self, Stage};
 use crate::tree::scoped::Slot;
 use crate::tree::wake;
 
@@ -42,43 +42,46 @@ where
 {
     let above: NodeRef = nursery.clone();
     let Some(tree) = above.tree().cloned() else { return Err(SpawnError::new(future)) };
-    let fresh = Run::Fresh(Box::new(Slot::Future { future }));
-    let stage = tree.pumps.as_ref().map(|_| Stage::coming());
-    let cell = TaskCell { stage, run: Mutex::new(fresh), join: Join::default(), nursery, target };
-    let node = Node::new(Kind::Task, Mask::None, origin, Some(tree), cell);
-    let child: NodeRef = node.clone();
-    // Invariant 2: admission, link and first marks under one lock.
-    let admitted = above.lock().admit(&above, role, &child);
-    let Some((place, late)) = admitted else {
-        let future = node.cell.take_back();
+    // Invariant 2: admission, first marks and link under one lock.
+    let mut state = above.lock();
+    let Some(place) = state.make_room(&above, role) else {
+        drop(state);
         return Err(SpawnError::new(future));
     };
-    child.settle(place);
+    let cell = TaskCell {
+        stage: tree.pumps.as_ref().map(|_| Stage::coming()),
+        seat: Mutex::new(Seat { run: Run::Fresh(Box::pin(Slot::Future { future })), waker: None }),
+        join: Join::default(),
+        nursery,
+        target,
+    };
+    let node = Node::placed(place, Kind::Task, Mask::None, origin, tree, cell);
+    let child: NodeRef = node.clone();
+    let late = state.admit(role, child.clone());
+    drop(state);
+    child.hard_time_may_be_over();
     if late {
         wake::wake(&above);
     }
     before(&child);
-    let task = Task::new(child.clone(), node.clone());
     let Some(tree) = child.tree() else { unreachable!("it was made with one") };
     follow::spawned(tree, &child);
-    match &tree.pumps {
-        None => tree.runtime.spawn(Job::task(child.clone())),
-        Some(pumps) => {
-            if let Some(stage) = &node.cell.stage {
-                stage.placed();
-            }
-            pumps.push(tree, node);
-            lose_if_dropped(pumps, &child);
+    match &node.cell.stage {
+        Some(stage) => {
+            lock(&node.cell.seat).waker = Some(Waker::from(node.clone()));
+            stage.placed();
+            pump::queue(&child, child.clone());
         }
+        None => tree.runtime.spawn(Job::task(child.clone())),
     }
-    Ok(task)
+    Ok(Task::new(node))
 }
 
 /// The typed part of a task's node.
 struct TaskCell<T, E, R, F> {
     /// If pumps drive it.
     stage: Option<Stage>,
-    run: Mutex<Run<T, E, R, F>>,
+    seat: Mutex<Seat<T, E, R, F>>,
     join: Join<T>,
     /// Where it was born.
     nursery: Arc<Node<NurseryCell<E>>>,
@@ -86,10 +89,17 @@ struct TaskCell<T, E, R, F> {
     target: Option<Arc<Node<NurseryCell<E>>>>,
 }
 
+/// What whoever polls the task takes out meanwhile.
+struct Seat<T, E, R, F> {
+    run: Run<T, E, R, F>,
+    /// The task's own waker, if pumps drive it. Invariant: it goes when the task is over, and with it the circle that it closes.
+    waker: Option<Waker>,
+}
+
 /// Where a task's future and result are.
 enum Run<T, E, R, F> {
     /// Never polled.
-    Fresh(Box<Slot<F, R>>),
+    Fresh(Pin<Box<Slot<F, R>>>),
     /// Waiting to be polled again.
     Idle(Pin<Box<Slot<F, R>>>),
     /// Taken out by whoever polls it.
@@ -100,6 +110,12 @@ enum Run<T, E, R, F> {
     Over,
 }
 
+impl<T, E, R, F> Seat<T, E, R, F> {
+    fn replace(&mut self, run: Run<T, E, R, F>) -> Self {
+        Seat { run: std::mem::replace(&mut self.run, run), waker: self.waker.take() }
+    }
+}
+
 impl<T, E, R, F> Cell for TaskCell<T, E, R, F>
 where
     T: Send + 'static,
@@ -107,47 +123,20 @@ where
     R: Outcome<T, E> + Send + 'static,
     F: Future<Output = R> + Send + 'static,
 {
-    fn run(&self, seat: &mut Option<NodeRef>, cx: &mut Context<'_>) -> Poll<()> {
-        let taken = std::mem::replace(&mut *lock(&self.run), Run::Polled);
-        let (mut body, fresh) = match taken {
-            Run::Fresh(body) => (Box::into_pin(body), true),
-            Run::Idle(body) => (body, false),
-            Run::Polled => unreachable!("a job is polled by one thread at a time"),
-            Run::Settled(result) => {
-                *lock(&self.run) = Run::Settled(result);
-                return self.wind(seat, cx);
-            }
-            Run::Over => {
-                *lock(&self.run) = Run::Over;
-                return Poll::Ready(());
-            }
-        };
-        let Some(node) = seat.as_ref() else { unreachable!("a job has its node between polls") };
-        let step = if fresh && node.tree().is_some_and(|tree| node.is_cancelled(tree)) {
-            // L13: dropped unpolled.
-            discard(node, body.as_mut());
-            Step::Gone
-        } else {
-            poll_open(seat, body.as_mut(), cx)
-        };
-        let after = match step {
-            Step::Pending => Run::Idle(body),
-            Step::Gone => Run::Settled(None),
-            Step::Ready => Run::Settled(body.as_mut().take().map(Outcome::into_result)),
-        };
-        let mut run = lock(&self.run);
-        if matches!(*run, Run::Over) {
-            // Razed while it was being polled (L30): what the poll left is dropped in its place.
-            drop(run);
-            let Some(node) = seat.as_ref() else { unreachable!("a job has its node between polls") };
-            if let Run::Idle(mut body) = after {
-                discard(node, body.as_mut());
-            }
+    fn run(&self, node: &NodeRef, cx: &mut Context<'_>) -> Poll<()> {
+        let run = lock(&self.seat).replace(Run::Polled).run;
+        self.poll(&mut Some(node.clone()), run, Driver::Host(cx.waker()))
+    }
+
+    fn turn(&self, node: &NodeRef) -> Poll<()> {
+        let mut held = lock(&self.seat);
+        let Some(waker) = held.waker.take() else {
+            // Razed between two turns (L30).
             return Poll::Ready(());
-        }
-        *run = after;
-        drop(run);
-        if step == Step::Pending { Poll::Pending } else { self.wind(seat, cx) }
+        };
+        let run = std::mem::replace(&mut held.run, Run::Polled);
+        drop(held);
+        self.poll(&mut Some(node.clone()), run, Driver::Pumps(waker))
     }
 
     fn stage(&self) -> Option<&Stage> {
@@ -155,21 +144,24 @@ where
     }
 
     fn seize(&self) -> Option<Box<dyn Send>> {
-        let mut run = lock(&self.run);
-        match std::mem::replace(&mut *run, Run::Over) {
-            Run::Fresh(body) => Some(body),
-            Run::Idle(body) => Some(Box::new(body)),
-            Run::Settled(result) => {
-                *run = Run::Settled(result);
+        let mut seat = lock(&self.seat);
+        match seat.run {
+            Run::Fresh(_) | Run::Idle(_) => {
+                let seized = seat.replace(Run::Over);
+                drop(seat);
+                Some(Box::new(seized))
+            }
+            Run::Polled => {
+                seat.run = Run::Over;
                 None
             }
-            Run::Polled | Run::Over => None,
+            Run::Settled(_) | Run::Over => None,
         }
     }
 
     fn orphaned(&self, node: &NodeRef) {
-        let run = std::mem::replace(&mut *lock(&self.run), Run::Over);
-        match run {
+        let seat = lock(&self.seat).replace(Run::Over);
+        match seat.run {
             Run::Settled(Some(Err(error))) => {
                 let recorded = Recorded { error, child: Some(node.origin.clone()) };
                 NurseryCell::report(node, [recorded], OrphanKind::Reaped);
@@ -183,40 +175,116 @@ where
     }
 }
 
+/// Who polls a task.
+enum Driver<'a> {
+    /// The runtime, whose job it is.
+    Host(&'a Waker),
+    /// Pumps, with the task's own waker.
+    Pumps(Waker),
+}
+
+impl Driver<'_> {
+    fn waker(&self) -> &Waker {
+        match self {
+            Driver::Host(waker) => waker,
+            Driver::Pumps(waker) => waker,
+        }
+    }
+
+    /// For the task's seat.
+    fn into_own(self) -> Option<Waker> {
+        match self {
+            Driver::Host(_) => None,
+            Driver::Pumps(waker) => Some(waker),
+        }
+    }
+}
+
 impl<T, E, R, F> TaskCell<T, E, R, F>
 where
     T: Send + 'static,
     E: Debug + Send + 'static,
+    R: Outcome<T, E> + Send + 'static,
+    F: Future<Output = R> + Send + 'static,
 {
-    /// The future of a child that was not admitted.
-    fn take_back(&self) -> F {
-        match std::mem::replace(&mut *lock(&self.run), Run::Over) {
-            Run::Fresh(slot) => match *slot {
-                Slot::Future { future } => future,
-                Slot::Output { .. } | Slot::Empty => unreachable!("never polled"),
-            },
-            _ => unreachable!("nobody else knows the child"),
-        }
+    /// Goes on with what was taken out of the seat. `seat` holds the task's node before and after.
+    fn poll(&self, seat: &mut Option<NodeRef>, run: Run<T, E, R, F>, driver: Driver<'_>) -> Poll<()> {
+        let (mut body, fresh) = match run {
+            Run::Fresh(body) => (body, true),
+            Run::Idle(body) => (body, false),
+            Run::Settled(result) => return self.wind(seat, result, driver),
+            Run::Polled => unreachable!("a task is polled by one thread at a time"),
+            Run::Over => {
+                lock(&self.seat).run = Run::Over;
+                return Poll::Ready(());
+            }
+        };
+        let Some(node) = seat.as_ref() else { unreachable!("a task has its node between polls") };
+        let step = if fresh && node.tree().is_some_and(|tree| node.is_cancelled(tree)) {
+            // L13: dropped unpolled.
+            discard(node, body.as_mut());
+            Step::Gone
+        } else {
+            poll_open(seat, body.as_mut(), &mut Context::from_waker(driver.waker()))
+        };
+        let result = match step {
+            Step::Pending => return self.pause(seat, body, driver),
+            Step::Gone => None,
+            Step::Ready => body.as_mut().take().map(Outcome::into_result),
+        };
+        drop(body);
+        self.wind(seat, result, driver)
     }
 
-    fn wind(&self, seat: &Option<NodeRef>, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(node) = seat else { unreachable!("a job has its node between polls") };
-        let Poll::Ready(closed) = node.wind_down(cx) else { return Poll::Pending };
-        self.finish(node, closed);
+    /// To be polled again.
+    fn pause(&self, seat: &Option<NodeRef>, mut body: Pin<Box<Slot<F, R>>>, driver: Driver<'_>) -> Poll<()> {
+        let mut held = lock(&self.seat);
+        if matches!(held.run, Run::Over) {
+            // Razed while it was being polled (L30): what the poll left is dropped in its place.
+            drop(held);
+            let Some(node) = seat else { unreachable!("a task has its node between polls") };
+            discard(node, body.as_mut());
+            return Poll::Ready(());
+        }
+        *held = Seat { run: Run::Idle(body), waker: driver.into_own() };
+        Poll::Pending
+    }
+
+    /// The body is over.
+    fn wind(&self, seat: &Option<NodeRef>, result: Option<Result<T, E>>, driver: Driver<'_>) -> Poll<()> {
+        let Some(node) = seat else { unreachable!("a task has its node between polls") };
+        let closed = node.wind_down(&mut Context::from_waker(driver.waker()));
+        let mut held = lock(&self.seat);
+        let razed = matches!(held.run, Run::Over);
+        match closed {
+            Poll::Pending if !razed => {
+                *held = Seat { run: Run::Settled(result), waker: driver.into_own() };
+                return Poll::Pending;
+            }
+            Poll::Ready(closed) if !razed => {
+                held.run = Run::Over;
+                drop(held);
+                self.finish(node, closed, result);
+            }
+            closed => {
+                // Razed while it was being polled (L30): nobody is there for what is left.
+                drop(held);
+                drop_quietly(result);
+                if let Poll::Ready(closed) = closed {
+                    drop_payload(closed.panic);
+                }
+            }
+        }
         Poll::Ready(())
     }
 
     /// The task's scope is Closed: its nursery gets what there is to record, then its handle resolves (L31, L33, L34).
-    fn finish(&self, node: &NodeRef, mut closed: Closed) {
+    fn finish(&self, node: &NodeRef, mut closed: Closed, result: Option<Result<T, E>>) {
         let stood = closed.stood.take();
         let above = stood.as_ref().map_or(node, |stood| &stood.parent);
         let nursery = match &self.target {
             Some(target) if target.is(above) => target,
             _ => &self.nursery,
-        };
-        let result = match std::mem::replace(&mut *lock(&self.run), Run::Over) {
-            Run::Settled(result) => result,
-            _ => None,
         };
         let outcome = nursery.cell.child_ended(above, node, closed, result);
         let waiter = self.join.set(outcome);
@@ -227,7 +295,7 @@ where
     }
 }
 
-/// Its own waker, so that waking and polling it needs no allocation.
+/// Its own waker where pumps drive it, so that waking it needs no allocation.
 impl<T, E, R, F> Wake for Node<TaskCell<T, E, R, F>>
 where
     T: Send + 'static,
@@ -237,60 +305,14 @@ where
 {
     fn wake(self: Arc<Self>) {
         if self.cell.stage.as_ref().is_some_and(Stage::wake) {
-            requeue(self);
+            pump::queue(&*self, self.clone());
         }
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
         if self.cell.stage.as_ref().is_some_and(Stage::wake) {
-            requeue(self.clone());
+            pump::queue(&**self, self.clone());
         }
-    }
-}
-
-impl<T, E, R, F> Pumped for Node<TaskCell<T, E, R, F>>
-where
-    T: Send + 'static,
-    E: Debug + Send + 'static,
-    R: Outcome<T, E> + Send + 'static,
-    F: Future<Output = R> + Send + 'static,
-{
-    fn turn(self: Arc<Self>) {
-        let Some(stage) = &self.cell.stage else { unreachable!("pumps drive it") };
-        if !stage.begin() {
-            return;
-        }
-        let waker = Waker::from(self.clone());
-        let node: NodeRef = self.clone();
-        let polled = follow::turn(&node, || self.cell.run(&mut Some(node.clone()), &mut Context::from_waker(&waker)));
-        if polled.is_ready() {
-            stage.over();
-        } else if stage.end() {
-            requeue(self);
-        } else if let Some(pumps) = self.tree().and_then(|tree| tree.pumps.as_ref()) {
-            if pumps.are_dropped() {
-                let node: NodeRef = self.clone();
-                lose_if_dropped(pumps, &node);
-            }
-        }
-    }
-}
-
-/// Puts a task that is ready into the queue again.
-fn requeue<C: Cell + 'static>(task: Arc<Node<C>>)
-where
-    Node<C>: Pumped,
-{
-    let node: NodeRef = task.clone();
-    let Some((tree, pumps)) = node.tree().and_then(|tree| Some((tree, tree.pumps.as_ref()?))) else { return };
-    pumps.push(tree, task);
-    lose_if_dropped(pumps, &node);
-}
-
-/// Nobody will come for a task that was put into the queue after the pumps were dropped.
-fn lose_if_dropped(pumps: &Pumps, node: &NodeRef) {
-    if pumps.are_dropped() && node.cell.stage().is_some_and(Stage::take) {
-        lose(node);
     }
 }
 
@@ -303,6 +325,14 @@ where
 {
     fn join(&self) -> &Join<T> {
         &self.cell.join
+    }
+
+    fn node(&self) -> &Node {
+        self
+    }
+
+    fn into_node(self: Arc<Self>) -> NodeRef {
+        self
     }
 }
 

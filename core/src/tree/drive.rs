@@ -153,8 +153,12 @@ impl Node {
         self.woken.store(false, Ordering::Release);
     }
 
-    /// Keeps the waker of whoever drives the scope. Says whether it was another one before.
+    /// Keeps the waker of whoever drives the scope. Says whether it was another one before. A task that pumps drive is woken
+    /// without one.
     pub(crate) fn register(self: &NodeRef, waker: &Waker) -> bool {
+        if self.cell.stage().is_some() {
+            return false;
+        }
         let state = self.lock();
         if state.life == Life::Closed || state.waker.as_ref().is_some_and(|old| old.will_wake(waker)) {
             return false;

@@ -66,11 +66,12 @@ impl Light {
 
     /// Makes the node and hangs it below `parent`.
     pub(super) fn materialise(self, parent: &NodeRef, tree: &Arc<Tree>) -> NodeRef {
-        let origin = Origin::new(self.kind.name(), self.location);
-        let node: NodeRef = Node::new(self.kind, self.mask, origin, Some(tree.clone()), ());
-        node.lock().deadline = self.deadline;
-        node.attach(parent, Role::Inner);
+        let node = Node::attach_new(parent, Role::Inner, |place| {
+            let origin = Origin::new(self.kind.name(), self.location);
+            Node::placed(place, self.kind, self.mask, origin, tree.clone(), ())
+        });
         node.polled.store(true, Ordering::Relaxed);
+        node.lock().deadline = self.deadline;
         node.arm_deadline(tree);
         node
     }

@@ -29,10 +29,15 @@ struct Table {
 }
 
 impl Links {
-    pub(crate) fn insert(&mut self, role: Role, node: NodeRef) -> usize {
+    /// The slot of what is inserted next.
+    pub(crate) fn next_slot(&self) -> usize {
+        self.0.as_ref().map_or(0, |table| table.slots.vacant_key())
+    }
+
+    pub(crate) fn insert(&mut self, role: Role, node: NodeRef) {
         let table = self.0.get_or_insert_default();
         table.counts[role as usize] += 1;
-        table.slots.insert((role, node))
+        table.slots.insert((role, node));
     }
 
     /// Removes an entry: what it was here at the end, and the node, to be dropped where no lock is held; none if the node

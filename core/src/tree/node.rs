@@ -81,9 +81,14 @@ pub(crate) type Owned = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// The typed part of a node: what only nurseries and tasks have.
 pub(crate) trait Cell: Send + Sync {
-    /// Polls the task once, with its node as the ambient scope (tasks only).
-    fn run(&self, _seat: &mut Option<NodeRef>, _cx: &mut Context<'_>) -> Poll<()> {
+    /// Polls a task that is a job of the runtime, with its node as the ambient scope.
+    fn run(&self, _node: &NodeRef, _cx: &mut Context<'_>) -> Poll<()> {
         unreachable!("only tasks are run")
+    }
+
+    /// Polls a task that pumps drive.
+    fn turn(&self, _node: &NodeRef) -> Poll<()> {
+        unreachable!("only tasks have turns")
     }
 
     /// Takes the body out to be dropped, if nobody is polling it; a body that is being polled is dropped by whoever
@@ -258,7 +263,7 @@ impl State {
     }
 }
 
-/// A link that was made under the parent's lock, with what reaches the scope there (Invariant 2).
+/// A scope's place below its parent, with what reaches it there; made under the parent's lock (Invariant 2).
 pub(crate) struct Place {
     parent: NodeRef,
     role: Role,
@@ -268,17 +273,50 @@ pub(crate) struct Place {
     timed: bool,
 }
 
+impl Place {
+    /// Below a scope that takes in no more: what is there stops where it can.
+    fn nowhere(top: NodeRef, role: Role) -> Self {
+        let marks = Marks::own(Instant::LAST);
+        Place { parent: top, role, slot: usize::MAX, marks, parent_cancelled: true, timed: false }
+    }
+
+    /// The flags of a scope with that mask, and what it inherits.
+    fn reach(&self, mask: Mask) -> (u8, Marks) {
+        let inherited = self.marks.through(mask);
+        let mut flags = 0;
+        if self.timed && mask != Mask::Full {
+            flags |= TIMED;
+        }
+        if self.parent_cancelled {
+            flags |= PARENT_CANCELLED;
+        }
+        if inherited.waits_for_hard() {
+            flags |= TIMED;
+        } else if inherited.any() {
+            flags |= CANCELLED;
+        }
+        (flags, inherited)
+    }
+}
+
 impl State {
-    /// Links `child` below the scope `this`, which this is the state of. [`Node::settle`] has to follow.
-    pub(crate) fn link(&mut self, this: &NodeRef, role: Role, child: &NodeRef) -> Place {
+    /// A place below the scope `this`, which this is the state of. [`Links::insert`] has to follow under the same lock.
+    fn place(&self, this: &NodeRef, role: Role) -> Place {
         Place {
             parent: this.clone(),
             role,
-            slot: self.links.insert(role, child.clone()),
+            slot: self.links.next_slot(),
             marks: self.marks(),
             parent_cancelled: this.flagged(CANCELLED),
             timed: this.flagged(TIMED),
         }
+    }
+
+    /// Links `child` below the scope `this`, which this is the state of. [`Node::settle`] has to follow.
+    pub(crate) fn link(&mut self, this: &NodeRef, role: Role, child: &NodeRef) -> Place {
+        let place = self.place(this, role);
+        self.links.insert(role, child.clone());
+        place
     }
 
     /// The scope whose state this is moves to a place that was made for it; what reached it where it was is forgotten. Comes back
@@ -290,40 +328,61 @@ impl State {
         self.parent.replace(place.parent.clone())
     }
 
-    /// Links a new child, if the nursery admits it (L4). Says also whether the nursery has to be woken: a daemon that comes
-    /// after the others were dismissed is dismissed, too (L24).
-    pub(crate) fn admit(&mut self, this: &NodeRef, role: Role, child: &NodeRef) -> Option<(Place, bool)> {
-        if !self.admits() {
-            return None;
-        }
-        let place = self.link(this, role, child);
-        let late = self.life != Life::Open && self.links.only_daemons();
-        Some((place, late))
+    /// A place for a new child, if the nursery admits one (L4). [`admit`](State::admit) has to follow under the same lock.
+    pub(crate) fn make_room(&self, this: &NodeRef, role: Role) -> Option<Place> {
+        self.admits().then(|| self.place(this, role))
+    }
+
+    /// Links a child that was made for its place. Says whether the nursery has to be woken: a daemon that comes after the others
+    /// were dismissed is dismissed, too (L24).
+    pub(crate) fn admit(&mut self, role: Role, child: NodeRef) -> bool {
+        self.links.insert(role, child);
+        self.life != Life::Open && self.links.only_daemons()
     }
 }
 
 impl<C> Node<C> {
     /// A scope that has no parent yet.
     pub(crate) fn new(kind: Kind, mask: Mask, origin: Origin, tree: Option<Arc<Tree>>, cell: C) -> Arc<Self> {
+        Node::make(kind, mask, origin, tree, None, cell)
+    }
+
+    /// A scope that is made for its place. [`hard_time_may_be_over`](Node::hard_time_may_be_over) has to follow once it is linked
+    /// there.
+    pub(crate) fn placed(place: Place, kind: Kind, mask: Mask, origin: Origin, tree: Arc<Tree>, cell: C) -> Arc<Self> {
+        Node::make(kind, mask, origin, Some(tree), Some(place), cell)
+    }
+
+    #[inline]
+    fn make(
+        kind: Kind,
+        mask: Mask,
+        origin: Origin,
+        tree: Option<Arc<Tree>>,
+        place: Option<Place>,
+        cell: C,
+    ) -> Arc<Self> {
         super::census::node_made(kind);
+        let (flags, inherited) = place.as_ref().map_or((0, Marks::default()), |place| place.reach(mask));
+        let (role, slot) = place.as_ref().map_or((Role::Inner, 0), |place| (place.role, place.slot));
         Arc::new(Node {
             kind,
             mask,
             origin,
             tree,
             late_tree: OnceLock::new(),
-            flags: AtomicU8::new(0),
+            flags: AtomicU8::new(flags),
             polled: AtomicBool::new(false),
-            woken: AtomicBool::new(false),
+            woken: AtomicBool::new(flags & PARENT_CANCELLED != 0),
             due: AtomicBool::new(false),
             missed: AtomicU8::new(0),
             state: Mutex::new(State {
                 life: Life::Open,
-                role: Role::Inner,
+                role,
                 cut: false,
-                parent: None,
-                slot: 0,
-                inherited: Marks::default(),
+                parent: place.map(|place| place.parent),
+                slot,
+                inherited,
                 deadline: Instant::NEVER,
                 deadline_timer: None,
                 links: Links::default(),
@@ -386,55 +445,72 @@ impl Node {
     ///
     /// The scope takes over what reaches it from there.
     pub(crate) fn attach(self: &NodeRef, parent: &NodeRef, role: Role) {
-        let mut parent = parent.clone();
+        let place = parent.take_in(|above, parent| above.link(parent, role, self));
+        self.settle(place.unwrap_or_else(|top| Place::nowhere(top, role)));
+    }
+
+    /// Makes a scope below `parent`, or below its nearest ancestor that is not Closed (L1, L25).
+    pub(crate) fn attach_new(parent: &NodeRef, role: Role, make: impl FnOnce(Place) -> NodeRef) -> NodeRef {
+        let mut make = Some(make);
+        let mut made = |place| match make.take() {
+            Some(make) => make(place),
+            None => unreachable!("there is one place"),
+        };
+        let node = parent.take_in(|above, parent| {
+            let node = made(above.place(parent, role));
+            above.links.insert(role, node.clone());
+            node
+        });
+        let node = node.unwrap_or_else(|top| made(Place::nowhere(top, role)));
+        node.hard_time_may_be_over();
+        node
+    }
+
+    /// Does `link` under the lock of the nearest scope, from this one up, that is not Closed. If there is none, the host was dropped
+    /// while this code was running on another thread (L30): the topmost comes back.
+    fn take_in<R>(self: &NodeRef, mut link: impl FnMut(&mut State, &NodeRef) -> R) -> Result<R, NodeRef> {
+        let mut parent = self.clone();
         loop {
             let mut above = parent.lock();
-            if above.life == Life::Closed {
-                let next = above.parent.clone();
+            if above.life != Life::Closed {
+                let linked = link(&mut above, &parent);
                 drop(above);
-                let Some(next) = next else {
-                    // The host was dropped while this code was running on another thread (L30): it stops where it can.
-                    let slot = usize::MAX;
-                    let marks = Marks::own(Instant::LAST);
-                    return self.settle(Place { parent, role, slot, marks, parent_cancelled: true, timed: false });
-                };
-                parent = next;
-                continue;
+                return Ok(linked);
             }
-            let place = above.link(&parent, role, self);
+            let next = above.parent.clone();
             drop(above);
-            return self.settle(place);
+            match next {
+                Some(next) => parent = next,
+                None => return Err(parent),
+            }
         }
     }
 
     /// The second half of being linked: the scope takes over what reaches it in its place.
     pub(crate) fn settle(self: &NodeRef, place: Place) {
-        let Place { parent, role, slot, marks, parent_cancelled, timed } = place;
-        if timed && self.mask != Mask::Full {
-            self.flag(TIMED);
+        let (flags, inherited) = place.reach(self.mask);
+        let mut state = self.lock();
+        state.inherited = state.inherited.join(inherited);
+        state.parent = Some(place.parent);
+        state.role = place.role;
+        state.slot = place.slot;
+        drop(state);
+        if flags != 0 {
+            if flags & PARENT_CANCELLED != 0 {
+                self.woken.store(true, Ordering::Relaxed);
+            }
+            self.flag(flags);
+            self.hard_time_may_be_over();
         }
-        if parent_cancelled {
-            self.flag(PARENT_CANCELLED);
-            self.woken.store(true, Ordering::Relaxed);
-        }
-        let inherited = {
-            let mut state = self.lock();
-            state.inherited = state.inherited.join(marks.through(self.mask));
-            state.parent = Some(parent);
-            state.role = role;
-            state.slot = slot;
-            state.inherited
-        };
-        if !inherited.any() {
+    }
+
+    /// A hard time that is over, as it is at once without a grace, has no timer that would visit a scope that came later.
+    pub(crate) fn hard_time_may_be_over(self: &NodeRef) {
+        if !self.flagged(TIMED) {
             return;
         }
-        if inherited.waits_for_hard() {
-            self.flag(TIMED);
-            // A hard time that is over, as it is at once without a grace, has no timer that would visit this node.
-            if self.tree().is_some_and(|tree| inherited.cancelled(tree.now())) {
-                self.flag(CANCELLED);
-            }
-        } else {
+        let inherited = self.lock().inherited;
+        if inherited.waits_for_hard() && self.tree().is_some_and(|tree| inherited.cancelled(tree.now())) {
             self.flag(CANCELLED);
         }
     }

@@ -25,20 +25,15 @@ use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use super::Tree;
+use super::follow;
 use super::job::Job;
 use super::loss;
-use super::node::NodeRef;
+use super::node::{Node, NodeRef};
 use crate::sys::atomic::{AtomicBool, AtomicU8, Ordering};
 use crate::sys::{Mutex, MutexGuard};
 
 /// How many tasks a pump polls before it gives way to the host.
 const TURN: usize = 16;
-
-/// A task that pumps drive.
-pub(crate) trait Pumped: Send + Sync {
-    /// Polls the task.
-    fn turn(self: Arc<Self>);
-}
 
 /// How far a task is from its next turn; see the module's diagram.
 pub(crate) struct Stage(AtomicU8);
@@ -110,7 +105,7 @@ pub(crate) struct Pumps {
 
 #[derive(Default)]
 struct Queue {
-    ready: VecDeque<Arc<dyn Pumped>>,
+    ready: VecDeque<NodeRef>,
     /// Pumps that have nothing to do, by number.
     idle: Vec<(usize, Waker)>,
     made: usize,
@@ -178,8 +173,12 @@ impl Pumps {
     }
 
     /// Puts a task into the queue.
-    pub(crate) fn push(&self, tree: &Arc<Tree>, task: Arc<dyn Pumped>) {
+    pub(crate) fn push(&self, tree: &Arc<Tree>, task: NodeRef) {
         let mut queue = self.lock();
+        if self.are_dropped() {
+            drop(queue);
+            return lose_if_idle(&task);
+        }
         queue.ready.push_back(task);
         let call = queue.call(self.threads);
         drop(queue);
@@ -222,6 +221,46 @@ impl Pumps {
                 lose(&node);
             }
         }
+    }
+}
+
+/// Wakes a task that pumps drive.
+pub(crate) fn wake(task: NodeRef) {
+    if task.cell.stage().is_some_and(Stage::wake) {
+        queue(&task, task.clone());
+    }
+}
+
+/// Puts a task that is ready into its tree's queue; `node` is the same one.
+pub(crate) fn queue(node: &Node, task: NodeRef) {
+    if let Some((tree, pumps)) = node.tree().and_then(|tree| Some((tree, tree.pumps.as_ref()?))) {
+        pumps.push(tree, task);
+    }
+}
+
+/// Gives a task its turn. It comes back if it was woken meanwhile, and has to be put into the queue again.
+fn turn(pumps: &Pumps, task: NodeRef) -> Option<NodeRef> {
+    let Some(stage) = task.cell.stage() else { unreachable!("pumps drive it") };
+    if !stage.begin() {
+        return None;
+    }
+    if follow::turn(&task, || task.cell.turn(&task)).is_ready() {
+        stage.over();
+        return None;
+    }
+    if stage.end() {
+        return Some(task);
+    }
+    if pumps.are_dropped() {
+        lose_if_idle(&task);
+    }
+    None
+}
+
+/// The pumps were dropped: nobody comes for the task any more, unless one is giving it its turn.
+fn lose_if_idle(task: &NodeRef) {
+    if task.cell.stage().is_some_and(Stage::take) {
+        lose(task);
     }
 }
 
@@ -288,9 +327,19 @@ impl Pump {
                 return Poll::Pending;
             };
             drop(queue);
-            task.turn();
+            let again = turn(pumps, task);
             let yields = self.tree.runtime.should_yield();
             queue = pumps.lock();
+            if let Some(task) = again {
+                if pumps.are_dropped() {
+                    drop(queue);
+                    lose_if_idle(&task);
+                    drop(task);
+                    queue = pumps.lock();
+                } else {
+                    queue.ready.push_back(task);
+                }
+            }
             if yields {
                 break;
             }

@@ -6,12 +6,15 @@ use std::task::{Wake, Waker};
 use super::Tree;
 use super::links::Role;
 use super::node::{Life, NodeRef, PARENT_CANCELLED};
+use super::pump;
 use crate::sys::atomic::Ordering;
 
 /// What is to be done once no lock is held any more: wakers to call, and a timer to arm.
 #[derive(Default)]
 pub(crate) struct Wakes {
     wakers: Vec<Waker>,
+    /// Tasks that pumps drive.
+    tasks: Vec<NodeRef>,
     arm: Option<Arc<Tree>>,
 }
 
@@ -44,6 +47,9 @@ impl Wakes {
     /// Marks a scope as woken and takes its driver's waker along.
     pub(crate) fn push_node(&mut self, node: &NodeRef) {
         node.woken.store(true, Ordering::Release);
+        if node.cell.stage().is_some() {
+            return self.tasks.push(node.clone());
+        }
         // Taken, not cloned: that would run below the lock (L36). Whoever drives the scope leaves a new one in the poll that this
         // leads to.
         let waker = node.lock().waker.take();
@@ -57,6 +63,9 @@ impl Wakes {
         }
         for waker in self.wakers {
             waker.wake();
+        }
+        for task in self.tasks {
+            pump::wake(task);
         }
     }
 }
