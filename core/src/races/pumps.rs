@@ -172,8 +172,8 @@ fn wakes_race_for_a_turn() {
 /// R10, L26: when the runtime drops a pump, each task is lost once: the one that another pump is polling when that poll is over, the one
 /// that is woken at that moment, too. The nursery ends.
 ///
-/// Fails without the look at `are_dropped` behind `stage.end()`, without the one in `Pumps::push`, and if `Stage::take` takes a
-/// task that is `COMING`, as it did.
+/// Fails without the look at `are_dropped` behind `stage.end()`, without the one in `Pumps::push`, if `Stage::take` takes a task that
+/// is `COMING`, as it did, and (3000 rounds) if `Pumps::push` puts a task into a queue that has ended, as it did.
 #[test]
 fn a_turn_races_with_the_teardown() {
     check(|| {

@@ -113,7 +113,7 @@ struct Queue {
     busy: usize,
     /// Pumps that were made or woken, or have given way, and have not been polled since.
     coming: Vec<usize>,
-    /// Pumps that find nothing end.
+    /// The tree has ended, or the runtime is being torn down: nothing is put in any more, and pumps that find nothing end.
     ended: bool,
 }
 
@@ -172,10 +172,10 @@ impl Pumps {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts a task into the queue.
+    /// Puts a task into the queue, unless that has ended: nobody would take it out again, and it holds its tree.
     pub(crate) fn push(&self, tree: &Arc<Tree>, task: NodeRef) {
         let mut queue = self.lock();
-        if self.are_dropped() {
+        if queue.ended {
             drop(queue);
             return lose_if_idle(&task);
         }
@@ -212,6 +212,7 @@ impl Pumps {
             return;
         }
         let mut queue = self.lock();
+        queue.ended = true;
         let ready = std::mem::take(&mut queue.ready);
         let idle = std::mem::take(&mut queue.idle);
         drop(queue);
@@ -331,7 +332,7 @@ impl Pump {
             let yields = self.tree.runtime.should_yield();
             queue = pumps.lock();
             if let Some(task) = again {
-                if pumps.are_dropped() {
+                if queue.ended {
                     drop(queue);
                     lose_if_idle(&task);
                     drop(task);
