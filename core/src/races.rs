@@ -10,6 +10,7 @@
 //! Each model says which change of one line it was seen to catch.
 #![cfg(foster_shuttle)]
 
+mod escaped;
 mod handover;
 mod pumps;
 mod scopes;
@@ -19,7 +20,7 @@ use std::num::NonZeroUsize;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::{Poll, Waker};
+use std::task::{Context, Poll, Waker};
 
 use shuttle::future::{JoinHandle, block_on};
 use shuttle::scheduler::{DfsScheduler, PctScheduler, RandomScheduler, Scheduler};
@@ -173,6 +174,16 @@ impl Count {
             }
         }
         Dropped(self.clone())
+    }
+}
+
+type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// Polls a future once, with a waker that wakes nobody. Gives it back if it has to wait.
+fn begun<T>(mut future: Boxed<T>) -> Result<Boxed<T>, T> {
+    match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(output) => Err(output),
+        Poll::Pending => Ok(future),
     }
 }
 

@@ -11,7 +11,7 @@
 //! 2. A node is linked under its parent's lock, which also decides whether the parent still admits it; the marks it
 //!    starts with are read under the same lock. A request marks a node under that lock, then reads its links. So a
 //!    scope that comes while a request goes down is either marked by it, or starts with its mark.
-//! 3. Only the driver moves a scope's life forward, apart from `raze`. Drivers take turns: the user's future, then a reaper.
+//! 3. Only the driver moves a scope's life forward, apart from `raze`; and there is one at a time: see [`drive::Driver`].
 //! 4. Marks only ever grow; flags are never cleared.
 
 pub(crate) mod ambient;

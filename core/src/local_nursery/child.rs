@@ -14,7 +14,7 @@ use crate::nursery::{Join, NurseryCell, Outcome, Recorded, Task, Watch};
 use crate::observer::OrphanKind;
 use crate::reason::Origin;
 use crate::tree::ambient;
-use crate::tree::drive::{Step, discard, poll_open};
+use crate::tree::drive::{Driver, Step, discard, poll_open};
 use crate::tree::links::Role;
 use crate::tree::loss;
 use crate::tree::marks::Mask;
@@ -167,7 +167,7 @@ where
             *this.stage = Stage::Winding;
         }
         let Some(node) = &*this.seat else { return Poll::Ready(()) };
-        let Poll::Ready(mut closed) = node.wind_down(cx) else { return Poll::Pending };
+        let Poll::Ready(mut closed) = node.wind_down(Driver::Own, cx) else { return Poll::Pending };
         *this.stage = Stage::Done;
         let Some(node) = this.seat.take() else { unreachable!("looked at above") };
         let stood = closed.stood.take();

@@ -13,7 +13,7 @@ use crate::error::{JoinError, SpawnError};
 use crate::observer::OrphanKind;
 use crate::reason::Origin;
 use crate::sys::{Mutex, MutexGuard};
-use crate::tree::drive::{Closed, Step, discard, drop_payload, drop_quietly, poll_open};
+use crate::tree::drive::{Closed, Driver, Step, discard, drop_payload, drop_quietly, poll_open};
 use crate::tree::follow;
 use crate::tree::job::Job;
 use crate::tree::links::Role;
@@ -125,7 +125,7 @@ where
 {
     fn run(&self, node: &NodeRef, cx: &mut Context<'_>) -> Poll<()> {
         let run = lock(&self.seat).replace(Run::Polled).run;
-        self.poll(&mut Some(node.clone()), run, Driver::Host(cx.waker()))
+        self.poll(&mut Some(node.clone()), run, Poller::Host(cx.waker()))
     }
 
     fn turn(&self, node: &NodeRef) -> Poll<()> {
@@ -136,7 +136,7 @@ where
         };
         let run = std::mem::replace(&mut held.run, Run::Polled);
         drop(held);
-        self.poll(&mut Some(node.clone()), run, Driver::Pumps(waker))
+        self.poll(&mut Some(node.clone()), run, Poller::Pumps(waker))
     }
 
     fn stage(&self) -> Option<&Stage> {
@@ -176,26 +176,26 @@ where
 }
 
 /// Who polls a task.
-enum Driver<'a> {
+enum Poller<'a> {
     /// The runtime, whose job it is.
     Host(&'a Waker),
     /// Pumps, with the task's own waker.
     Pumps(Waker),
 }
 
-impl Driver<'_> {
+impl Poller<'_> {
     fn waker(&self) -> &Waker {
         match self {
-            Driver::Host(waker) => waker,
-            Driver::Pumps(waker) => waker,
+            Poller::Host(waker) => waker,
+            Poller::Pumps(waker) => waker,
         }
     }
 
     /// For the task's seat.
     fn into_own(self) -> Option<Waker> {
         match self {
-            Driver::Host(_) => None,
-            Driver::Pumps(waker) => Some(waker),
+            Poller::Host(_) => None,
+            Poller::Pumps(waker) => Some(waker),
         }
     }
 }
@@ -208,11 +208,11 @@ where
     F: Future<Output = R> + Send + 'static,
 {
     /// Goes on with what was taken out of the seat. `seat` holds the task's node before and after.
-    fn poll(&self, seat: &mut Option<NodeRef>, run: Run<T, E, R, F>, driver: Driver<'_>) -> Poll<()> {
+    fn poll(&self, seat: &mut Option<NodeRef>, run: Run<T, E, R, F>, poller: Poller<'_>) -> Poll<()> {
         let (mut body, fresh) = match run {
             Run::Fresh(body) => (body, true),
             Run::Idle(body) => (body, false),
-            Run::Settled(result) => return self.wind(seat, result, driver),
+            Run::Settled(result) => return self.wind(seat, result, poller),
             Run::Polled => unreachable!("a task is polled by one thread at a time"),
             Run::Over => {
                 lock(&self.seat).run = Run::Over;
@@ -225,19 +225,19 @@ where
             discard(node, body.as_mut());
             Step::Gone
         } else {
-            poll_open(seat, body.as_mut(), &mut Context::from_waker(driver.waker()))
+            poll_open(seat, body.as_mut(), &mut Context::from_waker(poller.waker()))
         };
         let result = match step {
-            Step::Pending => return self.pause(seat, body, driver),
+            Step::Pending => return self.pause(seat, body, poller),
             Step::Gone => None,
             Step::Ready => body.as_mut().take().map(Outcome::into_result),
         };
         drop(body);
-        self.wind(seat, result, driver)
+        self.wind(seat, result, poller)
     }
 
     /// To be polled again.
-    fn pause(&self, seat: &Option<NodeRef>, mut body: Pin<Box<Slot<F, R>>>, driver: Driver<'_>) -> Poll<()> {
+    fn pause(&self, seat: &Option<NodeRef>, mut body: Pin<Box<Slot<F, R>>>, poller: Poller<'_>) -> Poll<()> {
         let mut held = lock(&self.seat);
         if matches!(held.run, Run::Over) {
             // Razed while it was being polled (L30): what the poll left is dropped in its place.
@@ -246,19 +246,19 @@ where
             discard(node, body.as_mut());
             return Poll::Ready(());
         }
-        *held = Seat { run: Run::Idle(body), waker: driver.into_own() };
+        *held = Seat { run: Run::Idle(body), waker: poller.into_own() };
         Poll::Pending
     }
 
     /// The body is over.
-    fn wind(&self, seat: &Option<NodeRef>, result: Option<Result<T, E>>, driver: Driver<'_>) -> Poll<()> {
+    fn wind(&self, seat: &Option<NodeRef>, result: Option<Result<T, E>>, poller: Poller<'_>) -> Poll<()> {
         let Some(node) = seat else { unreachable!("a task has its node between polls") };
-        let closed = node.wind_down(&mut Context::from_waker(driver.waker()));
+        let closed = node.wind_down(Driver::Own, &mut Context::from_waker(poller.waker()));
         let mut held = lock(&self.seat);
         let razed = matches!(held.run, Run::Over);
         match closed {
             Poll::Pending if !razed => {
-                *held = Seat { run: Run::Settled(result), waker: driver.into_own() };
+                *held = Seat { run: Run::Settled(result), waker: poller.into_own() };
                 return Poll::Pending;
             }
             Poll::Ready(closed) if !razed => {

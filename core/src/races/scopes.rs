@@ -1,28 +1,16 @@
 //! Requests, adoption, spawning, waking and completion, each against what may happen at the same moment.
 
 use std::future::{Future, poll_fn};
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use shuttle::future::block_on;
 use shuttle::thread;
 
-use super::{Count, Threads, check_trees, ended, tree};
+use super::{Boxed, Count, Threads, begun, check_trees, ended, tree};
 use crate::runtime::root;
 use crate::sync::Event;
 use crate::{CancelScope, JoinError, Nursery, TaskStatus, defer, nursery, shield, sleep_forever, yield_now};
-
-type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
-
-/// Polls a future once, with a waker that wakes nobody. Gives it back if it has to wait.
-fn begun<T>(mut future: Boxed<T>) -> Result<Boxed<T>, T> {
-    match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
-        Poll::Ready(output) => Err(output),
-        Poll::Pending => Ok(future),
-    }
-}
 
 /// L6, L17: a request changes something until the scope is closed, and nothing afterwards; and a scope whose request
 /// changed nothing has its value.
@@ -122,40 +110,6 @@ fn adoption_races_with_the_close() {
         dropper.join().unwrap();
         assert_eq!(dropped.get(), 2);
         ended(&threads);
-    });
-}
-
-/// L28: a scope that has escaped to another task is being polled there when the scope around it ends: it is finished once,
-/// leaves once, and whoever polls it is told. (Without finalizers, which the two would take from each other.)
-///
-/// Fails if `Links::remove`, or `Links::change_role`, does not look whose slot it is, as they did not.
-#[test]
-fn a_poll_races_with_the_end_of_the_scope_around() {
-    check_trees(|drive| {
-        let told = tree(drive, async {
-            let poller = nursery(async |n: Nursery| {
-                let around = CancelScope::new().run(nursery(async |around: Nursery| {
-                    let inside: Boxed<_> = Box::pin(CancelScope::new().run(yield_now()));
-                    let Ok(mut inside) = begun(inside) else { unreachable!("it waits") };
-                    // A neighbour, so that the scope around is not closed before the other has left.
-                    around.spawn(yield_now());
-                    let poller = thread::spawn(move || {
-                        let poll = || inside.as_mut().poll(&mut Context::from_waker(Waker::noop()));
-                        let payload = catch_unwind(AssertUnwindSafe(poll)).err()?;
-                        let text = payload.downcast_ref::<String>().cloned();
-                        Some(text.unwrap_or_else(|| "another panic".to_owned()))
-                    });
-                    Ok(poller)
-                }));
-                n.spawn(yield_now());
-                around.await.unwrap()
-            })
-            .await;
-            poller.unwrap().join().unwrap()
-        });
-        if let Some(told) = told {
-            assert!(told.contains("was polled after the scope around it had ended"), "{told}");
-        }
     });
 }
 

@@ -8,9 +8,12 @@ use std::task::{Context, Poll, Waker};
 use std::thread;
 
 use super::ambient;
+use super::finalizer::Finalizer;
 use super::links::Role;
 use super::loss;
-use super::node::{CANCELLED, LOST, Life, Node, NodeRef, PARENT_CANCELLED, Payload, State, TIMED, WATCHED};
+use super::node::{
+    CANCELLED, LOST, Life, Node, NodeRef, Owned, PARENT_CANCELLED, Payload, RAZED, State, TIMED, WATCHED,
+};
 use super::wake;
 use crate::reason::{Origin, Reason, ReasonKind};
 use crate::sys::MutexGuard;
@@ -37,6 +40,31 @@ pub(crate) enum Step {
     Ready,
     /// The body was dropped: delivered, or it panicked.
     Gone,
+}
+
+/// Who drives a scope: one at a time (I3).
+///
+/// A scope is driven by its own future until it is `LOST`; from then on by its reaper alone, which is made after that. Most lost
+/// futures are gone; but one that has escaped may be held, or even polled, by another task at that moment (L28). So, under the
+/// scope's lock:
+///
+/// * a future moves its scope forward, and leaves its waker there, only as long as it finds it not `LOST`
+/// * what is taken out to be polled (a finalizer, an owned body) is noted; the reaper waits for it, without spinning
+/// * whoever has polled it puts it back, and wakes the reaper if it finds the scope `LOST`
+///
+/// The future whose scope was lost is woken, and panics in its next poll.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Driver {
+    /// Its future, or its task.
+    Own,
+    Reaper,
+}
+
+impl Driver {
+    /// Whether the scope has another driver by now, or had one that closed it; under the scope's lock.
+    fn is_replaced(self, node: &Node) -> bool {
+        self == Driver::Own && node.flagged(LOST) && !node.flagged(RAZED)
+    }
 }
 
 /// How a scope ended.
@@ -79,7 +107,7 @@ pub(crate) fn poll_open<B: Body + ?Sized>(
         Some(marker) => body.as_mut().poll(&mut Context::from_waker(marker)),
         None => body.as_mut().poll(cx),
     });
-    conclude(seat.insert(node), body, result, was_cancelled, cx.waker())
+    conclude(Driver::Own, seat.insert(node), body, result, was_cancelled, cx.waker())
 }
 
 /// What comes before it; gives the waker to poll with, if it is not the driver's own.
@@ -87,13 +115,14 @@ fn prepare(node: &NodeRef, waker: &Waker) -> Option<Waker> {
     node.begin_poll();
     node.flagged(PARENT_CANCELLED).then(|| {
         // The marker wakes the driver through the node, so the driver has to be known before the body runs.
-        node.register(waker);
+        node.register(Driver::Own, waker);
         wake::marker(node)
     })
 }
 
 /// What follows a poll of the body of an open scope.
 pub(crate) fn conclude<B: Body + ?Sized>(
+    driver: Driver,
     node: &NodeRef,
     body: Pin<&mut B>,
     result: thread::Result<Poll<()>>,
@@ -104,7 +133,7 @@ pub(crate) fn conclude<B: Body + ?Sized>(
         Ok(Poll::Ready(())) => return Step::Ready,
         Ok(Poll::Pending) => {
             // Ordering: registered before looking, so that a request that is not seen here wakes this driver.
-            node.register(waker);
+            node.register(driver, waker);
             if !node.flagged(CANCELLED) {
                 return Step::Pending;
             }
@@ -155,25 +184,26 @@ impl Node {
 
     /// Keeps the waker of whoever drives the scope. Says whether it was another one before. A task that pumps drive is woken
     /// without one.
-    pub(crate) fn register(self: &NodeRef, waker: &Waker) -> bool {
+    pub(crate) fn register(self: &NodeRef, driver: Driver, waker: &Waker) -> bool {
         if self.cell.stage().is_some() {
             return false;
         }
         let state = self.lock();
-        if state.life == Life::Closed || state.waker.as_ref().is_some_and(|old| old.will_wake(waker)) {
+        if state.waker.as_ref().is_some_and(|old| old.will_wake(waker)) {
             return false;
         }
         // No lock is held while a waker is cloned or dropped (L36).
         drop(state);
         let mut new = Some(waker.clone());
         let mut state = self.lock();
-        if state.life != Life::Closed {
+        let replaced = driver.is_replaced(self);
+        if !replaced && state.life != Life::Closed {
             std::mem::swap(&mut state.waker, &mut new);
         }
         drop(state);
         drop(new);
         // A wake during this poll (a request, say) went to the old driver, or to nobody: the new one gets it, too.
-        if self.woken.load(Ordering::Acquire) {
+        if replaced || self.woken.load(Ordering::Acquire) {
             waker.wake_by_ref();
         }
         true
@@ -234,7 +264,7 @@ impl Node {
             drop(state);
             for node in leaked {
                 node.lock().role = Role::Residue;
-                loss::driver_lost(&node, || {});
+                loss::leaked(&node);
             }
         }
     }
@@ -242,13 +272,20 @@ impl Node {
     /// From the end of the body to Closed: waits for children and residue, then runs the finalizers.
     ///
     /// Most scopes have nothing of these left, and go all the way under one lock.
-    pub(crate) fn wind_down(self: &NodeRef, cx: &mut Context<'_>) -> Poll<Closed> {
+    pub(crate) fn wind_down(self: &NodeRef, driver: Driver, cx: &mut Context<'_>) -> Poll<Closed> {
         self.touch();
         let mut exact = false;
         let mut dismissed = false;
         let mut registered = false;
         loop {
             let mut state = self.lock();
+            if driver.is_replaced(self) {
+                drop(state);
+                // Both: the reaper may wait for what this poll has put back.
+                wake::wake(self);
+                cx.waker().wake_by_ref();
+                return Poll::Pending;
+            }
             if state.life == Life::Closed {
                 // Razed under us.
                 return Poll::Ready(self.close_in(state));
@@ -275,7 +312,7 @@ impl Node {
                     }
                     drop(state);
                     // Looked at again, once, after the driver is known: a child that ends in between wakes it.
-                    if registered || !self.register(cx.waker()) {
+                    if registered || !self.register(driver, cx.waker()) {
                         return Poll::Pending;
                     }
                     registered = true;
@@ -283,48 +320,30 @@ impl Node {
                 }
                 state.life = Life::Finalizing;
             }
-            if let Some(mut running) = state.if_rare().and_then(|rare| rare.running.take()) {
-                state.rare().polls_finalizer = true;
-                drop(state);
-                self.register(cx.waker());
-                let marker = self.flagged(PARENT_CANCELLED).then(|| wake::marker(self));
-                let waker = marker.as_ref().unwrap_or(cx.waker());
-                let (_, result) =
-                    ambient::enter(self.clone(), || match running.as_mut().poll(&mut Context::from_waker(waker)) {
-                        Poll::Pending => Some(running),
-                        Poll::Ready(()) => None,
-                    });
-                let mut state = self.lock();
-                state.rare().polls_finalizer = false;
-                match result {
-                    Ok(Some(running)) => {
-                        if state.life == Life::Closed {
-                            drop(state);
-                            drop(running);
-                            continue;
-                        }
-                        state.rare().running = Some(running);
+            if state.finalizers() > 0 {
+                if state.rare().polls_finalizer {
+                    // By the future, which was lost meanwhile.
+                    drop(state);
+                    if registered || !self.register(driver, cx.waker()) {
                         return Poll::Pending;
                     }
-                    Ok(None) => {}
-                    Err(payload) => {
-                        drop(state);
-                        self.panicked(payload);
-                    }
+                    registered = true;
+                    continue;
                 }
-                continue;
-            }
-            if state.finalizers() > 0 {
-                drop(state);
+                if let Some(running) = state.rare().running.take() {
+                    state.rare().polls_finalizer = true;
+                    drop(state);
+                    if self.poll_finalizer(driver, running, cx) {
+                        continue;
+                    }
+                    return Poll::Pending;
+                }
                 if self.tree().is_some_and(|tree| tree.is_dead()) {
                     // L30: no finalizer runs any more; whoever razes the tree counts those that are left.
                     return Poll::Pending;
                 }
-                let mut state = self.lock();
                 let rare = state.rare();
-                if let Some(finalizer) = rare.finalizers.pop() {
-                    rare.running = Some(finalizer.start());
-                }
+                rare.running = rare.finalizers.pop().map(Finalizer::start);
                 continue;
             }
             if !exact && self.flagged(CANCELLED) && self.flagged(TIMED) {
@@ -340,12 +359,42 @@ impl Node {
         }
     }
 
+    /// Polls the finalizer that was taken out for that. Says whether there is more to do at once.
+    fn poll_finalizer(self: &NodeRef, driver: Driver, mut running: Owned, cx: &mut Context<'_>) -> bool {
+        self.register(driver, cx.waker());
+        let marker = self.flagged(PARENT_CANCELLED).then(|| wake::marker(self));
+        let mut cx = Context::from_waker(marker.as_ref().unwrap_or(cx.waker()));
+        let (_, result) = ambient::enter(self.clone(), || match running.as_mut().poll(&mut cx) {
+            Poll::Pending => Some(running),
+            Poll::Ready(()) => None,
+        });
+        let mut state = self.lock();
+        state.rare().polls_finalizer = false;
+        match result {
+            Ok(Some(running)) => {
+                if state.life == Life::Closed {
+                    drop(state);
+                    drop(running);
+                    return true;
+                }
+                state.rare().running = Some(running);
+                driver.is_replaced(self)
+            }
+            Ok(None) => true,
+            Err(payload) => {
+                drop(state);
+                self.panicked(payload);
+                true
+            }
+        }
+    }
+
     /// Closed: nothing is left inside. The caller unlinks the scope once it has recorded the outcome.
     pub(crate) fn close(self: &NodeRef) -> Closed {
         self.close_in(self.lock())
     }
 
-    fn close_in(self: &NodeRef, mut state: MutexGuard<'_, State>) -> Closed {
+    pub(super) fn close_in(self: &NodeRef, mut state: MutexGuard<'_, State>) -> Closed {
         state.life = Life::Closed;
         debug_assert!(state.links.is_empty() || self.flagged(LOST), "I2: Closed is empty");
         let inherited = state.inherited;

@@ -3,36 +3,50 @@
 //! All of this runs inside `Drop`, on any thread, possibly unwinding: it does not panic, wait, or need a context.
 
 use std::collections::VecDeque;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use super::ambient;
-use super::drive::{Body, Closed, Step, conclude, drop_payload};
+use super::drive::{Body, Closed, Driver, Step, conclude, drop_payload};
 use super::job::Job;
 use super::links::Role;
-use super::node::{CANCELLED, LOST, Life, NodeRef, Owned};
+use super::node::{CANCELLED, LOST, Life, NodeRef, Owned, RAZED};
 use super::wake::Wakes;
 use crate::observer::HostDropped;
 use crate::reason::{Reason, ReasonKind};
 use crate::sys::atomic::Ordering;
 
-/// The driver of `node` is gone: dropped by foreign code, or forgotten. `drop_body` drops the body, if it can be reached.
+/// The driver of `node` is gone, dropped by foreign code. `drop_body` drops the body, if it can be reached.
 ///
 /// What the scope still has to finish moves to its adopter, which waits for it (L25–L27).
 pub(crate) fn driver_lost(node: &NodeRef, drop_body: impl FnOnce()) {
+    drop(lose(node, drop_body));
+}
+
+/// The future of `node` was forgotten, or has escaped; whoever may be waiting for it is woken, to find out (L28).
+pub(crate) fn leaked(node: &NodeRef) {
+    if let Some(waker) = lose(node, || {}) {
+        waker.wake();
+    }
+}
+
+/// What comes back is the waker of the lost driver, unless that was woken.
+fn lose(node: &NodeRef, drop_body: impl FnOnce()) -> Option<Waker> {
     let Some(tree) = node.tree() else {
         // Never polled in a tree: it has no place in any, and nobody to run the release of a bracket, which holds its scope.
         drop_body();
         let finalizers = node.lock().if_rare().map(|rare| std::mem::take(&mut rare.finalizers));
-        return drop(finalizers);
+        drop(finalizers);
+        return None;
     };
     if !node.flag(LOST) || node.life() == Life::Closed {
         // Found before (L28), or ended; the body is all there is.
-        return drop_body();
+        drop_body();
+        return None;
     }
     if tree.is_dead() {
         drop_body();
         raze(node);
-        return;
+        return None;
     }
     // The adopter waits for the scope from here on; so whatever is lost further in finds it live.
     become_residue(node);
@@ -51,16 +65,17 @@ pub(crate) fn driver_lost(node: &NodeRef, drop_body: impl FnOnce()) {
         }
         forget_local_children(node);
     }
-    let left = {
-        let state = node.lock();
-        keeps_body || state.links.awaited() > 0 || state.finalizers() > 0
-    };
-    if left {
+    let mut state = node.lock();
+    let waker = state.waker.take();
+    if keeps_body || state.links.awaited() > 0 || state.finalizers() > 0 {
+        drop(state);
         tree.runtime.spawn(Job::reaper(node.clone()));
     } else {
-        let closed = node.close();
+        // Under the same lock: an escaped body may be running, and `defer` is admitted until Closed.
+        let closed = node.close_in(state);
         end_reaped(node, closed);
     }
+    waker
 }
 
 /// Children of a local nursery are driven by its future: those that are still here were forgotten with it (L28, L41).
@@ -72,7 +87,7 @@ fn forget_local_children(node: &NodeRef) {
         tasks.map(|(_, child)| child).filter(|child| child.cell.is_local()).cloned().collect()
     };
     for child in children {
-        driver_lost(&child, || {});
+        leaked(&child);
     }
 }
 
@@ -111,7 +126,7 @@ pub(crate) fn reap(node: &NodeRef, cx: &mut Context<'_>) -> Poll<()> {
     if node.life() == Life::Open && reap_owned(node, cx) == Step::Pending {
         return Poll::Pending;
     }
-    match node.wind_down(cx) {
+    match node.wind_down(Driver::Reaper, cx) {
         Poll::Pending => Poll::Pending,
         Poll::Ready(closed) => {
             end_reaped(node, closed);
@@ -122,15 +137,24 @@ pub(crate) fn reap(node: &NodeRef, cx: &mut Context<'_>) -> Poll<()> {
 
 /// Polls the body of an owned scope that lost its driver while it was Open: a blocking job that is still running.
 fn reap_owned(node: &NodeRef, cx: &mut Context<'_>) -> Step {
-    let Some(owned) = node.lock().rare().owned.take() else {
+    let was_cancelled = node.flagged(CANCELLED);
+    node.begin_poll();
+    // Before it looks: the lost future may be polling the body, and wakes this when it has put that back.
+    node.register(Driver::Reaper, cx.waker());
+    let mut state = node.lock();
+    let rare = state.rare();
+    if rare.polls_owned {
+        return Step::Pending;
+    }
+    let Some(owned) = rare.owned.take() else {
+        drop(state);
         node.body_over();
         return Step::Gone;
     };
+    drop(state);
     let mut body = OwnedBody(Some(owned));
-    let was_cancelled = node.flagged(CANCELLED);
-    node.begin_poll();
     let (_, result) = ambient::enter(node.clone(), || std::pin::Pin::new(&mut body).poll(cx));
-    let step = conclude(node, std::pin::Pin::new(&mut body), result, was_cancelled, cx.waker());
+    let step = conclude(Driver::Reaper, node, std::pin::Pin::new(&mut body), result, was_cancelled, cx.waker());
     if step == Step::Pending {
         node.lock().rare().owned = body.0;
     } else {
@@ -193,7 +217,7 @@ fn raze_node(node: &NodeRef, report: &mut HostDropped, wakes: &mut Wakes) {
         return;
     }
     state.life = Life::Closed;
-    node.flag(LOST);
+    node.flag(LOST | RAZED);
     report.finalizers += state.finalizers();
     report.tasks += usize::from(node.kind == super::node::Kind::Task);
     let left =

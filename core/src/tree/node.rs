@@ -156,6 +156,9 @@ pub(crate) const WATCHED: u8 = 16;
 /// An observer was told that this task has ended.
 pub(crate) const TOLD_END: u8 = 32;
 
+/// Closed because its host, or the runtime, is gone (L30); set under the lock, as it is closed.
+pub(crate) const RAZED: u8 = 64;
+
 /// A request that stands (L6).
 pub(crate) struct Request {
     pub(crate) reason: Reason,
@@ -200,6 +203,8 @@ pub(crate) struct Rare {
     pub(crate) polls_finalizer: bool,
     /// The body of a scope that the core owns.
     pub(crate) owned: Option<Owned>,
+    /// That body was taken out to be polled.
+    pub(crate) polls_owned: bool,
     pub(crate) panic: Option<Payload>,
     /// The scoped value that this scope is there for.
     pub(crate) binding: Option<Binding>,
@@ -242,7 +247,7 @@ impl State {
     }
 
     pub(crate) fn has_owned(&self) -> bool {
-        self.rare.as_ref().is_some_and(|rare| rare.owned.is_some())
+        self.rare.as_ref().is_some_and(|rare| rare.owned.is_some() || rare.polls_owned)
     }
 
     /// Everything that reaches the code directly inside, and the lower neighbours.
@@ -437,8 +442,8 @@ impl Node {
     }
 
     /// Whether the scope was closed because its host, or the runtime, is gone (L30).
-    pub(crate) fn is_razed(self: &NodeRef) -> bool {
-        self.flagged(LOST) && self.life() == Life::Closed && self.tree().is_some_and(|tree| tree.is_dead())
+    pub(crate) fn is_razed(&self) -> bool {
+        self.flagged(RAZED)
     }
 
     /// Hangs this scope below `parent`, or below its nearest ancestor that is not Closed (L1, L25).

@@ -4,11 +4,12 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use super::drive::{Step, poll_open};
+use super::drive::{Driver, Step, poll_open};
 use super::loss::{self, OwnedBody};
 use super::marks::Mask;
-use super::node::{Kind, Life, Node, NodeRef, Owned};
-use super::scoped::enter_tree;
+use super::node::{Kind, LOST, Life, Node, NodeRef, Owned};
+use super::scoped::{enter_tree, is_razed_or_panic};
+use super::wake;
 use crate::reason::Origin;
 
 /// The future of a blocking job's scope: ready when the job has ended.
@@ -38,24 +39,20 @@ impl Future for OwnedScope {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
         let Some(node) = &this.seat else { panic!("a blocking job was polled after it had returned") };
-        if node.is_razed() {
+        if is_razed_or_panic(node) {
             return Poll::Pending;
         }
         if !this.winding {
-            let mut body = OwnedBody(node.lock().rare().owned.take());
+            let mut body = OwnedBody(node.take_owned());
             let step = poll_open(&mut this.seat, Pin::new(&mut body), cx);
             let Some(node) = &this.seat else { unreachable!("a driver has its node between polls") };
-            if step == Step::Pending {
-                let mut state = node.lock();
-                if state.life != Life::Closed {
-                    state.rare().owned = body.0;
-                    return Poll::Pending;
-                }
+            if node.put_back_owned(body.0) && step == Step::Pending {
+                return Poll::Pending;
             }
             this.winding = true;
         }
         let Some(node) = &this.seat else { unreachable!("a driver has its node between polls") };
-        let Poll::Ready(closed) = node.wind_down(cx) else { return Poll::Pending };
+        let Poll::Ready(closed) = node.wind_down(Driver::Own, cx) else { return Poll::Pending };
         node.leave(closed.stood);
         this.seat = None;
         Poll::Ready(())
@@ -70,9 +67,37 @@ impl Drop for OwnedScope {
     }
 }
 
+impl Node {
+    /// Takes the body out, for its own future to poll it.
+    fn take_owned(&self) -> Option<Owned> {
+        let mut state = self.lock();
+        let rare = state.rare();
+        rare.polls_owned = true;
+        rare.owned.take()
+    }
+
+    /// The poll is over. A scope that was lost meanwhile goes on with what is left (see [`Driver`]). Says whether the scope is still
+    /// there; if not, the body is dropped.
+    fn put_back_owned(self: &NodeRef, body: Option<Owned>) -> bool {
+        let mut state = self.lock();
+        state.rare().polls_owned = false;
+        if state.life == Life::Closed {
+            drop(state);
+            drop(body);
+            return false;
+        }
+        state.rare().owned = body;
+        drop(state);
+        if self.flagged(LOST) {
+            wake::wake(self);
+        }
+        true
+    }
+}
+
 /// Whether the code that waits for this scope has been asked to stop, or is gone.
 pub(crate) fn host_is_cancelled(node: &NodeRef) -> bool {
-    if node.flagged(super::node::LOST) {
+    if node.flagged(LOST) {
         return true;
     }
     let parent = node.lock().parent.clone();

@@ -11,7 +11,7 @@ use pin_project_lite::pin_project;
 
 use super::Tree;
 use super::ambient;
-use super::drive::{Step, poll_open};
+use super::drive::{Driver, Step, poll_open};
 use super::dump::Dump;
 use super::loss;
 use super::marks::Mask;
@@ -114,7 +114,7 @@ impl<F: Future<Output = T>, T> Future for Root<F, T> {
             *this.over = true;
         }
         let Some(node) = this.seat.as_ref() else { unreachable!("the root has its node until it is closed") };
-        let Poll::Ready(closed) = node.wind_down(cx) else { return Poll::Pending };
+        let Poll::Ready(closed) = node.wind_down(Driver::Own, cx) else { return Poll::Pending };
         *this.seat = None;
         this.tree.end(false);
         if let Some(payload) = closed.panic {

@@ -20,12 +20,12 @@ use std::thread;
 use pin_project_lite::pin_project;
 
 use super::ambient::{self, Visit};
-use super::drive::{Body, Step, conclude, poll_open};
+use super::drive::{Body, Driver, Step, conclude, poll_open};
 use super::light::{Light, Limit};
 use super::links::Role;
 use super::loss;
 use super::marks::Mask;
-use super::node::{Kind, LOST, Life, NodeRef};
+use super::node::{Kind, LOST, NodeRef};
 use crate::reason::{Origin, Reason};
 
 /// What a construct does with the output of its body.
@@ -300,11 +300,8 @@ where
             return Begin::Parked;
         }
         let Some(node) = this.seat.as_ref() else { panic!("a scope was polled after it had returned") };
-        if node.flagged(LOST) {
-            if node.is_razed() {
-                return Begin::Parked;
-            }
-            polled_after_loss(node);
+        if is_razed_or_panic(node) {
+            return Begin::Parked;
         }
         if *this.stage == Stage::Open { Begin::Open } else { Begin::Winding }
     }
@@ -352,7 +349,7 @@ where
             }
         }
         let Some(node) = this.seat.as_ref() else { this.light.no_context() };
-        let step = conclude(node, this.body.as_mut(), result, false, waker);
+        let step = conclude(Driver::Own, node, this.body.as_mut(), result, false, waker);
         if !after(step, &mut this.body, this.value, this.policy, node) {
             return First::Pending;
         }
@@ -374,11 +371,7 @@ where
     fn wind(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Ending<V>> {
         let this = self.project();
         let Some(node) = this.seat.as_ref() else { unreachable!("a driver has its node between polls") };
-        if node.flagged(LOST) && node.life() != Life::Closed {
-            // Found lost during this very poll, by another thread.
-            polled_after_loss(node);
-        }
-        let Poll::Ready(mut closed) = node.wind_down(cx) else { return Poll::Pending };
+        let Poll::Ready(mut closed) = node.wind_down(Driver::Own, cx) else { return Poll::Pending };
         node.leave(closed.stood.take());
         *this.stage = Stage::Done;
         let Some(node) = this.seat.take() else { unreachable!("a driver has its node between polls") };
@@ -418,6 +411,21 @@ fn after<F, R, P: Policy<R>>(
                 *value = policy.settle(Some(node), output);
             }
         }
+    }
+    true
+}
+
+/// Whether the host is gone, before a poll of the scope's future.
+///
+/// # Panics
+///
+/// The scope was lost, so the future has escaped (L28).
+pub(crate) fn is_razed_or_panic(node: &NodeRef) -> bool {
+    if !node.flagged(LOST) {
+        return false;
+    }
+    if !node.is_razed() {
+        polled_after_loss(node);
     }
     true
 }

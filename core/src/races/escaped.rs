@@ -1,0 +1,172 @@
+//! Scopes that escape: what was begun in one scope is polled by another task while the scope around it ends (L28).
+
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, Location, catch_unwind};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use shuttle::future::block_on;
+use shuttle::thread;
+
+use super::{Boxed, Count, Drive, Threads, begun, check_trees, ended, tree};
+use crate::reason::Origin;
+use crate::runtime::root;
+use crate::sync::Event;
+use crate::tree::node::Kind;
+use crate::tree::owned::OwnedScope;
+use crate::{CancelScope, Nursery, defer, nursery, shield, yield_now};
+
+/// A future, or what its panic says.
+async fn caught<F: Future>(future: F) -> Result<F::Output, String> {
+    let mut future = Box::pin(future);
+    poll_fn(|cx| {
+        let poll = || future.as_mut().poll(cx);
+        match catch_unwind(AssertUnwindSafe(poll)) {
+            Ok(poll) => poll.map(Ok),
+            Err(payload) => {
+                let text = payload.downcast_ref::<String>().cloned();
+                Poll::Ready(Err(text.unwrap_or_else(|| "another panic".to_owned())))
+            }
+        }
+    })
+    .await
+}
+
+fn assert_tells(text: &str) {
+    assert!(text.contains("was polled after the scope around it had ended"), "{text}");
+}
+
+/// `scope` is begun in a scope, which ends while another thread polls it `polls` times. At the end of the tree, when perhaps not all
+/// threads have ended, `over` is called.
+fn escapes<T: 'static>(
+    drive: Drive,
+    polls: usize,
+    scope: impl FnOnce() -> Boxed<T> + Send + 'static,
+    over: impl FnOnce(),
+) {
+    let threads = Threads::new(drive);
+    let poller = block_on(root(threads.clone(), async move {
+        nursery(async |n: Nursery| {
+            let around = CancelScope::new().run(nursery(async |around: Nursery| {
+                let Ok(mut inside) = begun(scope()) else { return Ok(None) };
+                // A neighbour, so that the scope around is not closed before the other has left.
+                around.spawn(yield_now());
+                let poller = thread::spawn(move || {
+                    for _ in 0..polls {
+                        let poll = || inside.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+                        match catch_unwind(AssertUnwindSafe(poll)) {
+                            Ok(Poll::Pending) => {}
+                            Ok(Poll::Ready(_)) => return,
+                            Err(payload) => return assert_tells(payload.downcast_ref::<String>().unwrap()),
+                        }
+                    }
+                });
+                Ok(Some(poller))
+            }));
+            n.spawn(yield_now());
+            around.await.unwrap()
+        })
+        .await
+    }));
+    over();
+    if let Some(poller) = poller.unwrap() {
+        poller.join().unwrap();
+    }
+    ended(&threads);
+}
+
+/// L28: a scope that has escaped to another task is being polled there when the scope around it ends: it is finished once,
+/// leaves once, and whoever polls it is told.
+///
+/// Fails if `Links::remove`, or `Links::change_role`, does not look whose slot it is, as they did not.
+#[test]
+fn a_poll_races_with_the_end_of_the_scope_around() {
+    check_trees(|drive| escapes(drive, 1, || Box::pin(CancelScope::new().run(yield_now())), || {}));
+}
+
+/// L28, L22: as above, with finalizers, which both of them would run: each runs once, to its end, before the tree is over. Nobody
+/// spins while the other polls one.
+///
+/// Fails if `Driver::is_replaced` says `false`, and without the look at `polls_finalizer` in `wind_down`.
+#[test]
+fn a_finalizer_is_driven_by_one_at_a_time() {
+    check_trees(|drive| {
+        let runs = Count::default();
+        let run = runs.clone();
+        let inside = move || -> Boxed<_> {
+            Box::pin(CancelScope::new().run(async move {
+                for _ in 0..2 {
+                    let run = run.clone();
+                    defer(async move {
+                        yield_now().await;
+                        run.add();
+                    });
+                }
+                yield_now().await;
+            }))
+        };
+        escapes(drive, 4, inside, || assert_eq!(runs.get(), 2));
+    });
+}
+
+/// L28, L21: as above, with a body that the core owns: it goes on, and is waited for.
+///
+/// Fails without the look at `polls_owned` in `reap_owned`.
+#[test]
+fn an_owned_body_is_driven_by_one_at_a_time() {
+    check_trees(|drive| {
+        let ended = Count::default();
+        let end = ended.clone();
+        let inside = move || -> Boxed<_> {
+            Box::pin(async move {
+                let body = async move {
+                    yield_now().await;
+                    yield_now().await;
+                    end.add();
+                };
+                OwnedScope::enter(Kind::Thread, Origin::new("job", Location::caller()), Box::pin(body)).await;
+            })
+        };
+        escapes(drive, 4, inside, || assert_eq!(ended.get(), 1));
+    });
+}
+
+/// L28: a task that waits for a scope that has escaped is told when the scope around it ends, also if the scope had been
+/// cancelled before, so that nothing else wakes the task.
+///
+/// Fails if `loss::leaked` drops the waker, and if `Node::register` keeps that of a driver that was replaced.
+#[test]
+fn who_waits_for_an_escaped_scope_is_told() {
+    check_trees(|drive| {
+        let told = Count::default();
+        let tell = told.clone();
+        tree(drive, async move {
+            nursery(async |n: Nursery| {
+                let around = async {
+                    let never = Arc::new(Event::new());
+                    let mut scope = CancelScope::new();
+                    scope.handle().cancel("before");
+                    let inside: Boxed<_> = Box::pin(scope.run(async move {
+                        defer(yield_now());
+                        shield(never.wait()).await;
+                    }));
+                    let Ok(inside) = begun(inside) else { unreachable!("it waits") };
+                    n.spawn(async move {
+                        assert_tells(&caught(inside).await.unwrap_err());
+                        tell.add();
+                    });
+                    yield_now().await;
+                    yield_now().await;
+                };
+                // L29: if it is the shield that is found lost, during a poll of its body, the scope around has that panic.
+                if let Err(text) = caught(CancelScope::new().run(around)).await {
+                    assert_tells(&text);
+                }
+                Ok(())
+            })
+            .await
+            .unwrap();
+        });
+        assert_eq!(told.get(), 1);
+    });
+}
