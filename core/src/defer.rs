@@ -89,7 +89,8 @@ where
     let node = ambient::current();
     let mut state = node.lock();
     if state.life == Life::Closed {
-        // Only where the host of the tree was dropped while this code was running on another thread (L30).
+        // Only where the host of the tree was dropped while this code was running on another thread (L30), or where this code had
+        // escaped from its scope (L28).
         drop(state);
         drop(body);
         return;
