@@ -109,7 +109,7 @@ fn a_finalizer_is_driven_by_one_at_a_time() {
     });
 }
 
-/// L28, L22: as above, with a finalizer that the body registers while its scope is being finished: it runs, if the scope was not
+/// L28, L22: as above, with finalizers that the body registers while its scope is being finished: they run, if the scope was not
 /// Closed.
 ///
 /// Fails if `loss::lose` looks what is left, and closes the scope under another lock.
@@ -121,9 +121,12 @@ fn a_finalizer_races_with_the_end_of_its_escaped_scope() {
         let inside = move || -> Boxed<_> {
             Box::pin(CancelScope::new().run(async move {
                 yield_now().await;
-                defer(async move { run.add() });
-                if ambient::current().life() != Life::Closed {
-                    admit.add();
+                for _ in 0..8 {
+                    let run = run.clone();
+                    defer(async move { run.add() });
+                    if ambient::current().life() != Life::Closed {
+                        admit.add();
+                    }
                 }
             }))
         };
