@@ -5,6 +5,9 @@
 use std::fmt;
 use std::process;
 use std::str::FromStr;
+use std::sync::Arc;
+
+use foster::Observer;
 
 /// An adapter that the examples know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,6 +28,26 @@ impl Adapter {
             Adapter::Tokio => foster_tokio::run(program),
             Adapter::Sim => foster_sim::run(SEED, program),
         }
+    }
+
+    /// As [`run`](Adapter::run), with somebody who watches the tasks.
+    pub fn run_observed<F: Future>(self, observer: Arc<dyn Observer>, program: F) -> F::Output {
+        match self {
+            Adapter::Smol => foster_smol::Builder::new().observer(observer).run(program),
+            Adapter::Tokio => foster_tokio::Builder::new().observer(observer).run(program),
+            Adapter::Sim => foster_sim::Builder::new(SEED).observer(observer).run(program),
+        }
+    }
+
+    /// What the command line names: `--runtime smol`, which is the default, `tokio` or `sim`.
+    ///
+    /// Anything else on the command line ends the process with a message and exit code 2.
+    #[must_use]
+    pub fn chosen() -> Adapter {
+        chosen().unwrap_or_else(|error| {
+            eprintln!("{error}\n\nThe one option is --runtime smol|tokio|sim");
+            process::exit(2);
+        })
     }
 }
 
@@ -66,22 +89,15 @@ impl fmt::Display for UnknownAdapter {
 
 impl std::error::Error for UnknownAdapter {}
 
-/// Runs a program on the adapter that the command line names: `--runtime smol`, which is the default, `tokio` or `sim`.
-///
-/// Anything else on the command line ends the process with a message and exit code 2.
+/// Runs a program on the adapter that the command line names; see [`Adapter::chosen`].
 pub fn run<F: Future>(program: F) -> F::Output {
     run_with(|_| program)
 }
 
 /// As [`run`], for a program that has to know the adapter.
 pub fn run_with<F: Future>(program: impl FnOnce(Adapter) -> F) -> F::Output {
-    match chosen() {
-        Ok(adapter) => adapter.run(program(adapter)),
-        Err(error) => {
-            eprintln!("{error}\n\nThe one option is --runtime smol|tokio|sim");
-            process::exit(2);
-        }
-    }
+    let adapter = Adapter::chosen();
+    adapter.run(program(adapter))
 }
 
 fn chosen() -> Result<Adapter, lexopt::Error> {

@@ -1,4 +1,4 @@
-//! Runs each numbered program on every adapter: it prints the same.
+//! Runs the programs on every adapter: each prints the same.
 
 use std::process::Command;
 
@@ -60,6 +60,141 @@ fn closing_well_commits_or_rolls_back_before_the_finalizers() {
 #[test]
 fn children_of_a_local_nursery_borrow() {
     prints(env!("CARGO_BIN_EXE_05_local_nursery"), "[9, 0, 9]\nfailed: [\"b.example\"]\n");
+}
+
+#[test]
+fn together_waits_for_all_or_the_first_and_sorts_out_failures() {
+    prints(
+        env!("CARGO_BIN_EXE_together"),
+        "nursery: 34\n\
+         gather: [31, -3]\n\
+         join: 31 degrees\n\
+         fail fast: no city is called Utopia\n\
+         race: -3\n\
+         first_ok: 31\n\
+         in time: [-3], all: false\n\
+         as completed: Oslo -3\n\
+         as completed: Cairo 31\n\
+         map_concurrent: [1, 4, 9, 16, 25, 36, 49, 64, 81, 100]\n\
+         at most 3 at once\n\
+         settled: [Some(-3), None, Some(31)]\n\
+         io error of Utopia: no city is called Utopia\n\
+         other error of parser: invalid digit found in string\n\
+         Oslo or else: -3\n\
+         Atlantis or else: 15\n\
+         Utopia or else: 15\n",
+    );
+}
+
+#[test]
+fn in_time_limits_retries_polls_and_throttles() {
+    prints(
+        env!("CARGO_BIN_EXE_in_time"),
+        "fail_after: timed out\n\
+         move_on_after: None\n\
+         or a default: unknown\n\
+         scope: Some(\"it is enough\")\n\
+         more than 50 s left: true\n\
+         attempt 1: connection refused\n\
+         attempt 2: timed out\n\
+         then: page\n\
+         not worth it: entity not found\n\
+         near a deadline: Ok(Err(\"refused\")), at once: true\n\
+         log line 1\n\
+         log line 2\n\
+         log line 3\n\
+         15 requests took 200 ms or more: true\n",
+    );
+}
+
+#[test]
+fn queues_end_when_their_producers_have_ended() {
+    prints(
+        env!("CARGO_BIN_EXE_queues"),
+        "received 1\n\
+         received 2\n\
+         received 3\n\
+         received 4\n\
+         the channel is closed\n\
+         sum of the squares: 2870\n\
+         five jobs were done, the workers are sent home\n\
+         semaphore: at most 3 of 20\n\
+         limiter: 1 of 2, held by [Borrower(\"the backup\")]\n\
+         bought three, 0 are left\n\
+         the latest price: 12\n",
+    );
+}
+
+#[test]
+fn streams_fetch_what_is_read_and_lose_nothing() {
+    prints(
+        env!("CARGO_BIN_EXE_streams"),
+        "fetches page 1\n\
+         fetches page 2\n\
+         three even rows: [12, 14, 22]\n\
+         fetches page 1\n\
+         fetches page 2\n\
+         fetches page 3\n\
+         12 rows\n\
+         batch [1, 2, 3]\n\
+         batch [4, 5, 6]\n\
+         batch [7]\n\
+         batch [8]\n\
+         [\"simple streams are.\", \"so it is.\", \"…\"]\n\
+         at most 2 sessions at once, 0 are open\n\
+         merged: 100\n\
+         throttled: [0, 1, 2, 3], 30 ms or more: true\n",
+    );
+}
+
+#[test]
+fn threads_are_waited_for_and_can_be_asked_to_stop() {
+    prints(
+        env!("CARGO_BIN_EXE_threads"),
+        "the manifest names the package: true\n\
+         primes: [4, 25, 168]\n\
+         sum: 49995000\n\
+         stopped by the deadline: None\n\
+         not even started: None\n\
+         looked up: Ok(6)\n",
+    );
+}
+
+#[test]
+fn the_ledger_balances_after_transfers_were_cancelled_half_way() {
+    prints(
+        env!("CARGO_BIN_EXE_ledger"),
+        "opened: 1050 rows in 6 transactions\n\
+         opened again: 1050 rows in 6 transactions\n\
+         read: 1050 accounts, sum 105000\n\
+         in time: Ok(())\n\
+         too much: CHECK constraint failed: balance >= 0\n\
+         too late: None\n\
+         balances: [70, 130], sum: 105000\n\
+         storm: 25 done, 25 cut off\n\
+         balances: [90, 80, 120, 110], sum: 105000\n\
+         connections: 0 in use, at most 4 idle: true\n\
+         closed: 0 uses cut off\n\
+         removed: true\n",
+    );
+}
+
+#[test]
+fn the_service_tells_what_fails_lives_and_holds_up_others() {
+    prints(
+        env!("CARGO_BIN_EXE_service"),
+        "mail is done\n\
+         mail has ended\n\
+         audit has failed: the disk is full\n\
+         audit has ended\n\
+         alive: metrics\n\
+         the service ends\n\
+         metrics has ended\n\
+         feed begins, for the 1. time\n\
+         feed begins, for the 2. time\n\
+         feed begins, for the 3. time\n\
+         held up the others: careless\n",
+    );
 }
 
 #[test]

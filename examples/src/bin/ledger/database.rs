@@ -1,0 +1,137 @@
+//! SQLite for async code: connections that live on threads, a pool of them, and transactions.
+
+use std::error::Error;
+use std::path::PathBuf;
+use std::sync::{Arc, Mutex as StdMutex, PoisonError};
+use std::time::Duration;
+
+use foster::pool::{Manage, Pool, PoolOptions, PoolStatistics};
+use foster::sync::Mutex;
+use foster::{Exit, to_thread, try_bracket};
+use rusqlite::Connection;
+
+pub(crate) type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
+
+/// A connection. What is done with it is done on a thread that may block.
+#[derive(Clone)]
+pub(crate) struct Session(Arc<StdMutex<Connection>>);
+
+impl Session {
+    /// Runs `work` with the connection. Once begun it is waited for, and its value stands, also in code that is cancelled.
+    pub(crate) async fn call<T, F>(&self, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
+    {
+        // The lock is always free: one use of the pool has the session, and what it starts has ended before the next one.
+        let connection = self.0.clone();
+        Ok(to_thread(move || work(&mut connection.lock().unwrap_or_else(PoisonError::into_inner))).await?)
+    }
+}
+
+/// How the pool opens, checks, cleans and closes its connections.
+struct File(PathBuf);
+
+impl Manage for File {
+    type Resource = Session;
+    type Error = rusqlite::Error;
+
+    async fn open(&self) -> rusqlite::Result<Session> {
+        let path = self.0.clone();
+        to_thread(move || {
+            let connection = Connection::open(path)?;
+            // With a write-ahead log readers and the writer do not wait for each other.
+            connection.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL")?;
+            Ok(Session(Arc::new(StdMutex::new(connection))))
+        })
+        .await
+    }
+
+    async fn is_alive(&self, session: &mut Session) -> bool {
+        session.call(|connection| connection.query_row("SELECT 1", [], |_| Ok(()))).await.is_ok()
+    }
+
+    async fn reset(&self, session: &mut Session, _exit: &Exit) -> bool {
+        // However the use ended: without an open transaction the connection is as good as new.
+        session.call(|connection| Ok(connection.is_autocommit())).await.is_ok_and(|clean| clean)
+    }
+
+    async fn close(&self, session: Session) {
+        to_thread(move || drop(session)).await;
+    }
+}
+
+/// A database in a file.
+#[derive(Clone)]
+pub(crate) struct Database {
+    pool: Pool<File>,
+    /// SQLite has one writer at a time. They wait here, in line, where a wait can be cancelled; not on a thread.
+    writer: Arc<Mutex<()>>,
+}
+
+impl Database {
+    pub(crate) fn new(path: PathBuf) -> Self {
+        let pool = PoolOptions::new()
+            .size(4)
+            .overflow(2)
+            .max_waiting(1000)
+            .acquire_timeout(Duration::from_secs(30))
+            .recycle_after(Duration::from_secs(3600))
+            .build(File(path));
+        Database { pool, writer: Arc::default() }
+    }
+
+    /// Reads, beside other readers and the writer.
+    pub(crate) async fn read<T, F>(&self, work: F) -> Result<T>
+    where
+        T: Send + 'static,
+        F: FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
+    {
+        self.pool.run(async |session| session.call(work).await).await
+    }
+
+    /// Runs `body` in a transaction: all that it does counts if it returns `Ok`, and nothing if it fails, panics or is cancelled.
+    pub(crate) async fn transaction<T, F, Fut>(&self, body: F) -> Result<T>
+    where
+        F: FnOnce(Session) -> Fut,
+        Fut: Future<Output = Result<T>>,
+    {
+        let _turn = self.writer.lock().await;
+        self.pool.run(async |session| transact(session.clone(), body).await).await
+    }
+
+    pub(crate) fn statistics(&self) -> PoolStatistics {
+        self.pool.statistics()
+    }
+
+    /// Closes all connections, and waits for those in use; says how many uses it had to cut off.
+    pub(crate) async fn close(&self) -> usize {
+        self.pool.close(Duration::from_secs(5)).await
+    }
+}
+
+async fn transact<T, F, Fut>(session: Session, body: F) -> Result<T>
+where
+    F: FnOnce(Session) -> Fut,
+    Fut: Future<Output = Result<T>>,
+{
+    try_bracket(
+        async {
+            session.call(|connection| connection.execute_batch("BEGIN IMMEDIATE")).await?;
+            Ok(session.clone())
+        },
+        async |session| {
+            let value = body(session.clone()).await?;
+            // Here and not in the release, so that its error is an error. A deadline that comes meanwhile has come too late.
+            session.call(|connection| connection.execute_batch("COMMIT")).await?;
+            Ok(value)
+        },
+        |session, exit| async move {
+            match exit {
+                Exit::Returned => Ok(()),
+                _ => session.call(|connection| connection.execute_batch("ROLLBACK")).await,
+            }
+        },
+    )
+    .await
+}
