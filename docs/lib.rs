@@ -21,6 +21,14 @@ pages! {
     failure = "src/tutorial/failure.md";
     closing = "src/tutorial/closing.md";
     testing = "src/tutorial/testing.md";
+    howto_choose_an_adapter = "src/howto/choose-an-adapter.md";
+    howto_run_together = "src/howto/run-together.md";
+    howto_limit_time = "src/howto/limit-time.md";
+    howto_queues = "src/howto/queues.md";
+    howto_streams = "src/howto/streams.md";
+    howto_database = "src/howto/database.md";
+    howto_background_jobs = "src/howto/background-jobs.md";
+    howto_write_tests = "src/howto/write-tests.md";
     howto_test_time = "src/howto/test-time.md";
     howto_reproduce_a_race = "src/howto/reproduce-a-race.md";
     howto_stop_well = "src/howto/stop-well.md";
