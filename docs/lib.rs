@@ -34,6 +34,10 @@ pages! {
     howto_stop_well = "src/howto/stop-well.md";
     howto_sync_and_async = "src/howto/sync-and-async.md";
     howto_look_inside = "src/howto/look-inside.md";
+    migration_asyncio = "src/migration/asyncio.md";
+    migration_anyio_trio = "src/migration/anyio-trio.md";
+    migration_tokio = "src/migration/tokio.md";
+    migration_smol = "src/migration/smol.md";
     guarantees = "src/guarantees.md";
     costs = "src/costs.md";
     why_not_all_three = "src/why-not-all-three.md";

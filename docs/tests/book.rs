@@ -184,6 +184,59 @@ fn the_exit_codes_of_the_tour_are_listed() {
     assert_eq!(count, 7);
 }
 
+/// All code blocks of a page, hidden lines included, with single spaces and without the type of a closure's `n`.
+fn code(page: &str) -> String {
+    let text = read(workspace().join("docs/src").join(page));
+    let mut inside = false;
+    let mut code = String::new();
+    for line in text.lines() {
+        if line.starts_with("```") {
+            inside = !inside;
+        } else if inside {
+            let line = line.strip_prefix("# ").unwrap_or(line);
+            code.extend(line.split_whitespace().flat_map(|word| [word, " "]));
+        }
+    }
+    let mut parts = code.split("|n: ");
+    let first = parts.next().unwrap_or_default().to_owned();
+    parts.fold(first, |code, part| code + "|n" + &part[part.find('|').expect("the closure's parameters end")..])
+}
+
+/// Whether the parts of a piece of code, between its `…`, stand in `code` one after the other.
+fn stands_in(piece: &str, mut code: &str) -> bool {
+    let piece = piece.split_whitespace().collect::<Vec<_>>().join(" ");
+    piece.split('…').map(str::trim).all(|part| match code.find(part) {
+        Some(start) => {
+            code = &code[start + part.len()..];
+            true
+        }
+        None => false,
+    })
+}
+
+#[test]
+fn what_the_migration_tables_say_of_us_is_compiled() {
+    let mut wrong = Vec::new();
+    let mut checked = 0;
+    for page in pages().iter().filter(|page| page.starts_with("migration/")) {
+        let code = code(page);
+        let text = read(workspace().join("docs/src").join(page)).replace("\\|", "\u{1}");
+        for row in text.lines().filter(|line| line.starts_with("| ") && !line.starts_with("| there |")) {
+            let cells = row.trim_matches('|').split('|').map(|cell| cell.replace('\u{1}', "|")).collect::<Vec<_>>();
+            let [_there, here, difference] = &cells[..] else { panic!("{page}: not three columns: {row}") };
+            assert!(!difference.trim().is_empty(), "{page}: {row}");
+            for piece in here.split('`').skip(1).step_by(2) {
+                checked += 1;
+                if !stands_in(piece, &code) {
+                    wrong.push(format!("{page}: no code has {piece}"));
+                }
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    assert!(checked > 100, "{checked}");
+}
+
 /// The laws of the guarantees page: number, and the links to its tests as (name, file).
 fn laws() -> BTreeMap<usize, Vec<(String, String)>> {
     let page = read(workspace().join("docs/src/guarantees.md"));
