@@ -78,6 +78,7 @@ fn together_waits_for_all_or_the_first_and_sorts_out_failures() {
          map_concurrent: [1, 4, 9, 16, 25, 36, 49, 64, 81, 100]\n\
          at most 3 at once\n\
          settled: [Some(-3), None, Some(31)]\n\
+         answers: [-3, 31], errors: [\"no city is called Utopia\"]\n\
          io error of Utopia: no city is called Utopia\n\
          other error of parser: invalid digit found in string\n\
          Oslo or else: -3\n\

@@ -104,7 +104,15 @@ async fn so_many_at_a_time() -> io::Result<()> {
 async fn when_some_fail() {
     // Each result, in the order of the input; failures become `None` here.
     let settled = gather_settled(["Oslo", "Utopia", "Cairo"].map(ask)).await;
-    println!("settled: {:?}", settled.into_iter().map(Result::ok).collect::<Vec<_>>());
+    println!("settled: {:?}", settled.iter().map(|result| result.as_ref().ok()).collect::<Vec<_>>());
+    let (mut answers, mut errors) = (Vec::new(), Vec::new());
+    for result in settled {
+        match result {
+            Ok(answer) => answers.push(answer),
+            Err(error) => errors.push(error.to_string()),
+        }
+    }
+    println!("answers: {answers:?}, errors: {errors:?}");
     // All errors as one group, with the child that each comes from; then by type.
     let failed = collecting_nursery(async |n: Nursery<Box<dyn Error + Send + Sync>>| {
         for city in ["Oslo", "Utopia"] {
