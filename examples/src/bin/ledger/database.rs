@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use foster::pool::{Manage, Pool, PoolOptions, PoolStatistics};
 use foster::sync::Mutex;
-use foster::{Exit, to_thread, try_bracket};
+use foster::{Exit, bracket, to_thread, try_bracket};
 use rusqlite::Connection;
 
 pub(crate) type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
@@ -96,8 +96,13 @@ impl Database {
         F: FnOnce(Session) -> Fut,
         Fut: Future<Output = Result<T>>,
     {
-        let _turn = self.writer.lock().await;
-        self.pool.run(async |session| transact(session.clone(), body).await).await
+        // A bracket, because a guard in a variable is gone at once if foreign code drops this future, and the roll-back is not.
+        bracket(
+            self.writer.clone().lock_owned(),
+            async |_turn| self.pool.run(async |session| transact(session.clone(), body).await).await,
+            |turn, _exit| async { drop(turn) },
+        )
+        .await
     }
 
     pub(crate) fn statistics(&self) -> PoolStatistics {

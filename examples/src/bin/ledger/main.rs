@@ -157,3 +157,83 @@ async fn balances(database: &Database, ids: Range<u32>) -> Result<Vec<i64>> {
 async fn sum(database: &Database) -> Result<i64> {
     database.read(|c| c.query_row("SELECT sum(balance) FROM account", [], |row| row.get(0))).await
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use foster::CancelScope;
+    use futures_lite::future::or;
+
+    /// A database with ten accounts, for `test`; removed after it. Each call takes up to two virtual milliseconds.
+    fn with_accounts<F: Future<Output = Result<()>>>(seed: u64, test: impl FnOnce(Database) -> F) {
+        let name = std::thread::current().name().expect("a test has a name").replace(':', "_");
+        let path = std::env::temp_dir().join(format!("foster-ledger-{}-{name}-{seed}.db", std::process::id()));
+        foster_sim::Builder::new(seed).blocking_time(Duration::ZERO, Duration::from_millis(2)).run(async {
+            let database = Database::new(path.clone());
+            let setup = "CREATE TABLE account (id INTEGER PRIMARY KEY, balance INTEGER CHECK (balance >= 0))";
+            let opened = database.transaction(async |session| {
+                session.call(|c| c.execute_batch(setup)).await?;
+                let rows: Vec<_> = (0..10).map(|id| (id, 1000)).collect();
+                session.call(move |c| upsert(c, &rows)).await
+            });
+            assert_eq!(opened.await.unwrap(), 10);
+            test(database.clone()).await.unwrap();
+            assert_eq!(database.statistics().in_use, 0);
+            assert_eq!(database.close().await, 0);
+        });
+        std::fs::remove_file(path).unwrap();
+    }
+
+    /// Whenever the deadline comes, also while a thread works: the transfer is there if its caller was told so, and only then.
+    #[test]
+    fn a_transfer_that_is_cancelled_anywhere_is_whole_or_not_there() {
+        let (mut whole, mut nothing) = (0, 0);
+        for seed in 0..20 {
+            with_accounts(seed, async |database| {
+                for deadline in 0..20 {
+                    let before = balances(&database, 0..10).await?;
+                    let transfer = transfer(&database, 1, 2, 1, Approval::At(Duration::from_millis(2)));
+                    let done = move_on_after(Duration::from_millis(deadline), transfer).await.transpose()?;
+                    let moved = before[1] - balances(&database, 1..2).await?[0];
+                    assert_eq!(moved, i64::from(done.is_some()), "seed {seed}, after {deadline} ms");
+                    assert_eq!(sum(&database).await?, 10_000);
+                    *(if done.is_some() { &mut whole } else { &mut nothing }) += 1;
+                }
+                Ok(())
+            });
+        }
+        assert!(whole > 50 && nothing > 50, "{whole} transfers were made, {nothing} were not");
+    }
+
+    /// A `select!` that drops the transfer half-way does not know what became of it; but it is whole or not there, and the next
+    /// one can begin.
+    #[test]
+    fn a_transfer_that_is_dropped_anywhere_is_whole_or_not_there() {
+        for seed in 0..20 {
+            with_accounts(seed, async |database| {
+                let (scope, mut others) = (CancelScope::new(), 0);
+                let dropped = scope.run(async {
+                    for patience in 0..20 {
+                        let transfer = transfer(&database, 1, 2, 1, Approval::At(Duration::from_millis(2)));
+                        let patience = sleep(Duration::from_millis(patience));
+                        or(async { transfer.await.unwrap() }, patience).await;
+                        // What was dropped may still be rolled back now; this one waits in line for it.
+                        transfer_at_once(&database).await?;
+                        others += 1;
+                    }
+                    Result::Ok(())
+                });
+                dropped.await??;
+                let after = balances(&database, 0..10).await?;
+                assert_eq!(after.iter().sum::<i64>(), 10_000);
+                assert_eq!((after[3], after[4]), (1000 - others, 1000 + others));
+                assert_eq!(1000 - after[1], after[2] - 1000);
+                Ok(())
+            });
+        }
+    }
+
+    async fn transfer_at_once(database: &Database) -> Result<()> {
+        transfer(database, 3, 4, 1, Approval::At(Duration::ZERO)).await
+    }
+}
