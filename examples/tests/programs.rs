@@ -191,9 +191,9 @@ fn the_service_tells_what_fails_lives_and_holds_up_others() {
          alive: metrics\n\
          the service ends\n\
          metrics has ended\n\
-         feed begins, for the 1. time\n\
-         feed begins, for the 2. time\n\
-         feed begins, for the 3. time\n\
+         feed begins life 1\n\
+         feed begins life 2\n\
+         feed begins life 3\n\
          held up the others: careless\n",
     );
 }

@@ -97,7 +97,7 @@ async fn restarted() {
         })
         .observe(|event| {
             if let SupervisorEvent::Started { child, lives, .. } = event {
-                println!("{child} begins, for the {lives}. time");
+                println!("{child} begins life {lives}");
             }
         });
     supervised.run().await.expect("the third time goes well");
