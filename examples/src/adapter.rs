@@ -8,6 +8,7 @@ use std::str::FromStr;
 use std::sync::Arc;
 
 use foster::Observer;
+use foster_sim::Schedule;
 
 /// An adapter that the examples know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -26,7 +27,7 @@ impl Adapter {
         match self {
             Adapter::Smol => foster_smol::run(program),
             Adapter::Tokio => foster_tokio::run(program),
-            Adapter::Sim => foster_sim::run(SEED, program),
+            Adapter::Sim => foster_sim::Builder::new(schedule()).run(program),
         }
     }
 
@@ -35,7 +36,7 @@ impl Adapter {
         match self {
             Adapter::Smol => foster_smol::Builder::new().observer(observer).run(program),
             Adapter::Tokio => foster_tokio::Builder::new().observer(observer).run(program),
-            Adapter::Sim => foster_sim::Builder::new(SEED).observer(observer).run(program),
+            Adapter::Sim => foster_sim::Builder::new(schedule()).observer(observer).run(program),
         }
     }
 
@@ -51,8 +52,16 @@ impl Adapter {
     }
 }
 
-/// The seed of the simulations; any other is as good.
-const SEED: u64 = 1;
+/// The schedule of a simulation: that of the environment, as in tests, or one that is as good as any other.
+fn schedule() -> Schedule {
+    match std::env::var("FOSTER_SEED") {
+        Ok(given) => given.parse().unwrap_or_else(|error| {
+            eprintln!("FOSTER_SEED: {error}");
+            process::exit(2);
+        }),
+        Err(_) => Schedule::from(1),
+    }
+}
 
 impl fmt::Display for Adapter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -1,16 +1,18 @@
-//! Runs the programs on every adapter: each prints the same.
+//! Runs the programs on every adapter, and on several schedules of the simulator: each prints the same.
 
 use std::process::Command;
 
 #[track_caller]
 fn prints(program: &str, expected: &str) {
-    for adapter in ["smol", "tokio", "sim"] {
-        let output = Command::new(program).args(["--runtime", adapter]).output().unwrap();
+    let simulated = (0..16).map(|seed| ("sim", seed));
+    for (adapter, seed) in [("smol", 0), ("tokio", 0)].into_iter().chain(simulated) {
+        let mut command = Command::new(program);
+        let output = command.args(["--runtime", adapter]).env("FOSTER_SEED", seed.to_string()).output().unwrap();
         let printed = String::from_utf8(output.stdout).unwrap();
         let complaints = String::from_utf8(output.stderr).unwrap();
-        assert_eq!(printed, expected, "on {adapter}, which says: {complaints}");
-        assert_eq!(complaints, "", "on {adapter}");
-        assert!(output.status.success(), "on {adapter}: {}", output.status);
+        assert_eq!(printed, expected, "on {adapter}, seed {seed}, which says: {complaints}");
+        assert_eq!(complaints, "", "on {adapter}, seed {seed}");
+        assert!(output.status.success(), "on {adapter}, seed {seed}: {}", output.status);
     }
 }
 

@@ -15,6 +15,7 @@ use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use foster::channel::oneshot;
 use foster::supervise::{Supervisor, SupervisorEvent};
 use foster::{Nursery, PollReport, PollWatch, Task, defer, dump, nursery, sleep_forever};
 use foster_examples::Adapter;
@@ -47,7 +48,8 @@ impl Background {
         F: Future<Output = io::Result<()>> + Send + 'static,
     {
         self.0.child().named(name).daemon().spawn(async move {
-            // What stands behind the await is the callback; a finalizer is one that also runs when the job is cancelled.
+            // What stands behind the await is the callback; a finalizer is one that also runs when the job is cancelled. (A job that
+            // is cancelled before it begins is dropped as it is: nothing of it runs.)
             defer(async move { println!("{name} has ended") });
             match job.await {
                 Ok(()) => println!("{name} is done"),
@@ -64,7 +66,12 @@ async fn serve(adapter: Adapter) {
         mail.wait().await;
         let mut audit = jobs.spawn("audit", async { Err(io::Error::other("the disk is full")) });
         audit.wait().await;
-        jobs.spawn("metrics", async { match sleep_forever().await {} });
+        let (begun, begins) = oneshot();
+        jobs.spawn("metrics", async move {
+            begun.send(()).expect("it is waited for");
+            match sleep_forever().await {}
+        });
+        begins.await.expect("it begins");
 
         // A request that computes, or blocks, where it should give way. That is for `to_thread`.
         let mut careless = n.child().named("careless").spawn(async move { hold_up(adapter) });
