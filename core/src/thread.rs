@@ -120,7 +120,8 @@ where
     T: Send + 'static,
     F: FnOnce() -> T + Send + 'static,
 {
-    ToThreadAbandon { stage: AbandonStage::Fresh { ticket: Ticket::new(), work: Some(work) } }
+    let stage = AbandonStage::Fresh { ticket: Ticket::new(), work: Some(work) };
+    ToThreadAbandon { stage, location: Location::caller() }
 }
 
 /// How many blocking jobs a tree runs at once, if nothing else is said.

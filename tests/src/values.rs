@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use foster::runtime::root;
+use foster::thread::from_thread;
 use foster::{
     JoinError, Nursery, ScopedValue, bracket, defer, local_nursery, move_on_after, nursery, sleep, sleep_forever,
     to_thread, to_thread_abandon, yield_now,
@@ -158,6 +159,39 @@ pub async fn blocking_jobs_take_the_values_along() {
     }
 }
 
+/// B231: a call back from a job sees what stands around the await of the job, and so do the jobs that it starts. What it sets itself
+/// is not written back: neither the closure nor the task sees it.
+pub async fn calls_back_see_the_values_around_the_await() {
+    let around = DOWN.scope(
+        1,
+        HERE.scope(2, async {
+            let waited = to_thread(calls).await;
+            let abandoned = to_thread_abandon(calls).await.unwrap();
+            assert_eq!(waited, abandoned);
+            (waited, seen())
+        }),
+    );
+    let one = (Some(1), Some(2));
+    assert_eq!(around.await, ([one, one, (Some(3), Some(2)), one, one], one));
+    for _ in 0..8 {
+        assert_eq!(to_thread(calls).await, [(None, None), (None, None), (Some(3), None), (None, None), (None, None)]);
+    }
+}
+
+/// What is seen in a call, in a job that a call starts, in a scope that a call opens, in a child of a call, and by the closure after
+/// all that.
+fn calls() -> [(Option<u32>, Option<u32>); 5] {
+    let call = from_thread(async { seen() }).unwrap();
+    let nested = from_thread(async { to_thread(seen).await }).unwrap();
+    let set = from_thread(DOWN.scope(3, async {
+        yield_now().await;
+        seen()
+    }));
+    let child = from_thread(nursery(async |n: Nursery<JoinError>| n.spawn(async { Ok(DOWN.get()) }).await)).unwrap();
+    assert_eq!(child, Ok(call.0));
+    [call, nested, set.unwrap(), from_thread(async { seen() }).unwrap(), seen()]
+}
+
 /// B231: a job that panics leaves nothing on the thread either.
 pub async fn a_job_that_panics_leaves_no_value_on_its_thread() {
     let out = caught(DOWN.scope(1, to_thread(|| crash("job")))).await;
@@ -208,6 +242,7 @@ macro_rules! values_suite {
             cleanup_sees_what_stands_around_its_scope,
             another_run_sees_nothing,
             blocking_jobs_take_the_values_along,
+            calls_back_see_the_values_around_the_await,
             a_job_that_panics_leaves_no_value_on_its_thread,
             a_value_ends_with_its_scope,
         });

@@ -256,9 +256,8 @@ fn futures_that_wait_are_small() {
             stopping <= 40: stopping();
             interval <= 96: interval(SECOND);
             interval_tick <= 24: ticks.tick();
-            // 40 bytes of these for the calls that come back from the job.
-            to_thread <= 104: to_thread(|| 7u64);
-            to_thread_abandon <= 64: to_thread_abandon(|| 7u64);
+            to_thread <= 64: to_thread(|| 7u64);
+            to_thread_abandon <= 32: to_thread_abandon(|| 7u64);
             event_wait <= 64: event.wait();
             barrier_wait <= 64: barrier.wait();
             mutex_lock <= 64: mutex.lock();

@@ -4,12 +4,12 @@ use std::future::Future;
 
 use crate::tree::ambient;
 
-/// Refuses to block a thread that is polling a task: whoever should end the wait might be behind that very task.
+/// Refuses to block a thread that is polling code of a tree: whoever should end the wait might be behind that very code.
 #[track_caller]
 pub(super) fn refuse_in_task(what: &str, instead: &str) {
-    if let Some(task) = ambient::task_origin() {
+    if let Some(running) = ambient::running_origin() {
         panic!(
-            "`{what}` blocks its thread, and this thread is polling the task {task}. Await `{instead}` there; \
+            "`{what}` blocks its thread, and this thread is polling {running}. Await `{instead}` there; \
              `{what}` is for threads of your own and for the closures of `to_thread`"
         );
     }

@@ -56,6 +56,19 @@ impl Holder {
     pub(super) fn new(borrower: Option<Borrower>, location: &'static Location<'static>) -> Self {
         Holder { borrower, task: ambient::task_origin(), location }
     }
+
+    /// The code that calls this, in its task: for a permit that [changes hands](super::OwnedLimiterPermit::set_holder).
+    #[must_use]
+    #[track_caller]
+    pub fn here() -> Self {
+        Holder::new(None, Location::caller())
+    }
+
+    /// As [`here`](Holder::here), but at another place: for a function that acquires for its caller.
+    #[must_use]
+    pub fn at(location: &'static Location<'static>) -> Self {
+        Holder::new(None, location)
+    }
 }
 
 impl fmt::Display for Holder {

@@ -428,6 +428,44 @@ pub struct OwnedLimiterPermit {
     pub(super) key: usize,
 }
 
+impl OwnedLimiterPermit {
+    /// Who holds it, as the statistics name them.
+    #[must_use]
+    pub fn holder(&self) -> Holder {
+        self.limiter.lock().records[self.key].holder.clone()
+    }
+
+    /// Says who holds it from here on, for a permit that has moved. On whose behalf it was acquired stays as it is.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use foster::sync::{CapacityLimiter, Holder};
+    /// use std::sync::Arc;
+    ///
+    /// # foster_sim::run(1, async {
+    /// let limiter = Arc::new(CapacityLimiter::new(1));
+    /// let permit = limiter.clone().acquire_owned().await;
+    /// let Ok(()) = foster::nursery(async |n: foster::Nursery| {
+    ///     n.child().named("worker").spawn(async move {
+    ///         permit.set_holder(Holder::here());
+    ///         let holders = limiter.statistics().holders;
+    ///         assert_eq!(holders[0].task.as_ref().map(|task| task.name()), Some("worker"));
+    ///     });
+    /// })
+    /// .await;
+    /// # });
+    /// ```
+    pub fn set_holder(&self, mut holder: Holder) {
+        let mut state = self.limiter.lock();
+        let record = &mut state.records[self.key].holder;
+        holder.borrower = record.borrower.take();
+        let before = std::mem::replace(record, holder);
+        drop(state);
+        drop(before);
+    }
+}
+
 impl Drop for OwnedLimiterPermit {
     fn drop(&mut self) {
         self.limiter.release(self.key);

@@ -3,14 +3,14 @@
 use std::fmt;
 use std::future::Future;
 use std::io;
+use std::panic::Location;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
-use super::calls::Calls;
-use super::slip::{Slip, Ticket, job};
-use super::{Host, Who};
+use super::Who;
+use super::slip::{Awaited, Ticket};
 use crate::sync::CapacityLimiter;
 use crate::tree::ambient;
 
@@ -18,11 +18,13 @@ use crate::tree::ambient;
 #[must_use = "futures do nothing unless polled"]
 pub struct ToThreadAbandon<T, F> {
     pub(super) stage: AbandonStage<T, F>,
+    pub(super) location: &'static Location<'static>,
 }
 
 pub(super) enum AbandonStage<T, F> {
     Fresh { ticket: Ticket, work: Option<F> },
-    Running { calls: Calls, abandoned: Abandoned, slip: Arc<Slip<T>> },
+    // In this order: the job learns that it is abandoned, then that its calls are over.
+    Running { _abandoned: Abandoned, awaited: Awaited<T> },
     Done,
 }
 
@@ -59,24 +61,22 @@ where
         loop {
             match &mut this.stage {
                 AbandonStage::Fresh { ticket, work } => {
-                    let permit = ready!(ticket.poll(cx));
+                    let paid = ready!(ticket.poll(this.location, cx));
                     let Some(work) = work.take() else { unreachable!("started once") };
-                    let Some(tree) = ambient::tree() else { ambient::no_context() };
-                    let slip = Slip::new();
-                    let abandoned = Arc::new(AtomicBool::new(false));
-                    let calls = Calls::new();
-                    let who = Who::Abandonable(abandoned.clone(), ambient::current());
-                    let host = Host::new(who, calls.desk(), tree.runtime.clone(), permit);
-                    this.stage = AbandonStage::Running { calls, abandoned: Abandoned(abandoned), slip: slip.clone() };
-                    if let Err(refused) = tree.runtime.blocking(job(&slip, host, work)) {
+                    let who = Arc::new(AtomicBool::new(false));
+                    let (_abandoned, awaited) = (Abandoned(who.clone()), Awaited::new());
+                    let slip = awaited.slip().clone();
+                    this.stage = AbandonStage::Running { _abandoned, awaited };
+                    let who = Who::Abandonable(who, ambient::current());
+                    if let Err(refused) = Awaited::start(&slip, who, paid, work) {
                         this.stage = AbandonStage::Done;
-                        return Poll::Ready(Err(refused.source));
+                        return Poll::Ready(Err(refused));
                     }
                 }
-                AbandonStage::Running { calls, slip, .. } => {
-                    calls.poll(cx);
-                    ready!(slip.poll_ended(cx));
-                    let slip = slip.clone();
+                AbandonStage::Running { awaited, .. } => {
+                    awaited.poll_calls(cx);
+                    ready!(awaited.slip().poll_ended(cx));
+                    let slip = awaited.slip().clone();
                     this.stage = AbandonStage::Done;
                     return Poll::Ready(Ok(slip.take()));
                 }
@@ -88,12 +88,8 @@ where
 
 impl<T, F> Drop for ToThreadAbandon<T, F> {
     fn drop(&mut self) {
-        if let AbandonStage::Running { calls, abandoned, slip } = std::mem::replace(&mut self.stage, AbandonStage::Done)
-        {
-            // Before its calls end, so that the job learns of one thing after the other.
-            drop(abandoned);
-            drop(calls);
-            let waker = slip.lock().waker.take();
+        if let AbandonStage::Running { awaited, .. } = &self.stage {
+            let waker = awaited.slip().lock().waker.take();
             drop(waker);
             // The result is dropped with the slip, by whoever is the last to hold it.
         }
@@ -102,6 +98,6 @@ impl<T, F> Drop for ToThreadAbandon<T, F> {
 
 impl<T, F> fmt::Debug for ToThreadAbandon<T, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ToThreadAbandon").finish_non_exhaustive()
+        f.debug_struct("ToThreadAbandon").field("location", &self.location).finish_non_exhaustive()
     }
 }

@@ -73,12 +73,12 @@ fn done<T>(output: Option<T>) -> T {
     }
 }
 
-/// Refuses to block a thread that is polling a task: whoever should end the wait might be behind that very task.
+/// Refuses to block a thread that is polling code of a tree: whoever should end the wait might be behind that very code.
 #[track_caller]
 pub(super) fn refuse_in_tree(what: &str, instead: &str) {
-    if let Some(task) = ambient::task_origin() {
+    if let Some(running) = ambient::running_origin() {
         panic!(
-            "`{what}` blocks its thread, and this thread is polling {task}. Await {instead} there; `{what}` is for the \
+            "`{what}` blocks its thread, and this thread is polling {running}. Await {instead} there; `{what}` is for the \
              closures of `to_thread` and for threads of your own"
         );
     }

@@ -200,9 +200,13 @@ impl From<CallError> for io::Error {
 #[derive(Default)]
 pub(super) struct Desk(Mutex<OnDesk>);
 
+type Lying = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 #[derive(Default)]
 struct OnDesk {
-    calls: Vec<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    calls: Vec<Lying>,
+    /// Those that whoever awaits the job has begun to poll; they are not here while it polls them.
+    running: Vec<Lying>,
     closed: bool,
     /// Of whoever awaits the job.
     waker: Option<Waker>,
@@ -234,49 +238,38 @@ impl Desk {
         }
         Ok(reply)
     }
-}
 
-/// The awaiting side of a desk; closes it when it is dropped. What is not done then is cancelled.
-pub(super) struct Calls {
-    desk: Arc<Desk>,
-    /// Never locked: it makes the whole `Sync`.
-    running: Mutex<Vec<Pin<Box<dyn Future<Output = ()> + Send>>>>,
-}
-
-impl Calls {
-    pub(super) fn new() -> Self {
-        Calls { desk: Arc::default(), running: Mutex::default() }
-    }
-
-    pub(super) fn desk(&self) -> Arc<Desk> {
-        self.desk.clone()
-    }
-
-    /// Polls what lies on the desk.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) {
-        let running = self.running.get_mut().unwrap_or_else(PoisonError::into_inner);
-        let mut desk = self.desk.lock();
-        running.append(&mut desk.calls);
-        let known = desk.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker()));
-        drop(desk);
-        if !known {
+    /// Polls what lies here; for whoever awaits the job, and nobody else.
+    pub(super) fn poll(&self, cx: &mut Context<'_>) {
+        let mut desk = self.lock();
+        if !desk.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            drop(desk);
             // L36: a waker is cloned and dropped outside of the lock.
             let waker = cx.waker().clone();
-            let mut desk = self.desk.lock();
+            desk = self.lock();
             let old = desk.waker.replace(waker);
-            running.append(&mut desk.calls);
-            drop(desk);
-            drop(old);
+            if old.is_some() {
+                drop(desk);
+                drop(old);
+                desk = self.lock();
+            }
         }
+        let OnDesk { calls, running, .. } = &mut *desk;
+        running.append(calls);
+        if running.is_empty() {
+            return;
+        }
+        let mut running = std::mem::take(running);
+        drop(desk);
         running.retain_mut(|call| call.as_mut().poll(cx).is_pending());
+        self.lock().running = running;
     }
-}
 
-impl Drop for Calls {
-    fn drop(&mut self) {
-        let mut desk = self.desk.lock();
+    /// Nobody awaits the job any more. What is not done is cancelled.
+    pub(super) fn close(&self) {
+        let mut desk = self.lock();
         desk.closed = true;
-        let calls = std::mem::take(&mut desk.calls);
+        let calls = (std::mem::take(&mut desk.running), std::mem::take(&mut desk.calls));
         let waker = desk.waker.take();
         drop(desk);
         drop((calls, waker));

@@ -71,15 +71,14 @@ impl Host {
 
     /// Runs `f`, which waits for tasks, without the job's permit: the jobs that these tasks start may need it (B229).
     pub(super) fn without_permit<R>(&self, f: impl FnOnce() -> R) -> R {
-        let permit = self.permit.take();
-        let lent = permit.is_some();
+        let Some(permit) = self.permit.take() else { return f() };
+        let holder = permit.holder();
         drop(permit);
         let result = f();
-        if lent {
-            // Whoever waits here holds none, so somebody else goes on, and comes to its end.
-            let permit = wait(&self.runtime, self.limiter.clone().fast_acquire_owned());
-            self.permit.replace(Some(permit));
-        }
+        // Whoever waits here holds none, so somebody else goes on, and comes to its end.
+        let permit = wait(&self.runtime, self.limiter.clone().fast_acquire_owned());
+        permit.set_holder(holder);
+        self.permit.replace(Some(permit));
         result
     }
 }

@@ -1,18 +1,66 @@
 //! What a job leaves for whoever awaits it, and how it gets its thread.
 
-use std::panic::{self, AssertUnwindSafe};
+use std::io;
+use std::panic::{self, AssertUnwindSafe, Location};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 use std::{future::Future, thread};
 
-use super::{Host, limiter};
-use crate::sync::{CapacityLimiter, LimiterAcquireOwned, OwnedLimiterPermit};
+use super::calls::Desk;
+use super::{Host, Who, limiter};
+use crate::sync::{CapacityLimiter, Holder, LimiterAcquireOwned, OwnedLimiterPermit};
+use crate::tree::ambient;
 use crate::tree::drive::drop_payload;
 use crate::value::Carried;
 
-/// What a job leaves for whoever awaits it.
-pub(super) struct Slip<T>(Mutex<Filled<T>>);
+/// A job, for whoever awaits it: tells what it leaves, and polls what it calls back. Dropped, it lets no call in any more.
+pub(super) struct Awaited<T> {
+    slip: Arc<Slip<T>>,
+}
+
+impl<T> Awaited<T> {
+    pub(super) fn new() -> Self {
+        let filled = Mutex::new(Filled { result: None, ended: false, waker: None });
+        Awaited { slip: Arc::new(Slip { filled, desk: Arc::default() }) }
+    }
+
+    pub(super) fn slip(&self) -> &Arc<Slip<T>> {
+        &self.slip
+    }
+
+    pub(super) fn poll_calls(&self, cx: &mut Context<'_>) {
+        self.slip.desk.poll(cx);
+    }
+
+    /// Hands `work` to the runtime, with `who` as its host.
+    ///
+    /// Refused, the closure is dropped here, which ends the job.
+    pub(super) fn start<F>(slip: &Arc<Slip<T>>, who: Who, paid: Paid, work: F) -> io::Result<()>
+    where
+        T: Send + 'static,
+        F: FnOnce() -> T + Send + 'static,
+    {
+        let Some(tree) = ambient::tree() else { ambient::no_context() };
+        let host = Host::new(who, slip.desk.clone(), tree.runtime.clone(), paid);
+        tree.runtime.blocking(job(slip, host, work)).map_err(|refused| {
+            drop(refused.work);
+            refused.source
+        })
+    }
+}
+
+impl<T> Drop for Awaited<T> {
+    fn drop(&mut self) {
+        self.slip.desk.close();
+    }
+}
+
+/// What a job leaves for whoever awaits it, and the calls that it makes.
+pub(super) struct Slip<T> {
+    filled: Mutex<Filled<T>>,
+    desk: Arc<Desk>,
+}
 
 pub(super) struct Filled<T> {
     result: Option<thread::Result<T>>,
@@ -22,12 +70,8 @@ pub(super) struct Filled<T> {
 }
 
 impl<T> Slip<T> {
-    pub(super) fn new() -> Arc<Self> {
-        Arc::new(Slip(Mutex::new(Filled { result: None, ended: false, waker: None })))
-    }
-
     pub(super) fn lock(&self) -> MutexGuard<'_, Filled<T>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.filled.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) fn poll_ended(&self, cx: &mut Context<'_>) -> Poll<()> {
@@ -72,7 +116,7 @@ impl<T> Slip<T> {
 impl<T> Drop for Slip<T> {
     fn drop(&mut self) {
         // A result that nobody has taken. This may be the runtime's thread, which must not panic (R8), or `Drop` (L37).
-        let result = self.0.get_mut().unwrap_or_else(PoisonError::into_inner).result.take();
+        let result = self.filled.get_mut().unwrap_or_else(PoisonError::into_inner).result.take();
         let dropped = panic::catch_unwind(AssertUnwindSafe(|| drop(result)));
         drop_payload(dropped.err());
     }
@@ -93,6 +137,9 @@ impl<T> Drop for Writer<T> {
     }
 }
 
+/// A permit for a thread, and the limiter that it is from.
+pub(super) type Paid = (Arc<CapacityLimiter>, OwnedLimiterPermit);
+
 /// The way to a permit for a thread. It is also the checkpoint at the start of the job.
 pub(super) struct Ticket {
     pub(super) limiter: Option<Arc<CapacityLimiter>>,
@@ -104,18 +151,19 @@ impl Ticket {
         Ticket { limiter: None, acquire: None }
     }
 
-    /// The permit, and the limiter that it is from.
-    pub(super) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<(Arc<CapacityLimiter>, OwnedLimiterPermit)> {
+    /// The permit; its holder is whoever awaits the job, at `location`.
+    pub(super) fn poll(&mut self, location: &'static Location<'static>, cx: &mut Context<'_>) -> Poll<Paid> {
         let limiter = self.limiter.get_or_insert_with(limiter);
         // Fast: waiting for the job gives way to other tasks anyway.
         let acquire = self.acquire.get_or_insert_with(|| Box::pin(limiter.clone().fast_acquire_owned()));
         let permit = ready!(acquire.as_mut().poll(cx));
+        permit.set_holder(Holder::at(location));
         Poll::Ready((limiter.clone(), permit))
     }
 }
 
 /// The closure for the runtime: runs `work` with its host known, catches its panic, gives the permit back, fills the slip.
-pub(super) fn job<T, F>(slip: &Arc<Slip<T>>, host: Host, work: F) -> crate::runtime::Work
+fn job<T, F>(slip: &Arc<Slip<T>>, host: Host, work: F) -> crate::runtime::Work
 where
     T: Send + 'static,
     F: FnOnce() -> T + Send + 'static,

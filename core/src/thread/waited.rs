@@ -9,9 +9,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use super::calls::Calls;
-use super::slip::{Slip, Ticket, job};
-use super::{Host, Who};
+use super::Who;
+use super::slip::{Awaited, Ticket};
 use crate::reason::Origin;
 use crate::sync::CapacityLimiter;
 use crate::tree::ambient;
@@ -70,7 +69,7 @@ pub struct TryToThread<T, F> {
 pub(super) enum Stage<T, F> {
     Fresh { ticket: Ticket, work: Option<F> },
     // The calls go first: a thread that waits for one is told before its job is left to others.
-    Running { calls: Calls, scope: OwnedScope, slip: Arc<Slip<T>> },
+    Running { awaited: Awaited<T>, scope: OwnedScope },
     Done,
 }
 
@@ -105,14 +104,14 @@ where
         loop {
             match &mut this.stage {
                 Stage::Fresh { ticket, work } => {
-                    let permit = ready!(ticket.poll(cx));
+                    let paid = ready!(ticket.poll(this.location, cx));
                     let Some(work) = work.take() else { unreachable!("started once") };
-                    let Some(tree) = ambient::tree() else { ambient::no_context() };
-                    let slip = Slip::new();
                     let origin = Origin::new(
                         this.name.take().unwrap_or(Cow::Borrowed(std::any::type_name::<F>())),
                         this.location,
                     );
+                    let awaited = Awaited::new();
+                    let slip = awaited.slip().clone();
                     let end = slip.clone();
                     let body = Box::pin(std::future::poll_fn(move |cx| {
                         ready!(end.poll_ended(cx));
@@ -124,21 +123,17 @@ where
                     }));
                     let scope = OwnedScope::enter(Kind::Thread, origin, body);
                     let Some(node) = scope.node().cloned() else { unreachable!("just entered") };
-                    let calls = Calls::new();
-                    let host = Host::new(Who::Scope(node), calls.desk(), tree.runtime.clone(), permit);
-                    let refused = tree.runtime.blocking(job(&slip, host, work)).err();
-                    this.stage = Stage::Running { calls, scope, slip };
-                    if let Some(refused) = refused {
-                        // Dropping the closure ends the job; nothing else is left of its scope.
-                        drop(refused.work);
+                    this.stage = Stage::Running { awaited, scope };
+                    if let Err(refused) = Awaited::start(&slip, Who::Scope(node), paid, work) {
+                        // The job has ended; nothing else is left of its scope.
                         this.stage = Stage::Done;
-                        return Poll::Ready(Err(refused.source));
+                        return Poll::Ready(Err(refused));
                     }
                 }
-                Stage::Running { calls, scope, slip } => {
-                    calls.poll(cx);
+                Stage::Running { awaited, scope } => {
+                    awaited.poll_calls(cx);
                     ready!(Pin::new(scope).poll(cx));
-                    let slip = slip.clone();
+                    let slip = awaited.slip().clone();
                     this.stage = Stage::Done;
                     return Poll::Ready(Ok(slip.take()));
                 }

@@ -415,6 +415,19 @@ pub(crate) fn task_origin() -> Option<Origin> {
     None
 }
 
+/// Whose code this thread runs now: the task's name, or that of the scope which a reaper finishes. None in code of no tree.
+pub(crate) fn running_origin() -> Option<Origin> {
+    task_origin().or_else(|| {
+        let top = STACK.try_with(|stack| {
+            stack.borrow().last().map(|frame| match &frame.scope {
+                Scope::Node(node) => node.origin.clone(),
+                Scope::Light(light) => Origin::new(light.kind.name(), light.location),
+            })
+        });
+        top.ok().flatten()
+    })
+}
+
 /// Notes in the reason of an explicit cancel which task asks.
 pub(crate) fn signed(reason: Reason) -> Reason {
     if reason.kind() != ReasonKind::Explicit || reason.task().is_some() {

@@ -180,6 +180,38 @@ pub async fn who_may_not_call_is_told_why() {
     assert!(nested.contains("this thread is polling"), "{nested}");
 }
 
+/// B228, L27: code that is finished by a reaper is code of the tree, too, though no task's.
+pub async fn a_finalizer_of_a_lost_scope_may_not_block() {
+    let (portal, host) = foster::Portal::new();
+    let (sender, _receiver) = foster::channel::bounded::<u8>(1);
+    let ran = Count::new();
+    let up = ran.clone();
+    let all = CancelScope::new().run(async {
+        let lost = CancelScope::new().named("lost").run(async move {
+            defer(async move {
+                let refusals: [Box<dyn FnOnce() + std::panic::UnwindSafe>; 4] = [
+                    Box::new(|| block_on(async {})),
+                    Box::new(|| drop(from_thread(async {}))),
+                    Box::new(std::panic::AssertUnwindSafe(|| drop(portal.call(async {})))),
+                    Box::new(std::panic::AssertUnwindSafe(|| assert!(sender.send_blocking(1).is_ok()))),
+                ];
+                for refusal in refusals {
+                    let refused = std::panic::catch_unwind(refusal).unwrap_err();
+                    assert!(text(&*refused).contains("this thread is polling"), "{}", text(&*refused));
+                    up.up();
+                }
+            });
+            sleep_forever().await
+        });
+        let mut lost = Box::pin(lost);
+        assert!(crate::groups::probe::poll_once(lost.as_mut()).await.is_pending());
+        drop(lost);
+    });
+    all.await.unwrap();
+    drop(host);
+    assert_eq!(ran.value(), 4);
+}
+
 /// B228: with a token a thread may call, as long as the job lasts, and be told like the job itself.
 pub async fn a_token_lets_other_threads_call() {
     let kept: Caller = to_thread(|| {
@@ -230,8 +262,52 @@ pub async fn recursion_through_calls_does_not_deadlock() {
     assert_eq!((limiter.borrowed(), limiter.available()), (0, 1));
 }
 
-/// B229: while a job waits in a call its permit serves others; when the call has returned, it counts again.
-pub async fn a_job_that_calls_lends_its_permit() {
+/// B229: while a job waits in a call its permit is free for others.
+pub async fn a_permit_is_lent_while_its_job_calls() {
+    let limiter = Arc::new(CapacityLimiter::new(1));
+    let (lent, seen) = (limiter.clone(), limiter.clone());
+    let job = to_thread(move || {
+        assert_eq!((seen.borrowed(), seen.available()), (1, 0), "it has one");
+        let inside = from_thread(async move {
+            // Without a permit to be had this would wait for the job that waits for it.
+            to_thread(move || lent.borrowed()).limiter(seen.clone()).await
+        });
+        inside.unwrap()
+    });
+    let inside = fail_after(ms(60_000), job.limiter(limiter.clone())).await;
+    assert_eq!(inside.expect("the permit was not lent"), 1, "that of the job inside, and no other");
+    assert_eq!(limiter.available(), 1);
+}
+
+/// S40: the statistics name the task that awaits a job, and the place of its `to_thread`, also after the job has called back.
+pub async fn the_holder_of_a_jobs_permit_is_whoever_awaits_it() {
+    let limiter = Arc::new(CapacityLimiter::new(1));
+    let seen = limiter.clone();
+    let job = move || {
+        let holder = || seen.statistics().holders.pop().expect("the job has a permit");
+        let first = holder();
+        from_thread(sleep(ms(1))).unwrap();
+        (first, holder())
+    };
+    let Ok(()) = nursery(async |n: Nursery| {
+        n.child().named("importer").spawn(async move {
+            let line = line!() + 1;
+            let (first, second) = to_thread(job.clone()).limiter(limiter.clone()).await;
+            assert_eq!(first.task.as_ref().map(|task| task.name()), Some("importer"));
+            assert_eq!((first.location.file(), first.location.line()), (file!(), line));
+            assert_eq!(first, second, "it is the same after a call");
+
+            let line = line!() + 1;
+            let (first, second) = to_thread_abandon(job).limiter(limiter).await.unwrap();
+            assert_eq!((first.location.file(), first.location.line()), (file!(), line));
+            assert_eq!(first, second);
+        });
+    })
+    .await;
+}
+
+/// B229: a job whose call has returned has its permit again, and counts.
+pub async fn a_job_has_its_permit_again_after_a_call() {
     let limiter = Arc::new(CapacityLimiter::new(1));
     let (inside, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
     let Ok(()) = nursery(async |n: Nursery| {
