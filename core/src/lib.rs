@@ -125,7 +125,8 @@ pub use nursery::{
     nursery,
 };
 pub use observer::{
-    HostDropped, ObservedTask, Observer, Orphan, OrphanKind, PollReport, PollWatch, PrintOrphans, TaskEvent,
+    HostDropped, ObservedScope, ObservedTask, Observer, Orphan, OrphanKind, PollReport, PollWatch, PrintOrphans,
+    ScopeEvent, TaskEvent,
 };
 pub use portal::{Portal, portal, try_portal};
 pub use reason::{Origin, Reason, ReasonKind};

@@ -38,6 +38,50 @@ pub trait Observer: Send + Sync + 'static {
     /// [`Ended`](TaskEvent::Ended); a task that was dropped from outside may end in the middle of a pair. Children of local
     /// nurseries are polled by the task around them, and counted as its own work.
     fn task(&self, _task: &ObservedTask<'_>, _event: TaskEvent) {}
+
+    /// Whether [`scope`](Observer::scope) is to be called. Asked once, when the observer is given to a tree. A tree whose scopes are
+    /// followed makes every timeout and shield into a node of its tree, which costs an allocation and some locks more for each that
+    /// would have been ready at once; while nobody follows, entering a scope costs the reading of one flag more.
+    fn follows_scopes(&self) -> bool {
+        false
+    }
+
+    /// Something has happened to a scope: the root, a task (of local nurseries, too), or one inside a task. For each come
+    /// [`Opened`](ScopeEvent::Opened), then [`Entered`](ScopeEvent::Entered) and [`Left`](ScopeEvent::Left) in turns, each pair on
+    /// one thread, then [`Closed`](ScopeEvent::Closed); a scope that was dropped from outside may be closed in the middle of a
+    /// pair. Pairs of a scope stand within a pair of the scope around it, unless that has lost it. A scope is opened after
+    /// the one around it, and closed before that, unless the host was dropped.
+    fn scope(&self, _scope: &ObservedScope<'_>, _event: ScopeEvent) {}
+}
+
+/// A scope, as an [`Observer`] sees it.
+#[derive(Debug)]
+#[non_exhaustive]
+pub struct ObservedScope<'a> {
+    /// Tells it from the other scopes that have not ended. It may be used again after that. A task has the same here and as an
+    /// [`ObservedTask`].
+    pub id: u64,
+    /// What it is, as in a [`DumpedScope`](crate::DumpedScope): `task`, `nursery`, `shield`, …
+    pub kind: &'static str,
+    /// Its name, and where it was made.
+    pub origin: &'a Origin,
+}
+
+/// What happens to a scope; handed to [`Observer::scope`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum ScopeEvent {
+    /// It has got its place in the tree; a task has not run yet.
+    Opened {
+        /// The scope around it; none for the root.
+        parent: Option<u64>,
+    },
+    /// This thread is about to run code in it: a poll of its body, a finalizer, or the drop of what is left.
+    Entered,
+    /// That is over for now.
+    Left,
+    /// Everything in it has ended.
+    Closed,
 }
 
 /// A task, as an [`Observer`] sees it.

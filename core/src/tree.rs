@@ -137,6 +137,10 @@ impl Tree {
         lock(&self.root).upgrade()
     }
 
+    fn follows_scopes(&self) -> bool {
+        lock(&self.observer).follows_scopes()
+    }
+
     fn set_observer(&self, observer: Arc<dyn Observer>) {
         self.followed.store(observer.follows_tasks(), Ordering::Relaxed);
         let old = std::mem::replace(&mut *lock(&self.observer), observer);

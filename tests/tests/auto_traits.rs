@@ -53,7 +53,7 @@ use foster::{
     Reason, ReasonKind, Run, ScopeHandle, ScopeState, ScopedValue, Shield, Sleep, SleepForever, SpawnError, StartError,
     Task, TaskStatus, UnsendNursery, ValueScope, YieldNow,
 };
-use foster::{ObservedTask, PollReport, PollWatch, Portal, TaskEvent};
+use foster::{ObservedScope, ObservedTask, PollReport, PollWatch, Portal, ScopeEvent, TaskEvent};
 
 #[path = "auto_traits/send_futures.rs"]
 mod send_futures;
@@ -144,11 +144,11 @@ table! {
     Ended<u8> => Send Sync Unpin UnwindSafe;
     Ending => Send Sync Unpin UnwindSafe;
     Signal => Send Sync Unpin UnwindSafe;
-    SignalAfter => Send Sync Unpin;
+    SignalAfter => Send Sync Unpin UnwindSafe;
     Straggler => Send Sync Unpin UnwindSafe;
-    Portal => Send Sync Unpin;
+    Portal => Send Sync Unpin UnwindSafe;
     PortalHost => Send Unpin;
-    PortalTask<u8> => Send Sync Unpin;
+    PortalTask<u8> => Send Sync Unpin UnwindSafe;
     PortalError => Send Sync Unpin UnwindSafe;
     Supervisor<u8> => Send Unpin;
     Strategy => Send Sync Unpin UnwindSafe;
@@ -207,7 +207,7 @@ table! {
     TryToThread<u8, Closure> => Send Sync Unpin UnwindSafe;
     ToThreadAbandon<u8, Closure> => Send Sync Unpin UnwindSafe;
     CallError => Send Sync Unpin UnwindSafe;
-    Caller => Send Sync Unpin;
+    Caller => Send Sync Unpin UnwindSafe;
 
     // Errors and reasons.
     Cancelled => Send Sync Unpin UnwindSafe;
@@ -233,6 +233,8 @@ table! {
     Dump => Send Sync Unpin UnwindSafe;
     ObservedTask<'static> => Send Sync Unpin UnwindSafe;
     TaskEvent => Send Sync Unpin UnwindSafe;
+    ObservedScope<'static> => Send Sync Unpin UnwindSafe;
+    ScopeEvent => Send Sync Unpin UnwindSafe;
     PollWatch => Send Sync Unpin;
     PollReport<'static> => Send Sync Unpin UnwindSafe;
     DumpedScope => Send Sync Unpin UnwindSafe;
@@ -446,15 +448,15 @@ table! {
     Merge<Fut> => Send Sync Unpin UnwindSafe;
     Merge<Unsend> => Unpin UnwindSafe;
     Merge<Pinned> => Send Sync Unpin UnwindSafe;
-    Batch<Fut, u8> => Send Sync Unpin;
-    Batch<Unsend, Rc<u8>> => Unpin;
-    Batch<Pinned, u8> => Send Sync;
-    Throttle<Fut> => Send Sync Unpin;
-    Throttle<Pinned> => Send Sync;
+    Batch<Fut, u8> => Send Sync Unpin UnwindSafe;
+    Batch<Unsend, Rc<u8>> => Unpin UnwindSafe;
+    Batch<Pinned, u8> => Send Sync UnwindSafe;
+    Throttle<Fut> => Send Sync Unpin UnwindSafe;
+    Throttle<Pinned> => Send Sync UnwindSafe;
 
     // `foster::rate`.
     RateLimiter => Send Sync Unpin UnwindSafe;
-    RateAcquire<'static> => Send Sync Unpin;
+    RateAcquire<'static> => Send Sync Unpin UnwindSafe;
 
     // `foster::pool`.
     Pool<fn() -> future::Ready<Result<u8, u8>>> => Send Sync Unpin UnwindSafe;

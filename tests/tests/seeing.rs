@@ -10,6 +10,11 @@ use foster::{
 };
 use serde_json::Value;
 
+#[path = "seeing/builders.rs"]
+mod builders;
+#[path = "seeing/scopes.rs"]
+mod scopes;
+
 fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
 }

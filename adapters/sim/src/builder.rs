@@ -7,7 +7,7 @@ use std::thread;
 use std::time::Duration;
 
 use foster::runtime::{TreeHandle, root};
-use foster::{HostDropped, Instant, Observer, Orphan};
+use foster::{HostDropped, Instant, Observer, Orphan, PollWatch};
 
 use crate::quiet;
 use crate::runtime::{Entered, Policy, Sim};
@@ -45,6 +45,7 @@ pub struct Builder {
     pub(crate) patience: Duration,
     pub(crate) record: bool,
     observer: Option<Arc<dyn Observer>>,
+    longest_poll: Option<Duration>,
 }
 
 impl Builder {
@@ -63,6 +64,7 @@ impl Builder {
             patience: Duration::ZERO,
             record: false,
             observer: None,
+            longest_poll: None,
         }
     }
 
@@ -143,6 +145,20 @@ impl Builder {
         Builder { observer: Some(observer), ..self }
     }
 
+    /// Reports polls that take longer than `longest`, and tasks that go on for ten seconds after a cancel, on standard error; with
+    /// the name of the task, and where it was spawned. A [`PollWatch`] as observer reports elsewhere, or with more patience.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// foster_sim::Builder::new(1).watch_polls(Duration::from_millis(10)).run(async {});
+    /// ```
+    pub fn watch_polls(self, longest: Duration) -> Self {
+        Builder { longest_poll: Some(longest), ..self }
+    }
+
     /// Keeps each event for [`Run::trace`].
     pub fn record_trace(self) -> Self {
         Builder { record: true, ..self }
@@ -214,9 +230,15 @@ struct Host<M> {
 fn host<F: Future>(sim: &Sim, future: F) -> Host<impl Future<Output = F::Output>> {
     let entered = sim.enter();
     let mut main = root(Arc::new(sim.clone()), future).watch();
-    if let Some(observer) = sim.config().observer.clone().or_else(|| quiet::is_quiet().then(|| Arc::new(Mute) as _)) {
-        main = main.observe(observer);
-    }
+    let config = sim.config();
+    let observer = config.observer.clone().or_else(|| quiet::is_quiet().then(|| Arc::new(Mute) as _));
+    let watch = config.longest_poll.map(PollWatch::new);
+    main = match (watch, observer) {
+        (Some(watch), Some(observer)) => main.observe(Arc::new(watch.before(observer))),
+        (Some(watch), None) => main.observe(Arc::new(watch)),
+        (None, Some(observer)) => main.observe(observer),
+        (None, None) => main,
+    };
     Host { tree: main.tree(), main: Box::pin(main), entered }
 }
 

@@ -7,11 +7,12 @@ use std::marker::PhantomData;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Once, Weak};
 use std::thread;
+use std::time::Duration;
 
 use async_executor::Executor;
 use async_io::block_on;
 use foster::runtime::{AlreadyInstalled, BlockingError, Job, Root, Runtime, Timer, Work};
-use foster::{Instant, Observer, PrintOrphans};
+use foster::{Instant, Observer, PollWatch, PrintOrphans};
 use smol::channel;
 
 use crate::blocking;
@@ -103,12 +104,14 @@ pub fn install() -> Result<(), AlreadyInstalled> {
 pub struct Builder {
     threads: NonZeroUsize,
     observer: Arc<dyn Observer>,
+    longest_poll: Option<Duration>,
+    watched: bool,
 }
 
 impl Builder {
     /// Starts with one thread: the calling one.
     pub fn new() -> Self {
-        Builder { threads: NonZeroUsize::MIN, observer: Arc::new(PrintOrphans) }
+        Builder { threads: NonZeroUsize::MIN, observer: Arc::new(PrintOrphans), longest_poll: None, watched: false }
     }
 
     /// Sets the number of threads that run the tree, the calling one included. The root is always polled by the calling
@@ -132,6 +135,27 @@ impl Builder {
         self
     }
 
+    /// Reports polls that take longer than `longest`, and tasks that go on for ten seconds after a cancel, on standard error; with
+    /// the name of the task, and where it was spawned. A [`PollWatch`] as observer reports elsewhere, or with more patience.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// foster_smol::Builder::new().watch_polls(Duration::from_millis(10)).run(async {});
+    /// ```
+    pub fn watch_polls(mut self, longest: Duration) -> Self {
+        self.longest_poll = Some(longest);
+        self
+    }
+
+    /// Notes what everybody in the tree waits for, so that [dumps](foster::dump) can tell. It costs a lock for each operation.
+    pub fn watch(mut self) -> Self {
+        self.watched = true;
+        self
+    }
+
     /// Runs a future to its end, as [`run`] does.
     ///
     /// # Panics
@@ -145,7 +169,13 @@ impl Builder {
         let _running = Running::claim();
         let executor = Arc::new(Executor::new());
         let smol = Smol { threads: self.threads, ..Smol::on(&executor) };
-        let root = foster::runtime::root(Arc::new(smol), future).observe(self.observer);
+        let mut root = foster::runtime::root(Arc::new(smol), future).observe(match self.longest_poll {
+            Some(longest) => Arc::new(PollWatch::new(longest).before(self.observer)),
+            None => self.observer,
+        });
+        if self.watched {
+            root = root.watch();
+        }
         // Nobody ever sends: the workers stop when `stop` is dropped, also by a panic of the root.
         let (stop, stopped) = channel::bounded::<Infallible>(1);
         thread::scope(|scope| {

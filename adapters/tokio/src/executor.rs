@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use foster::runtime::{AlreadyInstalled, BlockingError, Job, Root, Runtime, Timer, Work};
-use foster::{Instant, Observer, PrintOrphans};
+use foster::{Instant, Observer, PollWatch, PrintOrphans};
 use tokio::runtime::{self, Handle, RuntimeFlavor};
 use tokio::task::coop::has_budget_remaining;
 
@@ -106,6 +106,8 @@ pub fn install() -> Result<(), AlreadyInstalled> {
 pub struct Builder {
     flavor: Flavor,
     observer: Arc<dyn Observer>,
+    longest_poll: Option<Duration>,
+    watched: bool,
 }
 
 #[derive(Clone, Debug)]
@@ -118,7 +120,12 @@ enum Flavor {
 impl Builder {
     /// Starts with a multi-thread runtime that has one worker thread per core.
     pub fn new() -> Self {
-        Builder { flavor: Flavor::MultiThread(None), observer: Arc::new(PrintOrphans) }
+        Builder {
+            flavor: Flavor::MultiThread(None),
+            observer: Arc::new(PrintOrphans),
+            longest_poll: None,
+            watched: false,
+        }
     }
 
     /// Takes a current-thread runtime: the calling thread runs the root and all jobs.
@@ -146,6 +153,27 @@ impl Builder {
         self
     }
 
+    /// Reports polls that take longer than `longest`, and tasks that go on for ten seconds after a cancel, on standard error; with
+    /// the name of the task, and where it was spawned. A [`PollWatch`] as observer reports elsewhere, or with more patience.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// foster_tokio::Builder::new().watch_polls(Duration::from_millis(10)).run(async {});
+    /// ```
+    pub fn watch_polls(mut self, longest: Duration) -> Self {
+        self.longest_poll = Some(longest);
+        self
+    }
+
+    /// Notes what everybody in the tree waits for, so that [dumps](foster::dump) can tell. It costs a lock for each operation.
+    pub fn watch(mut self) -> Self {
+        self.watched = true;
+        self
+    }
+
     /// Runs a future to its end, as [`run`] does.
     ///
     /// The runtime has every driver that tokio was compiled with. When the tree has ended the runtime is shut down: jobs
@@ -169,7 +197,14 @@ impl Builder {
             Ok(runtime) => runtime,
             Err(error) => panic!("foster_tokio cannot build a tokio runtime: {error}"),
         };
-        let root = foster::runtime::root(Arc::new(Tokio::on(runtime.handle().clone())), future).observe(self.observer);
+        let tokio = Arc::new(Tokio::on(runtime.handle().clone()));
+        let mut root = foster::runtime::root(tokio, future).observe(match self.longest_poll {
+            Some(longest) => Arc::new(PollWatch::new(longest).before(self.observer)),
+            None => self.observer,
+        });
+        if self.watched {
+            root = root.watch();
+        }
         let output = catch_unwind(AssertUnwindSafe(|| runtime.block_on(root)));
         // Not here: the runtime's own `Drop`, which would wait for an abandoned blocking thread for ever.
         runtime.shutdown_timeout(LINGER);

@@ -1,4 +1,4 @@
-//! Shows the tasks of a tree to the `tracing` crate: a span for each, entered while it is polled, and events for what has no
+//! Shows the tasks of a tree, and its other scopes if asked, to the `tracing` crate: a span for each, entered while it is polled, and events for what has no
 //! caller.
 //!
 //! | in the tree | for `tracing`, all with the target `foster` |
@@ -6,6 +6,7 @@
 //! | a task of a nursery | a span `task` at level `INFO`, with `task.name`, `task.file` and `task.line`; its parent is the task whose nursery it is in, or the span that was current when the observer was made |
 //! | a poll of it | the span is entered, and left: events in the task's code belong to it |
 //! | its end | the span is closed |
+//! | with [`Tracing::scopes`]: any other scope | a span `scope` at level `DEBUG`, with `scope.kind`, `scope.name`, `scope.file` and `scope.line`, entered while code runs in it; the parent of each span is then the scope around it |
 //! | an error without a caller ([`Observer::orphan`]) | an event at level `ERROR` |
 //! | a host that was dropped ([`Observer::host_dropped`]) | an event at level `WARN` |
 //!
@@ -35,14 +36,24 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use foster::{HostDropped, ObservedTask, Observer, Orphan, TaskEvent};
+use foster::{HostDropped, ObservedScope, ObservedTask, Observer, Origin, Orphan, ScopeEvent, TaskEvent};
 use tracing::{Level, Span};
+
+/// How a task or scope is shown.
+#[derive(Clone)]
+enum Shown {
+    Span(Span),
+    /// The subscriber does not want it; what is inside belongs to the span around it.
+    Not(Span),
+}
 
 /// The observer that shows a tree to `tracing`.
 pub struct Tracing {
     root: Span,
-    /// The spans of the tasks that have not ended.
-    spans: Mutex<HashMap<u64, Span>>,
+    /// Whether every scope has a span, not only tasks.
+    scopes: bool,
+    /// Of the tasks, or scopes, that have not ended.
+    spans: Mutex<HashMap<u64, Shown>>,
     next: Option<Arc<dyn Observer>>,
 }
 
@@ -50,7 +61,29 @@ impl Tracing {
     /// Tasks without a parent get the span that is current now.
     #[must_use]
     pub fn new() -> Self {
-        Tracing { root: Span::current(), spans: Mutex::default(), next: None }
+        Tracing { root: Span::current(), scopes: false, spans: Mutex::default(), next: None }
+    }
+
+    /// Shows every scope, not only tasks: nurseries, timeouts, shields, brackets, blocking jobs and finalizers. Where the
+    /// subscriber wants no `DEBUG` spans of `foster`, tasks have the spans of the tasks around them as parents, as without this.
+    ///
+    /// Each scope costs a span then, and more than it does otherwise; see [`Observer::follows_scopes`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use foster_tracing::Tracing;
+    /// use std::sync::Arc;
+    /// use std::time::Duration;
+    ///
+    /// foster_sim::Builder::new(1).observer(Arc::new(Tracing::new().scopes())).run(async {
+    ///     foster::fail_after(Duration::from_secs(1), async { tracing::info!("in the span of the timeout") }).await.unwrap();
+    /// });
+    /// ```
+    #[must_use]
+    pub fn scopes(mut self) -> Self {
+        self.scopes = true;
+        self
     }
 
     /// Hands everything on to another observer, such as a [`PollWatch`](foster::PollWatch).
@@ -60,13 +93,76 @@ impl Tracing {
         self
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Span>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Shown>> {
         self.spans.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The span of a task, cloned: no lock is held while the subscriber runs.
-    fn span(&self, id: u64) -> Option<Span> {
+    /// How a task is shown, cloned: no lock is held while the subscriber runs.
+    fn shown(&self, id: u64) -> Option<Shown> {
         self.lock().get(&id).cloned()
+    }
+
+    /// The span that what is in this scope belongs to.
+    fn above(&self, parent: Option<u64>) -> Span {
+        match parent.and_then(|id| self.shown(id)) {
+            Some(Shown::Span(span) | Shown::Not(span)) => span,
+            None => self.root.clone(),
+        }
+    }
+
+    fn begin_task(&self, id: u64, parent: Option<u64>, origin: &Origin) {
+        let above = self.above(parent);
+        let location = origin.location();
+        let span = tracing::span!(
+            target: "foster",
+            parent: &above,
+            Level::INFO,
+            "task",
+            task.name = origin.name(),
+            task.file = location.file(),
+            task.line = location.line(),
+        );
+        self.begin(id, span, above);
+    }
+
+    fn begin_scope(&self, scope: &ObservedScope<'_>, parent: Option<u64>) {
+        let above = self.above(parent);
+        let location = scope.origin.location();
+        let span = tracing::span!(
+            target: "foster",
+            parent: &above,
+            Level::DEBUG,
+            "scope",
+            scope.kind = scope.kind,
+            scope.name = scope.origin.name(),
+            scope.file = location.file(),
+            scope.line = location.line(),
+        );
+        self.begin(scope.id, span, above);
+    }
+
+    fn begin(&self, id: u64, span: Span, above: Span) {
+        let shown = if span.is_disabled() { Shown::Not(above) } else { Shown::Span(span) };
+        let old = self.lock().insert(id, shown);
+        drop(old);
+    }
+
+    fn enter(&self, id: u64) {
+        if let Some(Shown::Span(span)) = self.shown(id) {
+            // Left by `leave`, on the same thread: a guard could not be kept in between.
+            span.with_subscriber(|(id, dispatch)| dispatch.enter(id));
+        }
+    }
+
+    fn leave(&self, id: u64) {
+        if let Some(Shown::Span(span)) = self.shown(id) {
+            span.with_subscriber(|(id, dispatch)| dispatch.exit(id));
+        }
+    }
+
+    fn end(&self, id: u64) {
+        let shown = self.lock().remove(&id);
+        drop(shown);
     }
 }
 
@@ -78,7 +174,7 @@ impl Default for Tracing {
 
 impl fmt::Debug for Tracing {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Tracing").field("tasks", &self.lock().len()).finish_non_exhaustive()
+        f.debug_struct("Tracing").field("open", &self.lock().len()).finish_non_exhaustive()
     }
 }
 
@@ -110,45 +206,43 @@ impl Observer for Tracing {
     }
 
     fn follows_tasks(&self) -> bool {
-        true
+        !self.scopes || self.next.as_ref().is_some_and(|next| next.follows_tasks())
     }
 
     fn task(&self, task: &ObservedTask<'_>, event: TaskEvent) {
-        match event {
-            TaskEvent::Spawned { parent } => {
-                let above = parent.and_then(|id| self.span(id)).unwrap_or_else(|| self.root.clone());
-                let location = task.origin.location();
-                let span = tracing::span!(
-                    target: "foster",
-                    parent: &above,
-                    Level::INFO,
-                    "task",
-                    task.name = task.origin.name(),
-                    task.file = location.file(),
-                    task.line = location.line(),
-                );
-                let old = self.lock().insert(task.id, span);
-                drop(old);
+        if !self.scopes {
+            match event {
+                TaskEvent::Spawned { parent } => self.begin_task(task.id, parent, task.origin),
+                TaskEvent::PollBegins => self.enter(task.id),
+                TaskEvent::PollEnds { .. } => self.leave(task.id),
+                TaskEvent::Ended => self.end(task.id),
+                _ => {}
             }
-            TaskEvent::PollBegins => {
-                if let Some(span) = self.span(task.id) {
-                    // Left by `PollEnds`, on the same thread: a guard could not be kept in between.
-                    span.with_subscriber(|(id, dispatch)| dispatch.enter(id));
-                }
-            }
-            TaskEvent::PollEnds { .. } => {
-                if let Some(span) = self.span(task.id) {
-                    span.with_subscriber(|(id, dispatch)| dispatch.exit(id));
-                }
-            }
-            TaskEvent::Ended => {
-                let span = self.lock().remove(&task.id);
-                drop(span);
-            }
-            _ => {}
         }
         if let Some(next) = self.next.as_ref().filter(|next| next.follows_tasks()) {
             next.task(task, event);
+        }
+    }
+
+    fn follows_scopes(&self) -> bool {
+        self.scopes || self.next.as_ref().is_some_and(|next| next.follows_scopes())
+    }
+
+    fn scope(&self, scope: &ObservedScope<'_>, event: ScopeEvent) {
+        if self.scopes {
+            match event {
+                ScopeEvent::Opened { parent } if scope.kind == "task" => {
+                    self.begin_task(scope.id, parent, scope.origin)
+                }
+                ScopeEvent::Opened { parent } => self.begin_scope(scope, parent),
+                ScopeEvent::Entered => self.enter(scope.id),
+                ScopeEvent::Left => self.leave(scope.id),
+                ScopeEvent::Closed => self.end(scope.id),
+                _ => {}
+            }
+        }
+        if let Some(next) = self.next.as_ref().filter(|next| next.follows_scopes()) {
+            next.scope(scope, event);
         }
     }
 }

@@ -5,11 +5,11 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use foster::{CancelScope, Nursery, nursery, sleep, sleep_forever, yield_now};
+use foster::{CancelScope, Nursery, defer, nursery, shield, sleep, sleep_forever, to_thread, yield_now};
 use foster_tracing::Tracing;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
-use tracing::{Event, Metadata, Subscriber};
+use tracing::{Event, Level, Metadata, Subscriber};
 
 /// A subscriber that writes down what it is told.
 #[derive(Clone, Default)]
@@ -56,8 +56,10 @@ impl Subscriber for Notes {
         let mut fields = Fields::default();
         span.record(&mut fields);
         assert_eq!(span.metadata().target(), "foster");
-        assert!(fields.1.contains("task.file=\"adapters/tracing/tests/spans.rs\" task.line="), "{}", fields.1);
-        let name = fields.1.split('"').nth(1).unwrap().to_owned();
+        let kind = span.metadata().name();
+        let place = format!("{kind}.file=\"adapters/");
+        assert!(fields.1.contains(&place) && fields.1.contains(&format!("{kind}.line=")), "{}", fields.1);
+        let name = fields.1.split('"').nth(if kind == "task" { 1 } else { 3 }).unwrap().to_owned();
         let above = span.parent().map_or("nobody".to_owned(), |parent| self.name(parent.into_u64()));
         self.add(format!("{name} begins below {above}"));
         self.names.lock().unwrap().push(name);
@@ -110,14 +112,7 @@ fn tasks_are_spans_that_are_entered_while_they_are_polled() {
         });
     });
     assert!(notes.entered.lock().unwrap().is_empty());
-    // A span is closed once for each of its handles; only the first matters here.
-    let mut lines = notes.lines();
-    let mut seen = Vec::new();
-    lines.retain(|line| {
-        let first = !seen.contains(line);
-        seen.push(line.clone());
-        first
-    });
+    let lines = once(notes.lines());
     let lines: Vec<_> = lines.iter().filter(|line| !line.ends_with("is closed")).collect();
     assert_eq!(
         lines,
@@ -130,6 +125,104 @@ fn tasks_are_spans_that_are_entered_while_they_are_polled() {
             "INFO in nobody: at the end",
         ]
     );
+}
+
+/// The first of each line: a span is closed once for each of its handles.
+fn once(lines: Vec<String>) -> Vec<String> {
+    let mut seen = Vec::new();
+    for line in lines {
+        if !seen.contains(&line) {
+            seen.push(line);
+        }
+    }
+    seen
+}
+
+#[test]
+fn scopes_are_spans_that_are_entered_while_code_runs_in_them() {
+    let notes = Notes::default();
+    tracing::subscriber::with_default(notes.clone(), || {
+        foster_sim::Builder::new(1).observer(Arc::new(Tracing::new().scopes())).run(async {
+            tracing::info!("at the root");
+            let all = CancelScope::new().named("import").run(nursery(async |n: Nursery| {
+                n.child().named("worker").spawn(async {
+                    defer(async { tracing::info!("cleaning") });
+                    yield_now().await;
+                    // Ready at once: it has a span all the same.
+                    shield(async { tracing::info!("shielded") }).await;
+                    to_thread(|| ()).named("job").await;
+                });
+            }));
+            let Ok(Ok(())) = all.await else { panic!("it was not cancelled") };
+            tracing::info!("at the end");
+        });
+    });
+    assert!(notes.entered.lock().unwrap().is_empty());
+    let (closed, lines): (Vec<_>, Vec<_>) =
+        once(notes.lines()).into_iter().partition(|line| line.ends_with("is closed"));
+    assert_eq!(
+        lines,
+        [
+            "root begins below nobody",
+            "INFO in root: at the root",
+            "import begins below root",
+            "nursery begins below import",
+            "worker begins below nursery",
+            "shield begins below worker",
+            "INFO in shield: shielded",
+            "job begins below worker",
+            "finalizer begins below worker",
+            "INFO in finalizer: cleaning",
+            "INFO in root: at the end",
+        ]
+    );
+    assert_eq!(closed.len(), 7, "all of them: {closed:?}");
+}
+
+/// A subscriber that wants no more than a level.
+struct Only(Level, Notes);
+
+impl Subscriber for Only {
+    fn enabled(&self, metadata: &Metadata<'_>) -> bool {
+        *metadata.level() <= self.0
+    }
+
+    fn new_span(&self, span: &Attributes<'_>) -> Id {
+        self.1.new_span(span)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn event(&self, event: &Event<'_>) {
+        self.1.event(event);
+    }
+
+    fn enter(&self, span: &Id) {
+        self.1.enter(span);
+    }
+
+    fn exit(&self, span: &Id) {
+        self.1.exit(span);
+    }
+}
+
+#[test]
+fn scopes_that_the_subscriber_does_not_want_are_passed_over() {
+    let notes = Notes::default();
+    tracing::subscriber::with_default(Only(Level::INFO, notes.clone()), || {
+        foster_sim::Builder::new(1).observer(Arc::new(Tracing::new().scopes())).run(async {
+            let Ok(()) = nursery(async |n: Nursery| {
+                n.child().named("outer").spawn(nursery(async |n: Nursery| {
+                    n.child().named("inner").spawn(async { tracing::info!("deep inside") });
+                }));
+            })
+            .await;
+        });
+    });
+    assert!(notes.entered.lock().unwrap().is_empty());
+    assert_eq!(notes.lines(), ["outer begins below nobody", "inner begins below outer", "INFO in inner: deep inside"]);
 }
 
 #[test]

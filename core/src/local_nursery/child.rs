@@ -15,10 +15,11 @@ use crate::observer::OrphanKind;
 use crate::reason::Origin;
 use crate::tree::ambient;
 use crate::tree::drive::{Driver, Step, discard, poll_open};
+use crate::tree::follow;
 use crate::tree::links::Role;
 use crate::tree::loss;
 use crate::tree::marks::Mask;
-use crate::tree::node::{Kind, Life, Node, NodeRef};
+use crate::tree::node::{FOLLOWED, Kind, Life, Node, NodeRef};
 use crate::tree::scoped::Slot;
 use crate::tree::wake;
 
@@ -71,6 +72,9 @@ where
     before(&node);
     drop(incoming);
     node.hard_time_may_be_over();
+    if node.flagged(FOLLOWED) {
+        follow::opened(&node);
+    }
     if late {
         wake::wake(&above);
     }

@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use super::{HostDropped, ObservedTask, Observer, Orphan, PrintOrphans, TaskEvent};
+use super::{HostDropped, ObservedScope, ObservedTask, Observer, Orphan, PrintOrphans, ScopeEvent, TaskEvent};
 use crate::reason::Origin;
 
 /// An observer that reports polls that take long, and tasks that go on long after they were asked to stop; by default on standard
@@ -24,8 +24,11 @@ use crate::reason::Origin;
 /// use std::sync::Arc;
 /// use std::time::Duration;
 ///
+/// // The builders of the other adapters have these methods, too.
+/// foster_sim::Builder::new(1).watch_polls(Duration::from_millis(10)).run(async {});
+///
+/// // Said in full:
 /// let watch = PollWatch::new(Duration::from_millis(10)).patience(Duration::from_secs(2));
-/// // The builders of the other adapters have this method, too.
 /// foster_sim::Builder::new(1).observer(Arc::new(watch)).run(async {});
 /// ```
 pub struct PollWatch {
@@ -137,6 +140,14 @@ impl Observer for PollWatch {
         if self.next.follows_tasks() {
             self.next.task(task, event);
         }
+    }
+
+    fn follows_scopes(&self) -> bool {
+        self.next.follows_scopes()
+    }
+
+    fn scope(&self, scope: &ObservedScope<'_>, event: ScopeEvent) {
+        self.next.scope(scope, event);
     }
 }
 

@@ -9,10 +9,12 @@ use std::sync::{Arc, OnceLock};
 use std::thread;
 
 use super::Tree;
+use super::follow;
 use super::light::Light;
 use super::marks::Mask;
-use super::node::{CANCELLED, Kind, NodeRef, TIMED, WATCHED};
+use super::node::{CANCELLED, FOLLOWED, Kind, NodeRef, TIMED, WATCHED};
 use crate::Instant;
+use crate::observer::ScopeEvent;
 use crate::reason::{Origin, Reason, ReasonKind};
 
 /// The scopes that code on this thread stands in.
@@ -36,12 +38,16 @@ enum Entered {
 struct Outer {
     node: Option<NodeRef>,
     base: usize,
+    /// An observer follows the scope that is entered.
+    followed: bool,
 }
 
 impl Stack {
     fn push(&mut self, node: NodeRef) -> Outer {
         self.depth += 1;
-        Outer { node: self.node.replace(node), base: std::mem::replace(&mut self.base, self.lights.len()) }
+        let followed = node.flagged(FOLLOWED);
+        let base = std::mem::replace(&mut self.base, self.lights.len());
+        Outer { node: self.node.replace(node), base, followed }
     }
 
     fn pop(&mut self, outer: Outer) -> Option<NodeRef> {
@@ -111,7 +117,10 @@ pub(crate) fn enter<R>(node: NodeRef, f: impl FnOnce() -> R) -> (NodeRef, thread
     let mut node = Some(node);
     // A thread that is being torn down has no context any more.
     let outer = STACK.try_with(|stack| node.take().map(|node| stack.borrow_mut().push(node))).ok().flatten();
-    let result = panic::catch_unwind(AssertUnwindSafe(f));
+    let result = match outer {
+        Some(Outer { followed: true, .. }) => run_followed(f),
+        _ => panic::catch_unwind(AssertUnwindSafe(f)),
+    };
     let node = match outer {
         Some(outer) => STACK.with(|stack| stack.borrow_mut().pop(outer)),
         None => node,
@@ -120,9 +129,21 @@ pub(crate) fn enter<R>(node: NodeRef, f: impl FnOnce() -> R) -> (NodeRef, thread
     (node, result)
 }
 
+/// Runs `f` in the innermost scope, which an observer follows.
+#[cold]
+fn run_followed<R>(f: impl FnOnce() -> R) -> thread::Result<R> {
+    let node = try_current();
+    let tell = |event| node.iter().for_each(|node| follow::scope(node, event));
+    tell(ScopeEvent::Entered);
+    let result = panic::catch_unwind(AssertUnwindSafe(f));
+    tell(ScopeEvent::Left);
+    result
+}
+
 /// What came of entering a light scope.
 pub(crate) enum Visit<R> {
-    /// The code around it is known to be cancelled. Nothing was run: the scope has to have a node, to be seen there.
+    /// The code around it is known to be cancelled, or an observer follows. Nothing was run: the scope has to have a node, to be
+    /// seen there.
     Refused,
     /// It was entered and left, and may have become a node.
     Left(Option<NodeRef>, thread::Result<R>),
@@ -137,7 +158,7 @@ pub(crate) fn enter_light<R>(light: &mut Light, f: impl FnOnce() -> R) -> Visit<
             None => default_root(),
         };
         light.start(node.and_then(|node| node.tree()));
-        if node.is_some_and(|node| node.flagged(CANCELLED)) {
+        if node.is_some_and(|node| node.flagged(CANCELLED | FOLLOWED)) {
             return false;
         }
         drop(around);
@@ -166,7 +187,11 @@ pub(crate) fn make_node(light: &mut Light) -> Option<NodeRef> {
     let parent = try_current()?;
     let tree = parent.tree()?;
     light.start(Some(tree));
-    Some(light.materialise(&parent, tree))
+    let node = light.materialise(&parent, tree);
+    if node.flagged(FOLLOWED) {
+        follow::opened(&node);
+    }
+    Some(node)
 }
 
 /// Whether `node` is the innermost scope.
@@ -415,17 +440,10 @@ pub(crate) fn task_origin() -> Option<Origin> {
     None
 }
 
-/// Whose code this thread runs now: the task's name, or that of the scope which a reaper finishes. None in code of no tree.
+/// Whose code this thread runs now; none in code of no tree.
 pub(crate) fn running_origin() -> Option<Origin> {
-    task_origin().or_else(|| {
-        let top = STACK.try_with(|stack| {
-            stack.borrow().last().map(|frame| match &frame.scope {
-                Scope::Node(node) => node.origin.clone(),
-                Scope::Light(light) => Origin::new(light.kind.name(), light.location),
-            })
-        });
-        top.ok().flatten()
-    })
+    // Light scopes alone, below the installed root, are code of its tree, too.
+    task_origin().or_else(|| default_root().filter(|_| depth() > 0).map(|root| root.origin.clone()))
 }
 
 /// Notes in the reason of an explicit cancel which task asks.

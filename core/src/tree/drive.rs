@@ -9,10 +9,11 @@ use std::thread;
 
 use super::ambient;
 use super::finalizer::Finalizer;
+use super::follow;
 use super::links::Role;
 use super::loss;
 use super::node::{
-    CANCELLED, LOST, Life, Node, NodeRef, Owned, PARENT_CANCELLED, Payload, RAZED, State, TIMED, WATCHED,
+    CANCELLED, FOLLOWED, LOST, Life, Node, NodeRef, Owned, PARENT_CANCELLED, Payload, RAZED, State, TIMED, WATCHED,
 };
 use super::wake;
 use crate::reason::{Origin, Reason, ReasonKind};
@@ -416,6 +417,9 @@ impl Node {
             binding = rare.binding.take();
         }
         drop(state);
+        if self.flagged(FOLLOWED) {
+            follow::closed(self);
+        }
         drop((waker, marker));
         drop_quietly(binding);
         if timers != [None, None] || inherited.waits_for_hard() {

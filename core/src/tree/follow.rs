@@ -1,13 +1,13 @@
-//! What an observer that follows tasks is told.
+//! What an observer is told that follows the tasks, or all scopes.
 
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::task::Poll;
 
-use super::node::{CANCELLED, Kind, NodeRef, TOLD_END};
+use super::node::{CANCELLED, FOLLOWED, Kind, NodeRef, TOLD_END, TOLD_SCOPE_END};
 use super::{Tree, drive, lock};
 use crate::Instant;
-use crate::observer::{ObservedTask, TaskEvent};
+use crate::observer::{ObservedScope, ObservedTask, ScopeEvent, TaskEvent};
 use crate::sys::atomic::Ordering;
 
 impl Tree {
@@ -28,6 +28,9 @@ impl Tree {
 
 /// The task was admitted, and is about to be handed to the runtime.
 pub(crate) fn spawned(tree: &Tree, node: &NodeRef) {
+    if node.flagged(FOLLOWED) {
+        opened(node);
+    }
     if tree.is_followed() {
         let mut next = node.lock().parent.clone();
         while let Some(above) = next.as_ref().filter(|above| above.kind != Kind::Task) {
@@ -81,6 +84,38 @@ fn asked_at(node: &NodeRef) -> Option<Instant> {
         next = state.parent.clone();
     }
     None
+}
+
+/// The root of a tree whose observer follows the scopes is about to run.
+#[cold]
+pub(crate) fn begin(root: &NodeRef) {
+    root.flag(FOLLOWED);
+    opened(root);
+}
+
+/// The scope has got its place in a tree whose observer follows the scopes.
+#[cold]
+pub(crate) fn opened(node: &NodeRef) {
+    let parent = node.lock().parent.as_ref().map(id);
+    scope(node, ScopeEvent::Opened { parent });
+}
+
+/// The scope is closed. It may be found so more than once.
+#[cold]
+pub(crate) fn closed(node: &NodeRef) {
+    if node.flag(TOLD_SCOPE_END) {
+        scope(node, ScopeEvent::Closed);
+    }
+}
+
+/// Something has happened to the scope.
+#[cold]
+pub(crate) fn scope(node: &NodeRef, event: ScopeEvent) {
+    let Some(tree) = node.tree() else { return };
+    let observer = lock(&tree.observer).clone();
+    let scope = ObservedScope { id: id(node), kind: node.kind.name(), origin: &node.origin };
+    let result = panic::catch_unwind(AssertUnwindSafe(|| observer.scope(&scope, event)));
+    drive::drop_payload(result.err());
 }
 
 /// Nodes stay where they are: the address tells those that live apart.

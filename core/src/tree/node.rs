@@ -20,7 +20,7 @@ use super::pump::Stage;
 use super::timers::TimerKey;
 use crate::Instant;
 use crate::reason::{Origin, Reason};
-use crate::sys::atomic::{AtomicBool, AtomicU8, Ordering};
+use crate::sys::atomic::{AtomicBool, AtomicU8, AtomicU16, Ordering};
 use crate::sys::{Mutex, MutexGuard, OnceLock};
 
 /// What construct a scope belongs to.
@@ -123,7 +123,7 @@ pub(crate) struct Node<C: ?Sized = dyn Cell> {
     tree: Option<Arc<Tree>>,
     /// The tree, from when the scope got its place there.
     late_tree: OnceLock<Arc<Tree>>,
-    flags: AtomicU8,
+    flags: AtomicU16,
     /// Since the parent's body was last polled: was this scope polled? (L16)
     pub(crate) polled: AtomicBool,
     /// Was it woken since it was last polled?
@@ -142,22 +142,28 @@ impl<C: ?Sized> UnwindSafe for Node<C> {}
 impl<C: ?Sized> RefUnwindSafe for Node<C> {}
 
 /// The code directly inside has to stop. Never cleared.
-pub(crate) const CANCELLED: u8 = 1;
+pub(crate) const CANCELLED: u16 = 1;
 /// The parent's code has to stop (whatever this scope's mask). Never cleared.
-pub(crate) const PARENT_CANCELLED: u8 = 2;
+pub(crate) const PARENT_CANCELLED: u16 = 2;
 /// A deadline or a hard time stands somewhere up the chain: the clock may know more than `CANCELLED`. Never cleared.
-pub(crate) const TIMED: u8 = 4;
+pub(crate) const TIMED: u16 = 4;
 /// The driver is gone; whoever polls the scope's future now holds a future that was forgotten.
-pub(crate) const LOST: u8 = 8;
+pub(crate) const LOST: u16 = 8;
 
 /// What the body waits for was noted when it was last polled.
-pub(crate) const WATCHED: u8 = 16;
+pub(crate) const WATCHED: u16 = 16;
 
 /// An observer was told that this task has ended.
-pub(crate) const TOLD_END: u8 = 32;
+pub(crate) const TOLD_END: u16 = 32;
 
 /// Closed because its host, or the runtime, is gone (L30); set under the lock, as it is closed.
-pub(crate) const RAZED: u8 = 64;
+pub(crate) const RAZED: u16 = 64;
+
+/// An observer follows the scopes of the tree.
+pub(crate) const FOLLOWED: u16 = 128;
+
+/// An observer was told that this scope has ended.
+pub(crate) const TOLD_SCOPE_END: u16 = 256;
 
 /// A request that stands (L6).
 pub(crate) struct Request {
@@ -276,17 +282,19 @@ pub(crate) struct Place {
     marks: Marks,
     parent_cancelled: bool,
     timed: bool,
+    followed: bool,
 }
 
 impl Place {
     /// Below a scope that takes in no more: what is there stops where it can.
     fn nowhere(top: NodeRef, role: Role) -> Self {
         let marks = Marks::own(Instant::LAST);
-        Place { parent: top, role, slot: usize::MAX, marks, parent_cancelled: true, timed: false }
+        let followed = top.flagged(FOLLOWED);
+        Place { parent: top, role, slot: usize::MAX, marks, parent_cancelled: true, timed: false, followed }
     }
 
     /// The flags of a scope with that mask, and what it inherits.
-    fn reach(&self, mask: Mask) -> (u8, Marks) {
+    fn reach(&self, mask: Mask) -> (u16, Marks) {
         let inherited = self.marks.through(mask);
         let mut flags = 0;
         if self.timed && mask != Mask::Full {
@@ -294,6 +302,9 @@ impl Place {
         }
         if self.parent_cancelled {
             flags |= PARENT_CANCELLED;
+        }
+        if self.followed {
+            flags |= FOLLOWED;
         }
         if inherited.waits_for_hard() {
             flags |= TIMED;
@@ -314,6 +325,7 @@ impl State {
             marks: self.marks(),
             parent_cancelled: this.flagged(CANCELLED),
             timed: this.flagged(TIMED),
+            followed: this.flagged(FOLLOWED),
         }
     }
 
@@ -376,7 +388,7 @@ impl<C> Node<C> {
             origin,
             tree,
             late_tree: OnceLock::new(),
-            flags: AtomicU8::new(flags),
+            flags: AtomicU16::new(flags),
             polled: AtomicBool::new(false),
             woken: AtomicBool::new(flags & PARENT_CANCELLED != 0),
             due: AtomicBool::new(false),
@@ -404,14 +416,14 @@ impl<C: ?Sized> Node<C> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(crate) fn flagged(&self, flag: u8) -> bool {
+    pub(crate) fn flagged(&self, flag: u16) -> bool {
         // Ordering: a request sets the flag under the node's lock before it takes the waker that the driver registered
         // under the same lock; a driver that reads a stale flag is woken by that very waker.
         self.flags.load(Ordering::Acquire) & flag != 0
     }
 
     /// Sets a flag; says whether it was not set before.
-    pub(crate) fn flag(&self, flag: u8) -> bool {
+    pub(crate) fn flag(&self, flag: u16) -> bool {
         self.flags.fetch_or(flag, Ordering::AcqRel) & flag == 0
     }
 

@@ -13,6 +13,7 @@ use super::Tree;
 use super::ambient;
 use super::drive::{Driver, Step, poll_open};
 use super::dump::Dump;
+use super::follow;
 use super::loss;
 use super::marks::Mask;
 use super::node::{Kind, Node, NodeRef};
@@ -46,6 +47,7 @@ pin_project! {
         body: Slot<F, T>,
         output: Option<T>,
         seat: Option<NodeRef>,
+        fresh: bool,
         over: bool,
         tree: Arc<Tree>,
     }
@@ -72,7 +74,7 @@ impl<F, T> Root<F, T> {
         let origin = Origin::new("root", Location::caller());
         let node: NodeRef = Node::new(Kind::Root, Mask::None, origin, Some(tree.clone()), ());
         tree.set_root(&node);
-        Root { body: Slot::Future { future }, output: None, seat: Some(node), over: false, tree }
+        Root { body: Slot::Future { future }, output: None, seat: Some(node), fresh: true, over: false, tree }
     }
 
     /// Hands what has no caller to `observer`, instead of printing it.
@@ -105,6 +107,9 @@ impl<F: Future<Output = T>, T> Future for Root<F, T> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
         let mut this = self.project();
         assert!(this.seat.is_some(), "a root was polled after it had returned");
+        if std::mem::take(this.fresh) && this.tree.follows_scopes() {
+            this.seat.iter().for_each(follow::begin);
+        }
         if !*this.over {
             match poll_open(this.seat, this.body.as_mut(), cx) {
                 Step::Pending => return Poll::Pending,

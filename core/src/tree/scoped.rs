@@ -21,11 +21,12 @@ use pin_project_lite::pin_project;
 
 use super::ambient::{self, Visit};
 use super::drive::{Body, Driver, Step, conclude, poll_open};
+use super::follow;
 use super::light::{Light, Limit};
 use super::links::Role;
 use super::loss;
 use super::marks::Mask;
-use super::node::{Kind, LOST, NodeRef};
+use super::node::{FOLLOWED, Kind, LOST, NodeRef};
 use crate::reason::{Origin, Reason};
 
 /// What a construct does with the output of its body.
@@ -219,6 +220,9 @@ pub(crate) fn enter_tree(node: &NodeRef) {
     node.keep_tree(tree);
     node.attach(&parent, Role::Inner);
     node.entered(tree);
+    if node.flagged(FOLLOWED) {
+        follow::opened(node);
+    }
 }
 
 impl<F, R, V, P> Future for Scoped<F, R, V, P>

@@ -279,7 +279,7 @@ pub async fn a_permit_is_lent_while_its_job_calls() {
     assert_eq!(limiter.available(), 1);
 }
 
-/// S40: the statistics name the task that awaits a job, and the place of its `to_thread`, also after the job has called back.
+/// B229: the statistics name the task that awaits a job, and the place of its `to_thread`, also after the job has called back.
 pub async fn the_holder_of_a_jobs_permit_is_whoever_awaits_it() {
     let limiter = Arc::new(CapacityLimiter::new(1));
     let seen = limiter.clone();
