@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 use futures_core::Stream;
 
 use super::emitter::{Emitter, Slot};
-use crate::{CancelScope, Run, ScopeHandle};
+use crate::{CancelScope, Run, ScopeHandle, is_cancelled};
 
 /// A stream of what `body` emits.
 ///
@@ -143,7 +143,13 @@ impl<F: Future<Output = R>, T, R> Producer<F, T, R> {
         let Some(run) = self.run.as_mut() else { return Poll::Ready(Step::Over) };
         self.slot.ask();
         let Poll::Ready(result) = run.as_mut().poll(cx) else {
-            return self.slot.poll_take(cx).map(Step::Item);
+            let item = ready!(self.slot.poll_take(cx));
+            if is_cancelled() {
+                // The consumer will not ask again. A shield in the body that waits for that would hold up its cancel for ever: the
+                // body is woken, so that it counts as undriven if it is not polled (L16).
+                self.slot.ask();
+            }
+            return Poll::Ready(Step::Item(item));
         };
         self.run = None;
         self.slot.close();

@@ -421,3 +421,62 @@ async fn caught<F: Future>(future: F) -> Result<F::Output, Box<dyn std::any::Any
     })
     .await
 }
+
+/// L16, L20: a consumer that is cancelled, and awaits something else, ends, though its producer is out in a shield: whether the item
+/// was taken before the cancel, or in its wake.
+#[test]
+fn an_emit_in_a_shield_does_not_hold_up_a_cancelled_consumer() {
+    on_seeds(async || {
+        for (works, ends) in [(0, 5), (9, 9)] {
+            let (log, start) = (Log::default(), Instant::now());
+            let out = move_on_after(ms(5), async {
+                let mut items = produce(async |mut out: Emitter<u8>| {
+                    shield(async {
+                        let _guard = log.guard("shield");
+                        out.emit(1).await;
+                        sleep(ms(works)).await;
+                        out.emit(2).await;
+                        log.note("goes on");
+                        out.emit(3).await;
+                    })
+                    .await;
+                });
+                assert_eq!(items.next().await, Some(1));
+                assert_eq!(items.next().await, Some(2), "the shield holds while it works");
+                sleep(ms(9)).await;
+                log.note("never");
+            });
+            assert_eq!(out.await, None);
+            assert_eq!(start.elapsed(), ms(ends));
+            assert_eq!(log.take(), ["shield"]);
+        }
+    });
+}
+
+/// L16: with a consumer that is cancelled and shielded itself, it goes on as before: no item is lost, none comes twice.
+#[test]
+fn a_shielded_consumer_gets_every_item_of_a_shielded_producer() {
+    on_seeds(async || {
+        let out = move_on_after(ms(5), async {
+            let mut items = produce(async |mut out: Emitter<u64>| {
+                shield(async {
+                    for n in 1..5 {
+                        sleep(ms(n)).await;
+                        out.emit(n).await;
+                    }
+                })
+                .await;
+            });
+            let mut got = Vec::new();
+            shield(async {
+                while let Some(n) = items.next().await {
+                    got.push(n);
+                    sleep(ms(1)).await;
+                }
+            })
+            .await;
+            got
+        });
+        assert_eq!(out.await, Some(vec![1, 2, 3, 4]));
+    });
+}
