@@ -8,8 +8,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
 use foster::{
-    CancelScope, Instant, Nursery, bracket, checkpoint, checkpoint_if_cancelled, defer, interval, is_cancelled,
-    local_nursery, move_on_after, nursery, shield, sleep, sleep_forever, sleep_until, stopping, to_thread, yield_now,
+    CancelScope, Instant, LocalNursery, Nursery, bracket, checkpoint, checkpoint_if_cancelled, defer, graceful,
+    interval, is_cancelled, local_nursery, move_on_after, nursery, shield, sleep, sleep_forever, sleep_until, stopping,
+    to_thread, yield_now,
 };
 
 use crate::harness::ms;
@@ -616,6 +617,71 @@ pub async fn a_scope_wakes_its_parent_past_a_dead_waker() {
     }
 }
 
+/// L16.1, L41: the same for the children of a local nursery, whether whoever drives it polls it on or not.
+pub async fn a_local_child_wakes_past_a_dead_waker() {
+    for (cancelled_in, held) in [(1, false), (2, false), (3, false), (2, true)] {
+        let log = Log::new();
+        let mut scope = CancelScope::new();
+        let handle = scope.handle();
+        let outcome = scope.run(async {
+            let mut inner = pin!(local_nursery(async |n: LocalNursery<'_>| {
+                n.spawn(shield(async {
+                    sleep(ms(3)).await;
+                    sleep(ms(3)).await;
+                    log.add("child");
+                }));
+            }));
+            let mut polls = 0;
+            poll_fn(|cx| {
+                polls += 1;
+                // Once after the cancel, so that the nursery knows of it.
+                if held && polls > cancelled_in + 1 {
+                    return Poll::Pending;
+                }
+                let poll = inner.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+                if polls < cancelled_in {
+                    cx.waker().wake_by_ref();
+                } else if polls == cancelled_in {
+                    handle.cancel("now");
+                }
+                poll
+            })
+            .await
+        });
+        assert_eq!(outcome.await.is_err(), held);
+        assert_eq!(log.entries(), if held { vec![] } else { vec!["child"] });
+    }
+}
+
+/// L11, L16.1: the hard time of a request wakes the scope whose delivery a graceful shield has held up, past a waker of the
+/// shield's that leads nowhere.
+pub async fn a_hard_time_wakes_past_a_dead_waker() {
+    let log = Log::new();
+    let mut scope = CancelScope::new();
+    let handle = scope.handle();
+    let outcome = scope.run(async {
+        let mut inner = pin!(graceful(async {
+            let _end = log.on_drop("graceful shield");
+            sleep_forever().await
+        }));
+        let mut asked = false;
+        poll_fn(|cx| {
+            let poll = inner.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            if !asked {
+                asked = true;
+                // Polls it once more, so that nothing is left to wait for but the hard time.
+                cx.waker().wake_by_ref();
+                assert!(handle.cancel_within(ms(3), "now"));
+            }
+            poll.map(|never| match never {})
+        })
+        .await;
+        log.add("body");
+    });
+    assert!(outcome.await.is_err());
+    assert_eq!(log.entries(), ["graceful shield"]);
+}
+
 /// L16: two lazy drivers in one task, one inside the other, wind down without waking each other for ever.
 pub async fn nested_lazy_drivers_do_not_livelock() {
     let log = Log::new();
@@ -732,6 +798,8 @@ macro_rules! checkpoints_suite {
             a_scope_that_was_not_woken_delays_its_parent,
             a_scope_may_be_skipped_now_and_then,
             a_scope_wakes_its_parent_past_a_dead_waker,
+            a_local_child_wakes_past_a_dead_waker,
+            a_hard_time_wakes_past_a_dead_waker,
             nested_lazy_drivers_do_not_livelock,
             a_body_that_completes_while_its_scope_waits_has_completed,
             a_parked_scope_stays_parked,

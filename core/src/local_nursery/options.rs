@@ -22,6 +22,7 @@ use crate::tree::ambient;
 use crate::tree::marks::Mask;
 use crate::tree::node::{Kind, Life, Node, NodeRef};
 use crate::tree::scoped::{Ending, Scoped};
+use crate::tree::wake;
 
 /// Opens a local nursery, runs `body` with a handle to it, and returns when the body and all children have ended.
 ///
@@ -339,7 +340,9 @@ where
             this.bell.queue();
         }
         let tree = ambient::tree();
-        let mut turn = ready.register(cx.waker());
+        // L16.1: also for the children, whose wakes do not go through the node.
+        let driver = wake::past(&shared.node, cx.waker());
+        let mut turn = ready.register(&driver);
         let (mut has_run, mut closing) = (false, false);
         loop {
             for child in shared.take_incoming() {
@@ -388,7 +391,7 @@ where
             }
         }
         if ready.len() > 0 {
-            cx.waker().wake_by_ref();
+            driver.wake();
         }
         Poll::Pending
     }

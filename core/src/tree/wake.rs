@@ -34,6 +34,11 @@ impl Wakes {
     /// Marks a scope as woken and takes its driver's waker along; then those it delays.
     pub(crate) fn push_chain(&mut self, node: &NodeRef) {
         self.push_node(node);
+        self.push_delayed(node);
+    }
+
+    /// Marks those that a scope delays as woken, and takes their drivers' wakers along.
+    fn push_delayed(&mut self, node: &NodeRef) {
         let mut node = delayed_by(node);
         while let Some(next) = node {
             if next.woken.swap(true, Ordering::AcqRel) {
@@ -97,12 +102,46 @@ impl Wake for Marker {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        // Woken since the last poll already: then the driver and the parent were woken, too. `Node::register` hands
-        // the wake on when the driver has changed.
-        if self.0.woken.swap(true, Ordering::AcqRel) {
-            return;
+        // Woken since the last poll already: then the parent was woken, too. `Node::register` hands the wake on when the
+        // driver has changed.
+        if !self.0.woken.swap(true, Ordering::AcqRel) {
+            return wake(&self.0);
         }
-        wake(&self.0);
+        // Subtle: not always the driver. A child of a local nursery wakes the task of the nursery, not its body.
+        let driver = self.0.lock().waker.take();
+        if let Some(driver) = driver {
+            driver.wake();
+        }
+    }
+}
+
+/// The driver of a local nursery whose parent is cancelled, for the nursery's children: marks the nursery, wakes its driver, then
+/// the parent, for the reason that [`Marker`] has.
+pub(crate) struct Past {
+    pub(crate) node: NodeRef,
+    pub(crate) driver: Waker,
+}
+
+impl Wake for Past {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.node.woken.store(true, Ordering::Release);
+        self.driver.wake_by_ref();
+        let mut wakes = Wakes::default();
+        wakes.push_delayed(&self.node);
+        wakes.wake();
+    }
+}
+
+/// The waker of whoever drives a local nursery, as its children have to have it.
+pub(crate) fn past(node: &NodeRef, driver: &Waker) -> Waker {
+    if node.flagged(PARENT_CANCELLED) {
+        Waker::from(Arc::new(Past { node: node.clone(), driver: driver.clone() }))
+    } else {
+        driver.clone()
     }
 }
 
