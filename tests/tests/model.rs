@@ -15,6 +15,7 @@ mod model {
     pub(crate) mod interpret;
     pub(crate) mod invariants;
     pub(crate) mod local;
+    pub(crate) mod localize;
     pub(crate) mod metamorphic;
     pub(crate) mod program;
     pub(crate) mod python_random;
@@ -26,6 +27,7 @@ mod model {
 
 use model::expect::Expect;
 use model::generate::{self, WEIGHTS};
+use model::localize::{is_the_same_locally, localize};
 use model::metamorphic;
 use model::program::Program;
 use model::python_random::Random;
@@ -47,6 +49,7 @@ const COVERED: &[&str] = &[
     "cancelled forms",
     "cut",
     "daemons",
+    "daemons: local",
     "double failures",
     "escalated",
     "finalizers",
@@ -55,9 +58,12 @@ const COVERED: &[&str] = &[
     "leaks",
     "lost: foreign",
     "lost: leaked",
+    "lost: local children",
     "lost: undriven",
     "lost: undriven shield",
     "moved",
+    "nurseries",
+    "nurseries: local",
     "orphans: finalizer",
     "orphans: later",
     "orphans: panicked",
@@ -71,8 +77,10 @@ const COVERED: &[&str] = &[
     "shield waits",
     "spawns refused",
     "starts: moved",
+    "starts: moved, local",
     "starts: not heard",
     "tasks",
+    "tasks: local",
     "tasks dropped unpolled",
 ];
 
@@ -127,6 +135,27 @@ fn programs_come_out_as_the_model_says() {
     });
 }
 
+/// L41: those of them in which nobody drops or holds a nursery come out the same with local nurseries.
+#[test]
+fn local_nurseries_come_out_as_the_model_says() {
+    let vectors: Vec<_> = VECTORS.lines().map(Expect::from_line).collect();
+    in_turn(|| {
+        let all = vectors.len() as u64;
+        for_each(0..seeds(0, all).end.min(all), |number, summary| {
+            let (seed, expect) = &vectors[number as usize];
+            let mut json = generate::vector(*seed);
+            if !is_the_same_locally(&json) {
+                return String::new();
+            }
+            *summary.counts.entry("compared").or_default() += 1;
+            localize(&mut json, *seed);
+            let text = wrong(&Program::read(&json), Setting::of(number % 12), Some(expect), summary);
+            if text.is_empty() { text } else { format!("seed {seed}, {text}") }
+        })
+        .verdict("local vectors", &["compared", "nurseries: local", "tasks: local", "daemons: local", "nurseries"]);
+    });
+}
+
 /// A seed means the same program here and in the model.
 #[test]
 fn generated_programs_are_those_of_the_model() {
@@ -151,7 +180,9 @@ fn seeds(first: u64, count: u64) -> Range<u64> {
 
 /// A program that may be of any kind; its outcome may depend on the schedule.
 fn any_program(seed: u64) -> std::sync::Arc<Program> {
-    Program::read(&generate::generate(seed, &generate::wide(), 7, 70))
+    let mut json = generate::generate(seed, &generate::wide(), 7, 70);
+    localize(&mut json, seed);
+    Program::read(&json)
 }
 
 /// I1, I2, I6, I9, I10, I12, I13, I16, I18, I21–I23, I25, and that every run comes to an end.
@@ -175,7 +206,7 @@ fn programs_that_are_stopped_keep_the_invariants() {
             let stop = Some((at, Duration::from_millis(*random.choice(&[0, 0, 3]))));
             wrong(&any_program(seed), Setting { stop, ..Setting::of(seed % 12) }, None, summary)
         })
-        .verdict("stopped programs", &["parked", "finalizers", "shield waits"]);
+        .verdict("stopped programs", &["parked", "finalizers", "shield waits", "tasks: local"]);
     });
 }
 
@@ -185,13 +216,18 @@ fn programs_whose_host_is_dropped_leave_nothing() {
     in_turn(|| {
         for_each(seeds(3_000_000, 1500), |seed, summary| {
             // Without `start`: nobody can count a child whose caller has no handle to it yet.
-            let program = Program::read(&generate::generate(seed, WEIGHTS, 7, 70));
+            let mut json = generate::generate(seed, WEIGHTS, 7, 70);
+            localize(&mut json, seed);
+            let program = Program::read(&json);
             let setting = Setting::of(seed % 12);
             let whole = run(&program, setting);
             let steps = Random::new(seed).between(1, whole.steps.max(2) as u32 - 1);
             wrong(&program, Setting { steps: Some(steps), ..setting }, None, summary)
         })
-        .verdict("dropped hosts", &["hosts dropped", "hosts dropped: tasks", "hosts dropped: finalizers"]);
+        .verdict(
+            "dropped hosts",
+            &["hosts dropped", "hosts dropped: tasks", "hosts dropped: finalizers", "tasks: local"],
+        );
     });
 }
 
@@ -200,7 +236,7 @@ fn programs_whose_host_is_dropped_leave_nothing() {
 fn stopping_is_bounded() {
     in_turn(|| {
         for_each(seeds(4_000_000, 2000), metamorphic::bounded_stop)
-            .verdict("bounded stops", &["stops", "stops: bound met"]);
+            .verdict("bounded stops", &["stops", "stops: bound met", "tasks: local"]);
     });
 }
 
@@ -210,6 +246,6 @@ fn stopping_is_bounded() {
 fn dropping_is_cancelling() {
     in_turn(|| {
         for_each(seeds(0, 3000), metamorphic::drop_is_cancel)
-            .verdict("drop is cancel", &["finalizers compared", "tasks compared"]);
+            .verdict("drop is cancel", &["finalizers compared", "tasks compared", "tasks: local"]);
     });
 }

@@ -24,7 +24,9 @@ pub(crate) async fn await_task(id: Id, task: Id) {
         world.awaits.insert(id, outcome);
         world.count("awaited");
         let pending = world.finalizers.iter().any(|f: &FinalizerSeen| f.owner == task && f.is_pending());
-        if world.seen(task).body == BodyState::Live || pending {
+        // The body of a local child that was forgotten with its nursery is out of everybody's reach.
+        let forgotten = world.program.info(task).leaks.iter().any(|leak| world.ever_stopped[*leak]);
+        if world.seen(task).body == BodyState::Live && !forgotten || pending {
             let text = format!("I23: the handle of {} resolved before its end", world.program.name(task));
             world.broken(text);
         }

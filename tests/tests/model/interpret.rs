@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use std::thread;
 use std::time::Duration;
 
-use foster::{CancelScope, Instant, Nursery, NurseryOptions, ScopeHandle};
+use foster::{CancelScope, ErrorGroup, Instant, Nursery, NurseryOptions, ScopeHandle};
 use foster_sim::plain_sleep;
 
 use super::awaits::await_task;
@@ -55,7 +55,7 @@ pub(crate) fn build(op: &Body, owner: Id) -> Fut {
                     End::Cancelled => {}
                 }
             }
-            Op::Nursery { id, collect, body } => match open_nursery(*id, *collect, body.clone()).await {
+            Op::Nursery { id, collect, local, body } => match open_nursery(*id, *collect, *local, body.clone()).await {
                 End::Returned(result) => return result,
                 End::Cancelled => unreachable!("a nursery has no cancelled form"),
             },
@@ -134,18 +134,22 @@ async fn run_scope(id: Id, scope: CancelScope, after: Option<Duration>, may_be_l
     Watched::new(id, end).await
 }
 
-async fn open_nursery(id: Id, collecting: bool, body: Body) -> End {
+async fn open_nursery(id: Id, collecting: bool, local: bool, body: Body) -> End {
     let options = NurseryOptions::new().named(name_of(id));
-    let open = move |nursery| {
-        with(|world| world.enter(id, Target::Nursery(nursery)));
+    let enter = move |target| {
+        with(|world| {
+            world.enter(id, target);
+            world.count(if local { "nurseries: local" } else { "nurseries" });
+        });
         BodyWatch::new(id, build(&body, id))
     };
     let end = async move {
-        End::Returned(if collecting {
-            let all = |errors: Vec<Errs>| Errs::new(errors.into_iter().flat_map(Errs::take).collect());
-            options.run_collecting(open).await.map_err(|group| all(group.into_errors()))
-        } else {
-            options.run(open).await.map_err(first_of)
+        let all = |group: ErrorGroup<Errs>| Errs::new(group.into_errors().into_iter().flat_map(Errs::take).collect());
+        End::Returned(match (local, collecting) {
+            (false, false) => options.run(|n| enter(Target::Nursery(n))).await.map_err(first_of),
+            (false, true) => options.run_collecting(|n| enter(Target::Nursery(n))).await.map_err(all),
+            (true, false) => options.run_local(|n| enter(Target::Local(n))).await.map_err(first_of),
+            (true, true) => options.run_local_collecting(|n| enter(Target::Local(n))).await.map_err(all),
         })
     };
     Watched::new(id, end).await
@@ -191,13 +195,27 @@ async fn run_bracket(id: Id, release: &Finalizer, body: &Body) -> Res {
 }
 
 fn spawn(task: Id, nursery: Id, daemon: bool, body: &Body) {
-    let Target::Nursery(nursery) = with(|world| world.seen(nursery).target.clone()) else { return };
-    let child = nursery.child().named(name_of(task));
-    let child = if daemon { child.daemon() } else { child };
-    if let Ok(handle) = child.try_spawn(BodyWatch::new(task, build(body, task))) {
+    macro_rules! spawn_into {
+        ($nursery:ident) => {{
+            let child = $nursery.child().named(name_of(task));
+            let child = if daemon { child.daemon() } else { child };
+            child.try_spawn(BodyWatch::new(task, build(body, task))).ok()
+        }};
+    }
+    let (handle, local) = match with(|world| world.seen(nursery).target.clone()) {
+        Target::Nursery(nursery) => (spawn_into!(nursery), false),
+        Target::Local(nursery) => (spawn_into!(nursery), true),
+        _ => return,
+    };
+    if let Some(handle) = handle {
         with(|world| {
             world.enter(task, Target::Task(Arc::new(Mutex::new(handle))));
-            world.count(if daemon { "daemons" } else { "tasks" });
+            world.count(match (local, daemon) {
+                (false, false) => "tasks",
+                (false, true) => "daemons",
+                (true, false) => "tasks: local",
+                (true, true) => "daemons: local",
+            });
         });
     }
 }
@@ -215,6 +233,7 @@ fn cancel(target: Id, grace: Duration) {
             }
         }
         Target::Nursery(nursery) => drop(nursery.cancel_children_within(grace, "told to")),
+        Target::Local(nursery) => drop(nursery.cancel_children_within(grace, "told to")),
         Target::Task(task) => {
             let task = lock(&task);
             let again = task.reason().is_some();

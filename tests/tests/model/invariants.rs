@@ -41,7 +41,11 @@ impl World {
         let program = self.program.clone();
         for nursery in program.ids() {
             let seen = &self.seen[nursery.index()];
-            let Target::Nursery(handle) = &seen.target else { continue };
+            let (closed, text) = match &seen.target {
+                Target::Nursery(handle) => (handle.is_closed(), format!("{handle:?}")),
+                Target::Local(handle) => (handle.is_closed(), format!("{handle:?}")),
+                _ => continue,
+            };
             let collecting = program.info(nursery).collecting;
             let failed = program.children(nursery).any(|child| match &self.seen[child.index()].target {
                 Target::Task(task) => match lock(task).status() {
@@ -51,7 +55,7 @@ impl World {
                 },
                 _ => false,
             });
-            if failed && !handle.is_closed() && format!("{handle:?}").contains("request: None") {
+            if failed && !closed && text.contains("request: None") {
                 let name = program.name(nursery);
                 self.broken(format!("I25: a child of {name} has failed, and {name} is not cancelled"));
             }
@@ -134,7 +138,8 @@ impl World {
             if info.holds.iter().any(|hold| self.ever_stopped[*hold]) {
                 return true;
             }
-            next = info.parent.filter(|_| !matches!(info.sort, Sort::Task | Sort::Root));
+            // A task is polled by itself, but for a local one.
+            next = info.parent.filter(|_| info.local || !matches!(info.sort, Sort::Task | Sort::Root));
         }
         false
     }

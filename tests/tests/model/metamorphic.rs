@@ -9,6 +9,7 @@ use serde_json::{Value, json};
 
 use super::finalizer::Status;
 use super::generate::{generate, without};
+use super::localize::localize;
 use super::program::{Program, Sort};
 use super::python_random::Random;
 use super::replay::{Setting, Summary, run};
@@ -38,7 +39,8 @@ pub(crate) fn drop_is_cancel(seed: u64, summary: &mut Summary) -> String {
     let at = Random::new(seed).between(0, 6) as f64 + 0.5;
     let mut body = generate(seed, &without(NOT_IN_I17), 6, 50);
     rename_root(&mut body);
-    let nursery = json!({"op": "nursery", "id": "n0", "collect": false, "body": body});
+    localize(&mut body, seed);
+    let nursery = json!({"op": "nursery", "id": "n0", "collect": false, "local": seed % 2 == 1, "body": body});
     let scope = |after: Value, body: &Value| {
         Program::read(&json!({"op": "scope", "id": "s00", "after": after, "grace": 0, "fail": null, "body": body}))
     };
@@ -95,7 +97,9 @@ fn early_finalizers(world: &World, cut: f64) -> BTreeMap<String, Status> {
 /// I14: the root is cancelled at some time. From the hard time on until its end there is always a finalizer that is within its
 /// budget.
 pub(crate) fn bounded_stop(seed: u64, summary: &mut Summary) -> String {
-    let program = Program::read(&generate(seed, &without(&["shield", "thread", "pair", "crowd"]), 7, 70));
+    let mut program = generate(seed, &without(&["shield", "thread", "pair", "crowd"]), 7, 70);
+    localize(&mut program, seed);
+    let program = Program::read(&program);
     let mut random = Random::new(seed);
     let (at, grace) = (random.between(0, 6), *random.choice(&[0, 0, 3]));
     let stop = Some((Duration::from_millis(at), Duration::from_millis(grace)));

@@ -40,6 +40,7 @@ pub(crate) enum Op {
     Nursery {
         id: Id,
         collect: bool,
+        local: bool,
         body: Body,
     },
     Shield {
@@ -159,6 +160,8 @@ pub(crate) struct Info {
     /// Some operation cancels it or moves its deadline.
     pub targeted: bool,
     pub collecting: bool,
+    /// Of a nursery: its children live in its own future. Of a task: its nursery is such a one.
+    pub local: bool,
     pub daemon: bool,
 }
 
@@ -313,8 +316,10 @@ impl Reader {
             "nursery" => {
                 let (id, inside) = self.scope(json, Sort::Nursery, around);
                 let collect = json["collect"].as_bool() == Some(true);
+                let local = json["local"].as_bool() == Some(true);
                 self.info[id.index()].collecting = collect;
-                Op::Nursery { id, collect, body: self.op(body, &inside) }
+                self.info[id.index()].local = local;
+                Op::Nursery { id, collect, local, body: self.op(body, &inside) }
             }
             kind @ ("shield" | "graceful") => {
                 let (id, inside) = self.scope(json, Sort::Shield, around);
@@ -332,10 +337,15 @@ impl Reader {
                 let daemon = json["daemon"].as_bool() == Some(true);
                 // Where a task stands is known when its nursery is: `in` names a scope further out.
                 let outer = self.info[nursery.index()].locals.clone();
-                self.place(task, Sort::Task, &Around { parent: nursery, locals: outer.clone(), ..Around::default() });
+                // What is forgotten with a local nursery is forgotten with its children.
+                let local = self.info[nursery.index()].local;
+                let leaks = if local { self.info[nursery.index()].leaks.clone() } else { Vec::new() };
+                let around = Around { parent: nursery, locals: outer, leaks, ..Around::default() };
+                self.place(task, Sort::Task, &around);
                 self.info[task.index()].daemon = daemon;
+                self.info[task.index()].local = self.info[nursery.index()].local;
                 self.children.entry(nursery).or_default().push(task);
-                let inside = Around { parent: task, locals: outer, ..Around::default() };
+                let inside = Around { parent: task, ..around };
                 let body = self.op(body, &inside);
                 if kind == "start" {
                     Op::Start { task, nursery, ready: time(&json["ready"]), body }

@@ -19,7 +19,7 @@ impl From<StartError> for Errs {
 
 /// Starts a child that is ready after some time and then runs `body`, as a child of the nursery.
 pub(crate) async fn start(task: Id, nursery: Id, ready: Duration, body: Body) -> Res {
-    let Target::Nursery(nursery) = with(|world| world.seen(nursery).target.clone()) else { return Ok(()) };
+    let target = with(|world| world.seen(nursery).target.clone());
     let child = move |token: Ready<()>| async move {
         foster::sleep(ready).await;
         if !token.notify(()) {
@@ -27,12 +27,17 @@ pub(crate) async fn start(task: Id, nursery: Id, ready: Duration, body: Body) ->
             return Ok(());
         }
         with(|world| {
-            world.count("starts: moved");
+            world.count(if world.program.info(task).local { "starts: moved, local" } else { "starts: moved" });
             world.seen(task).moved = true;
         });
         BodyWatch::new(task, build(&body, task)).await
     };
-    match nursery.start_task(child).await {
+    let started = match target {
+        Target::Nursery(nursery) => nursery.start_task(child).await,
+        Target::Local(nursery) => nursery.start_task(child).await,
+        _ => return Ok(()),
+    };
+    match started {
         Ok(((), handle)) => with(|world| {
             let parent = world.program.info(task).parent;
             let seen = world.seen(task);

@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 use foster::TaskStatus;
 
 use super::interpret::{Fut, Res};
-use super::program::{Id, Sort};
+use super::program::{Id, Info, Sort};
 use super::world::{BodyState, Errs, INSIDE, Lost, Out, Target, World, lock, now, thrown, with};
 
 /// What a construct of foster gives back.
@@ -276,7 +276,17 @@ impl Drop for BodyWatch {
             }),
         }
         with(|world| {
-            let lost = self.state == BodyState::Panicked || world.is_over() || world.seen(id).dropping;
+            // L41: local children are lost with their nursery.
+            let with_nursery = match world.program.info(id) {
+                Info { local: true, sort: Sort::Task, parent: Some(nursery), .. } => {
+                    world.seen[nursery.index()].dropping
+                }
+                _ => false,
+            };
+            if with_nursery && self.state == BodyState::Live {
+                world.count("lost: local children");
+            }
+            let lost = self.state == BodyState::Panicked || world.is_over() || world.seen(id).dropping || with_nursery;
             world.delivering.push((!lost).then_some(id));
         });
         drop(self.inner.take());

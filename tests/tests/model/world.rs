@@ -8,7 +8,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use foster::{HostDropped, Nursery, Observer, Orphan, OrphanKind, ScopeHandle, Task, TaskStatus};
+use foster::{HostDropped, LocalNursery, Nursery, Observer, Orphan, OrphanKind, ScopeHandle, Task, TaskStatus};
 
 use super::finalizer::FinalizerSeen;
 use super::interpret::Fut;
@@ -86,6 +86,7 @@ pub(crate) enum Target {
     None,
     Scope(ScopeHandle),
     Nursery(Nursery<Errs>),
+    Local(LocalNursery<'static, Errs>),
     Task(Arc<Mutex<Task<()>>>),
     /// By nothing: a bracket, or a scope without a handle.
     Blind,
@@ -292,6 +293,7 @@ impl World {
         match (&seen.target, self.program.info(id).sort) {
             (Target::Scope(handle), _) => Some(handle.is_closed()),
             (Target::Nursery(nursery), _) => Some(nursery.is_closed()),
+            (Target::Local(nursery), _) => Some(nursery.is_closed()),
             (Target::Task(task), _) => Some(lock(task).is_finished()),
             // A bracket ends with its release, the finalizer that it had first.
             (_, Sort::Bracket) => self.finalizers.iter().find(|f| f.owner == id)?.is_closed(),

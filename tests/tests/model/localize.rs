@@ -1,0 +1,56 @@
+//! Programs with local nurseries: the same programs, in which some nurseries keep their children in their own future (L41).
+//!
+//! The model knows no local nurseries. But as long as nobody drops, holds or forgets one, a program comes out as if they were
+//! ordinary ones; and the invariants hold in any case.
+
+use serde_json::{Value, json};
+
+use super::python_random::Random;
+
+/// What foreign code does with a future: there it matters in which one a child lives.
+const FOREIGN: &[&str] = &["select", "drop_after", "hold", "blink", "leak"];
+
+/// Makes nurseries of a program local: none, half of them, or all, as the seed says.
+///
+/// Not those that somebody holds while he awaits a task: if that is a child of what he holds, it waits for him, too. That is a
+/// deadlock in the program.
+pub(crate) fn localize(program: &mut Value, seed: u64) {
+    let mut random = Random::new(seed);
+    let share = random.below(3);
+    let holder_awaits = find(program, &mut |json| json["op"] == "hold" && has_op(&json["then"], &["await"]));
+    walk(program, &mut || random.below(2) < share, holder_awaits, false);
+}
+
+fn walk(json: &mut Value, draw: &mut impl FnMut() -> bool, holder_awaits: bool, held: bool) {
+    match json {
+        Value::Object(map) => {
+            let op = map.get("op").and_then(Value::as_str).unwrap_or_default().to_owned();
+            if op == "nursery" && draw() && !(held && holder_awaits) {
+                map.insert("local".to_owned(), json!(true));
+            }
+            for (key, value) in map {
+                walk(value, draw, holder_awaits, held || op == "hold" && key == "body");
+            }
+        }
+        Value::Array(list) => list.iter_mut().for_each(|json| walk(json, draw, holder_awaits, held)),
+        _ => {}
+    }
+}
+
+/// Whether a program does nothing in which a local nursery differs from another one.
+pub(crate) fn is_the_same_locally(program: &Value) -> bool {
+    has_op(program, &["nursery"]) && !has_op(program, FOREIGN)
+}
+
+fn has_op(json: &Value, ops: &[&str]) -> bool {
+    find(json, &mut |json| json["op"].as_str().is_some_and(|op| ops.contains(&op)))
+}
+
+fn find(json: &Value, test: &mut impl FnMut(&Value) -> bool) -> bool {
+    test(json)
+        || match json {
+            Value::Object(map) => map.values().any(|json| find(json, test)),
+            Value::Array(list) => list.iter().any(|json| find(json, test)),
+            _ => false,
+        }
+}
