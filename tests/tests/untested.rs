@@ -2,10 +2,15 @@
 
 use std::convert::Infallible;
 use std::pin::pin;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
-use foster::{Nursery, nursery, sleep};
+use foster::runtime::{BlockingError, Job, Runtime, Timer, Work, current, root};
+use foster::{
+    CancelScope, Instant, Nursery, checkpoint_if_cancelled, is_cancelled, move_on_after, nursery, sleep, sleep_forever,
+};
 use futures_lite::future::poll_once;
 
 /// L4: a nursery that has nothing left to wait for takes no further child, also as long as nobody has polled it to notice.
@@ -25,5 +30,102 @@ fn a_nursery_that_waits_for_nothing_takes_no_more() {
         assert!(n.is_empty() && !n.is_closed());
         assert!(n.try_spawn(async {}).is_err(), "it has waited for all");
         let Ok(()) = nursery.await;
+    });
+}
+
+/// The runtime of the test, with a clock that can be ahead of the timers: as on a thread that is computing.
+struct Ahead {
+    inner: Arc<dyn Runtime>,
+    nanos: AtomicU64,
+}
+
+impl Runtime for Ahead {
+    fn name(&self) -> &'static str {
+        "ahead"
+    }
+
+    fn spawn(&self, job: Job) {
+        self.inner.spawn(job);
+    }
+
+    fn now(&self) -> Instant {
+        self.inner.now() + Duration::from_nanos(self.nanos.load(Ordering::SeqCst))
+    }
+
+    fn timer(&self) -> Box<dyn Timer> {
+        self.inner.timer()
+    }
+
+    fn blocking(&self, work: Work) -> Result<(), BlockingError> {
+        self.inner.blocking(work)
+    }
+}
+
+/// L8, I8: code that has computed past its deadline is cancelled, although no timer has fired meanwhile.
+#[test]
+fn a_deadline_that_passes_during_a_poll_is_seen_in_that_poll() {
+    foster_sim::run(1, async {
+        let ahead = Arc::new(Ahead { inner: current().unwrap(), nanos: AtomicU64::new(0) });
+        let clock = ahead.clone();
+        root(ahead, async {
+            let outcome = move_on_after(Duration::from_millis(1), async {
+                assert!(!is_cancelled());
+                clock.nanos.store(1_000_000, Ordering::SeqCst);
+                assert!(is_cancelled());
+                checkpoint_if_cancelled().await;
+                unreachable!("cancelled code stops at its next checkpoint");
+            });
+            assert!(outcome.await.is_none());
+        })
+        .await;
+    });
+}
+
+/// I18, L18: a scope with a request of its own parks if the deadline around it has passed as well, although no timer has fired
+/// meanwhile: its cancelled form is not for cancelled code.
+#[test]
+fn a_cancelled_form_does_not_come_after_the_deadline_around_it() {
+    foster_sim::run(1, async {
+        let ahead = Arc::new(Ahead { inner: current().unwrap(), nanos: AtomicU64::new(0) });
+        let clock = ahead.clone();
+        root(ahead, async {
+            let outcome = move_on_after(Duration::from_millis(1), async {
+                let mut scope = CancelScope::new();
+                let handle = scope.handle();
+                let inside = async {
+                    assert!(handle.cancel("now"));
+                    clock.nanos.store(1_000_000, Ordering::SeqCst);
+                    sleep_forever().await
+                };
+                let Err(cancelled) = scope.run(inside).await;
+                unreachable!("{cancelled} was told to cancelled code");
+            });
+            assert!(outcome.await.is_none());
+        })
+        .await;
+    });
+}
+
+#[derive(Default)]
+struct Wakes(AtomicUsize);
+
+impl Wake for Wakes {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+/// R6: a sleep that has gone from one task to another wakes the one that polled it last, and holds on to no other waker.
+#[test]
+fn a_sleep_wakes_whoever_polled_it_last() {
+    foster_sim::run(1, async {
+        let mut pause = pin!(sleep(Duration::from_millis(2)));
+        let first = Arc::new(Wakes::default());
+        let waker = Waker::from(first.clone());
+        assert!(pause.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        drop(waker);
+        assert!(poll_once(pause.as_mut()).await.is_none());
+        assert_eq!((Arc::strong_count(&first), first.0.load(Ordering::SeqCst)), (1, 0));
+        pause.await;
     });
 }
