@@ -5,7 +5,8 @@
 
 Works on a copy of the repository in a temporary directory, with a target directory of its own (`MUTATION_TARGET` keeps it
 for the next run). Each mutant replaces one text, which must occur exactly once, and runs the quick tests: the suite on the
-simulator with few seeds, the model with few programs. A mutant that only hangs is caught by the time limit.
+simulator with few seeds, the model with few programs. A mutant that only hangs is caught by the time limit
+(`MUTATION_LIMIT`, in seconds); what had been running for more than a minute by then is named, with "(hangs)".
 """
 import json, os, pathlib, re, shutil, subprocess, sys, tempfile, time
 
@@ -14,7 +15,7 @@ sys.path.insert(0, str(HERE))
 from mutants import MUTANTS
 
 QUICK = [("untested", {}), ("sim", {"FOSTER_SEEDS": "20"}), ("model", {"FOSTER_PROGRAMS": "400"})]
-LIMIT = 60                                              # seconds for a run
+LIMIT = int(os.environ.get("MUTATION_LIMIT", "150"))    # seconds for a run
 
 
 def copy(to):
@@ -35,13 +36,16 @@ def failing(copy, target, test, settings):
     # Not run through cargo: what hangs has to be ended itself.
     binary = [name for line in built.stdout.splitlines() if (name := json.loads(line).get("executable"))][-1]
     try:
-        run = subprocess.run([binary, "--quiet"], cwd=copy / "tests", env=env, capture_output=True, text=True, timeout=LIMIT)
-    except subprocess.TimeoutExpired:
-        return ["(time limit)"]
-    if run.returncode == 0:
+        run = subprocess.run([binary], cwd=copy / "tests", env=env, capture_output=True, timeout=LIMIT)
+        output, ended = run.stdout.decode(), run.returncode == 0
+    except subprocess.TimeoutExpired as stopped:
+        output, ended = (stopped.stdout or b"").decode(), False
+        hanging = re.findall(r"^test (\S+) has been running for over", output, re.M)
+        hanging = [name for name in hanging if not re.search(rf"^test {re.escape(name)} \.\.\. ", output, re.M)]
+        return re.findall(r"^test (\S+) .*FAILED$", output, re.M) + ([f"{name} (hangs)" for name in hanging] or ["(time limit)"])
+    if ended:
         return []
-    named = re.findall(r"^---- (\S+) stdout ----$", run.stdout, re.M)
-    return named or ["(abort)"]
+    return re.findall(r"^test (\S+) .*FAILED$", output, re.M) or ["(abort)"]
 
 
 def main(only):
