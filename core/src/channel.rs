@@ -37,8 +37,9 @@
 //! * it has no rendezvous (B167), no closing of one end (B172), no permits, and no count of who waits (B182);
 //! * each wait allocates a listener.
 //!
-//! Here a channel is one lock around a slab whose entries are linked in the order of their turn (`channel/slots.rs`): one
-//! allocation for the channel and one for its slots, none later until more wait, or more is queued, than ever before.
+//! Here a channel is one lock around a queue of what was sent (`channel/buffer.rs`) and a slab of those who wait, linked in the
+//! order of their turn (`channel/slots.rs`): one allocation for the channel, one for its queue when something is sent, none
+//! later until more wait, or more is queued, than ever before.
 
 use std::sync::Arc;
 
@@ -46,6 +47,7 @@ mod after;
 mod bell;
 mod blocking;
 mod broadcast;
+mod buffer;
 mod error;
 mod oneshot;
 mod permit;

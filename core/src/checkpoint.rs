@@ -25,7 +25,13 @@ impl Gate {
         Gate { open: false, what, shown: false }
     }
 
+    /// The operation.
+    pub(crate) fn what(&self) -> &'static str {
+        self.what
+    }
+
     /// Ready once the operation has started; Pending for ever if it would start in cancelled code.
+    #[inline]
     pub(crate) fn poll_start(&mut self) -> Poll<()> {
         let arrival = ambient::arrives_at(self.what, !self.open);
         self.shown = arrival.noted;
@@ -42,6 +48,7 @@ impl Gate {
 }
 
 impl Drop for Gate {
+    #[inline]
     fn drop(&mut self) {
         if self.shown {
             // The operation is over, and the code goes on to another in the same poll.

@@ -8,23 +8,30 @@ use std::task::Waker;
 /// Wakers to call, wakers and values to drop. To be dropped after the lock's guard.
 #[must_use = "the waiters are woken when this is dropped"]
 pub(super) struct After<T> {
-    // Most have at most one to wake: no allocation for that.
+    // Most have at most one to wake, or one to drop: no allocation for that.
     first: Option<Waker>,
-    more: Vec<Waker>,
     stale: Option<Waker>,
+    more: Option<Box<More<T>>>,
+}
+
+/// What few have.
+struct More<T> {
+    wakers: Vec<Waker>,
     values: Vec<T>,
 }
 
 impl<T> After<T> {
+    #[inline]
     pub(super) const fn new() -> Self {
-        After { first: None, more: Vec::new(), stale: None, values: Vec::new() }
+        After { first: None, stale: None, more: None }
     }
 
     /// Calls this one, after those before it. `None`: that waiter has not been polled yet, or was called already.
+    #[inline]
     pub(super) fn wake(&mut self, waker: Option<Waker>) {
         match waker {
             Some(waker) if self.first.is_none() => self.first = Some(waker),
-            Some(waker) => self.more.push(waker),
+            Some(waker) => self.more().wakers.push(waker),
             None => {}
         }
     }
@@ -39,17 +46,22 @@ impl<T> After<T> {
 
     /// Drops this value.
     pub(super) fn discard(&mut self, value: T) {
-        self.values.push(value);
+        self.more().values.push(value);
+    }
+
+    fn more(&mut self) -> &mut More<T> {
+        self.more.get_or_insert_with(|| Box::new(More { wakers: Vec::new(), values: Vec::new() }))
     }
 }
 
 impl<T> Drop for After<T> {
+    #[inline]
     fn drop(&mut self) {
         if let Some(waker) = self.first.take() {
             waker.wake();
-            for waker in self.more.drain(..) {
-                waker.wake();
-            }
+        }
+        if let Some(more) = self.more.take() {
+            more.wakers.into_iter().for_each(Waker::wake);
         }
     }
 }

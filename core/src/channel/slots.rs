@@ -54,10 +54,6 @@ impl<E> Slots<E> {
         Slots { slab: Slab::new() }
     }
 
-    pub(super) fn with_capacity(capacity: usize) -> Self {
-        Slots { slab: Slab::with_capacity(capacity) }
-    }
-
     #[cfg(test)]
     pub(super) fn is_empty(&self) -> bool {
         self.slab.is_empty()
@@ -79,14 +75,23 @@ impl<E> Slots<E> {
         if next == NONE { None } else { Some(next) }
     }
 
-    /// Puts an entry that is in no row at the end of `row`.
-    pub(super) fn push(&mut self, row: &mut Row, key: usize) {
-        self.link(row, row.last, key, NONE);
+    /// Adds an entry at the end of `row`.
+    #[inline]
+    pub(super) fn append(&mut self, row: &mut Row, entry: E) -> usize {
+        let key = self.slab.insert(Slot { prev: row.last, next: NONE, entry });
+        self.follow(row, key);
+        key
     }
 
-    /// Puts an entry that is in no row before another one of `row`.
-    pub(super) fn insert_before(&mut self, row: &mut Row, next: usize, key: usize) {
-        self.link(row, self.slab[next].prev, key, next);
+    /// Puts an entry that is in no row at the end of `row`.
+    pub(super) fn push(&mut self, row: &mut Row, key: usize) {
+        self.slab[key].prev = row.last;
+        self.follow(row, key);
+    }
+
+    /// All of them, in whatever row.
+    pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut E> {
+        self.slab.iter_mut().map(|(_, slot)| &mut slot.entry)
     }
 
     /// Takes an entry out of its row; it stays among the entries.
@@ -106,17 +111,14 @@ impl<E> Slots<E> {
         row.len -= 1;
     }
 
-    fn link(&mut self, row: &mut Row, prev: usize, key: usize, next: usize) {
-        let slot = &mut self.slab[key];
-        (slot.prev, slot.next) = (prev, next);
-        match self.slab.get_mut(prev) {
+    /// The end of `row` learns that `key` stands behind it.
+    #[inline]
+    fn follow(&mut self, row: &mut Row, key: usize) {
+        match self.slab.get_mut(row.last) {
             Some(slot) => slot.next = key,
             None => row.first = key,
         }
-        match self.slab.get_mut(next) {
-            Some(slot) => slot.prev = key,
-            None => row.last = key,
-        }
+        row.last = key;
         row.len += 1;
     }
 }
@@ -152,21 +154,21 @@ mod tests {
 
     #[test]
     fn rows_keep_their_order_through_everything() {
-        let mut slots = Slots::with_capacity(2);
+        let mut slots = Slots::new();
         let (mut one, mut other) = (Row::new(), Row::new());
-        let keys: Vec<_> = (0..6).map(|entry| slots.insert(entry)).collect();
-        for &key in &keys[..4] {
-            slots.push(&mut one, key);
-        }
+        let mut keys: Vec<_> = (0..4).map(|entry| slots.append(&mut one, entry)).collect();
+        keys.push(slots.insert(4));
+        keys.push(slots.append(&mut other, 5));
         slots.push(&mut other, keys[4]);
-        slots.insert_before(&mut other, keys[4], keys[5]);
         assert_eq!((order(&slots, &one), order(&slots, &other)), (vec![0, 1, 2, 3], vec![5, 4]));
         slots.unlink(&mut one, keys[1]);
-        slots.insert_before(&mut other, keys[4], keys[1]);
+        slots.push(&mut other, keys[1]);
         slots.unlink(&mut one, keys[0]);
         slots.unlink(&mut one, keys[3]);
         slots.push(&mut one, keys[0]);
-        assert_eq!((order(&slots, &one), order(&slots, &other)), (vec![2, 0], vec![5, 1, 4]));
+        assert_eq!((order(&slots, &one), order(&slots, &other)), (vec![2, 0], vec![5, 4, 1]));
+        slots.iter_mut().for_each(|entry| *entry += 10);
+        assert_eq!(order(&slots, &one), [12, 10]);
         for key in [keys[0], keys[2]] {
             slots.unlink(&mut one, key);
         }

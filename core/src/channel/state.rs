@@ -1,34 +1,29 @@
 //! The state of a bounded or unbounded channel, and every step it takes, under one lock.
 //!
-//! What is sent is a *parcel*: an entry that its sender makes and that stays where it is until it is received. Parcels stand
-//! in two rows: the `line` of those that wait for room, with their senders behind them, and the `buffer` of those that have it.
-//! To let a sender in is to move its parcel from one row to the other; the value does not move, so a sender that goes away
-//! before it took note can still take it back, from the middle of the buffer too.
+//! What has room stands in the `buffer`, and has a number there. Who waits has an entry: senders, with what they send, in the
+//! `line`, receivers among the `parked`. To let a sender in is to move its value into the buffer; the entry keeps the number,
+//! so a sender that goes away before it took note can still take the value back, from the middle of the buffer too.
 //!
 //! ```text
-//!             ┌──2──▶ Sent ─────4──▶ Item ──┐
-//!   Waiting ──┤        └───3──▶ Taken ──────┤
-//!     │       ├──3──▶ Taken ────────────────┼──6──▶ gone          receivers:  Waiting ──7──▶ Handed ──┐
-//!     │       ├──2──▶ Granted ──────────────┤                                   │                     ├──9──▶ gone
-//!     │       └──5──▶ Refused ──────────────┤                                   └───8──▶ Ended ───────┘
-//!     └───────────6─────────────────────────┘
+//!   senders:    Waiting ─┬─1──▶ Sent ─────┐            receivers:  Waiting ─┬─5──▶ Handed ──┐
+//!                  │     ├─2──▶ Granted ──┼─4──▶ gone                 │     └─6──▶ Ended ───┼─7──▶ gone
+//!                  │     └─3──▶ Refused ──┤                           └─────────────────────┘
+//!                  └──────────────────────┘
 //! ```
 //!
-//! 1. what has room at once is an Item from the start: `deliver`
-//! 2. let into the buffer, or granted a permit, when there is room: `admit`
-//! 3. received, or handed to a receiver that waits: `take`, `admit`
-//! 4. the sender took note: `poll_sender`
-//! 5. its end was closed, or no receiver is left; the value is back: `refuse`
-//! 6. received; or the sender took note or went away: `take`, `poll_sender`, `leave_sender`
-//! 7. handed a value, longest waiter first: `hand`
-//! 8. its end was closed, or nothing will come any more: `close_receiver`, `settle`
-//! 9. took note or went away: `poll_receiver`, `leave_receiver`. A stream's entry can be Idle: neither waiting nor handed.
+//! 1. let into the buffer when there is room, or handed to a receiver: `admit`, `take`
+//! 2. granted a permit when there is room: `admit`
+//! 3. its end was closed, or no receiver is left; the value is back, also out of the buffer: `refuse`, `empty`
+//! 4. took note or went away: `poll_sender`, `leave_sender`
+//! 5. handed a value, longest waiter first: `hand`
+//! 6. its end was closed, or nothing will come any more: `close_receiver`, `settle`
+//! 7. took note or went away: `poll_receiver`, `leave_receiver`. A stream's entry can be Idle: neither waiting nor handed.
 //!
 //! Invariant 1: there is *room* while `buffer + permits < capacity + waiting receivers`. After every step no sender waits while
 //! there is room. With capacity 0 this is the rendezvous: each waiting receiver is room for one.
 //! Invariant 2: while a receiver waits the buffer is empty.
-//! Invariant 3: parcels of the buffer stand in the order of their numbers. What a receiver was handed and did not take
-//! keeps its number, and goes back to its place.
+//! Invariant 3: the buffer stands in the order of its numbers. What a receiver was handed and did not take keeps its number,
+//! and goes back to its place.
 //! Invariant 4: an entry with somebody behind it goes only by that one's hand.
 //! Invariant 5: under the lock no value is dropped and no waker cloned, called or dropped: all of that is put into `After`.
 //!
@@ -45,6 +40,7 @@ use std::task::Waker;
 
 use super::after::After;
 use super::bell::Bell;
+use super::buffer::Buffer;
 use super::error::RecvError;
 use super::slots::{Row, Slots};
 use super::statistics::ChannelStatistics;
@@ -59,6 +55,7 @@ impl<T> Chan<T> {
     }
 
     /// One step. Wakes and drops when the lock is released.
+    #[inline]
     pub(super) fn step<R>(&self, f: impl FnOnce(&mut State<T>, &mut After<T>) -> R) -> R {
         let mut after = After::new();
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -83,6 +80,7 @@ impl End {
         End { id: 0, closed: AtomicBool::new(true) }
     }
 
+    #[inline]
     pub(super) fn is_closed(&self) -> bool {
         self.closed.load(Ordering::Acquire)
     }
@@ -92,8 +90,8 @@ impl End {
 pub(super) struct State<T> {
     /// `usize::MAX`: without a limit.
     capacity: usize,
+    buffer: Buffer<T>,
     parcels: Slots<Parcel<T>>,
-    buffer: Row,
     line: Row,
     receptions: Slots<Reception<T>>,
     parked: Row,
@@ -106,7 +104,6 @@ pub(super) struct State<T> {
     receivers: usize,
     phase: Phase,
     next_end: u64,
-    next_number: u64,
     /// Who waits for the receivers to be gone.
     bell: Bell,
 }
@@ -120,21 +117,23 @@ enum Phase {
     Cut,
 }
 
+/// A sender that waits, or has waited and did not take note.
 #[derive(Debug)]
 struct Parcel<T> {
-    /// None once it was received; and for a permit.
+    /// None once it was let in; and for a permit.
     value: Option<T>,
-    number: u64,
     stage: Stage,
 }
 
 /// See the picture at the head of this module.
 #[derive(Debug)]
 enum Stage {
-    Item,
-    Waiting { waker: Option<Waker>, end: u64 },
-    Sent,
-    Taken,
+    Waiting {
+        waker: Option<Waker>,
+        end: u64,
+    },
+    /// Under this number.
+    Sent(u64),
     Granted,
     Refused(Refusal),
 }
@@ -181,15 +180,15 @@ pub(super) enum Freight {
 }
 
 impl<T> State<T> {
-    /// How many parcels a channel makes room for in advance, at most.
+    /// How many values a channel makes room for in advance, at most.
     const ADVANCE: usize = 1024;
 
     fn new(capacity: usize) -> Self {
         let advance = if capacity == usize::MAX { 0 } else { capacity.min(Self::ADVANCE) };
         State {
             capacity,
-            parcels: Slots::with_capacity(advance),
-            buffer: Row::new(),
+            buffer: Buffer::new(advance),
+            parcels: Slots::new(),
             line: Row::new(),
             receptions: Slots::new(),
             parked: Row::new(),
@@ -200,7 +199,6 @@ impl<T> State<T> {
             receivers: 0,
             phase: Phase::Open,
             next_end: 0,
-            next_number: 0,
             bell: Bell::new(),
         }
     }
@@ -208,11 +206,13 @@ impl<T> State<T> {
     // What all steps lead to.
 
     /// Invariant 1.
+    #[inline]
     fn has_room(&self) -> bool {
         self.buffer.len() + self.permits < self.capacity.saturating_add(self.parked.len())
     }
 
     /// Whether nothing will come any more.
+    #[inline]
     pub(super) fn is_over(&self) -> bool {
         let quiet = self.permits == 0 && self.handed == 0 && self.buffer.is_empty();
         match self.phase {
@@ -222,20 +222,19 @@ impl<T> State<T> {
         }
     }
 
-    fn number(&mut self) -> u64 {
-        self.next_number += 1;
-        self.next_number
-    }
-
-    /// To the longest waiting receiver, or into the buffer.
-    fn deliver(&mut self, value: T, after: &mut After<T>) {
-        let number = self.number();
+    /// To the longest waiting receiver, or into the buffer. Gives its number.
+    #[inline]
+    fn deliver(&mut self, value: T, after: &mut After<T>) -> u64 {
         match self.parked.first() {
-            Some(key) => self.hand(key, value, number, after),
+            Some(key) => {
+                let number = self.buffer.number();
+                self.hand(key, value, number, after);
+                number
+            }
             None => {
-                let key = self.parcels.insert(Parcel { value: Some(value), number, stage: Stage::Item });
-                self.parcels.push(&mut self.buffer, key);
+                let number = self.buffer.push(value);
                 self.peak = self.peak.max(self.buffer.len());
+                number
             }
         }
     }
@@ -263,28 +262,27 @@ impl<T> State<T> {
             if !self.has_room() {
                 break;
             }
-            let waker = if self.parcels[key].value.is_none() {
-                self.permits += 1;
-                self.call(key, Stage::Granted)
-            } else if let Some(receiver) = self.parked.first() {
-                let waker = self.call(key, Stage::Taken);
-                let number = self.number();
-                let Some(value) = self.parcels[key].value.take() else { unreachable!("just seen") };
-                self.hand(receiver, value, number, after);
-                waker
-            } else {
-                let waker = self.call(key, Stage::Sent);
-                self.parcels[key].number = self.number();
-                self.parcels.push(&mut self.buffer, key);
-                self.peak = self.peak.max(self.buffer.len());
-                waker
+            let stage = match self.parcels[key].value.take() {
+                Some(value) => Stage::Sent(self.deliver(value, after)),
+                None => {
+                    self.permits += 1;
+                    Stage::Granted
+                }
             };
+            let waker = self.call(key, stage);
             after.wake(waker);
         }
     }
 
     /// What every step may lead to: senders are let in, and receivers learn that nothing will come.
+    #[inline]
     fn settle(&mut self, after: &mut After<T>) {
+        if !self.line.is_empty() || !self.parked.is_empty() {
+            self.settle_waiters(after);
+        }
+    }
+
+    fn settle_waiters(&mut self, after: &mut After<T>) {
         self.admit(after);
         if self.is_over() {
             while let Some(key) = self.parked.first() {
@@ -329,13 +327,7 @@ impl<T> State<T> {
     pub(super) fn check(&self) {
         assert!(self.line.is_empty() || !self.has_room(), "Invariant 1");
         assert!(self.parked.is_empty() || self.buffer.is_empty(), "Invariant 2");
-        let mut next = self.buffer.first();
-        let mut before = 0;
-        while let Some(key) = next {
-            assert!(self.parcels[key].number > before && self.parcels[key].value.is_some(), "Invariant 3");
-            before = self.parcels[key].number;
-            next = self.parcels.after(key);
-        }
+        assert!(self.buffer.is_in_order(), "Invariant 3");
         assert!(self.parked.is_empty() || !self.is_over(), "a receiver waits for nothing");
         assert!(self.receivers > 0 || (self.line.is_empty() && self.buffer.is_empty()), "nobody will receive this");
     }

@@ -29,7 +29,6 @@ pub(super) enum Attempt<R> {
 /// One operation.
 #[derive(Debug)]
 pub(super) struct Turn {
-    what: &'static str,
     gate: Gate,
     fast: bool,
     step: Step,
@@ -46,22 +45,23 @@ enum Step {
 impl Turn {
     /// An operation that gives way once also if it could be done at once.
     pub(super) const fn new(what: &'static str) -> Self {
-        Turn { what, gate: Gate::to(what), fast: false, step: Step::Start }
+        Turn { gate: Gate::to(what), fast: false, step: Step::Start }
     }
 
     /// An operation that does not, but stops in code that is cancelled.
     pub(super) const fn fast(what: &'static str) -> Self {
-        Turn { what, gate: Gate::to(what), fast: true, step: Step::Start }
+        Turn { gate: Gate::to(what), fast: true, step: Step::Start }
     }
 
     /// Attempts it. The first argument of `attempt` says whether to do it or only to look, the second has room for a clone of the
     /// waker; what is left in it is dropped with no lock held.
+    #[inline]
     pub(super) fn poll<R>(
         &mut self,
         cx: &mut Context<'_>,
         mut attempt: impl FnMut(bool, &mut Option<Waker>, &Context<'_>) -> Attempt<R>,
     ) -> Poll<R> {
-        assert!(self.step != Step::Over, "a {} was polled after it was ready", self.what);
+        assert!(self.step != Step::Over, "a {} was polled after it was ready", self.gate.what());
         if self.gate.poll_start().is_pending() {
             return Poll::Pending;
         }
@@ -92,6 +92,7 @@ impl Turn {
     }
 
     /// It will not be polled any more.
+    #[inline]
     pub(super) fn end(&mut self) {
         self.step = Step::Over;
     }
@@ -99,6 +100,7 @@ impl Turn {
 
 /// Waits with the task's present waker in `waker`, if that is there already or `spare` is a clone of it. What was there before
 /// is left in `spare`, to be dropped with the lock released.
+#[inline]
 pub(super) fn wait_with<R>(waker: &mut Option<Waker>, spare: &mut Option<Waker>, cx: &Context<'_>) -> Attempt<R> {
     if waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
         return Attempt::Waits;

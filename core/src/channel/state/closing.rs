@@ -2,7 +2,7 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::{End, Phase, Refusal, Stage, State};
+use super::{End, Parcel, Phase, Refusal, Stage, State};
 use crate::channel::after::After;
 use crate::channel::error::RecvError;
 
@@ -86,13 +86,14 @@ impl<T> State<T> {
 
     /// Empties the buffer: what a sender does not know yet to be sent is given back to it, the rest is dropped.
     fn empty(&mut self, refusal: Refusal, after: &mut After<T>) {
-        while let Some(key) = self.buffer.first() {
-            self.parcels.unlink(&mut self.buffer, key);
-            if let Stage::Sent = self.parcels[key].stage {
-                self.parcels[key].stage = Stage::Refused(refusal);
-            } else if let Some(value) = self.parcels.remove(key).value {
-                after.discard(value);
+        for parcel in self.parcels.iter_mut() {
+            let Stage::Sent(number) = parcel.stage else { continue };
+            if let Some(value) = self.buffer.take(number) {
+                *parcel = Parcel { value: Some(value), stage: Stage::Refused(refusal) };
             }
+        }
+        while let Some(value) = self.buffer.pop() {
+            after.discard(value);
         }
     }
 }

@@ -3,13 +3,15 @@
 use std::mem;
 use std::task::{Context, Waker};
 
-use super::{End, Parcel, Phase, Place, Receiving, Reception, Stage, State};
+use super::{End, Phase, Place, Receiving, Reception, Stage, State};
 use crate::channel::after::After;
+use crate::channel::buffer::NOWHERE;
 use crate::channel::error::RecvError;
 use crate::channel::turn::{Attempt, wait_with};
 
 impl<T> State<T> {
     /// Whether something can be received by somebody who comes now.
+    #[inline]
     fn is_takeable(&self) -> bool {
         // Who comes now stands behind those who wait.
         self.parked.is_empty()
@@ -17,6 +19,7 @@ impl<T> State<T> {
     }
 
     /// Tries to receive. Without `act` it only looks whether it could. `own` is the entry of the end's stream, if it has one.
+    #[inline]
     pub(in crate::channel) fn recv(
         &mut self,
         end: &End,
@@ -41,8 +44,8 @@ impl<T> State<T> {
             return if act { Attempt::Done(Err(RecvError::Disconnected)) } else { Attempt::Ready };
         }
         let Some(waker) = place.waker.take() else { return Attempt::NoWaker };
-        let key = self.receptions.insert(Reception { end: end.id, stage: Receiving::Waiting(Some(waker)) });
-        self.receptions.push(&mut self.parked, key);
+        let reception = Reception { end: end.id, stage: Receiving::Waiting(Some(waker)) };
+        let key = self.receptions.append(&mut self.parked, reception);
         // It makes room for one.
         self.admit(after);
         *place.key = Some(key);
@@ -69,26 +72,25 @@ impl<T> State<T> {
     }
 
     /// The longest sent value of the buffer; without one, that of the longest waiting sender.
+    #[inline]
     fn take(&mut self, after: &mut After<T>) -> Option<T> {
-        if let Some(key) = self.buffer.first() {
-            self.parcels.unlink(&mut self.buffer, key);
-            let parcel = &mut self.parcels[key];
-            let value = if let Stage::Item = parcel.stage {
-                self.parcels.remove(key).value
-            } else {
-                parcel.stage = Stage::Taken;
-                parcel.value.take()
-            };
-            self.settle(after);
-            return value;
+        match self.buffer.pop() {
+            Some(value) => {
+                self.settle(after);
+                Some(value)
+            }
+            None => self.take_waiting(after),
         }
+    }
+
+    fn take_waiting(&mut self, after: &mut After<T>) -> Option<T> {
         // A rendezvous, or permits have all the room. Who waits for a permit cannot be served by somebody who does not wait.
         let mut next = self.line.first();
         while let Some(key) = next {
-            if self.parcels[key].value.is_some() {
-                let waker = self.call(key, Stage::Taken);
+            if let Some(value) = self.parcels[key].value.take() {
+                let waker = self.call(key, Stage::Sent(NOWHERE));
                 after.wake(waker);
-                return self.parcels[key].value.take();
+                return Some(value);
             }
             next = self.parcels.after(key);
         }
@@ -153,16 +155,8 @@ impl<T> State<T> {
         } else if let Some(next) = self.parked.first() {
             self.hand(next, value, number, after);
         } else {
-            let key = self.parcels.insert(Parcel { value: Some(value), number, stage: Stage::Item });
-            // Invariant 3. Only what came back, too, can stand before it.
-            let mut next = self.buffer.first();
-            while let Some(other) = next.filter(|&other| self.parcels[other].number < number) {
-                next = self.parcels.after(other);
-            }
-            match next {
-                Some(next) => self.parcels.insert_before(&mut self.buffer, next, key),
-                None => self.parcels.push(&mut self.buffer, key),
-            }
+            // Invariant 3.
+            self.buffer.put_back(number, value);
             self.peak = self.peak.max(self.buffer.len());
         }
         self.settle(after);

@@ -8,6 +8,7 @@ use crate::channel::turn::{Attempt, wait_with};
 
 impl<T> State<T> {
     /// Why nothing can be sent through `end`.
+    #[inline]
     pub(in crate::channel) fn refusal(&self, end: &End) -> Option<Refusal> {
         if end.is_closed() || self.phase != Phase::Open {
             Some(Refusal::Closed)
@@ -19,6 +20,7 @@ impl<T> State<T> {
     }
 
     /// Tries to send; takes the value only if it is sent or waits. Without `act` it only looks whether it could.
+    #[inline]
     pub(in crate::channel) fn send(
         &mut self,
         end: &End,
@@ -47,8 +49,7 @@ impl<T> State<T> {
         }
         let Some(waker) = place.waker.take() else { return Attempt::NoWaker };
         let stage = Stage::Waiting { waker: Some(waker), end: end.id };
-        let key = self.parcels.insert(Parcel { value: value.take(), number: 0, stage });
-        self.parcels.push(&mut self.line, key);
+        let key = self.parcels.append(&mut self.line, Parcel { value: value.take(), stage });
         *place.key = Some(key);
         Attempt::Waits
     }
@@ -98,16 +99,10 @@ impl<T> State<T> {
         spare: &mut Option<Waker>,
         cx: &Context<'_>,
     ) -> Attempt<Result<(), Refusal>> {
-        let stage = &mut self.parcels[key].stage;
-        let done = match stage {
+        let done = match &mut self.parcels[key].stage {
             Stage::Waiting { waker, .. } => return wait_with(waker, spare, cx),
-            Stage::Sent => {
-                *stage = Stage::Item;
-                return Attempt::Done(Ok(()));
-            }
-            Stage::Taken | Stage::Granted => Ok(()),
+            Stage::Sent(_) | Stage::Granted => Ok(()),
             Stage::Refused(refusal) => Err(*refusal),
-            Stage::Item => unreachable!("there is nobody behind an item"),
         };
         *value = self.parcels.remove(key).value;
         Attempt::Done(done)
@@ -115,21 +110,17 @@ impl<T> State<T> {
 
     /// A sender that waited goes away; its value comes back, unless it was received.
     pub(in crate::channel) fn leave_sender(&mut self, key: usize, after: &mut After<T>) -> Option<T> {
-        let row = match self.parcels[key].stage {
-            Stage::Waiting { .. } => Some(&mut self.line),
-            Stage::Sent => Some(&mut self.buffer),
-            _ => None,
-        };
-        if let Some(row) = row {
-            self.parcels.unlink(row, key);
+        if let Stage::Waiting { .. } = self.parcels[key].stage {
+            self.parcels.unlink(&mut self.line, key);
         }
-        let parcel = self.parcels.remove(key);
-        match parcel.stage {
+        let Parcel { mut value, stage } = self.parcels.remove(key);
+        match stage {
             Stage::Waiting { waker, .. } => after.forget(waker),
+            Stage::Sent(number) => value = self.buffer.take(number),
             Stage::Granted => self.permits -= 1,
-            _ => {}
+            Stage::Refused(_) => {}
         }
         self.settle(after);
-        parcel.value
+        value
     }
 }
