@@ -3,10 +3,11 @@
 //! No lock is held while a waker is called or dropped, or a value is dropped (law L36): all of that is foreign code. Under the
 //! lock it is put into an [`After`], which does it when it goes.
 
+use std::mem;
 use std::task::Waker;
 
-/// Wakers to call, wakers and values to drop. To be dropped after the lock's guard.
-#[must_use = "the waiters are woken when this is dropped"]
+/// Wakers to call, wakers and values to drop. To be finished after the lock's guard was dropped; or to be dropped there.
+#[must_use = "the waiters are woken when this is finished"]
 pub(super) struct After<T> {
     // Most have at most one to wake, or one to drop: no allocation for that.
     first: Option<Waker>,
@@ -47,6 +48,16 @@ impl<T> After<T> {
     /// Drops this value.
     pub(super) fn discard(&mut self, value: T) {
         self.more().values.push(value);
+    }
+
+    /// Does all of it.
+    #[inline]
+    pub(super) fn finish(self) {
+        match self {
+            // Nothing to be dropped: this spares the look.
+            After { first: None, stale: None, more: None } => mem::forget(self),
+            _ => drop(self),
+        }
     }
 
     fn more(&mut self) -> &mut More<T> {

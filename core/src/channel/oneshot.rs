@@ -52,7 +52,7 @@ impl<T> Shot<T> {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let result = f(&mut state, &mut after);
         drop(state);
-        drop(after);
+        after.finish();
         result
     }
 }

@@ -61,7 +61,7 @@ impl<T> Chan<T> {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let result = f(&mut state, &mut after);
         drop(state);
-        drop(after);
+        after.finish();
         result
     }
 }

@@ -38,7 +38,7 @@ impl<T> Watched<T> {
         let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let result = f(&mut state, &mut after);
         drop(state);
-        drop(after);
+        after.finish();
         result
     }
 }
