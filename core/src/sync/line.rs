@@ -322,12 +322,14 @@ impl Wakes {
 }
 
 impl Drop for Wakes {
+    #[inline]
     fn drop(&mut self) {
         if let Some(waker) = self.first.take() {
             waker.wake();
         }
-        for waker in self.rest.drain(..) {
-            waker.wake();
+        // Looked at first: most have nobody more.
+        if !self.rest.is_empty() {
+            mem::take(&mut self.rest).into_iter().for_each(Waker::wake);
         }
     }
 }

@@ -172,6 +172,7 @@ impl<T> Mutex<T> {
         MutexStatistics { held: !matches!(state.slot, Slot::Free(_)), waiting: self.queue.waiting() }
     }
 
+    #[inline]
     fn take(&self) -> Option<T> {
         let mut state = self.state();
         if !matches!(state.slot, Slot::Free(_)) {
@@ -193,6 +194,7 @@ impl<T> Mutex<T> {
     }
 
     /// The guard is dropped.
+    #[inline]
     fn release(&self, value: T) {
         let mut state = self.state();
         debug_assert!(matches!(state.slot, Slot::Held), "only a guard releases");
@@ -200,6 +202,10 @@ impl<T> Mutex<T> {
             state.slot = Slot::Free(value);
             return;
         }
+        self.hand_over(state, value);
+    }
+
+    fn hand_over(&self, mut state: crate::sys::MutexGuard<'_, State<T>>, value: T) {
         let mut line = self.queue.lock();
         state.slot = if line.serve().is_some() { Slot::Handed(value) } else { Slot::Free(value) };
         state.queued = !line.is_empty();
@@ -359,6 +365,7 @@ impl Claim {
     }
 
     /// Whether it may be had without giving way, if it is free now.
+    #[inline]
     fn is_fast(&mut self) -> bool {
         self.fast && matches!(self.step, Step::Start) && self.gate.poll_start().is_ready()
     }
@@ -402,7 +409,14 @@ impl Claim {
     }
 
     /// The future is dropped: leaves the queue, and hands on what it was handed.
+    #[inline]
     fn give_up<T>(&mut self, mutex: &Mutex<T>) {
+        if !matches!(self.step, Step::Start | Step::Over) {
+            self.leave(mutex);
+        }
+    }
+
+    fn leave<T>(&mut self, mutex: &Mutex<T>) {
         let handed = match mem::replace(&mut self.step, Step::Over) {
             Step::Start | Step::Over => false,
             Step::Handed => true,

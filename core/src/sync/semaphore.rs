@@ -7,18 +7,17 @@
 //! Invariant 2: while `QUEUED` is set, only the holder of the line's lock changes the word; so permits that are free then
 //! are there for the first in line, and a newcomer cannot take them.
 
+mod acquire;
+
 use std::fmt;
-use std::future::Future;
-use std::mem;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use super::WouldBlock;
-use super::line::{Left, Ticket};
 use super::wait_queue::{Line, WaitQueue};
-use crate::checkpoint::Gate;
 use crate::sys::atomic::{AtomicUsize, Ordering};
+use acquire::Claim;
+
+pub use acquire::{SemaphoreAcquire, SemaphoreAcquireOwned};
 
 /// The word: somebody waits.
 const QUEUED: usize = 1;
@@ -217,6 +216,7 @@ impl Semaphore {
     }
 
     /// Takes `n` permits, if nobody waits.
+    #[inline]
     fn take(&self, n: usize) -> bool {
         let mut word = self.word.load(Ordering::Relaxed);
         loop {
@@ -232,11 +232,12 @@ impl Semaphore {
     }
 
     /// Gives `n` permits back, to the first in line if there is one.
+    #[inline]
     fn release(&self, n: usize) {
         let mut word = self.word.load(Ordering::Relaxed);
         loop {
             if word & QUEUED != 0 {
-                return self.hand_over(self.queue.lock(), n);
+                return self.release_queued(n);
             }
             match self.word.compare_exchange_weak(word, plus(word / ONE, n) * ONE, Ordering::Release, Ordering::Relaxed)
             {
@@ -244,6 +245,10 @@ impl Semaphore {
                 Err(now) => word = now,
             }
         }
+    }
+
+    fn release_queued(&self, n: usize) {
+        self.hand_over(self.queue.lock(), n);
     }
 
     /// Serves the line with what is free and `n` permits more. Wakes after unlocking.
@@ -303,6 +308,7 @@ impl SemaphorePermit<'_> {
 }
 
 impl Drop for SemaphorePermit<'_> {
+    #[inline]
     fn drop(&mut self) {
         if self.count > 0 {
             self.semaphore.release(self.count);
@@ -332,155 +338,11 @@ impl OwnedSemaphorePermit {
 }
 
 impl Drop for OwnedSemaphorePermit {
+    #[inline]
     fn drop(&mut self) {
         if self.count > 0 {
             self.semaphore.release(self.count);
         }
-    }
-}
-
-/// Future of [`Semaphore::acquire`] and its variants.
-#[must_use = "futures do nothing unless polled"]
-pub struct SemaphoreAcquire<'a> {
-    semaphore: &'a Semaphore,
-    claim: Claim,
-}
-
-impl<'a> Future for SemaphoreAcquire<'a> {
-    type Output = SemaphorePermit<'a>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<SemaphorePermit<'a>> {
-        let semaphore = self.semaphore;
-        self.claim.poll(semaphore, cx).map(|count| SemaphorePermit { semaphore, count })
-    }
-}
-
-impl Drop for SemaphoreAcquire<'_> {
-    fn drop(&mut self) {
-        self.claim.give_up(self.semaphore);
-    }
-}
-
-impl fmt::Debug for SemaphoreAcquire<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.claim.fmt("SemaphoreAcquire", f)
-    }
-}
-
-/// Future of [`Semaphore::acquire_owned`] and [`Semaphore::acquire_many_owned`].
-#[must_use = "futures do nothing unless polled"]
-pub struct SemaphoreAcquireOwned {
-    semaphore: Arc<Semaphore>,
-    claim: Claim,
-}
-
-impl Future for SemaphoreAcquireOwned {
-    type Output = OwnedSemaphorePermit;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<OwnedSemaphorePermit> {
-        let this = &mut *self;
-        this.claim
-            .poll(&this.semaphore, cx)
-            .map(|count| OwnedSemaphorePermit { semaphore: this.semaphore.clone(), count })
-    }
-}
-
-impl Drop for SemaphoreAcquireOwned {
-    fn drop(&mut self) {
-        self.claim.give_up(&self.semaphore);
-    }
-}
-
-impl fmt::Debug for SemaphoreAcquireOwned {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.claim.fmt("SemaphoreAcquireOwned", f)
-    }
-}
-
-/// What the acquiring futures have in common.
-struct Claim {
-    need: usize,
-    fast: bool,
-    gate: Gate,
-    step: Step,
-}
-
-enum Step {
-    Start,
-    Waiting(Ticket),
-    /// Had at once: has still to give way.
-    Held,
-    Over,
-}
-
-impl Claim {
-    fn new(need: usize, fast: bool) -> Self {
-        Claim { need, fast, gate: Gate::to("semaphore"), step: Step::Start }
-    }
-
-    fn poll(&mut self, semaphore: &Semaphore, cx: &mut Context<'_>) -> Poll<usize> {
-        if self.gate.poll_start().is_pending() {
-            return Poll::Pending;
-        }
-        match &mut self.step {
-            Step::Start => {
-                if !semaphore.take(self.need) {
-                    // L36: cloned before the lock is taken.
-                    let waker = cx.waker().clone();
-                    let mut line = semaphore.queue.lock();
-                    let free = semaphore.word.fetch_or(QUEUED, Ordering::Acquire) / ONE;
-                    if !line.is_empty() || free < self.need {
-                        self.step = Step::Waiting(line.enter(self.need, Some(waker)));
-                        return Poll::Pending;
-                    }
-                    semaphore.settle(&line, free - self.need);
-                }
-                if self.fast {
-                    self.step = Step::Over;
-                    return Poll::Ready(self.need);
-                }
-                self.step = Step::Held;
-                cx.waker().wake_by_ref();
-                Poll::Pending
-            }
-            Step::Waiting(ticket) => {
-                if ticket.poll(true, cx).is_pending() {
-                    return Poll::Pending;
-                }
-                self.step = Step::Over;
-                Poll::Ready(self.need)
-            }
-            Step::Held => {
-                self.step = Step::Over;
-                Poll::Ready(self.need)
-            }
-            Step::Over => panic!("an `acquire` of a `Semaphore` was polled after it was ready"),
-        }
-    }
-
-    /// The future is dropped: leaves the line, and gives back what it was handed.
-    fn give_up(&mut self, semaphore: &Semaphore) {
-        match mem::replace(&mut self.step, Step::Over) {
-            Step::Start | Step::Over => {}
-            Step::Held => semaphore.release(self.need),
-            Step::Waiting(ticket) => {
-                let mut line = semaphore.queue.lock();
-                let (left, _waker) = line.remove(&ticket);
-                // Also who was not served makes way: those behind may want fewer.
-                let handed = if left == Left::Waiting { 0 } else { self.need };
-                semaphore.hand_over(line, handed);
-            }
-        }
-    }
-
-    fn fmt(&self, name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let step = match &self.step {
-            Step::Start => "Start",
-            Step::Waiting(_) => "Waiting",
-            Step::Held => "Held",
-            Step::Over => "Over",
-        };
-        f.debug_struct(name).field("permits", &self.need).field("step", &step).finish()
     }
 }
 

@@ -1,4 +1,5 @@
 use std::sync::atomic::AtomicUsize;
+use std::task::Poll;
 use std::thread;
 
 use super::super::testing::{Dice, Hand, at_once, block_on, yields_once};

@@ -1,9 +1,11 @@
-//! Channels between two children of one task.
+//! Channels: one sender and one receiver, four of each, and one who does both.
 //!
 //! Peers run in the same tree on the same host, so only the channel differs. foster's own is measured with `fast_send` and
 //! `fast_recv`, which give way only when they have to wait, as those of the peers do.
 
+use foster::{LocalNursery, Nursery};
 use std::future::Future;
+use std::hint::black_box;
 
 use crate::host::Host;
 use crate::meter::measure;
@@ -14,60 +16,53 @@ async fn both<F: Future<Output = ()>, G: Future<Output = u64>>(sender: F, receiv
     futures_lite::future::zip(sender, receiver).await.1
 }
 
-async fn foster<const CAPACITY: usize>(n: u64) -> u64 {
-    let (sender, receiver) = foster::channel::bounded(CAPACITY);
-    let sends = async move {
-        for i in 0..n {
-            sender.fast_send(i).await.unwrap();
-        }
-    };
-    let receives = async move {
-        let mut sum = 0;
-        while let Ok(i) = receiver.fast_recv().await {
-            sum += i;
-        }
-        sum
-    };
-    both(sends, receives).await
-}
+const SIDE: u64 = 4;
 
-/// Sent, then received, by one who never waits.
-async fn alone(n: u64) -> u64 {
-    let (sender, receiver) = foster::channel::bounded(100);
-    let mut sum = 0;
-    for i in 0..n {
-        sender.fast_send(i).await.unwrap();
-        sum += receiver.fast_recv().await.unwrap();
+/// Four senders and four receivers: children of one task, or of the runtime.
+async fn crowd<const TASKS: bool, F, G>(senders: Vec<F>, receivers: Vec<G>) -> u64
+where
+    F: Future<Output = ()> + Send + 'static,
+    G: Future<Output = u64> + Send + 'static,
+{
+    macro_rules! crowd {
+        ($nursery:expr) => {{
+            senders.into_iter().for_each(|sender| drop($nursery.spawn(sender)));
+            let child = |receiver: G| async move { Ok(receiver.await) };
+            let tasks: Vec<_> = receivers.into_iter().map(|receiver| $nursery.spawn(child(receiver))).collect();
+            let mut sum = 0;
+            for task in tasks {
+                sum += task.await.unwrap();
+            }
+            Ok(sum)
+        }};
     }
+    let Ok(sum) = if TASKS {
+        foster::nursery(async |nursery: Nursery| crowd!(nursery)).await
+    } else {
+        foster::local_nursery(async |nursery: LocalNursery<'_>| crowd!(nursery)).await
+    };
     sum
 }
 
-pub(super) fn rows(rows: &mut Rows) {
-    let row = rows.on(Host::Plain, "channel-free", "channel, never waiting", 20_000).bars(&[Bar::Ratio(1.0)]).gated();
-    row.foster(|n| Host::Plain.foster(measure(n, alone)));
-    #[cfg(feature = "peers")]
-    peers::alone(row);
-    let row = rows.on(Host::Plain, "channel-100", "channel, bounded(100), one to one", 50_000).bars(&[Bar::Ratio(1.0)]);
-    row.foster(|n| Host::Plain.foster(measure(n, foster::<100>)));
-    #[cfg(feature = "peers")]
-    peers::add::<100>(row);
-    let row =
-        rows.on(Host::Plain, "channel-1", "channel, bounded(1), one to one", 50_000).bars(&[Bar::Ratio(1.0)]).gated();
-    row.foster(|n| Host::Plain.foster(measure(n, foster::<1>)));
-    #[cfg(feature = "peers")]
-    peers::add::<1>(row);
-}
+/// Everything that is measured of one sort of channel. `many`: with receivers that can be cloned.
+macro_rules! channel {
+    ($name:ident, $new:path, $send:ident, $recv:ident, $value:ident $(, $many:ident)?) => {
+        pub(super) mod $name {
+            use super::*;
 
-#[cfg(feature = "peers")]
-mod peers {
-    use super::both;
-    use crate::host::Host;
-    use crate::meter::measure;
-    use crate::row::Row;
+            /// Sent, then received, by one who never waits.
+            pub(in super::super) async fn alone(n: u64) -> u64 {
+                #[allow(unused_mut, reason = "not all receivers need it")]
+                let (sender, mut receiver) = $new(100);
+                let mut sum = 0;
+                for i in 0..n {
+                    sender.$send(i).await.unwrap();
+                    sum += receiver.$recv().await.unwrap();
+                }
+                sum
+            }
 
-    macro_rules! channel {
-        ($pair:ident, $alone:ident, $new:path, $send:ident, $recv:ident, $value:ident) => {
-            async fn $pair<const CAPACITY: usize>(n: u64) -> u64 {
+            pub(in super::super) async fn pair<const CAPACITY: usize>(n: u64) -> u64 {
                 let (sender, receiver) = $new(CAPACITY);
                 let sends = async move {
                     for i in 0..n {
@@ -86,32 +81,214 @@ mod peers {
                 both(sends, receives).await
             }
 
-            async fn $alone(n: u64) -> u64 {
-                #[allow(unused_mut, reason = "not all receivers need it")]
-                let (sender, mut receiver) = $new(100);
-                let mut sum = 0;
-                for i in 0..n {
-                    sender.$send(i).await.unwrap();
-                    sum += receiver.$recv().await.unwrap();
+            $(
+                pub(in super::super) async fn $many<const CAPACITY: usize, const TASKS: bool>(n: u64) -> u64 {
+                    let (sender, receiver) = $new(CAPACITY);
+                    let sends = |from| {
+                        let sender = sender.clone();
+                        async move {
+                            for i in (from..n).step_by(SIDE as usize) {
+                                sender.$send(i).await.unwrap();
+                            }
+                        }
+                    };
+                    let receives = |_| {
+                        let receiver = receiver.clone();
+                        async move {
+                            let mut sum = 0;
+                            while let $value(i) = receiver.$recv().await {
+                                sum += i;
+                            }
+                            sum
+                        }
+                    };
+                    let (senders, receivers) = ((0..SIDE).map(sends).collect(), (0..SIDE).map(receives).collect());
+                    drop((sender, receiver));
+                    crowd::<TASKS, _, _>(senders, receivers).await
                 }
-                sum
-            }
-        };
+            )?
+        }
+    };
+}
+
+mod ours {
+    use super::{SIDE, both, crowd};
+
+    channel!(foster, ::foster::channel::bounded, fast_send, fast_recv, Ok, many);
+}
+use ours::foster as own;
+
+/// Sends, where that never waits; then all is received.
+async fn pile(n: u64) -> u64 {
+    let (sender, receiver) = foster::channel::unbounded();
+    (0..n).for_each(|i| sender.try_send(i).unwrap());
+    let mut sum = 0;
+    for _ in 0..n {
+        sum += receiver.fast_recv().await.unwrap();
     }
+    sum
+}
 
-    channel!(flume, flume_alone, flume::bounded, send_async, recv_async, Ok);
-    channel!(async_channel, async_channel_alone, async_channel::bounded, send, recv, Ok);
-    channel!(tokio, tokio_alone, tokio::sync::mpsc::channel, send, recv, Some);
+/// One channel after the other, each for one value that is there.
+async fn oneshot(n: u64) -> u64 {
+    let mut sum = 0;
+    for i in 0..n {
+        let (sender, mut receiver) = foster::channel::oneshot();
+        sender.send(i).unwrap();
+        // Awaited it would give way first; the peers do not.
+        sum += receiver.try_recv().unwrap();
+    }
+    sum
+}
 
-    pub(super) fn add<const CAPACITY: usize>(row: &mut Row) {
-        row.peer("flume", |n| Host::Plain.foster(measure(n, flume::<CAPACITY>)));
-        row.peer("async-channel", |n| Host::Plain.foster(measure(n, async_channel::<CAPACITY>)));
-        row.peer("tokio mpsc", |n| Host::Plain.foster(measure(n, tokio::<CAPACITY>)));
+/// Made and dropped.
+async fn made<C>(n: u64, new: impl Fn() -> C) -> u64 {
+    let mut sum = 0;
+    for i in 0..n {
+        drop(black_box(new()));
+        sum += i;
+    }
+    sum
+}
+
+pub(super) fn rows(rows: &mut Rows) {
+    let bars = [Bar::Ratio(1.0)];
+    let row = rows.on(Host::Plain, "channel-made", "channel, made and dropped", 20_000).bars(&[Bar::Allocs(1.0)]);
+    row.foster(|n| Host::Plain.foster(measure(n, |n| made(n, || foster::channel::bounded::<u64>(100)))));
+    #[cfg(feature = "peers")]
+    peers::made(row);
+    let row = rows.on(Host::Plain, "channel-free", "channel, never waiting", 20_000).bars(&bars).gated();
+    row.foster(|n| Host::Plain.foster(measure(n, own::alone)));
+    #[cfg(feature = "peers")]
+    peers::alone(row);
+    let row = rows.on(Host::Plain, "channel-100", "channel, bounded(100), one to one", 50_000).bars(&bars);
+    row.foster(|n| Host::Plain.foster(measure(n, own::pair::<100>)));
+    #[cfg(feature = "peers")]
+    peers::pair::<100>(row);
+    let row = rows.on(Host::Plain, "channel-1", "channel, bounded(1), one to one", 50_000).bars(&bars).gated();
+    row.foster(|n| Host::Plain.foster(measure(n, own::pair::<1>)));
+    #[cfg(feature = "peers")]
+    peers::pair::<1>(row);
+    let row = rows.on(Host::Plain, "channel-4-100", "channel, bounded(100), four to four, in one task", 50_000);
+    row.bars(&bars).foster(|n| Host::Plain.foster(measure(n, own::many::<100, false>)));
+    #[cfg(feature = "peers")]
+    peers::many::<100, false>(row, Host::Plain);
+    let row = rows.on(Host::Plain, "channel-4-1", "channel, bounded(1), four to four, in one task", 50_000);
+    row.bars(&bars).foster(|n| Host::Plain.foster(measure(n, own::many::<1, false>)));
+    #[cfg(feature = "peers")]
+    peers::many::<1, false>(row, Host::Plain);
+    for host in [Host::Smol2, Host::TokioMt2] {
+        let row = rows.on(host, "channel-4-100", "channel, bounded(100), four to four, tasks on two threads", 50_000);
+        row.bars(&bars).foster(move |n| host.foster(measure(n, own::many::<100, true>)));
+        #[cfg(feature = "peers")]
+        peers::many::<100, true>(row, host);
+    }
+    let row = rows.on(Host::Plain, "channel-pile", "channel, unbounded, all sent and then received", 50_000).bars(&bars);
+    row.foster(|n| Host::Plain.foster(measure(n, pile)));
+    #[cfg(feature = "peers")]
+    peers::pile(row);
+    let row = rows.on(Host::Plain, "oneshot", "oneshot: made, sent, received", 20_000).bars(&bars);
+    row.foster(|n| Host::Plain.foster(measure(n, oneshot)));
+    #[cfg(feature = "peers")]
+    peers::oneshot(row);
+}
+
+#[cfg(feature = "peers")]
+mod peers {
+    use super::{SIDE, both, crowd};
+    use crate::host::Host;
+    use crate::meter::measure;
+    use crate::row::Row;
+
+    channel!(flume, ::flume::bounded, send_async, recv_async, Ok, many);
+    channel!(async_channel, ::async_channel::bounded, send, recv, Ok, many);
+    channel!(tokio, ::tokio::sync::mpsc::channel, send, recv, Some);
+    channel!(kanal, ::kanal::bounded_async, send, recv, Ok, many);
+    channel!(crossfire, ::crossfire::mpmc::bounded_async, send, recv, Ok, many);
+
+    pub(super) fn made(row: &mut Row) {
+        macro_rules! made {
+            ($name:literal, $new:expr) => {
+                row.peer($name, |n| Host::Plain.foster(measure(n, |n| super::made(n, || $new))))
+            };
+        }
+        made!("flume", ::flume::bounded::<u64>(100));
+        made!("kanal", ::kanal::bounded_async::<u64>(100));
+        made!("crossfire", ::crossfire::mpmc::bounded_async::<u64>(100));
+        made!("async-channel", ::async_channel::bounded::<u64>(100));
+        made!("tokio mpsc", ::tokio::sync::mpsc::channel::<u64>(100));
     }
 
     pub(super) fn alone(row: &mut Row) {
-        row.peer("flume", |n| Host::Plain.foster(measure(n, flume_alone)));
-        row.peer("async-channel", |n| Host::Plain.foster(measure(n, async_channel_alone)));
-        row.peer("tokio mpsc", |n| Host::Plain.foster(measure(n, tokio_alone)));
+        row.peer("flume", |n| Host::Plain.foster(measure(n, flume::alone)));
+        row.peer("kanal", |n| Host::Plain.foster(measure(n, kanal::alone)));
+        row.peer("crossfire", |n| Host::Plain.foster(measure(n, crossfire::alone)));
+        row.peer("async-channel", |n| Host::Plain.foster(measure(n, async_channel::alone)));
+        row.peer("tokio mpsc", |n| Host::Plain.foster(measure(n, tokio::alone)));
+    }
+
+    pub(super) fn pair<const CAPACITY: usize>(row: &mut Row) {
+        row.peer("flume", |n| Host::Plain.foster(measure(n, flume::pair::<CAPACITY>)));
+        row.peer("kanal", |n| Host::Plain.foster(measure(n, kanal::pair::<CAPACITY>)));
+        if CAPACITY > 1 {
+            // It spins before it waits: 3 µs a message at capacity 1, and no end under valgrind.
+            row.peer("crossfire", |n| Host::Plain.foster(measure(n, crossfire::pair::<CAPACITY>)));
+        }
+        row.peer("async-channel", |n| Host::Plain.foster(measure(n, async_channel::pair::<CAPACITY>)));
+        row.peer("tokio mpsc", |n| Host::Plain.foster(measure(n, tokio::pair::<CAPACITY>)));
+    }
+
+    pub(super) fn many<const CAPACITY: usize, const TASKS: bool>(row: &mut Row, host: Host) {
+        row.peer("flume", move |n| host.foster(measure(n, flume::many::<CAPACITY, TASKS>)));
+        row.peer("kanal", move |n| host.foster(measure(n, kanal::many::<CAPACITY, TASKS>)));
+        if CAPACITY > 1 {
+            row.peer("crossfire", move |n| host.foster(measure(n, crossfire::many::<CAPACITY, TASKS>)));
+        }
+        row.peer("async-channel", move |n| host.foster(measure(n, async_channel::many::<CAPACITY, TASKS>)));
+    }
+
+    pub(super) fn pile(row: &mut Row) {
+        macro_rules! pile {
+            ($name:literal, $new:path, $send:ident, $recv:ident) => {
+                row.peer($name, |n| {
+                    let work = async |n| {
+                        #[allow(unused_mut, reason = "not all receivers need it")]
+                        let (sender, mut receiver) = $new();
+                        (0..n).for_each(|i| drop(sender.$send(i).unwrap()));
+                        let mut sum = 0;
+                        for _ in 0..n {
+                            sum += receiver.$recv().await.unwrap();
+                        }
+                        sum
+                    };
+                    Host::Plain.foster(measure(n, work))
+                })
+            };
+        }
+        pile!("flume", ::flume::unbounded, send, recv_async);
+        pile!("kanal", ::kanal::unbounded_async, try_send, recv);
+        pile!("async-channel", ::async_channel::unbounded, try_send, recv);
+        pile!("tokio mpsc", ::tokio::sync::mpsc::unbounded_channel, send, recv);
+    }
+
+    pub(super) fn oneshot(row: &mut Row) {
+        macro_rules! oneshot {
+            ($name:literal, $new:path, $recv:ident => $value:expr) => {
+                row.peer($name, |n| {
+                    let work = async |n| {
+                        let mut sum: u64 = 0;
+                        for i in 0..n {
+                            let (sender, mut $recv) = $new();
+                            sender.send(i).unwrap();
+                            sum += $value;
+                        }
+                        sum
+                    };
+                    Host::Plain.foster(measure(n, work))
+                })
+            };
+        }
+        oneshot!("tokio", ::tokio::sync::oneshot::channel, receiver => receiver.try_recv().unwrap());
+        oneshot!("futures", ::futures::channel::oneshot::channel, receiver => receiver.try_recv().unwrap().unwrap());
     }
 }

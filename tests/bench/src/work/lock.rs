@@ -4,7 +4,9 @@
 
 use foster::sync::{Event, Mutex, Semaphore};
 use foster::{LocalNursery, local_nursery};
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::task::Poll;
 
 use super::turn::Yield;
 use crate::host::Host;
@@ -29,12 +31,44 @@ async fn mutex(n: u64) -> u64 {
     mutex.into_inner().unwrap_or_default()
 }
 
-async fn event(n: u64) -> u64 {
+/// Asked and set, with nobody there.
+async fn event_alone(n: u64) -> u64 {
     let mut sum = 0;
     for i in 0..n {
         let event = Event::new();
+        if !event.is_set() {
+            event.set();
+        }
+        sum += if event.is_set() { i } else { 0 };
+    }
+    sum
+}
+
+/// Polls once a future that has to wait.
+async fn begun<F: Future>(mut future: Pin<&mut F>) {
+    poll_fn(|cx| Poll::Ready(assert!(future.as_mut().poll(cx).is_pending()))).await;
+}
+
+/// Waited for by one, and set.
+async fn event_waited(n: u64) -> u64 {
+    let mut sum = 0;
+    for i in 0..n {
+        let event = Event::new();
+        let mut wait = pin!(event.wait());
+        begun(wait.as_mut()).await;
         event.set();
-        event.wait().await;
+        wait.await;
+        sum += i;
+    }
+    sum
+}
+
+/// Waits that are given up.
+async fn event_left(n: u64) -> u64 {
+    let event = Event::new();
+    let mut sum = 0;
+    for i in 0..n {
+        begun(pin!(event.wait())).await;
         sum += i;
     }
     sum
@@ -111,17 +145,29 @@ pub(super) fn rows(rows: &mut Rows) {
     row.peer("futures", |n| Host::Plain.foster(measure(n, peers::futures_mutex)))
         .peer("async-lock", |n| Host::Plain.foster(measure(n, peers::async_lock_mutex)))
         .peer("tokio", |n| Host::Plain.foster(measure(n, peers::tokio_mutex)));
-    let row = rows.on(Host::Plain, "event-free", "event: made, set, waited for, nobody listens", 20_000).bars(&bars);
-    row.foster(|n| Host::Plain.foster(measure(n, event)));
+    let row = rows.on(Host::Plain, "event-alone", "event: made and set, nobody waits", 20_000).bars(&bars);
+    row.foster(|n| Host::Plain.foster(measure(n, event_alone)));
     #[cfg(feature = "peers")]
-    row.peer("event-listener and a flag", |n| Host::Plain.foster(measure(n, peers::event)));
+    row.peer("event-listener and a flag", |n| Host::Plain.foster(measure(n, peers::listener_alone)))
+        .peer("tokio Notify and a flag", |n| Host::Plain.foster(measure(n, peers::notify_alone)));
+    let row = rows.on(Host::Plain, "event-waited", "event: made, waited for, set", 20_000).bars(&[Bar::Ratio(1.0)]);
+    row.foster(|n| Host::Plain.foster(measure(n, event_waited)));
+    #[cfg(feature = "peers")]
+    row.peer("event-listener", |n| Host::Plain.foster(measure(n, peers::listener_waited)))
+        .peer("tokio Notify", |n| Host::Plain.foster(measure(n, peers::notify_waited)));
+    let row = rows.on(Host::Plain, "event-left", "event: a wait begun and dropped", 20_000).bars(&bars);
+    row.foster(|n| Host::Plain.foster(measure(n, event_left)));
+    #[cfg(feature = "peers")]
+    row.peer("event-listener", |n| Host::Plain.foster(measure(n, peers::listener_left)))
+        .peer("tokio Notify", |n| Host::Plain.foster(measure(n, peers::notify_left)));
 
     let row =
         rows.on(Host::Plain, "semaphore-fought", "semaphore with 4 permits, fought over by 64", 50_000).bars(&bars);
     row.foster(|n| Host::Plain.foster(measure(n, fought_semaphore)));
     #[cfg(feature = "peers")]
-    row.peer("async-lock", |n| Host::Plain.foster(measure(n, peers::fought_async_lock_semaphore)))
-        .peer("tokio", |n| Host::Plain.foster(measure(n, peers::fought_tokio_semaphore)));
+    row.peer("tokio", |n| Host::Plain.foster(measure(n, peers::fought_tokio_semaphore)))
+        // Not fair: whoever comes may take a permit that others wait for, so it waits for one in four only.
+        .peer("async-lock (barging)", |n| Host::Plain.foster(measure(n, peers::fought_async_lock_semaphore)));
     row.bare(|n| Host::Plain.foster(measure(n, bare_fight)));
     let row = rows.on(Host::Plain, "mutex-fought", "mutex, fought over by 64", 50_000).bars(&bars);
     row.foster(|n| Host::Plain.foster(measure(n, fought_mutex)));
@@ -134,9 +180,10 @@ pub(super) fn rows(rows: &mut Rows) {
 
 #[cfg(feature = "peers")]
 mod peers {
+    use std::pin::pin;
     use std::sync::atomic::{AtomicBool, Ordering};
 
-    use super::fight;
+    use super::{begun, fight};
     use crate::work::turn::Yield;
 
     macro_rules! semaphores {
@@ -197,18 +244,61 @@ mod peers {
     mutexes!(async_lock_mutex, fought_async_lock_mutex, async_lock::Mutex<u64>);
     mutexes!(tokio_mutex, fought_tokio_mutex, tokio::sync::Mutex<u64>);
 
-    /// What `foster::sync::Event` is, made of event-listener in the way its own documentation shows.
-    pub(super) async fn event(n: u64) -> u64 {
-        let mut sum = 0;
-        for i in 0..n {
-            let (flag, event) = (AtomicBool::new(false), event_listener::Event::new());
-            flag.store(true, Ordering::SeqCst);
-            event.notify(usize::MAX);
-            while !flag.load(Ordering::SeqCst) {
-                event.listen().await;
+    /// The three rows about events.
+    macro_rules! events {
+        ($alone:ident, $waited:ident, $left:ident, $event:ty, $set:expr, $wait:expr) => {
+            pub(super) async fn $alone(n: u64) -> u64 {
+                let mut sum = 0;
+                for i in 0..n {
+                    let (flag, event) = (AtomicBool::new(false), <$event>::new());
+                    if !flag.load(Ordering::Acquire) {
+                        flag.store(true, Ordering::Release);
+                        $set(&event);
+                    }
+                    sum += if flag.load(Ordering::Acquire) { i } else { 0 };
+                }
+                sum
             }
-            sum += i;
-        }
-        sum
+
+            pub(super) async fn $waited(n: u64) -> u64 {
+                let mut sum = 0;
+                for i in 0..n {
+                    let event = <$event>::new();
+                    let mut wait = pin!($wait(&event));
+                    begun(wait.as_mut()).await;
+                    $set(&event);
+                    wait.await;
+                    sum += i;
+                }
+                sum
+            }
+
+            pub(super) async fn $left(n: u64) -> u64 {
+                let event = <$event>::new();
+                let mut sum = 0;
+                for i in 0..n {
+                    begun(pin!($wait(&event))).await;
+                    sum += i;
+                }
+                sum
+            }
+        };
     }
+
+    events!(
+        listener_alone,
+        listener_waited,
+        listener_left,
+        event_listener::Event,
+        |event: &event_listener::Event| event.notify(usize::MAX),
+        event_listener::Event::listen
+    );
+    events!(
+        notify_alone,
+        notify_waited,
+        notify_left,
+        tokio::sync::Notify,
+        tokio::sync::Notify::notify_waiters,
+        tokio::sync::Notify::notified
+    );
 }
