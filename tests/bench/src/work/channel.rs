@@ -183,7 +183,8 @@ pub(super) fn rows(rows: &mut Rows) {
         #[cfg(feature = "peers")]
         peers::many::<100, true>(row, host);
     }
-    let row = rows.on(Host::Plain, "channel-pile", "channel, unbounded, all sent and then received", 50_000).bars(&bars);
+    let row =
+        rows.on(Host::Plain, "channel-pile", "channel, unbounded, all sent and then received", 50_000).bars(&bars);
     row.foster(|n| Host::Plain.foster(measure(n, pile)));
     #[cfg(feature = "peers")]
     peers::pile(row);
