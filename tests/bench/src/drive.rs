@@ -70,7 +70,8 @@ pub fn paired(binary: &str, row: &Row) -> Result<Vec<Nanos>, String> {
     for round in 0..ROUNDS {
         for step in 0..names.len() {
             let index = if round % 2 == 0 { step } else { names.len() - 1 - step };
-            let time = reading(binary, &names[index])?.time;
+            let reading = reading(binary, &names[index])?;
+            let time = if row.by_cpu { reading.cpu } else { reading.time };
             rounds[index].push(time.as_nanos() as f64 / row.operations());
         }
     }

@@ -35,6 +35,11 @@ pub fn main(heap: fn() -> meter::Heap) -> ExitCode {
             rows.iter().flat_map(row::Row::names).for_each(|name| println!("{name}"));
             Ok(())
         }
+        // The other side of the rows about TCP.
+        ["client", address, n] => match (address.parse(), n.parse()) {
+            (Ok(address), Ok(n)) => work::echo::client(address, n).map_err(|error| error.to_string()),
+            _ => Err("foster-bench client <address> <messages>".into()),
+        },
         ["table", ref options @ ..] => table::print(&rows, options),
         ["gate", path] => gate::check(&rows, path),
         ["baseline", path] => gate::write(&rows, path),

@@ -4,6 +4,7 @@
 //! told to start from nothing at the one and to write down what it has at the other: what it counts is all threads of the
 //! process between them, and nothing of the start and the end of the runtime.
 
+use cpu_time::ProcessTime;
 use std::fmt;
 use std::hint::black_box;
 use std::str::FromStr;
@@ -22,6 +23,8 @@ pub struct Heap {
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Reading {
     pub time: Duration,
+    /// Of all threads.
+    pub cpu: Duration,
     pub allocations: u64,
     pub bytes: u64,
     /// Bytes in use at the point that the work has chosen, above what was in use at the first mark.
@@ -32,8 +35,8 @@ pub struct Reading {
 
 impl fmt::Display for Reading {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Reading { time, allocations, bytes, live, size } = self;
-        write!(f, "reading {} {allocations} {bytes} {live} {size}", time.as_nanos())
+        let Reading { time, cpu, allocations, bytes, live, size } = self;
+        write!(f, "reading {} {} {allocations} {bytes} {live} {size}", time.as_nanos(), cpu.as_nanos())
     }
 }
 
@@ -42,8 +45,11 @@ impl FromStr for Reading {
 
     fn from_str(line: &str) -> Result<Self, String> {
         let numbers: Vec<u64> = line.split(' ').filter_map(|word| word.parse().ok()).collect();
-        let &[nanos, allocations, bytes, live, size] = &numbers[..] else { return Err(format!("no reading: {line}")) };
-        Ok(Reading { time: Duration::from_nanos(nanos), allocations, bytes, live, size })
+        let &[time, cpu, allocations, bytes, live, size] = &numbers[..] else {
+            return Err(format!("no reading: {line}"));
+        };
+        let (time, cpu) = (Duration::from_nanos(time), Duration::from_nanos(cpu));
+        Ok(Reading { time, cpu, allocations, bytes, live, size })
     }
 }
 
@@ -51,7 +57,7 @@ struct Meter {
     heap: fn() -> Heap,
     /// The warming up is over.
     is_on: bool,
-    start: Option<(Heap, Instant)>,
+    start: Option<(Heap, ProcessTime, Instant)>,
     reading: Reading,
 }
 
@@ -59,7 +65,8 @@ static METER: Mutex<Meter> =
     Mutex::new(Meter { heap: Heap::default, is_on: false, start: None, reading: Reading::ZERO });
 
 impl Reading {
-    const ZERO: Reading = Reading { time: Duration::ZERO, allocations: 0, bytes: 0, live: 0, size: 0 };
+    const ZERO: Reading =
+        Reading { time: Duration::ZERO, cpu: Duration::ZERO, allocations: 0, bytes: 0, live: 0, size: 0 };
 }
 
 fn meter<T>(use_it: impl FnOnce(&mut Meter) -> T) -> T {
@@ -83,7 +90,7 @@ pub fn last_mark() {
 pub fn begin() {
     meter(|meter| {
         if meter.is_on {
-            meter.start = Some(((meter.heap)(), Instant::now()));
+            meter.start = Some(((meter.heap)(), ProcessTime::now(), Instant::now()));
             first_mark();
         }
     });
@@ -92,9 +99,10 @@ pub fn begin() {
 /// The measured part is over; what comes after is clearing up.
 pub fn end() {
     meter(|meter| {
-        if let Some((heap, start)) = meter.start.take() {
+        if let Some((heap, cpu, start)) = meter.start.take() {
             last_mark();
             meter.reading.time = start.elapsed();
+            meter.reading.cpu = cpu.elapsed();
             let now = (meter.heap)();
             meter.reading.allocations = now.allocations - heap.allocations;
             meter.reading.bytes = now.bytes - heap.bytes;
@@ -105,7 +113,7 @@ pub fn end() {
 /// Everything that the work needs is in use now.
 pub fn all_is_live() {
     meter(|meter| {
-        if let Some((heap, _)) = meter.start {
+        if let Some((heap, ..)) = meter.start {
             meter.reading.live = (meter.heap)().live.saturating_sub(heap.live);
         }
     });

@@ -32,7 +32,10 @@ pub struct Row {
     pub n: u64,
     /// How many of them make one operation.
     pub per: u64,
-    pub parallel: bool,
+    /// Instructions are counted: not on several threads, where they say little, nor where it would take too long.
+    pub counted: bool,
+    /// The time is that of the processor, of all threads, not of the clock on the wall.
+    pub by_cpu: bool,
     /// Among those whose instructions CI compares.
     pub gated: bool,
     pub bars: Vec<Bar>,
@@ -54,7 +57,8 @@ impl Rows {
             what,
             n,
             per: 1,
-            parallel: host.is_parallel(),
+            counted: !host.is_parallel(),
+            by_cpu: false,
             gated: false,
             bars: Vec::new(),
             foster: None,
@@ -68,6 +72,16 @@ impl Rows {
 impl Row {
     pub fn per(&mut self, per: u64) -> &mut Self {
         self.per = per;
+        self
+    }
+
+    pub fn uncounted(&mut self) -> &mut Self {
+        self.counted = false;
+        self
+    }
+
+    pub fn by_cpu(&mut self) -> &mut Self {
+        self.by_cpu = true;
         self
     }
 

@@ -56,7 +56,7 @@ fn print_row(row: &Row, options: &Options<'_>) -> Result<(), String> {
         let name = row.case(contender);
         let each = |total: u64| total as f64 / row.operations();
         let Reading { allocations, bytes, live, size, .. } = drive::reading("counted", &name)?;
-        let instr = if row.parallel || size > 0 { None } else { Some(each(drive::instructions(&name)?)) };
+        let instr = if !row.counted || size > 0 { None } else { Some(each(drive::instructions(&name)?)) };
         let bytes = match (size, live) {
             (0, 0) => each(bytes),
             (0, live) => each(live),
@@ -80,7 +80,8 @@ fn print_row(row: &Row, options: &Options<'_>) -> Result<(), String> {
         };
         let time = match figures.nanos {
             Some(Nanos { least, median, most }) if options.times => {
-                format!("{median:.1} ({least:.1} – {most:.1}) | {} | ", ratio(Figures::median))
+                let of = if row.by_cpu { " of the processor" } else { "" };
+                format!("{median:.1} ({least:.1} – {most:.1}){of} | {} | ", ratio(Figures::median))
             }
             _ if options.times => " | | ".to_owned(),
             _ => String::new(),

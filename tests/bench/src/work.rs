@@ -5,14 +5,18 @@
 
 mod cancel;
 mod channel;
+pub(crate) mod echo;
 mod fire;
 mod guard;
 mod limit;
 mod lock;
 mod map;
+mod pool;
 mod race;
+mod reap;
 mod size;
 mod spawn;
+mod tree;
 mod turn;
 
 use crate::row::{Row, Rows};
@@ -21,6 +25,8 @@ pub(crate) fn rows() -> Vec<Row> {
     let mut rows = Rows::default();
     spawn::rows(&mut rows);
     turn::rows(&mut rows);
+    reap::rows(&mut rows);
+    tree::rows(&mut rows);
     map::rows(&mut rows);
     race::rows(&mut rows);
     limit::rows(&mut rows);
@@ -29,6 +35,8 @@ pub(crate) fn rows() -> Vec<Row> {
     cancel::rows(&mut rows);
     lock::rows(&mut rows);
     channel::rows(&mut rows);
+    pool::rows(&mut rows);
+    echo::rows(&mut rows);
     size::rows(&mut rows);
     rows.0
 }

@@ -28,24 +28,24 @@ async fn child(ended: Ended, begun: Arc<AtomicU64>) {
 }
 
 #[derive(Clone, Default)]
-struct Counts {
+pub(super) struct Counts {
     begun: Arc<AtomicU64>,
     sum: Arc<AtomicU64>,
 }
 
 impl Counts {
-    fn child(&self, i: u64) -> impl Future<Output = ()> + Send + use<> {
+    pub(super) fn child(&self, i: u64) -> impl Future<Output = ()> + Send + use<> {
         child(Ended(self.sum.clone(), i), self.begun.clone())
     }
 
-    async fn all_have_begun(&self, n: u64) {
+    pub(super) async fn all_have_begun(&self, n: u64) {
         while self.begun.load(Ordering::Relaxed) < n {
             Yield::default().await;
         }
         meter::all_is_live();
     }
 
-    fn sum(&self) -> u64 {
+    pub(super) fn sum(&self) -> u64 {
         self.sum.load(Ordering::Relaxed)
     }
 }
@@ -80,7 +80,7 @@ async fn flat_local(n: u64) -> u64 {
     counts.sum()
 }
 
-const WIDTH: u64 = 10;
+pub(super) const WIDTH: u64 = 10;
 
 /// The leaves from `start` to `end`, ten to a nursery.
 fn tree(counts: Counts, start: u64, end: u64) -> Pin<Box<dyn Future<Output = ()> + Send>> {
@@ -130,6 +130,14 @@ pub(super) fn rows(rows: &mut Rows) {
         peers::flat(row, host);
         let row = rows.on(host, "cancel-tree", "cancel a tree ten wide with 100 000 leaves", 100_000);
         row.bars(bars).foster(move |n| host.foster(measure(n, nested)));
+        #[cfg(feature = "peers")]
+        peers::nested(row, host);
+        let row = rows.on(host, "cancel-1e6", "cancel 1 000 000 waiting children, to the last one's end", 1_000_000);
+        row.uncounted().bars(bars).foster(move |n| host.foster(measure(n, flat)));
+        #[cfg(feature = "peers")]
+        peers::flat(row, host);
+        let row = rows.on(host, "cancel-tree-1e6", "cancel a tree ten wide with 1 000 000 leaves", 1_000_000);
+        row.uncounted().bars(bars).foster(move |n| host.foster(measure(n, nested)));
         #[cfg(feature = "peers")]
         peers::nested(row, host);
     }

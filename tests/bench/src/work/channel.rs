@@ -255,7 +255,9 @@ mod peers {
                     let work = async |n| {
                         #[allow(unused_mut, reason = "not all receivers need it")]
                         let (sender, mut receiver) = $new();
-                        (0..n).for_each(|i| drop(sender.$send(i).unwrap()));
+                        for i in 0..n {
+                            _ = sender.$send(i).unwrap();
+                        }
                         let mut sum = 0;
                         for _ in 0..n {
                             sum += receiver.$recv().await.unwrap();

@@ -1,7 +1,6 @@
 //! Many sleeps that end, spread over 200 ms.
 //!
-//! The time of these rows is mostly waiting; what counts is the instructions. On smol those of async-io's own thread are
-//! among them.
+//! The time of these rows is that of the processor: the rest is waiting. On smol what async-io's own thread does is in it.
 
 use foster::{Nursery, nursery, sleep};
 use std::time::Duration;
@@ -33,9 +32,9 @@ async fn foster(n: u64) -> u64 {
 }
 
 pub(super) fn rows(rows: &mut Rows) {
-    for host in [Host::Smol1, Host::TokioCt] {
-        let row = rows.on(host, "fire", "children that sleep, to their end; 20 000 at once", 20_000);
-        row.bars(&[Bar::Ratio(if host == Host::TokioCt { 1.0 } else { 0.5 })]);
+    for host in [Host::Smol1, Host::TokioCt, Host::TokioMt2] {
+        let row = rows.on(host, "fire", "children that sleep, to their end; 100 000 at once", 100_000).by_cpu();
+        row.bars(&[Bar::Ratio(if host == Host::Smol1 { 0.5 } else { 1.0 })]);
         row.foster(move |n| host.foster(measure(n, foster)));
         #[cfg(feature = "peers")]
         peers::add(row, host);
@@ -67,7 +66,7 @@ mod peers {
     }
 
     pub(super) fn add(row: &mut Row, host: Host) {
-        if host == Host::TokioCt {
+        if host != Host::Smol1 {
             row.peer("JoinSet and tokio sleep", move |n| host.tokio(measure(n, joinset)));
             return;
         }

@@ -102,14 +102,17 @@ async fn armed_foster(n: u64) -> u64 {
 
 pub(super) fn rows(rows: &mut Rows) {
     // Below one task, the timers are async-io's, and its own thread drives them.
-    for host in [Host::Plain, Host::TokioCt] {
+    for host in [Host::Plain, Host::TokioCt, Host::TokioMt2] {
         let row = rows.on(host, "limit-ready", "`fail_after`, ready at once", 20_000);
-        row.bars(&[Bar::Instr(140.0), Bar::Nanos(30.0)]).gated().foster(move |n| host.foster(measure(n, ready)));
+        row.bars(&[Bar::Instr(140.0), Bar::Nanos(30.0)]).foster(move |n| host.foster(measure(n, ready)));
+        if !host.is_parallel() {
+            row.gated();
+        }
         row.bare(move |n| host.foster(measure(n, bare::<0>)));
         #[cfg(feature = "peers")]
         peers::ready(row, host);
 
-        let row = rows.on(host, "limit-once", "`fail_after`, pending once", 20_000);
+        let row = rows.on(host, "limit-once", "`fail_after`, pending once, one after the other in one task", 20_000);
         row.bars(&[Bar::Nanos(30.0)]).foster(move |n| host.foster(measure(n, pending::<1>)));
         if host == Host::TokioCt {
             // Only there: async-io's own thread is counted, too, and does not do the same in each run.
@@ -184,7 +187,7 @@ pub(super) mod peers {
     /// so that the bare work is the same.
     macro_rules! native {
         ($row:ident, $host:ident, $limit:ident => $work:expr) => {
-            if $host == Host::TokioCt {
+            if $host != Host::Plain {
                 use tokio::time::timeout as $limit;
                 $row.peer("tokio timeout", move |n| $host.foster(measure(n, $work)));
             } else {

@@ -34,15 +34,18 @@ pub(super) fn rows(rows: &mut Rows) {
     row.foster(|n| Host::Plain.foster(measure(n, race)));
     #[cfg(feature = "peers")]
     row.peer("futures select", |n| Host::Plain.alone(measure(n, peers::select)))
-        .peer("futures-lite or", |n| Host::Plain.alone(measure(n, peers::or)));
+        .peer("futures-lite or", |n| Host::Plain.alone(measure(n, peers::or)))
+        .peer("futures-concurrency", |n| Host::Plain.alone(measure(n, peers::concurrency_race)));
     let row = rows.on(Host::Plain, "join", "join of two, pending once", 5_000);
     row.foster(|n| Host::Plain.foster(measure(n, join)));
     #[cfg(feature = "peers")]
-    row.peer("futures join", |n| Host::Plain.alone(measure(n, peers::join)));
+    row.peer("futures join", |n| Host::Plain.alone(measure(n, peers::join)))
+        .peer("futures-concurrency", |n| Host::Plain.alone(measure(n, peers::concurrency_join)));
 }
 
 #[cfg(feature = "peers")]
 mod peers {
+    use futures_concurrency::prelude::*;
     use std::future::pending;
     use std::pin::pin;
 
@@ -61,6 +64,22 @@ mod peers {
         let mut sum = 0;
         for i in 0..n {
             sum += futures_lite::future::or(late(i), pending()).await;
+        }
+        sum
+    }
+
+    pub(super) async fn concurrency_race(n: u64) -> u64 {
+        let mut sum = 0;
+        for i in 0..n {
+            sum += (late(i), pending()).race().await;
+        }
+        sum
+    }
+
+    pub(super) async fn concurrency_join(n: u64) -> u64 {
+        let mut sum = 0;
+        for i in 0..n {
+            sum += (late(i), late(0)).join().await.0;
         }
         sum
     }

@@ -67,6 +67,11 @@ pub(super) fn rows(rows: &mut Rows) {
         row.foster(move |n| host.foster(measure(n, nursery::<100_000>)));
         #[cfg(feature = "peers")]
         peers::runtime::<100_000>(row, host);
+
+        let row = rows.on(host, "spawn-1e6", "nursery: spawn and join, 1 000 000 at once", 1_000_000).uncounted();
+        row.foster(move |n| host.foster(measure(n, nursery::<1_000_000>)));
+        #[cfg(feature = "peers")]
+        peers::runtime::<1_000_000>(row, host);
     }
     let bars = [Bar::Instr(600.0), Bar::Nanos(45.0), Bar::Allocs(1.0)];
     let row =
@@ -78,6 +83,10 @@ pub(super) fn rows(rows: &mut Rows) {
     row.foster(|n| Host::Plain.foster(measure(n, local::<100_000>)));
     #[cfg(feature = "peers")]
     peers::one_task::<100_000>(row);
+    let row = rows.on(Host::Plain, "local-1e6", "local nursery: spawn and join, 1 000 000 at once", 1_000_000);
+    row.uncounted().foster(|n| Host::Plain.foster(measure(n, local::<1_000_000>)));
+    #[cfg(feature = "peers")]
+    peers::one_task::<1_000_000>(row);
 
     let bars = [Bar::Ratio(1.0)];
     let row = rows.on(Host::Plain, "local-2", "local nursery of 2 children", 4_000).per(2).bars(&bars).gated();
@@ -103,6 +112,8 @@ pub(super) fn rows(rows: &mut Rows) {
 
 #[cfg(feature = "peers")]
 mod peers {
+    use async_executors::TokioCt;
+    use async_nursery::{NurseExt, Nursery};
     use futures::StreamExt;
     use futures::future::join_all;
     use smol::Executor;
@@ -175,6 +186,33 @@ mod peers {
         sum
     }
 
+    async fn moro<const BATCH: u64>(n: u64) -> u64 {
+        let mut sum = 0;
+        for batch in batches(n, BATCH) {
+            sum += moro::async_scope!(|scope| {
+                let tasks: Vec<_> = batch.map(|i| scope.spawn(async move { i })).collect();
+                let mut sum = 0;
+                for task in tasks {
+                    sum += task.await;
+                }
+                sum
+            })
+            .await;
+        }
+        sum
+    }
+
+    async fn async_nursery<const BATCH: u64>(tokio: &TokioCt, n: u64) -> u64 {
+        let mut sum = 0;
+        for batch in batches(n, BATCH) {
+            let (nursery, results) = Nursery::new(tokio.clone());
+            batch.for_each(|i| nursery.nurse(async move { i }).unwrap());
+            drop(nursery);
+            sum += results.fold(0, async |sum, i: u64| sum + i).await;
+        }
+        sum
+    }
+
     async fn all<const BATCH: u64>(n: u64) -> u64 {
         let mut sum = 0;
         for batch in batches(n, BATCH) {
@@ -191,17 +229,26 @@ mod peers {
         } else {
             row.peer("JoinSet", move |n| host.tokio(measure(n, joinset::<BATCH>)));
             row.peer("tokio tasks", move |n| host.tokio(measure(n, handles::<BATCH>)));
+            // At 1e5 it spends tokio's budget in one task: 19 µs a child on mt2.
+            if host == Host::TokioCt && BATCH <= 1_000 {
+                row.peer("async_nursery", |n| {
+                    let tokio = TokioCt::new().unwrap();
+                    tokio.block_on(measure(n, async |n| async_nursery::<BATCH>(&tokio, n).await));
+                });
+            }
         }
     }
 
     pub(super) fn one_task<const BATCH: u64>(row: &mut Row) {
         row.peer("futures-buffered", |n| Host::Plain.alone(measure(n, buffered::<BATCH>)));
         row.peer("FuturesUnordered", |n| Host::Plain.alone(measure(n, unordered::<BATCH>)));
+        row.peer("moro", |n| Host::Plain.alone(measure(n, moro::<BATCH>)));
     }
 
     pub(super) fn small<const BATCH: u64>(row: &mut Row) {
         row.peer("FuturesUnordered", |n| Host::Plain.alone(measure(n, unordered::<BATCH>)));
         row.peer("futures-buffered", |n| Host::Plain.alone(measure(n, buffered::<BATCH>)));
         row.peer("join_all", |n| Host::Plain.alone(measure(n, all::<BATCH>)));
+        row.peer("moro", |n| Host::Plain.alone(measure(n, moro::<BATCH>)));
     }
 }

@@ -67,7 +67,55 @@ async fn local(n: u64) -> u64 {
     sum
 }
 
+/// How often each child gives way in the rows about ten turns.
+const TEN: u64 = 10;
+
+/// Spawned, ten turns, joined: what a short child costs in all.
+async fn ten(child: u64) -> u64 {
+    for _ in 0..TEN {
+        Yield::default().await;
+    }
+    child
+}
+
+async fn nursery_ten(n: u64) -> u64 {
+    let Ok(sum) = foster::nursery(async |nursery: Nursery| {
+        let tasks: Vec<_> = (0..n).map(|i| nursery.spawn(async move { Ok(ten(i).await) })).collect();
+        let mut sum = 0;
+        for task in tasks {
+            sum += task.await.unwrap();
+        }
+        Ok(sum)
+    })
+    .await;
+    sum
+}
+
+async fn local_ten(n: u64) -> u64 {
+    let Ok(sum) = foster::local_nursery(async |nursery: LocalNursery<'_>| {
+        let tasks: Vec<_> = (0..n).map(|i| nursery.spawn(async move { Ok(ten(i).await) })).collect();
+        let mut sum = 0;
+        for task in tasks {
+            sum += task.await.unwrap();
+        }
+        Ok(sum)
+    })
+    .await;
+    sum
+}
+
 pub(super) fn rows(rows: &mut Rows) {
+    for host in Host::ALL {
+        let row = rows.on(host, "ten", "nursery: 1000 children that give way ten times, and their end", 1_000);
+        row.foster(move |n| host.foster(measure(n, nursery_ten)));
+        #[cfg(feature = "peers")]
+        peers::ten(row, host);
+    }
+    let row = rows.on(Host::Plain, "ten", "local nursery: 1000 children that give way ten times, and their end", 1_000);
+    row.foster(|n| Host::Plain.foster(measure(n, local_ten)));
+    #[cfg(feature = "peers")]
+    row.peer("futures-buffered", |n| Host::Plain.alone(measure(n, peers::buffered_ten)))
+        .peer("FuturesUnordered", |n| Host::Plain.alone(measure(n, peers::unordered_ten)));
     for host in Host::ALL {
         let row = rows.on(host, "turn", "nursery: one turn of a child", 200_000);
         row.foster(move |n| host.foster(measure(n, nursery)));
@@ -124,6 +172,52 @@ mod peers {
             row.peer("JoinSet", move |n| host.tokio(measure(n, joinset)));
         }
     }
+
+    async fn joinset_ten(n: u64) -> u64 {
+        let mut set = JoinSet::new();
+        (0..n).for_each(|i| drop(set.spawn(super::ten(i))));
+        let mut sum = 0;
+        while let Some(i) = set.join_next().await {
+            sum += i.unwrap();
+        }
+        sum
+    }
+
+    pub(super) fn ten(row: &mut Row, host: Host) {
+        if matches!(host, Host::Smol1 | Host::Smol2) {
+            row.peer("smol tasks", move |n| {
+                host.smol(|executor| async move {
+                    let work = async |n| {
+                        let tasks: Vec<_> = (0..n).map(|i| executor.spawn(super::ten(i))).collect();
+                        let mut sum = 0;
+                        for task in tasks {
+                            sum += task.await;
+                        }
+                        sum
+                    };
+                    measure(n, work).await
+                })
+            });
+        } else {
+            row.peer("JoinSet", move |n| host.tokio(measure(n, joinset_ten)));
+        }
+    }
+
+    macro_rules! ten {
+        ($name:ident, $set:ty) => {
+            pub(super) async fn $name(n: u64) -> u64 {
+                let mut set: $set = (0..n).map(|i| Box::pin(super::ten(i))).collect();
+                let mut sum = 0;
+                while let Some(i) = set.next().await {
+                    sum += i;
+                }
+                sum
+            }
+        };
+    }
+
+    ten!(unordered_ten, futures::stream::FuturesUnordered<_>);
+    ten!(buffered_ten, futures_buffered::FuturesUnordered<_>);
 
     pub(super) async fn unordered(n: u64) -> u64 {
         let mut set: futures::stream::FuturesUnordered<_> =

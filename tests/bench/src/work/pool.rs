@@ -1,0 +1,90 @@
+//! A pool's resource borrowed, and a token of a rate limiter taken, where nobody waits; beside what one writes by hand.
+
+use foster::pool::{Pool, PoolError};
+use foster::rate::RateLimiter;
+use std::convert::Infallible;
+use std::time::Duration;
+
+use crate::host::Host;
+use crate::meter::measure;
+use crate::row::Rows;
+
+const SIZE: usize = 4;
+/// So many that none has ever to be waited for.
+const RATE: u32 = 1_000_000_000;
+
+async fn pool(n: u64) -> u64 {
+    let pool = Pool::new(SIZE, async || Ok::<_, Infallible>(0_u64));
+    let mut sum = 0;
+    for i in 0..n {
+        let used = pool.run(async |mut number| {
+            **number = i;
+            Ok::<u64, PoolError<Infallible>>(**number)
+        });
+        sum += used.await.unwrap();
+    }
+    pool.close(Duration::from_secs(1)).await;
+    sum
+}
+
+async fn rate(n: u64) -> u64 {
+    let limit = RateLimiter::new(RATE, Duration::from_secs(1));
+    let mut sum = 0;
+    for i in 0..n {
+        limit.acquire().await;
+        sum += i;
+    }
+    sum
+}
+
+pub(super) fn rows(rows: &mut Rows) {
+    for host in [Host::Plain, Host::TokioCt] {
+        let row = rows.on(host, "pool", "a pool's idle resource is borrowed and given back", 10_000);
+        row.foster(move |n| host.foster(measure(n, pool)));
+        #[cfg(feature = "peers")]
+        row.peer("a semaphore and a list", move |n| host.foster(measure(n, peers::pool)));
+        let row = rows.on(host, "rate", "a rate limiter's token that is there", 20_000);
+        row.foster(move |n| host.foster(measure(n, rate)));
+        #[cfg(feature = "peers")]
+        row.peer("governor", move |n| host.foster(measure(n, peers::rate)));
+    }
+}
+
+#[cfg(feature = "peers")]
+mod peers {
+    use async_lock::Semaphore;
+    use governor::{Quota, RateLimiter};
+    use std::num::NonZeroU32;
+    use std::sync::Mutex;
+
+    use super::{RATE, SIZE};
+
+    /// What a pool is at the least: it is not told of what was cancelled, closes nothing, and cannot be closed.
+    pub(super) async fn pool(n: u64) -> u64 {
+        let (permits, idle) = (Semaphore::new(SIZE), Mutex::new(Vec::new()));
+        let mut sum = 0;
+        for i in 0..n {
+            let permit = permits.acquire().await;
+            let taken = idle.lock().unwrap().pop();
+            let mut resource = taken.unwrap_or_else(|| Box::new(0_u64));
+            let used = async {
+                *resource = i;
+                *resource
+            };
+            sum += used.await;
+            idle.lock().unwrap().push(resource);
+            drop(permit);
+        }
+        sum
+    }
+
+    pub(super) async fn rate(n: u64) -> u64 {
+        let limit = RateLimiter::direct(Quota::per_second(NonZeroU32::new(RATE).unwrap()));
+        let mut sum = 0;
+        for i in 0..n {
+            limit.until_ready().await;
+            sum += i;
+        }
+        sum
+    }
+}
