@@ -46,7 +46,7 @@ pub fn print(rows: &[Row], options: &[&str]) -> Result<(), String> {
 }
 
 fn head(times: bool) -> &'static str {
-    if times { "ns (least – most) | of the first peer | " } else { "" }
+    if times { "ns of the processor (least – most) | of the first peer | " } else { "" }
 }
 
 fn print_row(row: &Row, options: &Options<'_>) -> Result<(), String> {
@@ -80,7 +80,7 @@ fn print_row(row: &Row, options: &Options<'_>) -> Result<(), String> {
         };
         let time = match figures.nanos {
             Some(Nanos { least, median, most }) if options.times => {
-                let of = if row.by_cpu { " of the processor" } else { "" };
+                let of = if row.by_cpu { "" } else { " by the clock" };
                 format!("{median:.1} ({least:.1} – {most:.1}){of} | {} | ", ratio(Figures::median))
             }
             _ if options.times => " | | ".to_owned(),

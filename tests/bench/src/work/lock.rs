@@ -46,7 +46,8 @@ async fn event_alone(n: u64) -> u64 {
 
 /// Polls once a future that has to wait.
 async fn begun<F: Future>(mut future: Pin<&mut F>) {
-    poll_fn(|cx| Poll::Ready(assert!(future.as_mut().poll(cx).is_pending()))).await;
+    let waits = poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx).is_pending()));
+    assert!(waits.await);
 }
 
 /// Waited for by one, and set.
