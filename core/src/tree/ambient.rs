@@ -43,6 +43,7 @@ struct Outer {
 }
 
 impl Stack {
+    #[inline]
     fn push(&mut self, node: NodeRef) -> Outer {
         self.depth += 1;
         let followed = node.flagged(FOLLOWED);
@@ -50,18 +51,21 @@ impl Stack {
         Outer { node: self.node.replace(node), base, followed }
     }
 
+    #[inline]
     fn pop(&mut self, outer: Outer) -> Option<NodeRef> {
         self.depth -= 1;
         self.base = outer.base;
         std::mem::replace(&mut self.node, outer.node)
     }
 
+    #[inline]
     fn push_light(&mut self, light: Light) {
         self.depth += 1;
         self.lights.push(Entered::Light(light));
     }
 
     /// Gives the node that it has become.
+    #[inline]
     fn pop_light(&mut self) -> Option<NodeRef> {
         self.depth -= 1;
         match self.lights.pop() {
@@ -71,11 +75,13 @@ impl Stack {
     }
 
     /// The innermost scope that was entered as a light one, if no other was entered inside it.
+    #[inline]
     fn light(&self) -> Option<&Entered> {
         if self.lights.len() > self.base { self.lights.last() } else { None }
     }
 
     /// The innermost scope that has a node; says also whether light ones stand inside it.
+    #[inline]
     fn node(&self) -> (Option<&NodeRef>, bool) {
         match self.light() {
             None => (self.node.as_ref(), false),

@@ -13,7 +13,8 @@ use super::follow;
 use super::links::Role;
 use super::loss;
 use super::node::{
-    CANCELLED, FOLLOWED, LOST, Life, Node, NodeRef, Owned, PARENT_CANCELLED, Payload, RAZED, State, TIMED, WATCHED,
+    CANCELLED, FOLLOWED, LOST, Life, Node, NodeRef, Owned, PARENT_CANCELLED, PUMPED, Payload, RAZED, State, TIMED,
+    WATCHED,
 };
 use super::wake;
 use crate::reason::{Origin, Reason, ReasonKind};
@@ -102,8 +103,9 @@ pub(crate) fn poll_open<B: Body + ?Sized>(
     cx: &mut Context<'_>,
 ) -> Step {
     let Some(node) = seat.take() else { unreachable!("a driver has its node between polls") };
+    node.touch();
     let was_cancelled = node.flagged(CANCELLED);
-    let marker = prepare(&node, cx.waker());
+    let marker = if node.flagged(CANCELLED | PARENT_CANCELLED | WATCHED) { prepare(&node, cx.waker()) } else { None };
     let (node, result) = ambient::enter(node, || match &marker {
         Some(marker) => body.as_mut().poll(&mut Context::from_waker(marker)),
         None => body.as_mut().poll(cx),
@@ -111,7 +113,8 @@ pub(crate) fn poll_open<B: Body + ?Sized>(
     conclude(Driver::Own, seat.insert(node), body, result, was_cancelled, cx.waker())
 }
 
-/// What comes before it; gives the waker to poll with, if it is not the driver's own.
+/// What comes before it, unless nothing is asked of the scope; gives the waker to poll with, if it is not the driver's own.
+#[cold]
 fn prepare(node: &NodeRef, waker: &Waker) -> Option<Waker> {
     node.begin_poll();
     node.flagged(PARENT_CANCELLED).then(|| {
@@ -178,6 +181,7 @@ impl Node {
     }
 
     /// The scope is driven, though its body has nothing to do in this poll.
+    #[inline]
     pub(crate) fn touch(self: &NodeRef) {
         self.polled.store(true, Ordering::Relaxed);
         self.woken.store(false, Ordering::Release);
@@ -185,10 +189,12 @@ impl Node {
 
     /// Keeps the waker of whoever drives the scope. Says whether it was another one before. A task that pumps drive is woken
     /// without one.
+    #[inline]
     pub(crate) fn register(self: &NodeRef, driver: Driver, waker: &Waker) -> bool {
-        if self.cell.stage().is_some() {
-            return false;
-        }
+        !self.flagged(PUMPED) && self.keep_waker(driver, waker)
+    }
+
+    fn keep_waker(self: &NodeRef, driver: Driver, waker: &Waker) -> bool {
         let state = self.lock();
         if state.waker.as_ref().is_some_and(|old| old.will_wake(waker)) {
             return false;

@@ -165,6 +165,9 @@ pub(crate) const FOLLOWED: u16 = 128;
 /// An observer was told that this scope has ended.
 pub(crate) const TOLD_SCOPE_END: u16 = 256;
 
+/// Pumps drive it: it is woken through its cell, and no waker is kept for it.
+pub(crate) const PUMPED: u16 = 512;
+
 /// A request that stands (L6).
 pub(crate) struct Request {
     pub(crate) reason: Reason,
@@ -358,7 +361,7 @@ impl State {
     }
 }
 
-impl<C> Node<C> {
+impl<C: Cell> Node<C> {
     /// A scope that has no parent yet.
     pub(crate) fn new(kind: Kind, mask: Mask, origin: Origin, tree: Option<Arc<Tree>>, cell: C) -> Arc<Self> {
         Node::make(kind, mask, origin, tree, None, cell)
@@ -380,7 +383,10 @@ impl<C> Node<C> {
         cell: C,
     ) -> Arc<Self> {
         super::census::node_made(kind);
-        let (flags, inherited) = place.as_ref().map_or((0, Marks::default()), |place| place.reach(mask));
+        let (mut flags, inherited) = place.as_ref().map_or((0, Marks::default()), |place| place.reach(mask));
+        if cell.stage().is_some() {
+            flags |= PUMPED;
+        }
         let (role, slot) = place.as_ref().map_or((Role::Inner, 0), |place| (place.role, place.slot));
         Arc::new(Node {
             kind,
@@ -412,10 +418,12 @@ impl<C> Node<C> {
 }
 
 impl<C: ?Sized> Node<C> {
+    #[inline]
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    #[inline]
     pub(crate) fn flagged(&self, flag: u16) -> bool {
         // Ordering: a request sets the flag under the node's lock before it takes the waker that the driver registered
         // under the same lock; a driver that reads a stale flag is woken by that very waker.
@@ -433,6 +441,7 @@ impl<C: ?Sized> Node<C> {
     }
 
     /// The tree this scope stands in; none before it has a parent.
+    #[inline]
     pub(crate) fn tree(&self) -> Option<&Arc<Tree>> {
         self.tree.as_ref().or_else(|| self.late_tree.get())
     }

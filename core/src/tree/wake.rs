@@ -5,7 +5,7 @@ use std::task::{Wake, Waker};
 
 use super::Tree;
 use super::links::Role;
-use super::node::{Life, NodeRef, PARENT_CANCELLED};
+use super::node::{Life, NodeRef, PARENT_CANCELLED, PUMPED};
 use super::pump;
 use crate::sys::atomic::Ordering;
 
@@ -52,7 +52,7 @@ impl Wakes {
     /// Marks a scope as woken and takes its driver's waker along.
     pub(crate) fn push_node(&mut self, node: &NodeRef) {
         node.woken.store(true, Ordering::Release);
-        if node.cell.stage().is_some() {
+        if node.flagged(PUMPED) {
             return self.tasks.push(node.clone());
         }
         // Taken, not cloned: that would run below the lock (L36). Whoever drives the scope leaves a new one in the poll that this
