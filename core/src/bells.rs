@@ -82,7 +82,21 @@ pub(crate) struct Chime {
 
 impl Chime {
     pub(crate) fn new(key: usize, bells: &Arc<Bells>) -> Arc<Self> {
-        Arc::new(Chime { key, queued: AtomicBool::new(false), bells: bells.clone() })
+        Arc::new(Chime::at(key, bells))
+    }
+
+    pub(crate) fn at(key: usize, bells: &Arc<Bells>) -> Self {
+        Chime { key, queued: AtomicBool::new(false), bells: bells.clone() }
+    }
+
+    /// Puts the seat into the queue. Whoever polls the group has to be woken, where no lock is held.
+    #[must_use]
+    pub(crate) fn strike(&self) -> Option<Waker> {
+        if self.queued.swap(true, Ordering::AcqRel) {
+            return None;
+        }
+        // Taken, not cloned: that would run below the lock (L36). The group leaves a new one whenever it is polled.
+        self.bells.push(self.key).driver.take()
     }
 
     /// Puts the seat into the queue, and wakes nobody: the group is being built or polled. Says whether it was not there.
@@ -106,14 +120,7 @@ impl Wake for Chime {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        if self.queued.swap(true, Ordering::AcqRel) {
-            return;
-        }
-        let mut queue = self.bells.push(self.key);
-        // Taken, not cloned: that would run below the lock (L36). The group leaves a new one whenever it is polled.
-        let driver = queue.driver.take();
-        drop(queue);
-        if let Some(driver) = driver {
+        if let Some(driver) = self.strike() {
             driver.wake();
         }
     }

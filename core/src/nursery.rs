@@ -14,6 +14,7 @@
 mod cell;
 mod handle;
 mod limited;
+mod local_cell;
 mod options;
 mod outcome;
 pub(crate) mod policy;
@@ -41,8 +42,9 @@ pub use options::{NurseryFuture, NurseryOptions, collecting_nursery, nursery};
 pub use outcome::Outcome;
 pub use start::{Ready, StartError};
 
-pub(crate) use handle::{Join, Watch};
+pub(crate) use handle::Join;
 pub use handle::{Task, TaskStatus};
+pub use local_cell::LocalCell;
 
 /// A handle to a nursery: spawns children into it. Clonable; it may be moved into children and to other threads.
 ///

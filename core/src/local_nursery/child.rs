@@ -4,13 +4,13 @@ use std::fmt::{self, Debug};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use pin_project_lite::pin_project;
 
 use super::shared::Shared;
 use crate::error::SpawnError;
-use crate::nursery::{Join, NurseryCell, Outcome, Recorded, Task, Watch};
+use crate::nursery::{Join, LocalCell, NurseryCell, Outcome, Recorded, Task};
 use crate::observer::OrphanKind;
 use crate::reason::Origin;
 use crate::tree::ambient;
@@ -55,7 +55,7 @@ where
         drop(incoming);
         return Err(SpawnError::new(future));
     };
-    let typed = Node::placed(place, Kind::Task, Mask::None, origin, tree, Watch::default());
+    let typed = Node::placed(place, Kind::Task, Mask::None, origin, tree, LocalCell::default());
     let node: NodeRef = typed.clone();
     let late = state.admit(role, node.clone());
     drop(state);
@@ -63,6 +63,8 @@ where
     queue.push(B::hold(LocalChild {
         body: Slot::Future { future },
         seat: Some(node.clone()),
+        waker: Waker::from(typed.clone()),
+        node: typed.clone(),
         stage: Stage::Fresh,
         result: None,
         join: join.clone(),
@@ -100,6 +102,8 @@ pin_project! {
         #[pin]
         body: Slot<F, R>,
         seat: Option<NodeRef>,
+        node: Arc<Node<LocalCell>>,
+        waker: Waker,
         stage: Stage,
         result: Option<Result<T, E>>,
         join: Arc<Join<T>>,
@@ -138,7 +142,10 @@ where
 #[doc(hidden)]
 pub trait RunChild {
     /// Polls the child once; ready when its scope is Closed and its outcome recorded.
-    fn run(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()>;
+    fn run(self: Pin<&mut Self>) -> Poll<()>;
+
+    /// Its seat among those that the nursery's future polls.
+    fn cell(&self) -> &LocalCell;
 
     /// Whether the child has moved to the nursery it was started for.
     fn has_moved(&self) -> bool;
@@ -150,8 +157,9 @@ where
     R: Outcome<T, E>,
     F: Future<Output = R>,
 {
-    fn run(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+    fn run(self: Pin<&mut Self>) -> Poll<()> {
         let mut this = self.project();
+        let cx = &mut Context::from_waker(this.waker);
         if matches!(*this.stage, Stage::Fresh | Stage::Open) {
             let Some(node) = &*this.seat else { unreachable!("a child has its node until it is closed") };
             let fresh = *this.stage == Stage::Fresh;
@@ -188,6 +196,10 @@ where
             waiter.wake();
         }
         Poll::Ready(())
+    }
+
+    fn cell(&self) -> &LocalCell {
+        &self.node.cell
     }
 
     fn has_moved(&self) -> bool {
@@ -227,13 +239,18 @@ impl<'env, C: RunChild + 'env> Holds<C> for LocalBox<'env> {
 /// A box with a child in it.
 #[doc(hidden)]
 pub trait AnyBox {
-    fn run(&mut self, cx: &mut Context<'_>) -> Poll<()>;
+    fn run(&mut self) -> Poll<()>;
+    fn cell(&self) -> &LocalCell;
     fn has_moved(&self) -> bool;
 }
 
 impl AnyBox for SendBox<'_> {
-    fn run(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.0.as_mut().run(cx)
+    fn run(&mut self) -> Poll<()> {
+        self.0.as_mut().run()
+    }
+
+    fn cell(&self) -> &LocalCell {
+        self.0.cell()
     }
 
     fn has_moved(&self) -> bool {
@@ -242,8 +259,12 @@ impl AnyBox for SendBox<'_> {
 }
 
 impl AnyBox for LocalBox<'_> {
-    fn run(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        self.0.as_mut().run(cx)
+    fn run(&mut self) -> Poll<()> {
+        self.0.as_mut().run()
+    }
+
+    fn cell(&self) -> &LocalCell {
+        self.0.cell()
     }
 
     fn has_moved(&self) -> bool {

@@ -268,13 +268,6 @@ where
     }
 }
 
-/// A child in the care of the nursery's future.
-struct Held<B> {
-    child: B,
-    bell: Arc<Chime>,
-    waker: Waker,
-}
-
 pin_project! {
     /// Future of [`local_nursery`] and its relatives; `X` is the error it returns.
     #[must_use = "futures do nothing unless polled"]
@@ -284,7 +277,7 @@ pin_project! {
     {
         #[pin]
         scoped: Scoped<Opening<F, LocalHandle<E, B>, Fut>, R, T, Errors<T, E, Shared<E, B>>>,
-        children: Slab<Held<B>>,
+        children: Slab<B>,
         bell: Arc<Chime>,
         waker: Waker,
         started: bool,
@@ -347,10 +340,8 @@ where
         loop {
             for child in shared.take_incoming() {
                 let entry = this.children.vacant_entry();
-                let bell = Chime::new(entry.key(), ready);
-                let waker = Waker::from(bell.clone());
-                bell.queue();
-                entry.insert(Held { child, bell, waker });
+                child.cell().sit(entry.key(), ready);
+                entry.insert(child);
                 turn += 1;
             }
             if turn == 0 {
@@ -379,13 +370,13 @@ where
                     }
                 }
                 Some(key) => {
-                    let Some(held) = this.children.get_mut(key) else { continue };
-                    held.bell.taken();
+                    let Some(child) = this.children.get_mut(key) else { continue };
+                    child.cell().taken();
                     has_run = true;
-                    if held.child.run(&mut Context::from_waker(&held.waker)).is_ready() {
+                    if child.run().is_ready() {
                         drop(this.children.remove(key));
-                    } else if let Some(to) = this.moves_to.as_ref().filter(|_| held.child.has_moved()) {
-                        to.take_over(this.children.remove(key).child);
+                    } else if let Some(to) = this.moves_to.as_ref().filter(|_| child.has_moved()) {
+                        to.take_over(this.children.remove(key));
                     }
                 }
             }
@@ -398,11 +389,11 @@ where
 }
 
 /// A child that has moved while nobody polled it lies where it was: it goes to its new nursery now.
-fn hand_over<E, B>(children: &mut Slab<Held<B>>, moves_to: Option<&Shared<E, B>>, has_moved: fn(&B) -> bool) {
+fn hand_over<E, B>(children: &mut Slab<B>, moves_to: Option<&Shared<E, B>>, has_moved: fn(&B) -> bool) {
     let Some(to) = moves_to else { return };
-    let moved: Vec<usize> = children.iter().filter(|(_, held)| has_moved(&held.child)).map(|(key, _)| key).collect();
+    let moved: Vec<usize> = children.iter().filter(|(_, child)| has_moved(child)).map(|(key, _)| key).collect();
     for key in moved {
-        to.take_over(children.remove(key).child);
+        to.take_over(children.remove(key));
     }
 }
 

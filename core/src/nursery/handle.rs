@@ -7,13 +7,14 @@ use std::pin::Pin;
 use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+use super::local_cell::LocalCell;
 use crate::checkpoint::Gate;
 use crate::error::JoinError;
 use crate::reason::Reason;
 use crate::sys::{Mutex, MutexGuard};
 use crate::tree::ambient;
 use crate::tree::drive::drop_quietly;
-use crate::tree::node::{CANCELLED, Cell, Node, NodeRef};
+use crate::tree::node::{CANCELLED, Node, NodeRef};
 
 /// The result of a task, for its handle.
 pub(crate) struct Join<T>(Mutex<Inner<T>>);
@@ -110,7 +111,7 @@ enum Place<T> {
     /// In the task's own node.
     Node(Arc<dyn Joined<T>>),
     /// Beside it: a local child's value may borrow, its node may not.
-    Beside(Arc<Join<T>>, Arc<Node<Watch>>),
+    Beside(Arc<Join<T>>, Arc<Node<LocalCell>>),
 }
 
 impl<T> Place<T> {
@@ -118,7 +119,7 @@ impl<T> Place<T> {
         match self {
             Place::Node(node) => node.join().lock(),
             Place::Beside(join, node) => {
-                let lost = node.cell.0.lock().unwrap_or_else(PoisonError::into_inner).lost;
+                let lost = node.cell.is_lost();
                 let mut inner = join.lock();
                 if lost && matches!(inner.outcome, Slotted::Empty) {
                     inner.outcome = Slotted::Error(JoinError::Cancelled);
@@ -145,50 +146,7 @@ impl<T> Place<T> {
     /// Keeps the waker of a handle that has found no result. Says whether it has to look again.
     fn watch(&self, waker: &Waker) -> bool {
         let Place::Beside(_, node) = self else { return false };
-        let mut spare: Option<Waker> = None;
-        loop {
-            let mut watched = node.cell.0.lock().unwrap_or_else(PoisonError::into_inner);
-            if watched.lost {
-                return true;
-            }
-            if watched.watcher.as_ref().is_some_and(|old| old.will_wake(waker)) {
-                return false;
-            }
-            if spare.is_some() {
-                std::mem::swap(&mut watched.watcher, &mut spare);
-                drop(watched);
-                return false;
-            }
-            // No lock is held while a waker is cloned or dropped (L36).
-            drop(watched);
-            spare = Some(waker.clone());
-        }
-    }
-}
-
-/// The typed part of a local child's node: who waits for the child, should it end without its future (L28, L41).
-#[derive(Default)]
-pub(crate) struct Watch(Mutex<Watched>);
-
-#[derive(Default)]
-struct Watched {
-    lost: bool,
-    watcher: Option<Waker>,
-}
-
-impl Cell for Watch {
-    fn is_local(&self) -> bool {
-        true
-    }
-
-    fn orphaned(&self, _: &NodeRef) {
-        let mut watched = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        watched.lost = true;
-        let watcher = watched.watcher.take();
-        drop(watched);
-        if let Some(waker) = watcher {
-            waker.wake();
-        }
+        node.cell.watch(waker)
     }
 }
 
@@ -239,7 +197,7 @@ impl<T> Task<T> {
         Task { place: Place::Node(joined), gate: Gate::to("a task"), waits: false }
     }
 
-    pub(crate) fn local(node: Arc<Node<Watch>>, join: Arc<Join<T>>) -> Self {
+    pub(crate) fn local(node: Arc<Node<LocalCell>>, join: Arc<Join<T>>) -> Self {
         Task { place: Place::Beside(join, node), gate: Gate::to("a task"), waits: false }
     }
 
@@ -381,8 +339,7 @@ impl<T> Drop for Task<T> {
             return;
         }
         if let Place::Beside(_, node) = &self.place {
-            let watcher = node.cell.0.lock().unwrap_or_else(PoisonError::into_inner).watcher.take();
-            drop(watcher);
+            node.cell.watch_no_more();
         }
         let waiter = self.place.lock().waiter.take();
         drop(waiter);

@@ -139,6 +139,14 @@ where
         self.poll(&mut Some(node.clone()), run, Poller::Pumps(waker))
     }
 
+    fn wakes(&self) -> bool {
+        self.stage.is_some()
+    }
+
+    fn wake(&self, node: &NodeRef) {
+        pump::wake(node);
+    }
+
     fn stage(&self) -> Option<&Stage> {
         self.stage.as_ref()
     }

@@ -13,7 +13,7 @@ use super::follow;
 use super::links::Role;
 use super::loss;
 use super::node::{
-    CANCELLED, FOLLOWED, LOST, Life, Node, NodeRef, Owned, PARENT_CANCELLED, PUMPED, Payload, RAZED, State, TIMED,
+    BY_CELL, CANCELLED, FOLLOWED, LOST, Life, Node, NodeRef, Owned, PARENT_CANCELLED, Payload, RAZED, State, TIMED,
     WATCHED,
 };
 use super::wake;
@@ -187,11 +187,12 @@ impl Node {
         self.woken.store(false, Ordering::Release);
     }
 
-    /// Keeps the waker of whoever drives the scope. Says whether it was another one before. A task that pumps drive is woken
-    /// without one.
+    /// Keeps the waker of whoever drives the scope. Says whether it was another one before. What is woken through
+    /// its cell needs none.
     #[inline]
     pub(crate) fn register(self: &NodeRef, driver: Driver, waker: &Waker) -> bool {
-        !self.flagged(PUMPED) && self.keep_waker(driver, waker)
+        let by_cell = driver == Driver::Own && self.flagged(BY_CELL);
+        !by_cell && self.keep_waker(driver, waker)
     }
 
     fn keep_waker(self: &NodeRef, driver: Driver, waker: &Waker) -> bool {

@@ -97,6 +97,16 @@ pub(crate) trait Cell: Send + Sync {
         None
     }
 
+    /// Whoever drives the scope is woken through [`wake`](Cell::wake): no waker is kept with the node.
+    fn wakes(&self) -> bool {
+        false
+    }
+
+    /// Wakes whoever drives the scope.
+    fn wake(&self, _node: &NodeRef) {
+        unreachable!("only where `wakes` says so")
+    }
+
     /// How far the task is from its next turn, if pumps drive it.
     fn stage(&self) -> Option<&Stage> {
         None
@@ -165,8 +175,8 @@ pub(crate) const FOLLOWED: u16 = 128;
 /// An observer was told that this scope has ended.
 pub(crate) const TOLD_SCOPE_END: u16 = 256;
 
-/// Pumps drive it: it is woken through its cell, and no waker is kept for it.
-pub(crate) const PUMPED: u16 = 512;
+/// Its driver is woken through its cell, until it is lost.
+pub(crate) const BY_CELL: u16 = 512;
 
 /// A request that stands (L6).
 pub(crate) struct Request {
@@ -384,8 +394,8 @@ impl<C: Cell> Node<C> {
     ) -> Arc<Self> {
         super::census::node_made(kind);
         let (mut flags, inherited) = place.as_ref().map_or((0, Marks::default()), |place| place.reach(mask));
-        if cell.stage().is_some() {
-            flags |= PUMPED;
+        if cell.wakes() {
+            flags |= BY_CELL;
         }
         let (role, slot) = place.as_ref().map_or((Role::Inner, 0), |place| (place.role, place.slot));
         Arc::new(Node {

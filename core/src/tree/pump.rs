@@ -226,9 +226,9 @@ impl Pumps {
 }
 
 /// Wakes a task that pumps drive.
-pub(crate) fn wake(task: NodeRef) {
+pub(crate) fn wake(task: &NodeRef) {
     if task.cell.stage().is_some_and(Stage::wake) {
-        queue(&task, task.clone());
+        queue(task, task.clone());
     }
 }
 

@@ -5,16 +5,15 @@ use std::task::{Wake, Waker};
 
 use super::Tree;
 use super::links::Role;
-use super::node::{Life, NodeRef, PARENT_CANCELLED, PUMPED};
-use super::pump;
+use super::node::{BY_CELL, LOST, Life, NodeRef, PARENT_CANCELLED};
 use crate::sys::atomic::Ordering;
 
 /// What is to be done once no lock is held any more: wakers to call, and a timer to arm.
 #[derive(Default)]
 pub(crate) struct Wakes {
     wakers: Vec<Waker>,
-    /// Tasks that pumps drive.
-    tasks: Vec<NodeRef>,
+    /// Scopes whose drivers are woken through their cells.
+    cells: Vec<NodeRef>,
     arm: Option<Arc<Tree>>,
 }
 
@@ -52,8 +51,8 @@ impl Wakes {
     /// Marks a scope as woken and takes its driver's waker along.
     pub(crate) fn push_node(&mut self, node: &NodeRef) {
         node.woken.store(true, Ordering::Release);
-        if node.flagged(PUMPED) {
-            return self.tasks.push(node.clone());
+        if is_woken_by_cell(node) {
+            return self.cells.push(node.clone());
         }
         // Taken, not cloned: that would run below the lock (L36). Whoever drives the scope leaves a new one in the poll that this
         // leads to.
@@ -69,10 +68,18 @@ impl Wakes {
         for waker in self.wakers {
             waker.wake();
         }
-        for task in self.tasks {
-            pump::wake(task);
+        for node in self.cells {
+            node.cell.wake(&node);
         }
     }
+}
+
+/// Until it is lost: its reaper leaves a waker.
+///
+/// Ordering: what the reaper has looked at before it left its waker, it has seen; what comes after that, under the scope's lock,
+/// finds the scope lost.
+fn is_woken_by_cell(node: &NodeRef) -> bool {
+    node.flagged(BY_CELL) && !node.flagged(LOST)
 }
 
 /// The parent, if this scope holds up its delivery (L16.1).
@@ -108,6 +115,9 @@ impl Wake for Marker {
             return wake(&self.0);
         }
         // Subtle: not always the driver. A child of a local nursery wakes the task of the nursery, not its body.
+        if is_woken_by_cell(&self.0) {
+            return self.0.cell.wake(&self.0);
+        }
         let driver = self.0.lock().waker.take();
         if let Some(driver) = driver {
             driver.wake();
