@@ -34,7 +34,7 @@ macro_rules! behaviours {
                 fn $name() {
                     super::$runner(
                         concat!(stringify!($section), "::", stringify!($name)),
-                        ::foster_conformance::$section::$name,
+                        || ::foster_conformance::harness::watched(::foster_conformance::$section::$name()),
                     );
                 }
             )*

@@ -11,6 +11,7 @@ use super::calls::Desk;
 use super::{Host, Who, limiter};
 use crate::sync::{CapacityLimiter, Holder, LimiterAcquireOwned, OwnedLimiterPermit};
 use crate::tree::ambient;
+use crate::tree::census::CountedJob;
 use crate::tree::drive::drop_payload;
 use crate::value::Carried;
 
@@ -170,9 +171,11 @@ where
 {
     let writer = Writer(slip.clone());
     let values = Carried::here();
+    let counted = CountedJob::new();
     Box::new(move || {
         let result = host.around(|| panic::catch_unwind(AssertUnwindSafe(|| values.run(work))));
         writer.0.lock().result = Some(result);
+        drop(counted);
         // The last thing that happens: whoever waits may end the whole program now.
         drop(writer);
     })

@@ -12,6 +12,8 @@ pub struct Census {
     pub tasks: usize,
     /// Armed timers: deadlines, hard times, sleeps.
     pub timers: usize,
+    /// Blocking jobs that have a thread or wait for one, also those that were abandoned.
+    pub jobs: usize,
 }
 
 #[cfg(debug_assertions)]
@@ -21,6 +23,7 @@ mod counters {
     pub(super) static SCOPES: AtomicUsize = AtomicUsize::new(0);
     pub(super) static TASKS: AtomicUsize = AtomicUsize::new(0);
     pub(super) static TIMERS: AtomicUsize = AtomicUsize::new(0);
+    pub(super) static JOBS: AtomicUsize = AtomicUsize::new(0);
 
     pub(super) fn add(counter: &AtomicUsize, more: bool) {
         if more {
@@ -43,6 +46,7 @@ pub fn census() -> Option<Census> {
             scopes: counters::SCOPES.load(SeqCst),
             tasks: counters::TASKS.load(SeqCst),
             timers: counters::TIMERS.load(SeqCst),
+            jobs: counters::JOBS.load(SeqCst),
         })
     }
     #[cfg(not(debug_assertions))]
@@ -75,3 +79,27 @@ pub(crate) fn timer(more: bool) {
 
 #[cfg(not(debug_assertions))]
 pub(crate) fn timer(_: bool) {}
+
+/// A blocking job, as long as this lives.
+pub(crate) struct CountedJob(());
+
+impl CountedJob {
+    pub(crate) fn new() -> Self {
+        job(true);
+        CountedJob(())
+    }
+}
+
+impl Drop for CountedJob {
+    fn drop(&mut self) {
+        job(false);
+    }
+}
+
+#[cfg(debug_assertions)]
+fn job(more: bool) {
+    counters::add(&counters::JOBS, more);
+}
+
+#[cfg(not(debug_assertions))]
+fn job(_: bool) {}
