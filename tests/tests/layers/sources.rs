@@ -75,6 +75,7 @@ fn visibility(text: &str) -> bool {
 }
 
 /// The identifier at the beginning.
+#[allow(dead_code, reason = "as above")]
 pub(crate) fn identifier(text: &str) -> &str {
     let end = text.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(text.len());
     &text[..end]
