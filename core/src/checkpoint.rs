@@ -21,6 +21,7 @@ pub(crate) struct Gate {
 
 impl Gate {
     /// The gate to `what`.
+    #[inline]
     pub(crate) const fn to(what: &'static str) -> Self {
         Gate { open: false, what, shown: false }
     }
@@ -42,6 +43,7 @@ impl Gate {
         Poll::Ready(())
     }
 
+    #[inline]
     pub(crate) fn is_open(&self) -> bool {
         self.open
     }

@@ -273,6 +273,7 @@ struct Wait {
 }
 
 impl Wait {
+    #[inline]
     const fn new(turn: Turn) -> Self {
         Wait { turn, key: None, own: None }
     }
@@ -297,6 +298,7 @@ impl Wait {
         done
     }
 
+    #[inline]
     fn give_up<T>(&mut self, chan: &Chan<T>) {
         self.turn.end();
         if let Some(key) = self.key.take() {

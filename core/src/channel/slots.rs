@@ -36,14 +36,17 @@ impl Row {
         Row { first: NONE, last: NONE, len: 0 }
     }
 
+    #[inline]
     pub(super) fn len(&self) -> usize {
         self.len
     }
 
+    #[inline]
     pub(super) fn is_empty(&self) -> bool {
         self.len == 0
     }
 
+    #[inline]
     pub(super) fn first(&self) -> Option<usize> {
         if self.first == NONE { None } else { Some(self.first) }
     }

@@ -44,11 +44,13 @@ enum Step {
 
 impl Turn {
     /// An operation that gives way once also if it could be done at once.
+    #[inline]
     pub(super) const fn new(what: &'static str) -> Self {
         Turn { gate: Gate::to(what), fast: false, step: Step::Start }
     }
 
     /// An operation that does not, but stops in code that is cancelled.
+    #[inline]
     pub(super) const fn fast(what: &'static str) -> Self {
         Turn { gate: Gate::to(what), fast: true, step: Step::Start }
     }

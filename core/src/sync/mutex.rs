@@ -360,6 +360,7 @@ impl Step {
 }
 
 impl Claim {
+    #[inline]
     const fn new(fast: bool) -> Self {
         Claim { fast, gate: Gate::to("mutex"), step: Step::Start }
     }

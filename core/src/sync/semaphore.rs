@@ -86,6 +86,7 @@ impl Semaphore {
     /// # Cancellation
     ///
     /// As [`acquire`](Semaphore::acquire).
+    #[inline]
     pub fn fast_acquire(&self) -> SemaphoreAcquire<'_> {
         SemaphoreAcquire { semaphore: self, claim: Claim::new(1, true) }
     }

@@ -28,7 +28,9 @@ impl<T> State<T> {
         place: &mut Place<'_>,
         after: &mut After<T>,
     ) -> Attempt<Result<T, RecvError>> {
-        self.calm(own, after);
+        if let Some(own) = own {
+            self.calm(own, after);
+        }
         if end.is_closed() {
             return if act { Attempt::Done(Err(RecvError::Closed)) } else { Attempt::Ready };
         }
@@ -59,7 +61,9 @@ impl<T> State<T> {
         own: Option<usize>,
         after: &mut After<T>,
     ) -> Result<Option<T>, RecvError> {
-        self.calm(own, after);
+        if let Some(own) = own {
+            self.calm(own, after);
+        }
         if end.is_closed() {
             return Err(RecvError::Closed);
         }
@@ -99,8 +103,7 @@ impl<T> State<T> {
 
     /// A stream's end is received from in another way: no `next()` can be under way, so it does not wait any more. What it
     /// was handed goes back.
-    fn calm(&mut self, own: Option<usize>, after: &mut After<T>) {
-        let Some(key) = own else { return };
+    fn calm(&mut self, key: usize, after: &mut After<T>) {
         match mem::replace(&mut self.receptions[key].stage, Receiving::Idle) {
             Receiving::Idle => {}
             Receiving::Waiting(waker) => {

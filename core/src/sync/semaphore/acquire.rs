@@ -91,6 +91,7 @@ enum Step {
 }
 
 impl Claim {
+    #[inline]
     pub(super) fn new(need: usize, fast: bool) -> Self {
         Claim { need, fast, gate: Gate::to("semaphore"), step: Step::Start }
     }
