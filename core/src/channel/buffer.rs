@@ -40,11 +40,16 @@ impl<T> Buffer<T> {
     #[inline]
     pub(super) fn push(&mut self, value: T) -> u64 {
         if self.queue.capacity() == 0 {
-            self.queue.reserve_exact(self.advance);
+            self.make_room();
         }
         let number = self.number();
         self.queue.push_back((number, value));
         number
+    }
+
+    #[cold]
+    fn make_room(&mut self) {
+        self.queue.reserve_exact(self.advance);
     }
 
     /// Takes the first value.

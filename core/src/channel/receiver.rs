@@ -302,7 +302,7 @@ impl Wait {
     fn give_up<T>(&mut self, chan: &Chan<T>) {
         self.turn.end();
         if let Some(key) = self.key.take() {
-            chan.step(|state, after| state.leave_receiver(key, after));
+            chan.leave_receiver(key);
         }
     }
 }

@@ -329,6 +329,7 @@ impl<T> ChannelSend<'_, T> {
     /// assert!(rx.try_recv().is_err());
     /// # });
     /// ```
+    #[inline]
     pub fn withdraw(&mut self) -> Option<T> {
         self.claim.give_up(self.sender)
     }
@@ -345,6 +346,7 @@ impl<T> Future for ChannelSend<'_, T> {
 }
 
 impl<T> Drop for ChannelSend<'_, T> {
+    #[inline]
     fn drop(&mut self) {
         drop(self.withdraw());
     }
@@ -389,10 +391,11 @@ impl<T> Claim<T> {
     }
 
     /// Ends the attempt; the value comes back if it was not sent.
+    #[inline]
     pub(super) fn give_up(&mut self, sender: &Sender<T>) -> Option<T> {
         self.turn.end();
         match self.key.take() {
-            Some(key) => sender.step(|state, after| state.leave_sender(key, after)),
+            Some(key) => sender.chan.leave_sender(key),
             None => self.value.take(),
         }
     }

@@ -64,6 +64,18 @@ impl<T> Chan<T> {
         after.finish();
         result
     }
+
+    // Not here: what most do. So that a wait which was none costs only the look.
+
+    #[inline(never)]
+    pub(super) fn leave_sender(&self, key: usize) -> Option<T> {
+        self.step(|state, after| state.leave_sender(key, after))
+    }
+
+    #[inline(never)]
+    pub(super) fn leave_receiver(&self, key: usize) {
+        self.step(|state, after| state.leave_receiver(key, after));
+    }
 }
 
 /// One clonable end: which waiters are its own, and whether it was closed.
@@ -239,6 +251,7 @@ impl<T> State<T> {
         }
     }
 
+    #[inline(never)]
     fn hand(&mut self, key: usize, value: T, number: u64, after: &mut After<T>) {
         self.receptions.unlink(&mut self.parked, key);
         self.handed += 1;
@@ -282,6 +295,7 @@ impl<T> State<T> {
         }
     }
 
+    #[inline(never)]
     fn settle_waiters(&mut self, after: &mut After<T>) {
         self.admit(after);
         if self.is_over() {
