@@ -1,17 +1,17 @@
 //! The portal: sync code that starts work in a tree.
 //!
 //! ```text
-//!   thread of main  ──▶ portal(run, |p| { p.call(f) ··▶ value   p.start(g)          }) ··············▶ returns
+//!   thread of main  ──▶ portal(run, |p| { p.call(f) ··▶ value   p.spawn(g)          }) ··············▶ returns
 //!   background thread       └─ run ────── f ─────┘                 └─ g ──────────────── waits for g ┘
 //! ```
 //!
 //! A portal *hosts* a nursery. [`portal`] gives it a runtime on a thread of its own; [`Portal::new`] gives the host as a future,
 //! to be awaited in a tree that is there already.
 
-use std::convert::Infallible;
+mod task;
+
 use std::fmt;
 use std::future::Future;
-use std::io;
 use std::panic::{self, AssertUnwindSafe};
 use std::pin::Pin;
 use std::sync::Arc;
@@ -22,7 +22,11 @@ use pin_project_lite::pin_project;
 
 use crate::sync::{Event, Promise};
 use crate::thread::block_on;
-use crate::{CancelScope, Cancelled, JoinError, Nursery, NurseryOptions, Reason, ScopeHandle, Task, TaskStatus};
+use crate::{CancelScope, Cancelled, Nursery, NurseryOptions, Ready, Reason, ScopeHandle, StartError};
+
+use task::{Kept, join};
+
+pub use task::{PortalError, PortalStartError, PortalTask};
 
 /// Runs `body` on the calling thread, with a portal into a tree that runs on another: for a `main` that is not async.
 ///
@@ -45,7 +49,7 @@ use crate::{CancelScope, Cancelled, JoinError, Nursery, NurseryOptions, Reason, 
 /// // In a program this is `foster_smol::run`, or `foster_tokio::run`.
 /// let run = |host| foster_sim::Builder::new(1).real_threads(Duration::from_secs(60)).run(host);
 /// let total = portal(run, |tree| {
-///     let slow = tree.start(async {
+///     let slow = tree.spawn(async {
 ///         sleep(Duration::from_millis(5)).await;
 ///         40
 ///     })?;
@@ -132,6 +136,22 @@ where
 /// assert_eq!(thread.join().unwrap().unwrap(), 7);
 /// # });
 /// ```
+///
+/// For sync code of which several parts share a tree that lives as long as one of them: the portal closes, and the thread ends, when
+/// the last clone is dropped.
+///
+/// ```
+/// use foster::Portal;
+///
+/// # let run = |host| foster_sim::Builder::new(1).real_threads(std::time::Duration::from_secs(60)).run(host);
+/// let (portal, host) = Portal::new();
+/// // In a program this is `foster_smol::run(host)`, or `foster_tokio::run(host)`.
+/// let thread = std::thread::spawn(move || run(host));
+/// let (one, other) = (portal.clone(), portal);
+/// assert_eq!(one.call(async { 1 }).unwrap() + other.call(async { 2 }).unwrap(), 3);
+/// drop((one, other));
+/// thread.join().unwrap();
+/// ```
 #[derive(Clone)]
 pub struct Portal {
     /// Shared by the clones.
@@ -149,8 +169,8 @@ impl Drop for Door {
 
 /// What a portal and its host share.
 struct Gate {
-    /// Broken if the host is gone before it was polled.
-    nursery: Promise<Nursery>,
+    /// Broken if the host is gone before it was polled. Nothing fails in it: the error is what `start` asks for.
+    nursery: Promise<Nursery<StartError>>,
     closed: Event,
     scope: ScopeHandle,
 }
@@ -165,10 +185,11 @@ impl Portal {
         let mut scope = CancelScope::new().named("portal");
         let gate = Arc::new(Gate { nursery: Promise::new(), closed: Event::new(), scope: scope.handle() });
         let mine = gate.clone();
-        let body = NurseryOptions::new().named("portal").run(async move |nursery: Nursery| {
+        let body = NurseryOptions::new().named("portal").run(async move |nursery: Nursery<StartError>| {
             if mine.nursery.set(nursery).is_ok() {
                 mine.closed.wait().await;
             }
+            Ok(())
         });
         let host = PortalHost { host: Box::pin(scope.run(body)), gate: gate.clone() };
         (Portal { door: Arc::new(Door(gate)) }, host)
@@ -194,14 +215,13 @@ impl Portal {
         let nursery = self.nursery()?;
         let child = nursery.child().named(std::any::type_name::<F>());
         let task = child.try_spawn(Guarded { future }).map_err(|_| PortalError::Closed)?;
-        match (PortalTask { task }).join() {
-            Ok(Ok(value)) => Ok(value),
-            Ok(Err(payload)) => panic::resume_unwind(payload),
-            Err(error) => Err(error),
+        match join(task)? {
+            Ok(value) => Ok(value),
+            Err(payload) => panic::resume_unwind(payload),
         }
     }
 
-    /// Starts `future` as a task in the tree, and goes on.
+    /// Spawns `future` as a task into the tree, and goes on.
     ///
     /// The portal waits for the task, whether or not its handle is kept. A panic cancels the other tasks of the portal, and goes on
     /// where the host is awaited.
@@ -214,15 +234,77 @@ impl Portal {
     ///
     /// In code of a tree, if the host was not polled yet: it would have to wait for it.
     #[track_caller]
-    pub fn start<T, F>(&self, future: F) -> Result<PortalTask<T>, PortalError>
+    pub fn spawn<T, F>(&self, future: F) -> Result<PortalTask<T>, PortalError>
     where
         T: Send + 'static,
         F: Future<Output = T> + Send + 'static,
     {
         let nursery = self.nursery()?;
         let child = nursery.child().named(std::any::type_name::<F>());
-        let task = child.try_spawn(Valued { future }).map_err(|_| PortalError::Closed)?;
-        Ok(PortalTask { task })
+        let kept = Kept::default();
+        let task = child.try_spawn(Keeping { future, kept: kept.clone() }).map_err(|_| PortalError::Closed)?;
+        Ok(PortalTask::new(task, kept))
+    }
+
+    /// Starts a task in the tree, and blocks the calling thread until the task says that it is ready; returns what it said, and a handle.
+    ///
+    /// As [`Nursery::start`], for threads: until it is ready the task is the caller's own, from then on it is a task of the portal like
+    /// those of [`spawn`](Portal::spawn). For servers that have to listen before others connect, and for a resource that sync code
+    /// uses while it is open in the tree.
+    ///
+    /// # Errors
+    ///
+    /// * [`PortalStartError::NotReady`]: the task has ended without having said that it is ready; with what it returned.
+    /// * [`PortalStartError::Portal`]: the portal was closed before, or the task was cancelled with it.
+    ///
+    /// # Panics
+    ///
+    /// Resumes the panic of a task that was not ready yet. In a task, or in other code of a tree: use [`Nursery::start`] there.
+    ///
+    /// # Examples
+    ///
+    /// A bracket, held open by sync code:
+    ///
+    /// ```
+    /// use foster::{bracket, portal, sync::Event};
+    /// use std::sync::Arc;
+    ///
+    /// # let run = |host| foster_sim::Builder::new(1).real_threads(std::time::Duration::from_secs(60)).run(host);
+    /// portal(run, |tree| {
+    ///     let done = Arc::new(Event::new());
+    ///     let wait = done.clone();
+    ///     let (port, server) = tree.start(|ready| {
+    ///         let listen = async { 8080 };
+    ///         bracket(listen, async move |port| { ready.notify(*port); wait.wait().await }, |_port, _exit| async { /* close it */ })
+    ///     })?;
+    ///     assert_eq!(port, 8080);
+    ///     done.set();
+    ///     server.join()?; // it is closed
+    ///     Ok::<_, std::io::Error>(())
+    /// })?;
+    /// # Ok::<(), std::io::Error>(())
+    /// ```
+    #[track_caller]
+    pub fn start<V, T, C, F>(&self, child: C) -> Result<(V, PortalTask<T>), PortalStartError<T>>
+    where
+        V: Send + 'static,
+        T: Send + 'static,
+        C: FnOnce(Ready<V>) -> F + Send + 'static,
+        F: Future<Output = T> + Send + 'static,
+    {
+        let nursery = self.nursery()?.clone();
+        let kept = Kept::default();
+        let keep = kept.clone();
+        let started = self
+            .call(async move { nursery.start_task(move |ready| Keeping { future: child(ready), kept: keep }).await });
+        match started {
+            Ok(Ok((value, task))) => Ok((value, PortalTask::new(task, kept))),
+            Ok(Err(_)) => Err(match kept.take() {
+                Some(value) => PortalStartError::NotReady(value),
+                None => PortalStartError::Portal(PortalError::Closed),
+            }),
+            Err(error) => Err(PortalStartError::Portal(error)),
+        }
     }
 
     /// Lets nothing in any more; what was started goes on, and the host waits for it.
@@ -245,7 +327,7 @@ impl Portal {
     }
 
     #[track_caller]
-    fn nursery(&self) -> Result<&Nursery, PortalError> {
+    fn nursery(&self) -> Result<&Nursery<StartError>, PortalError> {
         let gate = &self.door.0;
         if self.is_closed() {
             return Err(PortalError::Closed);
@@ -277,7 +359,7 @@ impl fmt::Debug for Portal {
 /// *Partial effect*: the tasks of the portal are cancelled. If it is dropped by foreign code, the scope around it waits for them.
 #[must_use = "a portal lets nothing in unless its host is polled"]
 pub struct PortalHost {
-    host: Pin<Box<dyn Future<Output = Result<Result<(), Infallible>, Cancelled>> + Send>>,
+    host: Pin<Box<dyn Future<Output = Result<Result<(), StartError>, Cancelled>> + Send>>,
     gate: Arc<Gate>,
 }
 
@@ -304,102 +386,24 @@ impl fmt::Debug for PortalHost {
     }
 }
 
-/// A task that was started through a [`Portal`], for threads: wait for its value, or cancel it.
-///
-/// Dropping it does nothing.
-pub struct PortalTask<T> {
-    task: Task<T>,
-}
-
-impl<T> PortalTask<T> {
-    /// Blocks the calling thread until the task has ended, and returns its value.
-    ///
-    /// # Errors
-    ///
-    /// * [`PortalError::Cancelled`]: the task was cancelled, by this handle or with the portal.
-    /// * [`PortalError::Panicked`]: it has panicked; the panic itself resumes where the host is awaited.
-    ///
-    /// # Panics
-    ///
-    /// In a task, or in other code of a tree.
-    #[track_caller]
-    pub fn join(mut self) -> Result<T, PortalError> {
-        let outcome = block_on(&mut self.task);
-        outcome.map_err(|error| match error {
-            JoinError::Panicked => PortalError::Panicked,
-            _ => PortalError::Cancelled(self.task.reason()),
-        })
-    }
-
-    /// Asks the task to stop; also one that has not begun, or whose portal is closed. Says whether that changed anything.
-    #[track_caller]
-    pub fn cancel(&self, reason: impl Into<Reason>) -> bool {
-        self.task.cancel(reason)
-    }
-
-    /// How far the task has come.
-    #[must_use]
-    pub fn status(&self) -> TaskStatus {
-        self.task.status()
-    }
-
-    /// Whether the task has ended.
-    #[must_use]
-    pub fn is_finished(&self) -> bool {
-        self.task.is_finished()
-    }
-}
-
-impl<T> fmt::Debug for PortalTask<T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("PortalTask").field(&self.task).finish()
-    }
-}
-
-/// A portal has no value to give.
-#[derive(Clone, Debug)]
-#[non_exhaustive]
-pub enum PortalError {
-    /// The portal is closed, or its host is gone: nothing is let in.
-    Closed,
-    /// The task was cancelled; with the reason, if it was asked for by its own handle.
-    Cancelled(Option<Reason>),
-    /// The task has panicked.
-    Panicked,
-}
-
-impl fmt::Display for PortalError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            PortalError::Closed => f.write_str("the portal is closed"),
-            PortalError::Cancelled(Some(reason)) => write!(f, "the task of the portal was cancelled: {reason}"),
-            PortalError::Cancelled(None) => f.write_str("the task of the portal was cancelled with it"),
-            PortalError::Panicked => f.write_str("the task of the portal panicked; the panic resumes at its host"),
-        }
-    }
-}
-
-impl std::error::Error for PortalError {}
-
-impl From<PortalError> for io::Error {
-    fn from(error: PortalError) -> Self {
-        io::Error::other(error)
-    }
-}
-
 pin_project! {
-    /// A future whose output is a child's value, whatever it is.
-    struct Valued<F> {
+    /// A child that leaves its value in a place of its own, whatever it is: also where nobody has got its handle.
+    struct Keeping<F, T> {
         #[pin]
         future: F,
+        kept: Kept<T>,
     }
 }
 
-impl<F: Future> Future for Valued<F> {
-    type Output = Result<F::Output, Infallible>;
+impl<F: Future<Output = T>, T> Future for Keeping<F, T> {
+    type Output = Result<(), StartError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.project().future.poll(cx).map(Ok)
+        let this = self.project();
+        this.future.poll(cx).map(|value| {
+            this.kept.put(value);
+            Ok(())
+        })
     }
 }
 
@@ -412,7 +416,7 @@ pin_project! {
 }
 
 impl<F: Future> Future for Guarded<F> {
-    type Output = Result<thread::Result<F::Output>, Infallible>;
+    type Output = Result<thread::Result<F::Output>, StartError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let future = self.project().future;

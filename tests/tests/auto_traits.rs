@@ -30,7 +30,7 @@ use foster::combine::{
 };
 use foster::local_nursery::{LocalBox, LocalChild, LocalChildOptions, LocalNurseryFuture, SendBox};
 use foster::pool::{Pool, PoolError, PoolOptions, PoolStatistics, Pooled, Use};
-use foster::portal::{PortalError, PortalHost, PortalTask};
+use foster::portal::{PortalError, PortalHost, PortalStartError, PortalTask};
 use foster::rate::{RateAcquire, RateLimiter};
 use foster::retry::{Backoff, Delays, Failure, GaveUp, Jitter, Next, Retry, RetryBudget};
 use foster::runtime::{AlreadyInstalled, BlockingError, Job, Root, Runtime, Timer, TreeHandle, Work};
@@ -150,6 +150,7 @@ table! {
     PortalHost => Send Unpin;
     PortalTask<u8> => Send Sync Unpin UnwindSafe;
     PortalError => Send Sync Unpin UnwindSafe;
+    PortalStartError<u8> => Send Sync Unpin UnwindSafe;
     Supervisor<u8> => Send Unpin;
     Strategy => Send Sync Unpin UnwindSafe;
     Restart => Send Sync Unpin UnwindSafe;

@@ -42,11 +42,11 @@ fn sync_code_runs_async_work_and_its_end_waits_for_it() {
         let ended = Arc::new(AtomicUsize::new(0));
         let end = ended.clone();
         let sum = portal(run, |tree| {
-            let slow = tree.start(async {
+            let slow = tree.spawn(async {
                 sleep(Duration::from_millis(2)).await;
                 to_thread(|| 40).await
             })?;
-            tree.start(async move {
+            tree.spawn(async move {
                 sleep(Duration::from_millis(5)).await;
                 end.fetch_add(1, Ordering::SeqCst);
             })?;
@@ -63,7 +63,7 @@ fn a_failure_of_the_sync_code_cancels_the_tasks() {
     on_each(|run| {
         let cleaned = Arc::new(AtomicUsize::new(0));
         let begin = |tree: &Portal| {
-            tree.start(lingering(&cleaned)).unwrap();
+            tree.spawn(lingering(&cleaned)).unwrap();
             // The next task may begin earlier, so by itself this would not prove that the first has begun.
             tree.call(sleep(Duration::from_millis(5))).unwrap();
         };
@@ -88,9 +88,9 @@ fn a_failure_of_the_sync_code_cancels_the_tasks() {
 #[test]
 fn a_call_after_the_end_is_refused() {
     on_each(|run| {
-        let (kept, task) = portal(run, |tree| (tree.clone(), tree.start(async { 7 }).unwrap()));
+        let (kept, task) = portal(run, |tree| (tree.clone(), tree.spawn(async { 7 }).unwrap()));
         assert!(matches!(kept.call(async {}), Err(PortalError::Closed)));
-        assert!(matches!(kept.start(async {}), Err(PortalError::Closed)));
+        assert!(matches!(kept.spawn(async {}), Err(PortalError::Closed)));
         assert!(!task.cancel("after the stop"));
         assert_eq!(task.join().unwrap(), 7);
     });
@@ -101,7 +101,7 @@ fn a_call_after_the_end_is_refused() {
 fn the_panic_of_a_task_comes_out_of_the_portal() {
     on_each(|run| {
         let out = catch_unwind(AssertUnwindSafe(|| {
-            portal(run, |tree| drop(tree.start(async { std::panic::panic_any(7_u8) }).unwrap()))
+            portal(run, |tree| drop(tree.spawn(async { std::panic::panic_any(7_u8) }).unwrap()))
         }));
         assert_eq!(out.unwrap_err().downcast_ref(), Some(&7_u8));
     });

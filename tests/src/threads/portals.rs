@@ -2,8 +2,10 @@
 //!
 //! The sync code is the closure of a job here, so that the simulator can take turns with it.
 
-use foster::portal::PortalError;
-use foster::{CancelScope, Instant, Nursery, Portal, TaskStatus, checkpoint, nursery, sleep, sleep_forever, to_thread};
+use foster::portal::{PortalError, PortalStartError};
+use foster::{
+    CancelScope, Instant, Nursery, Portal, Ready, TaskStatus, checkpoint, nursery, sleep, sleep_forever, to_thread,
+};
 
 use crate::groups::probe::{Count, assert_took, caught, crash, lingering, poll_once, text, until};
 use crate::harness::ms;
@@ -23,7 +25,7 @@ async fn with<T: Send + 'static>(work: impl FnOnce(Portal) -> T + Send + 'static
 pub async fn sync_code_calls_and_starts_tasks() {
     let start = Instant::now();
     let sum = with(|portal| {
-        let slow = portal.start(async {
+        let slow = portal.spawn(async {
             sleep(ms(3)).await;
             40
         });
@@ -38,13 +40,88 @@ pub async fn sync_code_calls_and_starts_tasks() {
     assert_took(start, ms(3));
 }
 
+/// B128, B132, B143, B234: a task is started, and sync code goes on when it says that it is ready, with what it says; the task goes on,
+/// and its handle has its value.
+pub async fn sync_code_starts_a_task_that_gets_ready() {
+    let start = Instant::now();
+    with(move |portal| {
+        let (port, server) = portal
+            .start(async |ready: Ready<u16>| {
+                sleep(ms(3)).await;
+                ready.notify(8080);
+                sleep(ms(4)).await;
+                "served"
+            })
+            .unwrap();
+        assert_eq!(port, 8080);
+        portal.call(async move { assert_took(start, ms(3)) }).unwrap();
+        assert!(!server.is_finished());
+        assert_eq!(server.join().unwrap(), "served");
+        portal.call(async move { assert_took(start, ms(7)) }).unwrap();
+
+        let (v, kept) = portal.start(async |ready: Ready<u8>| ready_and_wait(ready).await).unwrap();
+        assert!(kept.cancel("enough"));
+        assert_eq!(v, 7, "it stays readable");
+        assert!(matches!(kept.join(), Err(PortalError::Cancelled(Some(_)))));
+    })
+    .await;
+}
+
+async fn ready_and_wait(ready: Ready<u8>) {
+    ready.notify(7);
+    sleep_forever().await;
+}
+
+/// B129, B130, B149, L35: a task that does not get ready tells why: with what it returned, or by its panic; the portal goes on.
+pub async fn a_task_that_does_not_get_ready_is_told_to_sync_code() {
+    with(|portal| {
+        let failed = portal.start(async |ready: Ready<u8>| {
+            checkpoint().await;
+            drop(ready);
+            Err::<(), _>("no such port")
+        });
+        let Err(PortalStartError::NotReady(Err(why))) = failed else { panic!("{failed:?}") };
+        assert_eq!(why, "no such port");
+
+        let call = std::panic::AssertUnwindSafe(|| portal.start(async |_: Ready<u8>| crash("early")).map(drop));
+        let payload = std::panic::catch_unwind(call).unwrap_err();
+        assert_eq!(text(&*payload), "early");
+        assert_eq!(portal.call(async { 3 }).unwrap(), 3, "neither has touched the others");
+
+        portal.close();
+        let refused = portal.start(async |ready: Ready<u8>| ready_and_wait(ready).await);
+        assert!(matches!(refused, Err(PortalStartError::Portal(PortalError::Closed))), "{refused:?}");
+    })
+    .await;
+}
+
+/// B134, B234: a portal that is cancelled cancels a task that is not ready yet, waits for its cleanup, and tells who has started it.
+pub async fn a_start_ends_with_its_portal() {
+    let (started, cleaned) = (Count::new(), Count::new());
+    let (begun, cleaning) = (started.clone(), cleaned.clone());
+    with(move |portal| {
+        let up = portal.clone();
+        let wait = begun.clone();
+        drop(portal.spawn(async move {
+            wait.reaches(1).await;
+            up.cancel("enough");
+        }));
+        let clean = cleaning.clone();
+        let told = portal.start(move |_ready: Ready<u8>| lingering(&begun, &clean));
+        assert!(matches!(told, Err(PortalStartError::Portal(PortalError::Cancelled(_)))), "{told:?}");
+        assert_eq!(cleaning.value(), 1);
+    })
+    .await;
+    assert_eq!((started.value(), cleaned.value()), (1, 1));
+}
+
 /// B234: a portal that is closed, or whose last handle is gone, waits for its tasks, and lets nothing in meanwhile.
 pub async fn a_closed_portal_waits_for_its_tasks() {
     for explicit in [true, false] {
         let (ended, start) = (Count::new(), Instant::now());
         let end = ended.clone();
         with(move |portal| {
-            let task = portal.start(async move {
+            let task = portal.spawn(async move {
                 sleep(ms(3)).await;
                 end.up();
             });
@@ -53,7 +130,7 @@ pub async fn a_closed_portal_waits_for_its_tasks() {
                 portal.close();
                 let refused = portal.call(async {});
                 assert!(matches!(refused, Err(PortalError::Closed)), "{refused:?}");
-                let refused = portal.start(async {});
+                let refused = portal.spawn(async {});
                 assert!(matches!(refused, Err(PortalError::Closed)), "{refused:?}");
                 assert!(portal.is_closed());
             }
@@ -69,11 +146,11 @@ pub async fn a_cancelled_portal_cancels_its_tasks() {
     let (started, cleaned) = (Count::new(), Count::new());
     let (begun, cleaning) = (started.clone(), cleaned.clone());
     with(move |portal| {
-        let task = portal.start(lingering(&begun, &cleaning)).unwrap();
+        let task = portal.spawn(lingering(&begun, &cleaning)).unwrap();
         let up = portal.clone();
         foster::thread::block_on(begun.reaches(1));
         up.cancel("enough");
-        let refused = portal.start(async {});
+        let refused = portal.spawn(async {});
         assert!(matches!(refused, Err(PortalError::Closed)), "{refused:?}");
         let out = task.join();
         assert!(matches!(out, Err(PortalError::Cancelled(_))), "{out:?}");
@@ -88,19 +165,19 @@ pub async fn a_task_of_a_portal_is_cancelled_by_its_handle() {
     let (polled, cleaned) = (Count::new(), Count::new());
     let (begun, cleaning) = (polled.clone(), cleaned.clone());
     with(move |portal| {
-        let at_once = portal.start(sleep_forever()).unwrap();
+        let at_once = portal.spawn(sleep_forever()).unwrap();
         assert!(at_once.cancel("at once"));
         assert!(!at_once.cancel("again"));
         let Err(PortalError::Cancelled(Some(reason))) = at_once.join() else { panic!("it was cancelled") };
         assert_eq!(reason.text(), Some("at once"));
 
-        let later = portal.start(lingering(&begun, &cleaning)).unwrap();
+        let later = portal.spawn(lingering(&begun, &cleaning)).unwrap();
         foster::thread::block_on(begun.reaches(1));
         assert!(later.cancel("later"));
         assert!(later.join().is_err());
         assert_eq!(cleaning.value(), 1);
 
-        let after = portal.start(sleep_forever()).unwrap();
+        let after = portal.spawn(sleep_forever()).unwrap();
         portal.close();
         assert!(after.cancel("after the close"));
         assert!(matches!(after.status(), TaskStatus::Cancelling | TaskStatus::Cancelled));
@@ -168,9 +245,9 @@ pub async fn panics_in_a_portal_come_out_once() {
     let out = caught(nursery(async |n: Nursery| {
         n.spawn(host);
         to_thread(move || {
-            let other = portal.start(lingering(&begun, &cleaning)).unwrap();
+            let other = portal.spawn(lingering(&begun, &cleaning)).unwrap();
             foster::thread::block_on(begun.reaches(1));
-            let task = portal.start(async { crash("in the task") }).unwrap();
+            let task = portal.spawn(async { crash("in the task") }).unwrap();
             assert!(matches!(task.join(), Err(PortalError::Panicked)));
             assert!(matches!(other.join(), Err(PortalError::Cancelled(_))));
         })
@@ -189,7 +266,7 @@ pub async fn the_tasks_of_a_dropped_host_are_waited_for() {
             let (portal, host) = Portal::new();
             let mut host = Box::pin(host);
             assert!(poll_once(host.as_mut()).await.is_pending());
-            let task = portal.start(lingering(&started, &cleaned)).unwrap();
+            let task = portal.spawn(lingering(&started, &cleaned)).unwrap();
             until(host.as_mut(), started.reaches(1)).await;
             drop(host);
             assert!(portal.is_closed());
