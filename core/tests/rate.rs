@@ -71,6 +71,23 @@ fn no_rounding_adds_up() {
     });
 }
 
+/// However long nobody came, no more than a burst is there; and no less.
+#[test]
+fn a_full_bucket_does_not_overflow() {
+    on_seeds(async || {
+        let limit = RateLimiter::new(4, ms(100)).burst(6);
+        for rest in [1_000, 150, 100_000] {
+            sleep(ms(rest)).await;
+            limit.acquire_many(6).await;
+            let start = Instant::now();
+            assert_eq!(limit.available(), 0);
+            limit.acquire().await;
+            assert_eq!(start.elapsed(), ms(25), "after {rest} ms");
+            limit.acquire_many(6).await;
+        }
+    });
+}
+
 /// First come, first served, also before those who want less.
 #[test]
 fn the_longest_waiter_is_first() {

@@ -76,7 +76,8 @@ impl PoolOptions {
         self
     }
 
-    /// How long a use may take to get its resource, waiting, checking and opening together.
+    /// How long a use may take to get its resource, waiting, checking and opening together. With
+    /// zero nobody ever gets one: it always takes a moment.
     pub fn acquire_timeout(mut self, limit: Duration) -> Self {
         self.acquire_timeout = limit;
         self

@@ -171,7 +171,8 @@ impl Semaphore {
         if self.take(1) { Ok(OwnedSemaphorePermit { semaphore: self, count: 1 }) } else { Err(WouldBlock) }
     }
 
-    /// Adds `n` permits; waiters get them first.
+    /// Adds `n` permits; waiters get them first. More than [`MAX_PERMITS`](Semaphore::MAX_PERMITS) are never free: one that comes
+    /// back beyond that is gone.
     ///
     /// # Panics
     ///
