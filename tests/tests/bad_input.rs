@@ -141,7 +141,8 @@ fn absurd_durations_mean_what_they_say() {
             Box::pin(sleep(NEVER)) as std::pin::Pin<Box<dyn Future<Output = ()>>>,
             Box::pin(async {
                 let mut ticks = interval(NEVER);
-                (ticks.tick().await, ticks.tick().await);
+                ticks.tick().await;
+                ticks.tick().await;
             }),
             Box::pin(async { drop(CancelScope::new().deadline_in(NEVER).grace(NEVER).run(sleep_forever()).await) }),
             Box::pin(async { assert!(move_on_after(NEVER, sleep_forever()).await.is_some()) }),

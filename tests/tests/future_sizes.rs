@@ -246,6 +246,13 @@ fn futures_that_wait_are_small() {
             })
         })
         .await;
+        let in_local_nursery: Result<_, StartError> = local_nursery(async |n: LocalNursery<'_, StartError>| {
+            Ok(plain! {
+                local_start <= 768: n.start(|_: Ready<u64>| leaf::<(), SMALL>());
+                local_start_of_a_big_child <= 768: n.start(|_: Ready<u64>| leaf::<(), BIG>());
+            })
+        })
+        .await;
         let outside = plain! {
             checkpoint <= 32: checkpoint();
             checkpoint_if_cancelled <= 32: checkpoint_if_cancelled();
@@ -282,7 +289,7 @@ fn futures_that_wait_are_small() {
             rate_acquire <= 136: rate.acquire();
             pool_use <= 300: pool.run(|_| leaf::<Result<(), PoolError<u8>>, SMALL>());
         };
-        [&in_nursery.expect("nothing fails")[..], &outside[..]].concat()
+        [&in_nursery.expect("nothing fails")[..], &in_local_nursery.expect("nothing fails")[..], &outside[..]].concat()
     });
     let mut wrong = Vec::new();
     for (name, bound, size) in rows {

@@ -3,6 +3,7 @@
 use std::fmt::Debug;
 use std::future::Future;
 use std::panic::Location;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use super::LocalHandle;
@@ -41,7 +42,7 @@ impl<E: Debug, B: AnyBox> LocalHandle<E, B> {
         R: Outcome<(), E>,
         C: FnOnce(Ready<V>) -> F,
         F: Future<Output = R>,
-        B: Holds<LocalChild<(), E, R, F, B>>,
+        B: Holds<LocalChild<(), E, R, Pin<Box<F>>, B>>,
     {
         start(self.shared.clone(), Location::caller(), child, |(value, _)| value)
     }
@@ -69,7 +70,7 @@ impl<E: Debug, B: AnyBox> LocalHandle<E, B> {
         R: Outcome<T, E>,
         C: FnOnce(Ready<V>) -> F,
         F: Future<Output = R>,
-        B: Holds<LocalChild<T, E, R, F, B>>,
+        B: Holds<LocalChild<T, E, R, Pin<Box<F>>, B>>,
     {
         start(self.shared.clone(), Location::caller(), child, |started| started)
     }
@@ -86,13 +87,14 @@ where
     R: Outcome<T, E>,
     C: FnOnce(Ready<V>) -> F,
     F: Future<Output = R>,
-    B: AnyBox + Holds<LocalChild<T, E, R, F, B>>,
+    B: AnyBox + Holds<LocalChild<T, E, R, Pin<Box<F>>, B>>,
 {
     if !target.node.lock().admits() {
         return Err(StartError::Closed.into());
     }
     let start = Start::new(target.node.clone());
-    let future = child(start.ready());
+    // Boxed here: it goes through several futures on its way to its place.
+    let future = Box::pin(child(start.ready()));
     let options = NurseryOptions::new().named("start");
     let body = {
         let target = target.clone();

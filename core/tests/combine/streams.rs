@@ -422,6 +422,27 @@ async fn caught<F: Future>(future: F) -> Result<F::Output, Box<dyn std::any::Any
     .await
 }
 
+/// L40: what was offered by an emit that is thrown away is not there any more.
+#[test]
+fn an_emit_that_is_thrown_away_takes_its_item_along() {
+    on_seeds(async || {
+        let (log, start) = (Log::default(), Instant::now());
+        let mut items = produce(async |mut out| {
+            let mut given_up = Box::pin(out.emit(log.guard("first")));
+            std::future::poll_fn(|cx| std::task::Poll::Ready(given_up.as_mut().poll(cx))).await;
+            drop(given_up);
+            assert_eq!(log.take(), ["first"]);
+            sleep(ms(5)).await;
+            out.emit(log.guard("second")).await;
+        });
+        let item = items.next().await.expect("there is a second");
+        assert_eq!((start.elapsed(), log.take()), (ms(5), vec![]));
+        drop(item);
+        assert_eq!(log.take(), ["second"]);
+        assert!(items.next().await.is_none());
+    });
+}
+
 /// L16, L20: a consumer that is cancelled, and awaits something else, ends, though its producer is out in a shield: whether the item
 /// was taken before the cancel, or in its wake.
 #[test]
