@@ -1,18 +1,16 @@
 //! The settings of a simulation, and the ways to run one.
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::num::NonZeroUsize;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
 
 use foster::runtime::{TreeHandle, root};
-use foster::{HostDropped, Instant, Observer, Orphan, PollWatch};
+use foster::{Instant, Observer, PollWatch};
 
 use crate::quiet;
-use crate::runtime::{Entered, Policy, Sim};
+use crate::runtime::{Entered, Policy, Sim, State};
 use crate::schedule::Schedule;
-use crate::trace::Trace;
 
 /// Settings of a simulation.
 ///
@@ -44,6 +42,8 @@ pub struct Builder {
     /// How long to wait, really, for other threads; zero if blocking jobs run on the thread of the simulation.
     pub(crate) patience: Duration,
     pub(crate) record: bool,
+    /// What the tree is told of the threads; see R11.
+    pub(crate) parallelism: Option<NonZeroUsize>,
     observer: Option<Arc<dyn Observer>>,
     longest_poll: Option<Duration>,
 }
@@ -63,6 +63,7 @@ impl Builder {
             blocking_time: (Duration::ZERO, Duration::ZERO),
             patience: Duration::ZERO,
             record: false,
+            parallelism: None,
             observer: None,
             longest_poll: None,
         }
@@ -135,7 +136,7 @@ impl Builder {
     /// For programs whose closures wait for tasks, or that start threads themselves. When nothing is runnable, the
     /// simulation waits for other threads up to `patience` of real time before it moves the clock past a job that has not
     /// ended, and before it reports a deadlock. What the threads do comes when it comes: such a run cannot be
-    /// replayed exactly ([`Run::outside`] counts why).
+    /// replayed exactly ([`Run::outside`](crate::Run::outside) counts why).
     pub fn real_threads(self, patience: Duration) -> Self {
         Builder { patience, ..self }
     }
@@ -159,7 +160,15 @@ impl Builder {
         Builder { longest_poll: Some(longest), ..self }
     }
 
-    /// Keeps each event for [`Run::trace`].
+    /// Has trees drive their tasks as on a runtime with so many threads: many tasks in few jobs (R11 of the
+    /// [contract](foster::runtime)). All still run on one thread, in turns.
+    ///
+    /// The seed then chooses among those jobs only. If not set, or 0, each task is a job of its own, and the seed chooses among all.
+    pub fn parallelism(self, threads: usize) -> Self {
+        Builder { parallelism: NonZeroUsize::new(threads), ..self }
+    }
+
+    /// Keeps each event for [`Run::trace`](crate::Run::trace).
     pub fn record_trace(self) -> Self {
         Builder { record: true, ..self }
     }
@@ -173,53 +182,14 @@ impl Builder {
     #[track_caller]
     pub fn run<F: Future>(&self, future: F) -> F::Output {
         let sim = Sim::new(self, false);
-        let _tell = TellSeed(&self.schedule);
+        let _tell = quiet::TellSeed(&self.schedule);
         host(&sim, future).run()
     }
-
-    /// Runs a future to its end, and returns what is to be known about the run, also if it failed.
-    #[track_caller]
-    pub fn observe<F: Future>(&self, future: F) -> Run<F::Output> {
-        let sim = Sim::new(self, true);
-        let host = host(&sim, future);
-        let outcome = catch_unwind(AssertUnwindSafe(|| host.run()));
-        let mut state = sim.lock();
-        Run {
-            outcome,
-            hash: state.recorder.hash(),
-            steps: state.steps,
-            elapsed: state.now - self.start,
-            outside: state.outside,
-            trace: state.recorder.take_trace(),
-            schedule: Schedule { seed: self.schedule.seed, script: Some(state.choices.take_tape()) },
-        }
-    }
-}
-
-/// A run that has ended.
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct Run<T> {
-    /// The output of the future, or what it panicked with.
-    pub outcome: thread::Result<T>,
-    /// The hash of all events. The same program with the same settings and seed has the same hash in every process and on
-    /// every machine.
-    pub hash: u64,
-    /// How many tasks were polled and blocking jobs run.
-    pub steps: u64,
-    /// How much virtual time passed.
-    pub elapsed: Duration,
-    /// How often another thread did something to the simulation; if not 0, the run need not repeat.
-    pub outside: u64,
-    /// The events, if [`Builder::record_trace`] was set.
-    pub trace: Trace,
-    /// The choices of this run, written out: replays it, and shows what there is to shrink.
-    pub schedule: Schedule,
 }
 
 /// A tree in its simulation. Dropped in this order: the tree first, while the simulation still takes in what its end
 /// spawns; then the rest is torn down.
-struct Host<M> {
+pub(crate) struct Host<M> {
     main: Pin<Box<M>>,
     tree: TreeHandle,
     entered: Entered,
@@ -227,11 +197,11 @@ struct Host<M> {
 
 /// Plants the tree whose body is `future` in a simulation.
 #[track_caller]
-fn host<F: Future>(sim: &Sim, future: F) -> Host<impl Future<Output = F::Output>> {
+pub(crate) fn host<F: Future>(sim: &Sim, future: F) -> Host<impl Future<Output = F::Output>> {
     let entered = sim.enter();
     let mut main = root(Arc::new(sim.clone()), future).watch();
     let config = sim.config();
-    let observer = config.observer.clone().or_else(|| quiet::is_quiet().then(|| Arc::new(Mute) as _));
+    let observer = config.observer.clone().or_else(quiet::observer);
     let watch = config.longest_poll.map(PollWatch::new);
     main = match (watch, observer) {
         (Some(watch), Some(observer)) => main.observe(Arc::new(watch.before(observer))),
@@ -244,37 +214,17 @@ fn host<F: Future>(sim: &Sim, future: F) -> Host<impl Future<Output = F::Output>
 
 impl<M: Future> Host<M> {
     #[track_caller]
-    fn run(mut self) -> M::Output {
+    pub(crate) fn run(mut self) -> M::Output {
         match self.entered.sim.drive(self.main.as_mut()) {
             Ok(output) => output,
             Err(stuck) => {
-                let (steps, now) = self.entered.sim.position();
                 let tree = self.tree.dump();
+                let State { steps, now, .. } = *self.entered.sim.lock();
                 panic!(
                     "{stuck}\n\nThe live tree after {steps} steps, at {now:?} (a leaf that names nothing to wait for waits \
                      for something that is not of foster's):\n{tree}"
                 );
             }
-        }
-    }
-}
-
-/// The observer of a tree in a search that is to be quiet.
-struct Mute;
-
-impl Observer for Mute {
-    fn orphan(&self, _: &Orphan<'_>) {}
-
-    fn host_dropped(&self, _: &HostDropped) {}
-}
-
-/// Says on standard error how to repeat a run that panics.
-struct TellSeed<'a>(&'a Schedule);
-
-impl Drop for TellSeed<'_> {
-    fn drop(&mut self) {
-        if thread::panicking() && !quiet::is_quiet() {
-            eprintln!("foster-sim: the run that failed had the seed {}; the same seed repeats it", self.0);
         }
     }
 }

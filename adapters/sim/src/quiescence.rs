@@ -93,7 +93,8 @@ impl Future for Quiescent {
             None => {
                 let sim = Sim::current("wait_all_tasks_blocked");
                 let mut state = sim.lock();
-                let ticket = state.ticket();
+                state.tickets += 1;
+                let ticket = state.tickets;
                 state.waiters.insert((cushion, ticket), waker.clone());
                 drop(state);
                 self.place = Some((sim, ticket));

@@ -1,8 +1,13 @@
-//! Silence: a search runs into the same panic many times, and prints it once, at the end.
+//! What is printed of a run that fails: how to repeat it; in a search, which runs into the same panic many times, nothing.
 
 use std::cell::Cell;
 use std::panic;
-use std::sync::Once;
+use std::sync::{Arc, Once};
+use std::thread;
+
+use foster::{HostDropped, Observer, Orphan};
+
+use crate::schedule::Schedule;
 
 thread_local! {
     static QUIET: Cell<bool> = const { Cell::new(false) };
@@ -37,4 +42,28 @@ impl Drop for Quiet {
 
 pub(crate) fn is_quiet() -> bool {
     QUIET.get()
+}
+
+/// For a tree in a search that is to be quiet.
+pub(crate) fn observer() -> Option<Arc<dyn Observer>> {
+    is_quiet().then(|| Arc::new(Mute) as _)
+}
+
+struct Mute;
+
+impl Observer for Mute {
+    fn orphan(&self, _: &Orphan<'_>) {}
+
+    fn host_dropped(&self, _: &HostDropped) {}
+}
+
+/// Says on standard error how to repeat a run that panics.
+pub(crate) struct TellSeed<'a>(pub(crate) &'a Schedule);
+
+impl Drop for TellSeed<'_> {
+    fn drop(&mut self) {
+        if thread::panicking() && !is_quiet() {
+            eprintln!("foster-sim: the run that failed had the seed {}; the same seed repeats it", self.0);
+        }
+    }
 }

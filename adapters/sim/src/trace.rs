@@ -4,7 +4,7 @@ use std::fmt::{self, Write};
 
 use foster::Instant;
 
-use crate::runtime::{Event, Sim};
+use crate::runtime::Sim;
 
 /// The recorded events of a run, in order; `Display` prints one line each.
 ///
@@ -37,6 +37,27 @@ pub struct Trace {
     pub(crate) events: Vec<(Instant, Event)>,
     pub(crate) labels: Vec<String>,
     pub(crate) notes: Vec<String>,
+}
+
+/// One event of a [`Trace`]. Tasks, armed timers and notes are numbered as they appear; task 0 is the main
+/// future.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Event {
+    /// A task, or a blocking job, was handed to the simulator.
+    Spawn(u64),
+    /// A task was polled, or a blocking job run.
+    Poll(u64),
+    /// A task that nobody had woken was polled.
+    Spurious(u64),
+    /// A task, or a blocking job, ended.
+    End(u64),
+    /// The clock moved, to the time of this event.
+    Jump,
+    /// The time of a timer had come.
+    Fire(u64),
+    /// The program left a [`note`](note()).
+    Note(u64),
 }
 
 impl Trace {
@@ -92,7 +113,7 @@ impl fmt::Debug for Trace {
 ///
 /// Notes are no part of the trace hash.
 pub fn note(text: impl fmt::Display) {
-    let Some(sim) = Sim::try_current().filter(Sim::is_recording) else { return };
+    let Some(sim) = Sim::try_current().filter(|sim| sim.config().record) else { return };
     let text = text.to_string();
     let mut state = sim.lock();
     let at = state.now;

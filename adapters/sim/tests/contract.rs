@@ -2,6 +2,7 @@
 
 mod support;
 
+use std::collections::BTreeSet;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Arc, mpsc};
 use std::thread;
@@ -9,8 +10,9 @@ use std::time::Duration;
 
 use foster::runtime::current;
 use foster::sync::Event;
+use foster::{Nursery, nursery, sleep, yield_now};
 use foster_conformance::contract::Host;
-use foster_sim::{Builder, clock};
+use foster_sim::{Builder, Event as Step, Run, clock};
 
 /// A simulation on a thread of its own, which other threads wake and stop. A clock that jumps would not wait for them, so
 /// this one is moved by hand.
@@ -63,4 +65,39 @@ fn r8_blocking_jobs_that_are_left_at_the_end_are_run() {
         });
         assert_eq!(ran.load(Ordering::SeqCst), 2, "{takes:?}");
     }
+}
+
+/// R11, L39: with the pumps that a tree has on a runtime with threads, tasks run as they do as jobs of their own, in fewer
+/// jobs; and the same seed gives the same run.
+#[test]
+fn tasks_run_in_the_pumps_as_well() {
+    let program = || async {
+        let turns = Arc::new(AtomicU32::new(0));
+        let Ok(()) = nursery(async |n: Nursery| {
+            for number in 0..20 {
+                let turns = turns.clone();
+                n.spawn(async move {
+                    for _ in 0..3 {
+                        yield_now().await;
+                        turns.fetch_add(1, Ordering::Relaxed);
+                    }
+                    sleep(Duration::from_secs(number)).await;
+                });
+            }
+        })
+        .await;
+        turns.load(Ordering::Relaxed)
+    };
+    let mut schedules = BTreeSet::new();
+    for seed in 0..50 {
+        let settings = Builder::new(seed).record_trace();
+        let [jobs, pumps, again] = [0, 2, 2].map(|threads| settings.clone().parallelism(threads).observe(program()));
+        let spawned = |run: &Run<u32>| run.trace.events().filter(|(_, event)| matches!(event, Step::Spawn(_))).count();
+        assert_eq!(spawned(&jobs), 21);
+        assert!(spawned(&pumps) < 10, "{} jobs", spawned(&pumps));
+        assert_eq!((pumps.hash, pumps.steps), (again.hash, again.steps));
+        assert_eq!((pumps.elapsed, pumps.outcome.unwrap()), (Duration::from_secs(19), jobs.outcome.unwrap()));
+        schedules.insert(pumps.hash);
+    }
+    assert!(schedules.len() > 5, "only {} schedules", schedules.len());
 }

@@ -22,7 +22,7 @@ impl Sim {
             return self.run_on_thread(work);
         }
         let (shortest, longest) = self.config().blocking_time;
-        let added = self.add_with(Body::Work(work), |state, key| {
+        let added = self.add(Body::Work(work), |state, key| {
             let spread = u64::try_from((longest - shortest).as_nanos()).unwrap_or(u64::MAX);
             let by_seed = shortest + Duration::from_nanos(state.choices.up_to(spread));
             let takes = state.next_blocking.take().unwrap_or(by_seed);

@@ -7,8 +7,6 @@
 
 use std::collections::VecDeque;
 
-use super::script::Script;
-
 /// How many of the runnable tasks [`Policy::Pct`] compares.
 const WINDOW: usize = 64;
 
@@ -174,6 +172,31 @@ fn take<T>(queue: &mut VecDeque<T>, index: u64) -> T {
     taken.expect("a choice is below the count of alternatives")
 }
 
+/// Choices that are not 0, in the order of their positions. All others are 0.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Script {
+    pub(crate) entries: Vec<(u64, u64)>,
+    cursor: usize,
+}
+
+impl Script {
+    pub(crate) fn new(entries: Vec<(u64, u64)>) -> Self {
+        Script { entries, cursor: 0 }
+    }
+
+    pub(crate) fn push(&mut self, position: u64, choice: u64) {
+        self.entries.push((position, choice));
+    }
+
+    /// The choice at `position`; positions are asked in rising order.
+    pub(crate) fn at(&mut self, position: u64) -> u64 {
+        while self.entries.get(self.cursor).is_some_and(|(next, _)| *next < position) {
+            self.cursor += 1;
+        }
+        self.entries.get(self.cursor).filter(|(next, _)| *next == position).map_or(0, |(_, choice)| *choice)
+    }
+}
+
 /// The state of [`Policy::Pct`].
 struct Pct {
     /// Picks at which the task that would run is put behind those that were not, latest first.
@@ -246,28 +269,4 @@ pub(crate) const fn mix(state: u64) -> u64 {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// The first numbers of the seed 1234567, as the author's C program prints them: <https://prng.di.unimi.it/splitmix64.c>.
-    #[test]
-    fn the_generator_is_splitmix64_on_every_machine() {
-        let mut rng = Rng(1_234_567);
-        let drawn: Vec<u64> = (0..3).map(|_| rng.next()).collect();
-        assert_eq!(drawn, [6_457_827_717_110_365_317, 3_203_168_211_198_807_973, 9_817_491_932_198_370_423]);
-    }
-
-    #[test]
-    fn seeds_spread_over_the_policies() {
-        let of = |seed| Policy::Mixed.resolve(seed);
-        assert_eq!(of(0), Policy::Fifo);
-        let count = |test: fn(Policy) -> bool| (1..801).filter(|seed| test(of(*seed))).count();
-        let counts = [
-            count(|policy| policy == Policy::Lifo),
-            count(|policy| matches!(policy, Policy::Pct { depth: 2..=4 })),
-            count(|policy| policy == Policy::Random),
-        ];
-        assert_eq!(counts.iter().sum::<usize>(), 800);
-        assert!(counts.iter().zip([60, 240, 340]).all(|(count, least)| *count > least), "{counts:?}");
-    }
-}
+mod tests;

@@ -18,6 +18,7 @@
 //! it is held: what has to be, is moved out first.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::num::NonZeroUsize;
 use std::pin::Pin;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
@@ -30,10 +31,11 @@ use slab::Slab;
 
 use super::choices::{Choices, Ready};
 use super::lockstep::{self, JobThread};
-use super::recorder::{Event, Recorder};
+use super::recorder::Recorder;
 use super::stuck::Stuck;
 use super::timers::{SimTimer, Timers};
 use crate::builder::Builder;
+use crate::trace::Event;
 
 /// After this many questions in one turn [`Runtime::should_yield`] says yes, as tokio does.
 const TURN: u32 = 128;
@@ -77,7 +79,7 @@ pub(crate) struct State {
     /// All keys of `tasks` are below this.
     keys: usize,
     spawned: u64,
-    tickets: u64,
+    pub(crate) tickets: u64,
     /// How often the job that is being polled asked whether to yield.
     asked: u32,
 }
@@ -156,7 +158,7 @@ impl Sim {
         let sim =
             Sim { shared: Arc::new(Shared { config: config.clone(), home: thread::current().id(), state, outside }) };
         // The queue of a new simulation takes in everything.
-        let _accepted = sim.add(Body::Main);
+        let _accepted = sim.add(Body::Main, |_, _| true);
         sim
     }
 
@@ -181,14 +183,10 @@ impl Sim {
                 },
                 Body::Job(ref mut job) => Pin::new(job).poll(&mut context).is_ready(),
                 Body::Work(work) => {
-                    turn.body = Body::Away;
-                    match self.begin(work, &turn.waker) {
-                        Some(waiting) => {
-                            turn.body = Body::Thread(waiting);
-                            false
-                        }
-                        None => true,
-                    }
+                    let waiting = self.begin(work, &turn.waker);
+                    let ended = waiting.is_none();
+                    turn.body = waiting.map_or(Body::Away, Body::Thread);
+                    ended
                 }
                 Body::Thread(ref thread) => thread.turn(&turn.waker),
                 Body::Away => unreachable!("a task in the queue is in its slot"),
@@ -200,8 +198,7 @@ impl Sim {
     /// Gives a blocking job its first turn. It comes back if it waits.
     fn begin(&self, work: Work, waker: &Waker) -> Option<JobThread> {
         match JobThread::new(self, work) {
-            Ok(thread) if thread.turn(waker) => None,
-            Ok(thread) => Some(thread),
+            Ok(thread) => (!thread.turn(waker)).then_some(thread),
             Err(work) => {
                 // No thread to be had: here, as long as it waits for nothing.
                 work();
@@ -256,7 +253,7 @@ impl Sim {
             slot.restless += 1;
             if slot.restless > self.config().poll_budget {
                 drop(state);
-                return Err(Stuck::Restless { task: turn.body.label() });
+                return Err(Stuck::Restless(turn.body.label()));
             }
             slot.phase = Phase::Queued;
             slot.priority = choices.give_way();
@@ -270,14 +267,10 @@ impl Sim {
         Ok(())
     }
 
-    /// Takes in a task that is runnable at once; gives it back if the simulation is over.
-    pub(crate) fn add(&self, body: Body) -> Result<(), Body> {
-        self.add_with(body, |_, _| true)
-    }
-
-    /// As `add`; `runnable` says whether the task, of the given key, is runnable at once.
-    pub(crate) fn add_with(&self, body: Body, runnable: impl FnOnce(&mut State, usize) -> bool) -> Result<(), Body> {
-        let label = self.is_recording().then(|| body.label());
+    /// Takes in a task; gives it back if the simulation is over. `runnable` says whether the task, of the given key, is
+    /// runnable at once.
+    pub(crate) fn add(&self, body: Body, runnable: impl FnOnce(&mut State, usize) -> bool) -> Result<(), Body> {
+        let label = self.config().record.then(|| body.label());
         let mut state = self.lock();
         if state.over {
             return Err(body);
@@ -311,25 +304,14 @@ impl Sim {
         // From here on nothing is taken in, so that one pass empties everything.
         let mut state = self.lock();
         state.over = true;
-        let tasks = std::mem::take(&mut state.tasks);
-        let timers = std::mem::take(&mut state.timers);
-        let waiters = std::mem::take(&mut state.waiters);
+        let State { tasks, timers, waiters, .. } = &mut *state;
+        let left = (std::mem::take(tasks), std::mem::take(timers), std::mem::take(waiters));
         drop(state);
-        drop((tasks, timers, waiters));
+        drop(left);
     }
 
     pub(crate) fn config(&self) -> &Builder {
         &self.shared.config
-    }
-
-    pub(crate) fn is_recording(&self) -> bool {
-        self.config().record
-    }
-
-    /// How far the run has come: steps and time.
-    pub(crate) fn position(&self) -> (u64, Instant) {
-        let state = self.lock();
-        (state.steps, state.now)
     }
 
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
@@ -348,11 +330,6 @@ impl Sim {
 }
 
 impl State {
-    pub(crate) fn ticket(&mut self) -> u64 {
-        self.tickets += 1;
-        self.tickets
-    }
-
     /// Puts a task that is blocked into the queue.
     pub(crate) fn make_runnable(&mut self, key: usize) {
         let slot = &mut self.tasks[key];
@@ -410,7 +387,7 @@ impl Runtime for Sim {
 
     fn spawn(&self, job: Job) {
         // A job that comes back is dropped here, outside the lock (R2).
-        drop(self.add(Body::Job(job)));
+        drop(self.add(Body::Job(job), |_, _| true));
     }
 
     fn now(&self) -> Instant {
@@ -429,6 +406,10 @@ impl Runtime for Sim {
         let mut state = self.lock();
         state.asked += 1;
         state.asked >= TURN || state.choices.cut_turn()
+    }
+
+    fn parallelism(&self) -> Option<NonZeroUsize> {
+        self.config().parallelism
     }
 
     fn entropy(&self) -> u64 {

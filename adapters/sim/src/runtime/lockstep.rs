@@ -21,9 +21,7 @@ use super::executor::Sim;
 use crate::quiet::{self, Quiet};
 
 /// A job on a thread of its own, which runs only in [`turn`](JobThread::turn).
-pub(crate) struct JobThread {
-    baton: Arc<Baton>,
-}
+pub(crate) struct JobThread(Arc<Baton>);
 
 struct Baton {
     place: Mutex<Place>,
@@ -63,30 +61,30 @@ impl JobThread {
             drop(BATON.take());
         };
         on_thread("foster-sim-job", work, run).map_err(|(work, _)| work)?;
-        Ok(JobThread { baton })
+        Ok(JobThread(baton))
     }
 
     /// Lets the job run until it waits or ends, and says whether it has ended.
     pub(crate) fn turn(&self, waker: &Waker) -> bool {
-        self.baton.give(Place::Job(waker.clone()));
-        let mut place = self.baton.lock();
-        while matches!(*place, Place::Job(_)) {
-            place = self.baton.moved.wait(place).unwrap_or_else(PoisonError::into_inner);
-        }
-        matches!(*place, Place::Ended)
+        self.0.give(Place::Job(waker.clone()));
+        matches!(*self.0.wait_while(|place| matches!(place, Place::Job(_))), Place::Ended)
     }
 }
 
 impl Drop for JobThread {
     /// The simulation is over: what the job waits for may still come, but not by turns.
     fn drop(&mut self) {
-        self.baton.give(Place::Free);
+        self.0.give(Place::Free);
     }
 }
 
 impl Baton {
     fn lock(&self) -> MutexGuard<'_, Place> {
         self.place.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn wait_while(&self, condition: impl FnMut(&mut Place) -> bool) -> MutexGuard<'_, Place> {
+        self.moved.wait_while(self.lock(), condition).unwrap_or_else(PoisonError::into_inner)
     }
 
     fn give(&self, to: Place) {
@@ -102,15 +100,9 @@ impl Baton {
 
     /// Waits until it is the job's turn, and gives its waker; none if it is free.
     fn wait_for_turn(&self) -> Option<Waker> {
-        let mut place = self.lock();
-        loop {
-            match &*place {
-                Place::Job(waker) => return Some(waker.clone()),
-                Place::Free => return None,
-                Place::Simulation | Place::Ended => {
-                    place = self.moved.wait(place).unwrap_or_else(PoisonError::into_inner);
-                }
-            }
+        match &*self.wait_while(|place| matches!(place, Place::Simulation | Place::Ended)) {
+            Place::Job(waker) => Some(waker.clone()),
+            _ => None,
         }
     }
 

@@ -3,28 +3,7 @@
 use foster::Instant;
 
 use super::choices::mix;
-use crate::trace::Trace;
-
-/// One event of a [`Trace`](crate::Trace). Tasks, armed timers and notes are numbered as they appear; task 0 is the main
-/// future.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Event {
-    /// A task, or a blocking job, was handed to the simulator.
-    Spawn(u64),
-    /// A task was polled, or a blocking job run.
-    Poll(u64),
-    /// A task that nobody had woken was polled.
-    Spurious(u64),
-    /// A task, or a blocking job, ended.
-    End(u64),
-    /// The clock moved, to the time of this event.
-    Jump,
-    /// The time of a timer had come.
-    Fire(u64),
-    /// The program left a [`note`](crate::note()).
-    Note(u64),
-}
+use crate::trace::{Event, Trace};
 
 /// Hashes the events of a run, and keeps them if asked to.
 pub(crate) struct Recorder {

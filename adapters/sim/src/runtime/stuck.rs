@@ -10,9 +10,7 @@ pub(crate) enum Stuck {
     /// As `Deadlock`, but there are timers, on a clock that does not move by itself.
     ClockStands,
     /// A task that is runnable again whenever its poll ends.
-    Restless {
-        task: String,
-    },
+    Restless(String),
     Steps,
     Time,
 }
@@ -31,7 +29,7 @@ impl fmt::Display for Stuck {
                 "deadlock: no task is runnable, and the timers that are armed wait for a manual clock. Usual causes: the task \
                  that moves the clock has ended or waits itself; `Clock::set_autojump(false)` without a `jump`",
             ),
-            Stuck::Restless { task } => write!(
+            Stuck::Restless(task) => write!(
                 f,
                 "{task} does not block: whenever its poll ended it was runnable again. Usual causes: a loop that yields until \
                  something has happened, or until it is late enough (virtual time stands still while a task is runnable: \

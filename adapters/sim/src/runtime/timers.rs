@@ -7,9 +7,9 @@ use foster::Instant;
 use foster::runtime::Timer;
 
 use super::executor::{Sim, State};
-use super::recorder::Event;
 use super::stuck::Stuck;
 use crate::builder::Builder;
+use crate::trace::Event;
 
 /// What is to happen at later times.
 #[derive(Default)]
