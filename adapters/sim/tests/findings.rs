@@ -67,6 +67,8 @@ fn a_task_that_never_blocks_is_named() {
     let message = panic_of(run);
     assert!(message.starts_with("task `spinner` (adapters/sim/tests/findings.rs:"), "{message}");
     assert!(message.contains(") does not block: whenever its poll ended it was runnable again."), "{message}");
+    let tree = message.split("The live tree after ").nth(1).expect("the tree comes last");
+    assert!(tree.contains("    task `spinner` (adapters/sim/tests/findings.rs:"), "{tree}");
     let main = Builder::new(7).poll_budget(10).observe(async {
         loop {
             foster::yield_now().await;

@@ -157,9 +157,8 @@ impl Choices {
             Some(script) => script.at(position).min(alternatives - 1),
             None => by_policy(self),
         };
-        match &mut self.tape {
-            Some(tape) if choice != 0 => tape.push(position, choice),
-            _ => {}
+        if let Some(tape) = self.tape.as_mut().filter(|_| choice != 0) {
+            tape.push(position, choice);
         }
         choice
     }

@@ -154,9 +154,8 @@ impl Sim {
             tickets: 0,
             asked: 0,
         };
-        let (state, outside) = (Mutex::new(state), Condvar::new());
-        let sim =
-            Sim { shared: Arc::new(Shared { config: config.clone(), home: thread::current().id(), state, outside }) };
+        let (state, outside, home) = (Mutex::new(state), Condvar::new(), thread::current().id());
+        let sim = Sim { shared: Arc::new(Shared { config: config.clone(), home, state, outside }) };
         // The queue of a new simulation takes in everything.
         let _accepted = sim.add(Body::Main, |_, _| true);
         sim
@@ -253,7 +252,10 @@ impl Sim {
             slot.restless += 1;
             if slot.restless > self.config().poll_budget {
                 drop(state);
-                return Err(Stuck::Restless(turn.body.label()));
+                let stuck = Stuck::Restless(turn.body.label());
+                // Not dropped here: it is to be seen in the live tree.
+                self.lock().tasks[turn.key].body = turn.body;
+                return Err(stuck);
             }
             slot.phase = Phase::Queued;
             slot.priority = choices.give_way();
