@@ -212,6 +212,25 @@ fn a_turn_races_with_the_teardown() {
     });
 }
 
+/// R10: a task that is woken when the runtime has dropped the pumps does not stay in the queue, which it holds itself.
+///
+/// Fails without the look at `ended` in `Pumps::push`.
+#[test]
+fn a_push_races_with_the_teardown() {
+    for threads in [1, 2] {
+        check(move || {
+            let (threads, tree) = bare(threads);
+            push(&tree, &Once::default());
+            let runtime = threads.clone();
+            let tear_down = thread::spawn(move || runtime.tear_down());
+            push(&tree, &Once::default());
+            tear_down.join().unwrap();
+            drop(tree);
+            ended(&threads);
+        });
+    }
+}
+
 /// L30: a task that is woken while its tree ends is not polled any more, and the pump that comes for it ends, too.
 ///
 /// Fails if a pump does not look at `ended`.

@@ -105,7 +105,7 @@ pub(crate) fn poll_open<B: Body + ?Sized>(
     let Some(node) = seat.take() else { unreachable!("a driver has its node between polls") };
     node.touch();
     let was_cancelled = node.flagged(CANCELLED);
-    let marker = if node.flagged(CANCELLED | PARENT_CANCELLED | WATCHED) { prepare(&node, cx.waker()) } else { None };
+    let marker = if node.flagged(CANCELLED | PARENT_CANCELLED | WATCHED) { prepare(&node) } else { None };
     let (node, result) = ambient::enter(node, || match &marker {
         Some(marker) => body.as_mut().poll(&mut Context::from_waker(marker)),
         None => body.as_mut().poll(cx),
@@ -114,14 +114,13 @@ pub(crate) fn poll_open<B: Body + ?Sized>(
 }
 
 /// What comes before it, unless nothing is asked of the scope; gives the waker to poll with, if it is not the driver's own.
+///
+/// Not here: the marker wakes the driver through the node, which may know another one, or none. What comes during the poll
+/// is handed on behind it, when the node [registers](Node::register) the driver.
 #[cold]
-fn prepare(node: &NodeRef, waker: &Waker) -> Option<Waker> {
+fn prepare(node: &NodeRef) -> Option<Waker> {
     node.begin_poll();
-    node.flagged(PARENT_CANCELLED).then(|| {
-        // The marker wakes the driver through the node, so the driver has to be known before the body runs.
-        node.register(Driver::Own, waker);
-        wake::marker(node)
-    })
+    node.flagged(PARENT_CANCELLED).then(|| wake::marker(node))
 }
 
 /// What follows a poll of the body of an open scope.
