@@ -626,8 +626,10 @@ pub async fn a_local_child_wakes_past_a_dead_waker() {
         let outcome = scope.run(async {
             let mut inner = pin!(local_nursery(async |n: LocalNursery<'_>| {
                 n.spawn(shield(async {
-                    sleep(ms(3)).await;
-                    sleep(ms(3)).await;
+                    // Often enough that a nursery that did not count as driven would be given up.
+                    for _ in 0..6 {
+                        sleep(ms(1)).await;
+                    }
                     log.add("child");
                 }));
             }));

@@ -532,6 +532,8 @@ macro_rules! starting_suite {
             a_local_child_moves_from_the_caller_to_the_nursery,
             the_callers_deadline_does_not_reach_the_child_any_more,
             the_callers_deadline_does_not_reach_the_local_child_any_more,
+            the_callers_hard_time_does_not_reach_the_child,
+            the_callers_hard_time_does_not_reach_the_local_child,
             a_child_that_moves_into_a_cancelled_nursery_is_cancelled,
             a_child_that_moves_into_a_cancelled_local_nursery_is_cancelled,
             a_token_may_be_handed_to_a_child_of_the_child,

@@ -8,8 +8,10 @@ use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
 use foster::runtime::{BlockingError, Job, Runtime, Timer, Work, current, root};
+use foster::sync::Event;
 use foster::{
-    CancelScope, Instant, Nursery, checkpoint_if_cancelled, is_cancelled, move_on_after, nursery, sleep, sleep_forever,
+    CancelScope, Instant, LocalNursery, Nursery, ReasonKind, checkpoint_if_cancelled, is_cancelled, local_nursery,
+    move_on_after, nursery, sleep, sleep_forever,
 };
 use futures_lite::future::poll_once;
 
@@ -101,6 +103,52 @@ fn a_cancelled_form_does_not_come_after_the_deadline_around_it() {
                 unreachable!("{cancelled} was told to cancelled code");
             });
             assert!(outcome.await.is_none());
+        })
+        .await;
+    });
+}
+
+/// L6, L8: a cancel after the deadline comes second, also if no timer has fired meanwhile.
+#[test]
+fn a_cancel_after_the_deadline_comes_second() {
+    foster_sim::run(1, async {
+        let ahead = Arc::new(Ahead { inner: current().unwrap(), nanos: AtomicU64::new(0) });
+        let clock = ahead.clone();
+        root(ahead, async {
+            for grace in [None, Some(Duration::ZERO)] {
+                let mut scope = CancelScope::new().deadline_in(Duration::from_millis(1));
+                let handle = scope.handle();
+                let inside = async {
+                    clock.nanos.fetch_add(1_000_000, Ordering::SeqCst);
+                    match grace {
+                        None => handle.cancel("late"),
+                        Some(grace) => handle.cancel_within(grace, "late"),
+                    };
+                    sleep_forever().await
+                };
+                let Err(cancelled) = scope.run(inside).await;
+                assert_eq!(cancelled.reason().kind(), ReasonKind::Deadline);
+            }
+        })
+        .await;
+    });
+}
+
+/// L4, L41: a child that somebody else spawns into a local nursery runs at once, though nothing else wakes the nursery.
+#[test]
+fn a_local_nursery_hears_of_a_child_that_another_task_spawns() {
+    foster_sim::run(1, async {
+        let Ok(()) = nursery(async |outer: Nursery| {
+            let done = Arc::new(Event::new());
+            let Ok(()) = local_nursery(async |n: LocalNursery<'static>| {
+                let set = done.clone();
+                outer.spawn(async move {
+                    sleep(Duration::from_millis(1)).await;
+                    n.spawn(async move { set.set() });
+                });
+                done.wait().await;
+            })
+            .await;
         })
         .await;
     });

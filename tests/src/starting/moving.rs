@@ -4,8 +4,8 @@ use std::sync::{Arc, Mutex, OnceLock};
 
 use foster::runtime::{TreeHandle, root};
 use foster::{
-    CancelScope, Instant, Ready, StartError, checkpoint, deadline, is_cancelled, move_on_after, shield, sleep,
-    sleep_forever,
+    CancelScope, Instant, Ready, StartError, checkpoint, deadline, graceful, is_cancelled, move_on_after, shield,
+    sleep, sleep_forever,
 };
 
 use super::Oops;
@@ -63,6 +63,37 @@ both! {
         );
         assert!(seen.set(tree.tree()).is_ok());
         assert_eq!(tree.await, Ok(()));
+        assert_eq!(ended.value(), 1);
+    }
+
+    /// B141, L1, L9: nor does a request to the caller that a graceful shield holds off: its hard time reaches neither the child nor
+    /// the scopes inside it that had heard of it.
+    the_callers_hard_time_does_not_reach_the_child, the_callers_hard_time_does_not_reach_the_local_child: {
+        let ended = Count::new();
+        let up = ended.clone();
+        let out: Result<(), Oops> = open(async |n: Handle<Oops>| {
+            let mut scope = CancelScope::new();
+            let handle = scope.handle();
+            let child = n.start(async move |ready| {
+                let inside = async {
+                    // The mark comes down to this scope.
+                    assert!(handle.cancel_within(ms(4), "soon"));
+                    assert!(ready.notify(()));
+                    sleep(ms(8)).await;
+                    // What is opened here asks the scope around it.
+                    let mut innermost = CancelScope::new();
+                    let _handle = innermost.handle();
+                    innermost.run(checkpoint()).await.expect("nobody cancels it");
+                    up.up();
+                };
+                let mut around = CancelScope::new();
+                let _handle = around.handle();
+                around.run(inside).await.expect("nobody cancels it");
+            });
+            scope.run(graceful(child)).await.expect("ready before the hard time")
+        })
+        .await;
+        assert_eq!(out, Ok(()));
         assert_eq!(ended.value(), 1);
     }
 
