@@ -134,6 +134,7 @@ impl RateLimiter {
     /// # Panics
     ///
     /// Outside of any tree, if no adapter was installed.
+    #[track_caller]
     pub fn try_acquire(&self) -> Result<(), WouldBlock> {
         self.try_acquire_many(1)
     }
@@ -160,8 +161,11 @@ impl RateLimiter {
     ///
     /// Outside of any tree, if no adapter was installed.
     #[must_use]
+    #[track_caller]
     pub fn available(&self) -> u32 {
-        let level = self.lock().level(self, Instant::now());
+        // The runtime's code, which runs where no lock is held (L36).
+        let now = Instant::now();
+        let level = self.lock().level(self, now);
         u32::try_from(level / self.period.as_nanos()).unwrap_or(u32::MAX).min(self.burst)
     }
 

@@ -73,6 +73,7 @@ impl<T> Drop for Join<T> {
 
 impl<T> Inner<T> {
     /// The value, once; an error any number of times.
+    #[track_caller]
     fn take(&mut self) -> Option<Result<T, JoinError>> {
         match std::mem::replace(&mut self.outcome, Slotted::Taken) {
             Slotted::Empty => {
@@ -234,6 +235,7 @@ impl<T> Task<T> {
     /// # Panics
     ///
     /// If the value was taken before.
+    #[track_caller]
     pub fn try_join(&mut self) -> Option<Result<T, JoinError>> {
         self.place.lock().take()
     }

@@ -63,6 +63,7 @@ impl RetryBudget {
     ///
     /// Outside of any tree, if no adapter was installed.
     #[must_use = "says whether there was a token"]
+    #[track_caller]
     pub fn try_take(&self) -> bool {
         let now = Instant::now();
         let mut bucket = self.lock();
@@ -78,6 +79,7 @@ impl RetryBudget {
     ///
     /// Outside of any tree, if no adapter was installed.
     #[must_use]
+    #[track_caller]
     pub fn available(&self) -> u32 {
         let now = Instant::now();
         let mut bucket = self.lock();
