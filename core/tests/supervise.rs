@@ -138,6 +138,31 @@ fn one_for_all_stops_and_starts_all() {
     });
 }
 
+/// One for all, whichever of them fails; and they are started in the order in which they were added, whatever the order of their ends.
+#[test]
+fn one_for_all_starts_all_in_their_order() {
+    on_seeds(async || {
+        let started = Arc::new(Mutex::new(Vec::new()));
+        let note = started.clone();
+        let log = Log::default();
+        let run = Supervisor::new()
+            .strategy(Strategy::OneForAll)
+            .backoff(doubling())
+            .observe(move |event: &SupervisorEvent<'_, String>| {
+                if let SupervisorEvent::Started { child, .. } = event {
+                    note.lock().unwrap().push((*child).to_owned());
+                }
+            })
+            .child("c", child(&log, "c", 0, 0))
+            .child("b", child(&log, "b", 3, 1))
+            .child("a", child(&log, "a", 0, 0))
+            .run();
+        assert!(move_on_after(secs(10), run).await.is_none());
+        assert_eq!(*started.lock().unwrap(), ["c", "b", "a", "c", "b", "a"]);
+        assert_eq!(log.entries().iter().filter(|(at, what)| *at == 4 && what.ends_with("begins")).count(), 3);
+    });
+}
+
 /// Rest for one: what was added before goes on.
 #[test]
 fn rest_for_one_starts_those_behind_again() {
