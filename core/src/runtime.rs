@@ -28,6 +28,9 @@
 //!   says that does not know or wants to choose among the tasks itself, each task is a job.
 //! * **R12 Waiting threads.** [`Runtime::wait`] blocks the thread of a blocking job until what it waits for is there; tasks go
 //!   on meanwhile. The default parks the thread; only a runtime that runs blocking jobs by turns has to do more.
+//! * **R13 Time passes for jobs that ask.** [`Runtime::give_way`] is called on the thread of a blocking job whenever the job asks
+//!   whether it is still wanted; one that asks for ever sees every instant of the clock come. The default does nothing, which is
+//!   right wherever time passes by itself; it must not wait for any task.
 
 mod park;
 
@@ -82,6 +85,9 @@ pub trait Runtime: Send + Sync + 'static {
     fn wait(&self, poll: &mut dyn FnMut(&mut Context<'_>) -> Poll<()>) {
         park_until(poll);
     }
+
+    /// Lets time pass for the blocking job that runs on the calling thread, and asks whether it is still wanted (R13).
+    fn give_way(&self) {}
 }
 
 pub use park::park_until;

@@ -158,6 +158,9 @@ struct TreeLimiter(Arc<CapacityLimiter>);
 /// [`checkpoint_if_cancelled`](crate::checkpoint_if_cancelled) after the await, so that half a result does not count as a whole
 /// one.
 ///
+/// Where time is virtual, each question takes a microsecond of it, so that a deadline comes for a job that does nothing but
+/// compute and ask; what was cancelled before is told at once.
+///
 /// # Panics
 ///
 /// On a thread that does not run a job of [`to_thread`] or [`to_thread_abandon`].
@@ -171,13 +174,16 @@ struct TreeLimiter(Arc<CapacityLimiter>);
 /// # foster_sim::run(1, async {
 /// let counted = to_thread(|| (0..1000u32).take_while(|_| !thread::is_cancelled()).count()).await;
 /// assert_eq!(counted, 1000);
+///
+/// let forever = to_thread(|| while !thread::is_cancelled() { /* one more chunk of the work */ });
+/// assert_eq!(fail_after(Duration::from_millis(20), forever).await, Ok(())); // it has returned, when it was told to
 /// # });
 /// ```
 #[must_use]
 #[track_caller]
 pub fn is_cancelled() -> bool {
     match Host::current() {
-        Some(host) => host.who.is_cancelled(),
+        Some(host) => host.is_cancelled(),
         None => panic!(
             "`thread::is_cancelled` was called on a thread that runs no blocking job of foster. Usual causes: the closure \
              started a thread of its own, or async code meant `foster::is_cancelled`"

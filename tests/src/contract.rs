@@ -69,6 +69,7 @@ macro_rules! contract {
             r9_turn_begins_with_budget
             r11_busy_tree_starves_no_other
             r12_waiting_thread_goes_on_when_it_is_woken
+            r13_time_passes_for_a_job_that_asks
         }
         $crate::contract! { @given $host;
             r2_job_for_a_dead_runtime_is_dropped_at_once
@@ -484,6 +485,21 @@ pub fn r12_waiting_thread_goes_on_when_it_is_woken(runtime: &Arc<dyn Runtime>) {
             }
         });
     });
+    receive(&receiver);
+}
+
+/// R13: a blocking job that asks again and again sees an instant come.
+pub fn r13_time_passes_for_a_job_that_asks(runtime: &Arc<dyn Runtime>) {
+    let (ended, receiver) = mpsc::channel();
+    let clock = Arc::clone(runtime);
+    let until = runtime.now() + Duration::from_millis(20);
+    let work = move || {
+        while clock.now() < until {
+            clock.give_way();
+        }
+        send(&ended);
+    };
+    runtime.blocking(Box::new(work)).expect("a thread can be had");
     receive(&receiver);
 }
 

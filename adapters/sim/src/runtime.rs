@@ -6,7 +6,7 @@
 //! |---|---|---|
 //! | `executor`, `current` | the queue, the wakers, and the loop that polls | R1–R4, R9, R10 |
 //! | `timers` | the clock and the timers | R5–R7 |
-//! | `blocking`, `lockstep` | closures that may block, and wait for tasks | R8, R12 |
+//! | `blocking`, `lockstep` | closures that may block, and wait for tasks | R8, R12, R13 |
 //!
 //! An adapter for a real executor has the same three parts, and is shorter, since its executor has the queue. What is only
 //! here makes runs repeatable: `choices` picks among the things that could happen next, `recorder` hashes what happened, and

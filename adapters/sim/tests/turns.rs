@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use foster::sync::{Event, Semaphore};
-use foster::thread::{block_on, from_thread};
-use foster::{Nursery, nursery, sleep, to_thread, to_thread_abandon, yield_now};
+use foster::thread::{block_on, from_thread, is_cancelled};
+use foster::{Nursery, move_on_after, nursery, sleep, to_thread, to_thread_abandon, yield_now};
 use foster_sim::{Builder, clock};
 
 use support::{millis, secs};
@@ -114,4 +114,111 @@ fn a_job_that_outlives_the_simulation_goes_on() {
     assert!(!ended.is_set());
     event.set();
     block_on(ended.wait());
+}
+
+/// Asks until it is not wanted any more; says how often.
+fn ask() -> u64 {
+    (0..).take_while(|_| !is_cancelled()).count() as u64
+}
+
+/// R13: time passes for a job that asks, a microsecond each time, so that its deadline comes; alone or beside others.
+#[test]
+fn a_job_that_asks_sees_its_deadline_come() {
+    for (seed, tasks) in (0..20).flat_map(|seed| [(seed, 0), (seed, 2)]) {
+        Builder::new(seed).run(async {
+            let Ok(()) = nursery(async |n: Nursery| {
+                for _ in 0..tasks {
+                    n.spawn(async {
+                        for _ in 0..30 {
+                            sleep(millis(1)).await;
+                        }
+                    });
+                }
+                let asked = move_on_after(millis(20), to_thread(ask)).await.expect("it returned a value");
+                assert!((19_999..=20_001).contains(&asked), "{asked} questions");
+                assert_eq!(clock().elapsed().as_micros().abs_diff(20_000), 0);
+            })
+            .await;
+        });
+    }
+}
+
+/// R13: several jobs that ask take turns, and another task goes on between their questions.
+#[test]
+fn jobs_that_ask_take_turns() {
+    for seed in 0..20 {
+        let run = || {
+            Builder::new(seed).observe(async {
+                let asked = move_on_after(millis(2), foster::join((to_thread(ask), to_thread(ask)))).await;
+                (asked.expect("both returned"), clock().elapsed())
+            })
+        };
+        let (first, again) = (run(), run());
+        assert_eq!((first.hash, first.steps), (again.hash, again.steps));
+        let ((a, b), elapsed) = first.outcome.unwrap();
+        assert!(a.abs_diff(2_000) <= 1 && b.abs_diff(2_000) <= 1, "{a} and {b} questions");
+        assert_eq!(elapsed, millis(2));
+    }
+}
+
+/// R13: what was cancelled before is told at once, and takes no time.
+#[test]
+fn a_job_that_is_cancelled_asks_for_nothing() {
+    Builder::new(1).run(async {
+        let cleanup = to_thread(|| {
+            ask();
+            let start = clock().elapsed();
+            assert!((0..1000).all(|_| is_cancelled()));
+            clock().elapsed() - start
+        });
+        assert_eq!(move_on_after(millis(1), cleanup).await, Some(millis(0)));
+    });
+}
+
+/// A job that asks for ever, and that nothing will ever stop, is reported.
+#[test]
+fn a_job_that_asks_for_ever_is_reported() {
+    let run = Builder::new(1).step_limit(10_000).observe(to_thread(ask));
+    let payload = run.outcome.unwrap_err();
+    let message = payload.downcast_ref::<String>().expect("a report");
+    assert!(message.contains("step limit") && message.contains("to_thread"), "{message}");
+}
+
+/// On a clock that stands a question gives way to whoever moves it.
+#[test]
+fn a_job_that_asks_gives_way_to_who_moves_the_clock() {
+    Builder::new(1).manual_clock().run(async {
+        let Ok(()) = nursery(async |n: Nursery| {
+            n.spawn(async {
+                for _ in 0..5 {
+                    yield_now().await;
+                    clock().jump(millis(1));
+                }
+            });
+            assert!(move_on_after(millis(3), to_thread(ask)).await.is_some());
+        })
+        .await;
+    });
+}
+
+/// R8, R13: what is left at the end of the simulation runs through, also if it asks.
+#[test]
+fn a_job_that_is_left_at_the_end_runs_through() {
+    let (asked, told) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+    let (count, tell) = (asked.clone(), told.clone());
+    Builder::new(1).run(async move {
+        let job = to_thread_abandon(move || {
+            for _ in 0..100 {
+                tell.fetch_add(usize::from(is_cancelled()), Ordering::SeqCst);
+                count.fetch_add(1, Ordering::SeqCst);
+            }
+        });
+        let mut job = std::pin::pin!(job);
+        std::future::poll_fn(|cx| {
+            assert!(std::future::Future::poll(job.as_mut(), cx).is_pending());
+            std::task::Poll::Ready(())
+        })
+        .await;
+    });
+    assert_eq!((asked.load(Ordering::SeqCst), told.load(Ordering::SeqCst)), (100, 100));
 }

@@ -158,13 +158,19 @@ impl Caller {
     /// As [`thread::is_cancelled`](super::is_cancelled).
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
-        self.who.is_cancelled()
+        self.who.is_cancelled() || {
+            // On the thread of a job this is as good a question as any (R13).
+            if let Some(host) = Host::current() {
+                host.runtime.give_way();
+            }
+            self.who.is_cancelled()
+        }
     }
 }
 
 impl fmt::Debug for Caller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Caller").field("cancelled", &self.is_cancelled()).finish_non_exhaustive()
+        f.debug_struct("Caller").field("cancelled", &self.who.is_cancelled()).finish_non_exhaustive()
     }
 }
 

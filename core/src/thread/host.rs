@@ -55,6 +55,14 @@ impl Host {
         Host { who, desk, runtime, limiter, permit: RefCell::new(Some(permit)) }
     }
 
+    /// Whether the job is not wanted any more. Asking is a point where others go on, if need be (R13).
+    pub(super) fn is_cancelled(&self) -> bool {
+        self.who.is_cancelled() || {
+            self.runtime.give_way();
+            self.who.is_cancelled()
+        }
+    }
+
     /// That of the job that runs on this thread.
     pub(super) fn current() -> Option<Rc<Host>> {
         HOST.try_with(|host| host.borrow().clone()).ok().flatten()

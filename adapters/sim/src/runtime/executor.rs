@@ -75,7 +75,7 @@ pub(crate) struct State {
     /// How long the next blocking job takes, if somebody said so.
     pub(crate) next_blocking: Option<Duration>,
     tasks: Slab<Slot>,
-    ready: VecDeque<Ready>,
+    pub(crate) ready: VecDeque<Ready>,
     /// All keys of `tasks` are below this.
     keys: usize,
     spawned: u64,
@@ -420,6 +420,10 @@ impl Runtime for Sim {
 
     fn wait(&self, poll: &mut dyn FnMut(&mut Context<'_>) -> Poll<()>) {
         lockstep::wait(poll);
+    }
+
+    fn give_way(&self) {
+        lockstep::give_way(self);
     }
 }
 

@@ -13,11 +13,13 @@
 use std::cell::RefCell;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
-use foster::runtime::{Work, park_until};
+use foster::runtime::{Timer, Work, park_until};
 
 use super::blocking::on_thread;
 use super::executor::Sim;
+use super::timers::SimTimer;
 use crate::quiet::{self, Quiet};
 
 /// A job on a thread of its own, which runs only in [`turn`](JobThread::turn).
@@ -129,6 +131,32 @@ impl Drop for Ended {
 /// Whether the code that calls this is a job in its turn: then it is on the simulation's own thread, as it were.
 pub(crate) fn in_turn() -> bool {
     BATON.with_borrow(|baton| baton.as_ref().is_some_and(|baton| matches!(*baton.lock(), Place::Job(_))))
+}
+
+/// Lets the simulation go on, for a job that may ask until it is late enough (R13): a microsecond, if the clock moves by itself.
+pub(crate) fn give_way(sim: &Sim) {
+    let Some(baton) = BATON.with_borrow(Option::clone) else { return };
+    // At the end of the simulation, what is left runs through: there is nobody to wake it.
+    if baton.wait_for_turn().is_none_or(|waker| waker.will_wake(Waker::noop())) {
+        return;
+    }
+    let mut state = sim.lock();
+    let at = state.now + Duration::from_micros(u64::from(state.autojump));
+    if state.pass_to(at, sim.config()) {
+        return;
+    }
+    drop(state);
+    let (mut timer, mut gave_way) = (SimTimer::new(sim.clone()), false);
+    baton.wait(&mut |cx| {
+        let state = sim.lock();
+        if gave_way && (state.over || state.now >= at) {
+            return Poll::Ready(());
+        }
+        drop(state);
+        gave_way = true;
+        timer.arm(at, cx.waker());
+        Poll::Pending
+    });
 }
 
 /// Blocks the calling thread until `poll` is ready; a job's by turns.

@@ -38,7 +38,8 @@ impl fmt::Display for Stuck {
             ),
             Stuck::Steps => f.write_str(
                 "the run reached its step limit. Usual causes: tasks that wake each other for ever while time stands still; \
-                 a periodic task that nobody stops. If it is legitimate, raise `Builder::step_limit`",
+                 a periodic task that nobody stops; a `to_thread` closure that asks `is_cancelled()` where nothing cancels it. \
+                 If it is legitimate, raise `Builder::step_limit`",
             ),
             Stuck::Time => f.write_str(
                 "the run reached its limit of virtual time. Usual causes: a periodic task that nobody stops; a wait without \
