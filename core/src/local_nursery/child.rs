@@ -19,7 +19,7 @@ use crate::tree::follow;
 use crate::tree::links::Role;
 use crate::tree::loss;
 use crate::tree::marks::Mask;
-use crate::tree::node::{FOLLOWED, Kind, Life, Node, NodeRef};
+use crate::tree::node::{FOLLOWED, Kind, LOST, Life, Node, NodeRef};
 use crate::tree::scoped::Slot;
 use crate::tree::wake;
 
@@ -50,7 +50,9 @@ where
     };
     // Invariant 2: admission, first marks and link under one lock.
     let mut state = above.lock();
-    let Some(place) = state.make_room(&above, role) else {
+    // A nursery that was forgotten drives nobody any more (L28): a child that came later than that would be waited for for ever.
+    let place = if above.flagged(LOST) { None } else { state.make_room(&above, role) };
+    let Some(place) = place else {
         drop(state);
         drop(incoming);
         return Err(SpawnError::new(future));
