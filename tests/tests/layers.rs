@@ -240,7 +240,7 @@ fn derived_operations_call_public_functions_only() {
     for source in sources.iter().filter(derived) {
         looked += 1;
         for ((of, function), home) in &hidden {
-            if home != source.top() && source.code.contains(&format!("{of}::{function}(")) {
+            if home != source.top() && calls(&source.code, &format!("{of}::{function}(")) {
                 called.insert(format!("{} calls {of}::{function}", source.top()));
             }
         }
@@ -261,6 +261,12 @@ fn derived_operations_call_public_functions_only() {
         called.is_empty(),
         "{called:?}: a derived operation needs private access: then the primitive is wrong (DESIGN §2)"
     );
+}
+
+/// Whether the call stands there, and not as the end of a longer name.
+fn calls(code: &str, call: &str) -> bool {
+    code.match_indices(call)
+        .any(|(at, _)| !code[..at].ends_with(|before: char| before.is_alphanumeric() || before == '_'))
 }
 
 /// The functions `pub(crate)` of a source, with the type whose they are.
