@@ -23,7 +23,7 @@ use crate::reason::Origin;
 use crate::sleep::sleep_forever;
 use crate::sys::{Mutex, MutexGuard, OnceLock};
 use crate::tree::links::Role;
-use crate::tree::node::{CANCELLED, Life, Node, NodeRef};
+use crate::tree::node::{CANCELLED, LOST, Life, Node, NodeRef};
 
 impl<E: Debug + Send + 'static> Nursery<E> {
     /// Spawns a child, waits until it calls [`Ready::notify`], and returns what it passes; the child goes on in the nursery.
@@ -326,7 +326,9 @@ impl Route {
         if self.cradle.flagged(CANCELLED) {
             return Moved::CallerCancelled;
         }
-        if !above.admits() {
+        // Nor is a local child taken by a nursery that was forgotten, and drives nobody any more (L28).
+        let forgotten = self.child.cell.is_local() && target.flagged(LOST);
+        if forgotten || !above.admits() {
             return Moved::NurseryClosed;
         }
         let mut child = self.child.lock();
