@@ -10,6 +10,30 @@ use crate::schedule::Schedule;
 use crate::trace::Trace;
 
 impl Builder {
+    /// Hands what has no caller to `observer`: errors of reaped scopes, and what a run that failed has cut off.
+    pub fn observer(self, observer: Arc<dyn Observer>) -> Self {
+        Builder { observer: Some(observer), ..self }
+    }
+
+    /// Reports polls that take longer than `longest`, and tasks that go on for ten seconds after a cancel, on standard error; with
+    /// the name of the task, and where it was spawned. A [`PollWatch`] as observer reports elsewhere, or with more patience.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use std::time::Duration;
+    ///
+    /// foster_sim::Builder::new(1).watch_polls(Duration::from_millis(10)).run(async {});
+    /// ```
+    pub fn watch_polls(self, longest: Duration) -> Self {
+        Builder { longest_poll: Some(longest), ..self }
+    }
+
+    /// Keeps each event for [`Run::trace`].
+    pub fn record_trace(self) -> Self {
+        Builder { record: true, ..self }
+    }
+
     /// Runs a future to its end, and returns what is to be known about the run, also if it failed.
     #[track_caller]
     pub fn observe<F: Future>(&self, future: F) -> Run<F::Output> {
