@@ -3,8 +3,8 @@
 MUTANTS = [
     # ---- tree ----
     ("admit-when-empty", "tree/node.rs", "Life::Draining => self.links.awaited() > 0,", "Life::Draining => true,"),
-    ("no-parent-flag", "tree/node.rs", "        if parent_cancelled {\n            self.flag(PARENT", "        if false {\n            self.flag(PARENT"),
-    ("late-graceful-shield", "tree/node.rs", "if self.tree().is_some_and(|tree| inherited.cancelled(tree.now())) {", "if false {"),
+    ("no-parent-flag", "tree/node.rs", "        if self.parent_cancelled {\n            flags |= PARENT", "        if false {\n            flags |= PARENT"),
+    ("late-graceful-shield", "tree/node.rs", "if inherited.waits_for_hard() && self.tree().is_some_and(|tree| inherited.cancelled(tree.now())) {", "if false {"),
     ("request-stays-on-top", "tree/request.rs", "        self.mark_below(now, false, wakes);\n        true", "        true"),
     ("hard-moves-back", "tree/request.rs", "&& hard < request.hard =>", "&& hard > request.hard =>"),
     ("hard-time-is-silent", "tree/request.rs", "self.mark_below(now, true, wakes);\n    }\n\n    /// The scope has got", "}\n\n    /// The scope has got"),
@@ -29,12 +29,13 @@ MUTANTS = [
     ("reaped-panic-is-dropped", "tree/loss.rs", "stood.parent.panicked(payload)", "drop_payload(Some(payload))"),
     ("lost-job-is-cut", "tree/loss.rs", "state.life == Life::Open && state.has_owned()", "false"),
     ("host-drop-miscounts", "tree/loss.rs", "    report.finalizers += state.finalizers();\n", ""),
-    ("finalizer-unshielded", "tree/finalizer.rs", "Mask::Full, deadline", "Mask::None, deadline"),
+    ("finalizer-unshielded", "tree/finalizer.rs", "Mask::Full, Limit", "Mask::None, Limit"),
     ("double-budget", "tree/finalizer.rs", "ambient::now() + budget;", "ambient::now() + budget + budget;"),
     ("cut-child-is-no-matter", "tree/scoped.rs", "Some(value) if !closed.cut =>", "Some(value) =>"),
     ("never-park", "tree/scoped.rs", "_ if closed.inherited || closed.is_razed() =>", "_ if closed.is_razed() =>"),
     ("stale-sleeper", "tree/timers.rs", "*serial == key.serial && !old.will_wake(waker)", "false && *serial == key.serial && !old.will_wake(waker)"),
     ("wake-stops-at-the-driver", "tree/wake.rs", "    if !node.flagged(PARENT_CANCELLED) {\n        return None;", "    if !node.flagged(PARENT_CANCELLED) || true {\n        return None;"),
+    ("local-child-wakes-the-driver-alone", "tree/wake.rs", "if node.flagged(PARENT_CANCELLED) {\n        Waker::from", "if false {\n        Waker::from"),
     ("any-daemon-will-do", "tree/links.rs", "self.awaited() == self.count(Role::Daemon)", "self.count(Role::Daemon) > 0"),
     # ---- nurseries ----
     ("child-error-cancels-nothing", "nursery/cell.rs", "let cancels = self.fail_fast || child.is_none();", "let cancels = child.is_none();"),
@@ -45,9 +46,9 @@ MUTANTS = [
     ("started-child-keeps-marks", "tree/node.rs", "below.lock().inherited = marks.through(below.mask);", "let _ = marks;"),
     ("first-error-is-last", "nursery/policy.rs", "let Some(first) = errors.next() else", "let Some(first) = errors.next_back() else"),
     ("cancelled-local-child-is-polled", "local_nursery/child.rs", "let step = if fresh && ", "let step = if false && fresh && "),
-    ("local-bell-rings-once", "local_nursery/options.rs", "                    held.bell.taken();\n", ""),
+    ("local-bell-rings-once", "local_nursery/options.rs", "                    child.cell().taken();\n", ""),
     ("local-nursery-looks-undriven", "local_nursery/options.rs", "            shared.node.touch();\n", ""),
-    ("moved-child-stays", "local_nursery/options.rs", "to.take_over(children.remove(key).child);\n    }", "drop((to, children.remove(key)));\n    }"),
+    ("moved-child-stays", "local_nursery/options.rs", "to.take_over(children.remove(key));\n    }", "drop((to, children.remove(key)));\n    }"),
     ("late-local-child-sleeps", "local_nursery/child.rs", "    shared.ready.wake_driver();\n", ""),
     # ---- around them ----
     ("shield-is-graceful", "scope.rs", "self.mask = Mask::Full;", "self.mask = Mask::Graceful;"),
