@@ -70,14 +70,19 @@ fn a_deadline_that_passes_during_a_poll_is_seen_in_that_poll() {
         let ahead = Arc::new(Ahead { inner: current().unwrap(), nanos: AtomicU64::new(0) });
         let clock = ahead.clone();
         root(ahead, async {
-            let outcome = move_on_after(Duration::from_millis(1), async {
-                assert!(!is_cancelled());
-                clock.nanos.store(1_000_000, Ordering::SeqCst);
-                assert!(is_cancelled());
-                checkpoint_if_cancelled().await;
-                unreachable!("cancelled code stops at its next checkpoint");
-            });
-            assert!(outcome.await.is_none());
+            // A scope that has a handle is asked in another way than one that makes do without a node.
+            for with_handle in [false, true] {
+                let mut scope = CancelScope::new().deadline_in(Duration::from_millis(1));
+                let _handle = with_handle.then(|| scope.handle());
+                let outcome = scope.run(async {
+                    assert!(!is_cancelled());
+                    clock.nanos.fetch_add(1_000_000, Ordering::SeqCst);
+                    assert!(is_cancelled());
+                    checkpoint_if_cancelled().await;
+                    unreachable!("cancelled code stops at its next checkpoint");
+                });
+                assert!(outcome.await.is_err());
+            }
         })
         .await;
     });
