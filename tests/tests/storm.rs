@@ -4,7 +4,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use foster::{CancelScope, Instant, Nursery, ScopeHandle, interval, move_on_after, nursery};
+use foster::{CancelScope, Instant, Nursery, ScopeHandle, interval, move_on_after, nursery, yield_now};
 use foster_conformance::harness::ms;
 
 #[path = "storm/acts.rs"]
@@ -14,7 +14,7 @@ mod book;
 #[path = "storm/world.rs"]
 mod world;
 
-use acts::{ACTS, act};
+use acts::{ACTS, act, act_briefly};
 use world::World;
 
 const TASKS: u64 = 100;
@@ -76,6 +76,9 @@ async fn storm(seed: u64, rounds: u32, counts: Arc<Counts>) {
                 let mut ticks = interval(ms(1));
                 loop {
                     ticks.tick().await;
+                    for _ in 0..dice.below(4) {
+                        yield_now().await;
+                    }
                     if let Some(target) = targets.get(dice.below(TASKS)) {
                         target.cancel("storm");
                     }
@@ -99,8 +102,12 @@ async fn tossed(task: u64, mut dice: Dice, rounds: u32, world: Arc<World>, targe
         let limit = ms(1 + dice.below(40));
         let out = scope.run(move_on_after(limit, async {
             loop {
-                let which = act(&world, &mut dice).await;
-                counts.done[which].fetch_add(1, Ordering::Relaxed);
+                if dice.below(4) == 0 {
+                    act_briefly(&world, &mut dice).await;
+                } else {
+                    let which = act(&world, &mut dice).await;
+                    counts.done[which].fetch_add(1, Ordering::Relaxed);
+                }
                 if dice.below(3) == 0 {
                     break;
                 }

@@ -1,6 +1,9 @@
 //! What a task does in the storm.
 
+use std::future::poll_fn;
+use std::pin::pin;
 use std::sync::atomic::Ordering;
+use std::task::Poll;
 use std::time::Duration;
 
 use foster::channel::oneshot;
@@ -17,7 +20,8 @@ async fn nap(dice: &mut Dice) {
     match dice.below(3) {
         0 => {}
         1 => checkpoint().await,
-        _ => sleep(Duration::from_micros(dice.below(3_000))).await,
+        // Whole parts of the millisecond in which others are cancelled, so that much happens in one instant.
+        _ => sleep(Duration::from_micros(250 * dice.below(12))).await,
     }
 }
 
@@ -30,6 +34,21 @@ pub(crate) async fn act(world: &World, dice: &mut Dice) -> usize {
         _ => pass(world, dice, which).await,
     }
     which
+}
+
+/// Does one of them, but not for long: drops it after so many polls, as a `select!` would.
+pub(crate) async fn act_briefly(world: &World, dice: &mut Dice) {
+    let mut polls = dice.below(4);
+    let mut act = pin!(act(world, dice));
+    let brief = poll_fn(|cx| {
+        if act.as_mut().poll(cx).is_ready() || polls == 0 {
+            return Poll::Ready(());
+        }
+        polls -= 1;
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    });
+    brief.await;
 }
 
 /// Locks and permits.

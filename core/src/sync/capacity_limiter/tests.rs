@@ -28,6 +28,26 @@ fn a_free_permit_is_a_checkpoint_unless_fast() {
     is_home(&limiter);
 }
 
+/// B196: a permit that has moved names its new holder; on whose behalf it is stays, and is given back with it.
+#[test]
+fn a_permit_names_whom_it_is_said_to_be_held_by() {
+    let limiter = Arc::new(CapacityLimiter::new(1));
+    let permit = block_on(limiter.clone().acquire_owned_on_behalf_of("a")).unwrap();
+    let before = permit.holder();
+    assert_eq!((before.location.line(), before.task.as_ref()), (line!() - 2, None));
+    let (here, line) = (Holder::here(), line!());
+    permit.set_holder(here.clone());
+    assert_eq!(limiter.statistics().holders, [permit.holder()]);
+    assert_eq!((permit.holder().location, here.location.line()), (here.location, line));
+    assert_eq!((&permit.holder().borrower, &here.borrower), (&before.borrower, &None));
+    assert!(matches!(limiter.try_acquire_on_behalf_of("a"), Err(TryBorrowError::Busy(_))));
+    permit.set_holder(Holder::at(before.location));
+    assert_eq!(permit.holder(), before);
+    drop(permit);
+    assert!(limiter.try_acquire_on_behalf_of("a").is_ok());
+    is_home(&limiter);
+}
+
 /// B187, B188
 #[test]
 fn a_released_permit_goes_to_the_longest_waiter() {
