@@ -78,7 +78,7 @@ pub(super) fn rows(rows: &mut Rows) {
             rows.on(host, "reap-local", "local nursery: 20 000 tasks of tokio's that have ended are awaited", 20_000);
         row.foster(move |n| host.foster(measure(n, handles)));
         #[cfg(feature = "peers")]
-        // It goes on polling when tokio's budget is gone: quadratic.
+        // It goes on polling when the budget is gone: quadratic where nothing else comes between.
         row.peer("FuturesUnordered", move |n| host.tokio(measure(n, peers::unordered)));
     }
 }
