@@ -65,8 +65,6 @@ pub(crate) struct Tree {
     root: Mutex<Weak<Node>>,
     /// The host is gone (L30).
     dead: AtomicBool,
-    /// What everybody waits for is noted.
-    watched: AtomicBool,
     /// A scoped value was set in it.
     valued: AtomicBool,
     /// The observer follows the tasks.
@@ -92,7 +90,6 @@ impl Tree {
             observer: Mutex::new(observer),
             root: Mutex::new(Weak::<Node<()>>::new()),
             dead: AtomicBool::new(false),
-            watched: AtomicBool::new(false),
             valued: AtomicBool::new(false),
             followed,
             razed: Mutex::default(),
@@ -106,14 +103,6 @@ impl Tree {
 
     pub(crate) fn is_dead(&self) -> bool {
         self.dead.load(Ordering::Acquire)
-    }
-
-    pub(crate) fn is_watched(&self) -> bool {
-        self.watched.load(Ordering::Relaxed)
-    }
-
-    fn watch(&self) {
-        self.watched.store(true, Ordering::Relaxed);
     }
 
     fn has_values(&self) -> bool {

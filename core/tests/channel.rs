@@ -346,7 +346,7 @@ fn blocking_jobs_and_tasks_wait_in_one_line() {
 }
 
 #[test]
-#[should_panic(expected = "`send_blocking` blocks its thread, and this thread is polling the task")]
+#[should_panic(expected = "`send_blocking` blocks its thread, and this thread is polling")]
 fn blocking_in_a_task_is_refused() {
     foster_sim::run(1, async {
         let (tx, _rx) = bounded(1);

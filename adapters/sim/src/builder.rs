@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use foster::runtime::{TreeHandle, root};
-use foster::{Instant, Observer, PollWatch};
+use foster::{Instant, Observer};
 
 use crate::quiet;
 use crate::runtime::{Entered, Policy, Sim, State};
@@ -44,8 +44,8 @@ pub struct Builder {
     pub(crate) record: bool,
     /// What the tree is told of the threads; see R11.
     pub(crate) parallelism: Option<NonZeroUsize>,
-    observer: Option<Arc<dyn Observer>>,
-    longest_poll: Option<Duration>,
+    pub(crate) observer: Option<Arc<dyn Observer>>,
+    pub(crate) longest_poll: Option<Duration>,
 }
 
 impl Builder {
@@ -141,36 +141,12 @@ impl Builder {
         Builder { patience, ..self }
     }
 
-    /// Hands what has no caller to `observer`: errors of reaped scopes, and what a run that failed has cut off.
-    pub fn observer(self, observer: Arc<dyn Observer>) -> Self {
-        Builder { observer: Some(observer), ..self }
-    }
-
-    /// Reports polls that take longer than `longest`, and tasks that go on for ten seconds after a cancel, on standard error; with
-    /// the name of the task, and where it was spawned. A [`PollWatch`] as observer reports elsewhere, or with more patience.
-    ///
-    /// # Examples
-    ///
-    /// ```
-    /// use std::time::Duration;
-    ///
-    /// foster_sim::Builder::new(1).watch_polls(Duration::from_millis(10)).run(async {});
-    /// ```
-    pub fn watch_polls(self, longest: Duration) -> Self {
-        Builder { longest_poll: Some(longest), ..self }
-    }
-
     /// Has trees drive their tasks as on a runtime with so many threads: many tasks in few jobs (R11 of the
     /// [contract](foster::runtime)). All still run on one thread, in turns.
     ///
     /// The seed then chooses among those jobs only. If not set, or 0, each task is a job of its own, and the seed chooses among all.
     pub fn parallelism(self, threads: usize) -> Self {
         Builder { parallelism: NonZeroUsize::new(threads), ..self }
-    }
-
-    /// Keeps each event for [`Run::trace`](crate::Run::trace).
-    pub fn record_trace(self) -> Self {
-        Builder { record: true, ..self }
     }
 
     /// Runs a future to its end, and returns its output.
@@ -200,15 +176,9 @@ pub(crate) struct Host<M> {
 pub(crate) fn host<F: Future>(sim: &Sim, future: F) -> Host<impl Future<Output = F::Output>> {
     let entered = sim.enter();
     let mut main = root(Arc::new(sim.clone()), future).watch();
-    let config = sim.config();
-    let observer = config.observer.clone().or_else(quiet::observer);
-    let watch = config.longest_poll.map(PollWatch::new);
-    main = match (watch, observer) {
-        (Some(watch), Some(observer)) => main.observe(Arc::new(watch.before(observer))),
-        (Some(watch), None) => main.observe(Arc::new(watch)),
-        (None, Some(observer)) => main.observe(observer),
-        (None, None) => main,
-    };
+    if let Some(observer) = sim.config().onlooker() {
+        main = main.observe(observer);
+    }
     Host { tree: main.tree(), main: Box::pin(main), entered }
 }
 

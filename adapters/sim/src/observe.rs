@@ -1,10 +1,14 @@
-//! Looking at a run from outside: what came of it, also if it failed.
+//! Looking at a run from outside: what happens in it, and what came of it, also if it failed.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use foster::{Observer, PollWatch};
+
 use crate::builder::{Builder, host};
+use crate::quiet;
 use crate::runtime::Sim;
 use crate::schedule::Schedule;
 use crate::trace::Trace;
@@ -50,6 +54,16 @@ impl Builder {
             trace: state.recorder.take_trace(),
             schedule: Schedule { seed: self.schedule.seed, script: Some(state.choices.take_tape()) },
         }
+    }
+
+    /// Who is told what happens in the tree.
+    pub(crate) fn onlooker(&self) -> Option<Arc<dyn Observer>> {
+        let observer = self.observer.clone().or_else(quiet::observer);
+        let Some(watch) = self.longest_poll.map(PollWatch::new) else { return observer };
+        Some(match observer {
+            Some(observer) => Arc::new(watch.before(observer)),
+            None => Arc::new(watch),
+        })
     }
 }
 

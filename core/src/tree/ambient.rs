@@ -12,7 +12,7 @@ use super::Tree;
 use super::follow;
 use super::light::Light;
 use super::marks::Mask;
-use super::node::{CANCELLED, FOLLOWED, Kind, NodeRef, TIMED, WATCHED};
+use super::node::{CANCELLED, FOLLOWED, Kind, NOTED, NodeRef, TIMED, WATCHED};
 use crate::Instant;
 use crate::observer::ScopeEvent;
 use crate::reason::{Origin, Reason, ReasonKind};
@@ -78,6 +78,13 @@ impl Stack {
     #[inline]
     fn light(&self) -> Option<&Entered> {
         if self.lights.len() > self.base { self.lights.last() } else { None }
+    }
+
+    /// Nothing is asked of the innermost scope, and it is no light one.
+    #[inline]
+    fn is_clear(&self) -> bool {
+        let inside = self.lights.len() == self.base;
+        inside && self.node.as_ref().is_some_and(|node| !node.flagged(CANCELLED | TIMED | NOTED))
     }
 
     /// The innermost scope that has a node; says also whether light ones stand inside it.
@@ -320,29 +327,21 @@ pub(crate) struct Arrival {
 }
 
 /// The code that is running now is at `what`, and may have to wait there. Looks whether it is cancelled only if it `asks`.
+#[inline]
 pub(crate) fn arrives_at(what: &'static str, asks: bool) -> Arrival {
-    /// What one look at the stack says.
-    enum Seen {
-        /// Nobody watches, and no request nor deadline is anywhere near.
-        Clear,
-        Unclear,
-        Watched,
-    }
-    let seen = STACK.try_with(|stack| {
-        let stack = stack.borrow();
-        let (Some(node), lights) = stack.node() else { return Seen::Unclear };
-        match node.tree() {
-            Some(tree) if tree.is_watched() => Seen::Watched,
-            _ if lights || node.flagged(CANCELLED | TIMED) => Seen::Unclear,
-            _ => Seen::Clear,
-        }
-    });
-    let noted = match seen {
-        Ok(Seen::Clear) => return Arrival::default(),
-        Ok(Seen::Unclear) | Err(_) => false,
-        Ok(Seen::Watched) => note(what),
-    };
-    Arrival { cancelled: asks && is_cancelled(), noted }
+    if is_clear() { Arrival::default() } else { looks_around(what, asks) }
+}
+
+/// Whether nobody watches, and no request nor deadline is anywhere near.
+#[inline]
+fn is_clear() -> bool {
+    STACK.try_with(|stack| stack.borrow().is_clear()).unwrap_or(false)
+}
+
+fn looks_around(what: &'static str, asks: bool) -> Arrival {
+    let watched = STACK.try_with(|stack| stack.borrow().node().0.is_some_and(|node| node.flagged(NOTED)));
+    let noted = watched.unwrap_or(false) && note(what);
+    Arrival { cancelled: asks && look(), noted }
 }
 
 fn note(what: &'static str) -> bool {
@@ -381,7 +380,12 @@ pub(crate) fn try_now() -> Option<Instant> {
 }
 
 /// L9 for the code that is running now, exact to the clock. Code without a scope is never cancelled.
+#[inline]
 pub(crate) fn is_cancelled() -> bool {
+    !is_clear() && look()
+}
+
+fn look() -> bool {
     /// What the stack alone can say.
     enum Seen {
         Known(bool),

@@ -160,6 +160,9 @@ pub(crate) const TIMED: u16 = 4;
 /// The driver is gone; whoever polls the scope's future now holds a future that was forgotten.
 pub(crate) const LOST: u16 = 8;
 
+/// What everybody in the tree waits for is to be noted.
+pub(crate) const NOTED: u16 = 1024;
+
 /// What the body waits for was noted when it was last polled.
 pub(crate) const WATCHED: u16 = 16;
 
@@ -295,29 +298,27 @@ pub(crate) struct Place {
     marks: Marks,
     parent_cancelled: bool,
     timed: bool,
-    followed: bool,
+    /// What concerns the whole tree.
+    kept: u16,
 }
 
 impl Place {
     /// Below a scope that takes in no more: what is there stops where it can.
     fn nowhere(top: NodeRef, role: Role) -> Self {
         let marks = Marks::own(Instant::LAST);
-        let followed = top.flagged(FOLLOWED);
-        Place { parent: top, role, slot: usize::MAX, marks, parent_cancelled: true, timed: false, followed }
+        let kept = top.kept_flags();
+        Place { parent: top, role, slot: usize::MAX, marks, parent_cancelled: true, timed: false, kept }
     }
 
     /// The flags of a scope with that mask, and what it inherits.
     fn reach(&self, mask: Mask) -> (u16, Marks) {
         let inherited = self.marks.through(mask);
-        let mut flags = 0;
+        let mut flags = self.kept;
         if self.timed && mask != Mask::Full {
             flags |= TIMED;
         }
         if self.parent_cancelled {
             flags |= PARENT_CANCELLED;
-        }
-        if self.followed {
-            flags |= FOLLOWED;
         }
         if inherited.waits_for_hard() {
             flags |= TIMED;
@@ -338,7 +339,7 @@ impl State {
             marks: self.marks(),
             parent_cancelled: this.flagged(CANCELLED),
             timed: this.flagged(TIMED),
-            followed: this.flagged(FOLLOWED),
+            kept: this.kept_flags(),
         }
     }
 
@@ -438,6 +439,11 @@ impl<C: ?Sized> Node<C> {
         // Ordering: a request sets the flag under the node's lock before it takes the waker that the driver registered
         // under the same lock; a driver that reads a stale flag is woken by that very waker.
         self.flags.load(Ordering::Acquire) & flag != 0
+    }
+
+    /// The flags that every scope below has, too.
+    fn kept_flags(&self) -> u16 {
+        self.flags.load(Ordering::Relaxed) & (FOLLOWED | NOTED)
     }
 
     /// Sets a flag; says whether it was not set before.

@@ -16,7 +16,7 @@ use super::dump::Dump;
 use super::follow;
 use super::loss;
 use super::marks::Mask;
-use super::node::{Kind, Node, NodeRef};
+use super::node::{Kind, NOTED, Node, NodeRef};
 use super::scoped::Slot;
 use crate::observer::{Observer, PrintOrphans};
 use crate::reason::Origin;
@@ -90,7 +90,9 @@ impl<F, T> Root<F, T> {
     ///
     /// Has to be called before the first poll.
     pub fn watch(self) -> Self {
-        self.tree.watch();
+        if let Some(node) = &self.seat {
+            node.flag(NOTED);
+        }
         self
     }
 
