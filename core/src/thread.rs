@@ -11,6 +11,8 @@
 //!   thread             └─ f ─ from_thread(g) waits ┘
 //! ```
 //!
+//! A value that several jobs use, one after the other, is an [`Unblock`].
+//!
 //! [`from_thread`] is the way back: a closure runs a future in the scope that awaits it. A thread that is no job, as that of a
 //! `main` that is not async, starts work through a [`portal`](crate::portal()).
 
@@ -19,6 +21,7 @@ mod block_on;
 mod calls;
 mod host;
 mod slip;
+mod unblock;
 mod waited;
 
 use std::panic::Location;
@@ -35,6 +38,7 @@ use waited::Stage;
 pub use abandon::ToThreadAbandon;
 pub use block_on::block_on;
 pub use calls::{CallError, Caller, caller, from_thread};
+pub use unblock::{Unblock, WithMut};
 pub use waited::{ToThread, TryToThread};
 
 /// Runs `work` on a thread that may block, and returns its result.

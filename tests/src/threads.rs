@@ -7,6 +7,7 @@
 mod calls;
 mod portals;
 mod refusing;
+mod unblock;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
@@ -31,6 +32,8 @@ pub use calls::*;
 #[doc(hidden)]
 pub use portals::*;
 use refusing::{Drops, Refuses, on};
+#[doc(hidden)]
+pub use unblock::*;
 
 /// Long enough for any machine, short enough that a hang becomes a failure.
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -770,6 +773,12 @@ macro_rules! threads_suite {
             a_portal_without_a_host_is_closed,
             panics_in_a_portal_come_out_once,
             the_tasks_of_a_dropped_host_are_waited_for,
+            jobs_have_the_value_one_at_a_time_in_the_order_they_came,
+            who_waits_for_the_value_holds_no_thread,
+            a_cancel_waits_for_the_job_that_has_the_value_and_no_other,
+            a_use_that_was_dropped_ends_before_the_next_one_begins,
+            a_panic_leaves_the_value_as_it_is,
+            the_value_comes_out_of_the_last_handle,
         });
     };
 }
