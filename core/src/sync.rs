@@ -32,6 +32,7 @@ mod borrower;
 mod capacity_limiter;
 mod condition;
 mod event;
+mod held;
 mod limiter_acquire;
 mod line;
 #[cfg(test)]
@@ -51,6 +52,7 @@ pub use borrower::{Borrower, BorrowerBusy, Holder, TryBorrowError};
 pub use capacity_limiter::{CapacityLimiter, CapacityLimiterStatistics, LimiterPermit, OwnedLimiterPermit};
 pub use condition::{Condition, ConditionWait, ConditionWaitFor};
 pub use event::{Event, EventStatistics, EventWait};
+pub use held::Held;
 pub use limiter_acquire::{
     LimiterAcquire, LimiterAcquireOnBehalfOf, LimiterAcquireOwned, LimiterAcquireOwnedOnBehalfOf,
 };

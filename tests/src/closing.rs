@@ -1,5 +1,7 @@
 //! Behaviours: closing. Finalizers and brackets: what runs, when, how often, and what outlives what (L19, L22, L23).
 
+mod held;
+
 use std::future::pending;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,6 +14,8 @@ use foster::{
 
 use crate::groups::probe::{Count, Log, assert_took, caught, crash, observed, text, until};
 use crate::harness::ms;
+#[doc(hidden)]
+pub use held::*;
 
 /// A place for what a release was told.
 #[derive(Clone, Default)]
@@ -448,6 +452,10 @@ pub async fn a_scope_dropped_among_its_finalizers_runs_each_of_them_once() {
 macro_rules! closing_suite {
     ($runner:ident) => {
         $crate::behaviours!($runner; closing {
+            a_lock_that_is_held_for_a_use_is_released_after_its_cleanup,
+            a_permit_that_is_held_for_a_use_is_released_after_its_cleanup,
+            a_limiters_permit_that_is_held_for_a_use_is_released_after_its_cleanup,
+            a_use_in_line_can_be_cancelled_and_a_guard_can_be_moved_out,
             finalizers_run_newest_first_and_one_at_a_time,
             finalizers_of_a_nursery_wait_for_its_children,
             a_finalizer_past_its_budget_is_cancelled_and_the_next_one_runs,

@@ -122,7 +122,8 @@ impl CapacityLimiter {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for a permit.
+    /// Waits for a permit. [`run`](CapacityLimiter::run) keeps it until all cleanup has ended, also where foreign code drops
+    /// futures.
     ///
     /// # Cancellation
     ///

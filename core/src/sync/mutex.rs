@@ -98,7 +98,7 @@ impl<T> Mutex<T> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until it is ours.
+    /// Waits until it is ours. [`run`](Mutex::run) keeps it until all cleanup has ended, also where foreign code drops futures.
     ///
     /// # Cancellation
     ///

@@ -72,7 +72,7 @@ impl Semaphore {
         Semaphore { word: AtomicUsize::new(permits * ONE), queue: WaitQueue::new() }
     }
 
-    /// Waits for a permit.
+    /// Waits for a permit. [`run`](Semaphore::run) keeps it until all cleanup has ended, also where foreign code drops futures.
     ///
     /// # Cancellation
     ///
