@@ -3,7 +3,7 @@
 //! | to | use |
 //! |---|---|
 //! | wait for a few, of different types | [`join`]; [`try_join`] if an error is to cancel the others |
-//! | wait for all in a list | [`gather`]; [`gather_settled`] to get every result |
+//! | wait for all in a list | [`gather`]; [`gather_settled`] to get every result, [`partition_results`] to sort them |
 //! | have the results as they come | [`as_completed`] |
 //! | do the same for many inputs, with a limit | [`map_concurrent`], [`map_concurrent_settled`], [`for_each_concurrent`] |
 //! | take the first that completes | [`race`], [`race_all`] |
@@ -67,6 +67,7 @@ mod gather;
 mod group;
 mod map_concurrent;
 mod merge;
+mod partition;
 mod produce;
 mod quorum;
 mod staggered;
@@ -84,6 +85,7 @@ pub use map_concurrent::{
     map_concurrent_settled,
 };
 pub use merge::{Merge, merge};
+pub use partition::partition_results;
 pub use produce::{Produce, TryProduce, produce, try_produce};
 pub use quorum::{FirstOk, Quorum, RaceAll, first_ok, quorum, race_all};
 pub use staggered::{Staggered, staggered};

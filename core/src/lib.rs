@@ -52,7 +52,7 @@
 //! | to cancel by hand | [`CancelScope`], [`ScopeHandle`] |
 //! | not to be cancelled | [`shield`], [`graceful`] |
 //! | cleanup | [`bracket`], [`defer`] |
-//! | blocking work | [`to_thread`]; from there back into the tree: [`thread::from_thread`] |
+//! | blocking work | [`to_thread`], [`thread::Unblock`]; from there back into the tree: [`thread::from_thread`] |
 //! | a `main` that is not async | [`portal`](portal()) |
 //! | a program that stops well when it gets a signal | [`app`](app()) |
 //! | children that are started again when they fail | [`supervise`] |
@@ -109,7 +109,8 @@ pub use checkpoint::{
 };
 pub use combine::{
     as_completed, batch, first_ok, for_each_concurrent, gather, gather_settled, join, map_concurrent,
-    map_concurrent_settled, merge, produce, quorum, race, race_all, staggered, throttle, try_join, try_produce,
+    map_concurrent_settled, merge, partition_results, produce, quorum, race, race_all, staggered, throttle, try_join,
+    try_produce,
 };
 pub use defer::{DEFAULT_BUDGET, FinalizerOutput, defer, defer_within};
 pub use error::{Cancelled, Elapsed, JoinError, SpawnError};
@@ -121,12 +122,12 @@ pub use local_nursery::{
     local_nursery_unsend,
 };
 pub use nursery::{
-    Child, Nursery, NurseryFuture, NurseryOptions, Outcome, Ready, StartError, Task, TaskStatus, collecting_nursery,
-    nursery,
+    Child, Nursery, NurseryFuture, NurseryOptions, Outcome, Ready, StartError, Task, TellingOptions,
+    collecting_nursery, nursery,
 };
 pub use observer::{
     HostDropped, ObservedScope, ObservedTask, Observer, Orphan, OrphanKind, PollReport, PollWatch, PrintOrphans,
-    ScopeEvent, TaskEvent,
+    ScopeEvent, TaskEvent, TaskStatus,
 };
 pub use portal::{Portal, portal, try_portal};
 pub use reason::{Origin, Reason, ReasonKind};
@@ -135,6 +136,6 @@ pub use scope::{CancelScope, Run, ScopeHandle, deadline, reason, remaining};
 pub use shield::{Shield, graceful, shield, stopping};
 pub use sleep::{Interval, Sleep, SleepForever, interval, sleep, sleep_forever, sleep_until};
 pub use thread::{to_thread, to_thread_abandon, try_to_thread};
-pub use timeout::{FailAfter, MoveOn, fail_after, fail_at, move_on_after, move_on_at};
+pub use timeout::{FailAfter, FailAfterFlat, MoveOn, fail_after, fail_at, move_on_after, move_on_at};
 pub use tree::{Census, Dump, DumpedRequest, DumpedScope, ScopeState, census, dump, report};
 pub use value::{ScopedValue, ValueScope};

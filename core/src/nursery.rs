@@ -21,6 +21,7 @@ pub(crate) mod policy;
 
 pub(crate) mod start;
 mod task;
+mod telling;
 
 use std::borrow::Cow;
 use std::convert::Infallible;
@@ -36,14 +37,15 @@ use crate::tree::ambient;
 use crate::tree::links::Role;
 use crate::tree::node::{Life, Node, NodeRef};
 
-pub(crate) use cell::{NurseryCell, Recorded};
+pub(crate) use cell::{NurseryCell, OnError, Recorded};
 pub(crate) use limited::Limited;
 pub use options::{NurseryFuture, NurseryOptions, collecting_nursery, nursery};
 pub use outcome::Outcome;
 pub use start::{Ready, StartError};
+pub use telling::TellingOptions;
 
 pub(crate) use handle::Join;
-pub use handle::{Task, TaskStatus};
+pub use handle::Task;
 pub use local_cell::LocalCell;
 
 /// A handle to a nursery: spawns children into it. Clonable; it may be moved into children and to other threads.

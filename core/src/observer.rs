@@ -113,7 +113,29 @@ pub enum TaskEvent {
         cancelled_for: Option<Duration>,
     },
     /// Its scope is closed: everything in it has ended.
-    Ended,
+    Ended {
+        /// How: [`Finished`](TaskStatus::Finished), [`Cancelled`](TaskStatus::Cancelled), [`Failed`](TaskStatus::Failed) or
+        /// [`Panicked`](TaskStatus::Panicked), as its handle says.
+        status: TaskStatus,
+    },
+}
+
+/// How far a task has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum TaskStatus {
+    /// It has not ended, and was not asked to.
+    Running,
+    /// It was asked to stop, by its handle or from further out, and has not ended yet.
+    Cancelling,
+    /// It has returned a value.
+    Finished,
+    /// It was cancelled.
+    Cancelled,
+    /// It has returned an error, which its nursery has.
+    Failed,
+    /// It has panicked.
+    Panicked,
 }
 
 impl fmt::Debug for dyn Observer {

@@ -59,7 +59,8 @@ pub fn move_on_at<F: Future>(at: Instant, future: F) -> MoveOn<F, F::Output> {
 
 /// Runs `future` for at most `duration`; an error if that was not enough.
 ///
-/// This is [`move_on_after`] with [`Elapsed`] in the place of `None`.
+/// This is [`move_on_after`] with [`Elapsed`] in the place of `None`. Around a `Result`, [`flatten`](FailAfter::flatten) makes one
+/// error of both.
 ///
 /// # Errors
 ///
@@ -141,6 +142,60 @@ pin_project! {
         #[pin]
         move_on: MoveOn<F, T>,
         location: &'static Location<'static>,
+    }
+}
+
+impl<F: Future<Output = Result<T, E>>, T, E: From<Elapsed>> FailAfter<F, Result<T, E>> {
+    /// One `Result` instead of two: a time that is over becomes an error of the body's type.
+    ///
+    /// # Errors
+    ///
+    /// The error of the body; [`Elapsed`] as an `E`, if the time was over first.
+    ///
+    /// # Cancellation
+    ///
+    /// *Partial effect*, as [`fail_after`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use foster::{fail_after, sleep_forever};
+    /// use std::{io, time::Duration};
+    ///
+    /// # foster_sim::run(1, async {
+    /// async fn live_price() -> io::Result<u32> {
+    ///     match sleep_forever().await {}
+    /// }
+    ///
+    /// let price = fail_after(Duration::from_secs(1), live_price()).flatten().await;
+    /// assert_eq!(price.unwrap_or(15), 15); // that of yesterday
+    /// # });
+    /// ```
+    pub fn flatten(self) -> FailAfterFlat<F, T, E> {
+        FailAfterFlat { inner: self }
+    }
+}
+
+pin_project! {
+    /// Future of [`FailAfter::flatten`].
+    #[must_use = "futures do nothing unless polled"]
+    pub struct FailAfterFlat<F, T, E> {
+        #[pin]
+        inner: FailAfter<F, Result<T, E>>,
+    }
+}
+
+impl<F: Future<Output = Result<T, E>>, T, E: From<Elapsed>> Future for FailAfterFlat<F, T, E> {
+    type Output = Result<T, E>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        Poll::Ready(ready!(self.project().inner.poll(cx)).unwrap_or_else(|elapsed| Err(elapsed.into())))
+    }
+}
+
+impl<F, T, E> fmt::Debug for FailAfterFlat<F, T, E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FailAfterFlat").field("inner", &self.inner).finish()
     }
 }
 

@@ -809,12 +809,32 @@ pub async fn a_pending_body_is_dropped_in_the_poll_that_cancels_it() {
     assert_eq!(polls.load(Ordering::SeqCst), 1);
 }
 
+/// L8, L12: one `Result` for both: the body's value, its error, or the time that was over; and the value of a body that returns in
+/// spite of it.
+pub async fn a_time_that_is_over_is_an_error_of_the_bodys_type() {
+    let body = async |result: std::io::Result<u8>| {
+        checkpoint().await;
+        result
+    };
+    assert_eq!(fail_after(LONG, body(Ok(5))).flatten().await.unwrap(), 5);
+    let failed = fail_after(LONG, body(Err(std::io::ErrorKind::NotFound.into()))).flatten().await;
+    assert_eq!(failed.unwrap_err().kind(), std::io::ErrorKind::NotFound);
+    let late = fail_after(ms(2), async {
+        sleep(LONG).await;
+        std::io::Result::Ok(5)
+    });
+    assert_eq!(late.flatten().await.unwrap_err().kind(), std::io::ErrorKind::TimedOut);
+    let in_spite = fail_at(Instant::now(), shield(body(Ok(6)))).flatten();
+    assert_eq!(in_spite.await.unwrap(), 6);
+}
+
 /// Lists the behaviours of this section.
 #[doc(hidden)]
 #[macro_export]
 macro_rules! deadlines_suite {
     ($runner:ident) => {
         $crate::behaviours!($runner; deadlines {
+            a_time_that_is_over_is_an_error_of_the_bodys_type,
             a_deadline_that_is_not_in_force_does_nothing,
             a_deadline_moved_forward_fires_by_itself,
             a_deadline_moved_into_the_past_fires_at_once,

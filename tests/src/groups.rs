@@ -9,6 +9,7 @@ mod daemons;
 mod loss;
 mod outcomes;
 pub(crate) mod probe;
+mod telling;
 
 use std::collections::BTreeSet;
 use std::error::Error;
@@ -28,6 +29,8 @@ pub use context::*;
 pub use daemons::*;
 pub use loss::*;
 pub use outcomes::*;
+#[doc(hidden)]
+pub use telling::*;
 
 both! {
     /// B090, L2: a body that returns early cancels nothing; the nursery waits for its children.
@@ -699,6 +702,12 @@ impl fmt::Debug for Counted {
 macro_rules! groups_suite {
     ($runner:ident) => {
         $crate::behaviours!($runner; groups {
+            an_error_that_is_handed_over_stops_nobody,
+            an_error_that_is_handed_over_stops_no_local_child,
+            an_error_of_the_body_still_stops_the_children,
+            a_panic_of_the_handler_counts_as_one_of_the_child,
+            the_handler_may_use_the_nursery,
+            a_dropped_nursery_hands_over_what_its_children_fail_with,
             a_body_that_has_returned_leaves_the_nursery_waiting,
             a_body_that_has_returned_leaves_the_local_nursery_waiting,
             an_error_of_the_body_cancels_the_children_and_waits_for_them,

@@ -45,13 +45,13 @@ use foster::sync::{
     RwLockWriteGuard, Semaphore, SemaphoreAcquire, SemaphoreAcquireOwned, SemaphorePermit, SemaphoreStatistics,
     TryBorrowError, WaitQueue, WaitQueueStatistics, Wakes, WouldBlock,
 };
-use foster::thread::{CallError, Caller, ToThread, ToThreadAbandon, TryToThread};
+use foster::thread::{CallError, Caller, ToThread, ToThreadAbandon, TryToThread, Unblock, WithMut};
 use foster::{
     Bracket, CancelScope, Cancelled, Census, Checkpoint, CheckpointIfCancelled, Child, Dump, DumpedRequest,
-    DumpedScope, Elapsed, ErrorGroup, Exit, FailAfter, HostDropped, Instant, Interval, JoinError, Lent, LocalNursery,
-    Member, MoveOn, Nursery, NurseryFuture, NurseryOptions, Observer, Origin, Orphan, OrphanKind, PrintOrphans, Ready,
-    Reason, ReasonKind, Run, ScopeHandle, ScopeState, ScopedValue, Shield, Sleep, SleepForever, SpawnError, StartError,
-    Task, TaskStatus, UnsendNursery, ValueScope, YieldNow,
+    DumpedScope, Elapsed, ErrorGroup, Exit, FailAfter, FailAfterFlat, HostDropped, Instant, Interval, JoinError, Lent,
+    LocalNursery, Member, MoveOn, Nursery, NurseryFuture, NurseryOptions, Observer, Origin, Orphan, OrphanKind,
+    PrintOrphans, Ready, Reason, ReasonKind, Run, ScopeHandle, ScopeState, ScopedValue, Shield, Sleep, SleepForever,
+    SpawnError, StartError, Task, TaskStatus, TellingOptions, UnsendNursery, ValueScope, YieldNow,
 };
 use foster::{ObservedScope, ObservedTask, PollReport, PollWatch, Portal, ScopeEvent, TaskEvent};
 
@@ -135,6 +135,9 @@ table! {
     MoveOn<Pinned, u8> => Send Sync UnwindSafe;
     FailAfter<Fut, u8> => Send Sync Unpin UnwindSafe;
     FailAfter<Unsend, u8> => Unpin UnwindSafe;
+    FailAfterFlat<Fut, u8, u8> => Send Sync Unpin UnwindSafe;
+    FailAfterFlat<Unsend, u8, u8> => Unpin UnwindSafe;
+    FailAfterFlat<Pinned, u8, u8> => Send Sync UnwindSafe;
     Shield<Fut, u8> => Send Sync Unpin UnwindSafe;
     Shield<Unsend, u8> => Unpin UnwindSafe;
 
@@ -181,6 +184,7 @@ table! {
     Nursery<Rc<u8>> => Unpin UnwindSafe;
     Child<'static, u8> => Send Sync Unpin UnwindSafe;
     NurseryOptions => Send Sync Unpin UnwindSafe;
+    TellingOptions<Rc<u8>> => Send Sync Unpin UnwindSafe;
     NurseryFuture<u8, u8, u8, Body<Nursery<u8>>, Fut, u8> => Send Sync Unpin UnwindSafe;
     NurseryFuture<u8, Cell<u8>, Cell<u8>, Body<Nursery<Cell<u8>>>, Fut, u8> => Send Sync Unpin UnwindSafe;
     NurseryFuture<u8, u8, u8, Body<Nursery<u8>>, Unsend, u8> => Unpin UnwindSafe;
@@ -207,6 +211,8 @@ table! {
     ToThread<u8, Closure> => Send Sync Unpin UnwindSafe;
     TryToThread<u8, Closure> => Send Sync Unpin UnwindSafe;
     ToThreadAbandon<u8, Closure> => Send Sync Unpin UnwindSafe;
+    Unblock<Cell<u8>> => Send Sync Unpin UnwindSafe;
+    WithMut<Cell<u8>, u8> => Send Unpin;
     CallError => Send Sync Unpin UnwindSafe;
     Caller => Send Sync Unpin UnwindSafe;
 

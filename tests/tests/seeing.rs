@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use foster::runtime::{current, root};
 use foster::{
-    CancelScope, Nursery, ObservedTask, Observer, PollWatch, ScopeState, TaskEvent, checkpoint, defer, dump, nursery,
-    shield, sleep, sleep_forever, to_thread, yield_now,
+    CancelScope, Nursery, ObservedTask, Observer, PollWatch, ScopeState, TaskEvent, TaskStatus, checkpoint, defer,
+    dump, nursery, shield, sleep, sleep_forever, to_thread, yield_now,
 };
 use serde_json::Value;
 
@@ -126,7 +126,7 @@ impl Follower {
             TaskEvent::Spawned { .. } => 's',
             TaskEvent::PollBegins => '(',
             TaskEvent::PollEnds { .. } => ')',
-            TaskEvent::Ended => 'e',
+            TaskEvent::Ended { .. } => 'e',
             _ => '?',
         };
         self.events().iter().filter(|(_, of, _)| of == name).map(|(_, _, event)| short(event)).collect()
@@ -253,4 +253,52 @@ fn slow_polls_and_ignored_cancels_are_reported() {
     assert!(reports[0].ends_with("took 5s"), "{reports:#?}");
     assert!(reports[1].starts_with("task `stubborn` (tests/tests/seeing.rs:"), "{reports:#?}");
     assert!(reports[1].ends_with("was cancelled 4s ago, and goes on"), "{reports:#?}");
+}
+
+/// S34: the end of a task says how it was, as its handle does; also of a task that was dropped before it began.
+#[test]
+fn the_end_of_a_task_says_how_it_was() {
+    let follower = Arc::new(Follower::default());
+    let seen = follower.clone();
+    let tree = async move {
+        let service = foster::NurseryOptions::new().on_error(|_: &str, _| ());
+        let out = std::panic::AssertUnwindSafe(service.run(async |n: Nursery<&str>| {
+            n.child().named("well").spawn(async { Ok(1) });
+            n.child().named("badly").spawn(async { Err::<(), _>("no") });
+            let begun = n.child().named("stopped").spawn(sleep_forever());
+            sleep(secs(1)).await;
+            let fresh = n.child().named("unpolled").spawn(async { Ok(()) });
+            begun.cancel("enough");
+            fresh.cancel("enough");
+            sleep(secs(1)).await;
+            n.child().named("crashed").spawn(async { if secs(0).is_zero() { panic!("on purpose") } else { Ok(()) } });
+            Ok(())
+        }));
+        let mut out = std::pin::pin!(out.0);
+        let crashed = std::future::poll_fn(|cx| {
+            let poll = std::panic::AssertUnwindSafe(|| std::future::Future::poll(out.as_mut(), cx));
+            match std::panic::catch_unwind(poll) {
+                Ok(poll) => poll.map(|_| false),
+                Err(_) => std::task::Poll::Ready(true),
+            }
+        });
+        assert!(crashed.await);
+    };
+    foster_sim::run(1, async move { root(current().unwrap(), tree).observe(follower).await });
+    let ends: std::collections::BTreeMap<_, _> = seen
+        .events()
+        .into_iter()
+        .filter_map(|(_, name, event)| match event {
+            TaskEvent::Ended { status } => Some((name, status)),
+            _ => None,
+        })
+        .collect();
+    let expected = [
+        ("badly", TaskStatus::Failed),
+        ("crashed", TaskStatus::Panicked),
+        ("stopped", TaskStatus::Cancelled),
+        ("unpolled", TaskStatus::Cancelled),
+        ("well", TaskStatus::Finished),
+    ];
+    assert_eq!(ends, expected.map(|(name, status)| (name.to_owned(), status)).into());
 }

@@ -215,7 +215,7 @@ impl Observer for Tracing {
                 TaskEvent::Spawned { parent } => self.begin_task(task.id, parent, task.origin),
                 TaskEvent::PollBegins => self.enter(task.id),
                 TaskEvent::PollEnds { .. } => self.leave(task.id),
-                TaskEvent::Ended => self.end(task.id),
+                TaskEvent::Ended { .. } => self.end(task.id),
                 _ => {}
             }
         }

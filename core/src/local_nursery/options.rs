@@ -15,7 +15,7 @@ use super::{LocalBox, LocalHandle, LocalNursery, SendBox, UnsendNursery};
 use crate::bells::{Bells, Chime};
 use crate::group::ErrorGroup;
 use crate::nursery::policy::{Conclude, Errors, all_errors, ended, first_error};
-use crate::nursery::{NurseryCell, NurseryOptions, Outcome};
+use crate::nursery::{NurseryCell, NurseryOptions, OnError, Outcome, TellingOptions};
 use crate::observer::OrphanKind;
 use crate::opening::Opening;
 use crate::tree::ambient;
@@ -184,7 +184,7 @@ impl NurseryOptions {
         Fut: Future<Output = R>,
         R: Outcome<T, E>,
     {
-        open(self, None, body, true, first_error)
+        open(self, None, body, OnError::Fail, first_error)
     }
 
     /// Opens a local nursery: see [`local_nursery_unsend`].
@@ -198,7 +198,7 @@ impl NurseryOptions {
         Fut: Future<Output = R>,
         R: Outcome<T, E>,
     {
-        open(self, None, body, true, first_error)
+        open(self, None, body, OnError::Fail, first_error)
     }
 
     /// Opens a local nursery: see [`collecting_local_nursery`].
@@ -212,7 +212,7 @@ impl NurseryOptions {
         Fut: Future<Output = R>,
         R: Outcome<T, E>,
     {
-        open(self, None, body, false, all_errors)
+        open(self, None, body, OnError::Collect, all_errors)
     }
 
     /// Opens a local nursery: see [`collecting_local_nursery_unsend`].
@@ -226,7 +226,33 @@ impl NurseryOptions {
         Fut: Future<Output = R>,
         R: Outcome<T, E>,
     {
-        open(self, None, body, false, all_errors)
+        open(self, None, body, OnError::Collect, all_errors)
+    }
+}
+
+impl<E> TellingOptions<E> {
+    /// Opens a local nursery: see [`local_nursery`]. Its error is one of the body.
+    pub fn run_local<'env, T, F, Fut, R>(self, body: F) -> LocalNurseryFuture<T, E, E, F, Fut, R, SendBox<'env>>
+    where
+        E: Debug,
+        F: FnOnce(LocalNursery<'env, E>) -> Fut,
+        Fut: Future<Output = R>,
+        R: Outcome<T, E>,
+    {
+        let (options, on_error) = self.into_parts();
+        open(options, None, body, on_error, first_error)
+    }
+
+    /// Opens a local nursery: see [`local_nursery_unsend`]. Its error is one of the body.
+    pub fn run_local_unsend<'env, T, F, Fut, R>(self, body: F) -> LocalNurseryFuture<T, E, E, F, Fut, R, LocalBox<'env>>
+    where
+        E: Debug,
+        F: FnOnce(UnsendNursery<'env, E>) -> Fut,
+        Fut: Future<Output = R>,
+        R: Outcome<T, E>,
+    {
+        let (options, on_error) = self.into_parts();
+        open(options, None, body, on_error, first_error)
     }
 }
 
@@ -234,7 +260,7 @@ pub(crate) fn open<T, E, X, F, Fut, R, B>(
     options: NurseryOptions,
     moves_to: Option<Arc<Shared<E, B>>>,
     body: F,
-    fail_fast: bool,
+    on_error: OnError<E>,
     conclude: Conclude<E, X>,
 ) -> LocalNurseryFuture<T, E, X, F, Fut, R, B>
 where
@@ -249,7 +275,7 @@ where
     let ready = Bells::new();
     let shared = Arc::new(Shared {
         node: node.clone(),
-        errors: NurseryCell::new(fail_fast, limit),
+        errors: NurseryCell::new(on_error, limit),
         incoming: Mutex::new(Some(Vec::new())),
         ready: ready.clone(),
     });

@@ -12,7 +12,7 @@ use super::options::open;
 use super::shared::Shared;
 use crate::nursery::policy::first_error;
 use crate::nursery::start::Start;
-use crate::nursery::{NurseryOptions, Outcome, Ready, StartError, Task};
+use crate::nursery::{NurseryOptions, OnError, Outcome, Ready, StartError, Task};
 use crate::reason::Origin;
 use crate::tree::links::Role;
 use crate::tree::node::NodeRef;
@@ -106,5 +106,5 @@ where
             start.finish(task).await
         }
     };
-    open(options, Some(target), body, true, first_error).await.map(keep)
+    open(options, Some(target), body, OnError::Fail, first_error).await.map(keep)
 }

@@ -9,6 +9,7 @@ use crate::observer::{Orphan, OrphanKind};
 use crate::reason::{Origin, Reason, ReasonKind};
 use crate::sync::Semaphore;
 use crate::sys::Mutex;
+use crate::tree::ambient;
 use crate::tree::drive::{Closed, drop_payload, drop_quietly};
 use crate::tree::links::Role;
 use crate::tree::node::{Cell, NodeRef};
@@ -19,18 +20,30 @@ pub(crate) struct Recorded<E> {
     pub(crate) child: Option<Origin>,
 }
 
+/// What the error of a child does.
+pub(crate) enum OnError<E> {
+    /// It cancels the others, and is kept.
+    Fail,
+    /// It is kept.
+    Collect,
+    /// It is handed over, with the child it comes from.
+    Tell(Handler<E>),
+}
+
+/// Whoever gets the errors of children. What it panics with is caught, and counts.
+pub(crate) type Handler<E> = AssertUnwindSafe<Arc<dyn Fn(E, &Origin) + Send + Sync>>;
+
 pub(crate) struct NurseryCell<E> {
     errors: Mutex<Vec<Recorded<E>>>,
-    /// A child's error cancels the others.
-    pub(crate) fail_fast: bool,
+    on_error: OnError<E>,
     /// Permits for children that are spawned within the nursery's limit.
     pub(crate) limit: Option<Arc<Semaphore>>,
 }
 
 impl<E> NurseryCell<E> {
-    pub(crate) fn new(fail_fast: bool, limit: Option<usize>) -> Self {
+    pub(crate) fn new(on_error: OnError<E>, limit: Option<usize>) -> Self {
         let limit = limit.map(|limit| Arc::new(Semaphore::new(limit.min(Semaphore::MAX_PERMITS))));
-        NurseryCell { errors: Mutex::new(Vec::new()), fail_fast, limit }
+        NurseryCell { errors: Mutex::new(Vec::new()), on_error, limit }
     }
 
     pub(crate) fn has_failed(&self) -> bool {
@@ -50,7 +63,7 @@ impl<E> NurseryCell<E> {
 impl<E: Debug> NurseryCell<E> {
     /// Records an error, then makes the request that follows from it (L31).
     pub(crate) fn record(&self, node: &NodeRef, error: E, child: Option<Origin>) {
-        let cancels = self.fail_fast || child.is_none();
+        let cancels = matches!(self.on_error, OnError::Fail) || child.is_none();
         let reason = cancels.then(|| {
             let text = catch_unwind(AssertUnwindSafe(|| format!("{error:?}")));
             let text = text.unwrap_or_else(|payload| {
@@ -89,10 +102,22 @@ impl<E: Debug> NurseryCell<E> {
                 Err(JoinError::Panicked)
             }
             (None, Some(Ok(value))) => Ok(value),
-            (None, Some(Err(error))) => {
-                self.record(nursery, error, Some(child.origin.clone()));
-                Err(JoinError::Failed)
-            }
+            (None, Some(Err(error))) => match &self.on_error {
+                OnError::Fail | OnError::Collect => {
+                    self.record(nursery, error, Some(child.origin.clone()));
+                    Err(JoinError::Failed)
+                }
+                OnError::Tell(handler) => {
+                    // Code of the user, without any lock, and in the tree.
+                    match ambient::enter(nursery.clone(), || handler(error, &child.origin)).1 {
+                        Ok(()) => Err(JoinError::Failed),
+                        Err(payload) => {
+                            nursery.panicked(payload);
+                            Err(JoinError::Panicked)
+                        }
+                    }
+                }
+            },
             (None, None) => {
                 let daemon = child.lock().role == Role::Daemon;
                 if !daemon && closed.request.is_none() {

@@ -10,6 +10,7 @@ use std::task::{Context, Poll, Waker};
 use super::local_cell::LocalCell;
 use crate::checkpoint::Gate;
 use crate::error::JoinError;
+use crate::observer::TaskStatus;
 use crate::reason::Reason;
 use crate::sys::{Mutex, MutexGuard};
 use crate::tree::ambient;
@@ -43,6 +44,11 @@ impl<T> Default for Join<T> {
 impl<T> Join<T> {
     fn lock(&self) -> MutexGuard<'_, Inner<T>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// How the task has ended, if it has.
+    pub(crate) fn status(&self) -> Option<TaskStatus> {
+        self.lock().status()
     }
 
     /// Sets the outcome, unless there is one. Whoever waits for it comes back to be woken.
@@ -149,24 +155,6 @@ impl<T> Place<T> {
         let Place::Beside(_, node) = self else { return false };
         node.cell.watch(waker)
     }
-}
-
-/// How far a task has come.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum TaskStatus {
-    /// It has not ended, and was not asked to.
-    Running,
-    /// It was asked to stop, by its handle or from further out, and has not ended yet.
-    Cancelling,
-    /// It has returned a value.
-    Finished,
-    /// It was cancelled.
-    Cancelled,
-    /// It has returned an error, which its nursery has.
-    Failed,
-    /// It has panicked.
-    Panicked,
 }
 
 /// A handle to a child of a nursery: await it for the child's value, or cancel that one child.

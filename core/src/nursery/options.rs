@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 use pin_project_lite::pin_project;
 
 use super::Nursery;
-use super::cell::NurseryCell;
+use super::cell::{NurseryCell, OnError};
 use super::outcome::Outcome;
 use super::policy::{Conclude, Errors, all_errors, ended, first_error};
 use crate::group::ErrorGroup;
@@ -155,7 +155,7 @@ impl NurseryOptions {
         Fut: Future<Output = R>,
         R: Outcome<T, E>,
     {
-        self.open(body, true, first_error)
+        self.open(body, OnError::Fail, first_error)
     }
 
     /// Opens the nursery: see [`collecting_nursery`].
@@ -166,7 +166,7 @@ impl NurseryOptions {
         Fut: Future<Output = R>,
         R: Outcome<T, E>,
     {
-        self.open(body, false, all_errors)
+        self.open(body, OnError::Collect, all_errors)
     }
 
     /// The name and place, and the limit.
@@ -174,10 +174,10 @@ impl NurseryOptions {
         (Origin::new(self.name, self.location), self.limit)
     }
 
-    fn open<T, E, X, F, Fut, R>(
+    pub(super) fn open<T, E, X, F, Fut, R>(
         self,
         body: F,
-        fail_fast: bool,
+        on_error: OnError<E>,
         conclude: Conclude<E, X>,
     ) -> NurseryFuture<T, E, X, F, Fut, R>
     where
@@ -187,7 +187,7 @@ impl NurseryOptions {
         R: Outcome<T, E>,
     {
         let (origin, limit) = self.into_parts();
-        let node = Node::new(Kind::Nursery, Mask::None, origin, None, NurseryCell::new(fail_fast, limit));
+        let node = Node::new(Kind::Nursery, Mask::None, origin, None, NurseryCell::new(on_error, limit));
         let opening = Opening::new(body, Nursery { node: node.clone() });
         NurseryFuture { scoped: Scoped::with_node(node.clone(), opening, Errors::new(node)), conclude }
     }

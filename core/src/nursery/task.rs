@@ -10,7 +10,7 @@ use super::cell::{NurseryCell, Recorded};
 use super::handle::{Join, Joined, Task};
 use super::outcome::Outcome;
 use crate::error::{JoinError, SpawnError};
-use crate::observer::OrphanKind;
+use crate::observer::{OrphanKind, TaskStatus};
 use crate::reason::Origin;
 use crate::sys::{Mutex, MutexGuard};
 use crate::tree::drive::{Closed, Driver, Step, discard, drop_payload, drop_quietly, poll_open};
@@ -165,6 +165,10 @@ where
             }
             Run::Settled(_) | Run::Over => None,
         }
+    }
+
+    fn status(&self) -> Option<TaskStatus> {
+        self.join.status()
     }
 
     fn orphaned(&self, node: &NodeRef) {

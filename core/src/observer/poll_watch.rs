@@ -132,7 +132,7 @@ impl Observer for PollWatch {
                     }
                 }
             }
-            TaskEvent::Ended => {
+            TaskEvent::Ended { .. } => {
                 self.told.lock().unwrap_or_else(PoisonError::into_inner).remove(&task.id);
             }
             TaskEvent::Spawned { .. } | TaskEvent::PollBegins => {}

@@ -7,7 +7,7 @@ use std::task::Poll;
 use super::node::{CANCELLED, FOLLOWED, Kind, NodeRef, TOLD_END, TOLD_SCOPE_END};
 use super::{Tree, drive, lock};
 use crate::Instant;
-use crate::observer::{ObservedScope, ObservedTask, ScopeEvent, TaskEvent};
+use crate::observer::{ObservedScope, ObservedTask, ScopeEvent, TaskEvent, TaskStatus};
 use crate::sys::atomic::Ordering;
 
 impl Tree {
@@ -45,7 +45,9 @@ pub(crate) fn spawned(tree: &Tree, node: &NodeRef) {
 pub(crate) fn ended(node: &NodeRef) {
     if let Some(tree) = node.tree().filter(|tree| tree.is_followed()) {
         if node.flag(TOLD_END) {
-            tree.tell(node, TaskEvent::Ended);
+            // Cut off with its host (L30), it has no outcome yet.
+            let status = node.cell.status().unwrap_or(TaskStatus::Cancelled);
+            tree.tell(node, TaskEvent::Ended { status });
         }
     }
 }

@@ -19,6 +19,7 @@ use super::marks::{Marks, Mask};
 use super::pump::Stage;
 use super::timers::TimerKey;
 use crate::Instant;
+use crate::observer::TaskStatus;
 use crate::reason::{Origin, Reason};
 use crate::sys::atomic::{AtomicBool, AtomicU8, AtomicU16, Ordering};
 use crate::sys::{Mutex, MutexGuard, OnceLock};
@@ -115,6 +116,11 @@ pub(crate) trait Cell: Send + Sync {
     /// Its driver is the future of a local nursery.
     fn is_local(&self) -> bool {
         false
+    }
+
+    /// How the task has ended, if it has.
+    fn status(&self) -> Option<TaskStatus> {
+        None
     }
 
     /// The scope was closed by a reaper (L29) or with its host (L30): its errors have no caller, its handle has no value.

@@ -6,6 +6,7 @@ use std::task::Poll;
 
 use foster::runtime::{current, root};
 use foster::sync::CapacityLimiter;
+use foster::thread::Unblock;
 use foster::{move_on_after, to_thread, to_thread_abandon, try_to_thread, yield_now};
 use foster_conformance::check;
 use foster_conformance::harness::ms;
@@ -33,6 +34,37 @@ cases! {
         };
         both(one(), one()).await;
         assert_eq!(limiter.borrowed(), 0);
+    }, nothing;
+    /// Two jobs, one value: the second waits for the first.
+    unblock_with_mut: run, |scene: Scene| async move {
+        let value = Unblock::new(0);
+        let one = || {
+            let job = scene.probe.job();
+            value.with_mut(move |value| {
+                *value += 1;
+                drop(job);
+            })
+        };
+        both(one(), one()).await;
+        assert_eq!(value.into_inner(), Some(2));
+    }, nothing;
+    /// Whoever stands behind the one that is dropped has the value when its job has ended.
+    unblock_with_mut_beside: run.beside().holds(), |scene: Scene| {
+        let (value, alive) = (Unblock::new(0), scene.probe.beside());
+        let (other, job) = (value.clone(), scene.probe.job());
+        scene.nursery.spawn(async move {
+            for _ in 0..3 {
+                other.with_mut(|value| *value += 1).await;
+            }
+            drop(alive);
+        });
+        async move {
+            value.with_mut(move |value| {
+                *value += 1;
+                drop(job);
+            })
+            .await
+        }
     }, nothing;
     to_thread_abandon_: run, |scene: Scene| {
         let job = scene.probe.job();

@@ -41,6 +41,13 @@ cases! {
     }, nothing;
     move_on_at_: run, |scene: Scene| async move { move_on_at(Instant::now() + ms(2), busy(scene.probe)).await }, nothing;
     fail_after_: run, |scene: Scene| fail_after(ms(2), busy(scene.probe)), nothing;
+    fail_after_flat: run, |scene: Scene| {
+        fail_after(ms(2), async move {
+            busy(scene.probe).await;
+            std::io::Result::Ok(())
+        })
+        .flatten()
+    }, nothing;
     fail_at_: run, |scene: Scene| async move { fail_at(Instant::now() + ms(2), busy(scene.probe)).await }, nothing;
 
     shield_: run, |scene: Scene| shield(busy(scene.probe)), nothing;

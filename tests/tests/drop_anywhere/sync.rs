@@ -133,6 +133,42 @@ cases! {
         both(holding(mutex.lock()), both(holding(mutex.fast_lock()), holding(mutex.lock()))).await;
         assert!(mutex.try_lock().is_ok());
     }, nothing;
+    /// Each holds it to the end of its cleanup, and the task beside gets it then.
+    mutex_run: run.beside().holds(), |scene: Scene| {
+        let (mutex, alive) = (Arc::new(Mutex::new(0)), scene.probe.beside());
+        let other = mutex.clone();
+        scene.nursery.spawn(async move {
+            for _ in 0..3 {
+                *other.lock().await += 1;
+            }
+            drop(alive);
+        });
+        async move {
+            mutex.run(async |mut value| {
+                **value += 1;
+                busy(scene.probe).await;
+            })
+            .await
+        }
+    }, nothing;
+    semaphore_run: run.beside().holds(), |scene: Scene| {
+        let (semaphore, alive) = (Arc::new(Semaphore::new(1)), scene.probe.beside());
+        let other = semaphore.clone();
+        scene.nursery.spawn(async move {
+            holding(other.acquire()).await;
+            drop(alive);
+        });
+        async move { semaphore.run(async |_permit| busy(scene.probe).await).await }
+    }, nothing;
+    limiter_run: run.beside().holds(), |scene: Scene| {
+        let (limiter, alive) = (Arc::new(CapacityLimiter::new(1)), scene.probe.beside());
+        let other = limiter.clone();
+        scene.nursery.spawn(async move {
+            holding(other.acquire()).await;
+            drop(alive);
+        });
+        async move { limiter.run(async |_permit| busy(scene.probe).await).await }
+    }, nothing;
     /// The mutex is handed to the task beside, wherever this one is dropped (L40).
     mutex_lock_owned: run.beside().holds(), |scene: Scene| async move {
         let mutex = Arc::new(Mutex::new(0));
