@@ -188,8 +188,8 @@ fn the_service_tells_what_fails_lives_and_holds_up_others() {
         env!("CARGO_BIN_EXE_service"),
         "mail is done\n\
          mail has ended\n\
-         audit has failed: the disk is full\n\
          audit has ended\n\
+         audit has failed: the disk is full\n\
          alive: metrics\n\
          the service ends\n\
          metrics has ended\n\

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use foster::channel::oneshot;
 use foster::supervise::{Supervisor, SupervisorEvent};
-use foster::{Nursery, PollReport, PollWatch, Task, defer, dump, nursery, sleep_forever};
+use foster::{Nursery, NurseryOptions, PollReport, PollWatch, Task, defer, dump, sleep_forever};
 use foster_examples::Adapter;
 
 fn main() {
@@ -38,43 +38,39 @@ fn main() {
     println!("held up the others: {}", slow.join(", "));
 }
 
-/// Jobs that nobody waits for. A failure is told and touches no other job; at the end of the service all are stopped.
-#[derive(Clone)]
-struct Background(Nursery);
-
-impl Background {
-    fn spawn<F>(&self, name: &'static str, job: F) -> Task<()>
-    where
-        F: Future<Output = io::Result<()>> + Send + 'static,
-    {
-        self.0.child().named(name).daemon().spawn(async move {
-            // What stands behind the await is the callback; a finalizer is one that also runs when the job is cancelled. (A job that
-            // is cancelled before it begins is dropped as it is: nothing of it runs.)
-            defer(async move { println!("{name} has ended") });
-            match job.await {
-                Ok(()) => println!("{name} is done"),
-                Err(error) => println!("{name} has failed: {error}"),
-            }
-        })
-    }
+/// A job that nobody waits for. At the end of the service it is stopped.
+fn spawn<F>(service: &Nursery<io::Error>, name: &'static str, job: F) -> Task<()>
+where
+    F: Future<Output = io::Result<()>> + Send + 'static,
+{
+    service.child().named(name).daemon().spawn(async move {
+        // What stands behind the await is the callback; a finalizer is one that also runs when the job is cancelled. (A job that is
+        // cancelled before it begins is dropped as it is: nothing of it runs.)
+        defer(async move { println!("{name} has ended") });
+        job.await?;
+        println!("{name} is done");
+        Ok(())
+    })
 }
 
 async fn serve(adapter: Adapter) {
-    let Ok(()) = nursery(async |n: Nursery| {
-        let jobs = Background(n.clone());
-        let mut mail = jobs.spawn("mail", async { Ok(()) });
+    // A failure is told, and touches no other job.
+    let service =
+        NurseryOptions::new().on_error(|error: io::Error, job| println!("{} has failed: {error}", job.name()));
+    let served = service.run(async |n: Nursery<io::Error>| {
+        let mut mail = spawn(&n, "mail", async { Ok(()) });
         mail.wait().await;
-        let mut audit = jobs.spawn("audit", async { Err(io::Error::other("the disk is full")) });
+        let mut audit = spawn(&n, "audit", async { Err(io::Error::other("the disk is full")) });
         audit.wait().await;
         let (begun, begins) = oneshot();
-        jobs.spawn("metrics", async move {
+        spawn(&n, "metrics", async move {
             begun.send(()).expect("it is waited for");
             match sleep_forever().await {}
         });
         begins.await.expect("it begins");
 
         // A request that computes, or blocks, where it should give way. That is for `to_thread`.
-        let mut careless = n.child().named("careless").spawn(async move { hold_up(adapter) });
+        let mut careless = n.child().named("careless").spawn(async move { Ok(hold_up(adapter)) });
         careless.wait().await;
 
         // What is alive now; with `Root::watch`, and in a simulation, also what it waits for.
@@ -82,8 +78,9 @@ async fn serve(adapter: Adapter) {
         let tasks = alive.scopes().iter().filter(|scope| scope.kind == "task").map(|scope| scope.origin.name());
         println!("alive: {}", tasks.collect::<Vec<_>>().join(", "));
         println!("the service ends");
-    })
-    .await;
+        Ok(())
+    });
+    served.await.expect("only the body could fail");
 }
 
 #[expect(clippy::disallowed_methods, reason = "this is what one should not do")]

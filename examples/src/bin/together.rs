@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use foster::{
     ErrorGroup, Nursery, as_completed, collecting_nursery, fail_after, first_ok, gather, gather_settled, join,
-    map_concurrent, move_on_after, nursery, race, sleep, sleep_forever, yield_now,
+    map_concurrent, move_on_after, nursery, partition_results, race, sleep, sleep_forever, yield_now,
 };
 
 fn main() -> io::Result<()> {
@@ -105,13 +105,8 @@ async fn when_some_fail() {
     // Each result, in the order of the input; failures become `None` here.
     let settled = gather_settled(["Oslo", "Utopia", "Cairo"].map(ask)).await;
     println!("settled: {:?}", settled.iter().map(|result| result.as_ref().ok()).collect::<Vec<_>>());
-    let (mut answers, mut errors) = (Vec::new(), Vec::new());
-    for result in settled {
-        match result {
-            Ok(answer) => answers.push(answer),
-            Err(error) => errors.push(error.to_string()),
-        }
-    }
+    let (answers, errors) = partition_results(settled);
+    let errors: Vec<_> = errors.iter().map(ToString::to_string).collect();
     println!("answers: {answers:?}, errors: {errors:?}");
     // All errors as one group, with the child that each comes from; then by type.
     let failed = collecting_nursery(async |n: Nursery<Box<dyn Error + Send + Sync>>| {
@@ -132,10 +127,8 @@ async fn when_some_fail() {
 /// Degrade: the primary; if it fails or is too slow, the fallback.
 async fn or_something_else() {
     for city in ["Oslo", "Atlantis", "Utopia"] {
-        let degrees = match fail_after(Duration::from_millis(20), ask(city)).await {
-            Ok(Ok(degrees)) => degrees,
-            Ok(Err(_)) | Err(_) => 15, // what the almanac says
-        };
+        let live = fail_after(Duration::from_millis(20), ask(city)).flatten().await;
+        let degrees = live.unwrap_or(15); // what the almanac says
         println!("{city} or else: {degrees}");
     }
 }

@@ -2,32 +2,20 @@
 
 use std::error::Error;
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex as StdMutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use foster::pool::{Manage, Pool, PoolOptions, PoolStatistics};
 use foster::sync::Mutex;
-use foster::{Exit, bracket, to_thread, try_bracket};
+use foster::thread::Unblock;
+use foster::{Exit, to_thread, try_bracket};
 use rusqlite::Connection;
 
 pub(crate) type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
-/// A connection. What is done with it is done on a thread that may block.
-#[derive(Clone)]
-pub(crate) struct Session(Arc<StdMutex<Connection>>);
-
-impl Session {
-    /// Runs `work` with the connection. Once begun it is waited for, and its value stands, also in code that is cancelled.
-    pub(crate) async fn call<T, F>(&self, work: F) -> Result<T>
-    where
-        T: Send + 'static,
-        F: FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
-    {
-        // The lock is always free: one use of the pool has the session, and what it starts has ended before the next one.
-        let connection = self.0.clone();
-        Ok(to_thread(move || work(&mut connection.lock().unwrap_or_else(PoisonError::into_inner))).await?)
-    }
-}
+/// A connection. What is done with it is done on a thread that may block; once begun it is waited for, and its value stands, also
+/// in code that is cancelled.
+pub(crate) type Session = Unblock<Connection>;
 
 /// How the pool opens, checks, cleans and closes its connections.
 struct File(PathBuf);
@@ -42,18 +30,18 @@ impl Manage for File {
             let connection = Connection::open(path)?;
             // With a write-ahead log readers and the writer do not wait for each other.
             connection.execute_batch("PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL")?;
-            Ok(Session(Arc::new(StdMutex::new(connection))))
+            Ok(Session::new(connection))
         })
         .await
     }
 
     async fn is_alive(&self, session: &mut Session) -> bool {
-        session.call(|connection| connection.query_row("SELECT 1", [], |_| Ok(()))).await.is_ok()
+        session.with_mut(|connection| connection.query_row("SELECT 1", [], |_| Ok(()))).await.is_ok()
     }
 
     async fn reset(&self, session: &mut Session, _exit: &Exit) -> bool {
         // However the use ended: without an open transaction the connection is as good as new.
-        session.call(|connection| Ok(connection.is_autocommit())).await.is_ok_and(|clean| clean)
+        session.with_mut(|connection| connection.is_autocommit()).await
     }
 
     async fn close(&self, session: Session) {
@@ -87,7 +75,7 @@ impl Database {
         T: Send + 'static,
         F: FnOnce(&mut Connection) -> rusqlite::Result<T> + Send + 'static,
     {
-        self.pool.run(async |session| session.call(work).await).await
+        self.pool.run(async |session| Ok(session.with_mut(work).await?)).await
     }
 
     /// Runs `body` in a transaction: all that it does counts if it returns `Ok`, and nothing if it fails, panics or is cancelled.
@@ -96,13 +84,8 @@ impl Database {
         F: FnOnce(Session) -> Fut,
         Fut: Future<Output = Result<T>>,
     {
-        // A bracket, because a guard in a variable is gone at once if foreign code drops this future, and the roll-back is not.
-        bracket(
-            self.writer.clone().lock_owned(),
-            async |_turn| self.pool.run(async |session| transact(session.clone(), body).await).await,
-            |turn, _exit| async { drop(turn) },
-        )
-        .await
+        // `run`, because a guard in a variable is gone at once if foreign code drops this future, and the roll-back is not.
+        self.writer.run(async |_turn| self.pool.run(async |session| transact(session.clone(), body).await).await).await
     }
 
     pub(crate) fn statistics(&self) -> PoolStatistics {
@@ -122,19 +105,19 @@ where
 {
     try_bracket(
         async {
-            session.call(|connection| connection.execute_batch("BEGIN IMMEDIATE")).await?;
+            session.with_mut(|connection| connection.execute_batch("BEGIN IMMEDIATE")).await?;
             Ok(session.clone())
         },
         async |session| {
             let value = body(session.clone()).await?;
             // Here and not in the release, so that its error is an error. A deadline that comes meanwhile has come too late.
-            session.call(|connection| connection.execute_batch("COMMIT")).await?;
+            session.with_mut(|connection| connection.execute_batch("COMMIT")).await?;
             Ok(value)
         },
         |session, exit| async move {
             match exit {
                 Exit::Returned => Ok(()),
-                _ => session.call(|connection| connection.execute_batch("ROLLBACK")).await,
+                _ => session.with_mut(|connection| connection.execute_batch("ROLLBACK")).await,
             }
         },
     )

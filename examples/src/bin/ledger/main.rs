@@ -66,7 +66,7 @@ async fn keep(database: &Database) -> Result<()> {
 /// Bulk upsert: rows come one by one, and are written two hundred at a time, in one transaction each.
 async fn open_accounts(database: &Database) -> Result<()> {
     let table = "CREATE TABLE account (id INTEGER PRIMARY KEY, balance INTEGER CHECK (balance >= 0))";
-    database.transaction(async |session| session.call(|c| c.execute_batch(table)).await).await?;
+    database.transaction(async |session| Ok(session.with_mut(|c| c.execute_batch(table)).await?)).await?;
     for opening in ["opened", "opened again"] {
         let rows = produce(async |mut out| {
             for id in 0..ACCOUNTS {
@@ -76,7 +76,8 @@ async fn open_accounts(database: &Database) -> Result<()> {
         let mut batches = batch(rows, 200, Duration::from_millis(500));
         let (mut written, mut transactions) = (0, 0);
         while let Some(rows) = batches.next().await {
-            written += database.transaction(async |session| session.call(move |c| upsert(c, &rows)).await).await?;
+            written +=
+                database.transaction(async |session| Ok(session.with_mut(move |c| upsert(c, &rows)).await?)).await?;
             transactions += 1;
         }
         println!("{opening}: {written} rows in {transactions} transactions");
@@ -111,7 +112,7 @@ async fn transfer(database: &Database, from: u32, to: u32, amount: i64, approval
     database
         .transaction(async |session| {
             let update = "UPDATE account SET balance = balance + ?2 WHERE id = ?1";
-            let add = |id, amount| session.call(move |c| c.execute(update, (id, amount)));
+            let add = |id, amount| session.with_mut(move |c| c.execute(update, (id, amount)));
             add(from, -amount).await?;
             match approval {
                 Approval::At(delay) => sleep(delay).await,
@@ -172,9 +173,9 @@ mod tests {
             let database = Database::new(path.clone());
             let setup = "CREATE TABLE account (id INTEGER PRIMARY KEY, balance INTEGER CHECK (balance >= 0))";
             let opened = database.transaction(async |session| {
-                session.call(|c| c.execute_batch(setup)).await?;
+                session.with_mut(|c| c.execute_batch(setup)).await?;
                 let rows: Vec<_> = (0..10).map(|id| (id, 1000)).collect();
-                session.call(move |c| upsert(c, &rows)).await
+                Ok(session.with_mut(move |c| upsert(c, &rows)).await?)
             });
             assert_eq!(opened.await.unwrap(), 10);
             test(database.clone()).await.unwrap();
