@@ -49,7 +49,7 @@ fn a_forgotten_local_nursery_takes_over_no_started_child() {
         forget(async |n| {
             let started = n.start(|ready: Ready<()>| async move {
                 assert!(!ready.notify(()));
-                sleep_forever().await
+                sleep(Duration::MAX).await;
             });
             assert_eq!(started.await, Err(StartError::Closed));
         }),

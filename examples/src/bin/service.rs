@@ -70,7 +70,7 @@ async fn serve(adapter: Adapter) {
         begins.await.expect("it begins");
 
         // A request that computes, or blocks, where it should give way. That is for `to_thread`.
-        let mut careless = n.child().named("careless").spawn(async move { Ok(hold_up(adapter)) });
+        let mut careless = n.child().named("careless").spawn(async move { hold_up(adapter) });
         careless.wait().await;
 
         // What is alive now; with `Root::watch`, and in a simulation, also what it waits for.
