@@ -38,7 +38,7 @@ MUTANTS = [
     ("local-child-wakes-the-driver-alone", "tree/wake.rs", "if node.flagged(PARENT_CANCELLED) {\n        Waker::from", "if false {\n        Waker::from"),
     ("any-daemon-will-do", "tree/links.rs", "self.awaited() == self.count(Role::Daemon)", "self.count(Role::Daemon) > 0"),
     # ---- nurseries ----
-    ("child-error-cancels-nothing", "nursery/cell.rs", "let cancels = self.fail_fast || child.is_none();", "let cancels = child.is_none();"),
+    ("child-error-cancels-nothing", "nursery/cell.rs", "let cancels = matches!(self.on_error, OnError::Fail) || child.is_none();", "let cancels = child.is_none();"),
     ("own-cancel-cuts", "nursery/cell.rs", "if !daemon && closed.request.is_none() {", "if !daemon {"),
     ("cancelled-task-is-polled", "nursery/task.rs", "let step = if fresh && ", "let step = if false && fresh && "),
     ("failure-seen-when-cancelled", "nursery/handle.rs", "&& ambient::is_cancelled() {", "&& false {"),

@@ -2,6 +2,7 @@
 """Mutation check: breaks the core in one place at a time, and prints which tests notice.
 
     tests/mutations.py [NAME ...]      all mutants, or those named; MUTATIONS.md has the result of a whole run
+    tests/mutations.py --check         only looks whether each of them still fits the core
 
 Works on a copy of the repository in a temporary directory, with a target directory of its own (`MUTATION_TARGET` keeps it
 for the next run). Each mutant replaces one text, which must occur exactly once, and runs the quick tests: the suite on the
@@ -48,7 +49,16 @@ def failing(copy, target, test, settings):
     return re.findall(r"^test (\S+) .*FAILED$", output, re.M) or ["(abort)"]
 
 
+def check():
+    """Each edit has its one place in the core as it is now."""
+    sources = {file: (HERE.parent / "core/src" / file).read_text() for _, file, _, _ in MUTANTS}
+    astray = [f"{name}: {sources[file].count(old)} times in {file}" for name, file, old, _ in MUTANTS if sources[file].count(old) != 1]
+    sys.exit("\n".join(astray) if astray else print(f"{len(MUTANTS)} mutants fit"))
+
+
 def main(only):
+    if only == ["--check"]:
+        check()
     target = pathlib.Path(os.environ.get("MUTATION_TARGET") or tempfile.mkdtemp(prefix="mutation-target-"))
     with tempfile.TemporaryDirectory(prefix="mutation-") as where:
         where = pathlib.Path(where)
