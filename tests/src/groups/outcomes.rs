@@ -105,6 +105,8 @@ both! {
                                 n.spawn(async move {
                                     shield(async {
                                         waiting.up();
+                                        // On a busy machine the first may have ended before the second begins.
+                                        waiting.reaches(2).await;
                                         sleep(ms(number)).await;
                                     })
                                     .await;
