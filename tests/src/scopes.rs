@@ -360,12 +360,12 @@ pub async fn a_cancelled_of_another_scope_is_only_a_value() {
 
 /// B031, L6: of an explicit cancel and a deadline, whichever comes first is the reason.
 pub async fn the_first_reason_stays() {
-    let mut scope = CancelScope::new().deadline_in(ms(3));
+    let mut scope = CancelScope::new().deadline_in(ms(80));
     let handle = scope.handle();
     let cancelled = scope.run(async {
         handle.cancel("first");
         // The deadline passes while the code cannot be stopped.
-        shield(sleep(ms(6))).await;
+        shield(sleep(ms(90))).await;
         checkpoint().await;
     });
     assert_eq!(cancelled.await.unwrap_err().reason().text(), Some("first"));

@@ -72,7 +72,14 @@ async fn each_way(using: impl AsyncFn(Log, Count), next: impl AsyncFn(Log)) {
                     until(using.as_mut(), begun.reaches(1)).await;
                 }
                 "cancelled" => {
-                    assert!(move_on_after(ms(2), using(log.clone(), begun.clone())).await.is_none());
+                    let mut scope = CancelScope::new();
+                    let handle = scope.handle();
+                    let cancelling = async {
+                        begun.reaches(1).await;
+                        handle.cancel("enough")
+                    };
+                    let (cut, asked) = foster::join((scope.run(using(log.clone(), begun.clone())), cancelling)).await;
+                    assert!(cut.is_err() && asked);
                 }
                 _ => {
                     let crashing = async {

@@ -49,7 +49,7 @@ pub async fn sync_code_starts_a_task_that_gets_ready() {
             .start(async |ready: Ready<u16>| {
                 sleep(ms(3)).await;
                 ready.notify(8080);
-                sleep(ms(4)).await;
+                sleep(ms(80)).await;
                 "served"
             })
             .unwrap();
@@ -57,7 +57,7 @@ pub async fn sync_code_starts_a_task_that_gets_ready() {
         portal.call(async move { assert_took(start, ms(3)) }).unwrap();
         assert!(!server.is_finished());
         assert_eq!(server.join().unwrap(), "served");
-        portal.call(async move { assert_took(start, ms(7)) }).unwrap();
+        portal.call(async move { assert_took(start, ms(83)) }).unwrap();
 
         let (v, kept) = portal.start(async |ready: Ready<u8>| ready_and_wait(ready).await).unwrap();
         assert!(kept.cancel("enough"));
