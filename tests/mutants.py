@@ -3,8 +3,8 @@
 MUTANTS = [
     # ---- tree ----
     ("admit-when-empty", "tree/node.rs", "Life::Draining => self.links.awaited() > 0,", "Life::Draining => true,"),
-    ("no-parent-flag", "tree/node.rs", "        if self.parent_cancelled {\n            flags |= PARENT", "        if false {\n            flags |= PARENT"),
-    ("late-graceful-shield", "tree/node.rs", "if inherited.waits_for_hard() && self.tree().is_some_and(|tree| inherited.cancelled(tree.now())) {", "if false {"),
+    ("no-parent-flag", "tree/place.rs", "        if self.parent_cancelled {\n            flags |= PARENT", "        if false {\n            flags |= PARENT"),
+    ("late-graceful-shield", "tree/place.rs", "if inherited.waits_for_hard() && self.tree().is_some_and(|tree| inherited.cancelled(tree.now())) {", "if false {"),
     ("request-stays-on-top", "tree/request.rs", "        self.mark_below(now, false, wakes);\n        true", "        true"),
     ("hard-moves-back", "tree/request.rs", "&& hard < request.hard =>", "&& hard > request.hard =>"),
     ("hard-time-is-silent", "tree/request.rs", "self.mark_below(now, true, wakes);\n    }\n\n    /// The scope has got", "}\n\n    /// The scope has got"),
@@ -43,7 +43,7 @@ MUTANTS = [
     ("cancelled-task-is-polled", "nursery/task.rs", "let step = if fresh && ", "let step = if false && fresh && "),
     ("failure-seen-when-cancelled", "nursery/handle.rs", "&& ambient::is_cancelled() {", "&& false {"),
     ("start-ignores-its-caller", "nursery/start.rs", "if self.cradle.flagged(CANCELLED) {", "if false {"),
-    ("started-child-keeps-marks", "tree/node.rs", "below.lock().inherited = marks.through(below.mask);", "let _ = marks;"),
+    ("started-child-keeps-marks", "tree/place.rs", "below.lock().inherited = marks.through(below.mask);", "let _ = marks;"),
     ("first-error-is-last", "nursery/policy.rs", "let Some(first) = errors.next() else", "let Some(first) = errors.next_back() else"),
     ("cancelled-local-child-is-polled", "local_nursery/child.rs", "let step = if fresh && ", "let step = if false && fresh && "),
     ("local-bell-rings-once", "local_nursery/options.rs", "                    child.cell().taken();\n", ""),

@@ -1,6 +1,6 @@
 //! The tree of scopes: the mechanism below everything else.
 //!
-//! Read in this order: [`node`] (what a scope is), [`marks`] and [`request`] (how it is asked to stop), [`drive`] (how it
+//! Read in this order: [`node`] (what a scope is), [`place`] (where it stands), [`marks`] and [`request`] (how it is asked to stop), [`drive`] (how it
 //! is polled, delivered and wound down), [`loss`] (how it outlives its future), [`scoped`] (the future that the user
 //! awaits), [`job`] (what the runtime polls), [`pump`] (how one job drives many tasks), [`root`].
 //!
@@ -28,6 +28,7 @@ pub(crate) mod loss;
 pub(crate) mod marks;
 pub(crate) mod node;
 pub(crate) mod owned;
+pub(crate) mod place;
 pub(crate) mod pump;
 pub(crate) mod report;
 pub(crate) mod request;

@@ -8,6 +8,8 @@ mod as_completed;
 mod first;
 #[path = "combine/limited.rs"]
 mod limited;
+#[path = "combine/produce.rs"]
+mod produce;
 #[path = "combine/storm.rs"]
 mod storm;
 #[path = "combine/streams.rs"]

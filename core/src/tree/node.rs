@@ -16,6 +16,7 @@ use super::binding::Binding;
 use super::finalizer::Finalizer;
 use super::links::{Links, Role};
 use super::marks::{Marks, Mask};
+use super::place::Place;
 use super::pump::Stage;
 use super::timers::TimerKey;
 use crate::Instant;
@@ -296,88 +297,6 @@ impl State {
     }
 }
 
-/// A scope's place below its parent, with what reaches it there; made under the parent's lock (Invariant 2).
-pub(crate) struct Place {
-    parent: NodeRef,
-    role: Role,
-    slot: usize,
-    marks: Marks,
-    parent_cancelled: bool,
-    timed: bool,
-    /// What concerns the whole tree.
-    kept: u16,
-}
-
-impl Place {
-    /// Below a scope that takes in no more: what is there stops where it can.
-    fn nowhere(top: NodeRef, role: Role) -> Self {
-        let marks = Marks::own(Instant::LAST);
-        let kept = top.kept_flags();
-        Place { parent: top, role, slot: usize::MAX, marks, parent_cancelled: true, timed: false, kept }
-    }
-
-    /// The flags of a scope with that mask, and what it inherits.
-    fn reach(&self, mask: Mask) -> (u16, Marks) {
-        let inherited = self.marks.through(mask);
-        let mut flags = self.kept;
-        if self.timed && mask != Mask::Full {
-            flags |= TIMED;
-        }
-        if self.parent_cancelled {
-            flags |= PARENT_CANCELLED;
-        }
-        if inherited.waits_for_hard() {
-            flags |= TIMED;
-        } else if inherited.any() {
-            flags |= CANCELLED;
-        }
-        (flags, inherited)
-    }
-}
-
-impl State {
-    /// A place below the scope `this`, which this is the state of. [`Links::insert`] has to follow under the same lock.
-    fn place(&self, this: &NodeRef, role: Role) -> Place {
-        Place {
-            parent: this.clone(),
-            role,
-            slot: self.links.next_slot(),
-            marks: self.marks(),
-            parent_cancelled: this.flagged(CANCELLED),
-            timed: this.flagged(TIMED),
-            kept: this.kept_flags(),
-        }
-    }
-
-    /// Links `child` below the scope `this`, which this is the state of. [`Node::settle`] has to follow.
-    pub(crate) fn link(&mut self, this: &NodeRef, role: Role, child: &NodeRef) -> Place {
-        let place = self.place(this, role);
-        self.links.insert(role, child.clone());
-        place
-    }
-
-    /// The scope whose state this is moves to a place that was made for it; what reached it where it was is forgotten. Comes back
-    /// with its old parent, to be dropped where no lock is held.
-    pub(crate) fn move_to(&mut self, place: &Place, mask: Mask) -> Option<NodeRef> {
-        self.inherited = place.marks.through(mask);
-        self.slot = place.slot;
-        self.role = place.role;
-        self.parent.replace(place.parent.clone())
-    }
-
-    /// A place for a new child, if the nursery admits one (L4). [`admit`](State::admit) has to follow under the same lock.
-    pub(crate) fn make_room(&self, this: &NodeRef, role: Role) -> Option<Place> {
-        self.admits().then(|| self.place(this, role))
-    }
-
-    /// Links a child that was made for its place. Says whether the nursery has to be woken: a daemon that comes after the others
-    /// were dismissed is dismissed, too (L24).
-    pub(crate) fn admit(&mut self, role: Role, child: NodeRef) -> bool {
-        self.links.insert(role, child);
-        self.life != Life::Open && self.links.only_daemons()
-    }
-}
-
 impl<C: Cell> Node<C> {
     /// A scope that has no parent yet.
     pub(crate) fn new(kind: Kind, mask: Mask, origin: Origin, tree: Option<Arc<Tree>>, cell: C) -> Arc<Self> {
@@ -448,7 +367,7 @@ impl<C: ?Sized> Node<C> {
     }
 
     /// The flags that every scope below has, too.
-    fn kept_flags(&self) -> u16 {
+    pub(super) fn kept_flags(&self) -> u16 {
         self.flags.load(Ordering::Relaxed) & (FOLLOWED | NOTED)
     }
 
@@ -487,104 +406,6 @@ impl Node {
     /// Whether the scope was closed because its host, or the runtime, is gone (L30).
     pub(crate) fn is_razed(&self) -> bool {
         self.flagged(RAZED)
-    }
-
-    /// Hangs this scope below `parent`, or below its nearest ancestor that is not Closed (L1, L25).
-    ///
-    /// The scope takes over what reaches it from there.
-    pub(crate) fn attach(self: &NodeRef, parent: &NodeRef, role: Role) {
-        let place = parent.take_in(|above, parent| above.link(parent, role, self));
-        self.settle(place.unwrap_or_else(|top| Place::nowhere(top, role)));
-    }
-
-    /// Makes a scope below `parent`, or below its nearest ancestor that is not Closed (L1, L25).
-    pub(crate) fn attach_new(parent: &NodeRef, role: Role, make: impl FnOnce(Place) -> NodeRef) -> NodeRef {
-        let mut make = Some(make);
-        let mut made = |place| match make.take() {
-            Some(make) => make(place),
-            None => unreachable!("there is one place"),
-        };
-        let node = parent.take_in(|above, parent| {
-            let node = made(above.place(parent, role));
-            above.links.insert(role, node.clone());
-            node
-        });
-        let node = node.unwrap_or_else(|top| made(Place::nowhere(top, role)));
-        node.hard_time_may_be_over();
-        node
-    }
-
-    /// Does `link` under the lock of the nearest scope, from this one up, that is not Closed. If there is none, the host was dropped
-    /// while this code was running on another thread (L30): the topmost comes back.
-    fn take_in<R>(self: &NodeRef, mut link: impl FnMut(&mut State, &NodeRef) -> R) -> Result<R, NodeRef> {
-        let mut parent = self.clone();
-        loop {
-            let mut above = parent.lock();
-            if above.life != Life::Closed {
-                let linked = link(&mut above, &parent);
-                drop(above);
-                return Ok(linked);
-            }
-            let next = above.parent.clone();
-            drop(above);
-            match next {
-                Some(next) => parent = next,
-                None => return Err(parent),
-            }
-        }
-    }
-
-    /// The second half of being linked: the scope takes over what reaches it in its place.
-    pub(crate) fn settle(self: &NodeRef, place: Place) {
-        let (flags, inherited) = place.reach(self.mask);
-        let mut state = self.lock();
-        state.inherited = state.inherited.join(inherited);
-        state.parent = Some(place.parent);
-        state.role = place.role;
-        state.slot = place.slot;
-        drop(state);
-        if flags != 0 {
-            if flags & PARENT_CANCELLED != 0 {
-                self.woken.store(true, Ordering::Relaxed);
-            }
-            self.flag(flags);
-            self.hard_time_may_be_over();
-        }
-    }
-
-    /// A hard time that is over, as it is at once without a grace, has no timer that would visit a scope that came later.
-    pub(crate) fn hard_time_may_be_over(self: &NodeRef) {
-        if !self.flagged(TIMED) {
-            return;
-        }
-        let inherited = self.lock().inherited;
-        if inherited.waits_for_hard() && self.tree().is_some_and(|tree| inherited.cancelled(tree.now())) {
-            self.flag(CANCELLED);
-        }
-    }
-
-    /// As [`settle`](Node::settle), for a task that has moved, with all that hangs below it, to a parent that is no ancestor
-    /// of the old one: what reached the scopes below from there is forgotten.
-    pub(crate) fn settle_anew(self: &NodeRef, place: Place) {
-        let mut nodes = vec![self.clone()];
-        while let Some(node) = nodes.pop() {
-            // Subtle: a scope is locked below its parent's lock here. A request that comes down meanwhile is then either in the
-            // parent's marks already, or visits this scope later.
-            let state = node.lock();
-            let marks = state.marks();
-            for (_, below) in state.links.iter() {
-                below.lock().inherited = marks.through(below.mask);
-                nodes.push(below.clone());
-            }
-        }
-        let Some(tree) = self.tree() else { unreachable!("its parent stands in a tree") };
-        let mut wakes = super::wake::Wakes::default();
-        if place.parent_cancelled {
-            wakes.push_node(self);
-        }
-        self.settle(place);
-        self.mark_below(tree.now(), true, &mut wakes);
-        wakes.wake();
     }
 }
 
