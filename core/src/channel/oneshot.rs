@@ -2,11 +2,11 @@
 
 use std::fmt;
 use std::future::Future;
+use std::mem;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use super::after::After;
 use super::blocking::{block_on, refuse_in_task};
 use super::error::{RecvError, SendError, TryRecvError};
 use super::turn::{Attempt, Turn, wait_with};
@@ -24,10 +24,11 @@ use super::turn::{Attempt, Turn, wait_with};
 /// assert_eq!(rx.await, Ok("pong"));
 /// # });
 /// ```
+#[inline]
 pub fn oneshot<T>() -> (OneshotSender<T>, OneshotReceiver<T>) {
-    let shot =
-        Arc::new(Shot(Mutex::new(State { value: None, sender: true, receiver: true, waits: None, listens: None })));
-    (OneshotSender { shot: shot.clone() }, OneshotReceiver { shot, turn: Turn::new("oneshot") })
+    let state = State { value: None, sent: false, closed: false, waits: None, listens: None };
+    let shot = Arc::new(Shot(Mutex::new(state)));
+    (OneshotSender { shot: Some(shot.clone()) }, OneshotReceiver { shot: Some(shot), turn: Turn::new("oneshot") })
 }
 
 #[derive(Debug)]
@@ -36,10 +37,10 @@ struct Shot<T>(Mutex<State<T>>);
 #[derive(Debug)]
 struct State<T> {
     value: Option<T>,
-    /// Whether a value may still come.
-    sender: bool,
-    /// Whether somebody may still take one.
-    receiver: bool,
+    /// No value will come any more, but the one that is there.
+    sent: bool,
+    /// Nobody wants one any more, but the one that is there.
+    closed: bool,
     /// The receiver's waker.
     waits: Option<Waker>,
     /// The waker of a sender that waits for the receiver to be gone.
@@ -47,33 +48,44 @@ struct State<T> {
 }
 
 impl<T> Shot<T> {
-    fn step<R>(&self, f: impl FnOnce(&mut State<T>, &mut After<T>) -> R) -> R {
-        let mut after = After::new();
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let result = f(&mut state, &mut after);
+    fn lock(&self) -> MutexGuard<'_, State<T>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The sender leaves, with this value for the receiver. Gives it back if nobody wants it.
+    #[inline]
+    fn finish(self: Arc<Self>, value: Option<T>) -> Option<T> {
+        let mut state = self.lock();
+        let unwanted = if state.closed { value } else { mem::replace(&mut state.value, value) };
+        state.sent = true;
+        let waits = state.waits.take();
         drop(state);
-        after.finish();
-        result
+        // The receiver that is woken may find itself alone.
+        drop(self);
+        if let Some(waker) = waits {
+            waker.wake();
+        }
+        unwanted
     }
 }
 
 impl<T> State<T> {
-    fn close_sender(&mut self, after: &mut After<T>) {
-        self.sender = false;
-        after.forget(self.listens.take());
-        after.wake(self.waits.take());
+    /// Whether the receiver has to wait.
+    fn is_awaited(&self) -> bool {
+        self.value.is_none() && !self.sent && !self.closed
     }
 
-    /// Says whether it was open.
-    fn close_receiver(&mut self, after: &mut After<T>) -> bool {
-        after.wake(self.listens.take());
-        std::mem::replace(&mut self.receiver, false)
+    /// Says whether it was open, and whom to wake with no lock held.
+    #[must_use]
+    fn close_receiver(&mut self) -> (bool, Option<Waker>) {
+        (!mem::replace(&mut self.closed, true), self.listens.take())
     }
 }
 
 /// The sending end of a [`oneshot`].
 pub struct OneshotSender<T> {
-    shot: Arc<Shot<T>>,
+    /// Until it has sent.
+    shot: Option<Arc<Shot<T>>>,
 }
 
 impl<T> OneshotSender<T> {
@@ -83,15 +95,17 @@ impl<T> OneshotSender<T> {
     ///
     /// [`SendError::Disconnected`], with the value, if the receiver was closed or dropped. `Ok` does not mean that it will be
     /// received: the receiver can still be dropped, and the value with it.
-    pub fn send(self, value: T) -> Result<(), SendError<T>> {
-        // The drop that follows wakes the receiver.
-        self.shot.step(|state, _| {
-            if !state.receiver {
-                return Err(SendError::Disconnected(value));
-            }
-            state.value = Some(value);
-            Ok(())
-        })
+    #[inline]
+    pub fn send(mut self, value: T) -> Result<(), SendError<T>> {
+        match self.shot.take().and_then(|shot| shot.finish(Some(value))) {
+            None => Ok(()),
+            Some(value) => Err(SendError::Disconnected(value)),
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State<T>> {
+        let Some(shot) = &self.shot else { unreachable!("a sender that has sent is gone") };
+        shot.lock()
     }
 
     /// Waits until nobody wants the value any more: the receiver was closed or dropped.
@@ -116,13 +130,16 @@ impl<T> OneshotSender<T> {
     /// Whether nobody wants the value any more.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.shot.step(|state, _| !state.receiver)
+        self.state().closed
     }
 }
 
 impl<T> Drop for OneshotSender<T> {
+    #[inline]
     fn drop(&mut self) {
-        self.shot.step(State::close_sender);
+        if let Some(shot) = self.shot.take() {
+            shot.finish(None);
+        }
     }
 }
 
@@ -147,23 +164,36 @@ impl<T> fmt::Debug for OneshotSender<T> {
 /// If polled after it was ready.
 #[must_use = "futures do nothing unless polled"]
 pub struct OneshotReceiver<T> {
-    shot: Arc<Shot<T>>,
+    /// Until there is nothing more to come.
+    shot: Option<Arc<Shot<T>>>,
     turn: Turn,
 }
 
 impl<T> OneshotReceiver<T> {
+    /// What a sender that is gone has left; none as long as it is there.
+    #[inline]
+    fn left(&mut self) -> Option<Option<T>> {
+        // No other can be made from the only one, so it stays the only one.
+        self.shot
+            .take_if(|shot| Arc::strong_count(shot) == 1)
+            .and_then(Arc::into_inner)
+            .map(|Shot(state)| state.into_inner().unwrap_or_else(PoisonError::into_inner).value)
+    }
+
     /// Takes the value, if it is there.
     ///
     /// # Errors
     ///
     /// * [`TryRecvError::Empty`]: it is not.
     /// * [`TryRecvError::Disconnected`]: it never will be, or was taken.
+    #[inline]
     pub fn try_recv(&mut self) -> Result<T, TryRecvError> {
-        self.shot.step(|state, _| match state.value.take() {
-            Some(value) => Ok(value),
-            None if state.sender && state.receiver => Err(TryRecvError::Empty),
-            None => Err(TryRecvError::Disconnected),
-        })
+        if let Some(value) = self.left() {
+            return value.ok_or(TryRecvError::Disconnected);
+        }
+        let Some(shot) = &self.shot else { return Err(TryRecvError::Disconnected) };
+        let mut state = shot.lock();
+        if state.is_awaited() { Err(TryRecvError::Empty) } else { state.value.take().ok_or(TryRecvError::Disconnected) }
     }
 
     /// Waits for the value on a thread that may block.
@@ -192,7 +222,12 @@ impl<T> OneshotReceiver<T> {
 
     /// Lets nothing more in. A value that was sent before can still be taken. Says whether it was open.
     pub fn close(&mut self) -> bool {
-        self.shot.step(State::close_receiver)
+        let Some(shot) = &self.shot else { return false };
+        let (was_open, listens) = shot.lock().close_receiver();
+        if let Some(waker) = listens {
+            waker.wake();
+        }
+        was_open
     }
 }
 
@@ -202,28 +237,34 @@ impl<T> Future for OneshotReceiver<T> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let OneshotReceiver { shot, turn } = &mut *self;
         turn.poll(cx, |act, spare, cx| {
-            shot.step(|state, _| {
-                if state.value.is_none() && state.sender && state.receiver {
-                    wait_with(&mut state.waits, spare, cx)
-                } else if act {
-                    Attempt::Done(state.value.take().ok_or(RecvError::Disconnected))
-                } else {
-                    Attempt::Ready
-                }
-            })
+            let Some(shot) = shot else { return Attempt::Done(Err(RecvError::Disconnected)) };
+            let mut state = shot.lock();
+            if state.is_awaited() {
+                wait_with(&mut state.waits, spare, cx)
+            } else if act {
+                Attempt::Done(state.value.take().ok_or(RecvError::Disconnected))
+            } else {
+                Attempt::Ready
+            }
         })
     }
 }
 
 impl<T> Drop for OneshotReceiver<T> {
     fn drop(&mut self) {
-        self.shot.step(|state, after| {
-            state.close_receiver(after);
-            after.forget(state.waits.take());
-            if let Some(value) = state.value.take() {
-                after.discard(value);
-            }
-        });
+        if let Some(value) = self.left() {
+            return drop(value);
+        }
+        let Some(shot) = self.shot.take() else { return };
+        let mut state = shot.lock();
+        let (_, listens) = state.close_receiver();
+        let unused = (state.waits.take(), state.value.take());
+        drop(state);
+        drop(shot);
+        if let Some(waker) = listens {
+            waker.wake();
+        }
+        drop(unused);
     }
 }
 
@@ -246,18 +287,20 @@ impl<T> Future for OneshotClosed<'_, T> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let OneshotClosed { sender, turn } = &mut *self;
         turn.poll(cx, |act, spare, cx| {
-            sender.shot.step(|state, _| match state.receiver {
-                true => wait_with(&mut state.listens, spare, cx),
-                false if act => Attempt::Done(()),
-                false => Attempt::Ready,
-            })
+            let mut state = sender.state();
+            match state.closed {
+                false => wait_with(&mut state.listens, spare, cx),
+                true if act => Attempt::Done(()),
+                true => Attempt::Ready,
+            }
         })
     }
 }
 
 impl<T> Drop for OneshotClosed<'_, T> {
     fn drop(&mut self) {
-        self.sender.shot.step(|state, after| after.forget(state.listens.take()));
+        let listens = self.sender.state().listens.take();
+        drop(listens);
     }
 }
 
