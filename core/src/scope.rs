@@ -285,6 +285,13 @@ pin_project! {
     }
 }
 
+impl<F, T> Run<F, T> {
+    /// Where the scope was made.
+    pub(crate) fn location(&self) -> &'static Location<'static> {
+        self.scoped.location()
+    }
+}
+
 impl<F: Future<Output = T>, T> Future for Run<F, T> {
     type Output = Result<T, Cancelled>;
 

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::future::Future;
-use std::panic::Location;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -90,7 +89,7 @@ pub fn move_on_at<F: Future>(at: Instant, future: F) -> MoveOn<F, F::Output> {
 /// ```
 #[track_caller]
 pub fn fail_after<F: Future>(duration: Duration, future: F) -> FailAfter<F, F::Output> {
-    FailAfter { move_on: move_on_after(duration, future), location: Location::caller() }
+    FailAfter { move_on: move_on_after(duration, future) }
 }
 
 /// As [`fail_after`], until an instant. [`Instant::NEVER`] is no limit.
@@ -108,7 +107,7 @@ pub fn fail_after<F: Future>(duration: Duration, future: F) -> FailAfter<F, F::O
 /// As [`move_on_after`].
 #[track_caller]
 pub fn fail_at<F: Future>(at: Instant, future: F) -> FailAfter<F, F::Output> {
-    FailAfter { move_on: move_on_at(at, future), location: Location::caller() }
+    FailAfter { move_on: move_on_at(at, future) }
 }
 
 pin_project! {
@@ -141,7 +140,6 @@ pin_project! {
     pub struct FailAfter<F, T> {
         #[pin]
         move_on: MoveOn<F, T>,
-        location: &'static Location<'static>,
     }
 }
 
@@ -203,8 +201,8 @@ impl<F: Future<Output = T>, T> Future for FailAfter<F, T> {
     type Output = Result<T, Elapsed>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.project();
-        Poll::Ready(ready!(this.move_on.poll(cx)).ok_or_else(|| Elapsed::new(this.location)))
+        let location = self.move_on.run.location();
+        Poll::Ready(ready!(self.project().move_on.poll(cx)).ok_or_else(|| Elapsed::new(location)))
     }
 }
 

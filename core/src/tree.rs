@@ -1,13 +1,15 @@
 //! The tree of scopes: the mechanism below everything else.
 //!
-//! Read in this order: [`node`] (what a scope is), [`place`] (where it stands), [`marks`] and [`request`] (how it is asked to stop), [`drive`] (how it
-//! is polled, delivered and wound down), [`loss`] (how it outlives its future), [`scoped`] (the future that the user
-//! awaits), [`job`] (what the runtime polls), [`pump`] (how one job drives many tasks), [`root`].
+//! Read in this order: [`node`] (what a scope is), [`place`] (where it stands), [`marks`] and [`request`] (how it is asked to
+//! stop), [`drive`] (how it is polled, delivered and wound down), [`loss`] (how it outlives its future), [`light`] and [`resting`]
+//! (how it does without a node), [`scoped`] (the future that the user awaits), [`job`] (what the runtime polls), [`pump`] (how
+//! one job drives many tasks), [`root`].
 //!
 //! Numbered invariants, cited in the code as `Invariant n`:
 //!
-//! 1. No two nodes are locked at once, and under a lock only plain data is moved (L36). So there is no lock order. The one exception
-//!    is a child of `start` that moves to another nursery: from parent to child, and nobody else knows the old parent.
+//! 1. No two nodes are locked at once, and under a lock only plain data is moved (L36). So there is no lock order, but that the
+//!    queue of timers may be locked below a node. The one exception is a child of `start` that moves to another nursery: from parent
+//!    to child, and nobody else knows the old parent.
 //! 2. A node is linked under its parent's lock, which also decides whether the parent still admits it; the marks it
 //!    starts with are read under the same lock. A request marks a node under that lock, then reads its links. So a
 //!    scope that comes while a request goes down is either marked by it, or starts with its mark.
@@ -32,8 +34,10 @@ pub(crate) mod place;
 pub(crate) mod pump;
 pub(crate) mod report;
 pub(crate) mod request;
+pub(crate) mod resting;
 pub(crate) mod root;
 pub(crate) mod scoped;
+pub(crate) mod slot;
 pub(crate) mod timers;
 pub(crate) mod wake;
 

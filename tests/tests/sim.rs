@@ -1,14 +1,17 @@
-//! The suite on the simulator, on many seeds.
+//! The suite on the simulator, on many seeds; in trees that are watched, and in trees that take the short cuts of those that are not.
 
-/// How many seeds each test runs on; `FOSTER_SEEDS` overrides it.
-const SEEDS: u64 = 200;
+/// How many seeds each test runs on, of each sort; `FOSTER_SEEDS` overrides it.
+const SEEDS: u64 = 100;
 
 fn sim<F, Fut>(name: &str, body: F)
 where
     F: Fn() -> Fut,
     Fut: Future<Output = ()>,
 {
-    foster_conformance::check(name, || foster_sim::test(name, SEEDS, &body));
+    foster_conformance::check(name, || {
+        foster_sim::test(name, SEEDS, &body);
+        foster_sim::Builder::new(0).unwatched().test(name, SEEDS, &body);
+    });
 }
 
 foster_conformance::suite!(sim);

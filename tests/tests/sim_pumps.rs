@@ -11,7 +11,7 @@ where
     F: Fn() -> Fut,
     Fut: Future<Output = ()>,
 {
-    let settings = foster_sim::Builder::new(0).parallelism(2);
+    let settings = foster_sim::Builder::new(0).parallelism(2).unwatched();
     foster_conformance::check(name, || settings.test(name, SEEDS, &body));
 }
 

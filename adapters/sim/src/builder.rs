@@ -46,6 +46,8 @@ pub struct Builder {
     pub(crate) parallelism: Option<NonZeroUsize>,
     pub(crate) observer: Option<Arc<dyn Observer>>,
     pub(crate) longest_poll: Option<Duration>,
+    /// The tree notes what its code waits for.
+    pub(crate) watched: bool,
 }
 
 impl Builder {
@@ -66,6 +68,7 @@ impl Builder {
             parallelism: None,
             observer: None,
             longest_poll: None,
+            watched: true,
         }
     }
 
@@ -149,6 +152,15 @@ impl Builder {
         Builder { parallelism: NonZeroUsize::new(threads), ..self }
     }
 
+    /// The tree does not note what its code waits for, as it does not on other runtimes unless they are told to
+    /// [watch](foster::runtime::Root::watch).
+    ///
+    /// Reports then name scopes, and no operations. In return foster takes the same short cuts as there: for tests of code that
+    /// depends on how scopes are made, as foster's own do.
+    pub fn unwatched(self) -> Self {
+        Builder { watched: false, ..self }
+    }
+
     /// Runs a future to its end, and returns its output.
     ///
     /// # Panics
@@ -175,7 +187,10 @@ pub(crate) struct Host<M> {
 #[track_caller]
 pub(crate) fn host<F: Future>(sim: &Sim, future: F) -> Host<impl Future<Output = F::Output>> {
     let entered = sim.enter();
-    let mut main = root(Arc::new(sim.clone()), future).watch();
+    let mut main = root(Arc::new(sim.clone()), future);
+    if sim.config().watched {
+        main = main.watch();
+    }
     if let Some(observer) = sim.config().onlooker() {
         main = main.observe(observer);
     }

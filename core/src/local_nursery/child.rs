@@ -20,7 +20,7 @@ use crate::tree::links::Role;
 use crate::tree::loss;
 use crate::tree::marks::Mask;
 use crate::tree::node::{FOLLOWED, Kind, LOST, Life, Node, NodeRef};
-use crate::tree::scoped::Slot;
+use crate::tree::slot::Slot;
 use crate::tree::wake;
 
 /// Spawns `future` into the local nursery.

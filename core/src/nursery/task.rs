@@ -20,7 +20,7 @@ use crate::tree::links::Role;
 use crate::tree::marks::Mask;
 use crate::tree::node::{Cell, Kind, Node, NodeRef};
 use crate::tree::pump::{self, Stage};
-use crate::tree::scoped::Slot;
+use crate::tree::slot::Slot;
 use crate::tree::wake;
 
 /// Spawns `future` below `nursery`.

@@ -4,6 +4,7 @@
 //! combinators replace wakers. A scope moves its node in and out again, so entering counts no reference.
 
 use std::cell::RefCell;
+use std::num::NonZeroU32;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Arc, OnceLock};
 use std::thread;
@@ -13,6 +14,7 @@ use super::follow;
 use super::light::Light;
 use super::marks::Mask;
 use super::node::{CANCELLED, FOLLOWED, Kind, NOTED, NodeRef, TIMED, WATCHED};
+use super::resting::RestKey;
 use crate::Instant;
 use crate::observer::ScopeEvent;
 use crate::reason::{Origin, Reason, ReasonKind};
@@ -28,8 +30,9 @@ struct Stack {
 }
 
 /// A scope that was entered as a light one.
-enum Entered {
-    Light(Light),
+pub(crate) enum Entered {
+    /// With its place to rest, if it has one.
+    Light(Light, Option<RestKey>),
     /// It has become a node. Subtle: those further out have become nodes before it.
     Node(NodeRef),
 }
@@ -59,19 +62,16 @@ impl Stack {
     }
 
     #[inline]
-    fn push_light(&mut self, light: Light) {
+    fn push_light(&mut self, light: Light, key: Option<RestKey>) {
         self.depth += 1;
-        self.lights.push(Entered::Light(light));
+        self.lights.push(Entered::Light(light, key));
     }
 
-    /// Gives the node that it has become.
+    /// Gives what has become of it.
     #[inline]
-    fn pop_light(&mut self) -> Option<NodeRef> {
+    fn pop_light(&mut self) -> Option<Entered> {
         self.depth -= 1;
-        match self.lights.pop() {
-            Some(Entered::Node(node)) => Some(node),
-            Some(Entered::Light(_)) | None => None,
-        }
+        self.lights.pop()
     }
 
     /// The innermost scope that was entered as a light one, if no other was entered inside it.
@@ -93,7 +93,16 @@ impl Stack {
         match self.light() {
             None => (self.node.as_ref(), false),
             Some(Entered::Node(node)) => (Some(node), false),
-            Some(Entered::Light(_)) => (self.node_outside(), true),
+            Some(Entered::Light(..)) => (self.node_outside(), true),
+        }
+    }
+
+    /// The innermost scope that has a node; the default one outside of any tree.
+    #[inline]
+    fn node_or_default(&self) -> Option<&NodeRef> {
+        match self.node().0 {
+            Some(node) => Some(node),
+            None => default_root(),
         }
     }
 
@@ -101,7 +110,7 @@ impl Stack {
         let inside = self.lights[self.base..].iter().rev();
         let nodes = inside.filter_map(|entered| match entered {
             Entered::Node(node) => Some(node),
-            Entered::Light(_) => None,
+            Entered::Light(..) => None,
         });
         nodes.chain(self.node.as_ref()).next()
     }
@@ -158,24 +167,21 @@ pub(crate) enum Visit<R> {
     /// The code around it is known to be cancelled, or an observer follows. Nothing was run: the scope has to have a node, to be
     /// seen there.
     Refused,
-    /// It was entered and left, and may have become a node.
-    Left(Option<NodeRef>, thread::Result<R>),
+    /// It was entered and left.
+    Left(Entered, thread::Result<R>),
 }
 
 /// As [`enter`], for the first poll of a light scope, which begins now.
 pub(crate) fn enter_light<R>(light: &mut Light, f: impl FnOnce() -> R) -> Visit<R> {
     let entered = STACK.try_with(|stack| {
         let around = stack.borrow();
-        let node = match around.node().0 {
-            Some(node) => Some(node),
-            None => default_root(),
-        };
+        let node = around.node_or_default();
         light.start(node.and_then(|node| node.tree()));
         if node.is_some_and(|node| node.flagged(CANCELLED | FOLLOWED)) {
             return false;
         }
         drop(around);
-        stack.borrow_mut().push_light(*light);
+        stack.borrow_mut().push_light(*light, None);
         true
     });
     if entered == Ok(false) {
@@ -183,16 +189,66 @@ pub(crate) fn enter_light<R>(light: &mut Light, f: impl FnOnce() -> R) -> Visit<
     }
     let result = panic::catch_unwind(AssertUnwindSafe(f));
     let left = entered.and_then(|_| STACK.try_with(|stack| stack.borrow_mut().pop_light()));
-    Visit::Left(left.ok().flatten(), result)
+    Visit::Left(left.ok().flatten().unwrap_or(Entered::Light(*light, None)), result)
 }
 
 /// Runs `f` in a light scope that has begun.
-pub(crate) fn reenter_light<R>(light: &Light, f: impl FnOnce() -> R) -> thread::Result<R> {
-    let entered = STACK.try_with(|stack| stack.borrow_mut().push_light(*light));
+pub(crate) fn reenter_light<R>(
+    light: &Light,
+    key: Option<RestKey>,
+    f: impl FnOnce() -> R,
+) -> (Entered, thread::Result<R>) {
+    let entered = STACK.try_with(|stack| stack.borrow_mut().push_light(*light, key));
     let result = panic::catch_unwind(AssertUnwindSafe(f));
     let left = entered.and_then(|()| STACK.try_with(|stack| stack.borrow_mut().pop_light()));
-    drop(left);
-    result
+    (left.ok().flatten().unwrap_or(Entered::Light(*light, key)), result)
+}
+
+/// Where a light scope that has just been left can rest: in the innermost node, inside the light scope around it, which gets a place
+/// there, too. None if one of them cannot.
+pub(crate) fn place_to_rest(light: &mut Light) -> Option<(NodeRef, Option<RestKey>)> {
+    STACK
+        .try_with(|stack| {
+            let mut stack = stack.borrow_mut();
+            let lights = stack.node().1;
+            let node = stack.node_or_default()?.clone();
+            if !light.may_rest(node.tree()) {
+                return None;
+            }
+            let mut around: Option<RestKey> = None;
+            let base = stack.base;
+            if lights {
+                for entered in &mut stack.lights[base..] {
+                    if let Entered::Light(light, key) = entered {
+                        if !light.may_rest(node.tree()) {
+                            return None;
+                        }
+                        light.stands_inside(around.map(RestKey::serial));
+                        around = Some(*key.get_or_insert_with(|| node.make_rest(*light, around)));
+                    }
+                }
+            }
+            light.stands_inside(around.map(RestKey::serial));
+            Some((node, around))
+        })
+        .ok()
+        .flatten()
+}
+
+/// Whether this code stands in `node`, inside the light scope that rests there under this serial number, or inside none.
+pub(crate) fn stands_in(node: &NodeRef, outer: Option<NonZeroU32>) -> bool {
+    let stands = |stack: &RefCell<Stack>| {
+        let stack = stack.borrow();
+        let serial = match stack.light() {
+            Some(Entered::Light(_, key)) => match key {
+                Some(key) => Some(key.serial()),
+                None => return false,
+            },
+            Some(Entered::Node(_)) | None => None,
+        };
+        serial == outer && stack.node_or_default().is_some_and(|top| Arc::ptr_eq(top, node))
+    };
+    STACK.try_with(stands).unwrap_or(false)
 }
 
 /// Makes a light scope into a node, below the scope that this code stands in; none outside of any tree.
@@ -234,18 +290,23 @@ pub(crate) fn try_current() -> Option<NodeRef> {
 #[cold]
 fn materialise_all(mut node: NodeRef) -> Option<NodeRef> {
     let tree = node.tree()?.clone();
+    let outside = node.clone();
     loop {
         let next = STACK.with(|stack| {
             let stack = stack.borrow();
             let mut inside = (stack.base..).zip(&stack.lights[stack.base..]);
             inside.find_map(|(place, entered)| match entered {
-                Entered::Light(light) => Some((place, *light)),
+                Entered::Light(light, key) => Some((place, *light, *key)),
                 Entered::Node(_) => None,
             })
         });
-        let Some((place, light)) = next else { return Some(node) };
-        node = light.materialise(&node, &tree);
+        let Some((place, light, key)) = next else { return Some(node) };
+        let made = key.and_then(|key| outside.node_at_rest(key));
+        node = made.unwrap_or_else(|| light.materialise(&node, &tree));
         STACK.with(|stack| stack.borrow_mut().lights[place] = Entered::Node(node.clone()));
+        if let Some(key) = key {
+            outside.rest_became(key, &node, &tree);
+        }
     }
 }
 
@@ -410,7 +471,7 @@ fn look() -> bool {
         let mut deadline = Instant::NEVER;
         let mut mask = Mask::None;
         for entered in stack.lights[stack.base..].iter().rev() {
-            let Entered::Light(light) = entered else { break };
+            let Entered::Light(light, _) = entered else { break };
             // A light scope has no grace: its hard time is its deadline.
             deadline = deadline.min(light.deadline());
             mask = mask.max(light.mask());
@@ -425,7 +486,7 @@ fn look() -> bool {
         Ok(Seen::Node(node)) => node.tree().is_some_and(|tree| node.is_cancelled(tree)),
         Ok(Seen::Light { deadline, mask, node }) => {
             let Some(tree) = tree() else { return false };
-            if deadline != Instant::NEVER && deadline <= tree.now() {
+            if deadline != Instant::NEVER && lights_are_over(tree.now()) {
                 return true;
             }
             node.is_some_and(|node| {
@@ -435,6 +496,27 @@ fn look() -> bool {
         }
         Err(_) => false,
     }
+}
+
+/// Whether the time of a light scope around this code, up to a shield, is over; whose is, knows from now on.
+fn lights_are_over(now: Instant) -> bool {
+    let end = |stack: &RefCell<Stack>| {
+        let mut stack = stack.borrow_mut();
+        let base = stack.base;
+        let mut any = false;
+        for entered in stack.lights[base..].iter_mut().rev() {
+            let Entered::Light(light, _) = entered else { break };
+            if light.is_over(now) {
+                light.end();
+                any = true;
+            }
+            if light.mask() == Mask::Full {
+                break;
+            }
+        }
+        any
+    };
+    STACK.try_with(end).unwrap_or(false)
 }
 
 /// The name of the task that runs this code; of a task's scope that was lost, the task's.

@@ -13,9 +13,10 @@ use super::follow;
 use super::links::Role;
 use super::loss;
 use super::node::{
-    BY_CELL, CANCELLED, FOLLOWED, LOST, Life, Node, NodeRef, Owned, PARENT_CANCELLED, Payload, RAZED, State, TIMED,
-    WATCHED,
+    BY_CELL, CANCELLED, DISMISSED, FOLLOWED, LOST, Life, Node, NodeRef, Owned, PARENT_CANCELLED, Payload, RAZED, State,
+    TIMED, WATCHED,
 };
+use super::resting::dismiss;
 use super::wake;
 use crate::reason::{Origin, Reason, ReasonKind};
 use crate::sys::MutexGuard;
@@ -265,10 +266,17 @@ impl Node {
             return;
         }
         state.life = Life::Draining;
-        if state.links.count(Role::Inner) > 0 {
-            // Awaited from here on, whoever has found or finds them lost: perhaps another thread, at this moment.
-            let leaked = state.links.leak();
-            drop(state);
+        let resting = state.take_resting();
+        if !resting.is_empty() {
+            self.flag(DISMISSED);
+        }
+        // Awaited from here on, whoever has found or finds them lost: perhaps another thread, at this moment.
+        let leaked = if state.links.count(Role::Inner) > 0 { state.links.leak() } else { Vec::new() };
+        drop(state);
+        if !resting.is_empty() {
+            dismiss(self.tree(), resting);
+        }
+        if !leaked.is_empty() {
             for node in leaked {
                 node.lock().role = Role::Residue;
                 loss::leaked(&node);
@@ -298,7 +306,7 @@ impl Node {
                 return Poll::Ready(self.close_in(state));
             }
             if state.life == Life::Open {
-                if state.links.count(Role::Inner) > 0 {
+                if state.links.count(Role::Inner) > 0 || !state.rests.is_empty() {
                     drop(state);
                     self.body_over();
                     continue;

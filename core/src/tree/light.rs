@@ -1,6 +1,9 @@
 //! A *light* scope (a timeout, a shield) has no node while its first poll lasts: all there is of it is what it would be made
-//! of. It becomes a node when something inside needs one, or when that poll ends Pending; most never do.
+//! of. It becomes a node when something inside needs one. When that poll ends Pending, it [rests](super::resting), or becomes a
+//! node if it cannot; most never do.
 
+use std::fmt;
+use std::num::NonZeroU32;
 use std::panic::Location;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,7 +14,7 @@ use super::links::Role;
 use super::marks::Mask;
 use super::node::{Kind, Node, NodeRef};
 use crate::Instant;
-use crate::reason::Origin;
+use crate::reason::{Origin, Reason, ReasonKind};
 use crate::sys::atomic::Ordering;
 
 /// How long a scope may last.
@@ -26,24 +29,41 @@ impl Limit {
     pub(crate) const NONE: Limit = Limit::At(Instant::NEVER);
 }
 
+/// How the deadline of a light scope stands.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Time {
+    /// It is counted from zero: the scope has not begun.
+    ToBegin,
+    /// It may be in the past.
+    At,
+    /// It was in the future when the scope began.
+    Runs,
+    /// It has passed.
+    Over,
+    /// The scope was lost: its body is being dropped, and has to stop.
+    Lost,
+}
+
 /// What a scope without a node is made of.
 #[derive(Clone, Copy)]
 pub(crate) struct Light {
     kind: Kind,
     mask: Mask,
-    /// It has not begun yet: its deadline is counted from zero.
-    relative: bool,
+    time: Time,
+    /// The light scope around it, once it rests.
+    outer: Option<NonZeroU32>,
     deadline: Instant,
     location: &'static Location<'static>,
 }
 
 impl Light {
     pub(crate) fn new(kind: Kind, mask: Mask, limit: Limit, location: &'static Location<'static>) -> Self {
-        let (relative, deadline) = match limit {
-            Limit::At(at) => (false, at),
-            Limit::In(duration) => (true, Instant::from_nanos(0) + duration),
+        let (time, deadline) = match limit {
+            Limit::At(Instant::NEVER) | Limit::In(Duration::MAX) => (Time::Runs, Instant::NEVER),
+            Limit::At(at) => (Time::At, at),
+            Limit::In(duration) => (Time::ToBegin, Instant::from_nanos(0) + duration),
         };
-        Light { kind, mask, relative, deadline, location }
+        Light { kind, mask, time, outer: None, deadline, location }
     }
 
     pub(super) fn mask(&self) -> Mask {
@@ -52,25 +72,79 @@ impl Light {
 
     /// The scope begins: from here on its deadline is an instant of the tree's clock.
     pub(super) fn start(&mut self, tree: Option<&Arc<Tree>>) {
-        if !std::mem::take(&mut self.relative) || self.deadline == Instant::NEVER {
+        if self.time != Time::ToBegin {
             return;
         }
         let Some(tree) = tree else { self.no_context() };
-        self.deadline = tree.now() + (self.deadline - Instant::from_nanos(0));
+        let limit = self.deadline - Instant::from_nanos(0);
+        self.time = if limit.is_zero() { Time::Over } else { Time::Runs };
+        self.deadline = tree.now() + limit;
+    }
+
+    /// Once it has begun: its deadline has passed by this clock.
+    pub(super) fn is_over(&self, now: Instant) -> bool {
+        self.deadline() <= now
+    }
+
+    /// It was seen that it is.
+    pub(super) fn end(&mut self) {
+        if self.time != Time::Lost {
+            self.time = Time::Over;
+        }
     }
 
     /// Once it has begun.
     pub(super) fn deadline(&self) -> Instant {
-        self.deadline
+        if self.time == Time::Lost { Instant::from_nanos(0) } else { self.deadline }
+    }
+
+    /// Whether it may rest: it keeps nothing out, and nobody has seen that it has to stop.
+    ///
+    /// Subtle: its time may be over, and nobody has looked. Then its timer fires at once.
+    pub(super) fn may_rest(&mut self, tree: Option<&Arc<Tree>>) -> bool {
+        if self.time == Time::At {
+            let over = tree.is_none_or(|tree| self.is_over(tree.now()));
+            self.time = if over { Time::Over } else { Time::Runs };
+        }
+        self.time == Time::Runs && self.mask == Mask::None
+    }
+
+    /// The light scope that it stands in, if it rests: see [`RestKey::serial`].
+    pub(super) fn outer(&self) -> Option<NonZeroU32> {
+        self.outer
+    }
+
+    pub(super) fn stands_inside(&mut self, outer: Option<NonZeroU32>) {
+        self.outer = outer;
+    }
+
+    /// For the drop of its body.
+    pub(super) fn lost(self) -> Light {
+        Light { time: Time::Lost, ..self }
+    }
+
+    pub(super) fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    pub(super) fn location(&self) -> &'static Location<'static> {
+        self.location
+    }
+
+    pub(super) fn origin(&self) -> Origin {
+        Origin::new(self.kind.name(), self.location)
     }
 
     /// Makes the node and hangs it below `parent`.
     pub(super) fn materialise(self, parent: &NodeRef, tree: &Arc<Tree>) -> NodeRef {
         let node = Node::attach_new(parent, Role::Inner, |place| {
-            let origin = Origin::new(self.kind.name(), self.location);
-            Node::placed(place, self.kind, self.mask, origin, tree.clone(), ())
+            Node::placed(place, self.kind, self.mask, self.origin(), tree.clone(), ())
         });
         node.polled.store(true, Ordering::Relaxed);
+        if self.time == Time::Lost {
+            node.request(Reason::new(ReasonKind::Abandoned), None);
+            return node;
+        }
         node.lock().deadline = self.deadline;
         node.arm_deadline(tree);
         node
@@ -78,6 +152,12 @@ impl Light {
 
     #[cold]
     pub(super) fn no_context(&self) -> ! {
-        ambient::no_context_for(format_args!("the {} made at {}", self.kind.name(), self.location))
+        ambient::no_context_for(format_args!("the {self}"))
+    }
+}
+
+impl fmt::Display for Light {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} made at {}", self.kind.name(), self.location)
     }
 }

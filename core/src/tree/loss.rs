@@ -10,6 +10,7 @@ use super::drive::{Body, Closed, Driver, Step, conclude, drop_payload};
 use super::job::Job;
 use super::links::Role;
 use super::node::{CANCELLED, LOST, Life, NodeRef, Owned, RAZED};
+use super::resting::dismiss;
 use super::wake::Wakes;
 use crate::observer::HostDropped;
 use crate::reason::{Reason, ReasonKind};
@@ -223,8 +224,10 @@ fn raze_node(node: &NodeRef, report: &mut HostDropped, wakes: &mut Wakes) {
     let left =
         state.if_rare().map(|rare| (rare.running.take(), rare.owned.take(), std::mem::take(&mut rare.finalizers)));
     let links = std::mem::take(&mut state.links);
+    let resting = state.take_resting();
     wakes.push_raw(state.waker.take());
     drop(state);
+    dismiss(node.tree(), resting);
     let body = node.cell.seize();
     let (_, result) = ambient::enter(node.clone(), || {
         drop(body);

@@ -18,6 +18,7 @@ use super::links::{Links, Role};
 use super::marks::{Marks, Mask};
 use super::place::Place;
 use super::pump::Stage;
+use super::resting::Rests;
 use super::timers::TimerKey;
 use crate::Instant;
 use crate::observer::TaskStatus;
@@ -188,6 +189,15 @@ pub(crate) const TOLD_SCOPE_END: u16 = 256;
 /// Its driver is woken through its cell, until it is lost.
 pub(crate) const BY_CELL: u16 = 512;
 
+/// A light scope has rested here.
+pub(crate) const RESTED: u16 = 2048;
+
+/// The time of a light scope that rests here, or did, is over.
+pub(crate) const DUE: u16 = 8192;
+
+/// Light scopes that rested here were forgotten, or have escaped.
+pub(crate) const DISMISSED: u16 = 4096;
+
 /// A request that stands (L6).
 pub(crate) struct Request {
     pub(crate) reason: Reason,
@@ -211,6 +221,7 @@ pub(crate) struct State {
     pub(crate) deadline: Instant,
     pub(crate) deadline_timer: Option<TimerKey>,
     pub(crate) links: Links,
+    pub(crate) rests: Rests,
     /// Whoever drives the scope.
     pub(crate) waker: Option<Waker>,
     rare: Option<Box<Rare>>,
@@ -345,6 +356,7 @@ impl<C: Cell> Node<C> {
                 deadline: Instant::NEVER,
                 deadline_timer: None,
                 links: Links::default(),
+                rests: Rests::default(),
                 waker: None,
                 rare: None,
             }),

@@ -187,6 +187,9 @@ impl Node {
             wakes.push_node(self);
         }
         self.settle(place);
+        if self.flagged(CANCELLED) {
+            wakes.push_resting(self);
+        }
         self.mark_below(tree.now(), true, &mut wakes);
         wakes.wake();
     }

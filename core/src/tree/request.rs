@@ -57,6 +57,7 @@ impl Node {
         }
         self.flag(CANCELLED);
         wakes.push_chain(self);
+        wakes.push_resting(self);
         self.mark_below(now, false, wakes);
         true
     }
@@ -103,6 +104,9 @@ impl Node {
             if changed || newly || parent_newly {
                 // With what it delays: the driver's waker may belong to a combinator that is gone (L16.1).
                 wakes.push_chain(&node);
+            }
+            if newly {
+                wakes.push_resting(&node);
             }
             if (changed || newly || all) && node.mask != Mask::Full {
                 node.queue_below(&mut queue);

@@ -17,7 +17,7 @@ use super::follow;
 use super::loss;
 use super::marks::Mask;
 use super::node::{Kind, NOTED, Node, NodeRef};
-use super::scoped::Slot;
+use super::slot::Slot;
 use crate::observer::{Observer, PrintOrphans};
 use crate::reason::Origin;
 use crate::runtime::Runtime;

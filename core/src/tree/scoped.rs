@@ -19,14 +19,16 @@ use std::thread;
 
 use pin_project_lite::pin_project;
 
-use super::ambient::{self, Visit};
-use super::drive::{Body, Driver, Step, conclude, poll_open};
+use super::ambient::{self, Entered, Visit};
+use super::drive::{Body, Driver, Step, conclude, drop_payload, poll_open};
 use super::follow;
 use super::light::{Light, Limit};
 use super::links::Role;
 use super::loss;
 use super::marks::Mask;
-use super::node::{FOLLOWED, Kind, LOST, NodeRef};
+use super::node::{CANCELLED, DISMISSED, FOLLOWED, Kind, LOST, Life, NodeRef, RAZED};
+use super::resting::RestKey;
+use super::slot::Slot;
 use crate::reason::{Origin, Reason};
 
 /// What a construct does with the output of its body.
@@ -70,51 +72,6 @@ pub(crate) enum Ending<V> {
     Cancelled(Option<(Reason, Origin)>),
 }
 
-pin_project! {
-    #[project = SlotProj]
-    pub(crate) enum Slot<F, R> {
-        Future { #[pin] future: F },
-        Output { output: Option<R> },
-        Empty,
-    }
-}
-
-impl<F, R> Slot<F, R> {
-    /// Drops the future, or the output.
-    pub(crate) fn empty(mut self: Pin<&mut Self>) {
-        self.set(Slot::Empty);
-    }
-
-    /// The output, if the body has left one.
-    pub(crate) fn take(mut self: Pin<&mut Self>) -> Option<R> {
-        let output = match self.as_mut().project() {
-            SlotProj::Output { output } => output.take(),
-            SlotProj::Future { .. } | SlotProj::Empty => None,
-        };
-        self.set(Slot::Empty);
-        output
-    }
-}
-
-impl<F: Future<Output = R>, R> Body for Slot<F, R> {
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        match self.as_mut().project() {
-            SlotProj::Future { future } => match future.poll(cx) {
-                Poll::Pending => Poll::Pending,
-                Poll::Ready(output) => {
-                    self.set(Slot::Output { output: Some(output) });
-                    Poll::Ready(())
-                }
-            },
-            SlotProj::Output { .. } | SlotProj::Empty => Poll::Ready(()),
-        }
-    }
-
-    fn clear(self: Pin<&mut Self>) {
-        self.empty();
-    }
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
     Fresh,
@@ -135,10 +92,11 @@ pin_project! {
     /// await, with lifetimes erased; the compiler cannot do that for closures that take a lifetime, and would deny `Send`.
     pub(crate) struct Scoped<F, R, V, P> {
         #[pin]
-        body: Slot<F, R>,
-        value: Option<V>,
+        body: Slot<F, R, V>,
         policy: P,
+        // Its node; or that in which it rests.
         seat: Option<NodeRef>,
+        rest: Option<RestKey>,
         light: Light,
         stage: Stage,
     }
@@ -161,20 +119,13 @@ impl<F, R, V, P> Scoped<F, R, V, P> {
         policy: P,
     ) -> Self {
         let light = Light::new(kind, mask, limit, location);
-        Scoped { body: Slot::Future { future: body }, value: None, policy, seat: None, light, stage: Stage::Fresh }
+        Scoped { body: Slot::Future { future: body }, policy, seat: None, rest: None, light, stage: Stage::Fresh }
     }
 
     /// A scope around a node that exists, because there are handles to it.
     pub(crate) fn with_node(node: NodeRef, body: F, policy: P) -> Self {
         let light = Light::new(node.kind, node.mask, Limit::NONE, node.origin.location());
-        Scoped {
-            body: Slot::Future { future: body },
-            value: None,
-            policy,
-            seat: Some(node),
-            light,
-            stage: Stage::Fresh,
-        }
+        Scoped { body: Slot::Future { future: body }, policy, seat: Some(node), rest: None, light, stage: Stage::Fresh }
     }
 
     /// A scope that has its place in the tree now, below the scope around this call; outside of any tree, at its first poll.
@@ -194,12 +145,21 @@ impl<F, R, V, P> Scoped<F, R, V, P> {
         self.project().policy
     }
 
+    /// Where the scope was made.
+    pub(crate) fn location(&self) -> &'static Location<'static> {
+        self.light.location()
+    }
+
     /// The scope loses its driver: the body is dropped, then `more` with it.
     pub(crate) fn lose(self: Pin<&mut Self>, more: impl FnOnce()) {
         let this = self.project();
         let live = matches!(this.stage, Stage::Placed | Stage::Open | Stage::Winding);
         *this.stage = Stage::Done;
         let mut body = this.body;
+        if let Some(key) = this.rest.take() {
+            *this.seat =
+                this.seat.take().and_then(|node| lose_resting(&node, key, this.light, || body.as_mut().empty()));
+        }
         match this.seat.take() {
             Some(node) if live => loss::driver_lost(&node, || {
                 body.as_mut().empty();
@@ -208,6 +168,28 @@ impl<F, R, V, P> Scoped<F, R, V, P> {
             _ => more(),
         }
     }
+}
+
+/// The future of a light scope that rests in `node` is dropped, and with it the body. Gives the node that it has become: by
+/// then, or in the drop.
+#[cold]
+fn lose_resting(node: &NodeRef, key: RestKey, light: &Light, drop_body: impl FnOnce()) -> Option<NodeRef> {
+    if !ambient::stands_in(node, light.outer()) {
+        return node.rest_becomes(key);
+    }
+    let (left, result) = ambient::reenter_light(&light.lost(), None, drop_body);
+    node.end_rest(key);
+    let made = match left {
+        Entered::Node(made) => Some(made),
+        Entered::Light(..) => None,
+    };
+    if let Err(payload) = result {
+        match made.clone().or_else(ambient::try_current) {
+            Some(node) if node.life() != Life::Closed => node.panicked(payload),
+            _ => drop_payload(Some(payload)),
+        }
+    }
+    made
 }
 
 /// Hangs a node that had handles before it had a place into the tree.
@@ -266,7 +248,7 @@ where
 
 /// What is to be done in a poll.
 enum Begin {
-    /// The first poll of a scope without a node.
+    /// A poll of a scope without a node.
     Light,
     /// A poll of the body.
     Open,
@@ -276,7 +258,7 @@ enum Begin {
     Parked,
 }
 
-/// What the first poll of a scope without a node came to.
+/// What a poll of a scope without a node came to.
 enum First<V> {
     Ready(Ending<V>),
     Pending,
@@ -304,23 +286,47 @@ where
             return Begin::Parked;
         }
         let Some(node) = this.seat.as_ref() else { panic!("a scope was polled after it had returned") };
+        if let Some(key) = *this.rest {
+            let asked = node.flagged(CANCELLED | FOLLOWED | DISMISSED | RAZED) || node.rest_is_due(key);
+            if !asked && ambient::stands_in(node, this.light.outer()) {
+                return Begin::Light;
+            }
+            *this.rest = None;
+            let made = node.rest_becomes(key);
+            let Some(stood) = std::mem::replace(this.seat, made) else { unreachable!("it rests there") };
+            if this.seat.is_none() {
+                *this.stage = Stage::Parked;
+                if !stood.is_razed() {
+                    polled_after_loss(*this.light, Some(stood));
+                }
+                return Begin::Parked;
+            }
+        }
+        let Some(node) = this.seat.as_ref() else { unreachable!("it has just become one") };
         if is_razed_or_panic(node) {
             return Begin::Parked;
         }
         if *this.stage == Stage::Open { Begin::Open } else { Begin::Winding }
     }
 
-    /// The first poll of a scope without a node; none if it cannot do without one.
+    /// A poll of a scope without a node; none if it cannot do without one.
     fn poll_light(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Option<thread::Result<Poll<()>>> {
         let this = self.project();
-        // Invariant: no node, so nothing can have been lost, requested or registered for this scope.
-        match ambient::enter_light(this.light, || this.body.poll(cx)) {
-            Visit::Refused => None,
-            Visit::Left(node, result) => {
-                *this.seat = node;
-                Some(result)
+        let (left, result) = match *this.rest {
+            Some(key) => ambient::reenter_light(this.light, Some(key), || this.body.poll(cx)),
+            None => match ambient::enter_light(this.light, || this.body.poll(cx)) {
+                Visit::Refused => return None,
+                Visit::Left(left, result) => (left, result),
+            },
+        };
+        match left {
+            Entered::Light(light, key) => (*this.light, *this.rest) = (light, key),
+            Entered::Node(node) => {
+                *this.seat = Some(node);
+                *this.rest = None;
             }
         }
+        Some(result)
     }
 
     fn make_node(self: Pin<&mut Self>) {
@@ -331,41 +337,75 @@ where
         }
     }
 
-    fn after_light(self: Pin<&mut Self>, result: thread::Result<Poll<()>>, waker: &Waker) -> First<V> {
-        let mut this = self.project();
-        if this.seat.is_none() {
+    fn after_light(mut self: Pin<&mut Self>, result: thread::Result<Poll<()>>, waker: &Waker) -> First<V> {
+        let lives_light = self.seat.is_none() || self.rest.is_some();
+        if lives_light {
             match result {
+                Ok(Poll::Pending) if self.as_mut().rest(waker) => return First::Pending,
+                Ok(Poll::Pending) => self.as_mut().make_node(),
                 Ok(Poll::Ready(())) => {
-                    *this.stage = Stage::Done;
+                    self.as_mut().end_light();
+                    let this = self.project();
                     let output = this.body.take();
                     return First::Ready(match output.and_then(|output| this.policy.settle(None, output)) {
                         Some(value) => Ending::Value(value),
                         None => Ending::Failed,
                     });
                 }
-                Ok(Poll::Pending) => *this.seat = ambient::make_node(this.light),
                 Err(payload) => {
-                    *this.stage = Stage::Done;
-                    let dropped = ambient::reenter_light(this.light, || this.body.clear());
-                    super::drive::drop_payload(dropped.err());
+                    self.as_mut().end_light();
+                    let this = self.project();
+                    let (_, dropped) = ambient::reenter_light(this.light, None, || this.body.clear());
+                    drop_payload(dropped.err());
                     panic::resume_unwind(payload);
                 }
             }
         }
+        let mut this = self.project();
         let Some(node) = this.seat.as_ref() else { this.light.no_context() };
         let step = conclude(Driver::Own, node, this.body.as_mut(), result, false, waker);
-        if !after(step, &mut this.body, this.value, this.policy, node) {
+        if !after(step, this.body.as_mut(), this.policy, node) {
             return First::Pending;
         }
         *this.stage = Stage::Winding;
         First::Over
     }
 
+    /// A scope without a node is not ready. Says whether it rests; it does not if it has to have a node now.
+    fn rest(self: Pin<&mut Self>, waker: &Waker) -> bool {
+        let this = self.project();
+        let (node, around) = match this.seat.take() {
+            Some(node) if this.light.may_rest(node.tree()) => (node, None),
+            Some(node) => {
+                // Known to be over.
+                drop(this.rest.take().and_then(|key| node.end_rest(key)));
+                return false;
+            }
+            None => match ambient::place_to_rest(this.light) {
+                Some(place) => place,
+                None => return false,
+            },
+        };
+        *this.rest = node.rest(*this.light, this.rest.take(), around, waker);
+        *this.seat = this.rest.map(|_| node);
+        this.seat.is_some()
+    }
+
+    /// A scope ends without ever having had a node.
+    fn end_light(self: Pin<&mut Self>) {
+        let this = self.project();
+        *this.stage = Stage::Done;
+        if let Some(key) = this.rest.take() {
+            let node = this.seat.take().or_else(ambient::innermost);
+            drop(node.and_then(|node| node.end_rest(key)));
+        }
+    }
+
     /// Says whether the body is over.
     fn after_open(self: Pin<&mut Self>, step: Step) -> bool {
         let mut this = self.project();
         let Some(node) = this.seat.as_ref() else { unreachable!("a driver has its node between polls") };
-        let over = after(step, &mut this.body, this.value, this.policy, node);
+        let over = after(step, this.body.as_mut(), this.policy, node);
         if over {
             *this.stage = Stage::Winding;
         }
@@ -387,7 +427,7 @@ where
         if this.policy.failed() {
             return Poll::Ready(Ending::Failed);
         }
-        match this.value.take() {
+        match this.body.take_value() {
             Some(value) if !closed.cut => Poll::Ready(Ending::Value(value)),
             // L30: this task will be dropped as soon as its poll returns.
             _ if closed.inherited || closed.is_razed() => {
@@ -402,8 +442,7 @@ where
 /// Settles the output of a body that is over. Says whether it is.
 fn after<F, R, P: Policy<R>>(
     step: Step,
-    body: &mut Pin<&mut Slot<F, R>>,
-    value: &mut Option<P::Value>,
+    mut body: Pin<&mut Slot<F, R, P::Value>>,
     policy: &mut P,
     node: &NodeRef,
 ) -> bool {
@@ -411,8 +450,8 @@ fn after<F, R, P: Policy<R>>(
         Step::Pending => return false,
         Step::Gone => {}
         Step::Ready => {
-            if let Some(output) = body.as_mut().take() {
-                *value = policy.settle(Some(node), output);
+            if let Some(value) = body.as_mut().take().and_then(|output| policy.settle(Some(node), output)) {
+                body.put(value);
             }
         }
     }
@@ -429,22 +468,18 @@ pub(crate) fn is_razed_or_panic(node: &NodeRef) -> bool {
         return false;
     }
     if !node.is_razed() {
-        polled_after_loss(node);
+        let parent = node.lock().parent.clone();
+        polled_after_loss(format_args!("{} {}", node.kind.name(), node.origin), parent);
     }
     true
 }
 
 #[cold]
-fn polled_after_loss(node: &NodeRef) -> ! {
-    let state = node.lock();
-    let parent = state.parent.as_ref().map(|parent| format!("{} {}", parent.kind.name(), parent.origin));
-    let message = format!(
-        "the future of {} {} was polled after the scope around it had ended: it was moved out of that scope (returned \
-         from it, sent to another task, or forgotten and found again), and its scope was finished by {} in its place",
-        node.kind.name(),
-        node.origin,
+fn polled_after_loss(scope: impl std::fmt::Display, parent: Option<NodeRef>) -> ! {
+    let parent = parent.map(|parent| format!("{} {}", parent.kind.name(), parent.origin));
+    panic!(
+        "the future of {scope} was polled after the scope around it had ended: it was moved out of that scope (returned from it, \
+         sent to another task, or forgotten and found again), and its scope was finished by {} in its place",
         parent.unwrap_or_else(|| "the tree".to_owned()),
     );
-    drop(state);
-    panic!("{message}");
 }

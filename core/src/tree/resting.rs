@@ -1,0 +1,342 @@
+//! A light scope that was polled and is not ready *rests*: it leaves word of itself with the node it stands in, and needs none of
+//! its own. So a timeout around a read that has to wait costs an entry here and one among the timers.
+//!
+//! There is nothing inside a scope that rests but others that do: whatever else comes makes a node of it first. So nothing has to
+//! be told to stop but the future itself, and nothing waited for: to be cancelled it only has to be polled, and makes itself a
+//! node then. What the tree does for it meanwhile:
+//!
+//! * at its deadline, and when the node's own code has to stop, it is woken ([`Wakes::push_resting`])
+//! * its future finds that it has left the scope it stood in, and makes its node where it stood (L1)
+//! * when the node's body is over, whoever still rests there was forgotten, or has escaped (L28): it is woken, and panics
+//!
+//! Only scopes that keep nothing out may rest: a shield has to hold off the delivery of the scope around it.
+
+use std::collections::HashMap;
+use std::mem;
+use std::num::NonZeroU32;
+use std::sync::Arc;
+use std::task::Waker;
+
+use slab::Slab;
+
+use super::Tree;
+use super::ambient;
+use super::census;
+use super::light::Light;
+use super::node::{CANCELLED, DUE, Life, Node, NodeRef, RESTED, State};
+use super::timers::{Target, TimerKey};
+use super::wake::{self, Wakes};
+use crate::Instant;
+
+/// A place to rest; never used again in the life of its node (but for a wrap around of 32 bits).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct RestKey {
+    slot: u32,
+    serial: NonZeroU32,
+}
+
+impl RestKey {
+    /// What it is told from others by.
+    pub(super) fn serial(self) -> NonZeroU32 {
+        self.serial
+    }
+}
+
+/// What a light scope leaves with its node.
+pub(crate) struct Resting {
+    serial: NonZeroU32,
+    light: Light,
+    /// The one that it rests in.
+    around: Option<RestKey>,
+    /// None while it is being polled for the first time, and after it was called.
+    waker: Option<Waker>,
+    timer: Option<TimerKey>,
+    /// Its time is over.
+    due: bool,
+    /// How many rest inside it.
+    inside: u32,
+    /// It has become this node, because one that it rests in has become one. Its future does not know yet.
+    node: Option<NodeRef>,
+}
+
+impl Drop for Resting {
+    fn drop(&mut self) {
+        census::resting(false);
+    }
+}
+
+/// All light scopes that rest in one node.
+#[derive(Default)]
+pub(crate) struct Rests(Option<Box<Table>>);
+
+/// Made when the first one comes, and kept.
+#[derive(Default)]
+struct Table {
+    slots: Slab<Resting>,
+    serial: u32,
+}
+
+impl Rests {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.as_ref().is_none_or(|table| table.slots.is_empty())
+    }
+
+    /// All that rest here and know it, for a dump: what each is, whether its time is over, and which of those before it it rests in.
+    pub(super) fn outside_in(&self) -> Vec<(&Light, bool, Option<usize>)> {
+        let slots = self.0.iter().flat_map(|table| table.slots.iter()).filter(|(_, resting)| resting.node.is_none());
+        let mut resting: Vec<&Resting> = slots.map(|(_, resting)| resting).collect();
+        // Serial numbers are given from the outside in.
+        resting.sort_by_key(|resting| resting.serial);
+        let places: HashMap<_, _> =
+            resting.iter().enumerate().map(|(place, resting)| (resting.serial, place)).collect();
+        let around = |resting: &Resting| places.get(&resting.around?.serial).copied();
+        resting.iter().map(|resting| (&resting.light, resting.due, around(resting))).collect()
+    }
+
+    /// Keeps a place for a light scope, inside another one that rests here.
+    fn insert(&mut self, light: Light, around: Option<RestKey>) -> RestKey {
+        if let Some(around) = around.and_then(|around| self.get_mut(around)) {
+            around.inside += 1;
+        }
+        let table = self.0.get_or_insert_default();
+        let serial = NonZeroU32::MIN.saturating_add(table.serial);
+        table.serial = table.serial.wrapping_add(1);
+        census::resting(true);
+        let slot = table.slots.insert(Resting {
+            serial,
+            light,
+            around,
+            waker: None,
+            timer: None,
+            due: false,
+            inside: 0,
+            node: None,
+        });
+        RestKey { slot: slot as u32, serial }
+    }
+
+    fn get_mut(&mut self, key: RestKey) -> Option<&mut Resting> {
+        self.0.as_mut()?.slots.get_mut(key.slot as usize).filter(|resting| resting.serial == key.serial)
+    }
+
+    /// Takes one out; nothing is done about those that rest in it.
+    fn take(&mut self, key: RestKey) -> Option<Resting> {
+        self.get_mut(key)?;
+        let gone = self.0.as_mut()?.slots.remove(key.slot as usize);
+        if let Some(around) = gone.around.and_then(|around| self.get_mut(around)) {
+            around.inside -= 1;
+        }
+        Some(gone)
+    }
+
+    /// Those that rest inside another one do so no more: it has become a node, and so will they.
+    fn free_inside(&mut self, around: RestKey) -> Vec<(RestKey, Light, Option<Waker>, Option<TimerKey>)> {
+        let slots = self.0.iter_mut().flat_map(|table| table.slots.iter_mut());
+        let inside = slots.filter(|(_, inner)| inner.around == Some(around));
+        let free = |(slot, inner): (usize, &mut Resting)| {
+            inner.around = None;
+            let key = RestKey { slot: slot as u32, serial: inner.serial };
+            (key, inner.light, inner.waker.take(), inner.timer.take())
+        };
+        inside.map(free).collect()
+    }
+
+    /// Takes one out. What rests in it comes along: it was forgotten, or has escaped.
+    fn remove(&mut self, key: RestKey) -> Option<(Resting, Vec<Resting>)> {
+        let gone = self.take(key)?;
+        let left = if gone.inside > 0 { self.remove_inside(key) } else { Vec::new() };
+        Some((gone, left))
+    }
+
+    #[cold]
+    fn remove_inside(&mut self, around: RestKey) -> Vec<Resting> {
+        let mut left = Vec::new();
+        let mut arounds = vec![around];
+        while let (Some(around), Some(table)) = (arounds.pop(), &mut self.0) {
+            let inside = table.slots.iter().filter(|(_, inner)| inner.around == Some(around));
+            for slot in inside.map(|(slot, _)| slot).collect::<Vec<_>>() {
+                let inner = table.slots.remove(slot);
+                arounds.push(RestKey { slot: slot as u32, serial: inner.serial });
+                left.push(inner);
+            }
+        }
+        left
+    }
+}
+
+impl State {
+    /// Takes all out, when the body of the scope is over; to be [dismissed](dismiss) where no lock is held.
+    pub(super) fn take_resting(&mut self) -> Vec<Resting> {
+        match &mut self.rests.0 {
+            Some(table) => table.slots.drain().collect(),
+            None => Vec::new(),
+        }
+    }
+}
+
+/// Who rested here was forgotten, or has escaped: it is woken, to find out (L28).
+pub(super) fn dismiss(tree: Option<&Arc<Tree>>, left: Vec<Resting>) {
+    for mut resting in left {
+        drop(tree.zip(resting.timer).and_then(|(tree, timer)| tree.timers.remove(timer)));
+        if let Some(waker) = resting.waker.take() {
+            waker.wake();
+        }
+    }
+}
+
+impl Node {
+    /// Keeps a place for a light scope that is being polled, because one inside it is about to rest here.
+    pub(super) fn make_rest(self: &NodeRef, light: Light, around: Option<RestKey>) -> RestKey {
+        self.lock().rests.insert(light, around)
+    }
+
+    /// `light` was polled and is not ready. Says where it rests, in its old place if it had one; none if it has to have a node
+    /// now, because it has to stop: then it rests here no more.
+    pub(super) fn rest(
+        self: &NodeRef,
+        light: Light,
+        key: Option<RestKey>,
+        around: Option<RestKey>,
+        waker: &Waker,
+    ) -> Option<RestKey> {
+        let tree = self.tree()?;
+        if !self.flagged(RESTED) {
+            self.flag(RESTED);
+        }
+        let mut spare = if key.is_none() { Some(waker.clone()) } else { None };
+        let mut state = self.lock();
+        if state.life != Life::Open {
+            return None;
+        }
+        let key = key.unwrap_or_else(|| state.rests.insert(light, around));
+        let mut stays = false;
+        let mut late = false;
+        while let Some(resting) = state.rests.get_mut(key) {
+            let known = resting.waker.as_ref().is_some_and(|old| old.will_wake(waker));
+            if !known && spare.is_none() {
+                // No lock is held while a waker is cloned or dropped (L36).
+                drop(state);
+                spare = Some(waker.clone());
+                state = self.lock();
+                continue;
+            }
+            if !known {
+                mem::swap(&mut resting.waker, &mut spare);
+            }
+            stays = !resting.due;
+            if stays && resting.timer.is_none() && light.deadline() != Instant::NEVER {
+                // Subtle: below the node's lock, so that whoever takes the entry out finds its timer. Nobody locks a node below the
+                // timers' lock.
+                let (timer, earliest) = tree.timers.insert(light.deadline(), Target::Resting(self.clone(), key));
+                resting.timer = Some(timer);
+                late = earliest;
+            }
+            break;
+        }
+        drop(state);
+        drop(spare);
+        if late {
+            tree.arm();
+        }
+        // Ordering: the flag is set before the wakers are looked for; so either this one was found, or this sees the flag.
+        if stays && !self.flagged(CANCELLED) {
+            return Some(key);
+        }
+        self.end_rest(key);
+        None
+    }
+
+    /// A light scope rests here no more. Gives the node that it has become without knowing.
+    pub(super) fn end_rest(self: &NodeRef, key: RestKey) -> Option<NodeRef> {
+        let gone = self.lock().rests.remove(key);
+        let (mut gone, left) = gone?;
+        drop(self.tree().zip(gone.timer).and_then(|(tree, timer)| tree.timers.remove(timer)));
+        if !left.is_empty() {
+            dismiss(self.tree(), left);
+        }
+        gone.node.take()
+    }
+
+    /// A light scope that had a place to rest here has become `node`. So do those that rest inside it.
+    pub(super) fn rest_became(self: &NodeRef, key: RestKey, node: &NodeRef, tree: &Arc<Tree>) {
+        let gone = self.lock().rests.take(key);
+        let Some(gone) = gone else { return };
+        drop(gone.timer.and_then(|timer| tree.timers.remove(timer)));
+        let mut became = if gone.inside > 0 { vec![(key, node.clone())] } else { Vec::new() };
+        while let Some((outer, above)) = became.pop() {
+            let inside = self.lock().rests.free_inside(outer);
+            for (key, light, waker, timer) in inside {
+                drop(timer.and_then(|timer| tree.timers.remove(timer)));
+                let node = light.materialise(&above, tree);
+                let mut state = node.lock();
+                let none = mem::replace(&mut state.waker, waker);
+                drop(state);
+                drop(none);
+                if node.flagged(CANCELLED) {
+                    wake::wake(&node);
+                }
+                if let Some(resting) = self.lock().rests.get_mut(key) {
+                    resting.node = Some(node.clone());
+                }
+                became.push((key, node));
+            }
+        }
+    }
+
+    /// Its deadline has come: its future is woken, to find out.
+    pub(super) fn rest_is_over(self: &NodeRef, key: RestKey, wakes: &mut Wakes) {
+        let mut state = self.lock();
+        if let Some(resting) = state.rests.get_mut(key) {
+            resting.due = true;
+            self.flag(DUE);
+            resting.timer = None;
+            wakes.push_raw(resting.waker.take());
+        }
+    }
+
+    /// Whether its time is over, as its timer says.
+    pub(super) fn rest_is_due(self: &NodeRef, key: RestKey) -> bool {
+        self.flagged(DUE) && self.lock().rests.get_mut(key).is_some_and(|resting| resting.due)
+    }
+
+    /// The node that a light scope has become without knowing.
+    pub(super) fn node_at_rest(self: &NodeRef, key: RestKey) -> Option<NodeRef> {
+        self.lock().rests.get_mut(key)?.node.take()
+    }
+
+    /// The future of a light scope does not find itself where it rests, or this node's code has to stop: it has to have a node, where
+    /// it stood (L1). None if it was lost (L28).
+    pub(super) fn rest_becomes(self: &NodeRef, key: RestKey) -> Option<NodeRef> {
+        let tree = self.tree()?;
+        let mut state = self.lock();
+        let resting = state.rests.get_mut(key)?;
+        let (light, made, is_inside) = (resting.light, resting.node.take(), resting.around.is_some());
+        drop(state);
+        let node = match made {
+            Some(node) => node,
+            None if !is_inside => light.materialise(self, tree),
+            None => {
+                // What it rests in stands around this code, and is made a node now; and so are those inside. If it does not, the
+                // future was taken out of one that is still there (by a lock, say): then it is out of its reach.
+                ambient::try_current();
+                self.node_at_rest(key).unwrap_or_else(|| light.materialise(self, tree))
+            }
+        };
+        self.rest_became(key, &node, tree);
+        Some(node)
+    }
+}
+
+impl Wakes {
+    /// The code of a node has to stop: takes along the wakers of all that rest there.
+    pub(super) fn push_resting(&mut self, node: &NodeRef) {
+        if !node.flagged(RESTED) {
+            return;
+        }
+        let mut state = node.lock();
+        let resting = state.rests.0.iter_mut().flat_map(|table| table.slots.iter_mut());
+        let wakers: Vec<Waker> = resting.filter_map(|(_, resting)| resting.waker.take()).collect();
+        drop(state);
+        wakers.into_iter().for_each(|waker| self.push(waker));
+    }
+}

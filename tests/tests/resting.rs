@@ -1,0 +1,336 @@
+//! Scopes that wait without a node of their own: each program comes out the same whether they do, or the tree is watched and they
+//! may not.
+
+use std::cell::{Cell, RefCell};
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
+
+use foster::{
+    CancelScope, Instant, Nursery, ScopeState, defer, dump, fail_after, is_cancelled, join, move_on_after, nursery,
+    shield, sleep, sleep_forever,
+};
+use foster_sim::{Builder, plain_sleep};
+
+const fn ms(ms: u64) -> Duration {
+    Duration::from_millis(ms)
+}
+
+/// What a program says, which is the same in both sorts of trees and on each schedule.
+fn same<T: PartialEq + std::fmt::Debug, F: Future<Output = T>>(program: impl Fn() -> F) -> T {
+    let mut said = None;
+    for seed in 0..10 {
+        let builder = Builder::new(seed).spurious_polls(if seed % 2 == 0 { 0.0 } else { 0.2 });
+        for builder in [builder.clone(), builder.unwatched()] {
+            let mut now = None;
+            foster_conformance::check("resting", || now = Some(builder.run(program())));
+            assert!(said.is_none() || said == now, "{said:?} is not {now:?}");
+            said = now;
+        }
+    }
+    said.expect("it has run")
+}
+
+/// Polls once.
+async fn begin<F: Future>(mut future: Pin<&mut F>) {
+    poll_fn(|cx| {
+        assert!(future.as_mut().poll(cx).is_pending());
+        Poll::Ready(())
+    })
+    .await;
+}
+
+/// The milliseconds that have gone by.
+fn elapsed(start: Instant) -> u128 {
+    (Instant::now() - start).as_millis()
+}
+
+/// A value whose destructor does something.
+struct OnDrop<F: FnMut()>(F);
+
+impl<F: FnMut()> Drop for OnDrop<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}
+
+/// L1: its place is that of its first poll, so a limit around a later poll is not its own.
+#[test]
+fn a_scope_stays_where_it_was_polled_first() {
+    let looks = same(|| async {
+        let mut work = pin!(fail_after(ms(100), plain_sleep(ms(25))));
+        begin(work.as_mut()).await;
+        let mut looks = 1;
+        while move_on_after(ms(10), &mut work).await.is_none() {
+            looks += 1;
+        }
+        looks
+    });
+    assert_eq!(looks, 3);
+}
+
+/// L1: also when it was cancelled there, by its own deadline, or from further out.
+#[test]
+fn a_scope_that_moved_is_cancelled_where_it_stands() {
+    let ends = same(|| async {
+        let start = Instant::now();
+        let mut work = pin!(fail_after(ms(30), sleep_forever()));
+        begin(work.as_mut()).await;
+        let seen = move_on_after(ms(100), &mut work).await;
+        let own = (seen.expect("it was in time").is_err(), elapsed(start));
+        let outer = move_on_after(ms(30), async {
+            let mut work = pin!(move_on_after(ms(100), sleep_forever()));
+            begin(work.as_mut()).await;
+            shield(async { assert!(move_on_after(ms(50), &mut work).await.is_none()) }).await;
+        });
+        (own, outer.await, elapsed(start))
+    });
+    assert_eq!(ends, ((true, 30), Some(()), 80));
+}
+
+/// L28: the scope around it has ended.
+#[test]
+fn a_scope_that_has_escaped_from_one_that_rests_is_lost() {
+    let message = same(|| async {
+        let mut escaped = Box::pin(fail_after(ms(50), sleep_forever()));
+        assert_eq!(move_on_after(ms(10), begin(escaped.as_mut())).await, Some(()));
+        let polled = std::panic::AssertUnwindSafe(|| escaped.as_mut().poll(&mut Context::from_waker(Waker::noop())));
+        let payload = std::panic::catch_unwind(polled).expect_err("it was polled after its end");
+        let text = payload.downcast_ref::<String>().expect("a message").clone();
+        text.contains("was polled after the scope around it had ended")
+    });
+    assert!(message);
+}
+
+/// L28: it is woken to find out, and leaves no timer behind.
+#[test]
+fn who_still_rests_at_the_end_of_the_scope_around_is_woken() {
+    struct Note(Arc<std::sync::atomic::AtomicUsize>);
+    impl Wake for Note {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+        }
+    }
+    let woken = same(|| async {
+        let wakes = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let mut kept = Vec::new();
+        let scope = CancelScope::new().named("around").run(async {
+            for _ in 0..2 {
+                // One directly, one inside another light one.
+                let mut left = Box::pin(fail_after(ms(50), fail_after(ms(20), std::future::pending::<()>())));
+                let waker = Waker::from(Arc::new(Note(wakes.clone())));
+                assert!(left.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+                kept.push(left);
+            }
+        });
+        assert!(scope.await.is_ok());
+        let (at_end, timers) = (wakes.load(std::sync::atomic::Ordering::SeqCst), foster::census().map(|c| c.timers));
+        (at_end >= 2, timers)
+    });
+    assert_eq!(woken, (true, foster::census().map(|_| 0)));
+}
+
+/// Two in one that rests: one of them needs nodes, and the other finds itself in them.
+#[test]
+fn a_sibling_becomes_a_node() {
+    let ends = same(|| async {
+        let start = Instant::now();
+        let waits = fail_after(ms(40), plain_sleep(ms(60)));
+        let value = fail_after(ms(60), plain_sleep(ms(30)));
+        let spawns = async {
+            plain_sleep(ms(10)).await;
+            let Ok(task) = nursery(async |n: Nursery| {
+                let task = n.spawn(sleep(ms(5)));
+                Ok(task.await.is_ok())
+            })
+            .await;
+            (task, elapsed(start))
+        };
+        let inner = fail_after(ms(100), join((waits, value, spawns))).await.expect("in time");
+        let time = elapsed(start);
+        let all = fail_after(
+            ms(50),
+            join((fail_after(ms(80), sleep_forever()), async {
+                plain_sleep(ms(10)).await;
+                defer(async {});
+                sleep_forever().await
+            })),
+        );
+        (inner.0.is_err(), inner.1.is_ok(), inner.2, time, all.await.is_err(), elapsed(start))
+    });
+    assert_eq!(ends, (true, true, (true, 15), 40, true, 90));
+}
+
+/// L38: what is dropped with it knows where it is: in a scope that has to stop, and can still do what scopes do.
+#[test]
+fn a_body_is_dropped_in_its_scope() {
+    let seen = same(|| async {
+        let cleaned = Rc::new(Cell::new(0));
+        let (seen, start) = (Rc::new(RefCell::new(Vec::new())), Instant::now());
+        for cleans in [false, true] {
+            let (sees, cleaned) = (seen.clone(), Arc::new(std::sync::Mutex::new(0)));
+            let mut waits = Box::pin(move_on_after(ms(50), {
+                let cleaned = cleaned.clone();
+                async move {
+                    let _value = OnDrop(|| {
+                        sees.borrow_mut().push((is_cancelled(), foster::reason().map(|reason| reason.kind())));
+                        if cleans {
+                            let cleaned = cleaned.clone();
+                            defer(async move {
+                                sleep(ms(5)).await;
+                                *cleaned.lock().unwrap() += 1;
+                            });
+                        }
+                    });
+                    std::future::pending::<()>().await;
+                }
+            }));
+            let scope = CancelScope::new().run(async {
+                begin(waits.as_mut()).await;
+                drop(waits)
+            });
+            assert!(scope.await.is_ok());
+            seen.borrow_mut().push((*cleaned.lock().unwrap() == usize::from(cleans), None));
+        }
+        cleaned.set(elapsed(start));
+        (seen.take(), cleaned.get())
+    });
+    assert_eq!(seen.0.len(), 4);
+    assert!(seen.0.iter().all(|(yes, _)| *yes), "{seen:?}");
+    assert_eq!(seen.1, 5);
+}
+
+/// L32: a panic of a destructor goes to the scope around.
+#[test]
+fn a_body_that_panics_as_it_is_dropped_fails_the_scope_around() {
+    let told = same(|| async {
+        let scope = CancelScope::new().run(async {
+            let mut waits = Box::pin(move_on_after(ms(50), async {
+                let _value = OnDrop(|| panic!("in the drop"));
+                sleep_forever().await
+            }));
+            begin(waits.as_mut()).await;
+            drop(waits);
+            sleep_forever().await
+        });
+        let mut scope = pin!(scope);
+        let result =
+            poll_fn(|cx| match std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| scope.as_mut().poll(cx))) {
+                Ok(Poll::Pending) => Poll::Pending,
+                Ok(Poll::Ready(_)) => Poll::Ready(String::new()),
+                Err(payload) => Poll::Ready(payload.downcast_ref::<&str>().expect("a text").to_string()),
+            });
+        result.await
+    });
+    assert_eq!(told, "in the drop");
+}
+
+/// A combinator that polls only what was woken, as `FuturesUnordered` does.
+struct Lazy<'a>(Vec<(Pin<&'a mut dyn Future<Output = ()>>, Arc<Flag>)>);
+
+struct Flag(std::sync::Mutex<(bool, Option<Waker>)>);
+
+impl Wake for Flag {
+    fn wake(self: Arc<Self>) {
+        let mut flag = self.0.lock().unwrap();
+        flag.0 = true;
+        let driver = flag.1.take();
+        drop(flag);
+        driver.into_iter().for_each(Waker::wake);
+    }
+}
+
+impl<'a> Lazy<'a> {
+    fn new(futures: Vec<Pin<&'a mut dyn Future<Output = ()>>>) -> Self {
+        Lazy(futures.into_iter().map(|f| (f, Arc::new(Flag(std::sync::Mutex::new((true, None)))))).collect())
+    }
+}
+
+impl Future for Lazy<'_> {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        self.0.retain_mut(|(future, flag)| {
+            let mut state = flag.0.lock().unwrap();
+            state.1 = Some(cx.waker().clone());
+            let woken = std::mem::take(&mut state.0);
+            drop(state);
+            let waker = Waker::from(flag.clone());
+            !woken || future.as_mut().poll(&mut Context::from_waker(&waker)).is_pending()
+        });
+        if self.0.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+    }
+}
+
+/// L11, L12: it is woken itself, so it stops at once, whatever else holds up the scope around it.
+#[test]
+fn a_scope_that_rests_is_woken_when_the_scope_around_has_to_stop() {
+    let ends = same(|| async {
+        let start = Instant::now();
+        let dropped = Rc::new(Cell::new(0));
+        let mut waits = pin!(async {
+            let body = async {
+                let _value = OnDrop(|| dropped.set(elapsed(start)));
+                sleep_forever().await
+            };
+            assert!(move_on_after(ms(500), body).await.is_none());
+        });
+        let mut held = pin!(shield(sleep(ms(100))));
+        let lazy = Lazy::new(vec![waits.as_mut(), held.as_mut()]);
+        let cut = move_on_after(ms(10), async move {
+            lazy.await;
+            sleep_forever().await
+        })
+        .await;
+        (cut.is_none(), dropped.get(), elapsed(start))
+    });
+    assert_eq!(ends, (true, 10, 100));
+}
+
+/// L8: no time at all is over at once, without the help of a timer.
+#[test]
+fn no_time_is_over_at_once() {
+    let polls = same(|| async {
+        let polls = Rc::new(Cell::new(0));
+        let count = poll_fn(|_| {
+            polls.set(polls.get() + 1);
+            Poll::<()>::Pending
+        });
+        let mut now = pin!(fail_after(Duration::ZERO, count));
+        let first = poll_fn(|cx| Poll::Ready(now.as_mut().poll(cx).is_ready())).await;
+        let past = Instant::now();
+        let at = pin!(foster::fail_at(past, std::future::pending::<()>()));
+        let mut at = at;
+        (first, polls.get(), poll_fn(|cx| Poll::Ready(at.as_mut().poll(cx).is_ready())).await)
+    });
+    assert_eq!(polls, (true, 1, true));
+}
+
+/// A dump shows them, each in the other.
+#[test]
+fn a_dump_shows_those_that_rest() {
+    let seen = same(|| async {
+        let start = Instant::now();
+        let waits = fail_after(ms(30), fail_after(ms(20), sleep_forever()));
+        let looks = async {
+            let scopes = dump();
+            let here: Vec<_> = scopes.scopes().iter().filter(|scope| scope.kind == "cancel scope").cloned().collect();
+            let indices: Vec<_> =
+                here.iter().map(|scope| (scope.depth, scope.deadline.map(|at| (at - start).as_millis()))).collect();
+            let nested = here[1].parent.map(|parent| scopes.scopes()[parent].deadline) == Some(here[0].deadline);
+            (
+                indices,
+                nested,
+                here.iter().all(|scope| {
+                    scope.state == ScopeState::Open && scope.origin.location().file().ends_with("resting.rs")
+                }),
+            )
+        };
+        let (waited, looked) = join((waits, looks)).await;
+        (waited.is_ok(), looked, elapsed(start))
+    });
+    assert_eq!(seen, (true, (vec![(1, Some(30)), (2, Some(20))], true, true), 20));
+}
