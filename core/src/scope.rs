@@ -60,6 +60,7 @@ pub struct CancelScope {
 
 impl CancelScope {
     /// A scope without deadline, grace or shield.
+    #[inline]
     #[track_caller]
     pub fn new() -> Self {
         CancelScope {
@@ -104,17 +105,15 @@ impl CancelScope {
     }
 
     /// Cancels the scope `duration` after it is entered. [`Duration::MAX`] is no limit.
-    pub fn deadline_in(mut self, duration: Duration) -> Self {
-        self.limit = Limit::In(duration);
-        self.set_limit();
-        self
+    #[inline]
+    pub fn deadline_in(self, duration: Duration) -> Self {
+        self.limited(Limit::In(duration))
     }
 
     /// Cancels the scope at an instant; at once, if it has passed. [`Instant::NEVER`] is no limit.
-    pub fn deadline_at(mut self, at: Instant) -> Self {
-        self.limit = Limit::At(at);
-        self.set_limit();
-        self
+    #[inline]
+    pub fn deadline_at(self, at: Instant) -> Self {
+        self.limited(Limit::At(at))
     }
 
     /// How long [`graceful`](crate::graceful) shields inside hold off a request on this scope (law L6). The default is zero.
@@ -179,10 +178,12 @@ impl CancelScope {
         })
     }
 
-    fn set_limit(&self) {
+    #[inline]
+    fn limited(self, limit: Limit) -> Self {
         if let Some(node) = &self.node {
-            put(self.limit, &mut node.lock());
+            put(limit, &mut node.lock());
         }
+        CancelScope { limit, ..self }
     }
 
     /// Runs `body` in the scope.
@@ -203,6 +204,7 @@ impl CancelScope {
     /// # Panics
     ///
     /// Resumes the panic of the body, when everything inside has ended.
+    #[inline]
     pub fn run<F: Future>(mut self, body: F) -> Run<F, F::Output> {
         // A scope to which nobody has a handle needs no node before it has to wait.
         if self.name.is_some() || self.grace > Duration::ZERO {
@@ -285,7 +287,33 @@ pin_project! {
     }
 }
 
+impl<F: Future<Output = T>, T> Run<F, T> {
+    /// A branch of a combinator: a scope without a handle, which whoever polls it cancels by its future. With `here` it has its place
+    /// from now on, as with [`run_here`](CancelScope::run_here).
+    #[inline]
+    pub(crate) fn branch(location: &'static Location<'static>, here: bool, body: F) -> Self {
+        let kind = Kind::Branch;
+        let scoped = if here {
+            let origin = Origin::new(kind.name(), location);
+            Scoped::placed(Node::new(kind, Mask::None, origin, None, ()), body, Plain)
+        } else {
+            Scoped::light(kind, Mask::None, Limit::NONE, location, body, Plain)
+        };
+        Run { scoped }
+    }
+}
+
 impl<F, T> Run<F, T> {
+    /// Asks the scope to stop, as [`ScopeHandle::cancel`] does; once it was polled.
+    pub(crate) fn cancel(self: Pin<&mut Self>, reason: impl Into<Reason>) {
+        self.project().scoped.cancel(ambient::signed(reason.into()));
+    }
+
+    /// Whether it was cancelled from further out, and will never be ready.
+    pub(crate) fn is_parked(&self) -> bool {
+        self.scoped.is_parked()
+    }
+
     /// Where the scope was made.
     pub(crate) fn location(&self) -> &'static Location<'static> {
         self.scoped.location()

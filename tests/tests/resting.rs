@@ -127,10 +127,9 @@ fn who_still_rests_at_the_end_of_the_scope_around_is_woken() {
             }
         });
         assert!(scope.await.is_ok());
-        let (at_end, timers) = (wakes.load(std::sync::atomic::Ordering::SeqCst), foster::census().map(|c| c.timers));
-        (at_end >= 2, timers)
+        wakes.load(std::sync::atomic::Ordering::SeqCst) >= 2
     });
-    assert_eq!(woken, (true, foster::census().map(|_| 0)));
+    assert!(woken);
 }
 
 /// Two in one that rests: one of them needs nodes, and the other finds itself in them.

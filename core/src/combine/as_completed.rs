@@ -63,7 +63,7 @@ where
     I: IntoIterator<Item = F>,
     F: Future<Output = T>,
 {
-    let mut group = Group::new("as_completed").here();
+    let mut group = Group::new().here();
     for (input, future) in futures.into_iter().enumerate() {
         group.push(input, future);
     }

@@ -18,12 +18,12 @@ use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
-use crate::{CancelScope, Run, ScopeHandle};
+use crate::Run;
 
 pin_project! {
     #[project = BranchProj]
     pub(super) enum Branch<F, T> {
-        Seated { #[pin] run: Run<F, T>, handle: ScopeHandle, running: bool },
+        Seated { #[pin] run: Run<F, T>, running: bool },
         Empty,
     }
 }
@@ -39,20 +39,17 @@ pub(super) enum Step<T> {
 impl<F: Future<Output = T>, T> Branch<F, T> {
     /// With `here` its scope has its place from now on, and outlives the scopes that it is polled in.
     #[track_caller]
-    pub(super) fn new(name: &'static str, here: bool, future: F) -> Self {
-        Branch::at(Location::caller(), name, here, future)
+    pub(super) fn new(here: bool, future: F) -> Self {
+        Branch::at(Location::caller(), here, future)
     }
 
     /// As [`new`](Branch::new), for branches that are made in a poll.
-    pub(super) fn at(location: &'static Location<'static>, name: &'static str, here: bool, future: F) -> Self {
-        let mut scope = CancelScope::new().located(location).named(name);
-        let handle = scope.handle();
-        let run = if here { scope.run_here(future) } else { scope.run(future) };
-        Branch::Seated { run, handle, running: false }
+    pub(super) fn at(location: &'static Location<'static>, here: bool, future: F) -> Self {
+        Branch::Seated { run: Run::branch(location, here, future), running: false }
     }
 
     pub(super) fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>, fate: &mut Fate) -> Step<T> {
-        let BranchProj::Seated { run, handle, running } = self.as_mut().project() else { return Step::Over };
+        let BranchProj::Seated { mut run, running } = self.as_mut().project() else { return Step::Over };
         if !*running {
             if fate.is_closing() {
                 self.set(Branch::Empty);
@@ -63,9 +60,9 @@ impl<F: Future<Output = T>, T> Branch<F, T> {
             }
             *running = true;
         }
-        let step = match panic::catch_unwind(AssertUnwindSafe(|| run.poll(cx))) {
+        let step = match panic::catch_unwind(AssertUnwindSafe(|| run.as_mut().poll(cx))) {
             // Cancelled from further out: nobody will hear of this branch again (law L18).
-            Ok(Poll::Pending) if fate.is_closing() && handle.is_closed() => {
+            Ok(Poll::Pending) if fate.is_closing() && run.is_parked() => {
                 fate.cut = true;
                 Step::Over
             }
@@ -83,10 +80,10 @@ impl<F: Future<Output = T>, T> Branch<F, T> {
 
     /// Cancels a branch that runs. Says whether it will be heard of again.
     pub(super) fn close(mut self: Pin<&mut Self>, reason: &'static str, fate: &mut Fate) -> bool {
-        let BranchProj::Seated { handle, running, .. } = self.as_mut().project() else { return false };
+        let BranchProj::Seated { run, running } = self.as_mut().project() else { return false };
         if *running {
-            if !handle.is_closed() {
-                handle.cancel(reason);
+            if !run.is_parked() {
+                run.cancel(reason);
                 return true;
             }
             fate.cut = true;

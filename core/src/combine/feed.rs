@@ -28,7 +28,7 @@ where
     #[track_caller]
     pub(super) fn new(name: &'static str, limit: usize, inputs: I, map: M) -> Self {
         assert!(limit > 0, "`{name}` with a limit of zero would never begin; for no limit say `usize::MAX`");
-        Feed { inputs: Some(inputs), map, taken: 0, limit, group: Group::new(name), turn: 0 }
+        Feed { inputs: Some(inputs), map, taken: 0, limit, group: Group::new(), turn: 0 }
     }
 
     pub(super) fn begin_turn(&mut self, cx: &mut Context<'_>) {

@@ -51,7 +51,7 @@ where
     F: Future<Output = Result<T, E>>,
     E: Debug,
 {
-    let mut group = Group::new("gather");
+    let mut group = Group::new();
     let mut len = 0;
     for future in futures {
         group.push(len, future);
@@ -92,7 +92,7 @@ where
     I: IntoIterator<Item = F>,
     F: Future<Output = T>,
 {
-    let mut group = Group::new("gather_settled");
+    let mut group = Group::new();
     let mut len = 0;
     for future in futures {
         group.push(len, future);

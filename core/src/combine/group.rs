@@ -1,7 +1,7 @@
 //! Any number of branches of one type, polled in the task of whoever holds them.
 //!
 //! A group ends when all its branches have ended, whatever happens in between: this is what makes the losers' cleanup part
-//! of every combinator. It is built from cancel scopes and their handles alone.
+//! of every combinator. It is built from cancel scopes alone.
 
 use std::future::Future;
 use std::panic::{self, AssertUnwindSafe, Location};
@@ -13,7 +13,6 @@ use super::branch::{Branch, Fate, Step};
 use crate::bells::{Bells, Chime};
 
 pub(super) struct Group<F, T> {
-    name: &'static str,
     /// The branches stand below the scope that they are made in, not below the one that polls them first.
     here: bool,
     /// Where the user has called the combinator.
@@ -37,9 +36,8 @@ struct Seat<F, T> {
 
 impl<F, T> Group<F, T> {
     #[track_caller]
-    pub(super) fn new(name: &'static str) -> Self {
+    pub(super) fn new() -> Self {
         Group {
-            name,
             here: false,
             location: Location::caller(),
             seats: Vec::new(),
@@ -86,7 +84,7 @@ impl<F, T> Group<F, T> {
 impl<F: Future<Output = T>, T> Group<F, T> {
     /// Adds the branch for the input with this index. It begins in this turn, or in the first one.
     pub(super) fn push(&mut self, input: usize, future: F) {
-        let branch = Branch::at(self.location, self.name, self.here, future);
+        let branch = Branch::at(self.location, self.here, future);
         let key = match self.vacant.pop() {
             Some(key) => {
                 let seat = &mut self.seats[key];

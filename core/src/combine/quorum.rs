@@ -46,7 +46,7 @@ where
     I: IntoIterator<Item = F>,
     F: Future<Output = T>,
 {
-    let mut group = Group::new("race");
+    let mut group = Group::new();
     for (input, future) in futures.into_iter().enumerate() {
         group.push(input, future);
     }
@@ -90,7 +90,7 @@ where
     F: Future<Output = Result<T, E>>,
     E: Debug,
 {
-    let mut quorum = Quorum::new("first_ok", 1);
+    let mut quorum = Quorum::new(1);
     for future in futures {
         quorum.push(future);
     }
@@ -139,7 +139,7 @@ where
     F: Future<Output = Result<T, E>>,
     E: Debug,
 {
-    let mut quorum = Quorum::new("quorum", needed);
+    let mut quorum = Quorum::new(needed);
     for future in futures {
         quorum.push(future);
     }
@@ -196,8 +196,8 @@ impl<F, T, E> Quorum<F, T, E>
 where
     F: Future<Output = Result<T, E>>,
 {
-    fn new(name: &'static str, needed: usize) -> Self {
-        Quorum { group: Group::new(name), inputs: 0, needed, values: Vec::new(), errors: Vec::new() }
+    fn new(needed: usize) -> Self {
+        Quorum { group: Group::new(), inputs: 0, needed, values: Vec::new(), errors: Vec::new() }
     }
 
     #[track_caller]

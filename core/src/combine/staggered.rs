@@ -72,7 +72,7 @@ where
         delay,
         next: None,
         due: true,
-        group: Group::new("staggered"),
+        group: Group::new(),
         value: None,
         errors: Vec::new(),
     }

@@ -296,7 +296,7 @@ macro_rules! tuples {
             #[track_caller]
             fn try_join(self) -> Self::Future {
                 let ($($branch,)+) = self;
-                $try_join { $($branch: Branch::new("try_join", false, $branch), $value: None,)+ heat: Heat::new($len) }
+                $try_join { $($branch: Branch::new(false, $branch), $value: None,)+ heat: Heat::new($len) }
             }
         }
 
@@ -306,7 +306,7 @@ macro_rules! tuples {
             #[track_caller]
             fn race(self) -> Self::Future {
                 let ($($branch,)+) = self;
-                $race { $($branch: Branch::new("race", false, $branch),)+ heat: Heat::new($len) }
+                $race { $($branch: Branch::new(false, $branch),)+ heat: Heat::new($len) }
             }
         }
 

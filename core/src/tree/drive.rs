@@ -274,7 +274,7 @@ impl Node {
         let leaked = if state.links.count(Role::Inner) > 0 { state.links.leak() } else { Vec::new() };
         drop(state);
         if !resting.is_empty() {
-            dismiss(self.tree(), resting);
+            dismiss(resting);
         }
         if !leaked.is_empty() {
             for node in leaked {
@@ -421,12 +421,12 @@ impl Node {
             stood: state.stood(),
         };
         let waker = state.waker.take();
-        let mut timers = [state.deadline_timer.take(), None];
+        let mut timers = [state.deadline_timer.take(), state.rests.take_alarm(), None];
         let mut marker = None;
         let mut binding = None;
         if let Some(rare) = state.if_rare() {
             closed.panic = rare.panic.take();
-            timers[1] = rare.hard_timer.take();
+            timers[2] = rare.hard_timer.take();
             marker = rare.marker.take();
             binding = rare.binding.take();
         }
@@ -436,7 +436,7 @@ impl Node {
         }
         drop((waker, marker));
         drop_quietly(binding);
-        if timers != [None, None] || inherited.waits_for_hard() {
+        if timers != [None; 3] || inherited.waits_for_hard() {
             if let Some(tree) = self.tree() {
                 for key in timers.into_iter().flatten() {
                     drop(tree.timers.remove(key));

@@ -57,6 +57,7 @@ pub(crate) struct Light {
 }
 
 impl Light {
+    #[inline]
     pub(crate) fn new(kind: Kind, mask: Mask, limit: Limit, location: &'static Location<'static>) -> Self {
         let (time, deadline) = match limit {
             Limit::At(Instant::NEVER) | Limit::In(Duration::MAX) => (Time::Runs, Instant::NEVER),
@@ -71,6 +72,7 @@ impl Light {
     }
 
     /// The scope begins: from here on its deadline is an instant of the tree's clock.
+    #[inline]
     pub(super) fn start(&mut self, tree: Option<&Arc<Tree>>) {
         if self.time != Time::ToBegin {
             return;

@@ -227,7 +227,7 @@ fn raze_node(node: &NodeRef, report: &mut HostDropped, wakes: &mut Wakes) {
     let resting = state.take_resting();
     wakes.push_raw(state.waker.take());
     drop(state);
-    dismiss(node.tree(), resting);
+    dismiss(resting);
     let body = node.cell.seize();
     let (_, result) = ambient::enter(node.clone(), || {
         drop(body);

@@ -33,6 +33,8 @@ pub(crate) enum Kind {
     Task,
     Nursery,
     CancelScope,
+    /// Of a combinator.
+    Branch,
     Shield,
     Graceful,
     Thread,
@@ -47,6 +49,7 @@ impl Kind {
             Kind::Task => "task",
             Kind::Nursery => "nursery",
             Kind::CancelScope => "cancel scope",
+            Kind::Branch => "branch",
             Kind::Shield => "shield",
             Kind::Graceful => "graceful shield",
             Kind::Thread => "thread",

@@ -5,13 +5,14 @@
 //! be told to stop but the future itself, and nothing waited for: to be cancelled it only has to be polled, and makes itself a
 //! node then. What the tree does for it meanwhile:
 //!
-//! * at its deadline, and when the node's own code has to stop, it is woken ([`Wakes::push_resting`])
+//! * at its deadline (all that rest in one node have one timer), and when the node's own code has to stop, it is woken ([`Wakes::push_resting`])
 //! * its future finds that it has left the scope it stood in, and makes its node where it stood (L1)
 //! * when the node's body is over, whoever still rests there was forgotten, or has escaped (L28): it is woken, and panics
 //!
 //! Only scopes that keep nothing out may rest: a shield has to hold off the delivery of the scope around it.
 
-use std::collections::HashMap;
+use std::cmp::Reverse;
+use std::collections::{BinaryHeap, HashMap};
 use std::mem;
 use std::num::NonZeroU32;
 use std::sync::Arc;
@@ -29,7 +30,7 @@ use super::wake::{self, Wakes};
 use crate::Instant;
 
 /// A place to rest; never used again in the life of its node (but for a wrap around of 32 bits).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct RestKey {
     slot: u32,
     serial: NonZeroU32,
@@ -50,7 +51,8 @@ pub(crate) struct Resting {
     around: Option<RestKey>,
     /// None while it is being polled for the first time, and after it was called.
     waker: Option<Waker>,
-    timer: Option<TimerKey>,
+    /// Its deadline is noted.
+    timed: bool,
     /// Its time is over.
     due: bool,
     /// How many rest inside it.
@@ -74,6 +76,10 @@ pub(crate) struct Rests(Option<Box<Table>>);
 struct Table {
     slots: Slab<Resting>,
     serial: u32,
+    /// When the time of each is over, and of some that are gone.
+    deadlines: BinaryHeap<Reverse<(Instant, RestKey)>>,
+    /// The one timer of all, and when it fires: not after the first of them. It is left when that is gone, for those that come later.
+    alarm: Option<(TimerKey, Instant)>,
 }
 
 impl Rests {
@@ -107,7 +113,7 @@ impl Rests {
             light,
             around,
             waker: None,
-            timer: None,
+            timed: false,
             due: false,
             inside: 0,
             node: None,
@@ -117,6 +123,55 @@ impl Rests {
 
     fn get_mut(&mut self, key: RestKey) -> Option<&mut Resting> {
         self.0.as_mut()?.slots.get_mut(key.slot as usize).filter(|resting| resting.serial == key.serial)
+    }
+
+    /// Notes the deadline of one that begins to rest. Says whether the timer is armed too late for it.
+    fn is_late_for(&mut self, key: RestKey) -> bool {
+        let Some(resting) = self.get_mut(key) else { return false };
+        let at = resting.light.deadline();
+        if at == Instant::NEVER || mem::replace(&mut resting.timed, true) {
+            return false;
+        }
+        let Some(table) = &mut self.0 else { return false };
+        if table.deadlines.len() > 2 * table.slots.len() + 16 {
+            let Table { deadlines, slots, .. } = &mut **table;
+            let is_here = |key: RestKey| slots.get(key.slot as usize).is_some_and(|there| there.serial == key.serial);
+            deadlines.retain(|Reverse((_, key))| is_here(*key));
+        }
+        table.deadlines.push(Reverse((at, key)));
+        table.alarm.is_none_or(|(_, armed)| at < armed)
+    }
+
+    /// The earliest deadline of those that rest here.
+    fn earliest(&mut self) -> Option<Instant> {
+        loop {
+            let &Reverse((at, key)) = self.0.as_ref()?.deadlines.peek()?;
+            if self.get_mut(key).is_some() {
+                return Some(at);
+            }
+            self.0.as_mut()?.deadlines.pop();
+        }
+    }
+
+    /// Takes the deadline out of one that is over.
+    fn next_due(&mut self, now: Instant) -> Option<&mut Resting> {
+        if self.earliest()? > now {
+            return None;
+        }
+        let Reverse((_, key)) = self.0.as_mut()?.deadlines.pop()?;
+        self.get_mut(key)
+    }
+
+    /// The timer has fired, unless it was armed anew meanwhile.
+    fn end_alarm(&mut self, now: Instant) {
+        if let Some(table) = &mut self.0 {
+            table.alarm = table.alarm.filter(|(_, at)| *at > now);
+        }
+    }
+
+    /// Takes the timer's key, when nobody will rest here any more.
+    pub(super) fn take_alarm(&mut self) -> Option<TimerKey> {
+        Some(self.0.as_mut()?.alarm.take()?.0)
     }
 
     /// Takes one out; nothing is done about those that rest in it.
@@ -130,13 +185,13 @@ impl Rests {
     }
 
     /// Those that rest inside another one do so no more: it has become a node, and so will they.
-    fn free_inside(&mut self, around: RestKey) -> Vec<(RestKey, Light, Option<Waker>, Option<TimerKey>)> {
+    fn free_inside(&mut self, around: RestKey) -> Vec<(RestKey, Light, Option<Waker>)> {
         let slots = self.0.iter_mut().flat_map(|table| table.slots.iter_mut());
         let inside = slots.filter(|(_, inner)| inner.around == Some(around));
         let free = |(slot, inner): (usize, &mut Resting)| {
             inner.around = None;
             let key = RestKey { slot: slot as u32, serial: inner.serial };
-            (key, inner.light, inner.waker.take(), inner.timer.take())
+            (key, inner.light, inner.waker.take())
         };
         inside.map(free).collect()
     }
@@ -175,9 +230,8 @@ impl State {
 }
 
 /// Who rested here was forgotten, or has escaped: it is woken, to find out (L28).
-pub(super) fn dismiss(tree: Option<&Arc<Tree>>, left: Vec<Resting>) {
+pub(super) fn dismiss(left: Vec<Resting>) {
     for mut resting in left {
-        drop(tree.zip(resting.timer).and_then(|(tree, timer)| tree.timers.remove(timer)));
         if let Some(waker) = resting.waker.take() {
             waker.wake();
         }
@@ -210,7 +264,6 @@ impl Node {
         }
         let key = key.unwrap_or_else(|| state.rests.insert(light, around));
         let mut stays = false;
-        let mut late = false;
         while let Some(resting) = state.rests.get_mut(key) {
             let known = resting.waker.as_ref().is_some_and(|old| old.will_wake(waker));
             if !known && spare.is_none() {
@@ -224,18 +277,12 @@ impl Node {
                 mem::swap(&mut resting.waker, &mut spare);
             }
             stays = !resting.due;
-            if stays && resting.timer.is_none() && light.deadline() != Instant::NEVER {
-                // Subtle: below the node's lock, so that whoever takes the entry out finds its timer. Nobody locks a node below the
-                // timers' lock.
-                let (timer, earliest) = tree.timers.insert(light.deadline(), Target::Resting(self.clone(), key));
-                resting.timer = Some(timer);
-                late = earliest;
-            }
             break;
         }
+        let armed = if stays && state.rests.is_late_for(key) { self.arm_rests(&mut state, tree) } else { None };
         drop(state);
         drop(spare);
-        if late {
+        if armed.is_some_and(|(_, late)| late) {
             tree.arm();
         }
         // Ordering: the flag is set before the wakers are looked for; so either this one was found, or this sees the flag.
@@ -246,13 +293,24 @@ impl Node {
         None
     }
 
+    /// Arms the timer for the first of those that rest here, unless it is armed for that or something earlier. Gives what it was armed
+    /// for, to be dropped where no lock is held, and says whether the host's timer may be armed too late: see `Timers::insert`.
+    ///
+    /// Subtle: below the node's lock, so that whoever closes the node finds it. Nobody locks a node below the timers' lock.
+    fn arm_rests(self: &NodeRef, state: &mut State, tree: &Arc<Tree>) -> Option<(Option<Target>, bool)> {
+        let at = state.rests.earliest()?;
+        let table = state.rests.0.as_mut().filter(|table| table.alarm.is_none_or(|(_, armed)| at < armed))?;
+        let (timer, late) = tree.timers.insert(at, Target::Resting(self.clone()));
+        let old = table.alarm.replace((timer, at));
+        Some((old.and_then(|(old, _)| tree.timers.remove(old)), late))
+    }
+
     /// A light scope rests here no more. Gives the node that it has become without knowing.
     pub(super) fn end_rest(self: &NodeRef, key: RestKey) -> Option<NodeRef> {
         let gone = self.lock().rests.remove(key);
         let (mut gone, left) = gone?;
-        drop(self.tree().zip(gone.timer).and_then(|(tree, timer)| tree.timers.remove(timer)));
         if !left.is_empty() {
-            dismiss(self.tree(), left);
+            dismiss(left);
         }
         gone.node.take()
     }
@@ -261,12 +319,10 @@ impl Node {
     pub(super) fn rest_became(self: &NodeRef, key: RestKey, node: &NodeRef, tree: &Arc<Tree>) {
         let gone = self.lock().rests.take(key);
         let Some(gone) = gone else { return };
-        drop(gone.timer.and_then(|timer| tree.timers.remove(timer)));
         let mut became = if gone.inside > 0 { vec![(key, node.clone())] } else { Vec::new() };
         while let Some((outer, above)) = became.pop() {
             let inside = self.lock().rests.free_inside(outer);
-            for (key, light, waker, timer) in inside {
-                drop(timer.and_then(|timer| tree.timers.remove(timer)));
+            for (key, light, waker) in inside {
                 let node = light.materialise(&above, tree);
                 let mut state = node.lock();
                 let none = mem::replace(&mut state.waker, waker);
@@ -283,14 +339,19 @@ impl Node {
         }
     }
 
-    /// Its deadline has come: its future is woken, to find out.
-    pub(super) fn rest_is_over(self: &NodeRef, key: RestKey, wakes: &mut Wakes) {
+    /// The timer has fired: the futures of those whose time is over are woken, to find out.
+    pub(super) fn rests_are_over(self: &NodeRef, tree: &Arc<Tree>, now: Instant, wakes: &mut Wakes) {
         let mut state = self.lock();
-        if let Some(resting) = state.rests.get_mut(key) {
+        state.rests.end_alarm(now);
+        while let Some(resting) = state.rests.next_due(now) {
             resting.due = true;
             self.flag(DUE);
-            resting.timer = None;
             wakes.push_raw(resting.waker.take());
+        }
+        let armed = self.arm_rests(&mut state, tree);
+        drop(state);
+        if armed.is_some_and(|(_, late)| late) {
+            wakes.arm(tree);
         }
     }
 
@@ -311,6 +372,7 @@ impl Node {
         let mut state = self.lock();
         let resting = state.rests.get_mut(key)?;
         let (light, made, is_inside) = (resting.light, resting.node.take(), resting.around.is_some());
+        let waker = resting.waker.take();
         drop(state);
         let node = match made {
             Some(node) => node,
@@ -322,6 +384,14 @@ impl Node {
                 self.node_at_rest(key).unwrap_or_else(|| light.materialise(self, tree))
             }
         };
+        // Whoever is to be woken for it from now on; in the poll that follows it says so itself.
+        let mut state = node.lock();
+        let old = match waker {
+            Some(waker) => state.waker.replace(waker),
+            None => None,
+        };
+        drop(state);
+        drop(old);
         self.rest_became(key, &node, tree);
         Some(node)
     }

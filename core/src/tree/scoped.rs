@@ -110,6 +110,7 @@ pin_project! {
 
 impl<F, R, V, P> Scoped<F, R, V, P> {
     /// A scope that makes its node only when it turns out to need one.
+    #[inline]
     pub(crate) fn light(
         kind: Kind,
         mask: Mask,
@@ -143,6 +144,24 @@ impl<F, R, V, P> Scoped<F, R, V, P> {
 
     pub(crate) fn policy(self: Pin<&mut Self>) -> &mut P {
         self.project().policy
+    }
+
+    /// Asks the scope to stop, once it was polled.
+    pub(crate) fn cancel(self: Pin<&mut Self>, reason: Reason) {
+        let this = self.project();
+        if let Some(key) = this.rest.take() {
+            *this.seat = this.seat.take().and_then(|node| node.rest_becomes(key));
+        }
+        match this.seat {
+            Some(node) => drop(node.request(reason, None)),
+            // It was lost (L28).
+            None => *this.stage = Stage::Parked,
+        }
+    }
+
+    /// Whether it was cancelled from further out, and will never be ready.
+    pub(crate) fn is_parked(&self) -> bool {
+        self.stage == Stage::Parked
     }
 
     /// Where the scope was made.

@@ -17,7 +17,6 @@ use slab::Slab;
 
 use super::Tree;
 use super::node::NodeRef;
-use super::resting::RestKey;
 use super::wake::Wakes;
 use crate::Instant;
 use crate::instant::AtomicInstant;
@@ -31,8 +30,8 @@ pub(crate) enum Target {
     Wake(Waker),
     /// A scope's deadline: a request (L8).
     Deadline(NodeRef),
-    /// The deadline of a light scope that rests in a node.
-    Resting(NodeRef, RestKey),
+    /// The first deadline of the light scopes that rest in a node.
+    Resting(NodeRef),
     /// A request's hard time: graceful shields stop holding it off (L11).
     Hard(NodeRef),
 }
@@ -189,7 +188,7 @@ impl Tree {
             match target {
                 Target::Wake(_) => {}
                 Target::Deadline(node) => node.mark_deadline(self, now, &mut wakes),
-                Target::Resting(node, key) => node.rest_is_over(*key, &mut wakes),
+                Target::Resting(node) => node.rests_are_over(self, now, &mut wakes),
                 Target::Hard(node) => node.mark_hard(now, &mut wakes),
             }
         }
