@@ -82,11 +82,15 @@ impl<F: Future<Output = T>, T> Branch<F, T> {
     pub(super) fn close(mut self: Pin<&mut Self>, reason: &'static str, fate: &mut Fate) -> bool {
         let BranchProj::Seated { run, running } = self.as_mut().project() else { return false };
         if *running {
-            if !run.is_parked() {
-                run.cancel(reason);
-                return true;
+            if run.is_parked() {
+                fate.cut = true;
+            } else {
+                match run.cancel(reason) {
+                    Ok(true) => return true,
+                    Ok(false) => {}
+                    Err(payload) => fate.panicked(payload),
+                }
             }
-            fate.cut = true;
         }
         self.set(Branch::Empty);
         false

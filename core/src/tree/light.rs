@@ -13,6 +13,7 @@ use super::ambient;
 use super::links::Role;
 use super::marks::Mask;
 use super::node::{Kind, Node, NodeRef};
+use super::place::Place;
 use crate::Instant;
 use crate::reason::{Origin, Reason, ReasonKind};
 use crate::sys::atomic::Ordering;
@@ -137,19 +138,32 @@ impl Light {
         Origin::new(self.kind.name(), self.location)
     }
 
-    /// Makes the node and hangs it below `parent`.
+    /// Makes the node and hangs it below `parent`, which stands around this code.
     pub(super) fn materialise(self, parent: &NodeRef, tree: &Arc<Tree>) -> NodeRef {
-        let node = Node::attach_new(parent, Role::Inner, |place| {
-            Node::placed(place, self.kind, self.mask, self.origin(), tree.clone(), ())
-        });
+        let node = Node::attach_new(parent, Role::Inner, |place| self.node(place, tree));
+        self.begin_as(&node, tree);
+        node
+    }
+
+    /// As [`materialise`](Light::materialise), from elsewhere: none if the body of `parent` is over.
+    pub(super) fn materialise_in(self, parent: &NodeRef, tree: &Arc<Tree>) -> Option<NodeRef> {
+        let node = Node::attach_open(parent, Role::Inner, |place| self.node(place, tree))?;
+        self.begin_as(&node, tree);
+        Some(node)
+    }
+
+    fn node(&self, place: Place, tree: &Arc<Tree>) -> NodeRef {
+        Node::placed(place, self.kind, self.mask, self.origin(), tree.clone(), ())
+    }
+
+    fn begin_as(&self, node: &NodeRef, tree: &Arc<Tree>) {
         node.polled.store(true, Ordering::Relaxed);
         if self.time == Time::Lost {
             node.request(Reason::new(ReasonKind::Abandoned), None);
-            return node;
+            return;
         }
         node.lock().deadline = self.deadline;
         node.arm_deadline(tree);
-        node
     }
 
     #[cold]

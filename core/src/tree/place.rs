@@ -118,6 +118,19 @@ impl Node {
         node
     }
 
+    /// As [`attach_new`](Node::attach_new), below `parent` itself; none if its body is over.
+    pub(crate) fn attach_open(parent: &NodeRef, role: Role, make: impl FnOnce(Place) -> NodeRef) -> Option<NodeRef> {
+        let mut above = parent.lock();
+        if above.life != Life::Open {
+            return None;
+        }
+        let node = make(above.place(parent, role));
+        above.links.insert(role, node.clone());
+        drop(above);
+        node.hard_time_may_be_over();
+        Some(node)
+    }
+
     /// Does `link` under the lock of the nearest scope, from this one up, that is not Closed. If there is none, the host was dropped
     /// while this code was running on another thread (L30): the topmost comes back.
     fn take_in<R>(self: &NodeRef, mut link: impl FnMut(&mut State, &NodeRef) -> R) -> Result<R, NodeRef> {

@@ -323,7 +323,7 @@ impl Node {
         while let Some((outer, above)) = became.pop() {
             let inside = self.lock().rests.free_inside(outer);
             for (key, light, waker) in inside {
-                let node = light.materialise(&above, tree);
+                let Some(node) = light.materialise_in(&above, tree) else { continue };
                 let mut state = node.lock();
                 let none = mem::replace(&mut state.waker, waker);
                 drop(state);
@@ -376,12 +376,15 @@ impl Node {
         drop(state);
         let node = match made {
             Some(node) => node,
-            None if !is_inside => light.materialise(self, tree),
+            None if !is_inside => light.materialise_in(self, tree)?,
             None => {
                 // What it rests in stands around this code, and is made a node now; and so are those inside. If it does not, the
                 // future was taken out of one that is still there (by a lock, say): then it is out of its reach.
                 ambient::try_current();
-                self.node_at_rest(key).unwrap_or_else(|| light.materialise(self, tree))
+                match self.node_at_rest(key) {
+                    Some(node) => node,
+                    None => light.materialise_in(self, tree)?,
+                }
             }
         };
         // Whoever is to be woken for it from now on; in the poll that follows it says so itself.

@@ -146,17 +146,20 @@ impl<F, R, V, P> Scoped<F, R, V, P> {
         self.project().policy
     }
 
-    /// Asks the scope to stop, once it was polled.
-    pub(crate) fn cancel(self: Pin<&mut Self>, reason: Reason) {
-        let this = self.project();
+    /// Asks the scope to stop, once it was polled. Says whether it has to be polled on: if it rests, there is nothing inside, and it
+    /// is over at once. What comes back as an error is a panic of the body's destructor.
+    pub(crate) fn cancel(self: Pin<&mut Self>, reason: impl FnOnce() -> Reason) -> thread::Result<bool> {
+        let mut this = self.project();
+        let mut result = Ok(());
         if let Some(key) = this.rest.take() {
-            *this.seat = this.seat.take().and_then(|node| node.rest_becomes(key));
+            let Some(node) = this.seat.take() else { unreachable!("it rests in one") };
+            (*this.seat, result) = drop_resting(&node, key, this.light, || this.body.as_mut().empty());
         }
         match this.seat {
-            Some(node) => drop(node.request(reason, None)),
-            // It was lost (L28).
+            Some(node) => drop(node.request(reason(), None)),
             None => *this.stage = Stage::Parked,
         }
+        result.map(|()| this.seat.is_some())
     }
 
     /// Whether it was cancelled from further out, and will never be ready.
@@ -193,15 +196,7 @@ impl<F, R, V, P> Scoped<F, R, V, P> {
 /// then, or in the drop.
 #[cold]
 fn lose_resting(node: &NodeRef, key: RestKey, light: &Light, drop_body: impl FnOnce()) -> Option<NodeRef> {
-    if !ambient::stands_in(node, light.outer()) {
-        return node.rest_becomes(key);
-    }
-    let (left, result) = ambient::reenter_light(&light.lost(), None, drop_body);
-    node.end_rest(key);
-    let made = match left {
-        Entered::Node(made) => Some(made),
-        Entered::Light(..) => None,
-    };
+    let (made, result) = drop_resting(node, key, light, drop_body);
     if let Err(payload) = result {
         match made.clone().or_else(ambient::try_current) {
             Some(node) if node.life() != Life::Closed => node.panicked(payload),
@@ -209,6 +204,24 @@ fn lose_resting(node: &NodeRef, key: RestKey, light: &Light, drop_body: impl FnO
         }
     }
     made
+}
+
+/// Drops the body of a light scope that rests in `node`, unless this is not where it stands: then it becomes a node.
+fn drop_resting(
+    node: &NodeRef,
+    key: RestKey,
+    light: &Light,
+    drop_body: impl FnOnce(),
+) -> (Option<NodeRef>, thread::Result<()>) {
+    if !ambient::stands_in(node, light.outer()) {
+        return (node.rest_becomes(key), Ok(()));
+    }
+    let (left, result) = ambient::reenter_light(&light.lost(), None, drop_body);
+    node.end_rest(key);
+    match left {
+        Entered::Node(made) => (Some(made), result),
+        Entered::Light(..) => (None, result),
+    }
 }
 
 /// Hangs a node that had handles before it had a place into the tree.
