@@ -5,13 +5,19 @@
 //!                 └──────╳ cancelled, failed, panic ─┤ everything inside ends
 //!                                                    └──▶ release(resource, exit), shielded, within its budget
 //! ```
+//!
+//! What has to survive the loss of the future is on the heap only when it can be lost. As long as the first poll of the body lasts,
+//! that is the resource, which the body may give back from anywhere. If the body does not end in that poll, its scope gets a node
+//! there, and the release as its finalizer. If it does, nothing is left but the release: it is polled at once, and its scope
+//! gets a node only if it waits.
+
+mod loan;
 
 use std::fmt;
 use std::future::Future;
-use std::ops::{Deref, DerefMut};
-use std::panic::Location;
+use std::panic::{self, Location};
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
@@ -19,11 +25,17 @@ use pin_project_lite::pin_project;
 
 use crate::defer::{DEFAULT_BUDGET, FinalizerOutput};
 use crate::opening::Opening;
-use crate::reason::{Origin, Reason, ReasonKind};
-use crate::tree::finalizer::{Failure, Finalizer};
+use crate::reason::Reason;
+use crate::tree::ambient;
+use crate::tree::finalizer::Begun;
+use crate::tree::light::{Light, Limit};
 use crate::tree::marks::Mask;
-use crate::tree::node::{Kind, Node, NodeRef};
+use crate::tree::node::{Kind, NodeRef};
+use crate::tree::owned::OwnedScope;
 use crate::tree::scoped::{Ending, Policy, Scoped};
+use loan::{Lease, Loan};
+
+pub use loan::Lent;
 
 /// How the use of a bracket's resource ended.
 #[derive(Clone, Debug)]
@@ -155,55 +167,18 @@ where
     Bracket::new(acquire, body, release, |output| output.map_err(Err), exit)
 }
 
-/// The resource of a bracket, lent to its body. Gives it back when dropped.
-pub struct Lent<R> {
-    resource: Option<R>,
-    home: Arc<Loan<R>>,
-}
-
-/// Where the resource is while nobody has it, and how its use ended.
-struct Loan<R> {
-    returned: Mutex<Option<R>>,
-    exit: Mutex<Option<Exit>>,
-}
-
-impl<R> Deref for Lent<R> {
-    type Target = R;
-
-    fn deref(&self) -> &R {
-        match &self.resource {
-            Some(resource) => resource,
-            None => unreachable!("a guard has its resource until it is dropped"),
-        }
-    }
-}
-
-impl<R> DerefMut for Lent<R> {
-    fn deref_mut(&mut self) -> &mut R {
-        match &mut self.resource {
-            Some(resource) => resource,
-            None => unreachable!("a guard has its resource until it is dropped"),
-        }
-    }
-}
-
-impl<R> Drop for Lent<R> {
-    fn drop(&mut self) {
-        *lock(&self.home.returned) = self.resource.take();
-    }
-}
-
-impl<R: fmt::Debug> fmt::Debug for Lent<R> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Lent").field(&self.resource).finish()
-    }
+/// What the outputs of the parts mean: `bracket` and `try_bracket` differ in nothing else.
+struct Means<Acquired, R, T> {
+    acquired: fn(Acquired) -> Result<R, T>,
+    exit: fn(&T) -> Exit,
 }
 
 pin_project! {
     #[project = StageProj]
-    enum Stage<A, R, B, Fut, T, C> {
-        Acquiring { #[pin] acquire: A, rest: Option<(B, C)> },
-        Using { #[pin] scoped: Scoped<Opening<B, Lent<R>, Fut>, T, T, Uses<R, T>> },
+    enum Stage<A, Acquired, R, B, Fut, T, C> {
+        Acquiring { #[pin] acquire: A, rest: Option<(B, C)>, means: Means<Acquired, R, T> },
+        Using { #[pin] scoped: Scoped<Using<B, R, Fut, C>, T, T, Uses<R, T, C>> },
+        Releasing { scope: OwnedScope, value: Option<T> },
         Done,
     }
 }
@@ -213,10 +188,7 @@ pin_project! {
     #[must_use = "futures do nothing unless polled"]
     pub struct Bracket<A, Acquired, R, B, Fut, T, C> {
         #[pin]
-        stage: Stage<A, R, B, Fut, T, C>,
-        // What the outputs of the parts mean: `bracket` and `try_bracket` differ in nothing else.
-        acquired: fn(Acquired) -> Result<R, T>,
-        exit: fn(&T) -> Exit,
+        stage: Stage<A, Acquired, R, B, Fut, T, C>,
         budget: Duration,
         location: &'static Location<'static>,
     }
@@ -225,8 +197,8 @@ pin_project! {
 impl<A, Acquired, R, B, Fut, T, C> Bracket<A, Acquired, R, B, Fut, T, C> {
     #[track_caller]
     fn new(acquire: A, body: B, release: C, acquired: fn(Acquired) -> Result<R, T>, exit: fn(&T) -> Exit) -> Self {
-        let stage = Stage::Acquiring { acquire, rest: Some((body, release)) };
-        Bracket { stage, acquired, exit, budget: DEFAULT_BUDGET, location: Location::caller() }
+        let stage = Stage::Acquiring { acquire, rest: Some((body, release)), means: Means { acquired, exit } };
+        Bracket { stage, budget: DEFAULT_BUDGET, location: Location::caller() }
     }
 
     /// Gives the release another budget of time, counted from its start; [`Duration::MAX`] is no limit.
@@ -236,17 +208,74 @@ impl<A, Acquired, R, B, Fut, T, C> Bracket<A, Acquired, R, B, Fut, T, C> {
     }
 }
 
+pin_project! {
+    /// The body of a bracket's scope. In its first poll it leaves the release to the scope, unless it is ready then.
+    struct Using<B, R, Fut, C> {
+        #[pin]
+        body: Opening<B, Lent<R>, Fut>,
+        // Until the end of the first poll.
+        loan: Option<Arc<Loan<R, Lease<C>>>>,
+    }
+}
+
+impl<B, R, Fut, T, C, Rel> Future for Using<B, R, Fut, C>
+where
+    R: Send + 'static,
+    B: FnOnce(Lent<R>) -> Fut,
+    Fut: Future<Output = T>,
+    C: FnOnce(R, Exit) -> Rel + Send + 'static,
+    Rel: Future<Output: FinalizerOutput> + Send + 'static,
+{
+    type Output = T;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
+        let this = self.project();
+        let Some(loan) = this.loan.take() else { return this.body.poll(cx) };
+        // Not afterwards: before the scope can act on what came of this poll.
+        let unfinished = Unfinished(Some(|| loan.leave_to(&ambient::current())));
+        let output = ready!(this.body.poll(cx));
+        unfinished.disarm();
+        Poll::Ready(output)
+    }
+}
+
+/// Does something when it is dropped: after a Pending, and when a panic unwinds.
+struct Unfinished<F: FnOnce()>(Option<F>);
+
+impl<F: FnOnce()> Unfinished<F> {
+    fn disarm(mut self) {
+        self.0 = None;
+    }
+}
+
+impl<F: FnOnce()> Drop for Unfinished<F> {
+    fn drop(&mut self) {
+        if let Some(act) = self.0.take() {
+            act();
+        }
+    }
+}
+
 /// The policy of brackets: notes how the use ended.
-struct Uses<R, T> {
-    loan: Arc<Loan<R>>,
+struct Uses<R, T, C> {
+    loan: Arc<Loan<R, Lease<C>>>,
     exit: fn(&T) -> Exit,
 }
 
-impl<R, T> Policy<T> for Uses<R, T> {
+impl<R, T, C, Rel> Policy<T> for Uses<R, T, C>
+where
+    R: Send + 'static,
+    C: FnOnce(R, Exit) -> Rel + Send + 'static,
+    Rel: Future<Output: FinalizerOutput> + Send + 'static,
+{
     type Value = T;
 
-    fn settle(&mut self, _: Option<&NodeRef>, output: T) -> Option<T> {
-        *lock(&self.loan.exit) = Some((self.exit)(&output));
+    fn settle(&mut self, node: Option<&NodeRef>, output: T) -> Option<T> {
+        self.loan.ended((self.exit)(&output));
+        if let Some(node) = node {
+            // Something inside has made it: what is left there comes first.
+            self.loan.leave_to(node);
+        }
         Some(output)
     }
 
@@ -269,63 +298,62 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
         let mut this = self.project();
         loop {
-            let (resource, body, release) = match this.stage.as_mut().project() {
-                StageProj::Done => panic!("a bracket was polled after it had returned"),
-                StageProj::Using { scoped } => {
-                    let ending = ready!(scoped.poll(cx));
-                    this.stage.set(Stage::Done);
-                    return match ending {
-                        Ending::Value(value) => Poll::Ready(value),
-                        Ending::Failed | Ending::Cancelled(_) => unreachable!("a bracket has no request of its own"),
-                    };
-                }
-                StageProj::Acquiring { acquire, rest } => {
+            match this.stage.as_mut().project() {
+                StageProj::Acquiring { acquire, rest, means } => {
                     let output = ready!(acquire.poll(cx));
                     let Some((body, release)) = rest.take() else { unreachable!("acquired once") };
-                    match (this.acquired)(output) {
-                        Ok(resource) => (resource, body, release),
+                    let exit = means.exit;
+                    let resource = match (means.acquired)(output) {
+                        Ok(resource) => resource,
                         Err(output) => {
                             this.stage.set(Stage::Done);
                             return Poll::Ready(output);
                         }
+                    };
+                    if ambient::tree().is_none() {
+                        ambient::no_context_for(format_args!("the bracket made at {}", this.location));
+                    }
+                    let lease = Lease::new(release, *this.budget, this.location);
+                    let (lent, loan) = Loan::of(resource, lease);
+                    let using = Using { body: Opening::new(body, lent), loan: Some(loan.clone()) };
+                    let (mask, limit, uses) = (Mask::None, Limit::NONE, Uses { loan, exit });
+                    let scoped = Scoped::light(Kind::Bracket, mask, limit, this.location, using, uses);
+                    // The scope is polled in the next turn of this loop: nothing can come between.
+                    this.stage.set(Stage::Using { scoped });
+                }
+                StageProj::Using { mut scoped } => {
+                    let value = match ready!(scoped.as_mut().poll(cx)) {
+                        Ending::Value(value) => value,
+                        Ending::Failed | Ending::Cancelled(_) => unreachable!("a bracket has no request of its own"),
+                    };
+                    let release = scoped.policy().loan.release(None);
+                    this.stage.set(Stage::Done);
+                    let Some(release) = release else { return Poll::Ready(value) };
+                    let scope = Light::new(Kind::Bracket, Mask::None, Limit::NONE, this.location);
+                    let (scope, waits) = match release.begin(scope, cx) {
+                        Begun::Ended => return Poll::Ready(value),
+                        Begun::Waits(scope) => (scope, true),
+                        Begun::Winds(scope) => (scope, false),
+                    };
+                    this.stage.set(Stage::Releasing { scope, value: Some(value) });
+                    if waits {
+                        return Poll::Pending;
                     }
                 }
-            };
-            let loan = Arc::new(Loan { returned: Mutex::new(None), exit: Mutex::new(None) });
-            let lent = Lent { resource: Some(resource), home: loan.clone() };
-            let origin = Origin::new("bracket", this.location);
-            let node: NodeRef = Node::new(Kind::Bracket, Mask::None, origin.clone(), None, ());
-            let finalizer = Finalizer {
-                body: Box::pin(release_later(loan.clone(), node.clone(), release)),
-                budget: *this.budget,
-                origin,
-            };
-            node.lock().rare().finalizers.push(finalizer);
-            let uses = Uses { loan, exit: *this.exit };
-            // The scope is polled in the next turn of this loop: nothing can come between.
-            this.stage.set(Stage::Using { scoped: Scoped::with_node(node, Opening::new(body, lent), uses) });
+                StageProj::Releasing { scope, value } => {
+                    let panic = ready!(Pin::new(scope).poll(cx));
+                    let value = value.take();
+                    this.stage.set(Stage::Done);
+                    return match (panic, value) {
+                        (Some(payload), _) => panic::resume_unwind(payload),
+                        (None, Some(value)) => Poll::Ready(value),
+                        (None, None) => unreachable!("released once"),
+                    };
+                }
+                StageProj::Done => panic!("a bracket was polled after it had returned"),
+            }
         }
     }
-}
-
-/// The finalizer: by now the guard has given the resource back.
-async fn release_later<R, C, Rel>(loan: Arc<Loan<R>>, node: NodeRef, release: C) -> Failure
-where
-    C: FnOnce(R, Exit) -> Rel,
-    Rel: Future<Output: FinalizerOutput>,
-{
-    let resource = lock(&loan.returned).take()?;
-    let returned = lock(&loan.exit).take();
-    let exit = returned.unwrap_or_else(|| {
-        let state = node.lock();
-        match state.request() {
-            _ if state.has_panicked() => Exit::Panicked,
-            Some(request) if request.reason.kind() == ReasonKind::Panicked => Exit::Panicked,
-            request => Exit::Cancelled(request.map(|request| request.reason.clone())),
-        }
-    });
-    drop(node);
-    release(resource, exit).await.into_error()
 }
 
 impl<A, Acquired, R, B, Fut, T, C> fmt::Debug for Bracket<A, Acquired, R, B, Fut, T, C> {
@@ -335,8 +363,4 @@ impl<A, Acquired, R, B, Fut, T, C> fmt::Debug for Bracket<A, Acquired, R, B, Fut
             .field("budget", &self.budget)
             .finish_non_exhaustive()
     }
-}
-
-fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -3,11 +3,14 @@
 use std::fmt::Debug;
 use std::future::Future;
 use std::panic::Location;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use crate::reason::Origin;
+use pin_project_lite::pin_project;
+
 use crate::tree::ambient;
-use crate::tree::finalizer::Finalizer;
+use crate::tree::finalizer::{Failure, Finalizer};
 use crate::tree::node::Life;
 
 /// The time a finalizer gets if nothing else is said.
@@ -84,16 +87,31 @@ pub fn defer_within<F>(budget: Duration, future: F)
 where
     F: Future<Output: FinalizerOutput> + Send + 'static,
 {
-    let origin = Origin::new("finalizer", Location::caller());
-    let body = Box::pin(async move { future.await.into_error() });
+    let finalizer = Finalizer::new("finalizer", Location::caller(), budget, Fallible { future });
     let node = ambient::current();
     let mut state = node.lock();
     if state.life == Life::Closed {
         // Only where the host of the tree was dropped while this code was running on another thread (L30), or where this code had
         // escaped from its scope (L28).
         drop(state);
-        drop(body);
+        drop(finalizer);
         return;
     }
-    state.rare().finalizers.push(Finalizer { body, budget, origin });
+    state.rare().finalizers.push(finalizer);
+}
+
+pin_project! {
+    /// A finalizer's future; gives the error, if there is one.
+    pub(crate) struct Fallible<F> {
+        #[pin]
+        pub(crate) future: F,
+    }
+}
+
+impl<F: Future<Output: FinalizerOutput>> Future for Fallible<F> {
+    type Output = Failure;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Failure> {
+        self.project().future.poll(cx).map(FinalizerOutput::into_error)
+    }
 }

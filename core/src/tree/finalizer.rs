@@ -2,13 +2,18 @@
 
 use std::fmt::Debug;
 use std::future::Future;
+use std::panic::{self, Location};
 use std::pin::Pin;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use super::ambient;
-use super::light::Limit;
+use pin_project_lite::pin_project;
+
+use super::ambient::{self, Visit};
+use super::light::{Light, Limit};
 use super::marks::Mask;
-use super::node::{Kind, Owned};
+use super::node::{Kind, Life, NodeRef, Owned};
+use super::owned::OwnedScope;
 use super::scoped::{Ending, Plain, Scoped};
 use crate::observer::{Orphan, OrphanKind};
 use crate::reason::Origin;
@@ -16,26 +21,96 @@ use crate::reason::Origin;
 /// The error of a finalizer, if it had one.
 pub(crate) type Failure = Option<Box<dyn Debug + Send>>;
 
-/// A finalizer that has not started.
-pub(crate) struct Finalizer {
-    pub(crate) body: Pin<Box<dyn Future<Output = Failure> + Send>>,
-    pub(crate) budget: Duration,
-    pub(crate) origin: Origin,
+/// A finalizer that has not started: its future, in the block in which it will be polled.
+pub(crate) struct Finalizer(Owned);
+
+/// What became of a finalizer that was polled where it was made.
+pub(crate) enum Begun {
+    /// It has ended, and its scope with it.
+    Ended,
+    /// It waits, and its scope with it.
+    Waits(OwnedScope),
+    /// Its scope has still to be wound down.
+    Winds(OwnedScope),
 }
 
 impl Finalizer {
-    /// The future that runs it, as an owned scope with a full mask and a deadline.
+    /// `body` is run in a scope of its own, with a full mask and a deadline that counts from its start.
+    pub(crate) fn new<F>(name: &'static str, location: &'static Location<'static>, budget: Duration, body: F) -> Self
+    where
+        F: Future<Output = Failure> + Send + 'static,
+    {
+        let limit = Limit::In(budget);
+        let scoped = Scoped::light(Kind::Finalizer, Mask::Full, limit, location, body, Plain);
+        Finalizer(Box::pin(Running { scoped, name, location }))
+    }
+
+    /// The future that runs it.
     pub(crate) fn start(self) -> Owned {
-        let Finalizer { body, budget, origin } = self;
-        Box::pin(async move {
-            let deadline = ambient::now() + budget;
-            let ending =
-                Scoped::light(Kind::Finalizer, Mask::Full, Limit::At(deadline), origin.location(), body, Plain).await;
-            if let Ending::Value(Some(error)) = ending {
-                if let Some(tree) = ambient::tree() {
-                    tree.report(&Orphan { kind: OrphanKind::Finalizer, error: &*error, origin: &origin });
+        self.0
+    }
+
+    /// Leaves it to `node`, which is to run it after all others, those included that were registered before.
+    pub(crate) fn run_last_in(self, node: &NodeRef) {
+        let mut state = node.lock();
+        if state.life == Life::Closed {
+            // The host of the tree was dropped while this code was running on another thread (L30).
+            drop(state);
+            drop(self);
+            return;
+        }
+        state.rare().finalizers.insert(0, self);
+    }
+
+    /// Runs it as the only one of `scope`, whose body was ready at once, and which had no node until then.
+    pub(crate) fn begin(self, mut scope: Light, cx: &mut Context<'_>) -> Begun {
+        let Finalizer(mut running) = self;
+        // L30: no finalizer runs in a dead tree. There a node waits for its end, as where a light scope is refused.
+        if ambient::tree().is_some_and(|tree| !tree.is_dead()) {
+            match ambient::enter_light(&mut scope, || running.as_mut().poll(cx)) {
+                Visit::Refused => {}
+                Visit::Left(None, Ok(Poll::Ready(()))) => return Begun::Ended,
+                Visit::Left(None, Err(payload)) => panic::resume_unwind(payload),
+                Visit::Left(node, result) => {
+                    let Some(node) = node.or_else(|| ambient::make_node(&mut scope)) else { scope.no_context() };
+                    return match result {
+                        Ok(Poll::Pending) => Begun::Waits(OwnedScope::finalizing(node, running, cx.waker())),
+                        Ok(Poll::Ready(())) => Begun::Winds(OwnedScope::winding(node)),
+                        Err(payload) => {
+                            node.panicked(payload);
+                            Begun::Winds(OwnedScope::winding(node))
+                        }
+                    };
                 }
             }
-        })
+        }
+        let Some(node) = ambient::make_node(&mut scope) else { scope.no_context() };
+        Finalizer(running).run_last_in(&node);
+        Begun::Winds(OwnedScope::winding(node))
+    }
+}
+
+pin_project! {
+    /// A finalizer with the scope that it runs in.
+    struct Running<F> {
+        #[pin]
+        scoped: Scoped<F, Failure, Failure, Plain>,
+        name: &'static str,
+        location: &'static Location<'static>,
+    }
+}
+
+impl<F: Future<Output = Failure>> Future for Running<F> {
+    type Output = ();
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        let this = self.project();
+        if let Ending::Value(Some(error)) = ready!(this.scoped.poll(cx)) {
+            if let Some(tree) = ambient::tree() {
+                let origin = Origin::new(*this.name, this.location);
+                tree.report(&Orphan { kind: OrphanKind::Finalizer, error: &*error, origin: &origin });
+            }
+        }
+        Poll::Ready(())
     }
 }

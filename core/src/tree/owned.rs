@@ -1,18 +1,19 @@
-//! A scope whose body the core owns: it goes on when its future is dropped, and is waited for (L21).
+//! A scope of which the core owns what is left to do: it goes on when its future is dropped, and is waited for (L21, L27).
 
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use super::drive::{Driver, Step, poll_open};
 use super::loss::{self, OwnedBody};
 use super::marks::Mask;
-use super::node::{Kind, LOST, Life, Node, NodeRef, Owned};
+use super::node::{Kind, LOST, Life, Node, NodeRef, Owned, Payload};
 use super::scoped::{enter_tree, is_razed_or_panic};
 use super::wake;
 use crate::reason::Origin;
 
-/// The future of a blocking job's scope: ready when the job has ended.
+/// The future of a blocking job's scope: ready when the job has ended. Or of a scope whose body is over: ready when it is closed.
+/// Gives the panic that was recorded, if there was one.
 #[must_use = "futures do nothing unless polled"]
 pub(crate) struct OwnedScope {
     seat: Option<NodeRef>,
@@ -28,15 +29,36 @@ impl OwnedScope {
         OwnedScope { seat: Some(node), winding: false }
     }
 
+    /// The rest of a scope whose body is over.
+    pub(crate) fn winding(node: NodeRef) -> Self {
+        OwnedScope { seat: Some(node), winding: true }
+    }
+
+    /// The rest of a scope whose body is over, and whose last finalizer was polled once, for this waker.
+    pub(crate) fn finalizing(node: NodeRef, running: Owned, waker: &Waker) -> Self {
+        let mut state = node.lock();
+        if state.life == Life::Closed {
+            // The host of the tree was dropped meanwhile (L30).
+            drop(state);
+            drop(running);
+        } else {
+            state.life = Life::Finalizing;
+            state.rare().running = Some(running);
+            drop(state);
+            node.register(Driver::Own, waker);
+        }
+        OwnedScope::winding(node)
+    }
+
     pub(crate) fn node(&self) -> Option<&NodeRef> {
         self.seat.as_ref()
     }
 }
 
 impl Future for OwnedScope {
-    type Output = ();
+    type Output = Option<Payload>;
 
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Payload>> {
         let this = &mut *self;
         let Some(node) = &this.seat else { panic!("a blocking job was polled after it had returned") };
         if is_razed_or_panic(node) {
@@ -55,7 +77,7 @@ impl Future for OwnedScope {
         let Poll::Ready(closed) = node.wind_down(Driver::Own, cx) else { return Poll::Pending };
         node.leave(closed.stood);
         this.seat = None;
-        Poll::Ready(())
+        Poll::Ready(closed.panic)
     }
 }
 
