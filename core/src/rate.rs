@@ -18,12 +18,12 @@ use std::fmt;
 use std::future::Future;
 use std::mem;
 use std::pin::Pin;
-use std::sync::{Mutex as StdMutex, MutexGuard as StdGuard, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use crate::sync::{Mutex, MutexGuard, MutexLock, WouldBlock};
-use crate::{Instant, Sleep, sleep_until};
+use crate::sync::{Park, WaitQueue, WouldBlock};
+use crate::{CheckpointIfCancelled, Instant, Sleep, checkpoint_if_cancelled, sleep_until};
 
 /// A token bucket; see the [module](self).
 ///
@@ -52,15 +52,20 @@ pub struct RateLimiter {
     count: u32,
     period: Duration,
     burst: u32,
-    /// Whoever holds it is the first in line, and waits for the bucket.
-    turn: Mutex<()>,
-    bucket: StdMutex<Bucket>,
+    bucket: Mutex<Bucket>,
+    /// Those behind the first. Locked below the bucket; both are released before anybody is woken.
+    line: WaitQueue,
 }
 
-/// What is in the bucket. One token is as many units as `period` has nanoseconds, and `count` units come per nanosecond.
+/// What is in the bucket, and whose turn it is. One token is as many units as `period` has nanoseconds, and `count` units come per
+/// nanosecond.
 struct Bucket {
     /// None: full, and never used.
     filled: Option<(Instant, u128)>,
+    /// Somebody is the first in line, and has still to give way, or waits for the bucket.
+    taken: bool,
+    /// Others may stand behind. Only while it is taken.
+    queued: bool,
 }
 
 impl RateLimiter {
@@ -78,8 +83,8 @@ impl RateLimiter {
             count,
             period,
             burst: count,
-            turn: Mutex::new(()),
-            bucket: StdMutex::new(Bucket { filled: None }),
+            bucket: Mutex::new(Bucket { filled: None, taken: false, queued: false }),
+            line: WaitQueue::new(),
         }
     }
 
@@ -122,7 +127,7 @@ impl RateLimiter {
     #[track_caller]
     pub fn acquire_many(&self, n: u32) -> RateAcquire<'_> {
         self.refuse_too_many(n);
-        RateAcquire { limiter: self, n, stage: Stage::Queued(self.turn.lock()) }
+        RateAcquire { limiter: self, n, stage: Stage::Start(checkpoint_if_cancelled()) }
     }
 
     /// Takes a token, if there is one and nobody waits.
@@ -151,8 +156,12 @@ impl RateLimiter {
     #[track_caller]
     pub fn try_acquire_many(&self, n: u32) -> Result<(), WouldBlock> {
         self.refuse_too_many(n);
-        let _turn = self.turn.try_lock()?;
-        self.take(n, Instant::now()).map_err(|_| WouldBlock)
+        let now = Instant::now();
+        let mut bucket = self.lock();
+        if bucket.taken {
+            return Err(WouldBlock);
+        }
+        bucket.take(self, n, now).map_err(|_| WouldBlock)
     }
 
     /// How many tokens are in the bucket. If somebody waits for several, some may be, and be his.
@@ -172,8 +181,8 @@ impl RateLimiter {
     /// How many wait.
     #[must_use]
     pub fn waiting(&self) -> usize {
-        let turn = self.turn.statistics();
-        turn.waiting + usize::from(turn.held)
+        let bucket = self.lock();
+        usize::from(bucket.taken) + self.line.waiting()
     }
 
     #[track_caller]
@@ -181,25 +190,33 @@ impl RateLimiter {
         assert!(n <= self.burst, "{n} tokens are never there together: the bucket holds {}", self.burst);
     }
 
-    fn lock(&self) -> StdGuard<'_, Bucket> {
+    fn lock(&self) -> MutexGuard<'_, Bucket> {
         self.bucket.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes the tokens, or says when they will be there.
-    fn take(&self, n: u32, now: Instant) -> Result<(), Instant> {
+    /// Makes this the first, if there is none, or joins the line.
+    fn join(&self) -> Stage<'_> {
         let mut bucket = self.lock();
-        let level = bucket.level(self, now);
-        let price = u128::from(n) * self.period.as_nanos();
-        match level.checked_sub(price) {
-            Some(rest) => {
-                bucket.filled = Some((now, rest));
-                Ok(())
-            }
-            None => {
-                let nanos = (price - level).div_ceil(u128::from(self.count));
-                Err(now + Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)))
-            }
+        if mem::replace(&mut bucket.taken, true) {
+            bucket.queued = true;
+            Stage::Queued(self.line.lock().park(0))
+        } else {
+            Stage::First { sleep: None }
         }
+    }
+
+    /// The first is first no longer: the next one is.
+    fn leave(&self, mut bucket: MutexGuard<'_, Bucket>) {
+        if !bucket.queued {
+            bucket.taken = false;
+            return;
+        }
+        let mut line = self.line.lock();
+        bucket.taken = line.unpark(1) > 0;
+        bucket.queued = !line.is_empty();
+        let wakes = line.finish();
+        drop(bucket);
+        drop(wakes);
     }
 }
 
@@ -209,11 +226,27 @@ impl Bucket {
         match self.filled {
             // Against the rule, a clock of another run: what was known says nothing.
             Some((then, level)) if then <= now => {
-                let level = level + (now - then).as_nanos() * u128::from(limiter.count);
+                let level = level + u128::from(now.as_nanos() - then.as_nanos()) * u128::from(limiter.count);
                 // What its last nanosecond brought beyond the full bucket stays, or the rate would fall behind with a burst of one.
                 if level < full + u128::from(limiter.count) { level } else { full }
             }
             _ => full,
+        }
+    }
+
+    /// Takes the tokens, or says when they will be there.
+    fn take(&mut self, limiter: &RateLimiter, n: u32, now: Instant) -> Result<(), Instant> {
+        let level = self.level(limiter, now);
+        let price = u128::from(n) * limiter.period.as_nanos();
+        match level.checked_sub(price) {
+            Some(rest) => {
+                self.filled = Some((now, rest));
+                Ok(())
+            }
+            None => {
+                let nanos = (price - level).div_ceil(u128::from(limiter.count));
+                Err(now + Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX)))
+            }
         }
     }
 }
@@ -238,10 +271,10 @@ pub struct RateAcquire<'a> {
 }
 
 enum Stage<'a> {
-    /// Others were first. It is also the checkpoint.
-    Queued(MutexLock<'a, ()>),
+    Start(CheckpointIfCancelled),
+    /// Others were first.
+    Queued(Park<'a>),
     First {
-        turn: MutexGuard<'a, ()>,
         sleep: Option<Sleep>,
     },
     Over,
@@ -254,27 +287,57 @@ impl Future for RateAcquire<'_> {
         let this = &mut *self;
         loop {
             match &mut this.stage {
-                Stage::Queued(queued) => {
-                    let turn = ready!(Pin::new(queued).poll(cx));
-                    this.stage = Stage::First { turn, sleep: None };
-                }
-                Stage::First { sleep, .. } => {
-                    if let Some(sleep) = sleep {
-                        ready!(Pin::new(sleep).poll(cx));
+                Stage::Start(gate) => {
+                    ready!(Pin::new(gate).poll(cx));
+                    this.stage = this.limiter.join();
+                    if let Stage::First { .. } = this.stage {
+                        // It is a checkpoint, and gives way.
+                        cx.waker().wake_by_ref();
+                        return Poll::Pending;
                     }
-                    match this.limiter.take(this.n, Instant::now()) {
+                }
+                Stage::Queued(queued) => {
+                    // Nobody breaks the line.
+                    drop(ready!(Pin::new(queued).poll(cx)));
+                    this.stage = Stage::First { sleep: None };
+                }
+                Stage::First { sleep } => {
+                    if let Some(asleep) = sleep {
+                        ready!(Pin::new(asleep).poll(cx));
+                        *sleep = None;
+                    }
+                    // The runtime's code runs where no lock is held (L36), as does the end of a sleep.
+                    let now = Instant::now();
+                    let mut bucket = this.limiter.lock();
+                    match bucket.take(this.limiter, this.n, now) {
                         Ok(()) => {
-                            if let Stage::First { turn, .. } = mem::replace(&mut this.stage, Stage::Over) {
-                                // The next one looks for itself how long it has to wait.
-                                drop(turn);
-                            }
+                            this.stage = Stage::Over;
+                            // The next one looks for itself how long it has to wait.
+                            this.limiter.leave(bucket);
                             return Poll::Ready(());
                         }
-                        Err(at) => *sleep = Some(sleep_until(at)),
+                        Err(at) => {
+                            drop(bucket);
+                            *sleep = Some(sleep_until(at));
+                        }
                     }
                 }
                 Stage::Over => panic!("a rate limiter's `acquire` was polled after it was ready"),
             }
+        }
+    }
+}
+
+impl Drop for RateAcquire<'_> {
+    fn drop(&mut self) {
+        let was_first = match &mut self.stage {
+            Stage::Start(_) | Stage::Over => false,
+            // It may have been called, and not know it.
+            Stage::Queued(queued) => queued.leave(),
+            Stage::First { .. } => true,
+        };
+        if was_first {
+            self.limiter.leave(self.limiter.lock());
         }
     }
 }
