@@ -15,13 +15,14 @@ mod manage;
 mod options;
 mod usage;
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::future::Future;
 use std::mem;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
+
+use slab::Slab;
 
 use crate::sync::{Event, Semaphore};
 use crate::{CancelScope, Exit, Instant, Lent, ScopeHandle, fail_after, gather_settled, join, move_on_after, shield};
@@ -77,7 +78,7 @@ impl<M: Manage> Clone for Pool<M> {
 struct Shared<M: Manage> {
     manage: M,
     options: PoolOptions,
-    permits: Arc<Semaphore>,
+    permits: Semaphore,
     state: Mutex<State<M::Resource>>,
     /// Closed, and nobody uses anything any more.
     drained: Event,
@@ -85,10 +86,9 @@ struct Shared<M: Manage> {
 
 struct State<R> {
     idle: Vec<Idle<R>>,
-    /// Who has a permit, by a number of its own.
-    uses: BTreeMap<u64, ScopeHandle>,
+    /// Who has a permit.
+    uses: Slab<ScopeHandle>,
     closed: bool,
-    next: u64,
     opened: u64,
     discarded: u64,
 }
@@ -127,9 +127,9 @@ impl<M: Manage> Pool<M> {
     }
 
     fn with(options: PoolOptions, manage: M) -> Self {
-        let permits =
-            Arc::new(Semaphore::new(options.size.saturating_add(options.overflow).min(Semaphore::MAX_PERMITS / 4)));
-        let state = State { idle: Vec::new(), uses: BTreeMap::new(), closed: false, next: 0, opened: 0, discarded: 0 };
+        let places = options.size.saturating_add(options.overflow);
+        let permits = Semaphore::new(places.min(Semaphore::MAX_PERMITS / 4));
+        let state = State { idle: Vec::new(), uses: Slab::new(), closed: false, opened: 0, discarded: 0 };
         Pool { shared: Arc::new(Shared { manage, options, permits, state: Mutex::new(state), drained: Event::new() }) }
     }
 
@@ -161,7 +161,6 @@ impl<M: Manage> Pool<M> {
     {
         let mut scope = CancelScope::new().named("pool use");
         let acquire = acquire(self.shared.clone(), scope.handle());
-        let acquire = Box::pin(async move { acquire.await.map_err(E::from) });
         Use::new(scope, acquire, body, self.shared.options.budget, || E::from(PoolError::Closed))
     }
 
@@ -196,7 +195,7 @@ impl<M: Manage> Pool<M> {
             if move_on_after(grace, shared.drained.wait()).await.is_some() {
                 return 0;
             }
-            let uses: Vec<ScopeHandle> = shared.lock().uses.values().cloned().collect();
+            let uses: Vec<ScopeHandle> = shared.lock().uses.iter().map(|(_, scope)| scope.clone()).collect();
             let cut = uses.iter().filter(|scope| scope.cancel("the pool is closing")).count();
             drop(uses);
             shared.drained.wait().await;
@@ -232,49 +231,51 @@ impl<M: Manage> fmt::Debug for Pool<M> {
     }
 }
 
-/// A place, and a resource in it.
-async fn acquire<M: Manage>(
-    shared: Arc<Shared<M>>,
-    scope: ScopeHandle,
-) -> Result<Pooled<M::Resource>, PoolError<M::Error>> {
-    let limit = shared.options.acquire_timeout;
-    fail_after(limit, find(shared, scope)).await.unwrap_or_else(|elapsed| Err(PoolError::Timeout(elapsed)))
+/// A place, and a resource in it. Without a limit of time there is no scope to keep one.
+fn acquire<M: Manage, E>(shared: Arc<Shared<M>>, scope: ScopeHandle) -> Boxed<Result<Pooled<M::Resource>, E>>
+where
+    E: From<PoolError<M::Error>> + 'static,
+{
+    match shared.options.acquire_timeout {
+        Duration::MAX => Box::pin(async move { find(shared, scope).await.map_err(E::from) }),
+        limit => Box::pin(async move {
+            let found = fail_after(limit, find(shared, scope)).await;
+            found.unwrap_or_else(|elapsed| Err(PoolError::Timeout(elapsed))).map_err(E::from)
+        }),
+    }
 }
 
 async fn find<M: Manage>(
     shared: Arc<Shared<M>>,
     scope: ScopeHandle,
 ) -> Result<Pooled<M::Resource>, PoolError<M::Error>> {
-    let statistics = shared.permits.statistics();
     if shared.lock().closed {
         return Err(PoolError::Closed);
     }
-    if statistics.waiting >= shared.options.max_waiting && statistics.available == 0 {
+    if shared.is_busy() {
         return Err(PoolError::Busy);
     }
-    let permit = shared.permits.clone().acquire_owned().await;
-    let id = {
+    let permit = shared.permits.acquire().await;
+    let (number, mut idle) = {
         let mut state = shared.lock();
         if state.closed {
             return Err(PoolError::Closed);
         }
-        state.next += 1;
-        let id = state.next;
-        state.uses.insert(id, scope);
-        id
+        (state.uses.insert(scope), state.idle.pop())
     };
-    let ticket = Ticket::new(shared.clone(), id, permit);
-    loop {
-        let idle = shared.lock().idle.pop();
-        let Some(mut idle) = idle else { break };
+    // From here on the ticket has the permit.
+    permit.forget();
+    let ticket = Ticket::new(shared.clone(), number);
+    while let Some(Idle { mut resource, opened }) = idle {
         // From here to the end of the check it is nobody's: cut short, it is dropped.
         let counted = Discarded(&shared);
-        if !shared.is_old(idle.opened) && shared.manage.is_alive(&mut idle.resource).await {
+        if !shared.is_old(opened) && shared.manage.is_alive(&mut resource).await {
             mem::forget(counted);
-            return Ok(Pooled::new(idle.resource, idle.opened, ticket));
+            return Ok(Pooled::new(resource, opened, ticket));
         }
         drop(counted);
-        shared.discard(idle.resource).await;
+        shared.discard(resource).await;
+        idle = shared.lock().idle.pop();
     }
     let resource = shared.manage.open().await.map_err(PoolError::Open)?;
     shared.lock().opened += 1;
@@ -295,8 +296,16 @@ impl<M: Manage> Shared<M> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// Whether a further use would have to wait, behind as many as may wait.
+    fn is_busy(&self) -> bool {
+        let max = self.options.max_waiting;
+        max < usize::MAX && self.permits.available() == 0 && self.permits.statistics().waiting >= max
+    }
+
+    /// Looks at the clock only if there is an age at which a resource is old.
     fn is_old(&self, opened: Instant) -> bool {
-        opened.elapsed() >= self.options.recycle_after
+        let age = self.options.recycle_after;
+        age < Duration::MAX && opened.elapsed() >= age
     }
 
     /// Closes a resource that is not part of a use.
@@ -328,15 +337,17 @@ impl<M: Manage> Home<M::Resource> for Shared<M> {
         })
     }
 
-    fn leave(&self, id: u64) {
+    fn leave(&self, number: usize) {
         let mut state = self.lock();
-        let scope = state.uses.remove(&id);
+        let scope = state.uses.remove(number);
         let drained = state.closed && state.uses.is_empty();
         drop(state);
         drop(scope);
         if drained {
             self.drained.set();
         }
+        // Last: nobody gets the place before this use has left.
+        self.permits.add_permits(1);
     }
 
     fn lost(&self) {

@@ -11,7 +11,6 @@ use std::time::Duration;
 use pin_project_lite::pin_project;
 
 use super::Boxed;
-use crate::sync::OwnedSemaphorePermit;
 use crate::{Bracket, CancelScope, Exit, Instant, Lent, Run, try_bracket};
 
 /// Where a resource comes from; the pool without the type of its `Manage`.
@@ -19,8 +18,8 @@ pub(super) trait Home<R>: Send + Sync {
     /// The use is over: keeps the resource, or closes it.
     fn take_back(self: Arc<Self>, pooled: Pooled<R>, exit: Exit) -> Boxed<()>;
 
-    /// The use with this number has ended.
-    fn leave(&self, id: u64);
+    /// The use with this number has ended: its place is free.
+    fn leave(&self, number: usize);
 
     /// A resource was dropped outside of `take_back`.
     fn lost(&self);
@@ -29,20 +28,18 @@ pub(super) trait Home<R>: Send + Sync {
 /// A place in the pool; given back when dropped.
 pub(super) struct Ticket<R> {
     home: Arc<dyn Home<R>>,
-    id: u64,
-    // Subtle: dropped after `Drop::drop` has run, so nobody gets the place before this use has left.
-    _permit: OwnedSemaphorePermit,
+    number: usize,
 }
 
 impl<R> Ticket<R> {
-    pub(super) fn new(home: Arc<dyn Home<R>>, id: u64, permit: OwnedSemaphorePermit) -> Self {
-        Ticket { home, id, _permit: permit }
+    pub(super) fn new(home: Arc<dyn Home<R>>, number: usize) -> Self {
+        Ticket { home, number }
     }
 }
 
 impl<R> Drop for Ticket<R> {
     fn drop(&mut self) {
-        self.home.leave(self.id);
+        self.home.leave(self.number);
     }
 }
 
