@@ -297,6 +297,7 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
         let mut this = self.project();
+        let mut tree = None;
         loop {
             match this.stage.as_mut().project() {
                 StageProj::Acquiring { acquire, rest, means } => {
@@ -310,7 +311,8 @@ where
                             return Poll::Ready(output);
                         }
                     };
-                    if ambient::tree().is_none() {
+                    tree = ambient::tree();
+                    if tree.is_none() {
                         ambient::no_context_for(format_args!("the bracket made at {}", this.location));
                     }
                     let lease = Lease::new(release, *this.budget, this.location);
@@ -328,9 +330,10 @@ where
                     };
                     let release = scoped.policy().loan.release(None);
                     this.stage.set(Stage::Done);
-                    let Some(release) = release else { return Poll::Ready(value) };
+                    // If it is still here, the scope had no node: all has happened in this poll.
+                    let (Some(release), Some(tree)) = (release, &tree) else { return Poll::Ready(value) };
                     let scope = Light::new(Kind::Bracket, Mask::None, Limit::NONE, this.location);
-                    let (scope, waits) = match release.begin(scope, cx) {
+                    let (scope, waits) = match release.begin(scope, tree, cx) {
                         Begun::Ended => return Poll::Ready(value),
                         Begun::Waits(scope) => (scope, true),
                         Begun::Winds(scope) => (scope, false),

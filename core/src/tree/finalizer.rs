@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use pin_project_lite::pin_project;
 
+use super::Tree;
 use super::ambient::{self, Visit};
 use super::light::{Light, Limit};
 use super::marks::Mask;
@@ -63,10 +64,10 @@ impl Finalizer {
     }
 
     /// Runs it as the only one of `scope`, whose body was ready at once, and which had no node until then.
-    pub(crate) fn begin(self, mut scope: Light, cx: &mut Context<'_>) -> Begun {
+    pub(crate) fn begin(self, mut scope: Light, tree: &Tree, cx: &mut Context<'_>) -> Begun {
         let Finalizer(mut running) = self;
         // L30: no finalizer runs in a dead tree. There a node waits for its end, as where a light scope is refused.
-        if ambient::tree().is_some_and(|tree| !tree.is_dead()) {
+        if !tree.is_dead() {
             match ambient::enter_light(&mut scope, || running.as_mut().poll(cx)) {
                 Visit::Refused => {}
                 Visit::Left(None, Ok(Poll::Ready(()))) => return Begun::Ended,
