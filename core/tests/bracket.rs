@@ -6,11 +6,14 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::Poll;
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use foster::sync::Event;
-use foster::{CancelScope, Exit, Instant, bracket, defer, is_cancelled, move_on_after, shield, sleep, yield_now};
+use foster::{
+    CancelScope, Exit, HostDropped, Instant, Observer, bracket, defer, is_cancelled, move_on_after, shield, sleep,
+    yield_now,
+};
 
 const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
@@ -184,6 +187,80 @@ fn a_release_that_waits_survives_the_loss_of_the_future() {
     });
 }
 
+/// L23, L26: what was registered in the one poll of a ready body still runs when the future is lost, and then the release.
+#[test]
+fn a_ready_body_whose_finalizer_waits_is_released_though_the_future_is_lost() {
+    with_both_releases(|millis| {
+        foster_sim::run(1, async {
+            let log = Log::default();
+            let (first, last) = (log.clone(), log.clone());
+            let start = Instant::now();
+            let outer = CancelScope::new().run(async {
+                let body = async move |_| {
+                    defer(async move {
+                        sleep(ms(20)).await;
+                        first.add("finalizer");
+                    });
+                };
+                let release = move |(), exit| async move {
+                    wait(millis).await;
+                    last.add(format!("{exit:?}"));
+                };
+                let mut lost = Box::pin(bracket(async {}, body, release));
+                poll_fn(|cx| Poll::Ready(assert!(lost.as_mut().poll(cx).is_pending()))).await;
+            });
+            outer.await.unwrap();
+            assert_eq!(start.elapsed(), ms(20 + millis));
+            log.is(&["finalizer", "Returned"]);
+        });
+    });
+}
+
+/// L30: in a tree whose host was dropped no release runs any more; it is counted.
+#[test]
+fn no_release_runs_in_a_dead_tree() {
+    /// Uses a bracket in its destructor.
+    struct Late(Log);
+
+    impl Drop for Late {
+        fn drop(&mut self) {
+            let (used, released) = (self.0.clone(), self.0.clone());
+            let late = pin!(bracket(
+                async {},
+                async move |_| used.add("used"),
+                move |(), _| async move {
+                    released.add("released");
+                }
+            ));
+            let mut cx = Context::from_waker(Waker::noop());
+            assert!(late.poll(&mut cx).is_pending());
+        }
+    }
+
+    /// What was cut off.
+    struct Report(Log);
+
+    impl Observer for Report {
+        fn host_dropped(&self, report: &HostDropped) {
+            self.0.add(format!("{} finalizers", report.finalizers));
+        }
+    }
+
+    foster_sim::run(1, async {
+        let log = Log::default();
+        let late = Late(log.clone());
+        let runtime = foster::runtime::current().unwrap();
+        let host = foster::runtime::root(runtime, async move {
+            let _late = late;
+            pending::<()>().await;
+        });
+        let mut host = Box::pin(host.observe(Arc::new(Report(log.clone()))));
+        poll_fn(|cx| Poll::Ready(assert!(host.as_mut().poll(cx).is_pending()))).await;
+        drop(host);
+        log.is(&["used", "1 finalizers"]);
+    });
+}
+
 /// L20, L22: … it is shielded while it waits, and the value stands.
 #[test]
 fn a_release_that_waits_is_shielded() {
@@ -278,7 +355,7 @@ fn a_finalizer_of_a_release_has_run_when_the_bracket_returns() {
 fn a_bracket_outside_of_any_tree_is_not_used() {
     let used = Cell::new(false);
     let mut outside = Box::pin(bracket(async {}, async |_| used.set(true), |(), _| async {}));
-    let mut cx = std::task::Context::from_waker(std::task::Waker::noop());
+    let mut cx = Context::from_waker(Waker::noop());
     let ended = catch_unwind(AssertUnwindSafe(|| outside.as_mut().poll(&mut cx)));
     assert!(ended.unwrap_err().downcast_ref::<String>().unwrap().contains("bracket"));
     drop(outside);
