@@ -3,10 +3,10 @@
 use std::cell::Cell;
 use std::future::{pending, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use foster::sync::Event;
@@ -122,13 +122,14 @@ fn a_panic_in_the_first_poll_is_released() {
     });
 }
 
-/// L32: a panic of a release comes out, be it at once or later.
+/// L32: a panic of a release comes out, be it at once or later, and whatever the release leaves.
 #[test]
 fn a_panic_of_the_release_comes_out() {
-    with_both_releases(|millis| {
+    for (millis, defers) in [(0, 0), (0, 1), (5, 0), (5, 1)] {
         let ended = catch_unwind(|| {
             foster_sim::run(1, async move {
                 let release = move |(), _| async move {
+                    (0..defers).for_each(|_| defer(sleep(ms(1))));
                     wait(millis).await;
                     assert!(millis > 100, "in the release");
                 };
@@ -136,7 +137,7 @@ fn a_panic_of_the_release_comes_out() {
             })
         });
         assert_eq!(ended.unwrap_err().downcast_ref(), Some(&"in the release"));
-    });
+    }
 }
 
 /// L13, L20, L23: cancelled in the poll in which the body returns, the value stands, and the release is not disturbed.
@@ -268,6 +269,62 @@ fn a_release_that_waits_is_shielded() {
         let start = Instant::now();
         let out = move_on_after(ms(5), bracket(async {}, async |_| 1, |(), _| sleep(ms(20)))).await;
         assert_eq!((out, start.elapsed()), (Some(1), ms(20)));
+    });
+}
+
+/// L16, L19: … also if it is polled only when it is woken: it is told of the cancellation, and not passed over.
+#[test]
+fn a_release_that_waits_is_not_undriven_in_a_lazy_combinator() {
+    /// Polls what is inside only if that was woken.
+    struct Lazy<F>(Pin<Box<F>>, Arc<Woken>);
+
+    #[derive(Default)]
+    struct Woken(AtomicBool, Mutex<Option<Waker>>);
+
+    impl Wake for Woken {
+        fn wake(self: Arc<Self>) {
+            self.0.store(true, Ordering::Relaxed);
+            let outer = self.1.lock().unwrap().clone();
+            outer.into_iter().for_each(Waker::wake);
+        }
+    }
+
+    impl<F: Future> Future for Lazy<F> {
+        type Output = F::Output;
+
+        fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+            let Lazy(inside, woken) = &mut *self;
+            let first = woken.1.lock().unwrap().replace(cx.waker().clone()).is_none();
+            if first || woken.0.swap(false, Ordering::Relaxed) {
+                return inside.as_mut().poll(&mut Context::from_waker(&woken.clone().into()));
+            }
+            Poll::Pending
+        }
+    }
+
+    /// Notes when it is dropped.
+    struct Permit(Log);
+
+    impl Drop for Permit {
+        fn drop(&mut self) {
+            self.0.add("permit");
+        }
+    }
+
+    foster_sim::run(1, async {
+        let log = Log::default();
+        let (permit, note) = (Permit(log.clone()), log.clone());
+        let out = move_on_after(ms(5), async {
+            let _permit = permit;
+            let release = move |(), _| async move {
+                sleep(ms(20)).await;
+                note.add("released");
+            };
+            Lazy(Box::pin(bracket(async {}, async |_| (), release)), Arc::default()).await;
+            sleep(ms(100)).await;
+        });
+        assert_eq!(out.await, None);
+        log.is(&["released", "permit"]);
     });
 }
 

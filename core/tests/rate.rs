@@ -1,11 +1,13 @@
 //! The rate limiter, on many seeds of the simulator: virtual time, so all times are exact.
 
 use std::cell::{Cell, RefCell};
+use std::future::poll_fn;
+use std::task::Poll;
 use std::time::Duration;
 
 use foster::rate::RateLimiter;
 use foster::sync::WouldBlock;
-use foster::{Instant, checkpoint, for_each_concurrent, gather_settled, join, move_on_after, sleep};
+use foster::{Instant, checkpoint, for_each_concurrent, gather_settled, join, move_on_after, shield, sleep};
 use foster_sim::{Builder, random};
 
 const fn ms(millis: u64) -> Duration {
@@ -126,6 +128,50 @@ fn a_wait_that_is_given_up_leaves_its_tokens() {
         .await;
         assert_eq!((gave_up, served), (None, ms(45)));
         assert_eq!((limit.available(), limit.waiting()), (1, 0));
+    });
+}
+
+/// L40: whose turn it is, and does not know it yet, is before all others; if it goes away, the next one is.
+#[test]
+fn a_turn_that_is_not_taken_goes_on_to_the_next() {
+    foster_sim::run(1, async {
+        let limit = RateLimiter::new(10, ms(100));
+        let begin = async || {
+            let mut acquire = Box::pin(limit.acquire());
+            poll_fn(|cx| Poll::Ready(assert!(acquire.as_mut().poll(cx).is_pending()))).await;
+            acquire
+        };
+        let (first, second, third) = (begin().await, begin().await, begin().await);
+        assert_eq!((limit.waiting(), limit.try_acquire()), (3, Err(WouldBlock)));
+        first.await;
+        assert_eq!((limit.waiting(), limit.try_acquire()), (2, Err(WouldBlock)));
+        drop(second);
+        assert_eq!((limit.waiting(), limit.try_acquire()), (1, Err(WouldBlock)));
+        third.await;
+        assert_eq!((limit.waiting(), limit.available(), limit.try_acquire()), (0, 8, Ok(())));
+    });
+}
+
+/// L14: cancelled code does not even get in line, though it may be polled again and again.
+#[test]
+fn cancelled_code_is_not_in_line() {
+    on_seeds(async || {
+        let limit = RateLimiter::new(100, ms(1));
+        let taken = Cell::new(false);
+        let out = move_on_after(Duration::ZERO, async {
+            let acquires = async {
+                limit.acquire().await;
+                taken.set(true);
+            };
+            let looks = shield(async {
+                for _ in 0..3 {
+                    assert_eq!((limit.waiting(), limit.available()), (0, 100));
+                    sleep(ms(1)).await;
+                }
+            });
+            join((acquires, looks)).await
+        });
+        assert_eq!((out.await, taken.get()), (None, false));
     });
 }
 
