@@ -19,6 +19,11 @@ const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
 }
 
+/// Polls it once; says whether it waits.
+async fn waits<F: Future>(mut future: Pin<&mut F>) -> bool {
+    poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx).is_pending())).await
+}
+
 /// What has happened, in order.
 #[derive(Clone, Default)]
 struct Log(Arc<Mutex<Vec<String>>>);
@@ -86,7 +91,7 @@ fn what_a_ready_body_lost_ends_before_the_release() {
                         inner.add("inner");
                     },
                 ));
-                poll_fn(|cx| Poll::Ready(assert!(lost.as_mut().poll(cx).is_pending()))).await;
+                assert!(waits(lost.as_mut()).await);
             };
             let release = move |(), _| async move {
                 wait(millis).await;
@@ -129,7 +134,7 @@ fn a_panic_of_the_release_comes_out() {
         let ended = catch_unwind(|| {
             foster_sim::run(1, async move {
                 let release = move |(), _| async move {
-                    (0..defers).for_each(|_| defer(sleep(ms(1))));
+                    (0..defers).for_each(|_| defer(wait(millis)));
                     wait(millis).await;
                     assert!(millis > 100, "in the release");
                 };
@@ -178,7 +183,7 @@ fn a_release_that_waits_survives_the_loss_of_the_future() {
                 note.add(format!("{exit:?}"));
             };
             let mut lost = Box::pin(bracket(async {}, async |_| 1, release));
-            poll_fn(|cx| Poll::Ready(assert!(lost.as_mut().poll(cx).is_pending()))).await;
+            assert!(waits(lost.as_mut()).await);
             sleep(ms(5)).await;
             drop(lost);
         });
@@ -208,7 +213,7 @@ fn a_ready_body_whose_finalizer_waits_is_released_though_the_future_is_lost() {
                     last.add(format!("{exit:?}"));
                 };
                 let mut lost = Box::pin(bracket(async {}, body, release));
-                poll_fn(|cx| Poll::Ready(assert!(lost.as_mut().poll(cx).is_pending()))).await;
+                assert!(waits(lost.as_mut()).await);
             });
             outer.await.unwrap();
             assert_eq!(start.elapsed(), ms(20 + millis));
@@ -256,7 +261,7 @@ fn no_release_runs_in_a_dead_tree() {
             pending::<()>().await;
         });
         let mut host = Box::pin(host.observe(Arc::new(Report(log.clone()))));
-        poll_fn(|cx| Poll::Ready(assert!(host.as_mut().poll(cx).is_pending()))).await;
+        assert!(waits(host.as_mut()).await);
         drop(host);
         log.is(&["used", "1 finalizers"]);
     });
@@ -348,17 +353,17 @@ fn a_release_has_its_budget_from_its_start() {
 fn a_release_that_waits_is_not_polled_again_at_once() {
     foster_sim::run(1, async {
         let (polls, event) = (Arc::new(AtomicUsize::new(0)), Arc::new(Event::new()));
-        let (count, waits) = (polls.clone(), event.clone());
+        let (count, signal) = (polls.clone(), event.clone());
         let release = move |(), _| async move {
-            let mut waits = pin!(waits.wait());
+            let mut signalled = pin!(signal.wait());
             poll_fn(|cx| {
                 count.fetch_add(1, Ordering::Relaxed);
-                waits.as_mut().poll(cx)
+                signalled.as_mut().poll(cx)
             })
             .await;
         };
         let mut used = pin!(bracket(async {}, async |_| (), release));
-        poll_fn(|cx| Poll::Ready(assert!(used.as_mut().poll(cx).is_pending()))).await;
+        assert!(waits(used.as_mut()).await);
         assert_eq!(polls.load(Ordering::Relaxed), 1);
         event.set();
         used.await;
@@ -369,12 +374,12 @@ fn a_release_that_waits_is_not_polled_again_at_once() {
 /// A guard that is the body's value keeps the resource: nothing is released.
 #[test]
 fn a_guard_that_is_moved_out_of_a_ready_body_keeps_the_resource() {
-    for waits in [false, true] {
+    for yields in [false, true] {
         foster_sim::run(1, async {
             let released = Arc::new(AtomicUsize::new(0));
             let count = released.clone();
             let body = async |guard| {
-                if waits {
+                if yields {
                     yield_now().await;
                 }
                 guard

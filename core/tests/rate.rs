@@ -2,6 +2,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
+use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
 
@@ -20,6 +21,11 @@ fn on_seeds<F: Future<Output = ()>>(body: impl Fn() -> F) {
         let spurious = if seed % 2 == 0 { 0.0 } else { 0.3 };
         Builder::new(seed).spurious_polls(spurious).run(body());
     }
+}
+
+/// Polls it once; says whether it waits.
+async fn waits<F: Future>(mut future: Pin<&mut F>) -> bool {
+    poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx).is_pending())).await
 }
 
 /// A full bucket at once, then one token at a time.
@@ -136,12 +142,8 @@ fn a_wait_that_is_given_up_leaves_its_tokens() {
 fn a_turn_that_is_not_taken_goes_on_to_the_next() {
     foster_sim::run(1, async {
         let limit = RateLimiter::new(10, ms(100));
-        let begin = async || {
-            let mut acquire = Box::pin(limit.acquire());
-            poll_fn(|cx| Poll::Ready(assert!(acquire.as_mut().poll(cx).is_pending()))).await;
-            acquire
-        };
-        let (first, second, third) = (begin().await, begin().await, begin().await);
+        let (mut first, mut second, mut third) = (limit.acquire(), Box::pin(limit.acquire()), limit.acquire());
+        assert!(waits(Pin::new(&mut first)).await && waits(second.as_mut()).await && waits(Pin::new(&mut third)).await);
         assert_eq!((limit.waiting(), limit.try_acquire()), (3, Err(WouldBlock)));
         first.await;
         assert_eq!((limit.waiting(), limit.try_acquire()), (2, Err(WouldBlock)));
