@@ -232,7 +232,7 @@ where
         let this = self.project();
         let Some(loan) = this.loan.take() else { return this.body.poll(cx) };
         // Not afterwards: before the scope can act on what came of this poll.
-        let unfinished = Unfinished(Some(|| loan.leave_to(&ambient::current())));
+        let unfinished = Unfinished(Some(|| ambient::try_current().iter().for_each(|scope| loan.leave_to(scope))));
         let output = ready!(this.body.poll(cx));
         unfinished.disarm();
         Poll::Ready(output)
