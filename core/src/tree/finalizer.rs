@@ -10,7 +10,7 @@ use std::time::Duration;
 use pin_project_lite::pin_project;
 
 use super::Tree;
-use super::ambient::{self, Visit};
+use super::ambient::{self, Entered, Visit};
 use super::light::{Light, Limit};
 use super::marks::Mask;
 use super::node::{Kind, Life, NodeRef, Owned};
@@ -70,10 +70,15 @@ impl Finalizer {
         if !tree.is_dead() {
             match ambient::enter_light(&mut scope, || running.as_mut().poll(cx)) {
                 Visit::Refused => {}
-                Visit::Left(None, Ok(Poll::Ready(()))) => return Begun::Ended,
-                Visit::Left(None, Err(payload)) => panic::resume_unwind(payload),
-                Visit::Left(node, result) => {
-                    let Some(node) = node.or_else(|| ambient::make_node(&mut scope)) else { scope.no_context() };
+                Visit::Left(Entered::Light(..), Ok(Poll::Ready(()))) => return Begun::Ended,
+                Visit::Left(Entered::Light(..), Err(payload)) => panic::resume_unwind(payload),
+                Visit::Left(left, result) => {
+                    let node = match left {
+                        Entered::Node(node) => Some(node),
+                        // Only where a thread is torn down: a shield that waits has a node, and so has what it stands in.
+                        Entered::Light(..) => ambient::make_node(&mut scope),
+                    };
+                    let Some(node) = node else { scope.no_context() };
                     return match result {
                         Ok(Poll::Pending) => Begun::Waits(OwnedScope::finalizing(node, running, cx.waker())),
                         Ok(Poll::Ready(())) => Begun::Winds(OwnedScope::winding(node)),
