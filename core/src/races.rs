@@ -13,6 +13,7 @@
 mod escaped;
 mod handover;
 mod pumps;
+mod resting;
 mod scopes;
 
 use std::future::{Future, poll_fn};
