@@ -37,6 +37,18 @@ MUTANTS = [
     ("wake-stops-at-the-driver", "tree/wake.rs", "    if !node.flagged(PARENT_CANCELLED) {\n        return None;", "    if !node.flagged(PARENT_CANCELLED) || true {\n        return None;"),
     ("local-child-wakes-the-driver-alone", "tree/wake.rs", "if node.flagged(PARENT_CANCELLED) {\n        Waker::from", "if false {\n        Waker::from"),
     ("any-daemon-will-do", "tree/links.rs", "self.awaited() == self.count(Role::Daemon)", "self.count(Role::Daemon) > 0"),
+    # ---- scopes that rest ----
+    ("who-rests-is-not-woken", "tree/request.rs", "        wakes.push_resting(self);\n", ""),
+    ("who-rests-below-is-not-woken", "tree/request.rs", "                wakes.push_resting(&node);\n", ""),
+    ("who-rests-is-not-dismissed", "tree/drive.rs", "if state.links.count(Role::Inner) > 0 || !state.rests.is_empty() {", "if state.links.count(Role::Inner) > 0 {"),
+    ("rests-anywhere", "tree/scoped.rs", "if !asked && ambient::stands_in(node, this.light.outer()) {", "if !asked {"),
+    ("shields-rest", "tree/light.rs", "self.time == Time::Runs && self.mask == Mask::None", "self.time == Time::Runs"),
+    ("siblings-stay-behind", "tree/resting.rs", "if gone.inside > 0 { vec![(key, node.clone())] } else { Vec::new() };", "Vec::new();"),
+    ("no-rest-is-ever-due", "tree/resting.rs", "            resting.due = true;\n", ""),
+    ("first-alarm-will-do", "tree/resting.rs", "table.alarm.is_none_or(|(_, armed)| at < armed))?;", "table.alarm.is_none())?;"),
+    ("alarm-outlives-its-node", "tree/drive.rs", "state.rests.take_alarm(), None]", "None, None]"),
+    ("over-before-it-began", "tree/light.rs", "if limit.is_zero() { Time::Over } else { Time::Runs }", "Time::Runs"),
+    ("loser-is-not-waited-for", "combine/branch.rs", "                    Ok(true) => return true,\n", "                    Ok(true) => {}\n"),
     # ---- nurseries ----
     ("child-error-cancels-nothing", "nursery/cell.rs", "let cancels = matches!(self.on_error, OnError::Fail) || child.is_none();", "let cancels = child.is_none();"),
     ("own-cancel-cuts", "nursery/cell.rs", "if !daemon && closed.request.is_none() {", "if !daemon {"),
