@@ -289,6 +289,12 @@ pin_project! {
 }
 
 impl<F: Future<Output = T>, T> Run<F, T> {
+    /// What a scope with a limit runs, without the scope in between.
+    #[inline]
+    pub(crate) fn limited(location: &'static Location<'static>, limit: Limit, body: F) -> Self {
+        Run { scoped: Scoped::light(Kind::CancelScope, Mask::None, limit, location, body, Plain) }
+    }
+
     /// A branch of a combinator: a scope without a handle, which whoever polls it cancels by its future. With `here` it has its place
     /// from now on, as with [`run_here`](CancelScope::run_here).
     #[inline]

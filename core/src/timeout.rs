@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::panic::Location;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -10,7 +11,8 @@ use pin_project_lite::pin_project;
 
 use crate::Instant;
 use crate::error::Elapsed;
-use crate::scope::{CancelScope, Run};
+use crate::scope::Run;
+use crate::tree::light::Limit;
 
 /// Runs `future` for at most `duration`; `None` if that was not enough.
 ///
@@ -39,7 +41,7 @@ use crate::scope::{CancelScope, Run};
 /// ```
 #[track_caller]
 pub fn move_on_after<F: Future>(duration: Duration, future: F) -> MoveOn<F, F::Output> {
-    MoveOn { run: CancelScope::new().deadline_in(duration).run(future) }
+    MoveOn { run: Run::limited(Location::caller(), Limit::In(duration), future) }
 }
 
 /// As [`move_on_after`], until an instant. [`Instant::NEVER`] is no limit.
@@ -53,7 +55,7 @@ pub fn move_on_after<F: Future>(duration: Duration, future: F) -> MoveOn<F, F::O
 /// As [`move_on_after`].
 #[track_caller]
 pub fn move_on_at<F: Future>(at: Instant, future: F) -> MoveOn<F, F::Output> {
-    MoveOn { run: CancelScope::new().deadline_at(at).run(future) }
+    MoveOn { run: Run::limited(Location::caller(), Limit::At(at), future) }
 }
 
 /// Runs `future` for at most `duration`; an error if that was not enough.
