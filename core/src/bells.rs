@@ -1,5 +1,5 @@
 //! Which futures of a group are to be polled next: each has a bell of its own, so that a turn costs what was woken, not
-//! what is there. Local nurseries and combinators poll their children and branches this way.
+//! what is there. Combinators poll their branches this way.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -82,21 +82,7 @@ pub(crate) struct Chime {
 
 impl Chime {
     pub(crate) fn new(key: usize, bells: &Arc<Bells>) -> Arc<Self> {
-        Arc::new(Chime::at(key, bells))
-    }
-
-    pub(crate) fn at(key: usize, bells: &Arc<Bells>) -> Self {
-        Chime { key, queued: AtomicBool::new(false), bells: bells.clone() }
-    }
-
-    /// Puts the seat into the queue. Whoever polls the group has to be woken, where no lock is held.
-    #[must_use]
-    pub(crate) fn strike(&self) -> Option<Waker> {
-        if self.queued.swap(true, Ordering::AcqRel) {
-            return None;
-        }
-        // Taken, not cloned: that would run below the lock (L36). The group leaves a new one whenever it is polled.
-        self.bells.push(self.key).driver.take()
+        Arc::new(Chime { key, queued: AtomicBool::new(false), bells: bells.clone() })
     }
 
     /// Puts the seat into the queue, and wakes nobody: the group is being built or polled. Says whether it was not there.
@@ -110,7 +96,8 @@ impl Chime {
 
     /// It was taken out of the queue and is about to be polled.
     pub(crate) fn taken(&self) {
-        self.queued.store(false, Ordering::Release);
+        // Ordering: what came before a wake that finds it queued still is seen in the poll that follows.
+        self.queued.swap(false, Ordering::AcqRel);
     }
 }
 
@@ -120,7 +107,12 @@ impl Wake for Chime {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        if let Some(driver) = self.strike() {
+        if self.queued.swap(true, Ordering::AcqRel) {
+            return;
+        }
+        // Taken, not cloned: that would run below the lock (L36). The group leaves a new one whenever it is polled.
+        let driver = self.bells.push(self.key).driver.take();
+        if let Some(driver) = driver {
             driver.wake();
         }
     }

@@ -17,6 +17,7 @@
 //! to go: [`nursery`](crate::nursery()) gives up borrowing, `local_nursery` gives up parallelism.
 
 mod child;
+mod children;
 mod options;
 mod shared;
 mod start;

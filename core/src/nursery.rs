@@ -18,7 +18,7 @@ mod local_cell;
 mod options;
 mod outcome;
 pub(crate) mod policy;
-
+mod seats;
 pub(crate) mod start;
 mod task;
 mod telling;
@@ -41,6 +41,7 @@ pub(crate) use cell::{NurseryCell, OnError, Recorded};
 pub(crate) use limited::Limited;
 pub use options::{NurseryFuture, NurseryOptions, collecting_nursery, nursery};
 pub use outcome::Outcome;
+pub(crate) use seats::Seats;
 pub use start::{Ready, StartError};
 pub use telling::TellingOptions;
 

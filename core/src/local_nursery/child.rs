@@ -13,7 +13,6 @@ use crate::error::SpawnError;
 use crate::nursery::{Join, LocalCell, NurseryCell, Outcome, Recorded, Task};
 use crate::observer::OrphanKind;
 use crate::reason::Origin;
-use crate::tree::ambient;
 use crate::tree::drive::{Driver, Step, discard, poll_open};
 use crate::tree::follow;
 use crate::tree::links::Role;
@@ -40,29 +39,29 @@ where
     F: Future<Output = R>,
     B: Holds<LocalChild<T, E, R, F, B>>,
 {
-    let above = shared.node.clone();
+    let above = &shared.node;
     let Some(tree) = above.tree().cloned() else { return Err(SpawnError::new(future)) };
     // The one place where a node is locked below another lock; both hold plain data, and the node's is the inner one.
     let mut incoming = shared.incoming();
-    let Some(queue) = incoming.as_mut() else {
+    if incoming.is_gone() {
         drop(incoming);
         return Err(SpawnError::new(future));
-    };
+    }
     // Invariant 2: admission, first marks and link under one lock.
     let mut state = above.lock();
     // A nursery that was forgotten drives nobody any more (L28): a child that came later than that would be waited for for ever.
-    let place = if above.flagged(LOST) { None } else { state.make_room(&above, role) };
+    let place = if above.flagged(LOST) { None } else { state.make_room(above, role) };
     let Some(place) = place else {
         drop(state);
         drop(incoming);
         return Err(SpawnError::new(future));
     };
-    let typed = Node::placed(place, Kind::Task, Mask::None, origin, tree, LocalCell::default());
+    let typed = Node::placed(place, Kind::Task, Mask::None, origin, tree, LocalCell::new(shared.seats.clone()));
     let node: NodeRef = typed.clone();
     let late = state.admit(role, node.clone());
     drop(state);
     let join = Arc::new(Join::default());
-    queue.push(B::hold(LocalChild {
+    let nobody_looks = incoming.push(B::hold(LocalChild {
         body: Slot::Future { future },
         seat: Some(node.clone()),
         waker: Waker::from(typed.clone()),
@@ -80,9 +79,11 @@ where
         follow::opened(&node);
     }
     if late {
-        wake::wake(&above);
+        wake::wake(above);
     }
-    shared.ready.wake_driver();
+    if nobody_looks {
+        shared.seats.cell.knock();
+    }
     Ok(Task::local(typed, join))
 }
 
@@ -161,12 +162,13 @@ where
 {
     fn run(self: Pin<&mut Self>) -> Poll<()> {
         let mut this = self.project();
+        this.node.cell.taken();
         let cx = &mut Context::from_waker(this.waker);
         if matches!(*this.stage, Stage::Fresh | Stage::Open) {
             let Some(node) = &*this.seat else { unreachable!("a child has its node until it is closed") };
             let fresh = *this.stage == Stage::Fresh;
             *this.stage = Stage::Open;
-            let step = if fresh && ambient::tree().is_some_and(|tree| node.is_cancelled(&tree)) {
+            let step = if fresh && node.tree().is_some_and(|tree| node.is_cancelled(tree)) {
                 // L13: dropped unpolled.
                 discard(node, this.body.as_mut());
                 Step::Gone

@@ -3,24 +3,22 @@
 use std::fmt::{self, Debug};
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex};
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use pin_project_lite::pin_project;
-use slab::Slab;
 
 use super::child::AnyBox;
-use super::shared::{BODY, Shared};
+use super::children::Children;
+use super::shared::Shared;
 use super::{LocalBox, LocalHandle, LocalNursery, SendBox, UnsendNursery};
-use crate::bells::{Bells, Chime};
 use crate::group::ErrorGroup;
 use crate::nursery::policy::{Conclude, Errors, all_errors, ended, first_error};
-use crate::nursery::{NurseryCell, NurseryOptions, OnError, Outcome, TellingOptions};
+use crate::nursery::{NurseryCell, NurseryOptions, OnError, Outcome, Seats, TellingOptions};
 use crate::observer::OrphanKind;
 use crate::opening::Opening;
-use crate::tree::ambient;
 use crate::tree::marks::Mask;
-use crate::tree::node::{Kind, Life, Node, NodeRef};
+use crate::tree::node::{Kind, Life, Node};
 use crate::tree::scoped::{Ending, Scoped};
 use crate::tree::wake;
 
@@ -271,22 +269,12 @@ where
     B: AnyBox,
 {
     let (origin, limit) = options.into_parts();
-    let node: NodeRef = Node::new(Kind::Nursery, Mask::None, origin, None, ());
-    let ready = Bells::new();
-    let shared = Arc::new(Shared {
-        node: node.clone(),
-        errors: NurseryCell::new(on_error, limit),
-        incoming: Mutex::new(Some(Vec::new())),
-        ready: ready.clone(),
-    });
-    let bell = Chime::new(BODY, &ready);
+    let node = Node::new(Kind::Nursery, Mask::None, origin, None, Seats::new());
+    let shared = Arc::new(Shared::new(node.clone(), NurseryCell::new(on_error, limit)));
     let opening = Opening::new(body, LocalHandle { shared: shared.clone() });
     LocalNurseryFuture {
         scoped: Scoped::with_node(node, opening, Errors::new(shared.clone())),
-        children: Slab::new(),
-        waker: Waker::from(bell.clone()),
-        bell,
-        started: false,
+        children: Children::new(),
         conclude,
         shared,
         moves_to,
@@ -303,10 +291,7 @@ pin_project! {
     {
         #[pin]
         scoped: Scoped<Opening<F, LocalHandle<E, B>, Fut>, R, T, Errors<T, E, Shared<E, B>>>,
-        children: Slab<B>,
-        bell: Arc<Chime>,
-        waker: Waker,
-        started: bool,
+        children: Children<B>,
         conclude: Conclude<E, X>,
         shared: Arc<Shared<E, B>>,
         // Where the child of a `start` goes when it is ready.
@@ -322,16 +307,16 @@ pin_project! {
         fn drop(this: Pin<&mut Self>) {
             let this = this.project();
             // From here on the handles get their futures back.
-            let incoming = this.shared.incoming().take();
-            let mut children = std::mem::take(this.children);
+            let incoming = this.shared.incoming().close();
+            let mut children = std::mem::replace(this.children, Children::new());
             let (moves_to, has_moved) = (this.moves_to.as_deref(), *this.has_moved);
             // L41: the body first, then the children, all in place.
             this.scoped.lose(|| {
-                hand_over(&mut children, moves_to, has_moved);
+                children.hand_over(moves_to, has_moved);
                 drop(children);
                 drop(incoming);
             });
-            this.shared.ready.clear();
+            this.shared.seats.cell.clear();
             NurseryCell::report(&this.shared.node, this.shared.errors.take(), OrphanKind::Reaped);
         }
     }
@@ -349,77 +334,44 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T, X>> {
         let mut this = self.project();
-        let shared = &*this.shared;
-        let ready = &shared.ready;
-        if *this.started {
-            // The nursery is driven, also in a turn in which its body has nothing to do (L16).
-            shared.node.touch();
-        } else {
-            *this.started = true;
-            this.bell.queue();
-        }
-        let tree = ambient::tree();
+        let (shared, moves_to) = (&**this.shared, this.moves_to.as_deref());
+        // The nursery is driven, also in a turn in which its body has nothing to do (L16).
+        shared.node.touch();
         // L16.1: also for the children, whose wakes do not go through the node.
-        let driver = wake::past(&shared.node, cx.waker());
-        let mut turn = ready.register(&driver);
+        let past = wake::past(&shared.node, cx.waker());
+        let driver = past.as_ref().unwrap_or(cx.waker());
+        let mut body_is_due = this.children.begin_turn(shared, driver);
         let (mut has_run, mut closing) = (false, false);
-        loop {
-            for child in shared.take_incoming() {
-                let entry = this.children.vacant_entry();
-                child.cell().sit(entry.key(), ready);
-                entry.insert(child);
-                turn += 1;
+        let woken = loop {
+            if std::mem::take(&mut body_is_due) {
+                let waker = Waker::from(shared.seats.clone());
+                if let Poll::Ready(ending) = this.scoped.as_mut().poll(&mut Context::from_waker(&waker)) {
+                    this.children.hand_over(moves_to, *this.has_moved);
+                    shared.seats.cell.clear();
+                    return Poll::Ready(finish(ending, shared, *this.conclude));
+                }
             }
-            if turn == 0 {
+            if this.children.had_their_turn(shared) {
                 // Body and children are over: it closes in this turn. Otherwise nurseries inside one another would need a turn
                 // each, and each of these polls all that are around.
-                closing = !closing && this.children.is_empty() && ready.len() > 0 && shared.node.life() != Life::Open;
-                if !closing {
-                    break;
+                closing = !closing && this.children.len() == 0 && shared.node.life() != Life::Open;
+                body_is_due = closing && shared.seats.cell.take_body();
+                if !body_is_due {
+                    break shared.seats.cell.end_turn();
                 }
-                turn = ready.len();
-            }
-            // Not here: after the body, or before the end. A turn brings everybody in a chain of nurseries forward.
-            if has_run && !closing && tree.as_ref().is_some_and(|tree| tree.runtime.should_yield()) {
-                break;
-            }
-            turn -= 1;
-            match ready.pop() {
-                None => break,
-                Some(BODY) => {
-                    this.bell.taken();
-                    let mut cx = Context::from_waker(this.waker);
-                    if let Poll::Ready(ending) = this.scoped.as_mut().poll(&mut cx) {
-                        hand_over(this.children, this.moves_to.as_deref(), *this.has_moved);
-                        ready.clear();
-                        return Poll::Ready(finish(ending, shared, *this.conclude));
-                    }
+            } else {
+                // Not here: after the body, or before the end. A turn brings everybody in a chain of nurseries forward.
+                if has_run && shared.node.tree().is_some_and(|tree| tree.runtime.should_yield()) {
+                    break true;
                 }
-                Some(key) => {
-                    let Some(child) = this.children.get_mut(key) else { continue };
-                    child.cell().taken();
-                    has_run = true;
-                    if child.run().is_ready() {
-                        drop(this.children.remove(key));
-                    } else if let Some(to) = this.moves_to.as_ref().filter(|_| child.has_moved()) {
-                        to.take_over(this.children.remove(key));
-                    }
-                }
+                has_run = true;
+                this.children.poll_next(shared, moves_to);
             }
-        }
-        if ready.len() > 0 {
-            driver.wake();
+        };
+        if woken {
+            driver.wake_by_ref();
         }
         Poll::Pending
-    }
-}
-
-/// A child that has moved while nobody polled it lies where it was: it goes to its new nursery now.
-fn hand_over<E, B>(children: &mut Slab<B>, moves_to: Option<&Shared<E, B>>, has_moved: fn(&B) -> bool) {
-    let Some(to) = moves_to else { return };
-    let moved: Vec<usize> = children.iter().filter(|(_, child)| has_moved(child)).map(|(key, _)| key).collect();
-    for key in moved {
-        to.take_over(children.remove(key));
     }
 }
 

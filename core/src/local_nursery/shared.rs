@@ -2,46 +2,91 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use crate::bells::Bells;
-use crate::nursery::NurseryCell;
 use crate::nursery::policy::Home;
-use crate::tree::node::NodeRef;
+use crate::nursery::{NurseryCell, Seats};
+use crate::tree::node::{Node, NodeRef};
 
 pub(crate) struct Shared<E, B> {
     pub(crate) node: NodeRef,
+    /// The same node, with who was woken since the last turn.
+    pub(crate) seats: Arc<Node<Seats>>,
     pub(crate) errors: NurseryCell<E>,
-    /// Children that the future has not taken over yet; none once the future is gone.
-    pub(crate) incoming: Mutex<Option<Vec<B>>>,
-    /// What is to be polled next in the task of the nursery.
-    pub(crate) ready: Arc<Bells>,
+    incoming: Mutex<Incoming<B>>,
+}
+
+/// Children that the nursery's future has not taken over yet.
+pub(crate) struct Incoming<B> {
+    children: Vec<B>,
+    driver: Driver,
+}
+
+/// What the nursery's future is doing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Driver {
+    /// It has to be woken for a new child.
+    Waiting,
+    /// It is being polled, or about to be, and looks for new children by itself.
+    Polled,
+    /// It takes no children any more.
+    Gone,
 }
 
 impl<E, B> Shared<E, B> {
-    pub(crate) fn incoming(&self) -> MutexGuard<'_, Option<Vec<B>>> {
+    pub(crate) fn new(seats: Arc<Node<Seats>>, errors: NurseryCell<E>) -> Self {
+        let incoming = Mutex::new(Incoming { children: Vec::new(), driver: Driver::Waiting });
+        Shared { node: seats.clone(), seats, errors, incoming }
+    }
+
+    pub(crate) fn incoming(&self) -> MutexGuard<'_, Incoming<B>> {
         self.incoming.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Takes over a child that has moved here. If the future is gone, so is the child.
     pub(crate) fn take_over(&self, child: B) {
         let mut incoming = self.incoming();
-        let late = match &mut *incoming {
-            Some(incoming) => {
-                incoming.push(child);
-                None
-            }
-            None => Some(child),
-        };
+        if incoming.is_gone() {
+            drop(incoming);
+            return drop(child);
+        }
+        let waits = incoming.push(child);
         drop(incoming);
-        drop(late);
-        self.ready.wake_driver();
+        if waits {
+            self.seats.cell.knock();
+        }
+    }
+}
+
+impl<B> Incoming<B> {
+    pub(crate) fn is_gone(&self) -> bool {
+        self.driver == Driver::Gone
     }
 
-    /// The children that were spawned since the last time.
-    pub(crate) fn take_incoming(&self) -> Vec<B> {
-        match &mut *self.incoming() {
-            Some(incoming) => std::mem::take(incoming),
-            None => Vec::new(),
+    /// Adds a child. Says whether the future has to be woken for it, where no lock is held.
+    #[must_use]
+    pub(crate) fn push(&mut self, child: B) -> bool {
+        debug_assert!(!self.is_gone(), "nobody would poll the child");
+        self.children.push(child);
+        self.driver == Driver::Waiting
+    }
+
+    /// The future begins a turn: takes the children that have come, and will look again.
+    pub(super) fn begin_turn(&mut self) -> std::vec::Drain<'_, B> {
+        self.driver = Driver::Polled;
+        self.children.drain(..)
+    }
+
+    /// Takes the children that have come since; if there are none, the turn is over.
+    pub(super) fn take(&mut self) -> std::vec::Drain<'_, B> {
+        if self.children.is_empty() {
+            self.driver = Driver::Waiting;
         }
+        self.children.drain(..)
+    }
+
+    /// The future is gone. What it has not taken over is to be dropped where no lock is held.
+    pub(super) fn close(&mut self) -> Vec<B> {
+        self.driver = Driver::Gone;
+        std::mem::take(&mut self.children)
     }
 }
 
@@ -50,6 +95,3 @@ impl<E, B> Home<E> for Shared<E, B> {
         &self.errors
     }
 }
-
-/// The seat of the body; the others are those of the children's slab.
-pub(crate) const BODY: usize = usize::MAX;

@@ -1,21 +1,31 @@
 //! The typed part of a local child's node: how the child is woken, and who waits for it.
 
 use std::fmt;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Wake, Waker};
 
-use crate::bells::{Bells, Chime};
+use super::seats::Seats;
 use crate::tree::node::{Cell, Node, NodeRef};
 
 /// An implementation detail that shows in bounds.
 #[doc(hidden)]
-#[derive(Default)]
-pub struct LocalCell(Mutex<Inner>);
+pub struct LocalCell {
+    /// It was woken since its last poll, or was not polled yet: its nursery knows.
+    ///
+    /// Ordering: whoever sets it finds the seat that the child had when it was cleared, or a later one. If the child has
+    /// another seat meanwhile, it is polled there.
+    queued: AtomicBool,
+    seat: AtomicUsize,
+    /// The nursery that it was spawned into.
+    born_in: Arc<Node<Seats>>,
+    /// The nursery that it has moved to (see `start`).
+    moved_to: OnceLock<Arc<Node<Seats>>>,
+    watch: Mutex<Watch>,
+}
 
 #[derive(Default)]
-struct Inner {
-    /// Its seat in the nursery whose future polls it; it changes with the nursery (see `start`).
-    bell: Option<Chime>,
+struct Watch {
     /// It has ended without its future (L28, L41).
     lost: bool,
     /// Whoever waits for the child, should it be lost.
@@ -23,29 +33,38 @@ struct Inner {
 }
 
 impl LocalCell {
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Gives the child a seat, in the queue.
-    pub(crate) fn sit(&self, key: usize, bells: &Arc<Bells>) {
-        let bell = Chime::at(key, bells);
-        bell.queue();
-        let old = self.lock().bell.replace(bell);
-        drop(old);
-    }
-
-    /// It was taken out of the queue and is about to be polled.
-    pub(crate) fn taken(&self) {
-        if let Some(bell) = &self.lock().bell {
-            bell.taken();
+    pub(crate) fn new(born_in: Arc<Node<Seats>>) -> Self {
+        LocalCell {
+            queued: AtomicBool::new(true),
+            seat: AtomicUsize::new(0),
+            born_in,
+            moved_to: OnceLock::new(),
+            watch: Mutex::default(),
         }
     }
 
+    fn lock(&self) -> MutexGuard<'_, Watch> {
+        self.watch.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Gives the child a seat in that nursery. It is about to be polled there.
+    pub(crate) fn sit(&self, key: usize, nursery: &Arc<Node<Seats>>) {
+        self.seat.store(key, Ordering::Relaxed);
+        if !Arc::ptr_eq(nursery, &self.born_in) {
+            // A child moves once.
+            drop(self.moved_to.set(nursery.clone()));
+        }
+    }
+
+    /// It is about to be polled.
+    pub(crate) fn taken(&self) {
+        self.queued.swap(false, Ordering::AcqRel);
+    }
+
     fn ring(&self) {
-        let driver = self.lock().bell.as_ref().and_then(Chime::strike);
-        if let Some(driver) = driver {
-            driver.wake();
+        if !self.queued.swap(true, Ordering::AcqRel) {
+            let nursery = self.moved_to.get().unwrap_or(&self.born_in);
+            nursery.cell.ring(self.seat.load(Ordering::Relaxed));
         }
     }
 

@@ -146,13 +146,10 @@ impl Wake for Past {
     }
 }
 
-/// The waker of whoever drives a local nursery, as its children have to have it.
-pub(crate) fn past(node: &NodeRef, driver: &Waker) -> Waker {
-    if node.flagged(PARENT_CANCELLED) {
-        Waker::from(Arc::new(Past { node: node.clone(), driver: driver.clone() }))
-    } else {
-        driver.clone()
-    }
+/// The waker of whoever drives a local nursery, as its children have to have it; none if the driver's own is good enough.
+pub(crate) fn past(node: &NodeRef, driver: &Waker) -> Option<Waker> {
+    let past = || Waker::from(Arc::new(Past { node: node.clone(), driver: driver.clone() }));
+    node.flagged(PARENT_CANCELLED).then(past)
 }
 
 /// The waker to poll the body of `node` with, while its parent is cancelled.
