@@ -1,7 +1,5 @@
 //! The lower neighbours of a scope: inner scopes, children, residue.
 
-use slab::Slab;
-
 use super::node::NodeRef;
 
 /// What a scope is to its parent.
@@ -22,49 +20,119 @@ pub(crate) enum Role {
 pub(crate) struct Links(Option<Box<Table>>);
 
 /// Made when there is something to be put in: most scopes have nothing below them.
-#[derive(Default)]
 struct Table {
-    slots: Slab<(Role, NodeRef)>,
+    /// One block for those that never have more at once.
+    few: [Slot; FEW],
+    more: Vec<Slot>,
+    /// The slot of what is inserted next.
+    vacant: usize,
     counts: [usize; 4],
+}
+
+const FEW: usize = 3;
+
+enum Slot {
+    Of(Role, NodeRef),
+    /// With the slot that is vacant when this one is taken.
+    Vacant(usize),
+}
+
+impl Default for Table {
+    fn default() -> Self {
+        Table { few: std::array::from_fn(|slot| Slot::Vacant(slot + 1)), more: Vec::new(), vacant: 0, counts: [0; 4] }
+    }
+}
+
+impl Table {
+    fn slot(&mut self, slot: usize) -> Option<&mut Slot> {
+        match self.few.get_mut(slot) {
+            None => self.more.get_mut(slot - FEW),
+            few => few,
+        }
+    }
+
+    /// What `node` is here, unless it has left before.
+    fn role_of(&mut self, slot: usize, node: &NodeRef) -> Option<&mut Role> {
+        match self.slot(slot)? {
+            Slot::Of(role, there) if there.is(node) => Some(role),
+            _ => None,
+        }
+    }
+
+    fn insert(&mut self, role: Role, node: NodeRef) {
+        self.counts[role as usize] += 1;
+        let (new, vacant) = (Slot::Of(role, node), self.vacant);
+        match self.slot(vacant) {
+            None => {
+                self.more.push(new);
+                self.vacant += 1;
+            }
+            Some(slot) => match std::mem::replace(slot, new) {
+                Slot::Vacant(next) => self.vacant = next,
+                Slot::Of(..) => unreachable!("a scope stands where nothing was"),
+            },
+        }
+    }
+
+    fn remove(&mut self, slot: usize, node: &NodeRef) -> Option<(Role, NodeRef)> {
+        let role = *self.role_of(slot, node)?;
+        let vacant = Slot::Vacant(self.vacant);
+        let Slot::Of(_, node) = std::mem::replace(self.slot(slot)?, vacant) else { return None };
+        self.vacant = slot;
+        self.counts[role as usize] -= 1;
+        Some((role, node))
+    }
+
+    fn len(&self) -> usize {
+        self.counts.iter().sum()
+    }
+
+    fn iter(&self) -> impl Iterator<Item = (Role, &NodeRef)> {
+        self.few.iter().chain(&self.more).filter_map(|slot| match slot {
+            Slot::Of(role, node) => Some((*role, node)),
+            Slot::Vacant(_) => None,
+        })
+    }
+
+    fn iter_mut(&mut self) -> impl Iterator<Item = (&mut Role, &NodeRef)> {
+        self.few.iter_mut().chain(&mut self.more).filter_map(|slot| match slot {
+            Slot::Of(role, node) => Some((role, &*node)),
+            Slot::Vacant(_) => None,
+        })
+    }
 }
 
 impl Links {
     /// The slot of what is inserted next.
     pub(crate) fn next_slot(&self) -> usize {
-        self.0.as_ref().map_or(0, |table| table.slots.vacant_key())
+        self.0.as_ref().map_or(0, |table| table.vacant)
     }
 
     pub(crate) fn insert(&mut self, role: Role, node: NodeRef) {
-        let table = self.0.get_or_insert_default();
-        table.counts[role as usize] += 1;
-        table.slots.insert((role, node));
+        self.0.get_or_insert_default().insert(role, node);
     }
 
     /// Removes an entry: what it was here at the end, and the node, to be dropped where no lock is held; none if the node
     /// has left before.
     pub(crate) fn remove(&mut self, slot: usize, node: &NodeRef) -> Option<(Role, NodeRef)> {
-        let table = self.0.as_mut()?;
-        table.slots.get(slot).filter(|(_, there)| there.is(node))?;
-        let (role, node) = table.slots.remove(slot);
-        table.counts[role as usize] -= 1;
-        Some((role, node))
+        self.0.as_mut()?.remove(slot, node)
     }
 
     /// Unless the node has left before.
     pub(crate) fn change_role(&mut self, slot: usize, node: &NodeRef, to: Role) {
         let Some(table) = &mut self.0 else { return };
-        let Some((role, _)) = table.slots.get_mut(slot).filter(|(_, there)| there.is(node)) else { return };
-        table.counts[*role as usize] -= 1;
+        let Some(role) = table.role_of(slot, node) else { return };
+        let from = std::mem::replace(role, to);
+        table.counts[from as usize] -= 1;
         table.counts[to as usize] += 1;
-        *role = to;
     }
 
     /// Makes all inner scopes residue, and says which.
     pub(crate) fn leak(&mut self) -> Vec<NodeRef> {
         let Some(table) = &mut self.0 else { return Vec::new() };
-        let inner = table.slots.iter_mut().filter(|(_, (role, _))| *role == Role::Inner);
+        let inner = table.iter_mut().filter(|(role, _)| **role == Role::Inner);
         let leaked: Vec<NodeRef> = inner
-            .map(|(_, (role, node))| {
+            .map(|(role, node)| {
                 *role = Role::Residue;
                 node.clone()
             })
@@ -80,7 +148,7 @@ impl Links {
 
     /// Children, daemons and residue: what a draining scope waits for.
     pub(crate) fn awaited(&self) -> usize {
-        self.0.as_ref().map_or(0, |table| table.slots.len() - table.counts[Role::Inner as usize])
+        self.0.as_ref().map_or(0, |table| table.len() - table.counts[Role::Inner as usize])
     }
 
     /// Whether there is something to wait for, and nothing but daemons (L24).
@@ -89,11 +157,11 @@ impl Links {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.as_ref().is_none_or(|table| table.slots.is_empty())
+        self.0.as_ref().is_none_or(|table| table.len() == 0)
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Role, &NodeRef)> {
-        self.0.iter().flat_map(|table| table.slots.iter()).map(|(_, (role, node))| (*role, node))
+        self.0.iter().flat_map(|table| table.iter())
     }
 
     pub(crate) fn of(&self, wanted: Role) -> impl Iterator<Item = &NodeRef> {
