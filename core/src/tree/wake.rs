@@ -93,9 +93,21 @@ fn delayed_by(node: &NodeRef) -> Option<NodeRef> {
 
 /// Wakes the driver of a scope, because something it waits for has happened.
 pub(crate) fn wake(node: &NodeRef) {
-    let mut wakes = Wakes::default();
-    wakes.push_chain(node);
-    wakes.wake();
+    // Ordering: marked before it looks whom it delays; whoever is cancelled after that finds the mark.
+    node.woken.store(true, Ordering::Release);
+    if node.flagged(PARENT_CANCELLED) {
+        let mut wakes = Wakes::default();
+        wakes.push_chain(node);
+        return wakes.wake();
+    }
+    // Most delay nobody, and need no list.
+    if is_woken_by_cell(node) {
+        return node.cell.wake(node);
+    }
+    let waker = node.lock().waker.take();
+    if let Some(waker) = waker {
+        waker.wake();
+    }
 }
 
 /// The waker for the body of a scope whose parent is cancelled: marks the scope, wakes its driver, then the parent.
