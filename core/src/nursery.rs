@@ -15,6 +15,7 @@ mod cell;
 mod handle;
 mod limited;
 mod local_cell;
+mod local_join;
 mod options;
 mod outcome;
 pub(crate) mod policy;
@@ -45,9 +46,9 @@ pub(crate) use seats::Seats;
 pub use start::{Ready, StartError};
 pub use telling::TellingOptions;
 
-pub(crate) use handle::Join;
 pub use handle::Task;
 pub use local_cell::LocalCell;
+pub(crate) use local_join::LocalJoin;
 
 /// A handle to a nursery: spawns children into it. Clonable; it may be moved into children and to other threads.
 ///

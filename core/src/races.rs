@@ -12,6 +12,7 @@
 
 mod escaped;
 mod handover;
+mod local;
 mod pumps;
 mod resting;
 mod scopes;

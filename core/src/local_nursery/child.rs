@@ -10,7 +10,7 @@ use pin_project_lite::pin_project;
 
 use super::shared::Shared;
 use crate::error::SpawnError;
-use crate::nursery::{Join, LocalCell, NurseryCell, Outcome, Recorded, Task};
+use crate::nursery::{LocalCell, LocalJoin, NurseryCell, Outcome, Recorded, Task};
 use crate::observer::OrphanKind;
 use crate::reason::Origin;
 use crate::tree::drive::{Driver, Step, discard, poll_open};
@@ -18,7 +18,7 @@ use crate::tree::follow;
 use crate::tree::links::Role;
 use crate::tree::loss;
 use crate::tree::marks::Mask;
-use crate::tree::node::{FOLLOWED, Kind, LOST, Life, Node, NodeRef};
+use crate::tree::node::{CANCELLED, FOLLOWED, Kind, LOST, Life, Node, NodeRef, TIMED};
 use crate::tree::slot::Slot;
 use crate::tree::wake;
 
@@ -60,23 +60,20 @@ where
     let node: NodeRef = typed.clone();
     let late = state.admit(role, node.clone());
     drop(state);
-    let join = Arc::new(Join::default());
+    before(&node);
+    let join = Arc::new(LocalJoin::new(typed.clone()));
     let nobody_looks = incoming.push(B::hold(LocalChild {
         body: Slot::Future { future },
-        seat: Some(node.clone()),
-        waker: Waker::from(typed.clone()),
-        node: typed.clone(),
+        seat: Some(node),
+        waker: Waker::from(typed),
         stage: Stage::Fresh,
-        result: None,
         join: join.clone(),
         shared: shared.clone(),
         target,
     }));
-    before(&node);
     drop(incoming);
-    node.hard_time_may_be_over();
-    if node.flagged(FOLLOWED) {
-        follow::opened(&node);
+    if join.node.flagged(TIMED | FOLLOWED) {
+        opened(join.node.clone());
     }
     if late {
         wake::wake(above);
@@ -84,7 +81,16 @@ where
     if nobody_looks {
         shared.seats.cell.knock();
     }
-    Ok(Task::local(typed, join))
+    Ok(Task::local(join))
+}
+
+/// A child has its place where there is a hard time, or an observer.
+#[cold]
+fn opened(node: NodeRef) {
+    node.hard_time_may_be_over();
+    if node.flagged(FOLLOWED) {
+        follow::opened(&node);
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,13 +109,11 @@ pin_project! {
         E: Debug,
     {
         #[pin]
-        body: Slot<F, R>,
+        body: Slot<F, R, Result<T, E>>,
         seat: Option<NodeRef>,
-        node: Arc<Node<LocalCell>>,
         waker: Waker,
         stage: Stage,
-        result: Option<Result<T, E>>,
-        join: Arc<Join<T>>,
+        join: Arc<LocalJoin<T>>,
         shared: Arc<Shared<E, B>>,
         target: Option<Arc<Shared<E, B>>>,
     }
@@ -122,8 +126,9 @@ pin_project! {
             let this = this.project();
             let Some(node) = this.seat.take() else { return };
             let mut body = this.body;
+            let result = body.as_mut().take_value();
             loss::driver_lost(&node, || body.as_mut().empty());
-            if let Some(Err(error)) = this.result.take() {
+            if let Some(Err(error)) = result {
                 let recorded = Recorded { error, child: Some(node.origin.clone()) };
                 NurseryCell::report(&node, [recorded], OrphanKind::Reaped);
             }
@@ -162,13 +167,13 @@ where
 {
     fn run(self: Pin<&mut Self>) -> Poll<()> {
         let mut this = self.project();
-        this.node.cell.taken();
+        this.join.node.cell.taken();
         let cx = &mut Context::from_waker(this.waker);
         if matches!(*this.stage, Stage::Fresh | Stage::Open) {
             let Some(node) = &*this.seat else { unreachable!("a child has its node until it is closed") };
             let fresh = *this.stage == Stage::Fresh;
             *this.stage = Stage::Open;
-            let step = if fresh && node.tree().is_some_and(|tree| node.is_cancelled(tree)) {
+            let step = if fresh && node.flagged(CANCELLED | TIMED) && is_cancelled(node) {
                 // L13: dropped unpolled.
                 discard(node, this.body.as_mut());
                 Step::Gone
@@ -178,7 +183,11 @@ where
             match step {
                 Step::Pending => return Poll::Pending,
                 Step::Gone => {}
-                Step::Ready => *this.result = this.body.as_mut().take().map(Outcome::into_result),
+                Step::Ready => {
+                    if let Some(output) = this.body.as_mut().take() {
+                        this.body.as_mut().put(output.into_result());
+                    }
+                }
             }
             *this.stage = Stage::Winding;
         }
@@ -192,18 +201,18 @@ where
             Some(target) if target.node.is(above) => target,
             _ => this.shared,
         };
-        let outcome = home.errors.child_ended(above, &node, closed, this.result.take());
-        let waiter = this.join.set(outcome);
+        let outcome = home.errors.child_ended(above, &node, closed, this.body.take_value());
+        let watched = this.join.set(outcome);
         node.leave(stood);
         debug_assert!(node.life() == Life::Closed, "a child ends Closed");
-        if let Some(waiter) = waiter {
-            waiter.wake();
+        if watched {
+            this.join.node.cell.tell();
         }
         Poll::Ready(())
     }
 
     fn cell(&self) -> &LocalCell {
-        &self.node.cell
+        &self.join.node.cell
     }
 
     fn has_moved(&self) -> bool {
@@ -212,6 +221,11 @@ where
             _ => false,
         }
     }
+}
+
+/// Exact to the clock.
+fn is_cancelled(node: &NodeRef) -> bool {
+    node.tree().is_some_and(|tree| node.is_cancelled(tree))
 }
 
 /// A box for children of any type that are `Send`.
@@ -249,28 +263,34 @@ pub trait AnyBox {
 }
 
 impl AnyBox for SendBox<'_> {
+    #[inline]
     fn run(&mut self) -> Poll<()> {
         self.0.as_mut().run()
     }
 
+    #[inline]
     fn cell(&self) -> &LocalCell {
         self.0.cell()
     }
 
+    #[inline]
     fn has_moved(&self) -> bool {
         self.0.has_moved()
     }
 }
 
 impl AnyBox for LocalBox<'_> {
+    #[inline]
     fn run(&mut self) -> Poll<()> {
         self.0.as_mut().run()
     }
 
+    #[inline]
     fn cell(&self) -> &LocalCell {
         self.0.cell()
     }
 
+    #[inline]
     fn has_moved(&self) -> bool {
         self.0.has_moved()
     }

@@ -1,7 +1,6 @@
 //! The children of a local nursery, where its future polls them.
 
 use std::collections::VecDeque;
-use std::task::Waker;
 
 use slab::Slab;
 
@@ -15,7 +14,7 @@ pub(super) struct Children<B> {
 }
 
 /// A child that is to be polled.
-enum Next<B> {
+pub(super) enum Next<B> {
     /// It begins: many end in their first poll, and need no seat.
     Fresh(B),
     Woken(usize),
@@ -26,23 +25,16 @@ impl<B> Children<B> {
         Children { seats: Slab::new(), turn: VecDeque::new() }
     }
 
+    /// How many have begun and not ended.
     pub(super) fn len(&self) -> usize {
         self.seats.len()
     }
 
     /// Begins a turn of those who were woken, in that order, and then of those who have come. Says whether the body was woken.
-    pub(super) fn begin_turn<E>(&mut self, home: &Shared<E, B>, driver: &Waker) -> bool {
-        let body = home.seats.cell.begin_turn(driver, |woken| self.turn.extend(woken.map(Next::Woken)));
-        self.turn.extend(home.incoming().begin_turn().map(Next::Fresh));
+    pub(super) fn begin_turn<E>(&mut self, home: &Shared<E, B>) -> bool {
+        let body = home.seats.cell.begin_turn(|woken| self.turn.extend(woken.map(Next::Woken)));
+        home.incoming().begin_turn(&mut self.turn);
         body
-    }
-
-    /// Whether nobody is left for this turn: those that came during it belong to it.
-    pub(super) fn had_their_turn<E>(&mut self, home: &Shared<E, B>) -> bool {
-        if self.turn.is_empty() {
-            self.turn.extend(home.incoming().take().map(Next::Fresh));
-        }
-        self.turn.is_empty()
     }
 
     /// A child that has moved while nobody polled it lies where it was: it goes to its new nursery now.
@@ -56,13 +48,31 @@ impl<B> Children<B> {
 }
 
 impl<B: AnyBox> Children<B> {
-    /// Polls the next one.
-    pub(super) fn poll_next<E>(&mut self, home: &Shared<E, B>, moves_to: Option<&Shared<E, B>>) {
+    /// Polls those whose turn it is, and those that come meanwhile. Ends early, and says so, when the runtime wants the task back.
+    pub(super) fn take_turns<E>(&mut self, home: &Shared<E, B>, moves_to: Option<&Shared<E, B>>) -> bool {
+        let tree = home.node.tree();
+        let mut has_run = false;
+        loop {
+            if self.turn.is_empty() {
+                home.incoming().take(&mut self.turn);
+                if self.turn.is_empty() {
+                    return false;
+                }
+            }
+            // Not here: after the body, or before the end. A turn brings everybody in a chain of nurseries forward.
+            if has_run && tree.is_some_and(|tree| tree.runtime.should_yield()) {
+                return true;
+            }
+            has_run = true;
+            self.poll_next(home, moves_to);
+        }
+    }
+
+    fn poll_next<E>(&mut self, home: &Shared<E, B>, moves_to: Option<&Shared<E, B>>) {
         let key = match self.turn.pop_front() {
             None => return,
             Some(Next::Fresh(mut child)) => {
-                let key = self.seats.vacant_key();
-                child.cell().sit(key, &home.seats);
+                child.cell().sit(self.seats.vacant_key(), &home.seats);
                 if child.run().is_ready() {
                     return;
                 }

@@ -308,6 +308,10 @@ pin_project! {
             let this = this.project();
             // From here on the handles get their futures back.
             let incoming = this.shared.incoming().close();
+            this.shared.seats.cell.clear();
+            if this.scoped.is_done() {
+                return;
+            }
             let mut children = std::mem::replace(this.children, Children::new());
             let (moves_to, has_moved) = (this.moves_to.as_deref(), *this.has_moved);
             // L41: the body first, then the children, all in place.
@@ -316,7 +320,6 @@ pin_project! {
                 drop(children);
                 drop(incoming);
             });
-            this.shared.seats.cell.clear();
             NurseryCell::report(&this.shared.node, this.shared.errors.take(), OrphanKind::Reaped);
         }
     }
@@ -337,38 +340,31 @@ where
         let (shared, moves_to) = (&**this.shared, this.moves_to.as_deref());
         // The nursery is driven, also in a turn in which its body has nothing to do (L16).
         shared.node.touch();
-        // L16.1: also for the children, whose wakes do not go through the node.
-        let past = wake::past(&shared.node, cx.waker());
-        let driver = past.as_ref().unwrap_or(cx.waker());
-        let mut body_is_due = this.children.begin_turn(shared, driver);
-        let (mut has_run, mut closing) = (false, false);
-        let woken = loop {
-            if std::mem::take(&mut body_is_due) {
+        let mut body_is_due = this.children.begin_turn(shared);
+        let mut closing = false;
+        let early = loop {
+            if body_is_due {
                 let waker = Waker::from(shared.seats.clone());
                 if let Poll::Ready(ending) = this.scoped.as_mut().poll(&mut Context::from_waker(&waker)) {
                     this.children.hand_over(moves_to, *this.has_moved);
-                    shared.seats.cell.clear();
                     return Poll::Ready(finish(ending, shared, *this.conclude));
                 }
             }
-            if this.children.had_their_turn(shared) {
-                // Body and children are over: it closes in this turn. Otherwise nurseries inside one another would need a turn
-                // each, and each of these polls all that are around.
-                closing = !closing && this.children.len() == 0 && shared.node.life() != Life::Open;
-                body_is_due = closing && shared.seats.cell.take_body();
-                if !body_is_due {
-                    break shared.seats.cell.end_turn();
-                }
-            } else {
-                // Not here: after the body, or before the end. A turn brings everybody in a chain of nurseries forward.
-                if has_run && shared.node.tree().is_some_and(|tree| tree.runtime.should_yield()) {
-                    break true;
-                }
-                has_run = true;
-                this.children.poll_next(shared, moves_to);
+            if this.children.take_turns(shared, moves_to) {
+                break true;
+            }
+            // Body and children are over: it closes in this turn. Otherwise nurseries inside one another would need a turn
+            // each, and each of these polls all that are around.
+            closing = !closing && this.children.len() == 0 && shared.node.life() != Life::Open;
+            body_is_due = closing && shared.seats.cell.take_body();
+            if !body_is_due {
+                break false;
             }
         };
-        if woken {
+        // L16.1: also for the children, whose wakes do not go through the node.
+        let past = wake::past(&shared.node, cx.waker());
+        let driver = past.as_ref().unwrap_or(cx.waker());
+        if early || shared.seats.cell.end_turn(driver) {
             driver.wake_by_ref();
         }
         Poll::Pending

@@ -1,9 +1,12 @@
 //! What the handles of a local nursery share with its future.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::collections::VecDeque;
+use std::sync::{Arc, PoisonError};
 
+use super::children::Next;
 use crate::nursery::policy::Home;
 use crate::nursery::{NurseryCell, Seats};
+use crate::sys::{Mutex, MutexGuard};
 use crate::tree::node::{Node, NodeRef};
 
 pub(crate) struct Shared<E, B> {
@@ -16,7 +19,7 @@ pub(crate) struct Shared<E, B> {
 
 /// Children that the nursery's future has not taken over yet.
 pub(crate) struct Incoming<B> {
-    children: Vec<B>,
+    children: VecDeque<Next<B>>,
     driver: Driver,
 }
 
@@ -33,7 +36,7 @@ enum Driver {
 
 impl<E, B> Shared<E, B> {
     pub(crate) fn new(seats: Arc<Node<Seats>>, errors: NurseryCell<E>) -> Self {
-        let incoming = Mutex::new(Incoming { children: Vec::new(), driver: Driver::Waiting });
+        let incoming = Mutex::new(Incoming { children: VecDeque::new(), driver: Driver::Waiting });
         Shared { node: seats.clone(), seats, errors, incoming }
     }
 
@@ -65,26 +68,30 @@ impl<B> Incoming<B> {
     #[must_use]
     pub(crate) fn push(&mut self, child: B) -> bool {
         debug_assert!(!self.is_gone(), "nobody would poll the child");
-        self.children.push(child);
+        self.children.push_back(Next::Fresh(child));
         self.driver == Driver::Waiting
     }
 
-    /// The future begins a turn: takes the children that have come, and will look again.
-    pub(super) fn begin_turn(&mut self) -> std::vec::Drain<'_, B> {
+    /// The future begins a turn: the children that have come go behind the others, and it will look again.
+    pub(super) fn begin_turn(&mut self, turn: &mut VecDeque<Next<B>>) {
         self.driver = Driver::Polled;
-        self.children.drain(..)
+        if !self.children.is_empty() {
+            turn.append(&mut self.children);
+        }
     }
 
-    /// Takes the children that have come since; if there are none, the turn is over.
-    pub(super) fn take(&mut self) -> std::vec::Drain<'_, B> {
+    /// The turn is over but for the children that have come since, if there are any.
+    pub(super) fn take(&mut self, turn: &mut VecDeque<Next<B>>) {
         if self.children.is_empty() {
             self.driver = Driver::Waiting;
+        } else {
+            // Not copied: this one's memory is for those who come next.
+            std::mem::swap(&mut self.children, turn);
         }
-        self.children.drain(..)
     }
 
     /// The future is gone. What it has not taken over is to be dropped where no lock is held.
-    pub(super) fn close(&mut self) -> Vec<B> {
+    pub(super) fn close(&mut self) -> VecDeque<Next<B>> {
         self.driver = Driver::Gone;
         std::mem::take(&mut self.children)
     }

@@ -7,7 +7,7 @@ use std::pin::Pin;
 use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use super::local_cell::LocalCell;
+use super::local_join::LocalJoin;
 use crate::checkpoint::Gate;
 use crate::error::JoinError;
 use crate::observer::TaskStatus;
@@ -26,7 +26,7 @@ struct Inner<T> {
     waiter: Option<Waker>,
 }
 
-enum Slotted<T> {
+pub(super) enum Slotted<T> {
     /// The task has not ended.
     Empty,
     Value(T),
@@ -48,7 +48,7 @@ impl<T> Join<T> {
 
     /// How the task has ended, if it has.
     pub(crate) fn status(&self) -> Option<TaskStatus> {
-        self.lock().status()
+        self.lock().outcome.status()
     }
 
     /// Sets the outcome, unless there is one. Whoever waits for it comes back to be woken.
@@ -59,50 +59,87 @@ impl<T> Join<T> {
             drop_quietly(outcome);
             return None;
         }
-        inner.outcome = match outcome {
-            Ok(value) => Slotted::Value(value),
-            Err(error) => Slotted::Error(error),
-        };
+        inner.outcome = outcome.into();
         inner.waiter.take()
+    }
+
+    /// Keeps the waker of a handle that has found no result. Says whether there is one by now.
+    fn watch(&self, waker: &Waker) -> bool {
+        let mut spare: Option<Waker> = None;
+        loop {
+            let mut inner = self.lock();
+            if inner.outcome.status().is_some() {
+                return true;
+            }
+            if inner.waiter.as_ref().is_some_and(|old| old.will_wake(waker)) {
+                return false;
+            }
+            if spare.is_some() {
+                std::mem::swap(&mut inner.waiter, &mut spare);
+                drop(inner);
+                return false;
+            }
+            // No lock is held while a waker is cloned or dropped (L36).
+            drop(inner);
+            spare = Some(waker.clone());
+        }
+    }
+
+    /// The handle is gone.
+    fn watch_no_more(&self) {
+        let waiter = self.lock().waiter.take();
+        drop(waiter);
     }
 }
 
 impl<T> Drop for Join<T> {
     fn drop(&mut self) {
-        // A value that nobody took, dropped by the runtime's job or the nursery's future: neither may panic (R4).
-        let inner = self.0.get_mut().unwrap_or_else(PoisonError::into_inner);
-        if let Slotted::Value(value) = std::mem::replace(&mut inner.outcome, Slotted::Taken) {
-            drop_quietly(value);
+        self.0.get_mut().unwrap_or_else(PoisonError::into_inner).outcome.drop_quietly();
+    }
+}
+
+impl<T> From<Result<T, JoinError>> for Slotted<T> {
+    fn from(outcome: Result<T, JoinError>) -> Self {
+        match outcome {
+            Ok(value) => Slotted::Value(value),
+            Err(error) => Slotted::Error(error),
         }
     }
 }
 
-impl<T> Inner<T> {
+impl<T> Slotted<T> {
     /// The value, once; an error any number of times.
     #[track_caller]
-    fn take(&mut self) -> Option<Result<T, JoinError>> {
-        match std::mem::replace(&mut self.outcome, Slotted::Taken) {
+    pub(super) fn take(&mut self) -> Option<Result<T, JoinError>> {
+        match std::mem::replace(self, Slotted::Taken) {
             Slotted::Empty => {
-                self.outcome = Slotted::Empty;
+                *self = Slotted::Empty;
                 None
             }
             Slotted::Value(value) => Some(Ok(value)),
             Slotted::Error(error) => {
-                self.outcome = Slotted::Error(error);
+                *self = Slotted::Error(error);
                 Some(Err(error))
             }
             Slotted::Taken => panic!("the value of this task was taken before"),
         }
     }
 
-    fn status(&self) -> Option<TaskStatus> {
-        Some(match &self.outcome {
+    pub(super) fn status(&self) -> Option<TaskStatus> {
+        Some(match self {
             Slotted::Empty => return None,
             Slotted::Value(_) | Slotted::Taken => TaskStatus::Finished,
             Slotted::Error(JoinError::Cancelled) => TaskStatus::Cancelled,
             Slotted::Error(JoinError::Failed) => TaskStatus::Failed,
             Slotted::Error(JoinError::Panicked) => TaskStatus::Panicked,
         })
+    }
+
+    /// A value that nobody took, dropped by the runtime's job or the nursery's future: neither may panic (R4).
+    pub(super) fn drop_quietly(&mut self) {
+        if let Slotted::Value(value) = std::mem::replace(self, Slotted::Taken) {
+            drop_quietly(value);
+        }
     }
 }
 
@@ -117,43 +154,54 @@ pub(crate) trait Joined<T>: Send + Sync {
 enum Place<T> {
     /// In the task's own node.
     Node(Arc<dyn Joined<T>>),
-    /// Beside it: a local child's value may borrow, its node may not.
-    Beside(Arc<Join<T>>, Arc<Node<LocalCell>>),
+    /// Beside it.
+    Local(Arc<LocalJoin<T>>),
 }
 
 impl<T> Place<T> {
-    fn lock(&self) -> MutexGuard<'_, Inner<T>> {
+    fn status(&self) -> Option<TaskStatus> {
         match self {
-            Place::Node(node) => node.join().lock(),
-            Place::Beside(join, node) => {
-                let lost = node.cell.is_lost();
-                let mut inner = join.lock();
-                if lost && matches!(inner.outcome, Slotted::Empty) {
-                    inner.outcome = Slotted::Error(JoinError::Cancelled);
-                }
-                inner
-            }
+            Place::Node(node) => node.join().status(),
+            Place::Local(join) => join.status(),
+        }
+    }
+
+    #[track_caller]
+    fn take(&self) -> Option<Result<T, JoinError>> {
+        match self {
+            Place::Node(node) => node.join().lock().outcome.take(),
+            Place::Local(join) => join.take(),
         }
     }
 
     fn node(&self) -> &Node {
         match self {
             Place::Node(node) => node.node(),
-            Place::Beside(_, node) => &**node,
+            Place::Local(join) => &*join.node,
         }
     }
 
     fn node_ref(&self) -> NodeRef {
         match self {
             Place::Node(node) => node.clone().into_node(),
-            Place::Beside(_, node) => node.clone(),
+            Place::Local(join) => join.node.clone(),
         }
     }
 
-    /// Keeps the waker of a handle that has found no result. Says whether it has to look again.
+    /// Keeps the waker of a handle that has found no result. Says whether there is one by now.
     fn watch(&self, waker: &Waker) -> bool {
-        let Place::Beside(_, node) = self else { return false };
-        node.cell.watch(waker)
+        match self {
+            Place::Node(node) => node.join().watch(waker),
+            Place::Local(join) => join.watch(waker),
+        }
+    }
+
+    /// The handle is gone.
+    fn watch_no_more(&self) {
+        match self {
+            Place::Node(node) => node.join().watch_no_more(),
+            Place::Local(join) => join.node.cell.watch_no_more(),
+        }
     }
 }
 
@@ -186,8 +234,8 @@ impl<T> Task<T> {
         Task { place: Place::Node(joined), gate: Gate::to("a task"), waits: false }
     }
 
-    pub(crate) fn local(node: Arc<Node<LocalCell>>, join: Arc<Join<T>>) -> Self {
-        Task { place: Place::Beside(join, node), gate: Gate::to("a task"), waits: false }
+    pub(crate) fn local(join: Arc<LocalJoin<T>>) -> Self {
+        Task { place: Place::Local(join), gate: Gate::to("a task"), waits: false }
     }
 
     /// Asks this child to stop; its siblings go on, and the nursery does not fail. Says whether that changed anything: not on a
@@ -206,7 +254,7 @@ impl<T> Task<T> {
     /// How far the child has come.
     #[must_use]
     pub fn status(&self) -> TaskStatus {
-        if let Some(status) = self.place.lock().status() {
+        if let Some(status) = self.place.status() {
             return status;
         }
         if self.place.node().flagged(CANCELLED) { TaskStatus::Cancelling } else { TaskStatus::Running }
@@ -215,7 +263,7 @@ impl<T> Task<T> {
     /// Whether the child has ended.
     #[must_use]
     pub fn is_finished(&self) -> bool {
-        self.place.lock().status().is_some()
+        self.place.status().is_some()
     }
 
     /// The result, if the child has ended; `None` if not.
@@ -225,7 +273,7 @@ impl<T> Task<T> {
     /// If the value was taken before.
     #[track_caller]
     pub fn try_join(&mut self) -> Option<Result<T, JoinError>> {
-        self.place.lock().take()
+        self.place.take()
     }
 
     /// Waits for the child's end, any number of times, and leaves its value where it is.
@@ -263,31 +311,8 @@ impl<T> Task<T> {
     }
 
     fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut spare: Option<Waker> = None;
-        loop {
-            let mut join = self.place.lock();
-            if join.status().is_some() {
-                self.waits = false;
-                return Poll::Ready(());
-            }
-            if join.waiter.as_ref().is_some_and(|old| old.will_wake(cx.waker())) {
-                break;
-            }
-            if spare.is_some() {
-                std::mem::swap(&mut join.waiter, &mut spare);
-                break;
-            }
-            // No lock is held while a waker is cloned or dropped (L36).
-            drop(join);
-            spare = Some(cx.waker().clone());
-        }
-        drop(spare);
-        self.waits = true;
-        if self.place.watch(cx.waker()) {
-            // Lost between the two looks.
-            cx.waker().wake_by_ref();
-        }
-        Poll::Pending
+        self.waits = !self.place.watch(cx.waker());
+        if self.waits { Poll::Pending } else { Poll::Ready(()) }
     }
 }
 
@@ -298,7 +323,7 @@ impl<T> Future for Task<T> {
         if self.gate.poll_start().is_pending() {
             return Poll::Pending;
         }
-        let ended = self.place.lock().take();
+        let ended = self.place.take();
         let result = match ended {
             Some(result) => result,
             None => {
@@ -325,14 +350,9 @@ impl<T> Future for Task<T> {
 
 impl<T> Drop for Task<T> {
     fn drop(&mut self) {
-        if !self.waits {
-            return;
+        if self.waits {
+            self.place.watch_no_more();
         }
-        if let Place::Beside(_, node) = &self.place {
-            node.cell.watch_no_more();
-        }
-        let waiter = self.place.lock().waiter.take();
-        drop(waiter);
     }
 }
 

@@ -1,103 +1,87 @@
 //! The typed part of a local child's node: how the child is woken, and who waits for it.
 
 use std::fmt;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::{Wake, Waker};
 
 use super::seats::Seats;
-use crate::tree::node::{Cell, Node, NodeRef};
+use crate::sys::atomic::{AtomicUsize, Ordering};
+use crate::sys::{Mutex, MutexGuard, OnceLock};
+use crate::tree::node::{Cell, Node, NodeRef, ORPHANED};
 
 /// An implementation detail that shows in bounds.
 #[doc(hidden)]
 pub struct LocalCell {
-    /// It was woken since its last poll, or was not polled yet: its nursery knows.
+    /// [`QUEUED`], and from [`SEAT`] on the seat that the child has in its nursery.
     ///
-    /// Ordering: whoever sets it finds the seat that the child had when it was cleared, or a later one. If the child has
-    /// another seat meanwhile, it is polled there.
-    queued: AtomicBool,
+    /// Ordering: each change reads what was there before. So whoever sets `QUEUED` finds the nursery in which the child was last
+    /// polled; and what came before a wake that finds it set is seen in the poll that clears it.
     seat: AtomicUsize,
     /// The nursery that it was spawned into.
     born_in: Arc<Node<Seats>>,
     /// The nursery that it has moved to (see `start`).
     moved_to: OnceLock<Arc<Node<Seats>>>,
-    watch: Mutex<Watch>,
+    /// Whoever waits for the child.
+    watcher: Mutex<Option<Waker>>,
 }
 
-#[derive(Default)]
-struct Watch {
-    /// It has ended without its future (L28, L41).
-    lost: bool,
-    /// Whoever waits for the child, should it be lost.
-    watcher: Option<Waker>,
-}
+/// It was not polled since it was woken, or spawned: its nursery knows.
+const QUEUED: usize = 1;
+const SEAT: usize = 2;
 
 impl LocalCell {
     pub(crate) fn new(born_in: Arc<Node<Seats>>) -> Self {
-        LocalCell {
-            queued: AtomicBool::new(true),
-            seat: AtomicUsize::new(0),
-            born_in,
-            moved_to: OnceLock::new(),
-            watch: Mutex::default(),
-        }
+        LocalCell { seat: AtomicUsize::new(QUEUED), born_in, moved_to: OnceLock::new(), watcher: Mutex::new(None) }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Watch> {
-        self.watch.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Option<Waker>> {
+        self.watcher.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Gives the child a seat in that nursery. It is about to be polled there.
+    /// Gives the child a seat in that nursery, which is about to poll it.
     pub(crate) fn sit(&self, key: usize, nursery: &Arc<Node<Seats>>) {
-        self.seat.store(key, Ordering::Relaxed);
         if !Arc::ptr_eq(nursery, &self.born_in) {
             // A child moves once.
             drop(self.moved_to.set(nursery.clone()));
         }
+        self.seat.swap((key * SEAT) | QUEUED, Ordering::AcqRel);
     }
 
     /// It is about to be polled.
     pub(crate) fn taken(&self) {
-        self.queued.swap(false, Ordering::AcqRel);
+        self.seat.fetch_and(!QUEUED, Ordering::AcqRel);
     }
 
     fn ring(&self) {
-        if !self.queued.swap(true, Ordering::AcqRel) {
+        if self.seat.fetch_or(QUEUED, Ordering::AcqRel) & QUEUED == 0 {
             let nursery = self.moved_to.get().unwrap_or(&self.born_in);
-            nursery.cell.ring(self.seat.load(Ordering::Relaxed));
+            nursery.cell.ring(self.seat.load(Ordering::Relaxed) / SEAT);
         }
     }
 
-    pub(crate) fn is_lost(&self) -> bool {
-        self.lock().lost
-    }
-
-    /// Keeps the waker of a handle that has found no result. Says whether it has to look again.
-    pub(crate) fn watch(&self, waker: &Waker) -> bool {
-        let mut spare: Option<Waker> = None;
-        loop {
-            let mut inner = self.lock();
-            if inner.lost {
-                return true;
-            }
-            if inner.watcher.as_ref().is_some_and(|old| old.will_wake(waker)) {
-                return false;
-            }
-            if spare.is_some() {
-                std::mem::swap(&mut inner.watcher, &mut spare);
-                drop(inner);
-                return false;
-            }
-            // No lock is held while a waker is cloned or dropped (L36).
-            drop(inner);
-            spare = Some(waker.clone());
+    /// Keeps the waker of a handle that has found no result, and has to look again after that.
+    pub(crate) fn watch(&self, waker: &Waker) {
+        if self.lock().as_ref().is_some_and(|old| old.will_wake(waker)) {
+            return;
         }
+        // No lock is held while a waker is cloned or dropped (L36).
+        let new = waker.clone();
+        let old = self.lock().replace(new);
+        drop(old);
     }
 
     /// The handle is gone.
     pub(crate) fn watch_no_more(&self) {
-        let watcher = self.lock().watcher.take();
+        let watcher = self.lock().take();
         drop(watcher);
+    }
+
+    /// There is a result, or there will be none.
+    pub(crate) fn tell(&self) {
+        let watcher = self.lock().take();
+        if let Some(watcher) = watcher {
+            watcher.wake();
+        }
     }
 }
 
@@ -114,14 +98,9 @@ impl Cell for LocalCell {
         true
     }
 
-    fn orphaned(&self, _: &NodeRef) {
-        let mut inner = self.lock();
-        inner.lost = true;
-        let watcher = inner.watcher.take();
-        drop(inner);
-        if let Some(waker) = watcher {
-            waker.wake();
-        }
+    fn orphaned(&self, node: &NodeRef) {
+        node.flag(ORPHANED);
+        self.tell();
     }
 }
 

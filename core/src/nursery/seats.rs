@@ -2,10 +2,12 @@
 //!
 //! Each child has a seat, so that a turn costs what was woken, not what is there.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, PoisonError};
 use std::task::{Wake, Waker};
+use std::vec::Drain;
 
-use crate::tree::node::{Cell, Node};
+use crate::sys::{Mutex, MutexGuard};
+use crate::tree::node::{Cell, Node, NodeRef};
 
 pub(crate) struct Seats(Mutex<Inner>);
 
@@ -14,6 +16,8 @@ struct Inner {
     body: bool,
     /// The seats of the children that were woken, in that order.
     children: Vec<usize>,
+    /// There is a new child.
+    knocked: bool,
     /// Whoever polls the nursery.
     driver: Option<Waker>,
     /// It is polling, or about to: it looks here by itself.
@@ -23,7 +27,8 @@ struct Inner {
 impl Seats {
     /// Of a nursery whose body is to begin.
     pub(crate) fn new() -> Self {
-        Seats(Mutex::new(Inner { body: true, children: Vec::new(), driver: None, awake: false }))
+        let inner = Inner { body: true, children: Vec::new(), knocked: false, driver: None, awake: false };
+        Seats(Mutex::new(inner))
     }
 
     fn lock(&self) -> MutexGuard<'_, Inner> {
@@ -31,26 +36,14 @@ impl Seats {
     }
 
     /// Whoever polls the nursery begins a turn: hands over the children that were woken, and says whether the body was.
-    pub(crate) fn begin_turn(&self, driver: &Waker, take: impl FnOnce(std::vec::Drain<'_, usize>)) -> bool {
-        let mut new: Option<Waker> = None;
-        loop {
-            let mut inner = self.lock();
-            let known = inner.driver.as_ref().is_some_and(|old| old.will_wake(driver));
-            if !known && new.is_none() {
-                // No lock is held while a waker is cloned or dropped (L36).
-                drop(inner);
-                new = Some(driver.clone());
-                continue;
-            }
-            if !known {
-                std::mem::swap(&mut inner.driver, &mut new);
-            }
-            inner.awake = true;
+    pub(crate) fn begin_turn(&self, take: impl FnOnce(Drain<'_, usize>)) -> bool {
+        let mut inner = self.lock();
+        inner.awake = true;
+        inner.knocked = false;
+        if !inner.children.is_empty() {
             take(inner.children.drain(..));
-            let body = std::mem::take(&mut inner.body);
-            drop(inner);
-            return body;
         }
+        std::mem::take(&mut inner.body)
     }
 
     /// Whether the body was woken during the turn; if so, it is to be polled now.
@@ -58,11 +51,27 @@ impl Seats {
         std::mem::take(&mut self.lock().body)
     }
 
-    /// The turn is over. Says whether somebody was woken during it: then whoever polls the nursery has to wake itself.
-    pub(crate) fn end_turn(&self) -> bool {
-        let mut inner = self.lock();
-        inner.awake = inner.body || !inner.children.is_empty();
-        inner.awake
+    /// The turn is over. Keeps the driver's waker, unless somebody was woken meanwhile: then the driver has to wake itself.
+    pub(crate) fn end_turn(&self, driver: &Waker) -> bool {
+        let mut new: Option<Waker> = None;
+        loop {
+            let mut inner = self.lock();
+            if inner.body || inner.knocked || !inner.children.is_empty() {
+                return true;
+            }
+            let known = inner.driver.as_ref().is_some_and(|old| old.will_wake(driver));
+            if known || new.is_some() {
+                if !known {
+                    std::mem::swap(&mut inner.driver, &mut new);
+                }
+                inner.awake = false;
+                drop(inner);
+                return false;
+            }
+            // No lock is held while a waker is cloned or dropped (L36).
+            drop(inner);
+            new = Some(driver.clone());
+        }
     }
 
     /// Wakes the child that sits there.
@@ -78,12 +87,11 @@ impl Seats {
         wake_driver(inner);
     }
 
-    /// Wakes whoever polls the nursery, though nobody was woken: there is a new child.
+    /// There is a new child.
     pub(crate) fn knock(&self) {
-        let driver = self.lock().driver.take();
-        if let Some(driver) = driver {
-            driver.wake();
-        }
+        let mut inner = self.lock();
+        inner.knocked = true;
+        wake_driver(inner);
     }
 
     /// Nobody polls the nursery any more: who is woken later wakes nobody.
@@ -97,6 +105,7 @@ impl Seats {
 }
 
 /// Unless it looks there by itself.
+#[inline]
 fn wake_driver(mut inner: MutexGuard<'_, Inner>) {
     if inner.awake {
         return;
@@ -110,7 +119,15 @@ fn wake_driver(mut inner: MutexGuard<'_, Inner>) {
     }
 }
 
-impl Cell for Seats {}
+impl Cell for Seats {
+    fn wakes(&self) -> bool {
+        true
+    }
+
+    fn wake(&self, _: &NodeRef) {
+        self.ring_body();
+    }
+}
 
 /// The waker of the nursery's body.
 impl Wake for Node<Seats> {

@@ -9,7 +9,7 @@ use super::ambient;
 use super::drive::{Body, Closed, Driver, Step, conclude, drop_payload};
 use super::job::Job;
 use super::links::Role;
-use super::node::{CANCELLED, LOST, Life, NodeRef, Owned, RAZED};
+use super::node::{BY_CELL, CANCELLED, LOST, Life, NodeRef, Owned, RAZED};
 use super::resting::dismiss;
 use super::wake::Wakes;
 use crate::observer::HostDropped;
@@ -25,8 +25,10 @@ pub(crate) fn driver_lost(node: &NodeRef, drop_body: impl FnOnce()) {
 
 /// The future of `node` was forgotten, or has escaped; whoever may be waiting for it is woken, to find out (L28).
 pub(crate) fn leaked(node: &NodeRef) {
-    if let Some(waker) = lose(node, || {}) {
-        waker.wake();
+    match lose(node, || {}) {
+        Some(waker) => waker.wake(),
+        None if node.flagged(BY_CELL) => node.cell.wake(node),
+        None => {}
     }
 }
 

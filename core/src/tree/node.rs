@@ -201,6 +201,9 @@ pub(crate) const DUE: u16 = 8192;
 /// Light scopes that rested here were forgotten, or have escaped.
 pub(crate) const DISMISSED: u16 = 4096;
 
+/// A local child that has ended without its future (L28, L41): its handle has no value.
+pub(crate) const ORPHANED: u16 = 16384;
+
 /// A request that stands (L6).
 pub(crate) struct Request {
     pub(crate) reason: Reason,

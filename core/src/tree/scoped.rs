@@ -172,6 +172,11 @@ impl<F, R, V, P> Scoped<F, R, V, P> {
         self.light.location()
     }
 
+    /// Whether it has returned, or was lost.
+    pub(crate) fn is_done(&self) -> bool {
+        self.stage == Stage::Done
+    }
+
     /// The scope loses its driver: the body is dropped, then `more` with it.
     pub(crate) fn lose(self: Pin<&mut Self>, more: impl FnOnce()) {
         let this = self.project();

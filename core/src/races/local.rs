@@ -1,0 +1,146 @@
+//! Local nurseries: what reaches one from another thread, against what its future is doing at that moment.
+
+use std::future::{Future, poll_fn};
+use std::sync::{Arc, Mutex, mpsc};
+use std::task::{Poll, Waker};
+
+use shuttle::future::block_on;
+use shuttle::sync::atomic::{AtomicBool, Ordering};
+use shuttle::thread;
+
+use super::{Drive, begun, check, tree};
+use crate::sync::Event;
+use crate::{LocalNursery, Ready, StartError, TaskStatus, local_nursery, sleep_forever, yield_now};
+
+/// A flag, and whoever waits for it: nothing but the flag is a step.
+#[derive(Clone, Default)]
+struct Flag(Arc<(AtomicBool, Mutex<Option<Waker>>)>);
+
+impl Flag {
+    fn raise(&self) {
+        self.0.0.store(true, Ordering::SeqCst);
+        let waker = self.0.1.lock().unwrap().take();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+
+    fn wait(&self) -> impl Future<Output = ()> + use<> {
+        let this = self.clone();
+        poll_fn(move |cx| {
+            *this.0.1.lock().unwrap() = Some(cx.waker().clone());
+            if !this.0.0.load(Ordering::SeqCst) {
+                return Poll::Pending;
+            }
+            drop(this.0.1.lock().unwrap().take());
+            Poll::Ready(())
+        })
+    }
+}
+
+/// A child that is woken at any moment of its nursery's turn is polled again.
+///
+/// Fails if `Seats::end_turn` does not look at the children, keeps no waker, or leaves `awake` set; and without the wake that
+/// follows it.
+#[test]
+fn a_wake_of_a_child_races_with_its_nurserys_turn() {
+    check(|| {
+        let flag = Flag::default();
+        let raise = flag.clone();
+        let other = thread::spawn(move || raise.raise());
+        tree(Drive::Jobs, async {
+            let Ok(()) = local_nursery(async |n: LocalNursery<'_>| {
+                n.spawn(flag.wait());
+                n.spawn(yield_now());
+            })
+            .await;
+            other.join().unwrap();
+        });
+    });
+}
+
+/// A child that another thread spawns is driven.
+///
+/// Fails if `Incoming::take` does not say that the future waits, if `Seats::knock` wakes nobody, and if `Seats::end_turn` does not
+/// look whether it was called.
+#[test]
+fn a_spawn_races_with_the_nurserys_turn() {
+    check(|| {
+        tree(Drive::Jobs, async {
+            let ran = Arc::new(Event::new());
+            let runs = ran.clone();
+            let Ok(other) = local_nursery(async |n: LocalNursery<'static>| {
+                let nursery = n.clone();
+                let other = thread::spawn(move || drop(nursery.spawn(async move { runs.set() })));
+                ran.wait().await;
+                Ok(other)
+            })
+            .await;
+            other.join().unwrap();
+        });
+    });
+}
+
+/// L34: a handle that another thread awaits has the child's value, whenever that comes.
+///
+/// Fails if `LocalJoin::watch` does not look again, and if `LocalJoin::set` says that nobody waits.
+#[test]
+fn the_end_of_a_child_races_with_whoever_awaits_it() {
+    check(|| {
+        tree(Drive::Jobs, async {
+            let Ok(other) = local_nursery(async |n: LocalNursery<'_>| {
+                let task = n.spawn(async {
+                    yield_now().await;
+                    Ok(7)
+                });
+                Ok(thread::spawn(move || assert_eq!(block_on(task), Ok(7))))
+            })
+            .await;
+            other.join().unwrap();
+        });
+    });
+}
+
+/// L28, L41: a handle that another thread awaits is told when the child's nursery is dropped.
+///
+/// Fails if `LocalCell::orphaned` tells nobody, or tells before it sets the flag.
+#[test]
+fn the_loss_of_a_child_races_with_whoever_awaits_it() {
+    check(|| {
+        tree(Drive::Jobs, async {
+            let (give, given) = mpsc::channel();
+            let nursery = begun(Box::pin(local_nursery(async move |n: LocalNursery<'static>| {
+                give.send(n.spawn(sleep_forever())).unwrap();
+            })));
+            let mut task = given.try_recv().unwrap();
+            let other = thread::spawn(move || assert_eq!(block_on(task.wait()), TaskStatus::Cancelled));
+            drop(nursery);
+            other.join().unwrap();
+        });
+    });
+}
+
+/// A child that is woken while it moves from one nursery to another, or after that, is polled in the other one.
+///
+/// Fails if `LocalCell::ring` always rings where the child was born.
+#[test]
+fn a_wake_of_a_child_races_with_its_move() {
+    check(|| {
+        let flag = Flag::default();
+        let raise = flag.clone();
+        let other = thread::spawn(move || raise.raise());
+        tree(Drive::Jobs, async {
+            let moved: Result<(), StartError> = local_nursery(async |n: LocalNursery<'_, StartError>| {
+                n.start(async |ready: Ready<()>| {
+                    yield_now().await;
+                    ready.notify(());
+                    flag.wait().await;
+                })
+                .await
+            })
+            .await;
+            moved.unwrap();
+            other.join().unwrap();
+        });
+    });
+}
