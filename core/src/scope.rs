@@ -289,10 +289,16 @@ pin_project! {
 }
 
 impl<F: Future<Output = T>, T> Run<F, T> {
-    /// What a scope with a limit runs, without the scope in between.
+    /// `CancelScope::new().deadline_in(duration).run(body)`, without the scope in between.
     #[inline]
-    pub(crate) fn limited(location: &'static Location<'static>, limit: Limit, body: F) -> Self {
-        Run { scoped: Scoped::light(Kind::CancelScope, Mask::None, limit, location, body, Plain) }
+    pub(crate) fn within(location: &'static Location<'static>, duration: Duration, body: F) -> Self {
+        Run { scoped: Scoped::light(Kind::CancelScope, Mask::None, Limit::In(duration), location, body, Plain) }
+    }
+
+    /// `CancelScope::new().deadline_at(at).run(body)`, without the scope in between.
+    #[inline]
+    pub(crate) fn until(location: &'static Location<'static>, at: Instant, body: F) -> Self {
+        Run { scoped: Scoped::light(Kind::CancelScope, Mask::None, Limit::At(at), location, body, Plain) }
     }
 
     /// A branch of a combinator: a scope without a handle, which whoever polls it cancels by its future. With `here` it has its place

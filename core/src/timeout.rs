@@ -12,7 +12,6 @@ use pin_project_lite::pin_project;
 use crate::Instant;
 use crate::error::Elapsed;
 use crate::scope::Run;
-use crate::tree::light::Limit;
 
 /// Runs `future` for at most `duration`; `None` if that was not enough.
 ///
@@ -41,7 +40,7 @@ use crate::tree::light::Limit;
 /// ```
 #[track_caller]
 pub fn move_on_after<F: Future>(duration: Duration, future: F) -> MoveOn<F, F::Output> {
-    MoveOn { run: Run::limited(Location::caller(), Limit::In(duration), future) }
+    MoveOn { run: Run::within(Location::caller(), duration, future) }
 }
 
 /// As [`move_on_after`], until an instant. [`Instant::NEVER`] is no limit.
@@ -55,7 +54,7 @@ pub fn move_on_after<F: Future>(duration: Duration, future: F) -> MoveOn<F, F::O
 /// As [`move_on_after`].
 #[track_caller]
 pub fn move_on_at<F: Future>(at: Instant, future: F) -> MoveOn<F, F::Output> {
-    MoveOn { run: Run::limited(Location::caller(), Limit::At(at), future) }
+    MoveOn { run: Run::until(Location::caller(), at, future) }
 }
 
 /// Runs `future` for at most `duration`; an error if that was not enough.

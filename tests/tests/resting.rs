@@ -267,26 +267,30 @@ impl Future for Lazy<'_> {
 /// L11, L12: it is woken itself, so it stops at once, whatever else holds up the scope around it.
 #[test]
 fn a_scope_that_rests_is_woken_when_the_scope_around_has_to_stop() {
-    let ends = same(|| async {
-        let start = Instant::now();
-        let dropped = Rc::new(Cell::new(0));
-        let mut waits = pin!(async {
-            let body = async {
-                let _value = OnDrop(|| dropped.set(elapsed(start)));
+    // It rests in a light scope, in the node that is cancelled, and in a node inside that.
+    for nodes in 0..3 {
+        let ends = same(|| async {
+            let start = Instant::now();
+            let dropped = Rc::new(Cell::new(0));
+            let mut waits = pin!(async {
+                let body = async {
+                    let _value = OnDrop(|| dropped.set(elapsed(start)));
+                    sleep_forever().await
+                };
+                assert!(move_on_after(ms(500), body).await.is_none());
+            });
+            let mut held = pin!(shield(sleep(ms(100))));
+            let lazy = Lazy::new(vec![waits.as_mut(), held.as_mut()]);
+            let named = |scope: CancelScope, is: bool| if is { scope.named("a node") } else { scope };
+            let inner = named(CancelScope::new(), nodes > 1).run(async move {
+                lazy.await;
                 sleep_forever().await
-            };
-            assert!(move_on_after(ms(500), body).await.is_none());
+            });
+            let around = named(CancelScope::new().deadline_in(ms(10)), nodes > 0);
+            (around.run(inner).await.is_err(), dropped.get(), elapsed(start))
         });
-        let mut held = pin!(shield(sleep(ms(100))));
-        let lazy = Lazy::new(vec![waits.as_mut(), held.as_mut()]);
-        let cut = move_on_after(ms(10), async move {
-            lazy.await;
-            sleep_forever().await
-        })
-        .await;
-        (cut.is_none(), dropped.get(), elapsed(start))
-    });
-    assert_eq!(ends, (true, 10, 100));
+        assert_eq!(ends, (true, 10, 100), "{nodes}");
+    }
 }
 
 /// L8: no time at all is over at once, without the help of a timer.
