@@ -281,13 +281,17 @@ fn a_scope_that_rests_is_woken_when_the_scope_around_has_to_stop() {
             });
             let mut held = pin!(shield(sleep(ms(100))));
             let lazy = Lazy::new(vec![waits.as_mut(), held.as_mut()]);
-            let named = |scope: CancelScope, is: bool| if is { scope.named("a node") } else { scope };
-            let inner = named(CancelScope::new(), nodes > 1).run(async move {
+            let body = async move {
                 lazy.await;
                 sleep_forever().await
-            });
-            let around = named(CancelScope::new().deadline_in(ms(10)), nodes > 0);
-            (around.run(inner).await.is_err(), dropped.get(), elapsed(start))
+            };
+            let around = CancelScope::new().deadline_in(ms(10));
+            let cut = match nodes {
+                0 => around.run(body).await.is_err(),
+                1 => around.named("a node").run(body).await.is_err(),
+                _ => around.named("a node").run(CancelScope::new().named("another").run(body)).await.is_err(),
+            };
+            (cut, dropped.get(), elapsed(start))
         });
         assert_eq!(ends, (true, 10, 100), "{nodes}");
     }
