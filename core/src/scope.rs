@@ -51,12 +51,18 @@ use crate::tree::scoped::{Ending, Plain, Scoped};
 /// ```
 #[must_use = "a scope does nothing unless something runs in it"]
 pub struct CancelScope {
-    name: Option<Cow<'static, str>>,
     location: &'static Location<'static>,
     limit: Limit,
-    grace: Duration,
     mask: Mask,
     node: Option<NodeRef>,
+    special: Option<Box<Special>>,
+}
+
+/// What only a scope with a node can have; apart, so that those that do without one are made and moved quickly.
+#[derive(Clone, Default)]
+struct Special {
+    name: Option<Cow<'static, str>>,
+    grace: Duration,
 }
 
 impl CancelScope {
@@ -64,20 +70,13 @@ impl CancelScope {
     #[inline]
     #[track_caller]
     pub fn new() -> Self {
-        CancelScope {
-            name: None,
-            location: Location::caller(),
-            limit: Limit::NONE,
-            grace: Duration::ZERO,
-            mask: Mask::None,
-            node: None,
-        }
+        CancelScope { location: Location::caller(), limit: Limit::NONE, mask: Mask::None, node: None, special: None }
     }
 
     /// A scope with the name and place of something else.
     pub(crate) fn at(origin: Origin) -> Self {
         let (name, location) = origin.into_parts();
-        CancelScope { name: Some(name), location, ..CancelScope::new() }
+        CancelScope { location, ..CancelScope::new() }.called(name)
     }
 
     /// Names the scope, for reasons, errors and dumps.
@@ -86,9 +85,13 @@ impl CancelScope {
     ///
     /// If a handle was taken before.
     #[track_caller]
-    pub fn named(mut self, name: impl Into<Cow<'static, str>>) -> Self {
+    pub fn named(self, name: impl Into<Cow<'static, str>>) -> Self {
         assert!(self.node.is_none(), "name the scope before you take handles to it");
-        self.name = Some(name.into());
+        self.called(name.into())
+    }
+
+    fn called(mut self, name: Cow<'static, str>) -> Self {
+        self.special.get_or_insert_default().name = Some(name);
         self
     }
 
@@ -119,7 +122,7 @@ impl CancelScope {
 
     /// How long [`graceful`](crate::graceful) shields inside hold off a request on this scope (law L6). The default is zero.
     pub fn grace(mut self, grace: Duration) -> Self {
-        self.grace = grace;
+        self.special.get_or_insert_default().grace = grace;
         if let Some(node) = &self.node {
             node.lock().rare().grace = grace;
         }
@@ -167,11 +170,12 @@ impl CancelScope {
     fn node(&mut self) -> &NodeRef {
         let kind = self.kind();
         self.node.get_or_insert_with(|| {
-            let name = self.name.clone().unwrap_or(Cow::Borrowed(kind.name()));
+            let Special { name, grace } = self.special.as_deref().cloned().unwrap_or_default();
+            let name = name.unwrap_or(Cow::Borrowed(kind.name()));
             let node: NodeRef = Node::new(kind, self.mask, Origin::new(name, self.location), None, ());
             let mut state = node.lock();
-            if self.grace > Duration::ZERO {
-                state.rare().grace = self.grace;
+            if grace > Duration::ZERO {
+                state.rare().grace = grace;
             }
             put(self.limit, &mut state);
             drop(state);
@@ -180,11 +184,12 @@ impl CancelScope {
     }
 
     #[inline]
-    fn limited(self, limit: Limit) -> Self {
+    fn limited(mut self, limit: Limit) -> Self {
+        self.limit = limit;
         if let Some(node) = &self.node {
-            put(limit, &mut node.lock());
+            limit_node(node, limit);
         }
-        CancelScope { limit, ..self }
+        self
     }
 
     /// Runs `body` in the scope.
@@ -208,7 +213,7 @@ impl CancelScope {
     #[inline]
     pub fn run<F: Future>(mut self, body: F) -> Run<F, F::Output> {
         // A scope to which nobody has a handle needs no node before it has to wait.
-        if self.name.is_some() || self.grace > Duration::ZERO {
+        if self.special.is_some() {
             self.node();
         }
         let scoped = match self.node.take() {
@@ -269,10 +274,10 @@ impl Default for CancelScope {
 impl fmt::Debug for CancelScope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CancelScope")
-            .field("name", &self.name)
+            .field("name", &self.special.as_ref().and_then(|special| special.name.as_ref()))
             .field("location", &self.location)
             .field("limit", &self.limit)
-            .field("grace", &self.grace)
+            .field("grace", &self.special.as_ref().map_or(Duration::ZERO, |special| special.grace))
             .field("mask", &self.mask)
             .field("cancelled", &self.node.as_ref().is_some_and(|node| node.flagged(CANCELLED)))
             .finish()
@@ -289,18 +294,6 @@ pin_project! {
 }
 
 impl<F: Future<Output = T>, T> Run<F, T> {
-    /// `CancelScope::new().deadline_in(duration).run(body)`, without the scope in between.
-    #[inline]
-    pub(crate) fn within(location: &'static Location<'static>, duration: Duration, body: F) -> Self {
-        Run { scoped: Scoped::light(Kind::CancelScope, Mask::None, Limit::In(duration), location, body, Plain) }
-    }
-
-    /// `CancelScope::new().deadline_at(at).run(body)`, without the scope in between.
-    #[inline]
-    pub(crate) fn until(location: &'static Location<'static>, at: Instant, body: F) -> Self {
-        Run { scoped: Scoped::light(Kind::CancelScope, Mask::None, Limit::At(at), location, body, Plain) }
-    }
-
     /// A branch of a combinator: a scope without a handle, which whoever polls it cancels by its future. With `here` it has its place
     /// from now on, as with [`run_here`](CancelScope::run_here).
     #[inline]
@@ -343,6 +336,11 @@ impl<F: Future<Output = T>, T> Future for Run<F, T> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         self.project().scoped.poll(cx).map(outcome)
     }
+}
+
+#[cold]
+fn limit_node(node: &NodeRef, limit: Limit) {
+    put(limit, &mut node.lock());
 }
 
 /// The limit of a scope that was not entered yet.

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::future::Future;
-use std::panic::Location;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -11,7 +10,7 @@ use pin_project_lite::pin_project;
 
 use crate::Instant;
 use crate::error::Elapsed;
-use crate::scope::Run;
+use crate::scope::{CancelScope, Run};
 
 /// Runs `future` for at most `duration`; `None` if that was not enough.
 ///
@@ -40,7 +39,7 @@ use crate::scope::Run;
 /// ```
 #[track_caller]
 pub fn move_on_after<F: Future>(duration: Duration, future: F) -> MoveOn<F, F::Output> {
-    MoveOn { run: Run::within(Location::caller(), duration, future) }
+    MoveOn { run: CancelScope::new().deadline_in(duration).run(future) }
 }
 
 /// As [`move_on_after`], until an instant. [`Instant::NEVER`] is no limit.
@@ -54,7 +53,7 @@ pub fn move_on_after<F: Future>(duration: Duration, future: F) -> MoveOn<F, F::O
 /// As [`move_on_after`].
 #[track_caller]
 pub fn move_on_at<F: Future>(at: Instant, future: F) -> MoveOn<F, F::Output> {
-    MoveOn { run: Run::until(Location::caller(), at, future) }
+    MoveOn { run: CancelScope::new().deadline_at(at).run(future) }
 }
 
 /// Runs `future` for at most `duration`; an error if that was not enough.

@@ -26,13 +26,20 @@ use super::turn::{Attempt, Turn, wait_with};
 /// ```
 #[inline]
 pub fn oneshot<T>() -> (OneshotSender<T>, OneshotReceiver<T>) {
-    let state = State { value: None, sent: false, closed: false, waits: None, listens: None };
-    let shot = Arc::new(Shot(Mutex::new(state)));
+    // Made where it stays, not moved there.
+    let shot = Arc::<Shot<T>>::default();
     (OneshotSender { shot: Some(shot.clone()) }, OneshotReceiver { shot: Some(shot), turn: Turn::new("oneshot") })
 }
 
 #[derive(Debug)]
 struct Shot<T>(Mutex<State<T>>);
+
+impl<T> Default for Shot<T> {
+    #[inline]
+    fn default() -> Self {
+        Shot(Mutex::new(State { value: None, sent: false, closed: false, waits: None, listens: None }))
+    }
+}
 
 #[derive(Debug)]
 struct State<T> {
