@@ -48,7 +48,6 @@ MUTANTS = [
     ("first-alarm-will-do", "tree/resting.rs", "table.alarm.is_none_or(|(_, armed)| at < armed))?;", "table.alarm.is_none())?;"),
     ("alarm-outlives-its-node", "tree/drive.rs", "state.rests.take_alarm(), None]", "None, None]"),
     ("over-before-it-began", "tree/light.rs", "if limit.is_zero() { Time::Over } else { Time::Runs }", "Time::Runs"),
-    ("loser-is-not-waited-for", "combine/branch.rs", "                    Ok(true) => return true,\n", "                    Ok(true) => {}\n"),
     # ---- nurseries ----
     ("child-error-cancels-nothing", "nursery/cell.rs", "let cancels = matches!(self.on_error, OnError::Fail) || child.is_none();", "let cancels = child.is_none();"),
     ("own-cancel-cuts", "nursery/cell.rs", "if !daemon && closed.request.is_none() {", "if !daemon {"),
