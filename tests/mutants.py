@@ -35,7 +35,7 @@ MUTANTS = [
     ("never-park", "tree/scoped.rs", "_ if closed.inherited || closed.is_razed() =>", "_ if closed.is_razed() =>"),
     ("stale-sleeper", "tree/timers.rs", "*serial == key.serial && !old.will_wake(waker)", "false && *serial == key.serial && !old.will_wake(waker)"),
     ("wake-stops-at-the-driver", "tree/wake.rs", "    if !node.flagged(PARENT_CANCELLED) {\n        return None;", "    if !node.flagged(PARENT_CANCELLED) || true {\n        return None;"),
-    ("local-child-wakes-the-driver-alone", "tree/wake.rs", "if node.flagged(PARENT_CANCELLED) {\n        Waker::from", "if false {\n        Waker::from"),
+    ("local-child-wakes-the-driver-alone", "tree/wake.rs", "    node.flagged(PARENT_CANCELLED).then(past)", "    false.then(past)"),
     ("any-daemon-will-do", "tree/links.rs", "self.awaited() == self.count(Role::Daemon)", "self.count(Role::Daemon) > 0"),
     # ---- scopes that rest ----
     ("who-rests-is-not-woken", "tree/request.rs", "        wakes.push_resting(self);\n", ""),
@@ -57,10 +57,10 @@ MUTANTS = [
     ("started-child-keeps-marks", "tree/place.rs", "below.lock().inherited = marks.through(below.mask);", "let _ = marks;"),
     ("first-error-is-last", "nursery/policy.rs", "let Some(first) = errors.next() else", "let Some(first) = errors.next_back() else"),
     ("cancelled-local-child-is-polled", "local_nursery/child.rs", "let step = if fresh && ", "let step = if false && fresh && "),
-    ("local-bell-rings-once", "local_nursery/options.rs", "                    child.cell().taken();\n", ""),
-    ("local-nursery-looks-undriven", "local_nursery/options.rs", "            shared.node.touch();\n", ""),
-    ("moved-child-stays", "local_nursery/options.rs", "to.take_over(children.remove(key));\n    }", "drop((to, children.remove(key)));\n    }"),
-    ("late-local-child-sleeps", "local_nursery/child.rs", "    shared.ready.wake_driver();\n", ""),
+    ("local-bell-rings-once", "local_nursery/child.rs", "        this.join.node.cell.taken();\n", ""),
+    ("local-nursery-looks-undriven", "local_nursery/options.rs", "        shared.node.touch();\n", ""),
+    ("moved-child-stays", "local_nursery/children.rs", "for key in moved {\n            to.take_over(self.seats.remove(key));", "for key in moved {\n            drop((to, self.seats.remove(key)));"),
+    ("late-local-child-sleeps", "local_nursery/child.rs", "        shared.seats.cell.knock();\n", ""),
     # ---- around them ----
     ("shield-is-graceful", "scope.rs", "self.mask = Mask::Full;", "self.mask = Mask::Graceful;"),
     ("cancel-before-the-deadline", "scope.rs", "        // L8: a deadline that has passed by the clock came first.\n        self.catch_up();\n", ""),
