@@ -101,6 +101,11 @@ impl Light {
         if self.time == Time::Lost { Instant::from_nanos(0) } else { self.deadline }
     }
 
+    /// Nobody has seen that it has to stop.
+    pub(super) fn is_running(&self) -> bool {
+        self.time == Time::Runs
+    }
+
     /// Whether it may rest: it keeps nothing out, and nobody has seen that it has to stop.
     ///
     /// Subtle: its time may be over, and nobody has looked. Then its timer fires at once.

@@ -244,6 +244,20 @@ impl Node {
         self.lock().rests.insert(light, around)
     }
 
+    /// A light scope that rests here was polled again, and is not ready. Says whether it goes on as it was: not if it has another
+    /// waker by now, or has to stop.
+    #[inline]
+    pub(super) fn rests_on(self: &NodeRef, key: RestKey, waker: &Waker) -> bool {
+        let mut state = self.lock();
+        let resting = state.rests.get_mut(key);
+        let same =
+            |resting: &mut Resting| !resting.due && resting.waker.as_ref().is_some_and(|known| known.will_wake(waker));
+        let rests = resting.is_some_and(same);
+        drop(state);
+        // Ordering: as in `rest`.
+        rests && !self.flagged(CANCELLED)
+    }
+
     /// `light` was polled and is not ready. Says where it rests, in its old place if it had one; none if it has to have a node
     /// now, because it has to stop: then it rests here no more.
     pub(super) fn rest(

@@ -411,6 +411,11 @@ where
     /// A scope without a node is not ready. Says whether it rests; it does not if it has to have a node now.
     fn rest(self: Pin<&mut Self>, waker: &Waker) -> bool {
         let this = self.project();
+        if let (Some(node), Some(key)) = (&*this.seat, *this.rest) {
+            if this.light.is_running() && node.rests_on(key, waker) {
+                return true;
+            }
+        }
         let (node, around) = match this.seat.take() {
             Some(node) if this.light.may_rest(node.tree()) => (node, None),
             Some(node) => {
