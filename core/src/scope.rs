@@ -7,26 +7,24 @@
 //!   or the deadline              └─ inner scopes end first, the innermost first
 //! ```
 
+mod run;
+
 use std::borrow::Cow;
 use std::fmt;
 use std::future::Future;
 use std::panic::Location;
-use std::pin::Pin;
-use std::task::{Context, Poll};
-use std::thread;
 use std::time::Duration;
 
-use pin_project_lite::pin_project;
-
 use crate::Instant;
-use crate::error::Cancelled;
 use crate::reason::{Origin, Reason};
 use crate::tree::ambient;
 use crate::tree::dump::Dump;
 use crate::tree::light::Limit;
 use crate::tree::marks::Mask;
 use crate::tree::node::{CANCELLED, Kind, Life, Node, NodeRef, State};
-use crate::tree::scoped::{Ending, Plain, Scoped};
+use crate::tree::scoped::{Plain, Scoped};
+
+pub use run::Run;
 
 /// A region of code that can be cancelled: by a handle, by a deadline, or from a scope around it.
 ///
@@ -199,7 +197,7 @@ impl CancelScope {
     ///
     /// # Errors
     ///
-    /// [`Cancelled`] if the scope's own request stopped the body. Cancelled from further out, `run` never returns: the code
+    /// [`Cancelled`](crate::Cancelled) if the scope's own request stopped the body. Cancelled from further out, `run` never returns: the code
     /// around it is dropped with it.
     ///
     /// # Cancellation
@@ -284,60 +282,6 @@ impl fmt::Debug for CancelScope {
     }
 }
 
-pin_project! {
-    /// Future of [`CancelScope::run`].
-    #[must_use = "futures do nothing unless polled"]
-    pub struct Run<F, T> {
-        #[pin]
-        scoped: Scoped<F, T, T, Plain>,
-    }
-}
-
-impl<F: Future<Output = T>, T> Run<F, T> {
-    /// A branch of a combinator: a scope without a handle, which whoever polls it cancels by its future. With `here` it has its place
-    /// from now on, as with [`run_here`](CancelScope::run_here).
-    #[inline]
-    pub(crate) fn branch(location: &'static Location<'static>, here: bool, body: F) -> Self {
-        let kind = Kind::Branch;
-        let scoped = if here {
-            let origin = Origin::new(kind.name(), location);
-            Scoped::placed(Node::new(kind, Mask::None, origin, None, ()), body, Plain)
-        } else {
-            Scoped::light(kind, Mask::None, Limit::NONE, location, body, Plain)
-        };
-        Run { scoped }
-    }
-}
-
-impl<F, T> Run<F, T> {
-    /// Asks the scope to stop, as [`ScopeHandle::cancel`] does; once it was polled. Says whether it has to be polled on, or is over.
-    ///
-    /// # Errors
-    ///
-    /// What the destructor of the body has panicked with, if that ran at once.
-    pub(crate) fn cancel(self: Pin<&mut Self>, reason: &'static str) -> thread::Result<bool> {
-        self.project().scoped.cancel(|| ambient::signed(reason.into()))
-    }
-
-    /// Whether it was cancelled from further out, and will never be ready.
-    pub(crate) fn is_parked(&self) -> bool {
-        self.scoped.is_parked()
-    }
-
-    /// Where the scope was made.
-    pub(crate) fn location(&self) -> &'static Location<'static> {
-        self.scoped.location()
-    }
-}
-
-impl<F: Future<Output = T>, T> Future for Run<F, T> {
-    type Output = Result<T, Cancelled>;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.project().scoped.poll(cx).map(outcome)
-    }
-}
-
 #[cold]
 fn limit_node(node: &NodeRef, limit: Limit) {
     put(limit, &mut node.lock());
@@ -352,20 +296,6 @@ fn put(limit: Limit, state: &mut State) {
     };
     if relative.is_some() || state.if_rare().is_some() {
         state.rare().relative = relative;
-    }
-}
-
-fn outcome<T>(ending: Ending<T>) -> Result<T, Cancelled> {
-    match ending {
-        Ending::Value(value) => Ok(value),
-        Ending::Cancelled(Some((reason, origin))) => Err(Cancelled::new(reason, origin)),
-        Ending::Cancelled(None) | Ending::Failed => unreachable!("a cancelled scope has a request"),
-    }
-}
-
-impl<F, T> fmt::Debug for Run<F, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Run").finish_non_exhaustive()
     }
 }
 

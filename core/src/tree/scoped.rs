@@ -11,25 +11,28 @@
 //! 4. a light scope whose body was ready at once, and needed no node
 //! 5. cancelled from further out: nothing to say to the code around, which never goes on (L18)
 
+mod lightly;
+
 use std::future::Future;
 use std::panic::{self, Location};
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 use std::thread;
 
 use pin_project_lite::pin_project;
 
-use super::ambient::{self, Entered, Visit};
-use super::drive::{Body, Driver, Step, conclude, drop_payload, poll_open};
+use super::ambient;
+use super::drive::{Driver, Step, poll_open};
 use super::follow;
 use super::light::{Light, Limit};
 use super::links::Role;
 use super::loss;
 use super::marks::Mask;
-use super::node::{CANCELLED, DISMISSED, FOLLOWED, Kind, LOST, Life, NodeRef, RAZED};
+use super::node::{CANCELLED, DISMISSED, FOLLOWED, Kind, LOST, NodeRef, RAZED};
 use super::resting::RestKey;
 use super::slot::Slot;
 use crate::reason::{Origin, Reason};
+use lightly::{First, drop_resting, lose_resting};
 
 /// What a construct does with the output of its body.
 pub(crate) trait Policy<R> {
@@ -197,38 +200,6 @@ impl<F, R, V, P> Scoped<F, R, V, P> {
     }
 }
 
-/// The future of a light scope that rests in `node` is dropped, and with it the body. Gives the node that it has become: by
-/// then, or in the drop.
-#[cold]
-fn lose_resting(node: &NodeRef, key: RestKey, light: &Light, drop_body: impl FnOnce()) -> Option<NodeRef> {
-    let (made, result) = drop_resting(node, key, light, drop_body);
-    if let Err(payload) = result {
-        match made.clone().or_else(ambient::try_current) {
-            Some(node) if node.life() != Life::Closed => node.panicked(payload),
-            _ => drop_payload(Some(payload)),
-        }
-    }
-    made
-}
-
-/// Drops the body of a light scope that rests in `node`, unless this is not where it stands: then it becomes a node.
-fn drop_resting(
-    node: &NodeRef,
-    key: RestKey,
-    light: &Light,
-    drop_body: impl FnOnce(),
-) -> (Option<NodeRef>, thread::Result<()>) {
-    if !ambient::stands_in(node, light.outer()) {
-        return (node.rest_becomes(key), Ok(()));
-    }
-    let (left, result) = ambient::reenter_light(&light.lost(), None, drop_body);
-    node.end_rest(key);
-    match left {
-        Entered::Node(made) => (Some(made), result),
-        Entered::Light(..) => (None, result),
-    }
-}
-
 /// Hangs a node that had handles before it had a place into the tree.
 pub(crate) fn enter_tree(node: &NodeRef) {
     let Some(parent) = ambient::try_current() else {
@@ -295,13 +266,6 @@ enum Begin {
     Parked,
 }
 
-/// What a poll of a scope without a node came to.
-enum First<V> {
-    Ready(Ending<V>),
-    Pending,
-    Over,
-}
-
 impl<F, R, V, P> Scoped<F, R, V, P>
 where
     F: Future<Output = R>,
@@ -344,103 +308,6 @@ where
             return Begin::Parked;
         }
         if *this.stage == Stage::Open { Begin::Open } else { Begin::Winding }
-    }
-
-    /// A poll of a scope without a node; none if it cannot do without one.
-    fn poll_light(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Option<thread::Result<Poll<()>>> {
-        let this = self.project();
-        let (left, result) = match *this.rest {
-            Some(key) => ambient::reenter_light(this.light, Some(key), || this.body.poll(cx)),
-            None => match ambient::enter_light(this.light, || this.body.poll(cx)) {
-                Visit::Refused => return None,
-                Visit::Left(left, result) => (left, result),
-            },
-        };
-        match left {
-            Entered::Light(light, key) => (*this.light, *this.rest) = (light, key),
-            Entered::Node(node) => {
-                *this.seat = Some(node);
-                *this.rest = None;
-            }
-        }
-        Some(result)
-    }
-
-    fn make_node(self: Pin<&mut Self>) {
-        let this = self.project();
-        *this.seat = ambient::make_node(this.light);
-        if this.seat.is_none() {
-            this.light.no_context();
-        }
-    }
-
-    fn after_light(mut self: Pin<&mut Self>, result: thread::Result<Poll<()>>, waker: &Waker) -> First<V> {
-        let lives_light = self.seat.is_none() || self.rest.is_some();
-        if lives_light {
-            match result {
-                Ok(Poll::Pending) if self.as_mut().rest(waker) => return First::Pending,
-                Ok(Poll::Pending) => self.as_mut().make_node(),
-                Ok(Poll::Ready(())) => {
-                    self.as_mut().end_light();
-                    let this = self.project();
-                    let output = this.body.take();
-                    return First::Ready(match output.and_then(|output| this.policy.settle(None, output)) {
-                        Some(value) => Ending::Value(value),
-                        None => Ending::Failed,
-                    });
-                }
-                Err(payload) => {
-                    self.as_mut().end_light();
-                    let this = self.project();
-                    let (_, dropped) = ambient::reenter_light(this.light, None, || this.body.clear());
-                    drop_payload(dropped.err());
-                    panic::resume_unwind(payload);
-                }
-            }
-        }
-        let mut this = self.project();
-        let Some(node) = this.seat.as_ref() else { this.light.no_context() };
-        let step = conclude(Driver::Own, node, this.body.as_mut(), result, false, waker);
-        if !after(step, this.body.as_mut(), this.policy, node) {
-            return First::Pending;
-        }
-        *this.stage = Stage::Winding;
-        First::Over
-    }
-
-    /// A scope without a node is not ready. Says whether it rests; it does not if it has to have a node now.
-    fn rest(self: Pin<&mut Self>, waker: &Waker) -> bool {
-        let this = self.project();
-        if let (Some(node), Some(key)) = (&*this.seat, *this.rest) {
-            if this.light.is_running() && node.rests_on(key, waker) {
-                return true;
-            }
-        }
-        let (node, around) = match this.seat.take() {
-            Some(node) if this.light.may_rest(node.tree()) => (node, None),
-            Some(node) => {
-                // Known to be over.
-                drop(this.rest.take().and_then(|key| node.end_rest(key)));
-                return false;
-            }
-            None => match ambient::place_to_rest(this.light) {
-                Some(place) => place,
-                None => return false,
-            },
-        };
-        *this.rest = node.rest(*this.light, this.rest.take(), around, waker);
-        *this.seat = this.rest.map(|_| node);
-        this.seat.is_some()
-    }
-
-    /// A scope ends without ever having had a node.
-    fn end_light(self: Pin<&mut Self>) {
-        let this = self.project();
-        *this.stage = Stage::Done;
-        if let Some(key) = this.rest.take() {
-            let node = this.seat.take().or_else(ambient::innermost);
-            drop(node.and_then(|node| node.end_rest(key)));
-        }
     }
 
     /// Says whether the body is over.
