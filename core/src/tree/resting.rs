@@ -1,11 +1,12 @@
 //! A light scope that was polled and is not ready *rests*: it leaves word of itself with the node it stands in, and needs none of
-//! its own. So a timeout around a read that has to wait costs an entry here and one among the timers.
+//! its own. So a timeout around a read that has to wait costs an entry in a table that is there already.
 //!
 //! There is nothing inside a scope that rests but others that do: whatever else comes makes a node of it first. So nothing has to
 //! be told to stop but the future itself, and nothing waited for: to be cancelled it only has to be polled, and makes itself a
 //! node then. What the tree does for it meanwhile:
 //!
-//! * at its deadline (all that rest in one node have one timer), and when the node's own code has to stop, it is woken ([`Wakes::push_resting`])
+//! * at its deadline it is woken (all that rest in one node have one timer), and when the node's own code has to stop
+//!   ([`Wakes::push_resting`])
 //! * its future finds that it has left the scope it stood in, and makes its node where it stood (L1)
 //! * when the node's body is over, whoever still rests there was forgotten, or has escaped (L28): it is woken, and panics
 //!
