@@ -109,13 +109,14 @@ impl Stack {
         }
     }
 
+    /// Logarithmic: scopes nest deep, and each of them asks.
     fn node_outside(&self) -> Option<&NodeRef> {
-        let inside = self.lights[self.base..].iter().rev();
-        let nodes = inside.filter_map(|entered| match entered {
-            Entered::Node(node) => Some(node),
-            Entered::Light(..) => None,
-        });
-        nodes.chain(self.node.as_ref()).next()
+        let inside = &self.lights[self.base..];
+        let nodes = inside.partition_point(|entered| matches!(entered, Entered::Node(_)));
+        match inside[..nodes].last() {
+            Some(Entered::Node(node)) => Some(node),
+            Some(Entered::Light(..)) | None => self.node.as_ref(),
+        }
     }
 }
 
@@ -219,14 +220,19 @@ pub(crate) fn place_to_rest(light: &mut Light) -> Option<(NodeRef, Option<RestKe
                 return None;
             }
             let mut around: Option<RestKey> = None;
-            let base = stack.base;
             if lights {
-                for entered in &mut stack.lights[base..] {
+                let base = stack.base;
+                let inside = &mut stack.lights[base..];
+                // Those that have a place stand outside of those that have none: mostly it is the last one.
+                let placed = inside.iter().rposition(|entered| !matches!(entered, Entered::Light(_, None)));
+                for entered in &mut inside[placed.unwrap_or(0)..] {
                     if let Entered::Light(light, key) = entered {
                         if !light.may_rest(node.tree()) {
                             return None;
                         }
-                        light.stands_inside(around.map(RestKey::serial));
+                        if key.is_none() {
+                            light.stands_inside(around.map(RestKey::serial));
+                        }
                         around = Some(*key.get_or_insert_with(|| node.make_rest(*light, around)));
                     }
                 }
