@@ -216,6 +216,9 @@ impl<T> RwLock<T> {
             debug_assert!(state.value.is_none(), "Invariant 3");
             state.value = value;
         }
+        if !state.queued {
+            return;
+        }
         let wakes = self.serve(&mut state);
         drop(state);
         drop(wakes);
@@ -265,6 +268,12 @@ impl<'a, T> Future for RwLockRead<'a, T> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<RwLockReadGuard<'a, T>> {
         let lock = self.lock;
+        if self.claim.is_fast() {
+            if let Ok(guard) = lock.try_read() {
+                self.claim.step = Step::Over;
+                return Poll::Ready(guard);
+            }
+        }
         self.claim.poll(lock, cx).map(|()| RwLockReadGuard { lock, value: lock.lock().value.clone() })
     }
 }
@@ -293,6 +302,12 @@ impl<'a, T> Future for RwLockWrite<'a, T> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<RwLockWriteGuard<'a, T>> {
         let lock = self.lock;
+        if self.claim.is_fast() {
+            if let Ok(guard) = lock.try_write() {
+                self.claim.step = Step::Over;
+                return Poll::Ready(guard);
+            }
+        }
         self.claim.poll(lock, cx).map(|()| RwLockWriteGuard { lock, value: lock.lock().value.take() })
     }
 }
@@ -328,6 +343,12 @@ enum Step {
 impl Claim {
     const fn new(mode: Mode, fast: bool) -> Self {
         Claim { mode, fast, gate: Gate::to("rw lock"), step: Step::Start }
+    }
+
+    /// Whether it may be had without giving way, if nobody is in its way now.
+    #[inline]
+    fn is_fast(&mut self) -> bool {
+        self.fast && matches!(self.step, Step::Start) && self.gate.poll_start().is_ready()
     }
 
     fn poll<T>(&mut self, lock: &RwLock<T>, cx: &mut Context<'_>) -> Poll<()> {
