@@ -141,6 +141,28 @@ async fn oneshot(n: u64) -> u64 {
     sum
 }
 
+/// Each value is sent, and then received by the one receiver.
+async fn broadcast(n: u64) -> u64 {
+    let (sender, mut receiver) = foster::channel::broadcast(16, foster::channel::Lag::Skip);
+    let mut sum: u64 = 0;
+    for i in 0..n {
+        sender.try_send(i).unwrap();
+        sum += receiver.try_recv().unwrap();
+    }
+    sum
+}
+
+/// Each value is sent, and then seen by the one receiver.
+async fn watch(n: u64) -> u64 {
+    let (sender, mut receiver) = foster::channel::watch(0);
+    let mut sum = 0;
+    for i in 0..n {
+        sender.send(i).unwrap();
+        sum += *receiver.try_recv().unwrap();
+    }
+    sum
+}
+
 /// Made and dropped.
 async fn made<C>(n: u64, new: impl Fn() -> C) -> u64 {
     let mut sum = 0;
@@ -192,6 +214,14 @@ pub(super) fn rows(rows: &mut Rows) {
     row.foster(|n| Host::Plain.foster(measure(n, oneshot)));
     #[cfg(feature = "peers")]
     peers::oneshot(row);
+    let row = rows.on(Host::Plain, "broadcast", "broadcast: sent and received, one receiver", 20_000).bars(&bars);
+    row.foster(|n| Host::Plain.foster(measure(n, broadcast)));
+    #[cfg(feature = "peers")]
+    row.peer("tokio", |n| Host::Plain.foster(measure(n, peers::broadcast)));
+    let row = rows.on(Host::Plain, "watch", "watch: sent and seen, one receiver", 20_000).bars(&bars);
+    row.foster(|n| Host::Plain.foster(measure(n, watch)));
+    #[cfg(feature = "peers")]
+    row.peer("tokio", |n| Host::Plain.foster(measure(n, peers::watch)));
 }
 
 #[cfg(feature = "peers")]
@@ -293,5 +323,25 @@ mod peers {
         }
         oneshot!("tokio", ::tokio::sync::oneshot::channel, receiver => receiver.try_recv().unwrap());
         oneshot!("futures", ::futures::channel::oneshot::channel, receiver => receiver.try_recv().unwrap().unwrap());
+    }
+
+    pub(super) async fn broadcast(n: u64) -> u64 {
+        let (sender, mut receiver) = ::tokio::sync::broadcast::channel(16);
+        let mut sum: u64 = 0;
+        for i in 0..n {
+            sender.send(i).unwrap();
+            sum += receiver.try_recv().unwrap();
+        }
+        sum
+    }
+
+    pub(super) async fn watch(n: u64) -> u64 {
+        let (sender, mut receiver) = ::tokio::sync::watch::channel(0);
+        let mut sum = 0;
+        for i in 0..n {
+            sender.send(i).unwrap();
+            sum += *receiver.borrow_and_update();
+        }
+        sum
     }
 }

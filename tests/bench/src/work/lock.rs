@@ -2,7 +2,7 @@
 //!
 //! Peers run in the same tree on the same host, so only the lock differs.
 
-use foster::sync::{Event, Mutex, Semaphore};
+use foster::sync::{Event, Mutex, RwLock, Semaphore};
 use foster::{LocalNursery, local_nursery};
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
@@ -29,6 +29,23 @@ async fn mutex(n: u64) -> u64 {
         *mutex.fast_lock().await += i;
     }
     mutex.into_inner().unwrap_or_default()
+}
+
+async fn read(n: u64) -> u64 {
+    let lock = RwLock::new(1);
+    let mut sum = 0;
+    for i in 0..n {
+        sum += *lock.fast_read().await * i;
+    }
+    sum
+}
+
+async fn write(n: u64) -> u64 {
+    let lock = RwLock::new(0);
+    for i in 0..n {
+        *lock.fast_write().await += i;
+    }
+    lock.into_inner().unwrap_or_default()
 }
 
 /// Asked and set, with nobody there.
@@ -146,6 +163,17 @@ pub(super) fn rows(rows: &mut Rows) {
     row.peer("futures", |n| Host::Plain.foster(measure(n, peers::futures_mutex)))
         .peer("async-lock", |n| Host::Plain.foster(measure(n, peers::async_lock_mutex)))
         .peer("tokio", |n| Host::Plain.foster(measure(n, peers::tokio_mutex)));
+    let row = rows.on(Host::Plain, "rw-read-free", "reader-writer lock, free, read (`fast_read`)", 20_000).bars(&bars);
+    row.foster(|n| Host::Plain.foster(measure(n, read)));
+    #[cfg(feature = "peers")]
+    row.peer("tokio", |n| Host::Plain.foster(measure(n, peers::tokio_read)))
+        .peer("async-lock", |n| Host::Plain.foster(measure(n, peers::async_lock_read)));
+    let row =
+        rows.on(Host::Plain, "rw-write-free", "reader-writer lock, free, written (`fast_write`)", 20_000).bars(&bars);
+    row.foster(|n| Host::Plain.foster(measure(n, write)));
+    #[cfg(feature = "peers")]
+    row.peer("tokio", |n| Host::Plain.foster(measure(n, peers::tokio_write)))
+        .peer("async-lock", |n| Host::Plain.foster(measure(n, peers::async_lock_write)));
     let row = rows.on(Host::Plain, "event-alone", "event: made and set, nobody waits", 20_000).bars(&bars);
     row.foster(|n| Host::Plain.foster(measure(n, event_alone)));
     #[cfg(feature = "peers")]
@@ -244,6 +272,30 @@ mod peers {
     mutexes!(futures_mutex, fought_futures_mutex, futures::lock::Mutex<u64>);
     mutexes!(async_lock_mutex, fought_async_lock_mutex, async_lock::Mutex<u64>);
     mutexes!(tokio_mutex, fought_tokio_mutex, tokio::sync::Mutex<u64>);
+
+    macro_rules! rw_locks {
+        ($read:ident, $write:ident, $lock:ty) => {
+            pub(super) async fn $read(n: u64) -> u64 {
+                let lock = <$lock>::new(1);
+                let mut sum = 0;
+                for i in 0..n {
+                    sum += *lock.read().await * i;
+                }
+                sum
+            }
+
+            pub(super) async fn $write(n: u64) -> u64 {
+                let lock = <$lock>::new(0);
+                for i in 0..n {
+                    *lock.write().await += i;
+                }
+                lock.into_inner()
+            }
+        };
+    }
+
+    rw_locks!(tokio_read, tokio_write, tokio::sync::RwLock<u64>);
+    rw_locks!(async_lock_read, async_lock_write, async_lock::RwLock<u64>);
 
     /// The three rows about events.
     macro_rules! events {
