@@ -5,9 +5,10 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use foster::Instant;
 use foster::runtime::{TreeHandle, root};
-use foster::{Instant, Observer};
 
+use crate::observe::Onlookers;
 use crate::quiet;
 use crate::runtime::{Entered, Policy, Sim, State};
 use crate::schedule::Schedule;
@@ -44,10 +45,7 @@ pub struct Builder {
     pub(crate) record: bool,
     /// What the tree is told of the threads; see R11.
     pub(crate) parallelism: Option<NonZeroUsize>,
-    pub(crate) observer: Option<Arc<dyn Observer>>,
-    pub(crate) longest_poll: Option<Duration>,
-    /// The tree notes what its code waits for.
-    pub(crate) watched: bool,
+    pub(crate) onlookers: Onlookers,
 }
 
 impl Builder {
@@ -66,9 +64,7 @@ impl Builder {
             patience: Duration::ZERO,
             record: false,
             parallelism: None,
-            observer: None,
-            longest_poll: None,
-            watched: true,
+            onlookers: Onlookers::default(),
         }
     }
 
@@ -152,15 +148,6 @@ impl Builder {
         Builder { parallelism: NonZeroUsize::new(threads), ..self }
     }
 
-    /// The tree does not note what its code waits for, as it does not on other runtimes unless they are told to
-    /// [watch](foster::runtime::Root::watch).
-    ///
-    /// Reports then name scopes, and no operations. In return foster takes the same short cuts as there: for tests of code that
-    /// depends on how scopes are made, as foster's own do.
-    pub fn unwatched(self) -> Self {
-        Builder { watched: false, ..self }
-    }
-
     /// Runs a future to its end, and returns its output.
     ///
     /// # Panics
@@ -187,13 +174,7 @@ pub(crate) struct Host<M> {
 #[track_caller]
 pub(crate) fn host<F: Future>(sim: &Sim, future: F) -> Host<impl Future<Output = F::Output>> {
     let entered = sim.enter();
-    let mut main = root(Arc::new(sim.clone()), future);
-    if sim.config().watched {
-        main = main.watch();
-    }
-    if let Some(observer) = sim.config().onlooker() {
-        main = main.observe(observer);
-    }
+    let main = sim.config().looked_at(root(Arc::new(sim.clone()), future));
     Host { tree: main.tree(), main: Box::pin(main), entered }
 }
 

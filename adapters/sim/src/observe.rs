@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use foster::runtime::Root;
 use foster::{Observer, PollWatch};
 
 use crate::builder::{Builder, host};
@@ -13,10 +14,20 @@ use crate::runtime::Sim;
 use crate::schedule::Schedule;
 use crate::trace::Trace;
 
+/// Who looks at a run.
+#[derive(Clone, Default)]
+pub(crate) struct Onlookers {
+    observer: Option<Arc<dyn Observer>>,
+    longest_poll: Option<Duration>,
+    /// The tree does not note what its code waits for.
+    unwatched: bool,
+}
+
 impl Builder {
     /// Hands what has no caller to `observer`: errors of reaped scopes, and what a run that failed has cut off.
     pub fn observer(self, observer: Arc<dyn Observer>) -> Self {
-        Builder { observer: Some(observer), ..self }
+        let onlookers = Onlookers { observer: Some(observer), ..self.onlookers };
+        Builder { onlookers, ..self }
     }
 
     /// Reports polls that take longer than `longest`, and tasks that go on for ten seconds after a cancel, on standard error; with
@@ -30,7 +41,18 @@ impl Builder {
     /// foster_sim::Builder::new(1).watch_polls(Duration::from_millis(10)).run(async {});
     /// ```
     pub fn watch_polls(self, longest: Duration) -> Self {
-        Builder { longest_poll: Some(longest), ..self }
+        let onlookers = Onlookers { longest_poll: Some(longest), ..self.onlookers };
+        Builder { onlookers, ..self }
+    }
+
+    /// The tree does not note what its code waits for, as it does not on other runtimes unless they are told to
+    /// [watch](foster::runtime::Root::watch).
+    ///
+    /// Reports then name scopes, and no operations. In return foster takes the same short cuts as there: for tests of code that
+    /// depends on how scopes are made, as foster's own do.
+    pub fn unwatched(self) -> Self {
+        let onlookers = Onlookers { unwatched: true, ..self.onlookers };
+        Builder { onlookers, ..self }
     }
 
     /// Keeps each event for [`Run::trace`].
@@ -56,10 +78,19 @@ impl Builder {
         }
     }
 
+    /// A tree as it is to be looked at.
+    pub(crate) fn looked_at<F: Future>(&self, root: Root<F, F::Output>) -> Root<F, F::Output> {
+        let root = if self.onlookers.unwatched { root } else { root.watch() };
+        match self.onlooker() {
+            Some(observer) => root.observe(observer),
+            None => root,
+        }
+    }
+
     /// Who is told what happens in the tree.
-    pub(crate) fn onlooker(&self) -> Option<Arc<dyn Observer>> {
-        let observer = self.observer.clone().or_else(quiet::observer);
-        let Some(watch) = self.longest_poll.map(PollWatch::new) else { return observer };
+    fn onlooker(&self) -> Option<Arc<dyn Observer>> {
+        let observer = self.onlookers.observer.clone().or_else(quiet::observer);
+        let Some(watch) = self.onlookers.longest_poll.map(PollWatch::new) else { return observer };
         Some(match observer {
             Some(observer) => Arc::new(watch.before(observer)),
             None => Arc::new(watch),
