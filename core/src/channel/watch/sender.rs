@@ -45,10 +45,9 @@ impl<T> WatchSender<T> {
                 if state.receivers == 0 {
                     return Err((value, false));
                 }
-                let old = state.replace(value, after);
-                after.discard(old);
-                Ok(())
+                Ok(state.replace(value, after))
             })
+            .map(drop)
             .map_err(|(value, closed)| match (Arc::into_inner(value), closed) {
                 (Some(value), true) => SendError::Closed(value),
                 (Some(value), false) => SendError::Disconnected(value),
@@ -96,16 +95,14 @@ impl<T> WatchSender<T> {
             let Some(new) = change(&value) else { return Ok(false) };
             let new = Arc::new(new);
             let done = self.watched.step(|state, after| {
-                if state.version != version || self.is_off() {
-                    after.discard(new);
-                    return false;
-                }
-                let old = state.replace(new, after);
-                after.discard(old);
-                true
+                if state.version != version || self.is_off() { Err(new) } else { Ok(state.replace(new, after)) }
             });
-            if done {
-                return Ok(true);
+            match done {
+                Ok(old) => {
+                    drop(old);
+                    return Ok(true);
+                }
+                Err(new) => drop(new),
             }
         }
     }
