@@ -147,6 +147,11 @@ impl Node {
 
     /// The scope has got its place in the tree: from here on there is a clock.
     pub(crate) fn entered(self: &NodeRef, tree: &Arc<Tree>) {
+        let counts = |rare: &mut Rare| rare.relative.is_some() || rare.request.is_some();
+        if !self.lock().if_rare().is_some_and(counts) {
+            // Nothing is counted from here on: no need to read the clock.
+            return self.arm_deadline(tree);
+        }
         let now = tree.now();
         let mut state = self.lock();
         if let Some(duration) = state.if_rare().and_then(|rare| rare.relative.take()) {
