@@ -202,6 +202,80 @@ fn a_body_is_dropped_in_its_scope() {
     assert_eq!(seen.1, 5);
 }
 
+/// L26, L38: so is one that rests in another one that is dropped with it: what it leaves is waited for where it stood.
+#[test]
+fn a_body_further_in_is_dropped_in_its_scope() {
+    let ends = same(|| async {
+        let start = Instant::now();
+        let leaves = || OnDrop(|| defer(sleep(ms(5))));
+        let mut waits = Box::pin(move_on_after(ms(50), async {
+            move_on_after(ms(50), async {
+                let _value = leaves();
+                std::future::pending::<()>().await;
+            })
+            .await
+        }));
+        let scope = CancelScope::new().run(async {
+            begin(waits.as_mut()).await;
+            drop(waits);
+        });
+        assert!(scope.await.is_ok());
+        let dropped = elapsed(start);
+        let scope = CancelScope::new().run(async {
+            // The first one loses, and is dropped while it rests.
+            let loses = move_on_after(ms(50), async {
+                let _value = leaves();
+                std::future::pending::<()>().await;
+            });
+            foster::race((async { assert!(loses.await.is_none()) }, plain_sleep(ms(10)))).await;
+        });
+        assert!(scope.await.is_ok());
+        (dropped, elapsed(start))
+    });
+    assert_eq!(ends, (5, 20));
+}
+
+/// The drop of scopes that rest in one another makes no nodes, where nothing in it asks for one.
+#[test]
+fn scopes_that_rest_are_dropped_as_they_are() {
+    let more = same(|| async {
+        let seen = Rc::new(Cell::new(None));
+        let sees = seen.clone();
+        let mut waits = Box::pin(move_on_after(ms(50), async {
+            move_on_after(ms(50), async {
+                let _value = OnDrop(|| sees.set(foster::census().map(|census| census.scopes)));
+                std::future::pending::<()>().await;
+            })
+            .await
+        }));
+        begin(waits.as_mut()).await;
+        let before = foster::census().map(|census| census.scopes);
+        drop(waits);
+        seen.get() == before
+    });
+    assert!(more);
+}
+
+/// L26, L32: a panic waits for what the destructors of its body have left.
+#[test]
+fn a_panic_waits_for_what_its_body_leaves() {
+    let ends = same(|| async {
+        let start = Instant::now();
+        let mut panics = pin!(move_on_after(ms(50), async {
+            let _value = OnDrop(|| defer(sleep(ms(5))));
+            plain_sleep(ms(10)).await;
+            std::panic::resume_unwind(Box::new("here"));
+        }));
+        let told =
+            poll_fn(|cx| match std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| panics.as_mut().poll(cx))) {
+                Ok(poll) => poll.map(|_: Option<()>| "nothing"),
+                Err(payload) => Poll::Ready(*payload.downcast_ref::<&str>().expect("a text")),
+            });
+        (told.await, elapsed(start))
+    });
+    assert_eq!(ends, ("here", 15));
+}
+
 /// L32: a panic of a destructor goes to the scope around.
 #[test]
 fn a_body_that_panics_as_it_is_dropped_fails_the_scope_around() {

@@ -43,7 +43,8 @@ impl<F: Future<Output = T>, T> Run<F, T> {
 }
 
 impl<F, T> Run<F, T> {
-    /// Asks the scope to stop, as [`ScopeHandle::cancel`](super::ScopeHandle::cancel) does; once it was polled. Says whether it has to be polled on, or is over.
+    /// Asks the scope to stop, as [`ScopeHandle::cancel`](super::ScopeHandle::cancel) does; once it was polled. Says whether it has to
+    /// be polled on, or is over.
     ///
     /// # Errors
     ///

@@ -147,7 +147,8 @@ pub(super) fn drop_resting(
     if !ambient::stands_in(node, light.outer()) {
         return (node.rest_becomes(key), Ok(()));
     }
-    let (left, result) = ambient::reenter_light(&light.lost(), None, drop_body);
+    // With its place, so that those that rest inside it find themselves where they stand.
+    let (left, result) = ambient::reenter_light(&light.lost(), Some(key), drop_body);
     node.end_rest(key);
     match left {
         Entered::Node(made) => (Some(made), result),
