@@ -41,8 +41,6 @@
 //! order of their turn (`channel/slots.rs`): one allocation for the channel, one for its queue when something is sent, none
 //! later until more wait, or more is queued, than ever before.
 
-use std::sync::Arc;
-
 mod after;
 mod bell;
 mod blocking;
@@ -104,7 +102,7 @@ pub use watch::{WatchClosed, WatchReceiver, WatchRecv, WatchSender, WatchStatist
 /// ```
 #[must_use]
 pub fn bounded<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
-    let chan = Arc::new(state::Chan::new(capacity));
+    let chan = state::Chan::new(capacity);
     (Sender::new(chan.clone()), Receiver::new(chan))
 }
 

@@ -26,6 +26,12 @@ impl Gate {
         Gate { open: false, what, shown: false }
     }
 
+    /// The gate to `what`, which [stands open](Gate::stands_open).
+    #[inline]
+    pub(crate) const fn opened(what: &'static str) -> Self {
+        Gate { open: true, what, shown: false }
+    }
+
     /// The operation.
     pub(crate) fn what(&self) -> &'static str {
         self.what
@@ -41,6 +47,23 @@ impl Gate {
         }
         self.open = true;
         Poll::Ready(())
+    }
+
+    /// Opens it, if nothing is near that could stop anybody, and nobody watches: then there is no more to ask, not even whether the
+    /// code was cancelled meanwhile. Otherwise `poll_start` knows.
+    #[inline]
+    pub(crate) fn stands_open(&mut self) -> bool {
+        let clear = Gate::would_open();
+        if clear {
+            (self.open, self.shown) = (true, false);
+        }
+        clear
+    }
+
+    /// Whether it would open for an operation that is over at once, and nobody would note that this was here. `false` says nothing.
+    #[inline]
+    pub(crate) fn would_open() -> bool {
+        ambient::is_clear()
     }
 
     #[inline]

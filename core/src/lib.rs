@@ -66,7 +66,7 @@
 //!
 //! For a fixed, small number of futures in one task that need neither handles nor cleanup, a plain `join!` is cheaper. For work that
 //! must go on after the program's main future has ended, nothing here is right: that is what it prevents.
-#![forbid(unsafe_code)]
+#![deny(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod app;
@@ -88,6 +88,7 @@ pub mod portal;
 #[cfg(test)]
 mod races;
 pub mod rate;
+mod raw;
 mod reason;
 pub mod retry;
 pub mod runtime;

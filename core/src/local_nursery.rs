@@ -102,7 +102,7 @@ impl<E: Debug, B> LocalHandle<E, B> {
     where
         R: Outcome<T, E>,
         F: Future<Output = R>,
-        B: Holds<LocalChild<T, E, R, F, B>>,
+        B: Holds<LocalChild<T, E, F, B>>,
     {
         self.child().spawn(future)
     }
@@ -117,7 +117,7 @@ impl<E: Debug, B> LocalHandle<E, B> {
     where
         R: Outcome<T, E>,
         F: Future<Output = R>,
-        B: Holds<LocalChild<T, E, R, F, B>>,
+        B: Holds<LocalChild<T, E, F, B>>,
     {
         self.child().try_spawn(future)
     }
@@ -132,7 +132,7 @@ impl<E: Debug, B> LocalHandle<E, B> {
     where
         R: Outcome<T, E>,
         F: Future<Output = R>,
-        B: Holds<LocalChild<T, E, R, F, B>>,
+        B: Holds<LocalChild<T, E, F, B>>,
     {
         self.child().daemon().spawn(future)
     }
@@ -153,7 +153,7 @@ impl<E: Debug, B> LocalHandle<E, B> {
     where
         R: Outcome<T, E>,
         F: Future<Output = R>,
-        B: Holds<LocalChild<T, E, R, Limited<F>, B>>,
+        B: Holds<LocalChild<T, E, Limited<F>, B>>,
     {
         let nursery = self.clone();
         let admitted = Limited::admitted(Box::pin(future), self.shared.errors.limit.clone());
@@ -260,7 +260,7 @@ impl<E: Debug, B> LocalChildOptions<'_, E, B> {
     where
         R: Outcome<T, E>,
         F: Future<Output = R>,
-        B: Holds<LocalChild<T, E, R, F, B>>,
+        B: Holds<LocalChild<T, E, F, B>>,
     {
         match self.try_spawn(future) {
             Ok(task) => task,
@@ -280,7 +280,7 @@ impl<E: Debug, B> LocalChildOptions<'_, E, B> {
     where
         R: Outcome<T, E>,
         F: Future<Output = R>,
-        B: Holds<LocalChild<T, E, R, F, B>>,
+        B: Holds<LocalChild<T, E, F, B>>,
     {
         let name = self.name.unwrap_or(Cow::Borrowed(std::any::type_name::<F>()));
         let role = if self.daemon { Role::Daemon } else { Role::Child };

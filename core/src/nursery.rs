@@ -11,6 +11,7 @@
 //!   child b             └───────╳ ── cleanup ─┘
 //! ```
 
+mod body;
 mod cell;
 mod handle;
 mod limited;
@@ -38,6 +39,7 @@ use crate::tree::ambient;
 use crate::tree::links::Role;
 use crate::tree::node::{Life, Node, NodeRef};
 
+pub(crate) use body::ChildBody;
 pub(crate) use cell::{NurseryCell, OnError, Recorded};
 pub(crate) use limited::Limited;
 pub use options::{NurseryFuture, NurseryOptions, collecting_nursery, nursery};
@@ -325,7 +327,7 @@ impl<E: Debug + Send + 'static> Child<'_, E> {
         let name = self.name.unwrap_or(Cow::Borrowed(std::any::type_name::<F>()));
         let origin = Origin::new(name, self.location);
         let role = if self.daemon { Role::Daemon } else { Role::Child };
-        task::spawn_with(self.nursery.node.clone(), None, origin, role, future, |_| {})
+        task::spawn_with(&self.nursery.node, None, origin, role, future, |_| {})
     }
 }
 

@@ -13,6 +13,8 @@
 mod escaped;
 mod handover;
 mod local;
+mod locks;
+mod oneshot;
 mod pumps;
 mod resting;
 mod scopes;

@@ -31,6 +31,7 @@ mod barrier;
 mod borrower;
 mod capacity_limiter;
 mod condition;
+mod door;
 mod event;
 mod held;
 mod limiter_acquire;

@@ -7,6 +7,8 @@
 //! Not here: what no model runs through. A module that is on neither side of a race has its lock from `std`, and must
 //! not use one of these while it holds it: all threads of a model are one thread of the process, which would wait for itself.
 
+use std::sync::PoisonError;
+
 #[cfg(not(all(test, foster_shuttle)))]
 mod primitives {
     pub(crate) use std::sync::{Mutex, MutexGuard, OnceLock, atomic};
@@ -22,6 +24,21 @@ mod primitives {
 }
 
 pub(crate) use primitives::*;
+
+/// A lock of which nobody asks whether a thread panicked while it had it: every step under one leaves what it protects whole.
+#[derive(Debug, Default)]
+pub(crate) struct Latch<T>(Mutex<T>);
+
+impl<T> Latch<T> {
+    pub(crate) const fn new(value: T) -> Self {
+        Latch(Mutex::new(value))
+    }
+
+    #[inline]
+    pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
 
 /// Shuttle has no cell that is set once.
 #[cfg(all(test, foster_shuttle))]
@@ -57,11 +74,6 @@ mod cell {
 
         pub(crate) fn set(&self, value: T) -> Result<(), T> {
             self.cell().set(value)
-        }
-
-        /// `make` must not use a primitive of this module: it runs in one step.
-        pub(crate) fn get_or_init(&self, make: impl FnOnce() -> T) -> &T {
-            self.cell().get_or_init(make)
         }
 
         pub(crate) fn get_mut(&mut self) -> Option<&mut T> {

@@ -201,7 +201,7 @@ pub(crate) struct Carried(Vec<Binding>);
 struct OnThread {
     bindings: Vec<Binding>,
     /// How deep in scopes the thread was: a run that the job starts has scopes of its own.
-    depth: usize,
+    depth: u32,
 }
 
 thread_local! {

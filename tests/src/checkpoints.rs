@@ -588,7 +588,7 @@ pub async fn a_scope_may_be_skipped_now_and_then() {
 /// L16: the waker that an inner scope has seen last may lead nowhere, because the combinator that it belonged to is gone: once
 /// the parent is cancelled, the scope wakes the parent past it. It makes no difference in which poll the cancel comes.
 pub async fn a_scope_wakes_its_parent_past_a_dead_waker() {
-    for cancelled_in in 1..=3 {
+    for cancelled_in in 0..=3 {
         let log = Log::new();
         let mut scope = CancelScope::new();
         let handle = scope.handle();
@@ -600,6 +600,10 @@ pub async fn a_scope_wakes_its_parent_past_a_dead_waker() {
             }));
             let mut polls = 0;
             poll_fn(|cx| {
+                if cancelled_in == 0 {
+                    // The scope has not begun: it stands in cancelled code from the start.
+                    handle.cancel("now");
+                }
                 let poll = inner.as_mut().poll(&mut Context::from_waker(Waker::noop()));
                 polls += 1;
                 if polls < cancelled_in {
@@ -615,6 +619,39 @@ pub async fn a_scope_wakes_its_parent_past_a_dead_waker() {
         assert!(outcome.await.is_ok(), "the body has returned");
         assert_eq!(log.entries(), ["shield", "body"]);
     }
+}
+
+/// L16: a scope that is woken wakes its own driver first, then those it delays: whoever of them is polled at once, on another
+/// thread, must not find it passed over.
+pub async fn a_scope_wakes_its_driver_before_those_it_delays() {
+    struct Named(&'static str, Log);
+
+    impl Wake for Named {
+        fn wake(self: Arc<Self>) {
+            self.1.add(self.0);
+        }
+    }
+
+    let (log, flag) = (Log::new(), Flag::new());
+    let waker = |name| Waker::from(Arc::new(Named(name, log.clone())));
+    let (of_inner, of_outer) = (waker("inner"), waker("outer"));
+    let mut scope = CancelScope::new();
+    let handle = scope.handle();
+    let waits = flag.clone();
+    let mut inner = Box::pin(shield(async move { waits.wait().await }));
+    let mut outer = pin!(scope.run(poll_fn(move |_| inner.as_mut().poll(&mut Context::from_waker(&of_inner)))));
+    let mut poll = || outer.as_mut().poll(&mut Context::from_waker(&of_outer));
+    poll_fn(|_| {
+        assert!(poll().is_pending());
+        handle.cancel("now");
+        assert!(poll().is_pending());
+        Poll::Ready(())
+    })
+    .await;
+    let before = log.entries().len();
+    flag.set();
+    assert!(log.entries()[before..].ends_with(&["inner", "outer"]), "{:?}", log.entries());
+    poll_fn(|_| poll().map(drop)).await;
 }
 
 /// L16.1, L41: the same for the children of a local nursery, whether whoever drives it polls it on or not.
@@ -800,6 +837,7 @@ macro_rules! checkpoints_suite {
             a_scope_that_was_not_woken_delays_its_parent,
             a_scope_may_be_skipped_now_and_then,
             a_scope_wakes_its_parent_past_a_dead_waker,
+            a_scope_wakes_its_driver_before_those_it_delays,
             a_local_child_wakes_past_a_dead_waker,
             a_hard_time_wakes_past_a_dead_waker,
             nested_lazy_drivers_do_not_livelock,

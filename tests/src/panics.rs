@@ -480,6 +480,8 @@ macro_rules! panics_suite {
             a_panic_passes_from_local_nursery_to_local_nursery,
             a_destructor_that_panics_keeps_nobody_from_ending,
             a_destructor_that_panics_keeps_no_local_child_from_ending,
+            an_error_survives_the_panic_of_its_future,
+            an_error_survives_the_panic_of_its_local_future,
             a_finalizer_that_panics_stops_no_other,
             a_finalizer_of_a_local_child_that_panics_stops_no_other,
             a_panic_before_ready_comes_out_of_start,

@@ -206,7 +206,7 @@ table! {
     LocalCell => Send Sync Unpin;
     SendBox<'static> => Send Unpin;
     LocalBox<'static> => Unpin;
-    LocalChild<u8, u8, u8, Fut, SendBox<'static>> => Send Sync Unpin UnwindSafe;
+    LocalChild<u8, u8, Fut, SendBox<'static>> => Send Sync Unpin UnwindSafe;
 
     // Threads.
     ToThread<u8, Closure> => Send Sync Unpin UnwindSafe;
@@ -310,7 +310,7 @@ table! {
     Promise<Rc<u8>> => Unpin UnwindSafe;
     PromiseWait<'static, u8> => Send Sync Unpin UnwindSafe;
     RwLock<u8> => Send Sync Unpin UnwindSafe;
-    RwLock<Cell<u8>> => Unpin UnwindSafe;
+    RwLock<Cell<u8>> => Send Unpin UnwindSafe;
     RwLock<Rc<u8>> => Unpin UnwindSafe;
     RwLockRead<'static, u8> => Send Sync Unpin UnwindSafe;
     RwLockWrite<'static, u8> => Send Sync Unpin UnwindSafe;

@@ -267,9 +267,9 @@ fn futures_that_wait_are_small() {
             to_thread_abandon <= 32: to_thread_abandon(|| 7u64);
             event_wait <= 64: event.wait();
             barrier_wait <= 64: barrier.wait();
-            mutex_lock <= 64: mutex.lock();
-            rw_lock_read <= 64: rw_lock.read();
-            rw_lock_write <= 64: rw_lock.write();
+            mutex_lock <= 72: mutex.lock();
+            rw_lock_read <= 72: rw_lock.read();
+            rw_lock_write <= 72: rw_lock.write();
             semaphore_acquire <= 80: semaphore.acquire();
             limiter_acquire <= 96: limiter.acquire();
             condition_wait <= 64: condition.wait(mutex.lock().await);

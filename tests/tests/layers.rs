@@ -62,6 +62,22 @@ fn core_has_no_features() {
     assert!(features.is_empty(), "{features:?}");
 }
 
+/// DESIGN §4: in one small private module.
+#[test]
+fn unsafe_code_is_in_one_module() {
+    let mut there = 0;
+    for source in sources() {
+        let count = source.code.matches("unsafe ").count() + source.code.matches("(unsafe_code").count();
+        if source.top() == "raw" {
+            there += count;
+        } else if !source.module.is_empty() {
+            assert_eq!(count, 0, "unsafe code in {}", source.module.join("::"));
+        }
+    }
+    println!("{there} times unsafe");
+    assert!(there > 1, "the unsafe code was not found");
+}
+
 /// What runs in the simulator is what runs in production.
 #[test]
 fn core_does_not_know_the_simulator() {
@@ -124,6 +140,8 @@ const LAYERS: &[(&str, u8)] = &[
     ("group", 0),
     ("opening", 0),
     ("bells", 0),
+    // Structures with unsafe code, which know nothing of the tree.
+    ("raw", 1),
     // What is asked of the runtime.
     ("runtime", 1),
     // The tree of scopes.

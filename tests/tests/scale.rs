@@ -1,5 +1,5 @@
 //! What grows with what: deep nesting needs a fixed piece of stack and work for each level, a nursery is as big as its live
-//! children, and who waits does not work.
+//! children, who waits does not work, and what passes through a channel leaves nothing behind.
 //!
 //! Work is counted (polls, wake-ups, allocations), not timed, so that a busy machine changes nothing.
 
@@ -13,6 +13,8 @@ use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 mod children;
 #[path = "scale/nested.rs"]
 mod nested;
+#[path = "scale/passing.rs"]
+mod passing;
 #[path = "scale/waiting.rs"]
 mod waiting;
 

@@ -12,7 +12,10 @@ pub(super) struct After<T> {
     // Most have at most one to wake, or one to drop: no allocation for that.
     first: Option<Waker>,
     stale: Option<Waker>,
+    value: Option<T>,
     more: Option<Box<More<T>>>,
+    /// There is any of these: so that most need only one look.
+    any: bool,
 }
 
 /// What few have.
@@ -24,12 +27,13 @@ struct More<T> {
 impl<T> After<T> {
     #[inline]
     pub(super) const fn new() -> Self {
-        After { first: None, stale: None, more: None }
+        After { first: None, stale: None, value: None, more: None, any: false }
     }
 
     /// Calls this one, after those before it. `None`: that waiter has not been polled yet, or was called already.
     #[inline]
     pub(super) fn wake(&mut self, waker: Option<Waker>) {
+        self.any |= waker.is_some();
         match waker {
             Some(waker) if self.first.is_none() => self.first = Some(waker),
             Some(waker) => self.more().wakers.push(waker),
@@ -41,22 +45,28 @@ impl<T> After<T> {
     pub(super) fn forget(&mut self, waker: Option<Waker>) {
         debug_assert!(self.stale.is_none() || waker.is_none(), "one waiter leaves at a time");
         if waker.is_some() {
+            self.any = true;
             self.stale = waker;
         }
     }
 
     /// Drops this value.
     pub(super) fn discard(&mut self, value: T) {
-        self.more().values.push(value);
+        self.any = true;
+        match self.value {
+            None => self.value = Some(value),
+            Some(_) => self.more().values.push(value),
+        }
     }
 
     /// Does all of it.
     #[inline]
     pub(super) fn finish(self) {
-        match self {
-            // Nothing to be dropped: this spares the look.
-            After { first: None, stale: None, more: None } => mem::forget(self),
-            _ => drop(self),
+        if self.any {
+            drop(self);
+        } else {
+            // Nothing to be dropped: this spares the looks.
+            mem::forget(self);
         }
     }
 

@@ -1,7 +1,7 @@
 //! The broadcast: every receiver gets every value.
 //!
-//! Values stand in one queue, behind an `Arc` each, with the number of receivers that have still to see them; a receiver has
-//! its place in it. A value is dropped when all have seen it. What happens to receivers that are slow is said by [`Lag`].
+//! Values stand in one queue, each with the number of receivers that have still to see it; a receiver has its place in it. A value
+//! is dropped when all have seen it, and where it sat is used for another (`seat.rs`). What happens to receivers that are slow is said by [`Lag`].
 //!
 //! ```text
 //!   head                         tail
@@ -16,6 +16,7 @@
 mod error;
 mod receiver;
 mod ring;
+mod seat;
 mod sender;
 mod statistics;
 #[cfg(test)]

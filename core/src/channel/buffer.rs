@@ -14,12 +14,12 @@ pub(super) struct Buffer<T> {
     /// The number that was given last.
     last: u64,
     /// How many values room is made for at the first one.
-    advance: usize,
+    pub(super) advance: usize,
 }
 
 impl<T> Buffer<T> {
-    pub(super) const fn new(advance: usize) -> Self {
-        Buffer { queue: VecDeque::new(), last: NOWHERE, advance }
+    pub(super) const fn new() -> Self {
+        Buffer { queue: VecDeque::new(), last: NOWHERE, advance: 0 }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -83,7 +83,7 @@ mod tests {
 
     #[test]
     fn values_are_found_by_their_numbers_and_come_back_to_their_places() {
-        let mut buffer = Buffer::new(3);
+        let mut buffer = Buffer::new();
         let numbers: Vec<u64> = ('a'..='e').map(|letter| buffer.push(letter)).collect();
         assert_eq!((buffer.take(numbers[2]), buffer.take(numbers[2]), buffer.take(NOWHERE)), (Some('c'), None, None));
         assert_eq!((buffer.pop(), buffer.pop()), (Some('a'), Some('b')));

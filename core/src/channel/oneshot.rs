@@ -1,15 +1,16 @@
 //! The one-shot: one value, from one sender to one receiver.
+//!
+//! Who has what of it, and when, says `raw/oneshot.rs`; here is when an end waits.
 
 use std::fmt;
 use std::future::Future;
-use std::mem;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use super::blocking::{block_on, refuse_in_task};
 use super::error::{RecvError, SendError, TryRecvError};
-use super::turn::{Attempt, Turn, wait_with};
+use super::turn::{Attempt, Turn};
+use crate::raw::oneshot::{Giver, Taker, oneshot as ends};
 
 /// A channel for one value.
 ///
@@ -26,73 +27,13 @@ use super::turn::{Attempt, Turn, wait_with};
 /// ```
 #[inline]
 pub fn oneshot<T>() -> (OneshotSender<T>, OneshotReceiver<T>) {
-    // Made where it stays, not moved there.
-    let shot = Arc::<Shot<T>>::default();
-    (OneshotSender { shot: Some(shot.clone()) }, OneshotReceiver { shot: Some(shot), turn: Turn::new("oneshot") })
-}
-
-#[derive(Debug)]
-struct Shot<T>(Mutex<State<T>>);
-
-impl<T> Default for Shot<T> {
-    #[inline]
-    fn default() -> Self {
-        Shot(Mutex::new(State { value: None, sent: false, closed: false, waits: None, listens: None }))
-    }
-}
-
-#[derive(Debug)]
-struct State<T> {
-    value: Option<T>,
-    /// No value will come any more, but the one that is there.
-    sent: bool,
-    /// Nobody wants one any more, but the one that is there.
-    closed: bool,
-    /// The receiver's waker.
-    waits: Option<Waker>,
-    /// The waker of a sender that waits for the receiver to be gone.
-    listens: Option<Waker>,
-}
-
-impl<T> Shot<T> {
-    fn lock(&self) -> MutexGuard<'_, State<T>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// The sender leaves, with this value for the receiver. Gives it back if nobody wants it.
-    #[inline]
-    fn finish(self: Arc<Self>, value: Option<T>) -> Option<T> {
-        let mut state = self.lock();
-        let unwanted = if state.closed { value } else { mem::replace(&mut state.value, value) };
-        state.sent = true;
-        let waits = state.waits.take();
-        drop(state);
-        // The receiver that is woken may find itself alone.
-        drop(self);
-        if let Some(waker) = waits {
-            waker.wake();
-        }
-        unwanted
-    }
-}
-
-impl<T> State<T> {
-    /// Whether the receiver has to wait.
-    fn is_awaited(&self) -> bool {
-        self.value.is_none() && !self.sent && !self.closed
-    }
-
-    /// Says whether it was open, and whom to wake with no lock held.
-    #[must_use]
-    fn close_receiver(&mut self) -> (bool, Option<Waker>) {
-        (!mem::replace(&mut self.closed, true), self.listens.take())
-    }
+    let (giver, taker) = ends();
+    (OneshotSender { giver }, OneshotReceiver { taker, turn: Turn::new("oneshot") })
 }
 
 /// The sending end of a [`oneshot`].
 pub struct OneshotSender<T> {
-    /// Until it has sent.
-    shot: Option<Arc<Shot<T>>>,
+    giver: Giver<T>,
 }
 
 impl<T> OneshotSender<T> {
@@ -103,16 +44,8 @@ impl<T> OneshotSender<T> {
     /// [`SendError::Disconnected`], with the value, if the receiver was closed or dropped. `Ok` does not mean that it will be
     /// received: the receiver can still be dropped, and the value with it.
     #[inline]
-    pub fn send(mut self, value: T) -> Result<(), SendError<T>> {
-        match self.shot.take().and_then(|shot| shot.finish(Some(value))) {
-            None => Ok(()),
-            Some(value) => Err(SendError::Disconnected(value)),
-        }
-    }
-
-    fn state(&self) -> MutexGuard<'_, State<T>> {
-        let Some(shot) = &self.shot else { unreachable!("a sender that has sent is gone") };
-        shot.lock()
+    pub fn send(self, value: T) -> Result<(), SendError<T>> {
+        self.giver.give(value).map_or(Ok(()), |value| Err(SendError::Disconnected(value)))
     }
 
     /// Waits until nobody wants the value any more: the receiver was closed or dropped.
@@ -137,16 +70,7 @@ impl<T> OneshotSender<T> {
     /// Whether nobody wants the value any more.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.state().closed
-    }
-}
-
-impl<T> Drop for OneshotSender<T> {
-    #[inline]
-    fn drop(&mut self) {
-        if let Some(shot) = self.shot.take() {
-            shot.finish(None);
-        }
+        self.giver.is_closed()
     }
 }
 
@@ -171,22 +95,11 @@ impl<T> fmt::Debug for OneshotSender<T> {
 /// If polled after it was ready.
 #[must_use = "futures do nothing unless polled"]
 pub struct OneshotReceiver<T> {
-    /// Until there is nothing more to come.
-    shot: Option<Arc<Shot<T>>>,
+    taker: Taker<T>,
     turn: Turn,
 }
 
 impl<T> OneshotReceiver<T> {
-    /// What a sender that is gone has left; none as long as it is there.
-    #[inline]
-    fn left(&mut self) -> Option<Option<T>> {
-        // No other can be made from the only one, so it stays the only one.
-        self.shot
-            .take_if(|shot| Arc::strong_count(shot) == 1)
-            .and_then(Arc::into_inner)
-            .map(|Shot(state)| state.into_inner().unwrap_or_else(PoisonError::into_inner).value)
-    }
-
     /// Takes the value, if it is there.
     ///
     /// # Errors
@@ -195,12 +108,11 @@ impl<T> OneshotReceiver<T> {
     /// * [`TryRecvError::Disconnected`]: it never will be, or was taken.
     #[inline]
     pub fn try_recv(&mut self) -> Result<T, TryRecvError> {
-        if let Some(value) = self.left() {
-            return value.ok_or(TryRecvError::Disconnected);
+        if self.taker.is_over() {
+            self.taker.take().ok_or(TryRecvError::Disconnected)
+        } else {
+            Err(TryRecvError::Empty)
         }
-        let Some(shot) = &self.shot else { return Err(TryRecvError::Disconnected) };
-        let mut state = shot.lock();
-        if state.is_awaited() { Err(TryRecvError::Empty) } else { state.value.take().ok_or(TryRecvError::Disconnected) }
     }
 
     /// Waits for the value on a thread that may block.
@@ -229,12 +141,7 @@ impl<T> OneshotReceiver<T> {
 
     /// Lets nothing more in. A value that was sent before can still be taken. Says whether it was open.
     pub fn close(&mut self) -> bool {
-        let Some(shot) = &self.shot else { return false };
-        let (was_open, listens) = shot.lock().close_receiver();
-        if let Some(waker) = listens {
-            waker.wake();
-        }
-        was_open
+        self.taker.close()
     }
 }
 
@@ -242,36 +149,16 @@ impl<T> Future for OneshotReceiver<T> {
     type Output = Result<T, RecvError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let OneshotReceiver { shot, turn } = &mut *self;
-        turn.poll(cx, |act, spare, cx| {
-            let Some(shot) = shot else { return Attempt::Done(Err(RecvError::Disconnected)) };
-            let mut state = shot.lock();
-            if state.is_awaited() {
-                wait_with(&mut state.waits, spare, cx)
+        let OneshotReceiver { taker, turn } = &mut *self;
+        turn.poll(cx, |act, _, cx| {
+            if !taker.is_over() && taker.wait(cx.waker()) {
+                Attempt::Waits
             } else if act {
-                Attempt::Done(state.value.take().ok_or(RecvError::Disconnected))
+                Attempt::Done(taker.take().ok_or(RecvError::Disconnected))
             } else {
                 Attempt::Ready
             }
         })
-    }
-}
-
-impl<T> Drop for OneshotReceiver<T> {
-    fn drop(&mut self) {
-        if let Some(value) = self.left() {
-            return drop(value);
-        }
-        let Some(shot) = self.shot.take() else { return };
-        let mut state = shot.lock();
-        let (_, listens) = state.close_receiver();
-        let unused = (state.waits.take(), state.value.take());
-        drop(state);
-        drop(shot);
-        if let Some(waker) = listens {
-            waker.wake();
-        }
-        drop(unused);
     }
 }
 
@@ -293,12 +180,13 @@ impl<T> Future for OneshotClosed<'_, T> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let OneshotClosed { sender, turn } = &mut *self;
-        turn.poll(cx, |act, spare, cx| {
-            let mut state = sender.state();
-            match state.closed {
-                false => wait_with(&mut state.listens, spare, cx),
-                true if act => Attempt::Done(()),
-                true => Attempt::Ready,
+        turn.poll(cx, |act, _, cx| {
+            if !sender.is_closed() && sender.giver.listen(cx.waker()) {
+                Attempt::Waits
+            } else if act {
+                Attempt::Done(())
+            } else {
+                Attempt::Ready
             }
         })
     }
@@ -306,8 +194,7 @@ impl<T> Future for OneshotClosed<'_, T> {
 
 impl<T> Drop for OneshotClosed<'_, T> {
     fn drop(&mut self) {
-        let listens = self.sender.state().listens.take();
-        drop(listens);
+        drop(self.sender.giver.turn_away());
     }
 }
 
@@ -319,6 +206,8 @@ impl<T> fmt::Debug for OneshotClosed<'_, T> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
     use super::*;
     use crate::sync::testing::{Hand, yields_once};
 

@@ -14,6 +14,7 @@ use super::error::{CloneError, RecvError, TryRecvError};
 use super::state::{Chan, End, Place, State};
 use super::statistics::ChannelStatistics;
 use super::turn::{Attempt, Turn};
+use crate::sys::MutexGuard;
 
 /// The receiving end of a channel; made by [`bounded`](super::bounded) and [`unbounded`](super::unbounded).
 ///
@@ -34,9 +35,10 @@ pub struct Receiver<T> {
 }
 
 impl<T> Receiver<T> {
+    /// The first.
+    #[inline]
     pub(super) fn new(chan: Arc<Chan<T>>) -> Self {
-        let end = chan.step(|state, _| state.open_receiver());
-        Receiver { chan, end, stream: Wait::new(Turn::new(RECV)) }
+        Receiver { chan, end: End::first(), stream: Wait::new(Turn::new(RECV)) }
     }
 
     fn step<R>(&self, f: impl FnOnce(&mut State<T>, &mut After<T>) -> R) -> R {
@@ -74,6 +76,7 @@ impl<T> Receiver<T> {
     /// assert_eq!(rx.recv().await, Err(RecvError::Disconnected));
     /// # });
     /// ```
+    #[inline]
     pub fn recv(&self) -> ChannelRecv<'_, T> {
         ChannelRecv { receiver: self, wait: Wait::new(Turn::new(RECV)) }
     }
@@ -91,6 +94,7 @@ impl<T> Receiver<T> {
     /// # Panics
     ///
     /// If polled after it was ready.
+    #[inline]
     pub fn fast_recv(&self) -> ChannelRecv<'_, T> {
         ChannelRecv { receiver: self, wait: Wait::new(Turn::fast(RECV)) }
     }
@@ -102,9 +106,21 @@ impl<T> Receiver<T> {
     /// * [`TryRecvError::Empty`]: there is none.
     /// * [`TryRecvError::Disconnected`]: everything was received, and there is no sender left, or the channel was shut down.
     /// * [`TryRecvError::Closed`]: this end was closed.
+    #[inline]
     pub fn try_recv(&self) -> Result<T, TryRecvError> {
+        let mut state = self.chan.lock();
+        if let Some(value) = state.recv_at_once(&self.end, self.stream.key) {
+            return Ok(value);
+        }
+        self.try_rest(state)
+    }
+
+    // Not here: what few do. So that a receive which need not wait is short.
+    #[inline(never)]
+    fn try_rest<'a>(&'a self, held: MutexGuard<'a, State<T>>) -> Result<T, TryRecvError> {
         let own = self.stream.key;
-        self.step(|state, after| state.try_recv(&self.end, own, after))?.ok_or(TryRecvError::Empty)
+        let tried = self.chan.step_on(Some(held), |state, after| state.try_recv(&self.end, own, after));
+        tried?.ok_or(TryRecvError::Empty)
     }
 
     /// Waits for a value on a thread that may block. Threads and tasks wait in one line.
@@ -239,6 +255,7 @@ pub struct ChannelRecv<'a, T> {
 impl<T> Future for ChannelRecv<'_, T> {
     type Output = Result<T, RecvError>;
 
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         let Receiver { chan, end, stream } = this.receiver;
@@ -248,6 +265,7 @@ impl<T> Future for ChannelRecv<'_, T> {
 }
 
 impl<T> Drop for ChannelRecv<'_, T> {
+    #[inline]
     fn drop(&mut self) {
         self.wait.give_up(&self.receiver.chan);
     }
@@ -278,10 +296,56 @@ impl Wait {
         Wait { turn, key: None, own: None }
     }
 
+    #[inline]
     fn poll<T>(&mut self, chan: &Chan<T>, end: &End, cx: &mut Context<'_>) -> Poll<Result<T, RecvError>> {
+        let Poll::Ready(act) = self.turn.begin() else { return Poll::Pending };
+        if let Some(key) = self.key {
+            return self.poll_again(key, chan, end, cx);
+        }
+        if !act {
+            return self.poll_rest(None, act, chan, end, cx);
+        }
+        let mut state = chan.lock();
+        if let Some(value) = state.recv_at_once(end, self.own) {
+            self.turn.end();
+            return Poll::Ready(Ok(value));
+        }
+        self.poll_rest(Some(state), act, chan, end, cx)
+    }
+
+    /// Has waited.
+    // As `try_rest`.
+    #[inline(never)]
+    fn poll_again<T>(
+        &mut self,
+        key: usize,
+        chan: &Chan<T>,
+        end: &End,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<T, RecvError>> {
+        let mut state = chan.lock();
+        if let Some(value) = state.take_handed(key) {
+            drop(state);
+            self.key = None;
+            self.turn.end();
+            return Poll::Ready(Ok(value));
+        }
+        self.poll_rest(Some(state), true, chan, end, cx)
+    }
+
+    // As `try_rest`.
+    #[inline(never)]
+    fn poll_rest<'a, T>(
+        &mut self,
+        mut held: Option<MutexGuard<'a, State<T>>>,
+        act: bool,
+        chan: &'a Chan<T>,
+        end: &End,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<T, RecvError>> {
         let Wait { turn, key, own } = self;
-        let done = turn.poll(cx, |act, waker, cx| {
-            chan.step(|state, after| {
+        let done = turn.go_on(act, cx, |act, waker, cx| {
+            chan.step_on(held.take(), |state, after| {
                 if let Some(waits) = *key {
                     match state.poll_receiver(waits, waker, cx, after) {
                         // A stream that was set aside: it begins anew, and has given way already.

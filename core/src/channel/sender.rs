@@ -1,5 +1,7 @@
 //! The sending end of a bounded or unbounded channel.
 
+mod closed;
+
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
@@ -14,6 +16,9 @@ use super::permit::{ChannelReserve, Permit};
 use super::state::{Chan, End, Freight, Place, Refusal, State};
 use super::statistics::ChannelStatistics;
 use super::turn::{Attempt, Turn};
+use crate::sys::MutexGuard;
+
+pub use closed::ChannelClosed;
 
 /// The sending end of a channel; made by [`bounded`](super::bounded) and [`unbounded`](super::unbounded).
 ///
@@ -24,9 +29,10 @@ pub struct Sender<T> {
 }
 
 impl<T> Sender<T> {
+    /// The first.
+    #[inline]
     pub(super) fn new(chan: Arc<Chan<T>>) -> Self {
-        let end = chan.step(|state, _| state.open_sender());
-        Sender { chan, end }
+        Sender { chan, end: End::first() }
     }
 
     pub(super) fn step<R>(&self, f: impl FnOnce(&mut State<T>, &mut After<T>) -> R) -> R {
@@ -34,8 +40,26 @@ impl<T> Sender<T> {
     }
 
     /// Sends without waiting, if that is possible.
+    #[inline]
     fn attempt(&self, freight: Freight, value: &mut Option<T>) -> Attempt<Result<(), Refusal>> {
-        self.step(|state, after| Place::none(|place| state.send(&self.end, freight, value, true, place, after)))
+        let mut state = self.chan.lock();
+        if state.send_at_once(&self.end, value) {
+            return Attempt::Done(Ok(()));
+        }
+        self.attempt_rest(state, freight, value)
+    }
+
+    // Not here: what few do. So that a send which need not wait is short.
+    #[inline(never)]
+    fn attempt_rest<'a>(
+        &'a self,
+        held: MutexGuard<'a, State<T>>,
+        freight: Freight,
+        value: &mut Option<T>,
+    ) -> Attempt<Result<(), Refusal>> {
+        self.chan.step_on(Some(held), |state, after| {
+            Place::none(|place| state.send(&self.end, freight, value, true, place, after))
+        })
     }
 
     /// Waits for room, and sends `value`.
@@ -70,6 +94,7 @@ impl<T> Sender<T> {
     /// assert_eq!(tx.send("two").await.unwrap_err().into_inner(), "two");
     /// # });
     /// ```
+    #[inline]
     pub fn send(&self, value: T) -> ChannelSend<'_, T> {
         ChannelSend { sender: self, claim: Claim::new(Freight::Value, Some(value), Turn::new("channel send")) }
     }
@@ -87,6 +112,7 @@ impl<T> Sender<T> {
     /// # Panics
     ///
     /// If polled after it was ready.
+    #[inline]
     pub fn fast_send(&self, value: T) -> ChannelSend<'_, T> {
         ChannelSend { sender: self, claim: Claim::new(Freight::Value, Some(value), Turn::fast("channel send")) }
     }
@@ -110,6 +136,7 @@ impl<T> Sender<T> {
     /// assert_eq!(tx.try_send("two"), Err(TrySendError::Full("two")));
     /// assert_eq!(rx.try_recv(), Ok("one"));
     /// ```
+    #[inline]
     pub fn try_send(&self, value: T) -> Result<(), TrySendError<T>> {
         let mut value = Some(value);
         let attempt = self.attempt(Freight::Value, &mut value);
@@ -269,6 +296,7 @@ impl<T> Clone for Sender<T> {
 }
 
 impl<T> Drop for Sender<T> {
+    #[inline]
     fn drop(&mut self) {
         if !self.end.is_closed() {
             self.step(|state, after| state.close_sender(&self.end, true, after));
@@ -338,6 +366,7 @@ impl<T> ChannelSend<'_, T> {
 impl<T> Future for ChannelSend<'_, T> {
     type Output = Result<(), SendError<T>>;
 
+    #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         let done = this.claim.poll(this.sender, cx);
@@ -368,6 +397,7 @@ pub(super) struct Claim<T> {
 }
 
 impl<T> Claim<T> {
+    #[inline]
     pub(super) fn new(freight: Freight, value: Option<T>, turn: Turn) -> Self {
         Claim { freight, value, turn, key: None }
     }
@@ -376,10 +406,49 @@ impl<T> Claim<T> {
         &self.turn
     }
 
+    #[inline]
     pub(super) fn poll(&mut self, sender: &Sender<T>, cx: &mut Context<'_>) -> Poll<Result<(), Refusal>> {
+        let Poll::Ready(act) = self.turn.begin() else { return Poll::Pending };
+        if let Some(key) = self.key {
+            return self.poll_again(key, sender, cx);
+        }
+        if !act {
+            return self.poll_rest(None, act, sender, cx);
+        }
+        let mut state = sender.chan.lock();
+        if state.send_at_once(&sender.end, &mut self.value) {
+            self.turn.end();
+            return Poll::Ready(Ok(()));
+        }
+        self.poll_rest(Some(state), act, sender, cx)
+    }
+
+    /// Has waited.
+    // As `attempt_rest`.
+    #[inline(never)]
+    fn poll_again(&mut self, key: usize, sender: &Sender<T>, cx: &mut Context<'_>) -> Poll<Result<(), Refusal>> {
+        let mut state = sender.chan.lock();
+        if state.take_note(key) {
+            drop(state);
+            self.key = None;
+            self.turn.end();
+            return Poll::Ready(Ok(()));
+        }
+        self.poll_rest(Some(state), true, sender, cx)
+    }
+
+    // As `attempt_rest`.
+    #[inline(never)]
+    fn poll_rest<'a>(
+        &mut self,
+        mut held: Option<MutexGuard<'a, State<T>>>,
+        act: bool,
+        sender: &'a Sender<T>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Refusal>> {
         let Claim { freight, value, turn, key } = self;
-        let done = turn.poll(cx, |act, waker, cx| {
-            sender.step(|state, after| match *key {
+        let done = turn.go_on(act, cx, |act, waker, cx| {
+            sender.chan.step_on(held.take(), |state, after| match *key {
                 Some(key) => state.poll_sender(key, value, waker, cx),
                 None => state.send(&sender.end, *freight, value, act, &mut Place { waker, key }, after),
             })
@@ -398,42 +467,5 @@ impl<T> Claim<T> {
             Some(key) => sender.chan.leave_sender(key),
             None => self.value.take(),
         }
-    }
-}
-
-/// Future of [`Sender::closed`].
-#[must_use = "futures do nothing unless polled"]
-pub struct ChannelClosed<'a, T> {
-    sender: &'a Sender<T>,
-    listener: Listener,
-    turn: Turn,
-}
-
-impl<T> Future for ChannelClosed<'_, T> {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let ChannelClosed { sender, listener, turn } = &mut *self;
-        turn.poll(cx, |act, spare, cx| {
-            sender.step(|state, _| match state.refusal(&sender.end) {
-                Some(_) if act => Attempt::Done(()),
-                Some(_) => Attempt::Ready,
-                None => state.bell().listen(listener, spare, cx),
-            })
-        })
-    }
-}
-
-impl<T> Drop for ChannelClosed<'_, T> {
-    fn drop(&mut self) {
-        if !self.listener.is_home() {
-            self.sender.step(|state, after| state.bell().leave(&mut self.listener, after));
-        }
-    }
-}
-
-impl<T> fmt::Debug for ChannelClosed<'_, T> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ChannelClosed").finish_non_exhaustive()
     }
 }

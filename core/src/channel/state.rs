@@ -34,8 +34,8 @@ mod receiving;
 mod sending;
 
 use std::mem;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
 use std::task::Waker;
 
 use super::after::After;
@@ -44,21 +44,50 @@ use super::buffer::Buffer;
 use super::error::RecvError;
 use super::slots::{Row, Slots};
 use super::statistics::ChannelStatistics;
+use crate::sys::{Latch, MutexGuard};
 
 /// A channel: the state and its lock.
 #[derive(Debug)]
-pub(super) struct Chan<T>(Mutex<State<T>>);
+pub(super) struct Chan<T>(Latch<State<T>>);
+
+impl<T> Default for Chan<T> {
+    #[inline]
+    fn default() -> Self {
+        Chan(Latch::new(State::new()))
+    }
+}
 
 impl<T> Chan<T> {
-    pub(super) fn new(capacity: usize) -> Self {
-        Chan(Mutex::new(State::new(capacity)))
+    /// With one sender and one receiver, who have the first ends.
+    #[inline]
+    pub(super) fn new(capacity: usize) -> Arc<Self> {
+        // Made where it stays, not moved there.
+        let chan = Arc::<Self>::default();
+        chan.lock().limit(capacity);
+        chan
     }
 
     /// One step. Wakes and drops when the lock is released.
     #[inline]
     pub(super) fn step<R>(&self, f: impl FnOnce(&mut State<T>, &mut After<T>) -> R) -> R {
+        self.step_on(None, f)
+    }
+
+    /// For a step that begins with what can be done at once: `send_at_once`, `recv_at_once`.
+    #[inline]
+    pub(super) fn lock(&self) -> MutexGuard<'_, State<T>> {
+        self.0.lock()
+    }
+
+    /// The rest of such a step, under the same lock.
+    #[inline]
+    pub(super) fn step_on<'a, R>(
+        &'a self,
+        held: Option<MutexGuard<'a, State<T>>>,
+        f: impl FnOnce(&mut State<T>, &mut After<T>) -> R,
+    ) -> R {
+        let mut state = held.unwrap_or_else(|| self.lock());
         let mut after = After::new();
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let result = f(&mut state, &mut after);
         drop(state);
         after.finish();
@@ -87,6 +116,12 @@ pub(super) struct End {
 }
 
 impl End {
+    /// Of a new channel: that of its sender, and that of its receiver. They never meet in one line.
+    #[inline]
+    pub(super) fn first() -> Self {
+        End { id: 0, closed: AtomicBool::new(false) }
+    }
+
     /// A clone of one that was closed.
     pub(super) fn born_closed() -> Self {
         End { id: 0, closed: AtomicBool::new(true) }
@@ -195,11 +230,12 @@ impl<T> State<T> {
     /// How many values a channel makes room for in advance, at most.
     const ADVANCE: usize = 1024;
 
-    fn new(capacity: usize) -> Self {
-        let advance = if capacity == usize::MAX { 0 } else { capacity.min(Self::ADVANCE) };
+    /// Without a limit.
+    #[inline]
+    fn new() -> Self {
         State {
-            capacity,
-            buffer: Buffer::new(advance),
+            capacity: usize::MAX,
+            buffer: Buffer::new(),
             parcels: Slots::new(),
             line: Row::new(),
             receptions: Slots::new(),
@@ -207,12 +243,18 @@ impl<T> State<T> {
             permits: 0,
             handed: 0,
             peak: 0,
-            senders: 0,
-            receivers: 0,
+            senders: 1,
+            receivers: 1,
             phase: Phase::Open,
             next_end: 0,
             bell: Bell::new(),
         }
+    }
+
+    #[inline]
+    fn limit(&mut self, capacity: usize) {
+        self.capacity = capacity;
+        self.buffer.advance = if capacity == usize::MAX { 0 } else { capacity.min(Self::ADVANCE) };
     }
 
     // What all steps lead to.
@@ -243,12 +285,15 @@ impl<T> State<T> {
                 self.hand(key, value, number, after);
                 number
             }
-            None => {
-                let number = self.buffer.push(value);
-                self.peak = self.peak.max(self.buffer.len());
-                number
-            }
+            None => self.store(value),
         }
+    }
+
+    #[inline]
+    fn store(&mut self, value: T) -> u64 {
+        let number = self.buffer.push(value);
+        self.peak = self.peak.max(self.buffer.len());
+        number
     }
 
     #[inline(never)]

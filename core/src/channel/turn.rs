@@ -61,21 +61,51 @@ impl Turn {
     pub(super) fn poll<R>(
         &mut self,
         cx: &mut Context<'_>,
+        attempt: impl FnMut(bool, &mut Option<Waker>, &Context<'_>) -> Attempt<R>,
+    ) -> Poll<R> {
+        match self.begin() {
+            Poll::Ready(act) => self.go_on(act, cx, attempt),
+            Poll::Pending => Poll::Pending,
+        }
+    }
+
+    /// The first half of a poll: says whether to do it, or only to look. Pending in code that has to stop.
+    // Always: a call of it costs as much as what it does.
+    #[inline(always)]
+    pub(super) fn begin(&mut self) -> Poll<bool> {
+        if self.step == Step::Over {
+            self.polled_again();
+        }
+        if !self.gate.stands_open() && self.has_to_stop() {
+            return Poll::Pending;
+        }
+        Poll::Ready(self.fast || self.step != Step::Start)
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn polled_again(&self) -> ! {
+        panic!("a {} was polled after it was ready", self.gate.what());
+    }
+
+    #[inline(never)]
+    fn has_to_stop(&mut self) -> bool {
+        self.gate.poll_start().is_pending() || (self.step == Step::Yielded && ambient::is_cancelled())
+    }
+
+    /// The second half, for those who did not do it in between.
+    #[inline]
+    pub(super) fn go_on<R>(
+        &mut self,
+        act: bool,
+        cx: &mut Context<'_>,
         mut attempt: impl FnMut(bool, &mut Option<Waker>, &Context<'_>) -> Attempt<R>,
     ) -> Poll<R> {
-        assert!(self.step != Step::Over, "a {} was polled after it was ready", self.gate.what());
-        if self.gate.poll_start().is_pending() {
-            return Poll::Pending;
-        }
-        if self.step == Step::Yielded && ambient::is_cancelled() {
-            return Poll::Pending;
-        }
-        let act = self.fast || self.step != Step::Start;
         let mut spare = None;
         loop {
             match attempt(act, &mut spare, cx) {
                 Attempt::Done(done) => {
-                    self.step = Step::Over;
+                    self.end();
                     return Poll::Ready(done);
                 }
                 Attempt::Ready => {

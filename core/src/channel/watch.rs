@@ -1,6 +1,7 @@
 //! The watch: the latest value, for everybody who wants to know when it changes.
 //!
-//! Values are behind an `Arc`, so that one can be looked at for as long as one likes while no lock is held (law L36).
+//! The value is behind an `Arc`, so that it can be looked at for as long as one likes while no lock is held (law L36). The next one
+//! takes its place there, unless somebody still looks at it: only then it costs an allocation.
 
 mod receiver;
 mod sender;

@@ -4,28 +4,27 @@ use std::fmt::{self, Debug};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
 use super::shared::Shared;
 use crate::error::SpawnError;
-use crate::nursery::{LocalCell, LocalJoin, NurseryCell, Outcome, Recorded, Task};
+use crate::nursery::{ChildBody, LocalCell, LocalJoin, NurseryCell, Outcome, Recorded, Task};
 use crate::observer::OrphanKind;
+use crate::raw::LentWaker;
 use crate::reason::Origin;
-use crate::tree::drive::{Driver, Step, discard, poll_open};
 use crate::tree::follow;
 use crate::tree::links::Role;
 use crate::tree::loss;
 use crate::tree::marks::Mask;
-use crate::tree::node::{CANCELLED, FOLLOWED, Kind, LOST, Life, Node, NodeRef, TIMED};
-use crate::tree::slot::Slot;
+use crate::tree::node::{FOLLOWED, Kind, LOST, Life, Node, NodeRef, TIMED};
 use crate::tree::wake;
 
 /// Spawns `future` into the local nursery.
 ///
 /// With `target` it is a child that may move there (see `start`). `before` is called with the new child before it can run.
-pub(crate) fn spawn_with<T, E, R, F, B>(
+pub(crate) fn spawn_with<T, E, F, B>(
     shared: &Arc<Shared<E, B>>,
     target: Option<Arc<Shared<E, B>>>,
     origin: Origin,
@@ -35,9 +34,8 @@ pub(crate) fn spawn_with<T, E, R, F, B>(
 ) -> Result<Task<T>, SpawnError<F>>
 where
     E: Debug,
-    R: Outcome<T, E>,
-    F: Future<Output = R>,
-    B: Holds<LocalChild<T, E, R, F, B>>,
+    F: Future<Output: Outcome<T, E>>,
+    B: Holds<LocalChild<T, E, F, B>>,
 {
     let above = &shared.node;
     let Some(tree) = above.tree().cloned() else { return Err(SpawnError::new(future)) };
@@ -50,23 +48,21 @@ where
     // Invariant 2: admission, first marks and link under one lock.
     let mut state = above.lock();
     // A nursery that was forgotten drives nobody any more (L28): a child that came later than that would be waited for for ever.
-    let place = if above.flagged(LOST) { None } else { state.make_room(above, role) };
-    let Some(place) = place else {
+    if above.flagged(LOST) || !state.admits() {
         drop(state);
         drop(incoming);
         return Err(SpawnError::new(future));
-    };
+    }
+    let place = state.place(above.clone(), role);
     let typed = Node::placed(place, Kind::Task, Mask::None, origin, tree, LocalCell::new(shared.seats.clone()));
     let node: NodeRef = typed.clone();
     let late = state.admit(role, node.clone());
     drop(state);
     before(&node);
-    let join = Arc::new(LocalJoin::new(typed.clone()));
+    let join = Arc::new(LocalJoin::new(typed));
     let nobody_looks = incoming.push(B::hold(LocalChild {
-        body: Slot::Future { future },
+        body: ChildBody::new(future),
         seat: Some(node),
-        waker: Waker::from(typed),
-        stage: Stage::Fresh,
         join: join.clone(),
         shared: shared.clone(),
         target,
@@ -93,32 +89,22 @@ fn opened(node: NodeRef) {
     }
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    Fresh,
-    Open,
-    Winding,
-    Done,
-}
-
 pin_project! {
     /// A child of a local nursery. An implementation detail that shows in bounds.
     #[doc(hidden)]
-    pub struct LocalChild<T, E, R, F, B>
+    pub struct LocalChild<T, E, F, B>
     where
         E: Debug,
     {
         #[pin]
-        body: Slot<F, R, Result<T, E>>,
+        body: ChildBody<F, Result<T, E>>,
         seat: Option<NodeRef>,
-        waker: Waker,
-        stage: Stage,
         join: Arc<LocalJoin<T>>,
         shared: Arc<Shared<E, B>>,
         target: Option<Arc<Shared<E, B>>>,
     }
 
-    impl<T, E, R, F, B> PinnedDrop for LocalChild<T, E, R, F, B>
+    impl<T, E, F, B> PinnedDrop for LocalChild<T, E, F, B>
     where
         E: Debug,
     {
@@ -126,8 +112,8 @@ pin_project! {
             let this = this.project();
             let Some(node) = this.seat.take() else { return };
             let mut body = this.body;
-            let result = body.as_mut().take_value();
-            loss::driver_lost(&node, || body.as_mut().empty());
+            let result = body.as_mut().take();
+            loss::driver_lost(&node, || body.as_mut().drop_future());
             if let Some(Err(error)) = result {
                 let recorded = Recorded { error, child: Some(node.origin.clone()) };
                 NurseryCell::report(&node, [recorded], OrphanKind::Reaped);
@@ -137,12 +123,12 @@ pin_project! {
     }
 }
 
-impl<T, E, R, F, B> fmt::Debug for LocalChild<T, E, R, F, B>
+impl<T, E, F, B> fmt::Debug for LocalChild<T, E, F, B>
 where
     E: Debug,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LocalChild").field("stage", &self.stage).finish_non_exhaustive()
+        f.debug_struct("LocalChild").finish_non_exhaustive()
     }
 }
 
@@ -159,49 +145,26 @@ pub trait RunChild {
     fn has_moved(&self) -> bool;
 }
 
-impl<T, E, R, F, B> RunChild for LocalChild<T, E, R, F, B>
+impl<T, E, F, B> RunChild for LocalChild<T, E, F, B>
 where
     E: Debug,
-    R: Outcome<T, E>,
-    F: Future<Output = R>,
+    F: Future<Output: Outcome<T, E>>,
 {
     fn run(self: Pin<&mut Self>) -> Poll<()> {
         let mut this = self.project();
         this.join.node.cell.taken();
-        let cx = &mut Context::from_waker(this.waker);
-        if matches!(*this.stage, Stage::Fresh | Stage::Open) {
-            let Some(node) = &*this.seat else { unreachable!("a child has its node until it is closed") };
-            let fresh = *this.stage == Stage::Fresh;
-            *this.stage = Stage::Open;
-            let step = if fresh && node.flagged(CANCELLED | TIMED) && is_cancelled(node) {
-                // L13: dropped unpolled.
-                discard(node, this.body.as_mut());
-                Step::Gone
-            } else {
-                poll_open(this.seat, this.body.as_mut(), cx)
-            };
-            match step {
-                Step::Pending => return Poll::Pending,
-                Step::Gone => {}
-                Step::Ready => {
-                    if let Some(output) = this.body.as_mut().take() {
-                        this.body.as_mut().put(output.into_result());
-                    }
-                }
-            }
-            *this.stage = Stage::Winding;
-        }
+        let waker = LentWaker::of(&this.join.node);
+        let cx = &mut Context::from_waker(&waker);
         let Some(node) = &*this.seat else { return Poll::Ready(()) };
-        let Poll::Ready(mut closed) = node.wind_down(Driver::Own, cx) else { return Poll::Pending };
-        *this.stage = Stage::Done;
-        let Some(node) = this.seat.take() else { unreachable!("looked at above") };
+        let Poll::Ready(mut closed) = this.body.as_mut().turn(node, cx) else { return Poll::Pending };
+        let Some(node) = this.seat.take() else { unreachable!("a child has its node between polls") };
         let stood = closed.stood.take();
         let above = stood.as_ref().map_or(&node, |stood| &stood.parent);
         let home = match this.target {
             Some(target) if target.node.is(above) => target,
             _ => this.shared,
         };
-        let outcome = home.errors.child_ended(above, &node, closed, this.body.take_value());
+        let outcome = home.errors.child_ended(above, &node, closed, this.body.take());
         let watched = this.join.set(outcome);
         node.leave(stood);
         debug_assert!(node.life() == Life::Closed, "a child ends Closed");
@@ -221,11 +184,6 @@ where
             _ => false,
         }
     }
-}
-
-/// Exact to the clock.
-fn is_cancelled(node: &NodeRef) -> bool {
-    node.tree().is_some_and(|tree| node.is_cancelled(tree))
 }
 
 /// A box for children of any type that are `Send`.

@@ -4,7 +4,7 @@ use std::fmt::{self, Debug};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
@@ -17,6 +17,7 @@ use crate::nursery::policy::{Conclude, Errors, all_errors, ended, first_error};
 use crate::nursery::{NurseryCell, NurseryOptions, OnError, Outcome, Seats, TellingOptions};
 use crate::observer::OrphanKind;
 use crate::opening::Opening;
+use crate::raw::LentWaker;
 use crate::tree::marks::Mask;
 use crate::tree::node::{Kind, Life, Node};
 use crate::tree::scoped::{Ending, Scoped};
@@ -344,7 +345,7 @@ where
         let mut closing = false;
         let early = loop {
             if body_is_due {
-                let waker = Waker::from(shared.seats.clone());
+                let waker = LentWaker::of(&shared.seats);
                 if let Poll::Ready(ending) = this.scoped.as_mut().poll(&mut Context::from_waker(&waker)) {
                     this.children.hand_over(moves_to, *this.has_moved);
                     return Poll::Ready(finish(ending, shared, *this.conclude));

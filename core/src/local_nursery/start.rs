@@ -42,7 +42,7 @@ impl<E: Debug, B: AnyBox> LocalHandle<E, B> {
         R: Outcome<(), E>,
         C: FnOnce(Ready<V>) -> F,
         F: Future<Output = R>,
-        B: Holds<LocalChild<(), E, R, Pin<Box<F>>, B>>,
+        B: Holds<LocalChild<(), E, Pin<Box<F>>, B>>,
     {
         start(self.shared.clone(), Location::caller(), child, |(value, _)| value)
     }
@@ -70,7 +70,7 @@ impl<E: Debug, B: AnyBox> LocalHandle<E, B> {
         R: Outcome<T, E>,
         C: FnOnce(Ready<V>) -> F,
         F: Future<Output = R>,
-        B: Holds<LocalChild<T, E, R, Pin<Box<F>>, B>>,
+        B: Holds<LocalChild<T, E, Pin<Box<F>>, B>>,
     {
         start(self.shared.clone(), Location::caller(), child, |started| started)
     }
@@ -87,7 +87,7 @@ where
     R: Outcome<T, E>,
     C: FnOnce(Ready<V>) -> F,
     F: Future<Output = R>,
-    B: AnyBox + Holds<LocalChild<T, E, R, Pin<Box<F>>, B>>,
+    B: AnyBox + Holds<LocalChild<T, E, Pin<Box<F>>, B>>,
 {
     if !target.node.lock().admits() {
         return Err(StartError::Closed.into());

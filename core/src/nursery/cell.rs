@@ -109,7 +109,7 @@ impl<E: Debug> NurseryCell<E> {
                 }
                 OnError::Tell(handler) => {
                     // Code of the user, without any lock, and in the tree.
-                    match ambient::enter(nursery.clone(), || handler(error, &child.origin)).1 {
+                    match ambient::enter(nursery, || handler(error, &child.origin)) {
                         Ok(()) => Err(JoinError::Failed),
                         Err(payload) => {
                             nursery.panicked(payload);
@@ -119,8 +119,7 @@ impl<E: Debug> NurseryCell<E> {
                 }
             },
             (None, None) => {
-                let daemon = child.lock().role == Role::Daemon;
-                if !daemon && closed.request.is_none() {
+                if closed.role != Role::Daemon && !closed.requested {
                     // L33: it was not asked itself, so the request came from further out.
                     nursery.lock().cut = true;
                 }

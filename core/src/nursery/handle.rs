@@ -208,8 +208,11 @@ impl<T> Place<T> {
 /// A handle to a child of a nursery: await it for the child's value, or cancel that one child.
 ///
 /// Awaiting gives `Ok(value)`, or a [`JoinError`] that says what happened instead. The error or panic itself is the
-/// nursery's; in code that is cancelled by it, the await does not return. A handle resolves only after the child has ended and its future is dropped (law L34). Dropping the handle neither
-/// cancels the child nor hides its error.
+/// nursery's; in code that is cancelled by it, the await does not return. A handle resolves only after the child has ended and its
+/// future is dropped (law L34). Dropping the handle neither cancels the child nor hides its error.
+///
+/// A handle that is kept keeps the memory that the child's future lay in, though not the future: box a future of many kilobytes if
+/// you collect handles of such children.
 ///
 /// # Cancellation
 ///

@@ -2,32 +2,31 @@
 
 use std::fmt::Debug;
 use std::future::Future;
-use std::pin::Pin;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 
+use super::body::ChildBody;
 use super::cell::{NurseryCell, Recorded};
 use super::handle::{Join, Joined, Task};
 use super::outcome::Outcome;
 use crate::error::{JoinError, SpawnError};
 use crate::observer::{OrphanKind, TaskStatus};
+use crate::raw::{LentWaker, Standing};
 use crate::reason::Origin;
-use crate::sys::{Mutex, MutexGuard};
-use crate::tree::drive::{Closed, Driver, Step, discard, drop_payload, drop_quietly, poll_open};
+use crate::tree::drive::{Closed, discard, drop_payload, drop_quietly};
 use crate::tree::follow;
 use crate::tree::job::Job;
 use crate::tree::links::Role;
 use crate::tree::marks::Mask;
-use crate::tree::node::{Cell, Kind, Node, NodeRef};
+use crate::tree::node::{Cell, Kind, Node, NodeRef, TIMED};
 use crate::tree::pump::{self, Stage};
-use crate::tree::slot::Slot;
 use crate::tree::wake;
 
 /// Spawns `future` below `nursery`.
 ///
 /// With `target` it is a child that may move there (see `start`). `before` is called with the new child before it can run.
-pub(crate) fn spawn_with<T, E, R, F>(
-    nursery: Arc<Node<NurseryCell<E>>>,
+pub(crate) fn spawn_with<T, E, F>(
+    nursery: &Arc<Node<NurseryCell<E>>>,
     target: Option<Arc<Node<NurseryCell<E>>>>,
     origin: Origin,
     role: Role,
@@ -37,40 +36,42 @@ pub(crate) fn spawn_with<T, E, R, F>(
 where
     T: Send + 'static,
     E: Debug + Send + 'static,
-    R: Outcome<T, E> + Send + 'static,
-    F: Future<Output = R> + Send + 'static,
+    F: Future<Output: Outcome<T, E>> + Send + 'static,
 {
-    let above: NodeRef = nursery.clone();
-    let Some(tree) = above.tree().cloned() else { return Err(SpawnError::new(future)) };
+    let Some(tree) = nursery.tree().cloned() else { return Err(SpawnError::new(future)) };
     // Invariant 2: admission, first marks and link under one lock.
-    let mut state = above.lock();
-    let Some(place) = state.make_room(&above, role) else {
+    let mut state = nursery.lock();
+    if !state.admits() {
         drop(state);
         return Err(SpawnError::new(future));
-    };
+    }
+    let place = state.place(nursery.clone(), role);
     let cell = TaskCell {
         stage: tree.pumps.as_ref().map(|_| Stage::coming()),
-        seat: Mutex::new(Seat { run: Run::Fresh(Box::pin(Slot::Future { future })), waker: None }),
+        body: Standing::coming(ChildBody::new(future)),
         join: Join::default(),
-        nursery,
+        nursery: nursery.clone(),
         target,
     };
     let node = Node::placed(place, Kind::Task, Mask::None, origin, tree, cell);
+    Standing::stand(&node, |node| &node.cell.body);
     let child: NodeRef = node.clone();
     let late = state.admit(role, child.clone());
     drop(state);
-    child.hard_time_may_be_over();
+    if node.flagged(TIMED) {
+        child.hard_time_may_be_over();
+    }
     if late {
+        let above: NodeRef = nursery.clone();
         wake::wake(&above);
     }
     before(&child);
-    let Some(tree) = child.tree() else { unreachable!("it was made with one") };
+    let Some(tree) = node.tree() else { unreachable!("it was made with one") };
     follow::spawned(tree, &child);
     match &node.cell.stage {
         Some(stage) => {
-            lock(&node.cell.seat).waker = Some(Waker::from(node.clone()));
             stage.placed();
-            pump::queue(&child, child.clone());
+            pump::queue(&*node, child);
         }
         None => tree.runtime.spawn(Job::task(child.clone())),
     }
@@ -78,10 +79,18 @@ where
 }
 
 /// The typed part of a task's node.
-struct TaskCell<T, E, R, F> {
+///
+/// Its body stands in the same block. So a handle that is kept keeps the memory of a future that was dropped long ago, as elsewhere;
+/// the other way, a block for each, would cost every child what few of them gain.
+struct TaskCell<T, E, F>
+where
+    T: Send + 'static,
+    E: Debug + Send + 'static,
+    F: Future<Output: Outcome<T, E>> + Send + 'static,
+{
     /// If pumps drive it.
     stage: Option<Stage>,
-    seat: Mutex<Seat<T, E, R, F>>,
+    body: Standing<Node<Self>, ChildBody<F, Result<T, E>>>,
     join: Join<T>,
     /// Where it was born.
     nursery: Arc<Node<NurseryCell<E>>>,
@@ -89,54 +98,18 @@ struct TaskCell<T, E, R, F> {
     target: Option<Arc<Node<NurseryCell<E>>>>,
 }
 
-/// What whoever polls the task takes out meanwhile.
-struct Seat<T, E, R, F> {
-    run: Run<T, E, R, F>,
-    /// The task's own waker, if pumps drive it. Invariant: it goes when the task is over, and with it the circle that it closes.
-    waker: Option<Waker>,
-}
-
-/// Where a task's future and result are.
-enum Run<T, E, R, F> {
-    /// Never polled.
-    Fresh(Pin<Box<Slot<F, R>>>),
-    /// Waiting to be polled again.
-    Idle(Pin<Box<Slot<F, R>>>),
-    /// Taken out by whoever polls it.
-    Polled,
-    /// The body is over; with its result, unless it was dropped.
-    Settled(Option<Result<T, E>>),
-    /// Nothing is left.
-    Over,
-}
-
-impl<T, E, R, F> Seat<T, E, R, F> {
-    fn replace(&mut self, run: Run<T, E, R, F>) -> Self {
-        Seat { run: std::mem::replace(&mut self.run, run), waker: self.waker.take() }
-    }
-}
-
-impl<T, E, R, F> Cell for TaskCell<T, E, R, F>
+impl<T, E, F> Cell for TaskCell<T, E, F>
 where
     T: Send + 'static,
     E: Debug + Send + 'static,
-    R: Outcome<T, E> + Send + 'static,
-    F: Future<Output = R> + Send + 'static,
+    F: Future<Output: Outcome<T, E>> + Send + 'static,
 {
     fn run(&self, node: &NodeRef, cx: &mut Context<'_>) -> Poll<()> {
-        let run = lock(&self.seat).replace(Run::Polled).run;
-        self.poll(&mut Some(node.clone()), run, Poller::Host(cx.waker()))
+        self.poll(node, Some(cx.waker()))
     }
 
     fn turn(&self, node: &NodeRef) -> Poll<()> {
-        let mut held = lock(&self.seat);
-        let Some(waker) = held.waker.take() else {
-            // Razed between two turns (L30).
-            return Poll::Ready(());
-        };
-        let run = std::mem::replace(&mut held.run, Run::Polled);
-        drop(held);
-        self.poll(&mut Some(node.clone()), run, Poller::Pumps(waker))
+        self.poll(node, None)
     }
 
     fn wakes(&self) -> bool {
@@ -151,19 +124,11 @@ where
         self.stage.as_ref()
     }
 
-    fn seize(&self) -> Option<Box<dyn Send>> {
-        let mut seat = lock(&self.seat);
-        match seat.run {
-            Run::Fresh(_) | Run::Idle(_) => {
-                let seized = seat.replace(Run::Over);
-                drop(seat);
-                Some(Box::new(seized))
-            }
-            Run::Polled => {
-                seat.run = Run::Over;
-                None
-            }
-            Run::Settled(_) | Run::Over => None,
+    fn cut(&self, node: &NodeRef) {
+        if let Some(mut held) = self.body.seize() {
+            let mut body = held.parts().0;
+            body.as_mut().drop_future();
+            unheard(node, body.take());
         }
     }
 
@@ -172,14 +137,6 @@ where
     }
 
     fn orphaned(&self, node: &NodeRef) {
-        let seat = lock(&self.seat).replace(Run::Over);
-        match seat.run {
-            Run::Settled(Some(Err(error))) => {
-                let recorded = Recorded { error, child: Some(node.origin.clone()) };
-                NurseryCell::report(node, [recorded], OrphanKind::Reaped);
-            }
-            run => drop_quietly(run),
-        }
         if let Some(waiter) = self.join.set(Err(JoinError::Cancelled)) {
             waiter.wake();
         }
@@ -187,104 +144,34 @@ where
     }
 }
 
-/// Who polls a task.
-enum Poller<'a> {
-    /// The runtime, whose job it is.
-    Host(&'a Waker),
-    /// Pumps, with the task's own waker.
-    Pumps(Waker),
-}
-
-impl Poller<'_> {
-    fn waker(&self) -> &Waker {
-        match self {
-            Poller::Host(waker) => waker,
-            Poller::Pumps(waker) => waker,
-        }
-    }
-
-    /// For the task's seat.
-    fn into_own(self) -> Option<Waker> {
-        match self {
-            Poller::Host(_) => None,
-            Poller::Pumps(waker) => Some(waker),
-        }
-    }
-}
-
-impl<T, E, R, F> TaskCell<T, E, R, F>
+impl<T, E, F> TaskCell<T, E, F>
 where
     T: Send + 'static,
     E: Debug + Send + 'static,
-    R: Outcome<T, E> + Send + 'static,
-    F: Future<Output = R> + Send + 'static,
+    F: Future<Output: Outcome<T, E>> + Send + 'static,
 {
-    /// Goes on with what was taken out of the seat. `seat` holds the task's node before and after.
-    fn poll(&self, seat: &mut Option<NodeRef>, run: Run<T, E, R, F>, poller: Poller<'_>) -> Poll<()> {
-        let (mut body, fresh) = match run {
-            Run::Fresh(body) => (body, true),
-            Run::Idle(body) => (body, false),
-            Run::Settled(result) => return self.wind(seat, result, poller),
-            Run::Polled => unreachable!("a task is polled by one thread at a time"),
-            Run::Over => {
-                lock(&self.seat).run = Run::Over;
-                return Poll::Ready(());
-            }
-        };
-        let Some(node) = seat.as_ref() else { unreachable!("a task has its node between polls") };
-        let step = if fresh && node.tree().is_some_and(|tree| node.is_cancelled(tree)) {
-            // L13: dropped unpolled.
-            discard(node, body.as_mut());
-            Step::Gone
-        } else {
-            poll_open(seat, body.as_mut(), &mut Context::from_waker(poller.waker()))
-        };
-        let result = match step {
-            Step::Pending => return self.pause(seat, body, poller),
-            Step::Gone => None,
-            Step::Ready => body.as_mut().take().map(Outcome::into_result),
-        };
-        drop(body);
-        self.wind(seat, result, poller)
-    }
-
-    /// To be polled again.
-    fn pause(&self, seat: &Option<NodeRef>, mut body: Pin<Box<Slot<F, R>>>, poller: Poller<'_>) -> Poll<()> {
-        let mut held = lock(&self.seat);
-        if matches!(held.run, Run::Over) {
-            // Razed while it was being polled (L30): what the poll left is dropped in its place.
-            drop(held);
-            let Some(node) = seat else { unreachable!("a task has its node between polls") };
-            discard(node, body.as_mut());
-            return Poll::Ready(());
-        }
-        *held = Seat { run: Run::Idle(body), waker: poller.into_own() };
-        Poll::Pending
-    }
-
-    /// The body is over.
-    fn wind(&self, seat: &Option<NodeRef>, result: Option<Result<T, E>>, poller: Poller<'_>) -> Poll<()> {
-        let Some(node) = seat else { unreachable!("a task has its node between polls") };
-        let closed = node.wind_down(Driver::Own, &mut Context::from_waker(poller.waker()));
-        let mut held = lock(&self.seat);
-        let razed = matches!(held.run, Run::Over);
-        match closed {
-            Poll::Pending if !razed => {
-                *held = Seat { run: Run::Settled(result), waker: poller.into_own() };
-                return Poll::Pending;
-            }
-            Poll::Ready(closed) if !razed => {
-                held.run = Run::Over;
-                drop(held);
-                self.finish(node, closed, result);
-            }
-            closed => {
-                // Razed while it was being polled (L30): nobody is there for what is left.
-                drop(held);
-                drop_quietly(result);
-                if let Poll::Ready(closed) = closed {
+    /// One turn. Without a waker of the host's it is the task's own.
+    fn poll(&self, node: &NodeRef, host: Option<&Waker>) -> Poll<()> {
+        // Razed between two turns (L30).
+        let Some(mut held) = self.body.hold() else { return Poll::Ready(()) };
+        let (mut body, own) = held.parts();
+        let own = LentWaker::of(own);
+        let mut cx = Context::from_waker(host.unwrap_or(&own));
+        match body.as_mut().turn(node, &mut cx) {
+            Poll::Ready(closed) => {
+                let result = body.take();
+                if held.end() {
+                    unheard(node, result);
                     drop_payload(closed.panic);
+                } else {
+                    self.finish(node, closed, result);
                 }
+            }
+            Poll::Pending => {
+                let Err(mut held) = held.put_back() else { return Poll::Pending };
+                let mut body = held.parts().0;
+                discard(node, body.as_mut());
+                unheard(node, body.take());
             }
         }
         Poll::Ready(())
@@ -307,13 +194,23 @@ where
     }
 }
 
+/// The result of a task that was lost or razed, maybe while it was being polled (L30): nobody is there for it.
+fn unheard<T, E: Debug>(node: &NodeRef, result: Option<Result<T, E>>) {
+    match result {
+        Some(Err(error)) => {
+            let recorded = Recorded { error, child: Some(node.origin.clone()) };
+            NurseryCell::report(node, [recorded], OrphanKind::Reaped);
+        }
+        result => drop_quietly(result),
+    }
+}
+
 /// Its own waker where pumps drive it, so that waking it needs no allocation.
-impl<T, E, R, F> Wake for Node<TaskCell<T, E, R, F>>
+impl<T, E, F> Wake for Node<TaskCell<T, E, F>>
 where
     T: Send + 'static,
     E: Debug + Send + 'static,
-    R: Outcome<T, E> + Send + 'static,
-    F: Future<Output = R> + Send + 'static,
+    F: Future<Output: Outcome<T, E>> + Send + 'static,
 {
     fn wake(self: Arc<Self>) {
         if self.cell.stage.as_ref().is_some_and(Stage::wake) {
@@ -328,12 +225,11 @@ where
     }
 }
 
-impl<T, E, R, F> Joined<T> for Node<TaskCell<T, E, R, F>>
+impl<T, E, F> Joined<T> for Node<TaskCell<T, E, F>>
 where
     T: Send + 'static,
     E: Debug + Send + 'static,
-    R: Outcome<T, E> + Send + 'static,
-    F: Future<Output = R> + Send + 'static,
+    F: Future<Output: Outcome<T, E>> + Send + 'static,
 {
     fn join(&self) -> &Join<T> {
         &self.cell.join
@@ -346,8 +242,4 @@ where
     fn into_node(self: Arc<Self>) -> NodeRef {
         self
     }
-}
-
-fn lock<T: ?Sized>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -9,6 +9,7 @@ use shuttle::future::block_on;
 use shuttle::thread;
 
 use super::{Count, check, check_all, check_trees, tree};
+use crate::raw::Standing;
 use crate::sync::{Event, Park, WaitQueue};
 use crate::{Nursery, nursery, yield_now};
 
@@ -153,4 +154,35 @@ struct Held(#[expect(dead_code, reason = "counts its drop")] Box<dyn Send + Sync
 
 impl Wake for Held {
     fn wake(self: Arc<Self>) {}
+}
+
+/// L30: a body is held by one at a time, and dropped once: by whoever wants it over, or by the one who held it then.
+///
+/// Fails if `Standing::seize` takes no body that is held, and with a plain store of `FREE` in `Held::put_back`.
+#[test]
+fn a_turn_races_with_whoever_seizes_the_body() {
+    struct Block<B>(Standing<Block<B>, B>);
+
+    check_all(100_000, || {
+        let (turns, dropped) = (Count::default(), Count::default());
+        let block = Arc::new(Block(Standing::coming(dropped.on_drop())));
+        Standing::stand(&block, |block| &block.0);
+        let (polled, seen) = (block.clone(), turns.clone());
+        let here = || {
+            drop(block.0.seize());
+            // Not later than the turn that goes on.
+            assert!(block.0.hold().is_none());
+        };
+        let other = move || {
+            while let Some(held) = polled.0.hold() {
+                seen.add();
+                if seen.get() == 2 || held.put_back().is_err() {
+                    return;
+                }
+            }
+        };
+        beside(other, here);
+        assert!(turns.get() <= 2);
+        assert_eq!((dropped.get(), Arc::strong_count(&block)), (1, 1));
+    });
 }

@@ -133,7 +133,7 @@ impl Future for BarrierWait<'_> {
                 let waker = cx.waker().clone();
                 let mut line = this.barrier.queue.lock();
                 if line.waiting() + 1 < this.barrier.size {
-                    this.step = Step::Waiting(line.enter(0, Some(waker)));
+                    this.step = Step::Waiting(line.join(0, waker));
                     return Poll::Pending;
                 }
                 line.unpark_all();
@@ -143,7 +143,7 @@ impl Future for BarrierWait<'_> {
                 Poll::Pending
             }
             Step::Waiting(ticket) => {
-                if ticket.poll(true, cx).is_pending() {
+                if ticket.poll(this.barrier.queue.shared(), true, cx).is_pending() {
                     return Poll::Pending;
                 }
                 this.step = Step::Over;
@@ -161,7 +161,7 @@ impl Future for BarrierWait<'_> {
 impl Drop for BarrierWait<'_> {
     fn drop(&mut self) {
         if let Step::Waiting(ticket) = mem::replace(&mut self.step, Step::Over) {
-            ticket.leave();
+            ticket.leave(self.barrier.queue.shared());
         }
     }
 }

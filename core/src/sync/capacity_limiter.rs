@@ -56,7 +56,7 @@ use crate::sys::{Mutex, MutexGuard};
 /// ```
 pub struct CapacityLimiter {
     state: Mutex<State>,
-    queue: WaitQueue,
+    pub(super) queue: WaitQueue,
 }
 
 struct State {
@@ -339,7 +339,7 @@ impl CapacityLimiter {
             drop(state);
             return Ok((key, None));
         }
-        let ticket = self.queue.lock().enter(key, Some(waker));
+        let ticket = self.queue.lock().join(key, waker);
         Ok((key, Some(ticket)))
     }
 

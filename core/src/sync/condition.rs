@@ -11,7 +11,8 @@
 //! 2. `notify`: `Mutex::adopt`
 //! 3. the mutex is handed over
 //!
-//! In this queue a waiter's tag is the address of its mutex, in the queue of the mutex it is how it was notified.
+//! In this queue a waiter's tag is the address of its mutex, in the queue of the mutex it is how it was notified: to `door.rs`, of one
+//! who writes.
 
 use std::fmt;
 use std::future::Future;
@@ -86,7 +87,7 @@ impl Condition {
     /// # Panics
     ///
     /// When polled, if others wait for this condition with another mutex.
-    pub fn wait<'a, T>(&'a self, guard: MutexGuard<'a, T>) -> ConditionWait<'a, T> {
+    pub fn wait<'a, T: ?Sized>(&'a self, guard: MutexGuard<'a, T>) -> ConditionWait<'a, T> {
         let mutex = MutexGuard::mutex(&guard);
         ConditionWait { condition: self, mutex, gate: Gate::to("condition"), step: Step::Start(guard) }
     }
@@ -100,7 +101,7 @@ impl Condition {
     /// # Panics
     ///
     /// When polled, if others wait for this condition with another mutex.
-    pub fn wait_for<'a, T, F>(&'a self, guard: MutexGuard<'a, T>, holds: F) -> ConditionWaitFor<'a, T, F>
+    pub fn wait_for<'a, T: ?Sized, F>(&'a self, guard: MutexGuard<'a, T>, holds: F) -> ConditionWaitFor<'a, T, F>
     where
         F: FnMut(&mut T) -> bool,
     {
@@ -113,7 +114,7 @@ impl Condition {
     ///
     /// If they wait with another mutex than this guard's.
     #[track_caller]
-    pub fn notify<T>(&self, guard: &MutexGuard<'_, T>, n: usize) -> usize {
+    pub fn notify<T: ?Sized>(&self, guard: &MutexGuard<'_, T>, n: usize) -> usize {
         self.move_to(guard, n, ONE_OF_SOME)
     }
 
@@ -123,12 +124,12 @@ impl Condition {
     ///
     /// If they wait with another mutex than this guard's.
     #[track_caller]
-    pub fn notify_all<T>(&self, guard: &MutexGuard<'_, T>) -> usize {
+    pub fn notify_all<T: ?Sized>(&self, guard: &MutexGuard<'_, T>) -> usize {
         self.move_to(guard, usize::MAX, ONE_OF_ALL)
     }
 
     #[track_caller]
-    fn move_to<T>(&self, guard: &MutexGuard<'_, T>, n: usize, tag: usize) -> usize {
+    fn move_to<T: ?Sized>(&self, guard: &MutexGuard<'_, T>, n: usize, tag: usize) -> usize {
         let mutex = MutexGuard::mutex(guard);
         if self.queue.is_empty() {
             return 0;
@@ -157,7 +158,7 @@ const TWO_MUTEXES: &str = "a condition was used with two mutexes at once: those 
 
 /// Future of [`Condition::wait`].
 #[must_use = "futures do nothing unless polled"]
-pub struct ConditionWait<'a, T> {
+pub struct ConditionWait<'a, T: ?Sized> {
     condition: &'a Condition,
     mutex: &'a Mutex<T>,
     gate: Gate,
@@ -165,16 +166,16 @@ pub struct ConditionWait<'a, T> {
 }
 
 /// See the picture at the head of this module.
-enum Step<'a, T> {
+enum Step<'a, T: ?Sized> {
     Start(MutexGuard<'a, T>),
     Waiting(Ticket),
     Over,
 }
 
 // The value is never pinned: it lies in the guard as in a field, and moves.
-impl<T> Unpin for ConditionWait<'_, T> {}
+impl<T: ?Sized> Unpin for ConditionWait<'_, T> {}
 
-impl<'a, T> Future for ConditionWait<'a, T> {
+impl<'a, T: ?Sized> Future for ConditionWait<'a, T> {
     type Output = MutexGuard<'a, T>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<MutexGuard<'a, T>> {
@@ -190,14 +191,14 @@ impl<'a, T> Future for ConditionWait<'a, T> {
                     drop(line);
                     panic!("{TWO_MUTEXES}");
                 }
-                let ticket = line.enter(this.mutex.address(), Some(waker));
+                let ticket = line.join(this.mutex.address(), waker);
                 drop(line);
                 // Joined first, released second: who gets the mutex now and notifies will find us.
                 drop(mem::replace(&mut this.step, Step::Waiting(ticket)));
                 Poll::Pending
             }
             Step::Waiting(ticket) => {
-                if ticket.poll(true, cx).is_pending() {
+                if ticket.poll_anywhere(this.condition.queue.shared(), true, cx).is_pending() {
                     return Poll::Pending;
                 }
                 this.step = Step::Over;
@@ -208,10 +209,10 @@ impl<'a, T> Future for ConditionWait<'a, T> {
     }
 }
 
-impl<T> Drop for ConditionWait<'_, T> {
+impl<T: ?Sized> Drop for ConditionWait<'_, T> {
     fn drop(&mut self) {
         let Step::Waiting(ticket) = mem::replace(&mut self.step, Step::Over) else { return };
-        let gone = ticket.leave();
+        let gone = ticket.leave(self.condition.queue.shared());
         // L40, first the notification, then the mutex.
         if gone.tag == ONE_OF_SOME {
             self.mutex.adopt(&self.condition.queue, 1, ONE_OF_SOME);
@@ -222,7 +223,7 @@ impl<T> Drop for ConditionWait<'_, T> {
     }
 }
 
-impl<T> fmt::Debug for ConditionWait<'_, T> {
+impl<T: ?Sized> fmt::Debug for ConditionWait<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match &self.step {
             Step::Start(_) => "ConditionWait::Start",
@@ -234,14 +235,14 @@ impl<T> fmt::Debug for ConditionWait<'_, T> {
 
 /// Future of [`Condition::wait_for`].
 #[must_use = "futures do nothing unless polled"]
-pub struct ConditionWaitFor<'a, T, F> {
+pub struct ConditionWaitFor<'a, T: ?Sized, F> {
     condition: &'a Condition,
     holds: F,
     gate: Gate,
     state: For<'a, T>,
 }
 
-enum For<'a, T> {
+enum For<'a, T: ?Sized> {
     Start(MutexGuard<'a, T>),
     /// It held at once: has still to give way.
     Held(MutexGuard<'a, T>),
@@ -249,9 +250,9 @@ enum For<'a, T> {
     Over,
 }
 
-impl<T, F> Unpin for ConditionWaitFor<'_, T, F> {}
+impl<T: ?Sized, F> Unpin for ConditionWaitFor<'_, T, F> {}
 
-impl<'a, T, F: FnMut(&mut T) -> bool> Future for ConditionWaitFor<'a, T, F> {
+impl<'a, T: ?Sized, F: FnMut(&mut T) -> bool> Future for ConditionWaitFor<'a, T, F> {
     type Output = MutexGuard<'a, T>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<MutexGuard<'a, T>> {
@@ -288,7 +289,7 @@ impl<'a, T, F: FnMut(&mut T) -> bool> Future for ConditionWaitFor<'a, T, F> {
     }
 }
 
-impl<T, F> fmt::Debug for ConditionWaitFor<'_, T, F> {
+impl<T: ?Sized, F> fmt::Debug for ConditionWaitFor<'_, T, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match &self.state {
             For::Start(_) => "ConditionWaitFor::Start",

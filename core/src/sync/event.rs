@@ -123,7 +123,7 @@ impl Future for EventWait<'_> {
                     let waker = cx.waker().clone();
                     let mut line = this.event.queue.lock_to_wait();
                     if !this.event.is_set() {
-                        this.step = Step::Waiting(line.enter(0, Some(waker)));
+                        this.step = Step::Waiting(line.join(0, waker));
                         return Poll::Pending;
                     }
                 }
@@ -132,7 +132,7 @@ impl Future for EventWait<'_> {
                 Poll::Pending
             }
             Step::Waiting(ticket) => {
-                if ticket.poll(true, cx).is_pending() {
+                if ticket.poll(this.event.queue.shared(), true, cx).is_pending() {
                     return Poll::Pending;
                 }
                 this.step = Step::Happened;
@@ -146,7 +146,7 @@ impl Future for EventWait<'_> {
 impl Drop for EventWait<'_> {
     fn drop(&mut self) {
         if let Step::Waiting(ticket) = std::mem::replace(&mut self.step, Step::Happened) {
-            ticket.leave();
+            ticket.leave(self.event.queue.shared());
         }
     }
 }

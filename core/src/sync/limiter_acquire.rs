@@ -170,7 +170,7 @@ impl Claim {
             },
             Step::Waiting { key, ticket } => {
                 let key = *key;
-                if ticket.poll(true, cx).is_pending() {
+                if ticket.poll(limiter.queue.shared(), true, cx).is_pending() {
                     return Poll::Pending;
                 }
                 self.step = Step::Over;

@@ -1,8 +1,8 @@
 //! The line: who waits, in which order, and what has become of those who were called.
 //!
-//! A doubly linked list threaded through a slab, all of it behind one `std` mutex. A waiter holds a [`Ticket`], the number
-//! of its entry; entries of waiters that are gone are used again, so waiting allocates only when more wait at once than
-//! ever before.
+//! A doubly linked list threaded through numbered entries, all of it behind one lock of threads. A waiter holds a [`Ticket`], the
+//! number of its entry; entries of waiters that are gone are used again, so waiting allocates only when more wait at once than
+//! ever before, and the first one never.
 //!
 //! ```text
 //!                ┌──1──▶ Served ──┐
@@ -20,34 +20,39 @@
 //! Invariant 2: an entry goes only by the hand of the waiter that holds its ticket.
 //! Invariant 3: under the lock no waker is cloned, called or dropped, nor anything else that runs foreign code (L36).
 //! Invariant 4: two lines are locked together only by `repark`, in the order of their addresses.
+//! Invariant 5: a ticket counts a reference of its line only once it was moved: until then whoever waits knows the line.
 
 use std::fmt;
 use std::mem;
-use std::sync::{Arc, PoisonError};
+use std::ptr;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use slab::Slab;
-
 use super::wait_queue::Broken;
-use crate::sys::{Mutex, MutexGuard};
+use crate::sys::{Latch, MutexGuard};
 
 /// No entry: the end of the list.
 const NONE: usize = usize::MAX;
 
 /// One line with its lock.
 #[derive(Debug, Default)]
-pub(super) struct Shared(Mutex<List>);
+pub(super) struct Shared(Latch<List>);
 
 impl Shared {
+    #[inline]
     pub(super) fn lock(&self) -> MutexGuard<'_, List> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.lock()
     }
 }
 
 /// What the lock protects.
 #[derive(Debug)]
 pub(super) struct List {
-    entries: Slab<Entry>,
+    /// Most lines never have more than one: no allocation for that.
+    one: Entry,
+    more: Vec<Entry>,
+    /// The entry that became Free last; the one before it is its `next`.
+    free: usize,
     first: usize,
     last: usize,
     waiting: usize,
@@ -58,17 +63,17 @@ pub(super) struct List {
 struct Entry {
     /// A number of the primitive's choice: how many permits it wants, which record is its own.
     tag: usize,
+    prev: usize,
+    next: usize,
     stage: Stage,
 }
 
 /// See the picture at the head of this module.
 #[derive(Debug)]
 enum Stage {
-    Waiting {
-        prev: usize,
-        next: usize,
-        waker: Option<Waker>,
-    },
+    /// Nobody's.
+    Free,
+    Waiting(Option<Waker>),
     /// `pass_on`: another one would have been called instead of it, and is if it goes away without taking note.
     Served {
         pass_on: bool,
@@ -79,7 +84,8 @@ enum Stage {
 
 impl Default for List {
     fn default() -> Self {
-        List { entries: Slab::new(), first: NONE, last: NONE, waiting: 0, broken: None }
+        let one = Entry { tag: 0, prev: NONE, next: NONE, stage: Stage::Free };
+        List { one, more: Vec::new(), free: 0, first: NONE, last: NONE, waiting: 0, broken: None }
     }
 }
 
@@ -95,33 +101,120 @@ impl List {
     /// Whether nobody is left, not even somebody who was called and has not taken note.
     #[cfg(test)]
     pub(super) fn is_home(&self) -> bool {
-        self.entries.is_empty() && self.waiting == 0 && self.first == NONE && self.last == NONE
+        let mut entries = std::iter::once(&self.one).chain(&self.more);
+        entries.all(|entry| matches!(entry.stage, Stage::Free))
+            && self.waiting == 0
+            && self.first == NONE
+            && self.last == NONE
+    }
+
+    #[inline]
+    fn entry(&mut self, key: usize) -> Option<&mut Entry> {
+        if key == 0 { Some(&mut self.one) } else { self.more.get_mut(key.wrapping_sub(1)) }
+    }
+
+    /// The entry of a ticket.
+    #[inline]
+    fn held(&mut self, key: usize) -> &mut Entry {
+        let Some(entry) = self.entry(key) else { no_entry() };
+        entry
+    }
+
+    /// Puts a new entry into a place that is free.
+    #[inline]
+    fn insert(&mut self, new: Entry) -> usize {
+        let key = self.free;
+        let Some(entry) = self.entry(key) else { return self.grow(new) };
+        let next = entry.next;
+        let before = mem::replace(entry, new);
+        debug_assert!(matches!(before.stage, Stage::Free), "Invariant 2");
+        // Nothing is in it to be dropped.
+        mem::forget(before);
+        self.free = next;
+        key
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn grow(&mut self, new: Entry) -> usize {
+        self.more.push(new);
+        self.more.len()
+    }
+
+    /// What becomes of the entry is up to its former stage: it is Free now.
+    #[inline]
+    fn vacate(&mut self, key: usize) -> Stage {
+        let free = self.free;
+        let entry = self.held(key);
+        entry.next = free;
+        let stage = mem::replace(&mut entry.stage, Stage::Free);
+        self.free = key;
+        stage
+    }
+
+    /// Ends the wait of somebody who was called; says whether he was.
+    #[inline]
+    fn take_note(&mut self, key: usize) -> bool {
+        let free = self.free;
+        let entry = self.held(key);
+        if !matches!(entry.stage, Stage::Served { .. }) {
+            return false;
+        }
+        entry.next = free;
+        // Nothing is in it to be dropped.
+        mem::forget(mem::replace(&mut entry.stage, Stage::Free));
+        self.free = key;
+        true
     }
 
     /// The tag of the longest waiter.
+    #[inline]
     pub(super) fn first(&self) -> Option<usize> {
-        self.entries.get(self.first).map(|entry| entry.tag)
+        match self.first {
+            0 => Some(self.one.tag),
+            key => self.more.get(key.wrapping_sub(1)).map(|entry| entry.tag),
+        }
     }
 
     /// Adds an entry at the end. In a broken queue it is woken at once, to find that out.
     pub(super) fn enter(&mut self, tag: usize, waker: Option<Waker>, wakes: &mut Wakes) -> usize {
         if let Some(broken) = &self.broken {
-            let broken = broken.clone();
+            let stage = Stage::Broken(broken.clone());
             wakes.push(waker);
-            return self.entries.insert(Entry { tag, stage: Stage::Broken(broken) });
+            return self.insert(Entry { tag, prev: NONE, next: NONE, stage });
         }
+        self.join(tag, waker)
+    }
+
+    /// As `enter`, in a queue that is never broken.
+    #[inline]
+    pub(super) fn join(&mut self, tag: usize, waker: Option<Waker>) -> usize {
+        debug_assert!(self.broken.is_none(), "who is broken says so to those who come");
         let prev = self.last;
-        let key = self.entries.insert(Entry { tag, stage: Stage::Waiting { prev, next: NONE, waker } });
-        self.set_next(prev, key);
+        let key = self.insert(Entry { tag, prev, next: NONE, stage: Stage::Waiting(waker) });
+        match self.entry(prev) {
+            Some(last) => last.next = key,
+            None => self.first = key,
+        }
         self.last = key;
         self.waiting += 1;
         key
     }
 
     /// Calls the longest waiter and gives its tag.
+    #[inline]
     pub(super) fn serve(&mut self, pass_on: bool, wakes: &mut Wakes) -> Option<usize> {
-        let key = self.first;
-        let (tag, waker) = self.unlink(key, Stage::Served { pass_on })?;
+        let entry = self.entry(self.first)?;
+        let Stage::Waiting(waker) = &mut entry.stage else { unreachable!("Invariant 1") };
+        let (tag, next, waker) = (entry.tag, entry.next, waker.take());
+        // It had a waker, which was taken.
+        mem::forget(mem::replace(&mut entry.stage, Stage::Served { pass_on }));
+        self.first = next;
+        match self.entry(next) {
+            Some(entry) => entry.prev = NONE,
+            None => self.last = NONE,
+        }
+        self.waiting -= 1;
         wakes.push(waker);
         Some(tag)
     }
@@ -139,61 +232,69 @@ impl List {
 
     /// Takes out an entry that was not moved. Its waker comes back to be dropped where no lock is held.
     pub(super) fn remove(&mut self, key: usize) -> (Left, Option<Waker>) {
-        let waker = self.unlink(key, Stage::Served { pass_on: false });
-        let entry = self.entries.remove(key);
-        match (waker, entry.stage) {
-            (Some((_, waker)), _) => (Left::Waiting, waker),
-            (None, Stage::Served { pass_on }) => (Left::Served { pass_on }, None),
-            (None, Stage::Broken(_)) => (Left::Broken, None),
-            (None, Stage::Waiting { .. } | Stage::Moved(_)) => unreachable!("this queue's waiters are never moved"),
+        if let Some((_, waker)) = self.unlink(key, Stage::Free) {
+            self.vacate(key);
+            return (Left::Waiting, waker);
+        }
+        match self.vacate(key) {
+            Stage::Served { pass_on } => (Left::Served { pass_on }, None),
+            Stage::Broken(_) => (Left::Broken, None),
+            Stage::Free | Stage::Waiting(_) | Stage::Moved(_) => unreachable!("this queue's waiters are never moved"),
         }
     }
 
     /// Takes a Waiting entry out of the list (the entry stays) and gives its tag and waker; none if it is not Waiting.
+    #[inline]
     fn unlink(&mut self, key: usize, stage: Stage) -> Option<(usize, Option<Waker>)> {
-        let entry = self.entries.get_mut(key)?;
-        let Stage::Waiting { prev, next, ref mut waker } = entry.stage else { return None };
-        let (tag, waker) = (entry.tag, waker.take());
-        entry.stage = stage;
-        self.set_next(prev, next);
-        match self.entries.get_mut(next).map(|entry| &mut entry.stage) {
-            Some(Stage::Waiting { prev: back, .. }) => *back = prev,
-            _ => self.last = prev,
+        let entry = self.entry(key)?;
+        let Stage::Waiting(waker) = &mut entry.stage else { return None };
+        let (tag, prev, next, waker) = (entry.tag, entry.prev, entry.next, waker.take());
+        // It had a waker, which was taken.
+        mem::forget(mem::replace(&mut entry.stage, stage));
+        match self.entry(prev) {
+            Some(entry) => entry.next = next,
+            None => self.first = next,
+        }
+        match self.entry(next) {
+            Some(entry) => entry.prev = prev,
+            None => self.last = prev,
         }
         self.waiting -= 1;
         Some((tag, waker))
     }
+}
 
-    fn set_next(&mut self, key: usize, to: usize) {
-        match self.entries.get_mut(key).map(|entry| &mut entry.stage) {
-            Some(Stage::Waiting { next, .. }) => *next = to,
-            _ => self.first = to,
-        }
-    }
+#[cold]
+#[inline(never)]
+fn no_entry() -> ! {
+    unreachable!("who has a ticket has an entry")
 }
 
 /// Moves the `n` longest waiters of one line to the end of another, in their order; to the same line: none.
 ///
-/// With `retag` it stops before the first whose tag is not the one, and gives them the other.
+/// With `retag` it stops before the first whose tag is not the one, and gives them the other. `mark` runs under both locks, before
+/// anybody has moved.
 pub(super) fn repark(
-    from: &Arc<Shared>,
+    from: &Shared,
     to: &Arc<Shared>,
     n: usize,
     retag: Option<(usize, usize)>,
+    mark: impl FnOnce(),
     wakes: &mut Wakes,
 ) -> usize {
-    if Arc::ptr_eq(from, to) {
+    if ptr::eq(from, &raw const **to) {
         return 0;
     }
     // Invariant 4.
     let (mut source, mut target);
-    if Arc::as_ptr(from) < Arc::as_ptr(to) {
+    if ptr::from_ref(from) < Arc::as_ptr(to) {
         source = from.lock();
         target = to.lock();
     } else {
         target = to.lock();
         source = from.lock();
     }
+    mark();
     let mut count = 0;
     while count < n {
         let key = source.first;
@@ -202,7 +303,7 @@ pub(super) fn repark(
         }
         let Some((tag, waker)) = source.unlink(key, Stage::Served { pass_on: false }) else { break };
         let moved = target.enter(retag.map_or(tag, |(_, new)| new), waker, wakes);
-        source.entries[key].stage = Stage::Moved(Ticket { shared: to.clone(), key: moved });
+        source.held(key).stage = Stage::Moved(Ticket { key: moved, away: Some(to.clone()) });
         count += 1;
     }
     count
@@ -210,8 +311,9 @@ pub(super) fn repark(
 
 /// A waiter's hold on its entry. Whoever has one must see it through: `poll` until ready, `leave` or `List::remove`.
 pub(super) struct Ticket {
-    shared: Arc<Shared>,
     key: usize,
+    /// The line that it was moved to. None: it is in the line where it was made, which whoever has it has to show.
+    away: Option<Arc<Shared>>,
 }
 
 /// What a waiter was when it left.
@@ -228,16 +330,17 @@ impl fmt::Debug for Ticket {
     }
 }
 
-/// A waiter that went away: what it was, under which tag, and where.
+/// A waiter that went away: what it was, under which tag, and where, if it had been moved.
 pub(super) struct Gone {
     pub(super) left: Left,
     pub(super) tag: usize,
-    pub(super) shared: Arc<Shared>,
+    pub(super) away: Option<Arc<Shared>>,
 }
 
 impl Ticket {
-    pub(super) fn new(shared: Arc<Shared>, key: usize) -> Self {
-        Ticket { shared, key }
+    #[inline]
+    pub(super) fn new(key: usize) -> Self {
+        Ticket { key, away: None }
     }
 
     pub(super) fn key(&self) -> usize {
@@ -247,13 +350,28 @@ impl Ticket {
     /// Ready once the waiter was called or the queue was broken; then the entry is gone, and the ticket used up.
     ///
     /// With `finish` unset a ticket that is ready stays as it is, and the task is woken instead: it still has to yield.
-    pub(super) fn poll(&mut self, finish: bool, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
+    #[inline]
+    pub(super) fn poll(&mut self, home: &Shared, finish: bool, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
+        if finish && self.away.is_none() && home.lock().take_note(self.key) {
+            return Poll::Ready(Ok(()));
+        }
+        self.poll_anywhere(home, finish, cx)
+    }
+
+    /// As `poll`. For those who most likely were moved, and for all that are not polled because they were called.
+    #[inline(never)]
+    pub(super) fn poll_anywhere(
+        &mut self,
+        home: &Shared,
+        finish: bool,
+        cx: &mut Context<'_>,
+    ) -> Poll<Result<(), Broken>> {
         // Invariant 3: made before the lock is taken, dropped after it is released.
         let mut spare: Option<Waker> = None;
         loop {
-            let mut list = self.shared.lock();
-            match &mut list.entries[self.key].stage {
-                Stage::Waiting { waker, .. } => {
+            let mut list = self.away.as_deref().unwrap_or(home).lock();
+            match &mut list.held(self.key).stage {
+                Stage::Waiting(waker) => {
                     if waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
                         return Poll::Pending;
                     }
@@ -270,12 +388,12 @@ impl Ticket {
                     return Poll::Pending;
                 }
                 _ => {
-                    let entry = list.entries.remove(self.key);
+                    let stage = list.vacate(self.key);
                     drop(list);
-                    match entry.stage {
+                    match stage {
                         Stage::Moved(next) => *self = next,
                         Stage::Broken(broken) => return Poll::Ready(Err(broken)),
-                        Stage::Served { .. } | Stage::Waiting { .. } => return Poll::Ready(Ok(())),
+                        Stage::Served { .. } | Stage::Waiting(_) | Stage::Free => return Poll::Ready(Ok(())),
                     }
                 }
             }
@@ -283,19 +401,19 @@ impl Ticket {
     }
 
     /// Goes away, from wherever it was moved to.
-    pub(super) fn leave(mut self) -> Gone {
+    pub(super) fn leave(mut self, home: &Shared) -> Gone {
         loop {
-            let mut list = self.shared.lock();
-            let Entry { tag, ref stage } = list.entries[self.key];
+            let mut list = self.away.as_deref().unwrap_or(home).lock();
+            let &mut Entry { tag, ref stage, .. } = list.held(self.key);
             if !matches!(stage, Stage::Moved(_)) {
                 let (left, waker) = list.remove(self.key);
                 drop(list);
                 drop(waker);
-                return Gone { left, tag, shared: self.shared };
+                return Gone { left, tag, away: self.away };
             }
-            let entry = list.entries.remove(self.key);
+            let stage = list.vacate(self.key);
             drop(list);
-            if let Stage::Moved(next) = entry.stage {
+            if let Stage::Moved(next) = stage {
                 self = next;
             }
         }
@@ -311,12 +429,31 @@ pub struct Wakes {
 }
 
 impl Wakes {
+    #[inline]
     fn push(&mut self, waker: Option<Waker>) {
         match waker {
-            Some(waker) if self.first.is_none() && self.rest.is_empty() => self.first = Some(waker),
-            Some(waker) => self.rest.push(waker),
+            Some(waker) if self.first.is_none() => self.first = Some(waker),
+            Some(waker) => self.push_more(waker),
             // Not polled yet: it will see for itself.
             None => {}
+        }
+    }
+
+    #[inline(never)]
+    fn push_more(&mut self, waker: Waker) {
+        self.rest.push(waker);
+    }
+
+    /// As a drop, for where it counts: most have one, or none.
+    #[inline]
+    pub(super) fn finish(mut self) {
+        if self.rest.is_empty() {
+            let first = self.first.take();
+            // Nothing is left in it to be dropped: this spares the looks.
+            mem::forget(self);
+            if let Some(waker) = first {
+                waker.wake();
+            }
         }
     }
 }

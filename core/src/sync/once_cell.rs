@@ -355,9 +355,9 @@ impl Claim<'_> {
                         }
                         break;
                     }
-                    if spare.is_some() {
+                    if let Some(waker) = spare {
                         turn.queued = true;
-                        self.step = Step::Waiting(self.turnstile.queue.lock().enter(0, spare));
+                        self.step = Step::Waiting(self.turnstile.queue.lock().join(0, waker));
                         return Poll::Pending;
                     }
                     drop(turn);
@@ -368,7 +368,7 @@ impl Claim<'_> {
                 return Poll::Pending;
             }
             Step::Waiting(ticket) => {
-                if ticket.poll(true, cx).is_pending() {
+                if ticket.poll(self.turnstile.queue.shared(), true, cx).is_pending() {
                     return Poll::Pending;
                 }
             }
@@ -384,7 +384,7 @@ impl Claim<'_> {
     fn give_up(&mut self) {
         let mine = match mem::replace(&mut self.step, Step::Over) {
             Step::Start | Step::Over => false,
-            Step::Waiting(ticket) => ticket.leave().left != Left::Waiting,
+            Step::Waiting(ticket) => ticket.leave(self.turnstile.queue.shared()).left != Left::Waiting,
             // If the value is there, there is no turn to pass on, and `pass` knows.
             Step::Yielding | Step::Mine => true,
         };

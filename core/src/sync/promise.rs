@@ -166,7 +166,7 @@ impl<'a, T> Future for PromiseWait<'a, T> {
                     let waker = cx.waker().clone();
                     let mut line = this.promise.queue.lock_to_wait();
                     if this.promise.outcome.get().is_none() {
-                        this.step = Step::Waiting(line.enter(0, Some(waker)));
+                        this.step = Step::Waiting(line.join(0, waker));
                         return Poll::Pending;
                     }
                 }
@@ -175,7 +175,7 @@ impl<'a, T> Future for PromiseWait<'a, T> {
                 return Poll::Pending;
             }
             Step::Waiting(ticket) => {
-                if ticket.poll(true, cx).is_pending() {
+                if ticket.poll(this.promise.queue.shared(), true, cx).is_pending() {
                     return Poll::Pending;
                 }
                 this.step = Step::Ended;
@@ -189,7 +189,7 @@ impl<'a, T> Future for PromiseWait<'a, T> {
 impl<T> Drop for PromiseWait<'_, T> {
     fn drop(&mut self) {
         if let Step::Waiting(ticket) = mem::replace(&mut self.step, Step::Ended) {
-            ticket.leave();
+            ticket.leave(self.promise.queue.shared());
         }
     }
 }

@@ -1,28 +1,20 @@
 //! The semaphore: permits that are handed over.
 //!
-//! The free permits are in one atomic word, with a mark beside them, so that taking one and giving it back are one
-//! instruction each as long as nobody waits.
-//!
-//! Invariant 1: `QUEUED` is set whenever somebody stands in the line.
-//! Invariant 2: while `QUEUED` is set, only the holder of the line's lock changes the word; so permits that are free then
-//! are there for the first in line, and a newcomer cannot take them.
+//! The free permits are in one atomic word (`permits.rs`), with a mark beside them, so that taking one and giving it back are one
+//! instruction each as long as nobody waits. Who has to wait does so at the door (`door.rs`).
 
 mod acquire;
+mod permits;
 
 use std::fmt;
 use std::sync::Arc;
 
 use super::WouldBlock;
-use super::wait_queue::{Line, WaitQueue};
-use crate::sys::atomic::{AtomicUsize, Ordering};
-use acquire::Claim;
+use super::door::{Claim, Door, Room};
+use super::wait_queue::WaitQueue;
+use permits::Permits;
 
 pub use acquire::{SemaphoreAcquire, SemaphoreAcquireOwned};
-
-/// The word: somebody waits.
-const QUEUED: usize = 1;
-/// The word: one permit.
-const ONE: usize = 2;
 
 /// Permits for a limited number of tasks at once.
 ///
@@ -49,13 +41,13 @@ const ONE: usize = 2;
 /// # });
 /// ```
 pub struct Semaphore {
-    word: AtomicUsize,
+    permits: Permits,
     queue: WaitQueue,
 }
 
 impl Semaphore {
     /// As many permits as can be free at once; what is given back beyond that is gone.
-    pub const MAX_PERMITS: usize = usize::MAX >> 2;
+    pub const MAX_PERMITS: usize = permits::MAX;
 
     /// A semaphore with `permits` permits; with 0, nobody gets one until some are [added](Semaphore::add_permits).
     ///
@@ -69,7 +61,7 @@ impl Semaphore {
             permits <= Semaphore::MAX_PERMITS,
             "a semaphore cannot have more than `Semaphore::MAX_PERMITS` permits"
         );
-        Semaphore { word: AtomicUsize::new(permits * ONE), queue: WaitQueue::new() }
+        Semaphore { permits: Permits::new(permits), queue: WaitQueue::new() }
     }
 
     /// Waits for a permit. [`run`](Semaphore::run) keeps it until all cleanup has ended, also where foreign code drops futures.
@@ -190,25 +182,14 @@ impl Semaphore {
     ///
     /// Those that are in use are not touched: [`SemaphorePermit::forget`].
     pub fn forget_permits(&self, n: usize) -> usize {
-        let mut word = self.word.load(Ordering::Acquire);
-        loop {
-            let line = if word & QUEUED == 0 { None } else { Some(self.queue.lock()) };
-            if line.is_some() {
-                word = self.word.load(Ordering::Acquire);
-            }
-            let taken = n.min(word / ONE);
-            // Invariant 2: with QUEUED set and the lock held this cannot fail.
-            match self.word.compare_exchange(word, word - taken * ONE, Ordering::AcqRel, Ordering::Acquire) {
-                Ok(_) => return taken,
-                Err(now) => word = now,
-            }
-        }
+        let alone = self.permits.take_up_to(n, None);
+        alone.or_else(|| self.permits.take_up_to(n, Some(&self.queue.lock()))).unwrap_or(0)
     }
 
     /// How many permits are free. If somebody waits for several, some may be, and be his.
     #[must_use]
     pub fn available(&self) -> usize {
-        self.word.load(Ordering::Acquire) / ONE
+        self.permits.free()
     }
 
     /// A snapshot.
@@ -217,68 +198,36 @@ impl Semaphore {
         SemaphoreStatistics { available: self.available(), waiting: self.queue.waiting() }
     }
 
+    #[inline]
+    fn door(&self) -> Door<'_, Permits> {
+        Door { what: "semaphore", room: &self.permits, queue: &self.queue }
+    }
+
     /// Takes `n` permits, if nobody waits.
     #[inline]
     fn take(&self, n: usize) -> bool {
-        let mut word = self.word.load(Ordering::Relaxed);
-        loop {
-            if word & QUEUED != 0 || word / ONE < n {
-                return false;
-            }
-            // Ordering: Acquire sees what the releaser of these permits did before.
-            match self.word.compare_exchange_weak(word, word - n * ONE, Ordering::Acquire, Ordering::Relaxed) {
-                Ok(_) => return true,
-                Err(now) => word = now,
-            }
-        }
+        self.permits.enter(n)
     }
 
     /// Gives `n` permits back, to the first in line if there is one.
     #[inline]
     fn release(&self, n: usize) {
-        let mut word = self.word.load(Ordering::Relaxed);
-        loop {
-            if word & QUEUED != 0 {
-                return self.release_queued(n);
-            }
-            match self.word.compare_exchange_weak(word, plus(word / ONE, n) * ONE, Ordering::Release, Ordering::Relaxed)
-            {
-                Ok(_) => return,
-                Err(now) => word = now,
-            }
+        if !self.permits.give(n) {
+            self.hand_over(n);
         }
     }
 
-    fn release_queued(&self, n: usize) {
-        self.hand_over(self.queue.lock(), n);
-    }
-
-    /// Serves the line with what is free and `n` permits more. Wakes after unlocking.
-    fn hand_over(&self, mut line: Line<'_>, n: usize) {
-        // The mark may be gone by now; set, it keeps everybody else from the word (Invariant 2).
-        let mut free = plus(self.word.fetch_or(QUEUED, Ordering::Acquire) / ONE, n);
-        while let Some(need) = line.first() {
-            if need > free {
-                break;
-            }
-            free -= need;
-            line.serve();
+    fn hand_over(&self, mut n: usize) {
+        let mut line = self.queue.lock();
+        // To those who can do with what comes back it passes by way of the line's lock, and the word does not change.
+        while n > 0 && line.first().is_some_and(|need| need <= n) {
+            n -= line.serve().unwrap_or(0);
         }
-        self.settle(&line, free);
+        if n > 0 {
+            self.permits.add(n);
+        }
+        self.door().serve_line(line);
     }
-
-    /// Writes the word under the line's lock.
-    fn settle(&self, line: &Line<'_>, free: usize) {
-        let queued = if line.is_empty() { 0 } else { QUEUED };
-        // Ordering: Release passes on what those did who released these permits; their writes were acquired with the word.
-        self.word.store((free * ONE) | queued, Ordering::Release);
-    }
-}
-
-/// Adds without ever reaching the mark's bit: each of the two is at most the maximum.
-const fn plus(free: usize, more: usize) -> usize {
-    let sum = free.saturating_add(more);
-    if sum > Semaphore::MAX_PERMITS { Semaphore::MAX_PERMITS } else { sum }
 }
 
 impl fmt::Debug for Semaphore {

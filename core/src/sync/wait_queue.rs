@@ -12,22 +12,22 @@
 //!
 //! What is queued, and the states of a waiter, are in `line.rs`.
 
+mod broken;
+
 use std::borrow::Cow;
 use std::fmt;
 use std::future::Future;
 use std::mem;
-use std::panic::Location;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 pub use super::line::Wakes;
 use super::line::{self, Left, List, Shared, Ticket};
 use crate::checkpoint::Gate;
-use crate::reason::Origin;
+use crate::raw::Lazy;
+use crate::sys::MutexGuard;
 use crate::sys::atomic::{Ordering, fence};
-use crate::sys::{MutexGuard, OnceLock};
-use crate::tree::ambient;
+pub use broken::Broken;
 
 /// A queue of waiting tasks; what locks, events and limiters are made of.
 ///
@@ -121,18 +121,19 @@ use crate::tree::ambient;
 #[derive(Default)]
 pub struct WaitQueue {
     /// Made by the first one who needs it. On the heap, so that a waiter that was moved here finds it.
-    shared: OnceLock<Arc<Shared>>,
+    shared: Lazy<Shared>,
 }
 
 impl WaitQueue {
     /// An empty queue.
     #[must_use]
     pub const fn new() -> Self {
-        WaitQueue { shared: OnceLock::new() }
+        WaitQueue { shared: Lazy::new() }
     }
 
-    fn shared(&self) -> &Arc<Shared> {
-        self.shared.get_or_init(Arc::default)
+    #[inline]
+    pub(super) fn shared(&self) -> &Shared {
+        self.shared.get_or_fill(Shared::default)
     }
 
     /// Waits at the end of the queue until unparked.
@@ -153,33 +154,38 @@ impl WaitQueue {
 
     /// Unparks the `n` longest waiters, or as many as there are; says how many.
     pub fn unpark(&self, n: usize) -> usize {
-        match self.shared.get() {
-            Some(_) => self.lock().unpark(n),
-            None => 0,
-        }
+        self.shared.get().map_or(0, |_| self.lock().unpark(n))
     }
 
     /// Unparks everybody who waits now; says how many.
     pub fn unpark_all(&self) -> usize {
-        match self.shared.get() {
-            Some(_) => self.lock().unpark_all(),
-            None => 0,
-        }
+        self.shared.get().map_or(0, |_| {
+            let mut line = self.lock();
+            let count = line.unpark_all();
+            line.finish().finish();
+            count
+        })
     }
 
     /// Moves the `n` longest waiters, or as many as there are, to the end of queue `to`, in their order; says how many.
     ///
     /// They are not woken: from now on they wait there, and leave from there. Moving a queue onto itself does nothing.
     pub fn repark(&self, n: usize, to: &WaitQueue) -> usize {
-        self.repark_as(n, to, None)
+        self.repark_as(n, to, None, || {})
     }
 
     /// [`repark`](WaitQueue::repark), of those whose tag is the one, giving them the other. Wakes nobody, unless `to` is
-    /// broken.
-    pub(super) fn repark_as(&self, n: usize, to: &WaitQueue, retag: Option<(usize, usize)>) -> usize {
+    /// broken. `mark` runs under the locks of both, before anybody has moved; it must not use either.
+    pub(super) fn repark_as(
+        &self,
+        n: usize,
+        to: &WaitQueue,
+        tags: Option<(usize, usize)>,
+        mark: impl FnOnce(),
+    ) -> usize {
         let Some(from) = self.shared.get() else { return 0 };
         let mut wakes = Wakes::default();
-        line::repark(from, to.shared(), n, retag, &mut wakes)
+        line::repark(from, &to.shared.share_or_fill(Shared::default), n, tags, mark, &mut wakes)
     }
 
     /// Moves everybody who waits now to the end of queue `to`; says how many. As [`repark`](WaitQueue::repark).
@@ -205,6 +211,12 @@ impl WaitQueue {
         self.shared.get().map_or(0, |shared| shared.lock().waiting())
     }
 
+    /// How many wait, and what `look` sees while nobody joins, leaves or is called. It must not use the queue.
+    pub(super) fn waiting_while<R>(&self, look: impl FnOnce() -> R) -> (usize, R) {
+        let list = self.shared.get().map(|shared| shared.lock());
+        (list.as_ref().map_or(0, |list| list.waiting()), look())
+    }
+
     /// Whether nobody waits.
     #[must_use]
     pub fn is_empty(&self) -> bool {
@@ -227,6 +239,7 @@ impl WaitQueue {
     ///
     /// This is a thread's lock, to be held for a few instructions: do not call anything foreign while you hold it, and
     /// above all nothing that uses this queue, or the thread waits for itself.
+    #[inline]
     pub fn lock(&self) -> Line<'_> {
         let shared = self.shared();
         Line { list: shared.lock(), shared, wakes: Wakes::default() }
@@ -262,7 +275,7 @@ impl fmt::Debug for WaitQueue {
 pub struct Line<'a> {
     // Subtle: the fields are dropped in this order: unlock, then wake.
     list: MutexGuard<'a, List>,
-    shared: &'a Arc<Shared>,
+    shared: &'a Shared,
     wakes: Wakes,
 }
 
@@ -291,7 +304,7 @@ impl<'a> Line<'a> {
     /// (law L14), so pass a [`checkpoint_if_cancelled`](crate::checkpoint_if_cancelled) before.
     pub fn park(&mut self, tag: usize) -> Park<'a> {
         Park {
-            state: State::Joined { ticket: Some(self.enter(tag, None)), polled: false },
+            state: State::Joined { home: self.shared, ticket: Some(self.enter(tag, None)), polled: false },
             gate: Gate::to("wait queue"),
         }
     }
@@ -313,6 +326,7 @@ impl<'a> Line<'a> {
     /// Unlocks; the waiters that were unparked are woken when what it returns is dropped.
     ///
     /// For callers that hold another lock, to be released first.
+    #[inline]
     pub fn finish(self) -> Wakes {
         let Line { list, wakes, .. } = self;
         drop(list);
@@ -320,14 +334,20 @@ impl<'a> Line<'a> {
     }
 
     /// Calls the longest waiter, for good, and gives its tag. A waiter that then goes away has to hand on by itself.
+    #[inline]
     pub(super) fn serve(&mut self) -> Option<usize> {
         self.list.serve(false, &mut self.wakes)
     }
 
+    /// Joins the line, in a queue that is never broken.
+    #[inline]
+    pub(super) fn join(&mut self, tag: usize, waker: Waker) -> Ticket {
+        Ticket::new(self.list.join(tag, Some(waker)))
+    }
+
     /// Joins the line. In a broken queue the ticket is ready at once.
-    pub(super) fn enter(&mut self, tag: usize, waker: Option<Waker>) -> Ticket {
-        let key = self.list.enter(tag, waker, &mut self.wakes);
-        Ticket::new(self.shared.clone(), key)
+    fn enter(&mut self, tag: usize, waker: Option<Waker>) -> Ticket {
+        Ticket::new(self.list.enter(tag, waker, &mut self.wakes))
     }
 
     /// Takes out a waiter that stands in this very line. The waker is to be dropped after the line.
@@ -353,6 +373,7 @@ enum State<'a> {
     New(&'a WaitQueue),
     /// The ticket is gone once the wait is over.
     Joined {
+        home: &'a Shared,
         ticket: Option<Ticket>,
         polled: bool,
     },
@@ -365,15 +386,15 @@ impl Park<'_> {
     /// `false` also for a wait that is over, was not begun, or was broken.
     pub fn leave(&mut self) -> bool {
         match self.take() {
-            Some(ticket) => matches!(ticket.leave().left, Left::Served { .. }),
+            Some((home, ticket)) => matches!(ticket.leave(home).left, Left::Served { .. }),
             None => false,
         }
     }
 
-    fn take(&mut self) -> Option<Ticket> {
+    fn take(&mut self) -> Option<(&Shared, Ticket)> {
         match &mut self.state {
             State::New(_) => None,
-            State::Joined { ticket, .. } => ticket.take(),
+            State::Joined { home, ticket, .. } => Some((home, ticket.take()?)),
         }
     }
 }
@@ -389,15 +410,15 @@ impl Future for Park<'_> {
         match &mut this.state {
             State::New(queue) => {
                 let waker = cx.waker().clone();
-                let ticket = queue.lock().enter(0, Some(waker));
-                this.state = State::Joined { ticket: Some(ticket), polled: true };
+                let (home, ticket) = (queue.shared(), queue.lock().enter(0, Some(waker)));
+                this.state = State::Joined { home, ticket: Some(ticket), polled: true };
                 Poll::Pending
             }
-            State::Joined { ticket, polled } => {
+            State::Joined { home, ticket, polled } => {
                 // B081: also who was unparked before its first poll gives way once.
                 let yielded = mem::replace(polled, true);
                 let Some(held) = ticket else { panic!("`Park` was polled after it was ready") };
-                let poll = held.poll(yielded, cx);
+                let poll = held.poll(home, yielded, cx);
                 if poll.is_ready() {
                     *ticket = None;
                 }
@@ -409,12 +430,12 @@ impl Future for Park<'_> {
 
 impl Drop for Park<'_> {
     fn drop(&mut self) {
-        let Some(ticket) = self.take() else { return };
+        let Some((home, ticket)) = self.take() else { return };
         // L40.
-        let gone = ticket.leave();
+        let gone = ticket.leave(home);
         if let Left::Served { pass_on: true } = gone.left {
             let mut wakes = Wakes::default();
-            gone.shared.lock().serve(true, &mut wakes);
+            gone.away.as_deref().unwrap_or(home).lock().serve(true, &mut wakes);
         }
     }
 }
@@ -428,59 +449,6 @@ impl fmt::Debug for Park<'_> {
         })
     }
 }
-
-/// The queue was broken: nobody is left to unpark those who wait there.
-#[derive(Clone)]
-pub struct Broken(Arc<Breaker>);
-
-struct Breaker {
-    text: Cow<'static, str>,
-    task: Option<Origin>,
-    location: &'static Location<'static>,
-}
-
-impl Broken {
-    #[track_caller]
-    pub(super) fn new(text: Cow<'static, str>) -> Self {
-        Broken(Arc::new(Breaker { text, task: ambient::task_origin(), location: Location::caller() }))
-    }
-
-    /// What the breaker had to say.
-    #[must_use]
-    pub fn text(&self) -> &str {
-        &self.0.text
-    }
-
-    /// The task that broke it; none if it was done outside of any.
-    #[must_use]
-    pub fn task(&self) -> Option<&Origin> {
-        self.0.task.as_ref()
-    }
-
-    /// Where it was broken.
-    #[must_use]
-    pub fn location(&self) -> &'static Location<'static> {
-        self.0.location
-    }
-}
-
-impl fmt::Display for Broken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("broken")?;
-        if let Some(task) = &self.0.task {
-            write!(f, " by {task}")?;
-        }
-        write!(f, ": {} (at {})", self.0.text, self.0.location)
-    }
-}
-
-impl fmt::Debug for Broken {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "Broken({self})")
-    }
-}
-
-impl std::error::Error for Broken {}
 
 /// What [`WaitQueue::statistics`] tells.
 #[derive(Clone, Debug)]

@@ -64,7 +64,7 @@ impl<T> Unblock<T> {
     /// others.
     #[must_use = "this drops the value, here"]
     pub fn into_inner(self) -> Option<T> {
-        Arc::into_inner(self.value).and_then(Mutex::into_inner)
+        Arc::into_inner(self.value).map(Mutex::into_inner)
     }
 }
 

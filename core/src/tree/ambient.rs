@@ -1,11 +1,11 @@
 //! The ambient context: which scope the code that is running now stands in (L38).
 //!
 //! Kept in thread-local storage, and exchanged around every poll and every drop of a body. It is not in the waker, because
-//! combinators replace wakers. A scope moves its node in and out again, so entering counts no reference.
+//! combinators replace wakers. A scope lends its node, so entering counts no reference.
 
 mod looking;
 
-use std::cell::RefCell;
+use std::cell::{Cell, OnceCell};
 use std::num::NonZeroU32;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Arc, OnceLock};
@@ -14,115 +14,93 @@ use std::thread;
 use super::Tree;
 use super::follow;
 use super::light::Light;
-use super::node::{CANCELLED, FOLLOWED, Kind, NOTED, NodeRef, TIMED};
+use super::node::{CANCELLED, FOLLOWED, Kind, NodeRef};
 use super::resting::RestKey;
 use crate::Instant;
 use crate::observer::ScopeEvent;
+use crate::raw::{Frame, Stack};
 use crate::reason::{Origin, Reason, ReasonKind};
 
-pub(crate) use looking::{arrives_at, is_cancelled, waits_no_more};
+pub(crate) use looking::{arrives_at, is_cancelled, is_clear, waits_no_more};
 
-/// The scopes that code on this thread stands in.
-struct Stack {
-    /// The innermost scope that was entered with its node; those outside of it are kept by whoever entered it.
-    node: Option<NodeRef>,
-    /// The scopes that were entered as light ones, from the outside in. Those from `base` on stand inside `node`.
-    lights: Vec<Entered>,
-    base: usize,
-    depth: usize,
+/// A scope that code on this thread stands in, and that did not lend its node.
+struct Scope {
+    /// What it was entered as, if that was as a light one.
+    light: Cell<Option<Light>>,
+    /// What it has become. Subtle: as long as it is a light one, those that were entered inside it are light ones, too, or were
+    /// entered with their nodes.
+    node: OnceCell<NodeRef>,
+    /// The how many-th it is on this thread's stack.
+    depth: u32,
+    /// Of those that were entered as light ones in a row, the how many-th; 0 if it was not.
+    lights: u32,
 }
 
-/// A scope that was entered as a light one.
-pub(crate) enum Entered {
-    /// With its place to rest, if it has one.
-    Light(Light, Option<RestKey>),
-    /// It has become a node. Subtle: those further out have become nodes before it.
-    Node(NodeRef),
+/// After as many light scopes in a row the next one gets a node, and so do they: none is far from its node.
+const LIGHTS: u32 = 32;
+
+/// A scope with what stands around it.
+type Place = Frame<Scope, NodeRef>;
+
+impl Scope {
+    #[inline]
+    fn with_node(around: Option<&Place>) -> Self {
+        let depth = around.map_or(0, |around| around.value().depth) + 1;
+        Scope { light: Cell::new(None), node: OnceCell::new(), depth, lights: 0 }
+    }
+
+    #[inline]
+    fn light(around: Option<&Place>, light: Light) -> Self {
+        let (depth, lights) = around.map_or((0, 0), |around| (around.value().depth, around.value().lights));
+        Scope { light: Cell::new(Some(light)), node: OnceCell::new(), depth: depth + 1, lights: lights + 1 }
+    }
+
+    /// Its place to rest, if it is a light one and has one.
+    fn rest(&self) -> Option<RestKey> {
+        self.light.get()?.rest()
+    }
 }
 
-/// What a scope that is entered with its node stands in.
-struct Outer {
-    node: Option<NodeRef>,
-    base: usize,
-    /// An observer follows the scope that is entered.
-    followed: bool,
-}
-
-impl Stack {
+impl Place {
+    /// None as long as it is a light one.
     #[inline]
-    fn push(&mut self, node: NodeRef) -> Outer {
-        self.depth += 1;
-        let followed = node.flagged(FOLLOWED);
-        let base = std::mem::replace(&mut self.base, self.lights.len());
-        Outer { node: self.node.replace(node), base, followed }
+    fn node(&self) -> Option<&NodeRef> {
+        self.lent().or_else(|| self.value().node.get())
     }
 
     #[inline]
-    fn pop(&mut self, outer: Outer) -> Option<NodeRef> {
-        self.depth -= 1;
-        self.base = outer.base;
-        std::mem::replace(&mut self.node, outer.node)
-    }
-
-    #[inline]
-    fn push_light(&mut self, light: Light, key: Option<RestKey>) {
-        self.depth += 1;
-        self.lights.push(Entered::Light(light, key));
-    }
-
-    /// Gives what has become of it.
-    #[inline]
-    fn pop_light(&mut self) -> Option<Entered> {
-        self.depth -= 1;
-        self.lights.pop()
-    }
-
-    /// The innermost scope that was entered as a light one, if no other was entered inside it.
-    #[inline]
-    fn light(&self) -> Option<&Entered> {
-        if self.lights.len() > self.base { self.lights.last() } else { None }
-    }
-
-    /// Nothing is asked of the innermost scope, and it is no light one.
-    #[inline]
-    fn is_clear(&self) -> bool {
-        let inside = self.lights.len() == self.base;
-        inside && self.node.as_ref().is_some_and(|node| !node.flagged(CANCELLED | TIMED | NOTED))
-    }
-
-    /// The innermost scope that has a node; says also whether light ones stand inside it.
-    #[inline]
-    fn node(&self) -> (Option<&NodeRef>, bool) {
-        match self.light() {
-            None => (self.node.as_ref(), false),
-            Some(Entered::Node(node)) => (Some(node), false),
-            Some(Entered::Light(..)) => (self.node_outside(), true),
-        }
-    }
-
-    /// The innermost scope that has a node; the default one outside of any tree.
-    #[inline]
-    fn node_or_default(&self) -> Option<&NodeRef> {
-        match self.node().0 {
-            Some(node) => Some(node),
-            None => default_root(),
-        }
-    }
-
-    /// Logarithmic: scopes nest deep, and each of them asks.
-    fn node_outside(&self) -> Option<&NodeRef> {
-        let inside = &self.lights[self.base..];
-        let nodes = inside.partition_point(|entered| matches!(entered, Entered::Node(_)));
-        match inside[..nodes].last() {
-            Some(Entered::Node(node)) => Some(node),
-            Some(Entered::Light(..)) | None => self.node.as_ref(),
-        }
+    fn is_light(&self) -> bool {
+        self.node().is_none()
     }
 }
 
 crate::sys::thread_local! {
-    static STACK: RefCell<Stack> =
-        const { RefCell::new(Stack { node: None, lights: Vec::new(), base: 0, depth: 0 }) };
+    static STACK: Stack<Scope, NodeRef> = const { Stack::new() };
+}
+
+/// Calls `f` with the scope that the code of this thread stands in.
+#[inline]
+fn look<R>(f: impl for<'a> FnOnce(Option<&'a Place>) -> R) -> R {
+    STACK.with(|stack| stack.look(f))
+}
+
+/// The innermost scope that has a node; says also whether light ones stand inside it.
+#[inline]
+fn node(top: Option<&Place>) -> (Option<&NodeRef>, bool) {
+    let Some(top) = top else { return (None, false) };
+    match top.node() {
+        Some(node) => (Some(node), false),
+        None => (top.outward().find_map(Place::node), true),
+    }
+}
+
+/// The innermost scope that has a node; the default one outside of any tree.
+#[inline]
+fn node_or_default(top: Option<&Place>) -> Option<&NodeRef> {
+    match node(top).0 {
+        Some(node) => Some(node),
+        None => default_root(),
+    }
 }
 
 /// The root of everything that runs outside of `run` and `attach`, once an adapter was installed.
@@ -138,21 +116,15 @@ pub(crate) fn default_root() -> Option<&'static NodeRef> {
     DEFAULT.get()
 }
 
-/// Runs `f` with `node` as the innermost scope, catches its panic, and gives the node back.
-pub(crate) fn enter<R>(node: NodeRef, f: impl FnOnce() -> R) -> (NodeRef, thread::Result<R>) {
-    let mut node = Some(node);
-    // A thread that is being torn down has no context any more.
-    let outer = STACK.try_with(|stack| node.take().map(|node| stack.borrow_mut().push(node))).ok().flatten();
-    let result = match outer {
-        Some(Outer { followed: true, .. }) => run_followed(f),
-        _ => panic::catch_unwind(AssertUnwindSafe(f)),
-    };
-    let node = match outer {
-        Some(outer) => STACK.with(|stack| stack.borrow_mut().pop(outer)),
-        None => node,
-    };
-    let Some(node) = node else { unreachable!("a scope is left by whoever entered it") };
-    (node, result)
+/// Runs `f` with `node` as the innermost scope, and catches its panic.
+#[inline]
+pub(crate) fn enter<R>(node: &NodeRef, f: impl FnOnce() -> R) -> thread::Result<R> {
+    let followed = node.flagged(FOLLOWED);
+    STACK.with(|stack| {
+        let scope = stack.look(Scope::with_node);
+        let f = || if followed { run_followed(f) } else { panic::catch_unwind(AssertUnwindSafe(f)) };
+        stack.enter(scope, Some(node), f).1
+    })
 }
 
 /// Runs `f` in the innermost scope, which an observer follows.
@@ -166,98 +138,82 @@ fn run_followed<R>(f: impl FnOnce() -> R) -> thread::Result<R> {
     result
 }
 
-/// What came of entering a light scope.
-pub(crate) enum Visit<R> {
-    /// The code around it is known to be cancelled, or an observer follows. Nothing was run: the scope has to have a node, to be
-    /// seen there.
-    Refused,
-    /// It was entered and left.
-    Left(Entered, thread::Result<R>),
-}
-
-/// As [`enter`], for the first poll of a light scope, which begins now.
-pub(crate) fn enter_light<R>(light: &mut Light, f: impl FnOnce() -> R) -> Visit<R> {
-    let entered = STACK.try_with(|stack| {
-        let around = stack.borrow();
-        let node = around.node_or_default();
+/// As [`enter`], for the first poll of a light scope, which begins now. Gives the node that it has become.
+///
+/// None if nothing was run: the code around it is known to be cancelled, or an observer follows, or it stands inside many others, and
+/// it has to have a node.
+#[inline]
+pub(crate) fn enter_light<R>(light: &mut Light, f: impl FnOnce() -> R) -> Option<(Option<NodeRef>, thread::Result<R>)> {
+    let enters = look(|around| {
+        let node = node_or_default(around);
         light.start(node.and_then(|node| node.tree()));
-        if node.is_some_and(|node| node.flagged(CANCELLED | FOLLOWED)) {
-            return false;
-        }
-        drop(around);
-        stack.borrow_mut().push_light(*light, None);
-        true
+        let many = around.is_some_and(|around| around.value().lights == LIGHTS);
+        !many && !node.is_some_and(|node| node.flagged(CANCELLED | FOLLOWED))
     });
-    if entered == Ok(false) {
-        return Visit::Refused;
-    }
-    let result = panic::catch_unwind(AssertUnwindSafe(f));
-    let left = entered.and_then(|_| STACK.try_with(|stack| stack.borrow_mut().pop_light()));
-    Visit::Left(left.ok().flatten().unwrap_or(Entered::Light(*light, None)), result)
+    if enters { Some(reenter_light(light, f)) } else { None }
 }
 
-/// Runs `f` in a light scope that has begun.
-pub(crate) fn reenter_light<R>(
-    light: &Light,
-    key: Option<RestKey>,
-    f: impl FnOnce() -> R,
-) -> (Entered, thread::Result<R>) {
-    let entered = STACK.try_with(|stack| stack.borrow_mut().push_light(*light, key));
-    let result = panic::catch_unwind(AssertUnwindSafe(f));
-    let left = entered.and_then(|()| STACK.try_with(|stack| stack.borrow_mut().pop_light()));
-    (left.ok().flatten().unwrap_or(Entered::Light(*light, key)), result)
+/// Runs `f` in a light scope that has begun. Gives the node that it has become.
+#[inline]
+pub(crate) fn reenter_light<R>(light: &mut Light, f: impl FnOnce() -> R) -> (Option<NodeRef>, thread::Result<R>) {
+    STACK.with(|stack| {
+        let scope = stack.look(|around| Scope::light(around, *light));
+        let (scope, result) = stack.enter(scope, None, || panic::catch_unwind(AssertUnwindSafe(f)));
+        if let Some(left) = scope.light.get() {
+            *light = left;
+        }
+        (scope.node.into_inner(), result)
+    })
 }
 
 /// Where a light scope that has just been left can rest: in the innermost node, inside the light scope around it, which gets a place
 /// there, too. None if one of them cannot.
 pub(crate) fn place_to_rest(light: &mut Light) -> Option<(NodeRef, Option<RestKey>)> {
-    STACK
-        .try_with(|stack| {
-            let mut stack = stack.borrow_mut();
-            let lights = stack.node().1;
-            let node = stack.node_or_default()?.clone();
-            if !light.may_rest(node.tree()) {
-                return None;
-            }
-            let mut around: Option<RestKey> = None;
-            if lights {
-                let base = stack.base;
-                let inside = &mut stack.lights[base..];
-                // Those that have a place stand outside of those that have none: mostly it is the last one.
-                let placed = inside.iter().rposition(|entered| !matches!(entered, Entered::Light(_, None)));
-                for entered in &mut inside[placed.unwrap_or(0)..] {
-                    if let Entered::Light(light, key) = entered {
-                        if !light.may_rest(node.tree()) {
-                            return None;
-                        }
-                        if key.is_none() {
-                            light.stands_inside(around.map(RestKey::serial));
-                        }
-                        around = Some(*key.get_or_insert_with(|| node.make_rest(*light, around)));
-                    }
-                }
-            }
-            light.stands_inside(around.map(RestKey::serial));
-            Some((node, around))
-        })
-        .ok()
-        .flatten()
+    look(|top| {
+        let node = node_or_default(top)?;
+        if !light.may_rest(node.tree()) {
+            return None;
+        }
+        let around = match top {
+            Some(top) if top.is_light() => Some(keep_place(top, node)?),
+            _ => None,
+        };
+        light.stands_inside(around.map(RestKey::serial));
+        Some((node.clone(), around))
+    })
+}
+
+/// The place in `node` of a light scope that is being polled. It gets one now, after those around it, if it has none; none if one of
+/// them cannot rest.
+fn keep_place(place: &Place, node: &NodeRef) -> Option<RestKey> {
+    let scope = place.value();
+    let around = match place.outer() {
+        // Those that have a place stand outside of those that have none.
+        Some(outer) if scope.rest().is_none() && outer.is_light() => Some(keep_place(outer, node)?),
+        _ => None,
+    };
+    let mut light = scope.light.get()?;
+    let may_rest = light.may_rest(node.tree());
+    if may_rest && light.rest().is_none() {
+        light.stands_inside(around.map(RestKey::serial));
+        light.rests_at(Some(node.make_rest(light, around)));
+    }
+    scope.light.set(Some(light));
+    if may_rest { light.rest() } else { None }
 }
 
 /// Whether this code stands in `node`, inside the light scope that rests there under this serial number, or inside none.
 pub(crate) fn stands_in(node: &NodeRef, outer: Option<NonZeroU32>) -> bool {
-    let stands = |stack: &RefCell<Stack>| {
-        let stack = stack.borrow();
-        let serial = match stack.light() {
-            Some(Entered::Light(_, key)) => match key {
+    look(|top| {
+        let serial = match top {
+            Some(top) if top.is_light() => match top.value().rest() {
                 Some(key) => Some(key.serial()),
                 None => return false,
             },
-            Some(Entered::Node(_)) | None => None,
+            _ => None,
         };
-        serial == outer && stack.node_or_default().is_some_and(|top| Arc::ptr_eq(top, node))
-    };
-    STACK.try_with(stands).unwrap_or(false)
+        serial == outer && node_or_default(top).is_some_and(|top| Arc::ptr_eq(top, node))
+    })
 }
 
 /// Makes a light scope into a node, below the scope that this code stands in; none outside of any tree.
@@ -274,49 +230,37 @@ pub(crate) fn make_node(light: &mut Light) -> Option<NodeRef> {
 
 /// Whether `node` is the innermost scope.
 pub(crate) fn is_inside(node: &NodeRef) -> bool {
-    STACK
-        .try_with(|stack| match stack.borrow().node() {
-            (Some(top), false) => Arc::ptr_eq(top, node),
-            _ => false,
-        })
-        .unwrap_or(false)
+    look(|top| top.and_then(Place::node).is_some_and(|top| Arc::ptr_eq(top, node)))
 }
 
 /// The innermost scope, made into a node if it is none yet; none outside of any tree.
 pub(crate) fn try_current() -> Option<NodeRef> {
-    let (node, lights) = STACK
-        .try_with(|stack| {
-            let stack = stack.borrow();
-            let (node, lights) = stack.node();
-            (node.cloned(), lights)
-        })
-        .unwrap_or((None, false));
-    let node = node.or_else(|| default_root().cloned())?;
-    if lights { materialise_all(node) } else { Some(node) }
+    look(|top| {
+        let node = node_or_default(top)?;
+        match top {
+            Some(top) if top.is_light() => Some(materialise(top, node, node.tree()?)),
+            _ => Some(node.clone()),
+        }
+    })
 }
 
-/// Makes every light scope inside `node` into a node, from the outside in.
+/// Makes a light scope inside `outside` into a node, after those further out.
 #[cold]
-fn materialise_all(mut node: NodeRef) -> Option<NodeRef> {
-    let tree = node.tree()?.clone();
-    let outside = node.clone();
-    loop {
-        let next = STACK.with(|stack| {
-            let stack = stack.borrow();
-            let mut inside = (stack.base..).zip(&stack.lights[stack.base..]);
-            inside.find_map(|(place, entered)| match entered {
-                Entered::Light(light, key) => Some((place, *light, *key)),
-                Entered::Node(_) => None,
-            })
-        });
-        let Some((place, light, key)) = next else { return Some(node) };
-        let made = key.and_then(|key| outside.node_at_rest(key));
-        node = made.unwrap_or_else(|| light.materialise(&node, &tree));
-        STACK.with(|stack| stack.borrow_mut().lights[place] = Entered::Node(node.clone()));
-        if let Some(key) = key {
-            outside.rest_became(key, &node, &tree);
-        }
+fn materialise(place: &Place, outside: &NodeRef, tree: &Arc<Tree>) -> NodeRef {
+    let scope = place.value();
+    let above = match place.outer() {
+        Some(outer) if outer.is_light() => &materialise(outer, outside, tree),
+        _ => outside,
+    };
+    let Some(light) = scope.light.get() else { unreachable!("it has no node, so it was entered as a light one") };
+    let key = light.rest();
+    let made = key.and_then(|key| outside.node_at_rest(key));
+    let node = made.unwrap_or_else(|| light.materialise(above, tree));
+    drop(scope.node.set(node.clone()));
+    if let Some(key) = key {
+        outside.rest_became(key, &node, tree);
     }
+    node
 }
 
 /// The innermost scope.
@@ -357,13 +301,7 @@ pub(crate) fn tree() -> Option<Arc<Tree>> {
 }
 
 fn with_tree<R>(f: impl FnOnce(&Arc<Tree>) -> R) -> Option<R> {
-    STACK
-        .try_with(|stack| match stack.borrow().node().0 {
-            Some(node) => node.tree().map(f),
-            None => default_root().and_then(|root| root.tree()).map(f),
-        })
-        .ok()
-        .flatten()
+    look(|top| node_or_default(top).and_then(|node| node.tree()).map(f))
 }
 
 /// Whether scoped values were ever set in the tree.
@@ -377,14 +315,13 @@ pub(crate) fn note_value() {
 }
 
 /// How many scopes stand on this thread's stack.
-pub(crate) fn depth() -> usize {
-    STACK.try_with(|stack| stack.borrow().depth).unwrap_or(0)
+pub(crate) fn depth() -> u32 {
+    look(|top| top.map_or(0, |top| top.value().depth))
 }
 
 /// The innermost scope that has a node; light ones are left as they are.
 pub(crate) fn innermost() -> Option<NodeRef> {
-    let found = STACK.try_with(|stack| stack.borrow().node().0.cloned()).ok().flatten();
-    found.or_else(|| default_root().cloned())
+    look(|top| node_or_default(top).cloned())
 }
 
 /// The clock of the tree.
@@ -407,7 +344,7 @@ pub(crate) fn try_now() -> Option<Instant> {
 
 /// The name of the task that runs this code; of a task's scope that was lost, the task's.
 pub(crate) fn task_origin() -> Option<Origin> {
-    let mut next = STACK.try_with(|stack| stack.borrow().node().0.cloned()).ok().flatten();
+    let mut next = look(|top| node(top).0.cloned());
     while let Some(node) = next {
         if matches!(node.kind, Kind::Task | Kind::Root) {
             return Some(node.origin.clone());

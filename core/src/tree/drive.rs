@@ -13,8 +13,8 @@ use super::follow;
 use super::links::Role;
 use super::loss;
 use super::node::{
-    BY_CELL, CANCELLED, DISMISSED, FOLLOWED, LOST, Life, Node, NodeRef, Owned, PARENT_CANCELLED, Payload, RAZED, State,
-    TIMED, WATCHED,
+    BY_CELL, CANCELLED, DISMISSED, FOLLOWED, LOST, Life, NESTED, Node, NodeRef, Owned, PARENT_CANCELLED, Payload,
+    RAZED, State, TIMED, WATCHED,
 };
 use super::resting::dismiss;
 use super::wake;
@@ -74,12 +74,16 @@ impl Driver {
 pub(crate) struct Closed {
     /// The first panic recorded (L32).
     pub(crate) panic: Option<Payload>,
+    /// What it was to its parent.
+    pub(crate) role: Role,
     /// A child was cut: there is no value (L33).
     pub(crate) cut: bool,
     /// Cancelled from further up: the code around does not go on (L18).
     pub(crate) inherited: bool,
-    /// The scope's own request: its reason, and which scope it was.
-    pub(crate) request: Option<(Reason, Origin)>,
+    /// It had a request of its own.
+    pub(crate) requested: bool,
+    /// The host of the tree was dropped meanwhile (L30).
+    pub(crate) razed: bool,
     /// Where it stands until it is unlinked; a root stands nowhere.
     pub(crate) stood: Option<Stood>,
 }
@@ -90,28 +94,16 @@ pub(crate) struct Stood {
     slot: usize,
 }
 
-impl Closed {
-    /// Whether the host of the tree was dropped meanwhile (L30).
-    pub(crate) fn is_razed(&self) -> bool {
-        self.request.as_ref().is_some_and(|(reason, _)| reason.kind() == ReasonKind::HostDropped)
-    }
-}
-
-/// Polls the body of an open scope once. `seat` holds the scope's node before and after.
-pub(crate) fn poll_open<B: Body + ?Sized>(
-    seat: &mut Option<NodeRef>,
-    mut body: Pin<&mut B>,
-    cx: &mut Context<'_>,
-) -> Step {
-    let Some(node) = seat.take() else { unreachable!("a driver has its node between polls") };
+/// Polls the body of an open scope once.
+pub(crate) fn poll_open<B: Body + ?Sized>(node: &NodeRef, mut body: Pin<&mut B>, cx: &mut Context<'_>) -> Step {
     node.touch();
     let was_cancelled = node.flagged(CANCELLED);
-    let marker = if node.flagged(CANCELLED | PARENT_CANCELLED | WATCHED) { prepare(&node) } else { None };
-    let (node, result) = ambient::enter(node, || match &marker {
+    let marker = if node.flagged(CANCELLED | PARENT_CANCELLED | WATCHED) { prepare(node) } else { None };
+    let result = ambient::enter(node, || match &marker {
         Some(marker) => body.as_mut().poll(&mut Context::from_waker(marker)),
         None => body.as_mut().poll(cx),
     });
-    conclude(Driver::Own, seat.insert(node), body, result, was_cancelled, cx.waker())
+    conclude(Driver::Own, node, body, result, was_cancelled, cx.waker())
 }
 
 /// What comes before it, unless nothing is asked of the scope; gives the waker to poll with, if it is not the driver's own.
@@ -121,7 +113,7 @@ pub(crate) fn poll_open<B: Body + ?Sized>(
 #[cold]
 fn prepare(node: &NodeRef) -> Option<Waker> {
     node.begin_poll();
-    node.flagged(PARENT_CANCELLED).then(|| wake::marker(node))
+    wake::marker(node)
 }
 
 /// What follows a poll of the body of an open scope.
@@ -158,8 +150,7 @@ pub(crate) fn conclude<B: Body + ?Sized>(
 
 /// Drops the body with the scope as context (L38).
 pub(crate) fn discard<B: Body + ?Sized>(node: &NodeRef, body: Pin<&mut B>) {
-    let (_, result) = ambient::enter(node.clone(), || body.clear());
-    if let Err(payload) = result {
+    if let Err(payload) = ambient::enter(node, || body.clear()) {
         node.panicked(payload);
     }
 }
@@ -171,7 +162,7 @@ impl Node {
         if self.flagged(WATCHED) {
             self.lock().rare().waits_for.clear();
         }
-        if self.flagged(CANCELLED) {
+        if self.flagged(CANCELLED) && self.flagged(NESTED) {
             for inner in self.lock().links.of(Role::Inner) {
                 // L16.2: a wake that arrives later proves nothing about this poll.
                 inner.due.store(inner.woken.load(Ordering::Acquire), Ordering::Relaxed);
@@ -219,6 +210,9 @@ impl Node {
 
     /// L15, L16: whether an inner scope is still being driven to its end.
     fn must_wait(self: &NodeRef) -> bool {
+        if !self.flagged(NESTED) {
+            return false;
+        }
         let mut wait = false;
         let mut again = false;
         for inner in self.lock().links.of(Role::Inner) {
@@ -377,9 +371,9 @@ impl Node {
     /// Polls the finalizer that was taken out for that. Says whether there is more to do at once.
     fn poll_finalizer(self: &NodeRef, driver: Driver, mut running: Owned, cx: &mut Context<'_>) -> bool {
         self.register(driver, cx.waker());
-        let marker = self.flagged(PARENT_CANCELLED).then(|| wake::marker(self));
+        let marker = wake::marker(self);
         let mut cx = Context::from_waker(marker.as_ref().unwrap_or(cx.waker()));
-        let (_, result) = ambient::enter(self.clone(), || match running.as_mut().poll(&mut cx) {
+        let result = ambient::enter(self, || match running.as_mut().poll(&mut cx) {
             Poll::Pending => Some(running),
             Poll::Ready(()) => None,
         });
@@ -412,41 +406,58 @@ impl Node {
     pub(super) fn close_in(self: &NodeRef, mut state: MutexGuard<'_, State>) -> Closed {
         state.life = Life::Closed;
         debug_assert!(state.links.is_empty() || self.flagged(LOST), "I2: Closed is empty");
-        let inherited = state.inherited;
         let mut closed = Closed {
             panic: None,
+            role: state.role,
             cut: state.cut,
-            inherited: inherited.any(),
-            request: state.request().map(|request| (request.reason.clone(), self.origin.clone())),
+            inherited: state.inherited.any(),
+            requested: false,
+            razed: false,
             stood: state.stood(),
         };
         let waker = state.waker.take();
-        let mut timers = [state.deadline_timer.take(), state.rests.take_alarm(), None];
-        let mut marker = None;
-        let mut binding = None;
-        if let Some(rare) = state.if_rare() {
-            closed.panic = rare.panic.take();
-            timers[2] = rare.hard_timer.take();
-            marker = rare.marker.take();
-            binding = rare.binding.take();
+        if state.has_more() {
+            self.close_more(state, &mut closed);
+        } else {
+            drop(state);
         }
-        drop(state);
         if self.flagged(FOLLOWED) {
             follow::closed(self);
         }
-        drop((waker, marker));
-        drop_quietly(binding);
-        if timers != [None; 3] || inherited.waits_for_hard() {
-            if let Some(tree) = self.tree() {
-                for key in timers.into_iter().flatten() {
-                    drop(tree.timers.remove(key));
-                }
-                if inherited.waits_for_hard() {
-                    closed.inherited = inherited.cancelled(tree.now());
-                }
-            }
-        }
+        drop(waker);
         closed
+    }
+
+    /// What most scopes do not have at their end.
+    #[inline(never)]
+    fn close_more(self: &NodeRef, mut state: MutexGuard<'_, State>, closed: &mut Closed) {
+        let inherited = state.inherited;
+        if let Some(request) = state.request() {
+            closed.requested = true;
+            closed.razed = request.reason.kind() == ReasonKind::HostDropped;
+        }
+        let mut timers = [state.deadline_timer.take(), state.rests.take_alarm(), None];
+        let mut left = None;
+        if let Some(rare) = state.if_rare() {
+            closed.panic = rare.panic.take();
+            timers[2] = rare.hard_timer.take();
+            left = Some((rare.marker.take(), rare.binding.take()));
+        }
+        drop(state);
+        drop_quietly(left);
+        let Some(tree) = self.tree() else { return };
+        for key in timers.into_iter().flatten() {
+            drop(tree.timers.remove(key));
+        }
+        if inherited.waits_for_hard() {
+            closed.inherited = inherited.cancelled(tree.now());
+        }
+    }
+
+    /// The scope's own request: its reason, and which scope it is.
+    pub(crate) fn asked(self: &NodeRef) -> Option<(Reason, Origin)> {
+        let reason = self.lock().request()?.reason.clone();
+        Some((reason, self.origin.clone()))
     }
 
     /// Leaves the parent, which may be waiting for this.
@@ -480,6 +491,10 @@ impl Node {
 }
 
 impl State {
+    fn has_more(&self) -> bool {
+        self.deadline_timer.is_some() || self.has_rare() || !self.rests.is_unused() || self.inherited.waits_for_hard()
+    }
+
     fn stood(&self) -> Option<Stood> {
         self.parent.clone().map(|parent| Stood { parent, slot: self.slot })
     }

@@ -10,7 +10,7 @@ use std::time::Duration;
 use pin_project_lite::pin_project;
 
 use super::Tree;
-use super::ambient::{self, Entered, Visit};
+use super::ambient;
 use super::light::{Light, Limit};
 use super::marks::Mask;
 use super::node::{Kind, Life, NodeRef, Owned};
@@ -69,16 +69,12 @@ impl Finalizer {
         // L30: no finalizer runs in a dead tree. There a node waits for its end, as where a light scope is refused.
         if !tree.is_dead() {
             match ambient::enter_light(&mut scope, || running.as_mut().poll(cx)) {
-                Visit::Refused => {}
-                Visit::Left(Entered::Light(..), Ok(Poll::Ready(()))) => return Begun::Ended,
-                Visit::Left(Entered::Light(..), Err(payload)) => panic::resume_unwind(payload),
-                Visit::Left(left, result) => {
-                    let node = match left {
-                        Entered::Node(node) => Some(node),
-                        // Only where a thread is torn down: a shield that waits has a node, and so has what it stands in.
-                        Entered::Light(..) => ambient::make_node(&mut scope),
-                    };
-                    let Some(node) = node else { scope.no_context() };
+                None => {}
+                Some((None, Ok(Poll::Ready(())))) => return Begun::Ended,
+                Some((None, Err(payload))) => panic::resume_unwind(payload),
+                Some((node, result)) => {
+                    // Only where a thread is torn down has it none: a shield that waits has a node, and so has what it stands in.
+                    let Some(node) = node.or_else(|| ambient::make_node(&mut scope)) else { scope.no_context() };
                     return match result {
                         Ok(Poll::Pending) => Begun::Waits(OwnedScope::finalizing(node, running, cx.waker())),
                         Ok(Poll::Ready(())) => Begun::Winds(OwnedScope::winding(node)),

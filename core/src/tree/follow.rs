@@ -27,7 +27,15 @@ impl Tree {
 }
 
 /// The task was admitted, and is about to be handed to the runtime.
+#[inline]
 pub(crate) fn spawned(tree: &Tree, node: &NodeRef) {
+    if tree.is_followed() || node.flagged(FOLLOWED) {
+        has_spawned(tree, node);
+    }
+}
+
+#[cold]
+fn has_spawned(tree: &Tree, node: &NodeRef) {
     if node.flagged(FOLLOWED) {
         opened(node);
     }

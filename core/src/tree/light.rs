@@ -14,6 +14,7 @@ use super::links::Role;
 use super::marks::Mask;
 use super::node::{Kind, Node, NodeRef};
 use super::place::Place;
+use super::resting::RestKey;
 use crate::Instant;
 use crate::reason::{Origin, Reason, ReasonKind};
 use crate::sys::atomic::Ordering;
@@ -53,6 +54,8 @@ pub(crate) struct Light {
     time: Time,
     /// The light scope around it, once it rests.
     outer: Option<NonZeroU32>,
+    /// Its place to rest, if it has one.
+    rest: Option<RestKey>,
     deadline: Instant,
     location: &'static Location<'static>,
 }
@@ -65,7 +68,7 @@ impl Light {
             Limit::At(at) => (Time::At, at),
             Limit::In(duration) => (Time::ToBegin, Instant::from_nanos(0) + duration),
         };
-        Light { kind, mask, time, outer: None, deadline, location }
+        Light { kind, mask, time, outer: None, rest: None, deadline, location }
     }
 
     pub(super) fn mask(&self) -> Mask {
@@ -79,9 +82,9 @@ impl Light {
             return;
         }
         let Some(tree) = tree else { self.no_context() };
-        let limit = self.deadline - Instant::from_nanos(0);
-        self.time = if limit.is_zero() { Time::Over } else { Time::Runs };
-        self.deadline = tree.now() + limit;
+        let limit = self.deadline.as_nanos();
+        self.time = if limit == 0 { Time::Over } else { Time::Runs };
+        self.deadline = Instant::from_nanos(tree.now().as_nanos().saturating_add(limit));
     }
 
     /// Once it has begun: its deadline has passed by this clock.
@@ -124,6 +127,19 @@ impl Light {
 
     pub(super) fn stands_inside(&mut self, outer: Option<NonZeroU32>) {
         self.outer = outer;
+    }
+
+    pub(super) fn rest(&self) -> Option<RestKey> {
+        self.rest
+    }
+
+    pub(super) fn rests_at(&mut self, key: Option<RestKey>) {
+        self.rest = key;
+    }
+
+    /// It rests no more; gives its place.
+    pub(super) fn take_rest(&mut self) -> Option<RestKey> {
+        self.rest.take()
     }
 
     /// For the drop of its body.

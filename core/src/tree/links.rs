@@ -1,5 +1,7 @@
 //! The lower neighbours of a scope: inner scopes, children, residue.
 
+use std::sync::Arc;
+
 use super::node::NodeRef;
 
 /// What a scope is to its parent.
@@ -54,7 +56,7 @@ impl Table {
     /// What `node` is here, unless it has left before.
     fn role_of(&mut self, slot: usize, node: &NodeRef) -> Option<&mut Role> {
         match self.slot(slot)? {
-            Slot::Of(role, there) if there.is(node) => Some(role),
+            Slot::Of(role, there) if Arc::ptr_eq(there, node) => Some(role),
             _ => None,
         }
     }
@@ -75,9 +77,12 @@ impl Table {
     }
 
     fn remove(&mut self, slot: usize, node: &NodeRef) -> Option<(Role, NodeRef)> {
-        let role = *self.role_of(slot, node)?;
-        let vacant = Slot::Vacant(self.vacant);
-        let Slot::Of(_, node) = std::mem::replace(self.slot(slot)?, vacant) else { return None };
+        let vacant = self.vacant;
+        let place = self.slot(slot)?;
+        if !matches!(place, Slot::Of(_, there) if Arc::ptr_eq(there, node)) {
+            return None;
+        }
+        let Slot::Of(role, node) = std::mem::replace(place, Slot::Vacant(vacant)) else { return None };
         self.vacant = slot;
         self.counts[role as usize] -= 1;
         Some((role, node))

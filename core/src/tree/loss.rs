@@ -59,8 +59,7 @@ fn lose(node: &NodeRef, drop_body: impl FnOnce()) -> Option<Waker> {
     };
     if !keeps_body {
         node.request(Reason::new(ReasonKind::Abandoned), None);
-        let (_, result) = ambient::enter(node.clone(), drop_body);
-        if let Err(payload) = result {
+        if let Err(payload) = ambient::enter(node, drop_body) {
             node.panicked(payload);
         }
         if node.life() == Life::Open {
@@ -156,7 +155,7 @@ fn reap_owned(node: &NodeRef, cx: &mut Context<'_>) -> Step {
     };
     drop(state);
     let mut body = OwnedBody(Some(owned));
-    let (_, result) = ambient::enter(node.clone(), || std::pin::Pin::new(&mut body).poll(cx));
+    let result = ambient::enter(node, || std::pin::Pin::new(&mut body).poll(cx));
     let step = conclude(Driver::Reaper, node, std::pin::Pin::new(&mut body), result, was_cancelled, cx.waker());
     if step == Step::Pending {
         node.lock().rare().owned = body.0;
@@ -230,9 +229,8 @@ fn raze_node(node: &NodeRef, report: &mut HostDropped, wakes: &mut Wakes) {
     wakes.push_raw(state.waker.take());
     drop(state);
     dismiss(resting);
-    let body = node.cell.seize();
-    let (_, result) = ambient::enter(node.clone(), || {
-        drop(body);
+    let result = ambient::enter(node, || {
+        node.cell.cut(node);
         drop(left);
     });
     drop_payload(result.err());

@@ -97,11 +97,9 @@ pub(crate) trait Cell: Send + Sync {
         unreachable!("only tasks have turns")
     }
 
-    /// Takes the body out to be dropped, if nobody is polling it; a body that is being polled is dropped by whoever
-    /// polls it, as soon as that poll returns.
-    fn seize(&self) -> Option<Box<dyn Send>> {
-        None
-    }
+    /// Drops the body, if nobody is polling it; a body that is being polled is dropped by whoever polls it, as soon as that
+    /// poll returns.
+    fn cut(&self, _node: &NodeRef) {}
 
     /// Whoever drives the scope is woken through [`wake`](Cell::wake): no waker is kept with the node.
     fn wakes(&self) -> bool {
@@ -204,6 +202,9 @@ pub(crate) const DISMISSED: u16 = 4096;
 /// A local child that has ended without its future (L28, L41): its handle has no value.
 pub(crate) const ORPHANED: u16 = 16384;
 
+/// A scope was opened inside, at some time: who only wants to know about those need not lock the others.
+pub(crate) const NESTED: u16 = 32768;
+
 /// A request that stands (L6).
 pub(crate) struct Request {
     pub(crate) reason: Reason,
@@ -269,6 +270,11 @@ impl State {
         self.rare.as_deref_mut()
     }
 
+    #[inline]
+    pub(crate) fn has_rare(&self) -> bool {
+        self.rare.is_some()
+    }
+
     /// The request that stands.
     pub(crate) fn request(&self) -> Option<&Request> {
         self.rare.as_ref()?.request.as_ref()
@@ -305,6 +311,7 @@ impl State {
     }
 
     /// L4.
+    #[inline]
     pub(crate) fn admits(&self) -> bool {
         match self.life {
             Life::Open => true,
@@ -391,7 +398,12 @@ impl<C: ?Sized> Node<C> {
 
     /// Sets a flag; says whether it was not set before.
     pub(crate) fn flag(&self, flag: u16) -> bool {
-        self.flags.fetch_or(flag, Ordering::AcqRel) & flag == 0
+        self.flag_all(flag) != 0
+    }
+
+    /// Sets flags; says which were not set before.
+    pub(super) fn flag_all(&self, flags: u16) -> u16 {
+        flags & !self.flags.fetch_or(flags, Ordering::AcqRel)
     }
 
     /// Whether this is that node.

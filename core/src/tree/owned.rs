@@ -66,14 +66,12 @@ impl Future for OwnedScope {
         }
         if !this.winding {
             let mut body = OwnedBody(node.take_owned());
-            let step = poll_open(&mut this.seat, Pin::new(&mut body), cx);
-            let Some(node) = &this.seat else { unreachable!("a driver has its node between polls") };
+            let step = poll_open(node, Pin::new(&mut body), cx);
             if node.put_back_owned(body.0) && step == Step::Pending {
                 return Poll::Pending;
             }
             this.winding = true;
         }
-        let Some(node) = &this.seat else { unreachable!("a driver has its node between polls") };
         let Poll::Ready(closed) = node.wind_down(Driver::Own, cx) else { return Poll::Pending };
         node.leave(closed.stood);
         this.seat = None;

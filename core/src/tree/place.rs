@@ -5,7 +5,7 @@
 
 use super::links::Role;
 use super::marks::{Marks, Mask};
-use super::node::{CANCELLED, Life, Node, NodeRef, PARENT_CANCELLED, State, TIMED};
+use super::node::{CANCELLED, Life, NESTED, Node, NodeRef, PARENT_CANCELLED, State, TIMED};
 use super::wake::Wakes;
 use crate::Instant;
 use crate::sys::atomic::Ordering;
@@ -31,7 +31,17 @@ impl Place {
     }
 
     /// The flags of a scope with that mask, and what it inherits.
+    #[inline]
     pub(super) fn reach(&self, mask: Mask) -> (u16, Marks) {
+        if self.parent_cancelled || self.timed || self.marks.any() {
+            self.reach_with_marks(mask)
+        } else {
+            (self.kept, Marks::default())
+        }
+    }
+
+    #[inline(never)]
+    fn reach_with_marks(&self, mask: Mask) -> (u16, Marks) {
         let inherited = self.marks.through(mask);
         let mut flags = self.kept;
         if self.timed && mask != Mask::Full {
@@ -50,24 +60,34 @@ impl Place {
 }
 
 impl State {
-    /// A place below the scope `this`, which this is the state of. [`Links::insert`] has to follow under the same lock.
-    fn place(&self, this: &NodeRef, role: Role) -> Place {
+    /// A place below the scope `this`, which this is the state of. Something has to be linked there under the same lock: a child, if one
+    /// is [admitted](State::admits), with [`admit`](State::admit).
+    #[inline]
+    pub(crate) fn place(&self, this: NodeRef, role: Role) -> Place {
         Place {
-            parent: this.clone(),
             role,
             slot: self.links.next_slot(),
             marks: self.marks(),
             parent_cancelled: this.flagged(CANCELLED),
             timed: this.flagged(TIMED),
             kept: this.kept_flags(),
+            parent: this,
         }
     }
 
     /// Links `child` below the scope `this`, which this is the state of. [`Node::settle`] has to follow.
     pub(crate) fn link(&mut self, this: &NodeRef, role: Role, child: &NodeRef) -> Place {
-        let place = self.place(this, role);
-        self.links.insert(role, child.clone());
+        let place = self.place(this.clone(), role);
+        self.insert(this, role, child.clone());
         place
+    }
+
+    /// Ordering: who has not seen the flag was there before the scope was opened.
+    fn insert(&mut self, this: &NodeRef, role: Role, node: NodeRef) {
+        if role == Role::Inner && !this.flagged(NESTED) {
+            this.flag(NESTED);
+        }
+        self.links.insert(role, node);
     }
 
     /// The scope whose state this is moves to a place that was made for it; what reached it where it was is forgotten. Comes back
@@ -79,13 +99,9 @@ impl State {
         self.parent.replace(place.parent.clone())
     }
 
-    /// A place for a new child, if the nursery admits one (L4). [`admit`](State::admit) has to follow under the same lock.
-    pub(crate) fn make_room(&self, this: &NodeRef, role: Role) -> Option<Place> {
-        self.admits().then(|| self.place(this, role))
-    }
-
     /// Links a child that was made for its place. Says whether the nursery has to be woken: a daemon that comes after the others
     /// were dismissed is dismissed, too (L24).
+    #[inline]
     pub(crate) fn admit(&mut self, role: Role, child: NodeRef) -> bool {
         self.links.insert(role, child);
         self.life != Life::Open && self.links.only_daemons()
@@ -109,8 +125,8 @@ impl Node {
             None => unreachable!("there is one place"),
         };
         let node = parent.take_in(|above, parent| {
-            let node = made(above.place(parent, role));
-            above.links.insert(role, node.clone());
+            let node = made(above.place(parent.clone(), role));
+            above.insert(parent, role, node.clone());
             node
         });
         let node = node.unwrap_or_else(|top| made(Place::nowhere(top, role)));
@@ -124,8 +140,8 @@ impl Node {
         if above.life != Life::Open {
             return None;
         }
-        let node = make(above.place(parent, role));
-        above.links.insert(role, node.clone());
+        let node = make(above.place(parent.clone(), role));
+        above.insert(parent, role, node.clone());
         drop(above);
         node.hard_time_may_be_over();
         Some(node)
@@ -170,10 +186,15 @@ impl Node {
     }
 
     /// A hard time that is over, as it is at once without a grace, has no timer that would visit a scope that came later.
+    #[inline]
     pub(crate) fn hard_time_may_be_over(self: &NodeRef) {
-        if !self.flagged(TIMED) {
-            return;
+        if self.flagged(TIMED) {
+            self.look_at_the_clock();
         }
+    }
+
+    #[inline(never)]
+    fn look_at_the_clock(self: &NodeRef) {
         let inherited = self.lock().inherited;
         if inherited.waits_for_hard() && self.tree().is_some_and(|tree| inherited.cancelled(tree.now())) {
             self.flag(CANCELLED);
@@ -197,7 +218,7 @@ impl Node {
         let Some(tree) = self.tree() else { unreachable!("its parent stands in a tree") };
         let mut wakes = Wakes::default();
         if place.parent_cancelled {
-            wakes.push_node(self);
+            wakes.push_node(self.clone());
         }
         self.settle(place);
         if self.flagged(CANCELLED) {

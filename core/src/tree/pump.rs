@@ -126,10 +126,13 @@ enum Call {
 
 impl Queue {
     /// Whether a pump has to come for what is in the queue.
+    #[inline]
     fn call(&mut self, threads: NonZeroUsize) -> Call {
-        if !self.coming.is_empty() || (threads.get() == 1 && self.busy > 0) {
-            return Call::Nobody;
-        }
+        if !self.coming.is_empty() || (threads.get() == 1 && self.busy > 0) { Call::Nobody } else { self.call_one() }
+    }
+
+    #[inline(never)]
+    fn call_one(&mut self) -> Call {
         match self.idle.pop() {
             Some((number, waker)) => {
                 self.coming.push(number);
@@ -143,6 +146,15 @@ impl Queue {
         }
     }
 
+    /// The task that comes next, for the pump that has taken `mine` before. Takes all, where no other thread could come for them.
+    fn take(&mut self, mine: &mut VecDeque<NodeRef>, threads: NonZeroUsize) -> Option<NodeRef> {
+        if threads.get() > 1 {
+            return self.ready.pop_front();
+        }
+        std::mem::swap(&mut self.ready, mine);
+        mine.pop_front()
+    }
+
     /// The pump is polled.
     fn comes(&mut self, number: usize) -> Option<Waker> {
         self.coming.retain(|coming| *coming != number);
@@ -154,11 +166,14 @@ impl Queue {
 }
 
 impl Call {
+    #[inline]
     fn make(self, tree: &Arc<Tree>) {
         match self {
             Call::Nobody => {}
             Call::Wake(waker) => waker.wake(),
-            Call::Make(number) => tree.runtime.spawn(Job::pump(Pump { tree: tree.clone(), number })),
+            Call::Make(number) => {
+                tree.runtime.spawn(Job::pump(Pump { tree: tree.clone(), number, mine: VecDeque::new() }));
+            }
         }
     }
 }
@@ -180,6 +195,19 @@ impl Pumps {
             return lose_if_idle(&task);
         }
         queue.ready.push_back(task);
+        let call = queue.call(self.threads);
+        drop(queue);
+        call.make(tree);
+    }
+
+    /// As [`push`](Pumps::push), for many.
+    fn push_all(&self, tree: &Arc<Tree>, tasks: Vec<NodeRef>) {
+        let mut queue = self.lock();
+        if queue.ended {
+            drop(queue);
+            return tasks.iter().for_each(lose_if_idle);
+        }
+        queue.ready.extend(tasks);
         let call = queue.call(self.threads);
         drop(queue);
         call.make(tree);
@@ -232,6 +260,21 @@ pub(crate) fn wake(task: &NodeRef) {
     }
 }
 
+/// Wakes scopes of one tree through their cells, and puts those that pumps drive into the queue together.
+pub(crate) fn wake_all(mut nodes: Vec<NodeRef>) {
+    nodes.retain(|node| match node.cell.stage() {
+        Some(stage) => stage.wake(),
+        None => {
+            node.cell.wake(node);
+            false
+        }
+    });
+    let Some(tree) = nodes.first().and_then(|node| node.tree().cloned()) else { return };
+    if let Some(pumps) = &tree.pumps {
+        pumps.push_all(&tree, nodes);
+    }
+}
+
 /// Puts a task that is ready into its tree's queue; `node` is the same one.
 pub(crate) fn queue(node: &Node, task: NodeRef) {
     if let Some((tree, pumps)) = node.tree().and_then(|tree| Some((tree, tree.pumps.as_ref()?))) {
@@ -267,8 +310,7 @@ fn lose_if_idle(task: &NodeRef) {
 
 /// A task has no driver any more.
 pub(crate) fn lose(node: &NodeRef) {
-    let body = node.cell.seize();
-    loss::driver_lost(node, || drop(body));
+    loss::driver_lost(node, || node.cell.cut(node));
 }
 
 /// All scopes of the tree, those further in first.
@@ -287,66 +329,77 @@ fn all_below(root: NodeRef) -> Vec<NodeRef> {
 pub(crate) struct Pump {
     tree: Arc<Tree>,
     number: usize,
+    /// What it has taken from the queue, all at once, where there is no other thread that could do it meanwhile.
+    mine: VecDeque<NodeRef>,
 }
 
 impl Pump {
     /// One turn.
-    pub(crate) fn poll(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let Some(pumps) = &self.tree.pumps else { unreachable!("only a tree with pumps makes one") };
+    pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        let Pump { tree, number, mine } = self;
+        let Some(pumps) = &tree.pumps else { unreachable!("only a tree with pumps makes one") };
         let mut queue = pumps.lock();
-        let old = queue.comes(self.number);
+        let old = queue.comes(*number);
+        let mut held = Some(queue);
         let mut spare = None;
         for _ in 0..TURN {
-            if queue.ready.len() > 1 {
-                let call = queue.call(pumps.threads);
-                if !matches!(call, Call::Nobody) {
-                    drop(queue);
-                    call.make(&self.tree);
-                    // Subtle: the host may have put the pump that was called where only this thread can find it (tokio's LIFO slot).
-                    // So this one goes to the end of the host's queue, where every thread can take it, and nobody waits for
-                    // the task that comes next, however long that holds up its thread.
-                    queue = pumps.lock();
-                    break;
+            let task = match mine.pop_front() {
+                Some(task) => task,
+                None => {
+                    let mut queue = held.take().unwrap_or_else(|| pumps.lock());
+                    if queue.ready.len() > 1 {
+                        let call = queue.call(pumps.threads);
+                        if !matches!(call, Call::Nobody) {
+                            drop(queue);
+                            call.make(tree);
+                            // Subtle: the host may have put the pump that was called where only this thread can find it (tokio's
+                            // LIFO slot). So this one goes to the end of the host's queue, where every thread can take it, and nobody
+                            // waits for the task that comes next, however long that holds up its thread.
+                            break;
+                        }
+                    }
+                    match queue.take(mine, pumps.threads) {
+                        Some(task) => task,
+                        None if queue.ended => {
+                            queue.busy -= 1;
+                            return Poll::Ready(());
+                        }
+                        None => {
+                            let Some(waker) = spare.take() else {
+                                // No lock is held while a waker is cloned or dropped (L36).
+                                drop(queue);
+                                spare = Some(cx.waker().clone());
+                                continue;
+                            };
+                            queue.busy -= 1;
+                            queue.idle.push((*number, waker));
+                            drop(queue);
+                            drop(old);
+                            return Poll::Pending;
+                        }
+                    }
                 }
-            }
-            let Some(task) = queue.ready.pop_front() else {
-                if queue.ended {
-                    queue.busy -= 1;
-                    return Poll::Ready(());
-                }
-                let Some(waker) = spare.take() else {
-                    // No lock is held while a waker is cloned or dropped (L36).
-                    drop(queue);
-                    spare = Some(cx.waker().clone());
-                    queue = pumps.lock();
-                    continue;
-                };
-                queue.busy -= 1;
-                queue.idle.push((self.number, waker));
-                drop(queue);
-                drop(old);
-                return Poll::Pending;
             };
-            drop(queue);
+            drop(held.take());
             let again = turn(pumps, task);
-            let yields = self.tree.runtime.should_yield();
-            queue = pumps.lock();
+            let yields = tree.runtime.should_yield();
             if let Some(task) = again {
+                let mut queue = pumps.lock();
                 if queue.ended {
                     drop(queue);
                     lose_if_idle(&task);
-                    drop(task);
-                    queue = pumps.lock();
                 } else {
                     queue.ready.push_back(task);
+                    held = Some(queue);
                 }
             }
             if yields {
                 break;
             }
         }
+        queue = held.unwrap_or_else(|| pumps.lock());
         queue.busy -= 1;
-        queue.coming.push(self.number);
+        queue.coming.push(*number);
         drop(queue);
         drop(old);
         cx.waker().wake_by_ref();

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::Tree;
 use super::marks::{Marks, Mask};
-use super::node::{CANCELLED, Kind, Life, Node, NodeRef, PARENT_CANCELLED, Rare, Request, TIMED};
+use super::node::{CANCELLED, Kind, Life, Node, NodeRef, PARENT_CANCELLED, Rare, Request, State, TIMED};
 use super::timers::Target;
 use super::wake::Wakes;
 use crate::Instant;
@@ -56,7 +56,7 @@ impl Node {
             }
         }
         self.flag(CANCELLED);
-        wakes.push_chain(self);
+        wakes.push_chain(self.clone());
         wakes.push_resting(self);
         self.mark_below(now, false, wakes);
         true
@@ -85,9 +85,8 @@ impl Node {
     /// With `all`, scopes whose marks did not change are visited too: at a hard time only the clock has changed.
     pub(crate) fn mark_below(self: &NodeRef, now: Instant, all: bool, wakes: &mut Wakes) {
         let mut queue = VecDeque::new();
-        self.queue_below(&mut queue);
+        self.queue_below(&self.lock(), &mut queue);
         while let Some((node, above, above_cancelled)) = queue.pop_front() {
-            let parent_newly = above_cancelled && node.flag(PARENT_CANCELLED);
             let mut state = node.lock();
             if state.life == Life::Closed {
                 continue;
@@ -96,26 +95,30 @@ impl Node {
             let changed = inherited != state.inherited;
             state.inherited = inherited;
             let marks = state.marks();
+            let reached = [
+                (PARENT_CANCELLED, above_cancelled),
+                (CANCELLED, marks.cancelled(now)),
+                (TIMED, marks.waits_for_hard()),
+            ];
+            let flags = reached.iter().filter(|(_, reaches)| *reaches).fold(0, |flags, (flag, _)| flags | flag);
+            let newly = node.flag_all(flags) & (PARENT_CANCELLED | CANCELLED);
+            let goes_on = changed || newly & CANCELLED != 0;
+            if (goes_on || all) && node.mask != Mask::Full {
+                node.queue_below(&state, &mut queue);
+            }
             drop(state);
-            let newly = marks.cancelled(now) && node.flag(CANCELLED);
-            if marks.waits_for_hard() {
-                node.flag(TIMED);
-            }
-            if changed || newly || parent_newly {
-                // With what it delays: the driver's waker may belong to a combinator that is gone (L16.1).
-                wakes.push_chain(&node);
-            }
-            if newly {
+            if newly & CANCELLED != 0 {
                 wakes.push_resting(&node);
             }
-            if (changed || newly || all) && node.mask != Mask::Full {
-                node.queue_below(&mut queue);
+            if changed || newly != 0 {
+                // With what it delays: the driver's waker may belong to a combinator that is gone (L16.1).
+                wakes.push_chain(node);
             }
         }
     }
 
-    fn queue_below(self: &NodeRef, queue: &mut VecDeque<(NodeRef, Marks, bool)>) {
-        let state = self.lock();
+    /// Under its lock.
+    fn queue_below(self: &NodeRef, state: &State, queue: &mut VecDeque<(NodeRef, Marks, bool)>) {
         let marks = state.marks();
         let cancelled = self.flagged(CANCELLED);
         queue.extend(state.links.iter().map(|(_, node)| (node.clone(), marks, cancelled)));
@@ -232,13 +235,13 @@ impl Node {
     }
 
     /// L9 for the code directly inside, exact to the clock.
+    #[inline]
     pub(crate) fn is_cancelled(self: &NodeRef, tree: &Arc<Tree>) -> bool {
-        if self.flagged(CANCELLED) {
-            return true;
-        }
-        if !self.flagged(TIMED) {
-            return false;
-        }
+        self.flagged(CANCELLED) || self.flagged(TIMED) && self.is_cancelled_by_now(tree)
+    }
+
+    #[inline(never)]
+    fn is_cancelled_by_now(self: &NodeRef, tree: &Arc<Tree>) -> bool {
         tree.fire_due();
         self.flagged(CANCELLED)
     }

@@ -170,6 +170,11 @@ impl Rests {
         }
     }
 
+    /// Nobody has ever rested here.
+    pub(super) fn is_unused(&self) -> bool {
+        self.0.is_none()
+    }
+
     /// Takes the timer's key, when nobody will rest here any more.
     pub(super) fn take_alarm(&mut self) -> Option<TimerKey> {
         Some(self.0.as_mut()?.alarm.take()?.0)

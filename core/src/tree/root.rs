@@ -58,7 +58,7 @@ pin_project! {
             if let Some(node) = this.seat.take() {
                 this.tree.die();
                 let mut body = this.body;
-                let (_, dropped) = ambient::enter(node.clone(), || body.as_mut().empty());
+                let dropped = ambient::enter(&node, || body.as_mut().empty());
                 super::drive::drop_payload(dropped.err());
                 loss::raze(&node);
                 this.tree.end(true);
@@ -108,19 +108,18 @@ impl<F: Future<Output = T>, T> Future for Root<F, T> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
         let mut this = self.project();
-        assert!(this.seat.is_some(), "a root was polled after it had returned");
+        let Some(node) = &*this.seat else { panic!("a root was polled after it had returned") };
         if std::mem::take(this.fresh) && this.tree.follows_scopes() {
-            this.seat.iter().for_each(follow::begin);
+            follow::begin(node);
         }
         if !*this.over {
-            match poll_open(this.seat, this.body.as_mut(), cx) {
+            match poll_open(node, this.body.as_mut(), cx) {
                 Step::Pending => return Poll::Pending,
                 Step::Gone => {}
                 Step::Ready => *this.output = this.body.as_mut().take(),
             }
             *this.over = true;
         }
-        let Some(node) = this.seat.as_ref() else { unreachable!("the root has its node until it is closed") };
         let Poll::Ready(closed) = node.wind_down(Driver::Own, cx) else { return Poll::Pending };
         *this.seat = None;
         this.tree.end(false);

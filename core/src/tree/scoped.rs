@@ -29,7 +29,6 @@ use super::links::Role;
 use super::loss;
 use super::marks::Mask;
 use super::node::{CANCELLED, DISMISSED, FOLLOWED, Kind, LOST, NodeRef, RAZED};
-use super::resting::RestKey;
 use super::slot::Slot;
 use crate::reason::{Origin, Reason};
 use lightly::{First, drop_resting, lose_resting};
@@ -99,14 +98,15 @@ pin_project! {
         policy: P,
         // Its node; or that in which it rests.
         seat: Option<NodeRef>,
-        rest: Option<RestKey>,
         light: Light,
         stage: Stage,
     }
 
     impl<F, R, V, P> PinnedDrop for Scoped<F, R, V, P> {
         fn drop(this: Pin<&mut Self>) {
-            this.lose(|| {});
+            if !this.is_done() {
+                this.lose(|| {});
+            }
         }
     }
 }
@@ -123,13 +123,13 @@ impl<F, R, V, P> Scoped<F, R, V, P> {
         policy: P,
     ) -> Self {
         let light = Light::new(kind, mask, limit, location);
-        Scoped { body: Slot::Future { future: body }, policy, seat: None, rest: None, light, stage: Stage::Fresh }
+        Scoped { body: Slot::Future { future: body }, policy, seat: None, light, stage: Stage::Fresh }
     }
 
     /// A scope around a node that exists, because there are handles to it.
     pub(crate) fn with_node(node: NodeRef, body: F, policy: P) -> Self {
         let light = Light::new(node.kind, node.mask, Limit::NONE, node.origin.location());
-        Scoped { body: Slot::Future { future: body }, policy, seat: Some(node), rest: None, light, stage: Stage::Fresh }
+        Scoped { body: Slot::Future { future: body }, policy, seat: Some(node), light, stage: Stage::Fresh }
     }
 
     /// A scope that has its place in the tree now, below the scope around this call; outside of any tree, at its first poll.
@@ -154,7 +154,7 @@ impl<F, R, V, P> Scoped<F, R, V, P> {
     pub(crate) fn cancel(self: Pin<&mut Self>, reason: impl FnOnce() -> Reason) -> thread::Result<bool> {
         let mut this = self.project();
         let mut result = Ok(());
-        if let Some(key) = this.rest.take() {
+        if let Some(key) = this.light.take_rest() {
             let Some(node) = this.seat.take() else { unreachable!("it rests in one") };
             (*this.seat, result) = drop_resting(&node, key, this.light, || this.body.as_mut().empty());
         }
@@ -186,7 +186,7 @@ impl<F, R, V, P> Scoped<F, R, V, P> {
         let live = matches!(this.stage, Stage::Placed | Stage::Open | Stage::Winding);
         *this.stage = Stage::Done;
         let mut body = this.body;
-        if let Some(key) = this.rest.take() {
+        if let Some(key) = this.light.take_rest() {
             *this.seat =
                 this.seat.take().and_then(|node| lose_resting(&node, key, this.light, || body.as_mut().empty()));
         }
@@ -242,7 +242,8 @@ where
         match begin {
             Begin::Open => {
                 let this = self.as_mut().project();
-                let step = poll_open(this.seat, this.body, cx);
+                let Some(node) = &*this.seat else { unreachable!("it is open, and not a light one") };
+                let step = poll_open(node, this.body, cx);
                 if !self.as_mut().after_open(step) {
                     return Poll::Pending;
                 }
@@ -287,12 +288,12 @@ where
             return Begin::Parked;
         }
         let Some(node) = this.seat.as_ref() else { panic!("a scope was polled after it had returned") };
-        if let Some(key) = *this.rest {
+        if let Some(key) = this.light.rest() {
             let asked = node.flagged(CANCELLED | FOLLOWED | DISMISSED | RAZED) || node.rest_is_due(key);
             if !asked && ambient::stands_in(node, this.light.outer()) {
                 return Begin::Light;
             }
-            *this.rest = None;
+            this.light.rests_at(None);
             let made = node.rest_becomes(key);
             let Some(stood) = std::mem::replace(this.seat, made) else { unreachable!("it rests there") };
             if this.seat.is_none() {
@@ -339,11 +340,11 @@ where
         match this.body.take_value() {
             Some(value) if !closed.cut => Poll::Ready(Ending::Value(value)),
             // L30: this task will be dropped as soon as its poll returns.
-            _ if closed.inherited || closed.is_razed() => {
+            _ if closed.inherited || closed.razed => {
                 *this.stage = Stage::Parked;
                 Poll::Pending
             }
-            _ => Poll::Ready(Ending::Cancelled(closed.request)),
+            _ => Poll::Ready(Ending::Cancelled(node.asked())),
         }
     }
 }

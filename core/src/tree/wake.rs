@@ -5,7 +5,8 @@ use std::task::{Wake, Waker};
 
 use super::Tree;
 use super::links::Role;
-use super::node::{BY_CELL, LOST, Life, NodeRef, PARENT_CANCELLED};
+use super::node::{BY_CELL, Kind, LOST, Life, NodeRef, PARENT_CANCELLED};
+use super::pump;
 use crate::sys::atomic::Ordering;
 
 /// What is to be done once no lock is held any more: wakers to call, and a timer to arm.
@@ -31,28 +32,32 @@ impl Wakes {
     }
 
     /// Marks a scope as woken and takes its driver's waker along; then those it delays.
-    pub(crate) fn push_chain(&mut self, node: &NodeRef) {
+    ///
+    /// Subtle: in this order. The parent that is polled before the scope's driver was woken would find the scope passed over (L16).
+    pub(crate) fn push_chain(&mut self, node: NodeRef) {
+        // Ordering: see `wake`.
+        node.woken.store(true, Ordering::Release);
+        let delayed = delayed_by(&node);
         self.push_node(node);
-        self.push_delayed(node);
+        self.push_from(delayed);
     }
 
-    /// Marks those that a scope delays as woken, and takes their drivers' wakers along.
-    fn push_delayed(&mut self, node: &NodeRef) {
-        let mut node = delayed_by(node);
+    /// Marks a scope as woken, and those that it delays, and takes their drivers' wakers along.
+    fn push_from(&mut self, mut node: Option<NodeRef>) {
         while let Some(next) = node {
             if next.woken.swap(true, Ordering::AcqRel) {
                 break;
             }
-            self.push_node(&next);
             node = delayed_by(&next);
+            self.push_node(next);
         }
     }
 
     /// Marks a scope as woken and takes its driver's waker along.
-    pub(crate) fn push_node(&mut self, node: &NodeRef) {
+    pub(crate) fn push_node(&mut self, node: NodeRef) {
         node.woken.store(true, Ordering::Release);
-        if is_woken_by_cell(node) {
-            return self.cells.push(node.clone());
+        if is_woken_by_cell(&node) {
+            return self.cells.push(node);
         }
         // Taken, not cloned: that would run below the lock (L36). Whoever drives the scope leaves a new one in the poll that this
         // leads to.
@@ -68,9 +73,7 @@ impl Wakes {
         for waker in self.wakers {
             waker.wake();
         }
-        for node in self.cells {
-            node.cell.wake(&node);
-        }
+        pump::wake_all(self.cells);
     }
 }
 
@@ -84,7 +87,7 @@ fn is_woken_by_cell(node: &NodeRef) -> bool {
 
 /// The parent, if this scope holds up its delivery (L16.1).
 fn delayed_by(node: &NodeRef) -> Option<NodeRef> {
-    if !node.flagged(PARENT_CANCELLED) {
+    if node.kind == Kind::Task || !node.flagged(PARENT_CANCELLED) {
         return None;
     }
     let state = node.lock();
@@ -97,7 +100,7 @@ pub(crate) fn wake(node: &NodeRef) {
     node.woken.store(true, Ordering::Release);
     if node.flagged(PARENT_CANCELLED) {
         let mut wakes = Wakes::default();
-        wakes.push_chain(node);
+        wakes.push_chain(node.clone());
         return wakes.wake();
     }
     // Most delay nobody, and need no list.
@@ -153,7 +156,7 @@ impl Wake for Past {
         self.node.woken.store(true, Ordering::Release);
         self.driver.wake_by_ref();
         let mut wakes = Wakes::default();
-        wakes.push_delayed(&self.node);
+        wakes.push_from(delayed_by(&self.node));
         wakes.wake();
     }
 }
@@ -164,10 +167,14 @@ pub(crate) fn past(node: &NodeRef, driver: &Waker) -> Option<Waker> {
     node.flagged(PARENT_CANCELLED).then(past)
 }
 
-/// The waker to poll the body of `node` with, while its parent is cancelled.
-pub(crate) fn marker(node: &NodeRef) -> Waker {
+/// The waker to poll the body of `node` with, while its parent is cancelled; none if the driver's own is good enough, as it is
+/// for a task, which delays nobody's delivery.
+pub(crate) fn marker(node: &NodeRef) -> Option<Waker> {
+    if node.kind == Kind::Task || !node.flagged(PARENT_CANCELLED) {
+        return None;
+    }
     if let Some(marker) = node.lock().if_rare().and_then(|rare| rare.marker.clone()) {
-        return marker;
+        return Some(marker);
     }
     let marker = Waker::from(Arc::new(Marker(node.clone())));
     let mut state = node.lock();
@@ -175,5 +182,5 @@ pub(crate) fn marker(node: &NodeRef) -> Waker {
     if state.life != Life::Closed {
         state.rare().marker = Some(marker.clone());
     }
-    marker
+    Some(marker)
 }

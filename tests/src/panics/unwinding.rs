@@ -1,10 +1,14 @@
 //! What a panic meets on its way out: inner scopes, destructors, the process's panic hook, a cancel.
 
+use std::future::poll_fn;
 use std::panic;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::task::Poll;
 
 use foster::runtime::root;
-use foster::{CancelScope, ReasonKind, defer, is_cancelled, move_on_after, shield, sleep, sleep_forever, yield_now};
+use foster::{
+    CancelScope, OrphanKind, ReasonKind, defer, is_cancelled, move_on_after, shield, sleep, sleep_forever, yield_now,
+};
 
 use crate::groups::both::both;
 use crate::groups::probe::{
@@ -13,6 +17,23 @@ use crate::groups::probe::{
 use crate::harness::ms;
 
 both! {
+    /// L32, L35: a child's future that panics as it is dropped, when it has returned an error: the panic comes out, the error goes to
+    /// the observer.
+    an_error_survives_the_panic_of_its_future, an_error_survives_the_panic_of_its_local_future: {
+        let (out, observer) = observed(caught(open(async |n: Handle<&'static str>| {
+            let crash = Finally::new(|| crash("in a destructor"));
+            n.spawn(poll_fn(move |_| {
+                // Part of the future, and so dropped with it, after it was ready.
+                let _crash = &crash;
+                Poll::Ready(Err::<(), _>("error"))
+            }));
+            Ok(())
+        })))
+        .await;
+        assert_eq!(text(&*out.unwrap_err()), "in a destructor");
+        assert_eq!(observer.errors(), [(OrphanKind::Panicked, "\"error\"".to_owned())]);
+    }
+
     /// B147, L26: inner scopes of a body that panics are lost to its nursery, which finishes them: first their children, then
     /// their finalizers.
     inner_scopes_of_a_panicking_body_are_finished, inner_scopes_of_a_panicking_local_body_are_finished: {

@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use futures_core::Stream;
 
 use super::ring::{Cast, Missed, State};
+use super::seat::Leaving;
 use super::{BroadcastRecvError, BroadcastStatistics, BroadcastTryRecvError, Lagged};
 #[cfg(doc)]
 use super::{Lag, broadcast};
@@ -46,8 +47,8 @@ impl<T> BroadcastReceiver<T> {
         state: &mut State<T>,
         place: &mut u64,
         over: &mut bool,
-        after: &mut After<Arc<T>>,
-    ) -> Option<Result<Arc<T>, BroadcastRecvError>> {
+        after: &mut After<Leaving<T>>,
+    ) -> Option<Result<Leaving<T>, BroadcastRecvError>> {
         if *over {
             return Some(Err(BroadcastRecvError::Disconnected));
         }
@@ -93,7 +94,7 @@ impl<T: Clone> BroadcastReceiver<T> {
     pub fn try_recv(&mut self) -> Result<T, BroadcastTryRecvError> {
         let BroadcastReceiver { cast, place, over, .. } = self;
         match cast.step(|state, after| Self::take(state, place, over, after)) {
-            Some(Ok(value)) => Ok(Arc::unwrap_or_clone(value)),
+            Some(Ok(value)) => Ok(value.into_value()),
             Some(Err(BroadcastRecvError::Lagged(missed))) => Err(BroadcastTryRecvError::Lagged(missed)),
             Some(Err(BroadcastRecvError::Disconnected)) => Err(BroadcastTryRecvError::Disconnected),
             None => Err(BroadcastTryRecvError::Empty),
@@ -143,21 +144,12 @@ fn poll_recv<T: Clone>(
         })
     });
     // L36: cloned with the lock released.
-    done.map(|done| done.map(Arc::unwrap_or_clone))
+    done.map(|done| done.map(Leaving::into_value))
 }
 
 impl<T> Clone for BroadcastReceiver<T> {
     fn clone(&self) -> Self {
-        self.cast.step(|state, _| {
-            if state.is_cut(self.place) {
-                return;
-            }
-            state.receivers += 1;
-            let seen = usize::try_from(self.place.saturating_sub(state.head)).unwrap_or(usize::MAX);
-            for queued in state.queue.iter_mut().skip(seen) {
-                queued.left += 1;
-            }
-        });
+        self.cast.step(|state, _| state.add_receiver(self.place));
         let mut clone = BroadcastReceiver::new(self.cast.clone(), self.place);
         clone.over = self.over;
         clone

@@ -2,23 +2,25 @@
 
 use std::collections::VecDeque;
 use std::mem;
-use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Waker;
 
 use super::Lag;
+use super::seat::{Leaving, Seated, Seats};
 use crate::channel::after::After;
 use crate::channel::bell::Bell;
 use crate::channel::error::SendError;
 use crate::channel::slots::{Row, Slots};
+use crate::sys::Latch;
 
 #[derive(Debug)]
-pub(super) struct Cast<T>(Mutex<State<T>>);
+pub(super) struct Cast<T>(Latch<State<T>>);
 
 #[derive(Debug)]
 pub(super) struct State<T> {
     pub(super) lag: Lag,
     pub(super) capacity: usize,
     pub(super) queue: VecDeque<Queued<T>>,
+    seats: Seats<T>,
     /// The number of the first in the queue.
     pub(super) head: u64,
     pub(super) senders: usize,
@@ -39,7 +41,7 @@ pub(super) struct State<T> {
 
 #[derive(Debug)]
 pub(super) struct Queued<T> {
-    pub(super) value: Arc<T>,
+    value: Seated<T>,
     pub(super) left: usize,
 }
 
@@ -70,10 +72,11 @@ impl Refusal {
 impl<T> Cast<T> {
     /// One sender, one receiver.
     pub(super) fn new(capacity: usize, lag: Lag) -> Self {
-        Cast(Mutex::new(State {
+        Cast(Latch::new(State {
             lag,
             capacity,
             queue: VecDeque::new(),
+            seats: Seats::new(),
             head: 0,
             senders: 1,
             next_end: 1,
@@ -87,9 +90,9 @@ impl<T> Cast<T> {
         }))
     }
 
-    pub(super) fn step<R>(&self, f: impl FnOnce(&mut State<T>, &mut After<Arc<T>>) -> R) -> R {
+    pub(super) fn step<R>(&self, f: impl FnOnce(&mut State<T>, &mut After<Leaving<T>>) -> R) -> R {
         let mut after = After::new();
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.0.lock();
         let result = f(&mut state, &mut after);
         drop(state);
         after.finish();
@@ -107,12 +110,12 @@ impl<T> State<T> {
     }
 
     /// Sends. With `Lag::Wait` there is room.
-    pub(super) fn push(&mut self, value: Arc<T>, after: &mut After<Arc<T>>) {
+    pub(super) fn push(&mut self, value: T, after: &mut After<Leaving<T>>) {
         if self.queue.len() == self.capacity {
             debug_assert!(self.lag != Lag::Wait, "Invariant 2");
             if let Some(oldest) = self.queue.pop_front() {
                 self.head += 1;
-                after.discard(oldest.value);
+                after.discard(self.seats.clear(oldest.value));
                 if self.lag == Lag::Disconnect {
                     self.cut(oldest.left, after);
                 }
@@ -120,24 +123,39 @@ impl<T> State<T> {
         }
         if self.receivers == 0 {
             // The last one has just been cut off.
-            after.discard(value);
+            after.discard(Leaving::Value(value));
             return;
         }
-        self.queue.push_back(Queued { value, left: self.receivers });
+        self.queue.push_back(Queued { value: self.seats.take(value, self.receivers), left: self.receivers });
         self.peak = self.peak.max(self.queue.len());
         self.waits.ring(after);
     }
 
     /// Receivers that had still to see the value before the head get nothing more.
-    fn cut(&mut self, count: usize, after: &mut After<Arc<T>>) {
+    fn cut(&mut self, count: usize, after: &mut After<Leaving<T>>) {
         for queued in &mut self.queue {
             queued.left -= count;
         }
         self.leave(count, after);
     }
 
+    /// Another receiver comes to `place`, from one that is there.
+    pub(super) fn add_receiver(&mut self, place: u64) {
+        if self.is_cut(place) {
+            return;
+        }
+        self.receivers += 1;
+        for number in self.head..self.tail() {
+            let Some(mut queued) = self.queue.pop_front() else { break };
+            if number >= place {
+                queued = Queued { value: self.seats.share(queued.value), left: queued.left + 1 };
+            }
+            self.queue.push_back(queued);
+        }
+    }
+
     /// A receiver that was at `place` goes away, unless it was cut off before.
-    pub(super) fn remove_receiver(&mut self, place: u64, after: &mut After<Arc<T>>) {
+    pub(super) fn remove_receiver(&mut self, place: u64, after: &mut After<Leaving<T>>) {
         if self.is_cut(place) {
             return;
         }
@@ -148,7 +166,7 @@ impl<T> State<T> {
         self.leave(1, after);
     }
 
-    fn leave(&mut self, count: usize, after: &mut After<Arc<T>>) {
+    fn leave(&mut self, count: usize, after: &mut After<Leaving<T>>) {
         self.receivers -= count;
         self.drop_seen(after);
         if self.receivers == 0 {
@@ -164,24 +182,24 @@ impl<T> State<T> {
     }
 
     /// Drops what all have seen, and lets senders in.
-    fn drop_seen(&mut self, after: &mut After<Arc<T>>) {
+    fn drop_seen(&mut self, after: &mut After<Leaving<T>>) {
         while self.queue.front().is_some_and(|queued| queued.left == 0) {
             if let Some(queued) = self.queue.pop_front() {
                 self.head += 1;
-                after.discard(queued.value);
+                after.discard(self.seats.clear(queued.value));
             }
         }
         self.admit(after);
     }
 
-    pub(super) fn admit(&mut self, after: &mut After<Arc<T>>) {
+    pub(super) fn admit(&mut self, after: &mut After<Leaving<T>>) {
         while let Some(key) = self.line.first().filter(|_| self.has_room()) {
             self.granted += 1;
             self.call(key, Stage::Granted, after);
         }
     }
 
-    pub(super) fn call(&mut self, key: usize, stage: Stage, after: &mut After<Arc<T>>) {
+    pub(super) fn call(&mut self, key: usize, stage: Stage, after: &mut After<Leaving<T>>) {
         self.entries.unlink(&mut self.line, key);
         if let Stage::Waiting { waker, .. } = mem::replace(&mut self.entries[key], stage) {
             after.wake(waker);
@@ -189,7 +207,11 @@ impl<T> State<T> {
     }
 
     /// The value at `place`, which moves on; none if all were seen.
-    pub(super) fn take(&mut self, place: &mut u64, after: &mut After<Arc<T>>) -> Option<Result<Arc<T>, Missed>> {
+    pub(super) fn take(
+        &mut self,
+        place: &mut u64,
+        after: &mut After<Leaving<T>>,
+    ) -> Option<Result<Leaving<T>, Missed>> {
         if *place < self.head {
             let missed = self.head - *place;
             if self.lag == Lag::Disconnect {
@@ -203,13 +225,13 @@ impl<T> State<T> {
         *place += 1;
         queued.left -= 1;
         if queued.left > 0 {
-            return Some(Ok(queued.value.clone()));
+            return Some(Ok(queued.value.look()));
         }
         // Invariant 1: it is the first, for those before it have been seen by all, too.
         let queued = self.queue.pop_front()?;
         self.head += 1;
         self.admit(after);
-        Some(Ok(queued.value))
+        Some(Ok(self.seats.clear(queued.value)))
     }
 }
 

@@ -8,6 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use super::ring::{Cast, Refusal, Stage, State};
+use super::seat::Leaving;
 use super::{BroadcastReceiver, BroadcastStatistics};
 #[cfg(doc)]
 use super::{Lag, broadcast};
@@ -101,7 +102,7 @@ impl<T> BroadcastSender<T> {
         state: &mut State<T>,
         value: &mut Option<T>,
         act: bool,
-        after: &mut After<Arc<T>>,
+        after: &mut After<Leaving<T>>,
     ) -> Option<Result<(), Refusal>> {
         if let Some(refusal) = self.refusal(state) {
             return Some(Err(refusal));
@@ -111,7 +112,7 @@ impl<T> BroadcastSender<T> {
         }
         if act {
             if let Some(value) = value.take() {
-                state.push(Arc::new(value), after);
+                state.push(value, after);
             }
         }
         Some(Ok(()))
@@ -148,7 +149,7 @@ impl<T> BroadcastSender<T> {
         self.cast.step(|state, after| self.close_in(state, false, after))
     }
 
-    fn close_in(&self, state: &mut State<T>, gone: bool, after: &mut After<Arc<T>>) -> bool {
+    fn close_in(&self, state: &mut State<T>, gone: bool, after: &mut After<Leaving<T>>) -> bool {
         if self.closed.swap(true, Ordering::AcqRel) {
             return false;
         }

@@ -1,7 +1,7 @@
 //! Broadcasts, driven poll by poll.
 
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
 use futures_core::Stream;
@@ -32,6 +32,49 @@ impl<T> BroadcastSender<T> {
 
 fn next<T: Clone>(rx: &mut BroadcastReceiver<T>) -> Poll<Option<Result<T, Lagged>>> {
     Pin::new(rx).poll_next(&mut Context::from_waker(Waker::noop()))
+}
+
+/// A value that lets another receiver see it while it is being cloned.
+#[derive(Debug)]
+struct Nosy(u8, Arc<Mutex<Option<BroadcastReceiver<Nosy>>>>);
+
+impl Clone for Nosy {
+    fn clone(&self) -> Self {
+        let other = self.1.lock().unwrap().take();
+        if let Some(mut other) = other {
+            assert_eq!(other.try_recv().unwrap().0, self.0);
+        }
+        Nosy(self.0, self.1.clone())
+    }
+}
+
+/// L36
+#[test]
+fn who_clones_a_value_has_it_while_the_last_one_sees_it() {
+    let (tx, mut one) = broadcast(2, Lag::Wait);
+    let other = Arc::new(Mutex::new(None));
+    for round in 0..3 {
+        *other.lock().unwrap() = Some(one.clone());
+        assert!(tx.try_send(Nosy(round, other.clone())).is_ok());
+        assert_eq!(one.try_recv().unwrap().0, round);
+        assert_eq!((tx.statistics().used, tx.statistics().receivers), (0, 1));
+    }
+    tx.assert_home();
+}
+
+/// Values that one receiver was to move are shared from when there is another, each from its place on.
+#[test]
+fn a_clone_gets_what_the_other_has_not_seen() {
+    let (tx, mut one) = broadcast(8, Lag::Wait);
+    (0..5).for_each(|n| tx.try_send(n).unwrap());
+    assert_eq!((one.try_recv(), one.try_recv()), (Ok(0), Ok(1)));
+    let mut ahead = one.clone();
+    assert_eq!(ahead.try_recv(), Ok(2));
+    let mut third = ahead.clone();
+    tx.check();
+    let rest = |rx: &mut BroadcastReceiver<_>| std::iter::from_fn(|| rx.try_recv().ok()).collect::<Vec<_>>();
+    assert_eq!((rest(&mut third), rest(&mut one), rest(&mut ahead)), (vec![3, 4], vec![2, 3, 4], vec![3, 4]));
+    assert_eq!(tx.statistics().used, 0);
 }
 
 /// B081

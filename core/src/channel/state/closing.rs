@@ -64,7 +64,9 @@ impl<T> State<T> {
         }
         if self.receivers == 0 {
             self.refuse_all(Refusal::Disconnected, after);
-            self.empty(Refusal::Disconnected, after);
+            if !self.buffer.is_empty() {
+                self.empty(Refusal::Disconnected, after);
+            }
             self.bell.ring(after);
         }
         true

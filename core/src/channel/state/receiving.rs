@@ -18,6 +18,16 @@ impl<T> State<T> {
             && (!self.buffer.is_empty() || self.line.first().is_some_and(|key| self.parcels[key].value.is_some()))
     }
 
+    /// Receives, if there is a value that nobody else waits for, and nobody waits for its room. What most do: nothing has to be done
+    /// after.
+    #[inline]
+    pub(in crate::channel) fn recv_at_once(&mut self, end: &End, own: Option<usize>) -> Option<T> {
+        if own.is_some() || end.is_closed() || !self.parked.is_empty() || !self.line.is_empty() {
+            return None;
+        }
+        self.buffer.pop()
+    }
+
     /// Tries to receive. Without `act` it only looks whether it could. `own` is the entry of the end's stream, if it has one.
     #[inline]
     pub(in crate::channel) fn recv(
@@ -113,6 +123,19 @@ impl<T> State<T> {
             Receiving::Handed(value, number) => self.take_back(value, number, after),
             ended @ Receiving::Ended(_) => self.receptions[key].stage = ended,
         }
+    }
+
+    /// Takes the value that a receiver was handed, if it was and others may still send. What most do who have waited: nothing has to be
+    /// done after, for only of a channel that is about to end somebody may wait for this value to be taken.
+    #[inline]
+    pub(in crate::channel) fn take_handed(&mut self, key: usize) -> Option<T> {
+        let goes_on = self.phase == Phase::Open && self.senders > 0;
+        if !goes_on || !matches!(self.receptions[key].stage, Receiving::Handed(..)) {
+            return None;
+        }
+        let Receiving::Handed(value, _) = self.receptions.remove(key).stage else { unreachable!("just seen") };
+        self.handed -= 1;
+        Some(value)
     }
 
     /// Tells a receiver that waited how it ended. Ready: it was a stream that was set aside, and has no entry any more.

@@ -19,6 +19,17 @@ impl<T> State<T> {
         }
     }
 
+    /// Sends, if there is a value, room for it, and nobody who waits for it. What most do: nothing has to be done after.
+    #[inline]
+    pub(in crate::channel) fn send_at_once(&mut self, end: &End, value: &mut Option<T>) -> bool {
+        if self.refusal(end).is_some() || !self.parked.is_empty() || !self.has_room() {
+            return false;
+        }
+        let Some(value) = value.take() else { return false };
+        self.store(value);
+        true
+    }
+
     /// Tries to send; takes the value only if it is sent or waits. Without `act` it only looks whether it could.
     #[inline]
     pub(in crate::channel) fn send(
@@ -89,6 +100,17 @@ impl<T> State<T> {
         while let Some(key) = self.line.first() {
             self.refuse(key, refusal, after);
         }
+    }
+
+    /// Ends the wait of a sender that was let in; says whether it was. What most do who have waited.
+    #[inline]
+    pub(in crate::channel) fn take_note(&mut self, key: usize) -> bool {
+        let let_in = matches!(self.parcels[key].stage, Stage::Sent(_) | Stage::Granted);
+        if let_in {
+            let parcel = self.parcels.remove(key);
+            debug_assert!(parcel.value.is_none(), "it was let in");
+        }
+        let_in
     }
 
     /// Tells a sender that waited how it ended; a value that was refused is put back.

@@ -36,23 +36,16 @@ impl<T> WatchSender<T> {
     /// * [`SendError::Disconnected`]: there is no receiver now. [`replace`](WatchSender::replace) does without.
     /// * [`SendError::Closed`]: this end was closed.
     pub fn send(&self, value: T) -> Result<(), SendError<T>> {
-        let value = Arc::new(value);
-        self.watched
-            .step(|state, after| {
-                if self.is_off() {
-                    return Err((value, true));
-                }
-                if state.receivers == 0 {
-                    return Err((value, false));
-                }
-                Ok(state.replace(value, after))
-            })
-            .map(drop)
-            .map_err(|(value, closed)| match (Arc::into_inner(value), closed) {
-                (Some(value), true) => SendError::Closed(value),
-                (Some(value), false) => SendError::Disconnected(value),
-                (None, _) => unreachable!("nobody else has seen it"),
-            })
+        let sent = self.watched.step(|state, after| {
+            if self.is_off() {
+                Err(SendError::Closed(value))
+            } else if state.receivers == 0 {
+                Err(SendError::Disconnected(value))
+            } else {
+                Ok(state.renew(value, after))
+            }
+        });
+        sent.map(drop)
     }
 
     /// Makes `value` the latest, whether or not anybody watches, and gives the one before.
@@ -93,13 +86,14 @@ impl<T> WatchSender<T> {
                 return Err(SendError::Closed(()));
             }
             let Some(new) = change(&value) else { return Ok(false) };
-            let new = Arc::new(new);
+            // What nobody looks at is not allocated anew.
+            drop(value);
             let done = self.watched.step(|state, after| {
-                if state.version != version || self.is_off() { Err(new) } else { Ok(state.replace(new, after)) }
+                if state.version != version || self.is_off() { Err(new) } else { Ok(state.renew(new, after)) }
             });
             match done {
-                Ok(old) => {
-                    drop(old);
+                Ok(past) => {
+                    drop(past);
                     return Ok(true);
                 }
                 Err(new) => drop(new),

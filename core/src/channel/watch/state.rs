@@ -1,12 +1,14 @@
 //! The latest value of a watch, and who waits for the next, under one lock.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::mem;
+use std::sync::Arc;
 
 use crate::channel::after::After;
 use crate::channel::bell::Bell;
+use crate::sys::Latch;
 
 #[derive(Debug)]
-pub(super) struct Watched<T>(Mutex<State<T>>);
+pub(super) struct Watched<T>(Latch<State<T>>);
 
 #[derive(Debug)]
 pub(super) struct State<T> {
@@ -23,7 +25,7 @@ pub(super) struct State<T> {
 impl<T> Watched<T> {
     /// One sender, one receiver.
     pub(super) fn new(value: T) -> Self {
-        Watched(Mutex::new(State {
+        Watched(Latch::new(State {
             value: Arc::new(value),
             version: 0,
             senders: 1,
@@ -35,7 +37,7 @@ impl<T> Watched<T> {
 
     pub(super) fn step<R>(&self, f: impl FnOnce(&mut State<T>, &mut After<Arc<T>>) -> R) -> R {
         let mut after = After::new();
-        let mut state = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut state = self.0.lock();
         let result = f(&mut state, &mut after);
         drop(state);
         after.finish();
@@ -44,9 +46,28 @@ impl<T> Watched<T> {
 }
 
 impl<T> State<T> {
+    /// Makes `value` the latest. The one before is to be dropped with the lock released.
+    pub(super) fn renew(&mut self, value: T, after: &mut After<Arc<T>>) -> Past<T> {
+        self.version += 1;
+        self.changed.ring(after);
+        match Arc::get_mut(&mut self.value) {
+            // Nobody looks at the one before: no allocation.
+            Some(latest) => Past::Value(mem::replace(latest, value)),
+            None => Past::Look(mem::replace(&mut self.value, Arc::new(value))),
+        }
+    }
+
+    /// As [`renew`](State::renew), and gives the one before.
     pub(super) fn replace(&mut self, value: Arc<T>, after: &mut After<Arc<T>>) -> Arc<T> {
         self.version += 1;
         self.changed.ring(after);
-        std::mem::replace(&mut self.value, value)
+        mem::replace(&mut self.value, value)
     }
+}
+
+/// The value before the latest.
+pub(super) enum Past<T> {
+    Value(T),
+    /// Others look at it.
+    Look(#[expect(dead_code, reason = "to be dropped")] Arc<T>),
 }

@@ -1,56 +1,47 @@
-//! What has a mutex: it holds the value, and brings it back.
+//! What has a mutex: a pointer to the value.
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use super::Mutex;
+use crate::raw::lock::{Hold, Writing};
 
 /// The use of a [`Mutex`]; hands it over when dropped.
 #[must_use = "the mutex is released when this is dropped"]
-pub struct MutexGuard<'a, T> {
-    pub(super) mutex: &'a Mutex<T>,
-    /// Gone only while it is dropped.
-    pub(super) value: Option<T>,
-}
+pub struct MutexGuard<'a, T: ?Sized>(pub(super) Hold<&'a Mutex<T>, Writing, T>);
 
-impl<'a, T> MutexGuard<'a, T> {
+impl<'a, T: ?Sized> MutexGuard<'a, T> {
     /// The mutex it belongs to. (Not a method, so as not to hide one of the value.)
     #[must_use]
     pub fn mutex(guard: &Self) -> &'a Mutex<T> {
-        guard.mutex
+        guard.0.keeper()
     }
 }
 
-impl<T> Drop for MutexGuard<'_, T> {
-    fn drop(&mut self) {
-        if let Some(value) = self.value.take() {
-            self.mutex.release(value);
-        }
-    }
-}
-
-impl<T> Deref for MutexGuard<'_, T> {
+impl<T: ?Sized> Deref for MutexGuard<'_, T> {
     type Target = T;
 
+    #[inline]
     fn deref(&self) -> &T {
-        inside(self.value.as_ref())
+        &self.0
     }
 }
 
-impl<T> DerefMut for MutexGuard<'_, T> {
+impl<T: ?Sized> DerefMut for MutexGuard<'_, T> {
+    #[inline]
     fn deref_mut(&mut self) -> &mut T {
-        inside(self.value.as_mut())
+        &mut self.0
     }
 }
 
-impl<T: fmt::Debug> fmt::Debug for MutexGuard<'_, T> {
+impl<T: ?Sized + fmt::Debug> fmt::Debug for MutexGuard<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&**self, f)
     }
 }
 
-impl<T: fmt::Display> fmt::Display for MutexGuard<'_, T> {
+impl<T: ?Sized + fmt::Display> fmt::Display for MutexGuard<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Display::fmt(&**self, f)
     }
@@ -58,51 +49,40 @@ impl<T: fmt::Display> fmt::Display for MutexGuard<'_, T> {
 
 /// The use of a [`Mutex`] that can be moved anywhere; hands it over when dropped.
 #[must_use = "the mutex is released when this is dropped"]
-pub struct OwnedMutexGuard<T> {
-    pub(super) mutex: Arc<Mutex<T>>,
-    /// Gone only while it is dropped.
-    pub(super) value: Option<T>,
-}
+pub struct OwnedMutexGuard<T: ?Sized>(pub(super) Hold<Arc<Mutex<T>>, Writing, T>);
 
-impl<T> OwnedMutexGuard<T> {
+impl<T: ?Sized> OwnedMutexGuard<T> {
     /// The mutex it belongs to. (Not a method, so as not to hide one of the value.)
     #[must_use]
     pub fn mutex(guard: &Self) -> &Arc<Mutex<T>> {
-        &guard.mutex
+        guard.0.keeper()
     }
 }
 
-impl<T> Drop for OwnedMutexGuard<T> {
-    fn drop(&mut self) {
-        if let Some(value) = self.value.take() {
-            self.mutex.release(value);
-        }
-    }
-}
-
-impl<T> Deref for OwnedMutexGuard<T> {
+impl<T: ?Sized> Deref for OwnedMutexGuard<T> {
     type Target = T;
 
+    #[inline]
     fn deref(&self) -> &T {
-        inside(self.value.as_ref())
+        &self.0
     }
 }
 
-impl<T> DerefMut for OwnedMutexGuard<T> {
+impl<T: ?Sized> DerefMut for OwnedMutexGuard<T> {
+    #[inline]
     fn deref_mut(&mut self) -> &mut T {
-        inside(self.value.as_mut())
+        &mut self.0
     }
 }
 
-impl<T: fmt::Debug> fmt::Debug for OwnedMutexGuard<T> {
+impl<T: ?Sized + fmt::Debug> fmt::Debug for OwnedMutexGuard<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         fmt::Debug::fmt(&**self, f)
     }
 }
 
-fn inside<V>(value: Option<V>) -> V {
-    match value {
-        Some(value) => value,
-        None => unreachable!("a guard has its value until it is dropped"),
+impl<T: ?Sized + fmt::Display> fmt::Display for OwnedMutexGuard<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(&**self, f)
     }
 }

@@ -17,7 +17,7 @@ fn a_free_mutex_is_a_checkpoint_unless_fast() {
     assert!(mutex.try_lock().is_err(), "held while it gives way");
     drop(hand);
     assert_eq!(mutex.statistics(), HOME);
-    assert_eq!(mutex.into_inner(), Some(3));
+    assert_eq!(mutex.into_inner(), 3);
 }
 
 /// B202, B187
@@ -63,15 +63,27 @@ fn acquiring_twice_waits() {
     assert_eq!(mutex.statistics(), HOME);
 }
 
-/// B205: nobody finds out that a guard was leaked; but the value is known to be gone.
+/// B205: nobody finds out that a guard was leaked. It keeps the mutex, not the value.
 #[test]
-fn a_leaked_guard_takes_the_value_along() {
+fn a_leaked_guard_leaves_it_locked() {
     let mut mutex = Mutex::new(1);
-    assert_eq!(mutex.get_mut(), Some(&mut 1));
-    mem::forget(mutex.try_lock().unwrap());
-    assert!(mutex.try_lock().is_err());
-    assert_eq!(mutex.get_mut(), None);
-    assert_eq!(mutex.into_inner(), None);
+    *mutex.get_mut() = 2;
+    std::mem::forget(mutex.try_lock().unwrap());
+    let mut waiter = Hand::waiting(mutex.lock());
+    assert!(waiter.poll().is_pending());
+    drop(waiter);
+    assert_eq!(mutex.statistics(), MutexStatistics { held: true, waiting: 0 });
+    *mutex.get_mut() += 1;
+    assert_eq!(mutex.into_inner(), 3);
+}
+
+/// What a guard points to, and what it can be moved to, is any value.
+#[test]
+fn values_may_have_no_size() {
+    let mutex: Arc<Mutex<[u8]>> = Arc::new(Mutex::new([1, 2, 3]));
+    at_once(mutex.fast_lock())[0] = 7;
+    let guard = yields_once(mutex.clone().lock_owned());
+    assert_eq!((&*guard, OwnedMutexGuard::mutex(&guard).statistics().held), (&[7, 2, 3][..], true));
 }
 
 /// B198
@@ -146,5 +158,5 @@ fn racing_threads_exclude_each_other() {
         }
     });
     assert_eq!(mutex.statistics(), HOME);
-    assert_eq!(mutex.into_inner(), Some(20_000));
+    assert_eq!(mutex.into_inner(), 20_000);
 }

@@ -22,8 +22,8 @@ fn what_is_free_is_a_checkpoint_unless_fast() {
         assert!(write.poll().is_pending());
     }
     assert_eq!(lock.statistics(), HOME);
-    assert_eq!(lock.get_mut(), Some(&mut 3));
-    assert_eq!(lock.into_inner(), Some(3));
+    assert_eq!(lock.get_mut(), &mut 3);
+    assert_eq!(lock.into_inner(), 3);
 }
 
 /// B187, B188, B202
@@ -87,11 +87,23 @@ fn downgrading_lets_nobody_write_in_between() {
 }
 
 #[test]
-fn a_leaked_guard_takes_the_value_along() {
+fn a_leaked_guard_leaves_it_locked() {
     let mut lock = RwLock::new(0);
-    mem::forget(lock.try_read().unwrap());
-    assert!(lock.try_write().is_err() && lock.get_mut().is_none());
-    assert_eq!(lock.into_inner(), None);
+    std::mem::forget(lock.try_read().unwrap());
+    assert!(lock.try_write().is_err() && lock.try_read().is_ok());
+    *lock.get_mut() += 1;
+    assert_eq!(lock.into_inner(), 1);
+    let lock = RwLock::new(0);
+    std::mem::forget(lock.try_write().unwrap());
+    assert!(lock.try_write().is_err() && lock.try_read().is_err());
+}
+
+#[test]
+fn values_may_have_no_size() {
+    static LOCK: RwLock<[u8; 3]> = RwLock::new([1, 2, 3]);
+    let lock: &RwLock<[u8]> = &LOCK;
+    at_once(lock.fast_write())[0] = 7;
+    assert_eq!(yields_once(lock.read())[..], [7, 2, 3]);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 use std::thread;
 
@@ -198,6 +198,19 @@ fn random_drops_leave_all_permits_home() {
         assert!(semaphore.try_acquire_many(total).is_ok());
     }
     assert!(full > 100);
+}
+
+/// What comes back goes to the first as it is; what was free before may then be enough for the next.
+#[test]
+fn what_was_free_before_goes_to_those_behind_whom_it_was_kept_for() {
+    let semaphore = Semaphore::new(5);
+    let held = semaphore.try_acquire_many(3).unwrap();
+    let (three, one) = (Hand::waiting(semaphore.acquire_many(3)), Hand::waiting(semaphore.acquire()));
+    drop(held);
+    assert_eq!((three.wakes(), one.wakes()), (1, 1));
+    assert_eq!(semaphore.statistics(), SemaphoreStatistics { available: 1, waiting: 0 });
+    drop((three.finish(), one.finish()));
+    assert!(semaphore.try_acquire_many(5).is_ok());
 }
 
 #[test]

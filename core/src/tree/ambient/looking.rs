@@ -1,9 +1,7 @@
 //! What code sees of the scopes it stands in, where it may have to wait: whether it has to stop (L9), and whether somebody notes what
 //! it waits for.
 
-use std::cell::RefCell;
-
-use super::{Entered, STACK, Stack, tree, try_current};
+use super::{Place, Scope, look, node, tree, try_current};
 use crate::Instant;
 use crate::tree::marks::Mask;
 use crate::tree::node::{CANCELLED, NOTED, NodeRef, TIMED, WATCHED};
@@ -25,14 +23,13 @@ pub(crate) fn arrives_at(what: &'static str, asks: bool) -> Arrival {
 
 /// Whether nobody watches, and no request nor deadline is anywhere near.
 #[inline]
-fn is_clear() -> bool {
-    STACK.try_with(|stack| stack.borrow().is_clear()).unwrap_or(false)
+pub(crate) fn is_clear() -> bool {
+    look(|top| top.and_then(Place::node).is_some_and(|node| !node.flagged(CANCELLED | TIMED | NOTED)))
 }
 
 fn looks_around(what: &'static str, asks: bool) -> Arrival {
-    let watched = STACK.try_with(|stack| stack.borrow().node().0.is_some_and(|node| node.flagged(NOTED)));
-    let noted = watched.unwrap_or(false) && note(what);
-    Arrival { cancelled: asks && look(), noted }
+    let noted = look(|top| node(top).0.is_some_and(|node| node.flagged(NOTED))) && note(what);
+    Arrival { cancelled: asks && asks_around(), noted }
 }
 
 fn note(what: &'static str) -> bool {
@@ -55,10 +52,10 @@ pub(crate) fn waits_no_more(what: &'static str) {
 /// L9 for the code that is running now, exact to the clock. Code without a scope is never cancelled.
 #[inline]
 pub(crate) fn is_cancelled() -> bool {
-    !is_clear() && look()
+    !is_clear() && asks_around()
 }
 
-fn look() -> bool {
+fn asks_around() -> bool {
     /// What the stack alone can say.
     enum Seen {
         Known(bool),
@@ -70,9 +67,8 @@ fn look() -> bool {
             node: Option<NodeRef>,
         },
     }
-    let seen = STACK.try_with(|stack| {
-        let stack = stack.borrow();
-        let (node, lights) = stack.node();
+    let seen = look(|top| {
+        let (node, lights) = node(top);
         if !lights {
             return match node {
                 Some(node) if node.flagged(CANCELLED) => Seen::Known(true),
@@ -82,8 +78,7 @@ fn look() -> bool {
         }
         let mut deadline = Instant::NEVER;
         let mut mask = Mask::None;
-        for entered in stack.lights[stack.base..].iter().rev() {
-            let Entered::Light(light, _) = entered else { break };
+        for light in lights_around(top).filter_map(|scope| scope.light.get()) {
             // A light scope has no grace: its hard time is its deadline.
             deadline = deadline.min(light.deadline());
             mask = mask.max(light.mask());
@@ -94,9 +89,9 @@ fn look() -> bool {
         Seen::Light { deadline, mask, node: node.cloned() }
     });
     match seen {
-        Ok(Seen::Known(known)) => known,
-        Ok(Seen::Node(node)) => node.tree().is_some_and(|tree| node.is_cancelled(tree)),
-        Ok(Seen::Light { deadline, mask, node }) => {
+        Seen::Known(known) => known,
+        Seen::Node(node) => node.tree().is_some_and(|tree| node.is_cancelled(tree)),
+        Seen::Light { deadline, mask, node } => {
             let Some(tree) = tree() else { return false };
             if deadline != Instant::NEVER && lights_are_over(tree.now()) {
                 return true;
@@ -106,20 +101,23 @@ fn look() -> bool {
                     || node.lock().marks().through(mask).cancelled(tree.now())
             })
         }
-        Err(_) => false,
     }
+}
+
+/// The light scopes around this code, from the inside out.
+fn lights_around(top: Option<&Place>) -> impl Iterator<Item = &Scope> {
+    top.into_iter().flat_map(Place::outward).take_while(|place| place.is_light()).map(Place::value)
 }
 
 /// Whether the time of a light scope around this code, up to a shield, is over; whose is, knows from now on.
 fn lights_are_over(now: Instant) -> bool {
-    let end = |stack: &RefCell<Stack>| {
-        let mut stack = stack.borrow_mut();
-        let base = stack.base;
+    look(|top| {
         let mut any = false;
-        for entered in stack.lights[base..].iter_mut().rev() {
-            let Entered::Light(light, _) = entered else { break };
+        for scope in lights_around(top) {
+            let Some(mut light) = scope.light.get() else { break };
             if light.is_over(now) {
                 light.end();
+                scope.light.set(Some(light));
                 any = true;
             }
             if light.mask() == Mask::Full {
@@ -127,6 +125,5 @@ fn lights_are_over(now: Instant) -> bool {
             }
         }
         any
-    };
-    STACK.try_with(end).unwrap_or(false)
+    })
 }

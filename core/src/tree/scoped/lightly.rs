@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 use std::thread;
 
 use super::{Ending, Policy, Scoped, Stage, after};
-use crate::tree::ambient::{self, Entered, Visit};
+use crate::tree::ambient;
 use crate::tree::drive::{Body, Driver, conclude, drop_payload};
 use crate::tree::light::Light;
 use crate::tree::node::{Life, NodeRef};
@@ -28,19 +28,13 @@ where
     /// A poll of a scope without a node; none if it cannot do without one.
     pub(super) fn poll_light(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Option<thread::Result<Poll<()>>> {
         let this = self.project();
-        let (left, result) = match *this.rest {
-            Some(key) => ambient::reenter_light(this.light, Some(key), || this.body.poll(cx)),
-            None => match ambient::enter_light(this.light, || this.body.poll(cx)) {
-                Visit::Refused => return None,
-                Visit::Left(left, result) => (left, result),
-            },
+        let (node, result) = match this.light.rest() {
+            Some(_) => ambient::reenter_light(this.light, || this.body.poll(cx)),
+            None => ambient::enter_light(this.light, || this.body.poll(cx))?,
         };
-        match left {
-            Entered::Light(light, key) => (*this.light, *this.rest) = (light, key),
-            Entered::Node(node) => {
-                *this.seat = Some(node);
-                *this.rest = None;
-            }
+        if node.is_some() {
+            *this.seat = node;
+            this.light.rests_at(None);
         }
         Some(result)
     }
@@ -54,7 +48,7 @@ where
     }
 
     pub(super) fn after_light(mut self: Pin<&mut Self>, result: thread::Result<Poll<()>>, waker: &Waker) -> First<V> {
-        let lives_light = self.seat.is_none() || self.rest.is_some();
+        let lives_light = self.seat.is_none() || self.light.rest().is_some();
         if lives_light {
             match result {
                 Ok(Poll::Pending) if self.as_mut().rest(waker) => return First::Pending,
@@ -71,7 +65,7 @@ where
                 Err(payload) => {
                     self.as_mut().end_light();
                     let this = self.project();
-                    let (_, dropped) = ambient::reenter_light(this.light, None, || this.body.clear());
+                    let (_, dropped) = ambient::reenter_light(this.light, || this.body.clear());
                     drop_payload(dropped.err());
                     panic::resume_unwind(payload);
                 }
@@ -90,7 +84,7 @@ where
     /// A scope without a node is not ready. Says whether it rests; it does not if it has to have a node now.
     fn rest(self: Pin<&mut Self>, waker: &Waker) -> bool {
         let this = self.project();
-        if let (Some(node), Some(key)) = (&*this.seat, *this.rest) {
+        if let (Some(node), Some(key)) = (&*this.seat, this.light.rest()) {
             if this.light.is_running() && node.rests_on(key, waker) {
                 return true;
             }
@@ -99,7 +93,7 @@ where
             Some(node) if this.light.may_rest(node.tree()) => (node, None),
             Some(node) => {
                 // Known to be over.
-                drop(this.rest.take().and_then(|key| node.end_rest(key)));
+                drop(this.light.take_rest().and_then(|key| node.end_rest(key)));
                 return false;
             }
             None => match ambient::place_to_rest(this.light) {
@@ -107,16 +101,19 @@ where
                 None => return false,
             },
         };
-        *this.rest = node.rest(*this.light, this.rest.take(), around, waker);
-        *this.seat = this.rest.map(|_| node);
+        let key = this.light.take_rest();
+        let rest = node.rest(*this.light, key, around, waker);
+        this.light.rests_at(rest);
+        *this.seat = rest.map(|_| node);
         this.seat.is_some()
     }
 
     /// A scope ends without ever having had a node.
+    #[inline]
     fn end_light(self: Pin<&mut Self>) {
         let this = self.project();
         *this.stage = Stage::Done;
-        if let Some(key) = this.rest.take() {
+        if let Some(key) = this.light.take_rest() {
             let node = this.seat.take().or_else(ambient::innermost);
             drop(node.and_then(|node| node.end_rest(key)));
         }
@@ -148,10 +145,9 @@ pub(super) fn drop_resting(
         return (node.rest_becomes(key), Ok(()));
     }
     // With its place, so that those that rest inside it find themselves where they stand.
-    let (left, result) = ambient::reenter_light(&light.lost(), Some(key), drop_body);
+    let mut lost = light.lost();
+    lost.rests_at(Some(key));
+    let (made, result) = ambient::reenter_light(&mut lost, drop_body);
     node.end_rest(key);
-    match left {
-        Entered::Node(made) => (Some(made), result),
-        Entered::Light(..) => (None, result),
-    }
+    (made, result)
 }

@@ -1,6 +1,7 @@
-//! Many children that wait are told to stop, and waited for; flat, and ten in each of ten in each of ten.
+//! Many children that wait are told to stop, and waited for; flat, and ten in each of ten in each of ten. Told by the scope around
+//! them, and one by one.
 
-use foster::{LocalNursery, Nursery};
+use foster::{CancelScope, LocalNursery, Nursery, ScopeHandle};
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -50,32 +51,57 @@ impl Counts {
     }
 }
 
+/// Runs `body` in a scope, with the handle to cancel it, to the end of all that is inside.
+pub(super) async fn cancelled<F: Future<Output = ()>>(body: impl FnOnce(ScopeHandle) -> F) {
+    let mut scope = CancelScope::new();
+    let body = body(scope.handle());
+    drop(scope.run(body).await);
+}
+
 async fn flat(n: u64) -> u64 {
     let counts = Counts::default();
-    foster::nursery(async |nursery: Nursery| {
+    cancelled(async |scope| {
+        let Ok(()) = foster::nursery(async |nursery: Nursery| {
+            (0..n).for_each(|i| drop(nursery.spawn(counts.child(i))));
+            counts.all_have_begun(n).await;
+            meter::begin();
+            scope.cancel("enough");
+            Ok(())
+        })
+        .await;
+    })
+    .await;
+    meter::end();
+    counts.sum()
+}
+
+async fn one_by_one(n: u64) -> u64 {
+    let counts = Counts::default();
+    let Ok(()) = foster::nursery(async |nursery: Nursery| {
         (0..n).for_each(|i| drop(nursery.spawn(counts.child(i))));
         counts.all_have_begun(n).await;
         meter::begin();
         nursery.cancel_children("enough");
         Ok(())
     })
-    .await
-    .unwrap_or_else(|never| match never {});
+    .await;
     meter::end();
     counts.sum()
 }
 
 async fn flat_local(n: u64) -> u64 {
     let counts = Counts::default();
-    foster::local_nursery(async |nursery: LocalNursery<'_>| {
-        (0..n).for_each(|i| drop(nursery.spawn(counts.child(i))));
-        counts.all_have_begun(n).await;
-        meter::begin();
-        nursery.cancel_children("enough");
-        Ok(())
+    cancelled(async |scope| {
+        let Ok(()) = foster::local_nursery(async |nursery: LocalNursery<'_>| {
+            (0..n).for_each(|i| drop(nursery.spawn(counts.child(i))));
+            counts.all_have_begun(n).await;
+            meter::begin();
+            scope.cancel("enough");
+            Ok(())
+        })
+        .await;
     })
-    .await
-    .unwrap_or_else(|never| match never {});
+    .await;
     meter::end();
     counts.sum()
 }
@@ -104,15 +130,17 @@ fn tree(counts: Counts, start: u64, end: u64) -> Pin<Box<dyn Future<Output = ()>
 
 async fn nested(n: u64) -> u64 {
     let counts = Counts::default();
-    foster::nursery(async |nursery: Nursery| {
-        nursery.spawn(tree(counts.clone(), 0, n));
-        counts.all_have_begun(n).await;
-        meter::begin();
-        nursery.cancel_children("enough");
-        Ok(())
+    cancelled(async |scope| {
+        let Ok(()) = foster::nursery(async |nursery: Nursery| {
+            nursery.spawn(tree(counts.clone(), 0, n));
+            counts.all_have_begun(n).await;
+            meter::begin();
+            scope.cancel("enough");
+            Ok(())
+        })
+        .await;
     })
-    .await
-    .unwrap_or_else(|never| match never {});
+    .await;
     meter::end();
     counts.sum()
 }
@@ -126,6 +154,11 @@ pub(super) fn rows(rows: &mut Rows) {
         };
         let row = rows.on(host, "cancel-flat", "cancel 100 000 waiting children, to the last one's end", 100_000);
         row.bars(bars).foster(move |n| host.foster(measure(n, flat)));
+        #[cfg(feature = "peers")]
+        peers::flat(row, host);
+        let text = "cancel 100 000 waiting children one by one (`cancel_children`), to the last one's end";
+        let row = rows.on(host, "cancel-each", text, 100_000);
+        row.foster(move |n| host.foster(measure(n, one_by_one)));
         #[cfg(feature = "peers")]
         peers::flat(row, host);
         let row = rows.on(host, "cancel-tree", "cancel a tree ten wide with 100 000 leaves", 100_000);

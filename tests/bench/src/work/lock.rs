@@ -28,7 +28,7 @@ async fn mutex(n: u64) -> u64 {
     for i in 0..n {
         *mutex.fast_lock().await += i;
     }
-    mutex.into_inner().unwrap_or_default()
+    mutex.into_inner()
 }
 
 async fn read(n: u64) -> u64 {
@@ -45,7 +45,7 @@ async fn write(n: u64) -> u64 {
     for i in 0..n {
         *lock.fast_write().await += i;
     }
-    lock.into_inner().unwrap_or_default()
+    lock.into_inner()
 }
 
 /// Asked and set, with nobody there.

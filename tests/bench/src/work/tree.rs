@@ -4,7 +4,7 @@ use foster::Nursery;
 use std::future::Future;
 use std::pin::Pin;
 
-use super::cancel::{Counts, WIDTH};
+use super::cancel::{Counts, WIDTH, cancelled};
 use crate::host::Host;
 use crate::meter::{self, measure};
 use crate::row::{Bar, Rows};
@@ -37,16 +37,18 @@ fn tree(start: u64, end: u64) -> Pin<Box<dyn Future<Output = u64> + Send>> {
 /// Only the call; what it sets off is not measured.
 async fn signal(n: u64) -> u64 {
     let counts = Counts::default();
-    foster::nursery(async |nursery: Nursery| {
-        (0..n).for_each(|i| drop(nursery.spawn(counts.child(i))));
-        counts.all_have_begun(n).await;
-        meter::begin();
-        nursery.cancel_children("enough");
-        meter::end();
-        Ok(())
+    cancelled(async |scope| {
+        let Ok(()) = foster::nursery(async |nursery: Nursery| {
+            (0..n).for_each(|i| drop(nursery.spawn(counts.child(i))));
+            counts.all_have_begun(n).await;
+            meter::begin();
+            scope.cancel("enough");
+            meter::end();
+            Ok(())
+        })
+        .await;
     })
-    .await
-    .unwrap_or_else(|never| match never {});
+    .await;
     counts.sum()
 }
 

@@ -1,0 +1,76 @@
+//! The body of a child, of either sort of nursery: its future, and in the same place what came of it.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use pin_project_lite::pin_project;
+
+use super::outcome::Outcome;
+use crate::tree::drive::{Body, Closed, Driver, Step, discard, poll_open};
+use crate::tree::node::NodeRef;
+
+pin_project! {
+    #[project = BodyProj]
+    pub(crate) enum ChildBody<F, V> {
+        Future { #[pin] future: F, fresh: bool },
+        /// With its result, unless it was dropped.
+        Over { result: Option<V> },
+    }
+}
+
+impl<F, V> ChildBody<F, V> {
+    pub(crate) fn new(future: F) -> Self {
+        ChildBody::Future { future, fresh: true }
+    }
+
+    /// The result, if there is one.
+    pub(crate) fn take(self: Pin<&mut Self>) -> Option<V> {
+        match self.project() {
+            BodyProj::Future { .. } => None,
+            BodyProj::Over { result } => result.take(),
+        }
+    }
+
+    /// Drops the future; a result stays.
+    pub(crate) fn drop_future(mut self: Pin<&mut Self>) {
+        if matches!(&*self, ChildBody::Future { .. }) {
+            self.set(ChildBody::Over { result: None });
+        }
+    }
+}
+
+impl<F, T, E> ChildBody<F, Result<T, E>>
+where
+    F: Future<Output: Outcome<T, E>>,
+{
+    /// One turn of the child; ready when its scope is Closed.
+    pub(crate) fn turn(mut self: Pin<&mut Self>, node: &NodeRef, cx: &mut Context<'_>) -> Poll<Closed> {
+        if let BodyProj::Future { fresh, .. } = self.as_mut().project() {
+            if std::mem::take(fresh) && node.tree().is_some_and(|tree| node.is_cancelled(tree)) {
+                // L13: dropped unpolled.
+                discard(node, self);
+            } else if poll_open(node, self, cx) == Step::Pending {
+                return Poll::Pending;
+            }
+        }
+        node.wind_down(Driver::Own, cx)
+    }
+}
+
+impl<F, T, E> Body for ChildBody<F, Result<T, E>>
+where
+    F: Future<Output: Outcome<T, E>>,
+{
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+        if let BodyProj::Future { future, .. } = self.as_mut().project() {
+            let Poll::Ready(output) = future.poll(cx) else { return Poll::Pending };
+            self.set(ChildBody::Over { result: Some(output.into_result()) });
+        }
+        Poll::Ready(())
+    }
+
+    fn clear(self: Pin<&mut Self>) {
+        self.drop_future();
+    }
+}

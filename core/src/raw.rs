@@ -1,0 +1,18 @@
+//! All the unsafe code of this crate.
+//!
+//! Each file is one structure that safe code can only have at a price which was measured: another allocation, another lock, a
+//! copy. Its fields are its own, its face is safe to use, and what makes it so stands at each `unsafe`. The tests of each file run
+//! under Miri (`cargo +nightly miri test -p foster --lib raw::`); what several threads do at once has models in `races.rs`.
+#![allow(unsafe_code, reason = "the one module that may: see above, and tests/tests/layers.rs")]
+
+mod lazy;
+pub(crate) mod lock;
+pub(crate) mod oneshot;
+mod stack;
+mod standing;
+mod waker;
+
+pub(crate) use lazy::Lazy;
+pub(crate) use stack::{Frame, Stack};
+pub(crate) use standing::Standing;
+pub(crate) use waker::LentWaker;

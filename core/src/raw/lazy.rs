@@ -1,0 +1,123 @@
+//! A place for an `Arc`, filled by whoever needs it first.
+//!
+//! What `OnceLock<Arc<T>>` is, in one word: to look is one load, to fill is one exchange, and nobody waits for another one who fills
+//! it. Of two who do it at the same time one throws away what it has made.
+//!
+//! ```text
+//!   null ──fill──▶ Arc::into_raw ──drop──▶ gone
+//! ```
+//!
+//! Invariant: what is not null is a counted reference, which this owns until it is dropped, and it never changes.
+
+use std::fmt;
+use std::marker::PhantomData;
+use std::ptr;
+use std::sync::Arc;
+
+use crate::sys::atomic::{AtomicPtr, Ordering};
+
+pub(crate) struct Lazy<T> {
+    filled: AtomicPtr<T>,
+    owned: PhantomData<Option<Arc<T>>>,
+}
+
+impl<T> Lazy<T> {
+    pub(crate) const fn new() -> Self {
+        Lazy { filled: AtomicPtr::new(ptr::null_mut()), owned: PhantomData }
+    }
+
+    #[inline]
+    pub(crate) fn get(&self) -> Option<&T> {
+        // Ordering: Acquire sees what was made, by whoever filled it.
+        // SAFETY: the Invariant: it is there as long as this is.
+        unsafe { self.filled.load(Ordering::Acquire).as_ref() }
+    }
+
+    #[inline]
+    pub(crate) fn get_or_fill(&self, make: impl FnOnce() -> T) -> &T {
+        match self.get() {
+            Some(filled) => filled,
+            None => self.fill(make),
+        }
+    }
+
+    /// As [`get_or_fill`](Lazy::get_or_fill), for a reference that counts.
+    pub(crate) fn share_or_fill(&self, make: impl FnOnce() -> T) -> Arc<T> {
+        self.get_or_fill(make);
+        // Subtle: a pointer that comes from the reference would not reach the count.
+        let filled = self.filled.load(Ordering::Acquire).cast_const();
+        // SAFETY: the Invariant: it is filled, and the reference that is made of it is the one that is counted here.
+        unsafe {
+            Arc::increment_strong_count(filled);
+            Arc::from_raw(filled)
+        }
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn fill(&self, make: impl FnOnce() -> T) -> &T {
+        let made = Arc::into_raw(Arc::new(make())).cast_mut();
+        // Ordering: Release shows what was made, Acquire sees what another has made.
+        let swap = self.filled.compare_exchange(ptr::null_mut(), made, Ordering::AcqRel, Ordering::Acquire);
+        match swap {
+            // SAFETY: the Invariant begins here.
+            Ok(_) => unsafe { &*made },
+            Err(filled) => {
+                // SAFETY: nobody has seen it: it is the reference that was made here.
+                drop(unsafe { Arc::from_raw(made) });
+                // SAFETY: the Invariant.
+                unsafe { &*filled }
+            }
+        }
+    }
+}
+
+impl<T> Default for Lazy<T> {
+    fn default() -> Self {
+        Lazy::new()
+    }
+}
+
+impl<T> Drop for Lazy<T> {
+    #[inline]
+    fn drop(&mut self) {
+        let filled = *self.filled.get_mut();
+        if !filled.is_null() {
+            // SAFETY: the Invariant, which ends here.
+            drop(unsafe { Arc::from_raw(filled) });
+        }
+    }
+}
+
+impl<T: fmt::Debug> fmt::Debug for Lazy<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Lazy").field(&self.get()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::thread;
+
+    #[test]
+    fn it_is_filled_once_and_outlived_by_what_is_shared() {
+        let lazy = Lazy::new();
+        assert!(lazy.get().is_none());
+        let seen: Vec<usize> = thread::scope(|threads| {
+            let fills = |mine| {
+                let lazy = &lazy;
+                move || ptr::from_ref(lazy.get_or_fill(|| vec![mine])).addr()
+            };
+            let threads: Vec<_> = (0..3).map(|mine| threads.spawn(fills(mine))).collect();
+            threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        assert_eq!(seen, [ptr::from_ref(lazy.get().unwrap()).addr(); 3]);
+        let shared = lazy.share_or_fill(Vec::new);
+        assert_eq!(Arc::strong_count(&shared), 2);
+        drop(lazy);
+        assert_eq!((Arc::strong_count(&shared), shared.len()), (1, 1));
+        drop(Lazy::<Vec<u8>>::new());
+        assert_eq!(*Lazy::new().share_or_fill(|| 7), 7);
+    }
+}

@@ -1,0 +1,276 @@
+//! A body that stands in the block of the `Arc` it belongs to: pinned there, and held by one at a time.
+//!
+//! In a box of its own it would be a second allocation; taken out of a lock for each poll, and put back, it would be two locks.
+//!
+//! ```text
+//!                       ┌── put back ──┐
+//!   Coming ── stand ──▶ Free ── hold ─▶ Held ── end ──▶ Over
+//!                        │ seize         │ seize         ▲
+//!                        └─────────────▶ Cut ── end ─────┘
+//! ```
+//!
+//! *Hold* is for whoever polls. *Seize* is for whoever wants the body over: it gets it, or else the holder finds that it is not to
+//! be put back.
+//!
+//! While there is a body it holds a reference to the block, which therefore cannot be moved, taken apart or given up: that is
+//! what pins the body, and where its waker comes from. The circle ends with the body.
+
+use std::cell::UnsafeCell;
+use std::mem;
+use std::pin::Pin;
+use std::sync::Arc;
+
+use crate::sys::atomic::{AtomicU8, Ordering};
+
+const COMING: u8 = 0;
+const FREE: u8 = 1;
+const HELD: u8 = 2;
+const CUT: u8 = 3;
+const OVER: u8 = 4;
+
+/// The place of a body `B` in an `Arc<A>`.
+pub(crate) struct Standing<A, B> {
+    state: AtomicU8,
+    /// Nobody's in `COMING` and `OVER`, the holder's in `HELD` and `CUT`.
+    inner: UnsafeCell<Inner<A, B>>,
+}
+
+struct Inner<A, B> {
+    /// Once it stands. Invariant: while this is here, so is the body, or a place of one that was dropped where it stood.
+    block: Option<Arc<A>>,
+    body: Option<B>,
+}
+
+// SAFETY: what is inside is reached by the holder alone, from one thread after the other; the block is shared by many.
+unsafe impl<A: Send + Sync, B: Send> Sync for Standing<A, B> {}
+
+impl<A: 'static, B> Standing<A, B> {
+    /// A body that is on its way.
+    pub(crate) fn coming(body: B) -> Self {
+        let inner = UnsafeCell::new(Inner { block: None, body: Some(body) });
+        Standing { state: AtomicU8::new(COMING), inner }
+    }
+
+    /// The body stands from here on; once. `of` says where.
+    pub(crate) fn stand(block: &Arc<A>, of: for<'a> fn(&'a A) -> &'a Self) {
+        // The place cannot be moved, nor reached but by sharing, as long as there is this reference: `of` borrows it from `A`, for
+        // as long as anybody likes, and has nothing else to take it from.
+        let place = of(block);
+        if place.state.compare_exchange(COMING, OVER, Ordering::Relaxed, Ordering::Relaxed).is_err() {
+            unreachable!("a body comes once");
+        }
+        // SAFETY: reached by this thread alone, since it has changed the state to one in which nobody holds it.
+        unsafe { (*place.inner.get()).block = Some(block.clone()) };
+        // Ordering: whoever finds it free finds the reference.
+        place.state.store(FREE, Ordering::Release);
+    }
+
+    /// The body, to be polled; none if it is over, or about to be.
+    pub(crate) fn hold(&self) -> Option<Held<'_, A, B>> {
+        // Ordering: what the last holder has done to it is seen by this one. So below.
+        let held = self.state.compare_exchange(FREE, HELD, Ordering::Acquire, Ordering::Relaxed);
+        debug_assert!(held != Err(HELD), "a body is polled by one at a time");
+        held.is_ok().then(|| Held { place: self })
+    }
+
+    /// The body, to be dropped. None if it is over, or held: whoever holds it will find that it is not to be
+    /// [put back](Held::put_back).
+    pub(crate) fn seize(&self) -> Option<Held<'_, A, B>> {
+        let next = |state| match state {
+            FREE | HELD => Some(CUT),
+            _ => None,
+        };
+        let found = self.state.fetch_update(Ordering::Acquire, Ordering::Relaxed, next);
+        (found == Ok(FREE)).then(|| Held { place: self })
+    }
+}
+
+/// A body, by whoever holds it. Dropped, it drops the body where it stands.
+pub(crate) struct Held<'a, A: 'static, B> {
+    place: &'a Standing<A, B>,
+}
+
+impl<A, B> Held<'_, A, B> {
+    /// The body, and the block it stands in.
+    pub(crate) fn parts(&mut self) -> (Pin<&mut B>, &Arc<A>) {
+        // SAFETY: the holder is the only one to reach it, and the place is borrowed for as long as there is a holder.
+        let inner = unsafe { &mut *self.place.inner.get() };
+        let (Some(body), Some(block)) = (&mut inner.body, &inner.block) else { unreachable!("it is held") };
+        // SAFETY: `block` is given up in `drop` alone, after the body was dropped where it stands; until then the place cannot be moved (see
+        // `stand`), and nothing here moves the body.
+        (unsafe { Pin::new_unchecked(body) }, block)
+    }
+
+    /// To be held again. It comes back if it is to be dropped instead.
+    pub(crate) fn put_back(self) -> Result<(), Self> {
+        // Ordering: see `hold`.
+        match self.place.state.compare_exchange(HELD, FREE, Ordering::Release, Ordering::Acquire) {
+            Ok(_) => {
+                mem::forget(self);
+                Ok(())
+            }
+            Err(_) => Err(self),
+        }
+    }
+
+    /// The body is over. Says whether it was seized.
+    pub(crate) fn end(self) -> bool {
+        let seized = self.place.state.swap(OVER, Ordering::AcqRel) == CUT;
+        drop(self);
+        seized
+    }
+}
+
+impl<A, B> Drop for Held<'_, A, B> {
+    fn drop(&mut self) {
+        self.place.state.store(OVER, Ordering::Release);
+        // SAFETY: as in `parts`. Nobody holds it after this one.
+        let inner = unsafe { &mut *self.place.inner.get() };
+        // After the body, also if its destructor panics. Subtle: not the last reference, as this one's place is borrowed.
+        let block = inner.block.take();
+        inner.body = None;
+        drop(block);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::marker::PhantomPinned;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::ptr;
+    use std::sync::Mutex;
+
+    type Events = Arc<Mutex<Vec<&'static str>>>;
+
+    /// A body that points to itself once it was touched, as a future does that was polled.
+    struct Body {
+        itself: *const Body,
+        events: Events,
+        panics: bool,
+        _pinned: PhantomPinned,
+    }
+
+    // SAFETY: the pointer is compared, and read by the one who holds the body.
+    unsafe impl Send for Body {}
+
+    impl Body {
+        fn touch(self: Pin<&mut Self>) {
+            let here: *const Body = &*self;
+            if self.itself.is_null() {
+                // SAFETY: nothing is moved.
+                unsafe { self.get_unchecked_mut().itself = here };
+                return;
+            }
+            assert!(ptr::eq(self.itself, here), "it was moved");
+            // SAFETY: it is where it was, and borrowed by this alone.
+            let events = unsafe { &(*self.itself).events };
+            events.lock().unwrap().push("touched");
+        }
+    }
+
+    impl Drop for Body {
+        fn drop(&mut self) {
+            assert!(self.itself.is_null() || ptr::eq(self.itself, self), "it was moved");
+            self.events.lock().unwrap().push("dropped");
+            assert!(!self.panics, "as asked");
+        }
+    }
+
+    struct Block(Standing<Block, Body>);
+
+    fn block(panics: bool) -> (Arc<Block>, Events) {
+        let events = Events::default();
+        let body = Body { itself: ptr::null(), events: events.clone(), panics, _pinned: PhantomPinned };
+        let block = Arc::new(Block(Standing::coming(body)));
+        Standing::stand(&block, |block| &block.0);
+        (block, events)
+    }
+
+    fn seen(events: &Events) -> Vec<&'static str> {
+        events.lock().unwrap().clone()
+    }
+
+    #[test]
+    fn a_body_is_held_and_put_back_and_dropped_where_it_stands() {
+        let (block, events) = block(false);
+        for _ in 0..3 {
+            let mut held = block.0.hold().unwrap();
+            let (body, own) = held.parts();
+            body.touch();
+            assert!(ptr::eq(&**own, &*block));
+            assert!(held.put_back().is_ok());
+        }
+        assert_eq!(Arc::strong_count(&block), 2, "the body holds its block");
+        assert!(!block.0.hold().unwrap().end());
+        assert_eq!(seen(&events), ["touched", "touched", "dropped"]);
+        assert_eq!(Arc::strong_count(&block), 1, "it was let go with the body");
+        assert!(block.0.hold().is_none() && block.0.seize().is_none());
+    }
+
+    #[test]
+    fn a_body_that_never_stood_is_dropped_with_its_place() {
+        let events = Events::default();
+        let body = Body { itself: ptr::null(), events: events.clone(), panics: false, _pinned: PhantomPinned };
+        let place: Standing<Block, Body> = Standing::coming(body);
+        let moved = Box::new(place);
+        assert!(moved.hold().is_none() && moved.seize().is_none());
+        drop(moved);
+        assert_eq!(seen(&events), ["dropped"]);
+    }
+
+    #[test]
+    fn a_body_that_is_seized_while_it_is_held_does_not_go_back() {
+        let (block, events) = block(false);
+        let mut held = block.0.hold().unwrap();
+        held.parts().0.touch();
+        assert!(block.0.seize().is_none() && block.0.seize().is_none());
+        let mut held = held.put_back().err().unwrap();
+        held.parts().0.touch();
+        assert!(held.end(), "it was seized");
+        assert_eq!(seen(&events), ["touched", "dropped"]);
+        assert!(block.0.hold().is_none());
+    }
+
+    #[test]
+    fn a_holder_that_panics_drops_the_body_where_it_stands() {
+        let (block, events) = block(true);
+        let result = catch_unwind(AssertUnwindSafe(|| drop(block.0.hold())));
+        assert!(result.is_err());
+        assert_eq!((seen(&events), Arc::strong_count(&block)), (vec!["dropped"], 1));
+        assert!(block.0.hold().is_none());
+    }
+
+    #[test]
+    fn a_body_may_outlive_all_others_who_hold_its_block() {
+        let (block, events) = block(false);
+        let weak = Arc::downgrade(&block);
+        drop(block);
+        assert!(seen(&events).is_empty());
+        let block = weak.upgrade().unwrap();
+        drop(block.0.seize());
+        drop(block);
+        assert_eq!((seen(&events), weak.strong_count()), (vec!["dropped"], 0));
+    }
+
+    /// Of those who poll it and the one who wants it over, one drops it.
+    #[cfg(not(foster_shuttle))]
+    #[test]
+    fn threads_hold_a_body_one_after_the_other_until_it_is_seized() {
+        let (block, events) = block(false);
+        let (polls, cuts) = (block.clone(), block.clone());
+        let polls = std::thread::spawn(move || {
+            while let Some(mut held) = polls.0.hold() {
+                held.parts().0.touch();
+                if held.put_back().is_err() {
+                    break;
+                }
+            }
+        });
+        let cuts = std::thread::spawn(move || drop(cuts.0.seize()));
+        polls.join().unwrap();
+        cuts.join().unwrap();
+        assert_eq!(seen(&events).iter().filter(|event| **event == "dropped").count(), 1);
+        assert_eq!(Arc::strong_count(&block), 1);
+    }
+}

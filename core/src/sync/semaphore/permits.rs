@@ -1,0 +1,101 @@
+//! The free permits: one atomic word.
+//!
+//! Invariant 1: `QUEUED` is set whenever somebody stands in the line.
+//! Invariant 2: while `QUEUED` is set, only the holder of the line's lock changes the word; so permits that are free then are there
+//! for the first in line, and a newcomer cannot take them.
+
+use crate::sync::Line;
+use crate::sync::door::Room;
+use crate::sys::atomic::{AtomicUsize, Ordering};
+
+/// As many as can be free.
+pub(super) const MAX: usize = usize::MAX >> 2;
+
+/// Somebody waits.
+const QUEUED: usize = 1;
+/// One permit.
+const ONE: usize = 2;
+
+#[derive(Debug)]
+pub(super) struct Permits(AtomicUsize);
+
+impl Permits {
+    pub(super) const fn new(free: usize) -> Self {
+        Permits(AtomicUsize::new(free * ONE))
+    }
+
+    pub(super) fn free(&self) -> usize {
+        self.0.load(Ordering::Acquire) / ONE
+    }
+
+    /// Takes as many as are free, at most `n`, and says how many; none if somebody waits, unless the caller has the lock of the `line`.
+    pub(super) fn take_up_to(&self, n: usize, line: Option<&Line<'_>>) -> Option<usize> {
+        let less = |word| {
+            let may = word & QUEUED == 0 || line.is_some();
+            may.then(|| word - n.min(word / ONE) * ONE)
+        };
+        let word = self.0.fetch_update(Ordering::Acquire, Ordering::Relaxed, less).ok()?;
+        Some(n.min(word / ONE))
+    }
+
+    /// Gives back `n`, unless somebody waits.
+    #[inline]
+    pub(super) fn give(&self, n: usize) -> bool {
+        let mut word = self.0.load(Ordering::Relaxed);
+        while word & QUEUED == 0 {
+            // Ordering: Release shows to who takes these permits what was done before.
+            match self.0.compare_exchange_weak(word, more(word, n), Ordering::Release, Ordering::Relaxed) {
+                Ok(_) => return true,
+                Err(now) => word = now,
+            }
+        }
+        false
+    }
+
+    /// Gives back `n`, under the lock of the line.
+    pub(super) fn add(&self, n: usize) {
+        // Ordering: as in `give`; whoever is served takes them by way of `admit`.
+        let add = |word| Some(more(word, n));
+        let _ = self.0.fetch_update(Ordering::Release, Ordering::Relaxed, add);
+    }
+
+    #[inline]
+    fn take(&self, need: usize, mask: usize) -> bool {
+        let mut word = self.0.load(Ordering::Relaxed);
+        while word & mask == 0 && word / ONE >= need {
+            // Ordering: Acquire sees what the releasers of these permits did before.
+            match self.0.compare_exchange_weak(word, word - need * ONE, Ordering::Acquire, Ordering::Relaxed) {
+                Ok(_) => return true,
+                Err(now) => word = now,
+            }
+        }
+        false
+    }
+}
+
+impl Room for Permits {
+    #[inline]
+    fn enter(&self, need: usize) -> bool {
+        self.take(need, QUEUED)
+    }
+
+    fn admit(&self, need: usize) -> bool {
+        self.take(need, 0)
+    }
+
+    fn mark(&self) {
+        // Ordering: only the word itself is at stake, and its changes have one order.
+        self.0.fetch_or(QUEUED, Ordering::Relaxed);
+    }
+
+    fn unmark(&self) {
+        self.0.fetch_and(!QUEUED, Ordering::Relaxed);
+    }
+}
+
+/// The word with `n` permits more, without ever reaching the bits beyond: each of the two is at most the maximum.
+const fn more(word: usize, n: usize) -> usize {
+    let sum = (word / ONE).saturating_add(n);
+    let free = if sum > MAX { MAX } else { sum };
+    (free * ONE) | (word & QUEUED)
+}

@@ -1,0 +1,62 @@
+//! That a queue was broken, by whom and where.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::panic::Location;
+use std::sync::Arc;
+
+use crate::reason::Origin;
+use crate::tree::ambient;
+
+/// The queue was broken: nobody is left to unpark those who wait there.
+#[derive(Clone)]
+pub struct Broken(Arc<Breaker>);
+
+struct Breaker {
+    text: Cow<'static, str>,
+    task: Option<Origin>,
+    location: &'static Location<'static>,
+}
+
+impl Broken {
+    #[track_caller]
+    pub(in crate::sync) fn new(text: Cow<'static, str>) -> Self {
+        Broken(Arc::new(Breaker { text, task: ambient::task_origin(), location: Location::caller() }))
+    }
+
+    /// What the breaker had to say.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.0.text
+    }
+
+    /// The task that broke it; none if it was done outside of any.
+    #[must_use]
+    pub fn task(&self) -> Option<&Origin> {
+        self.0.task.as_ref()
+    }
+
+    /// Where it was broken.
+    #[must_use]
+    pub fn location(&self) -> &'static Location<'static> {
+        self.0.location
+    }
+}
+
+impl fmt::Display for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("broken")?;
+        if let Some(task) = &self.0.task {
+            write!(f, " by {task}")?;
+        }
+        write!(f, ": {} (at {})", self.0.text, self.0.location)
+    }
+}
+
+impl fmt::Debug for Broken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Broken({self})")
+    }
+}
+
+impl std::error::Error for Broken {}
