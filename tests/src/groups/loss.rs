@@ -461,15 +461,17 @@ pub async fn a_task_that_the_runtime_drops_is_cancelled() {
 /// L37, L30: where no reaper can be spawned, what it was to finish is cut off at once: nobody hangs, and the observer is told.
 pub async fn what_no_reaper_can_finish_is_cut_off() {
     let faulty = Arc::new(Faulty::new());
-    let (started, cleaned, never) = (Count::new(), Count::new(), Count::new());
+    let (started, cleaned, dropped, never) = (Count::new(), Count::new(), Count::new(), Count::new());
     let observer = Arc::new(Observed::default());
     let mut tree = Box::pin(
         root(faulty.clone(), async {
             let mut lost = Box::pin(nursery(async |n: Nursery| {
                 for _ in 0..2 {
                     let (up, done, never) = (started.clone(), cleaned.clone(), never.reaches(1));
+                    let gone = dropped.on_drop();
                     n.spawn(async move {
                         defer(async move {
+                            let _gone = gone;
                             never.await;
                             done.up();
                         });
@@ -490,6 +492,8 @@ pub async fn what_no_reaper_can_finish_is_cut_off() {
     );
     let out = tree.as_mut().await;
     drop(tree);
+    // Another thread may have been polling one of them: it is dropped as soon as that poll returns.
+    dropped.reaches(2).await;
     never.up();
     sleep(ms(1)).await;
     assert_eq!((out, cleaned.value()), (2, 0));
