@@ -23,7 +23,7 @@ MUTANTS = [
     ("form-into-cancelled-code", "tree/drive.rs", "if !exact && self.flagged", "if false && !exact && self.flagged"),
     ("panic-cancels-nothing", "tree/drive.rs", "        self.request(Reason::new(ReasonKind::Panicked), None);\n", ""),
     ("daemons-stay", "tree/drive.rs", "if !dismissed && links.only_daemons() {", "if false {"),
-    ("end-wakes-nobody", "tree/drive.rs", "if done || escaped {", "if escaped {"),
+    ("end-wakes-nobody", "tree/closing.rs", "if done || escaped {", "if escaped {"),
     ("loss-cancels-nothing", "tree/loss.rs", "        node.request(Reason::new(ReasonKind::Abandoned), None);\n", ""),
     ("no-adoption", "tree/loss.rs", "    become_residue(node);\n", ""),
     ("reaped-panic-is-dropped", "tree/loss.rs", "stood.parent.panicked(payload)", "drop_payload(Some(payload))"),
@@ -47,7 +47,7 @@ MUTANTS = [
     ("siblings-stay-behind", "tree/resting.rs", "if gone.inside > 0 { vec![(key, node.clone())] } else { Vec::new() };", "Vec::new();"),
     ("no-rest-is-ever-due", "tree/resting.rs", "            resting.due = true;\n", ""),
     ("first-alarm-will-do", "tree/resting.rs", "table.alarm.is_none_or(|(_, armed)| at < armed))?;", "table.alarm.is_none())?;"),
-    ("alarm-outlives-its-node", "tree/drive.rs", "state.rests.take_alarm(), None]", "None, None]"),
+    ("alarm-outlives-its-node", "tree/closing.rs", "state.rests.take_alarm(), None]", "None, None]"),
     ("over-before-it-began", "tree/light.rs", "if limit == 0 { Time::Over } else { Time::Runs }", "Time::Runs"),
     # ---- nurseries ----
     ("child-error-cancels-nothing", "nursery/cell.rs", "let cancels = matches!(self.on_error, OnError::Fail) || child.is_none();", "let cancels = child.is_none();"),

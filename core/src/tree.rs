@@ -1,7 +1,7 @@
 //! The tree of scopes: the mechanism below everything else.
 //!
 //! Read in this order: [`node`] (what a scope is), [`place`] (where it stands), [`marks`] and [`request`] (how it is asked to
-//! stop), [`drive`] (how it is polled, delivered and wound down), [`loss`] (how it outlives its future), [`light`] and [`resting`]
+//! stop), [`drive`] (how it is polled, delivered and wound down), [`closing`] (how it ends and leaves), [`loss`] (how it outlives its future), [`light`] and [`resting`]
 //! (how it does without a node), [`scoped`] (the future that the user awaits), [`job`] (what the runtime polls), [`pump`] (how
 //! one job drives many tasks), [`root`].
 //!
@@ -19,6 +19,7 @@
 pub(crate) mod ambient;
 pub(crate) mod binding;
 pub(crate) mod census;
+pub(crate) mod closing;
 pub(crate) mod drive;
 pub(crate) mod dump;
 pub(crate) mod finalizer;
@@ -32,6 +33,7 @@ pub(crate) mod node;
 pub(crate) mod owned;
 pub(crate) mod place;
 pub(crate) mod pump;
+pub(crate) mod quiet;
 pub(crate) mod report;
 pub(crate) mod request;
 pub(crate) mod resting;
@@ -145,7 +147,7 @@ impl Tree {
     pub(crate) fn report(&self, orphan: &Orphan<'_>) {
         let observer = lock(&self.observer).clone();
         let result = panic::catch_unwind(AssertUnwindSafe(|| observer.orphan(orphan)));
-        drive::drop_payload(result.err());
+        quiet::drop_payload(result.err());
     }
 
     /// The one `T` of this tree; made by `make` when it is asked for first.
@@ -176,7 +178,7 @@ impl Tree {
         if dropped || report != HostDropped::default() {
             let observer = lock(&self.observer).clone();
             let result = panic::catch_unwind(AssertUnwindSafe(|| observer.host_dropped(&report)));
-            drive::drop_payload(result.err());
+            quiet::drop_payload(result.err());
         }
     }
 }

@@ -7,7 +7,8 @@ use std::task::{Context, Poll};
 use pin_project_lite::pin_project;
 
 use super::outcome::Outcome;
-use crate::tree::drive::{Body, Closed, Driver, Step, discard, poll_open};
+use crate::tree::closing::Closed;
+use crate::tree::drive::{Body, Driver, Step, discard, poll_open};
 use crate::tree::node::NodeRef;
 
 pin_project! {

@@ -10,9 +10,10 @@ use crate::reason::{Origin, Reason, ReasonKind};
 use crate::sync::Semaphore;
 use crate::sys::Mutex;
 use crate::tree::ambient;
-use crate::tree::drive::{Closed, drop_payload, drop_quietly};
+use crate::tree::closing::Closed;
 use crate::tree::links::Role;
 use crate::tree::node::{Cell, NodeRef};
+use crate::tree::quiet::{drop_payload, drop_quietly};
 
 /// An error, and the child it comes from; `None` for the body.
 pub(crate) struct Recorded<E> {

@@ -14,8 +14,8 @@ use crate::observer::TaskStatus;
 use crate::reason::Reason;
 use crate::sys::{Mutex, MutexGuard};
 use crate::tree::ambient;
-use crate::tree::drive::drop_quietly;
 use crate::tree::node::{CANCELLED, Node, NodeRef};
+use crate::tree::quiet::drop_quietly;
 
 /// The result of a task, for its handle.
 pub(crate) struct Join<T>(Mutex<Inner<T>>);

@@ -8,8 +8,8 @@ use super::local_cell::LocalCell;
 use crate::error::JoinError;
 use crate::observer::TaskStatus;
 use crate::sys::{Mutex, MutexGuard};
-use crate::tree::drive::drop_quietly;
 use crate::tree::node::{Node, ORPHANED};
+use crate::tree::quiet::drop_quietly;
 
 /// It lies beside the child's node: the value may borrow, a node may not. Whoever waits for it leaves a waker in the node, which
 /// may be closed without a result (L28, L41).

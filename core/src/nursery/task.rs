@@ -13,13 +13,15 @@ use crate::error::{JoinError, SpawnError};
 use crate::observer::{OrphanKind, TaskStatus};
 use crate::raw::{LentWaker, Standing};
 use crate::reason::Origin;
-use crate::tree::drive::{Closed, discard, drop_payload, drop_quietly};
+use crate::tree::closing::Closed;
+use crate::tree::drive::discard;
 use crate::tree::follow;
 use crate::tree::job::Job;
 use crate::tree::links::Role;
 use crate::tree::marks::Mask;
 use crate::tree::node::{Cell, Kind, Node, NodeRef, TIMED};
 use crate::tree::pump::{self, Stage};
+use crate::tree::quiet::{drop_payload, drop_quietly};
 use crate::tree::wake;
 
 /// Spawns `future` below `nursery`.

@@ -12,7 +12,7 @@ use super::{Host, Who, limiter};
 use crate::sync::{CapacityLimiter, Holder, LimiterAcquireOwned, OwnedLimiterPermit};
 use crate::tree::ambient;
 use crate::tree::census::CountedJob;
-use crate::tree::drive::drop_payload;
+use crate::tree::quiet::drop_payload;
 use crate::value::Carried;
 
 /// A job, for whoever awaits it: tells what it leaves, and polls what it calls back. Dropped, it lets no call in any more.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::task::Poll;
 
 use super::node::{CANCELLED, FOLLOWED, Kind, NodeRef, TOLD_END, TOLD_SCOPE_END};
-use super::{Tree, drive, lock};
+use super::{Tree, lock, quiet};
 use crate::Instant;
 use crate::observer::{ObservedScope, ObservedTask, ScopeEvent, TaskEvent, TaskStatus};
 use crate::sys::atomic::Ordering;
@@ -22,7 +22,7 @@ impl Tree {
         let observer = lock(&self.observer).clone();
         let task = ObservedTask { id: id(node), origin: &node.origin };
         let result = panic::catch_unwind(AssertUnwindSafe(|| observer.task(&task, event)));
-        drive::drop_payload(result.err());
+        quiet::drop_payload(result.err());
     }
 }
 
@@ -125,7 +125,7 @@ pub(crate) fn scope(node: &NodeRef, event: ScopeEvent) {
     let observer = lock(&tree.observer).clone();
     let scope = ObservedScope { id: id(node), kind: node.kind.name(), origin: &node.origin };
     let result = panic::catch_unwind(AssertUnwindSafe(|| observer.scope(&scope, event)));
-    drive::drop_payload(result.err());
+    quiet::drop_payload(result.err());
 }
 
 /// Nodes stay where they are: the address tells those that live apart.

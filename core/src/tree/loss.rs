@@ -6,10 +6,12 @@ use std::collections::VecDeque;
 use std::task::{Context, Poll, Waker};
 
 use super::ambient;
-use super::drive::{Body, Closed, Driver, Step, conclude, drop_payload};
+use super::closing::Closed;
+use super::drive::{Body, Driver, Step, conclude};
 use super::job::Job;
 use super::links::Role;
 use super::node::{BY_CELL, CANCELLED, LOST, Life, NodeRef, Owned, RAZED};
+use super::quiet::drop_payload;
 use super::resting::dismiss;
 use super::wake::Wakes;
 use crate::observer::HostDropped;

@@ -59,7 +59,7 @@ pin_project! {
                 this.tree.die();
                 let mut body = this.body;
                 let dropped = ambient::enter(&node, || body.as_mut().empty());
-                super::drive::drop_payload(dropped.err());
+                super::quiet::drop_payload(dropped.err());
                 loss::raze(&node);
                 this.tree.end(true);
             }

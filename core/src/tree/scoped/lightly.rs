@@ -8,9 +8,10 @@ use std::thread;
 
 use super::{Ending, Policy, Scoped, Stage, after};
 use crate::tree::ambient;
-use crate::tree::drive::{Body, Driver, conclude, drop_payload};
+use crate::tree::drive::{Body, Driver, conclude};
 use crate::tree::light::Light;
 use crate::tree::node::{Life, NodeRef};
+use crate::tree::quiet::drop_payload;
 use crate::tree::resting::RestKey;
 
 /// What a poll of a scope without a node came to.

@@ -1,0 +1,137 @@
+//! The end of a scope: it is Closed, says how it ended, and leaves its parent (L2, L3).
+
+use super::ambient;
+use super::follow;
+use super::links::Role;
+use super::node::{CANCELLED, FOLLOWED, LOST, Life, Node, NodeRef, Payload, State};
+use super::quiet::drop_quietly;
+use super::wake;
+use crate::reason::{Origin, Reason, ReasonKind};
+use crate::sys::MutexGuard;
+
+/// How a scope ended.
+pub(crate) struct Closed {
+    /// The first panic recorded (L32).
+    pub(crate) panic: Option<Payload>,
+    /// What it was to its parent.
+    pub(crate) role: Role,
+    /// A child was cut: there is no value (L33).
+    pub(crate) cut: bool,
+    /// Cancelled from further up: the code around does not go on (L18).
+    pub(crate) inherited: bool,
+    /// It had a request of its own.
+    pub(crate) requested: bool,
+    /// The host of the tree was dropped meanwhile (L30).
+    pub(crate) razed: bool,
+    /// Where it stands until it is unlinked; a root stands nowhere.
+    pub(crate) stood: Option<Stood>,
+}
+
+/// Where a scope stood among its parent's links when it was closed.
+pub(crate) struct Stood {
+    pub(crate) parent: NodeRef,
+    slot: usize,
+}
+
+impl Node {
+    /// Closed: nothing is left inside. The caller unlinks the scope once it has recorded the outcome.
+    pub(crate) fn close(self: &NodeRef) -> Closed {
+        self.close_in(self.lock())
+    }
+
+    pub(super) fn close_in(self: &NodeRef, mut state: MutexGuard<'_, State>) -> Closed {
+        state.life = Life::Closed;
+        debug_assert!(state.links.is_empty() || self.flagged(LOST), "I2: Closed is empty");
+        let mut closed = Closed {
+            panic: None,
+            role: state.role,
+            cut: state.cut,
+            inherited: state.inherited.any(),
+            requested: false,
+            razed: false,
+            stood: state.stood(),
+        };
+        let waker = state.waker.take();
+        if state.has_more() {
+            self.close_more(state, &mut closed);
+        } else {
+            drop(state);
+        }
+        if self.flagged(FOLLOWED) {
+            follow::closed(self);
+        }
+        drop(waker);
+        closed
+    }
+
+    /// What most scopes do not have at their end.
+    #[inline(never)]
+    fn close_more(self: &NodeRef, mut state: MutexGuard<'_, State>, closed: &mut Closed) {
+        let inherited = state.inherited;
+        if let Some(request) = state.request() {
+            closed.requested = true;
+            closed.razed = request.reason.kind() == ReasonKind::HostDropped;
+        }
+        let mut timers = [state.deadline_timer.take(), state.rests.take_alarm(), None];
+        let mut left = None;
+        if let Some(rare) = state.if_rare() {
+            closed.panic = rare.panic.take();
+            timers[2] = rare.hard_timer.take();
+            left = Some((rare.marker.take(), rare.binding.take()));
+        }
+        drop(state);
+        drop_quietly(left);
+        let Some(tree) = self.tree() else { return };
+        for key in timers.into_iter().flatten() {
+            drop(tree.timers.remove(key));
+        }
+        if inherited.waits_for_hard() {
+            closed.inherited = inherited.cancelled(tree.now());
+        }
+    }
+
+    /// The scope's own request: its reason, and which scope it is.
+    pub(crate) fn asked(self: &NodeRef) -> Option<(Reason, Origin)> {
+        let reason = self.lock().request()?.reason.clone();
+        Some((reason, self.origin.clone()))
+    }
+
+    /// Leaves the parent, which may be waiting for this.
+    pub(crate) fn unlink(self: &NodeRef) {
+        let stood = self.lock().stood();
+        self.leave(stood);
+    }
+
+    /// As [`unlink`](Node::unlink), for a scope that has just been closed.
+    pub(crate) fn leave(self: &NodeRef, stood: Option<Stood>) {
+        let Some(Stood { parent, slot }) = stood else { return };
+        let mut above = parent.lock();
+        if above.life == Life::Closed {
+            return;
+        }
+        // Once: a future that has escaped may be polled by one thread while another finishes its scope as a leaked one (L28).
+        let Some((role, gone)) = above.links.remove(slot, self) else { return };
+        let links = &above.links;
+        // The parent waits for the last one; and for the last that is no daemon, to dismiss the daemons (L24).
+        let done = role != Role::Inner
+            && above.life != Life::Open
+            && (links.awaited() == 0 || role != Role::Daemon && links.only_daemons());
+        // An inner scope is driven by its parent's task, which is polling it now; unless its future has escaped.
+        let escaped = role == Role::Inner && parent.flagged(CANCELLED) && !ambient::is_inside(&parent);
+        drop(above);
+        drop(gone);
+        if done || escaped {
+            wake::wake(&parent);
+        }
+    }
+}
+
+impl State {
+    fn has_more(&self) -> bool {
+        self.deadline_timer.is_some() || self.has_rare() || !self.rests.is_unused() || self.inherited.waits_for_hard()
+    }
+
+    fn stood(&self) -> Option<Stood> {
+        self.parent.clone().map(|parent| Stood { parent, slot: self.slot })
+    }
+}
