@@ -30,14 +30,13 @@ use std::convert::Infallible;
 use std::fmt::{self, Debug};
 use std::future::Future;
 use std::panic::Location;
-use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::SpawnError;
 use crate::reason::{Origin, Reason};
 use crate::tree::ambient;
 use crate::tree::links::Role;
-use crate::tree::node::{Life, Node, NodeRef};
+use crate::tree::node::{Life, NodeRef, Typed};
 
 pub(crate) use body::ChildBody;
 pub(crate) use cell::{NurseryCell, OnError, Recorded};
@@ -59,7 +58,7 @@ pub(crate) use local_join::LocalJoin;
 ///
 /// A handle owns nothing: the nursery ends whether or not handles are left.
 pub struct Nursery<E = Infallible> {
-    node: Arc<Node<NurseryCell<E>>>,
+    node: Typed<NurseryCell<E>>,
 }
 
 impl<E> Clone for Nursery<E> {
@@ -185,7 +184,7 @@ impl<E: Debug + Send + 'static> Nursery<E> {
         F: Future<Output = R> + Send + 'static,
     {
         let nursery = self.clone();
-        let admitted = Limited::admitted(Box::pin(future), self.node.cell.limit.clone());
+        let admitted = Limited::admitted(Box::pin(future), self.node.part().limit.clone());
         let location = Location::caller();
         async move {
             let child = admitted.await;

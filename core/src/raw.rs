@@ -10,9 +10,9 @@ pub(crate) mod lock;
 pub(crate) mod oneshot;
 mod stack;
 mod standing;
-mod waker;
+mod thin;
 
 pub(crate) use lazy::Lazy;
 pub(crate) use stack::{Frame, Stack};
 pub(crate) use standing::Standing;
-pub(crate) use waker::LentWaker;
+pub(crate) use thin::{Part, Thin, Woken};

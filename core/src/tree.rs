@@ -45,14 +45,14 @@ pub(crate) mod wake;
 
 use std::any::Any;
 use std::panic::{self, AssertUnwindSafe, RefUnwindSafe, UnwindSafe};
-use std::sync::{Arc, PoisonError, Weak};
+use std::sync::{Arc, PoisonError};
 
 use crate::Instant;
 use crate::observer::{HostDropped, Observer, Orphan};
 use crate::runtime::Runtime;
 use crate::sys::Mutex;
 use crate::sys::atomic::{AtomicBool, Ordering};
-use node::{Node, NodeRef};
+use node::NodeRef;
 use pump::Pumps;
 use timers::Timers;
 
@@ -69,7 +69,7 @@ pub(crate) struct Tree {
     /// What drives the tasks, if they are no jobs of their own.
     pub(crate) pumps: Option<Pumps>,
     observer: Mutex<Arc<dyn Observer>>,
-    root: Mutex<Weak<Node>>,
+    root: Mutex<Option<NodeRef>>,
     /// The host is gone (L30).
     dead: AtomicBool,
     /// A scoped value was set in it.
@@ -95,7 +95,7 @@ impl Tree {
             timers,
             pumps,
             observer: Mutex::new(observer),
-            root: Mutex::new(Weak::<Node<()>>::new()),
+            root: Mutex::default(),
             dead: AtomicBool::new(false),
             valued: AtomicBool::new(false),
             followed,
@@ -126,11 +126,11 @@ impl Tree {
     }
 
     fn set_root(&self, root: &NodeRef) {
-        *lock(&self.root) = Arc::downgrade(root);
+        *lock(&self.root) = Some(root.clone());
     }
 
     fn root(&self) -> Option<NodeRef> {
-        lock(&self.root).upgrade()
+        lock(&self.root).clone()
     }
 
     fn follows_scopes(&self) -> bool {
@@ -173,6 +173,8 @@ impl Tree {
         if let Some(pumps) = &self.pumps {
             pumps.end();
         }
+        let root = lock(&self.root).take();
+        drop(root);
         let report = *lock(&self.razed);
         // Also where the runtime refused a reaper, and what it was to finish was cut off.
         if dropped || report != HostDropped::default() {

@@ -12,7 +12,6 @@ use super::shared::Shared;
 use crate::error::SpawnError;
 use crate::nursery::{ChildBody, LocalCell, LocalJoin, NurseryCell, Outcome, Recorded, Task};
 use crate::observer::OrphanKind;
-use crate::raw::LentWaker;
 use crate::reason::Origin;
 use crate::tree::follow;
 use crate::tree::links::Role;
@@ -53,9 +52,9 @@ where
         drop(incoming);
         return Err(SpawnError::new(future));
     }
-    let place = state.place(above.clone(), role);
-    let typed = Node::placed(place, Kind::Task, Mask::None, origin, tree, LocalCell::new(shared.seats.clone()));
-    let node: NodeRef = typed.clone();
+    let place = state.place(above.block().clone(), role);
+    let typed = Node::placed(place, Kind::Task, Mask::None, origin, tree, LocalCell::new(shared.node.clone()));
+    let node = typed.block().clone();
     let late = state.admit(role, node.clone());
     drop(state);
     before(&node);
@@ -69,23 +68,23 @@ where
     }));
     drop(incoming);
     if join.node.flagged(TIMED | FOLLOWED) {
-        opened(join.node.clone());
+        opened(&join.node);
     }
     if late {
         wake::wake(above);
     }
     if nobody_looks {
-        shared.seats.cell.knock();
+        shared.node.part().knock();
     }
     Ok(Task::local(join))
 }
 
 /// A child has its place where there is a hard time, or an observer.
 #[cold]
-fn opened(node: NodeRef) {
+fn opened(node: &NodeRef) {
     node.hard_time_may_be_over();
     if node.flagged(FOLLOWED) {
-        follow::opened(&node);
+        follow::opened(node);
     }
 }
 
@@ -152,8 +151,8 @@ where
 {
     fn run(self: Pin<&mut Self>) -> Poll<()> {
         let mut this = self.project();
-        this.join.node.cell.taken();
-        let waker = LentWaker::of(&this.join.node);
+        this.join.node.part().taken();
+        let waker = this.join.node.waker();
         let cx = &mut Context::from_waker(&waker);
         let Some(node) = &*this.seat else { return Poll::Ready(()) };
         let Poll::Ready(mut closed) = this.body.as_mut().turn(node, cx) else { return Poll::Pending };
@@ -169,13 +168,13 @@ where
         node.leave(stood);
         debug_assert!(node.life() == Life::Closed, "a child ends Closed");
         if watched {
-            this.join.node.cell.tell();
+            this.join.node.part().tell();
         }
         Poll::Ready(())
     }
 
     fn cell(&self) -> &LocalCell {
-        &self.join.node.cell
+        self.join.node.part()
     }
 
     fn has_moved(&self) -> bool {

@@ -32,7 +32,7 @@ impl<B> Children<B> {
 
     /// Begins a turn of those who were woken, in that order, and then of those who have come. Says whether the body was woken.
     pub(super) fn begin_turn<E>(&mut self, home: &Shared<E, B>) -> bool {
-        let body = home.seats.cell.begin_turn(|woken| self.turn.extend(woken.map(Next::Woken)));
+        let body = home.node.part().begin_turn(|woken| self.turn.extend(woken.map(Next::Woken)));
         home.incoming().begin_turn(&mut self.turn);
         body
     }
@@ -72,7 +72,7 @@ impl<B: AnyBox> Children<B> {
         let key = match self.turn.pop_front() {
             None => return,
             Some(Next::Fresh(mut child)) => {
-                child.cell().sit(self.seats.vacant_key(), &home.seats);
+                child.cell().sit(self.seats.vacant_key(), &home.node);
                 if child.run().is_ready() {
                     return;
                 }

@@ -17,7 +17,6 @@ use crate::nursery::policy::{Conclude, Errors, all_errors, ended, first_error};
 use crate::nursery::{NurseryCell, NurseryOptions, OnError, Outcome, Seats, TellingOptions};
 use crate::observer::OrphanKind;
 use crate::opening::Opening;
-use crate::raw::LentWaker;
 use crate::tree::marks::Mask;
 use crate::tree::node::{Kind, Life, Node};
 use crate::tree::scoped::{Ending, Scoped};
@@ -274,7 +273,7 @@ where
     let shared = Arc::new(Shared::new(node.clone(), NurseryCell::new(on_error, limit)));
     let opening = Opening::new(body, LocalHandle { shared: shared.clone() });
     LocalNurseryFuture {
-        scoped: Scoped::with_node(node, opening, Errors::new(shared.clone())),
+        scoped: Scoped::with_node(node.into_block(), opening, Errors::new(shared.clone())),
         children: Children::new(),
         conclude,
         shared,
@@ -291,7 +290,7 @@ pin_project! {
         E: Debug,
     {
         #[pin]
-        scoped: Scoped<Opening<F, LocalHandle<E, B>, Fut>, R, T, Errors<T, E, Shared<E, B>>>,
+        scoped: Scoped<Opening<F, LocalHandle<E, B>, Fut>, R, T, Errors<T, E, Arc<Shared<E, B>>>>,
         children: Children<B>,
         conclude: Conclude<E, X>,
         shared: Arc<Shared<E, B>>,
@@ -309,7 +308,7 @@ pin_project! {
             let this = this.project();
             // From here on the handles get their futures back.
             let incoming = this.shared.incoming().close();
-            this.shared.seats.cell.clear();
+            this.shared.node.part().clear();
             if this.scoped.is_done() {
                 return;
             }
@@ -345,7 +344,7 @@ where
         let mut closing = false;
         let early = loop {
             if body_is_due {
-                let waker = LentWaker::of(&shared.seats);
+                let waker = shared.node.waker();
                 if let Poll::Ready(ending) = this.scoped.as_mut().poll(&mut Context::from_waker(&waker)) {
                     this.children.hand_over(moves_to, *this.has_moved);
                     return Poll::Ready(finish(ending, shared, *this.conclude));
@@ -357,7 +356,7 @@ where
             // Body and children are over: it closes in this turn. Otherwise nurseries inside one another would need a turn
             // each, and each of these polls all that are around.
             closing = !closing && this.children.len() == 0 && shared.node.life() != Life::Open;
-            body_is_due = closing && shared.seats.cell.take_body();
+            body_is_due = closing && shared.node.part().take_body();
             if !body_is_due {
                 break false;
             }
@@ -365,7 +364,7 @@ where
         // L16.1: also for the children, whose wakes do not go through the node.
         let past = wake::past(&shared.node, cx.waker());
         let driver = past.as_ref().unwrap_or(cx.waker());
-        if early || shared.seats.cell.end_turn(driver) {
+        if early || shared.node.part().end_turn(driver) {
             driver.wake_by_ref();
         }
         Poll::Pending

@@ -7,12 +7,11 @@ use super::children::Next;
 use crate::nursery::policy::Home;
 use crate::nursery::{NurseryCell, Seats};
 use crate::sys::{Mutex, MutexGuard};
-use crate::tree::node::{Node, NodeRef};
+use crate::tree::node::Typed;
 
 pub(crate) struct Shared<E, B> {
-    pub(crate) node: NodeRef,
-    /// The same node, with who was woken since the last turn.
-    pub(crate) seats: Arc<Node<Seats>>,
+    /// With who was woken since the last turn.
+    pub(crate) node: Typed<Seats>,
     pub(crate) errors: NurseryCell<E>,
     incoming: Mutex<Incoming<B>>,
 }
@@ -35,9 +34,9 @@ enum Driver {
 }
 
 impl<E, B> Shared<E, B> {
-    pub(crate) fn new(seats: Arc<Node<Seats>>, errors: NurseryCell<E>) -> Self {
+    pub(crate) fn new(node: Typed<Seats>, errors: NurseryCell<E>) -> Self {
         let incoming = Mutex::new(Incoming { children: VecDeque::new(), driver: Driver::Waiting });
-        Shared { node: seats.clone(), seats, errors, incoming }
+        Shared { node, errors, incoming }
     }
 
     pub(crate) fn incoming(&self) -> MutexGuard<'_, Incoming<B>> {
@@ -54,7 +53,7 @@ impl<E, B> Shared<E, B> {
         let waits = incoming.push(child);
         drop(incoming);
         if waits {
-            self.seats.cell.knock();
+            self.node.part().knock();
         }
     }
 }
@@ -97,7 +96,7 @@ impl<B> Incoming<B> {
     }
 }
 
-impl<E, B> Home<E> for Shared<E, B> {
+impl<E, B> Home<E> for Arc<Shared<E, B>> {
     fn errors(&self) -> &NurseryCell<E> {
         &self.errors
     }

@@ -14,7 +14,7 @@ use crate::observer::TaskStatus;
 use crate::reason::Reason;
 use crate::sys::{Mutex, MutexGuard};
 use crate::tree::ambient;
-use crate::tree::node::{CANCELLED, Node, NodeRef};
+use crate::tree::node::{CANCELLED, NodeRef, Typed};
 use crate::tree::quiet::drop_quietly;
 
 /// The result of a task, for its handle.
@@ -143,17 +143,10 @@ impl<T> Slotted<T> {
     }
 }
 
-/// A node with a result for a handle.
-pub(crate) trait Joined<T>: Send + Sync {
-    fn join(&self) -> &Join<T>;
-    fn node(&self) -> &Node;
-    fn into_node(self: Arc<Self>) -> NodeRef;
-}
-
 /// Where the handle finds the result.
 enum Place<T> {
     /// In the task's own node.
-    Node(Arc<dyn Joined<T>>),
+    Node(Typed<Join<T>>),
     /// Beside it.
     Local(Arc<LocalJoin<T>>),
 }
@@ -161,7 +154,7 @@ enum Place<T> {
 impl<T> Place<T> {
     fn status(&self) -> Option<TaskStatus> {
         match self {
-            Place::Node(node) => node.join().status(),
+            Place::Node(node) => node.part().status(),
             Place::Local(join) => join.status(),
         }
     }
@@ -169,29 +162,22 @@ impl<T> Place<T> {
     #[track_caller]
     fn take(&self) -> Option<Result<T, JoinError>> {
         match self {
-            Place::Node(node) => node.join().lock().outcome.take(),
+            Place::Node(node) => node.part().lock().outcome.take(),
             Place::Local(join) => join.take(),
         }
     }
 
-    fn node(&self) -> &Node {
+    fn node(&self) -> &NodeRef {
         match self {
-            Place::Node(node) => node.node(),
-            Place::Local(join) => &*join.node,
-        }
-    }
-
-    fn node_ref(&self) -> NodeRef {
-        match self {
-            Place::Node(node) => node.clone().into_node(),
-            Place::Local(join) => join.node.clone(),
+            Place::Node(node) => node,
+            Place::Local(join) => &join.node,
         }
     }
 
     /// Keeps the waker of a handle that has found no result. Says whether there is one by now.
     fn watch(&self, waker: &Waker) -> bool {
         match self {
-            Place::Node(node) => node.join().watch(waker),
+            Place::Node(node) => node.part().watch(waker),
             Place::Local(join) => join.watch(waker),
         }
     }
@@ -199,8 +185,8 @@ impl<T> Place<T> {
     /// The handle is gone.
     fn watch_no_more(&self) {
         match self {
-            Place::Node(node) => node.join().watch_no_more(),
-            Place::Local(join) => join.node.cell.watch_no_more(),
+            Place::Node(node) => node.part().watch_no_more(),
+            Place::Local(join) => join.node.part().watch_no_more(),
         }
     }
 }
@@ -233,7 +219,7 @@ impl<T> UnwindSafe for Task<T> {}
 impl<T> RefUnwindSafe for Task<T> {}
 
 impl<T> Task<T> {
-    pub(crate) fn new(joined: Arc<dyn Joined<T>>) -> Self {
+    pub(crate) fn new(joined: Typed<Join<T>>) -> Self {
         Task { place: Place::Node(joined), gate: Gate::to("a task"), waits: false }
     }
 
@@ -245,13 +231,13 @@ impl<T> Task<T> {
     /// child that has ended or was asked before.
     #[track_caller]
     pub fn cancel(&self, reason: impl Into<Reason>) -> bool {
-        self.place.node_ref().request(ambient::signed(reason.into()), None)
+        self.place.node().request(ambient::signed(reason.into()), None)
     }
 
     /// As [`cancel`](Task::cancel), with a grace for [`graceful`](crate::graceful) shields inside it.
     #[track_caller]
     pub fn cancel_within(&self, grace: std::time::Duration, reason: impl Into<Reason>) -> bool {
-        self.place.node_ref().request(ambient::signed(reason.into()), Some(grace))
+        self.place.node().request(ambient::signed(reason.into()), Some(grace))
     }
 
     /// How far the child has come.

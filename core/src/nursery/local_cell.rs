@@ -1,13 +1,13 @@
 //! The typed part of a local child's node: how the child is woken, and who waits for it.
 
 use std::fmt;
-use std::sync::{Arc, PoisonError};
-use std::task::{Wake, Waker};
+use std::sync::PoisonError;
+use std::task::Waker;
 
 use super::seats::Seats;
 use crate::sys::atomic::{AtomicUsize, Ordering};
 use crate::sys::{Mutex, MutexGuard, OnceLock};
-use crate::tree::node::{Cell, Node, NodeRef, ORPHANED};
+use crate::tree::node::{Cell, NodeRef, ORPHANED, Typed};
 
 /// An implementation detail that shows in bounds.
 #[doc(hidden)]
@@ -18,9 +18,9 @@ pub struct LocalCell {
     /// polled; and what came before a wake that finds it set is seen in the poll that clears it.
     seat: AtomicUsize,
     /// The nursery that it was spawned into.
-    born_in: Arc<Node<Seats>>,
+    born_in: Typed<Seats>,
     /// The nursery that it has moved to (see `start`).
-    moved_to: OnceLock<Arc<Node<Seats>>>,
+    moved_to: OnceLock<Typed<Seats>>,
     /// Whoever waits for the child.
     watcher: Mutex<Option<Waker>>,
 }
@@ -30,7 +30,7 @@ const QUEUED: usize = 1;
 const SEAT: usize = 2;
 
 impl LocalCell {
-    pub(crate) fn new(born_in: Arc<Node<Seats>>) -> Self {
+    pub(crate) fn new(born_in: Typed<Seats>) -> Self {
         LocalCell { seat: AtomicUsize::new(QUEUED), born_in, moved_to: OnceLock::new(), watcher: Mutex::new(None) }
     }
 
@@ -39,8 +39,8 @@ impl LocalCell {
     }
 
     /// Gives the child a seat in that nursery, which is about to poll it.
-    pub(crate) fn sit(&self, key: usize, nursery: &Arc<Node<Seats>>) {
-        if !Arc::ptr_eq(nursery, &self.born_in) {
+    pub(crate) fn sit(&self, key: usize, nursery: &Typed<Seats>) {
+        if !nursery.is(&self.born_in) {
             // A child moves once.
             drop(self.moved_to.set(nursery.clone()));
         }
@@ -55,7 +55,7 @@ impl LocalCell {
     fn ring(&self) {
         if self.seat.fetch_or(QUEUED, Ordering::AcqRel) & QUEUED == 0 {
             let nursery = self.moved_to.get().unwrap_or(&self.born_in);
-            nursery.cell.ring(self.seat.load(Ordering::Relaxed) / SEAT);
+            nursery.part().ring(self.seat.load(Ordering::Relaxed) / SEAT);
         }
     }
 
@@ -107,16 +107,5 @@ impl Cell for LocalCell {
 impl fmt::Debug for LocalCell {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("LocalCell")
-    }
-}
-
-/// The waker of the child's body.
-impl Wake for Node<LocalCell> {
-    fn wake(self: Arc<Self>) {
-        self.cell.ring();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        self.cell.ring();
     }
 }

@@ -1,6 +1,6 @@
 //! The result of a local child, for its handle.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::PoisonError;
 use std::task::Waker;
 
 use super::handle::Slotted;
@@ -8,13 +8,13 @@ use super::local_cell::LocalCell;
 use crate::error::JoinError;
 use crate::observer::TaskStatus;
 use crate::sys::{Mutex, MutexGuard};
-use crate::tree::node::{Node, ORPHANED};
+use crate::tree::node::{ORPHANED, Typed};
 use crate::tree::quiet::drop_quietly;
 
 /// It lies beside the child's node: the value may borrow, a node may not. Whoever waits for it leaves a waker in the node, which
 /// may be closed without a result (L28, L41).
 pub(crate) struct LocalJoin<T> {
-    pub(crate) node: Arc<Node<LocalCell>>,
+    pub(crate) node: Typed<LocalCell>,
     inner: Mutex<Inner<T>>,
 }
 
@@ -25,7 +25,7 @@ struct Inner<T> {
 }
 
 impl<T> LocalJoin<T> {
-    pub(crate) fn new(node: Arc<Node<LocalCell>>) -> Self {
+    pub(crate) fn new(node: Typed<LocalCell>) -> Self {
         LocalJoin { node, inner: Mutex::new(Inner { outcome: Slotted::Empty, watched: false }) }
     }
 
@@ -63,14 +63,14 @@ impl<T> LocalJoin<T> {
 
     /// Keeps the waker of a handle that has found no result. Says whether there is one by now.
     pub(super) fn watch(&self, waker: &Waker) -> bool {
-        self.node.cell.watch(waker);
+        self.node.part().watch(waker);
         // Ordering: an outcome that is not seen here finds the waker. So does the loss of the child.
         let mut inner = self.lock();
         inner.watched = inner.outcome.status().is_none();
         let ended = !inner.watched;
         drop(inner);
         if ended {
-            self.node.cell.watch_no_more();
+            self.node.part().watch_no_more();
         }
         ended
     }

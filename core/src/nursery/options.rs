@@ -17,7 +17,7 @@ use crate::group::ErrorGroup;
 use crate::opening::Opening;
 use crate::reason::Origin;
 use crate::tree::marks::Mask;
-use crate::tree::node::{Kind, Node, NodeRef};
+use crate::tree::node::{Kind, Node, Typed};
 use crate::tree::scoped::Scoped;
 
 /// Opens a nursery, runs `body` with a handle to it, and returns when the body and all children have ended.
@@ -189,7 +189,7 @@ impl NurseryOptions {
         let (origin, limit) = self.into_parts();
         let node = Node::new(Kind::Nursery, Mask::None, origin, None, NurseryCell::new(on_error, limit));
         let opening = Opening::new(body, Nursery { node: node.clone() });
-        NurseryFuture { scoped: Scoped::with_node(node.clone(), opening, Errors::new(node)), conclude }
+        NurseryFuture { scoped: Scoped::with_node(node.block().clone(), opening, Errors::new(node)), conclude }
     }
 }
 
@@ -205,7 +205,7 @@ pin_project! {
     #[must_use = "futures do nothing unless polled"]
     pub struct NurseryFuture<T, E, X, F, Fut, R> {
         #[pin]
-        scoped: Scoped<Opening<F, Nursery<E>, Fut>, R, T, Errors<T, E, Node<NurseryCell<E>>>>,
+        scoped: Scoped<Opening<F, Nursery<E>, Fut>, R, T, Errors<T, E, Typed<NurseryCell<E>>>>,
         conclude: Conclude<E, X>,
     }
 }
@@ -223,8 +223,7 @@ where
         let mut this = self.project();
         let ending = ready!(this.scoped.as_mut().poll(cx));
         let home = &this.scoped.policy().home;
-        let node: NodeRef = home.clone();
-        Poll::Ready(ended(ending, &node, &home.cell, *this.conclude))
+        Poll::Ready(ended(ending, home, home.part(), *this.conclude))
     }
 }
 

@@ -2,13 +2,12 @@
 
 use std::fmt::Debug;
 use std::marker::PhantomData;
-use std::sync::Arc;
 
 use super::cell::{NurseryCell, Recorded};
 use super::outcome::Outcome;
 use crate::group::ErrorGroup;
 use crate::observer::OrphanKind;
-use crate::tree::node::{Node, NodeRef};
+use crate::tree::node::{NodeRef, Typed};
 use crate::tree::scoped::{Ending, Policy};
 
 /// Whatever holds the errors of a nursery.
@@ -16,20 +15,20 @@ pub(crate) trait Home<E> {
     fn errors(&self) -> &NurseryCell<E>;
 }
 
-impl<E> Home<E> for Node<NurseryCell<E>> {
+impl<E> Home<E> for Typed<NurseryCell<E>> {
     fn errors(&self) -> &NurseryCell<E> {
-        &self.cell
+        self.part()
     }
 }
 
 /// The policy of nurseries: an `Err` is an error.
 pub(crate) struct Errors<T, E, H> {
-    pub(crate) home: Arc<H>,
+    pub(crate) home: H,
     value: PhantomData<fn() -> (T, E)>,
 }
 
 impl<T, E, H> Errors<T, E, H> {
-    pub(crate) fn new(home: Arc<H>) -> Self {
+    pub(crate) fn new(home: H) -> Self {
         Errors { home, value: PhantomData }
     }
 }

@@ -2,12 +2,12 @@
 //!
 //! Each child has a seat, so that a turn costs what was woken, not what is there.
 
-use std::sync::{Arc, PoisonError};
-use std::task::{Wake, Waker};
+use std::sync::PoisonError;
+use std::task::Waker;
 use std::vec::Drain;
 
 use crate::sys::{Mutex, MutexGuard};
-use crate::tree::node::{Cell, Node, NodeRef};
+use crate::tree::node::{Cell, NodeRef};
 
 pub(crate) struct Seats(Mutex<Inner>);
 
@@ -126,16 +126,5 @@ impl Cell for Seats {
 
     fn wake(&self, _: &NodeRef) {
         self.ring_body();
-    }
-}
-
-/// The waker of the nursery's body.
-impl Wake for Node<Seats> {
-    fn wake(self: Arc<Self>) {
-        self.cell.ring_body();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        self.cell.ring_body();
     }
 }

@@ -24,7 +24,7 @@ use crate::reason::Origin;
 use crate::sleep::sleep_forever;
 use crate::sys::{Mutex, MutexGuard, OnceLock};
 use crate::tree::links::Role;
-use crate::tree::node::{CANCELLED, LOST, Life, Node, NodeRef};
+use crate::tree::node::{CANCELLED, LOST, Life, NodeRef, Typed};
 
 impl<E: Debug + Send + 'static> Nursery<E> {
     /// Spawns a child, waits until it calls [`Ready::notify`], and returns what it passes; the child goes on in the nursery.
@@ -115,7 +115,7 @@ impl<E: Debug + Send + 'static> Nursery<E> {
 
 /// Subtle: neither the child's closure nor its future is held across an `await`, or it would be in here several times.
 async fn start<V, T, E, R, C, F, O>(
-    target: Arc<Node<NurseryCell<E>>>,
+    target: Typed<NurseryCell<E>>,
     location: &'static Location<'static>,
     child: C,
     keep: fn((V, Task<T>)) -> O,
@@ -131,12 +131,12 @@ where
     if !target.lock().admits() {
         return Err(StartError::Closed.into());
     }
-    let start = Start::new(target.clone());
+    let start = Start::new(target.block().clone());
     let future = child(start.ready());
     // The child is born in a nursery of the caller's, and moves when it is ready.
     let spawn: Spawn<V, T, E> = Box::new(move |start, cradle| {
         let origin = Origin::new(std::any::type_name::<F>(), location);
-        let begin = |node: &NodeRef| start.begin(node, cradle.clone());
+        let begin = |node: &NodeRef| start.begin(node, cradle.block().clone());
         let spawned = task::spawn_with(&cradle, Some(target), origin, Role::Child, future, begin);
         let Ok(task) = spawned else { unreachable!("the cradle is open") };
         task
@@ -150,7 +150,7 @@ where
 }
 
 /// Spawns the child in its cradle.
-type Spawn<V, T, E> = Box<dyn FnOnce(&Start<V>, Arc<Node<NurseryCell<E>>>) -> Task<T> + Send>;
+type Spawn<V, T, E> = Box<dyn FnOnce(&Start<V>, Typed<NurseryCell<E>>) -> Task<T> + Send>;
 
 /// One call of `start`, of either sort of nursery.
 pub(crate) struct Start<V> {
@@ -328,7 +328,7 @@ impl Route {
             return Moved::CallerCancelled;
         }
         // Nor is a local child taken by a nursery that was forgotten, and drives nobody any more (L28).
-        let forgotten = self.child.cell.is_local() && target.flagged(LOST);
+        let forgotten = self.child.cell().is_local() && target.flagged(LOST);
         if forgotten || !above.admits() {
             return Moved::NurseryClosed;
         }

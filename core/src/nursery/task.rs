@@ -2,16 +2,15 @@
 
 use std::fmt::Debug;
 use std::future::Future;
-use std::sync::Arc;
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll, Waker};
 
 use super::body::ChildBody;
 use super::cell::{NurseryCell, Recorded};
-use super::handle::{Join, Joined, Task};
+use super::handle::{Join, Task};
 use super::outcome::Outcome;
 use crate::error::{JoinError, SpawnError};
 use crate::observer::{OrphanKind, TaskStatus};
-use crate::raw::{LentWaker, Standing};
+use crate::raw::Standing;
 use crate::reason::Origin;
 use crate::tree::closing::Closed;
 use crate::tree::drive::discard;
@@ -19,7 +18,7 @@ use crate::tree::follow;
 use crate::tree::job::Job;
 use crate::tree::links::Role;
 use crate::tree::marks::Mask;
-use crate::tree::node::{Cell, Kind, Node, NodeRef, TIMED};
+use crate::tree::node::{Cell, Kind, Node, NodeRef, TIMED, Typed};
 use crate::tree::pump::{self, Stage};
 use crate::tree::quiet::{drop_payload, drop_quietly};
 use crate::tree::wake;
@@ -28,8 +27,8 @@ use crate::tree::wake;
 ///
 /// With `target` it is a child that may move there (see `start`). `before` is called with the new child before it can run.
 pub(crate) fn spawn_with<T, E, F>(
-    nursery: &Arc<Node<NurseryCell<E>>>,
-    target: Option<Arc<Node<NurseryCell<E>>>>,
+    nursery: &Typed<NurseryCell<E>>,
+    target: Option<Typed<NurseryCell<E>>>,
     origin: Origin,
     role: Role,
     future: F,
@@ -47,7 +46,7 @@ where
         drop(state);
         return Err(SpawnError::new(future));
     }
-    let place = state.place(nursery.clone(), role);
+    let place = state.place(nursery.block().clone(), role);
     let cell = TaskCell {
         stage: tree.pumps.as_ref().map(|_| Stage::coming()),
         body: Standing::coming(ChildBody::new(future)),
@@ -56,28 +55,27 @@ where
         target,
     };
     let node = Node::placed(place, Kind::Task, Mask::None, origin, tree, cell);
-    Standing::stand(&node, |node| &node.cell.body);
-    let child: NodeRef = node.clone();
+    Standing::stand(&node, |cell| &cell.body);
+    let child = node.block();
     let late = state.admit(role, child.clone());
     drop(state);
     if node.flagged(TIMED) {
         child.hard_time_may_be_over();
     }
     if late {
-        let above: NodeRef = nursery.clone();
-        wake::wake(&above);
+        wake::wake(nursery);
     }
-    before(&child);
+    before(child);
     let Some(tree) = node.tree() else { unreachable!("it was made with one") };
-    follow::spawned(tree, &child);
-    match &node.cell.stage {
+    follow::spawned(tree, child);
+    match &node.part().stage {
         Some(stage) => {
             stage.placed();
-            pump::queue(&*node, child);
+            pump::queue(child);
         }
         None => tree.runtime.spawn(Job::task(child.clone())),
     }
-    Ok(Task::new(node))
+    Ok(Task::new(node.map(|cell| &cell.join)))
 }
 
 /// The typed part of a task's node.
@@ -92,12 +90,12 @@ where
 {
     /// If pumps drive it.
     stage: Option<Stage>,
-    body: Standing<Node<Self>, ChildBody<F, Result<T, E>>>,
+    body: Standing<Node, dyn Cell, ChildBody<F, Result<T, E>>>,
     join: Join<T>,
     /// Where it was born.
-    nursery: Arc<Node<NurseryCell<E>>>,
+    nursery: Typed<NurseryCell<E>>,
     /// Where it may have moved.
-    target: Option<Arc<Node<NurseryCell<E>>>>,
+    target: Option<Typed<NurseryCell<E>>>,
 }
 
 impl<T, E, F> Cell for TaskCell<T, E, F>
@@ -157,7 +155,7 @@ where
         // Razed between two turns (L30).
         let Some(mut held) = self.body.hold() else { return Poll::Ready(()) };
         let (mut body, own) = held.parts();
-        let own = LentWaker::of(own);
+        let own = own.waker();
         let mut cx = Context::from_waker(host.unwrap_or(&own));
         match body.as_mut().turn(node, &mut cx) {
             Poll::Ready(closed) => {
@@ -187,7 +185,7 @@ where
             Some(target) if target.is(above) => target,
             _ => &self.nursery,
         };
-        let outcome = nursery.cell.child_ended(above, node, closed, result);
+        let outcome = nursery.part().child_ended(above, node, closed, result);
         let waiter = self.join.set(outcome);
         node.leave(stood);
         if let Some(waiter) = waiter {
@@ -204,44 +202,5 @@ fn unheard<T, E: Debug>(node: &NodeRef, result: Option<Result<T, E>>) {
             NurseryCell::report(node, [recorded], OrphanKind::Reaped);
         }
         result => drop_quietly(result),
-    }
-}
-
-/// Its own waker where pumps drive it, so that waking it needs no allocation.
-impl<T, E, F> Wake for Node<TaskCell<T, E, F>>
-where
-    T: Send + 'static,
-    E: Debug + Send + 'static,
-    F: Future<Output: Outcome<T, E>> + Send + 'static,
-{
-    fn wake(self: Arc<Self>) {
-        if self.cell.stage.as_ref().is_some_and(Stage::wake) {
-            pump::queue(&*self, self.clone());
-        }
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        if self.cell.stage.as_ref().is_some_and(Stage::wake) {
-            pump::queue(&**self, self.clone());
-        }
-    }
-}
-
-impl<T, E, F> Joined<T> for Node<TaskCell<T, E, F>>
-where
-    T: Send + 'static,
-    E: Debug + Send + 'static,
-    F: Future<Output: Outcome<T, E>> + Send + 'static,
-{
-    fn join(&self) -> &Join<T> {
-        &self.cell.join
-    }
-
-    fn node(&self) -> &Node {
-        self
-    }
-
-    fn into_node(self: Arc<Self>) -> NodeRef {
-        self
     }
 }

@@ -9,7 +9,7 @@ use shuttle::future::block_on;
 use shuttle::thread;
 
 use super::{Count, check, check_all, check_trees, tree};
-use crate::raw::Standing;
+use crate::raw::{Part, Standing};
 use crate::sync::{Event, Park, WaitQueue};
 use crate::{Nursery, nursery, yield_now};
 
@@ -161,20 +161,24 @@ impl Wake for Held {
 /// Fails if `Standing::seize` takes no body that is held, and with a plain store of `FREE` in `Held::put_back`.
 #[test]
 fn a_turn_races_with_whoever_seizes_the_body() {
-    struct Block<B>(Standing<Block<B>, B>);
+    trait Keeps: Send + Sync {}
+
+    struct Place<B>(Standing<(), dyn Keeps, B>);
+
+    impl<B: Send> Keeps for Place<B> {}
 
     check_all(100_000, || {
         let (turns, dropped) = (Count::default(), Count::default());
-        let block = Arc::new(Block(Standing::coming(dropped.on_drop())));
-        Standing::stand(&block, |block| &block.0);
+        let block: Part<(), dyn Keeps, _> = Part::new((), Place(Standing::coming(dropped.on_drop())), |place| place);
+        Standing::stand(&block, |place| &place.0);
         let (polled, seen) = (block.clone(), turns.clone());
         let here = || {
-            drop(block.0.seize());
+            drop(block.part().0.seize());
             // Not later than the turn that goes on.
-            assert!(block.0.hold().is_none());
+            assert!(block.part().0.hold().is_none());
         };
         let other = move || {
-            while let Some(held) = polled.0.hold() {
+            while let Some(held) = polled.part().0.hold() {
                 seen.add();
                 if seen.get() == 2 || held.put_back().is_err() {
                     return;
@@ -183,6 +187,6 @@ fn a_turn_races_with_whoever_seizes_the_body() {
         };
         beside(other, here);
         assert!(turns.get() <= 2);
-        assert_eq!((dropped.get(), Arc::strong_count(&block)), (1, 1));
+        assert_eq!((dropped.get(), block.count()), (1, 1));
     });
 }

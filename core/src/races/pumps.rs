@@ -72,7 +72,7 @@ fn push(tree: &Arc<Tree>, task: &Once) {
     let turn = Turn { once: task.clone(), stage: Stage::coming() };
     turn.stage.placed();
     let origin = Origin::new("once", Location::caller());
-    pumps(tree).push(tree, Node::new(Kind::Task, Mask::None, origin, Some(tree.clone()), turn));
+    pumps(tree).push(tree, Node::new(Kind::Task, Mask::None, origin, Some(tree.clone()), turn).into_block());
 }
 
 /// A pump that finds nothing and goes idle is called for a task that comes at that moment.

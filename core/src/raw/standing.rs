@@ -1,4 +1,4 @@
-//! A body that stands in the block of the `Arc` it belongs to: pinned there, and held by one at a time.
+//! A body that stands in the block it belongs to: pinned there, and held by one at a time.
 //!
 //! In a box of its own it would be a second allocation; taken out of a lock for each poll, and put back, it would be two locks.
 //!
@@ -18,8 +18,8 @@
 use std::cell::UnsafeCell;
 use std::mem;
 use std::pin::Pin;
-use std::sync::Arc;
 
+use super::thin::{Part, Thin};
 use crate::sys::atomic::{AtomicU8, Ordering};
 
 const COMING: u8 = 0;
@@ -28,23 +28,23 @@ const HELD: u8 = 2;
 const CUT: u8 = 3;
 const OVER: u8 = 4;
 
-/// The place of a body `B` in an `Arc<A>`.
-pub(crate) struct Standing<A, B> {
+/// The place of a body `B` in the tail of a block.
+pub(crate) struct Standing<H, D: ?Sized, B> {
     state: AtomicU8,
     /// Nobody's in `COMING` and `OVER`, the holder's in `HELD` and `CUT`.
-    inner: UnsafeCell<Inner<A, B>>,
+    inner: UnsafeCell<Inner<H, D, B>>,
 }
 
-struct Inner<A, B> {
+struct Inner<H, D: ?Sized, B> {
     /// Once it stands. Invariant: while this is here, so is the body, or a place of one that was dropped where it stood.
-    block: Option<Arc<A>>,
+    block: Option<Thin<H, D>>,
     body: Option<B>,
 }
 
 // SAFETY: what is inside is reached by the holder alone, from one thread after the other; the block is shared by many.
-unsafe impl<A: Send + Sync, B: Send> Sync for Standing<A, B> {}
+unsafe impl<H: Send + Sync, D: ?Sized + Send + Sync, B: Send> Sync for Standing<H, D, B> {}
 
-impl<A: 'static, B> Standing<A, B> {
+impl<H, D: ?Sized, B> Standing<H, D, B> {
     /// A body that is on its way.
     pub(crate) fn coming(body: B) -> Self {
         let inner = UnsafeCell::new(Inner { block: None, body: Some(body) });
@@ -52,21 +52,21 @@ impl<A: 'static, B> Standing<A, B> {
     }
 
     /// The body stands from here on; once. `of` says where.
-    pub(crate) fn stand(block: &Arc<A>, of: for<'a> fn(&'a A) -> &'a Self) {
-        // The place cannot be moved, nor reached but by sharing, as long as there is this reference: `of` borrows it from `A`, for
+    pub(crate) fn stand<C>(block: &Part<H, D, C>, of: for<'a> fn(&'a C) -> &'a Self) {
+        // The place cannot be moved, nor reached but by sharing, as long as there is this reference: `of` borrows it from the tail, for
         // as long as anybody likes, and has nothing else to take it from.
-        let place = of(block);
+        let place = of(block.part());
         if place.state.compare_exchange(COMING, OVER, Ordering::Relaxed, Ordering::Relaxed).is_err() {
             unreachable!("a body comes once");
         }
         // SAFETY: reached by this thread alone, since it has changed the state to one in which nobody holds it.
-        unsafe { (*place.inner.get()).block = Some(block.clone()) };
+        unsafe { (*place.inner.get()).block = Some(block.block().clone()) };
         // Ordering: whoever finds it free finds the reference.
         place.state.store(FREE, Ordering::Release);
     }
 
     /// The body, to be polled; none if it is over, or about to be.
-    pub(crate) fn hold(&self) -> Option<Held<'_, A, B>> {
+    pub(crate) fn hold(&self) -> Option<Held<'_, H, D, B>> {
         // Ordering: what the last holder has done to it is seen by this one. So below.
         let held = self.state.compare_exchange(FREE, HELD, Ordering::Acquire, Ordering::Relaxed);
         debug_assert!(held != Err(HELD), "a body is polled by one at a time");
@@ -75,7 +75,7 @@ impl<A: 'static, B> Standing<A, B> {
 
     /// The body, to be dropped. None if it is over, or held: whoever holds it will find that it is not to be
     /// [put back](Held::put_back).
-    pub(crate) fn seize(&self) -> Option<Held<'_, A, B>> {
+    pub(crate) fn seize(&self) -> Option<Held<'_, H, D, B>> {
         let next = |state| match state {
             FREE | HELD => Some(CUT),
             _ => None,
@@ -86,13 +86,13 @@ impl<A: 'static, B> Standing<A, B> {
 }
 
 /// A body, by whoever holds it. Dropped, it drops the body where it stands.
-pub(crate) struct Held<'a, A: 'static, B> {
-    place: &'a Standing<A, B>,
+pub(crate) struct Held<'a, H, D: ?Sized, B> {
+    place: &'a Standing<H, D, B>,
 }
 
-impl<A, B> Held<'_, A, B> {
+impl<H, D: ?Sized, B> Held<'_, H, D, B> {
     /// The body, and the block it stands in.
-    pub(crate) fn parts(&mut self) -> (Pin<&mut B>, &Arc<A>) {
+    pub(crate) fn parts(&mut self) -> (Pin<&mut B>, &Thin<H, D>) {
         // SAFETY: the holder is the only one to reach it, and the place is borrowed for as long as there is a holder.
         let inner = unsafe { &mut *self.place.inner.get() };
         let (Some(body), Some(block)) = (&mut inner.body, &inner.block) else { unreachable!("it is held") };
@@ -121,7 +121,7 @@ impl<A, B> Held<'_, A, B> {
     }
 }
 
-impl<A, B> Drop for Held<'_, A, B> {
+impl<H, D: ?Sized, B> Drop for Held<'_, H, D, B> {
     fn drop(&mut self) {
         self.place.state.store(OVER, Ordering::Release);
         // SAFETY: as in `parts`. Nobody holds it after this one.
@@ -139,7 +139,7 @@ mod tests {
     use std::marker::PhantomPinned;
     use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::ptr;
-    use std::sync::Mutex;
+    use std::sync::{Arc, Mutex};
 
     type Events = Arc<Mutex<Vec<&'static str>>>;
 
@@ -177,13 +177,17 @@ mod tests {
         }
     }
 
-    struct Block(Standing<Block, Body>);
+    trait Keeps: Send + Sync {}
 
-    fn block(panics: bool) -> (Arc<Block>, Events) {
+    struct Place(Standing<(), dyn Keeps, Body>);
+
+    impl Keeps for Place {}
+
+    fn block(panics: bool) -> (Part<(), dyn Keeps, Place>, Events) {
         let events = Events::default();
         let body = Body { itself: ptr::null(), events: events.clone(), panics, _pinned: PhantomPinned };
-        let block = Arc::new(Block(Standing::coming(body)));
-        Standing::stand(&block, |block| &block.0);
+        let block: Part<(), dyn Keeps, Place> = Part::new((), Place(Standing::coming(body)), |place| place);
+        Standing::stand(&block, |place| &place.0);
         (block, events)
     }
 
@@ -195,24 +199,24 @@ mod tests {
     fn a_body_is_held_and_put_back_and_dropped_where_it_stands() {
         let (block, events) = block(false);
         for _ in 0..3 {
-            let mut held = block.0.hold().unwrap();
+            let mut held = block.part().0.hold().unwrap();
             let (body, own) = held.parts();
             body.touch();
-            assert!(ptr::eq(&**own, &*block));
+            assert!(own.is(block.block()));
             assert!(held.put_back().is_ok());
         }
-        assert_eq!(Arc::strong_count(&block), 2, "the body holds its block");
-        assert!(!block.0.hold().unwrap().end());
+        assert_eq!(block.count(), 2, "the body holds its block");
+        assert!(!block.part().0.hold().unwrap().end());
         assert_eq!(seen(&events), ["touched", "touched", "dropped"]);
-        assert_eq!(Arc::strong_count(&block), 1, "it was let go with the body");
-        assert!(block.0.hold().is_none() && block.0.seize().is_none());
+        assert_eq!(block.count(), 1, "it was let go with the body");
+        assert!(block.part().0.hold().is_none() && block.part().0.seize().is_none());
     }
 
     #[test]
     fn a_body_that_never_stood_is_dropped_with_its_place() {
         let events = Events::default();
         let body = Body { itself: ptr::null(), events: events.clone(), panics: false, _pinned: PhantomPinned };
-        let place: Standing<Block, Body> = Standing::coming(body);
+        let place: Standing<(), dyn Keeps, Body> = Standing::coming(body);
         let moved = Box::new(place);
         assert!(moved.hold().is_none() && moved.seize().is_none());
         drop(moved);
@@ -222,35 +226,23 @@ mod tests {
     #[test]
     fn a_body_that_is_seized_while_it_is_held_does_not_go_back() {
         let (block, events) = block(false);
-        let mut held = block.0.hold().unwrap();
+        let mut held = block.part().0.hold().unwrap();
         held.parts().0.touch();
-        assert!(block.0.seize().is_none() && block.0.seize().is_none());
+        assert!(block.part().0.seize().is_none() && block.part().0.seize().is_none());
         let mut held = held.put_back().err().unwrap();
         held.parts().0.touch();
         assert!(held.end(), "it was seized");
         assert_eq!(seen(&events), ["touched", "dropped"]);
-        assert!(block.0.hold().is_none());
+        assert!(block.part().0.hold().is_none());
     }
 
     #[test]
     fn a_holder_that_panics_drops_the_body_where_it_stands() {
         let (block, events) = block(true);
-        let result = catch_unwind(AssertUnwindSafe(|| drop(block.0.hold())));
+        let result = catch_unwind(AssertUnwindSafe(|| drop(block.part().0.hold())));
         assert!(result.is_err());
-        assert_eq!((seen(&events), Arc::strong_count(&block)), (vec!["dropped"], 1));
-        assert!(block.0.hold().is_none());
-    }
-
-    #[test]
-    fn a_body_may_outlive_all_others_who_hold_its_block() {
-        let (block, events) = block(false);
-        let weak = Arc::downgrade(&block);
-        drop(block);
-        assert!(seen(&events).is_empty());
-        let block = weak.upgrade().unwrap();
-        drop(block.0.seize());
-        drop(block);
-        assert_eq!((seen(&events), weak.strong_count()), (vec!["dropped"], 0));
+        assert_eq!((seen(&events), block.count()), (vec!["dropped"], 1));
+        assert!(block.part().0.hold().is_none());
     }
 
     /// Of those who poll it and the one who wants it over, one drops it.
@@ -260,17 +252,17 @@ mod tests {
         let (block, events) = block(false);
         let (polls, cuts) = (block.clone(), block.clone());
         let polls = std::thread::spawn(move || {
-            while let Some(mut held) = polls.0.hold() {
+            while let Some(mut held) = polls.part().0.hold() {
                 held.parts().0.touch();
                 if held.put_back().is_err() {
                     break;
                 }
             }
         });
-        let cuts = std::thread::spawn(move || drop(cuts.0.seize()));
+        let cuts = std::thread::spawn(move || drop(cuts.part().0.seize()));
         polls.join().unwrap();
         cuts.join().unwrap();
         assert_eq!(seen(&events).iter().filter(|event| **event == "dropped").count(), 1);
-        assert_eq!(Arc::strong_count(&block), 1);
+        assert_eq!(block.count(), 1);
     }
 }

@@ -34,7 +34,7 @@ impl<F: Future<Output = T>, T> Run<F, T> {
         let kind = Kind::Branch;
         let scoped = if here {
             let origin = Origin::new(kind.name(), location);
-            Scoped::placed(Node::new(kind, Mask::None, origin, None, ()), body, Plain)
+            Scoped::placed(Node::bare(kind, Mask::None, origin, None), body, Plain)
         } else {
             Scoped::light(kind, Mask::None, Limit::NONE, location, body, Plain)
         };

@@ -212,7 +212,7 @@ pub(crate) fn stands_in(node: &NodeRef, outer: Option<NonZeroU32>) -> bool {
             },
             _ => None,
         };
-        serial == outer && node_or_default(top).is_some_and(|top| Arc::ptr_eq(top, node))
+        serial == outer && node_or_default(top).is_some_and(|top| top.is(node))
     })
 }
 
@@ -230,7 +230,7 @@ pub(crate) fn make_node(light: &mut Light) -> Option<NodeRef> {
 
 /// Whether `node` is the innermost scope.
 pub(crate) fn is_inside(node: &NodeRef) -> bool {
-    look(|top| top.and_then(Place::node).is_some_and(|top| Arc::ptr_eq(top, node)))
+    look(|top| top.and_then(Place::node).is_some_and(|top| top.is(node)))
 }
 
 /// The innermost scope, made into a node if it is none yet; none outside of any tree.

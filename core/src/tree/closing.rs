@@ -3,7 +3,7 @@
 use super::ambient;
 use super::follow;
 use super::links::Role;
-use super::node::{CANCELLED, FOLLOWED, LOST, Life, Node, NodeRef, Payload, State};
+use super::node::{CANCELLED, FOLLOWED, LOST, Life, NodeRef, Payload, State};
 use super::quiet::drop_quietly;
 use super::wake;
 use crate::reason::{Origin, Reason, ReasonKind};
@@ -33,13 +33,13 @@ pub(crate) struct Stood {
     slot: usize,
 }
 
-impl Node {
+impl NodeRef {
     /// Closed: nothing is left inside. The caller unlinks the scope once it has recorded the outcome.
-    pub(crate) fn close(self: &NodeRef) -> Closed {
+    pub(crate) fn close(&self) -> Closed {
         self.close_in(self.lock())
     }
 
-    pub(super) fn close_in(self: &NodeRef, mut state: MutexGuard<'_, State>) -> Closed {
+    pub(super) fn close_in(&self, mut state: MutexGuard<'_, State>) -> Closed {
         state.life = Life::Closed;
         debug_assert!(state.links.is_empty() || self.flagged(LOST), "I2: Closed is empty");
         let mut closed = Closed {
@@ -66,7 +66,7 @@ impl Node {
 
     /// What most scopes do not have at their end.
     #[inline(never)]
-    fn close_more(self: &NodeRef, mut state: MutexGuard<'_, State>, closed: &mut Closed) {
+    fn close_more(&self, mut state: MutexGuard<'_, State>, closed: &mut Closed) {
         let inherited = state.inherited;
         if let Some(request) = state.request() {
             closed.requested = true;
@@ -91,19 +91,19 @@ impl Node {
     }
 
     /// The scope's own request: its reason, and which scope it is.
-    pub(crate) fn asked(self: &NodeRef) -> Option<(Reason, Origin)> {
+    pub(crate) fn asked(&self) -> Option<(Reason, Origin)> {
         let reason = self.lock().request()?.reason.clone();
         Some((reason, self.origin.clone()))
     }
 
     /// Leaves the parent, which may be waiting for this.
-    pub(crate) fn unlink(self: &NodeRef) {
+    pub(crate) fn unlink(&self) {
         let stood = self.lock().stood();
         self.leave(stood);
     }
 
     /// As [`unlink`](Node::unlink), for a scope that has just been closed.
-    pub(crate) fn leave(self: &NodeRef, stood: Option<Stood>) {
+    pub(crate) fn leave(&self, stood: Option<Stood>) {
         let Some(Stood { parent, slot }) = stood else { return };
         let mut above = parent.lock();
         if above.life == Life::Closed {

@@ -131,9 +131,9 @@ pub(crate) fn discard<B: Body + ?Sized>(node: &NodeRef, body: Pin<&mut B>) {
     }
 }
 
-impl Node {
+impl NodeRef {
     /// The scope is being polled: it is driven, and what it was woken for is being seen to.
-    pub(crate) fn begin_poll(self: &NodeRef) {
+    pub(crate) fn begin_poll(&self) {
         self.touch();
         if self.flagged(WATCHED) {
             self.lock().rare().waits_for.clear();
@@ -149,7 +149,7 @@ impl Node {
 
     /// The scope is driven, though its body has nothing to do in this poll.
     #[inline]
-    pub(crate) fn touch(self: &NodeRef) {
+    pub(crate) fn touch(&self) {
         self.polled.store(true, Ordering::Relaxed);
         self.woken.store(false, Ordering::Release);
     }
@@ -157,12 +157,12 @@ impl Node {
     /// Keeps the waker of whoever drives the scope. Says whether it was another one before. What is woken through
     /// its cell needs none.
     #[inline]
-    pub(crate) fn register(self: &NodeRef, driver: Driver, waker: &Waker) -> bool {
+    pub(crate) fn register(&self, driver: Driver, waker: &Waker) -> bool {
         let by_cell = driver == Driver::Own && self.flagged(BY_CELL);
         !by_cell && self.keep_waker(driver, waker)
     }
 
-    fn keep_waker(self: &NodeRef, driver: Driver, waker: &Waker) -> bool {
+    fn keep_waker(&self, driver: Driver, waker: &Waker) -> bool {
         let state = self.lock();
         if state.waker.as_ref().is_some_and(|old| old.will_wake(waker)) {
             return false;
@@ -185,7 +185,7 @@ impl Node {
     }
 
     /// L15, L16: whether an inner scope is still being driven to its end.
-    fn must_wait(self: &NodeRef) -> bool {
+    fn must_wait(&self) -> bool {
         if !self.flagged(NESTED) {
             return false;
         }
@@ -213,7 +213,7 @@ impl Node {
     }
 
     /// Records a panic of the body, a child or adopted work (L32).
-    pub(crate) fn panicked(self: &NodeRef, payload: Payload) {
+    pub(crate) fn panicked(&self, payload: Payload) {
         let mut state = self.lock();
         let first = &mut state.rare().panic;
         let later = if first.is_none() {
@@ -229,7 +229,7 @@ impl Node {
     }
 
     /// The body is over, its value settled. Inner scopes that are still listed were leaked (L28).
-    pub(crate) fn body_over(self: &NodeRef) {
+    pub(crate) fn body_over(&self) {
         let mut state = self.lock();
         if state.life > Life::Draining {
             // Razed while its body was being polled (L30), or finished as a leaked scope meanwhile (L28).
@@ -257,7 +257,7 @@ impl Node {
     /// From the end of the body to Closed: waits for children and residue, then runs the finalizers.
     ///
     /// Most scopes have nothing of these left, and go all the way under one lock.
-    pub(crate) fn wind_down(self: &NodeRef, driver: Driver, cx: &mut Context<'_>) -> Poll<Closed> {
+    pub(crate) fn wind_down(&self, driver: Driver, cx: &mut Context<'_>) -> Poll<Closed> {
         self.touch();
         let mut exact = false;
         let mut dismissed = false;
@@ -345,7 +345,7 @@ impl Node {
     }
 
     /// Polls the finalizer that was taken out for that. Says whether there is more to do at once.
-    fn poll_finalizer(self: &NodeRef, driver: Driver, mut running: Owned, cx: &mut Context<'_>) -> bool {
+    fn poll_finalizer(&self, driver: Driver, mut running: Owned, cx: &mut Context<'_>) -> bool {
         self.register(driver, cx.waker());
         let marker = wake::marker(self);
         let mut cx = Context::from_waker(marker.as_ref().unwrap_or(cx.waker()));

@@ -54,7 +54,7 @@ pub(crate) fn ended(node: &NodeRef) {
     if let Some(tree) = node.tree().filter(|tree| tree.is_followed()) {
         if node.flag(TOLD_END) {
             // Cut off with its host (L30), it has no outcome yet.
-            let status = node.cell.status().unwrap_or(TaskStatus::Cancelled);
+            let status = node.cell().status().unwrap_or(TaskStatus::Cancelled);
             tree.tell(node, TaskEvent::Ended { status });
         }
     }
@@ -130,5 +130,5 @@ pub(crate) fn scope(node: &NodeRef, event: ScopeEvent) {
 
 /// Nodes stay where they are: the address tells those that live apart.
 fn id(node: &NodeRef) -> u64 {
-    Arc::as_ptr(node).cast::<()>() as usize as u64
+    node.address() as u64
 }

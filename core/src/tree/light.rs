@@ -161,20 +161,20 @@ impl Light {
 
     /// Makes the node and hangs it below `parent`, which stands around this code.
     pub(super) fn materialise(self, parent: &NodeRef, tree: &Arc<Tree>) -> NodeRef {
-        let node = Node::attach_new(parent, Role::Inner, |place| self.node(place, tree));
+        let node = NodeRef::attach_new(parent, Role::Inner, |place| self.node(place, tree));
         self.begin_as(&node, tree);
         node
     }
 
     /// As [`materialise`](Light::materialise), from elsewhere: none if the body of `parent` is over.
     pub(super) fn materialise_in(self, parent: &NodeRef, tree: &Arc<Tree>) -> Option<NodeRef> {
-        let node = Node::attach_open(parent, Role::Inner, |place| self.node(place, tree))?;
+        let node = NodeRef::attach_open(parent, Role::Inner, |place| self.node(place, tree))?;
         self.begin_as(&node, tree);
         Some(node)
     }
 
     fn node(&self, place: Place, tree: &Arc<Tree>) -> NodeRef {
-        Node::placed(place, self.kind, self.mask, self.origin(), tree.clone(), ())
+        Node::placed(place, self.kind, self.mask, self.origin(), tree.clone(), ()).into_block()
     }
 
     fn begin_as(&self, node: &NodeRef, tree: &Arc<Tree>) {

@@ -1,7 +1,5 @@
 //! The lower neighbours of a scope: inner scopes, children, residue.
 
-use std::sync::Arc;
-
 use super::node::NodeRef;
 
 /// What a scope is to its parent.
@@ -56,7 +54,7 @@ impl Table {
     /// What `node` is here, unless it has left before.
     fn role_of(&mut self, slot: usize, node: &NodeRef) -> Option<&mut Role> {
         match self.slot(slot)? {
-            Slot::Of(role, there) if Arc::ptr_eq(there, node) => Some(role),
+            Slot::Of(role, there) if there.is(node) => Some(role),
             _ => None,
         }
     }
@@ -79,7 +77,7 @@ impl Table {
     fn remove(&mut self, slot: usize, node: &NodeRef) -> Option<(Role, NodeRef)> {
         let vacant = self.vacant;
         let place = self.slot(slot)?;
-        if !matches!(place, Slot::Of(_, there) if Arc::ptr_eq(there, node)) {
+        if !matches!(place, Slot::Of(_, there) if there.is(node)) {
             return None;
         }
         let Slot::Of(role, node) = std::mem::replace(place, Slot::Vacant(vacant)) else { return None };

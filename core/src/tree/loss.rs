@@ -29,7 +29,7 @@ pub(crate) fn driver_lost(node: &NodeRef, drop_body: impl FnOnce()) {
 pub(crate) fn leaked(node: &NodeRef) {
     match lose(node, || {}) {
         Some(waker) => waker.wake(),
-        None if node.flagged(BY_CELL) => node.cell.wake(node),
+        None if node.flagged(BY_CELL) => node.cell().wake(node),
         None => {}
     }
 }
@@ -88,7 +88,7 @@ fn forget_local_children(node: &NodeRef) {
         let state = node.lock();
         let tasks = state.links.iter().filter(|(role, _)| matches!(role, Role::Child | Role::Daemon));
         // Tasks on the executor have a driver of their own.
-        tasks.map(|(_, child)| child).filter(|child| child.cell.is_local()).cloned().collect()
+        tasks.map(|(_, child)| child).filter(|child| child.cell().is_local()).cloned().collect()
     };
     for child in children {
         leaked(&child);
@@ -115,7 +115,7 @@ fn become_residue(node: &NodeRef) {
 
 /// A scope that was closed without a caller (L29).
 fn end_reaped(node: &NodeRef, closed: Closed) {
-    node.cell.orphaned(node);
+    node.cell().orphaned(node);
     if let Some(payload) = closed.panic {
         match &closed.stood {
             Some(stood) if stood.parent.life() != Life::Closed => stood.parent.panicked(payload),
@@ -232,12 +232,12 @@ fn raze_node(node: &NodeRef, report: &mut HostDropped, wakes: &mut Wakes) {
     drop(state);
     dismiss(resting);
     let result = ambient::enter(node, || {
-        node.cell.cut(node);
+        node.cell().cut(node);
         drop(left);
     });
     drop_payload(result.err());
     drop(links);
-    node.cell.orphaned(node);
+    node.cell().orphaned(node);
     let closed = node.close();
     drop_payload(closed.panic);
     node.due.store(false, Ordering::Relaxed);

@@ -22,6 +22,7 @@ use super::resting::Rests;
 use super::timers::TimerKey;
 use crate::Instant;
 use crate::observer::TaskStatus;
+use crate::raw::{Part, Thin, Woken};
 use crate::reason::{Origin, Reason};
 use crate::sys::atomic::{AtomicBool, AtomicU8, AtomicU16, Ordering};
 use crate::sys::{Mutex, MutexGuard, OnceLock};
@@ -76,8 +77,11 @@ pub(crate) enum Life {
     Closed,
 }
 
-/// A shared scope of any sort.
-pub(crate) type NodeRef = Arc<Node>;
+/// A shared scope of any sort: its node, and its [cell](NodeRef::cell).
+pub(crate) type NodeRef = Thin<Node, dyn Cell>;
+
+/// A shared scope whose cell, or a part of that, is known to be an `X`.
+pub(crate) type Typed<X> = Part<Node, dyn Cell, X>;
 
 /// What a panic carries.
 pub(crate) type Payload = Box<dyn std::any::Any + Send>;
@@ -133,7 +137,7 @@ pub(crate) trait Cell: Send + Sync {
 impl Cell for () {}
 
 /// A scope.
-pub(crate) struct Node<C: ?Sized = dyn Cell> {
+pub(crate) struct Node {
     pub(crate) kind: Kind,
     pub(crate) mask: Mask,
     /// Its name, and where it was made.
@@ -152,13 +156,14 @@ pub(crate) struct Node<C: ?Sized = dyn Cell> {
     /// How often in a row it was due and passed over.
     pub(crate) missed: AtomicU8,
     state: Mutex<State>,
-    pub(crate) cell: C,
 }
 
 // A panic leaves no node half-changed: no user code runs under its lock (L36), and what unwinds through a body is caught and
 // recorded (L32). So handles can be used after a panic, and in a `catch_unwind`, whatever the node holds.
-impl<C: ?Sized> UnwindSafe for Node<C> {}
-impl<C: ?Sized> RefUnwindSafe for Node<C> {}
+impl UnwindSafe for NodeRef {}
+impl RefUnwindSafe for NodeRef {}
+impl<X: ?Sized> UnwindSafe for Typed<X> {}
+impl<X: ?Sized> RefUnwindSafe for Typed<X> {}
 
 /// The code directly inside has to stop. Never cleared.
 pub(crate) const CANCELLED: u16 = 1;
@@ -321,34 +326,52 @@ impl State {
     }
 }
 
-impl<C: Cell> Node<C> {
+impl Node {
     /// A scope that has no parent yet.
-    pub(crate) fn new(kind: Kind, mask: Mask, origin: Origin, tree: Option<Arc<Tree>>, cell: C) -> Arc<Self> {
+    pub(crate) fn new<C: Cell + 'static>(
+        kind: Kind,
+        mask: Mask,
+        origin: Origin,
+        tree: Option<Arc<Tree>>,
+        cell: C,
+    ) -> Typed<C> {
         Node::make(kind, mask, origin, tree, None, cell)
+    }
+
+    /// As [`new`](Node::new), without anything that only some sorts of scopes have.
+    pub(crate) fn bare(kind: Kind, mask: Mask, origin: Origin, tree: Option<Arc<Tree>>) -> NodeRef {
+        Node::new(kind, mask, origin, tree, ()).into_block()
     }
 
     /// A scope that is made for its place. [`hard_time_may_be_over`](Node::hard_time_may_be_over) has to follow once it is linked
     /// there.
-    pub(crate) fn placed(place: Place, kind: Kind, mask: Mask, origin: Origin, tree: Arc<Tree>, cell: C) -> Arc<Self> {
+    pub(crate) fn placed<C: Cell + 'static>(
+        place: Place,
+        kind: Kind,
+        mask: Mask,
+        origin: Origin,
+        tree: Arc<Tree>,
+        cell: C,
+    ) -> Typed<C> {
         Node::make(kind, mask, origin, Some(tree), Some(place), cell)
     }
 
     #[inline]
-    fn make(
+    fn make<C: Cell + 'static>(
         kind: Kind,
         mask: Mask,
         origin: Origin,
         tree: Option<Arc<Tree>>,
         place: Option<Place>,
         cell: C,
-    ) -> Arc<Self> {
+    ) -> Typed<C> {
         super::census::node_made(kind);
         let (mut flags, inherited) = place.as_ref().map_or((0, Marks::default()), |place| place.reach(mask));
         if cell.wakes() {
             flags |= BY_CELL;
         }
         let (role, slot) = place.as_ref().map_or((Role::Inner, 0), |place| (place.role, place.slot));
-        Arc::new(Node {
+        let node = Node {
             kind,
             mask,
             origin,
@@ -373,12 +396,12 @@ impl<C: Cell> Node<C> {
                 waker: None,
                 rare: None,
             }),
-            cell,
-        })
+        };
+        Part::new(node, cell, |cell| cell)
     }
 }
 
-impl<C: ?Sized> Node<C> {
+impl Node {
     #[inline]
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -406,11 +429,6 @@ impl<C: ?Sized> Node<C> {
         flags & !self.flags.fetch_or(flags, Ordering::AcqRel)
     }
 
-    /// Whether this is that node.
-    pub(crate) fn is<D: ?Sized>(&self, other: &Node<D>) -> bool {
-        std::ptr::addr_eq(self, other)
-    }
-
     /// The tree this scope stands in; none before it has a parent.
     #[inline]
     pub(crate) fn tree(&self) -> Option<&Arc<Tree>> {
@@ -427,9 +445,15 @@ impl<C: ?Sized> Node<C> {
     }
 }
 
-impl Node {
+impl NodeRef {
+    /// What only some sorts of scopes have.
+    #[inline]
+    pub(crate) fn cell(&self) -> &dyn Cell {
+        self.tail()
+    }
+
     /// The scope above; a root is its own.
-    pub(crate) fn parent(self: &NodeRef) -> NodeRef {
+    pub(crate) fn parent(&self) -> NodeRef {
         self.lock().parent.clone().unwrap_or_else(|| self.clone())
     }
 
@@ -439,7 +463,14 @@ impl Node {
     }
 }
 
-impl<C: ?Sized> Drop for Node<C> {
+/// Wakes whoever drives the scope.
+impl Woken<dyn Cell> for Node {
+    fn wake(this: &NodeRef) {
+        this.cell().wake(this);
+    }
+}
+
+impl Drop for Node {
     fn drop(&mut self) {
         super::census::node_gone(self.kind);
     }

@@ -23,7 +23,7 @@ pub(crate) struct OwnedScope {
 impl OwnedScope {
     /// Hangs a full shield around `body` into the tree, below the scope of the code that calls this.
     pub(crate) fn enter(kind: Kind, origin: Origin, body: Owned) -> Self {
-        let node: NodeRef = Node::new(kind, Mask::Full, origin, None, ());
+        let node = Node::bare(kind, Mask::Full, origin, None);
         node.lock().rare().owned = Some(body);
         enter_tree(&node);
         OwnedScope { seat: Some(node), winding: false }
@@ -87,7 +87,7 @@ impl Drop for OwnedScope {
     }
 }
 
-impl Node {
+impl NodeRef {
     /// Takes the body out, for its own future to poll it.
     fn take_owned(&self) -> Option<Owned> {
         let mut state = self.lock();
@@ -98,7 +98,7 @@ impl Node {
 
     /// The poll is over. A scope that was lost meanwhile goes on with what is left (see [`Driver`]). Says whether the scope is still
     /// there; if not, the body is dropped.
-    fn put_back_owned(self: &NodeRef, body: Option<Owned>) -> bool {
+    fn put_back_owned(&self, body: Option<Owned>) -> bool {
         let mut state = self.lock();
         state.rare().polls_owned = false;
         if state.life == Life::Closed {

@@ -5,7 +5,7 @@
 
 use super::links::Role;
 use super::marks::{Marks, Mask};
-use super::node::{CANCELLED, Life, NESTED, Node, NodeRef, PARENT_CANCELLED, State, TIMED};
+use super::node::{CANCELLED, Life, NESTED, NodeRef, PARENT_CANCELLED, State, TIMED};
 use super::wake::Wakes;
 use crate::Instant;
 use crate::sys::atomic::Ordering;
@@ -108,11 +108,11 @@ impl State {
     }
 }
 
-impl Node {
+impl NodeRef {
     /// Hangs this scope below `parent`, or below its nearest ancestor that is not Closed (L1, L25).
     ///
     /// The scope takes over what reaches it from there.
-    pub(crate) fn attach(self: &NodeRef, parent: &NodeRef, role: Role) {
+    pub(crate) fn attach(&self, parent: &NodeRef, role: Role) {
         let place = parent.take_in(|above, parent| above.link(parent, role, self));
         self.settle(place.unwrap_or_else(|top| Place::nowhere(top, role)));
     }
@@ -149,7 +149,7 @@ impl Node {
 
     /// Does `link` under the lock of the nearest scope, from this one up, that is not Closed. If there is none, the host was dropped
     /// while this code was running on another thread (L30): the topmost comes back.
-    fn take_in<R>(self: &NodeRef, mut link: impl FnMut(&mut State, &NodeRef) -> R) -> Result<R, NodeRef> {
+    fn take_in<R>(&self, mut link: impl FnMut(&mut State, &NodeRef) -> R) -> Result<R, NodeRef> {
         let mut parent = self.clone();
         loop {
             let mut above = parent.lock();
@@ -168,7 +168,7 @@ impl Node {
     }
 
     /// The second half of being linked: the scope takes over what reaches it in its place.
-    pub(crate) fn settle(self: &NodeRef, place: Place) {
+    pub(crate) fn settle(&self, place: Place) {
         let (flags, inherited) = place.reach(self.mask);
         let mut state = self.lock();
         state.inherited = state.inherited.join(inherited);
@@ -187,14 +187,14 @@ impl Node {
 
     /// A hard time that is over, as it is at once without a grace, has no timer that would visit a scope that came later.
     #[inline]
-    pub(crate) fn hard_time_may_be_over(self: &NodeRef) {
+    pub(crate) fn hard_time_may_be_over(&self) {
         if self.flagged(TIMED) {
             self.look_at_the_clock();
         }
     }
 
     #[inline(never)]
-    fn look_at_the_clock(self: &NodeRef) {
+    fn look_at_the_clock(&self) {
         let inherited = self.lock().inherited;
         if inherited.waits_for_hard() && self.tree().is_some_and(|tree| inherited.cancelled(tree.now())) {
             self.flag(CANCELLED);
@@ -203,7 +203,7 @@ impl Node {
 
     /// As [`settle`](Node::settle), for a task that has moved, with all that hangs below it, to a parent that is no ancestor
     /// of the old one: what reached the scopes below from there is forgotten.
-    pub(crate) fn settle_anew(self: &NodeRef, place: Place) {
+    pub(crate) fn settle_anew(&self, place: Place) {
         let mut nodes = vec![self.clone()];
         while let Some(node) = nodes.pop() {
             // Subtle: a scope is locked below its parent's lock here. A request that comes down meanwhile is then either in the

@@ -28,7 +28,7 @@ use super::Tree;
 use super::follow;
 use super::job::Job;
 use super::loss;
-use super::node::{Node, NodeRef};
+use super::node::NodeRef;
 use crate::sys::atomic::{AtomicBool, AtomicU8, Ordering};
 use crate::sys::{Mutex, MutexGuard};
 
@@ -246,7 +246,7 @@ impl Pumps {
         drop(queue);
         drop((ready, idle));
         for node in tree.root().map(all_below).unwrap_or_default() {
-            if node.cell.stage().is_some_and(Stage::take) {
+            if node.cell().stage().is_some_and(Stage::take) {
                 lose(&node);
             }
         }
@@ -255,17 +255,17 @@ impl Pumps {
 
 /// Wakes a task that pumps drive.
 pub(crate) fn wake(task: &NodeRef) {
-    if task.cell.stage().is_some_and(Stage::wake) {
-        queue(task, task.clone());
+    if task.cell().stage().is_some_and(Stage::wake) {
+        queue(task);
     }
 }
 
 /// Wakes scopes of one tree through their cells, and puts those that pumps drive into the queue together.
 pub(crate) fn wake_all(mut nodes: Vec<NodeRef>) {
-    nodes.retain(|node| match node.cell.stage() {
+    nodes.retain(|node| match node.cell().stage() {
         Some(stage) => stage.wake(),
         None => {
-            node.cell.wake(node);
+            node.cell().wake(node);
             false
         }
     });
@@ -275,20 +275,20 @@ pub(crate) fn wake_all(mut nodes: Vec<NodeRef>) {
     }
 }
 
-/// Puts a task that is ready into its tree's queue; `node` is the same one.
-pub(crate) fn queue(node: &Node, task: NodeRef) {
-    if let Some((tree, pumps)) = node.tree().and_then(|tree| Some((tree, tree.pumps.as_ref()?))) {
-        pumps.push(tree, task);
+/// Puts a task that is ready into its tree's queue.
+pub(crate) fn queue(task: &NodeRef) {
+    if let Some((tree, pumps)) = task.tree().and_then(|tree| Some((tree, tree.pumps.as_ref()?))) {
+        pumps.push(tree, task.clone());
     }
 }
 
 /// Gives a task its turn. It comes back if it was woken meanwhile, and has to be put into the queue again.
 fn turn(pumps: &Pumps, task: NodeRef) -> Option<NodeRef> {
-    let Some(stage) = task.cell.stage() else { unreachable!("pumps drive it") };
+    let Some(stage) = task.cell().stage() else { unreachable!("pumps drive it") };
     if !stage.begin() {
         return None;
     }
-    if follow::turn(&task, || task.cell.turn(&task)).is_ready() {
+    if follow::turn(&task, || task.cell().turn(&task)).is_ready() {
         stage.over();
         return None;
     }
@@ -303,14 +303,14 @@ fn turn(pumps: &Pumps, task: NodeRef) -> Option<NodeRef> {
 
 /// The pumps were dropped: nobody comes for the task any more, unless one is giving it its turn.
 fn lose_if_idle(task: &NodeRef) {
-    if task.cell.stage().is_some_and(Stage::take) {
+    if task.cell().stage().is_some_and(Stage::take) {
         lose(task);
     }
 }
 
 /// A task has no driver any more.
 pub(crate) fn lose(node: &NodeRef) {
-    loss::driver_lost(node, || node.cell.cut(node));
+    loss::driver_lost(node, || node.cell().cut(node));
 }
 
 /// All scopes of the tree, those further in first.

@@ -6,15 +6,15 @@ use std::time::Duration;
 
 use super::Tree;
 use super::marks::{Marks, Mask};
-use super::node::{CANCELLED, Kind, Life, Node, NodeRef, PARENT_CANCELLED, Rare, Request, State, TIMED};
+use super::node::{CANCELLED, Kind, Life, NodeRef, PARENT_CANCELLED, Rare, Request, State, TIMED};
 use super::timers::Target;
 use super::wake::Wakes;
 use crate::Instant;
 use crate::reason::{Reason, ReasonKind};
 
-impl Node {
+impl NodeRef {
     /// Asks the scope to stop (L6). Says whether that changed anything.
-    pub(crate) fn request(self: &NodeRef, reason: Reason, grace: Option<Duration>) -> bool {
+    pub(crate) fn request(&self, reason: Reason, grace: Option<Duration>) -> bool {
         let mut wakes = Wakes::default();
         let changed = self.mark(self.tree(), reason, grace, &mut wakes);
         wakes.wake();
@@ -23,7 +23,7 @@ impl Node {
 
     /// Sets the request and marks the subtree; who has to be woken for it is added to `wakes`.
     pub(crate) fn mark(
-        self: &NodeRef,
+        &self,
         tree: Option<&Arc<Tree>>,
         reason: Reason,
         grace: Option<Duration>,
@@ -63,7 +63,7 @@ impl Node {
     }
 
     /// Arms the timer of the hard time, if the request has a grace.
-    pub(crate) fn arm_hard(self: &NodeRef, tree: &Arc<Tree>, hard: Instant, now: Instant, wakes: &mut Wakes) {
+    pub(crate) fn arm_hard(&self, tree: &Arc<Tree>, hard: Instant, now: Instant, wakes: &mut Wakes) {
         if hard <= now || hard == Instant::NEVER {
             return;
         }
@@ -83,7 +83,7 @@ impl Node {
     /// Carries this scope's marks down, to the first full shield on each path and including it (L11).
     ///
     /// With `all`, scopes whose marks did not change are visited too: at a hard time only the clock has changed.
-    pub(crate) fn mark_below(self: &NodeRef, now: Instant, all: bool, wakes: &mut Wakes) {
+    pub(crate) fn mark_below(&self, now: Instant, all: bool, wakes: &mut Wakes) {
         let mut queue = VecDeque::new();
         self.queue_below(&self.lock(), &mut queue);
         while let Some((node, above, above_cancelled)) = queue.pop_front() {
@@ -118,14 +118,14 @@ impl Node {
     }
 
     /// Under its lock.
-    fn queue_below(self: &NodeRef, state: &State, queue: &mut VecDeque<(NodeRef, Marks, bool)>) {
+    fn queue_below(&self, state: &State, queue: &mut VecDeque<(NodeRef, Marks, bool)>) {
         let marks = state.marks();
         let cancelled = self.flagged(CANCELLED);
         queue.extend(state.links.iter().map(|(_, node)| (node.clone(), marks, cancelled)));
     }
 
     /// The timer of the deadline has fired (L8).
-    pub(crate) fn mark_deadline(self: &NodeRef, tree: &Arc<Tree>, now: Instant, wakes: &mut Wakes) {
+    pub(crate) fn mark_deadline(&self, tree: &Arc<Tree>, now: Instant, wakes: &mut Wakes) {
         let mut state = self.lock();
         if state.deadline > now || state.request().is_some() {
             return;
@@ -138,7 +138,7 @@ impl Node {
     }
 
     /// The timer of the hard time has fired: graceful shields below hold nothing off any more (L11).
-    pub(crate) fn mark_hard(self: &NodeRef, now: Instant, wakes: &mut Wakes) {
+    pub(crate) fn mark_hard(&self, now: Instant, wakes: &mut Wakes) {
         let mut state = self.lock();
         if state.life == Life::Closed {
             return;
@@ -149,7 +149,7 @@ impl Node {
     }
 
     /// The scope has got its place in the tree: from here on there is a clock.
-    pub(crate) fn entered(self: &NodeRef, tree: &Arc<Tree>) {
+    pub(crate) fn entered(&self, tree: &Arc<Tree>) {
         let counts = |rare: &mut Rare| rare.relative.is_some() || rare.request.is_some();
         if !self.lock().if_rare().is_some_and(counts) {
             // Nothing is counted from here on: no need to read the clock.
@@ -177,7 +177,7 @@ impl Node {
     }
 
     /// Moves, sets or (with `NEVER`) removes the deadline (L8). Says whether that was still possible.
-    pub(crate) fn set_deadline(self: &NodeRef, at: Instant) -> bool {
+    pub(crate) fn set_deadline(&self, at: Instant) -> bool {
         let mut state = self.lock();
         if state.life == Life::Closed || state.request().is_some() {
             return false;
@@ -196,7 +196,7 @@ impl Node {
     }
 
     /// Arms the timer of the deadline, once the scope stands in a tree. A deadline in the past requests at once.
-    pub(crate) fn arm_deadline(self: &NodeRef, tree: &Arc<Tree>) {
+    pub(crate) fn arm_deadline(&self, tree: &Arc<Tree>) {
         let at = self.lock().deadline;
         if at == Instant::NEVER {
             return;
@@ -222,7 +222,7 @@ impl Node {
     }
 
     /// Tells the code below that the clock matters.
-    fn flag_timed(self: &NodeRef) {
+    fn flag_timed(&self) {
         if !self.flag(TIMED) {
             return;
         }
@@ -236,18 +236,18 @@ impl Node {
 
     /// L9 for the code directly inside, exact to the clock.
     #[inline]
-    pub(crate) fn is_cancelled(self: &NodeRef, tree: &Arc<Tree>) -> bool {
+    pub(crate) fn is_cancelled(&self, tree: &Arc<Tree>) -> bool {
         self.flagged(CANCELLED) || self.flagged(TIMED) && self.is_cancelled_by_now(tree)
     }
 
     #[inline(never)]
-    fn is_cancelled_by_now(self: &NodeRef, tree: &Arc<Tree>) -> bool {
+    fn is_cancelled_by_now(&self, tree: &Arc<Tree>) -> bool {
         tree.fire_due();
         self.flagged(CANCELLED)
     }
 
     /// L10.
-    pub(crate) fn effective_deadline(self: &NodeRef, tree: &Arc<Tree>) -> Instant {
+    pub(crate) fn effective_deadline(&self, tree: &Arc<Tree>) -> Instant {
         if self.is_cancelled(tree) {
             return Instant::from_nanos(0);
         }
@@ -270,9 +270,9 @@ impl Node {
     }
 }
 
-impl Node {
+impl NodeRef {
     /// Whether a request reaches this scope and is held off by a graceful shield alone.
-    pub(crate) fn is_stopping(self: &NodeRef) -> bool {
+    pub(crate) fn is_stopping(&self) -> bool {
         self.lock().marks().waits_for_hard()
     }
 }

@@ -25,7 +25,7 @@ use super::Tree;
 use super::ambient;
 use super::census;
 use super::light::Light;
-use super::node::{CANCELLED, DUE, Life, Node, NodeRef, RESTED, State};
+use super::node::{CANCELLED, DUE, Life, NodeRef, RESTED, State};
 use super::timers::{Target, TimerKey};
 use super::wake::{self, Wakes};
 use crate::Instant;
@@ -244,16 +244,16 @@ pub(super) fn dismiss(left: Vec<Resting>) {
     }
 }
 
-impl Node {
+impl NodeRef {
     /// Keeps a place for a light scope that is being polled, because one inside it is about to rest here.
-    pub(super) fn make_rest(self: &NodeRef, light: Light, around: Option<RestKey>) -> RestKey {
+    pub(super) fn make_rest(&self, light: Light, around: Option<RestKey>) -> RestKey {
         self.lock().rests.insert(light, around)
     }
 
     /// A light scope that rests here was polled again, and is not ready. Says whether it goes on as it was: not if it has another
     /// waker by now, or has to stop.
     #[inline]
-    pub(super) fn rests_on(self: &NodeRef, key: RestKey, waker: &Waker) -> bool {
+    pub(super) fn rests_on(&self, key: RestKey, waker: &Waker) -> bool {
         let mut state = self.lock();
         let resting = state.rests.get_mut(key);
         let same =
@@ -267,7 +267,7 @@ impl Node {
     /// `light` was polled and is not ready. Says where it rests, in its old place if it had one; none if it has to have a node
     /// now, because it has to stop: then it rests here no more.
     pub(super) fn rest(
-        self: &NodeRef,
+        &self,
         light: Light,
         key: Option<RestKey>,
         around: Option<RestKey>,
@@ -317,7 +317,7 @@ impl Node {
     /// for, to be dropped where no lock is held, and says whether the host's timer may be armed too late: see `Timers::insert`.
     ///
     /// Subtle: below the node's lock, so that whoever closes the node finds it. Nobody locks a node below the timers' lock.
-    fn arm_rests(self: &NodeRef, state: &mut State, tree: &Arc<Tree>) -> Option<(Option<Target>, bool)> {
+    fn arm_rests(&self, state: &mut State, tree: &Arc<Tree>) -> Option<(Option<Target>, bool)> {
         let at = state.rests.earliest()?;
         let table = state.rests.0.as_mut().filter(|table| table.alarm.is_none_or(|(_, armed)| at < armed))?;
         let (timer, late) = tree.timers.insert(at, Target::Resting(self.clone()));
@@ -326,7 +326,7 @@ impl Node {
     }
 
     /// A light scope rests here no more. Gives the node that it has become without knowing.
-    pub(super) fn end_rest(self: &NodeRef, key: RestKey) -> Option<NodeRef> {
+    pub(super) fn end_rest(&self, key: RestKey) -> Option<NodeRef> {
         let gone = self.lock().rests.remove(key);
         let (mut gone, left) = gone?;
         if !left.is_empty() {
@@ -336,7 +336,7 @@ impl Node {
     }
 
     /// A light scope that had a place to rest here has become `node`. So do those that rest inside it.
-    pub(super) fn rest_became(self: &NodeRef, key: RestKey, node: &NodeRef, tree: &Arc<Tree>) {
+    pub(super) fn rest_became(&self, key: RestKey, node: &NodeRef, tree: &Arc<Tree>) {
         let gone = self.lock().rests.take(key);
         let Some(gone) = gone else { return };
         let mut became = if gone.inside > 0 { vec![(key, node.clone())] } else { Vec::new() };
@@ -360,7 +360,7 @@ impl Node {
     }
 
     /// The timer has fired: the futures of those whose time is over are woken, to find out.
-    pub(super) fn rests_are_over(self: &NodeRef, tree: &Arc<Tree>, now: Instant, wakes: &mut Wakes) {
+    pub(super) fn rests_are_over(&self, tree: &Arc<Tree>, now: Instant, wakes: &mut Wakes) {
         let mut state = self.lock();
         state.rests.end_alarm(now);
         while let Some(resting) = state.rests.next_due(now) {
@@ -376,18 +376,18 @@ impl Node {
     }
 
     /// Whether its time is over, as its timer says.
-    pub(super) fn rest_is_due(self: &NodeRef, key: RestKey) -> bool {
+    pub(super) fn rest_is_due(&self, key: RestKey) -> bool {
         self.flagged(DUE) && self.lock().rests.get_mut(key).is_some_and(|resting| resting.due)
     }
 
     /// The node that a light scope has become without knowing.
-    pub(super) fn node_at_rest(self: &NodeRef, key: RestKey) -> Option<NodeRef> {
+    pub(super) fn node_at_rest(&self, key: RestKey) -> Option<NodeRef> {
         self.lock().rests.get_mut(key)?.node.take()
     }
 
     /// The future of a light scope does not find itself where it rests, or this node's code has to stop: it has to have a node, where
     /// it stood (L1). None if it was lost (L28).
-    pub(super) fn rest_becomes(self: &NodeRef, key: RestKey) -> Option<NodeRef> {
+    pub(super) fn rest_becomes(&self, key: RestKey) -> Option<NodeRef> {
         let tree = self.tree()?;
         let mut state = self.lock();
         let resting = state.rests.get_mut(key)?;

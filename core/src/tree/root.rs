@@ -72,7 +72,7 @@ impl<F, T> Root<F, T> {
     fn new(runtime: Arc<dyn Runtime>, observer: Arc<dyn Observer>, future: F) -> Self {
         let tree = Tree::new(runtime, observer);
         let origin = Origin::new("root", Location::caller());
-        let node: NodeRef = Node::new(Kind::Root, Mask::None, origin, Some(tree.clone()), ());
+        let node = Node::bare(Kind::Root, Mask::None, origin, Some(tree.clone()));
         tree.set_root(&node);
         Root { body: Slot::Future { future }, output: None, seat: Some(node), fresh: true, over: false, tree }
     }
@@ -176,7 +176,7 @@ pub fn current() -> Option<Arc<dyn Runtime>> {
 pub fn install(runtime: Arc<dyn Runtime>) -> Result<(), AlreadyInstalled> {
     let tree = Tree::new(runtime, Arc::new(PrintOrphans));
     let origin = Origin::new("installed root", Location::caller());
-    let node: NodeRef = Node::new(Kind::Root, Mask::None, origin, Some(tree.clone()), ());
+    let node = Node::bare(Kind::Root, Mask::None, origin, Some(tree.clone()));
     tree.set_root(&node);
     ambient::set_default(node).map_err(|_| AlreadyInstalled {
         name: ambient::default_root().and_then(|root| root.tree()).map_or("", |tree| tree.runtime.name()),

@@ -105,7 +105,7 @@ pub(crate) fn wake(node: &NodeRef) {
     }
     // Most delay nobody, and need no list.
     if is_woken_by_cell(node) {
-        return node.cell.wake(node);
+        return node.cell().wake(node);
     }
     let waker = node.lock().waker.take();
     if let Some(waker) = waker {
@@ -131,7 +131,7 @@ impl Wake for Marker {
         }
         // Subtle: not always the driver. A child of a local nursery wakes the task of the nursery, not its body.
         if is_woken_by_cell(&self.0) {
-            return self.0.cell.wake(&self.0);
+            return self.0.cell().wake(&self.0);
         }
         let driver = self.0.lock().waker.take();
         if let Some(driver) = driver {

@@ -1,0 +1,421 @@
+//! A counted pointer of one word, to a block that has a head, which everybody sees at once, and a tail of any type, which they see as a
+//! `D`.
+//!
+//! ```text
+//!   Thin ──▶ count │ tail, as a D │ head … │ tail …
+//! ```
+//!
+//! An `Arc` of something that ends with a `dyn` is two words, and computes at each access where its fields begin, because the
+//! alignment of what comes last moves them.
+//!
+//! Invariant 1: the block is there as long as its count is not zero, and each `Thin` that is not lent counts for one.
+//! Invariant 2: the tail is reached through the pointer in the block alone: shared, until it is dropped with the block.
+
+use std::alloc::{Layout, dealloc};
+use std::fmt;
+use std::marker::PhantomData;
+use std::mem::{ManuallyDrop, MaybeUninit};
+use std::ops::Deref;
+use std::process::abort;
+use std::ptr::{self, NonNull};
+// Not those of `sys`: like those of an `Arc`, the counts are no steps of the models.
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{RawWaker, RawWakerVTable, Waker};
+
+/// A counted pointer to a head `H` and a tail that is a `D`.
+pub(crate) struct Thin<H, D: ?Sized> {
+    base: NonNull<Base<H, D>>,
+    owns: PhantomData<(H, Box<D>)>,
+}
+
+/// What each block begins with.
+#[repr(C)]
+struct Base<H, D: ?Sized> {
+    count: AtomicUsize,
+    tail: NonNull<D>,
+    head: H,
+}
+
+/// As it is allocated.
+#[repr(C)]
+struct Block<H, D: ?Sized, C> {
+    base: Base<H, D>,
+    tail: C,
+}
+
+// SAFETY: as an `Arc` of both: all share them, on any thread, and the last one drops them.
+unsafe impl<H: Send + Sync, D: ?Sized + Send + Sync> Send for Thin<H, D> {}
+// SAFETY: as above.
+unsafe impl<H: Send + Sync, D: ?Sized + Send + Sync> Sync for Thin<H, D> {}
+
+impl<H, D: ?Sized> Thin<H, D> {
+    #[inline]
+    fn base(&self) -> &Base<H, D> {
+        // SAFETY: Invariant 1.
+        unsafe { self.base.as_ref() }
+    }
+
+    #[inline]
+    pub(crate) fn tail(&self) -> &D {
+        // SAFETY: Invariants 1 and 2.
+        unsafe { self.base().tail.as_ref() }
+    }
+
+    /// Where the block lies.
+    pub(crate) fn address(&self) -> usize {
+        self.base.as_ptr().addr()
+    }
+
+    #[inline]
+    pub(crate) fn is(&self, other: &Self) -> bool {
+        self.base == other.base
+    }
+
+    /// The block that [`into_raw`](Thin::into_raw) gave away.
+    ///
+    /// # Safety
+    ///
+    /// `block` is one; and it counts for this, or this is never dropped.
+    #[inline]
+    unsafe fn from_raw(block: *const ()) -> Self {
+        // SAFETY: it came from a `NonNull`.
+        Thin { base: unsafe { NonNull::new_unchecked(block.cast_mut().cast()) }, owns: PhantomData }
+    }
+
+    #[inline]
+    fn into_raw(self) -> *const () {
+        ManuallyDrop::new(self).base.as_ptr().cast_const().cast()
+    }
+
+    /// The last one is gone.
+    #[cold]
+    #[inline(never)]
+    fn free(&mut self) {
+        /// Gives the memory back, also if a destructor panics.
+        struct Memory(*mut u8, Layout);
+
+        impl Drop for Memory {
+            fn drop(&mut self) {
+                // SAFETY: it was allocated as a `Box` with this layout, and what was in it is gone.
+                unsafe { dealloc(self.0, self.1) }
+            }
+        }
+
+        let tail = self.base().tail;
+        // SAFETY: Invariant 2.
+        let layout = Layout::for_value(unsafe { tail.as_ref() });
+        // That of a `Block`: its fields lie as in C.
+        let Ok((layout, _)) = Layout::new::<Base<H, D>>().extend(layout) else { unreachable!("it was allocated") };
+        let memory = Memory(self.base.as_ptr().cast(), layout.pad_to_align());
+        // SAFETY: nobody else has it any more, and nobody will.
+        unsafe {
+            ptr::drop_in_place(&raw mut (*self.base.as_ptr()).head);
+            ptr::drop_in_place(tail.as_ptr());
+        }
+        drop(memory);
+    }
+
+    #[cfg(test)]
+    pub(crate) fn count(&self) -> usize {
+        self.base().count.load(Ordering::Relaxed)
+    }
+}
+
+impl<H, D: ?Sized> Clone for Thin<H, D> {
+    #[inline]
+    fn clone(&self) -> Self {
+        // Ordering: whoever has one may see everything already.
+        if self.base().count.fetch_add(1, Ordering::Relaxed) > isize::MAX as usize {
+            // As an `Arc`: so many were forgotten that the count would wrap around.
+            abort();
+        }
+        Thin { base: self.base, owns: PhantomData }
+    }
+}
+
+impl<H, D: ?Sized> Drop for Thin<H, D> {
+    #[inline]
+    fn drop(&mut self) {
+        // Ordering: what any of them has done to the block comes before its end, on the thread of the last one.
+        if self.base().count.fetch_sub(1, Ordering::Release) == 1 {
+            self.base().count.load(Ordering::Acquire);
+            self.free();
+        }
+    }
+}
+
+impl<H, D: ?Sized> Deref for Thin<H, D> {
+    type Target = H;
+
+    #[inline]
+    fn deref(&self) -> &H {
+        &self.base().head
+    }
+}
+
+/// A counted pointer to a block, and to a part of its tail.
+pub(crate) struct Part<H, D: ?Sized, X: ?Sized> {
+    block: Thin<H, D>,
+    part: NonNull<X>,
+}
+
+// SAFETY: the block is, and the part is shared.
+unsafe impl<H: Send + Sync, D: ?Sized + Send + Sync, X: ?Sized + Sync> Send for Part<H, D, X> {}
+// SAFETY: as above.
+unsafe impl<H: Send + Sync, D: ?Sized + Send + Sync, X: ?Sized + Sync> Sync for Part<H, D, X> {}
+
+impl<H, D: ?Sized, X> Part<H, D, X> {
+    /// A block. `as_tail` says as what its tail is seen.
+    #[inline]
+    pub(crate) fn new(head: H, tail: X, as_tail: for<'a> fn(&'a mut X) -> &'a mut D) -> Self {
+        let block = Box::into_raw(Box::new(MaybeUninit::<Block<H, D, X>>::uninit())).cast::<Block<H, D, X>>();
+        // SAFETY: it was allocated for this, and nobody else knows it. The tail is written before it is borrowed; and should `as_tail`
+        // panic, the block is leaked.
+        unsafe {
+            (&raw mut (*block).tail).write(tail);
+            let seen = as_tail(&mut (*block).tail);
+            // Else something else would be dropped in its stead. It may be a part of the tail that begins where that does: then the rest is
+            // never dropped.
+            assert!(ptr::addr_eq(seen, &raw const (*block).tail) && Layout::for_value(seen) == Layout::new::<X>());
+            let tail = NonNull::from(seen);
+            (&raw mut (*block).base).write(Base { count: AtomicUsize::new(1), tail, head });
+            let base = NonNull::new_unchecked(block.cast());
+            // Derived from that pointer: see Invariant 2.
+            Part { block: Thin { base, owns: PhantomData }, part: tail.cast() }
+        }
+    }
+}
+
+impl<H, D: ?Sized, X: ?Sized> Part<H, D, X> {
+    #[inline]
+    pub(crate) fn block(&self) -> &Thin<H, D> {
+        &self.block
+    }
+
+    #[inline]
+    pub(crate) fn into_block(self) -> Thin<H, D> {
+        self.block
+    }
+
+    #[inline]
+    pub(crate) fn part(&self) -> &X {
+        // SAFETY: a part of the tail, which is there as long as the block is, and never borrowed but shared (Invariant 2).
+        unsafe { self.part.as_ref() }
+    }
+
+    /// A part of this part.
+    #[inline]
+    pub(crate) fn map<Y: ?Sized>(self, of: for<'a> fn(&'a X) -> &'a Y) -> Part<H, D, Y> {
+        // It borrows from the tail, for as long as anybody likes, and has nothing else to take it from but what lives for ever.
+        let part = NonNull::from(of(self.part()));
+        Part { block: self.block, part }
+    }
+}
+
+impl<H, D: ?Sized, X: ?Sized> Clone for Part<H, D, X> {
+    #[inline]
+    fn clone(&self) -> Self {
+        Part { block: self.block.clone(), part: self.part }
+    }
+}
+
+impl<H, D: ?Sized, X: ?Sized> Deref for Part<H, D, X> {
+    type Target = Thin<H, D>;
+
+    #[inline]
+    fn deref(&self) -> &Thin<H, D> {
+        &self.block
+    }
+}
+
+impl<H, D: ?Sized, X: ?Sized> fmt::Debug for Part<H, D, X> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Part").finish_non_exhaustive()
+    }
+}
+
+/// A head that can be woken.
+pub(crate) trait Woken<D: ?Sized>: Sized + Send + Sync + 'static {
+    fn wake(this: &Thin<Self, D>);
+}
+
+/// The waker of a block, lent: it counts no reference. Its clones do, as those of any other.
+///
+/// A waker that is made for a poll and dropped after it is two atomic operations; one that is kept with what it wakes is a circle.
+pub(crate) struct LentWaker<'a> {
+    waker: ManuallyDrop<Waker>,
+    of: PhantomData<&'a ()>,
+}
+
+impl<H: Woken<D>, D: ?Sized + Send + Sync + 'static> Thin<H, D> {
+    const WAKER: &'static RawWakerVTable = &RawWakerVTable::new(
+        // SAFETY: each waker counts for one, but those that are lent, which are never dropped.
+        |block| RawWaker::new((*ManuallyDrop::new(unsafe { Self::from_raw(block) })).clone().into_raw(), Self::WAKER),
+        // SAFETY: as above. It ends here.
+        |block| H::wake(&unsafe { Self::from_raw(block) }),
+        // SAFETY: as above.
+        |block| H::wake(&ManuallyDrop::new(unsafe { Self::from_raw(block) })),
+        // SAFETY: as above. It ends here.
+        |block| drop(unsafe { Self::from_raw(block) }),
+    );
+
+    #[inline]
+    pub(crate) fn waker(&self) -> LentWaker<'_> {
+        let raw = RawWaker::new(self.base.as_ptr().cast_const().cast(), Self::WAKER);
+        // SAFETY: what is behind it may be shared and dropped on any thread, as the bounds say. It was not counted, but is never dropped and
+        // cannot be moved out; and this one is borrowed for as long as the waker can be seen, so the block is there.
+        LentWaker { waker: ManuallyDrop::new(unsafe { Waker::from_raw(raw) }), of: PhantomData }
+    }
+}
+
+impl Deref for LentWaker<'_> {
+    type Target = Waker;
+
+    #[inline]
+    fn deref(&self) -> &Waker {
+        &self.waker
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::sync::Arc;
+    use std::sync::atomic::AtomicU32;
+
+    /// What heads and tails are made of here: counts its drops.
+    struct Dropped(Arc<AtomicU32>, u32);
+
+    impl Drop for Dropped {
+        fn drop(&mut self) {
+            self.0.fetch_add(self.1, Ordering::Relaxed);
+        }
+    }
+
+    trait Number: Send + Sync {
+        fn number(&self) -> u32;
+    }
+
+    /// A tail of some alignment.
+    #[repr(align(64))]
+    struct Wide(#[expect(dead_code, reason = "counts its drop")] Dropped, u32);
+
+    impl Number for Wide {
+        fn number(&self) -> u32 {
+            self.1
+        }
+    }
+
+    impl Number for () {
+        fn number(&self) -> u32 {
+            0
+        }
+    }
+
+    struct Panics(Dropped);
+
+    impl Drop for Panics {
+        fn drop(&mut self) {
+            panic!("as asked");
+        }
+    }
+
+    impl Number for Panics {
+        fn number(&self) -> u32 {
+            self.0.1
+        }
+    }
+
+    type With<X> = Part<Dropped, dyn Number, X>;
+
+    fn both(drops: &Arc<AtomicU32>) -> With<Wide> {
+        let (head, tail) = (Dropped(drops.clone(), 1), Dropped(drops.clone(), 10));
+        With::new(head, Wide(tail, 7), |tail| tail)
+    }
+
+    #[test]
+    fn a_block_is_dropped_with_the_last_of_those_who_have_it() {
+        let drops = Arc::new(AtomicU32::new(0));
+        let part = both(&drops);
+        let block = part.block().clone();
+        assert_eq!((block.1, block.tail().number(), part.part().1, block.count()), (1, 7, 7, 2));
+        let number = part.map(|wide| &wide.1);
+        assert_eq!((*number.part(), number.block().is(&block), number.address() == block.address()), (7, true, true));
+        drop(block);
+        let block = number.into_block();
+        assert_eq!((drops.load(Ordering::Relaxed), block.count()), (0, 1));
+        drop(block);
+        assert_eq!(drops.load(Ordering::Relaxed), 11);
+    }
+
+    #[test]
+    fn a_tail_may_have_no_size() {
+        let part: Part<u32, dyn Number, ()> = Part::new(3, (), |tail| tail);
+        assert_eq!((*part.clone().into_block(), part.tail().number()), (3, 0));
+    }
+
+    #[test]
+    fn a_tail_that_panics_as_it_is_dropped_leaves_no_memory_behind() {
+        let drops = Arc::new(AtomicU32::new(0));
+        let (head, tail) = (Dropped(drops.clone(), 1), Panics(Dropped(drops.clone(), 10)));
+        let block = With::new(head, tail, |tail| tail).into_block();
+        assert_eq!(block.tail().number(), 10);
+        assert!(catch_unwind(AssertUnwindSafe(|| drop(block))).is_err());
+        assert_eq!(drops.load(Ordering::Relaxed), 11);
+    }
+
+    #[test]
+    #[cfg_attr(miri, ignore = "leaks, as it says")]
+    fn something_else_is_no_tail() {
+        struct Other(Box<()>);
+        let drops = Arc::new(AtomicU32::new(0));
+        let head = Dropped(drops.clone(), 1);
+        let make = || With::new(head, Other(Box::new(())), |other| &mut *other.0);
+        let result = catch_unwind(AssertUnwindSafe(make));
+        assert!(result.is_err());
+        assert_eq!(drops.load(Ordering::Relaxed), 1);
+    }
+
+    #[derive(Default)]
+    struct Bell(AtomicU32);
+
+    impl Woken<dyn Number> for Bell {
+        fn wake(this: &Thin<Self, dyn Number>) {
+            this.0.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+
+    #[test]
+    fn a_lent_waker_wakes_and_counts_no_reference() {
+        let bell = Part::<Bell, dyn Number, _>::new(Bell::default(), (), |tail| tail).into_block();
+        let lent = bell.waker();
+        lent.wake_by_ref();
+        assert_eq!((bell.0.load(Ordering::Relaxed), bell.count()), (1, 1));
+        let kept = lent.clone();
+        assert!(kept.will_wake(&bell.waker()) && kept.will_wake(&kept.clone()));
+        assert_eq!(bell.count(), 2);
+        kept.wake_by_ref();
+        kept.wake();
+        assert_eq!((bell.0.load(Ordering::Relaxed), bell.count()), (3, 1));
+        let kept = bell.waker().clone();
+        drop(bell);
+        kept.wake();
+    }
+
+    #[cfg(not(foster_shuttle))]
+    #[test]
+    fn threads_share_a_block_and_the_last_one_drops_it() {
+        let drops = Arc::new(AtomicU32::new(0));
+        let block = both(&drops).into_block();
+        let threads: Vec<_> = (0..3)
+            .map(|_| {
+                let block = block.clone();
+                std::thread::spawn(move || block.clone().tail().number() + block.1)
+            })
+            .collect();
+        drop(block);
+        assert_eq!(threads.into_iter().map(|thread| thread.join().unwrap()).sum::<u32>(), 24);
+        assert_eq!(drops.load(Ordering::Relaxed), 11);
+    }
+}
