@@ -139,6 +139,9 @@ impl NodeRef {
             self.lock().rare().waits_for.clear();
         }
         if self.flagged(CANCELLED) && self.flagged(NESTED) {
+            // Ordering: what woke an inner scope, and found this one woken and left it at that, is seen here: it has written, and this
+            // reads that.
+            self.woken.swap(false, Ordering::AcqRel);
             for inner in self.lock().links.of(Role::Inner) {
                 // L16.2: a wake that arrives later proves nothing about this poll.
                 inner.due.store(inner.woken.load(Ordering::Acquire), Ordering::Relaxed);

@@ -96,18 +96,26 @@ fn delayed_by(node: &NodeRef) -> Option<NodeRef> {
 
 /// Wakes the driver of a scope, because something it waits for has happened.
 pub(crate) fn wake(node: &NodeRef) {
-    // Ordering: marked before it looks whom it delays; whoever is cancelled after that finds the mark.
     node.woken.store(true, Ordering::Release);
+    if node.kind == Kind::Task && is_woken_by_cell(node) {
+        return node.cell().wake(node);
+    }
+    // Ordering: marked before it looks whom it delays, and that under the lock under which a request says so. Who is cancelled after
+    // that finds the mark.
+    let mut state = node.lock();
     if node.flagged(PARENT_CANCELLED) {
+        drop(state);
         let mut wakes = Wakes::default();
         wakes.push_chain(node.clone());
         return wakes.wake();
     }
     // Most delay nobody, and need no list.
     if is_woken_by_cell(node) {
+        drop(state);
         return node.cell().wake(node);
     }
-    let waker = node.lock().waker.take();
+    let waker = state.waker.take();
+    drop(state);
     if let Some(waker) = waker {
         waker.wake();
     }
