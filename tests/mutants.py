@@ -57,10 +57,10 @@ MUTANTS = [
     ("start-ignores-its-caller", "nursery/start.rs", "if self.cradle.flagged(CANCELLED) {", "if false {"),
     ("started-child-keeps-marks", "tree/place.rs", "below.lock().inherited = marks.through(below.mask);", "let _ = marks;"),
     ("first-error-is-last", "nursery/policy.rs", "let Some(first) = errors.next() else", "let Some(first) = errors.next_back() else"),
-    ("local-bell-rings-once", "local_nursery/child.rs", "        this.join.node.cell.taken();\n", ""),
+    ("local-bell-rings-once", "local_nursery/child.rs", "        this.join.cell().taken();\n", ""),
     ("local-nursery-looks-undriven", "local_nursery/options.rs", "        shared.node.touch();\n", ""),
     ("moved-child-stays", "local_nursery/children.rs", "for key in moved {\n            to.take_over(self.seats.remove(key));", "for key in moved {\n            drop((to, self.seats.remove(key)));"),
-    ("late-local-child-sleeps", "local_nursery/child.rs", "        shared.seats.cell.knock();\n", ""),
+    ("late-local-child-sleeps", "local_nursery/child.rs", "        shared.node.cell().knock();\n", ""),
     # ---- around them ----
     ("shield-is-graceful", "scope.rs", "self.mask = Mask::Full;", "self.mask = Mask::Graceful;"),
     ("cancel-before-the-deadline", "scope.rs", "        // L8: a deadline that has passed by the clock came first.\n        self.catch_up();\n", ""),

@@ -40,7 +40,7 @@ use shared::Shared;
 
 #[doc(hidden)]
 pub use crate::nursery::LocalCell;
-pub use child::{AnyBox, Holds, LocalBox, LocalChild, RunChild, SendBox};
+pub use child::{AnyBox, Holds, LocalBox, LocalChild, Placed, RunChild, SendBox};
 pub use options::{
     LocalNurseryFuture, collecting_local_nursery, collecting_local_nursery_unsend, local_nursery, local_nursery_unsend,
 };

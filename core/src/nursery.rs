@@ -184,7 +184,7 @@ impl<E: Debug + Send + 'static> Nursery<E> {
         F: Future<Output = R> + Send + 'static,
     {
         let nursery = self.clone();
-        let admitted = Limited::admitted(Box::pin(future), self.node.part().limit.clone());
+        let admitted = Limited::admitted(Box::pin(future), self.node.cell().limit.clone());
         let location = Location::caller();
         async move {
             let child = admitted.await;

@@ -7,12 +7,14 @@
 
 mod lazy;
 pub(crate) mod lock;
+mod lodging;
 pub(crate) mod oneshot;
 mod stack;
 mod standing;
 mod thin;
 
 pub(crate) use lazy::Lazy;
+pub(crate) use lodging::{Owner, Room, Share, lodge};
 pub(crate) use stack::{Frame, Stack};
 pub(crate) use standing::Standing;
-pub(crate) use thin::{Part, Thin, Woken};
+pub(crate) use thin::{Part, Thin, Typed, Woken};

@@ -12,12 +12,12 @@ use super::shared::Shared;
 use crate::error::SpawnError;
 use crate::nursery::{ChildBody, LocalCell, LocalJoin, NurseryCell, Outcome, Recorded, Task};
 use crate::observer::OrphanKind;
+use crate::raw::Owner;
 use crate::reason::Origin;
 use crate::tree::follow;
 use crate::tree::links::Role;
 use crate::tree::loss;
-use crate::tree::marks::Mask;
-use crate::tree::node::{FOLLOWED, Kind, LOST, Life, Node, NodeRef, TIMED};
+use crate::tree::node::{Cell, FOLLOWED, LOST, Life, Node, NodeRef, TIMED};
 use crate::tree::wake;
 
 /// Spawns `future` into the local nursery.
@@ -52,31 +52,26 @@ where
         drop(incoming);
         return Err(SpawnError::new(future));
     }
-    let place = state.place(above.block().clone(), role);
-    let typed = Node::placed(place, Kind::Task, Mask::None, origin, tree, LocalCell::new(shared.node.clone()));
-    let node = typed.block().clone();
+    let place = state.place(above.clone().into_block(), role);
+    let (room, [join, handle]) = LocalJoin::lodge(place, origin, tree, LocalCell::new(shared.node.clone()));
+    let node = handle.node();
     let late = state.admit(role, node.clone());
     drop(state);
-    before(&node);
-    let join = Arc::new(LocalJoin::new(typed));
-    let nobody_looks = incoming.push(B::hold(LocalChild {
-        body: ChildBody::new(future),
-        seat: Some(node),
-        join: join.clone(),
-        shared: shared.clone(),
-        target,
-    }));
+    before(node);
+    let body = ChildBody::new(future);
+    let child = room.fill(LocalChild { body, ended: false, join, shared: shared.clone(), target });
+    let nobody_looks = incoming.push(B::hold(Placed(child)));
     drop(incoming);
-    if join.node.flagged(TIMED | FOLLOWED) {
-        opened(&join.node);
+    if node.flagged(TIMED | FOLLOWED) {
+        opened(node);
     }
     if late {
         wake::wake(above);
     }
     if nobody_looks {
-        shared.node.part().knock();
+        shared.node.cell().knock();
     }
-    Ok(Task::local(join))
+    Ok(Task::local(handle))
 }
 
 /// A child has its place where there is a hard time, or an observer.
@@ -97,8 +92,8 @@ pin_project! {
     {
         #[pin]
         body: ChildBody<F, Result<T, E>>,
-        seat: Option<NodeRef>,
-        join: Arc<LocalJoin<T>>,
+        ended: bool,
+        join: LocalJoin<T>,
         shared: Arc<Shared<E, B>>,
         target: Option<Arc<Shared<E, B>>>,
     }
@@ -109,13 +104,16 @@ pin_project! {
     {
         fn drop(this: Pin<&mut Self>) {
             let this = this.project();
-            let Some(node) = this.seat.take() else { return };
+            if *this.ended {
+                return;
+            }
+            let node = this.join.node();
             let mut body = this.body;
             let result = body.as_mut().take();
-            loss::driver_lost(&node, || body.as_mut().drop_future());
+            loss::driver_lost(node, || body.as_mut().drop_future());
             if let Some(Err(error)) = result {
                 let recorded = Recorded { error, child: Some(node.origin.clone()) };
-                NurseryCell::report(&node, [recorded], OrphanKind::Reaped);
+                NurseryCell::report(node, [recorded], OrphanKind::Reaped);
             }
             // L34: its handle resolves when its scope is Closed, which may be later.
         }
@@ -151,63 +149,67 @@ where
 {
     fn run(self: Pin<&mut Self>) -> Poll<()> {
         let mut this = self.project();
-        this.join.node.part().taken();
-        let waker = this.join.node.waker();
+        let node = this.join.node();
+        this.join.cell().taken();
+        let waker = node.waker();
         let cx = &mut Context::from_waker(&waker);
-        let Some(node) = &*this.seat else { return Poll::Ready(()) };
+        if *this.ended {
+            return Poll::Ready(());
+        }
         let Poll::Ready(mut closed) = this.body.as_mut().turn(node, cx) else { return Poll::Pending };
-        let Some(node) = this.seat.take() else { unreachable!("a child has its node between polls") };
+        *this.ended = true;
         let stood = closed.stood.take();
-        let above = stood.as_ref().map_or(&node, |stood| &stood.parent);
+        let above = stood.as_ref().map_or(node, |stood| &stood.parent);
         let home = match this.target {
             Some(target) if target.node.is(above) => target,
             _ => this.shared,
         };
-        let outcome = home.errors.child_ended(above, &node, closed, this.body.take());
+        let outcome = home.errors.child_ended(above, node, closed, this.body.take());
         let watched = this.join.set(outcome);
         node.leave(stood);
         debug_assert!(node.life() == Life::Closed, "a child ends Closed");
         if watched {
-            this.join.node.part().tell();
+            this.join.cell().tell();
         }
         Poll::Ready(())
     }
 
     fn cell(&self) -> &LocalCell {
-        self.join.node.part()
+        self.join.cell()
     }
 
     fn has_moved(&self) -> bool {
-        match (&self.target, &self.seat) {
-            (Some(target), Some(node)) => target.node.is(&node.parent()),
-            _ => false,
-        }
+        self.target.as_ref().is_some_and(|target| target.node.is(&self.join.node().parent()))
     }
 }
 
+/// A child in its block.
+#[doc(hidden)]
+pub struct Placed<C: ?Sized>(Owner<Node, dyn Cell, C>);
+
 /// A box for children of any type that are `Send`.
 #[doc(hidden)]
-pub struct SendBox<'env>(Pin<Box<dyn RunChild + Send + 'env>>);
+pub struct SendBox<'env>(Placed<dyn RunChild + Send + 'env>);
 
 /// A box for children of any type.
 #[doc(hidden)]
-pub struct LocalBox<'env>(Pin<Box<dyn RunChild + 'env>>);
+pub struct LocalBox<'env>(Placed<dyn RunChild + 'env>);
 
 /// A box that can hold children of type `C`.
 #[doc(hidden)]
 pub trait Holds<C>: AnyBox {
-    fn hold(child: C) -> Self;
+    fn hold(child: Placed<C>) -> Self;
 }
 
 impl<'env, C: RunChild + Send + 'env> Holds<C> for SendBox<'env> {
-    fn hold(child: C) -> Self {
-        SendBox(Box::pin(child))
+    fn hold(child: Placed<C>) -> Self {
+        SendBox(Placed(child.0.seen_as(|child| child)))
     }
 }
 
 impl<'env, C: RunChild + 'env> Holds<C> for LocalBox<'env> {
-    fn hold(child: C) -> Self {
-        LocalBox(Box::pin(child))
+    fn hold(child: Placed<C>) -> Self {
+        LocalBox(Placed(child.0.seen_as(|child| child)))
     }
 }
 
@@ -222,34 +224,34 @@ pub trait AnyBox {
 impl AnyBox for SendBox<'_> {
     #[inline]
     fn run(&mut self) -> Poll<()> {
-        self.0.as_mut().run()
+        self.0.0.get().run()
     }
 
     #[inline]
     fn cell(&self) -> &LocalCell {
-        self.0.cell()
+        self.0.0.cell()
     }
 
     #[inline]
     fn has_moved(&self) -> bool {
-        self.0.has_moved()
+        self.0.0.has_moved()
     }
 }
 
 impl AnyBox for LocalBox<'_> {
     #[inline]
     fn run(&mut self) -> Poll<()> {
-        self.0.as_mut().run()
+        self.0.0.get().run()
     }
 
     #[inline]
     fn cell(&self) -> &LocalCell {
-        self.0.cell()
+        self.0.0.cell()
     }
 
     #[inline]
     fn has_moved(&self) -> bool {
-        self.0.has_moved()
+        self.0.0.has_moved()
     }
 }
 

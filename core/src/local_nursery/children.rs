@@ -32,7 +32,7 @@ impl<B> Children<B> {
 
     /// Begins a turn of those who were woken, in that order, and then of those who have come. Says whether the body was woken.
     pub(super) fn begin_turn<E>(&mut self, home: &Shared<E, B>) -> bool {
-        let body = home.node.part().begin_turn(|woken| self.turn.extend(woken.map(Next::Woken)));
+        let body = home.node.cell().begin_turn(|woken| self.turn.extend(woken.map(Next::Woken)));
         home.incoming().begin_turn(&mut self.turn);
         body
     }

@@ -308,7 +308,7 @@ pin_project! {
             let this = this.project();
             // From here on the handles get their futures back.
             let incoming = this.shared.incoming().close();
-            this.shared.node.part().clear();
+            this.shared.node.cell().clear();
             if this.scoped.is_done() {
                 return;
             }
@@ -356,7 +356,7 @@ where
             // Body and children are over: it closes in this turn. Otherwise nurseries inside one another would need a turn
             // each, and each of these polls all that are around.
             closing = !closing && this.children.len() == 0 && shared.node.life() != Life::Open;
-            body_is_due = closing && shared.node.part().take_body();
+            body_is_due = closing && shared.node.cell().take_body();
             if !body_is_due {
                 break false;
             }
@@ -364,7 +364,7 @@ where
         // L16.1: also for the children, whose wakes do not go through the node.
         let past = wake::past(&shared.node, cx.waker());
         let driver = past.as_ref().unwrap_or(cx.waker());
-        if early || shared.node.part().end_turn(driver) {
+        if early || shared.node.cell().end_turn(driver) {
             driver.wake_by_ref();
         }
         Poll::Pending

@@ -53,7 +53,7 @@ impl<E, B> Shared<E, B> {
         let waits = incoming.push(child);
         drop(incoming);
         if waits {
-            self.node.part().knock();
+            self.node.cell().knock();
         }
     }
 }

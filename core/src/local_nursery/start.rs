@@ -92,7 +92,7 @@ where
     if !target.node.lock().admits() {
         return Err(StartError::Closed.into());
     }
-    let start = Start::new(target.node.block().clone());
+    let start = Start::new(target.node.clone().into_block());
     // Boxed here: it goes through several futures on its way to its place.
     let future = Box::pin(child(start.ready()));
     let options = NurseryOptions::new().named("start");
@@ -100,7 +100,7 @@ where
         let target = target.clone();
         move |cradle: LocalHandle<E, B>| async move {
             let origin = Origin::new(std::any::type_name::<F>(), location);
-            let begin = |node: &NodeRef| start.begin(node, cradle.shared.node.block().clone());
+            let begin = |node: &NodeRef| start.begin(node, cradle.shared.node.clone().into_block());
             let spawned = child::spawn_with(&cradle.shared, Some(target), origin, Role::Child, future, begin);
             let Ok(task) = spawned else { unreachable!("the cradle is open") };
             start.finish(task).await

@@ -4,7 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::panic::{Location, RefUnwindSafe, UnwindSafe};
 use std::pin::Pin;
-use std::sync::{Arc, PoisonError};
+use std::sync::PoisonError;
 use std::task::{Context, Poll, Waker};
 
 use super::local_join::LocalJoin;
@@ -14,7 +14,7 @@ use crate::observer::TaskStatus;
 use crate::reason::Reason;
 use crate::sys::{Mutex, MutexGuard};
 use crate::tree::ambient;
-use crate::tree::node::{CANCELLED, NodeRef, Typed};
+use crate::tree::node::{CANCELLED, NodeRef, Part};
 use crate::tree::quiet::drop_quietly;
 
 /// The result of a task, for its handle.
@@ -146,9 +146,9 @@ impl<T> Slotted<T> {
 /// Where the handle finds the result.
 enum Place<T> {
     /// In the task's own node.
-    Node(Typed<Join<T>>),
+    Node(Part<Join<T>>),
     /// Beside it.
-    Local(Arc<LocalJoin<T>>),
+    Local(LocalJoin<T>),
 }
 
 impl<T> Place<T> {
@@ -170,7 +170,7 @@ impl<T> Place<T> {
     fn node(&self) -> &NodeRef {
         match self {
             Place::Node(node) => node,
-            Place::Local(join) => &join.node,
+            Place::Local(join) => join.node(),
         }
     }
 
@@ -186,7 +186,7 @@ impl<T> Place<T> {
     fn watch_no_more(&self) {
         match self {
             Place::Node(node) => node.part().watch_no_more(),
-            Place::Local(join) => join.node.part().watch_no_more(),
+            Place::Local(join) => join.cell().watch_no_more(),
         }
     }
 }
@@ -219,11 +219,11 @@ impl<T> UnwindSafe for Task<T> {}
 impl<T> RefUnwindSafe for Task<T> {}
 
 impl<T> Task<T> {
-    pub(crate) fn new(joined: Typed<Join<T>>) -> Self {
+    pub(crate) fn new(joined: Part<Join<T>>) -> Self {
         Task { place: Place::Node(joined), gate: Gate::to("a task"), waits: false }
     }
 
-    pub(crate) fn local(join: Arc<LocalJoin<T>>) -> Self {
+    pub(crate) fn local(join: LocalJoin<T>) -> Self {
         Task { place: Place::Local(join), gate: Gate::to("a task"), waits: false }
     }
 

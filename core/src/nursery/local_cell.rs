@@ -55,7 +55,7 @@ impl LocalCell {
     fn ring(&self) {
         if self.seat.fetch_or(QUEUED, Ordering::AcqRel) & QUEUED == 0 {
             let nursery = self.moved_to.get().unwrap_or(&self.born_in);
-            nursery.part().ring(self.seat.load(Ordering::Relaxed) / SEAT);
+            nursery.cell().ring(self.seat.load(Ordering::Relaxed) / SEAT);
         }
     }
 

@@ -1,22 +1,26 @@
 //! The result of a local child, for its handle.
 
-use std::sync::PoisonError;
+use std::sync::{Arc, PoisonError};
 use std::task::Waker;
 
 use super::handle::Slotted;
 use super::local_cell::LocalCell;
 use crate::error::JoinError;
 use crate::observer::TaskStatus;
+use crate::raw::{Room, Share};
+use crate::reason::Origin;
 use crate::sys::{Mutex, MutexGuard};
-use crate::tree::node::{ORPHANED, Typed};
+use crate::tree::Tree;
+use crate::tree::marks::Mask;
+use crate::tree::node::{Cell, Kind, Node, NodeRef, ORPHANED};
+use crate::tree::place::Place;
 use crate::tree::quiet::drop_quietly;
 
-/// It lies beside the child's node: the value may borrow, a node may not. Whoever waits for it leaves a waker in the node, which
-/// may be closed without a result (L28, L41).
-pub(crate) struct LocalJoin<T> {
-    pub(crate) node: Typed<LocalCell>,
-    inner: Mutex<Inner<T>>,
-}
+/// The child's, or the handle's. Whoever waits for it leaves a waker in the node, which may be closed without a result (L28, L41).
+pub(crate) struct LocalJoin<T>(Share<Node, dyn Cell, LocalCell, Slot<T>>);
+
+/// It lies beside the child's node, in the same block: the value may borrow, a node may not.
+struct Slot<T>(Mutex<Inner<T>>);
 
 struct Inner<T> {
     outcome: Slotted<T>,
@@ -25,14 +29,30 @@ struct Inner<T> {
 }
 
 impl<T> LocalJoin<T> {
-    pub(crate) fn new(node: Typed<LocalCell>) -> Self {
-        LocalJoin { node, inner: Mutex::new(Inner { outcome: Slotted::Empty, watched: false }) }
+    /// The block of a child that is made for its place: room for its body, and both of these.
+    pub(crate) fn lodge<P>(
+        place: Place,
+        origin: Origin,
+        tree: Arc<Tree>,
+        cell: LocalCell,
+    ) -> (Room<Node, dyn Cell, P>, [Self; 2]) {
+        let slot = Slot(Mutex::new(Inner { outcome: Slotted::Empty, watched: false }));
+        let (room, shares) = Node::lodging(place, Kind::Task, Mask::None, origin, tree, cell, slot);
+        (room, shares.map(LocalJoin))
+    }
+
+    pub(crate) fn node(&self) -> &NodeRef {
+        self.0.block()
+    }
+
+    pub(crate) fn cell(&self) -> &LocalCell {
+        self.0.cell()
     }
 
     /// Locks the outcome, which a child has, too, that was closed without its future.
     fn lock(&self) -> MutexGuard<'_, Inner<T>> {
-        let lost = self.node.flagged(ORPHANED);
-        let mut inner = self.inner.lock().unwrap_or_else(PoisonError::into_inner);
+        let lost = self.node().flagged(ORPHANED);
+        let mut inner = self.0.result().0.lock().unwrap_or_else(PoisonError::into_inner);
         if lost && matches!(inner.outcome, Slotted::Empty) {
             inner.outcome = Slotted::Error(JoinError::Cancelled);
         }
@@ -63,21 +83,21 @@ impl<T> LocalJoin<T> {
 
     /// Keeps the waker of a handle that has found no result. Says whether there is one by now.
     pub(super) fn watch(&self, waker: &Waker) -> bool {
-        self.node.part().watch(waker);
+        self.cell().watch(waker);
         // Ordering: an outcome that is not seen here finds the waker. So does the loss of the child.
         let mut inner = self.lock();
         inner.watched = inner.outcome.status().is_none();
         let ended = !inner.watched;
         drop(inner);
         if ended {
-            self.node.part().watch_no_more();
+            self.cell().watch_no_more();
         }
         ended
     }
 }
 
-impl<T> Drop for LocalJoin<T> {
+impl<T> Drop for Slot<T> {
     fn drop(&mut self) {
-        self.inner.get_mut().unwrap_or_else(PoisonError::into_inner).outcome.drop_quietly();
+        self.0.get_mut().unwrap_or_else(PoisonError::into_inner).outcome.drop_quietly();
     }
 }

@@ -189,7 +189,7 @@ impl NurseryOptions {
         let (origin, limit) = self.into_parts();
         let node = Node::new(Kind::Nursery, Mask::None, origin, None, NurseryCell::new(on_error, limit));
         let opening = Opening::new(body, Nursery { node: node.clone() });
-        NurseryFuture { scoped: Scoped::with_node(node.block().clone(), opening, Errors::new(node)), conclude }
+        NurseryFuture { scoped: Scoped::with_node(node.clone().into_block(), opening, Errors::new(node)), conclude }
     }
 }
 
@@ -223,7 +223,7 @@ where
         let mut this = self.project();
         let ending = ready!(this.scoped.as_mut().poll(cx));
         let home = &this.scoped.policy().home;
-        Poll::Ready(ended(ending, home, home.part(), *this.conclude))
+        Poll::Ready(ended(ending, home, home.cell(), *this.conclude))
     }
 }
 

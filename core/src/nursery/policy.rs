@@ -17,7 +17,7 @@ pub(crate) trait Home<E> {
 
 impl<E> Home<E> for Typed<NurseryCell<E>> {
     fn errors(&self) -> &NurseryCell<E> {
-        self.part()
+        self.cell()
     }
 }
 

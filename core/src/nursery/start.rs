@@ -131,12 +131,12 @@ where
     if !target.lock().admits() {
         return Err(StartError::Closed.into());
     }
-    let start = Start::new(target.block().clone());
+    let start = Start::new(target.clone().into_block());
     let future = child(start.ready());
     // The child is born in a nursery of the caller's, and moves when it is ready.
     let spawn: Spawn<V, T, E> = Box::new(move |start, cradle| {
         let origin = Origin::new(std::any::type_name::<F>(), location);
-        let begin = |node: &NodeRef| start.begin(node, cradle.block().clone());
+        let begin = |node: &NodeRef| start.begin(node, cradle.clone().into_block());
         let spawned = task::spawn_with(&cradle, Some(target), origin, Role::Child, future, begin);
         let Ok(task) = spawned else { unreachable!("the cradle is open") };
         task

@@ -46,7 +46,7 @@ where
         drop(state);
         return Err(SpawnError::new(future));
     }
-    let place = state.place(nursery.block().clone(), role);
+    let place = state.place(nursery.clone().into_block(), role);
     let cell = TaskCell {
         stage: tree.pumps.as_ref().map(|_| Stage::coming()),
         body: Standing::coming(ChildBody::new(future)),
@@ -56,7 +56,7 @@ where
     };
     let node = Node::placed(place, Kind::Task, Mask::None, origin, tree, cell);
     Standing::stand(&node, |cell| &cell.body);
-    let child = node.block();
+    let child: &NodeRef = &node;
     let late = state.admit(role, child.clone());
     drop(state);
     if node.flagged(TIMED) {
@@ -68,14 +68,14 @@ where
     before(child);
     let Some(tree) = node.tree() else { unreachable!("it was made with one") };
     follow::spawned(tree, child);
-    match &node.part().stage {
+    match &node.cell().stage {
         Some(stage) => {
             stage.placed();
             pump::queue(child);
         }
         None => tree.runtime.spawn(Job::task(child.clone())),
     }
-    Ok(Task::new(node.map(|cell| &cell.join)))
+    Ok(Task::new(node.part(|cell| &cell.join)))
 }
 
 /// The typed part of a task's node.
@@ -185,7 +185,7 @@ where
             Some(target) if target.is(above) => target,
             _ => &self.nursery,
         };
-        let outcome = nursery.part().child_ended(above, node, closed, result);
+        let outcome = nursery.cell().child_ended(above, node, closed, result);
         let waiter = self.join.set(outcome);
         node.leave(stood);
         if let Some(waiter) = waiter {

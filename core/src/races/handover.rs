@@ -9,7 +9,7 @@ use shuttle::future::block_on;
 use shuttle::thread;
 
 use super::{Count, check, check_all, check_trees, tree};
-use crate::raw::{Part, Standing};
+use crate::raw::{Standing, Typed};
 use crate::sync::{Event, Park, WaitQueue};
 use crate::{Nursery, nursery, yield_now};
 
@@ -169,16 +169,16 @@ fn a_turn_races_with_whoever_seizes_the_body() {
 
     check_all(100_000, || {
         let (turns, dropped) = (Count::default(), Count::default());
-        let block: Part<(), dyn Keeps, _> = Part::new((), Place(Standing::coming(dropped.on_drop())), |place| place);
+        let block: Typed<(), dyn Keeps, _> = Typed::new((), Place(Standing::coming(dropped.on_drop())), |place| place);
         Standing::stand(&block, |place| &place.0);
         let (polled, seen) = (block.clone(), turns.clone());
         let here = || {
-            drop(block.part().0.seize());
+            drop(block.tail().0.seize());
             // Not later than the turn that goes on.
-            assert!(block.part().0.hold().is_none());
+            assert!(block.tail().0.hold().is_none());
         };
         let other = move || {
-            while let Some(held) = polled.part().0.hold() {
+            while let Some(held) = polled.tail().0.hold() {
                 seen.add();
                 if seen.get() == 2 || held.put_back().is_err() {
                     return;

@@ -19,7 +19,7 @@ use std::cell::UnsafeCell;
 use std::mem;
 use std::pin::Pin;
 
-use super::thin::{Part, Thin};
+use super::thin::{Thin, Typed};
 use crate::sys::atomic::{AtomicU8, Ordering};
 
 const COMING: u8 = 0;
@@ -52,15 +52,15 @@ impl<H, D: ?Sized, B> Standing<H, D, B> {
     }
 
     /// The body stands from here on; once. `of` says where.
-    pub(crate) fn stand<C>(block: &Part<H, D, C>, of: for<'a> fn(&'a C) -> &'a Self) {
+    pub(crate) fn stand<C>(block: &Typed<H, D, C>, of: for<'a> fn(&'a C) -> &'a Self) {
         // The place cannot be moved, nor reached but by sharing, as long as there is this reference: `of` borrows it from the tail, for
         // as long as anybody likes, and has nothing else to take it from.
-        let place = of(block.part());
+        let place = of(block.tail());
         if place.state.compare_exchange(COMING, OVER, Ordering::Relaxed, Ordering::Relaxed).is_err() {
             unreachable!("a body comes once");
         }
         // SAFETY: reached by this thread alone, since it has changed the state to one in which nobody holds it.
-        unsafe { (*place.inner.get()).block = Some(block.block().clone()) };
+        unsafe { (*place.inner.get()).block = Some(Thin::clone(block)) };
         // Ordering: whoever finds it free finds the reference.
         place.state.store(FREE, Ordering::Release);
     }
@@ -183,10 +183,10 @@ mod tests {
 
     impl Keeps for Place {}
 
-    fn block(panics: bool) -> (Part<(), dyn Keeps, Place>, Events) {
+    fn block(panics: bool) -> (Typed<(), dyn Keeps, Place>, Events) {
         let events = Events::default();
         let body = Body { itself: ptr::null(), events: events.clone(), panics, _pinned: PhantomPinned };
-        let block: Part<(), dyn Keeps, Place> = Part::new((), Place(Standing::coming(body)), |place| place);
+        let block: Typed<(), dyn Keeps, Place> = Typed::new((), Place(Standing::coming(body)), |place| place);
         Standing::stand(&block, |place| &place.0);
         (block, events)
     }
@@ -199,17 +199,17 @@ mod tests {
     fn a_body_is_held_and_put_back_and_dropped_where_it_stands() {
         let (block, events) = block(false);
         for _ in 0..3 {
-            let mut held = block.part().0.hold().unwrap();
+            let mut held = block.tail().0.hold().unwrap();
             let (body, own) = held.parts();
             body.touch();
-            assert!(own.is(block.block()));
+            assert!(own.is(&block));
             assert!(held.put_back().is_ok());
         }
         assert_eq!(block.count(), 2, "the body holds its block");
-        assert!(!block.part().0.hold().unwrap().end());
+        assert!(!block.tail().0.hold().unwrap().end());
         assert_eq!(seen(&events), ["touched", "touched", "dropped"]);
         assert_eq!(block.count(), 1, "it was let go with the body");
-        assert!(block.part().0.hold().is_none() && block.part().0.seize().is_none());
+        assert!(block.tail().0.hold().is_none() && block.tail().0.seize().is_none());
     }
 
     #[test]
@@ -226,23 +226,23 @@ mod tests {
     #[test]
     fn a_body_that_is_seized_while_it_is_held_does_not_go_back() {
         let (block, events) = block(false);
-        let mut held = block.part().0.hold().unwrap();
+        let mut held = block.tail().0.hold().unwrap();
         held.parts().0.touch();
-        assert!(block.part().0.seize().is_none() && block.part().0.seize().is_none());
+        assert!(block.tail().0.seize().is_none() && block.tail().0.seize().is_none());
         let mut held = held.put_back().err().unwrap();
         held.parts().0.touch();
         assert!(held.end(), "it was seized");
         assert_eq!(seen(&events), ["touched", "dropped"]);
-        assert!(block.part().0.hold().is_none());
+        assert!(block.tail().0.hold().is_none());
     }
 
     #[test]
     fn a_holder_that_panics_drops_the_body_where_it_stands() {
         let (block, events) = block(true);
-        let result = catch_unwind(AssertUnwindSafe(|| drop(block.part().0.hold())));
+        let result = catch_unwind(AssertUnwindSafe(|| drop(block.tail().0.hold())));
         assert!(result.is_err());
         assert_eq!((seen(&events), block.count()), (vec!["dropped"], 1));
-        assert!(block.part().0.hold().is_none());
+        assert!(block.tail().0.hold().is_none());
     }
 
     /// Of those who poll it and the one who wants it over, one drops it.
@@ -252,14 +252,14 @@ mod tests {
         let (block, events) = block(false);
         let (polls, cuts) = (block.clone(), block.clone());
         let polls = std::thread::spawn(move || {
-            while let Some(mut held) = polls.part().0.hold() {
+            while let Some(mut held) = polls.tail().0.hold() {
                 held.parts().0.touch();
                 if held.put_back().is_err() {
                     break;
                 }
             }
         });
-        let cuts = std::thread::spawn(move || drop(cuts.part().0.seize()));
+        let cuts = std::thread::spawn(move || drop(cuts.tail().0.seize()));
         polls.join().unwrap();
         cuts.join().unwrap();
         assert_eq!(seen(&events).iter().filter(|event| **event == "dropped").count(), 1);

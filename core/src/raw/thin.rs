@@ -2,22 +2,20 @@
 //! `D`.
 //!
 //! ```text
-//!   Thin ──▶ count │ tail, as a D │ head … │ tail …
+//!   Thin ──▶ count │ how to drop it │ where the tail is, as a D │ head … │ tail …
 //! ```
 //!
 //! An `Arc` of something that ends with a `dyn` is two words, and computes at each access where its fields begin, because the
 //! alignment of what comes last moves them.
 //!
 //! Invariant 1: the block is there as long as its count is not zero, and each `Thin` that is not lent counts for one.
-//! Invariant 2: the tail is reached through the pointer in the block alone: shared, until it is dropped with the block.
+//! Invariant 2: head and tail are shared, until they are dropped with the block.
 
-use std::alloc::{Layout, dealloc};
-use std::fmt;
 use std::marker::PhantomData;
 use std::mem::{ManuallyDrop, MaybeUninit};
 use std::ops::Deref;
 use std::process::abort;
-use std::ptr::{self, NonNull};
+use std::ptr::NonNull;
 // Not those of `sys`: like those of an `Arc`, the counts are no steps of the models.
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{RawWaker, RawWakerVTable, Waker};
@@ -32,6 +30,8 @@ pub(crate) struct Thin<H, D: ?Sized> {
 #[repr(C)]
 struct Base<H, D: ?Sized> {
     count: AtomicUsize,
+    /// Drops the block, whatever its tail is.
+    free: unsafe fn(NonNull<Self>),
     tail: NonNull<D>,
     head: H,
 }
@@ -87,34 +87,6 @@ impl<H, D: ?Sized> Thin<H, D> {
         ManuallyDrop::new(self).base.as_ptr().cast_const().cast()
     }
 
-    /// The last one is gone.
-    #[cold]
-    #[inline(never)]
-    fn free(&mut self) {
-        /// Gives the memory back, also if a destructor panics.
-        struct Memory(*mut u8, Layout);
-
-        impl Drop for Memory {
-            fn drop(&mut self) {
-                // SAFETY: it was allocated as a `Box` with this layout, and what was in it is gone.
-                unsafe { dealloc(self.0, self.1) }
-            }
-        }
-
-        let tail = self.base().tail;
-        // SAFETY: Invariant 2.
-        let layout = Layout::for_value(unsafe { tail.as_ref() });
-        // That of a `Block`: its fields lie as in C.
-        let Ok((layout, _)) = Layout::new::<Base<H, D>>().extend(layout) else { unreachable!("it was allocated") };
-        let memory = Memory(self.base.as_ptr().cast(), layout.pad_to_align());
-        // SAFETY: nobody else has it any more, and nobody will.
-        unsafe {
-            ptr::drop_in_place(&raw mut (*self.base.as_ptr()).head);
-            ptr::drop_in_place(tail.as_ptr());
-        }
-        drop(memory);
-    }
-
     #[cfg(test)]
     pub(crate) fn count(&self) -> usize {
         self.base().count.load(Ordering::Relaxed)
@@ -139,7 +111,8 @@ impl<H, D: ?Sized> Drop for Thin<H, D> {
         // Ordering: what any of them has done to the block comes before its end, on the thread of the last one.
         if self.base().count.fetch_sub(1, Ordering::Release) == 1 {
             self.base().count.load(Ordering::Acquire);
-            self.free();
+            // SAFETY: nobody else has it any more, and nobody will.
+            unsafe { (self.base().free)(self.base) }
         }
     }
 }
@@ -153,73 +126,78 @@ impl<H, D: ?Sized> Deref for Thin<H, D> {
     }
 }
 
-/// A counted pointer to a block, and to a part of its tail.
-pub(crate) struct Part<H, D: ?Sized, X: ?Sized> {
+/// A counted pointer to a block whose tail is an `X`.
+pub(crate) struct Typed<H, D: ?Sized, X> {
     block: Thin<H, D>,
-    part: NonNull<X>,
+    tail: PhantomData<X>,
 }
 
-// SAFETY: the block is, and the part is shared.
-unsafe impl<H: Send + Sync, D: ?Sized + Send + Sync, X: ?Sized + Sync> Send for Part<H, D, X> {}
+// SAFETY: the block is, and its tail is shared.
+unsafe impl<H: Send + Sync, D: ?Sized + Send + Sync, X: Sync> Send for Typed<H, D, X> {}
 // SAFETY: as above.
-unsafe impl<H: Send + Sync, D: ?Sized + Send + Sync, X: ?Sized + Sync> Sync for Part<H, D, X> {}
+unsafe impl<H: Send + Sync, D: ?Sized + Send + Sync, X: Sync> Sync for Typed<H, D, X> {}
 
-impl<H, D: ?Sized, X> Part<H, D, X> {
+impl<H, D: ?Sized, X: Send + Sync + 'static> Typed<H, D, X> {
     /// A block. `as_tail` says as what its tail is seen.
     #[inline]
-    pub(crate) fn new(head: H, tail: X, as_tail: for<'a> fn(&'a mut X) -> &'a mut D) -> Self {
-        let block = Box::into_raw(Box::new(MaybeUninit::<Block<H, D, X>>::uninit())).cast::<Block<H, D, X>>();
-        // SAFETY: it was allocated for this, and nobody else knows it. The tail is written before it is borrowed; and should `as_tail`
-        // panic, the block is leaked.
-        unsafe {
-            (&raw mut (*block).tail).write(tail);
-            let seen = as_tail(&mut (*block).tail);
-            // Else something else would be dropped in its stead. It may be a part of the tail that begins where that does: then the rest is
-            // never dropped.
-            assert!(ptr::addr_eq(seen, &raw const (*block).tail) && Layout::for_value(seen) == Layout::new::<X>());
-            let tail = NonNull::from(seen);
-            (&raw mut (*block).base).write(Base { count: AtomicUsize::new(1), tail, head });
-            let base = NonNull::new_unchecked(block.cast());
-            // Derived from that pointer: see Invariant 2.
-            Part { block: Thin { base, owns: PhantomData }, part: tail.cast() }
-        }
+    pub(crate) fn new(head: H, tail: X, as_tail: for<'a> fn(&'a X) -> &'a D) -> Self {
+        // SAFETY: it may live for ever, and be dropped on any thread.
+        unsafe { Typed::make(head, tail, as_tail) }
     }
 }
 
-impl<H, D: ?Sized, X: ?Sized> Part<H, D, X> {
+impl<H, D: ?Sized, X> Typed<H, D, X> {
+    /// # Safety
+    ///
+    /// The tail may be dropped at any time, and on any thread on which the head and a `D` may be.
     #[inline]
-    pub(crate) fn block(&self) -> &Thin<H, D> {
-        &self.block
+    pub(super) unsafe fn make(head: H, tail: X, as_tail: impl for<'a> FnOnce(&'a X) -> &'a D) -> Self {
+        // SAFETY: it is given a block with a tail of this type.
+        unsafe fn free<H, D: ?Sized, X>(base: NonNull<Base<H, D>>) {
+            // SAFETY: it was made of this box.
+            drop(unsafe { Box::from_raw(base.cast::<Block<H, D, X>>().as_ptr()) });
+        }
+
+        let block = Box::into_raw(Box::new(MaybeUninit::<Block<H, D, X>>::uninit())).cast::<Block<H, D, X>>();
+        // SAFETY: it was allocated for this, and nobody else knows it. The tail is written before it is borrowed; and should `as_tail`
+        // panic, the block is leaked. Nothing borrows it but shared until it is freed, so what `as_tail` gives is good until then: it comes
+        // from the tail, or lives for ever.
+        unsafe {
+            (&raw mut (*block).tail).write(tail);
+            let tail = NonNull::from(as_tail(&(*block).tail));
+            (&raw mut (*block).base).write(Base { count: AtomicUsize::new(1), free: free::<H, D, X>, tail, head });
+            Typed { block: Thin { base: NonNull::new_unchecked(block.cast()), owns: PhantomData }, tail: PhantomData }
+        }
+    }
+
+    #[inline]
+    pub(crate) fn tail(&self) -> &X {
+        // SAFETY: Invariants 1 and 2; and it is a block of this type.
+        unsafe { &self.block.base.cast::<Block<H, D, X>>().as_ref().tail }
+    }
+
+    /// A part of the tail.
+    #[inline]
+    pub(crate) fn part<Y: ?Sized>(self, of: for<'a> fn(&'a X) -> &'a Y) -> Part<H, D, Y> {
+        // It borrows from the tail, for as long as anybody likes, and has nothing else to take it from but what lives for ever.
+        let part = NonNull::from(of(self.tail()));
+        Part { block: self.block, part }
     }
 
     #[inline]
     pub(crate) fn into_block(self) -> Thin<H, D> {
         self.block
     }
-
-    #[inline]
-    pub(crate) fn part(&self) -> &X {
-        // SAFETY: a part of the tail, which is there as long as the block is, and never borrowed but shared (Invariant 2).
-        unsafe { self.part.as_ref() }
-    }
-
-    /// A part of this part.
-    #[inline]
-    pub(crate) fn map<Y: ?Sized>(self, of: for<'a> fn(&'a X) -> &'a Y) -> Part<H, D, Y> {
-        // It borrows from the tail, for as long as anybody likes, and has nothing else to take it from but what lives for ever.
-        let part = NonNull::from(of(self.part()));
-        Part { block: self.block, part }
-    }
 }
 
-impl<H, D: ?Sized, X: ?Sized> Clone for Part<H, D, X> {
+impl<H, D: ?Sized, X> Clone for Typed<H, D, X> {
     #[inline]
     fn clone(&self) -> Self {
-        Part { block: self.block.clone(), part: self.part }
+        Typed { block: self.block.clone(), tail: PhantomData }
     }
 }
 
-impl<H, D: ?Sized, X: ?Sized> Deref for Part<H, D, X> {
+impl<H, D: ?Sized, X> Deref for Typed<H, D, X> {
     type Target = Thin<H, D>;
 
     #[inline]
@@ -228,9 +206,31 @@ impl<H, D: ?Sized, X: ?Sized> Deref for Part<H, D, X> {
     }
 }
 
-impl<H, D: ?Sized, X: ?Sized> fmt::Debug for Part<H, D, X> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Part").finish_non_exhaustive()
+/// A counted pointer to a block, and to a part of its tail.
+pub(crate) struct Part<H, D: ?Sized, Y: ?Sized> {
+    block: Thin<H, D>,
+    part: NonNull<Y>,
+}
+
+// SAFETY: the block is, and the part is shared.
+unsafe impl<H: Send + Sync, D: ?Sized + Send + Sync, Y: ?Sized + Sync> Send for Part<H, D, Y> {}
+// SAFETY: as above.
+unsafe impl<H: Send + Sync, D: ?Sized + Send + Sync, Y: ?Sized + Sync> Sync for Part<H, D, Y> {}
+
+impl<H, D: ?Sized, Y: ?Sized> Part<H, D, Y> {
+    #[inline]
+    pub(crate) fn part(&self) -> &Y {
+        // SAFETY: it is of the tail, which is there as long as the block is, and never borrowed but shared (Invariant 2).
+        unsafe { self.part.as_ref() }
+    }
+}
+
+impl<H, D: ?Sized, Y: ?Sized> Deref for Part<H, D, Y> {
+    type Target = Thin<H, D>;
+
+    #[inline]
+    fn deref(&self) -> &Thin<H, D> {
+        &self.block
     }
 }
 
@@ -327,7 +327,7 @@ mod tests {
         }
     }
 
-    type With<X> = Part<Dropped, dyn Number, X>;
+    type With<X> = Typed<Dropped, dyn Number, X>;
 
     fn both(drops: &Arc<AtomicU32>) -> With<Wide> {
         let (head, tail) = (Dropped(drops.clone(), 1), Dropped(drops.clone(), 10));
@@ -337,13 +337,14 @@ mod tests {
     #[test]
     fn a_block_is_dropped_with_the_last_of_those_who_have_it() {
         let drops = Arc::new(AtomicU32::new(0));
-        let part = both(&drops);
-        let block = part.block().clone();
-        assert_eq!((block.1, block.tail().number(), part.part().1, block.count()), (1, 7, 7, 2));
-        let number = part.map(|wide| &wide.1);
-        assert_eq!((*number.part(), number.block().is(&block), number.address() == block.address()), (7, true, true));
+        let typed = both(&drops);
+        let block = typed.clone().into_block();
+        assert_eq!((block.1, block.tail().number(), typed.tail().1, block.count()), (1, 7, 7, 2));
+        let number = typed.part(|wide| &wide.1);
+        assert_eq!((*number.part(), number.is(&block), number.address() == block.address()), (7, true, true));
         drop(block);
-        let block = number.into_block();
+        let block = number.clone();
+        drop(number);
         assert_eq!((drops.load(Ordering::Relaxed), block.count()), (0, 1));
         drop(block);
         assert_eq!(drops.load(Ordering::Relaxed), 11);
@@ -351,8 +352,8 @@ mod tests {
 
     #[test]
     fn a_tail_may_have_no_size() {
-        let part: Part<u32, dyn Number, ()> = Part::new(3, (), |tail| tail);
-        assert_eq!((*part.clone().into_block(), part.tail().number()), (3, 0));
+        let typed: Typed<u32, dyn Number, ()> = Typed::new(3, (), |tail| tail);
+        assert_eq!((*typed.clone().into_block(), typed.tail().number()), (3, 0));
     }
 
     #[test]
@@ -363,18 +364,6 @@ mod tests {
         assert_eq!(block.tail().number(), 10);
         assert!(catch_unwind(AssertUnwindSafe(|| drop(block))).is_err());
         assert_eq!(drops.load(Ordering::Relaxed), 11);
-    }
-
-    #[test]
-    #[cfg_attr(miri, ignore = "leaks, as it says")]
-    fn something_else_is_no_tail() {
-        struct Other(Box<()>);
-        let drops = Arc::new(AtomicU32::new(0));
-        let head = Dropped(drops.clone(), 1);
-        let make = || With::new(head, Other(Box::new(())), |other| &mut *other.0);
-        let result = catch_unwind(AssertUnwindSafe(make));
-        assert!(result.is_err());
-        assert_eq!(drops.load(Ordering::Relaxed), 1);
     }
 
     #[derive(Default)]
@@ -388,7 +377,7 @@ mod tests {
 
     #[test]
     fn a_lent_waker_wakes_and_counts_no_reference() {
-        let bell = Part::<Bell, dyn Number, _>::new(Bell::default(), (), |tail| tail).into_block();
+        let bell = Typed::<Bell, dyn Number, _>::new(Bell::default(), (), |tail| tail).into_block();
         let lent = bell.waker();
         lent.wake_by_ref();
         assert_eq!((bell.0.load(Ordering::Relaxed), bell.count()), (1, 1));

@@ -22,7 +22,7 @@ use super::resting::Rests;
 use super::timers::TimerKey;
 use crate::Instant;
 use crate::observer::TaskStatus;
-use crate::raw::{Part, Thin, Woken};
+use crate::raw::{self, Room, Share, Thin, Woken};
 use crate::reason::{Origin, Reason};
 use crate::sys::atomic::{AtomicBool, AtomicU8, AtomicU16, Ordering};
 use crate::sys::{Mutex, MutexGuard, OnceLock};
@@ -80,8 +80,11 @@ pub(crate) enum Life {
 /// A shared scope of any sort: its node, and its [cell](NodeRef::cell).
 pub(crate) type NodeRef = Thin<Node, dyn Cell>;
 
-/// A shared scope whose cell, or a part of that, is known to be an `X`.
-pub(crate) type Typed<X> = Part<Node, dyn Cell, X>;
+/// A shared scope whose cell is known to be an `X`.
+pub(crate) type Typed<X> = raw::Typed<Node, dyn Cell, X>;
+
+/// A shared scope with a part of its cell.
+pub(crate) type Part<Y> = raw::Part<Node, dyn Cell, Y>;
 
 /// What a panic carries.
 pub(crate) type Payload = Box<dyn std::any::Any + Send>;
@@ -162,8 +165,10 @@ pub(crate) struct Node {
 // recorded (L32). So handles can be used after a panic, and in a `catch_unwind`, whatever the node holds.
 impl UnwindSafe for NodeRef {}
 impl RefUnwindSafe for NodeRef {}
-impl<X: ?Sized> UnwindSafe for Typed<X> {}
-impl<X: ?Sized> RefUnwindSafe for Typed<X> {}
+impl<X> UnwindSafe for Typed<X> {}
+impl<X> RefUnwindSafe for Typed<X> {}
+impl<Y: ?Sized> UnwindSafe for Part<Y> {}
+impl<Y: ?Sized> RefUnwindSafe for Part<Y> {}
 
 /// The code directly inside has to stop. Never cleared.
 pub(crate) const CANCELLED: u16 = 1;
@@ -335,7 +340,7 @@ impl Node {
         tree: Option<Arc<Tree>>,
         cell: C,
     ) -> Typed<C> {
-        Node::make(kind, mask, origin, tree, None, cell)
+        Typed::new(Node::make(kind, mask, origin, tree, None, &cell), cell, |cell| cell)
     }
 
     /// As [`new`](Node::new), without anything that only some sorts of scopes have.
@@ -353,25 +358,38 @@ impl Node {
         tree: Arc<Tree>,
         cell: C,
     ) -> Typed<C> {
-        Node::make(kind, mask, origin, Some(tree), Some(place), cell)
+        Typed::new(Node::make(kind, mask, origin, Some(tree), Some(place), &cell), cell, |cell| cell)
+    }
+
+    /// As [`placed`](Node::placed), with room for a body, and with a result, that may borrow.
+    pub(crate) fn lodging<C: Cell + 'static, R, P>(
+        place: Place,
+        kind: Kind,
+        mask: Mask,
+        origin: Origin,
+        tree: Arc<Tree>,
+        cell: C,
+        result: R,
+    ) -> (Room<Node, dyn Cell, P>, [Share<Node, dyn Cell, C, R>; 2]) {
+        raw::lodge(Node::make(kind, mask, origin, Some(tree), Some(place), &cell), cell, result, |cell| cell)
     }
 
     #[inline]
-    fn make<C: Cell + 'static>(
+    fn make(
         kind: Kind,
         mask: Mask,
         origin: Origin,
         tree: Option<Arc<Tree>>,
         place: Option<Place>,
-        cell: C,
-    ) -> Typed<C> {
+        cell: &impl Cell,
+    ) -> Self {
         super::census::node_made(kind);
         let (mut flags, inherited) = place.as_ref().map_or((0, Marks::default()), |place| place.reach(mask));
         if cell.wakes() {
             flags |= BY_CELL;
         }
         let (role, slot) = place.as_ref().map_or((Role::Inner, 0), |place| (place.role, place.slot));
-        let node = Node {
+        Node {
             kind,
             mask,
             origin,
@@ -396,8 +414,7 @@ impl Node {
                 waker: None,
                 rare: None,
             }),
-        };
-        Part::new(node, cell, |cell| cell)
+        }
     }
 }
 
@@ -442,6 +459,14 @@ impl Node {
 
     pub(crate) fn life(&self) -> Life {
         self.lock().life
+    }
+}
+
+impl<X> Typed<X> {
+    /// What only such scopes have.
+    #[inline]
+    pub(crate) fn cell(&self) -> &X {
+        self.tail()
     }
 }
 
