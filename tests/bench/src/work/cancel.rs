@@ -2,6 +2,7 @@
 //! them, and one by one.
 
 use foster::{CancelScope, LocalNursery, Nursery, ScopeHandle};
+use std::convert::Infallible;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -51,57 +52,67 @@ impl Counts {
     }
 }
 
-/// Runs `body` in a scope, with the handle to cancel it, to the end of all that is inside.
-pub(super) async fn cancelled<F: Future<Output = ()>>(body: impl FnOnce(ScopeHandle) -> F) {
+/// A nursery in a scope: `spawn` puts the children in, and when all of them wait, `tell` tells them to stop. What is measured
+/// begins there, and ends with the last child if not before.
+pub(super) async fn cancelled(
+    n: u64,
+    spawn: impl Fn(&Nursery, &Counts, u64),
+    tell: impl Fn(&Nursery, &ScopeHandle),
+) -> u64 {
+    let counts = Counts::default();
     let mut scope = CancelScope::new();
-    let body = body(scope.handle());
+    let handle = scope.handle();
+    let body = foster::nursery(async |nursery: Nursery| {
+        spawn(&nursery, &counts, n);
+        counts.all_have_begun(n).await;
+        meter::begin();
+        tell(&nursery, &handle);
+        Ok::<(), Infallible>(())
+    });
     drop(scope.run(body).await);
+    meter::end();
+    counts.sum()
+}
+
+/// All children in the one nursery.
+pub(super) fn side_by_side(nursery: &Nursery, counts: &Counts, n: u64) {
+    (0..n).for_each(|i| drop(nursery.spawn(counts.child(i))));
+}
+
+/// The children as the leaves of a tree.
+pub(super) fn in_a_tree(nursery: &Nursery, counts: &Counts, n: u64) {
+    drop(nursery.spawn(tree(counts.clone(), 0, n)));
+}
+
+fn by_scope(_: &Nursery, scope: &ScopeHandle) {
+    scope.cancel("enough");
 }
 
 async fn flat(n: u64) -> u64 {
-    let counts = Counts::default();
-    cancelled(async |scope| {
-        let Ok(()) = foster::nursery(async |nursery: Nursery| {
-            (0..n).for_each(|i| drop(nursery.spawn(counts.child(i))));
-            counts.all_have_begun(n).await;
-            meter::begin();
-            scope.cancel("enough");
-            Ok(())
-        })
-        .await;
-    })
-    .await;
-    meter::end();
-    counts.sum()
+    cancelled(n, side_by_side, by_scope).await
+}
+
+async fn nested(n: u64) -> u64 {
+    cancelled(n, in_a_tree, by_scope).await
 }
 
 async fn one_by_one(n: u64) -> u64 {
+    cancelled(n, side_by_side, |nursery, _| _ = nursery.cancel_children("enough")).await
+}
+
+/// As [`cancelled`], in a local nursery.
+async fn flat_local(n: u64) -> u64 {
     let counts = Counts::default();
-    let Ok(()) = foster::nursery(async |nursery: Nursery| {
+    let mut scope = CancelScope::new();
+    let handle = scope.handle();
+    let body = foster::local_nursery(async |nursery: LocalNursery<'_>| {
         (0..n).for_each(|i| drop(nursery.spawn(counts.child(i))));
         counts.all_have_begun(n).await;
         meter::begin();
-        nursery.cancel_children("enough");
-        Ok(())
-    })
-    .await;
-    meter::end();
-    counts.sum()
-}
-
-async fn flat_local(n: u64) -> u64 {
-    let counts = Counts::default();
-    cancelled(async |scope| {
-        let Ok(()) = foster::local_nursery(async |nursery: LocalNursery<'_>| {
-            (0..n).for_each(|i| drop(nursery.spawn(counts.child(i))));
-            counts.all_have_begun(n).await;
-            meter::begin();
-            scope.cancel("enough");
-            Ok(())
-        })
-        .await;
-    })
-    .await;
+        handle.cancel("enough");
+        Ok::<(), Infallible>(())
+    });
+    drop(scope.run(body).await);
     meter::end();
     counts.sum()
 }
@@ -126,23 +137,6 @@ fn tree(counts: Counts, start: u64, end: u64) -> Pin<Box<dyn Future<Output = ()>
         .await
         .unwrap_or_else(|never| match never {});
     })
-}
-
-async fn nested(n: u64) -> u64 {
-    let counts = Counts::default();
-    cancelled(async |scope| {
-        let Ok(()) = foster::nursery(async |nursery: Nursery| {
-            nursery.spawn(tree(counts.clone(), 0, n));
-            counts.all_have_begun(n).await;
-            meter::begin();
-            scope.cancel("enough");
-            Ok(())
-        })
-        .await;
-    })
-    .await;
-    meter::end();
-    counts.sum()
 }
 
 pub(super) fn rows(rows: &mut Rows) {

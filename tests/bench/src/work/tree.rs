@@ -4,7 +4,7 @@ use foster::Nursery;
 use std::future::Future;
 use std::pin::Pin;
 
-use super::cancel::{Counts, WIDTH, cancelled};
+use super::cancel::{WIDTH, cancelled, side_by_side};
 use crate::host::Host;
 use crate::meter::{self, measure};
 use crate::row::{Bar, Rows};
@@ -36,20 +36,11 @@ fn tree(start: u64, end: u64) -> Pin<Box<dyn Future<Output = u64> + Send>> {
 
 /// Only the call; what it sets off is not measured.
 async fn signal(n: u64) -> u64 {
-    let counts = Counts::default();
-    cancelled(async |scope| {
-        let Ok(()) = foster::nursery(async |nursery: Nursery| {
-            (0..n).for_each(|i| drop(nursery.spawn(counts.child(i))));
-            counts.all_have_begun(n).await;
-            meter::begin();
-            scope.cancel("enough");
-            meter::end();
-            Ok(())
-        })
-        .await;
+    cancelled(n, side_by_side, |_, scope| {
+        scope.cancel("enough");
+        meter::end();
     })
-    .await;
-    counts.sum()
+    .await
 }
 
 pub(super) fn rows(rows: &mut Rows) {
@@ -81,10 +72,11 @@ mod peers {
     use tokio::task::JoinSet;
     use tokio_util::sync::CancellationToken;
 
-    use super::{Counts, WIDTH};
+    use super::WIDTH;
     use crate::host::Host;
     use crate::meter::{self, measure};
     use crate::row::Row;
+    use crate::work::cancel::Counts;
 
     /// Sets in sets; with tokens, each leaf has its own, as the way out of the tree.
     fn sets(token: Option<CancellationToken>, start: u64, end: u64) -> Pin<Box<dyn Future<Output = u64> + Send>> {
