@@ -31,12 +31,25 @@ pub(super) fn rows(rows: &mut Rows) {
     row.bars(&[Bar::Ratio(1.0)]).foster(|n| Host::Plain.foster(measure(n, foster::<1>)));
     #[cfg(feature = "peers")]
     peers::add::<1>(row);
+    // It stays in the task of the caller, here too; these peers spawn.
+    let host = Host::TokioCt;
+    let row = rows.on(host, "map-ready", "bounded map, 100 at a time, each ready at once", 20_000);
+    row.bars(&[Bar::Ratio(1.0)]).foster(move |n| host.foster(measure(n, foster::<0>)));
+    #[cfg(feature = "peers")]
+    peers::spawned::<0>(row, host);
+    let row = rows.on(host, "map-turn", "bounded map, 100 at a time, each pending once", 20_000);
+    row.bars(&[Bar::Ratio(1.0)]).foster(move |n| host.foster(measure(n, foster::<1>)));
+    #[cfg(feature = "peers")]
+    peers::spawned::<1>(row, host);
 }
 
 #[cfg(feature = "peers")]
 mod peers {
     use futures::{StreamExt, stream};
     use futures_buffered::BufferedStreamExt;
+    use std::sync::Arc;
+    use tokio::sync::Semaphore;
+    use tokio::task::JoinSet;
 
     use super::{LIMIT, one};
     use crate::host::Host;
@@ -60,5 +73,44 @@ mod peers {
         row.peer("buffer_unordered", |n| Host::Plain.alone(measure(n, unordered::<TURNS>)));
         row.peer("buffered", |n| Host::Plain.alone(measure(n, ordered::<TURNS>)));
         row.peer("futures-buffered", |n| Host::Plain.alone(measure(n, buffered::<TURNS>)));
+    }
+
+    /// A task of the set's has to end before the next one is spawned.
+    async fn window<const TURNS: u64>(n: u64) -> u64 {
+        let mut set = JoinSet::new();
+        let mut sum = 0;
+        for i in 0..n {
+            if set.len() == LIMIT {
+                sum += set.join_next().await.unwrap().unwrap();
+            }
+            set.spawn(one::<TURNS>(i));
+        }
+        while let Some(i) = set.join_next().await {
+            sum += i.unwrap();
+        }
+        sum
+    }
+
+    /// Each task has a permit, and its result is kept in the set.
+    async fn permits<const TURNS: u64>(n: u64) -> u64 {
+        let semaphore = Arc::new(Semaphore::new(LIMIT));
+        let mut set = JoinSet::new();
+        for i in 0..n {
+            let permit = semaphore.clone().acquire_owned().await.unwrap();
+            set.spawn(async move {
+                let _permit = permit;
+                one::<TURNS>(i).await
+            });
+        }
+        let mut sum = 0;
+        while let Some(i) = set.join_next().await {
+            sum += i.unwrap();
+        }
+        sum
+    }
+
+    pub(super) fn spawned<const TURNS: u64>(row: &mut Row, host: Host) {
+        row.peer("window over a JoinSet", move |n| host.tokio(measure(n, window::<TURNS>)));
+        row.peer("JoinSet and Semaphore", move |n| host.tokio(measure(n, permits::<TURNS>)));
     }
 }
