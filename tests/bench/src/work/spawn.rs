@@ -1,4 +1,4 @@
-//! Children are spawned and joined; in nurseries of 2, 10, 1000 and 100 000.
+//! Children are spawned and joined; in nurseries of 2, 10, 1000 and 100 000. And futures of one type, gathered.
 
 use foster::{LocalNursery, Nursery};
 use std::ops::Range;
@@ -46,6 +46,15 @@ async fn local<const BATCH: u64>(n: u64) -> u64 {
     sum
 }
 
+/// All futures are of one type, and none is spawned.
+async fn gather<const BATCH: u64>(n: u64) -> u64 {
+    let mut sum = 0;
+    for batch in batches(n, BATCH) {
+        sum += foster::gather(batch.map(|i| async move { Ok::<_, ()>(i) })).await.unwrap().into_iter().sum::<u64>();
+    }
+    sum
+}
+
 pub(super) fn rows(rows: &mut Rows) {
     for host in Host::ALL {
         let bars: &[Bar] = match host {
@@ -87,12 +96,18 @@ pub(super) fn rows(rows: &mut Rows) {
     row.uncounted().foster(|n| Host::Plain.foster(measure(n, local::<1_000_000>)));
     #[cfg(feature = "peers")]
     peers::one_task::<1_000_000>(row);
+    let row = rows.on(Host::Plain, "gather-1e3", "gather: 1000 futures of one type", 20_000);
+    row.foster(|n| Host::Plain.foster(measure(n, gather::<1_000>)));
+    #[cfg(feature = "peers")]
+    peers::one_type::<1_000>(row);
 
     let bars = [Bar::Ratio(1.0)];
     let row = rows.on(Host::Plain, "local-2", "local nursery of 2 children", 4_000).per(2).bars(&bars).gated();
     row.foster(|n| Host::Plain.foster(measure(n, local::<2>)));
     #[cfg(feature = "peers")]
     peers::small::<2>(row);
+    #[cfg(feature = "peers")]
+    row.peer("join", |n| Host::Plain.alone(measure(n, peers::two)));
     let row = rows.on(Host::Plain, "local-10", "local nursery of 10 children", 20_000).per(10).bars(&bars);
     row.foster(|n| Host::Plain.foster(measure(n, local::<10>)));
     #[cfg(feature = "peers")]
@@ -115,11 +130,14 @@ mod peers {
     use async_executors::TokioCt;
     use async_nursery::{NurseExt, Nursery};
     use futures::StreamExt;
-    use futures::future::join_all;
+    use futures::future::{join, join_all};
     use smol::Executor;
     use std::future::Future;
+    use std::hint::black_box;
     use std::pin::Pin;
     use tokio::task::JoinSet;
+    use tokio_util::sync::CancellationToken;
+    use tokio_util::task::TaskTracker;
 
     use super::batches;
     use crate::host::Host;
@@ -151,12 +169,40 @@ mod peers {
         sum
     }
 
+    /// The tracker is waited for, the token would tell them to stop, and the handles have the results.
+    async fn tracker<const BATCH: u64>(n: u64) -> u64 {
+        let mut sum = 0;
+        for batch in batches(n, BATCH) {
+            let (tracker, token) = (TaskTracker::new(), CancellationToken::new());
+            let child = |i| token.clone().run_until_cancelled_owned(async move { i });
+            let tasks: Vec<_> = batch.map(|i| tracker.spawn(child(i))).collect();
+            tracker.close();
+            tracker.wait().await;
+            for task in tasks {
+                sum += task.await.unwrap().unwrap();
+            }
+        }
+        sum
+    }
+
     async fn tasks<const BATCH: u64>(executor: &Executor<'static>, n: u64) -> u64 {
         let mut sum = 0;
         for batch in batches(n, BATCH) {
             let tasks: Vec<_> = batch.map(|i| executor.spawn(async move { i })).collect();
             for task in tasks {
                 sum += task.await;
+            }
+        }
+        sum
+    }
+
+    async fn unordered_tasks<const BATCH: u64>(executor: &Executor<'static>, n: u64) -> u64 {
+        let mut sum = 0;
+        for batch in batches(n, BATCH) {
+            let mut set: futures::stream::FuturesUnordered<_> =
+                batch.map(|i| executor.spawn(async move { i })).collect();
+            while let Some(i) = set.next().await {
+                sum += i;
             }
         }
         sum
@@ -221,14 +267,50 @@ mod peers {
         sum
     }
 
+    pub(super) async fn two(n: u64) -> u64 {
+        let mut sum = 0;
+        for i in (0..n).step_by(2) {
+            // Else the compiler would do the sum.
+            let (first, second) = join(async move { black_box(i) }, async move { black_box(i + 1) }).await;
+            sum += first + second;
+        }
+        sum
+    }
+
+    macro_rules! one_type {
+        ($name:ident, $set:ty) => {
+            async fn $name<const BATCH: u64>(n: u64) -> u64 {
+                let mut sum = 0;
+                for batch in batches(n, BATCH) {
+                    let mut set: $set = batch.map(|i| async move { i }).collect();
+                    while let Some(i) = set.next().await {
+                        sum += i;
+                    }
+                }
+                sum
+            }
+        };
+    }
+
+    one_type!(unordered_of_one, futures::stream::FuturesUnordered<_>);
+    one_type!(buffered_of_one, futures_buffered::FuturesUnorderedBounded<_>);
+
     pub(super) fn runtime<const BATCH: u64>(row: &mut Row, host: Host) {
         if matches!(host, Host::Smol1 | Host::Smol2) {
             row.peer("smol tasks", move |n| {
                 host.smol(|executor| async move { measure(n, async |n| tasks::<BATCH>(&executor, n).await).await })
             });
+            row.peer("smol tasks in a FuturesUnordered", move |n| {
+                host.smol(
+                    |executor| async move { measure(n, async |n| unordered_tasks::<BATCH>(&executor, n).await).await },
+                )
+            });
         } else {
             row.peer("JoinSet", move |n| host.tokio(measure(n, joinset::<BATCH>)));
             row.peer("tokio tasks", move |n| host.tokio(measure(n, handles::<BATCH>)));
+            if BATCH <= 10 {
+                row.peer("TaskTracker and CancellationToken", move |n| host.tokio(measure(n, tracker::<BATCH>)));
+            }
             // At 1e5 it spends tokio's budget in one task: 19 µs a child on mt2.
             if host == Host::TokioCt && BATCH <= 1_000 {
                 row.peer("async_nursery", |n| {
@@ -243,6 +325,12 @@ mod peers {
         row.peer("futures-buffered", |n| Host::Plain.alone(measure(n, buffered::<BATCH>)));
         row.peer("FuturesUnordered", |n| Host::Plain.alone(measure(n, unordered::<BATCH>)));
         row.peer("moro", |n| Host::Plain.alone(measure(n, moro::<BATCH>)));
+    }
+
+    pub(super) fn one_type<const BATCH: u64>(row: &mut Row) {
+        row.peer("futures-buffered", |n| Host::Plain.alone(measure(n, buffered_of_one::<BATCH>)));
+        row.peer("FuturesUnordered", |n| Host::Plain.alone(measure(n, unordered_of_one::<BATCH>)));
+        row.peer("join_all", |n| Host::Plain.alone(measure(n, all::<BATCH>)));
     }
 
     pub(super) fn small<const BATCH: u64>(row: &mut Row) {

@@ -130,7 +130,8 @@ pub(super) fn rows(rows: &mut Rows) {
     row.foster(|n| Host::Plain.foster(measure(n, local)));
     #[cfg(feature = "peers")]
     row.peer("futures-buffered", |n| Host::Plain.alone(measure(n, peers::buffered)))
-        .peer("FuturesUnordered", |n| Host::Plain.alone(measure(n, peers::unordered)));
+        .peer("FuturesUnordered", |n| Host::Plain.alone(measure(n, peers::unordered)))
+        .peer("moro", |n| Host::Plain.alone(measure(n, peers::moro)));
 }
 
 #[cfg(feature = "peers")]
@@ -153,6 +154,15 @@ mod peers {
         sum
     }
 
+    async fn handles(n: u64) -> u64 {
+        let tasks: Vec<_> = (0..CHILDREN).map(|child| tokio::spawn(turns(child, n))).collect();
+        let mut sum = 0;
+        for task in tasks {
+            sum += task.await.unwrap();
+        }
+        sum
+    }
+
     pub(super) fn add(row: &mut Row, host: Host) {
         if matches!(host, Host::Smol1 | Host::Smol2) {
             row.peer("smol tasks", move |n| {
@@ -170,6 +180,7 @@ mod peers {
             });
         } else {
             row.peer("JoinSet", move |n| host.tokio(measure(n, joinset)));
+            row.peer("tokio tasks", move |n| host.tokio(measure(n, handles)));
         }
     }
 
@@ -227,6 +238,18 @@ mod peers {
             sum += part;
         }
         sum
+    }
+
+    pub(super) async fn moro(n: u64) -> u64 {
+        moro::async_scope!(|scope| {
+            let tasks: Vec<_> = (0..CHILDREN).map(|child| scope.spawn(turns(child, n))).collect();
+            let mut sum = 0;
+            for task in tasks {
+                sum += task.await;
+            }
+            sum
+        })
+        .await
     }
 
     pub(super) async fn buffered(n: u64) -> u64 {
