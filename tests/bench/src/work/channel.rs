@@ -6,7 +6,9 @@
 use foster::{LocalNursery, Nursery};
 use std::future::Future;
 use std::hint::black_box;
+use std::pin::pin;
 
+use super::lock::begun;
 use crate::host::Host;
 use crate::meter::measure;
 use crate::row::{Bar, Rows};
@@ -52,8 +54,8 @@ macro_rules! channel {
 
             /// Sent, then received, by one who never waits.
             pub(in super::super) async fn alone(n: u64) -> u64 {
-                #[allow(unused_mut, reason = "not all receivers need it")]
-                let (sender, mut receiver) = $new(100);
+                #[allow(unused_mut, reason = "not all ends need it")]
+                let (mut sender, mut receiver) = $new(100);
                 let mut sum = 0;
                 for i in 0..n {
                     sender.$send(i).await.unwrap();
@@ -65,6 +67,8 @@ macro_rules! channel {
             pub(in super::super) async fn pair<const CAPACITY: usize>(n: u64) -> u64 {
                 let (sender, receiver) = $new(CAPACITY);
                 let sends = async move {
+                    #[allow(unused_mut, reason = "not all senders need it")]
+                    let mut sender = sender;
                     for i in 0..n {
                         sender.$send(i).await.unwrap();
                     }
@@ -137,6 +141,19 @@ async fn oneshot(n: u64) -> u64 {
         sender.send(i).unwrap();
         // Awaited it would give way first; the peers do not.
         sum += receiver.try_recv().unwrap();
+    }
+    sum
+}
+
+/// As above, but the receiver waits when the value is sent.
+async fn oneshot_waited(n: u64) -> u64 {
+    let mut sum = 0;
+    for i in 0..n {
+        let (sender, receiver) = foster::channel::oneshot();
+        let mut wait = pin!(receiver);
+        begun(wait.as_mut()).await;
+        sender.send(i).unwrap();
+        sum += wait.await.unwrap();
     }
     sum
 }
@@ -214,6 +231,10 @@ pub(super) fn rows(rows: &mut Rows) {
     row.foster(|n| Host::Plain.foster(measure(n, oneshot)));
     #[cfg(feature = "peers")]
     peers::oneshot(row);
+    let row = rows.on(Host::Plain, "oneshot-waited", "oneshot: made, waited for, sent", 20_000).bars(&bars);
+    row.foster(|n| Host::Plain.foster(measure(n, oneshot_waited)));
+    #[cfg(feature = "peers")]
+    peers::oneshot_waited(row);
     let row = rows.on(Host::Plain, "broadcast", "broadcast: sent and received, one receiver", 20_000).bars(&bars);
     row.foster(|n| Host::Plain.foster(measure(n, broadcast)));
     #[cfg(feature = "peers")]
@@ -226,16 +247,27 @@ pub(super) fn rows(rows: &mut Rows) {
 
 #[cfg(feature = "peers")]
 mod peers {
+    use ::futures::channel::mpsc;
+    use ::futures::{SinkExt, StreamExt};
+    use std::pin::pin;
+
     use super::{SIDE, both, crowd};
     use crate::host::Host;
     use crate::meter::measure;
     use crate::row::Row;
+    use crate::work::lock::begun;
 
     channel!(flume, ::flume::bounded, send_async, recv_async, Ok, many);
     channel!(async_channel, ::async_channel::bounded, send, recv, Ok, many);
     channel!(tokio, ::tokio::sync::mpsc::channel, send, recv, Some);
+    channel!(futures, futures_bounded, send, next, Some);
     channel!(kanal, ::kanal::bounded_async, send, recv, Ok, many);
     channel!(crossfire, ::crossfire::mpmc::bounded_async, send, recv, Ok, many);
+
+    /// Of this capacity: theirs is one more for each sender.
+    fn futures_bounded<T>(capacity: usize) -> (mpsc::Sender<T>, mpsc::Receiver<T>) {
+        mpsc::channel(capacity - 1)
+    }
 
     pub(super) fn made(row: &mut Row) {
         macro_rules! made {
@@ -256,6 +288,7 @@ mod peers {
         row.peer("crossfire", |n| Host::Plain.foster(measure(n, crossfire::alone)));
         row.peer("async-channel", |n| Host::Plain.foster(measure(n, async_channel::alone)));
         row.peer("tokio mpsc", |n| Host::Plain.foster(measure(n, tokio::alone)));
+        row.peer("futures mpsc", |n| Host::Plain.foster(measure(n, futures::alone)));
     }
 
     pub(super) fn pair<const CAPACITY: usize>(row: &mut Row) {
@@ -267,6 +300,7 @@ mod peers {
         }
         row.peer("async-channel", |n| Host::Plain.foster(measure(n, async_channel::pair::<CAPACITY>)));
         row.peer("tokio mpsc", |n| Host::Plain.foster(measure(n, tokio::pair::<CAPACITY>)));
+        row.peer("futures mpsc", |n| Host::Plain.foster(measure(n, futures::pair::<CAPACITY>)));
     }
 
     pub(super) fn many<const CAPACITY: usize, const TASKS: bool>(row: &mut Row, host: Host) {
@@ -306,13 +340,14 @@ mod peers {
 
     pub(super) fn oneshot(row: &mut Row) {
         macro_rules! oneshot {
-            ($name:literal, $new:path, $recv:ident => $value:expr) => {
+            ($name:literal, $new:expr, $send:ident, $recv:ident => $value:expr) => {
                 row.peer($name, |n| {
                     let work = async |n| {
                         let mut sum: u64 = 0;
                         for i in 0..n {
-                            let (sender, mut $recv) = $new();
-                            sender.send(i).unwrap();
+                            #[allow(unused_mut, reason = "not all receivers need it")]
+                            let (sender, mut $recv) = $new;
+                            sender.$send(i).unwrap();
                             sum += $value;
                         }
                         sum
@@ -321,8 +356,33 @@ mod peers {
                 })
             };
         }
-        oneshot!("tokio", ::tokio::sync::oneshot::channel, receiver => receiver.try_recv().unwrap());
-        oneshot!("futures", ::futures::channel::oneshot::channel, receiver => receiver.try_recv().unwrap().unwrap());
+        oneshot!("tokio", ::tokio::sync::oneshot::channel(), send, receiver => receiver.try_recv().unwrap());
+        oneshot!("futures", ::futures::channel::oneshot::channel(), send, receiver => receiver.try_recv().unwrap().unwrap());
+        oneshot!("async-channel of 1", ::async_channel::bounded(1), try_send, receiver => receiver.try_recv().unwrap());
+    }
+
+    pub(super) fn oneshot_waited(row: &mut Row) {
+        macro_rules! waited {
+            ($name:literal, $new:expr, $send:ident, $recv:ident => $wait:expr) => {
+                row.peer($name, |n| {
+                    let work = async |n| {
+                        let mut sum: u64 = 0;
+                        for i in 0..n {
+                            let (sender, $recv) = $new;
+                            let mut wait = pin!($wait);
+                            begun(wait.as_mut()).await;
+                            sender.$send(i).unwrap();
+                            sum += wait.await.unwrap();
+                        }
+                        sum
+                    };
+                    Host::Plain.foster(measure(n, work))
+                })
+            };
+        }
+        waited!("tokio", ::tokio::sync::oneshot::channel(), send, receiver => receiver);
+        waited!("futures", ::futures::channel::oneshot::channel(), send, receiver => receiver);
+        waited!("async-channel of 1", ::async_channel::bounded(1), try_send, receiver => receiver.recv());
     }
 
     pub(super) async fn broadcast(n: u64) -> u64 {

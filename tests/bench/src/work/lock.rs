@@ -62,7 +62,7 @@ async fn event_alone(n: u64) -> u64 {
 }
 
 /// Polls once a future that has to wait.
-async fn begun<F: Future>(mut future: Pin<&mut F>) {
+pub(super) async fn begun<F: Future>(mut future: Pin<&mut F>) {
     let waits = poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx).is_pending()));
     assert!(waits.await);
 }
@@ -183,6 +183,7 @@ pub(super) fn rows(rows: &mut Rows) {
     row.foster(|n| Host::Plain.foster(measure(n, event_waited)));
     #[cfg(feature = "peers")]
     row.peer("event-listener", |n| Host::Plain.foster(measure(n, peers::listener_waited)))
+        .peer("event-listener on the stack", |n| Host::Plain.foster(measure(n, peers::stack_waited)))
         .peer("tokio Notify", |n| Host::Plain.foster(measure(n, peers::notify_waited)));
     let row = rows.on(Host::Plain, "event-left", "event: a wait begun and dropped", 20_000).bars(&bars);
     row.foster(|n| Host::Plain.foster(measure(n, event_left)));
@@ -209,7 +210,7 @@ pub(super) fn rows(rows: &mut Rows) {
 
 #[cfg(feature = "peers")]
 mod peers {
-    use std::pin::pin;
+    use std::pin::{Pin, pin};
     use std::sync::atomic::{AtomicBool, Ordering};
 
     use super::{begun, fight};
@@ -354,4 +355,17 @@ mod peers {
         tokio::sync::Notify::notify_waiters,
         tokio::sync::Notify::notified
     );
+
+    pub(super) async fn stack_waited(n: u64) -> u64 {
+        let mut sum = 0;
+        for i in 0..n {
+            let event = event_listener::Event::new();
+            event_listener::listener!(event => wait);
+            begun(Pin::new(&mut wait)).await;
+            event.notify(usize::MAX);
+            wait.await;
+            sum += i;
+        }
+        sum
+    }
 }
