@@ -82,7 +82,7 @@ type Two<T, E> = Result<Result<T, E>, E>;
 type Eight<E> = Two<Two<Two<Two<u64, E>, E>, E>, E>;
 
 /// Polls each future once, when all are there, then drops them.
-async fn armed<F: Future>(n: u64, limit: impl Fn(u64) -> F) -> u64 {
+pub(super) async fn armed<F: Future>(n: u64, limit: impl Fn(u64) -> F) -> u64 {
     let mut all: Vec<Pin<Box<F>>> = Vec::with_capacity(n as usize);
     for i in 0..n {
         let mut future = Box::pin(limit(i));
@@ -144,6 +144,7 @@ pub(super) fn rows(rows: &mut Rows) {
 
 #[cfg(feature = "peers")]
 pub(super) mod peers {
+    use futures_lite::future::or;
     use pin_project_lite::pin_project;
     use smol::Timer;
     use std::future::Future;
@@ -158,7 +159,7 @@ pub(super) mod peers {
     use crate::row::Row;
 
     pin_project! {
-        /// What people on smol write by hand, or with `or` and two `async` blocks.
+        /// What people on smol write by hand.
         pub(in super::super) struct Limit<F> {
             #[pin]
             body: F,
@@ -183,6 +184,22 @@ pub(super) mod peers {
         Limit { body, timer: Timer::after(after) }
     }
 
+    /// What they write with `or`. The function keeps the body twice, and so does its block.
+    pub(in super::super) async fn or_timer<F: Future>(after: Duration, body: F) -> Result<F::Output, ()> {
+        // Made here, and not when the body has to wait, so that the time begins to run as in the others.
+        let timer = Timer::after(after);
+        let late = async {
+            timer.await;
+            Err(())
+        };
+        or(async { Ok(body.await) }, late).await
+    }
+
+    /// tokio's limit, as a function of one's own.
+    pub(in super::super) async fn own_timeout<F: Future>(after: Duration, body: F) -> Result<F::Output, ()> {
+        tokio::time::timeout(after, body).await.map_err(drop)
+    }
+
     /// Adds `work` with tokio's limit or with async-io's, whichever is the host's own; in a tree, as foster's,
     /// so that the bare work is the same.
     macro_rules! native {
@@ -191,10 +208,14 @@ pub(super) mod peers {
                 use tokio::time::timeout as $limit;
                 $row.peer("tokio timeout", move |n| $host.foster(measure(n, $work)));
             } else {
-                use limit as $limit;
-                $row.peer("async-io Timer", move |n| $host.foster(measure(n, $work)));
+                native!($row, $host, "async-io Timer", limit as $limit => $work);
+                native!($row, $host, "or and async-io Timer", or_timer as $limit => $work);
             }
         };
+        ($row:ident, $host:ident, $name:literal, $own:ident as $limit:ident => $work:expr) => {{
+            use $own as $limit;
+            $row.peer($name, move |n| $host.foster(measure(n, $work)));
+        }};
     }
 
     pub(super) fn ready(row: &mut Row, host: Host) {
@@ -218,13 +239,21 @@ pub(super) mod peers {
     }
 
     pub(super) fn nested(row: &mut Row, host: Host) {
-        native!(row, host, limited => async |n| {
-            let mut sum = 0;
-            for i in 0..n {
-                sum += flat(eight!(limited, yields(1, i), whole).await);
-            }
-            sum
-        });
+        macro_rules! nested {
+            ($limit:ident) => {
+                async |n| {
+                    let mut sum = 0;
+                    for i in 0..n {
+                        sum += flat(eight!($limit, yields(1, i), whole).await);
+                    }
+                    sum
+                }
+            };
+        }
+        native!(row, host, limited => nested!(limited));
+        if host != Host::Plain {
+            native!(row, host, "tokio timeout in an async fn", own_timeout as limited => nested!(limited));
+        }
     }
 
     pub(super) fn armed(row: &mut Row, host: Host) {

@@ -1,13 +1,12 @@
 //! Sizes of futures, memory of children that wait, and a `run` with nothing to do.
 
 use foster::{CancelScope, LocalNursery, Nursery, bracket, fail_after, local_nursery, nursery, shield};
-use std::future::{Future, pending, ready};
-use std::pin::Pin;
+use std::future::{pending, ready};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use super::limit::{eight, whole};
+use super::limit::{armed, eight, whole};
 use super::turn::Yield;
 use crate::host::Host;
 use crate::meter::{self, measure, measure_blocking};
@@ -29,12 +28,14 @@ fn sizes(rows: &mut Rows) {
     row.foster(|_| meter::size_of(&eight!(fail_after, ready(()), whole)));
     #[cfg(feature = "peers")]
     {
-        use super::limit::peers::limit;
+        use super::limit::peers::{limit, or_timer, own_timeout};
         use tokio::time::timeout;
         row.peer("tokio timeout", |_| {
             Host::TokioCt.tokio(async { meter::size_of(&eight!(timeout, ready(()), whole)) })
         })
-        .peer("async-io Timer", |_| meter::size_of(&eight!(limit, ready(()), whole)));
+        .peer("tokio timeout in an async fn", |_| meter::size_of(&eight!(own_timeout, ready(()), whole)))
+        .peer("async-io Timer", |_| meter::size_of(&eight!(limit, ready(()), whole)))
+        .peer("or and async-io Timer", |_| meter::size_of(&eight!(or_timer, ready(()), whole)));
     }
     let row = rows.on(Host::Plain, "size-scope", "size of `CancelScope::run` around a ready future", 1);
     row.foster(|_| meter::size_of(&CancelScope::new().run(ready(()))));
@@ -87,19 +88,7 @@ async fn local_children(n: u64) -> u64 {
 }
 
 async fn scopes(n: u64) -> u64 {
-    let mut all: Vec<Pin<Box<_>>> = Vec::with_capacity(n as usize);
-    for _ in 0..n {
-        let mut scope = Box::pin(CancelScope::new().run(pending::<()>()));
-        std::future::poll_fn(|cx| {
-            assert!(scope.as_mut().poll(cx).is_pending());
-            std::task::Poll::Ready(())
-        })
-        .await;
-        all.push(scope);
-    }
-    meter::all_is_live();
-    drop(all);
-    n * n.saturating_sub(1) / 2
+    armed(n, |_| CancelScope::new().run(pending::<()>())).await
 }
 
 pub(super) fn rows(rows: &mut Rows) {
@@ -112,13 +101,17 @@ pub(super) fn rows(rows: &mut Rows) {
         #[cfg(feature = "peers")]
         row.peer("FuturesUnordered", |n| Host::Plain.alone(measure(n, peers::unordered)))
             .peer("futures-buffered", |n| Host::Plain.alone(measure(n, peers::buffered)));
-        let row = rows.on(Host::TokioCt, &format!("memory-{key}"), "a waiting child of a nursery: bytes in use", n);
-        row.foster(|n| Host::TokioCt.foster(measure(n, children)));
-        #[cfg(feature = "peers")]
-        row.peer("JoinSet", |n| Host::TokioCt.tokio(measure(n, peers::joinset)));
+        for host in [Host::Smol1, Host::TokioCt] {
+            let row = rows.on(host, &format!("memory-{key}"), "a waiting child of a nursery: bytes in use", n);
+            row.foster(move |n| host.foster(measure(n, children)));
+            #[cfg(feature = "peers")]
+            peers::runtime(row, host);
+        }
     }
     let row = rows.on(Host::Plain, "memory-scope", "a waiting `CancelScope` and its box: bytes in use", 10_000);
     row.foster(|n| Host::Plain.foster(measure(n, scopes)));
+    #[cfg(feature = "peers")]
+    row.peer("token and child", |n| Host::Plain.alone(measure(n, peers::tokens)));
     for host in Host::ALL {
         let row = rows.on(host, "run", "an empty `run`", 20);
         row.foster(move |n| measure_blocking(n, |n| (0..n).map(|i| host.foster(async { i })).sum()));
@@ -134,13 +127,43 @@ pub(super) fn rows(rows: &mut Rows) {
 #[cfg(feature = "peers")]
 mod peers {
     use futures::StreamExt;
+    use smol::Executor;
+    use std::future::pending;
     use std::sync::Arc;
     use std::sync::atomic::AtomicU64;
     use tokio::task::JoinSet;
+    use tokio_util::sync::CancellationToken;
 
-    use super::{all_have_begun, waits};
+    use super::{all_have_begun, armed, waits};
+    use crate::host::Host;
+    use crate::meter::measure;
+    use crate::row::Row;
 
-    pub(super) async fn joinset(n: u64) -> u64 {
+    pub(super) fn runtime(row: &mut Row, host: Host) {
+        if host == Host::Smol1 {
+            row.peer("smol tasks", move |n| {
+                host.smol(|executor| async move { measure(n, async |n| tasks(&executor, n).await).await })
+            });
+        } else {
+            row.peer("JoinSet", move |n| host.tokio(measure(n, joinset)));
+        }
+    }
+
+    async fn tasks(executor: &Executor<'static>, n: u64) -> u64 {
+        let begun = Arc::new(AtomicU64::new(0));
+        let tasks: Vec<_> = (0..n).map(|i| executor.spawn(waits(begun.clone(), [i; 3]))).collect();
+        all_have_begun(&begun, n).await;
+        drop(tasks);
+        n * n.saturating_sub(1) / 2
+    }
+
+    /// Each in a box, as the scopes.
+    pub(super) async fn tokens(n: u64) -> u64 {
+        let token = CancellationToken::new();
+        armed(n, |_| token.child_token().run_until_cancelled_owned(pending::<()>())).await
+    }
+
+    async fn joinset(n: u64) -> u64 {
         let begun = Arc::new(AtomicU64::new(0));
         let mut set = JoinSet::new();
         (0..n).for_each(|i| drop(set.spawn(waits(begun.clone(), [i; 3]))));
