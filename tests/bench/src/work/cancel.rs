@@ -47,6 +47,14 @@ impl Counts {
         meter::all_is_live();
     }
 
+    /// Those that nobody waits for.
+    #[cfg(feature = "peers")]
+    pub(super) async fn all_have_ended(&self, n: u64) {
+        while self.sum() < n * n.saturating_sub(1) / 2 {
+            Yield::default().await;
+        }
+    }
+
     pub(super) fn sum(&self) -> u64 {
         self.sum.load(Ordering::Relaxed)
     }
@@ -119,8 +127,11 @@ async fn flat_local(n: u64) -> u64 {
 
 pub(super) const WIDTH: u64 = 10;
 
+/// A part of a tree, with all that is further in.
+type Branch = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// The leaves from `start` to `end`, ten to a nursery.
-fn tree(counts: Counts, start: u64, end: u64) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+fn tree(counts: Counts, start: u64, end: u64) -> Branch {
     Box::pin(async move {
         foster::nursery(async |nursery: Nursery| {
             let part = (end - start).div_ceil(WIDTH);
@@ -177,11 +188,12 @@ pub(super) fn rows(rows: &mut Rows) {
 #[cfg(feature = "peers")]
 mod peers {
     use futures::StreamExt;
-    use std::future::Future;
-    use std::pin::Pin;
+    use smol::Executor;
+    use std::sync::Arc;
     use tokio::task::JoinSet;
+    use tokio_util::sync::CancellationToken;
 
-    use super::{Counts, WIDTH};
+    use super::{Branch, Counts, WIDTH};
     use crate::host::Host;
     use crate::meter::{self, measure};
     use crate::row::Row;
@@ -198,8 +210,20 @@ mod peers {
         counts.sum()
     }
 
+    async fn token(n: u64) -> u64 {
+        let counts = Counts::default();
+        let (token, mut set) = (CancellationToken::new(), JoinSet::new());
+        (0..n).for_each(|i| drop(set.spawn(token.clone().run_until_cancelled_owned(counts.child(i)))));
+        counts.all_have_begun(n).await;
+        meter::begin();
+        token.cancel();
+        while set.join_next().await.is_some() {}
+        meter::end();
+        counts.sum()
+    }
+
     /// As foster's tree; a set that is dropped aborts its tasks, and does not wait for them.
-    fn tree(counts: Counts, start: u64, end: u64) -> Pin<Box<dyn Future<Output = ()> + Send>> {
+    fn tree(counts: Counts, start: u64, end: u64) -> Branch {
         Box::pin(async move {
             let mut set = JoinSet::new();
             let part = (end - start).div_ceil(WIDTH);
@@ -224,16 +248,34 @@ mod peers {
         set.abort_all();
         while set.join_next().await.is_some() {}
         // Nobody waits for those further in; look until they have ended.
-        while counts.sum() < n * n.saturating_sub(1) / 2 {
-            tokio::task::yield_now().await;
-        }
+        counts.all_have_ended(n).await;
         meter::end();
         counts.sum()
+    }
+
+    /// As foster's tree; a task that is dropped is cancelled, and not waited for.
+    fn branch(executor: Arc<Executor<'static>>, counts: Counts, start: u64, end: u64) -> Branch {
+        Box::pin(async move {
+            let part = (end - start).div_ceil(WIDTH);
+            let mut tasks = Vec::new();
+            for from in (start..end).step_by(part as usize) {
+                let to = end.min(from + part);
+                tasks.push(if part == 1 {
+                    executor.spawn(counts.child(from))
+                } else {
+                    executor.spawn(branch(executor.clone(), counts.clone(), from, to))
+                });
+            }
+            for task in tasks {
+                task.await;
+            }
+        })
     }
 
     pub(super) fn flat(row: &mut Row, host: Host) {
         if matches!(host, Host::TokioCt | Host::TokioMt2) {
             row.peer("JoinSet::abort_all", move |n| host.tokio(measure(n, joinset)));
+            row.peer("JoinSet and CancellationToken", move |n| host.tokio(measure(n, token)));
             return;
         }
         row.peer("smol Task::cancel", move |n| {
@@ -260,12 +302,43 @@ mod peers {
                 measure(n, work).await
             })
         });
+        row.peer("smol tasks, dropped", move |n| {
+            host.smol(|executor| async move {
+                let work = async |n| {
+                    let counts = Counts::default();
+                    let tasks: Vec<_> = (0..n).map(|i| executor.spawn(counts.child(i))).collect();
+                    counts.all_have_begun(n).await;
+                    meter::begin();
+                    drop(tasks);
+                    counts.all_have_ended(n).await;
+                    meter::end();
+                    counts.sum()
+                };
+                measure(n, work).await
+            })
+        });
     }
 
     pub(super) fn nested(row: &mut Row, host: Host) {
         if matches!(host, Host::TokioCt | Host::TokioMt2) {
             row.peer("nested JoinSets", move |n| host.tokio(measure(n, joinsets)));
+            return;
         }
+        row.peer("nested smol tasks", move |n| {
+            host.smol(|executor| async move {
+                let work = async |n| {
+                    let counts = Counts::default();
+                    let root = executor.spawn(branch(executor.clone(), counts.clone(), 0, n));
+                    counts.all_have_begun(n).await;
+                    meter::begin();
+                    root.cancel().await;
+                    counts.all_have_ended(n).await;
+                    meter::end();
+                    counts.sum()
+                };
+                measure(n, work).await
+            })
+        });
     }
 
     pub(super) async fn dropped(n: u64) -> u64 {

@@ -1,10 +1,10 @@
-//! A tree ten wide, made and ended; and nothing but the word that all of it has to stop.
+//! A tree ten wide, made and ended; and nothing but the word that all have to stop, side by side and in a tree.
 
 use foster::Nursery;
 use std::future::Future;
 use std::pin::Pin;
 
-use super::cancel::{WIDTH, cancelled, side_by_side};
+use super::cancel::{Counts, WIDTH, cancelled, in_a_tree, side_by_side};
 use crate::host::Host;
 use crate::meter::{self, measure};
 use crate::row::{Bar, Rows};
@@ -35,8 +35,8 @@ fn tree(start: u64, end: u64) -> Pin<Box<dyn Future<Output = u64> + Send>> {
 }
 
 /// Only the call; what it sets off is not measured.
-async fn signal(n: u64) -> u64 {
-    cancelled(n, side_by_side, |_, scope| {
+async fn signal(n: u64, spawn: fn(&Nursery, &Counts, u64)) -> u64 {
+    cancelled(n, spawn, |_, scope| {
         scope.cancel("enough");
         meter::end();
     })
@@ -53,30 +53,39 @@ pub(super) fn rows(rows: &mut Rows) {
     for (key, n) in [("signal-1e5", 100_000), ("signal-1e6", 1_000_000)] {
         for host in [Host::Smol1, Host::TokioCt] {
             let row = rows.on(host, key, "the word to many waiting children that they have to stop", n);
-            row.bars(&[Bar::Nanos(10.0)]).foster(move |n| host.foster(measure(n, signal)));
-            if n > 100_000 {
-                row.uncounted();
-            }
+            row.bars(&[Bar::Nanos(10.0)]).foster(move |n| host.foster(measure(n, |n| signal(n, side_by_side))));
+            row.counted = n <= 100_000;
             #[cfg(feature = "peers")]
             peers::signal(row, host);
+        }
+    }
+    for (key, n) in [("signal-tree-1e5", 100_000), ("signal-tree-1e6", 1_000_000)] {
+        for host in [Host::Smol1, Host::TokioCt] {
+            let row = rows.on(host, key, "the word to the leaves of a tree ten wide that they have to stop", n);
+            row.bars(&[Bar::Nanos(10.0)]).foster(move |n| host.foster(measure(n, |n| signal(n, in_a_tree))));
+            row.counted = n <= 100_000;
+            #[cfg(feature = "peers")]
+            peers::signal_tree(row, host);
         }
     }
 }
 
 #[cfg(feature = "peers")]
 mod peers {
+    use event_listener::Event;
+    use futures_lite::future::or;
+    use smol::Executor;
     use std::future::Future;
     use std::pin::Pin;
     use std::sync::Arc;
-    use tokio::sync::Notify;
+    use tokio::sync::{Notify, watch};
     use tokio::task::JoinSet;
     use tokio_util::sync::CancellationToken;
 
-    use super::WIDTH;
+    use super::{Counts, WIDTH};
     use crate::host::Host;
     use crate::meter::{self, measure};
     use crate::row::Row;
-    use crate::work::cancel::Counts;
 
     /// Sets in sets; with tokens, each leaf has its own, as the way out of the tree.
     fn sets(token: Option<CancellationToken>, start: u64, end: u64) -> Pin<Box<dyn Future<Output = u64> + Send>> {
@@ -111,48 +120,123 @@ mod peers {
         }
     }
 
-    /// All in one set, for the end; what is measured is only `tell`.
-    async fn told<F: Future<Output = ()> + Send + 'static>(n: u64, wait: impl Fn() -> F, tell: impl FnOnce()) -> u64 {
+    /// Children that wait, until `tell`: only that is measured.
+    async fn told(n: u64, mut spawn: impl FnMut(&Counts, u64), tell: impl FnOnce()) -> u64 {
         let counts = Counts::default();
-        let mut set = JoinSet::new();
-        for i in 0..n {
-            let (child, wait) = (counts.child(i), wait());
-            set.spawn(async move {
-                futures_lite::future::or(child, wait).await;
-            });
-        }
+        (0..n).for_each(|i| spawn(&counts, i));
         counts.all_have_begun(n).await;
         meter::begin();
         tell();
         meter::end();
-        while set.join_next().await.is_some() {}
+        counts.all_have_ended(n).await;
         counts.sum()
     }
 
+    /// All in one set; child `i` ends with `wait(i)`.
+    async fn in_set<F: Future<Output = ()> + Send + 'static>(
+        n: u64,
+        wait: impl Fn(u64) -> F,
+        tell: impl FnOnce(),
+    ) -> u64 {
+        let mut set = JoinSet::new();
+        told(n, |counts, i| drop(set.spawn(or(counts.child(i), wait(i)))), tell).await
+    }
+
+    async fn in_tasks<F>(executor: &Executor<'static>, n: u64, wait: impl Fn(u64) -> F, tell: impl FnOnce()) -> u64
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        let mut tasks = Vec::new();
+        told(n, |counts, i| tasks.push(executor.spawn(or(counts.child(i), wait(i)))), tell).await
+    }
+
     pub(super) fn signal(row: &mut Row, host: Host) {
-        if host != Host::TokioCt {
+        if host == Host::Smol1 {
+            row.peer("event-listener", move |n| {
+                host.smol(|executor| async move {
+                    let work = async |n| {
+                        let event = Event::new();
+                        in_tasks(&executor, n, |_| event.listen(), || _ = event.notify(usize::MAX)).await
+                    };
+                    measure(n, work).await
+                })
+            });
             return;
         }
         row.peer("tokio Notify", |n| {
             let work = async |n| {
                 let notify = Arc::new(Notify::new());
-                told(n, || notify.clone().notified_owned(), || notify.notify_waiters()).await
+                in_set(n, |_| notify.clone().notified_owned(), || notify.notify_waiters()).await
+            };
+            Host::TokioCt.tokio(measure(n, work))
+        });
+        row.peer("event-listener", |n| {
+            let work = async |n| {
+                let event = Event::new();
+                in_set(n, |_| event.listen(), || _ = event.notify(usize::MAX)).await
+            };
+            Host::TokioCt.tokio(measure(n, work))
+        });
+        row.peer("tokio watch", |n| {
+            let work = async |n| {
+                let sender = watch::Sender::new(false);
+                let wait = |_| {
+                    let mut receiver = sender.subscribe();
+                    async move { drop(receiver.changed().await) }
+                };
+                in_set(n, wait, || _ = sender.send_replace(true)).await
             };
             Host::TokioCt.tokio(measure(n, work))
         });
         row.peer("CancellationToken", |n| {
             let work = async |n| {
                 let token = CancellationToken::new();
-                told(n, || token.clone().cancelled_owned(), || token.cancel()).await
+                in_set(n, |_| token.clone().cancelled_owned(), || token.cancel()).await
             };
             Host::TokioCt.tokio(measure(n, work))
         });
         row.peer("a token of its own for each", |n| {
             let work = async |n| {
                 let token = CancellationToken::new();
-                told(n, || token.child_token().cancelled_owned(), || token.cancel()).await
+                in_set(n, |_| token.child_token().cancelled_owned(), || token.cancel()).await
             };
             Host::TokioCt.tokio(measure(n, work))
+        });
+    }
+
+    /// A tree of tokens ten wide with at least `n` leaves: all of it, the root first and the leaves last.
+    fn tokens(n: u64) -> Vec<CancellationToken> {
+        let mut tokens = vec![CancellationToken::new()];
+        let mut level = 0..1;
+        while (level.len() as u64) < n {
+            for parent in level.clone() {
+                (0..WIDTH).for_each(|_| tokens.push(tokens[parent].child_token()));
+            }
+            level = level.end..tokens.len();
+        }
+        tokens
+    }
+
+    pub(super) fn signal_tree(row: &mut Row, host: Host) {
+        let leaf = |tokens: &[CancellationToken], i| tokens[tokens.len() - 1 - i as usize].clone().cancelled_owned();
+        if host == Host::TokioCt {
+            row.peer("a tree of tokens", move |n| {
+                let work = async |n| {
+                    let tokens = tokens(n);
+                    in_set(n, |i| leaf(&tokens, i), || tokens[0].cancel()).await
+                };
+                Host::TokioCt.tokio(measure(n, work))
+            });
+            return;
+        }
+        row.peer("a tree of tokens", move |n| {
+            host.smol(|executor| async move {
+                let work = async |n| {
+                    let tokens = tokens(n);
+                    in_tasks(&executor, n, |i| leaf(&tokens, i), || tokens[0].cancel()).await
+                };
+                measure(n, work).await
+            })
         });
     }
 }
