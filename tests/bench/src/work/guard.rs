@@ -81,7 +81,9 @@ pub(super) fn rows(rows: &mut Rows) {
     row.bars(&[Bar::Nanos(3.0)]).gated().foster(|n| Host::Plain.foster(measure(n, scoped)));
     #[cfg(feature = "peers")]
     row.peer("CancellationToken", |n| Host::Plain.alone(measure(n, peers::guarded)))
-        .peer("event-listener", |n| Host::Plain.alone(measure(n, peers::listening)));
+        .peer("event-listener", |n| Host::Plain.alone(measure(n, peers::listening)))
+        .peer("Abortable", |n| Host::Plain.alone(measure(n, peers::abortable)))
+        .peer("select! and a token", |n| Host::Plain.alone(measure(n, peers::selected)));
     row.bare(|n| Host::Plain.foster(measure(n, bare_ready)));
 
     let row = rows.on(Host::Plain, "guard-handle", "`CancelScope` with a handle, around a ready future", 20_000);
@@ -93,7 +95,10 @@ pub(super) fn rows(rows: &mut Rows) {
     let row = rows.on(Host::Plain, "guard-poll", "one more poll of a future in a `CancelScope`", 50_000);
     row.bars(&[Bar::Nanos(3.0)]).gated().foster(|n| Host::Plain.foster(measure(n, scoped_polls)));
     #[cfg(feature = "peers")]
-    row.peer("CancellationToken", |n| Host::Plain.foster(measure(n, peers::guarded_polls)));
+    row.peer("CancellationToken", |n| Host::Plain.foster(measure(n, peers::guarded_polls)))
+        .peer("event-listener", |n| Host::Plain.foster(measure(n, peers::listening_polls)))
+        .peer("Abortable", |n| Host::Plain.foster(measure(n, peers::abortable_polls)))
+        .peer("select! and a token", |n| Host::Plain.foster(measure(n, peers::selected_polls)));
     row.bare(|n| Host::Plain.foster(measure(n, polls)));
 
     let row = rows.on(Host::Plain, "shield", "`shield` around a ready future", 20_000);
@@ -105,8 +110,12 @@ pub(super) fn rows(rows: &mut Rows) {
 #[cfg(feature = "peers")]
 mod peers {
     use event_listener::Event;
+    use futures::FutureExt;
+    use futures::future::{AbortHandle, Abortable};
     use futures_lite::future::or;
+    use std::future::Future;
     use std::hint::black_box;
+    use std::pin::pin;
     use tokio_util::sync::CancellationToken;
 
     use super::polls;
@@ -139,13 +148,58 @@ mod peers {
         let event = Event::new();
         let mut sum = 0;
         for i in 0..n {
-            let cancelled = async {
-                event.listen().await;
-                u64::MAX
-            };
-            sum += or(async move { black_box(i) }, cancelled).await;
+            sum += until(&event, async move { black_box(i) }).await;
         }
         sum
+    }
+
+    async fn until(event: &Event, body: impl Future<Output = u64>) -> u64 {
+        let cancelled = async {
+            event.listen().await;
+            u64::MAX
+        };
+        or(body, cancelled).await
+    }
+
+    pub(super) async fn listening_polls(n: u64) -> u64 {
+        until(&Event::new(), polls(n)).await
+    }
+
+    pub(super) async fn abortable(n: u64) -> u64 {
+        let mut sum = 0;
+        for i in 0..n {
+            let (handle, registration) = AbortHandle::new_pair();
+            sum += Abortable::new(async move { black_box(i) }, registration).await.unwrap();
+            black_box(handle);
+        }
+        sum
+    }
+
+    pub(super) async fn abortable_polls(n: u64) -> u64 {
+        let (_handle, registration) = AbortHandle::new_pair();
+        Abortable::new(polls(n), registration).await.unwrap()
+    }
+
+    /// Of futures; tokio's needs its macros.
+    async fn select(token: &CancellationToken, body: impl Future<Output = u64>) -> u64 {
+        let (mut body, mut cancelled) = (pin!(body.fuse()), pin!(token.cancelled().fuse()));
+        futures::select! {
+            i = body => i,
+            () = cancelled => u64::MAX,
+        }
+    }
+
+    pub(super) async fn selected(n: u64) -> u64 {
+        let token = CancellationToken::new();
+        let mut sum = 0;
+        for i in 0..n {
+            sum += select(&token, async move { black_box(i) }).await;
+        }
+        sum
+    }
+
+    pub(super) async fn selected_polls(n: u64) -> u64 {
+        select(&CancellationToken::new(), polls(n)).await
     }
 
     pub(super) async fn guarded_polls(n: u64) -> u64 {
