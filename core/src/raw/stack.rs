@@ -10,6 +10,8 @@
 //!
 //! Invariant 1: `top` and each `outer` point to a frame of an [`enter`](Stack::enter) that has not returned, or are null; and what is
 //! lent to a frame is borrowed for as long as that.
+//! (It would not hold if the code inside an `enter` could be left and come back to on another stack, as a coroutine with one of its own
+//! does. Those who switch stacks below a poll break this, as they break every scoped thread-local.)
 //! Invariant 2: nobody has a reference to a frame outside of a [`look`](Stack::look), and no `enter` around a `look` returns
 //! before it.
 
