@@ -49,7 +49,8 @@ where
     }
 
     pub(super) fn after_light(mut self: Pin<&mut Self>, result: thread::Result<Poll<()>>, waker: &Waker) -> First<V> {
-        let lives_light = self.seat.is_none() || self.light.rest().is_some();
+        let this = self.as_mut().project();
+        let lives_light = this.seat.is_none() || this.light.rest().is_some();
         if lives_light {
             match result {
                 Ok(Poll::Pending) if self.as_mut().rest(waker) => return First::Pending,
