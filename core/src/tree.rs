@@ -69,6 +69,7 @@ pub(crate) struct Tree {
     /// What drives the tasks, if they are no jobs of their own.
     pub(crate) pumps: Option<Pumps>,
     observer: Mutex<Arc<dyn Observer>>,
+    /// Until the tree has ended.
     root: Mutex<Option<NodeRef>>,
     /// The host is gone (L30).
     dead: AtomicBool,

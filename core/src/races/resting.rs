@@ -22,7 +22,7 @@ type Branch = Pin<Box<dyn Future<Output = ()> + Send>>;
 /// L11: a scope that begins to rest is woken by the request that comes meanwhile, or sees it. It is polled only when it was woken
 /// itself, and the shield beside it waits until it has stopped.
 ///
-/// Fails without `wakes.push_resting(self);` in `Node::mark`, and without `&& !self.flagged(CANCELLED)` in `Node::rest`.
+/// Fails without `wakes.push_resting(self);` in `NodeRef::mark`, and without `&& !self.flagged(CANCELLED)` in `NodeRef::rest`.
 #[test]
 fn a_request_races_with_a_scope_that_begins_to_rest() {
     check_trees(|drive| {

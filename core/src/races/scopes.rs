@@ -15,7 +15,7 @@ use crate::{CancelScope, JoinError, Nursery, TaskStatus, defer, nursery, shield,
 /// L6, L17: a request changes something until the scope is closed, and nothing afterwards; and a scope whose request
 /// changed nothing has its value.
 ///
-/// Fails without `if state.life == Life::Closed { return false; }` in `Node::mark`.
+/// Fails without `if state.life == Life::Closed { return false; }` in `NodeRef::mark`.
 #[test]
 fn a_request_races_with_the_close() {
     check_trees(|drive| {
@@ -49,7 +49,7 @@ fn a_request_races_with_the_close() {
 
 /// L9, Invariant 2: a scope or a child that comes while a request goes down is marked by it, or starts with its mark.
 ///
-/// Fails with `return;` for `if !inherited.any() { return; }` in `Node::settle`, and if `link` takes `Marks::default()`.
+/// Fails with `return;` for `if !inherited.any() { return; }` in `NodeRef::settle`, and if `link` takes `Marks::default()`.
 #[test]
 fn a_request_races_with_those_who_come() {
     check_trees(|drive| {
@@ -79,7 +79,7 @@ fn a_request_races_with_those_who_come() {
 /// L25–L28: a scope that is dropped on another thread while the scope around it ends is finished before the tree is, by
 /// whichever ancestor adopts it: its child is dropped and its finalizer has run.
 ///
-/// Fails if `Node::body_over` leaves the inner scopes as they are, as it did (`links.of(Role::Inner)` for `links.leak()`).
+/// Fails if `NodeRef::body_over` leaves the inner scopes as they are, as it did (`links.of(Role::Inner)` for `links.leak()`).
 #[test]
 fn adoption_races_with_the_close() {
     check_trees(|drive| {
@@ -150,7 +150,7 @@ fn a_spawn_races_with_the_drain() {
 
 /// L12: the driver of a scope is woken by a request, also by one that comes while it is about to wait.
 ///
-/// Fails if `Node::mark` sets `CANCELLED` after it has taken the waker.
+/// Fails if `NodeRef::mark` sets `CANCELLED` after it has taken the waker.
 #[test]
 fn a_wake_races_with_the_driver_that_registers() {
     check_trees(|drive| {
@@ -239,7 +239,7 @@ fn a_cancel_races_with_the_completion() {
 
 /// R3, L16: a future that goes from one driver to another is woken in the new place, by a request and by a child's end.
 ///
-/// Fails with `state.waker.is_some()` for the comparison in `Node::register`, and with `Some(_) => None` for the one in
+/// Fails with `state.waker.is_some()` for the comparison in `NodeRef::register`, and with `Some(_) => None` for the one in
 /// `Task::poll_ended`.
 #[test]
 fn a_waker_is_replaced_while_it_is_called() {

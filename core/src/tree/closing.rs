@@ -102,7 +102,7 @@ impl NodeRef {
         self.leave(stood);
     }
 
-    /// As [`unlink`](Node::unlink), for a scope that has just been closed.
+    /// As [`unlink`](NodeRef::unlink), for a scope that has just been closed.
     pub(crate) fn leave(&self, stood: Option<Stood>) {
         let Some(Stood { parent, slot }) = stood else { return };
         let mut above = parent.lock();

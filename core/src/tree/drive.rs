@@ -85,7 +85,7 @@ pub(crate) fn poll_open<B: Body + ?Sized>(node: &NodeRef, mut body: Pin<&mut B>,
 /// What comes before it, unless nothing is asked of the scope; gives the waker to poll with, if it is not the driver's own.
 ///
 /// Not here: the marker wakes the driver through the node, which may know another one, or none. What comes during the poll
-/// is handed on behind it, when the node [registers](Node::register) the driver.
+/// is handed on behind it, when the node [registers](NodeRef::register) the driver.
 #[cold]
 fn prepare(node: &NodeRef) -> Option<Waker> {
     node.begin_poll();

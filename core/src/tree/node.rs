@@ -66,9 +66,9 @@ impl Kind {
 ///   Open ──1──▶ Draining ──2──▶ Finalizing ──3──▶ Closed
 /// ```
 ///
-/// 1. the body is over: `Node::body_over`, or it is lost: `loss::driver_lost`
-/// 2. no child and no residue is left: `Node::wind_down`
-/// 3. no finalizer is left: `Node::wind_down`; from any state when the host is gone: `loss::raze`
+/// 1. the body is over: `NodeRef::body_over`, or it is lost: `loss::driver_lost`
+/// 2. no child and no residue is left: `NodeRef::wind_down`
+/// 3. no finalizer is left: `NodeRef::wind_down`; from any state when the host is gone: `loss::raze`
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Life {
     Open,
@@ -348,7 +348,7 @@ impl Node {
         Node::new(kind, mask, origin, tree, ()).into_block()
     }
 
-    /// A scope that is made for its place. [`hard_time_may_be_over`](Node::hard_time_may_be_over) has to follow once it is linked
+    /// A scope that is made for its place. [`hard_time_may_be_over`](NodeRef::hard_time_may_be_over) has to follow once it is linked
     /// there.
     pub(crate) fn placed<C: Cell + 'static>(
         place: Place,

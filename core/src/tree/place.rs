@@ -75,7 +75,7 @@ impl State {
         }
     }
 
-    /// Links `child` below the scope `this`, which this is the state of. [`Node::settle`] has to follow.
+    /// Links `child` below the scope `this`, which this is the state of. [`NodeRef::settle`] has to follow.
     pub(crate) fn link(&mut self, this: &NodeRef, role: Role, child: &NodeRef) -> Place {
         let place = self.place(this.clone(), role);
         self.insert(this, role, child.clone());
@@ -134,7 +134,7 @@ impl NodeRef {
         node
     }
 
-    /// As [`attach_new`](Node::attach_new), below `parent` itself; none if its body is over.
+    /// As [`attach_new`](NodeRef::attach_new), below `parent` itself; none if its body is over.
     pub(crate) fn attach_open(parent: &NodeRef, role: Role, make: impl FnOnce(Place) -> NodeRef) -> Option<NodeRef> {
         let mut above = parent.lock();
         if above.life != Life::Open {
@@ -201,7 +201,7 @@ impl NodeRef {
         }
     }
 
-    /// As [`settle`](Node::settle), for a task that has moved, with all that hangs below it, to a parent that is no ancestor
+    /// As [`settle`](NodeRef::settle), for a task that has moved, with all that hangs below it, to a parent that is no ancestor
     /// of the old one: what reached the scopes below from there is forgotten.
     pub(crate) fn settle_anew(&self, place: Place) {
         let mut nodes = vec![self.clone()];

@@ -132,7 +132,7 @@ impl Wake for Marker {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        // Woken since the last poll already: then the parent was woken, too. `Node::register` hands the wake on when the
+        // Woken since the last poll already: then the parent was woken, too. `NodeRef::register` hands the wake on when the
         // driver has changed.
         if !self.0.woken.swap(true, Ordering::AcqRel) {
             return wake(&self.0);
