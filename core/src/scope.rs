@@ -19,9 +19,10 @@ use crate::Instant;
 use crate::reason::{Origin, Reason};
 use crate::tree::ambient;
 use crate::tree::dump::Dump;
+use crate::tree::flags::CANCELLED;
 use crate::tree::light::Limit;
 use crate::tree::marks::Mask;
-use crate::tree::node::{CANCELLED, Kind, Life, Node, NodeRef, State};
+use crate::tree::node::{Kind, Life, Node, NodeRef, State};
 use crate::tree::scoped::{Plain, Scoped};
 
 pub use run::Run;

@@ -23,6 +23,7 @@ pub(crate) mod closing;
 pub(crate) mod drive;
 pub(crate) mod dump;
 pub(crate) mod finalizer;
+pub(crate) mod flags;
 pub(crate) mod follow;
 pub(crate) mod job;
 pub(crate) mod light;

@@ -14,10 +14,11 @@ use crate::nursery::{ChildBody, LocalCell, LocalJoin, NurseryCell, Outcome, Reco
 use crate::observer::OrphanKind;
 use crate::raw::Owner;
 use crate::reason::Origin;
+use crate::tree::flags::{FOLLOWED, LOST, TIMED};
 use crate::tree::follow;
 use crate::tree::links::Role;
 use crate::tree::loss;
-use crate::tree::node::{Cell, FOLLOWED, LOST, Life, Node, NodeRef, TIMED};
+use crate::tree::node::{Cell, Life, Node, NodeRef};
 use crate::tree::wake;
 
 /// Spawns `future` into the local nursery.

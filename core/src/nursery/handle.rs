@@ -14,7 +14,8 @@ use crate::observer::TaskStatus;
 use crate::reason::Reason;
 use crate::sys::{Mutex, MutexGuard};
 use crate::tree::ambient;
-use crate::tree::node::{CANCELLED, NodeRef, Part};
+use crate::tree::flags::CANCELLED;
+use crate::tree::node::{NodeRef, Part};
 use crate::tree::quiet::drop_quietly;
 
 /// The result of a task, for its handle.

@@ -7,7 +7,8 @@ use std::task::Waker;
 use super::seats::Seats;
 use crate::sys::atomic::{AtomicUsize, Ordering};
 use crate::sys::{Mutex, MutexGuard, OnceLock};
-use crate::tree::node::{Cell, NodeRef, ORPHANED, Typed};
+use crate::tree::flags::ORPHANED;
+use crate::tree::node::{Cell, NodeRef, Typed};
 
 /// An implementation detail that shows in bounds.
 #[doc(hidden)]

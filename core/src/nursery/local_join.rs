@@ -11,8 +11,8 @@ use crate::raw::{Room, Share};
 use crate::reason::Origin;
 use crate::sys::{Mutex, MutexGuard};
 use crate::tree::Tree;
-use crate::tree::marks::Mask;
-use crate::tree::node::{Cell, Kind, Node, NodeRef, ORPHANED};
+use crate::tree::flags::ORPHANED;
+use crate::tree::node::{Cell, Node, NodeRef};
 use crate::tree::place::Place;
 use crate::tree::quiet::drop_quietly;
 
@@ -37,7 +37,7 @@ impl<T> LocalJoin<T> {
         cell: LocalCell,
     ) -> (Room<Node, dyn Cell, P>, [Self; 2]) {
         let slot = Slot(Mutex::new(Inner { outcome: Slotted::Empty, watched: false }));
-        let (room, shares) = Node::lodging(place, Kind::Task, Mask::None, origin, tree, cell, slot);
+        let (room, shares) = Node::lodging(place, origin, tree, cell, slot);
         (room, shares.map(LocalJoin))
     }
 

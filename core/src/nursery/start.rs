@@ -23,8 +23,9 @@ use crate::observer::TaskStatus;
 use crate::reason::Origin;
 use crate::sleep::sleep_forever;
 use crate::sys::{Mutex, MutexGuard, OnceLock};
+use crate::tree::flags::{CANCELLED, LOST};
 use crate::tree::links::Role;
-use crate::tree::node::{CANCELLED, LOST, Life, NodeRef, Typed};
+use crate::tree::node::{Life, NodeRef, Typed};
 
 impl<E: Debug + Send + 'static> Nursery<E> {
     /// Spawns a child, waits until it calls [`Ready::notify`], and returns what it passes; the child goes on in the nursery.

@@ -14,7 +14,8 @@ use super::slip::{Awaited, Ticket};
 use crate::reason::Origin;
 use crate::sync::CapacityLimiter;
 use crate::tree::ambient;
-use crate::tree::node::{Kind, LOST};
+use crate::tree::flags::LOST;
+use crate::tree::node::Kind;
 use crate::tree::owned::OwnedScope;
 
 /// Future of [`to_thread`](super::to_thread).

@@ -12,9 +12,10 @@ use std::sync::{Arc, OnceLock};
 use std::thread;
 
 use super::Tree;
+use super::flags::{CANCELLED, FOLLOWED};
 use super::follow;
 use super::light::Light;
-use super::node::{CANCELLED, FOLLOWED, Kind, NodeRef};
+use super::node::{Kind, NodeRef};
 use super::resting::RestKey;
 use crate::Instant;
 use crate::observer::ScopeEvent;

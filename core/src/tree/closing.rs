@@ -1,9 +1,10 @@
 //! The end of a scope: it is Closed, says how it ended, and leaves its parent (L2, L3).
 
 use super::ambient;
+use super::flags::{CANCELLED, FOLLOWED, LOST};
 use super::follow;
 use super::links::Role;
-use super::node::{CANCELLED, FOLLOWED, LOST, Life, NodeRef, Payload, State};
+use super::node::{Life, NodeRef, Payload, State};
 use super::quiet::drop_quietly;
 use super::wake;
 use crate::reason::{Origin, Reason, ReasonKind};

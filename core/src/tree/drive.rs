@@ -10,12 +10,10 @@ use std::thread;
 use super::ambient;
 use super::closing::Closed;
 use super::finalizer::Finalizer;
+use super::flags::{BY_CELL, CANCELLED, DISMISSED, LOST, NESTED, PARENT_CANCELLED, RAZED, TIMED, WATCHED};
 use super::links::Role;
 use super::loss;
-use super::node::{
-    BY_CELL, CANCELLED, DISMISSED, LOST, Life, NESTED, Node, NodeRef, Owned, PARENT_CANCELLED, Payload, RAZED, TIMED,
-    WATCHED,
-};
+use super::node::{Life, Node, NodeRef, Owned, Payload};
 use super::quiet::drop_payload;
 use super::resting::dismiss;
 use super::wake;

@@ -6,9 +6,10 @@ use std::fmt;
 use std::time::Duration;
 
 use super::ambient;
+use super::flags::CANCELLED;
 use super::light::Light;
 use super::links::Role;
-use super::node::{CANCELLED, Life, NodeRef, State};
+use super::node::{Life, NodeRef, State};
 use crate::Instant;
 use crate::reason::{Origin, Reason};
 

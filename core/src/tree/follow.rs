@@ -4,7 +4,8 @@ use std::panic::{self, AssertUnwindSafe};
 use std::sync::Arc;
 use std::task::Poll;
 
-use super::node::{CANCELLED, FOLLOWED, Kind, NodeRef, TOLD_END, TOLD_SCOPE_END};
+use super::flags::{CANCELLED, FOLLOWED, TOLD_END, TOLD_SCOPE_END};
+use super::node::{Kind, NodeRef};
 use super::{Tree, lock, quiet};
 use crate::Instant;
 use crate::observer::{ObservedScope, ObservedTask, ScopeEvent, TaskEvent, TaskStatus};

@@ -14,6 +14,7 @@ use std::time::Duration;
 use super::Tree;
 use super::binding::Binding;
 use super::finalizer::Finalizer;
+use super::flags::{BY_CELL, FOLLOWED, NOTED, PARENT_CANCELLED, RAZED};
 use super::links::{Links, Role};
 use super::marks::{Marks, Mask};
 use super::place::Place;
@@ -170,51 +171,6 @@ impl<X> RefUnwindSafe for Typed<X> {}
 impl<Y: ?Sized> UnwindSafe for Part<Y> {}
 impl<Y: ?Sized> RefUnwindSafe for Part<Y> {}
 
-/// The code directly inside has to stop. Never cleared.
-pub(crate) const CANCELLED: u16 = 1;
-/// The parent's code has to stop (whatever this scope's mask). Never cleared.
-pub(crate) const PARENT_CANCELLED: u16 = 2;
-/// A deadline or a hard time stands somewhere up the chain: the clock may know more than `CANCELLED`. Never cleared.
-pub(crate) const TIMED: u16 = 4;
-/// The driver is gone; whoever polls the scope's future now holds a future that was forgotten.
-pub(crate) const LOST: u16 = 8;
-
-/// What everybody in the tree waits for is to be noted.
-pub(crate) const NOTED: u16 = 1024;
-
-/// What the body waits for was noted when it was last polled.
-pub(crate) const WATCHED: u16 = 16;
-
-/// An observer was told that this task has ended.
-pub(crate) const TOLD_END: u16 = 32;
-
-/// Closed because its host, or the runtime, is gone (L30); set under the lock, as it is closed.
-pub(crate) const RAZED: u16 = 64;
-
-/// An observer follows the scopes of the tree.
-pub(crate) const FOLLOWED: u16 = 128;
-
-/// An observer was told that this scope has ended.
-pub(crate) const TOLD_SCOPE_END: u16 = 256;
-
-/// Its driver is woken through its cell, until it is lost.
-pub(crate) const BY_CELL: u16 = 512;
-
-/// A light scope has rested here.
-pub(crate) const RESTED: u16 = 2048;
-
-/// The time of a light scope that rests here, or did, is over.
-pub(crate) const DUE: u16 = 8192;
-
-/// Light scopes that rested here were forgotten, or have escaped.
-pub(crate) const DISMISSED: u16 = 4096;
-
-/// A local child that has ended without its future (L28, L41): its handle has no value.
-pub(crate) const ORPHANED: u16 = 16384;
-
-/// A scope was opened inside, at some time: who only wants to know about those need not lock the others.
-pub(crate) const NESTED: u16 = 32768;
-
 /// A request that stands (L6).
 pub(crate) struct Request {
     pub(crate) reason: Reason,
@@ -361,17 +317,16 @@ impl Node {
         Typed::new(Node::make(kind, mask, origin, Some(tree), Some(place), &cell), cell, |cell| cell)
     }
 
-    /// As [`placed`](Node::placed), with room for a body, and with a result, that may borrow.
+    /// As [`placed`](Node::placed), for a task; with room for a body, and with a result, that may borrow.
     pub(crate) fn lodging<C: Cell + 'static, R, P>(
         place: Place,
-        kind: Kind,
-        mask: Mask,
         origin: Origin,
         tree: Arc<Tree>,
         cell: C,
         result: R,
     ) -> (Room<Node, dyn Cell, P>, [Share<Node, dyn Cell, C, R>; 2]) {
-        raw::lodge(Node::make(kind, mask, origin, Some(tree), Some(place), &cell), cell, result, |cell| cell)
+        let node = Node::make(Kind::Task, Mask::None, origin, Some(tree), Some(place), &cell);
+        raw::lodge(node, cell, result, |cell| cell)
     }
 
     #[inline]

@@ -5,9 +5,10 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use super::drive::{Driver, Step, poll_open};
+use super::flags::LOST;
 use super::loss::{self, OwnedBody};
 use super::marks::Mask;
-use super::node::{Kind, LOST, Life, Node, NodeRef, Owned, Payload};
+use super::node::{Kind, Life, Node, NodeRef, Owned, Payload};
 use super::scoped::{enter_tree, is_razed_or_panic};
 use super::wake;
 use crate::reason::Origin;

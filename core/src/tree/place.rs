@@ -3,9 +3,10 @@
 //! Invariant 2: the place is made, and the scope linked there, under the parent's lock, which also decides whether the parent takes
 //! it in.
 
+use super::flags::{CANCELLED, NESTED, PARENT_CANCELLED, TIMED};
 use super::links::Role;
 use super::marks::{Marks, Mask};
-use super::node::{CANCELLED, Life, NESTED, NodeRef, PARENT_CANCELLED, State, TIMED};
+use super::node::{Life, NodeRef, State};
 use super::wake::Wakes;
 use crate::Instant;
 use crate::sys::atomic::Ordering;

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Tree;
+use super::flags::{CANCELLED, PARENT_CANCELLED, TIMED};
 use super::marks::{Marks, Mask};
-use super::node::{CANCELLED, Kind, Life, NodeRef, PARENT_CANCELLED, Rare, Request, State, TIMED};
+use super::node::{Kind, Life, NodeRef, Rare, Request, State};
 use super::timers::Target;
 use super::wake::Wakes;
 use crate::Instant;

@@ -23,12 +23,13 @@ use pin_project_lite::pin_project;
 
 use super::ambient;
 use super::drive::{Driver, Step, poll_open};
+use super::flags::{CANCELLED, DISMISSED, FOLLOWED, LOST, RAZED};
 use super::follow;
 use super::light::{Light, Limit};
 use super::links::Role;
 use super::loss;
 use super::marks::Mask;
-use super::node::{CANCELLED, DISMISSED, FOLLOWED, Kind, LOST, NodeRef, RAZED};
+use super::node::{Kind, NodeRef};
 use super::slot::Slot;
 use crate::reason::{Origin, Reason};
 use lightly::{First, drop_resting, lose_resting};

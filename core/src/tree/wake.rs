@@ -4,8 +4,9 @@ use std::sync::Arc;
 use std::task::{Wake, Waker};
 
 use super::Tree;
+use super::flags::{BY_CELL, LOST, PARENT_CANCELLED};
 use super::links::Role;
-use super::node::{BY_CELL, Kind, LOST, Life, NodeRef, PARENT_CANCELLED};
+use super::node::{Kind, Life, NodeRef};
 use super::pump;
 use crate::sys::atomic::Ordering;
 

@@ -3,8 +3,9 @@
 
 use super::{Place, Scope, look, node, tree, try_current};
 use crate::Instant;
+use crate::tree::flags::{CANCELLED, NOTED, TIMED, WATCHED};
 use crate::tree::marks::Mask;
-use crate::tree::node::{CANCELLED, NOTED, NodeRef, TIMED, WATCHED};
+use crate::tree::node::NodeRef;
 
 /// What code learns where it may have to wait.
 #[derive(Default)]
