@@ -1,9 +1,9 @@
 //! The tree of scopes: the mechanism below everything else.
 //!
 //! Read in this order: [`node`] (what a scope is), [`place`] (where it stands), [`marks`] and [`request`] (how it is asked to
-//! stop), [`drive`] (how it is polled, delivered and wound down), [`closing`] (how it ends and leaves), [`loss`] (how it outlives its future), [`light`] and [`resting`]
-//! (how it does without a node), [`scoped`] (the future that the user awaits), [`job`] (what the runtime polls), [`pump`] (how
-//! one job drives many tasks), [`root`].
+//! stop), [`drive`] (how it is polled, delivered and wound down), [`closing`] (how it ends and leaves), [`loss`] (how it
+//! outlives its future), [`light`] and [`resting`] (how it does without a node), [`scoped`] (the future that the user awaits),
+//! [`job`] (what the runtime polls), [`pump`] (how one job drives many tasks), [`root`].
 //!
 //! Numbered invariants, cited in the code as `Invariant n`:
 //!
