@@ -17,6 +17,7 @@
 //! 4. Marks only ever grow; flags are never cleared.
 
 pub(crate) mod ambient;
+pub(crate) mod batch;
 pub(crate) mod binding;
 pub(crate) mod census;
 pub(crate) mod closing;
@@ -41,6 +42,7 @@ pub(crate) mod resting;
 pub(crate) mod root;
 pub(crate) mod scoped;
 pub(crate) mod slot;
+pub(crate) mod stage;
 pub(crate) mod timers;
 pub(crate) mod wake;
 

@@ -40,6 +40,42 @@ fn a_child_that_holds_up_its_thread_holds_up_no_other() {
     check("tokio", || assert_eq!(foster_tokio::Builder::new().worker_threads(3).run(chain(2, wait)), 2));
 }
 
+/// What it has woken in its turn may have to wait for the end of that (tokio keeps that for the same thread); what others wake does not.
+#[test]
+fn a_child_that_has_woken_another_holds_up_no_third() {
+    async fn woken_by_two() -> usize {
+        let ended = Arc::new(AtomicUsize::new(0));
+        let (near, far) = (Arc::new(Event::new()), Arc::new(Event::new()));
+        let (both_wait, waiting) = mpsc::channel();
+        let Ok(()) = nursery(async |n: Nursery| {
+            let (third_ran, lets_go) = mpsc::channel::<()>();
+            for (event, runs) in [(near.clone(), None), (far.clone(), Some(third_ran))] {
+                let (both_wait, ended) = (both_wait.clone(), ended.clone());
+                n.spawn(async move {
+                    both_wait.send(()).expect("the other one waits");
+                    event.wait().await;
+                    drop(runs);
+                    ended.fetch_add(1, Ordering::Relaxed);
+                });
+            }
+            let ended = ended.clone();
+            n.spawn(async move {
+                (0..2).for_each(|_| waiting.recv().expect("they begin"));
+                // By now they wait for their events, or are about to.
+                foster::sleep(std::time::Duration::from_millis(10)).await;
+                near.set();
+                std::thread::spawn(move || far.set());
+                wait(lets_go);
+                ended.fetch_add(1, Ordering::Relaxed);
+            });
+        })
+        .await;
+        ended.load(Ordering::Relaxed)
+    }
+    check("smol", || assert_eq!(foster_smol::Builder::new().threads(3).run(woken_by_two()), 3));
+    check("tokio", || assert_eq!(foster_tokio::Builder::new().worker_threads(3).run(woken_by_two()), 3));
+}
+
 /// tokio replaces a worker that blocks in place, as often as it takes.
 #[test]
 fn children_that_block_in_place_need_no_workers() {

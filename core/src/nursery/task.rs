@@ -20,8 +20,9 @@ use crate::tree::job::Job;
 use crate::tree::links::Role;
 use crate::tree::marks::Mask;
 use crate::tree::node::{Cell, Kind, Node, NodeRef, Typed};
-use crate::tree::pump::{self, Stage};
+use crate::tree::pump;
 use crate::tree::quiet::{drop_payload, drop_quietly};
+use crate::tree::stage::Stage;
 use crate::tree::wake;
 
 /// Spawns `future` below `nursery`.

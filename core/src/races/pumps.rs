@@ -17,7 +17,8 @@ use crate::sync::Event;
 use crate::tree::Tree;
 use crate::tree::marks::Mask;
 use crate::tree::node::{Cell, Kind, Node, NodeRef};
-use crate::tree::pump::{Pumps, Stage};
+use crate::tree::pump::Pumps;
+use crate::tree::stage::Stage;
 use crate::{Nursery, nursery, sleep_forever, yield_now};
 
 /// A task that is through when it has had its turn.
@@ -27,18 +28,15 @@ struct Once {
     waiter: Arc<Mutex<Option<Waker>>>,
 }
 
-/// Its node.
-struct Turn {
-    once: Once,
+/// The node of a task that is through when it has had its turn: this.
+struct Turn<F> {
+    turn: F,
     stage: Stage,
 }
 
-impl Cell for Turn {
+impl<F: Fn() + Send + Sync + 'static> Cell for Turn<F> {
     fn turn(&self, _: &NodeRef) -> Poll<()> {
-        self.once.turns.add();
-        if let Some(waiter) = self.once.waiter.lock().unwrap().take() {
-            waiter.wake();
-        }
+        (self.turn)();
         Poll::Ready(())
     }
 
@@ -48,6 +46,13 @@ impl Cell for Turn {
 }
 
 impl Once {
+    fn turn(&self) {
+        self.turns.add();
+        if let Some(waiter) = self.waiter.lock().unwrap().take() {
+            waiter.wake();
+        }
+    }
+
     /// Waits, without a step of its own, until so many turns are over.
     fn after(&self, turns: usize) {
         block_on(poll_fn(|cx| {
@@ -69,10 +74,20 @@ fn pumps(tree: &Tree) -> &Pumps {
 }
 
 fn push(tree: &Arc<Tree>, task: &Once) {
-    let turn = Turn { once: task.clone(), stage: Stage::coming() };
+    let task = task.clone();
+    push_turn(tree, move || task.turn());
+}
+
+fn push_turn(tree: &Arc<Tree>, turn: impl Fn() + Send + Sync + 'static) {
+    pumps(tree).push(tree, &ready(tree, turn));
+}
+
+/// A task that has to be put into the queue.
+fn ready(tree: &Arc<Tree>, turn: impl Fn() + Send + Sync + 'static) -> NodeRef {
+    let turn = Turn { turn, stage: Stage::coming() };
     turn.stage.placed();
     let origin = Origin::new("once", Location::caller());
-    pumps(tree).push(tree, Node::new(Kind::Task, Mask::None, origin, Some(tree.clone()), turn).into_block());
+    Node::new(Kind::Task, Mask::None, origin, Some(tree.clone()), turn).into_block()
 }
 
 /// A pump that finds nothing and goes idle is called for a task that comes at that moment.
@@ -113,6 +128,88 @@ fn a_push_races_with_a_push() {
             ended(&threads);
         });
     }
+}
+
+/// A task that holds up its thread holds up no other one: not those that its pump has taken with it.
+///
+/// Fails if no other pump is called for them, and if a pump that finds the queue empty does not look at the shelves.
+#[test]
+fn a_turn_that_takes_long_races_with_those_who_come() {
+    check(|| {
+        let (threads, tree) = bare(2);
+        let (long, others) = (Once::default(), Once::default());
+        let (held, waited) = (long.clone(), others.clone());
+        let mut tasks = vec![ready(&tree, move || {
+            waited.after(4);
+            held.turn();
+        })];
+        for _ in 0..4 {
+            let other = others.clone();
+            tasks.push(ready(&tree, move || other.turn()));
+        }
+        // One before it, so that it is neither the first of a batch nor alone in one.
+        let last = Once::default();
+        push(&tree, &last);
+        pumps(&tree).push_all(&tree, tasks);
+        long.after(1);
+        last.after(1);
+        pumps(&tree).end();
+        drop(tree);
+        ended(&threads);
+    });
+}
+
+/// A task that holds up its thread holds up no other one: not those that it has woken itself, also if the one who comes finds another
+/// one that takes long.
+///
+/// Fails if nobody is called for what is put onto a shelf, if a pump that finds the queue empty does not look at the shelves, and
+/// if one that finds a task in the queue does not count what lies on them.
+#[test]
+fn a_wake_in_a_turn_that_takes_long_races_with_those_who_come() {
+    check(|| {
+        let (threads, tree) = bare(3);
+        let (long, woken, seen) = (Once::default(), Once::default(), Once::default());
+        let (held, waited, within) = (long.clone(), seen.clone(), tree.clone());
+        push_turn(&tree, move || {
+            for _ in 0..2 {
+                let (woken, seen) = (woken.clone(), seen.clone());
+                push_turn(&within, move || {
+                    woken.turn();
+                    seen.turn();
+                });
+            }
+            woken.after(2);
+            held.turn();
+        });
+        let held = long.clone();
+        push_turn(&tree, move || {
+            waited.after(2);
+            held.turn();
+        });
+        long.after(2);
+        pumps(&tree).end();
+        drop(tree);
+        ended(&threads);
+    });
+}
+
+/// R10: what lies on the shelf of a pump that is polling when the runtime drops the others is not left there.
+///
+/// Fails if a pump does not look at `ended` before it gives its batch back to the queue.
+#[test]
+fn a_wake_in_a_turn_races_with_the_teardown() {
+    check(|| {
+        let (threads, tree) = bare(2);
+        let task = Once::default();
+        let within = tree.clone();
+        // More than are polled before the pump gives way.
+        push_turn(&tree, move || (0..17).for_each(|_| push(&within, &task)));
+        let runtime = threads.clone();
+        let tear_down = thread::spawn(move || runtime.tear_down());
+        tear_down.join().unwrap();
+        drop(tree);
+        ended(&threads);
+    });
 }
 
 /// A task that is woken while it is being polled gets another turn.

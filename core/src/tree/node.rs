@@ -18,8 +18,9 @@ use super::flags::{BY_CELL, FOLLOWED, NOTED, PARENT_CANCELLED, RAZED};
 use super::links::{Links, Role};
 use super::marks::{Marks, Mask};
 use super::place::Place;
-use super::pump::Stage;
+
 use super::resting::Rests;
+use super::stage::Stage;
 use super::timers::TimerKey;
 use crate::Instant;
 use crate::observer::TaskStatus;

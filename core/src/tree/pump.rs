@@ -1,20 +1,13 @@
 //! Pumps: jobs of the runtime that drive the tasks of one tree, many tasks in few jobs.
 //!
 //! A task that is a job of its own costs the host an allocation, a place in its queues and a state machine; here it costs a
-//! place in the tree's queue, which is first in, first out. A pump takes tasks from it for one turn, then gives way to the
-//! host. Whenever a task becomes ready and no pump is on its way, an idle one is woken, or another one is made. So a task
-//! that computes for long holds up its thread and never the other tasks, and there are at most as many pumps as ever polled
-//! at once, and one to spare.
+//! place in a queue. A pump takes a [batch](Batch) of tasks from the tree's, gives each a turn, puts those back that were woken
+//! meanwhile, and gives way to the host. What a task wakes in its turn goes to the pump's own shelf, under a lock that is hardly
+//! ever fought over.
 //!
-//! ```text
-//!                 Coming                                        0. the task has its place in the tree
-//!                    │ 0
-//!   Idle ──wake──▶ Queued ──1──▶ Running ──wake──▶ Woken        1. a pump gives the task its turn
-//!    ▲               ▲              │ 2              │ 2         2. the turn is over, the task is not
-//!    ├───────────────│──────────────┘                │          3. the task has ended, or lost its pumps
-//!    │               └───────────────────────────────┘
-//!    └──3──▶ Over ◀──3── Queued, Running, Woken
-//! ```
+//! Whenever a task waits in the queue, or on the shelf of a pump that is polling another one, a pump is on its way: an idle one was
+//! woken, or another one made. So a task that computes for long holds up its thread and no other task, but for what it has woken
+//! itself where the host keeps that for the same thread, as tokio does. There are at most two pumps for each thread, and one to spare.
 //!
 //! A runtime that wants to choose among the tasks itself, as the simulator does, gets each as a job of its own: see
 //! [`Runtime::parallelism`](crate::runtime::Runtime::parallelism).
@@ -25,195 +18,187 @@ use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use super::Tree;
+use super::batch::{Batch, Shelf};
 use super::follow;
 use super::job::Job;
 use super::loss;
 use super::node::NodeRef;
-use crate::sys::atomic::{AtomicBool, AtomicU8, Ordering};
+use super::stage::Stage;
+use crate::raw::Stack;
+use crate::sys::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sys::{Mutex, MutexGuard};
 
 /// How many tasks a pump polls before it gives way to the host.
 const TURN: usize = 16;
 
-/// How far a task is from its next turn; see the module's diagram.
-pub(crate) struct Stage(AtomicU8);
-
-const IDLE: u8 = 0;
-const QUEUED: u8 = 1;
-const RUNNING: u8 = 2;
-const WOKEN: u8 = 3;
-const OVER: u8 = 4;
-const COMING: u8 = 5;
-
-impl Stage {
-    /// Of a task that is about to get its place in the tree. Subtle: whoever comes down the tree may find it before it knows that
-    /// place itself; [taken](Stage::take) then, it would not leave it, and its parent would wait for ever.
-    pub(crate) fn coming() -> Self {
-        Stage(AtomicU8::new(COMING))
-    }
-
-    /// The task has its place, and is about to be put into the queue.
-    pub(crate) fn placed(&self) {
-        // Ordering: see `Pumps::are_dropped`. Not a store: see `wake`.
-        self.0.swap(QUEUED, Ordering::SeqCst);
-    }
-
-    /// The task was woken. Says whether it has to be put into the queue.
-    pub(crate) fn wake(&self) -> bool {
-        // Ordering: what was done before the wake is seen by the turn that follows it. Subtle: so also a stage that stays as it is
-        // is written; a load alone may see one that is past, and shows nothing to anybody.
-        let next = |stage| match stage {
-            IDLE => Some(QUEUED),
-            RUNNING => Some(WOKEN),
-            OVER => None,
-            queued => Some(queued),
-        };
-        self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, next) == Ok(IDLE)
-    }
-
-    /// A turn begins; not if the task is over.
-    pub(crate) fn begin(&self) -> bool {
-        self.0.compare_exchange(QUEUED, RUNNING, Ordering::AcqRel, Ordering::Acquire).is_ok()
-    }
-
-    /// The turn is over, the task is not. Says whether it has to be put into the queue again.
-    pub(crate) fn end(&self) -> bool {
-        // Ordering: see `Pumps::are_dropped`.
-        if self.0.compare_exchange(RUNNING, IDLE, Ordering::SeqCst, Ordering::Acquire).is_ok() {
-            return false;
-        }
-        // Not a store: see `wake`.
-        self.0.swap(QUEUED, Ordering::SeqCst);
-        true
-    }
-
-    pub(crate) fn over(&self) {
-        self.0.store(OVER, Ordering::Release);
-    }
-
-    /// Takes the task away from its pumps, unless it is over, or coming, or one is giving it its turn.
-    pub(crate) fn take(&self) -> bool {
-        // Ordering: see `Pumps::are_dropped`.
-        let next = |stage| matches!(stage, IDLE | QUEUED).then_some(OVER);
-        self.0.fetch_update(Ordering::SeqCst, Ordering::SeqCst, next).is_ok()
-    }
+crate::sys::thread_local! {
+    /// The shelf of the pump that this thread is polling, and the address of its tree's [`Pumps`].
+    static HERE: Stack<*const Pumps, Arc<Shelf>> = const { Stack::new() };
 }
 
 /// The queue of a tree, and its pumps.
 pub(crate) struct Pumps {
     queue: Mutex<Queue>,
     threads: NonZeroUsize,
+    /// How many pumps were made or woken, or have given way, and have not been polled since; without those `called` in a turn. Changes
+    /// under the queue's lock.
+    ///
+    /// Ordering: the last one that comes counts itself out, then looks at the shelves. Whoever puts a task onto one of them, then
+    /// looks here, does so before that pump has the shelf's lock, which then finds the task, or after it, and sees the count.
+    coming: AtomicUsize,
     dropped: AtomicBool,
 }
 
 #[derive(Default)]
 struct Queue {
     ready: VecDeque<NodeRef>,
-    /// Pumps that have nothing to do, by number.
+    /// Of all pumps.
+    shelves: Vec<Arc<Shelf>>,
+    /// Pumps that have nothing to do, by number. All others are being polled, or coming.
     idle: Vec<(usize, Waker)>,
+    /// Pumps that are coming because they were called in a turn, with the shelf of that turn. Nobody else counts on them: the host may
+    /// have put them where only the thread that is busy with this turn can find them (tokio's LIFO slot).
+    called: Vec<(usize, Arc<Shelf>)>,
     made: usize,
     /// How many pumps are polling.
     busy: usize,
-    /// Pumps that were made or woken, or have given way, and have not been polled since.
-    coming: Vec<usize>,
     /// The tree has ended, or the runtime is being torn down: nothing is put in any more, and pumps that find nothing end.
     ended: bool,
 }
 
-/// What the queue needs, once its lock is free.
-enum Call {
-    Nobody,
-    Wake(Waker),
-    Make(usize),
-}
-
 impl Queue {
-    /// Whether a pump has to come for what is in the queue.
-    #[inline]
-    fn call(&mut self, threads: NonZeroUsize) -> Call {
-        if !self.coming.is_empty() || (threads.get() == 1 && self.busy > 0) { Call::Nobody } else { self.call_one() }
-    }
-
-    #[inline(never)]
-    fn call_one(&mut self) -> Call {
-        match self.idle.pop() {
-            Some((number, waker)) => {
-                self.coming.push(number);
-                Call::Wake(waker)
-            }
-            None => {
-                self.made += 1;
-                self.coming.push(self.made);
-                Call::Make(self.made)
-            }
-        }
-    }
-
-    /// The task that comes next, for the pump that has taken `mine` before. Takes all, where no other thread could come for them.
-    fn take(&mut self, mine: &mut VecDeque<NodeRef>, threads: NonZeroUsize) -> Option<NodeRef> {
-        if threads.get() > 1 {
-            return self.ready.pop_front();
-        }
-        std::mem::swap(&mut self.ready, mine);
-        mine.pop_front()
-    }
-
-    /// The pump is polled.
-    fn comes(&mut self, number: usize) -> Option<Waker> {
-        self.coming.retain(|coming| *coming != number);
-        self.busy += 1;
-        // Polled for nothing, it stands there still.
-        let place = self.idle.iter().position(|(idle, _)| *idle == number)?;
-        Some(self.idle.swap_remove(place).1)
-    }
-}
-
-impl Call {
-    #[inline]
-    fn make(self, tree: &Arc<Tree>) {
-        match self {
-            Call::Nobody => {}
-            Call::Wake(waker) => waker.wake(),
-            Call::Make(number) => {
-                tree.runtime.spawn(Job::pump(Pump { tree: tree.clone(), number, mine: VecDeque::new() }));
-            }
-        }
+    /// How many tasks wait for a turn, as far as pumps that are polling do not take them away at this moment.
+    fn waiting(&self) -> usize {
+        self.ready.len() + self.shelves.iter().map(|shelf| shelf.len()).sum::<usize>()
     }
 }
 
 impl Pumps {
     pub(crate) fn new(threads: NonZeroUsize) -> Self {
-        Pumps { queue: Mutex::default(), threads, dropped: AtomicBool::new(false) }
+        Pumps { queue: Mutex::default(), threads, coming: AtomicUsize::new(0), dropped: AtomicBool::new(false) }
+    }
+
+    fn is_one_coming(&self) -> bool {
+        self.coming.load(Ordering::Relaxed) > 0
+    }
+
+    /// Counts a pump that is coming.
+    fn comes(&self) {
+        self.coming.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A pump is polled. It may have been idle; then nobody needs its waker any more.
+    fn has_come(&self, number: usize, queue: &mut Queue) -> Option<Waker> {
+        queue.busy += 1;
+        if let Some(place) = queue.idle.iter().position(|(idle, _)| *idle == number) {
+            return Some(queue.idle.swap_remove(place).1);
+        }
+        match queue.called.iter().position(|(called, _)| *called == number) {
+            Some(place) => queue.called.swap_remove(place).1.set_called(false),
+            None => drop(self.coming.fetch_sub(1, Ordering::Relaxed)),
+        }
+        None
+    }
+
+    /// Whether a pump has to be called for what was put in.
+    #[inline]
+    fn needs_one(&self, queue: &Queue) -> bool {
+        let one_is_there = self.threads.get() == 1 && queue.busy > 0;
+        !one_is_there && !self.is_one_coming()
+    }
+
+    /// Whether another pump has to be called for what the one that is about to fill its batch will not begin at once.
+    #[inline]
+    fn needs_another(&self, queue: &Queue) -> bool {
+        self.threads.get() > 1 && !self.is_one_coming() && queue.waiting() > 1
+    }
+
+    /// Calls a pump, in a turn of that shelf or in none, and lets go of the queue first.
+    #[inline(never)]
+    fn call(&self, mut queue: MutexGuard<'_, Queue>, tree: &Arc<Tree>, within: Option<&Arc<Shelf>>) {
+        let idle = queue.idle.pop();
+        let number = match idle {
+            Some((number, _)) => number,
+            None => {
+                queue.made += 1;
+                queue.made
+            }
+        };
+        match within {
+            Some(shelf) => queue.called.push((number, shelf.clone())),
+            None => self.comes(),
+        }
+        if let Some((_, waker)) = idle {
+            drop(queue);
+            return waker.wake();
+        }
+        let batch = if self.threads.get() == 1 {
+            Batch::All { ready: VecDeque::new(), again: Vec::new() }
+        } else {
+            let shelf = Arc::<Shelf>::default();
+            queue.shelves.push(shelf.clone());
+            Batch::Share(shelf)
+        };
+        drop(queue);
+        tree.runtime.spawn(Job::pump(Pump { tree: tree.clone(), number, batch }));
     }
 
     fn lock(&self) -> MutexGuard<'_, Queue> {
         self.queue.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Puts a task into the queue, unless that has ended: nobody would take it out again, and it holds its tree.
-    pub(crate) fn push(&self, tree: &Arc<Tree>, task: NodeRef) {
+    /// Puts a task that is ready where a pump finds it.
+    pub(crate) fn push(&self, tree: &Arc<Tree>, task: &NodeRef) {
+        if self.threads.get() > 1 && self.push_here(tree, std::slice::from_ref(task)) {
+            return;
+        }
         let mut queue = self.lock();
         if queue.ended {
+            // Nobody would take it out again, and it holds its tree.
             drop(queue);
-            return lose_if_idle(&task);
+            return lose_if_idle(task);
         }
-        queue.ready.push_back(task);
-        let call = queue.call(self.threads);
-        drop(queue);
-        call.make(tree);
+        queue.ready.push_back(task.clone());
+        if self.needs_one(&queue) {
+            self.call(queue, tree, None);
+        }
     }
 
     /// As [`push`](Pumps::push), for many.
-    fn push_all(&self, tree: &Arc<Tree>, tasks: Vec<NodeRef>) {
+    pub(crate) fn push_all(&self, tree: &Arc<Tree>, tasks: Vec<NodeRef>) {
+        if self.threads.get() > 1 && self.push_here(tree, &tasks) {
+            return;
+        }
         let mut queue = self.lock();
         if queue.ended {
             drop(queue);
             return tasks.iter().for_each(lose_if_idle);
         }
         queue.ready.extend(tasks);
-        let call = queue.call(self.threads);
-        drop(queue);
-        call.make(tree);
+        if self.needs_one(&queue) {
+            self.call(queue, tree, None);
+        }
+    }
+
+    /// Puts tasks onto the shelf of the pump that this thread is polling, if it is polling one. That one does not keep them if the
+    /// queue has ended.
+    #[inline(never)]
+    fn push_here(&self, tree: &Arc<Tree>, tasks: &[NodeRef]) -> bool {
+        HERE.with(|stack| {
+            stack.look(|top| {
+                let here = top.filter(|top| std::ptr::eq(*top.value(), self)).and_then(|top| top.lent());
+                let Some(shelf) = here else { return false };
+                if shelf.put(tasks) && !self.is_one_coming() {
+                    let queue = self.lock();
+                    // One for each thread is enough: either all threads are busy, or one of the pumps comes.
+                    if self.needs_one(&queue) && queue.called.len() < self.threads.get() {
+                        shelf.set_called(true);
+                        self.call(queue, tree, Some(shelf));
+                    }
+                }
+                true
+            })
+        })
     }
 
     /// Whether the runtime is being torn down: tasks have no pumps any more.
@@ -281,7 +266,7 @@ pub(crate) fn wake_all(mut nodes: Vec<NodeRef>) {
 /// Puts a task that is ready into its tree's queue.
 pub(crate) fn queue(task: &NodeRef) {
     if let Some((tree, pumps)) = task.tree().and_then(|tree| Some((tree, tree.pumps.as_ref()?))) {
-        pumps.push(tree, task.clone());
+        pumps.push(tree, task);
     }
 }
 
@@ -332,79 +317,84 @@ fn all_below(root: NodeRef) -> Vec<NodeRef> {
 pub(crate) struct Pump {
     tree: Arc<Tree>,
     number: usize,
-    /// What it has taken from the queue, all at once, where there is no other thread that could do it meanwhile.
-    mine: VecDeque<NodeRef>,
+    batch: Batch,
 }
 
 impl Pump {
-    /// One turn.
+    /// As many turns as there are tasks that are ready, and no more than [`TURN`].
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let Pump { tree, number, mine } = self;
+        let tree = self.tree.clone();
         let Some(pumps) = &tree.pumps else { unreachable!("only a tree with pumps makes one") };
-        let mut queue = pumps.lock();
-        let old = queue.comes(*number);
-        let mut held = Some(queue);
-        let mut spare = None;
-        for _ in 0..TURN {
-            let task = match mine.pop_front() {
-                Some(task) => task,
-                None => {
-                    let mut queue = held.take().unwrap_or_else(|| pumps.lock());
-                    if queue.ready.len() > 1 {
-                        let call = queue.call(pumps.threads);
-                        if !matches!(call, Call::Nobody) {
-                            drop(queue);
-                            call.make(tree);
-                            // Subtle: the host may have put the pump that was called where only this thread can find it (tokio's
-                            // LIFO slot). So this one goes to the end of the host's queue, where every thread can take it, and nobody
-                            // waits for the task that comes next, however long that holds up its thread.
-                            break;
-                        }
-                    }
-                    match queue.take(mine, pumps.threads) {
-                        Some(task) => task,
-                        None if queue.ended => {
-                            queue.busy -= 1;
-                            return Poll::Ready(());
-                        }
-                        None => {
-                            let Some(waker) = spare.take() else {
-                                // No lock is held while a waker is cloned or dropped (L36).
-                                drop(queue);
-                                spare = Some(cx.waker().clone());
-                                continue;
-                            };
-                            queue.busy -= 1;
-                            queue.idle.push((*number, waker));
-                            drop(queue);
-                            drop(old);
-                            return Poll::Pending;
-                        }
-                    }
-                }
-            };
-            drop(held.take());
-            let again = turn(pumps, task);
-            let yields = tree.runtime.should_yield();
-            if let Some(task) = again {
-                let mut queue = pumps.lock();
-                if queue.ended {
-                    drop(queue);
-                    lose_if_idle(&task);
-                } else {
-                    queue.ready.push_back(task);
-                    held = Some(queue);
-                }
-            }
-            if yields {
-                break;
+        match &self.batch {
+            Batch::All { .. } => self.turns(pumps, cx),
+            Batch::Share(shelf) => {
+                let shelf = shelf.clone();
+                HERE.with(|stack| stack.enter(std::ptr::from_ref(pumps), Some(&shelf), || self.turns(pumps, cx)).1)
             }
         }
-        queue = held.unwrap_or_else(|| pumps.lock());
+    }
+
+    fn turns(&mut self, pumps: &Pumps, cx: &mut Context<'_>) -> Poll<()> {
+        let Pump { tree, number, batch } = self;
+        let mut queue = pumps.lock();
+        let old = pumps.has_come(*number, &mut queue);
+        let mut spare = None;
+        let mut again = None;
+        let mut left = TURN;
+        let mut queue = 'turns: loop {
+            // Subtle: the host may have put the pump that was called where only this thread can find it (tokio's LIFO slot). So
+            // this one goes to the end of the host's queue, where every thread can take it, and nobody waits for the task that
+            // comes next, however long that holds up its thread.
+            if batch.is_held_up() {
+                break queue;
+            }
+            if pumps.needs_another(&queue) {
+                pumps.call(queue, tree, None);
+                break pumps.lock();
+            }
+            let Queue { ready, shelves, .. } = &mut *queue;
+            let Some(mut task) = batch.fill(ready, shelves, pumps.threads, left) else {
+                if queue.ended {
+                    queue.busy -= 1;
+                    return Poll::Ready(());
+                }
+                if let Some(waker) = spare.take() {
+                    queue.busy -= 1;
+                    queue.idle.push((*number, waker));
+                    drop(queue);
+                    drop(old);
+                    return Poll::Pending;
+                }
+                // No lock is held while a waker is cloned or dropped (L36).
+                drop(queue);
+                spare = Some(cx.waker().clone());
+                queue = pumps.lock();
+                continue;
+            };
+            drop(queue);
+            loop {
+                again = turn(pumps, task);
+                left -= 1;
+                if left == 0 || tree.runtime.should_yield() {
+                    break 'turns pumps.lock();
+                }
+                match batch.next(again.take()) {
+                    Some(next) => task = next,
+                    None => break,
+                }
+            }
+            queue = pumps.lock();
+        };
+        let mut late = Vec::new();
+        match queue.ended {
+            false => batch.give_back(again, &mut queue.ready),
+            true => batch.give_back(again, &mut late),
+        }
         queue.busy -= 1;
-        queue.coming.push(*number);
+        pumps.comes();
         drop(queue);
         drop(old);
+        late.iter().for_each(lose_if_idle);
         cx.waker().wake_by_ref();
         Poll::Pending
     }
@@ -414,43 +404,5 @@ impl Pump {
         if let Some(pumps) = &self.tree.pumps {
             pumps.drop_all(&self.tree);
         }
-    }
-}
-
-#[cfg(all(test, not(foster_shuttle)))]
-mod tests {
-    use super::*;
-    use std::sync::atomic::AtomicUsize;
-    use std::thread;
-
-    /// Behind each wake begins a turn that sees what was done before it, whatever the stage was: also `QUEUED`, `WOKEN`, `COMING`.
-    ///
-    /// For Miri, which shows a load what is past: `MIRIFLAGS=-Zmiri-many-seeds cargo +nightly miri test -p foster --lib pump::`.
-    #[test]
-    fn what_was_done_before_a_wake_is_seen_by_the_turn_that_follows() {
-        let (stage, news) = (Stage::coming(), [AtomicUsize::new(0), AtomicUsize::new(0)]);
-        let seen = Mutex::new(0);
-        let turns = || {
-            loop {
-                assert!(stage.begin(), "somebody else gives it its turn");
-                *seen.lock().unwrap() = news.iter().map(|news| news.load(Ordering::Relaxed)).sum();
-                if !stage.end() {
-                    return;
-                }
-            }
-        };
-        thread::scope(|threads| {
-            for news in &news {
-                threads.spawn(|| {
-                    news.store(1, Ordering::Relaxed);
-                    if stage.wake() {
-                        turns();
-                    }
-                });
-            }
-            stage.placed();
-            turns();
-        });
-        assert_eq!(*seen.lock().unwrap(), 2, "a wake was lost");
     }
 }

@@ -1,0 +1,133 @@
+//! What a pump has taken from its tree's queue, for its next turns.
+
+use std::collections::VecDeque;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use super::node::NodeRef;
+use crate::sys::Latch;
+
+/// Tasks of one pump: those that are ready, and those that were woken during their turns.
+pub(crate) enum Batch {
+    /// Where there is one thread: all that was in the queue, for nobody else could come for it meanwhile.
+    All { ready: VecDeque<NodeRef>, again: Vec<NodeRef> },
+    /// Where there are more: a share of it, from which others help themselves while a task holds up the pump.
+    Share(Arc<Shelf>),
+}
+
+/// Where the other pumps of a tree find the tasks that one of them has taken.
+///
+/// Invariant: a shelf on which nothing lies gets something only under the lock of the tree's queue, which is locked before; or by the
+/// pump's own thread, which calls another pump for it, or gives it back to the queue without beginning a turn.
+#[derive(Default)]
+pub(crate) struct Shelf(Latch<Lying>);
+
+#[derive(Default)]
+struct Lying {
+    tasks: VecDeque<NodeRef>,
+    /// A task has called another pump in its turn, which has not come yet.
+    called: bool,
+}
+
+impl Shelf {
+    pub(crate) fn len(&self) -> usize {
+        self.0.lock().tasks.len()
+    }
+
+    /// The task whose turn it is has woken these. Says whether another pump has to be called for them, as far as this pump knows.
+    pub(crate) fn put(&self, tasks: &[NodeRef]) -> bool {
+        let mut lying = self.0.lock();
+        lying.tasks.extend(tasks.iter().cloned());
+        !lying.called
+    }
+
+    /// The task whose turn it is calls another pump, or that one has come.
+    pub(crate) fn set_called(&self, called: bool) {
+        self.0.lock().called = called;
+    }
+
+    /// The longer-waiting half of what lies there.
+    fn half(&self) -> VecDeque<NodeRef> {
+        let tasks = &mut self.0.lock().tasks;
+        let half = tasks.len().div_ceil(2);
+        tasks.drain(..half).collect()
+    }
+}
+
+impl Batch {
+    /// The task that comes next. `again` is the one that had its turn and was woken meanwhile. None if the queue has to be looked at.
+    #[inline]
+    pub(crate) fn next(&mut self, again: Option<NodeRef>) -> Option<NodeRef> {
+        match self {
+            Batch::All { ready, again: woken } => {
+                if let Some(again) = again {
+                    woken.push(again);
+                }
+                ready.pop_front()
+            }
+            Batch::Share(shelf) => {
+                let mut lying = shelf.0.lock();
+                let Some(next) = lying.tasks.pop_front() else { return again };
+                lying.tasks.extend(again);
+                if lying.called && !lying.tasks.is_empty() {
+                    // Others would be held up by this one.
+                    lying.tasks.push_front(next);
+                    return None;
+                }
+                Some(next)
+            }
+        }
+    }
+
+    /// Whether tasks lie here that would be held up by the one that comes next.
+    pub(crate) fn is_held_up(&self) -> bool {
+        match self {
+            Batch::All { .. } => false,
+            Batch::Share(shelf) => shelf.len() > 0,
+        }
+    }
+
+    /// Takes from the queue what `turns` turns are enough for, and from the other pumps' shelves if nothing is there. Says what
+    /// comes next.
+    pub(crate) fn fill(
+        &mut self,
+        queue: &mut VecDeque<NodeRef>,
+        shelves: &[Arc<Shelf>],
+        threads: NonZeroUsize,
+        turns: usize,
+    ) -> Option<NodeRef> {
+        match self {
+            Batch::All { ready, again } => {
+                if ready.is_empty() {
+                    queue.extend(again.drain(..));
+                    std::mem::swap(queue, ready);
+                }
+                ready.pop_front()
+            }
+            Batch::Share(shelf) => {
+                let share = queue.len().div_ceil(threads.get()).min(turns);
+                if share > 0 {
+                    let next = queue.pop_front();
+                    shelf.0.lock().tasks.extend(queue.drain(..share - 1));
+                    return next;
+                }
+                let mut half = shelves.iter().map(|shelf| shelf.half()).find(|half| !half.is_empty())?;
+                let next = half.pop_front();
+                shelf.0.lock().tasks.append(&mut half);
+                next
+            }
+        }
+    }
+
+    /// Gives back to the queue what others shall come for, or this pump in its next poll.
+    pub(crate) fn give_back(&mut self, again: Option<NodeRef>, queue: &mut impl Extend<NodeRef>) {
+        match self {
+            Batch::All { again: woken, .. } => queue.extend(woken.drain(..).chain(again)),
+            Batch::Share(shelf) => {
+                let mut lying = shelf.0.lock();
+                lying.called = false;
+                queue.extend(lying.tasks.drain(..).chain(again));
+            }
+        }
+    }
+}
