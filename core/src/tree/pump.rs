@@ -49,7 +49,9 @@ pub(crate) struct Pumps {
     dropped: AtomicBool,
 }
 
+/// Aligned, so that to lock it does not take from other threads' caches what they look at in every turn.
 #[derive(Default)]
+#[repr(align(128))]
 struct Queue {
     ready: VecDeque<NodeRef>,
     /// Of all pumps.
