@@ -41,6 +41,7 @@ pub(crate) mod request;
 pub(crate) mod resting;
 pub(crate) mod root;
 pub(crate) mod scoped;
+pub(crate) mod seldom;
 pub(crate) mod slot;
 pub(crate) mod stage;
 pub(crate) mod timers;

@@ -1,6 +1,7 @@
 //! The lower neighbours of a scope: inner scopes, children, residue.
 
 use super::node::NodeRef;
+use super::seldom::Seldom;
 
 /// What a scope is to its parent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,7 +18,7 @@ pub(crate) enum Role {
 
 /// All lower neighbours of one scope. Its size is that of the live ones.
 #[derive(Default)]
-pub(crate) struct Links(Option<Box<Table>>);
+pub(crate) struct Links(Seldom<Table>);
 
 /// Made when there is something to be put in: most scopes have nothing below them.
 struct Table {
@@ -123,7 +124,7 @@ impl Links {
 
     /// Unless the node has left before.
     pub(crate) fn change_role(&mut self, slot: usize, node: &NodeRef, to: Role) {
-        let Some(table) = &mut self.0 else { return };
+        let Some(table) = &mut *self.0 else { return };
         let Some(role) = table.role_of(slot, node) else { return };
         let from = std::mem::replace(role, to);
         table.counts[from as usize] -= 1;
@@ -132,7 +133,7 @@ impl Links {
 
     /// Makes all inner scopes residue, and says which.
     pub(crate) fn leak(&mut self) -> Vec<NodeRef> {
-        let Some(table) = &mut self.0 else { return Vec::new() };
+        let Some(table) = &mut *self.0 else { return Vec::new() };
         let inner = table.iter_mut().filter(|(role, _)| **role == Role::Inner);
         let leaked: Vec<NodeRef> = inner
             .map(|(role, node)| {

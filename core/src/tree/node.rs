@@ -20,6 +20,7 @@ use super::marks::{Marks, Mask};
 use super::place::Place;
 
 use super::resting::Rests;
+use super::seldom::Seldom;
 use super::stage::Stage;
 use super::timers::TimerKey;
 use crate::Instant;
@@ -198,7 +199,7 @@ pub(crate) struct State {
     pub(crate) rests: Rests,
     /// Whoever drives the scope.
     pub(crate) waker: Option<Waker>,
-    rare: Option<Box<Rare>>,
+    rare: Seldom<Rare>,
 }
 
 /// What most scopes never have.
@@ -368,7 +369,7 @@ impl Node {
                 links: Links::default(),
                 rests: Rests::default(),
                 waker: None,
-                rare: None,
+                rare: Seldom::default(),
             }),
         }
     }

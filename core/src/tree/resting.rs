@@ -27,6 +27,7 @@ use super::census;
 use super::flags::{CANCELLED, DUE, RESTED};
 use super::light::Light;
 use super::node::{Life, NodeRef, State};
+use super::seldom::Seldom;
 use super::timers::{Target, TimerKey};
 use super::wake::{self, Wakes};
 use crate::Instant;
@@ -71,7 +72,7 @@ impl Drop for Resting {
 
 /// All light scopes that rest in one node.
 #[derive(Default)]
-pub(crate) struct Rests(Option<Box<Table>>);
+pub(crate) struct Rests(Seldom<Table>);
 
 /// Made when the first one comes, and kept.
 #[derive(Default)]
@@ -134,7 +135,7 @@ impl Rests {
         if at == Instant::NEVER || mem::replace(&mut resting.timed, true) {
             return false;
         }
-        let Some(table) = &mut self.0 else { return false };
+        let Some(table) = &mut *self.0 else { return false };
         if table.deadlines.len() > 2 * table.slots.len() + 16 {
             let Table { deadlines, slots, .. } = &mut **table;
             let is_here = |key: RestKey| slots.get(key.slot as usize).is_some_and(|there| there.serial == key.serial);
@@ -166,7 +167,7 @@ impl Rests {
 
     /// The timer has fired, unless it was armed anew meanwhile.
     fn end_alarm(&mut self, now: Instant) {
-        if let Some(table) = &mut self.0 {
+        if let Some(table) = &mut *self.0 {
             table.alarm = table.alarm.filter(|(_, at)| *at > now);
         }
     }
@@ -214,7 +215,7 @@ impl Rests {
     fn remove_inside(&mut self, around: RestKey) -> Vec<Resting> {
         let mut left = Vec::new();
         let mut arounds = vec![around];
-        while let (Some(around), Some(table)) = (arounds.pop(), &mut self.0) {
+        while let (Some(around), Some(table)) = (arounds.pop(), &mut *self.0) {
             let inside = table.slots.iter().filter(|(_, inner)| inner.around == Some(around));
             for slot in inside.map(|(slot, _)| slot).collect::<Vec<_>>() {
                 let inner = table.slots.remove(slot);
@@ -229,7 +230,7 @@ impl Rests {
 impl State {
     /// Takes all out, when the body of the scope is over; to be [dismissed](dismiss) where no lock is held.
     pub(super) fn take_resting(&mut self) -> Vec<Resting> {
-        match &mut self.rests.0 {
+        match &mut *self.rests.0 {
             Some(table) => table.slots.drain().collect(),
             None => Vec::new(),
         }
