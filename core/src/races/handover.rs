@@ -169,7 +169,8 @@ fn a_turn_races_with_whoever_seizes_the_body() {
 
     check_all(100_000, || {
         let (turns, dropped) = (Count::default(), Count::default());
-        let block: Typed<(), dyn Keeps, _> = Typed::new((), Place(Standing::coming(dropped.on_drop())), |place| place);
+        let block: Typed<(), dyn Keeps, _> =
+            Typed::new(|_| (), Place(Standing::coming(dropped.on_drop())), |place| place);
         Standing::stand(&block, |place| &place.0);
         let (polled, seen) = (block.clone(), turns.clone());
         let here = || {

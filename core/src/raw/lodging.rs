@@ -42,7 +42,7 @@ struct Front<C, R> {
 /// A block with room for a body, and both shares in its result. `as_tail` says as what its cell is seen.
 #[inline]
 pub(crate) fn lodge<H, D: ?Sized, C: Send + Sync + 'static, R, P>(
-    head: H,
+    head: impl FnOnce(&C) -> H,
     cell: C,
     result: R,
     as_tail: for<'a> fn(&'a C) -> &'a D,
@@ -50,7 +50,9 @@ pub(crate) fn lodge<H, D: ?Sized, C: Send + Sync + 'static, R, P>(
     let front = Front { cell, result: UnsafeCell::new(ManuallyDrop::new(result)), halved: AtomicBool::new(false) };
     let tail = Lodging { front, body: UnsafeCell::new(MaybeUninit::uninit()) };
     // SAFETY: what is dropped with it, the cell, may live for ever, and be dropped on any thread.
-    let typed = unsafe { Typed::make(head, tail, |tail: &Lodging<C, R, P>| as_tail(&tail.front.cell)) };
+    let typed = unsafe {
+        Typed::make(|tail| head(&tail.front.cell), tail, |tail: &Lodging<C, R, P>| as_tail(&tail.front.cell))
+    };
     let share = || Share { front: typed.clone().part(|tail| &tail.front), has: PhantomData };
     let shares = [share(), share()];
     (Room { body: NonNull::from(&typed.tail().body), block: typed.into_block() }, shares)
@@ -225,7 +227,7 @@ mod tests {
     type Running<'a> = Owner<u32, dyn Number, dyn Run + 'a>;
 
     fn running<'a>(drops: &'a Cell<u32>) -> (Running<'a>, Share<u32, dyn Number, u32, Borrows<'a>>) {
-        let (room, [share, mine]) = lodge(7, 8, Borrows(drops, 1), |cell: &u32| -> &dyn Number { cell });
+        let (room, [share, mine]) = lodge(|_| 7, 8, Borrows(drops, 1), |cell: &u32| -> &dyn Number { cell });
         let body = Body {
             share,
             itself: ptr::null(),
@@ -273,7 +275,7 @@ mod tests {
     #[test]
     fn room_that_is_never_filled_is_left_as_it_is() {
         let drops = Cell::new(0);
-        let (room, shares) = lodge::<_, dyn Number, _, _, Borrows<'_>>(7, 8_u32, Borrows(&drops, 1), |cell| cell);
+        let (room, shares) = lodge::<_, dyn Number, _, _, Borrows<'_>>(|_| 7, 8_u32, Borrows(&drops, 1), |cell| cell);
         drop(room);
         assert_eq!(drops.get(), 0);
         drop(shares);
@@ -291,7 +293,7 @@ mod tests {
         }
 
         let drops = Cell::new(0);
-        let (room, shares) = lodge::<_, dyn Number, _, _, _>(7, 8_u32, Borrows(&drops, 1), |cell| cell);
+        let (room, shares) = lodge::<_, dyn Number, _, _, _>(|_| 7, 8_u32, Borrows(&drops, 1), |cell| cell);
         let owner = room.fill(Panics(1));
         assert_eq!(owner.0, 1);
         assert!(catch_unwind(AssertUnwindSafe(|| drop(owner))).is_err());
@@ -303,7 +305,7 @@ mod tests {
     #[test]
     #[should_panic(expected = "a view of the whole body")]
     fn a_part_of_a_body_is_no_view_of_it() {
-        let (room, _shares) = lodge::<_, dyn Number, _, _, _>(7, 8_u32, (), |cell| cell);
+        let (room, _shares) = lodge::<_, dyn Number, _, _, _>(|_| 7, 8_u32, (), |cell| cell);
         drop(room.fill([1_u32, 2]).seen_as(|both| &mut both[1]));
     }
 
@@ -328,7 +330,7 @@ mod tests {
     fn shares_go_on_two_threads() {
         use std::sync::Mutex;
 
-        let (room, [one, other]) = lodge::<_, dyn Number, _, _, ()>(7, 8_u32, Mutex::new(vec![1]), |cell| cell);
+        let (room, [one, other]) = lodge::<_, dyn Number, _, _, ()>(|_| 7, 8_u32, Mutex::new(vec![1]), |cell| cell);
         drop(room.fill(()));
         let block = one.block().clone();
         let push = |share: &Share<i32, dyn Number, u32, Mutex<Vec<i32>>>| share.result().lock().unwrap().push(2);

@@ -186,7 +186,7 @@ mod tests {
     fn block(panics: bool) -> (Typed<(), dyn Keeps, Place>, Events) {
         let events = Events::default();
         let body = Body { itself: ptr::null(), events: events.clone(), panics, _pinned: PhantomPinned };
-        let block: Typed<(), dyn Keeps, Place> = Typed::new((), Place(Standing::coming(body)), |place| place);
+        let block: Typed<(), dyn Keeps, Place> = Typed::new(|_| (), Place(Standing::coming(body)), |place| place);
         Standing::stand(&block, |place| &place.0);
         (block, events)
     }

@@ -138,9 +138,9 @@ unsafe impl<H: Send + Sync, D: ?Sized + Send + Sync, X: Sync> Send for Typed<H, 
 unsafe impl<H: Send + Sync, D: ?Sized + Send + Sync, X: Sync> Sync for Typed<H, D, X> {}
 
 impl<H, D: ?Sized, X: Send + Sync + 'static> Typed<H, D, X> {
-    /// A block. `as_tail` says as what its tail is seen.
+    /// A block, whose head is made for the tail. `as_tail` says as what that is seen.
     #[inline]
-    pub(crate) fn new(head: H, tail: X, as_tail: for<'a> fn(&'a X) -> &'a D) -> Self {
+    pub(crate) fn new(head: impl FnOnce(&X) -> H, tail: X, as_tail: for<'a> fn(&'a X) -> &'a D) -> Self {
         // SAFETY: it may live for ever, and be dropped on any thread.
         unsafe { Typed::make(head, tail, as_tail) }
     }
@@ -151,7 +151,11 @@ impl<H, D: ?Sized, X> Typed<H, D, X> {
     ///
     /// The tail may be dropped at any time, and on any thread on which the head and a `D` may be.
     #[inline]
-    pub(super) unsafe fn make(head: H, tail: X, as_tail: impl for<'a> FnOnce(&'a X) -> &'a D) -> Self {
+    pub(super) unsafe fn make(
+        head: impl FnOnce(&X) -> H,
+        tail: X,
+        as_tail: impl for<'a> FnOnce(&'a X) -> &'a D,
+    ) -> Self {
         // SAFETY: it is given a block with a tail of this type.
         unsafe fn free<H, D: ?Sized, X>(base: NonNull<Base<H, D>>) {
             // SAFETY: it was made of this box.
@@ -159,13 +163,17 @@ impl<H, D: ?Sized, X> Typed<H, D, X> {
         }
 
         let block = Box::into_raw(Box::new(MaybeUninit::<Block<H, D, X>>::uninit())).cast::<Block<H, D, X>>();
-        // SAFETY: it was allocated for this, and nobody else knows it. The tail is written before it is borrowed; and should `as_tail`
-        // panic, the block is leaked. Nothing borrows it but shared until it is freed, so what `as_tail` gives is good until then: it comes
+        // SAFETY: it was allocated for this, and nobody else knows it. The tail is written before it is borrowed; and should `head` or
+        // `as_tail` panic, the block is leaked. Nothing borrows it but shared until it is freed, so what `as_tail` gives is good until then: it comes
         // from the tail, or lives for ever.
         unsafe {
             (&raw mut (*block).tail).write(tail);
             let tail = NonNull::from(as_tail(&(*block).tail));
-            (&raw mut (*block).base).write(Base { count: AtomicUsize::new(1), free: free::<H, D, X>, tail, head });
+            // Not copied there: a head may be large.
+            (&raw mut (*block).base.head).write(head(&(*block).tail));
+            (&raw mut (*block).base.count).write(AtomicUsize::new(1));
+            (&raw mut (*block).base.free).write(free::<H, D, X>);
+            (&raw mut (*block).base.tail).write(tail);
             Typed { block: Thin { base: NonNull::new_unchecked(block.cast()), owns: PhantomData }, tail: PhantomData }
         }
     }
@@ -331,7 +339,7 @@ mod tests {
 
     fn both(drops: &Arc<AtomicU32>) -> With<Wide> {
         let (head, tail) = (Dropped(drops.clone(), 1), Dropped(drops.clone(), 10));
-        With::new(head, Wide(tail, 7), |tail| tail)
+        With::new(|_| head, Wide(tail, 7), |tail| tail)
     }
 
     #[test]
@@ -352,7 +360,7 @@ mod tests {
 
     #[test]
     fn a_tail_may_have_no_size() {
-        let typed: Typed<u32, dyn Number, ()> = Typed::new(3, (), |tail| tail);
+        let typed: Typed<u32, dyn Number, ()> = Typed::new(|()| 3, (), |tail| tail);
         assert_eq!((*typed.clone().into_block(), typed.tail().number()), (3, 0));
     }
 
@@ -360,7 +368,7 @@ mod tests {
     fn a_tail_that_panics_as_it_is_dropped_leaves_no_memory_behind() {
         let drops = Arc::new(AtomicU32::new(0));
         let (head, tail) = (Dropped(drops.clone(), 1), Panics(Dropped(drops.clone(), 10)));
-        let block = With::new(head, tail, |tail| tail).into_block();
+        let block = With::new(|_| head, tail, |tail| tail).into_block();
         assert_eq!(block.tail().number(), 10);
         assert!(catch_unwind(AssertUnwindSafe(|| drop(block))).is_err());
         assert_eq!(drops.load(Ordering::Relaxed), 11);
@@ -377,7 +385,7 @@ mod tests {
 
     #[test]
     fn a_lent_waker_wakes_and_counts_no_reference() {
-        let bell = Typed::<Bell, dyn Number, _>::new(Bell::default(), (), |tail| tail).into_block();
+        let bell = Typed::<Bell, dyn Number, _>::new(|()| Bell::default(), (), |tail| tail).into_block();
         let lent = bell.waker();
         lent.wake_by_ref();
         assert_eq!((bell.0.load(Ordering::Relaxed), bell.count()), (1, 1));

@@ -298,7 +298,7 @@ impl Node {
         tree: Option<Arc<Tree>>,
         cell: C,
     ) -> Typed<C> {
-        Typed::new(Node::make(kind, mask, origin, tree, None, &cell), cell, |cell| cell)
+        Typed::new(|cell| Node::make(kind, mask, origin, tree, None, cell), cell, |cell| cell)
     }
 
     /// As [`new`](Node::new), without anything that only some sorts of scopes have.
@@ -316,7 +316,7 @@ impl Node {
         tree: Arc<Tree>,
         cell: C,
     ) -> Typed<C> {
-        Typed::new(Node::make(kind, mask, origin, Some(tree), Some(place), &cell), cell, |cell| cell)
+        Typed::new(|cell| Node::make(kind, mask, origin, Some(tree), Some(place), cell), cell, |cell| cell)
     }
 
     /// As [`placed`](Node::placed), for a task; with room for a body, and with a result, that may borrow.
@@ -327,11 +327,11 @@ impl Node {
         cell: C,
         result: R,
     ) -> (Room<Node, dyn Cell, P>, [Share<Node, dyn Cell, C, R>; 2]) {
-        let node = Node::make(Kind::Task, Mask::None, origin, Some(tree), Some(place), &cell);
+        let node = |cell: &C| Node::make(Kind::Task, Mask::None, origin, Some(tree), Some(place), cell);
         raw::lodge(node, cell, result, |cell| cell)
     }
 
-    #[inline]
+    #[inline(always)]
     fn make(
         kind: Kind,
         mask: Mask,
