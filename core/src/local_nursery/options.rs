@@ -341,25 +341,32 @@ where
         // The nursery is driven, also in a turn in which its body has nothing to do (L16).
         shared.node.touch();
         let mut body_is_due = this.children.begin_turn(shared);
-        let mut closing = false;
+        let (mut again, mut closing) = (false, false);
         let early = loop {
+            let mut gives_way = false;
             if body_is_due {
                 let waker = shared.node.waker();
                 if let Poll::Ready(ending) = this.scoped.as_mut().poll(&mut Context::from_waker(&waker)) {
                     this.children.hand_over(moves_to, *this.has_moved);
                     return Poll::Ready(finish(ending, shared, *this.conclude));
                 }
+                gives_way = shared.node.cell().body_is_woken();
             }
             if this.children.take_turns(shared, moves_to) {
                 break true;
             }
-            // Body and children are over: it closes in this turn. Otherwise nurseries inside one another would need a turn
-            // each, and each of these polls all that are around.
-            closing = !closing && this.children.len() == 0 && shared.node.life() != Life::Open;
-            body_is_due = closing && shared.node.cell().take_body();
-            if !body_is_due {
+            if !shared.node.cell().body_is_woken() {
                 break false;
             }
+            // The children have woken it. It is polled once more for what they have done, because most bodies wait for them; and once
+            // more to close when all are over, for nurseries inside one another would need a turn each, and each of these polls all
+            // that are around. Not if it gives way to others.
+            let ends = this.children.len() == 0 && shared.node.life() != Life::Open;
+            let had = std::mem::replace(if ends { &mut closing } else { &mut again }, true);
+            if had || gives_way && !ends {
+                break false;
+            }
+            body_is_due = shared.node.cell().take_body();
         };
         // L16.1: also for the children, whose wakes do not go through the node.
         let past = wake::past(&shared.node, cx.waker());

@@ -46,7 +46,12 @@ impl Seats {
         std::mem::take(&mut inner.body)
     }
 
-    /// Whether the body was woken during the turn; if so, it is to be polled now.
+    /// Whether the body was woken during the turn.
+    pub(crate) fn body_is_woken(&self) -> bool {
+        self.lock().body
+    }
+
+    /// As [`body_is_woken`](Seats::body_is_woken); if so, it is to be polled now.
     pub(crate) fn take_body(&self) -> bool {
         std::mem::take(&mut self.lock().body)
     }
