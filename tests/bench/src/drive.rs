@@ -15,6 +15,17 @@ const ROUNDS: usize = 5;
 ///
 /// What went wrong, if valgrind or the case failed.
 pub fn instructions(name: &str) -> Result<u64, String> {
+    let counted = callgrind(name)?;
+    let total = counted.lines().find_map(|line| line.strip_prefix("totals: "));
+    total.and_then(|total| total.trim().parse().ok()).ok_or_else(|| format!("{name}: callgrind has no total"))
+}
+
+/// What callgrind writes about what happens between the marks.
+///
+/// # Errors
+///
+/// What went wrong, if valgrind or the case failed.
+pub fn callgrind(name: &str) -> Result<String, String> {
     let file = std::env::temp_dir().join(format!("foster-bench.{}", std::process::id()));
     let program = std::env::current_exe().map_err(|error| error.to_string())?;
     let mut valgrind = Command::new("valgrind");
@@ -31,9 +42,7 @@ pub fn instructions(name: &str) -> Result<u64, String> {
     if !output.status.success() {
         return Err(format!("{name}: {}", String::from_utf8_lossy(&output.stderr)));
     }
-    let counted = counted.map_err(|error| format!("{name}: callgrind wrote nothing: {error}"))?;
-    let total = counted.lines().find_map(|line| line.strip_prefix("totals: "));
-    total.and_then(|total| total.trim().parse().ok()).ok_or_else(|| format!("{name}: callgrind has no total"))
+    counted.map_err(|error| format!("{name}: callgrind wrote nothing: {error}"))
 }
 
 /// What the case reads of itself, run by the binary of that name beside this one.
