@@ -257,9 +257,20 @@ impl NodeRef {
 
     /// From the end of the body to Closed: waits for children and residue, then runs the finalizers.
     ///
-    /// Most scopes have nothing of these left, and go all the way under one lock.
+    /// Most scopes never had any of these, and go all the way under one lock.
+    #[inline]
     pub(crate) fn wind_down(&self, driver: Driver, cx: &mut Context<'_>) -> Poll<Closed> {
         self.touch();
+        let state = self.lock();
+        if state.had_nothing() && !self.flagged(CANCELLED | LOST) {
+            return Poll::Ready(self.close_in(state));
+        }
+        drop(state);
+        self.wind_down_more(driver, cx)
+    }
+
+    #[inline(never)]
+    fn wind_down_more(&self, driver: Driver, cx: &mut Context<'_>) -> Poll<Closed> {
         let mut exact = false;
         let mut dismissed = false;
         let mut registered = false;

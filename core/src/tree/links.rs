@@ -107,7 +107,14 @@ impl Table {
 }
 
 impl Links {
+    /// Nothing has ever been linked here.
+    #[inline]
+    pub(crate) fn is_unused(&self) -> bool {
+        self.0.is_none()
+    }
+
     /// The slot of what is inserted next.
+    #[inline]
     pub(crate) fn next_slot(&self) -> usize {
         self.0.as_ref().map_or(0, |table| table.vacant)
     }

@@ -64,6 +64,7 @@ impl Marks {
     }
 
     /// Whether any request reaches the scope, held off or not.
+    #[inline]
     pub(crate) fn any(self) -> bool {
         self.direct.min(self.graceful) != Instant::NEVER
     }

@@ -271,11 +271,18 @@ impl State {
     }
 
     /// Everything that reaches the code directly inside, and the lower neighbours.
+    #[inline]
     pub(crate) fn marks(&self) -> Marks {
         match self.request() {
             Some(request) => Marks::own(request.hard).join(self.inherited),
             None => self.inherited,
         }
+    }
+
+    /// Its body was polled alone: nothing was ever below it, and nothing has to be run at its end.
+    #[inline]
+    pub(crate) fn had_nothing(&self) -> bool {
+        self.life == Life::Open && self.links.is_unused() && self.rests.is_unused() && !self.has_rare()
     }
 
     /// L4.
@@ -389,6 +396,7 @@ impl Node {
     }
 
     /// The flags that every scope below has, too.
+    #[inline]
     pub(super) fn kept_flags(&self) -> u16 {
         self.flags.load(Ordering::Relaxed) & (FOLLOWED | NOTED)
     }

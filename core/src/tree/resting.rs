@@ -173,6 +173,7 @@ impl Rests {
     }
 
     /// Nobody has ever rested here.
+    #[inline]
     pub(super) fn is_unused(&self) -> bool {
         self.0.is_none()
     }
