@@ -12,6 +12,7 @@
 
 mod escaped;
 mod handover;
+mod host;
 mod local;
 mod locks;
 mod oneshot;

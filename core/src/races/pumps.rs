@@ -23,7 +23,7 @@ use crate::{Nursery, nursery, sleep_forever, yield_now};
 
 /// A task that is through when it has had its turn.
 #[derive(Clone, Default)]
-struct Once {
+pub(super) struct Once {
     turns: Count,
     waiter: Arc<Mutex<Option<Waker>>>,
 }
@@ -46,7 +46,7 @@ impl<F: Fn() + Send + Sync + 'static> Cell for Turn<F> {
 }
 
 impl Once {
-    fn turn(&self) {
+    pub(super) fn turn(&self) {
         self.turns.add();
         if let Some(waiter) = self.waiter.lock().unwrap().take() {
             waiter.wake();
@@ -54,7 +54,7 @@ impl Once {
     }
 
     /// Waits, without a step of its own, until so many turns are over.
-    fn after(&self, turns: usize) {
+    pub(super) fn after(&self, turns: usize) {
         block_on(poll_fn(|cx| {
             *self.waiter.lock().unwrap() = Some(cx.waker().clone());
             if self.turns.get() == turns { Poll::Ready(()) } else { Poll::Pending }
@@ -68,22 +68,22 @@ fn bare(threads: usize) -> (Arc<Threads>, Arc<Tree>) {
     (threads.clone(), Tree::new(threads, Arc::new(PrintOrphans)))
 }
 
-fn pumps(tree: &Tree) -> &Pumps {
+pub(super) fn pumps(tree: &Tree) -> &Pumps {
     let Some(pumps) = &tree.pumps else { unreachable!("its runtime says how many threads it has") };
     pumps
 }
 
-fn push(tree: &Arc<Tree>, task: &Once) {
+pub(super) fn push(tree: &Arc<Tree>, task: &Once) {
     let task = task.clone();
     push_turn(tree, move || task.turn());
 }
 
-fn push_turn(tree: &Arc<Tree>, turn: impl Fn() + Send + Sync + 'static) {
+pub(super) fn push_turn(tree: &Arc<Tree>, turn: impl Fn() + Send + Sync + 'static) {
     pumps(tree).push(tree, &ready(tree, turn));
 }
 
 /// A task that has to be put into the queue.
-fn ready(tree: &Arc<Tree>, turn: impl Fn() + Send + Sync + 'static) -> NodeRef {
+pub(super) fn ready(tree: &Arc<Tree>, turn: impl Fn() + Send + Sync + 'static) -> NodeRef {
     let turn = Turn { turn, stage: Stage::coming() };
     turn.stage.placed();
     let origin = Origin::new("once", Location::caller());
@@ -269,8 +269,8 @@ fn wakes_race_for_a_turn() {
 /// R10, L26: when the runtime drops a pump, each task is lost once: the one that another pump is polling when that poll is over, the one
 /// that is woken at that moment, too. The nursery ends.
 ///
-/// Fails without the look at `are_dropped` behind `stage.end()`, without the one in `Pumps::push`, if `Stage::take` takes a task that
-/// is `COMING`, as it did, and (3000 rounds) if `Pumps::push` puts a task into a queue that has ended, as it did.
+/// Fails without the look at `are_dropped` behind `stage.end()`, without the one in `Pumps::push`, and (3000 rounds) if `Pumps::push`
+/// puts a task into a queue that has ended, as it did.
 #[test]
 fn a_turn_races_with_the_teardown() {
     check(|| {
@@ -304,6 +304,46 @@ fn a_turn_races_with_the_teardown() {
         over.unwrap();
         assert_eq!(dropped.get(), 2);
         setter.join().unwrap();
+        tear_down.join().unwrap();
+        ended(&threads);
+    });
+}
+
+/// R10: what a task that is lost late wakes, does not stay on the shelf of the pump that loses it.
+///
+/// Fails (3000 rounds) if it is lost before the pump has left its shelf, as it was.
+#[test]
+fn a_late_loss_races_with_the_teardown() {
+    struct Sets(Arc<Event>);
+    impl Drop for Sets {
+        fn drop(&mut self) {
+            self.0.set();
+        }
+    }
+    check(|| {
+        let threads = Threads::new(Drive::Pumps(2));
+        let event = Arc::new(Event::new());
+        let waited = event.clone();
+        let runtime = threads.clone();
+        let tear_down = thread::spawn(move || runtime.tear_down());
+        let over = block_on(root(threads.clone(), async move {
+            nursery(async |n: Nursery| {
+                n.spawn(async move {
+                    let _sets = Sets(event);
+                    for _ in 0..40 {
+                        yield_now().await;
+                    }
+                    sleep_forever().await
+                });
+                n.spawn(async move {
+                    waited.wait().await;
+                    sleep_forever().await
+                });
+                Ok(())
+            })
+            .await
+        }));
+        over.unwrap();
         tear_down.join().unwrap();
         ended(&threads);
     });

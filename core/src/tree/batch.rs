@@ -18,16 +18,26 @@ pub(crate) enum Batch {
 /// Where the other pumps of a tree find the tasks that one of them has taken.
 ///
 /// Invariant: a shelf on which nothing lies gets something only under the lock of the tree's queue, which is locked before; or by the
-/// pump's own thread, which calls another pump for it, or gives it back to the queue without beginning a turn.
+/// pump's own thread, which then sees to it that another pump is coming, or gives it back to the queue without beginning a turn.
 #[derive(Default)]
 pub(crate) struct Shelf(Latch<Lying>);
 
 #[derive(Default)]
 struct Lying {
     tasks: VecDeque<NodeRef>,
-    /// A task has called another pump in its turn, which has not come yet.
-    called: bool,
+    /// How many pumps were called in this poll, by tasks in their turns, and have not come.
+    called: u8,
 }
+
+/// How many pumps the tasks of one poll call, which the host may keep for the same thread: it keeps one, and others find the first when
+/// the second one comes.
+const CALLS: u8 = 2;
+
+/// A share is no smaller than this part of the queue, however many threads there may be: those that have too little steal.
+const MOST_SHARES: usize = 4;
+
+/// Each so many times a batch is filled from a shelf first: where the queue is never empty, nobody would look there.
+const SHELVES_FIRST: usize = 8;
 
 impl Shelf {
     pub(crate) fn len(&self) -> usize {
@@ -38,12 +48,18 @@ impl Shelf {
     pub(crate) fn put(&self, tasks: &[NodeRef]) -> bool {
         let mut lying = self.0.lock();
         lying.tasks.extend(tasks.iter().cloned());
-        !lying.called
+        lying.called < CALLS
     }
 
-    /// The task whose turn it is calls another pump, or that one has come.
-    pub(crate) fn set_called(&self, called: bool) {
-        self.0.lock().called = called;
+    /// The task whose turn it is calls another pump.
+    pub(crate) fn calls(&self) {
+        self.0.lock().called += 1;
+    }
+
+    /// A pump that was called has come.
+    pub(crate) fn is_answered(&self) {
+        let mut lying = self.0.lock();
+        lying.called = lying.called.saturating_sub(1);
     }
 
     /// The longer-waiting half of what lies there.
@@ -69,7 +85,7 @@ impl Batch {
                 let mut lying = shelf.0.lock();
                 let Some(next) = lying.tasks.pop_front() else { return again };
                 lying.tasks.extend(again);
-                if lying.called && !lying.tasks.is_empty() {
+                if lying.called > 0 && !lying.tasks.is_empty() {
                     // Others would be held up by this one.
                     lying.tasks.push_front(next);
                     return None;
@@ -87,12 +103,13 @@ impl Batch {
         }
     }
 
-    /// Takes from the queue what `turns` turns are enough for, and from the other pumps' shelves if nothing is there. Says what
-    /// comes next.
+    /// Takes from the queue what `turns` turns are enough for, or from a pump's shelf if nothing is there. `fill` counts the times. Says
+    /// what comes next.
     pub(crate) fn fill(
         &mut self,
         queue: &mut VecDeque<NodeRef>,
         shelves: &[Arc<Shelf>],
+        fill: usize,
         threads: NonZeroUsize,
         turns: usize,
     ) -> Option<NodeRef> {
@@ -105,16 +122,20 @@ impl Batch {
                 ready.pop_front()
             }
             Batch::Share(shelf) => {
-                let share = queue.len().div_ceil(threads.get()).min(turns);
-                if share > 0 {
-                    let next = queue.pop_front();
-                    shelf.0.lock().tasks.extend(queue.drain(..share - 1));
-                    return next;
+                if queue.is_empty() || fill % SHELVES_FIRST == 0 {
+                    // Not always the same one first.
+                    let (before, first) = shelves.split_at(fill / SHELVES_FIRST % shelves.len());
+                    let halves = first.iter().chain(before).map(|shelf| shelf.half());
+                    if let Some(mut half) = halves.into_iter().find(|half| !half.is_empty()) {
+                        let next = half.pop_front();
+                        shelf.0.lock().tasks.append(&mut half);
+                        return next;
+                    }
                 }
-                let mut half = shelves.iter().map(|shelf| shelf.half()).find(|half| !half.is_empty())?;
-                let next = half.pop_front();
-                shelf.0.lock().tasks.append(&mut half);
-                next
+                let next = queue.pop_front()?;
+                let share = (queue.len() / threads.get().min(MOST_SHARES)).min(turns - 1);
+                shelf.0.lock().tasks.extend(queue.drain(..share));
+                Some(next)
             }
         }
     }
@@ -125,7 +146,7 @@ impl Batch {
             Batch::All { again: woken, .. } => queue.extend(woken.drain(..).chain(again)),
             Batch::Share(shelf) => {
                 let mut lying = shelf.0.lock();
-                lying.called = false;
+                lying.called = 0;
                 queue.extend(lying.tasks.drain(..).chain(again));
             }
         }

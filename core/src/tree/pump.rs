@@ -6,8 +6,10 @@
 //! ever fought over.
 //!
 //! Whenever a task waits in the queue, or on the shelf of a pump that is polling another one, a pump is on its way: an idle one was
-//! woken, or another one made. So a task that computes for long holds up its thread and no other task, but for what it has woken
-//! itself where the host keeps that for the same thread, as tokio does. There are at most two pumps for each thread, and one to spare.
+//! woken, or another one made. So a task that computes for long holds up its thread and no other task, as far as the host lets others
+//! come: tokio keeps the last job that a job has woken for the same thread (its LIFO slot). So a task that computes on holds up what
+//! it has woken itself, if that is one; and a job of the host's own that does so may hold up the tree. There are at most three pumps
+//! for each that ever polled at once, and one to spare.
 //!
 //! A runtime that wants to choose among the tasks itself, as the simulator does, gets each as a job of its own: see
 //! [`Runtime::parallelism`](crate::runtime::Runtime::parallelism).
@@ -38,7 +40,8 @@ crate::sys::thread_local! {
 
 /// The queue of a tree, and its pumps.
 pub(crate) struct Pumps {
-    queue: Mutex<Queue>,
+    /// In a block of its own: to lock it does not take from other threads' caches what they look at in every turn.
+    queue: Box<Mutex<Queue>>,
     threads: NonZeroUsize,
     /// How many pumps were made or woken, or have given way, and have not been polled since; without those `called` in a turn. Changes
     /// under the queue's lock.
@@ -49,19 +52,19 @@ pub(crate) struct Pumps {
     dropped: AtomicBool,
 }
 
-/// Aligned, so that to lock it does not take from other threads' caches what they look at in every turn.
 #[derive(Default)]
-#[repr(align(128))]
 struct Queue {
     ready: VecDeque<NodeRef>,
     /// Of all pumps.
     shelves: Vec<Arc<Shelf>>,
-    /// Pumps that have nothing to do, by number. All others are being polled, or coming.
+    /// Pumps that have nothing to do, by number. All others are being polled, coming, or called, or have ended.
     idle: Vec<(usize, Waker)>,
     /// Pumps that are coming because they were called in a turn, with the shelf of that turn. Nobody else counts on them: the host may
     /// have put them where only the thread that is busy with this turn can find them (tokio's LIFO slot).
     called: Vec<(usize, Arc<Shelf>)>,
     made: usize,
+    /// How often a batch was filled.
+    fills: usize,
     /// How many pumps are polling.
     busy: usize,
     /// The tree has ended, or the runtime is being torn down: nothing is put in any more, and pumps that find nothing end.
@@ -77,7 +80,7 @@ impl Queue {
 
 impl Pumps {
     pub(crate) fn new(threads: NonZeroUsize) -> Self {
-        Pumps { queue: Mutex::default(), threads, coming: AtomicUsize::new(0), dropped: AtomicBool::new(false) }
+        Pumps { queue: Box::default(), threads, coming: AtomicUsize::new(0), dropped: AtomicBool::new(false) }
     }
 
     fn is_one_coming(&self) -> bool {
@@ -96,7 +99,7 @@ impl Pumps {
             return Some(queue.idle.swap_remove(place).1);
         }
         match queue.called.iter().position(|(called, _)| *called == number) {
-            Some(place) => queue.called.swap_remove(place).1.set_called(false),
+            Some(place) => queue.called.swap_remove(place).1.is_answered(),
             None => drop(self.coming.fetch_sub(1, Ordering::Relaxed)),
         }
         None
@@ -188,13 +191,14 @@ impl Pumps {
     fn push_here(&self, tree: &Arc<Tree>, tasks: &[NodeRef]) -> bool {
         HERE.with(|stack| {
             stack.look(|top| {
-                let here = top.filter(|top| std::ptr::eq(*top.value(), self)).and_then(|top| top.lent());
-                let Some(shelf) = here else { return false };
+                // Perhaps that one polls a pump of another tree, which polls this code.
+                let here = top.and_then(|top| top.outward().find(|here| std::ptr::eq(*here.value(), self)));
+                let Some(shelf) = here.and_then(|here| here.lent()) else { return false };
                 if shelf.put(tasks) && !self.is_one_coming() {
                     let queue = self.lock();
-                    // One for each thread is enough: either all threads are busy, or one of the pumps comes.
-                    if self.needs_one(&queue) && queue.called.len() < self.threads.get() {
-                        shelf.set_called(true);
+                    // So many are enough: one of them comes, or all threads are busy.
+                    if self.needs_one(&queue) && queue.called.len() < 2 * queue.busy {
+                        shelf.calls();
                         self.call(queue, tree, Some(shelf));
                     }
                 }
@@ -211,12 +215,18 @@ impl Pumps {
         self.dropped.load(Ordering::SeqCst)
     }
 
+    /// None is idle any more: all come, or are dropped.
+    fn take_idle(&self, queue: &mut Queue) -> Vec<(usize, Waker)> {
+        self.coming.fetch_add(queue.idle.len(), Ordering::Relaxed);
+        std::mem::take(&mut queue.idle)
+    }
+
     /// The tree has ended, and its tasks.
     pub(crate) fn end(&self) {
         let mut queue = self.lock();
         queue.ended = true;
         let ready = std::mem::take(&mut queue.ready);
-        let idle = std::mem::take(&mut queue.idle);
+        let idle = self.take_idle(&mut queue);
         drop(queue);
         drop(ready);
         for (_, waker) in idle {
@@ -232,7 +242,7 @@ impl Pumps {
         let mut queue = self.lock();
         queue.ended = true;
         let ready = std::mem::take(&mut queue.ready);
-        let idle = std::mem::take(&mut queue.idle);
+        let idle = self.take_idle(&mut queue);
         drop(queue);
         drop((ready, idle));
         for node in tree.root().map(all_below).unwrap_or_default() {
@@ -325,80 +335,26 @@ pub(crate) struct Pump {
 impl Pump {
     /// As many turns as there are tasks that are ready, and no more than [`TURN`].
     pub(crate) fn poll(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        let tree = self.tree.clone();
-        let Some(pumps) = &tree.pumps else { unreachable!("only a tree with pumps makes one") };
-        match &self.batch {
-            Batch::All { .. } => self.turns(pumps, cx),
+        let Some(pumps) = &self.tree.pumps else { unreachable!("only a tree with pumps makes one") };
+        let polled = match &self.batch {
+            Batch::All { .. } => pumps.turns(&self.tree, self.number, &mut self.batch, cx),
             Batch::Share(shelf) => {
                 let shelf = shelf.clone();
-                HERE.with(|stack| stack.enter(std::ptr::from_ref(pumps), Some(&shelf), || self.turns(pumps, cx)).1)
+                let turns = || pumps.turns(&self.tree, self.number, &mut self.batch, cx);
+                HERE.with(|stack| stack.enter(std::ptr::from_ref(pumps), Some(&shelf), turns).1)
             }
-        }
-    }
-
-    fn turns(&mut self, pumps: &Pumps, cx: &mut Context<'_>) -> Poll<()> {
-        let Pump { tree, number, batch } = self;
-        let mut queue = pumps.lock();
-        let old = pumps.has_come(*number, &mut queue);
-        let mut spare = None;
-        let mut again = None;
-        let mut left = TURN;
-        let mut queue = 'turns: loop {
-            // Subtle: the host may have put the pump that was called where only this thread can find it (tokio's LIFO slot). So
-            // this one goes to the end of the host's queue, where every thread can take it, and nobody waits for the task that
-            // comes next, however long that holds up its thread.
-            if batch.is_held_up() {
-                break queue;
-            }
-            if pumps.needs_another(&queue) {
-                pumps.call(queue, tree, None);
-                break pumps.lock();
-            }
-            let Queue { ready, shelves, .. } = &mut *queue;
-            let Some(mut task) = batch.fill(ready, shelves, pumps.threads, left) else {
-                if queue.ended {
-                    queue.busy -= 1;
-                    return Poll::Ready(());
-                }
-                if let Some(waker) = spare.take() {
-                    queue.busy -= 1;
-                    queue.idle.push((*number, waker));
-                    drop(queue);
-                    drop(old);
-                    return Poll::Pending;
-                }
-                // No lock is held while a waker is cloned or dropped (L36).
-                drop(queue);
-                spare = Some(cx.waker().clone());
-                queue = pumps.lock();
-                continue;
-            };
-            drop(queue);
-            loop {
-                again = turn(pumps, task);
-                left -= 1;
-                if left == 0 || tree.runtime.should_yield() {
-                    break 'turns pumps.lock();
-                }
-                match batch.next(again.take()) {
-                    Some(next) => task = next,
-                    None => break,
-                }
-            }
-            queue = pumps.lock();
         };
-        let mut late = Vec::new();
-        match queue.ended {
-            false => batch.give_back(again, &mut queue.ready),
-            true => batch.give_back(again, &mut late),
+        // Behind it: what is woken now does not come onto the shelf.
+        drop(polled.wakers);
+        polled.late.iter().for_each(lose_if_idle);
+        match polled.next {
+            Next::Idles => Poll::Pending,
+            Next::Ends => Poll::Ready(()),
+            Next::GivesWay => {
+                cx.waker().wake_by_ref();
+                Poll::Pending
+            }
         }
-        queue.busy -= 1;
-        pumps.comes();
-        drop(queue);
-        drop(old);
-        late.iter().for_each(lose_if_idle);
-        cx.waker().wake_by_ref();
-        Poll::Pending
     }
 
     /// The runtime has dropped the job before it was ready.
@@ -406,5 +362,86 @@ impl Pump {
         if let Some(pumps) = &self.tree.pumps {
             pumps.drop_all(&self.tree);
         }
+    }
+}
+
+/// What comes after the turns of a pump's poll.
+struct Polled {
+    next: Next,
+    /// Nobody needs them any more: of a pump that was idle, and of one that found nothing, and then something.
+    wakers: [Option<Waker>; 2],
+    /// Woken again in their turns, when the queue had ended.
+    late: Vec<NodeRef>,
+}
+
+enum Next {
+    Idles,
+    GivesWay,
+    Ends,
+}
+
+impl Pumps {
+    /// The turns of one poll.
+    fn turns(&self, tree: &Arc<Tree>, number: usize, batch: &mut Batch, cx: &mut Context<'_>) -> Polled {
+        let mut queue = self.lock();
+        let old = self.has_come(number, &mut queue);
+        let mut polled = Polled { next: Next::GivesWay, wakers: [old, None], late: Vec::new() };
+        let mut again = None;
+        let mut left = TURN;
+        let mut queue = 'turns: loop {
+            // Subtle: the host may have put the pump that was called where only this thread can find it. So this one goes to the end
+            // of the host's queue, where every thread can take it, and nobody waits for the task that comes next, however long that
+            // holds up its thread.
+            if batch.is_held_up() {
+                break queue;
+            }
+            if self.needs_another(&queue) {
+                self.call(queue, tree, None);
+                break self.lock();
+            }
+            queue.fills = queue.fills.wrapping_add(1);
+            let Queue { ready, shelves, fills, .. } = &mut *queue;
+            let Some(mut task) = batch.fill(ready, shelves, *fills, self.threads, left) else {
+                if queue.ended {
+                    queue.busy -= 1;
+                    drop(queue);
+                    polled.next = Next::Ends;
+                    return polled;
+                }
+                if let Some(waker) = polled.wakers[1].take() {
+                    queue.busy -= 1;
+                    queue.idle.push((number, waker));
+                    drop(queue);
+                    polled.next = Next::Idles;
+                    return polled;
+                }
+                // No lock is held while a waker is cloned or dropped (L36).
+                drop(queue);
+                polled.wakers[1] = Some(cx.waker().clone());
+                queue = self.lock();
+                continue;
+            };
+            drop(queue);
+            loop {
+                again = turn(self, task);
+                left -= 1;
+                if left == 0 || tree.runtime.should_yield() {
+                    break 'turns self.lock();
+                }
+                match batch.next(again.take()) {
+                    Some(next) => task = next,
+                    None => break,
+                }
+            }
+            queue = self.lock();
+        };
+        match queue.ended {
+            false => batch.give_back(again, &mut queue.ready),
+            true => batch.give_back(again, &mut polled.late),
+        }
+        queue.busy -= 1;
+        self.comes();
+        drop(queue);
+        polled
     }
 }
