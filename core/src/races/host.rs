@@ -5,9 +5,11 @@ use std::cell::Cell as Local;
 use std::collections::VecDeque;
 use std::future::Future;
 use std::num::NonZeroUsize;
+use std::panic::Location;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Wake, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 
 use shuttle::sync::{Condvar, Mutex as Lock};
 use shuttle::thread::{self, JoinHandle};
@@ -16,9 +18,11 @@ use super::pumps::{Once, pumps, push, push_turn, ready};
 use super::{Count, NoTimer, check};
 use crate::Instant;
 use crate::observer::PrintOrphans;
+use crate::reason::Origin;
 use crate::runtime::{BlockingError, Job, Runtime, Timer, Work};
-use crate::tree::Tree;
-use crate::tree::node::NodeRef;
+use crate::tree::marks::Mask;
+use crate::tree::node::{Cell, Kind, Node, NodeRef};
+use crate::tree::{self, Tree, pump};
 
 shuttle::thread_local! {
     static WORKER: Local<Option<usize>> = const { Local::new(None) };
@@ -187,8 +191,6 @@ fn until(done: &Count, all: usize) {
 }
 
 /// What a turn wakes may take long, and holds up nothing else that it has woken.
-///
-/// Fails if a pump whose task has called another one goes on though several tasks lie on its shelf, and if it does not know that.
 #[test]
 fn a_long_turn_holds_up_none_that_was_woken_with_it() {
     for (parallelism, yields) in [(2, false), (usize::MAX, true)] {
@@ -214,6 +216,61 @@ fn a_long_turn_holds_up_none_that_was_woken_with_it() {
                 });
             });
         }
+    }
+}
+
+/// A task that wakes another one and itself in its first turn, and counts its second one.
+struct Twice<F> {
+    first: F,
+    second: Count,
+    has_begun: AtomicBool,
+    stage: tree::stage::Stage,
+}
+
+impl<F: Fn() + Send + Sync + 'static> Cell for Twice<F> {
+    fn turn(&self, node: &NodeRef) -> Poll<()> {
+        if self.has_begun.swap(true, Ordering::Relaxed) {
+            self.second.add();
+            return Poll::Ready(());
+        }
+        (self.first)();
+        pump::wake(node);
+        Poll::Pending
+    }
+
+    fn stage(&self) -> Option<&tree::stage::Stage> {
+        Some(&self.stage)
+    }
+}
+
+/// What a turn wakes may take long, and does not hold up who has woken it.
+///
+/// Fails if a pump whose task has called another one goes on though more than one lies on its shelf, and if it does not know that it
+/// has.
+#[test]
+fn a_long_turn_does_not_hold_up_who_has_woken_it() {
+    for parallelism in [2, usize::MAX] {
+        check(move || {
+            on_host(2, parallelism, false, |tree| {
+                let (second, over) = (Count::default(), Once::default());
+                let (within, waited, ends) = (tree.clone(), second.clone(), over.clone());
+                let first = move || {
+                    let (waited, ends) = (waited.clone(), ends.clone());
+                    push_turn(&within, move || {
+                        until(&waited, 1);
+                        ends.turn();
+                    });
+                };
+                let twice =
+                    Twice { first, second, has_begun: AtomicBool::new(false), stage: tree::stage::Stage::coming() };
+                twice.stage.placed();
+                let origin = Origin::new("twice", Location::caller());
+                let task = Node::new(Kind::Task, Mask::None, origin, Some(tree.clone()), twice).into_block();
+                pumps(tree).push(tree, &task);
+                drop(task);
+                over.after(1);
+            });
+        });
     }
 }
 

@@ -86,20 +86,12 @@ impl Batch {
                 let Some(next) = lying.tasks.pop_front() else { return again };
                 lying.tasks.extend(again);
                 if lying.called > 0 && !lying.tasks.is_empty() {
-                    // Others would be held up by this one.
+                    // The others would be held up by this one, as long as nobody is coming who can be counted on.
                     lying.tasks.push_front(next);
                     return None;
                 }
                 Some(next)
             }
-        }
-    }
-
-    /// Whether tasks lie here that would be held up by the one that comes next.
-    pub(crate) fn is_held_up(&self) -> bool {
-        match self {
-            Batch::All { .. } => false,
-            Batch::Share(shelf) => shelf.len() > 0,
         }
     }
 

@@ -389,14 +389,11 @@ impl Pumps {
         let mut again = None;
         let mut left = TURN;
         let mut queue = 'turns: loop {
-            // Subtle: the host may have put the pump that was called where only this thread can find it. So this one goes to the end
-            // of the host's queue, where every thread can take it, and nobody waits for the task that comes next, however long that
-            // holds up its thread.
-            if batch.is_held_up() {
-                break queue;
-            }
             if self.needs_another(&queue) {
                 self.call(queue, tree, None);
+                // Subtle: the host may have put the pump that was called where only this thread can find it. So this one goes to the
+                // end of the host's queue, where every thread can take it, and nobody waits for the task that comes next, however
+                // long that holds up its thread.
                 break self.lock();
             }
             queue.fills = queue.fills.wrapping_add(1);
