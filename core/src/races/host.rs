@@ -191,6 +191,8 @@ fn until(done: &Count, all: usize) {
 }
 
 /// What a turn wakes may take long, and holds up nothing else that it has woken.
+///
+/// Fails if nobody is called for what a turn wakes.
 #[test]
 fn a_long_turn_holds_up_none_that_was_woken_with_it() {
     for (parallelism, yields) in [(2, false), (usize::MAX, true)] {
