@@ -61,8 +61,9 @@ fn a_child_that_has_woken_another_holds_up_no_third() {
             let ended = ended.clone();
             n.spawn(async move {
                 (0..2).for_each(|_| waiting.recv().expect("they begin"));
-                // By now they wait for their events, or are about to.
-                foster::sleep(std::time::Duration::from_millis(10)).await;
+                while near.statistics().waiting == 0 || far.statistics().waiting == 0 {
+                    yield_now().await;
+                }
                 near.set();
                 std::thread::spawn(move || far.set());
                 wait(lets_go);

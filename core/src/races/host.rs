@@ -5,7 +5,6 @@ use std::cell::Cell as Local;
 use std::collections::VecDeque;
 use std::future::Future;
 use std::num::NonZeroUsize;
-use std::panic::Location;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
@@ -14,15 +13,13 @@ use std::task::{Context, Poll, Wake, Waker};
 use shuttle::sync::{Condvar, Mutex as Lock};
 use shuttle::thread::{self, JoinHandle};
 
-use super::pumps::{Once, pumps, push, push_turn, ready};
+use super::pumps::{Once, pumps, push, push_turn, ready, ready_for_turns};
 use super::{Count, NoTimer, check};
 use crate::Instant;
 use crate::observer::PrintOrphans;
-use crate::reason::Origin;
 use crate::runtime::{BlockingError, Job, Runtime, Timer, Work};
-use crate::tree::marks::Mask;
-use crate::tree::node::{Cell, Kind, Node, NodeRef};
-use crate::tree::{self, Tree, pump};
+use crate::tree::node::NodeRef;
+use crate::tree::{Tree, pump};
 
 shuttle::thread_local! {
     static WORKER: Local<Option<usize>> = const { Local::new(None) };
@@ -221,30 +218,6 @@ fn a_long_turn_holds_up_none_that_was_woken_with_it() {
     }
 }
 
-/// A task that wakes another one and itself in its first turn, and counts its second one.
-struct Twice<F> {
-    first: F,
-    second: Count,
-    has_begun: AtomicBool,
-    stage: tree::stage::Stage,
-}
-
-impl<F: Fn() + Send + Sync + 'static> Cell for Twice<F> {
-    fn turn(&self, node: &NodeRef) -> Poll<()> {
-        if self.has_begun.swap(true, Ordering::Relaxed) {
-            self.second.add();
-            return Poll::Ready(());
-        }
-        (self.first)();
-        pump::wake(node);
-        Poll::Pending
-    }
-
-    fn stage(&self) -> Option<&tree::stage::Stage> {
-        Some(&self.stage)
-    }
-}
-
 /// What a turn wakes may take long, and does not hold up who has woken it.
 ///
 /// Fails if a pump whose task has called another one goes on though more than one lies on its shelf, and if it does not know that it
@@ -254,20 +227,21 @@ fn a_long_turn_does_not_hold_up_who_has_woken_it() {
     for parallelism in [2, usize::MAX] {
         check(move || {
             on_host(2, parallelism, false, |tree| {
-                let (second, over) = (Count::default(), Once::default());
-                let (within, waited, ends) = (tree.clone(), second.clone(), over.clone());
-                let first = move || {
-                    let (waited, ends) = (waited.clone(), ends.clone());
+                let (second, over, has_begun) = (Count::default(), Once::default(), AtomicBool::new(false));
+                let (within, ends) = (tree.clone(), over.clone());
+                let task = ready_for_turns(tree, move |task| {
+                    if has_begun.swap(true, Ordering::Relaxed) {
+                        second.add();
+                        return Poll::Ready(());
+                    }
+                    let (waited, ends) = (second.clone(), ends.clone());
                     push_turn(&within, move || {
                         until(&waited, 1);
                         ends.turn();
                     });
-                };
-                let twice =
-                    Twice { first, second, has_begun: AtomicBool::new(false), stage: tree::stage::Stage::coming() };
-                twice.stage.placed();
-                let origin = Origin::new("twice", Location::caller());
-                let task = Node::new(Kind::Task, Mask::None, origin, Some(tree.clone()), twice).into_block();
+                    pump::wake(task);
+                    Poll::Pending
+                });
                 pumps(tree).push(tree, &task);
                 drop(task);
                 over.after(1);

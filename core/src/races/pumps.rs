@@ -28,16 +28,15 @@ pub(super) struct Once {
     waiter: Arc<Mutex<Option<Waker>>>,
 }
 
-/// The node of a task that is through when it has had its turn: this.
+/// The node of a task, with what its turn is.
 struct Turn<F> {
     turn: F,
     stage: Stage,
 }
 
-impl<F: Fn() + Send + Sync + 'static> Cell for Turn<F> {
-    fn turn(&self, _: &NodeRef) -> Poll<()> {
-        (self.turn)();
-        Poll::Ready(())
+impl<F: Fn(&NodeRef) -> Poll<()> + Send + Sync + 'static> Cell for Turn<F> {
+    fn turn(&self, node: &NodeRef) -> Poll<()> {
+        (self.turn)(node)
     }
 
     fn stage(&self) -> Option<&Stage> {
@@ -84,6 +83,17 @@ pub(super) fn push_turn(tree: &Arc<Tree>, turn: impl Fn() + Send + Sync + 'stati
 
 /// A task that has to be put into the queue.
 pub(super) fn ready(tree: &Arc<Tree>, turn: impl Fn() + Send + Sync + 'static) -> NodeRef {
+    ready_for_turns(tree, move |_| {
+        turn();
+        Poll::Ready(())
+    })
+}
+
+/// As [`ready`], for one that may have several turns.
+pub(super) fn ready_for_turns(
+    tree: &Arc<Tree>,
+    turn: impl Fn(&NodeRef) -> Poll<()> + Send + Sync + 'static,
+) -> NodeRef {
     let turn = Turn { turn, stage: Stage::coming() };
     turn.stage.placed();
     let origin = Origin::new("once", Location::caller());

@@ -164,8 +164,8 @@ impl<H, D: ?Sized, X> Typed<H, D, X> {
 
         let block = Box::into_raw(Box::new(MaybeUninit::<Block<H, D, X>>::uninit())).cast::<Block<H, D, X>>();
         // SAFETY: it was allocated for this, and nobody else knows it. The tail is written before it is borrowed; and should `head` or
-        // `as_tail` panic, the block is leaked. Nothing borrows it but shared until it is freed, so what `as_tail` gives is good until then: it comes
-        // from the tail, or lives for ever.
+        // `as_tail` panic, the block is leaked. Nothing borrows it but shared until it is freed, so what `as_tail` gives is good until
+        // then: it comes from the tail, or lives for ever.
         unsafe {
             (&raw mut (*block).tail).write(tail);
             let tail = NonNull::from(as_tail(&(*block).tail));

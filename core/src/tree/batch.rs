@@ -52,12 +52,12 @@ impl Shelf {
     }
 
     /// The task whose turn it is calls another pump.
-    pub(crate) fn calls(&self) {
+    pub(crate) fn note_call(&self) {
         self.0.lock().called += 1;
     }
 
-    /// A pump that was called has come.
-    pub(crate) fn is_answered(&self) {
+    /// A pump that was called has come. Taken for an answer to a later call, it leads to one call more.
+    pub(crate) fn note_answer(&self) {
         let mut lying = self.0.lock();
         lying.called = lying.called.saturating_sub(1);
     }

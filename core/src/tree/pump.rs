@@ -99,7 +99,7 @@ impl Pumps {
             return Some(queue.idle.swap_remove(place).1);
         }
         match queue.called.iter().position(|(called, _)| *called == number) {
-            Some(place) => queue.called.swap_remove(place).1.is_answered(),
+            Some(place) => queue.called.swap_remove(place).1.note_answer(),
             None => drop(self.coming.fetch_sub(1, Ordering::Relaxed)),
         }
         None
@@ -198,7 +198,7 @@ impl Pumps {
                     let queue = self.lock();
                     // So many are enough: one of them comes, or all threads are busy.
                     if self.needs_one(&queue) && queue.called.len() < 2 * queue.busy {
-                        shelf.calls();
+                        shelf.note_call();
                         self.call(queue, tree, Some(shelf));
                     }
                 }

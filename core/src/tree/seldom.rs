@@ -4,7 +4,6 @@ use std::ops::{Deref, DerefMut};
 
 /// A box that is seldom there. Unlike an `Option` alone it is dropped by a look, and a call only if there is something: millions
 /// of nodes have some of these each.
-#[derive(Debug)]
 pub(crate) struct Seldom<T>(Option<Box<T>>);
 
 impl<T> Default for Seldom<T> {
