@@ -24,7 +24,7 @@ use slab::Slab;
 use super::Tree;
 use super::ambient;
 use super::census;
-use super::flags::{CANCELLED, DUE, RESTED};
+use super::flags::{CANCELLED, DISMISSED, DUE, FOLLOWED, RAZED, RESTED};
 use super::light::Light;
 use super::node::{Life, NodeRef, State};
 use super::seldom::Seldom;
@@ -62,6 +62,13 @@ pub(crate) struct Resting {
     inside: u32,
     /// It has become this node, because one that it rests in has become one. Its future does not know yet.
     node: Option<NodeRef>,
+}
+
+/// What is left of one that rests here no more.
+struct Left {
+    waker: Option<Waker>,
+    node: Option<NodeRef>,
+    inside: u32,
 }
 
 impl Drop for Resting {
@@ -103,7 +110,8 @@ impl Rests {
     }
 
     /// Keeps a place for a light scope, inside another one that rests here.
-    fn insert(&mut self, light: Light, around: Option<RestKey>) -> RestKey {
+    #[inline(always)]
+    fn insert(&mut self, light: Light, around: Option<RestKey>, waker: Option<Waker>) -> RestKey {
         if let Some(around) = around.and_then(|around| self.get_mut(around)) {
             around.inside += 1;
         }
@@ -115,7 +123,7 @@ impl Rests {
             serial,
             light,
             around,
-            waker: None,
+            waker,
             timed: false,
             due: false,
             inside: 0,
@@ -131,10 +139,10 @@ impl Rests {
     /// Notes the deadline of one that begins to rest. Says whether the timer is armed too late for it.
     fn is_late_for(&mut self, key: RestKey) -> bool {
         let Some(resting) = self.get_mut(key) else { return false };
-        let at = resting.light.deadline();
-        if at == Instant::NEVER || mem::replace(&mut resting.timed, true) {
+        if mem::replace(&mut resting.timed, true) {
             return false;
         }
+        let at = resting.light.deadline();
         let Some(table) = &mut *self.0 else { return false };
         if table.deadlines.len() > 2 * table.slots.len() + 16 {
             let Table { deadlines, slots, .. } = &mut **table;
@@ -183,14 +191,18 @@ impl Rests {
         Some(self.0.as_mut()?.alarm.take()?.0)
     }
 
-    /// Takes one out; nothing is done about those that rest in it.
-    fn take(&mut self, key: RestKey) -> Option<Resting> {
-        self.get_mut(key)?;
-        let gone = self.0.as_mut()?.slots.remove(key.slot as usize);
-        if let Some(around) = gone.around.and_then(|around| self.get_mut(around)) {
+    /// Takes one out; nothing is done about those that rest in it. What comes back is to be dropped where no lock is held.
+    #[inline(always)]
+    fn take(&mut self, key: RestKey) -> Option<Left> {
+        let gone = self.get_mut(key)?;
+        let left = Left { waker: gone.waker.take(), node: gone.node.take(), inside: gone.inside };
+        let around = gone.around;
+        // Not moved out: it is large, and has nothing to drop any more.
+        self.0.as_mut()?.slots.remove(key.slot as usize);
+        if let Some(around) = around.and_then(|around| self.get_mut(around)) {
             around.inside -= 1;
         }
-        Some(gone)
+        Some(left)
     }
 
     /// Those that rest inside another one do so no more: it has become a node, and so will they.
@@ -205,13 +217,7 @@ impl Rests {
         inside.map(free).collect()
     }
 
-    /// Takes one out. What rests in it comes along: it was forgotten, or has escaped.
-    fn remove(&mut self, key: RestKey) -> Option<(Resting, Vec<Resting>)> {
-        let gone = self.take(key)?;
-        let left = if gone.inside > 0 { self.remove_inside(key) } else { Vec::new() };
-        Some((gone, left))
-    }
-
+    /// Takes out all that rest inside one that is gone: they were forgotten, or have escaped.
     #[cold]
     fn remove_inside(&mut self, around: RestKey) -> Vec<Resting> {
         let mut left = Vec::new();
@@ -250,7 +256,7 @@ pub(super) fn dismiss(left: Vec<Resting>) {
 impl NodeRef {
     /// Keeps a place for a light scope that is being polled, because one inside it is about to rest here.
     pub(super) fn make_rest(&self, light: Light, around: Option<RestKey>) -> RestKey {
-        self.lock().rests.insert(light, around)
+        self.lock().rests.insert(light, around, None)
     }
 
     /// A light scope that rests here was polled again, and is not ready. Says whether it goes on as it was: not if it has another
@@ -280,31 +286,27 @@ impl NodeRef {
         if !self.flagged(RESTED) {
             self.flag(RESTED);
         }
-        let mut spare = if key.is_none() { Some(waker.clone()) } else { None };
+        // No lock is held while a waker is cloned or dropped (L36).
+        let mut waker = Some(waker.clone());
         let mut state = self.lock();
         if state.life != Life::Open {
             return None;
         }
-        let key = key.unwrap_or_else(|| state.rests.insert(light, around));
-        let mut stays = false;
-        while let Some(resting) = state.rests.get_mut(key) {
-            let known = resting.waker.as_ref().is_some_and(|old| old.will_wake(waker));
-            if !known && spare.is_none() {
-                // No lock is held while a waker is cloned or dropped (L36).
-                drop(state);
-                spare = Some(waker.clone());
-                state = self.lock();
-                continue;
+        let mut stays = true;
+        let key = match key {
+            None => state.rests.insert(light, around, waker.take()),
+            Some(key) => {
+                stays = state.rests.get_mut(key).is_some_and(|resting| {
+                    mem::swap(&mut resting.waker, &mut waker);
+                    !resting.due
+                });
+                key
             }
-            if !known {
-                mem::swap(&mut resting.waker, &mut spare);
-            }
-            stays = !resting.due;
-            break;
-        }
-        let armed = if stays && state.rests.is_late_for(key) { self.arm_rests(&mut state, tree) } else { None };
+        };
+        let timed = stays && light.deadline() != Instant::NEVER;
+        let armed = if timed && state.rests.is_late_for(key) { self.arm_rests(&mut state, tree) } else { None };
         drop(state);
-        drop(spare);
+        drop(waker);
         if armed.is_some_and(|(_, late)| late) {
             tree.arm();
         }
@@ -330,12 +332,17 @@ impl NodeRef {
 
     /// A light scope rests here no more. Gives the node that it has become without knowing.
     pub(super) fn end_rest(&self, key: RestKey) -> Option<NodeRef> {
-        let gone = self.lock().rests.remove(key);
-        let (mut gone, left) = gone?;
-        if !left.is_empty() {
+        let mut state = self.lock();
+        let Left { waker, node, inside } = state.rests.take(key)?;
+        if inside > 0 {
+            let left = state.rests.remove_inside(key);
+            drop(state);
             dismiss(left);
+        } else {
+            drop(state);
         }
-        gone.node.take()
+        drop(waker);
+        node
     }
 
     /// A light scope that had a place to rest here has become `node`. So do those that rest inside it.
@@ -378,9 +385,17 @@ impl NodeRef {
         }
     }
 
-    /// Whether its time is over, as its timer says.
-    pub(super) fn rest_is_due(&self, key: RestKey) -> bool {
-        self.flagged(DUE) && self.lock().rests.get_mut(key).is_some_and(|resting| resting.due)
+    /// Whether one that rests here may have to become a node: this one's code has to stop, or is followed, or lost; or the time of the
+    /// one is over, as its timer says.
+    #[inline]
+    pub(super) fn is_rest_disturbed(&self, key: RestKey) -> bool {
+        const ALL: u16 = CANCELLED | FOLLOWED | DISMISSED | RAZED;
+        self.flagged(ALL | DUE) && (self.flagged(ALL) || self.rest_is_due(key))
+    }
+
+    #[inline(never)]
+    fn rest_is_due(&self, key: RestKey) -> bool {
+        self.lock().rests.get_mut(key).is_some_and(|resting| resting.due)
     }
 
     /// The node that a light scope has become without knowing.

@@ -23,7 +23,7 @@ use pin_project_lite::pin_project;
 
 use super::ambient;
 use super::drive::{Driver, Step, poll_open};
-use super::flags::{CANCELLED, DISMISSED, FOLLOWED, LOST, RAZED};
+use super::flags::{FOLLOWED, LOST};
 use super::follow;
 use super::light::{Light, Limit};
 use super::links::Role;
@@ -290,8 +290,7 @@ where
         }
         let Some(node) = this.seat.as_ref() else { panic!("a scope was polled after it had returned") };
         if let Some(key) = this.light.rest() {
-            let asked = node.flagged(CANCELLED | FOLLOWED | DISMISSED | RAZED) || node.rest_is_due(key);
-            if !asked && ambient::stands_in(node, this.light.outer()) {
+            if !node.is_rest_disturbed(key) && ambient::stands_in(node, this.light.outer()) {
                 return Begin::Light;
             }
             this.light.rests_at(None);
