@@ -2,9 +2,13 @@
 //! what is there. Combinators poll their branches this way.
 
 use std::collections::VecDeque;
+use std::panic::{RefUnwindSafe, UnwindSafe};
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Wake, Waker};
+use std::task::{Context, Waker};
+
+use crate::raw::{self, Owner, Thin, Woken};
 
 /// The seats that were woken, in that order, and whoever polls the group.
 pub(crate) struct Bells(Mutex<Queue>);
@@ -72,46 +76,59 @@ impl Bells {
     }
 }
 
-/// The waker of one seat of a group; it serves the futures that sit there one after the other.
-pub(crate) struct Chime {
+/// A seat in a group: a future (or a stream) that is polled when its bell was rung.
+///
+/// Both lie in one block. The bell's wakers may outlive the future, and keep its memory then.
+pub(crate) struct Seat<P>(Owner<Bell, (), P>);
+
+/// It serves those who sit there one after the other.
+struct Bell {
     key: usize,
     /// It is in the queue.
     queued: AtomicBool,
     bells: Arc<Bells>,
 }
 
-impl Chime {
-    pub(crate) fn new(key: usize, bells: &Arc<Bells>) -> Arc<Self> {
-        Arc::new(Chime { key, queued: AtomicBool::new(false), bells: bells.clone() })
+// As an `Arc` of it: there is a flag in it, and a lock.
+impl UnwindSafe for Thin<Bell, ()> {}
+impl RefUnwindSafe for Thin<Bell, ()> {}
+
+impl<P> Seat<P> {
+    pub(crate) fn new(key: usize, bells: &Arc<Bells>, who: P) -> Self {
+        let bell = Bell { key, queued: AtomicBool::new(false), bells: bells.clone() };
+        Seat(raw::lodge_alone(bell).fill(who))
+    }
+
+    pub(crate) fn get(&mut self) -> Pin<&mut P> {
+        self.0.get()
     }
 
     /// Puts the seat into the queue, and wakes nobody: the group is being built or polled. Says whether it was not there.
     pub(crate) fn queue(&self) -> bool {
-        let fresh = !self.queued.swap(true, Ordering::AcqRel);
+        let bell = self.0.block();
+        let fresh = !bell.queued.swap(true, Ordering::AcqRel);
         if fresh {
-            drop(self.bells.push(self.key));
+            drop(bell.bells.push(bell.key));
         }
         fresh
     }
 
-    /// It was taken out of the queue and is about to be polled.
-    pub(crate) fn taken(&self) {
+    /// It was taken out of the queue: whoever sits there is polled.
+    pub(crate) fn poll<R>(&mut self, poll: impl FnOnce(Pin<&mut P>, &mut Context<'_>) -> R) -> R {
+        let (who, bell) = self.0.get_with_block();
         // Ordering: what came before a wake that finds it queued still is seen in the poll that follows.
-        self.queued.swap(false, Ordering::AcqRel);
+        bell.queued.swap(false, Ordering::AcqRel);
+        poll(who, &mut Context::from_waker(&bell.waker()))
     }
 }
 
-impl Wake for Chime {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        if self.queued.swap(true, Ordering::AcqRel) {
+impl Woken<()> for Bell {
+    fn wake(this: &Thin<Self, ()>) {
+        if this.queued.swap(true, Ordering::AcqRel) {
             return;
         }
         // Taken, not cloned: that would run below the lock (L36). The group leaves a new one whenever it is polled.
-        let driver = self.bells.push(self.key).driver.take();
+        let driver = this.bells.push(this.key).driver.take();
         if let Some(driver) = driver {
             driver.wake();
         }

@@ -5,19 +5,18 @@
 
 use std::future::Future;
 use std::panic::{self, AssertUnwindSafe, Location};
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use super::branch::{Branch, Fate, Step};
-use crate::bells::{Bells, Chime};
+use crate::bells::{Bells, Seat};
 
 pub(super) struct Group<F, T> {
     /// The branches stand below the scope that they are made in, not below the one that polls them first.
     here: bool,
     /// Where the user has called the combinator.
     location: &'static Location<'static>,
-    seats: Vec<Seat<F, T>>,
+    seats: Vec<Seated<F, T>>,
     vacant: Vec<usize>,
     bells: Arc<Bells>,
     /// How many bells are answered before the group gives way to others.
@@ -27,11 +26,9 @@ pub(super) struct Group<F, T> {
     closed: bool,
 }
 
-struct Seat<F, T> {
-    branch: Pin<Box<Branch<F, T>>>,
+struct Seated<F, T> {
+    branch: Seat<Branch<F, T>>,
     input: usize,
-    bell: Arc<Chime>,
-    waker: Waker,
 }
 
 impl<F, T> Group<F, T> {
@@ -87,19 +84,18 @@ impl<F: Future<Output = T>, T> Group<F, T> {
         let branch = Branch::at(self.location, self.here, future);
         let key = match self.vacant.pop() {
             Some(key) => {
-                let seat = &mut self.seats[key];
-                seat.branch.as_mut().set(branch);
-                seat.input = input;
+                let seated = &mut self.seats[key];
+                seated.branch.get().set(branch);
+                seated.input = input;
                 key
             }
             None => {
-                let bell = Chime::new(self.seats.len(), &self.bells);
-                let waker = Waker::from(bell.clone());
-                self.seats.push(Seat { branch: Box::pin(branch), input, bell, waker });
-                self.seats.len() - 1
+                let key = self.seats.len();
+                self.seats.push(Seated { branch: Seat::new(key, &self.bells, branch), input });
+                key
             }
         };
-        if self.seats[key].bell.queue() {
+        if self.seats[key].branch.queue() {
             self.turn += 1;
         }
     }
@@ -123,13 +119,11 @@ impl<F: Future<Output = T>, T> Group<F, T> {
                 self.turn = 0;
                 return Poll::Pending;
             };
-            let seat = &mut self.seats[key];
-            seat.bell.taken();
-            if seat.branch.is_empty() {
-                continue;
-            }
-            let step = seat.branch.as_mut().poll(&mut Context::from_waker(&seat.waker), &mut self.fate);
-            let input = seat.input;
+            let seated = &mut self.seats[key];
+            let (input, fate) = (seated.input, &mut self.fate);
+            let step =
+                seated.branch.poll(|branch, cx| if branch.is_empty() { None } else { Some(branch.poll(cx, fate)) });
+            let Some(step) = step else { continue };
             match step {
                 Step::Pending => {}
                 Step::Over => self.vacant.push(key),
@@ -153,8 +147,9 @@ impl<F: Future<Output = T>, T> Group<F, T> {
             return;
         }
         self.closed = true;
-        for (key, seat) in self.seats.iter_mut().enumerate() {
-            if !seat.branch.is_empty() && !seat.branch.as_mut().close(reason, &mut self.fate) {
+        for (key, seated) in self.seats.iter_mut().enumerate() {
+            let branch = seated.branch.get();
+            if !branch.is_empty() && !branch.close(reason, &mut self.fate) {
                 self.vacant.push(key);
             }
         }

@@ -4,11 +4,11 @@ use std::fmt::{self, Debug};
 use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use futures_core::Stream;
 
-use crate::bells::{Bells, Chime};
+use crate::bells::{Bells, Seat};
 
 /// A stream of the items of all these streams, as they come.
 ///
@@ -53,10 +53,9 @@ where
 {
     let bells = Bells::new();
     let seat = |(key, stream)| {
-        let bell = Chime::new(key, &bells);
-        bell.queue();
-        let waker = Waker::from(bell.clone());
-        Some(Seat { stream: Box::pin(stream), bell, waker })
+        let seat = Seat::new(key, &bells, stream);
+        seat.queue();
+        Some(seat)
     };
     let seats: Vec<_> = streams.into_iter().enumerate().map(seat).collect();
     let open = seats.len();
@@ -70,12 +69,6 @@ pub struct Merge<S> {
     /// How many streams have not ended.
     open: usize,
     bells: Arc<Bells>,
-}
-
-struct Seat<S> {
-    stream: Pin<Box<S>>,
-    bell: Arc<Chime>,
-    waker: Waker,
 }
 
 impl<S> Unpin for Merge<S> {}
@@ -114,12 +107,11 @@ impl<S: Stream> Stream for Merge<S> {
         for _ in 0..this.bells.register(cx.waker()) {
             let Some(key) = this.bells.pop() else { break };
             let Some(seat) = &mut this.seats[key] else { continue };
-            seat.bell.taken();
-            match seat.stream.as_mut().poll_next(&mut Context::from_waker(&seat.waker)) {
+            match seat.poll(|stream, cx| stream.poll_next(cx)) {
                 Poll::Pending => {}
                 Poll::Ready(Some(item)) => {
                     // It may have more: it is asked again, behind the others.
-                    seat.bell.queue();
+                    seat.queue();
                     return Poll::Ready(Some(item));
                 }
                 Poll::Ready(None) => {

@@ -10,12 +10,14 @@
 //! that; the result is that of two [shares](Share), and is dropped with the second one. These two know in their types what is borrowed, and
 //! so cannot outlive it. When one of them is forgotten, what it has is never dropped, and the block with it.
 //!
-//! In boxes of their own these would be three allocations, for each child of a local nursery.
+//! In boxes of their own these would be three allocations for each child of a local nursery, and two for each branch of a combinator, whose
+//! block has a head and a body alone.
 
 use std::cell::UnsafeCell;
 use std::marker::PhantomData;
 use std::mem::{ManuallyDrop, MaybeUninit};
 use std::ops::Deref;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::pin::Pin;
 use std::ptr::{self, NonNull};
 // Not those of `sys`: see `thin`.
@@ -56,6 +58,15 @@ pub(crate) fn lodge<H, D: ?Sized, C: Send + Sync + 'static, R, P>(
     let share = || Share { front: typed.clone().part(|tail| &tail.front), has: PhantomData };
     let shares = [share(), share()];
     (Room { body: NonNull::from(&typed.tail().body), block: typed.into_block() }, shares)
+}
+
+/// A block with room for a body, and nothing else beside its head.
+#[inline]
+pub(crate) fn lodge_alone<H, P>(head: H) -> Room<H, (), P> {
+    let tail = UnsafeCell::new(MaybeUninit::uninit());
+    // SAFETY: nothing of the tail is dropped with it.
+    let typed = unsafe { Typed::make(|_| head, tail, |_: &UnsafeCell<MaybeUninit<P>>| &()) };
+    Room { body: NonNull::from(typed.tail()), block: typed.into_block() }
 }
 
 /// One of two shares in the result.
@@ -111,7 +122,7 @@ impl<H, D: ?Sized, P> Room<H, D, P> {
     pub(crate) fn fill(self, body: P) -> Owner<H, D, P> {
         // SAFETY: nobody else reaches it, and it is there as long as the block is.
         let body = NonNull::from(unsafe { (*self.body.as_ref().get()).write(body) });
-        Owner { body: Lodger { body, has: PhantomData }, _block: self.block }
+        Owner { body: Lodger { body, has: PhantomData }, block: self.block }
     }
 }
 
@@ -119,7 +130,7 @@ impl<H, D: ?Sized, P> Room<H, D, P> {
 pub(crate) struct Owner<H, D: ?Sized, P: ?Sized> {
     // Dropped in this order.
     body: Lodger<P>,
-    _block: Thin<H, D>,
+    block: Thin<H, D>,
 }
 
 /// Drops a body where it is.
@@ -132,6 +143,9 @@ struct Lodger<P: ?Sized> {
 unsafe impl<P: ?Sized + Send> Send for Lodger<P> {}
 // SAFETY: as above.
 unsafe impl<P: ?Sized + Sync> Sync for Lodger<P> {}
+// As a box.
+impl<P: ?Sized + UnwindSafe> UnwindSafe for Lodger<P> {}
+impl<P: ?Sized + RefUnwindSafe> RefUnwindSafe for Lodger<P> {}
 
 impl<P: ?Sized> Drop for Lodger<P> {
     #[inline]
@@ -145,13 +159,13 @@ impl<H, D: ?Sized, P: ?Sized> Owner<H, D, P> {
     /// The same body, seen as something else that it is.
     #[inline]
     pub(crate) fn seen_as<Q: ?Sized>(self, view: for<'a> fn(&'a mut P) -> &'a mut Q) -> Owner<H, D, Q> {
-        let Owner { body, _block } = self;
+        let Owner { body, block } = self;
         let body = ManuallyDrop::new(body);
         // SAFETY: as in `drop`, and it is never seen as what it was again.
         let seen = NonNull::from(view(unsafe { &mut *body.body.as_ptr() }));
         // Something else that begins there can only be a part of it; then the rest is never dropped.
         assert!(ptr::addr_eq(seen.as_ptr(), body.body.as_ptr()), "a view of the whole body");
-        Owner { body: Lodger { body: seen, has: PhantomData }, _block }
+        Owner { body: Lodger { body: seen, has: PhantomData }, block }
     }
 
     #[inline]
@@ -159,6 +173,18 @@ impl<H, D: ?Sized, P: ?Sized> Owner<H, D, P> {
         // SAFETY: as in `drop`. It stays where it is until it is dropped there: the block is not moved, nor freed before this is dropped, or ever
         // if this is forgotten.
         unsafe { Pin::new_unchecked(self.body.body.as_mut()) }
+    }
+
+    /// The body, and the block that it lies in.
+    #[inline]
+    pub(crate) fn get_with_block(&mut self) -> (Pin<&mut P>, &Thin<H, D>) {
+        // SAFETY: as in `get`. Nothing of the body is reached through the block.
+        (unsafe { Pin::new_unchecked(self.body.body.as_mut()) }, &self.block)
+    }
+
+    #[inline]
+    pub(crate) fn block(&self) -> &Thin<H, D> {
+        &self.block
     }
 }
 
@@ -280,6 +306,19 @@ mod tests {
         assert_eq!(drops.get(), 0);
         drop(shares);
         assert_eq!(drops.get(), 1);
+    }
+
+    #[test]
+    fn a_body_may_be_alone_with_its_head() {
+        let drops = Cell::new(0);
+        let mut owner = lodge_alone(7).fill(Borrows(&drops, 1));
+        let (body, block) = owner.get_with_block();
+        assert_eq!((body.1, **block, block.count()), (1, 7, 1));
+        let block = owner.block().clone();
+        drop(owner);
+        assert_eq!((drops.get(), *block, block.count()), (1, 7, 1));
+        drop(lodge_alone::<_, Borrows<'_>>(7));
+        assert_eq!(drops.get(), 1, "room that is never filled is left as it is");
     }
 
     #[test]
