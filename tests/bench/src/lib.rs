@@ -8,7 +8,7 @@
 //! | `work` | the pieces of work themselves |
 //! | [`drive`] | one process for each case, under callgrind, counted, or timed in pairs |
 //! | [`table`] | the lines as Markdown |
-//! | [`profile`] | where the instructions of a case go |
+//! | [`profile`] | where the instructions go |
 //! | [`gate`] | the counts compared with those of the baseline |
 #![forbid(unsafe_code)]
 #![cfg_attr(not(feature = "peers"), allow(unused_variables, reason = "rows have no peers then"))]
@@ -43,10 +43,10 @@ pub fn main(heap: fn() -> meter::Heap) -> ExitCode {
             _ => Err("foster-bench client <address> <messages>".into()),
         },
         ["table", ref options @ ..] => table::print(&rows, options),
-        ["profile", case] => profile::print(&rows, case),
+        ["profile", ref cases @ ..] if !cases.is_empty() => profile::print(&rows, cases),
         ["gate", path] => gate::check(&rows, path),
         ["baseline", path] => gate::write(&rows, path),
-        _ => Err("foster-bench: list | case <name> | table [--time] [filter] | profile <case> | gate <file> | baseline <file>".into()),
+        _ => Err("foster-bench: list | case <name> | table [--time] [filter] | profile <case …> | gate <file> | baseline <file>".into()),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

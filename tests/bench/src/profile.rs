@@ -1,4 +1,4 @@
-//! Where the instructions of one case go: by the file that they were written in, inlined or not, and by the function that they ran in.
+//! Where the instructions go: by the file that they were written in, inlined or not, and by the function that they ran in.
 
 use std::collections::HashMap;
 
@@ -8,18 +8,60 @@ use crate::row::Row;
 /// What is below this part of the whole is left out.
 const WORTH_A_LINE: f64 = 0.01;
 
-/// Prints both tables, in instructions for one operation.
+/// What files belong to that are not foster's, and the columns of the table of several cases.
+const MALLOC: &str = "malloc, free";
+const SHARED: &str = "locks, atomics, counts";
+const CLOCK: &str = "clock";
+const PANICS: &str = "panics";
+const HOST: &str = "host";
+const STD: &str = "inlined from std";
+const FOSTER: &str = "foster";
+const OTHERS: &str = "the rest";
+const COLUMNS: [&str; 8] = [MALLOC, SHARED, CLOCK, PANICS, HOST, STD, FOSTER, OTHERS];
+
+/// Prints both tables of a case, or a line for each of several; in instructions for one operation.
 ///
 /// # Errors
 ///
 /// What went wrong, if there is no such case, or it failed.
-pub fn print(rows: &[Row], case: &str) -> Result<(), String> {
+pub fn print(rows: &[Row], cases: &[&str]) -> Result<(), String> {
+    if let [case] = cases {
+        return one(rows, case);
+    }
+    println!("| case | all | {} |\n|---|--:|{}", COLUMNS.join(" | "), "--:|".repeat(COLUMNS.len()));
+    for case in cases {
+        let (operations, counts) = count(rows, case)?;
+        let mut parts: HashMap<&str, u64> = HashMap::new();
+        for (file, count) in counts.files {
+            let part = if is_foster(&file).is_some() { FOSTER } else { part(&file) };
+            let column = COLUMNS.into_iter().find(|column| *column == part).unwrap_or(OTHERS);
+            *parts.entry(column).or_default() += count;
+        }
+        let total = parts.values().sum::<u64>() as f64;
+        print!("| {case} | {:.0} |", total / operations);
+        for column in COLUMNS {
+            match parts.get(column).map_or(0.0, |count| *count as f64) {
+                little if little < total * WORTH_A_LINE => print!(" |"),
+                count => print!(" {:.0} |", count / operations),
+            }
+        }
+        println!();
+    }
+    Ok(())
+}
+
+fn count(rows: &[Row], case: &str) -> Result<(f64, Counts), String> {
     let row = rows.iter().find(|row| row.names().any(|name| name == case));
     let row = row.ok_or_else(|| format!("there is no case {case}; `list` has them all"))?;
-    let Counts { files, functions } = Counts::of(&drive::callgrind(case)?);
+    Ok((row.operations(), Counts::of(&drive::callgrind(case)?)))
+}
+
+fn one(rows: &[Row], case: &str) -> Result<(), String> {
+    let (operations, Counts { files, functions }) = count(rows, case)?;
     let mut parts: HashMap<String, u64> = HashMap::new();
     for (file, count) in files {
-        *parts.entry(part(&file)).or_default() += count;
+        let part = is_foster(&file).map_or_else(|| part(&file).to_owned(), |file| format!("`{file}`"));
+        *parts.entry(part).or_default() += count;
     }
     for (title, counts) in [("written in", parts), ("ran in", functions)] {
         let total: u64 = counts.values().sum();
@@ -27,42 +69,43 @@ pub fn print(rows: &[Row], case: &str) -> Result<(), String> {
         let mut counts: Vec<_> = counts.into_iter().collect();
         counts.sort_by(|(a, m), (b, n)| n.cmp(m).then(a.cmp(b)));
         for (name, count) in counts.iter().filter(|(_, count)| *count as f64 >= total as f64 * WORTH_A_LINE) {
-            println!("| {name} | {:.0} |", *count as f64 / row.operations());
+            println!("| {name} | {:.0} |", *count as f64 / operations);
         }
-        println!("| all | {:.0} |\n", total as f64 / row.operations());
+        println!("| all | {:.0} |\n", total as f64 / operations);
     }
     Ok(())
 }
 
-/// What a file belongs to.
-fn part(file: &str) -> String {
+/// The file's name, if it is one of foster's own.
+fn is_foster(file: &str) -> Option<&str> {
+    file.rsplit_once("core/src/").filter(|_| !file.contains("/library/")).map(|(_, file)| file)
+}
+
+/// What a file belongs to that is not one of foster's.
+fn part(file: &str) -> &'static str {
     let has = |words: &[&str]| words.iter().any(|word| file.contains(word));
-    if let Some((_, file)) = file.rsplit_once("core/src/").filter(|_| !file.contains("/library/")) {
-        return format!("`{file}`");
-    }
-    let part = if has(&["malloc", "alloc/src/alloc.rs", "std/src/alloc.rs", "unix/alloc.rs"]) {
-        "malloc and free"
+    if has(&["malloc", "alloc/src/alloc.rs", "std/src/alloc.rs", "unix/alloc.rs"]) {
+        MALLOC
     } else if has(&["core/src/sync/", "std/src/sys/sync/", "std/src/sync/", "alloc/src/sync.rs"]) {
-        "locks, atomic operations, counted references"
+        SHARED
     } else if has(&["/time.rs", "time/", "clock_gettime"]) && has(&["/library/", "vdso", "clock"]) {
-        "the clock"
+        CLOCK
     } else if has(&["panicking.rs", "panic.rs"]) {
-        "catching panics"
+        PANICS
     } else if has(&["memmove", "memcpy", "memset"]) {
         "copies"
     } else if has(&["/library/"]) {
-        "the rest of the standard library"
+        STD
     } else if has(&["adapters/"]) {
         "the adapter"
     } else if has(&["/tokio-", "/async-", "/smol-", "/blocking-", "/polling-", "/mio-", "/slab-", "/concurrent-queue-"])
     {
-        "the host and its crates"
+        HOST
     } else if has(&["bench/src/"]) {
         "the benchmark"
     } else {
-        "other"
-    };
-    part.to_owned()
+        OTHERS
+    }
 }
 
 /// What callgrind has counted, by name.

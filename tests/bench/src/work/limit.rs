@@ -145,6 +145,7 @@ pub(super) fn rows(rows: &mut Rows) {
 #[cfg(feature = "peers")]
 pub(super) mod peers {
     use futures_lite::future::or;
+    use futures_timer::Delay;
     use pin_project_lite::pin_project;
     use smol::Timer;
     use std::future::Future;
@@ -159,16 +160,16 @@ pub(super) mod peers {
     use crate::row::Row;
 
     pin_project! {
-        /// What people on smol write by hand.
-        pub(in super::super) struct Limit<F> {
+        /// What people write by hand, around a timer of their runtime.
+        pub(in super::super) struct Limit<F, D> {
             #[pin]
             body: F,
             #[pin]
-            timer: Timer,
+            timer: D,
         }
     }
 
-    impl<F: Future> Future for Limit<F> {
+    impl<F: Future, D: Future> Future for Limit<F, D> {
         type Output = Result<F::Output, ()>;
 
         fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -180,8 +181,12 @@ pub(super) mod peers {
         }
     }
 
-    pub(in super::super) fn limit<F: Future>(after: Duration, body: F) -> Limit<F> {
+    pub(in super::super) fn limit<F: Future>(after: Duration, body: F) -> Limit<F, Timer> {
         Limit { body, timer: Timer::after(after) }
+    }
+
+    fn limit_by_delay<F: Future>(after: Duration, body: F) -> Limit<F, Delay> {
+        Limit { body, timer: Delay::new(after) }
     }
 
     /// What they write with `or`. The function keeps the body twice, and so does its block.
@@ -210,6 +215,7 @@ pub(super) mod peers {
             } else {
                 native!($row, $host, "async-io Timer", limit as $limit => $work);
                 native!($row, $host, "or and async-io Timer", or_timer as $limit => $work);
+                native!($row, $host, "futures-timer", limit_by_delay as $limit => $work);
             }
         };
         ($row:ident, $host:ident, $name:literal, $own:ident as $limit:ident => $work:expr) => {{

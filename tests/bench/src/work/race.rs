@@ -34,6 +34,7 @@ pub(super) fn rows(rows: &mut Rows) {
     row.foster(|n| Host::Plain.foster(measure(n, race)));
     #[cfg(feature = "peers")]
     row.peer("futures select", |n| Host::Plain.alone(measure(n, peers::select)))
+        .peer("tokio select!", |n| Host::Plain.alone(measure(n, peers::tokio_select)))
         .peer("futures-lite or", |n| Host::Plain.alone(measure(n, peers::or)))
         .peer("futures-concurrency", |n| Host::Plain.alone(measure(n, peers::concurrency_race)));
     let row = rows.on(Host::Plain, "join", "join of two, pending once", 5_000);
@@ -56,6 +57,17 @@ mod peers {
         for i in 0..n {
             let (first, second) = (pin!(late(i)), pin!(pending::<u64>()));
             sum += futures::future::select(first, second).await.factor_first().0;
+        }
+        sum
+    }
+
+    pub(super) async fn tokio_select(n: u64) -> u64 {
+        let mut sum = 0;
+        for i in 0..n {
+            sum += tokio::select! {
+                first = late(i) => first,
+                second = pending() => second,
+            };
         }
         sum
     }

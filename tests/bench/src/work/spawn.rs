@@ -127,6 +127,7 @@ pub(super) fn rows(rows: &mut Rows) {
 
 #[cfg(feature = "peers")]
 mod peers {
+    use async_executor::StaticExecutor;
     use async_executors::TokioCt;
     use async_nursery::{NurseExt, Nursery};
     use futures::StreamExt;
@@ -186,6 +187,17 @@ mod peers {
     }
 
     async fn tasks<const BATCH: u64>(executor: &Executor<'static>, n: u64) -> u64 {
+        let mut sum = 0;
+        for batch in batches(n, BATCH) {
+            let tasks: Vec<_> = batch.map(|i| executor.spawn(async move { i })).collect();
+            for task in tasks {
+                sum += task.await;
+            }
+        }
+        sum
+    }
+
+    async fn static_tasks<const BATCH: u64>(executor: &'static StaticExecutor, n: u64) -> u64 {
         let mut sum = 0;
         for batch in batches(n, BATCH) {
             let tasks: Vec<_> = batch.map(|i| executor.spawn(async move { i })).collect();
@@ -300,6 +312,12 @@ mod peers {
             row.peer("smol tasks", move |n| {
                 host.smol(|executor| async move { measure(n, async |n| tasks::<BATCH>(&executor, n).await).await })
             });
+            if host == Host::Smol1 {
+                row.peer("StaticExecutor tasks", |n| {
+                    static EXECUTOR: StaticExecutor = StaticExecutor::new();
+                    smol::block_on(EXECUTOR.run(measure(n, async |n| static_tasks::<BATCH>(&EXECUTOR, n).await)));
+                });
+            }
             row.peer("smol tasks in a FuturesUnordered", move |n| {
                 host.smol(
                     |executor| async move { measure(n, async |n| unordered_tasks::<BATCH>(&executor, n).await).await },
