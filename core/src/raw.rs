@@ -15,6 +15,6 @@ mod thin;
 
 pub(crate) use lazy::Lazy;
 pub(crate) use lodging::{Owner, Room, Share, lodge, lodge_alone};
-pub(crate) use stack::{Frame, Stack};
+pub(crate) use stack::{Frame, Lent, Stack};
 pub(crate) use standing::Standing;
 pub(crate) use thin::{Part, Thin, Typed, Woken};

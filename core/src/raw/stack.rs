@@ -1,4 +1,4 @@
-//! A stack of values that lie in the stack frames of those who entered them, each with something that was lent to it.
+//! A stack of values that lie in the stack frames of those who entered them, each with something that was lent to it: an `L` or an `M`.
 //!
 //! ```text
 //!   Stack ──▶ Frame { value, lent, outer } ──▶ Frame { value, lent, outer } ──▶ null
@@ -16,39 +16,57 @@
 //! before it.
 
 use std::cell::Cell;
+use std::convert::Infallible;
 use std::ptr;
 
 /// What was entered, the innermost first. Of one thread: it is not `Sync`.
-pub(crate) struct Stack<T, L> {
-    top: Cell<*const Frame<T, L>>,
+pub(crate) struct Stack<T, L, M = Infallible> {
+    top: Cell<*const Frame<T, L, M>>,
 }
 
 /// A value that was entered.
-pub(crate) struct Frame<T, L> {
+pub(crate) struct Frame<T, L, M = Infallible> {
     value: T,
-    lent: *const L,
-    outer: *const Frame<T, L>,
+    lent: LentAt<L, M>,
+    outer: *const Frame<T, L, M>,
 }
 
-impl<T, L> Stack<T, L> {
+/// What is lent to a value.
+#[derive(Clone, Copy)]
+pub(crate) enum Lent<'a, L, M> {
+    One(&'a L),
+    Other(&'a M),
+}
+
+/// Where it is.
+enum LentAt<L, M> {
+    One(*const L),
+    Other(*const M),
+}
+
+impl<T, L, M> Stack<T, L, M> {
     pub(crate) const fn new() -> Self {
         Stack { top: Cell::new(ptr::null()) }
     }
 
     /// Runs `f` with `value`, and what is `lent` to it, as the innermost one, and gives the value back.
     #[inline]
-    pub(crate) fn enter<R>(&self, value: T, lent: Option<&L>, f: impl FnOnce() -> R) -> (T, R) {
+    pub(crate) fn enter<R>(&self, value: T, lent: Lent<'_, L, M>, f: impl FnOnce() -> R) -> (T, R) {
         /// Leaves, also when `f` panics.
-        struct Leave<'a, T, L>(&'a Stack<T, L>, *const Frame<T, L>);
+        struct Leave<'a, T, L, M>(&'a Stack<T, L, M>, *const Frame<T, L, M>);
 
-        impl<T, L> Drop for Leave<'_, T, L> {
+        impl<T, L, M> Drop for Leave<'_, T, L, M> {
             #[inline]
             fn drop(&mut self) {
                 self.0.top.set(self.1);
             }
         }
 
-        let frame = Frame { value, lent: lent.map_or(ptr::null(), ptr::from_ref), outer: self.top.get() };
+        let lent = match lent {
+            Lent::One(lent) => LentAt::One(ptr::from_ref(lent)),
+            Lent::Other(lent) => LentAt::Other(ptr::from_ref(lent)),
+        };
+        let frame = Frame { value, lent, outer: self.top.get() };
         let leave = Leave(self, frame.outer);
         self.top.set(&raw const frame);
         let result = f();
@@ -58,14 +76,14 @@ impl<T, L> Stack<T, L> {
 
     /// Calls `f` with the innermost frame. What `f` returns cannot refer to it.
     #[inline]
-    pub(crate) fn look<R>(&self, f: impl for<'a> FnOnce(Option<&'a Frame<T, L>>) -> R) -> R {
+    pub(crate) fn look<R>(&self, f: impl for<'a> FnOnce(Option<&'a Frame<T, L, M>>) -> R) -> R {
         // SAFETY: Invariant 1. The frame is borrowed for the time of `f` alone, since `f` has to take any lifetime, and the `enter` that
         // it is part of, on this thread, cannot return before `f` does (Invariant 2). It is never borrowed mutably in between.
         f(unsafe { self.top.get().as_ref() })
     }
 }
 
-impl<T, L> Frame<T, L> {
+impl<T, L, M> Frame<T, L, M> {
     #[inline]
     pub(crate) fn value(&self) -> &T {
         &self.value
@@ -73,9 +91,14 @@ impl<T, L> Frame<T, L> {
 
     /// What was lent to it.
     #[inline]
-    pub(crate) fn lent(&self) -> Option<&L> {
+    pub(crate) fn lent(&self) -> Lent<'_, L, M> {
         // SAFETY: Invariant 1: it is there as long as this frame is.
-        unsafe { self.lent.as_ref() }
+        unsafe {
+            match self.lent {
+                LentAt::One(lent) => Lent::One(&*lent),
+                LentAt::Other(lent) => Lent::Other(&*lent),
+            }
+        }
     }
 
     /// What was entered before it.
@@ -97,7 +120,9 @@ mod tests {
     use super::*;
     use std::panic::{AssertUnwindSafe, catch_unwind};
 
-    type Numbers = Stack<Cell<u32>, String>;
+    type Numbers = Stack<Cell<u32>, String, Cell<u32>>;
+
+    const NOTHING: Lent<'static, String, Cell<u32>> = Lent::One(&String::new());
 
     fn all(stack: &Numbers) -> Vec<u32> {
         stack.look(|top| top.into_iter().flat_map(Frame::outward).map(|frame| frame.value().get()).collect())
@@ -107,14 +132,14 @@ mod tests {
     fn what_was_entered_is_seen_until_it_is_left() {
         let stack = Numbers::new();
         assert!(all(&stack).is_empty());
-        let (one, (two, seen)) = stack.enter(Cell::new(1), None, || {
+        let (one, (two, seen)) = stack.enter(Cell::new(1), NOTHING, || {
             assert_eq!(all(&stack), [1]);
-            let left = stack.enter(Cell::new(2), None, || {
+            let left = stack.enter(Cell::new(2), NOTHING, || {
                 stack.look(|top| {
                     let outer = top.and_then(Frame::outer).unwrap();
                     outer.value().set(outer.value().get() + 10);
                     // To enter something in a look is allowed, too.
-                    stack.enter(Cell::new(3), None, || all(&stack)).1
+                    stack.enter(Cell::new(3), NOTHING, || all(&stack)).1
                 })
             });
             assert_eq!(all(&stack), [11]);
@@ -127,8 +152,9 @@ mod tests {
     #[test]
     fn what_was_entered_is_left_in_a_panic() {
         let stack = Numbers::new();
-        stack.enter(Cell::new(1), None, || {
-            let panicked = catch_unwind(AssertUnwindSafe(|| stack.enter(Cell::new(2), None, || panic!("on purpose"))));
+        stack.enter(Cell::new(1), NOTHING, || {
+            let panicked =
+                catch_unwind(AssertUnwindSafe(|| stack.enter(Cell::new(2), NOTHING, || panic!("on purpose"))));
             assert!(panicked.is_err());
             assert_eq!(all(&stack), [1]);
         });
@@ -138,11 +164,17 @@ mod tests {
     #[test]
     fn what_is_lent_is_seen_with_the_one_it_was_lent_to() {
         let stack = Numbers::new();
-        let lent = String::from("lent");
-        let names = || -> Vec<Option<String>> {
-            stack.look(|top| top.into_iter().flat_map(Frame::outward).map(|frame| frame.lent().cloned()).collect())
+        let (one, mut other) = (String::from("one"), 7);
+        let seen = || -> Vec<String> {
+            let seen = |frame: &Frame<_, String, Cell<u32>>| match frame.lent() {
+                Lent::One(lent) => lent.clone(),
+                Lent::Other(lent) => lent.replace(lent.get() + 1).to_string(),
+            };
+            stack.look(|top| top.into_iter().flat_map(Frame::outward).map(seen).collect())
         };
-        let (_, seen) = stack.enter(Cell::new(1), Some(&lent), || stack.enter(Cell::new(2), None, names).1);
-        assert_eq!(seen, [None, Some(lent)]);
+        let inside = || stack.enter(Cell::new(2), Lent::Other(Cell::from_mut(&mut other)), || (seen(), seen())).1;
+        let (_, (first, second)) = stack.enter(Cell::new(1), Lent::One(&one), inside);
+        assert_eq!((first, second), (vec!["7".to_owned(), one.clone()], vec!["8".to_owned(), one]));
+        assert_eq!(other, 9, "what is lent as a cell may be changed there");
     }
 }

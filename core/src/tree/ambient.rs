@@ -19,16 +19,14 @@ use super::node::{Kind, NodeRef};
 use super::resting::RestKey;
 use crate::Instant;
 use crate::observer::ScopeEvent;
-use crate::raw::{Frame, Stack};
+use crate::raw::{self, Frame, Stack};
 use crate::reason::{Origin, Reason, ReasonKind};
 
 pub(crate) use looking::{arrives_at, is_cancelled, is_clear, waits_no_more};
 
-/// A scope that code on this thread stands in, and that did not lend its node.
+/// A scope that code on this thread stands in.
 struct Scope {
-    /// What it was entered as, if that was as a light one.
-    light: Cell<Option<Light>>,
-    /// What it has become. Subtle: as long as it is a light one, those that were entered inside it are light ones, too, or were
+    /// What it has become, if it was entered as a light one. Subtle: as long as it is a light one, those that were entered inside it are light ones, too, or were
     /// entered with their nodes.
     node: OnceCell<NodeRef>,
     /// The how many-th it is on this thread's stack.
@@ -41,24 +39,22 @@ struct Scope {
 const LIGHTS: u32 = 32;
 
 /// A scope with what stands around it.
-type Place = Frame<Scope, NodeRef>;
+type Place = Frame<Scope, NodeRef, Cell<Light>>;
+
+/// What a scope is entered with: it lends its node, or what it is made of.
+type Lent<'a> = raw::Lent<'a, NodeRef, Cell<Light>>;
 
 impl Scope {
     #[inline]
     fn with_node(around: Option<&Place>) -> Self {
         let depth = around.map_or(0, |around| around.value().depth) + 1;
-        Scope { light: Cell::new(None), node: OnceCell::new(), depth, lights: 0 }
+        Scope { node: OnceCell::new(), depth, lights: 0 }
     }
 
     #[inline]
-    fn light(around: Option<&Place>, light: Light) -> Self {
+    fn light(around: Option<&Place>) -> Self {
         let (depth, lights) = around.map_or((0, 0), |around| (around.value().depth, around.value().lights));
-        Scope { light: Cell::new(Some(light)), node: OnceCell::new(), depth: depth + 1, lights: lights + 1 }
-    }
-
-    /// Its place to rest, if it is a light one and has one.
-    fn rest(&self) -> Option<RestKey> {
-        self.light.get()?.rest()
+        Scope { node: OnceCell::new(), depth: depth + 1, lights: lights + 1 }
     }
 }
 
@@ -66,7 +62,24 @@ impl Place {
     /// None as long as it is a light one.
     #[inline]
     fn node(&self) -> Option<&NodeRef> {
-        self.lent().or_else(|| self.value().node.get())
+        match self.lent() {
+            Lent::One(node) => Some(node),
+            Lent::Other(_) => self.value().node.get(),
+        }
+    }
+
+    /// What it was entered as, if that was as a light one.
+    #[inline]
+    fn light(&self) -> Option<&Cell<Light>> {
+        match self.lent() {
+            Lent::One(_) => None,
+            Lent::Other(light) => Some(light),
+        }
+    }
+
+    /// Its place to rest, if it is a light one and has one.
+    fn rest(&self) -> Option<RestKey> {
+        self.light()?.get().rest()
     }
 
     #[inline]
@@ -76,7 +89,7 @@ impl Place {
 }
 
 crate::sys::thread_local! {
-    static STACK: Stack<Scope, NodeRef> = const { Stack::new() };
+    static STACK: Stack<Scope, NodeRef, Cell<Light>> = const { Stack::new() };
 }
 
 /// Calls `f` with the scope that the code of this thread stands in.
@@ -124,7 +137,7 @@ pub(crate) fn enter<R>(node: &NodeRef, f: impl FnOnce() -> R) -> thread::Result<
     STACK.with(|stack| {
         let scope = stack.look(Scope::with_node);
         let f = || if followed { run_followed(f) } else { panic::catch_unwind(AssertUnwindSafe(f)) };
-        stack.enter(scope, Some(node), f).1
+        stack.enter(scope, Lent::One(node), f).1
     })
 }
 
@@ -158,11 +171,9 @@ pub(crate) fn enter_light<R>(light: &mut Light, f: impl FnOnce() -> R) -> Option
 #[inline]
 pub(crate) fn reenter_light<R>(light: &mut Light, f: impl FnOnce() -> R) -> (Option<NodeRef>, thread::Result<R>) {
     STACK.with(|stack| {
-        let scope = stack.look(|around| Scope::light(around, *light));
-        let (scope, result) = stack.enter(scope, None, || panic::catch_unwind(AssertUnwindSafe(f)));
-        if let Some(left) = scope.light.get() {
-            *light = left;
-        }
+        let scope = stack.look(Scope::light);
+        let lent = Lent::Other(Cell::from_mut(light));
+        let (scope, result) = stack.enter(scope, lent, || panic::catch_unwind(AssertUnwindSafe(f)));
         (scope.node.into_inner(), result)
     })
 }
@@ -187,19 +198,19 @@ pub(crate) fn place_to_rest(light: &mut Light) -> Option<(NodeRef, Option<RestKe
 /// The place in `node` of a light scope that is being polled. It gets one now, after those around it, if it has none; none if one of
 /// them cannot rest.
 fn keep_place(place: &Place, node: &NodeRef) -> Option<RestKey> {
-    let scope = place.value();
     let around = match place.outer() {
         // Those that have a place stand outside of those that have none.
-        Some(outer) if scope.rest().is_none() && outer.is_light() => Some(keep_place(outer, node)?),
+        Some(outer) if place.rest().is_none() && outer.is_light() => Some(keep_place(outer, node)?),
         _ => None,
     };
-    let mut light = scope.light.get()?;
+    let kept = place.light()?;
+    let mut light = kept.get();
     let may_rest = light.may_rest(node.tree());
     if may_rest && light.rest().is_none() {
         light.stands_inside(around.map(RestKey::serial));
         light.rests_at(Some(node.make_rest(light, around)));
     }
-    scope.light.set(Some(light));
+    kept.set(light);
     if may_rest { light.rest() } else { None }
 }
 
@@ -207,7 +218,7 @@ fn keep_place(place: &Place, node: &NodeRef) -> Option<RestKey> {
 pub(crate) fn stands_in(node: &NodeRef, outer: Option<NonZeroU32>) -> bool {
     look(|top| {
         let serial = match top {
-            Some(top) if top.is_light() => match top.value().rest() {
+            Some(top) if top.is_light() => match top.rest() {
                 Some(key) => Some(key.serial()),
                 None => return false,
             },
@@ -253,7 +264,9 @@ fn materialise(place: &Place, outside: &NodeRef, tree: &Arc<Tree>) -> NodeRef {
         Some(outer) if outer.is_light() => &materialise(outer, outside, tree),
         _ => outside,
     };
-    let Some(light) = scope.light.get() else { unreachable!("it has no node, so it was entered as a light one") };
+    let Some(light) = place.light().map(Cell::get) else {
+        unreachable!("it has no node: it was entered as a light one")
+    };
     let key = light.rest();
     let made = key.and_then(|key| outside.node_at_rest(key));
     let node = made.unwrap_or_else(|| light.materialise(above, tree));

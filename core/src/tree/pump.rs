@@ -26,7 +26,7 @@ use super::job::Job;
 use super::loss;
 use super::node::NodeRef;
 use super::stage::Stage;
-use crate::raw::Stack;
+use crate::raw::{Frame, Lent, Stack};
 use crate::sys::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sys::{Mutex, MutexGuard};
 
@@ -193,7 +193,7 @@ impl Pumps {
             stack.look(|top| {
                 // Perhaps that one polls a pump of another tree, which polls this code.
                 let here = top.and_then(|top| top.outward().find(|here| std::ptr::eq(*here.value(), self)));
-                let Some(shelf) = here.and_then(|here| here.lent()) else { return false };
+                let Some(Lent::One(shelf)) = here.map(Frame::lent) else { return false };
                 if shelf.put(tasks) && !self.is_one_coming() {
                     let queue = self.lock();
                     // So many are enough: one of them comes, or all threads are busy.
@@ -341,7 +341,7 @@ impl Pump {
             Batch::Share(shelf) => {
                 let shelf = shelf.clone();
                 let turns = || pumps.turns(&self.tree, self.number, &mut self.batch, cx);
-                HERE.with(|stack| stack.enter(std::ptr::from_ref(pumps), Some(&shelf), turns).1)
+                HERE.with(|stack| stack.enter(std::ptr::from_ref(pumps), Lent::One(&shelf), turns).1)
             }
         };
         // Behind it: what is woken now does not come onto the shelf.

@@ -1,9 +1,12 @@
 //! What code sees of the scopes it stands in, where it may have to wait: whether it has to stop (L9), and whether somebody notes what
 //! it waits for.
 
-use super::{Place, Scope, look, node, tree, try_current};
+use std::cell::Cell;
+
+use super::{Place, look, node, tree, try_current};
 use crate::Instant;
 use crate::tree::flags::{CANCELLED, NOTED, TIMED, WATCHED};
+use crate::tree::light::Light;
 use crate::tree::marks::Mask;
 use crate::tree::node::NodeRef;
 
@@ -79,7 +82,7 @@ fn asks_around() -> bool {
         }
         let mut deadline = Instant::NEVER;
         let mut mask = Mask::None;
-        for light in lights_around(top).filter_map(|scope| scope.light.get()) {
+        for light in lights_around(top).map(Cell::get) {
             // A light scope has no grace: its hard time is its deadline.
             deadline = deadline.min(light.deadline());
             mask = mask.max(light.mask());
@@ -106,19 +109,19 @@ fn asks_around() -> bool {
 }
 
 /// The light scopes around this code, from the inside out.
-fn lights_around(top: Option<&Place>) -> impl Iterator<Item = &Scope> {
-    top.into_iter().flat_map(Place::outward).take_while(|place| place.is_light()).map(Place::value)
+fn lights_around(top: Option<&Place>) -> impl Iterator<Item = &Cell<Light>> {
+    top.into_iter().flat_map(Place::outward).take_while(|place| place.is_light()).filter_map(Place::light)
 }
 
 /// Whether the time of a light scope around this code, up to a shield, is over; whose is, knows from now on.
 fn lights_are_over(now: Instant) -> bool {
     look(|top| {
         let mut any = false;
-        for scope in lights_around(top) {
-            let Some(mut light) = scope.light.get() else { break };
+        for kept in lights_around(top) {
+            let mut light = kept.get();
             if light.is_over(now) {
                 light.end();
-                scope.light.set(Some(light));
+                kept.set(light);
                 any = true;
             }
             if light.mask() == Mask::Full {
