@@ -190,7 +190,6 @@ pub(crate) fn place_to_rest(light: &mut Light) -> Option<(NodeRef, Option<RestKe
             Some(top) if top.is_light() => Some(keep_place(top, node)?),
             _ => None,
         };
-        light.stands_inside(around.map(RestKey::serial));
         Some((node.clone(), around))
     })
 }

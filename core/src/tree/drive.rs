@@ -237,7 +237,7 @@ impl NodeRef {
             return;
         }
         state.life = Life::Draining;
-        let resting = state.take_resting();
+        let resting = state.take_resting(self);
         if !resting.is_empty() {
             self.flag(DISMISSED);
         }

@@ -228,7 +228,7 @@ fn raze_node(node: &NodeRef, report: &mut HostDropped, wakes: &mut Wakes) {
     let left =
         state.if_rare().map(|rare| (rare.running.take(), rare.owned.take(), std::mem::take(&mut rare.finalizers)));
     let links = std::mem::take(&mut state.links);
-    let resting = state.take_resting();
+    let resting = state.take_resting(node);
     wakes.push_raw(state.waker.take());
     drop(state);
     dismiss(resting);

@@ -19,8 +19,6 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 use std::task::Waker;
 
-use slab::Slab;
-
 use super::Tree;
 use super::ambient;
 use super::census;
@@ -46,14 +44,19 @@ impl RestKey {
     }
 }
 
-/// What a light scope leaves with its node.
+/// What a light scope leaves with its node, in a slot that is used again when it has left.
 pub(crate) struct Resting {
-    serial: NonZeroU32,
+    /// None: the slot is vacant.
+    serial: Option<NonZeroU32>,
+    /// The vacant one behind this vacant one.
+    next: u32,
     light: Light,
     /// The one that it rests in.
     around: Option<RestKey>,
-    /// None while it is being polled for the first time, and after it was called.
+    /// None while it is being polled for the first time, and after it was called; or if it is the [`own`](Resting::own) one.
     waker: Option<Waker>,
+    /// Its waker is that of the node that it rests in: not kept, which would be a count up and a count down.
+    own: bool,
     /// Its deadline is noted.
     timed: bool,
     /// Its time is over.
@@ -64,16 +67,102 @@ pub(crate) struct Resting {
     node: Option<NodeRef>,
 }
 
+impl Resting {
+    /// Whose waker it was, in this node, if it has one.
+    fn take_waker(&mut self, node: &NodeRef) -> Option<Waker> {
+        if mem::take(&mut self.own) { Some(node.waker().clone()) } else { self.waker.take() }
+    }
+}
+
+impl Drop for Resting {
+    fn drop(&mut self) {
+        if self.serial.is_some() {
+            census::resting(false);
+        }
+    }
+}
+
 /// What is left of one that rests here no more.
-struct Left {
+pub(super) struct Left {
     waker: Option<Waker>,
     node: Option<NodeRef>,
     inside: u32,
 }
 
-impl Drop for Resting {
-    fn drop(&mut self) {
+/// A slot for each that rests here, and those that are vacant.
+///
+/// Not a slab of the library's: that copies what it gets, and gives it back as a copy. This writes a few fields, as each limit on a read
+/// comes here and goes.
+#[derive(Default)]
+struct Slots {
+    slots: Vec<Resting>,
+    /// The vacant one that is taken next; behind the last if there is none.
+    vacant: u32,
+    len: usize,
+}
+
+impl Slots {
+    fn iter(&self) -> impl Iterator<Item = &Resting> {
+        self.slots.iter().filter(|slot| slot.serial.is_some())
+    }
+
+    fn iter_mut(&mut self) -> impl Iterator<Item = (u32, &mut Resting)> {
+        (0..).zip(&mut self.slots).filter(|(_, slot)| slot.serial.is_some())
+    }
+
+    fn get(&self, key: RestKey) -> Option<&Resting> {
+        self.slots.get(key.slot as usize).filter(|slot| slot.serial == Some(key.serial))
+    }
+
+    #[inline]
+    fn get_mut(&mut self, key: RestKey) -> Option<&mut Resting> {
+        self.slots.get_mut(key.slot as usize).filter(|slot| slot.serial == Some(key.serial))
+    }
+
+    #[inline]
+    fn insert(&mut self, serial: NonZeroU32, light: &Light, around: Option<RestKey>) -> (RestKey, &mut Resting) {
+        census::resting(true);
+        let slot = self.vacant;
+        let index = slot as usize;
+        self.len += 1;
+        if index == self.slots.len() {
+            self.slots.push(Resting {
+                serial: Some(serial),
+                next: 0,
+                light: *light,
+                around,
+                waker: None,
+                own: false,
+                timed: false,
+                due: false,
+                inside: 0,
+                node: None,
+            });
+            self.vacant += 1;
+        } else {
+            let resting = &mut self.slots[index];
+            self.vacant = resting.next;
+            resting.serial = Some(serial);
+            resting.light.clone_from(light);
+            resting.around = around;
+        }
+        (RestKey { slot, serial }, &mut self.slots[index])
+    }
+
+    /// The slot is vacant from now on, and as it was made. What was in it is to be dropped where no lock is held.
+    #[inline]
+    fn remove(&mut self, key: RestKey) -> Option<(Left, Option<RestKey>)> {
+        let vacant = self.vacant;
+        let resting = self.get_mut(key)?;
         census::resting(false);
+        let left = Left { waker: resting.waker.take(), node: resting.node.take(), inside: resting.inside };
+        let around = resting.around;
+        resting.serial = None;
+        resting.next = vacant;
+        (resting.own, resting.timed, resting.due, resting.inside) = (false, false, false, 0);
+        self.vacant = key.slot;
+        self.len -= 1;
+        Some((left, around))
     }
 }
 
@@ -84,7 +173,7 @@ pub(crate) struct Rests(Seldom<Table>);
 /// Made when the first one comes, and kept.
 #[derive(Default)]
 struct Table {
-    slots: Slab<Resting>,
+    slots: Slots,
     serial: u32,
     /// When the time of each is over, and of some that are gone.
     deadlines: BinaryHeap<Reverse<(Instant, RestKey)>>,
@@ -94,46 +183,36 @@ struct Table {
 
 impl Rests {
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.as_ref().is_none_or(|table| table.slots.is_empty())
+        self.0.as_ref().is_none_or(|table| table.slots.len == 0)
     }
 
     /// All that rest here and know it, for a dump: what each is, whether its time is over, and which of those before it it rests in.
     pub(super) fn outside_in(&self) -> Vec<(&Light, bool, Option<usize>)> {
-        let slots = self.0.iter().flat_map(|table| table.slots.iter()).filter(|(_, resting)| resting.node.is_none());
-        let mut resting: Vec<&Resting> = slots.map(|(_, resting)| resting).collect();
+        let slots = self.0.iter().flat_map(|table| table.slots.iter()).filter(|resting| resting.node.is_none());
+        let mut resting: Vec<&Resting> = slots.collect();
         // Serial numbers are given from the outside in.
         resting.sort_by_key(|resting| resting.serial);
         let places: HashMap<_, _> =
             resting.iter().enumerate().map(|(place, resting)| (resting.serial, place)).collect();
-        let around = |resting: &Resting| places.get(&resting.around?.serial).copied();
+        let around = |resting: &Resting| places.get(&Some(resting.around?.serial)).copied();
         resting.iter().map(|resting| (&resting.light, resting.due, around(resting))).collect()
     }
 
     /// Keeps a place for a light scope, inside another one that rests here.
-    #[inline(always)]
-    fn insert(&mut self, light: Light, around: Option<RestKey>, waker: Option<Waker>) -> RestKey {
+    #[inline]
+    fn insert(&mut self, light: &Light, around: Option<RestKey>) -> (RestKey, &mut Resting) {
         if let Some(around) = around.and_then(|around| self.get_mut(around)) {
             around.inside += 1;
         }
         let table = self.0.get_or_insert_default();
         let serial = NonZeroU32::MIN.saturating_add(table.serial);
         table.serial = table.serial.wrapping_add(1);
-        census::resting(true);
-        let slot = table.slots.insert(Resting {
-            serial,
-            light,
-            around,
-            waker,
-            timed: false,
-            due: false,
-            inside: 0,
-            node: None,
-        });
-        RestKey { slot: slot as u32, serial }
+        table.slots.insert(serial, light, around)
     }
 
+    #[inline]
     fn get_mut(&mut self, key: RestKey) -> Option<&mut Resting> {
-        self.0.as_mut()?.slots.get_mut(key.slot as usize).filter(|resting| resting.serial == key.serial)
+        self.0.as_mut()?.slots.get_mut(key)
     }
 
     /// Notes the deadline of one that begins to rest. Says whether the timer is armed too late for it.
@@ -144,10 +223,9 @@ impl Rests {
         }
         let at = resting.light.deadline();
         let Some(table) = &mut *self.0 else { return false };
-        if table.deadlines.len() > 2 * table.slots.len() + 16 {
+        if table.deadlines.len() > 2 * table.slots.len + 16 {
             let Table { deadlines, slots, .. } = &mut **table;
-            let is_here = |key: RestKey| slots.get(key.slot as usize).is_some_and(|there| there.serial == key.serial);
-            deadlines.retain(|Reverse((_, key))| is_here(*key));
+            deadlines.retain(|Reverse((_, key))| slots.get(*key).is_some());
         }
         table.deadlines.push(Reverse((at, key)));
         table.alarm.is_none_or(|(_, armed)| at < armed)
@@ -192,13 +270,9 @@ impl Rests {
     }
 
     /// Takes one out; nothing is done about those that rest in it. What comes back is to be dropped where no lock is held.
-    #[inline(always)]
+    #[inline]
     fn take(&mut self, key: RestKey) -> Option<Left> {
-        let gone = self.get_mut(key)?;
-        let left = Left { waker: gone.waker.take(), node: gone.node.take(), inside: gone.inside };
-        let around = gone.around;
-        // Not moved out: it is large, and has nothing to drop any more.
-        self.0.as_mut()?.slots.remove(key.slot as usize);
+        let (left, around) = self.0.as_mut()?.slots.remove(key)?;
         if let Some(around) = around.and_then(|around| self.get_mut(around)) {
             around.inside -= 1;
         }
@@ -206,48 +280,54 @@ impl Rests {
     }
 
     /// Those that rest inside another one do so no more: it has become a node, and so will they.
-    fn free_inside(&mut self, around: RestKey) -> Vec<(RestKey, Light, Option<Waker>)> {
+    fn free_inside(&mut self, around: RestKey, node: &NodeRef) -> Vec<(RestKey, Light, Option<Waker>)> {
         let slots = self.0.iter_mut().flat_map(|table| table.slots.iter_mut());
         let inside = slots.filter(|(_, inner)| inner.around == Some(around));
-        let free = |(slot, inner): (usize, &mut Resting)| {
+        let free = |(slot, inner): (u32, &mut Resting)| {
             inner.around = None;
-            let key = RestKey { slot: slot as u32, serial: inner.serial };
-            (key, inner.light, inner.waker.take())
+            Some((RestKey { slot, serial: inner.serial? }, inner.light, inner.take_waker(node)))
         };
-        inside.map(free).collect()
+        inside.filter_map(free).collect()
     }
 
-    /// Takes out all that rest inside one that is gone: they were forgotten, or have escaped.
+    /// Takes out all that rest inside one that is gone: they were forgotten, or have escaped. Gives their wakers.
     #[cold]
-    fn remove_inside(&mut self, around: RestKey) -> Vec<Resting> {
+    fn remove_inside(&mut self, around: RestKey, node: &NodeRef) -> Vec<Left> {
         let mut left = Vec::new();
         let mut arounds = vec![around];
-        while let (Some(around), Some(table)) = (arounds.pop(), &mut *self.0) {
-            let inside = table.slots.iter().filter(|(_, inner)| inner.around == Some(around));
-            for slot in inside.map(|(slot, _)| slot).collect::<Vec<_>>() {
-                let inner = table.slots.remove(slot);
-                arounds.push(RestKey { slot: slot as u32, serial: inner.serial });
-                left.push(inner);
+        while let Some(around) = arounds.pop() {
+            for (key, _, waker) in self.free_inside(around, node) {
+                let gone = self.0.as_mut().and_then(|table| table.slots.remove(key));
+                left.extend(gone.map(|(gone, _)| Left { waker, ..gone }));
+                arounds.push(key);
             }
         }
         left
     }
+
+    /// Takes all out.
+    fn remove_all(&mut self, node: &NodeRef) -> Vec<Left> {
+        let Some(table) = &mut *self.0 else { return Vec::new() };
+        let wakers = |(slot, resting): (u32, &mut Resting)| {
+            Some((RestKey { slot, serial: resting.serial? }, resting.take_waker(node)))
+        };
+        let all: Vec<_> = table.slots.iter_mut().filter_map(wakers).collect();
+        let gone = |(key, waker)| table.slots.remove(key).map(|(gone, _)| Left { waker, ..gone });
+        all.into_iter().filter_map(gone).collect()
+    }
 }
 
 impl State {
-    /// Takes all out, when the body of the scope is over; to be [dismissed](dismiss) where no lock is held.
-    pub(super) fn take_resting(&mut self) -> Vec<Resting> {
-        match &mut *self.rests.0 {
-            Some(table) => table.slots.drain().collect(),
-            None => Vec::new(),
-        }
+    /// Takes all out, when the body of the scope `this` is over; to be [dismissed](dismiss) where no lock is held.
+    pub(super) fn take_resting(&mut self, this: &NodeRef) -> Vec<Left> {
+        if self.rests.is_empty() { Vec::new() } else { self.rests.remove_all(this) }
     }
 }
 
 /// Who rested here was forgotten, or has escaped: it is woken, to find out (L28).
-pub(super) fn dismiss(left: Vec<Resting>) {
-    for mut resting in left {
-        if let Some(waker) = resting.waker.take() {
+pub(super) fn dismiss(left: Vec<Left>) {
+    for gone in left {
+        if let Some(waker) = gone.waker {
             waker.wake();
         }
     }
@@ -256,7 +336,7 @@ pub(super) fn dismiss(left: Vec<Resting>) {
 impl NodeRef {
     /// Keeps a place for a light scope that is being polled, because one inside it is about to rest here.
     pub(super) fn make_rest(&self, light: Light, around: Option<RestKey>) -> RestKey {
-        self.lock().rests.insert(light, around, None)
+        self.lock().rests.insert(&light, around).0
     }
 
     /// A light scope that rests here was polled again, and is not ready. Says whether it goes on as it was: not if it has another
@@ -265,9 +345,11 @@ impl NodeRef {
     pub(super) fn rests_on(&self, key: RestKey, waker: &Waker) -> bool {
         let mut state = self.lock();
         let resting = state.rests.get_mut(key);
-        let same =
-            |resting: &mut Resting| !resting.due && resting.waker.as_ref().is_some_and(|known| known.will_wake(waker));
-        let rests = resting.is_some_and(same);
+        let is_known = |resting: &mut Resting| match &resting.waker {
+            Some(known) => known.will_wake(waker),
+            None => resting.own && self.waker().will_wake(waker),
+        };
+        let rests = resting.is_some_and(|resting| !resting.due && is_known(resting));
         drop(state);
         // Ordering: as in `rest`.
         rests && !self.flagged(CANCELLED)
@@ -277,7 +359,7 @@ impl NodeRef {
     /// now, because it has to stop: then it rests here no more.
     pub(super) fn rest(
         &self,
-        light: Light,
+        light: &Light,
         key: Option<RestKey>,
         around: Option<RestKey>,
         waker: &Waker,
@@ -286,18 +368,24 @@ impl NodeRef {
         if !self.flagged(RESTED) {
             self.flag(RESTED);
         }
+        let own = self.waker().will_wake(waker);
         // No lock is held while a waker is cloned or dropped (L36).
-        let mut waker = Some(waker.clone());
+        let mut waker = if own { None } else { Some(waker.clone()) };
         let mut state = self.lock();
         if state.life != Life::Open {
             return None;
         }
         let mut stays = true;
         let key = match key {
-            None => state.rests.insert(light, around, waker.take()),
+            None => {
+                let (key, resting) = state.rests.insert(light, around);
+                (resting.waker, resting.own) = (waker.take(), own);
+                key
+            }
             Some(key) => {
                 stays = state.rests.get_mut(key).is_some_and(|resting| {
                     mem::swap(&mut resting.waker, &mut waker);
+                    resting.own = own;
                     !resting.due
                 });
                 key
@@ -335,7 +423,7 @@ impl NodeRef {
         let mut state = self.lock();
         let Left { waker, node, inside } = state.rests.take(key)?;
         if inside > 0 {
-            let left = state.rests.remove_inside(key);
+            let left = state.rests.remove_inside(key, self);
             drop(state);
             dismiss(left);
         } else {
@@ -351,7 +439,7 @@ impl NodeRef {
         let Some(gone) = gone else { return };
         let mut became = if gone.inside > 0 { vec![(key, node.clone())] } else { Vec::new() };
         while let Some((outer, above)) = became.pop() {
-            let inside = self.lock().rests.free_inside(outer);
+            let inside = self.lock().rests.free_inside(outer, self);
             for (key, light, waker) in inside {
                 let Some(node) = light.materialise_in(&above, tree) else { continue };
                 let mut state = node.lock();
@@ -376,7 +464,7 @@ impl NodeRef {
         while let Some(resting) = state.rests.next_due(now) {
             resting.due = true;
             self.flag(DUE);
-            wakes.push_raw(resting.waker.take());
+            wakes.push_raw(resting.take_waker(self));
         }
         let armed = self.arm_rests(&mut state, tree);
         drop(state);
@@ -410,7 +498,7 @@ impl NodeRef {
         let mut state = self.lock();
         let resting = state.rests.get_mut(key)?;
         let (light, made, is_inside) = (resting.light, resting.node.take(), resting.around.is_some());
-        let waker = resting.waker.take();
+        let waker = resting.take_waker(self);
         drop(state);
         let node = match made {
             Some(node) => node,
@@ -446,7 +534,7 @@ impl Wakes {
         }
         let mut state = node.lock();
         let resting = state.rests.0.iter_mut().flat_map(|table| table.slots.iter_mut());
-        let wakers: Vec<Waker> = resting.filter_map(|(_, resting)| resting.waker.take()).collect();
+        let wakers: Vec<Waker> = resting.filter_map(|(_, resting)| resting.take_waker(node)).collect();
         drop(state);
         wakers.into_iter().for_each(|waker| self.push(waker));
     }

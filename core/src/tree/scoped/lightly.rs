@@ -91,7 +91,7 @@ where
                 return true;
             }
         }
-        let (node, around) = match this.seat.take() {
+        let (node, place) = match this.seat.take() {
             Some(node) if this.light.may_rest(node.tree()) => (node, None),
             Some(node) => {
                 // Known to be over.
@@ -99,12 +99,15 @@ where
                 return false;
             }
             None => match ambient::place_to_rest(this.light) {
-                Some(place) => place,
+                Some((node, around)) => (node, Some(around)),
                 None => return false,
             },
         };
-        let key = this.light.take_rest();
-        let rest = node.rest(*this.light, key, around, waker);
+        let rest = node.rest(this.light, this.light.rest(), place.flatten(), waker);
+        // Not before, as it was copied there: a processor waits when it copies what was just written.
+        if let Some(around) = place {
+            this.light.stands_inside(around.map(RestKey::serial));
+        }
         this.light.rests_at(rest);
         *this.seat = rest.map(|_| node);
         this.seat.is_some()
