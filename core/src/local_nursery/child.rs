@@ -53,11 +53,12 @@ where
         drop(incoming);
         return Err(SpawnError::new(future));
     }
-    let place = state.place(above.clone().into_block(), role);
-    let (room, [join, handle]) = LocalJoin::lodge(place, origin, tree, LocalCell::new(shared.node.clone()));
-    let node = handle.node();
-    let late = state.admit(role, node.clone());
+    let [parent, home] = above.clones();
+    let place = state.place(parent.into_block(), role);
+    let (linked, room, [join, handle]) = LocalJoin::lodge(place, origin, tree, LocalCell::new(home));
+    let late = state.admit(role, linked);
     drop(state);
+    let node = handle.node();
     before(node);
     let body = ChildBody::new(future);
     let child = room.fill(LocalChild { body, ended: false, join, shared: shared.clone(), target });
@@ -151,7 +152,6 @@ where
     fn run(self: Pin<&mut Self>) -> Poll<()> {
         let mut this = self.project();
         let node = this.join.node();
-        this.join.cell().taken();
         let waker = node.waker();
         let cx = &mut Context::from_waker(&waker);
         if *this.ended {

@@ -80,6 +80,7 @@ impl<B: AnyBox> Children<B> {
             }
             Some(Next::Woken(key)) => {
                 let Some(child) = self.seats.get_mut(key) else { return };
+                child.cell().taken();
                 if child.run().is_ready() {
                     drop(self.seats.remove(key));
                     return;

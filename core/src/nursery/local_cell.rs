@@ -39,16 +39,16 @@ impl LocalCell {
         self.watcher.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Gives the child a seat in that nursery, which is about to poll it.
+    /// Gives the child a seat in that nursery, which is about to poll it for the first time there.
     pub(crate) fn sit(&self, key: usize, nursery: &Typed<Seats>) {
         if !nursery.is(&self.born_in) {
             // A child moves once.
             drop(self.moved_to.set(nursery.clone()));
         }
-        self.seat.swap((key * SEAT) | QUEUED, Ordering::AcqRel);
+        self.seat.swap(key * SEAT, Ordering::AcqRel);
     }
 
-    /// It is about to be polled.
+    /// It was woken, and is about to be polled.
     pub(crate) fn taken(&self) {
         self.seat.fetch_and(!QUEUED, Ordering::AcqRel);
     }

@@ -29,16 +29,16 @@ struct Inner<T> {
 }
 
 impl<T> LocalJoin<T> {
-    /// The block of a child that is made for its place: room for its body, and both of these.
+    /// The node of a child, made for its place; room for its body, and both of these.
     pub(crate) fn lodge<P>(
         place: Place,
         origin: Origin,
         tree: Arc<Tree>,
         cell: LocalCell,
-    ) -> (Room<Node, dyn Cell, P>, [Self; 2]) {
+    ) -> (NodeRef, Room<Node, dyn Cell, P>, [Self; 2]) {
         let slot = Slot(Mutex::new(Inner { outcome: Slotted::Empty, watched: false }));
-        let (room, shares) = Node::lodging(place, origin, tree, cell, slot);
-        (room, shares.map(LocalJoin))
+        let (node, room, shares) = Node::lodging(place, origin, tree, cell, slot);
+        (node, room, shares.map(LocalJoin))
     }
 
     pub(crate) fn node(&self) -> &NodeRef {

@@ -48,18 +48,19 @@ where
         drop(state);
         return Err(SpawnError::new(future));
     }
-    let place = state.place(nursery.clone().into_block(), role);
+    let [parent, home] = nursery.clones();
+    let place = state.place(parent.into_block(), role);
     let cell = TaskCell {
         stage: tree.pumps.as_ref().map(|_| Stage::coming()),
         body: Standing::coming(ChildBody::new(future)),
         join: Join::default(),
-        nursery: nursery.clone(),
+        nursery: home,
         target,
     };
     let node = Node::placed(place, Kind::Task, Mask::None, origin, tree, cell);
     Standing::stand(&node, |cell| &cell.body);
-    let child: &NodeRef = &node;
-    let late = state.admit(role, child.clone());
+    let [linked, child] = NodeRef::clones(&node);
+    let late = state.admit(role, linked);
     drop(state);
     if node.flagged(TIMED) {
         child.hard_time_may_be_over();
@@ -67,15 +68,15 @@ where
     if late {
         wake::wake(nursery);
     }
-    before(child);
+    before(&child);
     let Some(tree) = node.tree() else { unreachable!("it was made with one") };
-    follow::spawned(tree, child);
+    follow::spawned(tree, &child);
     match &node.cell().stage {
         Some(stage) => {
             stage.placed();
-            pump::queue(child);
+            pump::queue(tree, child);
         }
-        None => tree.runtime.spawn(Job::task(child.clone())),
+        None => tree.runtime.spawn(Job::task(child)),
     }
     Ok(Task::new(node.part(|cell| &cell.join)))
 }

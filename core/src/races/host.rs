@@ -242,8 +242,7 @@ fn a_long_turn_does_not_hold_up_who_has_woken_it() {
                     pump::wake(task);
                     Poll::Pending
                 });
-                pumps(tree).push(tree, &task);
-                drop(task);
+                pumps(tree).push(tree, task);
                 over.after(1);
             });
         });
@@ -301,7 +300,7 @@ fn fan(tree: &Arc<Tree>, done: &Count, depth: usize) -> NodeRef {
     ready(tree, move || {
         if depth > 0 {
             for _ in 0..2 {
-                pumps(&within).push(&within, &fan(&within, &done, depth - 1));
+                pumps(&within).push(&within, fan(&within, &done, depth - 1));
             }
         }
         done.add();
@@ -372,7 +371,7 @@ fn busy(tree: &Arc<Tree>, done: &Count) -> NodeRef {
     let (within, done) = (tree.clone(), done.clone());
     ready(tree, move || {
         if done.get() < 2 {
-            pumps(&within).push(&within, &busy(&within, &done));
+            pumps(&within).push(&within, busy(&within, &done));
         }
     })
 }

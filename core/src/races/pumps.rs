@@ -78,7 +78,7 @@ pub(super) fn push(tree: &Arc<Tree>, task: &Once) {
 }
 
 pub(super) fn push_turn(tree: &Arc<Tree>, turn: impl Fn() + Send + Sync + 'static) {
-    pumps(tree).push(tree, &ready(tree, turn));
+    pumps(tree).push(tree, ready(tree, turn));
 }
 
 /// A task that has to be put into the queue.

@@ -41,23 +41,25 @@ struct Front<C, R> {
     halved: AtomicBool,
 }
 
-/// A block with room for a body, and both shares in its result. `as_tail` says as what its cell is seen.
+/// A block, room for a body in it, and both shares in its result. `as_tail` says as what its cell is seen.
 #[inline]
 pub(crate) fn lodge<H, D: ?Sized, C: Send + Sync + 'static, R, P>(
     head: impl FnOnce(&C) -> H,
     cell: C,
     result: R,
     as_tail: for<'a> fn(&'a C) -> &'a D,
-) -> (Room<H, D, P>, [Share<H, D, C, R>; 2]) {
+) -> (Thin<H, D>, Room<H, D, P>, [Share<H, D, C, R>; 2]) {
     let front = Front { cell, result: UnsafeCell::new(ManuallyDrop::new(result)), halved: AtomicBool::new(false) };
     let tail = Lodging { front, body: UnsafeCell::new(MaybeUninit::uninit()) };
     // SAFETY: what is dropped with it, the cell, may live for ever, and be dropped on any thread.
     let typed = unsafe {
         Typed::make(|tail| head(&tail.front.cell), tail, |tail: &Lodging<C, R, P>| as_tail(&tail.front.cell))
     };
-    let share = || Share { front: typed.clone().part(|tail| &tail.front), has: PhantomData };
-    let shares = [share(), share()];
-    (Room { body: NonNull::from(&typed.tail().body), block: typed.into_block() }, shares)
+    let [one, other, block] = typed.clones();
+    let share =
+        |typed: Typed<H, D, Lodging<C, R, P>>| Share { front: typed.part(|tail| &tail.front), has: PhantomData };
+    let room = Room { body: NonNull::from(&typed.tail().body), block: typed.into_block() };
+    (block.into_block(), room, [share(one), share(other)])
 }
 
 /// A block with room for a body, and nothing else beside its head.
@@ -253,7 +255,7 @@ mod tests {
     type Running<'a> = Owner<u32, dyn Number, dyn Run + 'a>;
 
     fn running<'a>(drops: &'a Cell<u32>) -> (Running<'a>, Share<u32, dyn Number, u32, Borrows<'a>>) {
-        let (room, [share, mine]) = lodge(|_| 7, 8, Borrows(drops, 1), |cell: &u32| -> &dyn Number { cell });
+        let (_, room, [share, mine]) = lodge(|_| 7, 8, Borrows(drops, 1), |cell: &u32| -> &dyn Number { cell });
         let body = Body {
             share,
             itself: ptr::null(),
@@ -301,7 +303,8 @@ mod tests {
     #[test]
     fn room_that_is_never_filled_is_left_as_it_is() {
         let drops = Cell::new(0);
-        let (room, shares) = lodge::<_, dyn Number, _, _, Borrows<'_>>(|_| 7, 8_u32, Borrows(&drops, 1), |cell| cell);
+        let (_, room, shares) =
+            lodge::<_, dyn Number, _, _, Borrows<'_>>(|_| 7, 8_u32, Borrows(&drops, 1), |cell| cell);
         drop(room);
         assert_eq!(drops.get(), 0);
         drop(shares);
@@ -332,7 +335,7 @@ mod tests {
         }
 
         let drops = Cell::new(0);
-        let (room, shares) = lodge::<_, dyn Number, _, _, _>(|_| 7, 8_u32, Borrows(&drops, 1), |cell| cell);
+        let (_, room, shares) = lodge::<_, dyn Number, _, _, _>(|_| 7, 8_u32, Borrows(&drops, 1), |cell| cell);
         let owner = room.fill(Panics(1));
         assert_eq!(owner.0, 1);
         assert!(catch_unwind(AssertUnwindSafe(|| drop(owner))).is_err());
@@ -344,7 +347,7 @@ mod tests {
     #[test]
     #[should_panic(expected = "a view of the whole body")]
     fn a_part_of_a_body_is_no_view_of_it() {
-        let (room, _shares) = lodge::<_, dyn Number, _, _, _>(|_| 7, 8_u32, (), |cell| cell);
+        let (_, room, _shares) = lodge::<_, dyn Number, _, _, _>(|_| 7, 8_u32, (), |cell| cell);
         drop(room.fill([1_u32, 2]).seen_as(|both| &mut both[1]));
     }
 
@@ -369,7 +372,7 @@ mod tests {
     fn shares_go_on_two_threads() {
         use std::sync::Mutex;
 
-        let (room, [one, other]) = lodge::<_, dyn Number, _, _, ()>(|_| 7, 8_u32, Mutex::new(vec![1]), |cell| cell);
+        let (_, room, [one, other]) = lodge::<_, dyn Number, _, _, ()>(|_| 7, 8_u32, Mutex::new(vec![1]), |cell| cell);
         drop(room.fill(()));
         let block = one.block().clone();
         let push = |share: &Share<i32, dyn Number, u32, Mutex<Vec<i32>>>| share.result().lock().unwrap().push(2);

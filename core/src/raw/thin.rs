@@ -66,6 +66,17 @@ impl<H, D: ?Sized> Thin<H, D> {
         self.base.as_ptr().addr()
     }
 
+    /// So many clones, for one step of the count.
+    #[inline]
+    pub(crate) fn clones<const N: usize>(&self) -> [Self; N] {
+        // Ordering: whoever has one may see everything already.
+        if self.base().count.fetch_add(N, Ordering::Relaxed) > isize::MAX as usize {
+            // As an `Arc`: so many were forgotten that the count would wrap around.
+            abort();
+        }
+        std::array::from_fn(|_| Thin { base: self.base, owns: PhantomData })
+    }
+
     #[inline]
     pub(crate) fn is(&self, other: &Self) -> bool {
         self.base == other.base
@@ -96,12 +107,8 @@ impl<H, D: ?Sized> Thin<H, D> {
 impl<H, D: ?Sized> Clone for Thin<H, D> {
     #[inline]
     fn clone(&self) -> Self {
-        // Ordering: whoever has one may see everything already.
-        if self.base().count.fetch_add(1, Ordering::Relaxed) > isize::MAX as usize {
-            // As an `Arc`: so many were forgotten that the count would wrap around.
-            abort();
-        }
-        Thin { base: self.base, owns: PhantomData }
+        let [clone] = self.clones();
+        clone
     }
 }
 
@@ -198,10 +205,19 @@ impl<H, D: ?Sized, X> Typed<H, D, X> {
     }
 }
 
+impl<H, D: ?Sized, X> Typed<H, D, X> {
+    /// So many clones, for one step of the count.
+    #[inline]
+    pub(crate) fn clones<const N: usize>(&self) -> [Self; N] {
+        self.block.clones().map(|block| Typed { block, tail: PhantomData })
+    }
+}
+
 impl<H, D: ?Sized, X> Clone for Typed<H, D, X> {
     #[inline]
     fn clone(&self) -> Self {
-        Typed { block: self.block.clone(), tail: PhantomData }
+        let [clone] = self.clones();
+        clone
     }
 }
 

@@ -45,9 +45,9 @@ impl Shelf {
     }
 
     /// The task whose turn it is has woken these. Says whether another pump has to be called for them, as far as this pump knows.
-    pub(crate) fn put(&self, tasks: &[NodeRef]) -> bool {
+    pub(crate) fn put(&self, tasks: &mut impl Iterator<Item = NodeRef>) -> bool {
         let mut lying = self.0.lock();
-        lying.tasks.extend(tasks.iter().cloned());
+        lying.tasks.extend(tasks);
         lying.called < CALLS
     }
 

@@ -333,7 +333,7 @@ impl Node {
         tree: Arc<Tree>,
         cell: C,
         result: R,
-    ) -> (Room<Node, dyn Cell, P>, [Share<Node, dyn Cell, C, R>; 2]) {
+    ) -> (NodeRef, Room<Node, dyn Cell, P>, [Share<Node, dyn Cell, C, R>; 2]) {
         let node = |cell: &C| Node::make(Kind::Task, Mask::None, origin, Some(tree), Some(place), cell);
         raw::lodge(node, cell, result, |cell| cell)
     }

@@ -15,6 +15,7 @@
 //! [`Runtime::parallelism`](crate::runtime::Runtime::parallelism).
 
 use std::collections::VecDeque;
+use std::iter;
 use std::num::NonZeroUsize;
 use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -153,17 +154,18 @@ impl Pumps {
     }
 
     /// Puts a task that is ready where a pump finds it.
-    pub(crate) fn push(&self, tree: &Arc<Tree>, task: &NodeRef) {
-        if self.threads.get() > 1 && self.push_here(tree, std::slice::from_ref(task)) {
+    pub(crate) fn push(&self, tree: &Arc<Tree>, task: NodeRef) {
+        let mut task = iter::once(task);
+        if self.threads.get() > 1 && self.push_here(tree, &mut task) {
             return;
         }
         let mut queue = self.lock();
         if queue.ended {
             // Nobody would take it out again, and it holds its tree.
             drop(queue);
-            return lose_if_idle(task);
+            return task.for_each(|task| lose_if_idle(&task));
         }
-        queue.ready.push_back(task.clone());
+        task.for_each(|task| queue.ready.push_back(task));
         if self.needs_one(&queue) {
             self.call(queue, tree, None);
         }
@@ -171,13 +173,14 @@ impl Pumps {
 
     /// As [`push`](Pumps::push), for many.
     pub(crate) fn push_all(&self, tree: &Arc<Tree>, tasks: Vec<NodeRef>) {
-        if self.threads.get() > 1 && self.push_here(tree, &tasks) {
+        let mut tasks = tasks.into_iter();
+        if self.threads.get() > 1 && self.push_here(tree, &mut tasks) {
             return;
         }
         let mut queue = self.lock();
         if queue.ended {
             drop(queue);
-            return tasks.iter().for_each(lose_if_idle);
+            return tasks.for_each(|task| lose_if_idle(&task));
         }
         queue.ready.extend(tasks);
         if self.needs_one(&queue) {
@@ -188,7 +191,7 @@ impl Pumps {
     /// Puts tasks onto the shelf of the pump that this thread is polling, if it is polling one. That one does not keep them if the
     /// queue has ended.
     #[inline(never)]
-    fn push_here(&self, tree: &Arc<Tree>, tasks: &[NodeRef]) -> bool {
+    fn push_here(&self, tree: &Arc<Tree>, tasks: &mut impl Iterator<Item = NodeRef>) -> bool {
         HERE.with(|stack| {
             stack.look(|top| {
                 // Perhaps that one polls a pump of another tree, which polls this code.
@@ -256,7 +259,9 @@ impl Pumps {
 /// Wakes a task that pumps drive.
 pub(crate) fn wake(task: &NodeRef) {
     if task.cell().stage().is_some_and(Stage::wake) {
-        queue(task);
+        if let Some(tree) = task.tree() {
+            queue(tree, task.clone());
+        }
     }
 }
 
@@ -276,8 +281,8 @@ pub(crate) fn wake_all(mut nodes: Vec<NodeRef>) {
 }
 
 /// Puts a task that is ready into its tree's queue.
-pub(crate) fn queue(task: &NodeRef) {
-    if let Some((tree, pumps)) = task.tree().and_then(|tree| Some((tree, tree.pumps.as_ref()?))) {
+pub(crate) fn queue(tree: &Arc<Tree>, task: NodeRef) {
+    if let Some(pumps) = &tree.pumps {
         pumps.push(tree, task);
     }
 }
