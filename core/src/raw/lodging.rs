@@ -105,7 +105,8 @@ impl<H, D: ?Sized, C, R> Drop for Share<H, D, C, R> {
     fn drop(&mut self) {
         let front = self.front.part();
         // Ordering: what the first one has done to the result comes before its drop.
-        if front.halved.swap(true, Ordering::AcqRel) {
+        // It is set once: who finds it set need not write.
+        if front.halved.load(Ordering::Acquire) || front.halved.swap(true, Ordering::AcqRel) {
             // SAFETY: nobody else has it any more.
             unsafe { ManuallyDrop::drop(&mut *front.result.get()) }
         }
