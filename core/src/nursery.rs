@@ -43,7 +43,7 @@ pub(crate) use cell::{NurseryCell, OnError, Recorded};
 pub(crate) use limited::Limited;
 pub use options::{NurseryFuture, NurseryOptions, collecting_nursery, nursery};
 pub use outcome::Outcome;
-pub(crate) use seats::Seats;
+pub(crate) use seats::{Heard, Seats};
 pub use start::{Ready, StartError};
 pub use telling::TellingOptions;
 

@@ -6,6 +6,7 @@ use slab::Slab;
 
 use super::child::AnyBox;
 use super::shared::Shared;
+use crate::nursery::Heard;
 
 /// Those that have begun and not ended, each in its seat; and who is to be polled in this turn.
 pub(super) struct Children<B> {
@@ -31,10 +32,16 @@ impl<B> Children<B> {
     }
 
     /// Begins a turn of those who were woken, in that order, and then of those who have come. Says whether the body was woken.
-    pub(super) fn begin_turn<E>(&mut self, home: &Shared<E, B>) -> bool {
+    pub(super) fn begin_turn<E>(&mut self, home: &Shared<E, B>, heard: &mut Heard) -> bool {
+        self.turn.extend(heard.get_mut().drain(..).map(Next::Woken));
         let body = home.node.cell().begin_turn(|woken| self.turn.extend(woken.map(Next::Woken)));
         home.incoming().begin_turn(&mut self.turn);
         body
+    }
+
+    /// Whether some were not polled whose turn it was.
+    pub(super) fn are_due(&self) -> bool {
+        !self.turn.is_empty()
     }
 
     /// A child that has moved while nobody polled it lies where it was: it goes to its new nursery now.

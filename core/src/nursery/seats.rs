@@ -2,14 +2,26 @@
 //!
 //! Each child has a seat, so that a turn costs what was woken, not what is there.
 
+use std::cell::RefCell;
+use std::ptr;
 use std::sync::PoisonError;
 use std::task::Waker;
 use std::vec::Drain;
 
+use crate::raw::{Frame, Lent, Stack};
 use crate::sys::{Mutex, MutexGuard};
 use crate::tree::node::{Cell, NodeRef};
 
 pub(crate) struct Seats(Mutex<Inner>);
+
+/// The seats of the children that were woken from inside their nursery's own poll, in that order: most are. Nobody else sees them, so
+/// they need no lock.
+pub(crate) type Heard = RefCell<Vec<usize>>;
+
+crate::sys::thread_local! {
+    /// The nursery that this thread is polling, by its address.
+    static HERE: Stack<*const Seats, Heard> = const { Stack::new() };
+}
 
 struct Inner {
     /// The body was woken.
@@ -79,8 +91,28 @@ impl Seats {
         }
     }
 
+    /// Runs `f`, which polls the nursery. What it wakes of this one's children is `heard`, and looked at by whoever polls it.
+    pub(crate) fn hear<R>(&self, heard: &Heard, f: impl FnOnce() -> R) -> R {
+        HERE.with(|stack| stack.enter(ptr::from_ref(self), Lent::One(heard), f).1)
+    }
+
+    /// Whether the child that sits there was woken from inside the nursery's own poll, and was heard.
+    fn is_heard(&self, key: usize) -> bool {
+        HERE.with(|stack| {
+            stack.look(|top| {
+                let here = top.filter(|here| ptr::eq(*here.value(), self));
+                let Some(Lent::One(heard)) = here.map(Frame::lent) else { return false };
+                heard.borrow_mut().push(key);
+                true
+            })
+        })
+    }
+
     /// Wakes the child that sits there.
     pub(super) fn ring(&self, key: usize) {
+        if self.is_heard(key) {
+            return;
+        }
         let mut inner = self.lock();
         inner.children.push(key);
         wake_driver(inner);
