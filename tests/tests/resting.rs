@@ -2,7 +2,8 @@
 //! may not.
 
 use std::cell::{Cell, RefCell};
-use std::future::{Future, poll_fn};
+use std::convert::Infallible;
+use std::future::{Future, pending, poll_fn};
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -10,8 +11,8 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use foster::{
-    CancelScope, Instant, Nursery, ScopeState, defer, dump, fail_after, is_cancelled, join, move_on_after, nursery,
-    shield, sleep, sleep_forever,
+    CancelScope, Instant, LocalNursery, Nursery, ScopeState, defer, dump, fail_after, is_cancelled, join,
+    local_nursery, move_on_after, nursery, shield, sleep, sleep_forever,
 };
 use foster_sim::{Builder, plain_sleep};
 
@@ -55,6 +56,34 @@ impl<F: FnMut()> Drop for OnDrop<F> {
     fn drop(&mut self) {
         (self.0)();
     }
+}
+
+/// A child's own waker is not kept with what rests there, but it is called: at the deadline, and when the nursery has to stop.
+#[test]
+fn a_scope_that_rests_in_a_child_wakes_the_child() {
+    let limit = |time| async move {
+        let start = Instant::now();
+        let late = fail_after(ms(time), pending::<()>()).await.is_err();
+        Ok::<_, Infallible>((late, elapsed(start)))
+    };
+    let ends = same(|| async {
+        let Ok(ends) = nursery(async |n: Nursery| {
+            let of_a_task = n.spawn(limit(20));
+            let Ok(of_a_local_child) = local_nursery(async |n: LocalNursery<'_>| Ok(n.spawn(limit(30)).await)).await;
+            Ok((of_a_task.await, of_a_local_child))
+        })
+        .await;
+        let start = Instant::now();
+        let stopped = move_on_after(ms(10), async {
+            nursery(async |n: Nursery| {
+                n.spawn(limit(5_000));
+                local_nursery(async |n: LocalNursery<'_>| drop(n.spawn(limit(5_000)))).await
+            })
+            .await
+        });
+        (ends, stopped.await.is_none(), elapsed(start))
+    });
+    assert_eq!(ends, ((Ok((true, 20)), Ok((true, 30))), true, 10));
 }
 
 /// L1: its place is that of its first poll, so a limit around a later poll is not its own.
