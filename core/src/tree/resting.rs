@@ -12,6 +12,8 @@
 //!
 //! Only scopes that keep nothing out may rest: a shield has to hold off the delivery of the scope around it.
 
+mod slots;
+
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
 use std::mem;
@@ -21,7 +23,6 @@ use std::task::Waker;
 
 use super::Tree;
 use super::ambient;
-use super::census;
 use super::flags::{CANCELLED, DISMISSED, DUE, FOLLOWED, RAZED, RESTED};
 use super::light::Light;
 use super::node::{Life, NodeRef, State};
@@ -29,6 +30,7 @@ use super::seldom::Seldom;
 use super::timers::{Target, TimerKey};
 use super::wake::{self, Wakes};
 use crate::Instant;
+use slots::{Left, Resting, Slots};
 
 /// A place to rest; never used again in the life of its node (but for a wrap around of 32 bits).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -41,128 +43,6 @@ impl RestKey {
     /// What it is told from others by.
     pub(super) fn serial(self) -> NonZeroU32 {
         self.serial
-    }
-}
-
-/// What a light scope leaves with its node, in a slot that is used again when it has left.
-pub(crate) struct Resting {
-    /// None: the slot is vacant.
-    serial: Option<NonZeroU32>,
-    /// The vacant one behind this vacant one.
-    next: u32,
-    light: Light,
-    /// The one that it rests in.
-    around: Option<RestKey>,
-    /// None while it is being polled for the first time, and after it was called; or if it is the [`own`](Resting::own) one.
-    waker: Option<Waker>,
-    /// Its waker is that of the node that it rests in: not kept, which would be a count up and a count down.
-    own: bool,
-    /// Its deadline is noted.
-    timed: bool,
-    /// Its time is over.
-    due: bool,
-    /// How many rest inside it.
-    inside: u32,
-    /// It has become this node, because one that it rests in has become one. Its future does not know yet.
-    node: Option<NodeRef>,
-}
-
-impl Resting {
-    /// Whose waker it was, in this node, if it has one.
-    fn take_waker(&mut self, node: &NodeRef) -> Option<Waker> {
-        if mem::take(&mut self.own) { Some(node.waker().clone()) } else { self.waker.take() }
-    }
-}
-
-impl Drop for Resting {
-    fn drop(&mut self) {
-        if self.serial.is_some() {
-            census::resting(false);
-        }
-    }
-}
-
-/// What is left of one that rests here no more.
-pub(super) struct Left {
-    waker: Option<Waker>,
-    node: Option<NodeRef>,
-    inside: u32,
-}
-
-/// A slot for each that rests here, and those that are vacant.
-///
-/// Not a slab of the library's: that copies what it gets, and gives it back as a copy. This writes a few fields, as each limit on a read
-/// comes here and goes.
-#[derive(Default)]
-struct Slots {
-    slots: Vec<Resting>,
-    /// The vacant one that is taken next; behind the last if there is none.
-    vacant: u32,
-    len: usize,
-}
-
-impl Slots {
-    fn iter(&self) -> impl Iterator<Item = &Resting> {
-        self.slots.iter().filter(|slot| slot.serial.is_some())
-    }
-
-    fn iter_mut(&mut self) -> impl Iterator<Item = (u32, &mut Resting)> {
-        (0..).zip(&mut self.slots).filter(|(_, slot)| slot.serial.is_some())
-    }
-
-    fn get(&self, key: RestKey) -> Option<&Resting> {
-        self.slots.get(key.slot as usize).filter(|slot| slot.serial == Some(key.serial))
-    }
-
-    #[inline]
-    fn get_mut(&mut self, key: RestKey) -> Option<&mut Resting> {
-        self.slots.get_mut(key.slot as usize).filter(|slot| slot.serial == Some(key.serial))
-    }
-
-    #[inline]
-    fn insert(&mut self, serial: NonZeroU32, light: &Light, around: Option<RestKey>) -> (RestKey, &mut Resting) {
-        census::resting(true);
-        let slot = self.vacant;
-        let index = slot as usize;
-        self.len += 1;
-        if index == self.slots.len() {
-            self.slots.push(Resting {
-                serial: Some(serial),
-                next: 0,
-                light: *light,
-                around,
-                waker: None,
-                own: false,
-                timed: false,
-                due: false,
-                inside: 0,
-                node: None,
-            });
-            self.vacant += 1;
-        } else {
-            let resting = &mut self.slots[index];
-            self.vacant = resting.next;
-            resting.serial = Some(serial);
-            resting.light.clone_from(light);
-            resting.around = around;
-        }
-        (RestKey { slot, serial }, &mut self.slots[index])
-    }
-
-    /// The slot is vacant from now on, and as it was made. What was in it is to be dropped where no lock is held.
-    #[inline]
-    fn remove(&mut self, key: RestKey) -> Option<(Left, Option<RestKey>)> {
-        let vacant = self.vacant;
-        let resting = self.get_mut(key)?;
-        census::resting(false);
-        let left = Left { waker: resting.waker.take(), node: resting.node.take(), inside: resting.inside };
-        let around = resting.around;
-        resting.serial = None;
-        resting.next = vacant;
-        (resting.own, resting.timed, resting.due, resting.inside) = (false, false, false, 0);
-        self.vacant = key.slot;
-        self.len -= 1;
-        Some((left, around))
     }
 }
 
@@ -183,7 +63,7 @@ struct Table {
 
 impl Rests {
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.as_ref().is_none_or(|table| table.slots.len == 0)
+        self.0.as_ref().is_none_or(|table| table.slots.len() == 0)
     }
 
     /// All that rest here and know it, for a dump: what each is, whether its time is over, and which of those before it it rests in.
@@ -223,7 +103,7 @@ impl Rests {
         }
         let at = resting.light.deadline();
         let Some(table) = &mut *self.0 else { return false };
-        if table.deadlines.len() > 2 * table.slots.len + 16 {
+        if table.deadlines.len() > 2 * table.slots.len() + 16 {
             let Table { deadlines, slots, .. } = &mut **table;
             deadlines.retain(|Reverse((_, key))| slots.get(*key).is_some());
         }
@@ -283,11 +163,11 @@ impl Rests {
     fn free_inside(&mut self, around: RestKey, node: &NodeRef) -> Vec<(RestKey, Light, Option<Waker>)> {
         let slots = self.0.iter_mut().flat_map(|table| table.slots.iter_mut());
         let inside = slots.filter(|(_, inner)| inner.around == Some(around));
-        let free = |(slot, inner): (u32, &mut Resting)| {
+        let free = |(key, inner): (RestKey, &mut Resting)| {
             inner.around = None;
-            Some((RestKey { slot, serial: inner.serial? }, inner.light, inner.take_waker(node)))
+            (key, inner.light, inner.take_waker(node))
         };
-        inside.filter_map(free).collect()
+        inside.map(free).collect()
     }
 
     /// Takes out all that rest inside one that is gone: they were forgotten, or have escaped. Gives their wakers.
@@ -308,10 +188,8 @@ impl Rests {
     /// Takes all out.
     fn remove_all(&mut self, node: &NodeRef) -> Vec<Left> {
         let Some(table) = &mut *self.0 else { return Vec::new() };
-        let wakers = |(slot, resting): (u32, &mut Resting)| {
-            Some((RestKey { slot, serial: resting.serial? }, resting.take_waker(node)))
-        };
-        let all: Vec<_> = table.slots.iter_mut().filter_map(wakers).collect();
+        let wakers = |(key, resting): (RestKey, &mut Resting)| (key, resting.take_waker(node));
+        let all: Vec<_> = table.slots.iter_mut().map(wakers).collect();
         let gone = |(key, waker)| table.slots.remove(key).map(|(gone, _)| Left { waker, ..gone });
         all.into_iter().filter_map(gone).collect()
     }
