@@ -58,8 +58,8 @@ where
         target,
     };
     let node = Node::placed(place, Kind::Task, Mask::None, origin, tree, cell);
-    Standing::stand(&node, |cell| &cell.body);
-    let [linked, child] = NodeRef::clones(&node);
+    let [node, linked, child] = Standing::stand(node, |cell| &cell.body);
+    let (linked, child) = (linked.into_block(), child.into_block());
     let late = state.admit(role, linked);
     drop(state);
     if node.flagged(TIMED) {

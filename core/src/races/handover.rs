@@ -171,7 +171,7 @@ fn a_turn_races_with_whoever_seizes_the_body() {
         let (turns, dropped) = (Count::default(), Count::default());
         let block: Typed<(), dyn Keeps, _> =
             Typed::new(|_| (), Place(Standing::coming(dropped.on_drop())), |place| place);
-        Standing::stand(&block, |place| &place.0);
+        let [block, ..] = Standing::stand(block, |place| &place.0);
         let (polled, seen) = (block.clone(), turns.clone());
         let here = || {
             drop(block.tail().0.seize());

@@ -55,7 +55,7 @@ pub(crate) fn lodge<H, D: ?Sized, C: Send + Sync + 'static, R, P>(
     let typed = unsafe {
         Typed::make(|tail| head(&tail.front.cell), tail, |tail: &Lodging<C, R, P>| as_tail(&tail.front.cell))
     };
-    let [one, other, block] = typed.clones();
+    let [typed, one, other, block] = typed.split();
     let share =
         |typed: Typed<H, D, Lodging<C, R, P>>| Share { front: typed.part(|tail| &tail.front), has: PhantomData };
     let room = Room { body: NonNull::from(&typed.tail().body), block: typed.into_block() };

@@ -51,18 +51,22 @@ impl<H, D: ?Sized, B> Standing<H, D, B> {
         Standing { state: AtomicU8::new(COMING), inner }
     }
 
-    /// The body stands from here on; once. `of` says where.
-    pub(crate) fn stand<C>(block: &Typed<H, D, C>, of: for<'a> fn(&'a C) -> &'a Self) {
-        // The place cannot be moved, nor reached but by sharing, as long as there is this reference: `of` borrows it from the tail, for
-        // as long as anybody likes, and has nothing else to take it from.
+    /// The body stands from here on. `of` says where, in a block that nobody else has yet; gives it back three times.
+    pub(crate) fn stand<C>(mut block: Typed<H, D, C>, of: for<'a> fn(&'a C) -> &'a Self) -> [Typed<H, D, C>; 3] {
+        assert!(block.is_alone(), "a body stands before anybody else has its block");
+        let [own, blocks @ ..] = block.split::<4>();
+        let [block, ..] = &blocks;
+        // The place cannot be moved, nor reached but by sharing, as long as there is a reference to the block: `of` borrows it from the
+        // tail, for as long as anybody likes, and has nothing else to take it from.
         let place = of(block.tail());
-        if place.state.compare_exchange(COMING, OVER, Ordering::Relaxed, Ordering::Relaxed).is_err() {
+        if place.state.load(Ordering::Relaxed) != COMING {
             unreachable!("a body comes once");
         }
-        // SAFETY: reached by this thread alone, since it has changed the state to one in which nobody holds it.
-        unsafe { (*place.inner.get()).block = Some(Thin::clone(block)) };
+        // SAFETY: reached by this thread alone, since nobody else had the block, nor has any of these yet.
+        unsafe { (*place.inner.get()).block = Some(own.into_block()) };
         // Ordering: whoever finds it free finds the reference.
         place.state.store(FREE, Ordering::Release);
+        blocks
     }
 
     /// The body, to be polled; none if it is over, or about to be.
@@ -187,7 +191,7 @@ mod tests {
         let events = Events::default();
         let body = Body { itself: ptr::null(), events: events.clone(), panics, _pinned: PhantomPinned };
         let block: Typed<(), dyn Keeps, Place> = Typed::new(|_| (), Place(Standing::coming(body)), |place| place);
-        Standing::stand(&block, |place| &place.0);
+        let [block, ..] = Standing::stand(block, |place| &place.0);
         (block, events)
     }
 

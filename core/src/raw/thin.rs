@@ -66,15 +66,51 @@ impl<H, D: ?Sized> Thin<H, D> {
         self.base.as_ptr().addr()
     }
 
-    /// So many clones, for one step of the count.
     #[inline]
-    pub(crate) fn clones<const N: usize>(&self) -> [Self; N] {
+    fn count_more(&self, more: usize) {
         // Ordering: whoever has one may see everything already.
-        if self.base().count.fetch_add(N, Ordering::Relaxed) > isize::MAX as usize {
+        if self.base().count.fetch_add(more, Ordering::Relaxed) > isize::MAX as usize {
             // As an `Arc`: so many were forgotten that the count would wrap around.
             abort();
         }
+    }
+
+    /// So many clones, for one step of the count.
+    #[inline]
+    pub(crate) fn clones<const N: usize>(&self) -> [Self; N] {
+        self.count_more(N);
         std::array::from_fn(|_| Thin { base: self.base, owns: PhantomData })
+    }
+
+    /// Nobody else has the block, nor will: it takes a reference to make another, and this one is not shared.
+    #[inline]
+    pub(super) fn is_alone(&mut self) -> bool {
+        // Ordering: what others have done to the block before they gave it up is seen.
+        self.base().count.load(Ordering::Acquire) == 1
+    }
+
+    /// So many references instead of this one; without a step of the count if it was alone.
+    #[inline]
+    pub(super) fn split<const N: usize>(mut self) -> [Self; N] {
+        const { assert!(N > 0, "it is not given up here") };
+        let alone = self.is_alone();
+        let this = ManuallyDrop::new(self);
+        if alone {
+            this.base().count.store(N, Ordering::Relaxed);
+        } else {
+            this.count_more(N - 1);
+        }
+        std::array::from_fn(|_| Thin { base: this.base, owns: PhantomData })
+    }
+
+    /// Drops it, which is the last one, or probably so: then it goes without a step of the count.
+    #[inline]
+    fn drop_last(mut self) {
+        if self.is_alone() {
+            let this = ManuallyDrop::new(self);
+            // SAFETY: nobody else has it, and this is not dropped once more.
+            unsafe { (this.base().free)(this.base) }
+        }
     }
 
     #[inline]
@@ -196,7 +232,7 @@ impl<H, D: ?Sized, X> Typed<H, D, X> {
     pub(crate) fn part<Y: ?Sized>(self, of: for<'a> fn(&'a X) -> &'a Y) -> Part<H, D, Y> {
         // It borrows from the tail, for as long as anybody likes, and has nothing else to take it from but what lives for ever.
         let part = NonNull::from(of(self.tail()));
-        Part { block: self.block, part }
+        Part { block: ManuallyDrop::new(self.block), part }
     }
 
     #[inline]
@@ -206,6 +242,18 @@ impl<H, D: ?Sized, X> Typed<H, D, X> {
 }
 
 impl<H, D: ?Sized, X> Typed<H, D, X> {
+    /// As for the block.
+    #[inline]
+    pub(super) fn is_alone(&mut self) -> bool {
+        self.block.is_alone()
+    }
+
+    /// As for the block.
+    #[inline]
+    pub(super) fn split<const N: usize>(self) -> [Self; N] {
+        self.block.split().map(|block| Typed { block, tail: PhantomData })
+    }
+
     /// So many clones, for one step of the count.
     #[inline]
     pub(crate) fn clones<const N: usize>(&self) -> [Self; N] {
@@ -231,8 +279,10 @@ impl<H, D: ?Sized, X> Deref for Typed<H, D, X> {
 }
 
 /// A counted pointer to a block, and to a part of its tail.
+///
+/// For handles, which mostly go last.
 pub(crate) struct Part<H, D: ?Sized, Y: ?Sized> {
-    block: Thin<H, D>,
+    block: ManuallyDrop<Thin<H, D>>,
     part: NonNull<Y>,
 }
 
@@ -246,6 +296,14 @@ impl<H, D: ?Sized, Y: ?Sized> Part<H, D, Y> {
     pub(crate) fn part(&self) -> &Y {
         // SAFETY: it is of the tail, which is there as long as the block is, and never borrowed but shared (Invariant 2).
         unsafe { self.part.as_ref() }
+    }
+}
+
+impl<H, D: ?Sized, Y: ?Sized> Drop for Part<H, D, Y> {
+    #[inline]
+    fn drop(&mut self) {
+        // SAFETY: it is not used again.
+        unsafe { ManuallyDrop::take(&mut self.block) }.drop_last();
     }
 }
 

@@ -55,8 +55,9 @@ impl Stage {
 
     /// The turn is over, the task is not. Says whether it has to be put into the queue again.
     pub(crate) fn end(&self) -> bool {
-        // Ordering: see `Pumps::are_dropped`.
-        if self.0.compare_exchange(RUNNING, IDLE, Ordering::SeqCst, Ordering::Acquire).is_ok() {
+        // Ordering: see `Pumps::are_dropped`. Who finds it woken need not try: it stays so.
+        let runs = self.0.load(Ordering::Relaxed) == RUNNING;
+        if runs && self.0.compare_exchange(RUNNING, IDLE, Ordering::SeqCst, Ordering::Acquire).is_ok() {
             return false;
         }
         // Not a store: see `wake`.
