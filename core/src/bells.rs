@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Waker};
 
-use crate::raw::{self, Owner, Thin, Woken};
+use crate::raw::{self, Calls, Owner, Thin, Woken};
 
 /// The seats that were woken, in that order, and whoever polls the group.
 pub(crate) struct Bells(Mutex<Queue>);
@@ -132,5 +132,10 @@ impl Woken<()> for Bell {
         if let Some(driver) = driver {
             driver.wake();
         }
+    }
+
+    fn calls() -> &'static Calls<Self, ()> {
+        static CALLS: Calls<Bell, ()> = Calls::NEW;
+        &CALLS
     }
 }

@@ -17,4 +17,4 @@ pub(crate) use lazy::Lazy;
 pub(crate) use lodging::{Owner, Room, Share, lodge, lodge_alone};
 pub(crate) use stack::{Frame, Lent, Stack};
 pub(crate) use standing::Standing;
-pub(crate) use thin::{Part, Thin, Typed, Woken};
+pub(crate) use thin::{Calls, Part, Thin, Typed, Woken};

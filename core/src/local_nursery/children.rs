@@ -31,7 +31,8 @@ impl<B> Children<B> {
         self.seats.len()
     }
 
-    /// Begins a turn of those who were woken, in that order, and then of those who have come. Says whether the body was woken.
+    /// Begins a turn of those who were woken, first those whom the last turn has heard, each in their order; and then of those who have
+    /// come. Says whether the body was woken.
     pub(super) fn begin_turn<E>(&mut self, home: &Shared<E, B>, heard: &mut Heard) -> bool {
         self.turn.extend(heard.get_mut().drain(..).map(Next::Woken));
         let body = home.node.cell().begin_turn(|woken| self.turn.extend(woken.map(Next::Woken)));

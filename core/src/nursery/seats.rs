@@ -14,19 +14,19 @@ use crate::tree::node::{Cell, NodeRef};
 
 pub(crate) struct Seats(Mutex<Inner>);
 
-/// The seats of the children that were woken from inside their nursery's own poll, in that order: most are. Nobody else sees them, so
+/// The seats of the children that were woken from inside their nursery's own poll, in that order, as most are. Nobody else sees them, so
 /// they need no lock.
 pub(crate) type Heard = RefCell<Vec<usize>>;
 
 crate::sys::thread_local! {
-    /// The nursery that this thread is polling, by its address.
+    /// The nurseries that this thread is polling, one inside the other, by their addresses.
     static HERE: Stack<*const Seats, Heard> = const { Stack::new() };
 }
 
 struct Inner {
     /// The body was woken.
     body: bool,
-    /// The seats of the children that were woken, in that order.
+    /// The seats of the children that were woken from elsewhere, in that order.
     children: Vec<usize>,
     /// There is a new child.
     knocked: bool,
@@ -100,7 +100,7 @@ impl Seats {
     fn is_heard(&self, key: usize) -> bool {
         HERE.with(|stack| {
             stack.look(|top| {
-                let here = top.filter(|here| ptr::eq(*here.value(), self));
+                let here = top.and_then(|top| top.outward().find(|here| ptr::eq(*here.value(), self)));
                 let Some(Lent::One(heard)) = here.map(Frame::lent) else { return false };
                 heard.borrow_mut().push(key);
                 true

@@ -317,8 +317,31 @@ impl<H, D: ?Sized, Y: ?Sized> Deref for Part<H, D, Y> {
 }
 
 /// A head that can be woken.
-pub(crate) trait Woken<D: ?Sized>: Sized + Send + Sync + 'static {
+pub(crate) trait Woken<D: ?Sized + Send + Sync + 'static>: Sized + Send + Sync + 'static {
     fn wake(this: &Thin<Self, D>);
+
+    /// The one [`Calls::NEW`] of all wakers of such heads: a static of the crate, by whose address two of them are seen to be the same. A
+    /// constant has another address in each crate that is compiled with it.
+    fn calls() -> &'static Calls<Self, D>;
+}
+
+/// What wakers of a head do.
+pub(crate) struct Calls<H, D: ?Sized>(RawWakerVTable, PhantomData<fn(H, Box<D>)>);
+
+impl<H: Woken<D>, D: ?Sized + Send + Sync + 'static> Calls<H, D> {
+    pub(crate) const NEW: Self = Calls(
+        RawWakerVTable::new(
+            // SAFETY: each waker counts for one, but those that are lent, which are never dropped.
+            |block| (*ManuallyDrop::new(unsafe { Thin::<H, D>::from_raw(block) })).clone().into_raw_waker(),
+            // SAFETY: as above. It ends here.
+            |block| H::wake(&unsafe { Thin::<H, D>::from_raw(block) }),
+            // SAFETY: as above.
+            |block| H::wake(&ManuallyDrop::new(unsafe { Thin::<H, D>::from_raw(block) })),
+            // SAFETY: as above. It ends here.
+            |block| drop(unsafe { Thin::<H, D>::from_raw(block) }),
+        ),
+        PhantomData,
+    );
 }
 
 /// The waker of a block, lent: it counts no reference. Its clones do, as those of any other.
@@ -330,20 +353,15 @@ pub(crate) struct LentWaker<'a> {
 }
 
 impl<H: Woken<D>, D: ?Sized + Send + Sync + 'static> Thin<H, D> {
-    const WAKER: &'static RawWakerVTable = &RawWakerVTable::new(
-        // SAFETY: each waker counts for one, but those that are lent, which are never dropped.
-        |block| RawWaker::new((*ManuallyDrop::new(unsafe { Self::from_raw(block) })).clone().into_raw(), Self::WAKER),
-        // SAFETY: as above. It ends here.
-        |block| H::wake(&unsafe { Self::from_raw(block) }),
-        // SAFETY: as above.
-        |block| H::wake(&ManuallyDrop::new(unsafe { Self::from_raw(block) })),
-        // SAFETY: as above. It ends here.
-        |block| drop(unsafe { Self::from_raw(block) }),
-    );
+    /// A waker that counts for this.
+    #[inline]
+    fn into_raw_waker(self) -> RawWaker {
+        RawWaker::new(self.into_raw(), &H::calls().0)
+    }
 
     #[inline]
     pub(crate) fn waker(&self) -> LentWaker<'_> {
-        let raw = RawWaker::new(self.base.as_ptr().cast_const().cast(), Self::WAKER);
+        let raw = RawWaker::new(self.base.as_ptr().cast_const().cast(), &H::calls().0);
         // SAFETY: what is behind it may be shared and dropped on any thread, as the bounds say. It was not counted, but is never dropped and
         // cannot be moved out; and this one is borrowed for as long as the waker can be seen, so the block is there.
         LentWaker { waker: ManuallyDrop::new(unsafe { Waker::from_raw(raw) }), of: PhantomData }
@@ -454,6 +472,11 @@ mod tests {
     impl Woken<dyn Number> for Bell {
         fn wake(this: &Thin<Self, dyn Number>) {
             this.0.fetch_add(1, Ordering::Relaxed);
+        }
+
+        fn calls() -> &'static Calls<Self, dyn Number> {
+            static CALLS: Calls<Bell, dyn Number> = Calls::NEW;
+            &CALLS
         }
     }
 

@@ -26,8 +26,8 @@ pub(crate) use looking::{arrives_at, is_cancelled, is_clear, waits_no_more};
 
 /// A scope that code on this thread stands in.
 struct Scope {
-    /// What it has become, if it was entered as a light one. Subtle: as long as it is a light one, those that were entered inside it are light ones, too, or were
-    /// entered with their nodes.
+    /// What it has become, if it was entered as a light one. Subtle: as long as it is a light one, those that were entered inside it are
+    /// light ones, too, or were entered with their nodes.
     node: OnceCell<NodeRef>,
     /// The how many-th it is on this thread's stack.
     depth: u32,

@@ -25,7 +25,7 @@ use super::stage::Stage;
 use super::timers::TimerKey;
 use crate::Instant;
 use crate::observer::TaskStatus;
-use crate::raw::{self, Room, Share, Thin, Woken};
+use crate::raw::{self, Calls, Room, Share, Thin, Woken};
 use crate::reason::{Origin, Reason};
 use crate::sys::atomic::{AtomicBool, AtomicU8, AtomicU16, Ordering};
 use crate::sys::{Mutex, MutexGuard, OnceLock};
@@ -457,6 +457,11 @@ impl NodeRef {
 impl Woken<dyn Cell> for Node {
     fn wake(this: &NodeRef) {
         this.cell().wake(this);
+    }
+
+    fn calls() -> &'static Calls<Self, dyn Cell> {
+        static CALLS: Calls<Node, dyn Cell> = Calls::NEW;
+        &CALLS
     }
 }
 

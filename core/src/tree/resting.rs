@@ -159,7 +159,7 @@ impl Rests {
         Some(left)
     }
 
-    /// Those that rest inside another one do so no more: it has become a node, and so will they.
+    /// Those that rest inside another one do so no more: it has become a node, and so will they; or it is gone.
     fn free_inside(&mut self, around: RestKey, node: &NodeRef) -> Vec<(RestKey, Light, Option<Waker>)> {
         let slots = self.0.iter_mut().flat_map(|table| table.slots.iter_mut());
         let inside = slots.filter(|(_, inner)| inner.around == Some(around));
@@ -170,7 +170,7 @@ impl Rests {
         inside.map(free).collect()
     }
 
-    /// Takes out all that rest inside one that is gone: they were forgotten, or have escaped. Gives their wakers.
+    /// Takes out all that rest inside one that is gone: they were forgotten, or have escaped. Gives their wakers and nodes.
     #[cold]
     fn remove_inside(&mut self, around: RestKey, node: &NodeRef) -> Vec<Left> {
         let mut left = Vec::new();

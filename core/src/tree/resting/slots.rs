@@ -123,8 +123,7 @@ impl Slots {
         (RestKey { slot, serial }, resting)
     }
 
-    /// The slot is vacant from now on, and as it was made. What was in it, and is to be dropped where no lock is held; and what it rested
-    /// in.
+    /// The slot is vacant from now on. Gives what was in it, to be dropped where no lock is held, and what it rested in.
     #[inline]
     pub(super) fn remove(&mut self, key: RestKey) -> Option<(Left, Option<RestKey>)> {
         let vacant = self.vacant;

@@ -91,6 +91,7 @@ where
                 return true;
             }
         }
+        // What it rests in, if it gets its place only now.
         let (node, place) = match this.seat.take() {
             Some(node) if this.light.may_rest(node.tree()) => (node, None),
             Some(node) => {
