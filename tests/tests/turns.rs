@@ -1,7 +1,10 @@
-//! How often a local nursery needs its host: each time costs all that stands around it a poll.
+//! The turns of a local nursery: how often it needs its host, which costs all that stands around it a poll, and in which order it
+//! polls those who were woken.
 
 use std::future::poll_fn;
 use std::pin::pin;
+use std::sync::Mutex;
+use std::task::{Poll, Waker};
 
 use foster::{LocalNursery, local_nursery, yield_now};
 
@@ -66,4 +69,35 @@ fn a_body_that_gives_way_gives_way_to_the_host() {
         );
         assert!(polls > 10, "{polls}");
     }
+}
+
+/// Also who was woken from inside another local nursery, in a child of the first one.
+#[test]
+fn who_was_woken_first_is_polled_first() {
+    let (log, wakers) = (Mutex::new(Vec::new()), [const { Mutex::new(None::<Waker>) }; 3]);
+    let wake = |i: usize| wakers[i].lock().unwrap().take().expect("it waits").wake();
+    let waits = async |i: usize| {
+        let mut waited = false;
+        poll_fn(|cx| {
+            if std::mem::replace(&mut waited, true) {
+                return Poll::Ready(());
+            }
+            *wakers[i].lock().unwrap() = Some(cx.waker().clone());
+            Poll::Pending
+        })
+        .await;
+        log.lock().unwrap().push(i);
+    };
+    // Without spurious polls, which come in another order.
+    let Ok(()) = foster_sim::Builder::new(1).spurious_polls(0.0).run(local_nursery(async |n: LocalNursery<'_>| {
+        for i in 0..wakers.len() {
+            n.spawn(waits(i));
+        }
+        n.spawn(async {
+            wake(2);
+            let Ok(()) = local_nursery(async |_: LocalNursery<'_>| wake(0)).await;
+            wake(1);
+        });
+    }));
+    assert_eq!(*log.lock().unwrap(), [2, 0, 1]);
 }
