@@ -171,7 +171,7 @@ impl Pumps {
         }
     }
 
-    /// As [`push`](Pumps::push), for many.
+    /// As [`push`](Pumps::push), for many. Not both in one: a queue is extended by many at once in fewer steps than by one.
     pub(crate) fn push_all(&self, tree: &Arc<Tree>, tasks: Vec<NodeRef>) {
         let mut tasks = tasks.into_iter();
         if self.threads.get() > 1 && self.push_here(tree, &mut tasks) {

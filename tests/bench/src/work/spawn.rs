@@ -132,7 +132,7 @@ mod peers {
     use async_nursery::{NurseExt, Nursery};
     use futures::StreamExt;
     use futures::future::{join, join_all};
-    use smol::Executor;
+    use smol::{Executor, Task};
     use std::future::Future;
     use std::hint::black_box;
     use std::pin::Pin;
@@ -186,21 +186,10 @@ mod peers {
         sum
     }
 
-    async fn tasks<const BATCH: u64>(executor: &Executor<'static>, n: u64) -> u64 {
+    async fn tasks<const BATCH: u64>(spawn: impl Fn(u64) -> Task<u64>, n: u64) -> u64 {
         let mut sum = 0;
         for batch in batches(n, BATCH) {
-            let tasks: Vec<_> = batch.map(|i| executor.spawn(async move { i })).collect();
-            for task in tasks {
-                sum += task.await;
-            }
-        }
-        sum
-    }
-
-    async fn static_tasks<const BATCH: u64>(executor: &'static StaticExecutor, n: u64) -> u64 {
-        let mut sum = 0;
-        for batch in batches(n, BATCH) {
-            let tasks: Vec<_> = batch.map(|i| executor.spawn(async move { i })).collect();
+            let tasks: Vec<_> = batch.map(&spawn).collect();
             for task in tasks {
                 sum += task.await;
             }
@@ -310,12 +299,17 @@ mod peers {
     pub(super) fn runtime<const BATCH: u64>(row: &mut Row, host: Host) {
         if matches!(host, Host::Smol1 | Host::Smol2) {
             row.peer("smol tasks", move |n| {
-                host.smol(|executor| async move { measure(n, async |n| tasks::<BATCH>(&executor, n).await).await })
+                host.smol(|executor| async move {
+                    measure(n, async |n| tasks::<BATCH>(|i| executor.spawn(async move { i }), n).await).await
+                })
             });
             if host == Host::Smol1 {
                 row.peer("StaticExecutor tasks", |n| {
                     static EXECUTOR: StaticExecutor = StaticExecutor::new();
-                    smol::block_on(EXECUTOR.run(measure(n, async |n| static_tasks::<BATCH>(&EXECUTOR, n).await)));
+                    smol::block_on(
+                        EXECUTOR
+                            .run(measure(n, async |n| tasks::<BATCH>(|i| EXECUTOR.spawn(async move { i }), n).await)),
+                    );
                 });
             }
             row.peer("smol tasks in a FuturesUnordered", move |n| {
