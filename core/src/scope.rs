@@ -365,7 +365,7 @@ impl ScopeHandle {
     #[must_use]
     pub fn dump(&self) -> Dump {
         let state = self.node.lock();
-        let entered = state.parent.is_some() && state.life != Life::Closed;
+        let entered = state.parent(&self.node).is_some() && state.life != Life::Closed;
         drop(state);
         Dump::of(entered.then_some(&self.node))
     }
@@ -374,7 +374,7 @@ impl ScopeHandle {
     fn catch_up(&self) {
         let state = self.node.lock();
         let pending = state.request().is_none() && state.deadline != Instant::NEVER && state.life != Life::Closed;
-        let entered = state.parent.is_some();
+        let entered = state.parent(&self.node).is_some();
         drop(state);
         if !pending {
             return;
@@ -452,7 +452,7 @@ pub fn reason() -> Option<Reason> {
         if let Some(request) = state.request() {
             return Some(request.reason.clone());
         }
-        next = if node.mask == Mask::Full { None } else { state.parent.clone() };
+        next = if node.mask == Mask::Full { None } else { state.parent(&node).cloned() };
     }
     None
 }

@@ -38,7 +38,9 @@ where
     B: Holds<LocalChild<T, E, F, B>>,
 {
     let above = &shared.node;
-    let Some(tree) = above.tree().cloned() else { return Err(SpawnError::new(future)) };
+    if above.tree().is_none() {
+        return Err(SpawnError::new(future));
+    }
     // The one place where a node is locked below another lock; both hold plain data, and the node's is the inner one.
     let mut incoming = shared.incoming();
     if incoming.is_gone() {
@@ -53,9 +55,8 @@ where
         drop(incoming);
         return Err(SpawnError::new(future));
     }
-    let [parent, home] = above.clones();
-    let place = state.place(parent.into_block(), role);
-    let (linked, room, [join, handle]) = LocalJoin::lodge(place, origin, tree, LocalCell::new(home));
+    let place = state.place_at_home(above, role);
+    let (linked, room, [join, handle]) = LocalJoin::lodge(place, origin, LocalCell::new(above.clone()));
     let late = state.admit(role, linked);
     drop(state);
     let node = handle.node();
@@ -160,7 +161,7 @@ where
         let Poll::Ready(mut closed) = this.body.as_mut().turn(node, cx) else { return Poll::Pending };
         *this.ended = true;
         let stood = closed.stood.take();
-        let above = stood.as_ref().map_or(node, |stood| &stood.parent);
+        let above = stood.as_ref().map_or(node, |stood| stood.parent(node));
         let home = match this.target {
             Some(target) if target.node.is(above) => target,
             _ => this.shared,
@@ -180,7 +181,7 @@ where
     }
 
     fn has_moved(&self) -> bool {
-        self.target.as_ref().is_some_and(|target| target.node.is(&self.join.node().parent()))
+        self.target.as_ref().is_some_and(|target| self.join.node().parent().is_some_and(|above| target.node.is(&above)))
     }
 }
 

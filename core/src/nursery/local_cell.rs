@@ -99,6 +99,10 @@ impl Cell for LocalCell {
         true
     }
 
+    fn home(&self) -> Option<&NodeRef> {
+        Some(&self.born_in)
+    }
+
     fn orphaned(&self, node: &NodeRef) {
         node.flag(ORPHANED);
         self.tell();

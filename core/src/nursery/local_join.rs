@@ -1,6 +1,6 @@
 //! The result of a local child, for its handle.
 
-use std::sync::{Arc, PoisonError};
+use std::sync::PoisonError;
 use std::task::Waker;
 
 use super::handle::Slotted;
@@ -10,7 +10,6 @@ use crate::observer::TaskStatus;
 use crate::raw::{Room, Share};
 use crate::reason::Origin;
 use crate::sys::{Mutex, MutexGuard};
-use crate::tree::Tree;
 use crate::tree::flags::ORPHANED;
 use crate::tree::node::{Cell, Node, NodeRef};
 use crate::tree::place::Place;
@@ -33,11 +32,10 @@ impl<T> LocalJoin<T> {
     pub(crate) fn lodge<P>(
         place: Place,
         origin: Origin,
-        tree: Arc<Tree>,
         cell: LocalCell,
     ) -> (NodeRef, Room<Node, dyn Cell, P>, [Self; 2]) {
         let slot = Slot(Mutex::new(Inner { outcome: Slotted::Empty, watched: false }));
-        let (node, room, shares) = Node::lodging(place, origin, tree, cell, slot);
+        let (node, room, shares) = Node::lodging(place, origin, cell, slot);
         (node, room, shares.map(LocalJoin))
     }
 

@@ -41,23 +41,22 @@ where
     E: Debug + Send + 'static,
     F: Future<Output: Outcome<T, E>> + Send + 'static,
 {
-    let Some(tree) = nursery.tree().cloned() else { return Err(SpawnError::new(future)) };
+    let Some(tree) = nursery.tree() else { return Err(SpawnError::new(future)) };
     // Invariant 2: admission, first marks and link under one lock.
     let mut state = nursery.lock();
     if !state.admits() {
         drop(state);
         return Err(SpawnError::new(future));
     }
-    let [parent, home] = nursery.clones();
-    let place = state.place(parent.into_block(), role);
+    let place = state.place_at_home(nursery, role);
     let cell = TaskCell {
         stage: tree.pumps.as_ref().map(|_| Stage::coming()),
         body: Standing::coming(ChildBody::new(future)),
         join: Join::default(),
-        nursery: home,
+        nursery: nursery.clone(),
         target,
     };
-    let node = Node::placed(place, Kind::Task, Mask::None, origin, tree, cell);
+    let node = Node::placed(place, Kind::Task, Mask::None, origin, None, cell);
     let [node, linked, child] = Standing::stand(node, |cell| &cell.body);
     let (linked, child) = (linked.into_block(), child.into_block());
     let late = state.admit(role, linked);
@@ -69,7 +68,6 @@ where
         wake::wake(nursery);
     }
     before(&child);
-    let Some(tree) = node.tree() else { unreachable!("it was made with one") };
     follow::spawned(tree, &child);
     match &node.cell().stage {
         Some(stage) => {
@@ -120,7 +118,11 @@ where
     }
 
     fn wake(&self, node: &NodeRef) {
-        pump::wake(node);
+        if self.stage.as_ref().is_some_and(Stage::wake) {
+            if let Some(tree) = node.tree() {
+                pump::queue(tree, node.clone());
+            }
+        }
     }
 
     fn stage(&self) -> Option<&Stage> {
@@ -133,6 +135,10 @@ where
             body.as_mut().drop_future();
             unheard(node, body.take());
         }
+    }
+
+    fn home(&self) -> Option<&NodeRef> {
+        Some(&self.nursery)
     }
 
     fn status(&self) -> Option<TaskStatus> {
@@ -181,9 +187,10 @@ where
     }
 
     /// The task's scope is Closed: its nursery gets what there is to record, then its handle resolves (L31, L33, L34).
+    #[inline(never)]
     fn finish(&self, node: &NodeRef, mut closed: Closed, result: Option<Result<T, E>>) {
         let stood = closed.stood.take();
-        let above = stood.as_ref().map_or(node, |stood| &stood.parent);
+        let above = stood.as_ref().map_or(node, |stood| stood.parent(node));
         let nursery = match &self.target {
             Some(target) if target.is(above) => target,
             _ => &self.nursery,

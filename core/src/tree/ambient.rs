@@ -362,8 +362,7 @@ pub(crate) fn task_origin() -> Option<Origin> {
         if matches!(node.kind, Kind::Task | Kind::Root) {
             return Some(node.origin.clone());
         }
-        let parent = node.lock().parent.clone();
-        next = parent;
+        next = node.parent();
     }
     None
 }

@@ -30,8 +30,19 @@ pub(crate) struct Closed {
 
 /// Where a scope stood among its parent's links when it was closed.
 pub(crate) struct Stood {
-    pub(crate) parent: NodeRef,
+    /// None is the task's home.
+    elsewhere: Option<NodeRef>,
     slot: usize,
+}
+
+impl Stood {
+    /// The scope above, where the scope `this` stood.
+    pub(crate) fn parent<'a>(&'a self, this: &'a NodeRef) -> &'a NodeRef {
+        match self.elsewhere.as_ref().or_else(|| this.cell().home()) {
+            Some(parent) => parent,
+            None => unreachable!("what has no home stood elsewhere"),
+        }
+    }
 }
 
 impl NodeRef {
@@ -50,7 +61,7 @@ impl NodeRef {
             inherited: state.inherited.any(),
             requested: false,
             razed: false,
-            stood: state.stood(),
+            stood: state.stood(self),
         };
         let waker = state.waker.take();
         if state.has_more() {
@@ -99,30 +110,31 @@ impl NodeRef {
 
     /// Leaves the parent, which may be waiting for this.
     pub(crate) fn unlink(&self) {
-        let stood = self.lock().stood();
+        let stood = self.lock().stood(self);
         self.leave(stood);
     }
 
     /// As [`unlink`](NodeRef::unlink), for a scope that has just been closed.
     pub(crate) fn leave(&self, stood: Option<Stood>) {
-        let Some(Stood { parent, slot }) = stood else { return };
+        let Some(stood) = stood else { return };
+        let parent = stood.parent(self);
         let mut above = parent.lock();
         if above.life == Life::Closed {
             return;
         }
         // Once: a future that has escaped may be polled by one thread while another finishes its scope as a leaked one (L28).
-        let Some((role, gone)) = above.links.remove(slot, self) else { return };
+        let Some((role, gone)) = above.links.remove(stood.slot, self) else { return };
         let links = &above.links;
         // The parent waits for the last one; and for the last that is no daemon, to dismiss the daemons (L24).
         let done = role != Role::Inner
             && above.life != Life::Open
             && (links.awaited() == 0 || role != Role::Daemon && links.only_daemons());
         // An inner scope is driven by its parent's task, which is polling it now; unless its future has escaped.
-        let escaped = role == Role::Inner && parent.flagged(CANCELLED) && !ambient::is_inside(&parent);
+        let escaped = role == Role::Inner && parent.flagged(CANCELLED) && !ambient::is_inside(parent);
         drop(above);
         drop(gone);
         if done || escaped {
-            wake::wake(&parent);
+            wake::wake(parent);
         }
     }
 }
@@ -132,7 +144,9 @@ impl State {
         self.deadline_timer.is_some() || self.has_rare() || !self.rests.is_unused() || self.inherited.waits_for_hard()
     }
 
-    fn stood(&self) -> Option<Stood> {
-        self.parent.clone().map(|parent| Stood { parent, slot: self.slot })
+    fn stood(&self, this: &NodeRef) -> Option<Stood> {
+        let elsewhere = self.parent_elsewhere().cloned();
+        let stands = elsewhere.is_some() || this.cell().home().is_some();
+        stands.then_some(Stood { elsewhere, slot: self.slot })
     }
 }

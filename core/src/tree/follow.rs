@@ -1,7 +1,6 @@
 //! What an observer is told that follows the tasks, or all scopes.
 
 use std::panic::{self, AssertUnwindSafe};
-use std::sync::Arc;
 use std::task::Poll;
 
 use super::flags::{CANCELLED, FOLLOWED, TOLD_END, TOLD_SCOPE_END};
@@ -41,10 +40,9 @@ fn has_spawned(tree: &Tree, node: &NodeRef) {
         opened(node);
     }
     if tree.is_followed() {
-        let mut next = node.lock().parent.clone();
+        let mut next = node.parent();
         while let Some(above) = next.as_ref().filter(|above| above.kind != Kind::Task) {
-            let parent = above.lock().parent.clone();
-            next = parent;
+            next = above.parent();
         }
         tree.tell(node, TaskEvent::Spawned { parent: next.as_ref().map(id) });
     }
@@ -63,15 +61,12 @@ pub(crate) fn ended(node: &NodeRef) {
 
 /// Gives a task its turn.
 #[inline]
-pub(crate) fn turn(node: &NodeRef, poll: impl FnOnce() -> Poll<()>) -> Poll<()> {
-    match node.tree() {
-        Some(tree) if tree.is_followed() => polled(tree, node, poll),
-        _ => poll(),
-    }
+pub(crate) fn turn(tree: &Tree, node: &NodeRef, poll: impl FnOnce() -> Poll<()>) -> Poll<()> {
+    if tree.is_followed() { polled(tree, node, poll) } else { poll() }
 }
 
 #[cold]
-fn polled(tree: &Arc<Tree>, node: &NodeRef, poll: impl FnOnce() -> Poll<()>) -> Poll<()> {
+fn polled(tree: &Tree, node: &NodeRef, poll: impl FnOnce() -> Poll<()>) -> Poll<()> {
     tree.tell(node, TaskEvent::PollBegins);
     let begin = tree.now();
     let poll = poll();
@@ -92,7 +87,7 @@ fn asked_at(node: &NodeRef) -> Option<Instant> {
         if let Some(request) = state.request() {
             return Some(request.soft);
         }
-        next = state.parent.clone();
+        next = state.parent(&node).cloned();
     }
     None
 }
@@ -107,7 +102,7 @@ pub(crate) fn begin(root: &NodeRef) {
 /// The scope has got its place in a tree whose observer follows the scopes.
 #[cold]
 pub(crate) fn opened(node: &NodeRef) {
-    let parent = node.lock().parent.as_ref().map(id);
+    let parent = node.lock().parent(node).map(id);
     scope(node, ScopeEvent::Opened { parent });
 }
 

@@ -68,7 +68,10 @@ impl Future for Job {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let poll = match &mut self.0 {
-            Work::Task(node) => follow::turn(node, || node.cell().run(node, cx)),
+            Work::Task(node) => {
+                let Some(tree) = node.tree() else { unreachable!("a task has the tree of its home") };
+                follow::turn(tree, node, || node.cell().run(node, cx))
+            }
             Work::Pump(pump) => pump.poll(cx),
             Work::Reaper(node) => loss::reap(node, cx),
             Work::Over => return Poll::Ready(()),

@@ -174,7 +174,7 @@ impl Light {
     }
 
     fn node(&self, place: Place, tree: &Arc<Tree>) -> NodeRef {
-        Node::placed(place, self.kind, self.mask, self.origin(), tree.clone(), ()).into_block()
+        Node::placed(place, self.kind, self.mask, self.origin(), Some(tree.clone()), ()).into_block()
     }
 
     fn begin_as(&self, node: &NodeRef, tree: &Arc<Tree>) {

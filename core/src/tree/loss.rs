@@ -100,7 +100,7 @@ fn forget_local_children(node: &NodeRef) {
 fn become_residue(node: &NodeRef) {
     let (parent, slot) = {
         let state = node.lock();
-        (state.parent.clone(), state.slot)
+        (state.parent(node).cloned(), state.slot)
     };
     let Some(parent) = parent else { return };
     let mut above = parent.lock();
@@ -118,8 +118,8 @@ fn become_residue(node: &NodeRef) {
 fn end_reaped(node: &NodeRef, closed: Closed) {
     node.cell().orphaned(node);
     if let Some(payload) = closed.panic {
-        match &closed.stood {
-            Some(stood) if stood.parent.life() != Life::Closed => stood.parent.panicked(payload),
+        match closed.stood.as_ref().map(|stood| stood.parent(node)) {
+            Some(above) if above.life() != Life::Closed => above.panicked(payload),
             _ => drop_payload(Some(payload)),
         }
     }

@@ -131,6 +131,11 @@ pub(crate) trait Cell: Send + Sync {
         false
     }
 
+    /// The nursery that the task was born in, and which it keeps. So its node has no count of its own of that parent, nor of the tree.
+    fn home(&self) -> Option<&NodeRef> {
+        None
+    }
+
     /// How the task has ended, if it has.
     fn status(&self) -> Option<TaskStatus> {
         None
@@ -148,10 +153,8 @@ pub(crate) struct Node {
     pub(crate) mask: Mask,
     /// Its name, and where it was made.
     pub(crate) origin: Origin,
-    /// The tree, if it was known when the scope was made.
-    tree: Option<Arc<Tree>>,
-    /// The tree, from when the scope got its place there.
-    late_tree: OnceLock<Arc<Tree>>,
+    /// The tree, from when the scope got its place there; a task's is that of its [home](Cell::home).
+    tree: OnceLock<Arc<Tree>>,
     flags: AtomicU16,
     /// Since the parent's body was last polled: was this scope polled? (L16)
     pub(crate) polled: AtomicBool,
@@ -188,7 +191,8 @@ pub(crate) struct State {
     pub(crate) role: Role,
     /// A child was cancelled from outside (L33).
     pub(crate) cut: bool,
-    pub(crate) parent: Option<NodeRef>,
+    /// See [`parent`](State::parent).
+    parent: Option<NodeRef>,
     /// The place among the parent's links.
     pub(crate) slot: usize,
     /// Requests from above that reach this scope.
@@ -228,6 +232,23 @@ pub(crate) struct Rare {
 }
 
 impl State {
+    /// The scope above the scope `this`, which this is the state of; none above a root, and before the entry.
+    #[inline]
+    pub(crate) fn parent<'a>(&'a self, this: &'a NodeRef) -> Option<&'a NodeRef> {
+        self.parent.as_ref().or_else(|| this.cell().home())
+    }
+
+    /// Whether the scope has one that is not its home, and which one.
+    #[inline]
+    pub(super) fn parent_elsewhere(&self) -> Option<&NodeRef> {
+        self.parent.as_ref()
+    }
+
+    /// Sets the scope above. What comes back is to be dropped where no lock is held.
+    pub(super) fn set_parent(&mut self, parent: Option<NodeRef>) -> Option<NodeRef> {
+        std::mem::replace(&mut self.parent, parent)
+    }
+
     /// What most scopes never have; made now if it was not there.
     pub(crate) fn rare(&mut self) -> &mut Rare {
         self.rare.get_or_insert_default()
@@ -313,28 +334,27 @@ impl Node {
         Node::new(kind, mask, origin, tree, ()).into_block()
     }
 
-    /// A scope that is made for its place. [`hard_time_may_be_over`](NodeRef::hard_time_may_be_over) has to follow once it is linked
+    /// A scope that is made for its place; a task has the tree of its home. [`hard_time_may_be_over`](NodeRef::hard_time_may_be_over) has to follow once it is linked
     /// there.
     pub(crate) fn placed<C: Cell + 'static>(
         place: Place,
         kind: Kind,
         mask: Mask,
         origin: Origin,
-        tree: Arc<Tree>,
+        tree: Option<Arc<Tree>>,
         cell: C,
     ) -> Typed<C> {
-        Typed::new(|cell| Node::make(kind, mask, origin, Some(tree), Some(place), cell), cell, |cell| cell)
+        Typed::new(|cell| Node::make(kind, mask, origin, tree, Some(place), cell), cell, |cell| cell)
     }
 
     /// As [`placed`](Node::placed), for a task; with room for a body, and with a result, that may borrow.
     pub(crate) fn lodging<C: Cell + 'static, R, P>(
         place: Place,
         origin: Origin,
-        tree: Arc<Tree>,
         cell: C,
         result: R,
     ) -> (NodeRef, Room<Node, dyn Cell, P>, [Share<Node, dyn Cell, C, R>; 2]) {
-        let node = |cell: &C| Node::make(Kind::Task, Mask::None, origin, Some(tree), Some(place), cell);
+        let node = |cell: &C| Node::make(Kind::Task, Mask::None, origin, None, Some(place), cell);
         raw::lodge(node, cell, result, |cell| cell)
     }
 
@@ -357,8 +377,7 @@ impl Node {
             kind,
             mask,
             origin,
-            tree,
-            late_tree: OnceLock::new(),
+            tree: tree.map_or_else(OnceLock::new, OnceLock::from),
             flags: AtomicU16::new(flags),
             polled: AtomicBool::new(false),
             woken: AtomicBool::new(flags & PARENT_CANCELLED != 0),
@@ -368,7 +387,7 @@ impl Node {
                 life: Life::Open,
                 role,
                 cut: false,
-                parent: place.map(|place| place.parent),
+                parent: place.and_then(|place| place.parent),
                 slot,
                 inherited,
                 deadline: Instant::NEVER,
@@ -411,15 +430,9 @@ impl Node {
         flags & !self.flags.fetch_or(flags, Ordering::AcqRel)
     }
 
-    /// The tree this scope stands in; none before it has a parent.
-    #[inline]
-    pub(crate) fn tree(&self) -> Option<&Arc<Tree>> {
-        self.tree.as_ref().or_else(|| self.late_tree.get())
-    }
-
     /// The scope is about to get its place in `tree`.
     pub(crate) fn keep_tree(&self, tree: &Arc<Tree>) {
-        drop(self.late_tree.set(tree.clone()));
+        drop(self.tree.set(tree.clone()));
     }
 
     pub(crate) fn life(&self) -> Life {
@@ -442,9 +455,15 @@ impl NodeRef {
         self.tail()
     }
 
-    /// The scope above; a root is its own.
-    pub(crate) fn parent(&self) -> NodeRef {
-        self.lock().parent.clone().unwrap_or_else(|| self.clone())
+    /// The tree this scope stands in; none before it has a parent.
+    #[inline]
+    pub(crate) fn tree(&self) -> Option<&Arc<Tree>> {
+        self.tree.get().or_else(|| self.cell().home()?.tree())
+    }
+
+    /// The scope above; none above a root, and before the entry.
+    pub(crate) fn parent(&self) -> Option<NodeRef> {
+        self.lock().parent(self).cloned()
     }
 
     /// Whether the scope was closed because its host, or the runtime, is gone (L30).

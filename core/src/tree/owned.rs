@@ -121,8 +121,7 @@ pub(crate) fn host_is_cancelled(node: &NodeRef) -> bool {
     if node.flagged(LOST) {
         return true;
     }
-    let parent = node.lock().parent.clone();
-    match (parent, node.tree()) {
+    match (node.parent(), node.tree()) {
         (Some(parent), Some(tree)) => parent.is_cancelled(tree),
         _ => false,
     }

@@ -13,7 +13,8 @@ use crate::sys::atomic::Ordering;
 
 /// A scope's place below its parent, with what reaches it there; made under the parent's lock (Invariant 2).
 pub(crate) struct Place {
-    pub(super) parent: NodeRef,
+    /// None is the task's home.
+    pub(super) parent: Option<NodeRef>,
     pub(super) role: Role,
     pub(super) slot: usize,
     marks: Marks,
@@ -28,7 +29,7 @@ impl Place {
     fn nowhere(top: NodeRef, role: Role) -> Self {
         let marks = Marks::own(Instant::LAST);
         let kept = top.kept_flags();
-        Place { parent: top, role, slot: usize::MAX, marks, parent_cancelled: true, timed: false, kept }
+        Place { parent: Some(top), role, slot: usize::MAX, marks, parent_cancelled: true, timed: false, kept }
     }
 
     /// The flags of a scope with that mask, and what it inherits.
@@ -64,21 +65,27 @@ impl State {
     /// A place below the scope `this`, which this is the state of. Something has to be linked there under the same lock: a child, if one
     /// is [admitted](State::admits), with [`admit`](State::admit).
     #[inline]
-    pub(crate) fn place(&self, this: NodeRef, role: Role) -> Place {
+    pub(crate) fn place(&self, this: &NodeRef, role: Role) -> Place {
+        Place { parent: Some(this.clone()), ..self.place_at_home(this, role) }
+    }
+
+    /// As [`place`](State::place), for a task whose [home](super::node::Cell::home) that scope is.
+    #[inline]
+    pub(crate) fn place_at_home(&self, this: &NodeRef, role: Role) -> Place {
         Place {
+            parent: None,
             role,
             slot: self.links.next_slot(),
             marks: self.marks(),
             parent_cancelled: this.flagged(CANCELLED),
             timed: this.flagged(TIMED),
             kept: this.kept_flags(),
-            parent: this,
         }
     }
 
     /// Links `child` below the scope `this`, which this is the state of. [`NodeRef::settle`] has to follow.
     pub(crate) fn link(&mut self, this: &NodeRef, role: Role, child: &NodeRef) -> Place {
-        let place = self.place(this.clone(), role);
+        let place = self.place(this, role);
         self.insert(this, role, child.clone());
         place
     }
@@ -97,7 +104,7 @@ impl State {
         self.inherited = place.marks.through(mask);
         self.slot = place.slot;
         self.role = place.role;
-        self.parent.replace(place.parent.clone())
+        self.set_parent(place.parent.clone())
     }
 
     /// Links a child that was made for its place. Says whether the nursery has to be woken: a daemon that comes after the others
@@ -126,7 +133,7 @@ impl NodeRef {
             None => unreachable!("there is one place"),
         };
         let node = parent.take_in(|above, parent| {
-            let node = made(above.place(parent.clone(), role));
+            let node = made(above.place(parent, role));
             above.insert(parent, role, node.clone());
             node
         });
@@ -141,7 +148,7 @@ impl NodeRef {
         if above.life != Life::Open {
             return None;
         }
-        let node = make(above.place(parent.clone(), role));
+        let node = make(above.place(parent, role));
         above.insert(parent, role, node.clone());
         drop(above);
         node.hard_time_may_be_over();
@@ -159,7 +166,7 @@ impl NodeRef {
                 drop(above);
                 return Ok(linked);
             }
-            let next = above.parent.clone();
+            let next = above.parent(&parent).cloned();
             drop(above);
             match next {
                 Some(next) => parent = next,
@@ -173,10 +180,11 @@ impl NodeRef {
         let (flags, inherited) = place.reach(self.mask);
         let mut state = self.lock();
         state.inherited = state.inherited.join(inherited);
-        state.parent = Some(place.parent);
+        let old = state.set_parent(place.parent);
         state.role = place.role;
         state.slot = place.slot;
         drop(state);
+        drop(old);
         if flags != 0 {
             if flags & PARENT_CANCELLED != 0 {
                 self.woken.store(true, Ordering::Relaxed);

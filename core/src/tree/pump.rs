@@ -256,15 +256,6 @@ impl Pumps {
     }
 }
 
-/// Wakes a task that pumps drive.
-pub(crate) fn wake(task: &NodeRef) {
-    if task.cell().stage().is_some_and(Stage::wake) {
-        if let Some(tree) = task.tree() {
-            queue(tree, task.clone());
-        }
-    }
-}
-
 /// Wakes scopes of one tree through their cells, and puts those that pumps drive into the queue together.
 pub(crate) fn wake_all(mut nodes: Vec<NodeRef>) {
     nodes.retain(|node| match node.cell().stage() {
@@ -288,12 +279,12 @@ pub(crate) fn queue(tree: &Arc<Tree>, task: NodeRef) {
 }
 
 /// Gives a task its turn. It comes back if it was woken meanwhile, and has to be put into the queue again.
-fn turn(pumps: &Pumps, task: NodeRef) -> Option<NodeRef> {
+fn turn(tree: &Tree, pumps: &Pumps, task: NodeRef) -> Option<NodeRef> {
     let Some(stage) = task.cell().stage() else { unreachable!("pumps drive it") };
     if !stage.begin() {
         return None;
     }
-    if follow::turn(&task, || task.cell().turn(&task)).is_ready() {
+    if follow::turn(tree, &task, || task.cell().turn(&task)).is_ready() {
         stage.over();
         return None;
     }
@@ -425,7 +416,7 @@ impl Pumps {
             };
             drop(queue);
             loop {
-                again = turn(self, task);
+                again = turn(tree, self, task);
                 left -= 1;
                 if left == 0 || tree.runtime.should_yield() {
                     break 'turns self.lock();

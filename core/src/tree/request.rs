@@ -44,7 +44,7 @@ impl NodeRef {
             Some(_) => return false,
         }
         let old_hard = rare.hard_timer.take();
-        let entered = state.parent.is_some() || self.kind == Kind::Root;
+        let entered = state.parent(self).is_some() || self.kind == Kind::Root;
         let deadline = state.deadline_timer.take();
         drop(state);
 
@@ -265,7 +265,7 @@ impl NodeRef {
             };
             earliest = earliest.min(if behind == Mask::None { soft } else { hard });
             behind = behind.max(node.mask);
-            next = if behind == Mask::Full { None } else { state.parent.clone() };
+            next = if behind == Mask::Full { None } else { state.parent(&node).cloned() };
         }
         earliest
     }

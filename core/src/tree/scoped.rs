@@ -378,8 +378,7 @@ pub(crate) fn is_razed_or_panic(node: &NodeRef) -> bool {
         return false;
     }
     if !node.is_razed() {
-        let parent = node.lock().parent.clone();
-        polled_after_loss(format_args!("{} {}", node.kind.name(), node.origin), parent);
+        polled_after_loss(format_args!("{} {}", node.kind.name(), node.origin), node.parent());
     }
     true
 }

@@ -92,7 +92,7 @@ fn delayed_by(node: &NodeRef) -> Option<NodeRef> {
         return None;
     }
     let state = node.lock();
-    if state.role == Role::Inner && state.life != Life::Closed { state.parent.clone() } else { None }
+    if state.role == Role::Inner && state.life != Life::Closed { state.parent(node).cloned() } else { None }
 }
 
 /// Wakes the driver of a scope, because something it waits for has happened.
