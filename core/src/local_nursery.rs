@@ -39,17 +39,17 @@ use crate::tree::node::{Life, NodeRef};
 use shared::Shared;
 
 #[doc(hidden)]
-pub use crate::nursery::LocalCell;
+pub use crate::nursery::{LocalCell, NurseryCell};
 pub use child::{AnyBox, Holds, LocalBox, LocalChild, Placed, RunChild, SendBox};
 pub use options::{
     LocalNurseryFuture, collecting_local_nursery, collecting_local_nursery_unsend, local_nursery, local_nursery_unsend,
 };
 
 /// A handle to a local nursery whose children are `Send`, and so is its future.
-pub type LocalNursery<'env, E = Infallible> = LocalHandle<E, SendBox<'env>>;
+pub type LocalNursery<'env, E = Infallible> = LocalHandle<E, SendBox<'env, E>>;
 
 /// A handle to a local nursery whose children need not be `Send`; its future is not, either.
-pub type UnsendNursery<'env, E = Infallible> = LocalHandle<E, LocalBox<'env>>;
+pub type UnsendNursery<'env, E = Infallible> = LocalHandle<E, LocalBox<'env, E>>;
 
 /// A handle to a local nursery: spawns children into it. Clonable; it may be moved into children.
 ///

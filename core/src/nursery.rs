@@ -39,7 +39,8 @@ use crate::tree::links::Role;
 use crate::tree::node::{Life, NodeRef, Typed};
 
 pub(crate) use body::ChildBody;
-pub(crate) use cell::{NurseryCell, OnError, Recorded};
+pub use cell::NurseryCell;
+pub(crate) use cell::{OnError, Recorded};
 pub(crate) use limited::Limited;
 pub use options::{NurseryFuture, NurseryOptions, collecting_nursery, nursery};
 pub use outcome::Outcome;

@@ -28,7 +28,7 @@ use foster::combine::{
     Race2, Race3, Race4, Race5, Race6, Race7, Race8, RaceAll, RaceArray, Staggered, Throttle, TryJoin2, TryJoin3,
     TryJoin4, TryJoin5, TryJoin6, TryJoin7, TryJoin8, TryProduce,
 };
-use foster::local_nursery::{LocalBox, LocalCell, LocalChild, LocalChildOptions, LocalNurseryFuture, Placed, SendBox};
+use foster::local_nursery::{LocalBox, LocalCell, LocalChild, LocalChildOptions, LocalNurseryFuture, NurseryCell, Placed, SendBox};
 use foster::pool::{Pool, PoolError, PoolOptions, PoolStatistics, Pooled, Use};
 use foster::portal::{PortalError, PortalHost, PortalStartError, PortalTask};
 use foster::rate::{RateAcquire, RateLimiter};
@@ -199,15 +199,16 @@ table! {
     LocalNursery<'static, u8> => Send Sync Unpin UnwindSafe;
     LocalNursery<'static, Rc<u8>> => Unpin UnwindSafe;
     UnsendNursery<'static, u8> => Unpin UnwindSafe;
-    LocalChildOptions<'static, u8, SendBox<'static>> => Send Sync Unpin UnwindSafe;
-    LocalNurseryFuture<u8, u8, u8, Body<LocalNursery<'static, u8>>, Fut, u8, SendBox<'static>> => Send Unpin;
-    LocalNurseryFuture<u8, u8, u8, Body<LocalNursery<'static, u8>>, Unsend, u8, SendBox<'static>> => Unpin;
-    LocalNurseryFuture<u8, u8, u8, Body<UnsendNursery<'static, u8>>, Fut, u8, LocalBox<'static>> => Unpin;
+    LocalChildOptions<'static, u8, SendBox<'static, u8>> => Send Sync Unpin UnwindSafe;
+    LocalNurseryFuture<u8, u8, u8, Body<LocalNursery<'static, u8>>, Fut, u8, SendBox<'static, u8>> => Send Unpin;
+    LocalNurseryFuture<u8, u8, u8, Body<LocalNursery<'static, u8>>, Unsend, u8, SendBox<'static, u8>> => Unpin;
+    LocalNurseryFuture<u8, u8, u8, Body<UnsendNursery<'static, u8>>, Fut, u8, LocalBox<'static, u8>> => Unpin;
     LocalCell => Send Sync Unpin;
-    SendBox<'static> => Send Unpin;
-    LocalBox<'static> => Unpin;
-    LocalChild<u8, u8, Fut, SendBox<'static>> => Send Sync Unpin UnwindSafe;
-    Placed<LocalChild<u8, u8, Fut, SendBox<'static>>> => Send Sync Unpin UnwindSafe;
+    NurseryCell<u8> => Send Sync Unpin;
+    SendBox<'static, u8> => Send Unpin;
+    LocalBox<'static, u8> => Unpin;
+    LocalChild<u8, u8, Fut, SendBox<'static, u8>> => Send Sync Unpin UnwindSafe;
+    Placed<LocalChild<u8, u8, Fut, SendBox<'static, u8>>> => Send Sync Unpin UnwindSafe;
 
     // Threads.
     ToThread<u8, Closure> => Send Sync Unpin UnwindSafe;

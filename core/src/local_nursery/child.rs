@@ -62,7 +62,7 @@ where
     let node = handle.node();
     before(node);
     let body = ChildBody::new(future);
-    let child = room.fill(LocalChild { body, ended: false, join, shared: shared.clone(), target });
+    let child = room.fill(LocalChild { body, ended: false, join, target });
     let nobody_looks = incoming.push(B::hold(Placed(child)));
     drop(incoming);
     if node.flagged(TIMED | FOLLOWED) {
@@ -97,7 +97,6 @@ pin_project! {
         body: ChildBody<F, Result<T, E>>,
         ended: bool,
         join: LocalJoin<T>,
-        shared: Arc<Shared<E, B>>,
         target: Option<Arc<Shared<E, B>>>,
     }
 
@@ -134,9 +133,9 @@ where
 
 /// A child of any type, driven by the nursery's future.
 #[doc(hidden)]
-pub trait RunChild {
-    /// Polls the child once; ready when its scope is Closed and its outcome recorded.
-    fn run(self: Pin<&mut Self>) -> Poll<()>;
+pub trait RunChild<E> {
+    /// Polls the child once, for the nursery of these errors; ready when its scope is Closed and its outcome recorded.
+    fn run(self: Pin<&mut Self>, home: &NurseryCell<E>) -> Poll<()>;
 
     /// Its seat among those that the nursery's future polls.
     fn cell(&self) -> &LocalCell;
@@ -145,12 +144,12 @@ pub trait RunChild {
     fn has_moved(&self) -> bool;
 }
 
-impl<T, E, F, B> RunChild for LocalChild<T, E, F, B>
+impl<T, E, F, B> RunChild<E> for LocalChild<T, E, F, B>
 where
     E: Debug,
     F: Future<Output: Outcome<T, E>>,
 {
-    fn run(self: Pin<&mut Self>) -> Poll<()> {
+    fn run(self: Pin<&mut Self>, home: &NurseryCell<E>) -> Poll<()> {
         let mut this = self.project();
         let node = this.join.node();
         let waker = node.waker();
@@ -162,11 +161,11 @@ where
         *this.ended = true;
         let stood = closed.stood.take();
         let above = stood.as_ref().map_or(node, |stood| stood.parent(node));
-        let home = match this.target {
-            Some(target) if target.node.is(above) => target,
-            _ => this.shared,
+        let errors = match this.target {
+            Some(target) if target.node.is(above) => &target.errors,
+            _ => home,
         };
-        let outcome = home.errors.child_ended(above, node, closed, this.body.take());
+        let outcome = errors.child_ended(above, node, closed, this.body.take());
         let watched = this.join.set(outcome);
         node.leave(stood);
         debug_assert!(node.life() == Life::Closed, "a child ends Closed");
@@ -191,11 +190,11 @@ pub struct Placed<C: ?Sized>(Owner<Node, dyn Cell, C>);
 
 /// A box for children of any type that are `Send`.
 #[doc(hidden)]
-pub struct SendBox<'env>(Placed<dyn RunChild + Send + 'env>);
+pub struct SendBox<'env, E>(Placed<dyn RunChild<E> + Send + 'env>);
 
 /// A box for children of any type.
 #[doc(hidden)]
-pub struct LocalBox<'env>(Placed<dyn RunChild + 'env>);
+pub struct LocalBox<'env, E>(Placed<dyn RunChild<E> + 'env>);
 
 /// A box that can hold children of type `C`.
 #[doc(hidden)]
@@ -203,13 +202,13 @@ pub trait Holds<C>: AnyBox {
     fn hold(child: Placed<C>) -> Self;
 }
 
-impl<'env, C: RunChild + Send + 'env> Holds<C> for SendBox<'env> {
+impl<'env, E, C: RunChild<E> + Send + 'env> Holds<C> for SendBox<'env, E> {
     fn hold(child: Placed<C>) -> Self {
         SendBox(Placed(child.0.seen_as(|child| child)))
     }
 }
 
-impl<'env, C: RunChild + 'env> Holds<C> for LocalBox<'env> {
+impl<'env, E, C: RunChild<E> + 'env> Holds<C> for LocalBox<'env, E> {
     fn hold(child: Placed<C>) -> Self {
         LocalBox(Placed(child.0.seen_as(|child| child)))
     }
@@ -218,15 +217,18 @@ impl<'env, C: RunChild + 'env> Holds<C> for LocalBox<'env> {
 /// A box with a child in it.
 #[doc(hidden)]
 pub trait AnyBox {
-    fn run(&mut self) -> Poll<()>;
+    type Error;
+    fn run(&mut self, home: &NurseryCell<Self::Error>) -> Poll<()>;
     fn cell(&self) -> &LocalCell;
     fn has_moved(&self) -> bool;
 }
 
-impl AnyBox for SendBox<'_> {
+impl<E> AnyBox for SendBox<'_, E> {
+    type Error = E;
+
     #[inline]
-    fn run(&mut self) -> Poll<()> {
-        self.0.0.get().run()
+    fn run(&mut self, home: &NurseryCell<E>) -> Poll<()> {
+        self.0.0.get().run(home)
     }
 
     #[inline]
@@ -240,10 +242,12 @@ impl AnyBox for SendBox<'_> {
     }
 }
 
-impl AnyBox for LocalBox<'_> {
+impl<E> AnyBox for LocalBox<'_, E> {
+    type Error = E;
+
     #[inline]
-    fn run(&mut self) -> Poll<()> {
-        self.0.0.get().run()
+    fn run(&mut self, home: &NurseryCell<E>) -> Poll<()> {
+        self.0.0.get().run(home)
     }
 
     #[inline]
@@ -257,13 +261,13 @@ impl AnyBox for LocalBox<'_> {
     }
 }
 
-impl fmt::Debug for SendBox<'_> {
+impl<E> fmt::Debug for SendBox<'_, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("SendBox")
     }
 }
 
-impl fmt::Debug for LocalBox<'_> {
+impl<E> fmt::Debug for LocalBox<'_, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("LocalBox")
     }

@@ -57,7 +57,7 @@ impl<B> Children<B> {
 
 impl<B: AnyBox> Children<B> {
     /// Polls those whose turn it is, and those that come meanwhile. Ends early, and says so, when the runtime wants the task back.
-    pub(super) fn take_turns<E>(&mut self, home: &Shared<E, B>, moves_to: Option<&Shared<E, B>>) -> bool {
+    pub(super) fn take_turns(&mut self, home: &Shared<B::Error, B>, moves_to: Option<&Shared<B::Error, B>>) -> bool {
         let tree = home.node.tree();
         let mut has_run = false;
         loop {
@@ -76,12 +76,12 @@ impl<B: AnyBox> Children<B> {
         }
     }
 
-    fn poll_next<E>(&mut self, home: &Shared<E, B>, moves_to: Option<&Shared<E, B>>) {
+    fn poll_next(&mut self, home: &Shared<B::Error, B>, moves_to: Option<&Shared<B::Error, B>>) {
         let key = match self.turn.pop_front() {
             None => return,
             Some(Next::Fresh(mut child)) => {
                 child.cell().sit(self.seats.vacant_key(), &home.node);
-                if child.run().is_ready() {
+                if child.run(&home.errors).is_ready() {
                     return;
                 }
                 self.seats.insert(child)
@@ -89,7 +89,7 @@ impl<B: AnyBox> Children<B> {
             Some(Next::Woken(key)) => {
                 let Some(child) = self.seats.get_mut(key) else { return };
                 child.cell().taken();
-                if child.run().is_ready() {
+                if child.run(&home.errors).is_ready() {
                     drop(self.seats.remove(key));
                     return;
                 }

@@ -67,7 +67,7 @@ use crate::tree::wake;
 /// # });
 /// ```
 #[track_caller]
-pub fn local_nursery<'env, T, E, F, Fut, R>(body: F) -> LocalNurseryFuture<T, E, E, F, Fut, R, SendBox<'env>>
+pub fn local_nursery<'env, T, E, F, Fut, R>(body: F) -> LocalNurseryFuture<T, E, E, F, Fut, R, SendBox<'env, E>>
 where
     E: Debug,
     F: FnOnce(LocalNursery<'env, E>) -> Fut,
@@ -111,7 +111,7 @@ where
 /// # });
 /// ```
 #[track_caller]
-pub fn local_nursery_unsend<'env, T, E, F, Fut, R>(body: F) -> LocalNurseryFuture<T, E, E, F, Fut, R, LocalBox<'env>>
+pub fn local_nursery_unsend<'env, T, E, F, Fut, R>(body: F) -> LocalNurseryFuture<T, E, E, F, Fut, R, LocalBox<'env, E>>
 where
     E: Debug,
     F: FnOnce(UnsendNursery<'env, E>) -> Fut,
@@ -137,7 +137,7 @@ where
 #[track_caller]
 pub fn collecting_local_nursery<'env, T, E, F, Fut, R>(
     body: F,
-) -> LocalNurseryFuture<T, E, ErrorGroup<E>, F, Fut, R, SendBox<'env>>
+) -> LocalNurseryFuture<T, E, ErrorGroup<E>, F, Fut, R, SendBox<'env, E>>
 where
     E: Debug,
     F: FnOnce(LocalNursery<'env, E>) -> Fut,
@@ -163,7 +163,7 @@ where
 #[track_caller]
 pub fn collecting_local_nursery_unsend<'env, T, E, F, Fut, R>(
     body: F,
-) -> LocalNurseryFuture<T, E, ErrorGroup<E>, F, Fut, R, LocalBox<'env>>
+) -> LocalNurseryFuture<T, E, ErrorGroup<E>, F, Fut, R, LocalBox<'env, E>>
 where
     E: Debug,
     F: FnOnce(UnsendNursery<'env, E>) -> Fut,
@@ -175,7 +175,7 @@ where
 
 impl NurseryOptions {
     /// Opens a local nursery: see [`local_nursery`].
-    pub fn run_local<'env, T, E, F, Fut, R>(self, body: F) -> LocalNurseryFuture<T, E, E, F, Fut, R, SendBox<'env>>
+    pub fn run_local<'env, T, E, F, Fut, R>(self, body: F) -> LocalNurseryFuture<T, E, E, F, Fut, R, SendBox<'env, E>>
     where
         E: Debug,
         F: FnOnce(LocalNursery<'env, E>) -> Fut,
@@ -189,7 +189,7 @@ impl NurseryOptions {
     pub fn run_local_unsend<'env, T, E, F, Fut, R>(
         self,
         body: F,
-    ) -> LocalNurseryFuture<T, E, E, F, Fut, R, LocalBox<'env>>
+    ) -> LocalNurseryFuture<T, E, E, F, Fut, R, LocalBox<'env, E>>
     where
         E: Debug,
         F: FnOnce(UnsendNursery<'env, E>) -> Fut,
@@ -203,7 +203,7 @@ impl NurseryOptions {
     pub fn run_local_collecting<'env, T, E, F, Fut, R>(
         self,
         body: F,
-    ) -> LocalNurseryFuture<T, E, ErrorGroup<E>, F, Fut, R, SendBox<'env>>
+    ) -> LocalNurseryFuture<T, E, ErrorGroup<E>, F, Fut, R, SendBox<'env, E>>
     where
         E: Debug,
         F: FnOnce(LocalNursery<'env, E>) -> Fut,
@@ -217,7 +217,7 @@ impl NurseryOptions {
     pub fn run_local_unsend_collecting<'env, T, E, F, Fut, R>(
         self,
         body: F,
-    ) -> LocalNurseryFuture<T, E, ErrorGroup<E>, F, Fut, R, LocalBox<'env>>
+    ) -> LocalNurseryFuture<T, E, ErrorGroup<E>, F, Fut, R, LocalBox<'env, E>>
     where
         E: Debug,
         F: FnOnce(UnsendNursery<'env, E>) -> Fut,
@@ -230,7 +230,7 @@ impl NurseryOptions {
 
 impl<E> TellingOptions<E> {
     /// Opens a local nursery: see [`local_nursery`]. Its error is one of the body.
-    pub fn run_local<'env, T, F, Fut, R>(self, body: F) -> LocalNurseryFuture<T, E, E, F, Fut, R, SendBox<'env>>
+    pub fn run_local<'env, T, F, Fut, R>(self, body: F) -> LocalNurseryFuture<T, E, E, F, Fut, R, SendBox<'env, E>>
     where
         E: Debug,
         F: FnOnce(LocalNursery<'env, E>) -> Fut,
@@ -242,7 +242,7 @@ impl<E> TellingOptions<E> {
     }
 
     /// Opens a local nursery: see [`local_nursery_unsend`]. Its error is one of the body.
-    pub fn run_local_unsend<'env, T, F, Fut, R>(self, body: F) -> LocalNurseryFuture<T, E, E, F, Fut, R, LocalBox<'env>>
+    pub fn run_local_unsend<'env, T, F, Fut, R>(self, body: F) -> LocalNurseryFuture<T, E, E, F, Fut, R, LocalBox<'env, E>>
     where
         E: Debug,
         F: FnOnce(UnsendNursery<'env, E>) -> Fut,
@@ -266,7 +266,7 @@ where
     F: FnOnce(LocalHandle<E, B>) -> Fut,
     Fut: Future<Output = R>,
     R: Outcome<T, E>,
-    B: AnyBox,
+    B: AnyBox<Error = E>,
 {
     let (origin, limit) = options.into_parts();
     let node = Node::new(Kind::Nursery, Mask::None, origin, None, Seats::new());
@@ -334,7 +334,7 @@ where
     F: FnOnce(LocalHandle<E, B>) -> Fut,
     Fut: Future<Output = R>,
     R: Outcome<T, E>,
-    B: AnyBox,
+    B: AnyBox<Error = E>,
 {
     type Output = Result<T, X>;
 

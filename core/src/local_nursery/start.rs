@@ -17,7 +17,7 @@ use crate::reason::Origin;
 use crate::tree::links::Role;
 use crate::tree::node::NodeRef;
 
-impl<E: Debug, B: AnyBox> LocalHandle<E, B> {
+impl<E: Debug, B: AnyBox<Error = E>> LocalHandle<E, B> {
     /// Spawns a child, waits until it calls [`Ready::notify`], and returns what it passes; the child goes on in the nursery.
     ///
     /// Everything is as in [`Nursery::start`](crate::Nursery::start).
@@ -87,7 +87,7 @@ where
     R: Outcome<T, E>,
     C: FnOnce(Ready<V>) -> F,
     F: Future<Output = R>,
-    B: AnyBox + Holds<LocalChild<T, E, Pin<Box<F>>, B>>,
+    B: AnyBox<Error = E> + Holds<LocalChild<T, E, Pin<Box<F>>, B>>,
 {
     if !target.node.lock().admits() {
         return Err(StartError::Closed.into());

@@ -34,7 +34,9 @@ pub(crate) enum OnError<E> {
 /// Whoever gets the errors of children. What it panics with is caught, and counts.
 pub(crate) type Handler<E> = AssertUnwindSafe<Arc<dyn Fn(E, &Origin) + Send + Sync>>;
 
-pub(crate) struct NurseryCell<E> {
+/// An implementation detail that shows in bounds.
+#[doc(hidden)]
+pub struct NurseryCell<E> {
     errors: Mutex<Vec<Recorded<E>>>,
     on_error: OnError<E>,
     /// Permits for children that are spawned within the nursery's limit.
