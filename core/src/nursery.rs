@@ -16,7 +16,6 @@ mod cell;
 mod handle;
 mod limited;
 mod local_cell;
-mod local_join;
 mod options;
 mod outcome;
 pub(crate) mod policy;
@@ -44,13 +43,13 @@ pub(crate) use cell::{OnError, Recorded};
 pub(crate) use limited::Limited;
 pub use options::{NurseryFuture, NurseryOptions, collecting_nursery, nursery};
 pub use outcome::Outcome;
-pub(crate) use seats::{Heard, Seats};
+pub(crate) use seats::Seats;
 pub use start::{Ready, StartError};
 pub use telling::TellingOptions;
 
 pub use handle::Task;
+pub(crate) use handle::{Kept, left};
 pub use local_cell::LocalCell;
-pub(crate) use local_join::LocalJoin;
 
 /// A handle to a nursery: spawns children into it. Clonable; it may be moved into children and to other threads.
 ///

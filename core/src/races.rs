@@ -10,6 +10,7 @@
 //! Each model says which change of one line it was seen to catch.
 #![cfg(foster_shuttle)]
 
+mod delivery;
 mod escaped;
 mod handover;
 mod host;

@@ -5,6 +5,9 @@
 //! under Miri (`cargo +nightly miri test -p foster --lib raw::`); what several threads do at once has models in `races.rs`.
 #![allow(unsafe_code, reason = "the one module that may: see above, and tests/tests/layers.rs")]
 
+mod bell;
+mod delivery;
+mod inside;
 mod lazy;
 pub(crate) mod lock;
 mod lodging;
@@ -13,8 +16,10 @@ mod stack;
 mod standing;
 mod thin;
 
+pub(crate) use delivery::{Delivery, Giver, Taker};
+pub(crate) use inside::Inside;
 pub(crate) use lazy::Lazy;
-pub(crate) use lodging::{Owner, Room, Share, lodge, lodge_alone};
+pub(crate) use lodging::{Owner, Room, lodge, lodge_alone};
 pub(crate) use stack::{Frame, Lent, Stack};
 pub(crate) use standing::Standing;
 pub(crate) use thin::{Calls, Part, Thin, Typed, Woken};

@@ -58,6 +58,12 @@ mod cell {
         }
     }
 
+    impl<T> From<T> for OnceLock<T> {
+        fn from(value: T) -> Self {
+            OnceLock { cell: value.into(), step: AtomicBool::new(false) }
+        }
+    }
+
     impl<T> OnceLock<T> {
         pub(crate) const fn new() -> Self {
             OnceLock { cell: std::sync::OnceLock::new(), step: AtomicBool::new(false) }

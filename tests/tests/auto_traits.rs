@@ -28,7 +28,9 @@ use foster::combine::{
     Race2, Race3, Race4, Race5, Race6, Race7, Race8, RaceAll, RaceArray, Staggered, Throttle, TryJoin2, TryJoin3,
     TryJoin4, TryJoin5, TryJoin6, TryJoin7, TryJoin8, TryProduce,
 };
-use foster::local_nursery::{LocalBox, LocalCell, LocalChild, LocalChildOptions, LocalNurseryFuture, NurseryCell, Placed, SendBox};
+use foster::local_nursery::{
+    LocalBox, LocalCell, LocalChild, LocalChildOptions, LocalNurseryFuture, NurseryCell, Placed, SendBox,
+};
 use foster::pool::{Pool, PoolError, PoolOptions, PoolStatistics, Pooled, Use};
 use foster::portal::{PortalError, PortalHost, PortalStartError, PortalTask};
 use foster::rate::{RateAcquire, RateLimiter};

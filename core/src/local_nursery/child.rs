@@ -10,15 +10,15 @@ use pin_project_lite::pin_project;
 
 use super::shared::Shared;
 use crate::error::SpawnError;
-use crate::nursery::{ChildBody, LocalCell, LocalJoin, NurseryCell, Outcome, Recorded, Task};
+use crate::nursery::{ChildBody, Kept, LocalCell, NurseryCell, Outcome, Recorded, Task, left};
 use crate::observer::OrphanKind;
-use crate::raw::Owner;
+use crate::raw::{Giver, Owner};
 use crate::reason::Origin;
 use crate::tree::flags::{FOLLOWED, LOST, TIMED};
 use crate::tree::follow;
 use crate::tree::links::Role;
 use crate::tree::loss;
-use crate::tree::node::{Cell, Life, Node, NodeRef};
+use crate::tree::node::{Cell, Life, Node, NodeRef, Part};
 use crate::tree::wake;
 
 /// Spawns `future` into the local nursery.
@@ -42,39 +42,34 @@ where
         return Err(SpawnError::new(future));
     }
     // The one place where a node is locked below another lock; both hold plain data, and the node's is the inner one.
-    let mut incoming = shared.incoming();
-    if incoming.is_gone() {
-        drop(incoming);
-        return Err(SpawnError::new(future));
-    }
+    let Some(door) = shared.door() else { return Err(SpawnError::new(future)) };
     // Invariant 2: admission, first marks and link under one lock.
     let mut state = above.lock();
     // A nursery that was forgotten drives nobody any more (L28): a child that came later than that would be waited for for ever.
     if above.flagged(LOST) || !state.admits() {
         drop(state);
-        drop(incoming);
+        drop(door);
         return Err(SpawnError::new(future));
     }
     let place = state.place_at_home(above, role);
-    let (linked, room, [join, handle]) = LocalJoin::lodge(place, origin, LocalCell::new(above.clone()));
+    let (linked, room, end, handle) = Node::lodging(place, origin, LocalCell::new(above.clone()), LocalCell::left);
     let late = state.admit(role, linked);
     drop(state);
-    let node = handle.node();
+    let node = handle.block();
     before(node);
     let body = ChildBody::new(future);
-    let child = room.fill(LocalChild { body, ended: false, join, target });
-    let nobody_looks = incoming.push(B::hold(Placed(child)));
-    drop(incoming);
+    let child = room.fill(LocalChild { body, end: Some(end), target });
+    let knocks = shared.admit(B::hold(Placed(child)), door);
     if node.flagged(TIMED | FOLLOWED) {
         opened(node);
     }
     if late {
         wake::wake(above);
     }
-    if nobody_looks {
-        shared.node.cell().knock();
+    if knocks {
+        shared.tell();
     }
-    Ok(Task::local(handle))
+    Ok(Task::new(handle))
 }
 
 /// A child has its place where there is a hard time, or an observer.
@@ -95,8 +90,8 @@ pin_project! {
     {
         #[pin]
         body: ChildBody<F, Result<T, E>>,
-        ended: bool,
-        join: LocalJoin<T>,
+        // None when it has ended.
+        end: Option<Giver<Part<LocalCell>, Kept<T>>>,
         target: Option<Arc<Shared<E, B>>>,
     }
 
@@ -106,10 +101,8 @@ pin_project! {
     {
         fn drop(this: Pin<&mut Self>) {
             let this = this.project();
-            if *this.ended {
-                return;
-            }
-            let node = this.join.node();
+            let Some(end) = this.end else { return };
+            let node = end.block();
             let mut body = this.body;
             let result = body.as_mut().take();
             loss::driver_lost(node, || body.as_mut().drop_future());
@@ -151,36 +144,41 @@ where
 {
     fn run(self: Pin<&mut Self>, home: &NurseryCell<E>) -> Poll<()> {
         let mut this = self.project();
-        let node = this.join.node();
-        let waker = node.waker();
-        let cx = &mut Context::from_waker(&waker);
-        if *this.ended {
-            return Poll::Ready(());
-        }
-        let Poll::Ready(mut closed) = this.body.as_mut().turn(node, cx) else { return Poll::Pending };
-        *this.ended = true;
+        let Some(end) = this.end.as_ref() else { return Poll::Ready(()) };
+        let node: &NodeRef = end.block();
+        let turn = this.body.as_mut().turn(node, &mut Context::from_waker(&node.waker()));
+        let Poll::Ready(mut closed) = turn else { return Poll::Pending };
         let stood = closed.stood.take();
         let above = stood.as_ref().map_or(node, |stood| stood.parent(node));
         let errors = match this.target {
             Some(target) if target.node.is(above) => &target.errors,
             _ => home,
         };
-        let outcome = errors.child_ended(above, node, closed, this.body.take());
-        let watched = this.join.set(outcome);
-        node.leave(stood);
         debug_assert!(node.life() == Life::Closed, "a child ends Closed");
-        if watched {
-            this.join.cell().tell();
+        let (note, value) = left(errors.child_ended(above, node, closed, this.body.take()));
+        let Some(end) = this.end.take() else { unreachable!("it was there") };
+        let given = end.give(note, value);
+        // A value that nobody takes goes while its nursery waits for the child.
+        drop(given.unwanted);
+        let node = given.block.into_block();
+        let gone = node.leave(stood);
+        node.drop_with(gone);
+        if let Some(waiter) = given.waker {
+            waiter.wake();
         }
         Poll::Ready(())
     }
 
     fn cell(&self) -> &LocalCell {
-        self.join.cell()
+        match &self.end {
+            Some(end) => end.block().part(),
+            None => unreachable!("it has ended"),
+        }
     }
 
     fn has_moved(&self) -> bool {
-        self.target.as_ref().is_some_and(|target| self.join.node().parent().is_some_and(|above| target.node.is(&above)))
+        let (Some(target), Some(end)) = (&self.target, &self.end) else { return false };
+        end.block().parent().is_some_and(|above| target.node.is(&above))
     }
 }
 

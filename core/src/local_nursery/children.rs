@@ -6,7 +6,6 @@ use slab::Slab;
 
 use super::child::AnyBox;
 use super::shared::Shared;
-use crate::nursery::Heard;
 
 /// Those that have begun and not ended, each in its seat; and who is to be polled in this turn.
 pub(super) struct Children<B> {
@@ -31,13 +30,11 @@ impl<B> Children<B> {
         self.seats.len()
     }
 
-    /// Begins a turn of those who were woken, first those whom the last turn has heard, each in their order; and then of those who have
-    /// come. Says whether the body was woken.
-    pub(super) fn begin_turn<E>(&mut self, home: &Shared<E, B>, heard: &mut Heard) -> bool {
-        self.turn.extend(heard.get_mut().drain(..).map(Next::Woken));
-        let body = home.node.cell().begin_turn(|woken| self.turn.extend(woken.map(Next::Woken)));
-        home.incoming().begin_turn(&mut self.turn);
-        body
+    /// Begins a turn of those who were woken, and then of those who have come. Says whether the body was woken.
+    pub(super) fn begin_turn<E>(&mut self, home: &Shared<E, B>) -> bool {
+        let begun = home.node.cell().begin_turn(|woken| self.turn.extend(woken.map(Next::Woken)));
+        home.take(begun.knocked, &mut self.turn);
+        begun.body_is_due
     }
 
     /// Whether some were not polled whose turn it was.
@@ -62,7 +59,7 @@ impl<B: AnyBox> Children<B> {
         let mut has_run = false;
         loop {
             if self.turn.is_empty() {
-                home.incoming().take(&mut self.turn);
+                home.take(home.node.cell().take_knock(), &mut self.turn);
                 if self.turn.is_empty() {
                     return false;
                 }

@@ -14,7 +14,7 @@ use super::shared::Shared;
 use super::{LocalBox, LocalHandle, LocalNursery, SendBox, UnsendNursery};
 use crate::group::ErrorGroup;
 use crate::nursery::policy::{Conclude, Errors, all_errors, ended, first_error};
-use crate::nursery::{Heard, NurseryCell, NurseryOptions, OnError, Outcome, Seats, TellingOptions};
+use crate::nursery::{NurseryCell, NurseryOptions, OnError, Outcome, Seats, TellingOptions};
 use crate::observer::OrphanKind;
 use crate::opening::Opening;
 use crate::tree::marks::Mask;
@@ -242,7 +242,10 @@ impl<E> TellingOptions<E> {
     }
 
     /// Opens a local nursery: see [`local_nursery_unsend`]. Its error is one of the body.
-    pub fn run_local_unsend<'env, T, F, Fut, R>(self, body: F) -> LocalNurseryFuture<T, E, E, F, Fut, R, LocalBox<'env, E>>
+    pub fn run_local_unsend<'env, T, F, Fut, R>(
+        self,
+        body: F,
+    ) -> LocalNurseryFuture<T, E, E, F, Fut, R, LocalBox<'env, E>>
     where
         E: Debug,
         F: FnOnce(UnsendNursery<'env, E>) -> Fut,
@@ -275,7 +278,6 @@ where
     LocalNurseryFuture {
         scoped: Scoped::with_node(node.into_block(), opening, Errors::new(shared.clone())),
         children: Children::new(),
-        heard: Heard::default(),
         conclude,
         shared,
         moves_to,
@@ -293,8 +295,6 @@ pin_project! {
         #[pin]
         scoped: Scoped<Opening<F, LocalHandle<E, B>, Fut>, R, T, Errors<T, E, Arc<Shared<E, B>>>>,
         children: Children<B>,
-        // Children that were woken in the last poll, and are to be polled in the next.
-        heard: Heard,
         conclude: Conclude<E, X>,
         shared: Arc<Shared<E, B>>,
         // Where the child of a `start` goes when it is ready.
@@ -310,7 +310,7 @@ pin_project! {
         fn drop(this: Pin<&mut Self>) {
             let this = this.project();
             // From here on the handles get their futures back.
-            let incoming = this.shared.incoming().close();
+            let coming = this.shared.close();
             this.shared.node.cell().clear();
             if this.scoped.is_done() {
                 return;
@@ -321,7 +321,7 @@ pin_project! {
             this.scoped.lose(|| {
                 children.hand_over(moves_to, has_moved);
                 drop(children);
-                drop(incoming);
+                drop(coming);
             });
             NurseryCell::report(&this.shared.node, this.shared.errors.take(), OrphanKind::Reaped);
         }
@@ -343,39 +343,44 @@ where
         let (shared, moves_to) = (&**this.shared, this.moves_to.as_deref());
         // The nursery is driven, also in a turn in which its body has nothing to do (L16).
         shared.node.touch();
-        let mut body_is_due = this.children.begin_turn(shared, this.heard);
-        let heard = &*this.heard;
-        let (mut again, mut closing) = (false, false);
-        let turn = || loop {
-            let mut gives_way = false;
-            if body_is_due {
-                let waker = shared.node.waker();
-                if let Poll::Ready(ending) = this.scoped.as_mut().poll(&mut Context::from_waker(&waker)) {
-                    return Poll::Ready(ending);
+        let polled = shared.enter(|| {
+            let mut body_is_due = this.children.begin_turn(shared);
+            let (mut again, mut closing) = (false, false);
+            loop {
+                let mut gives_way = false;
+                if body_is_due {
+                    let waker = shared.node.waker();
+                    if let Poll::Ready(ending) = this.scoped.as_mut().poll(&mut Context::from_waker(&waker)) {
+                        return Ok(ending);
+                    }
+                    gives_way = shared.node.cell().body_is_woken();
                 }
-                gives_way = shared.node.cell().body_is_woken();
+                if this.children.take_turns(shared, moves_to) || !shared.node.cell().body_is_woken() {
+                    break;
+                }
+                // The children have woken it. It is polled once more for what they have done, because most bodies wait for them; and
+                // once more to close when all are over, for nurseries inside one another would need a turn each, and each of these polls
+                // all that are around. Not if it gives way to others.
+                let ends = this.children.len() == 0 && shared.node.life() != Life::Open;
+                let had = std::mem::replace(if ends { &mut closing } else { &mut again }, true);
+                if had || gives_way && !ends {
+                    break;
+                }
+                body_is_due = shared.node.cell().take_body();
             }
-            if this.children.take_turns(shared, moves_to) || !shared.node.cell().body_is_woken() {
-                return Poll::Pending;
+            Err(this.children.are_due() || shared.node.cell().has_heard() || shared.has_fresh())
+        });
+        let is_due = match polled {
+            Ok(ending) => {
+                this.children.hand_over(moves_to, *this.has_moved);
+                return Poll::Ready(finish(ending, shared, *this.conclude));
             }
-            // The children have woken it. It is polled once more for what they have done, because most bodies wait for them; and once
-            // more to close when all are over, for nurseries inside one another would need a turn each, and each of these polls all
-            // that are around. Not if it gives way to others.
-            let ends = this.children.len() == 0 && shared.node.life() != Life::Open;
-            let had = std::mem::replace(if ends { &mut closing } else { &mut again }, true);
-            if had || gives_way && !ends {
-                return Poll::Pending;
-            }
-            body_is_due = shared.node.cell().take_body();
+            Err(is_due) => is_due,
         };
-        if let Poll::Ready(ending) = shared.node.cell().hear(heard, turn) {
-            this.children.hand_over(moves_to, *this.has_moved);
-            return Poll::Ready(finish(ending, shared, *this.conclude));
-        }
         // L16.1: also for the children, whose wakes do not go through the node.
         let past = wake::past(&shared.node, cx.waker());
         let driver = past.as_ref().unwrap_or(cx.waker());
-        if this.children.are_due() || !heard.borrow().is_empty() || shared.node.cell().end_turn(driver) {
+        if is_due || shared.node.cell().end_turn(driver) {
             driver.wake_by_ref();
         }
         Poll::Pending

@@ -1,11 +1,13 @@
 //! What the handles of a local nursery share with its future.
 
 use std::collections::VecDeque;
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::{Arc, PoisonError};
 
 use super::children::Next;
 use crate::nursery::policy::Home;
 use crate::nursery::{NurseryCell, Seats};
+use crate::raw::Inside;
 use crate::sys::{Mutex, MutexGuard};
 use crate::tree::node::Typed;
 
@@ -13,86 +15,112 @@ pub(crate) struct Shared<E, B> {
     /// With who was woken since the last turn.
     pub(crate) node: Typed<Seats>,
     pub(crate) errors: NurseryCell<E>,
+    /// Children that were spawned from inside the nursery's own poll, as most are, and that its future has not taken over yet.
+    fresh: Inside<VecDeque<Next<B>>>,
+    /// The same, from elsewhere.
     incoming: Mutex<Incoming<B>>,
 }
 
-/// Children that the nursery's future has not taken over yet.
-pub(crate) struct Incoming<B> {
-    children: VecDeque<Next<B>>,
-    driver: Driver,
+// As with locks: what is in there is changed in one step.
+impl<E, B> UnwindSafe for Shared<E, B> {}
+impl<E, B> RefUnwindSafe for Shared<E, B> {}
+
+pub(super) struct Incoming<B> {
+    children: Vec<Next<B>>,
+    /// The nursery's future is: it takes no children any more.
+    gone: bool,
 }
 
-/// What the nursery's future is doing.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Driver {
-    /// It has to be woken for a new child.
-    Waiting,
-    /// It is being polled, or about to be, and looks for new children by itself.
-    Polled,
-    /// It takes no children any more.
-    Gone,
+/// The way in, for one child.
+pub(super) enum Door<'a, B> {
+    Inside,
+    /// Through the lock, which is held meanwhile.
+    Outside(MutexGuard<'a, Incoming<B>>),
 }
 
 impl<E, B> Shared<E, B> {
     pub(crate) fn new(node: Typed<Seats>, errors: NurseryCell<E>) -> Self {
-        let incoming = Mutex::new(Incoming { children: VecDeque::new(), driver: Driver::Waiting });
-        Shared { node, errors, incoming }
+        let incoming = Mutex::new(Incoming { children: Vec::new(), gone: false });
+        Shared { node, errors, fresh: Inside::new(VecDeque::new()), incoming }
     }
 
-    pub(crate) fn incoming(&self) -> MutexGuard<'_, Incoming<B>> {
+    fn incoming(&self) -> MutexGuard<'_, Incoming<B>> {
         self.incoming.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes over a child that has moved here. If the future is gone, so is the child.
-    pub(crate) fn take_over(&self, child: B) {
-        let mut incoming = self.incoming();
-        if incoming.is_gone() {
-            drop(incoming);
-            return drop(child);
-        }
-        let waits = incoming.push(child);
-        drop(incoming);
-        if waits {
-            self.node.cell().knock();
-        }
-    }
-}
-
-impl<B> Incoming<B> {
-    pub(crate) fn is_gone(&self) -> bool {
-        self.driver == Driver::Gone
+    /// Runs `f`, which polls the nursery.
+    pub(super) fn enter<R>(&self, f: impl FnOnce() -> R) -> R {
+        self.node.cell().enter(|| self.fresh.enter(f))
     }
 
-    /// Adds a child. Says whether the future has to be woken for it, where no lock is held.
+    /// The way in; none when the future is gone.
+    #[inline]
+    pub(super) fn door(&self) -> Option<Door<'_, B>> {
+        if self.fresh.is_here() {
+            return Some(Door::Inside);
+        }
+        let incoming = self.incoming();
+        if incoming.gone { None } else { Some(Door::Outside(incoming)) }
+    }
+
+    /// A child goes in. The future has to be [told](Shared::tell), where no lock is held, if this says so.
+    #[inline]
     #[must_use]
-    pub(crate) fn push(&mut self, child: B) -> bool {
-        debug_assert!(!self.is_gone(), "nobody would poll the child");
-        self.children.push_back(Next::Fresh(child));
-        self.driver == Driver::Waiting
-    }
-
-    /// The future begins a turn: the children that have come go behind the others, and it will look again.
-    pub(super) fn begin_turn(&mut self, turn: &mut VecDeque<Next<B>>) {
-        self.driver = Driver::Polled;
-        if !self.children.is_empty() {
-            turn.append(&mut self.children);
+    pub(super) fn admit(&self, child: B, door: Door<'_, B>) -> bool {
+        let child = Next::Fresh(child);
+        match door {
+            Door::Inside => {
+                self.fresh.reach(|fresh| fresh.push_back(child));
+                false
+            }
+            Door::Outside(mut incoming) => {
+                incoming.children.push(child);
+                true
+            }
         }
     }
 
-    /// The turn is over but for the children that have come since, if there are any.
-    pub(super) fn take(&mut self, turn: &mut VecDeque<Next<B>>) {
-        if self.children.is_empty() {
-            self.driver = Driver::Waiting;
-        } else {
-            // Not copied: this one's memory is for those who come next.
-            std::mem::swap(&mut self.children, turn);
+    /// There is a new child from elsewhere.
+    pub(super) fn tell(&self) {
+        self.node.cell().knock();
+    }
+
+    /// Takes over a child that has moved here. If the future is gone, so is the child.
+    pub(super) fn take_over(&self, child: B) {
+        let Some(door) = self.door() else { return drop(child) };
+        if self.admit(child, door) {
+            self.tell();
         }
+    }
+
+    /// Children that have come go behind the others: those from inside, and if somebody has `knocked` those from elsewhere.
+    pub(super) fn take(&self, knocked: bool, turn: &mut VecDeque<Next<B>>) {
+        self.fresh.reach(|fresh| {
+            if turn.is_empty() {
+                // Not copied: this one's memory is for those who come next.
+                std::mem::swap(fresh, turn);
+            } else {
+                turn.append(fresh);
+            }
+        });
+        if knocked {
+            turn.extend(self.incoming().children.drain(..));
+        }
+    }
+
+    /// Whether children have come from inside that were not taken over.
+    pub(super) fn has_fresh(&self) -> bool {
+        self.fresh.reach(|fresh| !fresh.is_empty()).unwrap_or(false)
     }
 
     /// The future is gone. What it has not taken over is to be dropped where no lock is held.
-    pub(super) fn close(&mut self) -> VecDeque<Next<B>> {
-        self.driver = Driver::Gone;
-        std::mem::take(&mut self.children)
+    pub(super) fn close(&self) -> Vec<Next<B>> {
+        let mut incoming = self.incoming();
+        incoming.gone = true;
+        let mut coming = std::mem::take(&mut incoming.children);
+        drop(incoming);
+        self.fresh.enter(|| self.fresh.reach(|fresh| coming.extend(fresh.drain(..))));
+        coming
     }
 }
 

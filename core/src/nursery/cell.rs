@@ -11,6 +11,7 @@ use crate::sync::Semaphore;
 use crate::sys::Mutex;
 use crate::tree::ambient;
 use crate::tree::closing::Closed;
+use crate::tree::flags::CUT;
 use crate::tree::links::Role;
 use crate::tree::node::{Cell, NodeRef};
 use crate::tree::quiet::{drop_payload, drop_quietly};
@@ -124,7 +125,10 @@ impl<E: Debug> NurseryCell<E> {
             (None, None) => {
                 if closed.role != Role::Daemon && !closed.requested {
                     // L33: it was not asked itself, so the request came from further out.
-                    nursery.lock().cut = true;
+                    // Ordering: before the child leaves the nursery, under its lock.
+                    if !nursery.flagged(CUT) {
+                        nursery.flag(CUT);
+                    }
                 }
                 Err(JoinError::Cancelled)
             }

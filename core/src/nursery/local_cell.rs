@@ -1,13 +1,13 @@
-//! The typed part of a local child's node: how the child is woken, and who waits for it.
+//! The typed part of a local child's node: how the child is woken, and how far it is with what it leaves.
 
 use std::fmt;
-use std::sync::PoisonError;
-use std::task::Waker;
 
+use super::handle::{CUT_OFF, ended_as};
 use super::seats::Seats;
+use crate::observer::TaskStatus;
+use crate::raw::Delivery;
+use crate::sys::OnceLock;
 use crate::sys::atomic::{AtomicUsize, Ordering};
-use crate::sys::{Mutex, MutexGuard, OnceLock};
-use crate::tree::flags::ORPHANED;
 use crate::tree::node::{Cell, NodeRef, Typed};
 
 /// An implementation detail that shows in bounds.
@@ -22,8 +22,8 @@ pub struct LocalCell {
     born_in: Typed<Seats>,
     /// The nursery that it has moved to (see `start`).
     moved_to: OnceLock<Typed<Seats>>,
-    /// Whoever waits for the child.
-    watcher: Mutex<Option<Waker>>,
+    /// What it leaves for its handle.
+    left: Delivery,
 }
 
 /// It was not polled since it was woken, or spawned: its nursery knows.
@@ -32,11 +32,11 @@ const SEAT: usize = 2;
 
 impl LocalCell {
     pub(crate) fn new(born_in: Typed<Seats>) -> Self {
-        LocalCell { seat: AtomicUsize::new(QUEUED), born_in, moved_to: OnceLock::new(), watcher: Mutex::new(None) }
+        LocalCell { seat: AtomicUsize::new(QUEUED), born_in, moved_to: OnceLock::new(), left: Delivery::coming() }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<Waker>> {
-        self.watcher.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn left(&self) -> &Delivery {
+        &self.left
     }
 
     /// Gives the child a seat in that nursery, which is about to poll it for the first time there.
@@ -59,31 +59,6 @@ impl LocalCell {
             nursery.cell().ring(self.seat.load(Ordering::Relaxed) / SEAT);
         }
     }
-
-    /// Keeps the waker of a handle that has found no result, and has to look again after that.
-    pub(crate) fn watch(&self, waker: &Waker) {
-        if self.lock().as_ref().is_some_and(|old| old.will_wake(waker)) {
-            return;
-        }
-        // No lock is held while a waker is cloned or dropped (L36).
-        let new = waker.clone();
-        let old = self.lock().replace(new);
-        drop(old);
-    }
-
-    /// The handle is gone.
-    pub(crate) fn watch_no_more(&self) {
-        let watcher = self.lock().take();
-        drop(watcher);
-    }
-
-    /// There is a result, or there will be none.
-    pub(crate) fn tell(&self) {
-        let watcher = self.lock().take();
-        if let Some(watcher) = watcher {
-            watcher.wake();
-        }
-    }
 }
 
 impl Cell for LocalCell {
@@ -103,9 +78,14 @@ impl Cell for LocalCell {
         Some(&self.born_in)
     }
 
-    fn orphaned(&self, node: &NodeRef) {
-        node.flag(ORPHANED);
-        self.tell();
+    fn status(&self) -> Option<TaskStatus> {
+        self.left.note().map(ended_as)
+    }
+
+    fn orphaned(&self, _: &NodeRef) {
+        if let Some(waiter) = self.left.deny(CUT_OFF) {
+            waiter.wake();
+        }
     }
 }
 

@@ -2,155 +2,165 @@
 //!
 //! Each child has a seat, so that a turn costs what was woken, not what is there.
 
-use std::cell::RefCell;
-use std::ptr;
 use std::sync::PoisonError;
 use std::task::Waker;
 use std::vec::Drain;
 
-use crate::raw::{Frame, Lent, Stack};
+use crate::raw::Inside;
+use crate::sys::atomic::{AtomicU8, Ordering};
 use crate::sys::{Mutex, MutexGuard};
 use crate::tree::node::{Cell, NodeRef};
 
-pub(crate) struct Seats(Mutex<Inner>);
-
-/// The seats of the children that were woken from inside their nursery's own poll, in that order, as most are. Nobody else sees them, so
-/// they need no lock.
-pub(crate) type Heard = RefCell<Vec<usize>>;
-
-crate::sys::thread_local! {
-    /// The nurseries that this thread is polling, one inside the other, by their addresses.
-    static HERE: Stack<*const Seats, Heard> = const { Stack::new() };
+pub(crate) struct Seats {
+    /// What has come since the last turn.
+    news: AtomicU8,
+    kept: Mutex<Kept>,
+    /// The seats of the children that were woken from inside their nursery's own poll, in that order, as most are.
+    heard: Inside<Vec<usize>>,
 }
 
-struct Inner {
-    /// The body was woken.
-    body: bool,
+/// The body was woken.
+const BODY: u8 = 1;
+/// Children were woken from elsewhere.
+const CHILDREN: u8 = 2;
+/// There is a new child that was spawned from elsewhere.
+const KNOCKED: u8 = 4;
+const NEWS: u8 = BODY | CHILDREN | KNOCKED;
+/// Whoever polls the nursery has left a waker, and does not look here before somebody wakes it.
+const RESTS: u8 = 8;
+/// It has done so at some time.
+const HAS_RESTED: u8 = 16;
+
+/// What there is to do in a turn beside the children that were woken.
+pub(crate) struct Begun {
+    pub(crate) body_is_due: bool,
+    /// There may be new children that were spawned from elsewhere.
+    pub(crate) knocked: bool,
+}
+
+/// What was kept since the last turn.
+#[derive(Default)]
+struct Kept {
     /// The seats of the children that were woken from elsewhere, in that order.
     children: Vec<usize>,
-    /// There is a new child.
-    knocked: bool,
     /// Whoever polls the nursery.
     driver: Option<Waker>,
-    /// It is polling, or about to: it looks here by itself.
-    awake: bool,
 }
 
 impl Seats {
     /// Of a nursery whose body is to begin.
     pub(crate) fn new() -> Self {
-        let inner = Inner { body: true, children: Vec::new(), knocked: false, driver: None, awake: false };
-        Seats(Mutex::new(inner))
+        Seats { news: AtomicU8::new(BODY), kept: Mutex::default(), heard: Inside::new(Vec::new()) }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Inner> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Kept> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whoever polls the nursery begins a turn: hands over the children that were woken, and says whether the body was.
-    pub(crate) fn begin_turn(&self, take: impl FnOnce(Drain<'_, usize>)) -> bool {
-        let mut inner = self.lock();
-        inner.awake = true;
-        inner.knocked = false;
-        if !inner.children.is_empty() {
-            take(inner.children.drain(..));
+    /// Runs `f`, which polls the nursery.
+    #[inline]
+    pub(crate) fn enter<R>(&self, f: impl FnOnce() -> R) -> R {
+        self.heard.enter(f)
+    }
+
+    /// Whoever polls the nursery begins a turn: hands over the children that were woken, first those that were heard in the last turn.
+    pub(crate) fn begin_turn(&self, mut take: impl FnMut(Drain<'_, usize>)) -> Begun {
+        self.heard.reach(|heard| take(heard.drain(..)));
+        // Ordering: what came before a wake that left its news is seen in this turn.
+        let news = self.news.fetch_and(HAS_RESTED, Ordering::AcqRel);
+        if news & CHILDREN != 0 {
+            take(self.lock().children.drain(..));
         }
-        std::mem::take(&mut inner.body)
+        Begun { body_is_due: news & BODY != 0, knocked: news & KNOCKED != 0 }
+    }
+
+    /// Whether children were heard since the turn began.
+    pub(crate) fn has_heard(&self) -> bool {
+        self.heard.reach(|heard| !heard.is_empty()).unwrap_or(false)
+    }
+
+    /// Whether there may be new children that were spawned from elsewhere, since this was asked, or a turn began.
+    #[inline]
+    pub(crate) fn take_knock(&self) -> bool {
+        // Ordering: whoever knocks behind this does so anew.
+        let knocked = self.news.load(Ordering::Relaxed) & KNOCKED != 0;
+        knocked && self.news.fetch_and(!KNOCKED, Ordering::AcqRel) & KNOCKED != 0
     }
 
     /// Whether the body was woken during the turn.
+    #[inline]
     pub(crate) fn body_is_woken(&self) -> bool {
-        self.lock().body
+        self.news.load(Ordering::Relaxed) & BODY != 0
     }
 
     /// As [`body_is_woken`](Seats::body_is_woken); if so, it is to be polled now.
+    #[inline]
     pub(crate) fn take_body(&self) -> bool {
-        std::mem::take(&mut self.lock().body)
+        // Ordering: as in `begin_turn`.
+        self.body_is_woken() && self.news.fetch_and(!BODY, Ordering::AcqRel) & BODY != 0
     }
 
     /// The turn is over. Keeps the driver's waker, unless somebody was woken meanwhile: then the driver has to wake itself.
     pub(crate) fn end_turn(&self, driver: &Waker) -> bool {
-        let mut new: Option<Waker> = None;
-        loop {
-            let mut inner = self.lock();
-            if inner.body || inner.knocked || !inner.children.is_empty() {
-                return true;
-            }
-            let known = inner.driver.as_ref().is_some_and(|old| old.will_wake(driver));
-            if known || new.is_some() {
-                if !known {
-                    std::mem::swap(&mut inner.driver, &mut new);
-                }
-                inner.awake = false;
-                drop(inner);
-                return false;
-            }
-            // No lock is held while a waker is cloned or dropped (L36).
-            drop(inner);
-            new = Some(driver.clone());
+        let seen = self.news.load(Ordering::Relaxed);
+        if seen & NEWS != 0 {
+            return true;
         }
-    }
-
-    /// Runs `f`, which polls the nursery. What it wakes of this one's children is `heard`, and looked at by whoever polls it.
-    pub(crate) fn hear<R>(&self, heard: &Heard, f: impl FnOnce() -> R) -> R {
-        HERE.with(|stack| stack.enter(ptr::from_ref(self), Lent::One(heard), f).1)
-    }
-
-    /// Whether the child that sits there was woken from inside the nursery's own poll, and was heard.
-    fn is_heard(&self, key: usize) -> bool {
-        HERE.with(|stack| {
-            stack.look(|top| {
-                let here = top.and_then(|top| top.outward().find(|here| ptr::eq(*here.value(), self)));
-                let Some(Lent::One(heard)) = here.map(Frame::lent) else { return false };
-                heard.borrow_mut().push(key);
-                true
-            })
-        })
+        let known = self.lock().driver.as_ref().is_some_and(|old| old.will_wake(driver));
+        if !known {
+            // No lock is held while a waker is cloned or dropped (L36).
+            let new = driver.clone();
+            let old = self.lock().driver.replace(new);
+            drop(old);
+        }
+        // Ordering: whoever leaves news behind this finds the waker.
+        let rests = seen | RESTS | HAS_RESTED;
+        self.news.compare_exchange(seen, rests, Ordering::AcqRel, Ordering::Relaxed).is_err()
     }
 
     /// Wakes the child that sits there.
     pub(super) fn ring(&self, key: usize) {
-        if self.is_heard(key) {
+        if self.heard.reach(|heard| heard.push(key)).is_some() {
             return;
         }
-        let mut inner = self.lock();
-        inner.children.push(key);
-        wake_driver(inner);
+        let mut kept = self.lock();
+        kept.children.push(key);
+        // Ordering: as in `leave`.
+        let rests = self.news.fetch_or(CHILDREN, Ordering::AcqRel) & RESTS != 0;
+        wake_driver(kept, rests);
     }
 
-    fn ring_body(&self) {
-        let mut inner = self.lock();
-        inner.body = true;
-        wake_driver(inner);
-    }
-
-    /// There is a new child.
+    /// There is a new child that was spawned from elsewhere.
     pub(crate) fn knock(&self) {
-        let mut inner = self.lock();
-        inner.knocked = true;
-        wake_driver(inner);
+        self.leave(KNOCKED);
+    }
+
+    /// Leaves news for the driver.
+    #[inline]
+    fn leave(&self, news: u8) {
+        // Ordering: see `begin_turn` and `end_turn`.
+        if self.news.fetch_or(news, Ordering::AcqRel) & RESTS != 0 {
+            wake_driver(self.lock(), true);
+        }
     }
 
     /// Nobody polls the nursery any more: who is woken later wakes nobody.
     pub(crate) fn clear(&self) {
-        let mut inner = self.lock();
-        let driver = inner.driver.take();
-        inner.children = Vec::new();
-        drop(inner);
-        drop(driver);
+        if self.news.load(Ordering::Relaxed) & (HAS_RESTED | CHILDREN) == 0 {
+            return;
+        }
+        let kept = std::mem::take(&mut *self.lock());
+        drop(kept);
     }
 }
 
-/// Unless it looks there by itself.
+/// If it rests.
 #[inline]
-fn wake_driver(mut inner: MutexGuard<'_, Inner>) {
-    if inner.awake {
-        return;
-    }
-    inner.awake = true;
-    // Taken, not cloned: that would run below the lock (L36). The next turn leaves a new one.
-    let driver = inner.driver.take();
-    drop(inner);
+fn wake_driver(mut kept: MutexGuard<'_, Kept>, rests: bool) {
+    // Taken, not cloned: that would run below the lock (L36). The turn that this leads to leaves a new one. Subtle: somebody who found it
+    // resting before may have taken it, or take that new one; whoever takes it wakes the driver, which then finds the news of all.
+    let driver = if rests { kept.driver.take() } else { None };
+    drop(kept);
     if let Some(driver) = driver {
         driver.wake();
     }
@@ -162,6 +172,6 @@ impl Cell for Seats {
     }
 
     fn wake(&self, _: &NodeRef) {
-        self.ring_body();
+        self.leave(BODY);
     }
 }

@@ -6,9 +6,9 @@ use std::task::{Context, Poll, Waker};
 
 use super::body::ChildBody;
 use super::cell::{NurseryCell, Recorded};
-use super::handle::{Join, Task};
+use super::handle::{CUT_OFF, Kept, Task, ended_as, left};
 use super::outcome::Outcome;
-use crate::error::{JoinError, SpawnError};
+use crate::error::SpawnError;
 use crate::observer::{OrphanKind, TaskStatus};
 use crate::raw::Standing;
 use crate::reason::Origin;
@@ -19,7 +19,7 @@ use crate::tree::follow;
 use crate::tree::job::Job;
 use crate::tree::links::Role;
 use crate::tree::marks::Mask;
-use crate::tree::node::{Cell, Kind, Node, NodeRef, Typed};
+use crate::tree::node::{Cell, Giver, Kind, Node, NodeRef, Typed};
 use crate::tree::pump;
 use crate::tree::quiet::{drop_payload, drop_quietly};
 use crate::tree::stage::Stage;
@@ -52,16 +52,14 @@ where
     let cell = TaskCell {
         stage: tree.pumps.as_ref().map(|_| Stage::coming()),
         body: Standing::coming(ChildBody::new(future)),
-        join: Join::default(),
         nursery: nursery.clone(),
         target,
     };
     let node = Node::placed(place, Kind::Task, Mask::None, origin, None, cell);
-    let [node, linked, child] = Standing::stand(node, |cell| &cell.body);
-    let (linked, child) = (linked.into_block(), child.into_block());
-    let late = state.admit(role, linked);
+    let ([linked, child], end) = Standing::stand(node, |cell| &cell.body);
+    let late = state.admit(role, linked.into_block());
     drop(state);
-    if node.flagged(TIMED) {
+    if child.flagged(TIMED) {
         child.hard_time_may_be_over();
     }
     if late {
@@ -69,14 +67,14 @@ where
     }
     before(&child);
     follow::spawned(tree, &child);
-    match &node.cell().stage {
+    match &child.cell().stage {
         Some(stage) => {
             stage.placed();
-            pump::queue(tree, child);
+            pump::queue(tree, child.into_block());
         }
-        None => tree.runtime.spawn(Job::task(child)),
+        None => tree.runtime.spawn(Job::task(child.into_block())),
     }
-    Ok(Task::new(node.part(|cell| &cell.join)))
+    Ok(Task::new(end))
 }
 
 /// The typed part of a task's node.
@@ -91,8 +89,7 @@ where
 {
     /// If pumps drive it.
     stage: Option<Stage>,
-    body: Standing<Node, dyn Cell, ChildBody<F, Result<T, E>>>,
-    join: Join<T>,
+    body: Standing<Node, dyn Cell, ChildBody<F, Result<T, E>>, Kept<T>>,
     /// Where it was born.
     nursery: Typed<NurseryCell<E>>,
     /// Where it may have moved.
@@ -142,11 +139,11 @@ where
     }
 
     fn status(&self) -> Option<TaskStatus> {
-        self.join.status()
+        self.body.left().note().map(ended_as)
     }
 
     fn orphaned(&self, node: &NodeRef) {
-        if let Some(waiter) = self.join.set(Err(JoinError::Cancelled)) {
+        if let Some(waiter) = self.body.left().deny(CUT_OFF) {
             waiter.wake();
         }
         follow::ended(node);
@@ -169,11 +166,12 @@ where
         match body.as_mut().turn(node, &mut cx) {
             Poll::Ready(closed) => {
                 let result = body.take();
-                if held.end() {
+                let (seized, end) = held.end();
+                if seized {
                     unheard(node, result);
                     drop_payload(closed.panic);
                 } else {
-                    self.finish(node, closed, result);
+                    self.finish(node, closed, result, end);
                 }
             }
             Poll::Pending => {
@@ -188,17 +186,19 @@ where
 
     /// The task's scope is Closed: its nursery gets what there is to record, then its handle resolves (L31, L33, L34).
     #[inline(never)]
-    fn finish(&self, node: &NodeRef, mut closed: Closed, result: Option<Result<T, E>>) {
+    fn finish(&self, node: &NodeRef, mut closed: Closed, result: Option<Result<T, E>>, end: Giver<Kept<T>>) {
         let stood = closed.stood.take();
         let above = stood.as_ref().map_or(node, |stood| stood.parent(node));
         let nursery = match &self.target {
             Some(target) if target.is(above) => target,
             _ => &self.nursery,
         };
-        let outcome = nursery.cell().child_ended(above, node, closed, result);
-        let waiter = self.join.set(outcome);
-        node.leave(stood);
-        if let Some(waiter) = waiter {
+        let (note, value) = left(nursery.cell().child_ended(above, node, closed, result));
+        let given = end.give(note, value);
+        // A value that nobody takes goes while its nursery waits for the child.
+        drop(given.unwanted);
+        given.block.drop_with(node.leave(stood));
+        if let Some(waiter) = given.waker {
             waiter.wake();
         }
     }

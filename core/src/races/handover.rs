@@ -124,7 +124,7 @@ fn a_call_races_with_a_new_waker() {
 
 /// R4: a child's value is dropped once, and so is the waker of its handle, by whoever is the last: the child that sets it, or the handle that goes away.
 ///
-/// Fails if `Join::drop` forgets the value.
+/// Fails if `Giver::give` does not look at FORGONE, and if `Taker::forgo` does not look at GIVEN.
 #[test]
 fn a_result_races_with_the_drop_of_its_handle() {
     check_trees(|drive| {
@@ -163,7 +163,7 @@ impl Wake for Held {
 fn a_turn_races_with_whoever_seizes_the_body() {
     trait Keeps: Send + Sync {}
 
-    struct Place<B>(Standing<(), dyn Keeps, B>);
+    struct Place<B>(Standing<(), dyn Keeps, B, ()>);
 
     impl<B: Send> Keeps for Place<B> {}
 
@@ -171,7 +171,7 @@ fn a_turn_races_with_whoever_seizes_the_body() {
         let (turns, dropped) = (Count::default(), Count::default());
         let block: Typed<(), dyn Keeps, _> =
             Typed::new(|_| (), Place(Standing::coming(dropped.on_drop())), |place| place);
-        let [block, ..] = Standing::stand(block, |place| &place.0);
+        let ([block, _], _) = Standing::stand(block, |place| &place.0);
         let (polled, seen) = (block.clone(), turns.clone());
         let here = || {
             drop(block.tail().0.seize());

@@ -239,7 +239,7 @@ fn a_long_turn_does_not_hold_up_who_has_woken_it() {
                         until(&waited, 1);
                         ends.turn();
                     });
-                    pump::wake(&within, task, task.cell().stage().expect("pumps drive it"));
+                    pump::wake_all(vec![task.clone()]);
                     Poll::Pending
                 });
                 pumps(tree).push(tree, task);

@@ -40,7 +40,7 @@ impl Flag {
 
 /// A child that is woken at any moment of its nursery's turn is polled again.
 ///
-/// Fails if `Seats::end_turn` does not look at the children, keeps no waker, or leaves `awake` set; and without the wake that
+/// Fails if `Seats::end_turn` does not look at the news, keeps no waker, or does not set `RESTS`; and without the wake that
 /// follows it.
 #[test]
 fn a_wake_of_a_child_races_with_its_nurserys_turn() {
@@ -83,7 +83,7 @@ fn a_spawn_races_with_the_nurserys_turn() {
 
 /// L34: a handle that another thread awaits has the child's value, whenever that comes.
 ///
-/// Fails if `LocalJoin::watch` does not look again, and if `LocalJoin::set` says that nobody waits.
+/// Fails if `Bell::lend` does not look at OVER, and if `settle_seen` fetches no waker.
 #[test]
 fn the_end_of_a_child_races_with_whoever_awaits_it() {
     check(|| {
@@ -103,7 +103,7 @@ fn the_end_of_a_child_races_with_whoever_awaits_it() {
 
 /// L28, L41: a handle that another thread awaits is told when the child's nursery is dropped.
 ///
-/// Fails if `LocalCell::orphaned` tells nobody, or tells before it sets the flag.
+/// Fails if `LocalCell::orphaned` denies nothing.
 #[test]
 fn the_loss_of_a_child_races_with_whoever_awaits_it() {
     check(|| {

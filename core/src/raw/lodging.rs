@@ -1,14 +1,14 @@
 //! Room for what borrows, in a block that may outlive what it borrows from.
 //!
 //! ```text
-//!   Thin ──▶ head │ cell ┊ result │ body
-//!   Share ─────────────────┘       │
-//!   Owner ─────────────────────────┘
+//!   Thin ──▶ head │ cell ┊ value │ body
+//!   Giver, Taker ──────────┘        │
+//!   Owner ──────────────────────────┘
 //! ```
 //!
 //! Whoever has a [`Thin`] sees head and cell, for as long as he likes, on any thread. The body is its [`Owner`]'s alone, and is dropped with
-//! that; the result is that of two [shares](Share), and is dropped with the second one. These two know in their types what is borrowed, and
-//! so cannot outlive it. When one of them is forgotten, what it has is never dropped, and the block with it.
+//! that; the value is what the body leaves, of which a [`Giver`] and a [`Taker`] have an end each. These three know in their types what is
+//! borrowed, and so cannot outlive it. When one of them is forgotten, what it has is never dropped, and the block with it.
 //!
 //! In boxes of their own these would be three allocations for each child of a local nursery, and two for each branch of a combinator, whose
 //! block has a head and a body alone.
@@ -20,46 +20,40 @@ use std::ops::Deref;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::pin::Pin;
 use std::ptr::{self, NonNull};
-// Not those of `sys`: see `thin`.
-use std::sync::atomic::{AtomicBool, Ordering};
 
+use super::delivery::{Delivery, Giver, Taker};
 use super::thin::{Part, Thin, Typed};
 
 /// The tail of such a block. What is dropped with it is the cell alone.
-struct Lodging<C, R, P> {
-    front: Front<C, R>,
+struct Lodging<C, T, P> {
+    cell: C,
+    /// The ends' alone, one after the other: none when they are gone.
+    room: ManuallyDrop<UnsafeCell<Option<T>>>,
     /// Its owner's alone, once there is one.
     body: UnsafeCell<MaybeUninit<P>>,
 }
 
-/// What the shares see of it.
-struct Front<C, R> {
-    cell: C,
-    /// There until both shares are gone.
-    result: UnsafeCell<ManuallyDrop<R>>,
-    /// One of them is.
-    halved: AtomicBool,
-}
-
-/// A block, room for a body in it, and both shares in its result. `as_tail` says as what its cell is seen.
+/// A block, room for a body in it, and both ends of what that leaves. `as_tail` says as what its cell is seen, `of` where in the cell it
+/// stands how far that is.
 #[inline]
-pub(crate) fn lodge<H, D: ?Sized, C: Send + Sync + 'static, R, P>(
+pub(crate) fn lodge<H, D: ?Sized, C: Send + Sync + 'static, T, P>(
     head: impl FnOnce(&C) -> H,
     cell: C,
-    result: R,
     as_tail: for<'a> fn(&'a C) -> &'a D,
-) -> (Thin<H, D>, Room<H, D, P>, [Share<H, D, C, R>; 2]) {
-    let front = Front { cell, result: UnsafeCell::new(ManuallyDrop::new(result)), halved: AtomicBool::new(false) };
-    let tail = Lodging { front, body: UnsafeCell::new(MaybeUninit::uninit()) };
+    of: for<'a> fn(&'a C) -> &'a Delivery,
+) -> (Thin<H, D>, Room<H, D, P>, Giver<Part<H, D, C>, T>, Taker<H, D, T>) {
+    let room = ManuallyDrop::new(UnsafeCell::new(None));
+    let tail = Lodging { cell, room, body: UnsafeCell::new(MaybeUninit::uninit()) };
     // SAFETY: what is dropped with it, the cell, may live for ever, and be dropped on any thread.
-    let typed = unsafe {
-        Typed::make(|tail| head(&tail.front.cell), tail, |tail: &Lodging<C, R, P>| as_tail(&tail.front.cell))
-    };
-    let [typed, one, other, block] = typed.split();
-    let share =
-        |typed: Typed<H, D, Lodging<C, R, P>>| Share { front: typed.part(|tail| &tail.front), has: PhantomData };
-    let room = Room { body: NonNull::from(&typed.tail().body), block: typed.into_block() };
-    (block.into_block(), room, [share(one), share(other)])
+    let typed = unsafe { Typed::make(|tail| head(&tail.cell), tail, |tail: &Lodging<C, T, P>| as_tail(&tail.cell)) };
+    let [typed, giver, taker, block] = typed.split();
+    let (giver, tail) = (giver.part(|tail| &tail.cell), typed.tail());
+    let left = of(&tail.cell);
+    // SAFETY: both lie in the tail, of which nothing is borrowed but shared: `of` has nothing else to take a delivery from. The room is for
+    // the ends alone, and the block is new.
+    let (taker, giver) = unsafe { (left.taker(taker.into_block(), &tail.room), left.giver(giver, &tail.room)) };
+    let room = Room { body: NonNull::from(&tail.body), block: typed.into_block() };
+    (block.into_block(), room, giver, taker)
 }
 
 /// A block with room for a body, and nothing else beside its head.
@@ -69,48 +63,6 @@ pub(crate) fn lodge_alone<H, P>(head: H) -> Room<H, (), P> {
     // SAFETY: nothing of the tail is dropped with it.
     let typed = unsafe { Typed::make(|_| head, tail, |_: &UnsafeCell<MaybeUninit<P>>| &()) };
     Room { body: NonNull::from(typed.tail()), block: typed.into_block() }
-}
-
-/// One of two shares in the result.
-pub(crate) struct Share<H, D: ?Sized, C, R> {
-    front: Part<H, D, Front<C, R>>,
-    has: PhantomData<Box<R>>,
-}
-
-// SAFETY: as a reference to the block and to the cell, and one to the result, which may be the last.
-unsafe impl<H: Send + Sync, D: ?Sized + Send + Sync, C: Sync, R: Send + Sync> Send for Share<H, D, C, R> {}
-// SAFETY: as above.
-unsafe impl<H: Send + Sync, D: ?Sized + Send + Sync, C: Sync, R: Sync> Sync for Share<H, D, C, R> {}
-
-impl<H, D: ?Sized, C, R> Share<H, D, C, R> {
-    #[inline]
-    pub(crate) fn block(&self) -> &Thin<H, D> {
-        &self.front
-    }
-
-    #[inline]
-    pub(crate) fn cell(&self) -> &C {
-        &self.front.part().cell
-    }
-
-    #[inline]
-    pub(crate) fn result(&self) -> &R {
-        // SAFETY: it is dropped with the second share, and only shared until then.
-        unsafe { &*self.front.part().result.get() }
-    }
-}
-
-impl<H, D: ?Sized, C, R> Drop for Share<H, D, C, R> {
-    #[inline]
-    fn drop(&mut self) {
-        let front = self.front.part();
-        // Ordering: what the first one has done to the result comes before its drop.
-        // It is set once: who finds it set need not write.
-        if front.halved.load(Ordering::Acquire) || front.halved.swap(true, Ordering::AcqRel) {
-            // SAFETY: nobody else has it any more.
-            unsafe { ManuallyDrop::drop(&mut *front.result.get()) }
-        }
-    }
 }
 
 /// Room for a body.
@@ -212,9 +164,24 @@ mod tests {
         fn number(&self) -> u32;
     }
 
-    impl Number for u32 {
+    struct Middle {
+        number: u32,
+        left: Delivery,
+    }
+
+    impl Middle {
+        fn new() -> Self {
+            Middle { number: 8, left: Delivery::coming() }
+        }
+
+        fn left(&self) -> &Delivery {
+            &self.left
+        }
+    }
+
+    impl Number for Middle {
         fn number(&self) -> u32 {
-            *self
+            self.number
         }
     }
 
@@ -227,11 +194,15 @@ mod tests {
         }
     }
 
-    /// A body that has a share, and points to itself once it was run.
+    type Gives<'a> = Giver<Part<u32, dyn Number, Middle>, Borrows<'a>>;
+    type Takes<'a> = Taker<u32, dyn Number, Borrows<'a>>;
+
+    /// A body that points to itself once it was run, and leaves a value in its third run.
     struct Body<'a> {
-        share: Share<u32, dyn Number, u32, Borrows<'a>>,
+        end: Option<Gives<'a>>,
+        drops: &'a Cell<u32>,
         itself: *const Cell<u32>,
-        value: Cell<u32>,
+        runs: Cell<u32>,
         _borrows: Borrows<'a>,
         _pinned: PhantomPinned,
     }
@@ -245,9 +216,13 @@ mod tests {
             // SAFETY: nothing is moved.
             let this = unsafe { self.get_unchecked_mut() };
             if this.itself.is_null() {
-                this.itself = &raw const this.value;
+                this.itself = &raw const this.runs;
             }
-            this.value.set(this.value.get() + this.share.result().1);
+            this.runs.set(this.runs.get() + 1);
+            if this.runs.get() == 3 {
+                let given = this.end.take().unwrap().give(0, Some(Borrows(this.drops, 1)));
+                assert_eq!(given.block.part().number(), 8);
+            }
             // SAFETY: it is where it was.
             unsafe { (*this.itself).get() }
         }
@@ -255,39 +230,45 @@ mod tests {
 
     type Running<'a> = Owner<u32, dyn Number, dyn Run + 'a>;
 
-    fn running<'a>(drops: &'a Cell<u32>) -> (Running<'a>, Share<u32, dyn Number, u32, Borrows<'a>>) {
-        let (_, room, [share, mine]) = lodge(|_| 7, 8, Borrows(drops, 1), |cell: &u32| -> &dyn Number { cell });
+    fn running<'a>(drops: &'a Cell<u32>) -> (Running<'a>, Takes<'a>) {
+        let (_, room, end, taker) = lodge(|_| 7, Middle::new(), |cell| -> &dyn Number { cell }, Middle::left);
         let body = Body {
-            share,
+            end: Some(end),
+            drops,
             itself: ptr::null(),
-            value: Cell::new(5),
+            runs: Cell::new(0),
             _borrows: Borrows(drops, 10),
             _pinned: PhantomPinned,
         };
-        (room.fill(body).seen_as(|body| body), mine)
+        (room.fill(body).seen_as(|body| body), taker)
     }
 
     #[test]
-    fn a_body_is_dropped_with_its_owner_and_a_result_with_both_shares() {
+    fn a_body_is_dropped_with_its_owner_and_what_it_leaves_with_the_taker() {
         let drops = Cell::new(0);
-        let (mut owner, share) = running(&drops);
-        let block = share.block().clone();
-        assert_eq!((owner.get().run(), owner.get().run()), (6, 7));
-        assert_eq!((*block, block.tail().number(), *share.cell(), share.result().1), (7, 8, 8, 1));
+        let (mut owner, taker) = running(&drops);
+        let block = taker.block().clone();
+        assert_eq!((owner.get().run(), owner.get().run(), taker.note()), (1, 2, None));
+        assert_eq!((owner.get().run(), taker.note(), *block, block.tail().number()), (3, Some(0), 7, 8));
         drop(owner);
         assert_eq!((drops.get(), block.count()), (10, 2));
-        drop(share);
+        drop(taker);
         assert_eq!((drops.get(), block.count()), (11, 1));
         assert_eq!((*block, block.tail().number()), (7, 8), "what does not borrow is there");
     }
 
     #[test]
-    fn the_share_may_go_first() {
+    fn what_is_left_may_be_taken_when_the_body_is_gone() {
         let drops = Cell::new(0);
-        let (mut owner, share) = running(&drops);
-        drop(share);
-        assert_eq!((owner.get().run(), drops.get()), (6, 0));
+        let (mut owner, mut taker) = running(&drops);
+        for _ in 0..3 {
+            owner.get().run();
+        }
         drop(owner);
+        let value = taker.take();
+        drop(taker);
+        assert_eq!(drops.get(), 10);
+        drop(value);
         assert_eq!(drops.get(), 11);
     }
 
@@ -295,8 +276,11 @@ mod tests {
     fn the_block_may_outlive_what_was_borrowed() {
         let block = {
             let drops = Cell::new(0);
-            let (_owner, share) = running(&drops);
-            share.block().clone()
+            let (mut owner, taker) = running(&drops);
+            for _ in 0..3 {
+                owner.get().run();
+            }
+            taker.block().clone()
         };
         assert_eq!((*block, block.tail().number(), block.count()), (7, 8, 1));
     }
@@ -304,12 +288,12 @@ mod tests {
     #[test]
     fn room_that_is_never_filled_is_left_as_it_is() {
         let drops = Cell::new(0);
-        let (_, room, shares) =
-            lodge::<_, dyn Number, _, _, Borrows<'_>>(|_| 7, 8_u32, Borrows(&drops, 1), |cell| cell);
+        let (_, room, end, taker) =
+            lodge::<_, dyn Number, _, Borrows<'_>, Borrows<'_>>(|_| 7, Middle::new(), |cell| cell, Middle::left);
         drop(room);
-        assert_eq!(drops.get(), 0);
-        drop(shares);
-        assert_eq!(drops.get(), 1);
+        let block = taker.block().clone();
+        drop((end, taker));
+        assert_eq!((drops.get(), block.count()), (0, 1));
     }
 
     #[test]
@@ -335,21 +319,27 @@ mod tests {
             }
         }
 
-        let drops = Cell::new(0);
-        let (_, room, shares) = lodge::<_, dyn Number, _, _, _>(|_| 7, 8_u32, Borrows(&drops, 1), |cell| cell);
+        let (_, room, end, _) = lodge::<_, dyn Number, _, (), _>(|_| 7, Middle::new(), |cell| cell, Middle::left);
         let owner = room.fill(Panics(1));
         assert_eq!(owner.0, 1);
         assert!(catch_unwind(AssertUnwindSafe(|| drop(owner))).is_err());
-        assert_eq!(shares[0].block().count(), 2);
-        drop(shares);
-        assert_eq!(drops.get(), 1);
+        assert_eq!(end.block().count(), 1);
     }
 
     #[test]
     #[should_panic(expected = "a view of the whole body")]
     fn a_part_of_a_body_is_no_view_of_it() {
-        let (_, room, _shares) = lodge::<_, dyn Number, _, _, _>(|_| 7, 8_u32, (), |cell| cell);
+        let (_, room, ..) = lodge::<_, dyn Number, _, (), _>(|_| 7, Middle::new(), |cell| cell, Middle::left);
         drop(room.fill([1_u32, 2]).seen_as(|both| &mut both[1]));
+    }
+
+    #[test]
+    #[should_panic(expected = "a delivery has two ends")]
+    fn a_delivery_is_not_made_twice() {
+        static ONE: Delivery = Delivery::coming();
+        for _ in 0..2 {
+            lodge::<_, dyn Number, _, (), ()>(|_| 7, Middle::new(), |cell| cell, |_| &ONE);
+        }
     }
 
     /// Head and cell are seen on other threads while the body, which stays on its own, is run.
@@ -357,30 +347,13 @@ mod tests {
     #[test]
     fn threads_see_the_head_while_the_body_runs() {
         let drops = Cell::new(0);
-        let (mut owner, share) = running(&drops);
-        let block = share.block().clone();
+        let (mut owner, taker) = running(&drops);
+        let block = taker.block().clone();
         let thread = std::thread::spawn(move || *block + block.tail().number());
         for _ in 0..3 {
             owner.get().run();
         }
-        drop((owner, share));
+        drop((owner, taker));
         assert_eq!((thread.join().unwrap(), drops.get()), (15, 11));
-    }
-
-    /// The second of two shares, on whatever thread it goes, drops the result, with all that the first one has done to it.
-    #[cfg(not(foster_shuttle))]
-    #[test]
-    fn shares_go_on_two_threads() {
-        use std::sync::Mutex;
-
-        let (_, room, [one, other]) = lodge::<_, dyn Number, _, _, ()>(|_| 7, 8_u32, Mutex::new(vec![1]), |cell| cell);
-        drop(room.fill(()));
-        let block = one.block().clone();
-        let push = |share: &Share<i32, dyn Number, u32, Mutex<Vec<i32>>>| share.result().lock().unwrap().push(2);
-        let thread = std::thread::spawn(move || push(&one));
-        push(&other);
-        drop(other);
-        thread.join().unwrap();
-        assert_eq!(block.count(), 1);
     }
 }

@@ -10,8 +10,7 @@
 //!
 //! Invariant 1: a bit of these is never cleared. GIVER_GONE comes with GIVEN or after it, TAKER_GONE with CLOSED or after it.
 //! Invariant 2: the value belongs to the giver until GIVEN, then to the taker. Nothing is given after CLOSED.
-//! Invariant 3: a waker belongs to the end that waits. It is *lent* while its bit (WAITS, LISTENS) is set, which is set and cleared
-//! by that end only. If it is lent in the step that ends the wait (GIVEN, CLOSED), it belongs to the end that took this step.
+//! Invariant 3: the waker of an end is lent to the other (WAITS, LISTENS) until its wait is over (GIVEN, CLOSED): see [`Bell`].
 //! Invariant 4: who has set its GONE touches the block no more; unless the other one's was there: then all of it is its own.
 //! Invariant 5: values and wakers are dropped, and wakers cloned and called, while no step is half done. Nobody ever waits here.
 
@@ -21,6 +20,7 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::ptr::NonNull;
 use std::task::Waker;
 
+use super::bell::Bell;
 use crate::sys::atomic::{AtomicUsize, Ordering};
 
 /// There is a value, or will never be one.
@@ -47,76 +47,10 @@ pub(crate) fn oneshot<T>() -> (Giver<T>, Taker<T>) {
     let block = NonNull::from(Box::leak(Box::new(Block {
         state: AtomicUsize::new(0),
         value: UnsafeCell::new(None),
-        waits: Bell(UnsafeCell::new(None)),
-        listens: Bell(UnsafeCell::new(None)),
+        waits: Bell::new(),
+        listens: Bell::new(),
     })));
     (Giver(End(block)), Taker(End(block)))
-}
-
-/// The waker of one end, which is LENT to the other until the wait is OVER.
-struct Bell<const LENT: usize, const OVER: usize>(UnsafeCell<Option<Waker>>);
-
-impl<const LENT: usize, const OVER: usize> Bell<LENT, OVER> {
-    /// Lends `waker`. If it is over, it does not, and says `false`.
-    ///
-    /// # Safety
-    ///
-    /// Only for the end that waits, and one call at a time.
-    unsafe fn lend(&self, state: &AtomicUsize, waker: &Waker) -> bool {
-        // SAFETY: as this function.
-        if !unsafe { self.recall(state) } {
-            return false;
-        }
-        // SAFETY: Invariant 3. It is not lent, so it belongs to the caller.
-        let known = unsafe { &*self.0.get() }.as_ref().is_some_and(|kept| kept.will_wake(waker));
-        let stale = if known {
-            None
-        } else {
-            let fresh = waker.clone();
-            // SAFETY: as before. No reference is there: what was cloned is the caller's.
-            unsafe { (*self.0.get()).replace(fresh) }
-        };
-        // Ordering: who finds the bit finds the waker.
-        let seen = state.fetch_or(LENT, Ordering::AcqRel);
-        drop(stale);
-        if seen & OVER == 0 {
-            return true;
-        }
-        // SAFETY: it was over before this was lent, so it is the caller's.
-        drop(unsafe { (*self.0.get()).take() });
-        false
-    }
-
-    /// Lends it no longer, and says `true`; `false` if it is over.
-    ///
-    /// # Safety
-    ///
-    /// Only for the end that waits, and one call at a time.
-    unsafe fn recall(&self, state: &AtomicUsize) -> bool {
-        let seen = state.load(Ordering::Acquire);
-        // Subtle: when it is over the bit may be cleared already, and the waker the other end's all the same.
-        seen & OVER == 0 && (seen & LENT == 0 || state.fetch_and(!LENT, Ordering::AcqRel) & OVER == 0)
-    }
-
-    /// Lends it no longer, and gives it back; none if it is over.
-    ///
-    /// # Safety
-    ///
-    /// Only for the end that waits, and one call at a time.
-    unsafe fn take_back(&self, state: &AtomicUsize) -> Option<Waker> {
-        // SAFETY: as this function; and it is not lent then.
-        unsafe { if self.recall(state) { (*self.0.get()).take() } else { None } }
-    }
-
-    /// What the end that is done with waiting is to be woken with.
-    ///
-    /// # Safety
-    ///
-    /// Only for whoever has set OVER, for the first time, in the state that is `seen` here.
-    unsafe fn fetch(&self, seen: usize) -> Option<Waker> {
-        // SAFETY: Invariant 3.
-        if seen & LENT == 0 { None } else { unsafe { (*self.0.get()).take() } }
-    }
 }
 
 /// What both ends are: a pointer to the block, which is there until both have left.

@@ -1,4 +1,4 @@
-//! A body that stands in the block it belongs to: pinned there, and held by one at a time.
+//! A body that stands in the block it belongs to: pinned there, and held by one at a time; and what it leaves there when it is over.
 //!
 //! In a box of its own it would be a second allocation; taken out of a lock for each poll, and put back, it would be two locks.
 //!
@@ -13,12 +13,14 @@
 //! be put back.
 //!
 //! While there is a body it holds a reference to the block, which therefore cannot be moved, taken apart or given up: that is
-//! what pins the body, and where its waker comes from. The circle ends with the body.
+//! what pins the body, and where its waker comes from. The circle ends with the body. Who ends it becomes the [`Giver`] of what it
+//! leaves.
 
 use std::cell::UnsafeCell;
 use std::mem;
 use std::pin::Pin;
 
+use super::delivery::{Delivery, Giver, Taker};
 use super::thin::{Thin, Typed};
 use crate::sys::atomic::{AtomicU8, Ordering};
 
@@ -28,11 +30,14 @@ const HELD: u8 = 2;
 const CUT: u8 = 3;
 const OVER: u8 = 4;
 
-/// The place of a body `B` in the tail of a block.
-pub(crate) struct Standing<H, D: ?Sized, B> {
+/// The place of a body `B` in the tail of a block, and of the `T` that it leaves.
+pub(crate) struct Standing<H, D: ?Sized, B, T> {
     state: AtomicU8,
     /// Nobody's in `COMING` and `OVER`, the holder's in `HELD` and `CUT`.
     inner: UnsafeCell<Inner<H, D, B>>,
+    left: Delivery,
+    /// For the ends of the delivery alone.
+    room: UnsafeCell<Option<T>>,
 }
 
 struct Inner<H, D: ?Sized, B> {
@@ -41,20 +46,25 @@ struct Inner<H, D: ?Sized, B> {
     body: Option<B>,
 }
 
-// SAFETY: what is inside is reached by the holder alone, from one thread after the other; the block is shared by many.
-unsafe impl<H: Send + Sync, D: ?Sized + Send + Sync, B: Send> Sync for Standing<H, D, B> {}
+// SAFETY: what is inside is reached by the holder alone, from one thread after the other, and so is the room; the block is shared by
+// many.
+unsafe impl<H: Send + Sync, D: ?Sized + Send + Sync, B: Send, T: Send> Sync for Standing<H, D, B, T> {}
 
-impl<H, D: ?Sized, B> Standing<H, D, B> {
+impl<H, D: ?Sized, B, T> Standing<H, D, B, T> {
     /// A body that is on its way.
     pub(crate) fn coming(body: B) -> Self {
         let inner = UnsafeCell::new(Inner { block: None, body: Some(body) });
-        Standing { state: AtomicU8::new(COMING), inner }
+        Standing { state: AtomicU8::new(COMING), inner, left: Delivery::coming(), room: UnsafeCell::new(None) }
     }
 
-    /// The body stands from here on. `of` says where, in a block that nobody else has yet; gives it back three times.
-    pub(crate) fn stand<C>(mut block: Typed<H, D, C>, of: for<'a> fn(&'a C) -> &'a Self) -> [Typed<H, D, C>; 3] {
+    /// The body stands from here on. `of` says where, in a block that nobody else has yet; gives it back twice, and the end that takes what
+    /// the body leaves.
+    pub(crate) fn stand<C>(
+        mut block: Typed<H, D, C>,
+        of: for<'a> fn(&'a C) -> &'a Self,
+    ) -> ([Typed<H, D, C>; 2], Taker<H, D, T>) {
         assert!(block.is_alone(), "a body stands before anybody else has its block");
-        let [own, blocks @ ..] = block.split::<4>();
+        let [own, taker, blocks @ ..] = block.split::<4>();
         let [block, ..] = &blocks;
         // The place cannot be moved, nor reached but by sharing, as long as there is a reference to the block: `of` borrows it from the
         // tail, for as long as anybody likes, and has nothing else to take it from.
@@ -64,13 +74,21 @@ impl<H, D: ?Sized, B> Standing<H, D, B> {
         }
         // SAFETY: reached by this thread alone, since nobody else had the block, nor has any of these yet.
         unsafe { (*place.inner.get()).block = Some(own.into_block()) };
+        // SAFETY: both lie in the place, of which nothing is borrowed but shared; the room is for the ends alone, and nobody else has the block
+        // yet.
+        let taker = unsafe { place.left.taker(taker.into_block(), &place.room) };
         // Ordering: whoever finds it free finds the reference.
         place.state.store(FREE, Ordering::Release);
-        blocks
+        (blocks, taker)
+    }
+
+    /// How far it is with what the body leaves.
+    pub(crate) fn left(&self) -> &Delivery {
+        &self.left
     }
 
     /// The body, to be polled; none if it is over, or about to be.
-    pub(crate) fn hold(&self) -> Option<Held<'_, H, D, B>> {
+    pub(crate) fn hold(&self) -> Option<Held<'_, H, D, B, T>> {
         // Ordering: what the last holder has done to it is seen by this one. So below.
         let held = self.state.compare_exchange(FREE, HELD, Ordering::Acquire, Ordering::Relaxed);
         debug_assert!(held != Err(HELD), "a body is polled by one at a time");
@@ -79,7 +97,7 @@ impl<H, D: ?Sized, B> Standing<H, D, B> {
 
     /// The body, to be dropped. None if it is over, or held: whoever holds it will find that it is not to be
     /// [put back](Held::put_back).
-    pub(crate) fn seize(&self) -> Option<Held<'_, H, D, B>> {
+    pub(crate) fn seize(&self) -> Option<Held<'_, H, D, B, T>> {
         let next = |state| match state {
             FREE | HELD => Some(CUT),
             _ => None,
@@ -90,11 +108,11 @@ impl<H, D: ?Sized, B> Standing<H, D, B> {
 }
 
 /// A body, by whoever holds it. Dropped, it drops the body where it stands.
-pub(crate) struct Held<'a, H, D: ?Sized, B> {
-    place: &'a Standing<H, D, B>,
+pub(crate) struct Held<'a, H, D: ?Sized, B, T> {
+    place: &'a Standing<H, D, B, T>,
 }
 
-impl<H, D: ?Sized, B> Held<'_, H, D, B> {
+impl<H, D: ?Sized, B, T> Held<'_, H, D, B, T> {
     /// The body, and the block it stands in.
     pub(crate) fn parts(&mut self) -> (Pin<&mut B>, &Thin<H, D>) {
         // SAFETY: the holder is the only one to reach it, and the place is borrowed for as long as there is a holder.
@@ -117,15 +135,20 @@ impl<H, D: ?Sized, B> Held<'_, H, D, B> {
         }
     }
 
-    /// The body is over. Says whether it was seized.
-    pub(crate) fn end(self) -> bool {
+    /// The body is over: gives the end that gives what it leaves. Says whether it was seized.
+    pub(crate) fn end(self) -> (bool, Giver<Thin<H, D>, T>) {
         let seized = self.place.state.swap(OVER, Ordering::AcqRel) == CUT;
+        // SAFETY: as in `parts`.
+        let own = unsafe { (*self.place.inner.get()).block.take() };
+        let Some(own) = own else { unreachable!("it is held") };
+        // SAFETY: both lie in the place, as for the taker, which was made when the body came to stand. Once: the body's reference was there.
+        let giver = unsafe { self.place.left.giver(own, &self.place.room) };
         drop(self);
-        seized
+        (seized, giver)
     }
 }
 
-impl<H, D: ?Sized, B> Drop for Held<'_, H, D, B> {
+impl<H, D: ?Sized, B, T> Drop for Held<'_, H, D, B, T> {
     fn drop(&mut self) {
         self.place.state.store(OVER, Ordering::Release);
         // SAFETY: as in `parts`. Nobody holds it after this one.
@@ -183,16 +206,18 @@ mod tests {
 
     trait Keeps: Send + Sync {}
 
-    struct Place(Standing<(), dyn Keeps, Body>);
+    struct Place(Standing<(), dyn Keeps, Body, u32>);
 
     impl Keeps for Place {}
 
-    fn block(panics: bool) -> (Typed<(), dyn Keeps, Place>, Events) {
+    type Left = Taker<(), dyn Keeps, u32>;
+
+    fn block(panics: bool) -> (Typed<(), dyn Keeps, Place>, Left, Events) {
         let events = Events::default();
         let body = Body { itself: ptr::null(), events: events.clone(), panics, _pinned: PhantomPinned };
         let block: Typed<(), dyn Keeps, Place> = Typed::new(|_| (), Place(Standing::coming(body)), |place| place);
-        let [block, ..] = Standing::stand(block, |place| &place.0);
-        (block, events)
+        let ([block, _], left) = Standing::stand(block, |place| &place.0);
+        (block, left, events)
     }
 
     fn seen(events: &Events) -> Vec<&'static str> {
@@ -201,7 +226,7 @@ mod tests {
 
     #[test]
     fn a_body_is_held_and_put_back_and_dropped_where_it_stands() {
-        let (block, events) = block(false);
+        let (block, mut left, events) = block(false);
         for _ in 0..3 {
             let mut held = block.tail().0.hold().unwrap();
             let (body, own) = held.parts();
@@ -209,9 +234,13 @@ mod tests {
             assert!(own.is(&block));
             assert!(held.put_back().is_ok());
         }
-        assert_eq!(block.count(), 2, "the body holds its block");
-        assert!(!block.tail().0.hold().unwrap().end());
-        assert_eq!(seen(&events), ["touched", "touched", "dropped"]);
+        assert_eq!(block.count(), 3, "the body holds its block");
+        let (seized, end) = block.tail().0.hold().unwrap().end();
+        assert_eq!((seized, seen(&events)), (false, vec!["touched", "touched", "dropped"]));
+        assert_eq!((block.count(), left.take()), (3, None));
+        drop(end.give(1, Some(7)));
+        assert_eq!((block.count(), left.note(), left.take()), (2, Some(1), Some(7)));
+        drop(left);
         assert_eq!(block.count(), 1, "it was let go with the body");
         assert!(block.tail().0.hold().is_none() && block.tail().0.seize().is_none());
     }
@@ -220,7 +249,7 @@ mod tests {
     fn a_body_that_never_stood_is_dropped_with_its_place() {
         let events = Events::default();
         let body = Body { itself: ptr::null(), events: events.clone(), panics: false, _pinned: PhantomPinned };
-        let place: Standing<(), dyn Keeps, Body> = Standing::coming(body);
+        let place: Standing<(), dyn Keeps, Body, ()> = Standing::coming(body);
         let moved = Box::new(place);
         assert!(moved.hold().is_none() && moved.seize().is_none());
         drop(moved);
@@ -229,23 +258,23 @@ mod tests {
 
     #[test]
     fn a_body_that_is_seized_while_it_is_held_does_not_go_back() {
-        let (block, events) = block(false);
+        let (block, _left, events) = block(false);
         let mut held = block.tail().0.hold().unwrap();
         held.parts().0.touch();
         assert!(block.tail().0.seize().is_none() && block.tail().0.seize().is_none());
         let mut held = held.put_back().err().unwrap();
         held.parts().0.touch();
-        assert!(held.end(), "it was seized");
+        assert!(held.end().0, "it was seized");
         assert_eq!(seen(&events), ["touched", "dropped"]);
         assert!(block.tail().0.hold().is_none());
     }
 
     #[test]
     fn a_holder_that_panics_drops_the_body_where_it_stands() {
-        let (block, events) = block(true);
+        let (block, _left, events) = block(true);
         let result = catch_unwind(AssertUnwindSafe(|| drop(block.tail().0.hold())));
         assert!(result.is_err());
-        assert_eq!((seen(&events), block.count()), (vec!["dropped"], 1));
+        assert_eq!((seen(&events), block.count()), (vec!["dropped"], 2));
         assert!(block.tail().0.hold().is_none());
     }
 
@@ -253,7 +282,7 @@ mod tests {
     #[cfg(not(foster_shuttle))]
     #[test]
     fn threads_hold_a_body_one_after_the_other_until_it_is_seized() {
-        let (block, events) = block(false);
+        let (block, _left, events) = block(false);
         let (polls, cuts) = (block.clone(), block.clone());
         let polls = std::thread::spawn(move || {
             while let Some(mut held) = polls.tail().0.hold() {
@@ -267,6 +296,6 @@ mod tests {
         polls.join().unwrap();
         cuts.join().unwrap();
         assert_eq!(seen(&events).iter().filter(|event| **event == "dropped").count(), 1);
-        assert_eq!(block.count(), 1);
+        assert_eq!(block.count(), 2);
     }
 }

@@ -14,7 +14,7 @@
 mod waker;
 
 use std::marker::PhantomData;
-use std::mem::{ManuallyDrop, MaybeUninit};
+use std::mem::{self, ManuallyDrop, MaybeUninit};
 use std::ops::Deref;
 use std::process::abort;
 use std::ptr::NonNull;
@@ -108,10 +108,25 @@ impl<H, D: ?Sized> Thin<H, D> {
 
     /// Drops it, which is the last one, or probably so: then it goes without a step of the count.
     #[inline]
-    fn drop_last(mut self) {
+    pub(super) fn drop_last(mut self) {
         if self.is_alone() {
             let this = ManuallyDrop::new(self);
             // SAFETY: nobody else has it, and this is not dropped once more.
+            unsafe { (this.base().free)(this.base) }
+        }
+    }
+
+    /// Drops both: in one step of the count, if they are of one block.
+    #[inline]
+    pub(crate) fn drop_with(self, other: Option<Self>) {
+        let Some(other) = other.filter(|other| self.is(other)) else { return };
+        // It leaves its part of the count to `self`, which is counted down for both.
+        mem::forget(other);
+        let this = ManuallyDrop::new(self);
+        // Ordering: as in `drop`.
+        if this.base().count.fetch_sub(2, Ordering::Release) == 2 {
+            this.base().count.load(Ordering::Acquire);
+            // SAFETY: as in `drop`.
             unsafe { (this.base().free)(this.base) }
         }
     }
@@ -235,7 +250,7 @@ impl<H, D: ?Sized, X> Typed<H, D, X> {
     pub(crate) fn part<Y: ?Sized>(self, of: for<'a> fn(&'a X) -> &'a Y) -> Part<H, D, Y> {
         // It borrows from the tail, for as long as anybody likes, and has nothing else to take it from but what lives for ever.
         let part = NonNull::from(of(self.tail()));
-        Part { block: ManuallyDrop::new(self.block), part }
+        Part { block: self.block, part }
     }
 
     #[inline]
@@ -280,10 +295,8 @@ impl<H, D: ?Sized, X> Deref for Typed<H, D, X> {
 }
 
 /// A counted pointer to a block, and to a part of its tail.
-///
-/// For handles, which mostly go last.
 pub(crate) struct Part<H, D: ?Sized, Y: ?Sized> {
-    block: ManuallyDrop<Thin<H, D>>,
+    block: Thin<H, D>,
     part: NonNull<Y>,
 }
 
@@ -298,13 +311,10 @@ impl<H, D: ?Sized, Y: ?Sized> Part<H, D, Y> {
         // SAFETY: it is of the tail, which is there as long as the block is, and never borrowed but shared (Invariant 2).
         unsafe { self.part.as_ref() }
     }
-}
 
-impl<H, D: ?Sized, Y: ?Sized> Drop for Part<H, D, Y> {
     #[inline]
-    fn drop(&mut self) {
-        // SAFETY: it is not used again.
-        unsafe { ManuallyDrop::take(&mut self.block) }.drop_last();
+    pub(crate) fn into_block(self) -> Thin<H, D> {
+        self.block
     }
 }
 
@@ -418,11 +428,26 @@ mod tests {
         drop((two, three, four, five, six));
         let [mut one] = one.split();
         assert!(one.is_alone());
-        let (part, other) = (one.clone().part(|wide| &wide.1), one);
-        drop(part);
-        assert_eq!((drops.load(Ordering::Relaxed), other.count()), (0, 1), "not the last one");
-        drop(other.part(|wide| &wide.1));
+        one.clone().into_block().drop_last();
+        assert_eq!((drops.load(Ordering::Relaxed), one.count()), (0, 1), "not the last one");
+        one.into_block().drop_last();
         assert_eq!(drops.load(Ordering::Relaxed), 11);
+    }
+
+    #[test]
+    fn references_are_dropped_together() {
+        let drops = Arc::new(AtomicU32::new(0));
+        let [one, two, three] = both(&drops).split().map(Typed::into_block);
+        one.drop_with(Some(two));
+        assert_eq!((drops.load(Ordering::Relaxed), three.count()), (0, 1));
+        let (four, other) = (three.clone(), both(&drops).into_block());
+        four.drop_with(Some(other));
+        assert_eq!((drops.load(Ordering::Relaxed), three.count()), (11, 1), "each of its own block");
+        let last = three.clone();
+        three.drop_with(Some(last));
+        assert_eq!(drops.load(Ordering::Relaxed), 22);
+        both(&drops).into_block().drop_with(None);
+        assert_eq!(drops.load(Ordering::Relaxed), 33);
     }
 
     #[cfg(not(foster_shuttle))]

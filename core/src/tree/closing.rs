@@ -1,7 +1,7 @@
 //! The end of a scope: it is Closed, says how it ended, and leaves its parent (L2, L3).
 
 use super::ambient;
-use super::flags::{CANCELLED, FOLLOWED, LOST};
+use super::flags::{CANCELLED, CUT, FOLLOWED, LOST};
 use super::follow;
 use super::links::Role;
 use super::node::{Life, NodeRef, Payload, State};
@@ -57,7 +57,7 @@ impl NodeRef {
         let mut closed = Closed {
             panic: None,
             role: state.role,
-            cut: state.cut,
+            cut: self.flagged(CUT),
             inherited: state.inherited.any(),
             requested: false,
             razed: false,
@@ -114,16 +114,16 @@ impl NodeRef {
         self.leave(stood);
     }
 
-    /// As [`unlink`](NodeRef::unlink), for a scope that has just been closed.
-    pub(crate) fn leave(&self, stood: Option<Stood>) {
-        let Some(stood) = stood else { return };
+    /// As [`unlink`](NodeRef::unlink), for a scope that has just been closed. Gives what the parent had of it.
+    pub(crate) fn leave(&self, stood: Option<Stood>) -> Option<NodeRef> {
+        let stood = stood?;
         let parent = stood.parent(self);
         let mut above = parent.lock();
         if above.life == Life::Closed {
-            return;
+            return None;
         }
         // Once: a future that has escaped may be polled by one thread while another finishes its scope as a leaked one (L28).
-        let Some((role, gone)) = above.links.remove(stood.slot, self) else { return };
+        let (role, gone) = above.links.remove(stood.slot, self)?;
         let links = &above.links;
         // The parent waits for the last one; and for the last that is no daemon, to dismiss the daemons (L24).
         let done = role != Role::Inner
@@ -132,10 +132,10 @@ impl NodeRef {
         // An inner scope is driven by its parent's task, which is polling it now; unless its future has escaped.
         let escaped = role == Role::Inner && parent.flagged(CANCELLED) && !ambient::is_inside(parent);
         drop(above);
-        drop(gone);
         if done || escaped {
             wake::wake(parent);
         }
+        Some(gone)
     }
 }
 

@@ -262,7 +262,9 @@ impl NodeRef {
     pub(crate) fn wind_down(&self, driver: Driver, cx: &mut Context<'_>) -> Poll<Closed> {
         self.touch();
         let state = self.lock();
-        if state.had_nothing() && !self.flagged(CANCELLED | LOST) {
+        // I18: the clock may say more than the flags.
+        let exact = !self.flagged(CANCELLED) || !self.flagged(TIMED);
+        if state.had_nothing() && exact && !self.flagged(LOST) {
             return Poll::Ready(self.close_in(state));
         }
         drop(state);

@@ -42,8 +42,8 @@ pub(crate) const DISMISSED: u16 = 1 << 12;
 /// The time of a light scope that rests here, or did, is over.
 pub(crate) const DUE: u16 = 1 << 13;
 
-/// A local child that has ended without its future (L28, L41): its handle has no value.
-pub(crate) const ORPHANED: u16 = 1 << 14;
-
 /// A scope was opened inside, at some time: who only wants to know about those need not lock the others.
-pub(crate) const NESTED: u16 = 1 << 15;
+pub(crate) const NESTED: u16 = 1 << 14;
+
+/// A child was cancelled from outside (L33).
+pub(crate) const CUT: u16 = 1 << 15;

@@ -25,7 +25,7 @@ use super::stage::Stage;
 use super::timers::TimerKey;
 use crate::Instant;
 use crate::observer::TaskStatus;
-use crate::raw::{self, Calls, Room, Share, Thin, Woken};
+use crate::raw::{self, Calls, Delivery, Room, Thin, Woken};
 use crate::reason::{Origin, Reason};
 use crate::sys::atomic::{AtomicBool, AtomicU8, AtomicU16, Ordering};
 use crate::sys::{Mutex, MutexGuard, OnceLock};
@@ -88,6 +88,12 @@ pub(crate) type Typed<X> = raw::Typed<Node, dyn Cell, X>;
 
 /// A shared scope with a part of its cell.
 pub(crate) type Part<Y> = raw::Part<Node, dyn Cell, Y>;
+
+/// The end that gives what a task leaves, with its scope.
+pub(crate) type Giver<V> = raw::Giver<NodeRef, V>;
+
+/// The end that takes it.
+pub(crate) type Taker<V> = raw::Taker<Node, dyn Cell, V>;
 
 /// What a panic carries.
 pub(crate) type Payload = Box<dyn std::any::Any + Send>;
@@ -173,8 +179,8 @@ impl UnwindSafe for NodeRef {}
 impl RefUnwindSafe for NodeRef {}
 impl<X> UnwindSafe for Typed<X> {}
 impl<X> RefUnwindSafe for Typed<X> {}
-impl<Y: ?Sized> UnwindSafe for Part<Y> {}
-impl<Y: ?Sized> RefUnwindSafe for Part<Y> {}
+impl<Y> UnwindSafe for Part<Y> {}
+impl<Y> RefUnwindSafe for Part<Y> {}
 
 /// A request that stands (L6).
 pub(crate) struct Request {
@@ -189,8 +195,6 @@ pub(crate) struct Request {
 pub(crate) struct State {
     pub(crate) life: Life,
     pub(crate) role: Role,
-    /// A child was cancelled from outside (L33).
-    pub(crate) cut: bool,
     /// See [`parent`](State::parent).
     parent: Option<NodeRef>,
     /// The place among the parent's links.
@@ -347,15 +351,15 @@ impl Node {
         Typed::new(|cell| Node::make(kind, mask, origin, tree, Some(place), cell), cell, |cell| cell)
     }
 
-    /// As [`placed`](Node::placed), for a task; with room for a body, and with a result, that may borrow.
-    pub(crate) fn lodging<C: Cell + 'static, R, P>(
+    /// As [`placed`](Node::placed), for a task; with room for a body, and for what that leaves, which may borrow.
+    pub(crate) fn lodging<C: Cell + 'static, V, P>(
         place: Place,
         origin: Origin,
         cell: C,
-        result: R,
-    ) -> (NodeRef, Room<Node, dyn Cell, P>, [Share<Node, dyn Cell, C, R>; 2]) {
+        left: for<'a> fn(&'a C) -> &'a Delivery,
+    ) -> (NodeRef, Room<Node, dyn Cell, P>, raw::Giver<Part<C>, V>, Taker<V>) {
         let node = |cell: &C| Node::make(Kind::Task, Mask::None, origin, None, Some(place), cell);
-        raw::lodge(node, cell, result, |cell| cell)
+        raw::lodge(node, cell, |cell| cell, left)
     }
 
     #[inline(always)]
@@ -386,7 +390,6 @@ impl Node {
             state: Mutex::new(State {
                 life: Life::Open,
                 role,
-                cut: false,
                 parent: place.and_then(|place| place.parent),
                 slot,
                 inherited,

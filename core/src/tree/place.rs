@@ -119,10 +119,11 @@ impl State {
 impl NodeRef {
     /// Hangs this scope below `parent`, or below its nearest ancestor that is not Closed (L1, L25).
     ///
-    /// The scope takes over what reaches it from there.
-    pub(crate) fn attach(&self, parent: &NodeRef, role: Role) {
+    /// The scope takes over what reaches it from there. Says whether it has something that is counted from its entry: see
+    /// [`entered`](NodeRef::entered).
+    pub(crate) fn attach(&self, parent: &NodeRef, role: Role) -> bool {
         let place = parent.take_in(|above, parent| above.link(parent, role, self));
-        self.settle(place.unwrap_or_else(|top| Place::nowhere(top, role)));
+        self.settle(place.unwrap_or_else(|top| Place::nowhere(top, role)))
     }
 
     /// Makes a scope below `parent`, or below its nearest ancestor that is not Closed (L1, L25).
@@ -158,31 +159,33 @@ impl NodeRef {
     /// Does `link` under the lock of the nearest scope, from this one up, that is not Closed. If there is none, the host was dropped
     /// while this code was running on another thread (L30): the topmost comes back.
     fn take_in<R>(&self, mut link: impl FnMut(&mut State, &NodeRef) -> R) -> Result<R, NodeRef> {
-        let mut parent = self.clone();
+        let mut further: Option<NodeRef> = None;
         loop {
+            let parent = further.as_ref().unwrap_or(self);
             let mut above = parent.lock();
             if above.life != Life::Closed {
-                let linked = link(&mut above, &parent);
+                let linked = link(&mut above, parent);
                 drop(above);
                 return Ok(linked);
             }
-            let next = above.parent(&parent).cloned();
+            let next = above.parent(parent).cloned();
             drop(above);
             match next {
-                Some(next) => parent = next,
-                None => return Err(parent),
+                Some(next) => further = Some(next),
+                None => return Err(parent.clone()),
             }
         }
     }
 
-    /// The second half of being linked: the scope takes over what reaches it in its place.
-    pub(crate) fn settle(&self, place: Place) {
+    /// The second half of being linked: the scope takes over what reaches it in its place. Says what [`attach`](NodeRef::attach) says.
+    fn settle(&self, place: Place) -> bool {
         let (flags, inherited) = place.reach(self.mask);
         let mut state = self.lock();
         state.inherited = state.inherited.join(inherited);
         let old = state.set_parent(place.parent);
         state.role = place.role;
         state.slot = place.slot;
+        let counts = state.deadline != Instant::NEVER || state.has_rare();
         drop(state);
         drop(old);
         if flags != 0 {
@@ -192,6 +195,7 @@ impl NodeRef {
             self.flag(flags);
             self.hard_time_may_be_over();
         }
+        counts
     }
 
     /// A hard time that is over, as it is at once without a grace, has no timer that would visit a scope that came later.

@@ -198,8 +198,9 @@ async fn pass(world: &World, dice: &mut Dice, which: usize) {
             }
         }
         20 => {
+            // Looked at before: what is sent in between is no news to a receiver that comes later.
+            let before = *world.watched.subscribe().latest();
             let mut receiver = world.watched.subscribe();
-            let before = *receiver.latest();
             match dice.below(2) {
                 0 => drop(world.watched.update(|value| Some(value + 1))),
                 _ => assert!(*receiver.recv().await.unwrap() > before),
