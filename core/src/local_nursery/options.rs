@@ -309,9 +309,13 @@ pin_project! {
     {
         fn drop(this: Pin<&mut Self>) {
             let this = this.project();
+            this.shared.node.cell().clear();
+            if this.scoped.is_done() && !this.shared.node.is_razed() {
+                // It was empty then, and takes no children.
+                return;
+            }
             // From here on the handles get their futures back.
             let coming = this.shared.close();
-            this.shared.node.cell().clear();
             if this.scoped.is_done() {
                 return;
             }
@@ -368,7 +372,7 @@ where
                 }
                 body_is_due = shared.node.cell().take_body();
             }
-            Err(this.children.are_due() || shared.node.cell().has_heard() || shared.has_fresh())
+            Err(this.children.are_due() || shared.node.cell().has_heard())
         });
         let is_due = match polled {
             Ok(ending) => {

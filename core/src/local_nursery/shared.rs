@@ -108,11 +108,6 @@ impl<E, B> Shared<E, B> {
         }
     }
 
-    /// Whether children have come from inside that were not taken over.
-    pub(super) fn has_fresh(&self) -> bool {
-        self.fresh.reach(|fresh| !fresh.is_empty()).unwrap_or(false)
-    }
-
     /// The future is gone. What it has not taken over is to be dropped where no lock is held.
     pub(super) fn close(&self) -> Vec<Next<B>> {
         let mut incoming = self.incoming();

@@ -13,11 +13,12 @@ use super::finalizer::Finalizer;
 use super::flags::{BY_CELL, CANCELLED, DISMISSED, LOST, NESTED, PARENT_CANCELLED, RAZED, TIMED, WATCHED};
 use super::links::Role;
 use super::loss;
-use super::node::{Life, Node, NodeRef, Owned, Payload};
+use super::node::{Life, Node, NodeRef, Owned, Payload, State};
 use super::quiet::drop_payload;
 use super::resting::dismiss;
 use super::wake;
 use crate::reason::{Reason, ReasonKind};
+use crate::sys::MutexGuard;
 use crate::sys::atomic::Ordering;
 
 /// How often in a row an inner scope may be woken and passed over before it counts as undriven (L16.4).
@@ -267,17 +268,17 @@ impl NodeRef {
         if state.had_nothing() && exact && !self.flagged(LOST) {
             return Poll::Ready(self.close_in(state));
         }
-        drop(state);
-        self.wind_down_more(driver, cx)
+        self.wind_down_more(driver, cx, state)
     }
 
     #[inline(never)]
-    fn wind_down_more(&self, driver: Driver, cx: &mut Context<'_>) -> Poll<Closed> {
+    fn wind_down_more(&self, driver: Driver, cx: &mut Context<'_>, first: MutexGuard<'_, State>) -> Poll<Closed> {
+        let mut locked = Some(first);
         let mut exact = false;
         let mut dismissed = false;
         let mut registered = false;
         loop {
-            let mut state = self.lock();
+            let mut state = locked.take().unwrap_or_else(|| self.lock());
             if driver.is_replaced(self) {
                 drop(state);
                 // Both: the reaper may wait for what this poll has put back.
