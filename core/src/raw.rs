@@ -13,6 +13,7 @@ pub(crate) mod lock;
 mod lodging;
 pub(crate) mod oneshot;
 mod stack;
+mod stage;
 mod standing;
 mod thin;
 
@@ -21,5 +22,6 @@ pub(crate) use inside::Inside;
 pub(crate) use lazy::Lazy;
 pub(crate) use lodging::{Owner, Room, lodge, lodge_alone};
 pub(crate) use stack::{Frame, Lent, Stack};
-pub(crate) use standing::Standing;
+pub(crate) use stage::Stage;
+pub(crate) use standing::{Held, Standing};
 pub(crate) use thin::{Calls, Part, Thin, Typed, Woken};

@@ -43,7 +43,6 @@ pub(crate) mod root;
 pub(crate) mod scoped;
 pub(crate) mod seldom;
 pub(crate) mod slot;
-pub(crate) mod stage;
 pub(crate) mod timers;
 pub(crate) mod wake;
 

@@ -10,7 +10,7 @@ use super::handle::{CUT_OFF, Kept, Task, ended_as, left};
 use super::outcome::Outcome;
 use crate::error::SpawnError;
 use crate::observer::{OrphanKind, TaskStatus};
-use crate::raw::Standing;
+use crate::raw::{Held, Stage, Standing};
 use crate::reason::Origin;
 use crate::tree::closing::Closed;
 use crate::tree::drive::discard;
@@ -19,10 +19,9 @@ use crate::tree::follow;
 use crate::tree::job::Job;
 use crate::tree::links::Role;
 use crate::tree::marks::Mask;
-use crate::tree::node::{Cell, Giver, Kind, Node, NodeRef, Typed};
+use crate::tree::node::{Cell, Giver, Kind, Node, NodeRef, Turn, Typed};
 use crate::tree::pump;
 use crate::tree::quiet::{drop_payload, drop_quietly};
-use crate::tree::stage::Stage;
 use crate::tree::wake;
 
 /// Spawns `future` below `nursery`.
@@ -50,7 +49,7 @@ where
     }
     let place = state.place_at_home(nursery, role);
     let cell = TaskCell {
-        stage: tree.pumps.as_ref().map(|_| Stage::coming()),
+        is_pumped: tree.pumps.is_some(),
         body: Standing::coming(ChildBody::new(future)),
         nursery: nursery.clone(),
         target,
@@ -67,12 +66,11 @@ where
     }
     before(&child);
     follow::spawned(tree, &child);
-    match &child.cell().stage {
-        Some(stage) => {
-            stage.placed();
-            pump::queue(tree, child.into_block());
-        }
-        None => tree.runtime.spawn(Job::task(child.into_block())),
+    if child.cell().is_pumped {
+        child.cell().body.stage().placed();
+        pump::queue(tree, child.into_block());
+    } else {
+        tree.runtime.spawn(Job::task(child.into_block()));
     }
     Ok(Task::new(end))
 }
@@ -87,14 +85,17 @@ where
     E: Debug + Send + 'static,
     F: Future<Output: Outcome<T, E>> + Send + 'static,
 {
-    /// If pumps drive it.
-    stage: Option<Stage>,
+    /// Pumps drive it.
+    is_pumped: bool,
     body: Standing<Node, dyn Cell, ChildBody<F, Result<T, E>>, Kept<T>>,
     /// Where it was born.
     nursery: Typed<NurseryCell<E>>,
     /// Where it may have moved.
     target: Option<Typed<NurseryCell<E>>>,
 }
+
+/// Its body, by whoever polls it.
+type HeldBody<'a, T, E, F> = Held<'a, Node, dyn Cell, ChildBody<F, Result<T, E>>, Kept<T>>;
 
 impl<T, E, F> Cell for TaskCell<T, E, F>
 where
@@ -103,19 +104,22 @@ where
     F: Future<Output: Outcome<T, E>> + Send + 'static,
 {
     fn run(&self, node: &NodeRef, cx: &mut Context<'_>) -> Poll<()> {
-        self.poll(node, Some(cx.waker()))
+        match self.poll(node, self.body.hold(), Some(cx.waker())) {
+            Turn::Over => Poll::Ready(()),
+            Turn::Waits | Turn::Again => Poll::Pending,
+        }
     }
 
-    fn turn(&self, node: &NodeRef) -> Poll<()> {
-        self.poll(node, None)
+    fn turn(&self, node: &NodeRef) -> Turn {
+        self.poll(node, self.body.begin_turn(), None)
     }
 
     fn wakes(&self) -> bool {
-        self.stage.is_some()
+        self.is_pumped
     }
 
     fn wake(&self, node: &NodeRef) {
-        if self.stage.as_ref().is_some_and(Stage::wake) {
+        if self.body.stage().wake() {
             if let Some(tree) = node.tree() {
                 pump::queue(tree, node.clone());
             }
@@ -123,7 +127,7 @@ where
     }
 
     fn stage(&self) -> Option<&Stage> {
-        self.stage.as_ref()
+        self.is_pumped.then(|| self.body.stage())
     }
 
     fn cut(&self, node: &NodeRef) {
@@ -156,10 +160,17 @@ where
     E: Debug + Send + 'static,
     F: Future<Output: Outcome<T, E>> + Send + 'static,
 {
-    /// One turn. Without a waker of the host's it is the task's own.
-    fn poll(&self, node: &NodeRef, host: Option<&Waker>) -> Poll<()> {
-        // Razed between two turns (L30).
-        let Some(mut held) = self.body.hold() else { return Poll::Ready(()) };
+    /// One poll. Without a waker of the host's it is a turn, and the waker is the task's own.
+    #[inline]
+    fn poll(&self, node: &NodeRef, held: Option<HeldBody<'_, T, E, F>>, host: Option<&Waker>) -> Turn {
+        // If not, it was razed (L30).
+        let Some(held) = held else { return Turn::Over };
+        let Some(tree) = self.nursery.tree() else { unreachable!("a task is spawned in a tree") };
+        follow::turn(tree, node, || self.poll_held(node, held, host))
+    }
+
+    #[inline]
+    fn poll_held(&self, node: &NodeRef, mut held: HeldBody<'_, T, E, F>, host: Option<&Waker>) -> Turn {
         let (mut body, own) = held.parts();
         let own = own.waker();
         let mut cx = Context::from_waker(host.unwrap_or(&own));
@@ -175,13 +186,17 @@ where
                 }
             }
             Poll::Pending => {
-                let Err(mut held) = held.put_back() else { return Poll::Pending };
+                let put_back = if host.is_some() { held.put_back().map(|()| false) } else { held.end_turn() };
+                let mut held = match put_back {
+                    Ok(again) => return if again { Turn::Again } else { Turn::Waits },
+                    Err(held) => held,
+                };
                 let mut body = held.parts().0;
                 discard(node, body.as_mut());
                 unheard(node, body.take());
             }
         }
-        Poll::Ready(())
+        Turn::Over
     }
 
     /// The task's scope is Closed: its nursery gets what there is to record, then its handle resolves (L31, L33, L34).

@@ -11,14 +11,14 @@ use shuttle::thread;
 
 use super::{Count, Drive, Threads, check, check_all, ended, tree};
 use crate::observer::PrintOrphans;
+use crate::raw::Stage;
 use crate::reason::Origin;
 use crate::runtime::root;
 use crate::sync::Event;
 use crate::tree::Tree;
 use crate::tree::marks::Mask;
-use crate::tree::node::{Cell, Kind, Node, NodeRef};
+use crate::tree::node::{Cell, Kind, Node, NodeRef, Turn};
 use crate::tree::pump::Pumps;
-use crate::tree::stage::Stage;
 use crate::{Nursery, nursery, sleep_forever, yield_now};
 
 /// A task that is through when it has had its turn.
@@ -29,14 +29,18 @@ pub(super) struct Once {
 }
 
 /// The node of a task, with what its turn is.
-struct Turn<F> {
+struct Turns<F> {
     turn: F,
     stage: Stage,
 }
 
-impl<F: Fn(&NodeRef) -> Poll<()> + Send + Sync + 'static> Cell for Turn<F> {
-    fn turn(&self, node: &NodeRef) -> Poll<()> {
-        (self.turn)(node)
+impl<F: Fn(&NodeRef) -> Poll<()> + Send + Sync + 'static> Cell for Turns<F> {
+    fn turn(&self, node: &NodeRef) -> Turn {
+        match self.stage.bare_turn(|| (self.turn)(node).is_ready()) {
+            None => Turn::Over,
+            Some(false) => Turn::Waits,
+            Some(true) => Turn::Again,
+        }
     }
 
     fn stage(&self) -> Option<&Stage> {
@@ -94,10 +98,10 @@ pub(super) fn ready_for_turns(
     tree: &Arc<Tree>,
     turn: impl Fn(&NodeRef) -> Poll<()> + Send + Sync + 'static,
 ) -> NodeRef {
-    let turn = Turn { turn, stage: Stage::coming() };
-    turn.stage.placed();
+    let turns = Turns { turn, stage: Stage::bare() };
+    turns.stage.placed();
     let origin = Origin::new("once", Location::caller());
-    Node::new(Kind::Task, Mask::None, origin, Some(tree.clone()), turn).into_block()
+    Node::new(Kind::Task, Mask::None, origin, Some(tree.clone()), turns).into_block()
 }
 
 /// A pump that finds nothing and goes idle is called for a task that comes at that moment.
@@ -224,7 +228,7 @@ fn a_wake_in_a_turn_races_with_the_teardown() {
 
 /// A task that is woken while it is being polled gets another turn.
 ///
-/// Fails with `RUNNING => None` in `Stage::wake`, and with a plain store of `IDLE` in `Stage::end`.
+/// Fails with `HELD => None` in `Stage::wake`, and with a plain store of `IDLE` in `Stage::end_turn`.
 #[test]
 fn a_wake_races_with_the_end_of_a_turn() {
     for threads in [1, 2] {
@@ -250,16 +254,14 @@ fn a_wake_races_with_the_end_of_a_turn() {
 #[test]
 fn wakes_race_for_a_turn() {
     fn turns(stage: &Stage, woken: &Count, seen: &Mutex<usize>) {
-        loop {
-            assert!(stage.begin(), "somebody else gives it its turn");
+        let look = || {
             *seen.lock().unwrap() = woken.get();
-            if !stage.end() {
-                return;
-            }
-        }
+            false
+        };
+        while stage.bare_turn(look).expect("nobody else gives it its turn") {}
     }
     check_all(400_000, || {
-        let (stage, woken, seen) = (Stage::coming(), Count::default(), Mutex::new(0));
+        let (stage, woken, seen) = (Stage::bare(), Count::default(), Mutex::new(0));
         stage.placed();
         thread::scope(|scope| {
             for _ in 0..2 {
@@ -279,7 +281,7 @@ fn wakes_race_for_a_turn() {
 /// R10, L26: when the runtime drops a pump, each task is lost once: the one that another pump is polling when that poll is over, the one
 /// that is woken at that moment, too. The nursery ends.
 ///
-/// Fails without the look at `are_dropped` behind `stage.end()`, without the one in `Pumps::push`, and (3000 rounds) if `Pumps::push`
+/// Fails without the look at `are_dropped` behind `Turn::Waits`, without the one in `Pumps::push`, and (3000 rounds) if `Pumps::push`
 /// puts a task into a queue that has ended, as it did.
 #[test]
 fn a_turn_races_with_the_teardown() {

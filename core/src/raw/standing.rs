@@ -2,15 +2,7 @@
 //!
 //! In a box of its own it would be a second allocation; taken out of a lock for each poll, and put back, it would be two locks.
 //!
-//! ```text
-//!                       ┌── put back ──┐
-//!   Coming ── stand ──▶ Free ── hold ─▶ Held ── end ──▶ Over
-//!                        │ seize         │ seize         ▲
-//!                        └─────────────▶ Cut ── end ─────┘
-//! ```
-//!
-//! *Hold* is for whoever polls. *Seize* is for whoever wants the body over: it gets it, or else the holder finds that it is not to
-//! be put back.
+//! Who has it says its [`Stage`].
 //!
 //! While there is a body it holds a reference to the block, which therefore cannot be moved, taken apart or given up: that is
 //! what pins the body, and where its waker comes from. The circle ends with the body. Who ends it becomes the [`Giver`] of what it
@@ -21,19 +13,13 @@ use std::mem;
 use std::pin::Pin;
 
 use super::delivery::{Delivery, Giver, Taker};
+use super::stage::{IsCut, Stage};
 use super::thin::{Thin, Typed};
-use crate::sys::atomic::{AtomicU8, Ordering};
-
-const COMING: u8 = 0;
-const FREE: u8 = 1;
-const HELD: u8 = 2;
-const CUT: u8 = 3;
-const OVER: u8 = 4;
 
 /// The place of a body `B` in the tail of a block, and of the `T` that it leaves.
 pub(crate) struct Standing<H, D: ?Sized, B, T> {
-    state: AtomicU8,
-    /// Nobody's in `COMING` and `OVER`, the holder's in `HELD` and `CUT`.
+    stage: Stage,
+    /// The holder's alone, while there is one.
     inner: UnsafeCell<Inner<H, D, B>>,
     left: Delivery,
     /// For the ends of the delivery alone.
@@ -54,7 +40,7 @@ impl<H, D: ?Sized, B, T> Standing<H, D, B, T> {
     /// A body that is on its way.
     pub(crate) fn coming(body: B) -> Self {
         let inner = UnsafeCell::new(Inner { block: None, body: Some(body) });
-        Standing { state: AtomicU8::new(COMING), inner, left: Delivery::coming(), room: UnsafeCell::new(None) }
+        Standing { stage: Stage::coming(), inner, left: Delivery::coming(), room: UnsafeCell::new(None) }
     }
 
     /// The body stands from here on. `of` says where, in a block that nobody else has yet; gives it back twice, and the end that takes what
@@ -69,7 +55,7 @@ impl<H, D: ?Sized, B, T> Standing<H, D, B, T> {
         // The place cannot be moved, nor reached but by sharing, as long as there is a reference to the block: `of` borrows it from the
         // tail, for as long as anybody likes, and has nothing else to take it from.
         let place = of(block.tail());
-        if place.state.load(Ordering::Relaxed) != COMING {
+        if !place.stage.is_coming() {
             unreachable!("a body comes once");
         }
         // SAFETY: reached by this thread alone, since nobody else had the block, nor has any of these yet.
@@ -78,7 +64,7 @@ impl<H, D: ?Sized, B, T> Standing<H, D, B, T> {
         // yet.
         let taker = unsafe { place.left.taker(taker.into_block(), &place.room) };
         // Ordering: whoever finds it free finds the reference.
-        place.state.store(FREE, Ordering::Release);
+        place.stage.stand();
         (blocks, taker)
     }
 
@@ -87,23 +73,26 @@ impl<H, D: ?Sized, B, T> Standing<H, D, B, T> {
         &self.left
     }
 
-    /// The body, to be polled; none if it is over, or about to be.
-    pub(crate) fn hold(&self) -> Option<Held<'_, H, D, B, T>> {
-        // Ordering: what the last holder has done to it is seen by this one. So below.
-        let held = self.state.compare_exchange(FREE, HELD, Ordering::Acquire, Ordering::Relaxed);
-        debug_assert!(held != Err(HELD), "a body is polled by one at a time");
-        held.is_ok().then(|| Held { place: self })
+    /// How far it is from its next turn.
+    #[inline]
+    pub(crate) fn stage(&self) -> &Stage {
+        &self.stage
     }
 
-    /// The body, to be dropped. None if it is over, or held: whoever holds it will find that it is not to be
-    /// [put back](Held::put_back).
+    /// The body, to be polled out of turn; none if it is over, or about to be.
+    pub(crate) fn hold(&self) -> Option<Held<'_, H, D, B, T>> {
+        self.stage.hold().then(|| Held { place: self })
+    }
+
+    /// The body, for its turn; none if it is over, or about to be, or has lost its pumps.
+    #[inline]
+    pub(crate) fn begin_turn(&self) -> Option<Held<'_, H, D, B, T>> {
+        self.stage.begin().then(|| Held { place: self })
+    }
+
+    /// The body, to be dropped. None if it is over, or held: whoever holds it will find that it is not to be put back.
     pub(crate) fn seize(&self) -> Option<Held<'_, H, D, B, T>> {
-        let next = |state| match state {
-            FREE | HELD => Some(CUT),
-            _ => None,
-        };
-        let found = self.state.fetch_update(Ordering::Acquire, Ordering::Relaxed, next);
-        (found == Ok(FREE)).then(|| Held { place: self })
+        self.stage.seize().then(|| Held { place: self })
     }
 }
 
@@ -125,19 +114,30 @@ impl<H, D: ?Sized, B, T> Held<'_, H, D, B, T> {
 
     /// To be held again. It comes back if it is to be dropped instead.
     pub(crate) fn put_back(self) -> Result<(), Self> {
-        // Ordering: see `hold`.
-        match self.place.state.compare_exchange(HELD, FREE, Ordering::Release, Ordering::Acquire) {
-            Ok(_) => {
+        match self.place.stage.put_back() {
+            Ok(()) => {
                 mem::forget(self);
                 Ok(())
             }
-            Err(_) => Err(self),
+            Err(IsCut) => Err(self),
+        }
+    }
+
+    /// The turn is over. Says whether there has to be another one. The body comes back if it is to be dropped instead.
+    #[inline]
+    pub(crate) fn end_turn(self) -> Result<bool, Self> {
+        match self.place.stage.end_turn() {
+            Ok(again) => {
+                mem::forget(self);
+                Ok(again)
+            }
+            Err(IsCut) => Err(self),
         }
     }
 
     /// The body is over: gives the end that gives what it leaves. Says whether it was seized.
     pub(crate) fn end(self) -> (bool, Giver<Thin<H, D>, T>) {
-        let seized = self.place.state.swap(OVER, Ordering::AcqRel) == CUT;
+        let seized = self.place.stage.end();
         // SAFETY: as in `parts`.
         let own = unsafe { (*self.place.inner.get()).block.take() };
         let Some(own) = own else { unreachable!("it is held") };
@@ -150,7 +150,7 @@ impl<H, D: ?Sized, B, T> Held<'_, H, D, B, T> {
 
 impl<H, D: ?Sized, B, T> Drop for Held<'_, H, D, B, T> {
     fn drop(&mut self) {
-        self.place.state.store(OVER, Ordering::Release);
+        self.place.stage.over();
         // SAFETY: as in `parts`. Nobody holds it after this one.
         let inner = unsafe { &mut *self.place.inner.get() };
         // After the body, also if its destructor panics. Subtle: not the last reference, as this one's place is borrowed.

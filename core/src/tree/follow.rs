@@ -1,10 +1,9 @@
 //! What an observer is told that follows the tasks, or all scopes.
 
 use std::panic::{self, AssertUnwindSafe};
-use std::task::Poll;
 
 use super::flags::{CANCELLED, FOLLOWED, TOLD_END, TOLD_SCOPE_END};
-use super::node::{Kind, NodeRef};
+use super::node::{Kind, NodeRef, Turn};
 use super::{Tree, lock, quiet};
 use crate::Instant;
 use crate::observer::{ObservedScope, ObservedTask, ScopeEvent, TaskEvent, TaskStatus};
@@ -59,24 +58,24 @@ pub(crate) fn ended(node: &NodeRef) {
     }
 }
 
-/// Gives a task its turn.
+/// A task is polled.
 #[inline]
-pub(crate) fn turn(tree: &Tree, node: &NodeRef, poll: impl FnOnce() -> Poll<()>) -> Poll<()> {
+pub(crate) fn turn(tree: &Tree, node: &NodeRef, poll: impl FnOnce() -> Turn) -> Turn {
     if tree.is_followed() { polled(tree, node, poll) } else { poll() }
 }
 
 #[cold]
-fn polled(tree: &Tree, node: &NodeRef, poll: impl FnOnce() -> Poll<()>) -> Poll<()> {
+fn polled(tree: &Tree, node: &NodeRef, poll: impl FnOnce() -> Turn) -> Turn {
     tree.tell(node, TaskEvent::PollBegins);
     let begin = tree.now();
-    let poll = poll();
+    let turn = poll();
     let end = tree.now();
     let cancelled_for = asked_at(node).map(|asked| end - asked);
     tree.tell(node, TaskEvent::PollEnds { took: end - begin, cancelled_for });
-    if poll.is_ready() {
+    if matches!(turn, Turn::Over) {
         ended(node);
     }
-    poll
+    turn
 }
 
 /// When the nearest request that reaches the task was made.

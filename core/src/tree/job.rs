@@ -6,7 +6,6 @@ use std::panic::Location;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use super::follow;
 use super::loss;
 use super::node::{Life, NodeRef};
 use super::pump::{self, Pump};
@@ -68,10 +67,7 @@ impl Future for Job {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let poll = match &mut self.0 {
-            Work::Task(node) => {
-                let Some(tree) = node.tree() else { unreachable!("a task has the tree of its home") };
-                follow::turn(tree, node, || node.cell().run(node, cx))
-            }
+            Work::Task(node) => node.cell().run(node, cx),
             Work::Pump(pump) => pump.poll(cx),
             Work::Reaper(node) => loss::reap(node, cx),
             Work::Over => return Poll::Ready(()),

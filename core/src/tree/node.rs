@@ -21,11 +21,10 @@ use super::place::Place;
 
 use super::resting::Rests;
 use super::seldom::Seldom;
-use super::stage::Stage;
 use super::timers::TimerKey;
 use crate::Instant;
 use crate::observer::TaskStatus;
-use crate::raw::{self, Calls, Delivery, Room, Thin, Woken};
+use crate::raw::{self, Calls, Delivery, Room, Stage, Thin, Woken};
 use crate::reason::{Origin, Reason};
 use crate::sys::atomic::{AtomicBool, AtomicU8, AtomicU16, Ordering};
 use crate::sys::{Mutex, MutexGuard, OnceLock};
@@ -101,6 +100,16 @@ pub(crate) type Payload = Box<dyn std::any::Any + Send>;
 /// A future that the core owns: a blocking job's end, a running finalizer.
 pub(crate) type Owned = Pin<Box<dyn Future<Output = ()> + Send>>;
 
+/// What the turn of a task came to.
+pub(crate) enum Turn {
+    /// The task is over, or has lost its pumps.
+    Over,
+    /// It waits to be woken.
+    Waits,
+    /// It was woken meanwhile.
+    Again,
+}
+
 /// The typed part of a node: what only nurseries and tasks have.
 pub(crate) trait Cell: Send + Sync {
     /// Polls a task that is a job of the runtime, with its node as the ambient scope.
@@ -108,8 +117,8 @@ pub(crate) trait Cell: Send + Sync {
         unreachable!("only tasks are run")
     }
 
-    /// Polls a task that pumps drive.
-    fn turn(&self, _node: &NodeRef) -> Poll<()> {
+    /// Gives a task that pumps drive its turn.
+    fn turn(&self, _node: &NodeRef) -> Turn {
         unreachable!("only tasks have turns")
     }
 

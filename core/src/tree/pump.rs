@@ -22,12 +22,10 @@ use std::task::{Context, Poll, Waker};
 
 use super::Tree;
 use super::batch::{Batch, Shelf};
-use super::follow;
 use super::job::Job;
 use super::loss;
-use super::node::NodeRef;
-use super::stage::Stage;
-use crate::raw::{Frame, Lent, Stack};
+use super::node::{NodeRef, Turn};
+use crate::raw::{Frame, Lent, Stack, Stage};
 use crate::sys::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sys::{Mutex, MutexGuard};
 
@@ -279,22 +277,17 @@ pub(crate) fn queue(tree: &Arc<Tree>, task: NodeRef) {
 }
 
 /// Gives a task its turn. It comes back if it was woken meanwhile, and has to be put into the queue again.
-fn turn(tree: &Tree, pumps: &Pumps, task: NodeRef) -> Option<NodeRef> {
-    let Some(stage) = task.cell().stage() else { unreachable!("pumps drive it") };
-    if !stage.begin() {
-        return None;
+fn turn(pumps: &Pumps, task: NodeRef) -> Option<NodeRef> {
+    match task.cell().turn(&task) {
+        Turn::Over => None,
+        Turn::Again => Some(task),
+        Turn::Waits => {
+            if pumps.are_dropped() {
+                lose_if_idle(&task);
+            }
+            None
+        }
     }
-    if follow::turn(tree, &task, || task.cell().turn(&task)).is_ready() {
-        stage.over();
-        return None;
-    }
-    if stage.end() {
-        return Some(task);
-    }
-    if pumps.are_dropped() {
-        lose_if_idle(&task);
-    }
-    None
 }
 
 /// The pumps were dropped: nobody comes for the task any more, unless one is giving it its turn.
@@ -416,7 +409,7 @@ impl Pumps {
             };
             drop(queue);
             loop {
-                again = turn(tree, self, task);
+                again = turn(self, task);
                 left -= 1;
                 if left == 0 || tree.runtime.should_yield() {
                     break 'turns self.lock();
