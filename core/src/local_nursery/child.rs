@@ -130,8 +130,8 @@ pub trait RunChild<E> {
     /// Polls the child once, for the nursery of these errors; ready when its scope is Closed and its outcome recorded.
     fn run(self: Pin<&mut Self>, home: &NurseryCell<E>) -> Poll<()>;
 
-    /// Its seat among those that the nursery's future polls.
-    fn cell(&self) -> &LocalCell;
+    /// Its seat among those that the nursery's future polls; none when it has ended.
+    fn cell(&self) -> Option<&LocalCell>;
 
     /// Whether the child has moved to the nursery it was started for.
     fn has_moved(&self) -> bool;
@@ -169,11 +169,8 @@ where
         Poll::Ready(())
     }
 
-    fn cell(&self) -> &LocalCell {
-        match &self.end {
-            Some(end) => end.block().part(),
-            None => unreachable!("it has ended"),
-        }
+    fn cell(&self) -> Option<&LocalCell> {
+        self.end.as_ref().map(|end| end.block().part())
     }
 
     fn has_moved(&self) -> bool {
@@ -217,7 +214,7 @@ impl<'env, E, C: RunChild<E> + 'env> Holds<C> for LocalBox<'env, E> {
 pub trait AnyBox {
     type Error;
     fn run(&mut self, home: &NurseryCell<Self::Error>) -> Poll<()>;
-    fn cell(&self) -> &LocalCell;
+    fn cell(&self) -> Option<&LocalCell>;
     fn has_moved(&self) -> bool;
 }
 
@@ -230,7 +227,7 @@ impl<E> AnyBox for SendBox<'_, E> {
     }
 
     #[inline]
-    fn cell(&self) -> &LocalCell {
+    fn cell(&self) -> Option<&LocalCell> {
         self.0.0.cell()
     }
 
@@ -249,7 +246,7 @@ impl<E> AnyBox for LocalBox<'_, E> {
     }
 
     #[inline]
-    fn cell(&self) -> &LocalCell {
+    fn cell(&self) -> Option<&LocalCell> {
         self.0.0.cell()
     }
 

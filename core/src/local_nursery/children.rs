@@ -77,7 +77,9 @@ impl<B: AnyBox> Children<B> {
         let key = match self.turn.pop_front() {
             None => return,
             Some(Next::Fresh(mut child)) => {
-                child.cell().sit(self.seats.vacant_key(), &home.node);
+                if let Some(cell) = child.cell() {
+                    cell.sit(self.seats.vacant_key(), &home.node);
+                }
                 if child.run(&home.errors).is_ready() {
                     return;
                 }
@@ -85,7 +87,9 @@ impl<B: AnyBox> Children<B> {
             }
             Some(Next::Woken(key)) => {
                 let Some(child) = self.seats.get_mut(key) else { return };
-                child.cell().taken();
+                if let Some(cell) = child.cell() {
+                    cell.taken();
+                }
                 if child.run(&home.errors).is_ready() {
                     drop(self.seats.remove(key));
                     return;

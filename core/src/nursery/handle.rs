@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
-use std::panic::{Location, RefUnwindSafe, UnwindSafe};
+use std::panic::Location;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -56,7 +56,8 @@ pub(crate) fn left<T>(outcome: Result<T, JoinError>) -> (u8, Option<Kept<T>>) {
 ///
 /// Awaiting gives `Ok(value)`, or a [`JoinError`] that says what happened instead. The error or panic itself is the
 /// nursery's; in code that is cancelled by it, the await does not return. A handle resolves only after the child has ended and its
-/// future is dropped (law L34). Dropping the handle neither cancels the child nor hides its error.
+/// future is dropped (law L34). Dropping the handle neither cancels the child nor hides its error; a value that nobody takes any more is
+/// dropped before the nursery sees the child's end.
 ///
 /// A handle that is kept keeps the memory that the child's future lay in, though not the future: box a future of many kilobytes if
 /// you collect handles of such children.
@@ -72,10 +73,6 @@ pub struct Task<T> {
     end: Taker<Kept<T>>,
     gate: Gate,
 }
-
-// As for the node: what the task returned is kept under locks that no user code runs under.
-impl<T> UnwindSafe for Task<T> {}
-impl<T> RefUnwindSafe for Task<T> {}
 
 impl<T> Task<T> {
     pub(crate) fn new(end: Taker<Kept<T>>) -> Self {

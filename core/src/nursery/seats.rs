@@ -28,7 +28,7 @@ const KNOCKED: u8 = 4;
 const NEWS: u8 = BODY | CHILDREN | KNOCKED;
 /// Whoever polls the nursery has left a waker, and does not look here before somebody wakes it.
 const RESTS: u8 = 8;
-/// It has done so at some time.
+/// A waker was left, at some time.
 const HAS_RESTED: u8 = 16;
 
 /// What there is to do in a turn beside the children that were woken.
@@ -102,7 +102,7 @@ impl Seats {
 
     /// The turn is over. Keeps the driver's waker, unless somebody was woken meanwhile: then the driver has to wake itself.
     pub(crate) fn end_turn(&self, driver: &Waker) -> bool {
-        let seen = self.news.load(Ordering::Relaxed);
+        let mut seen = self.news.load(Ordering::Relaxed);
         if seen & NEWS != 0 {
             return true;
         }
@@ -113,9 +113,15 @@ impl Seats {
             let old = self.lock().driver.replace(new);
             drop(old);
         }
+        if seen & HAS_RESTED == 0 {
+            // Also if it does not rest now, for `clear`.
+            seen = self.news.fetch_or(HAS_RESTED, Ordering::Relaxed) | HAS_RESTED;
+            if seen & NEWS != 0 {
+                return true;
+            }
+        }
         // Ordering: whoever leaves news behind this finds the waker.
-        let rests = seen | RESTS | HAS_RESTED;
-        self.news.compare_exchange(seen, rests, Ordering::AcqRel, Ordering::Relaxed).is_err()
+        self.news.compare_exchange(seen, seen | RESTS, Ordering::AcqRel, Ordering::Relaxed).is_err()
     }
 
     /// Wakes the child that sits there.

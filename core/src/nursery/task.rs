@@ -166,37 +166,42 @@ where
         // If not, it was razed (L30).
         let Some(held) = held else { return Turn::Over };
         let Some(tree) = self.nursery.tree() else { unreachable!("a task is spawned in a tree") };
-        follow::turn(tree, node, || self.poll_held(node, held, host))
-    }
-
-    #[inline]
-    fn poll_held(&self, node: &NodeRef, mut held: HeldBody<'_, T, E, F>, host: Option<&Waker>) -> Turn {
-        let (mut body, own) = held.parts();
-        let own = own.waker();
-        let mut cx = Context::from_waker(host.unwrap_or(&own));
-        match body.as_mut().turn(node, &mut cx) {
-            Poll::Ready(closed) => {
-                let result = body.take();
-                let (seized, end) = held.end();
-                if seized {
-                    unheard(node, result);
-                    drop_payload(closed.panic);
-                } else {
-                    self.finish(node, closed, result, end);
-                }
-            }
-            Poll::Pending => {
-                let put_back = if host.is_some() { held.put_back().map(|()| false) } else { held.end_turn() };
-                let mut held = match put_back {
-                    Ok(again) => return if again { Turn::Again } else { Turn::Waits },
-                    Err(held) => held,
-                };
+        // Not given back before the poll was told to be over: then another thread may begin the next one.
+        let Some(held) = follow::turn(tree, node, || self.poll_held(node, held, host)) else { return Turn::Over };
+        let put_back = if host.is_some() { held.put_back().map(|()| false) } else { held.end_turn() };
+        match put_back {
+            Ok(true) => Turn::Again,
+            Ok(false) => Turn::Waits,
+            Err(mut held) => {
                 let mut body = held.parts().0;
                 discard(node, body.as_mut());
                 unheard(node, body.take());
+                Turn::Over
             }
         }
-        Turn::Over
+    }
+
+    /// Gives the body back, unless it is over.
+    #[inline]
+    fn poll_held<'a>(
+        &self,
+        node: &NodeRef,
+        mut held: HeldBody<'a, T, E, F>,
+        host: Option<&Waker>,
+    ) -> Option<HeldBody<'a, T, E, F>> {
+        let (mut body, own) = held.parts();
+        let own = own.waker();
+        let turn = body.as_mut().turn(node, &mut Context::from_waker(host.unwrap_or(&own)));
+        let Poll::Ready(closed) = turn else { return Some(held) };
+        let result = body.take();
+        let (seized, end) = held.end();
+        if seized {
+            unheard(node, result);
+            drop_payload(closed.panic);
+        } else {
+            self.finish(node, closed, result, end);
+        }
+        None
     }
 
     /// The task's scope is Closed: its nursery gets what there is to record, then its handle resolves (L31, L33, L34).

@@ -2,13 +2,14 @@
 
 use std::future::{Future, poll_fn};
 use std::sync::{Arc, Mutex, mpsc};
-use std::task::{Poll, Waker};
+use std::task::{Poll, Wake, Waker};
 
 use shuttle::future::block_on;
 use shuttle::sync::atomic::{AtomicBool, Ordering};
 use shuttle::thread;
 
-use super::{Drive, begun, check, tree};
+use super::{Count, Drive, begun, check, check_all, tree};
+use crate::nursery::Seats;
 use crate::sync::Event;
 use crate::{LocalNursery, Ready, StartError, TaskStatus, local_nursery, sleep_forever, yield_now};
 
@@ -61,8 +62,7 @@ fn a_wake_of_a_child_races_with_its_nurserys_turn() {
 
 /// A child that another thread spawns is driven.
 ///
-/// Fails if `Incoming::take` does not say that the future waits, if `Seats::knock` wakes nobody, and if `Seats::end_turn` does not
-/// look whether it was called.
+/// Fails if `Seats::knock` wakes nobody, and if `Seats::end_turn` does not look at the news.
 #[test]
 fn a_spawn_races_with_the_nurserys_turn() {
     check(|| {
@@ -78,6 +78,31 @@ fn a_spawn_races_with_the_nurserys_turn() {
             .await;
             other.join().unwrap();
         });
+    });
+}
+
+/// The waker of whoever polls a nursery is let go when that is over, also if news came while it was about to rest.
+///
+/// Fails if `Seats::end_turn` notes only a rest that comes about, as it did.
+#[test]
+fn the_end_of_a_nursery_races_with_its_news() {
+    struct Silent(#[expect(dead_code, reason = "counts its drop")] Box<dyn Send + Sync>);
+
+    impl Wake for Silent {
+        fn wake(self: Arc<Self>) {}
+    }
+
+    check_all(50_000, || {
+        let (seats, gone) = (Arc::new(Seats::new()), Count::default());
+        let waker = Waker::from(Arc::new(Silent(Box::new(gone.on_drop()))));
+        let knocks = seats.clone();
+        let other = thread::spawn(move || knocks.knock());
+        seats.enter(|| drop(seats.begin_turn(|_| ())));
+        let _ = seats.end_turn(&waker);
+        seats.clear();
+        drop(waker);
+        other.join().unwrap();
+        assert_eq!(gone.get(), 1);
     });
 }
 

@@ -10,7 +10,7 @@ use shuttle::future::block_on;
 use shuttle::thread;
 
 use super::{Count, Drive, Threads, check, check_all, ended, tree};
-use crate::observer::PrintOrphans;
+use crate::observer::{ObservedTask, Observer, PrintOrphans, TaskEvent};
 use crate::raw::Stage;
 use crate::reason::Origin;
 use crate::runtime::root;
@@ -246,6 +246,51 @@ fn a_wake_races_with_the_end_of_a_turn() {
             });
         });
     }
+}
+
+/// An observer is told that a poll is over before it is told that the next one begins, on whatever thread that is.
+///
+/// Fails if the turn is ended before the poll was told to be over, as it was.
+#[test]
+fn what_is_told_of_a_poll_races_with_the_next_one() {
+    /// What was told of the polls of one task.
+    #[derive(Default)]
+    struct Told(crate::sys::Mutex<Vec<bool>>);
+
+    impl Observer for Told {
+        fn follows_tasks(&self) -> bool {
+            true
+        }
+
+        fn task(&self, _: &ObservedTask<'_>, event: TaskEvent) {
+            match event {
+                TaskEvent::PollBegins => self.0.lock().unwrap().push(true),
+                TaskEvent::PollEnds { .. } => self.0.lock().unwrap().push(false),
+                _ => {}
+            }
+        }
+    }
+
+    check(|| {
+        let threads = Threads::new(Drive::Pumps(2));
+        let event = Arc::new(Event::new());
+        let waited = event.clone();
+        let setter = thread::spawn(move || event.set());
+        let body = async move {
+            nursery(async |n: Nursery| {
+                n.spawn(async move { waited.wait().await });
+                Ok(())
+            })
+            .await
+            .unwrap();
+        };
+        let told = Arc::new(Told::default());
+        block_on(root(threads.clone(), body).observe(told.clone()));
+        setter.join().unwrap();
+        ended(&threads);
+        let told = told.0.lock().unwrap();
+        assert!(!told.is_empty() && told.chunks(2).all(|poll| poll == [true, false]), "{told:?}");
+    });
 }
 
 /// Whoever is told to queue a task is the only one, so it never has two turns at once; and behind each wake begins a turn.

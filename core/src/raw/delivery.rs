@@ -3,7 +3,7 @@
 //!
 //! ```text
 //!   giver:   ── give ──▶ GIVEN      whichever comes first       anybody:  ── deny ──▶ DENIED
-//!   taker:   ── take ── drop ──▶ FORGONE
+//!   taker:   ── drop, before that ──▶ FORGONE
 //! ```
 //!
 //! What came of it is a *note*, a number that everybody may look at from then on. With a lock, to give and to take are four atomic
@@ -132,7 +132,7 @@ impl Delivery {
 /// Where it is: there as long as the block is, which the end keeps.
 struct End<T> {
     delivery: NonNull<Delivery>,
-    room: NonNull<Option<T>>,
+    room: NonNull<UnsafeCell<Option<T>>>,
     has: PhantomData<Box<T>>,
 }
 
@@ -144,8 +144,7 @@ unsafe impl<T: Send> Sync for End<T> {}
 impl<T> End<T> {
     #[inline]
     fn of(delivery: &Delivery, room: &UnsafeCell<Option<T>>) -> Self {
-        let room = NonNull::from(room).cast();
-        End { delivery: NonNull::from(delivery), room, has: PhantomData }
+        End { delivery: NonNull::from(delivery), room: NonNull::from(room), has: PhantomData }
     }
 
     #[inline]
@@ -160,7 +159,7 @@ impl<T> End<T> {
     #[inline]
     unsafe fn take(&self) -> Option<T> {
         // SAFETY: as this function.
-        unsafe { (*self.room.as_ptr()).take() }
+        unsafe { (*self.room.as_ref().get()).take() }
     }
 }
 
@@ -194,7 +193,7 @@ impl<B, T> Giver<B, T> {
     pub(crate) fn give(self, note: u8, value: Option<T>) -> Given<B, T> {
         let Giver { end, block } = self;
         // SAFETY: Invariant 2: nothing was given by this end, which is used up. What it writes over is `None`.
-        unsafe { end.room.as_ptr().write(value) };
+        unsafe { end.room.as_ref().get().write(value) };
         let settled = end.delivery().settle(GIVEN, note);
         let (unwanted, waker) = match settled {
             Ok((seen, waker)) if seen & FORGONE == 0 => (None, waker),

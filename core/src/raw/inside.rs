@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use super::stack::{Frame, Lent, Stack};
 
 crate::sys::thread_local! {
-    /// The calls that this thread is making, by the addresses of their values; and whether somebody reaches for the value.
+    /// The calls that this thread is making, by their [addresses](Inside::address); and whether somebody reaches for the value.
     static HERE: Stack<*const (), Cell<bool>> = const { Stack::new() };
 }
 
@@ -32,7 +32,8 @@ impl<T> Inside<T> {
     }
 
     fn address(&self) -> *const () {
-        ptr::from_ref(self).cast()
+        // That of a byte of its own: one inside another one's value may begin where that does.
+        ptr::from_ref(&self.entered).cast()
     }
 
     /// Calls `f`, from inside which the value is reached.
@@ -135,6 +136,12 @@ mod tests {
             inner.enter(|| outer.reach(|outer| inner.reach(|inner| *outer + *inner)).flatten())
         });
         assert_eq!(sum, Some(3));
+    }
+
+    #[test]
+    fn one_in_another_is_not_that_one() {
+        let outer = Inside::new(Inside::new(1));
+        outer.enter(|| outer.reach(|inner| assert!(!inner.is_here() && inner.enter(|| inner.is_here()))));
     }
 
     #[test]

@@ -49,8 +49,8 @@ pub(crate) fn lodge<H, D: ?Sized, C: Send + Sync + 'static, T, P>(
     let [typed, giver, taker, block] = typed.split();
     let (giver, tail) = (giver.part(|tail| &tail.cell), typed.tail());
     let left = of(&tail.cell);
-    // SAFETY: both lie in the tail, of which nothing is borrowed but shared: `of` has nothing else to take a delivery from. The room is for
-    // the ends alone, and the block is new.
+    assert!(typed.has(left), "what the body leaves stands in its own block");
+    // SAFETY: both lie in the tail, of which nothing is borrowed but shared. The room is for the ends alone, and nobody else has the block.
     let (taker, giver) = unsafe { (left.taker(taker.into_block(), &tail.room), left.giver(giver, &tail.room)) };
     let room = Room { body: NonNull::from(&tail.body), block: typed.into_block() };
     (block.into_block(), room, giver, taker)
@@ -334,12 +334,10 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "a delivery has two ends")]
-    fn a_delivery_is_not_made_twice() {
-        static ONE: Delivery = Delivery::coming();
-        for _ in 0..2 {
-            lodge::<_, dyn Number, _, (), ()>(|_| 7, Middle::new(), |cell| cell, |_| &ONE);
-        }
+    #[should_panic(expected = "what the body leaves stands in its own block")]
+    fn a_delivery_of_others_is_not_taken() {
+        static OTHER: Delivery = Delivery::coming();
+        lodge::<_, dyn Number, _, (), ()>(|_| 7, Middle::new(), |cell| cell, |_| &OTHER);
     }
 
     /// Head and cell are seen on other threads while the body, which stays on its own, is run.

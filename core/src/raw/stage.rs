@@ -6,8 +6,10 @@
 //!                      │ ▲                      ▲ │
 //!                placed│ │take             begin│ │end of turn
 //!                      ▼ │                      │ ▼
-//!                    Queued ───────────────────┘ Idle, and if it was woken meanwhile (Woken): Queued
+//!                    Queued ───────────────────┘ Idle (take: Free), and if it was woken meanwhile (Woken): Queued
 //!                      ▲─────────── wake ─────────┘
+//!
+//!   Free, Idle, Queued, Held, Woken ── seize ──▶ Cut ── end ──▶ Over
 //! ```
 //!
 //! A body that a job of its own drives is *free* between two polls. One that pumps drive has *turns*, and is free before it is placed,
@@ -48,8 +50,7 @@ impl Stage {
         self.0.store(FREE, Ordering::Release);
     }
 
-    /// The task has its place in the tree, and is about to be put into the queue. Subtle: whoever comes down the tree may have found it
-    /// before; [taken](Stage::take) then, it would not leave a place that it does not know, and its parent would wait for ever.
+    /// The task has its place in the tree, and is about to be put into the queue. Before, it is nobody's to [take](Stage::take).
     #[inline]
     pub(crate) fn placed(&self) {
         // Ordering: see `Pumps::are_dropped`, and `wake`.
@@ -71,7 +72,7 @@ impl Stage {
         self.0.fetch_update(Ordering::AcqRel, Ordering::Acquire, next) == Ok(IDLE)
     }
 
-    /// Takes the task away from its pumps, unless it is over, or coming, or one is giving it its turn.
+    /// Takes the task away from its pumps, unless it is over, or was not [placed](Stage::placed), or one is giving it its turn.
     pub(crate) fn take(&self) -> bool {
         // Ordering: see `Pumps::are_dropped`.
         let next = |stage| matches!(stage, IDLE | QUEUED).then_some(FREE);
@@ -98,7 +99,10 @@ impl Stage {
     pub(super) fn put_back(&self) -> Result<(), IsCut> {
         match self.0.compare_exchange(HELD, FREE, Ordering::Release, Ordering::Acquire) {
             Ok(_) => Ok(()),
-            Err(_) => Err(IsCut),
+            Err(now) => {
+                debug_assert!(now == CUT, "what is held out of turn is not woken");
+                Err(IsCut)
+            }
         }
     }
 

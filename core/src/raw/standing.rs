@@ -52,9 +52,9 @@ impl<H, D: ?Sized, B, T> Standing<H, D, B, T> {
         assert!(block.is_alone(), "a body stands before anybody else has its block");
         let [own, taker, blocks @ ..] = block.split::<4>();
         let [block, ..] = &blocks;
-        // The place cannot be moved, nor reached but by sharing, as long as there is a reference to the block: `of` borrows it from the
-        // tail, for as long as anybody likes, and has nothing else to take it from.
+        // The place cannot be moved, nor reached but by sharing, as long as there is a reference to the block.
         let place = of(block.tail());
+        assert!(block.has(place), "a body stands in its own block");
         if !place.stage.is_coming() {
             unreachable!("a body comes once");
         }
@@ -107,8 +107,8 @@ impl<H, D: ?Sized, B, T> Held<'_, H, D, B, T> {
         // SAFETY: the holder is the only one to reach it, and the place is borrowed for as long as there is a holder.
         let inner = unsafe { &mut *self.place.inner.get() };
         let (Some(body), Some(block)) = (&mut inner.body, &inner.block) else { unreachable!("it is held") };
-        // SAFETY: `block` is given up in `drop` alone, after the body was dropped where it stands; until then the place cannot be moved (see
-        // `stand`), and nothing here moves the body.
+        // SAFETY: the block is kept until the body was dropped where it stands: by this place, or in `end` by the giver; until then the place
+        // cannot be moved (see `stand`), and nothing here moves the body.
         (unsafe { Pin::new_unchecked(body) }, block)
     }
 

@@ -245,6 +245,13 @@ impl<H, D: ?Sized, X> Typed<H, D, X> {
         unsafe { &self.block.base.cast::<Block<H, D, X>>().as_ref().tail }
     }
 
+    /// Whether it lies in the tail.
+    #[inline]
+    pub(super) fn has<Y>(&self, part: &Y) -> bool {
+        let (tail, part) = (std::ptr::from_ref(self.tail()).addr(), std::ptr::from_ref(part).addr());
+        part >= tail && part + size_of::<Y>() <= tail + size_of::<X>()
+    }
+
     /// A part of the tail.
     #[inline]
     pub(crate) fn part<Y: ?Sized>(self, of: for<'a> fn(&'a X) -> &'a Y) -> Part<H, D, Y> {

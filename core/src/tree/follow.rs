@@ -3,7 +3,7 @@
 use std::panic::{self, AssertUnwindSafe};
 
 use super::flags::{CANCELLED, FOLLOWED, TOLD_END, TOLD_SCOPE_END};
-use super::node::{Kind, NodeRef, Turn};
+use super::node::{Kind, NodeRef};
 use super::{Tree, lock, quiet};
 use crate::Instant;
 use crate::observer::{ObservedScope, ObservedTask, ScopeEvent, TaskEvent, TaskStatus};
@@ -58,24 +58,24 @@ pub(crate) fn ended(node: &NodeRef) {
     }
 }
 
-/// A task is polled.
+/// A task is polled: none when it is over.
 #[inline]
-pub(crate) fn turn(tree: &Tree, node: &NodeRef, poll: impl FnOnce() -> Turn) -> Turn {
+pub(crate) fn turn<R>(tree: &Tree, node: &NodeRef, poll: impl FnOnce() -> Option<R>) -> Option<R> {
     if tree.is_followed() { polled(tree, node, poll) } else { poll() }
 }
 
 #[cold]
-fn polled(tree: &Tree, node: &NodeRef, poll: impl FnOnce() -> Turn) -> Turn {
+fn polled<R>(tree: &Tree, node: &NodeRef, poll: impl FnOnce() -> Option<R>) -> Option<R> {
     tree.tell(node, TaskEvent::PollBegins);
     let begin = tree.now();
-    let turn = poll();
+    let pending = poll();
     let end = tree.now();
     let cancelled_for = asked_at(node).map(|asked| end - asked);
     tree.tell(node, TaskEvent::PollEnds { took: end - begin, cancelled_for });
-    if matches!(turn, Turn::Over) {
+    if pending.is_none() {
         ended(node);
     }
-    turn
+    pending
 }
 
 /// When the nearest request that reaches the task was made.

@@ -251,7 +251,7 @@ impl State {
         self.parent.as_ref().or_else(|| this.cell().home())
     }
 
-    /// Whether the scope has one that is not its home, and which one.
+    /// The scope above, unless it is a task's home, which is not counted here.
     #[inline]
     pub(super) fn parent_elsewhere(&self) -> Option<&NodeRef> {
         self.parent.as_ref()
@@ -347,8 +347,8 @@ impl Node {
         Node::new(kind, mask, origin, tree, ()).into_block()
     }
 
-    /// A scope that is made for its place; a task has the tree of its home. [`hard_time_may_be_over`](NodeRef::hard_time_may_be_over) has to follow once it is linked
-    /// there.
+    /// A scope that is made for its place; a task has the tree of its home. Once it is linked there,
+    /// [`hard_time_may_be_over`](NodeRef::hard_time_may_be_over) has to follow.
     pub(crate) fn placed<C: Cell + 'static>(
         place: Place,
         kind: Kind,

@@ -210,8 +210,8 @@ impl Pumps {
 
     /// Whether the runtime is being torn down: tasks have no pumps any more.
     ///
-    /// Ordering: a pump, or whoever spawns, sets a task's stage, then looks here; `drop_all` sets this, then looks at the stage. All four are
-    /// sequentially consistent, so one of the two finds the task and takes it.
+    /// Ordering: a pump sets a task's stage, then looks here; `drop_all` sets this, then looks at the stage. All four are sequentially
+    /// consistent, so one of the two finds the task and takes it. (Whoever spawns sees under the queue's lock that it has ended.)
     pub(crate) fn are_dropped(&self) -> bool {
         self.dropped.load(Ordering::SeqCst)
     }

@@ -31,8 +31,16 @@ impl NodeRef {
         wakes: &mut Wakes,
     ) -> bool {
         // A scope that was not entered yet has no clock: its request counts from the entry.
-        let now = tree.map_or(Instant::from_nanos(0), |tree| tree.now());
+        let clock = |tree: Option<&Arc<Tree>>| tree.map_or(Instant::from_nanos(0), |tree| tree.now());
+        let (mut tree, mut now) = (tree, clock(tree));
         let mut state = self.lock();
+        if tree.is_none() && state.parent(self).is_some() {
+            // It was entered meanwhile.
+            drop(state);
+            tree = self.tree();
+            now = clock(tree);
+            state = self.lock();
+        }
         if state.life == Life::Closed {
             return false;
         }
