@@ -59,7 +59,7 @@ MUTANTS = [
     ("start-ignores-its-caller", "nursery/start.rs", "if self.cradle.flagged(CANCELLED) {", "if false {"),
     ("started-child-keeps-marks", "tree/place.rs", "below.lock().inherited = marks.through(below.mask);", "let _ = marks;"),
     ("first-error-is-last", "nursery/policy.rs", "let Some(first) = errors.next() else", "let Some(first) = errors.next_back() else"),
-    ("local-bell-rings-once", "local_nursery/children.rs", "                child.cell().taken();\n", ""),
+    ("local-bell-rings-once", "local_nursery/children.rs", "cell.taken();", "_ = cell;"),
     ("local-nursery-does-not-listen", "local_nursery/options.rs", " || shared.node.cell().has_heard()", ""),
     ("local-nursery-looks-undriven", "local_nursery/options.rs", "        shared.node.touch();\n", ""),
     ("moved-child-stays", "local_nursery/children.rs", "for key in moved {\n            to.take_over(self.seats.remove(key));", "for key in moved {\n            drop((to, self.seats.remove(key)));"),
