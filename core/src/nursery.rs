@@ -48,7 +48,7 @@ pub use start::{Ready, StartError};
 pub use telling::TellingOptions;
 
 pub use handle::Task;
-pub(crate) use handle::{Kept, left};
+pub(crate) use handle::{Kept, leave};
 pub use local_cell::LocalCell;
 
 /// A handle to a nursery: spawns children into it. Clonable; it may be moved into children and to other threads.

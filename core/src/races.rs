@@ -26,7 +26,7 @@ use std::num::NonZeroUsize;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Wake, Waker};
 
 use shuttle::future::{JoinHandle, block_on};
 use shuttle::scheduler::{DfsScheduler, PctScheduler, RandomScheduler, Scheduler};
@@ -180,6 +180,15 @@ impl Count {
             }
         }
         Dropped(self.clone())
+    }
+
+    /// A waker that counts its drop, and wakes nobody.
+    fn on_drop_of_waker(&self) -> Waker {
+        struct Silent(#[expect(dead_code, reason = "counts its drop")] Box<dyn Send + Sync>);
+        impl Wake for Silent {
+            fn wake(self: Arc<Self>) {}
+        }
+        Waker::from(Arc::new(Silent(Box::new(self.on_drop()))))
     }
 }
 

@@ -25,3 +25,28 @@ pub(crate) use stack::{Frame, Lent, Stack};
 pub(crate) use stage::Stage;
 pub(crate) use standing::{Held, Standing};
 pub(crate) use thin::{Calls, Part, Thin, Typed, Woken};
+
+/// Counts its wake-ups, and who holds it.
+#[cfg(test)]
+#[derive(Default)]
+struct Counter(std::sync::atomic::AtomicUsize);
+
+#[cfg(test)]
+impl Counter {
+    fn wakes(&self) -> usize {
+        self.0.load(std::sync::atomic::Ordering::Relaxed)
+    }
+}
+
+#[cfg(test)]
+impl std::task::Wake for Counter {
+    fn wake(self: std::sync::Arc<Self>) {
+        self.0.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    }
+}
+
+#[cfg(test)]
+fn counter() -> (std::sync::Arc<Counter>, std::task::Waker) {
+    let counter = std::sync::Arc::new(Counter::default());
+    (counter.clone(), counter.into())
+}

@@ -10,7 +10,7 @@ use pin_project_lite::pin_project;
 
 use super::shared::Shared;
 use crate::error::SpawnError;
-use crate::nursery::{ChildBody, Kept, LocalCell, NurseryCell, Outcome, Recorded, Task, left};
+use crate::nursery::{ChildBody, Kept, LocalCell, NurseryCell, Outcome, Recorded, Task, leave};
 use crate::observer::OrphanKind;
 use crate::raw::{Giver, Owner};
 use crate::reason::Origin;
@@ -155,17 +155,9 @@ where
             _ => home,
         };
         debug_assert!(node.life() == Life::Closed, "a child ends Closed");
-        let (note, value) = left(errors.child_ended(above, node, closed, this.body.take()));
+        let outcome = errors.child_ended(above, node, closed, this.body.take());
         let Some(end) = this.end.take() else { unreachable!("it was there") };
-        let given = end.give(note, value);
-        // A value that nobody takes goes while its nursery waits for the child.
-        drop(given.unwanted);
-        let node = given.block.into_block();
-        let gone = node.leave(stood);
-        node.drop_with(gone);
-        if let Some(waiter) = given.waker {
-            waiter.wake();
-        }
+        leave(end, Part::into_block, outcome, stood);
         Poll::Ready(())
     }
 

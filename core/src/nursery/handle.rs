@@ -9,8 +9,10 @@ use std::task::{Context, Poll};
 use crate::checkpoint::Gate;
 use crate::error::JoinError;
 use crate::observer::TaskStatus;
+use crate::raw::Giver;
 use crate::reason::Reason;
 use crate::tree::ambient;
+use crate::tree::closing::Stood;
 use crate::tree::flags::CANCELLED;
 use crate::tree::node::{NodeRef, Taker};
 use crate::tree::quiet::drop_quietly;
@@ -42,13 +44,27 @@ pub(crate) fn ended_as(note: u8) -> TaskStatus {
     }
 }
 
-/// What a task leaves when it has ended so: a note, and its value.
-pub(crate) fn left<T>(outcome: Result<T, JoinError>) -> (u8, Option<Kept<T>>) {
-    match outcome {
+/// A task whose scope is Closed, and that has told its nursery how it ended, leaves that to its handle, and its place (L34).
+pub(crate) fn leave<T, B>(
+    end: Giver<B, Kept<T>>,
+    into_node: fn(B) -> NodeRef,
+    outcome: Result<T, JoinError>,
+    stood: Option<Stood>,
+) {
+    let (note, value) = match outcome {
         Ok(value) => (FINISHED, Some(Kept(Some(value)))),
         Err(JoinError::Cancelled) => (CUT_OFF, None),
         Err(JoinError::Failed) => (FAILED, None),
         Err(JoinError::Panicked) => (PANICKED, None),
+    };
+    let given = end.give(note, value);
+    // A value that nobody takes goes while its nursery waits for the child.
+    drop(given.unwanted);
+    let node = into_node(given.block);
+    let gone = node.leave(stood);
+    node.drop_with(gone);
+    if let Some(waiter) = given.waker {
+        waiter.wake();
     }
 }
 

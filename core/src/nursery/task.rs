@@ -6,7 +6,7 @@ use std::task::{Context, Poll, Waker};
 
 use super::body::ChildBody;
 use super::cell::{NurseryCell, Recorded};
-use super::handle::{CUT_OFF, Kept, Task, ended_as, left};
+use super::handle::{CUT_OFF, Kept, Task, ended_as, leave};
 use super::outcome::Outcome;
 use crate::error::SpawnError;
 use crate::observer::{OrphanKind, TaskStatus};
@@ -19,8 +19,8 @@ use crate::tree::follow;
 use crate::tree::job::Job;
 use crate::tree::links::Role;
 use crate::tree::marks::Mask;
-use crate::tree::node::{Cell, Giver, Kind, Node, NodeRef, Turn, Typed};
-use crate::tree::pump;
+use crate::tree::node::{Cell, Giver, Kind, Node, NodeRef, Typed};
+use crate::tree::pump::{self, Turn};
 use crate::tree::quiet::{drop_payload, drop_quietly};
 use crate::tree::wake;
 
@@ -213,14 +213,7 @@ where
             Some(target) if target.is(above) => target,
             _ => &self.nursery,
         };
-        let (note, value) = left(nursery.cell().child_ended(above, node, closed, result));
-        let given = end.give(note, value);
-        // A value that nobody takes goes while its nursery waits for the child.
-        drop(given.unwanted);
-        given.block.drop_with(node.leave(stood));
-        if let Some(waiter) = given.waker {
-            waiter.wake();
-        }
+        leave(end, |node| node, nursery.cell().child_ended(above, node, closed, result), stood);
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Poll, Waker};
 
 use shuttle::future::block_on;
 use shuttle::thread;
@@ -23,13 +23,6 @@ impl Sees for Delivery {
 type Value = Box<dyn Send + Sync>;
 type Gives = Giver<Part<(), dyn Sees, Delivery>, Value>;
 type Takes = raw::Taker<(), dyn Sees, Value>;
-
-/// A waker that counts its drop, and wakes nobody.
-struct Silent(#[expect(dead_code, reason = "counts its drop")] Box<dyn Send + Sync>);
-
-impl Wake for Silent {
-    fn wake(self: Arc<Self>) {}
-}
 
 fn gives(giver: Gives, value: Value) {
     let given = giver.give(GIVEN, Some(value));
@@ -90,8 +83,8 @@ fn a_value_races_with_the_wait_for_it() {
 fn a_value_races_with_a_taker_that_goes() {
     ends(false, |taker, _| drop(taker));
     ends(false, |mut taker, gone| {
-        let waker = Waker::from(Arc::new(Silent(Box::new(gone.on_drop()))));
-        let waits = taker.wait(Context::from_waker(&waker).waker());
+        let waker = gone.on_drop_of_waker();
+        let waits = taker.wait(&waker);
         drop(taker);
         drop(waker);
         assert!(waits || gone.get() == 1);

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Wake, Waker};
+use std::task::{Context, Waker};
 
 use shuttle::future::block_on;
 use shuttle::thread;
@@ -129,14 +129,13 @@ fn a_call_races_with_a_new_waker() {
 fn a_result_races_with_the_drop_of_its_handle() {
     check_trees(|drive| {
         let (dropped, released) = (Count::default(), Count::default());
-        let (value, waker) = (dropped.on_drop(), released.on_drop());
+        let (value, waker) = (dropped.on_drop(), released.on_drop_of_waker());
         tree(drive, async {
             nursery(async |n: Nursery| {
                 let mut child = n.spawn(async move {
                     yield_now().await;
                     Ok(value)
                 });
-                let waker = Waker::from(Arc::new(Held(Box::new(waker))));
                 let _ = Pin::new(&mut child).poll(&mut Context::from_waker(&waker));
                 drop(waker);
                 drop(child);
@@ -147,13 +146,6 @@ fn a_result_races_with_the_drop_of_its_handle() {
         });
         assert_eq!((dropped.get(), released.get()), (1, 1));
     });
-}
-
-/// A waker that holds something.
-struct Held(#[expect(dead_code, reason = "counts its drop")] Box<dyn Send + Sync>);
-
-impl Wake for Held {
-    fn wake(self: Arc<Self>) {}
 }
 
 /// L30: a body is held by one at a time, and dropped once: by whoever wants it over, or by the one who held it then.

@@ -2,7 +2,7 @@
 
 use std::future::{Future, poll_fn};
 use std::sync::{Arc, Mutex, mpsc};
-use std::task::{Poll, Wake, Waker};
+use std::task::{Poll, Waker};
 
 use shuttle::future::block_on;
 use shuttle::sync::atomic::{AtomicBool, Ordering};
@@ -86,15 +86,9 @@ fn a_spawn_races_with_the_nurserys_turn() {
 /// Fails if `Seats::end_turn` notes only a rest that comes about, as it did.
 #[test]
 fn the_end_of_a_nursery_races_with_its_news() {
-    struct Silent(#[expect(dead_code, reason = "counts its drop")] Box<dyn Send + Sync>);
-
-    impl Wake for Silent {
-        fn wake(self: Arc<Self>) {}
-    }
-
     check_all(50_000, || {
         let (seats, gone) = (Arc::new(Seats::new()), Count::default());
-        let waker = Waker::from(Arc::new(Silent(Box::new(gone.on_drop()))));
+        let waker = gone.on_drop_of_waker();
         let knocks = seats.clone();
         let other = thread::spawn(move || knocks.knock());
         seats.enter(|| drop(seats.begin_turn(|_| ())));

@@ -3,20 +3,13 @@
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll};
 
 use shuttle::future::block_on;
 use shuttle::thread;
 
 use super::{Count, check_all};
 use crate::channel::{OneshotReceiver, OneshotSender, RecvError, SendError, TryRecvError, oneshot};
-
-/// A waker that counts its drop, and wakes nobody.
-struct Silent(#[expect(dead_code, reason = "counts its drop")] Box<dyn Send + Sync>);
-
-impl Wake for Silent {
-    fn wake(self: Arc<Self>) {}
-}
 
 /// Counts the drops of one value, and the wakers that were waited with, and those of them that are gone.
 #[derive(Clone, Default)]
@@ -30,7 +23,7 @@ impl Drops {
     /// Polls once, with a waker that nobody hears.
     fn touch<F: Future>(&self, future: F) -> Poll<F::Output> {
         self.wakers.add();
-        let waker = Waker::from(Arc::new(Silent(Box::new(self.gone.on_drop()))));
+        let waker = self.gone.on_drop_of_waker();
         pin!(future).poll(&mut Context::from_waker(&waker))
     }
 }

@@ -17,8 +17,8 @@ use crate::runtime::root;
 use crate::sync::Event;
 use crate::tree::Tree;
 use crate::tree::marks::Mask;
-use crate::tree::node::{Cell, Kind, Node, NodeRef, Turn};
-use crate::tree::pump::Pumps;
+use crate::tree::node::{Cell, Kind, Node, NodeRef};
+use crate::tree::pump::{Pumps, Turn};
 use crate::{Nursery, nursery, sleep_forever, yield_now};
 
 /// A task that is through when it has had its turn.

@@ -18,6 +18,7 @@ use super::flags::{BY_CELL, FOLLOWED, NOTED, PARENT_CANCELLED, RAZED};
 use super::links::{Links, Role};
 use super::marks::{Marks, Mask};
 use super::place::Place;
+use super::pump::Turn;
 
 use super::resting::Rests;
 use super::seldom::Seldom;
@@ -99,16 +100,6 @@ pub(crate) type Payload = Box<dyn std::any::Any + Send>;
 
 /// A future that the core owns: a blocking job's end, a running finalizer.
 pub(crate) type Owned = Pin<Box<dyn Future<Output = ()> + Send>>;
-
-/// What the turn of a task came to.
-pub(crate) enum Turn {
-    /// The task is over, or has lost its pumps.
-    Over,
-    /// It waits to be woken.
-    Waits,
-    /// It was woken meanwhile.
-    Again,
-}
 
 /// The typed part of a node: what only nurseries and tasks have.
 pub(crate) trait Cell: Send + Sync {

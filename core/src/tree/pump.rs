@@ -24,7 +24,7 @@ use super::Tree;
 use super::batch::{Batch, Shelf};
 use super::job::Job;
 use super::loss;
-use super::node::{NodeRef, Turn};
+use super::node::NodeRef;
 use crate::raw::{Frame, Lent, Stack, Stage};
 use crate::sys::atomic::{AtomicBool, AtomicUsize, Ordering};
 use crate::sys::{Mutex, MutexGuard};
@@ -274,6 +274,16 @@ pub(crate) fn queue(tree: &Arc<Tree>, task: NodeRef) {
     if let Some(pumps) = &tree.pumps {
         pumps.push(tree, task);
     }
+}
+
+/// What the turn of a task came to.
+pub(crate) enum Turn {
+    /// The task is over, or has lost its pumps.
+    Over,
+    /// It waits to be woken.
+    Waits,
+    /// It was woken meanwhile.
+    Again,
 }
 
 /// Gives a task its turn. It comes back if it was woken meanwhile, and has to be put into the queue again.

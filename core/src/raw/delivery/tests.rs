@@ -1,25 +1,8 @@
 use super::*;
-use crate::raw::{Part, lodge};
+use crate::raw::{Part, counter, lodge};
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use std::sync::atomic::AtomicUsize as Number;
-use std::task::Wake;
-
-/// Counts its wake-ups, and who holds it.
-#[derive(Default)]
-struct Counter(Number);
-
-impl Wake for Counter {
-    fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-fn counter() -> (Arc<Counter>, Waker) {
-    let counter = Arc::new(Counter::default());
-    (counter.clone(), counter.into())
-}
 
 trait Sees: Send + Sync {}
 
@@ -99,7 +82,7 @@ fn who_waits_is_handed_over_once() {
         let denied = if denies { delivery(&giver).deny(1) } else { None };
         let waker = denied.or(giver.give(0, None).waker);
         waker.unwrap().wake();
-        assert_eq!((counter.0.load(Ordering::Relaxed), Arc::strong_count(&counter)), (1, 2));
+        assert_eq!((counter.wakes(), Arc::strong_count(&counter)), (1, 2));
         assert!(!taker.wait(&Waker::from(counter.clone())), "it is over");
         drop(taker);
         assert_eq!((Arc::strong_count(&counter), block.count()), (2, 1));
@@ -114,7 +97,7 @@ fn a_new_waker_takes_the_place_of_the_old_one() {
     drop((first, second));
     assert_eq!((Arc::strong_count(&old), Arc::strong_count(&new)), (1, 2));
     giver.give(0, None).waker.unwrap().wake();
-    assert_eq!((old.0.load(Ordering::Relaxed), new.0.load(Ordering::Relaxed)), (0, 1));
+    assert_eq!((old.wakes(), new.wakes()), (0, 1));
 }
 
 #[test]
@@ -171,6 +154,7 @@ fn a_value_that_panics_as_it_is_dropped_leaves_no_memory_behind() {
 #[cfg(not(foster_shuttle))]
 #[test]
 fn ends_meet_on_threads() {
+    use std::sync::atomic::AtomicUsize as Number;
     use std::thread;
 
     for round in 0..24 {

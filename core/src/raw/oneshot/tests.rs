@@ -1,31 +1,10 @@
 use super::*;
+use crate::raw::counter;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::Barrier;
-use std::sync::atomic::AtomicUsize as Number;
 use std::task::Wake;
 use std::thread;
-
-/// Counts its wake-ups, and who holds it.
-#[derive(Default)]
-struct Counter(Number);
-
-impl Wake for Counter {
-    fn wake(self: Arc<Self>) {
-        self.0.fetch_add(1, Ordering::Relaxed);
-    }
-}
-
-fn counter() -> (Arc<Counter>, Waker) {
-    let counter = Arc::new(Counter::default());
-    (counter.clone(), counter.into())
-}
-
-impl Counter {
-    fn wakes(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
-    }
-}
 
 #[test]
 fn a_value_is_given_and_taken_once() {
