@@ -24,7 +24,7 @@ mod scopes;
 use std::future::{Future, poll_fn};
 use std::num::NonZeroUsize;
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 
@@ -49,6 +49,21 @@ struct Threads {
     drive: Drive,
     jobs: Mutex<Vec<JoinHandle<()>>>,
     torn: Arc<Mutex<Torn>>,
+    clock: Arc<Clock>,
+}
+
+/// Stands still until somebody puts it forward. To look at it is no step of the model.
+#[derive(Default)]
+struct Clock(AtomicU64);
+
+impl Clock {
+    fn now(&self) -> Instant {
+        Instant::from_nanos(self.0.load(Ordering::SeqCst))
+    }
+
+    fn forward(&self) {
+        self.0.fetch_add(1_000_000_000, Ordering::SeqCst);
+    }
 }
 
 /// The teardown of a runtime.
@@ -71,7 +86,7 @@ impl Torn {
 
 impl Threads {
     fn new(drive: Drive) -> Arc<Self> {
-        Arc::new(Threads { drive, jobs: Mutex::default(), torn: Arc::default() })
+        Arc::new(Threads { drive, jobs: Mutex::default(), torn: Arc::default(), clock: Arc::default() })
     }
 
     /// Drops all jobs (R10): each on its own thread, at once or when it is not being polled any more.
@@ -116,11 +131,11 @@ impl Runtime for Threads {
     }
 
     fn now(&self) -> Instant {
-        Instant::from_nanos(1)
+        self.clock.now()
     }
 
     fn timer(&self) -> Box<dyn Timer> {
-        Box::new(NoTimer)
+        Box::new(Late(self.clock.clone()))
     }
 
     fn blocking(&self, _: Work) -> Result<(), BlockingError> {
@@ -135,19 +150,28 @@ impl Runtime for Threads {
     }
 }
 
-/// Time stands still.
-struct NoTimer;
+/// Fires at once if it is armed for the past; otherwise whoever puts the clock forward does what is due.
+struct Late(Arc<Clock>);
 
-impl Timer for NoTimer {
-    fn arm(&mut self, _: Instant, _: &Waker) {}
+impl Timer for Late {
+    fn arm(&mut self, at: Instant, waker: &Waker) {
+        if at <= self.0.now() {
+            waker.wake_by_ref();
+        }
+    }
 
     fn disarm(&mut self) {}
 }
 
 /// Runs a tree to its end. All its jobs have to end with it, and nothing of it may be left.
 fn tree<F: Future>(drive: Drive, body: F) -> F::Output {
+    tree_in_time(drive, |_| body)
+}
+
+/// As [`tree`], for a body that puts the clock forward.
+fn tree_in_time<F: Future>(drive: Drive, body: impl FnOnce(Arc<Clock>) -> F) -> F::Output {
     let threads = Threads::new(drive);
-    let output = block_on(root(threads.clone(), body));
+    let output = block_on(root(threads.clone(), body(threads.clock.clone())));
     ended(&threads);
     output
 }

@@ -1,6 +1,9 @@
 //! Scopes that wait without a node of their own: each program comes out the same whether they do, or the tree is watched and they
 //! may not.
 
+#[path = "resting/woken.rs"]
+mod woken;
+
 use std::cell::{Cell, RefCell};
 use std::convert::Infallible;
 use std::future::{Future, pending, poll_fn};

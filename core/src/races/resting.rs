@@ -1,12 +1,18 @@
 //! Scopes that rest in the node around them, and those that tell it to stop at the same moment. What has escaped while it rested is
 //! among the models of [`escaped`](super::escaped).
 
+use std::future::poll_fn;
+use std::mem;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::task::Poll;
 
-use super::{check_trees, tree};
+use shuttle::thread;
+
+use super::{Clock, check_trees, tree, tree_in_time};
 use crate::sync::Event;
-use crate::{CancelScope, Nursery, nursery, race_all, shield, sleep_forever, yield_now};
+use crate::tree::ambient;
+use crate::{CancelScope, Instant, Nursery, move_on_at, nursery, race_all, shield, sleep_forever, yield_now};
 
 /// Sets an event when it is dropped.
 struct Sets(Arc<Event>);
@@ -52,4 +58,45 @@ fn a_request_races_with_a_scope_that_begins_to_rest() {
             .unwrap();
         });
     });
+}
+
+/// Time runs out while a scope begins to rest, or is polled once more: whoever drives the node that it rests in is woken, and polls it
+/// again. That is a root, a task, or a scope of its own.
+///
+/// Fails without `wakes.push_chain(self.clone());` in `NodeRef::rests_are_over`, and with `if replaced {` in `NodeRef::keep_waker`.
+#[test]
+fn time_runs_out_while_a_scope_begins_to_rest() {
+    async fn rests(clock: Arc<Clock>, mut again: bool) {
+        let tree = ambient::tree().unwrap();
+        let time = thread::spawn(move || {
+            clock.forward();
+            tree.fire_due();
+        });
+        let waits = poll_fn(|cx| {
+            if mem::take(&mut again) {
+                cx.waker().wake_by_ref();
+            }
+            Poll::<()>::Pending
+        });
+        assert!(move_on_at(Instant::from_nanos(1_000), waits).await.is_none());
+        time.join().unwrap();
+    }
+
+    for again in [false, true] {
+        check_trees(move |drive| tree_in_time(drive, |clock| rests(clock, again)));
+        check_trees(move |drive| {
+            tree_in_time(drive, |clock| async move {
+                nursery(async |n: Nursery| {
+                    n.spawn(rests(clock, again));
+                })
+                .await
+                .unwrap();
+            });
+        });
+        check_trees(move |drive| {
+            tree_in_time(drive, |clock| async move {
+                CancelScope::new().named("a node").run(rests(clock, again)).await.unwrap();
+            });
+        });
+    }
 }

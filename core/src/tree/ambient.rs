@@ -4,11 +4,12 @@
 //! combinators replace wakers. A scope lends its node, so entering counts no reference.
 
 mod looking;
+mod resting;
 
 use std::cell::{Cell, OnceCell};
-use std::num::NonZeroU32;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Arc, OnceLock};
+use std::task::{RawWakerVTable, Waker};
 use std::thread;
 
 use super::Tree;
@@ -23,6 +24,7 @@ use crate::raw::{self, Frame, Stack};
 use crate::reason::{Origin, Reason, ReasonKind};
 
 pub(crate) use looking::{arrives_at, is_cancelled, is_clear, waits_no_more};
+pub(super) use resting::{is_driver, make_node, rest, stands_in};
 
 /// A scope that code on this thread stands in.
 struct Scope {
@@ -33,6 +35,24 @@ struct Scope {
     depth: u32,
     /// Of those that were entered as light ones in a row, the how many-th; 0 if it was not.
     lights: u32,
+    /// The waker that the body is being polled with, if it was entered with its node for that.
+    waker: Option<WakerId>,
+}
+
+/// What a waker is known by, as long as somebody has it.
+#[derive(Clone, Copy)]
+struct WakerId(*const (), &'static RawWakerVTable);
+
+impl WakerId {
+    #[inline]
+    fn of(waker: &Waker) -> Self {
+        WakerId(waker.data(), waker.vtable())
+    }
+
+    #[inline]
+    fn is(self, waker: &Waker) -> bool {
+        std::ptr::eq(self.0, waker.data()) && std::ptr::eq(self.1, waker.vtable())
+    }
 }
 
 /// After as many light scopes in a row the next one gets a node, and so do they: none is far from its node.
@@ -46,15 +66,15 @@ type Lent<'a> = raw::Lent<'a, NodeRef, Cell<Light>>;
 
 impl Scope {
     #[inline]
-    fn with_node(around: Option<&Place>) -> Self {
+    fn with_node(around: Option<&Place>, waker: Option<WakerId>) -> Self {
         let depth = around.map_or(0, |around| around.value().depth) + 1;
-        Scope { node: OnceCell::new(), depth, lights: 0 }
+        Scope { node: OnceCell::new(), depth, lights: 0, waker }
     }
 
     #[inline]
     fn light(around: Option<&Place>) -> Self {
         let (depth, lights) = around.map_or((0, 0), |around| (around.value().depth, around.value().lights));
-        Scope { node: OnceCell::new(), depth: depth + 1, lights: lights + 1 }
+        Scope { node: OnceCell::new(), depth: depth + 1, lights: lights + 1, waker: None }
     }
 }
 
@@ -133,9 +153,20 @@ pub(crate) fn default_root() -> Option<&'static NodeRef> {
 /// Runs `f` with `node` as the innermost scope, and catches its panic.
 #[inline]
 pub(crate) fn enter<R>(node: &NodeRef, f: impl FnOnce() -> R) -> thread::Result<R> {
+    enter_with(node, None, f)
+}
+
+/// As [`enter`], for `f` that polls the body of `node` with `waker`, by which whoever drives it is woken.
+#[inline]
+pub(crate) fn enter_poll<R>(node: &NodeRef, waker: &Waker, f: impl FnOnce() -> R) -> thread::Result<R> {
+    enter_with(node, Some(WakerId::of(waker)), f)
+}
+
+#[inline]
+fn enter_with<R>(node: &NodeRef, waker: Option<WakerId>, f: impl FnOnce() -> R) -> thread::Result<R> {
     let followed = node.flagged(FOLLOWED);
     STACK.with(|stack| {
-        let scope = stack.look(Scope::with_node);
+        let scope = stack.look(|around| Scope::with_node(around, waker));
         let f = || if followed { run_followed(f) } else { panic::catch_unwind(AssertUnwindSafe(f)) };
         stack.enter(scope, Lent::One(node), f).1
     })
@@ -178,67 +209,6 @@ pub(crate) fn reenter_light<R>(light: &mut Light, f: impl FnOnce() -> R) -> (Opt
     })
 }
 
-/// Where a light scope that has just been left can rest: in the innermost node, inside the light scope around it, which gets a place
-/// there, too. None if one of them cannot.
-pub(crate) fn place_to_rest(light: &mut Light) -> Option<(NodeRef, Option<RestKey>)> {
-    look(|top| {
-        let node = node_or_default(top)?;
-        if !light.may_rest(node.tree()) {
-            return None;
-        }
-        let around = match top {
-            Some(top) if top.is_light() => Some(keep_place(top, node)?),
-            _ => None,
-        };
-        Some((node.clone(), around))
-    })
-}
-
-/// The place in `node` of a light scope that is being polled. It gets one now, after those around it, if it has none; none if one of
-/// them cannot rest.
-fn keep_place(place: &Place, node: &NodeRef) -> Option<RestKey> {
-    let around = match place.outer() {
-        // Those that have a place stand outside of those that have none.
-        Some(outer) if place.rest().is_none() && outer.is_light() => Some(keep_place(outer, node)?),
-        _ => None,
-    };
-    let kept = place.light()?;
-    let mut light = kept.get();
-    let may_rest = light.may_rest(node.tree());
-    if may_rest && light.rest().is_none() {
-        light.stands_inside(around.map(RestKey::serial));
-        light.rests_at(Some(node.make_rest(light, around)));
-    }
-    kept.set(light);
-    if may_rest { light.rest() } else { None }
-}
-
-/// Whether this code stands in `node`, inside the light scope that rests there under this serial number, or inside none.
-pub(crate) fn stands_in(node: &NodeRef, outer: Option<NonZeroU32>) -> bool {
-    look(|top| {
-        let serial = match top {
-            Some(top) if top.is_light() => match top.rest() {
-                Some(key) => Some(key.serial()),
-                None => return false,
-            },
-            _ => None,
-        };
-        serial == outer && node_or_default(top).is_some_and(|top| top.is(node))
-    })
-}
-
-/// Makes a light scope into a node, below the scope that this code stands in; none outside of any tree.
-pub(crate) fn make_node(light: &mut Light) -> Option<NodeRef> {
-    let parent = try_current()?;
-    let tree = parent.tree()?;
-    light.start(Some(tree));
-    let node = light.materialise(&parent, tree);
-    if node.flagged(FOLLOWED) {
-        follow::opened(&node);
-    }
-    Some(node)
-}
-
 /// Whether `node` is the innermost scope.
 pub(crate) fn is_inside(node: &NodeRef) -> bool {
     look(|top| top.and_then(Place::node).is_some_and(|top| top.is(node)))
@@ -266,10 +236,21 @@ fn materialise(place: &Place, outside: &NodeRef, tree: &Arc<Tree>) -> NodeRef {
     let Some(light) = place.light().map(Cell::get) else {
         unreachable!("it has no node: it was entered as a light one")
     };
+    become_node(light, outside, above, tree, |node| drop(scope.node.set(node.clone())))
+}
+
+/// Makes a light scope, which has its place in `outside` if it has one, into a node below `above`; and then those that rest in it.
+fn become_node(
+    light: Light,
+    outside: &NodeRef,
+    above: &NodeRef,
+    tree: &Arc<Tree>,
+    first: impl FnOnce(&NodeRef),
+) -> NodeRef {
     let key = light.rest();
     let made = key.and_then(|key| outside.node_at_rest(key));
     let node = made.unwrap_or_else(|| light.materialise(above, tree));
-    drop(scope.node.set(node.clone()));
+    first(&node);
     if let Some(key) = key {
         outside.rest_became(key, &node, tree);
     }

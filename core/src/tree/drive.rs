@@ -74,7 +74,7 @@ pub(crate) fn poll_open<B: Body + ?Sized>(node: &NodeRef, mut body: Pin<&mut B>,
     node.touch();
     let was_cancelled = node.flagged(CANCELLED);
     let marker = if node.flagged(CANCELLED | PARENT_CANCELLED | WATCHED) { prepare(node) } else { None };
-    let result = ambient::enter(node, || match &marker {
+    let result = ambient::enter_poll(node, marker.as_ref().unwrap_or(cx.waker()), || match &marker {
         Some(marker) => body.as_mut().poll(&mut Context::from_waker(marker)),
         None => body.as_mut().poll(cx),
     });
@@ -238,7 +238,7 @@ impl NodeRef {
             return;
         }
         state.life = Life::Draining;
-        let resting = state.take_resting(self);
+        let resting = state.take_resting();
         if !resting.is_empty() {
             self.flag(DISMISSED);
         }
@@ -246,7 +246,7 @@ impl NodeRef {
         let leaked = if state.links.count(Role::Inner) > 0 { state.links.leak() } else { Vec::new() };
         drop(state);
         if !resting.is_empty() {
-            dismiss(resting);
+            dismiss(self, resting);
         }
         if !leaked.is_empty() {
             for node in leaked {
@@ -363,11 +363,12 @@ impl NodeRef {
     fn poll_finalizer(&self, driver: Driver, mut running: Owned, cx: &mut Context<'_>) -> bool {
         self.register(driver, cx.waker());
         let marker = wake::marker(self);
-        let mut cx = Context::from_waker(marker.as_ref().unwrap_or(cx.waker()));
-        let result = ambient::enter(self, || match running.as_mut().poll(&mut cx) {
-            Poll::Pending => Some(running),
-            Poll::Ready(()) => None,
-        });
+        let waker = marker.as_ref().unwrap_or(cx.waker());
+        let result =
+            ambient::enter_poll(self, waker, || match running.as_mut().poll(&mut Context::from_waker(waker)) {
+                Poll::Pending => Some(running),
+                Poll::Ready(()) => None,
+            });
         let mut state = self.lock();
         state.rare().polls_finalizer = false;
         match result {

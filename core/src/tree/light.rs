@@ -52,6 +52,8 @@ pub(crate) struct Light {
     kind: Kind,
     mask: Mask,
     time: Time,
+    /// Where it rests, whoever drives that node is woken for it.
+    by_driver: bool,
     /// The light scope around it, once it rests.
     outer: Option<NonZeroU32>,
     /// Its place to rest, if it has one.
@@ -68,7 +70,7 @@ impl Light {
             Limit::At(at) => (Time::At, at),
             Limit::In(duration) => (Time::ToBegin, Instant::from_nanos(0) + duration),
         };
-        Light { kind, mask, time, outer: None, rest: None, deadline, location }
+        Light { kind, mask, time, by_driver: false, outer: None, rest: None, deadline, location }
     }
 
     pub(super) fn mask(&self) -> Mask {
@@ -135,6 +137,15 @@ impl Light {
 
     pub(super) fn rests_at(&mut self, key: Option<RestKey>) {
         self.rest = key;
+    }
+
+    /// Whether, where it rests, whoever drives that node is woken for it.
+    pub(super) fn is_woken_by_driver(&self) -> bool {
+        self.by_driver
+    }
+
+    pub(super) fn wakes_driver(&mut self, by_driver: bool) {
+        self.by_driver = by_driver;
     }
 
     /// It rests no more; gives its place.

@@ -3,6 +3,7 @@
 //! All of this runs inside `Drop`, on any thread, possibly unwinding: it does not panic, wait, or need a context.
 
 use std::collections::VecDeque;
+use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use super::ambient;
@@ -158,8 +159,8 @@ fn reap_owned(node: &NodeRef, cx: &mut Context<'_>) -> Step {
     };
     drop(state);
     let mut body = OwnedBody(Some(owned));
-    let result = ambient::enter(node, || std::pin::Pin::new(&mut body).poll(cx));
-    let step = conclude(Driver::Reaper, node, std::pin::Pin::new(&mut body), result, was_cancelled, cx.waker());
+    let result = ambient::enter_poll(node, cx.waker(), || Pin::new(&mut body).poll(cx));
+    let step = conclude(Driver::Reaper, node, Pin::new(&mut body), result, was_cancelled, cx.waker());
     if step == Step::Pending {
         node.lock().rare().owned = body.0;
     } else {
@@ -172,7 +173,7 @@ fn reap_owned(node: &NodeRef, cx: &mut Context<'_>) -> Step {
 pub(crate) struct OwnedBody(pub(crate) Option<Owned>);
 
 impl Body for OwnedBody {
-    fn poll(mut self: std::pin::Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         match &mut self.0 {
             Some(owned) => match owned.as_mut().poll(cx) {
                 Poll::Ready(()) => {
@@ -185,7 +186,7 @@ impl Body for OwnedBody {
         }
     }
 
-    fn clear(mut self: std::pin::Pin<&mut Self>) {
+    fn clear(mut self: Pin<&mut Self>) {
         self.0 = None;
     }
 }
@@ -228,10 +229,10 @@ fn raze_node(node: &NodeRef, report: &mut HostDropped, wakes: &mut Wakes) {
     let left =
         state.if_rare().map(|rare| (rare.running.take(), rare.owned.take(), std::mem::take(&mut rare.finalizers)));
     let links = std::mem::take(&mut state.links);
-    let resting = state.take_resting(node);
+    let resting = state.take_resting();
     wakes.push_raw(state.waker.take());
     drop(state);
-    dismiss(resting);
+    dismiss(node, resting);
     let result = ambient::enter(node, || {
         node.cell().cut(node);
         drop(left);

@@ -6,7 +6,7 @@
 //! node then. What the tree does for it meanwhile:
 //!
 //! * at its deadline it is woken (all that rest in one node have one timer), and when the node's own code has to stop
-//!   ([`Wakes::push_resting`])
+//!   ([`Wakes::push_resting`]): with its waker, or through the node, if that is how its waker would wake it
 //! * its future finds that it has left the scope it stood in, and makes its node where it stood (L1)
 //! * when the node's body is over, whoever still rests there was forgotten, or has escaped (L28): it is woken, and panics
 //!
@@ -31,6 +31,8 @@ use super::timers::{Target, TimerKey};
 use super::wake::{self, Wakes};
 use crate::Instant;
 use slots::{Left, Resting, Slots};
+
+pub(super) use slots::ToWake;
 
 /// A place to rest; never used again in the life of its node (but for a wrap around of 32 bits).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -78,16 +80,21 @@ impl Rests {
         resting.iter().map(|resting| (&resting.light, resting.due, around(resting))).collect()
     }
 
-    /// Keeps a place for a light scope, inside another one that rests here.
+    /// Keeps a place for a light scope, inside another one that rests here. It begins to rest if it is known whom to wake for it.
     #[inline]
-    fn insert(&mut self, light: &Light, around: Option<RestKey>) -> (RestKey, &mut Resting) {
+    pub(super) fn insert(&mut self, light: &Light, around: Option<RestKey>, to_wake: Option<ToWake>) -> RestKey {
         if let Some(around) = around.and_then(|around| self.get_mut(around)) {
             around.inside += 1;
         }
         let table = self.0.get_or_insert_default();
         let serial = NonZeroU32::MIN.saturating_add(table.serial);
         table.serial = table.serial.wrapping_add(1);
-        table.slots.insert(serial, light, around)
+        let (key, resting) = table.slots.insert(serial, light, around);
+        if let Some(to_wake) = to_wake {
+            resting.wakes(to_wake);
+            table.note_deadline(key);
+        }
+        key
     }
 
     #[inline]
@@ -95,20 +102,19 @@ impl Rests {
         self.0.as_mut()?.slots.get_mut(key)
     }
 
-    /// Notes the deadline of one that begins to rest. Says whether the timer is armed too late for it.
-    fn is_late_for(&mut self, key: RestKey) -> bool {
-        let Some(resting) = self.get_mut(key) else { return false };
-        if mem::replace(&mut resting.timed, true) {
-            return false;
+    /// One that has its place begins to rest there.
+    fn begins(&mut self, key: RestKey) {
+        if let Some(table) = &mut *self.0 {
+            table.note_deadline(key);
         }
-        let at = resting.light.deadline();
-        let Some(table) = &mut *self.0 else { return false };
-        if table.deadlines.len() > 2 * table.slots.len() + 16 {
-            let Table { deadlines, slots, .. } = &mut **table;
-            deadlines.retain(|Reverse((_, key))| slots.get(*key).is_some());
-        }
-        table.deadlines.push(Reverse((at, key)));
-        table.alarm.is_none_or(|(_, armed)| at < armed)
+    }
+
+    /// Whether the timer is armed too late for the first of them, or for one that is gone.
+    #[inline]
+    fn is_late(&self) -> bool {
+        let Some(table) = &*self.0 else { return false };
+        let first = table.deadlines.peek().map(|Reverse((at, _))| *at);
+        first.is_some_and(|at| table.alarm.is_none_or(|(_, armed)| at < armed))
     }
 
     /// The earliest deadline of those that rest here.
@@ -160,25 +166,25 @@ impl Rests {
     }
 
     /// Those that rest inside another one do so no more: it has become a node, and so will they; or it is gone.
-    fn free_inside(&mut self, around: RestKey, node: &NodeRef) -> Vec<(RestKey, Light, Option<Waker>)> {
+    fn free_inside(&mut self, around: RestKey) -> Vec<(RestKey, Light, Option<ToWake>)> {
         let slots = self.0.iter_mut().flat_map(|table| table.slots.iter_mut());
         let inside = slots.filter(|(_, inner)| inner.around == Some(around));
         let free = |(key, inner): (RestKey, &mut Resting)| {
             inner.around = None;
-            (key, inner.light, inner.take_waker(node))
+            (key, inner.light, inner.take_to_wake())
         };
         inside.map(free).collect()
     }
 
-    /// Takes out all that rest inside one that is gone: they were forgotten, or have escaped. Gives their wakers and nodes.
+    /// Takes out all that rest inside one that is gone: they were forgotten, or have escaped.
     #[cold]
-    fn remove_inside(&mut self, around: RestKey, node: &NodeRef) -> Vec<Left> {
+    fn remove_inside(&mut self, around: RestKey) -> Vec<Left> {
         let mut left = Vec::new();
         let mut arounds = vec![around];
         while let Some(around) = arounds.pop() {
-            for (key, _, waker) in self.free_inside(around, node) {
+            for (key, _, to_wake) in self.free_inside(around) {
                 let gone = self.0.as_mut().and_then(|table| table.slots.remove(key));
-                left.extend(gone.map(|(gone, _)| Left { waker, ..gone }));
+                left.extend(gone.map(|(gone, _)| Left { to_wake, ..gone }));
                 arounds.push(key);
             }
         }
@@ -186,101 +192,112 @@ impl Rests {
     }
 
     /// Takes all out.
-    fn remove_all(&mut self, node: &NodeRef) -> Vec<Left> {
+    fn remove_all(&mut self) -> Vec<Left> {
         let Some(table) = &mut *self.0 else { return Vec::new() };
-        let wakers = |(key, resting): (RestKey, &mut Resting)| (key, resting.take_waker(node));
-        let all: Vec<_> = table.slots.iter_mut().map(wakers).collect();
-        let gone = |(key, waker)| table.slots.remove(key).map(|(gone, _)| Left { waker, ..gone });
-        all.into_iter().filter_map(gone).collect()
+        let all: Vec<_> = table.slots.iter_mut().map(|(key, _)| key).collect();
+        all.into_iter().filter_map(|key| table.slots.remove(key)).map(|(gone, _)| gone).collect()
+    }
+}
+
+impl Table {
+    /// Notes the deadline of one that begins to rest, once.
+    #[inline]
+    fn note_deadline(&mut self, key: RestKey) {
+        let Some(resting) = self.slots.get_mut(key) else { return };
+        let at = resting.light.deadline();
+        if at == Instant::NEVER || mem::replace(&mut resting.timed, true) {
+            return;
+        }
+        if self.deadlines.len() > 2 * self.slots.len() + 16 {
+            let Table { deadlines, slots, .. } = self;
+            deadlines.retain(|Reverse((_, key))| slots.get(*key).is_some());
+        }
+        self.deadlines.push(Reverse((at, key)));
     }
 }
 
 impl State {
-    /// Takes all out, when the body of the scope `this` is over; to be [dismissed](dismiss) where no lock is held.
-    pub(super) fn take_resting(&mut self, this: &NodeRef) -> Vec<Left> {
-        if self.rests.is_empty() { Vec::new() } else { self.rests.remove_all(this) }
+    /// Takes all out, when the body is over; to be [dismissed](dismiss) where no lock is held.
+    pub(super) fn take_resting(&mut self) -> Vec<Left> {
+        if self.rests.is_empty() { Vec::new() } else { self.rests.remove_all() }
     }
 }
 
-/// Who rested here was forgotten, or has escaped: it is woken, to find out (L28).
-pub(super) fn dismiss(left: Vec<Left>) {
+/// Who rested in `node` was forgotten, or has escaped: it is woken, to find out (L28).
+pub(super) fn dismiss(node: &NodeRef, left: Vec<Left>) {
     for gone in left {
-        if let Some(waker) = gone.waker {
-            waker.wake();
+        match gone.to_wake {
+            Some(ToWake::Driver) => wake::wake(node),
+            Some(ToWake::Other(waker)) => waker.wake(),
+            None => {}
         }
     }
 }
 
 impl NodeRef {
-    /// Keeps a place for a light scope that is being polled, because one inside it is about to rest here.
-    pub(super) fn make_rest(&self, light: Light, around: Option<RestKey>) -> RestKey {
-        self.lock().rests.insert(&light, around).0
-    }
-
-    /// A light scope that rests here was polled again, and is not ready. Says whether it goes on as it was: not if it has another
-    /// waker by now, or has to stop.
+    /// A light scope that has its place here was polled, and is not ready. Says whether it goes on as it was: not if it has another waker
+    /// by now, or has to stop. `by_driver`: the waker is that of whoever drives this node.
     #[inline]
-    pub(super) fn rests_on(&self, key: RestKey, waker: &Waker) -> bool {
+    pub(super) fn rests_on(&self, light: &Light, waker: &Waker, by_driver: bool) -> bool {
+        let Some(key) = light.rest() else { return false };
+        if by_driver && light.is_woken_by_driver() {
+            // Who has to wake it wakes the driver, which is being polled at this moment, and so will be once more.
+            return true;
+        }
         let mut state = self.lock();
         let resting = state.rests.get_mut(key);
-        let is_known = |resting: &mut Resting| match &resting.waker {
-            Some(known) => known.will_wake(waker),
-            None => resting.own && self.waker().will_wake(waker),
-        };
-        let rests = resting.is_some_and(|resting| !resting.due && is_known(resting));
+        let rests = resting.is_some_and(|resting| !resting.due && resting.is_woken_with(waker, by_driver));
         drop(state);
         // Ordering: as in `rest`.
         rests && !self.flagged(CANCELLED)
     }
 
-    /// `light` was polled and is not ready. Says where it rests, in its old place if it had one; none if it has to have a node
-    /// now, because it has to stop: then it rests here no more.
+    /// `light` was polled and is not ready. Says where it rests, in its old place if it had one; none if it has to have a node now, because
+    /// it has to stop. Those around it that have no place yet get theirs first: `keep` keeps them, and gives the innermost.
+    ///
+    /// `other` is its waker, if that is not the one of whoever drives this node. What it is afterwards has to be dropped where no lock is
+    /// held.
     pub(super) fn rest(
         &self,
         light: &Light,
-        key: Option<RestKey>,
-        around: Option<RestKey>,
-        waker: &Waker,
+        other: &mut Option<Waker>,
+        keep: impl FnOnce(&mut Rests) -> Option<RestKey>,
     ) -> Option<RestKey> {
         let tree = self.tree()?;
         if !self.flagged(RESTED) {
             self.flag(RESTED);
         }
-        let own = self.waker().will_wake(waker);
-        // No lock is held while a waker is cloned or dropped (L36).
-        let mut waker = if own { None } else { Some(waker.clone()) };
         let mut state = self.lock();
         if state.life != Life::Open {
             return None;
         }
-        let mut stays = true;
-        let key = match key {
+        let (key, stays) = match light.rest() {
             None => {
-                let (key, resting) = state.rests.insert(light, around);
-                (resting.waker, resting.own) = (waker.take(), own);
-                key
+                let around = keep(&mut state.rests);
+                let to_wake = other.take().map_or(ToWake::Driver, ToWake::Other);
+                (state.rests.insert(light, around, Some(to_wake)), true)
             }
             Some(key) => {
-                stays = state.rests.get_mut(key).is_some_and(|resting| {
-                    mem::swap(&mut resting.waker, &mut waker);
-                    resting.own = own;
-                    !resting.due
-                });
-                key
+                let resting = state.rests.get_mut(key)?;
+                resting.by_driver = other.is_none();
+                mem::swap(&mut resting.waker, other);
+                let stays = !resting.due;
+                state.rests.begins(key);
+                (key, stays)
             }
         };
-        let timed = stays && light.deadline() != Instant::NEVER;
-        let armed = if timed && state.rests.is_late_for(key) { self.arm_rests(&mut state, tree) } else { None };
+        let armed = if state.rests.is_late() { self.arm_rests(&mut state, tree) } else { None };
         drop(state);
-        drop(waker);
         if armed.is_some_and(|(_, late)| late) {
             tree.arm();
         }
-        // Ordering: the flag is set before the wakers are looked for; so either this one was found, or this sees the flag.
+        // Ordering: the flag is set before it is looked for whom to wake; so either this one was found, or this sees the flag.
         if stays && !self.flagged(CANCELLED) {
             return Some(key);
         }
-        self.end_rest(key);
+        if light.rest().is_none() {
+            self.end_rest(key);
+        }
         None
     }
 
@@ -299,15 +316,15 @@ impl NodeRef {
     /// A light scope rests here no more. Gives the node that it has become without knowing.
     pub(super) fn end_rest(&self, key: RestKey) -> Option<NodeRef> {
         let mut state = self.lock();
-        let Left { waker, node, inside } = state.rests.take(key)?;
+        let Left { to_wake, node, inside } = state.rests.take(key)?;
         if inside > 0 {
-            let left = state.rests.remove_inside(key, self);
+            let left = state.rests.remove_inside(key);
             drop(state);
-            dismiss(left);
+            dismiss(self, left);
         } else {
             drop(state);
         }
-        drop(waker);
+        drop(to_wake);
         node
     }
 
@@ -317,13 +334,10 @@ impl NodeRef {
         let Some(gone) = gone else { return };
         let mut became = if gone.inside > 0 { vec![(key, node.clone())] } else { Vec::new() };
         while let Some((outer, above)) = became.pop() {
-            let inside = self.lock().rests.free_inside(outer, self);
-            for (key, light, waker) in inside {
+            let inside = self.lock().rests.free_inside(outer);
+            for (key, light, to_wake) in inside {
                 let Some(node) = light.materialise_in(&above, tree) else { continue };
-                let mut state = node.lock();
-                let none = mem::replace(&mut state.waker, waker);
-                drop(state);
-                drop(none);
+                node.is_driven_by(to_wake, self);
                 if node.flagged(CANCELLED) {
                     wake::wake(&node);
                 }
@@ -339,13 +353,17 @@ impl NodeRef {
     pub(super) fn rests_are_over(&self, tree: &Arc<Tree>, now: Instant, wakes: &mut Wakes) {
         let mut state = self.lock();
         state.rests.end_alarm(now);
+        let mut driver = false;
         while let Some(resting) = state.rests.next_due(now) {
             resting.due = true;
             self.flag(DUE);
-            wakes.push_raw(resting.take_waker(self));
+            driver |= wakes.push_one(resting);
         }
         let armed = self.arm_rests(&mut state, tree);
         drop(state);
+        if driver {
+            wakes.push_chain(self.clone());
+        }
         if armed.is_some_and(|(_, late)| late) {
             wakes.arm(tree);
         }
@@ -376,7 +394,7 @@ impl NodeRef {
         let mut state = self.lock();
         let resting = state.rests.get_mut(key)?;
         let (light, made, is_inside) = (resting.light, resting.node.take(), resting.around.is_some());
-        let waker = resting.take_waker(self);
+        let to_wake = resting.take_to_wake();
         drop(state);
         let node = match made {
             Some(node) => node,
@@ -391,29 +409,46 @@ impl NodeRef {
                 }
             }
         };
-        // Whoever is to be woken for it from now on; in the poll that follows it says so itself.
-        let mut state = node.lock();
-        let old = match waker {
-            Some(waker) => state.waker.replace(waker),
-            None => None,
-        };
-        drop(state);
-        drop(old);
+        // From now on; in the poll that follows it says so itself.
+        node.is_driven_by(to_wake, self);
         self.rest_became(key, &node, tree);
         Some(node)
+    }
+
+    /// This was a light scope that rested in `stood`: who was to be woken for it drives it.
+    fn is_driven_by(&self, to_wake: Option<ToWake>, stood: &NodeRef) {
+        let waker = match to_wake {
+            Some(ToWake::Driver) => wake::waker(stood),
+            Some(ToWake::Other(waker)) => waker,
+            None => return,
+        };
+        let old = self.lock().waker.replace(waker);
+        drop(old);
     }
 }
 
 impl Wakes {
-    /// The code of a node has to stop: takes along the wakers of all that rest there.
+    /// Takes along the waker of one that rests. Says whether it is the driver of its node who has to be woken.
+    fn push_one(&mut self, resting: &mut Resting) -> bool {
+        match resting.take_to_wake() {
+            Some(ToWake::Driver) => return true,
+            Some(ToWake::Other(waker)) => self.push(waker),
+            None => {}
+        }
+        false
+    }
+
+    /// The code of a node has to stop: takes along those who have to be woken for what rests there.
     pub(super) fn push_resting(&mut self, node: &NodeRef) {
         if !node.flagged(RESTED) {
             return;
         }
         let mut state = node.lock();
         let resting = state.rests.0.iter_mut().flat_map(|table| table.slots.iter_mut());
-        let wakers: Vec<Waker> = resting.filter_map(|(_, resting)| resting.take_waker(node)).collect();
+        let driver = resting.fold(false, |driver, (_, resting)| self.push_one(resting) | driver);
         drop(state);
-        wakers.into_iter().for_each(|waker| self.push(waker));
+        if driver {
+            self.push_chain(node.clone());
+        }
     }
 }

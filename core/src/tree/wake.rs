@@ -86,6 +86,11 @@ fn is_woken_by_cell(node: &NodeRef) -> bool {
     node.flagged(BY_CELL) && !node.flagged(LOST)
 }
 
+/// A waker of whoever drives the scope, whoever that is by then.
+pub(super) fn waker(node: &NodeRef) -> Waker {
+    if is_woken_by_cell(node) { node.waker().clone() } else { Waker::from(Arc::new(Marker(node.clone()))) }
+}
+
 /// The parent, if this scope holds up its delivery (L16.1).
 fn delayed_by(node: &NodeRef) -> Option<NodeRef> {
     if node.kind == Kind::Task || !node.flagged(PARENT_CANCELLED) {

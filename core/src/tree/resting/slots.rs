@@ -12,6 +12,13 @@ use crate::tree::census;
 use crate::tree::light::Light;
 use crate::tree::node::NodeRef;
 
+/// Who is to be woken for a light scope that rests.
+pub(in crate::tree) enum ToWake {
+    /// Whoever drives the node that it rests in.
+    Driver,
+    Other(Waker),
+}
+
 /// What a light scope leaves with its node.
 pub(super) struct Resting {
     /// None: the slot is vacant.
@@ -21,10 +28,10 @@ pub(super) struct Resting {
     pub(super) light: Light,
     /// The one that it rests in.
     pub(super) around: Option<RestKey>,
-    /// None while it is being polled for the first time, and after it was called; or if it is the [`own`](Resting::own) one.
+    /// None while it is being polled for the first time, and after it was called; or if it is the driver's.
     pub(super) waker: Option<Waker>,
-    /// Its waker is that of the node that it rests in: not kept, which would be a count up and a count down.
-    pub(super) own: bool,
+    /// Its waker is that of whoever drives the node that it rests in: not kept, which would be a count up and a count down.
+    pub(super) by_driver: bool,
     /// Its deadline is noted.
     pub(super) timed: bool,
     /// Its time is over.
@@ -36,9 +43,25 @@ pub(super) struct Resting {
 }
 
 impl Resting {
-    /// The waker to call it with, once; `node` is the one that it rests in.
-    pub(super) fn take_waker(&mut self, node: &NodeRef) -> Option<Waker> {
-        if mem::take(&mut self.own) { Some(node.waker().clone()) } else { self.waker.take() }
+    /// Who is to be woken for it, once.
+    #[inline]
+    pub(super) fn take_to_wake(&mut self) -> Option<ToWake> {
+        if mem::take(&mut self.by_driver) { Some(ToWake::Driver) } else { self.waker.take().map(ToWake::Other) }
+    }
+
+    /// Who that is, for one that begins to rest.
+    #[inline]
+    pub(super) fn wakes(&mut self, to_wake: ToWake) {
+        match to_wake {
+            ToWake::Driver => self.by_driver = true,
+            ToWake::Other(waker) => self.waker = Some(waker),
+        }
+    }
+
+    /// Whether what it was polled with last is this waker, that of the driver or another one.
+    #[inline]
+    pub(super) fn is_woken_with(&self, waker: &Waker, by_driver: bool) -> bool {
+        if by_driver { self.by_driver } else { self.waker.as_ref().is_some_and(|known| known.will_wake(waker)) }
     }
 }
 
@@ -52,7 +75,7 @@ impl Drop for Resting {
 
 /// What is left of one that rests here no more.
 pub(in crate::tree) struct Left {
-    pub(super) waker: Option<Waker>,
+    pub(super) to_wake: Option<ToWake>,
     pub(super) node: Option<NodeRef>,
     pub(super) inside: u32,
 }
@@ -107,7 +130,7 @@ impl Slots {
                 light: *light,
                 around: None,
                 waker: None,
-                own: false,
+                by_driver: false,
                 timed: false,
                 due: false,
                 inside: 0,
@@ -129,11 +152,11 @@ impl Slots {
         let vacant = self.vacant;
         let resting = self.get_mut(key)?;
         census::resting(false);
-        let left = Left { waker: resting.waker.take(), node: resting.node.take(), inside: resting.inside };
+        let left = Left { to_wake: resting.take_to_wake(), node: resting.node.take(), inside: resting.inside };
         let around = resting.around;
         resting.serial = None;
         resting.next = vacant;
-        (resting.own, resting.timed, resting.due, resting.inside) = (false, false, false, 0);
+        (resting.timed, resting.due, resting.inside) = (false, false, 0);
         self.vacant = key.slot;
         self.len -= 1;
         Some((left, around))

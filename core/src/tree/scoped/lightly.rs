@@ -86,32 +86,28 @@ where
     /// A scope without a node is not ready. Says whether it rests; it does not if it has to have a node now.
     fn rest(self: Pin<&mut Self>, waker: &Waker) -> bool {
         let this = self.project();
-        if let (Some(node), Some(key)) = (&*this.seat, this.light.rest()) {
-            if this.light.is_running() && node.rests_on(key, waker) {
+        let by_driver = ambient::is_driver(waker);
+        if let Some(node) = &*this.seat {
+            if this.light.is_running() && node.rests_on(this.light, waker, by_driver) {
                 return true;
             }
         }
-        // What it rests in, if it gets its place only now.
-        let (node, place) = match this.seat.take() {
-            Some(node) if this.light.may_rest(node.tree()) => (node, None),
-            Some(node) => {
-                // Known to be over.
-                drop(this.light.take_rest().and_then(|key| node.end_rest(key)));
-                return false;
-            }
-            None => match ambient::place_to_rest(this.light) {
-                Some((node, around)) => (node, Some(around)),
-                None => return false,
-            },
+        // No lock is held while a waker is cloned or dropped (L36).
+        let mut other = if by_driver { None } else { Some(waker.clone()) };
+        let rest = match &*this.seat {
+            Some(node) if this.light.is_running() => node.rest(this.light, &mut other, |_| None),
+            // Known to be over.
+            Some(_) => None,
+            None => ambient::rest(this.light, this.seat, waker, &mut other),
         };
-        let rest = node.rest(this.light, this.light.rest(), place.flatten(), waker);
-        // Not before, as it was copied there: a processor waits when it copies what was just written.
-        if let Some(around) = place {
-            this.light.stands_inside(around.map(RestKey::serial));
+        match rest {
+            Some(key) => {
+                this.light.rests_at(Some(key));
+                this.light.wakes_driver(by_driver);
+            }
+            None => *this.seat = None,
         }
-        this.light.rests_at(rest);
-        *this.seat = rest.map(|_| node);
-        this.seat.is_some()
+        rest.is_some()
     }
 
     /// A scope ends without ever having had a node.
