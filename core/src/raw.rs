@@ -19,7 +19,7 @@ mod thin;
 
 pub(crate) use delivery::{Delivery, Giver, Taker};
 pub(crate) use inside::Inside;
-pub(crate) use lazy::Lazy;
+pub(crate) use lazy::{Lazy, LentArc};
 pub(crate) use lodging::{Owner, Room, lodge, lodge_alone};
 pub(crate) use stack::{Frame, Lent, Stack};
 pub(crate) use stage::Stage;

@@ -65,7 +65,7 @@ impl<B: AnyBox> Children<B> {
                 }
             }
             // Not here: after the body, or before the end. A turn brings everybody in a chain of nurseries forward.
-            if has_run && tree.is_some_and(|tree| tree.runtime.should_yield()) {
+            if has_run && tree.as_ref().is_some_and(|tree| tree.runtime.should_yield()) {
                 return true;
             }
             has_run = true;

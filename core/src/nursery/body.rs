@@ -48,7 +48,7 @@ where
     /// One turn of the child; ready when its scope is Closed.
     pub(crate) fn turn(mut self: Pin<&mut Self>, node: &NodeRef, cx: &mut Context<'_>) -> Poll<Closed> {
         if let BodyProj::Future { fresh, .. } = self.as_mut().project() {
-            if std::mem::take(fresh) && node.tree().is_some_and(|tree| node.is_cancelled(tree)) {
+            if std::mem::take(fresh) && node.tree().is_some_and(|tree| node.is_cancelled(&tree)) {
                 // L13: dropped unpolled.
                 discard(node, self);
             } else if poll_open(node, self, cx) == Step::Pending {

@@ -65,10 +65,10 @@ where
         wake::wake(nursery);
     }
     before(&child);
-    follow::spawned(tree, &child);
+    follow::spawned(&tree, &child);
     if child.cell().is_pumped {
         child.cell().body.stage().placed();
-        pump::queue(tree, child.into_block());
+        pump::queue(&tree, child.into_block());
     } else {
         tree.runtime.spawn(Job::task(child.into_block()));
     }
@@ -121,7 +121,7 @@ where
     fn wake(&self, node: &NodeRef) {
         if self.body.stage().wake() {
             if let Some(tree) = node.tree() {
-                pump::queue(tree, node.clone());
+                pump::queue(&tree, node.clone());
             }
         }
     }
@@ -167,7 +167,7 @@ where
         let Some(held) = held else { return Turn::Over };
         let Some(tree) = self.nursery.tree() else { unreachable!("a task is spawned in a tree") };
         // Not given back before the poll was told to be over: then another thread may begin the next one.
-        let Some(held) = follow::turn(tree, node, || self.poll_held(node, held, host)) else { return Turn::Over };
+        let Some(held) = follow::turn(&tree, node, || self.poll_held(node, held, host)) else { return Turn::Over };
         let put_back = if host.is_some() { held.put_back().map(|()| false) } else { held.end_turn() };
         match put_back {
             Ok(true) => Turn::Again,

@@ -11,6 +11,8 @@
 
 use std::fmt;
 use std::marker::PhantomData;
+use std::mem::ManuallyDrop;
+use std::ops::Deref;
 use std::ptr;
 use std::sync::Arc;
 
@@ -21,9 +23,20 @@ pub(crate) struct Lazy<T> {
     owned: PhantomData<Option<Arc<T>>>,
 }
 
+/// A reference that is not counted: it belongs to a [`Lazy`], which is borrowed.
+pub(crate) struct LentArc<'a, T> {
+    lent: ManuallyDrop<Arc<T>>,
+    of: PhantomData<&'a Arc<T>>,
+}
+
 impl<T> Lazy<T> {
     pub(crate) const fn new() -> Self {
         Lazy { filled: AtomicPtr::new(ptr::null_mut()), owned: PhantomData }
+    }
+
+    /// One that is filled.
+    pub(crate) fn of(filled: Arc<T>) -> Self {
+        Lazy { filled: AtomicPtr::new(Arc::into_raw(filled).cast_mut()), owned: PhantomData }
     }
 
     #[inline]
@@ -31,6 +44,18 @@ impl<T> Lazy<T> {
         // Ordering: Acquire sees what was made, by whoever filled it.
         // SAFETY: the Invariant: it is there as long as this is.
         unsafe { self.filled.load(Ordering::Acquire).as_ref() }
+    }
+
+    /// As [`get`](Lazy::get), for those who may want to share it.
+    #[inline]
+    pub(crate) fn lend(&self) -> Option<LentArc<'_, T>> {
+        // Ordering: as in `get`.
+        let filled = self.filled.load(Ordering::Acquire).cast_const();
+        if filled.is_null() {
+            return None;
+        }
+        // SAFETY: the Invariant: it counts for this, which is borrowed as long as what is lent, and that is never dropped.
+        Some(LentArc { lent: ManuallyDrop::new(unsafe { Arc::from_raw(filled) }), of: PhantomData })
     }
 
     #[inline]
@@ -44,31 +69,40 @@ impl<T> Lazy<T> {
     /// As [`get_or_fill`](Lazy::get_or_fill), for a reference that counts.
     pub(crate) fn share_or_fill(&self, make: impl FnOnce() -> T) -> Arc<T> {
         self.get_or_fill(make);
-        // Subtle: a pointer that comes from the reference would not reach the count.
-        let filled = self.filled.load(Ordering::Acquire).cast_const();
-        // SAFETY: the Invariant: it is filled, and the reference that is made of it is the one that is counted here.
-        unsafe {
-            Arc::increment_strong_count(filled);
-            Arc::from_raw(filled)
+        match self.lend() {
+            Some(filled) => Arc::clone(&filled),
+            None => unreachable!("it is filled"),
         }
     }
 
     #[cold]
     #[inline(never)]
     fn fill(&self, make: impl FnOnce() -> T) -> &T {
-        let made = Arc::into_raw(Arc::new(make())).cast_mut();
+        self.fill_with(Arc::new(make()));
+        match self.get() {
+            Some(filled) => filled,
+            None => unreachable!("it is filled"),
+        }
+    }
+
+    /// Fills it, unless it is filled.
+    pub(crate) fn fill_with(&self, filled: Arc<T>) {
+        let made = Arc::into_raw(filled).cast_mut();
         // Ordering: Release shows what was made, Acquire sees what another has made.
         let swap = self.filled.compare_exchange(ptr::null_mut(), made, Ordering::AcqRel, Ordering::Acquire);
-        match swap {
-            // SAFETY: the Invariant begins here.
-            Ok(_) => unsafe { &*made },
-            Err(filled) => {
-                // SAFETY: nobody has seen it: it is the reference that was made here.
-                drop(unsafe { Arc::from_raw(made) });
-                // SAFETY: the Invariant.
-                unsafe { &*filled }
-            }
+        if swap.is_err() {
+            // SAFETY: it came from there, and the Invariant does not hold for it.
+            drop(unsafe { Arc::from_raw(made) });
         }
+    }
+}
+
+impl<T> Deref for LentArc<'_, T> {
+    type Target = Arc<T>;
+
+    #[inline]
+    fn deref(&self) -> &Arc<T> {
+        &self.lent
     }
 }
 
@@ -117,7 +151,13 @@ mod tests {
         assert_eq!(Arc::strong_count(&shared), 2);
         drop(lazy);
         assert_eq!((Arc::strong_count(&shared), shared.len()), (1, 1));
-        drop(Lazy::<Vec<u8>>::new());
+        let filled = Lazy::of(shared.clone());
+        filled.fill_with(Arc::default());
+        let lent = filled.lend().unwrap();
+        assert!(Arc::ptr_eq(&lent, &shared) && Arc::strong_count(&lent) == 2, "it is not counted, nor filled again");
+        drop(filled);
+        assert_eq!(Arc::strong_count(&shared), 1);
+        assert!(Lazy::<Vec<u8>>::new().lend().is_none());
         assert_eq!(*Lazy::new().share_or_fill(|| 7), 7);
     }
 }

@@ -191,7 +191,7 @@ fn run_followed<R>(f: impl FnOnce() -> R) -> thread::Result<R> {
 pub(crate) fn enter_light<R>(light: &mut Light, f: impl FnOnce() -> R) -> Option<(Option<NodeRef>, thread::Result<R>)> {
     let enters = look(|around| {
         let node = node_or_default(around);
-        light.start(node.and_then(|node| node.tree()));
+        light.start(node.and_then(|node| node.tree()).as_deref());
         let many = around.is_some_and(|around| around.value().lights == LIGHTS);
         !many && !node.is_some_and(|node| node.flagged(CANCELLED | FOLLOWED))
     });
@@ -219,7 +219,7 @@ pub(crate) fn try_current() -> Option<NodeRef> {
     look(|top| {
         let node = node_or_default(top)?;
         match top {
-            Some(top) if top.is_light() => Some(materialise(top, node, node.tree()?)),
+            Some(top) if top.is_light() => node.tree().map(|tree| materialise(top, node, &tree)),
             _ => Some(node.clone()),
         }
     })
@@ -295,7 +295,7 @@ pub(crate) fn tree() -> Option<Arc<Tree>> {
 }
 
 fn with_tree<R>(f: impl FnOnce(&Arc<Tree>) -> R) -> Option<R> {
-    look(|top| node_or_default(top).and_then(|node| node.tree()).map(f))
+    look(|top| node_or_default(top).and_then(|node| node.tree()).map(|tree| f(&tree)))
 }
 
 /// Whether scoped values were ever set in the tree.

@@ -32,7 +32,7 @@ pub(crate) struct Closed {
 pub(crate) struct Stood {
     /// None is the task's home.
     elsewhere: Option<NodeRef>,
-    slot: usize,
+    slot: u32,
 }
 
 impl Stood {

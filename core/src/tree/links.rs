@@ -113,10 +113,10 @@ impl Links {
         self.0.is_none()
     }
 
-    /// The slot of what is inserted next.
+    /// The slot of what is inserted next: half a word, of which each scope has one. There is no memory for more.
     #[inline]
-    pub(crate) fn next_slot(&self) -> usize {
-        self.0.as_ref().map_or(0, |table| table.vacant)
+    pub(crate) fn next_slot(&self) -> u32 {
+        self.0.as_ref().map_or(0, |table| table.vacant as u32)
     }
 
     pub(crate) fn insert(&mut self, role: Role, node: NodeRef) {
@@ -125,14 +125,14 @@ impl Links {
 
     /// Removes an entry: what it was here at the end, and the node, to be dropped where no lock is held; none if the node
     /// has left before.
-    pub(crate) fn remove(&mut self, slot: usize, node: &NodeRef) -> Option<(Role, NodeRef)> {
-        self.0.as_mut()?.remove(slot, node)
+    pub(crate) fn remove(&mut self, slot: u32, node: &NodeRef) -> Option<(Role, NodeRef)> {
+        self.0.as_mut()?.remove(slot as usize, node)
     }
 
     /// Unless the node has left before.
-    pub(crate) fn change_role(&mut self, slot: usize, node: &NodeRef, to: Role) {
+    pub(crate) fn change_role(&mut self, slot: u32, node: &NodeRef, to: Role) {
         let Some(table) = &mut *self.0 else { return };
-        let Some(role) = table.role_of(slot, node) else { return };
+        let Some(role) = table.role_of(slot as usize, node) else { return };
         let from = std::mem::replace(role, to);
         table.counts[from as usize] -= 1;
         table.counts[to as usize] += 1;

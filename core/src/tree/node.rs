@@ -25,10 +25,10 @@ use super::seldom::Seldom;
 use super::timers::TimerKey;
 use crate::Instant;
 use crate::observer::TaskStatus;
-use crate::raw::{self, Calls, Delivery, Room, Stage, Thin, Woken};
+use crate::raw::{self, Calls, Delivery, Lazy, Room, Stage, Thin, Woken};
 use crate::reason::{Origin, Reason};
 use crate::sys::atomic::{AtomicBool, AtomicU8, AtomicU16, Ordering};
-use crate::sys::{Mutex, MutexGuard, OnceLock};
+use crate::sys::{Mutex, MutexGuard};
 
 /// What construct a scope belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,6 +88,9 @@ pub(crate) type Typed<X> = raw::Typed<Node, dyn Cell, X>;
 
 /// A shared scope with a part of its cell.
 pub(crate) type Part<Y> = raw::Part<Node, dyn Cell, Y>;
+
+/// The tree of a scope, lent.
+pub(crate) type TreeRef<'a> = raw::LentArc<'a, Tree>;
 
 /// The end that gives what a task leaves, with its scope.
 pub(crate) type Giver<V> = raw::Giver<NodeRef, V>;
@@ -160,7 +163,7 @@ pub(crate) struct Node {
     /// Its name, and where it was made.
     pub(crate) origin: Origin,
     /// The tree, from when the scope got its place there; a task's is that of its [home](Cell::home).
-    tree: OnceLock<Arc<Tree>>,
+    tree: Lazy<Tree>,
     flags: AtomicU16,
     /// Since the parent's body was last polled: was this scope polled? (L16)
     pub(crate) polled: AtomicBool,
@@ -198,7 +201,7 @@ pub(crate) struct State {
     /// See [`parent`](State::parent).
     parent: Option<NodeRef>,
     /// The place among the parent's links.
-    pub(crate) slot: usize,
+    pub(crate) slot: u32,
     /// Requests from above that reach this scope.
     pub(crate) inherited: Marks,
     pub(crate) deadline: Instant,
@@ -381,7 +384,7 @@ impl Node {
             kind,
             mask,
             origin,
-            tree: tree.map_or_else(OnceLock::new, OnceLock::from),
+            tree: tree.map_or_else(Lazy::new, Lazy::of),
             flags: AtomicU16::new(flags),
             polled: AtomicBool::new(false),
             woken: AtomicBool::new(flags & PARENT_CANCELLED != 0),
@@ -435,7 +438,7 @@ impl Node {
 
     /// The scope is about to get its place in `tree`.
     pub(crate) fn keep_tree(&self, tree: &Arc<Tree>) {
-        drop(self.tree.set(tree.clone()));
+        self.tree.fill_with(tree.clone());
     }
 
     pub(crate) fn life(&self) -> Life {
@@ -460,8 +463,8 @@ impl NodeRef {
 
     /// The tree this scope stands in; none before it has a parent.
     #[inline]
-    pub(crate) fn tree(&self) -> Option<&Arc<Tree>> {
-        self.tree.get().or_else(|| self.cell().home()?.tree())
+    pub(crate) fn tree(&self) -> Option<TreeRef<'_>> {
+        self.tree.lend().or_else(|| self.cell().home()?.tree())
     }
 
     /// The scope above; none above a root, and before the entry.

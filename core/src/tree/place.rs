@@ -16,7 +16,7 @@ pub(crate) struct Place {
     /// None is the task's home.
     pub(super) parent: Option<NodeRef>,
     pub(super) role: Role,
-    pub(super) slot: usize,
+    pub(super) slot: u32,
     marks: Marks,
     parent_cancelled: bool,
     timed: bool,
@@ -29,7 +29,7 @@ impl Place {
     fn nowhere(top: NodeRef, role: Role) -> Self {
         let marks = Marks::own(Instant::LAST);
         let kept = top.kept_flags();
-        Place { parent: Some(top), role, slot: usize::MAX, marks, parent_cancelled: true, timed: false, kept }
+        Place { parent: Some(top), role, slot: u32::MAX, marks, parent_cancelled: true, timed: false, kept }
     }
 
     /// The flags of a scope with that mask, and what it inherits.

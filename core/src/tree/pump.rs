@@ -263,7 +263,7 @@ pub(crate) fn wake_all(mut nodes: Vec<NodeRef>) {
             false
         }
     });
-    let Some(tree) = nodes.first().and_then(|node| node.tree().cloned()) else { return };
+    let Some(tree) = nodes.first().and_then(|node| Some(Arc::clone(&*node.tree()?))) else { return };
     if let Some(pumps) = &tree.pumps {
         pumps.push_all(&tree, nodes);
     }

@@ -17,7 +17,7 @@ impl NodeRef {
     /// Asks the scope to stop (L6). Says whether that changed anything.
     pub(crate) fn request(&self, reason: Reason, grace: Option<Duration>) -> bool {
         let mut wakes = Wakes::default();
-        let changed = self.mark(self.tree(), reason, grace, &mut wakes);
+        let changed = self.mark(self.tree().as_deref(), reason, grace, &mut wakes);
         wakes.wake();
         changed
     }
@@ -34,10 +34,12 @@ impl NodeRef {
         let clock = |tree: Option<&Arc<Tree>>| tree.map_or(Instant::from_nanos(0), |tree| tree.now());
         let (mut tree, mut now) = (tree, clock(tree));
         let mut state = self.lock();
+        let entered;
         if tree.is_none() && state.parent(self).is_some() {
             // It was entered meanwhile.
             drop(state);
-            tree = self.tree();
+            entered = self.tree();
+            tree = entered.as_deref();
             now = clock(tree);
             state = self.lock();
         }
@@ -199,7 +201,7 @@ impl NodeRef {
         drop(state);
         if let Some(tree) = self.tree() {
             drop(old.and_then(|key| tree.timers.remove(key)));
-            self.arm_deadline(tree);
+            self.arm_deadline(&tree);
         }
         true
     }

@@ -286,7 +286,7 @@ impl NodeRef {
                 (key, stays)
             }
         };
-        let armed = if state.rests.is_late() { self.arm_rests(&mut state, tree) } else { None };
+        let armed = if state.rests.is_late() { self.arm_rests(&mut state, &tree) } else { None };
         drop(state);
         if armed.is_some_and(|(_, late)| late) {
             tree.arm();
@@ -398,20 +398,20 @@ impl NodeRef {
         drop(state);
         let node = match made {
             Some(node) => node,
-            None if !is_inside => light.materialise_in(self, tree)?,
+            None if !is_inside => light.materialise_in(self, &tree)?,
             None => {
                 // What it rests in stands around this code, and is made a node now; and so are those inside. If it does not, the
                 // future was taken out of one that is still there (by a lock, say): then it is out of its reach.
                 ambient::try_current();
                 match self.node_at_rest(key) {
                     Some(node) => node,
-                    None => light.materialise_in(self, tree)?,
+                    None => light.materialise_in(self, &tree)?,
                 }
             }
         };
         // From now on; in the poll that follows it says so itself.
         node.is_driven_by(to_wake, self);
-        self.rest_became(key, &node, tree);
+        self.rest_became(key, &node, &tree);
         Some(node)
     }
 

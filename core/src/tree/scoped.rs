@@ -208,9 +208,9 @@ pub(crate) fn enter_tree(node: &NodeRef) {
     };
     let Some(tree) = parent.tree() else { unreachable!("what code stands in has a tree") };
     // Before it is attached, where it may have to ask for the time.
-    node.keep_tree(tree);
+    node.keep_tree(&tree);
     if node.attach(&parent, Role::Inner) {
-        node.entered(tree);
+        node.entered(&tree);
     }
     if node.flagged(FOLLOWED) {
         follow::opened(node);

@@ -9,7 +9,7 @@
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::num::NonZeroU64;
+use std::num::{NonZeroU32, NonZeroU64};
 use std::sync::{Arc, PoisonError, Weak};
 use std::task::{Wake, Waker};
 
@@ -36,11 +36,27 @@ pub(crate) enum Target {
     Hard(NodeRef),
 }
 
-/// An entry; unique for the life of the tree.
+/// An entry; unique for the life of the tree, but for a wrap around of 32 bits in one slot: each scope has room for one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TimerKey {
-    slot: usize,
-    serial: NonZeroU64,
+    slot: u32,
+    /// The lower half of the serial number.
+    serial: NonZeroU32,
+}
+
+impl TimerKey {
+    fn new(slot: usize, serial: NonZeroU64) -> Self {
+        let slot = u32::try_from(slot).unwrap_or(u32::MAX);
+        TimerKey { slot, serial: NonZeroU32::new(serial.get() as u32).unwrap_or(NonZeroU32::MAX) }
+    }
+
+    fn slot(self) -> usize {
+        self.slot as usize
+    }
+
+    fn is(self, serial: NonZeroU64) -> bool {
+        self == TimerKey::new(self.slot(), serial)
+    }
 }
 
 #[derive(Default)]
@@ -114,17 +130,15 @@ impl Timers {
         if at < earliest {
             self.next.store(at);
         }
-        (TimerKey { slot, serial }, at < earliest)
+        (TimerKey::new(slot, serial), at < earliest)
     }
 
     /// Takes an entry out, if it is still there. What it held comes back to be dropped where no lock is held.
     pub(crate) fn remove(&self, key: TimerKey) -> Option<Target> {
         let mut queue = self.queue();
-        if !queue.is_live(key.serial, key.slot) {
-            return None;
-        }
+        queue.slots.get(key.slot()).filter(|(serial, _)| key.is(*serial))?;
         super::census::timer(false);
-        let (_, target) = queue.slots.remove(key.slot);
+        let (_, target) = queue.slots.remove(key.slot());
         if queue.heap.len() > 2 * queue.slots.len() + 64 {
             let Queue { heap, slots, .. } = &mut *queue;
             heap.retain(|Reverse((_, serial, slot))| slots.get(*slot).is_some_and(|entry| entry.0 == *serial));
@@ -137,9 +151,9 @@ impl Timers {
         let mut spare = None;
         loop {
             let mut queue = self.queue();
-            let (serial, target) = queue.slots.get_mut(key.slot)?;
+            let (serial, target) = queue.slots.get_mut(key.slot())?;
             match target {
-                Target::Wake(old) if *serial == key.serial && !old.will_wake(waker) => match spare.take() {
+                Target::Wake(old) if key.is(*serial) && !old.will_wake(waker) => match spare.take() {
                     Some(new) => return Some(std::mem::replace(old, new)),
                     // No lock is held while a waker is cloned (L36).
                     None => {

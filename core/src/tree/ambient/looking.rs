@@ -94,7 +94,7 @@ fn asks_around() -> bool {
     });
     match seen {
         Seen::Known(known) => known,
-        Seen::Node(node) => node.tree().is_some_and(|tree| node.is_cancelled(tree)),
+        Seen::Node(node) => node.tree().is_some_and(|tree| node.is_cancelled(&tree)),
         Seen::Light { deadline, mask, node } => {
             let Some(tree) = tree() else { return false };
             if deadline != Instant::NEVER && lights_are_over(tree.now()) {

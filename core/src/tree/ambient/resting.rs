@@ -38,7 +38,7 @@ pub(in crate::tree) fn rest(
             Some(_) => node.rest(light, other, |_| None)?,
             None => {
                 let (tree, outer) = (node.tree(), top.filter(|top| top.is_light()));
-                if !light.may_rest(tree) || !outer.is_none_or(|outer| may_rest(outer, tree)) {
+                if !light.may_rest(tree.as_deref()) || !outer.is_none_or(|outer| may_rest(outer, tree.as_deref())) {
                     return None;
                 }
                 let (mut around, by_driver) = (None, other.is_none());
@@ -110,8 +110,8 @@ pub(in crate::tree) fn make_node(light: &mut Light) -> Option<NodeRef> {
     let outside = innermost()?;
     let parent = try_current()?;
     let tree = parent.tree()?;
-    light.start(Some(tree));
-    let node = become_node(*light, &outside, &parent, tree, |_| {});
+    light.start(Some(&tree));
+    let node = become_node(*light, &outside, &parent, &tree, |_| {});
     light.rests_at(None);
     if node.flagged(FOLLOWED) {
         follow::opened(&node);
