@@ -43,7 +43,7 @@ MUTANTS = [
     ("who-rests-below-is-not-woken", "tree/request.rs", "                wakes.push_resting(&node);\n", ""),
     ("who-rests-is-not-dismissed", "tree/drive.rs", "if state.links.count(Role::Inner) > 0 || !state.rests.is_empty() {", "if state.links.count(Role::Inner) > 0 {"),
     ("rests-anywhere", "tree/scoped.rs", "if !node.is_rest_disturbed(key) && ambient::stands_in(node, this.light.outer()) {", "if !node.is_rest_disturbed(key) {"),
-    ("shields-rest", "tree/light.rs", "self.time == Time::Runs && self.mask == Mask::None", "self.time == Time::Runs"),
+    ("shields-rest", "tree/light.rs", "self.is_running() && self.mask == Mask::None", "self.is_running()"),
     ("siblings-stay-behind", "tree/resting.rs", "if gone.inside > 0 { vec![(key, node.clone())] } else { Vec::new() };", "Vec::new();"),
     ("driver-is-forgotten", "tree/resting/slots.rs", "if mem::take(&mut self.by_driver) { Some(ToWake::Driver) } else { self.waker.take().map(ToWake::Other) }", "self.waker.take().map(ToWake::Other)"),
     ("any-waker-is-the-drivers", "tree/ambient.rs", "std::ptr::eq(self.0, waker.data()) && std::ptr::eq(self.1, waker.vtable())", "!std::ptr::eq(self.1, waker.data().cast()) || waker.will_wake(waker)"),
@@ -51,7 +51,7 @@ MUTANTS = [
     ("no-rest-is-ever-due", "tree/resting.rs", "            resting.due = true;\n", ""),
     ("first-alarm-will-do", "tree/resting.rs", "table.alarm.is_none_or(|(_, armed)| at < armed))?;", "table.alarm.is_none())?;"),
     ("alarm-outlives-its-node", "tree/closing.rs", "state.rests.take_alarm(), None]", "None, None]"),
-    ("over-before-it-began", "tree/light.rs", "if limit == 0 { Time::Over } else { Time::Runs }", "Time::Runs"),
+    ("over-before-it-began", "tree/light.rs", "if limit == 0 { Time::Over } else { Time::RUNS }", "Time::RUNS"),
     # ---- nurseries ----
     ("child-error-cancels-nothing", "nursery/cell.rs", "let cancels = matches!(self.on_error, OnError::Fail) || child.is_none();", "let cancels = child.is_none();"),
     ("own-cancel-cuts", "nursery/cell.rs", "if closed.role != Role::Daemon && !closed.requested {", "if closed.role != Role::Daemon {"),

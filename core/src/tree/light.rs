@@ -38,12 +38,16 @@ enum Time {
     ToBegin,
     /// It may be in the past.
     At,
-    /// It was in the future when the scope began.
-    Runs,
+    /// It was in the future when the scope began. Where the scope rests, who drives that node is woken for it, or somebody else.
+    Runs { by_driver: bool },
     /// It has passed.
     Over,
     /// The scope was lost: its body is being dropped, and has to stop.
     Lost,
+}
+
+impl Time {
+    const RUNS: Time = Time::Runs { by_driver: false };
 }
 
 /// What a scope without a node is made of.
@@ -52,8 +56,6 @@ pub(crate) struct Light {
     kind: Kind,
     mask: Mask,
     time: Time,
-    /// Where it rests, whoever drives that node is woken for it.
-    by_driver: bool,
     /// The light scope around it, once it rests.
     outer: Option<NonZeroU32>,
     /// Its place to rest, if it has one.
@@ -66,11 +68,11 @@ impl Light {
     #[inline]
     pub(crate) fn new(kind: Kind, mask: Mask, limit: Limit, location: &'static Location<'static>) -> Self {
         let (time, deadline) = match limit {
-            Limit::At(Instant::NEVER) | Limit::In(Duration::MAX) => (Time::Runs, Instant::NEVER),
+            Limit::At(Instant::NEVER) | Limit::In(Duration::MAX) => (Time::RUNS, Instant::NEVER),
             Limit::At(at) => (Time::At, at),
             Limit::In(duration) => (Time::ToBegin, Instant::from_nanos(0) + duration),
         };
-        Light { kind, mask, time, by_driver: false, outer: None, rest: None, deadline, location }
+        Light { kind, mask, time, outer: None, rest: None, deadline, location }
     }
 
     pub(super) fn mask(&self) -> Mask {
@@ -85,7 +87,7 @@ impl Light {
         }
         let Some(tree) = tree else { self.no_context() };
         let limit = self.deadline.as_nanos();
-        self.time = if limit == 0 { Time::Over } else { Time::Runs };
+        self.time = if limit == 0 { Time::Over } else { Time::RUNS };
         self.deadline = Instant::from_nanos(tree.now().as_nanos().saturating_add(limit));
     }
 
@@ -108,7 +110,7 @@ impl Light {
 
     /// Nobody has seen that it has to stop.
     pub(super) fn is_running(&self) -> bool {
-        self.time == Time::Runs
+        matches!(self.time, Time::Runs { .. })
     }
 
     /// Whether it may rest: it keeps nothing out, and nobody has seen that it has to stop.
@@ -117,9 +119,9 @@ impl Light {
     pub(super) fn may_rest(&mut self, tree: Option<&Arc<Tree>>) -> bool {
         if self.time == Time::At {
             let over = tree.is_none_or(|tree| self.is_over(tree.now()));
-            self.time = if over { Time::Over } else { Time::Runs };
+            self.time = if over { Time::Over } else { Time::RUNS };
         }
-        self.time == Time::Runs && self.mask == Mask::None
+        self.is_running() && self.mask == Mask::None
     }
 
     /// The light scope that it stands in, if it rests: see [`RestKey::serial`].
@@ -141,11 +143,13 @@ impl Light {
 
     /// Whether, where it rests, whoever drives that node is woken for it.
     pub(super) fn is_woken_by_driver(&self) -> bool {
-        self.by_driver
+        self.time == Time::Runs { by_driver: true }
     }
 
     pub(super) fn wakes_driver(&mut self, by_driver: bool) {
-        self.by_driver = by_driver;
+        if self.is_running() {
+            self.time = Time::Runs { by_driver };
+        }
     }
 
     /// It rests no more; gives its place.
