@@ -33,7 +33,7 @@ MUTANTS = [
     ("double-budget", "tree/finalizer.rs", "Limit::In(budget)", "Limit::In(budget + budget)"),
     ("cut-child-is-no-matter", "tree/scoped.rs", "Some(value) if !closed.cut =>", "Some(value) =>"),
     ("never-park", "tree/scoped.rs", "_ if closed.inherited || closed.razed =>", "_ if closed.razed =>"),
-    ("stale-sleeper", "tree/timers.rs", "*serial == key.serial && !old.will_wake(waker)", "false && *serial == key.serial && !old.will_wake(waker)"),
+    ("stale-sleeper", "tree/timers.rs", "key.is(*serial) && !old.will_wake(waker)", "false && key.is(*serial) && !old.will_wake(waker)"),
     ("wake-stops-at-the-driver", "tree/wake.rs", "    let state = node.lock();\n    if state.role == Role::Inner && ", "    let state = node.lock();\n    if false && state.role == Role::Inner && "),
     ("inner-scope-is-not-noted", "tree/place.rs", "if role == Role::Inner && !this.flagged(NESTED) {", "if false {"),
     ("local-child-wakes-the-driver-alone", "tree/wake.rs", "    node.flagged(PARENT_CANCELLED).then(past)", "    false.then(past)"),

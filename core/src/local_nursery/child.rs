@@ -51,7 +51,7 @@ where
         drop(door);
         return Err(SpawnError::new(future));
     }
-    let place = state.place_at_home(above, role);
+    let place = state.place_uncounted(above, role);
     let (linked, room, end, handle) = Node::lodging(place, origin, LocalCell::new(above.clone()), LocalCell::left);
     let late = state.admit(role, linked);
     drop(state);

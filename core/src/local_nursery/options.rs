@@ -272,11 +272,11 @@ where
     B: AnyBox<Error = E>,
 {
     let (origin, limit) = options.into_parts();
-    let node = Node::new(Kind::Nursery, Mask::None, origin, None, Seats::new());
-    let shared = Arc::new(Shared::new(node.clone(), NurseryCell::new(on_error, limit)));
+    let [node, driven] = Node::new(Kind::Nursery, Mask::None, origin, None, Seats::new()).split();
+    let shared = Arc::new(Shared::new(node, NurseryCell::new(on_error, limit)));
     let opening = Opening::new(body, LocalHandle { shared: shared.clone() });
     LocalNurseryFuture {
-        scoped: Scoped::with_node(node.into_block(), opening, Errors::new(shared.clone())),
+        scoped: Scoped::with_node(driven.into_block(), opening, Errors::new(shared.clone())),
         children: Children::new(),
         conclude,
         shared,
@@ -365,7 +365,7 @@ where
                 // The children have woken it. It is polled once more for what they have done, because most bodies wait for them; and
                 // once more to close when all are over, for nurseries inside one another would need a turn each, and each of these polls
                 // all that are around. Not if it gives way to others.
-                let ends = this.children.len() == 0 && shared.node.life() != Life::Open;
+                let ends = this.children.len() == 0 && this.scoped.is_winding();
                 let had = std::mem::replace(if ends { &mut closing } else { &mut again }, true);
                 if had || gives_way && !ends {
                     break;

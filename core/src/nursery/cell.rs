@@ -9,6 +9,7 @@ use crate::observer::{Orphan, OrphanKind};
 use crate::reason::{Origin, Reason, ReasonKind};
 use crate::sync::Semaphore;
 use crate::sys::Mutex;
+use crate::sys::atomic::{AtomicBool, Ordering};
 use crate::tree::ambient;
 use crate::tree::closing::Closed;
 use crate::tree::flags::CUT;
@@ -39,6 +40,8 @@ pub(crate) type Handler<E> = AssertUnwindSafe<Arc<dyn Fn(E, &Origin) + Send + Sy
 #[doc(hidden)]
 pub struct NurseryCell<E> {
     errors: Mutex<Vec<Recorded<E>>>,
+    /// There are some. Most nurseries end without a look at their lock.
+    has_failed: AtomicBool,
     on_error: OnError<E>,
     /// Permits for children that are spawned within the nursery's limit.
     pub(crate) limit: Option<Arc<Semaphore>>,
@@ -47,16 +50,19 @@ pub struct NurseryCell<E> {
 impl<E> NurseryCell<E> {
     pub(crate) fn new(on_error: OnError<E>, limit: Option<usize>) -> Self {
         let limit = limit.map(|limit| Arc::new(Semaphore::new(limit.min(Semaphore::MAX_PERMITS))));
-        NurseryCell { errors: Mutex::new(Vec::new()), on_error, limit }
+        NurseryCell { errors: Mutex::new(Vec::new()), has_failed: AtomicBool::new(false), on_error, limit }
     }
 
     pub(crate) fn has_failed(&self) -> bool {
-        !self.lock().is_empty()
+        // Ordering: who has recorded one has ended by then.
+        self.has_failed.load(Ordering::Acquire)
     }
 
     /// All errors, in the order in which they were recorded.
     pub(crate) fn take(&self) -> Vec<Recorded<E>> {
-        std::mem::take(&mut *self.lock())
+        let mut errors = self.lock();
+        self.has_failed.store(false, Ordering::Release);
+        std::mem::take(&mut *errors)
     }
 
     fn lock(&self) -> crate::sys::MutexGuard<'_, Vec<Recorded<E>>> {
@@ -79,7 +85,10 @@ impl<E: Debug> NurseryCell<E> {
                 None => Reason::new(ReasonKind::BodyFailed).with_text(text),
             }
         });
-        self.lock().push(Recorded { error, child });
+        let mut errors = self.lock();
+        errors.push(Recorded { error, child });
+        self.has_failed.store(true, Ordering::Release);
+        drop(errors);
         if let Some(reason) = reason {
             node.request(reason, None);
         }

@@ -187,9 +187,10 @@ impl NurseryOptions {
         R: Outcome<T, E>,
     {
         let (origin, limit) = self.into_parts();
-        let node = Node::new(Kind::Nursery, Mask::None, origin, None, NurseryCell::new(on_error, limit));
-        let opening = Opening::new(body, Nursery { node: node.clone() });
-        NurseryFuture { scoped: Scoped::with_node(node.clone().into_block(), opening, Errors::new(node)), conclude }
+        let cell = NurseryCell::new(on_error, limit);
+        let [node, home, driven] = Node::new(Kind::Nursery, Mask::None, origin, None, cell).split();
+        let opening = Opening::new(body, Nursery { node });
+        NurseryFuture { scoped: Scoped::with_node(driven.into_block(), opening, Errors::new(home)), conclude }
     }
 }
 

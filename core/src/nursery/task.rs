@@ -47,7 +47,7 @@ where
         drop(state);
         return Err(SpawnError::new(future));
     }
-    let place = state.place_at_home(nursery, role);
+    let place = state.place_uncounted(nursery, role);
     let cell = TaskCell {
         is_pumped: tree.pumps.is_some(),
         body: Standing::coming(ChildBody::new(future)),

@@ -271,9 +271,9 @@ impl<H, D: ?Sized, X> Typed<H, D, X> {
         self.block.is_alone()
     }
 
-    /// As for the block.
+    /// So many references instead of this one; without a step of the count if it was alone.
     #[inline]
-    pub(super) fn split<const N: usize>(self) -> [Self; N] {
+    pub(crate) fn split<const N: usize>(self) -> [Self; N] {
         self.block.split().map(|block| Typed { block, tail: PhantomData })
     }
 

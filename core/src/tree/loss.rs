@@ -107,7 +107,7 @@ fn become_residue(node: &NodeRef) {
     let mut above = parent.lock();
     if above.life == Life::Closed {
         drop(above);
-        node.attach(&parent, Role::Residue);
+        node.attach(parent, Role::Residue);
     } else {
         above.links.change_role(slot, node, Role::Residue);
         drop(above);

@@ -66,12 +66,12 @@ impl State {
     /// is [admitted](State::admits), with [`admit`](State::admit).
     #[inline]
     pub(crate) fn place(&self, this: &NodeRef, role: Role) -> Place {
-        Place { parent: Some(this.clone()), ..self.place_at_home(this, role) }
+        Place { parent: Some(this.clone()), ..self.place_uncounted(this, role) }
     }
 
-    /// As [`place`](State::place), for a task whose [home](super::node::Cell::home) that scope is.
+    /// As [`place`](State::place), without a count of the parent: of a task whose [home](super::node::Cell::home) that is.
     #[inline]
-    pub(crate) fn place_at_home(&self, this: &NodeRef, role: Role) -> Place {
+    pub(crate) fn place_uncounted(&self, this: &NodeRef, role: Role) -> Place {
         Place {
             parent: None,
             role,
@@ -121,9 +121,16 @@ impl NodeRef {
     ///
     /// The scope takes over what reaches it from there. Says whether it has something that is counted from its entry: see
     /// [`entered`](NodeRef::entered).
-    pub(crate) fn attach(&self, parent: &NodeRef, role: Role) -> bool {
-        let place = parent.take_in(|above, parent| above.link(parent, role, self));
-        self.settle(place.unwrap_or_else(|top| Place::nowhere(top, role)))
+    pub(crate) fn attach(&self, parent: NodeRef, role: Role) -> bool {
+        let linked = parent.take_in(|above, parent| {
+            let place = above.place_uncounted(parent, role);
+            above.insert(parent, role, self.clone());
+            place
+        });
+        self.settle(match linked {
+            Ok((place, further)) => Place { parent: Some(further.unwrap_or(parent)), ..place },
+            Err(top) => Place::nowhere(top, role),
+        })
     }
 
     /// Makes a scope below `parent`, or below its nearest ancestor that is not Closed (L1, L25).
@@ -138,7 +145,10 @@ impl NodeRef {
             above.insert(parent, role, node.clone());
             node
         });
-        let node = node.unwrap_or_else(|top| made(Place::nowhere(top, role)));
+        let node = match node {
+            Ok((node, _)) => node,
+            Err(top) => made(Place::nowhere(top, role)),
+        };
         node.hard_time_may_be_over();
         node
     }
@@ -156,9 +166,9 @@ impl NodeRef {
         Some(node)
     }
 
-    /// Does `link` under the lock of the nearest scope, from this one up, that is not Closed. If there is none, the host was dropped
-    /// while this code was running on another thread (L30): the topmost comes back.
-    fn take_in<R>(&self, mut link: impl FnMut(&mut State, &NodeRef) -> R) -> Result<R, NodeRef> {
+    /// Does `link` under the lock of the nearest scope, from this one up, that is not Closed; gives that, if it is not this one. If there
+    /// is none, the host was dropped while this code was running on another thread (L30): the topmost comes back.
+    fn take_in<R>(&self, mut link: impl FnMut(&mut State, &NodeRef) -> R) -> Result<(R, Option<NodeRef>), NodeRef> {
         let mut further: Option<NodeRef> = None;
         loop {
             let parent = further.as_ref().unwrap_or(self);
@@ -166,7 +176,7 @@ impl NodeRef {
             if above.life != Life::Closed {
                 let linked = link(&mut above, parent);
                 drop(above);
-                return Ok(linked);
+                return Ok((linked, further));
             }
             let next = above.parent(parent).cloned();
             drop(above);

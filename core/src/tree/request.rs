@@ -160,7 +160,8 @@ impl NodeRef {
     }
 
     /// The scope has got its place in the tree: from here on there is a clock.
-    pub(crate) fn entered(&self, tree: &Arc<Tree>) {
+    pub(crate) fn entered(&self) {
+        let Some(tree) = &self.tree() else { unreachable!("its parent stands in a tree") };
         let counts = |rare: &mut Rare| rare.relative.is_some() || rare.request.is_some();
         if !self.lock().if_rare().is_some_and(counts) {
             // Nothing is counted from here on: no need to read the clock.

@@ -146,6 +146,11 @@ impl<F, R, V, P> Scoped<F, R, V, P> {
         scoped
     }
 
+    /// Whether the body is over, and what it leaves is not.
+    pub(crate) fn is_winding(&self) -> bool {
+        self.stage == Stage::Winding
+    }
+
     pub(crate) fn policy(self: Pin<&mut Self>) -> &mut P {
         self.project().policy
     }
@@ -209,8 +214,8 @@ pub(crate) fn enter_tree(node: &NodeRef) {
     let Some(tree) = parent.tree() else { unreachable!("what code stands in has a tree") };
     // Before it is attached, where it may have to ask for the time.
     node.keep_tree(&tree);
-    if node.attach(&parent, Role::Inner) {
-        node.entered(&tree);
+    if node.attach(parent, Role::Inner) {
+        node.entered();
     }
     if node.flagged(FOLLOWED) {
         follow::opened(node);
