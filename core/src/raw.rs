@@ -29,11 +29,11 @@ pub(crate) use thin::{Calls, Part, Thin, Typed, Woken};
 /// Counts its wake-ups, and who holds it.
 #[cfg(test)]
 #[derive(Default)]
-struct Counter(std::sync::atomic::AtomicUsize);
+pub(crate) struct Counter(std::sync::atomic::AtomicUsize);
 
 #[cfg(test)]
 impl Counter {
-    fn wakes(&self) -> usize {
+    pub(crate) fn wakes(&self) -> usize {
         self.0.load(std::sync::atomic::Ordering::Relaxed)
     }
 }
@@ -46,7 +46,7 @@ impl std::task::Wake for Counter {
 }
 
 #[cfg(test)]
-fn counter() -> (std::sync::Arc<Counter>, std::task::Waker) {
+pub(crate) fn counter() -> (std::sync::Arc<Counter>, std::task::Waker) {
     let counter = std::sync::Arc::new(Counter::default());
     (counter.clone(), counter.into())
 }

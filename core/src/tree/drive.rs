@@ -153,7 +153,11 @@ impl NodeRef {
     #[inline]
     pub(crate) fn touch(&self) {
         self.polled.store(true, Ordering::Relaxed);
-        self.woken.store(false, Ordering::Release);
+        // Ordering: what came before a wake that is taken back here is seen in this poll. A wake that is not seen here stays, and is handed on
+        // when the driver is [registered](NodeRef::register).
+        if self.woken.load(Ordering::Relaxed) {
+            self.woken.swap(false, Ordering::AcqRel);
+        }
     }
 
     /// Keeps the waker of whoever drives the scope. Says whether it was another one before. What is woken through
@@ -293,6 +297,8 @@ impl NodeRef {
             if state.life == Life::Open {
                 if state.links.count(Role::Inner) > 0 || !state.rests.is_empty() {
                     drop(state);
+                    // For those who are woken through this scope, which may have ended in its first poll.
+                    self.register(driver, cx.waker());
                     self.body_over();
                     continue;
                 }

@@ -142,11 +142,11 @@ impl Light {
     }
 
     /// Whether, where it rests, whoever drives that node is woken for it.
-    pub(super) fn is_woken_by_driver(&self) -> bool {
+    pub(super) fn wakes_driver(&self) -> bool {
         self.time == Time::Runs { by_driver: true }
     }
 
-    pub(super) fn wakes_driver(&mut self, by_driver: bool) {
+    pub(super) fn set_wakes_driver(&mut self, by_driver: bool) {
         if self.is_running() {
             self.time = Time::Runs { by_driver };
         }

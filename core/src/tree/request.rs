@@ -34,12 +34,12 @@ impl NodeRef {
         let clock = |tree: Option<&Arc<Tree>>| tree.map_or(Instant::from_nanos(0), |tree| tree.now());
         let (mut tree, mut now) = (tree, clock(tree));
         let mut state = self.lock();
-        let entered;
+        let lent;
         if tree.is_none() && state.parent(self).is_some() {
             // It was entered meanwhile.
             drop(state);
-            entered = self.tree();
-            tree = entered.as_deref();
+            lent = self.tree();
+            tree = lent.as_deref();
             now = clock(tree);
             state = self.lock();
         }

@@ -13,6 +13,8 @@
 //! Only scopes that keep nothing out may rest: a shield has to hold off the delivery of the scope around it.
 
 mod slots;
+#[cfg(test)]
+mod tests;
 
 use std::cmp::Reverse;
 use std::collections::{BinaryHeap, HashMap};
@@ -240,8 +242,9 @@ impl NodeRef {
     #[inline]
     pub(super) fn rests_on(&self, light: &Light, waker: &Waker, by_driver: bool) -> bool {
         let Some(key) = light.rest() else { return false };
-        if by_driver && light.is_woken_by_driver() {
-            // Who has to wake it wakes the driver, which is being polled at this moment, and so will be once more.
+        if by_driver && light.wakes_driver() {
+            // Ordering: who has to wake it wakes the driver. If that wake came before this poll, its reason was seen as the poll began;
+            // else it leads to another poll. See `NodeRef::touch`.
             return true;
         }
         let mut state = self.lock();

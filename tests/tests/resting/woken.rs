@@ -158,3 +158,27 @@ fn a_scope_whose_time_is_known_to_be_over_holds_none_that_rest() {
     });
     assert_eq!(ends, (true, true, Some((true, 20)), 20));
 }
+
+/// L28: also when the scope around was over in its first poll, and had not left a waker yet.
+#[test]
+#[expect(clippy::async_yields_async, reason = "it escapes")]
+fn who_has_escaped_from_a_first_poll_is_woken() {
+    let ends = same(|| async {
+        let start = Instant::now();
+        let body = async {
+            let mut escapes = Box::pin(move_on_after(ms(500), pending::<()>()));
+            super::begin(escapes.as_mut()).await;
+            escapes
+        };
+        let escaped = CancelScope::new().named("a node").run(body).await.expect("nobody asks");
+        let mut polls = 0;
+        let woken = poll_fn(|_| {
+            polls += 1;
+            if polls > 1 { Poll::Ready(()) } else { Poll::Pending }
+        });
+        let woken = move_on_after(ms(100), woken).await.is_some();
+        drop(escaped);
+        (woken, elapsed(start))
+    });
+    assert_eq!(ends, (true, 0));
+}

@@ -23,6 +23,8 @@ pub(in crate::tree) fn is_driver(waker: &Waker) -> bool {
 
 /// A light scope that has just been left, and is not ready, rests in the innermost node, which is its `seat` then, inside the light scope
 /// around it, which gets a place there, too. As [`NodeRef::rest`]; it cannot if one of them cannot.
+///
+/// Subtle: the clock, and the host's timer, which may call wakers, are reached while this looks around; nothing is decided after that.
 pub(in crate::tree) fn rest(
     light: &mut Light,
     seat: &mut Option<NodeRef>,
@@ -84,7 +86,7 @@ fn keep_place(place: &Place, rests: &mut Rests, by_driver: bool) -> RestKey {
     light.stands_inside(around.map(RestKey::serial));
     let key = rests.insert(&light, around, by_driver.then_some(ToWake::Driver));
     light.rests_at(Some(key));
-    light.wakes_driver(by_driver);
+    light.set_wakes_driver(by_driver);
     kept.set(light);
     key
 }

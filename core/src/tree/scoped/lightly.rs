@@ -103,7 +103,7 @@ where
         match rest {
             Some(key) => {
                 this.light.rests_at(Some(key));
-                this.light.wakes_driver(by_driver);
+                this.light.set_wakes_driver(by_driver);
             }
             None => *this.seat = None,
         }
