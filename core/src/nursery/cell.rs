@@ -160,3 +160,25 @@ impl<E: Debug + Send> Cell for NurseryCell<E> {
         NurseryCell::report(node, self.take(), OrphanKind::Reaped);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::panic::Location;
+
+    use super::*;
+    use crate::tree::marks::Mask;
+    use crate::tree::node::{Kind, Node};
+
+    #[test]
+    fn a_nursery_has_failed_as_long_as_it_has_errors() {
+        let node = Node::bare(Kind::Nursery, Mask::None, Origin::new("nursery", Location::caller()), None);
+        let cell = NurseryCell::new(OnError::Collect, None);
+        assert!(!cell.has_failed());
+        for error in [1, 2] {
+            cell.record(&node, error, Some(node.origin.clone()));
+        }
+        assert!(cell.has_failed());
+        assert_eq!(cell.take().iter().map(|recorded| recorded.error).collect::<Vec<_>>(), [1, 2]);
+        assert!(!cell.has_failed(), "they were reported: whoever polls the nursery afterwards has none to return");
+    }
+}

@@ -85,7 +85,12 @@ impl State {
 
     /// Links `child` below the scope `this`, which this is the state of. [`NodeRef::settle`] has to follow.
     pub(crate) fn link(&mut self, this: &NodeRef, role: Role, child: &NodeRef) -> Place {
-        let place = self.place(this, role);
+        Place { parent: Some(this.clone()), ..self.link_uncounted(this, role, child) }
+    }
+
+    /// As [`link`](State::link), without a count of the parent, which has to be added.
+    fn link_uncounted(&mut self, this: &NodeRef, role: Role, child: &NodeRef) -> Place {
+        let place = self.place_uncounted(this, role);
         self.insert(this, role, child.clone());
         place
     }
@@ -122,11 +127,7 @@ impl NodeRef {
     /// The scope takes over what reaches it from there. Says whether it has something that is counted from its entry: see
     /// [`entered`](NodeRef::entered).
     pub(crate) fn attach(&self, parent: NodeRef, role: Role) -> bool {
-        let linked = parent.take_in(|above, parent| {
-            let place = above.place_uncounted(parent, role);
-            above.insert(parent, role, self.clone());
-            place
-        });
+        let linked = parent.take_in(|above, parent| above.link_uncounted(parent, role, self));
         self.settle(match linked {
             Ok((place, further)) => Place { parent: Some(further.unwrap_or(parent)), ..place },
             Err(top) => Place::nowhere(top, role),
