@@ -13,16 +13,12 @@
 mod delivery;
 mod escaped;
 mod handover;
-mod host;
 mod local;
 mod locks;
 mod oneshot;
-mod pumps;
-mod resting;
 mod scopes;
 
 use std::future::{Future, poll_fn};
-use std::num::NonZeroUsize;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -35,18 +31,8 @@ use shuttle::{Config, Runner};
 use crate::Instant;
 use crate::runtime::{BlockingError, Job, Runtime, Timer, Work, root};
 
-/// Who polls the tasks.
-#[derive(Clone, Copy, Debug)]
-enum Drive {
-    /// Each is a job, and so a thread, of its own.
-    Jobs,
-    /// As many pumps as are needed on so many threads.
-    Pumps(usize),
-}
-
 /// A runtime whose every job is a thread of the model.
 struct Threads {
-    drive: Drive,
     jobs: Mutex<Vec<JoinHandle<()>>>,
     torn: Arc<Mutex<Torn>>,
     clock: Arc<Clock>,
@@ -85,8 +71,8 @@ impl Torn {
 }
 
 impl Threads {
-    fn new(drive: Drive) -> Arc<Self> {
-        Arc::new(Threads { drive, jobs: Mutex::default(), torn: Arc::default(), clock: Arc::default() })
+    fn new() -> Arc<Self> {
+        Arc::new(Threads { jobs: Mutex::default(), torn: Arc::default(), clock: Arc::default() })
     }
 
     /// Drops all jobs (R10): each on its own thread, at once or when it is not being polled any more.
@@ -141,13 +127,6 @@ impl Runtime for Threads {
     fn blocking(&self, _: Work) -> Result<(), BlockingError> {
         unreachable!("no model blocks")
     }
-
-    fn parallelism(&self) -> Option<NonZeroUsize> {
-        match self.drive {
-            Drive::Jobs => None,
-            Drive::Pumps(threads) => NonZeroUsize::new(threads),
-        }
-    }
 }
 
 /// Fires at once if it is armed for the past; otherwise whoever puts the clock forward does what is due.
@@ -164,13 +143,13 @@ impl Timer for Late {
 }
 
 /// Runs a tree to its end. All its jobs have to end with it, and nothing of it may be left.
-fn tree<F: Future>(drive: Drive, body: F) -> F::Output {
-    tree_in_time(drive, |_| body)
+fn tree<F: Future>(body: F) -> F::Output {
+    tree_in_time(|_| body)
 }
 
 /// As [`tree`], for a body that puts the clock forward.
-fn tree_in_time<F: Future>(drive: Drive, body: impl FnOnce(Arc<Clock>) -> F) -> F::Output {
-    let threads = Threads::new(drive);
+fn tree_in_time<F: Future>(body: impl FnOnce(Arc<Clock>) -> F) -> F::Output {
+    let threads = Threads::new();
     let output = block_on(root(threads.clone(), body(threads.clock.clone())));
     ended(&threads);
     output
@@ -243,14 +222,6 @@ fn runner<S: Scheduler + 'static>(scheduler: S) -> Runner<S> {
 fn check(model: impl Fn() + Clone + Send + Sync + 'static) {
     runner(RandomScheduler::new_from_seed(1, rounds())).run(model.clone());
     runner(PctScheduler::new_from_seed(2, 3, rounds())).run(model);
-}
-
-/// As [`check`], with each way to drive the tasks.
-fn check_trees(model: impl Fn(Drive) + Clone + Send + Sync + 'static) {
-    for drive in [Drive::Jobs, Drive::Pumps(2)] {
-        let model = model.clone();
-        check(move || model(drive));
-    }
 }
 
 /// Checks each schedule of a small model; `limit` of them are too many.

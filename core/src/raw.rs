@@ -22,7 +22,6 @@ pub(crate) use inside::Inside;
 pub(crate) use lazy::{Lazy, LentArc};
 pub(crate) use lodging::{Owner, Room, lodge, lodge_alone};
 pub(crate) use stack::{Frame, Lent, Stack};
-pub(crate) use stage::Stage;
 pub(crate) use standing::{Held, Standing};
 pub(crate) use thin::{Calls, Part, Thin, Typed, Woken};
 

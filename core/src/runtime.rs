@@ -23,9 +23,8 @@
 //! * **R9 Budget.** [`Runtime::should_yield`] says that the job being polled on this thread has used up its turn. A runtime
 //!   without such a notion always answers `false`.
 //! * **R10 Teardown.** When the runtime ends it drops the jobs that are left. It need not do so on the thread that ran them.
-//! * **R11 Parallelism.** [`Runtime::parallelism`] says on how many threads jobs are polled at once, at most; too many is better
-//!   than too few. Trees then drive their tasks in a few jobs of their own. With `None`, which is what a runtime
-//!   says that does not know or wants to choose among the tasks itself, each task is a job.
+//! * **R11 Fairness.** Each task of a tree is one job. The runtime schedules, steals and times jobs as it does any other task of
+//!   its own: a job that was woken is polled after a bounded number of turns of others.
 //! * **R12 Waiting threads.** [`Runtime::wait`] blocks the thread of a blocking job until what it waits for is there; tasks go
 //!   on meanwhile. The default parks the thread; only a runtime that runs blocking jobs by turns has to do more.
 //! * **R13 Time passes for jobs that ask.** [`Runtime::give_way`] is called on the thread of a blocking job whenever the job asks
@@ -36,7 +35,6 @@ mod park;
 
 use std::fmt;
 use std::io;
-use std::num::NonZeroUsize;
 use std::task::{Context, Poll, Waker};
 
 use crate::Instant;
@@ -66,11 +64,6 @@ pub trait Runtime: Send + Sync + 'static {
     /// Whether the job that is being polled on this thread should end its turn (R9).
     fn should_yield(&self) -> bool {
         false
-    }
-
-    /// On how many threads jobs are polled at once, at most; `None` makes each task a job of its own (R11).
-    fn parallelism(&self) -> Option<NonZeroUsize> {
-        None
     }
 
     /// A number that goes into whatever foster spreads at random, which is the jitter of retries.

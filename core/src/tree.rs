@@ -17,7 +17,6 @@
 //! 4. Marks only ever grow; flags are never cleared.
 
 pub(crate) mod ambient;
-pub(crate) mod batch;
 pub(crate) mod binding;
 pub(crate) mod census;
 pub(crate) mod closing;
@@ -34,16 +33,15 @@ pub(crate) mod marks;
 pub(crate) mod node;
 pub(crate) mod owned;
 pub(crate) mod place;
-pub(crate) mod pump;
 pub(crate) mod quiet;
 pub(crate) mod report;
 pub(crate) mod request;
-pub(crate) mod resting;
 pub(crate) mod root;
 pub(crate) mod scoped;
 pub(crate) mod seldom;
 pub(crate) mod slot;
 pub(crate) mod timers;
+pub(crate) mod verdict;
 pub(crate) mod wake;
 
 use std::any::Any;
@@ -56,7 +54,6 @@ use crate::runtime::Runtime;
 use crate::sys::Mutex;
 use crate::sys::atomic::{AtomicBool, Ordering};
 use node::NodeRef;
-use pump::Pumps;
 use timers::Timers;
 
 pub use census::{Census, census};
@@ -69,8 +66,6 @@ pub use root::{AlreadyInstalled, Root, TreeHandle, current, install, root};
 pub(crate) struct Tree {
     pub(crate) runtime: Arc<dyn Runtime>,
     pub(crate) timers: Timers,
-    /// What drives the tasks, if they are no jobs of their own.
-    pub(crate) pumps: Option<Pumps>,
     observer: Mutex<Arc<dyn Observer>>,
     /// Until the tree has ended.
     root: Mutex<Option<NodeRef>>,
@@ -92,12 +87,10 @@ impl RefUnwindSafe for Tree {}
 impl Tree {
     pub(crate) fn new(runtime: Arc<dyn Runtime>, observer: Arc<dyn Observer>) -> Arc<Self> {
         let timers = Timers::new(runtime.timer());
-        let pumps = runtime.parallelism().map(Pumps::new);
         let followed = AtomicBool::new(observer.follows_tasks());
         Arc::new(Tree {
             runtime,
             timers,
-            pumps,
             observer: Mutex::new(observer),
             root: Mutex::default(),
             dead: AtomicBool::new(false),
@@ -174,9 +167,6 @@ impl Tree {
     /// The tree has ended; with `dropped` because its host is gone. What was cut off is reported.
     fn end(&self, dropped: bool) {
         self.disarm();
-        if let Some(pumps) = &self.pumps {
-            pumps.end();
-        }
         let root = lock(&self.root).take();
         drop(root);
         let report = *lock(&self.razed);

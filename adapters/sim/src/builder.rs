@@ -1,6 +1,5 @@
 //! The settings of a simulation, and the ways to run one.
 
-use std::num::NonZeroUsize;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
@@ -43,8 +42,6 @@ pub struct Builder {
     /// How long to wait, really, for other threads; zero if blocking jobs run on the thread of the simulation.
     pub(crate) patience: Duration,
     pub(crate) record: bool,
-    /// What the tree is told of the threads; see R11.
-    pub(crate) parallelism: Option<NonZeroUsize>,
     pub(crate) onlookers: Onlookers,
 }
 
@@ -63,7 +60,6 @@ impl Builder {
             blocking_time: (Duration::ZERO, Duration::ZERO),
             patience: Duration::ZERO,
             record: false,
-            parallelism: None,
             onlookers: Onlookers::default(),
         }
     }
@@ -138,14 +134,6 @@ impl Builder {
     /// replayed exactly ([`Run::outside`](crate::Run::outside) counts why).
     pub fn real_threads(self, patience: Duration) -> Self {
         Builder { patience, ..self }
-    }
-
-    /// Has trees drive their tasks as on a runtime with so many threads: many tasks in few jobs (R11 of the
-    /// [contract](foster::runtime)). All still run on one thread, in turns.
-    ///
-    /// The seed then chooses among those jobs only. If not set, or 0, each task is a job of its own, and the seed chooses among all.
-    pub fn parallelism(self, threads: usize) -> Self {
-        Builder { parallelism: NonZeroUsize::new(threads), ..self }
     }
 
     /// Runs a future to its end, and returns its output.

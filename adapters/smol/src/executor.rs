@@ -168,8 +168,7 @@ impl Builder {
     pub fn run<F: Future>(self, future: F) -> F::Output {
         let _running = Running::claim();
         let executor = Arc::new(Executor::new());
-        let smol = Smol { threads: self.threads, ..Smol::on(&executor) };
-        let mut root = foster::runtime::root(Arc::new(smol), future).observe(match self.longest_poll {
+        let mut root = foster::runtime::root(Arc::new(Smol::on(&executor)), future).observe(match self.longest_poll {
             Some(longest) => Arc::new(PollWatch::new(longest).before(self.observer)),
             None => self.observer,
         });
@@ -211,11 +210,7 @@ impl Default for Builder {
 #[derive(Clone, Debug)]
 pub struct Smol {
     target: Target,
-    threads: NonZeroUsize,
 }
-
-/// On any number of threads: what is known of an executor that somebody else runs.
-const ANY: NonZeroUsize = NonZeroUsize::MAX;
 
 #[derive(Clone, Debug)]
 enum Target {
@@ -246,7 +241,7 @@ impl Smol {
     /// ```
     #[must_use]
     pub fn on(executor: &Arc<Executor<'static>>) -> Self {
-        Smol { target: Target::Own(Arc::downgrade(executor)), threads: ANY }
+        Smol { target: Target::Own(Arc::downgrade(executor)) }
     }
 
     /// Hands the jobs to smol's global executor, and starts it if this is its first use. It runs on one background
@@ -270,7 +265,7 @@ impl Smol {
         static START: Once = Once::new();
         #[expect(clippy::disallowed_methods, reason = "starts the executor; there is nothing in this task")]
         START.call_once(|| smol::spawn(async {}).detach());
-        Smol { target: Target::Global, threads: ANY }
+        Smol { target: Target::Global }
     }
 }
 
@@ -301,10 +296,6 @@ impl Runtime for Smol {
 
     fn blocking(&self, work: Work) -> Result<(), BlockingError> {
         blocking::spawn(work)
-    }
-
-    fn parallelism(&self) -> Option<NonZeroUsize> {
-        Some(self.threads)
     }
 }
 

@@ -2,14 +2,13 @@
 
 use std::future::Future;
 use std::io;
-use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
 use std::time::Duration;
 
 use foster::runtime::{AlreadyInstalled, BlockingError, Job, Root, Runtime, Timer, Work};
 use foster::{Instant, Observer, PollWatch, PrintOrphans};
-use tokio::runtime::{self, Handle, RuntimeFlavor};
+use tokio::runtime::{self, Handle};
 use tokio::task::coop::has_budget_remaining;
 
 use crate::blocking;
@@ -332,13 +331,5 @@ impl Runtime for Tokio {
     /// one task would poll on while tokio's own leaves refuse to work: quadratic time.
     fn should_yield(&self) -> bool {
         !has_budget_remaining()
-    }
-
-    /// A multi-thread runtime has no more threads than workers at any time, but it replaces those that block in place.
-    fn parallelism(&self) -> Option<NonZeroUsize> {
-        Some(match self.handle.runtime_flavor() {
-            RuntimeFlavor::CurrentThread => NonZeroUsize::MIN,
-            _ => NonZeroUsize::MAX,
-        })
     }
 }

@@ -85,11 +85,8 @@ impl<F: Future<Output = T>, T> Branch<F, T> {
             if run.is_parked() {
                 fate.cut = true;
             } else {
-                match run.cancel(reason) {
-                    Ok(true) => return true,
-                    Ok(false) => {}
-                    Err(payload) => fate.panicked(payload),
-                }
+                run.cancel(reason);
+                return true;
             }
         }
         self.set(Branch::Empty);

@@ -12,7 +12,7 @@ use crate::sys::Mutex;
 use crate::sys::atomic::{AtomicBool, Ordering};
 use crate::tree::ambient;
 use crate::tree::closing::Closed;
-use crate::tree::flags::CUT;
+use crate::tree::flags::{CUT, FAILED};
 use crate::tree::links::Role;
 use crate::tree::node::{Cell, NodeRef};
 use crate::tree::quiet::{drop_payload, drop_quietly};
@@ -89,6 +89,7 @@ impl<E: Debug> NurseryCell<E> {
         errors.push(Recorded { error, child });
         self.has_failed.store(true, Ordering::Release);
         drop(errors);
+        node.flag(FAILED);
         if let Some(reason) = reason {
             node.request(reason, None);
         }

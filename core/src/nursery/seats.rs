@@ -10,6 +10,7 @@ use crate::raw::Inside;
 use crate::sys::atomic::{AtomicU8, Ordering};
 use crate::sys::{Mutex, MutexGuard};
 use crate::tree::node::{Cell, NodeRef};
+use crate::tree::verdict::quietly;
 
 pub(crate) struct Seats {
     /// What has come since the last turn.
@@ -133,12 +134,15 @@ impl Seats {
         kept.children.push(key);
         // Ordering: as in `leave`.
         let rests = self.news.fetch_or(CHILDREN, Ordering::AcqRel) & RESTS != 0;
-        wake_driver(kept, rests);
+        if let Some(driver) = take_driver(kept, rests) {
+            // The child has counted the wake-up; it is none of the code around the nursery.
+            quietly(|| driver.wake());
+        }
     }
 
     /// There is a new child that was spawned from elsewhere.
     pub(crate) fn knock(&self) {
-        self.leave(KNOCKED);
+        quietly(|| self.leave(KNOCKED));
     }
 
     /// Leaves news for the driver.
@@ -146,7 +150,9 @@ impl Seats {
     fn leave(&self, news: u8) {
         // Ordering: see `begin_turn` and `end_turn`.
         if self.news.fetch_or(news, Ordering::AcqRel) & RESTS != 0 {
-            wake_driver(self.lock(), true);
+            if let Some(driver) = take_driver(self.lock(), true) {
+                driver.wake();
+            }
         }
     }
 
@@ -160,16 +166,12 @@ impl Seats {
     }
 }
 
-/// If it rests.
+/// The waker of whoever polls the nursery, if that rests.
 #[inline]
-fn wake_driver(mut kept: MutexGuard<'_, Kept>, rests: bool) {
+fn take_driver(mut kept: MutexGuard<'_, Kept>, rests: bool) -> Option<Waker> {
     // Taken, not cloned: that would run below the lock (L36). The turn that this leads to leaves a new one. Subtle: somebody who found it
     // resting before may have taken it, or take that new one; whoever takes it wakes the driver, which then finds the news of all.
-    let driver = if rests { kept.driver.take() } else { None };
-    drop(kept);
-    if let Some(driver) = driver {
-        driver.wake();
-    }
+    if rests { kept.driver.take() } else { None }
 }
 
 impl Cell for Seats {

@@ -2,7 +2,7 @@
 
 use std::fmt::Debug;
 use std::future::Future;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use super::body::ChildBody;
 use super::cell::{NurseryCell, Recorded};
@@ -10,7 +10,7 @@ use super::handle::{CUT_OFF, Kept, Task, ended_as, leave};
 use super::outcome::Outcome;
 use crate::error::SpawnError;
 use crate::observer::{OrphanKind, TaskStatus};
-use crate::raw::{Held, Stage, Standing};
+use crate::raw::{Held, Standing};
 use crate::reason::Origin;
 use crate::tree::closing::Closed;
 use crate::tree::drive::discard;
@@ -20,7 +20,6 @@ use crate::tree::job::Job;
 use crate::tree::links::Role;
 use crate::tree::marks::Mask;
 use crate::tree::node::{Cell, Giver, Kind, Node, NodeRef, Typed};
-use crate::tree::pump::{self, Turn};
 use crate::tree::quiet::{drop_payload, drop_quietly};
 use crate::tree::wake;
 
@@ -48,12 +47,7 @@ where
         return Err(SpawnError::new(future));
     }
     let place = state.place_uncounted(nursery, role);
-    let cell = TaskCell {
-        is_pumped: tree.pumps.is_some(),
-        body: Standing::coming(ChildBody::new(future)),
-        nursery: nursery.clone(),
-        target,
-    };
+    let cell = TaskCell { body: Standing::coming(ChildBody::new(future)), nursery: nursery.clone(), target };
     let node = Node::placed(place, Kind::Task, Mask::None, origin, None, cell);
     let ([linked, child], end) = Standing::stand(node, |cell| &cell.body);
     let late = state.admit(role, linked.into_block());
@@ -66,12 +60,7 @@ where
     }
     before(&child);
     follow::spawned(&tree, &child);
-    if child.cell().is_pumped {
-        child.cell().body.stage().placed();
-        pump::queue(&tree, child.into_block());
-    } else {
-        tree.runtime.spawn(Job::task(child.into_block()));
-    }
+    tree.runtime.spawn(Job::task(child.into_block()));
     Ok(Task::new(end))
 }
 
@@ -85,8 +74,6 @@ where
     E: Debug + Send + 'static,
     F: Future<Output: Outcome<T, E>> + Send + 'static,
 {
-    /// Pumps drive it.
-    is_pumped: bool,
     body: Standing<Node, dyn Cell, ChildBody<F, Result<T, E>>, Kept<T>>,
     /// Where it was born.
     nursery: Typed<NurseryCell<E>>,
@@ -104,30 +91,20 @@ where
     F: Future<Output: Outcome<T, E>> + Send + 'static,
 {
     fn run(&self, node: &NodeRef, cx: &mut Context<'_>) -> Poll<()> {
-        match self.poll(node, self.body.hold(), Some(cx.waker())) {
-            Turn::Over => Poll::Ready(()),
-            Turn::Waits | Turn::Again => Poll::Pending,
-        }
-    }
-
-    fn turn(&self, node: &NodeRef) -> Turn {
-        self.poll(node, self.body.begin_turn(), None)
-    }
-
-    fn wakes(&self) -> bool {
-        self.is_pumped
-    }
-
-    fn wake(&self, node: &NodeRef) {
-        if self.body.stage().wake() {
-            if let Some(tree) = node.tree() {
-                pump::queue(&tree, node.clone());
+        // If not, it was razed (L30).
+        let Some(held) = self.body.hold() else { return Poll::Ready(()) };
+        let Some(tree) = self.nursery.tree() else { unreachable!("a task is spawned in a tree") };
+        // Not given back before the poll was told to be over: then another thread may begin the next one.
+        let Some(held) = follow::turn(&tree, node, || self.poll_held(node, held, cx)) else { return Poll::Ready(()) };
+        match held.put_back() {
+            Ok(()) => Poll::Pending,
+            Err(mut held) => {
+                let mut body = held.parts().0;
+                discard(node, body.as_mut());
+                unheard(node, body.take());
+                Poll::Ready(())
             }
         }
-    }
-
-    fn stage(&self) -> Option<&Stage> {
-        self.is_pumped.then(|| self.body.stage())
     }
 
     fn cut(&self, node: &NodeRef) {
@@ -160,39 +137,16 @@ where
     E: Debug + Send + 'static,
     F: Future<Output: Outcome<T, E>> + Send + 'static,
 {
-    /// One poll. Without a waker of the host's it is a turn, and the waker is the task's own.
-    #[inline]
-    fn poll(&self, node: &NodeRef, held: Option<HeldBody<'_, T, E, F>>, host: Option<&Waker>) -> Turn {
-        // If not, it was razed (L30).
-        let Some(held) = held else { return Turn::Over };
-        let Some(tree) = self.nursery.tree() else { unreachable!("a task is spawned in a tree") };
-        // Not given back before the poll was told to be over: then another thread may begin the next one.
-        let Some(held) = follow::turn(&tree, node, || self.poll_held(node, held, host)) else { return Turn::Over };
-        let put_back = if host.is_some() { held.put_back().map(|()| false) } else { held.end_turn() };
-        match put_back {
-            Ok(true) => Turn::Again,
-            Ok(false) => Turn::Waits,
-            Err(mut held) => {
-                let mut body = held.parts().0;
-                discard(node, body.as_mut());
-                unheard(node, body.take());
-                Turn::Over
-            }
-        }
-    }
-
     /// Gives the body back, unless it is over.
     #[inline]
     fn poll_held<'a>(
         &self,
         node: &NodeRef,
         mut held: HeldBody<'a, T, E, F>,
-        host: Option<&Waker>,
+        cx: &mut Context<'_>,
     ) -> Option<HeldBody<'a, T, E, F>> {
-        let (mut body, own) = held.parts();
-        let own = own.waker();
-        let turn = body.as_mut().turn(node, &mut Context::from_waker(host.unwrap_or(&own)));
-        let Poll::Ready(closed) = turn else { return Some(held) };
+        let mut body = held.parts().0;
+        let Poll::Ready(closed) = body.as_mut().turn(node, cx) else { return Some(held) };
         let result = body.take();
         let (seized, end) = held.end();
         if seized {

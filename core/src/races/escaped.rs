@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 use shuttle::future::block_on;
 use shuttle::thread;
 
-use super::{Boxed, Count, Drive, Threads, begun, check_trees, ended, tree};
+use super::{Boxed, Count, Threads, begun, check, ended, tree};
 use crate::reason::Origin;
 use crate::runtime::root;
 use crate::sync::Event;
@@ -38,13 +38,8 @@ fn assert_tells(text: &str) {
 
 /// `scope` is begun in a scope, which ends while another thread polls it `polls` times. At the end of the tree, when perhaps not all
 /// threads have ended, `over` is called.
-fn escapes<T: 'static>(
-    drive: Drive,
-    polls: usize,
-    scope: impl FnOnce() -> Boxed<T> + Send + 'static,
-    over: impl FnOnce(),
-) {
-    let threads = Threads::new(drive);
+fn escapes<T: 'static>(polls: usize, scope: impl FnOnce() -> Boxed<T> + Send + 'static, over: impl FnOnce()) {
+    let threads = Threads::new();
     let poller = block_on(root(threads.clone(), async move {
         nursery(async |n: Nursery| {
             let around = CancelScope::new().run(nursery(async |around: Nursery| {
@@ -81,7 +76,7 @@ fn escapes<T: 'static>(
 /// Fails if `Links::remove`, or `Links::change_role`, does not look whose slot it is, as they did not.
 #[test]
 fn a_poll_races_with_the_end_of_the_scope_around() {
-    check_trees(|drive| escapes(drive, 1, || Box::pin(CancelScope::new().run(yield_now())), || {}));
+    check(|| escapes(1, || Box::pin(CancelScope::new().run(yield_now())), || {}));
 }
 
 /// L28, L22: as above, with finalizers, which both of them would run: each runs once, to its end, before the tree is over. Nobody
@@ -90,7 +85,7 @@ fn a_poll_races_with_the_end_of_the_scope_around() {
 /// Fails if `Driver::is_replaced` says `false`, and without the look at `polls_finalizer` in `wind_down`.
 #[test]
 fn a_finalizer_is_driven_by_one_at_a_time() {
-    check_trees(|drive| {
+    check(|| {
         let runs = Count::default();
         let run = runs.clone();
         let inside = move || -> Boxed<_> {
@@ -105,7 +100,7 @@ fn a_finalizer_is_driven_by_one_at_a_time() {
                 yield_now().await;
             }))
         };
-        escapes(drive, 4, inside, || assert_eq!(runs.get(), 2));
+        escapes(4, inside, || assert_eq!(runs.get(), 2));
     });
 }
 
@@ -115,7 +110,7 @@ fn a_finalizer_is_driven_by_one_at_a_time() {
 /// Fails if `loss::lose` looks what is left, and closes the scope under another lock.
 #[test]
 fn a_finalizer_races_with_the_end_of_its_escaped_scope() {
-    check_trees(|drive| {
+    check(|| {
         let (runs, admitted) = (Count::default(), Count::default());
         let (run, admit) = (runs.clone(), admitted.clone());
         let inside = move || -> Boxed<_> {
@@ -130,7 +125,7 @@ fn a_finalizer_races_with_the_end_of_its_escaped_scope() {
                 }
             }))
         };
-        escapes(drive, 2, inside, || assert!(runs.get() >= admitted.get(), "a finalizer was lost"));
+        escapes(2, inside, || assert!(runs.get() >= admitted.get(), "a finalizer was lost"));
     });
 }
 
@@ -139,7 +134,7 @@ fn a_finalizer_races_with_the_end_of_its_escaped_scope() {
 /// Fails without the look at `polls_owned` in `reap_owned`.
 #[test]
 fn an_owned_body_is_driven_by_one_at_a_time() {
-    check_trees(|drive| {
+    check(|| {
         let ended = Count::default();
         let end = ended.clone();
         let inside = move || -> Boxed<_> {
@@ -152,7 +147,7 @@ fn an_owned_body_is_driven_by_one_at_a_time() {
                 OwnedScope::enter(Kind::Thread, Origin::new("job", Location::caller()), Box::pin(body)).await;
             })
         };
-        escapes(drive, 4, inside, || assert_eq!(ended.get(), 1));
+        escapes(4, inside, || assert_eq!(ended.get(), 1));
     });
 }
 
@@ -162,10 +157,10 @@ fn an_owned_body_is_driven_by_one_at_a_time() {
 /// Fails if `loss::leaked` drops the waker.
 #[test]
 fn who_waits_for_an_escaped_scope_is_told() {
-    check_trees(|drive| {
+    check(|| {
         let told = Count::default();
         let tell = told.clone();
-        tree(drive, async move {
+        tree(async move {
             nursery(async |n: Nursery| {
                 let around = async move {
                     let event = Arc::new(Event::new());

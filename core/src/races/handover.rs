@@ -8,7 +8,7 @@ use std::task::{Context, Waker};
 use shuttle::future::block_on;
 use shuttle::thread;
 
-use super::{Count, check, check_all, check_trees, tree};
+use super::{Count, check, check_all, tree};
 use crate::raw::{Standing, Typed};
 use crate::sync::{Event, Park, WaitQueue};
 use crate::{Nursery, nursery, yield_now};
@@ -127,10 +127,10 @@ fn a_call_races_with_a_new_waker() {
 /// Fails if `Giver::give` does not look at FORGONE, and if `Taker::forgo` does not look at GIVEN.
 #[test]
 fn a_result_races_with_the_drop_of_its_handle() {
-    check_trees(|drive| {
+    check(|| {
         let (dropped, released) = (Count::default(), Count::default());
         let (value, waker) = (dropped.on_drop(), released.on_drop_of_waker());
-        tree(drive, async {
+        tree(async {
             nursery(async |n: Nursery| {
                 let mut child = n.spawn(async move {
                     yield_now().await;

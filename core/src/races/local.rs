@@ -8,7 +8,7 @@ use shuttle::future::block_on;
 use shuttle::sync::atomic::{AtomicBool, Ordering};
 use shuttle::thread;
 
-use super::{Count, Drive, begun, check, check_all, tree};
+use super::{Count, begun, check, check_all, tree};
 use crate::nursery::Seats;
 use crate::sync::Event;
 use crate::{LocalNursery, Ready, StartError, TaskStatus, local_nursery, sleep_forever, yield_now};
@@ -49,7 +49,7 @@ fn a_wake_of_a_child_races_with_its_nurserys_turn() {
         let flag = Flag::default();
         let raise = flag.clone();
         let other = thread::spawn(move || raise.raise());
-        tree(Drive::Jobs, async {
+        tree(async {
             let Ok(()) = local_nursery(async |n: LocalNursery<'_>| {
                 n.spawn(flag.wait());
                 n.spawn(yield_now());
@@ -66,7 +66,7 @@ fn a_wake_of_a_child_races_with_its_nurserys_turn() {
 #[test]
 fn a_spawn_races_with_the_nurserys_turn() {
     check(|| {
-        tree(Drive::Jobs, async {
+        tree(async {
             let ran = Arc::new(Event::new());
             let runs = ran.clone();
             let Ok(other) = local_nursery(async |n: LocalNursery<'static>| {
@@ -106,7 +106,7 @@ fn the_end_of_a_nursery_races_with_its_news() {
 #[test]
 fn the_end_of_a_child_races_with_whoever_awaits_it() {
     check(|| {
-        tree(Drive::Jobs, async {
+        tree(async {
             let Ok(other) = local_nursery(async |n: LocalNursery<'_>| {
                 let task = n.spawn(async {
                     yield_now().await;
@@ -126,7 +126,7 @@ fn the_end_of_a_child_races_with_whoever_awaits_it() {
 #[test]
 fn the_loss_of_a_child_races_with_whoever_awaits_it() {
     check(|| {
-        tree(Drive::Jobs, async {
+        tree(async {
             let (give, given) = mpsc::channel();
             let nursery = begun(Box::pin(local_nursery(async move |n: LocalNursery<'static>| {
                 give.send(n.spawn(sleep_forever())).unwrap();
@@ -148,7 +148,7 @@ fn a_wake_of_a_child_races_with_its_move() {
         let flag = Flag::default();
         let raise = flag.clone();
         let other = thread::spawn(move || raise.raise());
-        tree(Drive::Jobs, async {
+        tree(async {
             let moved: Result<(), StartError> = local_nursery(async |n: LocalNursery<'_, StartError>| {
                 n.start(async |ready: Ready<()>| {
                     yield_now().await;

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, Waker};
 use shuttle::future::block_on;
 use shuttle::thread;
 
-use super::{Boxed, Count, Threads, begun, check_trees, ended, tree};
+use super::{Boxed, Count, Threads, begun, check, ended, tree};
 use crate::runtime::root;
 use crate::sync::Event;
 use crate::{CancelScope, JoinError, Nursery, TaskStatus, defer, nursery, shield, sleep_forever, yield_now};
@@ -18,8 +18,8 @@ use crate::{CancelScope, JoinError, Nursery, TaskStatus, defer, nursery, shield,
 /// Fails without `if state.life == Life::Closed { return false; }` in `NodeRef::mark`.
 #[test]
 fn a_request_races_with_the_close() {
-    check_trees(|drive| {
-        tree(drive, async {
+    check(|| {
+        tree(async {
             let returned = Count::default();
             nursery(async |n: Nursery| {
                 let mut scope = CancelScope::new();
@@ -52,8 +52,8 @@ fn a_request_races_with_the_close() {
 /// Fails with `return;` for `if !inherited.any() { return; }` in `NodeRef::settle`, and if `link` takes `Marks::default()`.
 #[test]
 fn a_request_races_with_those_who_come() {
-    check_trees(|drive| {
-        tree(drive, async {
+    check(|| {
+        tree(async {
             nursery(async |n: Nursery| {
                 let mut scope = CancelScope::new();
                 let handle = scope.handle();
@@ -82,10 +82,10 @@ fn a_request_races_with_those_who_come() {
 /// Fails if `NodeRef::body_over` leaves the inner scopes as they are, as it did (`links.of(Role::Inner)` for `links.leak()`).
 #[test]
 fn adoption_races_with_the_close() {
-    check_trees(|drive| {
+    check(|| {
         let (dropped, finalized) = (Count::default(), Count::default());
         let (child, own, last) = (dropped.on_drop(), dropped.on_drop(), finalized.clone());
-        let threads = Threads::new(drive);
+        let threads = Threads::new();
         let dropper = block_on(root(threads.clone(), async move {
             let around = CancelScope::new().run(async move {
                 let inside: Boxed<_> = Box::pin(nursery(async move |m: Nursery| {
@@ -118,8 +118,8 @@ fn adoption_races_with_the_close() {
 /// Fails if `State::admits` says `true` for `Closed`.
 #[test]
 fn a_spawn_races_with_the_drain() {
-    check_trees(|drive| {
-        tree(drive, async {
+    check(|| {
+        tree(async {
             nursery(async |outer: Nursery| {
                 let ran = Count::default();
                 let run = ran.clone();
@@ -153,8 +153,8 @@ fn a_spawn_races_with_the_drain() {
 /// Fails if `NodeRef::mark` sets `CANCELLED` after it has taken the waker.
 #[test]
 fn a_wake_races_with_the_driver_that_registers() {
-    check_trees(|drive| {
-        tree(drive, async {
+    check(|| {
+        tree(async {
             nursery(async |n: Nursery| {
                 let mut scope = CancelScope::new();
                 let handle = scope.handle();
@@ -174,8 +174,8 @@ fn a_wake_races_with_the_driver_that_registers() {
 /// Fails if `wake::delayed_by` says `None`.
 #[test]
 fn a_wake_below_a_shield_races_with_the_request() {
-    check_trees(|drive| {
-        tree(drive, async {
+    check(|| {
+        tree(async {
             nursery(async |n: Nursery| {
                 let event = Arc::new(Event::new());
                 let mut scope = CancelScope::new();
@@ -211,8 +211,8 @@ fn a_wake_below_a_shield_races_with_the_request() {
 /// Fails without the look at `join.status()` in `Task::poll_ended`.
 #[test]
 fn a_cancel_races_with_the_completion() {
-    check_trees(|drive| {
-        tree(drive, async {
+    check(|| {
+        tree(async {
             nursery(async |n: Nursery| {
                 let dropped = Count::default();
                 let guard = dropped.on_drop();
@@ -243,8 +243,8 @@ fn a_cancel_races_with_the_completion() {
 /// `Task::poll_ended`.
 #[test]
 fn a_waker_is_replaced_while_it_is_called() {
-    check_trees(|drive| {
-        tree(drive, async {
+    check(|| {
+        tree(async {
             nursery(async |n: Nursery| {
                 let mut scope = CancelScope::new();
                 let handle = scope.handle();

@@ -73,21 +73,10 @@ impl<H, D: ?Sized, B, T> Standing<H, D, B, T> {
         &self.left
     }
 
-    /// How far it is from its next turn.
+    /// The body, to be polled; none if it is over, or about to be.
     #[inline]
-    pub(crate) fn stage(&self) -> &Stage {
-        &self.stage
-    }
-
-    /// The body, to be polled out of turn; none if it is over, or about to be.
     pub(crate) fn hold(&self) -> Option<Held<'_, H, D, B, T>> {
         self.stage.hold().then(|| Held { place: self })
-    }
-
-    /// The body, for its turn; none if it is over, or about to be, or has lost its pumps.
-    #[inline]
-    pub(crate) fn begin_turn(&self) -> Option<Held<'_, H, D, B, T>> {
-        self.stage.begin().then(|| Held { place: self })
     }
 
     /// The body, to be dropped. None if it is over, or held: whoever holds it will find that it is not to be put back.
@@ -118,18 +107,6 @@ impl<H, D: ?Sized, B, T> Held<'_, H, D, B, T> {
             Ok(()) => {
                 mem::forget(self);
                 Ok(())
-            }
-            Err(IsCut) => Err(self),
-        }
-    }
-
-    /// The turn is over. Says whether there has to be another one. The body comes back if it is to be dropped instead.
-    #[inline]
-    pub(crate) fn end_turn(self) -> Result<bool, Self> {
-        match self.place.stage.end_turn() {
-            Ok(again) => {
-                mem::forget(self);
-                Ok(again)
             }
             Err(IsCut) => Err(self),
         }

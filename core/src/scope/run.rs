@@ -5,7 +5,6 @@ use std::future::Future;
 use std::panic::Location;
 use std::pin::Pin;
 use std::task::{Context, Poll};
-use std::thread;
 
 use pin_project_lite::pin_project;
 
@@ -43,14 +42,9 @@ impl<F: Future<Output = T>, T> Run<F, T> {
 }
 
 impl<F, T> Run<F, T> {
-    /// Asks the scope to stop, as [`ScopeHandle::cancel`](super::ScopeHandle::cancel) does; once it was polled. Says whether it has to
-    /// be polled on, or is over.
-    ///
-    /// # Errors
-    ///
-    /// What the destructor of the body has panicked with, if that ran at once.
-    pub(crate) fn cancel(self: Pin<&mut Self>, reason: &'static str) -> thread::Result<bool> {
-        self.project().scoped.cancel(|| ambient::signed(reason.into()))
+    /// Asks the scope to stop, as [`ScopeHandle::cancel`](super::ScopeHandle::cancel) does; once it was polled.
+    pub(crate) fn cancel(self: Pin<&mut Self>, reason: &'static str) {
+        self.project().scoped.cancel(ambient::signed(reason.into()));
     }
 
     /// Whether it was cancelled from further out, and will never be ready.

@@ -4,27 +4,25 @@
 //! combinators replace wakers. A scope lends its node, so entering counts no reference.
 
 mod looking;
-mod resting;
 
 use std::cell::{Cell, OnceCell};
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Arc, OnceLock};
-use std::task::{RawWakerVTable, Waker};
 use std::thread;
 
 use super::Tree;
 use super::flags::{CANCELLED, FOLLOWED};
 use super::follow;
 use super::light::Light;
+use super::marks::Mask;
 use super::node::{Kind, NodeRef};
-use super::resting::RestKey;
+use super::verdict::UNCOUNTED;
 use crate::Instant;
 use crate::observer::ScopeEvent;
 use crate::raw::{self, Frame, Stack};
 use crate::reason::{Origin, Reason, ReasonKind};
 
 pub(crate) use looking::{arrives_at, is_cancelled, is_clear, waits_no_more};
-pub(super) use resting::{is_driver, make_node, rest, stands_in};
 
 /// A scope that code on this thread stands in.
 struct Scope {
@@ -35,24 +33,8 @@ struct Scope {
     depth: u32,
     /// Of those that were entered as light ones in a row, the how many-th; 0 if it was not.
     lights: u32,
-    /// The waker that the body is being polled with, if it was entered with its node for that.
-    waker: Option<WakerId>,
-}
-
-/// What a waker is known by, as long as somebody has it.
-#[derive(Clone, Copy)]
-struct WakerId(*const (), &'static RawWakerVTable);
-
-impl WakerId {
-    #[inline]
-    fn of(waker: &Waker) -> Self {
-        WakerId(waker.data(), waker.vtable())
-    }
-
-    #[inline]
-    fn is(self, waker: &Waker) -> bool {
-        std::ptr::eq(self.0, waker.data()) && std::ptr::eq(self.1, waker.vtable())
-    }
+    /// How many wake-ups of its task had been counted when the poll of that began.
+    wakes: u32,
 }
 
 /// After as many light scopes in a row the next one gets a node, and so do they: none is far from its node.
@@ -66,15 +48,20 @@ type Lent<'a> = raw::Lent<'a, NodeRef, Cell<Light>>;
 
 impl Scope {
     #[inline]
-    fn with_node(around: Option<&Place>, waker: Option<WakerId>) -> Self {
-        let depth = around.map_or(0, |around| around.value().depth) + 1;
-        Scope { node: OnceCell::new(), depth, lights: 0, waker }
+    fn with_node(around: Option<&Place>, node: &NodeRef) -> Self {
+        let (depth, wakes) = around.map_or((0, UNCOUNTED), |around| (around.value().depth, around.value().wakes));
+        let wakes = if node.counts_wakes() { node.wakes() } else { wakes };
+        Scope { node: OnceCell::new(), depth: depth + 1, lights: 0, wakes }
     }
 
     #[inline]
     fn light(around: Option<&Place>) -> Self {
-        let (depth, lights) = around.map_or((0, 0), |around| (around.value().depth, around.value().lights));
-        Scope { node: OnceCell::new(), depth: depth + 1, lights: lights + 1, waker: None }
+        let scope = |around: &Place| {
+            let scope = around.value();
+            (scope.depth, scope.lights, scope.wakes)
+        };
+        let (depth, lights, wakes) = around.map_or((0, 0, UNCOUNTED), scope);
+        Scope { node: OnceCell::new(), depth: depth + 1, lights: lights + 1, wakes }
     }
 }
 
@@ -95,11 +82,6 @@ impl Place {
             Lent::One(_) => None,
             Lent::Other(light) => Some(light),
         }
-    }
-
-    /// Its place to rest, if it is a light one and has one.
-    fn rest(&self) -> Option<RestKey> {
-        self.light()?.get().rest()
     }
 
     #[inline]
@@ -153,20 +135,9 @@ pub(crate) fn default_root() -> Option<&'static NodeRef> {
 /// Runs `f` with `node` as the innermost scope, and catches its panic.
 #[inline]
 pub(crate) fn enter<R>(node: &NodeRef, f: impl FnOnce() -> R) -> thread::Result<R> {
-    enter_with(node, None, f)
-}
-
-/// As [`enter`], for `f` that polls the body of `node` with `waker`, by which whoever drives it is woken.
-#[inline]
-pub(crate) fn enter_poll<R>(node: &NodeRef, waker: &Waker, f: impl FnOnce() -> R) -> thread::Result<R> {
-    enter_with(node, Some(WakerId::of(waker)), f)
-}
-
-#[inline]
-fn enter_with<R>(node: &NodeRef, waker: Option<WakerId>, f: impl FnOnce() -> R) -> thread::Result<R> {
     let followed = node.flagged(FOLLOWED);
     STACK.with(|stack| {
-        let scope = stack.look(|around| Scope::with_node(around, waker));
+        let scope = stack.look(|around| Scope::with_node(around, node));
         let f = || if followed { run_followed(f) } else { panic::catch_unwind(AssertUnwindSafe(f)) };
         stack.enter(scope, Lent::One(node), f).1
     })
@@ -185,22 +156,22 @@ fn run_followed<R>(f: impl FnOnce() -> R) -> thread::Result<R> {
 
 /// As [`enter`], for the first poll of a light scope, which begins now. Gives the node that it has become.
 ///
-/// None if nothing was run: the code around it is known to be cancelled, or an observer follows, or it stands inside many others, and
-/// it has to have a node.
+/// None if nothing was run, and it has to have a node: the code around it is known to be cancelled, or an observer follows, or it
+/// stands inside many others, or it holds requests off for a while, which is not decided by flags alone.
 #[inline]
 pub(crate) fn enter_light<R>(light: &mut Light, f: impl FnOnce() -> R) -> Option<(Option<NodeRef>, thread::Result<R>)> {
     let enters = look(|around| {
         let node = node_or_default(around);
         light.start(node.and_then(|node| node.tree()).as_deref());
         let many = around.is_some_and(|around| around.value().lights == LIGHTS);
-        !many && !node.is_some_and(|node| node.flagged(CANCELLED | FOLLOWED))
+        !many && light.mask() != Mask::Graceful && !node.is_some_and(|node| node.flagged(CANCELLED | FOLLOWED))
     });
-    if enters { Some(reenter_light(light, f)) } else { None }
+    if enters { Some(enter_begun(light, f)) } else { None }
 }
 
 /// Runs `f` in a light scope that has begun. Gives the node that it has become.
 #[inline]
-pub(crate) fn reenter_light<R>(light: &mut Light, f: impl FnOnce() -> R) -> (Option<NodeRef>, thread::Result<R>) {
+pub(crate) fn enter_begun<R>(light: &mut Light, f: impl FnOnce() -> R) -> (Option<NodeRef>, thread::Result<R>) {
     STACK.with(|stack| {
         let scope = stack.look(Scope::light);
         let lent = Lent::Other(Cell::from_mut(light));
@@ -236,25 +207,30 @@ fn materialise(place: &Place, outside: &NodeRef, tree: &Arc<Tree>) -> NodeRef {
     let Some(light) = place.light().map(Cell::get) else {
         unreachable!("it has no node: it was entered as a light one")
     };
-    become_node(light, outside, above, tree, |node| drop(scope.node.set(node.clone())))
+    let node = light.materialise(above, tree);
+    // It is being polled for the first time.
+    node.polled.begin(scope.wakes);
+    drop(scope.node.set(node.clone()));
+    node
 }
 
-/// Makes a light scope, which has its place in `outside` if it has one, into a node below `above`; and then those that rest in it.
-fn become_node(
-    light: Light,
-    outside: &NodeRef,
-    above: &NodeRef,
-    tree: &Arc<Tree>,
-    first: impl FnOnce(&NodeRef),
-) -> NodeRef {
-    let key = light.rest();
-    let made = key.and_then(|key| outside.node_at_rest(key));
-    let node = made.unwrap_or_else(|| light.materialise(above, tree));
-    first(&node);
-    if let Some(key) = key {
-        outside.rest_became(key, &node, tree);
+/// Makes a light scope that is not being polled into a node, below the scope that this code stands in; none outside of any tree.
+#[cold]
+pub(in crate::tree) fn make_node(light: &mut Light) -> Option<NodeRef> {
+    let parent = try_current()?;
+    let tree = parent.tree()?;
+    light.start(Some(&tree));
+    let node = light.materialise(&parent, &tree);
+    if node.flagged(FOLLOWED) {
+        follow::opened(&node);
     }
-    node
+    Some(node)
+}
+
+/// How many wake-ups of the task that this code belongs to had been counted when its poll began.
+#[inline]
+pub(in crate::tree) fn wakes_seen() -> u32 {
+    look(|top| top.map_or(UNCOUNTED, |top| top.value().wakes))
 }
 
 /// The innermost scope.

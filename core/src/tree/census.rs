@@ -57,12 +57,6 @@ pub(crate) fn node_made(kind: Kind) {
     node(kind, true);
 }
 
-/// A scope without a node counts, too.
-pub(crate) fn resting(_more: bool) {
-    #[cfg(debug_assertions)]
-    counters::add(&counters::SCOPES, _more);
-}
-
 pub(crate) fn node_gone(kind: Kind) {
     node(kind, false);
 }

@@ -84,12 +84,12 @@ impl NodeRef {
             closed.requested = true;
             closed.razed = request.reason.kind() == ReasonKind::HostDropped;
         }
-        let mut timers = [state.deadline_timer.take(), state.rests.take_alarm(), None];
+        let mut timers = [state.deadline_timer.take(), None];
         let mut left = None;
         if let Some(rare) = state.if_rare() {
             closed.panic = rare.panic.take();
-            timers[2] = rare.hard_timer.take();
-            left = Some((rare.marker.take(), rare.binding.take()));
+            timers[1] = rare.hard_timer.take();
+            left = rare.binding.take();
         }
         drop(state);
         drop_quietly(left);
@@ -141,7 +141,7 @@ impl NodeRef {
 
 impl State {
     fn has_more(&self) -> bool {
-        self.deadline_timer.is_some() || self.has_rare() || !self.rests.is_unused() || self.inherited.waits_for_hard()
+        self.deadline_timer.is_some() || self.has_rare() || self.inherited.waits_for_hard()
     }
 
     fn stood(&self, this: &NodeRef) -> Option<Stood> {

@@ -10,12 +10,12 @@ use std::thread;
 use super::ambient;
 use super::closing::Closed;
 use super::finalizer::Finalizer;
-use super::flags::{BY_CELL, CANCELLED, DISMISSED, LOST, NESTED, PARENT_CANCELLED, RAZED, TIMED, WATCHED};
+use super::flags::{BY_CELL, CANCELLED, DELIVERED, LOST, NESTED, PARENT_CANCELLED, POLL_SPENT, RAZED, TIMED, WATCHED};
 use super::links::Role;
 use super::loss;
 use super::node::{Life, Node, NodeRef, Owned, Payload, State};
 use super::quiet::drop_payload;
-use super::resting::dismiss;
+use super::verdict::quietly;
 use super::wake;
 use crate::reason::{Reason, ReasonKind};
 use crate::sys::MutexGuard;
@@ -69,26 +69,25 @@ impl Driver {
     }
 }
 
-/// Polls the body of an open scope once.
+/// Polls the body of an open scope once; or drops it, if it is cancelled and blocked (L15).
 pub(crate) fn poll_open<B: Body + ?Sized>(node: &NodeRef, mut body: Pin<&mut B>, cx: &mut Context<'_>) -> Step {
-    node.touch();
-    let was_cancelled = node.flagged(CANCELLED);
-    let marker = if node.flagged(CANCELLED | PARENT_CANCELLED | WATCHED) { prepare(node) } else { None };
-    let result = ambient::enter_poll(node, marker.as_ref().unwrap_or(cx.waker()), || match &marker {
-        Some(marker) => body.as_mut().poll(&mut Context::from_waker(marker)),
-        None => body.as_mut().poll(cx),
-    });
-    conclude(Driver::Own, node, body, result, was_cancelled, cx.waker())
+    poll_open_as(Driver::Own, node, body.as_mut(), cx)
 }
 
-/// What comes before it, unless nothing is asked of the scope; gives the waker to poll with, if it is not the driver's own.
-///
-/// Not here: the marker wakes the driver through the node, which may know another one, or none. What comes during the poll
-/// is handed on behind it, when the node [registers](NodeRef::register) the driver.
-#[cold]
-fn prepare(node: &NodeRef) -> Option<Waker> {
+pub(super) fn poll_open_as<B: Body + ?Sized>(
+    driver: Driver,
+    node: &NodeRef,
+    mut body: Pin<&mut B>,
+    cx: &mut Context<'_>,
+) -> Step {
     node.begin_poll();
-    wake::marker(node)
+    let was_cancelled = node.flagged(CANCELLED);
+    if was_cancelled && !node.has_poll_left() && !node.must_drive() {
+        deliver(node, body);
+        return Step::Gone;
+    }
+    let result = node.poll_in(cx, |cx| body.as_mut().poll(cx));
+    conclude(driver, node, body, result, was_cancelled, cx.waker())
 }
 
 /// What follows a poll of the body of an open scope.
@@ -108,19 +107,32 @@ pub(crate) fn conclude<B: Body + ?Sized>(
             if !node.flagged(CANCELLED) {
                 return Step::Pending;
             }
+            // L12: this was the one poll that runnable code gets.
+            if !node.flagged(POLL_SPENT) {
+                node.flag(POLL_SPENT);
+            }
             if node.must_wait() {
                 if !was_cancelled {
                     // L16.1: inner scopes were polled with wakers that may lead nowhere, and the request that came during
                     // this poll may have found no driver here to wake.
-                    wake::wake(node);
+                    quietly(|| wake::wake(node));
                 }
                 return Step::Pending;
             }
+            deliver(node, body);
         }
-        Err(payload) => node.panicked(payload),
+        Err(payload) => {
+            node.panicked(payload);
+            discard(node, body);
+        }
     }
-    discard(node, body);
     Step::Gone
+}
+
+/// Drops the body of a cancelled scope. Inner scopes that need not end go with it (L15).
+fn deliver<B: Body + ?Sized>(node: &NodeRef, body: Pin<&mut B>) {
+    node.flag(DELIVERED);
+    discard(node, body);
 }
 
 /// Drops the body with the scope as context (L38).
@@ -132,7 +144,7 @@ pub(crate) fn discard<B: Body + ?Sized>(node: &NodeRef, body: Pin<&mut B>) {
 
 impl NodeRef {
     /// The scope is being polled: it is driven, and what it was woken for is being seen to.
-    pub(crate) fn begin_poll(&self) {
+    fn begin_poll(&self) {
         self.touch();
         if self.flagged(WATCHED) {
             self.lock().rare().waits_for.clear();
@@ -144,15 +156,33 @@ impl NodeRef {
             for inner in self.lock().links.of(Role::Inner) {
                 // L16.2: a wake that arrives later proves nothing about this poll.
                 inner.due.store(inner.woken.load(Ordering::Acquire), Ordering::Relaxed);
-                inner.polled.store(false, Ordering::Relaxed);
+                inner.driven.store(false, Ordering::Relaxed);
             }
         }
+    }
+
+    /// Runs a poll of code that stands directly in this scope, with the waker that such code is given.
+    #[inline]
+    fn poll_in<R>(&self, cx: &mut Context<'_>, poll: impl FnOnce(&mut Context<'_>) -> R) -> thread::Result<R> {
+        self.polled.begin(self.wakes_seen());
+        let result = ambient::enter(self, || {
+            if self.has_own_waker() { poll(&mut Context::from_waker(&self.waker())) } else { poll(cx) }
+        });
+        self.polled.end();
+        result
+    }
+
+    /// Whether the code inside is given the scope's own waker: that of a task counts its calls (L12), and that of a scope in a cancelled
+    /// one marks the scope and wakes the scope around it, too, because the driver's waker may belong to a combinator that is gone (L16.1).
+    #[inline]
+    fn has_own_waker(&self) -> bool {
+        self.counts_wakes() || self.flagged(PARENT_CANCELLED)
     }
 
     /// The scope is driven, though its body has nothing to do in this poll.
     #[inline]
     pub(crate) fn touch(&self) {
-        self.polled.store(true, Ordering::Relaxed);
+        self.driven.store(true, Ordering::Relaxed);
         // Ordering: what came before a wake that is taken back here is seen in this poll. A wake that is not seen here stays, and is handed on
         // when the driver is [registered](NodeRef::register).
         if self.woken.load(Ordering::Relaxed) {
@@ -185,7 +215,7 @@ impl NodeRef {
         drop(new);
         // A wake during this poll (a request, say) went to the old driver, or to nobody: the new one gets it, too.
         if replaced || self.woken.load(Ordering::Acquire) {
-            waker.wake_by_ref();
+            quietly(|| waker.wake_by_ref());
         }
         true
     }
@@ -197,9 +227,10 @@ impl NodeRef {
         }
         let mut wait = false;
         let mut again = false;
-        for inner in self.lock().links.of(Role::Inner) {
+        let inner: Vec<NodeRef> = self.lock().links.of(Role::Inner).cloned().collect();
+        for inner in inner.iter().filter(|inner| inner.has_to_end()) {
             let missed = inner.missed.load(Ordering::Relaxed);
-            if inner.polled.load(Ordering::Relaxed) {
+            if inner.driven.load(Ordering::Relaxed) {
                 inner.missed.store(0, Ordering::Relaxed);
                 wait = true;
             } else if missed < PATIENCE {
@@ -213,7 +244,7 @@ impl NodeRef {
             }
         }
         if again {
-            wake::wake(self);
+            quietly(|| wake::wake(self));
         }
         wait || again
     }
@@ -242,21 +273,12 @@ impl NodeRef {
             return;
         }
         state.life = Life::Draining;
-        let resting = state.take_resting();
-        if !resting.is_empty() {
-            self.flag(DISMISSED);
-        }
         // Awaited from here on, whoever has found or finds them lost: perhaps another thread, at this moment.
         let leaked = if state.links.count(Role::Inner) > 0 { state.links.leak() } else { Vec::new() };
         drop(state);
-        if !resting.is_empty() {
-            dismiss(self, resting);
-        }
-        if !leaked.is_empty() {
-            for node in leaked {
-                node.lock().role = Role::Residue;
-                loss::leaked(&node);
-            }
+        for node in leaked {
+            node.lock().role = Role::Residue;
+            loss::leaked(&node);
         }
     }
 
@@ -295,7 +317,7 @@ impl NodeRef {
                 return Poll::Ready(self.close_in(state));
             }
             if state.life == Life::Open {
-                if state.links.count(Role::Inner) > 0 || !state.rests.is_empty() {
+                if state.links.count(Role::Inner) > 0 {
                     drop(state);
                     // For those who are woken through this scope, which may have ended in its first poll.
                     self.register(driver, cx.waker());
@@ -368,13 +390,10 @@ impl NodeRef {
     /// Polls the finalizer that was taken out for that. Says whether there is more to do at once.
     fn poll_finalizer(&self, driver: Driver, mut running: Owned, cx: &mut Context<'_>) -> bool {
         self.register(driver, cx.waker());
-        let marker = wake::marker(self);
-        let waker = marker.as_ref().unwrap_or(cx.waker());
-        let result =
-            ambient::enter_poll(self, waker, || match running.as_mut().poll(&mut Context::from_waker(waker)) {
-                Poll::Pending => Some(running),
-                Poll::Ready(()) => None,
-            });
+        let result = self.poll_in(cx, |cx| match running.as_mut().poll(cx) {
+            Poll::Pending => Some(running),
+            Poll::Ready(()) => None,
+        });
         let mut state = self.lock();
         state.rare().polls_finalizer = false;
         match result {

@@ -7,7 +7,6 @@ use std::time::Duration;
 
 use super::ambient;
 use super::flags::CANCELLED;
-use super::light::Light;
 use super::links::Role;
 use super::node::{Life, NodeRef, State};
 use crate::Instant;
@@ -107,16 +106,9 @@ impl Dump {
         while let Some((parent, depth, role, node)) = open.pop() {
             let state = node.lock();
             let scope = DumpedScope::of(&node, &state, role, now, (parent, depth));
-            let place = scopes.len();
-            let here = Some(place);
+            let here = Some(scopes.len());
             let below: Vec<_> = state.links.iter().map(|(role, node)| (here, depth + 1, role, node.clone())).collect();
             scopes.push(scope);
-            let cancelled = node.flagged(CANCELLED);
-            for (light, due, inside) in state.rests.outside_in() {
-                let parent = inside.map_or(place, |inside| place + 1 + inside);
-                let depth = scopes[parent].depth + 1;
-                scopes.push(DumpedScope::resting(light, due || cancelled, (Some(parent), depth)));
-            }
             drop(state);
             open.extend(below.into_iter().rev());
         }
@@ -157,23 +149,6 @@ impl Dump {
 }
 
 impl DumpedScope {
-    /// A scope without a node.
-    fn resting(light: &Light, cancelled: bool, (parent, depth): (Option<usize>, usize)) -> Self {
-        DumpedScope {
-            kind: light.kind().name(),
-            origin: light.origin(),
-            parent,
-            depth,
-            state: if cancelled { ScopeState::Cancelled } else { ScopeState::Open },
-            daemon: false,
-            abandoned: false,
-            deadline: (light.deadline() != Instant::NEVER).then_some(light.deadline()),
-            request: None,
-            finalizers: 0,
-            waits_for: Vec::new(),
-        }
-    }
-
     fn of(node: &NodeRef, state: &State, role: Role, now: Instant, (parent, depth): (Option<usize>, usize)) -> Self {
         DumpedScope {
             kind: node.kind.name(),

@@ -8,11 +8,9 @@ use std::task::{Context, Poll};
 
 use super::loss;
 use super::node::{Life, NodeRef};
-use super::pump::{self, Pump};
 use crate::reason::Origin;
 
-/// Something to be polled: a task of a nursery, a pump that drives many of them, or a reaper that finishes a scope whose future
-/// was lost; given to [`Runtime::spawn`](crate::runtime::Runtime::spawn).
+/// Something to be polled: a task of a nursery, or a reaper that finishes a scope whose future was lost; given to [`Runtime::spawn`](crate::runtime::Runtime::spawn).
 ///
 /// It never panics. Dropping it before it is ready means that the runtime is being torn down: tasks are then dropped as
 /// by foreign code (law L26), and what a reaper was to finish is cut off (law L37).
@@ -21,7 +19,6 @@ pub struct Job(Work);
 
 enum Work {
     Task(NodeRef),
-    Pump(Pump),
     Reaper(NodeRef),
     Over,
 }
@@ -31,10 +28,6 @@ impl Job {
         Job(Work::Task(node))
     }
 
-    pub(crate) fn pump(pump: Pump) -> Self {
-        Job(Work::Pump(pump))
-    }
-
     pub(crate) fn reaper(node: NodeRef) -> Self {
         Job(Work::Reaper(node))
     }
@@ -42,17 +35,14 @@ impl Job {
     fn origin(&self) -> Option<&Origin> {
         match &self.0 {
             Work::Task(node) | Work::Reaper(node) => Some(&node.origin),
-            Work::Pump(_) | Work::Over => None,
+            Work::Over => None,
         }
     }
 
-    /// The name of the task, or of the scope that is reaped; by default the type name of its future. A pump is called so.
+    /// The name of the task, or of the scope that is reaped; by default the type name of its future.
     #[must_use]
     pub fn name(&self) -> String {
-        match (&self.0, self.origin()) {
-            (Work::Pump(_), _) => "pump".to_owned(),
-            (_, origin) => origin.map_or_else(String::new, |origin| origin.name().to_owned()),
-        }
+        self.origin().map_or_else(String::new, |origin| origin.name().to_owned())
     }
 
     /// Where the task was spawned, or the scope made.
@@ -68,7 +58,6 @@ impl Future for Job {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let poll = match &mut self.0 {
             Work::Task(node) => node.cell().run(node, cx),
-            Work::Pump(pump) => pump.poll(cx),
             Work::Reaper(node) => loss::reap(node, cx),
             Work::Over => return Poll::Ready(()),
         };
@@ -84,8 +73,7 @@ impl Drop for Job {
         match std::mem::replace(&mut self.0, Work::Over) {
             Work::Over => {}
             Work::Task(node) | Work::Reaper(node) if node.life() == Life::Closed => {}
-            Work::Task(node) => pump::lose(&node),
-            Work::Pump(pump) => pump.dropped(),
+            Work::Task(node) => loss::driver_lost(&node, || node.cell().cut(&node)),
             Work::Reaper(node) => {
                 // The runtime is gone: what is left of the scope cannot be finished.
                 loss::raze(&node);
@@ -99,7 +87,6 @@ impl fmt::Display for Job {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
             Work::Task(node) => write!(f, "task {}", node.origin),
-            Work::Pump(_) => f.write_str("pump"),
             Work::Reaper(node) => write!(f, "reaper of {}", node.origin),
             Work::Over => f.write_str("finished job"),
         }

@@ -8,13 +8,12 @@ use std::task::{Context, Poll, Waker};
 
 use super::ambient;
 use super::closing::Closed;
-use super::drive::{Body, Driver, Step, conclude};
-use super::flags::{BY_CELL, CANCELLED, LOST, RAZED};
+use super::drive::{Body, Driver, Step, poll_open_as};
+use super::flags::{BY_CELL, CANCELLED, DELIVERED, LOST, RAZED};
 use super::job::Job;
 use super::links::Role;
 use super::node::{Life, NodeRef, Owned};
 use super::quiet::drop_payload;
-use super::resting::dismiss;
 use super::wake::Wakes;
 use crate::observer::HostDropped;
 use crate::reason::{Reason, ReasonKind};
@@ -55,6 +54,25 @@ fn lose(node: &NodeRef, drop_body: impl FnOnce()) -> Option<Waker> {
         raze(node);
         return None;
     }
+    if goes_with_its_parent(node) {
+        node.flag(DELIVERED);
+        if let Err(payload) = ambient::enter(node, drop_body) {
+            node.panicked(payload);
+        }
+        node.body_over();
+        let mut state = node.lock();
+        if state.links.awaited() == 0 && state.finalizers() == 0 {
+            let waker = state.waker.take();
+            let closed = node.close_in(state);
+            end_reaped(node, closed);
+            return waker;
+        }
+        // A destructor has left something.
+        drop(state);
+        become_residue(node);
+        tree.runtime.spawn(Job::reaper(node.clone()));
+        return None;
+    }
     // The adopter waits for the scope from here on; so whatever is lost further in finds it live.
     become_residue(node);
     let keeps_body = {
@@ -82,6 +100,17 @@ fn lose(node: &NodeRef, drop_body: impl FnOnce()) -> Option<Waker> {
         end_reaped(node, closed);
     }
     waker
+}
+
+/// Whether the scope is cancelled, need not end by itself, and is being dropped with the body around it, which is delivered (L15).
+fn goes_with_its_parent(node: &NodeRef) -> bool {
+    if !node.flagged(CANCELLED) || node.has_to_end() {
+        return false;
+    }
+    let state = node.lock();
+    let parent = if state.role == Role::Inner && state.life == Life::Open { state.parent(node).cloned() } else { None };
+    drop(state);
+    parent.is_some_and(|parent| parent.flagged(DELIVERED) && parent.life() == Life::Open)
 }
 
 /// Children of a local nursery are driven by its future: those that are still here were forgotten with it (L28, L41).
@@ -143,8 +172,6 @@ pub(crate) fn reap(node: &NodeRef, cx: &mut Context<'_>) -> Poll<()> {
 
 /// Polls the body of an owned scope that lost its driver while it was Open: a blocking job that is still running.
 fn reap_owned(node: &NodeRef, cx: &mut Context<'_>) -> Step {
-    let was_cancelled = node.flagged(CANCELLED);
-    node.begin_poll();
     // Before it looks: the lost future may be polling the body, and wakes this when it has put that back.
     node.register(Driver::Reaper, cx.waker());
     let mut state = node.lock();
@@ -159,8 +186,7 @@ fn reap_owned(node: &NodeRef, cx: &mut Context<'_>) -> Step {
     };
     drop(state);
     let mut body = OwnedBody(Some(owned));
-    let result = ambient::enter_poll(node, cx.waker(), || Pin::new(&mut body).poll(cx));
-    let step = conclude(Driver::Reaper, node, Pin::new(&mut body), result, was_cancelled, cx.waker());
+    let step = poll_open_as(Driver::Reaper, node, Pin::new(&mut body), cx);
     if step == Step::Pending {
         node.lock().rare().owned = body.0;
     } else {
@@ -229,10 +255,8 @@ fn raze_node(node: &NodeRef, report: &mut HostDropped, wakes: &mut Wakes) {
     let left =
         state.if_rare().map(|rare| (rare.running.take(), rare.owned.take(), std::mem::take(&mut rare.finalizers)));
     let links = std::mem::take(&mut state.links);
-    let resting = state.take_resting();
     wakes.push_raw(state.waker.take());
     drop(state);
-    dismiss(node, resting);
     let result = ambient::enter(node, || {
         node.cell().cut(node);
         drop(left);

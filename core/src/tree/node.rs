@@ -18,16 +18,15 @@ use super::flags::{BY_CELL, FOLLOWED, NOTED, PARENT_CANCELLED, RAZED};
 use super::links::{Links, Role};
 use super::marks::{Marks, Mask};
 use super::place::Place;
-use super::pump::Turn;
-
-use super::resting::Rests;
 use super::seldom::Seldom;
 use super::timers::TimerKey;
+use super::verdict::Polled;
+use super::wake;
 use crate::Instant;
 use crate::observer::TaskStatus;
-use crate::raw::{self, Calls, Delivery, Lazy, Room, Stage, Thin, Woken};
+use crate::raw::{self, Calls, Delivery, Lazy, Room, Thin, Woken};
 use crate::reason::{Origin, Reason};
-use crate::sys::atomic::{AtomicBool, AtomicU8, AtomicU16, Ordering};
+use crate::sys::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use crate::sys::{Mutex, MutexGuard};
 
 /// What construct a scope belongs to.
@@ -106,14 +105,9 @@ pub(crate) type Owned = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// The typed part of a node: what only nurseries and tasks have.
 pub(crate) trait Cell: Send + Sync {
-    /// Polls a task that is a job of the runtime, with its node as the ambient scope.
+    /// Polls a task that is a job of the runtime, with its node as the current scope.
     fn run(&self, _node: &NodeRef, _cx: &mut Context<'_>) -> Poll<()> {
         unreachable!("only tasks are run")
-    }
-
-    /// Gives a task that pumps drive its turn.
-    fn turn(&self, _node: &NodeRef) -> Turn {
-        unreachable!("only tasks have turns")
     }
 
     /// Drops the body, if nobody is polling it; a body that is being polled is dropped by whoever polls it, as soon as that
@@ -128,11 +122,6 @@ pub(crate) trait Cell: Send + Sync {
     /// Wakes whoever drives the scope.
     fn wake(&self, _node: &NodeRef) {
         unreachable!("only where `wakes` says so")
-    }
-
-    /// How far the task is from its next turn, if pumps drive it.
-    fn stage(&self) -> Option<&Stage> {
-        None
     }
 
     /// Its driver is the future of a local nursery.
@@ -164,15 +153,18 @@ pub(crate) struct Node {
     pub(crate) origin: Origin,
     /// The tree, from when the scope got its place there; a task's is that of its [home](Cell::home).
     tree: Lazy<Tree>,
-    flags: AtomicU16,
-    /// Since the parent's body was last polled: was this scope polled? (L16)
-    pub(crate) polled: AtomicBool,
+    flags: AtomicU32,
+    /// Since the parent's body was last polled: was this scope driven? (L16)
+    pub(crate) driven: AtomicBool,
     /// Was it woken since it was last polled?
     pub(crate) woken: AtomicBool,
     /// Was it woken before the current poll of its parent's body began?
     pub(crate) due: AtomicBool,
     /// How often in a row it was due and passed over.
     pub(crate) missed: AtomicU8,
+    /// How often the wakers were called that user code was given; of tasks, say: see [`verdict`](super::verdict).
+    pub(super) wakes: AtomicU32,
+    pub(super) polled: Polled,
     state: Mutex<State>,
 }
 
@@ -207,7 +199,6 @@ pub(crate) struct State {
     pub(crate) deadline: Instant,
     pub(crate) deadline_timer: Option<TimerKey>,
     pub(crate) links: Links,
-    pub(crate) rests: Rests,
     /// Whoever drives the scope.
     pub(crate) waker: Option<Waker>,
     rare: Seldom<Rare>,
@@ -221,8 +212,6 @@ pub(crate) struct Rare {
     /// Before the entry: how long the scope may last from there.
     pub(crate) relative: Option<Duration>,
     pub(crate) grace: Duration,
-    /// Marks this scope and wakes its driver; made when the parent is cancelled (L16.1).
-    pub(crate) marker: Option<Waker>,
     pub(crate) finalizers: Vec<Finalizer>,
     pub(crate) running: Option<Owned>,
     /// The running finalizer was taken out to be polled.
@@ -310,7 +299,7 @@ impl State {
     /// Its body was polled alone: nothing was ever below it, and nothing has to be run at its end.
     #[inline]
     pub(crate) fn had_nothing(&self) -> bool {
-        self.life == Life::Open && self.links.is_unused() && self.rests.is_unused() && !self.has_rare()
+        self.life == Life::Open && self.links.is_unused() && !self.has_rare()
     }
 
     /// L4.
@@ -385,11 +374,13 @@ impl Node {
             mask,
             origin,
             tree: tree.map_or_else(Lazy::new, Lazy::of),
-            flags: AtomicU16::new(flags),
-            polled: AtomicBool::new(false),
+            flags: AtomicU32::new(flags),
+            driven: AtomicBool::new(false),
             woken: AtomicBool::new(flags & PARENT_CANCELLED != 0),
             due: AtomicBool::new(false),
             missed: AtomicU8::new(0),
+            wakes: AtomicU32::new(0),
+            polled: Polled::never(),
             state: Mutex::new(State {
                 life: Life::Open,
                 role,
@@ -399,7 +390,6 @@ impl Node {
                 deadline: Instant::NEVER,
                 deadline_timer: None,
                 links: Links::default(),
-                rests: Rests::default(),
                 waker: None,
                 rare: Seldom::default(),
             }),
@@ -414,7 +404,7 @@ impl Node {
     }
 
     #[inline]
-    pub(crate) fn flagged(&self, flag: u16) -> bool {
+    pub(crate) fn flagged(&self, flag: u32) -> bool {
         // Ordering: a request sets the flag under the node's lock before it takes the waker that the driver registered
         // under the same lock; a driver that reads a stale flag is woken by that very waker.
         self.flags.load(Ordering::Acquire) & flag != 0
@@ -422,17 +412,17 @@ impl Node {
 
     /// The flags that every scope below has, too.
     #[inline]
-    pub(super) fn kept_flags(&self) -> u16 {
+    pub(super) fn kept_flags(&self) -> u32 {
         self.flags.load(Ordering::Relaxed) & (FOLLOWED | NOTED)
     }
 
     /// Sets a flag; says whether it was not set before.
-    pub(crate) fn flag(&self, flag: u16) -> bool {
+    pub(crate) fn flag(&self, flag: u32) -> bool {
         self.flag_all(flag) != 0
     }
 
     /// Sets flags; says which were not set before.
-    pub(super) fn flag_all(&self, flags: u16) -> u16 {
+    pub(super) fn flag_all(&self, flags: u32) -> u32 {
         flags & !self.flags.fetch_or(flags, Ordering::AcqRel)
     }
 
@@ -478,10 +468,11 @@ impl NodeRef {
     }
 }
 
-/// Wakes whoever drives the scope.
+/// The waker that a task gives to user code, and a scope in a cancelled one.
 impl Woken<dyn Cell> for Node {
     fn wake(this: &NodeRef) {
-        this.cell().wake(this);
+        this.count_wake();
+        wake::wake(this);
     }
 
     fn calls() -> &'static Calls<Self, dyn Cell> {

@@ -3,7 +3,7 @@
 //! Invariant 2: the place is made, and the scope linked there, under the parent's lock, which also decides whether the parent takes
 //! it in.
 
-use super::flags::{CANCELLED, NESTED, PARENT_CANCELLED, TIMED};
+use super::flags::{CANCELLED, NESTED, PARENT_CANCELLED, RUNNABLE, TIMED};
 use super::links::Role;
 use super::marks::{Marks, Mask};
 use super::node::{Life, NodeRef, State};
@@ -21,7 +21,7 @@ pub(crate) struct Place {
     parent_cancelled: bool,
     timed: bool,
     /// What concerns the whole tree.
-    kept: u16,
+    kept: u32,
 }
 
 impl Place {
@@ -34,7 +34,7 @@ impl Place {
 
     /// The flags of a scope with that mask, and what it inherits.
     #[inline]
-    pub(super) fn reach(&self, mask: Mask) -> (u16, Marks) {
+    pub(super) fn reach(&self, mask: Mask) -> (u32, Marks) {
         if self.parent_cancelled || self.timed || self.marks.any() {
             self.reach_with_marks(mask)
         } else {
@@ -43,7 +43,7 @@ impl Place {
     }
 
     #[inline(never)]
-    fn reach_with_marks(&self, mask: Mask) -> (u16, Marks) {
+    fn reach_with_marks(&self, mask: Mask) -> (u32, Marks) {
         let inherited = self.marks.through(mask);
         let mut flags = self.kept;
         if self.timed && mask != Mask::Full {
@@ -55,7 +55,8 @@ impl Place {
         if inherited.waits_for_hard() {
             flags |= TIMED;
         } else if inherited.any() {
-            flags |= CANCELLED;
+            // Opened by code that is cancelled, and is running: it is polled once.
+            flags |= CANCELLED | RUNNABLE;
         }
         (flags, inherited)
     }
@@ -154,19 +155,6 @@ impl NodeRef {
         node
     }
 
-    /// As [`attach_new`](NodeRef::attach_new), below `parent` itself; none if its body is over.
-    pub(crate) fn attach_open(parent: &NodeRef, role: Role, make: impl FnOnce(Place) -> NodeRef) -> Option<NodeRef> {
-        let mut above = parent.lock();
-        if above.life != Life::Open {
-            return None;
-        }
-        let node = make(above.place(parent, role));
-        above.insert(parent, role, node.clone());
-        drop(above);
-        node.hard_time_may_be_over();
-        Some(node)
-    }
-
     /// Does `link` under the lock of the nearest scope, from this one up, that is not Closed; gives that, if it is not this one. If there
     /// is none, the host was dropped while this code was running on another thread (L30): the topmost comes back.
     fn take_in<R>(&self, mut link: impl FnMut(&mut State, &NodeRef) -> R) -> Result<(R, Option<NodeRef>), NodeRef> {
@@ -221,7 +209,7 @@ impl NodeRef {
     fn look_at_the_clock(&self) {
         let inherited = self.lock().inherited;
         if inherited.waits_for_hard() && self.tree().is_some_and(|tree| inherited.cancelled(tree.now())) {
-            self.flag(CANCELLED);
+            self.flag(CANCELLED | RUNNABLE);
         }
     }
 
@@ -245,9 +233,6 @@ impl NodeRef {
             wakes.push_node(self.clone());
         }
         self.settle(place);
-        if self.flagged(CANCELLED) {
-            wakes.push_resting(self);
-        }
         self.mark_below(tree.now(), true, &mut wakes);
         wakes.wake();
     }

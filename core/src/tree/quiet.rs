@@ -1,16 +1,23 @@
-//! Drops of what is the user's, where a panic of its destructor has no place to go: the panic hook has reported it.
+//! Calls of code that is the user's, where a panic has no place to go: the panic hook has reported it.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::task::Waker;
 
 use super::node::Payload;
 
 /// Drops something of the user's.
 pub(crate) fn drop_quietly<T>(value: T) {
-    let result = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(value)));
-    drop_payload(result.err());
+    drop_payload(catch_unwind(AssertUnwindSafe(|| drop(value))).err());
+}
+
+/// Calls a waker, which may be foreign: a panic in it must not keep others from being woken.
+pub(crate) fn wake_quietly(waker: Waker) {
+    drop_payload(catch_unwind(AssertUnwindSafe(|| waker.wake())).err());
 }
 
 /// Drops a panic's payload; should its destructor panic, that is the end of it: the panic hook has reported both.
 pub(crate) fn drop_payload(payload: Option<Payload>) {
-    if let Err(payload) = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| drop(payload))) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| drop(payload))) {
         std::mem::forget(payload);
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Tree;
-use super::flags::{CANCELLED, PARENT_CANCELLED, TIMED};
+use super::flags::{CANCELLED, PARENT_CANCELLED, RUNNABLE, TIMED};
 use super::marks::{Marks, Mask};
 use super::node::{Kind, Life, NodeRef, Rare, Request, State};
 use super::timers::Target;
@@ -66,11 +66,18 @@ impl NodeRef {
                 self.arm_hard(tree, hard, now, wakes);
             }
         }
-        self.flag(CANCELLED);
+        self.become_cancelled();
         wakes.push_chain(self.clone());
-        wakes.push_resting(self);
         self.mark_below(now, false, wakes);
         true
+    }
+
+    /// The code directly inside has to stop from now on. What becomes of it is decided at this instant (L12).
+    fn become_cancelled(&self) {
+        if !self.flagged(CANCELLED) {
+            let runnable = self.is_runnable();
+            self.flag(if runnable { CANCELLED | RUNNABLE } else { CANCELLED });
+        }
     }
 
     /// Arms the timer of the hard time, if the request has a grace.
@@ -98,6 +105,7 @@ impl NodeRef {
         let mut queue = VecDeque::new();
         self.queue_below(&self.lock(), &mut queue);
         while let Some((node, above, above_cancelled)) = queue.pop_front() {
+            let runnable = !node.flagged(CANCELLED) && node.is_runnable();
             let mut state = node.lock();
             if state.life == Life::Closed {
                 continue;
@@ -106,9 +114,12 @@ impl NodeRef {
             let changed = inherited != state.inherited;
             state.inherited = inherited;
             let marks = state.marks();
+            let cancelled = marks.cancelled(now);
             let reached = [
                 (PARENT_CANCELLED, above_cancelled),
-                (CANCELLED, marks.cancelled(now)),
+                (CANCELLED, cancelled),
+                // L12: the verdict is taken once, when the code becomes cancelled.
+                (RUNNABLE, cancelled && runnable && !node.flagged(CANCELLED)),
                 (TIMED, marks.waits_for_hard()),
             ];
             let flags = reached.iter().filter(|(_, reaches)| *reaches).fold(0, |flags, (flag, _)| flags | flag);
@@ -118,9 +129,6 @@ impl NodeRef {
                 node.queue_below(&state, &mut queue);
             }
             drop(state);
-            if newly & CANCELLED != 0 {
-                wakes.push_resting(&node);
-            }
             if changed || newly != 0 {
                 // With what it delays: the driver's waker may belong to a combinator that is gone (L16.1).
                 wakes.push_chain(node);

@@ -11,18 +11,16 @@
 //! 4. a light scope whose body was ready at once, and needed no node
 //! 5. cancelled from further out: nothing to say to the code around, which never goes on (L18)
 
-mod lightly;
-
 use std::future::Future;
 use std::panic::{self, Location};
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::thread;
 
 use pin_project_lite::pin_project;
 
 use super::ambient;
-use super::drive::{Driver, Step, poll_open};
+use super::drive::{Body, Driver, Step, conclude, poll_open};
 use super::flags::{FOLLOWED, LOST};
 use super::follow;
 use super::light::{Light, Limit};
@@ -30,9 +28,9 @@ use super::links::Role;
 use super::loss;
 use super::marks::Mask;
 use super::node::{Kind, NodeRef};
+use super::quiet::drop_payload;
 use super::slot::Slot;
 use crate::reason::{Origin, Reason};
-use lightly::{First, drop_resting, lose_resting};
 
 /// What a construct does with the output of its body.
 pub(crate) trait Policy<R> {
@@ -97,7 +95,7 @@ pin_project! {
         #[pin]
         body: Slot<F, R, V>,
         policy: P,
-        // Its node; or that in which it rests.
+        // None as long as it is a light one: until its first poll ends.
         seat: Option<NodeRef>,
         light: Light,
         stage: Stage,
@@ -155,20 +153,11 @@ impl<F, R, V, P> Scoped<F, R, V, P> {
         self.project().policy
     }
 
-    /// Asks the scope to stop, once it was polled. Says whether it has to be polled on: if it rests, there is nothing inside, and it
-    /// is over at once. What comes back as an error is a panic of the body's destructor.
-    pub(crate) fn cancel(self: Pin<&mut Self>, reason: impl FnOnce() -> Reason) -> thread::Result<bool> {
-        let mut this = self.project();
-        let mut result = Ok(());
-        if let Some(key) = this.light.take_rest() {
-            let Some(node) = this.seat.take() else { unreachable!("it rests in one") };
-            (*this.seat, result) = drop_resting(&node, key, this.light, || this.body.as_mut().empty());
+    /// Asks the scope to stop, once it was polled.
+    pub(crate) fn cancel(self: Pin<&mut Self>, reason: Reason) {
+        if let Some(node) = self.project().seat {
+            node.request(reason, None);
         }
-        match this.seat {
-            Some(node) => drop(node.request(reason(), None)),
-            None => *this.stage = Stage::Parked,
-        }
-        result.map(|()| this.seat.is_some())
     }
 
     /// Whether it was cancelled from further out, and will never be ready.
@@ -192,10 +181,6 @@ impl<F, R, V, P> Scoped<F, R, V, P> {
         let live = matches!(this.stage, Stage::Placed | Stage::Open | Stage::Winding);
         *this.stage = Stage::Done;
         let mut body = this.body;
-        if let Some(key) = this.light.take_rest() {
-            *this.seat =
-                this.seat.take().and_then(|node| lose_resting(&node, key, this.light, || body.as_mut().empty()));
-        }
         match this.seat.take() {
             Some(node) if live => loss::driver_lost(&node, || {
                 body.as_mut().empty();
@@ -234,7 +219,7 @@ where
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let begin = match self.as_mut().begin() {
             Begin::Light => match self.as_mut().poll_light(cx) {
-                Some(result) => match self.as_mut().after_light(result, cx.waker()) {
+                Some((node, result)) => match self.as_mut().after_light(node, result, cx.waker()) {
                     First::Ready(ending) => return Poll::Ready(ending),
                     First::Pending => return Poll::Pending,
                     First::Over => Begin::Winding,
@@ -262,9 +247,16 @@ where
     }
 }
 
-/// What is to be done in a poll.
+/// The result of a first poll without a node.
+enum First<V> {
+    Ready(Ending<V>),
+    Pending,
+    Over,
+}
+
+/// The next step of a poll.
 enum Begin {
-    /// A poll of a scope without a node.
+    /// The first poll, without a node.
     Light,
     /// A poll of the body.
     Open,
@@ -279,8 +271,8 @@ where
     F: Future<Output = R>,
     P: Policy<R, Value = V>,
 {
-    fn begin(self: Pin<&mut Self>) -> Begin {
-        let this = self.project();
+    fn begin(mut self: Pin<&mut Self>) -> Begin {
+        let this = self.as_mut().project();
         if *this.stage == Stage::Fresh {
             *this.stage = Stage::Open;
             match this.seat {
@@ -292,29 +284,80 @@ where
             *this.stage = Stage::Open;
         }
         if *this.stage == Stage::Parked {
+            self.assert_cancelled();
             return Begin::Parked;
         }
         let Some(node) = this.seat.as_ref() else { panic!("a scope was polled after it had returned") };
-        if let Some(key) = this.light.rest() {
-            if !node.is_rest_disturbed(key) && ambient::stands_in(node, this.light.outer()) {
-                return Begin::Light;
-            }
-            this.light.rests_at(None);
-            let made = node.rest_becomes(key);
-            let Some(stood) = std::mem::replace(this.seat, made) else { unreachable!("it rests there") };
-            if this.seat.is_none() {
-                *this.stage = Stage::Parked;
-                if !stood.is_razed() {
-                    polled_after_loss(*this.light, Some(stood));
-                }
-                return Begin::Parked;
-            }
-        }
-        let Some(node) = this.seat.as_ref() else { unreachable!("it has just become one") };
         if is_razed_or_panic(node) {
             return Begin::Parked;
         }
         if *this.stage == Stage::Open { Begin::Open } else { Begin::Winding }
+    }
+
+    /// L18: a scope that was cancelled from further out never returns; so code that is not cancelled must not wait for it.
+    ///
+    /// # Panics
+    ///
+    /// If this code is not cancelled.
+    fn assert_cancelled(&self) {
+        if !ambient::is_cancelled() && !ambient::tree().is_none_or(|tree| tree.is_dead()) {
+            polled_where_not_cancelled(&self.light);
+        }
+    }
+
+    /// The first poll, without a node; none if the scope cannot do without one.
+    fn poll_light(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Option<(Option<NodeRef>, thread::Result<Poll<()>>)> {
+        let this = self.project();
+        ambient::enter_light(this.light, || this.body.poll(cx))
+    }
+
+    fn make_node(self: Pin<&mut Self>) {
+        let this = self.project();
+        *this.seat = ambient::make_node(this.light);
+        if this.seat.is_none() {
+            this.light.no_context();
+        }
+    }
+
+    /// The first poll is over: a scope that is not ready has a node from here on.
+    fn after_light(
+        mut self: Pin<&mut Self>,
+        node: Option<NodeRef>,
+        result: thread::Result<Poll<()>>,
+        waker: &Waker,
+    ) -> First<V> {
+        let this = self.as_mut().project();
+        *this.seat = node;
+        if this.seat.is_none() {
+            match result {
+                Ok(Poll::Pending) => self.as_mut().make_node(),
+                Ok(Poll::Ready(())) => {
+                    *this.stage = Stage::Done;
+                    let mut body = this.body;
+                    let output = body.as_mut().take();
+                    return First::Ready(match output.and_then(|output| this.policy.settle(None, output)) {
+                        Some(value) => Ending::Value(value),
+                        None => Ending::Failed,
+                    });
+                }
+                Err(payload) => {
+                    *this.stage = Stage::Done;
+                    let body = this.body;
+                    let (_, dropped) = ambient::enter_begun(this.light, || body.clear());
+                    drop_payload(dropped.err());
+                    panic::resume_unwind(payload);
+                }
+            }
+        }
+        let mut this = self.project();
+        let Some(node) = this.seat.as_ref() else { this.light.no_context() };
+        node.was_polled_light();
+        let step = conclude(Driver::Own, node, this.body.as_mut(), result, false, waker);
+        if !after(step, this.body.as_mut(), this.policy, node) {
+            return First::Pending;
+        }
+        *this.stage = Stage::Winding;
+        First::Over
     }
 
     /// Says whether the body is over.
@@ -387,6 +430,16 @@ pub(crate) fn is_razed_or_panic(node: &NodeRef) -> bool {
         polled_after_loss(format_args!("{} {}", node.kind.name(), node.origin), node.parent());
     }
     true
+}
+
+#[cold]
+fn polled_where_not_cancelled(scope: &Light) -> ! {
+    let around = ambient::try_current().map(|node| format!("{} {}", node.kind.name(), node.origin));
+    panic!(
+        "the future of the {scope} was cancelled with the scope around it and never returns, but is awaited by code in {} that is not \
+         cancelled: it is shared by both (with `Shared`, say). Give each its own, or share it from a scope that outlives both",
+        around.unwrap_or_else(|| "no scope".to_owned()),
+    );
 }
 
 #[cold]

@@ -30,8 +30,6 @@ pub(crate) enum Target {
     Wake(Waker),
     /// A scope's deadline: a request (L8).
     Deadline(NodeRef),
-    /// The first deadline of the light scopes that rest in a node.
-    Resting(NodeRef),
     /// A request's hard time: graceful shields stop holding it off (L11).
     Hard(NodeRef),
 }
@@ -198,17 +196,18 @@ impl Tree {
         }
         let due = self.timers.take_due(now);
         let mut wakes = Wakes::default();
+        let (sleepers, due): (Vec<Target>, Vec<Target>) =
+            due.into_iter().partition(|target| matches!(target, Target::Wake(_)));
+        for target in sleepers {
+            if let Target::Wake(waker) = target {
+                super::quiet::wake_quietly(waker);
+            }
+        }
         for target in &due {
             match target {
                 Target::Wake(_) => {}
                 Target::Deadline(node) => node.mark_deadline(self, now, &mut wakes),
-                Target::Resting(node) => node.rests_are_over(self, now, &mut wakes),
                 Target::Hard(node) => node.mark_hard(now, &mut wakes),
-            }
-        }
-        for target in due {
-            if let Target::Wake(waker) = target {
-                wakes.push(waker);
             }
         }
         wakes.wake();

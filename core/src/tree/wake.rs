@@ -7,7 +7,8 @@ use super::Tree;
 use super::flags::{BY_CELL, LOST, PARENT_CANCELLED};
 use super::links::Role;
 use super::node::{Kind, Life, NodeRef};
-use super::pump;
+use super::quiet::wake_quietly;
+use super::verdict::quietly;
 use crate::sys::atomic::Ordering;
 
 /// What is to be done once no lock is held any more: wakers to call, and a timer to arm.
@@ -60,21 +61,20 @@ impl Wakes {
         if is_woken_by_cell(&node) {
             return self.cells.push(node);
         }
-        // Taken, not cloned: that would run below the lock (L36). Whoever drives the scope leaves a new one in the poll that this
-        // leads to.
+        // Taken, not cloned: that would run below the lock (L36). The driver leaves a new one in the poll that this leads to.
         let waker = node.lock().waker.take();
         self.wakers.extend(waker);
     }
 
-    /// Does it.
+    /// Does it, on behalf of foster: nothing becomes runnable by it (L12). A waker that panics does not keep the others from being called.
     pub(crate) fn wake(self) {
         if let Some(tree) = self.arm {
             tree.arm();
         }
-        for waker in self.wakers {
-            waker.wake();
-        }
-        pump::wake_all(self.cells);
+        quietly(|| {
+            self.wakers.into_iter().for_each(wake_quietly);
+            self.cells.iter().for_each(|node| node.cell().wake(node));
+        });
     }
 }
 
@@ -84,11 +84,6 @@ impl Wakes {
 /// finds the scope lost.
 fn is_woken_by_cell(node: &NodeRef) -> bool {
     node.flagged(BY_CELL) && !node.flagged(LOST)
-}
-
-/// A waker of whoever drives the scope, whoever that is by then.
-pub(super) fn waker(node: &NodeRef) -> Waker {
-    if is_woken_by_cell(node) { node.waker().clone() } else { Waker::from(Arc::new(Marker(node.clone()))) }
 }
 
 /// The parent, if this scope holds up its delivery (L16.1).
@@ -101,61 +96,41 @@ fn delayed_by(node: &NodeRef) -> Option<NodeRef> {
 }
 
 /// Wakes the driver of a scope, because something it waits for has happened.
-pub(crate) fn wake(node: &NodeRef) {
-    node.woken.store(true, Ordering::Release);
-    if node.kind == Kind::Task && is_woken_by_cell(node) {
-        return node.cell().wake(node);
-    }
-    // Ordering: marked before it looks whom it delays, and that under the lock under which a request says so. Who is cancelled after
-    // that finds the mark.
-    let mut state = node.lock();
-    if node.flagged(PARENT_CANCELLED) {
-        drop(state);
-        let mut wakes = Wakes::default();
-        wakes.push_chain(node.clone());
-        return wakes.wake();
-    }
-    // Most delay nobody, and need no list.
-    if is_woken_by_cell(node) {
-        drop(state);
-        return node.cell().wake(node);
-    }
-    let waker = state.waker.take();
-    drop(state);
-    if let Some(waker) = waker {
-        waker.wake();
-    }
-}
-
-/// The waker for the body of a scope whose parent is cancelled: marks the scope, wakes its driver, then the parent.
 ///
-/// Subtle: the driver's waker may belong to a combinator that is gone, so the parent is woken past it (L16.1).
-pub(crate) struct Marker(pub(crate) NodeRef);
-
-impl Wake for Marker {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
+/// Subtle: the driver's waker may belong to a combinator that is gone; so if the scope holds up the delivery of its parent, that is woken
+/// past it (L16.1).
+pub(crate) fn wake(node: &NodeRef) {
+    // Ordering: marked before it looks whom it delays, and that under the lock under which a request says so. A parent that is cancelled
+    // after that finds the mark.
+    let was_woken = node.woken.swap(true, Ordering::AcqRel);
+    let by_cell = is_woken_by_cell(node);
+    if by_cell && (node.kind == Kind::Task || !node.flagged(PARENT_CANCELLED)) {
+        return node.cell().wake(node);
     }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        // Woken since the last poll already: then the parent was woken, too. `NodeRef::register` hands the wake on when the
-        // driver has changed.
-        if !self.0.woken.swap(true, Ordering::AcqRel) {
-            return wake(&self.0);
-        }
-        // Subtle: not always the driver. A child of a local nursery wakes the task of the nursery, not its body.
-        if is_woken_by_cell(&self.0) {
-            return self.0.cell().wake(&self.0);
-        }
-        let driver = self.0.lock().waker.take();
-        if let Some(driver) = driver {
-            driver.wake();
-        }
+    let mut state = node.lock();
+    let delays = node.kind != Kind::Task && node.flagged(PARENT_CANCELLED);
+    let delayed = if delays && state.role == Role::Inner && state.life != Life::Closed && !was_woken {
+        state.parent(node).cloned()
+    } else {
+        None
+    };
+    let waker = if by_cell { None } else { state.waker.take() };
+    drop(state);
+    if by_cell {
+        node.cell().wake(node);
+    }
+    if let Some(waker) = waker {
+        wake_quietly(waker);
+    }
+    if delayed.is_some() {
+        let mut wakes = Wakes::default();
+        wakes.push_from(delayed);
+        wakes.wake();
     }
 }
 
 /// The driver of a local nursery whose parent is cancelled, for the nursery's children: marks the nursery, wakes its driver, then
-/// the parent, for the reason that [`Marker`] has.
+/// the parent, for the reason that [`wake`] has.
 pub(crate) struct Past {
     pub(crate) node: NodeRef,
     pub(crate) driver: Waker,
@@ -179,22 +154,4 @@ impl Wake for Past {
 pub(crate) fn past(node: &NodeRef, driver: &Waker) -> Option<Waker> {
     let past = || Waker::from(Arc::new(Past { node: node.clone(), driver: driver.clone() }));
     node.flagged(PARENT_CANCELLED).then(past)
-}
-
-/// The waker to poll the body of `node` with, while its parent is cancelled; none if the driver's own is good enough, as it is
-/// for a task, which delays nobody's delivery.
-pub(crate) fn marker(node: &NodeRef) -> Option<Waker> {
-    if node.kind == Kind::Task || !node.flagged(PARENT_CANCELLED) {
-        return None;
-    }
-    if let Some(marker) = node.lock().if_rare().and_then(|rare| rare.marker.clone()) {
-        return Some(marker);
-    }
-    let marker = Waker::from(Arc::new(Marker(node.clone())));
-    let mut state = node.lock();
-    // The node holds the marker and the marker the node, until the node is closed.
-    if state.life != Life::Closed {
-        state.rare().marker = Some(marker.clone());
-    }
-    Some(marker)
 }

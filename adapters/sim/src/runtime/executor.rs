@@ -18,7 +18,7 @@
 //! it is held: what has to be, is moved out first.
 
 use std::collections::{BTreeMap, VecDeque};
-use std::num::NonZeroUsize;
+
 use std::pin::Pin;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
@@ -408,10 +408,6 @@ impl Runtime for Sim {
         let mut state = self.lock();
         state.asked += 1;
         state.asked >= TURN || state.choices.cut_turn()
-    }
-
-    fn parallelism(&self) -> Option<NonZeroUsize> {
-        self.config().parallelism
     }
 
     fn entropy(&self) -> u64 {

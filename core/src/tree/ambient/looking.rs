@@ -3,12 +3,11 @@
 
 use std::cell::Cell;
 
-use super::{Place, look, node, tree, try_current};
+use super::{Place, look, node, node_or_default, try_current};
 use crate::Instant;
 use crate::tree::flags::{CANCELLED, NOTED, TIMED, WATCHED};
 use crate::tree::light::Light;
 use crate::tree::marks::Mask;
-use crate::tree::node::NodeRef;
 
 /// What code learns where it may have to wait.
 #[derive(Default)]
@@ -60,52 +59,16 @@ pub(crate) fn is_cancelled() -> bool {
 }
 
 fn asks_around() -> bool {
-    /// What the stack alone can say.
-    enum Seen {
-        Known(bool),
-        Node(NodeRef),
-        /// Light scopes: their earliest deadline that counts, and what stands outside of them, unless a shield does.
-        Light {
-            deadline: Instant,
-            mask: Mask,
-            node: Option<NodeRef>,
-        },
-    }
-    let seen = look(|top| {
-        let (node, lights) = node(top);
-        if !lights {
-            return match node {
-                Some(node) if node.flagged(CANCELLED) => Seen::Known(true),
-                Some(node) if node.flagged(TIMED) => Seen::Node(node.clone()),
-                _ => Seen::Known(false),
-            };
+    look(|top| {
+        if lights_are_over(top) {
+            return true;
         }
-        let mut deadline = Instant::NEVER;
-        let mut mask = Mask::None;
-        for light in lights_around(top).map(Cell::get) {
-            // A light scope has no grace: its hard time is its deadline.
-            deadline = deadline.min(light.deadline());
-            mask = mask.max(light.mask());
-            if mask == Mask::Full {
-                return Seen::Light { deadline, mask, node: None };
-            }
+        if lights_around(top).any(|light| light.get().mask() == Mask::Full) {
+            return false;
         }
-        Seen::Light { deadline, mask, node: node.cloned() }
-    });
-    match seen {
-        Seen::Known(known) => known,
-        Seen::Node(node) => node.tree().is_some_and(|tree| node.is_cancelled(&tree)),
-        Seen::Light { deadline, mask, node } => {
-            let Some(tree) = tree() else { return false };
-            if deadline != Instant::NEVER && lights_are_over(tree.now()) {
-                return true;
-            }
-            node.is_some_and(|node| {
-                node.is_cancelled(&tree) && mask == Mask::None
-                    || node.lock().marks().through(mask).cancelled(tree.now())
-            })
-        }
-    }
+        let Some(node) = node(top).0 else { return false };
+        node.flagged(CANCELLED) || node.flagged(TIMED) && node.tree().is_some_and(|tree| node.is_cancelled(&tree))
+    })
 }
 
 /// The light scopes around this code, from the inside out.
@@ -113,21 +76,24 @@ fn lights_around(top: Option<&Place>) -> impl Iterator<Item = &Cell<Light>> {
     top.into_iter().flat_map(Place::outward).take_while(|place| place.is_light()).filter_map(Place::light)
 }
 
-/// Whether the time of a light scope around this code, up to a shield, is over; whose is, knows from now on.
-fn lights_are_over(now: Instant) -> bool {
-    look(|top| {
-        let mut any = false;
-        for kept in lights_around(top) {
-            let mut light = kept.get();
-            if light.is_over(now) {
-                light.end();
-                kept.set(light);
-                any = true;
-            }
-            if light.mask() == Mask::Full {
-                break;
-            }
+/// Whether the time of a light scope around this code, up to a shield, is over. Such a scope is noted as over.
+fn lights_are_over(top: Option<&Place>) -> bool {
+    if lights_around(top).all(|light| light.get().deadline() == Instant::NEVER) {
+        return false;
+    }
+    let Some(tree) = node_or_default(top).and_then(|node| node.tree()) else { return false };
+    let now = tree.now();
+    let mut any = false;
+    for kept in lights_around(top) {
+        let mut light = kept.get();
+        if light.is_over(now) {
+            light.end();
+            kept.set(light);
+            any = true;
         }
-        any
-    })
+        if light.mask() == Mask::Full {
+            break;
+        }
+    }
+    any
 }
