@@ -20,6 +20,7 @@ mod oneshot;
 mod pumps;
 mod resting;
 mod scopes;
+mod timers;
 
 use std::future::{Future, poll_fn};
 use std::num::NonZeroUsize;
