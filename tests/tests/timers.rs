@@ -9,7 +9,7 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::task::{Context, Waker};
 use std::time::Duration;
 
-use foster::{CancelScope, Instant, Nursery, is_cancelled, move_on_after, nursery, sleep, yield_now};
+use foster::{CancelScope, Instant, Nursery, is_cancelled, move_on_after, nursery, sleep, sleep_forever, yield_now};
 
 /// How long nothing may happen before a test fails: a hundred times what the longest step takes.
 const PATIENCE: Duration = Duration::from_secs(10);
@@ -127,5 +127,98 @@ fn a_sleep_that_was_dropped_holds_up_no_other() {
             assert!(outcome.await.is_ok(), "the sleep ended with the deadline");
             progress.step();
         });
+    });
+}
+
+/// A small generator: what a program does differs from task to task, and from run to run only by the threads.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: u64) -> u64 {
+        self.0 = self.0.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (self.0 >> 33) % sides
+    }
+
+    fn moment(&mut self) -> Duration {
+        micros(self.roll(3_000))
+    }
+}
+
+/// One step of a task: a sleep that ends, one that is dropped while it waits, a deadline that fires, one that is moved, or one that is
+/// removed. Whatever has to end in it ends by a timer alone.
+async fn one_timer(dice: &mut Dice) {
+    let (moment, other) = (dice.moment(), dice.moment());
+    match dice.roll(5) {
+        0 => sleep(moment).await,
+        1 => {
+            let mut dropped = Box::pin(sleep(moment));
+            assert!(dropped.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending() || moment.is_zero());
+            sleep(other).await;
+        }
+        2 => assert!(move_on_after(moment, sleep_forever()).await.is_none()),
+        3 => {
+            let mut scope = CancelScope::new().deadline_in(Duration::from_secs(3_600));
+            let handle = scope.handle();
+            let body = async {
+                sleep(moment).await;
+                handle.set_deadline(Instant::now() + other);
+                sleep_forever().await
+            };
+            assert!(scope.run(body).await.is_err());
+        }
+        _ => assert!(move_on_after(Duration::from_secs(3_600), sleep(moment)).await.is_some()),
+    }
+}
+
+/// Tasks insert, move and remove timers at random; every timer that a task waits for fires.
+async fn timers_at_random(seed: u64, progress: Progress) {
+    let Ok(()) = nursery(async |n: Nursery| {
+        for task in 0..8 {
+            let progress = progress.clone();
+            n.spawn(async move {
+                let mut dice = Dice(seed * 31 + task);
+                for _ in 0..60 {
+                    one_timer(&mut dice).await;
+                    progress.step();
+                }
+            });
+        }
+    })
+    .await;
+    assert_eq!(progress.steps(), 480);
+}
+
+fn at_random_on_smol(name: &'static str, threads: usize) {
+    watched(name, move |progress| {
+        foster_smol::Builder::new().threads(threads).run(timers_at_random(threads as u64, progress.clone()));
+    });
+}
+
+#[test]
+fn timers_at_random_on_one_thread_of_smol() {
+    at_random_on_smol("timers_at_random_on_one_thread_of_smol", 1);
+}
+
+#[test]
+fn timers_at_random_on_two_threads_of_smol() {
+    at_random_on_smol("timers_at_random_on_two_threads_of_smol", 2);
+}
+
+#[test]
+fn timers_at_random_on_four_threads_of_smol() {
+    at_random_on_smol("timers_at_random_on_four_threads_of_smol", 4);
+}
+
+#[test]
+fn timers_at_random_on_tokio_current_thread() {
+    watched("timers_at_random_on_tokio_current_thread", |progress| {
+        foster_tokio::Builder::new().current_thread().run(timers_at_random(11, progress.clone()));
+    });
+}
+
+#[test]
+fn timers_at_random_on_tokio_multi_thread() {
+    watched("timers_at_random_on_tokio_multi_thread", |progress| {
+        foster_tokio::Builder::new().worker_threads(4).run(timers_at_random(12, progress.clone()));
     });
 }

@@ -3,7 +3,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::{Poll, Wake, Waker};
+use std::task::{Wake, Waker};
 
 use shuttle::future::block_on;
 use shuttle::rand::{Rng, thread_rng};
@@ -179,7 +179,7 @@ fn each_timer_fires_whatever_others_come_and_go() {
         let movers = [0, 1].map(|_| {
             let (tree, left) = (tree.clone(), left.clone());
             thread::spawn(move || {
-                let mut instant = || thread_rng().gen_range(1..60);
+                let instant = || thread_rng().gen_range(1..60);
                 let mut kept = insert(&tree, instant());
                 for _ in 0..2 {
                     let other = insert(&tree, instant());
