@@ -17,6 +17,7 @@ mod local;
 mod locks;
 mod oneshot;
 mod scopes;
+mod timers;
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;

@@ -13,7 +13,7 @@ use crate::Instant;
 use crate::checkpoint::{Checkpoint, Gate, checkpoint};
 use crate::tree::Tree;
 use crate::tree::ambient;
-use crate::tree::timers::{Target, TimerKey};
+use crate::tree::timers::{Sleeper, Target, TimerKey};
 
 impl Instant {
     /// The time on the clock of the runtime that drives the current tree.
@@ -152,12 +152,14 @@ impl Future for Sleep {
                     }
                     this.state = State::Done;
                 }
-                State::Armed { at, key, tree } => {
-                    if tree.now() < *at {
-                        drop(tree.timers.rewake(*key, cx.waker()));
+                State::Armed { key, tree, .. } => {
+                    // Exact to the clock, whether or not the host's timer has fired by now.
+                    tree.fire_due();
+                    let scope = ambient::try_current();
+                    if tree.timers.poll_sleep(*key, cx.waker(), scope.as_ref()).is_pending() {
                         return Poll::Pending;
                     }
-                    this.disarm();
+                    this.state = State::Done;
                 }
                 State::Done => return Poll::Ready(()),
             }
@@ -167,12 +169,15 @@ impl Future for Sleep {
 
 impl Sleep {
     fn arm(&mut self, at: Instant, cx: &mut Context<'_>) {
+        let scope = ambient::try_current();
         let Some(tree) = ambient::tree() else { ambient::no_context() };
-        let (key, earliest) = tree.timers.insert(at, Target::Wake(cx.waker().clone()));
-        if earliest {
+        let sleeper = Sleeper::new(cx.waker(), scope.as_ref());
+        let (key, arms) = tree.timers.insert(at, Target::Sleep(sleeper));
+        // Before the timer is armed, which may wake inline, and may panic.
+        self.state = State::Armed { at, key, tree: tree.clone() };
+        if arms {
             tree.arm();
         }
-        self.state = State::Armed { at, key, tree };
     }
 
     fn disarm(&mut self) {

@@ -21,10 +21,6 @@ pub(crate) struct Wakes {
 }
 
 impl Wakes {
-    pub(crate) fn push(&mut self, waker: Waker) {
-        self.wakers.push(waker);
-    }
-
     pub(crate) fn push_raw(&mut self, waker: Option<Waker>) {
         self.wakers.extend(waker);
     }
