@@ -189,7 +189,7 @@ impl<E: Debug, B> LocalHandle<E, B> {
     /// How many children have not ended, daemons included.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.children().len()
+        self.shared.node.lock().links.tasks()
     }
 
     /// Whether all children have ended.

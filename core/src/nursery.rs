@@ -230,7 +230,7 @@ impl<E: Debug + Send + 'static> Nursery<E> {
     /// How many children have not ended, daemons included.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.children().len()
+        self.node.lock().links.tasks()
     }
 
     /// Whether all children have ended.

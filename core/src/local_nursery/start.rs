@@ -11,7 +11,7 @@ use super::child::{self, AnyBox, Holds, LocalChild};
 use super::options::open;
 use super::shared::Shared;
 use crate::nursery::policy::first_error;
-use crate::nursery::start::Start;
+use crate::nursery::start::{PendingStart, Start};
 use crate::nursery::{NurseryOptions, OnError, Outcome, Ready, StartError, Task};
 use crate::reason::Origin;
 use crate::tree::links::Role;
@@ -89,10 +89,10 @@ where
     F: Future<Output = R>,
     B: AnyBox<Error = E> + Holds<LocalChild<T, E, Pin<Box<F>>, B>>,
 {
-    if !target.node.lock().admits() {
+    let Some(pending) = PendingStart::new(target.node.clone().into_block()) else {
         return Err(StartError::Closed.into());
-    }
-    let start = Start::new(target.node.clone().into_block());
+    };
+    let start = Start::new(target.node.clone().into_block(), pending);
     // Boxed here: it goes through several futures on its way to its place.
     let future = Box::pin(child(start.ready()));
     let options = NurseryOptions::new().named("start");

@@ -129,10 +129,8 @@ where
     C: FnOnce(Ready<V>) -> F,
     F: Future<Output = R> + Send + 'static,
 {
-    if !target.lock().admits() {
-        return Err(StartError::Closed.into());
-    }
-    let start = Start::new(target.clone().into_block());
+    let Some(pending) = PendingStart::new(target.clone().into_block()) else { return Err(StartError::Closed.into()) };
+    let start = Start::new(target.clone().into_block(), pending);
     let future = child(start.ready());
     // The child is born in a nursery of the caller's, and moves when it is ready.
     let spawn: Spawn<V, T, E> = Box::new(move |start, cradle| {
@@ -160,8 +158,9 @@ pub(crate) struct Start<V> {
 
 impl<V> Start<V> {
     /// A start of a child for the nursery `target`.
-    pub(crate) fn new(target: NodeRef) -> Self {
-        Start { shared: Arc::new(Shared { signal: Mutex::default(), route: OnceLock::new(), target }) }
+    pub(crate) fn new(target: NodeRef, pending: PendingStart) -> Self {
+        let pending = Mutex::new(Some(pending));
+        Start { shared: Arc::new(Shared { signal: Mutex::default(), route: OnceLock::new(), target, pending }) }
     }
 
     /// What the child is given.
@@ -171,6 +170,11 @@ impl<V> Start<V> {
 
     /// The child is about to run, as a child of `cradle`.
     pub(crate) fn begin(&self, child: &NodeRef, cradle: NodeRef) {
+        // From here on the end of the cradle ends the wait, also if the future of `start` is forgotten.
+        let pending = self.shared.pending.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(pending) = pending {
+            cradle.lock().rare().start_into = Some(pending.into_target());
+        }
         drop(self.shared.route.set(Route { child: child.clone(), cradle }));
     }
 
@@ -238,6 +242,40 @@ struct Shared<V> {
     signal: Mutex<Waiting<V>>,
     route: OnceLock<Route>,
     target: NodeRef,
+    /// Until the child is spawned.
+    pending: Mutex<Option<PendingStart>>,
+}
+
+/// A `start` that was not answered: keeps its target open (L4).
+pub(crate) struct PendingStart(Option<NodeRef>);
+
+impl PendingStart {
+    /// None if the target takes no further children.
+    pub(crate) fn new(target: NodeRef) -> Option<Self> {
+        let mut state = target.lock();
+        if !state.admits() {
+            return None;
+        }
+        state.links.add_pending();
+        drop(state);
+        Some(PendingStart(Some(target)))
+    }
+
+    /// The target, which the caller has to tell of the answer.
+    fn into_target(mut self) -> NodeRef {
+        match self.0.take() {
+            Some(target) => target,
+            None => unreachable!("taken by this alone"),
+        }
+    }
+}
+
+impl Drop for PendingStart {
+    fn drop(&mut self) {
+        if let Some(target) = self.0.take() {
+            target.start_answered();
+        }
+    }
 }
 
 struct Waiting<V> {
@@ -339,11 +377,15 @@ impl Route {
         }
         let link = cradle.links.remove(child.slot, &self.child);
         let place = above.link(target, Role::Child, &self.child);
+        let answered = cradle.rare().start_into.take();
         let parent = child.move_to(&place, self.child.mask);
         drop(child);
         drop(cradle);
         drop(above);
         drop((link, parent));
+        if let Some(target) = answered {
+            target.start_answered();
+        }
         self.child.settle_anew(place);
         Moved::Yes
     }

@@ -13,15 +13,52 @@
 
 mod waker;
 
+use std::cell::{Cell, RefCell};
 use std::marker::PhantomData;
 use std::mem::{self, ManuallyDrop, MaybeUninit};
 use std::ops::Deref;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::process::abort;
 use std::ptr::NonNull;
 // Not those of `sys`: like those of an `Arc`, the counts are no steps of the models.
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 pub(crate) use waker::{Calls, Woken};
+
+/// A block that nobody has any more, and how to free it.
+type Unused = (NonNull<()>, fn(NonNull<()>));
+
+crate::sys::thread_local! {
+    /// A block is being freed on this thread.
+    static FREEING: Cell<bool> = const { Cell::new(false) };
+    /// Those that it had the last references to.
+    static UNUSED: RefCell<Vec<Unused>> = const { RefCell::new(Vec::new()) };
+}
+
+/// Frees a block, and then those that it had the last references to, one after the other: a chain of blocks may be 100,000 long, and the
+/// stack is not (L37).
+fn free_in_turn(block: NonNull<()>, free: fn(NonNull<()>)) {
+    match FREEING.try_with(|freeing| freeing.replace(true)) {
+        Ok(true) => return UNUSED.with(|unused| unused.borrow_mut().push((block, free))),
+        // The thread ends.
+        Err(_) => return free(block),
+        Ok(false) => {}
+    }
+    let mut next = Some((block, free));
+    let mut first = None;
+    while let Some((block, free)) = next {
+        // A destructor of the user's may panic; the others are freed all the same.
+        let result = catch_unwind(AssertUnwindSafe(|| free(block)));
+        first = first.or(result.err());
+        next = UNUSED.with(|unused| unused.borrow_mut().pop());
+    }
+    FREEING.with(|freeing| freeing.set(false));
+    match first {
+        Some(payload) if std::thread::panicking() => mem::forget(payload),
+        Some(payload) => resume_unwind(payload),
+        None => {}
+    }
+}
 
 /// A counted pointer to a head `H` and a tail that is a `D`.
 pub(crate) struct Thin<H, D: ?Sized> {
@@ -220,7 +257,8 @@ impl<H, D: ?Sized, X> Typed<H, D, X> {
         // SAFETY: it is given a block with a tail of this type.
         unsafe fn free<H, D: ?Sized, X>(base: NonNull<Base<H, D>>) {
             // SAFETY: it was made of this box.
-            drop(unsafe { Box::from_raw(base.cast::<Block<H, D, X>>().as_ptr()) });
+            let free = |block: NonNull<()>| drop(unsafe { Box::from_raw(block.cast::<Block<H, D, X>>().as_ptr()) });
+            free_in_turn(base.cast(), free);
         }
 
         let block = Box::into_raw(Box::new(MaybeUninit::<Block<H, D, X>>::uninit())).cast::<Block<H, D, X>>();

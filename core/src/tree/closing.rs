@@ -85,14 +85,17 @@ impl NodeRef {
             closed.razed = request.reason.kind() == ReasonKind::HostDropped;
         }
         let mut timers = [state.deadline_timer.take(), None];
-        let mut left = None;
+        let mut left = (None, None);
         if let Some(rare) = state.if_rare() {
             closed.panic = rare.panic.take();
             timers[1] = rare.hard_timer.take();
-            left = rare.binding.take();
+            left = (rare.binding.take(), rare.start_into.take());
         }
         drop(state);
-        drop_quietly(left);
+        drop_quietly(left.0);
+        if let Some(target) = left.1 {
+            target.start_answered();
+        }
         let Some(tree) = self.tree() else { return };
         for key in timers.into_iter().flatten() {
             drop(tree.timers.remove(key));
@@ -106,6 +109,17 @@ impl NodeRef {
     pub(crate) fn asked(&self) -> Option<(Reason, Origin)> {
         let reason = self.lock().request()?.reason.clone();
         Some((reason, self.origin.clone()))
+    }
+
+    /// A `start` into this nursery was answered, or will not be (L4).
+    pub(crate) fn start_answered(&self) {
+        let mut state = self.lock();
+        state.links.remove_pending();
+        let done = state.has_to_know(Role::Child);
+        drop(state);
+        if done {
+            wake::wake(self);
+        }
     }
 
     /// Leaves the parent, which may be waiting for this.
@@ -124,11 +138,7 @@ impl NodeRef {
         }
         // Once: a future that has escaped may be polled by one thread while another finishes its scope as a leaked one (L28).
         let (role, gone) = above.links.remove(stood.slot, self)?;
-        let links = &above.links;
-        // The parent waits for the last one; and for the last that is no daemon, to dismiss the daemons (L24).
-        let done = role != Role::Inner
-            && above.life != Life::Open
-            && (links.awaited() == 0 || role != Role::Daemon && links.only_daemons());
+        let done = role != Role::Inner && above.has_to_know(role);
         // An inner scope is driven by its parent's task, which is polling it now; unless its future has escaped.
         let escaped = role == Role::Inner && parent.flagged(CANCELLED) && !ambient::is_inside(parent);
         drop(above);
@@ -140,6 +150,13 @@ impl NodeRef {
 }
 
 impl State {
+    /// Something that the scope waited for has left, with that role. Whether the scope is to be woken: for the last one; and for the last
+    /// that is no daemon, to dismiss the daemons (L24).
+    fn has_to_know(&self, role: Role) -> bool {
+        let links = &self.links;
+        self.life != Life::Open && (links.awaited() == 0 || role != Role::Daemon && links.only_daemons())
+    }
+
     fn has_more(&self) -> bool {
         self.deadline_timer.is_some() || self.has_rare() || self.inherited.waits_for_hard()
     }

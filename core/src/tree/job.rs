@@ -4,8 +4,10 @@ use std::fmt;
 use std::future::Future;
 use std::panic::Location;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use super::Tree;
 use super::loss;
 use super::node::{Life, NodeRef};
 use crate::reason::Origin;
@@ -20,6 +22,8 @@ pub struct Job(Work);
 enum Work {
     Task(NodeRef),
     Reaper(NodeRef),
+    /// Does nothing: if it is dropped unpolled, the runtime is gone.
+    Probe(Arc<Tree>),
     Over,
 }
 
@@ -35,7 +39,7 @@ impl Job {
     fn origin(&self) -> Option<&Origin> {
         match &self.0 {
             Work::Task(node) | Work::Reaper(node) => Some(&node.origin),
-            Work::Over => None,
+            Work::Probe(_) | Work::Over => None,
         }
     }
 
@@ -59,7 +63,7 @@ impl Future for Job {
         let poll = match &mut self.0 {
             Work::Task(node) => node.cell().run(node, cx),
             Work::Reaper(node) => loss::reap(node, cx),
-            Work::Over => return Poll::Ready(()),
+            Work::Probe(_) | Work::Over => Poll::Ready(()),
         };
         if poll.is_ready() {
             self.0 = Work::Over;
@@ -73,7 +77,14 @@ impl Drop for Job {
         match std::mem::replace(&mut self.0, Work::Over) {
             Work::Over => {}
             Work::Task(node) | Work::Reaper(node) if node.life() == Life::Closed => {}
-            Work::Task(node) => loss::driver_lost(&node, || node.cell().cut(&node)),
+            Work::Task(node) => {
+                loss::driver_lost(&node, || node.cell().cut(&node));
+                // R2: most likely the runtime is being torn down, and the root, which may be polled elsewhere, has to know (L30).
+                if let Some(tree) = node.tree().filter(|tree| !tree.is_dead()) {
+                    tree.runtime.spawn(Job(Work::Probe(Arc::clone(&tree))));
+                }
+            }
+            Work::Probe(tree) => tree.host_is_gone(),
             Work::Reaper(node) => {
                 // The runtime is gone: what is left of the scope cannot be finished.
                 loss::raze(&node);
@@ -88,6 +99,7 @@ impl fmt::Display for Job {
         match &self.0 {
             Work::Task(node) => write!(f, "task {}", node.origin),
             Work::Reaper(node) => write!(f, "reaper of {}", node.origin),
+            Work::Probe(_) => f.write_str("probe of the runtime"),
             Work::Over => f.write_str("finished job"),
         }
     }

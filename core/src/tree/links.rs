@@ -28,6 +28,8 @@ struct Table {
     /// The slot of what is inserted next.
     vacant: usize,
     counts: [usize; 4],
+    /// Children to come, for which the scope is kept open: calls of `start` that were not answered.
+    pending: usize,
 }
 
 const FEW: usize = 3;
@@ -40,7 +42,13 @@ enum Slot {
 
 impl Default for Table {
     fn default() -> Self {
-        Table { few: std::array::from_fn(|slot| Slot::Vacant(slot + 1)), more: Vec::new(), vacant: 0, counts: [0; 4] }
+        Table {
+            few: std::array::from_fn(|slot| Slot::Vacant(slot + 1)),
+            more: Vec::new(),
+            vacant: 0,
+            counts: [0; 4],
+            pending: 0,
+        }
     }
 }
 
@@ -157,9 +165,25 @@ impl Links {
         self.0.as_ref().map_or(0, |table| table.counts[role as usize])
     }
 
-    /// Children, daemons and residue: what a draining scope waits for.
+    /// Children and daemons.
+    pub(crate) fn tasks(&self) -> usize {
+        self.count(Role::Child) + self.count(Role::Daemon)
+    }
+
+    /// A draining scope waits for these: children, daemons and residue, and children to come.
     pub(crate) fn awaited(&self) -> usize {
-        self.0.as_ref().map_or(0, |table| table.len() - table.counts[Role::Inner as usize])
+        self.0.as_ref().map_or(0, |table| table.len() - table.counts[Role::Inner as usize] + table.pending)
+    }
+
+    /// Keeps the scope open for a child to come.
+    pub(crate) fn add_pending(&mut self) {
+        self.0.get_or_insert_default().pending += 1;
+    }
+
+    /// No longer.
+    pub(crate) fn remove_pending(&mut self) {
+        let Some(table) = &mut *self.0 else { unreachable!("L4: each pending start is counted once") };
+        table.pending -= 1;
     }
 
     /// Whether there is something to wait for, and nothing but daemons (L24).

@@ -221,6 +221,8 @@ pub(crate) struct Rare {
     /// That body was taken out to be polled.
     pub(crate) polls_owned: bool,
     pub(crate) panic: Option<Payload>,
+    /// Of a nursery of a `start`: the nursery that is kept open for its child, until that is ready or this one is closed (L4).
+    pub(crate) start_into: Option<NodeRef>,
     /// The scoped value that this scope is there for.
     pub(crate) binding: Option<Binding>,
     /// The operations that the body waited for when it was last polled; noted only in trees that are watched.

@@ -113,6 +113,18 @@ impl<F: Future<Output = T>, T> Future for Root<F, T> {
         if std::mem::take(this.fresh) && this.tree.follows_scopes() {
             follow::begin(node);
         }
+        if node.is_razed() {
+            let mut body = this.body;
+            let dropped = ambient::enter(node, || body.as_mut().empty());
+            super::quiet::drop_payload(dropped.err());
+            *this.seat = None;
+            this.tree.end(true);
+            panic!(
+                "the {} runtime was torn down while a tree on it was running: the root was polled elsewhere, and its tasks were \
+                 dropped with the runtime. Keep the runtime until the root has ended",
+                this.tree.runtime.name(),
+            );
+        }
         if !*this.over {
             match poll_open(node, this.body.as_mut(), cx) {
                 Step::Pending => return Poll::Pending,
@@ -129,7 +141,20 @@ impl<F: Future<Output = T>, T> Future for Root<F, T> {
         }
         match this.output.take() {
             Some(output) => Poll::Ready(output),
-            None => unreachable!("a root has no request but by a panic"),
+            None => panic!("the {} runtime was torn down while a tree on it was running", this.tree.runtime.name()),
+        }
+    }
+}
+
+impl Tree {
+    /// The runtime has dropped jobs, and takes no more: nothing in the tree can end any more (L30). A root that is still polled by
+    /// somebody is woken, to find that out.
+    pub(super) fn host_is_gone(&self) {
+        // A root that was installed is polled by nobody, and never ends.
+        let Some(root) = self.root().filter(|root| !root.polled.is_never()) else { return };
+        if !self.is_dead() {
+            self.die();
+            loss::raze(&root);
         }
     }
 }
