@@ -163,8 +163,7 @@ fn insert(tree: &Arc<Tree>, nanos: u64) -> Entry {
 /// finished, the host's timer is armed for the earliest timer that is left, or for an earlier instant; and when time has passed on,
 /// each that is left has fired once, and none that was removed in time has fired at all.
 ///
-/// Fails if `insert` compares with `next`, or with what was the earliest before a removal, instead of `armed`; with `return;` after
-/// `drop(self.timers.put_back(host));` in `Tree::arm`; without `tree.arm();` in the alarm; and without
+/// Fails with `return;` after `drop(self.timers.put_back(host));` in `Tree::arm`; without `tree.arm();` in the alarm; and without
 /// `tree.timers.queue().armed = Instant::NEVER;`.
 #[test]
 fn each_timer_fires_whatever_others_come_and_go() {
@@ -236,6 +235,8 @@ fn each_timer_fires_whatever_others_come_and_go() {
 }
 
 /// L8: a child sleeps again and again, in a nursery with a deadline; both on one clock that passes.
+///
+/// Fails without `tree.timers.queue().armed = Instant::NEVER;` in the alarm.
 #[test]
 fn short_sleeps_in_a_deadline_end_with_it() {
     check(|| {

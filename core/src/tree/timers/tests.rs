@@ -168,17 +168,20 @@ fn a_timer_that_was_removed_holds_up_no_other() {
     assert_eq!(count.load(Ordering::SeqCst), 2);
 }
 
-/// The other order in which it was lost: the earliest is removed after a later one was inserted, and before the host's timer is armed.
+/// Another way in which one was lost: the earliest is removed after a later one was inserted, and before the host's timer is armed.
 #[test]
 fn a_timer_that_was_removed_before_it_was_armed_leaves_no_other_unarmed() {
     let clock = Clock::default();
     let tree = clock.tree();
     let (count, waker) = counts();
-    let (early, arms) = tree.timers.insert(at(10), Target::Sleep(Sleeper::new(&waker, None)));
+    let sleeper = || Target::Sleep(Sleeper::new(&waker, None));
+    let (early, arms) = tree.timers.insert(at(10), sleeper());
     assert!(arms);
+    // Another thread comes here, before the first one has called `arm`; the first removes its timer, and never does.
+    let (_, arms) = tree.timers.insert(at(40), sleeper());
     drop(tree.timers.remove(early));
-    // Its `arm` is still to come, or never comes: it was removed.
-    insert(&tree, 40, &waker);
+    assert!(arms, "nobody else will arm the host's timer");
+    tree.arm();
     assert_eq!(clock.armed(), Some(at(40)));
     clock.reaches(40);
     assert_eq!(count.load(Ordering::SeqCst), 1);
