@@ -27,6 +27,7 @@ pages! {
     howto_queues = "src/howto/queues.md";
     howto_streams = "src/howto/streams.md";
     howto_database = "src/howto/database.md";
+    howto_transactions = "src/howto/transactions.md";
     howto_background_jobs = "src/howto/background-jobs.md";
     howto_write_tests = "src/howto/write-tests.md";
     howto_test_time = "src/howto/test-time.md";
@@ -39,6 +40,8 @@ pages! {
     migration_tokio = "src/migration/tokio.md";
     migration_smol = "src/migration/smol.md";
     guarantees = "src/guarantees.md";
+    laws = "src/laws.md";
+    invariants = "src/invariants.md";
     costs = "src/costs.md";
     why_not_all_three = "src/why-not-all-three.md";
 }

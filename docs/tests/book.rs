@@ -255,6 +255,97 @@ fn what_the_migration_tables_say_of_us_is_compiled() {
     assert!(checked > 100, "{checked}");
 }
 
+/// The titles of the laws, by number: `mark`, a number, a space, the title, `end`.
+fn titles(page: &str, mark: &str, end: &str) -> BTreeMap<usize, String> {
+    let text = prose(&read(workspace().join("docs/src").join(page)));
+    let mut titles = BTreeMap::new();
+    for part in text.split(&format!("\n{mark}")).skip(1) {
+        let (number, rest) = part.split_once(' ').unwrap_or_else(|| panic!("{page}: {part}"));
+        let number = number.parse().unwrap_or_else(|_| panic!("{page}: {number} {rest}"));
+        let title = &rest[..rest.find(end).unwrap_or_else(|| panic!("{page}: {number} {rest}"))];
+        assert!(titles.insert(number, title.to_owned()).is_none(), "{page} has number {number} twice");
+    }
+    titles
+}
+
+#[test]
+fn the_laws_have_the_same_titles_on_both_pages() {
+    let (exact, plain) = (titles("laws.md", "### L", "\n"), titles("guarantees.md", "**L", ".**"));
+    assert_eq!(exact.keys().copied().collect::<Vec<_>>(), (1..=41).collect::<Vec<_>>());
+    assert_eq!(exact, plain);
+}
+
+/// Words such as `L14` in a text: the numbers behind this letter.
+fn cited(text: &str, letter: char) -> impl Iterator<Item = usize> {
+    let words = text.split(|c: char| !c.is_ascii_alphanumeric() && c != '_');
+    words.filter_map(move |word| word.strip_prefix(letter)?.parse().ok())
+}
+
+/// All comments of the code and all pages: what cites a law, an invariant or a page.
+fn comments() -> Vec<(PathBuf, String)> {
+    let mut comments = Vec::new();
+    for directory in ["core", "adapters", "tests/src", "tests/tests", "examples", "docs"] {
+        for path in files(directory, "rs").into_iter().chain(files(directory, "md")) {
+            let text = read(&path);
+            let text = if path.extension().is_some_and(|extension| extension == "md") {
+                prose(&text)
+            } else {
+                text.lines().filter_map(|line| Some(line.split_once("//")?.1)).collect::<Vec<_>>().join("\n")
+            };
+            comments.push((path, text));
+        }
+    }
+    comments
+}
+
+#[test]
+fn every_law_and_invariant_that_is_cited_is_in_the_book() {
+    let laws = titles("laws.md", "### L", "\n");
+    let page = read(workspace().join("docs/src/invariants.md"));
+    let numbers = page.split("\n| **I").skip(1).map(|row| row[..row.find("** | ").expect("a row")].parse().unwrap());
+    let invariants = numbers.collect::<BTreeSet<usize>>();
+    let expected = [1, 2, 3, 4, 6, 7, 8, 9, 10, 12, 13, 14, 16, 17, 18, 21, 22, 23, 24, 25, 26, 27, 28];
+    assert_eq!(invariants, BTreeSet::from(expected));
+    let mut checked = 0;
+    for (path, text) in comments() {
+        for law in cited(&text, 'L') {
+            assert!(laws.contains_key(&law), "{}: L{law}", path.display());
+            checked += 1;
+        }
+        for invariant in cited(&text, 'I') {
+            assert!(invariants.contains(&invariant), "{}: I{invariant}", path.display());
+            checked += 1;
+        }
+    }
+    assert!(checked > 500, "{checked}");
+}
+
+/// Markdown files by their names alone, which is how comments cite them.
+#[test]
+fn every_page_that_is_cited_is_in_the_repository() {
+    let mut present = BTreeSet::new();
+    for directory in ["core", "adapters", "tests", "examples", "docs"] {
+        let names = files(directory, "md").into_iter().map(|path| path.file_name().unwrap().to_owned());
+        present.extend(names.map(|name| name.into_string().unwrap()));
+    }
+    present.insert("README.md".to_owned());
+    let mut checked = 0;
+    for (path, text) in comments() {
+        // The replay of the model still cites a page that it was written from.
+        if path.starts_with(workspace().join("tests/tests/model")) || path.ends_with("tests/tests/model.rs") {
+            continue;
+        }
+        for name in text.split(|c: char| !c.is_ascii_alphanumeric() && !"-_.".contains(c)) {
+            let name = name.trim_end_matches('.');
+            if name.len() > ".md".len() && name.ends_with(".md") {
+                assert!(present.contains(name), "{} cites {name}", path.display());
+                checked += 1;
+            }
+        }
+    }
+    assert!(checked > 30, "{checked}");
+}
+
 /// The laws of the guarantees page: number, and the links to its tests as (name, file).
 fn laws() -> BTreeMap<usize, Vec<(String, String)>> {
     let page = read(workspace().join("docs/src/guarantees.md"));
