@@ -243,8 +243,8 @@ fn cancelled_code_starts_nothing() {
                 .run(async {
                     handle.cancel("test");
                     match which {
-                        0 => drop(tx.fast_send(2).await),
-                        1 => drop(rx.fast_recv().await),
+                        0 => drop(tx.send(2).await),
+                        1 => drop(rx.recv().await),
                         _ => drop(tx.reserve().await.unwrap()),
                     }
                     unreachable!("it goes no further");

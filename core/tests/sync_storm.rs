@@ -99,7 +99,7 @@ async fn act(world: &World, semaphore: &Arc<Semaphore>, limiter: &Arc<CapacityLi
             world.condition.notify(&guard, below(3) as usize);
         }
         9 => {
-            let guard = world.mutex.fast_lock().await;
+            let guard = world.mutex.lock().await;
             world.condition.notify_all(&guard);
         }
         10 => {
@@ -255,7 +255,7 @@ fn cancelled_code_starts_nothing() {
         let outcome = scope
             .run(async {
                 handle.cancel("test");
-                let waits = (semaphore.fast_acquire(), mutex.fast_lock(), cell.get_or_init(|| async { 1 }));
+                let waits = (semaphore.acquire(), mutex.lock(), cell.get_or_init(|| async { 1 }));
                 drop(waits.0.await);
                 unreachable!("it goes no further");
             })

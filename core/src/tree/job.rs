@@ -10,6 +10,7 @@ use super::loss;
 use super::node::{Life, NodeRef};
 use super::pump::{self, Pump};
 use crate::reason::Origin;
+use crate::runtime::budget::with_budget;
 
 /// Something to be polled: a task of a nursery, a pump that drives many of them, or a reaper that finishes a scope whose future
 /// was lost; given to [`Runtime::spawn`](crate::runtime::Runtime::spawn).
@@ -66,12 +67,12 @@ impl Future for Job {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let poll = match &mut self.0 {
+        let poll = with_budget(|| match &mut self.0 {
             Work::Task(node) => node.cell().run(node, cx),
             Work::Pump(pump) => pump.poll(cx),
             Work::Reaper(node) => loss::reap(node, cx),
-            Work::Over => return Poll::Ready(()),
-        };
+            Work::Over => Poll::Ready(()),
+        });
         if poll.is_ready() {
             self.0 = Work::Over;
         }

@@ -55,11 +55,11 @@ fn sending_without_limit_never_waits_and_is_a_checkpoint() {
     for item in 0..5000 {
         yields_once(tx.send(item)).unwrap();
     }
-    at_once(tx.fast_send(5000)).unwrap();
+    at_once(tx.send(5000)).unwrap();
     for item in 0..5000 {
         assert_eq!(yields_once(rx.recv()), Ok(item));
     }
-    assert_eq!(at_once(rx.fast_recv()), Ok(5000));
+    assert_eq!(at_once(rx.recv()), Ok(5000));
     assert_eq!(tx.statistics().capacity, None);
     rx.assert_home();
 }

@@ -11,7 +11,7 @@ const HOME: MutexStatistics = MutexStatistics { held: false, waiting: 0 };
 fn a_free_mutex_is_a_checkpoint_unless_fast() {
     let mutex = Mutex::new(1);
     *yields_once(mutex.lock()) += 1;
-    *at_once(mutex.fast_lock()) += 1;
+    *at_once(mutex.lock()) += 1;
     let mut hand = Hand::new(mutex.lock());
     assert!(hand.poll().is_pending());
     assert!(mutex.try_lock().is_err(), "held while it gives way");
@@ -81,7 +81,7 @@ fn a_leaked_guard_leaves_it_locked() {
 #[test]
 fn values_may_have_no_size() {
     let mutex: Arc<Mutex<[u8]>> = Arc::new(Mutex::new([1, 2, 3]));
-    at_once(mutex.fast_lock())[0] = 7;
+    at_once(mutex.lock())[0] = 7;
     let guard = yields_once(mutex.clone().lock_owned());
     assert_eq!((&*guard, OwnedMutexGuard::mutex(&guard).statistics().held), (&[7, 2, 3][..], true));
 }
@@ -149,7 +149,7 @@ fn racing_threads_exclude_each_other() {
                         let mut hand = Hand::new(mutex.lock());
                         assert!(hand.poll().is_pending());
                     }
-                    let mut guard = block_on(mutex.fast_lock());
+                    let mut guard = block_on(mutex.lock());
                     assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);
                     *guard += 1;
                     inside.fetch_sub(1, Ordering::SeqCst);

@@ -10,7 +10,7 @@ use super::*;
 fn a_free_permit_is_a_checkpoint_unless_fast() {
     let semaphore = Semaphore::new(1);
     drop(yields_once(semaphore.acquire()));
-    drop(at_once(semaphore.fast_acquire()));
+    drop(at_once(semaphore.acquire()));
     assert_eq!(semaphore.available(), 1);
     let owned = Arc::new(semaphore);
     drop(yields_once(owned.clone().acquire_owned()));
@@ -37,7 +37,7 @@ fn a_released_permit_belongs_to_the_waiter() {
     drop(held);
     assert_eq!(semaphore.try_acquire().unwrap_err(), WouldBlock);
     assert_eq!(semaphore.available(), 0);
-    let mut late = Hand::new(semaphore.fast_acquire());
+    let mut late = Hand::new(semaphore.acquire());
     assert!(late.poll().is_pending());
     drop(waiter.finish());
     drop(late.finish());
@@ -85,7 +85,7 @@ fn what_was_handed_to_a_dropped_waiter_goes_on() {
     drop(first);
     drop(second.finish());
     let third = Hand::waiting({
-        let held = at_once(semaphore.fast_acquire());
+        let held = at_once(semaphore.acquire());
         let waiting = semaphore.acquire();
         held.forget();
         waiting
@@ -228,7 +228,7 @@ fn racing_threads_exclude_each_other_and_lose_nothing() {
                         waited.fetch_add(usize::from(hand.poll().is_pending()), Ordering::Relaxed);
                         continue;
                     }
-                    let permit = block_on(semaphore.fast_acquire());
+                    let permit = block_on(semaphore.acquire());
                     assert!(inside.fetch_add(1, Ordering::SeqCst) < 2);
                     if dice.below(4) == 0 {
                         thread::yield_now();
