@@ -11,7 +11,7 @@
 //! 4. A waiter that is polled again takes what it was given. If it was passed over, it stays where it is while its code is
 //!    [cancelled](is_cancelled), and otherwise starts again. If it is dropped, what it was given goes to the next one (law L40).
 //!
-//! Whoever loops over things that are ready [asks](should_yield) whether it should go on.
+//! Whoever polls many things in a loop [asks](has_to_yield) whether it should go on.
 
 use std::fmt;
 use std::task::{Context, Poll, Waker};
@@ -96,9 +96,12 @@ pub(crate) fn poll_budget(cx: &mut Context<'_>) -> Poll<()> {
     ambient::with_tree(|tree| tree.runtime.poll_budget(cx)).unwrap_or(Poll::Ready(()))
 }
 
-/// Whether the task that is being polled has used up its budget: a loop should stop, wake its task and return Pending.
-pub(crate) fn should_yield() -> bool {
-    ambient::with_tree(|tree| tree.runtime.should_yield()).unwrap_or(false)
+/// Whether the task that is being polled has used up its budget: a loop that polls many should stop, wake its task and return Pending.
+///
+/// In code that is cancelled it should go on: what still has to end is passed over otherwise, and taken for something that nobody
+/// polls (law L16).
+pub(crate) fn has_to_yield() -> bool {
+    ambient::with_tree(|tree| tree.runtime.should_yield()).unwrap_or(false) && !is_cancelled()
 }
 
 /// The scope whose code waits, as a waiter remembers it. None outside of any tree, where nothing is ever cancelled.
@@ -161,6 +164,11 @@ impl Waiter {
         if let Some(waker) = self.waker {
             waking::wake(waker);
         }
+    }
+
+    /// Its waker, to be [called](waking::wake_all) with others.
+    pub(crate) fn into_waker(self) -> Option<Waker> {
+        self.waker
     }
 
     /// As [`wake`](Waiter::wake), of a waiter that stays.

@@ -6,6 +6,7 @@
 use std::mem;
 
 use crate::leaf::Waiter;
+use crate::waking;
 
 /// Waiters to wake, waiters and values to drop. To be finished after the lock's guard was dropped; or to be dropped there.
 #[must_use = "the waiters are woken when this is finished"]
@@ -83,7 +84,7 @@ impl<T> Drop for After<T> {
             waiter.wake();
         }
         if let Some(more) = &mut self.more {
-            mem::take(&mut more.waiters).into_iter().for_each(Waiter::wake);
+            waking::wake_all(mem::take(&mut more.waiters).into_iter().filter_map(Waiter::into_waker));
         }
     }
 }

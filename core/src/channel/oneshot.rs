@@ -247,14 +247,14 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::sync::testing::{Hand, yields_once};
+    use crate::sync::testing::{Hand, at_once};
 
     /// B081
     #[test]
     fn the_value_comes_whoever_is_first() {
         let (tx, rx) = oneshot();
         tx.send(1).unwrap();
-        assert_eq!(yields_once(rx), Ok(1));
+        assert_eq!(at_once(rx), Ok(1));
         let (tx, rx) = oneshot();
         let receiving = Hand::waiting(rx);
         tx.send(2).unwrap();
@@ -275,7 +275,7 @@ mod tests {
         let closed = Hand::waiting(tx.closed());
         drop(rx);
         closed.finish();
-        yields_once(tx.closed());
+        at_once(tx.closed());
         assert!(tx.is_closed());
         assert_eq!(tx.send(()), Err(SendError::Disconnected(())));
 
@@ -283,7 +283,7 @@ mod tests {
         assert!(rx.close() && !rx.close());
         assert_eq!(rx.try_recv(), Err(TryRecvError::Disconnected));
         assert_eq!(tx.send(1), Err(SendError::Disconnected(1)));
-        assert_eq!(yields_once(rx), Err(RecvError::Disconnected));
+        assert_eq!(at_once(rx), Err(RecvError::Disconnected));
     }
 
     #[test]

@@ -438,7 +438,8 @@ impl<T> State<T> {
 
     /// What must hold after every step.
     #[cfg(test)]
-    pub(super) fn check(&mut self, after: &mut After<T>) {
+    pub(super) fn check(&mut self) {
+        let after = &mut After::new();
         assert!(self.first_sender(after).is_none() || !self.has_room(after), "Invariant 1");
         assert!(self.first_receiver(after).is_none() || self.buffer.is_empty(), "Invariant 2");
         assert!(self.buffer.is_in_order(), "Invariant 3");

@@ -344,7 +344,7 @@ impl<T: ?Sized, F> fmt::Debug for ConditionWaitFor<'_, T, F> {
 mod tests {
     use std::thread;
 
-    use super::super::testing::{Dice, Hand, block_on, yields_once};
+    use super::super::testing::{Dice, Hand, at_once, block_on};
     use super::*;
 
     /// B208: who was notified counts for the mutex; order is FIFO; one is woken at a time.
@@ -393,7 +393,7 @@ mod tests {
         }
         assert_eq!(*waiter.finish(), 2);
         // B081
-        assert_eq!(*yields_once(condition.wait_for(mutex.try_lock().unwrap(), |value| *value == 2)), 2);
+        assert_eq!(*at_once(condition.wait_for(mutex.try_lock().unwrap(), |value| *value == 2)), 2);
     }
 
     /// L40: the notification and the mutex go on to the next.

@@ -154,7 +154,7 @@ mod tests {
     use std::sync::atomic::AtomicUsize;
     use std::thread;
 
-    use super::super::testing::{Hand, block_on, yields_once};
+    use super::super::testing::{Hand, at_once, block_on};
     use super::*;
 
     /// B200
@@ -169,7 +169,7 @@ mod tests {
             assert_eq!(waiter.wakes(), 1);
             waiter.finish();
         }
-        yields_once(event.wait());
+        at_once(event.wait());
         assert_eq!(event.statistics(), EventStatistics { set: true, waiting: 0 });
     }
 

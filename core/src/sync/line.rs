@@ -35,6 +35,7 @@ use std::task::{Context, Poll};
 use super::wait_queue::Broken;
 use crate::leaf::{self, Waiter};
 use crate::sys::{Latch, MutexGuard};
+use crate::waking;
 
 /// No entry: the end of the list.
 const NONE: usize = usize::MAX;
@@ -520,7 +521,7 @@ impl Drop for Wakes {
         }
         // Looked at first: most have nobody more.
         if !self.rest.is_empty() {
-            mem::take(&mut self.rest).into_iter().for_each(Waiter::wake);
+            waking::wake_all(mem::take(&mut self.rest).into_iter().filter_map(Waiter::into_waker));
         }
     }
 }

@@ -253,13 +253,13 @@ impl<G> std::error::Error for Poisoned<G> {}
 mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind};
 
-    use super::super::testing::{Hand, at_once, yields_once};
+    use super::super::testing::{Hand, at_once};
     use super::*;
 
     #[test]
     fn a_completed_section_and_a_reader_do_not_poison() {
         let mutex = PoisonMutex::new(1);
-        assert_eq!(*yields_once(mutex.lock()).unwrap(), 1);
+        assert_eq!(*at_once(mutex.lock()).unwrap(), 1);
         let mut guard = at_once(mutex.lock()).unwrap();
         *guard = 2;
         guard.complete();

@@ -196,7 +196,7 @@ impl<T> fmt::Debug for PromiseWait<'_, T> {
 mod tests {
     use std::thread;
 
-    use super::super::testing::{Hand, block_on, yields_once};
+    use super::super::testing::{Hand, at_once, block_on};
     use super::*;
 
     /// B211
@@ -206,7 +206,7 @@ mod tests {
         promise.set(1).unwrap();
         assert_eq!(promise.set(2).unwrap_err().value, 2);
         assert!(!promise.break_with("too late"));
-        assert_eq!(yields_once(promise.wait()).unwrap(), &1);
+        assert_eq!(at_once(promise.wait()).unwrap(), &1);
         assert_eq!((promise.get(), promise.broken().is_none()), (Some(&1), true));
 
         let promise = Promise::new();
@@ -216,7 +216,7 @@ mod tests {
         let broken = waiter.finish().unwrap_err();
         assert_eq!(broken.text(), "no longer needed");
         assert!(broken.location().file().ends_with("promise.rs"));
-        assert!(yields_once(promise.wait()).is_err());
+        assert!(at_once(promise.wait()).is_err());
         assert_eq!(promise.into_inner(), None);
     }
 
