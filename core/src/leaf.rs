@@ -184,3 +184,58 @@ impl fmt::Debug for Waiter {
         f.debug_struct("Waiter").field("cancelled", &self.is_cancelled()).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+    use std::task::Wake;
+
+    use crate::channel::{RecvError, bounded};
+    use crate::sync::testing::{Hand, at_once};
+    use crate::sync::{Event, Semaphore};
+    use std::future::Future;
+    use std::pin::pin;
+    use std::task::{Context, Waker};
+
+    /// A waker that panics when it is called.
+    struct Panics(AtomicUsize);
+
+    impl Wake for Panics {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+            panic!("a waker that panics, on purpose");
+        }
+    }
+
+    /// L36: of a batch that is woken, a waker that panics keeps none from being called, nor does its panic come out.
+    #[test]
+    fn a_waker_that_panics_keeps_nobody_waiting() {
+        let panics = Arc::new(Panics(AtomicUsize::new(0)));
+        let waker = Waker::from(panics.clone());
+        let mut cx = Context::from_waker(&waker);
+
+        let event = Event::new();
+        let mut first = pin!(event.wait());
+        assert!(first.as_mut().poll(&mut cx).is_pending());
+        let others = [0; 3].map(|_| Hand::waiting(event.wait()));
+        event.set();
+        others.map(Hand::finish);
+
+        let (tx, rx) = bounded::<u8>(1);
+        let mut first = pin!(rx.recv());
+        assert!(first.as_mut().poll(&mut cx).is_pending());
+        let others = [0; 3].map(|_| Hand::waiting(rx.recv()));
+        drop(tx);
+        assert_eq!(others.map(Hand::finish), [Err(RecvError::Disconnected); 3]);
+
+        let semaphore = Semaphore::new(0);
+        let mut first = pin!(semaphore.acquire());
+        assert!(first.as_mut().poll(&mut cx).is_pending());
+        let other = Hand::waiting(semaphore.acquire());
+        semaphore.add_permits(2);
+        drop(other.finish());
+        drop(at_once(first));
+        assert_eq!(panics.0.load(Ordering::SeqCst), 3);
+    }
+}

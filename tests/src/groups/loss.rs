@@ -542,7 +542,7 @@ impl Runtime for Faulty {
         self.inner.blocking(work)
     }
 
-    fn poll_budget(&self, cx: &mut Context<'_>) -> Poll<()> {
+    fn poll_budget(&self, cx: &mut std::task::Context<'_>) -> std::task::Poll<()> {
         self.inner.poll_budget(cx)
     }
 

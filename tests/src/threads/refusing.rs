@@ -41,7 +41,7 @@ macro_rules! but_for_blocking {
                 $blocking
             }
 
-            fn poll_budget(&self, cx: &mut Context<'_>) -> Poll<()> {
+            fn poll_budget(&self, cx: &mut std::task::Context<'_>) -> std::task::Poll<()> {
                 self.0.poll_budget(cx)
             }
 

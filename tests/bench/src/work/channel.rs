@@ -139,7 +139,6 @@ async fn oneshot(n: u64) -> u64 {
     for i in 0..n {
         let (sender, mut receiver) = foster::channel::oneshot();
         sender.send(i).unwrap();
-        // Awaited it would give way first; the peers do not.
         sum += receiver.try_recv().unwrap();
     }
     sum
