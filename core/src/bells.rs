@@ -9,6 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Waker};
 
 use crate::raw::{self, Calls, Owner, Thin, Woken};
+use crate::waking;
 
 /// The seats that were woken, in that order, and whoever polls the group.
 pub(crate) struct Bells(Mutex<Queue>);
@@ -62,7 +63,7 @@ impl Bells {
     pub(crate) fn wake_driver(&self) {
         let driver = self.lock().driver.take();
         if let Some(driver) = driver {
-            driver.wake();
+            waking::wake(driver);
         }
     }
 
@@ -130,7 +131,7 @@ impl Woken<()> for Bell {
         // Taken, not cloned: that would run below the lock (L36). The group leaves a new one whenever it is polled.
         let driver = this.bells.push(this.key).driver.take();
         if let Some(driver) = driver {
-            driver.wake();
+            waking::wake(driver);
         }
     }
 

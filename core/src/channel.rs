@@ -11,8 +11,10 @@
 //!
 //! # What all of them keep
 //!
-//! * **Every await is a checkpoint.** Code that is cancelled does not start to wait (law L14), and also what can be had at
-//!   once gives way to other tasks once, before it is done; methods whose names begin with `fast_` do it at once.
+//! * **Every await is a [checkpoint](crate::checkpoint()).** Code that is cancelled starts nothing (law L14). What can be done at once is
+//!   done at once, until the budget of the task is used up.
+//! * **Code that is cancelled is given nothing more**: no value, no room, and no news of the end. It goes to the next waiter whose
+//!   code is not cancelled, or stays. What was given before can still be taken.
 //! * **First come, first served, both ways**: values keep their order, and room and values are *handed over* to the longest
 //!   waiter in that instant. Nobody can jump the line, `try_*` included.
 //! * **Nothing is lost or doubled**, in whatever order hand-over, cancellation and drop come. What was handed to a receiver

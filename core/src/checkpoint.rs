@@ -4,87 +4,16 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use crate::leaf::Gate;
 use crate::tree::ambient;
 
-/// The gate at the start of every foster operation: code that is cancelled does not start one (law L14).
+/// Stops here if the scope is cancelled. Otherwise goes on at once, or gives way to other tasks first, if this task has done enough for
+/// one poll.
 ///
-/// A leaf keeps one of these and asks it first in every poll. Once open it stays open: an operation that has started may
-/// still complete.
-#[derive(Debug)]
-pub(crate) struct Gate {
-    open: bool,
-    /// The operation, for dumps.
-    what: &'static str,
-    /// A dump would show it, as what a scope waits for.
-    shown: bool,
-}
-
-impl Gate {
-    /// The gate to `what`.
-    #[inline]
-    pub(crate) const fn to(what: &'static str) -> Self {
-        Gate { open: false, what, shown: false }
-    }
-
-    /// The gate to `what`, which [stands open](Gate::stands_open).
-    #[inline]
-    pub(crate) const fn opened(what: &'static str) -> Self {
-        Gate { open: true, what, shown: false }
-    }
-
-    /// The operation.
-    pub(crate) fn what(&self) -> &'static str {
-        self.what
-    }
-
-    /// Ready once the operation has started; Pending for ever if it would start in cancelled code.
-    #[inline]
-    pub(crate) fn poll_start(&mut self) -> Poll<()> {
-        let arrival = ambient::arrives_at(self.what, !self.open);
-        self.shown = arrival.noted;
-        if arrival.cancelled {
-            return Poll::Pending;
-        }
-        self.open = true;
-        Poll::Ready(())
-    }
-
-    /// Opens it, if nothing is near that could stop anybody, and nobody watches: then there is no more to ask, not even whether the
-    /// code was cancelled meanwhile. Otherwise `poll_start` knows.
-    #[inline]
-    pub(crate) fn stands_open(&mut self) -> bool {
-        let clear = Gate::would_open();
-        if clear {
-            (self.open, self.shown) = (true, false);
-        }
-        clear
-    }
-
-    /// Whether it would open for an operation that is over at once, and nobody would note that this was here. `false` says nothing.
-    #[inline]
-    pub(crate) fn would_open() -> bool {
-        ambient::is_clear()
-    }
-
-    #[inline]
-    pub(crate) fn is_open(&self) -> bool {
-        self.open
-    }
-}
-
-impl Drop for Gate {
-    #[inline]
-    fn drop(&mut self) {
-        if self.shown {
-            // The operation is over, and the code goes on to another in the same poll.
-            ambient::waits_no_more(self.what);
-        }
-    }
-}
-
-/// Gives way to other tasks once, and stops here if the scope is cancelled, before or after.
-///
-/// The cure for loops that compute without awaiting anything of foster's: they can be cancelled only at checkpoints.
+/// The cure for loops that compute without awaiting anything of foster's: they can be cancelled only at checkpoints. Every operation
+/// of foster is one, too: it takes one unit from the task's *budget*, which is tokio's own on tokio, and elsewhere 128 operations that
+/// are ready in one poll. A loop of them gives way when the budget is used up, and not before. To give way each time, see
+/// [`yield_now`].
 ///
 /// # Cancellation
 ///
@@ -103,7 +32,7 @@ impl Drop for Gate {
 /// # });
 /// ```
 pub fn checkpoint() -> Checkpoint {
-    Checkpoint { gate: Gate::to("checkpoint"), yielded: false }
+    Checkpoint { gate: Gate::to("checkpoint") }
 }
 
 /// Future of [`checkpoint`].
@@ -111,28 +40,17 @@ pub fn checkpoint() -> Checkpoint {
 #[must_use = "futures do nothing unless polled"]
 pub struct Checkpoint {
     gate: Gate,
-    yielded: bool,
 }
 
 impl Future for Checkpoint {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        if !self.gate.is_open() {
-            if self.gate.poll_start().is_ready() {
-                cx.waker().wake_by_ref();
-            }
-            return Poll::Pending;
-        }
-        if !self.yielded && ambient::is_cancelled() {
-            return Poll::Pending;
-        }
-        self.yielded = true;
-        Poll::Ready(())
+        self.gate.poll_start(cx)
     }
 }
 
-/// Stops here if the scope is cancelled; otherwise goes on at once, without giving way to other tasks.
+/// Stops here if the scope is cancelled; otherwise goes on at once, and takes nothing from the task's budget.
 ///
 /// # Cancellation
 ///
@@ -152,7 +70,7 @@ impl Future for CheckpointIfCancelled {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
-        self.gate.poll_start()
+        self.gate.poll_unless_cancelled()
     }
 }
 
@@ -181,7 +99,7 @@ impl Future for YieldNow {
         if self.yielded {
             return Poll::Ready(());
         }
-        if self.gate.poll_start().is_pending() {
+        if self.gate.poll_unless_cancelled().is_pending() {
             return Poll::Pending;
         }
         self.yielded = true;

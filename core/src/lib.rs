@@ -79,6 +79,7 @@ mod defer;
 mod error;
 mod group;
 mod instant;
+mod leaf;
 pub mod local_nursery;
 mod nursery;
 mod observer;
@@ -102,6 +103,7 @@ pub mod thread;
 mod timeout;
 mod tree;
 mod value;
+mod waking;
 
 pub use app::app;
 pub use bracket::{Bracket, Exit, Lent, bracket, try_bracket};

@@ -173,6 +173,9 @@ pub enum OrphanKind {
     Reaped,
     /// A panic of the same scope took precedence.
     Panicked,
+    /// A waker has panicked when it was called: the error is the text of its panic. The origin is the scope whose code called it,
+    /// which has nothing to do with the task that was to be woken, and goes on.
+    Waker,
 }
 
 impl fmt::Display for Orphan<'_> {
@@ -182,6 +185,7 @@ impl fmt::Display for Orphan<'_> {
             OrphanKind::Finalizer => "error in a finalizer of",
             OrphanKind::Reaped => "error in abandoned",
             OrphanKind::Panicked => "error beside a panic in",
+            OrphanKind::Waker => "a waker has panicked that was called by",
         };
         write!(f, "{what} {}: {:?}", self.origin, self.error)
     }

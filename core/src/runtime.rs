@@ -20,8 +20,10 @@
 //! * **R7 Timers need no task.** An armed timer fires also while no job of the runtime is runnable.
 //! * **R8 Blocking jobs run.** [`Runtime::blocking`] runs the closure on a thread that may block, also if nobody waits for
 //!   it; or it hands the closure back with the reason. Closures never panic.
-//! * **R9 Budget.** [`Runtime::should_yield`] says that the job being polled on this thread has used up its turn. A runtime
-//!   without such a notion always answers `false`.
+//! * **R9 Budget.** [`Runtime::poll_budget`] takes one unit from what the job that this thread is polling may still do in this poll;
+//!   when nothing is left, it wakes the job and says so. [`Runtime::should_yield`] tells whether nothing is left. Each poll of a job
+//!   begins with a budget. The defaults count 128 ready operations a poll, which is right for every runtime that has no budget of its
+//!   own.
 //! * **R10 Teardown.** When the runtime ends it drops the jobs that are left. It need not do so on the thread that ran them.
 //! * **R11 Fairness.** Each task of a tree is one job. The runtime schedules, steals and times jobs as it does any other task of
 //!   its own: a job that was woken is polled after a bounded number of turns of others.
@@ -31,6 +33,7 @@
 //!   whether it is still wanted; one that asks for ever sees every instant of the clock come. The default does nothing, which is
 //!   right wherever time passes by itself; it must not wait for any task.
 
+pub(crate) mod budget;
 mod park;
 
 use std::fmt;
@@ -61,9 +64,17 @@ pub trait Runtime: Send + Sync + 'static {
     /// No thread could be had: the closure comes back, not run.
     fn blocking(&self, work: Work) -> Result<(), BlockingError>;
 
-    /// Whether the job that is being polled on this thread should end its turn (R9).
+    /// Takes one unit from the budget of the job that is being polled on this thread; Pending, after waking the job, if it is used up
+    /// (R9). Ready on a thread that polls no job.
+    ///
+    /// Every operation of foster asks this when it starts.
+    fn poll_budget(&self, cx: &mut Context<'_>) -> Poll<()> {
+        budget::poll(cx)
+    }
+
+    /// Whether the budget of the job that is being polled on this thread is used up (R9).
     fn should_yield(&self) -> bool {
-        false
+        budget::is_used_up()
     }
 
     /// A number that goes into whatever foster spreads at random, which is the jitter of retries.

@@ -14,7 +14,7 @@ use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
 
-use crate::checkpoint::Gate;
+use crate::leaf::Gate;
 use crate::scope::{CancelScope, Run};
 use crate::tree::ambient;
 
@@ -132,9 +132,9 @@ impl<F, T> fmt::Debug for Shield<F, T> {
 /// When polled outside of any tree, if no adapter was installed.
 pub async fn stopping() {
     let mut gate = Gate::to("stopping");
-    poll_fn(|_| {
+    poll_fn(|cx| {
         // A request wakes every scope and task down to the first full shield (L11), so this is polled again.
-        ready!(gate.poll_start());
+        ready!(gate.poll_start(cx));
         if ambient::current().is_stopping() { Poll::Ready(()) } else { Poll::Pending }
     })
     .await;

@@ -10,7 +10,8 @@ use std::time::Duration;
 use futures_core::Stream;
 
 use crate::Instant;
-use crate::checkpoint::{Checkpoint, Gate, checkpoint};
+use crate::checkpoint::{YieldNow, yield_now};
+use crate::leaf::Gate;
 use crate::tree::Tree;
 use crate::tree::ambient;
 use crate::tree::timers::{Sleeper, Target, TimerKey};
@@ -41,7 +42,7 @@ impl Instant {
 
 /// Waits for `duration`, counted from the first poll; never less.
 ///
-/// `sleep(Duration::ZERO)` is a [`checkpoint`]; `sleep(Duration::MAX)` is [`sleep_forever`].
+/// `sleep(Duration::ZERO)` gives way to other tasks once; `sleep(Duration::MAX)` is [`sleep_forever`].
 ///
 /// # Cancellation
 ///
@@ -66,7 +67,7 @@ pub fn sleep(duration: Duration) -> Sleep {
     Sleep { state: State::After(duration), gate: Gate::to("sleep") }
 }
 
-/// Waits until the clock has reached `at`; never less. An instant in the past makes it a [`checkpoint`].
+/// Waits until the clock has reached `at`; never less. If `at` has passed, it gives way to other tasks once.
 ///
 /// # Cancellation
 ///
@@ -114,8 +115,8 @@ pub struct Sleep {
 enum State {
     After(Duration),
     Until(Instant),
-    /// No time to wait: a checkpoint all the same.
-    Checkpoint(Checkpoint),
+    /// No time to wait: it gives way all the same.
+    Checkpoint(YieldNow),
     Armed {
         at: Instant,
         key: TimerKey,
@@ -129,18 +130,18 @@ impl Future for Sleep {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
-        if this.gate.poll_start().is_pending() {
+        if this.gate.poll_start(cx).is_pending() {
             return Poll::Pending;
         }
         loop {
             match &mut this.state {
-                State::After(Duration::ZERO) => this.state = State::Checkpoint(checkpoint()),
+                State::After(Duration::ZERO) => this.state = State::Checkpoint(yield_now()),
                 State::After(duration) => {
                     let at = ambient::now() + *duration;
                     this.arm(at, cx);
                     return Poll::Pending;
                 }
-                State::Until(at) if *at <= ambient::now() => this.state = State::Checkpoint(checkpoint()),
+                State::Until(at) if *at <= ambient::now() => this.state = State::Checkpoint(yield_now()),
                 State::Until(at) => {
                     let at = *at;
                     this.arm(at, cx);

@@ -14,8 +14,10 @@
 //!
 //! # What all of them keep
 //!
-//! * **Every await is a checkpoint.** Code that is cancelled does not start to wait (law L14), and also what can be had at
-//!   once gives way to other tasks once; methods whose names begin with `fast_` do not, where it can be had at once.
+//! * **Every await is a [checkpoint](crate::checkpoint()).** Code that is cancelled starts nothing (law L14). What can be had at once is
+//!   had at once, until the budget of the task is used up.
+//! * **Code that is cancelled is given nothing more**: no lock, no permit, no notification, and no news that something is broken or
+//!   poisoned. It goes to the next waiter whose code is not cancelled, or stays. What was given before can still be taken.
 //! * **The longest waiter is first**, and what is released is *handed over*: it belongs to that waiter in the instant of the
 //!   release, before the waiter runs. Nobody can jump the queue, `try_*` included.
 //! * **A waiter that is dropped leaves the queue**, and what it was handed already goes to the next (law L40).

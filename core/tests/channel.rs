@@ -243,8 +243,8 @@ fn cancelled_code_starts_nothing() {
                 .run(async {
                     handle.cancel("test");
                     match which {
-                        0 => drop(tx.fast_send(2).await),
-                        1 => drop(rx.fast_recv().await),
+                        0 => drop(tx.send(2).await),
+                        1 => drop(rx.recv().await),
                         _ => drop(tx.reserve().await.unwrap()),
                     }
                     unreachable!("it goes no further");
@@ -258,7 +258,8 @@ fn cancelled_code_starts_nothing() {
     });
 }
 
-/// Cancelled while it gives way, and polled again because a shield beside it still runs: nothing was begun, so nothing is done.
+/// Cancelled while it gives way because the budget is used up, and polled again because a shield beside it still runs: nothing was
+/// begun, so nothing is done.
 #[test]
 fn what_is_cancelled_while_it_gives_way_does_nothing() {
     foster_sim::run(1, async {
@@ -274,6 +275,7 @@ fn what_is_cancelled_while_it_gives_way_does_nothing() {
                 let mut shielded = std::pin::pin!(shield(sleep(Duration::from_millis(1))));
                 std::future::poll_fn(|cx| {
                     polls += 1;
+                    while std::pin::pin!(checkpoint()).poll(cx).is_ready() {}
                     assert!(send.as_mut().poll(cx).is_pending() && recv.as_mut().poll(cx).is_pending());
                     handle.cancel("between");
                     shielded.as_mut().poll(cx)

@@ -1,5 +1,7 @@
 //! Behaviours: delivery and checkpoints. Where cancelled code stops, what may still complete, what delays it (L13–L18).
 
+mod passing_over;
+
 use std::cell::Cell;
 use std::future::{Future, pending, poll_fn, ready};
 use std::pin::{Pin, pin};
@@ -12,6 +14,8 @@ use foster::{
     interval, is_cancelled, local_nursery, move_on_after, nursery, shield, sleep, sleep_forever, sleep_until, stopping,
     to_thread, yield_now,
 };
+
+pub use passing_over::*;
 
 use crate::harness::ms;
 use crate::running::witness::{
@@ -175,10 +179,18 @@ pub async fn cleanup_runs_once_under_two_cancels() {
     assert_eq!(log.entries(), ["release", "finalizer begins", "finalizer ends"]);
 }
 
-/// B081: operations that could succeed at once give way all the same; those whose names promise less do not.
-pub async fn operations_that_succeed_at_once_give_way() {
+/// B081: operations that could succeed at once do so until the budget is used up, and give way then; those that are there to give way
+/// always do.
+pub async fn operations_that_succeed_at_once_give_way_at_the_end_of_the_budget() {
     let past = Instant::now();
-    assert_eq!(yields(checkpoint()).await, 1);
+    yield_now().await;
+    assert_eq!(yields(checkpoint()).await, 0);
+    let given_way = yields(async {
+        for _ in 0..10_000 {
+            checkpoint().await;
+        }
+    });
+    assert!((10..2_000).contains(&given_way.await), "once in so many operations");
     assert_eq!(yields(yield_now()).await, 1);
     assert!(yields(sleep(ms(0))).await >= 1);
     assert!(yields(sleep_until(past)).await >= 1);
@@ -193,12 +205,12 @@ pub async fn giving_way_lets_others_run() {
     local_nursery(async |n| {
         n.spawn(async {
             log.add("child");
-            checkpoint().await;
+            yield_now().await;
             log.add("child");
         });
         while log.count("child") < 2 {
             log.add("body");
-            checkpoint().await;
+            yield_now().await;
         }
         Ok::<_, std::convert::Infallible>(())
     })
@@ -333,14 +345,24 @@ pub async fn a_join_that_has_started_may_complete() {
     .await;
 }
 
-/// L14: a checkpoint looks at both ends: it stops code that is cancelled while it gives way.
+/// L14: a checkpoint looks at both ends: it stops code that is cancelled while it gives way, because its budget is used up.
 pub async fn a_checkpoint_looks_at_both_ends() {
     let log = Log::new();
     let mut scope = CancelScope::new();
     let handle = scope.handle();
     let outcome = scope.run(both(
         async {
-            checkpoint().await;
+            let mut checkpoints = 0;
+            let mut last = checkpoint();
+            poll_fn(|cx| {
+                // Those before it use up the budget.
+                while checkpoints < 10_000 && Pin::new(&mut last).poll(cx).is_ready() {
+                    checkpoints += 1;
+                    last = checkpoint();
+                }
+                if checkpoints < 10_000 { Poll::Pending } else { Poll::Ready(()) }
+            })
+            .await;
             log.add("behind it");
         },
         shield(async {
@@ -818,7 +840,7 @@ macro_rules! checkpoints_suite {
             cancelled_code_that_is_kept_alive_stays_stopped,
             what_cannot_be_interrupted_completes,
             cleanup_runs_once_under_two_cancels,
-            operations_that_succeed_at_once_give_way,
+            operations_that_succeed_at_once_give_way_at_the_end_of_the_budget,
             giving_way_lets_others_run,
             a_group_in_which_nothing_blocks_returns_in_cancelled_code,
             a_group_whose_children_have_ended_returns_in_cancelled_code,
@@ -843,6 +865,19 @@ macro_rules! checkpoints_suite {
             nested_lazy_drivers_do_not_livelock,
             a_body_that_completes_while_its_scope_waits_has_completed,
             a_parked_scope_stays_parked,
+            a_value_passes_over_a_cancelled_receiver,
+            a_rendezvous_takes_two_that_are_not_cancelled,
+            an_end_passes_over_cancelled_code,
+            a_value_that_was_taken_back_is_no_news_for_cancelled_code,
+            news_passes_over_cancelled_code,
+            permits_and_locks_pass_over_cancelled_code,
+            cancelled_code_keeps_nobody_out,
+            a_barrier_does_not_count_cancelled_code,
+            events_and_their_kind_pass_over_cancelled_code,
+            a_notification_passes_over_cancelled_code,
+            what_was_given_before_the_cancel_is_taken,
+            who_was_passed_over_may_wait_elsewhere,
+            a_loop_of_ready_operations_starves_nobody,
         });
     };
 }

@@ -205,8 +205,7 @@ impl Default for Builder {
 ///
 /// Only needed with an executor of your own; otherwise [`run`], [`attach`] and [`install`] make it for you.
 ///
-/// smol gives tasks no budget, so [`should_yield`](Runtime::should_yield) always answers `false`: between two jobs the
-/// executor is fair, within a job it is up to the code.
+/// smol gives tasks no budget, so foster's own counts: 128 ready operations a poll ([R9](Runtime::poll_budget)).
 #[derive(Clone, Debug)]
 pub struct Smol {
     target: Target,

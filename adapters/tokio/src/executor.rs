@@ -4,12 +4,13 @@ use std::future::Future;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use foster::runtime::{AlreadyInstalled, BlockingError, Job, Root, Runtime, Timer, Work};
 use foster::{Instant, Observer, PollWatch, PrintOrphans};
 use tokio::runtime::{self, Handle};
-use tokio::task::coop::has_budget_remaining;
+use tokio::task::coop::{has_budget_remaining, poll_proceed};
 
 use crate::blocking;
 use crate::clock::{self, TokioTimer};
@@ -327,8 +328,13 @@ impl Runtime for Tokio {
         blocking::spawn(&self.handle, work)
     }
 
-    /// Whether the task is at the end of tokio's cooperative budget. Without this, a nursery that polls many children in
-    /// one task would poll on while tokio's own leaves refuse to work: quadratic time.
+    /// The cooperative budget of tokio's task, which foster's operations share with tokio's own.
+    fn poll_budget(&self, cx: &mut Context<'_>) -> Poll<()> {
+        poll_proceed(cx).map(|unit| unit.made_progress())
+    }
+
+    /// Whether the task is at the end of tokio's cooperative budget. Without this, whoever polls many futures in one task would poll
+    /// on while tokio's own operations refuse to work: quadratic time.
     fn should_yield(&self) -> bool {
         !has_budget_remaining()
     }

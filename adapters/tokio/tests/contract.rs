@@ -3,7 +3,7 @@
 use std::future::{Future, poll_fn};
 use std::mem;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::sync::{Arc, mpsc};
 use std::task::{Poll, Waker};
@@ -197,4 +197,43 @@ fn message_of<T>(panics: impl FnOnce() -> T) -> String {
         Ok(message) => *message,
         Err(panic) => (*panic.downcast::<&str>().expect("a panic with a message")).to_owned(),
     }
+}
+
+/// R9: a group stops its turn at the end of the budget. Otherwise each of tokio's finished handles beyond it would refuse, and be polled
+/// anew in every turn: 20,000 of them were polled a million and a half times.
+#[tokio::test]
+async fn a_group_of_finished_handles_is_linear() {
+    const HANDLES: usize = 20_000;
+    let handles: Vec<_> = (0..HANDLES).map(|n| tokio::spawn(async move { n })).collect();
+    while !handles.iter().all(tokio::task::JoinHandle::is_finished) {
+        yield_now().await;
+    }
+    let polls = std::sync::atomic::AtomicUsize::new(0);
+    let counted = handles.into_iter().map(|mut handle| {
+        let polls = &polls;
+        poll_fn(move |cx| {
+            polls.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+            Pin::new(&mut handle).poll(cx)
+        })
+    });
+    let joined = foster_tokio::attach(foster::gather_settled(counted)).await;
+    assert_eq!(joined.len(), HANDLES);
+    let polls = polls.into_inner();
+    assert!(polls <= HANDLES + HANDLES / 50, "{polls} polls");
+}
+
+/// R9: foster's operations and tokio's share the budget of tokio's task.
+#[tokio::test]
+async fn operations_take_from_the_budget_of_tokio() {
+    let adapter = Tokio::current();
+    foster_tokio::attach(async {
+        yield_now().await;
+        let mut steps = 0;
+        while !adapter.should_yield() && steps < 10_000 {
+            foster::checkpoint().await;
+            steps += 1;
+        }
+        assert!(steps < 10_000, "a checkpoint takes nothing from the budget");
+    })
+    .await;
 }

@@ -1,17 +1,19 @@
 //! What is to be done once the lock is released.
 //!
-//! No lock is held while a waker is called or dropped, or a value is dropped (law L36): all of that is foreign code. Under the
+//! No lock is held while a waiter is woken or dropped, or a value is dropped (law L36): all of that is foreign code. Under the
 //! lock it is put into an [`After`], which does it when it goes.
 
 use std::mem;
-use std::task::Waker;
 
-/// Wakers to call, wakers and values to drop. To be finished after the lock's guard was dropped; or to be dropped there.
+use crate::leaf::Waiter;
+use crate::waking;
+
+/// Waiters to wake, waiters and values to drop. To be finished after the lock's guard was dropped; or to be dropped there.
 #[must_use = "the waiters are woken when this is finished"]
 pub(super) struct After<T> {
     // Most have at most one to wake, or one to drop: no allocation for that.
-    first: Option<Waker>,
-    stale: Option<Waker>,
+    first: Option<Waiter>,
+    stale: Option<Waiter>,
     value: Option<T>,
     more: Option<Box<More<T>>>,
     /// There is any of these: so that most need only one look.
@@ -20,7 +22,8 @@ pub(super) struct After<T> {
 
 /// What few have.
 struct More<T> {
-    wakers: Vec<Waker>,
+    waiters: Vec<Waiter>,
+    stale: Vec<Waiter>,
     values: Vec<T>,
 }
 
@@ -30,23 +33,22 @@ impl<T> After<T> {
         After { first: None, stale: None, value: None, more: None, any: false }
     }
 
-    /// Calls this one, after those before it. `None`: that waiter has not been polled yet, or was called already.
+    /// Wakes this one, after those before it.
     #[inline]
-    pub(super) fn wake(&mut self, waker: Option<Waker>) {
-        self.any |= waker.is_some();
-        match waker {
-            Some(waker) if self.first.is_none() => self.first = Some(waker),
-            Some(waker) => self.more().wakers.push(waker),
-            None => {}
+    pub(super) fn wake(&mut self, waiter: Waiter) {
+        self.any = true;
+        match self.first {
+            None => self.first = Some(waiter),
+            Some(_) => self.more().waiters.push(waiter),
         }
     }
 
-    /// Drops this one; at most one.
-    pub(super) fn forget(&mut self, waker: Option<Waker>) {
-        debug_assert!(self.stale.is_none() || waker.is_none(), "one waiter leaves at a time");
-        if waker.is_some() {
-            self.any = true;
-            self.stale = waker;
+    /// Drops this one.
+    pub(super) fn forget(&mut self, waiter: Waiter) {
+        self.any = true;
+        match self.stale {
+            None => self.stale = Some(waiter),
+            Some(_) => self.more().stale.push(waiter),
         }
     }
 
@@ -71,18 +73,18 @@ impl<T> After<T> {
     }
 
     fn more(&mut self) -> &mut More<T> {
-        self.more.get_or_insert_with(|| Box::new(More { wakers: Vec::new(), values: Vec::new() }))
+        self.more.get_or_insert_with(|| Box::new(More { waiters: Vec::new(), stale: Vec::new(), values: Vec::new() }))
     }
 }
 
 impl<T> Drop for After<T> {
     #[inline]
     fn drop(&mut self) {
-        if let Some(waker) = self.first.take() {
-            waker.wake();
+        if let Some(waiter) = self.first.take() {
+            waiter.wake();
         }
-        if let Some(more) = self.more.take() {
-            more.wakers.into_iter().for_each(Waker::wake);
+        if let Some(more) = &mut self.more {
+            waking::wake_all(mem::take(&mut more.waiters).into_iter().filter_map(Waiter::into_waker));
         }
     }
 }

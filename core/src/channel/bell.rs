@@ -1,19 +1,30 @@
 //! The bell: tasks that look again when it rings.
 //!
 //! For what is decided by looking and belongs to nobody: that a channel was closed, that a value has changed. All who listen
-//! are woken, look again, and listen again if it is not what they wait for.
+//! are woken, look again, and listen again if it is not what they wait for. Those whose code is cancelled are passed over, and do not
+//! look (law L14); one that was woken before it was cancelled still may.
 
-use std::task::{Context, Waker};
+use std::task::Context;
 
 use super::after::After;
 use super::slots::{Row, Slots};
-use super::turn::{Attempt, wait_with};
+use super::turn::{Attempt, Visit, wait_with};
+use crate::leaf::Waiter;
 
 /// Who listens, under the lock of the channel.
 #[derive(Debug)]
 pub(super) struct Bell {
-    slots: Slots<Option<Waker>>,
+    slots: Slots<Listening>,
     row: Row,
+}
+
+#[derive(Debug)]
+enum Listening {
+    /// In the row.
+    Waiting(Waiter),
+    Woken,
+    /// Its code was cancelled when the bell rang, or when it looked.
+    Passed,
 }
 
 /// A listener's hold on its entry. Whoever listened must leave.
@@ -50,33 +61,56 @@ impl Bell {
     pub(super) fn ring<T>(&mut self, after: &mut After<T>) {
         while let Some(key) = self.row.first() {
             self.slots.unlink(&mut self.row, key);
-            after.wake(self.slots[key].take());
+            let entry = &mut self.slots[key];
+            match std::mem::replace(entry, Listening::Woken) {
+                Listening::Waiting(waiter) if waiter.is_cancelled() => {
+                    *entry = Listening::Passed;
+                    after.forget(waiter);
+                }
+                Listening::Waiting(waiter) => after.wake(waiter),
+                Listening::Woken | Listening::Passed => unreachable!("exactly those that wait are in the row"),
+            }
         }
     }
 
-    /// Listens with the waker of `cx`; as `wait_with`.
-    pub(super) fn listen<R>(
-        &mut self,
-        listener: &mut Listener,
-        spare: &mut Option<Waker>,
-        cx: &Context<'_>,
-    ) -> Attempt<R> {
-        if spare.is_none() && listener.0.is_none_or(|key| self.slots[key].is_none()) {
-            return Attempt::NoWaker;
+    /// Whether one that comes, or has listened, may look.
+    pub(super) fn may_look(&self, listener: &Listener, visit: &Visit) -> bool {
+        !visit.cancelled || listener.0.is_some_and(|key| matches!(self.slots[key], Listening::Woken))
+    }
+
+    /// Listens with the waiter of `visit`; as `wait_with`. Cancelled code does not.
+    pub(super) fn listen<R>(&mut self, listener: &mut Listener, visit: &mut Visit, cx: &Context<'_>) -> Attempt<R> {
+        if let Some(Listening::Waiting(waiter)) = listener.0.map(|key| &mut self.slots[key]) {
+            return wait_with(waiter, visit, cx);
         }
-        let key = *listener.0.get_or_insert_with(|| self.slots.insert(None));
-        if self.slots[key].is_none() {
+        let entry = if visit.cancelled {
+            Listening::Passed
+        } else {
+            let Some(waiter) = visit.waiter.take() else { return Attempt::NoWaiter };
+            Listening::Waiting(waiter)
+        };
+        let waits = matches!(entry, Listening::Waiting(_));
+        let key = match listener.0 {
+            Some(key) => {
+                self.slots[key] = entry;
+                key
+            }
+            None => *listener.0.insert(self.slots.insert(entry)),
+        };
+        if waits {
             self.slots.push(&mut self.row, key);
         }
-        wait_with(&mut self.slots[key], spare, cx)
+        Attempt::Waits
     }
 
     /// Listens no more.
     pub(super) fn leave<T>(&mut self, listener: &mut Listener, after: &mut After<T>) {
         let Some(key) = listener.0.take() else { return };
-        if self.slots[key].is_some() {
+        if matches!(self.slots[key], Listening::Waiting(_)) {
             self.slots.unlink(&mut self.row, key);
         }
-        after.forget(self.slots.remove(key));
+        if let Listening::Waiting(waiter) = self.slots.remove(key) {
+            after.forget(waiter);
+        }
     }
 }

@@ -1,15 +1,21 @@
 //! The one-shot: one value, from one sender to one receiver.
 //!
-//! Who has what of it, and when, says `raw/oneshot.rs`; here is when an end waits.
+//! Who has what of it, and when, says `raw/oneshot.rs`; here is when an end waits, and whether it may have what came (law L14).
+//!
+//! An end that waits leaves a [`Witness`] with the other one, in the place of its waker. It is called when the other end has done its
+//! part, and notes whether the code that waits was cancelled by then: if so, the wait does not end there.
 
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
 
 use super::blocking::{block_on, refuse_in_task};
 use super::error::{RecvError, SendError, TryRecvError};
-use super::turn::{Attempt, Turn};
+use super::turn::{Attempt, Turn, Visit};
+use crate::leaf::Waiter;
 use crate::raw::oneshot::{Giver, Taker, oneshot as ends};
 
 /// A channel for one value.
@@ -28,7 +34,7 @@ use crate::raw::oneshot::{Giver, Taker, oneshot as ends};
 #[inline]
 pub fn oneshot<T>() -> (OneshotSender<T>, OneshotReceiver<T>) {
     let (giver, taker) = ends();
-    (OneshotSender { giver }, OneshotReceiver { taker, turn: Turn::new("oneshot") })
+    (OneshotSender { giver }, OneshotReceiver { taker, turn: Turn::new("oneshot"), witness: None })
 }
 
 /// The sending end of a [`oneshot`].
@@ -64,7 +70,7 @@ impl<T> OneshotSender<T> {
     /// # });
     /// ```
     pub fn closed(&mut self) -> OneshotClosed<'_, T> {
-        OneshotClosed { sender: self, turn: Turn::new("oneshot closed") }
+        OneshotClosed { sender: self, turn: Turn::new("oneshot closed"), witness: None }
     }
 
     /// Whether nobody wants the value any more.
@@ -97,6 +103,7 @@ impl<T> fmt::Debug for OneshotSender<T> {
 pub struct OneshotReceiver<T> {
     taker: Taker<T>,
     turn: Turn,
+    witness: Option<Arc<Witness>>,
 }
 
 impl<T> OneshotReceiver<T> {
@@ -133,9 +140,8 @@ impl<T> OneshotReceiver<T> {
     /// assert_eq!(rx.recv_blocking(), Ok(7));
     /// ```
     #[track_caller]
-    pub fn recv_blocking(mut self) -> Result<T, RecvError> {
+    pub fn recv_blocking(self) -> Result<T, RecvError> {
         refuse_in_task("recv_blocking", "the receiver");
-        self.turn = Turn::fast("oneshot");
         block_on(self)
     }
 
@@ -149,15 +155,15 @@ impl<T> Future for OneshotReceiver<T> {
     type Output = Result<T, RecvError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let OneshotReceiver { taker, turn } = &mut *self;
-        turn.poll(cx, |act, _, cx| {
-            if !taker.is_over() && taker.wait(cx.waker()) {
-                Attempt::Waits
-            } else if act {
-                Attempt::Done(taker.take().ok_or(RecvError::Disconnected))
-            } else {
-                Attempt::Ready
+        let OneshotReceiver { taker, turn, witness } = &mut *self;
+        turn.poll(cx, |visit, cx| {
+            if !Witness::may_look(witness.as_ref(), visit) {
+                return Attempt::Waits;
             }
+            if !taker.is_over() && taker.wait(&Witness::waker(witness, cx)) {
+                return Attempt::Waits;
+            }
+            Attempt::Done(taker.take().ok_or(RecvError::Disconnected))
         })
     }
 }
@@ -173,21 +179,22 @@ impl<T> fmt::Debug for OneshotReceiver<T> {
 pub struct OneshotClosed<'a, T> {
     sender: &'a mut OneshotSender<T>,
     turn: Turn,
+    witness: Option<Arc<Witness>>,
 }
 
 impl<T> Future for OneshotClosed<'_, T> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let OneshotClosed { sender, turn } = &mut *self;
-        turn.poll(cx, |act, _, cx| {
-            if !sender.is_closed() && sender.giver.listen(cx.waker()) {
-                Attempt::Waits
-            } else if act {
-                Attempt::Done(())
-            } else {
-                Attempt::Ready
+        let OneshotClosed { sender, turn, witness } = &mut *self;
+        turn.poll(cx, |visit, cx| {
+            if !Witness::may_look(witness.as_ref(), visit) {
+                return Attempt::Waits;
             }
+            if !sender.is_closed() && sender.giver.listen(&Witness::waker(witness, cx)) {
+                return Attempt::Waits;
+            }
+            Attempt::Done(())
         })
     }
 }
@@ -204,19 +211,50 @@ impl<T> fmt::Debug for OneshotClosed<'_, T> {
     }
 }
 
+/// Whoever waits for the other end, and whether its code was cancelled when that end did its part. Called as a waker.
+struct Witness {
+    waiter: Waiter,
+    in_time: AtomicBool,
+}
+
+impl Witness {
+    /// The waker to leave with the other end: the one before, if the same code waits.
+    fn waker(witness: &mut Option<Arc<Self>>, cx: &Context<'_>) -> Waker {
+        let current = witness.take().filter(|witness| witness.waiter.is_current(cx));
+        let new = || Arc::new(Witness { waiter: Waiter::new(cx), in_time: AtomicBool::new(false) });
+        Waker::from(witness.insert(current.unwrap_or_else(new)).clone())
+    }
+
+    fn may_look(witness: Option<&Arc<Self>>, visit: &Visit) -> bool {
+        !visit.cancelled || witness.is_some_and(|witness| witness.in_time.load(Ordering::Acquire))
+    }
+}
+
+impl Wake for Witness {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if !self.waiter.is_cancelled() {
+            self.in_time.store(true, Ordering::Release);
+            self.waiter.wake_by_ref();
+        }
+    }
+}
 #[cfg(test)]
 mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::sync::testing::{Hand, yields_once};
+    use crate::sync::testing::{Hand, at_once};
 
     /// B081
     #[test]
     fn the_value_comes_whoever_is_first() {
         let (tx, rx) = oneshot();
         tx.send(1).unwrap();
-        assert_eq!(yields_once(rx), Ok(1));
+        assert_eq!(at_once(rx), Ok(1));
         let (tx, rx) = oneshot();
         let receiving = Hand::waiting(rx);
         tx.send(2).unwrap();
@@ -237,7 +275,7 @@ mod tests {
         let closed = Hand::waiting(tx.closed());
         drop(rx);
         closed.finish();
-        yields_once(tx.closed());
+        at_once(tx.closed());
         assert!(tx.is_closed());
         assert_eq!(tx.send(()), Err(SendError::Disconnected(())));
 
@@ -245,7 +283,7 @@ mod tests {
         assert!(rx.close() && !rx.close());
         assert_eq!(rx.try_recv(), Err(TryRecvError::Disconnected));
         assert_eq!(tx.send(1), Err(SendError::Disconnected(1)));
-        assert_eq!(yields_once(rx), Err(RecvError::Disconnected));
+        assert_eq!(at_once(rx), Err(RecvError::Disconnected));
     }
 
     #[test]

@@ -4,16 +4,16 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use futures_core::Stream;
 
 use super::after::After;
 use super::blocking::{block_on, refuse_in_task};
 use super::error::{CloneError, RecvError, TryRecvError};
-use super::state::{Chan, End, Place, State};
+use super::state::{Chan, End, State};
 use super::statistics::ChannelStatistics;
-use super::turn::{Attempt, Turn};
+use super::turn::Turn;
 use crate::sys::MutexGuard;
 
 /// The receiving end of a channel; made by [`bounded`](super::bounded) and [`unbounded`](super::unbounded).
@@ -23,7 +23,7 @@ use crate::sys::MutexGuard;
 ///
 /// # As a stream
 ///
-/// It is a [`Stream`] that ends when nothing will come any more, or when this end was closed. Each item is a full checkpoint.
+/// It is a [`Stream`] that ends when nothing will come any more, or when this end was closed. Each item is a checkpoint.
 ///
 /// A stream that was polled stands in line, and may be handed a value, until it is polled again, received from in another way,
 /// or dropped. So where *several* receivers share the values, do not throw a `next()` away half-way to do something else for
@@ -81,24 +81,6 @@ impl<T> Receiver<T> {
         ChannelRecv { receiver: self, wait: Wait::new(Turn::new(RECV)) }
     }
 
-    /// As [`recv`](Receiver::recv), without giving way to other tasks if there is a value at once.
-    ///
-    /// # Cancellation
-    ///
-    /// As [`recv`](Receiver::recv).
-    ///
-    /// # Errors
-    ///
-    /// As [`recv`](Receiver::recv).
-    ///
-    /// # Panics
-    ///
-    /// If polled after it was ready.
-    #[inline]
-    pub fn fast_recv(&self) -> ChannelRecv<'_, T> {
-        ChannelRecv { receiver: self, wait: Wait::new(Turn::fast(RECV)) }
-    }
-
     /// Takes a value, if there is one that nobody waits for. Never waits; with capacity 0 it takes one from a sender that waits.
     ///
     /// # Errors
@@ -146,7 +128,7 @@ impl<T> Receiver<T> {
     #[track_caller]
     pub fn recv_blocking(&self) -> Result<T, RecvError> {
         refuse_in_task("recv_blocking", "recv");
-        block_on(self.fast_recv())
+        block_on(self.recv())
     }
 
     /// Whether nothing can be received here any more.
@@ -245,7 +227,7 @@ impl<T> fmt::Debug for Receiver<T> {
     }
 }
 
-/// Future of [`Receiver::recv`] and [`Receiver::fast_recv`].
+/// Future of [`Receiver::recv`].
 #[must_use = "futures do nothing unless polled"]
 pub struct ChannelRecv<'a, T> {
     receiver: &'a Receiver<T>,
@@ -298,19 +280,16 @@ impl Wait {
 
     #[inline]
     fn poll<T>(&mut self, chan: &Chan<T>, end: &End, cx: &mut Context<'_>) -> Poll<Result<T, RecvError>> {
-        let Poll::Ready(act) = self.turn.begin() else { return Poll::Pending };
+        ready!(self.turn.begin(cx));
         if let Some(key) = self.key {
             return self.poll_again(key, chan, end, cx);
-        }
-        if !act {
-            return self.poll_rest(None, act, chan, end, cx);
         }
         let mut state = chan.lock();
         if let Some(value) = state.recv_at_once(end, self.own) {
             self.turn.end();
             return Poll::Ready(Ok(value));
         }
-        self.poll_rest(Some(state), act, chan, end, cx)
+        self.poll_rest(Some(state), chan, end, cx)
     }
 
     /// Has waited.
@@ -330,7 +309,8 @@ impl Wait {
             self.turn.end();
             return Poll::Ready(Ok(value));
         }
-        self.poll_rest(Some(state), true, chan, end, cx)
+        drop(state);
+        self.poll_rest(None, chan, end, cx)
     }
 
     // As `try_rest`.
@@ -338,22 +318,20 @@ impl Wait {
     fn poll_rest<'a, T>(
         &mut self,
         mut held: Option<MutexGuard<'a, State<T>>>,
-        act: bool,
         chan: &'a Chan<T>,
         end: &End,
         cx: &mut Context<'_>,
     ) -> Poll<Result<T, RecvError>> {
         let Wait { turn, key, own } = self;
-        let done = turn.go_on(act, cx, |act, waker, cx| {
+        let done = turn.go_on(cx, |visit, cx| {
             chan.step_on(held.take(), |state, after| {
                 if let Some(waits) = *key {
-                    match state.poll_receiver(waits, waker, cx, after) {
-                        // A stream that was set aside: it begins anew, and has given way already.
-                        Attempt::Ready => *key = None,
-                        attempt => return attempt,
+                    match state.poll_receiver(waits, visit, cx, after) {
+                        None => *key = None,
+                        Some(attempt) => return attempt,
                     }
                 }
-                state.recv(end, *own, act, &mut Place { waker, key }, after)
+                state.recv(end, *own, visit, key, after)
             })
         });
         if done.is_ready() {

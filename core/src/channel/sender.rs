@@ -6,16 +6,16 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use super::after::After;
 use super::bell::Listener;
 use super::blocking::{block_on, refuse_in_task};
 use super::error::{CloneError, SendError, TrySendError};
 use super::permit::{ChannelReserve, Permit};
-use super::state::{Chan, End, Freight, Place, Refusal, State};
+use super::state::{Chan, End, Freight, Refusal, State};
 use super::statistics::ChannelStatistics;
-use super::turn::{Attempt, Turn};
+use super::turn::{Attempt, Turn, Visit};
 use crate::sys::MutexGuard;
 
 pub use closed::ChannelClosed;
@@ -58,7 +58,7 @@ impl<T> Sender<T> {
         value: &mut Option<T>,
     ) -> Attempt<Result<(), Refusal>> {
         self.chan.step_on(Some(held), |state, after| {
-            Place::none(|place| state.send(&self.end, freight, value, true, place, after))
+            state.send(&self.end, freight, value, &mut Visit::none(), &mut None, after)
         })
     }
 
@@ -97,24 +97,6 @@ impl<T> Sender<T> {
     #[inline]
     pub fn send(&self, value: T) -> ChannelSend<'_, T> {
         ChannelSend { sender: self, claim: Claim::new(Freight::Value, Some(value), Turn::new("channel send")) }
-    }
-
-    /// As [`send`](Sender::send), without giving way to other tasks if there is room at once.
-    ///
-    /// # Cancellation
-    ///
-    /// As [`send`](Sender::send).
-    ///
-    /// # Errors
-    ///
-    /// As [`send`](Sender::send).
-    ///
-    /// # Panics
-    ///
-    /// If polled after it was ready.
-    #[inline]
-    pub fn fast_send(&self, value: T) -> ChannelSend<'_, T> {
-        ChannelSend { sender: self, claim: Claim::new(Freight::Value, Some(value), Turn::fast("channel send")) }
     }
 
     /// Sends `value`, if there is room and nobody waits for it. Never waits; in an unbounded channel there always is.
@@ -171,7 +153,7 @@ impl<T> Sender<T> {
     #[track_caller]
     pub fn send_blocking(&self, value: T) -> Result<(), SendError<T>> {
         refuse_in_task("send_blocking", "send");
-        block_on(self.fast_send(value))
+        block_on(self.send(value))
     }
 
     /// Waits for room and keeps it: the [`Permit`] sends one value, without waiting.
@@ -331,7 +313,7 @@ fn handed_back<T>(value: Option<T>) -> T {
     }
 }
 
-/// Future of [`Sender::send`] and [`Sender::fast_send`].
+/// Future of [`Sender::send`].
 #[must_use = "futures do nothing unless polled"]
 pub struct ChannelSend<'a, T> {
     sender: &'a Sender<T>,
@@ -408,19 +390,16 @@ impl<T> Claim<T> {
 
     #[inline]
     pub(super) fn poll(&mut self, sender: &Sender<T>, cx: &mut Context<'_>) -> Poll<Result<(), Refusal>> {
-        let Poll::Ready(act) = self.turn.begin() else { return Poll::Pending };
+        ready!(self.turn.begin(cx));
         if let Some(key) = self.key {
             return self.poll_again(key, sender, cx);
-        }
-        if !act {
-            return self.poll_rest(None, act, sender, cx);
         }
         let mut state = sender.chan.lock();
         if state.send_at_once(&sender.end, &mut self.value) {
             self.turn.end();
             return Poll::Ready(Ok(()));
         }
-        self.poll_rest(Some(state), act, sender, cx)
+        self.poll_rest(Some(state), sender, cx)
     }
 
     /// Has waited.
@@ -434,7 +413,8 @@ impl<T> Claim<T> {
             self.turn.end();
             return Poll::Ready(Ok(()));
         }
-        self.poll_rest(Some(state), true, sender, cx)
+        drop(state);
+        self.poll_rest(None, sender, cx)
     }
 
     // As `attempt_rest`.
@@ -442,15 +422,19 @@ impl<T> Claim<T> {
     fn poll_rest<'a>(
         &mut self,
         mut held: Option<MutexGuard<'a, State<T>>>,
-        act: bool,
         sender: &'a Sender<T>,
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), Refusal>> {
         let Claim { freight, value, turn, key } = self;
-        let done = turn.go_on(act, cx, |act, waker, cx| {
-            sender.chan.step_on(held.take(), |state, after| match *key {
-                Some(key) => state.poll_sender(key, value, waker, cx),
-                None => state.send(&sender.end, *freight, value, act, &mut Place { waker, key }, after),
+        let done = turn.go_on(cx, |visit, cx| {
+            sender.chan.step_on(held.take(), |state, after| {
+                if let Some(waits) = *key {
+                    match state.poll_sender(waits, value, visit, cx) {
+                        None => *key = None,
+                        Some(attempt) => return attempt,
+                    }
+                }
+                state.send(&sender.end, *freight, value, visit, key, after)
             })
         });
         if done.is_ready() {

@@ -6,8 +6,9 @@
 //!
 //! ```text
 //!   senders:    Waiting ─┬─1──▶ Sent ─────┐            receivers:  Waiting ─┬─5──▶ Handed ──┐
-//!                  │     ├─2──▶ Granted ──┼─4──▶ gone                 │     └─6──▶ Ended ───┼─7──▶ gone
-//!                  │     └─3──▶ Refused ──┤                           └─────────────────────┘
+//!                  │     ├─2──▶ Granted ──┼─4──▶ gone                 │     ├─6──▶ Ended ───┼─7──▶ gone
+//!                  │     ├─3──▶ Refused ──┤                           │     └─8──▶ Passed ──┤
+//!                  │     └─8──▶ Passed ───┤                           └─────────────────────┘
 //!                  └──────────────────────┘
 //! ```
 //!
@@ -18,14 +19,16 @@
 //! 5. handed a value, longest waiter first: `hand`
 //! 6. its end was closed, or nothing will come any more: `close_receiver`, `settle`
 //! 7. took note or went away: `poll_receiver`, `leave_receiver`. A stream's entry can be Idle: neither waiting nor handed.
+//! 8. passed over, because its code is cancelled (law L14): `first_sender`, `first_receiver`. Polled in other code it starts again.
 //!
 //! Invariant 1: there is *room* while `buffer + permits < capacity + waiting receivers`. After every step no sender waits while
 //! there is room. With capacity 0 this is the rendezvous: each waiting receiver is room for one.
 //! Invariant 2: while a receiver waits the buffer is empty.
+//! (In both, those whose code is cancelled do not count, neither senders nor receivers.)
 //! Invariant 3: the buffer stands in the order of its numbers. What a receiver was handed and did not take keeps its number,
 //! and goes back to its place.
 //! Invariant 4: an entry with somebody behind it goes only by that one's hand.
-//! Invariant 5: under the lock no value is dropped and no waker cloned, called or dropped: all of that is put into `After`.
+//! Invariant 5: under the lock no value is dropped and no waiter made, woken or dropped: all of that is put into `After`.
 //!
 //! Here is what the steps of both sides have in common; `sending`, `receiving` and `closing` have those of their own.
 
@@ -36,7 +39,6 @@ mod sending;
 use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::Waker;
 
 use super::after::After;
 use super::bell::Bell;
@@ -44,6 +46,7 @@ use super::buffer::Buffer;
 use super::error::RecvError;
 use super::slots::{Row, Slots};
 use super::statistics::ChannelStatistics;
+use crate::leaf::Waiter;
 use crate::sys::{Latch, MutexGuard};
 
 /// A channel: the state and its lock.
@@ -176,13 +179,16 @@ struct Parcel<T> {
 #[derive(Debug)]
 enum Stage {
     Waiting {
-        waker: Option<Waker>,
+        waiter: Waiter,
         end: u64,
     },
     /// Under this number.
     Sent(u64),
     Granted,
     Refused(Refusal),
+    /// Refused after it was sent: nobody has looked whether its code is cancelled.
+    TakenBack(Refusal),
+    Passed,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -200,23 +206,10 @@ struct Reception<T> {
 #[derive(Debug)]
 enum Receiving<T> {
     Idle,
-    Waiting(Option<Waker>),
+    Waiting(Waiter),
+    Passed,
     Handed(T, u64),
     Ended(RecvError),
-}
-
-/// Where to wait: a clone of the waker, and where to note the number of the entry.
-#[derive(Debug)]
-pub(super) struct Place<'a> {
-    pub(super) waker: &'a mut Option<Waker>,
-    pub(super) key: &'a mut Option<usize>,
-}
-
-impl Place<'_> {
-    /// For an attempt that is not to wait.
-    pub(super) fn none<R>(attempt: impl FnOnce(&mut Place<'_>) -> R) -> R {
-        attempt(&mut Place { waker: &mut None, key: &mut None })
-    }
 }
 
 /// What is sent: a value, or a permit for one to come.
@@ -261,8 +254,70 @@ impl<T> State<T> {
 
     /// Invariant 1.
     #[inline]
-    fn has_room(&self) -> bool {
-        self.buffer.len() + self.permits < self.capacity.saturating_add(self.parked.len())
+    fn has_room(&mut self, after: &mut After<T>) -> bool {
+        let used = self.buffer.len() + self.permits;
+        used < self.capacity || self.are_received(used - self.capacity + 1, after)
+    }
+
+    /// Whether `n` receivers wait at least. Those that have to be passed over to know are.
+    #[inline(never)]
+    fn are_received(&mut self, n: usize, after: &mut After<T>) -> bool {
+        let (mut next, mut count) = (self.parked.first(), 0);
+        while let Some(key) = next {
+            next = self.receptions.after(key);
+            if self.passes_over_receiver(key, after) {
+                continue;
+            }
+            count += 1;
+            if count == n {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// The longest waiting receiver that may be given something. Those before it are passed over.
+    #[inline]
+    fn first_receiver(&mut self, after: &mut After<T>) -> Option<usize> {
+        loop {
+            let key = self.parked.first()?;
+            if !self.passes_over_receiver(key, after) {
+                return Some(key);
+            }
+        }
+    }
+
+    /// Passes over a receiver that waits, if its code is cancelled.
+    fn passes_over_receiver(&mut self, key: usize, after: &mut After<T>) -> bool {
+        let passes = matches!(&self.receptions[key].stage, Receiving::Waiting(waiter) if waiter.is_cancelled());
+        if passes {
+            self.receptions.unlink(&mut self.parked, key);
+            if let Receiving::Waiting(waiter) = mem::replace(&mut self.receptions[key].stage, Receiving::Passed) {
+                after.forget(waiter);
+            }
+        }
+        passes
+    }
+
+    /// As `first_receiver`, of the senders.
+    #[inline]
+    fn first_sender(&mut self, after: &mut After<T>) -> Option<usize> {
+        loop {
+            let key = self.line.first()?;
+            if !self.passes_over_sender(key, after) {
+                return Some(key);
+            }
+        }
+    }
+
+    /// Passes over a sender that waits, if its code is cancelled. It keeps its value.
+    fn passes_over_sender(&mut self, key: usize, after: &mut After<T>) -> bool {
+        let passes = matches!(&self.parcels[key].stage, Stage::Waiting { waiter, .. } if waiter.is_cancelled());
+        if passes {
+            let waiter = self.call(key, Stage::Passed);
+            after.forget(waiter);
+        }
+        passes
     }
 
     /// Whether nothing will come any more.
@@ -279,7 +334,7 @@ impl<T> State<T> {
     /// To the longest waiting receiver, or into the buffer. Gives its number.
     #[inline]
     fn deliver(&mut self, value: T, after: &mut After<T>) -> u64 {
-        match self.parked.first() {
+        match self.first_receiver(after) {
             Some(key) => {
                 let number = self.buffer.number();
                 self.hand(key, value, number, after);
@@ -301,23 +356,23 @@ impl<T> State<T> {
         self.receptions.unlink(&mut self.parked, key);
         self.handed += 1;
         let before = mem::replace(&mut self.receptions[key].stage, Receiving::Handed(value, number));
-        let Receiving::Waiting(waker) = before else { unreachable!("exactly those that wait are parked") };
-        after.wake(waker);
+        let Receiving::Waiting(waiter) = before else { unreachable!("exactly those that wait are parked") };
+        after.wake(waiter);
     }
 
-    /// Takes a parcel out of the line and gives its waker.
-    fn call(&mut self, key: usize, stage: Stage) -> Option<Waker> {
+    /// Takes a parcel out of the line and gives its waiter.
+    fn call(&mut self, key: usize, stage: Stage) -> Waiter {
         self.parcels.unlink(&mut self.line, key);
         match mem::replace(&mut self.parcels[key].stage, stage) {
-            Stage::Waiting { waker, .. } => waker,
+            Stage::Waiting { waiter, .. } => waiter,
             _ => unreachable!("exactly those that wait are in the line"),
         }
     }
 
     /// Lets senders in, longest waiter first, while there is room.
     fn admit(&mut self, after: &mut After<T>) {
-        while let Some(key) = self.line.first() {
-            if !self.has_room() {
+        while let Some(key) = self.first_sender(after) {
+            if !self.has_room(after) {
                 break;
             }
             let stage = match self.parcels[key].value.take() {
@@ -327,8 +382,8 @@ impl<T> State<T> {
                     Stage::Granted
                 }
             };
-            let waker = self.call(key, stage);
-            after.wake(waker);
+            let waiter = self.call(key, stage);
+            after.wake(waiter);
         }
     }
 
@@ -344,7 +399,7 @@ impl<T> State<T> {
     fn settle_waiters(&mut self, after: &mut After<T>) {
         self.admit(after);
         if self.is_over() {
-            while let Some(key) = self.parked.first() {
+            while let Some(key) = self.first_receiver(after) {
                 self.end_receiver(key, RecvError::Disconnected, after);
             }
         }
@@ -383,11 +438,13 @@ impl<T> State<T> {
 
     /// What must hold after every step.
     #[cfg(test)]
-    pub(super) fn check(&self) {
-        assert!(self.line.is_empty() || !self.has_room(), "Invariant 1");
-        assert!(self.parked.is_empty() || self.buffer.is_empty(), "Invariant 2");
+    pub(super) fn check(&mut self) {
+        let after = &mut After::new();
+        assert!(self.first_sender(after).is_none() || !self.has_room(after), "Invariant 1");
+        assert!(self.first_receiver(after).is_none() || self.buffer.is_empty(), "Invariant 2");
         assert!(self.buffer.is_in_order(), "Invariant 3");
-        assert!(self.parked.is_empty() || !self.is_over(), "a receiver waits for nothing");
-        assert!(self.receivers > 0 || (self.line.is_empty() && self.buffer.is_empty()), "nobody will receive this");
+        assert!(self.first_receiver(after).is_none() || !self.is_over(), "a receiver waits for nothing");
+        let sends = self.first_sender(after).is_some() || !self.buffer.is_empty();
+        assert!(self.receivers > 0 || !sends, "nobody will receive this");
     }
 }

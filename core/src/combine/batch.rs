@@ -10,6 +10,7 @@ use std::time::Duration;
 use futures_core::Stream;
 use pin_project_lite::pin_project;
 
+use crate::leaf;
 use crate::{Instant, Sleep, sleep_until};
 
 /// A stream of batches: of `size` items, or of those that came within `time` after the first of the batch.
@@ -101,6 +102,8 @@ impl<S: Stream<Item = T>, T> Stream for Batch<S, T> {
                         *this.sleep = Some(sleep_until(Instant::now() + *this.time));
                     }
                     this.items.push(item);
+                    // A stream that is always ready is no reason to keep the task for ever.
+                    ready!(leaf::poll_budget(cx));
                 }
                 Poll::Ready(None) => *this.over = true,
                 Poll::Pending => {

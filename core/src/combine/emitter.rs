@@ -16,7 +16,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use crate::{CheckpointIfCancelled, checkpoint_if_cancelled};
+use crate::{Checkpoint, checkpoint};
 
 /// What the body of [`produce`](super::produce) emits its items with.
 ///
@@ -47,7 +47,7 @@ impl<T> Emitter<T> {
     ///
     /// If polled after it was ready.
     pub fn emit(&mut self, item: T) -> Emit<'_, T> {
-        Emit { slot: &self.slot, stage: Stage::Fresh(item, checkpoint_if_cancelled()) }
+        Emit { slot: &self.slot, stage: Stage::Fresh(item, checkpoint()) }
     }
 
     /// Whether the stream is gone or has ended.
@@ -71,7 +71,7 @@ pub struct Emit<'a, T> {
 }
 
 enum Stage<T> {
-    Fresh(T, CheckpointIfCancelled),
+    Fresh(T, Checkpoint),
     /// In the slot, or taken.
     Out,
     Over,

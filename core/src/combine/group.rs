@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 
 use super::branch::{Branch, Fate, Step};
 use crate::bells::{Bells, Seat};
+use crate::leaf;
 
 pub(super) struct Group<F, T> {
     /// The branches stand below the scope that they are made in, not below the one that polls them first.
@@ -21,6 +22,8 @@ pub(super) struct Group<F, T> {
     bells: Arc<Bells>,
     /// How many bells are answered before the group gives way to others.
     turn: usize,
+    /// One was answered in this turn.
+    answered: bool,
     fate: Fate,
     /// A branch has panicked, and the others were not told yet.
     closed: bool,
@@ -41,6 +44,7 @@ impl<F, T> Group<F, T> {
             vacant: Vec::new(),
             bells: Bells::new(),
             turn: 0,
+            answered: false,
             fate: Fate::new(),
             closed: false,
         }
@@ -60,6 +64,7 @@ impl<F, T> Group<F, T> {
     /// Begins a turn: every poll of the group from outside is one.
     pub(super) fn begin_turn(&mut self, cx: &mut Context<'_>) {
         self.turn = self.bells.register(cx.waker());
+        self.answered = false;
         self.fate.begin_turn();
     }
 
@@ -114,6 +119,12 @@ impl<F: Future<Output = T>, T> Group<F, T> {
                 // What has rung since the turn began has woken the driver.
                 return Poll::Pending;
             }
+            if self.answered && leaf::has_to_yield() {
+                // The others would find no budget: each would wake itself, and be polled for nothing.
+                self.turn = 0;
+                self.bells.wake_driver();
+                return Poll::Pending;
+            }
             self.turn -= 1;
             let Some(key) = self.bells.pop() else {
                 self.turn = 0;
@@ -121,6 +132,7 @@ impl<F: Future<Output = T>, T> Group<F, T> {
             };
             let seated = &mut self.seats[key];
             let (input, fate) = (seated.input, &mut self.fate);
+            self.answered = true;
             let step =
                 seated.branch.poll(|branch, cx| if branch.is_empty() { None } else { Some(branch.poll(cx, fate)) });
             let Some(step) = step else { continue };

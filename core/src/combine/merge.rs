@@ -9,6 +9,7 @@ use std::task::{Context, Poll};
 use futures_core::Stream;
 
 use crate::bells::{Bells, Seat};
+use crate::leaf;
 
 /// A stream of the items of all these streams, as they come.
 ///
@@ -104,7 +105,11 @@ impl<S: Stream> Stream for Merge<S> {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<S::Item>> {
         let this = &mut *self;
         // What rings during this turn has woken the driver, and comes in the next.
-        for _ in 0..this.bells.register(cx.waker()) {
+        for answered in 0..this.bells.register(cx.waker()) {
+            if answered > 0 && leaf::has_to_yield() {
+                this.bells.wake_driver();
+                return Poll::Pending;
+            }
             let Some(key) = this.bells.pop() else { break };
             let Some(seat) = &mut this.seats[key] else { continue };
             match seat.poll(|stream, cx| stream.poll_next(cx)) {

@@ -6,8 +6,8 @@ use std::panic::Location;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use crate::checkpoint::Gate;
 use crate::error::JoinError;
+use crate::leaf::Gate;
 use crate::observer::TaskStatus;
 use crate::raw::Giver;
 use crate::reason::Reason;
@@ -153,7 +153,7 @@ impl<T> Task<T> {
     pub async fn wait(&mut self) -> TaskStatus {
         let mut gate = Gate::to("a task");
         std::future::poll_fn(|cx| {
-            if gate.poll_start().is_pending() {
+            if gate.poll_start(cx).is_pending() {
                 return Poll::Pending;
             }
             self.poll_ended(cx).map(|()| self.status())
@@ -188,7 +188,7 @@ impl<T> Future for Task<T> {
     type Output = Result<T, JoinError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if self.gate.poll_start().is_pending() {
+        if self.gate.poll_start(cx).is_pending() {
             return Poll::Pending;
         }
         let result = match self.try_join() {

@@ -18,7 +18,7 @@ use super::cell::NurseryCell;
 use super::outcome::Outcome;
 use super::task;
 use super::{Nursery, NurseryOptions, Task};
-use crate::checkpoint::Gate;
+use crate::leaf::Gate;
 use crate::observer::TaskStatus;
 use crate::reason::Origin;
 use crate::sleep::sleep_forever;
@@ -316,7 +316,7 @@ impl<V> Shared<V> {
     async fn wait(&self) -> Option<Signal<V>> {
         let mut gate = Gate::to("start: the child to be ready");
         poll_fn(|cx: &mut Context<'_>| {
-            if gate.poll_start().is_pending() {
+            if gate.poll_start(cx).is_pending() {
                 return Poll::Pending;
             }
             // No lock is held while a waker is cloned or dropped (L36).

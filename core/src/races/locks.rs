@@ -35,7 +35,7 @@ fn a_release_races_with_one_who_comes() {
     check_all(50_000, || {
         let mutex = Arc::new(Mutex::new(0));
         let held = mutex.clone().try_lock_owned().unwrap();
-        together([Box::new(move || drop(held)), part(&mutex, |mutex| *block_on(mutex.fast_lock()) += 1)]);
+        together([Box::new(move || drop(held)), part(&mutex, |mutex| *block_on(mutex.lock()) += 1)]);
         assert!(!mutex.statistics().held);
         assert_eq!(*mutex.try_lock().unwrap(), 1);
     });
@@ -80,7 +80,7 @@ fn readers_and_writers_race() {
     check(|| {
         let lock = Arc::new(RwLock::new((0, 0)));
         let read = |lock: &RwLock<(i32, i32)>| {
-            let seen = block_on(lock.fast_read());
+            let seen = block_on(lock.read());
             assert_eq!(seen.0, seen.1);
         };
         let write = |lock: &RwLock<(i32, i32)>| {
@@ -108,7 +108,7 @@ fn a_downgrade_races_with_a_reader() {
         let lock = Arc::new(RwLock::new(()));
         let comes = lock.clone();
         let writing = lock.try_write().unwrap();
-        let reader = thread::spawn(move || drop(block_on(comes.fast_read())));
+        let reader = thread::spawn(move || drop(block_on(comes.read())));
         let reading = writing.downgrade();
         reader.join().unwrap();
         drop(reading);
@@ -123,7 +123,7 @@ fn a_writer_who_gives_up_races_with_a_reader() {
     check(|| {
         let lock = Arc::new(RwLock::new(()));
         let reading = lock.try_read().unwrap();
-        together([part(&lock, |lock| gives_up(lock.write())), part(&lock, |lock| drop(block_on(lock.fast_read())))]);
+        together([part(&lock, |lock| gives_up(lock.write())), part(&lock, |lock| drop(block_on(lock.read())))]);
         drop(reading);
         assert!(lock.try_write().is_ok());
     });
@@ -136,7 +136,7 @@ fn a_writer_who_gives_up_races_with_a_reader() {
 fn permits_race() {
     check(|| {
         let semaphore = Arc::new(Semaphore::new(2));
-        let one = |semaphore: &Semaphore| drop(block_on(semaphore.fast_acquire()));
+        let one = |semaphore: &Semaphore| drop(block_on(semaphore.acquire()));
         let both = |semaphore: &Semaphore| drop(block_on(semaphore.acquire_many(2)));
         let leave = |semaphore: &Semaphore| gives_up(semaphore.acquire_many(2));
         together([part(&semaphore, one), part(&semaphore, both), part(&semaphore, leave), part(&semaphore, one)]);

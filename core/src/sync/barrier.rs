@@ -1,17 +1,18 @@
 //! The barrier: a number of tasks that wait for each other.
 //!
 //! Who arrives stands in the queue, and the last of them calls all the others, so the round that is filling is the queue
-//! itself, and those who were called belong to none any more.
+//! itself, and those who were called belong to none any more. Whoever might be the last looks first whose code was cancelled
+//! meanwhile: those have not arrived.
 
 use std::fmt;
 use std::future::Future;
 use std::mem;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
-use super::line::Ticket;
+use super::line::{Called, Ticket};
 use super::wait_queue::WaitQueue;
-use crate::checkpoint::Gate;
+use crate::leaf::{Gate, Waiter};
 
 /// A place where `n` tasks meet: each waits until all have arrived, then all go on, and the next round begins.
 ///
@@ -115,8 +116,6 @@ pub struct BarrierWait<'a> {
 enum Step {
     Start,
     Waiting(Ticket),
-    /// Was the last: has still to give way.
-    Last,
     Over,
 }
 
@@ -125,36 +124,29 @@ impl Future for BarrierWait<'_> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Arrival> {
         let this = &mut *self;
-        if this.gate.poll_start().is_pending() {
-            return Poll::Pending;
-        }
+        ready!(this.gate.poll_start(cx));
         match &mut this.step {
-            Step::Start => {
-                let waker = cx.waker().clone();
-                let mut line = this.barrier.queue.lock();
-                if line.waiting() + 1 < this.barrier.size {
-                    this.step = Step::Waiting(line.join(0, waker));
-                    return Poll::Pending;
-                }
-                line.unpark_all();
-                drop(line);
-                this.step = Step::Last;
-                waker.wake();
-                Poll::Pending
-            }
+            Step::Start => {}
             Step::Waiting(ticket) => {
-                if ticket.poll(this.barrier.queue.shared(), true, cx).is_pending() {
-                    return Poll::Pending;
+                if let Called::Served = ready!(ticket.poll(this.barrier.queue.shared(), cx)) {
+                    this.step = Step::Over;
+                    return Poll::Ready(Arrival { leader: false });
                 }
-                this.step = Step::Over;
-                Poll::Ready(Arrival { leader: false })
-            }
-            Step::Last => {
-                this.step = Step::Over;
-                Poll::Ready(Arrival { leader: true })
+                // Its arrival did not count: it arrives now.
+                this.step = Step::Start;
             }
             Step::Over => panic!("a `wait` at a `Barrier` was polled after it was ready"),
         }
+        let waiter = Waiter::new(cx);
+        let mut line = this.barrier.queue.lock();
+        if line.waiting() + 1 < this.barrier.size || line.count() + 1 < this.barrier.size {
+            this.step = Step::Waiting(line.join(0, waiter));
+            return Poll::Pending;
+        }
+        line.unpark_all();
+        drop(line);
+        this.step = Step::Over;
+        Poll::Ready(Arrival { leader: true })
     }
 }
 
@@ -171,7 +163,6 @@ impl fmt::Debug for BarrierWait<'_> {
         f.write_str(match &self.step {
             Step::Start => "BarrierWait::Start",
             Step::Waiting(_) => "BarrierWait::Waiting",
-            Step::Last => "BarrierWait::Last",
             Step::Over => "BarrierWait::Over",
         })
     }
@@ -182,7 +173,7 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::thread;
 
-    use super::super::testing::{Hand, block_on, yields_once};
+    use super::super::testing::{Hand, at_once, block_on};
     use super::*;
 
     #[test]
@@ -191,7 +182,7 @@ mod tests {
         for _ in 0..2 {
             let waiters = [Hand::waiting(barrier.wait()), Hand::waiting(barrier.wait())];
             assert_eq!(barrier.statistics(), BarrierStatistics { size: 3, waiting: 2 });
-            assert!(yields_once(barrier.wait()).is_leader());
+            assert!(at_once(barrier.wait()).is_leader());
             assert_eq!(barrier.statistics().waiting, 0, "the next round has begun");
             for waiter in waiters {
                 assert!(!waiter.finish().is_leader());
@@ -204,16 +195,14 @@ mod tests {
         let barrier = Barrier::new(2);
         drop(Hand::waiting(barrier.wait()));
         let first = Hand::waiting(barrier.wait());
-        let mut last = Hand::new(barrier.wait());
-        assert!(last.poll().is_pending());
-        drop(last); // too late to take it back
+        assert!(at_once(barrier.wait()).is_leader());
         assert!(!first.finish().is_leader());
         assert_eq!(barrier.statistics().waiting, 0);
     }
 
     #[test]
     fn a_barrier_for_one_is_a_checkpoint() {
-        assert!(yields_once(Barrier::new(1).wait()).is_leader());
+        assert!(at_once(Barrier::new(1).wait()).is_leader());
     }
 
     #[test]

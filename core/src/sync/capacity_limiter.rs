@@ -4,14 +4,13 @@
 //! keeps. A release marks the longest waiter's record as held in the same step, so the statistics are exact at every moment.
 //!
 //! Invariant 1: `held` counts the records that are held; the others wait, in the order of the queue.
-//! Invariant 2: somebody waits only if `held >= total`.
+//! Invariant 2: somebody waits only if `held >= total`, unless its code is cancelled.
 //! Invariant 3: the state is locked before the queue, and both are released before anybody is woken.
 
 use std::collections::BTreeSet;
 use std::fmt;
 use std::panic::Location;
 use std::sync::{Arc, PoisonError};
-use std::task::Waker;
 
 use slab::Slab;
 
@@ -22,6 +21,7 @@ use super::limiter_acquire::{
 };
 use super::line::Ticket;
 use super::wait_queue::{WaitQueue, Wakes};
+use crate::leaf::Waiter;
 use crate::sys::{Mutex, MutexGuard};
 
 /// Permits for a limited number of borrowers at once; resizable while in use, and it knows who holds them.
@@ -131,17 +131,7 @@ impl CapacityLimiter {
     /// already goes to the next waiter.
     #[track_caller]
     pub fn acquire(&self) -> LimiterAcquire<'_> {
-        LimiterAcquire { limiter: self, claim: Claim::new(None, false) }
-    }
-
-    /// Waits for a permit, without giving way to other tasks if there is one at once.
-    ///
-    /// # Cancellation
-    ///
-    /// As [`acquire`](CapacityLimiter::acquire).
-    #[track_caller]
-    pub fn fast_acquire(&self) -> LimiterAcquire<'_> {
-        LimiterAcquire { limiter: self, claim: Claim::new(None, true) }
+        LimiterAcquire { limiter: self, claim: Claim::new(None) }
     }
 
     /// Waits for a permit that can be moved into another task, a closure or a thread.
@@ -166,17 +156,7 @@ impl CapacityLimiter {
     /// ```
     #[track_caller]
     pub fn acquire_owned(self: Arc<Self>) -> LimiterAcquireOwned {
-        LimiterAcquireOwned { limiter: self, claim: Claim::new(None, false) }
-    }
-
-    /// Waits for a permit that can be moved, without giving way to other tasks if there is one at once.
-    ///
-    /// # Cancellation
-    ///
-    /// As [`acquire`](CapacityLimiter::acquire).
-    #[track_caller]
-    pub fn fast_acquire_owned(self: Arc<Self>) -> LimiterAcquireOwned {
-        LimiterAcquireOwned { limiter: self, claim: Claim::new(None, true) }
+        LimiterAcquireOwned { limiter: self, claim: Claim::new(None) }
     }
 
     /// Waits for a permit for a borrower that may have one at a time.
@@ -204,7 +184,7 @@ impl CapacityLimiter {
     /// ```
     #[track_caller]
     pub fn acquire_on_behalf_of(&self, borrower: impl Into<Borrower>) -> LimiterAcquireOnBehalfOf<'_> {
-        LimiterAcquireOnBehalfOf { limiter: self, claim: Claim::new(Some(borrower.into()), false) }
+        LimiterAcquireOnBehalfOf { limiter: self, claim: Claim::new(Some(borrower.into())) }
     }
 
     /// Waits for a permit that can be moved, for a borrower that may have one at a time.
@@ -218,7 +198,7 @@ impl CapacityLimiter {
     /// [`BorrowerBusy`], at once, if this borrower holds a permit or waits for one already.
     #[track_caller]
     pub fn acquire_owned_on_behalf_of(self: Arc<Self>, borrower: impl Into<Borrower>) -> LimiterAcquireOwnedOnBehalfOf {
-        LimiterAcquireOwnedOnBehalfOf { limiter: self, claim: Claim::new(Some(borrower.into()), false) }
+        LimiterAcquireOwnedOnBehalfOf { limiter: self, claim: Claim::new(Some(borrower.into())) }
     }
 
     /// Takes a permit, if one is free.
@@ -326,7 +306,7 @@ impl CapacityLimiter {
     }
 
     /// Takes a permit or a place in the queue.
-    pub(super) fn join(&self, holder: Holder, waker: Waker) -> Result<(usize, Option<Ticket>), BorrowerBusy> {
+    pub(super) fn join(&self, holder: Holder, waiter: Waiter) -> Result<(usize, Option<Ticket>), BorrowerBusy> {
         let mut state = self.lock();
         // Between `take` and this the lock was free: look again.
         if let Some(busy) = state.refuses(&holder) {
@@ -339,8 +319,19 @@ impl CapacityLimiter {
             drop(state);
             return Ok((key, None));
         }
-        let ticket = self.queue.lock().join(key, waker);
+        let ticket = self.queue.lock().join(key, waiter);
         Ok((key, Some(ticket)))
+    }
+
+    /// A waiter that was passed over takes a permit or a place in the queue.
+    pub(super) fn rejoin(&self, key: usize, waiter: Waiter) -> Option<Ticket> {
+        let mut state = self.lock();
+        if state.held < state.total {
+            state.hold(key);
+            drop(state);
+            return None;
+        }
+        Some(self.queue.lock().join(key, waiter))
     }
 
     /// A permit comes back.
@@ -357,12 +348,12 @@ impl CapacityLimiter {
     pub(super) fn leave(&self, key: usize, ticket: &Ticket) {
         let mut state = self.lock();
         let mut line = self.queue.lock();
-        let (_, waker) = line.remove(ticket);
+        let (_, waiter) = line.remove(ticket);
         drop(line);
         let record = state.close(key);
         let wakes = self.admit(&mut state);
         drop(state);
-        drop((record, waker, wakes));
+        drop((record, waiter, wakes));
     }
 
     /// Lets in whoever fits; to be woken when no lock is held.

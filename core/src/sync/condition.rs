@@ -5,11 +5,16 @@
 //!
 //! ```text
 //!   Start(guard) ──1──▶ Waiting: here ──2──▶ Waiting: for the mutex ──3──▶ Over(guard)
+//!                              ▲ │4                 │5                     ▲
+//!                              └─┘                  └───▶ Locking ────6────┘
 //! ```
 //!
 //! 1. the first poll: joins this queue, then releases the mutex
 //! 2. `notify`: `Mutex::adopt`
 //! 3. the mutex is handed over
+//! 4. passed over by a `notify` while its code was cancelled, and polled in other code: joins again
+//! 5. passed over by a release of the mutex, likewise: queues for the mutex anew
+//! 6. the mutex was acquired
 //!
 //! In this queue a waiter's tag is the address of its mutex, in the queue of the mutex it is how it was notified: to `door.rs`, of one
 //! who writes.
@@ -18,12 +23,12 @@ use std::fmt;
 use std::future::Future;
 use std::mem;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
-use super::line::{Left, Ticket};
-use super::mutex::{Mutex, MutexGuard};
+use super::line::{Called, Left, Ticket};
+use super::mutex::{Mutex, MutexGuard, MutexLock};
 use super::wait_queue::WaitQueue;
-use crate::checkpoint::Gate;
+use crate::leaf::{Gate, Waiter};
 
 /// Notified by number: if it goes away, another one is owed the notification.
 const ONE_OF_SOME: usize = 0;
@@ -134,7 +139,9 @@ impl Condition {
         if self.queue.is_empty() {
             return 0;
         }
-        let first = self.queue.lock().first();
+        let mut line = self.queue.lock();
+        let first = line.first();
+        drop(line);
         assert!(first.is_none_or(|tag| tag == mutex.address()), "{TWO_MUTEXES}");
         mutex.adopt(&self.queue, n, tag)
     }
@@ -169,6 +176,11 @@ pub struct ConditionWait<'a, T: ?Sized> {
 enum Step<'a, T: ?Sized> {
     Start(MutexGuard<'a, T>),
     Waiting(Ticket),
+    Locking {
+        lock: MutexLock<'a, T>,
+        /// How it was notified.
+        tag: usize,
+    },
     Over,
 }
 
@@ -180,45 +192,80 @@ impl<'a, T: ?Sized> Future for ConditionWait<'a, T> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<MutexGuard<'a, T>> {
         let this = &mut *self;
-        if this.gate.poll_start().is_pending() {
-            return Poll::Pending;
-        }
-        match &mut this.step {
-            Step::Start(_) => {
-                let waker = cx.waker().clone();
-                let mut line = this.condition.queue.lock();
-                if line.first().is_some_and(|tag| tag != this.mutex.address()) {
-                    drop(line);
-                    panic!("{TWO_MUTEXES}");
-                }
-                let ticket = line.join(this.mutex.address(), waker);
-                drop(line);
-                // Joined first, released second: who gets the mutex now and notifies will find us.
-                drop(mem::replace(&mut this.step, Step::Waiting(ticket)));
-                Poll::Pending
-            }
-            Step::Waiting(ticket) => {
-                if ticket.poll_anywhere(this.condition.queue.shared(), true, cx).is_pending() {
+        ready!(this.gate.poll_start(cx));
+        loop {
+            match &mut this.step {
+                Step::Start(_) => {
+                    let ticket = this.join(cx);
+                    // Joined first, released second: who gets the mutex now and notifies will find us.
+                    drop(mem::replace(&mut this.step, Step::Waiting(ticket)));
                     return Poll::Pending;
                 }
-                this.step = Step::Over;
-                Poll::Ready(this.mutex.claim_guard())
+                Step::Waiting(ticket) => {
+                    let called = ready!(ticket.poll_anywhere(this.condition.queue.shared(), cx));
+                    match called {
+                        Called::Passed { tag } if ticket.was_moved() => {
+                            this.step = Step::Locking { lock: this.mutex.lock(), tag };
+                        }
+                        Called::Passed { .. } => {
+                            this.step = Step::Waiting(this.join(cx));
+                            return Poll::Pending;
+                        }
+                        Called::Served | Called::Broken(_) => {
+                            this.step = Step::Over;
+                            return Poll::Ready(this.mutex.claim_guard());
+                        }
+                    }
+                }
+                Step::Locking { lock, .. } => {
+                    let guard = ready!(Pin::new(lock).poll(cx));
+                    this.step = Step::Over;
+                    return Poll::Ready(guard);
+                }
+                Step::Over => panic!("a `wait` for a `Condition` was polled after it was ready"),
             }
-            Step::Over => panic!("a `wait` for a `Condition` was polled after it was ready"),
         }
+    }
+}
+
+impl<T: ?Sized> ConditionWait<'_, T> {
+    fn join(&self, cx: &mut Context<'_>) -> Ticket {
+        let waiter = Waiter::new(cx);
+        let mut line = self.condition.queue.lock();
+        if line.first().is_some_and(|tag| tag != self.mutex.address()) {
+            drop(line);
+            panic!("{TWO_MUTEXES}");
+        }
+        line.join(self.mutex.address(), waiter)
     }
 }
 
 impl<T: ?Sized> Drop for ConditionWait<'_, T> {
     fn drop(&mut self) {
-        let Step::Waiting(ticket) = mem::replace(&mut self.step, Step::Over) else { return };
-        let gone = ticket.leave(self.condition.queue.shared());
         // L40, first the notification, then the mutex.
-        if gone.tag == ONE_OF_SOME {
-            self.mutex.adopt(&self.condition.queue, 1, ONE_OF_SOME);
+        match mem::replace(&mut self.step, Step::Over) {
+            Step::Start(guard) => drop(guard),
+            Step::Waiting(ticket) => {
+                let gone = ticket.leave(self.condition.queue.shared());
+                self.pass_on(gone.tag);
+                if gone.left != Left::Waiting {
+                    drop(self.mutex.claim_guard());
+                }
+            }
+            Step::Locking { lock, tag } => {
+                self.pass_on(tag);
+                drop(lock);
+            }
+            Step::Over => {}
         }
-        if gone.left != Left::Waiting {
-            drop(self.mutex.claim_guard());
+    }
+}
+
+impl<T: ?Sized> ConditionWait<'_, T> {
+    /// Notifies another one, if this one was notified by number.
+    fn pass_on(&self, tag: usize) {
+        if tag == ONE_OF_SOME {
+            self.mutex.adopt(&self.condition.queue, 1, ONE_OF_SOME);
         }
     }
 }
@@ -228,6 +275,7 @@ impl<T: ?Sized> fmt::Debug for ConditionWait<'_, T> {
         f.write_str(match &self.step {
             Step::Start(_) => "ConditionWait::Start",
             Step::Waiting(_) => "ConditionWait::Waiting",
+            Step::Locking { .. } => "ConditionWait::Locking",
             Step::Over => "ConditionWait::Over",
         })
     }
@@ -244,8 +292,6 @@ pub struct ConditionWaitFor<'a, T: ?Sized, F> {
 
 enum For<'a, T: ?Sized> {
     Start(MutexGuard<'a, T>),
-    /// It held at once: has still to give way.
-    Held(MutexGuard<'a, T>),
     Waiting(ConditionWait<'a, T>),
     Over,
 }
@@ -257,16 +303,12 @@ impl<'a, T: ?Sized, F: FnMut(&mut T) -> bool> Future for ConditionWaitFor<'a, T,
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<MutexGuard<'a, T>> {
         let this = &mut *self;
-        if this.gate.poll_start().is_pending() {
-            return Poll::Pending;
-        }
+        ready!(this.gate.poll_start(cx));
         loop {
             match mem::replace(&mut this.state, For::Over) {
                 For::Start(mut guard) => {
                     if (this.holds)(&mut guard) {
-                        this.state = For::Held(guard);
-                        cx.waker().wake_by_ref();
-                        return Poll::Pending;
+                        return Poll::Ready(guard);
                     }
                     this.state = For::Waiting(this.condition.wait(guard));
                 }
@@ -282,7 +324,6 @@ impl<'a, T: ?Sized, F: FnMut(&mut T) -> bool> Future for ConditionWaitFor<'a, T,
                         this.state = For::Waiting(this.condition.wait(guard));
                     }
                 },
-                For::Held(guard) => return Poll::Ready(guard),
                 For::Over => panic!("a `wait_for` a `Condition` was polled after it was ready"),
             }
         }
@@ -293,7 +334,6 @@ impl<T: ?Sized, F> fmt::Debug for ConditionWaitFor<'_, T, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match &self.state {
             For::Start(_) => "ConditionWaitFor::Start",
-            For::Held(_) => "ConditionWaitFor::Held",
             For::Waiting(_) => "ConditionWaitFor::Waiting",
             For::Over => "ConditionWaitFor::Over",
         })
@@ -304,7 +344,7 @@ impl<T: ?Sized, F> fmt::Debug for ConditionWaitFor<'_, T, F> {
 mod tests {
     use std::thread;
 
-    use super::super::testing::{Dice, Hand, block_on, yields_once};
+    use super::super::testing::{Dice, Hand, at_once, block_on};
     use super::*;
 
     /// B208: who was notified counts for the mutex; order is FIFO; one is woken at a time.
@@ -353,7 +393,7 @@ mod tests {
         }
         assert_eq!(*waiter.finish(), 2);
         // B081
-        assert_eq!(*yields_once(condition.wait_for(mutex.try_lock().unwrap(), |value| *value == 2)), 2);
+        assert_eq!(*at_once(condition.wait_for(mutex.try_lock().unwrap(), |value| *value == 2)), 2);
     }
 
     /// L40: the notification and the mutex go on to the next.

@@ -2,30 +2,30 @@
 //! line, and is let in.
 //!
 //! ```text
-//!   Start ──1──▶ Line ──3──▶ Over
-//!     └─────2──▶ In ────4─────▲
+//!   Start ──1──▶ Line ──2──▶ Over
+//!     └──────────3────────────▲
 //! ```
 //!
 //! 1. no room, or somebody stands in line
-//! 2. had at once: it belongs to a task that still has to give way
-//! 3. `Door::serve` let it in, in its turn: it belongs to the task in that instant
-//! 4. the task has given way
+//! 2. `Door::serve` let it in, in its turn: it belongs to the task in that instant
+//! 3. had at once
 //!
-//! What a future has that is let in (2, 3) and dropped, it has to give back.
+//! What a future has that was let in (2) and is dropped, it has to give back.
 //!
 //! Invariant 1: the room is marked whenever somebody stands in the line, and it is marked and unmarked under the line's lock. So who
 //! comes then joins the line, and who goes out then serves it: nobody comes between.
-//! Invariant 2: somebody waits only while he has to: the first in line does not fit in, the others stand behind him.
+//! Invariant 2: somebody waits only while he has to: the first in line does not fit in, the others stand behind him. One whose code is
+//! cancelled stands in nobody's way once anybody looks: who goes out, comes or gives up.
 //! Invariant 3: of a release and of one who joins at the same time one finds the other, for both change the one word of the room:
 //! who goes out finds the mark, or who has set it finds the room that there is.
 
 use std::fmt;
 use std::mem;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
-use super::line::{Left, Ticket};
+use super::line::{Called, Left, Ticket};
 use super::wait_queue::{Line, WaitQueue};
-use crate::checkpoint::Gate;
+use crate::leaf::{Gate, Waiter};
 use crate::raw::lock::{Mode, Word};
 
 /// What there is behind the door: a word that says how much more fits in, and whether somebody stands in line.
@@ -36,6 +36,9 @@ pub(super) trait Room {
     /// Lets in the first in line, if that fits in.
     fn admit(&self, need: usize) -> bool;
 
+    /// Whether somebody who wants so much fits in, if nobody stands in line.
+    fn fits(&self, need: usize) -> bool;
+
     /// Sets the mark: from now on nobody enters, and who goes out serves the line.
     fn mark(&self);
 
@@ -45,8 +48,6 @@ pub(super) trait Room {
 
 /// A room and the line before it. In the line, one's tag is what one needs.
 pub(super) struct Door<'a, R> {
-    /// What one waits for here, for dumps.
-    pub(super) what: &'static str,
     pub(super) room: &'a R,
     pub(super) queue: &'a WaitQueue,
 }
@@ -59,17 +60,36 @@ impl<R: Room> Door<'_, R> {
     }
 
     pub(super) fn serve_line(self, mut line: Line<'_>) {
-        loop {
-            let Some(need) = line.first() else {
-                self.room.unmark();
-                break;
-            };
+        if self.serve_those_who_fit(&mut line) {
+            self.room.unmark();
+        }
+        line.finish().finish();
+    }
+
+    /// Says whether nobody is left.
+    fn serve_those_who_fit(&self, line: &mut Line<'_>) -> bool {
+        while let Some(need) = line.first() {
             if !self.room.admit(need) {
-                break;
+                return false;
             }
             line.serve();
         }
+        true
+    }
+
+    /// For one who was not let in, and does not wait: whether it should try again, because those in line were in its way only
+    /// until somebody saw that their code is cancelled.
+    pub(super) fn clears(self, need: usize) -> bool {
+        if !self.room.fits(need) || self.queue.is_empty() {
+            return false;
+        }
+        let mut line = self.queue.lock();
+        let clear = self.serve_those_who_fit(&mut line);
+        if clear {
+            self.room.unmark();
+        }
         line.finish().finish();
+        clear
     }
 
     /// Moves the `n` longest of those whose tag is `only` from another queue to the end of this line, where they need `need`.
@@ -102,6 +122,11 @@ impl Room for Word {
         self.admit(mode(need))
     }
 
+    fn fits(&self, need: usize) -> bool {
+        let (readers, writer) = self.readers_and_writer();
+        !writer && (need == READ || readers == 0)
+    }
+
     fn mark(&self) {
         self.mark();
     }
@@ -114,28 +139,21 @@ impl Room for Word {
 /// What the acquiring futures have in common.
 pub(super) struct Claim {
     need: usize,
-    fast: bool,
+    gate: Gate,
     step: Step,
 }
 
 /// See the picture at the head of this module.
 enum Step {
     Start,
-    Begun(Gate, At),
-    Over,
-}
-
-/// How far one that was polled has come.
-enum At {
-    Gate,
     Line(Ticket),
-    In,
+    Over,
 }
 
 impl Claim {
     #[inline]
-    pub(super) const fn new(need: usize, fast: bool) -> Self {
-        Claim { need, fast, step: Step::Start }
+    pub(super) const fn new(what: &'static str, need: usize) -> Self {
+        Claim { need, gate: Gate::to(what), step: Step::Start }
     }
 
     #[inline]
@@ -143,85 +161,68 @@ impl Claim {
         self.need
     }
 
-    /// Whether it may be had without giving way, and without a look around. Then it is tried, and if that fails, polled: `open`.
+    /// The first half of a poll. Ready with whether it may be had at once: then that is tried, and if it fails, the second half follows.
     #[inline]
-    pub(super) fn is_fast(&self) -> bool {
-        self.fast && matches!(self.step, Step::Start) && Gate::would_open()
+    pub(super) fn poll_start(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
+        self.gate.poll_start(cx).map(|()| matches!(self.step, Step::Start))
     }
 
-    /// It was had without giving way.
+    /// It was had at once.
     #[inline]
     pub(super) fn is_over(&mut self) {
         // It was at the start: nothing is there to be dropped, and no code for that where this is inlined.
         mem::forget(mem::replace(&mut self.step, Step::Over));
     }
 
-    /// Ready once it is in: then that has to be taken. `open`: [`is_fast`](Claim::is_fast) was asked in this poll, and said yes.
-    pub(super) fn poll<R: Room>(&mut self, open: bool, door: Door<'_, R>, cx: &mut Context<'_>) -> Poll<()> {
-        if matches!(self.step, Step::Start) {
-            let gate = if open { Gate::opened(door.what) } else { Gate::to(door.what) };
-            self.step = Step::Begun(gate, At::Gate);
-        }
-        let Step::Begun(gate, at) = &mut self.step else {
-            panic!("the wait for a {} was polled after it was ready", door.what)
-        };
-        if !open && gate.poll_start().is_pending() {
-            return Poll::Pending;
-        }
-        match at {
-            At::Gate => {
-                // `open`: it was tried just now.
-                if open || !door.room.enter(self.need) {
-                    // L36: cloned before the lock is taken.
-                    let waker = cx.waker().clone();
-                    let mut list = door.queue.shared().lock();
-                    door.room.mark();
-                    if list.waiting() > 0 || !door.room.admit(self.need) {
-                        *at = At::Line(Ticket::new(list.join(self.need, Some(waker))));
-                        return Poll::Pending;
-                    }
-                    door.room.unmark();
+    /// The second half. Ready once it is in: then that has to be taken.
+    #[inline(never)]
+    pub(super) fn poll_wait<R: Room>(&mut self, door: Door<'_, R>, cx: &mut Context<'_>) -> Poll<()> {
+        match &mut self.step {
+            Step::Start => {}
+            Step::Line(ticket) => {
+                if let Called::Served = ready!(ticket.poll(door.queue.shared(), cx)) {
+                    self.step = Step::Over;
+                    return Poll::Ready(());
                 }
-                if !self.fast {
-                    *at = At::In;
-                    cx.waker().wake_by_ref();
-                    return Poll::Pending;
-                }
+                // It was passed over: the ticket is used up.
+                self.step = Step::Start;
             }
-            At::Line(ticket) => {
-                if ticket.poll(door.queue.shared(), true, cx).is_pending() {
-                    return Poll::Pending;
-                }
-            }
-            At::In => {}
+            Step::Over => panic!("the wait for a {} was polled after it was ready", self.gate.what()),
         }
-        self.step = Step::Over;
-        Poll::Ready(())
+        // L36: made before the lock is taken, and dropped after it is released.
+        let waiter = Waiter::new(cx);
+        let mut line = door.queue.lock();
+        door.room.mark();
+        let nobody = door.serve_those_who_fit(&mut line);
+        if nobody && door.room.admit(self.need) {
+            door.room.unmark();
+            line.finish().finish();
+            self.step = Step::Over;
+            return Poll::Ready(());
+        }
+        self.step = Step::Line(line.join(self.need, waiter));
+        line.finish().finish();
+        Poll::Pending
     }
 
     /// The future is dropped: leaves the line. `true` if it is in: then that has to be given back.
     #[inline]
     pub(super) fn gives_up<R: Room>(&mut self, door: Door<'_, R>) -> bool {
-        matches!(self.step, Step::Begun(..)) && self.leaves(door)
+        matches!(self.step, Step::Line(_)) && self.leaves(door)
     }
 
     #[inline(never)]
     fn leaves<R: Room>(&mut self, door: Door<'_, R>) -> bool {
-        match mem::replace(&mut self.step, Step::Over) {
-            Step::Start | Step::Over | Step::Begun(_, At::Gate) => false,
-            Step::Begun(_, At::In) => true,
-            Step::Begun(_, At::Line(ticket)) => {
-                let mut line = door.queue.lock();
-                let (left, waker) = line.remove(&ticket);
-                if left != Left::Waiting {
-                    return true;
-                }
-                // Invariant 2: others may have stood behind this one only for its sake.
-                door.serve_line(line);
-                drop(waker);
-                false
-            }
+        let Step::Line(ticket) = mem::replace(&mut self.step, Step::Over) else { return false };
+        let mut line = door.queue.lock();
+        let (left, waiter) = line.remove(&ticket);
+        if left != Left::Waiting {
+            return true;
         }
+        // Invariant 2: others may have stood behind this one only for its sake.
+        door.serve_line(line);
+        drop(waiter);
+        false
     }
 
     pub(super) fn fmt(&self, name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -231,9 +232,8 @@ impl Claim {
     /// For `Debug`.
     pub(super) fn step(&self) -> &'static str {
         match &self.step {
-            Step::Start | Step::Begun(_, At::Gate) => "Start",
-            Step::Begun(_, At::Line(_)) => "Waiting",
-            Step::Begun(_, At::In) => "Held",
+            Step::Start => "Start",
+            Step::Line(_) => "Waiting",
             Step::Over => "Over",
         }
     }

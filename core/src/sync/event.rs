@@ -3,11 +3,11 @@
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
-use super::line::Ticket;
+use super::line::{Called, Ticket};
 use super::wait_queue::WaitQueue;
-use crate::checkpoint::Gate;
+use crate::leaf::{Gate, Waiter};
 use crate::sys::atomic::{AtomicBool, Ordering};
 
 /// Something that happens once: all who wait for it go on, and so does everybody who comes later.
@@ -60,7 +60,7 @@ impl Event {
         self.set.load(Ordering::Acquire)
     }
 
-    /// Waits until it happens; if it has, only gives way to other tasks once.
+    /// Waits until it happens; if it has, this is only a checkpoint.
     ///
     /// # Cancellation
     ///
@@ -105,8 +105,7 @@ pub struct EventWait<'a> {
 enum Step {
     Start,
     Waiting(Ticket),
-    /// It had happened already: has still to give way. Or over.
-    Happened,
+    Over,
 }
 
 impl Future for EventWait<'_> {
@@ -114,38 +113,27 @@ impl Future for EventWait<'_> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
-        if this.gate.poll_start().is_pending() {
-            return Poll::Pending;
+        ready!(this.gate.poll_start(cx));
+        if let Step::Waiting(ticket) = &mut this.step {
+            let called = ready!(ticket.poll(this.event.queue.shared(), cx));
+            this.step = if let Called::Served = called { Step::Over } else { Step::Start };
         }
-        match &mut this.step {
-            Step::Start => {
-                if !this.event.is_set() {
-                    let waker = cx.waker().clone();
-                    let mut line = this.event.queue.lock_to_wait();
-                    if !this.event.is_set() {
-                        this.step = Step::Waiting(line.join(0, waker));
-                        return Poll::Pending;
-                    }
-                }
-                this.step = Step::Happened;
-                cx.waker().wake_by_ref();
-                Poll::Pending
+        if matches!(this.step, Step::Start) && !this.event.is_set() {
+            let waiter = Waiter::new(cx);
+            let mut line = this.event.queue.lock_to_wait();
+            if !this.event.is_set() {
+                this.step = Step::Waiting(line.join(0, waiter));
+                return Poll::Pending;
             }
-            Step::Waiting(ticket) => {
-                if ticket.poll(this.event.queue.shared(), true, cx).is_pending() {
-                    return Poll::Pending;
-                }
-                this.step = Step::Happened;
-                Poll::Ready(())
-            }
-            Step::Happened => Poll::Ready(()),
         }
+        this.step = Step::Over;
+        Poll::Ready(())
     }
 }
 
 impl Drop for EventWait<'_> {
     fn drop(&mut self) {
-        if let Step::Waiting(ticket) = std::mem::replace(&mut self.step, Step::Happened) {
+        if let Step::Waiting(ticket) = std::mem::replace(&mut self.step, Step::Over) {
             ticket.leave(self.event.queue.shared());
         }
     }
@@ -156,7 +144,7 @@ impl fmt::Debug for EventWait<'_> {
         f.write_str(match &self.step {
             Step::Start => "EventWait::Start",
             Step::Waiting(_) => "EventWait::Waiting",
-            Step::Happened => "EventWait::Happened",
+            Step::Over => "EventWait::Over",
         })
     }
 }
@@ -166,7 +154,7 @@ mod tests {
     use std::sync::atomic::AtomicUsize;
     use std::thread;
 
-    use super::super::testing::{Hand, block_on, yields_once};
+    use super::super::testing::{Hand, at_once, block_on};
     use super::*;
 
     /// B200
@@ -181,7 +169,7 @@ mod tests {
             assert_eq!(waiter.wakes(), 1);
             waiter.finish();
         }
-        yields_once(event.wait());
+        at_once(event.wait());
         assert_eq!(event.statistics(), EventStatistics { set: true, waiting: 0 });
     }
 

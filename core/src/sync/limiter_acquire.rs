@@ -1,14 +1,14 @@
 //! The acquiring futures of the capacity limiter: one state machine in four coats.
 //!
 //! ```text
-//!   Start ──1──▶ Held ──3──▶ Over
-//!     └─────2──▶ Waiting ─4──▶ Over
+//!   Start ──1──▶ Over
+//!     └─────2──▶ Waiting ─3──▶ Over
 //! ```
 //!
-//! 1. one is free: `CapacityLimiter::take`; it is held while the task gives way once
+//! 1. one is free: `CapacityLimiter::take`
 //! 2. none is: `CapacityLimiter::join`
-//! 3. the next poll
-//! 4. handed over: `CapacityLimiter::admit`. From every state a drop leads to Over: `Claim::give_up`
+//! 3. handed over: `CapacityLimiter::admit`; or had anew by a waiter that was passed over: `CapacityLimiter::rejoin`. From every state
+//!    a drop leads to Over: `Claim::give_up`
 
 use std::fmt;
 use std::future::Future;
@@ -16,14 +16,14 @@ use std::mem;
 use std::panic::Location;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use super::borrower::{Borrower, BorrowerBusy, Holder};
 use super::capacity_limiter::{CapacityLimiter, LimiterPermit, OwnedLimiterPermit, Refusal};
-use super::line::Ticket;
-use crate::checkpoint::Gate;
+use super::line::{Called, Ticket};
+use crate::leaf::{Gate, Waiter};
 
-/// Future of [`CapacityLimiter::acquire`] and [`CapacityLimiter::fast_acquire`].
+/// Future of [`CapacityLimiter::acquire`].
 #[derive(Debug)]
 #[must_use = "futures do nothing unless polled"]
 pub struct LimiterAcquire<'a> {
@@ -121,7 +121,6 @@ impl Drop for LimiterAcquireOwnedOnBehalfOf {
 pub(super) struct Claim {
     borrower: Option<Borrower>,
     location: &'static Location<'static>,
-    fast: bool,
     gate: Gate,
     step: Step,
 }
@@ -129,72 +128,60 @@ pub(super) struct Claim {
 #[derive(Debug)]
 enum Step {
     Start,
-    Waiting {
-        key: usize,
-        ticket: Ticket,
-    },
-    /// Had at once: has still to give way.
-    Held {
-        key: usize,
-    },
+    Waiting { key: usize, ticket: Ticket },
     Over,
 }
 
 impl Claim {
     #[track_caller]
-    pub(super) fn new(borrower: Option<Borrower>, fast: bool) -> Self {
-        Claim { borrower, location: Location::caller(), fast, gate: Gate::to("capacity limiter"), step: Step::Start }
+    pub(super) fn new(borrower: Option<Borrower>) -> Self {
+        Claim { borrower, location: Location::caller(), gate: Gate::to("capacity limiter"), step: Step::Start }
     }
 
     fn poll(&mut self, limiter: &CapacityLimiter, cx: &mut Context<'_>) -> Poll<Result<usize, BorrowerBusy>> {
-        if self.gate.poll_start().is_pending() {
-            return Poll::Pending;
-        }
+        ready!(self.gate.poll_start(cx));
         match &mut self.step {
-            Step::Start => match self.start(limiter, cx) {
-                Ok(Step::Held { key }) if self.fast => {
-                    self.step = Step::Over;
-                    Poll::Ready(Ok(key))
-                }
-                Ok(step) => {
-                    if matches!(step, Step::Held { .. }) {
-                        cx.waker().wake_by_ref();
+            Step::Start => {
+                let started = self.start(limiter, cx);
+                match started {
+                    Ok((key, None)) => self.over(Ok(key)),
+                    Ok((key, Some(ticket))) => {
+                        self.step = Step::Waiting { key, ticket };
+                        Poll::Pending
                     }
-                    self.step = step;
-                    Poll::Pending
+                    Err(busy) => self.over(Err(busy)),
                 }
-                Err(busy) => {
-                    self.step = Step::Over;
-                    Poll::Ready(Err(busy))
-                }
-            },
+            }
             Step::Waiting { key, ticket } => {
                 let key = *key;
-                if ticket.poll(limiter.queue.shared(), true, cx).is_pending() {
-                    return Poll::Pending;
+                if let Called::Passed { .. } = ready!(ticket.poll(limiter.queue.shared(), cx)) {
+                    if let Some(ticket) = limiter.rejoin(key, Waiter::new(cx)) {
+                        self.step = Step::Waiting { key, ticket };
+                        return Poll::Pending;
+                    }
                 }
-                self.step = Step::Over;
-                Poll::Ready(Ok(key))
-            }
-            Step::Held { key } => {
-                let key = *key;
-                self.step = Step::Over;
-                Poll::Ready(Ok(key))
+                self.over(Ok(key))
             }
             Step::Over => panic!("an `acquire` of a `CapacityLimiter` was polled after it was ready"),
         }
     }
 
-    fn start(&mut self, limiter: &CapacityLimiter, cx: &mut Context<'_>) -> Result<Step, BorrowerBusy> {
+    fn over(&mut self, result: Result<usize, BorrowerBusy>) -> Poll<Result<usize, BorrowerBusy>> {
+        self.step = Step::Over;
+        Poll::Ready(result)
+    }
+
+    fn start(
+        &mut self,
+        limiter: &CapacityLimiter,
+        cx: &mut Context<'_>,
+    ) -> Result<(usize, Option<Ticket>), BorrowerBusy> {
         let holder = Holder::new(self.borrower.take(), self.location);
         match limiter.take(holder) {
-            Ok(key) => Ok(Step::Held { key }),
+            Ok(key) => Ok((key, None)),
             Err(Refusal::Busy(busy)) => Err(busy),
-            // L36: the waker is cloned before the lock is taken.
-            Err(Refusal::Full(holder)) => Ok(match limiter.join(holder, cx.waker().clone())? {
-                (key, None) => Step::Held { key },
-                (key, Some(ticket)) => Step::Waiting { key, ticket },
-            }),
+            // L36: made before the lock is taken.
+            Err(Refusal::Full(holder)) => limiter.join(holder, Waiter::new(cx)),
         }
     }
 
@@ -202,7 +189,6 @@ impl Claim {
     fn give_up(&mut self, limiter: &CapacityLimiter) {
         match mem::replace(&mut self.step, Step::Over) {
             Step::Start | Step::Over => {}
-            Step::Held { key } => limiter.release(key),
             Step::Waiting { key, ticket } => limiter.leave(key, &ticket),
         }
     }
@@ -221,7 +207,6 @@ impl fmt::Debug for Claim {
         f.write_str(match &self.step {
             Step::Start => "Start",
             Step::Waiting { .. } => "Waiting",
-            Step::Held { .. } => "Held",
             Step::Over => "Over",
         })
     }

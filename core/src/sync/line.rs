@@ -6,30 +6,36 @@
 //!
 //! ```text
 //!                ┌──1──▶ Served ──┐
-//!   Waiting ─────┼──2──▶ Broken ──┼──4──▶ gone
-//!      │         └──3──▶ Moved ───┘
-//!      └────────────4────────────────────▶ gone
+//!                ├──2──▶ Broken ──┤
+//!   Waiting ─────┼──3──▶ Moved ───┼──5──▶ gone
+//!      │         └──4──▶ Passed ──┘
+//!      └────────────5────────────────────▶ gone
 //! ```
 //!
 //! 1. called: `List::serve`
 //! 2. the queue was broken: `List::break_with`; or joined when it was: `List::enter`
 //! 3. moved to another line, where it goes on as Waiting: `repark`
-//! 4. the waiter has taken note, followed, or gone away: `Ticket::poll`, `Ticket::leave`, `List::remove`
+//! 4. passed over, because its code is cancelled (law L14): `List::first`
+//! 5. the waiter has taken note, followed, or gone away: `Ticket::poll`, `Ticket::leave`, `List::remove`. One that was passed over and
+//!    is polled in code that is not cancelled starts again.
 //!
 //! Invariant 1: exactly the Waiting entries are linked, longest waiter first, and `waiting` counts them.
 //! Invariant 2: an entry goes only by the hand of the waiter that holds its ticket.
 //! Invariant 3: under the lock no waker is cloned, called or dropped, nor anything else that runs foreign code (L36).
 //! Invariant 4: two lines are locked together only by `repark`, in the order of their addresses.
 //! Invariant 5: a ticket counts a reference of its line only once it was moved: until then whoever waits knows the line.
+//! Invariant 6: nobody is called, moved or told that the line is broken whose code is cancelled at that moment.
 
 use std::fmt;
 use std::mem;
 use std::ptr;
 use std::sync::Arc;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use super::wait_queue::Broken;
+use crate::leaf::{self, Waiter};
 use crate::sys::{Latch, MutexGuard};
+use crate::waking;
 
 /// No entry: the end of the list.
 const NONE: usize = usize::MAX;
@@ -73,13 +79,14 @@ struct Entry {
 enum Stage {
     /// Nobody's.
     Free,
-    Waiting(Option<Waker>),
+    Waiting(Waiter),
     /// `pass_on`: another one would have been called instead of it, and is if it goes away without taking note.
     Served {
         pass_on: bool,
     },
     Broken(Broken),
     Moved(Ticket),
+    Passed,
 }
 
 impl Default for List {
@@ -167,31 +174,55 @@ impl List {
         true
     }
 
-    /// The tag of the longest waiter.
+    /// The tag of the longest waiter that may be called. Those before it are passed over.
     #[inline]
-    pub(super) fn first(&self) -> Option<usize> {
-        match self.first {
-            0 => Some(self.one.tag),
-            key => self.more.get(key.wrapping_sub(1)).map(|entry| entry.tag),
+    pub(super) fn first(&mut self, wakes: &mut Wakes) -> Option<usize> {
+        loop {
+            let entry = self.entry(self.first)?;
+            let Stage::Waiting(waiter) = &entry.stage else { unreachable!("Invariant 1") };
+            if !waiter.is_cancelled() {
+                return Some(entry.tag);
+            }
+            self.pass_over(self.first, wakes);
+        }
+    }
+
+    /// Passes over all whose code is cancelled, and says how many are left.
+    pub(super) fn count(&mut self, wakes: &mut Wakes) -> usize {
+        let mut key = self.first;
+        while let Some(entry) = self.entry(key) {
+            let next = entry.next;
+            if matches!(&entry.stage, Stage::Waiting(waiter) if waiter.is_cancelled()) {
+                self.pass_over(key, wakes);
+            }
+            key = next;
+        }
+        self.waiting
+    }
+
+    #[cold]
+    fn pass_over(&mut self, key: usize, wakes: &mut Wakes) {
+        if let Some((_, waiter)) = self.unlink(key, Stage::Passed) {
+            wakes.forget(waiter);
         }
     }
 
     /// Adds an entry at the end. In a broken queue it is woken at once, to find that out.
-    pub(super) fn enter(&mut self, tag: usize, waker: Option<Waker>, wakes: &mut Wakes) -> usize {
+    pub(super) fn enter(&mut self, tag: usize, waiter: Waiter, wakes: &mut Wakes) -> usize {
         if let Some(broken) = &self.broken {
             let stage = Stage::Broken(broken.clone());
-            wakes.push(waker);
+            wakes.push(waiter);
             return self.insert(Entry { tag, prev: NONE, next: NONE, stage });
         }
-        self.join(tag, waker)
+        self.join(tag, waiter)
     }
 
     /// As `enter`, in a queue that is never broken.
     #[inline]
-    pub(super) fn join(&mut self, tag: usize, waker: Option<Waker>) -> usize {
+    pub(super) fn join(&mut self, tag: usize, waiter: Waiter) -> usize {
         debug_assert!(self.broken.is_none(), "who is broken says so to those who come");
         let prev = self.last;
-        let key = self.insert(Entry { tag, prev, next: NONE, stage: Stage::Waiting(waker) });
+        let key = self.insert(Entry { tag, prev, next: NONE, stage: Stage::Waiting(waiter) });
         match self.entry(prev) {
             Some(last) => last.next = key,
             None => self.first = key,
@@ -201,56 +232,52 @@ impl List {
         key
     }
 
-    /// Calls the longest waiter and gives its tag.
+    /// Calls the longest waiter that may be called, and gives its tag.
     #[inline]
     pub(super) fn serve(&mut self, pass_on: bool, wakes: &mut Wakes) -> Option<usize> {
-        let entry = self.entry(self.first)?;
-        let Stage::Waiting(waker) = &mut entry.stage else { unreachable!("Invariant 1") };
-        let (tag, next, waker) = (entry.tag, entry.next, waker.take());
-        // It had a waker, which was taken.
-        mem::forget(mem::replace(&mut entry.stage, Stage::Served { pass_on }));
-        self.first = next;
-        match self.entry(next) {
-            Some(entry) => entry.prev = NONE,
-            None => self.last = NONE,
+        let tag = self.first(wakes)?;
+        if let Some((_, waiter)) = self.unlink(self.first, Stage::Served { pass_on }) {
+            wakes.push(waiter);
         }
-        self.waiting -= 1;
-        wakes.push(waker);
         Some(tag)
     }
 
     /// Breaks the line: for all who wait, and for all who join later. The first breaker stands.
     pub(super) fn break_with(&mut self, broken: &Broken, wakes: &mut Wakes) -> usize {
         let mut count = 0;
-        while let Some((_, waker)) = self.unlink(self.first, Stage::Broken(broken.clone())) {
-            wakes.push(waker);
+        while self.first(wakes).is_some() {
+            if let Some((_, waiter)) = self.unlink(self.first, Stage::Broken(broken.clone())) {
+                wakes.push(waiter);
+            }
             count += 1;
         }
         self.broken.get_or_insert_with(|| broken.clone());
         count
     }
 
-    /// Takes out an entry that was not moved. Its waker comes back to be dropped where no lock is held.
-    pub(super) fn remove(&mut self, key: usize) -> (Left, Option<Waker>) {
-        if let Some((_, waker)) = self.unlink(key, Stage::Free) {
+    /// Takes out an entry that was not moved. The waiter comes back to be dropped where no lock is held.
+    pub(super) fn remove(&mut self, key: usize) -> (Left, Option<Waiter>) {
+        if let Some((_, waiter)) = self.unlink(key, Stage::Free) {
             self.vacate(key);
-            return (Left::Waiting, waker);
+            return (Left::Waiting, Some(waiter));
         }
         match self.vacate(key) {
             Stage::Served { pass_on } => (Left::Served { pass_on }, None),
             Stage::Broken(_) => (Left::Broken, None),
+            Stage::Passed => (Left::Waiting, None),
             Stage::Free | Stage::Waiting(_) | Stage::Moved(_) => unreachable!("this queue's waiters are never moved"),
         }
     }
 
-    /// Takes a Waiting entry out of the list (the entry stays) and gives its tag and waker; none if it is not Waiting.
+    /// Takes a Waiting entry out of the list (the entry stays) and gives its tag and waiter; none if it is not Waiting.
     #[inline]
-    fn unlink(&mut self, key: usize, stage: Stage) -> Option<(usize, Option<Waker>)> {
+    fn unlink(&mut self, key: usize, stage: Stage) -> Option<(usize, Waiter)> {
         let entry = self.entry(key)?;
-        let Stage::Waiting(waker) = &mut entry.stage else { return None };
-        let (tag, prev, next, waker) = (entry.tag, entry.prev, entry.next, waker.take());
-        // It had a waker, which was taken.
-        mem::forget(mem::replace(&mut entry.stage, stage));
+        if !matches!(entry.stage, Stage::Waiting(_)) {
+            return None;
+        }
+        let (tag, prev, next) = (entry.tag, entry.prev, entry.next);
+        let Stage::Waiting(waiter) = mem::replace(&mut entry.stage, stage) else { unreachable!("just seen") };
         match self.entry(prev) {
             Some(entry) => entry.next = next,
             None => self.first = next,
@@ -260,7 +287,7 @@ impl List {
             None => self.last = prev,
         }
         self.waiting -= 1;
-        Some((tag, waker))
+        Some((tag, waiter))
     }
 }
 
@@ -270,7 +297,7 @@ fn no_entry() -> ! {
     unreachable!("who has a ticket has an entry")
 }
 
-/// Moves the `n` longest waiters of one line to the end of another, in their order; to the same line: none.
+/// Moves the `n` longest waiters of one line that may be called to the end of another, in their order; to the same line: none.
 ///
 /// With `retag` it stops before the first whose tag is not the one, and gives them the other. `mark` runs under both locks, before
 /// anybody has moved.
@@ -297,12 +324,13 @@ pub(super) fn repark(
     mark();
     let mut count = 0;
     while count < n {
-        let key = source.first;
-        if retag.is_some_and(|(only, _)| source.first() != Some(only)) {
+        let Some(first) = source.first(wakes) else { break };
+        if retag.is_some_and(|(only, _)| first != only) {
             break;
         }
-        let Some((tag, waker)) = source.unlink(key, Stage::Served { pass_on: false }) else { break };
-        let moved = target.enter(retag.map_or(tag, |(_, new)| new), waker, wakes);
+        let key = source.first;
+        let Some((tag, waiter)) = source.unlink(key, Stage::Served { pass_on: false }) else { break };
+        let moved = target.enter(retag.map_or(tag, |(_, new)| new), waiter, wakes);
         source.held(key).stage = Stage::Moved(Ticket { key: moved, away: Some(to.clone()) });
         count += 1;
     }
@@ -316,11 +344,24 @@ pub(super) struct Ticket {
     away: Option<Arc<Shared>>,
 }
 
+/// How a wait ended.
+pub(super) enum Called {
+    Served,
+    Broken(Broken),
+    /// It was passed over, and its code is not cancelled now: it has to start again, where it waited under this tag.
+    Passed {
+        tag: usize,
+    },
+}
+
 /// What a waiter was when it left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Left {
+    /// Also if it was passed over.
     Waiting,
-    Served { pass_on: bool },
+    Served {
+        pass_on: bool,
+    },
     Broken,
 }
 
@@ -347,57 +388,66 @@ impl Ticket {
         self.key
     }
 
-    /// Ready once the waiter was called or the queue was broken; then the entry is gone, and the ticket used up.
-    ///
-    /// With `finish` unset a ticket that is ready stays as it is, and the task is woken instead: it still has to yield.
+    /// Whether it waits in another line than that where it was made.
+    pub(super) fn was_moved(&self) -> bool {
+        self.away.is_some()
+    }
+
+    /// Ready once the wait has ended; then the entry is gone, and the ticket used up.
     #[inline]
-    pub(super) fn poll(&mut self, home: &Shared, finish: bool, cx: &mut Context<'_>) -> Poll<Result<(), Broken>> {
-        if finish && self.away.is_none() && home.lock().take_note(self.key) {
-            return Poll::Ready(Ok(()));
+    pub(super) fn poll(&mut self, home: &Shared, cx: &mut Context<'_>) -> Poll<Called> {
+        if self.away.is_none() && home.lock().take_note(self.key) {
+            return Poll::Ready(Called::Served);
         }
-        self.poll_anywhere(home, finish, cx)
+        self.poll_anywhere(home, cx)
     }
 
     /// As `poll`. For those who most likely were moved, and for all that are not polled because they were called.
     #[inline(never)]
-    pub(super) fn poll_anywhere(
-        &mut self,
-        home: &Shared,
-        finish: bool,
-        cx: &mut Context<'_>,
-    ) -> Poll<Result<(), Broken>> {
-        // Invariant 3: made before the lock is taken, dropped after it is released.
-        let mut spare: Option<Waker> = None;
+    pub(super) fn poll_anywhere(&mut self, home: &Shared, cx: &mut Context<'_>) -> Poll<Called> {
+        // Invariant 3: made and asked before the lock is taken, dropped after it is released.
+        let mut spare: Option<Waiter> = None;
+        let mut may_start = None;
         loop {
             let mut list = self.away.as_deref().unwrap_or(home).lock();
-            match &mut list.held(self.key).stage {
-                Stage::Waiting(waker) => {
-                    if waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            let entry = list.held(self.key);
+            let tag = entry.tag;
+            match &mut entry.stage {
+                Stage::Waiting(waiter) => {
+                    if waiter.is_current(cx) {
                         return Poll::Pending;
                     }
-                    if spare.is_some() {
-                        mem::swap(waker, &mut spare);
+                    if let Some(new) = &mut spare {
+                        mem::swap(waiter, new);
                         return Poll::Pending;
                     }
                     drop(list);
-                    spare = Some(cx.waker().clone());
+                    spare = Some(Waiter::new(cx));
                 }
-                Stage::Served { .. } | Stage::Broken(_) if !finish => {
+                Stage::Passed if may_start.is_none() => {
                     drop(list);
-                    cx.waker().wake_by_ref();
-                    return Poll::Pending;
+                    may_start = Some(!leaf::is_cancelled());
                 }
+                Stage::Passed if may_start == Some(false) => return Poll::Pending,
                 _ => {
                     let stage = list.vacate(self.key);
                     drop(list);
                     match stage {
                         Stage::Moved(next) => *self = next,
-                        Stage::Broken(broken) => return Poll::Ready(Err(broken)),
-                        Stage::Served { .. } | Stage::Waiting(_) | Stage::Free => return Poll::Ready(Ok(())),
+                        Stage::Broken(broken) => return Poll::Ready(Called::Broken(broken)),
+                        Stage::Passed => return Poll::Ready(Called::Passed { tag }),
+                        Stage::Served { .. } | Stage::Waiting(_) | Stage::Free => return Poll::Ready(Called::Served),
                     }
                 }
             }
         }
+    }
+
+    /// Takes a place at the end of the line where this ticket has waited, and was passed over.
+    pub(super) fn rejoin(&mut self, home: &Shared, tag: usize, waiter: Waiter) {
+        let mut wakes = Wakes::default();
+        let mut list = self.away.as_deref().unwrap_or(home).lock();
+        self.key = list.enter(tag, waiter, &mut wakes);
     }
 
     /// Goes away, from wherever it was moved to.
@@ -406,9 +456,9 @@ impl Ticket {
             let mut list = self.away.as_deref().unwrap_or(home).lock();
             let &mut Entry { tag, ref stage, .. } = list.held(self.key);
             if !matches!(stage, Stage::Moved(_)) {
-                let (left, waker) = list.remove(self.key);
+                let (left, waiter) = list.remove(self.key);
                 drop(list);
-                drop(waker);
+                drop(waiter);
                 return Gone { left, tag, away: self.away };
             }
             let stage = list.vacate(self.key);
@@ -420,39 +470,44 @@ impl Ticket {
     }
 }
 
-/// Wakers to call once no lock is held any more; calls them when it is dropped, longest waiter first.
+/// Waiters to wake once no lock is held any more; they are woken when it is dropped, longest waiter first.
 #[derive(Debug, Default)]
 #[must_use = "the waiters are woken when this is dropped"]
 pub struct Wakes {
-    first: Option<Waker>,
-    rest: Vec<Waker>,
+    first: Option<Waiter>,
+    rest: Vec<Waiter>,
+    /// Not to be woken, but dropped.
+    passed: Vec<Waiter>,
 }
 
 impl Wakes {
     #[inline]
-    fn push(&mut self, waker: Option<Waker>) {
-        match waker {
-            Some(waker) if self.first.is_none() => self.first = Some(waker),
-            Some(waker) => self.push_more(waker),
-            // Not polled yet: it will see for itself.
-            None => {}
+    fn push(&mut self, waiter: Waiter) {
+        if self.first.is_none() {
+            self.first = Some(waiter);
+        } else {
+            self.push_more(waiter);
         }
     }
 
     #[inline(never)]
-    fn push_more(&mut self, waker: Waker) {
-        self.rest.push(waker);
+    fn push_more(&mut self, waiter: Waiter) {
+        self.rest.push(waiter);
+    }
+
+    fn forget(&mut self, waiter: Waiter) {
+        self.passed.push(waiter);
     }
 
     /// As a drop, for where it counts: most have one, or none.
     #[inline]
     pub(super) fn finish(mut self) {
-        if self.rest.is_empty() {
+        if self.rest.is_empty() && self.passed.is_empty() {
             let first = self.first.take();
             // Nothing is left in it to be dropped: this spares the looks.
             mem::forget(self);
-            if let Some(waker) = first {
-                waker.wake();
+            if let Some(waiter) = first {
+                waiter.wake();
             }
         }
     }
@@ -461,12 +516,12 @@ impl Wakes {
 impl Drop for Wakes {
     #[inline]
     fn drop(&mut self) {
-        if let Some(waker) = self.first.take() {
-            waker.wake();
+        if let Some(waiter) = self.first.take() {
+            waiter.wake();
         }
         // Looked at first: most have nobody more.
         if !self.rest.is_empty() {
-            mem::take(&mut self.rest).into_iter().for_each(Waker::wake);
+            waking::wake_all(mem::take(&mut self.rest).into_iter().filter_map(Waiter::into_waker));
         }
     }
 }

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use super::testing::{Hand, yields_once};
+use super::testing::{Hand, at_once};
 use super::{
     CapacityLimiter, LimiterPermit, Mutex, MutexGuard, OwnedMutexGuard, OwnedSemaphorePermit, Park, PoisonMutex,
     PoisonMutexGuard, RwLock, RwLockWriteGuard, Semaphore, SemaphorePermit, WaitQueue,
@@ -20,9 +20,9 @@ trait LockLike: Default {
 }
 
 fn suite<L: LockLike>() {
-    // B081, B187, B202: a checkpoint; handed over in the instant of the release.
+    // B187, B202: had at once; handed over in the instant of the release.
     let lock = L::default();
-    drop(yields_once(lock.acquire()));
+    drop(at_once(lock.acquire()));
     let held = lock.try_acquire().unwrap();
     assert!(lock.try_acquire().is_none());
     let waiter = Hand::waiting(lock.acquire());
@@ -245,7 +245,6 @@ impl LockLike for HomeMade {
 
     async fn acquire(&self) -> Hold<'_> {
         if let Some(held) = self.try_acquire() {
-            crate::yield_now().await;
             return held;
         }
         let mut place = Place(self, self.queue.lock().park(0));

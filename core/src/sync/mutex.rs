@@ -10,7 +10,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use super::WouldBlock;
 use super::door::{Claim, Door, WRITE};
@@ -39,7 +39,7 @@ pub use guard::{MutexGuard, OwnedMutexGuard};
 ///
 /// let mut log = LOG.lock().await;
 /// log.push("begin");
-/// foster::checkpoint().await; // still ours
+/// foster::yield_now().await; // still ours
 /// log.push("end");
 /// drop(log);
 /// assert_eq!(LOG.lock().await.len(), 2);
@@ -72,16 +72,7 @@ impl<T: ?Sized> Mutex<T> {
     ///
     /// *Loses its place*. A drop leaves the queue; if it was handed over already it goes to the next waiter.
     pub fn lock(&self) -> MutexLock<'_, T> {
-        MutexLock { mutex: self, claim: Claim::new(WRITE, false) }
-    }
-
-    /// Waits until it is ours, without giving way to other tasks if it is free.
-    ///
-    /// # Cancellation
-    ///
-    /// As [`lock`](Mutex::lock).
-    pub fn fast_lock(&self) -> MutexLock<'_, T> {
-        MutexLock { mutex: self, claim: Claim::new(WRITE, true) }
+        MutexLock { mutex: self, claim: Claim::new(WHAT, WRITE) }
     }
 
     /// Waits until it is ours, for a guard that can be moved into another task, a closure or a thread.
@@ -90,7 +81,7 @@ impl<T: ?Sized> Mutex<T> {
     ///
     /// As [`lock`](Mutex::lock).
     pub fn lock_owned(self: Arc<Self>) -> MutexLockOwned<T> {
-        MutexLockOwned { mutex: self, claim: Claim::new(WRITE, false) }
+        MutexLockOwned { mutex: self, claim: Claim::new(WHAT, WRITE) }
     }
 
     /// Takes it, if it is free. It is not as long as somebody waits.
@@ -125,7 +116,7 @@ impl<T: ?Sized> Mutex<T> {
 
     #[inline]
     fn door(&self) -> Door<'_, Word> {
-        Door { what: "mutex", room: self.lock.word(), queue: &self.queue }
+        Door { room: self.lock.word(), queue: &self.queue }
     }
 
     /// What marks those in the queue of a condition who gave up this mutex. No tag of the door's.
@@ -180,18 +171,14 @@ pub struct MutexStatistics {
     pub waiting: usize,
 }
 
-/// Future of [`Mutex::lock`] and [`Mutex::fast_lock`].
+/// What it is called in dumps.
+const WHAT: &str = "mutex";
+
+/// Future of [`Mutex::lock`].
 #[must_use = "futures do nothing unless polled"]
 pub struct MutexLock<'a, T: ?Sized> {
     mutex: &'a Mutex<T>,
     claim: Claim,
-}
-
-impl<'a, T: ?Sized> MutexLock<'a, T> {
-    #[inline(never)]
-    fn wait(&mut self, open: bool, cx: &mut Context<'_>) -> Poll<MutexGuard<'a, T>> {
-        self.claim.poll(open, self.mutex.door(), cx).map(|()| self.mutex.claim_guard())
-    }
 }
 
 impl<'a, T: ?Sized> Future for MutexLock<'a, T> {
@@ -199,14 +186,14 @@ impl<'a, T: ?Sized> Future for MutexLock<'a, T> {
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<MutexGuard<'a, T>> {
-        let open = self.claim.is_fast();
-        if open {
-            if let Ok(guard) = self.mutex.try_lock() {
-                self.claim.is_over();
+        let this = &mut *self;
+        if ready!(this.claim.poll_start(cx)) {
+            if let Ok(guard) = this.mutex.try_lock() {
+                this.claim.is_over();
                 return Poll::Ready(guard);
             }
         }
-        self.wait(open, cx)
+        this.claim.poll_wait(this.mutex.door(), cx).map(|()| this.mutex.claim_guard())
     }
 }
 
@@ -243,7 +230,13 @@ impl<T: ?Sized> Future for MutexLockOwned<T> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<OwnedMutexGuard<T>> {
         let this = &mut *self;
-        this.claim.poll(false, this.mutex.door(), cx).map(|()| this.claim_guard())
+        if ready!(this.claim.poll_start(cx)) {
+            if let Ok(guard) = this.mutex.clone().try_lock_owned() {
+                this.claim.is_over();
+                return Poll::Ready(guard);
+            }
+        }
+        this.claim.poll_wait(this.mutex.door(), cx).map(|()| this.claim_guard())
     }
 }
 

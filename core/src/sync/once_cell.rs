@@ -13,14 +13,14 @@ use std::future::Future;
 use std::mem;
 use std::pin::Pin;
 use std::sync::PoisonError;
-use std::task::{Context, Poll, Waker, ready};
+use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
 
 use super::AlreadySet;
-use super::line::{Left, Ticket};
+use super::line::{Called, Left, Ticket};
 use super::wait_queue::WaitQueue;
-use crate::checkpoint::Gate;
+use crate::leaf::{Gate, Waiter};
 use crate::sys::{Mutex, MutexGuard, OnceLock};
 
 /// A value that is made at most once, by whoever needs it first; the others wait for it.
@@ -100,7 +100,7 @@ impl<T> OnceCell<T> {
 
     /// The value; if there is none, makes it by running `init`, or waits for who is at it.
     ///
-    /// Gives way to other tasks once if the value is there, or before making it; [`get`](OnceCell::get) is the fast path.
+    /// If the value is there, this is only a checkpoint.
     ///
     /// # Cancellation
     ///
@@ -331,8 +331,6 @@ struct Claim<'a> {
 enum Step {
     Start,
     Waiting(Ticket),
-    /// Has the turn or the value, and has still to give way.
-    Yielding,
     Mine,
     Over,
 }
@@ -340,44 +338,44 @@ enum Step {
 impl Claim<'_> {
     /// Ready with whether the caller has to make the value.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
-        if self.gate.poll_start().is_pending() {
-            return Poll::Pending;
-        }
+        ready!(self.gate.poll_start(cx));
         match &mut self.step {
-            Step::Start => {
-                // L36: the waker is cloned before the lock is taken, if it is needed.
-                let mut spare: Option<Waker> = None;
-                loop {
-                    let mut turn = self.turnstile.lock();
-                    if turn.stage != Stage::Taken {
-                        if turn.stage == Stage::Free {
-                            turn.stage = Stage::Taken;
-                        }
-                        break;
-                    }
-                    if let Some(waker) = spare {
-                        turn.queued = true;
-                        self.step = Step::Waiting(self.turnstile.queue.lock().join(0, waker));
-                        return Poll::Pending;
-                    }
-                    drop(turn);
-                    spare = Some(cx.waker().clone());
+            Step::Start => ready!(self.start(cx)),
+            Step::Waiting(ticket) => match ready!(ticket.poll(self.turnstile.queue.shared(), cx)) {
+                Called::Served => {}
+                Called::Broken(_) | Called::Passed { .. } => {
+                    self.step = Step::Start;
+                    ready!(self.start(cx));
                 }
-                self.step = Step::Yielding;
-                cx.waker().wake_by_ref();
-                return Poll::Pending;
-            }
-            Step::Waiting(ticket) => {
-                if ticket.poll(self.turnstile.queue.shared(), true, cx).is_pending() {
-                    return Poll::Pending;
-                }
-            }
-            Step::Yielding => {}
+            },
             Step::Mine | Step::Over => panic!("a `get_or_init` of a `OnceCell` was polled after it was over"),
         }
         let mine = self.turnstile.lock().stage != Stage::Over;
         self.step = if mine { Step::Mine } else { Step::Over };
         Poll::Ready(mine)
+    }
+
+    /// Ready if the turn was free, and is taken now, or there is none any more.
+    fn start(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        // L36: made before the lock is taken, if it is needed.
+        let mut spare: Option<Waiter> = None;
+        loop {
+            let mut turn = self.turnstile.lock();
+            if turn.stage != Stage::Taken {
+                if turn.stage == Stage::Free {
+                    turn.stage = Stage::Taken;
+                }
+                drop(turn);
+                return Poll::Ready(());
+            }
+            if let Some(waiter) = spare {
+                turn.queued = true;
+                self.step = Step::Waiting(self.turnstile.queue.lock().join(0, waiter));
+                return Poll::Pending;
+            }
+            drop(turn);
+            spare = Some(Waiter::new(cx));
+        }
     }
 
     /// Leaves the queue, and passes on the turn.
@@ -386,7 +384,7 @@ impl Claim<'_> {
             Step::Start | Step::Over => false,
             Step::Waiting(ticket) => ticket.leave(self.turnstile.queue.shared()).left != Left::Waiting,
             // If the value is there, there is no turn to pass on, and `pass` knows.
-            Step::Yielding | Step::Mine => true,
+            Step::Mine => true,
         };
         if mine {
             self.turnstile.pass();
@@ -397,7 +395,6 @@ impl Claim<'_> {
         let step = match &self.step {
             Step::Start => "Start",
             Step::Waiting(_) => "Waiting",
-            Step::Yielding => "Yielding",
             Step::Mine => "Making",
             Step::Over => "Over",
         };

@@ -76,20 +76,6 @@ impl<T> PoisonMutex<T> {
         PoisonMutexLock { lock: self.mutex.lock(), location: Location::caller() }
     }
 
-    /// Waits until it is ours, without giving way to other tasks if it is free.
-    ///
-    /// # Cancellation
-    ///
-    /// As [`lock`](PoisonMutex::lock).
-    ///
-    /// # Errors
-    ///
-    /// [`Poisoned`], if a critical section was cut short; the guard is inside.
-    #[track_caller]
-    pub fn fast_lock(&self) -> PoisonMutexLock<'_, T> {
-        PoisonMutexLock { lock: self.mutex.fast_lock(), location: Location::caller() }
-    }
-
     /// Takes it, if it is free; whether it is poisoned is the inner result.
     ///
     /// # Errors
@@ -119,7 +105,7 @@ impl<T> fmt::Debug for PoisonMutex<T> {
 /// What acquiring a [`PoisonMutex`] gives.
 pub type PoisonResult<'a, T> = Result<PoisonMutexGuard<'a, T>, Poisoned<PoisonMutexGuard<'a, T>>>;
 
-/// Future of [`PoisonMutex::lock`] and [`PoisonMutex::fast_lock`].
+/// Future of [`PoisonMutex::lock`].
 #[must_use = "futures do nothing unless polled"]
 pub struct PoisonMutexLock<'a, T> {
     lock: MutexLock<'a, Guarded<T>>,
@@ -267,14 +253,14 @@ impl<G> std::error::Error for Poisoned<G> {}
 mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind};
 
-    use super::super::testing::{Hand, at_once, yields_once};
+    use super::super::testing::{Hand, at_once};
     use super::*;
 
     #[test]
     fn a_completed_section_and_a_reader_do_not_poison() {
         let mutex = PoisonMutex::new(1);
-        assert_eq!(*yields_once(mutex.lock()).unwrap(), 1);
-        let mut guard = at_once(mutex.fast_lock()).unwrap();
+        assert_eq!(*at_once(mutex.lock()).unwrap(), 1);
+        let mut guard = at_once(mutex.lock()).unwrap();
         *guard = 2;
         guard.complete();
         assert_eq!(*mutex.try_lock().unwrap().unwrap(), 2);
@@ -284,7 +270,7 @@ mod tests {
     fn a_section_that_is_cut_short_poisons_until_mended() {
         let mutex = PoisonMutex::new(1);
         let mut section = Hand::new(async {
-            let mut guard = mutex.fast_lock().await.unwrap();
+            let mut guard = mutex.lock().await.unwrap();
             *guard = 2;
             std::future::pending::<()>().await;
             guard.complete();

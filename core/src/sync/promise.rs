@@ -5,12 +5,12 @@ use std::fmt;
 use std::future::Future;
 use std::mem;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use super::AlreadySet;
-use super::line::Ticket;
+use super::line::{Called, Ticket};
 use super::wait_queue::{Broken, WaitQueue};
-use crate::checkpoint::Gate;
+use crate::leaf::{Gate, Waiter};
 use crate::sys::OnceLock;
 
 /// A value that is set once, by whoever has it, and waited for by any number of tasks.
@@ -97,7 +97,7 @@ impl<T> Promise<T> {
         self.outcome.into_inner().and_then(Result::ok)
     }
 
-    /// Waits for the value; if it is there, only gives way to other tasks once.
+    /// Waits for the value; if it is there, this is only a checkpoint.
     ///
     /// # Cancellation
     ///
@@ -148,8 +148,7 @@ pub struct PromiseWait<'a, T> {
 enum Step {
     Start,
     Waiting(Ticket),
-    /// It had ended: has still to give way. Or over.
-    Ended,
+    Over,
 }
 
 impl<'a, T> Future for PromiseWait<'a, T> {
@@ -157,38 +156,27 @@ impl<'a, T> Future for PromiseWait<'a, T> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        if this.gate.poll_start().is_pending() {
-            return Poll::Pending;
+        ready!(this.gate.poll_start(cx));
+        if let Step::Waiting(ticket) = &mut this.step {
+            let called = ready!(ticket.poll(this.promise.queue.shared(), cx));
+            this.step = if let Called::Served = called { Step::Over } else { Step::Start };
         }
-        match &mut this.step {
-            Step::Start => {
-                if this.promise.outcome.get().is_none() {
-                    let waker = cx.waker().clone();
-                    let mut line = this.promise.queue.lock_to_wait();
-                    if this.promise.outcome.get().is_none() {
-                        this.step = Step::Waiting(line.join(0, waker));
-                        return Poll::Pending;
-                    }
-                }
-                this.step = Step::Ended;
-                cx.waker().wake_by_ref();
+        if matches!(this.step, Step::Start) && this.promise.outcome.get().is_none() {
+            let waiter = Waiter::new(cx);
+            let mut line = this.promise.queue.lock_to_wait();
+            if this.promise.outcome.get().is_none() {
+                this.step = Step::Waiting(line.join(0, waiter));
                 return Poll::Pending;
             }
-            Step::Waiting(ticket) => {
-                if ticket.poll(this.promise.queue.shared(), true, cx).is_pending() {
-                    return Poll::Pending;
-                }
-                this.step = Step::Ended;
-            }
-            Step::Ended => {}
         }
+        this.step = Step::Over;
         this.promise.outcome()
     }
 }
 
 impl<T> Drop for PromiseWait<'_, T> {
     fn drop(&mut self) {
-        if let Step::Waiting(ticket) = mem::replace(&mut self.step, Step::Ended) {
+        if let Step::Waiting(ticket) = mem::replace(&mut self.step, Step::Over) {
             ticket.leave(self.promise.queue.shared());
         }
     }
@@ -199,7 +187,7 @@ impl<T> fmt::Debug for PromiseWait<'_, T> {
         f.write_str(match &self.step {
             Step::Start => "PromiseWait::Start",
             Step::Waiting(_) => "PromiseWait::Waiting",
-            Step::Ended => "PromiseWait::Ended",
+            Step::Over => "PromiseWait::Over",
         })
     }
 }
@@ -208,7 +196,7 @@ impl<T> fmt::Debug for PromiseWait<'_, T> {
 mod tests {
     use std::thread;
 
-    use super::super::testing::{Hand, block_on, yields_once};
+    use super::super::testing::{Hand, at_once, block_on};
     use super::*;
 
     /// B211
@@ -218,7 +206,7 @@ mod tests {
         promise.set(1).unwrap();
         assert_eq!(promise.set(2).unwrap_err().value, 2);
         assert!(!promise.break_with("too late"));
-        assert_eq!(yields_once(promise.wait()).unwrap(), &1);
+        assert_eq!(at_once(promise.wait()).unwrap(), &1);
         assert_eq!((promise.get(), promise.broken().is_none()), (Some(&1), true));
 
         let promise = Promise::new();
@@ -228,7 +216,7 @@ mod tests {
         let broken = waiter.finish().unwrap_err();
         assert_eq!(broken.text(), "no longer needed");
         assert!(broken.location().file().ends_with("promise.rs"));
-        assert!(yields_once(promise.wait()).is_err());
+        assert!(at_once(promise.wait()).is_err());
         assert_eq!(promise.into_inner(), None);
     }
 

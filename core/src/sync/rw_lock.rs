@@ -8,7 +8,7 @@ mod guard;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use super::WouldBlock;
 use super::door::{Claim, Door, READ, WRITE};
@@ -68,16 +68,7 @@ impl<T: ?Sized> RwLock<T> {
     ///
     /// *Loses its place*. A drop leaves the queue; what was handed over already goes to the next waiter.
     pub fn read(&self) -> RwLockRead<'_, T> {
-        RwLockRead { lock: self, claim: Claim::new(READ, false) }
-    }
-
-    /// Waits until it can be read, without giving way to other tasks if that is at once.
-    ///
-    /// # Cancellation
-    ///
-    /// As [`read`](RwLock::read).
-    pub fn fast_read(&self) -> RwLockRead<'_, T> {
-        RwLockRead { lock: self, claim: Claim::new(READ, true) }
+        RwLockRead { lock: self, claim: Claim::new(WHAT, READ) }
     }
 
     /// Waits until it can be changed.
@@ -86,16 +77,7 @@ impl<T: ?Sized> RwLock<T> {
     ///
     /// *Loses its place*. A drop leaves the queue; what was handed over already goes to the next waiter.
     pub fn write(&self) -> RwLockWrite<'_, T> {
-        RwLockWrite { lock: self, claim: Claim::new(WRITE, false) }
-    }
-
-    /// Waits until it can be changed, without giving way to other tasks if that is at once.
-    ///
-    /// # Cancellation
-    ///
-    /// As [`write`](RwLock::write).
-    pub fn fast_write(&self) -> RwLockWrite<'_, T> {
-        RwLockWrite { lock: self, claim: Claim::new(WRITE, true) }
+        RwLockWrite { lock: self, claim: Claim::new(WHAT, WRITE) }
     }
 
     /// Reads, if nobody writes and nobody waits.
@@ -104,7 +86,11 @@ impl<T: ?Sized> RwLock<T> {
     ///
     /// [`WouldBlock`] otherwise.
     pub fn try_read(&self) -> Result<RwLockReadGuard<'_, T>, WouldBlock> {
-        Hold::try_read(self).map(RwLockReadGuard).ok_or(WouldBlock)
+        let mut hold = Hold::try_read(self);
+        if hold.is_none() && self.door().clears(READ) {
+            hold = Hold::try_read(self);
+        }
+        hold.map(RwLockReadGuard).ok_or(WouldBlock)
     }
 
     /// Writes, if nobody uses it and nobody waits.
@@ -113,7 +99,11 @@ impl<T: ?Sized> RwLock<T> {
     ///
     /// [`WouldBlock`] otherwise.
     pub fn try_write(&self) -> Result<RwLockWriteGuard<'_, T>, WouldBlock> {
-        Hold::try_write(self).map(RwLockWriteGuard).ok_or(WouldBlock)
+        let mut hold = Hold::try_write(self);
+        if hold.is_none() && self.door().clears(WRITE) {
+            hold = Hold::try_write(self);
+        }
+        hold.map(RwLockWriteGuard).ok_or(WouldBlock)
     }
 
     /// The value, which nobody else can be using: all guards are gone, or leaked.
@@ -130,7 +120,7 @@ impl<T: ?Sized> RwLock<T> {
 
     #[inline]
     fn door(&self) -> Door<'_, Word> {
-        Door { what: "rw lock", room: self.lock.word(), queue: &self.queue }
+        Door { room: self.lock.word(), queue: &self.queue }
     }
 
     /// The guard of a reader that was let in.
@@ -182,18 +172,14 @@ pub struct RwLockStatistics {
     pub waiting: usize,
 }
 
-/// Future of [`RwLock::read`] and [`RwLock::fast_read`].
+/// What it is called in dumps.
+const WHAT: &str = "rw lock";
+
+/// Future of [`RwLock::read`].
 #[must_use = "futures do nothing unless polled"]
 pub struct RwLockRead<'a, T: ?Sized> {
     lock: &'a RwLock<T>,
     claim: Claim,
-}
-
-impl<'a, T: ?Sized> RwLockRead<'a, T> {
-    #[inline(never)]
-    fn wait(&mut self, open: bool, cx: &mut Context<'_>) -> Poll<RwLockReadGuard<'a, T>> {
-        self.claim.poll(open, self.lock.door(), cx).map(|()| self.lock.claim_read())
-    }
 }
 
 impl<'a, T: ?Sized> Future for RwLockRead<'a, T> {
@@ -201,14 +187,14 @@ impl<'a, T: ?Sized> Future for RwLockRead<'a, T> {
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<RwLockReadGuard<'a, T>> {
-        let open = self.claim.is_fast();
-        if open {
-            if let Ok(guard) = self.lock.try_read() {
-                self.claim.is_over();
-                return Poll::Ready(guard);
+        let this = &mut *self;
+        if ready!(this.claim.poll_start(cx)) {
+            if let Some(guard) = Hold::try_read(this.lock) {
+                this.claim.is_over();
+                return Poll::Ready(RwLockReadGuard(guard));
             }
         }
-        self.wait(open, cx)
+        this.claim.poll_wait(this.lock.door(), cx).map(|()| this.lock.claim_read())
     }
 }
 
@@ -227,18 +213,11 @@ impl<T: ?Sized> fmt::Debug for RwLockRead<'_, T> {
     }
 }
 
-/// Future of [`RwLock::write`] and [`RwLock::fast_write`].
+/// Future of [`RwLock::write`].
 #[must_use = "futures do nothing unless polled"]
 pub struct RwLockWrite<'a, T: ?Sized> {
     lock: &'a RwLock<T>,
     claim: Claim,
-}
-
-impl<'a, T: ?Sized> RwLockWrite<'a, T> {
-    #[inline(never)]
-    fn wait(&mut self, open: bool, cx: &mut Context<'_>) -> Poll<RwLockWriteGuard<'a, T>> {
-        self.claim.poll(open, self.lock.door(), cx).map(|()| self.lock.claim_write())
-    }
 }
 
 impl<'a, T: ?Sized> Future for RwLockWrite<'a, T> {
@@ -246,14 +225,14 @@ impl<'a, T: ?Sized> Future for RwLockWrite<'a, T> {
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<RwLockWriteGuard<'a, T>> {
-        let open = self.claim.is_fast();
-        if open {
-            if let Ok(guard) = self.lock.try_write() {
-                self.claim.is_over();
-                return Poll::Ready(guard);
+        let this = &mut *self;
+        if ready!(this.claim.poll_start(cx)) {
+            if let Some(guard) = Hold::try_write(this.lock) {
+                this.claim.is_over();
+                return Poll::Ready(RwLockWriteGuard(guard));
             }
         }
-        self.wait(open, cx)
+        this.claim.poll_wait(this.lock.door(), cx).map(|()| this.lock.claim_write())
     }
 }
 

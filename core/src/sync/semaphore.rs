@@ -69,18 +69,9 @@ impl Semaphore {
     /// # Cancellation
     ///
     /// *Loses its place*. A drop leaves the queue; a permit that was handed over already goes to the next waiter.
+    #[inline]
     pub fn acquire(&self) -> SemaphoreAcquire<'_> {
         self.acquire_many(1)
-    }
-
-    /// Waits for a permit, without giving way to other tasks if there is one at once.
-    ///
-    /// # Cancellation
-    ///
-    /// As [`acquire`](Semaphore::acquire).
-    #[inline]
-    pub fn fast_acquire(&self) -> SemaphoreAcquire<'_> {
-        SemaphoreAcquire { semaphore: self, claim: Claim::new(1, true) }
     }
 
     /// Waits for `n` permits together, also if more than there are: some may be [added](Semaphore::add_permits).
@@ -90,8 +81,9 @@ impl Semaphore {
     /// # Cancellation
     ///
     /// As [`acquire`](Semaphore::acquire).
+    #[inline]
     pub fn acquire_many(&self, n: usize) -> SemaphoreAcquire<'_> {
-        SemaphoreAcquire { semaphore: self, claim: Claim::new(n, false) }
+        SemaphoreAcquire { semaphore: self, claim: Claim::new(WHAT, n) }
     }
 
     /// Waits for a permit that can be moved into another task, a closure or a thread.
@@ -117,15 +109,6 @@ impl Semaphore {
         self.acquire_many_owned(1)
     }
 
-    /// Waits for a permit that can be moved, without giving way to other tasks if there is one at once.
-    ///
-    /// # Cancellation
-    ///
-    /// As [`acquire`](Semaphore::acquire).
-    pub fn fast_acquire_owned(self: Arc<Self>) -> SemaphoreAcquireOwned {
-        SemaphoreAcquireOwned { semaphore: self, claim: Claim::new(1, true) }
-    }
-
     /// Waits for `n` permits together, that can be moved; [`acquire_many`](Semaphore::acquire_many) and
     /// [`acquire_owned`](Semaphore::acquire_owned) in one.
     ///
@@ -133,7 +116,7 @@ impl Semaphore {
     ///
     /// As [`acquire`](Semaphore::acquire).
     pub fn acquire_many_owned(self: Arc<Self>, n: usize) -> SemaphoreAcquireOwned {
-        SemaphoreAcquireOwned { semaphore: self, claim: Claim::new(n, false) }
+        SemaphoreAcquireOwned { semaphore: self, claim: Claim::new(WHAT, n) }
     }
 
     /// Takes a permit, if one is free and nobody waits.
@@ -151,7 +134,7 @@ impl Semaphore {
     ///
     /// [`WouldBlock`] otherwise.
     pub fn try_acquire_many(&self, n: usize) -> Result<SemaphorePermit<'_>, WouldBlock> {
-        if self.take(n) { Ok(SemaphorePermit { semaphore: self, count: n }) } else { Err(WouldBlock) }
+        if self.try_take(n) { Ok(SemaphorePermit { semaphore: self, count: n }) } else { Err(WouldBlock) }
     }
 
     /// Takes a permit that can be moved, if one is free and nobody waits.
@@ -160,7 +143,7 @@ impl Semaphore {
     ///
     /// [`WouldBlock`] otherwise.
     pub fn try_acquire_owned(self: Arc<Self>) -> Result<OwnedSemaphorePermit, WouldBlock> {
-        if self.take(1) { Ok(OwnedSemaphorePermit { semaphore: self, count: 1 }) } else { Err(WouldBlock) }
+        if self.try_take(1) { Ok(OwnedSemaphorePermit { semaphore: self, count: 1 }) } else { Err(WouldBlock) }
     }
 
     /// Adds `n` permits; waiters get them first. More than [`MAX_PERMITS`](Semaphore::MAX_PERMITS) are never free: one that comes
@@ -200,13 +183,19 @@ impl Semaphore {
 
     #[inline]
     fn door(&self) -> Door<'_, Permits> {
-        Door { what: "semaphore", room: &self.permits, queue: &self.queue }
+        Door { room: &self.permits, queue: &self.queue }
     }
 
     /// Takes `n` permits, if nobody waits.
     #[inline]
     fn take(&self, n: usize) -> bool {
         self.permits.enter(n)
+    }
+
+    /// As `take`, for those who will not wait.
+    #[inline]
+    fn try_take(&self, n: usize) -> bool {
+        self.take(n) || (self.door().clears(n) && self.take(n))
     }
 
     /// Gives `n` permits back, to the first in line if there is one.
@@ -229,6 +218,9 @@ impl Semaphore {
         self.door().serve_line(line);
     }
 }
+
+/// What it is called in dumps.
+const WHAT: &str = "semaphore";
 
 impl fmt::Debug for Semaphore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

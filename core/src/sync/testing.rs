@@ -37,7 +37,7 @@ impl<F: Future> Hand<F> {
     #[track_caller]
     pub(crate) fn waiting(future: F) -> Self {
         let mut hand = Hand::new(future);
-        assert!(hand.poll().is_pending(), "every wait gives way once");
+        assert!(hand.poll().is_pending(), "it did not have to wait");
         assert_eq!(hand.wakes(), 0, "nothing to go on for");
         hand
     }
@@ -59,15 +59,6 @@ impl<F: Future> Hand<F> {
     pub(crate) fn wakes(&self) -> usize {
         self.counter.0.load(Ordering::SeqCst)
     }
-}
-
-/// Asserts that `future` gives way exactly once, then is through.
-#[track_caller]
-pub(crate) fn yields_once<F: Future>(future: F) -> F::Output {
-    let mut hand = Hand::new(future);
-    assert!(hand.poll().is_pending(), "a checkpoint gives way once");
-    assert_eq!(hand.wakes(), 1);
-    hand.finish()
 }
 
 /// Asserts that `future` is through at its first poll.

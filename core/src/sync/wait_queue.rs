@@ -17,13 +17,12 @@ mod broken;
 use std::borrow::Cow;
 use std::fmt;
 use std::future::Future;
-use std::mem;
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, ready};
 
 pub use super::line::Wakes;
-use super::line::{self, Left, List, Shared, Ticket};
-use crate::checkpoint::Gate;
+use super::line::{self, Called, Left, List, Shared, Ticket};
+use crate::leaf::{Gate, Waiter};
 use crate::raw::Lazy;
 use crate::sys::MutexGuard;
 use crate::sys::atomic::{Ordering, fence};
@@ -32,7 +31,8 @@ pub use broken::Broken;
 /// A queue of waiting tasks; what locks, events and limiters are made of.
 ///
 /// Tasks [`park`](WaitQueue::park); somebody [`unpark`](WaitQueue::unpark)s as many as he likes, and exactly the ones that
-/// have waited longest go on. Unparking an empty queue does nothing: no wake-up is stored.
+/// have waited longest go on. Unparking an empty queue does nothing: no wake-up is stored. A waiter whose code is cancelled is
+/// passed over, as if it were not there.
 ///
 /// The queue knows nothing about *why* one waits. To build a primitive out of it, decide and queue in one step: either
 /// below the queue's own lock, which [`lock`](WaitQueue::lock) takes, or below a lock of your own that is held around it.
@@ -54,7 +54,7 @@ pub use broken::Broken;
 /// foster::nursery(async |n: foster::Nursery<foster::sync::Broken>| {
 ///     n.spawn(QUEUE.park());
 ///     while QUEUE.unpark(1) == 0 {
-///         foster::checkpoint().await;
+///         foster::yield_now().await;
 ///     }
 ///     Ok(())
 /// })
@@ -138,7 +138,8 @@ impl WaitQueue {
 
     /// Waits at the end of the queue until unparked.
     ///
-    /// The place is taken at the first poll; [`Line::park`] takes one at once.
+    /// The place is taken at the first poll; [`Line::park`] takes one at once. A waiter that was passed over because its code was
+    /// cancelled, and is polled in other code then, takes a place at the end.
     ///
     /// # Cancellation
     ///
@@ -292,20 +293,21 @@ impl<'a> Line<'a> {
         self.list.waiting() == 0
     }
 
-    /// The tag of the longest waiter.
+    /// The tag of the longest waiter whose code is not cancelled, which is the one that would be unparked.
     #[must_use]
-    pub fn first(&self) -> Option<usize> {
-        self.list.first()
+    pub fn first(&mut self) -> Option<usize> {
+        self.list.first(&mut self.wakes)
     }
 
     /// Takes a place at the end of the line, now, with a `tag` of your choice to recognise it by.
     ///
     /// Waiting for it is [`WaitQueue::park`], except that the place is taken already. Cancelled code ought not to take one
-    /// (law L14), so pass a [`checkpoint_if_cancelled`](crate::checkpoint_if_cancelled) before.
+    /// (law L14), so pass a [`checkpoint`](crate::checkpoint()) before.
     pub fn park(&mut self, tag: usize) -> Park<'a> {
+        let key = self.list.enter(tag, Waiter::unpolled(), &mut self.wakes);
         Park {
-            state: State::Joined { home: self.shared, ticket: Some(self.enter(tag, None)), polled: false },
-            gate: Gate::to("wait queue"),
+            state: State::Joined { home: self.shared, ticket: Some(Ticket::new(key)) },
+            gate: Gate::passed("wait queue"),
         }
     }
 
@@ -339,19 +341,19 @@ impl<'a> Line<'a> {
         self.list.serve(false, &mut self.wakes)
     }
 
+    /// How many wait whose code is not cancelled.
+    pub(super) fn count(&mut self) -> usize {
+        self.list.count(&mut self.wakes)
+    }
+
     /// Joins the line, in a queue that is never broken.
     #[inline]
-    pub(super) fn join(&mut self, tag: usize, waker: Waker) -> Ticket {
-        Ticket::new(self.list.join(tag, Some(waker)))
+    pub(super) fn join(&mut self, tag: usize, waiter: Waiter) -> Ticket {
+        Ticket::new(self.list.join(tag, waiter))
     }
 
-    /// Joins the line. In a broken queue the ticket is ready at once.
-    fn enter(&mut self, tag: usize, waker: Option<Waker>) -> Ticket {
-        Ticket::new(self.list.enter(tag, waker, &mut self.wakes))
-    }
-
-    /// Takes out a waiter that stands in this very line. The waker is to be dropped after the line.
-    pub(super) fn remove(&mut self, ticket: &Ticket) -> (Left, Option<Waker>) {
+    /// Takes out a waiter that stands in this very line. It is to be dropped after the line.
+    pub(super) fn remove(&mut self, ticket: &Ticket) -> (Left, Option<Waiter>) {
         self.list.remove(ticket.key())
     }
 }
@@ -375,7 +377,6 @@ enum State<'a> {
     Joined {
         home: &'a Shared,
         ticket: Option<Ticket>,
-        polled: bool,
     },
 }
 
@@ -404,27 +405,26 @@ impl Future for Park<'_> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        if this.gate.poll_start().is_pending() {
-            return Poll::Pending;
+        ready!(this.gate.poll_start(cx));
+        if let State::New(queue) = this.state {
+            // L36: made before the lock is taken.
+            let waiter = Waiter::new(cx);
+            let mut wakes = Wakes::default();
+            let home = queue.shared();
+            let key = home.lock().enter(0, waiter, &mut wakes);
+            this.state = State::Joined { home, ticket: Some(Ticket::new(key)) };
         }
-        match &mut this.state {
-            State::New(queue) => {
-                let waker = cx.waker().clone();
-                let (home, ticket) = (queue.shared(), queue.lock().enter(0, Some(waker)));
-                this.state = State::Joined { home, ticket: Some(ticket), polled: true };
-                Poll::Pending
+        let State::Joined { home, ticket } = &mut this.state else { unreachable!("it has just joined") };
+        let Some(held) = ticket else { panic!("`Park` was polled after it was ready") };
+        let result = loop {
+            match ready!(held.poll(home, cx)) {
+                Called::Served => break Ok(()),
+                Called::Broken(broken) => break Err(broken),
+                Called::Passed { tag } => held.rejoin(home, tag, Waiter::new(cx)),
             }
-            State::Joined { home, ticket, polled } => {
-                // B081: also who was unparked before its first poll gives way once.
-                let yielded = mem::replace(polled, true);
-                let Some(held) = ticket else { panic!("`Park` was polled after it was ready") };
-                let poll = held.poll(home, yielded, cx);
-                if poll.is_ready() {
-                    *ticket = None;
-                }
-                poll
-            }
-        }
+        };
+        *ticket = None;
+        Poll::Ready(result)
     }
 }
 

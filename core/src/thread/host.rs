@@ -84,7 +84,7 @@ impl Host {
         drop(permit);
         let result = f();
         // Whoever waits here holds none, so somebody else goes on, and comes to its end.
-        let permit = wait(&self.runtime, self.limiter.clone().fast_acquire_owned());
+        let permit = wait(&self.runtime, self.limiter.clone().acquire_owned());
         permit.set_holder(holder);
         self.permit.replace(Some(permit));
         result

@@ -155,8 +155,7 @@ impl Ticket {
     /// The permit; its holder is whoever awaits the job, at `location`.
     pub(super) fn poll(&mut self, location: &'static Location<'static>, cx: &mut Context<'_>) -> Poll<Paid> {
         let limiter = self.limiter.get_or_insert_with(limiter);
-        // Fast: waiting for the job gives way to other tasks anyway.
-        let acquire = self.acquire.get_or_insert_with(|| Box::pin(limiter.clone().fast_acquire_owned()));
+        let acquire = self.acquire.get_or_insert_with(|| Box::pin(limiter.clone().acquire_owned()));
         let permit = ready!(acquire.as_mut().poll(cx));
         permit.set_holder(Holder::at(location));
         Poll::Ready((limiter.clone(), permit))

@@ -22,7 +22,7 @@ use crate::observer::ScopeEvent;
 use crate::raw::{self, Frame, Stack};
 use crate::reason::{Origin, Reason, ReasonKind};
 
-pub(crate) use looking::{arrives_at, is_cancelled, is_clear, waits_no_more};
+pub(crate) use looking::{arrives_at, is_cancelled, waits_no_more};
 
 /// A scope that code on this thread stands in.
 struct Scope {
@@ -270,7 +270,7 @@ pub(crate) fn tree() -> Option<Arc<Tree>> {
     with_tree(Arc::clone)
 }
 
-fn with_tree<R>(f: impl FnOnce(&Arc<Tree>) -> R) -> Option<R> {
+pub(crate) fn with_tree<R>(f: impl FnOnce(&Arc<Tree>) -> R) -> Option<R> {
     look(|top| node_or_default(top).and_then(|node| node.tree()).map(|tree| f(&tree)))
 }
 

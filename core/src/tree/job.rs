@@ -11,6 +11,7 @@ use super::Tree;
 use super::loss;
 use super::node::{Life, NodeRef};
 use crate::reason::Origin;
+use crate::runtime::budget::with_budget;
 
 /// Something to be polled: a task of a nursery, or a reaper that finishes a scope whose future was lost; given to [`Runtime::spawn`](crate::runtime::Runtime::spawn).
 ///
@@ -60,11 +61,11 @@ impl Future for Job {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let poll = match &mut self.0 {
+        let poll = with_budget(|| match &mut self.0 {
             Work::Task(node) => node.cell().run(node, cx),
             Work::Reaper(node) => loss::reap(node, cx),
             Work::Probe(_) | Work::Over => Poll::Ready(()),
-        };
+        });
         if poll.is_ready() {
             self.0 = Work::Over;
         }

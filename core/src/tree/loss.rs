@@ -255,7 +255,7 @@ fn raze_node(node: &NodeRef, report: &mut HostDropped, wakes: &mut Wakes) {
     let left =
         state.if_rare().map(|rare| (rare.running.take(), rare.owned.take(), std::mem::take(&mut rare.finalizers)));
     let links = std::mem::take(&mut state.links);
-    wakes.push_raw(state.waker.take());
+    wakes.push_taken(node, state.waker.take());
     drop(state);
     let result = ambient::enter(node, || {
         node.cell().cut(node);

@@ -1,18 +1,12 @@
-//! Calls of code that is the user's, where a panic has no place to go: the panic hook has reported it.
+//! Drops of values that are the user's, where a panic has no place to go: the panic hook has reported it.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::task::Waker;
 
 use super::node::Payload;
 
 /// Drops something of the user's.
 pub(crate) fn drop_quietly<T>(value: T) {
     drop_payload(catch_unwind(AssertUnwindSafe(|| drop(value))).err());
-}
-
-/// Calls a waker, which may be foreign: a panic in it must not keep others from being woken.
-pub(crate) fn wake_quietly(waker: Waker) {
-    drop_payload(catch_unwind(AssertUnwindSafe(|| waker.wake())).err());
 }
 
 /// Drops a panic's payload; should its destructor panic, that is the end of it: the panic hook has reported both.

@@ -22,6 +22,7 @@ use super::slot::Slot;
 use crate::observer::{Observer, PrintOrphans};
 use crate::reason::Origin;
 use crate::runtime::Runtime;
+use crate::runtime::budget::with_budget;
 
 /// Makes `future` the body of a new tree on `runtime`. For adapters: an application calls their `run` or `attach`.
 ///
@@ -126,14 +127,14 @@ impl<F: Future<Output = T>, T> Future for Root<F, T> {
             );
         }
         if !*this.over {
-            match poll_open(node, this.body.as_mut(), cx) {
+            match with_budget(|| poll_open(node, this.body.as_mut(), cx)) {
                 Step::Pending => return Poll::Pending,
                 Step::Gone => {}
                 Step::Ready => *this.output = this.body.as_mut().take(),
             }
             *this.over = true;
         }
-        let Poll::Ready(closed) = node.wind_down(Driver::Own, cx) else { return Poll::Pending };
+        let Poll::Ready(closed) = with_budget(|| node.wind_down(Driver::Own, cx)) else { return Poll::Pending };
         *this.seat = None;
         this.tree.end(false);
         if let Some(payload) = closed.panic {

@@ -46,7 +46,6 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::mem;
 use std::num::{NonZeroU32, NonZeroU64};
-use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Arc, PoisonError, Weak};
 use std::task::{Poll, Wake, Waker};
 
@@ -54,13 +53,14 @@ use slab::Slab;
 
 use super::Tree;
 use super::flags::CANCELLED;
-use super::node::{NodeRef, Payload};
-use super::quiet::{drop_payload, drop_quietly};
+use super::node::NodeRef;
+use super::quiet::drop_quietly;
 use super::wake::Wakes;
 use crate::Instant;
 use crate::instant::AtomicInstant;
 use crate::runtime::Timer;
 use crate::sys::{Mutex, MutexGuard};
+use crate::waking;
 
 #[cfg(all(test, not(foster_shuttle)))]
 mod tests;
@@ -366,7 +366,7 @@ impl Tree {
                 Target::Hard(node) => node.mark_hard(now, &mut wakes),
             }
         }
-        contain(|| wakes.wake());
+        wakes.wake();
         drop_quietly((missed, requests));
     }
 
@@ -410,19 +410,9 @@ impl Wake for Alarm {
 /// Calls the wakers of sleeps that have ended: each, whatever the others do.
 fn wake_each(sleeps: Vec<Sleeper>) {
     for Sleeper { waker, scope } in sleeps {
-        contain(|| waker.wake());
-        drop(scope);
+        match &scope {
+            Some(scope) => waking::wake_for(scope, waker),
+            None => waking::wake(waker),
+        }
     }
-}
-
-/// Runs wakers. A panic ends here: a thread that fires timers goes on to the others, and to arming the next.
-fn contain(wake: impl FnOnce()) {
-    if let Err(payload) = panic::catch_unwind(AssertUnwindSafe(wake)) {
-        waker_panicked(payload);
-    }
-}
-
-/// The one place that learns that a waker has panicked. The panic hook has reported it.
-fn waker_panicked(payload: Payload) {
-    drop_payload(Some(payload));
 }

@@ -7,22 +7,24 @@ use super::Tree;
 use super::flags::{BY_CELL, LOST, PARENT_CANCELLED};
 use super::links::Role;
 use super::node::{Kind, Life, NodeRef};
-use super::quiet::wake_quietly;
 use super::verdict::quietly;
 use crate::sys::atomic::Ordering;
+use crate::waking;
 
 /// What is to be done once no lock is held any more: wakers to call, and a timer to arm.
 #[derive(Default)]
 pub(crate) struct Wakes {
-    wakers: Vec<Waker>,
+    /// Each with the scope that it drives.
+    wakers: Vec<(NodeRef, Waker)>,
     /// Scopes whose drivers are woken through their cells.
     cells: Vec<NodeRef>,
     arm: Option<Arc<Tree>>,
 }
 
 impl Wakes {
-    pub(crate) fn push_raw(&mut self, waker: Option<Waker>) {
-        self.wakers.extend(waker);
+    /// Takes a waker along that was taken from `node`.
+    pub(crate) fn push_taken(&mut self, node: &NodeRef, waker: Option<Waker>) {
+        self.wakers.extend(waker.map(|waker| (node.clone(), waker)));
     }
 
     pub(crate) fn arm(&mut self, tree: &Arc<Tree>) {
@@ -59,7 +61,7 @@ impl Wakes {
         }
         // Taken, not cloned: that would run below the lock (L36). The driver leaves a new one in the poll that this leads to.
         let waker = node.lock().waker.take();
-        self.wakers.extend(waker);
+        self.wakers.extend(waker.map(|waker| (node, waker)));
     }
 
     /// Does it, on behalf of foster: nothing becomes runnable by it (L12). A waker that panics does not keep the others from being called.
@@ -68,7 +70,7 @@ impl Wakes {
             tree.arm();
         }
         quietly(|| {
-            self.wakers.into_iter().for_each(wake_quietly);
+            self.wakers.into_iter().for_each(|(node, waker)| waking::wake_for(&node, waker));
             self.cells.iter().for_each(|node| node.cell().wake(node));
         });
     }
@@ -116,7 +118,7 @@ pub(crate) fn wake(node: &NodeRef) {
         node.cell().wake(node);
     }
     if let Some(waker) = waker {
-        wake_quietly(waker);
+        waking::wake_for(node, waker);
     }
     if delayed.is_some() {
         let mut wakes = Wakes::default();

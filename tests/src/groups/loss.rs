@@ -542,6 +542,10 @@ impl Runtime for Faulty {
         self.inner.blocking(work)
     }
 
+    fn poll_budget(&self, cx: &mut std::task::Context<'_>) -> std::task::Poll<()> {
+        self.inner.poll_budget(cx)
+    }
+
     fn should_yield(&self) -> bool {
         self.inner.should_yield()
     }

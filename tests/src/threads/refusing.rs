@@ -41,6 +41,10 @@ macro_rules! but_for_blocking {
                 $blocking
             }
 
+            fn poll_budget(&self, cx: &mut std::task::Context<'_>) -> std::task::Poll<()> {
+                self.0.poll_budget(cx)
+            }
+
             fn should_yield(&self) -> bool {
                 self.0.should_yield()
             }

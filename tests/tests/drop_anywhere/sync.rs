@@ -15,7 +15,7 @@ use crate::inside::{both, busy, holding};
 cases! {
     semaphore_acquire: run, |_| async {
         let semaphore = Semaphore::new(1);
-        both(holding(semaphore.acquire()), both(holding(semaphore.fast_acquire()), holding(semaphore.acquire()))).await;
+        both(holding(semaphore.acquire()), both(holding(semaphore.acquire()), holding(semaphore.acquire()))).await;
         assert_eq!(semaphore.available(), 1);
     }, nothing;
     semaphore_acquire_many: run, |_| async {
@@ -46,12 +46,12 @@ cases! {
     }, nothing;
     limiter_acquire: run, |_| async {
         let limiter = CapacityLimiter::new(1);
-        both(holding(limiter.acquire()), both(holding(limiter.fast_acquire()), holding(limiter.acquire()))).await;
+        both(holding(limiter.acquire()), both(holding(limiter.acquire()), holding(limiter.acquire()))).await;
         assert_eq!((limiter.borrowed(), limiter.statistics().waiting), (0, 0));
     }, nothing;
     limiter_acquire_owned: run, |_| async {
         let limiter = Arc::new(CapacityLimiter::new(1));
-        both(holding(limiter.clone().acquire_owned()), holding(limiter.clone().fast_acquire_owned())).await;
+        both(holding(limiter.clone().acquire_owned()), holding(limiter.clone().acquire_owned())).await;
         assert_eq!((limiter.borrowed(), limiter.statistics().waiting), (0, 0));
     }, nothing;
     limiter_acquire_on_behalf_of: run, |_| async {
@@ -130,7 +130,7 @@ cases! {
     }, nothing;
     mutex_lock: run, |_| async {
         let mutex = Mutex::new(0);
-        both(holding(mutex.lock()), both(holding(mutex.fast_lock()), holding(mutex.lock()))).await;
+        both(holding(mutex.lock()), both(holding(mutex.lock()), holding(mutex.lock()))).await;
         assert!(mutex.try_lock().is_ok());
     }, nothing;
     /// Each holds it to the end of its cleanup, and the task beside gets it then.
@@ -195,7 +195,7 @@ cases! {
             guard.complete();
         };
         both(section(), section()).await;
-        mutex.fast_lock().await.expect("whole").complete();
+        mutex.lock().await.expect("whole").complete();
     }, nothing;
     once_cell_get_or_init: run, |scene: Scene| async move {
         let cell = OnceCell::new();
@@ -241,12 +241,12 @@ cases! {
     }, nothing;
     rw_lock_read: run, |_| async {
         let lock = RwLock::new(0);
-        both(both(holding(lock.read()), holding(lock.write())), both(holding(lock.fast_read()), holding(lock.read()))).await;
+        both(both(holding(lock.read()), holding(lock.write())), both(holding(lock.read()), holding(lock.read()))).await;
         assert!(lock.try_write().is_ok());
     }, nothing;
     rw_lock_write: run, |_| async {
         let lock = RwLock::new(0);
-        both(both(holding(lock.write()), holding(lock.read())), both(holding(lock.fast_write()), holding(lock.write()))).await;
+        both(both(holding(lock.write()), holding(lock.read())), both(holding(lock.write()), holding(lock.write()))).await;
         assert!(lock.try_write().is_ok());
     }, nothing;
 }

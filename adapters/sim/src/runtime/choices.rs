@@ -133,11 +133,6 @@ impl Choices {
         yes > 0.0 && self.choose(2, |this| u64::from(this.rng.next() <= threshold)) == 1
     }
 
-    /// Whether a job that asks should end its turn before its budget is used up.
-    pub(crate) fn cut_turn(&mut self) -> bool {
-        self.policy == Policy::Random && self.chance(1.0 / 32.0)
-    }
-
     /// A number for the program.
     pub(crate) fn random(&mut self) -> u64 {
         self.program.next()

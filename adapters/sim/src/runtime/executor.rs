@@ -37,9 +37,6 @@ use super::timers::{SimTimer, Timers};
 use crate::builder::Builder;
 use crate::trace::Event;
 
-/// After this many questions in one turn [`Runtime::should_yield`] says yes, as tokio does.
-const TURN: u32 = 128;
-
 /// A simulation: the runtime that foster sees, and the state behind it.
 #[derive(Clone)]
 pub(crate) struct Sim {
@@ -80,8 +77,6 @@ pub(crate) struct State {
     keys: usize,
     spawned: u64,
     pub(crate) tickets: u64,
-    /// How often the job that is being polled asked whether to yield.
-    asked: u32,
 }
 
 struct Slot {
@@ -152,7 +147,6 @@ impl Sim {
             keys: 0,
             spawned: 0,
             tickets: 0,
-            asked: 0,
         };
         let (state, outside, home) = (Mutex::new(state), Condvar::new(), thread::current().id());
         let sim = Sim { shared: Arc::new(Shared { config: config.clone(), home, state, outside }) };
@@ -347,7 +341,6 @@ impl State {
         }
         self.steps += 1;
         self.active_at = self.now;
-        self.asked = 0;
         let spurious = self.spurious(config);
         let key = spurious.unwrap_or_else(|| {
             let picked = self.choices.pick(&mut self.ready);
@@ -402,12 +395,6 @@ impl Runtime for Sim {
 
     fn blocking(&self, work: Work) -> Result<(), BlockingError> {
         self.run_blocking(work)
-    }
-
-    fn should_yield(&self) -> bool {
-        let mut state = self.lock();
-        state.asked += 1;
-        state.asked >= TURN || state.choices.cut_turn()
     }
 
     fn entropy(&self) -> u64 {

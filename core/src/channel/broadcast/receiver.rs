@@ -113,7 +113,7 @@ impl<T: Clone> BroadcastReceiver<T> {
     #[track_caller]
     pub fn recv_blocking(&mut self) -> Result<T, BroadcastRecvError> {
         refuse_in_task("recv_blocking", "recv");
-        block_on(BroadcastRecv { receiver: self, turn: Turn::fast(RECV), listener: Listener::new() })
+        block_on(BroadcastRecv { receiver: self, turn: Turn::new(RECV), listener: Listener::new() })
     }
 }
 
@@ -128,14 +128,14 @@ fn poll_recv<T: Clone>(
     listener: &mut Listener,
     cx: &mut Context<'_>,
 ) -> Poll<Result<T, BroadcastRecvError>> {
-    let done = turn.poll(cx, |act, spare, cx| {
+    let done = turn.poll(cx, |visit, cx| {
         cast.step(|state, after| {
+            if !state.waits.may_look(listener, visit) {
+                return Attempt::Waits;
+            }
             let ready = *over || *place < state.tail() || state.senders == 0;
             if !ready {
-                return state.waits.listen(listener, spare, cx);
-            }
-            if !act {
-                return Attempt::Ready;
+                return state.waits.listen(listener, visit, cx);
             }
             match BroadcastReceiver::take(state, place, over, after) {
                 Some(done) => Attempt::Done(done),

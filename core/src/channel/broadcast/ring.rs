@@ -2,7 +2,6 @@
 
 use std::collections::VecDeque;
 use std::mem;
-use std::task::Waker;
 
 use super::Lag;
 use super::seat::{Leaving, Seated, Seats};
@@ -10,6 +9,7 @@ use crate::channel::after::After;
 use crate::channel::bell::Bell;
 use crate::channel::error::SendError;
 use crate::channel::slots::{Row, Slots};
+use crate::leaf::Waiter;
 use crate::sys::Latch;
 
 #[derive(Debug)]
@@ -48,9 +48,14 @@ pub(super) struct Queued<T> {
 /// A sender that waits for room. Its value stays with it until it has some.
 #[derive(Debug)]
 pub(super) enum Stage {
-    Waiting { waker: Option<Waker>, end: u64 },
+    Waiting {
+        waiter: Waiter,
+        end: u64,
+    },
     Granted,
     Refused,
+    /// Passed over, because its code is cancelled (law L14). Polled in other code it starts again.
+    Passed,
 }
 
 /// Why nothing can be sent.
@@ -170,7 +175,7 @@ impl<T> State<T> {
         self.receivers -= count;
         self.drop_seen(after);
         if self.receivers == 0 {
-            while let Some(key) = self.line.first() {
+            while let Some(key) = self.first_sender(after) {
                 self.call(key, Stage::Refused, after);
             }
             self.closing.ring(after);
@@ -193,16 +198,39 @@ impl<T> State<T> {
     }
 
     pub(super) fn admit(&mut self, after: &mut After<Leaving<T>>) {
-        while let Some(key) = self.line.first().filter(|_| self.has_room()) {
+        while self.has_room() {
+            let Some(key) = self.first_sender(after) else { break };
             self.granted += 1;
             self.call(key, Stage::Granted, after);
         }
     }
 
+    /// The sender that has waited longest for room, and may be given some. Those before it are passed over.
+    fn first_sender(&mut self, after: &mut After<Leaving<T>>) -> Option<usize> {
+        loop {
+            let key = self.line.first()?;
+            if !self.passes_over(key, after) {
+                return Some(key);
+            }
+        }
+    }
+
+    /// Passes over a sender that waits, if its code is cancelled.
+    pub(super) fn passes_over(&mut self, key: usize, after: &mut After<Leaving<T>>) -> bool {
+        let passes = matches!(&self.entries[key], Stage::Waiting { waiter, .. } if waiter.is_cancelled());
+        if passes {
+            self.entries.unlink(&mut self.line, key);
+            if let Stage::Waiting { waiter, .. } = mem::replace(&mut self.entries[key], Stage::Passed) {
+                after.forget(waiter);
+            }
+        }
+        passes
+    }
+
     pub(super) fn call(&mut self, key: usize, stage: Stage, after: &mut After<Leaving<T>>) {
         self.entries.unlink(&mut self.line, key);
-        if let Stage::Waiting { waker, .. } = mem::replace(&mut self.entries[key], stage) {
-            after.wake(waker);
+        if let Stage::Waiting { waiter, .. } = mem::replace(&mut self.entries[key], stage) {
+            after.wake(waiter);
         }
     }
 

@@ -62,7 +62,7 @@ impl<T> BroadcastSender<T> {
     /// * [`TrySendError::Closed`]: this end was closed.
     pub fn try_send(&self, value: T) -> Result<(), TrySendError<T>> {
         let mut value = Some(value);
-        let attempt = self.cast.step(|state, after| self.attempt(state, &mut value, true, after));
+        let attempt = self.cast.step(|state, after| self.attempt(state, &mut value, after));
         match (attempt, value) {
             (Some(Ok(())), _) => Ok(()),
             (Some(Err(refusal)), Some(value)) => Err(refusal.error(value).into()),
@@ -83,7 +83,7 @@ impl<T> BroadcastSender<T> {
     #[track_caller]
     pub fn send_blocking(&self, value: T) -> Result<(), SendError<T>> {
         refuse_in_task("send_blocking", "send");
-        block_on(BroadcastSend { sender: self, value: Some(value), turn: Turn::fast(SEND), key: None })
+        block_on(BroadcastSend { sender: self, value: Some(value), turn: Turn::new(SEND), key: None })
     }
 
     fn refusal(&self, state: &State<T>) -> Option<Refusal> {
@@ -96,12 +96,11 @@ impl<T> BroadcastSender<T> {
         }
     }
 
-    /// Sends, if there is room and `act` says so; none if there is no room.
+    /// Sends, if there is room; none if there is none.
     fn attempt(
         &self,
         state: &mut State<T>,
         value: &mut Option<T>,
-        act: bool,
         after: &mut After<Leaving<T>>,
     ) -> Option<Result<(), Refusal>> {
         if let Some(refusal) = self.refusal(state) {
@@ -110,10 +109,8 @@ impl<T> BroadcastSender<T> {
         if !state.has_room() {
             return None;
         }
-        if act {
-            if let Some(value) = value.take() {
-                state.push(value, after);
-            }
+        if let Some(value) = value.take() {
+            state.push(value, after);
         }
         Some(Ok(()))
     }
@@ -158,7 +155,8 @@ impl<T> BroadcastSender<T> {
             let mut next = state.line.first();
             while let Some(key) = next {
                 next = state.entries.after(key);
-                if matches!(state.entries[key], Stage::Waiting { end, .. } if end == self.id) {
+                let own = matches!(state.entries[key], Stage::Waiting { end, .. } if end == self.id);
+                if own && !state.passes_over(key, after) {
                     state.call(key, Stage::Refused, after);
                 }
             }
@@ -227,28 +225,40 @@ impl<T> Future for BroadcastSend<'_, T> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let BroadcastSend { sender, value, turn, key } = &mut *self;
-        let done = turn.poll(cx, |act, spare, cx| {
+        let done = turn.poll(cx, |visit, cx| {
             sender.cast.step(|state, after| {
                 if let Some(waits) = *key {
-                    if let Stage::Waiting { waker, .. } = &mut state.entries[waits] {
-                        return wait_with(waker, spare, cx);
+                    let refused = sender.refusal(state).is_some();
+                    match &mut state.entries[waits] {
+                        Stage::Waiting { waiter, .. } => return wait_with(waiter, visit, cx),
+                        Stage::Passed if visit.cancelled => return Attempt::Waits,
+                        // Nobody has looked whether its code was cancelled before it could not be sent any more.
+                        entry @ Stage::Granted if visit.cancelled && refused => {
+                            *entry = Stage::Passed;
+                            state.granted -= 1;
+                            state.admit(after);
+                            return Attempt::Waits;
+                        }
+                        _ => {}
                     }
-                    // Called: what room it was granted is room for it now.
-                    state.granted -= usize::from(matches!(state.entries.remove(waits), Stage::Granted));
                     *key = None;
-                    let sent = sender.attempt(state, value, true, after);
-                    state.admit(after);
-                    return match sent {
-                        Some(done) => Attempt::Done(done),
-                        None => unreachable!("it was granted room, or refused"),
-                    };
+                    let entry = state.entries.remove(waits);
+                    if !matches!(entry, Stage::Passed) {
+                        // Called: what room it was granted is room for it now.
+                        state.granted -= usize::from(matches!(entry, Stage::Granted));
+                        let sent = sender.attempt(state, value, after);
+                        state.admit(after);
+                        return match sent {
+                            Some(done) => Attempt::Done(done),
+                            None => unreachable!("it was granted room, or refused"),
+                        };
+                    }
                 }
-                match sender.attempt(state, value, act, after) {
-                    Some(done) if act => Attempt::Done(done),
-                    Some(_) => Attempt::Ready,
+                match sender.attempt(state, value, after) {
+                    Some(done) => Attempt::Done(done),
                     None => {
-                        let Some(waker) = spare.take() else { return Attempt::NoWaker };
-                        let entry = Stage::Waiting { waker: Some(waker), end: sender.id };
+                        let Some(waiter) = visit.waiter.take() else { return Attempt::NoWaiter };
+                        let entry = Stage::Waiting { waiter, end: sender.id };
                         let waits = state.entries.insert(entry);
                         state.entries.push(&mut state.line, waits);
                         *key = Some(waits);
@@ -273,12 +283,12 @@ impl<T> Drop for BroadcastSend<'_, T> {
                 state.entries.unlink(&mut state.line, key);
             }
             match state.entries.remove(key) {
-                Stage::Waiting { waker, .. } => after.forget(waker),
+                Stage::Waiting { waiter, .. } => after.forget(waiter),
                 Stage::Granted => {
                     state.granted -= 1;
                     state.admit(after);
                 }
-                Stage::Refused => {}
+                Stage::Refused | Stage::Passed => {}
             }
         });
     }
@@ -303,11 +313,15 @@ impl<T> Future for BroadcastClosed<'_, T> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let BroadcastClosed { sender, listener, turn } = &mut *self;
-        turn.poll(cx, |act, spare, cx| {
-            sender.cast.step(|state, _| match sender.refusal(state) {
-                None => state.closing.listen(listener, spare, cx),
-                Some(_) if act => Attempt::Done(()),
-                Some(_) => Attempt::Ready,
+        turn.poll(cx, |visit, cx| {
+            sender.cast.step(|state, _| {
+                if !state.closing.may_look(listener, visit) {
+                    return Attempt::Waits;
+                }
+                match sender.refusal(state) {
+                    None => state.closing.listen(listener, visit, cx),
+                    Some(_) => Attempt::Done(()),
+                }
             })
         })
     }

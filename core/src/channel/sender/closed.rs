@@ -22,11 +22,15 @@ impl<T> Future for ChannelClosed<'_, T> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let ChannelClosed { sender, listener, turn } = &mut *self;
-        turn.poll(cx, |act, spare, cx| {
-            sender.step(|state, _| match state.refusal(&sender.end) {
-                Some(_) if act => Attempt::Done(()),
-                Some(_) => Attempt::Ready,
-                None => state.bell().listen(listener, spare, cx),
+        turn.poll(cx, |visit, cx| {
+            sender.step(|state, _| {
+                if !state.bell().may_look(listener, visit) {
+                    return Attempt::Waits;
+                }
+                match state.refusal(&sender.end) {
+                    Some(_) => Attempt::Done(()),
+                    None => state.bell().listen(listener, visit, cx),
+                }
             })
         })
     }

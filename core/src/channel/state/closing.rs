@@ -39,7 +39,8 @@ impl<T> State<T> {
             let mut next = self.line.first();
             while let Some(key) = next {
                 next = self.parcels.after(key);
-                if matches!(self.parcels[key].stage, Stage::Waiting { end: whose, .. } if whose == end.id) {
+                let own = matches!(self.parcels[key].stage, Stage::Waiting { end: whose, .. } if whose == end.id);
+                if own && !self.passes_over_sender(key, after) {
                     self.refuse(key, Refusal::Closed, after);
                 }
             }
@@ -58,7 +59,7 @@ impl<T> State<T> {
         let mut next = if gone { None } else { self.parked.first() };
         while let Some(key) = next {
             next = self.receptions.after(key);
-            if self.receptions[key].end == end.id {
+            if self.receptions[key].end == end.id && !self.passes_over_receiver(key, after) {
                 self.end_receiver(key, RecvError::Closed, after);
             }
         }
@@ -91,7 +92,7 @@ impl<T> State<T> {
         for parcel in self.parcels.iter_mut() {
             let Stage::Sent(number) = parcel.stage else { continue };
             if let Some(value) = self.buffer.take(number) {
-                *parcel = Parcel { value: Some(value), stage: Stage::Refused(refusal) };
+                *parcel = Parcel { value: Some(value), stage: Stage::TakenBack(refusal) };
             }
         }
         while let Some(value) = self.buffer.pop() {

@@ -1,21 +1,22 @@
 //! The steps of receivers.
 
 use std::mem;
-use std::task::{Context, Waker};
+use std::task::Context;
 
-use super::{End, Phase, Place, Receiving, Reception, Stage, State};
+use super::{End, Phase, Receiving, Reception, Stage, State};
 use crate::channel::after::After;
 use crate::channel::buffer::NOWHERE;
 use crate::channel::error::RecvError;
-use crate::channel::turn::{Attempt, wait_with};
+use crate::channel::turn::{Attempt, Visit, wait_with};
 
 impl<T> State<T> {
     /// Whether something can be received by somebody who comes now.
     #[inline]
-    fn is_takeable(&self) -> bool {
+    fn is_takeable(&mut self, after: &mut After<T>) -> bool {
         // Who comes now stands behind those who wait.
-        self.parked.is_empty()
-            && (!self.buffer.is_empty() || self.line.first().is_some_and(|key| self.parcels[key].value.is_some()))
+        self.first_receiver(after).is_none()
+            && (!self.buffer.is_empty()
+                || self.first_sender(after).is_some_and(|key| self.parcels[key].value.is_some()))
     }
 
     /// Receives, if there is a value that nobody else waits for, and nobody waits for its room. What most do: nothing has to be done
@@ -28,39 +29,36 @@ impl<T> State<T> {
         self.buffer.pop()
     }
 
-    /// Tries to receive. Without `act` it only looks whether it could. `own` is the entry of the end's stream, if it has one.
+    /// Tries to receive. `own` is the entry of the end's stream, if it has one.
     #[inline]
     pub(in crate::channel) fn recv(
         &mut self,
         end: &End,
         own: Option<usize>,
-        act: bool,
-        place: &mut Place<'_>,
+        visit: &mut Visit,
+        place: &mut Option<usize>,
         after: &mut After<T>,
     ) -> Attempt<Result<T, RecvError>> {
         if let Some(own) = own {
             self.calm(own, after);
         }
         if end.is_closed() {
-            return if act { Attempt::Done(Err(RecvError::Closed)) } else { Attempt::Ready };
+            return Attempt::Done(Err(RecvError::Closed));
         }
-        if self.is_takeable() {
-            if !act {
-                return Attempt::Ready;
-            }
+        if self.is_takeable(after) {
             if let Some(value) = self.take(after) {
                 return Attempt::Done(Ok(value));
             }
         }
         if self.is_over() {
-            return if act { Attempt::Done(Err(RecvError::Disconnected)) } else { Attempt::Ready };
+            return Attempt::Done(Err(RecvError::Disconnected));
         }
-        let Some(waker) = place.waker.take() else { return Attempt::NoWaker };
-        let reception = Reception { end: end.id, stage: Receiving::Waiting(Some(waker)) };
+        let Some(waiter) = visit.waiter.take() else { return Attempt::NoWaiter };
+        let reception = Reception { end: end.id, stage: Receiving::Waiting(waiter) };
         let key = self.receptions.append(&mut self.parked, reception);
         // It makes room for one.
         self.admit(after);
-        *place.key = Some(key);
+        *place = Some(key);
         Attempt::Waits
     }
 
@@ -77,7 +75,7 @@ impl<T> State<T> {
         if end.is_closed() {
             return Err(RecvError::Closed);
         }
-        if self.parked.is_empty() {
+        if self.first_receiver(after).is_none() {
             if let Some(value) = self.take(after) {
                 return Ok(Some(value));
             }
@@ -101,12 +99,15 @@ impl<T> State<T> {
         // A rendezvous, or permits have all the room. Who waits for a permit cannot be served by somebody who does not wait.
         let mut next = self.line.first();
         while let Some(key) = next {
+            next = self.parcels.after(key);
+            if self.passes_over_sender(key, after) {
+                continue;
+            }
             if let Some(value) = self.parcels[key].value.take() {
-                let waker = self.call(key, Stage::Sent(NOWHERE));
-                after.wake(waker);
+                let waiter = self.call(key, Stage::Sent(NOWHERE));
+                after.wake(waiter);
                 return Some(value);
             }
-            next = self.parcels.after(key);
         }
         None
     }
@@ -115,10 +116,10 @@ impl<T> State<T> {
     /// was handed goes back.
     fn calm(&mut self, key: usize, after: &mut After<T>) {
         match mem::replace(&mut self.receptions[key].stage, Receiving::Idle) {
-            Receiving::Idle => {}
-            Receiving::Waiting(waker) => {
+            Receiving::Idle | Receiving::Passed => {}
+            Receiving::Waiting(waiter) => {
                 self.receptions.unlink(&mut self.parked, key);
-                after.forget(waker);
+                after.forget(waiter);
             }
             Receiving::Handed(value, number) => self.take_back(value, number, after),
             ended @ Receiving::Ended(_) => self.receptions[key].stage = ended,
@@ -138,24 +139,27 @@ impl<T> State<T> {
         Some(value)
     }
 
-    /// Tells a receiver that waited how it ended. Ready: it was a stream that was set aside, and has no entry any more.
+    /// Tells a receiver that waited how it ended. None if it was a stream that was set aside, or was passed over: it has no entry any
+    /// more, and starts again.
     pub(in crate::channel) fn poll_receiver(
         &mut self,
         key: usize,
-        spare: &mut Option<Waker>,
+        visit: &mut Visit,
         cx: &Context<'_>,
         after: &mut After<T>,
-    ) -> Attempt<Result<T, RecvError>> {
-        if let Receiving::Waiting(waker) = &mut self.receptions[key].stage {
-            return wait_with(waker, spare, cx);
+    ) -> Option<Attempt<Result<T, RecvError>>> {
+        match &mut self.receptions[key].stage {
+            Receiving::Waiting(waiter) => return Some(wait_with(waiter, visit, cx)),
+            Receiving::Idle | Receiving::Passed if visit.cancelled => return Some(Attempt::Waits),
+            _ => {}
         }
         match self.receptions.remove(key).stage {
-            Receiving::Idle => Attempt::Ready,
-            Receiving::Ended(error) => Attempt::Done(Err(error)),
+            Receiving::Idle | Receiving::Passed => None,
+            Receiving::Ended(error) => Some(Attempt::Done(Err(error))),
             Receiving::Handed(value, _) => {
                 self.handed -= 1;
                 self.settle(after);
-                Attempt::Done(Ok(value))
+                Some(Attempt::Done(Ok(value)))
             }
             Receiving::Waiting(_) => unreachable!("just seen"),
         }
@@ -167,9 +171,9 @@ impl<T> State<T> {
             self.receptions.unlink(&mut self.parked, key);
         }
         match self.receptions.remove(key).stage {
-            Receiving::Waiting(waker) => after.forget(waker),
+            Receiving::Waiting(waiter) => after.forget(waiter),
             Receiving::Handed(value, number) => self.take_back(value, number, after),
-            Receiving::Ended(_) | Receiving::Idle => {}
+            Receiving::Ended(_) | Receiving::Idle | Receiving::Passed => {}
         }
     }
 
@@ -178,7 +182,7 @@ impl<T> State<T> {
         self.handed -= 1;
         if self.receivers == 0 || self.phase == Phase::Cut {
             after.discard(value);
-        } else if let Some(next) = self.parked.first() {
+        } else if let Some(next) = self.first_receiver(after) {
             self.hand(next, value, number, after);
         } else {
             // Invariant 3.
@@ -190,8 +194,8 @@ impl<T> State<T> {
 
     pub(super) fn end_receiver(&mut self, key: usize, error: RecvError, after: &mut After<T>) {
         self.receptions.unlink(&mut self.parked, key);
-        if let Receiving::Waiting(waker) = mem::replace(&mut self.receptions[key].stage, Receiving::Ended(error)) {
-            after.wake(waker);
+        if let Receiving::Waiting(waiter) = mem::replace(&mut self.receptions[key].stage, Receiving::Ended(error)) {
+            after.wake(waiter);
         }
     }
 }

@@ -1,10 +1,10 @@
 //! The steps of senders.
 
-use std::task::{Context, Waker};
+use std::task::Context;
 
-use super::{End, Freight, Parcel, Phase, Place, Refusal, Stage, State};
+use super::{End, Freight, Parcel, Phase, Refusal, Stage, State};
 use crate::channel::after::After;
-use crate::channel::turn::{Attempt, wait_with};
+use crate::channel::turn::{Attempt, Visit, wait_with};
 
 impl<T> State<T> {
     /// Why nothing can be sent through `end`.
@@ -22,7 +22,11 @@ impl<T> State<T> {
     /// Sends, if there is a value, room for it, and nobody who waits for it. What most do: nothing has to be done after.
     #[inline]
     pub(in crate::channel) fn send_at_once(&mut self, end: &End, value: &mut Option<T>) -> bool {
-        if self.refusal(end).is_some() || !self.parked.is_empty() || !self.has_room() {
+        if self.refusal(end).is_some() || !self.parked.is_empty() {
+            return false;
+        }
+        // Without a look at those who receive: nobody waits.
+        if self.buffer.len() + self.permits >= self.capacity {
             return false;
         }
         let Some(value) = value.take() else { return false };
@@ -30,25 +34,22 @@ impl<T> State<T> {
         true
     }
 
-    /// Tries to send; takes the value only if it is sent or waits. Without `act` it only looks whether it could.
+    /// Tries to send; takes the value only if it is sent or waits.
     #[inline]
     pub(in crate::channel) fn send(
         &mut self,
         end: &End,
         freight: Freight,
         value: &mut Option<T>,
-        act: bool,
-        place: &mut Place<'_>,
+        visit: &mut Visit,
+        place: &mut Option<usize>,
         after: &mut After<T>,
     ) -> Attempt<Result<(), Refusal>> {
         if let Some(refusal) = self.refusal(end) {
-            return if act { Attempt::Done(Err(refusal)) } else { Attempt::Ready };
+            return Attempt::Done(Err(refusal));
         }
-        if self.has_room() {
-            debug_assert!(self.line.is_empty(), "nobody waits while there is room");
-            if !act {
-                return Attempt::Ready;
-            }
+        if self.has_room(after) {
+            debug_assert!(self.first_sender(after).is_none(), "Invariant 1");
             match freight {
                 Freight::Permit => self.permits += 1,
                 Freight::Value => {
@@ -58,10 +59,10 @@ impl<T> State<T> {
             }
             return Attempt::Done(Ok(()));
         }
-        let Some(waker) = place.waker.take() else { return Attempt::NoWaker };
-        let stage = Stage::Waiting { waker: Some(waker), end: end.id };
+        let Some(waiter) = visit.waiter.take() else { return Attempt::NoWaiter };
+        let stage = Stage::Waiting { waiter, end: end.id };
         let key = self.parcels.append(&mut self.line, Parcel { value: value.take(), stage });
-        *place.key = Some(key);
+        *place = Some(key);
         Attempt::Waits
     }
 
@@ -92,12 +93,12 @@ impl<T> State<T> {
     }
 
     pub(super) fn refuse(&mut self, key: usize, refusal: Refusal, after: &mut After<T>) {
-        let waker = self.call(key, Stage::Refused(refusal));
-        after.wake(waker);
+        let waiter = self.call(key, Stage::Refused(refusal));
+        after.wake(waiter);
     }
 
     pub(super) fn refuse_all(&mut self, refusal: Refusal, after: &mut After<T>) {
-        while let Some(key) = self.line.first() {
+        while let Some(key) = self.first_sender(after) {
             self.refuse(key, refusal, after);
         }
     }
@@ -113,21 +114,23 @@ impl<T> State<T> {
         let_in
     }
 
-    /// Tells a sender that waited how it ended; a value that was refused is put back.
+    /// Tells a sender that waited how it ended; a value that was not sent is put back. None if it was passed over, and starts again.
     pub(in crate::channel) fn poll_sender(
         &mut self,
         key: usize,
         value: &mut Option<T>,
-        spare: &mut Option<Waker>,
+        visit: &mut Visit,
         cx: &Context<'_>,
-    ) -> Attempt<Result<(), Refusal>> {
+    ) -> Option<Attempt<Result<(), Refusal>>> {
         let done = match &mut self.parcels[key].stage {
-            Stage::Waiting { waker, .. } => return wait_with(waker, spare, cx),
-            Stage::Sent(_) | Stage::Granted => Ok(()),
-            Stage::Refused(refusal) => Err(*refusal),
+            Stage::Waiting { waiter, .. } => return Some(wait_with(waiter, visit, cx)),
+            Stage::Passed | Stage::TakenBack(_) if visit.cancelled => return Some(Attempt::Waits),
+            Stage::Passed => None,
+            Stage::Sent(_) | Stage::Granted => Some(Attempt::Done(Ok(()))),
+            Stage::Refused(refusal) | Stage::TakenBack(refusal) => Some(Attempt::Done(Err(*refusal))),
         };
         *value = self.parcels.remove(key).value;
-        Attempt::Done(done)
+        done
     }
 
     /// A sender that waited goes away; its value comes back, unless it was received.
@@ -137,10 +140,10 @@ impl<T> State<T> {
         }
         let Parcel { mut value, stage } = self.parcels.remove(key);
         match stage {
-            Stage::Waiting { waker, .. } => after.forget(waker),
+            Stage::Waiting { waiter, .. } => after.forget(waiter),
             Stage::Sent(number) => value = self.buffer.take(number),
             Stage::Granted => self.permits -= 1,
-            Stage::Refused(_) => {}
+            Stage::Refused(_) | Stage::TakenBack(_) | Stage::Passed => {}
         }
         self.settle(after);
         value

@@ -5,7 +5,7 @@ use std::task::Poll;
 
 use super::next;
 use crate::channel::{RecvError, SendError, TryRecvError, TrySendError, bounded};
-use crate::sync::testing::{Hand, yields_once};
+use crate::sync::testing::{Hand, at_once};
 
 /// B170
 #[test]
@@ -16,11 +16,10 @@ fn what_was_sent_comes_before_the_end_and_the_end_stays() {
     let other = rx.clone();
     drop(tx);
     assert!(!rx.is_closed());
-    assert_eq!((rx.try_recv(), yields_once(other.recv())), (Ok(1), Ok(2)));
+    assert_eq!((rx.try_recv(), at_once(other.recv())), (Ok(1), Ok(2)));
     for _ in 0..3 {
-        assert_eq!(yields_once(rx.recv()), Err(RecvError::Disconnected));
+        assert_eq!(at_once(rx.recv()), Err(RecvError::Disconnected));
         assert_eq!(other.try_recv(), Err(TryRecvError::Disconnected));
-        assert!(next(&mut rx).is_pending());
         assert_eq!(next(&mut rx), Poll::Ready(None));
     }
     assert!(rx.is_closed());
@@ -46,7 +45,7 @@ fn closing_the_receiver_hands_values_back() {
         assert!(rx.close());
         assert_eq!(empty.finish(), Err(SendError::Disconnected(None)));
         assert_eq!(reserving.finish().unwrap_err(), SendError::Disconnected(()));
-        assert_eq!(yields_once(tx.send(Some(1))), Err(SendError::Disconnected(Some(1))));
+        assert_eq!(at_once(tx.send(Some(1))), Err(SendError::Disconnected(Some(1))));
         assert_eq!(tx.try_send(None), Err(TrySendError::Disconnected(None)));
         assert_eq!(tx.try_reserve().unwrap_err(), TrySendError::Disconnected(()));
         assert!(tx.is_closed());
@@ -89,7 +88,7 @@ fn closing_an_end_ends_its_own_waits() {
     assert!(rx.close());
     assert_eq!(other.wakes(), 0);
     assert_eq!(mine.finish(), Err(RecvError::Closed));
-    assert_eq!((rx.try_recv(), yields_once(rx.recv())), (Err(TryRecvError::Closed), Err(RecvError::Closed)));
+    assert_eq!((rx.try_recv(), at_once(rx.recv())), (Err(TryRecvError::Closed), Err(RecvError::Closed)));
     tx2.try_send(4).unwrap();
     assert_eq!(other.finish(), Ok(4));
     rx2.assert_home();
@@ -156,7 +155,7 @@ fn a_gentle_shutdown_drains_first() {
     assert_eq!(tx.try_send(3), Err(TrySendError::Closed(3)));
     assert!(tx.is_closed() && !rx.is_closed() && tx.statistics().shut_down);
     assert_eq!((rx.try_recv(), rx.try_recv()), (Ok(1), Err(TryRecvError::Disconnected)));
-    assert_eq!(yields_once(rx.recv()), Err(RecvError::Disconnected));
+    assert_eq!(at_once(rx.recv()), Err(RecvError::Disconnected));
 
     let (tx, rx) = bounded::<u8>(1);
     let receiving = Hand::waiting(rx.recv());
@@ -216,7 +215,7 @@ fn closed_is_heard_by_those_who_wait_for_it() {
     one.finish();
     drop(rx);
     other.finish();
-    yields_once(tx2.closed());
+    at_once(tx2.closed());
     let (tx, rx) = bounded::<u8>(1);
     let hand = Hand::waiting(tx.closed());
     rx.shutdown();

@@ -1,12 +1,12 @@
 //! Permits: room that is promised.
 
 use crate::channel::{RecvError, SendError, TryRecvError, TrySendError, bounded};
-use crate::sync::testing::{Hand, yields_once};
+use crate::sync::testing::{Hand, at_once};
 
 #[test]
 fn permits_take_room_and_turns() {
     let (tx, rx) = bounded(2);
-    let permit = yields_once(tx.reserve()).unwrap();
+    let permit = at_once(tx.reserve()).unwrap();
     tx.try_send(1).unwrap();
     assert_eq!(tx.try_send(2), Err(TrySendError::Full(2)));
     let (reserving, sending) = (Hand::waiting(tx.reserve()), Hand::waiting(tx.send(3)));
@@ -85,7 +85,7 @@ fn permits_of_a_rendezvous_are_receivers() {
     let (tx, rx) = bounded(1);
     let permit = tx.try_reserve().unwrap();
     let sending = Hand::waiting(tx.send(1));
-    assert_eq!(yields_once(rx.recv()), Ok(1), "past the permit that has all the room");
+    assert_eq!(at_once(rx.recv()), Ok(1), "past the permit that has all the room");
     sending.finish().unwrap();
     permit.send(2).unwrap();
     assert_eq!(rx.try_recv(), Ok(2));

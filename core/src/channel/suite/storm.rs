@@ -143,14 +143,21 @@ fn storm() {
             match dice.below(if closing && step > 60 { 15 } else { 12 }) {
                 0 | 1 => {
                     let mut hand = Hand::new(senders[s].send(Item(item(), drops.clone())));
-                    if hand.poll().is_pending() {
-                        sends.push(hand);
+                    match hand.poll() {
+                        Poll::Ready(Err(error)) => {
+                            covered[1] += 1;
+                            assert!(back.insert(error.into_inner().0));
+                        }
+                        Poll::Ready(Ok(())) => {}
+                        Poll::Pending => sends.push(hand),
                     }
                 }
                 2 | 3 => {
                     let mut hand = Hand::new(receivers[r].recv());
-                    if hand.poll().is_pending() {
-                        recvs.push(hand);
+                    match hand.poll() {
+                        Poll::Ready(Ok(item)) => take(item, &mut covered),
+                        Poll::Ready(Err(_)) => covered[2] += 1,
+                        Poll::Pending => recvs.push(hand),
                     }
                 }
                 4 if !sends.is_empty() => {
@@ -195,8 +202,10 @@ fn storm() {
                 }
                 10 => {
                     let mut hand = Hand::new(senders[s].reserve());
-                    if hand.poll().is_pending() {
-                        reserves.push(hand);
+                    match hand.poll() {
+                        Poll::Ready(Ok(permit)) => permits.push(permit),
+                        Poll::Ready(Err(_)) => {}
+                        Poll::Pending => reserves.push(hand),
                     }
                     if !reserves.is_empty() {
                         let mut hand = reserves.swap_remove(dice.below(reserves.len()));

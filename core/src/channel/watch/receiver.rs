@@ -94,7 +94,7 @@ impl<T> WatchReceiver<T> {
     #[track_caller]
     pub fn recv_blocking(&mut self) -> Result<Arc<T>, RecvError> {
         refuse_in_task("recv_blocking", "recv");
-        block_on(WatchRecv { receiver: self, turn: Turn::fast(RECV), listener: Listener::new() })
+        block_on(WatchRecv { receiver: self, turn: Turn::new(RECV), listener: Listener::new() })
     }
 
     /// Waits until the latest value is one that `wanted` likes, and gives it; the present one counts, seen or not.
@@ -124,7 +124,7 @@ impl<T> WatchReceiver<T> {
     ///         Ok(())
     ///     });
     ///     for n in 1..=5 {
-    ///         foster::checkpoint().await;
+    ///         foster::yield_now().await;
     ///         tx.replace(n).unwrap();
     ///     }
     ///     Ok(())
@@ -163,14 +163,14 @@ fn poll_recv<T>(
     listener: &mut Listener,
     cx: &mut Context<'_>,
 ) -> Poll<Result<Arc<T>, RecvError>> {
-    turn.poll(cx, |act, spare, cx| {
+    turn.poll(cx, |visit, cx| {
         watched.step(|state, _| {
-            if *seen == Some(state.version) && state.senders > 0 {
-                state.changed.listen(listener, spare, cx)
-            } else if act {
-                Attempt::Done(take(state, seen).ok_or(RecvError::Disconnected))
+            if !state.changed.may_look(listener, visit) {
+                Attempt::Waits
+            } else if *seen == Some(state.version) && state.senders > 0 {
+                state.changed.listen(listener, visit, cx)
             } else {
-                Attempt::Ready
+                Attempt::Done(take(state, seen).ok_or(RecvError::Disconnected))
             }
         })
     })
@@ -280,24 +280,23 @@ impl<T, F: FnMut(&T) -> bool> Future for WatchWaitFor<'_, T, F> {
         let WatchReceiver { watched, seen, .. } = &mut **receiver;
         // The version that was looked at, and not wanted.
         let mut refused = None;
-        turn.poll(cx, |act, spare, cx| {
+        turn.poll(cx, |visit, cx| {
             loop {
                 let looked = watched.step(|state, _| {
+                    if !state.changed.may_look(listener, visit) {
+                        return Err(Attempt::Waits);
+                    }
                     if refused != Some(state.version) {
                         return Ok((state.value.clone(), state.version));
                     }
-                    Err(match (state.senders, act) {
-                        (0, true) => Attempt::Done(Err(RecvError::Disconnected)),
-                        (0, false) => Attempt::Ready,
-                        _ => state.changed.listen(listener, spare, cx),
+                    Err(match state.senders {
+                        0 => Attempt::Done(Err(RecvError::Disconnected)),
+                        _ => state.changed.listen(listener, visit, cx),
                     })
                 });
                 match looked {
                     Err(attempt) => return attempt,
                     Ok((value, version)) if wanted(&value) => {
-                        if !act {
-                            return Attempt::Ready;
-                        }
                         *seen = Some(version);
                         return Attempt::Done(Ok(value));
                     }

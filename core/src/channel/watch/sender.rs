@@ -199,14 +199,14 @@ impl<T> Future for WatchClosed<'_, T> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let WatchClosed { sender, listener, turn } = &mut *self;
-        turn.poll(cx, |act, spare, cx| {
+        turn.poll(cx, |visit, cx| {
             sender.watched.step(|state, _| {
-                if state.receivers > 0 && !sender.is_off() {
-                    state.closing.listen(listener, spare, cx)
-                } else if act {
-                    Attempt::Done(())
+                if !state.closing.may_look(listener, visit) {
+                    Attempt::Waits
+                } else if state.receivers > 0 && !sender.is_off() {
+                    state.closing.listen(listener, visit, cx)
                 } else {
-                    Attempt::Ready
+                    Attempt::Done(())
                 }
             })
         })

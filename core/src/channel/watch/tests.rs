@@ -6,7 +6,7 @@ use futures_core::Stream;
 
 use super::*;
 use crate::channel::{RecvError, SendError, TryRecvError};
-use crate::sync::testing::{Hand, yields_once};
+use crate::sync::testing::{Hand, at_once};
 
 fn assert_home<T>(tx: &WatchSender<T>) {
     tx.watched.step(|state, _| assert!(state.changed.is_home() && state.closing.is_home()));
@@ -29,7 +29,7 @@ fn every_receiver_gets_the_latest_once() {
     }
     assert_eq!(one.try_recv(), Err(TryRecvError::Empty));
     assert!(three.has_changed());
-    assert_eq!(*yields_once(three.recv()).unwrap(), 2);
+    assert_eq!(*at_once(three.recv()).unwrap(), 2);
     assert_eq!(*three.latest(), 2);
     three.mark_unseen();
     assert_eq!(**three.try_recv().as_ref().unwrap(), 2);
@@ -50,8 +50,8 @@ fn the_last_value_comes_before_the_end() {
     assert_eq!(tx.update(|_| Some(7)), Err(SendError::Closed(())));
     assert_eq!(rx.statistics().senders, 1);
     drop(tx2);
-    assert_eq!(*yields_once(rx.recv()).unwrap(), 1);
-    assert_eq!(yields_once(rx.recv()), Err(RecvError::Disconnected));
+    assert_eq!(*at_once(rx.recv()).unwrap(), 1);
+    assert_eq!(at_once(rx.recv()), Err(RecvError::Disconnected));
     assert_eq!(rx.try_recv(), Err(TryRecvError::Disconnected));
 
     let (tx, mut rx) = watch(0);
@@ -96,7 +96,7 @@ fn an_update_sees_what_came_before_it() {
 #[test]
 fn waiting_for_a_value_skips_the_others() {
     let (tx, mut rx) = watch(5);
-    assert_eq!(*yields_once(rx.wait_for(|n| *n == 5)).unwrap(), 5, "the present one counts");
+    assert_eq!(*at_once(rx.wait_for(|n| *n == 5)).unwrap(), 5, "the present one counts");
     let mut waiting = Hand::waiting(rx.wait_for(|n| *n > 6));
     tx.send(6).unwrap();
     assert!(waiting.poll().is_pending());
@@ -119,10 +119,8 @@ fn a_stream_of_changes() {
     tx.send(1).unwrap();
     assert_eq!(next(&mut rx), Poll::Ready(Some(1)));
     tx.send(2).unwrap();
-    assert!(next(&mut rx).is_pending());
     tx.send(3).unwrap();
     assert_eq!(next(&mut rx), Poll::Ready(Some(3)));
     drop(tx);
-    assert!(next(&mut rx).is_pending());
     assert_eq!(next(&mut rx), Poll::Ready(None));
 }

@@ -1,7 +1,7 @@
 use std::task::Poll;
 use std::thread;
 
-use super::super::testing::{Dice, Hand, at_once, block_on, yields_once};
+use super::super::testing::{Dice, Hand, at_once, block_on};
 use super::*;
 
 #[track_caller]
@@ -16,15 +16,10 @@ fn is_home(limiter: &CapacityLimiter) {
 
 /// B081, B199
 #[test]
-fn a_free_permit_is_a_checkpoint_unless_fast() {
+fn a_free_permit_is_had_at_once() {
     let limiter = CapacityLimiter::new(1);
-    drop(yields_once(limiter.acquire()));
-    drop(yields_once(limiter.acquire_on_behalf_of("a")).unwrap());
-    drop(at_once(limiter.fast_acquire()));
-    let mut hand = Hand::new(limiter.acquire());
-    assert!(hand.poll().is_pending());
-    assert_eq!(limiter.borrowed(), 1, "held while it gives way");
-    drop(hand);
+    drop(at_once(limiter.acquire()));
+    drop(at_once(limiter.acquire_on_behalf_of("a")).unwrap());
     is_home(&limiter);
 }
 
@@ -110,7 +105,7 @@ fn a_total_of_zero_admits_nobody_and_infinity_counts() {
     assert!(limiter.try_acquire().is_err());
     let waiter = Hand::waiting(limiter.acquire());
     limiter.set_total(usize::MAX);
-    let permits: Vec<_> = (0..1000).map(|_| at_once(limiter.fast_acquire())).collect();
+    let permits: Vec<_> = (0..1000).map(|_| at_once(limiter.acquire())).collect();
     assert_eq!((limiter.borrowed(), limiter.available()), (1001, usize::MAX));
     drop((waiter.finish(), permits));
     is_home(&limiter);
@@ -120,11 +115,11 @@ fn a_total_of_zero_admits_nobody_and_infinity_counts() {
 #[test]
 fn a_borrower_has_one_permit_at_a_time() {
     let limiter = Arc::new(CapacityLimiter::new(2));
-    let held = yields_once(limiter.acquire_on_behalf_of("a")).unwrap();
+    let held = at_once(limiter.acquire_on_behalf_of("a")).unwrap();
     let busy = at_once(limiter.acquire_on_behalf_of("a")).unwrap_err();
     assert_eq!(busy.borrower().name(), "a");
     assert_eq!(limiter.try_acquire_on_behalf_of("a").unwrap_err(), TryBorrowError::Busy(busy));
-    let other = yields_once(limiter.clone().acquire_owned_on_behalf_of(String::from("b"))).unwrap();
+    let other = at_once(limiter.clone().acquire_owned_on_behalf_of(String::from("b"))).unwrap();
     assert_eq!(limiter.try_acquire_on_behalf_of("c").unwrap_err(), TryBorrowError::WouldBlock);
 
     let waiter = Hand::waiting(limiter.acquire_on_behalf_of("c"));
@@ -161,11 +156,7 @@ fn a_cancelled_acquire_leaves_no_trace() {
     drop(Hand::waiting(limiter.acquire_on_behalf_of("a")));
     drop(held);
     is_home(&limiter);
-    let mut hand = Hand::new(limiter.acquire_on_behalf_of("a"));
-    assert!(hand.poll().is_pending());
-    drop(hand);
-    is_home(&limiter);
-    drop(yields_once(limiter.acquire_on_behalf_of("a")).unwrap());
+    drop(at_once(limiter.acquire_on_behalf_of("a")).unwrap());
 }
 
 /// B198

@@ -3,15 +3,15 @@ use std::future::{pending, ready};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use super::super::testing::{Hand, block_on, yields_once};
+use super::super::testing::{Hand, at_once, block_on};
 use super::*;
 
 /// B081
 #[test]
 fn the_value_is_made_once() {
     let cell = OnceCell::new();
-    assert_eq!(yields_once(cell.get_or_init(|| ready(1))), &1);
-    assert_eq!(yields_once(cell.get_or_init(|| ready(2))), &1);
+    assert_eq!(at_once(cell.get_or_init(|| ready(1))), &1);
+    assert_eq!(at_once(cell.get_or_init(|| ready(2))), &1);
     assert_eq!(cell.set(3).unwrap_err().value, 3);
     assert_eq!((cell.get(), OnceCell::from(4).into_inner()), (Some(&1), Some(4)));
 }
@@ -22,11 +22,11 @@ fn the_others_wait_and_are_woken_together() {
     let go = Cell::new(false);
     let make = || std::future::poll_fn(|_| if go.get() { Poll::Ready(7) } else { Poll::Pending });
     let mut maker = Hand::new(cell.get_or_init(make));
-    assert!(maker.poll().is_pending() && maker.poll().is_pending());
+    assert!(maker.poll().is_pending());
     let waiters = [0; 3].map(|_| Hand::waiting(cell.get_or_init(|| ready(8))));
     assert_eq!(cell.waiting(), 3);
     go.set(true);
-    assert_eq!(maker.finish(), &7);
+    assert_eq!(maker.poll(), Poll::Ready(&7));
     for waiter in waiters {
         assert_eq!(waiter.wakes(), 1);
         assert_eq!(waiter.finish(), &7);
@@ -38,13 +38,15 @@ fn the_others_wait_and_are_woken_together() {
 #[test]
 fn the_turn_goes_on_when_its_owner_fails_or_leaves() {
     let cell = OnceCell::new();
-    let mut failing = Hand::new(cell.get_or_try_init(|| ready(Err::<i32, _>("no"))));
-    assert!(failing.poll().is_pending());
+    let go = Cell::new(false);
+    let fail = || std::future::poll_fn(|_| if go.get() { Poll::Ready(Err::<i32, _>("no")) } else { Poll::Pending });
+    let mut failing = Hand::waiting(cell.get_or_try_init(fail));
     let mut stuck = Hand::waiting(cell.get_or_init(pending));
     let handed = Hand::waiting(cell.get_or_init(|| ready(1)));
     let gone = Hand::waiting(cell.get_or_init(|| ready(2)));
     let last = Hand::waiting(cell.get_or_init(|| ready(3)));
-    assert_eq!(failing.finish(), Err("no"));
+    go.set(true);
+    assert_eq!(failing.poll(), Poll::Ready(Err("no")));
     assert_eq!((stuck.wakes(), handed.wakes()), (1, 0));
     assert!(stuck.poll().is_pending());
     drop(stuck); // while it makes the value
@@ -57,25 +59,23 @@ fn the_turn_goes_on_when_its_owner_fails_or_leaves() {
 #[test]
 fn a_turn_that_nobody_waits_for_is_free_again() {
     let cell = OnceCell::new();
-    let mut yielding = Hand::new(cell.get_or_init(|| ready(1)));
-    assert!(yielding.poll().is_pending());
-    drop(yielding);
-    let mut making = Hand::new(cell.get_or_init(pending));
-    assert!(making.poll().is_pending() && making.poll().is_pending());
+    let making = Hand::waiting(cell.get_or_init(pending));
     let waiter = Hand::waiting(cell.get_or_init(|| ready(2)));
     drop(waiter);
     drop(making);
-    assert_eq!(yields_once(cell.get_or_init(|| ready(3))), &3);
+    assert_eq!(at_once(cell.get_or_init(|| ready(3))), &3);
 }
 
 #[test]
 fn a_value_that_is_set_stands_for_who_makes_one() {
     let cell = OnceCell::new();
-    let mut maker = Hand::new(cell.get_or_init(|| ready(1)));
-    assert!(maker.poll().is_pending());
+    let go = Cell::new(false);
+    let make = || std::future::poll_fn(|_| if go.get() { Poll::Ready(1) } else { Poll::Pending });
+    let mut maker = Hand::waiting(cell.get_or_init(make));
     let waiter = Hand::waiting(cell.get_or_init(|| ready(2)));
     cell.set(3).unwrap();
-    assert_eq!((maker.finish(), waiter.finish()), (&3, &3));
+    go.set(true);
+    assert_eq!((maker.poll(), waiter.finish()), (Poll::Ready(&3), &3));
 }
 
 /// B198

@@ -2,25 +2,19 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use super::super::testing::{Dice, Hand, at_once, block_on, yields_once};
+use super::super::testing::{Dice, Hand, at_once, block_on};
 use super::*;
 
 const HOME: RwLockStatistics = RwLockStatistics { readers: 0, writer: false, waiting: 0 };
 
 /// B081, B199
 #[test]
-fn what_is_free_is_a_checkpoint_unless_fast() {
+fn what_is_free_is_had_at_once() {
     let mut lock = RwLock::new(1);
-    assert_eq!(*yields_once(lock.read()), 1);
-    *yields_once(lock.write()) += 1;
-    *at_once(lock.fast_write()) += 1;
-    assert_eq!(*at_once(lock.fast_read()), 3);
-    for _ in 0..2 {
-        let (mut read, mut write) = (Hand::new(lock.read()), Hand::new(lock.write()));
-        assert!(read.poll().is_pending());
-        assert_eq!(lock.statistics().readers, 1, "held while it gives way");
-        assert!(write.poll().is_pending());
-    }
+    assert_eq!(*at_once(lock.read()), 1);
+    *at_once(lock.write()) += 1;
+    *at_once(lock.write()) += 1;
+    assert_eq!(*at_once(lock.read()), 3);
     assert_eq!(lock.statistics(), HOME);
     assert_eq!(lock.get_mut(), &mut 3);
     assert_eq!(lock.into_inner(), 3);
@@ -102,8 +96,8 @@ fn a_leaked_guard_leaves_it_locked() {
 fn values_may_have_no_size() {
     static LOCK: RwLock<[u8; 3]> = RwLock::new([1, 2, 3]);
     let lock: &RwLock<[u8]> = &LOCK;
-    at_once(lock.fast_write())[0] = 7;
-    assert_eq!(yields_once(lock.read())[..], [7, 2, 3]);
+    at_once(lock.write())[0] = 7;
+    assert_eq!(at_once(lock.read())[..], [7, 2, 3]);
 }
 
 #[test]
@@ -117,13 +111,17 @@ fn random_drops_leave_it_free() {
             match dice.below(9) {
                 0 => {
                     let mut hand = Hand::new(lock.read());
-                    assert!(hand.poll().is_pending());
-                    readers.push(hand);
+                    match hand.poll() {
+                        Poll::Ready(guard) => reading.push(guard),
+                        Poll::Pending => readers.push(hand),
+                    }
                 }
                 1 => {
                     let mut hand = Hand::new(lock.write());
-                    assert!(hand.poll().is_pending());
-                    writers.push(hand);
+                    match hand.poll() {
+                        Poll::Ready(guard) => assert!(writing.replace(guard).is_none()),
+                        Poll::Pending => writers.push(hand),
+                    }
                 }
                 2 if !readers.is_empty() => drop(readers.remove(dice.below(readers.len()))),
                 3 if !writers.is_empty() => drop(writers.remove(dice.below(writers.len()))),
@@ -172,8 +170,7 @@ fn racing_threads_exclude_each_other() {
                 let mut dice = Dice::new(seed);
                 for _ in 0..3_000 {
                     while dice.below(3) == 0 {
-                        let mut hand = Hand::new(LOCK.write());
-                        assert!(hand.poll().is_pending());
+                        drop(Hand::new(LOCK.write()).poll());
                     }
                     if dice.below(3) == 0 {
                         let mut guard = block_on(LOCK.write());
@@ -181,7 +178,7 @@ fn racing_threads_exclude_each_other() {
                         *guard += 1;
                         INSIDE.fetch_sub(WRITER, Ordering::SeqCst);
                     } else {
-                        let guard = block_on(LOCK.fast_read());
+                        let guard = block_on(LOCK.read());
                         assert!(INSIDE.fetch_add(1, Ordering::SeqCst) < WRITER);
                         INSIDE.fetch_sub(1, Ordering::SeqCst);
                         drop(guard);

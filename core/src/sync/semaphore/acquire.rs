@@ -4,7 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use super::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 use crate::sync::door::Claim;
@@ -16,26 +16,17 @@ pub struct SemaphoreAcquire<'a> {
     pub(super) claim: Claim,
 }
 
-impl<'a> SemaphoreAcquire<'a> {
-    #[inline(never)]
-    fn wait(&mut self, open: bool, cx: &mut Context<'_>) -> Poll<SemaphorePermit<'a>> {
-        let (semaphore, count) = (self.semaphore, self.claim.need());
-        self.claim.poll(open, semaphore.door(), cx).map(|()| SemaphorePermit { semaphore, count })
-    }
-}
-
 impl<'a> Future for SemaphoreAcquire<'a> {
     type Output = SemaphorePermit<'a>;
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<SemaphorePermit<'a>> {
         let (semaphore, count) = (self.semaphore, self.claim.need());
-        let open = self.claim.is_fast();
-        if open && semaphore.take(count) {
+        if ready!(self.claim.poll_start(cx)) && semaphore.take(count) {
             self.claim.is_over();
             return Poll::Ready(SemaphorePermit { semaphore, count });
         }
-        self.wait(open, cx)
+        self.claim.poll_wait(semaphore.door(), cx).map(|()| SemaphorePermit { semaphore, count })
     }
 }
 
@@ -70,8 +61,12 @@ impl Future for SemaphoreAcquireOwned {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<OwnedSemaphorePermit> {
         let this = &mut *self;
-        let poll = this.claim.poll(false, this.semaphore.door(), cx);
-        poll.map(|()| OwnedSemaphorePermit { semaphore: this.semaphore.clone(), count: this.claim.need() })
+        if ready!(this.claim.poll_start(cx)) && this.semaphore.take(this.claim.need()) {
+            this.claim.is_over();
+        } else {
+            ready!(this.claim.poll_wait(this.semaphore.door(), cx));
+        }
+        Poll::Ready(OwnedSemaphorePermit { semaphore: this.semaphore.clone(), count: this.claim.need() })
     }
 }
 

@@ -83,6 +83,10 @@ impl Room for Permits {
         self.take(need, 0)
     }
 
+    fn fits(&self, need: usize) -> bool {
+        self.free() >= need
+    }
+
     fn mark(&self) {
         // Ordering: only the word itself is at stake, and its changes have one order.
         self.0.fetch_or(QUEUED, Ordering::Relaxed);

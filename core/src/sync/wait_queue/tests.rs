@@ -1,4 +1,5 @@
 use std::sync::Arc;
+use std::task::Waker;
 
 use super::super::testing::{Dice, Hand};
 use super::*;
@@ -28,15 +29,14 @@ fn exactly_the_longest_waiters_are_unparked() {
     assert!(queue.is_empty());
 }
 
-/// B081
 #[test]
-fn who_was_unparked_before_its_first_poll_gives_way_once() {
+fn who_was_unparked_before_its_first_poll_goes_on_at_once() {
     let queue = WaitQueue::new();
     let park = queue.lock().park(5);
     let mut line = queue.lock();
     assert_eq!((line.first(), line.unpark(1), line.first()), (Some(5), 1, None));
     drop(line);
-    super::super::testing::yields_once(park).unwrap();
+    super::super::testing::at_once(park).unwrap();
 }
 
 /// L40
@@ -110,9 +110,7 @@ fn a_broken_queue_says_so_now_and_later() {
         assert_eq!(broken.location().file(), file!());
         assert!(broken.to_string().starts_with("broken: the owner has gone (at "));
     }
-    let mut late = Hand::new(queue.park());
-    assert!(late.poll().is_pending());
-    assert_eq!(late.finish().unwrap_err().text(), "the owner has gone");
+    assert_eq!(super::super::testing::at_once(queue.park()).unwrap_err().text(), "the owner has gone");
 
     let other = WaitQueue::new();
     let moved = Hand::waiting(other.park());

@@ -1,7 +1,7 @@
 //! Channels: one sender and one receiver, four of each, and one who does both.
 //!
-//! Peers run in the same tree on the same host, so only the channel differs. foster's own is measured with `fast_send` and
-//! `fast_recv`, which give way only when they have to wait, as those of the peers do.
+//! Peers run in the same tree on the same host, so only the channel differs. foster's own is measured with `send` and
+//! `recv`, which give way only when they have to wait, as those of the peers do.
 
 use foster::{LocalNursery, Nursery};
 use std::future::Future;
@@ -118,7 +118,7 @@ macro_rules! channel {
 mod ours {
     use super::{SIDE, both, crowd};
 
-    channel!(foster, ::foster::channel::bounded, fast_send, fast_recv, Ok, many);
+    channel!(foster, ::foster::channel::bounded, send, recv, Ok, many);
 }
 use ours::foster as own;
 
@@ -128,7 +128,7 @@ async fn pile(n: u64) -> u64 {
     (0..n).for_each(|i| sender.try_send(i).unwrap());
     let mut sum = 0;
     for _ in 0..n {
-        sum += receiver.fast_recv().await.unwrap();
+        sum += receiver.recv().await.unwrap();
     }
     sum
 }
@@ -139,7 +139,6 @@ async fn oneshot(n: u64) -> u64 {
     for i in 0..n {
         let (sender, mut receiver) = foster::channel::oneshot();
         sender.send(i).unwrap();
-        // Awaited it would give way first; the peers do not.
         sum += receiver.try_recv().unwrap();
     }
     sum

@@ -17,7 +17,7 @@ async fn semaphore(n: u64) -> u64 {
     let semaphore = Semaphore::new(4);
     let mut sum = 0;
     for i in 0..n {
-        let _permit = semaphore.fast_acquire().await;
+        let _permit = semaphore.acquire().await;
         sum += i;
     }
     sum
@@ -26,7 +26,7 @@ async fn semaphore(n: u64) -> u64 {
 async fn mutex(n: u64) -> u64 {
     let mutex = Mutex::new(0);
     for i in 0..n {
-        *mutex.fast_lock().await += i;
+        *mutex.lock().await += i;
     }
     mutex.into_inner()
 }
@@ -35,7 +35,7 @@ async fn read(n: u64) -> u64 {
     let lock = RwLock::new(1);
     let mut sum = 0;
     for i in 0..n {
-        sum += *lock.fast_read().await * i;
+        sum += *lock.read().await * i;
     }
     sum
 }
@@ -43,7 +43,7 @@ async fn read(n: u64) -> u64 {
 async fn write(n: u64) -> u64 {
     let lock = RwLock::new(0);
     for i in 0..n {
-        *lock.fast_write().await += i;
+        *lock.write().await += i;
     }
     lock.into_inner()
 }
@@ -127,7 +127,7 @@ async fn bare_fight(n: u64) -> u64 {
 async fn fought_semaphore(n: u64) -> u64 {
     let semaphore = Semaphore::new(4);
     fight(n, |i| {
-        let permit = semaphore.fast_acquire();
+        let permit = semaphore.acquire();
         async move {
             let _permit = permit.await;
             Yield::default().await;
@@ -140,7 +140,7 @@ async fn fought_semaphore(n: u64) -> u64 {
 async fn fought_mutex(n: u64) -> u64 {
     let mutex = Mutex::new(());
     fight(n, |i| {
-        let guard = mutex.fast_lock();
+        let guard = mutex.lock();
         async move {
             let _guard = guard.await;
             Yield::default().await;
@@ -152,24 +152,24 @@ async fn fought_mutex(n: u64) -> u64 {
 
 pub(super) fn rows(rows: &mut Rows) {
     let bars = [Bar::Ratio(1.0), Bar::Allocs(0.0)];
-    let row = rows.on(Host::Plain, "semaphore-free", "semaphore, free (`fast_acquire`)", 20_000).bars(&bars).gated();
+    let row = rows.on(Host::Plain, "semaphore-free", "semaphore, free (`acquire`)", 20_000).bars(&bars).gated();
     row.foster(|n| Host::Plain.foster(measure(n, semaphore)));
     #[cfg(feature = "peers")]
     row.peer("async-lock", |n| Host::Plain.foster(measure(n, peers::async_lock_semaphore)))
         .peer("tokio", |n| Host::Plain.foster(measure(n, peers::tokio_semaphore)));
-    let row = rows.on(Host::Plain, "mutex-free", "mutex, free (`fast_lock`)", 20_000).bars(&bars);
+    let row = rows.on(Host::Plain, "mutex-free", "mutex, free (`lock`)", 20_000).bars(&bars);
     row.foster(|n| Host::Plain.foster(measure(n, mutex)));
     #[cfg(feature = "peers")]
     row.peer("futures", |n| Host::Plain.foster(measure(n, peers::futures_mutex)))
         .peer("async-lock", |n| Host::Plain.foster(measure(n, peers::async_lock_mutex)))
         .peer("tokio", |n| Host::Plain.foster(measure(n, peers::tokio_mutex)));
-    let row = rows.on(Host::Plain, "rw-read-free", "reader-writer lock, free, read (`fast_read`)", 20_000).bars(&bars);
+    let row = rows.on(Host::Plain, "rw-read-free", "reader-writer lock, free, read (`read`)", 20_000).bars(&bars);
     row.foster(|n| Host::Plain.foster(measure(n, read)));
     #[cfg(feature = "peers")]
     row.peer("tokio", |n| Host::Plain.foster(measure(n, peers::tokio_read)))
         .peer("async-lock", |n| Host::Plain.foster(measure(n, peers::async_lock_read)));
     let row =
-        rows.on(Host::Plain, "rw-write-free", "reader-writer lock, free, written (`fast_write`)", 20_000).bars(&bars);
+        rows.on(Host::Plain, "rw-write-free", "reader-writer lock, free, written (`write`)", 20_000).bars(&bars);
     row.foster(|n| Host::Plain.foster(measure(n, write)));
     #[cfg(feature = "peers")]
     row.peer("tokio", |n| Host::Plain.foster(measure(n, peers::tokio_write)))

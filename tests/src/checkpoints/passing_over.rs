@@ -1,0 +1,403 @@
+//! Who gives passes over those whose code is cancelled (L14): nothing is lost on them, and they are in nobody's way.
+
+use std::cell::Cell;
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use foster::channel::{Lag, RecvError, SendError, TryRecvError, bounded, broadcast, oneshot, watch};
+use foster::sync::{
+    Barrier, CapacityLimiter, Condition, Event, Mutex, OnceCell, PoisonMutex, Promise, RwLock, Semaphore, WaitQueue,
+};
+use foster::{CancelScope, Nursery, checkpoint, is_cancelled, local_nursery, nursery, shield, sleep, yield_now};
+
+use crate::harness::ms;
+use crate::running::witness::{Flag, both, poll_once, time_is_virtual};
+
+/// Two wait, one behind the other; the first one's code is cancelled, but kept alive by something shielded beside it; then something is
+/// given. The second one gets it, and the first one comes no further. Gives what the second one got.
+async fn second_of<A, B>(first: impl Future<Output = A>, second: impl Future<Output = B>, give: impl FnOnce()) -> B {
+    let (done, passed) = (Flag::new(), Cell::new(false));
+    let mut scope = CancelScope::new();
+    let handle = scope.handle();
+    let cancelled = scope.run(both(
+        async {
+            first.await;
+            passed.set(true);
+        },
+        shield(done.wait()),
+    ));
+    let (outcome, second) = both(cancelled, async {
+        let mut second = pin!(second);
+        assert!(poll_once(second.as_mut()).await.is_pending(), "the second one has to wait");
+        handle.cancel("the first one");
+        give();
+        let second = second.await;
+        // The first one is polled more often than it may be given anything.
+        for _ in 0..5 {
+            yield_now().await;
+        }
+        done.set();
+        second
+    })
+    .await;
+    assert!(outcome.is_err(), "the cancelled code has come to its end");
+    assert!(!passed.get(), "cancelled code was given something");
+    second
+}
+
+/// As `second_of`, without anybody else.
+async fn passed_over<A>(first: impl Future<Output = A>, give: impl FnOnce()) {
+    second_of(first, yield_now(), give).await;
+}
+
+/// It waits, is given something, and then its code is cancelled: it takes what it was given.
+async fn given_in_time<A>(waits: impl Future<Output = A>, give: impl FnOnce()) -> A {
+    let done = Flag::new();
+    let mut scope = CancelScope::new();
+    let handle = scope.handle();
+    let cancelled = scope.run(both(
+        async {
+            let given = waits.await;
+            assert!(is_cancelled());
+            given
+        },
+        shield(done.wait()),
+    ));
+    let (outcome, ()) = both(cancelled, async {
+        give();
+        handle.cancel("too late");
+        for _ in 0..5 {
+            yield_now().await;
+        }
+        done.set();
+    })
+    .await;
+    match outcome {
+        Ok((given, ())) => given,
+        Err(_) => panic!("what was given before the cancel was not taken"),
+    }
+}
+
+/// L14: a value that is sent goes to the next receiver, or stays in the channel.
+pub async fn a_value_passes_over_a_cancelled_receiver() {
+    for capacity in [0, 1, usize::MAX] {
+        let (tx, rx) = bounded(capacity);
+        let job = second_of(rx.recv(), rx.recv(), || tx.try_send("job").unwrap()).await;
+        assert_eq!(job, Ok("job"));
+        assert_eq!(rx.statistics().used, 0);
+    }
+    let (tx, rx) = bounded(1);
+    passed_over(rx.recv(), || tx.try_send("stays").unwrap()).await;
+    assert_eq!(rx.try_recv(), Ok("stays"));
+}
+
+/// L14: a receiver that is cancelled is no room, and a sender that is cancelled has sent nothing.
+pub async fn a_rendezvous_takes_two_that_are_not_cancelled() {
+    let (tx, rx) = bounded(0);
+    passed_over(rx.recv(), || assert!(tx.try_send(1).is_err(), "nobody receives it")).await;
+    second_of(tx.send(1), tx.send(2), || assert_eq!(rx.try_recv(), Ok(2))).await.unwrap();
+    passed_over(tx.send(1), || assert_eq!(rx.try_recv(), Err(TryRecvError::Empty))).await;
+    let permit = second_of(tx.reserve(), tx.reserve(), || {
+        let mut receiving = pin!(rx.recv());
+        assert!(receiving.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+    });
+    drop(permit.await.unwrap());
+
+    // Room that comes to be.
+    let (tx, rx) = bounded(1);
+    tx.try_send(0).unwrap();
+    second_of(tx.send(1), tx.send(2), || assert_eq!(rx.try_recv(), Ok(0))).await.unwrap();
+    assert_eq!((rx.try_recv(), rx.try_recv()), (Ok(2), Err(TryRecvError::Empty)));
+}
+
+/// L14: nor is cancelled code told that a channel has ended.
+pub async fn an_end_passes_over_cancelled_code() {
+    let (tx, rx) = bounded::<u8>(1);
+    let ended = second_of(rx.recv(), rx.recv(), || drop(tx)).await;
+    assert_eq!(ended, Err(RecvError::Disconnected));
+    let (_tx, rx) = bounded::<u8>(1);
+    let other = rx.clone();
+    let waits = other.clone();
+    passed_over(other.recv(), || assert!(other.close())).await;
+    drop(waits);
+
+    let (tx, rx) = bounded(1);
+    tx.try_send(0).unwrap();
+    let ended = second_of(tx.send(1), tx.send(2), || drop(rx)).await;
+    assert_eq!(ended, Err(SendError::Disconnected(2)));
+    let (tx, rx) = bounded::<u8>(1);
+    second_of(tx.closed(), tx.closed(), || rx.shutdown()).await;
+    let (tx, rx) = oneshot::<u8>();
+    passed_over(rx, || drop(tx)).await;
+    let (mut tx, rx) = oneshot::<u8>();
+    passed_over(tx.closed(), || drop(rx)).await;
+}
+
+/// L14: a sender that was let in before it was cancelled is not told afterwards that its value was not wanted.
+pub async fn a_value_that_was_taken_back_is_no_news_for_cancelled_code() {
+    let (tx, rx) = bounded(1);
+    tx.try_send(0).unwrap();
+    let mut rx = Some(rx);
+    let passed = Cell::new(false);
+    let mut scope = CancelScope::new();
+    let handle = scope.handle();
+    let done = Flag::new();
+    let cancelled = scope.run(both(
+        async {
+            let _sent = tx.send(1).await;
+            passed.set(true);
+        },
+        shield(done.wait()),
+    ));
+    let (outcome, ()) = both(cancelled, async {
+        // Let in and cancelled in one step, and then nobody is left to receive it.
+        let ends = rx.take().unwrap();
+        assert_eq!(ends.try_recv(), Ok(0));
+        handle.cancel("let in before");
+        drop(ends);
+        yield_now().await;
+        yield_now().await;
+        done.set();
+    })
+    .await;
+    assert!(outcome.is_err() && !passed.get());
+}
+
+/// L14: the same of those who look again, for a new value or the next one.
+pub async fn news_passes_over_cancelled_code() {
+    let (tx, mut one) = watch(0);
+    let mut two = one.clone();
+    assert_eq!(*second_of(one.recv(), two.recv(), || tx.send(1).unwrap()).await.unwrap(), 1);
+    assert_eq!(*one.try_recv().unwrap(), 1, "it has not seen it");
+    assert!(second_of(one.recv(), two.recv(), || drop(tx)).await.is_err());
+
+    let (tx, mut one) = broadcast(1, Lag::Wait);
+    let mut two = one.clone();
+    assert_eq!(second_of(one.recv(), two.recv(), || tx.try_send(1).unwrap()).await, Ok(1));
+    // Now it is full.
+    second_of(tx.send(2), tx.send(3), || assert_eq!(one.try_recv(), Ok(1))).await.unwrap();
+    assert_eq!((one.try_recv(), two.try_recv()), (Ok(3), Ok(3)));
+    let (tx, rx) = oneshot();
+    passed_over(rx, || tx.send(1).unwrap()).await;
+}
+
+/// L14: permits and locks.
+pub async fn permits_and_locks_pass_over_cancelled_code() {
+    let semaphore = Semaphore::new(0);
+    second_of(semaphore.acquire_many(5), semaphore.acquire(), || semaphore.add_permits(1)).await.forget();
+    assert_eq!(semaphore.available(), 0);
+
+    let mutex = Mutex::new(());
+    let held = mutex.lock().await;
+    drop(second_of(mutex.lock(), mutex.lock(), || drop(held)).await);
+
+    let lock = RwLock::new(());
+    let held = lock.read().await;
+    drop(second_of(lock.write(), lock.read(), || drop(held)).await);
+
+    let limiter = CapacityLimiter::new(1);
+    let held = limiter.acquire().await;
+    drop(second_of(limiter.acquire(), limiter.acquire(), || drop(held)).await);
+    assert_eq!(limiter.borrowed(), 0);
+}
+
+/// L14: who stands in the queue and is cancelled does not keep out those who come.
+pub async fn cancelled_code_keeps_nobody_out() {
+    let semaphore = Semaphore::new(1);
+    passed_over(semaphore.acquire_many(5), || {
+        drop(semaphore.try_acquire().expect("one is free"));
+        let mut comes = pin!(semaphore.acquire());
+        assert!(comes.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_ready());
+    })
+    .await;
+
+    let lock = RwLock::new(());
+    let held = lock.read().await;
+    passed_over(lock.write(), || drop(lock.try_read().expect("only readers are in"))).await;
+    drop(held);
+
+    let limiter = CapacityLimiter::new(1);
+    let held = limiter.acquire().await;
+    passed_over(limiter.acquire(), || {
+        drop(held);
+        drop(limiter.try_acquire().expect("it is free"));
+    })
+    .await;
+}
+
+/// L14: one whose code is cancelled has not arrived at a barrier.
+pub async fn a_barrier_does_not_count_cancelled_code() {
+    let barrier = Barrier::new(3);
+    let arrival = second_of(barrier.wait(), barrier.wait(), || {
+        let mut cx = Context::from_waker(Waker::noop());
+        let mut third = pin!(barrier.wait());
+        assert!(third.as_mut().poll(&mut cx).is_pending(), "two are there");
+        let mut fourth = pin!(barrier.wait());
+        assert!(matches!(fourth.as_mut().poll(&mut cx), Poll::Ready(arrival) if arrival.is_leader()));
+        assert!(third.as_mut().poll(&mut cx).is_ready());
+    });
+    assert!(!arrival.await.is_leader());
+}
+
+/// L14: what happens once, and what is broken or poisoned.
+pub async fn events_and_their_kind_pass_over_cancelled_code() {
+    let event = Event::new();
+    second_of(event.wait(), event.wait(), || event.set()).await;
+    let promise = Promise::new();
+    assert_eq!(second_of(promise.wait(), promise.wait(), || promise.set(1).unwrap()).await.unwrap(), &1);
+    let promise = Promise::<u8>::new();
+    let broken = second_of(promise.wait(), promise.wait(), || assert!(promise.break_with("broken"))).await;
+    assert!(broken.is_err());
+
+    let queue = WaitQueue::new();
+    second_of(queue.park(), queue.park(), || assert_eq!(queue.unpark(1), 1)).await.unwrap();
+    second_of(queue.park(), queue.park(), || assert_eq!(queue.break_with("broken"), 1)).await.unwrap_err();
+
+    let cell = OnceCell::new();
+    let mut maker = pin!(cell.get_or_init(std::future::pending::<u8>));
+    assert!(poll_once(maker.as_mut()).await.is_pending());
+    let waits = || cell.get_or_init(async || 1);
+    assert_eq!(second_of(waits(), waits(), || cell.set(2).unwrap()).await, &2);
+
+    let mutex = PoisonMutex::new(0);
+    let mut held = mutex.lock().await.unwrap();
+    *held += 1;
+    let poisoned = second_of(mutex.lock(), mutex.lock(), || drop(held)).await;
+    poisoned.unwrap_err().into_guard().mend();
+}
+
+/// L14: a notification is not lost on a waiter that is cancelled.
+pub async fn a_notification_passes_over_cancelled_code() {
+    let (mutex, condition) = (Mutex::new(0), Condition::new());
+    let wait = async || condition.wait(mutex.lock().await).await;
+    let guard = second_of(wait(), wait(), || {
+        let guard = mutex.try_lock().unwrap();
+        assert_eq!(condition.notify(&guard, 1), 1);
+    });
+    drop(guard.await);
+    assert_eq!((condition.waiting(), mutex.statistics().held), (0, false));
+}
+
+/// L14: what was given before the cancel is taken.
+pub async fn what_was_given_before_the_cancel_is_taken() {
+    let (tx, rx) = bounded(1);
+    assert_eq!(given_in_time(rx.recv(), || tx.try_send(1).unwrap()).await, Ok(1));
+    tx.try_send(2).unwrap();
+    given_in_time(tx.send(3), || assert_eq!(rx.try_recv(), Ok(2))).await.unwrap();
+    assert_eq!(rx.try_recv(), Ok(3));
+    assert_eq!(given_in_time(rx.recv(), || drop(tx)).await, Err(RecvError::Disconnected));
+    let (tx, rx) = oneshot();
+    assert_eq!(given_in_time(rx, || tx.send(1).unwrap()).await, Ok(1));
+    let (tx, mut rx) = watch(0);
+    assert_eq!(*given_in_time(rx.recv(), || tx.send(1).unwrap()).await.unwrap(), 1);
+    let (tx, mut rx) = broadcast(1, Lag::Wait);
+    assert_eq!(given_in_time(rx.recv(), || tx.try_send(1).unwrap()).await, Ok(1));
+
+    let mutex = Mutex::new(());
+    let held = mutex.lock().await;
+    drop(given_in_time(mutex.lock(), || drop(held)).await);
+    let semaphore = Semaphore::new(0);
+    given_in_time(semaphore.acquire(), || semaphore.add_permits(1)).await.forget();
+    let event = Event::new();
+    given_in_time(event.wait(), || event.set()).await;
+    let barrier = Barrier::new(2);
+    let last = || assert!(pin!(barrier.wait()).poll(&mut Context::from_waker(Waker::noop())).is_ready());
+    assert!(!given_in_time(barrier.wait(), last).await.is_leader());
+}
+
+/// L14: who was passed over and is polled in other code then joins again.
+pub async fn who_was_passed_over_may_wait_elsewhere() {
+    let (tx, rx) = bounded(1);
+    let semaphore = Semaphore::new(0);
+    let (mutex, condition) = (Mutex::new(0), Condition::new());
+    let barrier = Barrier::new(2);
+    let (mut recv, mut acquire) = (pin!(rx.recv()), pin!(semaphore.acquire()));
+    let (mut notified, mut arrives) = (pin!(condition.wait(mutex.lock().await)), pin!(barrier.wait()));
+    let mut scope = CancelScope::new();
+    let handle = scope.handle();
+    let outcome = scope
+        .run(async {
+            assert!(poll_once(recv.as_mut()).await.is_pending() && poll_once(acquire.as_mut()).await.is_pending());
+            assert!(poll_once(notified.as_mut()).await.is_pending() && poll_once(arrives.as_mut()).await.is_pending());
+            handle.cancel("they wait elsewhere");
+            tx.try_send(1).unwrap();
+            semaphore.add_permits(1);
+            assert_eq!(condition.notify_all(&mutex.try_lock().unwrap()), 0);
+            checkpoint().await;
+        })
+        .await;
+    assert!(outcome.is_err());
+    assert_eq!(recv.await, Ok(1));
+    acquire.await.forget();
+    assert!(poll_once(notified.as_mut()).await.is_pending() && poll_once(arrives.as_mut()).await.is_pending());
+    assert_eq!(condition.notify_all(&mutex.try_lock().unwrap()), 1);
+    drop(notified.await);
+    assert!(barrier.wait().await.is_leader());
+    assert!(!arrives.await.is_leader());
+}
+
+/// L14: a loop of operations that are always ready keeps neither siblings nor timers from running.
+pub async fn a_loop_of_ready_operations_starves_nobody() {
+    let (tx, rx) = bounded(1);
+    let (mutex, semaphore) = (Mutex::new(()), Semaphore::new(1));
+    for operation in 0..4 {
+        let run = Flag::new();
+        let turns = Cell::new(0_u64);
+        let spin = async {
+            while !run.is_set() {
+                turns.set(turns.get() + 1);
+                match operation {
+                    0 => checkpoint().await,
+                    1 => {
+                        tx.send(()).await.unwrap();
+                        rx.recv().await.unwrap();
+                    }
+                    2 => drop(mutex.lock().await),
+                    _ => drop(semaphore.acquire().await),
+                }
+            }
+        };
+        both(spin, async {
+            yield_now().await;
+            run.set();
+        })
+        .await;
+        assert!(turns.get() > 30, "it gives way only at the end of its budget: {} turns", turns.get());
+        assert!(turns.get() < 2_000, "{} turns", turns.get());
+    }
+    // A task of its own, a sibling, and a timer: on a virtual clock no time passes while anybody runs.
+    let stop = Arc::new(Flag::new());
+    let Ok(()) = nursery(async |n: Nursery| {
+        let (told, timed) = (stop.clone(), stop.clone());
+        n.spawn(async move {
+            while !told.is_set() {
+                checkpoint().await;
+            }
+            Ok(())
+        });
+        n.spawn(async move {
+            if !time_is_virtual() {
+                sleep(ms(2)).await;
+            }
+            yield_now().await;
+            timed.set();
+            Ok(())
+        });
+        Ok(())
+    })
+    .await;
+    let run = &Flag::new();
+    let Ok(()) = local_nursery(async |n| {
+        n.spawn(async move {
+            while !run.is_set() {
+                checkpoint().await;
+            }
+        });
+        yield_now().await;
+        run.set();
+        Ok::<_, std::convert::Infallible>(())
+    })
+    .await;
+}
