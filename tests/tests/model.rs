@@ -126,7 +126,7 @@ fn programs_come_out_as_the_model_says() {
         let all = vectors.len() as u64;
         for_each(0..seeds(0, all).end.min(all), |number, summary| {
             let (seed, expect) = &vectors[number as usize];
-            let program = Program::read(&generate::vector(*seed));
+            let program = Program::read(&generate::plain(*seed));
             let setting = Setting::of(number % 12);
             let text = wrong(&program, setting, Some(expect), summary);
             if text.is_empty() { text } else { format!("seed {seed}, {text}") }
@@ -143,7 +143,7 @@ fn local_nurseries_come_out_as_the_model_says() {
         let all = vectors.len() as u64;
         for_each(0..seeds(0, all).end.min(all), |number, summary| {
             let (seed, expect) = &vectors[number as usize];
-            let mut json = generate::vector(*seed);
+            let mut json = generate::plain(*seed);
             if !is_the_same_locally(&json) {
                 return String::new();
             }
@@ -159,14 +159,17 @@ fn local_nurseries_come_out_as_the_model_says() {
 /// A seed means the same program here and in the model.
 #[test]
 fn generated_programs_are_those_of_the_model() {
-    // FNV-1a, over what `ref_model.py programs 2000` writes.
-    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-    for seed in 0..2000 {
-        for byte in generate::vector(seed).to_string().bytes() {
-            hash = (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
+    // FNV-1a, over what `ref_model.py programs 2000` writes, and with `dep`.
+    let languages = [(generate::plain as fn(u64) -> Value, 0xaec6_a8d5_b5f2_acd3_u64), (generate::linked, 0xf46b_d221_e266_b8ae)];
+    for (program, expected) in languages {
+        let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+        for seed in 0..2000 {
+            for byte in program(seed).to_string().bytes() {
+                hash = (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
+            }
         }
+        assert_eq!(hash, expected, "another program: {hash:#x}");
     }
-    assert_eq!(hash, 0xaec6_a8d5_b5f2_acd3, "another program: {hash:#x}");
 }
 
 /// The seeds of random programs: `count` of them from `first` on, unless the environment says otherwise.
