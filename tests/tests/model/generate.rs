@@ -401,7 +401,8 @@ impl Generator {
         let draw = self.random.random();
         let own = |end: &str, body: Value| json!({"op": "own", "chan": link.id, "ends": [end], "body": body});
         if draw < 0.4 {
-            let mut steps = vec![self.task(link, Some("tx"), Self::producer), self.task(link, Some("rx"), Self::consumer)];
+            let mut steps =
+                vec![self.task(link, Some("tx"), Self::producer), self.task(link, Some("rx"), Self::consumer)];
             if self.random.random() < 0.3 {
                 steps.push(sleep(self.random.between(0, 3)));
             }
