@@ -222,9 +222,10 @@ fn text(out: &Out, program: &Program) -> String {
     }
 }
 
-/// `t12v3` is the name `t12`, and `v3`.
+/// `t12v3` is the name `t12`, and `v3`. The outermost names of a linked program are `sx` and `nx`.
 fn split_name(word: &str) -> (String, String) {
-    let end = word.char_indices().skip(1).find(|(_, c)| !c.is_ascii_digit()).map_or(word.len(), |(index, _)| index);
+    let digits = word[1..].find(|c: char| !c.is_ascii_digit()).unwrap_or(word.len() - 1);
+    let end = if digits == 0 && word[1..].starts_with('x') { 2 } else { 1 + digits };
     (word[..end].to_owned(), word[end..].to_owned())
 }
 

@@ -163,6 +163,8 @@ pub(crate) struct World {
     pub locals: BTreeMap<Id, Option<u64>>,
     pub awaits: BTreeMap<Id, &'static str>,
     pub links: Links,
+    /// How many `start` operations were not answered yet: each has a scope around the child, which nobody sees.
+    pub pending_starts: usize,
     /// What came of `commit` and of operations on channels, and when.
     pub commits: Vec<(Id, Commit, u64)>,
     /// What the handles of tasks have said.
@@ -214,6 +216,7 @@ pub(crate) fn begin(program: Arc<Program>, light: bool, probes: bool) {
         locals: BTreeMap::new(),
         awaits: BTreeMap::new(),
         links: Links::default(),
+        pending_starts: 0,
         commits: Vec::new(),
         joins: BTreeMap::new(),
         stopped: vec![false; holds],
