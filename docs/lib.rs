@@ -39,6 +39,7 @@ pages! {
     migration_tokio = "src/migration/tokio.md";
     migration_smol = "src/migration/smol.md";
     guarantees = "src/guarantees.md";
+    invariants = "src/invariants.md";
     costs = "src/costs.md";
     why_not_all_three = "src/why-not-all-three.md";
 }

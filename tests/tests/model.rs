@@ -1,7 +1,7 @@
 //! The reference model of the semantics, replayed on the core; and random programs without expectations, which keep the
-//! invariants under any schedule.
+//! invariants (docs/src/invariants.md) under any schedule.
 //!
-//! `../model/README.md` lists the invariants, and says what is compared and where the files there come from. Read `program`
+//! `../model/README.md` says what is compared and where the files there come from. Read `program`
 //! (what a program is), `interpret` (how it is run on foster), `world` (what is seen), `invariants`, then the tests here.
 //!
 //! `FOSTER_PROGRAMS=n` runs `n` programs in each of the tests; `FOSTER_PROGRAM=seed` only that one of a test on random programs.
