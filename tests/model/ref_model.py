@@ -1171,7 +1171,7 @@ def vector(job):
         return dict(seed=seed, language=language, program=prog, expect=json.loads(*runs))
 def vectors(n, seed, language='plain'):
     with multiprocessing.Pool(2) as pool:
-        while True:
+        while n > 0:
             for v in pool.map(vector, [(language, k) for k in range(seed, seed + 64)], 8):
                 if v: yield v; n -= 1
                 if not n: return
