@@ -1,23 +1,39 @@
-"""Executable reference model of SEMANTICS.md: scopes, nurseries, shields, inside-out delivery, adoption.
+"""Executable reference model of the laws: scopes, nurseries, shields, delivery, adoption, channels and events.
 
-    ref_model.py N [SEED] [rule ...]   run N random programs and check the invariants; the named rules are switched off
-    ref_model.py mutants [N]           switch every rule off in turn; each must be caught by an invariant
-    ref_model.py metamorphic [N]       I17: dropping a subtree from outside = cancelling it
-    ref_model.py examples              hand-written programs with asserted outcomes, in the format of `vectors`
-    ref_model.py vectors N [SEED]      N random programs with their expected outcome, one JSON object a line
-    ref_model.py compact N [SEED]      the same, one short line each, for those who have the generator: see `compact`
-    ref_model.py programs N            the number of programs, and a hash of their JSON, for another generator to compare
-    ref_model.py show SEED             one program of the checker and what it does
+    ref_model.py N [SEED] [rule ...]      run N random programs and check the invariants; the named rules are switched off
+    ref_model.py mutants [N]              switch every rule off in turn; each that this language can show must be caught by an invariant
+    ref_model.py metamorphic [N]          I17: dropping a subtree from outside = cancelling it
+    ref_model.py examples                 hand-written programs with asserted outcomes, in the format of `vectors`
+    ref_model.py vectors N [SEED] [dep]   N random programs with their expected outcome, one JSON object a line
+    ref_model.py compact N [SEED] [dep]   the same, one short line each, for those who have the generator: see `compact`
+    ref_model.py programs N [dep]         the number of programs, and a hash of their JSON, for another generator to compare
+    ref_model.py show SEED                one program of the checker and what it does
+    ref_model.py explain LANGUAGE SEED    the program of a vector (LANGUAGE is plain or dep), and its outcomes with how many of 48 schedules have each
+    ref_model.py dep N [SEED] [rule ...]  random programs whose tasks depend on each other (channels, events, run_here): I26, I27, I28, conservation of items
+    ref_model.py determinism N [SEED] [dense|sparse] [rule ...|old]    the same outcome for 12 schedules? `racy`: a same-instant race was seen
+    ref_model.py hand                     hand-written programs of the second language, by the new and by the old rules, 48 schedules each
+    ref_model.py handvectors              the same programs, one JSON object a line, with all outcomes that the new rules allow
+    ref_model.py depmutants N             mutants of the laws of delivery, on hand-written and random programs
+    ref_model.py check                    a self-check of some seconds: asserts what the commands above only print
+
+The laws L.. are those of the guarantees page (docs/src/guarantees.md), the invariants I.. those of docs/src/invariants.md.
+
+DELIVERY (L12, L14 to L16).  mark_tree takes the verdict run|blocked; runnable() is the definition of the law (without the rules own-turn and
+request-wake a coarser one, which the hand-written programs C1 and C2 refute); needs() says which inner scopes still have to end; Op.give and
+Op.eligible are L14; OLD switches to the rules that the laws had before.  Not modelled: `start`, local nurseries, several threads polling at once.
 
 Virtual time in whole milliseconds: it moves only when nothing is runnable.  A seeded scheduler picks the next runnable
-task, sometimes polls one that nobody woke, and fires the timers of one instant in any order.  Asserts are the invariants
-(I..); `ON('rule')` marks the line that a mutation removes; L.. and I.. refer to SEMANTICS.md.
+task, sometimes polls one that nobody woke, and fires the timers of one instant in any order, but those of user code before
+requests.  Asserts are the invariants (I..); `ON('rule')` marks the line that a mutation removes.
 
 VECTORS.  {"seed", "program": OP, "expect": EXPECT}.  Only programs whose EXPECT is the same under 48 schedules of
 four kinds, with and without spurious polls and with PATIENCE 1, 2 and 3, are printed.  Every future has the type Result<(), [error id]>.
 The root body is `program`; the root is also the fail-fast nursery "root".  Each OP runs at most once, so ids are unique.
-Ids: s scope, n nursery, h shield / graceful / thread, b bracket, t task, c finalizer, l local, e error or panic, a await.
-A `target` that is not open yet, or no longer, is ignored.
+Ids: s scope, n nursery, h shield / graceful / thread, b bracket, t task, c finalizer, l local, e error or panic, a await;
+q channel or event, i send and its item, r receive or wait, k commit.
+A `target` that is not open yet, or no longer, is ignored.  There are two languages: plain programs, and dep ones (seed d..),
+whose tasks depend on each other.  A program in which an operation that is not foster's completes in cancelled code beside an
+inner scope (C3) is no vector: the laws allow that and do not require it.
 
   sleep ms            foster sleep: a leaf (L14); 0 = checkpoint, one yield; null = for ever
   io ms               timer of the bare runtime, ignorant of foster
@@ -45,15 +61,26 @@ A `target` that is not open yet, or no longer, is ignored.
   blink ms for mute body    polls body, except from ms until ms+for
   leak ms body        polls body until ms have passed, then forgets it (mem::forget) and is done
 
+The second language.  `foreign`: of a runtime that is ignorant of foster; completes whenever polled and ready or closed.
+  chan id cap foreign body    a channel, cap 0: rendezvous; the ends that were not moved into a task are closed with body
+  own chan ends body          ends (tx, rx) are closed when body is done or dropped; `own` at the top of a task's body moves them
+                              there when it is spawned, and closes them if the spawn is refused
+  send id chan fail           its item is its id; err [fail] if closed and `fail` is given, else done
+  recv id chan fail           one item, or closed; `drain`: items until closed
+  event id body | set event | wait id event
+  commit id                   notes that the code came here
+  here id after body then enter    CancelScope::run_here(body) is called, held unpolled while `then` runs, then awaited, or dropped
+
 EXPECT  root: OUT; end: ms; scopes: {id: [OUT, ms when Closed]} (also tasks); handles: {task: value|failed|cancelled|panicked};
 awaits: {id: same}; cleanups: {scope or finalizer: [[finalizer, ran|timeout|panicked, start ms, end ms], ...] in the order they ran};
-locals: {id: ms when dropped, null if leaked}; hook_errors: sorted ids that went to the orphan hook.
-OUT = value | cancelled | parked | abandoned (closed by a reaper) | err:ids | panic:id.  A finalizer's error goes to the hook.
+locals: {id: ms when dropped, null if leaked}; hook_errors: sorted ids that went to the orphan hook;
+commits: sorted [id, run | sent | closed | the item, ms] of commit, send, recv and drain.
+OUT = value | cancelled | parked (or dropped by a delivery) | abandoned (dropped by foreign code, or leaked) | err:ids | panic:id.  A finalizer's error goes to the hook.
 
 DEPARTURE from L14 ("one that has started may still complete"): the await of a task that failed, panicked or was cancelled
 stays pending in cancelled code.  No value is lost by it, and the failure is the nursery's; see the docs of `foster::Task`.
 """
-import collections, heapq, itertools, json, random, sys
+import collections, heapq, itertools, json, multiprocessing, random, sys
 
 PENDING, INF, BREAK = object(), float('inf'), set()
 PATIENCE = 2                                            # L16: how often a woken scope may be passed over before it counts as undriven
@@ -69,11 +96,12 @@ class World:
         w.det, w.rng, w.abort_p, w.spurious = det, random.Random(seed), abort_p, spurious
         w.now, w.timers, w.tasks, w.seq = 0, [], set(), itertools.count(1)
         w.cores, w.cleanups, w.named, w.handles, w.locals = [], [], {}, {}, {}
-        w.delivering, w.dead, w.stat = None, False, collections.Counter()
+        w.delivering, w.cutting, w.dead, w.stat = None, False, False, collections.Counter()
         w.made_err, w.made_panic, w.hook_err, w.foreign_err = [], [], [], []
         w.awaits, w.report, w.joins = {}, collections.Counter(), []
-    def at(w, t, fn):
-        if t < INF: heapq.heappush(w.timers, (t, next(w.seq), fn))
+        w.chans, w.events, w.commits, w.items, w.current, w.requesting, w.phase, w.races = {}, {}, [], {}, None, 0, 'code', set()
+    def at(w, t, fn, req=False):                        # req: not a wake-up of user code but a request; it comes after the wake-ups of its instant
+        if t < INF: heapq.heappush(w.timers, (t, next(w.seq), fn, req))
 
     def pick(w, ready):                                 # any; the oldest or the newest scope's task; by random priorities that change now and then
         if w.order == 0: return w.rng.choice(ready)
@@ -95,12 +123,14 @@ class Core:                                             # heap part of a scope; 
         c.req, c.life, c.started, c.dropped, c.lost, c.cut, c.parked = None, 'open', False, False, None, False, False
         c.children, c.adopted, c.sub, c.deferred, c.running, c.items, c.kids = set(), set(), set(), [], None, [], []
         c.errs, c.panics, c.result, c.out, c.waker, c.drivers = [], [], None, None, None, 0
-        c.poll_no = c.seen = c.missed = 0; c.woken = c.due = c.reaped = c.stalled = False
+        c.poll_no = c.seen = c.missed = 0; c.woken = c.due = c.reaped = c.stalled = c.cut_off = False
         c.holders = cx.holders if cx else ()
         c.locals = cx.locals if cx else parent.locals if parent else frozenset()
         c.brk = c.inner_brk = cx.brk if cx else parent.inner_brk if parent else frozenset()
         c.lex = (parent.lex | {parent.n}) if parent else frozenset()
         c.tc = c.tc_seq = c.hard = c.closed_at = None
+        c.task, c.polling, c.polls, c.polled_in, c.grace_poll, c.resumed, c.beside = (cx.task if cx else None), False, 0, 0, 0, 0, 0
+        c.verdict = c.truth = 'run'                     # what a request finds: overwritten by mark_tree; a scope opened in cancelled code is being polled
         w.cores.append(c)
         if parent and kind != 'cleanup': parent.kids.append(c)
         if id: w.named[id] = c
@@ -109,17 +139,17 @@ class Core:                                             # heap part of a scope; 
     def chain(c):
         while c is not None: yield c; c = c.parent
     def set_deadline(c, t):                             # L8
-        if c.req is None and c.life != 'closed': c.deadline = t; c.w.at(t, c.tick); c.tick()
+        if c.req is None and c.life != 'closed': c.deadline = t; c.w.at(t, c.tick, True); c.tick()
     def tick(c):
         if c.req is None and c.life != 'closed' and c.w.now >= c.deadline and ON('deadline'): c.request('deadline')
     def request(c, cause, grace=None):                  # L6
         if c.req is None and c.life != 'closed':
             g = c.grace if grace is None else grace
             c.req = (cause, c.w.now, c.w.now + g)
-            if g and ON('wake-at-hard'): c.w.at(c.w.now + g, c.wake_tree)
-            if ON('wake-on-request'): c.wake(); c.wake_tree()     # every flag is visible before anybody is woken (L11)
+            if g and ON('wake-at-hard'): c.w.at(c.w.now + g, c.wake_tree, True)
+            if ON('wake-on-request'): c.wake_tree(True)           # every flag is visible before anybody is woken (L11)
         elif c.req and c.life != 'closed' and c.w.now + (grace or 0) < c.req[2] and cause == 'explicit':    # a later request may shorten `hard`
-            c.req = c.req[:2] + (c.w.now + grace,); c.w.stat['escalated'] += 1; c.w.at(c.req[2], c.wake_tree); c.wake(); c.wake_tree()
+            c.req = c.req[:2] + (c.w.now + grace,); c.w.stat['escalated'] += 1; c.w.at(c.req[2], c.wake_tree, True); c.wake_tree(True)
     def cancelled(c, inherited_only=False):             # L9
         lvl = 0
         for a in c.chain():
@@ -137,44 +167,87 @@ class Core:                                             # heap part of a scope; 
         if c.waker: c.waker()
         if c.kind not in ('task', 'root') and not c.lost and c.parent.cancelled() and ON('wake-chain'): c.parent.wake()   # it delays its parent
     def mark(c, cx): return c.wake if c.parent and c.parent.cancelled() else cx.wake    # L16.1
-    def wake_tree(c):                                   # up to and including the first full shield on each path
-        if c.reach() != c.known: c.known = c.reach(); c.wake()
+    def runnable(c, refined):                           # L12: at the instant of a request; `refined`: as the law says, see C1 and C2 in README.md
+        t = c.task
+        if t is None or c.polling: return True
+        if (t.woken if refined or ON('request-wake') else t.ready): return True
+        if c.w.current is not t: return False
+        if not refined and not ON('own-turn'): return True
+        a = c
+        while a is not None and not a.polling and a.kind not in ('task', 'root'):
+            if a.polled_in == t.polls: return False
+            a = a.parent
+        return t.poll_woken and not (a and not a.polling and a.polled_in == t.polls)
+    def mark_tree(c, todo):                             # flags and verdicts; up to and including the first full shield on each path
+        r = c.reach()
+        if r != c.known:
+            if r[1] and not c.known[1]:
+                c.verdict, c.truth = ('run' if c.runnable(False) else 'blocked'), ('run' if c.runnable(True) else 'blocked')
+                if c.polling: c.grace_poll = c.poll_no
+                if c.truth == 'run' and c.w.phase == 'code' and c.w.current is not c.task: c.w.races.add('R1')
+                c.w.stat['verdict_' + c.verdict] += c.started
+                if not ON('marks-first'): c.wake()
+            c.known = r; todo.append(c)
         for k in list(c.sub) + [t.core for t in c.children] + [t.core for t in c.adopted]:
-            if k.mask != 2: k.wake_tree()
-            elif k.reach() != k.known: k.known = k.reach(); k.wake()
+            if k.mask != 2: k.mark_tree(todo)
+            elif k.reach() != k.known: k.known = k.reach(); todo.append(k)
+    def wake_tree(c, me=False):
+        todo = []; c.mark_tree(todo); c.w.requesting += 1
+        for k in ([c] if me else []) + todo: k.wake()
+        c.w.requesting -= 1
     # ---- delivery ------------------------------------------------------------------------------------ L12..L19
     def must_wait(c):                                   # L15, L16: is an inner scope still being driven to its end?
         wait = again = False
         for h in c.sub:
+            if not h.polls and ON('never-polled') or not h.needs() and ON('needs'): continue
             if not ON('inside-out') or h.mask and not ON('shield-blocks'): continue
             if h.seen == c.poll_no: h.missed, wait = 0, True
             elif not ON('undriven') or h.missed < PATIENCE and not h.due: wait = True      # it has nothing to do yet
             elif h.missed < PATIENCE: h.missed += 1; again |= h.missed < PATIENCE          # woken, and passed over
         if again: c.wake()
         return wait or again
+    def needs(c):                                       # L15: does it still have to end, or can it go with the body around it?
+        return c.life != 'closed' and (bool(c.polls) or not ON('never-polled')) and (not c.cancelled(inherited_only=ON('form')) or c.life != 'open' or bool(c.children or c.adopted or c.deferred or c.running)
+                or bool(c.errs or c.panics) and ON('needs-say')
+                or c.verdict == 'run' or any(h.needs() for h in c.sub))
+    def must_drive(c): return any(h.needs() and (not ON('undriven') or h.missed < PATIENCE) for h in c.sub) and ON('drive-inner')
     def drop_body(c, why):
         b, c.body, c.dropped = c.body, None, True
-        prev, c.w.delivering = c.w.delivering, (c if why == 'deliver' else None)
-        b.drop(); c.w.delivering = prev
+        w = c.w; prev = w.delivering, w.cutting
+        w.delivering = c if why == 'deliver' else None
+        if why != 'lost': w.cutting = why == 'deliver'
+        b.drop(); w.delivering, w.cutting = prev
         c.over()
     def over(c):                                        # the body is gone: what is still in `sub` was leaked (L28)
         c.life = 'draining'
         for h in sorted(c.sub, key=lambda h: h.n):
             if ON('leaked'): h.driver_lost(leaked=True)
     def drive(c, cx):                                   # the life cycle, run by the host future or by a reaper
-        w, c.waker = c.w, cx.wake
+        w, c.waker, c.task = c.w, cx.wake, cx.task; c.polls += 1
         while True:
             if c.life == 'open':
                 if c.kind == 'task' and not c.started:
                     if c.cancelled() and ON('unpolled'): c.drop_body('deliver'); continue               # L13
                     assert not c.cancelled(), 'I18 cancelled task polled for the first time'
-                c.started = True; c.poll_no += 1
+                if c.started and c.cancelled():
+                    if c.verdict == 'blocked' and ON('cut-blocked') and not c.must_drive(): w.stat['cut_unpolled'] += 1; c.drop_body('deliver'); continue
+                    if c.truth == 'run': c.grace_poll, c.truth = c.poll_no + 1, 'spent'
+                    elif any(h.needs() for h in c.sub): c.beside = c.poll_no + 1
+                elif c.cancelled(): c.grace_poll, c.truth = c.poll_no + 1, 'spent'
+                c.started = True; c.poll_no += 1; c.polled_in = cx.task.polls
                 assert all(a.life != 'closed' for a in c.chain()), 'I1 polled under a closed scope'
                 for h in c.sub: h.due = (h.woken or not ON('due')) and c.cancelled()
+                c.polling = True
                 try: r = c.body.poll(Cx(cx.task, c, c.mark(cx), (), cx.leaks, c.locals, c.inner_brk))
-                except Panic as p: c.panics += p.ids; c.request('panic'); c.drop_body('panic'); continue
+                except Panic as p: c.polling = False; c.panics += p.ids; c.request('panic'); c.drop_body('panic'); continue
+                c.polling = False
                 if r is PENDING:
-                    if not c.cancelled() or c.must_wait(): return PENDING
+                    if not c.cancelled(): return PENDING
+                    c.truth = 'spent'
+                    if ON('one-poll'): c.verdict = 'blocked'
+                    if c.must_wait() or c.verdict == 'run' and not ON('one-poll') and not c.sub and not getattr(c, 'twice', 0):
+                        if not ON('one-poll') and not c.sub: c.twice = 1; cx.wake()
+                        return PENDING
                     c.drop_body('deliver'); continue
                 c.body, c.result = None, r                                                               # L12
                 if r[0] == 'err' and c.kind in NURSERY: c.errs += r[1]; c.request('failed')
@@ -222,7 +295,12 @@ class Core:                                             # heap part of a scope; 
         w = c.w
         if c.life == 'closed': return
         if w.dead: return c.raze(leaked)
+        c.cut_off = w.cutting and not leaked            # for its label only: one, whatever was left of it
         if c.parent: c.parent.sub.discard(c)
+        if w.delivering and c.cancelled() and not c.needs() and ON('needs'):          # L15: cut with the blocked body around it
+            w.stat['cut_with'] += 1
+            if c.body is not None: c.drop_body('deliver')
+            if not (c.children or c.adopted or c.deferred or c.running): c.life = 'finalizing'; c.finish(); return
         c.lost = 'leaked' if leaked else 'foreign' if not w.delivering else 'undriven' if c.held() else 'driven'
         assert c.lost != 'driven' or not ON('assert-I6'), 'I6 a delivery dropped a driven scope'
         keep = c.owned and c.life == 'open' and ON('owned-shield')
@@ -259,8 +337,12 @@ def orphan_report(c, a):                                # L29
 class Task:                                             # a spawned task, or a reaper that drives a lost scope
     def __init__(t, w, nursery, core, daemon=False, reaper=False):
         t.w, t.nursery, t.core, t.daemon, t.reaper, t.ready, t.outcome, t.waiters = w, nursery, core, daemon, reaper, True, None, []
+        t.woken, t.poll_woken, t.polls, core.task = True, True, 0, t
         core.reaped = reaper; w.tasks.add(t)
-    def wake(t): t.ready = True
+    def wake(t):
+        t.ready = True
+        if not t.w.requesting: t.woken = True           # the wake-up of a request makes nobody runnable
+    def begin(t): t.polls += 1; t.poll_woken, t.woken, t.ready = t.woken, False, False
     def poll(t):
         assert all(a.life != 'closed' for a in t.core.chain()), 'I1 task polled under a closed scope'
         if t.core.drive(Cx(t, None, t.wake)) is not PENDING: t.end()
@@ -278,11 +360,11 @@ class Task:                                             # a spawned task, or a r
             n.children.discard(t)
         w.tasks.discard(t)
         if ON('wake-on-end') and n.life != 'open' and not n.adopted and all(t.daemon for t in n.children): n.wake()    # L11: it has something to do
-        for wk in t.waiters: wk()
+        for a in t.waiters: a.ended()
     def abort(t):                                       # the executor drops the task: adoption first, release after (L26)
         t.core.driver_lost()
         t.outcome = 'cancelled'; t.nursery.children.discard(t); t.w.tasks.discard(t); t.nursery.wake()
-        for wk in t.waiters: wk()
+        for a in t.waiters: a.ended()
 
 class Region:                                           # the future the user awaits
     def __init__(s, kind, body, id=None, mask=0, after=INF, grace=0, owned=False, release=None, item=None, collect=False, fail=None):
@@ -290,20 +372,25 @@ class Region:                                           # the future the user aw
         s.c, s.over = None, False
     def poll(s, cx):
         w, p = cx.region.w, cx.region
-        if s.c is None:
+        if s.c is None: s.place(cx)
+        return s.go(cx)
+    def place(s, cx):                                   # run_here: the place is fixed before the first poll
+            w, p = cx.region.w, cx.region
             s.c = c = Core(w, s.kind, p, s.body, s.id, s.mask, w.now + s.after, s.grace, s.owned, s.item, cx, s.collect)
             p.sub.add(c)
             if s.item: s.item.core = c
             if s.release:
                 it = Cleanup(w, c, *s.release, cx.brk, True); c.deferred.append(it); c.inner_brk = cx.brk | {it.n}
-        c = s.c
+    def go(s, cx):
+        w, c = cx.region.w, s.c; p = c.parent if c.life != 'closed' else cx.region
         if c.parked: return PENDING                                                                       # L18
         c.seen, c.woken = p.poll_no, False; c.drivers += 1; assert c.drivers == 1, 'I3 two drivers'
         r = c.drive(cx); c.drivers -= 1
         if r is PENDING: return PENDING
         p.sub.discard(c)
         if c.parked: w.stat['parked'] += 1; return PENDING
-        s.over = True
+        s.over = True; p.resumed = p.poll_no
+        if p.cancelled(): w.stat['resumed_by_inner'] += 1
         if r[0] == 'panic': raise Panic(r[1])
         if r[0] == 'cancelled':
             assert s.item or not c.cancelled(inherited_only=True), 'I18 cancelled form returned into cancelled code'
@@ -332,50 +419,275 @@ class Cleanup:
 # ---- leaves and foreign combinators ---------------------------------------------------------------------------------
 class Leaf:
     def drop(s): pass
+def step(cx):                                           # user code goes on: I26, I27
+    c, w = cx.region, cx.region.w
+    if c.cancelled() and c.kind != 'cleanup':
+        if c.grace_poll == c.poll_no: w.stat['step_runnable'] += 1
+        elif c.resumed == c.poll_no: w.stat['step_resumed'] += 1
+        elif c.beside == c.poll_no: w.stat['step_beside'] += 1; assert not ON_('strict'), 'I26 strict: beside an inner scope'
+        else: assert not ON_('I26'), 'I26 blocked code ran after the request' if c.truth == 'blocked' else 'I27 runnable code ran twice'
+    return ('ok',)
+CHECK = {'I26', 'I28'}
+def ON_(k): return k in CHECK
 class Sleep(Leaf):                                      # foster leaf: parks when it would start cancelled (L14)
-    def __init__(s, d, foreign=False): s.d, s.t, s.foreign, s.wake = d, None, foreign, None
+    def __init__(s, d, foreign=False): s.d, s.t, s.foreign, s.wake, s.fired, s.region = d, None, foreign, None, False, None
     def drop(s): s.wake = lambda: None                  # disarms its timer
     def poll(s, cx):
         w, gone = cx.region.w, not s.foreign and cx.region.cancelled() and ON('leaf-parks')
         s.wake = cx.wake
+        if not gone: s.region = cx.region
         if s.t is None:
             if gone: w.stat['leaf_parked'] += 1; return PENDING
             assert s.foreign or not cx.region.cancelled(), 'I18 operation started in a cancelled scope'
-            s.t = w.now + s.d; w.at(s.t, lambda: s.wake())
+            s.t, s.region = w.now + s.d, cx.region
+            if s.d == 0: s.fired = True
+            else: w.at(s.t, s.fire)
             if s.d == 0 and not s.foreign: cx.wake(); return PENDING
-        return ('ok',) if w.now >= s.t and not (gone and s.d == 0) else PENDING
+        done = s.fired if ON('sleep-given') and not s.foreign else w.now >= s.t
+        if done and not (gone and s.d == 0):
+            assert s.foreign or s.fired or not ON_('I28'), 'I28 time passed for cancelled code'
+            return step(cx)
+        return PENDING
+    def fire(s):
+        if s.foreign or not s.region.cancelled(): s.fired = True; s.wake()      # L14: cancelled code is given nothing more
+        elif not ON('sleep-given'): s.wake()
 class Job(Leaf):                                        # a blocking job: its end is an event that comes at some point of its instant
     def __init__(s, d): s.d, s.core, s.done, s.wake = d, None, False, None
     def poll(s, cx):
         w, s.wake = cx.region.w, cx.wake
         def end(): s.done = True; s.wake()
         if s.core is None: s.core = cx.region; w.at(w.now + s.d, lambda: w.tasks.add(Step(s.core, end)))
-        return ('ok',) if s.done else PENDING
+        return step(cx) if s.done else PENDING
 class Step:                                             # something the scheduler runs once
     def __init__(s, core, fn): s.core, s.fn, s.ready, s.reaper = core, fn, True, True
     def poll(s): s.core.w.tasks.discard(s); s.fn()
 class Raise(Leaf):
     def __init__(s, id, panic): s.id, s.panic = id, panic
     def poll(s, cx):
-        (cx.region.w.made_panic if s.panic else cx.region.w.made_err).append(s.id)
+        step(cx); (cx.region.w.made_panic if s.panic else cx.region.w.made_err).append(s.id)
         if s.panic: raise Panic([s.id])
         return ('err', [s.id])
 class Call(Leaf):
     def __init__(s, f): s.f = f
-    def poll(s, cx): s.f(cx); return ('ok',)
-class Await(Leaf):                                      # task handle
-    def __init__(s, id, task): s.id, s.task, s.on = id, task, False
+    def poll(s, cx): step(cx); s.f(cx); return ('ok',)
+class Op(Leaf):                                         # a foster operation that waits: it is given its result by somebody, under the primitive's lock (L14)
+    def ask(s, cx): raise NotImplementedError           # at once, or enqueue
+    got = None; queued = False; region = None; wake = None
+    def eligible(s): return not s.region.cancelled() or not ON('give-live')
+    def give(s, v):
+        assert not s.region.cancelled() or not ON_('I28'), 'I28 given to cancelled code'
+        s.got = v; s.queued = False; s.wake()
     def poll(s, cx):
-        w = cx.region.w; t = w.handles.get(s.task)
-        if not s.on and cx.region.cancelled(): return PENDING
-        s.on = True
-        if t is None: return ('ok',)
-        if t.outcome:
-            if t.outcome != 'value' and cx.region.cancelled(): return PENDING    # no value is lost, and the failure is the nursery's: see DEPARTURE
-            assert t not in w.tasks and (t.core.life == 'closed' or t.core.lost), 'I23 handle resolved before the task ended'
-            w.awaits[s.id] = t.outcome; w.stat['awaited'] += 1; return ('ok',)
-        s.wake = cx.wake; t.waiters.append(lambda: s.wake()); return PENDING
+        w = cx.region.w; gone = cx.region.cancelled() and (not s.queued and ON('leaf-parks') or ON('gate-op'))
+        if s.got is None:
+            if s.queued: s.wake = cx.wake
+            if gone: w.stat['op_parked'] += 1; return PENDING
+            if not s.queued or not ON('give'):
+                s.region, s.wake = cx.region, cx.wake
+                v = s.ask(cx)
+                if v is None: return PENDING
+                assert not cx.region.cancelled() or not ON_('I28'), 'I28 operation completed at once in cancelled code'
+                s.got = v
+            else: s.region = cx.region
+        if s.got is None: return PENDING
+        v, s.got = s.got, None; return s.done(cx, v)
+class Await(Op):                                        # task handle
+    def __init__(s, id, task): s.id, s.task = id, task
+    def ask(s, cx):
+        w = cx.region.w; s.t = t = w.handles.get(s.task)
+        if t is None: w.races.add('R3'); return 'none'
+        if t.outcome: return t.outcome
+        if s not in t.waiters: t.waiters.append(s)
+        s.queued = True
+    def ended(s):
+        if s.queued and s.eligible(): s.give(s.t.outcome)
+        elif s.queued and not ON('give'): s.wake()
+    def done(s, cx, v):
+        step(cx); w = cx.region.w
+        if v != 'none':
+            assert s.t not in w.tasks and (s.t.core.life == 'closed' or s.t.core.lost), 'I23 handle resolved before the task ended'
+            w.awaits[s.id] = v; w.stat['awaited'] += 1
+        return ('ok',)
+    def drop(s): s.queued = False
+class Event:
+    def __init__(s): s.on, s.q, s.wk = False, [], []
+    def set(s):
+        s.on = True; q, s.q = s.q, []
+        for o in q:
+            if o.queued and o.eligible(): o.give('set')
+        for o in s.wk: o.wake()
+class Wait(Op):
+    def __init__(s, id, ev): s.id, s.ev = id, ev
+    def ask(s, cx):
+        e = cx.region.w.events[s.ev]
+        if e.on: return 'set'
+        if not s.queued: s.queued = True; e.q.append(s)
+    def done(s, cx, v): return step(cx)
+    def drop(s): s.queued = False
+class FWait(Leaf):
+    def __init__(s, id, ev): s.id, s.ev, s.wake = id, ev, None
+    def poll(s, cx):
+        e, s.wake = cx.region.w.events[s.ev], cx.wake
+        if e.on: s.wake = lambda: None; return step(cx)
+        if s not in e.wk: e.wk.append(s)
+        return PENDING
     def drop(s): s.wake = lambda: None
+class Chan:
+    def __init__(s, w, id, cap, foreign): s.w, s.id, s.cap, s.foreign, s.buf, s.rq, s.tq, s.open, s.moved, s.t = w, id, cap, foreign, [], [], [], dict(tx=True, rx=True), set(), {}
+    def touch(s, what):                                 # a send and the loss of the receiver in one instant, by two tasks: a race of the program
+        t = s.w.current.core.n if s.w.current else 0
+        for k, (at, by) in s.t.items():
+            if at == s.w.now and by != t and {k, what} in ({'send', 'drop-rx'}, {'send'}, {'recv'}) : s.w.races.add('R2')
+        if s.t.get(what, (-1, t))[0] == s.w.now and s.t[what][1] != t and what in ('send', 'recv'): s.w.races.add('R2')
+        s.t[what] = (s.w.now, t)
+    def first(s, q):
+        q[:] = [o for o in q if o.queued and o.got is None]
+        for o in q:
+            if o.eligible(): return o
+    def room(s):                                        # a place became free
+        o = s.first(s.tq)
+        if o and len(s.buf) < s.cap: s.tq.remove(o); s.put(o.item); o.give('sent')
+    def put(s, item):
+        s.w.items[item] = 'channel'
+        o = s.first(s.rq)
+        if o: s.rq.remove(o); s.w.items[item] = 'given'; o.give(item)
+        else: s.buf.append(item)
+    def back(s, item):                                  # L40: given to a waiter that was dropped
+        s.w.stat['given_back'] += 1
+        if not s.open['rx']: s.w.items[item] = 'dropped'; return
+        s.w.items[item] = 'channel'; o = s.first(s.rq)
+        if o: s.rq.remove(o); s.w.items[item] = 'given'; o.give(item)
+        else: s.buf.insert(0, item)
+    def close(s, end):
+        if not s.open[end]: return
+        s.open[end] = False; s.touch('drop-' + end)
+        if s.foreign:
+            if end == 'rx':
+                for i in s.buf: s.w.items[i] = 'dropped'
+                s.buf = []
+            for o in s.rq + s.tq: o.on and o.wake()
+            return
+        if end == 'rx':
+            for i in s.buf: s.w.items[i] = 'dropped'
+            s.buf = []
+            while (o := s.first(s.tq)): s.tq.remove(o); o.give('closed')
+        elif not s.buf:
+            while (o := s.first(s.rq)): s.rq.remove(o); o.give('closed')
+class Recv(Op):
+    def __init__(s, id, ch, fail): s.id, s.ch, s.fail = id, ch, fail
+    def ask(s, cx):
+        c = cx.region.w.chans.get(s.ch)
+        if c is None or not c.open['rx']: return 'closed'
+        c.touch('recv')
+        if c.buf: i = c.buf.pop(0); c.room(); return i
+        if c.cap == 0 and (o := c.first(c.tq)): c.tq.remove(o); o.give('sent'); return o.item
+        if not c.open['tx']: return 'closed'
+        if not s.queued: s.queued = True; c.rq.append(s)
+    def done(s, cx, v):
+        w = cx.region.w; step(cx)
+        if v != 'closed': w.items[v] = 'received'; w.chans[s.ch].room()
+        w.commits.append((s.id, v, w.now)); w.stat['recv_' + ('closed' if v == 'closed' else 'item')] += 1
+        if v == 'closed' and s.fail: w.made_err.append(s.fail); return ('err', [s.fail])
+        s.last = v; return ('ok',)
+    def drop(s):
+        s.queued = False; v, s.got = s.got, None
+        if v not in (None, 'closed'):
+            c = s.region.w.chans[s.ch]
+            if ON('hand-on'): c.back(v)
+class Send(Op):
+    def __init__(s, id, ch, item, fail): s.id, s.ch, s.item, s.fail = id, ch, item, fail
+    def ask(s, cx):
+        c = cx.region.w.chans.get(s.ch)
+        if c is None or not c.open['rx']: 
+            if c: c.touch('send')
+            return 'closed'
+        c.touch('send')
+        if c.first(c.rq) or len(c.buf) < c.cap: c.put(s.item); return 'sent'
+        if not s.queued: s.queued = True; c.tq.append(s)
+    def done(s, cx, v):
+        w = cx.region.w; step(cx); w.commits.append((s.id, v, w.now)); w.stat['send_' + v] += 1
+        if v == 'sent' and w.items.get(s.item) is None: w.items[s.item] = 'given'
+        if v == 'closed' and s.fail: w.made_err.append(s.fail); return ('err', [s.fail])
+        return ('ok',)
+    def drop(s): s.queued = False; s.got = None
+class FRecv(Leaf):                                      # as tokio's: complete whenever polled and ready or closed
+    def __init__(s, id, ch, fail): s.id, s.ch, s.fail, s.wake, s.on = id, ch, fail, None, True
+    def poll(s, cx):
+        w, s.wake = cx.region.w, cx.wake; c = w.chans.get(s.ch); v = None
+        if c: c.touch('recv')
+        if c is None or not c.open['rx']: v = 'closed'
+        elif c.buf: v = c.buf.pop(0); [o.wake() for o in c.tq if o.on]
+        elif (o := next((o for o in c.tq if o.on and o.offer), None)): v = o.item; o.offer = False; o.taken = True; o.wake()
+        elif not c.open['tx']: v = 'closed'
+        if v is None:
+            if s not in c.rq: c.rq.append(s)
+            return PENDING
+        s.on = False; step(cx)
+        if v != 'closed': w.items[v] = 'received'
+        w.commits.append((s.id, v, w.now)); w.stat['frecv_' + ('closed' if v == 'closed' else 'item')] += 1
+        if v == 'closed' and s.fail: w.made_err.append(s.fail); return ('err', [s.fail])
+        s.last = v; return ('ok',)
+    def drop(s): s.on, s.wake = False, lambda: None
+class FSend(Leaf):
+    def __init__(s, id, ch, item, fail): s.id, s.ch, s.item, s.fail, s.wake, s.on, s.offer, s.taken = id, ch, item, fail, None, True, False, False
+    def poll(s, cx):
+        w, s.wake = cx.region.w, cx.wake; c = w.chans.get(s.ch); v = None
+        if c: c.touch('send')
+        if s.taken: v = 'sent'
+        elif c is None or not c.open['rx']: v = 'closed'
+        elif len(c.buf) < c.cap: c.buf.append(s.item); v = 'sent'; w.items[s.item] = 'channel'; [o.wake() for o in c.rq if o.on]
+        if v is None:
+            if s not in c.tq: c.tq.append(s)
+            if c.cap == 0 and not s.offer: s.offer = True; [o.wake() for o in c.rq if o.on]
+            return PENDING
+        s.on = s.offer = False; step(cx); w.commits.append((s.id, v, w.now)); w.stat['fsend_' + v] += 1
+        if v == 'closed' and s.fail: w.made_err.append(s.fail); return ('err', [s.fail])
+        return ('ok',)
+    def drop(s): s.on, s.offer, s.wake = False, False, lambda: None
+class Drain:                                            # while let Ok(x) = rx.recv().await {}
+    def __init__(s, mk): s.mk, s.op = mk, mk()
+    def poll(s, cx):
+        while True:
+            r = s.op.poll(cx)
+            if r is PENDING or r[0] == 'err' or s.op.last == 'closed': return r
+            s.op = s.mk()
+    def drop(s): s.op.drop()
+class Own:                                              # an end of a channel: dropped with the body that it was moved into
+    def __init__(s, w, ch, ends, body): s.w, s.ch, s.ends, s.body = w, ch, ends, body
+    def poll(s, cx):
+        r = s.body.poll(cx)
+        if r is not PENDING: s.body = None; s.close()
+        return r
+    def close(s):
+        c = s.w.chans.get(s.ch)
+        if c and not s.w.dead: [c.close(e) for e in s.ends]
+    def drop(s):
+        if s.body is not None: b, s.body = s.body, None; b.drop(); s.close()
+class With:                                             # `chan`: ends that were not moved elsewhere live as long as this body
+    def __init__(s, w, p, body): s.w, s.p, s.body, s.on = w, p, body, False
+    def poll(s, cx):
+        if not s.on: s.on = True; s.w.chans[s.p['id']] = Chan(s.w, s.p['id'], s.p['cap'], s.p['foreign'])
+        r = s.body.poll(cx)
+        if r is not PENDING: s.body = None; s.close()
+        return r
+    def close(s):
+        if s.on and not s.w.dead: c = s.w.chans[s.p['id']]; [c.close(e) for e in ('rx', 'tx') if e not in c.moved]
+    def drop(s):
+        if s.body is not None: b, s.body = s.body, None; b.drop(); s.close()
+class Here:                                             # CancelScope::run_here held unpolled while `then` runs, then entered or dropped
+    def __init__(s, region, then, enter): s.r, s.then, s.enter, s.stopped, s.leaked = region, then, enter, True, False
+    def poll(s, cx):
+        if s.r.c is None: s.r.place(cx.but(holders=cx.holders + (s,))); cx.region.w.stat['run_here'] += 1
+        if s.then is not None:
+            r = s.then.poll(cx)
+            if r is PENDING: return r
+            s.then = None
+            if r[0] == 'err' or not s.enter: s.r.drop(); return r
+            s.stopped = False
+        return s.r.poll(cx.but(holders=cx.holders + (s,)))
+    def drop(s):
+        if s.then is not None: s.then.drop()
+        s.then = None; s.r.drop()
 class Seq:
     def __init__(s, xs): s.xs = xs
     def poll(s, cx):
@@ -434,7 +746,9 @@ class Select:                                           # foreign: drops the los
     def poll(s, cx):
         for i in [0, 1] if cx.region.w.det else cx.region.w.rng.sample([0, 1], 2):
             r = s.f[i].poll(cx)
-            if r is not PENDING: s.done = True; s.f[1 - i].drop(); return r
+            if r is not PENDING:
+                if getattr(s.f[1], 't', None) == cx.region.w.now or getattr(s.f[1], 'd', 1) == 0: cx.region.w.races.add('R4')
+                s.done = True; s.f[1 - i].drop(); return r
         return PENDING
     def drop(s):
         if not s.done: s.done = True; [f.drop() for f in s.f]
@@ -466,6 +780,8 @@ class Hold:                                             # foreign: stops polling
 
 # ---- programs: JSON -> futures ----------------------------------------------------------------------------------------
 inf = lambda x: INF if x is None else x
+def owns(p):
+    while p['op'] == 'own': yield p; p = p['body']
 def build(w, p):
     op, b = p['op'], (lambda k='body': build(w, p[k]))
     if op in ('sleep', 'io'): return Sleep(inf(p['ms']), op == 'io')
@@ -480,6 +796,17 @@ def build(w, p):
     if op == 'local': return Local(w, p['id'], b())
     if op in ('err', 'panic'): return Raise(p['id'], op == 'panic')
     if op == 'await': return Await(p['id'], p['task'])
+    if op == 'commit': return Call(lambda cx: w.commits.append((p['id'], 'run', w.now)))
+    if op in ('recv', 'drain'):
+        f = p['foreign']; mk = lambda: (FRecv if f else Recv)(p['id'], p['chan'], p['fail'])
+        return mk() if op == 'recv' else Drain(mk)
+    if op == 'send': return (FSend if p['foreign'] else Send)(p['id'], p['chan'], p['id'], p['fail'])
+    if op == 'own': return Own(w, p['chan'], p['ends'], b())
+    if op == 'chan': return With(w, p, b())
+    if op == 'event': w.events.setdefault(p['id'], Event()); return b()
+    if op == 'wait': w.events.setdefault(p['event'], Event()); return (FWait if p['foreign'] else Wait)(p['id'], p['event'])
+    if op == 'set': w.events.setdefault(p['event'], Event()); return Call(lambda cx: w.events[p['event']].set())
+    if op == 'here': return Here(Region('scope', b(), p['id'], 0, inf(p['after'])), b('then'), p['enter'])
     if op in ('join', 'lazy'): return Join([build(w, x) for x in p['do']], op == 'lazy')
     if op == 'select': return Select(build(w, p['do'][0]), build(w, p['do'][1]))
     if op == 'drop_after': return Select(b(), Sleep(p['ms'], True))
@@ -489,8 +816,12 @@ def build(w, p):
     def spawn(cx):
         n = w.named.get(p['in'])
         if n and (n.life == 'open' or n.life == 'draining' and (n.children or n.adopted)):
+            for o in owns(p['body']): w.chans.get(o['chan']) and w.chans[o['chan']].moved.update(o['ends'])
             t = Task(w, n, Core(w, 'task', n, build(w, p['body']), p['task']), p['daemon']); n.children.add(t); w.handles[p['task']] = t
             w.stat.update(daemons=p['daemon'])
+        else:
+            for o in owns(p['body']):
+                if (ch := w.chans.get(o['chan'])): ch.moved.update(o['ends']); [ch.close(e) for e in o['ends']]
     def cancel(cx):
         c = w.named.get(p['target'])
         if c and c.kind == 'nursery':
@@ -519,7 +850,7 @@ def settled(w):                                         # nothing is runnable: w
         if r.tc is None and r.cancelled():
             r.tc, r.tc_seq, r.hard = w.now, next(w.seq), max([a.req[2] for a in r.chain() if a.req])
         assert not (r.kind in NURSERY and r.errs and not r.collect) or r.req, 'I25 a failure did not cancel its fail-fast nursery'
-        if r.life == 'open': assert not (r.started and r.cancelled()) or any(not h.held() or not h.woken for h in r.sub), 'I7 not delivered'
+        if r.life == 'open': assert not (r.started and r.cancelled()) or any(h.polls and (not h.held() or not h.woken) for h in r.sub) or not ON_('I26'), 'I7 not delivered'
         if r.life == 'draining': assert r.children or r.adopted, 'I7 not closed'
         if r.life == 'finalizing': assert r.running, 'I7 not closed'
 def run(w, prog, host_drop=INF):
@@ -532,15 +863,20 @@ def run(w, prog, host_drop=INF):
             settled(w); assert w.timers, 'I14 deadlock'
             w.now = w.timers[0][0]
             due = []
-            while w.timers and w.timers[0][0] <= w.now: due.append(heapq.heappop(w.timers)[2])
-            if not w.det: w.rng.shuffle(due)                          # timers of one instant fire in any order
-            for fn in due: fn()
-            continue
+            while w.timers and w.timers[0][0] <= w.now: due.append(heapq.heappop(w.timers)[2:])
+            if not w.det: w.rng.shuffle(due)                          # timers of one instant fire in any order, but wake-ups before requests
+            if ON('wakes-first'): due.sort(key=lambda d: d[1])
+            w.phase = 'timers'
+            for fn, _ in due: fn()
+            w.phase = 'code'; continue
         if w.rng.random() < w.spurious: ready = sorted(w.tasks, key=lambda t: t.core.n)
-        t = ready[0] if w.det else w.pick(ready); t.ready = False
+        t = ready[0] if w.det else w.pick(ready); t.ready = False; w.current = t
+        if isinstance(t, Task): t.begin()
         if t is rt: root.drive(Cx(rt, None, rt.wake))
         elif not t.reaper and t.core.started and w.rng.random() < w.abort_p: w.stat['aborts'] += 1; t.abort()
         else: t.poll()
+        w.current = None
+    w.current = None
     if root.life != 'closed':                           # L30
         live = [t for t in w.tasks if t is not rt and t.core.kind == 'task' and t.core.life != 'closed']
         due = sum(i.status in ('armed', 'running') for i in w.cleanups)
@@ -559,6 +895,7 @@ def run(w, prog, host_drop=INF):
         assert sorted(errs + w.hook_err + w.foreign_err) == sorted(w.made_err), 'I10 errors'
         assert sorted(root.panics) == sorted(w.made_panic), 'I10 panics'
         bounded_stop(w)
+        for i, st in w.items.items(): assert st in ('received', 'channel', 'dropped') or w.stat['leaks'] or not ON_('I28'), 'I28 an item was lost'
     for s, t in w.locals.values(): assert t is not None or any(l.leaked for l in s.leaks), 'I21 local never dropped'
     return w
 
@@ -626,6 +963,38 @@ def generate(seed, weights=WEIGHTS, depth=7, size=70):
         if k == 'hold': return dict(op=k, ms=rng.randint(0, 3), mute=rng.random() < .5, body=sub(), then=sub())
         if k == 'blink': return dict(op=k, ms=rng.randint(0, 3), mute=rng.random() < .5, **{'for': rng.randint(1, 4)}, body=sub())
         if k == 'leak': return dict(op=k, ms=rng.randint(0, 3), body=sub())
+        if k == 'commit': return dict(op=k, id=new('k'))
+        if k == 'here': i = new('s'); return dict(op=k, id=i, after=rng.choice([None, 0, 2]), enter=rng.random() < .4, body=sub(env + (i,)), then=sub())
+        if k in ('pipe', 'workers', 'ev'):              # tasks that depend on each other
+            q, n, fo = new('q'), new('n'), rng.random() < .5
+            commit = lambda: dict(op='commit', id=new('k')); fail = lambda: new('e') if rng.random() < .15 else None
+            dl = lambda x, pr=.3: x if rng.random() > pr else dict(op='scope', id=new('s'), after=rng.choice([1, 2, 3, 4]), grace=rng.choice([0, 0, 3]), fail=None, body=x)
+            mask = lambda x: x if rng.random() > .1 else dict(op=rng.choice(['shield', 'graceful']), id=new('h'), after=rng.choice([None, 4]), body=x)
+            side = lambda x, e: x if rng.random() > .2 else dict(op='join', do=rng.sample([x, p(d - 1, env, e)], 2))
+            seq = lambda *x: dict(op='seq', do=list(x)); e2 = env + (n,)
+            def task(body, **own):
+                t = new('t'); b = body(encl + (t,))
+                for ends in own.values(): b = dict(op='own', chan=q, ends=ends, body=b)
+                tasks.append((t, False)); return dict(op='spawn', task=t, daemon=False, body=b, **{'in': n})
+            if k == 'pipe':
+                send = lambda: mask(dict(op='send', id=new('i'), chan=q, foreign=fo, fail=fail()))
+                prod = lambda e: side(dl(seq(*[y for _ in range(rng.randint(1, 3)) for y in ([S(rng.randint(0, 4))] if rng.random() < .7 else [p(d - 2, env, e)] if rng.random() < .4 else []) + [send()]], commit())), e)
+                recv = lambda: mask(dict(op='recv', id=new('r'), chan=q, foreign=fo, fail=fail()))
+                cons = lambda e: side(dl(seq(*([dict(op='drain', id=new('r'), chan=q, foreign=fo, fail=None)] if rng.random() < .6 else [recv(), commit(), recv()]), commit(), *([p(d - 2, env, e)] if rng.random() < .3 else []))), e)
+                r = rng.random()
+                if r < .4: b = seq(task(prod, a=['tx']), task(cons, a=['rx']), *([S(rng.randint(0, 3))] if rng.random() < .3 else []))
+                elif r < .7: b = seq(task(prod, a=['tx']), dict(op='own', chan=q, ends=['rx'], body=cons(encl)))
+                else: b = seq(task(cons, a=['rx']), dict(op='own', chan=q, ends=['tx'], body=prod(encl)))
+            elif k == 'workers':
+                w1 = lambda e: side(dl(seq(dict(op='recv', id=new('r'), chan=q, foreign=fo, fail=None), commit()), .7), e)
+                b = seq(task(w1), task(w1), *[y for _ in range(rng.randint(1, 3)) for y in (S(rng.randint(0, 4)), dict(op='send', id=new('i'), chan=q, foreign=fo, fail=None))], commit())
+            else:
+                w1 = lambda e: side(dl(seq(mask(dict(op='wait', id=new('r'), event=q, foreign=fo)), commit()), .6), e)
+                b = seq(task(w1), task(w1), S(rng.randint(0, 4)), dict(op='set', event=q), *([dict(op='cancel', target=tasks[-1][0], grace=0)] if rng.random() < .3 else []), S(rng.randint(0, 2)))
+            body = dict(op='nursery', id=n, collect=rng.random() < .1, body=b)
+            body = dict(op='event', id=q, body=body) if k == 'ev' else dict(op='chan', id=q, cap=rng.choice([0, 1, 1]), foreign=fo, body=body)
+            if rng.random() < .3: body = dict(op='local', id=new('l'), body=body)
+            return dl(seq(body, commit()), .6)
         if k == 'pair':                                 # two shielded branches under a lazy driver, progressing in turn
             io = lambda: dict(op='shield', id=new('h'), after=None, body=dict(op='seq', do=[dict(op='io', ms=rng.randint(1, 3)) for _ in range(3)]))
             return dict(op='scope', id=new('s'), after=rng.randint(1, 3), grace=0, fail=None, body=dict(op='lazy', do=[io(), rng.choice([io, sub])()]))
@@ -643,6 +1012,108 @@ def generate(seed, weights=WEIGHTS, depth=7, size=70):
             return dict(op='scope', id=s, after=rng.randint(1, 7), grace=rng.choice([0, 0, 4]), fail=None, body=dict(op='local', id=l, body=body))
         return dict(op=k, do=[sub(), sub()])
     return dict(op='seq', do=[p(depth, (), ()) for _ in range(3)])
+
+DEP = {**WEIGHTS, 'commit': 5, 'here': 2, 'pipe': 12, 'workers': 4, 'ev': 4}
+TAME = {**DEP, **dict.fromkeys('select hold blink leak lazy move drop_after'.split(), 0)}      # Kahn networks under deadlines: for determinism
+def generate_dep(seed, weights=DEP, sparse=False, size=60, spread=1000):
+    p = json.loads(json.dumps(generate(seed, weights, 6, size)).replace('"in": "root"', '"in": "nx"'))
+    p = dict(op='scope', id='sx', after=40, grace=3, fail=None, body=dict(op='nursery', id='nx', collect=False, body=p))
+    if sparse:                                          # no two timers in one instant (but by accident)
+        rng = random.Random(seed)
+        def walk(x):
+            if isinstance(x, list): [walk(y) for y in x]
+            elif isinstance(x, dict):
+                for k, v in sorted(x.items()):
+                    if k in ('ms', 'after', 'for', 'budget', 'grace') and v: x[k] = v * spread + rng.randint(1 - spread // 2, spread // 2 - 1)
+                    elif k == 'need': x[k] = None
+                    else: walk(v)
+        walk(p)
+    return p
+def digest(w):                                          # what a program can see
+    return json.dumps(observe(w), sort_keys=True)
+def quick(seed, prog, k, **kw):
+    global PATIENCE
+    PATIENCE = 1 + k % 3
+    w = World(seed * 1000 + k, spurious=.15 * (k % 2), order=k // 2 % 4)
+    try: run(w, prog, **kw)
+    except AssertionError as e: return w, str(e)
+    return w, None
+def dep(n, seed0=0, **kw):
+    fails, st, first = collections.Counter(), collections.Counter(), {}
+    for seed in range(seed0, seed0 + n):
+        prog, rng = generate_dep(seed, **kw), random.Random(seed ^ 0x5eed)
+        try: w, m = quick(seed, prog, rng.randint(0, 7), host_drop=rng.choice([INF] * 20 + [rng.randint(1, 12)]))
+        except Exception as e:
+            if not BREAK: raise
+            m = f'crash {type(e).__name__}'
+        if m: fails[m] += 1; first.setdefault(m, seed)
+        st.update(w.stat); st.update(programs=1, commits=len(w.commits), items=len(w.items), **{'race_' + r: 1 for r in w.races})
+    return fails, st, first
+def determinism(n, seed0=0, schedules=16, sparse=True, weights=None):
+    res, ex = collections.Counter(), []
+    for seed in range(seed0, seed0 + n):
+        prog, ds, races, bad = generate_dep(seed, weights or TAME, sparse), {}, set(), None
+        for k in range(schedules):
+            w, m = quick(seed, prog, k); races |= w.races
+            if m: bad = m; break
+            ds.setdefault(digest(w), k)
+        if bad: res['violation ' + bad] += 1; continue
+        key = ('same' if len(ds) == 1 else 'DIFFERENT') + (' racy' if races else ''); res[key] += 1
+        if key == 'DIFFERENT': ex.append(seed)
+    return res, ex
+def hand():                                             # hand-written programs about tasks that depend on each other; C1 to C5 and F1 are told in README.md
+    seq=lambda *x: dict(op='seq',do=list(x)); sleep=lambda ms=100: dict(op='sleep',ms=ms); io=lambda ms: dict(op='io',ms=ms)
+    scope=lambda id,after,*b,grace=0: dict(op='scope',id=id,after=after,grace=grace,fail=None,body=seq(*b))
+    nur=lambda id,*b: dict(op='nursery',id=id,collect=False,body=seq(*b)); spawn=lambda t,n,*b: dict(op='spawn',task=t,daemon=False,body=b[0] if len(b)==1 else seq(*b),**{'in':n})
+    own=lambda q,e,*b: dict(op='own',chan=q,ends=[e],body=seq(*b)); chan=lambda q,cap,fo,b: dict(op='chan',id=q,cap=cap,foreign=fo,body=b)
+    drain=lambda i,q,fo: dict(op='drain',id=i,chan=q,foreign=fo,fail=None); recv=lambda i,q,fo: dict(op='recv',id=i,chan=q,foreign=fo,fail=None); send=lambda i,q,fo: dict(op='send',id=i,chan=q,foreign=fo,fail=None)
+    commit=lambda k: dict(op='commit',id=k); join=lambda *x: dict(op='join',do=list(x)); cancel=lambda t: dict(op='cancel',target=t,grace=0)
+    here=lambda id,after,body,then,enter=False: dict(op='here',id=id,after=after,body=body,then=then,enter=enter)
+    shield=lambda id,*b: dict(op='shield',id=id,after=None,body=seq(*b)); defer=lambda id,ms: dict(op='defer',id=id,budget=9,need=ms,body=sleep(ms))
+    P={}
+    for fo in (False,True):
+        f='foreign' if fo else 'foster'
+        P[f'consumer/producer under a deadline, {f}']=scope('s',5,chan('q',1,fo,nur('n',spawn('p','n',own('q','tx',send('i1','q',fo),sleep(2),send('i2','q',fo),sleep())),spawn('c','n',own('q','rx',drain('r','q',fo),commit('COMMIT'))))))
+        P[f'C1 request from a join branch polled after it, {f}']=join(scope('s',None,chan('q',1,fo,nur('n',spawn('t','n',own('q','tx',sleep())),own('q','rx',drain('r','q',fo),commit('COMMIT'))))),seq(io(3),cancel('s')))
+        P[f'C2 two deadlines in one instant, {f}']=scope('o',3,chan('q',1,fo,nur('n',spawn('t','n',own('q','tx',sleep())),spawn('u','n',own('q','rx',join(scope('i',3,sleep()),seq(drain('r','q',fo),commit('COMMIT'))))))))
+        P[f'C3 beside an inner nursery, {f}']=scope('s',3,chan('q',1,fo,nur('n',spawn('t','n',own('q','tx',sleep())),spawn('u','n',own('q','rx',join(seq(drain('r','q',fo),commit('COMMIT')),nur('k',spawn('v','k',sleep()))))))))
+        P[f'C3b beside an inner shield, {f}']=scope('s',3,chan('q',1,fo,nur('n',spawn('t','n',own('q','tx',sleep())),spawn('u','n',own('q','rx',join(seq(drain('r','q',fo),commit('COMMIT')),shield('h',io(5))))))))
+        P[f'C4 woken by an unrelated timer of the instant, {f}']=scope('s',3,chan('q',1,fo,nur('n',spawn('t','n',own('q','tx',sleep())),spawn('u','n',own('q','rx',join(seq(drain('r','q',fo),commit('COMMIT')),io(3)))))))
+        P[f'C5 after a shield: code goes on, {f}']=scope('s',3,chan('q',1,fo,nur('n',spawn('t','n',own('q','tx',sleep())),spawn('u','n',own('q','rx',shield('h',io(5)),commit('after shield'),drain('r','q',fo),commit('COMMIT'))))))
+        P[f'workers: first cancelled then send, {f}']=chan('q',1,fo,nur('n',spawn('a','n',scope('s',3,recv('ra','q',fo),commit('A'))),spawn('b','n',io(1),recv('rb','q',fo),commit('B')),io(3),send('i','q',fo),sleep(5),cancel('n')))
+        P[f'parent with a release: child cleanup waits for the close, {f}']=scope('s',3,chan('q',1,fo,nur('n',spawn('t','n',own('q','rx',dict(op='defer',id='c',budget=9,need=None,body=drain('r','q',fo)),sleep())),own('q','tx',sleep()))))
+    P['run_here in a scope cancelled at entry']=scope('s',0,here('x',None,sleep(),sleep()))
+    P['run_here, then entered']=scope('s',3,here('x',None,seq(commit('in'),sleep()),seq(shield('h',io(5))),True))
+    P['deadline = end of the operation']=scope('s',3,sleep(3),commit('k'))
+    P['deadline = end of a child operation']=scope('s',3,nur('n',spawn('t','n',io(3),commit('k'))),commit('k2'))
+    P['daemon that waits for a channel']=chan('q',1,True,nur('n',dict(op='spawn',task='d',daemon=True,body=own('q','rx',drain('r','q',True),commit('COMMIT')),**{'in':'n'}),own('q','tx',send('i','q',True),sleep(2))))
+    P['F1 own deadline of a shield in cancelled code']=scope('s',1,dict(op='shield',id='h',after=4,body=io(9)),commit('k'))
+    P['bracket release']=scope('s',3,dict(op='bracket',id='b',release=dict(id='c',budget=5,need=2,body=sleep(2)),body=seq(io(10))),commit('no'))
+    return P
+OPEN = ('C3 ', 'C3b', 'C4')                             # foreign: not the same for all schedules, or not as wanted: findings
+def hand_check():
+    bad = collections.Counter()
+    for name, p in hand().items():
+        if name.startswith(OPEN) and name.endswith('foreign'): continue
+        ds = set()
+        for k in range(48):
+            w, e = quick(1, p, k)
+            if e: bad[e] += 1
+            else: ds.add(digest(w))
+            if name[:2] == 'F1' and not w.commits: bad['L18 the form of a masked scope was lost'] += 1
+            if 'deadline = end' in name and w.cores[1].out != ('ok',): bad['L12 an operation that ends at the deadline lost'] += 1
+        if len(ds) > 1: bad['determinism: ' + name.split(' ')[0]] += 1
+    return bad
+DEPMUT = '''form cut-blocked give-live give,gate-op gate-op,give,give-live never-polled wakes-first sleep-given needs needs-say own-turn request-wake
+request-wake,marks-first one-poll drive-inner hand-on leaf-parks unpolled undriven due inside-out shield-blocks wake-on-request wake-on-end wake-at-hard park cut masks'''.split()
+def depmutants(n):
+    BREAK.clear(); base = set(dep(n)[0]) | {'I14 deadlock'}; assert not hand_check(), hand_check(); print('none', base)
+    for mu in DEPMUT:
+        BREAK.clear(); BREAK.update(mu.split(',')); f, h = dep(n)[0], hand_check()
+        new = {k: v for k, v in f.items() if k not in base}
+        print(f'{mu:26}', 'random', dict(collections.Counter(new).most_common(3)), 'hand', dict(h.most_common(3)), '' if new or h else '<<< NOT CAUGHT', flush=True)
+    BREAK.clear()
+OLD = {'cut-blocked', 'give-live', 'give', 'gate-op', 'never-polled', 'wakes-first', 'sleep-given', 'needs'}
 
 COVER = 'adopt_kids adopt_nested adopt_running adopt_owned lost_foreign lost_undriven lost_leaked undriven_shield undriven_running escalated holds leaks cut parked cancelled_form leaf_parked awaited moved daemons raii raii_exempt raii_waited bounded bound_tight aborts razed razed_tasks razed_cleanups'.split()
 def check(n, seed0=0, cover=True):
@@ -665,35 +1136,57 @@ def check(n, seed0=0, cover=True):
 
 # ---- conformance vectors ---------------------------------------------------------------------------------------------------
 def observe(w):
-    out = lambda c: dict(ok='value').get(c.out[0], c.out[0]) + (':' + ','.join(c.out[1][:1] if c.out[0] == 'panic' else c.out[1]) if c.out[0] in ('err', 'panic') else '')
+    label = lambda c: 'parked' if c.cut_off and c.out[0] == 'abandoned' else dict(ok='value').get(c.out[0], c.out[0])
+    out = lambda c: label(c) + (':' + ','.join(c.out[1][:1] if c.out[0] == 'panic' else c.out[1]) if c.out[0] in ('err', 'panic') else '')
     cl = {}
     for i in sorted((i for i in w.cleanups if i.begin is not None), key=lambda i: (i.core.n if i.core else 0)):
         cl.setdefault(i.owner.id or i.owner.item.id, []).append([i.id, i.status, i.begin, i.end])
     named = [c for c in w.cores if c.id]
     return dict(root=out(w.cores[0]), end=w.cores[0].closed_at, scopes={c.id: [out(c), c.closed_at] for c in named[1:]},
                 handles={k: t.outcome for k, t in w.handles.items()}, awaits=w.awaits, cleanups=cl,
-                locals={k: t for k, (_, t) in w.locals.items()}, hook_errors=sorted(w.hook_err))
-def vectors(n, seed):
+                locals={k: t for k, (_, t) in w.locals.items()}, hook_errors=sorted(w.hook_err), commits=sorted(w.commits))
+def plain(seed): return generate(seed, depth=6, size=random.Random(seed).choice([12, 25, 40]))
+def linked(seed):                                       # half of them with timers that seldom meet, and half without what mostly races
+    rng = random.Random(seed); size = rng.choice([12, 25, 40]); sparse = rng.random() < .5; tame = rng.random() < .5
+    return generate_dep(seed, TAME if tame else DEP, sparse, size, 20)
+LANGUAGES = dict(plain=plain, dep=linked)
+def outcomes(seed, prog, n, first=True):                # of n schedules, as JSON; until the second one, if only the first counts
     global PATIENCE
-    while n:
-        prog, runs, st = generate(seed, depth=6, size=random.Random(seed).choice([12, 25, 40])), [], collections.Counter()
-        for k in range(SEEDS):
-            PATIENCE = 1 + k % 3
-            w = run(World(seed * 1000 + k, spurious=.15 * (k % 2), order=k // 2 % 4), prog); st.update(w.stat); runs.append(json.dumps(observe(w), sort_keys=True))
-            if runs[-1] != runs[0]: break
-        PATIENCE = 2
-        if len(set(runs)) == 1 and st['cancelled_form'] + st['parked'] + st['adopted'] + st['cut'] + len(w.made_err) + len(w.made_panic):
-            yield dict(seed=seed, program=prog, expect=json.loads(runs[0])); n -= 1
-        seed += 1
+    runs, st = collections.Counter(), collections.Counter()
+    for k in range(n):
+        PATIENCE = 1 + k % 3
+        w = World(seed * 1000 + k, spurious=.15 * (k % 2), order=k // 2 % 4)
+        try: run(w, prog); o = json.dumps(observe(w), sort_keys=True)
+        except AssertionError as e:
+            if 'deadlock' not in str(e): raise
+            o = 'deadlock'
+        runs[o] += 1; st.update(w.stat); st.update(made=len(w.made_err) + len(w.made_panic), links=len(w.chans) + len(w.events))
+        if first and (len(runs) > 1 or o == 'deadlock' or st['step_beside']): break
+    PATIENCE = 2
+    return runs, st
+def vector(job):
+    language, seed = job; prog = LANGUAGES[language](seed); runs, st = outcomes(seed, prog, SEEDS)
+    shows = ('links', 'run_here') if language == 'dep' else ('cancelled_form', 'parked', 'adopted', 'cut', 'made')
+    if len(runs) == 1 and 'deadlock' not in runs and not st['step_beside'] and any(st[k] for k in shows):
+        return dict(seed=seed, language=language, program=prog, expect=json.loads(*runs))
+def vectors(n, seed, language='plain'):
+    with multiprocessing.Pool(2) as pool:
+        while n > 0:
+            for v in pool.map(vector, [(language, k) for k in range(seed, seed + 64)], 8):
+                if v: yield v; n -= 1
+                if not n: return
+            seed += 64
 SEEDS = 48
-def compact(v):                                         # seed root|scopes|awaits|finalizers by owner|locals|errors of the hook
+def compact(v):                                         # seed root|scopes|awaits|finalizers by owner|locals|errors of the hook|commits, in dep ones only
     e = v['expect']
     def out(o):
         k, _, ids = o.partition(':')
         return ids and '!x'[k == 'err'] + '+'.join(i[1:] for i in ids.split(',')) + '@' or k[0]
-    return '|'.join([f"{v['seed']} {out(e['root'])}{e['end']}", ' '.join(f'{k}{out(o)}{t}' for k, (o, t) in e['scopes'].items()),
+    dep = v['language'] == 'dep'
+    what = lambda v: dict(run='r', sent='s', closed='c').get(v) or f'={v}@'
+    return '|'.join([f"{'d' * dep}{v['seed']} {out(e['root'])}{e['end']}", ' '.join(f'{k}{out(o)}{t}' for k, (o, t) in e['scopes'].items()),
         ' '.join(f'{k}{o[0]}' for k, o in e['awaits'].items()), ' '.join(f'{k}:' + ','.join(f'{i}{s[0]}{b}-{t}' for i, s, b, t in x) for k, x in e['cleanups'].items()),
-        ' '.join(f"{k}:{'' if t is None else t}" for k, t in e['locals'].items()), ' '.join(e['hook_errors'])])
+        ' '.join(f"{k}:{'' if t is None else t}" for k, t in e['locals'].items()), ' '.join(e['hook_errors'])] + [' '.join(f'{k}{what(x)}{t}' for k, x, t in e['commits'])] * dep)
 
 # ---- hand-written programs: what the laws mean -------------------------------------------------------------------------------
 def examples():
@@ -715,8 +1208,8 @@ def examples():
     yield 'graceful_shield_until_hard', scope('s', 2, dict(op='graceful', id='g', after=None, body=sleep()), grace=2), dict(scopes=dict(s=['cancelled', 4], g=['parked', 4]))
     yield 'thread_is_waited_for', scope('s', 1, seq(dict(op='thread', id='h', ms=4), sleep(1))), dict(scopes=dict(s=['cancelled', 4], h=['value', 4]))
     yield 'undriven_nursery_does_not_delay', scope('s', 5, local('l', hold(2, nursery('n', spawn('t', 'n', defer('c', 3), sleep()), sleep())))), dict(
-        scopes=dict(s=['cancelled', 8], n=['abandoned', 8], t=['cancelled', 8]), locals=dict(l=5))
-    yield 'undriven_shield_is_dropped', scope('s', 5, hold(2, shield('h', local('l', sleep())))), dict(scopes=dict(s=['cancelled', 5], h=['abandoned', 5]), locals=dict(l=5))
+        scopes=dict(s=['cancelled', 8], n=['parked', 8], t=['cancelled', 8]), locals=dict(l=5))
+    yield 'undriven_shield_is_dropped', scope('s', 5, hold(2, shield('h', local('l', sleep())))), dict(scopes=dict(s=['cancelled', 5], h=['parked', 5]), locals=dict(l=5))
     yield 'leaked_nursery_is_found', scope('s', None, dict(op='leak', ms=2, body=local('body', nursery('n', spawn('t', 'n', local('child', sleep())), sleep())))), dict(
         scopes=dict(s=['value', 2], n=['abandoned', 2], t=['cancelled', 2]), locals=dict(body=None, child=2))
     yield 'half_run_release_is_adopted', dict(op='drop_after', ms=2, body=dict(op='bracket', id='b', release=fin('c', 4), body=sleep(1))), dict(
@@ -726,6 +1219,17 @@ def examples():
     yield 'panic_of_adopted_work_fails_the_adopter', scope('s', None, seq(dict(op='drop_after', ms=1, body=dict(op='bracket', id='b', release=dict(id='c', body=seq(sleep(1), dict(op='panic', id='p')), budget=5, need=1), body=sleep())), sleep())), dict(
         root='panic:p', scopes=dict(b=['panic:p', 2], s=['panic:p', 2]))
 
+def self_check():
+    for name, prog, want in examples():
+        got = observe(run(World(0), prog))
+        for k, v in want.items(): assert got[k] == v, (name, k, v, got[k])
+    assert not hand_check(), hand_check()
+    fails, _, first = check(300, cover=False); assert not fails, (fails, first)
+    fails, _, first = dep(300); fails.pop('I14 deadlock', 0); assert not fails, (fails, first)
+    assert all(drop_equals_cancel(k)[0] for k in range(100)), 'I17'
+    for rule in ('cut-blocked', 'own-turn', 'request-wake,marks-first', 'give-live', 'form', 'never-polled'):
+        BREAK.update(rule.split(',')); assert hand_check(), ('not caught', rule); BREAK.clear()
+    print('all is well')
 def drop_equals_cancel(seed):                           # I17: cut between two instants, by cancelling or by foreign drop
     out, d = [], random.Random(seed).randint(0, 6) + .5
     wts = {**WEIGHTS, **dict.fromkeys('shield graceful thread select join lazy hold blink leak panic crowd pair await drop_after'.split(), 0)}
@@ -741,13 +1245,35 @@ def drop_equals_cancel(seed):                           # I17: cut between two i
 if __name__ == '__main__':
     a = sys.argv[1:]
     if a[0] in ('vectors', 'compact'):
-        for v in vectors(int(a[1]), int(a[2]) if len(a) > 2 else 0): print(json.dumps(v) if a[0] == 'vectors' else compact(v), flush=True)
+        for v in vectors(int(a[1]), int(a[2]) if len(a) > 2 else 0, 'dep' if 'dep' in a else 'plain'): print(json.dumps(v) if a[0] == 'vectors' else compact(v), flush=True)
     elif a[0] == 'programs':
         h = 0xcbf29ce484222325                          # FNV-1a
         for k in range(int(a[1])):
-            prog = generate(k, depth=6, size=random.Random(k).choice([12, 25, 40]))
+            prog = LANGUAGES['dep' if 'dep' in a else 'plain'](k)
             for b in json.dumps(prog, sort_keys=True, separators=(',', ':')).encode(): h = (h ^ b) * 0x100000001b3 % 2 ** 64
         print(a[1], f'{h:#x}')
+    elif a[0] == 'dep':                                  # dep N [SEED] [rule ...]: random programs whose tasks depend on each other
+        BREAK.update(a[3:]); f, st, first = dep(int(a[1]), int(a[2]) if len(a) > 2 else 0); print(json.dumps(dict(sorted(st.items())))); print('violations:', dict(f), first)
+    elif a[0] == 'determinism':                         # determinism N [SEED] [dense|sparse] [rule ...|old]
+        r = a[4:]; BREAK.update(OLD if r == ['old'] else r)
+        if r: CHECK.clear()
+        print(determinism(int(a[1]), int(a[2]) if len(a) > 2 else 0, 12, (a + [0] * 4)[3] != 'dense'))
+    elif a[0] == 'hand':
+        for name, p in hand().items():
+            for label, rules in (('new', ()), ('old', OLD)):
+                BREAK.clear(); BREAK.update(rules); CHECK.clear() if rules else CHECK.update(('I26', 'I28')); seen = collections.Counter()
+                for k in range(48):
+                    w, e = quick(1, p, k); seen[e or f"end {w.cores[0].closed_at} {sorted(c[0] + '!' * (c[1] == 'closed') for c in w.commits)} " + ' '.join(f'{c.id}={c.out[0]}@{c.closed_at}' for c in w.cores[1:] if c.id)] += 1
+                for x, c in seen.items(): print(f'{name:58} {label} {c:3} {x}')
+        BREAK.clear(); CHECK.update(('I26', 'I28'))
+    elif a[0] == 'handvectors':
+        for name, p in hand().items():
+            runs, _ = outcomes(1, p, SEEDS, False); print(json.dumps(dict(name=name, program=p, expect=[json.loads(o) for o in runs])))
+    elif a[0] == 'explain':
+        prog = LANGUAGES[a[1]](int(a[2])); print(json.dumps(prog))
+        for o, c in outcomes(int(a[2]), prog, SEEDS, False)[0].items(): print(c, o)
+    elif a[0] == 'check': self_check()
+    elif a[0] == 'depmutants': depmutants(int(a[1]))
     elif a[0] == 'examples':
         for name, prog, want in examples():
             got = observe(run(World(0), prog)); print(json.dumps(dict(name=name, program=prog, expect=got)))

@@ -1,43 +1,50 @@
 //! The reference model of the semantics, replayed on the core; and random programs without expectations, which keep the
-//! invariants of SEMANTICS.md §9 under any schedule.
+//! invariants (docs/src/invariants.md) under any schedule.
 //!
-//! `../model/README.md` says what is compared and where the files there come from. Read `program` (what a program is),
-//! `interpret` (how it is run on foster), `world` (what is seen), `invariants`, then the tests here.
+//! `../model/README.md` says what is compared and where the files there come from. Read `program`
+//! (what a program is), `interpret` (how it is run on foster), `world` (what is seen), `invariants`, then the tests here.
 //!
 //! `FOSTER_PROGRAMS=n` runs `n` programs in each of the tests; `FOSTER_PROGRAM=seed` only that one of a test on random programs.
+//! `FOSTER_MODEL_PROGRAMS=n` makes `n` fresh programs with outcomes, from `FOSTER_SEED` on. `FOSTER_SHOW=n` prints more failures.
 
 mod model {
     pub(crate) mod awaits;
     pub(crate) mod expect;
     pub(crate) mod finalizer;
     pub(crate) mod foreign;
+    pub(crate) mod fresh;
     pub(crate) mod generate;
+    pub(crate) mod hand;
     pub(crate) mod interpret;
     pub(crate) mod invariants;
+    pub(crate) mod links;
     pub(crate) mod local;
     pub(crate) mod localize;
     pub(crate) mod metamorphic;
     pub(crate) mod program;
     pub(crate) mod python_random;
     pub(crate) mod replay;
+    pub(crate) mod show;
     pub(crate) mod start;
     pub(crate) mod watch;
     pub(crate) mod world;
 }
 
-use model::expect::Expect;
+use model::expect::{Expect, Source};
+use model::fresh::Wanted;
 use model::generate::{self, WEIGHTS};
-use model::localize::{is_the_same_locally, localize};
+use model::localize::{is_the_same_locally, localize, waits_in_shields};
 use model::metamorphic;
 use model::program::Program;
 use model::python_random::Random;
 use model::replay::{Setting, Summary, for_each, in_turn, run};
+use model::show::show;
 use serde_json::Value;
 use std::ops::Range;
 use std::time::Duration;
 
-/// The programs with expected outcomes that `ref_model.py compact` printed.
-const VECTORS: &str = include_str!("../model/vectors.txt");
+/// The programs with expected outcomes that `ref_model.py compact` printed: plain ones, and linked ones.
+const VECTORS: [&str; 2] = [include_str!("../model/vectors.txt"), include_str!("../model/vectors_dep.txt")];
 
 /// What the random programs have to do now and then, lest a green run say nothing.
 const COVERED: &[&str] = &[
@@ -118,39 +125,83 @@ fn examples_come_out_as_the_model_says() {
     });
 }
 
+/// Runs a program that the model knows, under some settings, and says how to see again what was wrong.
+fn against_the_model(source: Source, expect: &Expect, settings: Range<u64>, summary: &mut Summary) -> String {
+    let Source { linked, seed } = source;
+    let json = source.program();
+    let program = Program::read(&json);
+    let wrong: Vec<_> = settings
+        .map(|number| wrong(&program, Setting::of(number), Some(expect), summary))
+        .filter(|text| !text.is_empty())
+        .collect();
+    if wrong.is_empty() {
+        return String::new();
+    }
+    *summary.counts.entry(if linked { "mismatches: linked" } else { "mismatches: plain" }).or_default() += 1;
+    let language = if linked { "dep" } else { "plain" };
+    let again = format!(
+        "again, under twelve settings: FOSTER_MODEL_PROGRAMS=1 FOSTER_SEED={seed} cargo test -p foster-conformance --test model fresh
+what the model says: tests/model/ref_model.py explain {language} {seed}"
+    );
+    format!("{language} {seed}\n{}{}\n{again}\n", show(&json), wrong.join("\n"))
+}
+
 /// Random programs whose outcome does not depend on the schedule: twelve settings in turn.
+fn replay(vectors: &[(Source, Expect)], name: &str, all_settings: bool) {
+    in_turn(|| {
+        for_each(0..vectors.len() as u64, |number, summary| {
+            let (source, expect) = &vectors[number as usize];
+            let settings = if all_settings { 0..12 } else { number % 12..number % 12 + 1 };
+            against_the_model(*source, expect, settings, summary)
+        })
+        .verdict(name, &[]);
+    });
+}
+
+/// The vectors of one language, or as many of them as the environment wants.
+fn vectors(linked: bool) -> Vec<(Source, Expect)> {
+    let all = VECTORS[usize::from(linked)].lines();
+    all.take(seeds(0, u64::MAX).end.try_into().unwrap_or(usize::MAX)).map(Expect::from_line).collect()
+}
+
 #[test]
 fn programs_come_out_as_the_model_says() {
-    let vectors: Vec<_> = VECTORS.lines().map(Expect::from_line).collect();
-    in_turn(|| {
-        let all = vectors.len() as u64;
-        for_each(0..seeds(0, all).end.min(all), |number, summary| {
-            let (seed, expect) = &vectors[number as usize];
-            let program = Program::read(&generate::vector(*seed));
-            let setting = Setting::of(number % 12);
-            let text = wrong(&program, setting, Some(expect), summary);
-            if text.is_empty() { text } else { format!("seed {seed}, {text}") }
-        })
-        .verdict("vectors", &[]);
-    });
+    replay(&vectors(false), "vectors", false);
+}
+
+/// Programs whose tasks depend on each other.
+#[test]
+fn linked_programs_come_out_as_the_model_says() {
+    replay(&vectors(true), "linked vectors", false);
+}
+
+/// Programs that nobody has run before. `FOSTER_MODEL_PROGRAMS` is how many, `FOSTER_SEED` the first seed.
+#[test]
+fn fresh_programs_come_out_as_the_model_says() {
+    let wanted = Wanted::from_environment(200);
+    println!("{} fresh programs; again with FOSTER_SEED={}", wanted.count, wanted.seed);
+    match wanted.make() {
+        Some(vectors) => replay(&vectors, "fresh programs", wanted.count <= 2),
+        None => println!("python3 is not installed, so there are no fresh programs"),
+    }
 }
 
 /// L41: those of them in which nobody drops or holds a nursery come out the same with local nurseries.
 #[test]
 fn local_nurseries_come_out_as_the_model_says() {
-    let vectors: Vec<_> = VECTORS.lines().map(Expect::from_line).collect();
+    let vectors = [vectors(false), vectors(true)].concat();
     in_turn(|| {
-        let all = vectors.len() as u64;
-        for_each(0..seeds(0, all).end.min(all), |number, summary| {
-            let (seed, expect) = &vectors[number as usize];
-            let mut json = generate::vector(*seed);
+        for_each(0..vectors.len() as u64, |number, summary| {
+            let (source, expect) = &vectors[number as usize];
+            let seed = source.seed;
+            let mut json = source.program();
             if !is_the_same_locally(&json) {
                 return String::new();
             }
             *summary.counts.entry("compared").or_default() += 1;
-            localize(&mut json, *seed);
+            localize(&mut json, seed);
             let text = wrong(&Program::read(&json), Setting::of(number % 12), Some(expect), summary);
-            if text.is_empty() { text } else { format!("seed {seed}, {text}") }
+            if text.is_empty() { text } else { format!("{source:?}\n{}{text}", show(&json)) }
         })
         .verdict("local vectors", &["compared", "nurseries: local", "tasks: local", "daemons: local", "nurseries"]);
     });
@@ -159,14 +210,40 @@ fn local_nurseries_come_out_as_the_model_says() {
 /// A seed means the same program here and in the model.
 #[test]
 fn generated_programs_are_those_of_the_model() {
-    // FNV-1a, over what `ref_model.py programs 2000` writes.
-    let mut hash = 0xcbf2_9ce4_8422_2325_u64;
-    for seed in 0..2000 {
-        for byte in generate::vector(seed).to_string().bytes() {
-            hash = (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
+    // FNV-1a, over what `ref_model.py programs 2000` writes, and with `dep`.
+    let languages =
+        [(generate::plain as fn(u64) -> Value, 0xaec6_a8d5_b5f2_acd3_u64), (generate::linked, 0xf46b_d221_e266_b8ae)];
+    for (program, expected) in languages {
+        let mut hash = 0xcbf2_9ce4_8422_2325_u64;
+        for seed in 0..2000 {
+            for byte in program(seed).to_string().bytes() {
+                hash = (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
+            }
         }
+        assert_eq!(hash, expected, "another program: {hash:#x}");
     }
-    assert_eq!(hash, 0xaec6_a8d5_b5f2_acd3, "another program: {hash:#x}");
+}
+
+/// A linked program that may be of any kind. Not one in which a shield waits for another task, perhaps for ever.
+fn any_linked_program(seed: u64) -> Option<Value> {
+    let mut json = generate::linked_of(seed, seed % 4 == 0, seed % 3 == 0, 60);
+    if waits_in_shields(&json) {
+        return None;
+    }
+    localize(&mut json, seed);
+    Some(json)
+}
+
+/// Linked programs keep the invariants, too, on any schedule.
+#[test]
+fn random_linked_programs_keep_the_invariants() {
+    in_turn(|| {
+        for_each(seeds(5_000_000, 3000), |seed, summary| match any_linked_program(seed) {
+            Some(json) => against_the_laws(&json, Setting::of(seed % 12), summary),
+            None => String::new(),
+        })
+        .verdict("random linked programs", &["sent", "received", "closed", "commits", "run here", "parked", "adopted"]);
+    });
 }
 
 /// The seeds of random programs: `count` of them from `first` on, unless the environment says otherwise.
@@ -179,10 +256,16 @@ fn seeds(first: u64, count: u64) -> Range<u64> {
 }
 
 /// A program that may be of any kind; its outcome may depend on the schedule.
-fn any_program(seed: u64) -> std::sync::Arc<Program> {
+fn any_program(seed: u64) -> Value {
     let mut json = generate::generate(seed, &generate::wide(), 7, 70);
     localize(&mut json, seed);
-    Program::read(&json)
+    json
+}
+
+/// Runs a program that has no expected outcome.
+fn against_the_laws(json: &Value, setting: Setting, summary: &mut Summary) -> String {
+    let text = wrong(&Program::read(json), setting, None, summary);
+    if text.is_empty() { text } else { format!("{}{text}\n", show(json)) }
 }
 
 /// I1, I2, I6, I9, I10, I12, I13, I16, I18, I21–I23, I25, and that every run comes to an end.
@@ -190,7 +273,7 @@ fn any_program(seed: u64) -> std::sync::Arc<Program> {
 fn random_programs_keep_the_invariants() {
     in_turn(|| {
         for_each(seeds(1_000_000, 6000), |seed, summary| {
-            wrong(&any_program(seed), Setting::of(seed % 12), None, summary)
+            against_the_laws(&any_program(seed), Setting::of(seed % 12), summary)
         })
         .verdict("random programs", COVERED);
     });
@@ -204,7 +287,7 @@ fn programs_that_are_stopped_keep_the_invariants() {
             let mut random = Random::new(seed);
             let at = Duration::from_micros(random.between(0, 24) * 500);
             let stop = Some((at, Duration::from_millis(*random.choice(&[0, 0, 3]))));
-            wrong(&any_program(seed), Setting { stop, ..Setting::of(seed % 12) }, None, summary)
+            against_the_laws(&any_program(seed), Setting { stop, ..Setting::of(seed % 12) }, summary)
         })
         .verdict("stopped programs", &["parked", "finalizers", "shield waits", "tasks: local"]);
     });

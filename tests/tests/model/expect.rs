@@ -6,11 +6,26 @@ use std::fmt::Write;
 use serde_json::Value;
 
 use super::finalizer::Status;
+use super::generate;
+use super::links::Commit;
 use super::program::{Id, Program, Sort};
 use super::world::{Out, Target, World};
 
+/// Where the program of a vector comes from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Source {
+    pub linked: bool,
+    pub seed: u64,
+}
+
+impl Source {
+    pub(crate) fn program(self) -> Value {
+        if self.linked { generate::linked(self.seed) } else { generate::plain(self.seed) }
+    }
+}
+
 /// The outcome of a program by the model, as text: `scopes` has `"value at 3"`, `finalizers` what ran in a scope, in order.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Expect {
     pub root: String,
     pub scopes: BTreeMap<String, String>,
@@ -18,6 +33,8 @@ pub(crate) struct Expect {
     pub finalizers: BTreeMap<String, Vec<(String, String, String)>>,
     pub locals: BTreeMap<String, String>,
     pub hook: Vec<String>,
+    /// `"r7 i3 at 4"`, sorted.
+    pub commits: Vec<String>,
 }
 
 impl Expect {
@@ -36,15 +53,26 @@ impl Expect {
                 .collect(),
             locals: map("locals").map(|(id, json)| (id.clone(), json.to_string())).collect(),
             hook: json["hook_errors"].as_array().into_iter().flatten().map(text).collect(),
+            commits: sorted(
+                json["commits"]
+                    .as_array()
+                    .into_iter()
+                    .flatten()
+                    .map(|json| format!("{} {} at {}", text(&json[0]), text(&json[1]), json[2])),
+            ),
         }
     }
 
-    /// Reads a line of `ref_model.py compact`: the seed of the program, and its `EXPECT` in few letters.
-    pub(crate) fn from_line(line: &str) -> (u64, Self) {
+    /// Reads a line of `ref_model.py compact`: the seed of the program, with a `d` if it is a linked one, and its `EXPECT` in few
+    /// letters.
+    pub(crate) fn from_line(line: &str) -> (Source, Self) {
         let mut parts = line.split('|').map(|part| part.split(' ').filter(|word| !word.is_empty()));
-        let mut next = || parts.next().unwrap_or_else(|| panic!("a line of vectors has seven parts: {line}"));
+        let mut next = || parts.next().unwrap_or_else(|| panic!("a part is missing in the vector {line}"));
         let mut head = next();
         let (Some(seed), Some(root)) = (head.next(), head.next()) else { panic!("no seed and root in {line}") };
+        let linked = seed.starts_with('d');
+        let number = seed.trim_start_matches('d').parse();
+        let source = Source { linked, seed: number.unwrap_or_else(|_| panic!("{seed} is no seed")) };
         let expect = Expect {
             root: out_at(root),
             scopes: next().map(split_name).map(|(id, out)| (id, out_at(&out))).collect(),
@@ -58,8 +86,9 @@ impl Expect {
                 .map(|(id, at)| (id.to_owned(), dropped(at)))
                 .collect(),
             hook: next().map(str::to_owned).collect(),
+            commits: if linked { sorted(next().map(commit)) } else { Vec::new() },
         };
-        (seed.parse().unwrap_or_else(|_| panic!("{seed} is no seed")), expect)
+        (source, expect)
     }
 
     /// What a run did otherwise, one difference a line; empty if there is none.
@@ -84,6 +113,16 @@ impl Expect {
             world.hook.iter().chain(plain.map(|(error, _)| error)).map(|id| program.name(*id)).collect();
         hook.sort_unstable();
         diff.check("the hook", &hook.join(" "), &self.hook.join(" "));
+        let commits = world.commits.iter().map(|(id, what, at)| {
+            let what = match what {
+                Commit::Ran => "run",
+                Commit::Sent => "sent",
+                Commit::Closed => "closed",
+                Commit::Item(item) => program.name(*item),
+            };
+            format!("{} {what} at {at}", program.name(*id))
+        });
+        diff.check("commits", &sorted(commits).join(", "), &self.commits.join(", "));
         diff.text
     }
 
@@ -102,6 +141,9 @@ impl Expect {
             None => "open".to_owned(),
             // The panic of a lost scope goes straight to the adopter.
             Some((Out::Abandoned | Out::Panic(None), at)) if want.starts_with("panic:") => {
+                format!("{} at {at}", want.split(' ').next().unwrap_or_default())
+            }
+            Some((Out::Parked, at)) if seen.lost.is_some() && want.starts_with("panic:") => {
                 format!("{} at {at}", want.split(' ').next().unwrap_or_default())
             }
             Some((out, at)) => format!("{} at {at}", text(out, program)),
@@ -180,9 +222,10 @@ fn text(out: &Out, program: &Program) -> String {
     }
 }
 
-/// `t12v3` is the name `t12`, and `v3`.
+/// `t12v3` is the name `t12`, and `v3`. The outermost names of a linked program are `sx` and `nx`.
 fn split_name(word: &str) -> (String, String) {
-    let end = word.char_indices().skip(1).find(|(_, c)| !c.is_ascii_digit()).map_or(word.len(), |(index, _)| index);
+    let digits = word[1..].find(|c: char| !c.is_ascii_digit()).unwrap_or(word.len() - 1);
+    let end = if digits == 0 && word[1..].starts_with('x') { 2 } else { 1 + digits };
     (word[..end].to_owned(), word[end..].to_owned())
 }
 
@@ -223,6 +266,25 @@ fn finalizer(word: &str) -> (String, String, String) {
         _ => panic!("`{word}` is no finalizer"),
     };
     (id, status.to_owned(), rest[1..].to_owned())
+}
+
+/// `k5r3` is `k5 run at 3`, `r7=i3@4` is `r7 i3 at 4`.
+fn commit(word: &str) -> String {
+    let (id, rest) = split_name(word);
+    let (what, at) = match (&rest[..1], rest[1..].split_once('@')) {
+        ("r", _) => ("run", &rest[1..]),
+        ("s", _) => ("sent", &rest[1..]),
+        ("c", _) => ("closed", &rest[1..]),
+        ("=", Some((item, at))) => (item, at),
+        _ => panic!("`{word}` is no commit"),
+    };
+    format!("{id} {what} at {at}")
+}
+
+fn sorted(words: impl Iterator<Item = String>) -> Vec<String> {
+    let mut words: Vec<_> = words.collect();
+    words.sort_unstable();
+    words
 }
 
 fn dropped(at: &str) -> String {

@@ -94,7 +94,8 @@ pub(crate) fn register(finalizer: &Finalizer, owner: Id) -> impl Future<Output =
 /// Whether the end of the body is the end of the scope: nothing is opened in it.
 fn is_simple(op: &Op) -> bool {
     match op {
-        Op::Sleep(_) | Op::Io(_) | Op::Err(_) | Op::Panic(_) => true,
+        Op::Sleep(_) | Op::Io(_) | Op::Err(_) | Op::Panic(_) | Op::Commit(_) => true,
+        Op::Send { .. } | Op::Recv { .. } | Op::Set(_) | Op::Wait { .. } => true,
         Op::Seq(steps) => steps.iter().all(|step| is_simple(step)),
         _ => false,
     }
@@ -145,10 +146,12 @@ impl Drop for FinalizerWatch {
     fn drop(&mut self) {
         with(|world| {
             let lost = self.over || !self.begun || world.is_over();
+            let further_out = world.cutting.last() == Some(&true);
+            world.cutting.push(!lost || further_out);
             world.delivering.push((!lost).then_some(self.id));
         });
         inside(self.id, || drop(self.inner.take()));
-        with(|world| world.delivering.pop());
+        with(|world| (world.delivering.pop(), world.cutting.pop()));
         if !self.over {
             self.ended(if self.begun { Status::Timeout } else { Status::CutOff });
         }

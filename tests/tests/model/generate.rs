@@ -1,4 +1,6 @@
 //! Random programs: the generator of the model, choice by choice, so that a seed means the same program here and there.
+//!
+//! There are two languages: plain programs, and linked ones, whose tasks depend on each other (`dep` in the model).
 
 use serde_json::{Value, json};
 
@@ -36,6 +38,12 @@ pub(crate) const WEIGHTS: &Weights = &[
     ("await", 2.0),
 ];
 
+/// What linked programs have in addition.
+const LINKED: &Weights = &[("commit", 5.0), ("here", 2.0), ("pipe", 12.0), ("workers", 4.0), ("ev", 4.0)];
+
+/// What makes most linked programs depend on the schedule.
+const RACY: &[&str] = &["select", "hold", "blink", "leak", "lazy", "move", "drop_after"];
+
 /// `WEIGHTS` with more failures, and with what the model does not know.
 pub(crate) fn wide() -> Vec<(&'static str, f64)> {
     [&without(&["err", "panic"]), &[("err", 2.5), ("panic", 0.4), ("start", 3.0)][..]].concat()
@@ -55,10 +63,65 @@ pub(crate) fn generate(seed: u64, weights: &Weights, depth: i32, size: i32) -> V
     json!({"op": "seq", "do": steps})
 }
 
-/// The program of a conformance vector.
-pub(crate) fn vector(seed: u64) -> Value {
+/// The plain program of a vector.
+pub(crate) fn plain(seed: u64) -> Value {
     let size = *Random::new(seed).choice(&[12, 25, 40]);
     generate(seed, WEIGHTS, 6, size)
+}
+
+/// The linked program of a vector. Half of them have timers that seldom meet, and half are without what mostly races.
+pub(crate) fn linked(seed: u64) -> Value {
+    let mut random = Random::new(seed);
+    let size = *random.choice(&[12, 25, 40]);
+    let (sparse, tame) = (random.random() < 0.5, random.random() < 0.5);
+    linked_of(seed, tame, sparse, size)
+}
+
+/// Any linked program; the same one as the model's `generate_dep`.
+pub(crate) fn linked_of(seed: u64, tame: bool, sparse: bool, size: i32) -> Value {
+    let weights = if tame { without(RACY) } else { WEIGHTS.to_vec() };
+    let mut body = generate(seed, &[&weights, LINKED].concat(), 6, size);
+    rename_root(&mut body, "nx");
+    let nursery = json!({"op": "nursery", "id": "nx", "collect": false, "body": body});
+    let mut program = json!({"op": "scope", "id": "sx", "after": 40, "grace": 3, "fail": null, "body": nursery});
+    if sparse {
+        spread(&mut program, &mut Random::new(seed));
+    }
+    program
+}
+
+/// Spawns into another nursery what was to be spawned into the root.
+pub(crate) fn rename_root(json: &mut Value, nursery: &str) {
+    match json {
+        Value::Object(map) => {
+            if map.get("in").is_some_and(|target| target == "root") {
+                map.insert("in".to_owned(), json!(nursery));
+            }
+            map.values_mut().for_each(|json| rename_root(json, nursery));
+        }
+        Value::Array(list) => list.iter_mut().for_each(|json| rename_root(json, nursery)),
+        _ => {}
+    }
+}
+
+/// Stretches all times, each a little differently.
+fn spread(json: &mut Value, random: &mut Random) {
+    match json {
+        Value::Object(map) => {
+            for (key, value) in map {
+                let time = value.as_u64().filter(|time| *time > 0);
+                match (key.as_str(), time) {
+                    ("ms" | "after" | "for" | "budget" | "grace", Some(time)) => {
+                        *value = json!(time * 20 + random.between(0, 18) - 9);
+                    }
+                    ("need", _) => *value = Value::Null,
+                    _ => spread(value, random),
+                }
+            }
+        }
+        Value::Array(list) => list.iter_mut().for_each(|json| spread(json, random)),
+        _ => {}
+    }
 }
 
 struct Generator {
@@ -188,6 +251,16 @@ impl Generator {
                 let ms = self.random.between(0, 3);
                 json!({"op": kind, "ms": ms, "body": self.program(depth - 1, env, encl)})
             }
+            "commit" => self.commit(),
+            "here" => {
+                let id = self.new_id('s');
+                let after = *self.random.choice(&[None, Some(0), Some(2)]);
+                let enter = self.random.random() < 0.4;
+                let body = self.program(depth - 1, &with(env, &[&id]), encl);
+                let then = self.program(depth - 1, env, encl);
+                json!({"op": kind, "id": id, "after": after, "enter": enter, "body": body, "then": then})
+            }
+            "pipe" | "workers" | "ev" => self.links(kind, depth, env, encl),
             "pair" => self.pair(depth, env, encl),
             "crowd" => self.crowd(depth, env, encl),
             _ => {
@@ -293,4 +366,186 @@ impl Generator {
         let (after, grace) = (self.random.between(1, 7), *self.random.choice(&[0, 0, 4]));
         json!({"op": "scope", "id": scope, "after": after, "grace": grace, "fail": null, "body": body})
     }
+
+    fn commit(&mut self) -> Value {
+        json!({"op": "commit", "id": self.new_id('k')})
+    }
+
+    /// Tasks that depend on each other, in a nursery of their own.
+    fn links(&mut self, kind: &str, depth: i32, env: &[String], encl: &[String]) -> Value {
+        let (id, nursery) = (self.new_id('q'), self.new_id('n'));
+        let foreign = self.random.random() < 0.5;
+        let link = Link { id: &id, nursery: &nursery, foreign, depth, env, encl };
+        let steps = match kind {
+            "pipe" => self.pipe(&link),
+            "workers" => self.workers(&link),
+            _ => self.waiters(&link),
+        };
+        let collect = self.random.random() < 0.1;
+        let mut body = json!({"op": "nursery", "id": nursery, "collect": collect, "body": seq(&steps)});
+        body = if kind == "ev" {
+            json!({"op": "event", "id": id, "body": body})
+        } else {
+            let capacity = *self.random.choice(&[0, 1, 1]);
+            json!({"op": "chan", "id": id, "cap": capacity, "foreign": foreign, "body": body})
+        };
+        if self.random.random() < 0.3 {
+            body = json!({"op": "local", "id": self.new_id('l'), "body": body});
+        }
+        let body = seq(&[body, self.commit()]);
+        self.maybe_limited(body, 0.6)
+    }
+
+    /// One producer and one consumer.
+    fn pipe(&mut self, link: &Link<'_>) -> Vec<Value> {
+        let draw = self.random.random();
+        let own = |end: &str, body: Value| json!({"op": "own", "chan": link.id, "ends": [end], "body": body});
+        if draw < 0.4 {
+            let mut steps =
+                vec![self.task(link, Some("tx"), Self::producer), self.task(link, Some("rx"), Self::consumer)];
+            if self.random.random() < 0.3 {
+                steps.push(sleep(self.random.between(0, 3)));
+            }
+            steps
+        } else if draw < 0.7 {
+            vec![self.task(link, Some("tx"), Self::producer), own("rx", self.consumer(link, link.encl))]
+        } else {
+            vec![self.task(link, Some("rx"), Self::consumer), own("tx", self.producer(link, link.encl))]
+        }
+    }
+
+    fn producer(&mut self, link: &Link<'_>, encl: &[String]) -> Value {
+        let mut steps = Vec::new();
+        for _ in 0..self.random.between(1, 3) {
+            if self.random.random() < 0.7 {
+                steps.push(sleep(self.random.between(0, 4)));
+            } else if self.random.random() < 0.4 {
+                steps.push(self.program(link.depth - 2, link.env, encl));
+            }
+            let send = self.send(link, true);
+            steps.push(self.maybe_shielded(send));
+        }
+        steps.push(self.commit());
+        self.limited_beside(link, encl, &steps, 0.3)
+    }
+
+    fn consumer(&mut self, link: &Link<'_>, encl: &[String]) -> Value {
+        let mut steps = Vec::new();
+        if self.random.random() < 0.6 {
+            steps.push(self.recv("drain", link, false));
+        } else {
+            let recv = self.recv("recv", link, true);
+            steps.push(self.maybe_shielded(recv));
+            steps.push(self.commit());
+            let recv = self.recv("recv", link, true);
+            steps.push(self.maybe_shielded(recv));
+        }
+        steps.push(self.commit());
+        if self.random.random() < 0.3 {
+            steps.push(self.program(link.depth - 2, link.env, encl));
+        }
+        self.limited_beside(link, encl, &steps, 0.3)
+    }
+
+    /// Two consumers of some items that the body sends.
+    fn workers(&mut self, link: &Link<'_>) -> Vec<Value> {
+        let worker = |this: &mut Self, link: &Link<'_>, encl: &[String]| {
+            let steps = [this.recv("recv", link, false), this.commit()];
+            this.limited_beside(link, encl, &steps, 0.7)
+        };
+        let mut steps = vec![self.task(link, None, worker), self.task(link, None, worker)];
+        for _ in 0..self.random.between(1, 3) {
+            steps.push(sleep(self.random.between(0, 4)));
+            steps.push(self.send(link, false));
+        }
+        steps.push(self.commit());
+        steps
+    }
+
+    /// Two tasks that wait for an event.
+    fn waiters(&mut self, link: &Link<'_>) -> Vec<Value> {
+        let waiter = |this: &mut Self, link: &Link<'_>, encl: &[String]| {
+            let wait = json!({"op": "wait", "id": this.new_id('r'), "event": link.id, "foreign": link.foreign});
+            let steps = [this.maybe_shielded(wait), this.commit()];
+            this.limited_beside(link, encl, &steps, 0.6)
+        };
+        let mut steps = vec![self.task(link, None, waiter), self.task(link, None, waiter)];
+        steps.push(sleep(self.random.between(0, 4)));
+        steps.push(json!({"op": "set", "event": link.id}));
+        if self.random.random() < 0.3 {
+            let last = self.tasks.last().map(|(task, _)| task);
+            steps.push(json!({"op": "cancel", "target": last, "grace": 0}));
+        }
+        steps.push(sleep(self.random.between(0, 2)));
+        steps
+    }
+
+    /// A task of the nursery of a link, with an end of its channel.
+    fn task(
+        &mut self,
+        link: &Link<'_>,
+        end: Option<&str>,
+        body: impl FnOnce(&mut Self, &Link<'_>, &[String]) -> Value,
+    ) -> Value {
+        let task = self.new_id('t');
+        let mut body = body(self, link, &with(link.encl, &[&task]));
+        if let Some(end) = end {
+            body = json!({"op": "own", "chan": link.id, "ends": [end], "body": body});
+        }
+        self.tasks.push((task.clone(), false));
+        json!({"op": "spawn", "task": task, "daemon": false, "body": body, "in": link.nursery})
+    }
+
+    fn send(&mut self, link: &Link<'_>, may_fail: bool) -> Value {
+        let id = self.new_id('i');
+        let fail = (may_fail && self.random.random() < 0.15).then(|| self.new_id('e'));
+        json!({"op": "send", "id": id, "chan": link.id, "foreign": link.foreign, "fail": fail})
+    }
+
+    fn recv(&mut self, op: &str, link: &Link<'_>, may_fail: bool) -> Value {
+        let id = self.new_id('r');
+        let fail = (may_fail && self.random.random() < 0.15).then(|| self.new_id('e'));
+        json!({"op": op, "id": id, "chan": link.id, "foreign": link.foreign, "fail": fail})
+    }
+
+    /// The steps, now and then under a deadline, now and then beside something else.
+    fn limited_beside(&mut self, link: &Link<'_>, encl: &[String], steps: &[Value], share: f64) -> Value {
+        let body = self.maybe_limited(seq(steps), share);
+        if self.random.random() > 0.2 {
+            return body;
+        }
+        let other = self.program(link.depth - 1, link.env, encl);
+        let both = if self.random.pair_is_swapped() { [other, body] } else { [body, other] };
+        json!({"op": "join", "do": both})
+    }
+
+    fn maybe_limited(&mut self, body: Value, share: f64) -> Value {
+        if self.random.random() > share {
+            return body;
+        }
+        let id = self.new_id('s');
+        let after = *self.random.choice(&[1, 2, 3, 4]);
+        let grace = *self.random.choice(&[0, 0, 3]);
+        json!({"op": "scope", "id": id, "after": after, "grace": grace, "fail": null, "body": body})
+    }
+
+    fn maybe_shielded(&mut self, body: Value) -> Value {
+        if self.random.random() > 0.1 {
+            return body;
+        }
+        let op = *self.random.choice(&["shield", "graceful"]);
+        let id = self.new_id('h');
+        let after = *self.random.choice(&[None, Some(4)]);
+        json!({"op": op, "id": id, "after": after, "body": body})
+    }
+}
+
+/// A channel or event between tasks, and where it is.
+struct Link<'a> {
+    id: &'a str,
+    nursery: &'a str,
+    foreign: bool,
+    depth: i32,
+    env: &'a [String],
+    encl: &'a [String],
 }

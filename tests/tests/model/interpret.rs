@@ -15,6 +15,7 @@ use foster_sim::plain_sleep;
 use super::awaits::await_task;
 use super::finalizer;
 use super::foreign::{Hold, Join, Plan, Select};
+use super::links::{self, Commit, Opened, Own};
 use super::local::Local;
 use super::program::{Body, Finalizer, Id, Op};
 use super::start::start;
@@ -97,9 +98,82 @@ pub(crate) fn build(op: &Body, owner: Id) -> Fut {
             Op::Leak { hold, after, body } => {
                 return Hold::new(*hold, *after, false, build(body, owner), Plan::Leak).await;
             }
+            Op::Channel { id, capacity, foreign, body } => {
+                let opened = Opened::new(*id, *capacity, *foreign);
+                let result = build(body, owner).await;
+                drop(opened);
+                return result;
+            }
+            Op::Own { channel, ends, body } => {
+                let own = Own::new(*channel, ends);
+                let result = build(body, owner).await;
+                drop(own);
+                return result;
+            }
+            Op::Send { id, channel, fail } => {
+                let sent = links::send(*channel, *id).await;
+                commit(*id, sent);
+                if sent == Commit::Closed {
+                    fail.map_or(Ok(()), raise)?;
+                }
+            }
+            Op::Recv { id, channel, fail, drain } => loop {
+                let received = links::recv(*channel).await;
+                commit(*id, received);
+                if received == Commit::Closed {
+                    fail.map_or(Ok(()), raise)?;
+                    break;
+                }
+                if !drain {
+                    break;
+                }
+            },
+            Op::Set(event) => links::set(*event),
+            Op::Wait { event, foreign } => links::wait(*event, *foreign).await,
+            Op::Commit(id) => commit(*id, Commit::Ran),
+            Op::Here { id, hold, after, body, then, enter } => {
+                let run = place_here(*id, *hold, *after, body);
+                build(then, owner).await?;
+                if *enter {
+                    with(|world| world.stopped[*hold] = false);
+                    match run.await {
+                        End::Returned(result) => return result,
+                        End::Cancelled => {}
+                    }
+                }
+            }
         }
         Ok(())
     })
+}
+
+fn commit(id: Id, what: Commit) {
+    with(|world| {
+        world.commits.push((id, what, now()));
+        world.count(match what {
+            Commit::Ran => "commits",
+            Commit::Sent => "sent",
+            Commit::Closed => "closed",
+            Commit::Item(_) => "received",
+        });
+    });
+}
+
+/// Gives a scope its place. It is held until it is polled.
+fn place_here(id: Id, hold: usize, after: Option<Duration>, body: &Body) -> Watched<impl Future<Output = End> + use<>> {
+    let scope = CancelScope::new().named(name_of(id));
+    let mut scope = match after {
+        Some(after) => scope.deadline_in(after),
+        None => scope,
+    };
+    let target = Target::Scope(scope.handle());
+    with(|world| {
+        world.stopped[hold] = true;
+        world.enter(id, target);
+        world.count("run here");
+    });
+    let run = scope.run_here(BodyWatch::new(id, build(body, id)));
+    Watched::placed(id, async { run.await.map_or(End::Cancelled, End::Returned) })
 }
 
 fn raise(id: Id) -> Res {
@@ -195,11 +269,20 @@ async fn run_bracket(id: Id, release: &Finalizer, body: &Body) -> Res {
 }
 
 fn spawn(task: Id, nursery: Id, daemon: bool, body: &Body) {
+    let (owned, body) = Own::moved_into(body);
+    let body = build(body, task);
+    // The ends of channels are closed after what the body does, also if it is never polled.
+    let body: Fut = Box::pin(async move {
+        let owned = owned;
+        let result = body.await;
+        drop(owned);
+        result
+    });
     macro_rules! spawn_into {
         ($nursery:ident) => {{
             let child = $nursery.child().named(name_of(task));
             let child = if daemon { child.daemon() } else { child };
-            child.try_spawn(BodyWatch::new(task, build(body, task))).ok()
+            child.try_spawn(BodyWatch::new(task, body)).ok()
         }};
     }
     let (handle, local) = match with(|world| world.seen(nursery).target.clone()) {

@@ -1,4 +1,4 @@
-//! The invariants of SEMANTICS.md §9 that are looked at for a whole scope or a whole run. The others are checked where the
+//! The invariants (docs/src/invariants.md) that are looked at for a whole scope or a whole run. The others are checked where the
 //! thing happens: `watch`, `finalizer`, `local`, `awaits`.
 
 use foster::TaskStatus;

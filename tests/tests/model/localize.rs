@@ -42,6 +42,14 @@ pub(crate) fn is_the_same_locally(program: &Value) -> bool {
     has_op(program, &["nursery"]) && !has_op(program, FOREIGN)
 }
 
+/// Whether a shield waits for another task.
+pub(crate) fn waits_in_shields(program: &Value) -> bool {
+    let links = &["send", "recv", "drain", "wait", "await"];
+    find(program, &mut |json| {
+        (json["op"] == "shield" || json["op"] == "graceful") && json["after"].is_null() && has_op(&json["body"], links)
+    })
+}
+
 fn has_op(json: &Value, ops: &[&str]) -> bool {
     find(json, &mut |json| json["op"].as_str().is_some_and(|op| ops.contains(&op)))
 }

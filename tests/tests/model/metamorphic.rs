@@ -8,7 +8,7 @@ use foster_sim::Policy;
 use serde_json::{Value, json};
 
 use super::finalizer::Status;
-use super::generate::{generate, without};
+use super::generate::{generate, rename_root, without};
 use super::localize::localize;
 use super::program::{Program, Sort};
 use super::python_random::Random;
@@ -38,7 +38,7 @@ const NOT_IN_I17: &[&str] = &[
 pub(crate) fn drop_is_cancel(seed: u64, summary: &mut Summary) -> String {
     let at = Random::new(seed).between(0, 6) as f64 + 0.5;
     let mut body = generate(seed, &without(NOT_IN_I17), 6, 50);
-    rename_root(&mut body);
+    rename_root(&mut body, "n0");
     localize(&mut body, seed);
     let nursery = json!({"op": "nursery", "id": "n0", "collect": false, "local": seed % 2 == 1, "body": body});
     let scope = |after: Value, body: &Value| {
@@ -65,20 +65,6 @@ pub(crate) fn drop_is_cancel(seed: u64, summary: &mut Summary) -> String {
             writeln!(text, "I17: cut at {at}, the finalizers are {finalizers:?} if cancelled, {dropped:?} if dropped");
     }
     text
-}
-
-/// What was spawned into the root goes into the nursery that is cut.
-fn rename_root(json: &mut Value) {
-    match json {
-        Value::Object(map) => {
-            if map.get("in").is_some_and(|nursery| nursery == "root") {
-                map.insert("in".to_owned(), json!("n0"));
-            }
-            map.values_mut().for_each(rename_root);
-        }
-        Value::Array(list) => list.iter_mut().for_each(rename_root),
-        _ => {}
-    }
 }
 
 fn started(world: &World) -> BTreeSet<String> {

@@ -9,6 +9,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use super::links::End;
+
 /// A name, as an index into [`Program::names`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Id(pub u32);
@@ -117,6 +119,44 @@ pub(crate) enum Op {
         after: Duration,
         body: Body,
     },
+    Channel {
+        id: Id,
+        capacity: usize,
+        foreign: bool,
+        body: Body,
+    },
+    Own {
+        channel: Id,
+        ends: Vec<End>,
+        body: Body,
+    },
+    Send {
+        id: Id,
+        channel: Id,
+        fail: Option<Id>,
+    },
+    Recv {
+        id: Id,
+        channel: Id,
+        fail: Option<Id>,
+        /// Until the channel is closed.
+        drain: bool,
+    },
+    Set(Id),
+    Wait {
+        event: Id,
+        foreign: bool,
+    },
+    Commit(Id),
+    /// A scope that has its place, and is held unpolled while `then` runs.
+    Here {
+        id: Id,
+        hold: usize,
+        after: Option<Duration>,
+        body: Body,
+        then: Body,
+        enter: bool,
+    },
 }
 
 #[derive(Clone, Debug)]
@@ -160,6 +200,8 @@ pub(crate) struct Info {
     /// Some operation cancels it or moves its deadline.
     pub targeted: bool,
     pub collecting: bool,
+    /// Of a shield: nothing cancels it from outside.
+    pub full: bool,
     /// Of a nursery: its children live in its own future. Of a task: its nursery is such a one.
     pub local: bool,
     pub daemon: bool,
@@ -273,6 +315,10 @@ impl Reader {
         (id, Around { parent: id, holds: Vec::new(), ..around.clone() })
     }
 
+    fn fail(&mut self, json: &Value) -> Option<Id> {
+        json["fail"].as_str().map(|fail| self.name(fail))
+    }
+
     fn finalizer(&mut self, json: &Value, around: &Around) -> Finalizer {
         // It is owned by its scope: the locals around the place where it was registered are not around it, and nobody can
         // leak it or hold it by itself.
@@ -309,7 +355,7 @@ impl Reader {
             }
             "scope" => {
                 let (id, inside) = self.scope(json, Sort::Scope, around);
-                let fail = json["fail"].as_str().map(|fail| self.name(fail));
+                let fail = self.fail(json);
                 let body = self.op(body, &inside);
                 Op::Scope { id, after: limit(&json["after"]), grace: time(&json["grace"]), fail, body }
             }
@@ -323,6 +369,7 @@ impl Reader {
             }
             kind @ ("shield" | "graceful") => {
                 let (id, inside) = self.scope(json, Sort::Shield, around);
+                self.info[id.index()].full = kind == "shield";
                 let body = self.op(body, &inside);
                 Op::Shield { id, after: limit(&json["after"]), graceful: kind == "graceful", body }
             }
@@ -394,6 +441,32 @@ impl Reader {
             "leak" => {
                 let (hold, inside) = hold(self, true);
                 Op::Leak { hold, after: time(&json["ms"]), body: self.op(body, &inside) }
+            }
+            "chan" => {
+                let (id, foreign) = (self.id(json, "id"), json["foreign"].as_bool() == Some(true));
+                let capacity = json["cap"].as_u64().unwrap_or_default() as usize;
+                Op::Channel { id, capacity, foreign, body: self.op(body, around) }
+            }
+            "own" => {
+                let channel = self.id(json, "chan");
+                let ends = json["ends"].as_array().into_iter().flatten();
+                let ends = ends.map(|end| if end == "tx" { End::Tx } else { End::Rx }).collect();
+                Op::Own { channel, ends, body: self.op(body, around) }
+            }
+            "send" => Op::Send { id: self.id(json, "id"), channel: self.id(json, "chan"), fail: self.fail(json) },
+            kind @ ("recv" | "drain") => {
+                let (id, channel, fail) = (self.id(json, "id"), self.id(json, "chan"), self.fail(json));
+                Op::Recv { id, channel, fail, drain: kind == "drain" }
+            }
+            "event" => return self.op(body, around),
+            "set" => Op::Set(self.id(json, "event")),
+            "wait" => Op::Wait { event: self.id(json, "event"), foreign: json["foreign"].as_bool() == Some(true) },
+            "commit" => Op::Commit(self.id(json, "id")),
+            "here" => {
+                let (hold, held) = hold(self, false);
+                let (id, inside) = self.scope(json, Sort::Scope, &held);
+                let (after, enter) = (limit(&json["after"]), json["enter"].as_bool() == Some(true));
+                Op::Here { id, hold, after, body: self.op(body, &inside), then: self.op(&json["then"], around), enter }
             }
             other => panic!("`{other}` is no operation"),
         };

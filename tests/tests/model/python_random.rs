@@ -85,6 +85,13 @@ impl Random {
         &list[self.below(list.len() as u32) as usize]
     }
 
+    /// Whether `sample([a, b], 2)` is `[b, a]`.
+    pub(crate) fn pair_is_swapped(&mut self) -> bool {
+        let swapped = self.below(2) == 1;
+        self.below(1);
+        swapped
+    }
+
     /// `choices(names, weights)[0]`
     pub(crate) fn weighted(&mut self, weights: &[(&'static str, f64)]) -> &'static str {
         let total: f64 = weights.iter().fold(0.0, |sum, (_, weight)| sum + weight);

@@ -118,9 +118,14 @@ impl Summary {
     #[track_caller]
     pub(crate) fn verdict(&self, name: &str, covered: &[&str]) {
         println!("{name}: {self}");
-        let shown: Vec<_> =
-            self.failures.iter().take(3).map(|(seed, text)| format!("program {seed}:\n{text}")).collect();
-        assert!(self.failures.is_empty(), "{} programs failed\n{}", self.failures.len(), shown.join("\n"));
+        let at_most = std::env::var("FOSTER_SHOW").ok().and_then(|text| text.parse().ok()).unwrap_or(3);
+        // The shortest are the easiest to understand.
+        let mut failures: Vec<_> = self.failures.iter().collect();
+        failures.sort_by_key(|(seed, text)| (text.len(), **seed));
+        let shown = failures.iter().take(at_most).map(|(seed, text)| format!("program {seed}:\n{text}"));
+        let shown = shown.collect::<Vec<_>>().join("\n");
+        let (failed, all) = (self.failures.len(), self.programs);
+        assert!(failed == 0, "{failed} of {all} programs failed; the shortest (FOSTER_SHOW says how many):\n{shown}");
         // A few programs that somebody looks at need not cover anything.
         let covered = if self.programs < 1000 { &[] } else { covered };
         let holes: Vec<_> = covered.iter().filter(|what| !self.counts.contains_key(*what)).collect();

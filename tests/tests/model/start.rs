@@ -17,6 +17,22 @@ impl From<StartError> for Errs {
     }
 }
 
+/// A `start` that was not answered yet.
+struct Pending;
+
+impl Pending {
+    fn new() -> Self {
+        with(|world| world.pending_starts += 1);
+        Pending
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        with(|world| world.pending_starts -= 1);
+    }
+}
+
 /// Starts a child that is ready after some time and then runs `body`, as a child of the nursery.
 pub(crate) async fn start(task: Id, nursery: Id, ready: Duration, body: Body) -> Res {
     let target = with(|world| world.seen(nursery).target.clone());
@@ -32,11 +48,13 @@ pub(crate) async fn start(task: Id, nursery: Id, ready: Duration, body: Body) ->
         });
         BodyWatch::new(task, build(&body, task)).await
     };
+    let pending = Pending::new();
     let started = match target {
         Target::Nursery(nursery) => nursery.start_task(child).await,
         Target::Local(nursery) => nursery.start_task(child).await,
         _ => return Ok(()),
     };
+    drop(pending);
     match started {
         Ok(((), handle)) => with(|world| {
             let parent = world.program.info(task).parent;

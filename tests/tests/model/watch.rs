@@ -38,6 +38,13 @@ impl<F: Future<Output = End>> Watched<F> {
     pub(crate) fn new(id: Id, inner: F) -> Self {
         Watched { id, inner: Some(Box::pin(inner)), polled: false, over: false }
     }
+
+    /// A scope that has its place before it is polled.
+    pub(crate) fn placed(id: Id, inner: F) -> Self {
+        let mut placed = Watched::new(id, inner);
+        placed.polled = true;
+        placed
+    }
 }
 
 impl<F: Future<Output = End>> Future for Watched<F> {
@@ -73,18 +80,20 @@ impl<F: Future<Output = End>> Future for Watched<F> {
 impl<F> Drop for Watched<F> {
     fn drop(&mut self) {
         let id = self.id;
-        let (closed, by) = with(|world| {
+        let (closed, by, cut) = with(|world| {
             world.seen(id).dropping = true;
-            (world.is_closed(id), world.delivering.last().copied().flatten())
+            let cut = world.cutting.last() == Some(&true);
+            (world.is_closed(id), world.delivering.last().copied().flatten(), cut)
         });
         let lost = self.polled && !self.over && closed != Some(true);
         if let Some(by) = by.filter(|_| lost && closed.is_some()) {
-            with(|world| world.check_driven(id, by));
+            with(|world| world.check_cut(id, by));
         }
         inside(id, || drop(self.inner.take()));
         with(|world| {
             world.seen(id).dropping = false;
             if lost && !world.is_over() {
+                world.seen(id).cut = cut;
                 world.lost(id, if by.is_some() { Lost::Undriven } else { Lost::Foreign });
             }
         });
@@ -153,12 +162,47 @@ impl World {
         })
     }
 
-    /// I6: a delivery drops only what is held.
-    fn check_driven(&mut self, id: Id, by: Id) {
-        if !self.is_held(id) {
-            let program = self.program.clone();
+    /// I6: of what is driven, a delivery drops only what has nothing left to do.
+    fn check_cut(&mut self, id: Id, by: Id) {
+        let program = self.program.clone();
+        let info = program.info(id);
+        let seen = &self.seen[id.index()];
+        let unasked = match &seen.target {
+            Target::Scope(handle) => handle.reason().is_none(),
+            _ => false,
+        };
+        let has_children =
+            program.children(id).any(|child| self.seen[child.index()].entered && self.is_closed(child) == Some(false));
+        let has_to_end = info.sort == Sort::Thread
+            || info.full && unasked
+            || !matches!(seen.body, BodyState::Unpolled | BodyState::Live)
+            || has_children
+            || self.finalizers.iter().any(|finalizer| finalizer.owner == id && finalizer.is_pending());
+        if has_to_end && !self.is_held(id) {
             let (name, by) = (program.name(id), program.name(by));
-            self.broken(format!("I6: the delivery of {by} dropped {name}, which was driven"));
+            self.broken(format!("I6: the delivery of {by} dropped {name}, which was driven and still had to end"));
+        }
+    }
+
+    /// I27: cancelled code is polled once, but to drive an inner scope.
+    fn check_spent(&mut self, id: Id) {
+        let program = self.program.clone();
+        let is_driven_through = |inner: Id| {
+            let info = program.info(inner);
+            let entered = self.seen[inner.index()].entered;
+            let mut next = info.parent.filter(|_| entered && (info.local || info.sort != Sort::Task));
+            while let Some(around) = next.filter(|around| *around != id) {
+                let info = program.info(around);
+                next = info.parent.filter(|_| info.local || info.sort != Sort::Task);
+            }
+            next.is_some() && self.is_closed(inner) != Some(true)
+        };
+        let none = !program.ids().filter(|inner| *inner != id).any(|inner| {
+            !matches!(program.info(inner).sort, Sort::Other | Sort::Root | Sort::Local | Sort::Finalizer)
+                && is_driven_through(inner)
+        });
+        if none && self.pending_starts == 0 {
+            self.broken(format!("I27: {} was polled again in cancelled code", program.name(id)));
         }
     }
 
@@ -167,6 +211,7 @@ impl World {
         let program = self.program.clone();
         self.seen(id).lost = Some(how);
         match self.is_closed(id) {
+            Some(true) if self.seen(id).cut => self.close(id, Out::Parked, now()),
             Some(true) => self.close(id, Out::Abandoned, now()),
             Some(false) => {
                 self.count("adopted");
@@ -209,11 +254,13 @@ pub(crate) struct BodyWatch {
     id: Id,
     inner: Option<Fut>,
     state: BodyState,
+    /// It was polled in cancelled code, and is not done.
+    spent: bool,
 }
 
 impl BodyWatch {
     pub(crate) fn new(id: Id, inner: Fut) -> Self {
-        BodyWatch { id, inner: Some(inner), state: BodyState::Unpolled }
+        BodyWatch { id, inner: Some(inner), state: BodyState::Unpolled, spent: false }
     }
 
     fn set(&mut self, state: BodyState) {
@@ -242,9 +289,15 @@ impl Future for BodyWatch {
                 });
             }
         }
+        if this.spent {
+            with(|world| world.check_spent(id));
+        }
         let inner = this.inner.as_mut().expect("a body that is polled is there");
         match catch_unwind(AssertUnwindSafe(|| inner.as_mut().poll(cx))) {
-            Ok(Poll::Pending) => Poll::Pending,
+            Ok(Poll::Pending) => {
+                this.spent = foster::is_cancelled();
+                Poll::Pending
+            }
             Ok(Poll::Ready(result)) => {
                 this.set(BodyState::Returned);
                 this.inner = None;
@@ -287,10 +340,12 @@ impl Drop for BodyWatch {
                 world.count("lost: local children");
             }
             let lost = self.state == BodyState::Panicked || world.is_over() || world.seen(id).dropping || with_nursery;
+            let further_out = world.cutting.last() == Some(&true);
+            world.cutting.push(self.state != BodyState::Panicked && (!lost || further_out));
             world.delivering.push((!lost).then_some(id));
         });
         drop(self.inner.take());
-        with(|world| world.delivering.pop());
+        with(|world| (world.delivering.pop(), world.cutting.pop()));
         if self.state != BodyState::Panicked {
             self.set(BodyState::Dropped);
         }

@@ -12,6 +12,7 @@ use foster::{HostDropped, LocalNursery, Nursery, Observer, Orphan, OrphanKind, S
 
 use super::finalizer::FinalizerSeen;
 use super::interpret::Fut;
+use super::links::{Commit, Links};
 use super::program::{Id, Program, Sort};
 
 /// Errors by name. Each has to end in exactly one place (I10): who takes them out accounts for them, and one that is
@@ -71,8 +72,9 @@ thread_local! {
 pub(crate) enum Out {
     Value,
     Cancelled,
+    /// Or dropped by a delivery.
     Parked,
-    /// Closed by a reaper.
+    /// Dropped by foreign code, or leaked.
     Abandoned,
     Err(Vec<Id>),
     /// With its name, where that can be seen.
@@ -131,6 +133,8 @@ pub(crate) struct Seen {
     pub lost: Option<Lost>,
     /// Its future is being dropped at this moment.
     pub dropping: bool,
+    /// It was dropped because of a delivery.
+    pub cut: bool,
     /// Where it stands now: in its adopter, if it was lost.
     pub parent: Option<Id>,
 }
@@ -158,6 +162,11 @@ pub(crate) struct World {
     /// When each was dropped, if it was.
     pub locals: BTreeMap<Id, Option<u64>>,
     pub awaits: BTreeMap<Id, &'static str>,
+    pub links: Links,
+    /// How many `start` operations were not answered yet: each has a scope around the child, which nobody sees.
+    pub pending_starts: usize,
+    /// What came of `commit` and of operations on channels, and when.
+    pub commits: Vec<(Id, Commit, u64)>,
     /// What the handles of tasks have said.
     pub joins: BTreeMap<Id, &'static str>,
     /// The `hold` operations whose body is not polled now, and those that ever did so.
@@ -179,6 +188,8 @@ pub(crate) struct World {
     pub over: bool,
     /// The scopes whose bodies are being dropped, innermost last; `None` for one that is not delivered but lost.
     pub delivering: Vec<Option<Id>>,
+    /// For each of them, whether it goes because of a delivery, be it one further out.
+    pub cutting: Vec<bool>,
     pub counts: BTreeMap<&'static str, u64>,
     /// Broken invariants.
     pub broken: Vec<String>,
@@ -204,6 +215,9 @@ pub(crate) fn begin(program: Arc<Program>, light: bool, probes: bool) {
         started: Vec::new(),
         locals: BTreeMap::new(),
         awaits: BTreeMap::new(),
+        links: Links::default(),
+        pending_starts: 0,
+        commits: Vec::new(),
         joins: BTreeMap::new(),
         stopped: vec![false; holds],
         ever_stopped: vec![false; holds],
@@ -217,6 +231,7 @@ pub(crate) fn begin(program: Arc<Program>, light: bool, probes: bool) {
         host: Host::default(),
         over: false,
         delivering: Vec::new(),
+        cutting: Vec::new(),
         counts: BTreeMap::new(),
         broken: Vec::new(),
         light,
@@ -227,11 +242,11 @@ pub(crate) fn begin(program: Arc<Program>, light: bool, probes: bool) {
 
 /// Ends the run: drops what was leaked.
 pub(crate) fn clear_attic() {
-    let attic = with(|world| {
+    let left = with(|world| {
         world.over = true;
-        std::mem::take(&mut world.attic)
+        (std::mem::take(&mut world.attic), std::mem::take(&mut world.links))
     });
-    drop(attic);
+    drop(left);
 }
 
 /// Ends the record, and gives it out.
@@ -354,7 +369,7 @@ impl World {
             self.seen(id).lost = Some(Lost::Leaked);
             self.count("lost: leaked");
         }
-        Out::Abandoned
+        if self.seen(id).cut { Out::Parked } else { Out::Abandoned }
     }
 }
 

@@ -1,0 +1,107 @@
+//! The hand-written programs about tasks that depend on each other, with the outcomes that the laws allow.
+
+use std::collections::BTreeSet;
+
+use serde_json::Value;
+
+use super::expect::Expect;
+use super::program::Program;
+use super::replay::{Setting, for_each, in_turn, run};
+use super::show::show;
+
+/// How many schedules each of them is run under.
+const SCHEDULES: u64 = 96;
+
+/// What `ref_model.py handvectors` printed.
+const HAND: &str = include_str!("../../model/hand.jsonl");
+
+fn find(name: &str) -> Value {
+    let all = HAND.lines().map(|line| serde_json::from_str::<Value>(line).expect("a line is JSON"));
+    all.into_iter().find(|json| json["name"] == name).unwrap_or_else(|| panic!("there is no program `{name}`"))
+}
+
+/// Runs the program `name`: every schedule has to come out as the model says of it, or of one of the `others`.
+pub(crate) fn holds(name: &str, others: &[&str]) {
+    let example = find(name);
+    let program = Program::read(&example["program"]);
+    let names = [&[name], others].concat();
+    let allowed: Vec<Expect> = names
+        .iter()
+        .flat_map(|name| {
+            find(name)["expect"].as_array().into_iter().flatten().map(Expect::from_json).collect::<Vec<_>>()
+        })
+        .collect();
+    in_turn(|| {
+        let summary = for_each(0..SCHEDULES, |number, summary| {
+            let run = run(&program, Setting::of(number));
+            summary.add(&run);
+            let differences: BTreeSet<_> = allowed.iter().map(|expect| expect.differences(&run.world)).collect();
+            let mut text = run.world.broken.join("\n");
+            if !differences.contains("") {
+                text += &differences.into_iter().collect::<Vec<_>>().join("or\n");
+            }
+            if text.is_empty() { text } else { format!("{:?}\n{text}", Setting::of(number)) }
+        });
+        if !summary.failures.is_empty() {
+            println!("{name}:\n{}", show(&example["program"]));
+        }
+        summary.verdict(name, &[]);
+    });
+}
+
+/// Programs that have one outcome.
+macro_rules! programs {
+    ($($test:ident: $name:literal;)*) => {$(
+        #[test]
+        fn $test() {
+            holds($name, &[]);
+        }
+    )*};
+}
+
+programs! {
+    a_consumer_under_a_deadline_commits_nothing: "consumer/producer under a deadline, foster";
+    a_consumer_of_a_foreign_channel_commits_nothing: "consumer/producer under a deadline, foreign";
+    c1_a_request_from_a_branch_that_is_polled_later: "C1 request from a join branch polled after it, foster";
+    c1_a_request_from_a_branch_that_is_polled_later_foreign: "C1 request from a join branch polled after it, foreign";
+    c2_two_deadlines_in_one_instant: "C2 two deadlines in one instant, foster";
+    c2_two_deadlines_in_one_instant_foreign: "C2 two deadlines in one instant, foreign";
+    c3_an_operation_beside_an_inner_nursery: "C3 beside an inner nursery, foster";
+    c3_an_operation_beside_an_inner_shield: "C3b beside an inner shield, foster";
+    c4_an_operation_beside_a_timer_of_the_instant: "C4 woken by an unrelated timer of the instant, foster";
+    c5_code_after_a_shield: "C5 after a shield: code goes on, foster";
+    c5_code_after_a_shield_foreign: "C5 after a shield: code goes on, foreign";
+    a_cancelled_worker_is_given_nothing: "workers: first cancelled then send, foster";
+    a_cancelled_worker_is_given_nothing_foreign: "workers: first cancelled then send, foreign";
+    a_release_that_waits_for_the_end_of_a_channel: "parent with a release: child cleanup waits for the close, foster";
+    a_release_that_waits_for_the_end_of_a_channel_foreign: "parent with a release: child cleanup waits for the close, foreign";
+    run_here_in_a_scope_that_is_cancelled_at_entry: "run_here in a scope cancelled at entry";
+    run_here_then_entered: "run_here, then entered";
+    an_operation_that_ends_at_the_deadline_has_ended: "deadline = end of the operation";
+    a_child_that_ends_at_the_deadline_has_ended: "deadline = end of a child operation";
+    a_daemon_that_waits_for_a_channel: "daemon that waits for a channel";
+    f1_the_own_deadline_of_a_shield_in_cancelled_code: "F1 own deadline of a shield in cancelled code";
+    a_release_in_cancelled_code: "bracket release";
+}
+
+/// C3: an operation that is not foster's may complete in cancelled code beside an inner scope that has to be driven through
+/// the same body. It need not.
+#[test]
+fn c3_a_foreign_operation_beside_an_inner_nursery_may_complete() {
+    holds("C3 beside an inner nursery, foreign", &["C3 beside an inner nursery, foster"]);
+}
+
+/// C3 with a shield: there no core can reach the inner scope but through the body.
+#[test]
+fn c3_a_foreign_operation_beside_an_inner_shield_may_complete() {
+    holds("C3b beside an inner shield, foreign", &["C3b beside an inner shield, foster"]);
+}
+
+/// C4: so may one whose task is woken in the instant of the request, for a reason that has nothing to do with it.
+#[test]
+fn c4_a_foreign_operation_beside_a_timer_of_the_instant_may_complete() {
+    holds(
+        "C4 woken by an unrelated timer of the instant, foreign",
+        &["C4 woken by an unrelated timer of the instant, foster"],
+    );
+}
