@@ -17,7 +17,9 @@ pub(crate) type Payload = Box<dyn std::any::Any + Send>;
 pub(crate) async fn select<T>(first: Boxed<T>, second: Boxed<T>) -> (T, bool) {
     let mut branches = (Some(first), Some(second));
     poll_fn(move |cx| {
-        let (Some(first), Some(second)) = (&mut branches.0, &mut branches.1) else { unreachable!("polled after its end") };
+        let (Some(first), Some(second)) = (&mut branches.0, &mut branches.1) else {
+            unreachable!("polled after its end")
+        };
         let polled_first = first.as_mut().poll(cx);
         let output = match polled_first {
             Poll::Ready(output) => output,

@@ -38,7 +38,8 @@ pub(crate) fn generate(seed: u64) -> Program {
     let mut dice = Dice(seed);
     // A third has timers only and ends by itself: nothing but a lost timer makes it late, and no deadline hides that.
     let finite = dice.chance(33);
-    let mut maker = Maker { dice, left: 0, finite };
+    let favourite = dice.below(CHANNELS.into()) as u8;
+    let mut maker = Maker { dice, left: 0, finite, favourite };
     maker.left = 4 + maker.dice.below(26) as i64;
     let ops = maker.ops(0);
     let deadline = Duration::from_micros(if finite { 30_000_000 } else { 1000 + maker.dice.below(39_000) });
@@ -50,6 +51,8 @@ struct Maker {
     /// How many operations more.
     left: i64,
     finite: bool,
+    /// The channel that most operations use, so that they meet.
+    favourite: u8,
 }
 
 impl Maker {
@@ -68,7 +71,11 @@ impl Maker {
         if flat || self.dice.chance(35) {
             return Op::leaf(if self.finite { self.timer() } else { self.leaf() });
         }
-        if self.finite { self.limits(depth) } else { self.inner(depth) }
+        match self.finite {
+            true => self.limits(depth),
+            false if self.dice.chance(10) => self.meeting(),
+            false => self.inner(depth),
+        }
     }
 
     fn timer(&mut self) -> Kind {
@@ -82,7 +89,7 @@ impl Maker {
     }
 
     fn leaf(&mut self) -> Kind {
-        let (channel, lock) = (self.dice.below(CHANNELS.into()) as u8, self.dice.below(LOCKS.into()) as u8);
+        let (channel, lock) = (self.channel(), self.dice.below(LOCKS.into()) as u8);
         let slot = self.dice.below(SLOTS.into()) as u8;
         match self.dice.below(60) {
             0..8 => Kind::Sleep(self.dice.time(3000)),
@@ -110,6 +117,29 @@ impl Maker {
             55 => Kind::Panic,
             _ => self.pipe(),
         }
+    }
+
+    fn channel(&mut self) -> u8 {
+        if self.dice.chance(75) { self.favourite } else { self.dice.below(CHANNELS.into()) as u8 }
+    }
+
+    /// Two tasks wait for something that is enough for one; the first may be cancelled just before it comes, or as it comes.
+    fn meeting(&mut self) -> Op {
+        let (channel, lock, slot) =
+            (self.channel(), self.dice.below(LOCKS.into()) as u8, self.dice.below(SLOTS.into()) as u8);
+        let (waits, gives) = match self.dice.below(4) {
+            0 | 1 => {
+                (Kind::Recv(channel), if self.dice.chance(60) { Kind::TrySend(channel) } else { Kind::Send(channel) })
+            }
+            2 => (Kind::Send(channel), Kind::TryRecv(channel)),
+            _ => (Kind::CondWait(lock), Kind::Notify(lock)),
+        };
+        let leaves = |kinds: &[Kind]| Arc::new(kinds.iter().copied().map(Op::leaf).collect::<Vec<_>>());
+        let cancelled = Op { kind: Kind::Scope { slot, early: false }, parts: vec![leaves(&[waits])] };
+        let cancels = if self.dice.chance(70) { Kind::Cancel(slot) } else { Kind::CancelFromThread(slot) };
+        let body = leaves(&[Kind::Sleep(200 + self.dice.time(800)), cancels, gives, gives]);
+        let parts = vec![body, Arc::new(vec![cancelled]), leaves(&[waits])];
+        Op { kind: Kind::Nursery { collecting: false, daemons: self.dice.below(2) as u8 }, parts }
     }
 
     fn pipe(&mut self) -> Kind {

@@ -3,8 +3,7 @@
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::task::Poll;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use foster::channel::{Receiver, Sender};
@@ -69,7 +68,8 @@ impl At {
     fn got(&self, name: &str, given: u64) {
         let cancelled = self.requests.iter().map(|request| request.load(Ordering::SeqCst)).filter(|at| *at > 0).min();
         if cancelled.is_some_and(|cancelled| cancelled < given) {
-            self.world.fault(Sort::GivenToTheDead, format!("{name} was given after the code was cancelled, and returned"));
+            self.world
+                .fault(Sort::GivenToTheDead, format!("{name} was given after the code was cancelled, and returned"));
         }
     }
 
@@ -156,9 +156,9 @@ impl At {
                 let Ok(()) = foster::nursery(move |n: Nursery| async move {
                     n.spawn(async move {
                         foster::sleep(micros(us)).await;
-                        drop(sender.send(()));
+                        let _ = sender.send(());
                     });
-                    drop(at.op("oneshot", receiver).await);
+                    let _ = at.op("oneshot", receiver).await;
                     Ok(())
                 })
                 .await;
@@ -200,7 +200,7 @@ impl At {
             n.spawn(async move {
                 let mut left = items;
                 while left > 0 {
-                    drop(producer.op("send", sender.send(())).await);
+                    let _ = producer.op("send", sender.send(())).await;
                     producer.op("sleep", foster::sleep(micros(pace))).await;
                     left -= u8::from(items != 255);
                 }
@@ -352,7 +352,7 @@ impl At {
     }
 
     /// What runs when a finalizer begins. The requests of the scopes around do not reach it.
-    fn finalizer(&self, op: &Op, part: usize) -> impl FnOnce(Arc<std::sync::atomic::AtomicUsize>) -> Boxed<()> + Send + use<> {
+    fn finalizer(&self, op: &Op, part: usize) -> impl FnOnce(Arc<AtomicUsize>) -> Boxed<()> + Send + use<> {
         let inside = At { world: self.world.clone(), requests: Vec::new() };
         let ops = op.parts.get(part).cloned().unwrap_or_default();
         move |begun| {

@@ -64,7 +64,11 @@ fn random_programs_break_no_law() {
                     println!("{program}");
                     if !survey {
                         let smaller = shrink::shrink(host, program, fault.sort, SHRINKING);
-                        println!("made smaller, from {} operations to {}:", shrink::count(&program.ops), shrink::count(&smaller.ops));
+                        println!(
+                            "made smaller, from {} operations to {}:",
+                            shrink::count(&program.ops),
+                            shrink::count(&smaller.ops)
+                        );
                         println!("{smaller}");
                     }
                 }
@@ -74,7 +78,11 @@ fn random_programs_break_no_law() {
             }
         }
         let seen: Vec<_> = watch::all_seen().collect();
-        println!("{round} rounds on {} hosts; the worst timer of a host was late by {:?}; {seen:?}", HOSTS.len(), watch::latest());
+        println!(
+            "{round} rounds on {} hosts; the worst timer of a host was late by {:?}; {seen:?}",
+            HOSTS.len(),
+            watch::latest()
+        );
         assert!(found.is_empty(), "seed {seed}: {found:?}");
         if limit >= Duration::from_secs(SECONDS) {
             let never: Vec<_> = seen.iter().filter(|(_, times)| *times == 0).collect();

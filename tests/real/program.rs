@@ -54,7 +54,11 @@ pub(crate) enum Kind {
     Fail,
     Panic,
     /// A producer and a consumer over a channel of their own. 255 items are endless.
-    Pipe { capacity: Option<u8>, items: u8, pace: u32 },
+    Pipe {
+        capacity: Option<u8>,
+        items: u8,
+        pace: u32,
+    },
     Acquire(u8),
     Lock(u8),
     Read(u8),
@@ -63,15 +67,26 @@ pub(crate) enum Kind {
     /// For ever, with a checkpoint in each round.
     Loop,
     /// The first part is the body, the others are children, of which the last are daemons.
-    Nursery { collecting: bool, daemons: u8 },
-    Local { daemons: u8 },
+    Nursery {
+        collecting: bool,
+        daemons: u8,
+    },
+    Local {
+        daemons: u8,
+    },
     MoveOn(u32),
     FailAfter(u32),
     /// With a handle in a slot; cancelled before it is entered, if `early`.
-    Scope { slot: u8, early: bool },
+    Scope {
+        slot: u8,
+        early: bool,
+    },
     /// A full shield with a deadline of its own, as nothing else would end it.
     Shield(u32),
-    Graceful { deadline: u32, grace: u32 },
+    Graceful {
+        deadline: u32,
+        grace: u32,
+    },
     /// The parts are acquisition, use and release.
     Bracket(u32),
     Defer(u32),
@@ -80,9 +95,14 @@ pub(crate) enum Kind {
     /// Foreign: each member has a waker of its own, and only those that were woken are polled.
     Group,
     /// The first part is polled once and held while the second runs; then it is finished or dropped.
-    Held { finish: bool },
+    Held {
+        finish: bool,
+    },
     /// As `Held`, but never polled before.
-    Unpolled { place: Place, finish: bool },
+    Unpolled {
+        place: Place,
+        finish: bool,
+    },
     Join,
     Race,
     Gather,
@@ -215,7 +235,9 @@ fn head(kind: Kind) -> String {
         Kind::MoveOn(time) => format!("move_on_after({}, async", us(time)),
         Kind::FailAfter(time) => format!("fail_after({}, async", us(time)),
         Kind::Scope { slot, early: false } => format!("scope{slot}.run(async"),
-        Kind::Scope { slot, early: true } => format!("scope{slot}.cancel(\"before it is entered\"); scope{slot}.run(async"),
+        Kind::Scope { slot, early: true } => {
+            format!("scope{slot}.cancel(\"before it is entered\"); scope{slot}.run(async")
+        }
         kind => format!("{kind:?}").to_lowercase(),
     }
 }

@@ -30,7 +30,8 @@ pub(crate) fn shrink(host: Host, program: &Arc<Program>, sort: Sort, limit: Dura
                 if Instant::now() > end {
                     return smallest;
                 }
-                let candidate = Arc::new(Program { ops: edited(&smallest.ops, &mut at.clone(), edit), ..(*smallest).clone() });
+                let candidate =
+                    Arc::new(Program { ops: edited(&smallest.ops, &mut at.clone(), edit), ..(*smallest).clone() });
                 if *candidate != *smallest && fails(host, &candidate, sort) {
                     smallest = candidate;
                     continue 'again;

@@ -154,7 +154,7 @@ pub(crate) fn run_all(host: Host, programs: &[Arc<Program>]) -> Vec<Fault> {
                 inside.fault(Sort::Panicked, "the root has panicked", None);
             }
         }
-        drop(done.send(()));
+        let _ = done.send(());
     });
     main.expect("the host has threads");
     let longest = programs.iter().map(|program| program.bound()).max().unwrap_or_default();
@@ -205,7 +205,11 @@ async fn side_by_side(host: Host, programs: &[Arc<Program>], watched: &Arc<Watch
                 if !overdue.is_empty() {
                     let dump = foster::dump();
                     for program in overdue {
-                        watched.fault(Sort::Hang, format!("it has not ended in time; alive were:\n{dump}"), Some(program));
+                        watched.fault(
+                            Sort::Hang,
+                            format!("it has not ended in time; alive were:\n{dump}"),
+                            Some(program),
+                        );
                     }
                     // The tree ends with this, unless it hangs for good.
                     std::panic::resume_unwind(Box::new(OnPurpose));
@@ -240,6 +244,5 @@ async fn one(number: usize, program: Arc<Program>, watched: Arc<Watched>) {
         watched.fault(sort, text, Some(number));
     }
     seen(Seen::Programs);
-    let due = lock(&watched.due[number]).take();
-    drop(due);
+    *lock(&watched.due[number]) = None;
 }

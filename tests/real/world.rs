@@ -186,7 +186,10 @@ impl World {
         for (n, mutex) in self.mutexes.iter().enumerate() {
             let left = mutex.statistics();
             if left.held || left.waiting > 0 || self.conditions[n].waiting() > 0 {
-                self.fault(Sort::Held, format!("mutex {n} is not free: {left:?}; {} wait", self.conditions[n].waiting()));
+                self.fault(
+                    Sort::Held,
+                    format!("mutex {n} is not free: {left:?}; {} wait", self.conditions[n].waiting()),
+                );
             }
         }
         for (n, rwlock) in self.rwlocks.iter().enumerate() {
@@ -195,8 +198,11 @@ impl World {
                 self.fault(Sort::Held, format!("rwlock {n} is not free: {left:?}"));
             }
         }
-        let wrong: Vec<usize> =
-            lock(&self.finalizers).iter().map(|begun| begun.load(Ordering::SeqCst)).filter(|begun| *begun != 1).collect();
+        let wrong: Vec<usize> = lock(&self.finalizers)
+            .iter()
+            .map(|begun| begun.load(Ordering::SeqCst))
+            .filter(|begun| *begun != 1)
+            .collect();
         if !wrong.is_empty() {
             self.fault(Sort::Finalizer, format!("finalizers that did not run once, but so often: {wrong:?}"));
         }
