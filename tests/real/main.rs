@@ -9,6 +9,7 @@ mod generate;
 mod hosts;
 mod interpret;
 mod program;
+mod seen;
 mod shrink;
 mod watch;
 mod world;
