@@ -246,10 +246,17 @@ impl At {
                 }
                 Ok(())
             }
-            Kind::Loop => loop {
-                part(0).await?;
-                self.op("checkpoint", foster::checkpoint()).await;
-            },
+            Kind::Loop => {
+                for _ in 0..50 {
+                    part(0).await?;
+                    self.op("checkpoint", foster::checkpoint()).await;
+                }
+                // Slower from here on: finalizers that each round registers run one after the other in the end.
+                loop {
+                    part(0).await?;
+                    self.op("sleep", foster::sleep(micros(1000))).await;
+                }
+            }
             Kind::Nursery { collecting, daemons } => {
                 let mut children = all();
                 let body = children.remove(0);

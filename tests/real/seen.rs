@@ -5,6 +5,7 @@
 
 mod depth;
 mod fairness;
+mod idle;
 mod peers;
 mod teardown;
 

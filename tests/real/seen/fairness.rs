@@ -2,20 +2,25 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use foster::{Instant, Nursery, nursery, sleep};
+use foster::{Nursery, nursery, sleep};
 
 use super::{Plain, next_turn, on_host};
 use crate::hosts::{HOSTS, Host};
 
+#[expect(clippy::disallowed_methods, reason = "plain tasks have no other clock")]
+fn compute(duration: Duration) {
+    let start = Instant::now();
+    while start.elapsed() < duration {
+        std::hint::spin_loop();
+    }
+}
+
 /// Computes for a millisecond in each turn until it is told to stop, and counts the turns.
 async fn computes(stop: Arc<AtomicBool>, turns: Arc<AtomicUsize>) {
     while !stop.load(Ordering::SeqCst) {
-        let start = Instant::now();
-        while start.elapsed() < Duration::from_millis(1) {
-            std::hint::spin_loop();
-        }
+        compute(Duration::from_millis(1));
         turns.fetch_add(1, Ordering::SeqCst);
         next_turn().await;
     }
