@@ -9,7 +9,7 @@ use super::watch::{Sort, run_all};
 
 /// How many copies of a candidate run at once, and how often: only some schedules show the fault.
 const COPIES: usize = 12;
-const RUNS: usize = 4;
+const RUNS: usize = 6;
 
 /// What to do with one operation.
 #[derive(Clone, Copy)]
@@ -24,21 +24,27 @@ enum Edit {
 pub(crate) fn shrink(host: Host, program: &Arc<Program>, sort: Sort, limit: Duration) -> Arc<Program> {
     let end = Instant::now() + limit;
     let mut smallest = program.clone();
-    'again: loop {
+    loop {
+        let before = count(&smallest.ops);
         for edit in [Edit::Remove, Edit::Unwrap] {
-            for at in 0..count(&smallest.ops) {
+            let mut at = 0;
+            while at < count(&smallest.ops) {
                 if Instant::now() > end {
                     return smallest;
                 }
-                let candidate =
-                    Arc::new(Program { ops: edited(&smallest.ops, &mut at.clone(), edit), ..(*smallest).clone() });
-                if *candidate != *smallest && fails(host, &candidate, sort) {
+                let ops = edited(&smallest.ops, &mut at.clone(), edit);
+                let candidate = Arc::new(Program { ops, ..(*smallest).clone() });
+                if fails(host, &candidate, sort) {
+                    // Another one is at this place now.
                     smallest = candidate;
-                    continue 'again;
+                } else {
+                    at += 1;
                 }
             }
         }
-        return smallest;
+        if count(&smallest.ops) == before {
+            return smallest;
+        }
     }
 }
 
