@@ -212,6 +212,14 @@ impl Maker {
             48 => (Kind::Gather, few),
             _ => (Kind::AsCompleted, few),
         };
-        Op { kind, parts: self.parts(many, depth) }
+        let mut parts = self.parts(many, depth);
+        if matches!(kind, Kind::Scope { .. }) && self.dice.chance(30) {
+            // It is cancelled from inside, and runs on to its next checkpoint.
+            let mut ops = (*parts[0]).clone();
+            let at = self.dice.below(ops.len() as u64 + 1) as usize;
+            ops.insert(at, Op::leaf(Kind::Cancel(slot)));
+            parts[0] = Arc::new(ops);
+        }
+        Op { kind, parts }
     }
 }

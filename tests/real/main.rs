@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use generate::{Dice, generate};
-use hosts::HOSTS;
+use hosts::{HOSTS, Host};
 use watch::{Sort, run_all};
 
 /// How long to run, in seconds.
@@ -43,22 +43,22 @@ fn random_programs_break_no_law() {
     foster_conformance::check("random_programs_break_no_law", || {
         let seed = number("FOSTER_SEED").unwrap_or_else(fresh_seed);
         let limit = Duration::from_secs(number("FOSTER_SECONDS").unwrap_or(SECONDS));
-        // Goes on after a fault, and prints each sort once.
+        // Goes on after a fault, and prints each sort once for each host.
         let survey = number("FOSTER_SURVEY").is_some();
         println!("seed {seed}: repeat with FOSTER_SEED={seed}");
-        let (begin, mut dice, mut found) = (Instant::now(), Dice(seed), Vec::<(Sort, usize)>::new());
+        let (begin, mut dice, mut found) = (Instant::now(), Dice(seed), Vec::<(Sort, Host, usize)>::new());
         let mut round = 0;
         while begin.elapsed() < limit {
             let host = HOSTS[round % HOSTS.len()];
             round += 1;
             let programs: Vec<_> = (0..AT_ONCE).map(|_| Arc::new(generate(dice.next()))).collect();
             for fault in run_all(host, &programs) {
-                let known = found.iter_mut().find(|(sort, _)| *sort == fault.sort);
-                if let Some((_, times)) = known {
+                let known = found.iter_mut().find(|(sort, on, _)| (*sort, *on) == (fault.sort, host));
+                if let Some((.., times)) = known {
                     *times += 1;
                     continue;
                 }
-                found.push((fault.sort, 1));
+                found.push((fault.sort, host, 1));
                 println!("{:?} after {:?}, in round {round}, on {host:?}: {}", fault.sort, begin.elapsed(), fault.text);
                 if let Some(program) = fault.program {
                     let program = &programs[program];

@@ -229,9 +229,14 @@ async fn side_by_side(host: Host, programs: &[Arc<Program>], watched: &Arc<Watch
 async fn one(number: usize, program: Arc<Program>, watched: Arc<Watched>) {
     let world = World::new();
     let at = At { world: world.clone(), requests: Vec::new() };
-    let scope = CancelScope::new().named(format!("program {number}")).deadline_in(program.deadline);
+    let mut scope = CancelScope::new().named(format!("program {number}")).deadline_in(program.deadline);
+    // With a handle it is in the tree, with its deadline among the timers, before it is polled.
+    let handle = scope.handle();
     let ended = caught(scope.grace(Duration::from_millis(3)).run(run(&at, &program.ops))).await;
     drop(at);
+    if !handle.is_closed() {
+        world.fault(Sort::Alive, "the scope around the program has returned, and is not closed");
+    }
     if let Err(payload) = ended {
         if !payload.is::<OnPurpose>() {
             let text = payload.downcast_ref::<String>().map(String::as_str);

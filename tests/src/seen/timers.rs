@@ -3,7 +3,7 @@
 use std::pin::pin;
 use std::time::Duration;
 
-use foster::{Instant, Nursery, is_cancelled, move_on_after, nursery, sleep, yield_now};
+use foster::{CancelScope, Instant, Nursery, is_cancelled, move_on_after, nursery, sleep, yield_now};
 
 use super::{ends, rounds};
 use crate::groups::probe::{is_virtual, poll_once};
@@ -30,7 +30,10 @@ pub async fn short_sleeps_under_short_deadlines_end() {
 pub async fn a_sleep_survives_the_drop_of_another() {
     ends("a_sleep_survives_the_drop_of_another", async {
         // If a timer is lost, nothing wakes this tree before the hour has passed.
-        let all = move_on_after(Duration::from_secs(3600), async {
+        let mut scope = CancelScope::new().deadline_in(Duration::from_secs(3600));
+        // With a handle it has its deadline among the tree's timers from the start.
+        let handle = scope.handle();
+        let all = scope.run(async {
             let mut first = pin!(sleep(ms(10)));
             let mut second = Box::pin(sleep(ms(40)));
             assert!(poll_once(first.as_mut()).await.is_pending());
@@ -42,7 +45,8 @@ pub async fn a_sleep_survives_the_drop_of_another() {
             gives_way(ms(3)).await;
             sleep(ms(100)).await;
         });
-        assert!(all.await.is_some());
+        all.await.expect("the hour is not over");
+        assert!(handle.is_closed());
     })
     .await;
 }
