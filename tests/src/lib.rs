@@ -30,6 +30,7 @@ pub mod panics;
 pub mod placing;
 pub mod running;
 pub mod scopes;
+pub mod seen;
 pub mod shields;
 pub mod starting;
 pub mod tasks;

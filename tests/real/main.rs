@@ -1,0 +1,93 @@
+//! Random programs on real runtimes, with real clocks and real contention.
+//!
+//! Each run has a fresh seed, which it prints; `FOSTER_SEED` repeats one, `FOSTER_SECONDS` says how long programs are made and run.
+//! A program that fails is made smaller and printed as code. As threads and clocks have their part in it, a seed makes the same
+//! programs again, but not always the same failure.
+
+mod foreign;
+mod generate;
+mod hosts;
+mod interpret;
+mod program;
+mod seen;
+mod shrink;
+mod watch;
+mod world;
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use generate::{Dice, generate};
+use hosts::{HOSTS, Host};
+use watch::{Sort, run_all};
+
+/// How long to run, in seconds.
+const SECONDS: u64 = 20;
+/// How many programs run at once in one tree.
+const AT_ONCE: u64 = 16;
+/// How long a program that failed is made smaller.
+const SHRINKING: Duration = Duration::from_secs(60);
+
+fn number(variable: &str) -> Option<u64> {
+    std::env::var(variable).ok().map(|text| text.parse().unwrap_or_else(|_| panic!("{variable} is no number: {text}")))
+}
+
+fn fresh_seed() -> u64 {
+    let time = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
+    Dice(time.as_nanos() as u64).next() % 1_000_000_000
+}
+
+#[test]
+#[expect(clippy::disallowed_methods, reason = "foster's clock is part of what is tested")]
+fn random_programs_break_no_law() {
+    foster_conformance::check("random_programs_break_no_law", || {
+        let seed = number("FOSTER_SEED").unwrap_or_else(fresh_seed);
+        let limit = Duration::from_secs(number("FOSTER_SECONDS").unwrap_or(SECONDS));
+        // Goes on after a fault, and prints each sort once for each host.
+        let survey = number("FOSTER_SURVEY").is_some();
+        println!("seed {seed}: repeat with FOSTER_SEED={seed}");
+        let (begin, mut dice, mut found) = (Instant::now(), Dice(seed), Vec::<(Sort, Host, usize)>::new());
+        let mut round = 0;
+        while begin.elapsed() < limit {
+            let host = HOSTS[round % HOSTS.len()];
+            round += 1;
+            let programs: Vec<_> = (0..AT_ONCE).map(|_| Arc::new(generate(dice.next()))).collect();
+            for fault in run_all(host, &programs) {
+                let known = found.iter_mut().find(|(sort, on, _)| (*sort, *on) == (fault.sort, host));
+                if let Some((.., times)) = known {
+                    *times += 1;
+                    continue;
+                }
+                found.push((fault.sort, host, 1));
+                println!("{:?} after {:?}, in round {round}, on {host:?}: {}", fault.sort, begin.elapsed(), fault.text);
+                if let Some(program) = fault.program {
+                    let program = &programs[program];
+                    println!("{program}");
+                    if !survey {
+                        let smaller = shrink::shrink(host, program, fault.sort, SHRINKING);
+                        println!(
+                            "made smaller, from {} operations to {}:",
+                            shrink::count(&program.ops),
+                            shrink::count(&smaller.ops)
+                        );
+                        println!("{smaller}");
+                    }
+                }
+            }
+            if !survey && !found.is_empty() {
+                break;
+            }
+        }
+        let seen: Vec<_> = watch::all_seen().collect();
+        println!(
+            "{round} rounds on {} hosts; the worst timer of a host was late by {:?}; {seen:?}",
+            HOSTS.len(),
+            watch::latest()
+        );
+        assert!(found.is_empty(), "seed {seed}: {found:?}");
+        if limit >= Duration::from_secs(SECONDS) {
+            let never: Vec<_> = seen.iter().filter(|(_, times)| *times == 0).collect();
+            assert!(never.is_empty(), "no program has ever done these: {never:?}");
+        }
+    });
+}

@@ -1,0 +1,71 @@
+//! A host that goes away under a tree whose root is polled elsewhere.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, mpsc};
+use std::time::Duration;
+
+use foster::runtime::root;
+use foster::{Nursery, nursery, sleep, sleep_forever};
+use foster_tokio::Tokio;
+use tokio::runtime::{Builder, Runtime};
+
+/// Shuts the runtime down while a root is polled by another thread, and waits for that root to return or panic.
+fn ends_with_its_host(runtime: Runtime, body_sleeps: bool) {
+    let handle = runtime.handle().clone();
+    let ((ended, is_ended), (runs, is_running)) = (mpsc::channel(), mpsc::channel());
+    let outside = std::thread::spawn(move || {
+        let tree = root(Arc::new(Tokio::on(handle)), async {
+            nursery(async |n: Nursery| {
+                n.spawn(async move {
+                    let _ = runs.send(());
+                    sleep_forever().await;
+                });
+                if body_sleeps {
+                    sleep(Duration::from_secs(3600)).await;
+                }
+                Ok(())
+            })
+            .await
+        });
+        let end = catch_unwind(AssertUnwindSafe(|| futures_lite::future::block_on(tree).is_ok()));
+        let _ = ended.send(end.is_err());
+    });
+    // The one on the current thread runs only meanwhile.
+    runtime.block_on(async {
+        while is_running.try_recv().is_err() {
+            tokio::task::yield_now().await;
+        }
+    });
+    runtime.shutdown_timeout(Duration::from_secs(10));
+    // It is far more than it needs, and only a failure takes so long. The thread is left behind then.
+    let panicked = is_ended.recv_timeout(Duration::from_secs(10));
+    let panicked = panicked.expect("the root waits for ever, though its host is gone");
+    println!("the root has {}", if panicked { "panicked" } else { "returned" });
+    outside.join().expect("it catches what its tree throws");
+}
+
+fn one_worker() -> Runtime {
+    Builder::new_multi_thread().worker_threads(1).enable_all().build().expect("tokio starts")
+}
+
+fn current_thread() -> Runtime {
+    Builder::new_current_thread().enable_all().build().expect("tokio starts")
+}
+
+/// L30: the root returns or panics; it does not wait for children that nobody will ever poll.
+#[test]
+fn a_root_that_waits_for_children_ends_with_its_host() {
+    foster_conformance::check("a_root_that_waits_for_children_ends_with_its_host", || {
+        ends_with_its_host(one_worker(), false);
+        ends_with_its_host(current_thread(), false);
+    });
+}
+
+/// L30: nor for a timer that will never fire.
+#[test]
+fn a_root_that_sleeps_ends_with_its_host() {
+    foster_conformance::check("a_root_that_sleeps_ends_with_its_host", || {
+        ends_with_its_host(one_worker(), true);
+        ends_with_its_host(current_thread(), true);
+    });
+}

@@ -1,0 +1,72 @@
+//! Behaviours: programs that once lost something, ran on although they were cancelled, starved, or never ended.
+//!
+//! Most of them repeat one small situation in rounds, because only some schedules show the fault. On the simulator the seeds choose
+//! the schedules, so a few rounds do. Each runs under an [alarm](alarm::ends) that turns a hang into a failure.
+
+mod alarm;
+mod commits;
+mod edges;
+mod gifts;
+mod held;
+mod starving;
+mod timers;
+
+pub use alarm::ends;
+pub use commits::*;
+pub use edges::*;
+pub use gifts::*;
+pub use held::*;
+pub use starving::*;
+pub use timers::*;
+
+use foster::yield_now;
+
+use crate::groups::probe::is_virtual;
+
+/// How often a program repeats its situation: `real` times on threads, `sim` times for each seed of the simulator.
+fn rounds(real: usize, sim: usize) -> usize {
+    if is_virtual() { sim } else { real }
+}
+
+/// Gives way until the condition holds.
+async fn until(holds: impl Fn() -> bool) {
+    while !holds() {
+        yield_now().await;
+    }
+}
+
+/// Lists the behaviours of this section.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! seen_suite {
+    ($runner:ident) => {
+        $crate::behaviours!($runner; seen {
+            short_sleeps_under_short_deadlines_end,
+            a_sleep_survives_the_drop_of_another,
+            sleeps_that_are_dropped_take_no_other_along,
+            partial_work_of_a_bounded_channel_is_never_committed,
+            partial_work_of_an_unbounded_channel_is_never_committed,
+            partial_work_of_a_rendezvous_is_never_committed,
+            a_failed_join_is_never_taken_for_a_result,
+            what_is_sent_after_a_cancel_goes_to_the_next_receiver,
+            what_is_handed_over_after_a_cancel_goes_to_the_next_receiver,
+            the_message_of_a_cancelled_sender_is_passed_over,
+            the_rendezvous_of_a_cancelled_sender_is_passed_over,
+            a_oneshot_gives_nothing_to_a_cancelled_receiver,
+            a_permit_goes_past_a_cancelled_waiter,
+            a_notification_goes_past_a_cancelled_waiter,
+            an_event_wakes_all_but_the_cancelled,
+            a_mutex_goes_past_a_cancelled_waiter,
+            a_write_lock_goes_past_a_cancelled_waiter,
+            a_scope_cancelled_before_it_is_entered_ends_with_a_stream_held_unpolled,
+            a_scope_cancelled_before_it_is_entered_ends_with_a_producer_held_unpolled,
+            a_scope_cancelled_before_it_is_entered_ends_with_a_placed_scope_held_unpolled,
+            a_channel_that_is_always_ready_stops_no_timer_beside_it,
+            checkpoints_stop_no_timer_beside_them,
+            a_mutex_that_is_always_free_stops_no_timer_beside_it,
+            a_waker_that_panics_loses_nobody_elses_cancellation,
+            a_parked_scope_that_healthy_code_shares_panics,
+            the_length_of_a_nursery_is_known_without_counting,
+        });
+    };
+}

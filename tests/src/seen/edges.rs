@@ -1,0 +1,150 @@
+//! Foreign code at the edges: wakers that panic, scopes that are shared; and a nursery that is large.
+
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+
+use foster::runtime::root;
+use foster::{CancelScope, Nursery, Observer, Orphan, nursery, sleep_forever};
+
+use super::{ends, rounds, until};
+use crate::groups::probe::runtime;
+
+/// A waker that panics, and counts how often.
+#[derive(Default)]
+struct Throws(AtomicUsize);
+
+impl Wake for Throws {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+        panic!("on purpose, in a waker");
+    }
+}
+
+/// Counts the errors and panics that have no caller.
+#[derive(Default)]
+struct Orphans(AtomicUsize);
+
+impl Observer for Orphans {
+    fn orphan(&self, _: &Orphan<'_>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+/// L32, L36: a foreign waker that panics is contained: everybody else is cancelled all the same, and the observer is told.
+pub async fn a_waker_that_panics_loses_nobody_elses_cancellation() {
+    const OTHERS: usize = 10;
+    ends("a_waker_that_panics_loses_nobody_elses_cancellation", async {
+        let (throws, orphans) = (Arc::new(Throws::default()), Arc::new(Orphans::default()));
+        let (polled, bad) = (Arc::new(AtomicUsize::new(0)), Waker::from(throws.clone()));
+        let tree = root(runtime(), async {
+            nursery(async |n: Nursery| {
+                let holds = polled.clone();
+                n.spawn(async move {
+                    let mut scope = pin!(CancelScope::new().run(sleep_forever()));
+                    poll_fn(|_| {
+                        let ended = scope.as_mut().poll(&mut Context::from_waker(&bad));
+                        assert!(ended.is_pending());
+                        holds.fetch_add(1, Ordering::SeqCst);
+                        Poll::<()>::Pending
+                    })
+                    .await;
+                });
+                for _ in 0..OTHERS {
+                    let polled = polled.clone();
+                    n.spawn(async move {
+                        polled.fetch_add(1, Ordering::SeqCst);
+                        sleep_forever().await;
+                    });
+                }
+                until(|| polled.load(Ordering::SeqCst) > OTHERS).await;
+                assert_eq!(n.cancel_children("that is enough"), OTHERS + 1);
+                Ok(())
+            })
+            .await
+        });
+        let Ok(()) = tree.observe(orphans.clone()).await;
+        let thrown = throws.0.load(Ordering::SeqCst);
+        assert_eq!(orphans.0.load(Ordering::SeqCst), thrown, "of {thrown} panics of the waker so many were reported");
+    })
+    .await;
+}
+
+/// A future that several tasks poll; all of them see it, none of them owns it.
+struct Shared<F>(Arc<Mutex<Pin<Box<F>>>>);
+
+impl<F> Clone for Shared<F> {
+    fn clone(&self) -> Self {
+        Shared(self.0.clone())
+    }
+}
+
+impl<F: Future> Future for Shared<F> {
+    type Output = F::Output;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).as_mut().poll(cx)
+    }
+}
+
+/// L18: a scope that has parked because the code around it is cancelled, and is polled by code that is not, says so.
+pub async fn a_parked_scope_that_healthy_code_shares_panics() {
+    ends("a_parked_scope_that_healthy_code_shares_panics", async {
+        let polls = Arc::new(AtomicUsize::new(0));
+        let counted = polls.clone();
+        let shared =
+            Shared(Arc::new(Mutex::new(Box::pin(CancelScope::new().named("the inner one").run(poll_fn(move |_| {
+                counted.fetch_add(1, Ordering::SeqCst);
+                Poll::<()>::Pending
+            }))))));
+        let message = Arc::new(Mutex::new(String::new()));
+        let Ok(()) = nursery(async |n: Nursery| {
+            let mut outer = CancelScope::new().named("the outer one");
+            let (handle, owned) = (outer.handle(), shared.clone());
+            n.spawn(async move {
+                let _ = outer.run(owned).await;
+            });
+            until(|| polls.load(Ordering::SeqCst) > 0).await;
+            let (message, mut borrowed, before) = (message.clone(), shared, polls.load(Ordering::SeqCst));
+            n.spawn(poll_fn(move |cx| {
+                let polled = catch_unwind(AssertUnwindSafe(|| Pin::new(&mut borrowed).poll(cx)));
+                let Err(payload) = polled else { return Poll::Pending };
+                let text = payload.downcast::<String>().map_or_else(|_| "no text".to_owned(), |text| *text);
+                *message.lock().unwrap_or_else(PoisonError::into_inner) = text;
+                Poll::Ready(())
+            }));
+            until(|| polls.load(Ordering::SeqCst) > before).await;
+            handle.cancel("it has to stop");
+            Ok(())
+        })
+        .await;
+        let message = message.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        assert!(message.contains("the inner one") && message.contains("the outer one"), "it says: {message}");
+    })
+    .await;
+}
+
+/// The length of a nursery is a number that somebody keeps: asking for it costs the same for any number of children.
+pub async fn the_length_of_a_nursery_is_known_without_counting() {
+    ends("the_length_of_a_nursery_is_known_without_counting", async {
+        let many = rounds(100_000, 100);
+        let Ok(()) = nursery(async |n: Nursery| {
+            for _ in 0..many {
+                n.spawn_daemon(sleep_forever());
+            }
+            for _ in 0..many {
+                assert_eq!(n.len(), many);
+            }
+            Ok(())
+        })
+        .await;
+    })
+    .await;
+}
