@@ -142,7 +142,7 @@ impl Waiter {
         Waiter { waker: Some(cx.waker().clone()), scope: WaitingScope::current() }
     }
 
-    /// The code that is running, which will be polled later.
+    /// The code that is running, which will be polled later. This one may be made under the lock of a queue: no waker is cloned.
     pub(crate) fn unpolled() -> Self {
         Waiter { waker: None, scope: WaitingScope::current() }
     }
