@@ -21,6 +21,8 @@ use super::world::World;
 pub(crate) enum Sort {
     /// A program has not ended in time.
     Hang,
+    /// A program of timers alone, which ends by itself, has not ended in time.
+    TimerLost,
     /// A program did not end even when its root panicked.
     HangForGood,
     /// An operation that was begun in cancelled code returned.
