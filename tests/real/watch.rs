@@ -207,11 +207,8 @@ async fn side_by_side(host: Host, programs: &[Arc<Program>], watched: &Arc<Watch
                 if !overdue.is_empty() {
                     let dump = foster::dump();
                     for program in overdue {
-                        watched.fault(
-                            Sort::Hang,
-                            format!("it has not ended in time; alive were:\n{dump}"),
-                            Some(program),
-                        );
+                        let sort = if programs[program].finite { Sort::TimerLost } else { Sort::Hang };
+                        watched.fault(sort, format!("it has not ended in time; alive were:\n{dump}"), Some(program));
                     }
                     // The tree ends with this, unless it hangs for good.
                     std::panic::resume_unwind(Box::new(OnPurpose));
