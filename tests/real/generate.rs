@@ -176,7 +176,7 @@ impl Maker {
             self.ops(depth + 1)
         };
         let limit = Op { kind: Kind::MoveOn(time), parts: vec![inside] };
-        let times = if endless { 1 + self.dice.below(12) as u8 } else { 1 };
+        let times = if endless { 1 + self.dice.below(40) as u8 } else { 1 };
         Op { kind: Kind::Repeat(times), parts: vec![Arc::new(vec![limit])] }
     }
 

@@ -21,6 +21,8 @@ use super::world::World;
 pub(crate) enum Sort {
     /// A program has not ended in time.
     Hang,
+    /// A program of timers alone, which ends by itself, has not ended in time.
+    TimerLost,
     /// A program did not end even when its root panicked.
     HangForGood,
     /// An operation that was begun in cancelled code returned.
@@ -205,11 +207,8 @@ async fn side_by_side(host: Host, programs: &[Arc<Program>], watched: &Arc<Watch
                 if !overdue.is_empty() {
                     let dump = foster::dump();
                     for program in overdue {
-                        watched.fault(
-                            Sort::Hang,
-                            format!("it has not ended in time; alive were:\n{dump}"),
-                            Some(program),
-                        );
+                        let sort = if programs[program].finite { Sort::TimerLost } else { Sort::Hang };
+                        watched.fault(sort, format!("it has not ended in time; alive were:\n{dump}"), Some(program));
                     }
                     // The tree ends with this, unless it hangs for good.
                     std::panic::resume_unwind(Box::new(OnPurpose));

@@ -1,7 +1,6 @@
 //! An alarm for programs that may hang: they fail, with their name and a picture of their tree.
 
 use std::future::poll_fn;
-use std::pin::pin;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::Waker;
 use std::thread;
@@ -73,17 +72,20 @@ impl Drop for Over {
 /// # Panics
 ///
 /// If the program does, or if it takes too long.
-pub async fn ends<F: Future>(name: &'static str, program: F) -> F::Output {
+pub fn ends<F: Future>(name: &'static str, program: F) -> impl Future<Output = F::Output> {
     let shared = Arc::new(Shared::default());
     let over = Over(shared.clone());
-    let clock = thread::Builder::new().name("alarm".to_owned()).spawn(move || ring(name, &shared));
-    assert!(clock.is_ok(), "the host refuses a thread for the alarm of {name}");
-    let mut program = pin!(program);
-    poll_fn(|cx| {
+    let mut program = Box::pin(program);
+    let mut begun = false;
+    poll_fn(move |cx| {
+        if !std::mem::replace(&mut begun, true) {
+            let shared = shared.clone();
+            let clock = thread::Builder::new().name("alarm".to_owned()).spawn(move || ring(name, &shared));
+            assert!(clock.is_ok(), "the host refuses a thread for the alarm of {name}");
+        }
         assert!(!over.0.is_late(cx.waker()), "{name} hangs; what is alive in its tree:\n{}", dump());
         program.as_mut().poll(cx)
     })
-    .await
 }
 
 fn ring(name: &str, shared: &Shared) {

@@ -17,12 +17,12 @@ pub async fn partial_work_of_a_bounded_channel_is_never_committed() {
     ends("partial_work_of_a_bounded_channel_is_never_committed", never_committed(|| bounded(2))).await;
 }
 
-/// As above, with a channel whose sender never waits.
+/// L12, L14: as above, with a channel whose sender never waits.
 pub async fn partial_work_of_an_unbounded_channel_is_never_committed() {
     ends("partial_work_of_an_unbounded_channel_is_never_committed", never_committed(unbounded)).await;
 }
 
-/// As above, with a channel whose sender always waits.
+/// L12, L14: as above, with a channel whose sender always waits.
 pub async fn partial_work_of_a_rendezvous_is_never_committed() {
     ends("partial_work_of_a_rendezvous_is_never_committed", never_committed(|| bounded(0))).await;
 }

@@ -41,7 +41,7 @@ pub async fn what_is_sent_after_a_cancel_goes_to_the_next_receiver() {
     ends("what_is_sent_after_a_cancel_goes_to_the_next_receiver", sent(1)).await;
 }
 
-/// As above, without a buffer.
+/// L14: as above, without a buffer.
 pub async fn what_is_handed_over_after_a_cancel_goes_to_the_next_receiver() {
     ends("what_is_handed_over_after_a_cancel_goes_to_the_next_receiver", sent(0)).await;
 }
@@ -63,7 +63,7 @@ pub async fn the_message_of_a_cancelled_sender_is_passed_over() {
     ends("the_message_of_a_cancelled_sender_is_passed_over", received(1)).await;
 }
 
-/// As above, without a buffer.
+/// L14: as above, without a buffer.
 pub async fn the_rendezvous_of_a_cancelled_sender_is_passed_over() {
     ends("the_rendezvous_of_a_cancelled_sender_is_passed_over", received(0)).await;
 }
@@ -196,7 +196,7 @@ pub async fn a_mutex_goes_past_a_cancelled_waiter() {
     .await;
 }
 
-/// As above, for one who writes.
+/// L14: as above, for a task that writes.
 pub async fn a_write_lock_goes_past_a_cancelled_waiter() {
     ends("a_write_lock_goes_past_a_cancelled_waiter", async {
         for _ in 0..rounds(ROUNDS, 1) {
