@@ -47,6 +47,7 @@ pub(crate) mod wake;
 use std::any::Any;
 use std::panic::{self, AssertUnwindSafe, RefUnwindSafe, UnwindSafe};
 use std::sync::{Arc, PoisonError};
+use std::task::{Context, Poll, Waker};
 
 use crate::Instant;
 use crate::observer::{HostDropped, Observer, Orphan};
@@ -71,6 +72,10 @@ pub(crate) struct Tree {
     root: Mutex<Option<NodeRef>>,
     /// The host is gone (L30).
     dead: AtomicBool,
+    /// The tree has ended.
+    ended: AtomicBool,
+    /// The waker of the tree's [sentinel](Job::sentinel).
+    sentinel: Mutex<Option<Waker>>,
     /// A scoped value was set in it.
     valued: AtomicBool,
     /// The observer follows the tasks.
@@ -94,6 +99,8 @@ impl Tree {
             observer: Mutex::new(observer),
             root: Mutex::default(),
             dead: AtomicBool::new(false),
+            ended: AtomicBool::new(false),
+            sentinel: Mutex::default(),
             valued: AtomicBool::new(false),
             followed,
             razed: Mutex::default(),
@@ -164,11 +171,30 @@ impl Tree {
         razed.finalizers += more.finalizers;
     }
 
+    /// Ready when the tree has ended.
+    fn poll_ended(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let waker = cx.waker().clone();
+        let old = lock(&self.sentinel).replace(waker);
+        drop(old);
+        if !self.ended.load(Ordering::SeqCst) {
+            return Poll::Pending;
+        }
+        let own = lock(&self.sentinel).take();
+        drop(own);
+        Poll::Ready(())
+    }
+
     /// The tree has ended; with `dropped` because its host is gone. What was cut off is reported.
     fn end(&self, dropped: bool) {
         self.disarm();
         let root = lock(&self.root).take();
         drop(root);
+        // Ordering: the sentinel leaves its waker, then looks; here it is the other way round.
+        self.ended.store(true, Ordering::SeqCst);
+        let sentinel = lock(&self.sentinel).take();
+        if let Some(sentinel) = sentinel {
+            crate::waking::wake(sentinel);
+        }
         let report = *lock(&self.razed);
         // Also where the runtime refused a reaper, and what it was to finish was cut off.
         if dropped || report != HostDropped::default() {

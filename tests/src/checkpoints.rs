@@ -15,6 +15,8 @@ use foster::{
     to_thread, yield_now,
 };
 
+use foster::sync::Event;
+
 pub use passing_over::*;
 
 use crate::harness::ms;
@@ -295,29 +297,37 @@ pub async fn an_unpolled_task_costs_no_time() {
     assert_elapsed(start, ms(0));
 }
 
-/// L14: an operation that has started may complete although its scope is cancelled meanwhile; the next one does not start.
+/// L14: an operation takes what it was given before the request, although its code is cancelled by then; one that was given nothing does
+/// not complete, not even a sleep whose time is over, and the next one does not start.
 pub async fn an_operation_that_has_started_may_complete() {
-    let log = Log::new();
+    let (log, given) = (Log::new(), Event::new());
     let mut scope = CancelScope::new();
     let handle = scope.handle();
-    let outcome: Result<((), ()), _> = scope
+    let outcome: Result<((), ((), ())), _> = scope
         .run(both(
             async {
-                sleep(ms(4)).await;
-                log.add("started before");
+                given.wait().await;
+                log.add("given before");
                 assert!(is_cancelled());
                 sleep(ms(0)).await;
                 log.add("started after");
             },
-            shield(async {
-                handle.cancel("now");
-                sleep(ms(8)).await;
-                log.add("shield");
-            }),
+            both(
+                async {
+                    sleep(ms(4)).await;
+                    log.add("slept");
+                },
+                shield(async {
+                    given.set();
+                    handle.cancel("now");
+                    sleep(ms(8)).await;
+                    log.add("shield");
+                }),
+            ),
         ))
         .await;
     assert!(outcome.is_err());
-    assert_eq!(log.entries(), ["started before", "shield"]);
+    assert_eq!(log.entries(), ["given before", "shield"]);
 }
 
 /// L14: nothing that was received is lost: a task that ends while its joiner is being cancelled hands over its value.

@@ -338,10 +338,11 @@ both! {
         assert_eq!(made.value(), 0);
     }
 
-    /// B142, L4: the nursery ends while the child is getting ready: it cannot go there any more, `start` says so, and waits for it.
-    a_start_whose_nursery_ends_meanwhile_is_refused, a_start_whose_local_nursery_ends_meanwhile_is_refused: {
-        let (begun, over, unheard, cleaned) = (Count::new(), Count::new(), Count::new(), Count::new());
+    /// B137, L4: a start that was not answered keeps its nursery open, as if the child were in it; the child's end is what closes it.
+    a_pending_start_keeps_its_nursery_open, a_pending_start_keeps_its_local_nursery_open: {
+        let begun = Count::new();
         let slot = std::sync::Mutex::new(None);
+        let start = Instant::now();
         let mut group = Box::pin(open(async |closing: Handle<Oops>| {
             *slot.lock().unwrap() = Some(closing);
             begun.reaches(1).await;
@@ -349,26 +350,45 @@ both! {
         }));
         assert!(poll_once(group.as_mut()).await.is_pending());
         let closing = slot.lock().unwrap().take().expect("the body has run");
-        let (begin, ended) = (begun.clone(), over.reaches(1));
-        let (no, clean) = (unheard.clone(), cleaned.clone());
+        let begin = begun.clone();
         let starting = closing.start::<u16, (), _, _>(async move |ready| {
-            defer(async move {
-                sleep(ms(1)).await;
-                clean.up();
-            });
             begin.up();
-            ended.await;
-            if !ready.notify(80) {
-                no.up();
-            }
+            sleep(ms(3)).await;
+            assert!(ready.notify(80), "its nursery waits for it");
+            sleep(ms(2)).await;
+        });
+        let (port, _) = crate::running::witness::both(starting, async {
+            assert_eq!(group.await, Ok(()));
+            assert_took(start, ms(5));
+        })
+        .await;
+        assert_eq!(port, Ok(80));
+    }
+
+    /// B137, L4: a start whose child does not get ready keeps its nursery open until that is known, and no longer.
+    a_start_that_fails_lets_its_nursery_end, a_start_that_fails_lets_its_local_nursery_end: {
+        let slot = std::sync::Mutex::new(None);
+        let start = Instant::now();
+        let begun = Count::new();
+        let mut group = Box::pin(open(async |closing: Handle<Oops>| {
+            *slot.lock().unwrap() = Some(closing);
+            begun.reaches(1).await;
+            Ok::<_, Oops>(())
+        }));
+        assert!(poll_once(group.as_mut()).await.is_pending());
+        let closing = slot.lock().unwrap().take().expect("the body has run");
+        let begin = begun.clone();
+        let starting = closing.start::<u16, (), _, _>(async move |_ready| {
+            begin.up();
+            sleep(ms(3)).await;
         });
         let (refused, _) = crate::running::witness::both(starting, async {
             assert_eq!(group.await, Ok(()));
-            over.up();
+            assert_took(start, ms(3));
         })
         .await;
-        assert_eq!(refused, Err(Oops::Start(StartError::Closed)));
-        assert_eq!((unheard.value(), cleaned.value()), (1, 1));
+        assert_eq!(refused, Err(Oops::Start(StartError::NotReady)));
+        assert!(closing.is_closed());
     }
 
     /// B143, L34: with a handle: what the child passed stays with the caller when the child is cancelled by its handle later.
@@ -514,8 +534,10 @@ macro_rules! starting_suite {
             a_local_child_changes_hands_when_it_is_ready,
             a_start_into_a_nursery_that_has_ended_is_refused,
             a_start_into_a_local_nursery_that_has_ended_is_refused,
-            a_start_whose_nursery_ends_meanwhile_is_refused,
-            a_start_whose_local_nursery_ends_meanwhile_is_refused,
+            a_pending_start_keeps_its_nursery_open,
+            a_pending_start_keeps_its_local_nursery_open,
+            a_start_that_fails_lets_its_nursery_end,
+            a_start_that_fails_lets_its_local_nursery_end,
             a_started_task_is_cancelled_by_its_handle,
             a_started_local_task_is_cancelled_by_its_handle,
             a_started_task_has_a_value_of_its_own,

@@ -4,7 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::panic::Location;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 
 use super::Tree;
@@ -23,14 +23,19 @@ pub struct Job(Work);
 enum Work {
     Task(NodeRef),
     Reaper(NodeRef),
-    /// Does nothing: if it is dropped unpolled, the runtime is gone.
-    Probe(Arc<Tree>),
+    /// Waits for the end of the tree. If it is dropped before that, the runtime is gone (L30).
+    Sentinel(Weak<Tree>),
     Over,
 }
 
 impl Job {
     pub(crate) fn task(node: NodeRef) -> Self {
         Job(Work::Task(node))
+    }
+
+    /// Tells `tree` if the runtime is torn down before it has ended.
+    pub(crate) fn sentinel(tree: &Arc<Tree>) -> Self {
+        Job(Work::Sentinel(Arc::downgrade(tree)))
     }
 
     pub(crate) fn reaper(node: NodeRef) -> Self {
@@ -40,7 +45,7 @@ impl Job {
     fn origin(&self) -> Option<&Origin> {
         match &self.0 {
             Work::Task(node) | Work::Reaper(node) => Some(&node.origin),
-            Work::Probe(_) | Work::Over => None,
+            Work::Sentinel(_) | Work::Over => None,
         }
     }
 
@@ -64,7 +69,8 @@ impl Future for Job {
         let poll = with_budget(|| match &mut self.0 {
             Work::Task(node) => node.cell().run(node, cx),
             Work::Reaper(node) => loss::reap(node, cx),
-            Work::Probe(_) | Work::Over => Poll::Ready(()),
+            Work::Sentinel(tree) => tree.upgrade().map_or(Poll::Ready(()), |tree| tree.poll_ended(cx)),
+            Work::Over => Poll::Ready(()),
         });
         if poll.is_ready() {
             self.0 = Work::Over;
@@ -78,14 +84,8 @@ impl Drop for Job {
         match std::mem::replace(&mut self.0, Work::Over) {
             Work::Over => {}
             Work::Task(node) | Work::Reaper(node) if node.life() == Life::Closed => {}
-            Work::Task(node) => {
-                loss::driver_lost(&node, || node.cell().cut(&node));
-                // R2: most likely the runtime is being torn down, and the root, which may be polled elsewhere, has to know (L30).
-                if let Some(tree) = node.tree().filter(|tree| !tree.is_dead()) {
-                    tree.runtime.spawn(Job(Work::Probe(Arc::clone(&tree))));
-                }
-            }
-            Work::Probe(tree) => tree.host_is_gone(),
+            Work::Task(node) => loss::driver_lost(&node, || node.cell().cut(&node)),
+            Work::Sentinel(tree) => tree.upgrade().iter().for_each(|tree| tree.host_is_gone()),
             Work::Reaper(node) => {
                 // The runtime is gone: what is left of the scope cannot be finished.
                 loss::raze(&node);
@@ -100,7 +100,7 @@ impl fmt::Display for Job {
         match &self.0 {
             Work::Task(node) => write!(f, "task {}", node.origin),
             Work::Reaper(node) => write!(f, "reaper of {}", node.origin),
-            Work::Probe(_) => f.write_str("probe of the runtime"),
+            Work::Sentinel(_) => f.write_str("sentinel of a tree"),
             Work::Over => f.write_str("finished job"),
         }
     }

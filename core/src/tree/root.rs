@@ -15,6 +15,7 @@ use super::drive::{Driver, Step, poll_open};
 use super::dump::Dump;
 use super::flags::NOTED;
 use super::follow;
+use super::job::Job;
 use super::loss;
 use super::marks::Mask;
 use super::node::{Kind, Node, NodeRef};
@@ -50,6 +51,8 @@ pin_project! {
         output: Option<T>,
         seat: Option<NodeRef>,
         fresh: bool,
+        // It has waited, and its sentinel was spawned.
+        guarded: bool,
         over: bool,
         tree: Arc<Tree>,
     }
@@ -76,7 +79,15 @@ impl<F, T> Root<F, T> {
         let origin = Origin::new("root", Location::caller());
         let node = Node::bare(Kind::Root, Mask::None, origin, Some(tree.clone()));
         tree.set_root(&node);
-        Root { body: Slot::Future { future }, output: None, seat: Some(node), fresh: true, over: false, tree }
+        Root {
+            body: Slot::Future { future },
+            output: None,
+            seat: Some(node),
+            fresh: true,
+            guarded: false,
+            over: false,
+            tree,
+        }
     }
 
     /// Hands what has no caller to `observer`, instead of printing it.
@@ -108,7 +119,18 @@ impl<F, T> Root<F, T> {
 impl<F: Future<Output = T>, T> Future for Root<F, T> {
     type Output = T;
 
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
+        let poll = with_budget(|| self.as_mut().poll_tree(cx));
+        let this = self.project();
+        if poll.is_pending() && !std::mem::replace(this.guarded, true) {
+            this.tree.runtime.spawn(Job::sentinel(this.tree));
+        }
+        poll
+    }
+}
+
+impl<F: Future<Output = T>, T> Root<F, T> {
+    fn poll_tree(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
         let mut this = self.project();
         let Some(node) = &*this.seat else { panic!("a root was polled after it had returned") };
         if std::mem::take(this.fresh) && this.tree.follows_scopes() {
@@ -127,14 +149,14 @@ impl<F: Future<Output = T>, T> Future for Root<F, T> {
             );
         }
         if !*this.over {
-            match with_budget(|| poll_open(node, this.body.as_mut(), cx)) {
+            match poll_open(node, this.body.as_mut(), cx) {
                 Step::Pending => return Poll::Pending,
                 Step::Gone => {}
                 Step::Ready => *this.output = this.body.as_mut().take(),
             }
             *this.over = true;
         }
-        let Poll::Ready(closed) = with_budget(|| node.wind_down(Driver::Own, cx)) else { return Poll::Pending };
+        let Poll::Ready(closed) = node.wind_down(Driver::Own, cx) else { return Poll::Pending };
         *this.seat = None;
         this.tree.end(false);
         if let Some(payload) = closed.panic {

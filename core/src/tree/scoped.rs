@@ -284,7 +284,9 @@ where
             *this.stage = Stage::Open;
         }
         if *this.stage == Stage::Parked {
-            self.assert_cancelled();
+            if let Some(node) = this.seat.as_ref().filter(|node| !node.is_razed()) {
+                assert_cancelled(node);
+            }
             return Begin::Parked;
         }
         let Some(node) = this.seat.as_ref() else { panic!("a scope was polled after it had returned") };
@@ -292,17 +294,6 @@ where
             return Begin::Parked;
         }
         if *this.stage == Stage::Open { Begin::Open } else { Begin::Winding }
-    }
-
-    /// L18: a scope that was cancelled from further out never returns; so code that is not cancelled must not wait for it.
-    ///
-    /// # Panics
-    ///
-    /// If this code is not cancelled.
-    fn assert_cancelled(&self) {
-        if !ambient::is_cancelled() && !ambient::tree().is_none_or(|tree| tree.is_dead()) {
-            polled_where_not_cancelled(&self.light);
-        }
     }
 
     /// The first poll, without a node; none if the scope cannot do without one.
@@ -378,7 +369,7 @@ where
         node.leave(closed.stood.take());
         *this.stage = Stage::Done;
         let Some(node) = this.seat.take() else { unreachable!("a driver has its node between polls") };
-        // The outcome table (SEMANTICS §7) for scopes that have a caller.
+        // The outcome table (see the book's page of laws) for scopes that have a caller.
         if let Some(payload) = closed.panic {
             this.policy.panicked(&node);
             panic::resume_unwind(payload);
@@ -391,6 +382,10 @@ where
             // L30: this task will be dropped as soon as its poll returns.
             _ if closed.inherited || closed.razed => {
                 *this.stage = Stage::Parked;
+                if !closed.razed {
+                    assert_cancelled(&node);
+                }
+                *this.seat = Some(node);
                 Poll::Pending
             }
             _ => Poll::Ready(Ending::Cancelled(node.asked())),
@@ -432,13 +427,28 @@ pub(crate) fn is_razed_or_panic(node: &NodeRef) -> bool {
     true
 }
 
+/// L18: a scope that was cancelled from further out never returns; so code that is not cancelled must not wait for it.
+///
+/// # Panics
+///
+/// If this code is not cancelled.
+fn assert_cancelled(node: &NodeRef) {
+    if !ambient::is_cancelled() && ambient::tree().is_some_and(|tree| !tree.is_dead()) {
+        parked_where_not_cancelled(node);
+    }
+}
+
 #[cold]
-fn polled_where_not_cancelled(scope: &Light) -> ! {
-    let around = ambient::try_current().map(|node| format!("{} {}", node.kind.name(), node.origin));
+fn parked_where_not_cancelled(node: &NodeRef) -> ! {
+    let describe = |node: NodeRef| format!("{} {}", node.kind.name(), node.origin);
+    let parent = node.parent().map_or_else(|| "the tree".to_owned(), describe);
+    let here = ambient::try_current().map_or_else(|| "no scope".to_owned(), describe);
     panic!(
-        "the future of the {scope} was cancelled with the scope around it and never returns, but is awaited by code in {} that is not \
-         cancelled: it is shared by both (with `Shared`, say). Give each its own, or share it from a scope that outlives both",
-        around.unwrap_or_else(|| "no scope".to_owned()),
+        "the future of {} {} was cancelled with {parent}, in which it was opened, and never returns; but code in {here}, which is not \
+         cancelled, waits for it. Usual cause: one future is shared by both (with `Shared`, say), or was moved behind a shield. Open the \
+         scope where it is awaited",
+        node.kind.name(),
+        node.origin,
     );
 }
 

@@ -390,7 +390,7 @@ impl Runtime for Sim {
     }
 
     fn timer(&self) -> Box<dyn Timer> {
-        Box::new(SimTimer::new(self.clone()))
+        Box::new(SimTimer::of_tree(self.clone()))
     }
 
     fn blocking(&self, work: Work) -> Result<(), BlockingError> {

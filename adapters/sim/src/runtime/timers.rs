@@ -21,6 +21,8 @@ pub(crate) struct Timers {
 
 pub(crate) enum Alarm {
     Wake(Waker),
+    /// The timer of a tree: what else is due at its instant comes before it, so that an operation that ends at a deadline wins.
+    Tree(Waker),
     /// A blocking job is to run: the key of its task.
     Run(usize),
 }
@@ -41,15 +43,16 @@ impl Timers {
         self.alarms.first_key_value().map(|(key, _)| key.0)
     }
 
-    /// Takes out all alarms of the earliest instant, if that is not after `now`.
-    fn take_due(&mut self, now: Instant) -> VecDeque<(u64, Alarm)> {
+    /// Takes out all alarms of the earliest instant, if that is not after `now`: those of trees apart, to come last.
+    fn take_due(&mut self, now: Instant) -> [VecDeque<(u64, Alarm)>; 2] {
         let earliest = self.earliest().filter(|at| *at <= now);
-        let mut due = VecDeque::new();
+        let (mut due, mut of_trees) = (VecDeque::new(), VecDeque::new());
         while let Some(entry) = self.alarms.first_entry().filter(|entry| Some(entry.key().0) == earliest) {
             let ((_, number), alarm) = entry.remove_entry();
-            due.push_back((number, alarm));
+            let batch = if matches!(alarm, Alarm::Tree(_)) { &mut of_trees } else { &mut due };
+            batch.push_back((number, alarm));
         }
-        due
+        [due, of_trees]
     }
 }
 
@@ -81,16 +84,18 @@ impl State {
     pub(crate) fn move_to(&mut self, at: Instant, due: &mut Vec<Waker>) {
         self.set_now(at);
         loop {
-            let mut batch = self.timers.take_due(at);
-            if batch.is_empty() {
+            let batches = self.timers.take_due(at);
+            if batches.iter().all(VecDeque::is_empty) {
                 break;
             }
-            while !batch.is_empty() {
-                let (timer, alarm) = self.choices.pick_event(&mut batch);
-                self.recorder.add(at, Event::Fire(timer));
-                match alarm {
-                    Alarm::Wake(waker) => due.push(waker),
-                    Alarm::Run(key) => self.make_runnable(key),
+            for mut batch in batches {
+                while !batch.is_empty() {
+                    let (timer, alarm) = self.choices.pick_event(&mut batch);
+                    self.recorder.add(at, Event::Fire(timer));
+                    match alarm {
+                        Alarm::Wake(waker) | Alarm::Tree(waker) => due.push(waker),
+                        Alarm::Run(key) => self.make_runnable(key),
+                    }
                 }
             }
         }
@@ -121,12 +126,18 @@ impl State {
 /// A timer of the simulation.
 pub(crate) struct SimTimer {
     sim: Sim,
+    alarm: fn(Waker) -> Alarm,
     armed: Option<(Instant, u64)>,
 }
 
 impl SimTimer {
     pub(crate) fn new(sim: Sim) -> Self {
-        SimTimer { sim, armed: None }
+        SimTimer { sim, alarm: Alarm::Wake, armed: None }
+    }
+
+    /// The timer of a tree.
+    pub(crate) fn of_tree(sim: Sim) -> Self {
+        SimTimer { sim, alarm: Alarm::Tree, armed: None }
     }
 }
 
@@ -142,7 +153,7 @@ impl Timer for SimTimer {
             drop(state);
             waker.wake();
         } else if !state.over {
-            self.armed = Some(state.timers.insert(at, Alarm::Wake(waker)));
+            self.armed = Some(state.timers.insert(at, (self.alarm)(waker)));
             self.sim.changed(state);
         }
     }
