@@ -1,6 +1,7 @@
 //! Behaviours: cancel scopes. Who is stopped and who is not, what is known about it, and how a scope ends (L1–L7, L18).
 
-use std::future::{pending, poll_fn};
+use std::future::{Future, pending, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -680,11 +681,17 @@ pub async fn a_scope_keeps_the_parent_of_its_first_poll() {
         assert!(outcome.await.is_err());
         assert!(wanderer.poll_once().await.is_pending());
         assert_eq!(log.count("wanderer"), 0, "it was stopped by a scope that is not around it");
-        // Driven from inside a shield, it is stopped with its parent.
+        // Driven from inside a shield, it is stopped with its parent; and says that the shield would wait for ever (L18).
         home_handle.cancel("concerns it");
         shield(async {
             assert!(!is_cancelled());
-            assert!(wanderer.poll_once().await.is_pending());
+            let polled = poll_fn(|cx| {
+                let mut poll = Box::pin(wanderer.poll_once());
+                Poll::Ready(catch_unwind(AssertUnwindSafe(|| poll.as_mut().poll(cx).is_pending())))
+            });
+            let payload = polled.await.expect_err("code that is not cancelled does not wait for it");
+            let text = payload.downcast::<String>().expect("a text");
+            assert!(text.contains("`home`") && text.contains("never returns"), "{text}");
             assert_eq!(log.count("wanderer"), 1);
         })
         .await;

@@ -82,7 +82,8 @@ pub(super) fn poll_open_as<B: Body + ?Sized>(
 ) -> Step {
     node.begin_poll();
     let was_cancelled = node.flagged(CANCELLED);
-    if was_cancelled && !node.has_poll_left() && !node.must_drive() {
+    // Entering a scope is no checkpoint (L13): also one that got its place long before is polled once.
+    if was_cancelled && !node.polled.is_never() && !node.has_poll_left() && !node.must_drive() {
         deliver(node, body);
         return Step::Gone;
     }
