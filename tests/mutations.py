@@ -15,7 +15,10 @@ HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 from mutants import MUTANTS
 
-QUICK = [("untested", {}), ("resting", {}), ("sim", {"FOSTER_SEEDS": "20"}), ("model", {"FOSTER_PROGRAMS": "400"})]
+QUICK = [
+    ("untested", {}), ("resting", {}), ("sim", {"FOSTER_SEEDS": "20"}),
+    ("model", {"FOSTER_PROGRAMS": "400", "FOSTER_MODEL_PROGRAMS": "0"}), ("real", {"FOSTER_SECONDS": "20"}),
+]
 LIMIT = int(os.environ.get("MUTATION_LIMIT", "150"))    # seconds for a run
 
 

@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Waker};
 
 use crate::raw::{self, Calls, Owner, Thin, Woken};
-use crate::waking;
+use crate::tree::waking;
 
 /// The seats that were woken, in that order, and whoever polls the group.
 pub(crate) struct Bells(Mutex<Queue>);

@@ -78,7 +78,7 @@ impl Future for CheckpointIfCancelled {
 ///
 /// # Cancellation
 ///
-/// *Strict*: cancelled code stops here as wherever it waits, but is not looked at again after it has waited. To give way and go on
+/// *Strict*: cancelled code stops here, before it has given way or after. To give way and go on
 /// whatever is cancelled, write `shield(yield_now())`.
 pub fn yield_now() -> YieldNow {
     YieldNow { gate: Gate::to("yield_now"), yielded: false }
@@ -97,7 +97,8 @@ impl Future for YieldNow {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         if self.yielded {
-            return Poll::Ready(());
+            // L14: code that was cancelled meanwhile is not given its turn.
+            return if ambient::is_cancelled() { Poll::Pending } else { Poll::Ready(()) };
         }
         if self.gate.poll_unless_cancelled().is_pending() {
             return Poll::Pending;

@@ -19,7 +19,7 @@ use std::task::{Context, Poll, Waker};
 use crate::tree::ambient;
 use crate::tree::flags::CANCELLED;
 use crate::tree::node::NodeRef;
-use crate::waking;
+use crate::tree::waking;
 
 pub(crate) use crate::tree::ambient::is_cancelled;
 
@@ -158,7 +158,7 @@ impl Waiter {
         self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) && self.scope.is_current()
     }
 
-    /// Wakes the task; a waker that panics is [contained](crate::waking).
+    /// Wakes the task; a waker that panics is [contained](crate::tree::waking).
     #[inline]
     pub(crate) fn wake(self) {
         if let Some(waker) = self.waker {

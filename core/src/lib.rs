@@ -103,7 +103,6 @@ pub mod thread;
 mod timeout;
 mod tree;
 mod value;
-mod waking;
 
 pub use app::app;
 pub use bracket::{Bracket, Exit, Lent, bracket, try_bracket};

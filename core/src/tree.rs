@@ -1,9 +1,9 @@
 //! The tree of scopes: the mechanism below everything else.
 //!
 //! Read in this order: [`node`] (what a scope is), [`place`] (where it stands), [`marks`] and [`request`] (how it is asked to
-//! stop), [`drive`] (how it is polled, delivered and wound down), [`closing`] (how it ends and leaves), [`loss`] (how it
-//! outlives its future), [`light`] and [`resting`] (how it does without a node), [`scoped`] (the future that the user awaits),
-//! [`job`] (what the runtime polls), [`pump`] (how one job drives many tasks), [`root`].
+//! stop), [`verdict`] (what becomes of its code then), [`drive`] (how it is polled, delivered and wound down), [`closing`] (how it ends
+//! and leaves), [`loss`] (how it outlives its future), [`light`] (its first poll, in which it does without a node), [`scoped`] (the
+//! future that the user awaits), [`job`] (what the runtime polls), [`timers`], [`root`].
 //!
 //! Numbered invariants, cited in the code as `Invariant n`:
 //!
@@ -43,6 +43,7 @@ pub(crate) mod slot;
 pub(crate) mod timers;
 pub(crate) mod verdict;
 pub(crate) mod wake;
+pub(crate) mod waking;
 
 use std::any::Any;
 use std::panic::{self, AssertUnwindSafe, RefUnwindSafe, UnwindSafe};
@@ -193,7 +194,7 @@ impl Tree {
         self.ended.store(true, Ordering::SeqCst);
         let sentinel = lock(&self.sentinel).take();
         if let Some(sentinel) = sentinel {
-            crate::waking::wake(sentinel);
+            crate::tree::waking::wake(sentinel);
         }
         let report = *lock(&self.razed);
         // Also where the runtime refused a reaper, and what it was to finish was cut off.

@@ -128,7 +128,7 @@ class Core:                                             # heap part of a scope; 
         c.locals = cx.locals if cx else parent.locals if parent else frozenset()
         c.brk = c.inner_brk = cx.brk if cx else parent.inner_brk if parent else frozenset()
         c.lex = (parent.lex | {parent.n}) if parent else frozenset()
-        c.tc = c.tc_seq = c.hard = c.closed_at = None
+        c.tc = c.tc_seq = c.hard = c.closed_at = None; c.hard_over = False
         c.task, c.polling, c.polls, c.polled_in, c.grace_poll, c.resumed, c.beside = (cx.task if cx else None), False, 0, 0, 0, 0, 0
         c.verdict = c.truth = 'run'                     # what a request finds: overwritten by mark_tree; a scope opened in cancelled code is being polled
         w.cores.append(c)
@@ -146,14 +146,19 @@ class Core:                                             # heap part of a scope; 
         if c.req is None and c.life != 'closed':
             g = c.grace if grace is None else grace
             c.req = (cause, c.w.now, c.w.now + g)
-            if g and ON('wake-at-hard'): c.w.at(c.w.now + g, c.wake_tree, True)
+            c.hard_over = g == 0
+            if g: c.w.at(c.w.now + g, c.at_hard, True)
             if ON('wake-on-request'): c.wake_tree(True)           # every flag is visible before anybody is woken (L11)
         elif c.req and c.life != 'closed' and c.w.now + (grace or 0) < c.req[2] and cause == 'explicit':    # a later request may shorten `hard`
-            c.req = c.req[:2] + (c.w.now + grace,); c.w.stat['escalated'] += 1; c.w.at(c.req[2], c.wake_tree, True); c.wake_tree(True)
+            c.req = c.req[:2] + (c.w.now + grace,); c.w.stat['escalated'] += 1; c.hard_over = not grace; c.w.at(c.req[2], c.at_hard, True); c.wake_tree(True)
+    def at_hard(c):                                     # `hard` counts as a request: after the wake-ups of its instant
+        if c.life != 'closed' and c.w.now >= c.req[2]:
+            c.hard_over = True
+            if ON('wake-at-hard'): c.wake_tree()
     def cancelled(c, inherited_only=False):             # L9
         lvl = 0
         for a in c.chain():
-            if a.req and not (inherited_only and a is c) and (lvl == 0 or lvl == 1 and c.w.now >= a.req[2] and ON('hard')): return True
+            if a.req and not (inherited_only and a is c) and (lvl == 0 or lvl == 1 and a.hard_over and ON('hard')): return True
             lvl = max(lvl, a.mask if ON('masks') else 0)
         return False
     def reach(c):                                       # what reaches the scope from above; a request wakes the scopes for which it changes
@@ -297,7 +302,7 @@ class Core:                                             # heap part of a scope; 
         if w.dead: return c.raze(leaked)
         c.cut_off = w.cutting and not leaked            # for its label only: one, whatever was left of it
         if c.parent: c.parent.sub.discard(c)
-        if w.delivering and c.cancelled() and not c.needs() and ON('needs'):          # L15: cut with the blocked body around it
+        if w.delivering and not leaked and c.cancelled() and not c.needs() and ON('needs'):          # L15: cut with the blocked body around it
             w.stat['cut_with'] += 1
             if c.body is not None: c.drop_body('deliver')
             if not (c.children or c.adopted or c.deferred or c.running): c.life = 'finalizing'; c.finish(); return
@@ -533,7 +538,7 @@ class FWait(Leaf):
         return PENDING
     def drop(s): s.wake = lambda: None
 class Chan:
-    def __init__(s, w, id, cap, foreign): s.w, s.id, s.cap, s.foreign, s.buf, s.rq, s.tq, s.open, s.moved, s.t = w, id, cap, foreign, [], [], [], dict(tx=True, rx=True), set(), {}
+    def __init__(s, w, id, cap, foreign): s.w, s.id, s.cap, s.foreign, s.buf, s.rq, s.tq, s.open, s.moved, s.t, s.let_in = w, id, cap, foreign, [], [], [], dict(tx=True, rx=True), set(), {}, {}
     def touch(s, what):                                 # a send and the loss of the receiver in one instant, by two tasks: a race of the program
         t = s.w.current.core.n if s.w.current else 0
         for k, (at, by) in s.t.items():
@@ -546,7 +551,7 @@ class Chan:
             if o.eligible(): return o
     def room(s):                                        # a place became free
         o = s.first(s.tq)
-        if o and len(s.buf) < s.cap: s.tq.remove(o); s.put(o.item); o.give('sent')
+        if o and len(s.buf) < s.cap: s.tq.remove(o); s.let_in[o.item] = o; s.put(o.item); o.give('sent')
     def put(s, item):
         s.w.items[item] = 'channel'
         o = s.first(s.rq)
@@ -568,7 +573,10 @@ class Chan:
             for o in s.rq + s.tq: o.on and o.wake()
             return
         if end == 'rx':
-            for i in s.buf: s.w.items[i] = 'dropped'
+            for i in s.buf:
+                s.w.items[i] = 'dropped'
+                o = s.let_in.get(i)                     # a sender that has not taken note gets its item back, unless its code is cancelled
+                if o and o.got == 'sent': o.got = 'closed' if o.eligible() else None; o.queued = o.got is None
             s.buf = []
             while (o := s.first(s.tq)): s.tq.remove(o); o.give('closed')
         elif not s.buf:
@@ -655,7 +663,8 @@ class Drain:                                            # while let Ok(x) = rx.r
 class Own:                                              # an end of a channel: dropped with the body that it was moved into
     def __init__(s, w, ch, ends, body): s.w, s.ch, s.ends, s.body = w, ch, ends, body
     def poll(s, cx):
-        r = s.body.poll(cx)
+        try: r = s.body.poll(cx)
+        except Panic: s.body = None; s.close(); raise   # unwinding drops the end before the panic is recorded
         if r is not PENDING: s.body = None; s.close()
         return r
     def close(s):
@@ -667,7 +676,8 @@ class With:                                             # `chan`: ends that were
     def __init__(s, w, p, body): s.w, s.p, s.body, s.on = w, p, body, False
     def poll(s, cx):
         if not s.on: s.on = True; s.w.chans[s.p['id']] = Chan(s.w, s.p['id'], s.p['cap'], s.p['foreign'])
-        r = s.body.poll(cx)
+        try: r = s.body.poll(cx)
+        except Panic: s.body = None; s.close(); raise
         if r is not PENDING: s.body = None; s.close()
         return r
     def close(s):

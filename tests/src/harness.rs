@@ -12,7 +12,7 @@ use foster::{Census, census};
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// Runs one test and proves that it has left nothing: no scope, no task, no timer, no blocking job, and no waker of a future that is
-/// [`watched`]. The waker of a task is its scope, where pumps drive the tasks. Idle threads are the runtime's, not foster's.
+/// [`watched`]. The waker of a task is its scope. Idle threads are the runtime's, not foster's.
 ///
 /// # Panics
 ///

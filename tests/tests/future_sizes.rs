@@ -272,7 +272,7 @@ fn futures_that_wait_are_small() {
             rw_lock_write <= 72: rw_lock.write();
             semaphore_acquire <= 80: semaphore.acquire();
             limiter_acquire <= 96: limiter.acquire();
-            condition_wait <= 64: condition.wait(mutex.lock().await);
+            condition_wait <= 112: condition.wait(mutex.lock().await);
             promise_wait <= 64: promise.wait();
             once_cell_get_or_init <= 96: cell.get_or_init(leaf::<u8, SMALL>);
             channel_send <= 96: tx.send(7);

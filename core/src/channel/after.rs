@@ -6,7 +6,7 @@
 use std::mem;
 
 use crate::leaf::Waiter;
-use crate::waking;
+use crate::tree::waking;
 
 /// Waiters to wake, waiters and values to drop. To be finished after the lock's guard was dropped; or to be dropped there.
 #[must_use = "the waiters are woken when this is finished"]

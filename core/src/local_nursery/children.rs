@@ -1,6 +1,7 @@
 //! The children of a local nursery, where its future polls them.
 
 use std::collections::VecDeque;
+use std::task::{Context, Waker};
 
 use slab::Slab;
 
@@ -65,7 +66,9 @@ impl<B: AnyBox> Children<B> {
                 }
             }
             // Not here: after the body, or before the end. A turn brings everybody in a chain of nurseries forward.
-            if has_run && tree.as_ref().is_some_and(|tree| tree.runtime.should_yield()) {
+            // Each poll of a child takes a unit of the task's budget, as an operation does.
+            let mut cx = Context::from_waker(Waker::noop());
+            if has_run && tree.as_ref().is_some_and(|tree| tree.runtime.poll_budget(&mut cx).is_pending()) {
                 return true;
             }
             has_run = true;

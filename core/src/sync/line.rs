@@ -35,7 +35,7 @@ use std::task::{Context, Poll};
 use super::wait_queue::Broken;
 use crate::leaf::{self, Waiter};
 use crate::sys::{Latch, MutexGuard};
-use crate::waking;
+use crate::tree::waking;
 
 /// No entry: the end of the list.
 const NONE: usize = usize::MAX;

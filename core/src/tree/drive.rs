@@ -10,7 +10,9 @@ use std::thread;
 use super::ambient;
 use super::closing::Closed;
 use super::finalizer::Finalizer;
-use super::flags::{BY_CELL, CANCELLED, DELIVERED, LOST, NESTED, PARENT_CANCELLED, POLL_SPENT, RAZED, TIMED, WATCHED};
+use super::flags::{
+    BY_CELL, CANCELLED, DELIVERED, GOES_WHOLE, LOST, NESTED, PARENT_CANCELLED, POLL_SPENT, RAZED, TIMED, WATCHED,
+};
 use super::links::Role;
 use super::loss;
 use super::node::{Life, Node, NodeRef, Owned, Payload, State};
@@ -112,7 +114,9 @@ pub(crate) fn conclude<B: Body + ?Sized>(
             if !node.flagged(POLL_SPENT) {
                 node.flag(POLL_SPENT);
             }
-            if node.must_wait() {
+            let waits = node.must_wait();
+            node.waits.store(waits, Ordering::Relaxed);
+            if waits {
                 if !was_cancelled {
                     // L16.1: inner scopes were polled with wakers that may lead nowhere, and the request that came during
                     // this poll may have found no driver here to wake.
@@ -132,7 +136,7 @@ pub(crate) fn conclude<B: Body + ?Sized>(
 
 /// Drops the body of a cancelled scope. Inner scopes that need not end go with it (L15).
 fn deliver<B: Body + ?Sized>(node: &NodeRef, body: Pin<&mut B>) {
-    node.flag(DELIVERED);
+    node.flag(if node.goes_whole() { DELIVERED | GOES_WHOLE } else { DELIVERED });
     discard(node, body);
 }
 
@@ -229,9 +233,14 @@ impl NodeRef {
         let mut wait = false;
         let mut again = false;
         let inner: Vec<NodeRef> = self.lock().links.of(Role::Inner).cloned().collect();
-        for inner in inner.iter().filter(|inner| inner.has_to_end()) {
+        for inner in &inner {
+            // The look at one that was just polled is fresh.
+            let driven = inner.driven.load(Ordering::Relaxed);
+            if !(if driven { inner.had_to_end() } else { inner.has_to_end() }) {
+                continue;
+            }
             let missed = inner.missed.load(Ordering::Relaxed);
-            if inner.driven.load(Ordering::Relaxed) {
+            if driven {
                 inner.missed.store(0, Ordering::Relaxed);
                 wait = true;
             } else if missed < PATIENCE {

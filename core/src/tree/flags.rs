@@ -48,5 +48,8 @@ pub(crate) const NESTED: u32 = 1 << 14;
 /// A child was cancelled from outside (L33).
 pub(crate) const CUT: u32 = 1 << 15;
 
+/// Its body goes with all that is inside it: nothing there has to end (L15).
+pub(crate) const GOES_WHOLE: u32 = 1 << 17;
+
 /// A nursery has recorded an error (L31).
 pub(crate) const FAILED: u32 = 1 << 16;

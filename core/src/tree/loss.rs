@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Waker};
 use super::ambient;
 use super::closing::Closed;
 use super::drive::{Body, Driver, Step, poll_open_as};
-use super::flags::{BY_CELL, CANCELLED, DELIVERED, LOST, RAZED};
+use super::flags::{BY_CELL, CANCELLED, DELIVERED, GOES_WHOLE, LOST, RAZED};
 use super::job::Job;
 use super::links::Role;
 use super::node::{Life, NodeRef, Owned};
@@ -55,7 +55,7 @@ fn lose(node: &NodeRef, drop_body: impl FnOnce()) -> Option<Waker> {
         return None;
     }
     if goes_with_its_parent(node) {
-        node.flag(DELIVERED);
+        node.flag(DELIVERED | GOES_WHOLE);
         if let Err(payload) = ambient::enter(node, drop_body) {
             node.panicked(payload);
         }
@@ -104,13 +104,17 @@ fn lose(node: &NodeRef, drop_body: impl FnOnce()) -> Option<Waker> {
 
 /// Whether the scope is cancelled, need not end by itself, and is being dropped with the body around it, which is delivered (L15).
 fn goes_with_its_parent(node: &NodeRef) -> bool {
-    if !node.flagged(CANCELLED) || node.has_to_end() {
+    if !node.flagged(CANCELLED) {
         return false;
     }
     let state = node.lock();
     let parent = if state.role == Role::Inner && state.life == Life::Open { state.parent(node).cloned() } else { None };
     drop(state);
-    parent.is_some_and(|parent| parent.flagged(DELIVERED) && parent.life() == Life::Open)
+    let Some(parent) = parent.filter(|parent| parent.flagged(DELIVERED) && parent.life() == Life::Open) else {
+        return false;
+    };
+    // Looked at once, for all scopes in one another; what a destructor opens meanwhile is finished as residue.
+    parent.flagged(GOES_WHOLE) || !node.has_to_end()
 }
 
 /// Children of a local nursery are driven by its future: those that are still here were forgotten with it (L28, L41).

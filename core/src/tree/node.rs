@@ -165,6 +165,8 @@ pub(crate) struct Node {
     /// How often the wakers were called that user code was given; of tasks, say: see [`verdict`](super::verdict).
     pub(super) wakes: AtomicU32,
     pub(super) polled: Polled,
+    /// When it was last looked at, a scope inside had to end: see [`had_to_end`](NodeRef::had_to_end).
+    pub(super) waits: AtomicBool,
     state: Mutex<State>,
 }
 
@@ -383,6 +385,7 @@ impl Node {
             missed: AtomicU8::new(0),
             wakes: AtomicU32::new(0),
             polled: Polled::never(),
+            waits: AtomicBool::new(false),
             state: Mutex::new(State {
                 life: Life::Open,
                 role,

@@ -9,6 +9,7 @@ use super::flags::{CANCELLED, PARENT_CANCELLED, RUNNABLE, TIMED};
 use super::marks::{Marks, Mask};
 use super::node::{Kind, Life, NodeRef, Rare, Request, State};
 use super::timers::Target;
+use super::verdict::Around;
 use super::wake::Wakes;
 use crate::Instant;
 use crate::reason::{Reason, ReasonKind};
@@ -103,9 +104,10 @@ impl NodeRef {
     /// With `all`, scopes whose marks did not change are visited too: at a hard time only the clock has changed.
     pub(crate) fn mark_below(&self, now: Instant, all: bool, wakes: &mut Wakes) {
         let mut queue = VecDeque::new();
-        self.queue_below(&self.lock(), &mut queue);
-        while let Some((node, above, above_cancelled)) = queue.pop_front() {
-            let runnable = !node.flagged(CANCELLED) && node.is_runnable();
+        let around = self.around();
+        self.queue_below(&self.lock(), around, &mut queue);
+        while let Some((node, above, above_cancelled, around)) = queue.pop_front() {
+            let here = node.inside(around);
             let mut state = node.lock();
             if state.life == Life::Closed {
                 continue;
@@ -119,14 +121,14 @@ impl NodeRef {
                 (PARENT_CANCELLED, above_cancelled),
                 (CANCELLED, cancelled),
                 // L12: the verdict is taken once, when the code becomes cancelled.
-                (RUNNABLE, cancelled && runnable && !node.flagged(CANCELLED)),
+                (RUNNABLE, cancelled && here.runnable && !node.flagged(CANCELLED)),
                 (TIMED, marks.waits_for_hard()),
             ];
             let flags = reached.iter().filter(|(_, reaches)| *reaches).fold(0, |flags, (flag, _)| flags | flag);
             let newly = node.flag_all(flags) & (PARENT_CANCELLED | CANCELLED);
             let goes_on = changed || newly & CANCELLED != 0;
             if (goes_on || all) && node.mask != Mask::Full {
-                node.queue_below(&state, &mut queue);
+                node.queue_below(&state, here, &mut queue);
             }
             drop(state);
             if changed || newly != 0 {
@@ -137,10 +139,10 @@ impl NodeRef {
     }
 
     /// Under its lock.
-    fn queue_below(&self, state: &State, queue: &mut VecDeque<(NodeRef, Marks, bool)>) {
+    fn queue_below(&self, state: &State, around: Around, queue: &mut VecDeque<(NodeRef, Marks, bool, Around)>) {
         let marks = state.marks();
         let cancelled = self.flagged(CANCELLED);
-        queue.extend(state.links.iter().map(|(_, node)| (node.clone(), marks, cancelled)));
+        queue.extend(state.links.iter().map(|(_, node)| (node.clone(), marks, cancelled, around)));
     }
 
     /// The timer of the deadline has fired (L8).

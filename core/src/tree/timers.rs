@@ -60,7 +60,7 @@ use crate::Instant;
 use crate::instant::AtomicInstant;
 use crate::runtime::Timer;
 use crate::sys::{Mutex, MutexGuard};
-use crate::waking;
+use crate::tree::waking;
 
 #[cfg(all(test, not(foster_shuttle)))]
 mod tests;

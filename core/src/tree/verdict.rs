@@ -116,7 +116,40 @@ impl Node {
     }
 }
 
+/// What a scope is to the code inside it, at the instant of a request.
+#[derive(Clone, Copy)]
+pub(super) struct Around {
+    /// The wake-ups that its task has counted.
+    wakes: u32,
+    /// Whether the code directly in it is runnable.
+    pub(super) runnable: bool,
+}
+
 impl NodeRef {
+    /// As [`is_runnable`](NodeRef::is_runnable), for the scopes inside.
+    pub(super) fn around(&self) -> Around {
+        let wakes = self.task_wakes().unwrap_or(UNCOUNTED);
+        Around { wakes, runnable: self.is_runnable() }
+    }
+
+    /// The same for a scope further in, by what the one around it is.
+    pub(super) fn inside(&self, around: Around) -> Around {
+        if self.counts_wakes() {
+            return Around { wakes: self.wakes(), runnable: self.is_runnable() };
+        }
+        let runnable = self.polled.is_on_stack() || around.runnable && self.is_woken_since(around.wakes);
+        Around { runnable, ..around }
+    }
+
+    /// The wake-ups that the task around this scope has counted; none before it has a place.
+    fn task_wakes(&self) -> Option<u32> {
+        let mut node = self.clone();
+        while !node.counts_wakes() {
+            node = node.parent()?;
+        }
+        Some(node.wakes())
+    }
+
     /// The scope has just got its node, after its first poll or in it.
     pub(super) fn was_polled_light(&self) {
         self.polled.begin(ambient::wakes_seen());
@@ -131,24 +164,18 @@ impl NodeRef {
         if self.counts_wakes() {
             return self.is_woken_since(self.wakes());
         }
+        // A scope that has no place yet is cancelled before it is entered: it is polled once.
+        let Some(wakes) = self.task_wakes() else { return true };
         // Those around it, up to its task.
-        let mut chain = vec![self.clone()];
-        let wakes = loop {
-            let Some(last) = chain.last() else { return true };
-            if last.counts_wakes() {
-                break last.wakes();
-            }
-            // A scope that has no place yet is cancelled before it is entered: it is polled once.
-            let Some(parent) = last.parent() else { return true };
-            chain.push(parent);
-        };
-        for node in &chain {
+        let mut next = Some(self.clone());
+        while let Some(node) = next {
             if node.polled.is_on_stack() {
                 return true;
             }
             if !node.is_woken_since(wakes) {
                 return false;
             }
+            next = if node.counts_wakes() { None } else { node.parent() };
         }
         true
     }
@@ -188,7 +215,17 @@ impl NodeRef {
         if inherited.waits_for_hard() && !self.tree().is_some_and(|tree| inherited.cancelled(tree.now())) {
             return true;
         }
-        self.flagged(FAILED) || inner.iter().any(NodeRef::has_to_end)
+        let inside = inner.iter().any(NodeRef::has_to_end);
+        if inside {
+            self.waits.store(true, Ordering::Relaxed);
+        }
+        inside || self.flagged(FAILED)
+    }
+
+    /// As [`has_to_end`](NodeRef::has_to_end), by what was seen last of the scopes inside: so that a poll of many scopes in one another
+    /// takes one look at each. `true` may be out of date, until the scope is polled.
+    pub(super) fn had_to_end(&self) -> bool {
+        self.waits.load(Ordering::Relaxed) && self.life() != Life::Closed || self.has_to_end()
     }
 
     /// Whether the blocked body of a cancelled scope has to be polled all the same, because an inner scope that still has to end can be
@@ -198,7 +235,16 @@ impl NodeRef {
             return false;
         }
         let inner: Vec<NodeRef> = self.lock().links.of(Role::Inner).cloned().collect();
-        inner.iter().any(|inner| inner.missed.load(Ordering::Relaxed) < PATIENCE && inner.has_to_end())
+        inner.iter().any(|inner| inner.missed.load(Ordering::Relaxed) < PATIENCE && inner.had_to_end())
+    }
+
+    /// Whether nothing inside a cancelled scope has to end: then all of it goes with the body (L15).
+    pub(super) fn goes_whole(&self) -> bool {
+        if !self.flagged(NESTED) {
+            return true;
+        }
+        let inner: Vec<NodeRef> = self.lock().links.of(Role::Inner).cloned().collect();
+        !inner.iter().any(NodeRef::has_to_end)
     }
 
     /// What the body sees of the wake-ups of its task, when it is polled now: see [`Polled`].

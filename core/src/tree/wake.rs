@@ -9,7 +9,7 @@ use super::links::Role;
 use super::node::{Kind, Life, NodeRef};
 use super::verdict::quietly;
 use crate::sys::atomic::Ordering;
-use crate::waking;
+use crate::tree::waking;
 
 /// What is to be done once no lock is held any more: wakers to call, and a timer to arm.
 #[derive(Default)]

@@ -40,8 +40,10 @@ where
     commits.load(Ordering::SeqCst)
 }
 
+/// Much longer than the deadline: a consumer that was just sent something when the deadline comes is runnable, and may find out with its
+/// one poll that the channel was closed (the book's page of guarantees, "Foreign operations").
 async fn pace() {
-    sleep(Duration::from_micros(200)).await;
+    sleep(Duration::from_millis(200)).await;
 }
 
 #[test]

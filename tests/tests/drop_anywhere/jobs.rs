@@ -20,6 +20,8 @@ struct Hands {
 #[derive(Default)]
 struct Jobs {
     fresh: Vec<Job>,
+    /// By which the tree learns that its runtime is gone: this one breaks the contract, but stays.
+    sentinel: Option<Job>,
     waker: Option<Waker>,
 }
 
@@ -36,6 +38,10 @@ impl Runtime for Hands {
 
     fn spawn(&self, job: Job) {
         let mut jobs = self.jobs();
+        if job.to_string().starts_with("sentinel") {
+            jobs.sentinel = Some(job);
+            return;
+        }
         jobs.fresh.push(job);
         let waker = jobs.waker.clone();
         drop(jobs);
