@@ -664,7 +664,7 @@ class Own:                                              # an end of a channel: d
     def __init__(s, w, ch, ends, body): s.w, s.ch, s.ends, s.body = w, ch, ends, body
     def poll(s, cx):
         try: r = s.body.poll(cx)
-        except Panic: s.body = None; s.close(); raise   # unwinding drops the end before the panic is recorded
+        except Panic: b, s.body = s.body, None; b.drop(); s.close(); raise   # unwinding drops the end before the panic is recorded
         if r is not PENDING: s.body = None; s.close()
         return r
     def close(s):
@@ -677,7 +677,7 @@ class With:                                             # `chan`: ends that were
     def poll(s, cx):
         if not s.on: s.on = True; s.w.chans[s.p['id']] = Chan(s.w, s.p['id'], s.p['cap'], s.p['foreign'])
         try: r = s.body.poll(cx)
-        except Panic: s.body = None; s.close(); raise
+        except Panic: b, s.body = s.body, None; b.drop(); s.close(); raise
         if r is not PENDING: s.body = None; s.close()
         return r
     def close(s):

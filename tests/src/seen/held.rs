@@ -25,11 +25,10 @@ pub async fn a_scope_cancelled_before_it_is_entered_ends_with_a_producer_held_un
         let mut scope = CancelScope::new();
         scope.handle().cancel("before it is entered");
         let ended = scope.run(async {
-            let produced = pin!(produce(async |mut out: foster::combine::Emitter<u32>| {
+            let _produced = pin!(produce(async |mut out: foster::combine::Emitter<u32>| {
                 out.emit(1).await;
             }));
             checkpoint().await;
-            drop(produced);
         });
         ended.await.expect_err("it was cancelled");
     })

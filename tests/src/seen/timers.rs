@@ -19,7 +19,14 @@ pub async fn short_sleeps_under_short_deadlines_end() {
 
     ends("short_sleeps_under_short_deadlines_end", async {
         for _ in 0..rounds(400, 3) {
-            let cut = move_on_after(ms(2), nursery(async |n: Nursery| Ok(drop(n.spawn(sleeps()))))).await;
+            let cut = move_on_after(
+                ms(2),
+                nursery(async |n: Nursery| {
+                    n.spawn(sleeps());
+                    Ok(())
+                }),
+            )
+            .await;
             assert!(cut.is_none(), "a child that sleeps for ever has ended");
         }
     })
