@@ -69,6 +69,16 @@ impl Gate {
         Poll::Ready(())
     }
 
+    /// As [`poll_start`](Gate::poll_start), for an operation that waits in any case, and so needs no budget.
+    #[inline]
+    pub(crate) fn poll_start_to_wait(&mut self) -> Poll<()> {
+        if self.poll_unless_cancelled().is_pending() {
+            return Poll::Pending;
+        }
+        self.started = true;
+        Poll::Ready(())
+    }
+
     /// As [`poll_start`](Gate::poll_start), for an operation that needs no budget, because it gives way in any case or does nothing.
     /// It has not started after this.
     #[inline]

@@ -130,7 +130,8 @@ impl Future for Sleep {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
-        if this.gate.poll_start(cx).is_pending() {
+        // A sleep has to wait in any case: it takes nothing of the budget, which a sibling in the same task may use up in each poll.
+        if this.gate.poll_start_to_wait().is_pending() {
             return Poll::Pending;
         }
         loop {

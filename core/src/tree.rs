@@ -54,7 +54,7 @@ use crate::Instant;
 use crate::observer::{HostDropped, Observer, Orphan};
 use crate::runtime::Runtime;
 use crate::sys::Mutex;
-use crate::sys::atomic::{AtomicBool, Ordering};
+use crate::sys::atomic::{AtomicBool, AtomicU32, Ordering};
 use node::NodeRef;
 use timers::Timers;
 
@@ -73,6 +73,8 @@ pub(crate) struct Tree {
     root: Mutex<Option<NodeRef>>,
     /// The host is gone (L30).
     dead: AtomicBool,
+    /// How many requests were made: see [`Node::ended_before`](node::Node::ended_before).
+    requests: AtomicU32,
     /// The tree has ended.
     ended: AtomicBool,
     /// The waker of the tree's [sentinel](Job::sentinel).
@@ -100,6 +102,7 @@ impl Tree {
             observer: Mutex::new(observer),
             root: Mutex::default(),
             dead: AtomicBool::new(false),
+            requests: AtomicU32::new(0),
             ended: AtomicBool::new(false),
             sentinel: Mutex::default(),
             valued: AtomicBool::new(false),
@@ -170,6 +173,11 @@ impl Tree {
         let mut razed = lock(&self.razed);
         razed.tasks += more.tasks;
         razed.finalizers += more.finalizers;
+    }
+
+    /// The number of a request that is being made.
+    fn next_request(&self) -> u32 {
+        self.requests.fetch_add(1, Ordering::AcqRel) + 1
     }
 
     /// Ready when the tree has ended.

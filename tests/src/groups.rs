@@ -153,7 +153,8 @@ both! {
                 let (waiting, go) = (waiting.clone(), go.reaches(1));
                 n.spawn(async move {
                     waiting.up();
-                    go.await;
+                    // Shielded: on threads, the first failure may come before the second child is woken.
+                    foster::shield(go).await;
                     Err::<(), _>(error)
                 });
             }

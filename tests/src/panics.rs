@@ -87,7 +87,8 @@ both! {
                 let (waiting, go) = (waiting.clone(), go.reaches(1));
                 handles.push(n.spawn(async move {
                     waiting.up();
-                    go.await;
+                    // Shielded: on threads, the first panic may come before the second child is woken.
+                    foster::shield(go).await;
                     crash("both");
                 }));
             }

@@ -145,7 +145,7 @@ const LAYERS: &[(&str, u8)] = &[
     ("runtime", 1),
     // The tree of scopes; and a queue of wakers, which knows nothing of it.
     ("tree", 2),
-    ("bells", 2),
+    ("bells", 3),
     // What it takes to write an operation that waits and can be cancelled.
     ("leaf", 3),
     // Checkpoints, time, scopes.

@@ -156,6 +156,9 @@ where
         };
         debug_assert!(node.life() == Life::Closed, "a child ends Closed");
         let outcome = errors.child_ended(above, node, closed, this.body.take());
+        if let Some(tree) = node.tree() {
+            node.note_end(&tree);
+        }
         let Some(end) = this.end.take() else { unreachable!("it was there") };
         leave(end, Part::into_block, outcome, stood);
         Poll::Ready(())

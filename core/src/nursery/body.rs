@@ -9,6 +9,7 @@ use pin_project_lite::pin_project;
 use super::outcome::Outcome;
 use crate::tree::closing::Closed;
 use crate::tree::drive::{Body, Driver, Step, discard, poll_open};
+use crate::tree::flags::MARKED;
 use crate::tree::node::NodeRef;
 
 pin_project! {
@@ -49,7 +50,12 @@ where
     pub(crate) fn turn(mut self: Pin<&mut Self>, node: &NodeRef, cx: &mut Context<'_>) -> Poll<Closed> {
         if let BodyProj::Future { fresh, .. } = self.as_mut().project() {
             if std::mem::take(fresh) && node.tree().is_some_and(|tree| node.is_cancelled(&tree)) {
-                // L13: dropped unpolled.
+                // L13: dropped unpolled; when all others of the request are marked (L11).
+                node.register(Driver::Own, cx.waker());
+                if !node.flagged(MARKED) {
+                    *fresh = true;
+                    return Poll::Pending;
+                }
                 discard(node, self);
             } else if poll_open(node, self, cx) == Step::Pending {
                 return Poll::Pending;

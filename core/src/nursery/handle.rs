@@ -156,7 +156,11 @@ impl<T> Task<T> {
             if gate.poll_start(cx).is_pending() {
                 return Poll::Pending;
             }
-            self.poll_ended(cx).map(|()| self.status())
+            if self.poll_ended(cx).is_pending() || self.is_withheld() {
+                Poll::Pending
+            } else {
+                Poll::Ready(self.status())
+            }
         })
         .await
     }
@@ -179,6 +183,13 @@ impl<T> Task<T> {
         self.node().lock().request().map(|request| request.reason.clone())
     }
 
+    /// L14: whether the end of the task, which has come, is none of this code's: that was cancelled before. The failure that ended a
+    /// task has mostly cancelled this code, too; seen here, it would become a second error of the same nursery, or a panic in an
+    /// `unwrap`.
+    fn is_withheld(&self) -> bool {
+        ambient::is_cancelled() && !ambient::innermost().is_some_and(|scope| self.node().ended_before(&scope))
+    }
+
     fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.end.wait(cx.waker()) { Poll::Pending } else { Poll::Ready(()) }
     }
@@ -191,24 +202,10 @@ impl<T> Future for Task<T> {
         if self.gate.poll_start(cx).is_pending() {
             return Poll::Pending;
         }
-        let result = match self.try_join() {
-            Some(result) => result,
-            None => {
-                if self.poll_ended(cx).is_pending() {
-                    return Poll::Pending;
-                }
-                // It has ended between the two looks.
-                match self.try_join() {
-                    Some(result) => result,
-                    None => unreachable!("a task that has ended has a result"),
-                }
-            }
-        };
-        if result.is_err() && ambient::is_cancelled() {
-            // L14: no value is lost. The failure that ended the task has mostly cancelled this code, too; seen here, it
-            // would become a second error of the same nursery, or a panic in an `unwrap`.
+        if !self.is_finished() && self.poll_ended(cx).is_pending() || self.is_withheld() {
             return Poll::Pending;
         }
+        let Some(result) = self.try_join() else { unreachable!("a task that has ended has a result") };
         self.gate = Gate::to("a task");
         Poll::Ready(result)
     }

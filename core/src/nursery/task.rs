@@ -167,7 +167,11 @@ where
             Some(target) if target.is(above) => target,
             _ => &self.nursery,
         };
-        leave(end, |node| node, nursery.cell().child_ended(above, node, closed, result), stood);
+        let outcome = nursery.cell().child_ended(above, node, closed, result);
+        if let Some(tree) = node.tree() {
+            node.note_end(&tree);
+        }
+        leave(end, |node| node, outcome, stood);
     }
 }
 

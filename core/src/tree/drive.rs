@@ -11,7 +11,8 @@ use super::ambient;
 use super::closing::Closed;
 use super::finalizer::Finalizer;
 use super::flags::{
-    BY_CELL, CANCELLED, DELIVERED, GOES_WHOLE, LOST, NESTED, PARENT_CANCELLED, POLL_SPENT, RAZED, TIMED, WATCHED,
+    BY_CELL, CANCELLED, DELIVERED, GOES_WHOLE, LOST, MARKED, NESTED, PARENT_CANCELLED, POLL_SPENT, RAZED, TIMED,
+    WATCHED,
 };
 use super::links::Role;
 use super::loss;
@@ -83,7 +84,7 @@ pub(super) fn poll_open_as<B: Body + ?Sized>(
     cx: &mut Context<'_>,
 ) -> Step {
     node.begin_poll();
-    let was_cancelled = node.flagged(CANCELLED);
+    let was_cancelled = node.flagged(MARKED);
     // Entering a scope is no checkpoint (L13): also one that got its place long before is polled once.
     if was_cancelled && !node.polled.is_never() && !node.has_poll_left() && !node.must_drive() {
         deliver(node, body);
@@ -107,7 +108,7 @@ pub(crate) fn conclude<B: Body + ?Sized>(
         Ok(Poll::Pending) => {
             // Ordering: registered before looking, so that a request that is not seen here wakes this driver.
             node.register(driver, waker);
-            if !node.flagged(CANCELLED) {
+            if !node.flagged(MARKED) {
                 return Step::Pending;
             }
             // L12: this was the one poll that runnable code gets.

@@ -51,5 +51,9 @@ pub(crate) const CUT: u32 = 1 << 15;
 /// Its body goes with all that is inside it: nothing there has to end (L15).
 pub(crate) const GOES_WHOLE: u32 = 1 << 17;
 
+/// All scopes that the request reaches are marked: from now on this one's code may be dropped (L11). What that closes or gives up finds
+/// every other scope of the request `CANCELLED`, also on other threads.
+pub(crate) const MARKED: u32 = 1 << 18;
+
 /// A nursery has recorded an error (L31).
 pub(crate) const FAILED: u32 = 1 << 16;

@@ -165,6 +165,10 @@ pub(crate) struct Node {
     /// How often the wakers were called that user code was given; of tasks, say: see [`verdict`](super::verdict).
     pub(super) wakes: AtomicU32,
     pub(super) polled: Polled,
+    /// The number of the request by which the code directly inside became cancelled.
+    pub(super) cancelled_by: AtomicU32,
+    /// How many requests had been made when the task ended.
+    ended_after: AtomicU32,
     /// When it was last looked at, a scope inside had to end: see [`had_to_end`](NodeRef::had_to_end).
     pub(super) waits: AtomicBool,
     state: Mutex<State>,
@@ -385,6 +389,8 @@ impl Node {
             missed: AtomicU8::new(0),
             wakes: AtomicU32::new(0),
             polled: Polled::never(),
+            cancelled_by: AtomicU32::new(0),
+            ended_after: AtomicU32::new(0),
             waits: AtomicBool::new(false),
             state: Mutex::new(State {
                 life: Life::Open,
@@ -429,6 +435,18 @@ impl Node {
     /// Sets flags; says which were not set before.
     pub(super) fn flag_all(&self, flags: u32) -> u32 {
         flags & !self.flags.fetch_or(flags, Ordering::AcqRel)
+    }
+
+    /// The task has ended, and is about to leave its value to its handle.
+    pub(crate) fn note_end(&self, tree: &Tree) {
+        // Ordering: published with the value.
+        self.ended_after.store(tree.requests.load(Ordering::Acquire), Ordering::Relaxed);
+    }
+
+    /// Whether the task, which has ended, did so before the code directly in `scope` became cancelled: then its end was given to code
+    /// that awaited it there (L14).
+    pub(crate) fn ended_before(&self, scope: &Node) -> bool {
+        self.ended_after.load(Ordering::Relaxed) < scope.cancelled_by.load(Ordering::Acquire)
     }
 
     /// The scope is about to get its place in `tree`.

@@ -3,7 +3,7 @@
 //! Invariant 2: the place is made, and the scope linked there, under the parent's lock, which also decides whether the parent takes
 //! it in.
 
-use super::flags::{CANCELLED, NESTED, PARENT_CANCELLED, RUNNABLE, TIMED};
+use super::flags::{CANCELLED, MARKED, NESTED, PARENT_CANCELLED, RUNNABLE, TIMED};
 use super::links::Role;
 use super::marks::{Marks, Mask};
 use super::node::{Life, NodeRef, State};
@@ -56,7 +56,7 @@ impl Place {
             flags |= TIMED;
         } else if inherited.any() {
             // Opened by code that is cancelled, and is running: it is polled once.
-            flags |= CANCELLED | RUNNABLE;
+            flags |= CANCELLED | RUNNABLE | MARKED;
         }
         (flags, inherited)
     }
@@ -209,7 +209,7 @@ impl NodeRef {
     fn look_at_the_clock(&self) {
         let inherited = self.lock().inherited;
         if inherited.waits_for_hard() && self.tree().is_some_and(|tree| inherited.cancelled(tree.now())) {
-            self.flag(CANCELLED | RUNNABLE);
+            self.flag(CANCELLED | RUNNABLE | MARKED);
         }
     }
 
@@ -233,7 +233,7 @@ impl NodeRef {
             wakes.push_node(self.clone());
         }
         self.settle(place);
-        self.mark_below(tree.now(), true, &mut wakes);
+        self.mark_below(tree.now(), tree.next_request(), true, &mut wakes);
         wakes.wake();
     }
 }

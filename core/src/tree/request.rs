@@ -13,6 +13,7 @@ use super::verdict::Around;
 use super::wake::Wakes;
 use crate::Instant;
 use crate::reason::{Reason, ReasonKind};
+use crate::sys::atomic::Ordering;
 
 impl NodeRef {
     /// Asks the scope to stop (L6). Says whether that changed anything.
@@ -67,15 +68,18 @@ impl NodeRef {
                 self.arm_hard(tree, hard, now, wakes);
             }
         }
-        self.become_cancelled();
+        let number = tree.map_or(1, |tree| tree.next_request());
+        self.become_cancelled(number, wakes);
         wakes.push_chain(self.clone());
-        self.mark_below(now, false, wakes);
+        self.mark_below(now, number, false, wakes);
         true
     }
 
     /// The code directly inside has to stop from now on. What becomes of it is decided at this instant (L12).
-    fn become_cancelled(&self) {
+    fn become_cancelled(&self, number: u32, wakes: &mut Wakes) {
         if !self.flagged(CANCELLED) {
+            wakes.mark(self);
+            self.cancelled_by.store(number, Ordering::Release);
             let runnable = self.is_runnable();
             self.flag(if runnable { CANCELLED | RUNNABLE } else { CANCELLED });
         }
@@ -101,8 +105,8 @@ impl NodeRef {
 
     /// Carries this scope's marks down, to the first full shield on each path and including it (L11).
     ///
-    /// With `all`, scopes whose marks did not change are visited too: at a hard time only the clock has changed.
-    pub(crate) fn mark_below(&self, now: Instant, all: bool, wakes: &mut Wakes) {
+    /// `number` is that of the request in the tree. With `all`, scopes whose marks did not change are visited too: at a hard time only the clock has changed.
+    pub(crate) fn mark_below(&self, now: Instant, number: u32, all: bool, wakes: &mut Wakes) {
         let mut queue = VecDeque::new();
         let around = self.around();
         self.queue_below(&self.lock(), around, &mut queue);
@@ -117,6 +121,10 @@ impl NodeRef {
             state.inherited = inherited;
             let marks = state.marks();
             let cancelled = marks.cancelled(now);
+            if cancelled && !node.flagged(CANCELLED) {
+                node.cancelled_by.store(number, Ordering::Release);
+                wakes.mark(&node);
+            }
             let reached = [
                 (PARENT_CANCELLED, above_cancelled),
                 (CANCELLED, cancelled),
@@ -166,7 +174,8 @@ impl NodeRef {
         }
         state.rare().hard_timer = None;
         drop(state);
-        self.mark_below(now, true, wakes);
+        let number = self.tree().map_or(1, |tree| tree.next_request());
+        self.mark_below(now, number, true, wakes);
     }
 
     /// The scope has got its place in the tree: from here on there is a clock.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::task::{Wake, Waker};
 
 use super::Tree;
-use super::flags::{BY_CELL, LOST, PARENT_CANCELLED};
+use super::flags::{BY_CELL, LOST, MARKED, PARENT_CANCELLED};
 use super::links::Role;
 use super::node::{Kind, Life, NodeRef};
 use super::verdict::quietly;
@@ -18,6 +18,8 @@ pub(crate) struct Wakes {
     wakers: Vec<(NodeRef, Waker)>,
     /// Scopes whose drivers are woken through their cells.
     cells: Vec<NodeRef>,
+    /// Scopes that have become cancelled.
+    marked: Vec<NodeRef>,
     arm: Option<Arc<Tree>>,
 }
 
@@ -64,8 +66,16 @@ impl Wakes {
         self.wakers.extend(waker.map(|waker| (node, waker)));
     }
 
+    /// A scope has become cancelled. Its code may be dropped when all others are marked, too.
+    pub(crate) fn mark(&mut self, node: &NodeRef) {
+        self.marked.push(node.clone());
+    }
+
     /// Does it, on behalf of foster: nothing becomes runnable by it (L12). A waker that panics does not keep the others from being called.
     pub(crate) fn wake(self) {
+        for node in &self.marked {
+            node.flag(MARKED);
+        }
         if let Some(tree) = self.arm {
             tree.arm();
         }

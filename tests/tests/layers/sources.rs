@@ -52,7 +52,8 @@ fn code(text: &str) -> String {
         if test && line.starts_with("mod ") && line.ends_with('{') {
             break;
         }
-        let skipped = std::mem::replace(&mut test, line.trim() == "#[cfg(test)]");
+        let skipped =
+            std::mem::replace(&mut test, line.trim() == "#[cfg(test)]" || line.starts_with("#[cfg(all(test,"));
         if skipped || test {
             continue;
         }
