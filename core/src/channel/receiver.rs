@@ -14,6 +14,7 @@ use super::error::{CloneError, RecvError, TryRecvError};
 use super::state::{Chan, End, State};
 use super::statistics::ChannelStatistics;
 use super::turn::Turn;
+use crate::leaf;
 use crate::sys::MutexGuard;
 
 /// The receiving end of a channel; made by [`bounded`](super::bounded) and [`unbounded`](super::unbounded).
@@ -207,7 +208,9 @@ impl<T> Stream for Receiver<T> {
     /// *Strict*: an item that is not taken stays with this receiver.
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
         let this = &mut *self;
+        let waited = this.stream.key.is_some();
         let done = this.stream.poll(&this.chan, &this.end, cx);
+        let done = this.stream.withhold(waited, done);
         if done.is_ready() {
             this.stream = Wait::new(Turn::new(RECV));
         }
@@ -242,7 +245,9 @@ impl<T> Future for ChannelRecv<'_, T> {
         let this = &mut *self;
         let Receiver { chan, end, stream } = this.receiver;
         this.wait.own = stream.key;
-        this.wait.poll(chan, end, cx)
+        let waited = this.wait.key.is_some();
+        let done = this.wait.poll(chan, end, cx);
+        this.wait.withhold(waited, done)
     }
 }
 
@@ -290,6 +295,16 @@ impl Wait {
             return Poll::Ready(Ok(value));
         }
         self.poll_rest(Some(state), chan, end, cx)
+    }
+
+    /// L14: a request may come, on another thread, while an operation that has not waited looks at the channel. What the request has closed
+    /// is no news for the code that it has cancelled, which could take it for the end of the work: it parks.
+    fn withhold<R>(&mut self, waited: bool, done: Poll<Result<R, RecvError>>) -> Poll<Result<R, RecvError>> {
+        if !waited && matches!(done, Poll::Ready(Err(_))) && leaf::is_cancelled() {
+            *self = Wait::new(Turn::new(RECV));
+            return Poll::Pending;
+        }
+        done
     }
 
     /// Has waited.

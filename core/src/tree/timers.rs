@@ -35,8 +35,8 @@
 //!
 //! # What is due together
 //!
-//! Everything that is due when a thread looks at the clock is one batch. First the sleeps end and their wakers are called; then all
-//! requests of the batch are marked; then those whom the requests concern are woken. So an operation that ends at the deadline still
+//! Everything that is due when a thread looks at the clock is one batch. First the sleeps end, and their code is runnable; then all
+//! requests of the batch are marked; then the sleepers are woken, and those whom the requests concern. So an operation that ends at the deadline still
 //! wins, no user code runs between two marks (L11), and a deadline further out wins over one further in that falls on the same instant.
 //!
 //! Whether a sleep ends or is *missed* is decided when its batch is taken out: code that was cancelled before that is given
@@ -357,7 +357,8 @@ impl Tree {
             return;
         }
         let Due { sleeps, missed, requests } = self.timers.take_due(now);
-        wake_each(sleeps);
+        // L12: the code that slept is runnable, before anything is requested; but it runs only after that.
+        sleeps.iter().filter_map(|sleeper| sleeper.scope.as_ref()).for_each(NodeRef::count_task_wake);
         let mut wakes = Wakes::default();
         for target in &requests {
             match target {
@@ -366,6 +367,7 @@ impl Tree {
                 Target::Hard(node) => node.mark_hard(now, &mut wakes),
             }
         }
+        wake_each(sleeps);
         wakes.wake();
         drop_quietly((missed, requests));
     }

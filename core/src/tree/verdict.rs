@@ -141,6 +141,16 @@ impl NodeRef {
         Around { runnable, ..around }
     }
 
+    /// Something that code in this scope waited for has come: its task will be woken.
+    pub(super) fn count_task_wake(&self) {
+        let mut node = self.clone();
+        while !node.counts_wakes() {
+            let Some(parent) = node.parent() else { return };
+            node = parent;
+        }
+        node.count_wake();
+    }
+
     /// The wake-ups that the task around this scope has counted; none before it has a place.
     fn task_wakes(&self) -> Option<u32> {
         let mut node = self.clone();

@@ -9,7 +9,7 @@ use foster::{CancelScope, TaskStatus, checkpoint, gather_settled, nursery, threa
 use foster::{JoinError, Nursery};
 
 use crate::groups::probe::{Count, caught, crash, poll_once, text, until};
-use crate::running::witness::{abandon, both};
+use crate::running::witness::both;
 
 /// B218: jobs have the value one at a time, in the order in which they came, and each result goes to whoever awaits it.
 pub async fn jobs_have_the_value_one_at_a_time_in_the_order_they_came() {
