@@ -168,8 +168,7 @@ pub(super) fn rows(rows: &mut Rows) {
     #[cfg(feature = "peers")]
     row.peer("tokio", |n| Host::Plain.foster(measure(n, peers::tokio_read)))
         .peer("async-lock", |n| Host::Plain.foster(measure(n, peers::async_lock_read)));
-    let row =
-        rows.on(Host::Plain, "rw-write-free", "reader-writer lock, free, written (`write`)", 20_000).bars(&bars);
+    let row = rows.on(Host::Plain, "rw-write-free", "reader-writer lock, free, written (`write`)", 20_000).bars(&bars);
     row.foster(|n| Host::Plain.foster(measure(n, write)));
     #[cfg(feature = "peers")]
     row.peer("tokio", |n| Host::Plain.foster(measure(n, peers::tokio_write)))
