@@ -70,7 +70,6 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod app;
-mod bells;
 mod bracket;
 pub mod channel;
 mod checkpoint;
@@ -90,6 +89,7 @@ pub mod portal;
 mod races;
 pub mod rate;
 mod raw;
+mod ready_queue;
 mod reason;
 pub mod retry;
 pub mod runtime;

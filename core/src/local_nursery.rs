@@ -39,8 +39,8 @@ use crate::tree::node::{Life, NodeRef};
 use shared::Shared;
 
 #[doc(hidden)]
-pub use crate::nursery::{LocalCell, NurseryCell};
-pub use child::{AnyBox, Holds, LocalBox, LocalChild, Placed, RunChild, SendBox};
+pub use crate::nursery::NurseryErrors;
+pub use child::{AnyBox, Holds, LocalBox, LocalChild, RunChild, SendBox};
 pub use options::{
     LocalNurseryFuture, collecting_local_nursery, collecting_local_nursery_unsend, local_nursery, local_nursery_unsend,
 };

@@ -12,14 +12,12 @@
 //! ```
 
 mod body;
-mod cell;
+mod errors;
 mod handle;
 mod limited;
-mod local_cell;
 mod options;
 mod outcome;
 pub(crate) mod policy;
-mod seats;
 pub(crate) mod start;
 mod task;
 mod telling;
@@ -29,27 +27,26 @@ use std::convert::Infallible;
 use std::fmt::{self, Debug};
 use std::future::Future;
 use std::panic::Location;
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::error::SpawnError;
 use crate::reason::{Origin, Reason};
 use crate::tree::ambient;
 use crate::tree::links::Role;
-use crate::tree::node::{Life, NodeRef, Typed};
+use crate::tree::node::{Life, NodeRef};
 
 pub(crate) use body::ChildBody;
-pub use cell::NurseryCell;
-pub(crate) use cell::{OnError, Recorded};
+pub use errors::NurseryErrors;
+pub(crate) use errors::{OnError, Recorded};
 pub(crate) use limited::Limited;
 pub use options::{NurseryFuture, NurseryOptions, collecting_nursery, nursery};
 pub use outcome::Outcome;
-pub(crate) use seats::Seats;
 pub use start::{Ready, StartError};
 pub use telling::TellingOptions;
 
 pub use handle::Task;
-pub(crate) use handle::{Kept, leave};
-pub use local_cell::LocalCell;
+pub(crate) use handle::{ValueSlot, leave};
 
 /// A handle to a nursery: spawns children into it. Clonable; it may be moved into children and to other threads.
 ///
@@ -58,12 +55,13 @@ pub use local_cell::LocalCell;
 ///
 /// A handle owns nothing: the nursery ends whether or not handles are left.
 pub struct Nursery<E = Infallible> {
-    node: Typed<NurseryCell<E>>,
+    pub(crate) node: NodeRef,
+    errors: Arc<NurseryErrors<E>>,
 }
 
 impl<E> Clone for Nursery<E> {
     fn clone(&self) -> Self {
-        Nursery { node: self.node.clone() }
+        Nursery { node: self.node.clone(), errors: self.errors.clone() }
     }
 }
 
@@ -184,7 +182,7 @@ impl<E: Debug + Send + 'static> Nursery<E> {
         F: Future<Output = R> + Send + 'static,
     {
         let nursery = self.clone();
-        let admitted = Limited::admitted(Box::pin(future), self.node.cell().limit.clone());
+        let admitted = Limited::admitted(Box::pin(future), self.errors.limit.clone());
         let location = Location::caller();
         async move {
             let child = admitted.await;
@@ -326,7 +324,7 @@ impl<E: Debug + Send + 'static> Child<'_, E> {
         let name = self.name.unwrap_or(Cow::Borrowed(std::any::type_name::<F>()));
         let origin = Origin::new(name, self.location);
         let role = if self.daemon { Role::Daemon } else { Role::Child };
-        task::spawn_with(&self.nursery.node, None, origin, role, future, |_| {})
+        task::spawn_with(self.nursery, None, origin, role, future, |_| {})
     }
 }
 

@@ -6,24 +6,13 @@
 #![allow(unsafe_code, reason = "the one module that may: see above, and tests/tests/layers.rs")]
 
 mod bell;
-mod delivery;
-mod inside;
 mod lazy;
 pub(crate) mod lock;
-mod lodging;
 pub(crate) mod oneshot;
 mod stack;
-mod stage;
-mod standing;
-mod thin;
 
-pub(crate) use delivery::{Delivery, Giver, Taker};
-pub(crate) use inside::Inside;
-pub(crate) use lazy::{Lazy, LentArc};
-pub(crate) use lodging::{Owner, Room, lodge, lodge_alone};
+pub(crate) use lazy::Lazy;
 pub(crate) use stack::{Frame, Lent, Stack};
-pub(crate) use standing::{Held, Standing};
-pub(crate) use thin::{Calls, Part, Thin, Typed, Woken};
 
 /// Counts its wake-ups, and who holds it.
 #[cfg(test)]

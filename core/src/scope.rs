@@ -22,7 +22,7 @@ use crate::tree::dump::Dump;
 use crate::tree::flags::CANCELLED;
 use crate::tree::light::Limit;
 use crate::tree::marks::Mask;
-use crate::tree::node::{Kind, Life, Node, NodeRef, State};
+use crate::tree::node::{Kind, Life, NodeRef, State};
 use crate::tree::scoped::{Plain, Scoped};
 
 pub use run::Run;
@@ -171,7 +171,7 @@ impl CancelScope {
         self.node.get_or_insert_with(|| {
             let Special { name, grace } = self.special.as_deref().cloned().unwrap_or_default();
             let name = name.unwrap_or(Cow::Borrowed(kind.name()));
-            let node = Node::bare(kind, self.mask, Origin::new(name, self.location), None);
+            let node = NodeRef::bare(kind, self.mask, Origin::new(name, self.location), None);
             let mut state = node.lock();
             if grace > Duration::ZERO {
                 state.rare().grace = grace;
@@ -365,7 +365,7 @@ impl ScopeHandle {
     #[must_use]
     pub fn dump(&self) -> Dump {
         let state = self.node.lock();
-        let entered = state.parent(&self.node).is_some() && state.life != Life::Closed;
+        let entered = state.parent.is_some() && state.life != Life::Closed;
         drop(state);
         Dump::of(entered.then_some(&self.node))
     }
@@ -374,7 +374,7 @@ impl ScopeHandle {
     fn catch_up(&self) {
         let state = self.node.lock();
         let pending = state.request().is_none() && state.deadline != Instant::NEVER && state.life != Life::Closed;
-        let entered = state.parent(&self.node).is_some();
+        let entered = state.parent.is_some();
         drop(state);
         if !pending {
             return;
@@ -383,7 +383,7 @@ impl ScopeHandle {
             Some(tree) => tree.fire_due(),
             None if !entered => {
                 if let Some(tree) = ambient::tree() {
-                    let mut wakes = crate::tree::wake::Wakes::default();
+                    let mut wakes = crate::tree::wake::WakeList::default();
                     self.node.mark_deadline(&tree, tree.now(), &mut wakes);
                     wakes.wake();
                 }
@@ -452,7 +452,7 @@ pub fn reason() -> Option<Reason> {
         if let Some(request) = state.request() {
             return Some(request.reason.clone());
         }
-        next = if node.mask == Mask::Full { None } else { state.parent(&node).cloned() };
+        next = if node.mask == Mask::Full { None } else { state.parent.clone() };
     }
     None
 }

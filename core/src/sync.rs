@@ -67,7 +67,7 @@ pub use rw_lock::{RwLock, RwLockRead, RwLockReadGuard, RwLockStatistics, RwLockW
 pub use semaphore::{
     OwnedSemaphorePermit, Semaphore, SemaphoreAcquire, SemaphoreAcquireOwned, SemaphorePermit, SemaphoreStatistics,
 };
-pub use wait_queue::{Broken, Line, Park, WaitQueue, WaitQueueStatistics, Wakes};
+pub use wait_queue::{Broken, Line, Park, WaitQueue, WaitQueueStatistics, WakeList};
 
 /// What a `try_*` method asked for cannot be had without waiting.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -128,7 +128,7 @@ mod tests {
         send_sync::<(LimiterAcquire<'_>, LimiterAcquireOnBehalfOf<'_>, SemaphoreAcquire<'_>, EventWait<'_>)>();
         send_sync::<(BarrierWait<'_>, Park<'_>, PromiseWait<'_, u8>, ConditionWait<'_, u8>)>();
         send_sync::<(MutexLock<'_, Cell<u8>>, RwLockRead<'_, u8>, RwLockWrite<'_, u8>)>();
-        send::<(Broken, Wakes, WouldBlock, AlreadySet<u8>, TryBorrowError)>();
+        send::<(Broken, WakeList, WouldBlock, AlreadySet<u8>, TryBorrowError)>();
     }
 
     #[test]

@@ -40,6 +40,7 @@ pub(crate) mod root;
 pub(crate) mod scoped;
 pub(crate) mod seldom;
 pub(crate) mod slot;
+pub(crate) mod task;
 pub(crate) mod timers;
 pub(crate) mod verdict;
 pub(crate) mod wake;
@@ -73,7 +74,7 @@ pub(crate) struct Tree {
     root: Mutex<Option<NodeRef>>,
     /// The host is gone (L30).
     dead: AtomicBool,
-    /// How many requests were made: see [`Node::ended_before`](node::Node::ended_before).
+    /// How many requests were made: see [`ended_before`](NodeRef::ended_before).
     requests: AtomicU32,
     /// The tree has ended.
     ended: AtomicBool,
@@ -178,6 +179,11 @@ impl Tree {
     /// The number of a request that is being made.
     fn next_request(&self) -> u32 {
         self.requests.fetch_add(1, Ordering::AcqRel) + 1
+    }
+
+    /// How many requests were made.
+    fn requests(&self) -> u32 {
+        self.requests.load(Ordering::Acquire)
     }
 
     /// Ready when the tree has ended.

@@ -31,7 +31,7 @@ use crate::reason::Origin;
 use crate::tree::ambient;
 use crate::tree::binding::{Binding, look_up};
 use crate::tree::marks::Mask;
-use crate::tree::node::{Kind, Node};
+use crate::tree::node::{Kind, NodeRef};
 use crate::tree::scoped::{Ending, Plain, Scoped};
 
 /// The key of a scoped value; lives in a `static`.
@@ -119,7 +119,7 @@ impl<T: Send + Sync + 'static> ScopedValue<T> {
     #[track_caller]
     pub fn scope<F: Future>(&'static self, value: T, future: F) -> ValueScope<F, F::Output> {
         let origin = Origin::new("scoped value", Location::caller());
-        let node = Node::bare(Kind::CancelScope, Mask::None, origin, None);
+        let node = NodeRef::bare(Kind::CancelScope, Mask::None, origin, None);
         node.lock().rare().binding =
             Some(Binding { key: self.key(), inherited: self.inherited, value: Arc::new(value) });
         ValueScope { scoped: Scoped::with_node(node, future, Plain), fresh: true }

@@ -65,7 +65,7 @@ pub fn run<F: Future>(future: F) -> F::Output {
 /// ```
 #[track_caller]
 pub fn attach<F: Future>(future: F) -> Root<F, F::Output> {
-    foster::runtime::root(Arc::new(Smol::global()), future)
+    foster::runtime::root(Arc::new(Smol::global()), future).polled_elsewhere()
 }
 
 /// Makes smol's global executor the runtime of all scopes in this process that are opened outside of a tree.

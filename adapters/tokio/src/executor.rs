@@ -64,7 +64,7 @@ pub fn run<F: Future>(future: F) -> F::Output {
 /// ```
 #[track_caller]
 pub fn attach<F: Future>(future: F) -> Root<F, F::Output> {
-    foster::runtime::root(Arc::new(Tokio::current()), future)
+    foster::runtime::root(Arc::new(Tokio::current()), future).polled_elsewhere()
 }
 
 /// Makes the runtime that is running now the runtime of all scopes in this process that are opened outside of a tree.

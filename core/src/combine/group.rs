@@ -5,32 +5,35 @@
 
 use std::future::Future;
 use std::panic::{self, AssertUnwindSafe, Location};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::branch::{Branch, Fate, Step};
-use crate::bells::{Bells, Seat};
 use crate::leaf;
+use crate::ready_queue::{Member, ReadyQueue};
 
 pub(super) struct Group<F, T> {
     /// The branches stand below the scope that they are made in, not below the one that polls them first.
     here: bool,
     /// Where the user has called the combinator.
     location: &'static Location<'static>,
-    seats: Vec<Seated<F, T>>,
+    slots: Vec<Slot<F, T>>,
     vacant: Vec<usize>,
-    bells: Arc<Bells>,
-    /// How many bells are answered before the group gives way to others.
+    ready: Arc<ReadyQueue>,
+    /// How many branches are polled before the group gives way to others.
     turn: usize,
-    /// One was answered in this turn.
-    answered: bool,
+    /// One was polled in this turn.
+    has_polled: bool,
     fate: Fate,
     /// A branch has panicked, and the others were not told yet.
     closed: bool,
 }
 
-struct Seated<F, T> {
-    branch: Seat<Branch<F, T>>,
+/// Branches that come one after the other may have the same slot.
+struct Slot<F, T> {
+    branch: Pin<Box<Branch<F, T>>>,
+    member: Member,
     input: usize,
 }
 
@@ -40,11 +43,11 @@ impl<F, T> Group<F, T> {
         Group {
             here: false,
             location: Location::caller(),
-            seats: Vec::new(),
+            slots: Vec::new(),
             vacant: Vec::new(),
-            bells: Bells::new(),
+            ready: ReadyQueue::new(),
             turn: 0,
-            answered: false,
+            has_polled: false,
             fate: Fate::new(),
             closed: false,
         }
@@ -58,13 +61,13 @@ impl<F, T> Group<F, T> {
 
     /// How many branches have not ended.
     pub(super) fn len(&self) -> usize {
-        self.seats.len() - self.vacant.len()
+        self.slots.len() - self.vacant.len()
     }
 
     /// Begins a turn: every poll of the group from outside is one.
     pub(super) fn begin_turn(&mut self, cx: &mut Context<'_>) {
-        self.turn = self.bells.register(cx.waker());
-        self.answered = false;
+        self.turn = self.ready.register(cx.waker());
+        self.has_polled = false;
         self.fate.begin_turn();
     }
 
@@ -74,7 +77,7 @@ impl<F, T> Group<F, T> {
 
     /// Has the group polled again, in another turn.
     pub(super) fn wake(&self) {
-        self.bells.wake_driver();
+        self.ready.wake_driver();
     }
 
     /// Calls user code that is no branch; a panic in it is treated as one in a branch.
@@ -89,18 +92,18 @@ impl<F: Future<Output = T>, T> Group<F, T> {
         let branch = Branch::at(self.location, self.here, future);
         let key = match self.vacant.pop() {
             Some(key) => {
-                let seated = &mut self.seats[key];
-                seated.branch.get().set(branch);
-                seated.input = input;
+                let slot = &mut self.slots[key];
+                slot.branch.set(branch);
+                slot.input = input;
                 key
             }
             None => {
-                let key = self.seats.len();
-                self.seats.push(Seated { branch: Seat::new(key, &self.bells, branch), input });
+                let key = self.slots.len();
+                self.slots.push(Slot { branch: Box::pin(branch), member: Member::new(key, &self.ready), input });
                 key
             }
         };
-        if self.seats[key].branch.queue() {
+        if self.slots[key].member.enqueue() {
             self.turn += 1;
         }
     }
@@ -116,25 +119,24 @@ impl<F: Future<Output = T>, T> Group<F, T> {
                 return Poll::Ready(None);
             }
             if self.turn == 0 {
-                // What has rung since the turn began has woken the driver.
+                // What was woken since the turn began has woken the driver.
                 return Poll::Pending;
             }
-            if self.answered && leaf::has_to_yield() {
+            if self.has_polled && leaf::has_to_yield() {
                 // The others would find no budget: each would wake itself, and be polled for nothing.
                 self.turn = 0;
-                self.bells.wake_driver();
+                self.ready.wake_driver();
                 return Poll::Pending;
             }
             self.turn -= 1;
-            let Some(key) = self.bells.pop() else {
+            let Some(key) = self.ready.pop() else {
                 self.turn = 0;
                 return Poll::Pending;
             };
-            let seated = &mut self.seats[key];
-            let (input, fate) = (seated.input, &mut self.fate);
-            self.answered = true;
-            let step =
-                seated.branch.poll(|branch, cx| if branch.is_empty() { None } else { Some(branch.poll(cx, fate)) });
+            let slot = &mut self.slots[key];
+            let (branch, input, fate) = (slot.branch.as_mut(), slot.input, &mut self.fate);
+            self.has_polled = true;
+            let step = slot.member.poll(|cx| if branch.is_empty() { None } else { Some(branch.poll(cx, fate)) });
             let Some(step) = step else { continue };
             match step {
                 Step::Pending => {}
@@ -159,19 +161,19 @@ impl<F: Future<Output = T>, T> Group<F, T> {
             return;
         }
         self.closed = true;
-        for (key, seated) in self.seats.iter_mut().enumerate() {
-            let branch = seated.branch.get();
+        for (key, slot) in self.slots.iter_mut().enumerate() {
+            let branch = slot.branch.as_mut();
             if !branch.is_empty() && !branch.close(reason, &mut self.fate) {
                 self.vacant.push(key);
             }
         }
-        // What was cancelled has rung by now, and is heard in this turn.
-        self.turn = self.bells.len();
+        // What was cancelled has been woken by now, and is polled in this turn.
+        self.turn = self.ready.len();
     }
 }
 
 impl<F, T> Drop for Group<F, T> {
     fn drop(&mut self) {
-        self.bells.clear();
+        self.ready.clear();
     }
 }

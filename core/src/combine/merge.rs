@@ -8,8 +8,8 @@ use std::task::{Context, Poll};
 
 use futures_core::Stream;
 
-use crate::bells::{Bells, Seat};
 use crate::leaf;
+use crate::ready_queue::{Member, ReadyQueue};
 
 /// A stream of the items of all these streams, as they come.
 ///
@@ -52,24 +52,23 @@ pub fn merge<I>(streams: I) -> Merge<I::Item>
 where
     I: IntoIterator<Item: Stream>,
 {
-    let bells = Bells::new();
-    let seat = |(key, stream)| {
-        let seat = Seat::new(key, &bells, stream);
-        seat.queue();
-        Some(seat)
+    let ready = ReadyQueue::new();
+    let open = |(key, stream)| {
+        let member = Member::new(key, &ready);
+        member.enqueue();
+        Some((Box::pin(stream), member))
     };
-    let seats: Vec<_> = streams.into_iter().enumerate().map(seat).collect();
-    let open = seats.len();
-    Merge { seats, open, bells }
+    let streams: Vec<_> = streams.into_iter().enumerate().map(open).collect();
+    Merge { open: streams.len(), streams, ready }
 }
 
 /// Stream of [`merge`].
 #[must_use = "streams do nothing unless polled"]
 pub struct Merge<S> {
-    seats: Vec<Option<Seat<S>>>,
+    streams: Vec<Option<(Pin<Box<S>>, Member)>>,
     /// How many streams have not ended.
     open: usize,
-    bells: Arc<Bells>,
+    ready: Arc<ReadyQueue>,
 }
 
 impl<S> Unpin for Merge<S> {}
@@ -104,23 +103,23 @@ impl<S: Stream> Stream for Merge<S> {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<S::Item>> {
         let this = &mut *self;
-        // What rings during this turn has woken the driver, and comes in the next.
-        for answered in 0..this.bells.register(cx.waker()) {
-            if answered > 0 && leaf::has_to_yield() {
-                this.bells.wake_driver();
+        // What is woken during this turn has woken the driver, and comes in the next.
+        for polled in 0..this.ready.register(cx.waker()) {
+            if polled > 0 && leaf::has_to_yield() {
+                this.ready.wake_driver();
                 return Poll::Pending;
             }
-            let Some(key) = this.bells.pop() else { break };
-            let Some(seat) = &mut this.seats[key] else { continue };
-            match seat.poll(|stream, cx| stream.poll_next(cx)) {
+            let Some(key) = this.ready.pop() else { break };
+            let Some((stream, member)) = &mut this.streams[key] else { continue };
+            match member.poll(|cx| stream.as_mut().poll_next(cx)) {
                 Poll::Pending => {}
                 Poll::Ready(Some(item)) => {
                     // It may have more: it is asked again, behind the others.
-                    seat.queue();
+                    member.enqueue();
                     return Poll::Ready(Some(item));
                 }
                 Poll::Ready(None) => {
-                    this.seats[key] = None;
+                    this.streams[key] = None;
                     this.open -= 1;
                 }
             }
@@ -131,7 +130,7 @@ impl<S: Stream> Stream for Merge<S> {
 
 impl<S> Drop for Merge<S> {
     fn drop(&mut self) {
-        self.bells.clear();
+        self.ready.clear();
     }
 }
 

@@ -14,11 +14,13 @@ use super::shared::Shared;
 use super::{LocalBox, LocalHandle, LocalNursery, SendBox, UnsendNursery};
 use crate::group::ErrorGroup;
 use crate::nursery::policy::{Conclude, Errors, all_errors, ended, first_error};
-use crate::nursery::{NurseryCell, NurseryOptions, OnError, Outcome, Seats, TellingOptions};
+use crate::nursery::{NurseryErrors, NurseryOptions, OnError, Outcome, TellingOptions};
 use crate::observer::OrphanKind;
 use crate::opening::Opening;
+use crate::ready_queue::Member;
+use crate::tree::flags::LOCAL;
 use crate::tree::marks::Mask;
-use crate::tree::node::{Kind, Life, Node};
+use crate::tree::node::{Kind, Life, NodeRef};
 use crate::tree::scoped::{Ending, Scoped};
 use crate::tree::wake;
 
@@ -272,11 +274,13 @@ where
     B: AnyBox<Error = E>,
 {
     let (origin, limit) = options.into_parts();
-    let [node, driven] = Node::new(Kind::Nursery, Mask::None, origin, None, Seats::new()).split();
-    let shared = Arc::new(Shared::new(node, NurseryCell::new(on_error, limit)));
+    let node = NodeRef::bare(Kind::Nursery, Mask::None, origin, None);
+    node.flag(LOCAL);
+    let shared = Arc::new(Shared::new(node.clone(), NurseryErrors::new(on_error, limit)));
     let opening = Opening::new(body, LocalHandle { shared: shared.clone() });
     LocalNurseryFuture {
-        scoped: Scoped::with_node(driven.into_block(), opening, Errors::new(shared.clone())),
+        scoped: Scoped::with_node(node, opening, Errors::new(shared.clone())),
+        body: Member::body(&shared.ready),
         children: Children::new(),
         conclude,
         shared,
@@ -294,6 +298,8 @@ pin_project! {
     {
         #[pin]
         scoped: Scoped<Opening<F, LocalHandle<E, B>, Fut>, R, T, Errors<T, E, Arc<Shared<E, B>>>>,
+        // WakeList the body.
+        body: Member,
         children: Children<B>,
         conclude: Conclude<E, X>,
         shared: Arc<Shared<E, B>>,
@@ -309,7 +315,7 @@ pin_project! {
     {
         fn drop(this: Pin<&mut Self>) {
             let this = this.project();
-            this.shared.node.cell().clear();
+            this.shared.ready.clear();
             if this.scoped.is_done() && !this.shared.node.is_razed() {
                 // It was empty then, and takes no children.
                 return;
@@ -327,7 +333,7 @@ pin_project! {
                 drop(children);
                 drop(coming);
             });
-            NurseryCell::report(&this.shared.node, this.shared.errors.take(), OrphanKind::Reaped);
+            NurseryErrors::report(&this.shared.node, this.shared.errors.take(), OrphanKind::Reaped);
         }
     }
 }
@@ -347,45 +353,37 @@ where
         let (shared, moves_to) = (&**this.shared, this.moves_to.as_deref());
         // The nursery is driven, also in a turn in which its body has nothing to do (L16).
         shared.node.touch();
-        let polled = shared.enter(|| {
-            let mut body_is_due = this.children.begin_turn(shared);
-            let (mut again, mut closing) = (false, false);
-            loop {
-                let mut gives_way = false;
-                if body_is_due {
-                    let waker = shared.node.waker();
-                    if let Poll::Ready(ending) = this.scoped.as_mut().poll(&mut Context::from_waker(&waker)) {
-                        return Ok(ending);
-                    }
-                    gives_way = shared.node.cell().body_is_woken();
+        this.children.begin_turn(shared);
+        let mut body_is_due = this.body.is_woken();
+        let (mut again, mut closing) = (false, false);
+        loop {
+            let mut gives_way = false;
+            if body_is_due {
+                if let Poll::Ready(ending) = this.body.poll(|cx| this.scoped.as_mut().poll(cx)) {
+                    this.children.hand_over(moves_to, *this.has_moved);
+                    return Poll::Ready(finish(ending, shared, *this.conclude));
                 }
-                if this.children.take_turns(shared, moves_to) || !shared.node.cell().body_is_woken() {
-                    break;
-                }
-                // The children have woken it. It is polled once more for what they have done, because most bodies wait for them; and
-                // once more to close when all are over, for nurseries inside one another would need a turn each, and each of these polls
-                // all that are around. Not if it gives way to others.
-                let ends = this.children.len() == 0 && this.scoped.is_winding();
-                let had = std::mem::replace(if ends { &mut closing } else { &mut again }, true);
-                if had || gives_way && !ends {
-                    break;
-                }
-                body_is_due = shared.node.cell().take_body();
+                gives_way = this.body.is_woken();
             }
-            Err(this.children.are_due() || shared.node.cell().has_heard())
-        });
-        let is_due = match polled {
-            Ok(ending) => {
-                this.children.hand_over(moves_to, *this.has_moved);
-                return Poll::Ready(finish(ending, shared, *this.conclude));
+            if this.children.take_turns(shared, moves_to) || !this.body.is_woken() {
+                break;
             }
-            Err(is_due) => is_due,
-        };
+            // The children have woken it. It is polled once more for what they have done, because most bodies wait for them; and
+            // once more to close when all are over, for nurseries inside one another would need a turn each, and each of these polls
+            // all that are around. Not if it gives way to others.
+            let ends = this.children.len() == 0 && this.scoped.is_winding();
+            let had = std::mem::replace(if ends { &mut closing } else { &mut again }, true);
+            if had || gives_way && !ends {
+                break;
+            }
+            body_is_due = true;
+        }
         // L16.1: also for the children, whose wakes do not go through the node.
-        let past = wake::past(&shared.node, cx.waker());
-        let driver = past.as_ref().unwrap_or(cx.waker());
-        if is_due || shared.node.cell().end_turn(driver) {
-            driver.wake_by_ref();
+        let driver = wake::past(&shared.node, cx.waker()).unwrap_or_else(|| cx.waker().clone());
+        if this.children.are_due() {
+            driver.wake();
+        } else {
+            shared.ready.end_turn(driver, this.body);
         }
         Poll::Pending
     }

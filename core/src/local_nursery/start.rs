@@ -89,10 +89,10 @@ where
     F: Future<Output = R>,
     B: AnyBox<Error = E> + Holds<LocalChild<T, E, Pin<Box<F>>, B>>,
 {
-    let Some(pending) = PendingStart::new(target.node.clone().into_block()) else {
+    let Some(pending) = PendingStart::new(target.node.clone()) else {
         return Err(StartError::Closed.into());
     };
-    let start = Start::new(target.node.clone().into_block(), pending);
+    let start = Start::new(target.node.clone(), pending);
     // Boxed here: it goes through several futures on its way to its place.
     let future = Box::pin(child(start.ready()));
     let options = NurseryOptions::new().named("start");
@@ -100,7 +100,7 @@ where
         let target = target.clone();
         move |cradle: LocalHandle<E, B>| async move {
             let origin = Origin::new(std::any::type_name::<F>(), location);
-            let begin = |node: &NodeRef| start.begin(node, cradle.shared.node.clone().into_block());
+            let begin = |node: &NodeRef| start.begin(node, cradle.shared.node.clone());
             let spawned = child::spawn_with(&cradle.shared, Some(target), origin, Role::Child, future, begin);
             let Ok(task) = spawned else { unreachable!("the cradle is open") };
             start.finish(task).await

@@ -2,70 +2,80 @@
 
 use std::fmt;
 use std::future::Future;
-use std::panic::Location;
+use std::panic::{Location, RefUnwindSafe, UnwindSafe};
 use std::pin::Pin;
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll};
 
 use crate::error::JoinError;
 use crate::leaf::Gate;
 use crate::observer::TaskStatus;
-use crate::raw::Giver;
 use crate::reason::Reason;
+use crate::sys::Mutex;
 use crate::tree::ambient;
-use crate::tree::closing::Stood;
+use crate::tree::closing::Linked;
 use crate::tree::flags::CANCELLED;
-use crate::tree::node::{NodeRef, Taker};
+use crate::tree::node::NodeRef;
 use crate::tree::quiet::drop_quietly;
 
-/// The value of a task, for its handle. If nobody takes it, the runtime's job drops it, or the nursery's future: neither may panic (R4).
-pub(crate) struct Kept<T>(Option<T>);
+/// Where a child leaves its value for its handle.
+pub(crate) struct ValueSlot<T>(Mutex<SlotState<T>>);
 
-impl<T> Drop for Kept<T> {
-    fn drop(&mut self) {
-        if let Some(value) = self.0.take() {
+enum SlotState<T> {
+    /// The child has not ended, or its value was taken.
+    Empty,
+    Value(T),
+    /// The handle is gone.
+    Unwanted,
+}
+
+impl<T> ValueSlot<T> {
+    pub(crate) fn new() -> Arc<Self> {
+        Arc::new(ValueSlot(Mutex::new(SlotState::Empty)))
+    }
+
+    fn exchange(&self, state: SlotState<T>) -> SlotState<T> {
+        std::mem::replace(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner), state)
+    }
+
+    /// A value that nobody wants is dropped here and now, while the nursery waits for the child. It may not panic in the runtime's job
+    /// (R4).
+    fn put(&self, value: T) {
+        let mut slot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let SlotState::Unwanted = *slot {
+            drop(slot);
+            return drop_quietly(value);
+        }
+        *slot = SlotState::Value(value);
+    }
+
+    fn take(&self) -> Option<T> {
+        match self.exchange(SlotState::Empty) {
+            SlotState::Value(value) => Some(value),
+            SlotState::Empty | SlotState::Unwanted => None,
+        }
+    }
+
+    /// The handle is gone.
+    fn abandon(&self) {
+        if let SlotState::Value(value) = self.exchange(SlotState::Unwanted) {
             drop_quietly(value);
         }
     }
 }
 
-/// The notes beside the value: how a task has ended.
-const FINISHED: u8 = 0;
-pub(crate) const CUT_OFF: u8 = 1;
-const FAILED: u8 = 2;
-const PANICKED: u8 = 3;
-
-/// How a task has ended, by its note.
-pub(crate) fn ended_as(note: u8) -> TaskStatus {
-    match note {
-        FINISHED => TaskStatus::Finished,
-        FAILED => TaskStatus::Failed,
-        PANICKED => TaskStatus::Panicked,
-        _ => TaskStatus::Cancelled,
-    }
-}
-
-/// A task whose scope is Closed, and that has told its nursery how it ended, leaves that to its handle, and its place (L34).
-pub(crate) fn leave<T, B>(
-    end: Giver<B, Kept<T>>,
-    into_node: fn(B) -> NodeRef,
-    outcome: Result<T, JoinError>,
-    stood: Option<Stood>,
-) {
-    let (note, value) = match outcome {
-        Ok(value) => (FINISHED, Some(Kept(Some(value)))),
-        Err(JoinError::Cancelled) => (CUT_OFF, None),
-        Err(JoinError::Failed) => (FAILED, None),
-        Err(JoinError::Panicked) => (PANICKED, None),
+/// A task whose scope is Closed, and that has told its nursery how it ended, leaves its value to its handle, and its place (L34).
+pub(crate) fn leave<T>(node: &NodeRef, slot: &ValueSlot<T>, result: Result<T, JoinError>, linked: Option<Linked>) {
+    let status = match result {
+        Ok(value) => {
+            slot.put(value);
+            TaskStatus::Finished
+        }
+        Err(JoinError::Cancelled) => TaskStatus::Cancelled,
+        Err(JoinError::Failed) => TaskStatus::Failed,
+        Err(JoinError::Panicked) => TaskStatus::Panicked,
     };
-    let given = end.give(note, value);
-    // A value that nobody takes goes while its nursery waits for the child.
-    drop(given.unwanted);
-    let node = into_node(given.block);
-    let gone = node.leave(stood);
-    node.drop_with(gone);
-    if let Some(waiter) = given.waker {
-        waiter.wake();
-    }
+    node.end_task(status, linked);
 }
 
 /// A handle to a child of a nursery: await it for the child's value, or cancel that one child.
@@ -86,45 +96,46 @@ pub(crate) fn leave<T, B>(
 ///
 /// Awaiting panics if the value was taken before.
 pub struct Task<T> {
-    end: Taker<Kept<T>>,
+    node: NodeRef,
+    slot: Arc<ValueSlot<T>>,
     gate: Gate,
 }
 
-impl<T> Task<T> {
-    pub(crate) fn new(end: Taker<Kept<T>>) -> Self {
-        Task { end, gate: Gate::to("a task") }
-    }
+// The value is moved in and out under a lock, in one step.
+impl<T> UnwindSafe for Task<T> {}
+impl<T> RefUnwindSafe for Task<T> {}
 
-    fn node(&self) -> &NodeRef {
-        self.end.block()
+impl<T> Task<T> {
+    pub(crate) fn new(node: NodeRef, slot: Arc<ValueSlot<T>>) -> Self {
+        Task { node, slot, gate: Gate::to("a task") }
     }
 
     /// Asks this child to stop; its siblings go on, and the nursery does not fail. Says whether that changed anything: not on a
     /// child that has ended or was asked before.
     #[track_caller]
     pub fn cancel(&self, reason: impl Into<Reason>) -> bool {
-        self.node().request(ambient::signed(reason.into()), None)
+        self.node.request(ambient::signed(reason.into()), None)
     }
 
     /// As [`cancel`](Task::cancel), with a grace for [`graceful`](crate::graceful) shields inside it.
     #[track_caller]
     pub fn cancel_within(&self, grace: std::time::Duration, reason: impl Into<Reason>) -> bool {
-        self.node().request(ambient::signed(reason.into()), Some(grace))
+        self.node.request(ambient::signed(reason.into()), Some(grace))
     }
 
     /// How far the child has come.
     #[must_use]
     pub fn status(&self) -> TaskStatus {
-        if let Some(note) = self.end.note() {
-            return ended_as(note);
+        if let Some(status) = self.node.outcome() {
+            return status;
         }
-        if self.node().flagged(CANCELLED) { TaskStatus::Cancelling } else { TaskStatus::Running }
+        if self.node.flagged(CANCELLED) { TaskStatus::Cancelling } else { TaskStatus::Running }
     }
 
     /// Whether the child has ended.
     #[must_use]
     pub fn is_finished(&self) -> bool {
-        self.end.note().is_some()
+        self.node.outcome().is_some()
     }
 
     /// The result, if the child has ended; `None` if not.
@@ -134,11 +145,11 @@ impl<T> Task<T> {
     /// If the value was taken before.
     #[track_caller]
     pub fn try_join(&mut self) -> Option<Result<T, JoinError>> {
-        Some(match ended_as(self.end.note()?) {
+        Some(match self.node.outcome()? {
             TaskStatus::Cancelled => Err(JoinError::Cancelled),
             TaskStatus::Failed => Err(JoinError::Failed),
             TaskStatus::Panicked => Err(JoinError::Panicked),
-            _ => match self.end.take().and_then(|mut kept| kept.0.take()) {
+            _ => match self.slot.take() {
                 Some(value) => Ok(value),
                 None => panic!("the value of this task was taken before"),
             },
@@ -156,7 +167,7 @@ impl<T> Task<T> {
             if gate.poll_start(cx).is_pending() {
                 return Poll::Pending;
             }
-            if self.poll_ended(cx).is_pending() || self.is_withheld() {
+            if self.node.poll_outcome(cx).is_pending() || self.is_withheld() {
                 Poll::Pending
             } else {
                 Poll::Ready(self.status())
@@ -168,30 +179,26 @@ impl<T> Task<T> {
     /// The name of the child; by default the type name of its future.
     #[must_use]
     pub fn name(&self) -> String {
-        self.node().origin.name().to_owned()
+        self.node.origin.name().to_owned()
     }
 
     /// Where the child was spawned.
     #[must_use]
     pub fn location(&self) -> &'static Location<'static> {
-        self.node().origin.location()
+        self.node.origin.location()
     }
 
     /// Why the child was asked to stop by its own handle, its nursery's, or because only daemons were left.
     #[must_use]
     pub fn reason(&self) -> Option<Reason> {
-        self.node().lock().request().map(|request| request.reason.clone())
+        self.node.lock().request().map(|request| request.reason.clone())
     }
 
     /// L14: whether the end of the task, which has come, is none of this code's: that was cancelled before. The failure that ended a
     /// task has mostly cancelled this code, too; seen here, it would become a second error of the same nursery, or a panic in an
     /// `unwrap`.
     fn is_withheld(&self) -> bool {
-        ambient::is_cancelled() && !ambient::innermost().is_some_and(|scope| self.node().ended_before(&scope))
-    }
-
-    fn poll_ended(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.end.wait(cx.waker()) { Poll::Pending } else { Poll::Ready(()) }
+        ambient::is_cancelled() && !ambient::innermost().is_some_and(|scope| self.node.ended_before(&scope))
     }
 }
 
@@ -202,7 +209,7 @@ impl<T> Future for Task<T> {
         if self.gate.poll_start(cx).is_pending() {
             return Poll::Pending;
         }
-        if !self.is_finished() && self.poll_ended(cx).is_pending() || self.is_withheld() {
+        if self.node.poll_outcome(cx).is_pending() || self.is_withheld() {
             return Poll::Pending;
         }
         let Some(result) = self.try_join() else { unreachable!("a task that has ended has a result") };
@@ -211,8 +218,17 @@ impl<T> Future for Task<T> {
     }
 }
 
+impl<T> Drop for Task<T> {
+    fn drop(&mut self) {
+        if self.node.outcome().is_none() {
+            self.node.forget_joiner();
+        }
+        self.slot.abandon();
+    }
+}
+
 impl<T> fmt::Debug for Task<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Task").field("origin", &self.node().origin).field("status", &self.status()).finish()
+        f.debug_struct("Task").field("origin", &self.node.origin).field("status", &self.status()).finish()
     }
 }

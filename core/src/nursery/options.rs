@@ -5,19 +5,20 @@ use std::fmt::{self, Debug};
 use std::future::Future;
 use std::panic::Location;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
 
 use super::Nursery;
-use super::cell::{NurseryCell, OnError};
+use super::errors::{NurseryErrors, OnError};
 use super::outcome::Outcome;
 use super::policy::{Conclude, Errors, all_errors, ended, first_error};
 use crate::group::ErrorGroup;
 use crate::opening::Opening;
 use crate::reason::Origin;
 use crate::tree::marks::Mask;
-use crate::tree::node::{Kind, Node, Typed};
+use crate::tree::node::{Kind, NodeRef};
 use crate::tree::scoped::Scoped;
 
 /// Opens a nursery, runs `body` with a handle to it, and returns when the body and all children have ended.
@@ -187,10 +188,10 @@ impl NurseryOptions {
         R: Outcome<T, E>,
     {
         let (origin, limit) = self.into_parts();
-        let cell = NurseryCell::new(on_error, limit);
-        let [node, home, driven] = Node::new(Kind::Nursery, Mask::None, origin, None, cell).split();
-        let opening = Opening::new(body, Nursery { node });
-        NurseryFuture { scoped: Scoped::with_node(driven.into_block(), opening, Errors::new(home)), conclude }
+        let errors = Arc::new(NurseryErrors::new(on_error, limit));
+        let node = NodeRef::new(Kind::Nursery, Mask::None, origin, None, Some(errors.clone()));
+        let opening = Opening::new(body, Nursery { node: node.clone(), errors: errors.clone() });
+        NurseryFuture { scoped: Scoped::with_node(node.clone(), opening, Errors::new(errors)), node, conclude }
     }
 }
 
@@ -206,7 +207,8 @@ pin_project! {
     #[must_use = "futures do nothing unless polled"]
     pub struct NurseryFuture<T, E, X, F, Fut, R> {
         #[pin]
-        scoped: Scoped<Opening<F, Nursery<E>, Fut>, R, T, Errors<T, E, Typed<NurseryCell<E>>>>,
+        scoped: Scoped<Opening<F, Nursery<E>, Fut>, R, T, Errors<T, E, Arc<NurseryErrors<E>>>>,
+        node: NodeRef,
         conclude: Conclude<E, X>,
     }
 }
@@ -223,8 +225,8 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T, X>> {
         let mut this = self.project();
         let ending = ready!(this.scoped.as_mut().poll(cx));
-        let home = &this.scoped.policy().home;
-        Poll::Ready(ended(ending, home, home.cell(), *this.conclude))
+        let errors = &this.scoped.policy().errors;
+        Poll::Ready(ended(ending, this.node, errors, *this.conclude))
     }
 }
 

@@ -2,45 +2,46 @@
 
 use std::fmt::Debug;
 use std::marker::PhantomData;
+use std::sync::Arc;
 
-use super::cell::{NurseryCell, Recorded};
+use super::errors::{NurseryErrors, Recorded};
 use super::outcome::Outcome;
 use crate::group::ErrorGroup;
 use crate::observer::OrphanKind;
-use crate::tree::node::{NodeRef, Typed};
+use crate::tree::node::NodeRef;
 use crate::tree::scoped::{Ending, Policy};
 
 /// Whatever holds the errors of a nursery.
-pub(crate) trait Home<E> {
-    fn errors(&self) -> &NurseryCell<E>;
+pub(crate) trait HoldsErrors<E> {
+    fn errors(&self) -> &NurseryErrors<E>;
 }
 
-impl<E> Home<E> for Typed<NurseryCell<E>> {
-    fn errors(&self) -> &NurseryCell<E> {
-        self.cell()
+impl<E> HoldsErrors<E> for Arc<NurseryErrors<E>> {
+    fn errors(&self) -> &NurseryErrors<E> {
+        self
     }
 }
 
 /// The policy of nurseries: an `Err` is an error.
 pub(crate) struct Errors<T, E, H> {
-    pub(crate) home: H,
+    pub(crate) errors: H,
     value: PhantomData<fn() -> (T, E)>,
 }
 
 impl<T, E, H> Errors<T, E, H> {
-    pub(crate) fn new(home: H) -> Self {
-        Errors { home, value: PhantomData }
+    pub(crate) fn new(errors: H) -> Self {
+        Errors { errors, value: PhantomData }
     }
 }
 
-impl<T, E: Debug, H: Home<E>, R: Outcome<T, E>> Policy<R> for Errors<T, E, H> {
+impl<T, E: Debug, H: HoldsErrors<E>, R: Outcome<T, E>> Policy<R> for Errors<T, E, H> {
     type Value = T;
 
     fn settle(&mut self, node: Option<&NodeRef>, output: R) -> Option<T> {
         match (output.into_result(), node) {
             (Ok(value), _) => Some(value),
             (Err(error), Some(node)) => {
-                self.home.errors().record(node, error, None);
+                self.errors.errors().record(node, error, None);
                 None
             }
             (Err(_), None) => unreachable!("a nursery has a node"),
@@ -48,11 +49,11 @@ impl<T, E: Debug, H: Home<E>, R: Outcome<T, E>> Policy<R> for Errors<T, E, H> {
     }
 
     fn failed(&self) -> bool {
-        self.home.errors().has_failed()
+        self.errors.errors().has_failed()
     }
 
     fn panicked(&mut self, node: &NodeRef) {
-        NurseryCell::report(node, self.home.errors().take(), OrphanKind::Panicked);
+        NurseryErrors::report(node, self.errors.errors().take(), OrphanKind::Panicked);
     }
 }
 
@@ -63,7 +64,7 @@ pub(crate) type Conclude<E, X> = fn(&NodeRef, Vec<Recorded<E>>) -> X;
 pub(crate) fn first_error<E: Debug>(node: &NodeRef, errors: Vec<Recorded<E>>) -> E {
     let mut errors = errors.into_iter();
     let Some(first) = errors.next() else { unreachable!("a nursery that failed has an error") };
-    NurseryCell::report(node, errors, OrphanKind::Later);
+    NurseryErrors::report(node, errors, OrphanKind::Later);
     first.error
 }
 
@@ -76,7 +77,7 @@ pub(crate) fn all_errors<E>(node: &NodeRef, errors: Vec<Recorded<E>>) -> ErrorGr
 pub(crate) fn ended<T, E, X>(
     ending: Ending<T>,
     node: &NodeRef,
-    errors: &NurseryCell<E>,
+    errors: &NurseryErrors<E>,
     conclude: Conclude<E, X>,
 ) -> Result<T, X> {
     match ending {

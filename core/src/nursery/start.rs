@@ -14,7 +14,6 @@ use std::pin::pin;
 use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use super::cell::NurseryCell;
 use super::outcome::Outcome;
 use super::task;
 use super::{Nursery, NurseryOptions, Task};
@@ -25,7 +24,7 @@ use crate::sleep::sleep_forever;
 use crate::sys::{Mutex, MutexGuard, OnceLock};
 use crate::tree::flags::{CANCELLED, LOST};
 use crate::tree::links::Role;
-use crate::tree::node::{Life, NodeRef, Typed};
+use crate::tree::node::{Life, NodeRef};
 
 impl<E: Debug + Send + 'static> Nursery<E> {
     /// Spawns a child, waits until it calls [`Ready::notify`], and returns what it passes; the child goes on in the nursery.
@@ -81,7 +80,7 @@ impl<E: Debug + Send + 'static> Nursery<E> {
         C: FnOnce(Ready<V>) -> F,
         F: Future<Output = R> + Send + 'static,
     {
-        start(self.node.clone(), Location::caller(), child, |(value, _)| value)
+        start(self.clone(), Location::caller(), child, |(value, _)| value)
     }
 
     /// As [`start`](Nursery::start), with a handle to the child.
@@ -110,13 +109,13 @@ impl<E: Debug + Send + 'static> Nursery<E> {
         C: FnOnce(Ready<V>) -> F,
         F: Future<Output = R> + Send + 'static,
     {
-        start(self.node.clone(), Location::caller(), child, |started| started)
+        start(self.clone(), Location::caller(), child, |started| started)
     }
 }
 
 /// Subtle: neither the child's closure nor its future is held across an `await`, or it would be in here several times.
 async fn start<V, T, E, R, C, F, O>(
-    target: Typed<NurseryCell<E>>,
+    target: Nursery<E>,
     location: &'static Location<'static>,
     child: C,
     keep: fn((V, Task<T>)) -> O,
@@ -129,27 +128,27 @@ where
     C: FnOnce(Ready<V>) -> F,
     F: Future<Output = R> + Send + 'static,
 {
-    let Some(pending) = PendingStart::new(target.clone().into_block()) else { return Err(StartError::Closed.into()) };
-    let start = Start::new(target.clone().into_block(), pending);
+    let Some(pending) = PendingStart::new(target.node.clone()) else { return Err(StartError::Closed.into()) };
+    let start = Start::new(target.node.clone(), pending);
     let future = child(start.ready());
     // The child is born in a nursery of the caller's, and moves when it is ready.
     let spawn: Spawn<V, T, E> = Box::new(move |start, cradle| {
         let origin = Origin::new(std::any::type_name::<F>(), location);
-        let begin = |node: &NodeRef| start.begin(node, cradle.clone().into_block());
+        let begin = |node: &NodeRef| start.begin(node, cradle.node.clone());
         let spawned = task::spawn_with(&cradle, Some(target), origin, Role::Child, future, begin);
         let Ok(task) = spawned else { unreachable!("the cradle is open") };
         task
     });
     let cradle = NurseryOptions::new().named("start");
     let started = cradle.run(move |cradle: Nursery<E>| async move {
-        let task = spawn(&start, cradle.node);
+        let task = spawn(&start, cradle);
         start.finish(task).await
     });
     started.await.map(keep)
 }
 
 /// Spawns the child in its cradle.
-type Spawn<V, T, E> = Box<dyn FnOnce(&Start<V>, Typed<NurseryCell<E>>) -> Task<T> + Send>;
+type Spawn<V, T, E> = Box<dyn FnOnce(&Start<V>, Nursery<E>) -> Task<T> + Send>;
 
 /// One call of `start`, of either sort of nursery.
 pub(crate) struct Start<V> {
@@ -367,7 +366,7 @@ impl Route {
             return Moved::CallerCancelled;
         }
         // Nor is a local child taken by a nursery that was forgotten, and drives nobody any more (L28).
-        let forgotten = self.child.cell().is_local() && target.flagged(LOST);
+        let forgotten = self.child.is_local() && target.flagged(LOST);
         if forgotten || !above.admits() {
             return Moved::NurseryClosed;
         }

@@ -11,7 +11,7 @@ use std::future::Future;
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
-use super::cell::{Handler, OnError};
+use super::errors::{Handler, OnError};
 use super::policy::first_error;
 use super::{Nursery, NurseryFuture, NurseryOptions, Outcome};
 use crate::reason::Origin;

@@ -13,7 +13,7 @@ use crate::reason::Origin;
 use crate::tree::ambient;
 use crate::tree::light::Limit;
 use crate::tree::marks::Mask;
-use crate::tree::node::{Kind, Node};
+use crate::tree::node::{Kind, NodeRef};
 use crate::tree::scoped::{Ending, Plain, Scoped};
 
 pin_project! {
@@ -33,7 +33,7 @@ impl<F: Future<Output = T>, T> Run<F, T> {
         let kind = Kind::Branch;
         let scoped = if here {
             let origin = Origin::new(kind.name(), location);
-            Scoped::placed(Node::bare(kind, Mask::None, origin, None), body, Plain)
+            Scoped::placed(NodeRef::bare(kind, Mask::None, origin, None), body, Plain)
         } else {
             Scoped::light(kind, Mask::None, Limit::NONE, location, body, Plain)
         };

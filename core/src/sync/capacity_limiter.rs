@@ -20,7 +20,7 @@ use super::limiter_acquire::{
     Claim, LimiterAcquire, LimiterAcquireOnBehalfOf, LimiterAcquireOwned, LimiterAcquireOwnedOnBehalfOf,
 };
 use super::line::Ticket;
-use super::wait_queue::{WaitQueue, Wakes};
+use super::wait_queue::{WaitQueue, WakeList};
 use crate::leaf::Waiter;
 use crate::sys::{Mutex, MutexGuard};
 
@@ -357,7 +357,7 @@ impl CapacityLimiter {
     }
 
     /// Lets in whoever fits; to be woken when no lock is held.
-    fn admit(&self, state: &mut State) -> Option<Wakes> {
+    fn admit(&self, state: &mut State) -> Option<WakeList> {
         if state.waiting() == 0 || state.held >= state.total {
             return None;
         }

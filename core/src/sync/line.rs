@@ -176,7 +176,7 @@ impl List {
 
     /// The tag of the longest waiter that may be called. Those before it are passed over.
     #[inline]
-    pub(super) fn first(&mut self, wakes: &mut Wakes) -> Option<usize> {
+    pub(super) fn first(&mut self, wakes: &mut WakeList) -> Option<usize> {
         loop {
             let entry = self.entry(self.first)?;
             let Stage::Waiting(waiter) = &entry.stage else { unreachable!("Invariant 1") };
@@ -188,7 +188,7 @@ impl List {
     }
 
     /// Passes over all whose code is cancelled, and says how many are left.
-    pub(super) fn count(&mut self, wakes: &mut Wakes) -> usize {
+    pub(super) fn count(&mut self, wakes: &mut WakeList) -> usize {
         let mut key = self.first;
         while let Some(entry) = self.entry(key) {
             let next = entry.next;
@@ -201,14 +201,14 @@ impl List {
     }
 
     #[cold]
-    fn pass_over(&mut self, key: usize, wakes: &mut Wakes) {
+    fn pass_over(&mut self, key: usize, wakes: &mut WakeList) {
         if let Some((_, waiter)) = self.unlink(key, Stage::Passed) {
             wakes.forget(waiter);
         }
     }
 
     /// Adds an entry at the end. In a broken queue it is woken at once, to find that out.
-    pub(super) fn enter(&mut self, tag: usize, waiter: Waiter, wakes: &mut Wakes) -> usize {
+    pub(super) fn enter(&mut self, tag: usize, waiter: Waiter, wakes: &mut WakeList) -> usize {
         if let Some(broken) = &self.broken {
             let stage = Stage::Broken(broken.clone());
             wakes.push(waiter);
@@ -234,7 +234,7 @@ impl List {
 
     /// Calls the longest waiter that may be called, and gives its tag.
     #[inline]
-    pub(super) fn serve(&mut self, pass_on: bool, wakes: &mut Wakes) -> Option<usize> {
+    pub(super) fn serve(&mut self, pass_on: bool, wakes: &mut WakeList) -> Option<usize> {
         let tag = self.first(wakes)?;
         if let Some((_, waiter)) = self.unlink(self.first, Stage::Served { pass_on }) {
             wakes.push(waiter);
@@ -243,7 +243,7 @@ impl List {
     }
 
     /// Breaks the line: for all who wait, and for all who join later. The first breaker stands.
-    pub(super) fn break_with(&mut self, broken: &Broken, wakes: &mut Wakes) -> usize {
+    pub(super) fn break_with(&mut self, broken: &Broken, wakes: &mut WakeList) -> usize {
         let mut count = 0;
         while self.first(wakes).is_some() {
             if let Some((_, waiter)) = self.unlink(self.first, Stage::Broken(broken.clone())) {
@@ -307,7 +307,7 @@ pub(super) fn repark(
     n: usize,
     retag: Option<(usize, usize)>,
     mark: impl FnOnce(),
-    wakes: &mut Wakes,
+    wakes: &mut WakeList,
 ) -> usize {
     if ptr::eq(from, &raw const **to) {
         return 0;
@@ -445,7 +445,7 @@ impl Ticket {
 
     /// Takes a place at the end of the line where this ticket has waited, and was passed over.
     pub(super) fn rejoin(&mut self, home: &Shared, tag: usize, waiter: Waiter) {
-        let mut wakes = Wakes::default();
+        let mut wakes = WakeList::default();
         let mut list = self.away.as_deref().unwrap_or(home).lock();
         self.key = list.enter(tag, waiter, &mut wakes);
     }
@@ -473,14 +473,14 @@ impl Ticket {
 /// Waiters to wake once no lock is held any more; they are woken when it is dropped, longest waiter first.
 #[derive(Debug, Default)]
 #[must_use = "the waiters are woken when this is dropped"]
-pub struct Wakes {
+pub struct WakeList {
     first: Option<Waiter>,
     rest: Vec<Waiter>,
     /// Not to be woken, but dropped.
     passed: Vec<Waiter>,
 }
 
-impl Wakes {
+impl WakeList {
     #[inline]
     fn push(&mut self, waiter: Waiter) {
         if self.first.is_none() {
@@ -513,7 +513,7 @@ impl Wakes {
     }
 }
 
-impl Drop for Wakes {
+impl Drop for WakeList {
     #[inline]
     fn drop(&mut self) {
         if let Some(waiter) = self.first.take() {

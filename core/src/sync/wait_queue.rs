@@ -20,7 +20,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-pub use super::line::Wakes;
+pub use super::line::WakeList;
 use super::line::{self, Called, Left, List, Shared, Ticket};
 use crate::leaf::{Gate, Waiter};
 use crate::raw::Lazy;
@@ -175,7 +175,7 @@ impl WaitQueue {
         self.repark_as(n, to, None, || {})
     }
 
-    /// [`repark`](WaitQueue::repark), of those whose tag is the one, giving them the other. Wakes nobody, unless `to` is
+    /// [`repark`](WaitQueue::repark), of those whose tag is the one, giving them the other. WakeList nobody, unless `to` is
     /// broken. `mark` runs under the locks of both, before anybody has moved; it must not use either.
     pub(super) fn repark_as(
         &self,
@@ -185,7 +185,7 @@ impl WaitQueue {
         mark: impl FnOnce(),
     ) -> usize {
         let Some(from) = self.shared.get() else { return 0 };
-        let mut wakes = Wakes::default();
+        let mut wakes = WakeList::default();
         line::repark(from, &to.shared.share_or_fill(Shared::default), n, tags, mark, &mut wakes)
     }
 
@@ -243,7 +243,7 @@ impl WaitQueue {
     #[inline]
     pub fn lock(&self) -> Line<'_> {
         let shared = self.shared();
-        Line { list: shared.lock(), shared, wakes: Wakes::default() }
+        Line { list: shared.lock(), shared, wakes: WakeList::default() }
     }
 
     /// Locks the queue to wait for something that is announced by an atomic: look at it after this.
@@ -277,7 +277,7 @@ pub struct Line<'a> {
     // Subtle: the fields are dropped in this order: unlock, then wake.
     list: MutexGuard<'a, List>,
     shared: &'a Shared,
-    wakes: Wakes,
+    wakes: WakeList,
 }
 
 impl<'a> Line<'a> {
@@ -329,7 +329,7 @@ impl<'a> Line<'a> {
     ///
     /// For callers that hold another lock, to be released first.
     #[inline]
-    pub fn finish(self) -> Wakes {
+    pub fn finish(self) -> WakeList {
         let Line { list, wakes, .. } = self;
         drop(list);
         wakes
@@ -409,7 +409,7 @@ impl Future for Park<'_> {
         if let State::New(queue) = this.state {
             // L36: made before the lock is taken.
             let waiter = Waiter::new(cx);
-            let mut wakes = Wakes::default();
+            let mut wakes = WakeList::default();
             let home = queue.shared();
             let key = home.lock().enter(0, waiter, &mut wakes);
             this.state = State::Joined { home, ticket: Some(Ticket::new(key)) };
@@ -434,7 +434,7 @@ impl Drop for Park<'_> {
         // L40.
         let gone = ticket.leave(home);
         if let Left::Served { pass_on: true } = gone.left {
-            let mut wakes = Wakes::default();
+            let mut wakes = WakeList::default();
             gone.away.as_deref().unwrap_or(home).lock().serve(true, &mut wakes);
         }
     }

@@ -26,7 +26,7 @@ pub(crate) fn look_up(mut take: impl FnMut(&Binding) -> bool) {
     while let Some(node) = next {
         let mut state = node.lock();
         let binding = state.if_rare().and_then(|rare| rare.binding.clone());
-        let parent: Option<NodeRef> = state.parent(&node).cloned();
+        let parent: Option<NodeRef> = state.parent.clone();
         // Invariant: no user code below the lock; a binding that is let go of may be the last of its value.
         drop(state);
         if binding.is_some_and(|binding| (binding.inherited || !left_task) && take(&binding)) {

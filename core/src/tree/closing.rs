@@ -24,25 +24,14 @@ pub(crate) struct Closed {
     pub(crate) requested: bool,
     /// The host of the tree was dropped meanwhile (L30).
     pub(crate) razed: bool,
-    /// Where it stands until it is unlinked; a root stands nowhere.
-    pub(crate) stood: Option<Stood>,
+    /// Where it is linked until it leaves; a root is linked nowhere.
+    pub(crate) linked: Option<Linked>,
 }
 
-/// Where a scope stood among its parent's links when it was closed.
-pub(crate) struct Stood {
-    /// None is the task's home.
-    elsewhere: Option<NodeRef>,
+/// Where a scope is linked: below its parent, in this slot.
+pub(crate) struct Linked {
+    pub(crate) parent: NodeRef,
     slot: u32,
-}
-
-impl Stood {
-    /// The scope above, where the scope `this` stood.
-    pub(crate) fn parent<'a>(&'a self, this: &'a NodeRef) -> &'a NodeRef {
-        match self.elsewhere.as_ref().or_else(|| this.cell().home()) {
-            Some(parent) => parent,
-            None => unreachable!("what has no home stood elsewhere"),
-        }
-    }
 }
 
 impl NodeRef {
@@ -61,7 +50,7 @@ impl NodeRef {
             inherited: state.inherited.any(),
             requested: false,
             razed: false,
-            stood: state.stood(self),
+            linked: state.linked(),
         };
         let waker = state.waker.take();
         if state.has_more() {
@@ -124,28 +113,27 @@ impl NodeRef {
 
     /// Leaves the parent, which may be waiting for this.
     pub(crate) fn unlink(&self) {
-        let stood = self.lock().stood(self);
-        self.leave(stood);
+        let linked = self.lock().linked();
+        self.leave(linked);
     }
 
-    /// As [`unlink`](NodeRef::unlink), for a scope that has just been closed. Gives what the parent had of it.
-    pub(crate) fn leave(&self, stood: Option<Stood>) -> Option<NodeRef> {
-        let stood = stood?;
-        let parent = stood.parent(self);
+    /// As [`unlink`](NodeRef::unlink), for a scope that has just been closed.
+    pub(crate) fn leave(&self, linked: Option<Linked>) {
+        let Some(Linked { parent, slot }) = linked else { return };
         let mut above = parent.lock();
         if above.life == Life::Closed {
-            return None;
+            return;
         }
         // Once: a future that has escaped may be polled by one thread while another finishes its scope as a leaked one (L28).
-        let (role, gone) = above.links.remove(stood.slot, self)?;
+        let Some((role, gone)) = above.links.remove(slot, self) else { return };
         let done = role != Role::Inner && above.has_to_know(role);
         // An inner scope is driven by its parent's task, which is polling it now; unless its future has escaped.
-        let escaped = role == Role::Inner && parent.flagged(CANCELLED) && !ambient::is_inside(parent);
+        let escaped = role == Role::Inner && parent.flagged(CANCELLED) && !ambient::is_inside(&parent);
         drop(above);
+        drop(gone);
         if done || escaped {
-            wake::wake(parent);
+            wake::wake(&parent);
         }
-        Some(gone)
     }
 }
 
@@ -161,9 +149,7 @@ impl State {
         self.deadline_timer.is_some() || self.has_rare() || self.inherited.waits_for_hard()
     }
 
-    fn stood(&self, this: &NodeRef) -> Option<Stood> {
-        let elsewhere = self.parent_elsewhere().cloned();
-        let stands = elsewhere.is_some() || this.cell().home().is_some();
-        stands.then_some(Stood { elsewhere, slot: self.slot })
+    fn linked(&self) -> Option<Linked> {
+        Some(Linked { parent: self.parent.clone()?, slot: self.slot })
     }
 }

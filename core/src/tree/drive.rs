@@ -11,7 +11,7 @@ use super::ambient;
 use super::closing::Closed;
 use super::finalizer::Finalizer;
 use super::flags::{
-    BY_CELL, CANCELLED, DELIVERED, GOES_WHOLE, LOST, MARKED, NESTED, PARENT_CANCELLED, POLL_SPENT, RAZED, TIMED,
+    CANCELLED, DELIVERED, GOES_WHOLE, LOST, MARKED, NESTED, PARENT_CANCELLED, POLL_SPENT, RAZED, TIMED,
     WATCHED,
 };
 use super::links::Role;
@@ -196,15 +196,8 @@ impl NodeRef {
         }
     }
 
-    /// Keeps the waker of whoever drives the scope. Says whether it was another one before. What is woken through
-    /// its cell needs none.
-    #[inline]
+    /// Keeps the waker of whoever drives the scope. Says whether it was another one before.
     pub(crate) fn register(&self, driver: Driver, waker: &Waker) -> bool {
-        let by_cell = driver == Driver::Own && self.flagged(BY_CELL);
-        !by_cell && self.keep_waker(driver, waker)
-    }
-
-    fn keep_waker(&self, driver: Driver, waker: &Waker) -> bool {
         let state = self.lock();
         if state.waker.as_ref().is_some_and(|old| old.will_wake(waker)) {
             return false;

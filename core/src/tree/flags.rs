@@ -27,8 +27,8 @@ pub(crate) const FOLLOWED: u32 = 1 << 7;
 /// An observer was told that this scope has ended.
 pub(crate) const TOLD_SCOPE_END: u32 = 1 << 8;
 
-/// Its driver is woken through its cell, until it is lost.
-pub(crate) const BY_CELL: u32 = 1 << 9;
+/// A local nursery, or a child of one: no job of the runtime drives it, until it is lost.
+pub(crate) const LOCAL: u32 = 1 << 9;
 
 /// The operations that code in the tree waits for are to be noted.
 pub(crate) const NOTED: u32 = 1 << 10;

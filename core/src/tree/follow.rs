@@ -1,6 +1,7 @@
 //! What an observer is told that follows the tasks, or all scopes.
 
 use std::panic::{self, AssertUnwindSafe};
+use std::task::Poll;
 
 use super::flags::{CANCELLED, FOLLOWED, TOLD_END, TOLD_SCOPE_END};
 use super::node::{Kind, NodeRef};
@@ -52,30 +53,30 @@ pub(crate) fn ended(node: &NodeRef) {
     if let Some(tree) = node.tree().filter(|tree| tree.is_followed()) {
         if node.flag(TOLD_END) {
             // Cut off with its host (L30), it has no outcome yet.
-            let status = node.cell().status().unwrap_or(TaskStatus::Cancelled);
+            let status = node.outcome().unwrap_or(TaskStatus::Cancelled);
             tree.tell(node, TaskEvent::Ended { status });
         }
     }
 }
 
-/// A task is polled: none when it is over.
+/// A task is polled: ready when it is over.
 #[inline]
-pub(crate) fn turn<R>(tree: &Tree, node: &NodeRef, poll: impl FnOnce() -> Option<R>) -> Option<R> {
+pub(crate) fn turn(tree: &Tree, node: &NodeRef, poll: impl FnOnce() -> Poll<()>) -> Poll<()> {
     if tree.is_followed() { polled(tree, node, poll) } else { poll() }
 }
 
 #[cold]
-fn polled<R>(tree: &Tree, node: &NodeRef, poll: impl FnOnce() -> Option<R>) -> Option<R> {
+fn polled(tree: &Tree, node: &NodeRef, poll: impl FnOnce() -> Poll<()>) -> Poll<()> {
     tree.tell(node, TaskEvent::PollBegins);
     let begin = tree.now();
-    let pending = poll();
+    let poll = poll();
     let end = tree.now();
     let cancelled_for = asked_at(node).map(|asked| end - asked);
     tree.tell(node, TaskEvent::PollEnds { took: end - begin, cancelled_for });
-    if pending.is_none() {
+    if poll.is_ready() {
         ended(node);
     }
-    pending
+    poll
 }
 
 /// When the nearest request that reaches the task was made.
@@ -86,7 +87,7 @@ fn asked_at(node: &NodeRef) -> Option<Instant> {
         if let Some(request) = state.request() {
             return Some(request.soft);
         }
-        next = state.parent(&node).cloned();
+        next = state.parent.clone();
     }
     None
 }
@@ -101,7 +102,7 @@ pub(crate) fn begin(root: &NodeRef) {
 /// The scope has got its place in a tree whose observer follows the scopes.
 #[cold]
 pub(crate) fn opened(node: &NodeRef) {
-    let parent = node.lock().parent(node).map(id);
+    let parent = node.lock().parent.as_ref().map(id);
     scope(node, ScopeEvent::Opened { parent });
 }
 

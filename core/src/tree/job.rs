@@ -10,6 +10,7 @@ use std::task::{Context, Poll};
 use super::Tree;
 use super::loss;
 use super::node::{Life, NodeRef};
+use super::task::RunTask;
 use crate::reason::Origin;
 use crate::runtime::budget::with_budget;
 
@@ -29,7 +30,9 @@ enum Work {
 }
 
 impl Job {
-    pub(crate) fn task(node: NodeRef) -> Self {
+    /// A task, and its body, which lies in its node from here on.
+    pub(crate) fn task(node: NodeRef, body: Pin<Box<dyn RunTask>>) -> Self {
+        node.set_body(body);
         Job(Work::Task(node))
     }
 
@@ -67,7 +70,7 @@ impl Future for Job {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let poll = with_budget(|| match &mut self.0 {
-            Work::Task(node) => node.cell().run(node, cx),
+            Work::Task(node) => node.poll_task(cx),
             Work::Reaper(node) => loss::reap(node, cx),
             Work::Sentinel(tree) => tree.upgrade().map_or(Poll::Ready(()), |tree| tree.poll_ended(cx)),
             Work::Over => Poll::Ready(()),
@@ -84,7 +87,7 @@ impl Drop for Job {
         match std::mem::replace(&mut self.0, Work::Over) {
             Work::Over => {}
             Work::Task(node) | Work::Reaper(node) if node.life() == Life::Closed => {}
-            Work::Task(node) => loss::driver_lost(&node, || node.cell().cut(&node)),
+            Work::Task(node) => loss::driver_lost(&node, || node.abandon_body()),
             Work::Sentinel(tree) => tree.upgrade().iter().for_each(|tree| tree.host_is_gone()),
             Work::Reaper(node) => {
                 // The runtime is gone: what is left of the scope cannot be finished.

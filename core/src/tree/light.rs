@@ -10,7 +10,7 @@ use super::Tree;
 use super::ambient;
 use super::links::Role;
 use super::marks::Mask;
-use super::node::{Kind, Node, NodeRef};
+use super::node::{Kind, NodeRef};
 use crate::Instant;
 use crate::reason::Origin;
 use crate::sys::atomic::Ordering;
@@ -96,7 +96,7 @@ impl Light {
     /// Makes the node and hangs it below `parent`, which stands around this code.
     pub(super) fn materialise(self, parent: &NodeRef, tree: &Arc<Tree>) -> NodeRef {
         let node = NodeRef::attach_new(parent, Role::Inner, |place| {
-            Node::placed(place, self.kind, self.mask, self.origin(), Some(tree.clone()), ()).into_block()
+            NodeRef::placed(place, self.kind, self.mask, self.origin(), tree.clone())
         });
         node.driven.store(true, Ordering::Relaxed);
         node.lock().deadline = self.deadline;

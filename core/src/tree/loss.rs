@@ -9,12 +9,12 @@ use std::task::{Context, Poll, Waker};
 use super::ambient;
 use super::closing::Closed;
 use super::drive::{Body, Driver, Step, poll_open_as};
-use super::flags::{BY_CELL, CANCELLED, DELIVERED, GOES_WHOLE, LOST, RAZED};
+use super::flags::{CANCELLED, DELIVERED, GOES_WHOLE, LOST, RAZED};
 use super::job::Job;
 use super::links::Role;
 use super::node::{Life, NodeRef, Owned};
 use super::quiet::drop_payload;
-use super::wake::Wakes;
+use super::wake::WakeList;
 use crate::observer::HostDropped;
 use crate::reason::{Reason, ReasonKind};
 use crate::sys::atomic::Ordering;
@@ -30,7 +30,6 @@ pub(crate) fn driver_lost(node: &NodeRef, drop_body: impl FnOnce()) {
 pub(crate) fn leaked(node: &NodeRef) {
     match lose(node, || {}) {
         Some(waker) => waker.wake(),
-        None if node.flagged(BY_CELL) => node.cell().wake(node),
         None => {}
     }
 }
@@ -108,7 +107,7 @@ fn goes_with_its_parent(node: &NodeRef) -> bool {
         return false;
     }
     let state = node.lock();
-    let parent = if state.role == Role::Inner && state.life == Life::Open { state.parent(node).cloned() } else { None };
+    let parent = if state.role == Role::Inner && state.life == Life::Open { state.parent.clone() } else { None };
     drop(state);
     let Some(parent) = parent.filter(|parent| parent.flagged(DELIVERED) && parent.life() == Life::Open) else {
         return false;
@@ -123,7 +122,7 @@ fn forget_local_children(node: &NodeRef) {
         let state = node.lock();
         let tasks = state.links.iter().filter(|(role, _)| matches!(role, Role::Child | Role::Daemon));
         // Tasks on the executor have a driver of their own.
-        tasks.map(|(_, child)| child).filter(|child| child.cell().is_local()).cloned().collect()
+        tasks.map(|(_, child)| child).filter(|child| child.is_local()).cloned().collect()
     };
     for child in children {
         leaked(&child);
@@ -134,13 +133,13 @@ fn forget_local_children(node: &NodeRef) {
 fn become_residue(node: &NodeRef) {
     let (parent, slot) = {
         let state = node.lock();
-        (state.parent(node).cloned(), state.slot)
+        (state.parent.clone(), state.slot)
     };
     let Some(parent) = parent else { return };
     let mut above = parent.lock();
     if above.life == Life::Closed {
         drop(above);
-        node.attach(parent, Role::Residue);
+        node.attach(&parent, Role::Residue);
     } else {
         above.links.change_role(slot, node, Role::Residue);
         drop(above);
@@ -150,14 +149,14 @@ fn become_residue(node: &NodeRef) {
 
 /// A scope that was closed without a caller (L29).
 fn end_reaped(node: &NodeRef, closed: Closed) {
-    node.cell().orphaned(node);
+    node.orphaned();
     if let Some(payload) = closed.panic {
-        match closed.stood.as_ref().map(|stood| stood.parent(node)) {
+        match closed.linked.as_ref().map(|linked| &linked.parent) {
             Some(above) if above.life() != Life::Closed => above.panicked(payload),
             _ => drop_payload(Some(payload)),
         }
     }
-    node.leave(closed.stood);
+    node.leave(closed.linked);
 }
 
 /// Drives a lost scope to its end, in the name of its adopter.
@@ -237,7 +236,7 @@ pub(crate) fn raze(top: &NodeRef) {
         drop(state);
         razed.push(node);
     }
-    let mut wakes = Wakes::default();
+    let mut wakes = WakeList::default();
     for node in &razed {
         raze_node(node, &mut report, &mut wakes);
     }
@@ -247,7 +246,7 @@ pub(crate) fn raze(top: &NodeRef) {
     }
 }
 
-fn raze_node(node: &NodeRef, report: &mut HostDropped, wakes: &mut Wakes) {
+fn raze_node(node: &NodeRef, report: &mut HostDropped, wakes: &mut WakeList) {
     let mut state = node.lock();
     if state.life == Life::Closed {
         return;
@@ -262,12 +261,12 @@ fn raze_node(node: &NodeRef, report: &mut HostDropped, wakes: &mut Wakes) {
     wakes.push_taken(node, state.waker.take());
     drop(state);
     let result = ambient::enter(node, || {
-        node.cell().cut(node);
+        node.abandon_body();
         drop(left);
     });
     drop_payload(result.err());
     drop(links);
-    node.cell().orphaned(node);
+    node.orphaned();
     let closed = node.close();
     drop_payload(closed.panic);
     node.due.store(false, Ordering::Relaxed);

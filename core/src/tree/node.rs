@@ -5,29 +5,29 @@
 //! to keep and no user code below a lock (L36).
 
 use std::future::Future;
+use std::ops::Deref;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::pin::Pin;
 use std::sync::{Arc, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Wake, Waker};
 use std::time::Duration;
 
 use super::Tree;
 use super::binding::Binding;
 use super::finalizer::Finalizer;
-use super::flags::{BY_CELL, FOLLOWED, NOTED, PARENT_CANCELLED, RAZED};
+use super::flags::{FOLLOWED, LOCAL, NOTED, PARENT_CANCELLED, RAZED};
 use super::links::{Links, Role};
 use super::marks::{Marks, Mask};
 use super::place::Place;
 use super::seldom::Seldom;
+use super::task::{Outcome, TaskBody};
 use super::timers::TimerKey;
 use super::verdict::Polled;
 use super::wake;
 use crate::Instant;
-use crate::observer::TaskStatus;
-use crate::raw::{self, Calls, Delivery, Lazy, Room, Thin, Woken};
 use crate::reason::{Origin, Reason};
 use crate::sys::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
-use crate::sys::{Mutex, MutexGuard};
+use crate::sys::{Mutex, MutexGuard, OnceLock};
 
 /// What construct a scope belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,23 +79,18 @@ pub(crate) enum Life {
     Closed,
 }
 
-/// A shared scope of any sort: its node, and its [cell](NodeRef::cell).
-pub(crate) type NodeRef = Thin<Node, dyn Cell>;
+/// A shared reference to a scope.
+#[derive(Clone)]
+pub(crate) struct NodeRef(Arc<Node>);
 
-/// A shared scope whose cell is known to be an `X`.
-pub(crate) type Typed<X> = raw::Typed<Node, dyn Cell, X>;
+impl Deref for NodeRef {
+    type Target = Node;
 
-/// A shared scope with a part of its cell.
-pub(crate) type Part<Y> = raw::Part<Node, dyn Cell, Y>;
-
-/// The tree of a scope, lent.
-pub(crate) type TreeRef<'a> = raw::LentArc<'a, Tree>;
-
-/// The end that gives what a task leaves, with its scope.
-pub(crate) type Giver<V> = raw::Giver<NodeRef, V>;
-
-/// The end that takes it.
-pub(crate) type Taker<V> = raw::Taker<Node, dyn Cell, V>;
+    #[inline]
+    fn deref(&self) -> &Node {
+        &self.0
+    }
+}
 
 /// What a panic carries.
 pub(crate) type Payload = Box<dyn std::any::Any + Send>;
@@ -103,47 +98,11 @@ pub(crate) type Payload = Box<dyn std::any::Any + Send>;
 /// A future that the core owns: a blocking job's end, a running finalizer.
 pub(crate) type Owned = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// The typed part of a node: what only nurseries and tasks have.
-pub(crate) trait Cell: Send + Sync {
-    /// Polls a task that is a job of the runtime, with its node as the current scope.
-    fn run(&self, _node: &NodeRef, _cx: &mut Context<'_>) -> Poll<()> {
-        unreachable!("only tasks are run")
-    }
-
-    /// Drops the body, if nobody is polling it; a body that is being polled is dropped by whoever polls it, as soon as that
-    /// poll returns.
-    fn cut(&self, _node: &NodeRef) {}
-
-    /// Whoever drives the scope is woken through [`wake`](Cell::wake): no waker is kept with the node.
-    fn wakes(&self) -> bool {
-        false
-    }
-
-    /// Wakes whoever drives the scope.
-    fn wake(&self, _node: &NodeRef) {
-        unreachable!("only where `wakes` says so")
-    }
-
-    /// Its driver is the future of a local nursery.
-    fn is_local(&self) -> bool {
-        false
-    }
-
-    /// The nursery that the task was born in, and which it keeps. So its node has no count of its own of that parent, nor of the tree.
-    fn home(&self) -> Option<&NodeRef> {
-        None
-    }
-
-    /// How the task has ended, if it has.
-    fn status(&self) -> Option<TaskStatus> {
-        None
-    }
-
-    /// The scope was closed by a reaper (L29) or with its host (L30): its errors have no caller, its handle has no value.
-    fn orphaned(&self, _node: &NodeRef) {}
+/// What a nursery keeps in its node for the case that nobody is there to return it to.
+pub(crate) trait NodeData: Send + Sync {
+    /// The scope was closed by a reaper (L29) or with its host (L30): its errors have no caller.
+    fn orphaned(&self, node: &NodeRef);
 }
-
-impl Cell for () {}
 
 /// A scope.
 pub(crate) struct Node {
@@ -151,8 +110,9 @@ pub(crate) struct Node {
     pub(crate) mask: Mask,
     /// Its name, and where it was made.
     pub(crate) origin: Origin,
-    /// The tree, from when the scope got its place there; a task's is that of its [home](Cell::home).
-    tree: Lazy<Tree>,
+    /// The tree, from when the scope got its place there.
+    tree: OnceLock<Arc<Tree>>,
+    data: Option<Arc<dyn NodeData>>,
     flags: AtomicU32,
     /// Since the parent's body was last polled: was this scope driven? (L16)
     pub(crate) driven: AtomicBool,
@@ -167,8 +127,10 @@ pub(crate) struct Node {
     pub(super) polled: Polled,
     /// The number of the request by which the code directly inside became cancelled.
     pub(super) cancelled_by: AtomicU32,
+    /// How a task ended.
+    pub(super) outcome: Outcome,
     /// How many requests had been made when the task ended.
-    ended_after: AtomicU32,
+    pub(super) ended_after: AtomicU32,
     /// When it was last looked at, a scope inside had to end: see [`had_to_end`](NodeRef::had_to_end).
     pub(super) waits: AtomicBool,
     state: Mutex<State>,
@@ -176,12 +138,8 @@ pub(crate) struct Node {
 
 // A panic leaves no node half-changed: no user code runs under its lock (L36), and what unwinds through a body is caught and
 // recorded (L32). So handles can be used after a panic, and in a `catch_unwind`, whatever the node holds.
-impl UnwindSafe for NodeRef {}
-impl RefUnwindSafe for NodeRef {}
-impl<X> UnwindSafe for Typed<X> {}
-impl<X> RefUnwindSafe for Typed<X> {}
-impl<Y> UnwindSafe for Part<Y> {}
-impl<Y> RefUnwindSafe for Part<Y> {}
+impl UnwindSafe for Node {}
+impl RefUnwindSafe for Node {}
 
 /// A request that stands (L6).
 pub(crate) struct Request {
@@ -196,8 +154,8 @@ pub(crate) struct Request {
 pub(crate) struct State {
     pub(crate) life: Life,
     pub(crate) role: Role,
-    /// See [`parent`](State::parent).
-    parent: Option<NodeRef>,
+    /// The scope above; none above a root, and before the entry.
+    pub(crate) parent: Option<NodeRef>,
     /// The place among the parent's links.
     pub(crate) slot: u32,
     /// Requests from above that reach this scope.
@@ -205,8 +163,12 @@ pub(crate) struct State {
     pub(crate) deadline: Instant,
     pub(crate) deadline_timer: Option<TimerKey>,
     pub(crate) links: Links,
-    /// Whoever drives the scope.
+    /// WakeList whoever drives the scope.
     pub(crate) waker: Option<Waker>,
+    /// Of a task that is a job of the runtime.
+    pub(super) body: TaskBody,
+    /// WakeList whoever awaits the end of a task.
+    pub(super) joiner: Option<Waker>,
     rare: Seldom<Rare>,
 }
 
@@ -236,23 +198,6 @@ pub(crate) struct Rare {
 }
 
 impl State {
-    /// The scope above the scope `this`, which this is the state of; none above a root, and before the entry.
-    #[inline]
-    pub(crate) fn parent<'a>(&'a self, this: &'a NodeRef) -> Option<&'a NodeRef> {
-        self.parent.as_ref().or_else(|| this.cell().home())
-    }
-
-    /// The scope above, unless it is a task's home, which is not counted here.
-    #[inline]
-    pub(super) fn parent_elsewhere(&self) -> Option<&NodeRef> {
-        self.parent.as_ref()
-    }
-
-    /// Sets the scope above. What comes back is to be dropped where no lock is held.
-    pub(super) fn set_parent(&mut self, parent: Option<NodeRef>) -> Option<NodeRef> {
-        std::mem::replace(&mut self.parent, parent)
-    }
-
     /// What most scopes never have; made now if it was not there.
     pub(crate) fn rare(&mut self) -> &mut Rare {
         self.rare.get_or_insert_default()
@@ -321,45 +266,27 @@ impl State {
     }
 }
 
-impl Node {
+impl NodeRef {
     /// A scope that has no parent yet.
-    pub(crate) fn new<C: Cell + 'static>(
+    pub(crate) fn new(
         kind: Kind,
         mask: Mask,
         origin: Origin,
         tree: Option<Arc<Tree>>,
-        cell: C,
-    ) -> Typed<C> {
-        Typed::new(|cell| Node::make(kind, mask, origin, tree, None, cell), cell, |cell| cell)
+        data: Option<Arc<dyn NodeData>>,
+    ) -> Self {
+        NodeRef::make(kind, mask, origin, tree, None, data)
     }
 
-    /// As [`new`](Node::new), without anything that only some sorts of scopes have.
-    pub(crate) fn bare(kind: Kind, mask: Mask, origin: Origin, tree: Option<Arc<Tree>>) -> NodeRef {
-        Node::new(kind, mask, origin, tree, ()).into_block()
+    /// As [`new`](NodeRef::new), without anything that only some sorts of scopes have.
+    pub(crate) fn bare(kind: Kind, mask: Mask, origin: Origin, tree: Option<Arc<Tree>>) -> Self {
+        NodeRef::make(kind, mask, origin, tree, None, None)
     }
 
-    /// A scope that is made for its place; a task has the tree of its home. Once it is linked there,
-    /// [`hard_time_may_be_over`](NodeRef::hard_time_may_be_over) has to follow.
-    pub(crate) fn placed<C: Cell + 'static>(
-        place: Place,
-        kind: Kind,
-        mask: Mask,
-        origin: Origin,
-        tree: Option<Arc<Tree>>,
-        cell: C,
-    ) -> Typed<C> {
-        Typed::new(|cell| Node::make(kind, mask, origin, tree, Some(place), cell), cell, |cell| cell)
-    }
-
-    /// As [`placed`](Node::placed), for a task; with room for a body, and for what that leaves, which may borrow.
-    pub(crate) fn lodging<C: Cell + 'static, V, P>(
-        place: Place,
-        origin: Origin,
-        cell: C,
-        left: for<'a> fn(&'a C) -> &'a Delivery,
-    ) -> (NodeRef, Room<Node, dyn Cell, P>, raw::Giver<Part<C>, V>, Taker<V>) {
-        let node = |cell: &C| Node::make(Kind::Task, Mask::None, origin, None, Some(place), cell);
-        raw::lodge(node, cell, |cell| cell, left)
+    /// A scope that is made for its place. Once it is linked there, [`hard_time_may_be_over`](NodeRef::hard_time_may_be_over) has to
+    /// follow.
+    pub(crate) fn placed(place: Place, kind: Kind, mask: Mask, origin: Origin, tree: Arc<Tree>) -> Self {
+        NodeRef::make(kind, mask, origin, Some(tree), Some(place), None)
     }
 
     #[inline(always)]
@@ -369,19 +296,17 @@ impl Node {
         origin: Origin,
         tree: Option<Arc<Tree>>,
         place: Option<Place>,
-        cell: &impl Cell,
+        data: Option<Arc<dyn NodeData>>,
     ) -> Self {
         super::census::node_made(kind);
-        let (mut flags, inherited) = place.as_ref().map_or((0, Marks::default()), |place| place.reach(mask));
-        if cell.wakes() {
-            flags |= BY_CELL;
-        }
+        let (flags, inherited) = place.as_ref().map_or((0, Marks::default()), |place| place.reach(mask));
         let (role, slot) = place.as_ref().map_or((Role::Inner, 0), |place| (place.role, place.slot));
-        Node {
+        NodeRef(Arc::new(Node {
             kind,
             mask,
             origin,
-            tree: tree.map_or_else(Lazy::new, Lazy::of),
+            tree: tree.map_or_else(OnceLock::new, OnceLock::from),
+            data,
             flags: AtomicU32::new(flags),
             driven: AtomicBool::new(false),
             woken: AtomicBool::new(flags & PARENT_CANCELLED != 0),
@@ -390,21 +315,45 @@ impl Node {
             wakes: AtomicU32::new(0),
             polled: Polled::never(),
             cancelled_by: AtomicU32::new(0),
+            outcome: Outcome::default(),
             ended_after: AtomicU32::new(0),
             waits: AtomicBool::new(false),
             state: Mutex::new(State {
                 life: Life::Open,
                 role,
-                parent: place.and_then(|place| place.parent),
+                parent: place.map(|place| place.parent),
                 slot,
                 inherited,
                 deadline: Instant::NEVER,
                 deadline_timer: None,
                 links: Links::default(),
                 waker: None,
+                body: TaskBody::None,
+                joiner: None,
                 rare: Seldom::default(),
             }),
-        }
+        }))
+    }
+
+    /// Whether both are the same scope.
+    #[inline]
+    pub(crate) fn is(&self, other: &NodeRef) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+
+    /// Tells scopes apart that are alive at the same time.
+    pub(crate) fn address(&self) -> usize {
+        Arc::as_ptr(&self.0).addr()
+    }
+
+    /// The scope's own waker: it counts its calls (L12), and wakes the driver.
+    pub(crate) fn waker(&self) -> Waker {
+        Waker::from(self.0.clone())
+    }
+
+    /// The scope above; none above a root, and before the entry.
+    pub(crate) fn parent(&self) -> Option<NodeRef> {
+        self.lock().parent.clone()
     }
 }
 
@@ -437,21 +386,31 @@ impl Node {
         flags & !self.flags.fetch_or(flags, Ordering::AcqRel)
     }
 
-    /// The task has ended, and is about to leave its value to its handle.
-    pub(crate) fn note_end(&self, tree: &Tree) {
-        // Ordering: published with the value.
-        self.ended_after.store(tree.requests.load(Ordering::Acquire), Ordering::Relaxed);
-    }
-
-    /// Whether the task, which has ended, did so before the code directly in `scope` became cancelled: then its end was given to code
-    /// that awaited it there (L14).
-    pub(crate) fn ended_before(&self, scope: &Node) -> bool {
-        self.ended_after.load(Ordering::Relaxed) < scope.cancelled_by.load(Ordering::Acquire)
-    }
-
     /// The scope is about to get its place in `tree`.
     pub(crate) fn keep_tree(&self, tree: &Arc<Tree>) {
-        self.tree.fill_with(tree.clone());
+        // Of two that enter at the same time, one is the first; both are in the same tree.
+        drop(self.tree.set(tree.clone()));
+    }
+
+    /// The tree this scope stands in; none before it has a parent.
+    #[inline]
+    pub(crate) fn tree(&self) -> Option<&Arc<Tree>> {
+        self.tree.get()
+    }
+
+    /// Whether it is a local nursery, or a child of one.
+    pub(crate) fn is_local(&self) -> bool {
+        self.flagged(LOCAL)
+    }
+
+    /// Whether the scope was closed because its host, or the runtime, is gone (L30).
+    pub(crate) fn is_razed(&self) -> bool {
+        self.flagged(RAZED)
+    }
+
+    /// What only nurseries have.
+    pub(super) fn data(&self) -> Option<&Arc<dyn NodeData>> {
+        self.data.as_ref()
     }
 
     pub(crate) fn life(&self) -> Life {
@@ -459,53 +418,32 @@ impl Node {
     }
 }
 
-impl<X> Typed<X> {
-    /// What only such scopes have.
-    #[inline]
-    pub(crate) fn cell(&self) -> &X {
-        self.tail()
-    }
-}
-
-impl NodeRef {
-    /// What only some sorts of scopes have.
-    #[inline]
-    pub(crate) fn cell(&self) -> &dyn Cell {
-        self.tail()
-    }
-
-    /// The tree this scope stands in; none before it has a parent.
-    #[inline]
-    pub(crate) fn tree(&self) -> Option<TreeRef<'_>> {
-        self.tree.lend().or_else(|| self.cell().home()?.tree())
-    }
-
-    /// The scope above; none above a root, and before the entry.
-    pub(crate) fn parent(&self) -> Option<NodeRef> {
-        self.lock().parent(self).cloned()
-    }
-
-    /// Whether the scope was closed because its host, or the runtime, is gone (L30).
-    pub(crate) fn is_razed(&self) -> bool {
-        self.flagged(RAZED)
-    }
-}
-
 /// The waker that a task gives to user code, and a scope in a cancelled one.
-impl Woken<dyn Cell> for Node {
-    fn wake(this: &NodeRef) {
-        this.count_wake();
-        wake::wake(this);
+impl Wake for Node {
+    fn wake(self: Arc<Self>) {
+        let node = NodeRef(self);
+        node.count_wake();
+        wake::wake(&node);
     }
 
-    fn calls() -> &'static Calls<Self, dyn Cell> {
-        static CALLS: Calls<Node, dyn Cell> = Calls::NEW;
-        &CALLS
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.clone().wake();
     }
 }
 
 impl Drop for Node {
+    /// Gives up the scopes above one after the other: they may be nested as deep as memory reaches.
     fn drop(&mut self) {
         super::census::node_gone(self.kind);
+        let mut above = self.take_parent();
+        while let Some(mut node) = above.and_then(|node| Arc::into_inner(node.0)) {
+            above = node.take_parent();
+        }
+    }
+}
+
+impl Node {
+    fn take_parent(&mut self) -> Option<NodeRef> {
+        self.state.get_mut().unwrap_or_else(PoisonError::into_inner).parent.take()
     }
 }

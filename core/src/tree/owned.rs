@@ -8,7 +8,7 @@ use super::drive::{Driver, Step, poll_open};
 use super::flags::LOST;
 use super::loss::{self, OwnedBody};
 use super::marks::Mask;
-use super::node::{Kind, Life, Node, NodeRef, Owned, Payload};
+use super::node::{Kind, Life, NodeRef, Owned, Payload};
 use super::scoped::{enter_tree, is_razed_or_panic};
 use super::wake;
 use crate::reason::Origin;
@@ -24,7 +24,7 @@ pub(crate) struct OwnedScope {
 impl OwnedScope {
     /// Hangs a full shield around `body` into the tree, below the scope of the code that calls this.
     pub(crate) fn enter(kind: Kind, origin: Origin, body: Owned) -> Self {
-        let node = Node::bare(kind, Mask::Full, origin, None);
+        let node = NodeRef::bare(kind, Mask::Full, origin, None);
         node.lock().rare().owned = Some(body);
         enter_tree(&node);
         OwnedScope { seat: Some(node), winding: false }
@@ -74,7 +74,7 @@ impl Future for OwnedScope {
             this.winding = true;
         }
         let Poll::Ready(closed) = node.wind_down(Driver::Own, cx) else { return Poll::Pending };
-        node.leave(closed.stood);
+        node.leave(closed.linked);
         this.seat = None;
         Poll::Ready(closed.panic)
     }

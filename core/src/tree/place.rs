@@ -7,14 +7,13 @@ use super::flags::{CANCELLED, MARKED, NESTED, PARENT_CANCELLED, RUNNABLE, TIMED}
 use super::links::Role;
 use super::marks::{Marks, Mask};
 use super::node::{Life, NodeRef, State};
-use super::wake::Wakes;
+use super::wake::WakeList;
 use crate::Instant;
 use crate::sys::atomic::Ordering;
 
 /// A scope's place below its parent, with what reaches it there; made under the parent's lock (Invariant 2).
 pub(crate) struct Place {
-    /// None is the task's home.
-    pub(super) parent: Option<NodeRef>,
+    pub(super) parent: NodeRef,
     pub(super) role: Role,
     pub(super) slot: u32,
     marks: Marks,
@@ -29,7 +28,7 @@ impl Place {
     fn nowhere(top: NodeRef, role: Role) -> Self {
         let marks = Marks::own(Instant::LAST);
         let kept = top.kept_flags();
-        Place { parent: Some(top), role, slot: u32::MAX, marks, parent_cancelled: true, timed: false, kept }
+        Place { parent: top, role, slot: u32::MAX, marks, parent_cancelled: true, timed: false, kept }
     }
 
     /// The flags of a scope with that mask, and what it inherits.
@@ -67,14 +66,8 @@ impl State {
     /// is [admitted](State::admits), with [`admit`](State::admit).
     #[inline]
     pub(crate) fn place(&self, this: &NodeRef, role: Role) -> Place {
-        Place { parent: Some(this.clone()), ..self.place_uncounted(this, role) }
-    }
-
-    /// As [`place`](State::place), without a count of the parent: of a task whose [home](super::node::Cell::home) that is.
-    #[inline]
-    pub(crate) fn place_uncounted(&self, this: &NodeRef, role: Role) -> Place {
         Place {
-            parent: None,
+            parent: this.clone(),
             role,
             slot: self.links.next_slot(),
             marks: self.marks(),
@@ -86,12 +79,7 @@ impl State {
 
     /// Links `child` below the scope `this`, which this is the state of. [`NodeRef::settle`] has to follow.
     pub(crate) fn link(&mut self, this: &NodeRef, role: Role, child: &NodeRef) -> Place {
-        Place { parent: Some(this.clone()), ..self.link_uncounted(this, role, child) }
-    }
-
-    /// As [`link`](State::link), without a count of the parent, which has to be added.
-    fn link_uncounted(&mut self, this: &NodeRef, role: Role, child: &NodeRef) -> Place {
-        let place = self.place_uncounted(this, role);
+        let place = self.place(this, role);
         self.insert(this, role, child.clone());
         place
     }
@@ -110,7 +98,7 @@ impl State {
         self.inherited = place.marks.through(mask);
         self.slot = place.slot;
         self.role = place.role;
-        self.set_parent(place.parent.clone())
+        self.parent.replace(place.parent.clone())
     }
 
     /// Links a child that was made for its place. Says whether the nursery has to be woken: a daemon that comes after the others
@@ -127,12 +115,9 @@ impl NodeRef {
     ///
     /// The scope takes over what reaches it from there. Says whether it has something that is counted from its entry: see
     /// [`entered`](NodeRef::entered).
-    pub(crate) fn attach(&self, parent: NodeRef, role: Role) -> bool {
-        let linked = parent.take_in(|above, parent| above.link_uncounted(parent, role, self));
-        self.settle(match linked {
-            Ok((place, further)) => Place { parent: Some(further.unwrap_or(parent)), ..place },
-            Err(top) => Place::nowhere(top, role),
-        })
+    pub(crate) fn attach(&self, parent: &NodeRef, role: Role) -> bool {
+        let linked = parent.take_in(|above, parent| above.link(parent, role, self));
+        self.settle(linked.unwrap_or_else(|top| Place::nowhere(top, role)))
     }
 
     /// Makes a scope below `parent`, or below its nearest ancestor that is not Closed (L1, L25).
@@ -147,27 +132,22 @@ impl NodeRef {
             above.insert(parent, role, node.clone());
             node
         });
-        let node = match node {
-            Ok((node, _)) => node,
-            Err(top) => made(Place::nowhere(top, role)),
-        };
+        let node = node.unwrap_or_else(|top| made(Place::nowhere(top, role)));
         node.hard_time_may_be_over();
         node
     }
 
-    /// Does `link` under the lock of the nearest scope, from this one up, that is not Closed; gives that, if it is not this one. If there
-    /// is none, the host was dropped while this code was running on another thread (L30): the topmost comes back.
-    fn take_in<R>(&self, mut link: impl FnMut(&mut State, &NodeRef) -> R) -> Result<(R, Option<NodeRef>), NodeRef> {
+    /// Does `link` under the lock of the nearest scope, from this one up, that is not Closed. If there is none, the host was dropped while
+    /// this code was running on another thread (L30): the topmost comes back.
+    fn take_in<R>(&self, mut link: impl FnMut(&mut State, &NodeRef) -> R) -> Result<R, NodeRef> {
         let mut further: Option<NodeRef> = None;
         loop {
             let parent = further.as_ref().unwrap_or(self);
             let mut above = parent.lock();
             if above.life != Life::Closed {
-                let linked = link(&mut above, parent);
-                drop(above);
-                return Ok((linked, further));
+                return Ok(link(&mut above, parent));
             }
-            let next = above.parent(parent).cloned();
+            let next = above.parent.clone();
             drop(above);
             match next {
                 Some(next) => further = Some(next),
@@ -181,7 +161,7 @@ impl NodeRef {
         let (flags, inherited) = place.reach(self.mask);
         let mut state = self.lock();
         state.inherited = state.inherited.join(inherited);
-        let old = state.set_parent(place.parent);
+        let old = state.parent.replace(place.parent);
         state.role = place.role;
         state.slot = place.slot;
         let counts = state.deadline != Instant::NEVER || state.has_rare();
@@ -228,7 +208,7 @@ impl NodeRef {
             }
         }
         let Some(tree) = self.tree() else { unreachable!("its parent stands in a tree") };
-        let mut wakes = Wakes::default();
+        let mut wakes = WakeList::default();
         if place.parent_cancelled {
             wakes.push_node(self.clone());
         }

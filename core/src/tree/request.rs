@@ -10,7 +10,7 @@ use super::marks::{Marks, Mask};
 use super::node::{Kind, Life, NodeRef, Rare, Request, State};
 use super::timers::Target;
 use super::verdict::Around;
-use super::wake::Wakes;
+use super::wake::WakeList;
 use crate::Instant;
 use crate::reason::{Reason, ReasonKind};
 use crate::sys::atomic::Ordering;
@@ -18,7 +18,7 @@ use crate::sys::atomic::Ordering;
 impl NodeRef {
     /// Asks the scope to stop (L6). Says whether that changed anything.
     pub(crate) fn request(&self, reason: Reason, grace: Option<Duration>) -> bool {
-        let mut wakes = Wakes::default();
+        let mut wakes = WakeList::default();
         let changed = self.mark(self.tree().as_deref(), reason, grace, &mut wakes);
         wakes.wake();
         changed
@@ -30,14 +30,14 @@ impl NodeRef {
         tree: Option<&Arc<Tree>>,
         reason: Reason,
         grace: Option<Duration>,
-        wakes: &mut Wakes,
+        wakes: &mut WakeList,
     ) -> bool {
         // A scope that was not entered yet has no clock: its request counts from the entry.
         let clock = |tree: Option<&Arc<Tree>>| tree.map_or(Instant::from_nanos(0), |tree| tree.now());
         let (mut tree, mut now) = (tree, clock(tree));
         let mut state = self.lock();
         let lent;
-        if tree.is_none() && state.parent(self).is_some() {
+        if tree.is_none() && state.parent.is_some() {
             // It was entered meanwhile.
             drop(state);
             lent = self.tree();
@@ -56,7 +56,7 @@ impl NodeRef {
             Some(_) => return false,
         }
         let old_hard = rare.hard_timer.take();
-        let entered = state.parent(self).is_some() || self.kind == Kind::Root;
+        let entered = state.parent.is_some() || self.kind == Kind::Root;
         let deadline = state.deadline_timer.take();
         drop(state);
 
@@ -76,7 +76,7 @@ impl NodeRef {
     }
 
     /// The code directly inside has to stop from now on. What becomes of it is decided at this instant (L12).
-    fn become_cancelled(&self, number: u32, wakes: &mut Wakes) {
+    fn become_cancelled(&self, number: u32, wakes: &mut WakeList) {
         if !self.flagged(CANCELLED) {
             wakes.mark(self);
             self.cancelled_by.store(number, Ordering::Release);
@@ -86,7 +86,7 @@ impl NodeRef {
     }
 
     /// Arms the timer of the hard time, if the request has a grace.
-    pub(crate) fn arm_hard(&self, tree: &Arc<Tree>, hard: Instant, now: Instant, wakes: &mut Wakes) {
+    pub(crate) fn arm_hard(&self, tree: &Arc<Tree>, hard: Instant, now: Instant, wakes: &mut WakeList) {
         if hard <= now || hard == Instant::NEVER {
             return;
         }
@@ -106,7 +106,7 @@ impl NodeRef {
     /// Carries this scope's marks down, to the first full shield on each path and including it (L11).
     ///
     /// `number` is that of the request in the tree. With `all`, scopes whose marks did not change are visited too: at a hard time only the clock has changed.
-    pub(crate) fn mark_below(&self, now: Instant, number: u32, all: bool, wakes: &mut Wakes) {
+    pub(crate) fn mark_below(&self, now: Instant, number: u32, all: bool, wakes: &mut WakeList) {
         let mut queue = VecDeque::new();
         let around = self.around();
         self.queue_below(&self.lock(), around, &mut queue);
@@ -154,7 +154,7 @@ impl NodeRef {
     }
 
     /// The timer of the deadline has fired (L8).
-    pub(crate) fn mark_deadline(&self, tree: &Arc<Tree>, now: Instant, wakes: &mut Wakes) {
+    pub(crate) fn mark_deadline(&self, tree: &Arc<Tree>, now: Instant, wakes: &mut WakeList) {
         let mut state = self.lock();
         if state.deadline > now || state.request().is_some() {
             return;
@@ -167,7 +167,7 @@ impl NodeRef {
     }
 
     /// The timer of the hard time has fired: graceful shields below hold nothing off any more (L11).
-    pub(crate) fn mark_hard(&self, now: Instant, wakes: &mut Wakes) {
+    pub(crate) fn mark_hard(&self, now: Instant, wakes: &mut WakeList) {
         let mut state = self.lock();
         if state.life == Life::Closed {
             return;
@@ -202,7 +202,7 @@ impl NodeRef {
         let early = hard_timer.take();
         drop(state);
         drop(early.and_then(|key| tree.timers.remove(key)));
-        let mut wakes = Wakes::default();
+        let mut wakes = WakeList::default();
         self.arm_hard(tree, hard, now, &mut wakes);
         wakes.wake();
     }
@@ -234,7 +234,7 @@ impl NodeRef {
         }
         self.flag_timed();
         let now = tree.now();
-        let mut wakes = Wakes::default();
+        let mut wakes = WakeList::default();
         if at <= now {
             self.mark_deadline(tree, now, &mut wakes);
         } else {
@@ -295,7 +295,7 @@ impl NodeRef {
             };
             earliest = earliest.min(if behind == Mask::None { soft } else { hard });
             behind = behind.max(node.mask);
-            next = if behind == Mask::Full { None } else { state.parent(&node).cloned() };
+            next = if behind == Mask::Full { None } else { state.parent.clone() };
         }
         earliest
     }

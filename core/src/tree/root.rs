@@ -18,7 +18,7 @@ use super::follow;
 use super::job::Job;
 use super::loss;
 use super::marks::Mask;
-use super::node::{Kind, Node, NodeRef};
+use super::node::{Kind, NodeRef};
 use super::slot::Slot;
 use crate::observer::{Observer, PrintOrphans};
 use crate::reason::Origin;
@@ -51,8 +51,8 @@ pin_project! {
         output: Option<T>,
         seat: Option<NodeRef>,
         fresh: bool,
-        // It has waited, and its sentinel was spawned.
-        guarded: bool,
+        // It is polled elsewhere than on its runtime, and its sentinel was not spawned yet.
+        to_guard: bool,
         over: bool,
         tree: Arc<Tree>,
     }
@@ -77,14 +77,14 @@ impl<F, T> Root<F, T> {
     fn new(runtime: Arc<dyn Runtime>, observer: Arc<dyn Observer>, future: F) -> Self {
         let tree = Tree::new(runtime, observer);
         let origin = Origin::new("root", Location::caller());
-        let node = Node::bare(Kind::Root, Mask::None, origin, Some(tree.clone()));
+        let node = NodeRef::bare(Kind::Root, Mask::None, origin, Some(tree.clone()));
         tree.set_root(&node);
         Root {
             body: Slot::Future { future },
             output: None,
             seat: Some(node),
             fresh: true,
-            guarded: false,
+            to_guard: false,
             over: false,
             tree,
         }
@@ -109,6 +109,17 @@ impl<F, T> Root<F, T> {
         self
     }
 
+    /// Says that the root may be polled elsewhere than on its runtime, which may end before it. For adapters' `attach`.
+    ///
+    /// A small job waits on the runtime for the end of the tree. If it is dropped before that, the runtime is gone: then the tree is closed
+    /// as by a drop of the root (law L30), and the root panics in its next poll, instead of waiting for ever.
+    ///
+    /// Has to be called before the first poll.
+    pub fn polled_elsewhere(mut self) -> Self {
+        self.to_guard = true;
+        self
+    }
+
     /// A handle to the tree, to look at it from outside.
     #[must_use]
     pub fn tree(&self) -> TreeHandle {
@@ -122,7 +133,7 @@ impl<F: Future<Output = T>, T> Future for Root<F, T> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
         let poll = with_budget(|| self.as_mut().poll_tree(cx));
         let this = self.project();
-        if poll.is_pending() && !std::mem::replace(this.guarded, true) {
+        if poll.is_pending() && std::mem::take(this.to_guard) {
             this.tree.runtime.spawn(Job::sentinel(this.tree));
         }
         poll
@@ -225,7 +236,7 @@ pub fn current() -> Option<Arc<dyn Runtime>> {
 pub fn install(runtime: Arc<dyn Runtime>) -> Result<(), AlreadyInstalled> {
     let tree = Tree::new(runtime, Arc::new(PrintOrphans));
     let origin = Origin::new("installed root", Location::caller());
-    let node = Node::bare(Kind::Root, Mask::None, origin, Some(tree.clone()));
+    let node = NodeRef::bare(Kind::Root, Mask::None, origin, Some(tree.clone()));
     tree.set_root(&node);
     ambient::set_default(node).map_err(|_| AlreadyInstalled {
         name: ambient::default_root().and_then(|root| root.tree()).map_or("", |tree| tree.runtime.name()),

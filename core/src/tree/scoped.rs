@@ -199,7 +199,7 @@ pub(crate) fn enter_tree(node: &NodeRef) {
     let Some(tree) = parent.tree() else { unreachable!("what code stands in has a tree") };
     // Before it is attached, where it may have to ask for the time.
     node.keep_tree(&tree);
-    if node.attach(parent, Role::Inner) {
+    if node.attach(&parent, Role::Inner) {
         node.entered();
     }
     if node.flagged(FOLLOWED) {
@@ -366,7 +366,7 @@ where
         let this = self.project();
         let Some(node) = this.seat.as_ref() else { unreachable!("a driver has its node between polls") };
         let Poll::Ready(mut closed) = node.wind_down(Driver::Own, cx) else { return Poll::Pending };
-        node.leave(closed.stood.take());
+        node.leave(closed.linked.take());
         *this.stage = Stage::Done;
         let Some(node) = this.seat.take() else { unreachable!("a driver has its node between polls") };
         // The outcome table (see the book's page of laws) for scopes that have a caller.

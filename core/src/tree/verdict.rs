@@ -13,7 +13,7 @@ use std::cell::Cell;
 
 use super::ambient;
 use super::drive::PATIENCE;
-use super::flags::{BY_CELL, CANCELLED, FAILED, LOST, NESTED, POLL_SPENT, RUNNABLE};
+use super::flags::{CANCELLED, FAILED, LOCAL, LOST, NESTED, POLL_SPENT, RUNNABLE};
 use super::links::Role;
 use super::node::{Kind, Life, Node, NodeRef};
 use crate::sys::atomic::{AtomicBool, AtomicU32, Ordering};
@@ -92,7 +92,7 @@ impl Node {
     /// reaper drives.
     #[inline]
     pub(super) fn counts_wakes(&self) -> bool {
-        matches!(self.kind, Kind::Task | Kind::Root) || self.flagged(BY_CELL | LOST)
+        matches!(self.kind, Kind::Task | Kind::Root) || self.flagged(LOCAL | LOST)
     }
 
     /// A waker that was given to user code was called.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::task::{Wake, Waker};
 
 use super::Tree;
-use super::flags::{BY_CELL, LOST, MARKED, PARENT_CANCELLED};
+use super::flags::{MARKED, PARENT_CANCELLED};
 use super::links::Role;
 use super::node::{Kind, Life, NodeRef};
 use super::verdict::quietly;
@@ -13,60 +13,55 @@ use crate::tree::waking;
 
 /// What is to be done once no lock is held any more: wakers to call, and a timer to arm.
 #[derive(Default)]
-pub(crate) struct Wakes {
-    /// Each with the scope that it drives.
-    wakers: Vec<(NodeRef, Waker)>,
-    /// Scopes whose drivers are woken through their cells.
-    cells: Vec<NodeRef>,
+pub(crate) struct WakeList {
+    /// Scopes whose drivers are woken.
+    drivers: Vec<NodeRef>,
+    /// Wakers of scopes that are closed by now.
+    taken: Vec<(NodeRef, Waker)>,
     /// Scopes that have become cancelled.
     marked: Vec<NodeRef>,
     arm: Option<Arc<Tree>>,
 }
 
-impl Wakes {
-    /// Takes a waker along that was taken from `node`.
+impl WakeList {
+    /// Adds a waker that was taken from `node`.
     pub(crate) fn push_taken(&mut self, node: &NodeRef, waker: Option<Waker>) {
-        self.wakers.extend(waker.map(|waker| (node.clone(), waker)));
+        self.taken.extend(waker.map(|waker| (node.clone(), waker)));
     }
 
     pub(crate) fn arm(&mut self, tree: &Arc<Tree>) {
         self.arm = Some(tree.clone());
     }
 
-    /// Marks a scope as woken and takes its driver's waker along; then those it delays.
+    /// Adds the driver of a scope, which counts as woken from now on; then those that the scope delays.
     ///
     /// Subtle: in this order. The parent that is polled before the scope's driver was woken would find the scope passed over (L16).
     pub(crate) fn push_chain(&mut self, node: NodeRef) {
         // Ordering: see `wake`.
         node.woken.store(true, Ordering::Release);
         let delayed = delayed_by(&node);
-        self.push_node(node);
+        self.drivers.push(node);
         self.push_from(delayed);
     }
 
-    /// Marks a scope as woken, and those that it delays, and takes their drivers' wakers along.
+    /// Adds the driver of a scope, and of those that it delays; they count as woken from now on.
     fn push_from(&mut self, mut node: Option<NodeRef>) {
         while let Some(next) = node {
             if next.woken.swap(true, Ordering::AcqRel) {
                 break;
             }
             node = delayed_by(&next);
-            self.push_node(next);
+            self.drivers.push(next);
         }
     }
 
-    /// Marks a scope as woken and takes its driver's waker along.
+    /// Adds the driver of a scope, which counts as woken from now on.
     pub(crate) fn push_node(&mut self, node: NodeRef) {
         node.woken.store(true, Ordering::Release);
-        if is_woken_by_cell(&node) {
-            return self.cells.push(node);
-        }
-        // Taken, not cloned: that would run below the lock (L36). The driver leaves a new one in the poll that this leads to.
-        let waker = node.lock().waker.take();
-        self.wakers.extend(waker.map(|waker| (node, waker)));
+        self.drivers.push(node);
     }
 
-    /// A scope has become cancelled. Its code may be dropped when all others are marked, too.
+    /// Adds a scope that has become cancelled. Its code may be dropped when all others are marked, too.
     pub(crate) fn mark(&mut self, node: &NodeRef) {
         self.marked.push(node.clone());
     }
@@ -80,18 +75,17 @@ impl Wakes {
             tree.arm();
         }
         quietly(|| {
-            self.wakers.into_iter().for_each(|(node, waker)| waking::wake_for(&node, waker));
-            self.cells.iter().for_each(|node| node.cell().wake(node));
+            for node in self.drivers {
+                // Taken now that all are marked. A driver leaves its waker before it looks whether its scope is marked; so it has seen
+                // that, or its waker is here. Not cloned: that would run below the lock (L36).
+                let waker = node.lock().waker.take();
+                if let Some(waker) = waker {
+                    waking::wake_for(&node, waker);
+                }
+            }
+            self.taken.into_iter().for_each(|(node, waker)| waking::wake_for(&node, waker));
         });
     }
-}
-
-/// Until it is lost: its reaper leaves a waker.
-///
-/// Ordering: what the reaper has looked at before it left its waker, it has seen; what comes after that, under the scope's lock,
-/// finds the scope lost.
-fn is_woken_by_cell(node: &NodeRef) -> bool {
-    node.flagged(BY_CELL) && !node.flagged(LOST)
 }
 
 /// The parent, if this scope holds up its delivery (L16.1).
@@ -100,10 +94,10 @@ fn delayed_by(node: &NodeRef) -> Option<NodeRef> {
         return None;
     }
     let state = node.lock();
-    if state.role == Role::Inner && state.life != Life::Closed { state.parent(node).cloned() } else { None }
+    if state.role == Role::Inner && state.life != Life::Closed { state.parent.clone() } else { None }
 }
 
-/// Wakes the driver of a scope, because something it waits for has happened.
+/// WakeList the driver of a scope, because something it waits for has happened.
 ///
 /// Subtle: the driver's waker may belong to a combinator that is gone; so if the scope holds up the delivery of its parent, that is woken
 /// past it (L16.1).
@@ -111,27 +105,20 @@ pub(crate) fn wake(node: &NodeRef) {
     // Ordering: marked before it looks whom it delays, and that under the lock under which a request says so. A parent that is cancelled
     // after that finds the mark.
     let was_woken = node.woken.swap(true, Ordering::AcqRel);
-    let by_cell = is_woken_by_cell(node);
-    if by_cell && (node.kind == Kind::Task || !node.flagged(PARENT_CANCELLED)) {
-        return node.cell().wake(node);
-    }
     let mut state = node.lock();
     let delays = node.kind != Kind::Task && node.flagged(PARENT_CANCELLED);
     let delayed = if delays && state.role == Role::Inner && state.life != Life::Closed && !was_woken {
-        state.parent(node).cloned()
+        state.parent.clone()
     } else {
         None
     };
-    let waker = if by_cell { None } else { state.waker.take() };
+    let waker = state.waker.take();
     drop(state);
-    if by_cell {
-        node.cell().wake(node);
-    }
     if let Some(waker) = waker {
         waking::wake_for(node, waker);
     }
     if delayed.is_some() {
-        let mut wakes = Wakes::default();
+        let mut wakes = WakeList::default();
         wakes.push_from(delayed);
         wakes.wake();
     }
@@ -152,7 +139,7 @@ impl Wake for Past {
     fn wake_by_ref(self: &Arc<Self>) {
         self.node.woken.store(true, Ordering::Release);
         self.driver.wake_by_ref();
-        let mut wakes = Wakes::default();
+        let mut wakes = WakeList::default();
         wakes.push_from(delayed_by(&self.node));
         wakes.wake();
     }

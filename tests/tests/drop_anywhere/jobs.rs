@@ -20,8 +20,6 @@ struct Hands {
 #[derive(Default)]
 struct Jobs {
     fresh: Vec<Job>,
-    /// By which the tree learns that its runtime is gone: this one breaks the contract, but stays.
-    sentinel: Option<Job>,
     waker: Option<Waker>,
 }
 
@@ -38,10 +36,6 @@ impl Runtime for Hands {
 
     fn spawn(&self, job: Job) {
         let mut jobs = self.jobs();
-        if job.to_string().starts_with("sentinel") {
-            jobs.sentinel = Some(job);
-            return;
-        }
         jobs.fresh.push(job);
         let waker = jobs.waker.clone();
         drop(jobs);

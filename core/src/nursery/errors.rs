@@ -1,4 +1,4 @@
-//! The typed part of a nursery's node: the errors of its body and children.
+//! The errors of a nursery: of its body and its children.
 
 use std::fmt::Debug;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,7 +14,7 @@ use crate::tree::ambient;
 use crate::tree::closing::Closed;
 use crate::tree::flags::{CUT, FAILED};
 use crate::tree::links::Role;
-use crate::tree::node::{Cell, NodeRef};
+use crate::tree::node::{NodeData, NodeRef};
 use crate::tree::quiet::{drop_payload, drop_quietly};
 
 /// An error, and the child it comes from; `None` for the body.
@@ -36,9 +36,9 @@ pub(crate) enum OnError<E> {
 /// Whoever gets the errors of children. What it panics with is caught, and counts.
 pub(crate) type Handler<E> = AssertUnwindSafe<Arc<dyn Fn(E, &Origin) + Send + Sync>>;
 
-/// An implementation detail that shows in bounds.
+/// The errors of a nursery, and what they do. An implementation detail that shows in bounds.
 #[doc(hidden)]
-pub struct NurseryCell<E> {
+pub struct NurseryErrors<E> {
     errors: Mutex<Vec<Recorded<E>>>,
     /// There are some. Most nurseries end without a look at their lock.
     has_failed: AtomicBool,
@@ -47,10 +47,10 @@ pub struct NurseryCell<E> {
     pub(crate) limit: Option<Arc<Semaphore>>,
 }
 
-impl<E> NurseryCell<E> {
+impl<E> NurseryErrors<E> {
     pub(crate) fn new(on_error: OnError<E>, limit: Option<usize>) -> Self {
         let limit = limit.map(|limit| Arc::new(Semaphore::new(limit.min(Semaphore::MAX_PERMITS))));
-        NurseryCell { errors: Mutex::new(Vec::new()), has_failed: AtomicBool::new(false), on_error, limit }
+        NurseryErrors { errors: Mutex::new(Vec::new()), has_failed: AtomicBool::new(false), on_error, limit }
     }
 
     pub(crate) fn has_failed(&self) -> bool {
@@ -70,7 +70,7 @@ impl<E> NurseryCell<E> {
     }
 }
 
-impl<E: Debug> NurseryCell<E> {
+impl<E: Debug> NurseryErrors<E> {
     /// Records an error, then makes the request that follows from it (L31).
     pub(crate) fn record(&self, node: &NodeRef, error: E, child: Option<Origin>) {
         let cancels = matches!(self.on_error, OnError::Fail) || child.is_none();
@@ -108,7 +108,7 @@ impl<E: Debug> NurseryCell<E> {
                 match result {
                     Some(Err(error)) => {
                         let recorded = Recorded { error, child: Some(child.origin.clone()) };
-                        NurseryCell::report(child, [recorded], OrphanKind::Panicked);
+                        NurseryErrors::report(child, [recorded], OrphanKind::Panicked);
                     }
                     result => drop_quietly(result),
                 }
@@ -156,9 +156,9 @@ impl<E: Debug> NurseryCell<E> {
     }
 }
 
-impl<E: Debug + Send> Cell for NurseryCell<E> {
+impl<E: Debug + Send> NodeData for NurseryErrors<E> {
     fn orphaned(&self, node: &NodeRef) {
-        NurseryCell::report(node, self.take(), OrphanKind::Reaped);
+        NurseryErrors::report(node, self.take(), OrphanKind::Reaped);
     }
 }
 
@@ -168,12 +168,12 @@ mod tests {
 
     use super::*;
     use crate::tree::marks::Mask;
-    use crate::tree::node::{Kind, Node};
+    use crate::tree::node::Kind;
 
     #[test]
     fn a_nursery_has_failed_as_long_as_it_has_errors() {
-        let node = Node::bare(Kind::Nursery, Mask::None, Origin::new("nursery", Location::caller()), None);
-        let cell = NurseryCell::new(OnError::Collect, None);
+        let node = NodeRef::bare(Kind::Nursery, Mask::None, Origin::new("nursery", Location::caller()), None);
+        let cell = NurseryErrors::new(OnError::Collect, None);
         assert!(!cell.has_failed());
         for error in [1, 2] {
             cell.record(&node, error, Some(node.origin.clone()));

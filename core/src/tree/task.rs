@@ -1,0 +1,220 @@
+//! A task: a scope whose body is a job of the runtime, and whose end is awaited through a handle.
+//!
+//! The body lies in a box of its own, which the node keeps between two polls. Each poll takes it out and puts it back, so no lock is held
+//! while it runs; if the tree is torn down meanwhile (L30), there is nothing to put it back to, and whoever polls drops it.
+
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+
+use super::closing::{Closed, Linked};
+use super::flags::LOCAL;
+use super::follow;
+use super::node::{Kind, Life, NodeRef};
+use super::waking;
+use crate::observer::TaskStatus;
+use crate::sys::atomic::{AtomicU8, Ordering};
+
+/// The body of a task, of any type.
+pub(crate) trait RunTask: Send {
+    /// Polls the body, or what is left of its scope; ready when that is Closed.
+    fn poll(self: Pin<&mut Self>, node: &NodeRef, cx: &mut Context<'_>) -> Poll<Closed>;
+
+    /// The scope is Closed: records what there is to record, and leaves the value for the handle (L31–L34).
+    fn finish(self: Pin<&mut Self>, node: &NodeRef, closed: Closed);
+
+    /// Drops the future, with the scope as context, and tells the observer of an error that nobody will hear of (L30).
+    fn abandon(self: Pin<&mut Self>, node: &NodeRef);
+}
+
+/// Where the body of a task is.
+#[derive(Default)]
+pub(crate) enum TaskBody {
+    /// No task has it: the scope is none, or it is over.
+    #[default]
+    None,
+    /// Between two polls.
+    Here(Pin<Box<dyn RunTask>>),
+    /// A thread has taken it out, to poll it.
+    Polled,
+    /// A thread polls it, and is to drop it when that poll returns.
+    Unwanted,
+}
+
+/// How a task has ended; set once.
+#[derive(Default)]
+pub(crate) struct Outcome(AtomicU8);
+
+const RUNNING: u8 = 0;
+const FINISHED: u8 = 1;
+const CANCELLED: u8 = 2;
+const FAILED: u8 = 3;
+const PANICKED: u8 = 4;
+
+impl Outcome {
+    /// None as long as the task has not ended.
+    #[inline]
+    pub(crate) fn get(&self) -> Option<TaskStatus> {
+        // Ordering: what the task has left is seen by whoever sees that it has ended.
+        match self.0.load(Ordering::Acquire) {
+            RUNNING => None,
+            FINISHED => Some(TaskStatus::Finished),
+            FAILED => Some(TaskStatus::Failed),
+            PANICKED => Some(TaskStatus::Panicked),
+            _ => Some(TaskStatus::Cancelled),
+        }
+    }
+
+    fn set(&self, status: TaskStatus) {
+        let outcome = match status {
+            TaskStatus::Finished => FINISHED,
+            TaskStatus::Failed => FAILED,
+            TaskStatus::Panicked => PANICKED,
+            _ => CANCELLED,
+        };
+        self.0.store(outcome, Ordering::Release);
+    }
+}
+
+impl NodeRef {
+    /// The task gets its body, and is about to be spawned.
+    pub(super) fn set_body(&self, mut body: Pin<Box<dyn RunTask>>) {
+        let mut state = self.lock();
+        if state.life == Life::Closed {
+            // Torn down meanwhile (L30).
+            drop(state);
+            body.as_mut().abandon(self);
+        } else {
+            state.body = TaskBody::Here(body);
+        }
+    }
+
+    /// One turn of a task, by the job that the runtime polls; ready when the task has ended.
+    pub(super) fn poll_task(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let mut state = self.lock();
+        let mut body = match std::mem::replace(&mut state.body, TaskBody::Polled) {
+            TaskBody::Here(body) => body,
+            other => {
+                // Torn down with its host (L30).
+                state.body = other;
+                return Poll::Ready(());
+            }
+        };
+        drop(state);
+        let Some(tree) = self.tree() else { unreachable!("a task is spawned in a tree") };
+        let poll = follow::turn(tree, self, || match body.as_mut().poll(self, cx) {
+            Poll::Pending => Poll::Pending,
+            Poll::Ready(closed) => {
+                if self.body_is_wanted() {
+                    body.as_mut().finish(self, closed);
+                } else {
+                    body.as_mut().abandon(self);
+                }
+                Poll::Ready(())
+            }
+        });
+        if poll.is_ready() {
+            return Poll::Ready(());
+        }
+        let mut state = self.lock();
+        if let TaskBody::Polled = state.body {
+            state.body = TaskBody::Here(body);
+            return Poll::Pending;
+        }
+        drop(state);
+        body.as_mut().abandon(self);
+        Poll::Ready(())
+    }
+
+    /// The scope of the task, which is being polled, is Closed. Says whether somebody still wants to hear of it.
+    fn body_is_wanted(&self) -> bool {
+        matches!(std::mem::take(&mut self.lock().body), TaskBody::Polled)
+    }
+
+    /// Drops the body, if nobody is polling it; a body that is being polled is dropped by whoever polls it, as soon as that poll returns.
+    pub(super) fn abandon_body(&self) {
+        let mut state = self.lock();
+        match std::mem::take(&mut state.body) {
+            TaskBody::None => {}
+            TaskBody::Here(mut body) => {
+                drop(state);
+                body.as_mut().abandon(self);
+            }
+            TaskBody::Polled | TaskBody::Unwanted => state.body = TaskBody::Unwanted,
+        }
+    }
+
+    /// How the task has ended; none as long as it has not.
+    #[inline]
+    pub(crate) fn outcome(&self) -> Option<TaskStatus> {
+        self.outcome.get()
+    }
+
+    /// Whether the task has ended. If not, whoever polls this is woken when it has.
+    pub(crate) fn poll_outcome(&self, cx: &Context<'_>) -> Poll<()> {
+        if self.outcome().is_some() {
+            return Poll::Ready(());
+        }
+        if self.lock().joiner.as_ref().is_some_and(|old| old.will_wake(cx.waker())) {
+            return Poll::Pending;
+        }
+        // No lock is held while a waker is cloned or dropped (L36).
+        let mut waker = Some(cx.waker().clone());
+        let mut state = self.lock();
+        let has_ended = self.outcome().is_some();
+        if !has_ended {
+            std::mem::swap(&mut state.joiner, &mut waker);
+        }
+        drop(state);
+        if has_ended { Poll::Ready(()) } else { Poll::Pending }
+    }
+
+    /// The handle is gone: nobody awaits the task.
+    pub(crate) fn forget_joiner(&self) {
+        let joiner = self.lock().joiner.take();
+        drop(joiner);
+    }
+
+    /// The task has ended, and its value lies where its handle finds it: leaves the nursery, then tells the handle (L34).
+    pub(crate) fn end_task(&self, status: TaskStatus, linked: Option<Linked>) {
+        if let Some(tree) = self.tree() {
+            // Ordering: published with the outcome.
+            self.ended_after.store(tree.requests(), Ordering::Relaxed);
+        }
+        let joiner = self.set_outcome(status);
+        self.leave(linked);
+        if let Some(joiner) = joiner {
+            waking::wake_for(self, joiner);
+        }
+    }
+
+    fn set_outcome(&self, status: TaskStatus) -> Option<Waker> {
+        let mut state = self.lock();
+        if self.outcome().is_some() {
+            return None;
+        }
+        self.outcome.set(status);
+        state.joiner.take()
+    }
+
+    /// Whether the task, which has ended, did so before the code directly in `scope` became cancelled: then its end was given to code
+    /// that awaited it there (L14).
+    pub(crate) fn ended_before(&self, scope: &NodeRef) -> bool {
+        self.ended_after.load(Ordering::Relaxed) < scope.cancelled_by.load(Ordering::Acquire)
+    }
+
+    /// The scope was closed by a reaper (L29) or with its host (L30): its errors have no caller, its handle gets no value.
+    pub(super) fn orphaned(&self) {
+        if let Some(data) = self.data() {
+            data.orphaned(self);
+        }
+        if self.kind != Kind::Task {
+            return;
+        }
+        if let Some(joiner) = self.set_outcome(TaskStatus::Cancelled) {
+            waking::wake_for(self, joiner);
+        }
+        if !self.flagged(LOCAL) {
+            follow::ended(self);
+        }
+    }
+}
