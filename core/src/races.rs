@@ -10,7 +10,6 @@
 //! Each model says which change of one line it was seen to catch.
 #![cfg(foster_shuttle)]
 
-mod delivery;
 mod escaped;
 mod handover;
 mod local;
@@ -21,7 +20,7 @@ mod timers;
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 
@@ -36,21 +35,6 @@ use crate::runtime::{BlockingError, Job, Runtime, Timer, Work, root};
 struct Threads {
     jobs: Mutex<Vec<JoinHandle<()>>>,
     torn: Arc<Mutex<Torn>>,
-    clock: Arc<Clock>,
-}
-
-/// Stands still until somebody puts it forward. To look at it is no step of the model.
-#[derive(Default)]
-struct Clock(AtomicU64);
-
-impl Clock {
-    fn now(&self) -> Instant {
-        Instant::from_nanos(self.0.load(Ordering::SeqCst))
-    }
-
-    fn forward(&self) {
-        self.0.fetch_add(1_000_000_000, Ordering::SeqCst);
-    }
 }
 
 /// The teardown of a runtime.
@@ -73,7 +57,7 @@ impl Torn {
 
 impl Threads {
     fn new() -> Arc<Self> {
-        Arc::new(Threads { jobs: Mutex::default(), torn: Arc::default(), clock: Arc::default() })
+        Arc::new(Threads { jobs: Mutex::default(), torn: Arc::default() })
     }
 
     /// Drops all jobs (R10): each on its own thread, at once or when it is not being polled any more.
@@ -118,11 +102,11 @@ impl Runtime for Threads {
     }
 
     fn now(&self) -> Instant {
-        self.clock.now()
+        Instant::from_nanos(0)
     }
 
     fn timer(&self) -> Box<dyn Timer> {
-        Box::new(Late(self.clock.clone()))
+        Box::new(Still)
     }
 
     fn blocking(&self, _: Work) -> Result<(), BlockingError> {
@@ -130,12 +114,12 @@ impl Runtime for Threads {
     }
 }
 
-/// Fires at once if it is armed for the past; otherwise whoever puts the clock forward does what is due.
-struct Late(Arc<Clock>);
+/// The clock stands still: a timer fires if it is armed for its first instant.
+struct Still;
 
-impl Timer for Late {
+impl Timer for Still {
     fn arm(&mut self, at: Instant, waker: &Waker) {
-        if at <= self.0.now() {
+        if at <= Instant::from_nanos(0) {
             waker.wake_by_ref();
         }
     }
@@ -145,13 +129,9 @@ impl Timer for Late {
 
 /// Runs a tree to its end. All its jobs have to end with it, and nothing of it may be left.
 fn tree<F: Future>(body: F) -> F::Output {
-    tree_in_time(|_| body)
-}
-
-/// As [`tree`], for a body that puts the clock forward.
-fn tree_in_time<F: Future>(body: impl FnOnce(Arc<Clock>) -> F) -> F::Output {
     let threads = Threads::new();
-    let output = block_on(root(threads.clone(), body(threads.clock.clone())));
+    let root = root(threads.clone(), body).polled_by_its_runtime();
+    let output = block_on(root);
     ended(&threads);
     output
 }

@@ -531,10 +531,12 @@ where
     F: FnOnce(Scope) -> Fut,
     Fut: Future<Output = T>,
 {
-    root(Arc::clone(runtime), async move {
+    // No job but those that the body spawns, also after the runtime's end.
+    let tree = root(Arc::clone(runtime), async move {
         let Ok(value) = foster::nursery(async move |n| Ok(body(n).await)).await;
         value
-    })
+    });
+    tree.polled_by_its_runtime()
 }
 
 /// Runs the nursery to its end on the calling thread, its children on the runtime.

@@ -162,7 +162,8 @@ pub(crate) struct Host<M> {
 #[track_caller]
 pub(crate) fn host<F: Future>(sim: &Sim, future: F) -> Host<impl Future<Output = F::Output>> {
     let entered = sim.enter();
-    let main = sim.config().looked_at(root(Arc::new(sim.clone()), future));
+    let main = root(Arc::new(sim.clone()), future).polled_by_its_runtime();
+    let main = sim.config().looked_at(main);
     Host { tree: main.tree(), main: Box::pin(main), entered }
 }
 

@@ -65,7 +65,7 @@ pub fn run<F: Future>(future: F) -> F::Output {
 /// ```
 #[track_caller]
 pub fn attach<F: Future>(future: F) -> Root<F, F::Output> {
-    foster::runtime::root(Arc::new(Smol::global()), future).polled_elsewhere()
+    foster::runtime::root(Arc::new(Smol::global()), future)
 }
 
 /// Makes smol's global executor the runtime of all scopes in this process that are opened outside of a tree.
@@ -168,7 +168,8 @@ impl Builder {
     pub fn run<F: Future>(self, future: F) -> F::Output {
         let _running = Running::claim();
         let executor = Arc::new(Executor::new());
-        let mut root = foster::runtime::root(Arc::new(Smol::on(&executor)), future).observe(match self.longest_poll {
+        let root = foster::runtime::root(Arc::new(Smol::on(&executor)), future).polled_by_its_runtime();
+        let mut root = root.observe(match self.longest_poll {
             Some(longest) => Arc::new(PollWatch::new(longest).before(self.observer)),
             None => self.observer,
         });

@@ -64,7 +64,7 @@ pub fn run<F: Future>(future: F) -> F::Output {
 /// ```
 #[track_caller]
 pub fn attach<F: Future>(future: F) -> Root<F, F::Output> {
-    foster::runtime::root(Arc::new(Tokio::current()), future).polled_elsewhere()
+    foster::runtime::root(Arc::new(Tokio::current()), future)
 }
 
 /// Makes the runtime that is running now the runtime of all scopes in this process that are opened outside of a tree.
@@ -198,7 +198,8 @@ impl Builder {
             Err(error) => panic!("foster_tokio cannot build a tokio runtime: {error}"),
         };
         let tokio = Arc::new(Tokio::on(runtime.handle().clone()));
-        let mut root = foster::runtime::root(tokio, future).observe(match self.longest_poll {
+        let root = foster::runtime::root(tokio, future).polled_by_its_runtime();
+        let mut root = root.observe(match self.longest_poll {
             Some(longest) => Arc::new(PollWatch::new(longest).before(self.observer)),
             None => self.observer,
         });

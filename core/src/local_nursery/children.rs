@@ -49,7 +49,8 @@ impl<B> Children<B> {
     /// A child that has moved while nobody polled it is where it was: it goes to its new nursery now.
     pub(super) fn hand_over<E>(&mut self, moves_to: Option<&Shared<E, B>>, has_moved: fn(&B) -> bool) {
         let Some(to) = moves_to else { return };
-        let moved: Vec<usize> = self.all.iter().filter(|(_, (child, _))| has_moved(child)).map(|(key, _)| key).collect();
+        let moved: Vec<usize> =
+            self.all.iter().filter(|(_, (child, _))| has_moved(child)).map(|(key, _)| key).collect();
         for key in moved {
             to.take_over(self.all.remove(key).0);
         }

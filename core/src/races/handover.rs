@@ -8,10 +8,10 @@ use std::task::{Context, Waker};
 use shuttle::future::block_on;
 use shuttle::thread;
 
-use super::{Count, check, check_all, tree};
-use crate::raw::{Standing, Typed};
+use super::{Count, Threads, begun, check, check_all, ended, tree};
+use crate::runtime::root;
 use crate::sync::{Event, Park, WaitQueue};
-use crate::{Nursery, nursery, yield_now};
+use crate::{Nursery, nursery, sleep_forever, yield_now};
 
 fn touch<F: Future + Unpin>(future: &mut F) {
     let _ = Pin::new(future).poll(&mut Context::from_waker(Waker::noop()));
@@ -124,7 +124,7 @@ fn a_call_races_with_a_new_waker() {
 
 /// R4: a child's value is dropped once, and so is the waker of its handle, by whoever is the last: the child that sets it, or the handle that goes away.
 ///
-/// Fails if `Giver::give` does not look at FORGONE, and if `Taker::forgo` does not look at GIVEN.
+/// Fails if `ValueSlot::put` does not look whether the value is unwanted, and if `ValueSlot::abandon` leaves a value there.
 #[test]
 fn a_result_races_with_the_drop_of_its_handle() {
     check(|| {
@@ -148,38 +148,28 @@ fn a_result_races_with_the_drop_of_its_handle() {
     });
 }
 
-/// L30: a body is held by one at a time, and dropped once: by whoever wants it over, or by the one who held it then.
+/// L30: the body of a task that is being polled while its tree is dropped is dropped once.
 ///
-/// Fails if `Standing::seize` takes no body that is held, and with a plain store of `FREE` in `Held::put_back`.
+/// Fails if `NodeRef::poll_task` puts the body back without a look, and if `NodeRef::abandon_body` leaves `Polled` as it is.
 #[test]
-fn a_turn_races_with_whoever_seizes_the_body() {
-    trait Keeps: Send + Sync {}
-
-    struct Place<B>(Standing<(), dyn Keeps, B, ()>);
-
-    impl<B: Send> Keeps for Place<B> {}
-
-    check_all(100_000, || {
-        let (turns, dropped) = (Count::default(), Count::default());
-        let block: Typed<(), dyn Keeps, _> =
-            Typed::new(|_| (), Place(Standing::coming(dropped.on_drop())), |place| place);
-        let ([block, _], _) = Standing::stand(block, |place| &place.0);
-        let (polled, seen) = (block.clone(), turns.clone());
-        let here = || {
-            drop(block.tail().0.seize());
-            // Not later than the turn that goes on.
-            assert!(block.tail().0.hold().is_none());
-        };
-        let other = move || {
-            while let Some(held) = polled.tail().0.hold() {
-                seen.add();
-                if seen.get() == 2 || held.put_back().is_err() {
-                    return;
-                }
-            }
-        };
-        beside(other, here);
-        assert!(turns.get() <= 2);
-        assert_eq!((dropped.get(), block.count()), (1, 1));
+fn a_poll_of_a_task_races_with_the_drop_of_its_tree() {
+    check(|| {
+        let dropped = Count::default();
+        let body = dropped.on_drop();
+        let threads = Threads::new();
+        let tree = root(threads.clone(), async move {
+            let Ok(()) = nursery(async |n: Nursery| {
+                n.spawn(async move {
+                    let _body = body;
+                    yield_now().await;
+                    sleep_forever().await;
+                });
+                sleep_forever().await;
+            })
+            .await;
+        });
+        drop(begun(Box::pin(tree.polled_by_its_runtime())));
+        ended(&threads);
+        assert_eq!(dropped.get(), 1);
     });
 }

@@ -1,5 +1,6 @@
 //! Local nurseries: what reaches one from another thread, against what its future is doing at that moment.
 
+use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::sync::{Arc, Mutex, mpsc};
 use std::task::{Poll, Waker};
@@ -9,7 +10,7 @@ use shuttle::sync::atomic::{AtomicBool, Ordering};
 use shuttle::thread;
 
 use super::{Count, begun, check, check_all, tree};
-use crate::nursery::Seats;
+use crate::ready_queue::{Member, ReadyQueue};
 use crate::sync::Event;
 use crate::{LocalNursery, Ready, StartError, TaskStatus, local_nursery, sleep_forever, yield_now};
 
@@ -41,8 +42,7 @@ impl Flag {
 
 /// A child that is woken at any moment of its nursery's turn is polled again.
 ///
-/// Fails if `Seats::end_turn` does not look at the news, keeps no waker, or does not set `RESTS`; and without the wake that
-/// follows it.
+/// Fails if `ReadyQueue::end_turn` does not look at the keys, or keeps no waker; and if it does not wake the driver.
 #[test]
 fn a_wake_of_a_child_races_with_its_nurserys_turn() {
     check(|| {
@@ -62,7 +62,7 @@ fn a_wake_of_a_child_races_with_its_nurserys_turn() {
 
 /// A child that another thread spawns is driven.
 ///
-/// Fails if `Seats::knock` wakes nobody, and if `Seats::end_turn` does not look at the news.
+/// Fails if `ReadyQueue::tell` wakes nobody, and if `ReadyQueue::end_turn` does not look at the news.
 #[test]
 fn a_spawn_races_with_the_nurserys_turn() {
     check(|| {
@@ -81,20 +81,21 @@ fn a_spawn_races_with_the_nurserys_turn() {
     });
 }
 
-/// The waker of whoever polls a nursery is let go when that is over, also if news came while it was about to rest.
+/// The waker of whoever polls a group is dropped with that, also if something came while it was about to wait.
 ///
-/// Fails if `Seats::end_turn` notes only a rest that comes about, as it did.
+/// Fails if `ReadyQueue::clear` leaves the driver.
 #[test]
-fn the_end_of_a_nursery_races_with_its_news() {
+fn the_end_of_a_group_races_with_its_news() {
     check_all(50_000, || {
-        let (seats, gone) = (Arc::new(Seats::new()), Count::default());
+        let (ready, gone) = (ReadyQueue::new(), Count::default());
+        let body = Member::body(&ready);
+        body.poll(|_| ());
         let waker = gone.on_drop_of_waker();
-        let knocks = seats.clone();
-        let other = thread::spawn(move || knocks.knock());
-        seats.enter(|| drop(seats.begin_turn(|_| ())));
-        let _ = seats.end_turn(&waker);
-        seats.clear();
-        drop(waker);
+        let tells = ready.clone();
+        let other = thread::spawn(move || tells.tell());
+        ready.begin_turn(&mut VecDeque::new());
+        ready.end_turn(waker, &body);
+        ready.clear();
         other.join().unwrap();
         assert_eq!(gone.get(), 1);
     });
@@ -102,7 +103,7 @@ fn the_end_of_a_nursery_races_with_its_news() {
 
 /// L34: a handle that another thread awaits has the child's value, whenever that comes.
 ///
-/// Fails if `Bell::lend` does not look at OVER, and if `settle_seen` fetches no waker.
+/// Fails if `NodeRef::poll_outcome` keeps a waker of a task that has ended, and if `NodeRef::set_outcome` takes none.
 #[test]
 fn the_end_of_a_child_races_with_whoever_awaits_it() {
     check(|| {
@@ -122,7 +123,7 @@ fn the_end_of_a_child_races_with_whoever_awaits_it() {
 
 /// L28, L41: a handle that another thread awaits is told when the child's nursery is dropped.
 ///
-/// Fails if `LocalCell::orphaned` denies nothing.
+/// Fails if `NodeRef::orphaned` sets no outcome.
 #[test]
 fn the_loss_of_a_child_races_with_whoever_awaits_it() {
     check(|| {

@@ -1,6 +1,7 @@
 //! Requests, adoption, spawning, waking and completion, each against what may happen at the same moment.
 
 use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
@@ -168,6 +169,26 @@ fn a_wake_races_with_the_driver_that_registers() {
     });
 }
 
+/// L6, L11: a request that comes while a child is polled for the first times reaches it.
+///
+/// Fails if `WakeList::push_chain` takes the waker, before all scopes of the request are marked.
+#[test]
+fn a_request_races_with_the_first_polls_of_a_child() {
+    check(|| {
+        tree(async {
+            let mut scope = CancelScope::new();
+            let handle = scope.handle();
+            let other = thread::spawn(move || handle.cancel("now"));
+            let outcome = scope.run(nursery(async |n: Nursery| {
+                n.spawn(async { match sleep_forever().await {} });
+                Ok(())
+            }));
+            assert!(outcome.await.is_err());
+            other.join().unwrap();
+        });
+    });
+}
+
 /// L16.1: what a shield in a cancelled scope waits for wakes the scope's driver, past wakers that lead nowhere, also if
 /// the request comes meanwhile.
 ///
@@ -272,4 +293,27 @@ async fn twice<F: Future>(future: F) -> F::Output {
         future.as_mut().poll(cx)
     })
     .await
+}
+
+/// L30: a root that is polled elsewhere learns that its runtime was torn down, whatever the tree is doing at that moment.
+///
+/// Fails if `Root::poll` spawns no sentinel.
+#[test]
+fn a_teardown_races_with_a_root_that_is_polled_elsewhere() {
+    check(|| {
+        let threads = Threads::new();
+        let host = threads.clone();
+        let other = thread::spawn(move || host.tear_down());
+        let tree = root(threads.clone(), async {
+            let Ok(()) = nursery(async |n: Nursery| {
+                n.spawn(yield_now());
+                sleep_forever().await;
+            })
+            .await;
+        });
+        let ended = catch_unwind(AssertUnwindSafe(|| block_on(tree)));
+        assert!(ended.is_err(), "nothing in the tree could end");
+        other.join().unwrap();
+        super::ended(&threads);
+    });
 }

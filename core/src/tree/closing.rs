@@ -90,7 +90,10 @@ impl NodeRef {
             drop(tree.timers.remove(key));
         }
         if inherited.waits_for_hard() {
-            closed.inherited = inherited.cancelled(tree.now());
+            // The clock may say so before another thread, which has found the timer due, has marked the scopes around: then the code there
+            // goes on, and gets a result.
+            let over = inherited.cancelled(tree.now());
+            closed.inherited = over && closed.linked.as_ref().is_some_and(|linked| linked.parent.is_cancelled(tree));
         }
     }
 

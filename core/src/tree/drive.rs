@@ -11,8 +11,7 @@ use super::ambient;
 use super::closing::Closed;
 use super::finalizer::Finalizer;
 use super::flags::{
-    CANCELLED, DELIVERED, GOES_WHOLE, LOST, MARKED, NESTED, PARENT_CANCELLED, POLL_SPENT, RAZED, TIMED,
-    WATCHED,
+    CANCELLED, DELIVERED, GOES_WHOLE, LOST, MARKED, NESTED, PARENT_CANCELLED, POLL_SPENT, RAZED, TIMED, WATCHED,
 };
 use super::links::Role;
 use super::loss;

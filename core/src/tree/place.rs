@@ -188,7 +188,11 @@ impl NodeRef {
     #[inline(never)]
     fn look_at_the_clock(&self) {
         let inherited = self.lock().inherited;
-        if inherited.waits_for_hard() && self.tree().is_some_and(|tree| inherited.cancelled(tree.now())) {
+        // Not before the code around is cancelled: a hard time that is just over by the clock has a timer that comes by here.
+        if self.flagged(PARENT_CANCELLED)
+            && inherited.waits_for_hard()
+            && self.tree().is_some_and(|tree| inherited.cancelled(tree.now()))
+        {
             self.flag(CANCELLED | RUNNABLE | MARKED);
         }
     }

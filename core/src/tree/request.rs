@@ -35,6 +35,8 @@ impl NodeRef {
         // A scope that was not entered yet has no clock: its request counts from the entry.
         let clock = |tree: Option<&Arc<Tree>>| tree.map_or(Instant::from_nanos(0), |tree| tree.now());
         let (mut tree, mut now) = (tree, clock(tree));
+        // L12: what becomes of the code is decided at this instant.
+        let runnable = self.is_runnable();
         let mut state = self.lock();
         let lent;
         if tree.is_none() && state.parent.is_some() {
@@ -55,6 +57,13 @@ impl NodeRef {
             Some(request) if reason.kind() == ReasonKind::Explicit && hard < request.hard => request.hard = hard,
             Some(_) => return false,
         }
+        // Together with the request: a scope that comes now inherits that, and must not be cancelled before the code around it is.
+        let number = tree.map_or(1, |tree| tree.next_request());
+        if !self.flagged(CANCELLED) {
+            wakes.mark(self);
+            self.cancelled_by.store(number, Ordering::Release);
+            self.flag(if runnable { CANCELLED | RUNNABLE } else { CANCELLED });
+        }
         let old_hard = rare.hard_timer.take();
         let entered = state.parent.is_some() || self.kind == Kind::Root;
         let deadline = state.deadline_timer.take();
@@ -68,21 +77,9 @@ impl NodeRef {
                 self.arm_hard(tree, hard, now, wakes);
             }
         }
-        let number = tree.map_or(1, |tree| tree.next_request());
-        self.become_cancelled(number, wakes);
         wakes.push_chain(self.clone());
         self.mark_below(now, number, false, wakes);
         true
-    }
-
-    /// The code directly inside has to stop from now on. What becomes of it is decided at this instant (L12).
-    fn become_cancelled(&self, number: u32, wakes: &mut WakeList) {
-        if !self.flagged(CANCELLED) {
-            wakes.mark(self);
-            self.cancelled_by.store(number, Ordering::Release);
-            let runnable = self.is_runnable();
-            self.flag(if runnable { CANCELLED | RUNNABLE } else { CANCELLED });
-        }
     }
 
     /// Arms the timer of the hard time, if the request has a grace.

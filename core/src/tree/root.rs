@@ -51,7 +51,7 @@ pin_project! {
         output: Option<T>,
         seat: Option<NodeRef>,
         fresh: bool,
-        // It is polled elsewhere than on its runtime, and its sentinel was not spawned yet.
+        // Its runtime may end before it, and its sentinel was not spawned yet.
         to_guard: bool,
         over: bool,
         tree: Arc<Tree>,
@@ -84,7 +84,7 @@ impl<F, T> Root<F, T> {
             output: None,
             seat: Some(node),
             fresh: true,
-            to_guard: false,
+            to_guard: true,
             over: false,
             tree,
         }
@@ -109,14 +109,14 @@ impl<F, T> Root<F, T> {
         self
     }
 
-    /// Says that the root may be polled elsewhere than on its runtime, which may end before it. For adapters' `attach`.
+    /// Says that the root is polled by its own runtime, which therefore does not end before it. For adapters' `run`.
     ///
-    /// A small job waits on the runtime for the end of the tree. If it is dropped before that, the runtime is gone: then the tree is closed
-    /// as by a drop of the root (law L30), and the root panics in its next poll, instead of waiting for ever.
+    /// Any other root has a small job wait on the runtime for the end of the tree. If it is dropped before that, the runtime is gone: then
+    /// the tree is closed as by a drop of the root (law L30), and the root panics in its next poll, instead of waiting for ever.
     ///
     /// Has to be called before the first poll.
-    pub fn polled_elsewhere(mut self) -> Self {
-        self.to_guard = true;
+    pub fn polled_by_its_runtime(mut self) -> Self {
+        self.to_guard = false;
         self
     }
 

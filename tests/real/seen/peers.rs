@@ -2,11 +2,11 @@
 
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use foster::{Nursery, gather, move_on_after, nursery, sleep};
+use foster::{CancelScope, Instant, Nursery, gather, nursery, sleep};
 
 use super::{next_turn, on_host};
 use crate::hosts::{HOSTS, Host};
@@ -15,33 +15,59 @@ const ROUNDS: usize = 500;
 
 /// Runs a producer that never finishes and its consumer under a deadline, and counts how often the consumer took the end of the
 /// channel for the end of the work.
-async fn commits<P, C>(pair: impl Fn() -> (P, C)) -> usize
+async fn commits<P, C>(pair: impl Fn(Arc<AtomicUsize>) -> (P, C)) -> usize
 where
     P: Future<Output = ()> + Send + 'static,
     C: Future<Output = ()> + Send + 'static,
 {
     let commits = Arc::new(AtomicUsize::new(0));
     for _ in 0..ROUNDS {
-        let (producer, consumer) = pair();
+        let received = Arc::new(AtomicUsize::new(0));
+        let (producer, consumer) = pair(received.clone());
         let counted = commits.clone();
-        let cut = move_on_after(
-            Duration::from_millis(1),
-            nursery(async |n: Nursery| {
-                n.spawn(producer);
-                n.spawn(async move {
-                    consumer.await;
-                    counted.fetch_add(1, Ordering::SeqCst);
-                });
-                Ok(())
-            }),
-        );
-        assert!(cut.await.is_none());
+        let waits = Arc::new(AtomicBool::new(false));
+        let mut scope = CancelScope::new();
+        let handle = scope.handle();
+        let cut = scope.run(nursery(async |n: Nursery| {
+            n.spawn(producer);
+            let consumer = async move {
+                consumer.await;
+                counted.fetch_add(1, Ordering::SeqCst);
+            };
+            n.spawn(WaitsForMore { consumer: Box::pin(consumer), received, waits: waits.clone() });
+            // A consumer that was sent something when the deadline comes is runnable, and may find out with its one poll that the channel
+            // was closed (the book's page of guarantees, "Foreign operations"). So the deadline is set when it waits for the second item.
+            while !waits.load(Ordering::SeqCst) {
+                sleep(Duration::from_micros(50)).await;
+            }
+            handle.set_deadline(Instant::now() + Duration::from_micros(200));
+            Ok(())
+        }));
+        assert!(cut.await.is_err());
     }
     commits.load(Ordering::SeqCst)
 }
 
-/// Much longer than the deadline: a consumer that was just sent something when the deadline comes is runnable, and may find out with its
-/// one poll that the channel was closed (the book's page of guarantees, "Foreign operations").
+/// Says when the consumer has received something and waits again.
+struct WaitsForMore<F> {
+    consumer: Pin<Box<F>>,
+    received: Arc<AtomicUsize>,
+    waits: Arc<AtomicBool>,
+}
+
+impl<F: Future> Future for WaitsForMore<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        let poll = self.consumer.as_mut().poll(cx);
+        if poll.is_pending() && self.received.load(Ordering::SeqCst) > 0 {
+            self.waits.store(true, Ordering::SeqCst);
+        }
+        poll
+    }
+}
+
+/// Much longer than the deadline.
 async fn pace() {
     sleep(Duration::from_millis(200)).await;
 }
@@ -51,24 +77,34 @@ fn partial_work_of_another_ones_channel_is_never_committed() {
     foster_conformance::check("partial_work_of_another_ones_channel", || {
         for host in HOSTS {
             let (tokio, smol) = on_host(host, "partial_work_of_another_ones_channel", async |_| {
-                let tokio = commits(|| {
+                let tokio = commits(|received| {
                     let (tx, mut rx) = tokio::sync::mpsc::channel(2);
                     let producer = async move {
                         while tx.send(1).await.is_ok() {
                             pace().await;
                         }
                     };
-                    (producer, async move { while rx.recv().await.is_some() {} })
+                    let consumer = async move {
+                        while rx.recv().await.is_some() {
+                            received.fetch_add(1, Ordering::SeqCst);
+                        }
+                    };
+                    (producer, consumer)
                 });
                 let tokio = tokio.await;
-                let smol = commits(|| {
+                let smol = commits(|received| {
                     let (tx, rx) = async_channel::bounded(2);
                     let producer = async move {
                         while tx.send(1).await.is_ok() {
                             pace().await;
                         }
                     };
-                    (producer, async move { while rx.recv().await.is_ok() {} })
+                    let consumer = async move {
+                        while rx.recv().await.is_ok() {
+                            received.fetch_add(1, Ordering::SeqCst);
+                        }
+                    };
+                    (producer, consumer)
                 });
                 (tokio, smol.await)
             });

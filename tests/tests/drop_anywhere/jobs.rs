@@ -72,7 +72,7 @@ pub(crate) struct Dropped {
 pub(crate) async fn run_and_drop<F: Future>(probe: &Probe, body: F, nth: usize, polls: usize) -> Dropped {
     let inner = current().expect("the simulator");
     let hands = Arc::new(Hands { inner, jobs: Mutex::default() });
-    let tree: Root<F, F::Output> = root(hands.clone(), body).observe(Arc::new(probe.clone()));
+    let tree: Root<F, F::Output> = root(hands.clone(), body).polled_by_its_runtime().observe(Arc::new(probe.clone()));
     let mut tree = pin!(tree);
     let mut all: Vec<Option<Job>> = Vec::new();
     let mut seen = Dropped::default();
