@@ -26,13 +26,13 @@ use pin_project_lite::pin_project;
 use crate::defer::{DEFAULT_BUDGET, FinalizerOutput};
 use crate::opening::Opening;
 use crate::reason::Reason;
-use crate::tree::ambient;
+use crate::tree::current;
 use crate::tree::finalizer::Begun;
-use crate::tree::light::{Light, Limit};
-use crate::tree::marks::Mask;
+use crate::tree::inline::{InlineScope, Limit};
+use crate::tree::cancel_state::ShieldLevel;
 use crate::tree::node::{Kind, NodeRef};
 use crate::tree::owned::OwnedScope;
-use crate::tree::scoped::{Ending, Policy, Scoped};
+use crate::tree::scope_future::{Ending, Policy, ScopeFuture};
 use loan::{Lease, Loan};
 
 pub use loan::Lent;
@@ -177,7 +177,7 @@ pin_project! {
     #[project = StageProj]
     enum Stage<A, Acquired, R, B, Fut, T, C> {
         Acquiring { #[pin] acquire: A, rest: Option<(B, C)>, means: Means<Acquired, R, T> },
-        Using { #[pin] scoped: Scoped<Using<B, R, Fut, C>, T, T, Uses<R, T, C>> },
+        Using { #[pin] scoped: ScopeFuture<Using<B, R, Fut, C>, T, T, Uses<R, T, C>> },
         Releasing { scope: OwnedScope, value: Option<T> },
         Done,
     }
@@ -232,7 +232,7 @@ where
         let this = self.project();
         let Some(loan) = this.loan.take() else { return this.body.poll(cx) };
         // Not afterwards: before the scope can act on what came of this poll.
-        let unfinished = Unfinished(Some(|| ambient::try_current().iter().for_each(|scope| loan.leave_to(scope))));
+        let unfinished = Unfinished(Some(|| current::try_scope().iter().for_each(|scope| loan.leave_to(scope))));
         let output = ready!(this.body.poll(cx));
         unfinished.disarm();
         Poll::Ready(output)
@@ -311,15 +311,15 @@ where
                             return Poll::Ready(output);
                         }
                     };
-                    tree = ambient::tree();
+                    tree = current::tree();
                     if tree.is_none() {
-                        ambient::no_context_for(format_args!("the bracket made at {}", this.location));
+                        current::no_context_for(format_args!("the bracket made at {}", this.location));
                     }
                     let lease = Lease::new(release, *this.budget, this.location);
                     let (lent, loan) = Loan::of(resource, lease);
                     let using = Using { body: Opening::new(body, lent), loan: Some(loan.clone()) };
-                    let (mask, limit, uses) = (Mask::None, Limit::NONE, Uses { loan, exit });
-                    let scoped = Scoped::light(Kind::Bracket, mask, limit, this.location, using, uses);
+                    let (shield, limit, uses) = (ShieldLevel::None, Limit::NONE, Uses { loan, exit });
+                    let scoped = ScopeFuture::inline(Kind::Bracket, shield, limit, this.location, using, uses);
                     // The scope is polled in the next turn of this loop: nothing can come between.
                     this.stage.set(Stage::Using { scoped });
                 }
@@ -332,11 +332,11 @@ where
                     this.stage.set(Stage::Done);
                     // If it is still here, the scope had no node: all has happened in this poll.
                     let (Some(release), Some(tree)) = (release, &tree) else { return Poll::Ready(value) };
-                    let scope = Light::new(Kind::Bracket, Mask::None, Limit::NONE, this.location);
+                    let scope = InlineScope::new(Kind::Bracket, ShieldLevel::None, Limit::NONE, this.location);
                     let (scope, waits) = match release.begin(scope, tree, cx) {
                         Begun::Ended => return Poll::Ready(value),
                         Begun::Waits(scope) => (scope, true),
-                        Begun::Winds(scope) => (scope, false),
+                        Begun::Drains(scope) => (scope, false),
                     };
                     this.stage.set(Stage::Releasing { scope, value: Some(value) });
                     if waits {

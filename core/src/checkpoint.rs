@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use crate::leaf::Gate;
-use crate::tree::ambient;
+use crate::tree::current;
 
 /// Stops here if the scope is cancelled. Otherwise goes on at once, or gives way to other tasks first, if this task has done enough for
 /// one poll.
@@ -98,7 +98,7 @@ impl Future for YieldNow {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         if self.yielded {
             // L14: code that was cancelled meanwhile is not given its turn.
-            return if ambient::is_cancelled() { Poll::Pending } else { Poll::Ready(()) };
+            return if current::is_cancelled() { Poll::Pending } else { Poll::Ready(()) };
         }
         if self.gate.poll_unless_cancelled().is_pending() {
             return Poll::Pending;
@@ -115,5 +115,5 @@ impl Future for YieldNow {
 /// no deadline is in force, a reading of the clock where one is. `false` outside of any scope.
 #[must_use]
 pub fn is_cancelled() -> bool {
-    ambient::is_cancelled()
+    current::is_cancelled()
 }

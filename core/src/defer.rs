@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use pin_project_lite::pin_project;
 
-use crate::tree::ambient;
+use crate::tree::current;
 use crate::tree::finalizer::{Failure, Finalizer};
 use crate::tree::node::Life;
 
@@ -88,7 +88,7 @@ where
     F: Future<Output: FinalizerOutput> + Send + 'static,
 {
     let finalizer = Finalizer::new("finalizer", Location::caller(), budget, Fallible { future });
-    let node = ambient::current();
+    let node = current::scope();
     let mut state = node.lock();
     if state.life == Life::Closed {
         // Only where the host of the tree was dropped while this code was running on another thread (L30), or where this code had
@@ -97,7 +97,7 @@ where
         drop(finalizer);
         return;
     }
-    state.rare().finalizers.push(finalizer);
+    state.cold_mut().finalizers.push(finalizer);
 }
 
 pin_project! {

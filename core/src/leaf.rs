@@ -3,7 +3,7 @@
 //! An operation is *cancelled-aware* if it keeps four rules (law L14):
 //!
 //! 1. It starts with a [`Gate`]. Code that is cancelled does not get past it, and a task that has used up its budget gives way there.
-//!    Past the gate the operation does at once whatever it can.
+//!    ForwardingWaker the gate the operation does at once whatever it can.
 //! 2. If it has to wait, it leaves a [`Waiter`] where others find it, under the lock of what it waits for.
 //! 3. Whoever gives something to waiters decides under that lock, and passes over those whose code is cancelled
 //!    ([`Waiter::is_cancelled`]): it goes to the next one, or stays where it is. That counts for values and permits as well as for
@@ -16,12 +16,12 @@
 use std::fmt;
 use std::task::{Context, Poll, Waker};
 
-use crate::tree::ambient;
+use crate::tree::current;
 use crate::tree::flags::CANCELLED;
 use crate::tree::node::NodeRef;
 use crate::tree::waking;
 
-pub(crate) use crate::tree::ambient::is_cancelled;
+pub(crate) use crate::tree::current::is_cancelled;
 
 /// The start of an operation: code that is cancelled does not get past it (law L14), nor does a task that has used up its budget.
 ///
@@ -83,7 +83,7 @@ impl Gate {
     /// It has not started after this.
     #[inline]
     pub(crate) fn poll_unless_cancelled(&mut self) -> Poll<()> {
-        let arrival = ambient::arrives_at(self.what, !self.started);
+        let arrival = current::arrives_at(self.what, !self.started);
         self.shown = arrival.noted;
         if arrival.cancelled { Poll::Pending } else { Poll::Ready(()) }
     }
@@ -94,7 +94,7 @@ impl Drop for Gate {
     fn drop(&mut self) {
         if self.shown {
             // The operation is over, and the code goes on to another in the same poll.
-            ambient::waits_no_more(self.what);
+            current::waits_no_more(self.what);
         }
     }
 }
@@ -103,7 +103,7 @@ impl Drop for Gate {
 /// there is no limit.
 #[inline]
 pub(crate) fn poll_budget(cx: &mut Context<'_>) -> Poll<()> {
-    ambient::with_tree(|tree| tree.runtime.poll_budget(cx)).unwrap_or(Poll::Ready(()))
+    current::with_tree(|tree| tree.runtime.poll_budget(cx)).unwrap_or(Poll::Ready(()))
 }
 
 /// Whether the task that is being polled has used up its budget: a loop that polls many should stop, wake its task and return Pending.
@@ -111,7 +111,7 @@ pub(crate) fn poll_budget(cx: &mut Context<'_>) -> Poll<()> {
 /// In code that is cancelled it should go on: what still has to end is passed over otherwise, and taken for something that nobody
 /// polls (law L16).
 pub(crate) fn has_to_yield() -> bool {
-    ambient::with_tree(|tree| tree.runtime.should_yield()).unwrap_or(false) && !is_cancelled()
+    current::with_tree(|tree| tree.runtime.should_yield()).unwrap_or(false) && !is_cancelled()
 }
 
 /// The scope whose code waits, as a waiter remembers it. None outside of any tree, where nothing is ever cancelled.
@@ -121,13 +121,13 @@ struct WaitingScope(Option<NodeRef>);
 
 impl WaitingScope {
     fn current() -> Self {
-        WaitingScope(ambient::try_current())
+        WaitingScope(current::try_scope())
     }
 
     fn is_current(&self) -> bool {
         match &self.0 {
-            Some(node) => ambient::is_inside(node),
-            None => ambient::depth() == 0,
+            Some(node) => current::is_inside(node),
+            None => current::depth() == 0,
         }
     }
 

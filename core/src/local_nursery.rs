@@ -12,7 +12,7 @@
 //! # Why not parallel and borrowing and without blocking, all at once?
 //!
 //! Because a future can be forgotten: `std::mem::forget` is safe. A child that runs on another thread and borrows from its parent
-//! would go on using memory that the parent has given up, and nothing runs at that moment that could stop it. Scoped
+//! would go on using memory that the parent has given up, and nothing runs at that moment that could stop it. ScopeFuture
 //! threads get around that by *blocking* the parent until they have ended; async code must not block. So one of the three has
 //! to go: [`nursery`](crate::nursery()) gives up borrowing, `local_nursery` gives up parallelism.
 
@@ -33,8 +33,8 @@ use std::time::Duration;
 use crate::error::SpawnError;
 use crate::nursery::{Limited, Outcome, Task};
 use crate::reason::{Origin, Reason};
-use crate::tree::ambient;
-use crate::tree::links::Role;
+use crate::tree::current;
+use crate::tree::children::Role;
 use crate::tree::node::{Life, NodeRef};
 use shared::Shared;
 
@@ -181,7 +181,7 @@ impl<E: Debug, B> LocalHandle<E, B> {
     /// them.
     #[track_caller]
     pub fn cancel_children_within(&self, grace: Duration, reason: impl Into<Reason>) -> usize {
-        let reason = ambient::signed(reason.into());
+        let reason = current::signed(reason.into());
         let children = self.children();
         children.iter().filter(|child| child.request(reason.clone(), Some(grace))).count()
     }
@@ -189,7 +189,7 @@ impl<E: Debug, B> LocalHandle<E, B> {
     /// How many children have not ended, daemons included.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.shared.node.lock().links.tasks()
+        self.shared.node.lock().children.tasks()
     }
 
     /// Whether all children have ended.
@@ -212,7 +212,7 @@ impl<E: Debug, B> LocalHandle<E, B> {
 
     fn children(&self) -> Vec<NodeRef> {
         let state = self.shared.node.lock();
-        let tasks = state.links.iter().filter(|(role, _)| matches!(role, Role::Child | Role::Daemon));
+        let tasks = state.children.iter().filter(|(role, _)| matches!(role, Role::Child | Role::Daemon));
         tasks.map(|(_, node)| node.clone()).collect()
     }
 }

@@ -32,8 +32,8 @@ use std::time::Duration;
 
 use crate::error::SpawnError;
 use crate::reason::{Origin, Reason};
-use crate::tree::ambient;
-use crate::tree::links::Role;
+use crate::tree::current;
+use crate::tree::children::Role;
 use crate::tree::node::{Life, NodeRef};
 
 pub(crate) use body::ChildBody;
@@ -220,7 +220,7 @@ impl<E: Debug + Send + 'static> Nursery<E> {
     /// As [`cancel_children`](Nursery::cancel_children), with a grace for [`graceful`](crate::graceful) shields inside them.
     #[track_caller]
     pub fn cancel_children_within(&self, grace: Duration, reason: impl Into<Reason>) -> usize {
-        let reason = ambient::signed(reason.into());
+        let reason = current::signed(reason.into());
         let children = self.children();
         children.iter().filter(|child| child.request(reason.clone(), Some(grace))).count()
     }
@@ -228,7 +228,7 @@ impl<E: Debug + Send + 'static> Nursery<E> {
     /// How many children have not ended, daemons included.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.node.lock().links.tasks()
+        self.node.lock().children.tasks()
     }
 
     /// Whether all children have ended.
@@ -251,7 +251,7 @@ impl<E: Debug + Send + 'static> Nursery<E> {
 
     fn children(&self) -> Vec<NodeRef> {
         let state = self.node.lock();
-        let tasks = state.links.iter().filter(|(role, _)| matches!(role, Role::Child | Role::Daemon));
+        let tasks = state.children.iter().filter(|(role, _)| matches!(role, Role::Child | Role::Daemon));
         tasks.map(|(_, node)| node.clone()).collect()
     }
 }

@@ -9,7 +9,7 @@ use std::task::{Context, Wake, Waker};
 
 use crate::sys::atomic::{AtomicBool, Ordering};
 use crate::sys::{Mutex, MutexGuard};
-use crate::tree::verdict::quietly;
+use crate::tree::verdict::without_counting;
 use crate::tree::waking;
 
 /// The members that were woken, in that order, and the waker of whoever polls the group.
@@ -88,7 +88,7 @@ impl ReadyQueue {
         let driver = queue.driver.take();
         drop(queue);
         if let Some(driver) = driver {
-            quietly(|| waking::wake(driver));
+            without_counting(|| waking::wake(driver));
         }
     }
 
@@ -190,7 +190,7 @@ impl Wake for Entry {
         drop(queue);
         let Some(driver) = driver else { return };
         if self.quiet {
-            quietly(|| waking::wake(driver));
+            without_counting(|| waking::wake(driver));
         } else {
             waking::wake(driver);
         }

@@ -17,13 +17,13 @@ use std::time::Duration;
 
 use crate::Instant;
 use crate::reason::{Origin, Reason};
-use crate::tree::ambient;
+use crate::tree::current;
 use crate::tree::dump::Dump;
 use crate::tree::flags::CANCELLED;
-use crate::tree::light::Limit;
-use crate::tree::marks::Mask;
+use crate::tree::inline::Limit;
+use crate::tree::cancel_state::ShieldLevel;
 use crate::tree::node::{Kind, Life, NodeRef, State};
-use crate::tree::scoped::{Plain, Scoped};
+use crate::tree::scope_future::{Plain, ScopeFuture};
 
 pub use run::Run;
 
@@ -52,7 +52,7 @@ pub use run::Run;
 pub struct CancelScope {
     location: &'static Location<'static>,
     limit: Limit,
-    mask: Mask,
+    shield: ShieldLevel,
     node: Option<NodeRef>,
     special: Option<Box<Special>>,
 }
@@ -69,7 +69,7 @@ impl CancelScope {
     #[inline]
     #[track_caller]
     pub fn new() -> Self {
-        CancelScope { location: Location::caller(), limit: Limit::NONE, mask: Mask::None, node: None, special: None }
+        CancelScope { location: Location::caller(), limit: Limit::NONE, shield: ShieldLevel::None, node: None, special: None }
     }
 
     /// A scope with the name and place of something else.
@@ -123,7 +123,7 @@ impl CancelScope {
     pub fn grace(mut self, grace: Duration) -> Self {
         self.special.get_or_insert_default().grace = grace;
         if let Some(node) = &self.node {
-            node.lock().rare().grace = grace;
+            node.lock().cold_mut().grace = grace;
         }
         self
     }
@@ -136,7 +136,7 @@ impl CancelScope {
     #[track_caller]
     pub fn shielded(mut self) -> Self {
         assert!(self.node.is_none(), "make the scope shielded before you take handles to it");
-        self.mask = Mask::Full;
+        self.shield = ShieldLevel::Full;
         self
     }
 
@@ -148,7 +148,7 @@ impl CancelScope {
     #[track_caller]
     pub fn graceful(mut self) -> Self {
         assert!(self.node.is_none(), "make the scope graceful before you take handles to it");
-        self.mask = Mask::Graceful;
+        self.shield = ShieldLevel::Graceful;
         self
     }
 
@@ -159,10 +159,10 @@ impl CancelScope {
     }
 
     fn kind(&self) -> Kind {
-        match self.mask {
-            Mask::None => Kind::CancelScope,
-            Mask::Graceful => Kind::Graceful,
-            Mask::Full => Kind::Shield,
+        match self.shield {
+            ShieldLevel::None => Kind::CancelScope,
+            ShieldLevel::Graceful => Kind::Graceful,
+            ShieldLevel::Full => Kind::Shield,
         }
     }
 
@@ -171,10 +171,10 @@ impl CancelScope {
         self.node.get_or_insert_with(|| {
             let Special { name, grace } = self.special.as_deref().cloned().unwrap_or_default();
             let name = name.unwrap_or(Cow::Borrowed(kind.name()));
-            let node = NodeRef::bare(kind, self.mask, Origin::new(name, self.location), None);
+            let node = NodeRef::bare(kind, self.shield, Origin::new(name, self.location), None);
             let mut state = node.lock();
             if grace > Duration::ZERO {
-                state.rare().grace = grace;
+                state.cold_mut().grace = grace;
             }
             put(self.limit, &mut state);
             drop(state);
@@ -216,8 +216,8 @@ impl CancelScope {
             self.node();
         }
         let scoped = match self.node.take() {
-            Some(node) => Scoped::with_node(node, body, Plain),
-            None => Scoped::light(self.kind(), self.mask, self.limit, self.location, body, Plain),
+            Some(node) => ScopeFuture::with_node(node, body, Plain),
+            None => ScopeFuture::inline(self.kind(), self.shield, self.limit, self.location, body, Plain),
         };
         Run { scoped }
     }
@@ -258,7 +258,7 @@ impl CancelScope {
     /// # });
     /// ```
     pub fn run_here<F: Future>(mut self, body: F) -> Run<F, F::Output> {
-        let scoped = Scoped::placed(self.node().clone(), body, Plain);
+        let scoped = ScopeFuture::attached(self.node().clone(), body, Plain);
         Run { scoped }
     }
 }
@@ -277,7 +277,7 @@ impl fmt::Debug for CancelScope {
             .field("location", &self.location)
             .field("limit", &self.limit)
             .field("grace", &self.special.as_ref().map_or(Duration::ZERO, |special| special.grace))
-            .field("mask", &self.mask)
+            .field("shield", &self.shield)
             .field("cancelled", &self.node.as_ref().is_some_and(|node| node.flagged(CANCELLED)))
             .finish()
     }
@@ -295,8 +295,8 @@ fn put(limit: Limit, state: &mut State) {
         Limit::At(at) => (at, None),
         Limit::In(duration) => (Instant::NEVER, Some(duration)),
     };
-    if relative.is_some() || state.if_rare().is_some() {
-        state.rare().relative = relative;
+    if relative.is_some() || state.cold().is_some() {
+        state.cold_mut().relative = relative;
     }
 }
 
@@ -315,7 +315,7 @@ impl ScopeHandle {
     /// The first request stands, with its reason; a later one may only shorten the grace (law L6).
     #[track_caller]
     pub fn cancel(&self, reason: impl Into<Reason>) -> bool {
-        let reason = ambient::signed(reason.into());
+        let reason = current::signed(reason.into());
         // L8: a deadline that has passed by the clock came first.
         self.catch_up();
         self.node.request(reason, None)
@@ -324,7 +324,7 @@ impl ScopeHandle {
     /// Asks the scope to stop; graceful shields inside hold it off for `grace` instead of the scope's own grace.
     #[track_caller]
     pub fn cancel_within(&self, grace: Duration, reason: impl Into<Reason>) -> bool {
-        let reason = ambient::signed(reason.into());
+        let reason = current::signed(reason.into());
         self.catch_up();
         self.node.request(reason, Some(grace))
     }
@@ -382,9 +382,9 @@ impl ScopeHandle {
         match self.node.tree() {
             Some(tree) => tree.fire_due(),
             None if !entered => {
-                if let Some(tree) = ambient::tree() {
+                if let Some(tree) = current::tree() {
                     let mut wakes = crate::tree::wake::WakeList::default();
-                    self.node.mark_deadline(&tree, tree.now(), &mut wakes);
+                    self.node.request_at_deadline(&tree, tree.now(), &mut wakes);
                     wakes.wake();
                 }
             }
@@ -401,7 +401,7 @@ impl fmt::Debug for ScopeHandle {
             .field("life", &state.life)
             .field("deadline", &state.deadline)
             .field("request", &state.request().map(|request| &request.reason))
-            .field("mask", &self.node.mask)
+            .field("shield", &self.node.shield)
             .finish()
     }
 }
@@ -428,7 +428,7 @@ impl fmt::Debug for ScopeHandle {
 /// ```
 #[must_use]
 pub fn deadline() -> Option<Instant> {
-    let node = ambient::try_current()?;
+    let node = current::try_scope()?;
     let tree = node.tree()?;
     let at = node.effective_deadline(&tree);
     (at != Instant::NEVER).then_some(at)
@@ -437,7 +437,7 @@ pub fn deadline() -> Option<Instant> {
 /// The time that is left until [`deadline`]; zero if the code is cancelled, `None` without a deadline.
 #[must_use]
 pub fn remaining() -> Option<Duration> {
-    deadline().map(|at| at - ambient::now())
+    deadline().map(|at| at - current::now())
 }
 
 /// Why the code that calls this is, or is about to be, cancelled: the reason of the innermost scope with a request that
@@ -445,14 +445,14 @@ pub fn remaining() -> Option<Duration> {
 #[must_use]
 pub fn reason() -> Option<Reason> {
     // L8: exact to the clock.
-    ambient::is_cancelled();
-    let mut next = ambient::try_current();
+    current::is_cancelled();
+    let mut next = current::try_scope();
     while let Some(node) = next {
         let state = node.lock();
         if let Some(request) = state.request() {
             return Some(request.reason.clone());
         }
-        next = if node.mask == Mask::Full { None } else { state.parent.clone() };
+        next = if node.shield == ShieldLevel::Full { None } else { state.parent.clone() };
     }
     None
 }

@@ -16,7 +16,7 @@ use pin_project_lite::pin_project;
 
 use crate::leaf::Gate;
 use crate::scope::{CancelScope, Run};
-use crate::tree::ambient;
+use crate::tree::current;
 
 /// Runs `future` to its end, whatever is cancelled further out (law L20).
 ///
@@ -135,7 +135,7 @@ pub async fn stopping() {
     poll_fn(|cx| {
         // A request wakes every scope and task down to the first full shield (L11), so this is polled again.
         ready!(gate.poll_start(cx));
-        if ambient::current().is_stopping() { Poll::Ready(()) } else { Poll::Pending }
+        if current::scope().is_stopping() { Poll::Ready(()) } else { Poll::Pending }
     })
     .await;
 }

@@ -13,7 +13,7 @@ use crate::Instant;
 use crate::checkpoint::{YieldNow, yield_now};
 use crate::leaf::Gate;
 use crate::tree::Tree;
-use crate::tree::ambient;
+use crate::tree::current;
 use crate::tree::timers::{Sleeper, Target, TimerKey};
 
 impl Instant {
@@ -25,7 +25,7 @@ impl Instant {
     #[must_use]
     #[track_caller]
     pub fn now() -> Instant {
-        ambient::now()
+        current::now()
     }
 
     /// The time since this instant; zero if it is in the future.
@@ -100,7 +100,7 @@ impl Future for SleepForever {
     type Output = std::convert::Infallible;
 
     fn poll(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Self::Output> {
-        ambient::arrives_at("sleep_forever", false);
+        current::arrives_at("sleep_forever", false);
         Poll::Pending
     }
 }
@@ -138,11 +138,11 @@ impl Future for Sleep {
             match &mut this.state {
                 State::After(Duration::ZERO) => this.state = State::Checkpoint(yield_now()),
                 State::After(duration) => {
-                    let at = ambient::now() + *duration;
+                    let at = current::now() + *duration;
                     this.arm(at, cx);
                     return Poll::Pending;
                 }
-                State::Until(at) if *at <= ambient::now() => this.state = State::Checkpoint(yield_now()),
+                State::Until(at) if *at <= current::now() => this.state = State::Checkpoint(yield_now()),
                 State::Until(at) => {
                     let at = *at;
                     this.arm(at, cx);
@@ -157,7 +157,7 @@ impl Future for Sleep {
                 State::Armed { key, tree, .. } => {
                     // Exact to the clock, whether or not the host's timer has fired by now.
                     tree.fire_due();
-                    let scope = ambient::try_current();
+                    let scope = current::try_scope();
                     if tree.timers.poll_sleep(*key, cx.waker(), scope.as_ref()).is_pending() {
                         return Poll::Pending;
                     }
@@ -171,8 +171,8 @@ impl Future for Sleep {
 
 impl Sleep {
     fn arm(&mut self, at: Instant, cx: &mut Context<'_>) {
-        let scope = ambient::try_current();
-        let Some(tree) = ambient::tree() else { ambient::no_context() };
+        let scope = current::try_scope();
+        let Some(tree) = current::tree() else { current::no_context() };
         let sleeper = Sleeper::new(cx.waker(), scope.as_ref());
         let (key, arms) = tree.timers.insert(at, Target::Sleep(sleeper));
         // Before the timer is armed, which may wake inline, and may panic.
@@ -243,13 +243,13 @@ impl Interval {
     }
 
     fn poll_tick(&mut self, cx: &mut Context<'_>) -> Poll<Instant> {
-        let due = *self.next.get_or_insert_with(ambient::now);
+        let due = *self.next.get_or_insert_with(current::now);
         let sleep = self.sleep.get_or_insert_with(|| sleep_until(due));
         if Pin::new(sleep).poll(cx).is_pending() {
             return Poll::Pending;
         }
         self.sleep = None;
-        let now = ambient::now();
+        let now = current::now();
         let mut next = due + self.period;
         if next <= now {
             let late = (now - due).as_nanos() / self.period.as_nanos();

@@ -28,7 +28,7 @@ use std::panic::Location;
 use std::sync::Arc;
 
 use crate::sync::CapacityLimiter;
-use crate::tree::ambient;
+use crate::tree::current;
 
 use abandon::AbandonStage;
 use host::{Host, Who};
@@ -149,7 +149,7 @@ pub const DEFAULT_THREADS: usize = 40;
 #[must_use]
 #[track_caller]
 pub fn limiter() -> Arc<CapacityLimiter> {
-    let Some(tree) = ambient::tree() else { ambient::no_context() };
+    let Some(tree) = current::tree() else { current::no_context() };
     // In the tree, not in a static: what one run does must not show in another.
     tree.local(|| TreeLimiter(Arc::new(CapacityLimiter::new(DEFAULT_THREADS)))).0.clone()
 }

@@ -1,8 +1,8 @@
 //! The tree of scopes: the mechanism below everything else.
 //!
-//! Read in this order: [`node`] (what a scope is), [`place`] (where it stands), [`marks`] and [`request`] (how it is asked to
-//! stop), [`verdict`] (what becomes of its code then), [`drive`] (how it is polled, delivered and wound down), [`closing`] (how it ends
-//! and leaves), [`loss`] (how it outlives its future), [`light`] (its first poll, in which it does without a node), [`scoped`] (the
+//! Read in this order: [`node`] (what a scope is), [`attach`] (where it stands), [`cancel_state`] and [`request`] (how it is asked to
+//! stop), [`verdict`] (what becomes of its code then), [`drive`] (how it is polled, delivered and drained), [`closing`] (how it ends
+//! and leaves), [`abandon`] (how it outlives its future), [`inline`] (its first poll, in which it does without a node), [`scope_future`] (the
 //! future that the user awaits), [`job`] (what the runtime polls), [`timers`], [`root`].
 //!
 //! Numbered invariants, cited in the code as `Invariant n`:
@@ -13,33 +13,32 @@
 //! 2. A node is linked under its parent's lock, which also decides whether the parent still admits it; the marks it
 //!    starts with are read under the same lock. A request marks a node under that lock, then reads its links. So a
 //!    scope that comes while a request goes down is either marked by it, or starts with its mark.
-//! 3. Only the driver moves a scope's life forward, apart from `raze`; and there is one at a time: see [`drive::Driver`].
-//! 4. Marks only ever grow; flags are never cleared.
+//! 3. Only the driver moves a scope's life forward, apart from `shut_down`; and there is one at a time: see [`drive::Driver`].
+//! 4. CancelState only ever grow; flags are never cleared.
 
-pub(crate) mod ambient;
+pub(crate) mod current;
 pub(crate) mod binding;
-pub(crate) mod census;
+pub(crate) mod live_counts;
 pub(crate) mod closing;
 pub(crate) mod drive;
 pub(crate) mod dump;
 pub(crate) mod finalizer;
 pub(crate) mod flags;
-pub(crate) mod follow;
+pub(crate) mod observing;
 pub(crate) mod job;
-pub(crate) mod light;
-pub(crate) mod links;
-pub(crate) mod loss;
-pub(crate) mod marks;
+pub(crate) mod inline;
+pub(crate) mod children;
+pub(crate) mod abandon;
+pub(crate) mod cancel_state;
 pub(crate) mod node;
 pub(crate) mod owned;
-pub(crate) mod place;
-pub(crate) mod quiet;
+pub(crate) mod attach;
+pub(crate) mod panic;
 pub(crate) mod report;
 pub(crate) mod request;
 pub(crate) mod root;
-pub(crate) mod scoped;
-pub(crate) mod seldom;
-pub(crate) mod slot;
+pub(crate) mod scope_future;
+pub(crate) mod body_state;
 pub(crate) mod task;
 pub(crate) mod timers;
 pub(crate) mod verdict;
@@ -47,7 +46,7 @@ pub(crate) mod wake;
 pub(crate) mod waking;
 
 use std::any::Any;
-use std::panic::{self, AssertUnwindSafe, RefUnwindSafe, UnwindSafe};
+use std::panic::{AssertUnwindSafe, RefUnwindSafe, UnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Waker};
 
@@ -59,7 +58,7 @@ use crate::sys::atomic::{AtomicBool, AtomicU32, Ordering};
 use node::NodeRef;
 use timers::Timers;
 
-pub use census::{Census, census};
+pub use live_counts::{LiveCounts, live_counts};
 pub use dump::{Dump, DumpedRequest, DumpedScope, ScopeState, dump};
 pub use job::Job;
 pub use report::report;
@@ -73,7 +72,7 @@ pub(crate) struct Tree {
     /// Until the tree has ended.
     root: Mutex<Option<NodeRef>>,
     /// The host is gone (L30).
-    dead: AtomicBool,
+    shut_down: AtomicBool,
     /// How many requests were made: see [`ended_before`](NodeRef::ended_before).
     requests: AtomicU32,
     /// The tree has ended.
@@ -84,7 +83,7 @@ pub(crate) struct Tree {
     valued: AtomicBool,
     /// The observer follows the tasks.
     followed: AtomicBool,
-    razed: Mutex<HostDropped>,
+    cut_off: Mutex<HostDropped>,
     /// What higher layers keep once per tree, by type.
     locals: Mutex<Vec<Arc<dyn Any + Send + Sync>>>,
 }
@@ -102,13 +101,13 @@ impl Tree {
             timers,
             observer: Mutex::new(observer),
             root: Mutex::default(),
-            dead: AtomicBool::new(false),
+            shut_down: AtomicBool::new(false),
             requests: AtomicU32::new(0),
             ended: AtomicBool::new(false),
             sentinel: Mutex::default(),
             valued: AtomicBool::new(false),
             followed,
-            razed: Mutex::default(),
+            cut_off: Mutex::default(),
             locals: Mutex::default(),
         })
     }
@@ -117,8 +116,8 @@ impl Tree {
         self.runtime.now()
     }
 
-    pub(crate) fn is_dead(&self) -> bool {
-        self.dead.load(Ordering::Acquire)
+    pub(crate) fn is_shut_down(&self) -> bool {
+        self.shut_down.load(Ordering::Acquire)
     }
 
     fn has_values(&self) -> bool {
@@ -130,8 +129,8 @@ impl Tree {
         self.valued.store(true, Ordering::Relaxed);
     }
 
-    fn die(&self) {
-        self.dead.store(true, Ordering::Release);
+    fn begin_shut_down(&self) {
+        self.shut_down.store(true, Ordering::Release);
     }
 
     fn set_root(&self, root: &NodeRef) {
@@ -155,8 +154,8 @@ impl Tree {
     /// Hands an error that has no caller to the observer.
     pub(crate) fn report(&self, orphan: &Orphan<'_>) {
         let observer = lock(&self.observer).clone();
-        let result = panic::catch_unwind(AssertUnwindSafe(|| observer.orphan(orphan)));
-        quiet::drop_payload(result.err());
+        let result = catch_unwind(AssertUnwindSafe(|| observer.orphan(orphan)));
+        panic::drop_payload(result.err());
     }
 
     /// The one `T` of this tree; made by `make` when it is asked for first.
@@ -170,10 +169,10 @@ impl Tree {
         made
     }
 
-    fn add_razed(&self, more: HostDropped) {
-        let mut razed = lock(&self.razed);
-        razed.tasks += more.tasks;
-        razed.finalizers += more.finalizers;
+    fn add_cut_off(&self, more: HostDropped) {
+        let mut cut_off = lock(&self.cut_off);
+        cut_off.tasks += more.tasks;
+        cut_off.finalizers += more.finalizers;
     }
 
     /// The number of a request that is being made.
@@ -210,12 +209,12 @@ impl Tree {
         if let Some(sentinel) = sentinel {
             crate::tree::waking::wake(sentinel);
         }
-        let report = *lock(&self.razed);
+        let report = *lock(&self.cut_off);
         // Also where the runtime refused a reaper, and what it was to finish was cut off.
         if dropped || report != HostDropped::default() {
             let observer = lock(&self.observer).clone();
-            let result = panic::catch_unwind(AssertUnwindSafe(|| observer.host_dropped(&report)));
-            quiet::drop_payload(result.err());
+            let result = catch_unwind(AssertUnwindSafe(|| observer.host_dropped(&report)));
+            panic::drop_payload(result.err());
         }
     }
 }

@@ -28,11 +28,11 @@ use std::task::{Context, Poll, ready};
 use pin_project_lite::pin_project;
 
 use crate::reason::Origin;
-use crate::tree::ambient;
+use crate::tree::current;
 use crate::tree::binding::{Binding, look_up};
-use crate::tree::marks::Mask;
+use crate::tree::cancel_state::ShieldLevel;
 use crate::tree::node::{Kind, NodeRef};
-use crate::tree::scoped::{Ending, Plain, Scoped};
+use crate::tree::scope_future::{Ending, Plain, ScopeFuture};
 
 /// The key of a scoped value; lives in a `static`.
 ///
@@ -119,10 +119,10 @@ impl<T: Send + Sync + 'static> ScopedValue<T> {
     #[track_caller]
     pub fn scope<F: Future>(&'static self, value: T, future: F) -> ValueScope<F, F::Output> {
         let origin = Origin::new("scoped value", Location::caller());
-        let node = NodeRef::bare(Kind::CancelScope, Mask::None, origin, None);
-        node.lock().rare().binding =
+        let node = NodeRef::bare(Kind::CancelScope, ShieldLevel::None, origin, None);
+        node.lock().cold_mut().binding =
             Some(Binding { key: self.key(), inherited: self.inherited, value: Arc::new(value) });
-        ValueScope { scoped: Scoped::with_node(node, future, Plain), fresh: true }
+        ValueScope { scoped: ScopeFuture::with_node(node, future, Plain), fresh: true }
     }
 
     /// Calls `f` with the value that the code that calls this sees; with `None` if there is none, or outside of any tree.
@@ -167,7 +167,7 @@ pin_project! {
     #[must_use = "futures do nothing unless polled"]
     pub struct ValueScope<F, T> {
         #[pin]
-        scoped: Scoped<F, T, T, Plain>,
+        scoped: ScopeFuture<F, T, T, Plain>,
         fresh: bool,
     }
 }
@@ -178,7 +178,7 @@ impl<F: Future<Output = T>, T> Future for ValueScope<F, T> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
         let this = self.project();
         if std::mem::take(this.fresh) {
-            ambient::note_value();
+            current::note_value();
         }
         match ready!(this.scoped.poll(cx)) {
             Ending::Value(value) => Poll::Ready(value),
@@ -232,7 +232,7 @@ impl Carried {
                 drop(mine);
             }
         }
-        let mine = OnThread { bindings: self.0, depth: ambient::depth() };
+        let mine = OnThread { bindings: self.0, depth: current::depth() };
         let _put_back = PutBack(CARRIED.with(|carried| carried.replace(Some(mine))));
         job()
     }
@@ -241,7 +241,7 @@ impl Carried {
     fn find(key: usize) -> Option<Option<Arc<dyn Any + Send + Sync>>> {
         let find = |carried: &RefCell<Option<OnThread>>| {
             let carried = carried.borrow();
-            let on_thread = carried.as_ref().filter(|on_thread| on_thread.depth == ambient::depth())?;
+            let on_thread = carried.as_ref().filter(|on_thread| on_thread.depth == current::depth())?;
             let binding = on_thread.bindings.iter().find(|binding| binding.key == key);
             Some(binding.map(|binding| binding.value.clone()))
         };

@@ -27,7 +27,7 @@ use std::time::Duration;
 
 use foster::combine::AllFailed;
 use foster::{
-    CancelScope, Instant, as_completed, census, checkpoint, defer, fail_after, first_ok, for_each_concurrent, gather,
+    CancelScope, Instant, as_completed, live_counts, checkpoint, defer, fail_after, first_ok, for_each_concurrent, gather,
     gather_settled, graceful, join, local_nursery_unsend, map_concurrent, map_concurrent_settled, move_on_after,
     nursery, quorum, race, race_all, shield, sleep, sleep_forever, staggered, to_thread, try_join, yield_now,
 };
@@ -45,12 +45,12 @@ fn one_at_a_time() -> MutexGuard<'static, ()> {
 /// Runs the body on a number of seeds, half of them with spurious polls, and sees to it that nothing is left.
 fn on_seeds<F: Future<Output = ()>>(body: impl Fn() -> F) {
     let _one = one_at_a_time();
-    let before = census();
+    let before = live_counts();
     for seed in 0..24 {
         let spurious = if seed % 2 == 0 { 0.0 } else { 0.3 };
         foster_sim::Builder::new(seed).spurious_polls(spurious).run(body());
     }
-    assert_eq!(census(), before, "a scope, a task or a timer is left");
+    assert_eq!(live_counts(), before, "a scope, a task or a timer is left");
 }
 
 /// What happened, in order.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use foster::pool::{Pool, PoolError, PoolOptions, PoolStatistics};
 use foster::{
-    CancelScope, Instant, Nursery, census, checkpoint, fail_after, for_each_concurrent, join, move_on_after, nursery,
+    CancelScope, Instant, Nursery, live_counts, checkpoint, fail_after, for_each_concurrent, join, move_on_after, nursery,
     shield, sleep, sleep_forever, to_thread, yield_now,
 };
 use foster_sim::{Builder, random};
@@ -26,12 +26,12 @@ const fn ms(millis: u64) -> Duration {
 fn on_seeds<F: Future<Output = ()>>(body: impl Fn() -> F) {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let _one = ONE_AT_A_TIME.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-    let before = census();
+    let before = live_counts();
     for seed in 0..24 {
         let spurious = if seed % 2 == 0 { 0.0 } else { 0.3 };
         Builder::new(seed).spurious_polls(spurious).run(body());
     }
-    assert_eq!(census(), before, "a scope, a task or a timer is left");
+    assert_eq!(live_counts(), before, "a scope, a task or a timer is left");
 }
 
 /// The same resource again, as long as it is idle; more only when more are needed at once.

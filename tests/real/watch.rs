@@ -8,7 +8,7 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 use std::{fmt, thread};
 
-use foster::{CancelScope, Nursery, census};
+use foster::{CancelScope, Nursery, live_counts};
 
 use super::foreign::caught;
 use super::hosts::Host;
@@ -142,7 +142,7 @@ impl Watched {
 ///
 /// A hang that cannot be ended leaves its threads behind; nothing can be said about what is alive after that.
 pub(crate) fn run_all(host: Host, programs: &[Arc<Program>]) -> Vec<Fault> {
-    let before = census();
+    let before = live_counts();
     let begin = now();
     let due = programs.iter().map(|program| Mutex::new(Some(begin + program.bound()))).collect();
     let watched = Arc::new(Watched { due, faults: Mutex::default() });
@@ -178,14 +178,14 @@ pub(crate) fn run_all(host: Host, programs: &[Arc<Program>]) -> Vec<Fault> {
 
 /// Notes a fault if there is more alive than before, also after a while.
 #[expect(clippy::disallowed_methods, reason = "outside of any runtime, waiting for threads that are ending")]
-fn still_alive(before: Option<foster::Census>, watched: &Watched) {
+fn still_alive(before: Option<foster::LiveCounts>, watched: &Watched) {
     for _ in 0..500 {
-        if census() == before {
+        if live_counts() == before {
             return;
         }
         thread::sleep(Duration::from_millis(4));
     }
-    watched.fault(Sort::Alive, format!("{:?} are alive, before it were {before:?}", census()), None);
+    watched.fault(Sort::Alive, format!("{:?} are alive, before it were {before:?}", live_counts()), None);
 }
 
 async fn side_by_side(host: Host, programs: &[Arc<Program>], watched: &Arc<Watched>) {

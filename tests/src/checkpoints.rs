@@ -36,7 +36,7 @@ impl Wake for Counter {
 
 /// Starts an operation in cancelled code and polls it three times: it gets nowhere, registers nothing and wakes nobody.
 fn assert_parks<F: Future>(name: &str, operation: F) {
-    let before = foster::census().map(|census| (census.timers, census.scopes));
+    let before = foster::live_counts().map(|live_counts| (live_counts.timers, live_counts.scopes));
     let counter = Arc::new(Counter::default());
     let waker = Waker::from(counter.clone());
     let mut operation = pin!(operation);
@@ -46,7 +46,7 @@ fn assert_parks<F: Future>(name: &str, operation: F) {
     }
     assert_eq!(counter.0.load(Ordering::SeqCst), 0, "{name} wakes its task in cancelled code");
     assert_eq!(
-        foster::census().map(|census| (census.timers, census.scopes)),
+        foster::live_counts().map(|live_counts| (live_counts.timers, live_counts.scopes)),
         before,
         "{name} has registered something"
     );

@@ -19,19 +19,19 @@ use crate::running::witness::{
 
 /// B036, L3: a deadline of a scope that has been left, or that is never entered, cancels nobody and leaves no timer.
 pub async fn a_deadline_that_is_not_in_force_does_nothing() {
-    let before = foster::census();
+    let before = foster::live_counts();
     let mut left = CancelScope::new().deadline_in(LONG);
     let handle = left.handle();
     left.run(checkpoint()).await.unwrap();
     assert!(!handle.set_deadline(Instant::now() + ms(1)));
     let never_entered = CancelScope::new().deadline_at(Instant::now() + ms(3));
     drop(CancelScope::new().deadline_in(ms(3)).run(sleep_forever()));
-    assert_eq!(foster::census().map(|now| now.timers), before.map(|before| before.timers));
+    assert_eq!(foster::live_counts().map(|now| now.timers), before.map(|before| before.timers));
     sleep(ms(6)).await;
     assert!(!is_cancelled());
     assert!(!handle.is_cancelled());
     drop((never_entered, handle));
-    assert_eq!(foster::census(), before);
+    assert_eq!(foster::live_counts(), before);
 }
 
 /// B037, L8: a deadline that is moved forward fires at its new time, without anything else happening.
@@ -140,7 +140,7 @@ pub async fn the_last_limit_set_before_entry_counts() {
 
 /// B037, L8: a deadline can be set on a scope that had none, and moved any number of times.
 pub async fn a_deadline_can_be_moved_any_number_of_times() {
-    let timers = || foster::census().map(|census| census.timers);
+    let timers = || foster::live_counts().map(|live_counts| live_counts.timers);
     let start = Instant::now();
     let mut scope = CancelScope::new();
     let handle = scope.handle();
@@ -197,7 +197,7 @@ pub async fn no_time_is_time_to_the_first_checkpoint() {
 
 /// B041: the longest duration, and the instant that never comes, are no limit.
 pub async fn the_longest_duration_is_no_limit() {
-    let timers = || foster::census().map(|census| census.timers);
+    let timers = || foster::live_counts().map(|live_counts| live_counts.timers);
     let before = timers();
     let unlimited = || async {
         checkpoint().await;
@@ -436,7 +436,7 @@ pub async fn an_outer_deadline_that_passes_during_the_drop_wins() {
 
 /// B047: a scope with a deadline that is cancelled by hand earlier tells of that, not of the deadline.
 pub async fn a_scope_cancelled_before_its_deadline_tells_of_the_cancel() {
-    let timers = foster::census().map(|census| census.timers);
+    let timers = foster::live_counts().map(|live_counts| live_counts.timers);
     let mut scope = CancelScope::new().deadline_in(LONG);
     let handle = scope.handle();
     let start = Instant::now();
@@ -447,7 +447,7 @@ pub async fn a_scope_cancelled_before_its_deadline_tells_of_the_cancel() {
     let cancelled = outcome.await.map(|_| ()).unwrap_err();
     assert_eq!((cancelled.reason().kind(), cancelled.reason().text()), (ReasonKind::Explicit, Some("by hand")));
     assert_elapsed(start, ms(0));
-    assert_eq!(foster::census().map(|census| census.timers), timers);
+    assert_eq!(foster::live_counts().map(|live_counts| live_counts.timers), timers);
 }
 
 /// B049, L12: an operation that ends at the very instant of the deadline has ended: its value is returned.

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
-use foster::{Census, census};
+use foster::{LiveCounts, live_counts};
 
 /// Tests count what is alive in the whole process, so they run one after the other.
 static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
@@ -36,12 +36,12 @@ pub fn check(name: &str, test: impl FnOnce()) {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Alive {
     /// None where nobody counts.
-    census: Option<Census>,
+    live_counts: Option<LiveCounts>,
     wakers: usize,
 }
 
 fn alive() -> Alive {
-    Alive { census: census(), wakers: WAKERS.load(Ordering::SeqCst) }
+    Alive { live_counts: live_counts(), wakers: WAKERS.load(Ordering::SeqCst) }
 }
 
 /// How many wakers of watched futures are alive, clones not counted.

@@ -261,14 +261,14 @@ pub async fn nothing_outlives_the_scope_around_it() {
 
 /// B009, L8: a future that is let go of leaves no timer behind.
 pub async fn a_sleep_that_is_dropped_disarms_its_timer() {
-    let before = foster::census();
+    let before = foster::live_counts();
     abandon(sleep(witness::LONG)).await;
     abandon(sleep_until(Instant::now() + witness::LONG)).await;
     let mut ticks = interval(witness::LONG);
     ticks.tick().await;
     abandon(pin!(ticks.tick())).await;
     drop(ticks);
-    assert_eq!(foster::census(), before);
+    assert_eq!(foster::live_counts(), before);
 }
 
 /// Lists the behaviours of this section.

@@ -248,16 +248,16 @@ pub async fn the_grace_of_a_cancel_before_entry_counts_from_the_entry() {
 
 /// B025, B036: a scope whose deadline passed before its entry leaves no timer behind, entered or not.
 pub async fn a_deadline_that_passed_before_entry_leaves_no_timer() {
-    let before = foster::census();
+    let before = foster::live_counts();
     let mut unused = CancelScope::new().deadline_at(Instant::now()).grace(LONG);
     assert!(unused.handle().is_cancelled());
     drop(unused);
-    assert_eq!(foster::census(), before);
+    assert_eq!(foster::live_counts(), before);
 
     let mut used = CancelScope::new().deadline_at(Instant::now()).grace(LONG);
     assert!(used.handle().is_cancelled());
     assert!(used.run(sleep_forever()).await.is_err());
-    assert_eq!(foster::census(), before);
+    assert_eq!(foster::live_counts(), before);
 }
 
 /// B026, L11: a cancel reaches every descendant, however deep, before any of them runs.

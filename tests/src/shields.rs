@@ -310,7 +310,7 @@ pub async fn a_scope_whose_task_has_ended_is_not_cancelled_for_ever() {
 /// its finalizers run, and the scope around waits for them.
 pub async fn a_scope_dropped_half_way_is_finished_by_the_scope_around_it() {
     let log = Log::new();
-    let before = foster::census().map(|census| census.timers);
+    let before = foster::live_counts().map(|live_counts| live_counts.timers);
     let mut scope = CancelScope::new().deadline_in(LONG);
     let handle = scope.handle();
     CancelScope::new()
@@ -357,23 +357,23 @@ pub async fn a_scope_dropped_half_way_is_finished_by_the_scope_around_it() {
         .unwrap();
     assert!(handle.is_closed());
     assert_eq!(log.entries(), ["body", "goes on", "child", "finalizer"]);
-    assert_eq!(foster::census().map(|census| census.timers), before);
+    assert_eq!(foster::live_counts().map(|live_counts| live_counts.timers), before);
 }
 
 /// B076: a scope that was never polled leaves nothing at all, and neither does one that is dropped where nothing is left in it.
 pub async fn a_scope_dropped_with_nothing_in_it_is_gone_at_once() {
     // One timer serves all limits that the scope around has inside; it is left for those that come later.
     abandon(move_on_after(LONG, sleep(LONG))).await;
-    let before = foster::census();
+    let before = foster::live_counts();
     drop(shield(sleep(LONG)));
     drop(nursery(async |_: Nursery| sleep_forever().await));
     drop(bracket(async { 1 }, async |one| *one, |_, _| async {}));
-    assert_eq!(foster::census(), before);
+    assert_eq!(foster::live_counts(), before);
     abandon(shield(sleep(LONG))).await;
     abandon(move_on_after(LONG, sleep(LONG))).await;
     abandon(nursery(async |_: Nursery| sleep(LONG).await)).await;
     abandon(CancelScope::new().named("dropped").grace(LONG).run(graceful(sleep(LONG)))).await;
-    assert_eq!(foster::census(), before);
+    assert_eq!(foster::live_counts(), before);
 }
 
 /// L20: a graceful shield holds a cancel off until the hard time, and is then cancelled like any scope: inside-out, with its
@@ -412,7 +412,7 @@ pub async fn a_graceful_shield_holds_until_the_hard_time() {
 
 /// L20, L12: what a graceful shield finishes before the hard time is finished, and the code stops behind it.
 pub async fn a_graceful_shield_that_ends_in_time_returns() {
-    let timers = foster::census().map(|census| census.timers);
+    let timers = foster::live_counts().map(|live_counts| live_counts.timers);
     let log = Log::new();
     let mut scope = CancelScope::new().grace(LONG);
     let handle = scope.handle();
@@ -431,7 +431,7 @@ pub async fn a_graceful_shield_that_ends_in_time_returns() {
     assert!(outcome.await.is_err());
     assert_elapsed(start, ms(3));
     assert_eq!(log.entries(), ["saved"]);
-    assert_eq!(foster::census().map(|census| census.timers), timers, "the timer of the hard time is gone");
+    assert_eq!(foster::live_counts().map(|live_counts| live_counts.timers), timers, "the timer of the hard time is gone");
 }
 
 /// L20: without a grace a graceful shield holds nothing off.

@@ -49,7 +49,7 @@ use foster::sync::{
 };
 use foster::thread::{CallError, Caller, ToThread, ToThreadAbandon, TryToThread, Unblock, WithMut};
 use foster::{
-    Bracket, CancelScope, Cancelled, Census, Checkpoint, CheckpointIfCancelled, Child, Dump, DumpedRequest,
+    Bracket, CancelScope, Cancelled, LiveCounts, Checkpoint, CheckpointIfCancelled, Child, Dump, DumpedRequest,
     DumpedScope, Elapsed, ErrorGroup, Exit, FailAfter, FailAfterFlat, HostDropped, Instant, Interval, JoinError, Lent,
     LocalNursery, Member, MoveOn, Nursery, NurseryFuture, NurseryOptions, Observer, Origin, Orphan, OrphanKind,
     PrintOrphans, Ready, Reason, ReasonKind, Run, ScopeHandle, ScopeState, ScopedValue, Shield, Sleep, SleepForever,
@@ -241,7 +241,7 @@ table! {
     dyn Observer => Send Sync;
 
     // The tree and the runtime.
-    Census => Send Sync Unpin UnwindSafe;
+    LiveCounts => Send Sync Unpin UnwindSafe;
     Dump => Send Sync Unpin UnwindSafe;
     ObservedTask<'static> => Send Sync Unpin UnwindSafe;
     TaskEvent => Send Sync Unpin UnwindSafe;

@@ -1,7 +1,7 @@
 //! The races of the tree, on real threads: request against close, adopt against close, spawn against drain, handle against end.
 //!
 //! Each round builds a small tree on two or more workers and lets other threads and tasks disturb it at random moments. A round
-//! that loses a wake-up hangs, and the watchdog says so; one that leaves something behind is found by the census.
+//! that loses a wake-up hangs, and the watchdog says so; one that leaves something behind is found by the live_counts.
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};

@@ -269,13 +269,13 @@ fn scopes_that_rest_are_dropped_as_they_are() {
         let sees = seen.clone();
         let mut waits = Box::pin(move_on_after(ms(50), async {
             move_on_after(ms(50), async {
-                let _value = OnDrop(|| sees.set(foster::census().map(|census| census.scopes)));
+                let _value = OnDrop(|| sees.set(foster::live_counts().map(|live_counts| live_counts.scopes)));
                 std::future::pending::<()>().await;
             })
             .await
         }));
         begin(waits.as_mut()).await;
-        let before = foster::census().map(|census| census.scopes);
+        let before = foster::live_counts().map(|live_counts| live_counts.scopes);
         drop(waits);
         seen.get() == before
     });

@@ -350,14 +350,14 @@ fn children_that_spawn_children_starve_nobody<A: Adapter>() {
 /// What a future does in its first poll where there is no runtime.
 #[track_caller]
 fn first_poll<F: Future>(make: impl FnOnce() -> F) -> String {
-    let before = foster::census();
+    let before = foster::live_counts();
     let mut future = Box::pin(make());
     let panicked = catch_unwind(AssertUnwindSafe(|| {
         assert!(future.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
         panic!("it did not notice");
     }));
     drop(future);
-    assert_eq!(foster::census(), before, "it has left something");
+    assert_eq!(foster::live_counts(), before, "it has left something");
     message_of(panicked)
 }
 

@@ -2,12 +2,12 @@
 
 use std::future::Future;
 
-use crate::tree::ambient;
+use crate::tree::current;
 
 /// Refuses to block a thread that is polling code of a tree: whoever should end the wait might be behind that very code.
 #[track_caller]
 pub(super) fn refuse_in_task(what: &str, instead: &str) {
-    if let Some(running) = ambient::running_origin() {
+    if let Some(running) = current::running_origin() {
         panic!(
             "`{what}` blocks its thread, and this thread is polling {running}. Await `{instead}` there; \
              `{what}` is for threads of your own and for the closures of `to_thread`"

@@ -13,11 +13,11 @@ use crate::error::SpawnError;
 use crate::nursery::{ChildBody, NurseryErrors, Outcome, Recorded, Task, ValueSlot, leave};
 use crate::observer::OrphanKind;
 use crate::reason::Origin;
-use crate::tree::flags::{FOLLOWED, LOCAL, LOST, TIMED};
-use crate::tree::follow;
-use crate::tree::links::Role;
-use crate::tree::loss;
-use crate::tree::marks::Mask;
+use crate::tree::flags::{FOLLOWED, LOCAL, ABANDONED, TIMED};
+use crate::tree::observing;
+use crate::tree::children::Role;
+use crate::tree::abandon;
+use crate::tree::cancel_state::ShieldLevel;
 use crate::tree::node::{Kind, Life, NodeRef};
 use crate::tree::wake;
 
@@ -44,13 +44,13 @@ where
     // Invariant 2: admission, first marks and link under one lock.
     let mut state = above.lock();
     // A nursery that was forgotten drives nobody any more (L28): a child that came later than that would be waited for for ever.
-    if above.flagged(LOST) || !state.admits() {
+    if above.flagged(ABANDONED) || !state.admits() {
         drop(state);
         drop(incoming);
         return Err(SpawnError::new(future));
     }
-    let place = state.place(above, role);
-    let node = NodeRef::placed(place, Kind::Task, Mask::None, origin, tree.clone());
+    let place = state.attachment(above, role);
+    let node = NodeRef::attached(place, Kind::Task, ShieldLevel::None, origin, tree.clone());
     node.flag(LOCAL);
     let late = state.admit(role, node.clone());
     drop(state);
@@ -72,7 +72,7 @@ where
 fn opened(node: &NodeRef) {
     node.hard_time_may_be_over();
     if node.flagged(FOLLOWED) {
-        follow::opened(node);
+        observing::opened(node);
     }
 }
 
@@ -100,7 +100,7 @@ pin_project! {
             let Some(node) = this.node else { return };
             let mut body = this.body;
             let result = body.as_mut().take();
-            loss::driver_lost(node, || body.as_mut().drop_future());
+            abandon::driver_dropped(node, || body.as_mut().drop_future());
             if let Some(Err(error)) = result {
                 let recorded = Recorded { error, child: Some(node.origin.clone()) };
                 NurseryErrors::report(node, [recorded], OrphanKind::Reaped);

@@ -19,9 +19,9 @@ use crate::observer::OrphanKind;
 use crate::opening::Opening;
 use crate::ready_queue::Member;
 use crate::tree::flags::LOCAL;
-use crate::tree::marks::Mask;
+use crate::tree::cancel_state::ShieldLevel;
 use crate::tree::node::{Kind, Life, NodeRef};
-use crate::tree::scoped::{Ending, Scoped};
+use crate::tree::scope_future::{Ending, ScopeFuture};
 use crate::tree::wake;
 
 /// Opens a local nursery, runs `body` with a handle to it, and returns when the body and all children have ended.
@@ -274,12 +274,12 @@ where
     B: AnyBox<Error = E>,
 {
     let (origin, limit) = options.into_parts();
-    let node = NodeRef::bare(Kind::Nursery, Mask::None, origin, None);
+    let node = NodeRef::bare(Kind::Nursery, ShieldLevel::None, origin, None);
     node.flag(LOCAL);
     let shared = Arc::new(Shared::new(node.clone(), NurseryErrors::new(on_error, limit)));
     let opening = Opening::new(body, LocalHandle { shared: shared.clone() });
     LocalNurseryFuture {
-        scoped: Scoped::with_node(node, opening, Errors::new(shared.clone())),
+        scoped: ScopeFuture::with_node(node, opening, Errors::new(shared.clone())),
         body: Member::body(&shared.ready),
         children: Children::new(),
         conclude,
@@ -297,7 +297,7 @@ pin_project! {
         E: Debug,
     {
         #[pin]
-        scoped: Scoped<Opening<F, LocalHandle<E, B>, Fut>, R, T, Errors<T, E, Arc<Shared<E, B>>>>,
+        scoped: ScopeFuture<Opening<F, LocalHandle<E, B>, Fut>, R, T, Errors<T, E, Arc<Shared<E, B>>>>,
         // WakeList the body.
         body: Member,
         children: Children<B>,
@@ -305,7 +305,7 @@ pin_project! {
         shared: Arc<Shared<E, B>>,
         // Where the child of a `start` goes when it is ready.
         moves_to: Option<Arc<Shared<E, B>>>,
-        // As a pointer, because a bound on the type would cost `Send` (see `Scoped`).
+        // As a pointer, because a bound on the type would cost `Send` (see `ScopeFuture`).
         has_moved: fn(&B) -> bool,
     }
 
@@ -316,7 +316,7 @@ pin_project! {
         fn drop(this: Pin<&mut Self>) {
             let this = this.project();
             this.shared.ready.clear();
-            if this.scoped.is_done() && !this.shared.node.is_razed() {
+            if this.scoped.is_done() && !this.shared.node.is_shut_down() {
                 // It was empty then, and takes no children.
                 return;
             }
@@ -371,7 +371,7 @@ where
             // The children have woken it. It is polled once more for what they have done, because most bodies wait for them; and
             // once more to close when all are over, for nurseries inside one another would need a turn each, and each of these polls
             // all that are around. Not if it gives way to others.
-            let ends = this.children.len() == 0 && this.scoped.is_winding();
+            let ends = this.children.len() == 0 && this.scoped.is_draining();
             let had = std::mem::replace(if ends { &mut closing } else { &mut again }, true);
             if had || gives_way && !ends {
                 break;
@@ -379,7 +379,7 @@ where
             body_is_due = true;
         }
         // L16.1: also for the children, whose wakes do not go through the node.
-        let driver = wake::past(&shared.node, cx.waker()).unwrap_or_else(|| cx.waker().clone());
+        let driver = wake::forwarding_waker(&shared.node, cx.waker()).unwrap_or_else(|| cx.waker().clone());
         if this.children.are_due() {
             driver.wake();
         } else {

@@ -14,7 +14,7 @@ use crate::nursery::policy::first_error;
 use crate::nursery::start::{PendingStart, Start};
 use crate::nursery::{NurseryOptions, OnError, Outcome, Ready, StartError, Task};
 use crate::reason::Origin;
-use crate::tree::links::Role;
+use crate::tree::children::Role;
 use crate::tree::node::NodeRef;
 
 impl<E: Debug, B: AnyBox<Error = E>> LocalHandle<E, B> {

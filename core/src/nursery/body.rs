@@ -9,7 +9,7 @@ use pin_project_lite::pin_project;
 use super::outcome::Outcome;
 use crate::tree::closing::Closed;
 use crate::tree::drive::{Body, Driver, Step, discard, poll_open};
-use crate::tree::flags::MARKED;
+use crate::tree::flags::PROPAGATED;
 use crate::tree::node::NodeRef;
 
 pin_project! {
@@ -52,7 +52,7 @@ where
             if std::mem::take(fresh) && node.tree().is_some_and(|tree| node.is_cancelled(&tree)) {
                 // L13: dropped unpolled; when all others of the request are marked (L11).
                 node.register(Driver::Own, cx.waker());
-                if !node.flagged(MARKED) {
+                if !node.flagged(PROPAGATED) {
                     *fresh = true;
                     return Poll::Pending;
                 }
@@ -61,7 +61,7 @@ where
                 return Poll::Pending;
             }
         }
-        node.wind_down(Driver::Own, cx)
+        node.drain(Driver::Own, cx)
     }
 }
 

@@ -10,12 +10,12 @@ use crate::reason::{Origin, Reason, ReasonKind};
 use crate::sync::Semaphore;
 use crate::sys::Mutex;
 use crate::sys::atomic::{AtomicBool, Ordering};
-use crate::tree::ambient;
+use crate::tree::current;
 use crate::tree::closing::Closed;
 use crate::tree::flags::{CUT, FAILED};
-use crate::tree::links::Role;
+use crate::tree::children::Role;
 use crate::tree::node::{NodeData, NodeRef};
-use crate::tree::quiet::{drop_payload, drop_quietly};
+use crate::tree::panic::{drop_payload, catch_drop};
 
 /// An error, and the child it comes from; `None` for the body.
 pub(crate) struct Recorded<E> {
@@ -110,7 +110,7 @@ impl<E: Debug> NurseryErrors<E> {
                         let recorded = Recorded { error, child: Some(child.origin.clone()) };
                         NurseryErrors::report(child, [recorded], OrphanKind::Panicked);
                     }
-                    result => drop_quietly(result),
+                    result => catch_drop(result),
                 }
                 nursery.panicked(payload);
                 Err(JoinError::Panicked)
@@ -123,7 +123,7 @@ impl<E: Debug> NurseryErrors<E> {
                 }
                 OnError::Tell(handler) => {
                     // Code of the user, without any lock, and in the tree.
-                    match ambient::enter(nursery, || handler(error, &child.origin)) {
+                    match current::enter(nursery, || handler(error, &child.origin)) {
                         Ok(()) => Err(JoinError::Failed),
                         Err(payload) => {
                             nursery.panicked(payload);
@@ -151,7 +151,7 @@ impl<E: Debug> NurseryErrors<E> {
         for recorded in errors {
             let origin = recorded.child.unwrap_or_else(|| node.origin.clone());
             tree.report(&Orphan { kind, error: &recorded.error, origin: &origin });
-            drop_quietly(recorded.error);
+            catch_drop(recorded.error);
         }
     }
 }
@@ -167,12 +167,12 @@ mod tests {
     use std::panic::Location;
 
     use super::*;
-    use crate::tree::marks::Mask;
+    use crate::tree::cancel_state::ShieldLevel;
     use crate::tree::node::Kind;
 
     #[test]
     fn a_nursery_has_failed_as_long_as_it_has_errors() {
-        let node = NodeRef::bare(Kind::Nursery, Mask::None, Origin::new("nursery", Location::caller()), None);
+        let node = NodeRef::bare(Kind::Nursery, ShieldLevel::None, Origin::new("nursery", Location::caller()), None);
         let cell = NurseryErrors::new(OnError::Collect, None);
         assert!(!cell.has_failed());
         for error in [1, 2] {

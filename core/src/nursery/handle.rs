@@ -12,11 +12,11 @@ use crate::leaf::Gate;
 use crate::observer::TaskStatus;
 use crate::reason::Reason;
 use crate::sys::Mutex;
-use crate::tree::ambient;
+use crate::tree::current;
 use crate::tree::closing::Linked;
 use crate::tree::flags::CANCELLED;
 use crate::tree::node::NodeRef;
-use crate::tree::quiet::drop_quietly;
+use crate::tree::panic::catch_drop;
 
 /// Where a child leaves its value for its handle.
 pub(crate) struct ValueSlot<T>(Mutex<SlotState<T>>);
@@ -44,7 +44,7 @@ impl<T> ValueSlot<T> {
         let mut slot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let SlotState::Unwanted = *slot {
             drop(slot);
-            return drop_quietly(value);
+            return catch_drop(value);
         }
         *slot = SlotState::Value(value);
     }
@@ -59,7 +59,7 @@ impl<T> ValueSlot<T> {
     /// The handle is gone.
     fn abandon(&self) {
         if let SlotState::Value(value) = self.exchange(SlotState::Unwanted) {
-            drop_quietly(value);
+            catch_drop(value);
         }
     }
 }
@@ -114,13 +114,13 @@ impl<T> Task<T> {
     /// child that has ended or was asked before.
     #[track_caller]
     pub fn cancel(&self, reason: impl Into<Reason>) -> bool {
-        self.node.request(ambient::signed(reason.into()), None)
+        self.node.request(current::signed(reason.into()), None)
     }
 
     /// As [`cancel`](Task::cancel), with a grace for [`graceful`](crate::graceful) shields inside it.
     #[track_caller]
     pub fn cancel_within(&self, grace: std::time::Duration, reason: impl Into<Reason>) -> bool {
-        self.node.request(ambient::signed(reason.into()), Some(grace))
+        self.node.request(current::signed(reason.into()), Some(grace))
     }
 
     /// How far the child has come.
@@ -198,7 +198,7 @@ impl<T> Task<T> {
     /// task has mostly cancelled this code, too; seen here, it would become a second error of the same nursery, or a panic in an
     /// `unwrap`.
     fn is_withheld(&self) -> bool {
-        ambient::is_cancelled() && !ambient::innermost().is_some_and(|scope| self.node.ended_before(&scope))
+        current::is_cancelled() && !current::innermost().is_some_and(|scope| self.node.ended_before(&scope))
     }
 }
 

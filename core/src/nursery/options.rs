@@ -17,9 +17,9 @@ use super::policy::{Conclude, Errors, all_errors, ended, first_error};
 use crate::group::ErrorGroup;
 use crate::opening::Opening;
 use crate::reason::Origin;
-use crate::tree::marks::Mask;
+use crate::tree::cancel_state::ShieldLevel;
 use crate::tree::node::{Kind, NodeRef};
-use crate::tree::scoped::Scoped;
+use crate::tree::scope_future::ScopeFuture;
 
 /// Opens a nursery, runs `body` with a handle to it, and returns when the body and all children have ended.
 ///
@@ -189,9 +189,9 @@ impl NurseryOptions {
     {
         let (origin, limit) = self.into_parts();
         let errors = Arc::new(NurseryErrors::new(on_error, limit));
-        let node = NodeRef::new(Kind::Nursery, Mask::None, origin, None, Some(errors.clone()));
+        let node = NodeRef::new(Kind::Nursery, ShieldLevel::None, origin, None, Some(errors.clone()));
         let opening = Opening::new(body, Nursery { node: node.clone(), errors: errors.clone() });
-        NurseryFuture { scoped: Scoped::with_node(node.clone(), opening, Errors::new(errors)), node, conclude }
+        NurseryFuture { scoped: ScopeFuture::with_node(node.clone(), opening, Errors::new(errors)), node, conclude }
     }
 }
 
@@ -207,7 +207,7 @@ pin_project! {
     #[must_use = "futures do nothing unless polled"]
     pub struct NurseryFuture<T, E, X, F, Fut, R> {
         #[pin]
-        scoped: Scoped<Opening<F, Nursery<E>, Fut>, R, T, Errors<T, E, Arc<NurseryErrors<E>>>>,
+        scoped: ScopeFuture<Opening<F, Nursery<E>, Fut>, R, T, Errors<T, E, Arc<NurseryErrors<E>>>>,
         node: NodeRef,
         conclude: Conclude<E, X>,
     }

@@ -9,7 +9,7 @@ use super::outcome::Outcome;
 use crate::group::ErrorGroup;
 use crate::observer::OrphanKind;
 use crate::tree::node::NodeRef;
-use crate::tree::scoped::{Ending, Policy};
+use crate::tree::scope_future::{Ending, Policy};
 
 /// Whatever holds the errors of a nursery.
 pub(crate) trait HoldsErrors<E> {

@@ -22,8 +22,8 @@ use crate::observer::TaskStatus;
 use crate::reason::Origin;
 use crate::sleep::sleep_forever;
 use crate::sys::{Mutex, MutexGuard, OnceLock};
-use crate::tree::flags::{CANCELLED, LOST};
-use crate::tree::links::Role;
+use crate::tree::flags::{CANCELLED, ABANDONED};
+use crate::tree::children::Role;
 use crate::tree::node::{Life, NodeRef};
 
 impl<E: Debug + Send + 'static> Nursery<E> {
@@ -172,7 +172,7 @@ impl<V> Start<V> {
         // From here on the end of the cradle ends the wait, also if the future of `start` is forgotten.
         let pending = self.shared.pending.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(pending) = pending {
-            cradle.lock().rare().start_into = Some(pending.into_target());
+            cradle.lock().cold_mut().start_into = Some(pending.into_target());
         }
         drop(self.shared.route.set(Route { child: child.clone(), cradle }));
     }
@@ -255,7 +255,7 @@ impl PendingStart {
         if !state.admits() {
             return None;
         }
-        state.links.add_pending();
+        state.children.add_pending();
         drop(state);
         Some(PendingStart(Some(target)))
     }
@@ -366,7 +366,7 @@ impl Route {
             return Moved::CallerCancelled;
         }
         // Nor is a local child taken by a nursery that was forgotten, and drives nobody any more (L28).
-        let forgotten = self.child.is_local() && target.flagged(LOST);
+        let forgotten = self.child.is_local() && target.flagged(ABANDONED);
         if forgotten || !above.admits() {
             return Moved::NurseryClosed;
         }
@@ -374,10 +374,10 @@ impl Route {
         if child.life == Life::Closed {
             return Moved::TooLate;
         }
-        let link = cradle.links.remove(child.slot, &self.child);
+        let link = cradle.children.remove(child.slot, &self.child);
         let place = above.link(target, Role::Child, &self.child);
-        let answered = cradle.rare().start_into.take();
-        let parent = child.move_to(&place, self.child.mask);
+        let answered = cradle.cold_mut().start_into.take();
+        let parent = child.move_to(&place, self.child.shield);
         drop(child);
         drop(cradle);
         drop(above);
@@ -385,7 +385,7 @@ impl Route {
         if let Some(target) = answered {
             target.start_answered();
         }
-        self.child.settle_anew(place);
+        self.child.inherit_anew(place);
         Moved::Yes
     }
 }

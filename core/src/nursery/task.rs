@@ -16,15 +16,15 @@ use super::outcome::Outcome;
 use crate::error::SpawnError;
 use crate::observer::OrphanKind;
 use crate::reason::Origin;
-use crate::tree::ambient;
+use crate::tree::current;
 use crate::tree::closing::Closed;
 use crate::tree::flags::TIMED;
-use crate::tree::follow;
+use crate::tree::observing;
 use crate::tree::job::Job;
-use crate::tree::links::Role;
-use crate::tree::marks::Mask;
+use crate::tree::children::Role;
+use crate::tree::cancel_state::ShieldLevel;
 use crate::tree::node::{Kind, NodeRef};
-use crate::tree::quiet::{drop_payload, drop_quietly};
+use crate::tree::panic::{drop_payload, catch_drop};
 use crate::tree::task::RunTask;
 use crate::tree::wake;
 
@@ -52,8 +52,8 @@ where
         drop(state);
         return Err(SpawnError::new(future));
     }
-    let place = state.place(above, role);
-    let node = NodeRef::placed(place, Kind::Task, Mask::None, origin, tree.clone());
+    let place = state.attachment(above, role);
+    let node = NodeRef::attached(place, Kind::Task, ShieldLevel::None, origin, tree.clone());
     let late = state.admit(role, node.clone());
     drop(state);
     if node.flagged(TIMED) {
@@ -63,7 +63,7 @@ where
         wake::wake(above);
     }
     before(&node);
-    follow::spawned(tree, &node);
+    observing::spawned(tree, &node);
     let slot = ValueSlot::new();
     let errors = nursery.errors.clone();
     let child = Child { body: ChildBody::new(future), slot: slot.clone(), errors, target };
@@ -108,19 +108,19 @@ where
 
     fn abandon(self: Pin<&mut Self>, node: &NodeRef) {
         let mut body = self.project().body;
-        let dropped = ambient::enter(node, || body.as_mut().drop_future());
+        let dropped = current::enter(node, || body.as_mut().drop_future());
         drop_payload(dropped.err());
         unheard(node, body.take());
     }
 }
 
-/// The result of a task that was lost or razed, maybe while it was being polled (L30): nobody is there for it.
+/// The result of a task that was lost or shut_down, maybe while it was being polled (L30): nobody is there for it.
 fn unheard<T, E: Debug>(node: &NodeRef, result: Option<Result<T, E>>) {
     match result {
         Some(Err(error)) => {
             let recorded = Recorded { error, child: Some(node.origin.clone()) };
             NurseryErrors::report(node, [recorded], OrphanKind::Reaped);
         }
-        result => drop_quietly(result),
+        result => catch_drop(result),
     }
 }

@@ -12,7 +12,7 @@ use super::{Boxed, Count, Threads, begun, check, ended, tree};
 use crate::reason::Origin;
 use crate::runtime::root;
 use crate::sync::Event;
-use crate::tree::ambient;
+use crate::tree::current;
 use crate::tree::node::{Kind, Life};
 use crate::tree::owned::OwnedScope;
 use crate::{CancelScope, Nursery, defer, nursery, sleep_forever, yield_now};
@@ -73,7 +73,7 @@ fn escapes<T: 'static>(polls: usize, scope: impl FnOnce() -> Boxed<T> + Send + '
 /// L28: a scope that has escaped to another task is being polled there when the scope around it ends: it is finished once,
 /// leaves once, and whoever polls it is told.
 ///
-/// Fails if `Links::remove`, or `Links::change_role`, does not look whose slot it is, as they did not.
+/// Fails if `Children::remove`, or `Children::change_role`, does not look whose slot it is, as they did not.
 #[test]
 fn a_poll_races_with_the_end_of_the_scope_around() {
     check(|| escapes(1, || Box::pin(CancelScope::new().run(yield_now())), || {}));
@@ -82,7 +82,7 @@ fn a_poll_races_with_the_end_of_the_scope_around() {
 /// L28, L22: as above, with finalizers, which both of them would run: each runs once, to its end, before the tree is over. Nobody
 /// spins while the other polls one.
 ///
-/// Fails if `Driver::is_replaced` says `false`, and without the look at `polls_finalizer` in `wind_down`.
+/// Fails if `Driver::is_replaced` says `false`, and without the look at `polls_finalizer` in `drain`.
 #[test]
 fn a_finalizer_is_driven_by_one_at_a_time() {
     check(|| {
@@ -107,7 +107,7 @@ fn a_finalizer_is_driven_by_one_at_a_time() {
 /// L28, L22: as above, with finalizers that the body registers while its scope is being finished: they run, if the scope was not
 /// Closed.
 ///
-/// Fails if `loss::lose` looks what is left, and closes the scope under another lock.
+/// Fails if `abandon::lose` looks what is left, and closes the scope under another lock.
 #[test]
 fn a_finalizer_races_with_the_end_of_its_escaped_scope() {
     check(|| {
@@ -119,7 +119,7 @@ fn a_finalizer_races_with_the_end_of_its_escaped_scope() {
                 for _ in 0..8 {
                     let run = run.clone();
                     defer(async move { run.add() });
-                    if ambient::current().life() != Life::Closed {
+                    if current::scope().life() != Life::Closed {
                         admit.add();
                     }
                 }
@@ -154,7 +154,7 @@ fn an_owned_body_is_driven_by_one_at_a_time() {
 /// L28: a task that waits for a scope that has escaped is told when the scope around it ends, also if the scope had been
 /// cancelled before, so that no request wakes the task.
 ///
-/// Fails if `loss::leaked` drops the waker.
+/// Fails if `abandon::leaked` drops the waker.
 #[test]
 fn who_waits_for_an_escaped_scope_is_told() {
     check(|| {

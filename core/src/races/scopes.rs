@@ -50,7 +50,7 @@ fn a_request_races_with_the_close() {
 
 /// L9, Invariant 2: a scope or a child that comes while a request goes down is marked by it, or starts with its mark.
 ///
-/// Fails with `return;` for `if !inherited.any() { return; }` in `NodeRef::settle`, and if `link` takes `Marks::default()`.
+/// Fails with `return;` for `if !inherited.any() { return; }` in `NodeRef::settle`, and if `link` takes `CancelState::default()`.
 #[test]
 fn a_request_races_with_those_who_come() {
     check(|| {
@@ -80,7 +80,7 @@ fn a_request_races_with_those_who_come() {
 /// L25–L28: a scope that is dropped on another thread while the scope around it ends is finished before the tree is, by
 /// whichever ancestor adopts it: its child is dropped and its finalizer has run.
 ///
-/// Fails if `NodeRef::body_over` leaves the inner scopes as they are, as it did (`links.of(Role::Inner)` for `links.leak()`).
+/// Fails if `NodeRef::end_body` leaves the inner scopes as they are, as it did (`links.of(Role::Inner)` for `links.leak()`).
 #[test]
 fn adoption_races_with_the_close() {
     check(|| {

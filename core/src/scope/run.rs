@@ -10,18 +10,18 @@ use pin_project_lite::pin_project;
 
 use crate::error::Cancelled;
 use crate::reason::Origin;
-use crate::tree::ambient;
-use crate::tree::light::Limit;
-use crate::tree::marks::Mask;
+use crate::tree::current;
+use crate::tree::inline::Limit;
+use crate::tree::cancel_state::ShieldLevel;
 use crate::tree::node::{Kind, NodeRef};
-use crate::tree::scoped::{Ending, Plain, Scoped};
+use crate::tree::scope_future::{Ending, Plain, ScopeFuture};
 
 pin_project! {
     /// Future of [`CancelScope::run`](super::CancelScope::run).
     #[must_use = "futures do nothing unless polled"]
     pub struct Run<F, T> {
         #[pin]
-        pub(super) scoped: Scoped<F, T, T, Plain>,
+        pub(super) scoped: ScopeFuture<F, T, T, Plain>,
     }
 }
 
@@ -33,9 +33,9 @@ impl<F: Future<Output = T>, T> Run<F, T> {
         let kind = Kind::Branch;
         let scoped = if here {
             let origin = Origin::new(kind.name(), location);
-            Scoped::placed(NodeRef::bare(kind, Mask::None, origin, None), body, Plain)
+            ScopeFuture::attached(NodeRef::bare(kind, ShieldLevel::None, origin, None), body, Plain)
         } else {
-            Scoped::light(kind, Mask::None, Limit::NONE, location, body, Plain)
+            ScopeFuture::inline(kind, ShieldLevel::None, Limit::NONE, location, body, Plain)
         };
         Run { scoped }
     }
@@ -44,7 +44,7 @@ impl<F: Future<Output = T>, T> Run<F, T> {
 impl<F, T> Run<F, T> {
     /// Asks the scope to stop, as [`ScopeHandle::cancel`](super::ScopeHandle::cancel) does; once it was polled.
     pub(crate) fn cancel(self: Pin<&mut Self>, reason: &'static str) {
-        self.project().scoped.cancel(ambient::signed(reason.into()));
+        self.project().scoped.cancel(current::signed(reason.into()));
     }
 
     /// Whether it was cancelled from further out, and will never be ready.

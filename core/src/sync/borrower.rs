@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use super::WouldBlock;
 use crate::reason::Origin;
-use crate::tree::ambient;
+use crate::tree::current;
 
 /// On whose behalf a permit is taken. Two with the same name are the same.
 ///
@@ -54,7 +54,7 @@ pub struct Holder {
 
 impl Holder {
     pub(super) fn new(borrower: Option<Borrower>, location: &'static Location<'static>) -> Self {
-        Holder { borrower, task: ambient::task_origin(), location }
+        Holder { borrower, task: current::task_origin(), location }
     }
 
     /// The code that calls this, in its task: for a permit that [changes hands](super::OwnedLimiterPermit::set_holder).

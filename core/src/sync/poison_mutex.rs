@@ -12,7 +12,7 @@ use std::task::{Context, Poll, ready};
 use super::WouldBlock;
 use super::mutex::{Mutex, MutexGuard, MutexLock, MutexStatistics};
 use crate::reason::Origin;
-use crate::tree::ambient;
+use crate::tree::current;
 
 /// A [`Mutex`] around a value that half a change would spoil.
 ///
@@ -161,7 +161,7 @@ impl<T> Drop for PoisonMutexGuard<'_, T> {
     fn drop(&mut self) {
         if self.changed && self.guard.cut.is_none() {
             let panicking = std::thread::panicking();
-            self.guard.cut = Some(Cut { task: ambient::task_origin(), location: self.location, panicking });
+            self.guard.cut = Some(Cut { task: current::task_origin(), location: self.location, panicking });
         }
     }
 }

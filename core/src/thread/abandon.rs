@@ -12,7 +12,7 @@ use std::task::{Context, Poll, ready};
 use super::Who;
 use super::slip::{Awaited, Ticket};
 use crate::sync::CapacityLimiter;
-use crate::tree::ambient;
+use crate::tree::current;
 
 /// Future of [`to_thread_abandon`](super::to_thread_abandon).
 #[must_use = "futures do nothing unless polled"]
@@ -67,7 +67,7 @@ where
                     let (_abandoned, awaited) = (Abandoned(who.clone()), Awaited::new());
                     let slip = awaited.slip().clone();
                     this.stage = AbandonStage::Running { _abandoned, awaited };
-                    let who = Who::Abandonable(who, ambient::current());
+                    let who = Who::Abandonable(who, current::scope());
                     if let Err(refused) = Awaited::start(&slip, who, paid, work) {
                         this.stage = AbandonStage::Done;
                         return Poll::Ready(Err(refused));

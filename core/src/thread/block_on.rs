@@ -7,7 +7,7 @@ use std::task::Poll;
 
 use super::Host;
 use crate::runtime::{Runtime, park_until};
-use crate::tree::ambient;
+use crate::tree::current;
 
 /// Blocks the calling thread until `future` is ready: for the closures of [`to_thread`](crate::to_thread), and for threads that
 /// foster did not start.
@@ -76,7 +76,7 @@ fn done<T>(output: Option<T>) -> T {
 /// Refuses to block a thread that is polling code of a tree: whoever should end the wait might be behind that very code.
 #[track_caller]
 pub(super) fn refuse_in_tree(what: &str, instead: &str) {
-    if let Some(running) = ambient::running_origin() {
+    if let Some(running) = current::running_origin() {
         panic!(
             "`{what}` blocks its thread, and this thread is polling {running}. Await {instead} there; `{what}` is for the \
              closures of `to_thread` and for threads of your own"

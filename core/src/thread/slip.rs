@@ -10,9 +10,9 @@ use std::{future::Future, thread};
 use super::calls::Desk;
 use super::{Host, Who, limiter};
 use crate::sync::{CapacityLimiter, Holder, LimiterAcquireOwned, OwnedLimiterPermit};
-use crate::tree::ambient;
-use crate::tree::census::CountedJob;
-use crate::tree::quiet::drop_payload;
+use crate::tree::current;
+use crate::tree::live_counts::CountedJob;
+use crate::tree::panic::drop_payload;
 use crate::value::Carried;
 
 /// A job, for whoever awaits it: tells what it leaves, and polls what it calls back. Dropped, it lets no call in any more.
@@ -42,7 +42,7 @@ impl<T> Awaited<T> {
         T: Send + 'static,
         F: FnOnce() -> T + Send + 'static,
     {
-        let Some(tree) = ambient::tree() else { ambient::no_context() };
+        let Some(tree) = current::tree() else { current::no_context() };
         let host = Host::new(who, slip.desk.clone(), tree.runtime.clone(), paid);
         tree.runtime.blocking(job(slip, host, work)).map_err(|refused| {
             drop(refused.work);

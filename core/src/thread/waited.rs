@@ -13,8 +13,8 @@ use super::Who;
 use super::slip::{Awaited, Ticket};
 use crate::reason::Origin;
 use crate::sync::CapacityLimiter;
-use crate::tree::ambient;
-use crate::tree::flags::LOST;
+use crate::tree::current;
+use crate::tree::flags::ABANDONED;
 use crate::tree::node::Kind;
 use crate::tree::owned::OwnedScope;
 
@@ -116,7 +116,7 @@ where
                     let end = slip.clone();
                     let body = Box::pin(std::future::poll_fn(move |cx| {
                         ready!(end.poll_ended(cx));
-                        if ambient::current().flagged(LOST) {
+                        if current::scope().flagged(ABANDONED) {
                             // Nobody else will look: a panic has to fail the scope that waits now (L29).
                             end.settle();
                         }

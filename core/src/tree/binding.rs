@@ -3,7 +3,7 @@
 use std::any::Any;
 use std::sync::Arc;
 
-use super::ambient;
+use super::current;
 use super::node::{Kind, NodeRef};
 
 /// A key with its value, on the scope that was opened for it.
@@ -18,14 +18,14 @@ pub(crate) struct Binding {
 
 /// The bindings that the code that calls this sees, the innermost first, until `take` has enough.
 pub(crate) fn look_up(mut take: impl FnMut(&Binding) -> bool) {
-    if !ambient::has_values() {
+    if !current::has_values() {
         return;
     }
-    let mut next = ambient::innermost();
+    let mut next = current::innermost();
     let mut left_task = false;
     while let Some(node) = next {
         let mut state = node.lock();
-        let binding = state.if_rare().and_then(|rare| rare.binding.clone());
+        let binding = state.cold().and_then(|cold| cold.binding.clone());
         let parent: Option<NodeRef> = state.parent.clone();
         // Invariant: no user code below the lock; a binding that is let go of may be the last of its value.
         drop(state);

@@ -1,11 +1,11 @@
 //! The end of a scope: it is Closed, says how it ended, and leaves its parent (L2, L3).
 
-use super::ambient;
-use super::flags::{CANCELLED, CUT, FOLLOWED, LOST};
-use super::follow;
-use super::links::Role;
+use super::current;
+use super::flags::{CANCELLED, CUT, FOLLOWED, ABANDONED};
+use super::observing;
+use super::children::Role;
 use super::node::{Life, NodeRef, Payload, State};
-use super::quiet::drop_quietly;
+use super::panic::catch_drop;
 use super::wake;
 use crate::reason::{Origin, Reason, ReasonKind};
 use crate::sys::MutexGuard;
@@ -23,7 +23,7 @@ pub(crate) struct Closed {
     /// It had a request of its own.
     pub(crate) requested: bool,
     /// The host of the tree was dropped meanwhile (L30).
-    pub(crate) razed: bool,
+    pub(crate) shut_down: bool,
     /// Where it is linked until it leaves; a root is linked nowhere.
     pub(crate) linked: Option<Linked>,
 }
@@ -42,14 +42,14 @@ impl NodeRef {
 
     pub(super) fn close_in(&self, mut state: MutexGuard<'_, State>) -> Closed {
         state.life = Life::Closed;
-        debug_assert!(state.links.is_empty() || self.flagged(LOST), "I2: Closed is empty");
+        debug_assert!(state.children.is_empty() || self.flagged(ABANDONED), "I2: Closed is empty");
         let mut closed = Closed {
             panic: None,
             role: state.role,
             cut: self.flagged(CUT),
             inherited: state.inherited.any(),
             requested: false,
-            razed: false,
+            shut_down: false,
             linked: state.linked(),
         };
         let waker = state.waker.take();
@@ -59,7 +59,7 @@ impl NodeRef {
             drop(state);
         }
         if self.flagged(FOLLOWED) {
-            follow::closed(self);
+            observing::closed(self);
         }
         drop(waker);
         closed
@@ -71,17 +71,17 @@ impl NodeRef {
         let inherited = state.inherited;
         if let Some(request) = state.request() {
             closed.requested = true;
-            closed.razed = request.reason.kind() == ReasonKind::HostDropped;
+            closed.shut_down = request.reason.kind() == ReasonKind::HostDropped;
         }
         let mut timers = [state.deadline_timer.take(), None];
         let mut left = (None, None);
-        if let Some(rare) = state.if_rare() {
-            closed.panic = rare.panic.take();
-            timers[1] = rare.hard_timer.take();
-            left = (rare.binding.take(), rare.start_into.take());
+        if let Some(cold) = state.cold() {
+            closed.panic = cold.panic.take();
+            timers[1] = cold.hard_timer.take();
+            left = (cold.binding.take(), cold.start_into.take());
         }
         drop(state);
-        drop_quietly(left.0);
+        catch_drop(left.0);
         if let Some(target) = left.1 {
             target.start_answered();
         }
@@ -106,7 +106,7 @@ impl NodeRef {
     /// A `start` into this nursery was answered, or will not be (L4).
     pub(crate) fn start_answered(&self) {
         let mut state = self.lock();
-        state.links.remove_pending();
+        state.children.remove_pending();
         let done = state.has_to_know(Role::Child);
         drop(state);
         if done {
@@ -128,10 +128,10 @@ impl NodeRef {
             return;
         }
         // Once: a future that has escaped may be polled by one thread while another finishes its scope as a leaked one (L28).
-        let Some((role, gone)) = above.links.remove(slot, self) else { return };
+        let Some((role, gone)) = above.children.remove(slot, self) else { return };
         let done = role != Role::Inner && above.has_to_know(role);
         // An inner scope is driven by its parent's task, which is polling it now; unless its future has escaped.
-        let escaped = role == Role::Inner && parent.flagged(CANCELLED) && !ambient::is_inside(&parent);
+        let escaped = role == Role::Inner && parent.flagged(CANCELLED) && !current::is_inside(&parent);
         drop(above);
         drop(gone);
         if done || escaped {
@@ -144,12 +144,12 @@ impl State {
     /// Something that the scope waited for has left, with that role. Whether the scope is to be woken: for the last one; and for the last
     /// that is no daemon, to dismiss the daemons (L24).
     fn has_to_know(&self, role: Role) -> bool {
-        let links = &self.links;
+        let links = &self.children;
         self.life != Life::Open && (links.awaited() == 0 || role != Role::Daemon && links.only_daemons())
     }
 
     fn has_more(&self) -> bool {
-        self.deadline_timer.is_some() || self.has_rare() || self.inherited.waits_for_hard()
+        self.deadline_timer.is_some() || self.has_cold() || self.inherited.waits_for_hard()
     }
 
     fn linked(&self) -> Option<Linked> {

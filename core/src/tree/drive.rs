@@ -1,4 +1,4 @@
-//! Driving a scope: one poll of its body with the rules of delivery (L12–L18), then winding down (L22–L24).
+//! Driving a scope: one poll of its body with the rules of delivery (L12–L18), then draining down (L22–L24).
 //!
 //! Whoever drives a scope (the future that the user awaits, a task, a reaper) goes through these two steps, so that the
 //! rules stand in one place.
@@ -7,24 +7,24 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::thread;
 
-use super::ambient;
+use super::current;
 use super::closing::Closed;
 use super::finalizer::Finalizer;
 use super::flags::{
-    CANCELLED, DELIVERED, GOES_WHOLE, LOST, MARKED, NESTED, PARENT_CANCELLED, POLL_SPENT, RAZED, TIMED, WATCHED,
+    CANCELLED, DELIVERED, GOES_WHOLE, ABANDONED, PROPAGATED, NESTED, PARENT_CANCELLED, POLL_SPENT, SHUT_DOWN, TIMED, WATCHED,
 };
-use super::links::Role;
-use super::loss;
+use super::children::Role;
+use super::abandon;
 use super::node::{Life, Node, NodeRef, Owned, Payload, State};
-use super::quiet::drop_payload;
-use super::verdict::quietly;
+use super::panic::drop_payload;
+use super::verdict::without_counting;
 use super::wake;
 use crate::reason::{Reason, ReasonKind};
 use crate::sys::MutexGuard;
 use crate::sys::atomic::Ordering;
 
 /// How often in a row an inner scope may be woken and passed over before it counts as undriven (L16.4).
-pub(crate) const PATIENCE: u8 = 3;
+pub(crate) const MAX_MISSED_POLLS: u8 = 3;
 
 /// The user's future in a scope.
 pub(crate) trait Body {
@@ -48,13 +48,13 @@ pub(crate) enum Step {
 
 /// Who drives a scope: one at a time (I3).
 ///
-/// A scope is driven by its own future until it is `LOST`; from then on by its reaper alone, which is made after that. Most lost
+/// A scope is driven by its own future until it is `ABANDONED`; from then on by its reaper alone, which is made after that. Most lost
 /// futures are gone; but one that has escaped may be held, or even polled, by another task at that moment (L28). So, under the
 /// scope's lock:
 ///
-/// * a future moves its scope forward, and leaves its waker there, only as long as it finds it not `LOST`
+/// * a future moves its scope forward, and leaves its waker there, only as long as it finds it not `ABANDONED`
 /// * what is taken out to be polled (a finalizer, an owned body) is noted; the reaper waits for it, without spinning
-/// * whoever has polled it puts it back, and wakes the reaper if it finds the scope `LOST`
+/// * whoever has polled it puts it back, and wakes the reaper if it finds the scope `ABANDONED`
 ///
 /// The future whose scope was lost is woken, and panics in its next poll.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +67,7 @@ pub(crate) enum Driver {
 impl Driver {
     /// Whether the scope has another driver by now, or had one that closed it; under the scope's lock.
     fn is_replaced(self, node: &Node) -> bool {
-        self == Driver::Own && node.flagged(LOST) && !node.flagged(RAZED)
+        self == Driver::Own && node.flagged(ABANDONED) && !node.flagged(SHUT_DOWN)
     }
 }
 
@@ -83,7 +83,7 @@ pub(super) fn poll_open_as<B: Body + ?Sized>(
     cx: &mut Context<'_>,
 ) -> Step {
     node.begin_poll();
-    let was_cancelled = node.flagged(MARKED);
+    let was_cancelled = node.flagged(PROPAGATED);
     // Entering a scope is no checkpoint (L13): also one that got its place long before is polled once.
     if was_cancelled && !node.polled.is_never() && !node.has_poll_left() && !node.must_drive() {
         deliver(node, body);
@@ -107,7 +107,7 @@ pub(crate) fn conclude<B: Body + ?Sized>(
         Ok(Poll::Pending) => {
             // Ordering: registered before looking, so that a request that is not seen here wakes this driver.
             node.register(driver, waker);
-            if !node.flagged(MARKED) {
+            if !node.flagged(PROPAGATED) {
                 return Step::Pending;
             }
             // L12: this was the one poll that runnable code gets.
@@ -120,7 +120,7 @@ pub(crate) fn conclude<B: Body + ?Sized>(
                 if !was_cancelled {
                     // L16.1: inner scopes were polled with wakers that may lead nowhere, and the request that came during
                     // this poll may have found no driver here to wake.
-                    quietly(|| wake::wake(node));
+                    without_counting(|| wake::wake(node));
                 }
                 return Step::Pending;
             }
@@ -142,7 +142,7 @@ fn deliver<B: Body + ?Sized>(node: &NodeRef, body: Pin<&mut B>) {
 
 /// Drops the body with the scope as context (L38).
 pub(crate) fn discard<B: Body + ?Sized>(node: &NodeRef, body: Pin<&mut B>) {
-    if let Err(payload) = ambient::enter(node, || body.clear()) {
+    if let Err(payload) = current::enter(node, || body.clear()) {
         node.panicked(payload);
     }
 }
@@ -152,13 +152,13 @@ impl NodeRef {
     fn begin_poll(&self) {
         self.touch();
         if self.flagged(WATCHED) {
-            self.lock().rare().waits_for.clear();
+            self.lock().cold_mut().waits_for.clear();
         }
         if self.flagged(CANCELLED) && self.flagged(NESTED) {
             // Ordering: what woke an inner scope, and found this one woken and left it at that, is seen here: it has written, and this
             // reads that.
             self.woken.swap(false, Ordering::AcqRel);
-            for inner in self.lock().links.of(Role::Inner) {
+            for inner in self.lock().children.of(Role::Inner) {
                 // L16.2: a wake that arrives later proves nothing about this poll.
                 inner.due.store(inner.woken.load(Ordering::Acquire), Ordering::Relaxed);
                 inner.driven.store(false, Ordering::Relaxed);
@@ -170,7 +170,7 @@ impl NodeRef {
     #[inline]
     fn poll_in<R>(&self, cx: &mut Context<'_>, poll: impl FnOnce(&mut Context<'_>) -> R) -> thread::Result<R> {
         self.polled.begin(self.wakes_seen());
-        let result = ambient::enter(self, || {
+        let result = current::enter(self, || {
             if self.has_own_waker() { poll(&mut Context::from_waker(&self.waker())) } else { poll(cx) }
         });
         self.polled.end();
@@ -213,7 +213,7 @@ impl NodeRef {
         drop(new);
         // A wake during this poll (a request, say) went to the old driver, or to nobody: the new one gets it, too.
         if replaced || self.woken.load(Ordering::Acquire) {
-            quietly(|| waker.wake_by_ref());
+            without_counting(|| waker.wake_by_ref());
         }
         true
     }
@@ -225,7 +225,7 @@ impl NodeRef {
         }
         let mut wait = false;
         let mut again = false;
-        let inner: Vec<NodeRef> = self.lock().links.of(Role::Inner).cloned().collect();
+        let inner: Vec<NodeRef> = self.lock().children.of(Role::Inner).cloned().collect();
         for inner in &inner {
             // The look at one that was just polled is fresh.
             let driven = inner.driven.load(Ordering::Relaxed);
@@ -236,10 +236,10 @@ impl NodeRef {
             if driven {
                 inner.missed.store(0, Ordering::Relaxed);
                 wait = true;
-            } else if missed < PATIENCE {
+            } else if missed < MAX_MISSED_POLLS {
                 if inner.due.load(Ordering::Relaxed) {
                     inner.missed.store(missed + 1, Ordering::Relaxed);
-                    again |= missed + 1 < PATIENCE;
+                    again |= missed + 1 < MAX_MISSED_POLLS;
                 } else {
                     // It has nothing to do yet.
                     wait = true;
@@ -247,7 +247,7 @@ impl NodeRef {
             }
         }
         if again {
-            quietly(|| wake::wake(self));
+            without_counting(|| wake::wake(self));
         }
         wait || again
     }
@@ -255,7 +255,7 @@ impl NodeRef {
     /// Records a panic of the body, a child or adopted work (L32).
     pub(crate) fn panicked(&self, payload: Payload) {
         let mut state = self.lock();
-        let first = &mut state.rare().panic;
+        let first = &mut state.cold_mut().panic;
         let later = if first.is_none() {
             *first = Some(payload);
             None
@@ -269,39 +269,39 @@ impl NodeRef {
     }
 
     /// The body is over, its value settled. Inner scopes that are still listed were leaked (L28).
-    pub(crate) fn body_over(&self) {
+    pub(crate) fn end_body(&self) {
         let mut state = self.lock();
         if state.life > Life::Draining {
-            // Razed while its body was being polled (L30), or finished as a leaked scope meanwhile (L28).
+            // Shut down while its body was being polled (L30), or finished as a leaked scope meanwhile (L28).
             return;
         }
         state.life = Life::Draining;
         // Awaited from here on, whoever has found or finds them lost: perhaps another thread, at this moment.
-        let leaked = if state.links.count(Role::Inner) > 0 { state.links.leak() } else { Vec::new() };
+        let leaked = if state.children.count(Role::Inner) > 0 { state.children.orphan_inner() } else { Vec::new() };
         drop(state);
         for node in leaked {
-            node.lock().role = Role::Residue;
-            loss::leaked(&node);
+            node.lock().role = Role::Orphan;
+            abandon::leaked(&node);
         }
     }
 
-    /// From the end of the body to Closed: waits for children and residue, then runs the finalizers.
+    /// From the end of the body to Closed: waits for children and orphans, then runs the finalizers.
     ///
     /// Most scopes never had any of these, and go all the way under one lock.
     #[inline]
-    pub(crate) fn wind_down(&self, driver: Driver, cx: &mut Context<'_>) -> Poll<Closed> {
+    pub(crate) fn drain(&self, driver: Driver, cx: &mut Context<'_>) -> Poll<Closed> {
         self.touch();
         let state = self.lock();
         // I18: the clock may say more than the flags.
         let exact = !self.flagged(CANCELLED) || !self.flagged(TIMED);
-        if state.had_nothing() && exact && !self.flagged(LOST) {
+        if state.had_nothing() && exact && !self.flagged(ABANDONED) {
             return Poll::Ready(self.close_in(state));
         }
-        self.wind_down_more(driver, cx, state)
+        self.drain_slowly(driver, cx, state)
     }
 
     #[inline(never)]
-    fn wind_down_more(&self, driver: Driver, cx: &mut Context<'_>, first: MutexGuard<'_, State>) -> Poll<Closed> {
+    fn drain_slowly(&self, driver: Driver, cx: &mut Context<'_>, first: MutexGuard<'_, State>) -> Poll<Closed> {
         let mut locked = Some(first);
         let mut exact = false;
         let mut dismissed = false;
@@ -316,21 +316,21 @@ impl NodeRef {
                 return Poll::Pending;
             }
             if state.life == Life::Closed {
-                // Razed under us.
+                // Shut down under us.
                 return Poll::Ready(self.close_in(state));
             }
             if state.life == Life::Open {
-                if state.links.count(Role::Inner) > 0 {
+                if state.children.count(Role::Inner) > 0 {
                     drop(state);
                     // For those who are woken through this scope, which may have ended in its first poll.
                     self.register(driver, cx.waker());
-                    self.body_over();
+                    self.end_body();
                     continue;
                 }
                 state.life = Life::Draining;
             }
             if state.life == Life::Draining {
-                let links = &state.links;
+                let links = &state.children;
                 if links.awaited() > 0 {
                     if !dismissed && links.only_daemons() {
                         dismissed = true;
@@ -352,7 +352,7 @@ impl NodeRef {
                 state.life = Life::Finalizing;
             }
             if state.finalizers() > 0 {
-                if state.rare().polls_finalizer {
+                if state.cold_mut().polls_finalizer {
                     // By the future, which was lost meanwhile.
                     drop(state);
                     if registered || !self.register(driver, cx.waker()) {
@@ -361,20 +361,20 @@ impl NodeRef {
                     registered = true;
                     continue;
                 }
-                if let Some(running) = state.rare().running.take() {
-                    state.rare().polls_finalizer = true;
+                if let Some(running) = state.cold_mut().running.take() {
+                    state.cold_mut().polls_finalizer = true;
                     drop(state);
                     if self.poll_finalizer(driver, running, cx) {
                         continue;
                     }
                     return Poll::Pending;
                 }
-                if self.tree().is_some_and(|tree| tree.is_dead()) {
+                if self.tree().is_some_and(|tree| tree.is_shut_down()) {
                     // L30: no finalizer runs any more; whoever razes the tree counts those that are left.
                     return Poll::Pending;
                 }
-                let rare = state.rare();
-                rare.running = rare.finalizers.pop().map(Finalizer::start);
+                let cold = state.cold_mut();
+                cold.running = cold.finalizers.pop().map(Finalizer::start);
                 continue;
             }
             if !exact && self.flagged(CANCELLED) && self.flagged(TIMED) {
@@ -398,7 +398,7 @@ impl NodeRef {
             Poll::Ready(()) => None,
         });
         let mut state = self.lock();
-        state.rare().polls_finalizer = false;
+        state.cold_mut().polls_finalizer = false;
         match result {
             Ok(Some(running)) => {
                 if state.life == Life::Closed {
@@ -406,7 +406,7 @@ impl NodeRef {
                     drop(running);
                     return true;
                 }
-                state.rare().running = Some(running);
+                state.cold_mut().running = Some(running);
                 driver.is_replaced(self)
             }
             Ok(None) => true,

@@ -5,9 +5,9 @@ mod json;
 use std::fmt;
 use std::time::Duration;
 
-use super::ambient;
+use super::current;
 use super::flags::CANCELLED;
-use super::links::Role;
+use super::children::Role;
 use super::node::{Life, NodeRef, State};
 use crate::Instant;
 use crate::reason::{Origin, Reason};
@@ -93,7 +93,7 @@ pub struct DumpedRequest {
 /// ```
 #[must_use]
 pub fn dump() -> Dump {
-    let Some(tree) = ambient::tree() else { return Dump::default() };
+    let Some(tree) = current::tree() else { return Dump::default() };
     Dump::of(tree.root().as_ref())
 }
 
@@ -107,7 +107,7 @@ impl Dump {
             let state = node.lock();
             let scope = DumpedScope::of(&node, &state, role, now, (parent, depth));
             let here = Some(scopes.len());
-            let below: Vec<_> = state.links.iter().map(|(role, node)| (here, depth + 1, role, node.clone())).collect();
+            let below: Vec<_> = state.children.iter().map(|(role, node)| (here, depth + 1, role, node.clone())).collect();
             scopes.push(scope);
             drop(state);
             open.extend(below.into_iter().rev());
@@ -163,7 +163,7 @@ impl DumpedScope {
                 Life::Closed => ScopeState::Closed,
             },
             daemon: role == Role::Daemon,
-            abandoned: role == Role::Residue,
+            abandoned: role == Role::Orphan,
             deadline: (state.deadline != Instant::NEVER).then_some(state.deadline),
             request: state.request().map(|request| DumpedRequest {
                 reason: request.reason.clone(),

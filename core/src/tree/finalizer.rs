@@ -10,12 +10,12 @@ use std::time::Duration;
 use pin_project_lite::pin_project;
 
 use super::Tree;
-use super::ambient;
-use super::light::{Light, Limit};
-use super::marks::Mask;
+use super::current;
+use super::inline::{InlineScope, Limit};
+use super::cancel_state::ShieldLevel;
 use super::node::{Kind, Life, NodeRef, Owned};
 use super::owned::OwnedScope;
-use super::scoped::{Ending, Plain, Scoped};
+use super::scope_future::{Ending, Plain, ScopeFuture};
 use crate::observer::{Orphan, OrphanKind};
 use crate::reason::Origin;
 
@@ -31,18 +31,18 @@ pub(crate) enum Begun {
     Ended,
     /// It waits, and its scope with it.
     Waits(OwnedScope),
-    /// Its scope has still to be wound down.
-    Winds(OwnedScope),
+    /// Its scope has still to be drained.
+    Drains(OwnedScope),
 }
 
 impl Finalizer {
-    /// `body` is run in a scope of its own, with a full mask and a deadline that counts from its start.
+    /// `body` is run in a scope of its own, with a full shield and a deadline that counts from its start.
     pub(crate) fn new<F>(name: &'static str, location: &'static Location<'static>, budget: Duration, body: F) -> Self
     where
         F: Future<Output = Failure> + Send + 'static,
     {
         let limit = Limit::In(budget);
-        let scoped = Scoped::light(Kind::Finalizer, Mask::Full, limit, location, body, Plain);
+        let scoped = ScopeFuture::inline(Kind::Finalizer, ShieldLevel::Full, limit, location, body, Plain);
         Finalizer(Box::pin(Running { scoped, name, location }))
     }
 
@@ -60,35 +60,35 @@ impl Finalizer {
             drop(self);
             return;
         }
-        state.rare().finalizers.insert(0, self);
+        state.cold_mut().finalizers.insert(0, self);
     }
 
     /// Runs it as the only one of `scope`, whose body was ready at once, and which had no node until then.
-    pub(crate) fn begin(self, mut scope: Light, tree: &Tree, cx: &mut Context<'_>) -> Begun {
+    pub(crate) fn begin(self, mut scope: InlineScope, tree: &Tree, cx: &mut Context<'_>) -> Begun {
         let Finalizer(mut running) = self;
-        // L30: no finalizer runs in a dead tree. There a node waits for its end, as where a light scope is refused.
-        if !tree.is_dead() {
-            match ambient::enter_light(&mut scope, || running.as_mut().poll(cx)) {
+        // L30: no finalizer runs in a dead tree. There a node waits for its end, as where an inline scope is refused.
+        if !tree.is_shut_down() {
+            match current::enter_inline(&mut scope, || running.as_mut().poll(cx)) {
                 None => {}
                 Some((None, Ok(Poll::Ready(())))) => return Begun::Ended,
                 Some((None, Err(payload))) => panic::resume_unwind(payload),
                 Some((node, result)) => {
                     // Only where a thread is torn down has it none: a shield that waits has a node, and so has what it stands in.
-                    let Some(node) = node.or_else(|| ambient::make_node(&mut scope)) else { scope.no_context() };
+                    let Some(node) = node.or_else(|| current::make_node(&mut scope)) else { scope.no_context() };
                     return match result {
                         Ok(Poll::Pending) => Begun::Waits(OwnedScope::finalizing(node, running, cx.waker())),
-                        Ok(Poll::Ready(())) => Begun::Winds(OwnedScope::winding(node)),
+                        Ok(Poll::Ready(())) => Begun::Drains(OwnedScope::draining(node)),
                         Err(payload) => {
                             node.panicked(payload);
-                            Begun::Winds(OwnedScope::winding(node))
+                            Begun::Drains(OwnedScope::draining(node))
                         }
                     };
                 }
             }
         }
-        let Some(node) = ambient::make_node(&mut scope) else { scope.no_context() };
+        let Some(node) = current::make_node(&mut scope) else { scope.no_context() };
         Finalizer(running).run_last_in(&node);
-        Begun::Winds(OwnedScope::winding(node))
+        Begun::Drains(OwnedScope::draining(node))
     }
 }
 
@@ -96,7 +96,7 @@ pin_project! {
     /// A finalizer with the scope that it runs in.
     struct Running<F> {
         #[pin]
-        scoped: Scoped<F, Failure, Failure, Plain>,
+        scoped: ScopeFuture<F, Failure, Failure, Plain>,
         name: &'static str,
         location: &'static Location<'static>,
     }
@@ -108,7 +108,7 @@ impl<F: Future<Output = Failure>> Future for Running<F> {
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.project();
         if let Ending::Value(Some(error)) = ready!(this.scoped.poll(cx)) {
-            if let Some(tree) = ambient::tree() {
+            if let Some(tree) = current::tree() {
                 let origin = Origin::new(*this.name, this.location);
                 tree.report(&Orphan { kind: OrphanKind::Finalizer, error: &*error, origin: &origin });
             }

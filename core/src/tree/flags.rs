@@ -10,7 +10,7 @@ pub(crate) const PARENT_CANCELLED: u32 = 1 << 1;
 pub(crate) const TIMED: u32 = 1 << 2;
 
 /// The driver is gone; a future of the scope that is polled now was forgotten, or has escaped.
-pub(crate) const LOST: u32 = 1 << 3;
+pub(crate) const ABANDONED: u32 = 1 << 3;
 
 /// The operations that the body waits for were noted when it was last polled.
 pub(crate) const WATCHED: u32 = 1 << 4;
@@ -19,7 +19,7 @@ pub(crate) const WATCHED: u32 = 1 << 4;
 pub(crate) const TOLD_END: u32 = 1 << 5;
 
 /// Closed because its host, or the runtime, is gone (L30); set under the lock, as it is closed.
-pub(crate) const RAZED: u32 = 1 << 6;
+pub(crate) const SHUT_DOWN: u32 = 1 << 6;
 
 /// An observer follows the scopes of the tree.
 pub(crate) const FOLLOWED: u32 = 1 << 7;
@@ -53,7 +53,7 @@ pub(crate) const GOES_WHOLE: u32 = 1 << 17;
 
 /// All scopes that the request reaches are marked: from now on this one's code may be dropped (L11). What that closes or gives up finds
 /// every other scope of the request `CANCELLED`, also on other threads.
-pub(crate) const MARKED: u32 = 1 << 18;
+pub(crate) const PROPAGATED: u32 = 1 << 18;
 
 /// A nursery has recorded an error (L31).
 pub(crate) const FAILED: u32 = 1 << 16;

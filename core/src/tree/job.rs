@@ -8,7 +8,7 @@ use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 
 use super::Tree;
-use super::loss;
+use super::abandon;
 use super::node::{Life, NodeRef};
 use super::task::RunTask;
 use crate::reason::Origin;
@@ -71,7 +71,7 @@ impl Future for Job {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let poll = with_budget(|| match &mut self.0 {
             Work::Task(node) => node.poll_task(cx),
-            Work::Reaper(node) => loss::reap(node, cx),
+            Work::Reaper(node) => abandon::reap(node, cx),
             Work::Sentinel(tree) => tree.upgrade().map_or(Poll::Ready(()), |tree| tree.poll_ended(cx)),
             Work::Over => Poll::Ready(()),
         });
@@ -87,11 +87,11 @@ impl Drop for Job {
         match std::mem::replace(&mut self.0, Work::Over) {
             Work::Over => {}
             Work::Task(node) | Work::Reaper(node) if node.life() == Life::Closed => {}
-            Work::Task(node) => loss::driver_lost(&node, || node.abandon_body()),
+            Work::Task(node) => abandon::driver_dropped(&node, || node.abandon_body()),
             Work::Sentinel(tree) => tree.upgrade().iter().for_each(|tree| tree.host_is_gone()),
             Work::Reaper(node) => {
                 // The runtime is gone: what is left of the scope cannot be finished.
-                loss::raze(&node);
+                abandon::shut_down(&node);
                 node.unlink();
             }
         }

@@ -15,11 +15,10 @@ use std::time::Duration;
 use super::Tree;
 use super::binding::Binding;
 use super::finalizer::Finalizer;
-use super::flags::{FOLLOWED, LOCAL, NOTED, PARENT_CANCELLED, RAZED};
-use super::links::{Links, Role};
-use super::marks::{Marks, Mask};
-use super::place::Place;
-use super::seldom::Seldom;
+use super::flags::{FOLLOWED, LOCAL, NOTED, PARENT_CANCELLED, SHUT_DOWN};
+use super::children::{Children, Role};
+use super::cancel_state::{CancelState, ShieldLevel};
+use super::attach::Attachment;
 use super::task::{Outcome, TaskBody};
 use super::timers::TimerKey;
 use super::verdict::Polled;
@@ -68,9 +67,9 @@ impl Kind {
 ///   Open ──1──▶ Draining ──2──▶ Finalizing ──3──▶ Closed
 /// ```
 ///
-/// 1. the body is over: `NodeRef::body_over`, or it is lost: `loss::driver_lost`
-/// 2. no child and no residue is left: `NodeRef::wind_down`
-/// 3. no finalizer is left: `NodeRef::wind_down`; from any state when the host is gone: `loss::raze`
+/// 1. the body is over: `NodeRef::end_body`, or it is lost: `abandon::driver_dropped`
+/// 2. no child and no orphans is left: `NodeRef::drain`
+/// 3. no finalizer is left: `NodeRef::drain`; from any state when the host is gone: `abandon::raze`
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Life {
     Open,
@@ -107,7 +106,7 @@ pub(crate) trait NodeData: Send + Sync {
 /// A scope.
 pub(crate) struct Node {
     pub(crate) kind: Kind,
-    pub(crate) mask: Mask,
+    pub(crate) shield: ShieldLevel,
     /// Its name, and where it was made.
     pub(crate) origin: Origin,
     /// The tree, from when the scope got its place there.
@@ -159,22 +158,22 @@ pub(crate) struct State {
     /// The place among the parent's links.
     pub(crate) slot: u32,
     /// Requests from above that reach this scope.
-    pub(crate) inherited: Marks,
+    pub(crate) inherited: CancelState,
     pub(crate) deadline: Instant,
     pub(crate) deadline_timer: Option<TimerKey>,
-    pub(crate) links: Links,
+    pub(crate) children: Children,
     /// WakeList whoever drives the scope.
     pub(crate) waker: Option<Waker>,
     /// Of a task that is a job of the runtime.
     pub(super) body: TaskBody,
     /// WakeList whoever awaits the end of a task.
     pub(super) joiner: Option<Waker>,
-    rare: Seldom<Rare>,
+    cold: Option<Box<Cold>>,
 }
 
 /// What most scopes never have.
 #[derive(Default)]
-pub(crate) struct Rare {
+pub(crate) struct Cold {
     pub(crate) request: Option<Request>,
     pub(crate) hard_timer: Option<TimerKey>,
     /// Before the entry: how long the scope may last from there.
@@ -199,52 +198,52 @@ pub(crate) struct Rare {
 
 impl State {
     /// What most scopes never have; made now if it was not there.
-    pub(crate) fn rare(&mut self) -> &mut Rare {
-        self.rare.get_or_insert_default()
+    pub(crate) fn cold_mut(&mut self) -> &mut Cold {
+        self.cold.get_or_insert_default()
     }
 
     /// What most scopes never have, if this one has it.
-    pub(crate) fn if_rare(&mut self) -> Option<&mut Rare> {
-        self.rare.as_deref_mut()
+    pub(crate) fn cold(&mut self) -> Option<&mut Cold> {
+        self.cold.as_deref_mut()
     }
 
     #[inline]
-    pub(crate) fn has_rare(&self) -> bool {
-        self.rare.is_some()
+    pub(crate) fn has_cold(&self) -> bool {
+        self.cold.is_some()
     }
 
     /// The request that stands.
     pub(crate) fn request(&self) -> Option<&Request> {
-        self.rare.as_ref()?.request.as_ref()
+        self.cold.as_ref()?.request.as_ref()
     }
 
     pub(crate) fn grace(&self) -> Duration {
-        self.rare.as_ref().map_or(Duration::ZERO, |rare| rare.grace)
+        self.cold.as_ref().map_or(Duration::ZERO, |cold| cold.grace)
     }
 
     /// Whether finalizers wait or run.
     pub(crate) fn finalizers(&self) -> usize {
-        let runs = |rare: &Rare| rare.running.is_some() || rare.polls_finalizer;
-        self.rare.as_ref().map_or(0, |rare| rare.finalizers.len() + usize::from(runs(rare)))
+        let runs = |cold: &Cold| cold.running.is_some() || cold.polls_finalizer;
+        self.cold.as_ref().map_or(0, |cold| cold.finalizers.len() + usize::from(runs(cold)))
     }
 
     pub(crate) fn has_panicked(&self) -> bool {
-        self.rare.as_ref().is_some_and(|rare| rare.panic.is_some())
+        self.cold.as_ref().is_some_and(|cold| cold.panic.is_some())
     }
 
     pub(crate) fn waits_for(&self) -> &[&'static str] {
-        self.rare.as_ref().map_or(&[], |rare| &rare.waits_for)
+        self.cold.as_ref().map_or(&[], |cold| &cold.waits_for)
     }
 
     pub(crate) fn has_owned(&self) -> bool {
-        self.rare.as_ref().is_some_and(|rare| rare.owned.is_some() || rare.polls_owned)
+        self.cold.as_ref().is_some_and(|cold| cold.owned.is_some() || cold.polls_owned)
     }
 
     /// Everything that reaches the code directly inside, and the lower neighbours.
     #[inline]
-    pub(crate) fn marks(&self) -> Marks {
+    pub(crate) fn cancel_state(&self) -> CancelState {
         match self.request() {
-            Some(request) => Marks::own(request.hard).join(self.inherited),
+            Some(request) => CancelState::own(request.hard).join(self.inherited),
             None => self.inherited,
         }
     }
@@ -252,7 +251,7 @@ impl State {
     /// Its body was polled alone: nothing was ever below it, and nothing has to be run at its end.
     #[inline]
     pub(crate) fn had_nothing(&self) -> bool {
-        self.life == Life::Open && self.links.is_unused() && !self.has_rare()
+        self.life == Life::Open && self.children.is_unused() && !self.has_cold()
     }
 
     /// L4.
@@ -260,7 +259,7 @@ impl State {
     pub(crate) fn admits(&self) -> bool {
         match self.life {
             Life::Open => true,
-            Life::Draining => self.links.awaited() > 0,
+            Life::Draining => self.children.awaited() > 0,
             Life::Finalizing | Life::Closed => false,
         }
     }
@@ -270,40 +269,40 @@ impl NodeRef {
     /// A scope that has no parent yet.
     pub(crate) fn new(
         kind: Kind,
-        mask: Mask,
+        shield: ShieldLevel,
         origin: Origin,
         tree: Option<Arc<Tree>>,
         data: Option<Arc<dyn NodeData>>,
     ) -> Self {
-        NodeRef::make(kind, mask, origin, tree, None, data)
+        NodeRef::make(kind, shield, origin, tree, None, data)
     }
 
     /// As [`new`](NodeRef::new), without anything that only some sorts of scopes have.
-    pub(crate) fn bare(kind: Kind, mask: Mask, origin: Origin, tree: Option<Arc<Tree>>) -> Self {
-        NodeRef::make(kind, mask, origin, tree, None, None)
+    pub(crate) fn bare(kind: Kind, shield: ShieldLevel, origin: Origin, tree: Option<Arc<Tree>>) -> Self {
+        NodeRef::make(kind, shield, origin, tree, None, None)
     }
 
     /// A scope that is made for its place. Once it is linked there, [`hard_time_may_be_over`](NodeRef::hard_time_may_be_over) has to
     /// follow.
-    pub(crate) fn placed(place: Place, kind: Kind, mask: Mask, origin: Origin, tree: Arc<Tree>) -> Self {
-        NodeRef::make(kind, mask, origin, Some(tree), Some(place), None)
+    pub(crate) fn attached(place: Attachment, kind: Kind, shield: ShieldLevel, origin: Origin, tree: Arc<Tree>) -> Self {
+        NodeRef::make(kind, shield, origin, Some(tree), Some(place), None)
     }
 
     #[inline(always)]
     fn make(
         kind: Kind,
-        mask: Mask,
+        shield: ShieldLevel,
         origin: Origin,
         tree: Option<Arc<Tree>>,
-        place: Option<Place>,
+        place: Option<Attachment>,
         data: Option<Arc<dyn NodeData>>,
     ) -> Self {
-        super::census::node_made(kind);
-        let (flags, inherited) = place.as_ref().map_or((0, Marks::default()), |place| place.reach(mask));
+        super::live_counts::node_made(kind);
+        let (flags, inherited) = place.as_ref().map_or((0, CancelState::default()), |place| place.reach(shield));
         let (role, slot) = place.as_ref().map_or((Role::Inner, 0), |place| (place.role, place.slot));
         NodeRef(Arc::new(Node {
             kind,
-            mask,
+            shield,
             origin,
             tree: tree.map_or_else(OnceLock::new, OnceLock::from),
             data,
@@ -326,11 +325,11 @@ impl NodeRef {
                 inherited,
                 deadline: Instant::NEVER,
                 deadline_timer: None,
-                links: Links::default(),
+                children: Children::default(),
                 waker: None,
                 body: TaskBody::None,
                 joiner: None,
-                rare: Seldom::default(),
+                cold: None,
             }),
         }))
     }
@@ -404,8 +403,8 @@ impl Node {
     }
 
     /// Whether the scope was closed because its host, or the runtime, is gone (L30).
-    pub(crate) fn is_razed(&self) -> bool {
-        self.flagged(RAZED)
+    pub(crate) fn is_shut_down(&self) -> bool {
+        self.flagged(SHUT_DOWN)
     }
 
     /// What only nurseries have.
@@ -434,7 +433,7 @@ impl Wake for Node {
 impl Drop for Node {
     /// Gives up the scopes above one after the other: they may be nested as deep as memory reaches.
     fn drop(&mut self) {
-        super::census::node_gone(self.kind);
+        super::live_counts::node_gone(self.kind);
         let mut above = self.take_parent();
         while let Some(mut node) = above.and_then(|node| Arc::into_inner(node.0)) {
             above = node.take_parent();

@@ -5,11 +5,11 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use super::drive::{Driver, Step, poll_open};
-use super::flags::LOST;
-use super::loss::{self, OwnedBody};
-use super::marks::Mask;
+use super::flags::ABANDONED;
+use super::abandon::{self, OwnedBody};
+use super::cancel_state::ShieldLevel;
 use super::node::{Kind, Life, NodeRef, Owned, Payload};
-use super::scoped::{enter_tree, is_razed_or_panic};
+use super::scope_future::{enter_tree, is_shut_down_or_panic};
 use super::wake;
 use crate::reason::Origin;
 
@@ -17,22 +17,22 @@ use crate::reason::Origin;
 /// Gives the panic that was recorded, if there was one.
 #[must_use = "futures do nothing unless polled"]
 pub(crate) struct OwnedScope {
-    seat: Option<NodeRef>,
-    winding: bool,
+    node: Option<NodeRef>,
+    draining: bool,
 }
 
 impl OwnedScope {
     /// Hangs a full shield around `body` into the tree, below the scope of the code that calls this.
     pub(crate) fn enter(kind: Kind, origin: Origin, body: Owned) -> Self {
-        let node = NodeRef::bare(kind, Mask::Full, origin, None);
-        node.lock().rare().owned = Some(body);
+        let node = NodeRef::bare(kind, ShieldLevel::Full, origin, None);
+        node.lock().cold_mut().owned = Some(body);
         enter_tree(&node);
-        OwnedScope { seat: Some(node), winding: false }
+        OwnedScope { node: Some(node), draining: false }
     }
 
     /// The rest of a scope whose body is over.
-    pub(crate) fn winding(node: NodeRef) -> Self {
-        OwnedScope { seat: Some(node), winding: true }
+    pub(crate) fn draining(node: NodeRef) -> Self {
+        OwnedScope { node: Some(node), draining: true }
     }
 
     /// The rest of a scope whose body is over, and whose last finalizer was polled once, for this waker.
@@ -44,15 +44,15 @@ impl OwnedScope {
             drop(running);
         } else {
             state.life = Life::Finalizing;
-            state.rare().running = Some(running);
+            state.cold_mut().running = Some(running);
             drop(state);
             node.register(Driver::Own, waker);
         }
-        OwnedScope::winding(node)
+        OwnedScope::draining(node)
     }
 
     pub(crate) fn node(&self) -> Option<&NodeRef> {
-        self.seat.as_ref()
+        self.node.as_ref()
     }
 }
 
@@ -61,29 +61,29 @@ impl Future for OwnedScope {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Payload>> {
         let this = &mut *self;
-        let Some(node) = &this.seat else { panic!("a blocking job was polled after it had returned") };
-        if is_razed_or_panic(node) {
+        let Some(node) = &this.node else { panic!("a blocking job was polled after it had returned") };
+        if is_shut_down_or_panic(node) {
             return Poll::Pending;
         }
-        if !this.winding {
+        if !this.draining {
             let mut body = OwnedBody(node.take_owned());
             let step = poll_open(node, Pin::new(&mut body), cx);
             if node.put_back_owned(body.0) && step == Step::Pending {
                 return Poll::Pending;
             }
-            this.winding = true;
+            this.draining = true;
         }
-        let Poll::Ready(closed) = node.wind_down(Driver::Own, cx) else { return Poll::Pending };
+        let Poll::Ready(closed) = node.drain(Driver::Own, cx) else { return Poll::Pending };
         node.leave(closed.linked);
-        this.seat = None;
+        this.node = None;
         Poll::Ready(closed.panic)
     }
 }
 
 impl Drop for OwnedScope {
     fn drop(&mut self) {
-        if let Some(node) = self.seat.take() {
-            loss::driver_lost(&node, || {});
+        if let Some(node) = self.node.take() {
+            abandon::driver_dropped(&node, || {});
         }
     }
 }
@@ -92,24 +92,24 @@ impl NodeRef {
     /// Takes the body out, for its own future to poll it.
     fn take_owned(&self) -> Option<Owned> {
         let mut state = self.lock();
-        let rare = state.rare();
-        rare.polls_owned = true;
-        rare.owned.take()
+        let cold = state.cold_mut();
+        cold.polls_owned = true;
+        cold.owned.take()
     }
 
     /// The poll is over. A scope that was lost meanwhile goes on with what is left (see [`Driver`]). Says whether the scope is still
     /// there; if not, the body is dropped.
     fn put_back_owned(&self, body: Option<Owned>) -> bool {
         let mut state = self.lock();
-        state.rare().polls_owned = false;
+        state.cold_mut().polls_owned = false;
         if state.life == Life::Closed {
             drop(state);
             drop(body);
             return false;
         }
-        state.rare().owned = body;
+        state.cold_mut().owned = body;
         drop(state);
-        if self.flagged(LOST) {
+        if self.flagged(ABANDONED) {
             wake::wake(self);
         }
         true
@@ -118,7 +118,7 @@ impl NodeRef {
 
 /// Whether the code that waits for this scope has been asked to stop, or is gone.
 pub(crate) fn host_is_cancelled(node: &NodeRef) -> bool {
-    if node.flagged(LOST) {
+    if node.flagged(ABANDONED) {
         return true;
     }
     match (node.parent(), node.tree()) {

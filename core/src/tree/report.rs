@@ -3,7 +3,7 @@
 use std::fmt::Debug;
 use std::panic::Location;
 
-use super::ambient;
+use super::current;
 use crate::observer::{Observer, Orphan, OrphanKind, PrintOrphans};
 use crate::reason::Origin;
 
@@ -31,7 +31,7 @@ use crate::reason::Origin;
 /// ```
 #[track_caller]
 pub fn report(error: &dyn Debug, kind: OrphanKind) {
-    let scope = ambient::try_current();
+    let scope = current::try_scope();
     let tree = scope.as_ref().and_then(|scope| scope.tree());
     match (&scope, tree) {
         (Some(scope), Some(tree)) => tree.report(&Orphan { kind, error, origin: &scope.origin }),

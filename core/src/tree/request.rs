@@ -6,8 +6,8 @@ use std::time::Duration;
 
 use super::Tree;
 use super::flags::{CANCELLED, PARENT_CANCELLED, RUNNABLE, TIMED};
-use super::marks::{Marks, Mask};
-use super::node::{Kind, Life, NodeRef, Rare, Request, State};
+use super::cancel_state::{CancelState, ShieldLevel};
+use super::node::{Kind, Life, NodeRef, Cold, Request, State};
 use super::timers::Target;
 use super::verdict::Around;
 use super::wake::WakeList;
@@ -51,9 +51,9 @@ impl NodeRef {
             return false;
         }
         let hard = now + grace.unwrap_or(state.grace());
-        let rare = state.rare();
-        match &mut rare.request {
-            None => rare.request = Some(Request { reason, soft: now, hard }),
+        let cold = state.cold_mut();
+        match &mut cold.request {
+            None => cold.request = Some(Request { reason, soft: now, hard }),
             Some(request) if reason.kind() == ReasonKind::Explicit && hard < request.hard => request.hard = hard,
             Some(_) => return false,
         }
@@ -64,7 +64,7 @@ impl NodeRef {
             self.cancelled_by.store(number, Ordering::Release);
             self.flag(if runnable { CANCELLED | RUNNABLE } else { CANCELLED });
         }
-        let old_hard = rare.hard_timer.take();
+        let old_hard = cold.hard_timer.take();
         let entered = state.parent.is_some() || self.kind == Kind::Root;
         let deadline = state.deadline_timer.take();
         drop(state);
@@ -78,7 +78,7 @@ impl NodeRef {
             }
         }
         wakes.push_chain(self.clone());
-        self.mark_below(now, number, false, wakes);
+        self.propagate(now, number, false, wakes);
         true
     }
 
@@ -94,7 +94,7 @@ impl NodeRef {
             drop(tree.timers.remove(key));
             return;
         }
-        state.rare().hard_timer = Some(key);
+        state.cold_mut().hard_timer = Some(key);
         if earliest {
             wakes.arm(tree);
         }
@@ -103,7 +103,7 @@ impl NodeRef {
     /// Carries this scope's marks down, to the first full shield on each path and including it (L11).
     ///
     /// `number` is that of the request in the tree. With `all`, scopes whose marks did not change are visited too: at a hard time only the clock has changed.
-    pub(crate) fn mark_below(&self, now: Instant, number: u32, all: bool, wakes: &mut WakeList) {
+    pub(crate) fn propagate(&self, now: Instant, number: u32, all: bool, wakes: &mut WakeList) {
         let mut queue = VecDeque::new();
         let around = self.around();
         self.queue_below(&self.lock(), around, &mut queue);
@@ -113,10 +113,10 @@ impl NodeRef {
             if state.life == Life::Closed {
                 continue;
             }
-            let inherited = state.inherited.join(above.through(node.mask));
+            let inherited = state.inherited.join(above.through(node.shield));
             let changed = inherited != state.inherited;
             state.inherited = inherited;
-            let marks = state.marks();
+            let marks = state.cancel_state();
             let cancelled = marks.cancelled(now);
             if cancelled && !node.flagged(CANCELLED) {
                 node.cancelled_by.store(number, Ordering::Release);
@@ -132,7 +132,7 @@ impl NodeRef {
             let flags = reached.iter().filter(|(_, reaches)| *reaches).fold(0, |flags, (flag, _)| flags | flag);
             let newly = node.flag_all(flags) & (PARENT_CANCELLED | CANCELLED);
             let goes_on = changed || newly & CANCELLED != 0;
-            if (goes_on || all) && node.mask != Mask::Full {
+            if (goes_on || all) && node.shield != ShieldLevel::Full {
                 node.queue_below(&state, here, &mut queue);
             }
             drop(state);
@@ -144,14 +144,14 @@ impl NodeRef {
     }
 
     /// Under its lock.
-    fn queue_below(&self, state: &State, around: Around, queue: &mut VecDeque<(NodeRef, Marks, bool, Around)>) {
-        let marks = state.marks();
+    fn queue_below(&self, state: &State, around: Around, queue: &mut VecDeque<(NodeRef, CancelState, bool, Around)>) {
+        let marks = state.cancel_state();
         let cancelled = self.flagged(CANCELLED);
-        queue.extend(state.links.iter().map(|(_, node)| (node.clone(), marks, cancelled, around)));
+        queue.extend(state.children.iter().map(|(_, node)| (node.clone(), marks, cancelled, around)));
     }
 
     /// The timer of the deadline has fired (L8).
-    pub(crate) fn mark_deadline(&self, tree: &Arc<Tree>, now: Instant, wakes: &mut WakeList) {
+    pub(crate) fn request_at_deadline(&self, tree: &Arc<Tree>, now: Instant, wakes: &mut WakeList) {
         let mut state = self.lock();
         if state.deadline > now || state.request().is_some() {
             return;
@@ -164,31 +164,31 @@ impl NodeRef {
     }
 
     /// The timer of the hard time has fired: graceful shields below hold nothing off any more (L11).
-    pub(crate) fn mark_hard(&self, now: Instant, wakes: &mut WakeList) {
+    pub(crate) fn end_grace(&self, now: Instant, wakes: &mut WakeList) {
         let mut state = self.lock();
         if state.life == Life::Closed {
             return;
         }
-        state.rare().hard_timer = None;
+        state.cold_mut().hard_timer = None;
         drop(state);
         let number = self.tree().map_or(1, |tree| tree.next_request());
-        self.mark_below(now, number, true, wakes);
+        self.propagate(now, number, true, wakes);
     }
 
     /// The scope has got its place in the tree: from here on there is a clock.
     pub(crate) fn entered(&self) {
         let Some(tree) = &self.tree() else { unreachable!("its parent stands in a tree") };
-        let counts = |rare: &mut Rare| rare.relative.is_some() || rare.request.is_some();
-        if !self.lock().if_rare().is_some_and(counts) {
+        let counts = |cold: &mut Cold| cold.relative.is_some() || cold.request.is_some();
+        if !self.lock().cold().is_some_and(counts) {
             // Nothing is counted from here on: no need to read the clock.
             return self.arm_deadline(tree);
         }
         let now = tree.now();
         let mut state = self.lock();
-        if let Some(duration) = state.if_rare().and_then(|rare| rare.relative.take()) {
+        if let Some(duration) = state.cold().and_then(|cold| cold.relative.take()) {
             state.deadline = now + duration;
         }
-        let Some(Rare { request: Some(request), hard_timer, .. }) = state.if_rare() else {
+        let Some(Cold { request: Some(request), hard_timer, .. }) = state.cold() else {
             drop(state);
             return self.arm_deadline(tree);
         };
@@ -211,8 +211,8 @@ impl NodeRef {
             return false;
         }
         state.deadline = at;
-        if let Some(rare) = state.if_rare() {
-            rare.relative = None;
+        if let Some(cold) = state.cold() {
+            cold.relative = None;
         }
         let old = state.deadline_timer.take();
         drop(state);
@@ -233,7 +233,7 @@ impl NodeRef {
         let now = tree.now();
         let mut wakes = WakeList::default();
         if at <= now {
-            self.mark_deadline(tree, now, &mut wakes);
+            self.request_at_deadline(tree, now, &mut wakes);
         } else {
             let (key, earliest) = tree.timers.insert(at, Target::Deadline(self.clone()));
             let mut state = self.lock();
@@ -254,10 +254,10 @@ impl NodeRef {
         if !self.flag(TIMED) {
             return;
         }
-        let mut queue: Vec<NodeRef> = self.lock().links.iter().map(|(_, node)| node.clone()).collect();
+        let mut queue: Vec<NodeRef> = self.lock().children.iter().map(|(_, node)| node.clone()).collect();
         while let Some(node) = queue.pop() {
-            if node.mask != Mask::Full && node.flag(TIMED) {
-                queue.extend(node.lock().links.iter().map(|(_, node)| node.clone()));
+            if node.shield != ShieldLevel::Full && node.flag(TIMED) {
+                queue.extend(node.lock().children.iter().map(|(_, node)| node.clone()));
             }
         }
     }
@@ -279,8 +279,8 @@ impl NodeRef {
         if self.is_cancelled(tree) {
             return Instant::from_nanos(0);
         }
-        // Per mask on the path so far: 0 counts deadlines as they are, 1 with the grace that applies to them.
-        let mut behind = Mask::None;
+        // Per shield on the path so far: 0 counts deadlines as they are, 1 with the grace that applies to them.
+        let mut behind = ShieldLevel::None;
         let mut earliest = Instant::NEVER;
         let mut next = Some(self.clone());
         while let Some(node) = next {
@@ -290,9 +290,9 @@ impl NodeRef {
                 None if state.deadline == Instant::NEVER => (Instant::NEVER, Instant::NEVER),
                 None => (state.deadline, state.deadline + state.grace()),
             };
-            earliest = earliest.min(if behind == Mask::None { soft } else { hard });
-            behind = behind.max(node.mask);
-            next = if behind == Mask::Full { None } else { state.parent.clone() };
+            earliest = earliest.min(if behind == ShieldLevel::None { soft } else { hard });
+            behind = behind.max(node.shield);
+            next = if behind == ShieldLevel::Full { None } else { state.parent.clone() };
         }
         earliest
     }
@@ -301,6 +301,6 @@ impl NodeRef {
 impl NodeRef {
     /// Whether a request reaches this scope and is held off by a graceful shield alone.
     pub(crate) fn is_stopping(&self) -> bool {
-        self.lock().marks().waits_for_hard()
+        self.lock().cancel_state().waits_for_hard()
     }
 }

@@ -10,16 +10,16 @@ use std::task::{Context, Poll};
 use pin_project_lite::pin_project;
 
 use super::Tree;
-use super::ambient;
 use super::drive::{Driver, Step, poll_open};
 use super::dump::Dump;
 use super::flags::NOTED;
-use super::follow;
+use super::observing;
+use super::panic::drop_payload;
 use super::job::Job;
-use super::loss;
-use super::marks::Mask;
+use super::abandon;
+use super::cancel_state::ShieldLevel;
 use super::node::{Kind, NodeRef};
-use super::slot::Slot;
+use super::body_state::BodyState;
 use crate::observer::{Observer, PrintOrphans};
 use crate::reason::Origin;
 use crate::runtime::Runtime;
@@ -47,9 +47,9 @@ pin_project! {
     #[must_use = "futures do nothing unless polled"]
     pub struct Root<F, T> {
         #[pin]
-        body: Slot<F, T>,
+        body: BodyState<F, T>,
         output: Option<T>,
-        seat: Option<NodeRef>,
+        node: Option<NodeRef>,
         fresh: bool,
         // Its runtime may end before it, and its sentinel was not spawned yet.
         to_guard: bool,
@@ -60,12 +60,12 @@ pin_project! {
     impl<F, T> PinnedDrop for Root<F, T> {
         fn drop(this: Pin<&mut Self>) {
             let this = this.project();
-            if let Some(node) = this.seat.take() {
-                this.tree.die();
+            if let Some(node) = this.node.take() {
+                this.tree.begin_shut_down();
                 let mut body = this.body;
-                let dropped = ambient::enter(&node, || body.as_mut().empty());
-                super::quiet::drop_payload(dropped.err());
-                loss::raze(&node);
+                let dropped = super::current::enter(&node, || body.as_mut().empty());
+                drop_payload(dropped.err());
+                abandon::shut_down(&node);
                 this.tree.end(true);
             }
         }
@@ -77,12 +77,12 @@ impl<F, T> Root<F, T> {
     fn new(runtime: Arc<dyn Runtime>, observer: Arc<dyn Observer>, future: F) -> Self {
         let tree = Tree::new(runtime, observer);
         let origin = Origin::new("root", Location::caller());
-        let node = NodeRef::bare(Kind::Root, Mask::None, origin, Some(tree.clone()));
+        let node = NodeRef::bare(Kind::Root, ShieldLevel::None, origin, Some(tree.clone()));
         tree.set_root(&node);
         Root {
-            body: Slot::Future { future },
+            body: BodyState::Future { future },
             output: None,
-            seat: Some(node),
+            node: Some(node),
             fresh: true,
             to_guard: true,
             over: false,
@@ -103,7 +103,7 @@ impl<F, T> Root<F, T> {
     ///
     /// Has to be called before the first poll.
     pub fn watch(self) -> Self {
-        if let Some(node) = &self.seat {
+        if let Some(node) = &self.node {
             node.flag(NOTED);
         }
         self
@@ -143,15 +143,15 @@ impl<F: Future<Output = T>, T> Future for Root<F, T> {
 impl<F: Future<Output = T>, T> Root<F, T> {
     fn poll_tree(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
         let mut this = self.project();
-        let Some(node) = &*this.seat else { panic!("a root was polled after it had returned") };
+        let Some(node) = &*this.node else { panic!("a root was polled after it had returned") };
         if std::mem::take(this.fresh) && this.tree.follows_scopes() {
-            follow::begin(node);
+            observing::begin(node);
         }
-        if node.is_razed() {
+        if node.is_shut_down() {
             let mut body = this.body;
-            let dropped = ambient::enter(node, || body.as_mut().empty());
-            super::quiet::drop_payload(dropped.err());
-            *this.seat = None;
+            let dropped = super::current::enter(node, || body.as_mut().empty());
+            drop_payload(dropped.err());
+            *this.node = None;
             this.tree.end(true);
             panic!(
                 "the {} runtime was torn down while a tree on it was running: the root was polled elsewhere, and its tasks were \
@@ -167,8 +167,8 @@ impl<F: Future<Output = T>, T> Root<F, T> {
             }
             *this.over = true;
         }
-        let Poll::Ready(closed) = node.wind_down(Driver::Own, cx) else { return Poll::Pending };
-        *this.seat = None;
+        let Poll::Ready(closed) = node.drain(Driver::Own, cx) else { return Poll::Pending };
+        *this.node = None;
         this.tree.end(false);
         if let Some(payload) = closed.panic {
             panic::resume_unwind(payload);
@@ -186,9 +186,9 @@ impl Tree {
     pub(super) fn host_is_gone(&self) {
         // A root that was installed is polled by nobody, and never ends.
         let Some(root) = self.root().filter(|root| !root.polled.is_never()) else { return };
-        if !self.is_dead() {
-            self.die();
-            loss::raze(&root);
+        if !self.is_shut_down() {
+            self.begin_shut_down();
+            abandon::shut_down(&root);
         }
     }
 }
@@ -222,7 +222,7 @@ impl fmt::Debug for TreeHandle {
 /// To plant another tree on whatever runtime is there: `root(current()?, future)`.
 #[must_use]
 pub fn current() -> Option<Arc<dyn Runtime>> {
-    ambient::tree().map(|tree| tree.runtime.clone())
+    super::current::tree().map(|tree| tree.runtime.clone())
 }
 
 /// Makes `runtime` the one that serves scopes and operations outside of any tree. For adapters' `install`.
@@ -236,10 +236,10 @@ pub fn current() -> Option<Arc<dyn Runtime>> {
 pub fn install(runtime: Arc<dyn Runtime>) -> Result<(), AlreadyInstalled> {
     let tree = Tree::new(runtime, Arc::new(PrintOrphans));
     let origin = Origin::new("installed root", Location::caller());
-    let node = NodeRef::bare(Kind::Root, Mask::None, origin, Some(tree.clone()));
+    let node = NodeRef::bare(Kind::Root, ShieldLevel::None, origin, Some(tree.clone()));
     tree.set_root(&node);
-    ambient::set_default(node).map_err(|_| AlreadyInstalled {
-        name: ambient::default_root().and_then(|root| root.tree()).map_or("", |tree| tree.runtime.name()),
+    super::current::set_default(node).map_err(|_| AlreadyInstalled {
+        name: super::current::default_root().and_then(|root| root.tree()).map_or("", |tree| tree.runtime.name()),
     })
 }
 

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 
 use super::closing::{Closed, Linked};
 use super::flags::LOCAL;
-use super::follow;
+use super::observing;
 use super::node::{Kind, Life, NodeRef};
 use super::waking;
 use crate::observer::TaskStatus;
@@ -101,7 +101,7 @@ impl NodeRef {
         };
         drop(state);
         let Some(tree) = self.tree() else { unreachable!("a task is spawned in a tree") };
-        let poll = follow::turn(tree, self, || match body.as_mut().poll(self, cx) {
+        let poll = observing::turn(tree, self, || match body.as_mut().poll(self, cx) {
             Poll::Pending => Poll::Pending,
             Poll::Ready(closed) => {
                 if self.body_is_wanted() {
@@ -214,7 +214,7 @@ impl NodeRef {
             waking::wake_for(self, joiner);
         }
         if !self.flagged(LOCAL) {
-            follow::ended(self);
+            observing::ended(self);
         }
     }
 }

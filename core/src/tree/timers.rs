@@ -54,7 +54,7 @@ use slab::Slab;
 use super::Tree;
 use super::flags::CANCELLED;
 use super::node::NodeRef;
-use super::quiet::drop_quietly;
+use super::panic::catch_drop;
 use super::wake::WakeList;
 use crate::Instant;
 use crate::instant::AtomicInstant;
@@ -236,7 +236,7 @@ impl Timers {
     /// Adds an entry. Says whether the host's timer may be armed too late for it: then the caller has to call [`Tree::arm`], where
     /// no lock is held (invariant 3). Only a caller that removes the entry again need not.
     pub(crate) fn insert(&self, at: Instant, target: Target) -> (TimerKey, bool) {
-        super::census::timer(true);
+        super::live_counts::timer(true);
         let mut queue = self.queue();
         let serial = NonZeroU64::MIN.saturating_add(queue.serial);
         queue.serial += 1;
@@ -255,7 +255,7 @@ impl Timers {
         let mut queue = self.queue();
         queue.entry(key)?;
         let EntryState::Live(target) = queue.entries.remove(key.slot()).state else { return None };
-        super::census::timer(false);
+        super::live_counts::timer(false);
         queue.live -= 1;
         queue.compact();
         // Invariant 1. The host's timer is left as it is: invariant 3 holds all the more.
@@ -303,7 +303,7 @@ impl Timers {
         let mut due = Due::default();
         let mut queue = self.queue();
         while let Some(slot) = queue.pop_due(now) {
-            super::census::timer(false);
+            super::live_counts::timer(false);
             queue.live -= 1;
             let Some(Entry { state: EntryState::Live(Target::Sleep(sleeper)), .. }) = queue.entries.get(slot) else {
                 if let EntryState::Live(target) = queue.entries.remove(slot).state {
@@ -363,13 +363,13 @@ impl Tree {
         for target in &requests {
             match target {
                 Target::Sleep(_) => {}
-                Target::Deadline(node) => node.mark_deadline(self, now, &mut wakes),
-                Target::Hard(node) => node.mark_hard(now, &mut wakes),
+                Target::Deadline(node) => node.request_at_deadline(self, now, &mut wakes),
+                Target::Hard(node) => node.end_grace(now, &mut wakes),
             }
         }
         wake_each(sleeps);
         wakes.wake();
-        drop_quietly((missed, requests));
+        catch_drop((missed, requests));
     }
 
     /// Arms the host's timer for the earliest entry, unless it is armed for that or something earlier, or another thread is just

@@ -6,15 +6,15 @@
 //!
 //! So every task, the root, and every scope that a reaper drives hand out a waker of their own, which counts how often it was called
 //! ([`NodeRef::count_wake`]). Each body keeps the count that was seen at the beginning of the poll of its task in which it was last polled
-//! ([`Polled`]). The wake-ups by which foster delivers a request are made [quietly](quietly), and are not counted: the order of two
+//! ([`Polled`]). The wake-ups by which foster delivers a request are made [without counting](without_counting), and are not counted: the order of two
 //! requests of one instant does not matter.
 
 use std::cell::Cell;
 
-use super::ambient;
-use super::drive::PATIENCE;
-use super::flags::{CANCELLED, FAILED, LOCAL, LOST, NESTED, POLL_SPENT, RUNNABLE};
-use super::links::Role;
+use super::current;
+use super::drive::MAX_MISSED_POLLS;
+use super::flags::{CANCELLED, FAILED, LOCAL, ABANDONED, NESTED, POLL_SPENT, RUNNABLE};
+use super::children::Role;
 use super::node::{Kind, Life, Node, NodeRef};
 use crate::sys::atomic::{AtomicBool, AtomicU32, Ordering};
 
@@ -66,7 +66,7 @@ crate::sys::thread_local! {
 }
 
 /// Runs `wake`, which calls wakers on behalf of foster: the calls are not counted.
-pub(crate) fn quietly<R>(wake: impl FnOnce() -> R) -> R {
+pub(crate) fn without_counting<R>(wake: impl FnOnce() -> R) -> R {
     /// Also when a waker panics.
     struct Restore(bool);
 
@@ -92,7 +92,7 @@ impl Node {
     /// reaper drives.
     #[inline]
     pub(super) fn counts_wakes(&self) -> bool {
-        matches!(self.kind, Kind::Task | Kind::Root) || self.flagged(LOCAL | LOST)
+        matches!(self.kind, Kind::Task | Kind::Root) || self.flagged(LOCAL | ABANDONED)
     }
 
     /// A waker that was given to user code was called.
@@ -161,8 +161,8 @@ impl NodeRef {
     }
 
     /// The scope has just got its node, after its first poll or in it.
-    pub(super) fn was_polled_light(&self) {
-        self.polled.begin(ambient::wakes_seen());
+    pub(super) fn was_polled_inline(&self) {
+        self.polled.begin(current::wakes_seen());
         self.polled.end();
     }
 
@@ -211,7 +211,7 @@ impl NodeRef {
             Life::Open => {}
         }
         let inherited = state.inherited;
-        if state.links.awaited() > 0
+        if state.children.awaited() > 0
             || state.finalizers() > 0
             || state.has_owned()
             || state.has_panicked()
@@ -220,7 +220,7 @@ impl NodeRef {
         {
             return true;
         }
-        let inner: Vec<NodeRef> = state.links.of(Role::Inner).cloned().collect();
+        let inner: Vec<NodeRef> = state.children.of(Role::Inner).cloned().collect();
         drop(state);
         if inherited.waits_for_hard() && !self.tree().is_some_and(|tree| inherited.cancelled(tree.now())) {
             return true;
@@ -244,8 +244,8 @@ impl NodeRef {
         if !self.flagged(NESTED) {
             return false;
         }
-        let inner: Vec<NodeRef> = self.lock().links.of(Role::Inner).cloned().collect();
-        inner.iter().any(|inner| inner.missed.load(Ordering::Relaxed) < PATIENCE && inner.had_to_end())
+        let inner: Vec<NodeRef> = self.lock().children.of(Role::Inner).cloned().collect();
+        inner.iter().any(|inner| inner.missed.load(Ordering::Relaxed) < MAX_MISSED_POLLS && inner.had_to_end())
     }
 
     /// Whether nothing inside a cancelled scope has to end: then all of it goes with the body (L15).
@@ -253,13 +253,13 @@ impl NodeRef {
         if !self.flagged(NESTED) {
             return true;
         }
-        let inner: Vec<NodeRef> = self.lock().links.of(Role::Inner).cloned().collect();
+        let inner: Vec<NodeRef> = self.lock().children.of(Role::Inner).cloned().collect();
         !inner.iter().any(NodeRef::has_to_end)
     }
 
     /// What the body sees of the wake-ups of its task, when it is polled now: see [`Polled`].
     #[inline]
     pub(super) fn wakes_seen(&self) -> u32 {
-        if self.counts_wakes() { self.wakes() } else { ambient::wakes_seen() }
+        if self.counts_wakes() { self.wakes() } else { current::wakes_seen() }
     }
 }

@@ -4,10 +4,10 @@ use std::sync::Arc;
 use std::task::{Wake, Waker};
 
 use super::Tree;
-use super::flags::{MARKED, PARENT_CANCELLED};
-use super::links::Role;
+use super::flags::{PROPAGATED, PARENT_CANCELLED};
+use super::children::Role;
 use super::node::{Kind, Life, NodeRef};
-use super::verdict::quietly;
+use super::verdict::without_counting;
 use crate::sys::atomic::Ordering;
 use crate::tree::waking;
 
@@ -69,12 +69,12 @@ impl WakeList {
     /// Does it, on behalf of foster: nothing becomes runnable by it (L12). A waker that panics does not keep the others from being called.
     pub(crate) fn wake(self) {
         for node in &self.marked {
-            node.flag(MARKED);
+            node.flag(PROPAGATED);
         }
         if let Some(tree) = self.arm {
             tree.arm();
         }
-        quietly(|| {
+        without_counting(|| {
             for node in self.drivers {
                 // Taken now that all are marked. A driver leaves its waker before it looks whether its scope is marked; so it has seen
                 // that, or its waker is here. Not cloned: that would run below the lock (L36).
@@ -126,12 +126,12 @@ pub(crate) fn wake(node: &NodeRef) {
 
 /// The driver of a local nursery whose parent is cancelled, for the nursery's children: marks the nursery, wakes its driver, then
 /// the parent, for the reason that [`wake`] has.
-pub(crate) struct Past {
+pub(crate) struct ForwardingWaker {
     pub(crate) node: NodeRef,
     pub(crate) driver: Waker,
 }
 
-impl Wake for Past {
+impl Wake for ForwardingWaker {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }
@@ -146,7 +146,7 @@ impl Wake for Past {
 }
 
 /// The waker of whoever drives a local nursery, as its children have to have it; none if the driver's own is good enough.
-pub(crate) fn past(node: &NodeRef, driver: &Waker) -> Option<Waker> {
-    let past = || Waker::from(Arc::new(Past { node: node.clone(), driver: driver.clone() }));
+pub(crate) fn forwarding_waker(node: &NodeRef, driver: &Waker) -> Option<Waker> {
+    let past = || Waker::from(Arc::new(ForwardingWaker { node: node.clone(), driver: driver.clone() }));
     node.flagged(PARENT_CANCELLED).then(past)
 }

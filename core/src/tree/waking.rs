@@ -10,9 +10,9 @@ use std::task::Waker;
 use crate::observer::{Orphan, OrphanKind};
 use crate::reason::Origin;
 use crate::tree::Tree;
-use crate::tree::ambient;
+use crate::tree::current;
 use crate::tree::node::NodeRef;
-use crate::tree::quiet::drop_payload;
+use crate::tree::panic::drop_payload;
 
 /// Calls `waker`. A panic of it is told to the [`Observer`](crate::Observer) of the tree that this code is part of, and ends here.
 ///
@@ -20,7 +20,7 @@ use crate::tree::quiet::drop_payload;
 #[inline]
 pub(crate) fn wake(waker: Waker) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
-        match ambient::innermost() {
+        match current::innermost() {
             Some(scope) => panicked(scope.tree().as_deref(), &scope.origin, payload),
             None => drop_payload(Some(payload)),
         }

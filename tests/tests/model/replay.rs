@@ -131,8 +131,8 @@ impl Summary {
         let holes: Vec<_> = covered.iter().filter(|what| !self.counts.contains_key(*what)).collect();
         assert!(holes.is_empty(), "these runs were to cover {holes:?}, and did not");
         // What is left of the runs would be counted here.
-        if let Some(census) = foster::census() {
-            assert_eq!((census.scopes, census.tasks, census.timers), (0, 0, 0), "I1: something was left");
+        if let Some(live_counts) = foster::live_counts() {
+            assert_eq!((live_counts.scopes, live_counts.tasks, live_counts.timers), (0, 0, 0), "I1: something was left");
         }
     }
 }
@@ -147,7 +147,7 @@ impl fmt::Display for Summary {
     }
 }
 
-/// The tests of this binary take turns: the census counts the whole process.
+/// The tests of this binary take turns: the live_counts counts the whole process.
 static TURN: Mutex<()> = Mutex::new(());
 
 /// Calls `program` for each number, on all processors; it runs what belongs to the number and says what is wrong.

@@ -251,7 +251,7 @@ pub(crate) fn clear_attic() {
 
 /// Ends the record, and gives it out.
 pub(crate) fn end() -> World {
-    // Handles keep their scopes in memory; the census counts those.
+    // Handles keep their scopes in memory; the live_counts counts those.
     let reached = |target: &Target| !matches!(target, Target::Blind);
     let targets: Vec<_> = with(|world| {
         let targets = world.seen.iter_mut().map(|seen| &mut seen.target).filter(|target| reached(target));

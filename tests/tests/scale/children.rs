@@ -4,7 +4,7 @@ use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use foster::{LocalNursery, Nursery, census, checkpoint, local_nursery, nursery, yield_now};
+use foster::{LocalNursery, Nursery, live_counts, checkpoint, local_nursery, nursery, yield_now};
 use foster_conformance::check;
 
 use crate::peak_of;
@@ -39,7 +39,7 @@ impl Ended {
 
 /// The scopes that are alive, in builds that count them.
 fn scopes() -> usize {
-    census().map_or(0, |census| census.scopes)
+    live_counts().map_or(0, |live_counts| live_counts.scopes)
 }
 
 /// Runs it, and proves that it was never bigger than a few children.

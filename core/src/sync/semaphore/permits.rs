@@ -60,9 +60,9 @@ impl Permits {
     }
 
     #[inline]
-    fn take(&self, need: usize, mask: usize) -> bool {
+    fn take(&self, need: usize, shield: usize) -> bool {
         let mut word = self.0.load(Ordering::Relaxed);
-        while word & mask == 0 && word / ONE >= need {
+        while word & shield == 0 && word / ONE >= need {
             // Ordering: Acquire sees what the releasers of these permits did before.
             match self.0.compare_exchange_weak(word, word - need * ONE, Ordering::Acquire, Ordering::Relaxed) {
                 Ok(_) => return true,

@@ -6,7 +6,7 @@ use std::panic::Location;
 use std::sync::Arc;
 
 use crate::reason::Origin;
-use crate::tree::ambient;
+use crate::tree::current;
 
 /// The queue was broken: nobody is left to unpark those who wait there.
 #[derive(Clone)]
@@ -21,7 +21,7 @@ struct Breaker {
 impl Broken {
     #[track_caller]
     pub(in crate::sync) fn new(text: Cow<'static, str>) -> Self {
-        Broken(Arc::new(Breaker { text, task: ambient::task_origin(), location: Location::caller() }))
+        Broken(Arc::new(Breaker { text, task: current::task_origin(), location: Location::caller() }))
     }
 
     /// What the breaker had to say.

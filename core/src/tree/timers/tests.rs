@@ -9,7 +9,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use super::{Sleeper, Target, TimerKey};
 use crate::observer::PrintOrphans;
 use crate::runtime::{BlockingError, Job, Runtime, Timer, Work, root};
-use crate::tree::{Tree, ambient};
+use crate::tree::{Tree, current};
 use crate::{CancelScope, Instant, sleep_until};
 
 /// A clock, and the timer of the host.
@@ -338,7 +338,7 @@ fn a_sleep_ends_before_the_deadline_of_the_same_instant() {
     in_a_tree(&clock, async move {
         let scope = CancelScope::new().named("a node").deadline_at(at(10));
         let outcome = scope.run(async {
-            let node = ambient::current();
+            let node = current::scope();
             let seen = Arc::new(AtomicUsize::new(0));
             let (woken, flagged) = (seen.clone(), node.clone());
             let waker = calls(move || {
@@ -362,7 +362,7 @@ fn a_dropped_sleep_leaves_nothing() {
     let clock = Clock::default();
     let time = clock.clone();
     in_a_tree(&clock, async move {
-        let tree = ambient::tree().unwrap();
+        let tree = current::tree().unwrap();
         for fires in [false, true] {
             let mut sleep = sleep_until(time.now() + std::time::Duration::from_nanos(10));
             assert!(poll(&mut sleep, Waker::noop()).is_pending());

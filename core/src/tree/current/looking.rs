@@ -3,11 +3,11 @@
 
 use std::cell::Cell;
 
-use super::{Place, look, node, node_or_default, try_current};
+use super::{Attachment, look, node, node_or_default, try_scope};
 use crate::Instant;
 use crate::tree::flags::{CANCELLED, NOTED, TIMED, WATCHED};
-use crate::tree::light::Light;
-use crate::tree::marks::Mask;
+use crate::tree::inline::InlineScope;
+use crate::tree::cancel_state::ShieldLevel;
 
 /// What code learns where it may have to wait.
 #[derive(Default)]
@@ -27,7 +27,7 @@ pub(crate) fn arrives_at(what: &'static str, asks: bool) -> Arrival {
 /// Whether nobody watches, and no request nor deadline is anywhere near.
 #[inline]
 pub(crate) fn is_clear() -> bool {
-    look(|top| top.and_then(Place::node).is_some_and(|node| !node.flagged(CANCELLED | TIMED | NOTED)))
+    look(|top| top.and_then(Attachment::node).is_some_and(|node| !node.flagged(CANCELLED | TIMED | NOTED)))
 }
 
 fn looks_around(what: &'static str, asks: bool) -> Arrival {
@@ -36,17 +36,17 @@ fn looks_around(what: &'static str, asks: bool) -> Arrival {
 }
 
 fn note(what: &'static str) -> bool {
-    let Some(node) = try_current() else { return false };
+    let Some(node) = try_scope() else { return false };
     node.flag(WATCHED);
-    node.lock().rare().waits_for.push(what);
+    node.lock().cold_mut().waits_for.push(what);
     true
 }
 
 /// The code that is running now does not wait at `what` any more.
 pub(crate) fn waits_no_more(what: &'static str) {
-    let Some(node) = try_current().filter(|node| node.flagged(WATCHED)) else { return };
+    let Some(node) = try_scope().filter(|node| node.flagged(WATCHED)) else { return };
     let mut state = node.lock();
-    let noted = &mut state.rare().waits_for;
+    let noted = &mut state.cold_mut().waits_for;
     if let Some(last) = noted.iter().rposition(|other| *other == what) {
         noted.remove(last);
     }
@@ -63,7 +63,7 @@ fn asks_around() -> bool {
         if lights_are_over(top) {
             return true;
         }
-        if lights_around(top).any(|light| light.get().mask() == Mask::Full) {
+        if lights_around(top).any(|inline| inline.get().shield() == ShieldLevel::Full) {
             return false;
         }
         let Some(node) = node(top).0 else { return false };
@@ -71,27 +71,27 @@ fn asks_around() -> bool {
     })
 }
 
-/// The light scopes around this code, from the inside out.
-fn lights_around(top: Option<&Place>) -> impl Iterator<Item = &Cell<Light>> {
-    top.into_iter().flat_map(Place::outward).take_while(|place| place.is_light()).filter_map(Place::light)
+/// The inline scopes around this code, from the inside out.
+fn lights_around(top: Option<&Attachment>) -> impl Iterator<Item = &Cell<InlineScope>> {
+    top.into_iter().flat_map(Attachment::outward).take_while(|place| place.is_inline()).filter_map(Attachment::inline)
 }
 
-/// Whether the time of a light scope around this code, up to a shield, is over. Such a scope is noted as over.
-fn lights_are_over(top: Option<&Place>) -> bool {
-    if lights_around(top).all(|light| light.get().deadline() == Instant::NEVER) {
+/// Whether the time of an inline scope around this code, up to a shield, is over. Such a scope is noted as over.
+fn lights_are_over(top: Option<&Attachment>) -> bool {
+    if lights_around(top).all(|inline| inline.get().deadline() == Instant::NEVER) {
         return false;
     }
     let Some(tree) = node_or_default(top).and_then(|node| node.tree()) else { return false };
     let now = tree.now();
     let mut any = false;
     for kept in lights_around(top) {
-        let mut light = kept.get();
-        if light.is_over(now) {
-            light.end();
-            kept.set(light);
+        let mut inline = kept.get();
+        if inline.is_over(now) {
+            inline.end();
+            kept.set(inline);
             any = true;
         }
-        if light.mask() == Mask::Full {
+        if inline.shield() == ShieldLevel::Full {
             break;
         }
     }

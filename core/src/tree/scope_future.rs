@@ -1,14 +1,14 @@
 //! The future of every scope that stands inside a task: it holds the body, the node holds the rest (L1).
 //!
 //! ```text
-//!   Fresh ──1──▶ Open ──2──▶ Winding ──3──▶ Done
+//!   Fresh ──1──▶ Open ──2──▶ Draining ──3──▶ Done
 //!     └──────────────4──────────────────▲     └─5─▶ (or) Parked
 //! ```
 //!
-//! 1. first poll: the node gets its place in the tree, unless it was Placed before; a light scope first tries without one
+//! 1. first poll: the node gets its place in the tree, unless it was Attached before; an inline scope first tries without one
 //! 2. the body is over: it left a value, panicked, or was delivered
 //! 3. Closed: the ending is returned, or the panic resumes
-//! 4. a light scope whose body was ready at once, and needed no node
+//! 4. an inline scope whose body was ready at once, and needed no node
 //! 5. cancelled from further out: nothing to say to the code around, which never goes on (L18)
 
 use std::future::Future;
@@ -19,17 +19,17 @@ use std::thread;
 
 use pin_project_lite::pin_project;
 
-use super::ambient;
+use super::current;
 use super::drive::{Body, Driver, Step, conclude, poll_open};
-use super::flags::{FOLLOWED, LOST};
-use super::follow;
-use super::light::{Light, Limit};
-use super::links::Role;
-use super::loss;
-use super::marks::Mask;
+use super::flags::{FOLLOWED, ABANDONED};
+use super::observing;
+use super::inline::{InlineScope, Limit};
+use super::children::Role;
+use super::abandon;
+use super::cancel_state::ShieldLevel;
 use super::node::{Kind, NodeRef};
-use super::quiet::drop_payload;
-use super::slot::Slot;
+use super::panic::drop_payload;
+use super::body_state::BodyState;
 use crate::reason::{Origin, Reason};
 
 /// What a construct does with the output of its body.
@@ -37,7 +37,7 @@ pub(crate) trait Policy<R> {
     /// What is left of the output as the scope's value.
     type Value;
 
-    /// The body has returned. Records an error, if the construct knows what an error is. A light scope that was ready at
+    /// The body has returned. Records an error, if the construct knows what an error is. An inline scope that was ready at
     /// once has no node.
     fn settle(&mut self, node: Option<&NodeRef>, output: R) -> Option<Self::Value>;
 
@@ -77,9 +77,9 @@ pub(crate) enum Ending<V> {
 enum Stage {
     Fresh,
     /// In the tree, and not polled yet.
-    Placed,
+    Attached,
     Open,
-    Winding,
+    Draining,
     Parked,
     Done,
 }
@@ -91,17 +91,17 @@ pin_project! {
     /// Subtle: `R` (what the body returns) and `V` (the scope's value) are parameters of their own, and no bound stands on
     /// the type. A projection or a bound here would have to be proved again for every future that holds a scope across an
     /// await, with lifetimes erased; the compiler cannot do that for closures that take a lifetime, and would deny `Send`.
-    pub(crate) struct Scoped<F, R, V, P> {
+    pub(crate) struct ScopeFuture<F, R, V, P> {
         #[pin]
-        body: Slot<F, R, V>,
+        body: BodyState<F, R, V>,
         policy: P,
-        // None as long as it is a light one: until its first poll ends.
-        seat: Option<NodeRef>,
-        light: Light,
+        // None as long as it is an inline one: until its first poll ends.
+        node: Option<NodeRef>,
+        inline: InlineScope,
         stage: Stage,
     }
 
-    impl<F, R, V, P> PinnedDrop for Scoped<F, R, V, P> {
+    impl<F, R, V, P> PinnedDrop for ScopeFuture<F, R, V, P> {
         fn drop(this: Pin<&mut Self>) {
             if !this.is_done() {
                 this.lose(|| {});
@@ -110,43 +110,43 @@ pin_project! {
     }
 }
 
-impl<F, R, V, P> Scoped<F, R, V, P> {
+impl<F, R, V, P> ScopeFuture<F, R, V, P> {
     /// A scope that makes its node only when it turns out to need one.
     #[inline]
-    pub(crate) fn light(
+    pub(crate) fn inline(
         kind: Kind,
-        mask: Mask,
+        shield: ShieldLevel,
         limit: Limit,
         location: &'static Location<'static>,
         body: F,
         policy: P,
     ) -> Self {
-        let light = Light::new(kind, mask, limit, location);
-        Scoped { body: Slot::Future { future: body }, policy, seat: None, light, stage: Stage::Fresh }
+        let inline = InlineScope::new(kind, shield, limit, location);
+        ScopeFuture { body: BodyState::Future { future: body }, policy, node: None, inline, stage: Stage::Fresh }
     }
 
     /// A scope around a node that exists, because there are handles to it.
     pub(crate) fn with_node(node: NodeRef, body: F, policy: P) -> Self {
-        let light = Light::new(node.kind, node.mask, Limit::NONE, node.origin.location());
-        Scoped { body: Slot::Future { future: body }, policy, seat: Some(node), light, stage: Stage::Fresh }
+        let inline = InlineScope::new(node.kind, node.shield, Limit::NONE, node.origin.location());
+        ScopeFuture { body: BodyState::Future { future: body }, policy, node: Some(node), inline, stage: Stage::Fresh }
     }
 
     /// A scope that has its place in the tree now, below the scope around this call; outside of any tree, at its first poll.
-    pub(crate) fn placed(node: NodeRef, body: F, policy: P) -> Self {
-        let placed = ambient::try_current().is_some();
-        if placed {
+    pub(crate) fn attached(node: NodeRef, body: F, policy: P) -> Self {
+        let attached = current::try_scope().is_some();
+        if attached {
             enter_tree(&node);
         }
-        let mut scoped = Scoped::with_node(node, body, policy);
-        if placed {
-            scoped.stage = Stage::Placed;
+        let mut scoped = ScopeFuture::with_node(node, body, policy);
+        if attached {
+            scoped.stage = Stage::Attached;
         }
         scoped
     }
 
     /// Whether the body is over, and what it leaves is not.
-    pub(crate) fn is_winding(&self) -> bool {
-        self.stage == Stage::Winding
+    pub(crate) fn is_draining(&self) -> bool {
+        self.stage == Stage::Draining
     }
 
     pub(crate) fn policy(self: Pin<&mut Self>) -> &mut P {
@@ -155,7 +155,7 @@ impl<F, R, V, P> Scoped<F, R, V, P> {
 
     /// Asks the scope to stop, once it was polled.
     pub(crate) fn cancel(self: Pin<&mut Self>, reason: Reason) {
-        if let Some(node) = self.project().seat {
+        if let Some(node) = self.project().node {
             node.request(reason, None);
         }
     }
@@ -167,7 +167,7 @@ impl<F, R, V, P> Scoped<F, R, V, P> {
 
     /// Where the scope was made.
     pub(crate) fn location(&self) -> &'static Location<'static> {
-        self.light.location()
+        self.inline.location()
     }
 
     /// Whether it has returned, or was lost.
@@ -178,11 +178,11 @@ impl<F, R, V, P> Scoped<F, R, V, P> {
     /// The scope loses its driver: the body is dropped, then `more` with it.
     pub(crate) fn lose(self: Pin<&mut Self>, more: impl FnOnce()) {
         let this = self.project();
-        let live = matches!(this.stage, Stage::Placed | Stage::Open | Stage::Winding);
+        let live = matches!(this.stage, Stage::Attached | Stage::Open | Stage::Draining);
         *this.stage = Stage::Done;
         let mut body = this.body;
-        match this.seat.take() {
-            Some(node) if live => loss::driver_lost(&node, || {
+        match this.node.take() {
+            Some(node) if live => abandon::driver_dropped(&node, || {
                 body.as_mut().empty();
                 more();
             }),
@@ -193,8 +193,8 @@ impl<F, R, V, P> Scoped<F, R, V, P> {
 
 /// Hangs a node that had handles before it had a place into the tree.
 pub(crate) fn enter_tree(node: &NodeRef) {
-    let Some(parent) = ambient::try_current() else {
-        ambient::no_context_for(format_args!("{} {}", node.kind.name(), node.origin));
+    let Some(parent) = current::try_scope() else {
+        current::no_context_for(format_args!("{} {}", node.kind.name(), node.origin));
     };
     let Some(tree) = parent.tree() else { unreachable!("what code stands in has a tree") };
     // Before it is attached, where it may have to ask for the time.
@@ -203,26 +203,26 @@ pub(crate) fn enter_tree(node: &NodeRef) {
         node.entered();
     }
     if node.flagged(FOLLOWED) {
-        follow::opened(node);
+        observing::opened(node);
     }
 }
 
-impl<F, R, V, P> Future for Scoped<F, R, V, P>
+impl<F, R, V, P> Future for ScopeFuture<F, R, V, P>
 where
     F: Future<Output = R>,
     P: Policy<R, Value = V>,
 {
     type Output = Ending<V>;
 
-    /// Subtle: scopes may nest thousands deep, and each level of a poll is this function, `poll_light` or `poll_open`, and
-    /// `ambient::enter`. What they have to do besides is done in functions of its own, so that their frames stay small.
+    /// Subtle: scopes may nest thousands deep, and each level of a poll is this function, `poll_inline` or `poll_open`, and
+    /// `current::enter`. What they have to do besides is done in functions of its own, so that their frames stay small.
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let begin = match self.as_mut().begin() {
-            Begin::Light => match self.as_mut().poll_light(cx) {
-                Some((node, result)) => match self.as_mut().after_light(node, result, cx.waker()) {
+            Begin::InlineScope => match self.as_mut().poll_inline(cx) {
+                Some((node, result)) => match self.as_mut().after_inline(node, result, cx.waker()) {
                     First::Ready(ending) => return Poll::Ready(ending),
                     First::Pending => return Poll::Pending,
-                    First::Over => Begin::Winding,
+                    First::Over => Begin::Draining,
                 },
                 None => {
                     self.as_mut().make_node();
@@ -234,14 +234,14 @@ where
         match begin {
             Begin::Open => {
                 let this = self.as_mut().project();
-                let Some(node) = &*this.seat else { unreachable!("it is open, and not a light one") };
+                let Some(node) = &*this.node else { unreachable!("it is open, and not an inline one") };
                 let step = poll_open(node, this.body, cx);
                 if !self.as_mut().after_open(step) {
                     return Poll::Pending;
                 }
             }
             Begin::Parked => return Poll::Pending,
-            Begin::Winding | Begin::Light => {}
+            Begin::Draining | Begin::InlineScope => {}
         }
         self.wind(cx)
     }
@@ -257,16 +257,16 @@ enum First<V> {
 /// The next step of a poll.
 enum Begin {
     /// The first poll, without a node.
-    Light,
+    InlineScope,
     /// A poll of the body.
     Open,
     /// The body is over.
-    Winding,
+    Draining,
     /// Nothing, for ever.
     Parked,
 }
 
-impl<F, R, V, P> Scoped<F, R, V, P>
+impl<F, R, V, P> ScopeFuture<F, R, V, P>
 where
     F: Future<Output = R>,
     P: Policy<R, Value = V>,
@@ -275,51 +275,51 @@ where
         let this = self.as_mut().project();
         if *this.stage == Stage::Fresh {
             *this.stage = Stage::Open;
-            match this.seat {
+            match this.node {
                 Some(node) => enter_tree(node),
-                None => return Begin::Light,
+                None => return Begin::InlineScope,
             }
         }
-        if *this.stage == Stage::Placed {
+        if *this.stage == Stage::Attached {
             *this.stage = Stage::Open;
         }
         if *this.stage == Stage::Parked {
-            if let Some(node) = this.seat.as_ref().filter(|node| !node.is_razed()) {
+            if let Some(node) = this.node.as_ref().filter(|node| !node.is_shut_down()) {
                 assert_cancelled(node);
             }
             return Begin::Parked;
         }
-        let Some(node) = this.seat.as_ref() else { panic!("a scope was polled after it had returned") };
-        if is_razed_or_panic(node) {
+        let Some(node) = this.node.as_ref() else { panic!("a scope was polled after it had returned") };
+        if is_shut_down_or_panic(node) {
             return Begin::Parked;
         }
-        if *this.stage == Stage::Open { Begin::Open } else { Begin::Winding }
+        if *this.stage == Stage::Open { Begin::Open } else { Begin::Draining }
     }
 
     /// The first poll, without a node; none if the scope cannot do without one.
-    fn poll_light(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Option<(Option<NodeRef>, thread::Result<Poll<()>>)> {
+    fn poll_inline(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Option<(Option<NodeRef>, thread::Result<Poll<()>>)> {
         let this = self.project();
-        ambient::enter_light(this.light, || this.body.poll(cx))
+        current::enter_inline(this.inline, || this.body.poll(cx))
     }
 
     fn make_node(self: Pin<&mut Self>) {
         let this = self.project();
-        *this.seat = ambient::make_node(this.light);
-        if this.seat.is_none() {
-            this.light.no_context();
+        *this.node = current::make_node(this.inline);
+        if this.node.is_none() {
+            this.inline.no_context();
         }
     }
 
     /// The first poll is over: a scope that is not ready has a node from here on.
-    fn after_light(
+    fn after_inline(
         mut self: Pin<&mut Self>,
         node: Option<NodeRef>,
         result: thread::Result<Poll<()>>,
         waker: &Waker,
     ) -> First<V> {
         let this = self.as_mut().project();
-        *this.seat = node;
-        if this.seat.is_none() {
+        *this.node = node;
+        if this.node.is_none() {
             match result {
                 Ok(Poll::Pending) => self.as_mut().make_node(),
                 Ok(Poll::Ready(())) => {
@@ -334,41 +334,41 @@ where
                 Err(payload) => {
                     *this.stage = Stage::Done;
                     let body = this.body;
-                    let (_, dropped) = ambient::enter_begun(this.light, || body.clear());
+                    let (_, dropped) = current::enter_begun(this.inline, || body.clear());
                     drop_payload(dropped.err());
                     panic::resume_unwind(payload);
                 }
             }
         }
         let mut this = self.project();
-        let Some(node) = this.seat.as_ref() else { this.light.no_context() };
-        node.was_polled_light();
+        let Some(node) = this.node.as_ref() else { this.inline.no_context() };
+        node.was_polled_inline();
         let step = conclude(Driver::Own, node, this.body.as_mut(), result, false, waker);
         if !after(step, this.body.as_mut(), this.policy, node) {
             return First::Pending;
         }
-        *this.stage = Stage::Winding;
+        *this.stage = Stage::Draining;
         First::Over
     }
 
     /// Says whether the body is over.
     fn after_open(self: Pin<&mut Self>, step: Step) -> bool {
         let mut this = self.project();
-        let Some(node) = this.seat.as_ref() else { unreachable!("a driver has its node between polls") };
+        let Some(node) = this.node.as_ref() else { unreachable!("a driver has its node between polls") };
         let over = after(step, this.body.as_mut(), this.policy, node);
         if over {
-            *this.stage = Stage::Winding;
+            *this.stage = Stage::Draining;
         }
         over
     }
 
     fn wind(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Ending<V>> {
         let this = self.project();
-        let Some(node) = this.seat.as_ref() else { unreachable!("a driver has its node between polls") };
-        let Poll::Ready(mut closed) = node.wind_down(Driver::Own, cx) else { return Poll::Pending };
+        let Some(node) = this.node.as_ref() else { unreachable!("a driver has its node between polls") };
+        let Poll::Ready(mut closed) = node.drain(Driver::Own, cx) else { return Poll::Pending };
         node.leave(closed.linked.take());
         *this.stage = Stage::Done;
-        let Some(node) = this.seat.take() else { unreachable!("a driver has its node between polls") };
+        let Some(node) = this.node.take() else { unreachable!("a driver has its node between polls") };
         // The outcome table (see the book's page of laws) for scopes that have a caller.
         if let Some(payload) = closed.panic {
             this.policy.panicked(&node);
@@ -380,12 +380,12 @@ where
         match this.body.take_value() {
             Some(value) if !closed.cut => Poll::Ready(Ending::Value(value)),
             // L30: this task will be dropped as soon as its poll returns.
-            _ if closed.inherited || closed.razed => {
+            _ if closed.inherited || closed.shut_down => {
                 *this.stage = Stage::Parked;
-                if !closed.razed {
+                if !closed.shut_down {
                     assert_cancelled(&node);
                 }
-                *this.seat = Some(node);
+                *this.node = Some(node);
                 Poll::Pending
             }
             _ => Poll::Ready(Ending::Cancelled(node.asked())),
@@ -396,7 +396,7 @@ where
 /// Settles the output of a body that is over. Says whether it is.
 fn after<F, R, P: Policy<R>>(
     step: Step,
-    mut body: Pin<&mut Slot<F, R, P::Value>>,
+    mut body: Pin<&mut BodyState<F, R, P::Value>>,
     policy: &mut P,
     node: &NodeRef,
 ) -> bool {
@@ -417,11 +417,11 @@ fn after<F, R, P: Policy<R>>(
 /// # Panics
 ///
 /// The scope was lost, so the future has escaped (L28).
-pub(crate) fn is_razed_or_panic(node: &NodeRef) -> bool {
-    if !node.flagged(LOST) {
+pub(crate) fn is_shut_down_or_panic(node: &NodeRef) -> bool {
+    if !node.flagged(ABANDONED) {
         return false;
     }
-    if !node.is_razed() {
+    if !node.is_shut_down() {
         polled_after_loss(format_args!("{} {}", node.kind.name(), node.origin), node.parent());
     }
     true
@@ -433,7 +433,7 @@ pub(crate) fn is_razed_or_panic(node: &NodeRef) -> bool {
 ///
 /// If this code is not cancelled.
 fn assert_cancelled(node: &NodeRef) {
-    if !ambient::is_cancelled() && ambient::tree().is_some_and(|tree| !tree.is_dead()) {
+    if !current::is_cancelled() && current::tree().is_some_and(|tree| !tree.is_shut_down()) {
         parked_where_not_cancelled(node);
     }
 }
@@ -442,7 +442,7 @@ fn assert_cancelled(node: &NodeRef) {
 fn parked_where_not_cancelled(node: &NodeRef) -> ! {
     let describe = |node: NodeRef| format!("{} {}", node.kind.name(), node.origin);
     let parent = node.parent().map_or_else(|| "the tree".to_owned(), describe);
-    let here = ambient::try_current().map_or_else(|| "no scope".to_owned(), describe);
+    let here = current::try_scope().map_or_else(|| "no scope".to_owned(), describe);
     panic!(
         "the future of {} {} was cancelled with {parent}, in which it was opened, and never returns; but code in {here}, which is not \
          cancelled, waits for it. Usual cause: one future is shared by both (with `Shared`, say), or was moved behind a shield. Open the \

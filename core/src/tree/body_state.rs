@@ -11,56 +11,56 @@ use super::drive::Body;
 
 pin_project! {
     /// One after the other in one place, so that it is as large as the largest of them.
-    #[project = SlotProj]
-    pub(crate) enum Slot<F, R, V = Infallible> {
+    #[project = BodyStateProj]
+    pub(crate) enum BodyState<F, R, V = Infallible> {
         Future { #[pin] future: F },
         Output { output: Option<R> },
         Value { value: Option<V> },
-        Empty,
+        Taken,
     }
 }
 
-impl<F, R, V> Slot<F, R, V> {
+impl<F, R, V> BodyState<F, R, V> {
     /// Drops what is there.
     pub(crate) fn empty(mut self: Pin<&mut Self>) {
-        self.set(Slot::Empty);
+        self.set(BodyState::Taken);
     }
 
     /// The output, if the body has left one.
     pub(crate) fn take(mut self: Pin<&mut Self>) -> Option<R> {
         let output = match self.as_mut().project() {
-            SlotProj::Output { output } => output.take(),
-            SlotProj::Future { .. } | SlotProj::Value { .. } | SlotProj::Empty => None,
+            BodyStateProj::Output { output } => output.take(),
+            BodyStateProj::Future { .. } | BodyStateProj::Value { .. } | BodyStateProj::Taken => None,
         };
-        self.set(Slot::Empty);
+        self.set(BodyState::Taken);
         output
     }
 
     /// Keeps what the output has become.
     pub(crate) fn put(mut self: Pin<&mut Self>, value: V) {
-        self.set(Slot::Value { value: Some(value) });
+        self.set(BodyState::Value { value: Some(value) });
     }
 
     /// What the output has become.
     pub(crate) fn take_value(self: Pin<&mut Self>) -> Option<V> {
         match self.project() {
-            SlotProj::Value { value } => value.take(),
-            SlotProj::Future { .. } | SlotProj::Output { .. } | SlotProj::Empty => None,
+            BodyStateProj::Value { value } => value.take(),
+            BodyStateProj::Future { .. } | BodyStateProj::Output { .. } | BodyStateProj::Taken => None,
         }
     }
 }
 
-impl<F: Future<Output = R>, R, V> Body for Slot<F, R, V> {
+impl<F: Future<Output = R>, R, V> Body for BodyState<F, R, V> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         match self.as_mut().project() {
-            SlotProj::Future { future } => match future.poll(cx) {
+            BodyStateProj::Future { future } => match future.poll(cx) {
                 Poll::Pending => Poll::Pending,
                 Poll::Ready(output) => {
-                    self.set(Slot::Output { output: Some(output) });
+                    self.set(BodyState::Output { output: Some(output) });
                     Poll::Ready(())
                 }
             },
-            SlotProj::Output { .. } | SlotProj::Value { .. } | SlotProj::Empty => Poll::Ready(()),
+            BodyStateProj::Output { .. } | BodyStateProj::Value { .. } | BodyStateProj::Taken => Poll::Ready(()),
         }
     }
 

@@ -3,49 +3,49 @@
 //! Invariant 2: the place is made, and the scope linked there, under the parent's lock, which also decides whether the parent takes
 //! it in.
 
-use super::flags::{CANCELLED, MARKED, NESTED, PARENT_CANCELLED, RUNNABLE, TIMED};
-use super::links::Role;
-use super::marks::{Marks, Mask};
+use super::flags::{CANCELLED, PROPAGATED, NESTED, PARENT_CANCELLED, RUNNABLE, TIMED};
+use super::children::Role;
+use super::cancel_state::{CancelState, ShieldLevel};
 use super::node::{Life, NodeRef, State};
 use super::wake::WakeList;
 use crate::Instant;
 use crate::sys::atomic::Ordering;
 
 /// A scope's place below its parent, with what reaches it there; made under the parent's lock (Invariant 2).
-pub(crate) struct Place {
+pub(crate) struct Attachment {
     pub(super) parent: NodeRef,
     pub(super) role: Role,
     pub(super) slot: u32,
-    marks: Marks,
+    marks: CancelState,
     parent_cancelled: bool,
     timed: bool,
     /// What concerns the whole tree.
     kept: u32,
 }
 
-impl Place {
+impl Attachment {
     /// Below a scope that takes in no more: what is there stops where it can.
     fn nowhere(top: NodeRef, role: Role) -> Self {
-        let marks = Marks::own(Instant::LAST);
+        let marks = CancelState::own(Instant::LAST);
         let kept = top.kept_flags();
-        Place { parent: top, role, slot: u32::MAX, marks, parent_cancelled: true, timed: false, kept }
+        Attachment { parent: top, role, slot: u32::MAX, marks, parent_cancelled: true, timed: false, kept }
     }
 
-    /// The flags of a scope with that mask, and what it inherits.
+    /// The flags of a scope with that shield, and what it inherits.
     #[inline]
-    pub(super) fn reach(&self, mask: Mask) -> (u32, Marks) {
+    pub(super) fn reach(&self, shield: ShieldLevel) -> (u32, CancelState) {
         if self.parent_cancelled || self.timed || self.marks.any() {
-            self.reach_with_marks(mask)
+            self.reach_with_marks(shield)
         } else {
-            (self.kept, Marks::default())
+            (self.kept, CancelState::default())
         }
     }
 
     #[inline(never)]
-    fn reach_with_marks(&self, mask: Mask) -> (u32, Marks) {
-        let inherited = self.marks.through(mask);
+    fn reach_with_marks(&self, shield: ShieldLevel) -> (u32, CancelState) {
+        let inherited = self.marks.through(shield);
         let mut flags = self.kept;
-        if self.timed && mask != Mask::Full {
+        if self.timed && shield != ShieldLevel::Full {
             flags |= TIMED;
         }
         if self.parent_cancelled {
@@ -55,7 +55,7 @@ impl Place {
             flags |= TIMED;
         } else if inherited.any() {
             // Opened by code that is cancelled, and is running: it is polled once.
-            flags |= CANCELLED | RUNNABLE | MARKED;
+            flags |= CANCELLED | RUNNABLE | PROPAGATED;
         }
         (flags, inherited)
     }
@@ -65,21 +65,21 @@ impl State {
     /// A place below the scope `this`, which this is the state of. Something has to be linked there under the same lock: a child, if one
     /// is [admitted](State::admits), with [`admit`](State::admit).
     #[inline]
-    pub(crate) fn place(&self, this: &NodeRef, role: Role) -> Place {
-        Place {
+    pub(crate) fn attachment(&self, this: &NodeRef, role: Role) -> Attachment {
+        Attachment {
             parent: this.clone(),
             role,
-            slot: self.links.next_slot(),
-            marks: self.marks(),
+            slot: self.children.next_slot(),
+            marks: self.cancel_state(),
             parent_cancelled: this.flagged(CANCELLED),
             timed: this.flagged(TIMED),
             kept: this.kept_flags(),
         }
     }
 
-    /// Links `child` below the scope `this`, which this is the state of. [`NodeRef::settle`] has to follow.
-    pub(crate) fn link(&mut self, this: &NodeRef, role: Role, child: &NodeRef) -> Place {
-        let place = self.place(this, role);
+    /// Children `child` below the scope `this`, which this is the state of. [`NodeRef::inherit`] has to follow.
+    pub(crate) fn link(&mut self, this: &NodeRef, role: Role, child: &NodeRef) -> Attachment {
+        let place = self.attachment(this, role);
         self.insert(this, role, child.clone());
         place
     }
@@ -89,24 +89,24 @@ impl State {
         if role == Role::Inner && !this.flagged(NESTED) {
             this.flag(NESTED);
         }
-        self.links.insert(role, node);
+        self.children.insert(role, node);
     }
 
     /// The scope whose state this is moves to a place that was made for it; what reached it where it was is forgotten. Comes back
     /// with its old parent, to be dropped where no lock is held.
-    pub(crate) fn move_to(&mut self, place: &Place, mask: Mask) -> Option<NodeRef> {
-        self.inherited = place.marks.through(mask);
+    pub(crate) fn move_to(&mut self, place: &Attachment, shield: ShieldLevel) -> Option<NodeRef> {
+        self.inherited = place.marks.through(shield);
         self.slot = place.slot;
         self.role = place.role;
         self.parent.replace(place.parent.clone())
     }
 
-    /// Links a child that was made for its place. Says whether the nursery has to be woken: a daemon that comes after the others
+    /// Children a child that was made for its place. Says whether the nursery has to be woken: a daemon that comes after the others
     /// were dismissed is dismissed, too (L24).
     #[inline]
     pub(crate) fn admit(&mut self, role: Role, child: NodeRef) -> bool {
-        self.links.insert(role, child);
-        self.life != Life::Open && self.links.only_daemons()
+        self.children.insert(role, child);
+        self.life != Life::Open && self.children.only_daemons()
     }
 }
 
@@ -116,30 +116,30 @@ impl NodeRef {
     /// The scope takes over what reaches it from there. Says whether it has something that is counted from its entry: see
     /// [`entered`](NodeRef::entered).
     pub(crate) fn attach(&self, parent: &NodeRef, role: Role) -> bool {
-        let linked = parent.take_in(|above, parent| above.link(parent, role, self));
-        self.settle(linked.unwrap_or_else(|top| Place::nowhere(top, role)))
+        let linked = parent.attach_to_open(|above, parent| above.link(parent, role, self));
+        self.inherit(linked.unwrap_or_else(|top| Attachment::nowhere(top, role)))
     }
 
     /// Makes a scope below `parent`, or below its nearest ancestor that is not Closed (L1, L25).
-    pub(crate) fn attach_new(parent: &NodeRef, role: Role, make: impl FnOnce(Place) -> NodeRef) -> NodeRef {
+    pub(crate) fn attach_new(parent: &NodeRef, role: Role, make: impl FnOnce(Attachment) -> NodeRef) -> NodeRef {
         let mut make = Some(make);
         let mut made = |place| match make.take() {
             Some(make) => make(place),
             None => unreachable!("there is one place"),
         };
-        let node = parent.take_in(|above, parent| {
-            let node = made(above.place(parent, role));
+        let node = parent.attach_to_open(|above, parent| {
+            let node = made(above.attachment(parent, role));
             above.insert(parent, role, node.clone());
             node
         });
-        let node = node.unwrap_or_else(|top| made(Place::nowhere(top, role)));
+        let node = node.unwrap_or_else(|top| made(Attachment::nowhere(top, role)));
         node.hard_time_may_be_over();
         node
     }
 
     /// Does `link` under the lock of the nearest scope, from this one up, that is not Closed. If there is none, the host was dropped while
     /// this code was running on another thread (L30): the topmost comes back.
-    fn take_in<R>(&self, mut link: impl FnMut(&mut State, &NodeRef) -> R) -> Result<R, NodeRef> {
+    fn attach_to_open<R>(&self, mut link: impl FnMut(&mut State, &NodeRef) -> R) -> Result<R, NodeRef> {
         let mut further: Option<NodeRef> = None;
         loop {
             let parent = further.as_ref().unwrap_or(self);
@@ -157,14 +157,14 @@ impl NodeRef {
     }
 
     /// The second half of being linked: the scope takes over what reaches it in its place. Says what [`attach`](NodeRef::attach) says.
-    fn settle(&self, place: Place) -> bool {
-        let (flags, inherited) = place.reach(self.mask);
+    fn inherit(&self, place: Attachment) -> bool {
+        let (flags, inherited) = place.reach(self.shield);
         let mut state = self.lock();
         state.inherited = state.inherited.join(inherited);
         let old = state.parent.replace(place.parent);
         state.role = place.role;
         state.slot = place.slot;
-        let counts = state.deadline != Instant::NEVER || state.has_rare();
+        let counts = state.deadline != Instant::NEVER || state.has_cold();
         drop(state);
         drop(old);
         if flags != 0 {
@@ -193,21 +193,21 @@ impl NodeRef {
             && inherited.waits_for_hard()
             && self.tree().is_some_and(|tree| inherited.cancelled(tree.now()))
         {
-            self.flag(CANCELLED | RUNNABLE | MARKED);
+            self.flag(CANCELLED | RUNNABLE | PROPAGATED);
         }
     }
 
-    /// As [`settle`](NodeRef::settle), for a task that has moved, with all that hangs below it, to a parent that is no ancestor
+    /// As [`settle`](NodeRef::inherit), for a task that has moved, with all that hangs below it, to a parent that is no ancestor
     /// of the old one: what reached the scopes below from there is forgotten.
-    pub(crate) fn settle_anew(&self, place: Place) {
+    pub(crate) fn inherit_anew(&self, place: Attachment) {
         let mut nodes = vec![self.clone()];
         while let Some(node) = nodes.pop() {
             // Subtle: a scope is locked below its parent's lock here. A request that comes down meanwhile is then either in the
             // parent's marks already, or visits this scope later.
             let state = node.lock();
-            let marks = state.marks();
-            for (_, below) in state.links.iter() {
-                below.lock().inherited = marks.through(below.mask);
+            let marks = state.cancel_state();
+            for (_, below) in state.children.iter() {
+                below.lock().inherited = marks.through(below.shield);
                 nodes.push(below.clone());
             }
         }
@@ -216,8 +216,8 @@ impl NodeRef {
         if place.parent_cancelled {
             wakes.push_node(self.clone());
         }
-        self.settle(place);
-        self.mark_below(tree.now(), tree.next_request(), true, &mut wakes);
+        self.inherit(place);
+        self.propagate(tree.now(), tree.next_request(), true, &mut wakes);
         wakes.wake();
     }
 }

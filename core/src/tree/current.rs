@@ -12,9 +12,9 @@ use std::thread;
 
 use super::Tree;
 use super::flags::{CANCELLED, FOLLOWED};
-use super::follow;
-use super::light::Light;
-use super::marks::Mask;
+use super::observing;
+use super::inline::InlineScope;
+use super::cancel_state::ShieldLevel;
 use super::node::{Kind, NodeRef};
 use super::verdict::UNCOUNTED;
 use crate::Instant;
@@ -26,47 +26,47 @@ pub(crate) use looking::{arrives_at, is_cancelled, waits_no_more};
 
 /// A scope that code on this thread stands in.
 struct Scope {
-    /// What it has become, if it was entered as a light one. Subtle: as long as it is a light one, those that were entered inside it are
-    /// light ones, too, or were entered with their nodes.
+    /// What it has become, if it was entered as an inline one. Subtle: as long as it is an inline one, those that were entered inside it are
+    /// inline ones, too, or were entered with their nodes.
     node: OnceCell<NodeRef>,
     /// The how many-th it is on this thread's stack.
     depth: u32,
-    /// Of those that were entered as light ones in a row, the how many-th; 0 if it was not.
-    lights: u32,
+    /// Of those that were entered as inline ones in a row, the how many-th; 0 if it was not.
+    inlines: u32,
     /// How many wake-ups of its task had been counted when the poll of that began.
     wakes: u32,
 }
 
-/// After as many light scopes in a row the next one gets a node, and so do they: none is far from its node.
-const LIGHTS: u32 = 32;
+/// After as many inline scopes in a row the next one gets a node, and so do they: none is far from its node.
+const MAX_INLINE: u32 = 32;
 
 /// A scope with what stands around it.
-type Place = Frame<Scope, NodeRef, Cell<Light>>;
+type Attachment = Frame<Scope, NodeRef, Cell<InlineScope>>;
 
 /// What a scope is entered with: it lends its node, or what it is made of.
-type Lent<'a> = raw::Lent<'a, NodeRef, Cell<Light>>;
+type Lent<'a> = raw::Lent<'a, NodeRef, Cell<InlineScope>>;
 
 impl Scope {
     #[inline]
-    fn with_node(around: Option<&Place>, node: &NodeRef) -> Self {
+    fn with_node(around: Option<&Attachment>, node: &NodeRef) -> Self {
         let (depth, wakes) = around.map_or((0, UNCOUNTED), |around| (around.value().depth, around.value().wakes));
         let wakes = if node.counts_wakes() { node.wakes() } else { wakes };
-        Scope { node: OnceCell::new(), depth: depth + 1, lights: 0, wakes }
+        Scope { node: OnceCell::new(), depth: depth + 1, inlines: 0, wakes }
     }
 
     #[inline]
-    fn light(around: Option<&Place>) -> Self {
-        let scope = |around: &Place| {
+    fn inline(around: Option<&Attachment>) -> Self {
+        let scope = |around: &Attachment| {
             let scope = around.value();
-            (scope.depth, scope.lights, scope.wakes)
+            (scope.depth, scope.inlines, scope.wakes)
         };
-        let (depth, lights, wakes) = around.map_or((0, 0, UNCOUNTED), scope);
-        Scope { node: OnceCell::new(), depth: depth + 1, lights: lights + 1, wakes }
+        let (depth, inlines, wakes) = around.map_or((0, 0, UNCOUNTED), scope);
+        Scope { node: OnceCell::new(), depth: depth + 1, inlines: inlines + 1, wakes }
     }
 }
 
-impl Place {
-    /// None as long as it is a light one.
+impl Attachment {
+    /// None as long as it is an inline one.
     #[inline]
     fn node(&self) -> Option<&NodeRef> {
         match self.lent() {
@@ -75,44 +75,44 @@ impl Place {
         }
     }
 
-    /// What it was entered as, if that was as a light one.
+    /// What it was entered as, if that was as an inline one.
     #[inline]
-    fn light(&self) -> Option<&Cell<Light>> {
+    fn inline(&self) -> Option<&Cell<InlineScope>> {
         match self.lent() {
             Lent::One(_) => None,
-            Lent::Other(light) => Some(light),
+            Lent::Other(inline) => Some(inline),
         }
     }
 
     #[inline]
-    fn is_light(&self) -> bool {
+    fn is_inline(&self) -> bool {
         self.node().is_none()
     }
 }
 
 crate::sys::thread_local! {
-    static STACK: Stack<Scope, NodeRef, Cell<Light>> = const { Stack::new() };
+    static STACK: Stack<Scope, NodeRef, Cell<InlineScope>> = const { Stack::new() };
 }
 
 /// Calls `f` with the scope that the code of this thread stands in.
 #[inline]
-fn look<R>(f: impl for<'a> FnOnce(Option<&'a Place>) -> R) -> R {
+fn look<R>(f: impl for<'a> FnOnce(Option<&'a Attachment>) -> R) -> R {
     STACK.with(|stack| stack.look(f))
 }
 
-/// The innermost scope that has a node; says also whether light ones stand inside it.
+/// The innermost scope that has a node; says also whether inline ones stand inside it.
 #[inline]
-fn node(top: Option<&Place>) -> (Option<&NodeRef>, bool) {
+fn node(top: Option<&Attachment>) -> (Option<&NodeRef>, bool) {
     let Some(top) = top else { return (None, false) };
     match top.node() {
         Some(node) => (Some(node), false),
-        None => (top.outward().find_map(Place::node), true),
+        None => (top.outward().find_map(Attachment::node), true),
     }
 }
 
 /// The innermost scope that has a node; the default one outside of any tree.
 #[inline]
-fn node_or_default(top: Option<&Place>) -> Option<&NodeRef> {
+fn node_or_default(top: Option<&Attachment>) -> Option<&NodeRef> {
     match node(top).0 {
         Some(node) => Some(node),
         None => default_root(),
@@ -146,35 +146,35 @@ pub(crate) fn enter<R>(node: &NodeRef, f: impl FnOnce() -> R) -> thread::Result<
 /// Runs `f` in the innermost scope, which an observer follows.
 #[cold]
 fn run_followed<R>(f: impl FnOnce() -> R) -> thread::Result<R> {
-    let node = try_current();
-    let tell = |event| node.iter().for_each(|node| follow::scope(node, event));
+    let node = try_scope();
+    let tell = |event| node.iter().for_each(|node| observing::scope(node, event));
     tell(ScopeEvent::Entered);
     let result = panic::catch_unwind(AssertUnwindSafe(f));
     tell(ScopeEvent::Left);
     result
 }
 
-/// As [`enter`], for the first poll of a light scope, which begins now. Gives the node that it has become.
+/// As [`enter`], for the first poll of an inline scope, which begins now. Gives the node that it has become.
 ///
 /// None if nothing was run, and it has to have a node: the code around it is known to be cancelled, or an observer follows, or it
 /// stands inside many others, or it holds requests off for a while, which is not decided by flags alone.
 #[inline]
-pub(crate) fn enter_light<R>(light: &mut Light, f: impl FnOnce() -> R) -> Option<(Option<NodeRef>, thread::Result<R>)> {
+pub(crate) fn enter_inline<R>(inline: &mut InlineScope, f: impl FnOnce() -> R) -> Option<(Option<NodeRef>, thread::Result<R>)> {
     let enters = look(|around| {
         let node = node_or_default(around);
-        light.start(node.and_then(|node| node.tree()).as_deref());
-        let many = around.is_some_and(|around| around.value().lights == LIGHTS);
-        !many && light.mask() != Mask::Graceful && !node.is_some_and(|node| node.flagged(CANCELLED | FOLLOWED))
+        inline.start(node.and_then(|node| node.tree()).as_deref());
+        let many = around.is_some_and(|around| around.value().inlines == MAX_INLINE);
+        !many && inline.shield() != ShieldLevel::Graceful && !node.is_some_and(|node| node.flagged(CANCELLED | FOLLOWED))
     });
-    if enters { Some(enter_begun(light, f)) } else { None }
+    if enters { Some(enter_begun(inline, f)) } else { None }
 }
 
-/// Runs `f` in a light scope that has begun. Gives the node that it has become.
+/// Runs `f` in an inline scope that has begun. Gives the node that it has become.
 #[inline]
-pub(crate) fn enter_begun<R>(light: &mut Light, f: impl FnOnce() -> R) -> (Option<NodeRef>, thread::Result<R>) {
+pub(crate) fn enter_begun<R>(inline: &mut InlineScope, f: impl FnOnce() -> R) -> (Option<NodeRef>, thread::Result<R>) {
     STACK.with(|stack| {
-        let scope = stack.look(Scope::light);
-        let lent = Lent::Other(Cell::from_mut(light));
+        let scope = stack.look(Scope::inline);
+        let lent = Lent::Other(Cell::from_mut(inline));
         let (scope, result) = stack.enter(scope, lent, || panic::catch_unwind(AssertUnwindSafe(f)));
         (scope.node.into_inner(), result)
     })
@@ -182,47 +182,47 @@ pub(crate) fn enter_begun<R>(light: &mut Light, f: impl FnOnce() -> R) -> (Optio
 
 /// Whether `node` is the innermost scope.
 pub(crate) fn is_inside(node: &NodeRef) -> bool {
-    look(|top| top.and_then(Place::node).is_some_and(|top| top.is(node)))
+    look(|top| top.and_then(Attachment::node).is_some_and(|top| top.is(node)))
 }
 
 /// The innermost scope, made into a node if it is none yet; none outside of any tree.
-pub(crate) fn try_current() -> Option<NodeRef> {
+pub(crate) fn try_scope() -> Option<NodeRef> {
     look(|top| {
         let node = node_or_default(top)?;
         match top {
-            Some(top) if top.is_light() => node.tree().map(|tree| materialise(top, node, &tree)),
+            Some(top) if top.is_inline() => node.tree().map(|tree| promote(top, node, &tree)),
             _ => Some(node.clone()),
         }
     })
 }
 
-/// Makes a light scope inside `outside` into a node, after those further out.
+/// Makes an inline scope inside `outside` into a node, after those further out.
 #[cold]
-fn materialise(place: &Place, outside: &NodeRef, tree: &Arc<Tree>) -> NodeRef {
+fn promote(place: &Attachment, outside: &NodeRef, tree: &Arc<Tree>) -> NodeRef {
     let scope = place.value();
     let above = match place.outer() {
-        Some(outer) if outer.is_light() => &materialise(outer, outside, tree),
+        Some(outer) if outer.is_inline() => &promote(outer, outside, tree),
         _ => outside,
     };
-    let Some(light) = place.light().map(Cell::get) else {
-        unreachable!("it has no node: it was entered as a light one")
+    let Some(inline) = place.inline().map(Cell::get) else {
+        unreachable!("it has no node: it was entered as an inline one")
     };
-    let node = light.materialise(above, tree);
+    let node = inline.promote(above, tree);
     // It is being polled for the first time.
     node.polled.begin(scope.wakes);
     drop(scope.node.set(node.clone()));
     node
 }
 
-/// Makes a light scope that is not being polled into a node, below the scope that this code stands in; none outside of any tree.
+/// Makes an inline scope that is not being polled into a node, below the scope that this code stands in; none outside of any tree.
 #[cold]
-pub(in crate::tree) fn make_node(light: &mut Light) -> Option<NodeRef> {
-    let parent = try_current()?;
+pub(in crate::tree) fn make_node(inline: &mut InlineScope) -> Option<NodeRef> {
+    let parent = try_scope()?;
     let tree = parent.tree()?;
-    light.start(Some(&tree));
-    let node = light.materialise(&parent, &tree);
+    inline.start(Some(&tree));
+    let node = inline.promote(&parent, &tree);
     if node.flagged(FOLLOWED) {
-        follow::opened(&node);
+        observing::opened(&node);
     }
     Some(node)
 }
@@ -239,8 +239,8 @@ pub(in crate::tree) fn wakes_seen() -> u32 {
 ///
 /// Outside of any tree, naming the fix.
 #[track_caller]
-pub(crate) fn current() -> NodeRef {
-    match try_current() {
+pub(crate) fn scope() -> NodeRef {
+    match try_scope() {
         Some(node) => node,
         None => no_context(),
     }
@@ -289,7 +289,7 @@ pub(crate) fn depth() -> u32 {
     look(|top| top.map_or(0, |top| top.value().depth))
 }
 
-/// The innermost scope that has a node; light ones are left as they are.
+/// The innermost scope that has a node; inline ones are left as they are.
 pub(crate) fn innermost() -> Option<NodeRef> {
     look(|top| node_or_default(top).cloned())
 }
@@ -326,7 +326,7 @@ pub(crate) fn task_origin() -> Option<Origin> {
 
 /// Whose code this thread runs now; none in code of no tree.
 pub(crate) fn running_origin() -> Option<Origin> {
-    // Light scopes alone, below the installed root, are code of its tree, too.
+    // InlineScope scopes alone, below the installed root, are code of its tree, too.
     task_origin().or_else(|| default_root().filter(|_| depth() > 0).map(|root| root.origin.clone()))
 }
 

@@ -6,14 +6,14 @@ use std::collections::VecDeque;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
-use super::ambient;
+use super::current;
 use super::closing::Closed;
 use super::drive::{Body, Driver, Step, poll_open_as};
-use super::flags::{CANCELLED, DELIVERED, GOES_WHOLE, LOST, RAZED};
+use super::flags::{CANCELLED, DELIVERED, GOES_WHOLE, ABANDONED, SHUT_DOWN};
 use super::job::Job;
-use super::links::Role;
+use super::children::Role;
 use super::node::{Life, NodeRef, Owned};
-use super::quiet::drop_payload;
+use super::panic::drop_payload;
 use super::wake::WakeList;
 use crate::observer::HostDropped;
 use crate::reason::{Reason, ReasonKind};
@@ -22,7 +22,7 @@ use crate::sys::atomic::Ordering;
 /// The driver of `node` is gone, dropped by foreign code. `drop_body` drops the body, if it can be reached.
 ///
 /// What the scope still has to finish moves to its adopter, which waits for it (L25–L27).
-pub(crate) fn driver_lost(node: &NodeRef, drop_body: impl FnOnce()) {
+pub(crate) fn driver_dropped(node: &NodeRef, drop_body: impl FnOnce()) {
     drop(lose(node, drop_body));
 }
 
@@ -39,28 +39,28 @@ fn lose(node: &NodeRef, drop_body: impl FnOnce()) -> Option<Waker> {
     let Some(tree) = node.tree() else {
         // Never polled in a tree: it has no place in any, and nobody to run the release of a bracket, which holds its scope.
         drop_body();
-        let finalizers = node.lock().if_rare().map(|rare| std::mem::take(&mut rare.finalizers));
+        let finalizers = node.lock().cold().map(|cold| std::mem::take(&mut cold.finalizers));
         drop(finalizers);
         return None;
     };
-    if !node.flag(LOST) || node.life() == Life::Closed {
+    if !node.flag(ABANDONED) || node.life() == Life::Closed {
         // Found before (L28), or ended; the body is all there is.
         drop_body();
         return None;
     }
-    if tree.is_dead() {
+    if tree.is_shut_down() {
         drop_body();
-        raze(node);
+        shut_down(node);
         return None;
     }
     if goes_with_its_parent(node) {
         node.flag(DELIVERED | GOES_WHOLE);
-        if let Err(payload) = ambient::enter(node, drop_body) {
+        if let Err(payload) = current::enter(node, drop_body) {
             node.panicked(payload);
         }
-        node.body_over();
+        node.end_body();
         let mut state = node.lock();
-        if state.links.awaited() == 0 && state.finalizers() == 0 {
+        if state.children.awaited() == 0 && state.finalizers() == 0 {
             let waker = state.waker.take();
             let closed = node.close_in(state);
             end_reaped(node, closed);
@@ -68,29 +68,29 @@ fn lose(node: &NodeRef, drop_body: impl FnOnce()) -> Option<Waker> {
         }
         // A destructor has left something.
         drop(state);
-        become_residue(node);
+        reparent(node);
         tree.runtime.spawn(Job::reaper(node.clone()));
         return None;
     }
     // The adopter waits for the scope from here on; so whatever is lost further in finds it live.
-    become_residue(node);
+    reparent(node);
     let keeps_body = {
         let state = node.lock();
         state.life == Life::Open && state.has_owned()
     };
     if !keeps_body {
         node.request(Reason::new(ReasonKind::Abandoned), None);
-        if let Err(payload) = ambient::enter(node, drop_body) {
+        if let Err(payload) = current::enter(node, drop_body) {
             node.panicked(payload);
         }
         if node.life() == Life::Open {
-            node.body_over();
+            node.end_body();
         }
         forget_local_children(node);
     }
     let mut state = node.lock();
     let waker = state.waker.take();
-    if keeps_body || state.links.awaited() > 0 || state.finalizers() > 0 {
+    if keeps_body || state.children.awaited() > 0 || state.finalizers() > 0 {
         drop(state);
         tree.runtime.spawn(Job::reaper(node.clone()));
     } else {
@@ -112,7 +112,7 @@ fn goes_with_its_parent(node: &NodeRef) -> bool {
     let Some(parent) = parent.filter(|parent| parent.flagged(DELIVERED) && parent.life() == Life::Open) else {
         return false;
     };
-    // Looked at once, for all scopes in one another; what a destructor opens meanwhile is finished as residue.
+    // Looked at once, for all scopes in one another; what a destructor opens meanwhile is finished as orphans.
     parent.flagged(GOES_WHOLE) || !node.has_to_end()
 }
 
@@ -120,7 +120,7 @@ fn goes_with_its_parent(node: &NodeRef) -> bool {
 fn forget_local_children(node: &NodeRef) {
     let children: Vec<NodeRef> = {
         let state = node.lock();
-        let tasks = state.links.iter().filter(|(role, _)| matches!(role, Role::Child | Role::Daemon));
+        let tasks = state.children.iter().filter(|(role, _)| matches!(role, Role::Child | Role::Daemon));
         // Tasks on the executor have a driver of their own.
         tasks.map(|(_, child)| child).filter(|child| child.is_local()).cloned().collect()
     };
@@ -129,8 +129,8 @@ fn forget_local_children(node: &NodeRef) {
     }
 }
 
-/// Makes the lost scope its adopter's residue. The adopter is the nearest ancestor that is not Closed (L25).
-fn become_residue(node: &NodeRef) {
+/// Makes the lost scope its adopter's orphans. The adopter is the nearest ancestor that is not Closed (L25).
+fn reparent(node: &NodeRef) {
     let (parent, slot) = {
         let state = node.lock();
         (state.parent.clone(), state.slot)
@@ -139,11 +139,11 @@ fn become_residue(node: &NodeRef) {
     let mut above = parent.lock();
     if above.life == Life::Closed {
         drop(above);
-        node.attach(&parent, Role::Residue);
+        node.attach(&parent, Role::Orphan);
     } else {
-        above.links.change_role(slot, node, Role::Residue);
+        above.children.change_role(slot, node, Role::Orphan);
         drop(above);
-        node.lock().role = Role::Residue;
+        node.lock().role = Role::Orphan;
     }
 }
 
@@ -164,7 +164,7 @@ pub(crate) fn reap(node: &NodeRef, cx: &mut Context<'_>) -> Poll<()> {
     if node.life() == Life::Open && reap_owned(node, cx) == Step::Pending {
         return Poll::Pending;
     }
-    match node.wind_down(Driver::Reaper, cx) {
+    match node.drain(Driver::Reaper, cx) {
         Poll::Pending => Poll::Pending,
         Poll::Ready(closed) => {
             end_reaped(node, closed);
@@ -178,22 +178,22 @@ fn reap_owned(node: &NodeRef, cx: &mut Context<'_>) -> Step {
     // Before it looks: the lost future may be polling the body, and wakes this when it has put that back.
     node.register(Driver::Reaper, cx.waker());
     let mut state = node.lock();
-    let rare = state.rare();
-    if rare.polls_owned {
+    let cold = state.cold_mut();
+    if cold.polls_owned {
         return Step::Pending;
     }
-    let Some(owned) = rare.owned.take() else {
+    let Some(owned) = cold.owned.take() else {
         drop(state);
-        node.body_over();
+        node.end_body();
         return Step::Gone;
     };
     drop(state);
     let mut body = OwnedBody(Some(owned));
     let step = poll_open_as(Driver::Reaper, node, Pin::new(&mut body), cx);
     if step == Step::Pending {
-        node.lock().rare().owned = body.0;
+        node.lock().cold_mut().owned = body.0;
     } else {
-        node.body_over();
+        node.end_body();
     }
     step
 }
@@ -224,43 +224,43 @@ impl Body for OwnedBody {
 ///
 /// Nothing can be awaited any more: bodies are dropped, finalizers are not run but counted. A body that another thread is
 /// polling at this moment is dropped as soon as that poll returns.
-pub(crate) fn raze(top: &NodeRef) {
+pub(crate) fn shut_down(top: &NodeRef) {
     let mut report = HostDropped::default();
     // The outermost scopes first: what their bodies own finds its scope closed, or closes it itself.
     let mut nodes = VecDeque::from([top.clone()]);
-    let mut razed = Vec::new();
+    let mut shut_down = Vec::new();
     while let Some(node) = nodes.pop_front() {
         node.request(Reason::new(ReasonKind::HostDropped), Some(std::time::Duration::ZERO));
         let state = node.lock();
-        nodes.extend(state.links.iter().map(|(_, below)| below.clone()));
+        nodes.extend(state.children.iter().map(|(_, below)| below.clone()));
         drop(state);
-        razed.push(node);
+        shut_down.push(node);
     }
     let mut wakes = WakeList::default();
-    for node in &razed {
-        raze_node(node, &mut report, &mut wakes);
+    for node in &shut_down {
+        shut_down_node(node, &mut report, &mut wakes);
     }
     wakes.wake();
     if let Some(tree) = top.tree() {
-        tree.add_razed(report);
+        tree.add_cut_off(report);
     }
 }
 
-fn raze_node(node: &NodeRef, report: &mut HostDropped, wakes: &mut WakeList) {
+fn shut_down_node(node: &NodeRef, report: &mut HostDropped, wakes: &mut WakeList) {
     let mut state = node.lock();
     if state.life == Life::Closed {
         return;
     }
     state.life = Life::Closed;
-    node.flag(LOST | RAZED);
+    node.flag(ABANDONED | SHUT_DOWN);
     report.finalizers += state.finalizers();
     report.tasks += usize::from(node.kind == super::node::Kind::Task);
     let left =
-        state.if_rare().map(|rare| (rare.running.take(), rare.owned.take(), std::mem::take(&mut rare.finalizers)));
-    let links = std::mem::take(&mut state.links);
+        state.cold().map(|cold| (cold.running.take(), cold.owned.take(), std::mem::take(&mut cold.finalizers)));
+    let links = std::mem::take(&mut state.children);
     wakes.push_taken(node, state.waker.take());
     drop(state);
-    let result = ambient::enter(node, || {
+    let result = current::enter(node, || {
         node.abandon_body();
         drop(left);
     });

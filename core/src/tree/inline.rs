@@ -1,4 +1,4 @@
-//! A *light* scope (a timeout, a shield) has no node while its first poll lasts: all there is of it is the parts it would be made of. It
+//! A *inline* scope (a timeout, a shield) has no node while its first poll lasts: all there is of it is the parts it would be made of. It
 //! becomes a node when something inside needs one, or when that poll ends Pending; most never do.
 
 use std::fmt;
@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Tree;
-use super::ambient;
-use super::links::Role;
-use super::marks::Mask;
+use super::current;
+use super::children::Role;
+use super::cancel_state::ShieldLevel;
 use super::node::{Kind, NodeRef};
 use crate::Instant;
 use crate::reason::Origin;
@@ -29,9 +29,9 @@ impl Limit {
 
 /// The parts of a scope without a node.
 #[derive(Clone, Copy)]
-pub(crate) struct Light {
+pub(crate) struct InlineScope {
     kind: Kind,
-    mask: Mask,
+    shield: ShieldLevel,
     /// The scope has not begun: its deadline is counted from zero.
     to_begin: bool,
     /// The deadline was seen to be over.
@@ -40,20 +40,20 @@ pub(crate) struct Light {
     location: &'static Location<'static>,
 }
 
-impl Light {
+impl InlineScope {
     #[inline]
-    pub(crate) fn new(kind: Kind, mask: Mask, limit: Limit, location: &'static Location<'static>) -> Self {
+    pub(crate) fn new(kind: Kind, shield: ShieldLevel, limit: Limit, location: &'static Location<'static>) -> Self {
         let (to_begin, deadline) = match limit {
             Limit::At(Instant::NEVER) | Limit::In(Duration::MAX) => (false, Instant::NEVER),
             Limit::At(at) => (false, at),
             Limit::In(duration) => (true, Instant::from_nanos(0) + duration),
         };
-        Light { kind, mask, to_begin, over: false, deadline, location }
+        InlineScope { kind, shield, to_begin, over: false, deadline, location }
     }
 
     #[inline]
-    pub(super) fn mask(&self) -> Mask {
-        self.mask
+    pub(super) fn shield(&self) -> ShieldLevel {
+        self.shield
     }
 
     /// The scope begins: from here on its deadline is an instant of the tree's clock.
@@ -94,9 +94,9 @@ impl Light {
     }
 
     /// Makes the node and hangs it below `parent`, which stands around this code.
-    pub(super) fn materialise(self, parent: &NodeRef, tree: &Arc<Tree>) -> NodeRef {
+    pub(super) fn promote(self, parent: &NodeRef, tree: &Arc<Tree>) -> NodeRef {
         let node = NodeRef::attach_new(parent, Role::Inner, |place| {
-            NodeRef::placed(place, self.kind, self.mask, self.origin(), tree.clone())
+            NodeRef::attached(place, self.kind, self.shield, self.origin(), tree.clone())
         });
         node.driven.store(true, Ordering::Relaxed);
         node.lock().deadline = self.deadline;
@@ -106,11 +106,11 @@ impl Light {
 
     #[cold]
     pub(super) fn no_context(&self) -> ! {
-        ambient::no_context_for(format_args!("the {self}"))
+        current::no_context_for(format_args!("the {self}"))
     }
 }
 
-impl fmt::Display for Light {
+impl fmt::Display for InlineScope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} made at {}", self.kind.name(), self.location)
     }

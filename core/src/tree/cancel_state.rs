@@ -1,7 +1,7 @@
 //! How requests reach down the tree: law L9 as two instants.
 //!
-//! A request on an ancestor `a` reaches `x` *directly* when no mask stands on the path from `x` up to `a`, and
-//! *gracefully* when the greatest mask on it is a graceful shield. Of all requests that reach `x` only the earliest hard
+//! A request on an ancestor `a` reaches `x` *directly* when no shield stands on the path from `x` up to `a`, and
+//! *gracefully* when the greatest shield on it is a graceful shield. Of all requests that reach `x` only the earliest hard
 //! time of each sort matters, so a node keeps just these two. They only ever move forward (L6), which makes propagation
 //! a join: visits may come in any order, from any thread, any number of times.
 
@@ -9,7 +9,7 @@ use crate::Instant;
 
 /// What a scope keeps out.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Mask {
+pub(crate) enum ShieldLevel {
     /// Nothing.
     None,
     /// Requests from outside, until their hard time.
@@ -22,35 +22,35 @@ pub(crate) enum Mask {
 ///
 /// [`Instant::NEVER`] stands for none; a hard time that is never reached is [`Instant::LAST`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Marks {
+pub(crate) struct CancelState {
     direct: Instant,
     graceful: Instant,
 }
 
-impl Default for Marks {
+impl Default for CancelState {
     fn default() -> Self {
-        Marks { direct: Instant::NEVER, graceful: Instant::NEVER }
+        CancelState { direct: Instant::NEVER, graceful: Instant::NEVER }
     }
 }
 
-impl Marks {
+impl CancelState {
     /// The mark of a request on the scope itself.
     pub(crate) fn own(hard: Instant) -> Self {
-        Marks { direct: hard.min(Instant::LAST), graceful: Instant::NEVER }
+        CancelState { direct: hard.min(Instant::LAST), graceful: Instant::NEVER }
     }
 
-    /// What is left of these marks behind a mask.
-    pub(crate) fn through(self, mask: Mask) -> Self {
-        match mask {
-            Mask::None => self,
-            Mask::Graceful => Marks { direct: Instant::NEVER, graceful: self.direct.min(self.graceful) },
-            Mask::Full => Marks::default(),
+    /// What is left of these marks behind a shield.
+    pub(crate) fn through(self, shield: ShieldLevel) -> Self {
+        match shield {
+            ShieldLevel::None => self,
+            ShieldLevel::Graceful => CancelState { direct: Instant::NEVER, graceful: self.direct.min(self.graceful) },
+            ShieldLevel::Full => CancelState::default(),
         }
     }
 
     /// Both together.
-    pub(crate) fn join(self, other: Marks) -> Self {
-        Marks { direct: self.direct.min(other.direct), graceful: self.graceful.min(other.graceful) }
+    pub(crate) fn join(self, other: CancelState) -> Self {
+        CancelState { direct: self.direct.min(other.direct), graceful: self.graceful.min(other.graceful) }
     }
 
     /// L9.

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use super::node::Payload;
 
 /// Drops something of the user's.
-pub(crate) fn drop_quietly<T>(value: T) {
+pub(crate) fn catch_drop<T>(value: T) {
     drop_payload(catch_unwind(AssertUnwindSafe(|| drop(value))).err());
 }
 

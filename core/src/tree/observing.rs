@@ -5,7 +5,8 @@ use std::task::Poll;
 
 use super::flags::{CANCELLED, FOLLOWED, TOLD_END, TOLD_SCOPE_END};
 use super::node::{Kind, NodeRef};
-use super::{Tree, lock, quiet};
+use super::panic::drop_payload;
+use super::{Tree, lock};
 use crate::Instant;
 use crate::observer::{ObservedScope, ObservedTask, ScopeEvent, TaskEvent, TaskStatus};
 use crate::sys::atomic::Ordering;
@@ -22,7 +23,7 @@ impl Tree {
         let observer = lock(&self.observer).clone();
         let task = ObservedTask { id: id(node), origin: &node.origin };
         let result = panic::catch_unwind(AssertUnwindSafe(|| observer.task(&task, event)));
-        quiet::drop_payload(result.err());
+        drop_payload(result.err());
     }
 }
 
@@ -121,7 +122,7 @@ pub(crate) fn scope(node: &NodeRef, event: ScopeEvent) {
     let observer = lock(&tree.observer).clone();
     let scope = ObservedScope { id: id(node), kind: node.kind.name(), origin: &node.origin };
     let result = panic::catch_unwind(AssertUnwindSafe(|| observer.scope(&scope, event)));
-    quiet::drop_payload(result.err());
+    drop_payload(result.err());
 }
 
 /// Nodes stay where they are: the address tells those that live apart.

@@ -5,7 +5,7 @@ use super::node::Kind;
 /// What is alive in this process at the moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
-pub struct Census {
+pub struct LiveCounts {
     /// Scopes of all sorts, tasks included.
     pub scopes: usize,
     /// Tasks.
@@ -38,11 +38,11 @@ mod counters {
 ///
 /// Meant for tests that prove that nothing was left behind.
 #[must_use]
-pub fn census() -> Option<Census> {
+pub fn live_counts() -> Option<LiveCounts> {
     #[cfg(debug_assertions)]
     {
         use std::sync::atomic::Ordering::SeqCst;
-        Some(Census {
+        Some(LiveCounts {
             scopes: counters::SCOPES.load(SeqCst),
             tasks: counters::TASKS.load(SeqCst),
             timers: counters::TIMERS.load(SeqCst),
