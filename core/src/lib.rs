@@ -139,5 +139,5 @@ pub use shield::{Shield, graceful, shield, stopping};
 pub use sleep::{Interval, Sleep, SleepForever, interval, sleep, sleep_forever, sleep_until};
 pub use thread::{to_thread, to_thread_abandon, try_to_thread};
 pub use timeout::{FailAfter, FailAfterFlat, MoveOn, fail_after, fail_at, move_on_after, move_on_at};
-pub use tree::{LiveCounts, Dump, DumpedRequest, DumpedScope, ScopeState, live_counts, dump, report};
+pub use tree::{Dump, DumpedRequest, DumpedScope, LiveCounts, ScopeState, dump, live_counts, report};
 pub use value::{ScopedValue, ValueScope};

@@ -33,8 +33,8 @@ use std::time::Duration;
 use crate::error::SpawnError;
 use crate::nursery::{Limited, Outcome, Task};
 use crate::reason::{Origin, Reason};
-use crate::tree::current;
 use crate::tree::children::Role;
+use crate::tree::current;
 use crate::tree::node::{Life, NodeRef};
 use shared::Shared;
 

@@ -32,8 +32,8 @@ use std::time::Duration;
 
 use crate::error::SpawnError;
 use crate::reason::{Origin, Reason};
-use crate::tree::current;
 use crate::tree::children::Role;
+use crate::tree::current;
 use crate::tree::node::{Life, NodeRef};
 
 pub(crate) use body::ChildBody;

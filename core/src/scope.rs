@@ -17,11 +17,11 @@ use std::time::Duration;
 
 use crate::Instant;
 use crate::reason::{Origin, Reason};
+use crate::tree::cancel_state::ShieldLevel;
 use crate::tree::current;
 use crate::tree::dump::Dump;
 use crate::tree::flags::CANCELLED;
 use crate::tree::inline::Limit;
-use crate::tree::cancel_state::ShieldLevel;
 use crate::tree::node::{Kind, Life, NodeRef, State};
 use crate::tree::scope_future::{Plain, ScopeFuture};
 
@@ -69,7 +69,13 @@ impl CancelScope {
     #[inline]
     #[track_caller]
     pub fn new() -> Self {
-        CancelScope { location: Location::caller(), limit: Limit::NONE, shield: ShieldLevel::None, node: None, special: None }
+        CancelScope {
+            location: Location::caller(),
+            limit: Limit::NONE,
+            shield: ShieldLevel::None,
+            node: None,
+            special: None,
+        }
     }
 
     /// A scope with the name and place of something else.

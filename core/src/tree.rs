@@ -16,29 +16,29 @@
 //! 3. Only the driver moves a scope's life forward, apart from `shut_down`; and there is one at a time: see [`drive::Driver`].
 //! 4. CancelState only ever grow; flags are never cleared.
 
-pub(crate) mod current;
+pub(crate) mod abandon;
+pub(crate) mod attach;
 pub(crate) mod binding;
-pub(crate) mod live_counts;
+pub(crate) mod body_state;
+pub(crate) mod cancel_state;
+pub(crate) mod children;
 pub(crate) mod closing;
+pub(crate) mod current;
 pub(crate) mod drive;
 pub(crate) mod dump;
 pub(crate) mod finalizer;
 pub(crate) mod flags;
-pub(crate) mod observing;
-pub(crate) mod job;
 pub(crate) mod inline;
-pub(crate) mod children;
-pub(crate) mod abandon;
-pub(crate) mod cancel_state;
+pub(crate) mod job;
+pub(crate) mod live_counts;
 pub(crate) mod node;
+pub(crate) mod observing;
 pub(crate) mod owned;
-pub(crate) mod attach;
 pub(crate) mod panic;
 pub(crate) mod report;
 pub(crate) mod request;
 pub(crate) mod root;
 pub(crate) mod scope_future;
-pub(crate) mod body_state;
 pub(crate) mod task;
 pub(crate) mod timers;
 pub(crate) mod verdict;
@@ -58,9 +58,9 @@ use crate::sys::atomic::{AtomicBool, AtomicU32, Ordering};
 use node::NodeRef;
 use timers::Timers;
 
-pub use live_counts::{LiveCounts, live_counts};
 pub use dump::{Dump, DumpedRequest, DumpedScope, ScopeState, dump};
 pub use job::Job;
+pub use live_counts::{LiveCounts, live_counts};
 pub use report::report;
 pub use root::{AlreadyInstalled, Root, TreeHandle, current, install, root};
 

@@ -28,9 +28,9 @@ use std::task::{Context, Poll, ready};
 use pin_project_lite::pin_project;
 
 use crate::reason::Origin;
-use crate::tree::current;
 use crate::tree::binding::{Binding, look_up};
 use crate::tree::cancel_state::ShieldLevel;
+use crate::tree::current;
 use crate::tree::node::{Kind, NodeRef};
 use crate::tree::scope_future::{Ending, Plain, ScopeFuture};
 

@@ -27,9 +27,10 @@ use std::time::Duration;
 
 use foster::combine::AllFailed;
 use foster::{
-    CancelScope, Instant, as_completed, live_counts, checkpoint, defer, fail_after, first_ok, for_each_concurrent, gather,
-    gather_settled, graceful, join, local_nursery_unsend, map_concurrent, map_concurrent_settled, move_on_after,
-    nursery, quorum, race, race_all, shield, sleep, sleep_forever, staggered, to_thread, try_join, yield_now,
+    CancelScope, Instant, as_completed, checkpoint, defer, fail_after, first_ok, for_each_concurrent, gather,
+    gather_settled, graceful, join, live_counts, local_nursery_unsend, map_concurrent, map_concurrent_settled,
+    move_on_after, nursery, quorum, race, race_all, shield, sleep, sleep_forever, staggered, to_thread, try_join,
+    yield_now,
 };
 
 const fn ms(millis: u64) -> Duration {

@@ -8,8 +8,8 @@ use std::time::Duration;
 
 use foster::pool::{Pool, PoolError, PoolOptions, PoolStatistics};
 use foster::{
-    CancelScope, Instant, Nursery, live_counts, checkpoint, fail_after, for_each_concurrent, join, move_on_after, nursery,
-    shield, sleep, sleep_forever, to_thread, yield_now,
+    CancelScope, Instant, Nursery, checkpoint, fail_after, for_each_concurrent, join, live_counts, move_on_after,
+    nursery, shield, sleep, sleep_forever, to_thread, yield_now,
 };
 use foster_sim::{Builder, random};
 

@@ -431,7 +431,11 @@ pub async fn a_graceful_shield_that_ends_in_time_returns() {
     assert!(outcome.await.is_err());
     assert_elapsed(start, ms(3));
     assert_eq!(log.entries(), ["saved"]);
-    assert_eq!(foster::live_counts().map(|live_counts| live_counts.timers), timers, "the timer of the hard time is gone");
+    assert_eq!(
+        foster::live_counts().map(|live_counts| live_counts.timers),
+        timers,
+        "the timer of the hard time is gone"
+    );
 }
 
 /// L20: without a grace a graceful shield holds nothing off.

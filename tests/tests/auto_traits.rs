@@ -49,8 +49,8 @@ use foster::sync::{
 };
 use foster::thread::{CallError, Caller, ToThread, ToThreadAbandon, TryToThread, Unblock, WithMut};
 use foster::{
-    Bracket, CancelScope, Cancelled, LiveCounts, Checkpoint, CheckpointIfCancelled, Child, Dump, DumpedRequest,
-    DumpedScope, Elapsed, ErrorGroup, Exit, FailAfter, FailAfterFlat, HostDropped, Instant, Interval, JoinError, Lent,
+    Bracket, CancelScope, Cancelled, Checkpoint, CheckpointIfCancelled, Child, Dump, DumpedRequest, DumpedScope,
+    Elapsed, ErrorGroup, Exit, FailAfter, FailAfterFlat, HostDropped, Instant, Interval, JoinError, Lent, LiveCounts,
     LocalNursery, Member, MoveOn, Nursery, NurseryFuture, NurseryOptions, Observer, Origin, Orphan, OrphanKind,
     PrintOrphans, Ready, Reason, ReasonKind, Run, ScopeHandle, ScopeState, ScopedValue, Shield, Sleep, SleepForever,
     SpawnError, StartError, Task, TaskStatus, TellingOptions, UnsendNursery, ValueScope, YieldNow,

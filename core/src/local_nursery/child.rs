@@ -13,12 +13,12 @@ use crate::error::SpawnError;
 use crate::nursery::{ChildBody, NurseryErrors, Outcome, Recorded, Task, ValueSlot, leave};
 use crate::observer::OrphanKind;
 use crate::reason::Origin;
-use crate::tree::flags::{FOLLOWED, LOCAL, ABANDONED, TIMED};
-use crate::tree::observing;
-use crate::tree::children::Role;
 use crate::tree::abandon;
 use crate::tree::cancel_state::ShieldLevel;
+use crate::tree::children::Role;
+use crate::tree::flags::{ABANDONED, FOLLOWED, LOCAL, TIMED};
 use crate::tree::node::{Kind, Life, NodeRef};
+use crate::tree::observing;
 use crate::tree::wake;
 
 /// Spawns `future` into the local nursery.

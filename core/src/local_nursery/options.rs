@@ -18,8 +18,8 @@ use crate::nursery::{NurseryErrors, NurseryOptions, OnError, Outcome, TellingOpt
 use crate::observer::OrphanKind;
 use crate::opening::Opening;
 use crate::ready_queue::Member;
-use crate::tree::flags::LOCAL;
 use crate::tree::cancel_state::ShieldLevel;
+use crate::tree::flags::LOCAL;
 use crate::tree::node::{Kind, Life, NodeRef};
 use crate::tree::scope_future::{Ending, ScopeFuture};
 use crate::tree::wake;

@@ -10,12 +10,12 @@ use crate::reason::{Origin, Reason, ReasonKind};
 use crate::sync::Semaphore;
 use crate::sys::Mutex;
 use crate::sys::atomic::{AtomicBool, Ordering};
-use crate::tree::current;
-use crate::tree::closing::Closed;
-use crate::tree::flags::{CUT, FAILED};
 use crate::tree::children::Role;
+use crate::tree::closing::Closed;
+use crate::tree::current;
+use crate::tree::flags::{CUT, FAILED};
 use crate::tree::node::{NodeData, NodeRef};
-use crate::tree::panic::{drop_payload, catch_drop};
+use crate::tree::panic::{catch_drop, drop_payload};
 
 /// An error, and the child it comes from; `None` for the body.
 pub(crate) struct Recorded<E> {

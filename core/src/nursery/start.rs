@@ -22,8 +22,8 @@ use crate::observer::TaskStatus;
 use crate::reason::Origin;
 use crate::sleep::sleep_forever;
 use crate::sys::{Mutex, MutexGuard, OnceLock};
-use crate::tree::flags::{CANCELLED, ABANDONED};
 use crate::tree::children::Role;
+use crate::tree::flags::{ABANDONED, CANCELLED};
 use crate::tree::node::{Life, NodeRef};
 
 impl<E: Debug + Send + 'static> Nursery<E> {

@@ -10,9 +10,9 @@ use pin_project_lite::pin_project;
 
 use crate::error::Cancelled;
 use crate::reason::Origin;
+use crate::tree::cancel_state::ShieldLevel;
 use crate::tree::current;
 use crate::tree::inline::Limit;
-use crate::tree::cancel_state::ShieldLevel;
 use crate::tree::node::{Kind, NodeRef};
 use crate::tree::scope_future::{Ending, Plain, ScopeFuture};
 

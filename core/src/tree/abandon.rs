@@ -6,12 +6,12 @@ use std::collections::VecDeque;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
-use super::current;
-use super::closing::Closed;
-use super::drive::{Body, Driver, Step, poll_open_as};
-use super::flags::{CANCELLED, DELIVERED, GOES_WHOLE, ABANDONED, SHUT_DOWN};
-use super::job::Job;
 use super::children::Role;
+use super::closing::Closed;
+use super::current;
+use super::drive::{Body, Driver, Step, poll_open_as};
+use super::flags::{ABANDONED, CANCELLED, DELIVERED, GOES_WHOLE, SHUT_DOWN};
+use super::job::Job;
 use super::node::{Life, NodeRef, Owned};
 use super::panic::drop_payload;
 use super::wake::WakeList;
@@ -255,8 +255,7 @@ fn shut_down_node(node: &NodeRef, report: &mut HostDropped, wakes: &mut WakeList
     node.flag(ABANDONED | SHUT_DOWN);
     report.finalizers += state.finalizers();
     report.tasks += usize::from(node.kind == super::node::Kind::Task);
-    let left =
-        state.cold().map(|cold| (cold.running.take(), cold.owned.take(), std::mem::take(&mut cold.finalizers)));
+    let left = state.cold().map(|cold| (cold.running.take(), cold.owned.take(), std::mem::take(&mut cold.finalizers)));
     let links = std::mem::take(&mut state.children);
     wakes.push_taken(node, state.waker.take());
     drop(state);

@@ -3,9 +3,9 @@
 //! Invariant 2: the place is made, and the scope linked there, under the parent's lock, which also decides whether the parent takes
 //! it in.
 
-use super::flags::{CANCELLED, PROPAGATED, NESTED, PARENT_CANCELLED, RUNNABLE, TIMED};
-use super::children::Role;
 use super::cancel_state::{CancelState, ShieldLevel};
+use super::children::Role;
+use super::flags::{CANCELLED, NESTED, PARENT_CANCELLED, PROPAGATED, RUNNABLE, TIMED};
 use super::node::{Life, NodeRef, State};
 use super::wake::WakeList;
 use crate::Instant;

@@ -1,10 +1,10 @@
 //! The end of a scope: it is Closed, says how it ended, and leaves its parent (L2, L3).
 
-use super::current;
-use super::flags::{CANCELLED, CUT, FOLLOWED, ABANDONED};
-use super::observing;
 use super::children::Role;
+use super::current;
+use super::flags::{ABANDONED, CANCELLED, CUT, FOLLOWED};
 use super::node::{Life, NodeRef, Payload, State};
+use super::observing;
 use super::panic::catch_drop;
 use super::wake;
 use crate::reason::{Origin, Reason, ReasonKind};

@@ -11,11 +11,11 @@ use std::sync::{Arc, OnceLock};
 use std::thread;
 
 use super::Tree;
-use super::flags::{CANCELLED, FOLLOWED};
-use super::observing;
-use super::inline::InlineScope;
 use super::cancel_state::ShieldLevel;
+use super::flags::{CANCELLED, FOLLOWED};
+use super::inline::InlineScope;
 use super::node::{Kind, NodeRef};
+use super::observing;
 use super::verdict::UNCOUNTED;
 use crate::Instant;
 use crate::observer::ScopeEvent;
@@ -41,22 +41,22 @@ struct Scope {
 const MAX_INLINE: u32 = 32;
 
 /// A scope with what stands around it.
-type Attachment = Frame<Scope, NodeRef, Cell<InlineScope>>;
+type CurrentFrame = Frame<Scope, NodeRef, Cell<InlineScope>>;
 
 /// What a scope is entered with: it lends its node, or what it is made of.
-type Lent<'a> = raw::Lent<'a, NodeRef, Cell<InlineScope>>;
+type Entered<'a> = raw::Lent<'a, NodeRef, Cell<InlineScope>>;
 
 impl Scope {
     #[inline]
-    fn with_node(around: Option<&Attachment>, node: &NodeRef) -> Self {
+    fn with_node(around: Option<&CurrentFrame>, node: &NodeRef) -> Self {
         let (depth, wakes) = around.map_or((0, UNCOUNTED), |around| (around.value().depth, around.value().wakes));
         let wakes = if node.counts_wakes() { node.wakes() } else { wakes };
         Scope { node: OnceCell::new(), depth: depth + 1, inlines: 0, wakes }
     }
 
     #[inline]
-    fn inline(around: Option<&Attachment>) -> Self {
-        let scope = |around: &Attachment| {
+    fn inline(around: Option<&CurrentFrame>) -> Self {
+        let scope = |around: &CurrentFrame| {
             let scope = around.value();
             (scope.depth, scope.inlines, scope.wakes)
         };
@@ -65,13 +65,13 @@ impl Scope {
     }
 }
 
-impl Attachment {
+impl CurrentFrame {
     /// None as long as it is an inline one.
     #[inline]
     fn node(&self) -> Option<&NodeRef> {
         match self.lent() {
-            Lent::One(node) => Some(node),
-            Lent::Other(_) => self.value().node.get(),
+            Entered::One(node) => Some(node),
+            Entered::Other(_) => self.value().node.get(),
         }
     }
 
@@ -79,8 +79,8 @@ impl Attachment {
     #[inline]
     fn inline(&self) -> Option<&Cell<InlineScope>> {
         match self.lent() {
-            Lent::One(_) => None,
-            Lent::Other(inline) => Some(inline),
+            Entered::One(_) => None,
+            Entered::Other(inline) => Some(inline),
         }
     }
 
@@ -96,23 +96,23 @@ crate::sys::thread_local! {
 
 /// Calls `f` with the scope that the code of this thread stands in.
 #[inline]
-fn look<R>(f: impl for<'a> FnOnce(Option<&'a Attachment>) -> R) -> R {
+fn look<R>(f: impl for<'a> FnOnce(Option<&'a CurrentFrame>) -> R) -> R {
     STACK.with(|stack| stack.look(f))
 }
 
 /// The innermost scope that has a node; says also whether inline ones stand inside it.
 #[inline]
-fn node(top: Option<&Attachment>) -> (Option<&NodeRef>, bool) {
+fn node(top: Option<&CurrentFrame>) -> (Option<&NodeRef>, bool) {
     let Some(top) = top else { return (None, false) };
     match top.node() {
         Some(node) => (Some(node), false),
-        None => (top.outward().find_map(Attachment::node), true),
+        None => (top.outward().find_map(CurrentFrame::node), true),
     }
 }
 
 /// The innermost scope that has a node; the default one outside of any tree.
 #[inline]
-fn node_or_default(top: Option<&Attachment>) -> Option<&NodeRef> {
+fn node_or_default(top: Option<&CurrentFrame>) -> Option<&NodeRef> {
     match node(top).0 {
         Some(node) => Some(node),
         None => default_root(),
@@ -139,7 +139,7 @@ pub(crate) fn enter<R>(node: &NodeRef, f: impl FnOnce() -> R) -> thread::Result<
     STACK.with(|stack| {
         let scope = stack.look(|around| Scope::with_node(around, node));
         let f = || if followed { run_followed(f) } else { panic::catch_unwind(AssertUnwindSafe(f)) };
-        stack.enter(scope, Lent::One(node), f).1
+        stack.enter(scope, Entered::One(node), f).1
     })
 }
 
@@ -159,12 +159,17 @@ fn run_followed<R>(f: impl FnOnce() -> R) -> thread::Result<R> {
 /// None if nothing was run, and it has to have a node: the code around it is known to be cancelled, or an observer follows, or it
 /// stands inside many others, or it holds requests off for a while, which is not decided by flags alone.
 #[inline]
-pub(crate) fn enter_inline<R>(inline: &mut InlineScope, f: impl FnOnce() -> R) -> Option<(Option<NodeRef>, thread::Result<R>)> {
+pub(crate) fn enter_inline<R>(
+    inline: &mut InlineScope,
+    f: impl FnOnce() -> R,
+) -> Option<(Option<NodeRef>, thread::Result<R>)> {
     let enters = look(|around| {
         let node = node_or_default(around);
         inline.start(node.and_then(|node| node.tree()).as_deref());
         let many = around.is_some_and(|around| around.value().inlines == MAX_INLINE);
-        !many && inline.shield() != ShieldLevel::Graceful && !node.is_some_and(|node| node.flagged(CANCELLED | FOLLOWED))
+        !many
+            && inline.shield() != ShieldLevel::Graceful
+            && !node.is_some_and(|node| node.flagged(CANCELLED | FOLLOWED))
     });
     if enters { Some(enter_begun(inline, f)) } else { None }
 }
@@ -174,7 +179,7 @@ pub(crate) fn enter_inline<R>(inline: &mut InlineScope, f: impl FnOnce() -> R) -
 pub(crate) fn enter_begun<R>(inline: &mut InlineScope, f: impl FnOnce() -> R) -> (Option<NodeRef>, thread::Result<R>) {
     STACK.with(|stack| {
         let scope = stack.look(Scope::inline);
-        let lent = Lent::Other(Cell::from_mut(inline));
+        let lent = Entered::Other(Cell::from_mut(inline));
         let (scope, result) = stack.enter(scope, lent, || panic::catch_unwind(AssertUnwindSafe(f)));
         (scope.node.into_inner(), result)
     })
@@ -182,7 +187,7 @@ pub(crate) fn enter_begun<R>(inline: &mut InlineScope, f: impl FnOnce() -> R) ->
 
 /// Whether `node` is the innermost scope.
 pub(crate) fn is_inside(node: &NodeRef) -> bool {
-    look(|top| top.and_then(Attachment::node).is_some_and(|top| top.is(node)))
+    look(|top| top.and_then(CurrentFrame::node).is_some_and(|top| top.is(node)))
 }
 
 /// The innermost scope, made into a node if it is none yet; none outside of any tree.
@@ -198,7 +203,7 @@ pub(crate) fn try_scope() -> Option<NodeRef> {
 
 /// Makes an inline scope inside `outside` into a node, after those further out.
 #[cold]
-fn promote(place: &Attachment, outside: &NodeRef, tree: &Arc<Tree>) -> NodeRef {
+fn promote(place: &CurrentFrame, outside: &NodeRef, tree: &Arc<Tree>) -> NodeRef {
     let scope = place.value();
     let above = match place.outer() {
         Some(outer) if outer.is_inline() => &promote(outer, outside, tree),

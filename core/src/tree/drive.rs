@@ -7,14 +7,15 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::thread;
 
-use super::current;
+use super::abandon;
+use super::children::Role;
 use super::closing::Closed;
+use super::current;
 use super::finalizer::Finalizer;
 use super::flags::{
-    CANCELLED, DELIVERED, GOES_WHOLE, ABANDONED, PROPAGATED, NESTED, PARENT_CANCELLED, POLL_SPENT, SHUT_DOWN, TIMED, WATCHED,
+    ABANDONED, CANCELLED, DELIVERED, GOES_WHOLE, NESTED, PARENT_CANCELLED, POLL_SPENT, PROPAGATED, SHUT_DOWN, TIMED,
+    WATCHED,
 };
-use super::children::Role;
-use super::abandon;
 use super::node::{Life, Node, NodeRef, Owned, Payload, State};
 use super::panic::drop_payload;
 use super::verdict::without_counting;

@@ -5,9 +5,9 @@ mod json;
 use std::fmt;
 use std::time::Duration;
 
+use super::children::Role;
 use super::current;
 use super::flags::CANCELLED;
-use super::children::Role;
 use super::node::{Life, NodeRef, State};
 use crate::Instant;
 use crate::reason::{Origin, Reason};
@@ -107,7 +107,8 @@ impl Dump {
             let state = node.lock();
             let scope = DumpedScope::of(&node, &state, role, now, (parent, depth));
             let here = Some(scopes.len());
-            let below: Vec<_> = state.children.iter().map(|(role, node)| (here, depth + 1, role, node.clone())).collect();
+            let below: Vec<_> =
+                state.children.iter().map(|(role, node)| (here, depth + 1, role, node.clone())).collect();
             scopes.push(scope);
             drop(state);
             open.extend(below.into_iter().rev());

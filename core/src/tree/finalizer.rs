@@ -10,9 +10,9 @@ use std::time::Duration;
 use pin_project_lite::pin_project;
 
 use super::Tree;
+use super::cancel_state::ShieldLevel;
 use super::current;
 use super::inline::{InlineScope, Limit};
-use super::cancel_state::ShieldLevel;
 use super::node::{Kind, Life, NodeRef, Owned};
 use super::owned::OwnedScope;
 use super::scope_future::{Ending, Plain, ScopeFuture};

@@ -1,4 +1,4 @@
-//! A *inline* scope (a timeout, a shield) has no node while its first poll lasts: all there is of it is the parts it would be made of. It
+//! An *inline* scope (a timeout, a shield) has no node while its first poll lasts: all there is of it is the parts it would be made of. It
 //! becomes a node when something inside needs one, or when that poll ends Pending; most never do.
 
 use std::fmt;
@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Tree;
-use super::current;
-use super::children::Role;
 use super::cancel_state::ShieldLevel;
+use super::children::Role;
+use super::current;
 use super::node::{Kind, NodeRef};
 use crate::Instant;
 use crate::reason::Origin;

@@ -13,12 +13,12 @@ use std::task::{Wake, Waker};
 use std::time::Duration;
 
 use super::Tree;
+use super::attach::Attachment;
 use super::binding::Binding;
+use super::cancel_state::{CancelState, ShieldLevel};
+use super::children::{Children, Role};
 use super::finalizer::Finalizer;
 use super::flags::{FOLLOWED, LOCAL, NOTED, PARENT_CANCELLED, SHUT_DOWN};
-use super::children::{Children, Role};
-use super::cancel_state::{CancelState, ShieldLevel};
-use super::attach::Attachment;
 use super::task::{Outcome, TaskBody};
 use super::timers::TimerKey;
 use super::verdict::Polled;
@@ -284,7 +284,13 @@ impl NodeRef {
 
     /// A scope that is made for its place. Once it is linked there, [`hard_time_may_be_over`](NodeRef::hard_time_may_be_over) has to
     /// follow.
-    pub(crate) fn attached(place: Attachment, kind: Kind, shield: ShieldLevel, origin: Origin, tree: Arc<Tree>) -> Self {
+    pub(crate) fn attached(
+        place: Attachment,
+        kind: Kind,
+        shield: ShieldLevel,
+        origin: Origin,
+        tree: Arc<Tree>,
+    ) -> Self {
         NodeRef::make(kind, shield, origin, Some(tree), Some(place), None)
     }
 

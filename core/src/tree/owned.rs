@@ -4,10 +4,10 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
-use super::drive::{Driver, Step, poll_open};
-use super::flags::ABANDONED;
 use super::abandon::{self, OwnedBody};
 use super::cancel_state::ShieldLevel;
+use super::drive::{Driver, Step, poll_open};
+use super::flags::ABANDONED;
 use super::node::{Kind, Life, NodeRef, Owned, Payload};
 use super::scope_future::{enter_tree, is_shut_down_or_panic};
 use super::wake;

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Tree;
-use super::flags::{CANCELLED, PARENT_CANCELLED, RUNNABLE, TIMED};
 use super::cancel_state::{CancelState, ShieldLevel};
-use super::node::{Kind, Life, NodeRef, Cold, Request, State};
+use super::flags::{CANCELLED, PARENT_CANCELLED, RUNNABLE, TIMED};
+use super::node::{Cold, Kind, Life, NodeRef, Request, State};
 use super::timers::Target;
 use super::verdict::Around;
 use super::wake::WakeList;

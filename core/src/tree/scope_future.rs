@@ -19,17 +19,17 @@ use std::thread;
 
 use pin_project_lite::pin_project;
 
+use super::abandon;
+use super::body_state::BodyState;
+use super::cancel_state::ShieldLevel;
+use super::children::Role;
 use super::current;
 use super::drive::{Body, Driver, Step, conclude, poll_open};
-use super::flags::{FOLLOWED, ABANDONED};
-use super::observing;
+use super::flags::{ABANDONED, FOLLOWED};
 use super::inline::{InlineScope, Limit};
-use super::children::Role;
-use super::abandon;
-use super::cancel_state::ShieldLevel;
 use super::node::{Kind, NodeRef};
+use super::observing;
 use super::panic::drop_payload;
-use super::body_state::BodyState;
 use crate::reason::{Origin, Reason};
 
 /// What a construct does with the output of its body.

@@ -8,8 +8,8 @@ use std::task::{Context, Poll, Waker};
 
 use super::closing::{Closed, Linked};
 use super::flags::LOCAL;
-use super::observing;
 use super::node::{Kind, Life, NodeRef};
+use super::observing;
 use super::waking;
 use crate::observer::TaskStatus;
 use crate::sys::atomic::{AtomicU8, Ordering};

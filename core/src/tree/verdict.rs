@@ -11,10 +11,10 @@
 
 use std::cell::Cell;
 
+use super::children::Role;
 use super::current;
 use super::drive::MAX_MISSED_POLLS;
-use super::flags::{CANCELLED, FAILED, LOCAL, ABANDONED, NESTED, POLL_SPENT, RUNNABLE};
-use super::children::Role;
+use super::flags::{ABANDONED, CANCELLED, FAILED, LOCAL, NESTED, POLL_SPENT, RUNNABLE};
 use super::node::{Kind, Life, Node, NodeRef};
 use crate::sys::atomic::{AtomicBool, AtomicU32, Ordering};
 
@@ -143,21 +143,23 @@ impl NodeRef {
 
     /// Something that code in this scope waited for has come: its task will be woken.
     pub(super) fn count_task_wake(&self) {
-        let mut node = self.clone();
-        while !node.counts_wakes() {
-            let Some(parent) = node.parent() else { return };
-            node = parent;
+        if let Some(task) = self.counting_scope() {
+            task.count_wake();
         }
-        node.count_wake();
     }
 
     /// The wake-ups that the task around this scope has counted; none before it has a place.
     fn task_wakes(&self) -> Option<u32> {
+        self.counting_scope().map(|task| task.wakes())
+    }
+
+    /// The nearest scope that counts wake-ups, from this one up: its task, mostly. None before it has a place.
+    fn counting_scope(&self) -> Option<NodeRef> {
         let mut node = self.clone();
         while !node.counts_wakes() {
             node = node.parent()?;
         }
-        Some(node.wakes())
+        Some(node)
     }
 
     /// The scope has just got its node, after its first poll or in it.

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::task::{Wake, Waker};
 
 use super::Tree;
-use super::flags::{PROPAGATED, PARENT_CANCELLED};
 use super::children::Role;
+use super::flags::{PARENT_CANCELLED, PROPAGATED};
 use super::node::{Kind, Life, NodeRef};
 use super::verdict::without_counting;
 use crate::sys::atomic::Ordering;

@@ -132,7 +132,11 @@ impl Summary {
         assert!(holes.is_empty(), "these runs were to cover {holes:?}, and did not");
         // What is left of the runs would be counted here.
         if let Some(live_counts) = foster::live_counts() {
-            assert_eq!((live_counts.scopes, live_counts.tasks, live_counts.timers), (0, 0, 0), "I1: something was left");
+            assert_eq!(
+                (live_counts.scopes, live_counts.tasks, live_counts.timers),
+                (0, 0, 0),
+                "I1: something was left"
+            );
         }
     }
 }

@@ -3,11 +3,11 @@
 
 use std::cell::Cell;
 
-use super::{Attachment, look, node, node_or_default, try_scope};
+use super::{CurrentFrame, look, node, node_or_default, try_scope};
 use crate::Instant;
+use crate::tree::cancel_state::ShieldLevel;
 use crate::tree::flags::{CANCELLED, NOTED, TIMED, WATCHED};
 use crate::tree::inline::InlineScope;
-use crate::tree::cancel_state::ShieldLevel;
 
 /// What code learns where it may have to wait.
 #[derive(Default)]
@@ -27,7 +27,7 @@ pub(crate) fn arrives_at(what: &'static str, asks: bool) -> Arrival {
 /// Whether nobody watches, and no request nor deadline is anywhere near.
 #[inline]
 pub(crate) fn is_clear() -> bool {
-    look(|top| top.and_then(Attachment::node).is_some_and(|node| !node.flagged(CANCELLED | TIMED | NOTED)))
+    look(|top| top.and_then(CurrentFrame::node).is_some_and(|node| !node.flagged(CANCELLED | TIMED | NOTED)))
 }
 
 fn looks_around(what: &'static str, asks: bool) -> Arrival {
@@ -72,12 +72,15 @@ fn asks_around() -> bool {
 }
 
 /// The inline scopes around this code, from the inside out.
-fn lights_around(top: Option<&Attachment>) -> impl Iterator<Item = &Cell<InlineScope>> {
-    top.into_iter().flat_map(Attachment::outward).take_while(|place| place.is_inline()).filter_map(Attachment::inline)
+fn lights_around(top: Option<&CurrentFrame>) -> impl Iterator<Item = &Cell<InlineScope>> {
+    top.into_iter()
+        .flat_map(CurrentFrame::outward)
+        .take_while(|place| place.is_inline())
+        .filter_map(CurrentFrame::inline)
 }
 
 /// Whether the time of an inline scope around this code, up to a shield, is over. Such a scope is noted as over.
-fn lights_are_over(top: Option<&Attachment>) -> bool {
+fn lights_are_over(top: Option<&CurrentFrame>) -> bool {
     if lights_around(top).all(|inline| inline.get().deadline() == Instant::NEVER) {
         return false;
     }
