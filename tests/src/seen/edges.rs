@@ -134,7 +134,7 @@ pub async fn a_parked_scope_that_healthy_code_shares_panics() {
 /// L2: a nursery knows how many children are left in it; asking for the number costs the same for any number of children.
 pub async fn the_length_of_a_nursery_is_known_without_counting() {
     ends("the_length_of_a_nursery_is_known_without_counting", async {
-        let many = rounds(100_000, 100);
+        let many = rounds(20_000, 100);
         let Ok(()) = nursery(async |n: Nursery| {
             for _ in 0..many {
                 n.spawn_daemon(sleep_forever());
