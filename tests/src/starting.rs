@@ -182,7 +182,7 @@ both! {
         assert_eq!((seen.value(), passed.value()), (1, 0));
     }
 
-    /// B134: the caller was cancelled before the child is ready: its word is ignored, and it is told so; it is not adopted, but
+    /// B134, L13: the caller was cancelled before the child is ready: its word is ignored, and it is told so; it is not adopted, but
     /// cancelled with the caller, who waits for it.
     a_ready_after_the_cancel_of_the_caller_is_ignored, a_local_ready_after_the_cancel_of_the_caller_is_ignored: {
         let (ignored, cleaned, passed) = (Count::new(), Count::new(), Count::new());
@@ -218,6 +218,32 @@ both! {
         })
         .await;
         assert_eq!(out, Ok(3), "the nursery is not touched");
+    }
+
+    /// L13: a caller that is cancelled after the child was ready, and has ended, gets what the child has passed; then it stops.
+    a_cancelled_caller_gets_what_a_ready_child_has_passed, a_cancelled_caller_gets_what_a_ready_local_child_has_passed: {
+        let (seen, passed) = (Count::new(), Count::new());
+        let out: Result<u32, Oops> = open(async |n: Handle<Oops>| {
+            let mut scope = CancelScope::new();
+            let handle = scope.handle();
+            let starting = n.start(async move |ready: Ready<u16>| {
+                assert!(ready.notify(80));
+                handle.cancel("the caller");
+            });
+            let out = scope
+                .run(async {
+                    assert_eq!(starting.await, Ok(80));
+                    seen.up();
+                    sleep_forever().await;
+                    passed.up();
+                })
+                .await;
+            assert!(out.is_err());
+            Ok(3)
+        })
+        .await;
+        assert_eq!(out, Ok(3));
+        assert_eq!((seen.value(), passed.value()), (1, 0));
     }
 
     /// B136, L31: a child that fails after its word was ignored: the error comes out of `start`.
@@ -536,6 +562,8 @@ macro_rules! starting_suite {
             an_error_after_ready_is_the_local_nurserys,
             a_ready_after_the_cancel_of_the_caller_is_ignored,
             a_local_ready_after_the_cancel_of_the_caller_is_ignored,
+            a_cancelled_caller_gets_what_a_ready_child_has_passed,
+            a_cancelled_caller_gets_what_a_ready_local_child_has_passed,
             an_error_after_an_ignored_ready_comes_out_of_start,
             an_error_after_an_ignored_ready_comes_out_of_a_local_start,
             a_shielded_child_outlasts_the_cancel_of_the_caller,
