@@ -2,8 +2,9 @@
 //!
 //! ```text
 //!   acquire ──▶ use ────────▶ Ok ────────────────────┐
-//!                 └──────╳ cancelled, failed, panic ─┤ everything inside ends
-//!                                                    └──▶ release(resource, exit), shielded, within its budget
+//!      │          └──────╳ cancelled, failed, panic ─┤ everything inside ends
+//!      │                                             └──▶ release(resource, exit), shielded, within its budget
+//!      └──╳ cut between its awaits, failed, panic: no resource, and no release
 //! ```
 //!
 //! What has to survive the loss of the future is on the heap only when it can be lost. As long as the first poll of the body lasts,
@@ -69,12 +70,16 @@ impl Exit {
 /// body leaks, or moves out as its value, keeps the resource; then there is nothing to release, and the guard's own drop is
 /// all that happens.
 ///
-/// Nothing comes between the end of `acquire` and the moment from which the release is sure to run.
+/// Nothing comes between the end of `acquire` and the moment from which the release is sure to run. But `acquire` itself can be cut
+/// between two of its awaits, and it can fail. Then there is no resource, and no release, and what a half-done acquisition has
+/// opened stays open: a connection that has not logged in yet, a lock file. So make the acquisition one step, or shield it with
+/// a limit, `try_bracket(shield(fail_after(limit, open())), …)`; or acquire only what is there without an await, and do the rest
+/// in the body.
 ///
 /// # Cancellation
 ///
-/// *Partial effect*: `acquire` is cancelled by its own rules; the body as in a [`CancelScope`](crate::CancelScope); then the
-/// release runs.
+/// *Partial effect*: `acquire` is cancelled by its own rules, without a release if that happens before it has returned. After it, the
+/// body is cancelled as in a [`CancelScope`](crate::CancelScope), and then the release runs.
 ///
 /// # Panics
 ///
@@ -107,6 +112,40 @@ impl Exit {
 /// assert!(out.is_none());
 /// # });
 /// ```
+///
+/// An acquisition of two steps. The deadline comes between them: without the shield it would cut `open` there, and the connection
+/// would stay open. With it, `open` goes on to its end or to its own limit, and what it has opened is closed:
+///
+/// ```
+/// use foster::{fail_after, move_on_after, shield, sleep, sleep_forever, try_bracket};
+/// use std::sync::atomic::{AtomicUsize, Ordering};
+/// use std::time::Duration;
+///
+/// static OPEN: AtomicUsize = AtomicUsize::new(0);
+///
+/// async fn open() {
+///     OPEN.fetch_add(1, Ordering::SeqCst); // connected
+///     sleep(Duration::from_secs(2)).await; // logs in
+/// }
+///
+/// # foster_sim::run(1, async {
+/// let start = foster::Instant::now();
+/// let out = move_on_after(
+///     Duration::from_secs(1),
+///     try_bracket(
+///         shield(fail_after(Duration::from_secs(5), open())),
+///         async |_connection| Ok(sleep_forever().await),
+///         |(), _exit| async { OPEN.store(0, Ordering::SeqCst) },
+///     ),
+/// )
+/// .await;
+/// assert!(out.is_none());
+/// assert_eq!(start.elapsed(), Duration::from_secs(2)); // `open` has ended
+/// assert_eq!(OPEN.load(Ordering::SeqCst), 0);
+/// # });
+/// ```
+///
+/// A limit that passes cuts `open` as well, so what it opens has to be closed by its drop then.
 #[track_caller]
 pub fn bracket<A, R, B, Fut, C, Rel>(acquire: A, body: B, release: C) -> Bracket<A, R, R, B, Fut, Fut::Output, C>
 where
@@ -124,7 +163,8 @@ where
 ///
 /// # Errors
 ///
-/// The error of `acquire`: then there is nothing to release. Or the error of the body, after the release.
+/// The error of `acquire`: then there is no release, and `acquire` has to close itself what it has opened. Or the error of the body,
+/// after the release.
 ///
 /// # Cancellation
 ///

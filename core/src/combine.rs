@@ -30,7 +30,8 @@
 //! * **What has not begun does not begin** when the outcome is settled, or the code around is cancelled (law L13).
 //! * **Cancelled from further out, nothing comes back**: the call never returns, and the code around it is dropped. An error
 //!   that was there before is returned even so (law L31).
-//! * **A turn is fair**: it polls the futures that were woken before it began.
+//! * **A turn is fair**: it polls the futures that were woken before it began, in that order. Those of a tuple are all polled, and
+//!   each turn begins with the next one. So one that uses up the task's budget keeps no other from its operations.
 //!
 //! # Local, not parallel
 //!

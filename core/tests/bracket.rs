@@ -412,6 +412,29 @@ fn a_finalizer_of_a_release_has_run_when_the_bracket_returns() {
     });
 }
 
+/// L23: an acquisition that is cut between its awaits has no release, and nothing is used; one that is shielded goes on, and is released.
+#[test]
+fn an_acquisition_that_is_cut_has_no_release() {
+    foster_sim::run(1, async {
+        let log = Log::default();
+        let acquire = || async {
+            log.add("opens");
+            sleep(ms(10)).await;
+            log.add("is open");
+        };
+        let release = || {
+            let log = log.clone();
+            move |(), _: Exit| async move { log.add("release") }
+        };
+        let cut = bracket(acquire(), async |_| log.add("use"), release());
+        assert!(move_on_after(ms(5), cut).await.is_none());
+        log.is(&["opens"]);
+        let shielded = bracket(shield(acquire()), async |_| sleep(ms(1)).await, release());
+        assert!(move_on_after(ms(5), shielded).await.is_none());
+        log.is(&["opens", "opens", "is open", "release"]);
+    });
+}
+
 /// Outside of any tree nothing is used that could not be released.
 #[test]
 fn a_bracket_outside_of_any_tree_is_not_used() {

@@ -14,6 +14,8 @@ mod produce;
 mod storm;
 #[path = "combine/streams.rs"]
 mod streams;
+#[path = "combine/turns.rs"]
+mod turns;
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};

@@ -97,6 +97,35 @@ fn every_page_is_in_the_summary_and_its_code_is_compiled() {
     assert_eq!(summary.len(), pages.len(), "the summary has no other pages");
 }
 
+/// The titles and targets of the links of a text.
+fn titled_links(text: &str) -> Vec<(String, String)> {
+    let prose = prose(text);
+    let links = prose.match_indices("](").map(|(end, _)| {
+        let title = &prose[prose[..end].rfind('[').expect("a link begins") + 1..end];
+        let target = &prose[end + 2..];
+        (title.to_owned(), target[..target.find(')').expect("a link ends")].to_owned())
+    });
+    links.collect()
+}
+
+/// The summary and the list of examples name a page by its title; the summary leaves the "From" to the heading of its part.
+#[test]
+fn a_page_has_one_title() {
+    let mut checked = 0;
+    for (list, pages) in [("docs/src/SUMMARY.md", ""), ("examples/README.md", "../docs/src/")] {
+        let list = workspace().join(list);
+        for (name, target) in titled_links(&read(&list)) {
+            let Some(page) = target.strip_prefix(pages).filter(|page| page.ends_with(".md")) else { continue };
+            let text = read(workspace().join("docs/src").join(page));
+            let title =
+                text.lines().next().unwrap().strip_prefix("# ").unwrap_or_else(|| panic!("{page} has no title"));
+            assert!(name == title || format!("From {name}") == title, "{}: {name}, {title}", list.display());
+            checked += 1;
+        }
+    }
+    assert!(checked > 60, "{checked}");
+}
+
 #[test]
 fn every_link_leads_somewhere() {
     let mut checked = 0;
@@ -320,7 +349,7 @@ fn every_law_and_invariant_that_is_cited_is_in_the_book() {
     assert!(checked > 500, "{checked}");
 }
 
-/// Markdown files by their names alone, which is how comments cite them.
+/// Markdown files by their names alone, which is how comments cite them. No page of the repository has numbered sections.
 #[test]
 fn every_page_that_is_cited_is_in_the_repository() {
     let mut present = BTreeSet::new();
@@ -331,10 +360,7 @@ fn every_page_that_is_cited_is_in_the_repository() {
     present.insert("README.md".to_owned());
     let mut checked = 0;
     for (path, text) in comments() {
-        // The replay of the model still cites a page that it was written from.
-        if path.starts_with(workspace().join("tests/tests/model")) || path.ends_with("tests/tests/model.rs") {
-            continue;
-        }
+        assert!(!text.contains('§'), "{} cites a section", path.display());
         for name in text.split(|c: char| !c.is_ascii_alphanumeric() && !"-_.".contains(c)) {
             let name = name.trim_end_matches('.');
             if name.len() > ".md".len() && name.ends_with(".md") {

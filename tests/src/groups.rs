@@ -1,6 +1,6 @@
 //! Behaviours: groups. What ends a nursery, what it waits for, and what comes out of it.
 //!
-//! The submodules have the laws that no row of the list speaks of: `outcomes` (§7), `daemons` (L24), `loss` (L25–L30),
+//! The submodules have the laws that no behaviour (`B…`) speaks of: `outcomes` (L31–L35), `daemons` (L24), `loss` (L25–L30),
 //! `context` (L38).
 
 pub(crate) mod both;

@@ -2,6 +2,10 @@
 
 mod moving;
 
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+
 use foster::{
     CancelScope, Instant, JoinError, Ready, StartError, TaskStatus, checkpoint, defer, is_cancelled, shield, sleep,
     sleep_forever,
@@ -25,6 +29,32 @@ impl From<StartError> for Oops {
     fn from(error: StartError) -> Self {
         Oops::Start(error)
     }
+}
+
+/// The body of a nursery with handles of this type.
+type Body<H> = Box<dyn FnOnce(H) -> Pin<Box<dyn Future<Output = Result<(), Oops>> + Send>> + Send>;
+
+/// Opens a nursery whose body gives its handle away and ends when a child has begun, and polls it once: after that nothing but a pending
+/// start keeps it open. Returns the handle, and the nursery's future.
+async fn waiting_for_a_child<H, G>(begun: &Count, open: impl FnOnce(Body<H>) -> G) -> (H, Pin<Box<G>>)
+where
+    H: Send + 'static,
+    G: Future,
+{
+    let (slot, begun) = (Arc::new(Mutex::new(None)), begun.reaches(1));
+    let given = slot.clone();
+    let body = move |handle| {
+        *given.lock().unwrap() = Some(handle);
+        let waits: Pin<Box<dyn Future<Output = _> + Send>> = Box::pin(async {
+            begun.await;
+            Ok(())
+        });
+        waits
+    };
+    let mut group = Box::pin(open(Box::new(body)));
+    assert!(poll_once(group.as_mut()).await.is_pending());
+    let handle = slot.lock().unwrap().take().expect("the body has run");
+    (handle, group)
 }
 
 both! {
@@ -152,7 +182,7 @@ both! {
         assert_eq!((seen.value(), passed.value()), (1, 0));
     }
 
-    /// B134: the caller was cancelled before the child is ready: its word is ignored, and it is told so; it is not adopted, but
+    /// B134, L13: the caller was cancelled before the child is ready: its word is ignored, and it is told so; it is not adopted, but
     /// cancelled with the caller, who waits for it.
     a_ready_after_the_cancel_of_the_caller_is_ignored, a_local_ready_after_the_cancel_of_the_caller_is_ignored: {
         let (ignored, cleaned, passed) = (Count::new(), Count::new(), Count::new());
@@ -188,6 +218,32 @@ both! {
         })
         .await;
         assert_eq!(out, Ok(3), "the nursery is not touched");
+    }
+
+    /// L13: a caller that is cancelled after the child was ready, and has ended, gets what the child has passed; then it stops.
+    a_cancelled_caller_gets_what_a_ready_child_has_passed, a_cancelled_caller_gets_what_a_ready_local_child_has_passed: {
+        let (seen, passed) = (Count::new(), Count::new());
+        let out: Result<u32, Oops> = open(async |n: Handle<Oops>| {
+            let mut scope = CancelScope::new();
+            let handle = scope.handle();
+            let starting = n.start(async move |ready: Ready<u16>| {
+                assert!(ready.notify(80));
+                handle.cancel("the caller");
+            });
+            let out = scope
+                .run(async {
+                    assert_eq!(starting.await, Ok(80));
+                    seen.up();
+                    sleep_forever().await;
+                    passed.up();
+                })
+                .await;
+            assert!(out.is_err());
+            Ok(3)
+        })
+        .await;
+        assert_eq!(out, Ok(3));
+        assert_eq!((seen.value(), passed.value()), (1, 0));
     }
 
     /// B136, L31: a child that fails after its word was ignored: the error comes out of `start`.
@@ -340,19 +396,10 @@ both! {
 
     /// B137, L4: a start that was not answered keeps its nursery open, as if the child were in it; the child's end is what closes it.
     a_pending_start_keeps_its_nursery_open, a_pending_start_keeps_its_local_nursery_open: {
-        let begun = Count::new();
-        let slot = std::sync::Mutex::new(None);
-        let start = Instant::now();
-        let mut group = Box::pin(open(async |closing: Handle<Oops>| {
-            *slot.lock().unwrap() = Some(closing);
-            begun.reaches(1).await;
-            Ok::<_, Oops>(())
-        }));
-        assert!(poll_once(group.as_mut()).await.is_pending());
-        let closing = slot.lock().unwrap().take().expect("the body has run");
-        let begin = begun.clone();
+        let (start, begun) = (Instant::now(), Count::new());
+        let (closing, group): (Handle<Oops>, _) = waiting_for_a_child(&begun, |body| open(body)).await;
         let starting = closing.start::<u16, (), _, _>(async move |ready| {
-            begin.up();
+            begun.up();
             sleep(ms(3)).await;
             assert!(ready.notify(80), "its nursery waits for it");
             sleep(ms(2)).await;
@@ -367,19 +414,10 @@ both! {
 
     /// B137, L4: a start whose child does not get ready keeps its nursery open until that is known, and no longer.
     a_start_that_fails_lets_its_nursery_end, a_start_that_fails_lets_its_local_nursery_end: {
-        let slot = std::sync::Mutex::new(None);
-        let start = Instant::now();
-        let begun = Count::new();
-        let mut group = Box::pin(open(async |closing: Handle<Oops>| {
-            *slot.lock().unwrap() = Some(closing);
-            begun.reaches(1).await;
-            Ok::<_, Oops>(())
-        }));
-        assert!(poll_once(group.as_mut()).await.is_pending());
-        let closing = slot.lock().unwrap().take().expect("the body has run");
-        let begin = begun.clone();
+        let (start, begun) = (Instant::now(), Count::new());
+        let (closing, group): (Handle<Oops>, _) = waiting_for_a_child(&begun, |body| open(body)).await;
         let starting = closing.start::<u16, (), _, _>(async move |_ready| {
-            begin.up();
+            begun.up();
             sleep(ms(3)).await;
         });
         let (refused, _) = crate::running::witness::both(starting, async {
@@ -524,6 +562,8 @@ macro_rules! starting_suite {
             an_error_after_ready_is_the_local_nurserys,
             a_ready_after_the_cancel_of_the_caller_is_ignored,
             a_local_ready_after_the_cancel_of_the_caller_is_ignored,
+            a_cancelled_caller_gets_what_a_ready_child_has_passed,
+            a_cancelled_caller_gets_what_a_ready_local_child_has_passed,
             an_error_after_an_ignored_ready_comes_out_of_start,
             an_error_after_an_ignored_ready_comes_out_of_a_local_start,
             a_shielded_child_outlasts_the_cancel_of_the_caller,

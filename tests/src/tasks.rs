@@ -499,7 +499,7 @@ pub async fn a_handle_outlives_its_tree() {
     assert_eq!(cancelled.await, Err(JoinError::Cancelled));
 }
 
-/// L34, §7: a child that panics says so to its handle, while the nursery keeps the panic for its end.
+/// L32, L34: a child that panics says so to its handle, while the nursery keeps the panic for its end.
 pub async fn a_handle_of_a_panicking_child_says_so() {
     let kept = Mutex::new(None);
     let panic = caught(foster::nursery(async |n: foster::Nursery| {

@@ -141,7 +141,7 @@ fn files(folder: &Path, deep: bool) -> Vec<PathBuf> {
 
 struct Behaviour {
     name: String,
-    /// Its comment says which behaviour, law or section it is about.
+    /// Its comment says which behaviour or law it is about.
     cites: bool,
 }
 
@@ -173,10 +173,7 @@ fn behaviours(source: &str) -> Vec<Behaviour> {
             names.extend(pair.split(',').map(str::trim));
             header.clear();
         }
-        found.extend(names.iter().map(|name| Behaviour {
-            name: (*name).to_owned(),
-            cites: !ids(&comment).is_empty() || comment.contains('§'),
-        }));
+        found.extend(names.iter().map(|name| Behaviour { name: (*name).to_owned(), cites: !ids(&comment).is_empty() }));
         if header.is_empty() && !text.starts_with("#[") {
             comment.clear();
         }

@@ -1,4 +1,4 @@
-//! What the core may be made of: no runtime below it, and layers inside it (DESIGN §2, §4).
+//! What the core may be made of: no runtime below it, and layers inside it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::read_to_string;
@@ -51,7 +51,10 @@ fn core_has_no_runtime_below_it() {
         assert!(!found.contains(*runtime), "foster depends on a runtime: {runtime}");
     }
     let expected: BTreeSet<_> = DEPENDENCIES.iter().map(|name| (*name).to_owned()).collect();
-    assert_eq!(found, expected, "each dependency of the core is a decision: see DESIGN §4, then the list in this test");
+    assert_eq!(
+        found, expected,
+        "each dependency of the core is a decision: one that is meant goes into the list in this test"
+    );
 }
 
 /// No features that change behaviour: none at all.
@@ -62,7 +65,7 @@ fn core_has_no_features() {
     assert!(features.is_empty(), "{features:?}");
 }
 
-/// DESIGN §4: in one small private module.
+/// In one small private module, which justifies it.
 #[test]
 fn unsafe_code_is_in_one_module() {
     let mut there = 0;
@@ -129,7 +132,7 @@ fn locked() -> BTreeMap<String, Vec<String>> {
     packages
 }
 
-/// The layers of DESIGN §2. A module uses what is below it, and of its own layer the public API only.
+/// The layers. A module uses what is below it, and of its own layer the public API only.
 const LAYERS: &[(&str, u8)] = &[
     // What the mechanisms are made of, and words: errors, reasons, instants.
     ("sys", 0),
@@ -207,7 +210,7 @@ fn modules_use_what_is_below_them() {
     let mut uses = BTreeSet::new();
     for source in sources.iter().filter(|source| !source.module.is_empty()) {
         let top = source.top();
-        assert!(layer(top).is_some(), "the module `{top}` has no layer: give it one in LAYERS (DESIGN §2)");
+        assert!(layer(top).is_some(), "the module `{top}` has no layer: give it one in LAYERS");
         uses.extend(uses_of(source, &api));
     }
     assert!(uses.len() > 100, "the uses were not found");
@@ -276,10 +279,7 @@ fn derived_operations_call_public_functions_only() {
         "combine calls Bell::new",
     ];
     let called: Vec<_> = called.iter().filter(|call| !other.contains(&call.as_str())).collect();
-    assert!(
-        called.is_empty(),
-        "{called:?}: a derived operation needs private access: then the primitive is wrong (DESIGN §2)"
-    );
+    assert!(called.is_empty(), "{called:?}: a derived operation needs private access: then the primitive is wrong");
 }
 
 /// Whether the call stands there, and not as the end of a longer name.

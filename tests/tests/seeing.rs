@@ -215,7 +215,7 @@ fn a_task_that_is_dropped_ends_once() {
     });
 }
 
-/// §4 item 9: polls that take long, and tasks that go on after a cancel, are reported with name and place, each of these once.
+/// Polls that take long, and tasks that go on after a cancel, are reported with name and place, each of these once.
 #[test]
 fn slow_polls_and_ignored_cancels_are_reported() {
     let reports = Arc::new(Mutex::new(Vec::new()));

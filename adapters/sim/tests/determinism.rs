@@ -3,10 +3,15 @@
 mod support;
 
 use std::collections::BTreeSet;
+use std::future::poll_fn;
+use std::pin::pin;
 use std::process::Command;
+use std::sync::Arc;
+use std::task::Poll;
 
+use foster::{Observer, move_on_after, shield};
 use foster_sim::{Builder, Event, Policy, Schedule};
-use support::{Log, broad_program, busy_program, job, scope, secs};
+use support::{Log, broad_program, busy_program, job, millis, scope, secs};
 
 fn hash(seed: u64) -> u64 {
     let run = Builder::new(seed).observe(busy_program());
@@ -124,6 +129,70 @@ fn jitter_comes_from_the_seed() {
     let times: BTreeSet<_> = (0..20).map(pauses).collect();
     assert_eq!(times.len(), 20, "each seed has its own");
     assert_eq!(times, (0..20).map(pauses).collect());
+}
+
+/// Follows everything, and does nothing.
+struct Follower;
+
+impl Observer for Follower {
+    fn follows_tasks(&self) -> bool {
+        true
+    }
+
+    fn follows_scopes(&self) -> bool {
+        true
+    }
+}
+
+/// A nursery that is held and not polled when the scope around it is cancelled, beside scopes of all kinds: what was dropped and what has
+/// ended, in order.
+async fn held_program() -> Vec<String> {
+    let log = Log::default();
+    let _cut = move_on_after(millis(5), async {
+        let mut held = pin!(scope(|n| {
+            let log = log.clone();
+            async move {
+                n.spawn(shield(async move {
+                    foster::sleep(millis(9)).await;
+                    log.add("child");
+                }));
+                foster::sleep_forever().await;
+            }
+        }));
+        poll_fn(|cx| {
+            assert!(held.as_mut().poll(cx).is_pending());
+            Poll::Ready(())
+        })
+        .await;
+        let (finalizer, shielded) = (log.clone(), log.clone());
+        foster::defer(async move { finalizer.add("finalizer") });
+        shield(async move {
+            foster::sleep(millis(7)).await;
+            shielded.add("shield");
+        })
+        .await;
+        log.add("not reached");
+        foster::sleep_forever().await;
+    })
+    .await;
+    log.add("owner");
+    log.lines()
+}
+
+/// L39: an observer changes no outcome: neither what comes out nor when.
+#[test]
+fn an_observer_changes_no_outcome() {
+    for seed in 0..40 {
+        let settings = || Builder::new(seed).spurious_polls(if seed % 2 == 0 { 0.0 } else { 0.2 }).unwatched();
+        let [plain, observed] =
+            [settings(), settings().observer(Arc::new(Follower))].map(|settings| settings.observe(held_program()));
+        assert_eq!(plain.outcome.unwrap(), observed.outcome.unwrap(), "seed {seed}");
+        assert_eq!((plain.elapsed, plain.hash), (observed.elapsed, observed.hash), "seed {seed}");
+        let [plain, observed] =
+            [settings(), settings().observer(Arc::new(Follower))].map(|settings| settings.observe(broad_program()));
+        assert!(plain.outcome.is_ok() && observed.outcome.is_ok(), "seed {seed}");
+        assert_eq!((plain.elapsed, plain.hash), (observed.elapsed, observed.hash), "seed {seed}");
+    }
 }
 
 #[test]

@@ -25,6 +25,9 @@ pub(super) struct Group<F, T> {
     turn: usize,
     /// One was polled in this turn.
     has_polled: bool,
+    /// The turn began with some of the task's budget. One that begins with none polls all whose turn it is: else the first of them would
+    /// go to the end of the queue with nothing, and it might be the same one every time.
+    had_budget: bool,
     fate: Fate,
     /// A branch has panicked, and the others were not told yet.
     closed: bool,
@@ -48,6 +51,7 @@ impl<F, T> Group<F, T> {
             ready: ReadyQueue::new(),
             turn: 0,
             has_polled: false,
+            had_budget: true,
             fate: Fate::new(),
             closed: false,
         }
@@ -68,6 +72,7 @@ impl<F, T> Group<F, T> {
     pub(super) fn begin_turn(&mut self, cx: &mut Context<'_>) {
         self.turn = self.ready.register(cx.waker());
         self.has_polled = false;
+        self.had_budget = !leaf::has_to_yield();
         self.fate.begin_turn();
     }
 
@@ -122,7 +127,7 @@ impl<F: Future<Output = T>, T> Group<F, T> {
                 // What was woken since the turn began has woken the driver.
                 return Poll::Pending;
             }
-            if self.has_polled && leaf::has_to_yield() {
+            if self.has_polled && self.had_budget && leaf::has_to_yield() {
                 // The others would find no budget: each would wake itself, and be polled for nothing.
                 self.turn = 0;
                 self.ready.wake_driver();

@@ -104,8 +104,12 @@ impl<S: Stream> Stream for Merge<S> {
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<S::Item>> {
         let this = &mut *self;
         // What is woken during this turn has woken the driver, and comes in the next.
-        for polled in 0..this.ready.register(cx.waker()) {
-            if polled > 0 && leaf::has_to_yield() {
+        let count = this.ready.register(cx.waker());
+        // Subtle: a turn that begins without any budget asks all streams. If it asked the first alone, that one would go to the end of
+        // the queue with nothing, and if every other turn were such a one, it would always be the same stream.
+        let had_budget = !leaf::has_to_yield();
+        for polled in 0..count {
+            if polled > 0 && had_budget && leaf::has_to_yield() {
                 this.ready.wake_driver();
                 return Poll::Pending;
             }

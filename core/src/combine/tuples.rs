@@ -1,6 +1,8 @@
 //! A few futures of different types, in place: `join`, `try_join` and `race` on tuples.
 //!
-//! No boxes here: the futures lie in the combinator's own future, and all that have not ended are polled in every turn.
+//! No boxes here: the futures lie in the combinator's own future, and all that have not ended are polled in every turn. A future that
+//! uses up the task's budget leaves nothing of it to those that are polled after it, so each turn begins with another one: see
+//! [`Order`].
 
 use std::fmt::{self, Debug};
 use std::future::Future;
@@ -12,10 +14,12 @@ use pin_project_lite::pin_project;
 use super::branch::{Branch, Fate, Step};
 use super::later;
 use super::quorum::{RaceAll, race_all};
+use crate::leaf;
 
 /// Waits for all futures of a tuple (two to eight), and returns a tuple of what they return.
 ///
-/// They have no scopes of their own: it is as if the code around did several things at once. For a list see
+/// They have no scopes of their own: it is as if the code around did several things at once. All that have not returned are polled
+/// whenever the whole is, at first in the order of the tuple, and each time another one comes first. For a list see
 /// [`gather_settled`](crate::gather_settled).
 ///
 /// # Cancellation
@@ -212,6 +216,29 @@ impl<F: Future<Output = T>, T> Part<F, T> {
     }
 }
 
+/// The order in which a turn polls the futures: that of the tuple, but each turn begins with the next one (law L14).
+struct Order {
+    /// The one to begin with.
+    first: u8,
+}
+
+impl Order {
+    const fn new() -> Self {
+        Order { first: 0 }
+    }
+
+    /// The order of this turn, of `len` futures.
+    fn turn(&mut self, len: u8) -> impl Iterator<Item = u8> + Clone + use<> {
+        let first = self.first;
+        // Subtle: a turn that begins without any budget does not count. If it did, and every other turn were such a one, because
+        // something beside this tuple comes first in it, the same future would come first whenever there is budget.
+        if !leaf::has_to_yield() {
+            self.first = (first + 1) % len;
+        }
+        (first..len).chain(0..first)
+    }
+}
+
 #[cold]
 fn polled_again(what: &str) -> ! {
     panic!("`{what}` was polled after it had returned")
@@ -220,25 +247,39 @@ fn polled_again(what: &str) -> ! {
 /// The common part of the futures of `try_join` and `race` on tuples.
 struct Heat<X> {
     fate: Fate,
-    /// What has settled the outcome: the first error, or the winner.
-    outcome: Option<X>,
-    left: usize,
+    order: Order,
+    /// What has settled the outcome, the first error or the winner, and which future it is from.
+    outcome: Option<(u8, X)>,
+    left: u8,
     /// The branches were told that it is settled.
     closed: bool,
 }
 
 impl<X> Heat<X> {
-    fn new(branches: usize) -> Self {
-        Heat { fate: Fate::new(), outcome: None, left: branches, closed: false }
+    fn new(branches: u8) -> Self {
+        Heat { fate: Fate::new(), order: Order::new(), outcome: None, left: branches, closed: false }
     }
 
-    fn settle(&mut self, outcome: X, reason: &'static str) -> Result<(), X> {
-        if self.outcome.is_some() {
-            return Err(outcome);
+    /// Begins a turn, and gives its order.
+    fn begin_turn(&mut self, len: u8) -> impl Iterator<Item = u8> + Clone + use<X> {
+        self.fate.begin_turn();
+        self.order.turn(len)
+    }
+
+    /// Settles the outcome, with what the future at this place has returned. Of several in one turn, that of the first of the tuple
+    /// counts. Gives back the one that does not.
+    fn settle(&mut self, at: u8, outcome: X, reason: &'static str) -> Option<X> {
+        match &self.outcome {
+            Some((first, _)) if self.closed || *first < at => Some(outcome),
+            _ => {
+                self.fate.settle(reason);
+                self.outcome.replace((at, outcome)).map(|(_, later)| later)
+            }
         }
-        self.outcome = Some(outcome);
-        self.fate.settle(reason);
-        Ok(())
+    }
+
+    fn take_outcome(&mut self) -> Option<X> {
+        self.outcome.take().map(|(_, outcome)| outcome)
     }
 
     /// Polls one branch; what it has returned, if it has.
@@ -274,7 +315,7 @@ impl<X> Heat<X> {
 }
 
 macro_rules! tuples {
-    ($($join:ident $try_join:ident $race:ident $len:literal: $($branch:ident $F:ident $T:ident $value:ident),+;)+) => {$(
+    ($($join:ident $try_join:ident $race:ident $len:literal: $($at:literal $branch:ident $F:ident $T:ident $value:ident),+;)+) => {$(
         impl<$($F),+> sealed::Sealed for ($($F,)+) {}
 
         impl<$($F: Future),+> Joined for ($($F,)+) {
@@ -282,7 +323,7 @@ macro_rules! tuples {
 
             fn join(self) -> Self::Future {
                 let ($($branch,)+) = self;
-                $join { $($branch: Part::Running { future: $branch }),+ }
+                $join { $($branch: Part::Running { future: $branch },)+ order: Order::new() }
             }
         }
 
@@ -315,6 +356,7 @@ macro_rules! tuples {
             #[must_use = "futures do nothing unless polled"]
             pub struct $join<$($F, $T),+> {
                 $(#[pin] $branch: Part<$F, $T>,)+
+                order: Order,
             }
         }
 
@@ -324,7 +366,12 @@ macro_rules! tuples {
             fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
                 let mut this = self.project();
                 let mut done = true;
-                $(done &= this.$branch.as_mut().poll(cx);)+
+                for at in this.order.turn($len) {
+                    match at {
+                        $($at => done &= this.$branch.as_mut().poll(cx),)+
+                        _ => unreachable!("{at} of {}", $len),
+                    }
+                }
                 if !done {
                     return Poll::Pending;
                 }
@@ -353,17 +400,26 @@ macro_rules! tuples {
             fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
                 let mut this = self.project();
                 let heat = this.heat;
-                heat.fate.begin_turn();
+                let order = heat.begin_turn($len);
                 loop {
-                    $(match heat.poll(this.$branch.as_mut(), cx) {
-                        Some(Ok(value)) => *this.$value = Some(value),
-                        Some(Err(error)) => {
-                            if let Err(error) = heat.settle(error, "another future has failed") {
+                    for at in order.clone() {
+                        let failed = match at {
+                            $($at => match heat.poll(this.$branch.as_mut(), cx) {
+                                Some(Ok(value)) => {
+                                    *this.$value = Some(value);
+                                    None
+                                }
+                                Some(Err(error)) => Some(error),
+                                None => None,
+                            },)+
+                            _ => unreachable!("{at} of {}", $len),
+                        };
+                        if let Some(error) = failed {
+                            if let Some(error) = heat.settle(at, error, "another future has failed") {
                                 later(error);
                             }
                         }
-                        None => {}
-                    })+
+                    }
                     let Some(reason) = heat.newly_settled() else { break };
                     $(heat.close(this.$branch.as_mut(), reason);)+
                 }
@@ -371,7 +427,7 @@ macro_rules! tuples {
                     return Poll::Pending;
                 }
                 heat.fate.resume_panic();
-                if let Some(error) = heat.outcome.take() {
+                if let Some(error) = heat.take_outcome() {
                     return Poll::Ready(Err(error));
                 }
                 if heat.fate.is_cut() {
@@ -405,12 +461,18 @@ macro_rules! tuples {
             fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<X> {
                 let mut this = self.project();
                 let heat = this.heat;
-                heat.fate.begin_turn();
+                let order = heat.begin_turn($len);
                 loop {
-                    $(if let Some(value) = heat.poll(this.$branch.as_mut(), cx) {
-                        // A loser that completes even so has lost all the same.
-                        drop(heat.settle(value, "lost the race"));
-                    })+
+                    for at in order.clone() {
+                        let value = match at {
+                            $($at => heat.poll(this.$branch.as_mut(), cx),)+
+                            _ => unreachable!("{at} of {}", $len),
+                        };
+                        if let Some(value) = value {
+                            // A loser that completes even so has lost all the same.
+                            drop(heat.settle(at, value, "lost the race"));
+                        }
+                    }
                     let Some(reason) = heat.newly_settled() else { break };
                     $(heat.close(this.$branch.as_mut(), reason);)+
                 }
@@ -421,7 +483,7 @@ macro_rules! tuples {
                 if heat.fate.is_cut() {
                     return Poll::Pending;
                 }
-                match heat.outcome.take() {
+                match heat.take_outcome() {
                     Some(value) => Poll::Ready(value),
                     None => polled_again("race"),
                 }
@@ -437,12 +499,12 @@ macro_rules! tuples {
 }
 
 tuples! {
-    Join2 TryJoin2 Race2 2: a A TA va, b B TB vb;
-    Join3 TryJoin3 Race3 3: a A TA va, b B TB vb, c C TC vc;
-    Join4 TryJoin4 Race4 4: a A TA va, b B TB vb, c C TC vc, d D TD vd;
-    Join5 TryJoin5 Race5 5: a A TA va, b B TB vb, c C TC vc, d D TD vd, e E TE ve;
-    Join6 TryJoin6 Race6 6: a A TA va, b B TB vb, c C TC vc, d D TD vd, e E TE ve, f F TF vf;
-    Join7 TryJoin7 Race7 7: a A TA va, b B TB vb, c C TC vc, d D TD vd, e E TE ve, f F TF vf, g G TG vg;
+    Join2 TryJoin2 Race2 2: 0 a A TA va, 1 b B TB vb;
+    Join3 TryJoin3 Race3 3: 0 a A TA va, 1 b B TB vb, 2 c C TC vc;
+    Join4 TryJoin4 Race4 4: 0 a A TA va, 1 b B TB vb, 2 c C TC vc, 3 d D TD vd;
+    Join5 TryJoin5 Race5 5: 0 a A TA va, 1 b B TB vb, 2 c C TC vc, 3 d D TD vd, 4 e E TE ve;
+    Join6 TryJoin6 Race6 6: 0 a A TA va, 1 b B TB vb, 2 c C TC vc, 3 d D TD vd, 4 e E TE ve, 5 f F TF vf;
+    Join7 TryJoin7 Race7 7: 0 a A TA va, 1 b B TB vb, 2 c C TC vc, 3 d D TD vd, 4 e E TE ve, 5 f F TF vf, 6 g G TG vg;
     Join8 TryJoin8 Race8 8:
-        a A TA va, b B TB vb, c C TC vc, d D TD vd, e E TE ve, f F TF vf, g G TG vg, h H TH vh;
+        0 a A TA va, 1 b B TB vb, 2 c C TC vc, 3 d D TD vd, 4 e E TE ve, 5 f F TF vf, 6 g G TG vg, 7 h H TH vh;
 }

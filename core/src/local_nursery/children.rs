@@ -7,6 +7,7 @@ use slab::Slab;
 
 use super::child::AnyBox;
 use super::shared::Shared;
+use crate::leaf;
 use crate::ready_queue::Member;
 
 /// The children that have begun and not ended, and those that are polled in this turn.
@@ -60,7 +61,9 @@ impl<B> Children<B> {
 impl<B: AnyBox> Children<B> {
     /// Polls those whose turn it is, and those that come meanwhile. Ends early, and says so, when the runtime wants the task back.
     pub(super) fn take_turns(&mut self, home: &Shared<B::Error, B>, moves_to: Option<&Shared<B::Error, B>>) -> bool {
-        let mut has_run = false;
+        // A turn that begins without any of the task's budget polls all that are due by then: else the first of them would go to the end
+        // of the queue with nothing, and it might be the same one every time. One child is polled in any case.
+        let mut sure = if leaf::has_to_yield() { self.turn.len().max(1) } else { 1 };
         loop {
             if self.turn.is_empty() {
                 home.take(&mut self.turn);
@@ -71,10 +74,10 @@ impl<B: AnyBox> Children<B> {
             // Not here: after the body, or before the end. A turn brings everybody in a chain of nurseries forward.
             // Each poll of a child takes a unit of the task's budget, as an operation does.
             let mut cx = Context::from_waker(Waker::noop());
-            if has_run && home.node.tree().is_some_and(|tree| tree.runtime.poll_budget(&mut cx).is_pending()) {
+            if sure == 0 && home.node.tree().is_some_and(|tree| tree.runtime.poll_budget(&mut cx).is_pending()) {
                 return true;
             }
-            has_run = true;
+            sure = sure.saturating_sub(1);
             self.poll_next(home, moves_to);
         }
     }

@@ -342,7 +342,7 @@ fn try_join_cancels_the_others_and_waits_for_their_cleanup() {
     });
 }
 
-/// DESIGN §3: a user's future is stored once, however deep the combinators nest.
+/// A user's future is stored once, however deep the combinators nest.
 #[test]
 fn combinators_store_the_users_future_once() {
     let big = || async {

@@ -73,6 +73,7 @@ async fn turns_until_woken(host: Host, plain: Option<Plain>) -> usize {
     rounds[rounds.len() / 2]
 }
 
+/// L38: a timer is no later beside children that compute than beside plain tasks that do.
 #[test]
 fn a_sleep_beside_busy_children_ends_as_soon_as_beside_busy_tasks() {
     foster_conformance::check("a_sleep_beside_busy_children", || {
@@ -86,6 +87,7 @@ fn a_sleep_beside_busy_children_ends_as_soon_as_beside_busy_tasks() {
     });
 }
 
+/// L38: a child has as many turns as a plain task.
 #[test]
 fn busy_children_have_as_many_turns_as_busy_tasks() {
     const EACH: usize = 1000;

@@ -1,4 +1,5 @@
-//! What comes out of a nursery, a bracket and a root, where no row of the list says so: the table of §7.
+//! What comes out of a nursery, a bracket and a root, where no behaviour (`B…`) says so: the table of outcomes in
+//! docs/src/laws.md.
 
 use std::collections::BTreeMap;
 
@@ -89,7 +90,7 @@ both! {
         assert_eq!(cleaned.value(), 1);
     }
 
-    /// L31, §7: an error that is recorded in a nursery that is cancelled from outside is its outcome: fail-fast the first as it
+    /// L31: an error that is recorded in a nursery that is cancelled from outside is its outcome: fail-fast the first as it
     /// is, collecting all of them.
     errors_of_a_cancelled_nursery_are_its_outcome, errors_of_a_cancelled_local_nursery_are_its_outcome: {
         for collecting in [false, true] {
@@ -138,7 +139,7 @@ both! {
         }
     }
 
-    /// §7, L7: in a collecting nursery siblings go on when one fails, and so does the body.
+    /// L7, L31: in a collecting nursery siblings go on when one fails, and so does the body.
     in_a_collecting_nursery_the_siblings_go_on, in_a_collecting_local_nursery_the_siblings_go_on: {
         let ended = Count::new();
         let group = open_collecting(async |n: Handle<&'static str>| {
@@ -220,7 +221,7 @@ both! {
         assert_eq!((&places[&6], &places[&7]), (&vec![Some(OrphanKind::Finalizer)], &vec![Some(OrphanKind::Reaped)]));
     }
 
-    /// L2, L22, §7: the value of a nursery is held back until its finalizers have run, and they until the last child has
+    /// L2, L22: the value of a nursery is held back until its finalizers have run, and they until the last child has
     /// ended.
     a_nursery_runs_its_finalizers_after_its_children, a_local_nursery_runs_its_finalizers_after_its_children: {
         let (ended, finalized) = (Count::new(), Count::new());
@@ -246,7 +247,7 @@ both! {
     }
 }
 
-/// §7: a bracket gives the body's value, after the release.
+/// L23: a bracket gives the body's value, after the release.
 pub async fn a_bracket_returns_the_value_of_its_body() {
     let released = Count::new();
     let up = released.clone();
@@ -264,7 +265,7 @@ pub async fn a_bracket_returns_the_value_of_its_body() {
     assert_eq!((out, released.value()), (21, 1));
 }
 
-/// §7, L18: a bracket that is cancelled from outside parks after the release; the code around it never goes on.
+/// L18, L23: a bracket that is cancelled from outside parks after the release; the code around it never goes on.
 pub async fn a_cancelled_bracket_parks_after_its_release() {
     let (released, passed) = (Count::new(), Count::new());
     let up = released.clone();
@@ -286,7 +287,7 @@ pub async fn a_cancelled_bracket_parks_after_its_release() {
     assert_eq!((released.value(), passed.value()), (1, 0));
 }
 
-/// §7: a root gives the body's value, when everything in it has ended.
+/// L2: a root gives the body's value, when everything in it has ended.
 pub async fn a_root_returns_the_value_of_its_body() {
     let cleaned = Count::new();
     let (out, observer) = observed(async {
@@ -304,7 +305,7 @@ pub async fn a_root_returns_the_value_of_its_body() {
     assert_eq!((observer.orphans(), observer.hosts()), (vec![], vec![]));
 }
 
-/// §7, L31: a plain cancel scope does not look into results: an `Err` is a value like any other.
+/// L31: a plain cancel scope does not look into results: an `Err` is a value like any other.
 pub async fn a_cancel_scope_takes_an_error_for_a_value() {
     let out = CancelScope::new().run(async { Err::<(), _>("mine") }).await;
     assert_eq!(out.unwrap(), Err("mine"));
@@ -330,7 +331,7 @@ pub async fn a_parked_nursery_stays_pending() {
     assert_eq!(polls.value(), 5);
 }
 
-/// §7: what the handle of a task says about each way to end.
+/// L34: what the handle of a task says about each way to end.
 pub async fn a_handle_knows_how_its_task_ended() {
     let started = Count::new();
     let group = foster::collecting_nursery(async |n: foster::Nursery<&'static str>| {

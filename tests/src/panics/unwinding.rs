@@ -223,7 +223,7 @@ both! {
     }
 }
 
-/// §7, L32: the panic of a root's body resumes out of the root, when everything in it has ended.
+/// L32: the panic of a root's body resumes out of the root, when everything in it has ended.
 pub async fn a_panic_of_the_root_resumes_when_everything_has_ended() {
     let (started, cleaned) = (Count::new(), Count::new());
     let panic = caught(root(runtime(), async {

@@ -334,7 +334,7 @@ pub async fn a_job_has_its_permit_again_after_a_call() {
     assert_eq!(limiter.available(), 1);
 }
 
-/// §3, L21: what a call waits for may be another job, a nursery, a finalizer: a call is ordinary code of the tree.
+/// L21: what a call waits for may be another job, a nursery, a finalizer: a call is ordinary code of the tree.
 pub async fn a_call_may_do_what_any_code_may() {
     let cleaned = Count::new();
     let up = cleaned.clone();

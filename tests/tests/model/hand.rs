@@ -84,20 +84,20 @@ programs! {
     a_release_in_cancelled_code: "bracket release";
 }
 
-/// C3: an operation that is not foster's may complete in cancelled code beside an inner scope that has to be driven through
+/// C3, L15: an operation that is not foster's may complete in cancelled code beside an inner scope that has to be driven through
 /// the same body. It need not.
 #[test]
 fn c3_a_foreign_operation_beside_an_inner_nursery_may_complete() {
     holds("C3 beside an inner nursery, foreign", &["C3 beside an inner nursery, foster"]);
 }
 
-/// C3 with a shield: there no core can reach the inner scope but through the body.
+/// C3 with a shield, L15: there no core can reach the inner scope but through the body.
 #[test]
 fn c3_a_foreign_operation_beside_an_inner_shield_may_complete() {
     holds("C3b beside an inner shield, foreign", &["C3b beside an inner shield, foster"]);
 }
 
-/// C4: so may one whose task is woken in the instant of the request, for a reason that has nothing to do with it.
+/// C4, L15: so may one whose task is woken in the instant of the request, for a reason that has nothing to do with it.
 #[test]
 fn c4_a_foreign_operation_beside_a_timer_of_the_instant_may_complete() {
     holds(

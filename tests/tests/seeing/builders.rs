@@ -30,7 +30,7 @@ async fn hash() {
     .await;
 }
 
-/// §4 item 9, S38: one line in the builder, and whoever holds up the others is named, with the place where it was spawned.
+/// S38: one line in the builder, and whoever holds up the others is named, with the place where it was spawned.
 #[test]
 fn slow_polls_are_reported_by_a_builder() {
     let limit = Duration::from_millis(20);
