@@ -2,7 +2,7 @@
 
 use foster::channel::bounded;
 use foster::combine::Emitter;
-use foster::{merge, produce};
+use foster::{UnsendNursery, local_nursery_unsend, merge, produce};
 
 use futures_core::Stream;
 
@@ -104,6 +104,22 @@ fn merged_streams_in_a_tuple_share_the_budget() {
         let turns = &Turns::<3>::new();
         let mut both = merge((0..2).map(|branch| turns.stream(branch)));
         assert_eq!(join((both.next(), turns.spin(2))).await, (Some(()), Ok(())));
+    });
+}
+
+/// L14: a list, or a local nursery, beside a loop, so that it is polled every other time with nothing left of the budget.
+#[test]
+fn lists_and_local_nurseries_in_a_tuple_share_the_budget() {
+    on_seeds(async || {
+        let turns = &Turns::<3>::new();
+        let _ = join((gather((0..2).map(|branch| turns.spin(branch))), turns.spin(2))).await;
+        let turns = &Turns::<3>::new();
+        let local = local_nursery_unsend(async |n: UnsendNursery<'_, ()>| {
+            n.spawn(turns.spin(0));
+            n.spawn(turns.spin(1));
+            Ok(())
+        });
+        assert_eq!(join((local, turns.spin(2))).await, (Ok(()), Ok(())));
     });
 }
 
