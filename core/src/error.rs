@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::panic::Location;
+use std::sync::Arc;
 
 use crate::reason::{Origin, Reason};
 
@@ -84,13 +85,13 @@ impl From<Elapsed> for io::Error {
 }
 
 /// Awaiting a [`Task`](crate::Task) gave no value.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum JoinError {
     /// The task was cancelled.
     Cancelled,
-    /// The task failed. The error itself is its nursery's.
-    Failed,
+    /// The task failed. The error itself is its nursery's; this names the task, and has the error as text.
+    Failed(TaskFailure),
     /// The task panicked. The panic itself resumes at the end of its nursery.
     Panicked,
 }
@@ -99,13 +100,44 @@ impl fmt::Display for JoinError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             JoinError::Cancelled => "the task was cancelled",
-            JoinError::Failed => "the task failed; its nursery has the error",
+            JoinError::Failed(failure) => return failure.fmt(f),
             JoinError::Panicked => "the task panicked; the panic resumes at the end of its nursery",
         })
     }
 }
 
 impl std::error::Error for JoinError {}
+
+/// The failure of a task, for those who await its handle.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TaskFailure {
+    task: Origin,
+    text: Arc<str>,
+}
+
+impl TaskFailure {
+    pub(crate) fn new(task: Origin, text: Arc<str>) -> Self {
+        TaskFailure { task, text }
+    }
+
+    /// The name of the task, and where it was spawned.
+    #[must_use]
+    pub fn task(&self) -> &Origin {
+        &self.task
+    }
+
+    /// The error, as its `Debug` prints it.
+    #[must_use]
+    pub fn text(&self) -> &str {
+        &self.text
+    }
+}
+
+impl fmt::Display for TaskFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "task {} failed: {}", self.task, self.text)
+    }
+}
 
 impl From<JoinError> for io::Error {
     fn from(error: JoinError) -> Self {

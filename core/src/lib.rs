@@ -115,7 +115,7 @@ pub use combine::{
     try_produce,
 };
 pub use defer::{DEFAULT_BUDGET, FinalizerOutput, defer, defer_within};
-pub use error::{Cancelled, Elapsed, JoinError, SpawnError};
+pub use error::{Cancelled, Elapsed, JoinError, SpawnError, TaskFailure};
 pub use foster_macros::{main, test};
 pub use group::{ErrorGroup, Member};
 pub use instant::Instant;

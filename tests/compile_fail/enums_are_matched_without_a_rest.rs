@@ -7,7 +7,7 @@ pub fn run(error: JoinError) -> u8 {
     return match error {
         //~^ E0004
         JoinError::Cancelled => 1,
-        JoinError::Failed => 2,
+        JoinError::Failed(_) => 2,
         JoinError::Panicked => 3,
     };
     #[cfg(not(misuse))]

@@ -41,9 +41,11 @@ both! {
     a_value_is_taken_once_and_an_error_any_number_of_times, a_local_value_is_taken_once_and_an_error_any_number_of_times: {
         let group = open_collecting(async |n: Handle<&'static str>| {
             let mut failing = n.spawn(async { Err::<(), _>("child") });
-            assert_eq!((&mut failing).await, Err(JoinError::Failed));
-            assert_eq!((&mut failing).await, Err(JoinError::Failed));
-            assert_eq!(failing.try_join(), Some(Err(JoinError::Failed)));
+            let Err(JoinError::Failed(failure)) = (&mut failing).await else { panic!("it has failed") };
+            // L34: the failure names the task and where it was spawned, and has the text of the error.
+            assert_eq!((failure.task().location().file(), failure.text()), (file!(), "\"child\""));
+            assert_eq!((&mut failing).await, Err(JoinError::Failed(failure.clone())));
+            assert_eq!(failing.try_join(), Some(Err(JoinError::Failed(failure))));
             let mut task = n.spawn(async { Ok(1) });
             assert_eq!((&mut task).await, Ok(1));
             assert_eq!(task.status(), TaskStatus::Finished);
@@ -250,7 +252,7 @@ both! {
         assert_eq!(out, Err("child"));
         let mut kept = kept.lock().unwrap().drain(..).collect::<Vec<_>>();
         assert_eq!(kept.pop().expect("two").await, Err(JoinError::Cancelled));
-        assert_eq!(kept.pop().expect("two").await, Err(JoinError::Failed));
+        assert!(matches!(kept.pop().expect("two").await, Err(JoinError::Failed(_))));
     }
 
     /// B122, L3: cancelling a child that has ended changes nothing, and says so.

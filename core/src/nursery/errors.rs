@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError};
 
-use crate::error::JoinError;
+use crate::error::{JoinError, TaskFailure};
 use crate::observer::{Orphan, OrphanKind};
 use crate::reason::{Origin, Reason, ReasonKind};
 use crate::sync::Semaphore;
@@ -70,20 +70,28 @@ impl<E> NurseryErrors<E> {
     }
 }
 
+/// An error as its `Debug` prints it, which is code of the user.
+fn text_of(error: &impl Debug) -> Arc<str> {
+    let text = catch_unwind(AssertUnwindSafe(|| format!("{error:?}")));
+    let text = text.unwrap_or_else(|payload| {
+        drop_payload(Some(payload));
+        "an error that cannot be printed".to_owned()
+    });
+    text.into()
+}
+
 impl<E: Debug> NurseryErrors<E> {
     /// Records an error, then makes the request that follows from it (L31).
     pub(crate) fn record(&self, node: &NodeRef, error: E, child: Option<Origin>) {
+        let text = text_of(&error);
+        self.record_with_text(node, error, child, &text);
+    }
+
+    fn record_with_text(&self, node: &NodeRef, error: E, child: Option<Origin>, text: &str) {
         let cancels = matches!(self.on_error, OnError::Fail) || child.is_none();
-        let reason = cancels.then(|| {
-            let text = catch_unwind(AssertUnwindSafe(|| format!("{error:?}")));
-            let text = text.unwrap_or_else(|payload| {
-                drop_payload(Some(payload));
-                "an error that cannot be printed".to_owned()
-            });
-            match &child {
-                Some(child) => Reason::new(ReasonKind::ChildFailed).with_task(child.clone()).with_text(text),
-                None => Reason::new(ReasonKind::BodyFailed).with_text(text),
-            }
+        let reason = cancels.then(|| match &child {
+            Some(child) => Reason::new(ReasonKind::ChildFailed).with_task(child.clone()).with_text(text.to_owned()),
+            None => Reason::new(ReasonKind::BodyFailed).with_text(text.to_owned()),
         });
         let mut errors = self.lock();
         errors.push(Recorded { error, child });
@@ -116,22 +124,22 @@ impl<E: Debug> NurseryErrors<E> {
                 Err(JoinError::Panicked)
             }
             (None, Some(Ok(value))) => Ok(value),
-            (None, Some(Err(error))) => match &self.on_error {
-                OnError::Fail | OnError::Collect => {
-                    self.record(nursery, error, Some(child.origin.clone()));
-                    Err(JoinError::Failed)
-                }
-                OnError::Tell(handler) => {
-                    // Code of the user, without any lock, and in the tree.
-                    match current::enter(nursery, || handler(error, &child.origin)) {
-                        Ok(()) => Err(JoinError::Failed),
-                        Err(payload) => {
+            (None, Some(Err(error))) => {
+                let text = text_of(&error);
+                match &self.on_error {
+                    OnError::Fail | OnError::Collect => {
+                        self.record_with_text(nursery, error, Some(child.origin.clone()), &text);
+                    }
+                    OnError::Tell(handler) => {
+                        // Code of the user, without any lock, and in the tree.
+                        if let Err(payload) = current::enter(nursery, || handler(error, &child.origin)) {
                             nursery.panicked(payload);
-                            Err(JoinError::Panicked)
+                            return Err(JoinError::Panicked);
                         }
                     }
                 }
-            },
+                Err(JoinError::Failed(TaskFailure::new(child.origin.clone(), text)))
+            }
             (None, None) => {
                 if closed.role != Role::Daemon && !closed.requested {
                     // L33: it was not asked itself, so the request came from further out.

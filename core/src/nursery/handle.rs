@@ -7,11 +7,11 @@ use std::pin::Pin;
 use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll};
 
-use crate::error::JoinError;
+use crate::error::{JoinError, TaskFailure};
 use crate::leaf::Gate;
 use crate::observer::TaskStatus;
 use crate::reason::Reason;
-use crate::sys::Mutex;
+use crate::sys::{Mutex, MutexGuard};
 use crate::tree::closing::Linked;
 use crate::tree::current;
 use crate::tree::flags::CANCELLED;
@@ -25,6 +25,8 @@ enum SlotState<T> {
     /// The child has not ended, or its value was taken.
     Empty,
     Value(T),
+    /// The child has failed.
+    Failed(TaskFailure),
     /// The handle is gone.
     Unwanted,
 }
@@ -34,33 +36,37 @@ impl<T> ValueSlot<T> {
         Arc::new(ValueSlot(Mutex::new(SlotState::Empty)))
     }
 
-    fn exchange(&self, state: SlotState<T>) -> SlotState<T> {
-        std::mem::replace(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner), state)
+    fn lock(&self) -> MutexGuard<'_, SlotState<T>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A value that nobody wants is dropped here and now, while the nursery waits for the child. It may not panic in the runtime's job
     /// (R4).
-    fn put(&self, value: T) {
-        let mut slot = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+    fn put(&self, state: SlotState<T>) {
+        let mut slot = self.lock();
         if let SlotState::Unwanted = *slot {
             drop(slot);
-            return catch_drop(value);
+            return catch_drop(state);
         }
-        *slot = SlotState::Value(value);
+        *slot = state;
     }
 
-    fn take(&self) -> Option<T> {
-        match self.exchange(SlotState::Empty) {
-            SlotState::Value(value) => Some(value),
-            SlotState::Empty | SlotState::Unwanted => None,
+    /// The value, once, or how the child failed; none if the value was taken.
+    fn take(&self) -> Option<Result<T, JoinError>> {
+        let mut slot = self.lock();
+        if let SlotState::Failed(failure) = &*slot {
+            return Some(Err(JoinError::Failed(failure.clone())));
+        }
+        match std::mem::replace(&mut *slot, SlotState::Empty) {
+            SlotState::Value(value) => Some(Ok(value)),
+            _ => None,
         }
     }
 
     /// The handle is gone.
     fn abandon(&self) {
-        if let SlotState::Value(value) = self.exchange(SlotState::Unwanted) {
-            catch_drop(value);
-        }
+        let left = std::mem::replace(&mut *self.lock(), SlotState::Unwanted);
+        catch_drop(left);
     }
 }
 
@@ -68,11 +74,14 @@ impl<T> ValueSlot<T> {
 pub(crate) fn leave<T>(node: &NodeRef, slot: &ValueSlot<T>, result: Result<T, JoinError>, linked: Option<Linked>) {
     let status = match result {
         Ok(value) => {
-            slot.put(value);
+            slot.put(SlotState::Value(value));
             TaskStatus::Finished
         }
         Err(JoinError::Cancelled) => TaskStatus::Cancelled,
-        Err(JoinError::Failed) => TaskStatus::Failed,
+        Err(JoinError::Failed(failure)) => {
+            slot.put(SlotState::Failed(failure));
+            TaskStatus::Failed
+        }
         Err(JoinError::Panicked) => TaskStatus::Panicked,
     };
     node.end_task(status, linked);
@@ -147,10 +156,9 @@ impl<T> Task<T> {
     pub fn try_join(&mut self) -> Option<Result<T, JoinError>> {
         Some(match self.node.outcome()? {
             TaskStatus::Cancelled => Err(JoinError::Cancelled),
-            TaskStatus::Failed => Err(JoinError::Failed),
             TaskStatus::Panicked => Err(JoinError::Panicked),
             _ => match self.slot.take() {
-                Some(value) => Ok(value),
+                Some(result) => result,
                 None => panic!("the value of this task was taken before"),
             },
         })

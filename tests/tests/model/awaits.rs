@@ -103,7 +103,7 @@ impl Future for AwaitTask {
             let outcome = match result {
                 Ok(()) => "value",
                 Err(JoinError::Cancelled) => "cancelled",
-                Err(JoinError::Failed) => "failed",
+                Err(JoinError::Failed(_)) => "failed",
                 Err(_) => "panicked",
             };
             with(|world| world.joins.insert(self.task, outcome));
