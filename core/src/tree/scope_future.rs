@@ -243,7 +243,7 @@ where
             Begin::Parked => return Poll::Pending,
             Begin::Draining | Begin::InlineScope => {}
         }
-        self.wind(cx)
+        self.poll_drain(cx)
     }
 }
 
@@ -362,7 +362,7 @@ where
         over
     }
 
-    fn wind(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Ending<V>> {
+    fn poll_drain(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Ending<V>> {
         let this = self.project();
         let Some(node) = this.node.as_ref() else { unreachable!("a driver has its node between polls") };
         let Poll::Ready(mut closed) = node.drain(Driver::Own, cx) else { return Poll::Pending };
