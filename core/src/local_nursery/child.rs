@@ -14,11 +14,11 @@ use crate::nursery::{ChildBody, NurseryErrors, Outcome, Recorded, Task, ValueSlo
 use crate::observer::OrphanKind;
 use crate::reason::Origin;
 use crate::tree::abandon;
-use crate::tree::cancel_state::ShieldLevel;
 use crate::tree::children::Role;
 use crate::tree::flags::{ABANDONED, FOLLOWED, LOCAL, TIMED};
-use crate::tree::node::{Kind, Life, NodeRef};
+use crate::tree::node::{Life, NodeRef};
 use crate::tree::observing;
+use crate::tree::task::TaskBody;
 use crate::tree::wake;
 
 /// Spawns `future` into the local nursery.
@@ -50,7 +50,7 @@ where
         return Err(SpawnError::new(future));
     }
     let place = state.attachment(above, role);
-    let node = NodeRef::attached(place, Kind::Task, ShieldLevel::None, origin, tree.clone());
+    let node = NodeRef::task(place, origin, tree.clone(), TaskBody::None);
     node.flag(LOCAL);
     let late = state.admit(role, node.clone());
     drop(state);

@@ -16,16 +16,15 @@ use super::outcome::Outcome;
 use crate::error::SpawnError;
 use crate::observer::OrphanKind;
 use crate::reason::Origin;
-use crate::tree::cancel_state::ShieldLevel;
 use crate::tree::children::Role;
 use crate::tree::closing::Closed;
 use crate::tree::current;
 use crate::tree::flags::TIMED;
 use crate::tree::job::Job;
-use crate::tree::node::{Kind, NodeRef};
+use crate::tree::node::NodeRef;
 use crate::tree::observing;
 use crate::tree::panic::{catch_drop, drop_payload};
-use crate::tree::task::RunTask;
+use crate::tree::task::{RunTask, TaskBody};
 use crate::tree::wake;
 
 /// Spawns `future` below `nursery`.
@@ -52,8 +51,10 @@ where
         drop(state);
         return Err(SpawnError::new(future));
     }
-    let place = state.attachment(above, role);
-    let node = NodeRef::attached(place, Kind::Task, ShieldLevel::None, origin, tree.clone());
+    let slot = ValueSlot::new();
+    let errors = nursery.errors.clone();
+    let child = Box::pin(Child { body: ChildBody::new(future), slot: slot.clone(), errors, target });
+    let node = NodeRef::task(state.attachment(above, role), origin, tree.clone(), TaskBody::Here(child));
     let late = state.admit(role, node.clone());
     drop(state);
     if node.flagged(TIMED) {
@@ -64,10 +65,7 @@ where
     }
     before(&node);
     observing::spawned(tree, &node);
-    let slot = ValueSlot::new();
-    let errors = nursery.errors.clone();
-    let child = Child { body: ChildBody::new(future), slot: slot.clone(), errors, target };
-    tree.runtime.spawn(Job::task(node.clone(), Box::pin(child)));
+    tree.runtime.spawn(Job::task(node.clone()));
     Ok(Task::new(node, slot))
 }
 

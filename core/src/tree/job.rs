@@ -10,7 +10,6 @@ use std::task::{Context, Poll};
 use super::Tree;
 use super::abandon;
 use super::node::{Life, NodeRef};
-use super::task::RunTask;
 use crate::reason::Origin;
 use crate::runtime::budget::with_budget;
 
@@ -30,9 +29,8 @@ enum Work {
 }
 
 impl Job {
-    /// A task, and its body, which lies in its node from here on.
-    pub(crate) fn task(node: NodeRef, body: Pin<Box<dyn RunTask>>) -> Self {
-        node.set_body(body);
+    /// A task, whose body lies in its node.
+    pub(crate) fn task(node: NodeRef) -> Self {
         Job(Work::Task(node))
     }
 

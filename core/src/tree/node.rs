@@ -274,12 +274,12 @@ impl NodeRef {
         tree: Option<Arc<Tree>>,
         data: Option<Arc<dyn NodeData>>,
     ) -> Self {
-        NodeRef::make(kind, shield, origin, tree, None, data)
+        NodeRef::make(kind, shield, origin, tree, None, data, TaskBody::None)
     }
 
     /// As [`new`](NodeRef::new), without anything that only some sorts of scopes have.
     pub(crate) fn bare(kind: Kind, shield: ShieldLevel, origin: Origin, tree: Option<Arc<Tree>>) -> Self {
-        NodeRef::make(kind, shield, origin, tree, None, None)
+        NodeRef::make(kind, shield, origin, tree, None, None, TaskBody::None)
     }
 
     /// A scope that is made for its place. Once it is linked there, [`hard_time_may_be_over`](NodeRef::hard_time_may_be_over) has to
@@ -291,7 +291,12 @@ impl NodeRef {
         origin: Origin,
         tree: Arc<Tree>,
     ) -> Self {
-        NodeRef::make(kind, shield, origin, Some(tree), Some(place), None)
+        NodeRef::make(kind, shield, origin, Some(tree), Some(place), None, TaskBody::None)
+    }
+
+    /// As [`attached`](NodeRef::attached), for a task with its body.
+    pub(crate) fn task(place: Attachment, origin: Origin, tree: Arc<Tree>, body: TaskBody) -> Self {
+        NodeRef::make(Kind::Task, ShieldLevel::None, origin, Some(tree), Some(place), None, body)
     }
 
     #[inline(always)]
@@ -302,6 +307,7 @@ impl NodeRef {
         tree: Option<Arc<Tree>>,
         place: Option<Attachment>,
         data: Option<Arc<dyn NodeData>>,
+        body: TaskBody,
     ) -> Self {
         super::live_counts::node_made(kind);
         let (flags, inherited) = place.as_ref().map_or((0, CancelState::default()), |place| place.reach(shield));
@@ -333,7 +339,7 @@ impl NodeRef {
                 deadline_timer: None,
                 children: Children::default(),
                 waker: None,
-                body: TaskBody::None,
+                body,
                 joiner: None,
                 cold: None,
             }),

@@ -8,7 +8,7 @@ use std::task::{Context, Poll, Waker};
 
 use super::closing::{Closed, Linked};
 use super::flags::LOCAL;
-use super::node::{Kind, Life, NodeRef};
+use super::node::{Kind, NodeRef};
 use super::observing;
 use super::waking;
 use crate::observer::TaskStatus;
@@ -76,18 +76,6 @@ impl Outcome {
 }
 
 impl NodeRef {
-    /// The task gets its body, and is about to be spawned.
-    pub(super) fn set_body(&self, mut body: Pin<Box<dyn RunTask>>) {
-        let mut state = self.lock();
-        if state.life == Life::Closed {
-            // Torn down meanwhile (L30).
-            drop(state);
-            body.as_mut().abandon(self);
-        } else {
-            state.body = TaskBody::Here(body);
-        }
-    }
-
     /// One turn of a task, by the job that the runtime polls; ready when the task has ended.
     pub(super) fn poll_task(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut state = self.lock();
