@@ -82,6 +82,11 @@ mod cell {
             self.cell().set(value)
         }
 
+        /// `make` takes no step of a model.
+        pub(crate) fn get_or_init(&self, make: impl FnOnce() -> T) -> &T {
+            self.cell().get_or_init(make)
+        }
+
         pub(crate) fn get_mut(&mut self) -> Option<&mut T> {
             self.cell.get_mut()
         }

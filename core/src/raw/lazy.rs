@@ -58,33 +58,6 @@ impl<T> Lazy<T> {
         Some(LentArc { lent: ManuallyDrop::new(unsafe { Arc::from_raw(filled) }), of: PhantomData })
     }
 
-    #[inline]
-    pub(crate) fn get_or_fill(&self, make: impl FnOnce() -> T) -> &T {
-        match self.get() {
-            Some(filled) => filled,
-            None => self.fill(make),
-        }
-    }
-
-    /// As [`get_or_fill`](Lazy::get_or_fill), for a reference that counts.
-    pub(crate) fn share_or_fill(&self, make: impl FnOnce() -> T) -> Arc<T> {
-        self.get_or_fill(make);
-        match self.lend() {
-            Some(filled) => Arc::clone(&filled),
-            None => unreachable!("it is filled"),
-        }
-    }
-
-    #[cold]
-    #[inline(never)]
-    fn fill(&self, make: impl FnOnce() -> T) -> &T {
-        self.fill_with(Arc::new(make()));
-        match self.get() {
-            Some(filled) => filled,
-            None => unreachable!("it is filled"),
-        }
-    }
-
     /// Fills it, unless it is filled.
     pub(crate) fn fill_with(&self, filled: Arc<T>) {
         let made = Arc::into_raw(filled).cast_mut();
@@ -141,13 +114,16 @@ mod tests {
         let seen: Vec<usize> = thread::scope(|threads| {
             let fills = |mine| {
                 let lazy = &lazy;
-                move || ptr::from_ref(lazy.get_or_fill(|| vec![mine])).addr()
+                move || {
+                    lazy.fill_with(Arc::new(vec![mine]));
+                    ptr::from_ref(lazy.get().unwrap()).addr()
+                }
             };
             let threads: Vec<_> = (0..3).map(|mine| threads.spawn(fills(mine))).collect();
             threads.into_iter().map(|thread| thread.join().unwrap()).collect()
         });
         assert_eq!(seen, [ptr::from_ref(lazy.get().unwrap()).addr(); 3]);
-        let shared = lazy.share_or_fill(Vec::new);
+        let shared = Arc::clone(&lazy.lend().unwrap());
         assert_eq!(Arc::strong_count(&shared), 2);
         drop(lazy);
         assert_eq!((Arc::strong_count(&shared), shared.len()), (1, 1));
@@ -158,6 +134,5 @@ mod tests {
         drop(filled);
         assert_eq!(Arc::strong_count(&shared), 1);
         assert!(Lazy::<Vec<u8>>::new().lend().is_none());
-        assert_eq!(*Lazy::new().share_or_fill(|| 7), 7);
     }
 }
