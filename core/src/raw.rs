@@ -11,7 +11,6 @@ mod inside;
 mod lazy;
 pub(crate) mod lock;
 mod lodging;
-pub(crate) mod oneshot;
 mod stack;
 mod stage;
 mod standing;
