@@ -68,6 +68,10 @@ MUTANTS = [
     ("moved-child-stays", "local_nursery/children.rs", "for key in moved {\n            to.take_over(self.seats.remove(key));", "for key in moved {\n            drop((to, self.seats.remove(key)));"),
     ("late-local-child-sleeps", "local_nursery/child.rs", "        shared.tell();\n", ""),
     # ---- around them ----
+    ("oneshot-given-to-the-dead", "channel/oneshot/state.rs", "let in_time = !waiter.is_cancelled();", "let in_time = true;"),
+    ("oneshot-given-in-vain", "channel/oneshot/state.rs", "    wait.in_time = in_time;\n", ""),
+    ("oneshot-sender-goes-in-silence", "channel/oneshot.rs", "if !self.sent {", "if false {"),
+    ("oneshot-receiver-goes-in-silence", "channel/oneshot/state.rs", "if Arc::strong_count(&self.0) > 1 {", "if false {"),
     ("shield-is-graceful", "scope.rs", "self.mask = Mask::Full;", "self.mask = Mask::Graceful;"),
     ("cancel-before-the-deadline", "scope.rs", "        // L8: a deadline that has passed by the clock came first.\n        self.catch_up();\n", ""),
     ("graceful-is-full", "shield.rs", "CancelScope::new().graceful().run", "CancelScope::new().shielded().run"),
