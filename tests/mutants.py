@@ -78,6 +78,10 @@ MUTANTS = [
     ("turn-without-budget-polls-one", "local_nursery/children.rs", "if leaf::has_to_yield() { self.turn.len().max(1) } else { 1 }", "1"),
     ("group-without-budget-polls-one", "combine/group.rs", "self.has_polled && self.had_budget && leaf::has_to_yield()", "self.has_polled && leaf::has_to_yield()"),
     # ---- around them ----
+    ("oneshot-given-to-the-dead", "channel/oneshot/state.rs", "let in_time = !waiter.is_cancelled();", "let in_time = true;"),
+    ("oneshot-given-in-vain", "channel/oneshot/state.rs", "    wait.in_time = in_time;\n", ""),
+    ("oneshot-sender-goes-in-silence", "channel/oneshot.rs", "if !self.sent {", "if false {"),
+    ("oneshot-receiver-goes-in-silence", "channel/oneshot/state.rs", "if Arc::strong_count(&self.0) > 1 {", "if false {"),
     ("shield-is-graceful", "scope.rs", "self.shield = ShieldLevel::Full;", "self.shield = ShieldLevel::Graceful;"),
     ("cancel-before-the-deadline", "scope.rs", "        // L8: a deadline that has passed by the clock came first.\n        self.catch_up();\n", ""),
     ("graceful-is-full", "shield.rs", "CancelScope::new().graceful().run", "CancelScope::new().shielded().run"),

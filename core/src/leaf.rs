@@ -180,13 +180,6 @@ impl Waiter {
     pub(crate) fn into_waker(self) -> Option<Waker> {
         self.waker
     }
-
-    /// As [`wake`](Waiter::wake), of a waiter that stays.
-    pub(crate) fn wake_by_ref(&self) {
-        if let Some(waker) = self.waker.clone() {
-            waking::wake(waker);
-        }
-    }
 }
 
 impl fmt::Debug for Waiter {

@@ -5,13 +5,9 @@
 //! under Miri (`cargo +nightly miri test -p foster --lib raw::`); what several threads do at once has models in `races.rs`.
 #![allow(unsafe_code, reason = "the one module that may: see above, and tests/tests/layers.rs")]
 
-mod bell;
-mod lazy;
 pub(crate) mod lock;
-pub(crate) mod oneshot;
 mod stack;
 
-pub(crate) use lazy::Lazy;
 pub(crate) use stack::{Frame, Lent, Stack};
 
 /// Counts its wake-ups, and who holds it.

@@ -38,6 +38,11 @@ impl<T> Latch<T> {
     pub(crate) fn lock(&self) -> MutexGuard<'_, T> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    #[inline]
+    pub(crate) fn get_mut(&mut self) -> &mut T {
+        self.0.get_mut().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 /// Shuttle has no cell that is set once.
@@ -80,6 +85,11 @@ mod cell {
 
         pub(crate) fn set(&self, value: T) -> Result<(), T> {
             self.cell().set(value)
+        }
+
+        /// `make` takes no step of a model.
+        pub(crate) fn get_or_init(&self, make: impl FnOnce() -> T) -> &T {
+            self.cell().get_or_init(make)
         }
 
         pub(crate) fn get_mut(&mut self) -> Option<&mut T> {

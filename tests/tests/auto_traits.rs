@@ -45,7 +45,7 @@ use foster::sync::{
     OwnedLimiterPermit, OwnedMutexGuard, OwnedSemaphorePermit, Park, PoisonMutex, PoisonMutexGuard, PoisonMutexLock,
     Poisoned, Promise, PromiseWait, RwLock, RwLockRead, RwLockReadGuard, RwLockStatistics, RwLockWrite,
     RwLockWriteGuard, Semaphore, SemaphoreAcquire, SemaphoreAcquireOwned, SemaphorePermit, SemaphoreStatistics,
-    TryBorrowError, WaitQueue, WaitQueueStatistics, Wakes, WouldBlock,
+    TryBorrowError, WaitQueue, WaitQueueStatistics, WakeList, WouldBlock,
 };
 use foster::thread::{CallError, Caller, ToThread, ToThreadAbandon, TryToThread, Unblock, WithMut};
 use foster::{
@@ -333,7 +333,7 @@ table! {
     WaitQueueStatistics => Send Sync Unpin UnwindSafe;
     Line<'static> => Sync Unpin UnwindSafe;
     Park<'static> => Send Sync Unpin UnwindSafe;
-    Wakes => Send Sync Unpin UnwindSafe;
+    WakeList => Send Sync Unpin UnwindSafe;
     Broken => Send Sync Unpin UnwindSafe;
     WouldBlock => Send Sync Unpin UnwindSafe;
     AlreadySet<u8> => Send Sync Unpin UnwindSafe;

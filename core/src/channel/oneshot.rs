@@ -1,22 +1,21 @@
 //! The one-shot: one value, from one sender to one receiver.
 //!
-//! Who has what of it, and when, says `raw/oneshot.rs`; here is when an end waits, and whether it may have what came (law L14).
-//!
-//! An end that waits leaves a [`Witness`] with the other one, in the place of its waker. It is called when the other end has done its
-//! part, and notes whether the code that waits was cancelled by then: if so, the wait does not end there.
+//! What both ends share, and the steps that they take, are in `oneshot/state.rs`.
+
+mod state;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::future::Future;
+use std::mem;
 use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll};
 
 use super::blocking::{block_on, refuse_in_task};
 use super::error::{RecvError, SendError, TryRecvError};
-use super::turn::{Attempt, Turn, Visit};
-use crate::leaf::Waiter;
-use crate::raw::oneshot::{Giver, Taker, oneshot as ends};
+use super::turn::Turn;
+use state::Shared;
 
 /// A channel for one value.
 ///
@@ -33,13 +32,16 @@ use crate::raw::oneshot::{Giver, Taker, oneshot as ends};
 /// ```
 #[inline]
 pub fn oneshot<T>() -> (OneshotSender<T>, OneshotReceiver<T>) {
-    let (giver, taker) = ends();
-    (OneshotSender { giver }, OneshotReceiver { taker, turn: Turn::new("oneshot"), witness: None })
+    let (sender, receiver) = Shared::new();
+    let receiver = OneshotReceiver { shared: receiver, turn: Turn::new("oneshot"), closed: false };
+    (OneshotSender { shared: sender, sent: false }, receiver)
 }
 
 /// The sending end of a [`oneshot`].
 pub struct OneshotSender<T> {
-    giver: Giver<T>,
+    shared: Shared<T>,
+    /// Its drop is no news.
+    sent: bool,
 }
 
 impl<T> OneshotSender<T> {
@@ -50,8 +52,9 @@ impl<T> OneshotSender<T> {
     /// [`SendError::Disconnected`], with the value, if the receiver was closed or dropped. `Ok` does not mean that it will be
     /// received: the receiver can still be dropped, and the value with it.
     #[inline]
-    pub fn send(self, value: T) -> Result<(), SendError<T>> {
-        self.giver.give(value).map_or(Ok(()), |value| Err(SendError::Disconnected(value)))
+    pub fn send(mut self, value: T) -> Result<(), SendError<T>> {
+        self.sent = true;
+        self.shared.finish(Some(value)).map_or(Ok(()), |value| Err(SendError::Disconnected(value)))
     }
 
     /// Waits until nobody wants the value any more: the receiver was closed or dropped.
@@ -70,13 +73,22 @@ impl<T> OneshotSender<T> {
     /// # });
     /// ```
     pub fn closed(&mut self) -> OneshotClosed<'_, T> {
-        OneshotClosed { sender: self, turn: Turn::new("oneshot closed"), witness: None }
+        OneshotClosed { sender: self, turn: Turn::new("oneshot closed") }
     }
 
     /// Whether nobody wants the value any more.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.giver.is_closed()
+        self.shared.is_closed()
+    }
+}
+
+impl<T> Drop for OneshotSender<T> {
+    #[inline]
+    fn drop(&mut self) {
+        if !self.sent {
+            self.shared.finish(None);
+        }
     }
 }
 
@@ -101,9 +113,9 @@ impl<T> fmt::Debug for OneshotSender<T> {
 /// If polled after it was ready.
 #[must_use = "futures do nothing unless polled"]
 pub struct OneshotReceiver<T> {
-    taker: Taker<T>,
+    shared: Shared<T>,
     turn: Turn,
-    witness: Option<Arc<Witness>>,
+    closed: bool,
 }
 
 impl<T> OneshotReceiver<T> {
@@ -115,10 +127,9 @@ impl<T> OneshotReceiver<T> {
     /// * [`TryRecvError::Disconnected`]: it never will be, or was taken.
     #[inline]
     pub fn try_recv(&mut self) -> Result<T, TryRecvError> {
-        if self.taker.is_over() {
-            self.taker.take().ok_or(TryRecvError::Disconnected)
-        } else {
-            Err(TryRecvError::Empty)
+        match self.shared.try_receive() {
+            Poll::Ready(value) => value.ok_or(TryRecvError::Disconnected),
+            Poll::Pending => Err(TryRecvError::Empty),
         }
     }
 
@@ -147,7 +158,8 @@ impl<T> OneshotReceiver<T> {
 
     /// Lets nothing more in. A value that was sent before can still be taken. Says whether it was open.
     pub fn close(&mut self) -> bool {
-        self.taker.close()
+        self.shared.close();
+        !mem::replace(&mut self.closed, true)
     }
 }
 
@@ -155,16 +167,16 @@ impl<T> Future for OneshotReceiver<T> {
     type Output = Result<T, RecvError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let OneshotReceiver { taker, turn, witness } = &mut *self;
-        turn.poll(cx, |visit, cx| {
-            if !Witness::may_look(witness.as_ref(), visit) {
-                return Attempt::Waits;
-            }
-            if !taker.is_over() && taker.wait(&Witness::waker(witness, cx)) {
-                return Attempt::Waits;
-            }
-            Attempt::Done(taker.take().ok_or(RecvError::Disconnected))
-        })
+        let OneshotReceiver { shared, turn, .. } = &mut *self;
+        let has_waited = turn.has_waited();
+        turn.poll(cx, |visit, cx| shared.receive(has_waited, visit, cx))
+    }
+}
+
+impl<T> Drop for OneshotReceiver<T> {
+    #[inline]
+    fn drop(&mut self) {
+        self.shared.leave();
     }
 }
 
@@ -179,127 +191,25 @@ impl<T> fmt::Debug for OneshotReceiver<T> {
 pub struct OneshotClosed<'a, T> {
     sender: &'a mut OneshotSender<T>,
     turn: Turn,
-    witness: Option<Arc<Witness>>,
 }
 
 impl<T> Future for OneshotClosed<'_, T> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let OneshotClosed { sender, turn, witness } = &mut *self;
-        turn.poll(cx, |visit, cx| {
-            if !Witness::may_look(witness.as_ref(), visit) {
-                return Attempt::Waits;
-            }
-            if !sender.is_closed() && sender.giver.listen(&Witness::waker(witness, cx)) {
-                return Attempt::Waits;
-            }
-            Attempt::Done(())
-        })
+        let OneshotClosed { sender, turn } = &mut *self;
+        turn.poll(cx, |visit, cx| sender.shared.wait_closed(visit, cx))
     }
 }
 
 impl<T> Drop for OneshotClosed<'_, T> {
     fn drop(&mut self) {
-        drop(self.sender.giver.turn_away());
+        drop(self.sender.shared.wait_no_more());
     }
 }
 
 impl<T> fmt::Debug for OneshotClosed<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("OneshotClosed").finish_non_exhaustive()
-    }
-}
-
-/// Whoever waits for the other end, and whether its code was cancelled when that end did its part. Called as a waker.
-struct Witness {
-    waiter: Waiter,
-    in_time: AtomicBool,
-}
-
-impl Witness {
-    /// The waker to leave with the other end: the one before, if the same code waits.
-    fn waker(witness: &mut Option<Arc<Self>>, cx: &Context<'_>) -> Waker {
-        let current = witness.take().filter(|witness| witness.waiter.is_current(cx));
-        let new = || Arc::new(Witness { waiter: Waiter::new(cx), in_time: AtomicBool::new(false) });
-        Waker::from(witness.insert(current.unwrap_or_else(new)).clone())
-    }
-
-    fn may_look(witness: Option<&Arc<Self>>, visit: &Visit) -> bool {
-        !visit.cancelled || witness.is_some_and(|witness| witness.in_time.load(Ordering::Acquire))
-    }
-}
-
-impl Wake for Witness {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        if !self.waiter.is_cancelled() {
-            self.in_time.store(true, Ordering::Release);
-            self.waiter.wake_by_ref();
-        }
-    }
-}
-#[cfg(test)]
-mod tests {
-    use std::sync::Arc;
-
-    use super::*;
-    use crate::sync::testing::{Hand, at_once};
-
-    /// B081
-    #[test]
-    fn the_value_comes_whoever_is_first() {
-        let (tx, rx) = oneshot();
-        tx.send(1).unwrap();
-        assert_eq!(at_once(rx), Ok(1));
-        let (tx, rx) = oneshot();
-        let receiving = Hand::waiting(rx);
-        tx.send(2).unwrap();
-        assert_eq!(receiving.wakes(), 1);
-        assert_eq!(receiving.finish(), Ok(2));
-    }
-
-    /// B170, B171
-    #[test]
-    fn each_end_sees_that_the_other_has_gone() {
-        let (tx, rx) = oneshot::<()>();
-        let receiving = Hand::waiting(rx);
-        drop(tx);
-        assert_eq!(receiving.finish(), Err(RecvError::Disconnected));
-
-        let (mut tx, rx) = oneshot();
-        drop(Hand::waiting(tx.closed()));
-        let closed = Hand::waiting(tx.closed());
-        drop(rx);
-        closed.finish();
-        at_once(tx.closed());
-        assert!(tx.is_closed());
-        assert_eq!(tx.send(()), Err(SendError::Disconnected(())));
-
-        let (tx, mut rx) = oneshot();
-        assert!(rx.close() && !rx.close());
-        assert_eq!(rx.try_recv(), Err(TryRecvError::Disconnected));
-        assert_eq!(tx.send(1), Err(SendError::Disconnected(1)));
-        assert_eq!(at_once(rx), Err(RecvError::Disconnected));
-    }
-
-    #[test]
-    fn what_was_sent_survives_a_close_and_a_wait_that_was_dropped() {
-        let (tx, mut rx) = oneshot();
-        drop(Hand::waiting(&mut rx));
-        assert_eq!(rx.try_recv(), Err(TryRecvError::Empty));
-        tx.send(1).unwrap();
-        assert!(rx.close());
-        drop(Hand::new(&mut rx));
-        assert_eq!((rx.try_recv(), rx.try_recv()), (Ok(1), Err(TryRecvError::Disconnected)));
-
-        let token = Arc::new(());
-        let (tx, rx) = oneshot();
-        tx.send(token.clone()).unwrap();
-        drop(rx);
-        assert_eq!(Arc::strong_count(&token), 1);
     }
 }

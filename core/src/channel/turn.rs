@@ -57,6 +57,12 @@ impl Turn {
         Turn { gate: Gate::to(what), step: Step::Start }
     }
 
+    /// Whether it has waited, and goes on.
+    #[inline]
+    pub(super) fn has_waited(&self) -> bool {
+        self.step == Step::Waiting
+    }
+
     /// Attempts it.
     #[inline]
     pub(super) fn poll<R>(

@@ -171,7 +171,7 @@ fn a_wake_races_with_the_driver_that_registers() {
 
 /// L6, L11: a request that comes while a child is polled for the first times reaches it.
 ///
-/// Fails if `WakeList::push_chain` takes the waker, before all scopes of the request are marked.
+/// Fails if `DriverWakes::push_chain` takes the waker, before all scopes of the request are marked.
 #[test]
 fn a_request_races_with_the_first_polls_of_a_child() {
     check(|| {

@@ -18,14 +18,14 @@ use std::borrow::Cow;
 use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 pub use super::line::WakeList;
 use super::line::{self, Called, Left, List, Shared, Ticket};
 use crate::leaf::{Gate, Waiter};
-use crate::raw::Lazy;
-use crate::sys::MutexGuard;
 use crate::sys::atomic::{Ordering, fence};
+use crate::sys::{MutexGuard, OnceLock};
 pub use broken::Broken;
 
 /// A queue of waiting tasks; what locks, events and limiters are made of.
@@ -121,19 +121,19 @@ pub use broken::Broken;
 #[derive(Default)]
 pub struct WaitQueue {
     /// Made by the first one who needs it. On the heap, so that a waiter that was moved here finds it.
-    shared: Lazy<Shared>,
+    shared: OnceLock<Arc<Shared>>,
 }
 
 impl WaitQueue {
     /// An empty queue.
     #[must_use]
     pub const fn new() -> Self {
-        WaitQueue { shared: Lazy::new() }
+        WaitQueue { shared: OnceLock::new() }
     }
 
     #[inline]
-    pub(super) fn shared(&self) -> &Shared {
-        self.shared.get_or_fill(Shared::default)
+    pub(super) fn shared(&self) -> &Arc<Shared> {
+        self.shared.get_or_init(Arc::default)
     }
 
     /// Waits at the end of the queue until unparked.
@@ -186,7 +186,7 @@ impl WaitQueue {
     ) -> usize {
         let Some(from) = self.shared.get() else { return 0 };
         let mut wakes = WakeList::default();
-        line::repark(from, &to.shared.share_or_fill(Shared::default), n, tags, mark, &mut wakes)
+        line::repark(from, to.shared(), n, tags, mark, &mut wakes)
     }
 
     /// Moves everybody who waits now to the end of queue `to`; says how many. As [`repark`](WaitQueue::repark).

@@ -14,7 +14,7 @@ use super::flags::{ABANDONED, CANCELLED, DELIVERED, GOES_WHOLE, SHUT_DOWN};
 use super::job::Job;
 use super::node::{Life, NodeRef, Owned};
 use super::panic::drop_payload;
-use super::wake::WakeList;
+use super::wake::DriverWakes;
 use crate::observer::HostDropped;
 use crate::reason::{Reason, ReasonKind};
 use crate::sys::atomic::Ordering;
@@ -236,7 +236,7 @@ pub(crate) fn shut_down(top: &NodeRef) {
         drop(state);
         shut_down.push(node);
     }
-    let mut wakes = WakeList::default();
+    let mut wakes = DriverWakes::default();
     for node in &shut_down {
         shut_down_node(node, &mut report, &mut wakes);
     }
@@ -246,7 +246,7 @@ pub(crate) fn shut_down(top: &NodeRef) {
     }
 }
 
-fn shut_down_node(node: &NodeRef, report: &mut HostDropped, wakes: &mut WakeList) {
+fn shut_down_node(node: &NodeRef, report: &mut HostDropped, wakes: &mut DriverWakes) {
     let mut state = node.lock();
     if state.life == Life::Closed {
         return;

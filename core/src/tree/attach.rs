@@ -7,7 +7,7 @@ use super::cancel_state::{CancelState, ShieldLevel};
 use super::children::Role;
 use super::flags::{CANCELLED, NESTED, PARENT_CANCELLED, PROPAGATED, RUNNABLE, TIMED};
 use super::node::{Life, NodeRef, State};
-use super::wake::WakeList;
+use super::wake::DriverWakes;
 use crate::Instant;
 use crate::sys::atomic::Ordering;
 
@@ -212,7 +212,7 @@ impl NodeRef {
             }
         }
         let Some(tree) = self.tree() else { unreachable!("its parent stands in a tree") };
-        let mut wakes = WakeList::default();
+        let mut wakes = DriverWakes::default();
         if place.parent_cancelled {
             wakes.push_node(self.clone());
         }

@@ -162,11 +162,11 @@ pub(crate) struct State {
     pub(crate) deadline: Instant,
     pub(crate) deadline_timer: Option<TimerKey>,
     pub(crate) children: Children,
-    /// WakeList whoever drives the scope.
+    /// DriverWakes whoever drives the scope.
     pub(crate) waker: Option<Waker>,
     /// Of a task that is a job of the runtime.
     pub(super) body: TaskBody,
-    /// WakeList whoever awaits the end of a task.
+    /// DriverWakes whoever awaits the end of a task.
     pub(super) joiner: Option<Waker>,
     cold: Option<Box<Cold>>,
 }

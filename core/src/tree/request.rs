@@ -10,7 +10,7 @@ use super::flags::{CANCELLED, PARENT_CANCELLED, RUNNABLE, TIMED};
 use super::node::{Cold, Kind, Life, NodeRef, Request, State};
 use super::timers::Target;
 use super::verdict::Around;
-use super::wake::WakeList;
+use super::wake::DriverWakes;
 use crate::Instant;
 use crate::reason::{Reason, ReasonKind};
 use crate::sys::atomic::Ordering;
@@ -18,7 +18,7 @@ use crate::sys::atomic::Ordering;
 impl NodeRef {
     /// Asks the scope to stop (L6). Says whether that changed anything.
     pub(crate) fn request(&self, reason: Reason, grace: Option<Duration>) -> bool {
-        let mut wakes = WakeList::default();
+        let mut wakes = DriverWakes::default();
         let changed = self.mark(self.tree().as_deref(), reason, grace, &mut wakes);
         wakes.wake();
         changed
@@ -30,7 +30,7 @@ impl NodeRef {
         tree: Option<&Arc<Tree>>,
         reason: Reason,
         grace: Option<Duration>,
-        wakes: &mut WakeList,
+        wakes: &mut DriverWakes,
     ) -> bool {
         // A scope that was not entered yet has no clock: its request counts from the entry.
         let clock = |tree: Option<&Arc<Tree>>| tree.map_or(Instant::from_nanos(0), |tree| tree.now());
@@ -83,7 +83,7 @@ impl NodeRef {
     }
 
     /// Arms the timer of the hard time, if the request has a grace.
-    pub(crate) fn arm_hard(&self, tree: &Arc<Tree>, hard: Instant, now: Instant, wakes: &mut WakeList) {
+    pub(crate) fn arm_hard(&self, tree: &Arc<Tree>, hard: Instant, now: Instant, wakes: &mut DriverWakes) {
         if hard <= now || hard == Instant::NEVER {
             return;
         }
@@ -103,7 +103,7 @@ impl NodeRef {
     /// Carries this scope's marks down, to the first full shield on each path and including it (L11).
     ///
     /// `number` is that of the request in the tree. With `all`, scopes whose marks did not change are visited too: at a hard time only the clock has changed.
-    pub(crate) fn propagate(&self, now: Instant, number: u32, all: bool, wakes: &mut WakeList) {
+    pub(crate) fn propagate(&self, now: Instant, number: u32, all: bool, wakes: &mut DriverWakes) {
         let mut queue = VecDeque::new();
         let around = self.around();
         self.queue_below(&self.lock(), around, &mut queue);
@@ -151,7 +151,7 @@ impl NodeRef {
     }
 
     /// The timer of the deadline has fired (L8).
-    pub(crate) fn request_at_deadline(&self, tree: &Arc<Tree>, now: Instant, wakes: &mut WakeList) {
+    pub(crate) fn request_at_deadline(&self, tree: &Arc<Tree>, now: Instant, wakes: &mut DriverWakes) {
         let mut state = self.lock();
         if state.deadline > now || state.request().is_some() {
             return;
@@ -164,7 +164,7 @@ impl NodeRef {
     }
 
     /// The timer of the hard time has fired: graceful shields below hold nothing off any more (L11).
-    pub(crate) fn end_grace(&self, now: Instant, wakes: &mut WakeList) {
+    pub(crate) fn end_grace(&self, now: Instant, wakes: &mut DriverWakes) {
         let mut state = self.lock();
         if state.life == Life::Closed {
             return;
@@ -199,7 +199,7 @@ impl NodeRef {
         let early = hard_timer.take();
         drop(state);
         drop(early.and_then(|key| tree.timers.remove(key)));
-        let mut wakes = WakeList::default();
+        let mut wakes = DriverWakes::default();
         self.arm_hard(tree, hard, now, &mut wakes);
         wakes.wake();
     }
@@ -231,7 +231,7 @@ impl NodeRef {
         }
         self.flag_timed();
         let now = tree.now();
-        let mut wakes = WakeList::default();
+        let mut wakes = DriverWakes::default();
         if at <= now {
             self.request_at_deadline(tree, now, &mut wakes);
         } else {

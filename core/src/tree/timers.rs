@@ -55,7 +55,7 @@ use super::Tree;
 use super::flags::CANCELLED;
 use super::node::NodeRef;
 use super::panic::catch_drop;
-use super::wake::WakeList;
+use super::wake::DriverWakes;
 use crate::Instant;
 use crate::instant::AtomicInstant;
 use crate::runtime::Timer;
@@ -359,7 +359,7 @@ impl Tree {
         let Due { sleeps, missed, requests } = self.timers.take_due(now);
         // L12: the code that slept is runnable, before anything is requested; but it runs only after that.
         sleeps.iter().filter_map(|sleeper| sleeper.scope.as_ref()).for_each(NodeRef::count_task_wake);
-        let mut wakes = WakeList::default();
+        let mut wakes = DriverWakes::default();
         for target in &requests {
             match target {
                 Target::Sleep(_) => {}

@@ -13,7 +13,7 @@ use crate::tree::waking;
 
 /// What is to be done once no lock is held any more: wakers to call, and a timer to arm.
 #[derive(Default)]
-pub(crate) struct WakeList {
+pub(crate) struct DriverWakes {
     /// Scopes whose drivers are woken.
     drivers: Vec<NodeRef>,
     /// Wakers of scopes that are closed by now.
@@ -23,7 +23,7 @@ pub(crate) struct WakeList {
     arm: Option<Arc<Tree>>,
 }
 
-impl WakeList {
+impl DriverWakes {
     /// Adds a waker that was taken from `node`.
     pub(crate) fn push_taken(&mut self, node: &NodeRef, waker: Option<Waker>) {
         self.taken.extend(waker.map(|waker| (node.clone(), waker)));
@@ -97,7 +97,7 @@ fn delayed_by(node: &NodeRef) -> Option<NodeRef> {
     if state.role == Role::Inner && state.life != Life::Closed { state.parent.clone() } else { None }
 }
 
-/// WakeList the driver of a scope, because something it waits for has happened.
+/// DriverWakes the driver of a scope, because something it waits for has happened.
 ///
 /// Subtle: the driver's waker may belong to a combinator that is gone; so if the scope holds up the delivery of its parent, that is woken
 /// past it (L16.1).
@@ -118,7 +118,7 @@ pub(crate) fn wake(node: &NodeRef) {
         waking::wake_for(node, waker);
     }
     if delayed.is_some() {
-        let mut wakes = WakeList::default();
+        let mut wakes = DriverWakes::default();
         wakes.push_from(delayed);
         wakes.wake();
     }
@@ -139,7 +139,7 @@ impl Wake for ForwardingWaker {
     fn wake_by_ref(self: &Arc<Self>) {
         self.node.woken.store(true, Ordering::Release);
         self.driver.wake_by_ref();
-        let mut wakes = WakeList::default();
+        let mut wakes = DriverWakes::default();
         wakes.push_from(delayed_by(&self.node));
         wakes.wake();
     }
