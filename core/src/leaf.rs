@@ -168,7 +168,7 @@ impl Waiter {
         self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) && self.scope.is_current()
     }
 
-    /// WakeList the task; a waker that panics is [contained](crate::tree::waking).
+    /// Wakes the task; a waker that panics is [contained](crate::tree::waking).
     #[inline]
     pub(crate) fn wake(self) {
         if let Some(waker) = self.waker {

@@ -97,7 +97,7 @@ impl ReadyQueue {
         std::mem::take(&mut self.lock().news)
     }
 
-    /// WakeList whoever polls the group.
+    /// Wakes whoever polls the group.
     pub(crate) fn wake_driver(&self) {
         let driver = self.lock().driver.take();
         if let Some(driver) = driver {

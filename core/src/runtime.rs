@@ -101,10 +101,10 @@ pub type Work = Box<dyn FnOnce() + Send>;
 
 /// A timer of the runtime (R6, R7).
 pub trait Timer: Send {
-    /// WakeList `waker` when the clock reaches `at`, instead of what was armed before.
+    /// Wakes `waker` when the clock reaches `at`, instead of what was armed before.
     fn arm(&mut self, at: Instant, waker: &Waker);
 
-    /// WakeList nobody any more, and releases the waker.
+    /// Wakes nobody any more, and releases the waker.
     fn disarm(&mut self);
 }
 

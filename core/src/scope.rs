@@ -389,7 +389,7 @@ impl ScopeHandle {
             Some(tree) => tree.fire_due(),
             None if !entered => {
                 if let Some(tree) = current::tree() {
-                    let mut wakes = crate::tree::wake::WakeList::default();
+                    let mut wakes = crate::tree::wake::DriverWakes::default();
                     self.node.request_at_deadline(&tree, tree.now(), &mut wakes);
                     wakes.wake();
                 }

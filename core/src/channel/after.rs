@@ -33,7 +33,7 @@ impl<T> After<T> {
         After { first: None, stale: None, value: None, more: None, any: false }
     }
 
-    /// WakeList this one, after those before it.
+    /// Wakes this one, after those before it.
     #[inline]
     pub(super) fn wake(&mut self, waiter: Waiter) {
         self.any = true;

@@ -57,7 +57,7 @@ impl Bell {
         self.slots.is_empty() && self.row.is_empty()
     }
 
-    /// WakeList everybody, longest listener first.
+    /// Wakes everybody, longest listener first.
     pub(super) fn ring<T>(&mut self, after: &mut After<T>) {
         while let Some(key) = self.row.first() {
             self.slots.unlink(&mut self.row, key);

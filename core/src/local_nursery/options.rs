@@ -298,7 +298,7 @@ pin_project! {
     {
         #[pin]
         scoped: ScopeFuture<Opening<F, LocalHandle<E, B>, Fut>, R, T, Errors<T, E, Arc<Shared<E, B>>>>,
-        // WakeList the body.
+        // Wakes the body.
         body: Member,
         children: Children<B>,
         conclude: Conclude<E, X>,

@@ -133,7 +133,7 @@ fn host() -> (Arc<Time>, Arc<Host>) {
     (time.clone(), Arc::new(Host { threads: Threads::new(), time }))
 }
 
-/// WakeList nobody, and counts.
+/// Wakes nobody, and counts.
 struct Counts(Count);
 
 impl Wake for Counts {
