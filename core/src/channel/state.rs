@@ -70,7 +70,7 @@ impl<T> Chan<T> {
         chan
     }
 
-    /// One step. WakeList and drops when the lock is released.
+    /// One step. Wakes and drops when the lock is released.
     #[inline]
     pub(super) fn step<R>(&self, f: impl FnOnce(&mut State<T>, &mut After<T>) -> R) -> R {
         self.step_on(None, f)

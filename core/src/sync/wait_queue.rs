@@ -175,7 +175,7 @@ impl WaitQueue {
         self.repark_as(n, to, None, || {})
     }
 
-    /// [`repark`](WaitQueue::repark), of those whose tag is the one, giving them the other. WakeList nobody, unless `to` is
+    /// [`repark`](WaitQueue::repark), of those whose tag is the one, giving them the other. Wakes nobody, unless `to` is
     /// broken. `mark` runs under the locks of both, before anybody has moved; it must not use either.
     pub(super) fn repark_as(
         &self,
