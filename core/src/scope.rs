@@ -436,7 +436,7 @@ impl fmt::Debug for ScopeHandle {
 pub fn deadline() -> Option<Instant> {
     let node = current::try_scope()?;
     let tree = node.tree()?;
-    let at = node.effective_deadline(&tree);
+    let at = node.effective_deadline(tree);
     (at != Instant::NEVER).then_some(at)
 }
 

@@ -49,7 +49,7 @@ where
     /// One turn of the child; ready when its scope is Closed.
     pub(crate) fn turn(mut self: Pin<&mut Self>, node: &NodeRef, cx: &mut Context<'_>) -> Poll<Closed> {
         if let BodyProj::Future { fresh, .. } = self.as_mut().project() {
-            if std::mem::take(fresh) && node.tree().is_some_and(|tree| node.is_cancelled(&tree)) {
+            if std::mem::take(fresh) && node.tree().is_some_and(|tree| node.is_cancelled(tree)) {
                 // L13: dropped unpolled; when all others of the request are marked (L11).
                 node.register(Driver::Own, cx.waker());
                 if !node.flagged(PROPAGATED) {

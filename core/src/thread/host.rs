@@ -26,7 +26,7 @@ impl Who {
         match self {
             Who::Scope(node) => host_is_cancelled(node),
             Who::Abandonable(abandoned, node) => {
-                abandoned.load(Ordering::Acquire) || node.tree().is_some_and(|tree| node.is_cancelled(&tree))
+                abandoned.load(Ordering::Acquire) || node.tree().is_some_and(|tree| node.is_cancelled(tree))
             }
         }
     }

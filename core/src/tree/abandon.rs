@@ -28,9 +28,8 @@ pub(crate) fn driver_dropped(node: &NodeRef, drop_body: impl FnOnce()) {
 
 /// The future of `node` was forgotten, or has escaped; whoever may be waiting for it is woken, to find out (L28).
 pub(crate) fn leaked(node: &NodeRef) {
-    match lose(node, || {}) {
-        Some(waker) => waker.wake(),
-        None => {}
+    if let Some(waker) = lose(node, || {}) {
+        waker.wake()
     }
 }
 

@@ -165,7 +165,7 @@ pub(crate) fn enter_inline<R>(
 ) -> Option<(Option<NodeRef>, thread::Result<R>)> {
     let enters = look(|around| {
         let node = node_or_default(around);
-        inline.start(node.and_then(|node| node.tree()).as_deref());
+        inline.start(node.and_then(|node| node.tree()));
         let many = around.is_some_and(|around| around.value().inlines == MAX_INLINE);
         !many
             && inline.shield() != ShieldLevel::Graceful
@@ -195,7 +195,7 @@ pub(crate) fn try_scope() -> Option<NodeRef> {
     look(|top| {
         let node = node_or_default(top)?;
         match top {
-            Some(top) if top.is_inline() => node.tree().map(|tree| promote(top, node, &tree)),
+            Some(top) if top.is_inline() => node.tree().map(|tree| promote(top, node, tree)),
             _ => Some(node.clone()),
         }
     })
@@ -224,8 +224,8 @@ fn promote(place: &CurrentFrame, outside: &NodeRef, tree: &Arc<Tree>) -> NodeRef
 pub(in crate::tree) fn make_node(inline: &mut InlineScope) -> Option<NodeRef> {
     let parent = try_scope()?;
     let tree = parent.tree()?;
-    inline.start(Some(&tree));
-    let node = inline.promote(&parent, &tree);
+    inline.start(Some(tree));
+    let node = inline.promote(&parent, tree);
     if node.flagged(FOLLOWED) {
         observing::opened(&node);
     }
@@ -276,7 +276,7 @@ pub(crate) fn tree() -> Option<Arc<Tree>> {
 }
 
 pub(crate) fn with_tree<R>(f: impl FnOnce(&Arc<Tree>) -> R) -> Option<R> {
-    look(|top| node_or_default(top).and_then(|node| node.tree()).map(|tree| f(&tree)))
+    look(|top| node_or_default(top).and_then(|node| node.tree()).map(f))
 }
 
 /// Whether scoped values were ever set in the tree.

@@ -122,7 +122,7 @@ pub(crate) fn host_is_cancelled(node: &NodeRef) -> bool {
         return true;
     }
     match (node.parent(), node.tree()) {
-        (Some(parent), Some(tree)) => parent.is_cancelled(&tree),
+        (Some(parent), Some(tree)) => parent.is_cancelled(tree),
         _ => false,
     }
 }

@@ -19,7 +19,7 @@ impl NodeRef {
     /// Asks the scope to stop (L6). Says whether that changed anything.
     pub(crate) fn request(&self, reason: Reason, grace: Option<Duration>) -> bool {
         let mut wakes = DriverWakes::default();
-        let changed = self.mark(self.tree().as_deref(), reason, grace, &mut wakes);
+        let changed = self.mark(self.tree(), reason, grace, &mut wakes);
         wakes.wake();
         changed
     }
@@ -38,12 +38,10 @@ impl NodeRef {
         // L12: what becomes of the code is decided at this instant.
         let runnable = self.is_runnable();
         let mut state = self.lock();
-        let lent;
         if tree.is_none() && state.parent.is_some() {
             // It was entered meanwhile.
             drop(state);
-            lent = self.tree();
-            tree = lent.as_deref();
+            tree = self.tree();
             now = clock(tree);
             state = self.lock();
         }
@@ -218,7 +216,7 @@ impl NodeRef {
         drop(state);
         if let Some(tree) = self.tree() {
             drop(old.and_then(|key| tree.timers.remove(key)));
-            self.arm_deadline(&tree);
+            self.arm_deadline(tree);
         }
         true
     }

@@ -198,7 +198,7 @@ pub(crate) fn enter_tree(node: &NodeRef) {
     };
     let Some(tree) = parent.tree() else { unreachable!("what code stands in has a tree") };
     // Before it is attached, where it may have to ask for the time.
-    node.keep_tree(&tree);
+    node.keep_tree(tree);
     if node.attach(&parent, Role::Inner) {
         node.entered();
     }

@@ -21,7 +21,7 @@ use crate::tree::panic::drop_payload;
 pub(crate) fn wake(waker: Waker) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
         match current::innermost() {
-            Some(scope) => panicked(scope.tree().as_deref(), &scope.origin, payload),
+            Some(scope) => panicked(scope.tree(), &scope.origin, payload),
             None => drop_payload(Some(payload)),
         }
     }
@@ -31,7 +31,7 @@ pub(crate) fn wake(waker: Waker) {
 #[inline]
 pub(crate) fn wake_for(scope: &NodeRef, waker: Waker) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
-        panicked(scope.tree().as_deref(), &scope.origin, payload);
+        panicked(scope.tree(), &scope.origin, payload);
     }
 }
 

@@ -67,7 +67,7 @@ fn asks_around() -> bool {
             return false;
         }
         let Some(node) = node(top).0 else { return false };
-        node.flagged(CANCELLED) || node.flagged(TIMED) && node.tree().is_some_and(|tree| node.is_cancelled(&tree))
+        node.flagged(CANCELLED) || node.flagged(TIMED) && node.tree().is_some_and(|tree| node.is_cancelled(tree))
     })
 }
 
