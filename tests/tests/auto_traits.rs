@@ -28,9 +28,7 @@ use foster::combine::{
     Race2, Race3, Race4, Race5, Race6, Race7, Race8, RaceAll, RaceArray, Staggered, Throttle, TryJoin2, TryJoin3,
     TryJoin4, TryJoin5, TryJoin6, TryJoin7, TryJoin8, TryProduce,
 };
-use foster::local_nursery::{
-    LocalBox, LocalCell, LocalChild, LocalChildOptions, LocalNurseryFuture, NurseryCell, Placed, SendBox,
-};
+use foster::local_nursery::{LocalBox, LocalChild, LocalChildOptions, LocalNurseryFuture, NurseryErrors, SendBox};
 use foster::pool::{Pool, PoolError, PoolOptions, PoolStatistics, Pooled, Use};
 use foster::portal::{PortalError, PortalHost, PortalStartError, PortalTask};
 use foster::rate::{RateAcquire, RateLimiter};
@@ -53,7 +51,7 @@ use foster::{
     Elapsed, ErrorGroup, Exit, FailAfter, FailAfterFlat, HostDropped, Instant, Interval, JoinError, Lent, LiveCounts,
     LocalNursery, Member, MoveOn, Nursery, NurseryFuture, NurseryOptions, Observer, Origin, Orphan, OrphanKind,
     PrintOrphans, Ready, Reason, ReasonKind, Run, ScopeHandle, ScopeState, ScopedValue, Shield, Sleep, SleepForever,
-    SpawnError, StartError, Task, TaskStatus, TellingOptions, UnsendNursery, ValueScope, YieldNow,
+    SpawnError, StartError, Task, TaskFailure, TaskStatus, TellingOptions, UnsendNursery, ValueScope, YieldNow,
 };
 use foster::{ObservedScope, ObservedTask, PollReport, PollWatch, Portal, ScopeEvent, TaskEvent};
 
@@ -205,12 +203,10 @@ table! {
     LocalNurseryFuture<u8, u8, u8, Body<LocalNursery<'static, u8>>, Fut, u8, SendBox<'static, u8>> => Send Unpin;
     LocalNurseryFuture<u8, u8, u8, Body<LocalNursery<'static, u8>>, Unsend, u8, SendBox<'static, u8>> => Unpin;
     LocalNurseryFuture<u8, u8, u8, Body<UnsendNursery<'static, u8>>, Fut, u8, LocalBox<'static, u8>> => Unpin;
-    LocalCell => Send Sync Unpin;
-    NurseryCell<u8> => Send Sync Unpin;
+    NurseryErrors<u8> => Send Sync Unpin;
     SendBox<'static, u8> => Send Unpin;
     LocalBox<'static, u8> => Unpin;
     LocalChild<u8, u8, Fut, SendBox<'static, u8>> => Send Sync Unpin UnwindSafe;
-    Placed<LocalChild<u8, u8, Fut, SendBox<'static, u8>>> => Send Sync Unpin UnwindSafe;
 
     // Threads.
     ToThread<u8, Closure> => Send Sync Unpin UnwindSafe;
@@ -225,6 +221,7 @@ table! {
     Cancelled => Send Sync Unpin UnwindSafe;
     Elapsed => Send Sync Unpin UnwindSafe;
     JoinError => Send Sync Unpin UnwindSafe;
+    TaskFailure => Send Sync Unpin UnwindSafe;
     StartError => Send Sync Unpin UnwindSafe;
     SpawnError<u8> => Send Sync Unpin UnwindSafe;
     SpawnError<Rc<u8>> => Unpin UnwindSafe;
