@@ -13,9 +13,9 @@ use crate::tree::verdict::without_counting;
 use crate::tree::waking;
 
 /// The members that were woken, in that order, and the waker of whoever polls the group.
-pub(crate) struct ReadyQueue(Mutex<Queue>);
+pub(crate) struct ReadyQueue(Mutex<Woken>);
 
-struct Queue {
+struct Woken {
     keys: VecDeque<usize>,
     /// Something else has come that the group looks for in each of its turns.
     news: bool,
@@ -24,10 +24,10 @@ struct Queue {
 
 impl ReadyQueue {
     pub(crate) fn new() -> Arc<Self> {
-        Arc::new(ReadyQueue(Mutex::new(Queue { keys: VecDeque::new(), news: false, driver: None })))
+        Arc::new(ReadyQueue(Mutex::new(Woken { keys: VecDeque::new(), news: false, driver: None })))
     }
 
-    fn lock(&self) -> MutexGuard<'_, Queue> {
+    fn lock(&self) -> MutexGuard<'_, Woken> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -71,7 +71,7 @@ impl ReadyQueue {
     }
 
     /// Ends a turn: keeps the driver's waker, or calls it if something has come meanwhile.
-    pub(crate) fn end_turn(&self, driver: Waker, body: &Member) {
+    pub(crate) fn end_turn(&self, driver: Waker, body: &ReadyMember) {
         let mut queue = self.lock();
         // Under the lock: what comes later finds the driver.
         if queue.news || !queue.keys.is_empty() || body.is_woken() {
@@ -116,12 +116,12 @@ impl ReadyQueue {
 }
 
 /// A member of a group: its key, and the waker that it is polled with. Members that come one after the other may have the same one.
-pub(crate) struct Member {
-    entry: Arc<Entry>,
+pub(crate) struct ReadyMember {
+    entry: Arc<MemberWaker>,
     waker: Waker,
 }
 
-struct Entry {
+struct MemberWaker {
     /// None: the member is not in the queue, but looked for in each turn.
     key: Option<usize>,
     /// It was woken, and not polled since.
@@ -131,25 +131,25 @@ struct Entry {
     queue: Arc<ReadyQueue>,
 }
 
-impl Member {
+impl ReadyMember {
     fn make(key: Option<usize>, queued: bool, quiet: bool, queue: &Arc<ReadyQueue>) -> Self {
-        let entry = Arc::new(Entry { key, queued: AtomicBool::new(queued), quiet, queue: queue.clone() });
-        Member { waker: Waker::from(entry.clone()), entry }
+        let entry = Arc::new(MemberWaker { key, queued: AtomicBool::new(queued), quiet, queue: queue.clone() });
+        ReadyMember { waker: Waker::from(entry.clone()), entry }
     }
 
     /// A member that was not woken yet.
     pub(crate) fn new(key: usize, queue: &Arc<ReadyQueue>) -> Self {
-        Member::make(Some(key), false, false, queue)
+        ReadyMember::make(Some(key), false, false, queue)
     }
 
     /// A child of a local nursery that is about to be polled for the first time.
     pub(crate) fn child(key: usize, queue: &Arc<ReadyQueue>) -> Self {
-        Member::make(Some(key), false, true, queue)
+        ReadyMember::make(Some(key), false, true, queue)
     }
 
     /// The body of a local nursery, which is polled at once.
     pub(crate) fn body(queue: &Arc<ReadyQueue>) -> Self {
-        Member::make(None, true, false, queue)
+        ReadyMember::make(None, true, false, queue)
     }
 
     /// Puts the member into the queue, and wakes nobody: the group is being built or polled. Says whether it was not there.
@@ -174,7 +174,7 @@ impl Member {
     }
 }
 
-impl Wake for Entry {
+impl Wake for MemberWaker {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }

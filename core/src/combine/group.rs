@@ -11,7 +11,7 @@ use std::task::{Context, Poll};
 
 use super::branch::{Branch, Fate, Step};
 use crate::leaf;
-use crate::ready_queue::{Member, ReadyQueue};
+use crate::ready_queue::{ReadyMember, ReadyQueue};
 
 pub(super) struct Group<F, T> {
     /// The branches stand below the scope that they are made in, not below the one that polls them first.
@@ -36,7 +36,7 @@ pub(super) struct Group<F, T> {
 /// Branches that come one after the other may have the same slot.
 struct Slot<F, T> {
     branch: Pin<Box<Branch<F, T>>>,
-    member: Member,
+    member: ReadyMember,
     input: usize,
 }
 
@@ -104,7 +104,7 @@ impl<F: Future<Output = T>, T> Group<F, T> {
             }
             None => {
                 let key = self.slots.len();
-                self.slots.push(Slot { branch: Box::pin(branch), member: Member::new(key, &self.ready), input });
+                self.slots.push(Slot { branch: Box::pin(branch), member: ReadyMember::new(key, &self.ready), input });
                 key
             }
         };

@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use futures_core::Stream;
 
 use crate::leaf;
-use crate::ready_queue::{Member, ReadyQueue};
+use crate::ready_queue::{ReadyMember, ReadyQueue};
 
 /// A stream of the items of all these streams, as they come.
 ///
@@ -54,7 +54,7 @@ where
 {
     let ready = ReadyQueue::new();
     let open = |(key, stream)| {
-        let member = Member::new(key, &ready);
+        let member = ReadyMember::new(key, &ready);
         member.enqueue();
         Some((Box::pin(stream), member))
     };
@@ -65,7 +65,7 @@ where
 /// Stream of [`merge`].
 #[must_use = "streams do nothing unless polled"]
 pub struct Merge<S> {
-    streams: Vec<Option<(Pin<Box<S>>, Member)>>,
+    streams: Vec<Option<(Pin<Box<S>>, ReadyMember)>>,
     /// How many streams have not ended.
     open: usize,
     ready: Arc<ReadyQueue>,

@@ -8,11 +8,11 @@ use slab::Slab;
 use super::child::AnyBox;
 use super::shared::Shared;
 use crate::leaf;
-use crate::ready_queue::Member;
+use crate::ready_queue::ReadyMember;
 
 /// The children that have begun and not ended, and those that are polled in this turn.
-pub(super) struct Children<B> {
-    all: Slab<(B, Member)>,
+pub(super) struct LocalChildren<B> {
+    all: Slab<(B, ReadyMember)>,
     turn: VecDeque<Next<B>>,
     /// Empty between two turns: kept for its memory.
     woken: VecDeque<usize>,
@@ -25,9 +25,9 @@ pub(super) enum Next<B> {
     Woken(usize),
 }
 
-impl<B> Children<B> {
+impl<B> LocalChildren<B> {
     pub(super) fn new() -> Self {
-        Children { all: Slab::new(), turn: VecDeque::new(), woken: VecDeque::new() }
+        LocalChildren { all: Slab::new(), turn: VecDeque::new(), woken: VecDeque::new() }
     }
 
     /// How many have begun and not ended.
@@ -58,7 +58,7 @@ impl<B> Children<B> {
     }
 }
 
-impl<B: AnyBox> Children<B> {
+impl<B: AnyBox> LocalChildren<B> {
     /// Polls those whose turn it is, and those that come meanwhile. Ends early, and says so, when the runtime wants the task back.
     pub(super) fn take_turns(&mut self, home: &Shared<B::Error, B>, moves_to: Option<&Shared<B::Error, B>>) -> bool {
         // A turn that begins without any of the task's budget polls all that are due by then: else the first of them would go to the end
@@ -86,7 +86,7 @@ impl<B: AnyBox> Children<B> {
         let key = match self.turn.pop_front() {
             None => return,
             Some(Next::Fresh(mut child)) => {
-                let member = Member::child(self.all.vacant_key(), &home.ready);
+                let member = ReadyMember::child(self.all.vacant_key(), &home.ready);
                 if member.poll(|cx| child.run(&home.errors, cx)).is_ready() {
                     return;
                 }

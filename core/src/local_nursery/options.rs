@@ -9,7 +9,7 @@ use std::task::{Context, Poll};
 use pin_project_lite::pin_project;
 
 use super::child::AnyBox;
-use super::children::Children;
+use super::children::LocalChildren;
 use super::shared::Shared;
 use super::{LocalBox, LocalHandle, LocalNursery, SendBox, UnsendNursery};
 use crate::group::ErrorGroup;
@@ -17,7 +17,7 @@ use crate::nursery::policy::{Conclude, Errors, all_errors, ended, first_error};
 use crate::nursery::{NurseryErrors, NurseryOptions, OnError, Outcome, TellingOptions};
 use crate::observer::OrphanKind;
 use crate::opening::Opening;
-use crate::ready_queue::Member;
+use crate::ready_queue::ReadyMember;
 use crate::tree::cancel_state::ShieldLevel;
 use crate::tree::flags::LOCAL;
 use crate::tree::node::{Kind, Life, NodeRef};
@@ -280,8 +280,8 @@ where
     let opening = Opening::new(body, LocalHandle { shared: shared.clone() });
     LocalNurseryFuture {
         scoped: ScopeFuture::with_node(node, opening, Errors::new(shared.clone())),
-        body: Member::body(&shared.ready),
-        children: Children::new(),
+        body: ReadyMember::body(&shared.ready),
+        children: LocalChildren::new(),
         conclude,
         shared,
         moves_to,
@@ -299,8 +299,8 @@ pin_project! {
         #[pin]
         scoped: ScopeFuture<Opening<F, LocalHandle<E, B>, Fut>, R, T, Errors<T, E, Arc<Shared<E, B>>>>,
         // Wakes the body.
-        body: Member,
-        children: Children<B>,
+        body: ReadyMember,
+        children: LocalChildren<B>,
         conclude: Conclude<E, X>,
         shared: Arc<Shared<E, B>>,
         // Where the child of a `start` goes when it is ready.
@@ -325,7 +325,7 @@ pin_project! {
             if this.scoped.is_done() {
                 return;
             }
-            let mut children = std::mem::replace(this.children, Children::new());
+            let mut children = std::mem::replace(this.children, LocalChildren::new());
             let (moves_to, has_moved) = (this.moves_to.as_deref(), *this.has_moved);
             // L41: the body first, then the children, all in place.
             this.scoped.lose(|| {

@@ -53,7 +53,7 @@ where
     }
     let slot = ValueSlot::new();
     let errors = nursery.errors.clone();
-    let child = Box::pin(Child { body: ChildBody::new(future), slot: slot.clone(), errors, target });
+    let child = Box::pin(ChildTask { body: ChildBody::new(future), slot: slot.clone(), errors, target });
     let node = NodeRef::task(state.attachment(above, role), origin, tree.clone(), TaskBody::Here(child));
     let late = state.admit(role, node.clone());
     drop(state);
@@ -71,7 +71,7 @@ where
 
 pin_project! {
     /// The body of a task.
-    struct Child<T, E, F> {
+    struct ChildTask<T, E, F> {
         #[pin]
         body: ChildBody<F, Result<T, E>>,
         slot: Arc<ValueSlot<T>>,
@@ -82,7 +82,7 @@ pin_project! {
     }
 }
 
-impl<T, E, F> RunTask for Child<T, E, F>
+impl<T, E, F> RunTask for ChildTask<T, E, F>
 where
     T: Send,
     E: Debug + Send,

@@ -10,7 +10,7 @@ use shuttle::sync::atomic::{AtomicBool, Ordering};
 use shuttle::thread;
 
 use super::{Count, begun, check, check_all, tree};
-use crate::ready_queue::{Member, ReadyQueue};
+use crate::ready_queue::{ReadyMember, ReadyQueue};
 use crate::sync::Event;
 use crate::{LocalNursery, Ready, StartError, TaskStatus, local_nursery, sleep_forever, yield_now};
 
@@ -88,7 +88,7 @@ fn a_spawn_races_with_the_nurserys_turn() {
 fn the_end_of_a_group_races_with_its_news() {
     check_all(50_000, || {
         let (ready, gone) = (ReadyQueue::new(), Count::default());
-        let body = Member::body(&ready);
+        let body = ReadyMember::body(&ready);
         body.poll(|_| ());
         let waker = gone.on_drop_of_waker();
         let tells = ready.clone();

@@ -19,7 +19,7 @@ use super::cancel_state::{CancelState, ShieldLevel};
 use super::children::{Children, Role};
 use super::finalizer::Finalizer;
 use super::flags::{FOLLOWED, LOCAL, NOTED, PARENT_CANCELLED, SHUT_DOWN};
-use super::task::{Outcome, TaskBody};
+use super::task::{TaskBody, TaskOutcome};
 use super::timers::TimerKey;
 use super::verdict::Polled;
 use super::wake;
@@ -127,7 +127,7 @@ pub(crate) struct Node {
     /// The number of the request by which the code directly inside became cancelled.
     pub(super) cancelled_by: AtomicU32,
     /// How a task ended.
-    pub(super) outcome: Outcome,
+    pub(super) outcome: TaskOutcome,
     /// How many requests had been made when the task ended.
     pub(super) ended_after: AtomicU32,
     /// When it was last looked at, a scope inside had to end: see [`had_to_end`](NodeRef::had_to_end).
@@ -326,7 +326,7 @@ impl NodeRef {
             wakes: AtomicU32::new(0),
             polled: Polled::never(),
             cancelled_by: AtomicU32::new(0),
-            outcome: Outcome::default(),
+            outcome: TaskOutcome::default(),
             ended_after: AtomicU32::new(0),
             waits: AtomicBool::new(false),
             state: Mutex::new(State {

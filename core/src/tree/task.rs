@@ -42,7 +42,7 @@ pub(crate) enum TaskBody {
 
 /// How a task has ended; set once.
 #[derive(Default)]
-pub(crate) struct Outcome(AtomicU8);
+pub(crate) struct TaskOutcome(AtomicU8);
 
 const RUNNING: u8 = 0;
 const FINISHED: u8 = 1;
@@ -50,7 +50,7 @@ const CANCELLED: u8 = 2;
 const FAILED: u8 = 3;
 const PANICKED: u8 = 4;
 
-impl Outcome {
+impl TaskOutcome {
     /// None as long as the task has not ended.
     #[inline]
     pub(crate) fn get(&self) -> Option<TaskStatus> {

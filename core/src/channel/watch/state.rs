@@ -47,13 +47,13 @@ impl<T> Watched<T> {
 
 impl<T> State<T> {
     /// Makes `value` the latest. The one before is to be dropped with the lock released.
-    pub(super) fn renew(&mut self, value: T, after: &mut After<Arc<T>>) -> ForwardingWaker<T> {
+    pub(super) fn renew(&mut self, value: T, after: &mut After<Arc<T>>) -> Previous<T> {
         self.version += 1;
         self.changed.ring(after);
         match Arc::get_mut(&mut self.value) {
             // Nobody looks at the one before: no allocation.
-            Some(latest) => ForwardingWaker::Value(mem::replace(latest, value)),
-            None => ForwardingWaker::Look(mem::replace(&mut self.value, Arc::new(value))),
+            Some(latest) => Previous::Value(mem::replace(latest, value)),
+            None => Previous::Look(mem::replace(&mut self.value, Arc::new(value))),
         }
     }
 
@@ -66,7 +66,7 @@ impl<T> State<T> {
 }
 
 /// The value before the latest.
-pub(super) enum ForwardingWaker<T> {
+pub(super) enum Previous<T> {
     Value(T),
     /// Others look at it.
     Look(#[expect(dead_code, reason = "to be dropped")] Arc<T>),
