@@ -1,0 +1,285 @@
+//! A baton that one task has at a time, and that goes from hand to hand in the order in which it was asked for.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::pin::Pin;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::task::{Context, Poll, ready};
+
+use foster::leaf::{Gate, Waiter};
+use foster::{is_cancelled, yield_now};
+
+#[derive(Default)]
+pub struct Baton {
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    /// Somebody has it, or was given it.
+    taken: bool,
+    /// Who was given it, and has not been polled since.
+    given: Option<u64>,
+    /// Who waits, in order. Who is neither here nor `given` was passed over.
+    waiting: BTreeMap<u64, Waiter>,
+    next_key: u64,
+}
+
+impl Baton {
+    /// Waits until it is this code's turn to have the baton.
+    ///
+    /// # Cancellation
+    ///
+    /// *Loses its place*. What it was given goes to the next.
+    pub fn take(&self) -> Take<'_> {
+        Take { baton: self, gate: Gate::new("baton"), key: None }
+    }
+
+    /// Takes it if it is free.
+    pub fn try_take(&self) -> Option<Held<'_>> {
+        let was_taken = std::mem::replace(&mut self.state().taken, true);
+        (!was_taken).then_some(Held(self))
+    }
+
+    /// Gives way until so many wait.
+    pub async fn until_waiting(&self, count: usize) {
+        while self.state().waiting.len() < count {
+            yield_now().await;
+        }
+    }
+
+    /// Gives it to the first who waits and is not cancelled; lays it down if there is nobody.
+    fn pass_on(&self) {
+        let (mut passed_over, mut next) = (Vec::new(), None);
+        let mut state = self.state();
+        state.given = None;
+        // Rule 3: decided under the lock. Who is passed over is taken out of the order.
+        while let Some((key, waiter)) = state.waiting.pop_first() {
+            if !waiter.is_cancelled() {
+                state.given = Some(key);
+                next = Some(waiter);
+                break;
+            }
+            passed_over.push(waiter);
+        }
+        state.taken = next.is_some();
+        // Waiters are called and dropped with the lock released.
+        drop(state);
+        drop(passed_over);
+        if let Some(waiter) = next {
+            waiter.wake();
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[must_use = "futures do nothing unless polled"]
+pub struct Take<'a> {
+    baton: &'a Baton,
+    gate: Gate,
+    /// Its key in the queue, once it had to wait.
+    key: Option<u64>,
+}
+
+impl<'a> Future for Take<'a> {
+    type Output = Held<'a>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Held<'a>> {
+        let Take { baton, gate, key } = &mut *self;
+        // Rule 1: nothing starts in cancelled code.
+        ready!(gate.poll_start(cx));
+        let cancelled = is_cancelled();
+        // Made before the lock is taken; what is left in it is dropped after.
+        let mut waiter = Waiter::new(cx);
+        let mut state = baton.state();
+        if let Some(key) = *key {
+            if let Some(waits) = state.waiting.get_mut(&key) {
+                if !waits.is_current(cx) {
+                    std::mem::swap(waits, &mut waiter);
+                }
+                drop(state);
+                return Poll::Pending;
+            }
+            // Rule 4: what was given is taken. Who was passed over waits on while cancelled, and else starts again.
+            if state.given != Some(key) && cancelled {
+                drop(state);
+                return Poll::Pending;
+            }
+        }
+        if key.is_some() && state.given == *key {
+            state.given = None;
+        } else if state.taken {
+            // Rule 2: the waiter stays where it is found.
+            let new = state.next_key;
+            state.next_key += 1;
+            state.waiting.insert(new, waiter);
+            *key = Some(new);
+            return Poll::Pending;
+        }
+        state.taken = true;
+        *key = None;
+        drop(state);
+        Poll::Ready(Held(baton))
+    }
+}
+
+impl Drop for Take<'_> {
+    fn drop(&mut self) {
+        let Some(key) = self.key else { return };
+        let mut state = self.baton.state();
+        let waiter = state.waiting.remove(&key);
+        let was_given = state.given == Some(key);
+        drop(state);
+        drop(waiter);
+        // Rule 4: what it was given goes to the next.
+        if was_given {
+            self.baton.pass_on();
+        }
+    }
+}
+
+/// The baton in a hand. Dropped, it is passed on.
+pub struct Held<'a>(&'a Baton);
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        self.0.pass_on();
+    }
+}
+
+impl fmt::Debug for Held<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Held")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::poll_fn;
+    use std::pin::pin;
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+    use std::time::Duration;
+
+    use foster::{CancelScope, Nursery, join, move_on_after, nursery, shield, sleep};
+    use foster_sim::{Exploration, explore, random};
+
+    use super::*;
+
+    fn all_went_well(found: &Exploration) {
+        println!("{found}");
+        assert!(found.failure.is_none() && found.failed == 0, "{found}");
+    }
+
+    async fn poll_once<F: Future>(mut future: Pin<&mut F>) -> Poll<F::Output> {
+        poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await
+    }
+
+    /// Two wait; the first one is cancelled, and kept alive by a shield; the second one is given the baton.
+    #[test]
+    fn a_cancelled_waiter_is_passed_over() {
+        all_went_well(&explore(0..300, || async {
+            let baton = Arc::new(Baton::default());
+            let had_it = Arc::new(AtomicBool::new(false));
+            let held = baton.take().await;
+            let mut scope = CancelScope::new();
+            let handle = scope.handle();
+            let Ok(()) = nursery(async |n: Nursery| {
+                let (first, had) = (baton.clone(), had_it.clone());
+                n.spawn(async move {
+                    let take = async {
+                        let _held = first.take().await;
+                        had.store(true, Ordering::SeqCst);
+                    };
+                    let outcome = scope.run(join((take, shield(sleep(Duration::from_secs(1)))))).await;
+                    assert!(outcome.is_err());
+                });
+                baton.until_waiting(1).await;
+                let second = baton.clone();
+                let second = n.spawn(async move { drop(second.take().await) });
+                baton.until_waiting(2).await;
+                handle.cancel("the first one");
+                drop(held);
+                assert!(second.await.is_ok());
+                assert!(baton.try_take().is_some());
+            })
+            .await;
+            assert!(!had_it.load(Ordering::SeqCst), "cancelled code had the baton");
+        }));
+    }
+
+    /// Given before the cancel, it is taken in the one poll of code that was woken (law L12).
+    #[test]
+    fn what_was_given_before_the_cancel_is_taken() {
+        all_went_well(&explore(0..300, || async {
+            let baton = Arc::new(Baton::default());
+            let held = baton.take().await;
+            let mut scope = CancelScope::new();
+            let handle = scope.handle();
+            let Ok(()) = nursery(async |n: Nursery| {
+                let waits = baton.clone();
+                let waits = n.spawn(async move { scope.run(async { drop(waits.take().await) }).await.is_ok() });
+                baton.until_waiting(1).await;
+                drop(held);
+                handle.cancel("too late");
+                assert!(matches!(waits.await, Ok(true)));
+            })
+            .await;
+        }));
+    }
+
+    /// It was given the baton and is dropped before it is polled: the next one has it.
+    #[test]
+    fn what_a_dropped_waiter_was_given_goes_on() {
+        all_went_well(&explore(0..300, || async {
+            let baton = Baton::default();
+            let held = baton.take().await;
+            let (mut first, mut second) = (Box::pin(baton.take()), pin!(baton.take()));
+            assert!(poll_once(first.as_mut()).await.is_pending());
+            assert!(poll_once(second.as_mut()).await.is_pending());
+            drop(held);
+            assert!(poll_once(second.as_mut()).await.is_pending(), "it is the first one's");
+            drop(first);
+            drop(second.await);
+            assert!(baton.try_take().is_some());
+        }));
+    }
+
+    /// Many take it and are cancelled at random times, some of them beside a shield: one has it at a time, and in the end it is free.
+    #[test]
+    fn the_baton_is_never_lost() {
+        all_went_well(&explore(0..1_000, || async {
+            let baton = Arc::new(Baton::default());
+            let hands = Arc::new(AtomicUsize::new(0));
+            let Ok(()) = nursery(async |n: Nursery| {
+                for number in 0..6 {
+                    let (baton, hands) = (baton.clone(), hands.clone());
+                    n.spawn(async move {
+                        let take = async {
+                            let _held = baton.take().await;
+                            assert_eq!(hands.fetch_add(1, Ordering::SeqCst), 0, "two have it");
+                            yield_now_shielded(&hands).await;
+                        };
+                        let limit = Duration::from_millis(random() % 4);
+                        if number % 2 == 0 {
+                            move_on_after(limit, join((take, shield(sleep(Duration::from_millis(2)))))).await;
+                        } else {
+                            move_on_after(limit, take).await;
+                        }
+                    });
+                }
+            })
+            .await;
+            assert!(baton.try_take().is_some(), "the baton is lost");
+        }));
+    }
+
+    /// Has the baton for a moment, and lets go of it whatever is cancelled.
+    async fn yield_now_shielded(hands: &AtomicUsize) {
+        shield(sleep(Duration::from_millis(1))).await;
+        hands.fetch_sub(1, Ordering::SeqCst);
+    }
+}
