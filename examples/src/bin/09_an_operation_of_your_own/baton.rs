@@ -1,4 +1,4 @@
-//! A baton that one task has at a time, and that goes from hand to hand in the order in which it was asked for.
+//! A baton that one task holds at a time, and that is passed on in the order in which it was asked for.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -10,50 +10,50 @@ use foster::leaf::{Gate, Waiter};
 use foster::{is_cancelled, yield_now};
 
 #[derive(Default)]
-pub struct Baton {
+pub(crate) struct Baton {
     state: Mutex<State>,
 }
 
 #[derive(Default)]
 struct State {
-    /// Somebody has it, or was given it.
+    /// It is held, or was given to a waiter.
     taken: bool,
-    /// Who was given it, and has not been polled since.
+    /// The waiter that was given it, and has not been polled since.
     given: Option<u64>,
-    /// Who waits, in order. Who is neither here nor `given` was passed over.
+    /// Those that wait, in order. A waiter that is neither here nor `given` was passed over.
     waiting: BTreeMap<u64, Waiter>,
     next_key: u64,
 }
 
 impl Baton {
-    /// Waits until it is this code's turn to have the baton.
+    /// Waits until it is this code's turn to hold the baton.
     ///
     /// # Cancellation
     ///
-    /// *Loses its place*. What it was given goes to the next.
-    pub fn take(&self) -> Take<'_> {
+    /// *Loses its place*. If it was given the baton, that goes to the next waiter.
+    pub(crate) fn take(&self) -> Take<'_> {
         Take { baton: self, gate: Gate::new("baton"), key: None }
     }
 
     /// Takes it if it is free.
-    pub fn try_take(&self) -> Option<Held<'_>> {
+    pub(crate) fn try_take(&self) -> Option<Held<'_>> {
         let was_taken = std::mem::replace(&mut self.state().taken, true);
         (!was_taken).then_some(Held(self))
     }
 
-    /// Gives way until so many wait.
-    pub async fn until_waiting(&self, count: usize) {
+    /// Gives way until `count` tasks wait.
+    pub(crate) async fn until_waiting(&self, count: usize) {
         while self.state().waiting.len() < count {
             yield_now().await;
         }
     }
 
-    /// Gives it to the first who waits and is not cancelled; lays it down if there is nobody.
+    /// Gives it to the first waiter whose code is not cancelled. It is free if there is none.
     fn pass_on(&self) {
         let (mut passed_over, mut next) = (Vec::new(), None);
         let mut state = self.state();
         state.given = None;
-        // Rule 3: decided under the lock. Who is passed over is taken out of the order.
+        // Rule 3: decided under the lock. A waiter that is passed over leaves the queue.
         while let Some((key, waiter)) = state.waiting.pop_first() {
             if !waiter.is_cancelled() {
                 state.given = Some(key);
@@ -77,7 +77,7 @@ impl Baton {
 }
 
 #[must_use = "futures do nothing unless polled"]
-pub struct Take<'a> {
+pub(crate) struct Take<'a> {
     baton: &'a Baton,
     gate: Gate,
     /// Its key in the queue, once it had to wait.
@@ -103,7 +103,7 @@ impl<'a> Future for Take<'a> {
                 drop(state);
                 return Poll::Pending;
             }
-            // Rule 4: what was given is taken. Who was passed over waits on while cancelled, and else starts again.
+            // Rule 4: what was given is taken. A waiter that was passed over waits on while it is cancelled, and else starts again.
             if state.given != Some(key) && cancelled {
                 drop(state);
                 return Poll::Pending;
@@ -112,7 +112,7 @@ impl<'a> Future for Take<'a> {
         if key.is_some() && state.given == *key {
             state.given = None;
         } else if state.taken {
-            // Rule 2: the waiter stays where it is found.
+            // Rule 2: the waiter is left where it will be found.
             let new = state.next_key;
             state.next_key += 1;
             state.waiting.insert(new, waiter);
@@ -141,8 +141,8 @@ impl Drop for Take<'_> {
     }
 }
 
-/// The baton in a hand. Dropped, it is passed on.
-pub struct Held<'a>(&'a Baton);
+/// The baton, held. A drop passes it on.
+pub(crate) struct Held<'a>(&'a Baton);
 
 impl Drop for Held<'_> {
     fn drop(&mut self) {
@@ -178,21 +178,38 @@ mod tests {
         poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await
     }
 
+    /// Cancelled code does not take a baton that is free.
+    #[test]
+    fn nothing_starts_in_cancelled_code() {
+        all_went_well(&explore(0..20, || async {
+            let baton = Baton::default();
+            let mut scope = CancelScope::new();
+            let handle = scope.handle();
+            let outcome = scope.run(async {
+                handle.cancel("now");
+                drop(baton.take().await);
+            });
+            assert!(outcome.await.is_err());
+            assert_eq!(baton.state().next_key, 0, "nor has it waited");
+            assert!(baton.try_take().is_some());
+        }));
+    }
+
     /// Two wait; the first one is cancelled, and kept alive by a shield; the second one is given the baton.
     #[test]
     fn a_cancelled_waiter_is_passed_over() {
         all_went_well(&explore(0..300, || async {
             let baton = Arc::new(Baton::default());
-            let had_it = Arc::new(AtomicBool::new(false));
+            let held_it = Arc::new(AtomicBool::new(false));
             let held = baton.take().await;
             let mut scope = CancelScope::new();
             let handle = scope.handle();
             let Ok(()) = nursery(async |n: Nursery| {
-                let (first, had) = (baton.clone(), had_it.clone());
+                let (first, held_it_too) = (baton.clone(), held_it.clone());
                 n.spawn(async move {
                     let take = async {
                         let _held = first.take().await;
-                        had.store(true, Ordering::SeqCst);
+                        held_it_too.store(true, Ordering::SeqCst);
                     };
                     let outcome = scope.run(join((take, shield(sleep(Duration::from_secs(1)))))).await;
                     assert!(outcome.is_err());
@@ -207,7 +224,7 @@ mod tests {
                 assert!(baton.try_take().is_some());
             })
             .await;
-            assert!(!had_it.load(Ordering::SeqCst), "cancelled code had the baton");
+            assert!(!held_it.load(Ordering::SeqCst), "cancelled code held the baton");
         }));
     }
 
@@ -221,7 +238,7 @@ mod tests {
             let handle = scope.handle();
             let Ok(()) = nursery(async |n: Nursery| {
                 let waits = baton.clone();
-                let waits = n.spawn(async move { scope.run(async { drop(waits.take().await) }).await.is_ok() });
+                let waits = n.spawn(async move { Ok(scope.run(async { drop(waits.take().await) }).await.is_ok()) });
                 baton.until_waiting(1).await;
                 drop(held);
                 handle.cancel("too late");
@@ -231,7 +248,7 @@ mod tests {
         }));
     }
 
-    /// It was given the baton and is dropped before it is polled: the next one has it.
+    /// A waiter that was given the baton is dropped before it is polled: the next one is given it.
     #[test]
     fn what_a_dropped_waiter_was_given_goes_on() {
         all_went_well(&explore(0..300, || async {
@@ -248,20 +265,20 @@ mod tests {
         }));
     }
 
-    /// Many take it and are cancelled at random times, some of them beside a shield: one has it at a time, and in the end it is free.
+    /// Many take it and are cancelled at random times, some of them beside a shield: one holds it at a time, and in the end it is free.
     #[test]
     fn the_baton_is_never_lost() {
         all_went_well(&explore(0..1_000, || async {
             let baton = Arc::new(Baton::default());
-            let hands = Arc::new(AtomicUsize::new(0));
+            let holders = Arc::new(AtomicUsize::new(0));
             let Ok(()) = nursery(async |n: Nursery| {
                 for number in 0..6 {
-                    let (baton, hands) = (baton.clone(), hands.clone());
+                    let (baton, holders) = (baton.clone(), holders.clone());
                     n.spawn(async move {
                         let take = async {
                             let _held = baton.take().await;
-                            assert_eq!(hands.fetch_add(1, Ordering::SeqCst), 0, "two have it");
-                            yield_now_shielded(&hands).await;
+                            assert_eq!(holders.fetch_add(1, Ordering::SeqCst), 0, "two hold it");
+                            hold_for_a_moment(&holders).await;
                         };
                         let limit = Duration::from_millis(random() % 4);
                         if number % 2 == 0 {
@@ -277,9 +294,9 @@ mod tests {
         }));
     }
 
-    /// Has the baton for a moment, and lets go of it whatever is cancelled.
-    async fn yield_now_shielded(hands: &AtomicUsize) {
+    /// Holds the baton for a moment, whatever is cancelled.
+    async fn hold_for_a_moment(holders: &AtomicUsize) {
         shield(sleep(Duration::from_millis(1))).await;
-        hands.fetch_sub(1, Ordering::SeqCst);
+        holders.fetch_sub(1, Ordering::SeqCst);
     }
 }

@@ -4,9 +4,9 @@
 //!   a future of another crate:        operation("answer", receiver)
 //!
 //!   a resource with waiters of its own:
-//!     ann ── takes the baton ──────── passes it on ──▶
+//!     ann ── holds the baton ──────── passes it on ──▶
 //!     bob ───────── waits ── cancelled ──╳  │ passed over
-//!     cat ────────────── waits ─────────────▼ has it ──▶
+//!     cat ────────────── waits ─────────────▼ holds it ──▶
 //! ```
 //!
 //! Run it with `cargo run -p foster-examples --bin 09_an_operation_of_your_own -- --runtime smol` (or `tokio`, or `sim`).
@@ -38,7 +38,7 @@ async fn answer(receiver: oneshot::Receiver<u32>) -> Option<u32> {
 async fn a_foreign_future() {
     let (sender, receiver) = oneshot::channel();
     let Ok(()) = nursery(async |n: Nursery| {
-        n.spawn(async move { sender.send(42) });
+        n.spawn(async move { sender.send(42).expect("it is awaited") });
         println!("the answer: {:?}", answer(receiver).await);
     })
     .await;
@@ -59,7 +59,7 @@ async fn a_foreign_future() {
         .expect("it can be received");
         println!("cancelled code got {:?}", answer(receiver).await);
     });
-    println!("{}", outcome.await.unwrap_err());
+    println!("cancelled: {}", outcome.await.unwrap_err().reason().text().unwrap_or_default());
 }
 
 async fn a_resource_of_ones_own() {
@@ -67,7 +67,7 @@ async fn a_resource_of_ones_own() {
     let bob_is_gone = Arc::new(Event::new());
     let Ok(()) = nursery(async |n: Nursery| {
         let ann = baton.take().await;
-        println!("ann has the baton");
+        println!("ann holds the baton");
         let mut bob = CancelScope::new();
         let handle = bob.handle();
         let (bobs, gone) = (baton.clone(), bob_is_gone.clone());
@@ -81,10 +81,10 @@ async fn a_resource_of_ones_own() {
         n.spawn(async move {
             let _baton = cats.take().await;
             gone.wait().await;
-            println!("cat has the baton");
+            println!("cat holds the baton");
         });
         baton.until_waiting(2).await;
-        // Bob's task has had no turn since: he is still the first in the queue when the baton is passed on.
+        // As long as his task has had no turn, bob is the first in the queue; all the same, the baton goes to cat.
         handle.cancel("bob is tired");
         drop(ann);
     })
