@@ -38,7 +38,7 @@ impl Baton {
     /// Takes it if it is free.
     pub(crate) fn try_take(&self) -> Option<Held<'_>> {
         let was_taken = std::mem::replace(&mut self.state().taken, true);
-        (!was_taken).then_some(Held(self))
+        (!was_taken).then(|| Held(self))
     }
 
     /// Gives way until `count` tasks wait.
@@ -92,7 +92,7 @@ impl<'a> Future for Take<'a> {
         // Rule 1: nothing starts in cancelled code.
         ready!(gate.poll_start(cx));
         let cancelled = is_cancelled();
-        // Made before the lock is taken; what is left in it is dropped after.
+        // Made before the lock is taken; locals are dropped in reverse order, so what is left in it is dropped after the lock.
         let mut waiter = Waiter::new(cx);
         let mut state = baton.state();
         if let Some(key) = *key {
@@ -100,12 +100,10 @@ impl<'a> Future for Take<'a> {
                 if !waits.is_current(cx) {
                     std::mem::swap(waits, &mut waiter);
                 }
-                drop(state);
                 return Poll::Pending;
             }
             // Rule 4: what was given is taken. A waiter that was passed over waits on while it is cancelled, and else starts again.
             if state.given != Some(key) && cancelled {
-                drop(state);
                 return Poll::Pending;
             }
         }
@@ -121,7 +119,6 @@ impl<'a> Future for Take<'a> {
         }
         state.taken = true;
         *key = None;
-        drop(state);
         Poll::Ready(Held(baton))
     }
 }
@@ -219,6 +216,7 @@ mod tests {
                 let second = n.spawn(async move { drop(second.take().await) });
                 baton.until_waiting(2).await;
                 handle.cancel("the first one");
+                assert!(baton.try_take().is_none() && baton.try_take().is_none());
                 drop(held);
                 assert!(second.await.is_ok());
                 assert!(baton.try_take().is_some());
