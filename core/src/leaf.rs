@@ -35,7 +35,7 @@
 //!
 //! # Outside of any tree
 //!
-//! All of this works in code that no adapter runs: nothing is cancelled there, and the budget has no limit.
+//! All of this works outside of any tree, too: nothing is cancelled there, and the budget has no limit.
 //!
 //! # Examples
 //!

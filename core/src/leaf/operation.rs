@@ -109,3 +109,39 @@ impl<F: fmt::Debug> fmt::Debug for Operation<F> {
         f.debug_struct("Operation").field("what", &self.gate.what()).field("future", &self.future).finish()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, poll_fn, ready};
+
+    use super::*;
+    use crate::leaf::{Waiter, has_to_yield, poll_budget};
+    use crate::sync::testing::{Hand, at_once};
+
+    /// L14: outside of any tree nothing is cancelled, and the budget has no limit.
+    #[test]
+    fn outside_of_any_tree_nothing_stops() {
+        let mut gate = Gate::new("gate");
+        assert!(gate.poll_start_to_wait().is_ready());
+        at_once(poll_fn(|cx| {
+            for _ in 0..10_000 {
+                assert!(poll_budget(cx).is_ready() && !has_to_yield());
+                assert!(gate.poll_start(cx).is_ready());
+            }
+            let waiter = Waiter::new(cx);
+            assert!(waiter.is_current(cx) && !waiter.is_cancelled());
+            waiter.wake_by_ref();
+            waiter.wake();
+            Poll::Ready(())
+        }));
+        assert_eq!(at_once(operation("read", ready(7))), 7);
+        drop(Hand::waiting(operation("read", pending::<()>())));
+    }
+
+    /// The debug form has the name of the operation.
+    #[test]
+    fn debug_names_the_operation() {
+        let operation = operation("read", ready(7));
+        assert_eq!(format!("{operation:?}"), "Operation { what: \"read\", future: Ready(Some(7)) }");
+    }
+}
