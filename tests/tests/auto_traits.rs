@@ -29,9 +29,7 @@ use foster::combine::{
     TryJoin4, TryJoin5, TryJoin6, TryJoin7, TryJoin8, TryProduce,
 };
 use foster::leaf::{Gate, Operation, Waiter};
-use foster::local_nursery::{
-    LocalBox, LocalCell, LocalChild, LocalChildOptions, LocalNurseryFuture, NurseryCell, Placed, SendBox,
-};
+use foster::local_nursery::{LocalBox, LocalChild, LocalChildOptions, LocalNurseryFuture, SendBox};
 use foster::pool::{Pool, PoolError, PoolOptions, PoolStatistics, Pooled, Use};
 use foster::portal::{PortalError, PortalHost, PortalStartError, PortalTask};
 use foster::rate::{RateAcquire, RateLimiter};
@@ -46,7 +44,7 @@ use foster::sync::{
     OwnedLimiterPermit, OwnedMutexGuard, OwnedSemaphorePermit, Park, PoisonMutex, PoisonMutexGuard, PoisonMutexLock,
     Poisoned, Promise, PromiseWait, RwLock, RwLockRead, RwLockReadGuard, RwLockStatistics, RwLockWrite,
     RwLockWriteGuard, Semaphore, SemaphoreAcquire, SemaphoreAcquireOwned, SemaphorePermit, SemaphoreStatistics,
-    TryBorrowError, WaitQueue, WaitQueueStatistics, Wakes, WouldBlock,
+    TryBorrowError, WaitQueue, WaitQueueStatistics, WakeList, WouldBlock,
 };
 use foster::thread::{CallError, Caller, ToThread, ToThreadAbandon, TryToThread, Unblock, WithMut};
 use foster::{
@@ -213,12 +211,9 @@ table! {
     LocalNurseryFuture<u8, u8, u8, Body<LocalNursery<'static, u8>>, Fut, u8, SendBox<'static, u8>> => Send Unpin;
     LocalNurseryFuture<u8, u8, u8, Body<LocalNursery<'static, u8>>, Unsend, u8, SendBox<'static, u8>> => Unpin;
     LocalNurseryFuture<u8, u8, u8, Body<UnsendNursery<'static, u8>>, Fut, u8, LocalBox<'static, u8>> => Unpin;
-    LocalCell => Send Sync Unpin;
-    NurseryCell<u8> => Send Sync Unpin;
     SendBox<'static, u8> => Send Unpin;
     LocalBox<'static, u8> => Unpin;
     LocalChild<u8, u8, Fut, SendBox<'static, u8>> => Send Sync Unpin UnwindSafe;
-    Placed<LocalChild<u8, u8, Fut, SendBox<'static, u8>>> => Send Sync Unpin UnwindSafe;
 
     // Threads.
     ToThread<u8, Closure> => Send Sync Unpin UnwindSafe;
@@ -341,7 +336,7 @@ table! {
     WaitQueueStatistics => Send Sync Unpin UnwindSafe;
     Line<'static> => Sync Unpin UnwindSafe;
     Park<'static> => Send Sync Unpin UnwindSafe;
-    Wakes => Send Sync Unpin UnwindSafe;
+    WakeList => Send Sync Unpin UnwindSafe;
     Broken => Send Sync Unpin UnwindSafe;
     WouldBlock => Send Sync Unpin UnwindSafe;
     AlreadySet<u8> => Send Sync Unpin UnwindSafe;
