@@ -29,7 +29,7 @@ use foster::combine::{
     TryJoin4, TryJoin5, TryJoin6, TryJoin7, TryJoin8, TryProduce,
 };
 use foster::leaf::{Gate, Operation, Waiter};
-use foster::local_nursery::{LocalBox, LocalChild, LocalChildOptions, LocalNurseryFuture, SendBox};
+use foster::local_nursery::{LocalBox, LocalChild, LocalChildOptions, LocalNurseryFuture, NurseryErrors, SendBox};
 use foster::pool::{Pool, PoolError, PoolOptions, PoolStatistics, Pooled, Use};
 use foster::portal::{PortalError, PortalHost, PortalStartError, PortalTask};
 use foster::rate::{RateAcquire, RateLimiter};
@@ -211,6 +211,7 @@ table! {
     LocalNurseryFuture<u8, u8, u8, Body<LocalNursery<'static, u8>>, Fut, u8, SendBox<'static, u8>> => Send Unpin;
     LocalNurseryFuture<u8, u8, u8, Body<LocalNursery<'static, u8>>, Unsend, u8, SendBox<'static, u8>> => Unpin;
     LocalNurseryFuture<u8, u8, u8, Body<UnsendNursery<'static, u8>>, Fut, u8, LocalBox<'static, u8>> => Unpin;
+    NurseryErrors<u8> => Send Sync Unpin;
     SendBox<'static, u8> => Send Unpin;
     LocalBox<'static, u8> => Unpin;
     LocalChild<u8, u8, Fut, SendBox<'static, u8>> => Send Sync Unpin UnwindSafe;
