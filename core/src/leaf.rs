@@ -144,7 +144,7 @@ impl Gate {
         self.what
     }
 
-    /// Ready once the operation has started.
+    /// Starts the operation, unless it has started before. Ready if it has started.
     ///
     /// It starts now, for one unit of the budget of the task that is being polled, unless the code is cancelled: then this is Pending,
     /// and nobody will be woken, because the scope drops that code. If the budget is used up, this is Pending, and the task is woken.
@@ -165,7 +165,7 @@ impl Gate {
         Poll::Ready(())
     }
 
-    /// As [`poll_start`](Gate::poll_start), for an operation that waits in any case, as a sleep does, and so needs no budget.
+    /// Does as [`poll_start`](Gate::poll_start), for an operation that waits in any case, as a sleep does, and so needs no budget.
     #[inline]
     pub fn poll_start_to_wait(&mut self) -> Poll<()> {
         if self.poll_unless_cancelled().is_pending() {
@@ -200,11 +200,11 @@ impl Drop for Gate {
     }
 }
 
-/// Takes one unit of the budget of the task that is being polled. Pending if nothing is left; then the task is woken, and should return
-/// Pending.
+/// Takes one unit of the budget of the task that is being polled. Pending if nothing is left; then the task has been woken, and its future
+/// should return Pending.
 ///
 /// The budget is that of the runtime: tokio's own on tokio, elsewhere 128 operations in one poll. Outside of any tree there is no limit.
-/// A [`Gate`] takes its unit by itself. Says nothing about cancellation.
+/// A [`Gate`] takes its unit by itself. This does not ask whether the code is cancelled.
 ///
 /// # Examples
 ///
@@ -235,7 +235,7 @@ pub fn poll_budget(cx: &mut Context<'_>) -> Poll<()> {
     current::with_tree(|tree| tree.runtime.poll_budget(cx)).unwrap_or(Poll::Ready(()))
 }
 
-/// Whether the task that is being polled has used up its budget: a loop that polls many futures should stop, wake its task, and return
+/// Returns whether the task that is being polled has used up its budget: a loop that polls many futures should stop, wake its task, and return
 /// Pending.
 ///
 /// Always false in code that is cancelled, where the loop should go on: a future that it leaves out may have an inner scope that still
@@ -350,7 +350,7 @@ impl Waiter {
         Waiter { waker: None, scope: WaitingScope::current() }
     }
 
-    /// Whether the code that waits is cancelled (law L9), and so must not be given anything any more.
+    /// Returns whether the code that waits is cancelled (law L9), and so must not be given anything any more.
     ///
     /// To be asked under the lock of the queue, by the side that gives. One load: it takes no lock and reads no clock, so a deadline
     /// counts from the moment at which its scope has noticed it. Once true, it stays true. Always false for code outside of any tree.
@@ -360,7 +360,7 @@ impl Waiter {
         self.scope.is_cancelled()
     }
 
-    /// Whether this is the task and the code that are being polled. If it is not, the operation has moved to another task or scope since
+    /// Returns whether this is the task and the code that are being polled. If it is not, the operation has moved to another task or scope since
     /// it was polled last, and the waiter is to be replaced by a [new](Waiter::new) one.
     ///
     /// May be asked under the lock of a queue: it compares wakers, and calls none.
@@ -385,7 +385,7 @@ impl Waiter {
         self.waker
     }
 
-    /// As [`wake`](Waiter::wake), of a waiter that stays.
+    /// Wakes the task, as [`wake`](Waiter::wake) does, and keeps the waiter.
     pub fn wake_by_ref(&self) {
         if let Some(waker) = self.waker.clone() {
             waking::wake(waker);
