@@ -35,6 +35,7 @@ pages! {
     howto_stop_well = "src/howto/stop-well.md";
     howto_sync_and_async = "src/howto/sync-and-async.md";
     howto_look_inside = "src/howto/look-inside.md";
+    howto_operations = "src/howto/operations.md";
     migration_asyncio = "src/migration/asyncio.md";
     migration_anyio_trio = "src/migration/anyio-trio.md";
     migration_tokio = "src/migration/tokio.md";

@@ -32,7 +32,7 @@ use crate::tree::current;
 /// # });
 /// ```
 pub fn checkpoint() -> Checkpoint {
-    Checkpoint { gate: Gate::to("checkpoint") }
+    Checkpoint { gate: Gate::new("checkpoint") }
 }
 
 /// Future of [`checkpoint`].
@@ -56,7 +56,7 @@ impl Future for Checkpoint {
 ///
 /// *Strict*: nothing is held, nothing is lost.
 pub fn checkpoint_if_cancelled() -> CheckpointIfCancelled {
-    CheckpointIfCancelled { gate: Gate::to("checkpoint") }
+    CheckpointIfCancelled { gate: Gate::new("checkpoint") }
 }
 
 /// Future of [`checkpoint_if_cancelled`].
@@ -81,7 +81,7 @@ impl Future for CheckpointIfCancelled {
 /// *Strict*: cancelled code stops here, before it has given way or after. To give way and go on
 /// whatever is cancelled, write `shield(yield_now())`.
 pub fn yield_now() -> YieldNow {
-    YieldNow { gate: Gate::to("yield_now"), yielded: false }
+    YieldNow { gate: Gate::new("yield_now"), yielded: false }
 }
 
 /// Future of [`yield_now`].

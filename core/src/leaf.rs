@@ -1,17 +1,62 @@
-//! What an operation needs that waits and can be cancelled: a gate at its start, and to know for whom it waits.
+//! Writing operations of one's own: futures that wait, and that code which is cancelled neither starts nor is given anything by.
 //!
-//! An operation is *cancelled-aware* if it keeps four rules (law L14):
+//! Foster's own locks and channels are made of what is here, and a library that stands on foster makes its operations of the same.
+//! There are two ways:
+//!
+//! * **A future of another crate** becomes an operation with [`operation`]. That is enough wherever it matters only that cancelled code
+//!   stops there.
+//! * **A resource with waiters of its own** is written with a [`Gate`] and [`Waiter`]s. Then nothing is given to cancelled code, and so
+//!   nothing is lost with it.
+//!
+//! # The four rules
+//!
+//! An operation is *cancel-aware* if it keeps four rules (law L14):
 //!
 //! 1. It starts with a [`Gate`]. Code that is cancelled does not get past it, and a task that has used up its budget gives way there.
-//!    ForwardingWaker the gate the operation does at once whatever it can.
+//!    Past the gate the operation does at once whatever it can.
 //! 2. If it has to wait, it leaves a [`Waiter`] where others find it, under the lock of what it waits for.
-//! 3. Whoever gives something to waiters decides under that lock, and passes over those whose code is cancelled
-//!    ([`Waiter::is_cancelled`]): it goes to the next one, or stays where it is. That counts for values and permits as well as for
-//!    the news that there will be none. What is passed over is taken out of the order, so that it is met once.
-//! 4. A waiter that is polled again takes what it was given. If it was passed over, it stays where it is while its code is
-//!    [cancelled](is_cancelled), and otherwise starts again. If it is dropped, what it was given goes to the next one (law L40).
+//! 3. The side that gives decides under that lock, and passes over waiters whose code is cancelled ([`Waiter::is_cancelled`]): what it
+//!    gives goes to the next one, or stays where it is. That counts for values and permits as well as for the news that there will be
+//!    none. A waiter that was passed over is taken out of the order, so that it is met once.
+//! 4. A waiter that is polled again takes what it was given, also if its code is cancelled by then. If it was passed over, it stays
+//!    where it is while its code is [cancelled](crate::is_cancelled()), and otherwise starts again. If it is dropped, what it was given
+//!    goes to the next one (law L40).
 //!
-//! Whoever polls many things in a loop [asks](has_to_yield) whether it should go on.
+//! The code of foster runs foreign code, such as wakers, with no lock held (law L36). An operation owes its users the same: a waiter is
+//! **made, called and dropped while no lock is held**. To make one clones a waker, to call one runs a waker, and to drop one may drop a
+//! task.
+//!
+//! The page "Writing a cancel-aware operation" of the book shows a resource that keeps these rules, and a test of it over many schedules.
+//!
+//! # Loops
+//!
+//! A future that polls many others in a loop asks [`has_to_yield`] whether it should go on, or takes a unit of the budget for each item
+//! with [`poll_budget`] (law L38).
+//!
+//! # Outside of any tree
+//!
+//! All of this works outside of any tree, too: nothing is cancelled there, and the budget has no limit.
+//!
+//! # Examples
+//!
+//! ```
+//! use foster::leaf::operation;
+//! use foster::move_on_after;
+//! use std::future::{pending, ready};
+//! use std::time::Duration;
+//!
+//! # foster_sim::run(1, async {
+//! let page = move_on_after(Duration::from_secs(1), async {
+//!     let address = operation("resolve", ready("localhost")).await;
+//!     operation("fetch", pending::<()>()).await; // cancelled here
+//!     address
+//! })
+//! .await;
+//! assert_eq!(page, None);
+//! # });
+//! ```
+
+mod operation;
 
 use std::fmt;
 use std::task::{Context, Poll, Waker};
@@ -23,11 +68,56 @@ use crate::tree::waking;
 
 pub(crate) use crate::tree::current::is_cancelled;
 
+pub use operation::{Operation, operation};
+
 /// The start of an operation: code that is cancelled does not get past it (law L14), nor does a task that has used up its budget.
 ///
-/// An operation keeps one, and asks it first in every poll. An operation that has started may still complete.
+/// An operation keeps one from its beginning to its end, and asks it first in each poll. An operation that has started may still
+/// complete, with what it was given before its code was cancelled.
+///
+/// While the operation waits, a [`dump`](crate::dump) of the tree names it.
+///
+/// # Examples
+///
+/// An operation that never waits, and still is a checkpoint:
+///
+/// ```
+/// use foster::leaf::Gate;
+/// use std::pin::Pin;
+/// use std::sync::atomic::{AtomicU64, Ordering};
+/// use std::task::{Context, Poll, ready};
+///
+/// struct NextNumber<'a> {
+///     counter: &'a AtomicU64,
+///     gate: Gate,
+/// }
+///
+/// impl Future for NextNumber<'_> {
+///     type Output = u64;
+///
+///     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<u64> {
+///         ready!(self.gate.poll_start(cx));
+///         Poll::Ready(self.counter.fetch_add(1, Ordering::Relaxed))
+///     }
+/// }
+///
+/// # foster_sim::run(1, async {
+/// let counter = AtomicU64::new(7);
+/// let next = || NextNumber { counter: &counter, gate: Gate::new("next number") };
+/// assert_eq!(next().await, 7);
+///
+/// let mut scope = foster::CancelScope::new();
+/// let handle = scope.handle();
+/// let cancelled = scope.run(async {
+///     handle.cancel("enough");
+///     next().await
+/// });
+/// assert!(cancelled.await.is_err());
+/// assert_eq!(counter.into_inner(), 8, "cancelled code has taken no number");
+/// # });
+/// ```
 #[derive(Debug)]
-pub(crate) struct Gate {
+pub struct Gate {
     started: bool,
     /// The operation, for dumps.
     what: &'static str,
@@ -36,9 +126,10 @@ pub(crate) struct Gate {
 }
 
 impl Gate {
-    /// The gate to `what`.
+    /// Makes the gate of an operation that has not started. `what` names the operation in dumps.
     #[inline]
-    pub(crate) const fn to(what: &'static str) -> Self {
+    #[must_use]
+    pub const fn new(what: &'static str) -> Self {
         Gate { started: false, what, shown: false }
     }
 
@@ -53,10 +144,15 @@ impl Gate {
         self.what
     }
 
-    /// Ready once the operation has started. It starts now, for one unit of the task's budget, unless the code is cancelled: then
-    /// this is Pending, and nobody will be woken. If the budget is used up, this is Pending, and the task is woken.
+    /// Starts the operation, unless it has started before. Ready if it has started.
+    ///
+    /// It starts now, for one unit of the budget of the task that is being polled, unless the code is cancelled: then this is Pending,
+    /// and nobody will be woken, because the scope drops that code. If the budget is used up, this is Pending, and the task is woken.
+    ///
+    /// An operation that has started gets past the gate also in cancelled code. It asks [`is_cancelled`](crate::is_cancelled()) before
+    /// it takes anything that it was not given before.
     #[inline]
-    pub(crate) fn poll_start(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+    pub fn poll_start(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.poll_unless_cancelled().is_pending() {
             return Poll::Pending;
         }
@@ -69,14 +165,19 @@ impl Gate {
         Poll::Ready(())
     }
 
-    /// As [`poll_start`](Gate::poll_start), for an operation that waits in any case, and so needs no budget.
+    /// Does as [`poll_start`](Gate::poll_start), for an operation that waits in any case, as a sleep does, and so needs no budget.
     #[inline]
-    pub(crate) fn poll_start_to_wait(&mut self) -> Poll<()> {
+    pub fn poll_start_to_wait(&mut self) -> Poll<()> {
         if self.poll_unless_cancelled().is_pending() {
             return Poll::Pending;
         }
         self.started = true;
         Poll::Ready(())
+    }
+
+    /// Whether the operation has started.
+    fn has_started(&self) -> bool {
+        self.started
     }
 
     /// As [`poll_start`](Gate::poll_start), for an operation that needs no budget, because it gives way in any case or does nothing.
@@ -99,18 +200,79 @@ impl Drop for Gate {
     }
 }
 
-/// Takes one unit of the budget of the task that is being polled. Pending, after waking it, if nothing is left. Outside of any tree
-/// there is no limit.
+/// Takes one unit of the budget of the task that is being polled. Pending if nothing is left; then the task has been woken, and its future
+/// should return Pending.
+///
+/// The budget is that of the runtime: tokio's own on tokio, elsewhere 128 operations in one poll. Outside of any tree there is no limit.
+/// A [`Gate`] takes its unit by itself. This does not ask whether the code is cancelled.
+///
+/// # Examples
+///
+/// ```
+/// use foster::leaf::poll_budget;
+/// use std::future::poll_fn;
+/// use std::task::{Poll, ready};
+///
+/// # foster_sim::run(1, async {
+/// // Reads what is there already, and gives way now and then.
+/// let mut lines = (0..1000).map(|number| format!("line {number}"));
+/// let mut bytes = 0;
+/// poll_fn(|cx| {
+///     loop {
+///         ready!(poll_budget(cx));
+///         match lines.next() {
+///             Some(line) => bytes += line.len(),
+///             None => return Poll::Ready(()),
+///         }
+///     }
+/// })
+/// .await;
+/// assert_eq!(bytes, 7890);
+/// # });
+/// ```
 #[inline]
-pub(crate) fn poll_budget(cx: &mut Context<'_>) -> Poll<()> {
+pub fn poll_budget(cx: &mut Context<'_>) -> Poll<()> {
     current::with_tree(|tree| tree.runtime.poll_budget(cx)).unwrap_or(Poll::Ready(()))
 }
 
-/// Whether the task that is being polled has used up its budget: a loop that polls many should stop, wake its task and return Pending.
+/// Returns whether the task that is being polled has used up its budget: a loop that polls many futures should stop, wake its task, and return
+/// Pending.
 ///
-/// In code that is cancelled it should go on: what still has to end is passed over otherwise, and taken for something that nobody
-/// polls (law L16).
-pub(crate) fn has_to_yield() -> bool {
+/// Always false in code that is cancelled, where the loop should go on: a future that it leaves out may have an inner scope that still
+/// has to end, and would be taken for one that nobody polls (law L16). False outside of any tree, too.
+///
+/// # Examples
+///
+/// ```
+/// use foster::leaf::has_to_yield;
+/// use std::pin::{Pin, pin};
+/// use std::task::{Context, Poll};
+///
+/// /// Polls all of them in turn, as far as the budget goes, and removes those that are ready.
+/// fn poll_all(futures: &mut Vec<Pin<Box<dyn Future<Output = ()>>>>, cx: &mut Context<'_>) -> Poll<()> {
+///     let mut at = 0;
+///     while at < futures.len() {
+///         match futures[at].as_mut().poll(cx) {
+///             Poll::Ready(()) => drop(futures.swap_remove(at)),
+///             Poll::Pending => at += 1,
+///         }
+///         if has_to_yield() {
+///             // The rest at the next turn, and first of all.
+///             futures.rotate_left(at);
+///             cx.waker().wake_by_ref();
+///             return Poll::Pending;
+///         }
+///     }
+///     if futures.is_empty() { Poll::Ready(()) } else { Poll::Pending }
+/// }
+///
+/// # foster_sim::run(1, async {
+/// let mut futures: Vec<_> = (0..1000).map(|_| Box::pin(async { foster::checkpoint().await }) as _).collect();
+/// std::future::poll_fn(|cx| poll_all(&mut futures, cx)).await;
+/// # });
+/// ```
+#[must_use]
+pub fn has_to_yield() -> bool {
     current::with_tree(|tree| tree.runtime.should_yield()).unwrap_or(false) && !is_cancelled()
 }
 
@@ -137,18 +299,49 @@ impl WaitingScope {
     }
 }
 
-/// A task that waits: how to wake it, and whether its code is still to be given anything.
+/// A task that waits: how to wake it, and whether its code may still be given anything.
 ///
-/// To be made, called and dropped while no lock is held (law L36).
-pub(crate) struct Waiter {
+/// An operation that has to wait leaves one where the side that gives finds it, under the lock of what it waits for.
+///
+/// A waiter is to be **made, called and dropped while no lock is held** (law L36). To ask it [`is_cancelled`](Waiter::is_cancelled) or
+/// [`is_current`](Waiter::is_current), and to move it, is fine under a lock.
+///
+/// # Examples
+///
+/// ```
+/// use foster::leaf::Waiter;
+/// use foster::move_on_after;
+/// use std::future::poll_fn;
+/// use std::sync::Mutex;
+/// use std::task::Poll;
+/// use std::time::Duration;
+///
+/// # foster_sim::run(1, async {
+/// let slot: Mutex<Option<Waiter>> = Mutex::new(None);
+/// let waiting = poll_fn(|cx| {
+///     let waiter = Waiter::new(cx); // made before the lock is taken
+///     let before = slot.lock().unwrap().replace(waiter);
+///     drop(before); // dropped after it was released
+///     Poll::<()>::Pending
+/// });
+/// assert_eq!(move_on_after(Duration::from_secs(1), waiting).await, None);
+///
+/// let waiter = slot.lock().unwrap().take().unwrap();
+/// assert!(waiter.is_cancelled(), "it is passed over: nothing is given to it");
+/// # });
+/// ```
+pub struct Waiter {
     /// None: it was not polled yet.
     waker: Option<Waker>,
     scope: WaitingScope,
 }
 
 impl Waiter {
-    /// The task and the code that are being polled.
-    pub(crate) fn new(cx: &Context<'_>) -> Self {
+    /// Makes a waiter for the task and the code that are being polled.
+    ///
+    /// To be called in `poll`, while no lock is held: it clones a waker.
+    #[must_use]
+    pub fn new(cx: &Context<'_>) -> Self {
         Waiter { waker: Some(cx.waker().clone()), scope: WaitingScope::current() }
     }
 
@@ -157,20 +350,31 @@ impl Waiter {
         Waiter { waker: None, scope: WaitingScope::current() }
     }
 
-    /// Whether it must not be given anything any more. One load; no lock, no clock.
+    /// Returns whether the code that waits is cancelled (law L9), and so must not be given anything any more.
+    ///
+    /// To be asked under the lock of the queue, by the side that gives. One load: it takes no lock and reads no clock, so a deadline
+    /// counts from the moment at which its scope has noticed it. Once true, it stays true. Always false for code outside of any tree.
     #[inline]
-    pub(crate) fn is_cancelled(&self) -> bool {
+    #[must_use]
+    pub fn is_cancelled(&self) -> bool {
         self.scope.is_cancelled()
     }
 
-    /// Whether it is the task and the code that are being polled. Otherwise it is to be replaced.
-    pub(crate) fn is_current(&self, cx: &Context<'_>) -> bool {
+    /// Returns whether this is the task and the code that are being polled. If it is not, the operation has moved to another task or scope since
+    /// it was polled last, and the waiter is to be replaced by a [new](Waiter::new) one.
+    ///
+    /// May be asked under the lock of a queue: it compares wakers, and calls none.
+    #[must_use]
+    pub fn is_current(&self, cx: &Context<'_>) -> bool {
         self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) && self.scope.is_current()
     }
 
-    /// Wakes the task; a waker that panics is [contained](crate::tree::waking).
+    /// Wakes the task.
+    ///
+    /// To be called while no lock is held. A waker that panics does not reach the caller: its panic goes to the
+    /// [`Observer`](crate::Observer) of the tree that the caller is part of (law L36).
     #[inline]
-    pub(crate) fn wake(self) {
+    pub fn wake(self) {
         if let Some(waker) = self.waker {
             waking::wake(waker);
         }
@@ -179,6 +383,13 @@ impl Waiter {
     /// Its waker, to be [called](waking::wake_all) with others.
     pub(crate) fn into_waker(self) -> Option<Waker> {
         self.waker
+    }
+
+    /// Wakes the task, as [`wake`](Waiter::wake) does, and keeps the waiter.
+    pub fn wake_by_ref(&self) {
+        if let Some(waker) = self.waker.clone() {
+            waking::wake(waker);
+        }
     }
 }
 

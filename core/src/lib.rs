@@ -61,6 +61,7 @@
 //! | locks, limiters, channels, pools | [`sync`], [`channel`], [`rate`], [`pool`] |
 //! | to race, gather, retry, read streams | [`combine`], [`mod@retry`] |
 //! | a value that code further in finds by itself | [`ScopedValue`] |
+//! | to write an operation of one's own | [`leaf`] |
 //!
 //! # When not to use it
 //!
@@ -78,7 +79,7 @@ mod defer;
 mod error;
 mod group;
 mod instant;
-mod leaf;
+pub mod leaf;
 pub mod local_nursery;
 mod nursery;
 mod observer;

@@ -131,7 +131,7 @@ impl<F, T> fmt::Debug for Shield<F, T> {
 ///
 /// When polled outside of any tree, if no adapter was installed.
 pub async fn stopping() {
-    let mut gate = Gate::to("stopping");
+    let mut gate = Gate::new("stopping");
     poll_fn(|cx| {
         // A request wakes every scope and task down to the first full shield (L11), so this is polled again.
         ready!(gate.poll_start(cx));

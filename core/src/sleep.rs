@@ -64,7 +64,7 @@ impl Instant {
 /// # });
 /// ```
 pub fn sleep(duration: Duration) -> Sleep {
-    Sleep { state: State::After(duration), gate: Gate::to("sleep") }
+    Sleep { state: State::After(duration), gate: Gate::new("sleep") }
 }
 
 /// Waits until the clock has reached `at`; never less. If `at` has passed, it gives way to other tasks once.
@@ -77,7 +77,7 @@ pub fn sleep(duration: Duration) -> Sleep {
 ///
 /// When polled outside of any tree, if no adapter was installed.
 pub fn sleep_until(at: Instant) -> Sleep {
-    Sleep { state: State::Until(at), gate: Gate::to("sleep") }
+    Sleep { state: State::Until(at), gate: Gate::new("sleep") }
 }
 
 /// Waits until the scope is cancelled. It never returns: stray wake-ups included.

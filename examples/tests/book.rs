@@ -6,12 +6,14 @@ use std::path::Path;
 use std::process::Command;
 
 /// The pages whose code and output come from programs.
-const PAGES: [&str; 3] = ["tutorial/testing.md", "howto/reproduce-a-race.md", "howto/database.md"];
+const PAGES: [&str; 4] =
+    ["tutorial/testing.md", "howto/reproduce-a-race.md", "howto/database.md", "howto/operations.md"];
 
-const PROGRAMS: [(&str, &str); 4] = [
+const PROGRAMS: [(&str, &str); 5] = [
     ("06_testing_in_no_time", env!("CARGO_BIN_EXE_06_testing_in_no_time")),
     ("07_a_lost_wake_up", env!("CARGO_BIN_EXE_07_a_lost_wake_up")),
     ("08_a_stale_cache", env!("CARGO_BIN_EXE_08_a_stale_cache")),
+    ("09_an_operation_of_your_own", env!("CARGO_BIN_EXE_09_an_operation_of_your_own")),
     ("ledger", env!("CARGO_BIN_EXE_ledger")),
 ];
 
@@ -99,5 +101,5 @@ fn output_in_the_book_is_what_the_programs_print() {
             }
         }
     }
-    assert_eq!(compared, 10, "blocks of printed text");
+    assert_eq!(compared, 11, "blocks of printed text");
 }

@@ -65,6 +65,20 @@ fn children_of_a_local_nursery_borrow() {
 }
 
 #[test]
+fn an_operation_of_your_own_gives_nothing_to_cancelled_code() {
+    prints(
+        env!("CARGO_BIN_EXE_09_an_operation_of_your_own"),
+        "the answer: Some(42)\n\
+         no answer in time: None\n\
+         cancelled: not wanted any more\n\
+         ann holds the baton\n\
+         bob was cancelled: true\n\
+         cat holds the baton\n\
+         the baton is free: true\n",
+    );
+}
+
+#[test]
 fn together_waits_for_all_or_the_first_and_sorts_out_failures() {
     prints(
         env!("CARGO_BIN_EXE_together"),

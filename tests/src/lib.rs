@@ -28,6 +28,7 @@ pub mod checkpoints;
 pub mod closing;
 pub mod deadlines;
 pub mod groups;
+pub mod operations;
 pub mod panics;
 pub mod placing;
 pub mod running;

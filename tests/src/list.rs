@@ -12,6 +12,7 @@ macro_rules! suite {
         $crate::deadlines_suite!($runner);
         $crate::shields_suite!($runner);
         $crate::checkpoints_suite!($runner);
+        $crate::operations_suite!($runner);
         $crate::closing_suite!($runner);
         $crate::groups_suite!($runner);
         $crate::tasks_suite!($runner);

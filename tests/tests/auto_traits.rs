@@ -28,6 +28,7 @@ use foster::combine::{
     Race2, Race3, Race4, Race5, Race6, Race7, Race8, RaceAll, RaceArray, Staggered, Throttle, TryJoin2, TryJoin3,
     TryJoin4, TryJoin5, TryJoin6, TryJoin7, TryJoin8, TryProduce,
 };
+use foster::leaf::{Gate, Operation, Waiter};
 use foster::local_nursery::{LocalBox, LocalChild, LocalChildOptions, LocalNurseryFuture, NurseryErrors, SendBox};
 use foster::pool::{Pool, PoolError, PoolOptions, PoolStatistics, Pooled, Use};
 use foster::portal::{PortalError, PortalHost, PortalStartError, PortalTask};
@@ -177,6 +178,13 @@ table! {
     SleepForever => Send Sync Unpin UnwindSafe;
     Interval => Send Sync Unpin UnwindSafe;
     Instant => Send Sync Unpin UnwindSafe;
+
+    // Operations of one's own.
+    Gate => Send Sync Unpin UnwindSafe;
+    Waiter => Send Sync Unpin UnwindSafe;
+    Operation<Fut> => Send Sync Unpin UnwindSafe;
+    Operation<Unsend> => Unpin UnwindSafe;
+    Operation<Pinned> => Send Sync UnwindSafe;
 
     // Nurseries.
     Nursery<u8> => Send Sync Unpin UnwindSafe;

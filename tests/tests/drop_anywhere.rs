@@ -114,6 +114,7 @@ const COVERED: &[(&str, &[&str])] = &[
     ),
     ("MoveOn", &["move_on_after_", "move_on_after_elapsed", "move_on_after_nested", "move_on_at_"]),
     ("NurseryFuture", &["nursery_", "nursery_child_fails", "nursery_body_fails", "collecting_nursery_"]),
+    ("Operation", &["operation_", "operation_never"]),
     ("Park", &["wait_queue_park"]),
     ("Root", &["root_"]),
     ("Run", &["cancel_scope_run", "cancel_scope_run_cancelled"]),

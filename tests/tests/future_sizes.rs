@@ -16,6 +16,7 @@ use std::time::Duration;
 
 use foster::channel::{Lag, bounded, broadcast, oneshot, watch};
 use foster::combine::Emitter;
+use foster::leaf::operation;
 use foster::pool::{Pool, PoolError};
 use foster::rate::RateLimiter;
 use foster::sync::{Barrier, CapacityLimiter, Condition, Event, Mutex, OnceCell, Promise, RwLock, Semaphore};
@@ -169,6 +170,7 @@ fn wrappers_hold_what_they_wrap_once() {
         cancel_scope <= 112: |f| CancelScope::new().named("scope").run(f), handing on |f| CancelScope::new().run(f);
         shield <= 64: |f| shield(f), handing on |f| shield(f);
         graceful <= 64: |f| graceful(f), handing on |f| graceful(f);
+        operation <= 32: |f| operation("read", f), handing on |f| operation("read", f);
         bracket <= 136: |f| bracket(async {}, |_| f, |(), _| async {}), handing on |f| bracket(async {}, |_| f, |(), _| async {});
         try_bracket <= 136: |f| try_bracket(async { Ok::<_, ()>(()) }, |_| Trying(f), |(), _| async {}), handing on |f| try_bracket(async { Ok(()) }, |_| f, |(), _| async {});
         scoped_value <= 64: |f| VALUE.scope(7, f), handing on |f| VALUE.scope(7, f);

@@ -54,7 +54,7 @@ enum Step {
 impl Turn {
     #[inline]
     pub(super) const fn new(what: &'static str) -> Self {
-        Turn { gate: Gate::to(what), step: Step::Start }
+        Turn { gate: Gate::new(what), step: Step::Start }
     }
 
     /// Whether it has waited, and goes on.

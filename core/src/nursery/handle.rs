@@ -116,7 +116,7 @@ impl<T> RefUnwindSafe for Task<T> {}
 
 impl<T> Task<T> {
     pub(crate) fn new(node: NodeRef, slot: Arc<ValueSlot<T>>) -> Self {
-        Task { node, slot, gate: Gate::to("a task") }
+        Task { node, slot, gate: Gate::new("a task") }
     }
 
     /// Asks this child to stop; its siblings go on, and the nursery does not fail. Says whether that changed anything: not on a
@@ -170,7 +170,7 @@ impl<T> Task<T> {
     ///
     /// *Strict*.
     pub async fn wait(&mut self) -> TaskStatus {
-        let mut gate = Gate::to("a task");
+        let mut gate = Gate::new("a task");
         std::future::poll_fn(|cx| {
             if gate.poll_start(cx).is_pending() {
                 return Poll::Pending;
@@ -221,7 +221,7 @@ impl<T> Future for Task<T> {
             return Poll::Pending;
         }
         let Some(result) = self.try_join() else { unreachable!("a task that has ended has a result") };
-        self.gate = Gate::to("a task");
+        self.gate = Gate::new("a task");
         Poll::Ready(result)
     }
 }

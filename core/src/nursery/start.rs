@@ -313,7 +313,7 @@ impl<V> Shared<V> {
     }
 
     async fn wait(&self) -> Option<Signal<V>> {
-        let mut gate = Gate::to("start: the child to be ready");
+        let mut gate = Gate::new("start: the child to be ready");
         poll_fn(|cx: &mut Context<'_>| {
             if gate.poll_start(cx).is_pending() {
                 return Poll::Pending;

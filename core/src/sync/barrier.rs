@@ -64,7 +64,7 @@ impl Barrier {
     /// *Loses its place*: a drop takes the arrival back, unless all have arrived already; then the round is over for the
     /// others all the same, if need be without a leader.
     pub fn wait(&self) -> BarrierWait<'_> {
-        BarrierWait { barrier: self, gate: Gate::to("barrier"), step: Step::Start }
+        BarrierWait { barrier: self, gate: Gate::new("barrier"), step: Step::Start }
     }
 
     /// A snapshot.

@@ -94,7 +94,7 @@ impl Condition {
     /// When polled, if others wait for this condition with another mutex.
     pub fn wait<'a, T: ?Sized>(&'a self, guard: MutexGuard<'a, T>) -> ConditionWait<'a, T> {
         let mutex = MutexGuard::mutex(&guard);
-        ConditionWait { condition: self, mutex, gate: Gate::to("condition"), step: Step::Start(guard) }
+        ConditionWait { condition: self, mutex, gate: Gate::new("condition"), step: Step::Start(guard) }
     }
 
     /// Waits until `holds` says so of the value: looks at once, and after each notification.
@@ -110,7 +110,7 @@ impl Condition {
     where
         F: FnMut(&mut T) -> bool,
     {
-        ConditionWaitFor { condition: self, holds, gate: Gate::to("condition"), state: For::Start(guard) }
+        ConditionWaitFor { condition: self, holds, gate: Gate::new("condition"), state: For::Start(guard) }
     }
 
     /// Lets the `n` longest waiters queue for the mutex, or as many as there are; says how many.

@@ -153,7 +153,7 @@ enum Step {
 impl Claim {
     #[inline]
     pub(super) const fn new(what: &'static str, need: usize) -> Self {
-        Claim { need, gate: Gate::to(what), step: Step::Start }
+        Claim { need, gate: Gate::new(what), step: Step::Start }
     }
 
     #[inline]

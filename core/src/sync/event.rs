@@ -66,7 +66,7 @@ impl Event {
     ///
     /// *Strict*. A drop leaves the queue.
     pub fn wait(&self) -> EventWait<'_> {
-        EventWait { event: self, gate: Gate::to("event"), step: Step::Start }
+        EventWait { event: self, gate: Gate::new("event"), step: Step::Start }
     }
 
     /// A snapshot.

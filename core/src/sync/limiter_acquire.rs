@@ -135,7 +135,7 @@ enum Step {
 impl Claim {
     #[track_caller]
     pub(super) fn new(borrower: Option<Borrower>) -> Self {
-        Claim { borrower, location: Location::caller(), gate: Gate::to("capacity limiter"), step: Step::Start }
+        Claim { borrower, location: Location::caller(), gate: Gate::new("capacity limiter"), step: Step::Start }
     }
 
     fn poll(&mut self, limiter: &CapacityLimiter, cx: &mut Context<'_>) -> Poll<Result<usize, BorrowerBusy>> {

@@ -233,7 +233,7 @@ where
     Fut: Future,
 {
     fn new(cell: &'a OnceCell<T>, init: F) -> Self {
-        let claim = Claim { turnstile: &cell.turnstile, gate: Gate::to("once cell"), step: Step::Start };
+        let claim = Claim { turnstile: &cell.turnstile, gate: Gate::new("once cell"), step: Step::Start };
         Making { future: None, init: Some(init), cell, claim }
     }
 

@@ -107,7 +107,7 @@ impl<T> Promise<T> {
     ///
     /// [`Broken`], if it was broken.
     pub fn wait(&self) -> PromiseWait<'_, T> {
-        PromiseWait { promise: self, gate: Gate::to("promise"), step: Step::Start }
+        PromiseWait { promise: self, gate: Gate::new("promise"), step: Step::Start }
     }
 
     /// How many tasks wait for it.

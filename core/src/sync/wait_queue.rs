@@ -150,7 +150,7 @@ impl WaitQueue {
     ///
     /// [`Broken`], once the queue was [broken](WaitQueue::break_with).
     pub fn park(&self) -> Park<'_> {
-        Park { state: State::New(self), gate: Gate::to("wait queue") }
+        Park { state: State::New(self), gate: Gate::new("wait queue") }
     }
 
     /// Unparks the `n` longest waiters, or as many as there are; says how many.

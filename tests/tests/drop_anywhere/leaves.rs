@@ -1,9 +1,11 @@
 //! Checkpoints and time.
 
-use std::future::poll_fn;
+use std::future::{pending, poll_fn};
 use std::pin::pin;
+use std::task::Poll;
 use std::time::Duration;
 
+use foster::leaf::operation;
 use foster::{
     Instant, checkpoint, checkpoint_if_cancelled, interval, sleep, sleep_forever, sleep_until, stopping, yield_now,
 };
@@ -11,6 +13,19 @@ use foster_conformance::harness::ms;
 use futures_core::Stream;
 
 use crate::driver::nothing;
+
+/// Gives way once, and is no checkpoint.
+async fn foreign_yield() {
+    let mut yielded = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut yielded, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
 
 cases! {
     checkpoint_: run, |_| async { checkpoint().await; checkpoint().await }, nothing;
@@ -35,4 +50,7 @@ cases! {
     }, nothing;
     /// A bare `stopping`, where nobody asks to stop.
     stopping_never: run.never(), |_| stopping(), nothing;
+
+    operation_: run, |_| async { operation("a yield", foreign_yield()).await; operation("a yield", foreign_yield()).await }, nothing;
+    operation_never: run.never(), |_| operation("nothing", pending::<()>()), nothing;
 }

@@ -1,0 +1,275 @@
+//! Behaviours: operations that are written outside of foster, with `foster::leaf` (L14, L36, L38, L40).
+
+use std::cell::Cell;
+use std::future::{Future, poll_fn, ready};
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Context, Poll, Wake, Waker};
+
+use foster::leaf::{Gate, Waiter, has_to_yield, operation, poll_budget};
+use foster::{CancelScope, move_on_after, shield, sleep, sleep_forever, yield_now};
+
+use crate::harness::ms;
+use crate::running::witness::{Flag, both, counted, on_drop, poll_once, yields};
+
+/// Counts its wakes.
+#[derive(Default)]
+struct Counter(AtomicUsize);
+
+impl Wake for Counter {
+    fn wake(self: Arc<Self>) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+}
+
+/// Runs `body` in a scope that is cancelled, where only a shield keeps it going; gives what the body gave before it ended.
+async fn in_cancelled_code<F: Future>(body: F) -> Option<F::Output> {
+    let mut scope = CancelScope::new();
+    let handle = scope.handle();
+    let given = Cell::new(None);
+    let _cancelled = scope
+        .run(both(
+            async { given.set(Some(body.await)) },
+            shield(async {
+                handle.cancel("now");
+                for _ in 0..5 {
+                    yield_now().await;
+                }
+            }),
+        ))
+        .await;
+    given.into_inner()
+}
+
+/// L14: cancelled code does not start a foreign future: it is not polled, keeps no waker, and nobody is woken. Nor does a gate that
+/// somebody else asks let anything pass.
+pub async fn cancelled_code_starts_no_operation() {
+    let polls = AtomicUsize::new(0);
+    let mut scope = CancelScope::new();
+    let handle = scope.handle();
+    let outcome = scope.run(async {
+        handle.cancel("now");
+        let counter = Arc::new(Counter::default());
+        let waker = Waker::from(counter.clone());
+        let mut cx = Context::from_waker(&waker);
+        let mut wrapped = pin!(operation("read", counted(&polls, ready(7))));
+        let (mut gate, mut waits) = (Gate::new("gate"), Gate::new("gate"));
+        for _ in 0..3 {
+            assert!(wrapped.as_mut().poll(&mut cx).is_pending());
+            assert!(gate.poll_start(&mut cx).is_pending());
+            assert!(waits.poll_start_to_wait().is_pending());
+        }
+        drop(waker);
+        assert_eq!((counter.0.load(Ordering::SeqCst), Arc::strong_count(&counter)), (0, 1));
+    });
+    assert!(outcome.await.is_ok(), "the body did not have to wait");
+    assert_eq!(polls.into_inner(), 0);
+}
+
+/// L14, L15: code that was cancelled while it waited is not given the result, although it is polled beside a shield, and the result is
+/// there. The same foreign future without the wrapper completes there.
+pub async fn a_result_is_withheld_from_cancelled_code() {
+    let flag = Flag::new();
+    let waits = || async {
+        yield_now_foreign().await;
+        flag.wait().await;
+        7
+    };
+    let (dropped, polls) = (Cell::new(false), AtomicUsize::new(0));
+    let wrapped = operation("flag", async {
+        let _guard = on_drop(|| dropped.set(true));
+        counted(&polls, waits()).await
+    });
+    let cancelled = in_cancelled_code(wrapped);
+    let mut cancelled = pin!(cancelled);
+    assert!(poll_once(cancelled.as_mut()).await.is_pending());
+    let before = polls.load(Ordering::SeqCst);
+    flag.set();
+    assert_eq!(cancelled.await, None);
+    assert_eq!(polls.load(Ordering::SeqCst), before, "it is not polled in cancelled code");
+    assert!(dropped.get(), "it is dropped with the code around it");
+    assert_eq!(in_cancelled_code(waits()).await, Some(7), "a foreign operation");
+}
+
+/// Gives way once, and is no checkpoint.
+async fn yield_now_foreign() {
+    let mut yielded = false;
+    poll_fn(|cx| {
+        if std::mem::replace(&mut yielded, true) {
+            return Poll::Ready(());
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+    .await;
+}
+
+/// L12, L14: a request that comes while the foreign future is being polled comes too late for that poll: its result is handed on.
+pub async fn a_result_of_the_poll_that_cancels_is_handed_on() {
+    for waits in [false, true] {
+        let mut scope = CancelScope::new();
+        let handle = scope.handle();
+        let outcome = scope.run(operation("cancels", async {
+            if waits {
+                yield_now_foreign().await;
+            }
+            handle.cancel("meanwhile");
+            7
+        }));
+        assert_eq!(outcome.await.ok(), Some(7));
+    }
+}
+
+/// L14: a deadline that has passed counts also if nothing had a chance to act on it: the foreign future is not asked any more.
+pub async fn an_operation_is_exact_to_the_clock() {
+    let completed = Cell::new(false);
+    let outcome = move_on_after(ms(2), async {
+        both(
+            async {
+                operation("sleeps", poll_fn(|_| Poll::Ready(()))).await;
+                operation("waits", sleep_forever()).await;
+                completed.set(true);
+            },
+            sleep(ms(1)),
+        )
+        .await;
+    });
+    assert_eq!(outcome.await, None);
+    assert!(!completed.get());
+}
+
+/// L14, L38: operations that are ready take from the budget, and so do loops that ask by hand.
+pub async fn an_operation_takes_from_the_budget() {
+    yield_now().await;
+    assert_eq!(yields(operation("ready", ready(()))).await, 0);
+    let given_way = yields(async {
+        for _ in 0..10_000 {
+            operation("ready", ready(())).await;
+        }
+    });
+    assert!((10..2_000).contains(&given_way.await), "once in so many operations");
+    let mut left = 10_000;
+    let given_way = yields(poll_fn(|cx| {
+        while left > 0 {
+            std::task::ready!(poll_budget(cx));
+            left -= 1;
+        }
+        Poll::Ready(())
+    }));
+    assert!((10..2_000).contains(&given_way.await), "once in so many units");
+    yield_now().await;
+    assert!(!has_to_yield());
+    let mut used = 0;
+    poll_fn(|cx| {
+        while !has_to_yield() {
+            std::task::ready!(poll_budget(cx));
+            used += 1;
+            assert!(used < 100_000, "it is never used up");
+        }
+        Poll::Ready(())
+    })
+    .await;
+    // A group in cancelled code is polled to its end.
+    let mut scope = CancelScope::new();
+    let handle = scope.handle();
+    let asked = scope.run(async {
+        handle.cancel("now");
+        has_to_yield()
+    });
+    assert_eq!(asked.await.ok(), Some(false));
+}
+
+/// L14: a waiter knows whose code waits: it is the same in the same scope, and another one in another; and it is cancelled with its
+/// scope, shields included.
+pub async fn a_waiter_knows_its_code() {
+    async fn waiter() -> Waiter {
+        poll_fn(|cx| Poll::Ready(Waiter::new(cx))).await
+    }
+    async fn is_current(waiter: &Waiter) -> bool {
+        poll_fn(|cx| Poll::Ready(waiter.is_current(cx))).await
+    }
+    let outside = waiter().await;
+    assert!(is_current(&outside).await);
+    let mut scope = CancelScope::new();
+    let handle = scope.handle();
+    let outcome = scope.run(async {
+        let (inside, shielded) = (waiter().await, shield(waiter()).await);
+        assert!(is_current(&inside).await && !is_current(&outside).await && !is_current(&shielded).await);
+        assert!(!inside.is_cancelled());
+        handle.cancel("now");
+        assert!(inside.is_cancelled() && !shielded.is_cancelled() && !outside.is_cancelled());
+        assert_eq!(format!("{inside:?}"), "Waiter { cancelled: true, .. }");
+    });
+    assert!(outcome.await.is_ok());
+}
+
+/// L36: a waker that panics does not reach the code that calls the waiter.
+pub async fn a_waiter_whose_waker_panics_is_contained() {
+    struct Panics(AtomicUsize);
+    impl Wake for Panics {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+            panic!("a waker that panics, on purpose");
+        }
+    }
+    let panics = Arc::new(Panics(AtomicUsize::new(0)));
+    let waker = Waker::from(panics.clone());
+    let waiter = Waiter::new(&Context::from_waker(&waker));
+    waiter.wake_by_ref();
+    waiter.wake();
+    assert_eq!(panics.0.load(Ordering::SeqCst), 2);
+}
+
+/// Runs `future` until it is dropped before its n-th poll; says whether it came so far.
+async fn dropped_at<F: Future>(polls: usize, mut future: Pin<&mut F>) -> bool {
+    for _ in 0..polls {
+        if poll_once(future.as_mut()).await.is_ready() {
+            return false;
+        }
+    }
+    true
+}
+
+/// L40: an operation that is dropped at any of its polls drops the foreign future, once, and leaves no waker.
+pub async fn an_operation_that_is_dropped_leaves_nothing() {
+    for polls in 0..4 {
+        let (flag, drops) = (Flag::new(), Cell::new(0));
+        let guard = on_drop(|| drops.set(drops.get() + 1));
+        let future = {
+            let flag = flag.clone();
+            async move {
+                let _guard = guard;
+                flag.wait().await;
+            }
+        };
+        {
+            let future = pin!(operation("flag", future));
+            assert!(dropped_at(polls, future).await);
+        }
+        assert_eq!(drops.get(), 1);
+        flag.set();
+    }
+    let scopes = || foster::dump().to_string().matches("waits for flag").count();
+    let before = scopes();
+    assert!(dropped_at(2, pin!(operation("flag", Flag::new().wait()))).await);
+    assert_eq!(scopes(), before, "a dump shows what is dropped");
+}
+
+/// Lists the behaviours of this section.
+#[doc(hidden)]
+#[macro_export]
+macro_rules! operations_suite {
+    ($runner:ident) => {
+        $crate::behaviours!($runner; operations {
+            cancelled_code_starts_no_operation,
+            a_result_is_withheld_from_cancelled_code,
+            a_result_of_the_poll_that_cancels_is_handed_on,
+            an_operation_is_exact_to_the_clock,
+            an_operation_takes_from_the_budget,
+            a_waiter_knows_its_code,
+            a_waiter_whose_waker_panics_is_contained,
+            an_operation_that_is_dropped_leaves_nothing,
+        });
+    };
+}
