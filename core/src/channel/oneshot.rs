@@ -14,7 +14,7 @@ use std::task::{Context, Poll, Wake, Waker};
 
 use super::blocking::{block_on, refuse_in_task};
 use super::error::{RecvError, SendError, TryRecvError};
-use super::turn::{Attempt, Turn, Visit};
+use super::operation::{Attempt, AttemptCx, Operation};
 use crate::leaf::Waiter;
 use crate::raw::oneshot::{Giver, Taker, oneshot as ends};
 
@@ -34,7 +34,7 @@ use crate::raw::oneshot::{Giver, Taker, oneshot as ends};
 #[inline]
 pub fn oneshot<T>() -> (OneshotSender<T>, OneshotReceiver<T>) {
     let (giver, taker) = ends();
-    (OneshotSender { giver }, OneshotReceiver { taker, turn: Turn::new("oneshot"), witness: None })
+    (OneshotSender { giver }, OneshotReceiver { taker, operation: Operation::new("oneshot"), witness: None })
 }
 
 /// The sending end of a [`oneshot`].
@@ -70,7 +70,7 @@ impl<T> OneshotSender<T> {
     /// # });
     /// ```
     pub fn closed(&mut self) -> OneshotClosed<'_, T> {
-        OneshotClosed { sender: self, turn: Turn::new("oneshot closed"), witness: None }
+        OneshotClosed { sender: self, operation: Operation::new("oneshot closed"), witness: None }
     }
 
     /// Whether nobody wants the value any more.
@@ -102,7 +102,7 @@ impl<T> fmt::Debug for OneshotSender<T> {
 #[must_use = "futures do nothing unless polled"]
 pub struct OneshotReceiver<T> {
     taker: Taker<T>,
-    turn: Turn,
+    operation: Operation,
     witness: Option<Arc<Witness>>,
 }
 
@@ -155,13 +155,13 @@ impl<T> Future for OneshotReceiver<T> {
     type Output = Result<T, RecvError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let OneshotReceiver { taker, turn, witness } = &mut *self;
-        turn.poll(cx, |visit, cx| {
-            if !Witness::may_look(witness.as_ref(), visit) {
-                return Attempt::Waits;
+        let OneshotReceiver { taker, operation, witness } = &mut *self;
+        operation.poll(cx, |attempt_cx, cx| {
+            if !Witness::may_look(witness.as_ref(), attempt_cx) {
+                return Attempt::Waiting;
             }
             if !taker.is_over() && taker.wait(&Witness::waker(witness, cx)) {
-                return Attempt::Waits;
+                return Attempt::Waiting;
             }
             Attempt::Done(taker.take().ok_or(RecvError::Disconnected))
         })
@@ -170,7 +170,7 @@ impl<T> Future for OneshotReceiver<T> {
 
 impl<T> fmt::Debug for OneshotReceiver<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("OneshotReceiver").field("turn", &self.turn).finish_non_exhaustive()
+        f.debug_struct("OneshotReceiver").field("operation", &self.operation).finish_non_exhaustive()
     }
 }
 
@@ -178,7 +178,7 @@ impl<T> fmt::Debug for OneshotReceiver<T> {
 #[must_use = "futures do nothing unless polled"]
 pub struct OneshotClosed<'a, T> {
     sender: &'a mut OneshotSender<T>,
-    turn: Turn,
+    operation: Operation,
     witness: Option<Arc<Witness>>,
 }
 
@@ -186,13 +186,13 @@ impl<T> Future for OneshotClosed<'_, T> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let OneshotClosed { sender, turn, witness } = &mut *self;
-        turn.poll(cx, |visit, cx| {
-            if !Witness::may_look(witness.as_ref(), visit) {
-                return Attempt::Waits;
+        let OneshotClosed { sender, operation, witness } = &mut *self;
+        operation.poll(cx, |attempt_cx, cx| {
+            if !Witness::may_look(witness.as_ref(), attempt_cx) {
+                return Attempt::Waiting;
             }
             if !sender.is_closed() && sender.giver.listen(&Witness::waker(witness, cx)) {
-                return Attempt::Waits;
+                return Attempt::Waiting;
             }
             Attempt::Done(())
         })
@@ -225,8 +225,8 @@ impl Witness {
         Waker::from(witness.insert(current.unwrap_or_else(new)).clone())
     }
 
-    fn may_look(witness: Option<&Arc<Self>>, visit: &Visit) -> bool {
-        !visit.cancelled || witness.is_some_and(|witness| witness.in_time.load(Ordering::Acquire))
+    fn may_look(witness: Option<&Arc<Self>>, attempt_cx: &AttemptCx) -> bool {
+        !attempt_cx.cancelled || witness.is_some_and(|witness| witness.in_time.load(Ordering::Acquire))
     }
 }
 
@@ -247,7 +247,7 @@ mod tests {
     use std::sync::Arc;
 
     use super::*;
-    use crate::sync::testing::{Hand, at_once};
+    use crate::sync::testing::{ManualTask, at_once};
 
     /// B081
     #[test]
@@ -256,7 +256,7 @@ mod tests {
         tx.send(1).unwrap();
         assert_eq!(at_once(rx), Ok(1));
         let (tx, rx) = oneshot();
-        let receiving = Hand::waiting(rx);
+        let receiving = ManualTask::waiting(rx);
         tx.send(2).unwrap();
         assert_eq!(receiving.wakes(), 1);
         assert_eq!(receiving.finish(), Ok(2));
@@ -266,13 +266,13 @@ mod tests {
     #[test]
     fn each_end_sees_that_the_other_has_gone() {
         let (tx, rx) = oneshot::<()>();
-        let receiving = Hand::waiting(rx);
+        let receiving = ManualTask::waiting(rx);
         drop(tx);
         assert_eq!(receiving.finish(), Err(RecvError::Disconnected));
 
         let (mut tx, rx) = oneshot();
-        drop(Hand::waiting(tx.closed()));
-        let closed = Hand::waiting(tx.closed());
+        drop(ManualTask::waiting(tx.closed()));
+        let closed = ManualTask::waiting(tx.closed());
         drop(rx);
         closed.finish();
         at_once(tx.closed());
@@ -289,11 +289,11 @@ mod tests {
     #[test]
     fn what_was_sent_survives_a_close_and_a_wait_that_was_dropped() {
         let (tx, mut rx) = oneshot();
-        drop(Hand::waiting(&mut rx));
+        drop(ManualTask::waiting(&mut rx));
         assert_eq!(rx.try_recv(), Err(TryRecvError::Empty));
         tx.send(1).unwrap();
         assert!(rx.close());
-        drop(Hand::new(&mut rx));
+        drop(ManualTask::new(&mut rx));
         assert_eq!((rx.try_recv(), rx.try_recv()), (Ok(1), Err(TryRecvError::Disconnected)));
 
         let token = Arc::new(());
