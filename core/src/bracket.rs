@@ -12,7 +12,7 @@
 //! there, and the release as its finalizer. If it does, nothing is left but the release: it is polled at once, and its scope
 //! gets a node only if it waits.
 
-mod loan;
+mod lease;
 
 use std::fmt;
 use std::future::Future;
@@ -34,9 +34,9 @@ use crate::tree::inline::{InlineScope, Limit};
 use crate::tree::node::{Kind, NodeRef};
 use crate::tree::owned::OwnedScope;
 use crate::tree::scope_future::{Ending, Policy, ScopeFuture};
-use loan::{Lease, Loan};
+use lease::{Lease, ReleaseSpec};
 
-pub use loan::Lent;
+pub use lease::Lent;
 
 /// How the use of a bracket's resource ended.
 #[derive(Clone, Debug)]
@@ -208,16 +208,16 @@ where
 }
 
 /// What the outputs of the parts mean: `bracket` and `try_bracket` differ in nothing else.
-struct Means<Acquired, R, T> {
+struct OutputMapping<Acquired, R, T> {
     acquired: fn(Acquired) -> Result<R, T>,
     exit: fn(&T) -> Exit,
 }
 
 pin_project! {
-    #[project = StageProj]
-    enum Stage<A, Acquired, R, B, Fut, T, C> {
-        Acquiring { #[pin] acquire: A, rest: Option<(B, C)>, means: Means<Acquired, R, T> },
-        Using { #[pin] scoped: ScopeFuture<Using<B, R, Fut, C>, T, T, Uses<R, T, C>> },
+    #[project = BracketStateProj]
+    enum BracketState<A, Acquired, R, B, Fut, T, C> {
+        Acquiring { #[pin] acquire: A, parts: Option<(B, C)>, mapping: OutputMapping<Acquired, R, T> },
+        BracketBody { #[pin] scope: ScopeFuture<BracketBody<B, R, Fut, C>, T, T, BracketPolicy<R, T, C>> },
         Releasing { scope: OwnedScope, value: Option<T> },
         Done,
     }
@@ -228,7 +228,7 @@ pin_project! {
     #[must_use = "futures do nothing unless polled"]
     pub struct Bracket<A, Acquired, R, B, Fut, T, C> {
         #[pin]
-        stage: Stage<A, Acquired, R, B, Fut, T, C>,
+        state: BracketState<A, Acquired, R, B, Fut, T, C>,
         budget: Duration,
         location: &'static Location<'static>,
     }
@@ -237,8 +237,12 @@ pin_project! {
 impl<A, Acquired, R, B, Fut, T, C> Bracket<A, Acquired, R, B, Fut, T, C> {
     #[track_caller]
     fn new(acquire: A, body: B, release: C, acquired: fn(Acquired) -> Result<R, T>, exit: fn(&T) -> Exit) -> Self {
-        let stage = Stage::Acquiring { acquire, rest: Some((body, release)), means: Means { acquired, exit } };
-        Bracket { stage, budget: DEFAULT_BUDGET, location: Location::caller() }
+        let state = BracketState::Acquiring {
+            acquire,
+            parts: Some((body, release)),
+            mapping: OutputMapping { acquired, exit },
+        };
+        Bracket { state, budget: DEFAULT_BUDGET, location: Location::caller() }
     }
 
     /// Gives the release another budget of time, counted from its start; [`Duration::MAX`] is no limit.
@@ -250,15 +254,15 @@ impl<A, Acquired, R, B, Fut, T, C> Bracket<A, Acquired, R, B, Fut, T, C> {
 
 pin_project! {
     /// The body of a bracket's scope. In its first poll it leaves the release to the scope, unless it is ready then.
-    struct Using<B, R, Fut, C> {
+    struct BracketBody<B, R, Fut, C> {
         #[pin]
         body: Opening<B, Lent<R>, Fut>,
         // Until the end of the first poll.
-        loan: Option<Arc<Loan<R, Lease<C>>>>,
+        lease: Option<Arc<Lease<R, ReleaseSpec<C>>>>,
     }
 }
 
-impl<B, R, Fut, T, C, Rel> Future for Using<B, R, Fut, C>
+impl<B, R, Fut, T, C, Rel> Future for BracketBody<B, R, Fut, C>
 where
     R: Send + 'static,
     B: FnOnce(Lent<R>) -> Fut,
@@ -270,9 +274,10 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
         let this = self.project();
-        let Some(loan) = this.loan.take() else { return this.body.poll(cx) };
+        let Some(lease) = this.lease.take() else { return this.body.poll(cx) };
         // Not afterwards: before the scope can act on what came of this poll.
-        let unfinished = Unfinished(Some(|| current::try_scope().iter().for_each(|scope| loan.leave_to(scope))));
+        let unfinished =
+            RunOnDrop(Some(|| current::try_scope().iter().for_each(|scope| lease.register_release(scope))));
         let output = ready!(this.body.poll(cx));
         unfinished.disarm();
         Poll::Ready(output)
@@ -280,15 +285,15 @@ where
 }
 
 /// Does something when it is dropped: after a Pending, and when a panic unwinds.
-struct Unfinished<F: FnOnce()>(Option<F>);
+struct RunOnDrop<F: FnOnce()>(Option<F>);
 
-impl<F: FnOnce()> Unfinished<F> {
+impl<F: FnOnce()> RunOnDrop<F> {
     fn disarm(mut self) {
         self.0 = None;
     }
 }
 
-impl<F: FnOnce()> Drop for Unfinished<F> {
+impl<F: FnOnce()> Drop for RunOnDrop<F> {
     fn drop(&mut self) {
         if let Some(act) = self.0.take() {
             act();
@@ -297,12 +302,12 @@ impl<F: FnOnce()> Drop for Unfinished<F> {
 }
 
 /// The policy of brackets: notes how the use ended.
-struct Uses<R, T, C> {
-    loan: Arc<Loan<R, Lease<C>>>,
+struct BracketPolicy<R, T, C> {
+    lease: Arc<Lease<R, ReleaseSpec<C>>>,
     exit: fn(&T) -> Exit,
 }
 
-impl<R, T, C, Rel> Policy<T> for Uses<R, T, C>
+impl<R, T, C, Rel> Policy<T> for BracketPolicy<R, T, C>
 where
     R: Send + 'static,
     C: FnOnce(R, Exit) -> Rel + Send + 'static,
@@ -311,10 +316,10 @@ where
     type Value = T;
 
     fn settle(&mut self, node: Option<&NodeRef>, output: T) -> Option<T> {
-        self.loan.ended((self.exit)(&output));
+        self.lease.set_exit((self.exit)(&output));
         if let Some(node) = node {
             // Something inside has made it: what is left there comes first.
-            self.loan.leave_to(node);
+            self.lease.register_release(node);
         }
         Some(output)
     }
@@ -339,15 +344,17 @@ where
         let mut this = self.project();
         let mut tree = None;
         loop {
-            match this.stage.as_mut().project() {
-                StageProj::Acquiring { acquire, rest, means } => {
+            match this.state.as_mut().project() {
+                BracketStateProj::Acquiring { acquire, parts, mapping } => {
                     let output = ready!(acquire.poll(cx));
-                    let Some((body, release)) = rest.take() else { unreachable!("acquired once") };
-                    let exit = means.exit;
-                    let resource = match (means.acquired)(output) {
+                    let Some((body, release)) = parts.take() else {
+                        unreachable!("`acquire` is ready only once, and then the state changes")
+                    };
+                    let exit = mapping.exit;
+                    let resource = match (mapping.acquired)(output) {
                         Ok(resource) => resource,
                         Err(output) => {
-                            this.stage.set(Stage::Done);
+                            this.state.set(BracketState::Done);
                             return Poll::Ready(output);
                         }
                     };
@@ -355,21 +362,23 @@ where
                     if tree.is_none() {
                         current::no_context_for(format_args!("the bracket made at {}", this.location));
                     }
-                    let lease = Lease::new(release, *this.budget, this.location);
-                    let (lent, loan) = Loan::of(resource, lease);
-                    let using = Using { body: Opening::new(body, lent), loan: Some(loan.clone()) };
-                    let (shield, limit, uses) = (ShieldLevel::None, Limit::NONE, Uses { loan, exit });
-                    let scoped = ScopeFuture::inline(Kind::Bracket, shield, limit, this.location, using, uses);
+                    let spec = ReleaseSpec::new(release, *this.budget, this.location);
+                    let (lent, lease) = Lease::new(resource, spec);
+                    let body = BracketBody { body: Opening::new(body, lent), lease: Some(lease.clone()) };
+                    let (shield, limit, policy) = (ShieldLevel::None, Limit::NONE, BracketPolicy { lease, exit });
+                    let scope = ScopeFuture::inline(Kind::Bracket, shield, limit, this.location, body, policy);
                     // The scope is polled in the next turn of this loop: nothing can come between.
-                    this.stage.set(Stage::Using { scoped });
+                    this.state.set(BracketState::BracketBody { scope });
                 }
-                StageProj::Using { mut scoped } => {
-                    let value = match ready!(scoped.as_mut().poll(cx)) {
+                BracketStateProj::BracketBody { mut scope } => {
+                    let value = match ready!(scope.as_mut().poll(cx)) {
                         Ending::Value(value) => value,
-                        Ending::Failed | Ending::Cancelled(_) => unreachable!("a bracket has no request of its own"),
+                        Ending::Failed | Ending::Cancelled(_) => {
+                            unreachable!("the scope of a bracket has no cancel request of its own")
+                        }
                     };
-                    let release = scoped.policy().loan.release(None);
-                    this.stage.set(Stage::Done);
+                    let release = scope.policy().lease.release(None);
+                    this.state.set(BracketState::Done);
                     // If it is still here, the scope had no node: all has happened in this poll.
                     let (Some(release), Some(tree)) = (release, &tree) else { return Poll::Ready(value) };
                     let scope = InlineScope::new(Kind::Bracket, ShieldLevel::None, Limit::NONE, this.location);
@@ -378,22 +387,22 @@ where
                         Begun::Waits(scope) => (scope, true),
                         Begun::Drains(scope) => (scope, false),
                     };
-                    this.stage.set(Stage::Releasing { scope, value: Some(value) });
+                    this.state.set(BracketState::Releasing { scope, value: Some(value) });
                     if waits {
                         return Poll::Pending;
                     }
                 }
-                StageProj::Releasing { scope, value } => {
+                BracketStateProj::Releasing { scope, value } => {
                     let panic = ready!(Pin::new(scope).poll(cx));
                     let value = value.take();
-                    this.stage.set(Stage::Done);
+                    this.state.set(BracketState::Done);
                     return match (panic, value) {
                         (Some(payload), _) => panic::resume_unwind(payload),
                         (None, Some(value)) => Poll::Ready(value),
-                        (None, None) => unreachable!("released once"),
+                        (None, None) => unreachable!("the value is taken only here, and then the state changes"),
                     };
                 }
-                StageProj::Done => panic!("a bracket was polled after it had returned"),
+                BracketStateProj::Done => panic!("a bracket was polled after it had returned"),
             }
         }
     }

@@ -40,25 +40,25 @@
 //! * each wait allocates a listener.
 //!
 //! Here a channel is one lock around a queue of what was sent (`channel/buffer.rs`) and a slab of those who wait, linked in the
-//! order of their turn (`channel/slots.rs`): one allocation for the channel, one for its queue when something is sent, none
+//! order of their turn (`channel/linked_slab.rs`): one allocation for the channel, one for its queue when something is sent, none
 //! later until more wait, or more is queued, than ever before.
 
-mod after;
-mod bell;
 mod blocking;
 mod broadcast;
 mod buffer;
+mod deferred;
 mod error;
+mod linked_slab;
+mod listeners;
 mod oneshot;
+mod operation;
 mod permit;
 mod receiver;
 mod sender;
-mod slots;
 mod state;
 mod statistics;
 #[cfg(test)]
 mod suite;
-mod turn;
 mod watch;
 
 pub use broadcast::{

@@ -406,7 +406,7 @@ mod tests {
     use std::task::Wake;
 
     use crate::channel::{RecvError, bounded};
-    use crate::sync::testing::{Hand, at_once};
+    use crate::sync::testing::{ManualTask, at_once};
     use crate::sync::{Event, Semaphore};
     use std::future::Future;
     use std::pin::pin;
@@ -432,21 +432,21 @@ mod tests {
         let event = Event::new();
         let mut first = pin!(event.wait());
         assert!(first.as_mut().poll(&mut cx).is_pending());
-        let others = [0; 3].map(|_| Hand::waiting(event.wait()));
+        let others = [0; 3].map(|_| ManualTask::waiting(event.wait()));
         event.set();
-        let _ = others.map(Hand::finish);
+        let _ = others.map(ManualTask::finish);
 
         let (tx, rx) = bounded::<u8>(1);
         let mut first = pin!(rx.recv());
         assert!(first.as_mut().poll(&mut cx).is_pending());
-        let others = [0; 3].map(|_| Hand::waiting(rx.recv()));
+        let others = [0; 3].map(|_| ManualTask::waiting(rx.recv()));
         drop(tx);
-        assert_eq!(others.map(Hand::finish), [Err(RecvError::Disconnected); 3]);
+        assert_eq!(others.map(ManualTask::finish), [Err(RecvError::Disconnected); 3]);
 
         let semaphore = Semaphore::new(0);
         let mut first = pin!(semaphore.acquire());
         assert!(first.as_mut().poll(&mut cx).is_pending());
-        let other = Hand::waiting(semaphore.acquire());
+        let other = ManualTask::waiting(semaphore.acquire());
         semaphore.add_permits(2);
         drop(other.finish());
         drop(at_once(first));

@@ -29,15 +29,14 @@
 
 use std::fmt;
 
+mod acquire;
 mod barrier;
 mod borrower;
 mod capacity_limiter;
 mod condition;
-mod door;
 mod event;
 mod held;
 mod limiter_acquire;
-mod line;
 #[cfg(test)]
 mod lock_suite;
 mod mutex;
@@ -49,6 +48,7 @@ mod semaphore;
 #[cfg(test)]
 pub(crate) mod testing;
 mod wait_queue;
+mod waiter_list;
 
 pub use barrier::{Arrival, Barrier, BarrierStatistics, BarrierWait};
 pub use borrower::{Borrower, BorrowerBusy, Holder, TryBorrowError};

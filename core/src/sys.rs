@@ -27,11 +27,11 @@ pub(crate) use primitives::*;
 
 /// A lock of which nobody asks whether a thread panicked while it had it: every step under one leaves what it protects whole.
 #[derive(Debug, Default)]
-pub(crate) struct Latch<T>(Mutex<T>);
+pub(crate) struct PlainMutex<T>(Mutex<T>);
 
-impl<T> Latch<T> {
+impl<T> PlainMutex<T> {
     pub(crate) const fn new(value: T) -> Self {
-        Latch(Mutex::new(value))
+        PlainMutex(Mutex::new(value))
     }
 
     #[inline]

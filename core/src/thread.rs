@@ -19,10 +19,10 @@
 mod abandon;
 mod block_on;
 mod calls;
-mod host;
-mod slip;
+mod job_context;
+mod job_future;
+mod job_handle;
 mod unblock;
-mod waited;
 
 use std::panic::Location;
 use std::sync::Arc;
@@ -30,16 +30,16 @@ use std::sync::Arc;
 use crate::sync::CapacityLimiter;
 use crate::tree::current;
 
-use abandon::AbandonStage;
-use host::{Host, Who};
-use slip::Ticket;
-use waited::Stage;
+use abandon::AbandonState;
+use job_context::{Awaiter, JobContext};
+use job_future::JobFutureState;
+use job_handle::PermitRequest;
 
 pub use abandon::ToThreadAbandon;
 pub use block_on::block_on;
 pub use calls::{CallError, Caller, caller, from_thread};
+pub use job_future::{ToThread, TryToThread};
 pub use unblock::{Unblock, WithMut};
-pub use waited::{ToThread, TryToThread};
 
 /// Runs `work` on a thread that may block, and returns its result.
 ///
@@ -95,7 +95,7 @@ where
     F: FnOnce() -> T + Send + 'static,
 {
     TryToThread {
-        stage: Stage::Fresh { ticket: Ticket::new(), work: Some(work) },
+        state: JobFutureState::Start { request: PermitRequest::new(), work: Some(work) },
         name: None,
         location: Location::caller(),
     }
@@ -124,8 +124,8 @@ where
     T: Send + 'static,
     F: FnOnce() -> T + Send + 'static,
 {
-    let stage = AbandonStage::Fresh { ticket: Ticket::new(), work: Some(work) };
-    ToThreadAbandon { stage, location: Location::caller() }
+    let state = AbandonState::Start { request: PermitRequest::new(), work: Some(work) };
+    ToThreadAbandon { state, location: Location::caller() }
 }
 
 /// How many blocking jobs a tree runs at once, if nothing else is said.
@@ -186,8 +186,8 @@ struct TreeLimiter(Arc<CapacityLimiter>);
 #[must_use]
 #[track_caller]
 pub fn is_cancelled() -> bool {
-    match Host::current() {
-        Some(host) => host.is_cancelled(),
+    match JobContext::current() {
+        Some(context) => context.is_cancelled(),
         None => panic!(
             "`thread::is_cancelled` was called on a thread that runs no blocking job of foster. Usual causes: the closure \
              started a thread of its own, or async code meant `foster::is_cancelled`"

@@ -1,23 +1,23 @@
 //! The broadcast: every receiver gets every value.
 //!
 //! Values stand in one queue, each with the number of receivers that have still to see it; a receiver has its place in it. A value
-//! is dropped when all have seen it, and where it sat is used for another (`seat.rs`). What happens to receivers that are slow is said by [`Lag`].
+//! is dropped when all have seen it, and where it sat is used for another (`shared_value.rs`). What happens to receivers that are slow is said by [`Lag`].
 //!
 //! ```text
 //!   head                         tail
 //!    │ 7 │ 8 │ 9 │ 10 │ 11 │      one receiver is at 12, one at 9; one is at 4: it lags, and has missed 4, 5 and 6
 //! ```
 //!
-//! Invariant 1: `left` of a value is the number of receivers whose place is at it or before; it never grows towards the head,
+//! Invariant 1: `unseen` of a value is the number of receivers whose place is at it or before; it never grows towards the head,
 //! and is 0 nowhere.
 //! Invariant 2: with [`Lag::Wait`], `queue + granted <= capacity`, and no sender waits while it is less.
 //! Invariant 3: under the lock no value is cloned or dropped, and no waker cloned, called or dropped (L36).
 
 mod error;
 mod receiver;
-mod ring;
-mod seat;
 mod sender;
+mod shared_value;
+mod state;
 mod statistics;
 #[cfg(test)]
 mod suite;
@@ -29,7 +29,7 @@ pub use receiver::{BroadcastReceiver, BroadcastRecv};
 pub use sender::{BroadcastClosed, BroadcastSend, BroadcastSender};
 pub use statistics::BroadcastStatistics;
 
-use ring::Cast;
+use state::BroadcastChan;
 
 /// What happens when a [`broadcast`] is full because a receiver has not seen the oldest value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +67,7 @@ pub enum Lag {
 #[track_caller]
 pub fn broadcast<T>(capacity: usize, lag: Lag) -> (BroadcastSender<T>, BroadcastReceiver<T>) {
     assert!(capacity > 0, "a broadcast channel needs room for at least one value; for a rendezvous use `bounded(0)`");
-    let cast = Arc::new(Cast::new(capacity, lag));
-    let receiver = BroadcastReceiver::new(cast.clone(), 0);
-    (BroadcastSender::new(cast), receiver)
+    let chan = Arc::new(BroadcastChan::new(capacity, lag));
+    let receiver = BroadcastReceiver::new(chan.clone(), 0);
+    (BroadcastSender::new(chan), receiver)
 }

@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 
 /// A number that no value has.
-pub(super) const NOWHERE: u64 = 0;
+pub(super) const NO_NUMBER: u64 = 0;
 
 #[derive(Debug)]
 pub(super) struct Buffer<T> {
@@ -14,12 +14,12 @@ pub(super) struct Buffer<T> {
     /// The number that was given last.
     last: u64,
     /// How many values room is made for at the first one.
-    pub(super) advance: usize,
+    pub(super) preallocate: usize,
 }
 
 impl<T> Buffer<T> {
     pub(super) const fn new() -> Self {
-        Buffer { queue: VecDeque::new(), last: NOWHERE, advance: 0 }
+        Buffer { queue: VecDeque::new(), last: NO_NUMBER, preallocate: 0 }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -49,7 +49,7 @@ impl<T> Buffer<T> {
 
     #[cold]
     fn make_room(&mut self) {
-        self.queue.reserve_exact(self.advance);
+        self.queue.reserve_exact(self.preallocate);
     }
 
     /// Takes the first value.
@@ -60,20 +60,20 @@ impl<T> Buffer<T> {
 
     /// Takes the value with this number, wherever it stands; none if it is not here any more.
     pub(super) fn take(&mut self, number: u64) -> Option<T> {
-        let place = self.queue.binary_search_by_key(&number, |&(other, _)| other).ok()?;
-        self.queue.remove(place).map(|(_, value)| value)
+        let key_out = self.queue.binary_search_by_key(&number, |&(other, _)| other).ok()?;
+        self.queue.remove(key_out).map(|(_, value)| value)
     }
 
     /// Puts a value with a number that was given before back to its place.
     pub(super) fn put_back(&mut self, number: u64, value: T) {
-        let place = self.queue.partition_point(|&(other, _)| other < number);
-        self.queue.insert(place, (number, value));
+        let key_out = self.queue.partition_point(|&(other, _)| other < number);
+        self.queue.insert(key_out, (number, value));
     }
 
     /// Whether the numbers ascend.
     #[cfg(test)]
     pub(super) fn is_in_order(&self) -> bool {
-        self.queue.iter().is_sorted_by(|(before, _), (after, _)| before < after)
+        self.queue.iter().is_sorted_by(|(before, _), (deferred, _)| before < deferred)
     }
 }
 
@@ -85,7 +85,7 @@ mod tests {
     fn values_are_found_by_their_numbers_and_come_back_to_their_places() {
         let mut buffer = Buffer::new();
         let numbers: Vec<u64> = ('a'..='e').map(|letter| buffer.push(letter)).collect();
-        assert_eq!((buffer.take(numbers[2]), buffer.take(numbers[2]), buffer.take(NOWHERE)), (Some('c'), None, None));
+        assert_eq!((buffer.take(numbers[2]), buffer.take(numbers[2]), buffer.take(NO_NUMBER)), (Some('c'), None, None));
         assert_eq!((buffer.pop(), buffer.pop()), (Some('a'), Some('b')));
         buffer.put_back(numbers[1], 'b');
         buffer.put_back(numbers[2], 'c');

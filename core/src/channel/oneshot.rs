@@ -14,7 +14,7 @@ use std::task::{Context, Poll};
 
 use super::blocking::{block_on, refuse_in_task};
 use super::error::{RecvError, SendError, TryRecvError};
-use super::turn::Turn;
+use super::operation::ChannelOperation;
 use state::Shared;
 
 /// A channel for one value.
@@ -33,7 +33,7 @@ use state::Shared;
 #[inline]
 pub fn oneshot<T>() -> (OneshotSender<T>, OneshotReceiver<T>) {
     let (sender, receiver) = Shared::new();
-    let receiver = OneshotReceiver { shared: receiver, turn: Turn::new("oneshot"), closed: false };
+    let receiver = OneshotReceiver { shared: receiver, operation: ChannelOperation::new("oneshot"), closed: false };
     (OneshotSender { shared: sender, sent: false }, receiver)
 }
 
@@ -73,7 +73,7 @@ impl<T> OneshotSender<T> {
     /// # });
     /// ```
     pub fn closed(&mut self) -> OneshotClosed<'_, T> {
-        OneshotClosed { sender: self, turn: Turn::new("oneshot closed") }
+        OneshotClosed { sender: self, operation: ChannelOperation::new("oneshot closed") }
     }
 
     /// Whether nobody wants the value any more.
@@ -114,7 +114,7 @@ impl<T> fmt::Debug for OneshotSender<T> {
 #[must_use = "futures do nothing unless polled"]
 pub struct OneshotReceiver<T> {
     shared: Shared<T>,
-    turn: Turn,
+    operation: ChannelOperation,
     closed: bool,
 }
 
@@ -167,9 +167,9 @@ impl<T> Future for OneshotReceiver<T> {
     type Output = Result<T, RecvError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let OneshotReceiver { shared, turn, .. } = &mut *self;
-        let has_waited = turn.has_waited();
-        turn.poll(cx, |visit, cx| shared.receive(has_waited, visit, cx))
+        let OneshotReceiver { shared, operation, .. } = &mut *self;
+        let has_waited = operation.has_waited();
+        operation.poll(cx, |attempt_cx, cx| shared.receive(has_waited, attempt_cx, cx))
     }
 }
 
@@ -182,7 +182,7 @@ impl<T> Drop for OneshotReceiver<T> {
 
 impl<T> fmt::Debug for OneshotReceiver<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("OneshotReceiver").field("turn", &self.turn).finish_non_exhaustive()
+        f.debug_struct("OneshotReceiver").field("operation", &self.operation).finish_non_exhaustive()
     }
 }
 
@@ -190,15 +190,15 @@ impl<T> fmt::Debug for OneshotReceiver<T> {
 #[must_use = "futures do nothing unless polled"]
 pub struct OneshotClosed<'a, T> {
     sender: &'a mut OneshotSender<T>,
-    turn: Turn,
+    operation: ChannelOperation,
 }
 
 impl<T> Future for OneshotClosed<'_, T> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let OneshotClosed { sender, turn } = &mut *self;
-        turn.poll(cx, |visit, cx| sender.shared.wait_closed(visit, cx))
+        let OneshotClosed { sender, operation } = &mut *self;
+        operation.poll(cx, |attempt_cx, cx| sender.shared.wait_closed(attempt_cx, cx))
     }
 }
 

@@ -7,8 +7,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use super::error::SendError;
-use super::sender::{Claim, Sender};
-use super::state::Refusal;
+use super::sender::{SendOperation, Sender};
+use super::state::SendErrorKind;
 
 /// Room for one value, made by [`Sender::reserve`]; given back when dropped.
 ///
@@ -34,16 +34,16 @@ impl<'a, T> Permit<'a, T> {
         let sender = self.sender;
         // Not here: the drop. The step below uses the permit up.
         mem::forget(self);
-        sender.step(|state, after| state.send_permitted(value, after)).map_err(|(refusal, value)| match refusal {
-            Refusal::Closed => SendError::Closed(value),
-            Refusal::Disconnected => SendError::Disconnected(value),
+        sender.step(|state, deferred| state.send_permitted(value, deferred)).map_err(|(kind, value)| match kind {
+            SendErrorKind::Closed => SendError::Closed(value),
+            SendErrorKind::Disconnected => SendError::Disconnected(value),
         })
     }
 }
 
 impl<T> Drop for Permit<'_, T> {
     fn drop(&mut self) {
-        self.sender.step(|state, after| state.drop_permit(after));
+        self.sender.step(|state, deferred| state.drop_permit(deferred));
     }
 }
 
@@ -57,7 +57,7 @@ impl<T> fmt::Debug for Permit<'_, T> {
 #[must_use = "futures do nothing unless polled"]
 pub struct ChannelReserve<'a, T> {
     pub(super) sender: &'a Sender<T>,
-    pub(super) claim: Claim<T>,
+    pub(super) op: SendOperation<T>,
 }
 
 // It holds no value.
@@ -68,22 +68,22 @@ impl<'a, T> Future for ChannelReserve<'a, T> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        this.claim.poll(this.sender, cx).map(|done| match done {
+        this.op.poll(this.sender, cx).map(|done| match done {
             Ok(()) => Ok(Permit::new(this.sender)),
-            Err(Refusal::Closed) => Err(SendError::Closed(())),
-            Err(Refusal::Disconnected) => Err(SendError::Disconnected(())),
+            Err(SendErrorKind::Closed) => Err(SendError::Closed(())),
+            Err(SendErrorKind::Disconnected) => Err(SendError::Disconnected(())),
         })
     }
 }
 
 impl<T> Drop for ChannelReserve<'_, T> {
     fn drop(&mut self) {
-        self.claim.give_up(self.sender);
+        self.op.cancel(self.sender);
     }
 }
 
 impl<T> fmt::Debug for ChannelReserve<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ChannelReserve").field("turn", self.claim.turn()).finish_non_exhaustive()
+        f.debug_struct("ChannelReserve").field("operation", self.op.operation()).finish_non_exhaustive()
     }
 }

@@ -8,12 +8,12 @@ use std::task::{Context, Poll, ready};
 
 use futures_core::Stream;
 
-use super::after::After;
 use super::blocking::{block_on, refuse_in_task};
+use super::deferred::Deferred;
 use super::error::{CloneError, RecvError, TryRecvError};
-use super::state::{Chan, End, State};
+use super::operation::ChannelOperation;
+use super::state::{Chan, ChannelState, Endpoint};
 use super::statistics::ChannelStatistics;
-use super::turn::Turn;
 use crate::leaf;
 use crate::sys::MutexGuard;
 
@@ -31,18 +31,18 @@ use crate::sys::MutexGuard;
 /// long: use [`recv`](Receiver::recv) in a `select!`, which leaves the line when it is dropped.
 pub struct Receiver<T> {
     chan: Arc<Chan<T>>,
-    end: End,
-    stream: Wait,
+    end: Endpoint,
+    stream: RecvOperation,
 }
 
 impl<T> Receiver<T> {
     /// The first.
     #[inline]
     pub(super) fn new(chan: Arc<Chan<T>>) -> Self {
-        Receiver { chan, end: End::first(), stream: Wait::new(Turn::new(RECV)) }
+        Receiver { chan, end: Endpoint::first(), stream: RecvOperation::new(ChannelOperation::new(RECV)) }
     }
 
-    fn step<R>(&self, f: impl FnOnce(&mut State<T>, &mut After<T>) -> R) -> R {
+    fn step<R>(&self, f: impl FnOnce(&mut ChannelState<T>, &mut Deferred<T>) -> R) -> R {
         self.chan.step(f)
     }
 
@@ -79,7 +79,7 @@ impl<T> Receiver<T> {
     /// ```
     #[inline]
     pub fn recv(&self) -> ChannelRecv<'_, T> {
-        ChannelRecv { receiver: self, wait: Wait::new(Turn::new(RECV)) }
+        ChannelRecv { receiver: self, wait: RecvOperation::new(ChannelOperation::new(RECV)) }
     }
 
     /// Takes a value, if there is one that nobody waits for. Never waits; with capacity 0 it takes one from a sender that waits.
@@ -95,14 +95,14 @@ impl<T> Receiver<T> {
         if let Some(value) = state.recv_at_once(&self.end, self.stream.key) {
             return Ok(value);
         }
-        self.try_rest(state)
+        self.try_recv_slow(state)
     }
 
     // Not here: what few do. So that a receive which need not wait is short.
     #[inline(never)]
-    fn try_rest<'a>(&'a self, held: MutexGuard<'a, State<T>>) -> Result<T, TryRecvError> {
+    fn try_recv_slow<'a>(&'a self, held: MutexGuard<'a, ChannelState<T>>) -> Result<T, TryRecvError> {
         let own = self.stream.key;
-        let tried = self.chan.step_on(Some(held), |state, after| state.try_recv(&self.end, own, after));
+        let tried = self.chan.step_with(Some(held), |state, deferred| state.try_recv(&self.end, own, deferred));
         tried?.ok_or(TryRecvError::Empty)
     }
 
@@ -135,25 +135,25 @@ impl<T> Receiver<T> {
     /// Whether nothing can be received here any more.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.end.is_closed() || self.step(|state, _| state.is_over())
+        self.end.is_closed() || self.step(|state, _| state.is_finished())
     }
 
     /// Closes this end, and this end only: whoever waits on it gets [`RecvError::Closed`], and nothing more can be received
     /// through it. Its clones go on; with the last one, what is in the channel is dropped. Says whether it was open.
     pub fn close(&self) -> bool {
-        self.step(|state, after| state.close_receiver(&self.end, false, after))
+        self.step(|state, deferred| state.close_receiver(&self.end, false, deferred))
     }
 
     /// Shuts the channel down, with all ends: nothing more is let in, who waits to send gets the value back, receivers get
     /// what is in the channel and then the end.
     pub fn shutdown(&self) {
-        self.step(|state, after| state.shut(false, after));
+        self.step(|state, deferred| state.shut_down(false, deferred));
     }
 
     /// Shuts the channel down at once: as [`shutdown`](Receiver::shutdown), but what is in the channel is dropped, and receivers
     /// get the end now.
     pub fn shutdown_now(&self) {
-        self.step(|state, after| state.shut(true, after));
+        self.step(|state, deferred| state.shut_down(true, deferred));
     }
 
     /// Another end, if this one is open. A `clone` of a closed end is closed, too.
@@ -162,8 +162,8 @@ impl<T> Receiver<T> {
     ///
     /// [`CloneError`] if this end was closed.
     pub fn try_clone(&self) -> Result<Self, CloneError> {
-        let end = self.step(|state, _| state.clone_end(&self.end, State::open_receiver)).ok_or(CloneError)?;
-        Ok(Receiver { chan: self.chan.clone(), end, stream: Wait::new(Turn::new(RECV)) })
+        let end = self.step(|state, _| state.clone_end(&self.end, ChannelState::open_receiver)).ok_or(CloneError)?;
+        Ok(Receiver { chan: self.chan.clone(), end, stream: RecvOperation::new(ChannelOperation::new(RECV)) })
     }
 
     /// A snapshot of the channel.
@@ -173,7 +173,7 @@ impl<T> Receiver<T> {
     }
 
     #[cfg(test)]
-    pub(super) fn inspect<R>(&self, f: impl FnOnce(&mut State<T>) -> R) -> R {
+    pub(super) fn inspect<R>(&self, f: impl FnOnce(&mut ChannelState<T>) -> R) -> R {
         self.step(|state, _| f(state))
     }
 }
@@ -181,11 +181,11 @@ impl<T> Receiver<T> {
 impl<T> Clone for Receiver<T> {
     /// Another end; a closed one, if this one was closed.
     fn clone(&self) -> Self {
-        let end = self.step(|state, _| state.clone_end(&self.end, State::open_receiver));
+        let end = self.step(|state, _| state.clone_end(&self.end, ChannelState::open_receiver));
         Receiver {
             chan: self.chan.clone(),
-            end: end.unwrap_or_else(End::born_closed),
-            stream: Wait::new(Turn::new(RECV)),
+            end: end.unwrap_or_else(Endpoint::new_closed),
+            stream: RecvOperation::new(ChannelOperation::new(RECV)),
         }
     }
 }
@@ -193,9 +193,9 @@ impl<T> Clone for Receiver<T> {
 impl<T> Drop for Receiver<T> {
     fn drop(&mut self) {
         // First: what the stream was handed goes to others, if there are any.
-        self.stream.give_up(&self.chan);
+        self.stream.cancel(&self.chan);
         if !self.end.is_closed() {
-            self.step(|state, after| state.close_receiver(&self.end, true, after));
+            self.step(|state, deferred| state.close_receiver(&self.end, true, deferred));
         }
     }
 }
@@ -210,9 +210,9 @@ impl<T> Stream for Receiver<T> {
         let this = &mut *self;
         let waited = this.stream.key.is_some();
         let done = this.stream.poll(&this.chan, &this.end, cx);
-        let done = this.stream.withhold(waited, done);
+        let done = this.stream.hide_error_from_cancelled(waited, done);
         if done.is_ready() {
-            this.stream = Wait::new(Turn::new(RECV));
+            this.stream = RecvOperation::new(ChannelOperation::new(RECV));
         }
         done.map(Result::ok)
     }
@@ -234,7 +234,7 @@ impl<T> fmt::Debug for Receiver<T> {
 #[must_use = "futures do nothing unless polled"]
 pub struct ChannelRecv<'a, T> {
     receiver: &'a Receiver<T>,
-    wait: Wait,
+    wait: RecvOperation,
 }
 
 impl<T> Future for ChannelRecv<'_, T> {
@@ -247,20 +247,20 @@ impl<T> Future for ChannelRecv<'_, T> {
         this.wait.own = stream.key;
         let waited = this.wait.key.is_some();
         let done = this.wait.poll(chan, end, cx);
-        this.wait.withhold(waited, done)
+        this.wait.hide_error_from_cancelled(waited, done)
     }
 }
 
 impl<T> Drop for ChannelRecv<'_, T> {
     #[inline]
     fn drop(&mut self) {
-        self.wait.give_up(&self.receiver.chan);
+        self.wait.cancel(&self.receiver.chan);
     }
 }
 
 impl<T> fmt::Debug for ChannelRecv<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ChannelRecv").field("turn", &self.wait.turn).finish_non_exhaustive()
+        f.debug_struct("ChannelRecv").field("operation", &self.wait.operation).finish_non_exhaustive()
     }
 }
 
@@ -269,84 +269,88 @@ const RECV: &str = "channel recv";
 
 /// A wait for a value: of a `recv`, or of a stream.
 #[derive(Debug)]
-struct Wait {
-    turn: Turn,
+struct RecvOperation {
+    operation: ChannelOperation,
     /// The entry of a receiver that waits, or has waited and did not take note.
     key: Option<usize>,
     /// The entry of the stream whose end this is on.
     own: Option<usize>,
 }
 
-impl Wait {
+impl RecvOperation {
     #[inline]
-    const fn new(turn: Turn) -> Self {
-        Wait { turn, key: None, own: None }
+    const fn new(operation: ChannelOperation) -> Self {
+        RecvOperation { operation, key: None, own: None }
     }
 
     #[inline]
-    fn poll<T>(&mut self, chan: &Chan<T>, end: &End, cx: &mut Context<'_>) -> Poll<Result<T, RecvError>> {
-        ready!(self.turn.begin(cx));
+    fn poll<T>(&mut self, chan: &Chan<T>, end: &Endpoint, cx: &mut Context<'_>) -> Poll<Result<T, RecvError>> {
+        ready!(self.operation.poll_start(cx));
         if let Some(key) = self.key {
             return self.poll_again(key, chan, end, cx);
         }
         let mut state = chan.lock();
         if let Some(value) = state.recv_at_once(end, self.own) {
-            self.turn.end();
+            self.operation.finish();
             return Poll::Ready(Ok(value));
         }
-        self.poll_rest(Some(state), chan, end, cx)
+        self.poll_slow(Some(state), chan, end, cx)
     }
 
     /// L14: a request may come, on another thread, while an operation that has not waited looks at the channel. What the request has closed
     /// is no news for the code that it has cancelled, which could take it for the end of the work: it parks.
-    fn withhold<R>(&mut self, waited: bool, done: Poll<Result<R, RecvError>>) -> Poll<Result<R, RecvError>> {
+    fn hide_error_from_cancelled<R>(
+        &mut self,
+        waited: bool,
+        done: Poll<Result<R, RecvError>>,
+    ) -> Poll<Result<R, RecvError>> {
         if !waited && matches!(done, Poll::Ready(Err(_))) && leaf::is_cancelled() {
-            *self = Wait::new(Turn::new(RECV));
+            *self = RecvOperation::new(ChannelOperation::new(RECV));
             return Poll::Pending;
         }
         done
     }
 
     /// Has waited.
-    // As `try_rest`.
+    // As `try_recv_slow`.
     #[inline(never)]
     fn poll_again<T>(
         &mut self,
         key: usize,
         chan: &Chan<T>,
-        end: &End,
+        end: &Endpoint,
         cx: &mut Context<'_>,
     ) -> Poll<Result<T, RecvError>> {
         let mut state = chan.lock();
-        if let Some(value) = state.take_handed(key) {
+        if let Some(value) = state.take_delivered(key) {
             drop(state);
             self.key = None;
-            self.turn.end();
+            self.operation.finish();
             return Poll::Ready(Ok(value));
         }
         drop(state);
-        self.poll_rest(None, chan, end, cx)
+        self.poll_slow(None, chan, end, cx)
     }
 
-    // As `try_rest`.
+    // As `try_recv_slow`.
     #[inline(never)]
-    fn poll_rest<'a, T>(
+    fn poll_slow<'a, T>(
         &mut self,
-        mut held: Option<MutexGuard<'a, State<T>>>,
+        mut held: Option<MutexGuard<'a, ChannelState<T>>>,
         chan: &'a Chan<T>,
-        end: &End,
+        end: &Endpoint,
         cx: &mut Context<'_>,
     ) -> Poll<Result<T, RecvError>> {
-        let Wait { turn, key, own } = self;
-        let done = turn.go_on(cx, |visit, cx| {
-            chan.step_on(held.take(), |state, after| {
+        let RecvOperation { operation, key, own } = self;
+        let done = operation.poll_attempts(cx, |attempt_cx, cx| {
+            chan.step_with(held.take(), |state, deferred| {
                 if let Some(waits) = *key {
-                    match state.poll_receiver(waits, visit, cx, after) {
+                    match state.poll_receiver(waits, attempt_cx, cx, deferred) {
                         None => *key = None,
                         Some(attempt) => return attempt,
                     }
                 }
-                state.recv(end, *own, visit, key, after)
+                state.recv(end, *own, attempt_cx, key, deferred)
             })
         });
         if done.is_ready() {
@@ -356,8 +360,8 @@ impl Wait {
     }
 
     #[inline]
-    fn give_up<T>(&mut self, chan: &Chan<T>) {
-        self.turn.end();
+    fn cancel<T>(&mut self, chan: &Chan<T>) {
+        self.operation.finish();
         if let Some(key) = self.key.take() {
             chan.leave_receiver(key);
         }

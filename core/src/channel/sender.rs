@@ -8,14 +8,14 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use super::after::After;
-use super::bell::Listener;
 use super::blocking::{block_on, refuse_in_task};
+use super::deferred::Deferred;
 use super::error::{CloneError, SendError, TrySendError};
+use super::listeners::ListenerKey;
+use super::operation::{Attempt, AttemptCx, ChannelOperation};
 use super::permit::{ChannelReserve, Permit};
-use super::state::{Chan, End, Freight, Refusal, State};
+use super::state::{Chan, ChannelState, Endpoint, SendErrorKind, SendKind};
 use super::statistics::ChannelStatistics;
-use super::turn::{Attempt, Turn, Visit};
 use crate::sys::MutexGuard;
 
 pub use closed::ChannelClosed;
@@ -25,40 +25,40 @@ pub use closed::ChannelClosed;
 /// It can be cloned. The receivers learn that nothing will come any more when all clones are [closed](Sender::close) or dropped.
 pub struct Sender<T> {
     chan: Arc<Chan<T>>,
-    end: End,
+    end: Endpoint,
 }
 
 impl<T> Sender<T> {
     /// The first.
     #[inline]
     pub(super) fn new(chan: Arc<Chan<T>>) -> Self {
-        Sender { chan, end: End::first() }
+        Sender { chan, end: Endpoint::first() }
     }
 
-    pub(super) fn step<R>(&self, f: impl FnOnce(&mut State<T>, &mut After<T>) -> R) -> R {
+    pub(super) fn step<R>(&self, f: impl FnOnce(&mut ChannelState<T>, &mut Deferred<T>) -> R) -> R {
         self.chan.step(f)
     }
 
     /// Sends without waiting, if that is possible.
     #[inline]
-    fn attempt(&self, freight: Freight, value: &mut Option<T>) -> Attempt<Result<(), Refusal>> {
+    fn attempt(&self, kind: SendKind, value: &mut Option<T>) -> Attempt<Result<(), SendErrorKind>> {
         let mut state = self.chan.lock();
         if state.send_at_once(&self.end, value) {
             return Attempt::Done(Ok(()));
         }
-        self.attempt_rest(state, freight, value)
+        self.attempt_slow(state, kind, value)
     }
 
     // Not here: what few do. So that a send which need not wait is short.
     #[inline(never)]
-    fn attempt_rest<'a>(
+    fn attempt_slow<'a>(
         &'a self,
-        held: MutexGuard<'a, State<T>>,
-        freight: Freight,
+        held: MutexGuard<'a, ChannelState<T>>,
+        kind: SendKind,
         value: &mut Option<T>,
-    ) -> Attempt<Result<(), Refusal>> {
-        self.chan.step_on(Some(held), |state, after| {
-            state.send(&self.end, freight, value, &mut Visit::none(), &mut None, after)
+    ) -> Attempt<Result<(), SendErrorKind>> {
+        self.chan.step_with(Some(held), |state, deferred| {
+            state.send(&self.end, kind, value, &mut AttemptCx::none(), &mut None, deferred)
         })
     }
 
@@ -96,7 +96,10 @@ impl<T> Sender<T> {
     /// ```
     #[inline]
     pub fn send(&self, value: T) -> ChannelSend<'_, T> {
-        ChannelSend { sender: self, claim: Claim::new(Freight::Value, Some(value), Turn::new("channel send")) }
+        ChannelSend {
+            sender: self,
+            op: SendOperation::new(SendKind::Value, Some(value), ChannelOperation::new("channel send")),
+        }
     }
 
     /// Sends `value`, if there is room and nobody waits for it. Never waits; in an unbounded channel there always is.
@@ -121,10 +124,10 @@ impl<T> Sender<T> {
     #[inline]
     pub fn try_send(&self, value: T) -> Result<(), TrySendError<T>> {
         let mut value = Some(value);
-        let attempt = self.attempt(Freight::Value, &mut value);
+        let attempt = self.attempt(SendKind::Value, &mut value);
         match attempt {
             Attempt::Done(Ok(())) => Ok(()),
-            Attempt::Done(Err(refusal)) => Err(refused(refusal, value).into()),
+            Attempt::Done(Err(kind)) => Err(refused(kind, value).into()),
             _ => Err(TrySendError::Full(handed_back(value))),
         }
     }
@@ -185,7 +188,10 @@ impl<T> Sender<T> {
     /// # });
     /// ```
     pub fn reserve(&self) -> ChannelReserve<'_, T> {
-        ChannelReserve { sender: self, claim: Claim::new(Freight::Permit, None, Turn::new("channel reserve")) }
+        ChannelReserve {
+            sender: self,
+            op: SendOperation::new(SendKind::Permit, None, ChannelOperation::new("channel reserve")),
+        }
     }
 
     /// Keeps room for one value, if there is some and nobody waits for it.
@@ -194,10 +200,10 @@ impl<T> Sender<T> {
     ///
     /// As [`try_send`](Sender::try_send), with nothing to come back.
     pub fn try_reserve(&self) -> Result<Permit<'_, T>, TrySendError<()>> {
-        let attempt = self.attempt(Freight::Permit, &mut None);
+        let attempt = self.attempt(SendKind::Permit, &mut None);
         match attempt {
             Attempt::Done(Ok(())) => Ok(Permit::new(self)),
-            Attempt::Done(Err(refusal)) => Err(refused(refusal, Some(())).into()),
+            Attempt::Done(Err(kind)) => Err(refused(kind, Some(())).into()),
             _ => Err(TrySendError::Full(())),
         }
     }
@@ -225,31 +231,31 @@ impl<T> Sender<T> {
     /// # });
     /// ```
     pub fn closed(&self) -> ChannelClosed<'_, T> {
-        ChannelClosed { sender: self, listener: Listener::new(), turn: Turn::new("channel closed") }
+        ChannelClosed { sender: self, listener: ListenerKey::new(), operation: ChannelOperation::new("channel closed") }
     }
 
     /// Whether nothing can be sent here any more.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.step(|state, _| state.refusal(&self.end)).is_some()
+        self.step(|state, _| state.send_error(&self.end)).is_some()
     }
 
     /// Closes this end, and this end only: whoever waits on it gets the value back, and nothing more can be sent through it.
     /// Its clones go on. [Permits](Permit) that are out stay good. Says whether it was open.
     pub fn close(&self) -> bool {
-        self.step(|state, after| state.close_sender(&self.end, false, after))
+        self.step(|state, deferred| state.close_sender(&self.end, false, deferred))
     }
 
     /// Shuts the channel down, with all ends: nothing more is let in, who waits to send gets the value back, receivers get
     /// what is in the channel and then the end.
     pub fn shutdown(&self) {
-        self.step(|state, after| state.shut(false, after));
+        self.step(|state, deferred| state.shut_down(false, deferred));
     }
 
     /// Shuts the channel down at once: as [`shutdown`](Sender::shutdown), but what is in the channel is dropped, and receivers
     /// get the end now.
     pub fn shutdown_now(&self) {
-        self.step(|state, after| state.shut(true, after));
+        self.step(|state, deferred| state.shut_down(true, deferred));
     }
 
     /// Another end, if this one is open. A `clone` of a closed end is closed, too.
@@ -258,7 +264,7 @@ impl<T> Sender<T> {
     ///
     /// [`CloneError`] if this end was closed.
     pub fn try_clone(&self) -> Result<Self, CloneError> {
-        let end = self.step(|state, _| state.clone_end(&self.end, State::open_sender)).ok_or(CloneError)?;
+        let end = self.step(|state, _| state.clone_end(&self.end, ChannelState::open_sender)).ok_or(CloneError)?;
         Ok(Sender { chan: self.chan.clone(), end })
     }
 
@@ -272,8 +278,8 @@ impl<T> Sender<T> {
 impl<T> Clone for Sender<T> {
     /// Another end; a closed one, if this one was closed.
     fn clone(&self) -> Self {
-        let end = self.step(|state, _| state.clone_end(&self.end, State::open_sender));
-        Sender { chan: self.chan.clone(), end: end.unwrap_or_else(End::born_closed) }
+        let end = self.step(|state, _| state.clone_end(&self.end, ChannelState::open_sender));
+        Sender { chan: self.chan.clone(), end: end.unwrap_or_else(Endpoint::new_closed) }
     }
 }
 
@@ -281,7 +287,7 @@ impl<T> Drop for Sender<T> {
     #[inline]
     fn drop(&mut self) {
         if !self.end.is_closed() {
-            self.step(|state, after| state.close_sender(&self.end, true, after));
+            self.step(|state, deferred| state.close_sender(&self.end, true, deferred));
         }
     }
 }
@@ -298,18 +304,18 @@ impl<T> fmt::Debug for Sender<T> {
     }
 }
 
-fn refused<T>(refusal: Refusal, value: Option<T>) -> SendError<T> {
+fn refused<T>(kind: SendErrorKind, value: Option<T>) -> SendError<T> {
     let value = handed_back(value);
-    match refusal {
-        Refusal::Closed => SendError::Closed(value),
-        Refusal::Disconnected => SendError::Disconnected(value),
+    match kind {
+        SendErrorKind::Closed => SendError::Closed(value),
+        SendErrorKind::Disconnected => SendError::Disconnected(value),
     }
 }
 
 fn handed_back<T>(value: Option<T>) -> T {
     match value {
         Some(value) => value,
-        None => unreachable!("what is not sent is handed back"),
+        None => unreachable!("what is not sent is unacknowledged back"),
     }
 }
 
@@ -317,7 +323,7 @@ fn handed_back<T>(value: Option<T>) -> T {
 #[must_use = "futures do nothing unless polled"]
 pub struct ChannelSend<'a, T> {
     sender: &'a Sender<T>,
-    claim: Claim<T>,
+    op: SendOperation<T>,
 }
 
 // The value is only moved.
@@ -341,7 +347,7 @@ impl<T> ChannelSend<'_, T> {
     /// ```
     #[inline]
     pub fn withdraw(&mut self) -> Option<T> {
-        self.claim.give_up(self.sender)
+        self.op.cancel(self.sender)
     }
 }
 
@@ -351,8 +357,8 @@ impl<T> Future for ChannelSend<'_, T> {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        let done = this.claim.poll(this.sender, cx);
-        done.map(|done| done.map_err(|refusal| refused(refusal, this.claim.value.take())))
+        let done = this.op.poll(this.sender, cx);
+        done.map(|done| done.map_err(|kind| refused(kind, this.op.value.take())))
     }
 }
 
@@ -365,76 +371,76 @@ impl<T> Drop for ChannelSend<'_, T> {
 
 impl<T> fmt::Debug for ChannelSend<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ChannelSend").field("turn", &self.claim.turn).finish_non_exhaustive()
+        f.debug_struct("ChannelSend").field("operation", &self.op.operation).finish_non_exhaustive()
     }
 }
 
 /// What [`ChannelSend`] and [`ChannelReserve`] have in common.
-pub(super) struct Claim<T> {
-    freight: Freight,
+pub(super) struct SendOperation<T> {
+    kind: SendKind,
     value: Option<T>,
-    turn: Turn,
+    operation: ChannelOperation,
     /// The entry of a sender that waits, or has waited and did not take note.
     key: Option<usize>,
 }
 
-impl<T> Claim<T> {
+impl<T> SendOperation<T> {
     #[inline]
-    pub(super) fn new(freight: Freight, value: Option<T>, turn: Turn) -> Self {
-        Claim { freight, value, turn, key: None }
+    pub(super) fn new(kind: SendKind, value: Option<T>, operation: ChannelOperation) -> Self {
+        SendOperation { kind, value, operation, key: None }
     }
 
-    pub(super) fn turn(&self) -> &Turn {
-        &self.turn
+    pub(super) fn operation(&self) -> &ChannelOperation {
+        &self.operation
     }
 
     #[inline]
-    pub(super) fn poll(&mut self, sender: &Sender<T>, cx: &mut Context<'_>) -> Poll<Result<(), Refusal>> {
-        ready!(self.turn.begin(cx));
+    pub(super) fn poll(&mut self, sender: &Sender<T>, cx: &mut Context<'_>) -> Poll<Result<(), SendErrorKind>> {
+        ready!(self.operation.poll_start(cx));
         if let Some(key) = self.key {
             return self.poll_again(key, sender, cx);
         }
         let mut state = sender.chan.lock();
         if state.send_at_once(&sender.end, &mut self.value) {
-            self.turn.end();
+            self.operation.finish();
             return Poll::Ready(Ok(()));
         }
-        self.poll_rest(Some(state), sender, cx)
+        self.poll_slow(Some(state), sender, cx)
     }
 
     /// Has waited.
-    // As `attempt_rest`.
+    // As `attempt_slow`.
     #[inline(never)]
-    fn poll_again(&mut self, key: usize, sender: &Sender<T>, cx: &mut Context<'_>) -> Poll<Result<(), Refusal>> {
+    fn poll_again(&mut self, key: usize, sender: &Sender<T>, cx: &mut Context<'_>) -> Poll<Result<(), SendErrorKind>> {
         let mut state = sender.chan.lock();
-        if state.take_note(key) {
+        if state.acknowledge(key) {
             drop(state);
             self.key = None;
-            self.turn.end();
+            self.operation.finish();
             return Poll::Ready(Ok(()));
         }
         drop(state);
-        self.poll_rest(None, sender, cx)
+        self.poll_slow(None, sender, cx)
     }
 
-    // As `attempt_rest`.
+    // As `attempt_slow`.
     #[inline(never)]
-    fn poll_rest<'a>(
+    fn poll_slow<'a>(
         &mut self,
-        mut held: Option<MutexGuard<'a, State<T>>>,
+        mut held: Option<MutexGuard<'a, ChannelState<T>>>,
         sender: &'a Sender<T>,
         cx: &mut Context<'_>,
-    ) -> Poll<Result<(), Refusal>> {
-        let Claim { freight, value, turn, key } = self;
-        let done = turn.go_on(cx, |visit, cx| {
-            sender.chan.step_on(held.take(), |state, after| {
+    ) -> Poll<Result<(), SendErrorKind>> {
+        let SendOperation { kind, value, operation, key } = self;
+        let done = operation.poll_attempts(cx, |attempt_cx, cx| {
+            sender.chan.step_with(held.take(), |state, deferred| {
                 if let Some(waits) = *key {
-                    match state.poll_sender(waits, value, visit, cx) {
+                    match state.poll_sender(waits, value, attempt_cx, cx) {
                         None => *key = None,
                         Some(attempt) => return attempt,
                     }
                 }
-                state.send(&sender.end, *freight, value, visit, key, after)
+                state.send(&sender.end, *kind, value, attempt_cx, key, deferred)
             })
         });
         if done.is_ready() {
@@ -445,8 +451,8 @@ impl<T> Claim<T> {
 
     /// Ends the attempt; the value comes back if it was not sent.
     #[inline]
-    pub(super) fn give_up(&mut self, sender: &Sender<T>) -> Option<T> {
-        self.turn.end();
+    pub(super) fn cancel(&mut self, sender: &Sender<T>) -> Option<T> {
+        self.operation.finish();
         match self.key.take() {
             Some(key) => sender.chan.leave_sender(key),
             None => self.value.take(),

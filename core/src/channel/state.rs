@@ -5,30 +5,30 @@
 //! so a sender that goes away before it took note can still take the value back, from the middle of the buffer too.
 //!
 //! ```text
-//!   senders:    Waiting ─┬─1──▶ Sent ─────┐            receivers:  Waiting ─┬─5──▶ Handed ──┐
+//!   senders:    Waiting ─┬─1──▶ Sent ─────┐            receivers:  Waiting ─┬─5──▶ Delivered ──┐
 //!                  │     ├─2──▶ Granted ──┼─4──▶ gone                 │     ├─6──▶ Ended ───┼─7──▶ gone
-//!                  │     ├─3──▶ Refused ──┤                           │     └─8──▶ Passed ──┤
-//!                  │     └─8──▶ Passed ───┤                           └─────────────────────┘
+//!                  │     ├─3──▶ Refused ──┤                           │     └─8──▶ Skipped ──┤
+//!                  │     └─8──▶ Skipped ───┤                           └─────────────────────┘
 //!                  └──────────────────────┘
 //! ```
 //!
-//! 1. let into the buffer when there is room, or handed to a receiver: `admit`, `take`
-//! 2. granted a permit when there is room: `admit`
+//! 1. let into the buffer when there is room, or handed to a receiver: `admit_senders`, `take`
+//! 2. granted a permit when there is room: `admit_senders`
 //! 3. its end was closed, or no receiver is left; the value is back, also out of the buffer: `refuse`, `empty`
 //! 4. took note or went away: `poll_sender`, `leave_sender`
 //! 5. handed a value, longest waiter first: `hand`
-//! 6. its end was closed, or nothing will come any more: `close_receiver`, `settle`
+//! 6. its end was closed, or nothing will come any more: `close_receiver`, `notify_waiters`
 //! 7. took note or went away: `poll_receiver`, `leave_receiver`. A stream's entry can be Idle: neither waiting nor handed.
 //! 8. passed over, because its code is cancelled (law L14): `first_sender`, `first_receiver`. Polled in other code it starts again.
 //!
-//! Invariant 1: there is *room* while `buffer + permits < capacity + waiting receivers`. After every step no sender waits while
+//! Invariant 1: there is *room* while `buffer + permits < capacity + waiting receivers`. Deferred every step no sender waits while
 //! there is room. With capacity 0 this is the rendezvous: each waiting receiver is room for one.
 //! Invariant 2: while a receiver waits the buffer is empty.
 //! (In both, those whose code is cancelled do not count, neither senders nor receivers.)
 //! Invariant 3: the buffer stands in the order of its numbers. What a receiver was handed and did not take keeps its number,
 //! and goes back to its place.
 //! Invariant 4: an entry with somebody behind it goes only by that one's hand.
-//! Invariant 5: under the lock no value is dropped and no waiter made, woken or dropped: all of that is put into `After`.
+//! Invariant 5: under the lock no value is dropped and no waiter made, woken or dropped: all of that is put into `Deferred`.
 //!
 //! Here is what the steps of both sides have in common; `sending`, `receiving` and `closing` have those of their own.
 
@@ -40,23 +40,23 @@ use std::mem;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::after::After;
-use super::bell::Bell;
 use super::buffer::Buffer;
+use super::deferred::Deferred;
 use super::error::RecvError;
-use super::slots::{Row, Slots};
+use super::linked_slab::{LinkedSlab, SlabList};
+use super::listeners::Listeners;
 use super::statistics::ChannelStatistics;
 use crate::leaf::Waiter;
-use crate::sys::{Latch, MutexGuard};
+use crate::sys::{MutexGuard, PlainMutex};
 
 /// A channel: the state and its lock.
 #[derive(Debug)]
-pub(super) struct Chan<T>(Latch<State<T>>);
+pub(super) struct Chan<T>(PlainMutex<ChannelState<T>>);
 
 impl<T> Default for Chan<T> {
     #[inline]
     fn default() -> Self {
-        Chan(Latch::new(State::new()))
+        Chan(PlainMutex::new(ChannelState::new()))
     }
 }
 
@@ -72,28 +72,28 @@ impl<T> Chan<T> {
 
     /// One step. Wakes and drops when the lock is released.
     #[inline]
-    pub(super) fn step<R>(&self, f: impl FnOnce(&mut State<T>, &mut After<T>) -> R) -> R {
-        self.step_on(None, f)
+    pub(super) fn step<R>(&self, f: impl FnOnce(&mut ChannelState<T>, &mut Deferred<T>) -> R) -> R {
+        self.step_with(None, f)
     }
 
     /// For a step that begins with what can be done at once: `send_at_once`, `recv_at_once`.
     #[inline]
-    pub(super) fn lock(&self) -> MutexGuard<'_, State<T>> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, ChannelState<T>> {
         self.0.lock()
     }
 
     /// The rest of such a step, under the same lock.
     #[inline]
-    pub(super) fn step_on<'a, R>(
+    pub(super) fn step_with<'a, R>(
         &'a self,
-        held: Option<MutexGuard<'a, State<T>>>,
-        f: impl FnOnce(&mut State<T>, &mut After<T>) -> R,
+        held: Option<MutexGuard<'a, ChannelState<T>>>,
+        f: impl FnOnce(&mut ChannelState<T>, &mut Deferred<T>) -> R,
     ) -> R {
         let mut state = held.unwrap_or_else(|| self.lock());
-        let mut after = After::new();
-        let result = f(&mut state, &mut after);
+        let mut deferred = Deferred::new();
+        let result = f(&mut state, &mut deferred);
         drop(state);
-        after.finish();
+        deferred.run();
         result
     }
 
@@ -101,33 +101,33 @@ impl<T> Chan<T> {
 
     #[inline(never)]
     pub(super) fn leave_sender(&self, key: usize) -> Option<T> {
-        self.step(|state, after| state.leave_sender(key, after))
+        self.step(|state, deferred| state.leave_sender(key, deferred))
     }
 
     #[inline(never)]
     pub(super) fn leave_receiver(&self, key: usize) {
-        self.step(|state, after| state.leave_receiver(key, after));
+        self.step(|state, deferred| state.leave_receiver(key, deferred));
     }
 }
 
 /// One clonable end: which waiters are its own, and whether it was closed.
 #[derive(Debug)]
-pub(super) struct End {
+pub(super) struct Endpoint {
     id: u64,
     /// Written under the lock only.
     closed: AtomicBool,
 }
 
-impl End {
+impl Endpoint {
     /// Of a new channel: that of its sender, and that of its receiver. They never meet in one line.
     #[inline]
     pub(super) fn first() -> Self {
-        End { id: 0, closed: AtomicBool::new(false) }
+        Endpoint { id: 0, closed: AtomicBool::new(false) }
     }
 
     /// A clone of one that was closed.
-    pub(super) fn born_closed() -> Self {
-        End { id: 0, closed: AtomicBool::new(true) }
+    pub(super) fn new_closed() -> Self {
+        Endpoint { id: 0, closed: AtomicBool::new(true) }
     }
 
     #[inline]
@@ -137,47 +137,47 @@ impl End {
 }
 
 #[derive(Debug)]
-pub(super) struct State<T> {
+pub(super) struct ChannelState<T> {
     /// `usize::MAX`: without a limit.
     capacity: usize,
     buffer: Buffer<T>,
-    parcels: Slots<Parcel<T>>,
-    line: Row,
-    receptions: Slots<Reception<T>>,
-    parked: Row,
+    send_entries: LinkedSlab<SendEntry<T>>,
+    send_waiters: SlabList,
+    recv_entries: LinkedSlab<RecvEntry<T>>,
+    recv_waiters: SlabList,
     /// Permits that are out.
     permits: usize,
     /// Receivers that were handed a value and have not taken note: it may still come back.
-    handed: usize,
+    unacknowledged: usize,
     peak: usize,
     senders: usize,
     receivers: usize,
-    phase: Phase,
+    phase: ChannelPhase,
     next_end: u64,
     /// Who waits for the receivers to be gone.
-    bell: Bell,
+    closed_listeners: Listeners,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Phase {
+enum ChannelPhase {
     Open,
     /// Nothing more is let in.
-    Shut,
+    ShutDown,
     /// Nor is anything let out.
-    Cut,
+    ShutDownNow,
 }
 
 /// A sender that waits, or has waited and did not take note.
 #[derive(Debug)]
-struct Parcel<T> {
+struct SendEntry<T> {
     /// None once it was let in; and for a permit.
     value: Option<T>,
-    stage: Stage,
+    state: SendState,
 }
 
 /// See the picture at the head of this module.
 #[derive(Debug)]
-enum Stage {
+enum SendState {
     Waiting {
         waiter: Waiter,
         end: u64,
@@ -185,87 +185,87 @@ enum Stage {
     /// Under this number.
     Sent(u64),
     Granted,
-    Refused(Refusal),
+    Refused(SendErrorKind),
     /// Refused after it was sent: nobody has looked whether its code is cancelled.
-    TakenBack(Refusal),
-    Passed,
+    TakenBack(SendErrorKind),
+    Skipped,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Refusal {
+pub(super) enum SendErrorKind {
     Closed,
     Disconnected,
 }
 
 #[derive(Debug)]
-struct Reception<T> {
+struct RecvEntry<T> {
     end: u64,
-    stage: Receiving<T>,
+    state: RecvState<T>,
 }
 
 #[derive(Debug)]
-enum Receiving<T> {
+enum RecvState<T> {
     Idle,
     Waiting(Waiter),
-    Passed,
-    Handed(T, u64),
+    Skipped,
+    Delivered(T, u64),
     Ended(RecvError),
 }
 
 /// What is sent: a value, or a permit for one to come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Freight {
+pub(super) enum SendKind {
     Value,
     Permit,
 }
 
-impl<T> State<T> {
+impl<T> ChannelState<T> {
     /// How many values a channel makes room for in advance, at most.
-    const ADVANCE: usize = 1024;
+    const MAX_PREALLOCATED: usize = 1024;
 
     /// Without a limit.
     #[inline]
     fn new() -> Self {
-        State {
+        ChannelState {
             capacity: usize::MAX,
             buffer: Buffer::new(),
-            parcels: Slots::new(),
-            line: Row::new(),
-            receptions: Slots::new(),
-            parked: Row::new(),
+            send_entries: LinkedSlab::new(),
+            send_waiters: SlabList::new(),
+            recv_entries: LinkedSlab::new(),
+            recv_waiters: SlabList::new(),
             permits: 0,
-            handed: 0,
+            unacknowledged: 0,
             peak: 0,
             senders: 1,
             receivers: 1,
-            phase: Phase::Open,
+            phase: ChannelPhase::Open,
             next_end: 0,
-            bell: Bell::new(),
+            closed_listeners: Listeners::new(),
         }
     }
 
     #[inline]
     fn limit(&mut self, capacity: usize) {
         self.capacity = capacity;
-        self.buffer.advance = if capacity == usize::MAX { 0 } else { capacity.min(Self::ADVANCE) };
+        self.buffer.preallocate = if capacity == usize::MAX { 0 } else { capacity.min(Self::MAX_PREALLOCATED) };
     }
 
     // What all steps lead to.
 
     /// Invariant 1.
     #[inline]
-    fn has_room(&mut self, after: &mut After<T>) -> bool {
+    fn has_room(&mut self, deferred: &mut Deferred<T>) -> bool {
         let used = self.buffer.len() + self.permits;
-        used < self.capacity || self.are_received(used - self.capacity + 1, after)
+        used < self.capacity || self.has_waiting_receivers(used - self.capacity + 1, deferred)
     }
 
     /// Whether `n` receivers wait at least. Those that have to be passed over to know are.
     #[inline(never)]
-    fn are_received(&mut self, n: usize, after: &mut After<T>) -> bool {
-        let (mut next, mut count) = (self.parked.first(), 0);
+    fn has_waiting_receivers(&mut self, n: usize, deferred: &mut Deferred<T>) -> bool {
+        let (mut next, mut count) = (self.recv_waiters.first(), 0);
         while let Some(key) = next {
-            next = self.receptions.after(key);
-            if self.passes_over_receiver(key, after) {
+            next = self.recv_entries.next_in_list(key);
+            if self.skip_cancelled_receiver(key, deferred) {
                 continue;
             }
             count += 1;
@@ -278,22 +278,22 @@ impl<T> State<T> {
 
     /// The longest waiting receiver that may be given something. Those before it are passed over.
     #[inline]
-    fn first_receiver(&mut self, after: &mut After<T>) -> Option<usize> {
+    fn first_receiver(&mut self, deferred: &mut Deferred<T>) -> Option<usize> {
         loop {
-            let key = self.parked.first()?;
-            if !self.passes_over_receiver(key, after) {
+            let key = self.recv_waiters.first()?;
+            if !self.skip_cancelled_receiver(key, deferred) {
                 return Some(key);
             }
         }
     }
 
     /// Passes over a receiver that waits, if its code is cancelled.
-    fn passes_over_receiver(&mut self, key: usize, after: &mut After<T>) -> bool {
-        let passes = matches!(&self.receptions[key].stage, Receiving::Waiting(waiter) if waiter.is_cancelled());
+    fn skip_cancelled_receiver(&mut self, key: usize, deferred: &mut Deferred<T>) -> bool {
+        let passes = matches!(&self.recv_entries[key].state, RecvState::Waiting(waiter) if waiter.is_cancelled());
         if passes {
-            self.receptions.unlink(&mut self.parked, key);
-            if let Receiving::Waiting(waiter) = mem::replace(&mut self.receptions[key].stage, Receiving::Passed) {
-                after.forget(waiter);
+            self.recv_entries.unlink(&mut self.recv_waiters, key);
+            if let RecvState::Waiting(waiter) = mem::replace(&mut self.recv_entries[key].state, RecvState::Skipped) {
+                deferred.drop_waiter(waiter);
             }
         }
         passes
@@ -301,43 +301,44 @@ impl<T> State<T> {
 
     /// As `first_receiver`, of the senders.
     #[inline]
-    fn first_sender(&mut self, after: &mut After<T>) -> Option<usize> {
+    fn first_sender(&mut self, deferred: &mut Deferred<T>) -> Option<usize> {
         loop {
-            let key = self.line.first()?;
-            if !self.passes_over_sender(key, after) {
+            let key = self.send_waiters.first()?;
+            if !self.skip_cancelled_sender(key, deferred) {
                 return Some(key);
             }
         }
     }
 
     /// Passes over a sender that waits, if its code is cancelled. It keeps its value.
-    fn passes_over_sender(&mut self, key: usize, after: &mut After<T>) -> bool {
-        let passes = matches!(&self.parcels[key].stage, Stage::Waiting { waiter, .. } if waiter.is_cancelled());
+    fn skip_cancelled_sender(&mut self, key: usize, deferred: &mut Deferred<T>) -> bool {
+        let passes =
+            matches!(&self.send_entries[key].state, SendState::Waiting { waiter, .. } if waiter.is_cancelled());
         if passes {
-            let waiter = self.call(key, Stage::Passed);
-            after.forget(waiter);
+            let waiter = self.complete_sender(key, SendState::Skipped);
+            deferred.drop_waiter(waiter);
         }
         passes
     }
 
     /// Whether nothing will come any more.
     #[inline]
-    pub(super) fn is_over(&self) -> bool {
-        let quiet = self.permits == 0 && self.handed == 0 && self.buffer.is_empty();
+    pub(super) fn is_finished(&self) -> bool {
+        let quiet = self.permits == 0 && self.unacknowledged == 0 && self.buffer.is_empty();
         match self.phase {
-            Phase::Open => self.senders == 0 && quiet,
-            Phase::Shut => quiet,
-            Phase::Cut => true,
+            ChannelPhase::Open => self.senders == 0 && quiet,
+            ChannelPhase::ShutDown => quiet,
+            ChannelPhase::ShutDownNow => true,
         }
     }
 
     /// To the longest waiting receiver, or into the buffer. Gives its number.
     #[inline]
-    fn deliver(&mut self, value: T, after: &mut After<T>) -> u64 {
-        match self.first_receiver(after) {
+    fn deliver(&mut self, value: T, deferred: &mut Deferred<T>) -> u64 {
+        match self.first_receiver(deferred) {
             Some(key) => {
                 let number = self.buffer.number();
-                self.hand(key, value, number, after);
+                self.deliver_to(key, value, number, deferred);
                 number
             }
             None => self.store(value),
@@ -352,61 +353,61 @@ impl<T> State<T> {
     }
 
     #[inline(never)]
-    fn hand(&mut self, key: usize, value: T, number: u64, after: &mut After<T>) {
-        self.receptions.unlink(&mut self.parked, key);
-        self.handed += 1;
-        let before = mem::replace(&mut self.receptions[key].stage, Receiving::Handed(value, number));
-        let Receiving::Waiting(waiter) = before else { unreachable!("exactly those that wait are parked") };
-        after.wake(waiter);
+    fn deliver_to(&mut self, key: usize, value: T, number: u64, deferred: &mut Deferred<T>) {
+        self.recv_entries.unlink(&mut self.recv_waiters, key);
+        self.unacknowledged += 1;
+        let before = mem::replace(&mut self.recv_entries[key].state, RecvState::Delivered(value, number));
+        let RecvState::Waiting(waiter) = before else { unreachable!("exactly those that wait are parked") };
+        deferred.wake(waiter);
     }
 
     /// Takes a parcel out of the line and gives its waiter.
-    fn call(&mut self, key: usize, stage: Stage) -> Waiter {
-        self.parcels.unlink(&mut self.line, key);
-        match mem::replace(&mut self.parcels[key].stage, stage) {
-            Stage::Waiting { waiter, .. } => waiter,
+    fn complete_sender(&mut self, key: usize, state: SendState) -> Waiter {
+        self.send_entries.unlink(&mut self.send_waiters, key);
+        match mem::replace(&mut self.send_entries[key].state, state) {
+            SendState::Waiting { waiter, .. } => waiter,
             _ => unreachable!("exactly those that wait are in the line"),
         }
     }
 
     /// Lets senders in, longest waiter first, while there is room.
-    fn admit(&mut self, after: &mut After<T>) {
-        while let Some(key) = self.first_sender(after) {
-            if !self.has_room(after) {
+    fn admit_senders(&mut self, deferred: &mut Deferred<T>) {
+        while let Some(key) = self.first_sender(deferred) {
+            if !self.has_room(deferred) {
                 break;
             }
-            let stage = match self.parcels[key].value.take() {
-                Some(value) => Stage::Sent(self.deliver(value, after)),
+            let state = match self.send_entries[key].value.take() {
+                Some(value) => SendState::Sent(self.deliver(value, deferred)),
                 None => {
                     self.permits += 1;
-                    Stage::Granted
+                    SendState::Granted
                 }
             };
-            let waiter = self.call(key, stage);
-            after.wake(waiter);
+            let waiter = self.complete_sender(key, state);
+            deferred.wake(waiter);
         }
     }
 
     /// What every step may lead to: senders are let in, and receivers learn that nothing will come.
     #[inline]
-    fn settle(&mut self, after: &mut After<T>) {
-        if !self.line.is_empty() || !self.parked.is_empty() {
-            self.settle_waiters(after);
+    fn notify_waiters(&mut self, deferred: &mut Deferred<T>) {
+        if !self.send_waiters.is_empty() || !self.recv_waiters.is_empty() {
+            self.notify_waiters_slow(deferred);
         }
     }
 
     #[inline(never)]
-    fn settle_waiters(&mut self, after: &mut After<T>) {
-        self.admit(after);
-        if self.is_over() {
-            while let Some(key) = self.first_receiver(after) {
-                self.end_receiver(key, RecvError::Disconnected, after);
+    fn notify_waiters_slow(&mut self, deferred: &mut Deferred<T>) {
+        self.admit_senders(deferred);
+        if self.is_finished() {
+            while let Some(key) = self.first_receiver(deferred) {
+                self.end_receiver(key, RecvError::Disconnected, deferred);
             }
         }
     }
 
-    pub(super) fn bell(&mut self) -> &mut Bell {
-        &mut self.bell
+    pub(super) fn closed_listeners(&mut self) -> &mut Listeners {
+        &mut self.closed_listeners
     }
 
     // Looking.
@@ -419,32 +420,32 @@ impl<T> State<T> {
             permits: self.permits,
             senders: self.senders,
             receivers: self.receivers,
-            waiting_senders: self.line.len(),
-            waiting_receivers: self.parked.len(),
-            shut_down: self.phase != Phase::Open,
+            waiting_senders: self.send_waiters.len(),
+            waiting_receivers: self.recv_waiters.len(),
+            shut_down: self.phase != ChannelPhase::Open,
         }
     }
 
     /// Whether nobody is left, not even somebody who was called and has not taken note.
     #[cfg(test)]
-    pub(super) fn is_home(&self) -> bool {
-        self.parcels.is_empty()
-            && self.receptions.is_empty()
-            && self.line.is_empty()
-            && self.parked.is_empty()
-            && self.bell.is_home()
-            && (self.permits, self.handed) == (0, 0)
+    pub(super) fn is_idle(&self) -> bool {
+        self.send_entries.is_empty()
+            && self.recv_entries.is_empty()
+            && self.send_waiters.is_empty()
+            && self.recv_waiters.is_empty()
+            && self.closed_listeners.is_idle()
+            && (self.permits, self.unacknowledged) == (0, 0)
     }
 
     /// What must hold after every step.
     #[cfg(test)]
     pub(super) fn check(&mut self) {
-        let after = &mut After::new();
-        assert!(self.first_sender(after).is_none() || !self.has_room(after), "Invariant 1");
-        assert!(self.first_receiver(after).is_none() || self.buffer.is_empty(), "Invariant 2");
+        let deferred = &mut Deferred::new();
+        assert!(self.first_sender(deferred).is_none() || !self.has_room(deferred), "Invariant 1");
+        assert!(self.first_receiver(deferred).is_none() || self.buffer.is_empty(), "Invariant 2");
         assert!(self.buffer.is_in_order(), "Invariant 3");
-        assert!(self.first_receiver(after).is_none() || !self.is_over(), "a receiver waits for nothing");
-        let sends = self.first_sender(after).is_some() || !self.buffer.is_empty();
+        assert!(self.first_receiver(deferred).is_none() || !self.is_finished(), "a receiver waits for nothing");
+        let sends = self.first_sender(deferred).is_some() || !self.buffer.is_empty();
         assert!(self.receivers > 0 || !sends, "nobody will receive this");
     }
 }

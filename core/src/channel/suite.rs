@@ -17,7 +17,7 @@ impl<T> Receiver<T> {
     fn assert_home(&self) {
         self.inspect(|state| {
             state.check();
-            assert!(state.is_home(), "{:?}", state.statistics());
+            assert!(state.is_idle(), "{:?}", state.statistics());
         });
     }
 }

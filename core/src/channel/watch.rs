@@ -16,7 +16,7 @@ pub use receiver::{WatchReceiver, WatchRecv, WatchWaitFor};
 pub use sender::{WatchClosed, WatchSender};
 pub use statistics::WatchStatistics;
 
-use state::Watched;
+use state::WatchChan;
 
 /// A channel that keeps the latest value only: receivers that are slow skip what came in between.
 ///
@@ -35,7 +35,7 @@ use state::Watched;
 /// ```
 #[must_use]
 pub fn watch<T>(value: T) -> (WatchSender<T>, WatchReceiver<T>) {
-    let watched = Arc::new(Watched::new(value));
-    let receiver = WatchReceiver::new(watched.clone(), 0);
-    (WatchSender::new(watched), receiver)
+    let chan = Arc::new(WatchChan::new(value));
+    let receiver = WatchReceiver::new(chan.clone(), 0);
+    (WatchSender::new(chan), receiver)
 }

@@ -116,7 +116,7 @@ mod tests {
 
     use super::*;
     use crate::leaf::{Waiter, has_to_yield, poll_budget};
-    use crate::sync::testing::{Hand, at_once};
+    use crate::sync::testing::{ManualTask, at_once};
 
     /// L14: outside of any tree nothing is cancelled, and the budget has no limit.
     #[test]
@@ -135,7 +135,7 @@ mod tests {
             Poll::Ready(())
         }));
         assert_eq!(at_once(operation("read", ready(7))), 7);
-        drop(Hand::waiting(operation("read", pending::<()>())));
+        drop(ManualTask::waiting(operation("read", pending::<()>())));
     }
 
     /// The debug form has the name of the operation.

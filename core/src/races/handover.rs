@@ -79,9 +79,9 @@ fn a_move_races_with_a_drop_and_a_call() {
     });
 }
 
-/// Invariant 4 of `line.rs`: moves in both directions do not wait for each other.
+/// Invariant 4 of `waiter_list.rs`: moves in both directions do not wait for each other.
 ///
-/// Fails if `repark` locks `from` first.
+/// Fails if `requeue` locks `from` first.
 #[test]
 fn a_move_races_with_a_move_back() {
     check(|| {
@@ -110,7 +110,7 @@ fn an_event_races_with_those_who_wait() {
 
 /// A waiter goes from one driver to another while it is called.
 ///
-/// Fails if `Ticket::poll` keeps the waker that it has.
+/// Fails if `WaiterKey::poll` keeps the waker that it has.
 #[test]
 fn a_call_races_with_a_new_waker() {
     check_all(50_000, || {

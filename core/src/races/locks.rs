@@ -29,7 +29,7 @@ fn part<T: Send + Sync + 'static>(shared: &Arc<T>, part: fn(&T)) -> Box<dyn FnOn
 
 /// Who comes while it is released does not wait for ever.
 ///
-/// Fails without `mark` in `Claim::poll`, and with `admit` before it.
+/// Fails without `set_contended` in `Acquire::poll_wait`, and with `acquire_for_waiter` before it.
 #[test]
 fn a_release_races_with_one_who_comes() {
     check_all(50_000, || {
@@ -43,7 +43,7 @@ fn a_release_races_with_one_who_comes() {
 
 /// L40: what was handed to one who gives up goes on to the next.
 ///
-/// Fails if `MutexLock::drop` gives nothing back, and if `Claim::leaves` says that there is nothing to give back.
+/// Fails if `MutexLock::drop` gives nothing back, and if `Acquire::leave_waiting` says that there is nothing to give back.
 #[test]
 fn a_release_races_with_one_who_gives_up() {
     check(|| {
@@ -57,7 +57,7 @@ fn a_release_races_with_one_who_gives_up() {
 
 /// Nobody comes between: one who only tries does not get what is handed over, nor does he disturb it.
 ///
-/// Fails without the look at QUEUED in `Word::enter`.
+/// Fails without the look at CONTENDED in `RawRwLock::try_lock`.
 #[test]
 fn a_hand_over_races_with_one_who_tries() {
     check(|| {
@@ -74,7 +74,7 @@ fn a_hand_over_races_with_one_who_tries() {
 
 /// Two read, one writes, one gives up: each comes in, and nobody reads half of what was written.
 ///
-/// Fails if `Word::leave` tells nobody, or only a writer tells.
+/// Fails if `RawRwLock::unlock` tells nobody, or only a writer tells.
 #[test]
 fn readers_and_writers_race() {
     check(|| {
@@ -101,7 +101,7 @@ fn readers_and_writers_race() {
 
 /// A reader comes in beside one who goes on reading, whether it came before the downgrade or after.
 ///
-/// Fails if `Hold::downgrade` tells nobody.
+/// Fails if `RawGuard::downgrade` tells nobody.
 #[test]
 fn a_downgrade_races_with_a_reader() {
     check_all(50_000, || {
@@ -117,7 +117,7 @@ fn a_downgrade_races_with_a_reader() {
 
 /// A reader who stands behind a writer only for its sake comes in beside the other reader when the writer gives up.
 ///
-/// Fails if `Claim::leaves` does not serve those behind.
+/// Fails if `Acquire::leave_waiting` does not serve those behind.
 #[test]
 fn a_writer_who_gives_up_races_with_a_reader() {
     check(|| {
@@ -131,7 +131,7 @@ fn a_writer_who_gives_up_races_with_a_reader() {
 
 /// Permits that are taken, given back, waited for and given up: none is lost, and none comes from nowhere.
 ///
-/// Fails without `mark` in `Claim::poll`, and if `Door::serve_line` unmarks while somebody waits.
+/// Fails without `mark` in `Acquire::poll`, and if `QueuedResource::serve_line` unmarks while somebody waits.
 #[test]
 fn permits_race() {
     check(|| {
@@ -165,7 +165,7 @@ fn a_permit_that_comes_back_is_not_forgotten() {
 /// B214: who is notified stands in the line of the mutex in that instant, and gets it in his turn, also if the one who was notified
 /// before him goes away.
 ///
-/// Fails without `mark` in `Door::adopt`.
+/// Fails without `mark` in `QueuedResource::requeue_from`.
 #[test]
 fn a_notification_races_with_a_release_and_one_who_gives_up() {
     check(|| {
@@ -193,7 +193,7 @@ fn a_notification_races_with_a_release_and_one_who_gives_up() {
 /// L40: who was notified and goes away, while the notifier releases the mutex, leaves the notification to the next one, who gets the
 /// mutex although nobody has it any more.
 ///
-/// Fails if `Door::adopt` does not serve.
+/// Fails if `QueuedResource::requeue_from` does not serve.
 #[test]
 fn a_release_races_with_one_who_was_notified_and_gives_up() {
     check(|| {

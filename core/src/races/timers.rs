@@ -7,7 +7,7 @@ use std::task::{Wake, Waker};
 
 use shuttle::future::block_on;
 use shuttle::rand::{Rng, thread_rng};
-use shuttle::sync::{Condvar, Mutex as Lock};
+use shuttle::sync::{Condvar, Mutex as LockedValue};
 use shuttle::thread;
 
 use super::{Count, Threads, check, ended};
@@ -26,7 +26,7 @@ const fn at(nanos: u64) -> Instant {
 struct Time {
     /// To look at it is no step of the model.
     now: AtomicU64,
-    state: Lock<Armed>,
+    state: LockedValue<Armed>,
     changed: Condvar,
 }
 

@@ -10,8 +10,8 @@ use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use super::line::{Called, Ticket};
 use super::wait_queue::WaitQueue;
+use super::waiter_list::{WaitOutcome, WaitState};
 use crate::leaf::{Gate, Waiter};
 
 /// A place where `n` tasks meet: each waits until all have arrived, then all go on, and the next round begins.
@@ -64,7 +64,7 @@ impl Barrier {
     /// *Loses its place*: a drop takes the arrival back, unless all have arrived already; then the round is over for the
     /// others all the same, if need be without a leader.
     pub fn wait(&self) -> BarrierWait<'_> {
-        BarrierWait { barrier: self, gate: Gate::new("barrier"), step: Step::Start }
+        BarrierWait { barrier: self, gate: Gate::new("barrier"), state: WaitState::Start }
     }
 
     /// A snapshot.
@@ -110,13 +110,7 @@ impl Arrival {
 pub struct BarrierWait<'a> {
     barrier: &'a Barrier,
     gate: Gate,
-    step: Step,
-}
-
-enum Step {
-    Start,
-    Waiting(Ticket),
-    Over,
+    state: WaitState,
 }
 
 impl Future for BarrierWait<'_> {
@@ -125,45 +119,45 @@ impl Future for BarrierWait<'_> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Arrival> {
         let this = &mut *self;
         ready!(this.gate.poll_start(cx));
-        match &mut this.step {
-            Step::Start => {}
-            Step::Waiting(ticket) => {
-                if let Called::Served = ready!(ticket.poll(this.barrier.queue.shared(), cx)) {
-                    this.step = Step::Over;
+        match &mut this.state {
+            WaitState::Start => {}
+            WaitState::Waiting(key) => {
+                if let WaitOutcome::Notified = ready!(key.poll(this.barrier.queue.shared(), cx)) {
+                    this.state = WaitState::Done;
                     return Poll::Ready(Arrival { leader: false });
                 }
                 // Its arrival did not count: it arrives now.
-                this.step = Step::Start;
+                this.state = WaitState::Start;
             }
-            Step::Over => panic!("a `wait` at a `Barrier` was polled after it was ready"),
+            WaitState::Done => panic!("a `wait` at a `Barrier` was polled after it was ready"),
         }
         let waiter = Waiter::new(cx);
         let mut line = this.barrier.queue.lock();
-        if line.waiting() + 1 < this.barrier.size || line.count() + 1 < this.barrier.size {
-            this.step = Step::Waiting(line.join(0, waiter));
+        if line.waiting() + 1 < this.barrier.size || line.count_eligible() + 1 < this.barrier.size {
+            this.state = WaitState::Waiting(line.enqueue(0, waiter));
             return Poll::Pending;
         }
         line.unpark_all();
         drop(line);
-        this.step = Step::Over;
+        this.state = WaitState::Done;
         Poll::Ready(Arrival { leader: true })
     }
 }
 
 impl Drop for BarrierWait<'_> {
     fn drop(&mut self) {
-        if let Step::Waiting(ticket) = mem::replace(&mut self.step, Step::Over) {
-            ticket.leave(self.barrier.queue.shared());
+        if let WaitState::Waiting(key) = mem::replace(&mut self.state, WaitState::Done) {
+            key.leave(self.barrier.queue.shared());
         }
     }
 }
 
 impl fmt::Debug for BarrierWait<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match &self.step {
-            Step::Start => "BarrierWait::Start",
-            Step::Waiting(_) => "BarrierWait::Waiting",
-            Step::Over => "BarrierWait::Over",
+        f.write_str(match &self.state {
+            WaitState::Start => "BarrierWait::Start",
+            WaitState::Waiting(_) => "BarrierWait::Waiting",
+            WaitState::Done => "BarrierWait::Done",
         })
     }
 }
@@ -173,14 +167,14 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::thread;
 
-    use super::super::testing::{Hand, at_once, block_on};
+    use super::super::testing::{ManualTask, at_once, block_on};
     use super::*;
 
     #[test]
     fn all_go_on_when_the_last_one_arrives() {
         let barrier = Barrier::new(3);
         for _ in 0..2 {
-            let waiters = [Hand::waiting(barrier.wait()), Hand::waiting(barrier.wait())];
+            let waiters = [ManualTask::waiting(barrier.wait()), ManualTask::waiting(barrier.wait())];
             assert_eq!(barrier.statistics(), BarrierStatistics { size: 3, waiting: 2 });
             assert!(at_once(barrier.wait()).is_leader());
             assert_eq!(barrier.statistics().waiting, 0, "the next round has begun");
@@ -193,8 +187,8 @@ mod tests {
     #[test]
     fn a_dropped_arrival_is_taken_back() {
         let barrier = Barrier::new(2);
-        drop(Hand::waiting(barrier.wait()));
-        let first = Hand::waiting(barrier.wait());
+        drop(ManualTask::waiting(barrier.wait()));
+        let first = ManualTask::waiting(barrier.wait());
         assert!(at_once(barrier.wait()).is_leader());
         assert!(!first.finish().is_leader());
         assert_eq!(barrier.statistics().waiting, 0);

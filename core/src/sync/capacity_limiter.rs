@@ -17,10 +17,10 @@ use slab::Slab;
 use super::WouldBlock;
 use super::borrower::{Borrower, BorrowerBusy, Holder, TryBorrowError};
 use super::limiter_acquire::{
-    Claim, LimiterAcquire, LimiterAcquireOnBehalfOf, LimiterAcquireOwned, LimiterAcquireOwnedOnBehalfOf,
+    LimiterAcquire, LimiterAcquireOnBehalfOf, LimiterAcquireOp, LimiterAcquireOwned, LimiterAcquireOwnedOnBehalfOf,
 };
-use super::line::Ticket;
 use super::wait_queue::{WaitQueue, WakeList};
+use super::waiter_list::WaiterKey;
 use crate::leaf::Waiter;
 use crate::sys::{Mutex, MutexGuard};
 
@@ -55,11 +55,11 @@ use crate::sys::{Mutex, MutexGuard};
 /// # });
 /// ```
 pub struct CapacityLimiter {
-    state: Mutex<State>,
+    state: Mutex<LimiterState>,
     pub(super) queue: WaitQueue,
 }
 
-struct State {
+struct LimiterState {
     total: usize,
     held: usize,
     records: Slab<Record>,
@@ -71,11 +71,11 @@ struct State {
 
 struct Record {
     holder: Holder,
-    /// When it was handed its permit, by `State::serial`; none as long as it waits.
+    /// When it was handed its permit, by `LimiterState::serial`; none as long as it waits.
     held: Option<u64>,
 }
 
-impl State {
+impl LimiterState {
     fn refuses(&self, holder: &Holder) -> Option<BorrowerBusy> {
         let borrower = holder.borrower.as_ref()?;
         self.named.contains(borrower).then(|| BorrowerBusy::new(borrower.clone()))
@@ -114,11 +114,11 @@ impl CapacityLimiter {
     /// A limiter with `total` permits.
     #[must_use]
     pub const fn new(total: usize) -> Self {
-        let state = State { total, held: 0, records: Slab::new(), named: BTreeSet::new(), serial: 0 };
+        let state = LimiterState { total, held: 0, records: Slab::new(), named: BTreeSet::new(), serial: 0 };
         CapacityLimiter { state: Mutex::new(state), queue: WaitQueue::new() }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    fn lock(&self) -> MutexGuard<'_, LimiterState> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -131,7 +131,7 @@ impl CapacityLimiter {
     /// already goes to the next waiter.
     #[track_caller]
     pub fn acquire(&self) -> LimiterAcquire<'_> {
-        LimiterAcquire { limiter: self, claim: Claim::new(None) }
+        LimiterAcquire { limiter: self, op: LimiterAcquireOp::new(None) }
     }
 
     /// Waits for a permit that can be moved into another task, a closure or a thread.
@@ -156,7 +156,7 @@ impl CapacityLimiter {
     /// ```
     #[track_caller]
     pub fn acquire_owned(self: Arc<Self>) -> LimiterAcquireOwned {
-        LimiterAcquireOwned { limiter: self, claim: Claim::new(None) }
+        LimiterAcquireOwned { limiter: self, op: LimiterAcquireOp::new(None) }
     }
 
     /// Waits for a permit for a borrower that may have one at a time.
@@ -184,7 +184,7 @@ impl CapacityLimiter {
     /// ```
     #[track_caller]
     pub fn acquire_on_behalf_of(&self, borrower: impl Into<Borrower>) -> LimiterAcquireOnBehalfOf<'_> {
-        LimiterAcquireOnBehalfOf { limiter: self, claim: Claim::new(Some(borrower.into())) }
+        LimiterAcquireOnBehalfOf { limiter: self, op: LimiterAcquireOp::new(Some(borrower.into())) }
     }
 
     /// Waits for a permit that can be moved, for a borrower that may have one at a time.
@@ -198,7 +198,7 @@ impl CapacityLimiter {
     /// [`BorrowerBusy`], at once, if this borrower holds a permit or waits for one already.
     #[track_caller]
     pub fn acquire_owned_on_behalf_of(self: Arc<Self>, borrower: impl Into<Borrower>) -> LimiterAcquireOwnedOnBehalfOf {
-        LimiterAcquireOwnedOnBehalfOf { limiter: self, claim: Claim::new(Some(borrower.into())) }
+        LimiterAcquireOwnedOnBehalfOf { limiter: self, op: LimiterAcquireOp::new(Some(borrower.into())) }
     }
 
     /// Takes a permit, if one is free.
@@ -237,8 +237,8 @@ impl CapacityLimiter {
     pub fn try_acquire_on_behalf_of(&self, borrower: impl Into<Borrower>) -> Result<LimiterPermit<'_>, TryBorrowError> {
         match self.take(Holder::new(Some(borrower.into()), Location::caller())) {
             Ok(key) => Ok(LimiterPermit { limiter: self, key }),
-            Err(Refusal::Busy(busy)) => Err(TryBorrowError::Busy(busy)),
-            Err(Refusal::Full(_)) => Err(TryBorrowError::WouldBlock),
+            Err(TryAcquireError::Busy(busy)) => Err(TryBorrowError::Busy(busy)),
+            Err(TryAcquireError::Full(_)) => Err(TryBorrowError::WouldBlock),
         }
     }
 
@@ -291,14 +291,14 @@ impl CapacityLimiter {
     }
 
     /// Takes a permit, if one is free.
-    pub(super) fn take(&self, holder: Holder) -> Result<usize, Refusal> {
+    pub(super) fn take(&self, holder: Holder) -> Result<usize, TryAcquireError> {
         let mut state = self.lock();
         if let Some(busy) = state.refuses(&holder) {
-            return Err(Refusal::Busy(busy));
+            return Err(TryAcquireError::Busy(busy));
         }
         // Invariant 2: if one is free nobody waits for it.
         if state.held >= state.total {
-            return Err(Refusal::Full(holder));
+            return Err(TryAcquireError::Full(holder));
         }
         let key = state.open(holder);
         state.hold(key);
@@ -306,7 +306,7 @@ impl CapacityLimiter {
     }
 
     /// Takes a permit or a place in the queue.
-    pub(super) fn join(&self, holder: Holder, waiter: Waiter) -> Result<(usize, Option<Ticket>), BorrowerBusy> {
+    pub(super) fn join(&self, holder: Holder, waiter: Waiter) -> Result<(usize, Option<WaiterKey>), BorrowerBusy> {
         let mut state = self.lock();
         // Between `take` and this the lock was free: look again.
         if let Some(busy) = state.refuses(&holder) {
@@ -319,19 +319,19 @@ impl CapacityLimiter {
             drop(state);
             return Ok((key, None));
         }
-        let ticket = self.queue.lock().join(key, waiter);
-        Ok((key, Some(ticket)))
+        let queued = self.queue.lock().enqueue(key, waiter);
+        Ok((key, Some(queued)))
     }
 
     /// A waiter that was passed over takes a permit or a place in the queue.
-    pub(super) fn rejoin(&self, key: usize, waiter: Waiter) -> Option<Ticket> {
+    pub(super) fn enqueue_again(&self, key: usize, waiter: Waiter) -> Option<WaiterKey> {
         let mut state = self.lock();
         if state.held < state.total {
             state.hold(key);
             drop(state);
             return None;
         }
-        Some(self.queue.lock().join(key, waiter))
+        Some(self.queue.lock().enqueue(key, waiter))
     }
 
     /// A permit comes back.
@@ -345,25 +345,25 @@ impl CapacityLimiter {
     }
 
     /// A waiter goes away; it may have been handed a permit already.
-    pub(super) fn leave(&self, key: usize, ticket: &Ticket) {
+    pub(super) fn leave(&self, record: usize, key: &WaiterKey) {
         let mut state = self.lock();
         let mut line = self.queue.lock();
-        let (_, waiter) = line.remove(ticket);
+        let (_, waiter) = line.remove(key);
         drop(line);
-        let record = state.close(key);
+        let record = state.close(record);
         let wakes = self.admit(&mut state);
         drop(state);
         drop((record, waiter, wakes));
     }
 
     /// Lets in whoever fits; to be woken when no lock is held.
-    fn admit(&self, state: &mut State) -> Option<WakeList> {
+    fn admit(&self, state: &mut LimiterState) -> Option<WakeList> {
         if state.waiting() == 0 || state.held >= state.total {
             return None;
         }
         let mut line = self.queue.lock();
         while state.held < state.total {
-            let Some(key) = line.serve() else { break };
+            let Some(key) = line.notify_one() else { break };
             state.hold(key);
         }
         Some(line.finish())
@@ -371,7 +371,7 @@ impl CapacityLimiter {
 }
 
 /// How many permits are free.
-fn available(state: &State) -> usize {
+fn available(state: &LimiterState) -> usize {
     if state.total == usize::MAX { usize::MAX } else { state.total.saturating_sub(state.held) }
 }
 
@@ -389,7 +389,7 @@ impl fmt::Debug for CapacityLimiter {
 }
 
 /// Why no permit was given; `Full` gives back what the next attempt needs.
-pub(super) enum Refusal {
+pub(super) enum TryAcquireError {
     Busy(BorrowerBusy),
     Full(Holder),
 }

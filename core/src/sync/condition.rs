@@ -10,7 +10,7 @@
 //! ```
 //!
 //! 1. the first poll: joins this queue, then releases the mutex
-//! 2. `notify`: `Mutex::adopt`
+//! 2. `notify`: `Mutex::requeue_from`
 //! 3. the mutex is handed over
 //! 4. passed over by a `notify` while its code was cancelled, and polled in other code: joins again
 //! 5. passed over by a release of the mutex, likewise: queues for the mutex anew
@@ -25,15 +25,15 @@ use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use super::line::{Called, Left, Ticket};
 use super::mutex::{Mutex, MutexGuard, MutexLock};
 use super::wait_queue::WaitQueue;
+use super::waiter_list::{LeaveOutcome, WaitOutcome, WaiterKey};
 use crate::leaf::{Gate, Waiter};
 
 /// Notified by number: if it goes away, another one is owed the notification.
-const ONE_OF_SOME: usize = 0;
+const NOTIFIED_ONE: usize = 0;
 /// Notified with everybody.
-const ONE_OF_ALL: usize = 1;
+const NOTIFIED_ALL: usize = 1;
 
 /// Tasks that wait for a change of what a [`Mutex`] guards.
 ///
@@ -94,7 +94,7 @@ impl Condition {
     /// When polled, if others wait for this condition with another mutex.
     pub fn wait<'a, T: ?Sized>(&'a self, guard: MutexGuard<'a, T>) -> ConditionWait<'a, T> {
         let mutex = MutexGuard::mutex(&guard);
-        ConditionWait { condition: self, mutex, gate: Gate::new("condition"), step: Step::Start(guard) }
+        ConditionWait { condition: self, mutex, gate: Gate::new("condition"), state: ConditionState::Start(guard) }
     }
 
     /// Waits until `holds` says so of the value: looks at once, and after each notification.
@@ -110,7 +110,12 @@ impl Condition {
     where
         F: FnMut(&mut T) -> bool,
     {
-        ConditionWaitFor { condition: self, holds, gate: Gate::new("condition"), state: For::Start(guard) }
+        ConditionWaitFor {
+            condition: self,
+            holds,
+            gate: Gate::new("condition"),
+            state: ConditionForState::Start(guard),
+        }
     }
 
     /// Lets the `n` longest waiters queue for the mutex, or as many as there are; says how many.
@@ -120,7 +125,7 @@ impl Condition {
     /// If they wait with another mutex than this guard's.
     #[track_caller]
     pub fn notify<T: ?Sized>(&self, guard: &MutexGuard<'_, T>, n: usize) -> usize {
-        self.move_to(guard, n, ONE_OF_SOME)
+        self.requeue(guard, n, NOTIFIED_ONE)
     }
 
     /// Lets everybody who waits queue for the mutex; says how many.
@@ -130,11 +135,11 @@ impl Condition {
     /// If they wait with another mutex than this guard's.
     #[track_caller]
     pub fn notify_all<T: ?Sized>(&self, guard: &MutexGuard<'_, T>) -> usize {
-        self.move_to(guard, usize::MAX, ONE_OF_ALL)
+        self.requeue(guard, usize::MAX, NOTIFIED_ALL)
     }
 
     #[track_caller]
-    fn move_to<T: ?Sized>(&self, guard: &MutexGuard<'_, T>, n: usize, tag: usize) -> usize {
+    fn requeue<T: ?Sized>(&self, guard: &MutexGuard<'_, T>, n: usize, tag: usize) -> usize {
         let mutex = MutexGuard::mutex(guard);
         if self.queue.is_empty() {
             return 0;
@@ -142,8 +147,8 @@ impl Condition {
         let mut line = self.queue.lock();
         let first = line.first();
         drop(line);
-        assert!(first.is_none_or(|tag| tag == mutex.address()), "{TWO_MUTEXES}");
-        mutex.adopt(&self.queue, n, tag)
+        assert!(first.is_none_or(|tag| tag == mutex.address()), "{TWO_MUTEXES_PANIC}");
+        mutex.requeue_from(&self.queue, n, tag)
     }
 
     /// How many wait to be notified. Those who were, and wait for the mutex now, count for the mutex.
@@ -159,7 +164,7 @@ impl fmt::Debug for Condition {
     }
 }
 
-const TWO_MUTEXES: &str = "a condition was used with two mutexes at once: those who wait gave up a mutex, and can only get \
+const TWO_MUTEXES_PANIC: &str = "a condition was used with two mutexes at once: those who wait gave up a mutex, and can only get \
      that one back. Usual causes: a condition in a `static` for mutexes of several objects, or notifying with the guard \
      of the wrong one";
 
@@ -169,19 +174,19 @@ pub struct ConditionWait<'a, T: ?Sized> {
     condition: &'a Condition,
     mutex: &'a Mutex<T>,
     gate: Gate,
-    step: Step<'a, T>,
+    state: ConditionState<'a, T>,
 }
 
 /// See the picture at the head of this module.
-enum Step<'a, T: ?Sized> {
+enum ConditionState<'a, T: ?Sized> {
     Start(MutexGuard<'a, T>),
-    Waiting(Ticket),
+    Waiting(WaiterKey),
     Locking {
         lock: MutexLock<'a, T>,
         /// How it was notified.
         tag: usize,
     },
-    Over,
+    Done,
 }
 
 // The value is never pinned: it lies in the guard as in a field, and moves.
@@ -194,69 +199,69 @@ impl<'a, T: ?Sized> Future for ConditionWait<'a, T> {
         let this = &mut *self;
         ready!(this.gate.poll_start(cx));
         loop {
-            match &mut this.step {
-                Step::Start(_) => {
-                    let ticket = this.join(cx);
+            match &mut this.state {
+                ConditionState::Start(_) => {
+                    let key = this.join(cx);
                     // Joined first, released second: who gets the mutex now and notifies will find us.
-                    drop(mem::replace(&mut this.step, Step::Waiting(ticket)));
+                    drop(mem::replace(&mut this.state, ConditionState::Waiting(key)));
                     return Poll::Pending;
                 }
-                Step::Waiting(ticket) => {
-                    let called = ready!(ticket.poll_anywhere(this.condition.queue.shared(), cx));
-                    match called {
-                        Called::Passed { tag } if ticket.was_moved() => {
-                            this.step = Step::Locking { lock: this.mutex.lock(), tag };
+                ConditionState::Waiting(key) => {
+                    let outcome = ready!(key.poll_slow(this.condition.queue.shared(), cx));
+                    match outcome {
+                        WaitOutcome::Skipped { tag } if key.was_moved() => {
+                            this.state = ConditionState::Locking { lock: this.mutex.lock(), tag };
                         }
-                        Called::Passed { .. } => {
-                            this.step = Step::Waiting(this.join(cx));
+                        WaitOutcome::Skipped { .. } => {
+                            this.state = ConditionState::Waiting(this.join(cx));
                             return Poll::Pending;
                         }
-                        Called::Served | Called::Broken(_) => {
-                            this.step = Step::Over;
-                            return Poll::Ready(this.mutex.claim_guard());
+                        WaitOutcome::Notified | WaitOutcome::Broken(_) => {
+                            this.state = ConditionState::Done;
+                            return Poll::Ready(this.mutex.reserved_guard());
                         }
                     }
                 }
-                Step::Locking { lock, .. } => {
+                ConditionState::Locking { lock, .. } => {
                     let guard = ready!(Pin::new(lock).poll(cx));
-                    this.step = Step::Over;
+                    this.state = ConditionState::Done;
                     return Poll::Ready(guard);
                 }
-                Step::Over => panic!("a `wait` for a `Condition` was polled after it was ready"),
+                ConditionState::Done => panic!("a `wait` for a `Condition` was polled after it was ready"),
             }
         }
     }
 }
 
 impl<T: ?Sized> ConditionWait<'_, T> {
-    fn join(&self, cx: &mut Context<'_>) -> Ticket {
+    fn join(&self, cx: &mut Context<'_>) -> WaiterKey {
         let waiter = Waiter::new(cx);
         let mut line = self.condition.queue.lock();
         if line.first().is_some_and(|tag| tag != self.mutex.address()) {
             drop(line);
-            panic!("{TWO_MUTEXES}");
+            panic!("{TWO_MUTEXES_PANIC}");
         }
-        line.join(self.mutex.address(), waiter)
+        line.enqueue(self.mutex.address(), waiter)
     }
 }
 
 impl<T: ?Sized> Drop for ConditionWait<'_, T> {
     fn drop(&mut self) {
         // L40, first the notification, then the mutex.
-        match mem::replace(&mut self.step, Step::Over) {
-            Step::Start(guard) => drop(guard),
-            Step::Waiting(ticket) => {
-                let gone = ticket.leave(self.condition.queue.shared());
-                self.pass_on(gone.tag);
-                if gone.left != Left::Waiting {
-                    drop(self.mutex.claim_guard());
+        match mem::replace(&mut self.state, ConditionState::Done) {
+            ConditionState::Start(guard) => drop(guard),
+            ConditionState::Waiting(key) => {
+                let left = key.leave(self.condition.queue.shared());
+                self.pass_on(left.tag);
+                if left.left != LeaveOutcome::Waiting {
+                    drop(self.mutex.reserved_guard());
                 }
             }
-            Step::Locking { lock, tag } => {
+            ConditionState::Locking { lock, tag } => {
                 self.pass_on(tag);
                 drop(lock);
             }
-            Step::Over => {}
+            ConditionState::Done => {}
         }
     }
 }
@@ -264,19 +269,19 @@ impl<T: ?Sized> Drop for ConditionWait<'_, T> {
 impl<T: ?Sized> ConditionWait<'_, T> {
     /// Notifies another one, if this one was notified by number.
     fn pass_on(&self, tag: usize) {
-        if tag == ONE_OF_SOME {
-            self.mutex.adopt(&self.condition.queue, 1, ONE_OF_SOME);
+        if tag == NOTIFIED_ONE {
+            self.mutex.requeue_from(&self.condition.queue, 1, NOTIFIED_ONE);
         }
     }
 }
 
 impl<T: ?Sized> fmt::Debug for ConditionWait<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match &self.step {
-            Step::Start(_) => "ConditionWait::Start",
-            Step::Waiting(_) => "ConditionWait::Waiting",
-            Step::Locking { .. } => "ConditionWait::Locking",
-            Step::Over => "ConditionWait::Over",
+        f.write_str(match &self.state {
+            ConditionState::Start(_) => "ConditionWait::Start",
+            ConditionState::Waiting(_) => "ConditionWait::Waiting",
+            ConditionState::Locking { .. } => "ConditionWait::Locking",
+            ConditionState::Done => "ConditionWait::Done",
         })
     }
 }
@@ -287,13 +292,13 @@ pub struct ConditionWaitFor<'a, T: ?Sized, F> {
     condition: &'a Condition,
     holds: F,
     gate: Gate,
-    state: For<'a, T>,
+    state: ConditionForState<'a, T>,
 }
 
-enum For<'a, T: ?Sized> {
+enum ConditionForState<'a, T: ?Sized> {
     Start(MutexGuard<'a, T>),
     Waiting(ConditionWait<'a, T>),
-    Over,
+    Done,
 }
 
 impl<T: ?Sized, F> Unpin for ConditionWaitFor<'_, T, F> {}
@@ -305,26 +310,26 @@ impl<'a, T: ?Sized, F: FnMut(&mut T) -> bool> Future for ConditionWaitFor<'a, T,
         let this = &mut *self;
         ready!(this.gate.poll_start(cx));
         loop {
-            match mem::replace(&mut this.state, For::Over) {
-                For::Start(mut guard) => {
+            match mem::replace(&mut this.state, ConditionForState::Done) {
+                ConditionForState::Start(mut guard) => {
                     if (this.holds)(&mut guard) {
                         return Poll::Ready(guard);
                     }
-                    this.state = For::Waiting(this.condition.wait(guard));
+                    this.state = ConditionForState::Waiting(this.condition.wait(guard));
                 }
-                For::Waiting(mut wait) => match Pin::new(&mut wait).poll(cx) {
+                ConditionForState::Waiting(mut wait) => match Pin::new(&mut wait).poll(cx) {
                     Poll::Pending => {
-                        this.state = For::Waiting(wait);
+                        this.state = ConditionForState::Waiting(wait);
                         return Poll::Pending;
                     }
                     Poll::Ready(mut guard) => {
                         if (this.holds)(&mut guard) {
                             return Poll::Ready(guard);
                         }
-                        this.state = For::Waiting(this.condition.wait(guard));
+                        this.state = ConditionForState::Waiting(this.condition.wait(guard));
                     }
                 },
-                For::Over => panic!("a `wait_for` a `Condition` was polled after it was ready"),
+                ConditionForState::Done => panic!("a `wait_for` a `Condition` was polled after it was ready"),
             }
         }
     }
@@ -333,9 +338,9 @@ impl<'a, T: ?Sized, F: FnMut(&mut T) -> bool> Future for ConditionWaitFor<'a, T,
 impl<T: ?Sized, F> fmt::Debug for ConditionWaitFor<'_, T, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match &self.state {
-            For::Start(_) => "ConditionWaitFor::Start",
-            For::Waiting(_) => "ConditionWaitFor::Waiting",
-            For::Over => "ConditionWaitFor::Over",
+            ConditionForState::Start(_) => "ConditionWaitFor::Start",
+            ConditionForState::Waiting(_) => "ConditionWaitFor::Waiting",
+            ConditionForState::Done => "ConditionWaitFor::Done",
         })
     }
 }
@@ -344,18 +349,18 @@ impl<T: ?Sized, F> fmt::Debug for ConditionWaitFor<'_, T, F> {
 mod tests {
     use std::thread;
 
-    use super::super::testing::{Dice, Hand, at_once, block_on};
+    use super::super::testing::{Dice, ManualTask, at_once, block_on};
     use super::*;
 
     /// B208: who was notified counts for the mutex; order is FIFO; one is woken at a time.
     #[test]
     fn the_notified_queue_for_the_mutex() {
         let (mutex, condition) = (Mutex::new(0), Condition::new());
-        let wait = || Hand::waiting(condition.wait(mutex.try_lock().unwrap()));
+        let wait = || ManualTask::waiting(condition.wait(mutex.try_lock().unwrap()));
         let waiters = [wait(), wait(), wait()];
         let guard = mutex.try_lock().unwrap();
         assert_eq!((condition.waiting(), mutex.statistics().waiting), (3, 0));
-        let late = Hand::waiting(mutex.lock());
+        let late = ManualTask::waiting(mutex.lock());
         assert_eq!(condition.notify(&guard, 2), 2);
         assert_eq!((condition.waiting(), mutex.statistics().waiting), (1, 3));
         assert!(waiters.iter().all(|hand| hand.wakes() == 0));
@@ -379,7 +384,7 @@ mod tests {
     #[test]
     fn wait_for_goes_on_waiting_until_it_holds() {
         let (mutex, condition) = (Mutex::new(0), Condition::new());
-        let mut waiter = Hand::waiting(condition.wait_for(mutex.try_lock().unwrap(), |value| *value == 2));
+        let mut waiter = ManualTask::waiting(condition.wait_for(mutex.try_lock().unwrap(), |value| *value == 2));
         for value in 1..3 {
             let mut guard = mutex.try_lock().unwrap();
             *guard = value;
@@ -400,7 +405,7 @@ mod tests {
     #[test]
     fn what_was_given_to_a_dropped_waiter_goes_on() {
         let (mutex, condition) = (Mutex::new(()), Condition::new());
-        let wait = || Hand::waiting(condition.wait(mutex.try_lock().unwrap()));
+        let wait = || ManualTask::waiting(condition.wait(mutex.try_lock().unwrap()));
 
         // Dropped while it queues for the mutex.
         let (first, second) = (wait(), wait());
@@ -422,7 +427,7 @@ mod tests {
         let first = wait();
         let guard = mutex.try_lock().unwrap();
         condition.notify_all(&guard);
-        let second = Hand::waiting(condition.wait(guard));
+        let second = ManualTask::waiting(condition.wait(guard));
         assert_eq!(first.wakes(), 1);
         drop(first);
         assert_eq!((second.wakes(), condition.waiting(), mutex.statistics().held), (0, 1, false));
@@ -437,10 +442,10 @@ mod tests {
     #[test]
     fn a_notification_does_not_reach_those_of_another_mutex() {
         let (one, other, condition) = (Mutex::new(()), Mutex::new(()), Condition::new());
-        let first = Hand::waiting(condition.wait(one.try_lock().unwrap()));
+        let first = ManualTask::waiting(condition.wait(one.try_lock().unwrap()));
         let guard = one.try_lock().unwrap();
         condition.notify(&guard, 1);
-        let second = Hand::waiting(condition.wait(other.try_lock().unwrap()));
+        let second = ManualTask::waiting(condition.wait(other.try_lock().unwrap()));
         drop(first);
         drop(guard);
         assert_eq!((condition.waiting(), second.wakes()), (1, 0));
@@ -450,15 +455,15 @@ mod tests {
     #[should_panic(expected = "two mutexes")]
     fn two_mutexes_at_once_are_refused() {
         let (one, other, condition) = (Mutex::new(()), Mutex::new(()), Condition::new());
-        let _waiter = Hand::waiting(condition.wait(one.try_lock().unwrap()));
-        let _ = Hand::new(condition.wait(other.try_lock().unwrap())).poll();
+        let _waiter = ManualTask::waiting(condition.wait(one.try_lock().unwrap()));
+        let _ = ManualTask::new(condition.wait(other.try_lock().unwrap())).poll();
     }
 
     #[test]
     #[should_panic(expected = "two mutexes")]
     fn notifying_with_another_mutex_is_refused() {
         let (one, other, condition) = (Mutex::new(()), Mutex::new(()), Condition::new());
-        let _waiter = Hand::waiting(condition.wait(one.try_lock().unwrap()));
+        let _waiter = ManualTask::waiting(condition.wait(one.try_lock().unwrap()));
         condition.notify_all(&other.try_lock().unwrap());
     }
 
@@ -471,7 +476,7 @@ mod tests {
             for _ in 0..100 {
                 match dice.below(5) {
                     0 | 1 => {
-                        let mut hand = Hand::new(async { drop(condition.wait(mutex.lock().await).await) });
+                        let mut hand = ManualTask::new(async { drop(condition.wait(mutex.lock().await).await) });
                         assert!(hand.poll().is_pending());
                         waiters.push(hand);
                     }

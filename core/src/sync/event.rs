@@ -5,8 +5,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use super::line::{Called, Ticket};
 use super::wait_queue::WaitQueue;
+use super::waiter_list::{WaitOutcome, WaitState};
 use crate::leaf::{Gate, Waiter};
 use crate::sys::atomic::{AtomicBool, Ordering};
 
@@ -66,7 +66,7 @@ impl Event {
     ///
     /// *Strict*. A drop leaves the queue.
     pub fn wait(&self) -> EventWait<'_> {
-        EventWait { event: self, gate: Gate::new("event"), step: Step::Start }
+        EventWait { event: self, gate: Gate::new("event"), state: WaitState::Start }
     }
 
     /// A snapshot.
@@ -98,14 +98,7 @@ pub struct EventStatistics {
 pub struct EventWait<'a> {
     event: &'a Event,
     gate: Gate,
-    step: Step,
-}
-
-#[derive(Debug)]
-enum Step {
-    Start,
-    Waiting(Ticket),
-    Over,
+    state: WaitState,
 }
 
 impl Future for EventWait<'_> {
@@ -114,37 +107,37 @@ impl Future for EventWait<'_> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
         ready!(this.gate.poll_start(cx));
-        if let Step::Waiting(ticket) = &mut this.step {
-            let called = ready!(ticket.poll(this.event.queue.shared(), cx));
-            this.step = if let Called::Served = called { Step::Over } else { Step::Start };
+        if let WaitState::Waiting(key) = &mut this.state {
+            let outcome = ready!(key.poll(this.event.queue.shared(), cx));
+            this.state = if let WaitOutcome::Notified = outcome { WaitState::Done } else { WaitState::Start };
         }
-        if matches!(this.step, Step::Start) && !this.event.is_set() {
+        if matches!(this.state, WaitState::Start) && !this.event.is_set() {
             let waiter = Waiter::new(cx);
             let mut line = this.event.queue.lock_to_wait();
             if !this.event.is_set() {
-                this.step = Step::Waiting(line.join(0, waiter));
+                this.state = WaitState::Waiting(line.enqueue(0, waiter));
                 return Poll::Pending;
             }
         }
-        this.step = Step::Over;
+        this.state = WaitState::Done;
         Poll::Ready(())
     }
 }
 
 impl Drop for EventWait<'_> {
     fn drop(&mut self) {
-        if let Step::Waiting(ticket) = std::mem::replace(&mut self.step, Step::Over) {
-            ticket.leave(self.event.queue.shared());
+        if let WaitState::Waiting(key) = std::mem::replace(&mut self.state, WaitState::Done) {
+            key.leave(self.event.queue.shared());
         }
     }
 }
 
 impl fmt::Debug for EventWait<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match &self.step {
-            Step::Start => "EventWait::Start",
-            Step::Waiting(_) => "EventWait::Waiting",
-            Step::Over => "EventWait::Over",
+        f.write_str(match &self.state {
+            WaitState::Start => "EventWait::Start",
+            WaitState::Waiting(_) => "EventWait::Waiting",
+            WaitState::Done => "EventWait::Done",
         })
     }
 }
@@ -154,14 +147,14 @@ mod tests {
     use std::sync::atomic::AtomicUsize;
     use std::thread;
 
-    use super::super::testing::{Hand, at_once, block_on};
+    use super::super::testing::{ManualTask, at_once, block_on};
     use super::*;
 
     /// B200
     #[test]
     fn all_waiters_go_on_now_and_later() {
         let event = Event::new();
-        let waiters: Vec<_> = (0..3).map(|_| Hand::waiting(event.wait())).collect();
+        let waiters: Vec<_> = (0..3).map(|_| ManualTask::waiting(event.wait())).collect();
         assert_eq!(event.statistics(), EventStatistics { set: false, waiting: 3 });
         event.set();
         event.set();
@@ -177,8 +170,8 @@ mod tests {
     #[test]
     fn a_dropped_waiter_is_not_counted() {
         let event = Event::new();
-        let first = Hand::waiting(event.wait());
-        let second = Hand::waiting(event.wait());
+        let first = ManualTask::waiting(event.wait());
+        let second = ManualTask::waiting(event.wait());
         drop(first);
         assert_eq!(event.statistics().waiting, 1);
         event.set();

@@ -7,8 +7,8 @@
 //!
 //! 1. one is free: `CapacityLimiter::take`
 //! 2. none is: `CapacityLimiter::join`
-//! 3. handed over: `CapacityLimiter::admit`; or had anew by a waiter that was passed over: `CapacityLimiter::rejoin`. From every state
-//!    a drop leads to Over: `Claim::give_up`
+//! 3. handed over: `CapacityLimiter::admit`; or had anew by a waiter that was passed over: `CapacityLimiter::enqueue_again`. From every state
+//!    a drop leads to Over: `LimiterAcquireOp::cancel`
 
 use std::fmt;
 use std::future::Future;
@@ -19,8 +19,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use super::borrower::{Borrower, BorrowerBusy, Holder};
-use super::capacity_limiter::{CapacityLimiter, LimiterPermit, OwnedLimiterPermit, Refusal};
-use super::line::{Called, Ticket};
+use super::capacity_limiter::{CapacityLimiter, LimiterPermit, OwnedLimiterPermit, TryAcquireError};
+use super::waiter_list::{WaitOutcome, WaiterKey};
 use crate::leaf::{Gate, Waiter};
 
 /// Future of [`CapacityLimiter::acquire`].
@@ -28,7 +28,7 @@ use crate::leaf::{Gate, Waiter};
 #[must_use = "futures do nothing unless polled"]
 pub struct LimiterAcquire<'a> {
     pub(super) limiter: &'a CapacityLimiter,
-    pub(super) claim: Claim,
+    pub(super) op: LimiterAcquireOp,
 }
 
 impl<'a> Future for LimiterAcquire<'a> {
@@ -36,13 +36,13 @@ impl<'a> Future for LimiterAcquire<'a> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<LimiterPermit<'a>> {
         let limiter = self.limiter;
-        self.claim.poll(limiter, cx).map(|key| LimiterPermit { limiter, key: anonymous(key) })
+        self.op.poll(limiter, cx).map(|key| LimiterPermit { limiter, key: anonymous(key) })
     }
 }
 
 impl Drop for LimiterAcquire<'_> {
     fn drop(&mut self) {
-        self.claim.give_up(self.limiter);
+        self.op.cancel(self.limiter);
     }
 }
 
@@ -51,7 +51,7 @@ impl Drop for LimiterAcquire<'_> {
 #[must_use = "futures do nothing unless polled"]
 pub struct LimiterAcquireOnBehalfOf<'a> {
     pub(super) limiter: &'a CapacityLimiter,
-    pub(super) claim: Claim,
+    pub(super) op: LimiterAcquireOp,
 }
 
 impl<'a> Future for LimiterAcquireOnBehalfOf<'a> {
@@ -59,13 +59,13 @@ impl<'a> Future for LimiterAcquireOnBehalfOf<'a> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let limiter = self.limiter;
-        self.claim.poll(limiter, cx).map_ok(|key| LimiterPermit { limiter, key })
+        self.op.poll(limiter, cx).map_ok(|key| LimiterPermit { limiter, key })
     }
 }
 
 impl Drop for LimiterAcquireOnBehalfOf<'_> {
     fn drop(&mut self) {
-        self.claim.give_up(self.limiter);
+        self.op.cancel(self.limiter);
     }
 }
 
@@ -74,7 +74,7 @@ impl Drop for LimiterAcquireOnBehalfOf<'_> {
 #[must_use = "futures do nothing unless polled"]
 pub struct LimiterAcquireOwned {
     pub(super) limiter: Arc<CapacityLimiter>,
-    pub(super) claim: Claim,
+    pub(super) op: LimiterAcquireOp,
 }
 
 impl Future for LimiterAcquireOwned {
@@ -82,14 +82,14 @@ impl Future for LimiterAcquireOwned {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<OwnedLimiterPermit> {
         let this = &mut *self;
-        let poll = this.claim.poll(&this.limiter, cx);
+        let poll = this.op.poll(&this.limiter, cx);
         poll.map(|key| OwnedLimiterPermit { limiter: this.limiter.clone(), key: anonymous(key) })
     }
 }
 
 impl Drop for LimiterAcquireOwned {
     fn drop(&mut self) {
-        self.claim.give_up(&self.limiter);
+        self.op.cancel(&self.limiter);
     }
 }
 
@@ -98,7 +98,7 @@ impl Drop for LimiterAcquireOwned {
 #[must_use = "futures do nothing unless polled"]
 pub struct LimiterAcquireOwnedOnBehalfOf {
     pub(super) limiter: Arc<CapacityLimiter>,
-    pub(super) claim: Claim,
+    pub(super) op: LimiterAcquireOp,
 }
 
 impl Future for LimiterAcquireOwnedOnBehalfOf {
@@ -106,68 +106,73 @@ impl Future for LimiterAcquireOwnedOnBehalfOf {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        let poll = this.claim.poll(&this.limiter, cx);
+        let poll = this.op.poll(&this.limiter, cx);
         poll.map_ok(|key| OwnedLimiterPermit { limiter: this.limiter.clone(), key })
     }
 }
 
 impl Drop for LimiterAcquireOwnedOnBehalfOf {
     fn drop(&mut self) {
-        self.claim.give_up(&self.limiter);
+        self.op.cancel(&self.limiter);
     }
 }
 
 /// What the acquiring futures have in common.
-pub(super) struct Claim {
+pub(super) struct LimiterAcquireOp {
     borrower: Option<Borrower>,
     location: &'static Location<'static>,
     gate: Gate,
-    step: Step,
+    state: LimiterAcquireState,
 }
 
 #[derive(Debug)]
-enum Step {
+enum LimiterAcquireState {
     Start,
-    Waiting { key: usize, ticket: Ticket },
-    Over,
+    Waiting { record: usize, key: WaiterKey },
+    Done,
 }
 
-impl Claim {
+impl LimiterAcquireOp {
     #[track_caller]
     pub(super) fn new(borrower: Option<Borrower>) -> Self {
-        Claim { borrower, location: Location::caller(), gate: Gate::new("capacity limiter"), step: Step::Start }
+        LimiterAcquireOp {
+            borrower,
+            location: Location::caller(),
+            gate: Gate::new("capacity limiter"),
+            state: LimiterAcquireState::Start,
+        }
     }
 
     fn poll(&mut self, limiter: &CapacityLimiter, cx: &mut Context<'_>) -> Poll<Result<usize, BorrowerBusy>> {
         ready!(self.gate.poll_start(cx));
-        match &mut self.step {
-            Step::Start => {
+        match &mut self.state {
+            LimiterAcquireState::Start => {
                 let started = self.start(limiter, cx);
                 match started {
-                    Ok((key, None)) => self.over(Ok(key)),
-                    Ok((key, Some(ticket))) => {
-                        self.step = Step::Waiting { key, ticket };
+                    Ok((record, None)) => self.finish(Ok(record)),
+                    Ok((record, Some(key))) => {
+                        self.state = LimiterAcquireState::Waiting { record, key };
                         Poll::Pending
                     }
-                    Err(busy) => self.over(Err(busy)),
+                    Err(busy) => self.finish(Err(busy)),
                 }
             }
-            Step::Waiting { key, ticket } => {
-                let key = *key;
-                if let Called::Passed { .. } = ready!(ticket.poll(limiter.queue.shared(), cx)) {
-                    if let Some(ticket) = limiter.rejoin(key, Waiter::new(cx)) {
-                        self.step = Step::Waiting { key, ticket };
+            LimiterAcquireState::Waiting { record, key } => {
+                let record = *record;
+                if let WaitOutcome::Skipped { .. } = ready!(key.poll(limiter.queue.shared(), cx)) {
+                    if let Some(key) = limiter.enqueue_again(record, Waiter::new(cx)) {
+                        self.state = LimiterAcquireState::Waiting { record, key };
                         return Poll::Pending;
                     }
                 }
-                self.over(Ok(key))
+                self.finish(Ok(record))
             }
-            Step::Over => panic!("an `acquire` of a `CapacityLimiter` was polled after it was ready"),
+            LimiterAcquireState::Done => panic!("an `acquire` of a `CapacityLimiter` was polled after it was ready"),
         }
     }
 
-    fn over(&mut self, result: Result<usize, BorrowerBusy>) -> Poll<Result<usize, BorrowerBusy>> {
-        self.step = Step::Over;
+    fn finish(&mut self, result: Result<usize, BorrowerBusy>) -> Poll<Result<usize, BorrowerBusy>> {
+        self.state = LimiterAcquireState::Done;
         Poll::Ready(result)
     }
 
@@ -175,21 +180,21 @@ impl Claim {
         &mut self,
         limiter: &CapacityLimiter,
         cx: &mut Context<'_>,
-    ) -> Result<(usize, Option<Ticket>), BorrowerBusy> {
+    ) -> Result<(usize, Option<WaiterKey>), BorrowerBusy> {
         let holder = Holder::new(self.borrower.take(), self.location);
         match limiter.take(holder) {
-            Ok(key) => Ok((key, None)),
-            Err(Refusal::Busy(busy)) => Err(busy),
+            Ok(record) => Ok((record, None)),
+            Err(TryAcquireError::Busy(busy)) => Err(busy),
             // L36: made before the lock is taken.
-            Err(Refusal::Full(holder)) => limiter.join(holder, Waiter::new(cx)),
+            Err(TryAcquireError::Full(holder)) => limiter.join(holder, Waiter::new(cx)),
         }
     }
 
     /// The future is dropped: leaves the queue, and gives back what it was handed.
-    fn give_up(&mut self, limiter: &CapacityLimiter) {
-        match mem::replace(&mut self.step, Step::Over) {
-            Step::Start | Step::Over => {}
-            Step::Waiting { key, ticket } => limiter.leave(key, &ticket),
+    fn cancel(&mut self, limiter: &CapacityLimiter) {
+        match mem::replace(&mut self.state, LimiterAcquireState::Done) {
+            LimiterAcquireState::Start | LimiterAcquireState::Done => {}
+            LimiterAcquireState::Waiting { record, key } => limiter.leave(record, &key),
         }
     }
 }
@@ -198,16 +203,16 @@ impl Claim {
 fn anonymous(key: Result<usize, BorrowerBusy>) -> usize {
     match key {
         Ok(key) => key,
-        Err(busy) => unreachable!("nobody was named, and yet: {busy}"),
+        Err(busy) => unreachable!("an acquisition without a borrower cannot be refused: {busy}"),
     }
 }
 
-impl fmt::Debug for Claim {
+impl fmt::Debug for LimiterAcquireOp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match &self.step {
-            Step::Start => "Start",
-            Step::Waiting { .. } => "Waiting",
-            Step::Over => "Over",
+        f.write_str(match &self.state {
+            LimiterAcquireState::Start => "Start",
+            LimiterAcquireState::Waiting { .. } => "Waiting",
+            LimiterAcquireState::Done => "Done",
         })
     }
 }

@@ -3,7 +3,7 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use super::testing::{Hand, at_once};
+use super::testing::{ManualTask, at_once};
 use super::{
     CapacityLimiter, LimiterPermit, Mutex, MutexGuard, OwnedMutexGuard, OwnedSemaphorePermit, Park, PoisonMutex,
     PoisonMutexGuard, RwLock, RwLockWriteGuard, Semaphore, SemaphorePermit, WaitQueue,
@@ -11,65 +11,65 @@ use super::{
 
 /// What all of them can do.
 trait LockLike: Default {
-    type Held<'a>
+    type Guard<'a>
     where
         Self: 'a;
 
-    fn acquire(&self) -> impl Future<Output = Self::Held<'_>>;
-    fn try_acquire(&self) -> Option<Self::Held<'_>>;
+    fn acquire(&self) -> impl Future<Output = Self::Guard<'_>>;
+    fn try_acquire(&self) -> Option<Self::Guard<'_>>;
 }
 
 fn suite<L: LockLike>() {
     // B187, B202: had at once; handed over in the instant of the release.
     let lock = L::default();
     drop(at_once(lock.acquire()));
-    let held = lock.try_acquire().unwrap();
+    let guard = lock.try_acquire().unwrap();
     assert!(lock.try_acquire().is_none());
-    let waiter = Hand::waiting(lock.acquire());
-    drop(held);
+    let waiter = ManualTask::waiting(lock.acquire());
+    drop(guard);
     assert!(lock.try_acquire().is_none());
     drop(waiter.finish());
 
     // B188: longest first, one at a time.
-    let mut held = lock.try_acquire().unwrap();
-    let mut waiters: Vec<_> = (0..10).map(|_| Hand::waiting(lock.acquire())).collect();
+    let mut guard = lock.try_acquire().unwrap();
+    let mut waiters: Vec<_> = (0..10).map(|_| ManualTask::waiting(lock.acquire())).collect();
     for _ in 0..10 {
-        drop(held);
+        drop(guard);
         let first = waiters.remove(0);
         assert!(waiters.iter().all(|hand| hand.wakes() == 0));
-        held = first.finish();
+        guard = first.finish();
         assert!(lock.try_acquire().is_none());
     }
-    drop(held);
+    drop(guard);
 
     // B191, L40: every second one leaves, before or after it was handed the lock.
     for after in [false, true] {
-        let mut held = lock.try_acquire().unwrap();
-        let mut waiters: Vec<_> = (0..10).map(|_| Hand::waiting(lock.acquire())).collect();
+        let mut guard = lock.try_acquire().unwrap();
+        let mut waiters: Vec<_> = (0..10).map(|_| ManualTask::waiting(lock.acquire())).collect();
         while !waiters.is_empty() {
             let leaver = waiters.remove(0);
             if after {
-                drop(held);
+                drop(guard);
                 assert_eq!(leaver.wakes(), 1);
                 drop(leaver);
             } else {
                 drop(leaver);
-                drop(held);
+                drop(guard);
             }
-            held = waiters.remove(0).finish();
+            guard = waiters.remove(0).finish();
         }
-        drop(held);
+        drop(guard);
         assert!(lock.try_acquire().is_some());
     }
 }
 
 impl LockLike for Mutex<()> {
-    type Held<'a> = MutexGuard<'a, ()>;
+    type Guard<'a> = MutexGuard<'a, ()>;
 
-    fn acquire(&self) -> impl Future<Output = Self::Held<'_>> {
+    fn acquire(&self) -> impl Future<Output = Self::Guard<'_>> {
         Mutex::lock(self)
     }
-    fn try_acquire(&self) -> Option<Self::Held<'_>> {
+    fn try_acquire(&self) -> Option<Self::Guard<'_>> {
         Mutex::try_lock(self).ok()
     }
 }
@@ -81,12 +81,12 @@ fn mutex() {
 }
 
 impl LockLike for Arc<Mutex<()>> {
-    type Held<'a> = OwnedMutexGuard<()>;
+    type Guard<'a> = OwnedMutexGuard<()>;
 
-    fn acquire(&self) -> impl Future<Output = Self::Held<'_>> {
+    fn acquire(&self) -> impl Future<Output = Self::Guard<'_>> {
         self.clone().lock_owned()
     }
-    fn try_acquire(&self) -> Option<Self::Held<'_>> {
+    fn try_acquire(&self) -> Option<Self::Guard<'_>> {
         self.clone().try_lock_owned().ok()
     }
 }
@@ -98,12 +98,12 @@ fn owned_mutex() {
 }
 
 impl LockLike for PoisonMutex<()> {
-    type Held<'a> = PoisonMutexGuard<'a, ()>;
+    type Guard<'a> = PoisonMutexGuard<'a, ()>;
 
-    async fn acquire(&self) -> Self::Held<'_> {
+    async fn acquire(&self) -> Self::Guard<'_> {
         PoisonMutex::lock(self).await.unwrap()
     }
-    fn try_acquire(&self) -> Option<Self::Held<'_>> {
+    fn try_acquire(&self) -> Option<Self::Guard<'_>> {
         PoisonMutex::try_lock(self).ok().map(Result::unwrap)
     }
 }
@@ -115,12 +115,12 @@ fn poison_mutex() {
 }
 
 impl LockLike for RwLock<()> {
-    type Held<'a> = RwLockWriteGuard<'a, ()>;
+    type Guard<'a> = RwLockWriteGuard<'a, ()>;
 
-    fn acquire(&self) -> impl Future<Output = Self::Held<'_>> {
+    fn acquire(&self) -> impl Future<Output = Self::Guard<'_>> {
         self.write()
     }
-    fn try_acquire(&self) -> Option<Self::Held<'_>> {
+    fn try_acquire(&self) -> Option<Self::Guard<'_>> {
         self.try_write().ok()
     }
 }
@@ -140,12 +140,12 @@ impl Default for One<Semaphore> {
 }
 
 impl LockLike for One<Semaphore> {
-    type Held<'a> = SemaphorePermit<'a>;
+    type Guard<'a> = SemaphorePermit<'a>;
 
-    fn acquire(&self) -> impl Future<Output = Self::Held<'_>> {
+    fn acquire(&self) -> impl Future<Output = Self::Guard<'_>> {
         self.0.acquire()
     }
-    fn try_acquire(&self) -> Option<Self::Held<'_>> {
+    fn try_acquire(&self) -> Option<Self::Guard<'_>> {
         self.0.try_acquire().ok()
     }
 }
@@ -163,12 +163,12 @@ impl Default for One<Arc<Semaphore>> {
 }
 
 impl LockLike for One<Arc<Semaphore>> {
-    type Held<'a> = OwnedSemaphorePermit;
+    type Guard<'a> = OwnedSemaphorePermit;
 
-    fn acquire(&self) -> impl Future<Output = Self::Held<'_>> {
+    fn acquire(&self) -> impl Future<Output = Self::Guard<'_>> {
         self.0.clone().acquire_owned()
     }
-    fn try_acquire(&self) -> Option<Self::Held<'_>> {
+    fn try_acquire(&self) -> Option<Self::Guard<'_>> {
         self.0.clone().try_acquire_owned().ok()
     }
 }
@@ -186,12 +186,12 @@ impl Default for One<CapacityLimiter> {
 }
 
 impl LockLike for One<CapacityLimiter> {
-    type Held<'a> = LimiterPermit<'a>;
+    type Guard<'a> = LimiterPermit<'a>;
 
-    fn acquire(&self) -> impl Future<Output = Self::Held<'_>> {
+    fn acquire(&self) -> impl Future<Output = Self::Guard<'_>> {
         self.0.acquire()
     }
-    fn try_acquire(&self) -> Option<Self::Held<'_>> {
+    fn try_acquire(&self) -> Option<Self::Guard<'_>> {
         self.0.try_acquire().ok()
     }
 }
@@ -209,9 +209,9 @@ struct HomeMade {
     queue: WaitQueue,
 }
 
-struct Place<'a>(&'a HomeMade, Park<'a>);
+struct QueuedWaiter<'a>(&'a HomeMade, Park<'a>);
 
-impl Drop for Place<'_> {
+impl Drop for QueuedWaiter<'_> {
     fn drop(&mut self) {
         if self.1.leave() {
             self.0.release();
@@ -219,9 +219,9 @@ impl Drop for Place<'_> {
     }
 }
 
-struct Hold<'a>(&'a HomeMade);
+struct HomeMadeGuard<'a>(&'a HomeMade);
 
-impl Drop for Hold<'_> {
+impl Drop for HomeMadeGuard<'_> {
     fn drop(&mut self) {
         self.0.release();
     }
@@ -241,19 +241,19 @@ impl HomeMade {
 }
 
 impl LockLike for HomeMade {
-    type Held<'a> = Hold<'a>;
+    type Guard<'a> = HomeMadeGuard<'a>;
 
-    async fn acquire(&self) -> Hold<'_> {
-        if let Some(held) = self.try_acquire() {
-            return held;
+    async fn acquire(&self) -> HomeMadeGuard<'_> {
+        if let Some(guard) = self.try_acquire() {
+            return guard;
         }
-        let mut place = Place(self, self.queue.lock().park(0));
-        (&mut place.1).await.unwrap();
-        Hold(self)
+        let mut queued = QueuedWaiter(self, self.queue.lock().park(0));
+        (&mut queued.1).await.unwrap();
+        HomeMadeGuard(self)
     }
-    fn try_acquire(&self) -> Option<Hold<'_>> {
+    fn try_acquire(&self) -> Option<HomeMadeGuard<'_>> {
         let mut taken = self.taken.lock().unwrap();
-        (!std::mem::replace(&mut *taken, true)).then(|| Hold(self))
+        (!std::mem::replace(&mut *taken, true)).then(|| HomeMadeGuard(self))
     }
 }
 

@@ -1,7 +1,7 @@
 //! The mutex: one task at a time on a value.
 //!
 //! The value lies behind the word of `raw/lock.rs`, which knows whether somebody has it. Who finds it free has it by one change of
-//! that word, and the guard is a pointer; who does not, waits at the door (`door.rs`), which is common with the
+//! that word, and the guard is a pointer; who does not, waits at the door (`acquire.rs`), which is common with the
 //! [`RwLock`](super::RwLock).
 
 mod guard;
@@ -13,9 +13,9 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use super::WouldBlock;
-use super::door::{Claim, Door, WRITE};
+use super::acquire::{Acquire, QueuedResource, WRITE};
 use super::wait_queue::WaitQueue;
-use crate::raw::lock::{Hold, House, Lock, Word, Writing};
+use crate::raw::lock::{LockedValue, QueuedLock, RawGuard, RawRwLock, WriteAccess};
 
 pub use guard::{MutexGuard, OwnedMutexGuard};
 
@@ -48,20 +48,20 @@ pub use guard::{MutexGuard, OwnedMutexGuard};
 #[derive(Default)]
 pub struct Mutex<T: ?Sized> {
     queue: WaitQueue,
-    lock: Lock<Writing, T>,
+    value: LockedValue<WriteAccess, T>,
 }
 
 impl<T> Mutex<T> {
     /// A mutex around `value`.
     #[must_use]
     pub const fn new(value: T) -> Self {
-        Mutex { queue: WaitQueue::new(), lock: Lock::new(value) }
+        Mutex { queue: WaitQueue::new(), value: LockedValue::new(value) }
     }
 
     /// The value.
     #[must_use]
     pub fn into_inner(self) -> T {
-        self.lock.into_inner()
+        self.value.into_inner()
     }
 }
 
@@ -72,7 +72,7 @@ impl<T: ?Sized> Mutex<T> {
     ///
     /// *Loses its place*. A drop leaves the queue; if it was handed over already it goes to the next waiter.
     pub fn lock(&self) -> MutexLock<'_, T> {
-        MutexLock { mutex: self, claim: Claim::new(WHAT, WRITE) }
+        MutexLock { mutex: self, acquire: Acquire::new(NAME, WRITE) }
     }
 
     /// Waits until it is ours, for a guard that can be moved into another task, a closure or a thread.
@@ -81,7 +81,7 @@ impl<T: ?Sized> Mutex<T> {
     ///
     /// As [`lock`](Mutex::lock).
     pub fn lock_owned(self: Arc<Self>) -> MutexLockOwned<T> {
-        MutexLockOwned { mutex: self, claim: Claim::new(WHAT, WRITE) }
+        MutexLockOwned { mutex: self, acquire: Acquire::new(NAME, WRITE) }
     }
 
     /// Takes it, if it is free. It is not as long as somebody waits.
@@ -90,7 +90,7 @@ impl<T: ?Sized> Mutex<T> {
     ///
     /// [`WouldBlock`] otherwise.
     pub fn try_lock(&self) -> Result<MutexGuard<'_, T>, WouldBlock> {
-        Hold::try_write(self).map(MutexGuard).ok_or(WouldBlock)
+        RawGuard::try_write(self).map(MutexGuard).ok_or(WouldBlock)
     }
 
     /// Takes it, if it is free, for a guard that can be moved.
@@ -99,24 +99,24 @@ impl<T: ?Sized> Mutex<T> {
     ///
     /// [`WouldBlock`] otherwise.
     pub fn try_lock_owned(self: Arc<Self>) -> Result<OwnedMutexGuard<T>, WouldBlock> {
-        Hold::try_write(self).map(OwnedMutexGuard).ok_or(WouldBlock)
+        RawGuard::try_write(self).map(OwnedMutexGuard).ok_or(WouldBlock)
     }
 
     /// The value, which nobody else can be using: all guards are gone, or leaked.
     pub fn get_mut(&mut self) -> &mut T {
-        self.lock.get_mut()
+        self.value.get_mut()
     }
 
     /// A snapshot.
     #[must_use]
     pub fn statistics(&self) -> MutexStatistics {
-        let (waiting, held) = self.queue.waiting_while(|| self.lock.word().is_held());
+        let (waiting, held) = self.queue.waiting_while(|| self.value.raw().is_locked());
         MutexStatistics { held, waiting }
     }
 
     #[inline]
-    fn door(&self) -> Door<'_, Word> {
-        Door { room: self.lock.word(), queue: &self.queue }
+    fn queued(&self) -> QueuedResource<'_, RawRwLock> {
+        QueuedResource { resource: self.value.raw(), queue: &self.queue }
     }
 
     /// What marks those in the queue of a condition who gave up this mutex. No tag of the door's.
@@ -125,26 +125,26 @@ impl<T: ?Sized> Mutex<T> {
     }
 
     /// Moves the `n` longest of those who wait for a condition with this mutex to the end of its own queue.
-    pub(super) fn adopt(&self, from: &WaitQueue, n: usize, tag: usize) -> usize {
-        self.door().adopt(from, n, self.address(), tag)
+    pub(super) fn requeue_from(&self, from: &WaitQueue, n: usize, tag: usize) -> usize {
+        self.queued().requeue_from(from, n, self.address(), tag)
     }
 
     /// The guard of a waiter that was served.
-    pub(super) fn claim_guard(&self) -> MutexGuard<'_, T> {
-        MutexGuard(Hold::write(self))
+    pub(super) fn reserved_guard(&self) -> MutexGuard<'_, T> {
+        MutexGuard(RawGuard::reserved_write(self))
     }
 }
 
-impl<T: ?Sized> House<T> for Mutex<T> {
-    type Most = Writing;
+impl<T: ?Sized> QueuedLock<T> for Mutex<T> {
+    type Access = WriteAccess;
 
     #[inline]
-    fn lock(&self) -> &Lock<Writing, T> {
-        &self.lock
+    fn value(&self) -> &LockedValue<WriteAccess, T> {
+        &self.value
     }
 
-    fn serve(&self) {
-        self.door().serve();
+    fn notify_waiters(&self) {
+        self.queued().notify_waiters();
     }
 }
 
@@ -172,13 +172,13 @@ pub struct MutexStatistics {
 }
 
 /// What it is called in dumps.
-const WHAT: &str = "mutex";
+const NAME: &str = "mutex";
 
 /// Future of [`Mutex::lock`].
 #[must_use = "futures do nothing unless polled"]
 pub struct MutexLock<'a, T: ?Sized> {
     mutex: &'a Mutex<T>,
-    claim: Claim,
+    acquire: Acquire,
 }
 
 impl<'a, T: ?Sized> Future for MutexLock<'a, T> {
@@ -187,28 +187,28 @@ impl<'a, T: ?Sized> Future for MutexLock<'a, T> {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<MutexGuard<'a, T>> {
         let this = &mut *self;
-        if ready!(this.claim.poll_start(cx)) {
+        if ready!(this.acquire.poll_start(cx)) {
             if let Ok(guard) = this.mutex.try_lock() {
-                this.claim.is_over();
+                this.acquire.finish();
                 return Poll::Ready(guard);
             }
         }
-        this.claim.poll_wait(this.mutex.door(), cx).map(|()| this.mutex.claim_guard())
+        this.acquire.poll_wait(this.mutex.queued(), cx).map(|()| this.mutex.reserved_guard())
     }
 }
 
 impl<T: ?Sized> Drop for MutexLock<'_, T> {
     #[inline]
     fn drop(&mut self) {
-        if self.claim.gives_up(self.mutex.door()) {
-            drop(self.mutex.claim_guard());
+        if self.acquire.leave(self.mutex.queued()) {
+            drop(self.mutex.reserved_guard());
         }
     }
 }
 
 impl<T: ?Sized> fmt::Debug for MutexLock<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.claim.fmt("MutexLock", f)
+        self.acquire.fmt("MutexLock", f)
     }
 }
 
@@ -216,12 +216,12 @@ impl<T: ?Sized> fmt::Debug for MutexLock<'_, T> {
 #[must_use = "futures do nothing unless polled"]
 pub struct MutexLockOwned<T: ?Sized> {
     mutex: Arc<Mutex<T>>,
-    claim: Claim,
+    acquire: Acquire,
 }
 
 impl<T: ?Sized> MutexLockOwned<T> {
-    fn claim_guard(&self) -> OwnedMutexGuard<T> {
-        OwnedMutexGuard(Hold::write(self.mutex.clone()))
+    fn reserved_guard(&self) -> OwnedMutexGuard<T> {
+        OwnedMutexGuard(RawGuard::reserved_write(self.mutex.clone()))
     }
 }
 
@@ -230,27 +230,27 @@ impl<T: ?Sized> Future for MutexLockOwned<T> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<OwnedMutexGuard<T>> {
         let this = &mut *self;
-        if ready!(this.claim.poll_start(cx)) {
+        if ready!(this.acquire.poll_start(cx)) {
             if let Ok(guard) = this.mutex.clone().try_lock_owned() {
-                this.claim.is_over();
+                this.acquire.finish();
                 return Poll::Ready(guard);
             }
         }
-        this.claim.poll_wait(this.mutex.door(), cx).map(|()| this.claim_guard())
+        this.acquire.poll_wait(this.mutex.queued(), cx).map(|()| this.reserved_guard())
     }
 }
 
 impl<T: ?Sized> Drop for MutexLockOwned<T> {
     fn drop(&mut self) {
-        if self.claim.gives_up(self.mutex.door()) {
-            drop(self.mutex.claim_guard());
+        if self.acquire.leave(self.mutex.queued()) {
+            drop(self.mutex.reserved_guard());
         }
     }
 }
 
 impl<T: ?Sized> fmt::Debug for MutexLockOwned<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.claim.fmt("MutexLockOwned", f)
+        self.acquire.fmt("MutexLockOwned", f)
     }
 }
 

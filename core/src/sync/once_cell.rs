@@ -18,14 +18,14 @@ use std::task::{Context, Poll, ready};
 use pin_project_lite::pin_project;
 
 use super::AlreadySet;
-use super::line::{Called, Left, Ticket};
 use super::wait_queue::WaitQueue;
+use super::waiter_list::{LeaveOutcome, WaitOutcome, WaiterKey};
 use crate::leaf::{Gate, Waiter};
 use crate::sys::{Mutex, MutexGuard, OnceLock};
 
 /// A value that is made at most once, by whoever needs it first; the others wait for it.
 ///
-/// If making it fails, or the one who makes it is cancelled, the next one tries.
+/// If init_future it fails, or the one who makes it is cancelled, the next one tries.
 ///
 /// # Examples
 ///
@@ -47,15 +47,18 @@ use crate::sys::{Mutex, MutexGuard, OnceLock};
 /// ```
 pub struct OnceCell<T> {
     value: OnceLock<T>,
-    turnstile: Turnstile,
+    initializer: Initializer,
 }
 
 impl<T> OnceCell<T> {
     /// An empty cell.
     #[must_use]
     pub const fn new() -> Self {
-        let turn = Turn { stage: Stage::Free, queued: false };
-        OnceCell { value: OnceLock::new(), turnstile: Turnstile { turn: Mutex::new(turn), queue: WaitQueue::new() } }
+        let state = InitState { phase: InitPhase::Empty, contended: false };
+        OnceCell {
+            value: OnceLock::new(),
+            initializer: Initializer { state: Mutex::new(state), queue: WaitQueue::new() },
+        }
     }
 
     /// The value, if it was made.
@@ -75,25 +78,25 @@ impl<T> OnceCell<T> {
         self.value.into_inner()
     }
 
-    /// Sets the value. If somebody is making it, that one's is dropped when it comes.
+    /// Sets the value. If somebody is init_future it, that one's is dropped when it comes.
     ///
     /// # Errors
     ///
     /// [`AlreadySet`] with the value, if there was one before.
     pub fn set(&self, value: T) -> Result<(), AlreadySet<T>> {
-        let mut turn = self.turnstile.lock();
+        let mut state = self.initializer.lock();
         if let Err(value) = self.value.set(value) {
-            drop(turn);
+            drop(state);
             return Err(AlreadySet { value });
         }
-        turn.stage = Stage::Over;
-        let wakes = turn.queued.then(|| {
-            let mut line = self.turnstile.queue.lock();
+        state.phase = InitPhase::Set;
+        let wakes = state.contended.then(|| {
+            let mut line = self.initializer.queue.lock();
             line.unpark_all();
             line.finish()
         });
-        turn.queued = false;
-        drop(turn);
+        state.contended = false;
+        drop(state);
         drop(wakes);
         Ok(())
     }
@@ -111,7 +114,7 @@ impl<T> OnceCell<T> {
         F: FnOnce() -> Fut,
         Fut: Future<Output = T>,
     {
-        OnceCellGetOrInit { making: Making::new(self, init) }
+        OnceCellGetOrInit { init_future: InitFuture::new(self, init) }
     }
 
     /// The value; if there is none, makes it by running `init`, or waits for who is at it.
@@ -128,13 +131,13 @@ impl<T> OnceCell<T> {
         F: FnOnce() -> Fut,
         Fut: Future<Output = Result<T, E>>,
     {
-        OnceCellGetOrTryInit { making: Making::new(self, init) }
+        OnceCellGetOrTryInit { init_future: InitFuture::new(self, init) }
     }
 
-    /// How many tasks wait for who is making the value.
+    /// How many tasks wait for who is init_future the value.
     #[must_use]
     pub fn waiting(&self) -> usize {
-        self.turnstile.queue.waiting()
+        self.initializer.queue.waiting()
     }
 }
 
@@ -163,7 +166,7 @@ pin_project! {
     #[must_use = "futures do nothing unless polled"]
     pub struct OnceCellGetOrInit<'a, T, F, Fut> {
         #[pin]
-        making: Making<'a, T, F, Fut>,
+        init_future: InitFuture<'a, T, F, Fut>,
     }
 }
 
@@ -175,7 +178,7 @@ where
     type Output = &'a T;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<&'a T> {
-        self.project().making.poll_value(cx, Ok::<T, Infallible>).map(|made| match made {
+        self.project().init_future.poll_value(cx, Ok::<T, Infallible>).map(|made| match made {
             Ok(value) => value,
             Err(never) => match never {},
         })
@@ -184,7 +187,7 @@ where
 
 impl<T, F, Fut> fmt::Debug for OnceCellGetOrInit<'_, T, F, Fut> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.making.claim.fmt("OnceCellGetOrInit", f)
+        self.init_future.permit.fmt("OnceCellGetOrInit", f)
     }
 }
 
@@ -193,7 +196,7 @@ pin_project! {
     #[must_use = "futures do nothing unless polled"]
     pub struct OnceCellGetOrTryInit<'a, T, F, Fut> {
         #[pin]
-        making: Making<'a, T, F, Fut>,
+        init_future: InitFuture<'a, T, F, Fut>,
     }
 }
 
@@ -205,36 +208,37 @@ where
     type Output = Result<&'a T, E>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        self.project().making.poll_value(cx, |made| made)
+        self.project().init_future.poll_value(cx, |made| made)
     }
 }
 
 impl<T, F, Fut> fmt::Debug for OnceCellGetOrTryInit<'_, T, F, Fut> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.making.claim.fmt("OnceCellGetOrTryInit", f)
+        self.init_future.permit.fmt("OnceCellGetOrTryInit", f)
     }
 }
 
 pin_project! {
     /// What the two futures have in common.
-    struct Making<'a, T, F, Fut> {
-        // Subtle: dropped before the claim, so that the next one starts when this one has ended.
+    struct InitFuture<'a, T, F, Fut> {
+        // Subtle: dropped before the permit, so that the next one starts when this one has ended.
         #[pin]
         future: Option<Fut>,
         init: Option<F>,
         cell: &'a OnceCell<T>,
-        claim: Claim<'a>,
+        permit: InitPermit<'a>,
     }
 }
 
-impl<'a, T, F, Fut> Making<'a, T, F, Fut>
+impl<'a, T, F, Fut> InitFuture<'a, T, F, Fut>
 where
     F: FnOnce() -> Fut,
     Fut: Future,
 {
     fn new(cell: &'a OnceCell<T>, init: F) -> Self {
-        let claim = Claim { turnstile: &cell.turnstile, gate: Gate::new("once cell"), step: Step::Start };
-        Making { future: None, init: Some(init), cell, claim }
+        let permit =
+            InitPermit { initializer: &cell.initializer, gate: Gate::new("once cell"), state: InitPermitState::Start };
+        InitFuture { future: None, init: Some(init), cell, permit }
     }
 
     fn poll_value<E>(
@@ -243,116 +247,118 @@ where
         result: impl FnOnce(Fut::Output) -> Result<T, E>,
     ) -> Poll<Result<&'a T, E>> {
         let mut this = self.project();
-        if this.future.is_none() && ready!(this.claim.poll(cx)) {
+        if this.future.is_none() && ready!(this.permit.poll(cx)) {
             if let Some(init) = this.init.take() {
                 this.future.set(Some(init()));
             }
         }
         let Some(future) = this.future.as_mut().as_pin_mut() else {
-            return Poll::Ready(Ok(made(this.cell)));
+            return Poll::Ready(Ok(value_of(this.cell)));
         };
         let result = result(ready!(future.poll(cx)));
         this.future.set(None);
         Poll::Ready(match result {
             Ok(value) => {
-                this.claim.step = Step::Over;
+                this.permit.state = InitPermitState::Done;
                 // Somebody else may have set it meanwhile; then ours is dropped here, with no lock held.
                 drop(this.cell.set(value));
-                Ok(made(this.cell))
+                Ok(value_of(this.cell))
             }
             Err(error) => {
-                this.claim.give_up();
+                this.permit.release();
                 Err(error)
             }
         })
     }
 }
 
-fn made<T>(cell: &OnceCell<T>) -> &T {
+fn value_of<T>(cell: &OnceCell<T>) -> &T {
     match cell.get() {
         Some(value) => value,
-        None => unreachable!("the turn is over when the value was made"),
+        None => unreachable!("the state is over when the value was made"),
     }
 }
 
 /// The part that does not depend on the value's type: whose turn it is.
-struct Turnstile {
-    turn: Mutex<Turn>,
+struct Initializer {
+    state: Mutex<InitState>,
     queue: WaitQueue,
 }
 
-struct Turn {
-    stage: Stage,
+struct InitState {
+    phase: InitPhase,
     /// Somebody may stand in the queue.
-    queued: bool,
+    contended: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Stage {
-    Free,
-    Taken,
-    Over,
+enum InitPhase {
+    Empty,
+    Running,
+    Set,
 }
 
-impl Turnstile {
-    fn lock(&self) -> MutexGuard<'_, Turn> {
-        self.turn.lock().unwrap_or_else(PoisonError::into_inner)
+impl Initializer {
+    fn lock(&self) -> MutexGuard<'_, InitState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whoever had the turn did not make the value.
-    fn pass(&self) {
-        let mut turn = self.lock();
-        if turn.stage == Stage::Over {
+    fn pass_on(&self) {
+        let mut state = self.lock();
+        if state.phase == InitPhase::Set {
             return;
         }
-        debug_assert_eq!(turn.stage, Stage::Taken, "only who has the turn passes it on");
-        if !turn.queued {
-            turn.stage = Stage::Free;
+        debug_assert_eq!(state.phase, InitPhase::Running, "only who has the state passes it on");
+        if !state.contended {
+            state.phase = InitPhase::Empty;
             return;
         }
         let mut line = self.queue.lock();
-        if line.serve().is_none() {
-            turn.stage = Stage::Free;
+        if line.notify_one().is_none() {
+            state.phase = InitPhase::Empty;
         }
-        turn.queued = !line.is_empty();
+        state.contended = !line.is_empty();
         let wakes = line.finish();
-        drop(turn);
+        drop(state);
         drop(wakes);
     }
 }
 
-/// A caller's place at the turnstile.
-struct Claim<'a> {
-    turnstile: &'a Turnstile,
+/// A caller's place at the initializer.
+struct InitPermit<'a> {
+    initializer: &'a Initializer,
     gate: Gate,
-    step: Step,
+    state: InitPermitState,
 }
 
-enum Step {
+enum InitPermitState {
     Start,
-    Waiting(Ticket),
-    Mine,
-    Over,
+    Waiting(WaiterKey),
+    Granted,
+    Done,
 }
 
-impl Claim<'_> {
+impl InitPermit<'_> {
     /// Ready with whether the caller has to make the value.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
         ready!(self.gate.poll_start(cx));
-        match &mut self.step {
-            Step::Start => ready!(self.start(cx)),
-            Step::Waiting(ticket) => match ready!(ticket.poll(self.turnstile.queue.shared(), cx)) {
-                Called::Served => {}
-                Called::Broken(_) | Called::Passed { .. } => {
-                    self.step = Step::Start;
+        match &mut self.state {
+            InitPermitState::Start => ready!(self.start(cx)),
+            InitPermitState::Waiting(key) => match ready!(key.poll(self.initializer.queue.shared(), cx)) {
+                WaitOutcome::Notified => {}
+                WaitOutcome::Broken(_) | WaitOutcome::Skipped { .. } => {
+                    self.state = InitPermitState::Start;
                     ready!(self.start(cx));
                 }
             },
-            Step::Mine | Step::Over => panic!("a `get_or_init` of a `OnceCell` was polled after it was over"),
+            InitPermitState::Granted | InitPermitState::Done => {
+                panic!("a `get_or_init` of a `OnceCell` was polled after it was over")
+            }
         }
-        let mine = self.turnstile.lock().stage != Stage::Over;
-        self.step = if mine { Step::Mine } else { Step::Over };
-        Poll::Ready(mine)
+        let granted = self.initializer.lock().phase != InitPhase::Set;
+        self.state = if granted { InitPermitState::Granted } else { InitPermitState::Done };
+        Poll::Ready(granted)
     }
 
     /// Ready if the turn was free, and is taken now, or there is none any more.
@@ -360,51 +366,51 @@ impl Claim<'_> {
         // L36: made before the lock is taken, if it is needed.
         let mut spare: Option<Waiter> = None;
         loop {
-            let mut turn = self.turnstile.lock();
-            if turn.stage != Stage::Taken {
-                if turn.stage == Stage::Free {
-                    turn.stage = Stage::Taken;
+            let mut state = self.initializer.lock();
+            if state.phase != InitPhase::Running {
+                if state.phase == InitPhase::Empty {
+                    state.phase = InitPhase::Running;
                 }
-                drop(turn);
+                drop(state);
                 return Poll::Ready(());
             }
             if let Some(waiter) = spare {
-                turn.queued = true;
-                self.step = Step::Waiting(self.turnstile.queue.lock().join(0, waiter));
+                state.contended = true;
+                self.state = InitPermitState::Waiting(self.initializer.queue.lock().enqueue(0, waiter));
                 return Poll::Pending;
             }
-            drop(turn);
+            drop(state);
             spare = Some(Waiter::new(cx));
         }
     }
 
     /// Leaves the queue, and passes on the turn.
-    fn give_up(&mut self) {
-        let mine = match mem::replace(&mut self.step, Step::Over) {
-            Step::Start | Step::Over => false,
-            Step::Waiting(ticket) => ticket.leave(self.turnstile.queue.shared()).left != Left::Waiting,
-            // If the value is there, there is no turn to pass on, and `pass` knows.
-            Step::Mine => true,
+    fn release(&mut self) {
+        let granted = match mem::replace(&mut self.state, InitPermitState::Done) {
+            InitPermitState::Start | InitPermitState::Done => false,
+            InitPermitState::Waiting(key) => key.leave(self.initializer.queue.shared()).left != LeaveOutcome::Waiting,
+            // If the value is there, there is no turn to pass on, and `pass_on` knows.
+            InitPermitState::Granted => true,
         };
-        if mine {
-            self.turnstile.pass();
+        if granted {
+            self.initializer.pass_on();
         }
     }
 
     fn fmt(&self, name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let step = match &self.step {
-            Step::Start => "Start",
-            Step::Waiting(_) => "Waiting",
-            Step::Mine => "Making",
-            Step::Over => "Over",
+        let state = match &self.state {
+            InitPermitState::Start => "Start",
+            InitPermitState::Waiting(_) => "Waiting",
+            InitPermitState::Granted => "InitFuture",
+            InitPermitState::Done => "Done",
         };
-        write!(f, "{name}::{step}")
+        write!(f, "{name}::{state}")
     }
 }
 
-impl Drop for Claim<'_> {
+impl Drop for InitPermit<'_> {
     fn drop(&mut self) {
-        self.give_up();
+        self.release();
     }
 }
 

@@ -46,20 +46,20 @@ use crate::tree::current;
 /// ```
 #[derive(Default)]
 pub struct PoisonMutex<T> {
-    mutex: Mutex<Guarded<T>>,
+    mutex: Mutex<PoisonState<T>>,
 }
 
 #[derive(Default)]
-struct Guarded<T> {
+struct PoisonState<T> {
     value: T,
-    cut: Option<Cut>,
+    cause: Option<PoisonCause>,
 }
 
 impl<T> PoisonMutex<T> {
     /// A mutex around `value`, which is whole.
     #[must_use]
     pub const fn new(value: T) -> Self {
-        PoisonMutex { mutex: Mutex::new(Guarded { value, cut: None }) }
+        PoisonMutex { mutex: Mutex::new(PoisonState { value, cause: None }) }
     }
 
     /// Waits until it is ours.
@@ -85,7 +85,7 @@ impl<T> PoisonMutex<T> {
     #[track_caller]
     pub fn try_lock(&self) -> Result<PoisonResult<'_, T>, WouldBlock> {
         let location = Location::caller();
-        self.mutex.try_lock().map(|guard| PoisonMutexGuard::look(guard, location))
+        self.mutex.try_lock().map(|guard| PoisonMutexGuard::wrap(guard, location))
     }
 
     /// A snapshot.
@@ -108,7 +108,7 @@ pub type PoisonResult<'a, T> = Result<PoisonMutexGuard<'a, T>, Poisoned<PoisonMu
 /// Future of [`PoisonMutex::lock`].
 #[must_use = "futures do nothing unless polled"]
 pub struct PoisonMutexLock<'a, T> {
-    lock: MutexLock<'a, Guarded<T>>,
+    lock: MutexLock<'a, PoisonState<T>>,
     location: &'static Location<'static>,
 }
 
@@ -117,7 +117,7 @@ impl<'a, T> Future for PoisonMutexLock<'a, T> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let guard = ready!(Pin::new(&mut self.lock).poll(cx));
-        Poll::Ready(PoisonMutexGuard::look(guard, self.location))
+        Poll::Ready(PoisonMutexGuard::wrap(guard, self.location))
     }
 }
 
@@ -130,18 +130,18 @@ impl<T> fmt::Debug for PoisonMutexLock<'_, T> {
 /// The use of a [`PoisonMutex`].
 #[must_use = "the mutex is released when this is dropped"]
 pub struct PoisonMutexGuard<'a, T> {
-    guard: MutexGuard<'a, Guarded<T>>,
+    guard: MutexGuard<'a, PoisonState<T>>,
     /// The value was in somebody's hands.
     changed: bool,
     location: &'static Location<'static>,
 }
 
 impl<'a, T> PoisonMutexGuard<'a, T> {
-    fn look(guard: MutexGuard<'a, Guarded<T>>, location: &'static Location<'static>) -> PoisonResult<'a, T> {
+    fn wrap(guard: MutexGuard<'a, PoisonState<T>>, location: &'static Location<'static>) -> PoisonResult<'a, T> {
         let guard = PoisonMutexGuard { guard, changed: false, location };
-        match guard.guard.cut.clone() {
+        match guard.guard.cause.clone() {
             None => Ok(guard),
-            Some(cut) => Err(Poisoned { guard, cut }),
+            Some(cause) => Err(Poisoned { guard, cause }),
         }
     }
 
@@ -152,16 +152,16 @@ impl<'a, T> PoisonMutexGuard<'a, T> {
 
     /// Says that the value is whole again, and releases the mutex.
     pub fn mend(mut self) {
-        self.guard.cut = None;
+        self.guard.cause = None;
         self.changed = false;
     }
 }
 
 impl<T> Drop for PoisonMutexGuard<'_, T> {
     fn drop(&mut self) {
-        if self.changed && self.guard.cut.is_none() {
+        if self.changed && self.guard.cause.is_none() {
             let panicking = std::thread::panicking();
-            self.guard.cut = Some(Cut { task: current::task_origin(), location: self.location, panicking });
+            self.guard.cause = Some(PoisonCause { task: current::task_origin(), location: self.location, panicking });
         }
     }
 }
@@ -189,7 +189,7 @@ impl<T: fmt::Debug> fmt::Debug for PoisonMutexGuard<'_, T> {
 
 /// Who cut a critical section short.
 #[derive(Clone)]
-struct Cut {
+struct PoisonCause {
     task: Option<Origin>,
     location: &'static Location<'static>,
     panicking: bool,
@@ -202,7 +202,7 @@ struct Cut {
 /// [`shield`](crate::shield()).
 pub struct Poisoned<G> {
     guard: G,
-    cut: Cut,
+    cause: PoisonCause,
 }
 
 impl<G> Poisoned<G> {
@@ -214,30 +214,30 @@ impl<G> Poisoned<G> {
     /// The task whose section was cut short; none if that was outside of any.
     #[must_use]
     pub fn task(&self) -> Option<&Origin> {
-        self.cut.task.as_ref()
+        self.cause.task.as_ref()
     }
 
     /// Where the mutex was acquired for that section.
     #[must_use]
     pub fn location(&self) -> &'static Location<'static> {
-        self.cut.location
+        self.cause.location
     }
 
     /// Whether it was a panic.
     #[must_use]
     pub fn by_panic(&self) -> bool {
-        self.cut.panicking
+        self.cause.panicking
     }
 }
 
 impl<G> fmt::Display for Poisoned<G> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("a critical section")?;
-        if let Some(task) = &self.cut.task {
+        if let Some(task) = &self.cause.task {
             write!(f, " of task {task}")?;
         }
-        f.write_str(if self.cut.panicking { " panicked" } else { " was cut short" })?;
-        write!(f, " (acquired at {})", self.cut.location)
+        f.write_str(if self.cause.panicking { " panicked" } else { " was cut short" })?;
+        write!(f, " (acquired at {})", self.cause.location)
     }
 }
 
@@ -253,7 +253,7 @@ impl<G> std::error::Error for Poisoned<G> {}
 mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind};
 
-    use super::super::testing::{Hand, at_once};
+    use super::super::testing::{ManualTask, at_once};
     use super::*;
 
     #[test]
@@ -269,14 +269,14 @@ mod tests {
     #[test]
     fn a_section_that_is_cut_short_poisons_until_mended() {
         let mutex = PoisonMutex::new(1);
-        let mut section = Hand::new(async {
+        let mut section = ManualTask::new(async {
             let mut guard = mutex.lock().await.unwrap();
             *guard = 2;
             std::future::pending::<()>().await;
             guard.complete();
         });
         assert!(section.poll().is_pending());
-        let waiter = Hand::waiting(mutex.lock());
+        let waiter = ManualTask::waiting(mutex.lock());
         drop(section);
         let poisoned = waiter.finish().unwrap_err();
         assert!(poisoned.to_string().starts_with("a critical section was cut short (acquired at "));

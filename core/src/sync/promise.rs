@@ -8,8 +8,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use super::AlreadySet;
-use super::line::{Called, Ticket};
 use super::wait_queue::{Broken, WaitQueue};
+use super::waiter_list::{WaitOutcome, WaitState};
 use crate::leaf::{Gate, Waiter};
 use crate::sys::OnceLock;
 
@@ -107,7 +107,7 @@ impl<T> Promise<T> {
     ///
     /// [`Broken`], if it was broken.
     pub fn wait(&self) -> PromiseWait<'_, T> {
-        PromiseWait { promise: self, gate: Gate::new("promise"), step: Step::Start }
+        PromiseWait { promise: self, gate: Gate::new("promise"), state: WaitState::Start }
     }
 
     /// How many tasks wait for it.
@@ -142,13 +142,7 @@ impl<T: fmt::Debug> fmt::Debug for Promise<T> {
 pub struct PromiseWait<'a, T> {
     promise: &'a Promise<T>,
     gate: Gate,
-    step: Step,
-}
-
-enum Step {
-    Start,
-    Waiting(Ticket),
-    Over,
+    state: WaitState,
 }
 
 impl<'a, T> Future for PromiseWait<'a, T> {
@@ -157,37 +151,37 @@ impl<'a, T> Future for PromiseWait<'a, T> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         ready!(this.gate.poll_start(cx));
-        if let Step::Waiting(ticket) = &mut this.step {
-            let called = ready!(ticket.poll(this.promise.queue.shared(), cx));
-            this.step = if let Called::Served = called { Step::Over } else { Step::Start };
+        if let WaitState::Waiting(key) = &mut this.state {
+            let outcome = ready!(key.poll(this.promise.queue.shared(), cx));
+            this.state = if let WaitOutcome::Notified = outcome { WaitState::Done } else { WaitState::Start };
         }
-        if matches!(this.step, Step::Start) && this.promise.outcome.get().is_none() {
+        if matches!(this.state, WaitState::Start) && this.promise.outcome.get().is_none() {
             let waiter = Waiter::new(cx);
             let mut line = this.promise.queue.lock_to_wait();
             if this.promise.outcome.get().is_none() {
-                this.step = Step::Waiting(line.join(0, waiter));
+                this.state = WaitState::Waiting(line.enqueue(0, waiter));
                 return Poll::Pending;
             }
         }
-        this.step = Step::Over;
+        this.state = WaitState::Done;
         this.promise.outcome()
     }
 }
 
 impl<T> Drop for PromiseWait<'_, T> {
     fn drop(&mut self) {
-        if let Step::Waiting(ticket) = mem::replace(&mut self.step, Step::Over) {
-            ticket.leave(self.promise.queue.shared());
+        if let WaitState::Waiting(key) = mem::replace(&mut self.state, WaitState::Done) {
+            key.leave(self.promise.queue.shared());
         }
     }
 }
 
 impl<T> fmt::Debug for PromiseWait<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match &self.step {
-            Step::Start => "PromiseWait::Start",
-            Step::Waiting(_) => "PromiseWait::Waiting",
-            Step::Over => "PromiseWait::Over",
+        f.write_str(match &self.state {
+            WaitState::Start => "PromiseWait::Start",
+            WaitState::Waiting(_) => "PromiseWait::Waiting",
+            WaitState::Done => "PromiseWait::Done",
         })
     }
 }
@@ -196,7 +190,7 @@ impl<T> fmt::Debug for PromiseWait<'_, T> {
 mod tests {
     use std::thread;
 
-    use super::super::testing::{Hand, at_once, block_on};
+    use super::super::testing::{ManualTask, at_once, block_on};
     use super::*;
 
     /// B211
@@ -210,7 +204,7 @@ mod tests {
         assert_eq!((promise.get(), promise.broken().is_none()), (Some(&1), true));
 
         let promise = Promise::new();
-        let waiter = Hand::waiting(promise.wait());
+        let waiter = ManualTask::waiting(promise.wait());
         assert!(promise.break_with("no longer needed"));
         assert_eq!(promise.set(3).unwrap_err().value, 3);
         let broken = waiter.finish().unwrap_err();
@@ -224,7 +218,7 @@ mod tests {
     #[test]
     fn a_cancelled_waiter_takes_nothing_from_the_others() {
         let promise = Promise::new();
-        let [first, second, third] = [0; 3].map(|_| Hand::waiting(promise.wait()));
+        let [first, second, third] = [0; 3].map(|_| ManualTask::waiting(promise.wait()));
         drop(second);
         assert_eq!(promise.waiting(), 2);
         promise.set(5).unwrap();

@@ -1,7 +1,7 @@
 //! The reader-writer lock: many look, or one changes.
 //!
 //! As the [`Mutex`](super::Mutex): the value lies behind the word of `raw/lock.rs`, which counts who is in, and who does not fit
-//! in waits at the door (`door.rs`).
+//! in waits at the door (`acquire.rs`).
 
 mod guard;
 
@@ -11,9 +11,9 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use super::WouldBlock;
-use super::door::{Claim, Door, READ, WRITE};
+use super::acquire::{Acquire, QueuedResource, READ, WRITE};
 use super::wait_queue::WaitQueue;
-use crate::raw::lock::{Hold, House, Lock, Reading, Word};
+use crate::raw::lock::{LockedValue, QueuedLock, RawGuard, RawRwLock, ReadAccess};
 
 pub use guard::{RwLockReadGuard, RwLockWriteGuard};
 
@@ -44,20 +44,20 @@ pub use guard::{RwLockReadGuard, RwLockWriteGuard};
 #[derive(Default)]
 pub struct RwLock<T: ?Sized> {
     queue: WaitQueue,
-    lock: Lock<Reading, T>,
+    value: LockedValue<ReadAccess, T>,
 }
 
 impl<T> RwLock<T> {
     /// A lock around `value`.
     #[must_use]
     pub const fn new(value: T) -> Self {
-        RwLock { queue: WaitQueue::new(), lock: Lock::new(value) }
+        RwLock { queue: WaitQueue::new(), value: LockedValue::new(value) }
     }
 
     /// The value.
     #[must_use]
     pub fn into_inner(self) -> T {
-        self.lock.into_inner()
+        self.value.into_inner()
     }
 }
 
@@ -68,7 +68,7 @@ impl<T: ?Sized> RwLock<T> {
     ///
     /// *Loses its place*. A drop leaves the queue; what was handed over already goes to the next waiter.
     pub fn read(&self) -> RwLockRead<'_, T> {
-        RwLockRead { lock: self, claim: Claim::new(WHAT, READ) }
+        RwLockRead { lock: self, acquire: Acquire::new(NAME, READ) }
     }
 
     /// Waits until it can be changed.
@@ -77,7 +77,7 @@ impl<T: ?Sized> RwLock<T> {
     ///
     /// *Loses its place*. A drop leaves the queue; what was handed over already goes to the next waiter.
     pub fn write(&self) -> RwLockWrite<'_, T> {
-        RwLockWrite { lock: self, claim: Claim::new(WHAT, WRITE) }
+        RwLockWrite { lock: self, acquire: Acquire::new(NAME, WRITE) }
     }
 
     /// Reads, if nobody writes and nobody waits.
@@ -86,11 +86,11 @@ impl<T: ?Sized> RwLock<T> {
     ///
     /// [`WouldBlock`] otherwise.
     pub fn try_read(&self) -> Result<RwLockReadGuard<'_, T>, WouldBlock> {
-        let mut hold = Hold::try_read(self);
-        if hold.is_none() && self.door().clears(READ) {
-            hold = Hold::try_read(self);
+        let mut guard = RawGuard::try_read(self);
+        if guard.is_none() && self.queued().drop_cancelled_waiters(READ) {
+            guard = RawGuard::try_read(self);
         }
-        hold.map(RwLockReadGuard).ok_or(WouldBlock)
+        guard.map(RwLockReadGuard).ok_or(WouldBlock)
     }
 
     /// Writes, if nobody uses it and nobody waits.
@@ -99,51 +99,51 @@ impl<T: ?Sized> RwLock<T> {
     ///
     /// [`WouldBlock`] otherwise.
     pub fn try_write(&self) -> Result<RwLockWriteGuard<'_, T>, WouldBlock> {
-        let mut hold = Hold::try_write(self);
-        if hold.is_none() && self.door().clears(WRITE) {
-            hold = Hold::try_write(self);
+        let mut guard = RawGuard::try_write(self);
+        if guard.is_none() && self.queued().drop_cancelled_waiters(WRITE) {
+            guard = RawGuard::try_write(self);
         }
-        hold.map(RwLockWriteGuard).ok_or(WouldBlock)
+        guard.map(RwLockWriteGuard).ok_or(WouldBlock)
     }
 
     /// The value, which nobody else can be using: all guards are gone, or leaked.
     pub fn get_mut(&mut self) -> &mut T {
-        self.lock.get_mut()
+        self.value.get_mut()
     }
 
     /// A snapshot.
     #[must_use]
     pub fn statistics(&self) -> RwLockStatistics {
-        let (waiting, (readers, writer)) = self.queue.waiting_while(|| self.lock.word().readers_and_writer());
+        let (waiting, (readers, writer)) = self.queue.waiting_while(|| self.value.raw().readers_and_writer());
         RwLockStatistics { readers, writer, waiting }
     }
 
     #[inline]
-    fn door(&self) -> Door<'_, Word> {
-        Door { room: self.lock.word(), queue: &self.queue }
+    fn queued(&self) -> QueuedResource<'_, RawRwLock> {
+        QueuedResource { resource: self.value.raw(), queue: &self.queue }
     }
 
     /// The guard of a reader that was let in.
-    fn claim_read(&self) -> RwLockReadGuard<'_, T> {
-        RwLockReadGuard(Hold::read(self))
+    fn reserved_read_guard(&self) -> RwLockReadGuard<'_, T> {
+        RwLockReadGuard(RawGuard::reserved_read(self))
     }
 
     /// The guard of a writer that was let in.
-    fn claim_write(&self) -> RwLockWriteGuard<'_, T> {
-        RwLockWriteGuard(Hold::write(self))
+    fn reserved_write_guard(&self) -> RwLockWriteGuard<'_, T> {
+        RwLockWriteGuard(RawGuard::reserved_write(self))
     }
 }
 
-impl<T: ?Sized> House<T> for RwLock<T> {
-    type Most = Reading;
+impl<T: ?Sized> QueuedLock<T> for RwLock<T> {
+    type Access = ReadAccess;
 
     #[inline]
-    fn lock(&self) -> &Lock<Reading, T> {
-        &self.lock
+    fn value(&self) -> &LockedValue<ReadAccess, T> {
+        &self.value
     }
 
-    fn serve(&self) {
-        self.door().serve();
+    fn notify_waiters(&self) {
+        self.queued().notify_waiters();
     }
 }
 
@@ -173,13 +173,13 @@ pub struct RwLockStatistics {
 }
 
 /// What it is called in dumps.
-const WHAT: &str = "rw lock";
+const NAME: &str = "rw lock";
 
 /// Future of [`RwLock::read`].
 #[must_use = "futures do nothing unless polled"]
 pub struct RwLockRead<'a, T: ?Sized> {
     lock: &'a RwLock<T>,
-    claim: Claim,
+    acquire: Acquire,
 }
 
 impl<'a, T: ?Sized> Future for RwLockRead<'a, T> {
@@ -188,28 +188,28 @@ impl<'a, T: ?Sized> Future for RwLockRead<'a, T> {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<RwLockReadGuard<'a, T>> {
         let this = &mut *self;
-        if ready!(this.claim.poll_start(cx)) {
-            if let Some(guard) = Hold::try_read(this.lock) {
-                this.claim.is_over();
+        if ready!(this.acquire.poll_start(cx)) {
+            if let Some(guard) = RawGuard::try_read(this.lock) {
+                this.acquire.finish();
                 return Poll::Ready(RwLockReadGuard(guard));
             }
         }
-        this.claim.poll_wait(this.lock.door(), cx).map(|()| this.lock.claim_read())
+        this.acquire.poll_wait(this.lock.queued(), cx).map(|()| this.lock.reserved_read_guard())
     }
 }
 
 impl<T: ?Sized> Drop for RwLockRead<'_, T> {
     #[inline]
     fn drop(&mut self) {
-        if self.claim.gives_up(self.lock.door()) {
-            drop(self.lock.claim_read());
+        if self.acquire.leave(self.lock.queued()) {
+            drop(self.lock.reserved_read_guard());
         }
     }
 }
 
 impl<T: ?Sized> fmt::Debug for RwLockRead<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.claim.fmt("RwLockRead", f)
+        self.acquire.fmt("RwLockRead", f)
     }
 }
 
@@ -217,7 +217,7 @@ impl<T: ?Sized> fmt::Debug for RwLockRead<'_, T> {
 #[must_use = "futures do nothing unless polled"]
 pub struct RwLockWrite<'a, T: ?Sized> {
     lock: &'a RwLock<T>,
-    claim: Claim,
+    acquire: Acquire,
 }
 
 impl<'a, T: ?Sized> Future for RwLockWrite<'a, T> {
@@ -226,28 +226,28 @@ impl<'a, T: ?Sized> Future for RwLockWrite<'a, T> {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<RwLockWriteGuard<'a, T>> {
         let this = &mut *self;
-        if ready!(this.claim.poll_start(cx)) {
-            if let Some(guard) = Hold::try_write(this.lock) {
-                this.claim.is_over();
+        if ready!(this.acquire.poll_start(cx)) {
+            if let Some(guard) = RawGuard::try_write(this.lock) {
+                this.acquire.finish();
                 return Poll::Ready(RwLockWriteGuard(guard));
             }
         }
-        this.claim.poll_wait(this.lock.door(), cx).map(|()| this.lock.claim_write())
+        this.acquire.poll_wait(this.lock.queued(), cx).map(|()| this.lock.reserved_write_guard())
     }
 }
 
 impl<T: ?Sized> Drop for RwLockWrite<'_, T> {
     #[inline]
     fn drop(&mut self) {
-        if self.claim.gives_up(self.lock.door()) {
-            drop(self.lock.claim_write());
+        if self.acquire.leave(self.lock.queued()) {
+            drop(self.lock.reserved_write_guard());
         }
     }
 }
 
 impl<T: ?Sized> fmt::Debug for RwLockWrite<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.claim.fmt("RwLockWrite", f)
+        self.acquire.fmt("RwLockWrite", f)
     }
 }
 

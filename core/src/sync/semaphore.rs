@@ -1,7 +1,7 @@
 //! The semaphore: permits that are handed over.
 //!
 //! The free permits are in one atomic word (`permits.rs`), with a mark beside them, so that taking one and giving it back are one
-//! instruction each as long as nobody waits. Who has to wait does so at the door (`door.rs`).
+//! instruction each as long as nobody waits. Who has to wait does so at the door (`acquire.rs`).
 
 mod acquire;
 mod permits;
@@ -10,7 +10,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::WouldBlock;
-use super::door::{Claim, Door, Room};
+use super::acquire::{Acquire, QueuedResource, Resource};
 use super::wait_queue::WaitQueue;
 use permits::Permits;
 
@@ -83,7 +83,7 @@ impl Semaphore {
     /// As [`acquire`](Semaphore::acquire).
     #[inline]
     pub fn acquire_many(&self, n: usize) -> SemaphoreAcquire<'_> {
-        SemaphoreAcquire { semaphore: self, claim: Claim::new(WHAT, n) }
+        SemaphoreAcquire { semaphore: self, acquire: Acquire::new(NAME, n) }
     }
 
     /// Waits for a permit that can be moved into another task, a closure or a thread.
@@ -116,7 +116,7 @@ impl Semaphore {
     ///
     /// As [`acquire`](Semaphore::acquire).
     pub fn acquire_many_owned(self: Arc<Self>, n: usize) -> SemaphoreAcquireOwned {
-        SemaphoreAcquireOwned { semaphore: self, claim: Claim::new(WHAT, n) }
+        SemaphoreAcquireOwned { semaphore: self, acquire: Acquire::new(NAME, n) }
     }
 
     /// Takes a permit, if one is free and nobody waits.
@@ -182,20 +182,20 @@ impl Semaphore {
     }
 
     #[inline]
-    fn door(&self) -> Door<'_, Permits> {
-        Door { room: &self.permits, queue: &self.queue }
+    fn queued(&self) -> QueuedResource<'_, Permits> {
+        QueuedResource { resource: &self.permits, queue: &self.queue }
     }
 
     /// Takes `n` permits, if nobody waits.
     #[inline]
     fn take(&self, n: usize) -> bool {
-        self.permits.enter(n)
+        self.permits.try_acquire(n)
     }
 
     /// As `take`, for those who will not wait.
     #[inline]
     fn try_take(&self, n: usize) -> bool {
-        self.take(n) || (self.door().clears(n) && self.take(n))
+        self.take(n) || (self.queued().drop_cancelled_waiters(n) && self.take(n))
     }
 
     /// Gives `n` permits back, to the first in line if there is one.
@@ -210,17 +210,17 @@ impl Semaphore {
         let mut line = self.queue.lock();
         // To those who can do with what comes back it passes by way of the line's lock, and the word does not change.
         while n > 0 && line.first().is_some_and(|need| need <= n) {
-            n -= line.serve().unwrap_or(0);
+            n -= line.notify_one().unwrap_or(0);
         }
         if n > 0 {
             self.permits.add(n);
         }
-        self.door().serve_line(line);
+        self.queued().notify_waiters_in(line);
     }
 }
 
 /// What it is called in dumps.
-const WHAT: &str = "semaphore";
+const NAME: &str = "semaphore";
 
 impl fmt::Debug for Semaphore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

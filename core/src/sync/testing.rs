@@ -8,9 +8,9 @@ use std::task::{Context, Poll, Wake, Waker};
 
 /// Counts how often it was woken.
 #[derive(Default)]
-pub(crate) struct Counter(AtomicUsize);
+pub(crate) struct WakeCounter(AtomicUsize);
 
-impl Wake for Counter {
+impl Wake for WakeCounter {
     fn wake(self: Arc<Self>) {
         self.wake_by_ref();
     }
@@ -21,22 +21,22 @@ impl Wake for Counter {
 }
 
 /// A task of one future.
-pub(crate) struct Hand<F> {
-    counter: Arc<Counter>,
+pub(crate) struct ManualTask<F> {
+    counter: Arc<WakeCounter>,
     waker: Waker,
     future: Pin<Box<F>>,
 }
 
-impl<F: Future> Hand<F> {
+impl<F: Future> ManualTask<F> {
     pub(crate) fn new(future: F) -> Self {
-        let counter = Arc::new(Counter::default());
-        Hand { waker: counter.clone().into(), counter, future: Box::pin(future) }
+        let counter = Arc::new(WakeCounter::default());
+        ManualTask { waker: counter.clone().into(), counter, future: Box::pin(future) }
     }
 
     /// A task that was polled once and has to wait.
     #[track_caller]
     pub(crate) fn waiting(future: F) -> Self {
-        let mut hand = Hand::new(future);
+        let mut hand = ManualTask::new(future);
         assert!(hand.poll().is_pending(), "it did not have to wait");
         assert_eq!(hand.wakes(), 0, "nothing to go on for");
         hand
@@ -72,13 +72,13 @@ pub(crate) fn at_once<F: Future>(future: F) -> F::Output {
 
 /// Runs `future` on this thread, parking it.
 pub(crate) fn block_on<F: Future>(future: F) -> F::Output {
-    struct Unpark(std::thread::Thread);
-    impl Wake for Unpark {
+    struct UnparkOnWake(std::thread::Thread);
+    impl Wake for UnparkOnWake {
         fn wake(self: Arc<Self>) {
             self.0.unpark();
         }
     }
-    let waker = Waker::from(Arc::new(Unpark(std::thread::current())));
+    let waker = Waker::from(Arc::new(UnparkOnWake(std::thread::current())));
     let mut future = pin!(future);
     loop {
         if let Poll::Ready(output) = future.as_mut().poll(&mut Context::from_waker(&waker)) {

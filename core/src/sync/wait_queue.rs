@@ -10,7 +10,7 @@
 //! * notified listeners count as listeners until they are polled, so statistics are not exact (B201);
 //! * each wait allocates, unless the listener lives on the stack of an async function, which a named future has not.
 //!
-//! What is queued, and the states of a waiter, are in `line.rs`.
+//! What is queued, and the states of a waiter, are in `waiter_list.rs`.
 
 mod broken;
 
@@ -21,8 +21,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-pub use super::line::WakeList;
-use super::line::{self, Called, Left, List, Shared, Ticket};
+pub use super::waiter_list::WakeList;
+use super::waiter_list::{self, LeaveOutcome, SharedWaiterList, WaitOutcome, WaiterKey, WaiterList};
 use crate::leaf::{Gate, Waiter};
 use crate::sys::atomic::{Ordering, fence};
 use crate::sys::{MutexGuard, OnceLock};
@@ -63,7 +63,7 @@ pub use broken::Broken;
 /// # });
 /// ```
 ///
-/// A counter of permits that is handed over, and not lost when a waiter goes away between being called and being polled:
+/// A counter of permits that is handed over, and not lost when a waiter goes moved_to between being called and being polled:
 ///
 /// ```
 /// use foster::sync::{Park, WaitQueue};
@@ -121,7 +121,7 @@ pub use broken::Broken;
 #[derive(Default)]
 pub struct WaitQueue {
     /// Made by the first one who needs it. On the heap, so that a waiter that was moved here finds it.
-    shared: OnceLock<Arc<Shared>>,
+    shared: OnceLock<Arc<SharedWaiterList>>,
 }
 
 impl WaitQueue {
@@ -132,7 +132,7 @@ impl WaitQueue {
     }
 
     #[inline]
-    pub(super) fn shared(&self) -> &Arc<Shared> {
+    pub(super) fn shared(&self) -> &Arc<SharedWaiterList> {
         self.shared.get_or_init(Arc::default)
     }
 
@@ -150,7 +150,7 @@ impl WaitQueue {
     ///
     /// [`Broken`], once the queue was [broken](WaitQueue::break_with).
     pub fn park(&self) -> Park<'_> {
-        Park { state: State::New(self), gate: Gate::new("wait queue") }
+        Park { state: ParkState::New(self), gate: Gate::new("wait queue") }
     }
 
     /// Unparks the `n` longest waiters, or as many as there are; says how many.
@@ -172,21 +172,21 @@ impl WaitQueue {
     ///
     /// They are not woken: from now on they wait there, and leave from there. Moving a queue onto itself does nothing.
     pub fn repark(&self, n: usize, to: &WaitQueue) -> usize {
-        self.repark_as(n, to, None, || {})
+        self.requeue_tagged(n, to, None, || {})
     }
 
     /// [`repark`](WaitQueue::repark), of those whose tag is the one, giving them the other. Wakes nobody, unless `to` is
-    /// broken. `mark` runs under the locks of both, before anybody has moved; it must not use either.
-    pub(super) fn repark_as(
+    /// broken. `before_move` runs under the locks of both, before anybody has moved; it must not use either.
+    pub(super) fn requeue_tagged(
         &self,
         n: usize,
         to: &WaitQueue,
         tags: Option<(usize, usize)>,
-        mark: impl FnOnce(),
+        before_move: impl FnOnce(),
     ) -> usize {
         let Some(from) = self.shared.get() else { return 0 };
         let mut wakes = WakeList::default();
-        line::repark(from, to.shared(), n, tags, mark, &mut wakes)
+        waiter_list::requeue(from, to.shared(), n, tags, before_move, &mut wakes)
     }
 
     /// Moves everybody who waits now to the end of queue `to`; says how many. As [`repark`](WaitQueue::repark).
@@ -275,8 +275,8 @@ impl fmt::Debug for WaitQueue {
 #[must_use = "the queue is unlocked when this is dropped"]
 pub struct Line<'a> {
     // Subtle: the fields are dropped in this order: unlock, then wake.
-    list: MutexGuard<'a, List>,
-    shared: &'a Shared,
+    list: MutexGuard<'a, WaiterList>,
+    shared: &'a SharedWaiterList,
     wakes: WakeList,
 }
 
@@ -304,22 +304,22 @@ impl<'a> Line<'a> {
     /// Waiting for it is [`WaitQueue::park`], except that the place is taken already. Cancelled code ought not to take one
     /// (law L14), so pass a [`checkpoint`](crate::checkpoint()) before.
     pub fn park(&mut self, tag: usize) -> Park<'a> {
-        let key = self.list.enter(tag, Waiter::unpolled(), &mut self.wakes);
+        let key = self.list.enqueue_or_break(tag, Waiter::unpolled(), &mut self.wakes);
         Park {
-            state: State::Joined { home: self.shared, ticket: Some(Ticket::new(key)) },
+            state: ParkState::Queued { list: self.shared, key: Some(WaiterKey::new(key)) },
             gate: Gate::passed("wait queue"),
         }
     }
 
     /// Unparks the `n` longest waiters, or as many as there are; says how many.
     pub fn unpark(&mut self, n: usize) -> usize {
-        (0..n).take_while(|_| self.list.serve(true, &mut self.wakes).is_some()).count()
+        (0..n).take_while(|_| self.list.notify_one(true, &mut self.wakes).is_some()).count()
     }
 
     /// Unparks everybody who waits now; says how many.
     pub fn unpark_all(&mut self) -> usize {
         let mut count = 0;
-        while self.list.serve(false, &mut self.wakes).is_some() {
+        while self.list.notify_one(false, &mut self.wakes).is_some() {
             count += 1;
         }
         count
@@ -335,26 +335,26 @@ impl<'a> Line<'a> {
         wakes
     }
 
-    /// Calls the longest waiter, for good, and gives its tag. A waiter that then goes away has to hand on by itself.
+    /// Calls the longest waiter, for good, and gives its tag. A waiter that then goes moved_to has to hand on by itself.
     #[inline]
-    pub(super) fn serve(&mut self) -> Option<usize> {
-        self.list.serve(false, &mut self.wakes)
+    pub(super) fn notify_one(&mut self) -> Option<usize> {
+        self.list.notify_one(false, &mut self.wakes)
     }
 
     /// How many wait whose code is not cancelled.
-    pub(super) fn count(&mut self) -> usize {
-        self.list.count(&mut self.wakes)
+    pub(super) fn count_eligible(&mut self) -> usize {
+        self.list.count_eligible(&mut self.wakes)
     }
 
     /// Joins the line, in a queue that is never broken.
     #[inline]
-    pub(super) fn join(&mut self, tag: usize, waiter: Waiter) -> Ticket {
-        Ticket::new(self.list.join(tag, waiter))
+    pub(super) fn enqueue(&mut self, tag: usize, waiter: Waiter) -> WaiterKey {
+        WaiterKey::new(self.list.enqueue(tag, waiter))
     }
 
     /// Takes out a waiter that stands in this very line. It is to be dropped after the line.
-    pub(super) fn remove(&mut self, ticket: &Ticket) -> (Left, Option<Waiter>) {
-        self.list.remove(ticket.key())
+    pub(super) fn remove(&mut self, key: &WaiterKey) -> (LeaveOutcome, Option<Waiter>) {
+        self.list.remove(key.key())
     }
 }
 
@@ -367,16 +367,16 @@ impl fmt::Debug for Line<'_> {
 /// Future of [`WaitQueue::park`] and [`Line::park`].
 #[must_use = "futures do nothing unless polled"]
 pub struct Park<'a> {
-    state: State<'a>,
+    state: ParkState<'a>,
     gate: Gate,
 }
 
-enum State<'a> {
+enum ParkState<'a> {
     New(&'a WaitQueue),
     /// The ticket is gone once the wait is over.
-    Joined {
-        home: &'a Shared,
-        ticket: Option<Ticket>,
+    Queued {
+        list: &'a SharedWaiterList,
+        key: Option<WaiterKey>,
     },
 }
 
@@ -387,15 +387,15 @@ impl Park<'_> {
     /// `false` also for a wait that is over, was not begun, or was broken.
     pub fn leave(&mut self) -> bool {
         match self.take() {
-            Some((home, ticket)) => matches!(ticket.leave(home).left, Left::Served { .. }),
+            Some((list, key)) => matches!(key.leave(list).left, LeaveOutcome::Notified { .. }),
             None => false,
         }
     }
 
-    fn take(&mut self) -> Option<(&Shared, Ticket)> {
+    fn take(&mut self) -> Option<(&SharedWaiterList, WaiterKey)> {
         match &mut self.state {
-            State::New(_) => None,
-            State::Joined { home, ticket, .. } => Some((home, ticket.take()?)),
+            ParkState::New(_) => None,
+            ParkState::Queued { list, key, .. } => Some((list, key.take()?)),
         }
     }
 }
@@ -406,36 +406,36 @@ impl Future for Park<'_> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         ready!(this.gate.poll_start(cx));
-        if let State::New(queue) = this.state {
+        if let ParkState::New(queue) = this.state {
             // L36: made before the lock is taken.
             let waiter = Waiter::new(cx);
             let mut wakes = WakeList::default();
-            let home = queue.shared();
-            let key = home.lock().enter(0, waiter, &mut wakes);
-            this.state = State::Joined { home, ticket: Some(Ticket::new(key)) };
+            let list = queue.shared();
+            let key = list.lock().enqueue_or_break(0, waiter, &mut wakes);
+            this.state = ParkState::Queued { list, key: Some(WaiterKey::new(key)) };
         }
-        let State::Joined { home, ticket } = &mut this.state else { unreachable!("it has just joined") };
-        let Some(held) = ticket else { panic!("`Park` was polled after it was ready") };
+        let ParkState::Queued { list, key } = &mut this.state else { unreachable!("it has just joined") };
+        let Some(held) = key else { panic!("`Park` was polled after it was ready") };
         let result = loop {
-            match ready!(held.poll(home, cx)) {
-                Called::Served => break Ok(()),
-                Called::Broken(broken) => break Err(broken),
-                Called::Passed { tag } => held.rejoin(home, tag, Waiter::new(cx)),
+            match ready!(held.poll(list, cx)) {
+                WaitOutcome::Notified => break Ok(()),
+                WaitOutcome::Broken(broken) => break Err(broken),
+                WaitOutcome::Skipped { tag } => held.enqueue_again(list, tag, Waiter::new(cx)),
             }
         };
-        *ticket = None;
+        *key = None;
         Poll::Ready(result)
     }
 }
 
 impl Drop for Park<'_> {
     fn drop(&mut self) {
-        let Some((home, ticket)) = self.take() else { return };
+        let Some((list, key)) = self.take() else { return };
         // L40.
-        let gone = ticket.leave(home);
-        if let Left::Served { pass_on: true } = gone.left {
+        let left = key.leave(list);
+        if let LeaveOutcome::Notified { pass_on: true } = left.left {
             let mut wakes = WakeList::default();
-            gone.away.as_deref().unwrap_or(home).lock().serve(true, &mut wakes);
+            left.moved_to.as_deref().unwrap_or(list).lock().notify_one(true, &mut wakes);
         }
     }
 }
@@ -443,9 +443,9 @@ impl Drop for Park<'_> {
 impl fmt::Debug for Park<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match &self.state {
-            State::New(_) => "Park::New",
-            State::Joined { ticket: Some(_), .. } => "Park::Joined",
-            State::Joined { ticket: None, .. } => "Park::Over",
+            ParkState::New(_) => "Park::New",
+            ParkState::Queued { key: Some(_), .. } => "Park::Queued",
+            ParkState::Queued { key: None, .. } => "Park::Done",
         })
     }
 }

@@ -9,22 +9,22 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
-use super::Who;
-use super::slip::{Awaited, Ticket};
+use super::Awaiter;
+use super::job_handle::{JobHandle, PermitRequest};
 use crate::sync::CapacityLimiter;
 use crate::tree::current;
 
 /// Future of [`to_thread_abandon`](super::to_thread_abandon).
 #[must_use = "futures do nothing unless polled"]
 pub struct ToThreadAbandon<T, F> {
-    pub(super) stage: AbandonStage<T, F>,
+    pub(super) state: AbandonState<T, F>,
     pub(super) location: &'static Location<'static>,
 }
 
-pub(super) enum AbandonStage<T, F> {
-    Fresh { ticket: Ticket, work: Option<F> },
+pub(super) enum AbandonState<T, F> {
+    Start { request: PermitRequest, work: Option<F> },
     // In this order: the job learns that it is abandoned, then that its calls are over.
-    Running { _abandoned: Abandoned, awaited: Awaited<T> },
+    Running { _abandon: AbandonOnDrop, handle: JobHandle<T> },
     Done,
 }
 
@@ -33,17 +33,17 @@ impl<T, F> Unpin for ToThreadAbandon<T, F> {}
 impl<T, F> ToThreadAbandon<T, F> {
     /// As [`ToThread::limiter`](super::ToThread::limiter); the permit is held until the job ends, also if it is abandoned.
     pub fn limiter(mut self, limiter: Arc<CapacityLimiter>) -> Self {
-        if let AbandonStage::Fresh { ticket, .. } = &mut self.stage {
-            ticket.limiter = Some(limiter);
+        if let AbandonState::Start { request, .. } = &mut self.state {
+            request.limiter = Some(limiter);
         }
         self
     }
 }
 
 /// Tells the job when the await is gone.
-pub(super) struct Abandoned(Arc<AtomicBool>);
+pub(super) struct AbandonOnDrop(Arc<AtomicBool>);
 
-impl Drop for Abandoned {
+impl Drop for AbandonOnDrop {
     fn drop(&mut self) {
         self.0.store(true, Ordering::Release);
     }
@@ -59,28 +59,28 @@ where
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
         let this = &mut *self;
         loop {
-            match &mut this.stage {
-                AbandonStage::Fresh { ticket, work } => {
-                    let paid = ready!(ticket.poll(this.location, cx));
+            match &mut this.state {
+                AbandonState::Start { request, work } => {
+                    let permit = ready!(request.poll(this.location, cx));
                     let Some(work) = work.take() else { unreachable!("started once") };
-                    let who = Arc::new(AtomicBool::new(false));
-                    let (_abandoned, awaited) = (Abandoned(who.clone()), Awaited::new());
-                    let slip = awaited.slip().clone();
-                    this.stage = AbandonStage::Running { _abandoned, awaited };
-                    let who = Who::Abandonable(who, current::scope());
-                    if let Err(refused) = Awaited::start(&slip, who, paid, work) {
-                        this.stage = AbandonStage::Done;
+                    let awaiter = Arc::new(AtomicBool::new(false));
+                    let (_abandon, handle) = (AbandonOnDrop(awaiter.clone()), JobHandle::new());
+                    let state = handle.state().clone();
+                    this.state = AbandonState::Running { _abandon, handle };
+                    let awaiter = Awaiter::Abandonable(awaiter, current::scope());
+                    if let Err(refused) = JobHandle::start(&state, awaiter, permit, work) {
+                        this.state = AbandonState::Done;
                         return Poll::Ready(Err(refused));
                     }
                 }
-                AbandonStage::Running { awaited, .. } => {
-                    awaited.poll_calls(cx);
-                    ready!(awaited.slip().poll_ended(cx));
-                    let slip = awaited.slip().clone();
-                    this.stage = AbandonStage::Done;
-                    return Poll::Ready(Ok(slip.take()));
+                AbandonState::Running { handle, .. } => {
+                    handle.poll_calls(cx);
+                    ready!(handle.state().poll_finished(cx));
+                    let state = handle.state().clone();
+                    this.state = AbandonState::Done;
+                    return Poll::Ready(Ok(state.take_result()));
                 }
-                AbandonStage::Done => panic!("a blocking job was polled after it had returned"),
+                AbandonState::Done => panic!("a blocking job was polled after it had returned"),
             }
         }
     }
@@ -88,8 +88,8 @@ where
 
 impl<T, F> Drop for ToThreadAbandon<T, F> {
     fn drop(&mut self) {
-        if let AbandonStage::Running { awaited, .. } = &self.stage {
-            let waker = awaited.slip().lock().waker.take();
+        if let AbandonState::Running { handle, .. } = &self.state {
+            let waker = handle.state().lock().waker.take();
             drop(waker);
             // The result is dropped with the slip, by whoever is the last to hold it.
         }

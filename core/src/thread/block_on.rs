@@ -5,7 +5,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 
-use super::Host;
+use super::JobContext;
 use crate::runtime::{Runtime, park_until};
 use crate::tree::current;
 
@@ -44,8 +44,8 @@ use crate::tree::current;
 #[track_caller]
 pub fn block_on<F: Future>(future: F) -> F::Output {
     refuse_in_tree("thread::block_on", "the future");
-    match Host::current() {
-        Some(host) => wait(&host.runtime, future),
+    match JobContext::current() {
+        Some(context) => wait(&context.runtime, future),
         None => {
             let mut output = None;
             let mut future = pin!(future);

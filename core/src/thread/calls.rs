@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use super::block_on::{refuse_in_tree, wait};
-use super::host::{Host, Who};
+use super::job_context::{Awaiter, JobContext};
 use crate::reason::{Origin, Reason};
 use crate::runtime::park_until;
 use crate::scope::{CancelScope, Run, ScopeHandle, reason};
@@ -70,10 +70,10 @@ where
     F: Future<Output = T> + Send + 'static,
 {
     refuse_in_tree("thread::from_thread", "the future");
-    let host = host("thread::from_thread");
-    let reply = host.desk.put(future, Location::caller())?;
+    let context = context("thread::from_thread");
+    let reply = context.calls.push(future, Location::caller())?;
     // A panic resumes when the permit is back.
-    let outcome = host.without_permit(|| wait(&host.runtime, reply.filled()));
+    let outcome = context.without_permit(|| wait(&context.runtime, reply.received()));
     outcome.into_result()
 }
 
@@ -105,14 +105,14 @@ where
 #[must_use]
 #[track_caller]
 pub fn caller() -> Caller {
-    let host = host("thread::caller");
-    Caller { desk: host.desk.clone(), who: host.who.clone() }
+    let context = context("thread::caller");
+    Caller { calls: context.calls.clone(), awaiter: context.awaiter.clone() }
 }
 
 #[track_caller]
-fn host(what: &str) -> std::rc::Rc<Host> {
-    match Host::current() {
-        Some(host) => host,
+fn context(what: &str) -> std::rc::Rc<JobContext> {
+    match JobContext::current() {
+        Some(context) => context,
         None => panic!(
             "`{what}` was called on a thread that runs no blocking job of foster. Usual causes: the closure started a thread \
              of its own (give it a `thread::caller()`), or the thread has nothing to do with a tree (open a `portal`)"
@@ -125,8 +125,8 @@ fn host(what: &str) -> std::rc::Rc<Host> {
 /// It keeps nothing alive: when the job has ended, or its await is gone, calls are refused.
 #[derive(Clone)]
 pub struct Caller {
-    desk: Arc<Desk>,
-    who: Who,
+    calls: Arc<CallQueue>,
+    awaiter: Awaiter,
 }
 
 impl Caller {
@@ -146,9 +146,9 @@ impl Caller {
         F: Future<Output = T> + Send + 'static,
     {
         refuse_in_tree("Caller::call", "the future");
-        let reply = self.desk.put(future, Location::caller())?;
+        let reply = self.calls.push(future, Location::caller())?;
         let mut outcome = None;
-        park_until(&mut |cx| reply.poll(cx).map(|filled| outcome = Some(filled)));
+        park_until(&mut |cx| reply.poll(cx).map(|received| outcome = Some(received)));
         match outcome {
             Some(outcome) => outcome.into_result(),
             None => unreachable!("waited for"),
@@ -158,19 +158,19 @@ impl Caller {
     /// As [`thread::is_cancelled`](super::is_cancelled).
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
-        self.who.is_cancelled() || {
+        self.awaiter.is_cancelled() || {
             // On the thread of a job this is as good a question as any (R13).
-            if let Some(host) = Host::current() {
-                host.runtime.give_way();
+            if let Some(context) = JobContext::current() {
+                context.runtime.give_way();
             }
-            self.who.is_cancelled()
+            self.awaiter.is_cancelled()
         }
     }
 }
 
 impl fmt::Debug for Caller {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Caller").field("cancelled", &self.who.is_cancelled()).finish_non_exhaustive()
+        f.debug_struct("Caller").field("cancelled", &self.awaiter.is_cancelled()).finish_non_exhaustive()
     }
 }
 
@@ -204,41 +204,41 @@ impl From<CallError> for io::Error {
 
 /// Where a job puts its calls.
 #[derive(Default)]
-pub(super) struct Desk(Mutex<OnDesk>);
+pub(super) struct CallQueue(Mutex<CallQueueState>);
 
-type Lying = Pin<Box<dyn Future<Output = ()> + Send>>;
+type PendingCall = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 #[derive(Default)]
-struct OnDesk {
-    calls: Vec<Lying>,
+struct CallQueueState {
+    queued: Vec<PendingCall>,
     /// Those that whoever awaits the job has begun to poll; they are not here while it polls them.
-    running: Vec<Lying>,
+    polled: Vec<PendingCall>,
     closed: bool,
     /// Of whoever awaits the job.
     waker: Option<Waker>,
 }
 
-impl Desk {
-    fn lock(&self) -> MutexGuard<'_, OnDesk> {
+impl CallQueue {
+    fn lock(&self) -> MutexGuard<'_, CallQueueState> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn put<T, F>(&self, future: F, location: &'static Location<'static>) -> Result<Reply<T>, CallError>
+    fn push<T, F>(&self, future: F, location: &'static Location<'static>) -> Result<Reply<T>, CallError>
     where
         T: Send + 'static,
         F: Future<Output = T> + Send + 'static,
     {
         let reply = Reply::new();
-        let call = Box::pin(Call::new(future, Origin::new(std::any::type_name::<F>(), location), reply.clone()));
-        let mut desk = self.lock();
-        if desk.closed {
-            drop(desk);
+        let call = Box::pin(CallFuture::new(future, Origin::new(std::any::type_name::<F>(), location), reply.clone()));
+        let mut state = self.lock();
+        if state.closed {
+            drop(state);
             drop(call);
             return Err(CallError::Finished);
         }
-        desk.calls.push(call);
-        let waker = desk.waker.take();
-        drop(desk);
+        state.queued.push(call);
+        let waker = state.waker.take();
+        drop(state);
         if let Some(waker) = waker {
             waker.wake();
         }
@@ -247,100 +247,100 @@ impl Desk {
 
     /// Polls what lies here; for whoever awaits the job, and nobody else.
     pub(super) fn poll(&self, cx: &mut Context<'_>) {
-        let mut desk = self.lock();
-        if !desk.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
-            drop(desk);
+        let mut state = self.lock();
+        if !state.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
+            drop(state);
             // L36: a waker is cloned and dropped outside of the lock.
             let waker = cx.waker().clone();
-            desk = self.lock();
-            let old = desk.waker.replace(waker);
+            state = self.lock();
+            let old = state.waker.replace(waker);
             if old.is_some() {
-                drop(desk);
+                drop(state);
                 drop(old);
-                desk = self.lock();
+                state = self.lock();
             }
         }
-        let OnDesk { calls, running, .. } = &mut *desk;
-        running.append(calls);
-        if running.is_empty() {
+        let CallQueueState { queued, polled, .. } = &mut *state;
+        polled.append(queued);
+        if polled.is_empty() {
             return;
         }
-        let mut running = std::mem::take(running);
-        drop(desk);
-        running.retain_mut(|call| call.as_mut().poll(cx).is_pending());
-        self.lock().running = running;
+        let mut polled = std::mem::take(polled);
+        drop(state);
+        polled.retain_mut(|call| call.as_mut().poll(cx).is_pending());
+        self.lock().polled = polled;
     }
 
     /// Nobody awaits the job any more. What is not done is cancelled.
     pub(super) fn close(&self) {
-        let mut desk = self.lock();
-        desk.closed = true;
-        let calls = (std::mem::take(&mut desk.running), std::mem::take(&mut desk.calls));
-        let waker = desk.waker.take();
-        drop(desk);
+        let mut state = self.lock();
+        state.closed = true;
+        let calls = (std::mem::take(&mut state.polled), std::mem::take(&mut state.queued));
+        let waker = state.waker.take();
+        drop(state);
         drop((calls, waker));
     }
 }
 
 pin_project_lite::pin_project! {
     /// A future that runs for a thread, in a scope of its own.
-    struct Call<F, T> {
+    struct CallFuture<F, T> {
         #[pin]
         run: Run<F, T>,
         handle: ScopeHandle,
-        reply: Filler<T>,
+        reply: ReplyOnDrop<T>,
     }
 }
 
-impl<T, F: Future<Output = T>> Call<F, T> {
+impl<T, F: Future<Output = T>> CallFuture<F, T> {
     fn new(future: F, origin: Origin, reply: Reply<T>) -> Self {
         let mut scope = CancelScope::at(origin);
         let handle = scope.handle();
-        Call { run: scope.run(future), handle, reply: Filler(reply) }
+        CallFuture { run: scope.run(future), handle, reply: ReplyOnDrop(reply) }
     }
 }
 
-impl<T, F: Future<Output = T>> Future for Call<F, T> {
+impl<T, F: Future<Output = T>> Future for CallFuture<F, T> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = self.project();
         let outcome = match panic::catch_unwind(AssertUnwindSafe(|| this.run.poll(cx))) {
-            Ok(Poll::Ready(Ok(value))) => Outcome::Value(value),
-            Ok(Poll::Ready(Err(cancelled))) => Outcome::Cancelled(Some(cancelled.reason().clone())),
+            Ok(Poll::Ready(Ok(value))) => CallOutcome::Value(value),
+            Ok(Poll::Ready(Err(cancelled))) => CallOutcome::Cancelled(Some(cancelled.reason().clone())),
             // L18: cancelled from further out, the scope has ended and parks. The thread is told instead.
-            Ok(Poll::Pending) if this.handle.is_closed() => Outcome::Cancelled(reason()),
+            Ok(Poll::Pending) if this.handle.is_closed() => CallOutcome::Cancelled(reason()),
             Ok(Poll::Pending) => return Poll::Pending,
-            Err(payload) => Outcome::Panicked(payload),
+            Err(payload) => CallOutcome::Panicked(payload),
         };
-        this.reply.0.fill(outcome);
+        this.reply.0.send(outcome);
         Poll::Ready(())
     }
 }
 
 /// What became of a call.
-enum Outcome<T> {
+enum CallOutcome<T> {
     Value(T),
     Cancelled(Option<Reason>),
     Panicked(Box<dyn Any + Send>),
 }
 
-impl<T> Outcome<T> {
+impl<T> CallOutcome<T> {
     fn into_result(self) -> Result<T, CallError> {
         match self {
-            Outcome::Value(value) => Ok(value),
-            Outcome::Cancelled(reason) => Err(CallError::Cancelled(reason)),
-            Outcome::Panicked(payload) => panic::resume_unwind(payload),
+            CallOutcome::Value(value) => Ok(value),
+            CallOutcome::Cancelled(reason) => Err(CallError::Cancelled(reason)),
+            CallOutcome::Panicked(payload) => panic::resume_unwind(payload),
         }
     }
 }
 
 /// The way back to the thread that has called.
-struct Reply<T>(Arc<Mutex<Replied<T>>>);
+struct Reply<T>(Arc<Mutex<ReplyState<T>>>);
 
-struct Replied<T> {
-    outcome: Option<Outcome<T>>,
-    filled: bool,
+struct ReplyState<T> {
+    outcome: Option<CallOutcome<T>>,
+    sent: bool,
     waker: Option<Waker>,
 }
 
@@ -352,56 +352,56 @@ impl<T> Clone for Reply<T> {
 
 impl<T> Reply<T> {
     fn new() -> Self {
-        Reply(Arc::new(Mutex::new(Replied { outcome: None, filled: false, waker: None })))
+        Reply(Arc::new(Mutex::new(ReplyState { outcome: None, sent: false, waker: None })))
     }
 
-    fn lock(&self) -> MutexGuard<'_, Replied<T>> {
+    fn lock(&self) -> MutexGuard<'_, ReplyState<T>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The first outcome stands.
-    fn fill(&self, outcome: Outcome<T>) {
-        let mut replied = self.lock();
-        if replied.filled {
+    fn send(&self, outcome: CallOutcome<T>) {
+        let mut state = self.lock();
+        if state.sent {
             return;
         }
-        replied.filled = true;
-        replied.outcome = Some(outcome);
-        let waker = replied.waker.take();
-        drop(replied);
+        state.sent = true;
+        state.outcome = Some(outcome);
+        let waker = state.waker.take();
+        drop(state);
         if let Some(waker) = waker {
             waker.wake();
         }
     }
 
-    fn poll(&self, cx: &mut Context<'_>) -> Poll<Outcome<T>> {
+    fn poll(&self, cx: &mut Context<'_>) -> Poll<CallOutcome<T>> {
         let waker = cx.waker().clone();
-        let mut replied = self.lock();
-        match replied.outcome.take() {
+        let mut state = self.lock();
+        match state.outcome.take() {
             Some(outcome) => {
-                drop(replied);
+                drop(state);
                 drop(waker);
                 Poll::Ready(outcome)
             }
             None => {
-                let old = replied.waker.replace(waker);
-                drop(replied);
+                let old = state.waker.replace(waker);
+                drop(state);
                 drop(old);
                 Poll::Pending
             }
         }
     }
 
-    fn filled(&self) -> impl Future<Output = Outcome<T>> + '_ {
+    fn received(&self) -> impl Future<Output = CallOutcome<T>> + '_ {
         poll_fn(|cx| self.poll(cx))
     }
 }
 
 /// The awaiting side of a reply: says that the call was cancelled if it is dropped before.
-struct Filler<T>(Reply<T>);
+struct ReplyOnDrop<T>(Reply<T>);
 
-impl<T> Drop for Filler<T> {
+impl<T> Drop for ReplyOnDrop<T> {
     fn drop(&mut self) {
-        self.0.fill(Outcome::Cancelled(None));
+        self.0.send(CallOutcome::Cancelled(None));
     }
 }

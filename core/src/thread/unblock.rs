@@ -108,13 +108,13 @@ impl<T: Send + 'static> Unblock<T> {
         R: Send + 'static,
         F: FnOnce(&mut T) -> R + Send + 'static,
     {
-        let (handover, taken) = Handover::new();
-        let job: Work<R> = Box::new(move || match taken.take() {
+        let (slot, taken) = GuardSlot::new();
+        let job: BoxedWork<R> = Box::new(move || match taken.take() {
             Some(mut guard) => work(&mut guard),
             None => unreachable!("the job starts with the guard"),
         });
         WithMut {
-            lock: Some((self.value.clone().lock_owned(), handover)),
+            lock: Some((self.value.clone().lock_owned(), slot)),
             job: to_thread(job).named(type_name::<F>()),
             location: Location::caller(),
         }
@@ -127,14 +127,14 @@ impl<T> fmt::Debug for Unblock<T> {
     }
 }
 
-type Work<R> = Box<dyn FnOnce() -> R + Send>;
+type BoxedWork<R> = Box<dyn FnOnce() -> R + Send>;
 
 /// Future of [`Unblock::with_mut`].
 #[must_use = "futures do nothing unless polled"]
 pub struct WithMut<T, R> {
     /// Until the value is ours.
-    lock: Option<(MutexLockOwned<T>, Handover<T>)>,
-    job: ToThread<R, Work<R>>,
+    lock: Option<(MutexLockOwned<T>, GuardSlot<T>)>,
+    job: ToThread<R, BoxedWork<R>>,
     location: &'static Location<'static>,
 }
 
@@ -159,9 +159,9 @@ impl<T: Send + 'static, R: Send + 'static> Future for WithMut<T, R> {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<R> {
         let this = &mut *self;
-        if let Some((lock, handover)) = &mut this.lock {
+        if let Some((lock, slot)) = &mut this.lock {
             let guard = ready!(Pin::new(lock).poll(cx));
-            handover.give(guard);
+            slot.put(guard);
             // From here on the guard is the job's: it is released when that has ended, or was dropped before it began.
             this.lock = None;
         }
@@ -176,15 +176,15 @@ impl<T, R> fmt::Debug for WithMut<T, R> {
 }
 
 /// Where the job finds the guard. No code of the user runs under its lock.
-struct Handover<T>(Arc<AssertUnwindSafe<StdMutex<Option<OwnedMutexGuard<T>>>>>);
+struct GuardSlot<T>(Arc<AssertUnwindSafe<StdMutex<Option<OwnedMutexGuard<T>>>>>);
 
-impl<T> Handover<T> {
+impl<T> GuardSlot<T> {
     fn new() -> (Self, Self) {
         let place = Arc::new(AssertUnwindSafe(StdMutex::new(None)));
-        (Handover(place.clone()), Handover(place))
+        (GuardSlot(place.clone()), GuardSlot(place))
     }
 
-    fn give(&self, guard: OwnedMutexGuard<T>) {
+    fn put(&self, guard: OwnedMutexGuard<T>) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(guard);
     }
 

@@ -8,55 +8,61 @@ use std::task::{Context, Poll};
 
 use futures_core::Stream;
 
-use super::ring::{Cast, Missed, State};
-use super::seat::Leaving;
+use super::shared_value::TakenValue;
+use super::state::{BroadcastChan, BroadcastState, Missed};
 use super::{BroadcastRecvError, BroadcastStatistics, BroadcastTryRecvError, Lagged};
 #[cfg(doc)]
 use super::{Lag, broadcast};
-use crate::channel::after::After;
-use crate::channel::bell::Listener;
 use crate::channel::blocking::{block_on, refuse_in_task};
-use crate::channel::turn::{Attempt, Turn};
+use crate::channel::deferred::Deferred;
+use crate::channel::listeners::ListenerKey;
+use crate::channel::operation::{Attempt, ChannelOperation};
 
 /// The receiving end of a [`broadcast`]. It can be cloned: the clone gets the same values from here on.
 ///
 /// As a [`Stream`] it gives `Err(`[`Lagged`]`)` where it has missed some.
 pub struct BroadcastReceiver<T> {
-    pub(super) cast: Arc<Cast<T>>,
+    pub(super) chan: Arc<BroadcastChan<T>>,
     /// The number of the value that comes next.
-    place: u64,
+    position: u64,
     /// It was cut off, and knows.
-    over: bool,
-    turn: Turn,
-    listener: Listener,
+    disconnected: bool,
+    operation: ChannelOperation,
+    listener: ListenerKey,
 }
 
 impl<T> BroadcastReceiver<T> {
-    pub(super) fn new(cast: Arc<Cast<T>>, place: u64) -> Self {
-        BroadcastReceiver { cast, place, over: false, turn: Turn::new(RECV), listener: Listener::new() }
+    pub(super) fn new(chan: Arc<BroadcastChan<T>>, position: u64) -> Self {
+        BroadcastReceiver {
+            chan,
+            position,
+            disconnected: false,
+            operation: ChannelOperation::new(RECV),
+            listener: ListenerKey::new(),
+        }
     }
 
     /// A snapshot.
     #[must_use]
     pub fn statistics(&self) -> BroadcastStatistics {
-        self.cast.step(|state, _| BroadcastStatistics::of(state))
+        self.chan.step(|state, _| BroadcastStatistics::of(state))
     }
 
     /// Receives, if there is something or nothing will come any more; none if one has to wait.
     fn take(
-        state: &mut State<T>,
-        place: &mut u64,
-        over: &mut bool,
-        after: &mut After<Leaving<T>>,
-    ) -> Option<Result<Leaving<T>, BroadcastRecvError>> {
-        if *over {
+        state: &mut BroadcastState<T>,
+        position: &mut u64,
+        disconnected: &mut bool,
+        deferred: &mut Deferred<TakenValue<T>>,
+    ) -> Option<Result<TakenValue<T>, BroadcastRecvError>> {
+        if *disconnected {
             return Some(Err(BroadcastRecvError::Disconnected));
         }
-        match state.take(place, after) {
+        match state.take(position, deferred) {
             Some(Ok(value)) => Some(Ok(value)),
             Some(Err(Missed::Skipped(missed))) => Some(Err(BroadcastRecvError::Lagged(missed))),
             Some(Err(Missed::CutOff(missed))) => {
-                *over = true;
+                *disconnected = true;
                 Some(Err(BroadcastRecvError::Lagged(missed)))
             }
             None if state.senders == 0 => Some(Err(BroadcastRecvError::Disconnected)),
@@ -82,7 +88,7 @@ impl<T: Clone> BroadcastReceiver<T> {
     ///
     /// If polled after it was ready, or if the value's `clone` does.
     pub fn recv(&mut self) -> BroadcastRecv<'_, T> {
-        BroadcastRecv { receiver: self, turn: Turn::new(RECV), listener: Listener::new() }
+        BroadcastRecv { receiver: self, operation: ChannelOperation::new(RECV), listener: ListenerKey::new() }
     }
 
     /// Takes the next value, if there is one.
@@ -92,8 +98,8 @@ impl<T: Clone> BroadcastReceiver<T> {
     /// * [`BroadcastTryRecvError::Empty`]: there is none.
     /// * [`BroadcastTryRecvError::Lagged`], [`BroadcastTryRecvError::Disconnected`]: as [`recv`](BroadcastReceiver::recv).
     pub fn try_recv(&mut self) -> Result<T, BroadcastTryRecvError> {
-        let BroadcastReceiver { cast, place, over, .. } = self;
-        match cast.step(|state, after| Self::take(state, place, over, after)) {
+        let BroadcastReceiver { chan, position, disconnected, .. } = self;
+        match chan.step(|state, deferred| Self::take(state, position, disconnected, deferred)) {
             Some(Ok(value)) => Ok(value.into_value()),
             Some(Err(BroadcastRecvError::Lagged(missed))) => Err(BroadcastTryRecvError::Lagged(missed)),
             Some(Err(BroadcastRecvError::Disconnected)) => Err(BroadcastTryRecvError::Disconnected),
@@ -113,7 +119,7 @@ impl<T: Clone> BroadcastReceiver<T> {
     #[track_caller]
     pub fn recv_blocking(&mut self) -> Result<T, BroadcastRecvError> {
         refuse_in_task("recv_blocking", "recv");
-        block_on(BroadcastRecv { receiver: self, turn: Turn::new(RECV), listener: Listener::new() })
+        block_on(BroadcastRecv { receiver: self, operation: ChannelOperation::new(RECV), listener: ListenerKey::new() })
     }
 }
 
@@ -122,45 +128,45 @@ const RECV: &str = "broadcast recv";
 
 /// One poll of a `recv` or of a stream.
 fn poll_recv<T: Clone>(
-    cast: &Cast<T>,
-    (place, over): (&mut u64, &mut bool),
-    turn: &mut Turn,
-    listener: &mut Listener,
+    chan: &BroadcastChan<T>,
+    (position, disconnected): (&mut u64, &mut bool),
+    operation: &mut ChannelOperation,
+    listener: &mut ListenerKey,
     cx: &mut Context<'_>,
 ) -> Poll<Result<T, BroadcastRecvError>> {
-    let done = turn.poll(cx, |visit, cx| {
-        cast.step(|state, after| {
-            if !state.waits.may_look(listener, visit) {
-                return Attempt::Waits;
+    let done = operation.poll(cx, |attempt_cx, cx| {
+        chan.step(|state, deferred| {
+            if !state.recv_listeners.may_check(listener, attempt_cx) {
+                return Attempt::Waiting;
             }
-            let ready = *over || *place < state.tail() || state.senders == 0;
+            let ready = *disconnected || *position < state.tail() || state.senders == 0;
             if !ready {
-                return state.waits.listen(listener, visit, cx);
+                return state.recv_listeners.listen(listener, attempt_cx, cx);
             }
-            match BroadcastReceiver::take(state, place, over, after) {
+            match BroadcastReceiver::take(state, position, disconnected, deferred) {
                 Some(done) => Attempt::Done(done),
                 None => unreachable!("just seen"),
             }
         })
     });
     // L36: cloned with the lock released.
-    done.map(|done| done.map(Leaving::into_value))
+    done.map(|done| done.map(TakenValue::into_value))
 }
 
 impl<T> Clone for BroadcastReceiver<T> {
     fn clone(&self) -> Self {
-        self.cast.step(|state, _| state.add_receiver(self.place));
-        let mut clone = BroadcastReceiver::new(self.cast.clone(), self.place);
-        clone.over = self.over;
+        self.chan.step(|state, _| state.add_receiver(self.position));
+        let mut clone = BroadcastReceiver::new(self.chan.clone(), self.position);
+        clone.disconnected = self.disconnected;
         clone
     }
 }
 
 impl<T> Drop for BroadcastReceiver<T> {
     fn drop(&mut self) {
-        self.cast.step(|state, after| {
-            state.waits.leave(&mut self.listener, after);
-            state.remove_receiver(self.place, after);
+        self.chan.step(|state, deferred| {
+            state.recv_listeners.leave(&mut self.listener, deferred);
+            state.remove_receiver(self.position, deferred);
         });
     }
 }
@@ -172,10 +178,10 @@ impl<T: Clone> Stream for BroadcastReceiver<T> {
     ///
     /// *Strict*: the place moves on when a value is returned.
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        let BroadcastReceiver { cast, place, over, turn, listener } = &mut *self;
-        let done = poll_recv(cast, (place, over), turn, listener, cx);
+        let BroadcastReceiver { chan, position, disconnected, operation, listener } = &mut *self;
+        let done = poll_recv(chan, (position, disconnected), operation, listener, cx);
         if done.is_ready() {
-            *turn = Turn::new(RECV);
+            *operation = ChannelOperation::new(RECV);
         }
         done.map(|done| match done {
             Ok(value) => Some(Ok(value)),
@@ -195,24 +201,24 @@ impl<T> fmt::Debug for BroadcastReceiver<T> {
 #[must_use = "futures do nothing unless polled"]
 pub struct BroadcastRecv<'a, T> {
     receiver: &'a mut BroadcastReceiver<T>,
-    turn: Turn,
-    listener: Listener,
+    operation: ChannelOperation,
+    listener: ListenerKey,
 }
 
 impl<T: Clone> Future for BroadcastRecv<'_, T> {
     type Output = Result<T, BroadcastRecvError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let BroadcastRecv { receiver, turn, listener } = &mut *self;
-        let BroadcastReceiver { cast, place, over, .. } = &mut **receiver;
-        poll_recv(cast, (place, over), turn, listener, cx)
+        let BroadcastRecv { receiver, operation, listener } = &mut *self;
+        let BroadcastReceiver { chan, position, disconnected, .. } = &mut **receiver;
+        poll_recv(chan, (position, disconnected), operation, listener, cx)
     }
 }
 
 impl<T> Drop for BroadcastRecv<'_, T> {
     fn drop(&mut self) {
-        if !self.listener.is_home() {
-            self.receiver.cast.step(|state, after| state.waits.leave(&mut self.listener, after));
+        if !self.listener.is_none() {
+            self.receiver.chan.step(|state, deferred| state.recv_listeners.leave(&mut self.listener, deferred));
         }
     }
 }

@@ -7,28 +7,28 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
-use super::ring::{Cast, Refusal, Stage, State};
-use super::seat::Leaving;
+use super::shared_value::TakenValue;
+use super::state::{BroadcastChan, BroadcastSendState, BroadcastState, SendErrorKind};
 use super::{BroadcastReceiver, BroadcastStatistics};
 #[cfg(doc)]
 use super::{Lag, broadcast};
-use crate::channel::after::After;
-use crate::channel::bell::Listener;
 use crate::channel::blocking::{block_on, refuse_in_task};
+use crate::channel::deferred::Deferred;
 use crate::channel::error::{SendError, TrySendError};
-use crate::channel::turn::{Attempt, Turn, wait_with};
+use crate::channel::listeners::ListenerKey;
+use crate::channel::operation::{Attempt, ChannelOperation, update_waiter};
 
 /// The sending end of a [`broadcast`]. It can be cloned.
 pub struct BroadcastSender<T> {
-    pub(super) cast: Arc<Cast<T>>,
+    pub(super) chan: Arc<BroadcastChan<T>>,
     id: u64,
     /// Written under the lock only.
     closed: AtomicBool,
 }
 
 impl<T> BroadcastSender<T> {
-    pub(super) fn new(cast: Arc<Cast<T>>) -> Self {
-        BroadcastSender { cast, id: 0, closed: AtomicBool::new(false) }
+    pub(super) fn new(chan: Arc<BroadcastChan<T>>) -> Self {
+        BroadcastSender { chan, id: 0, closed: AtomicBool::new(false) }
     }
 
     /// Sends `value` to all receivers that are there now. With [`Lag::Wait`] it waits until there is room, longest waiter first;
@@ -48,7 +48,7 @@ impl<T> BroadcastSender<T> {
     ///
     /// If polled after it was ready.
     pub fn send(&self, value: T) -> BroadcastSend<'_, T> {
-        BroadcastSend { sender: self, value: Some(value), turn: Turn::new(SEND), key: None }
+        BroadcastSend { sender: self, value: Some(value), operation: ChannelOperation::new(SEND), key: None }
     }
 
     /// Sends `value` to all receivers that are there now, if that is possible without waiting. Only with [`Lag::Wait`] it may
@@ -62,10 +62,10 @@ impl<T> BroadcastSender<T> {
     /// * [`TrySendError::Closed`]: this end was closed.
     pub fn try_send(&self, value: T) -> Result<(), TrySendError<T>> {
         let mut value = Some(value);
-        let attempt = self.cast.step(|state, after| self.attempt(state, &mut value, after));
+        let attempt = self.chan.step(|state, deferred| self.attempt(state, &mut value, deferred));
         match (attempt, value) {
             (Some(Ok(())), _) => Ok(()),
-            (Some(Err(refusal)), Some(value)) => Err(refusal.error(value).into()),
+            (Some(Err(kind)), Some(value)) => Err(kind.error(value).into()),
             (None, Some(value)) => Err(TrySendError::Full(value)),
             (_, None) => unreachable!("what is not sent is handed back"),
         }
@@ -83,14 +83,14 @@ impl<T> BroadcastSender<T> {
     #[track_caller]
     pub fn send_blocking(&self, value: T) -> Result<(), SendError<T>> {
         refuse_in_task("send_blocking", "send");
-        block_on(BroadcastSend { sender: self, value: Some(value), turn: Turn::new(SEND), key: None })
+        block_on(BroadcastSend { sender: self, value: Some(value), operation: ChannelOperation::new(SEND), key: None })
     }
 
-    fn refusal(&self, state: &State<T>) -> Option<Refusal> {
-        if self.is_off() {
-            Some(Refusal::Closed)
+    fn send_error(&self, state: &BroadcastState<T>) -> Option<SendErrorKind> {
+        if self.is_endpoint_closed() {
+            Some(SendErrorKind::Closed)
         } else if state.receivers == 0 {
-            Some(Refusal::Disconnected)
+            Some(SendErrorKind::Disconnected)
         } else {
             None
         }
@@ -99,29 +99,29 @@ impl<T> BroadcastSender<T> {
     /// Sends, if there is room; none if there is none.
     fn attempt(
         &self,
-        state: &mut State<T>,
+        state: &mut BroadcastState<T>,
         value: &mut Option<T>,
-        after: &mut After<Leaving<T>>,
-    ) -> Option<Result<(), Refusal>> {
-        if let Some(refusal) = self.refusal(state) {
-            return Some(Err(refusal));
+        deferred: &mut Deferred<TakenValue<T>>,
+    ) -> Option<Result<(), SendErrorKind>> {
+        if let Some(kind) = self.send_error(state) {
+            return Some(Err(kind));
         }
         if !state.has_room() {
             return None;
         }
         if let Some(value) = value.take() {
-            state.push(value, after);
+            state.push(value, deferred);
         }
         Some(Ok(()))
     }
 
     /// Another receiver, which gets what is sent from now on.
     pub fn subscribe(&self) -> BroadcastReceiver<T> {
-        let place = self.cast.step(|state, _| {
+        let position = self.chan.step(|state, _| {
             state.receivers += 1;
             state.tail()
         });
-        BroadcastReceiver::new(self.cast.clone(), place)
+        BroadcastReceiver::new(self.chan.clone(), position)
     }
 
     /// Waits until there is no receiver any more, or this end was closed. Others may [subscribe](BroadcastSender::subscribe)
@@ -131,70 +131,74 @@ impl<T> BroadcastSender<T> {
     ///
     /// *Strict*.
     pub fn closed(&self) -> BroadcastClosed<'_, T> {
-        BroadcastClosed { sender: self, listener: Listener::new(), turn: Turn::new("broadcast closed") }
+        BroadcastClosed {
+            sender: self,
+            listener: ListenerKey::new(),
+            operation: ChannelOperation::new("broadcast closed"),
+        }
     }
 
     /// Whether there is no receiver now, or this end was closed.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.cast.step(|state, _| self.refusal(state).is_some())
+        self.chan.step(|state, _| self.send_error(state).is_some())
     }
 
     /// Closes this end, and this end only: whoever waits on it gets the value back. When all are closed or dropped, the receivers
     /// get what they have not seen, and then the end. Says whether it was open.
     pub fn close(&self) -> bool {
-        self.cast.step(|state, after| self.close_in(state, false, after))
+        self.chan.step(|state, deferred| self.close_in(state, false, deferred))
     }
 
-    fn close_in(&self, state: &mut State<T>, gone: bool, after: &mut After<Leaving<T>>) -> bool {
+    fn close_in(&self, state: &mut BroadcastState<T>, dropped: bool, deferred: &mut Deferred<TakenValue<T>>) -> bool {
         if self.closed.swap(true, Ordering::AcqRel) {
             return false;
         }
         state.senders -= 1;
-        if !gone {
-            let mut next = state.line.first();
+        if !dropped {
+            let mut next = state.send_waiters.first();
             while let Some(key) = next {
-                next = state.entries.after(key);
-                let own = matches!(state.entries[key], Stage::Waiting { end, .. } if end == self.id);
-                if own && !state.passes_over(key, after) {
-                    state.call(key, Stage::Refused, after);
+                next = state.send_entries.next_in_list(key);
+                let own = matches!(state.send_entries[key], BroadcastSendState::Waiting { end, .. } if end == self.id);
+                if own && !state.skip_cancelled(key, deferred) {
+                    state.complete_sender(key, BroadcastSendState::Refused, deferred);
                 }
             }
-            state.closing.ring(after);
+            state.closed_listeners.notify_all(deferred);
         }
         if state.senders == 0 {
-            state.waits.ring(after);
+            state.recv_listeners.notify_all(deferred);
         }
         true
     }
 
-    fn is_off(&self) -> bool {
+    fn is_endpoint_closed(&self) -> bool {
         self.closed.load(Ordering::Acquire)
     }
 
     /// A snapshot.
     #[must_use]
     pub fn statistics(&self) -> BroadcastStatistics {
-        self.cast.step(|state, _| BroadcastStatistics::of(state))
+        self.chan.step(|state, _| BroadcastStatistics::of(state))
     }
 }
 
 impl<T> Clone for BroadcastSender<T> {
     /// Another end; a closed one, if this one was closed.
     fn clone(&self) -> Self {
-        let (id, closed) = self.cast.step(|state, _| {
-            let closed = self.is_off();
+        let (id, closed) = self.chan.step(|state, _| {
+            let closed = self.is_endpoint_closed();
             state.senders += usize::from(!closed);
             state.next_end += 1;
             (state.next_end, closed)
         });
-        BroadcastSender { cast: self.cast.clone(), id, closed: AtomicBool::new(closed) }
+        BroadcastSender { chan: self.chan.clone(), id, closed: AtomicBool::new(closed) }
     }
 }
 
 impl<T> Drop for BroadcastSender<T> {
     fn drop(&mut self) {
-        self.cast.step(|state, after| self.close_in(state, true, after));
+        self.chan.step(|state, deferred| self.close_in(state, true, deferred));
     }
 }
 
@@ -212,7 +216,7 @@ const SEND: &str = "broadcast send";
 pub struct BroadcastSend<'a, T> {
     sender: &'a BroadcastSender<T>,
     value: Option<T>,
-    turn: Turn,
+    operation: ChannelOperation,
     /// The entry of a sender that waits, or has waited and did not take note.
     key: Option<usize>,
 }
@@ -224,52 +228,52 @@ impl<T> Future for BroadcastSend<'_, T> {
     type Output = Result<(), SendError<T>>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let BroadcastSend { sender, value, turn, key } = &mut *self;
-        let done = turn.poll(cx, |visit, cx| {
-            sender.cast.step(|state, after| {
+        let BroadcastSend { sender, value, operation, key } = &mut *self;
+        let done = operation.poll(cx, |attempt_cx, cx| {
+            sender.chan.step(|state, deferred| {
                 if let Some(waits) = *key {
-                    let refused = sender.refusal(state).is_some();
-                    match &mut state.entries[waits] {
-                        Stage::Waiting { waiter, .. } => return wait_with(waiter, visit, cx),
-                        Stage::Passed if visit.cancelled => return Attempt::Waits,
+                    let refused = sender.send_error(state).is_some();
+                    match &mut state.send_entries[waits] {
+                        BroadcastSendState::Waiting { waiter, .. } => return update_waiter(waiter, attempt_cx, cx),
+                        BroadcastSendState::Skipped if attempt_cx.cancelled => return Attempt::Waiting,
                         // Nobody has looked whether its code was cancelled before it could not be sent any more.
-                        entry @ Stage::Granted if visit.cancelled && refused => {
-                            *entry = Stage::Passed;
+                        entry @ BroadcastSendState::Granted if attempt_cx.cancelled && refused => {
+                            *entry = BroadcastSendState::Skipped;
                             state.granted -= 1;
-                            state.admit(after);
-                            return Attempt::Waits;
+                            state.admit_senders(deferred);
+                            return Attempt::Waiting;
                         }
                         _ => {}
                     }
                     *key = None;
-                    let entry = state.entries.remove(waits);
-                    if !matches!(entry, Stage::Passed) {
+                    let entry = state.send_entries.remove(waits);
+                    if !matches!(entry, BroadcastSendState::Skipped) {
                         // Called: what room it was granted is room for it now.
-                        state.granted -= usize::from(matches!(entry, Stage::Granted));
-                        let sent = sender.attempt(state, value, after);
-                        state.admit(after);
+                        state.granted -= usize::from(matches!(entry, BroadcastSendState::Granted));
+                        let sent = sender.attempt(state, value, deferred);
+                        state.admit_senders(deferred);
                         return match sent {
                             Some(done) => Attempt::Done(done),
                             None => unreachable!("it was granted room, or refused"),
                         };
                     }
                 }
-                match sender.attempt(state, value, after) {
+                match sender.attempt(state, value, deferred) {
                     Some(done) => Attempt::Done(done),
                     None => {
-                        let Some(waiter) = visit.waiter.take() else { return Attempt::NoWaiter };
-                        let entry = Stage::Waiting { waiter, end: sender.id };
-                        let waits = state.entries.insert(entry);
-                        state.entries.push(&mut state.line, waits);
+                        let Some(waiter) = attempt_cx.waiter.take() else { return Attempt::NeedsWaiter };
+                        let entry = BroadcastSendState::Waiting { waiter, end: sender.id };
+                        let waits = state.send_entries.insert(entry);
+                        state.send_entries.push_back(&mut state.send_waiters, waits);
                         *key = Some(waits);
-                        Attempt::Waits
+                        Attempt::Waiting
                     }
                 }
             })
         });
         done.map(|done| match (done, value.take()) {
             (Ok(()), _) => Ok(()),
-            (Err(refusal), Some(value)) => Err(refusal.error(value)),
+            (Err(kind), Some(value)) => Err(kind.error(value)),
             (Err(_), None) => unreachable!("what is not sent is handed back"),
         })
     }
@@ -278,17 +282,17 @@ impl<T> Future for BroadcastSend<'_, T> {
 impl<T> Drop for BroadcastSend<'_, T> {
     fn drop(&mut self) {
         let Some(key) = self.key else { return };
-        self.sender.cast.step(|state, after| {
-            if let Stage::Waiting { .. } = state.entries[key] {
-                state.entries.unlink(&mut state.line, key);
+        self.sender.chan.step(|state, deferred| {
+            if let BroadcastSendState::Waiting { .. } = state.send_entries[key] {
+                state.send_entries.unlink(&mut state.send_waiters, key);
             }
-            match state.entries.remove(key) {
-                Stage::Waiting { waiter, .. } => after.forget(waiter),
-                Stage::Granted => {
+            match state.send_entries.remove(key) {
+                BroadcastSendState::Waiting { waiter, .. } => deferred.drop_waiter(waiter),
+                BroadcastSendState::Granted => {
                     state.granted -= 1;
-                    state.admit(after);
+                    state.admit_senders(deferred);
                 }
-                Stage::Refused | Stage::Passed => {}
+                BroadcastSendState::Refused | BroadcastSendState::Skipped => {}
             }
         });
     }
@@ -296,7 +300,7 @@ impl<T> Drop for BroadcastSend<'_, T> {
 
 impl<T> fmt::Debug for BroadcastSend<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("BroadcastSend").field("turn", &self.turn).finish_non_exhaustive()
+        f.debug_struct("BroadcastSend").field("operation", &self.operation).finish_non_exhaustive()
     }
 }
 
@@ -304,22 +308,22 @@ impl<T> fmt::Debug for BroadcastSend<'_, T> {
 #[must_use = "futures do nothing unless polled"]
 pub struct BroadcastClosed<'a, T> {
     sender: &'a BroadcastSender<T>,
-    listener: Listener,
-    turn: Turn,
+    listener: ListenerKey,
+    operation: ChannelOperation,
 }
 
 impl<T> Future for BroadcastClosed<'_, T> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let BroadcastClosed { sender, listener, turn } = &mut *self;
-        turn.poll(cx, |visit, cx| {
-            sender.cast.step(|state, _| {
-                if !state.closing.may_look(listener, visit) {
-                    return Attempt::Waits;
+        let BroadcastClosed { sender, listener, operation } = &mut *self;
+        operation.poll(cx, |attempt_cx, cx| {
+            sender.chan.step(|state, _| {
+                if !state.closed_listeners.may_check(listener, attempt_cx) {
+                    return Attempt::Waiting;
                 }
-                match sender.refusal(state) {
-                    None => state.closing.listen(listener, visit, cx),
+                match sender.send_error(state) {
+                    None => state.closed_listeners.listen(listener, attempt_cx, cx),
                     Some(_) => Attempt::Done(()),
                 }
             })
@@ -329,8 +333,8 @@ impl<T> Future for BroadcastClosed<'_, T> {
 
 impl<T> Drop for BroadcastClosed<'_, T> {
     fn drop(&mut self) {
-        if !self.listener.is_home() {
-            self.sender.cast.step(|state, after| state.closing.leave(&mut self.listener, after));
+        if !self.listener.is_none() {
+            self.sender.chan.step(|state, deferred| state.closed_listeners.leave(&mut self.listener, deferred));
         }
     }
 }

@@ -1,6 +1,6 @@
 //! A snapshot of a broadcast.
 
-use super::ring::State;
+use super::state::BroadcastState;
 #[cfg(doc)]
 use super::{BroadcastReceiver, BroadcastSender};
 
@@ -25,15 +25,15 @@ pub struct BroadcastStatistics {
 }
 
 impl BroadcastStatistics {
-    pub(super) fn of<T>(state: &State<T>) -> Self {
+    pub(super) fn of<T>(state: &BroadcastState<T>) -> Self {
         BroadcastStatistics {
             used: state.queue.len(),
             capacity: state.capacity,
             peak: state.peak,
             senders: state.senders,
             receivers: state.receivers,
-            waiting_senders: state.line.len(),
-            waiting_receivers: state.waits.listening(),
+            waiting_senders: state.send_waiters.len(),
+            waiting_receivers: state.recv_listeners.len(),
         }
     }
 }

@@ -8,24 +8,27 @@ use futures_core::Stream;
 
 use super::*;
 use crate::channel::{SendError, TrySendError};
-use crate::sync::testing::{Dice, Hand, at_once};
+use crate::sync::testing::{Dice, ManualTask, at_once};
 
 impl<T> BroadcastSender<T> {
     fn check(&self) {
-        self.cast.step(|state, _| {
-            assert!(state.queue.iter().all(|queued| queued.left > 0), "Invariant 1");
-            let left: Vec<_> = state.queue.iter().map(|queued| queued.left).collect();
-            assert!(left.is_sorted() && left.iter().all(|&left| left <= state.receivers), "Invariant 1: {left:?}");
+        self.chan.step(|state, _| {
+            assert!(state.queue.iter().all(|message| message.unseen > 0), "Invariant 1");
+            let unseen: Vec<_> = state.queue.iter().map(|message| message.unseen).collect();
+            assert!(
+                unseen.is_sorted() && unseen.iter().all(|&unseen| unseen <= state.receivers),
+                "Invariant 1: {unseen:?}"
+            );
             assert!(state.lag != Lag::Wait || state.queue.len() + state.granted <= state.capacity, "Invariant 2");
-            assert!(state.line.is_empty() || !state.has_room(), "Invariant 2");
+            assert!(state.send_waiters.is_empty() || !state.has_room(), "Invariant 2");
         });
     }
 
     fn assert_home(&self) {
         self.check();
-        self.cast.step(|state, _| {
-            assert!(state.entries.is_empty() && state.line.is_empty() && state.granted == 0);
-            assert!(state.waits.is_home() && state.closing.is_home());
+        self.chan.step(|state, _| {
+            assert!(state.send_entries.is_empty() && state.send_waiters.is_empty() && state.granted == 0);
+            assert!(state.recv_listeners.is_idle() && state.closed_listeners.is_idle());
         });
     }
 }
@@ -90,14 +93,14 @@ fn every_receiver_gets_every_value_from_when_it_came() {
         assert_eq!(tx.statistics().used, 1);
         assert_eq!(late.try_recv(), Ok(2));
         assert_eq!((tx.statistics().used, tx.statistics().peak), (0, 2), "all have seen all");
-        let waiting = [Hand::waiting(one.recv()), Hand::waiting(two.recv())];
+        let waiting = [ManualTask::waiting(one.recv()), ManualTask::waiting(two.recv())];
         assert_eq!(tx.statistics().waiting_receivers, 2);
         tx.try_send(3).unwrap();
         for hand in waiting {
             assert_eq!(hand.wakes(), 1);
             assert_eq!(hand.finish(), Ok(3));
         }
-        drop(Hand::waiting(one.recv()));
+        drop(ManualTask::waiting(one.recv()));
         tx.assert_home();
     }
 }
@@ -156,7 +159,7 @@ fn who_lags_is_cut_off() {
         assert_eq!(at_once(rx.recv()), Err(BroadcastRecvError::Disconnected));
     }
     drop((rx, clone));
-    let closed = Hand::waiting(tx.closed());
+    let closed = ManualTask::waiting(tx.closed());
     (4..6).for_each(|item| tx.try_send(item).unwrap());
     assert_eq!(closed.wakes(), 0);
     tx.try_send(6).unwrap();
@@ -173,11 +176,12 @@ fn senders_wait_for_the_slowest_in_their_order() {
     let mut fast = slow.clone();
     tx.try_send(0).unwrap();
     assert_eq!(fast.try_recv(), Ok(0));
-    let (gone, first, second) = (Hand::waiting(tx.send(9)), Hand::waiting(tx.send(1)), Hand::waiting(tx.send(2)));
+    let (dropped, first, second) =
+        (ManualTask::waiting(tx.send(9)), ManualTask::waiting(tx.send(1)), ManualTask::waiting(tx.send(2)));
     assert_eq!(slow.try_recv(), Ok(0));
-    assert_eq!((gone.wakes(), first.wakes()), (1, 0));
+    assert_eq!((dropped.wakes(), first.wakes()), (1, 0));
     assert_eq!(tx.try_send(8), Err(TrySendError::Full(8)), "it belongs to the one that was called");
-    drop(gone);
+    drop(dropped);
     assert_eq!((first.wakes(), second.wakes()), (1, 0));
     first.finish().unwrap();
     assert_eq!(fast.try_recv(), Ok(1));
@@ -193,7 +197,7 @@ fn closing_hands_values_back() {
     let (tx, rx) = broadcast(1, Lag::Wait);
     let tx2 = tx.clone();
     tx.try_send(0).unwrap();
-    let (mine, other) = (Hand::waiting(tx.send(1)), Hand::waiting(tx2.send(2)));
+    let (mine, other) = (ManualTask::waiting(tx.send(1)), ManualTask::waiting(tx2.send(2)));
     assert!(tx.close() && !tx.close());
     assert_eq!(mine.finish(), Err(SendError::Closed(1)));
     assert_eq!(tx.clone().try_send(3), Err(TrySendError::Closed(3)));
@@ -205,7 +209,7 @@ fn closing_hands_values_back() {
     let mut again = tx2.subscribe();
     tx2.try_send(5).unwrap();
     assert_eq!(again.try_recv(), Ok(5));
-    let waiting = Hand::waiting(again.recv());
+    let waiting = ManualTask::waiting(again.recv());
     drop(tx2);
     assert_eq!(waiting.finish(), Err(BroadcastRecvError::Disconnected));
     tx.assert_home();
@@ -214,7 +218,7 @@ fn closing_hands_values_back() {
     let (tx, mut rx) = broadcast(1, Lag::Wait);
     let tx2 = tx.clone();
     tx.try_send(0).unwrap();
-    let (granted, next) = (Hand::waiting(tx.send(1)), Hand::waiting(tx2.send(2)));
+    let (granted, next) = (ManualTask::waiting(tx.send(1)), ManualTask::waiting(tx2.send(2)));
     rx.try_recv().unwrap();
     tx.close();
     assert_eq!(granted.finish(), Err(SendError::Closed(1)));
@@ -245,7 +249,7 @@ fn storm() {
             match dice.below(9) {
                 0 | 1 => {
                     item += 1;
-                    let mut hand = Hand::new(senders[dice.below(2)].send(item));
+                    let mut hand = ManualTask::new(senders[dice.below(2)].send(item));
                     if hand.poll().is_pending() {
                         sends.push(hand);
                     }

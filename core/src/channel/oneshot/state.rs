@@ -21,12 +21,12 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use crate::channel::error::RecvError;
-use crate::channel::turn::{Attempt, Visit, wait_with};
+use crate::channel::operation::{Attempt, AttemptCx, update_waiter};
 use crate::leaf::Waiter;
-use crate::sys::{Latch, MutexGuard};
+use crate::sys::{MutexGuard, PlainMutex};
 
 /// The reference of one end.
-pub(super) struct Shared<T>(Arc<Latch<State<T>>>);
+pub(super) struct Shared<T>(Arc<PlainMutex<State<T>>>);
 
 struct State<T> {
     stage: Stage<T>,
@@ -54,7 +54,7 @@ impl<T> Shared<T> {
     #[inline]
     pub(super) fn new() -> (Self, Self) {
         // Made where it stays, not moved there.
-        let state = Arc::<Latch<State<T>>>::default();
+        let state = Arc::<PlainMutex<State<T>>>::default();
         (Shared(state.clone()), Shared(state))
     }
 
@@ -77,14 +77,14 @@ impl<T> Shared<T> {
     }
 
     /// Attempts to wait until the channel is closed.
-    pub(super) fn wait_closed(&self, visit: &mut Visit, cx: &Context<'_>) -> Attempt<()> {
+    pub(super) fn wait_closed(&self, attempt_cx: &mut AttemptCx, cx: &Context<'_>) -> Attempt<()> {
         let mut state = self.0.lock();
-        if !state.sender.may_look(visit) {
-            Attempt::Waits
+        if !state.sender.may_look(attempt_cx) {
+            Attempt::Waiting
         } else if matches!(state.stage, Stage::Over) {
             Attempt::Done(())
         } else {
-            state.sender.wait(visit, cx)
+            state.sender.wait(attempt_cx, cx)
         }
     }
 
@@ -109,17 +109,17 @@ impl<T> Shared<T> {
     pub(super) fn receive(
         &mut self,
         has_waited: bool,
-        visit: &mut Visit,
+        attempt_cx: &mut AttemptCx,
         cx: &Context<'_>,
     ) -> Attempt<Result<T, RecvError>> {
         if let Some(state) = self.last() {
-            return state.receive(visit, cx);
+            return state.receive(attempt_cx, cx);
         }
         if !has_waited {
             // Most likely it has to wait: with a waiter at hand the lock is taken once.
-            visit.waiter.get_or_insert_with(|| Waiter::new(cx));
+            attempt_cx.waiter.get_or_insert_with(|| Waiter::new(cx));
         }
-        self.0.lock().receive(visit, cx)
+        self.0.lock().receive(attempt_cx, cx)
     }
 
     /// Lets nothing more in, and wakes the sender.
@@ -153,7 +153,7 @@ impl<T> Shared<T> {
     /// The state, if the other end is gone: there is nobody to be locked out.
     #[inline]
     fn last(&mut self) -> Option<&mut State<T>> {
-        Arc::get_mut(&mut self.0).map(Latch::get_mut)
+        Arc::get_mut(&mut self.0).map(PlainMutex::get_mut)
     }
 }
 
@@ -179,13 +179,13 @@ impl<T> Default for State<T> {
 
 impl<T> State<T> {
     #[inline]
-    fn receive(&mut self, visit: &mut Visit, cx: &Context<'_>) -> Attempt<Result<T, RecvError>> {
-        if !self.receiver.may_look(visit) {
-            return Attempt::Waits;
+    fn receive(&mut self, attempt_cx: &mut AttemptCx, cx: &Context<'_>) -> Attempt<Result<T, RecvError>> {
+        if !self.receiver.may_look(attempt_cx) {
+            return Attempt::Waiting;
         }
         match self.stage.receive() {
             Poll::Ready(value) => Attempt::Done(value.ok_or(RecvError::Disconnected)),
-            Poll::Pending => self.receiver.wait(visit, cx),
+            Poll::Pending => self.receiver.wait(attempt_cx, cx),
         }
     }
 }
@@ -206,18 +206,18 @@ impl<T> Stage<T> {
 impl Wait {
     /// Whether the code that comes may see what the other end has done.
     #[inline]
-    fn may_look(&self, visit: &Visit) -> bool {
-        !visit.cancelled || self.in_time
+    fn may_look(&self, attempt_cx: &AttemptCx) -> bool {
+        !attempt_cx.cancelled || self.in_time
     }
 
-    /// Waits with the waiter of `visit`; as `wait_with`.
-    fn wait<R>(&mut self, visit: &mut Visit, cx: &Context<'_>) -> Attempt<R> {
+    /// Waits with the waiter of `attempt_cx`; as `update_waiter`.
+    fn wait<R>(&mut self, attempt_cx: &mut AttemptCx, cx: &Context<'_>) -> Attempt<R> {
         match &mut self.waiter {
-            Some(waiter) => wait_with(waiter, visit, cx),
-            None if visit.waiter.is_none() => Attempt::NoWaiter,
+            Some(waiter) => update_waiter(waiter, attempt_cx, cx),
+            None if attempt_cx.waiter.is_none() => Attempt::NeedsWaiter,
             none => {
-                *none = visit.waiter.take();
-                Attempt::Waits
+                *none = attempt_cx.waiter.take();
+                Attempt::Waiting
             }
         }
     }

@@ -5,7 +5,7 @@ use std::task::{Wake, Waker};
 
 use super::*;
 use crate::raw::counter;
-use crate::sync::testing::{Hand, at_once};
+use crate::sync::testing::{ManualTask, at_once};
 
 /// B081
 #[test]
@@ -14,7 +14,7 @@ fn the_value_comes_whoever_is_first() {
     tx.send(1).unwrap();
     assert_eq!(at_once(rx), Ok(1));
     let (tx, rx) = oneshot();
-    let receiving = Hand::waiting(rx);
+    let receiving = ManualTask::waiting(rx);
     tx.send(2).unwrap();
     assert_eq!(receiving.wakes(), 1);
     assert_eq!(receiving.finish(), Ok(2));
@@ -24,13 +24,13 @@ fn the_value_comes_whoever_is_first() {
 #[test]
 fn each_end_sees_that_the_other_has_gone() {
     let (tx, rx) = oneshot::<()>();
-    let receiving = Hand::waiting(rx);
+    let receiving = ManualTask::waiting(rx);
     drop(tx);
     assert_eq!(receiving.finish(), Err(RecvError::Disconnected));
 
     let (mut tx, rx) = oneshot();
-    drop(Hand::waiting(tx.closed()));
-    let closed = Hand::waiting(tx.closed());
+    drop(ManualTask::waiting(tx.closed()));
+    let closed = ManualTask::waiting(tx.closed());
     drop(rx);
     closed.finish();
     at_once(tx.closed());
@@ -38,7 +38,7 @@ fn each_end_sees_that_the_other_has_gone() {
     assert_eq!(tx.send(()), Err(SendError::Disconnected(())));
 
     let (mut tx, mut rx) = oneshot();
-    let closed = Hand::waiting(tx.closed());
+    let closed = ManualTask::waiting(tx.closed());
     assert!(rx.close() && !rx.close());
     closed.finish();
     assert_eq!(rx.try_recv(), Err(TryRecvError::Disconnected));
@@ -49,11 +49,11 @@ fn each_end_sees_that_the_other_has_gone() {
 #[test]
 fn what_was_sent_survives_a_close_and_a_wait_that_was_dropped() {
     let (tx, mut rx) = oneshot();
-    drop(Hand::waiting(&mut rx));
+    drop(ManualTask::waiting(&mut rx));
     assert_eq!(rx.try_recv(), Err(TryRecvError::Empty));
     tx.send(1).unwrap();
     assert!(rx.close());
-    drop(Hand::new(&mut rx));
+    drop(ManualTask::new(&mut rx));
     assert_eq!((rx.try_recv(), rx.try_recv()), (Ok(1), Err(TryRecvError::Disconnected)));
 
     let token = Arc::new(());

@@ -6,30 +6,30 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use super::Sender;
-use crate::channel::bell::Listener;
-use crate::channel::turn::{Attempt, Turn};
+use crate::channel::listeners::ListenerKey;
+use crate::channel::operation::{Attempt, ChannelOperation};
 
 /// Future of [`Sender::closed`].
 #[must_use = "futures do nothing unless polled"]
 pub struct ChannelClosed<'a, T> {
     pub(super) sender: &'a Sender<T>,
-    pub(super) listener: Listener,
-    pub(super) turn: Turn,
+    pub(super) listener: ListenerKey,
+    pub(super) operation: ChannelOperation,
 }
 
 impl<T> Future for ChannelClosed<'_, T> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let ChannelClosed { sender, listener, turn } = &mut *self;
-        turn.poll(cx, |visit, cx| {
+        let ChannelClosed { sender, listener, operation } = &mut *self;
+        operation.poll(cx, |attempt_cx, cx| {
             sender.step(|state, _| {
-                if !state.bell().may_look(listener, visit) {
-                    return Attempt::Waits;
+                if !state.closed_listeners().may_check(listener, attempt_cx) {
+                    return Attempt::Waiting;
                 }
-                match state.refusal(&sender.end) {
+                match state.send_error(&sender.end) {
                     Some(_) => Attempt::Done(()),
-                    None => state.bell().listen(listener, visit, cx),
+                    None => state.closed_listeners().listen(listener, attempt_cx, cx),
                 }
             })
         })
@@ -38,8 +38,8 @@ impl<T> Future for ChannelClosed<'_, T> {
 
 impl<T> Drop for ChannelClosed<'_, T> {
     fn drop(&mut self) {
-        if !self.listener.is_home() {
-            self.sender.step(|state, after| state.bell().leave(&mut self.listener, after));
+        if !self.listener.is_none() {
+            self.sender.step(|state, deferred| state.closed_listeners().leave(&mut self.listener, deferred));
         }
     }
 }

@@ -2,101 +2,116 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::{End, Parcel, Phase, Refusal, Stage, State};
-use crate::channel::after::After;
+use super::{ChannelPhase, ChannelState, Endpoint, SendEntry, SendErrorKind, SendState};
+use crate::channel::deferred::Deferred;
 use crate::channel::error::RecvError;
 
-impl<T> State<T> {
-    pub(in crate::channel) fn open_sender(&mut self) -> End {
+impl<T> ChannelState<T> {
+    pub(in crate::channel) fn open_sender(&mut self) -> Endpoint {
         self.senders += 1;
         self.open_end()
     }
 
-    pub(in crate::channel) fn open_receiver(&mut self) -> End {
+    pub(in crate::channel) fn open_receiver(&mut self) -> Endpoint {
         self.receivers += 1;
         self.open_end()
     }
 
-    fn open_end(&mut self) -> End {
+    fn open_end(&mut self) -> Endpoint {
         self.next_end += 1;
-        End { id: self.next_end, closed: AtomicBool::new(false) }
+        Endpoint { id: self.next_end, closed: AtomicBool::new(false) }
     }
 
     /// Another end, like this one: none from a closed one.
-    pub(in crate::channel) fn clone_end(&mut self, end: &End, open: fn(&mut Self) -> End) -> Option<End> {
+    pub(in crate::channel) fn clone_end(
+        &mut self,
+        end: &Endpoint,
+        open: fn(&mut Self) -> Endpoint,
+    ) -> Option<Endpoint> {
         if end.is_closed() { None } else { Some(open(self)) }
     }
 
     /// Closes one sending end, and says whether it was open.
     ///
-    /// An end that is `gone` has nobody waiting on it, for they borrow it: it need not be looked for them.
-    pub(in crate::channel) fn close_sender(&mut self, end: &End, gone: bool, after: &mut After<T>) -> bool {
+    /// An end that is `dropped` has nobody waiting on it, for they borrow it: it need not be looked for them.
+    pub(in crate::channel) fn close_sender(
+        &mut self,
+        end: &Endpoint,
+        dropped: bool,
+        deferred: &mut Deferred<T>,
+    ) -> bool {
         if end.closed.swap(true, Ordering::AcqRel) {
             return false;
         }
         self.senders -= 1;
-        if !gone {
-            let mut next = self.line.first();
+        if !dropped {
+            let mut next = self.send_waiters.first();
             while let Some(key) = next {
-                next = self.parcels.after(key);
-                let own = matches!(self.parcels[key].stage, Stage::Waiting { end: whose, .. } if whose == end.id);
-                if own && !self.passes_over_sender(key, after) {
-                    self.refuse(key, Refusal::Closed, after);
+                next = self.send_entries.next_in_list(key);
+                let own =
+                    matches!(self.send_entries[key].state, SendState::Waiting { end: whose, .. } if whose == end.id);
+                if own && !self.skip_cancelled_sender(key, deferred) {
+                    self.refuse_sender(key, SendErrorKind::Closed, deferred);
                 }
             }
-            self.bell.ring(after);
+            self.closed_listeners.notify_all(deferred);
         }
-        self.settle(after);
+        self.notify_waiters(deferred);
         true
     }
 
-    /// Closes one receiving end, and says whether it was open. `gone` as in `close_sender`.
-    pub(in crate::channel) fn close_receiver(&mut self, end: &End, gone: bool, after: &mut After<T>) -> bool {
+    /// Closes one receiving end, and says whether it was open. `dropped` as in `close_sender`.
+    pub(in crate::channel) fn close_receiver(
+        &mut self,
+        end: &Endpoint,
+        dropped: bool,
+        deferred: &mut Deferred<T>,
+    ) -> bool {
         if end.closed.swap(true, Ordering::AcqRel) {
             return false;
         }
         self.receivers -= 1;
-        let mut next = if gone { None } else { self.parked.first() };
+        let mut next = if dropped { None } else { self.recv_waiters.first() };
         while let Some(key) = next {
-            next = self.receptions.after(key);
-            if self.receptions[key].end == end.id && !self.passes_over_receiver(key, after) {
-                self.end_receiver(key, RecvError::Closed, after);
+            next = self.recv_entries.next_in_list(key);
+            if self.recv_entries[key].end == end.id && !self.skip_cancelled_receiver(key, deferred) {
+                self.end_receiver(key, RecvError::Closed, deferred);
             }
         }
         if self.receivers == 0 {
-            self.refuse_all(Refusal::Disconnected, after);
+            self.refuse_all_senders(SendErrorKind::Disconnected, deferred);
             if !self.buffer.is_empty() {
-                self.empty(Refusal::Disconnected, after);
+                self.drain_buffer(SendErrorKind::Disconnected, deferred);
             }
-            self.bell.ring(after);
+            self.closed_listeners.notify_all(deferred);
         }
         true
     }
 
-    /// Lets nothing more in; with `cut`, nor out.
-    pub(in crate::channel) fn shut(&mut self, cut: bool, after: &mut After<T>) {
-        if self.phase == Phase::Cut || (self.phase == Phase::Shut && !cut) {
+    /// Lets nothing more in; with `now`, nor out.
+    pub(in crate::channel) fn shut_down(&mut self, now: bool, deferred: &mut Deferred<T>) {
+        if self.phase == ChannelPhase::ShutDownNow || (self.phase == ChannelPhase::ShutDown && !now) {
             return;
         }
-        self.phase = if cut { Phase::Cut } else { Phase::Shut };
-        self.refuse_all(Refusal::Closed, after);
-        if cut {
-            self.empty(Refusal::Closed, after);
+        self.phase = if now { ChannelPhase::ShutDownNow } else { ChannelPhase::ShutDown };
+        self.refuse_all_senders(SendErrorKind::Closed, deferred);
+        if now {
+            self.drain_buffer(SendErrorKind::Closed, deferred);
         }
-        self.bell.ring(after);
-        self.settle(after);
+        self.closed_listeners.notify_all(deferred);
+        self.notify_waiters(deferred);
     }
 
     /// Empties the buffer: what a sender does not know yet to be sent is given back to it, the rest is dropped.
-    fn empty(&mut self, refusal: Refusal, after: &mut After<T>) {
-        for parcel in self.parcels.iter_mut() {
-            let Stage::Sent(number) = parcel.stage else { continue };
+    fn drain_buffer(&mut self, kind: SendErrorKind, deferred: &mut Deferred<T>) {
+        for entry in self.send_entries.iter_mut() {
+            let SendState::Sent(number) = entry.state else { continue };
             if let Some(value) = self.buffer.take(number) {
-                *parcel = Parcel { value: Some(value), stage: Stage::TakenBack(refusal) };
+                *entry = SendEntry { value: Some(value), state: SendState::TakenBack(kind) };
             }
         }
         while let Some(value) = self.buffer.pop() {
-            after.discard(value);
+            deferred.drop_value(value);
         }
     }
 }

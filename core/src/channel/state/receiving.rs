@@ -3,27 +3,27 @@
 use std::mem;
 use std::task::Context;
 
-use super::{End, Phase, Receiving, Reception, Stage, State};
-use crate::channel::after::After;
-use crate::channel::buffer::NOWHERE;
+use super::{ChannelPhase, ChannelState, Endpoint, RecvEntry, RecvState, SendState};
+use crate::channel::buffer::NO_NUMBER;
+use crate::channel::deferred::Deferred;
 use crate::channel::error::RecvError;
-use crate::channel::turn::{Attempt, Visit, wait_with};
+use crate::channel::operation::{Attempt, AttemptCx, update_waiter};
 
-impl<T> State<T> {
+impl<T> ChannelState<T> {
     /// Whether something can be received by somebody who comes now.
     #[inline]
-    fn is_takeable(&mut self, after: &mut After<T>) -> bool {
+    fn is_takeable(&mut self, deferred: &mut Deferred<T>) -> bool {
         // Who comes now stands behind those who wait.
-        self.first_receiver(after).is_none()
+        self.first_receiver(deferred).is_none()
             && (!self.buffer.is_empty()
-                || self.first_sender(after).is_some_and(|key| self.parcels[key].value.is_some()))
+                || self.first_sender(deferred).is_some_and(|key| self.send_entries[key].value.is_some()))
     }
 
     /// Receives, if there is a value that nobody else waits for, and nobody waits for its room. What most do: nothing has to be done
     /// after.
     #[inline]
-    pub(in crate::channel) fn recv_at_once(&mut self, end: &End, own: Option<usize>) -> Option<T> {
-        if own.is_some() || end.is_closed() || !self.parked.is_empty() || !self.line.is_empty() {
+    pub(in crate::channel) fn recv_at_once(&mut self, end: &Endpoint, own: Option<usize>) -> Option<T> {
+        if own.is_some() || end.is_closed() || !self.recv_waiters.is_empty() || !self.send_waiters.is_empty() {
             return None;
         }
         self.buffer.pop()
@@ -33,79 +33,79 @@ impl<T> State<T> {
     #[inline]
     pub(in crate::channel) fn recv(
         &mut self,
-        end: &End,
+        end: &Endpoint,
         own: Option<usize>,
-        visit: &mut Visit,
-        place: &mut Option<usize>,
-        after: &mut After<T>,
+        attempt_cx: &mut AttemptCx,
+        key_out: &mut Option<usize>,
+        deferred: &mut Deferred<T>,
     ) -> Attempt<Result<T, RecvError>> {
         if let Some(own) = own {
-            self.calm(own, after);
+            self.reset_stream_wait(own, deferred);
         }
         if end.is_closed() {
             return Attempt::Done(Err(RecvError::Closed));
         }
-        if self.is_takeable(after) {
-            if let Some(value) = self.take(after) {
+        if self.is_takeable(deferred) {
+            if let Some(value) = self.take(deferred) {
                 return Attempt::Done(Ok(value));
             }
         }
-        if self.is_over() {
+        if self.is_finished() {
             return Attempt::Done(Err(RecvError::Disconnected));
         }
-        let Some(waiter) = visit.waiter.take() else { return Attempt::NoWaiter };
-        let reception = Reception { end: end.id, stage: Receiving::Waiting(waiter) };
-        let key = self.receptions.append(&mut self.parked, reception);
+        let Some(waiter) = attempt_cx.waiter.take() else { return Attempt::NeedsWaiter };
+        let entry = RecvEntry { end: end.id, state: RecvState::Waiting(waiter) };
+        let key = self.recv_entries.append(&mut self.recv_waiters, entry);
         // It makes room for one.
-        self.admit(after);
-        *place = Some(key);
-        Attempt::Waits
+        self.admit_senders(deferred);
+        *key_out = Some(key);
+        Attempt::Waiting
     }
 
     /// Receives without waiting.
     pub(in crate::channel) fn try_recv(
         &mut self,
-        end: &End,
+        end: &Endpoint,
         own: Option<usize>,
-        after: &mut After<T>,
+        deferred: &mut Deferred<T>,
     ) -> Result<Option<T>, RecvError> {
         if let Some(own) = own {
-            self.calm(own, after);
+            self.reset_stream_wait(own, deferred);
         }
         if end.is_closed() {
             return Err(RecvError::Closed);
         }
-        if self.first_receiver(after).is_none() {
-            if let Some(value) = self.take(after) {
+        if self.first_receiver(deferred).is_none() {
+            if let Some(value) = self.take(deferred) {
                 return Ok(Some(value));
             }
         }
-        if self.is_over() { Err(RecvError::Disconnected) } else { Ok(None) }
+        if self.is_finished() { Err(RecvError::Disconnected) } else { Ok(None) }
     }
 
     /// The longest sent value of the buffer; without one, that of the longest waiting sender.
     #[inline]
-    fn take(&mut self, after: &mut After<T>) -> Option<T> {
+    fn take(&mut self, deferred: &mut Deferred<T>) -> Option<T> {
         match self.buffer.pop() {
             Some(value) => {
-                self.settle(after);
+                self.notify_waiters(deferred);
                 Some(value)
             }
-            None => self.take_waiting(after),
+            None => self.take_waiting(deferred),
         }
     }
 
-    fn take_waiting(&mut self, after: &mut After<T>) -> Option<T> {
+    fn take_waiting(&mut self, deferred: &mut Deferred<T>) -> Option<T> {
         // A rendezvous, or permits have all the room. Who waits for a permit cannot be served by somebody who does not wait.
-        let mut next = self.line.first();
+        let mut next = self.send_waiters.first();
         while let Some(key) = next {
-            next = self.parcels.after(key);
-            if self.passes_over_sender(key, after) {
+            next = self.send_entries.next_in_list(key);
+            if self.skip_cancelled_sender(key, deferred) {
                 continue;
             }
-            if let Some(value) = self.parcels[key].value.take() {
-                let waiter = self.call(key, Stage::Sent(NOWHERE));
-                after.wake(waiter);
+            if let Some(value) = self.send_entries[key].value.take() {
+                let waiter = self.complete_sender(key, SendState::Sent(NO_NUMBER));
+                deferred.wake(waiter);
                 return Some(value);
             }
         }
@@ -114,28 +114,28 @@ impl<T> State<T> {
 
     /// A stream's end is received from in another way: no `next()` can be under way, so it does not wait any more. What it
     /// was handed goes back.
-    fn calm(&mut self, key: usize, after: &mut After<T>) {
-        match mem::replace(&mut self.receptions[key].stage, Receiving::Idle) {
-            Receiving::Idle | Receiving::Passed => {}
-            Receiving::Waiting(waiter) => {
-                self.receptions.unlink(&mut self.parked, key);
-                after.forget(waiter);
+    fn reset_stream_wait(&mut self, key: usize, deferred: &mut Deferred<T>) {
+        match mem::replace(&mut self.recv_entries[key].state, RecvState::Idle) {
+            RecvState::Idle | RecvState::Skipped => {}
+            RecvState::Waiting(waiter) => {
+                self.recv_entries.unlink(&mut self.recv_waiters, key);
+                deferred.drop_waiter(waiter);
             }
-            Receiving::Handed(value, number) => self.take_back(value, number, after),
-            ended @ Receiving::Ended(_) => self.receptions[key].stage = ended,
+            RecvState::Delivered(value, number) => self.take_back(value, number, deferred),
+            ended @ RecvState::Ended(_) => self.recv_entries[key].state = ended,
         }
     }
 
     /// Takes the value that a receiver was handed, if it was and others may still send. What most do who have waited: nothing has to be
     /// done after, for only of a channel that is about to end somebody may wait for this value to be taken.
     #[inline]
-    pub(in crate::channel) fn take_handed(&mut self, key: usize) -> Option<T> {
-        let goes_on = self.phase == Phase::Open && self.senders > 0;
-        if !goes_on || !matches!(self.receptions[key].stage, Receiving::Handed(..)) {
+    pub(in crate::channel) fn take_delivered(&mut self, key: usize) -> Option<T> {
+        let goes_on = self.phase == ChannelPhase::Open && self.senders > 0;
+        if !goes_on || !matches!(self.recv_entries[key].state, RecvState::Delivered(..)) {
             return None;
         }
-        let Receiving::Handed(value, _) = self.receptions.remove(key).stage else { unreachable!("just seen") };
-        self.handed -= 1;
+        let RecvState::Delivered(value, _) = self.recv_entries.remove(key).state else { unreachable!("just seen") };
+        self.unacknowledged -= 1;
         Some(value)
     }
 
@@ -144,58 +144,58 @@ impl<T> State<T> {
     pub(in crate::channel) fn poll_receiver(
         &mut self,
         key: usize,
-        visit: &mut Visit,
+        attempt_cx: &mut AttemptCx,
         cx: &Context<'_>,
-        after: &mut After<T>,
+        deferred: &mut Deferred<T>,
     ) -> Option<Attempt<Result<T, RecvError>>> {
-        match &mut self.receptions[key].stage {
-            Receiving::Waiting(waiter) => return Some(wait_with(waiter, visit, cx)),
-            Receiving::Idle | Receiving::Passed if visit.cancelled => return Some(Attempt::Waits),
+        match &mut self.recv_entries[key].state {
+            RecvState::Waiting(waiter) => return Some(update_waiter(waiter, attempt_cx, cx)),
+            RecvState::Idle | RecvState::Skipped if attempt_cx.cancelled => return Some(Attempt::Waiting),
             _ => {}
         }
-        match self.receptions.remove(key).stage {
-            Receiving::Idle | Receiving::Passed => None,
-            Receiving::Ended(error) => Some(Attempt::Done(Err(error))),
-            Receiving::Handed(value, _) => {
-                self.handed -= 1;
-                self.settle(after);
+        match self.recv_entries.remove(key).state {
+            RecvState::Idle | RecvState::Skipped => None,
+            RecvState::Ended(error) => Some(Attempt::Done(Err(error))),
+            RecvState::Delivered(value, _) => {
+                self.unacknowledged -= 1;
+                self.notify_waiters(deferred);
                 Some(Attempt::Done(Ok(value)))
             }
-            Receiving::Waiting(_) => unreachable!("just seen"),
+            RecvState::Waiting(_) => unreachable!("just seen"),
         }
     }
 
     /// A receiver that waited goes away; what it was handed goes to the next, or back.
-    pub(in crate::channel) fn leave_receiver(&mut self, key: usize, after: &mut After<T>) {
-        if let Receiving::Waiting(_) = self.receptions[key].stage {
-            self.receptions.unlink(&mut self.parked, key);
+    pub(in crate::channel) fn leave_receiver(&mut self, key: usize, deferred: &mut Deferred<T>) {
+        if let RecvState::Waiting(_) = self.recv_entries[key].state {
+            self.recv_entries.unlink(&mut self.recv_waiters, key);
         }
-        match self.receptions.remove(key).stage {
-            Receiving::Waiting(waiter) => after.forget(waiter),
-            Receiving::Handed(value, number) => self.take_back(value, number, after),
-            Receiving::Ended(_) | Receiving::Idle | Receiving::Passed => {}
+        match self.recv_entries.remove(key).state {
+            RecvState::Waiting(waiter) => deferred.drop_waiter(waiter),
+            RecvState::Delivered(value, number) => self.take_back(value, number, deferred),
+            RecvState::Ended(_) | RecvState::Idle | RecvState::Skipped => {}
         }
     }
 
     /// L40: what was handed to a receiver that does not take it.
-    fn take_back(&mut self, value: T, number: u64, after: &mut After<T>) {
-        self.handed -= 1;
-        if self.receivers == 0 || self.phase == Phase::Cut {
-            after.discard(value);
-        } else if let Some(next) = self.first_receiver(after) {
-            self.hand(next, value, number, after);
+    fn take_back(&mut self, value: T, number: u64, deferred: &mut Deferred<T>) {
+        self.unacknowledged -= 1;
+        if self.receivers == 0 || self.phase == ChannelPhase::ShutDownNow {
+            deferred.drop_value(value);
+        } else if let Some(next) = self.first_receiver(deferred) {
+            self.deliver_to(next, value, number, deferred);
         } else {
             // Invariant 3.
             self.buffer.put_back(number, value);
             self.peak = self.peak.max(self.buffer.len());
         }
-        self.settle(after);
+        self.notify_waiters(deferred);
     }
 
-    pub(super) fn end_receiver(&mut self, key: usize, error: RecvError, after: &mut After<T>) {
-        self.receptions.unlink(&mut self.parked, key);
-        if let Receiving::Waiting(waiter) = mem::replace(&mut self.receptions[key].stage, Receiving::Ended(error)) {
-            after.wake(waiter);
+    pub(super) fn end_receiver(&mut self, key: usize, error: RecvError, deferred: &mut Deferred<T>) {
+        self.recv_entries.unlink(&mut self.recv_waiters, key);
+        if let RecvState::Waiting(waiter) = mem::replace(&mut self.recv_entries[key].state, RecvState::Ended(error)) {
+            deferred.wake(waiter);
         }
     }
 }

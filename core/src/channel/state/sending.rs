@@ -2,18 +2,18 @@
 
 use std::task::Context;
 
-use super::{End, Freight, Parcel, Phase, Refusal, Stage, State};
-use crate::channel::after::After;
-use crate::channel::turn::{Attempt, Visit, wait_with};
+use super::{ChannelPhase, ChannelState, Endpoint, SendEntry, SendErrorKind, SendKind, SendState};
+use crate::channel::deferred::Deferred;
+use crate::channel::operation::{Attempt, AttemptCx, update_waiter};
 
-impl<T> State<T> {
+impl<T> ChannelState<T> {
     /// Why nothing can be sent through `end`.
     #[inline]
-    pub(in crate::channel) fn refusal(&self, end: &End) -> Option<Refusal> {
-        if end.is_closed() || self.phase != Phase::Open {
-            Some(Refusal::Closed)
+    pub(in crate::channel) fn send_error(&self, end: &Endpoint) -> Option<SendErrorKind> {
+        if end.is_closed() || self.phase != ChannelPhase::Open {
+            Some(SendErrorKind::Closed)
         } else if self.receivers == 0 {
-            Some(Refusal::Disconnected)
+            Some(SendErrorKind::Disconnected)
         } else {
             None
         }
@@ -21,8 +21,8 @@ impl<T> State<T> {
 
     /// Sends, if there is a value, room for it, and nobody who waits for it. What most do: nothing has to be done after.
     #[inline]
-    pub(in crate::channel) fn send_at_once(&mut self, end: &End, value: &mut Option<T>) -> bool {
-        if self.refusal(end).is_some() || !self.parked.is_empty() {
+    pub(in crate::channel) fn send_at_once(&mut self, end: &Endpoint, value: &mut Option<T>) -> bool {
+        if self.send_error(end).is_some() || !self.recv_waiters.is_empty() {
             return false;
         }
         // Without a look at those who receive: nobody waits.
@@ -38,78 +38,82 @@ impl<T> State<T> {
     #[inline]
     pub(in crate::channel) fn send(
         &mut self,
-        end: &End,
-        freight: Freight,
+        end: &Endpoint,
+        kind: SendKind,
         value: &mut Option<T>,
-        visit: &mut Visit,
-        place: &mut Option<usize>,
-        after: &mut After<T>,
-    ) -> Attempt<Result<(), Refusal>> {
-        if let Some(refusal) = self.refusal(end) {
-            return Attempt::Done(Err(refusal));
+        attempt_cx: &mut AttemptCx,
+        key_out: &mut Option<usize>,
+        deferred: &mut Deferred<T>,
+    ) -> Attempt<Result<(), SendErrorKind>> {
+        if let Some(kind) = self.send_error(end) {
+            return Attempt::Done(Err(kind));
         }
-        if self.has_room(after) {
-            debug_assert!(self.first_sender(after).is_none(), "Invariant 1");
-            match freight {
-                Freight::Permit => self.permits += 1,
-                Freight::Value => {
+        if self.has_room(deferred) {
+            debug_assert!(self.first_sender(deferred).is_none(), "Invariant 1");
+            match kind {
+                SendKind::Permit => self.permits += 1,
+                SendKind::Value => {
                     let Some(value) = value.take() else { unreachable!("a value is sent once") };
-                    self.deliver(value, after);
+                    self.deliver(value, deferred);
                 }
             }
             return Attempt::Done(Ok(()));
         }
-        let Some(waiter) = visit.waiter.take() else { return Attempt::NoWaiter };
-        let stage = Stage::Waiting { waiter, end: end.id };
-        let key = self.parcels.append(&mut self.line, Parcel { value: value.take(), stage });
-        *place = Some(key);
-        Attempt::Waits
+        let Some(waiter) = attempt_cx.waiter.take() else { return Attempt::NeedsWaiter };
+        let state = SendState::Waiting { waiter, end: end.id };
+        let key = self.send_entries.append(&mut self.send_waiters, SendEntry { value: value.take(), state });
+        *key_out = Some(key);
+        Attempt::Waiting
     }
 
     /// Sends by a permit, which is used up.
-    pub(in crate::channel) fn send_permitted(&mut self, value: T, after: &mut After<T>) -> Result<(), (Refusal, T)> {
+    pub(in crate::channel) fn send_permitted(
+        &mut self,
+        value: T,
+        deferred: &mut Deferred<T>,
+    ) -> Result<(), (SendErrorKind, T)> {
         self.permits -= 1;
         let refused = match (self.phase, self.receivers) {
-            (Phase::Cut, _) => Some(Refusal::Closed),
-            (_, 0) => Some(Refusal::Disconnected),
+            (ChannelPhase::ShutDownNow, _) => Some(SendErrorKind::Closed),
+            (_, 0) => Some(SendErrorKind::Disconnected),
             _ => None,
         };
         match refused {
-            Some(refusal) => {
-                self.settle(after);
-                Err((refusal, value))
+            Some(kind) => {
+                self.notify_waiters(deferred);
+                Err((kind, value))
             }
             None => {
-                self.deliver(value, after);
-                self.settle(after);
+                self.deliver(value, deferred);
+                self.notify_waiters(deferred);
                 Ok(())
             }
         }
     }
 
-    pub(in crate::channel) fn drop_permit(&mut self, after: &mut After<T>) {
+    pub(in crate::channel) fn drop_permit(&mut self, deferred: &mut Deferred<T>) {
         self.permits -= 1;
-        self.settle(after);
+        self.notify_waiters(deferred);
     }
 
-    pub(super) fn refuse(&mut self, key: usize, refusal: Refusal, after: &mut After<T>) {
-        let waiter = self.call(key, Stage::Refused(refusal));
-        after.wake(waiter);
+    pub(super) fn refuse_sender(&mut self, key: usize, kind: SendErrorKind, deferred: &mut Deferred<T>) {
+        let waiter = self.complete_sender(key, SendState::Refused(kind));
+        deferred.wake(waiter);
     }
 
-    pub(super) fn refuse_all(&mut self, refusal: Refusal, after: &mut After<T>) {
-        while let Some(key) = self.first_sender(after) {
-            self.refuse(key, refusal, after);
+    pub(super) fn refuse_all_senders(&mut self, kind: SendErrorKind, deferred: &mut Deferred<T>) {
+        while let Some(key) = self.first_sender(deferred) {
+            self.refuse_sender(key, kind, deferred);
         }
     }
 
     /// Ends the wait of a sender that was let in; says whether it was. What most do who have waited.
     #[inline]
-    pub(in crate::channel) fn take_note(&mut self, key: usize) -> bool {
-        let let_in = matches!(self.parcels[key].stage, Stage::Sent(_) | Stage::Granted);
+    pub(in crate::channel) fn acknowledge(&mut self, key: usize) -> bool {
+        let let_in = matches!(self.send_entries[key].state, SendState::Sent(_) | SendState::Granted);
         if let_in {
-            let parcel = self.parcels.remove(key);
-            debug_assert!(parcel.value.is_none(), "it was let in");
+            let entry = self.send_entries.remove(key);
+            debug_assert!(entry.value.is_none(), "it was let in");
         }
         let_in
     }
@@ -119,33 +123,33 @@ impl<T> State<T> {
         &mut self,
         key: usize,
         value: &mut Option<T>,
-        visit: &mut Visit,
+        attempt_cx: &mut AttemptCx,
         cx: &Context<'_>,
-    ) -> Option<Attempt<Result<(), Refusal>>> {
-        let done = match &mut self.parcels[key].stage {
-            Stage::Waiting { waiter, .. } => return Some(wait_with(waiter, visit, cx)),
-            Stage::Passed | Stage::TakenBack(_) if visit.cancelled => return Some(Attempt::Waits),
-            Stage::Passed => None,
-            Stage::Sent(_) | Stage::Granted => Some(Attempt::Done(Ok(()))),
-            Stage::Refused(refusal) | Stage::TakenBack(refusal) => Some(Attempt::Done(Err(*refusal))),
+    ) -> Option<Attempt<Result<(), SendErrorKind>>> {
+        let done = match &mut self.send_entries[key].state {
+            SendState::Waiting { waiter, .. } => return Some(update_waiter(waiter, attempt_cx, cx)),
+            SendState::Skipped | SendState::TakenBack(_) if attempt_cx.cancelled => return Some(Attempt::Waiting),
+            SendState::Skipped => None,
+            SendState::Sent(_) | SendState::Granted => Some(Attempt::Done(Ok(()))),
+            SendState::Refused(kind) | SendState::TakenBack(kind) => Some(Attempt::Done(Err(*kind))),
         };
-        *value = self.parcels.remove(key).value;
+        *value = self.send_entries.remove(key).value;
         done
     }
 
     /// A sender that waited goes away; its value comes back, unless it was received.
-    pub(in crate::channel) fn leave_sender(&mut self, key: usize, after: &mut After<T>) -> Option<T> {
-        if let Stage::Waiting { .. } = self.parcels[key].stage {
-            self.parcels.unlink(&mut self.line, key);
+    pub(in crate::channel) fn leave_sender(&mut self, key: usize, deferred: &mut Deferred<T>) -> Option<T> {
+        if let SendState::Waiting { .. } = self.send_entries[key].state {
+            self.send_entries.unlink(&mut self.send_waiters, key);
         }
-        let Parcel { mut value, stage } = self.parcels.remove(key);
-        match stage {
-            Stage::Waiting { waiter, .. } => after.forget(waiter),
-            Stage::Sent(number) => value = self.buffer.take(number),
-            Stage::Granted => self.permits -= 1,
-            Stage::Refused(_) | Stage::TakenBack(_) | Stage::Passed => {}
+        let SendEntry { mut value, state } = self.send_entries.remove(key);
+        match state {
+            SendState::Waiting { waiter, .. } => deferred.drop_waiter(waiter),
+            SendState::Sent(number) => value = self.buffer.take(number),
+            SendState::Granted => self.permits -= 1,
+            SendState::Refused(_) | SendState::TakenBack(_) | SendState::Skipped => {}
         }
-        self.settle(after);
+        self.notify_waiters(deferred);
         value
     }
 }

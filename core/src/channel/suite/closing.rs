@@ -5,7 +5,7 @@ use std::task::Poll;
 
 use super::next;
 use crate::channel::{RecvError, SendError, TryRecvError, TrySendError, bounded};
-use crate::sync::testing::{Hand, at_once};
+use crate::sync::testing::{ManualTask, at_once};
 
 /// B170
 #[test]
@@ -25,7 +25,7 @@ fn what_was_sent_comes_before_the_end_and_the_end_stays() {
     assert!(rx.is_closed());
 
     let (tx, rx) = bounded::<u8>(3);
-    let waiting = [Hand::waiting(rx.recv()), Hand::waiting(rx.recv())];
+    let waiting = [ManualTask::waiting(rx.recv()), ManualTask::waiting(rx.recv())];
     drop(tx);
     for hand in waiting {
         assert_eq!(hand.finish(), Err(RecvError::Disconnected));
@@ -39,9 +39,9 @@ fn closing_the_receiver_hands_values_back() {
     for capacity in [0, 1] {
         let (tx, rx) = bounded(capacity);
         let _ = tx.try_send(None);
-        let mut empty = Hand::waiting(tx.send(None::<u8>));
+        let mut empty = ManualTask::waiting(tx.send(None::<u8>));
         assert!(empty.poll().is_pending());
-        let reserving = Hand::waiting(tx.reserve());
+        let reserving = ManualTask::waiting(tx.reserve());
         assert!(rx.close());
         assert_eq!(empty.finish(), Err(SendError::Disconnected(None)));
         assert_eq!(reserving.finish().unwrap_err(), SendError::Disconnected(()));
@@ -61,7 +61,7 @@ fn closing_the_receiver_hands_values_back() {
 fn a_sender_that_has_not_taken_note_gets_its_value_back() {
     let (tx, rx) = bounded(1);
     tx.try_send(1).unwrap();
-    let sending = Hand::waiting(tx.send(2));
+    let sending = ManualTask::waiting(tx.send(2));
     assert_eq!(rx.try_recv(), Ok(1));
     assert_eq!((sending.wakes(), rx.statistics().used), (1, 1));
     drop(rx);
@@ -74,8 +74,8 @@ fn closing_an_end_ends_its_own_waits() {
     let (tx, rx) = bounded(1);
     let (tx2, rx2) = (tx.clone(), rx.clone());
     tx.try_send(0).unwrap();
-    let (mine, other) = (Hand::waiting(tx.send(1)), Hand::waiting(tx2.send(2)));
-    let reserving = Hand::waiting(tx.reserve());
+    let (mine, other) = (ManualTask::waiting(tx.send(1)), ManualTask::waiting(tx2.send(2)));
+    let reserving = ManualTask::waiting(tx.reserve());
     assert!(tx.close());
     assert_eq!(other.wakes(), 0);
     assert_eq!(mine.finish(), Err(SendError::Closed(1)));
@@ -84,7 +84,7 @@ fn closing_an_end_ends_its_own_waits() {
     assert_eq!((rx.try_recv(), rx.try_recv()), (Ok(0), Ok(2)));
     other.finish().unwrap();
 
-    let (mine, other) = (Hand::waiting(rx.recv()), Hand::waiting(rx2.recv()));
+    let (mine, other) = (ManualTask::waiting(rx.recv()), ManualTask::waiting(rx2.recv()));
     assert!(rx.close());
     assert_eq!(other.wakes(), 0);
     assert_eq!(mine.finish(), Err(RecvError::Closed));
@@ -124,7 +124,7 @@ fn ends_are_counted_once_each() {
 fn the_end_waits_for_what_may_come_back() {
     for taken in [true, false] {
         let (tx, rx) = bounded(1);
-        let (first, second) = (Hand::waiting(rx.recv()), Hand::waiting(rx.recv()));
+        let (first, second) = (ManualTask::waiting(rx.recv()), ManualTask::waiting(rx.recv()));
         tx.try_send(1).unwrap();
         drop(tx);
         assert_eq!(second.wakes(), 0);
@@ -146,8 +146,8 @@ fn the_end_waits_for_what_may_come_back() {
 fn a_gentle_shutdown_drains_first() {
     let (tx, rx) = bounded(1);
     tx.try_send(1).unwrap();
-    let permit_later = Hand::waiting(tx.reserve());
-    let sending = Hand::waiting(tx.send(2));
+    let permit_later = ManualTask::waiting(tx.reserve());
+    let sending = ManualTask::waiting(tx.send(2));
     rx.shutdown();
     rx.shutdown();
     assert_eq!(sending.finish(), Err(SendError::Closed(2)));
@@ -158,7 +158,7 @@ fn a_gentle_shutdown_drains_first() {
     assert_eq!(at_once(rx.recv()), Err(RecvError::Disconnected));
 
     let (tx, rx) = bounded::<u8>(1);
-    let receiving = Hand::waiting(rx.recv());
+    let receiving = ManualTask::waiting(rx.recv());
     tx.shutdown();
     assert_eq!(receiving.finish(), Err(RecvError::Disconnected));
 }
@@ -170,7 +170,7 @@ fn a_shutdown_now_drops_what_is_queued_and_wakes_everybody() {
     let (tx, rx) = bounded(2);
     tx.try_send(token.clone()).unwrap();
     let permit = tx.try_reserve().unwrap();
-    let sending = Hand::waiting(tx.send(token.clone()));
+    let sending = ManualTask::waiting(tx.send(token.clone()));
     tx.shutdown_now();
     assert_eq!(Arc::strong_count(&token), 2, "the one that waits comes back");
     assert!(matches!(sending.finish(), Err(SendError::Closed(_))));
@@ -179,12 +179,12 @@ fn a_shutdown_now_drops_what_is_queued_and_wakes_everybody() {
     rx.assert_home();
 
     let (tx, rx) = bounded(2);
-    let (handed, receiving) = (Hand::waiting(rx.recv()), Hand::waiting(rx.recv()));
+    let (unacknowledged, receiving) = (ManualTask::waiting(rx.recv()), ManualTask::waiting(rx.recv()));
     tx.try_send(token.clone()).unwrap();
     let permit = tx.try_reserve().unwrap();
     rx.shutdown_now();
     assert_eq!(receiving.finish(), Err(RecvError::Disconnected));
-    drop(handed);
+    drop(unacknowledged);
     drop(permit);
     assert_eq!(Arc::strong_count(&token), 1);
     rx.assert_home();
@@ -207,8 +207,9 @@ fn dropping_the_receivers_drops_what_is_queued() {
 fn closed_is_heard_by_those_who_wait_for_it() {
     let (tx, rx) = bounded::<u8>(1);
     let tx2 = tx.clone();
-    let (gone, one, other) = (Hand::waiting(tx.closed()), Hand::waiting(tx.closed()), Hand::waiting(tx2.closed()));
-    drop(gone);
+    let (dropped, one, other) =
+        (ManualTask::waiting(tx.closed()), ManualTask::waiting(tx.closed()), ManualTask::waiting(tx2.closed()));
+    drop(dropped);
     drop(tx2.clone());
     assert_eq!((one.wakes(), other.wakes()), (0, 0));
     tx.close();
@@ -217,7 +218,7 @@ fn closed_is_heard_by_those_who_wait_for_it() {
     other.finish();
     at_once(tx2.closed());
     let (tx, rx) = bounded::<u8>(1);
-    let hand = Hand::waiting(tx.closed());
+    let hand = ManualTask::waiting(tx.closed());
     rx.shutdown();
     hand.finish();
     rx.assert_home();

@@ -5,7 +5,7 @@ use std::task::{Context, Poll, Waker};
 
 use super::next;
 use crate::channel::{ChannelSend, TryRecvError, TrySendError, bounded, unbounded};
-use crate::sync::testing::{Hand, at_once};
+use crate::sync::testing::{ManualTask, at_once};
 
 /// B167
 #[test]
@@ -13,19 +13,19 @@ fn a_rendezvous_takes_both() {
     let (tx, rx) = bounded(0);
     assert_eq!(tx.try_send(1), Err(TrySendError::Full(1)));
     assert_eq!(rx.try_recv(), Err(TryRecvError::Empty));
-    let receiving = Hand::waiting(rx.recv());
+    let receiving = ManualTask::waiting(rx.recv());
     assert_eq!(tx.try_send(2), Ok(()));
     assert_eq!(tx.try_send(3), Err(TrySendError::Full(3)), "that receiver is taken");
     assert_eq!(receiving.finish(), Ok(2));
 
-    let sending = Hand::waiting(tx.send(4));
+    let sending = ManualTask::waiting(tx.send(4));
     assert_eq!(rx.try_recv(), Ok(4));
     sending.finish().unwrap();
 
-    let receiving = Hand::waiting(rx.recv());
+    let receiving = ManualTask::waiting(rx.recv());
     at_once(tx.send(5)).unwrap();
     assert_eq!(receiving.finish(), Ok(5));
-    let sending = Hand::waiting(tx.send(6));
+    let sending = ManualTask::waiting(tx.send(6));
     assert_eq!(at_once(rx.recv()), Ok(6));
     sending.finish().unwrap();
     assert_eq!(rx.statistics().peak, 0);
@@ -39,7 +39,7 @@ fn a_full_channel_hands_back_and_lets_in_one_for_one() {
     tx.try_send(1).unwrap();
     tx.try_send(2).unwrap();
     assert_eq!(tx.try_send(3), Err(TrySendError::Full(3)));
-    let (first, second) = (Hand::waiting(tx.send(4)), Hand::waiting(tx.send(5)));
+    let (first, second) = (ManualTask::waiting(tx.send(4)), ManualTask::waiting(tx.send(5)));
     assert_eq!(rx.try_recv(), Ok(1));
     assert_eq!((first.wakes(), second.wakes()), (1, 0));
     first.finish().unwrap();
@@ -67,12 +67,12 @@ fn sending_without_limit_never_waits_and_is_a_checkpoint() {
 fn what_was_cancelled_does_not_appear() {
     let (tx, rx) = bounded(1);
     tx.try_send(1).unwrap();
-    let cancelled = Hand::waiting(tx.send(2));
-    let other = Hand::waiting(tx.send(3));
+    let cancelled = ManualTask::waiting(tx.send(2));
+    let other = ManualTask::waiting(tx.send(3));
     drop(cancelled);
     assert_eq!(rx.try_recv(), Ok(1));
     // 3 is in the buffer, its sender does not know: it is still its own.
-    let last = Hand::waiting(tx.send(4));
+    let last = ManualTask::waiting(tx.send(4));
     drop(other);
     assert_eq!(last.wakes(), 1);
     assert_eq!(rx.try_recv(), Ok(4));
@@ -82,7 +82,7 @@ fn what_was_cancelled_does_not_appear() {
     // From the middle of the buffer.
     let (tx, rx) = bounded(3);
     (0..3).for_each(|item| tx.try_send(item).unwrap());
-    let mut sending: Vec<_> = (10..13).map(|item| Hand::waiting(tx.send(item))).collect();
+    let mut sending: Vec<_> = (10..13).map(|item| ManualTask::waiting(tx.send(item))).collect();
     (0..3).for_each(|item| assert_eq!(rx.try_recv(), Ok(item)));
     drop(sending.remove(1));
     assert_eq!([rx.try_recv(), rx.try_recv()], [Ok(10), Ok(12)]);
@@ -109,7 +109,7 @@ fn a_withdrawn_value_comes_back() {
 #[test]
 fn a_waiting_receiver_is_not_robbed() {
     let (tx, rx) = bounded(2);
-    let (first, second) = (Hand::waiting(rx.recv()), Hand::waiting(rx.recv()));
+    let (first, second) = (ManualTask::waiting(rx.recv()), ManualTask::waiting(rx.recv()));
     tx.try_send(1).unwrap();
     assert_eq!((first.wakes(), second.wakes()), (1, 0));
     assert_eq!(rx.try_recv(), Err(TryRecvError::Empty));
@@ -125,7 +125,7 @@ fn a_waiting_receiver_is_not_robbed() {
 fn a_waiting_sender_is_not_robbed() {
     let (tx, rx) = bounded(1);
     tx.try_send(1).unwrap();
-    let (first, second) = (Hand::waiting(tx.send(2)), Hand::waiting(tx.send(3)));
+    let (first, second) = (ManualTask::waiting(tx.send(2)), ManualTask::waiting(tx.send(3)));
     assert_eq!(rx.try_recv(), Ok(1));
     assert_eq!(tx.try_send(9), Err(TrySendError::Full(9)));
     assert_eq!(tx.try_reserve().unwrap_err(), TrySendError::Full(()));
@@ -139,19 +139,19 @@ fn a_waiting_sender_is_not_robbed() {
 #[test]
 fn what_a_receiver_leaves_keeps_its_place() {
     let (tx, rx) = bounded(5);
-    let mut handed: Vec<_> = (0..3).map(|_| Hand::waiting(rx.recv())).collect();
+    let mut unacknowledged: Vec<_> = (0..3).map(|_| ManualTask::waiting(rx.recv())).collect();
     (0..5).for_each(|item| tx.try_send(item).unwrap());
-    drop(handed.remove(1));
-    drop(handed.remove(0));
-    drop(handed);
+    drop(unacknowledged.remove(1));
+    drop(unacknowledged.remove(0));
+    drop(unacknowledged);
     rx.inspect(|state| state.check());
     (0..5).for_each(|item| assert_eq!(rx.try_recv(), Ok(item)));
 
-    let (gone, next) = (Hand::waiting(rx.recv()), Hand::waiting(rx.recv()));
+    let (dropped, next) = (ManualTask::waiting(rx.recv()), ManualTask::waiting(rx.recv()));
     tx.try_send(7).unwrap();
-    drop(gone);
+    drop(dropped);
     assert_eq!(next.finish(), Ok(7));
-    drop(Hand::waiting(rx.recv())); // it only waited
+    drop(ManualTask::waiting(rx.recv())); // it only waited
     tx.try_send(8).unwrap();
     assert_eq!(rx.try_recv(), Ok(8));
     rx.assert_home();
@@ -163,7 +163,7 @@ fn statistics_agree_on_all_ends() {
     let (tx, rx) = bounded(3);
     let tx2 = tx.clone();
     (0..3).for_each(|item| tx.try_send(item).unwrap());
-    let (sending, cancelled) = (Hand::waiting(tx.send(3)), Hand::waiting(tx2.send(4)));
+    let (sending, cancelled) = (ManualTask::waiting(tx.send(3)), ManualTask::waiting(tx2.send(4)));
     let full = tx.statistics();
     assert_eq!(full, rx.statistics());
     assert_eq!((full.used, full.capacity, full.peak, full.waiting_senders), (3, Some(3), 3, 2));
@@ -172,7 +172,7 @@ fn statistics_agree_on_all_ends() {
     assert_eq!(rx.statistics().waiting_senders, 1);
     while rx.try_recv().is_ok() {}
     sending.finish().unwrap();
-    let receiving = Hand::waiting(rx.recv());
+    let receiving = ManualTask::waiting(rx.recv());
     let drained = tx2.statistics();
     assert_eq!((drained.used, drained.peak, drained.waiting_senders, drained.waiting_receivers), (0, 3, 0, 1));
     drop(receiving);
@@ -210,16 +210,16 @@ fn a_stream_that_is_set_aside_loses_nothing() {
     tx.try_send(3).unwrap();
     assert_eq!(next(&mut rx), Poll::Ready(Some(3)));
     assert!(next(&mut rx).is_pending());
-    let receiving = Hand::waiting(rx.recv());
+    let receiving = ManualTask::waiting(rx.recv());
     assert_eq!(other.statistics().waiting_receivers, 1);
     tx.try_send(4).unwrap();
     assert_eq!(receiving.finish(), Ok(4));
 
     assert!(next(&mut rx).is_pending());
-    let waiting = Hand::waiting(other.recv());
+    let waiting = ManualTask::waiting(other.recv());
     tx.try_send(5).unwrap();
     drop(rx);
-    assert_eq!(waiting.finish(), Ok(5), "what it was handed goes to others when it is dropped");
+    assert_eq!(waiting.finish(), Ok(5), "what it was unacknowledged goes to others when it is dropped");
 
     let mut rx = other.clone();
     assert!(next(&mut rx).is_pending());

@@ -1,7 +1,7 @@
 //! Permits: room that is promised.
 
 use crate::channel::{RecvError, SendError, TryRecvError, TrySendError, bounded};
-use crate::sync::testing::{Hand, at_once};
+use crate::sync::testing::{ManualTask, at_once};
 
 #[test]
 fn permits_take_room_and_turns() {
@@ -9,7 +9,7 @@ fn permits_take_room_and_turns() {
     let permit = at_once(tx.reserve()).unwrap();
     tx.try_send(1).unwrap();
     assert_eq!(tx.try_send(2), Err(TrySendError::Full(2)));
-    let (reserving, sending) = (Hand::waiting(tx.reserve()), Hand::waiting(tx.send(3)));
+    let (reserving, sending) = (ManualTask::waiting(tx.reserve()), ManualTask::waiting(tx.send(3)));
     drop(permit);
     assert_eq!((reserving.wakes(), sending.wakes(), tx.statistics().permits), (1, 0, 1));
     assert_eq!(rx.try_recv(), Ok(1));
@@ -19,15 +19,15 @@ fn permits_take_room_and_turns() {
 
     // Granted, and dropped before it knew.
     let (one, other) = (tx.try_reserve().unwrap(), tx.try_reserve().unwrap());
-    let (gone, sending) = (Hand::waiting(tx.reserve()), Hand::waiting(tx.send(5)));
+    let (dropped, sending) = (ManualTask::waiting(tx.reserve()), ManualTask::waiting(tx.send(5)));
     drop(one);
-    assert_eq!(gone.wakes(), 1);
-    drop(gone);
+    assert_eq!(dropped.wakes(), 1);
+    drop(dropped);
     sending.finish().unwrap();
     assert_eq!(rx.try_recv(), Ok(5));
 
     // A permit keeps the channel from its end, also on an end that was closed.
-    let receiving = Hand::waiting(rx.recv());
+    let receiving = ManualTask::waiting(rx.recv());
     tx.close();
     assert_eq!(receiving.wakes(), 0);
     other.send(6).unwrap();
@@ -41,7 +41,7 @@ fn a_permit_that_goes_away_may_be_the_end() {
     let (tx, rx) = bounded::<u8>(1);
     let permit = tx.try_reserve().unwrap();
     tx.close();
-    let receiving = Hand::waiting(rx.recv());
+    let receiving = ManualTask::waiting(rx.recv());
     drop(permit);
     assert_eq!(receiving.finish(), Err(RecvError::Disconnected));
 
@@ -56,27 +56,27 @@ fn a_permit_that_goes_away_may_be_the_end() {
 fn permits_of_a_rendezvous_are_receivers() {
     let (tx, rx) = bounded(0);
     assert!(tx.try_reserve().is_err());
-    let reserving = Hand::waiting(tx.reserve());
-    let sending = Hand::waiting(tx.send(1));
+    let reserving = ManualTask::waiting(tx.reserve());
+    let sending = ManualTask::waiting(tx.send(1));
     assert_eq!(rx.try_recv(), Ok(1), "who does not wait cannot be promised");
     sending.finish().unwrap();
-    let receiving = Hand::waiting(rx.recv());
+    let receiving = ManualTask::waiting(rx.recv());
     let permit = reserving.finish().unwrap();
     assert_eq!(tx.try_send(2), Err(TrySendError::Full(2)));
-    let second = Hand::waiting(rx.recv());
+    let second = ManualTask::waiting(rx.recv());
     assert_eq!(tx.try_send(3), Ok(()));
     assert_eq!(receiving.finish(), Ok(3), "the longest waiter first, whoever sends");
     drop(second);
     permit.send(4).unwrap();
-    assert_eq!(rx.statistics().used, 1, "the receiver it was promised has gone");
+    assert_eq!(rx.statistics().used, 1, "the receiver it was promised has dropped");
     assert_eq!((tx.try_send(5), rx.try_recv()), (Err(TrySendError::Full(5)), Ok(4)));
 
     // Nor does a newcomer overtake a receiver that was promised.
-    let receiving = Hand::waiting(rx.recv());
+    let receiving = ManualTask::waiting(rx.recv());
     let permit = tx.try_reserve().unwrap();
-    let sending = Hand::waiting(tx.send(1));
+    let sending = ManualTask::waiting(tx.send(1));
     assert_eq!(rx.try_recv(), Err(TryRecvError::Empty));
-    let newcomer = Hand::waiting(rx.recv());
+    let newcomer = ManualTask::waiting(rx.recv());
     assert_eq!(receiving.finish(), Ok(1));
     sending.finish().unwrap();
     permit.send(2).unwrap();
@@ -84,7 +84,7 @@ fn permits_of_a_rendezvous_are_receivers() {
 
     let (tx, rx) = bounded(1);
     let permit = tx.try_reserve().unwrap();
-    let sending = Hand::waiting(tx.send(1));
+    let sending = ManualTask::waiting(tx.send(1));
     assert_eq!(at_once(rx.recv()), Ok(1), "past the permit that has all the room");
     sending.finish().unwrap();
     permit.send(2).unwrap();

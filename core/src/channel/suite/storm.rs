@@ -9,7 +9,7 @@ use std::thread;
 
 use super::next;
 use crate::channel::{Receiver, Sender, bounded};
-use crate::sync::testing::{Dice, Hand, block_on};
+use crate::sync::testing::{Dice, ManualTask, block_on};
 
 /// L36: wakers and values that use the channel themselves find it unlocked.
 #[test]
@@ -142,7 +142,7 @@ fn storm() {
             let (s, r) = (dice.below(3), dice.below(3));
             match dice.below(if closing && step > 60 { 15 } else { 12 }) {
                 0 | 1 => {
-                    let mut hand = Hand::new(senders[s].send(Item(item(), drops.clone())));
+                    let mut hand = ManualTask::new(senders[s].send(Item(item(), drops.clone())));
                     match hand.poll() {
                         Poll::Ready(Err(error)) => {
                             covered[1] += 1;
@@ -153,7 +153,7 @@ fn storm() {
                     }
                 }
                 2 | 3 => {
-                    let mut hand = Hand::new(receivers[r].recv());
+                    let mut hand = ManualTask::new(receivers[r].recv());
                     match hand.poll() {
                         Poll::Ready(Ok(item)) => take(item, &mut covered),
                         Poll::Ready(Err(_)) => covered[2] += 1,
@@ -180,15 +180,15 @@ fn storm() {
                     }
                 }
                 6 if !sends.is_empty() => {
-                    let gone = sends.swap_remove(dice.below(sends.len()));
-                    covered[3] += usize::from(gone.wakes() > 0);
+                    let leaver = sends.swap_remove(dice.below(sends.len()));
+                    covered[3] += usize::from(leaver.wakes() > 0);
                     let before = dropped();
-                    drop(gone);
+                    drop(leaver);
                     withdrawn += dropped() - before;
                 }
                 7 if !recvs.is_empty() => {
-                    let gone = recvs.swap_remove(dice.below(recvs.len()));
-                    covered[4] += usize::from(gone.wakes() > 0);
+                    let leaver = recvs.swap_remove(dice.below(recvs.len()));
+                    covered[4] += usize::from(leaver.wakes() > 0);
                 }
                 8 => {
                     if let Err(error) = senders[s].try_send(Item(item(), drops.clone())) {
@@ -201,7 +201,7 @@ fn storm() {
                     }
                 }
                 10 => {
-                    let mut hand = Hand::new(senders[s].reserve());
+                    let mut hand = ManualTask::new(senders[s].reserve());
                     match hand.poll() {
                         Poll::Ready(Ok(permit)) => permits.push(permit),
                         Poll::Ready(Err(_)) => {}

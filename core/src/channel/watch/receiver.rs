@@ -9,40 +9,40 @@ use std::task::{Context, Poll};
 use futures_core::Stream;
 
 use super::WatchStatistics;
-use super::state::{State, Watched};
+use super::state::{WatchChan, WatchState};
 #[cfg(doc)]
 use super::watch;
-use crate::channel::bell::Listener;
 use crate::channel::blocking::{block_on, refuse_in_task};
 use crate::channel::error::{RecvError, TryRecvError};
-use crate::channel::turn::{Attempt, Turn};
+use crate::channel::listeners::ListenerKey;
+use crate::channel::operation::{Attempt, ChannelOperation};
 
 /// The receiving end of a [`watch`]. It can be cloned; the clone has seen what this one has.
 ///
 /// As a [`Stream`] it gives the values that it has not seen, skipping those that came in between.
 pub struct WatchReceiver<T> {
-    watched: Arc<Watched<T>>,
+    chan: Arc<WatchChan<T>>,
     /// The version that it has seen; none if it is to see the latest again.
     seen: Option<u64>,
-    turn: Turn,
-    listener: Listener,
+    operation: ChannelOperation,
+    listener: ListenerKey,
 }
 
 impl<T> WatchReceiver<T> {
-    pub(super) fn new(watched: Arc<Watched<T>>, seen: u64) -> Self {
-        WatchReceiver { watched, seen: Some(seen), turn: Turn::new(RECV), listener: Listener::new() }
+    pub(super) fn new(chan: Arc<WatchChan<T>>, seen: u64) -> Self {
+        WatchReceiver { chan, seen: Some(seen), operation: ChannelOperation::new(RECV), listener: ListenerKey::new() }
     }
 
     /// The latest value, without marking it as seen.
     #[must_use]
     pub fn latest(&self) -> Arc<T> {
-        self.watched.step(|state, _| state.value.clone())
+        self.chan.step(|state, _| state.value.clone())
     }
 
     /// Whether the latest value has not been seen.
     #[must_use]
     pub fn has_changed(&self) -> bool {
-        self.watched.step(|state, _| self.seen != Some(state.version))
+        self.chan.step(|state, _| self.seen != Some(state.version))
     }
 
     /// Lets the next [`recv`](WatchReceiver::recv) give the latest value, whether it was seen or not.
@@ -64,7 +64,7 @@ impl<T> WatchReceiver<T> {
     ///
     /// If polled after it was ready.
     pub fn recv(&mut self) -> WatchRecv<'_, T> {
-        WatchRecv { receiver: self, turn: Turn::new(RECV), listener: Listener::new() }
+        WatchRecv { receiver: self, operation: ChannelOperation::new(RECV), listener: ListenerKey::new() }
     }
 
     /// Gives the latest value, if it was not seen.
@@ -75,7 +75,7 @@ impl<T> WatchReceiver<T> {
     /// * [`TryRecvError::Disconnected`]: it was, and there is no sender left.
     pub fn try_recv(&mut self) -> Result<Arc<T>, TryRecvError> {
         let seen = &mut self.seen;
-        self.watched.step(|state, _| match take(state, seen) {
+        self.chan.step(|state, _| match take(state, seen) {
             Some(value) => Ok(value),
             None if state.senders == 0 => Err(TryRecvError::Disconnected),
             None => Err(TryRecvError::Empty),
@@ -94,7 +94,7 @@ impl<T> WatchReceiver<T> {
     #[track_caller]
     pub fn recv_blocking(&mut self) -> Result<Arc<T>, RecvError> {
         refuse_in_task("recv_blocking", "recv");
-        block_on(WatchRecv { receiver: self, turn: Turn::new(RECV), listener: Listener::new() })
+        block_on(WatchRecv { receiver: self, operation: ChannelOperation::new(RECV), listener: ListenerKey::new() })
     }
 
     /// Waits until the latest value is one that `wanted` likes, and gives it; the present one counts, seen or not.
@@ -134,13 +134,18 @@ impl<T> WatchReceiver<T> {
     /// # });
     /// ```
     pub fn wait_for<F: FnMut(&T) -> bool>(&mut self, wanted: F) -> WatchWaitFor<'_, T, F> {
-        WatchWaitFor { receiver: self, wanted, turn: Turn::new("watch wait_for"), listener: Listener::new() }
+        WatchWaitFor {
+            receiver: self,
+            wanted,
+            operation: ChannelOperation::new("watch wait_for"),
+            listener: ListenerKey::new(),
+        }
     }
 
     /// A snapshot.
     #[must_use]
     pub fn statistics(&self) -> WatchStatistics {
-        self.watched.step(|state, _| WatchStatistics::of(state))
+        self.chan.step(|state, _| WatchStatistics::of(state))
     }
 }
 
@@ -148,7 +153,7 @@ impl<T> WatchReceiver<T> {
 const RECV: &str = "watch recv";
 
 /// The latest value, if it was not seen.
-fn take<T>(state: &State<T>, seen: &mut Option<u64>) -> Option<Arc<T>> {
+fn take<T>(state: &WatchState<T>, seen: &mut Option<u64>) -> Option<Arc<T>> {
     if *seen == Some(state.version) {
         return None;
     }
@@ -157,18 +162,18 @@ fn take<T>(state: &State<T>, seen: &mut Option<u64>) -> Option<Arc<T>> {
 }
 
 fn poll_recv<T>(
-    watched: &Watched<T>,
+    chan: &WatchChan<T>,
     seen: &mut Option<u64>,
-    turn: &mut Turn,
-    listener: &mut Listener,
+    operation: &mut ChannelOperation,
+    listener: &mut ListenerKey,
     cx: &mut Context<'_>,
 ) -> Poll<Result<Arc<T>, RecvError>> {
-    turn.poll(cx, |visit, cx| {
-        watched.step(|state, _| {
-            if !state.changed.may_look(listener, visit) {
-                Attempt::Waits
+    operation.poll(cx, |attempt_cx, cx| {
+        chan.step(|state, _| {
+            if !state.recv_listeners.may_check(listener, attempt_cx) {
+                Attempt::Waiting
             } else if *seen == Some(state.version) && state.senders > 0 {
-                state.changed.listen(listener, visit, cx)
+                state.recv_listeners.listen(listener, attempt_cx, cx)
             } else {
                 Attempt::Done(take(state, seen).ok_or(RecvError::Disconnected))
             }
@@ -176,31 +181,31 @@ fn poll_recv<T>(
     })
 }
 
-fn leave<T>(watched: &Watched<T>, listener: &mut Listener) {
-    if !listener.is_home() {
-        watched.step(|state, after| state.changed.leave(listener, after));
+fn leave<T>(chan: &WatchChan<T>, listener: &mut ListenerKey) {
+    if !listener.is_none() {
+        chan.step(|state, deferred| state.recv_listeners.leave(listener, deferred));
     }
 }
 
 impl<T> Clone for WatchReceiver<T> {
     fn clone(&self) -> Self {
-        self.watched.step(|state, _| state.receivers += 1);
+        self.chan.step(|state, _| state.receivers += 1);
         WatchReceiver {
-            watched: self.watched.clone(),
+            chan: self.chan.clone(),
             seen: self.seen,
-            turn: Turn::new(RECV),
-            listener: Listener::new(),
+            operation: ChannelOperation::new(RECV),
+            listener: ListenerKey::new(),
         }
     }
 }
 
 impl<T> Drop for WatchReceiver<T> {
     fn drop(&mut self) {
-        self.watched.step(|state, after| {
-            state.changed.leave(&mut self.listener, after);
+        self.chan.step(|state, deferred| {
+            state.recv_listeners.leave(&mut self.listener, deferred);
             state.receivers -= 1;
             if state.receivers == 0 {
-                state.closing.ring(after);
+                state.closed_listeners.notify_all(deferred);
             }
         });
     }
@@ -213,10 +218,10 @@ impl<T> Stream for WatchReceiver<T> {
     ///
     /// *Strict*: a value counts as seen when it is returned.
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Arc<T>>> {
-        let WatchReceiver { watched, seen, turn, listener } = &mut *self;
-        let done = poll_recv(watched, seen, turn, listener, cx);
+        let WatchReceiver { chan, seen, operation, listener } = &mut *self;
+        let done = poll_recv(chan, seen, operation, listener, cx);
         if done.is_ready() {
-            *turn = Turn::new(RECV);
+            *operation = ChannelOperation::new(RECV);
         }
         done.map(Result::ok)
     }
@@ -235,22 +240,22 @@ impl<T> fmt::Debug for WatchReceiver<T> {
 #[must_use = "futures do nothing unless polled"]
 pub struct WatchRecv<'a, T> {
     receiver: &'a mut WatchReceiver<T>,
-    turn: Turn,
-    listener: Listener,
+    operation: ChannelOperation,
+    listener: ListenerKey,
 }
 
 impl<T> Future for WatchRecv<'_, T> {
     type Output = Result<Arc<T>, RecvError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let WatchRecv { receiver, turn, listener } = &mut *self;
-        poll_recv(&receiver.watched, &mut receiver.seen, turn, listener, cx)
+        let WatchRecv { receiver, operation, listener } = &mut *self;
+        poll_recv(&receiver.chan, &mut receiver.seen, operation, listener, cx)
     }
 }
 
 impl<T> Drop for WatchRecv<'_, T> {
     fn drop(&mut self) {
-        leave(&self.receiver.watched, &mut self.listener);
+        leave(&self.receiver.chan, &mut self.listener);
     }
 }
 
@@ -265,8 +270,8 @@ impl<T> fmt::Debug for WatchRecv<'_, T> {
 pub struct WatchWaitFor<'a, T, F> {
     receiver: &'a mut WatchReceiver<T>,
     wanted: F,
-    turn: Turn,
-    listener: Listener,
+    operation: ChannelOperation,
+    listener: ListenerKey,
 }
 
 // The closure is only called.
@@ -276,22 +281,22 @@ impl<T, F: FnMut(&T) -> bool> Future for WatchWaitFor<'_, T, F> {
     type Output = Result<Arc<T>, RecvError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let WatchWaitFor { receiver, wanted, turn, listener } = &mut *self;
-        let WatchReceiver { watched, seen, .. } = &mut **receiver;
+        let WatchWaitFor { receiver, wanted, operation, listener } = &mut *self;
+        let WatchReceiver { chan, seen, .. } = &mut **receiver;
         // The version that was looked at, and not wanted.
         let mut refused = None;
-        turn.poll(cx, |visit, cx| {
+        operation.poll(cx, |attempt_cx, cx| {
             loop {
-                let looked = watched.step(|state, _| {
-                    if !state.changed.may_look(listener, visit) {
-                        return Err(Attempt::Waits);
+                let looked = chan.step(|state, _| {
+                    if !state.recv_listeners.may_check(listener, attempt_cx) {
+                        return Err(Attempt::Waiting);
                     }
                     if refused != Some(state.version) {
                         return Ok((state.value.clone(), state.version));
                     }
                     Err(match state.senders {
                         0 => Attempt::Done(Err(RecvError::Disconnected)),
-                        _ => state.changed.listen(listener, visit, cx),
+                        _ => state.recv_listeners.listen(listener, attempt_cx, cx),
                     })
                 });
                 match looked {
@@ -309,7 +314,7 @@ impl<T, F: FnMut(&T) -> bool> Future for WatchWaitFor<'_, T, F> {
 
 impl<T, F> Drop for WatchWaitFor<'_, T, F> {
     fn drop(&mut self) {
-        leave(&self.receiver.watched, &mut self.listener);
+        leave(&self.receiver.chan, &mut self.listener);
     }
 }
 

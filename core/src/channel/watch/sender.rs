@@ -7,25 +7,25 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
-use super::state::{State, Watched};
+use super::state::{WatchChan, WatchState};
 #[cfg(doc)]
 use super::watch;
 use super::{WatchReceiver, WatchStatistics};
-use crate::channel::after::After;
-use crate::channel::bell::Listener;
+use crate::channel::deferred::Deferred;
 use crate::channel::error::SendError;
-use crate::channel::turn::{Attempt, Turn};
+use crate::channel::listeners::ListenerKey;
+use crate::channel::operation::{Attempt, ChannelOperation};
 
 /// The sending end of a [`watch`]. It can be cloned.
 pub struct WatchSender<T> {
-    pub(super) watched: Arc<Watched<T>>,
+    pub(super) chan: Arc<WatchChan<T>>,
     /// Written under the lock only.
     closed: AtomicBool,
 }
 
 impl<T> WatchSender<T> {
-    pub(super) fn new(watched: Arc<Watched<T>>) -> Self {
-        WatchSender { watched, closed: AtomicBool::new(false) }
+    pub(super) fn new(chan: Arc<WatchChan<T>>) -> Self {
+        WatchSender { chan, closed: AtomicBool::new(false) }
     }
 
     /// Makes `value` the latest. Never waits.
@@ -36,13 +36,13 @@ impl<T> WatchSender<T> {
     /// * [`SendError::Disconnected`]: there is no receiver now. [`replace`](WatchSender::replace) does without.
     /// * [`SendError::Closed`]: this end was closed.
     pub fn send(&self, value: T) -> Result<(), SendError<T>> {
-        let sent = self.watched.step(|state, after| {
-            if self.is_off() {
+        let sent = self.chan.step(|state, deferred| {
+            if self.is_endpoint_closed() {
                 Err(SendError::Closed(value))
             } else if state.receivers == 0 {
                 Err(SendError::Disconnected(value))
             } else {
-                Ok(state.renew(value, after))
+                Ok(state.set_value(value, deferred))
             }
         });
         sent.map(drop)
@@ -55,8 +55,12 @@ impl<T> WatchSender<T> {
     /// [`SendError::Closed`], with the value, if this end was closed.
     pub fn replace(&self, value: T) -> Result<Arc<T>, SendError<T>> {
         let value = Arc::new(value);
-        self.watched
-            .step(|state, after| if self.is_off() { Err(value) } else { Ok(state.replace(value, after)) })
+        self.chan
+            .step(
+                |state, deferred| {
+                    if self.is_endpoint_closed() { Err(value) } else { Ok(state.replace(value, deferred)) }
+                },
+            )
             .map_err(|value| match Arc::into_inner(value) {
                 Some(value) => SendError::Closed(value),
                 None => unreachable!("nobody else has seen it"),
@@ -81,15 +85,19 @@ impl<T> WatchSender<T> {
     /// ```
     pub fn update(&self, mut change: impl FnMut(&T) -> Option<T>) -> Result<bool, SendError<()>> {
         loop {
-            let (value, version) = self.watched.step(|state, _| (state.value.clone(), state.version));
-            if self.is_off() {
+            let (value, version) = self.chan.step(|state, _| (state.value.clone(), state.version));
+            if self.is_endpoint_closed() {
                 return Err(SendError::Closed(()));
             }
             let Some(new) = change(&value) else { return Ok(false) };
             // What nobody looks at is not allocated anew.
             drop(value);
-            let done = self.watched.step(|state, after| {
-                if state.version != version || self.is_off() { Err(new) } else { Ok(state.renew(new, after)) }
+            let done = self.chan.step(|state, deferred| {
+                if state.version != version || self.is_endpoint_closed() {
+                    Err(new)
+                } else {
+                    Ok(state.set_value(new, deferred))
+                }
             });
             match done {
                 Ok(past) => {
@@ -104,16 +112,16 @@ impl<T> WatchSender<T> {
     /// The latest value.
     #[must_use]
     pub fn latest(&self) -> Arc<T> {
-        self.watched.step(|state, _| state.value.clone())
+        self.chan.step(|state, _| state.value.clone())
     }
 
     /// Another receiver, which has seen the latest value.
     pub fn subscribe(&self) -> WatchReceiver<T> {
-        let version = self.watched.step(|state, _| {
+        let version = self.chan.step(|state, _| {
             state.receivers += 1;
             state.version
         });
-        WatchReceiver::new(self.watched.clone(), version)
+        WatchReceiver::new(self.chan.clone(), version)
     }
 
     /// Waits until nobody watches any more, or this end was closed. Others may [subscribe](WatchSender::subscribe) later.
@@ -122,61 +130,61 @@ impl<T> WatchSender<T> {
     ///
     /// *Strict*.
     pub fn closed(&self) -> WatchClosed<'_, T> {
-        WatchClosed { sender: self, listener: Listener::new(), turn: Turn::new("watch closed") }
+        WatchClosed { sender: self, listener: ListenerKey::new(), operation: ChannelOperation::new("watch closed") }
     }
 
     /// Whether nobody watches now, or this end was closed.
     #[must_use]
     pub fn is_closed(&self) -> bool {
-        self.watched.step(|state, _| self.is_off() || state.receivers == 0)
+        self.chan.step(|state, _| self.is_endpoint_closed() || state.receivers == 0)
     }
 
     /// Closes this end, and this end only. When all are closed or dropped, the receivers get the latest value, if they have
     /// not, and then the end. Says whether it was open.
     pub fn close(&self) -> bool {
-        self.watched.step(|state, after| self.close_in(state, true, after))
+        self.chan.step(|state, deferred| self.close_in(state, true, deferred))
     }
 
-    fn close_in(&self, state: &mut State<T>, ring: bool, after: &mut After<Arc<T>>) -> bool {
+    fn close_in(&self, state: &mut WatchState<T>, notify: bool, deferred: &mut Deferred<Arc<T>>) -> bool {
         if self.closed.swap(true, Ordering::AcqRel) {
             return false;
         }
         state.senders -= 1;
         if state.senders == 0 {
-            state.changed.ring(after);
+            state.recv_listeners.notify_all(deferred);
         }
-        if ring {
-            state.closing.ring(after);
+        if notify {
+            state.closed_listeners.notify_all(deferred);
         }
         true
     }
 
-    fn is_off(&self) -> bool {
+    fn is_endpoint_closed(&self) -> bool {
         self.closed.load(Ordering::Acquire)
     }
 
     /// A snapshot.
     #[must_use]
     pub fn statistics(&self) -> WatchStatistics {
-        self.watched.step(|state, _| WatchStatistics::of(state))
+        self.chan.step(|state, _| WatchStatistics::of(state))
     }
 }
 
 impl<T> Clone for WatchSender<T> {
     /// Another end; a closed one, if this one was closed.
     fn clone(&self) -> Self {
-        let closed = self.watched.step(|state, _| {
-            let closed = self.is_off();
+        let closed = self.chan.step(|state, _| {
+            let closed = self.is_endpoint_closed();
             state.senders += usize::from(!closed);
             closed
         });
-        WatchSender { watched: self.watched.clone(), closed: AtomicBool::new(closed) }
+        WatchSender { chan: self.chan.clone(), closed: AtomicBool::new(closed) }
     }
 }
 
 impl<T> Drop for WatchSender<T> {
     fn drop(&mut self) {
-        self.watched.step(|state, after| self.close_in(state, false, after));
+        self.chan.step(|state, deferred| self.close_in(state, false, deferred));
     }
 }
 
@@ -190,21 +198,21 @@ impl<T> fmt::Debug for WatchSender<T> {
 #[must_use = "futures do nothing unless polled"]
 pub struct WatchClosed<'a, T> {
     sender: &'a WatchSender<T>,
-    listener: Listener,
-    turn: Turn,
+    listener: ListenerKey,
+    operation: ChannelOperation,
 }
 
 impl<T> Future for WatchClosed<'_, T> {
     type Output = ();
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let WatchClosed { sender, listener, turn } = &mut *self;
-        turn.poll(cx, |visit, cx| {
-            sender.watched.step(|state, _| {
-                if !state.closing.may_look(listener, visit) {
-                    Attempt::Waits
-                } else if state.receivers > 0 && !sender.is_off() {
-                    state.closing.listen(listener, visit, cx)
+        let WatchClosed { sender, listener, operation } = &mut *self;
+        operation.poll(cx, |attempt_cx, cx| {
+            sender.chan.step(|state, _| {
+                if !state.closed_listeners.may_check(listener, attempt_cx) {
+                    Attempt::Waiting
+                } else if state.receivers > 0 && !sender.is_endpoint_closed() {
+                    state.closed_listeners.listen(listener, attempt_cx, cx)
                 } else {
                     Attempt::Done(())
                 }
@@ -215,8 +223,8 @@ impl<T> Future for WatchClosed<'_, T> {
 
 impl<T> Drop for WatchClosed<'_, T> {
     fn drop(&mut self) {
-        if !self.listener.is_home() {
-            self.sender.watched.step(|state, after| state.closing.leave(&mut self.listener, after));
+        if !self.listener.is_none() {
+            self.sender.chan.step(|state, deferred| state.closed_listeners.leave(&mut self.listener, deferred));
         }
     }
 }

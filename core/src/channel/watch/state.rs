@@ -3,71 +3,71 @@
 use std::mem;
 use std::sync::Arc;
 
-use crate::channel::after::After;
-use crate::channel::bell::Bell;
-use crate::sys::Latch;
+use crate::channel::deferred::Deferred;
+use crate::channel::listeners::Listeners;
+use crate::sys::PlainMutex;
 
 #[derive(Debug)]
-pub(super) struct Watched<T>(Latch<State<T>>);
+pub(super) struct WatchChan<T>(PlainMutex<WatchState<T>>);
 
 #[derive(Debug)]
-pub(super) struct State<T> {
+pub(super) struct WatchState<T> {
     pub(super) value: Arc<T>,
     pub(super) version: u64,
     pub(super) senders: usize,
     pub(super) receivers: usize,
     /// Receivers that wait for another value, or the end.
-    pub(super) changed: Bell,
+    pub(super) recv_listeners: Listeners,
     /// Senders that wait until nobody watches.
-    pub(super) closing: Bell,
+    pub(super) closed_listeners: Listeners,
 }
 
-impl<T> Watched<T> {
+impl<T> WatchChan<T> {
     /// One sender, one receiver.
     pub(super) fn new(value: T) -> Self {
-        Watched(Latch::new(State {
+        WatchChan(PlainMutex::new(WatchState {
             value: Arc::new(value),
             version: 0,
             senders: 1,
             receivers: 1,
-            changed: Bell::new(),
-            closing: Bell::new(),
+            recv_listeners: Listeners::new(),
+            closed_listeners: Listeners::new(),
         }))
     }
 
-    pub(super) fn step<R>(&self, f: impl FnOnce(&mut State<T>, &mut After<Arc<T>>) -> R) -> R {
-        let mut after = After::new();
+    pub(super) fn step<R>(&self, f: impl FnOnce(&mut WatchState<T>, &mut Deferred<Arc<T>>) -> R) -> R {
+        let mut deferred = Deferred::new();
         let mut state = self.0.lock();
-        let result = f(&mut state, &mut after);
+        let result = f(&mut state, &mut deferred);
         drop(state);
-        after.finish();
+        deferred.run();
         result
     }
 }
 
-impl<T> State<T> {
+impl<T> WatchState<T> {
     /// Makes `value` the latest. The one before is to be dropped with the lock released.
-    pub(super) fn renew(&mut self, value: T, after: &mut After<Arc<T>>) -> Previous<T> {
+    pub(super) fn set_value(&mut self, value: T, deferred: &mut Deferred<Arc<T>>) -> PreviousValue<T> {
         self.version += 1;
-        self.changed.ring(after);
+        self.recv_listeners.notify_all(deferred);
         match Arc::get_mut(&mut self.value) {
             // Nobody looks at the one before: no allocation.
-            Some(latest) => Previous::Value(mem::replace(latest, value)),
-            None => Previous::Look(mem::replace(&mut self.value, Arc::new(value))),
+            Some(latest) => PreviousValue::Owned(mem::replace(latest, value)),
+            None => PreviousValue::Shared(mem::replace(&mut self.value, Arc::new(value))),
         }
     }
 
-    /// As [`renew`](State::renew), and gives the one before.
-    pub(super) fn replace(&mut self, value: Arc<T>, after: &mut After<Arc<T>>) -> Arc<T> {
+    /// As [`set_value`](WatchState::renew), and gives the one before.
+    pub(super) fn replace(&mut self, value: Arc<T>, deferred: &mut Deferred<Arc<T>>) -> Arc<T> {
         self.version += 1;
-        self.changed.ring(after);
+        self.recv_listeners.notify_all(deferred);
         mem::replace(&mut self.value, value)
     }
 }
 
 /// The value before the latest.
-pub(super) enum Previous<T> {
-    Value(T),
+pub(super) enum PreviousValue<T> {
+    Owned(T),
     /// Others look at it.
-    Look(#[expect(dead_code, reason = "to be dropped")] Arc<T>),
+    Shared(#[expect(dead_code, reason = "to be dropped")] Arc<T>),
 }

@@ -1,6 +1,6 @@
 //! A snapshot of a watch.
 
-use super::state::State;
+use super::state::WatchState;
 #[cfg(doc)]
 use super::{WatchReceiver, WatchSender};
 
@@ -19,13 +19,13 @@ pub struct WatchStatistics {
 }
 
 impl WatchStatistics {
-    pub(super) fn of<T>(state: &State<T>) -> Self {
-        let State { version, senders, receivers, changed, .. } = state;
+    pub(super) fn of<T>(state: &WatchState<T>) -> Self {
+        let WatchState { version, senders, receivers, recv_listeners, .. } = state;
         WatchStatistics {
             version: *version,
             senders: *senders,
             receivers: *receivers,
-            waiting_receivers: changed.listening(),
+            waiting_receivers: recv_listeners.len(),
         }
     }
 }

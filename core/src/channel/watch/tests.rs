@@ -6,10 +6,10 @@ use futures_core::Stream;
 
 use super::*;
 use crate::channel::{RecvError, SendError, TryRecvError};
-use crate::sync::testing::{Hand, at_once};
+use crate::sync::testing::{ManualTask, at_once};
 
 fn assert_home<T>(tx: &WatchSender<T>) {
-    tx.watched.step(|state, _| assert!(state.changed.is_home() && state.closing.is_home()));
+    tx.chan.step(|state, _| assert!(state.recv_listeners.is_idle() && state.closed_listeners.is_idle()));
 }
 
 /// B081
@@ -19,7 +19,7 @@ fn every_receiver_gets_the_latest_once() {
     let (mut two, mut three) = (one.clone(), tx.subscribe());
     assert!(!one.has_changed());
     {
-        let waiting = [Hand::waiting(one.recv()), Hand::waiting(two.recv())];
+        let waiting = [ManualTask::waiting(one.recv()), ManualTask::waiting(two.recv())];
         tx.send(1).unwrap();
         tx.send(2).unwrap();
         for hand in waiting {
@@ -33,7 +33,7 @@ fn every_receiver_gets_the_latest_once() {
     assert_eq!(*three.latest(), 2);
     three.mark_unseen();
     assert_eq!(**three.try_recv().as_ref().unwrap(), 2);
-    drop(Hand::waiting(three.recv()));
+    drop(ManualTask::waiting(three.recv()));
     assert_eq!(tx.statistics().waiting_receivers, 0);
     assert_home(&tx);
 }
@@ -55,7 +55,7 @@ fn the_last_value_comes_before_the_end() {
     assert_eq!(rx.try_recv(), Err(TryRecvError::Disconnected));
 
     let (tx, mut rx) = watch(0);
-    let waiting = Hand::waiting(rx.recv());
+    let waiting = ManualTask::waiting(rx.recv());
     drop(tx);
     assert_eq!(waiting.finish(), Err(RecvError::Disconnected));
 }
@@ -64,7 +64,7 @@ fn the_last_value_comes_before_the_end() {
 #[test]
 fn a_value_that_nobody_watches_comes_back() {
     let (tx, rx) = watch(0);
-    let (gone, waiting) = (Hand::waiting(tx.closed()), Hand::waiting(tx.closed()));
+    let (gone, waiting) = (ManualTask::waiting(tx.closed()), ManualTask::waiting(tx.closed()));
     drop(gone);
     drop(rx.clone());
     assert_eq!(waiting.wakes(), 0);
@@ -97,14 +97,14 @@ fn an_update_sees_what_came_before_it() {
 fn waiting_for_a_value_skips_the_others() {
     let (tx, mut rx) = watch(5);
     assert_eq!(*at_once(rx.wait_for(|n| *n == 5)).unwrap(), 5, "the present one counts");
-    let mut waiting = Hand::waiting(rx.wait_for(|n| *n > 6));
+    let mut waiting = ManualTask::waiting(rx.wait_for(|n| *n > 6));
     tx.send(6).unwrap();
     assert!(waiting.poll().is_pending());
     tx.send(7).unwrap();
     assert_eq!(waiting.wakes(), 2);
     assert_eq!(*waiting.finish().unwrap(), 7);
     assert!(!rx.has_changed());
-    let waiting = Hand::waiting(rx.wait_for(|n| *n == 9));
+    let waiting = ManualTask::waiting(rx.wait_for(|n| *n == 9));
     drop(tx);
     assert_eq!(waiting.finish(), Err(RecvError::Disconnected));
 }

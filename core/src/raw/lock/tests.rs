@@ -4,142 +4,145 @@ use std::thread;
 use super::*;
 
 /// A house without a line: who finds it taken goes away, and it counts how often it was told to serve.
-struct Plain<M, T: ?Sized> {
-    served: AtomicUsize,
-    lock: Lock<M, T>,
+struct TestLock<M, T: ?Sized> {
+    notified: AtomicUsize,
+    lock: LockedValue<M, T>,
 }
 
-impl<M, T> Plain<M, T> {
+impl<M, T> TestLock<M, T> {
     fn new(value: T) -> Self {
-        Plain { served: AtomicUsize::new(0), lock: Lock::new(value) }
+        TestLock { notified: AtomicUsize::new(0), lock: LockedValue::new(value) }
     }
 }
 
-impl<M, T: ?Sized> House<T> for Plain<M, T> {
-    type Most = M;
+impl<M, T: ?Sized> QueuedLock<T> for TestLock<M, T> {
+    type Access = M;
 
-    fn lock(&self) -> &Lock<M, T> {
+    fn value(&self) -> &LockedValue<M, T> {
         &self.lock
     }
 
-    fn serve(&self) {
-        self.served.fetch_add(1, Ordering::Relaxed);
-        self.lock.word().unmark();
+    fn notify_waiters(&self) {
+        self.notified.fetch_add(1, Ordering::Relaxed);
+        self.lock.raw().clear_contended();
     }
 }
 
-impl<M, T: ?Sized> Plain<M, T> {
-    fn word(&self) -> &Word {
-        self.lock.word()
+impl<M, T: ?Sized> TestLock<M, T> {
+    fn raw(&self) -> &RawRwLock {
+        self.lock.raw()
     }
 
-    fn served(&self) -> usize {
-        self.served.load(Ordering::Relaxed)
+    fn notified(&self) -> usize {
+        self.notified.load(Ordering::Relaxed)
     }
 }
 
 #[test]
 fn one_writes_or_many_read() {
-    let mut house = Plain::<Reading, _>::new(Box::new(1));
-    let (one, other) = (Hold::try_read(&house).unwrap(), Hold::try_read(&house).unwrap());
-    assert_eq!((**one, **other, house.word().readers_and_writer()), (1, 1, (2, false)));
-    assert!(Hold::try_write(&house).is_none());
+    let mut lock = TestLock::<ReadAccess, _>::new(Box::new(1));
+    let (one, other) = (RawGuard::try_read(&lock).unwrap(), RawGuard::try_read(&lock).unwrap());
+    assert_eq!((**one, **other, lock.raw().readers_and_writer()), (1, 1, (2, false)));
+    assert!(RawGuard::try_write(&lock).is_none());
     drop(one);
-    assert!(Hold::try_write(&house).is_none());
+    assert!(RawGuard::try_write(&lock).is_none());
     drop(other);
-    let mut alone = Hold::try_write(&house).unwrap();
+    let mut alone = RawGuard::try_write(&lock).unwrap();
     **alone += 1;
-    assert!(Hold::try_write(&house).is_none() && Hold::try_read(&house).is_none());
-    assert_eq!((**alone, house.word().readers_and_writer()), (2, (0, true)));
+    assert!(RawGuard::try_write(&lock).is_none() && RawGuard::try_read(&lock).is_none());
+    assert_eq!((**alone, lock.raw().readers_and_writer()), (2, (0, true)));
     drop(alone);
-    assert!(!house.word().is_held());
-    **house.lock.get_mut() += 1;
-    assert_eq!(*house.lock.into_inner(), 3);
+    assert!(!lock.raw().is_locked());
+    **lock.lock.get_mut() += 1;
+    assert_eq!(*lock.lock.into_inner(), 3);
 }
 
 #[test]
 fn a_mark_keeps_out_who_comes_and_the_last_to_go_tells() {
-    let house = Plain::<Reading, _>::new(());
-    let (one, other) = (Hold::try_read(&house).unwrap(), Hold::try_read(&house).unwrap());
-    house.word().mark();
-    assert!(Hold::try_read(&house).is_none() && !house.word().reserve(Mode::Read));
-    assert!(!house.word().admit(Mode::Write), "not past those who are in");
+    let lock = TestLock::<ReadAccess, _>::new(());
+    let (one, other) = (RawGuard::try_read(&lock).unwrap(), RawGuard::try_read(&lock).unwrap());
+    lock.raw().set_contended();
+    assert!(RawGuard::try_read(&lock).is_none() && !lock.raw().try_reserve(Mode::Read));
+    assert!(!lock.raw().reserve_for_waiter(Mode::Write), "not past those who are in");
     drop(one);
-    assert_eq!(house.served(), 0, "somebody is in");
+    assert_eq!(lock.notified(), 0, "somebody is in");
     drop(other);
-    assert_eq!(house.served(), 1);
-    let alone = Hold::try_write(&house).unwrap();
-    house.word().mark();
-    assert!(Hold::try_write(&house).is_none());
+    assert_eq!(lock.notified(), 1);
+    let alone = RawGuard::try_write(&lock).unwrap();
+    lock.raw().set_contended();
+    assert!(RawGuard::try_write(&lock).is_none());
     let reading = alone.downgrade();
-    assert_eq!((house.served(), house.word().readers_and_writer()), (2, (1, false)));
+    assert_eq!((lock.notified(), lock.raw().readers_and_writer()), (2, (1, false)));
     drop(reading);
-    assert_eq!(house.served(), 2);
-    drop(Hold::try_write(&house).unwrap().downgrade());
-    assert_eq!((house.served(), house.word().is_held()), (2, false));
+    assert_eq!(lock.notified(), 2);
+    drop(RawGuard::try_write(&lock).unwrap().downgrade());
+    assert_eq!((lock.notified(), lock.raw().is_locked()), (2, false));
 }
 
 #[test]
 fn what_is_handed_is_taken_later() {
-    let house = Plain::<Reading, _>::new(7);
-    assert!(house.word().reserve(Mode::Write));
-    assert!(Hold::try_read(&house).is_none() && !house.word().reserve(Mode::Read));
-    assert_eq!(*Hold::write(&house), 7);
-    house.word().mark();
-    assert!(house.word().admit(Mode::Read) && house.word().admit(Mode::Read), "past the mark");
-    assert!(!house.word().admit(Mode::Write));
-    let (one, other) = (Hold::read(&house), Hold::read(&house));
+    let lock = TestLock::<ReadAccess, _>::new(7);
+    assert!(lock.raw().try_reserve(Mode::Write));
+    assert!(RawGuard::try_read(&lock).is_none() && !lock.raw().try_reserve(Mode::Read));
+    assert_eq!(*RawGuard::reserved_write(&lock), 7);
+    lock.raw().set_contended();
+    assert!(
+        lock.raw().reserve_for_waiter(Mode::Read) && lock.raw().reserve_for_waiter(Mode::Read),
+        "past the set_contended"
+    );
+    assert!(!lock.raw().reserve_for_waiter(Mode::Write));
+    let (one, other) = (RawGuard::reserved_read(&lock), RawGuard::reserved_read(&lock));
     assert_eq!(*one, *other);
     drop((one, other));
-    assert_eq!((house.served(), house.word().is_held()), (1, false));
+    assert_eq!((lock.notified(), lock.raw().is_locked()), (1, false));
 }
 
 #[test]
-#[should_panic(expected = "by whom it was handed")]
+#[should_panic(expected = "by whom it was reserved")]
 fn what_was_not_handed_is_not_taken() {
-    let house = Plain::<Reading, _>::new(7);
-    assert!(house.word().admit(Mode::Read) && house.word().admit(Mode::Read));
-    let _taken = Hold::read(&house);
-    drop(Hold::write(&house));
+    let lock = TestLock::<ReadAccess, _>::new(7);
+    assert!(lock.raw().reserve_for_waiter(Mode::Read) && lock.raw().reserve_for_waiter(Mode::Read));
+    let _taken = RawGuard::reserved_read(&lock);
+    drop(RawGuard::reserved_write(&lock));
 }
 
 #[test]
-#[should_panic(expected = "by whom it was handed")]
+#[should_panic(expected = "by whom it was reserved")]
 fn nothing_is_taken_twice() {
-    let house = Plain::<Writing, _>::new(7);
-    assert!(house.word().reserve(Mode::Write));
-    let _taken = Hold::write(&house);
-    drop(Hold::write(&house));
+    let lock = TestLock::<WriteAccess, _>::new(7);
+    assert!(lock.raw().try_reserve(Mode::Write));
+    let _taken = RawGuard::reserved_write(&lock);
+    drop(RawGuard::reserved_write(&lock));
 }
 
 /// The counts must not run over, or a leak too many would let in a writer.
 #[test]
 fn there_is_an_end_to_the_readers() {
-    let house = Plain::<Reading, _>::new(7);
-    house.word().inside.store(usize::MAX & !(QUEUED | WRITER) & !READER, Ordering::Relaxed);
-    assert!(Hold::try_read(&house).map(std::mem::forget).is_some());
-    assert!(Hold::try_read(&house).is_none() && !house.word().admit(Mode::Read));
+    let lock = TestLock::<ReadAccess, _>::new(7);
+    lock.raw().state.store(usize::MAX & !(CONTENDED | WRITER) & !READER, Ordering::Relaxed);
+    assert!(RawGuard::try_read(&lock).map(std::mem::forget).is_some());
+    assert!(RawGuard::try_read(&lock).is_none() && !lock.raw().reserve_for_waiter(Mode::Read));
 }
 
 #[test]
 fn an_arc_keeps_the_house_of_a_leaked_guard() {
-    let house = Arc::new(Plain::<Writing, _>::new(Box::new(7)));
-    let kept = Arc::downgrade(&house);
-    let hold = Hold::try_write(house.clone()).unwrap();
-    drop(house);
-    assert_eq!((**hold, Hold::keeper(&hold).served()), (7, 0));
-    drop(hold);
+    let lock = Arc::new(TestLock::<WriteAccess, _>::new(Box::new(7)));
+    let kept = Arc::downgrade(&lock);
+    let guard = RawGuard::try_write(lock.clone()).unwrap();
+    drop(lock);
+    assert_eq!((**guard, RawGuard::lock_ref(&guard).notified()), (7, 0));
+    drop(guard);
     assert!(kept.upgrade().is_none());
-    let house = Plain::<Writing, _>::new(7);
-    std::mem::forget(Hold::try_write(&house).unwrap());
-    assert!(Hold::try_write(&house).is_none());
+    let lock = TestLock::<WriteAccess, _>::new(7);
+    std::mem::forget(RawGuard::try_write(&lock).unwrap());
+    assert!(RawGuard::try_write(&lock).is_none());
 }
 
 #[test]
 fn values_may_have_no_size() {
-    let house: Arc<Plain<Writing, [u8]>> = Arc::new(Plain::<Writing, _>::new([1, 2, 3]));
-    Hold::try_write(house.clone()).unwrap()[1] = 7;
-    assert_eq!(&*Hold::try_write(&*house).unwrap(), [1, 7, 3]);
+    let lock: Arc<TestLock<WriteAccess, [u8]>> = Arc::new(TestLock::<WriteAccess, _>::new([1, 2, 3]));
+    RawGuard::try_write(lock.clone()).unwrap()[1] = 7;
+    assert_eq!(&*RawGuard::try_write(&*lock).unwrap(), [1, 7, 3]);
 }
 
 const TURNS: usize = if cfg!(miri) { 20 } else { 20_000 };
@@ -147,44 +150,44 @@ const TURNS: usize = if cfg!(miri) { 20 } else { 20_000 };
 /// What one wrote the next one sees, whatever the way from the one to the other. (Of interest under Miri.)
 #[test]
 fn racing_threads_see_what_was_written() {
-    let house = Plain::<Reading, _>::new([0; 2]);
+    let lock = TestLock::<ReadAccess, _>::new([0; 2]);
     let written = AtomicUsize::new(0);
     thread::scope(|threads| {
         for number in 0..3 {
-            let (house, written) = (&house, &written);
+            let (lock, written) = (&lock, &written);
             threads.spawn(move || {
                 for turn in 0..TURNS {
                     match (turn + number) % 4 {
                         0 => {
-                            let Some(hold) = Hold::try_read(house) else { continue };
-                            assert_eq!(hold[0], hold[1]);
+                            let Some(guard) = RawGuard::try_read(lock) else { continue };
+                            assert_eq!(guard[0], guard[1]);
                         }
-                        1 if house.word().reserve(Mode::Read) => {
-                            let hold = Hold::read(house);
-                            assert_eq!(hold[0], hold[1]);
+                        1 if lock.raw().try_reserve(Mode::Read) => {
+                            let guard = RawGuard::reserved_read(lock);
+                            assert_eq!(guard[0], guard[1]);
                         }
                         2 => {
-                            house.word().mark();
-                            if !house.word().admit(Mode::Write) {
+                            lock.raw().set_contended();
+                            if !lock.raw().reserve_for_waiter(Mode::Write) {
                                 continue;
                             }
-                            let mut hold = Hold::write(house);
-                            hold[0] += 1;
-                            hold[1] += 1;
+                            let mut guard = RawGuard::reserved_write(lock);
+                            guard[0] += 1;
+                            guard[1] += 1;
                             written.fetch_add(1, Ordering::Relaxed);
                         }
                         _ => {
-                            let Some(mut hold) = Hold::try_write(house) else { continue };
-                            hold[0] += 1;
-                            hold[1] += 1;
+                            let Some(mut guard) = RawGuard::try_write(lock) else { continue };
+                            guard[0] += 1;
+                            guard[1] += 1;
                             written.fetch_add(1, Ordering::Relaxed);
-                            let hold = hold.downgrade();
-                            assert_eq!(hold[0], hold[1]);
+                            let guard = guard.downgrade();
+                            assert_eq!(guard[0], guard[1]);
                         }
                     }
                 }
             });
         }
     });
-    assert_eq!(house.lock.into_inner(), [written.into_inner(); 2]);
+    assert_eq!(lock.lock.into_inner(), [written.into_inner(); 2]);
 }

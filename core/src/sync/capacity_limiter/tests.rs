@@ -1,11 +1,11 @@
 use std::task::Poll;
 use std::thread;
 
-use super::super::testing::{Dice, Hand, at_once, block_on};
+use super::super::testing::{Dice, ManualTask, at_once, block_on};
 use super::*;
 
 #[track_caller]
-fn is_home(limiter: &CapacityLimiter) {
+fn is_idle(limiter: &CapacityLimiter) {
     let statistics = limiter.statistics();
     assert_eq!((statistics.borrowed, statistics.waiting), (0, 0));
     let state = limiter.lock();
@@ -20,7 +20,7 @@ fn a_free_permit_is_had_at_once() {
     let limiter = CapacityLimiter::new(1);
     drop(at_once(limiter.acquire()));
     drop(at_once(limiter.acquire_on_behalf_of("a")).unwrap());
-    is_home(&limiter);
+    is_idle(&limiter);
 }
 
 /// B196: a permit that has moved names its new holder; on whose behalf it is stays, and is given back with it.
@@ -40,7 +40,7 @@ fn a_permit_names_whom_it_is_said_to_be_held_by() {
     assert_eq!(permit.holder(), before);
     drop(permit);
     assert!(limiter.try_acquire_on_behalf_of("a").is_ok());
-    is_home(&limiter);
+    is_idle(&limiter);
 }
 
 /// B187, B188
@@ -48,15 +48,15 @@ fn a_permit_names_whom_it_is_said_to_be_held_by() {
 fn a_released_permit_goes_to_the_longest_waiter() {
     let limiter = CapacityLimiter::new(1);
     let held = limiter.try_acquire().unwrap();
-    let first = Hand::waiting(limiter.acquire());
-    let second = Hand::waiting(limiter.acquire());
+    let first = ManualTask::waiting(limiter.acquire());
+    let second = ManualTask::waiting(limiter.acquire());
     drop(held);
     assert_eq!((first.wakes(), second.wakes()), (1, 0));
     assert_eq!((limiter.borrowed(), limiter.statistics().waiting), (1, 1));
     assert_eq!(limiter.try_acquire().unwrap_err(), WouldBlock);
     drop(first.finish());
     drop(second.finish());
-    is_home(&limiter);
+    is_idle(&limiter);
 }
 
 /// B191, L40
@@ -64,15 +64,15 @@ fn a_released_permit_goes_to_the_longest_waiter() {
 fn waiters_that_leave_pass_on_what_they_were_handed() {
     let limiter = CapacityLimiter::new(1);
     let held = limiter.try_acquire().unwrap();
-    let gone = Hand::waiting(limiter.acquire());
-    let first = Hand::waiting(limiter.acquire());
-    let second = Hand::waiting(limiter.acquire());
-    drop(gone);
+    let left = ManualTask::waiting(limiter.acquire());
+    let first = ManualTask::waiting(limiter.acquire());
+    let second = ManualTask::waiting(limiter.acquire());
+    drop(left);
     drop(held);
     assert_eq!(first.wakes(), 1);
     drop(first);
     drop(second.finish());
-    is_home(&limiter);
+    is_idle(&limiter);
 }
 
 /// B193
@@ -80,9 +80,9 @@ fn waiters_that_leave_pass_on_what_they_were_handed() {
 fn raising_the_total_lets_in_exactly_so_many() {
     let limiter = CapacityLimiter::new(1);
     let held = limiter.try_acquire().unwrap();
-    let waiters: Vec<_> = (0..4).map(|_| Hand::waiting(limiter.acquire())).collect();
+    let waiters: Vec<_> = (0..4).map(|_| ManualTask::waiting(limiter.acquire())).collect();
     limiter.set_total(3);
-    assert_eq!(waiters.iter().map(Hand::wakes).collect::<Vec<_>>(), [1, 1, 0, 0]);
+    assert_eq!(waiters.iter().map(ManualTask::wakes).collect::<Vec<_>>(), [1, 1, 0, 0]);
     limiter.set_total(1);
     assert_eq!((limiter.borrowed(), limiter.available()), (3, 0));
     drop(held);
@@ -95,7 +95,7 @@ fn raising_the_total_lets_in_exactly_so_many() {
     assert_eq!(limiter.statistics().waiting, 1);
     drop(waiters.next().unwrap().finish());
     drop(waiters.next().unwrap().finish());
-    is_home(&limiter);
+    is_idle(&limiter);
 }
 
 /// B195
@@ -103,12 +103,12 @@ fn raising_the_total_lets_in_exactly_so_many() {
 fn a_total_of_zero_admits_nobody_and_infinity_counts() {
     let limiter = CapacityLimiter::new(0);
     assert!(limiter.try_acquire().is_err());
-    let waiter = Hand::waiting(limiter.acquire());
+    let waiter = ManualTask::waiting(limiter.acquire());
     limiter.set_total(usize::MAX);
     let permits: Vec<_> = (0..1000).map(|_| at_once(limiter.acquire())).collect();
     assert_eq!((limiter.borrowed(), limiter.available()), (1001, usize::MAX));
     drop((waiter.finish(), permits));
-    is_home(&limiter);
+    is_idle(&limiter);
 }
 
 /// B196
@@ -122,14 +122,14 @@ fn a_borrower_has_one_permit_at_a_time() {
     let other = at_once(limiter.clone().acquire_owned_on_behalf_of(String::from("b"))).unwrap();
     assert_eq!(limiter.try_acquire_on_behalf_of("c").unwrap_err(), TryBorrowError::WouldBlock);
 
-    let waiter = Hand::waiting(limiter.acquire_on_behalf_of("c"));
+    let waiter = ManualTask::waiting(limiter.acquire_on_behalf_of("c"));
     assert!(at_once(limiter.acquire_on_behalf_of("c")).is_err(), "one that waits counts");
     drop(held);
     let c = waiter.finish().unwrap();
     drop(other);
     assert!(limiter.try_acquire_on_behalf_of("b").is_ok());
     drop(c);
-    is_home(&limiter);
+    is_idle(&limiter);
 }
 
 #[test]
@@ -153,9 +153,9 @@ fn statistics_name_the_holders_longest_first() {
 fn a_cancelled_acquire_leaves_no_trace() {
     let limiter = CapacityLimiter::new(1);
     let held = limiter.try_acquire().unwrap();
-    drop(Hand::waiting(limiter.acquire_on_behalf_of("a")));
+    drop(ManualTask::waiting(limiter.acquire_on_behalf_of("a")));
     drop(held);
-    is_home(&limiter);
+    is_idle(&limiter);
     drop(at_once(limiter.acquire_on_behalf_of("a")).unwrap());
 }
 
@@ -164,7 +164,7 @@ fn a_cancelled_acquire_leaves_no_trace() {
 fn a_static_limiter_works_and_owned_permits_move_to_threads() {
     static LIMITER: CapacityLimiter = CapacityLimiter::new(1);
     drop(block_on(LIMITER.acquire()));
-    is_home(&LIMITER);
+    is_idle(&LIMITER);
     let limiter = Arc::new(CapacityLimiter::new(1));
     let permit = limiter.clone().try_acquire_owned().unwrap();
     let waiter = thread::spawn({
@@ -173,7 +173,7 @@ fn a_static_limiter_works_and_owned_permits_move_to_threads() {
     });
     thread::spawn(move || drop(permit)).join().unwrap();
     waiter.join().unwrap();
-    is_home(&limiter);
+    is_idle(&limiter);
 }
 
 #[test]
@@ -186,7 +186,7 @@ fn random_drops_and_totals_leave_all_permits_home() {
             match dice.below(6) {
                 0 | 1 => {
                     let name = ["a", "b", "c", "d", "e", "f"][dice.below(6)];
-                    let mut hand = Hand::new(limiter.acquire_on_behalf_of(name));
+                    let mut hand = ManualTask::new(limiter.acquire_on_behalf_of(name));
                     if hand.poll().is_pending() {
                         waiters.push(hand);
                     }
@@ -215,6 +215,6 @@ fn random_drops_and_totals_leave_all_permits_home() {
                 drop(waiters.swap_remove(dice.below(waiters.len())));
             }
         }
-        is_home(&limiter);
+        is_idle(&limiter);
     }
 }

@@ -5,17 +5,17 @@ use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
 use super::Mutex;
-use crate::raw::lock::{Hold, Writing};
+use crate::raw::lock::{RawGuard, WriteAccess};
 
 /// The use of a [`Mutex`]; hands it over when dropped.
 #[must_use = "the mutex is released when this is dropped"]
-pub struct MutexGuard<'a, T: ?Sized>(pub(super) Hold<&'a Mutex<T>, Writing, T>);
+pub struct MutexGuard<'a, T: ?Sized>(pub(super) RawGuard<&'a Mutex<T>, WriteAccess, T>);
 
 impl<'a, T: ?Sized> MutexGuard<'a, T> {
     /// The mutex it belongs to. (Not a method, so as not to hide one of the value.)
     #[must_use]
     pub fn mutex(guard: &Self) -> &'a Mutex<T> {
-        guard.0.keeper()
+        guard.0.lock_ref()
     }
 }
 
@@ -49,13 +49,13 @@ impl<T: ?Sized + fmt::Display> fmt::Display for MutexGuard<'_, T> {
 
 /// The use of a [`Mutex`] that can be moved anywhere; hands it over when dropped.
 #[must_use = "the mutex is released when this is dropped"]
-pub struct OwnedMutexGuard<T: ?Sized>(pub(super) Hold<Arc<Mutex<T>>, Writing, T>);
+pub struct OwnedMutexGuard<T: ?Sized>(pub(super) RawGuard<Arc<Mutex<T>>, WriteAccess, T>);
 
 impl<T: ?Sized> OwnedMutexGuard<T> {
     /// The mutex it belongs to. (Not a method, so as not to hide one of the value.)
     #[must_use]
     pub fn mutex(guard: &Self) -> &Arc<Mutex<T>> {
-        guard.0.keeper()
+        guard.0.lock_ref()
     }
 }
 

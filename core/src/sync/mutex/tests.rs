@@ -1,7 +1,7 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use super::super::testing::{Dice, Hand, at_once, block_on};
+use super::super::testing::{Dice, ManualTask, at_once, block_on};
 use super::*;
 
 const HOME: MutexStatistics = MutexStatistics { held: false, waiting: 0 };
@@ -21,8 +21,8 @@ fn a_free_mutex_is_had_at_once() {
 fn release_hands_over_in_that_instant() {
     let mutex = Mutex::new(());
     let held = mutex.try_lock().unwrap();
-    let first = Hand::waiting(mutex.lock());
-    let second = Hand::waiting(mutex.lock());
+    let first = ManualTask::waiting(mutex.lock());
+    let second = ManualTask::waiting(mutex.lock());
     drop(held);
     assert!(mutex.try_lock().is_err());
     assert_eq!((first.wakes(), second.wakes()), (1, 0));
@@ -37,10 +37,10 @@ fn release_hands_over_in_that_instant() {
 fn what_was_handed_to_a_dropped_waiter_goes_on() {
     let mutex = Mutex::new(7);
     let held = mutex.try_lock().unwrap();
-    let gone = Hand::waiting(mutex.lock());
-    let first = Hand::waiting(mutex.lock());
-    let second = Hand::waiting(mutex.lock());
-    drop(gone);
+    let left = ManualTask::waiting(mutex.lock());
+    let first = ManualTask::waiting(mutex.lock());
+    let second = ManualTask::waiting(mutex.lock());
+    drop(left);
     drop(held);
     drop(first);
     assert_eq!(*second.finish(), 7);
@@ -52,7 +52,7 @@ fn what_was_handed_to_a_dropped_waiter_goes_on() {
 fn acquiring_twice_waits() {
     let mutex = Mutex::new(());
     let held = mutex.try_lock().unwrap();
-    let mut again = Hand::waiting(mutex.lock());
+    let mut again = ManualTask::waiting(mutex.lock());
     assert!(again.poll().is_pending());
     drop(again);
     drop(held);
@@ -65,7 +65,7 @@ fn a_leaked_guard_leaves_it_locked() {
     let mut mutex = Mutex::new(1);
     *mutex.get_mut() = 2;
     std::mem::forget(mutex.try_lock().unwrap());
-    let mut waiter = Hand::waiting(mutex.lock());
+    let mut waiter = ManualTask::waiting(mutex.lock());
     assert!(waiter.poll().is_pending());
     drop(waiter);
     assert_eq!(mutex.statistics(), MutexStatistics { held: true, waiting: 0 });
@@ -90,7 +90,7 @@ fn a_static_mutex_works_and_owned_guards_move_to_threads() {
     assert_eq!(*MUTEX.try_lock().unwrap(), 1);
     let mutex = Arc::new(Mutex::new(0));
     let mut guard = mutex.clone().try_lock_owned().unwrap();
-    let waiter = Hand::waiting(mutex.clone().lock_owned());
+    let waiter = ManualTask::waiting(mutex.clone().lock_owned());
     thread::spawn(move || *guard += 1).join().unwrap();
     assert_eq!(*waiter.finish(), 1);
     assert_eq!(mutex.statistics(), HOME);
@@ -105,7 +105,7 @@ fn random_drops_leave_it_free() {
         for _ in 0..200 {
             match dice.below(4) {
                 0 => {
-                    let mut hand = Hand::new(mutex.lock());
+                    let mut hand = ManualTask::new(mutex.lock());
                     match hand.poll() {
                         Poll::Ready(ours) => assert!(guard.replace(ours).is_none(), "two guards at once"),
                         Poll::Pending => waiters.push(hand),
@@ -144,7 +144,7 @@ fn racing_threads_exclude_each_other() {
                 let mut dice = Dice::new(seed);
                 for _ in 0..5_000 {
                     while dice.below(3) == 0 {
-                        drop(Hand::new(mutex.lock()).poll());
+                        drop(ManualTask::new(mutex.lock()).poll());
                     }
                     let mut guard = block_on(mutex.lock());
                     assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0);

@@ -3,7 +3,7 @@ use std::future::{pending, ready};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use super::super::testing::{Hand, at_once, block_on};
+use super::super::testing::{ManualTask, at_once, block_on};
 use super::*;
 
 /// B081
@@ -21,9 +21,9 @@ fn the_others_wait_and_are_woken_together() {
     let cell = OnceCell::new();
     let go = Cell::new(false);
     let make = || std::future::poll_fn(|_| if go.get() { Poll::Ready(7) } else { Poll::Pending });
-    let mut maker = Hand::new(cell.get_or_init(make));
+    let mut maker = ManualTask::new(cell.get_or_init(make));
     assert!(maker.poll().is_pending());
-    let waiters = [0; 3].map(|_| Hand::waiting(cell.get_or_init(|| ready(8))));
+    let waiters = [0; 3].map(|_| ManualTask::waiting(cell.get_or_init(|| ready(8))));
     assert_eq!(cell.waiting(), 3);
     go.set(true);
     assert_eq!(maker.poll(), Poll::Ready(&7));
@@ -40,11 +40,11 @@ fn the_turn_goes_on_when_its_owner_fails_or_leaves() {
     let cell = OnceCell::new();
     let go = Cell::new(false);
     let fail = || std::future::poll_fn(|_| if go.get() { Poll::Ready(Err::<i32, _>("no")) } else { Poll::Pending });
-    let mut failing = Hand::waiting(cell.get_or_try_init(fail));
-    let mut stuck = Hand::waiting(cell.get_or_init(pending));
-    let handed = Hand::waiting(cell.get_or_init(|| ready(1)));
-    let gone = Hand::waiting(cell.get_or_init(|| ready(2)));
-    let last = Hand::waiting(cell.get_or_init(|| ready(3)));
+    let mut failing = ManualTask::waiting(cell.get_or_try_init(fail));
+    let mut stuck = ManualTask::waiting(cell.get_or_init(pending));
+    let handed = ManualTask::waiting(cell.get_or_init(|| ready(1)));
+    let left = ManualTask::waiting(cell.get_or_init(|| ready(2)));
+    let last = ManualTask::waiting(cell.get_or_init(|| ready(3)));
     go.set(true);
     assert_eq!(failing.poll(), Poll::Ready(Err("no")));
     assert_eq!((stuck.wakes(), handed.wakes()), (1, 0));
@@ -52,15 +52,15 @@ fn the_turn_goes_on_when_its_owner_fails_or_leaves() {
     drop(stuck); // while it makes the value
     assert_eq!(handed.wakes(), 1);
     drop(handed); // before it took note
-    drop(gone);
+    drop(left);
     assert_eq!(last.finish(), &3);
 }
 
 #[test]
 fn a_turn_that_nobody_waits_for_is_free_again() {
     let cell = OnceCell::new();
-    let making = Hand::waiting(cell.get_or_init(pending));
-    let waiter = Hand::waiting(cell.get_or_init(|| ready(2)));
+    let making = ManualTask::waiting(cell.get_or_init(pending));
+    let waiter = ManualTask::waiting(cell.get_or_init(|| ready(2)));
     drop(waiter);
     drop(making);
     assert_eq!(at_once(cell.get_or_init(|| ready(3))), &3);
@@ -71,8 +71,8 @@ fn a_value_that_is_set_stands_for_who_makes_one() {
     let cell = OnceCell::new();
     let go = Cell::new(false);
     let make = || std::future::poll_fn(|_| if go.get() { Poll::Ready(1) } else { Poll::Pending });
-    let mut maker = Hand::waiting(cell.get_or_init(make));
-    let waiter = Hand::waiting(cell.get_or_init(|| ready(2)));
+    let mut maker = ManualTask::waiting(cell.get_or_init(make));
+    let waiter = ManualTask::waiting(cell.get_or_init(|| ready(2)));
     cell.set(3).unwrap();
     go.set(true);
     assert_eq!((maker.poll(), waiter.finish()), (Poll::Ready(&3), &3));

@@ -4,11 +4,11 @@ use std::fmt;
 use std::ops::{Deref, DerefMut};
 
 use super::RwLock;
-use crate::raw::lock::{Hold, Reading, Writing};
+use crate::raw::lock::{RawGuard, ReadAccess, WriteAccess};
 
 /// The reading of an [`RwLock`].
 #[must_use = "the lock is released when this is dropped"]
-pub struct RwLockReadGuard<'a, T: ?Sized>(pub(super) Hold<&'a RwLock<T>, Reading, T>);
+pub struct RwLockReadGuard<'a, T: ?Sized>(pub(super) RawGuard<&'a RwLock<T>, ReadAccess, T>);
 
 impl<T: ?Sized> Deref for RwLockReadGuard<'_, T> {
     type Target = T;
@@ -33,7 +33,7 @@ impl<T: ?Sized + fmt::Display> fmt::Display for RwLockReadGuard<'_, T> {
 
 /// The writing of an [`RwLock`].
 #[must_use = "the lock is released when this is dropped"]
-pub struct RwLockWriteGuard<'a, T: ?Sized>(pub(super) Hold<&'a RwLock<T>, Writing, T>);
+pub struct RwLockWriteGuard<'a, T: ?Sized>(pub(super) RawGuard<&'a RwLock<T>, WriteAccess, T>);
 
 impl<'a, T: ?Sized> RwLockWriteGuard<'a, T> {
     /// Goes on reading; nobody writes in between. Readers who are first in the queue come in, too.

@@ -2,7 +2,7 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use super::super::testing::{Dice, Hand, at_once, block_on};
+use super::super::testing::{Dice, ManualTask, at_once, block_on};
 use super::*;
 
 const HOME: RwLockStatistics = RwLockStatistics { readers: 0, writer: false, waiting: 0 };
@@ -26,11 +26,11 @@ fn everybody_is_served_in_turn() {
     let lock = RwLock::new(0);
     let reading = lock.try_read().unwrap();
     assert_eq!(*lock.try_read().unwrap(), 0);
-    let writer = Hand::waiting(lock.write());
+    let writer = ManualTask::waiting(lock.write());
     assert!(lock.try_read().is_err(), "not past the writer");
-    let readers = [Hand::waiting(lock.read()), Hand::waiting(lock.read())];
-    let last = Hand::waiting(lock.write());
-    let late = Hand::waiting(lock.read());
+    let readers = [ManualTask::waiting(lock.read()), ManualTask::waiting(lock.read())];
+    let last = ManualTask::waiting(lock.write());
+    let late = ManualTask::waiting(lock.read());
     drop(reading);
     assert_eq!(lock.statistics(), RwLockStatistics { readers: 0, writer: true, waiting: 4 });
     assert!(lock.try_write().is_err());
@@ -50,16 +50,16 @@ fn everybody_is_served_in_turn() {
 fn waiters_that_leave_make_way() {
     let lock = RwLock::new(0);
     let reading = lock.try_read().unwrap();
-    let writer = Hand::waiting(lock.write());
-    let reader = Hand::waiting(lock.read());
+    let writer = ManualTask::waiting(lock.write());
+    let reader = ManualTask::waiting(lock.read());
     drop(writer); // the reader stood behind it for nothing else
     drop(reader.finish());
-    let first = Hand::waiting(lock.write());
-    let second = Hand::waiting(lock.write());
+    let first = ManualTask::waiting(lock.write());
+    let second = ManualTask::waiting(lock.write());
     drop(reading);
     assert_eq!((first.wakes(), second.wakes()), (1, 0));
     drop(first); // was handed it
-    let third = Hand::waiting(lock.read());
+    let third = ManualTask::waiting(lock.read());
     drop(second.finish());
     drop(third);
     assert_eq!(lock.statistics(), HOME);
@@ -70,8 +70,8 @@ fn downgrading_lets_nobody_write_in_between() {
     let lock = RwLock::new(0);
     let mut writing = lock.try_write().unwrap();
     *writing = 1;
-    let reader = Hand::waiting(lock.read());
-    let writer = Hand::waiting(lock.write());
+    let reader = ManualTask::waiting(lock.read());
+    let writer = ManualTask::waiting(lock.write());
     let reading = writing.downgrade();
     assert_eq!((*reading, *reader.finish()), (1, 1));
     assert_eq!(writer.wakes(), 0);
@@ -110,14 +110,14 @@ fn random_drops_leave_it_free() {
         for _ in 0..200 {
             match dice.below(9) {
                 0 => {
-                    let mut hand = Hand::new(lock.read());
+                    let mut hand = ManualTask::new(lock.read());
                     match hand.poll() {
                         Poll::Ready(guard) => reading.push(guard),
                         Poll::Pending => readers.push(hand),
                     }
                 }
                 1 => {
-                    let mut hand = Hand::new(lock.write());
+                    let mut hand = ManualTask::new(lock.write());
                     match hand.poll() {
                         Poll::Ready(guard) => assert!(writing.replace(guard).is_none()),
                         Poll::Pending => writers.push(hand),
@@ -170,7 +170,7 @@ fn racing_threads_exclude_each_other() {
                 let mut dice = Dice::new(seed);
                 for _ in 0..3_000 {
                     while dice.below(3) == 0 {
-                        drop(Hand::new(LOCK.write()).poll());
+                        drop(ManualTask::new(LOCK.write()).poll());
                     }
                     if dice.below(3) == 0 {
                         let mut guard = block_on(LOCK.write());

@@ -7,13 +7,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use super::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
-use crate::sync::door::Claim;
+use crate::sync::acquire::Acquire;
 
 /// Future of [`Semaphore::acquire`] and its variants.
 #[must_use = "futures do nothing unless polled"]
 pub struct SemaphoreAcquire<'a> {
     pub(super) semaphore: &'a Semaphore,
-    pub(super) claim: Claim,
+    pub(super) acquire: Acquire,
 }
 
 impl<'a> Future for SemaphoreAcquire<'a> {
@@ -21,20 +21,20 @@ impl<'a> Future for SemaphoreAcquire<'a> {
 
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<SemaphorePermit<'a>> {
-        let (semaphore, count) = (self.semaphore, self.claim.need());
-        if ready!(self.claim.poll_start(cx)) && semaphore.take(count) {
-            self.claim.is_over();
+        let (semaphore, count) = (self.semaphore, self.acquire.need());
+        if ready!(self.acquire.poll_start(cx)) && semaphore.take(count) {
+            self.acquire.finish();
             return Poll::Ready(SemaphorePermit { semaphore, count });
         }
-        self.claim.poll_wait(semaphore.door(), cx).map(|()| SemaphorePermit { semaphore, count })
+        self.acquire.poll_wait(semaphore.queued(), cx).map(|()| SemaphorePermit { semaphore, count })
     }
 }
 
 impl Drop for SemaphoreAcquire<'_> {
     #[inline]
     fn drop(&mut self) {
-        if self.claim.gives_up(self.semaphore.door()) {
-            self.semaphore.release(self.claim.need());
+        if self.acquire.leave(self.semaphore.queued()) {
+            self.semaphore.release(self.acquire.need());
         }
     }
 }
@@ -42,8 +42,8 @@ impl Drop for SemaphoreAcquire<'_> {
 impl fmt::Debug for SemaphoreAcquire<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SemaphoreAcquire")
-            .field("permits", &self.claim.need())
-            .field("step", &self.claim.step())
+            .field("permits", &self.acquire.need())
+            .field("state", &self.acquire.state_name())
             .finish()
     }
 }
@@ -52,7 +52,7 @@ impl fmt::Debug for SemaphoreAcquire<'_> {
 #[must_use = "futures do nothing unless polled"]
 pub struct SemaphoreAcquireOwned {
     pub(super) semaphore: Arc<Semaphore>,
-    pub(super) claim: Claim,
+    pub(super) acquire: Acquire,
 }
 
 impl Future for SemaphoreAcquireOwned {
@@ -61,20 +61,20 @@ impl Future for SemaphoreAcquireOwned {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<OwnedSemaphorePermit> {
         let this = &mut *self;
-        if ready!(this.claim.poll_start(cx)) && this.semaphore.take(this.claim.need()) {
-            this.claim.is_over();
+        if ready!(this.acquire.poll_start(cx)) && this.semaphore.take(this.acquire.need()) {
+            this.acquire.finish();
         } else {
-            ready!(this.claim.poll_wait(this.semaphore.door(), cx));
+            ready!(this.acquire.poll_wait(this.semaphore.queued(), cx));
         }
-        Poll::Ready(OwnedSemaphorePermit { semaphore: this.semaphore.clone(), count: this.claim.need() })
+        Poll::Ready(OwnedSemaphorePermit { semaphore: this.semaphore.clone(), count: this.acquire.need() })
     }
 }
 
 impl Drop for SemaphoreAcquireOwned {
     #[inline]
     fn drop(&mut self) {
-        if self.claim.gives_up(self.semaphore.door()) {
-            self.semaphore.release(self.claim.need());
+        if self.acquire.leave(self.semaphore.queued()) {
+            self.semaphore.release(self.acquire.need());
         }
     }
 }
@@ -82,8 +82,8 @@ impl Drop for SemaphoreAcquireOwned {
 impl fmt::Debug for SemaphoreAcquireOwned {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SemaphoreAcquireOwned")
-            .field("permits", &self.claim.need())
-            .field("step", &self.claim.step())
+            .field("permits", &self.acquire.need())
+            .field("state", &self.acquire.state_name())
             .finish()
     }
 }

@@ -1,18 +1,18 @@
 //! The free permits: one atomic word.
 //!
-//! Invariant 1: `QUEUED` is set whenever somebody stands in the line.
-//! Invariant 2: while `QUEUED` is set, only the holder of the line's lock changes the word; so permits that are free then are there
+//! Invariant 1: `CONTENDED` is set whenever somebody stands in the line.
+//! Invariant 2: while `CONTENDED` is set, only the holder of the line's lock changes the word; so permits that are free then are there
 //! for the first in line, and a newcomer cannot take them.
 
 use crate::sync::Line;
-use crate::sync::door::Room;
+use crate::sync::acquire::Resource;
 use crate::sys::atomic::{AtomicUsize, Ordering};
 
 /// As many as can be free.
 pub(super) const MAX: usize = usize::MAX >> 2;
 
 /// Somebody waits.
-const QUEUED: usize = 1;
+const CONTENDED: usize = 1;
 /// One permit.
 const ONE: usize = 2;
 
@@ -31,7 +31,7 @@ impl Permits {
     /// Takes as many as are free, at most `n`, and says how many; none if somebody waits, unless the caller has the lock of the `line`.
     pub(super) fn take_up_to(&self, n: usize, line: Option<&Line<'_>>) -> Option<usize> {
         let less = |word| {
-            let may = word & QUEUED == 0 || line.is_some();
+            let may = word & CONTENDED == 0 || line.is_some();
             may.then(|| word - n.min(word / ONE) * ONE)
         };
         let word = self.0.fetch_update(Ordering::Acquire, Ordering::Relaxed, less).ok()?;
@@ -42,7 +42,7 @@ impl Permits {
     #[inline]
     pub(super) fn give(&self, n: usize) -> bool {
         let mut word = self.0.load(Ordering::Relaxed);
-        while word & QUEUED == 0 {
+        while word & CONTENDED == 0 {
             // Ordering: Release shows to who takes these permits what was done before.
             match self.0.compare_exchange_weak(word, more(word, n), Ordering::Release, Ordering::Relaxed) {
                 Ok(_) => return true,
@@ -73,27 +73,27 @@ impl Permits {
     }
 }
 
-impl Room for Permits {
+impl Resource for Permits {
     #[inline]
-    fn enter(&self, need: usize) -> bool {
-        self.take(need, QUEUED)
+    fn try_acquire(&self, need: usize) -> bool {
+        self.take(need, CONTENDED)
     }
 
-    fn admit(&self, need: usize) -> bool {
+    fn acquire_for_waiter(&self, need: usize) -> bool {
         self.take(need, 0)
     }
 
-    fn fits(&self, need: usize) -> bool {
+    fn is_available(&self, need: usize) -> bool {
         self.free() >= need
     }
 
-    fn mark(&self) {
+    fn set_contended(&self) {
         // Ordering: only the word itself is at stake, and its changes have one order.
-        self.0.fetch_or(QUEUED, Ordering::Relaxed);
+        self.0.fetch_or(CONTENDED, Ordering::Relaxed);
     }
 
-    fn unmark(&self) {
-        self.0.fetch_and(!QUEUED, Ordering::Relaxed);
+    fn clear_contended(&self) {
+        self.0.fetch_and(!CONTENDED, Ordering::Relaxed);
     }
 }
 
@@ -101,5 +101,5 @@ impl Room for Permits {
 const fn more(word: usize, n: usize) -> usize {
     let sum = (word / ONE).saturating_add(n);
     let free = if sum > MAX { MAX } else { sum };
-    (free * ONE) | (word & QUEUED)
+    (free * ONE) | (word & CONTENDED)
 }

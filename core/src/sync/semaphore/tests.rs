@@ -2,7 +2,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 use std::thread;
 
-use super::super::testing::{Dice, Hand, at_once, block_on};
+use super::super::testing::{Dice, ManualTask, at_once, block_on};
 use super::*;
 
 /// B081, B199
@@ -22,11 +22,11 @@ fn a_free_permit_is_had_at_once() {
 fn a_released_permit_belongs_to_the_waiter() {
     let semaphore = Semaphore::new(1);
     let held = semaphore.try_acquire().unwrap();
-    let waiter = Hand::waiting(semaphore.acquire());
+    let waiter = ManualTask::waiting(semaphore.acquire());
     drop(held);
     assert_eq!(semaphore.try_acquire().unwrap_err(), WouldBlock);
     assert_eq!(semaphore.available(), 0);
-    let mut late = Hand::new(semaphore.acquire());
+    let mut late = ManualTask::new(semaphore.acquire());
     assert!(late.poll().is_pending());
     drop(waiter.finish());
     drop(late.finish());
@@ -38,7 +38,7 @@ fn a_released_permit_belongs_to_the_waiter() {
 fn permits_go_to_the_longest_waiter_and_wake_nobody_else() {
     let semaphore = Semaphore::new(1);
     let mut held = semaphore.try_acquire().unwrap();
-    let mut waiters: Vec<_> = (0..5).map(|_| Hand::waiting(semaphore.acquire())).collect();
+    let mut waiters: Vec<_> = (0..5).map(|_| ManualTask::waiting(semaphore.acquire())).collect();
     while !waiters.is_empty() {
         drop(held);
         let rest = waiters.split_off(1);
@@ -53,8 +53,8 @@ fn permits_go_to_the_longest_waiter_and_wake_nobody_else() {
 fn a_waiter_that_left_is_passed_over() {
     let semaphore = Semaphore::new(1);
     let held = semaphore.try_acquire().unwrap();
-    let first = Hand::waiting(semaphore.acquire());
-    let second = Hand::waiting(semaphore.acquire());
+    let first = ManualTask::waiting(semaphore.acquire());
+    let second = ManualTask::waiting(semaphore.acquire());
     drop(first);
     assert_eq!(semaphore.statistics().waiting, 1);
     drop(held);
@@ -67,13 +67,13 @@ fn a_waiter_that_left_is_passed_over() {
 fn what_was_handed_to_a_dropped_waiter_goes_on() {
     let semaphore = Semaphore::new(1);
     let held = semaphore.try_acquire().unwrap();
-    let first = Hand::waiting(semaphore.acquire());
-    let second = Hand::waiting(semaphore.acquire());
+    let first = ManualTask::waiting(semaphore.acquire());
+    let second = ManualTask::waiting(semaphore.acquire());
     drop(held);
     assert_eq!((first.wakes(), second.wakes()), (1, 0));
     drop(first);
     drop(second.finish());
-    let third = Hand::waiting({
+    let third = ManualTask::waiting({
         let held = at_once(semaphore.acquire());
         let waiting = semaphore.acquire();
         held.forget();
@@ -89,8 +89,8 @@ fn what_was_handed_to_a_dropped_waiter_goes_on() {
 fn many_permits_come_together_and_in_order() {
     let semaphore = Semaphore::new(3);
     let one = semaphore.try_acquire().unwrap();
-    let three = Hand::waiting(semaphore.acquire_many(3));
-    let mut single = Hand::waiting(semaphore.acquire());
+    let three = ManualTask::waiting(semaphore.acquire_many(3));
+    let mut single = ManualTask::waiting(semaphore.acquire());
     assert_eq!(semaphore.available(), 2, "kept for the first in line");
     assert!(semaphore.try_acquire().is_err());
     drop(one);
@@ -101,8 +101,8 @@ fn many_permits_come_together_and_in_order() {
     drop(single.finish());
 
     let two = semaphore.try_acquire_many(2).unwrap();
-    let greedy = Hand::waiting(semaphore.acquire_many(3));
-    let modest = Hand::waiting(semaphore.acquire());
+    let greedy = ManualTask::waiting(semaphore.acquire_many(3));
+    let modest = ManualTask::waiting(semaphore.acquire());
     drop(greedy); // makes way for who wants less
     drop(modest.finish());
     drop(two);
@@ -114,9 +114,9 @@ fn many_permits_come_together_and_in_order() {
 #[test]
 fn permits_can_be_added_and_forgotten() {
     let semaphore = Semaphore::new(0);
-    let waiters: Vec<_> = (0..3).map(|_| Hand::waiting(semaphore.acquire())).collect();
+    let waiters: Vec<_> = (0..3).map(|_| ManualTask::waiting(semaphore.acquire())).collect();
     semaphore.add_permits(2);
-    assert_eq!(waiters.iter().map(Hand::wakes).collect::<Vec<_>>(), [1, 1, 0]);
+    assert_eq!(waiters.iter().map(ManualTask::wakes).collect::<Vec<_>>(), [1, 1, 0]);
     assert_eq!(semaphore.forget_permits(5), 0);
     drop(waiters);
     assert_eq!(semaphore.available(), 2);
@@ -157,7 +157,7 @@ fn random_drops_leave_all_permits_home() {
         for _ in 0..200 {
             match dice.below(5) {
                 0 | 1 => {
-                    let mut hand = Hand::new(semaphore.acquire_many(1 + dice.below(total)));
+                    let mut hand = ManualTask::new(semaphore.acquire_many(1 + dice.below(total)));
                     match hand.poll() {
                         Poll::Ready(permit) => permits.push(permit),
                         Poll::Pending => waiters.push(hand),
@@ -196,7 +196,7 @@ fn random_drops_leave_all_permits_home() {
 fn what_was_free_before_goes_to_those_behind_whom_it_was_kept_for() {
     let semaphore = Semaphore::new(5);
     let held = semaphore.try_acquire_many(3).unwrap();
-    let (three, one) = (Hand::waiting(semaphore.acquire_many(3)), Hand::waiting(semaphore.acquire()));
+    let (three, one) = (ManualTask::waiting(semaphore.acquire_many(3)), ManualTask::waiting(semaphore.acquire()));
     drop(held);
     assert_eq!((three.wakes(), one.wakes()), (1, 1));
     assert_eq!(semaphore.statistics(), SemaphoreStatistics { available: 1, waiting: 0 });
@@ -215,7 +215,7 @@ fn racing_threads_exclude_each_other_and_lose_nothing() {
                 let mut dice = Dice::new(seed);
                 for _ in 0..5_000 {
                     if dice.below(3) == 0 {
-                        let mut hand = Hand::new(semaphore.acquire());
+                        let mut hand = ManualTask::new(semaphore.acquire());
                         waited.fetch_add(usize::from(hand.poll().is_pending()), Ordering::Relaxed);
                         continue;
                     }

@@ -1,11 +1,11 @@
 use std::sync::Arc;
 use std::task::Waker;
 
-use super::super::testing::{Dice, Hand};
+use super::super::testing::{Dice, ManualTask};
 use super::*;
 
-fn wakes<F: Future>(hands: &[Hand<F>]) -> Vec<usize> {
-    hands.iter().map(Hand::wakes).collect()
+fn wakes<F: Future>(hands: &[ManualTask<F>]) -> Vec<usize> {
+    hands.iter().map(ManualTask::wakes).collect()
 }
 
 /// B213
@@ -13,7 +13,7 @@ fn wakes<F: Future>(hands: &[Hand<F>]) -> Vec<usize> {
 fn exactly_the_longest_waiters_are_unparked() {
     let queue = WaitQueue::new();
     assert_eq!((queue.unpark(3), queue.unpark_all()), (0, 0));
-    let parked: Vec<_> = (0..6).map(|_| Hand::waiting(queue.park())).collect();
+    let parked: Vec<_> = (0..6).map(|_| ManualTask::waiting(queue.park())).collect();
     assert_eq!(queue.statistics().waiting, 6);
     assert_eq!(queue.unpark(0), 0);
     assert_eq!(queue.unpark(2), 2);
@@ -25,7 +25,7 @@ fn exactly_the_longest_waiters_are_unparked() {
         hand.finish().unwrap();
     }
     assert_eq!(queue.unpark(usize::MAX), 0);
-    drop(Hand::waiting(queue.park())); // nothing was stored
+    drop(ManualTask::waiting(queue.park())); // nothing was stored
     assert!(queue.is_empty());
 }
 
@@ -43,14 +43,14 @@ fn who_was_unparked_before_its_first_poll_goes_on_at_once() {
 #[test]
 fn an_unpark_goes_on_when_its_receiver_is_dropped() {
     let queue = WaitQueue::new();
-    let mut parked: Vec<_> = (0..4).map(|_| Hand::waiting(queue.park())).collect();
+    let mut parked: Vec<_> = (0..4).map(|_| ManualTask::waiting(queue.park())).collect();
     queue.unpark(1);
     drop(parked.remove(0));
     assert_eq!(wakes(&parked), [1, 0, 0]);
     drop(parked.remove(1)); // it only waited
     assert_eq!(wakes(&parked), [1, 0]);
     queue.unpark_all();
-    let late = Hand::waiting(queue.park());
+    let late = ManualTask::waiting(queue.park());
     drop(parked.remove(1)); // all were called: nobody is owed anything
     assert_eq!(late.wakes(), 0);
     drop(parked); // one was called instead of another
@@ -60,7 +60,7 @@ fn an_unpark_goes_on_when_its_receiver_is_dropped() {
     let mut leaver = queue.park();
     assert!(!leaver.leave(), "not begun");
     let mut leaver = queue.lock().park(0);
-    let other = Hand::waiting(queue.park());
+    let other = ManualTask::waiting(queue.park());
     queue.unpark(1);
     assert!(leaver.leave());
     assert!(!leaver.leave());
@@ -73,8 +73,8 @@ fn an_unpark_goes_on_when_its_receiver_is_dropped() {
 fn moved_waiters_wait_and_leave_there() {
     let (from, to, on) = (WaitQueue::new(), WaitQueue::new(), WaitQueue::new());
     assert_eq!(from.repark_all(&to), 0);
-    let first = Hand::waiting(to.park());
-    let mut parked: Vec<_> = (0..4).map(|_| Hand::waiting(from.park())).collect();
+    let first = ManualTask::waiting(to.park());
+    let mut parked: Vec<_> = (0..4).map(|_| ManualTask::waiting(from.park())).collect();
     assert_eq!(from.repark(1, &from), 0);
     assert_eq!(from.repark(3, &to), 3);
     assert_eq!((from.waiting(), to.waiting()), (1, 4));
@@ -100,23 +100,23 @@ fn moved_waiters_wait_and_leave_there() {
 #[test]
 fn a_broken_queue_says_so_now_and_later() {
     let queue = WaitQueue::new();
-    let parked = [Hand::waiting(queue.park()), Hand::waiting(queue.park())];
-    assert_eq!(queue.break_with("the owner has gone"), 2);
+    let parked = [ManualTask::waiting(queue.park()), ManualTask::waiting(queue.park())];
+    assert_eq!(queue.break_with("the owner has left"), 2);
     assert_eq!(queue.break_with("again"), 0);
     assert!(queue.is_empty());
     for hand in parked {
         let broken = hand.finish().unwrap_err();
-        assert_eq!(broken.text(), "the owner has gone");
+        assert_eq!(broken.text(), "the owner has left");
         assert_eq!(broken.location().file(), file!());
-        assert!(broken.to_string().starts_with("broken: the owner has gone (at "));
+        assert!(broken.to_string().starts_with("broken: the owner has left (at "));
     }
-    assert_eq!(super::super::testing::at_once(queue.park()).unwrap_err().text(), "the owner has gone");
+    assert_eq!(super::super::testing::at_once(queue.park()).unwrap_err().text(), "the owner has left");
 
     let other = WaitQueue::new();
-    let moved = Hand::waiting(other.park());
+    let moved = ManualTask::waiting(other.park());
     other.repark_all(&queue);
     assert!(moved.finish().is_err());
-    assert_eq!(queue.broken().unwrap().text(), "the owner has gone");
+    assert_eq!(queue.broken().unwrap().text(), "the owner has left");
 }
 
 /// L36: a waker that uses the queue itself finds it unlocked.
@@ -157,39 +157,39 @@ fn random_moves_and_drops_leave_nobody_behind() {
     for seed in 1..400 {
         let mut dice = Dice::new(seed);
         let queues = [WaitQueue::new(), WaitQueue::new(), WaitQueue::new()];
-        let (mut parked, mut called) = (Vec::new(), 0);
+        let (mut parked, mut outcome) = (Vec::new(), 0);
         for _ in 0..200 {
             let (one, other) = (&queues[dice.below(3)], &queues[dice.below(3)]);
             match dice.below(6) {
-                0 | 1 => parked.push(Hand::waiting(one.park())),
+                0 | 1 => parked.push(ManualTask::waiting(one.park())),
                 2 => drop(one.repark(dice.below(4), other)),
                 3 if !parked.is_empty() => {
                     let leaver = parked.remove(dice.below(parked.len()));
                     // Its call goes on, or is lost if nobody is left in that queue; counted anew below.
                     drop(leaver);
-                    called = parked.iter().filter(|hand| hand.wakes() > 0).count();
+                    outcome = parked.iter().filter(|hand| hand.wakes() > 0).count();
                 }
-                4 => called += one.unpark(dice.below(3)),
+                4 => outcome += one.unpark(dice.below(3)),
                 _ if !parked.is_empty() => {
                     let index = dice.below(parked.len());
                     let woken = parked[index].wakes() > 0;
                     assert_eq!(parked[index].poll().is_ready(), woken);
                     if woken {
                         drop(parked.remove(index));
-                        called -= 1;
+                        outcome -= 1;
                     }
                 }
                 _ => {}
             }
             let waiting: usize = queues.iter().map(WaitQueue::waiting).sum();
-            assert_eq!(waiting + called, parked.len());
+            assert_eq!(waiting + outcome, parked.len());
         }
         while !parked.is_empty() {
             drop(parked.remove(dice.below(parked.len())));
         }
         for queue in &queues {
             assert!(queue.is_empty());
-            assert!(queue.shared().lock().is_home());
+            assert!(queue.shared().lock().is_idle());
         }
     }
 }
@@ -204,7 +204,7 @@ fn racing_reparks_do_not_deadlock() {
             threads.spawn(move || {
                 start.wait();
                 for _ in 0..50_000 {
-                    let mut hand = Hand::waiting(from.park());
+                    let mut hand = ManualTask::waiting(from.park());
                     from.repark(2, to);
                     let _ = hand.poll();
                 }
@@ -212,5 +212,5 @@ fn racing_reparks_do_not_deadlock() {
         }
     });
     assert!(one.is_empty() && other.is_empty());
-    assert!(one.shared().lock().is_home() && other.shared().lock().is_home());
+    assert!(one.shared().lock().is_idle() && other.shared().lock().is_idle());
 }

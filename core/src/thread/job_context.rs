@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::block_on::wait;
-use super::calls::Desk;
+use super::calls::CallQueue;
 use crate::runtime::Runtime;
 use crate::sync::{CapacityLimiter, OwnedLimiterPermit};
 use crate::tree::node::NodeRef;
@@ -14,18 +14,18 @@ use crate::tree::owned::host_is_cancelled;
 
 /// Who waits for a job.
 #[derive(Clone)]
-pub(super) enum Who {
+pub(super) enum Awaiter {
     /// The job's own scope.
     Scope(NodeRef),
     /// Whether the await is gone, and the scope that it stood in.
     Abandonable(Arc<AtomicBool>, NodeRef),
 }
 
-impl Who {
+impl Awaiter {
     pub(super) fn is_cancelled(&self) -> bool {
         match self {
-            Who::Scope(node) => host_is_cancelled(node),
-            Who::Abandonable(abandoned, node) => {
+            Awaiter::Scope(node) => host_is_cancelled(node),
+            Awaiter::Abandonable(abandoned, node) => {
                 abandoned.load(Ordering::Acquire) || node.tree().is_some_and(|tree| node.is_cancelled(tree))
             }
         }
@@ -33,46 +33,46 @@ impl Who {
 }
 
 /// A job's surroundings, known to its thread while it runs.
-pub(super) struct Host {
-    pub(super) who: Who,
-    pub(super) desk: Arc<Desk>,
+pub(super) struct JobContext {
+    pub(super) awaiter: Awaiter,
+    pub(super) calls: Arc<CallQueue>,
     pub(super) runtime: Arc<dyn Runtime>,
     limiter: Arc<CapacityLimiter>,
     permit: RefCell<Option<OwnedLimiterPermit>>,
 }
 
 thread_local! {
-    static HOST: RefCell<Option<Rc<Host>>> = const { RefCell::new(None) };
+    static CURRENT_JOB: RefCell<Option<Rc<JobContext>>> = const { RefCell::new(None) };
 }
 
-impl Host {
+impl JobContext {
     pub(super) fn new(
-        who: Who,
-        desk: Arc<Desk>,
+        awaiter: Awaiter,
+        calls: Arc<CallQueue>,
         runtime: Arc<dyn Runtime>,
         (limiter, permit): (Arc<CapacityLimiter>, OwnedLimiterPermit),
-    ) -> Host {
-        Host { who, desk, runtime, limiter, permit: RefCell::new(Some(permit)) }
+    ) -> JobContext {
+        JobContext { awaiter, calls, runtime, limiter, permit: RefCell::new(Some(permit)) }
     }
 
     /// Whether the job is not wanted any more. Asking is a point where others go on, if need be (R13).
     pub(super) fn is_cancelled(&self) -> bool {
-        self.who.is_cancelled() || {
+        self.awaiter.is_cancelled() || {
             self.runtime.give_way();
-            self.who.is_cancelled()
+            self.awaiter.is_cancelled()
         }
     }
 
     /// That of the job that runs on this thread.
-    pub(super) fn current() -> Option<Rc<Host>> {
-        HOST.try_with(|host| host.borrow().clone()).ok().flatten()
+    pub(super) fn current() -> Option<Rc<JobContext>> {
+        CURRENT_JOB.try_with(|context| context.borrow().clone()).ok().flatten()
     }
 
     /// Makes this the host of the calling thread while `f` runs.
-    pub(super) fn around<R>(self, f: impl FnOnce() -> R) -> R {
-        let before = HOST.with(|slot| slot.replace(Some(Rc::new(self))));
+    pub(super) fn enter<R>(self, f: impl FnOnce() -> R) -> R {
+        let before = CURRENT_JOB.with(|slot| slot.replace(Some(Rc::new(self))));
         let result = f();
-        let mine = HOST.with(|slot| slot.replace(before));
+        let mine = CURRENT_JOB.with(|slot| slot.replace(before));
         drop(mine);
         result
     }

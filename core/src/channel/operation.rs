@@ -1,7 +1,7 @@
 //! The turn: how every operation of a channel starts, and how it waits.
 //!
 //! ```text
-//!   Start ──┬───────────── done ──▶ Over
+//!   Start ──┬───────────── done ──▶ Done
 //!           └──▶ Waiting ── done ────▲
 //! ```
 //!
@@ -16,51 +16,51 @@ use crate::leaf::{self, Gate, Waiter};
 pub(super) enum Attempt<R> {
     Done(R),
     /// It has to wait, and its waiter is where it will be found; or its code is cancelled.
-    Waits,
+    Waiting,
     /// It has to wait, and there is no waiter: make one with the lock released, and try again.
-    NoWaiter,
+    NeedsWaiter,
 }
 
 /// What an attempt brings along.
 #[derive(Debug)]
-pub(super) struct Visit {
+pub(super) struct AttemptCx {
     /// Made in the attempt before, if that asked for one. What is left in it is dropped with no lock held.
     pub(super) waiter: Option<Waiter>,
     /// The operation has waited, and its code is cancelled.
     pub(super) cancelled: bool,
 }
 
-impl Visit {
+impl AttemptCx {
     /// For an attempt that is not to wait.
     pub(super) const fn none() -> Self {
-        Visit { waiter: None, cancelled: false }
+        AttemptCx { waiter: None, cancelled: false }
     }
 }
 
 /// One operation.
 #[derive(Debug)]
-pub(super) struct Turn {
+pub(super) struct ChannelOperation {
     gate: Gate,
-    step: Step,
+    state: OperationState,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Step {
+enum OperationState {
     Start,
     Waiting,
-    Over,
+    Done,
 }
 
-impl Turn {
+impl ChannelOperation {
     #[inline]
     pub(super) const fn new(what: &'static str) -> Self {
-        Turn { gate: Gate::new(what), step: Step::Start }
+        ChannelOperation { gate: Gate::new(what), state: OperationState::Start }
     }
 
     /// Whether it has waited, and goes on.
     #[inline]
     pub(super) fn has_waited(&self) -> bool {
-        self.step == Step::Waiting
+        self.state == OperationState::Waiting
     }
 
     /// Attempts it.
@@ -68,16 +68,16 @@ impl Turn {
     pub(super) fn poll<R>(
         &mut self,
         cx: &mut Context<'_>,
-        attempt: impl FnMut(&mut Visit, &Context<'_>) -> Attempt<R>,
+        attempt: impl FnMut(&mut AttemptCx, &Context<'_>) -> Attempt<R>,
     ) -> Poll<R> {
-        ready!(self.begin(cx));
-        self.go_on(cx, attempt)
+        ready!(self.poll_start(cx));
+        self.poll_attempts(cx, attempt)
     }
 
     /// The first half of a poll. Ready if it may be attempted.
     #[inline]
-    pub(super) fn begin(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.step == Step::Over {
+    pub(super) fn poll_start(&mut self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.state == OperationState::Done {
             self.polled_again();
         }
         self.gate.poll_start(cx)
@@ -91,48 +91,48 @@ impl Turn {
 
     /// The second half, for those who did not do it in between.
     #[inline]
-    pub(super) fn go_on<R>(
+    pub(super) fn poll_attempts<R>(
         &mut self,
         cx: &mut Context<'_>,
-        mut attempt: impl FnMut(&mut Visit, &Context<'_>) -> Attempt<R>,
+        mut attempt: impl FnMut(&mut AttemptCx, &Context<'_>) -> Attempt<R>,
     ) -> Poll<R> {
-        let cancelled = self.step == Step::Waiting && leaf::is_cancelled();
-        let mut visit = Visit { waiter: None, cancelled };
+        let cancelled = self.state == OperationState::Waiting && leaf::is_cancelled();
+        let mut attempt_cx = AttemptCx { waiter: None, cancelled };
         loop {
-            match attempt(&mut visit, cx) {
+            match attempt(&mut attempt_cx, cx) {
                 Attempt::Done(done) => {
-                    self.end();
+                    self.finish();
                     return Poll::Ready(done);
                 }
-                Attempt::Waits => {
-                    self.step = Step::Waiting;
+                Attempt::Waiting => {
+                    self.state = OperationState::Waiting;
                     return Poll::Pending;
                 }
                 // L36: made with the lock released.
-                Attempt::NoWaiter => visit.waiter = Some(Waiter::new(cx)),
+                Attempt::NeedsWaiter => attempt_cx.waiter = Some(Waiter::new(cx)),
             }
         }
     }
 
     /// It will not be polled any more.
     #[inline]
-    pub(super) fn end(&mut self) {
-        self.step = Step::Over;
+    pub(super) fn finish(&mut self) {
+        self.state = OperationState::Done;
     }
 }
 
-/// Waits on with the present task and code in `waiter`, if they are there already or `visit` has brought them. What was there before
-/// is left in `visit`, to be dropped with the lock released.
+/// Waits on with the present task and code in `waiter`, if they are there already or `attempt_cx` has brought them. What was there before
+/// is left in `attempt_cx`, to be dropped with the lock released.
 #[inline]
-pub(super) fn wait_with<R>(waiter: &mut Waiter, visit: &mut Visit, cx: &Context<'_>) -> Attempt<R> {
+pub(super) fn update_waiter<R>(waiter: &mut Waiter, attempt_cx: &mut AttemptCx, cx: &Context<'_>) -> Attempt<R> {
     if waiter.is_current(cx) {
-        return Attempt::Waits;
+        return Attempt::Waiting;
     }
-    match &mut visit.waiter {
+    match &mut attempt_cx.waiter {
         Some(new) => {
             std::mem::swap(waiter, new);
-            Attempt::Waits
+            Attempt::Waiting
         }
-        None => Attempt::NoWaiter,
+        None => Attempt::NeedsWaiter,
     }
 }

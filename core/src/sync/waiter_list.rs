@@ -1,22 +1,22 @@
 //! The line: who waits, in which order, and what has become of those who were called.
 //!
-//! A doubly linked list threaded through numbered entries, all of it behind one lock of threads. A waiter holds a [`Ticket`], the
+//! A doubly linked list threaded through numbered entries, all of it behind one lock of threads. A waiter holds a [`WaiterKey`], the
 //! number of its entry; entries of waiters that are gone are used again, so waiting allocates only when more wait at once than
 //! ever before, and the first one never.
 //!
 //! ```text
-//!                ┌──1──▶ Served ──┐
+//!                ┌──1──▶ Notified ──┐
 //!                ├──2──▶ Broken ──┤
 //!   Waiting ─────┼──3──▶ Moved ───┼──5──▶ gone
-//!      │         └──4──▶ Passed ──┘
+//!      │         └──4──▶ Skipped ──┘
 //!      └────────────5────────────────────▶ gone
 //! ```
 //!
-//! 1. called: `List::serve`
-//! 2. the queue was broken: `List::break_with`; or joined when it was: `List::enter`
+//! 1. called: `WaiterList::notify_one`
+//! 2. the queue was broken: `WaiterList::break_with`; or joined when it was: `WaiterList::enter`
 //! 3. moved to another line, where it goes on as Waiting: `repark`
-//! 4. passed over, because its code is cancelled (law L14): `List::first`
-//! 5. the waiter has taken note, followed, or gone away: `Ticket::poll`, `Ticket::leave`, `List::remove`. One that was passed over and
+//! 4. passed over, because its code is cancelled (law L14): `WaiterList::first`
+//! 5. the waiter has taken note, followed, or gone moved_to: `WaiterKey::poll`, `WaiterKey::leave`, `WaiterList::remove`. One that was passed over and
 //!    is polled in code that is not cancelled starts again.
 //!
 //! Invariant 1: exactly the Waiting entries are linked, longest waiter first, and `waiting` counts them.
@@ -34,7 +34,7 @@ use std::task::{Context, Poll};
 
 use super::wait_queue::Broken;
 use crate::leaf::{self, Waiter};
-use crate::sys::{Latch, MutexGuard};
+use crate::sys::{MutexGuard, PlainMutex};
 use crate::tree::waking;
 
 /// No entry: the end of the list.
@@ -42,21 +42,21 @@ const NONE: usize = usize::MAX;
 
 /// One line with its lock.
 #[derive(Debug, Default)]
-pub(super) struct Shared(Latch<List>);
+pub(super) struct SharedWaiterList(PlainMutex<WaiterList>);
 
-impl Shared {
+impl SharedWaiterList {
     #[inline]
-    pub(super) fn lock(&self) -> MutexGuard<'_, List> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, WaiterList> {
         self.0.lock()
     }
 }
 
 /// What the lock protects.
 #[derive(Debug)]
-pub(super) struct List {
+pub(super) struct WaiterList {
     /// Most lines never have more than one: no allocation for that.
-    one: Entry,
-    more: Vec<Entry>,
+    one: WaiterEntry,
+    more: Vec<WaiterEntry>,
     /// The entry that became Free last; the one before it is its `next`.
     free: usize,
     first: usize,
@@ -66,37 +66,37 @@ pub(super) struct List {
 }
 
 #[derive(Debug)]
-struct Entry {
+struct WaiterEntry {
     /// A number of the primitive's choice: how many permits it wants, which record is its own.
     tag: usize,
     prev: usize,
     next: usize,
-    stage: Stage,
+    state: WaiterState,
 }
 
 /// See the picture at the head of this module.
 #[derive(Debug)]
-enum Stage {
+enum WaiterState {
     /// Nobody's.
     Free,
     Waiting(Waiter),
-    /// `pass_on`: another one would have been called instead of it, and is if it goes away without taking note.
-    Served {
+    /// `pass_on`: another one would have been called instead of it, and is if it goes moved_to without taking note.
+    Notified {
         pass_on: bool,
     },
     Broken(Broken),
-    Moved(Ticket),
-    Passed,
+    Moved(WaiterKey),
+    Skipped,
 }
 
-impl Default for List {
+impl Default for WaiterList {
     fn default() -> Self {
-        let one = Entry { tag: 0, prev: NONE, next: NONE, stage: Stage::Free };
-        List { one, more: Vec::new(), free: 0, first: NONE, last: NONE, waiting: 0, broken: None }
+        let one = WaiterEntry { tag: 0, prev: NONE, next: NONE, state: WaiterState::Free };
+        WaiterList { one, more: Vec::new(), free: 0, first: NONE, last: NONE, waiting: 0, broken: None }
     }
 }
 
-impl List {
+impl WaiterList {
     pub(super) fn waiting(&self) -> usize {
         self.waiting
     }
@@ -107,34 +107,34 @@ impl List {
 
     /// Whether nobody is left, not even somebody who was called and has not taken note.
     #[cfg(test)]
-    pub(super) fn is_home(&self) -> bool {
+    pub(super) fn is_idle(&self) -> bool {
         let mut entries = std::iter::once(&self.one).chain(&self.more);
-        entries.all(|entry| matches!(entry.stage, Stage::Free))
+        entries.all(|entry| matches!(entry.state, WaiterState::Free))
             && self.waiting == 0
             && self.first == NONE
             && self.last == NONE
     }
 
     #[inline]
-    fn entry(&mut self, key: usize) -> Option<&mut Entry> {
+    fn entry(&mut self, key: usize) -> Option<&mut WaiterEntry> {
         if key == 0 { Some(&mut self.one) } else { self.more.get_mut(key.wrapping_sub(1)) }
     }
 
     /// The entry of a ticket.
     #[inline]
-    fn held(&mut self, key: usize) -> &mut Entry {
+    fn occupied(&mut self, key: usize) -> &mut WaiterEntry {
         let Some(entry) = self.entry(key) else { no_entry() };
         entry
     }
 
     /// Puts a new entry into a place that is free.
     #[inline]
-    fn insert(&mut self, new: Entry) -> usize {
+    fn insert(&mut self, new: WaiterEntry) -> usize {
         let key = self.free;
         let Some(entry) = self.entry(key) else { return self.grow(new) };
         let next = entry.next;
         let before = mem::replace(entry, new);
-        debug_assert!(matches!(before.stage, Stage::Free), "Invariant 2");
+        debug_assert!(matches!(before.state, WaiterState::Free), "Invariant 2");
         // Nothing is in it to be dropped.
         mem::forget(before);
         self.free = next;
@@ -143,33 +143,33 @@ impl List {
 
     #[cold]
     #[inline(never)]
-    fn grow(&mut self, new: Entry) -> usize {
+    fn grow(&mut self, new: WaiterEntry) -> usize {
         self.more.push(new);
         self.more.len()
     }
 
-    /// What becomes of the entry is up to its former stage: it is Free now.
+    /// What becomes of the entry is up to its former state: it is Free now.
     #[inline]
-    fn vacate(&mut self, key: usize) -> Stage {
+    fn free_entry(&mut self, key: usize) -> WaiterState {
         let free = self.free;
-        let entry = self.held(key);
+        let entry = self.occupied(key);
         entry.next = free;
-        let stage = mem::replace(&mut entry.stage, Stage::Free);
+        let state = mem::replace(&mut entry.state, WaiterState::Free);
         self.free = key;
-        stage
+        state
     }
 
     /// Ends the wait of somebody who was called; says whether he was.
     #[inline]
-    fn take_note(&mut self, key: usize) -> bool {
+    fn acknowledge(&mut self, key: usize) -> bool {
         let free = self.free;
-        let entry = self.held(key);
-        if !matches!(entry.stage, Stage::Served { .. }) {
+        let entry = self.occupied(key);
+        if !matches!(entry.state, WaiterState::Notified { .. }) {
             return false;
         }
         entry.next = free;
         // Nothing is in it to be dropped.
-        mem::forget(mem::replace(&mut entry.stage, Stage::Free));
+        mem::forget(mem::replace(&mut entry.state, WaiterState::Free));
         self.free = key;
         true
     }
@@ -179,21 +179,23 @@ impl List {
     pub(super) fn first(&mut self, wakes: &mut WakeList) -> Option<usize> {
         loop {
             let entry = self.entry(self.first)?;
-            let Stage::Waiting(waiter) = &entry.stage else { unreachable!("Invariant 1") };
+            let WaiterState::Waiting(waiter) = &entry.state else {
+                unreachable!("Invariant 1: every linked entry is Waiting")
+            };
             if !waiter.is_cancelled() {
                 return Some(entry.tag);
             }
-            self.pass_over(self.first, wakes);
+            self.skip(self.first, wakes);
         }
     }
 
     /// Passes over all whose code is cancelled, and says how many are left.
-    pub(super) fn count(&mut self, wakes: &mut WakeList) -> usize {
+    pub(super) fn count_eligible(&mut self, wakes: &mut WakeList) -> usize {
         let mut key = self.first;
         while let Some(entry) = self.entry(key) {
             let next = entry.next;
-            if matches!(&entry.stage, Stage::Waiting(waiter) if waiter.is_cancelled()) {
-                self.pass_over(key, wakes);
+            if matches!(&entry.state, WaiterState::Waiting(waiter) if waiter.is_cancelled()) {
+                self.skip(key, wakes);
             }
             key = next;
         }
@@ -201,28 +203,28 @@ impl List {
     }
 
     #[cold]
-    fn pass_over(&mut self, key: usize, wakes: &mut WakeList) {
-        if let Some((_, waiter)) = self.unlink(key, Stage::Passed) {
-            wakes.forget(waiter);
+    fn skip(&mut self, key: usize, wakes: &mut WakeList) {
+        if let Some((_, waiter)) = self.unlink(key, WaiterState::Skipped) {
+            wakes.drop_later(waiter);
         }
     }
 
     /// Adds an entry at the end. In a broken queue it is woken at once, to find that out.
-    pub(super) fn enter(&mut self, tag: usize, waiter: Waiter, wakes: &mut WakeList) -> usize {
+    pub(super) fn enqueue_or_break(&mut self, tag: usize, waiter: Waiter, wakes: &mut WakeList) -> usize {
         if let Some(broken) = &self.broken {
-            let stage = Stage::Broken(broken.clone());
+            let state = WaiterState::Broken(broken.clone());
             wakes.push(waiter);
-            return self.insert(Entry { tag, prev: NONE, next: NONE, stage });
+            return self.insert(WaiterEntry { tag, prev: NONE, next: NONE, state });
         }
-        self.join(tag, waiter)
+        self.enqueue(tag, waiter)
     }
 
     /// As `enter`, in a queue that is never broken.
     #[inline]
-    pub(super) fn join(&mut self, tag: usize, waiter: Waiter) -> usize {
+    pub(super) fn enqueue(&mut self, tag: usize, waiter: Waiter) -> usize {
         debug_assert!(self.broken.is_none(), "who is broken says so to those who come");
         let prev = self.last;
-        let key = self.insert(Entry { tag, prev, next: NONE, stage: Stage::Waiting(waiter) });
+        let key = self.insert(WaiterEntry { tag, prev, next: NONE, state: WaiterState::Waiting(waiter) });
         match self.entry(prev) {
             Some(last) => last.next = key,
             None => self.first = key,
@@ -234,9 +236,9 @@ impl List {
 
     /// Calls the longest waiter that may be called, and gives its tag.
     #[inline]
-    pub(super) fn serve(&mut self, pass_on: bool, wakes: &mut WakeList) -> Option<usize> {
+    pub(super) fn notify_one(&mut self, pass_on: bool, wakes: &mut WakeList) -> Option<usize> {
         let tag = self.first(wakes)?;
-        if let Some((_, waiter)) = self.unlink(self.first, Stage::Served { pass_on }) {
+        if let Some((_, waiter)) = self.unlink(self.first, WaiterState::Notified { pass_on }) {
             wakes.push(waiter);
         }
         Some(tag)
@@ -246,7 +248,7 @@ impl List {
     pub(super) fn break_with(&mut self, broken: &Broken, wakes: &mut WakeList) -> usize {
         let mut count = 0;
         while self.first(wakes).is_some() {
-            if let Some((_, waiter)) = self.unlink(self.first, Stage::Broken(broken.clone())) {
+            if let Some((_, waiter)) = self.unlink(self.first, WaiterState::Broken(broken.clone())) {
                 wakes.push(waiter);
             }
             count += 1;
@@ -256,28 +258,30 @@ impl List {
     }
 
     /// Takes out an entry that was not moved. The waiter comes back to be dropped where no lock is held.
-    pub(super) fn remove(&mut self, key: usize) -> (Left, Option<Waiter>) {
-        if let Some((_, waiter)) = self.unlink(key, Stage::Free) {
-            self.vacate(key);
-            return (Left::Waiting, Some(waiter));
+    pub(super) fn remove(&mut self, key: usize) -> (LeaveOutcome, Option<Waiter>) {
+        if let Some((_, waiter)) = self.unlink(key, WaiterState::Free) {
+            self.free_entry(key);
+            return (LeaveOutcome::Waiting, Some(waiter));
         }
-        match self.vacate(key) {
-            Stage::Served { pass_on } => (Left::Served { pass_on }, None),
-            Stage::Broken(_) => (Left::Broken, None),
-            Stage::Passed => (Left::Waiting, None),
-            Stage::Free | Stage::Waiting(_) | Stage::Moved(_) => unreachable!("this queue's waiters are never moved"),
+        match self.free_entry(key) {
+            WaiterState::Notified { pass_on } => (LeaveOutcome::Notified { pass_on }, None),
+            WaiterState::Broken(_) => (LeaveOutcome::Broken, None),
+            WaiterState::Skipped => (LeaveOutcome::Waiting, None),
+            WaiterState::Free | WaiterState::Waiting(_) | WaiterState::Moved(_) => {
+                unreachable!("this queue's waiters are never moved")
+            }
         }
     }
 
     /// Takes a Waiting entry out of the list (the entry stays) and gives its tag and waiter; none if it is not Waiting.
     #[inline]
-    fn unlink(&mut self, key: usize, stage: Stage) -> Option<(usize, Waiter)> {
+    fn unlink(&mut self, key: usize, state: WaiterState) -> Option<(usize, Waiter)> {
         let entry = self.entry(key)?;
-        if !matches!(entry.stage, Stage::Waiting(_)) {
+        if !matches!(entry.state, WaiterState::Waiting(_)) {
             return None;
         }
         let (tag, prev, next) = (entry.tag, entry.prev, entry.next);
-        let Stage::Waiting(waiter) = mem::replace(&mut entry.stage, stage) else { unreachable!("just seen") };
+        let WaiterState::Waiting(waiter) = mem::replace(&mut entry.state, state) else { unreachable!("just seen") };
         match self.entry(prev) {
             Some(entry) => entry.next = next,
             None => self.first = next,
@@ -294,19 +298,19 @@ impl List {
 #[cold]
 #[inline(never)]
 fn no_entry() -> ! {
-    unreachable!("who has a ticket has an entry")
+    unreachable!("who has a key has an entry")
 }
 
 /// Moves the `n` longest waiters of one line that may be called to the end of another, in their order; to the same line: none.
 ///
 /// With `retag` it stops before the first whose tag is not the one, and gives them the other. `mark` runs under both locks, before
 /// anybody has moved.
-pub(super) fn repark(
-    from: &Shared,
-    to: &Arc<Shared>,
+pub(super) fn requeue(
+    from: &SharedWaiterList,
+    to: &Arc<SharedWaiterList>,
     n: usize,
     retag: Option<(usize, usize)>,
-    mark: impl FnOnce(),
+    before_move: impl FnOnce(),
     wakes: &mut WakeList,
 ) -> usize {
     if ptr::eq(from, &raw const **to) {
@@ -321,7 +325,7 @@ pub(super) fn repark(
         target = to.lock();
         source = from.lock();
     }
-    mark();
+    before_move();
     let mut count = 0;
     while count < n {
         let Some(first) = source.first(wakes) else { break };
@@ -329,59 +333,67 @@ pub(super) fn repark(
             break;
         }
         let key = source.first;
-        let Some((tag, waiter)) = source.unlink(key, Stage::Served { pass_on: false }) else { break };
-        let moved = target.enter(retag.map_or(tag, |(_, new)| new), waiter, wakes);
-        source.held(key).stage = Stage::Moved(Ticket { key: moved, away: Some(to.clone()) });
+        let Some((tag, waiter)) = source.unlink(key, WaiterState::Notified { pass_on: false }) else { break };
+        let moved = target.enqueue_or_break(retag.map_or(tag, |(_, new)| new), waiter, wakes);
+        source.occupied(key).state = WaiterState::Moved(WaiterKey { key: moved, moved_to: Some(to.clone()) });
         count += 1;
     }
     count
 }
 
-/// A waiter's hold on its entry. Whoever has one must see it through: `poll` until ready, `leave` or `List::remove`.
-pub(super) struct Ticket {
+/// A waiter's hold on its entry. Whoever has one must see it through: `poll` until ready, `leave` or `WaiterList::remove`.
+pub(super) struct WaiterKey {
     key: usize,
     /// The line that it was moved to. None: it is in the line where it was made, which whoever has it has to show.
-    away: Option<Arc<Shared>>,
+    moved_to: Option<Arc<SharedWaiterList>>,
+}
+
+/// The states of a future that waits in one list, for as long as it takes.
+#[derive(Debug)]
+pub(super) enum WaitState {
+    Start,
+    Waiting(WaiterKey),
+    Done,
 }
 
 /// How a wait ended.
-pub(super) enum Called {
-    Served,
+pub(super) enum WaitOutcome {
+    Notified,
     Broken(Broken),
     /// It was passed over, and its code is not cancelled now: it has to start again, where it waited under this tag.
-    Passed {
+    Skipped {
         tag: usize,
     },
 }
 
 /// What a waiter was when it left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Left {
+pub(super) enum LeaveOutcome {
     /// Also if it was passed over.
     Waiting,
-    Served {
+    Notified {
         pass_on: bool,
     },
     Broken,
 }
 
-impl fmt::Debug for Ticket {
+impl fmt::Debug for WaiterKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Ticket").field(&self.key).finish()
+        f.debug_tuple("WaiterKey").field(&self.key).finish()
     }
 }
 
-/// A waiter that went away: what it was, under which tag, and where, if it had been moved.
-pub(super) struct Gone {
-    pub(super) left: Left,
+/// A waiter that went moved_to: what it was, under which tag, and where, if it had been moved.
+pub(super) struct LeaveResult {
+    pub(super) left: LeaveOutcome,
     pub(super) tag: usize,
-    pub(super) away: Option<Arc<Shared>>,
+    pub(super) moved_to: Option<Arc<SharedWaiterList>>,
 }
 
-impl Ticket {
+impl WaiterKey {
     #[inline]
     pub(super) fn new(key: usize) -> Self {
-        Ticket { key, away: None }
+        WaiterKey { key, moved_to: None }
     }
 
     pub(super) fn key(&self) -> usize {
@@ -390,30 +402,30 @@ impl Ticket {
 
     /// Whether it waits in another line than that where it was made.
     pub(super) fn was_moved(&self) -> bool {
-        self.away.is_some()
+        self.moved_to.is_some()
     }
 
     /// Ready once the wait has ended; then the entry is gone, and the ticket used up.
     #[inline]
-    pub(super) fn poll(&mut self, home: &Shared, cx: &mut Context<'_>) -> Poll<Called> {
-        if self.away.is_none() && home.lock().take_note(self.key) {
-            return Poll::Ready(Called::Served);
+    pub(super) fn poll(&mut self, list: &SharedWaiterList, cx: &mut Context<'_>) -> Poll<WaitOutcome> {
+        if self.moved_to.is_none() && list.lock().acknowledge(self.key) {
+            return Poll::Ready(WaitOutcome::Notified);
         }
-        self.poll_anywhere(home, cx)
+        self.poll_slow(list, cx)
     }
 
     /// As `poll`. For those who most likely were moved, and for all that are not polled because they were called.
     #[inline(never)]
-    pub(super) fn poll_anywhere(&mut self, home: &Shared, cx: &mut Context<'_>) -> Poll<Called> {
+    pub(super) fn poll_slow(&mut self, list: &SharedWaiterList, cx: &mut Context<'_>) -> Poll<WaitOutcome> {
         // Invariant 3: made and asked before the lock is taken, dropped after it is released.
         let mut spare: Option<Waiter> = None;
         let mut may_start = None;
         loop {
-            let mut list = self.away.as_deref().unwrap_or(home).lock();
-            let entry = list.held(self.key);
+            let mut list = self.moved_to.as_deref().unwrap_or(list).lock();
+            let entry = list.occupied(self.key);
             let tag = entry.tag;
-            match &mut entry.stage {
-                Stage::Waiting(waiter) => {
+            match &mut entry.state {
+                WaiterState::Waiting(waiter) => {
                     if waiter.is_current(cx) {
                         return Poll::Pending;
                     }
@@ -424,19 +436,21 @@ impl Ticket {
                     drop(list);
                     spare = Some(Waiter::new(cx));
                 }
-                Stage::Passed if may_start.is_none() => {
+                WaiterState::Skipped if may_start.is_none() => {
                     drop(list);
                     may_start = Some(!leaf::is_cancelled());
                 }
-                Stage::Passed if may_start == Some(false) => return Poll::Pending,
+                WaiterState::Skipped if may_start == Some(false) => return Poll::Pending,
                 _ => {
-                    let stage = list.vacate(self.key);
+                    let state = list.free_entry(self.key);
                     drop(list);
-                    match stage {
-                        Stage::Moved(next) => *self = next,
-                        Stage::Broken(broken) => return Poll::Ready(Called::Broken(broken)),
-                        Stage::Passed => return Poll::Ready(Called::Passed { tag }),
-                        Stage::Served { .. } | Stage::Waiting(_) | Stage::Free => return Poll::Ready(Called::Served),
+                    match state {
+                        WaiterState::Moved(next) => *self = next,
+                        WaiterState::Broken(broken) => return Poll::Ready(WaitOutcome::Broken(broken)),
+                        WaiterState::Skipped => return Poll::Ready(WaitOutcome::Skipped { tag }),
+                        WaiterState::Notified { .. } | WaiterState::Waiting(_) | WaiterState::Free => {
+                            return Poll::Ready(WaitOutcome::Notified);
+                        }
                     }
                 }
             }
@@ -444,26 +458,26 @@ impl Ticket {
     }
 
     /// Takes a place at the end of the line where this ticket has waited, and was passed over.
-    pub(super) fn rejoin(&mut self, home: &Shared, tag: usize, waiter: Waiter) {
+    pub(super) fn enqueue_again(&mut self, list: &SharedWaiterList, tag: usize, waiter: Waiter) {
         let mut wakes = WakeList::default();
-        let mut list = self.away.as_deref().unwrap_or(home).lock();
-        self.key = list.enter(tag, waiter, &mut wakes);
+        let mut list = self.moved_to.as_deref().unwrap_or(list).lock();
+        self.key = list.enqueue_or_break(tag, waiter, &mut wakes);
     }
 
-    /// Goes away, from wherever it was moved to.
-    pub(super) fn leave(mut self, home: &Shared) -> Gone {
+    /// Goes moved_to, from wherever it was moved to.
+    pub(super) fn leave(mut self, list: &SharedWaiterList) -> LeaveResult {
         loop {
-            let mut list = self.away.as_deref().unwrap_or(home).lock();
-            let &mut Entry { tag, ref stage, .. } = list.held(self.key);
-            if !matches!(stage, Stage::Moved(_)) {
+            let mut list = self.moved_to.as_deref().unwrap_or(list).lock();
+            let &mut WaiterEntry { tag, ref state, .. } = list.occupied(self.key);
+            if !matches!(state, WaiterState::Moved(_)) {
                 let (left, waiter) = list.remove(self.key);
                 drop(list);
                 drop(waiter);
-                return Gone { left, tag, away: self.away };
+                return LeaveResult { left, tag, moved_to: self.moved_to };
             }
-            let stage = list.vacate(self.key);
+            let state = list.free_entry(self.key);
             drop(list);
-            if let Stage::Moved(next) = stage {
+            if let WaiterState::Moved(next) = state {
                 self = next;
             }
         }
@@ -477,7 +491,7 @@ pub struct WakeList {
     first: Option<Waiter>,
     rest: Vec<Waiter>,
     /// Not to be woken, but dropped.
-    passed: Vec<Waiter>,
+    stale: Vec<Waiter>,
 }
 
 impl WakeList {
@@ -495,14 +509,14 @@ impl WakeList {
         self.rest.push(waiter);
     }
 
-    fn forget(&mut self, waiter: Waiter) {
-        self.passed.push(waiter);
+    fn drop_later(&mut self, waiter: Waiter) {
+        self.stale.push(waiter);
     }
 
     /// As a drop, for where it counts: most have one, or none.
     #[inline]
     pub(super) fn finish(mut self) {
-        if self.rest.is_empty() && self.passed.is_empty() {
+        if self.rest.is_empty() && self.stale.is_empty() {
             let first = self.first.take();
             // Nothing is left in it to be dropped: this spares the looks.
             mem::forget(self);

@@ -9,8 +9,8 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use super::Who;
-use super::slip::{Awaited, Ticket};
+use super::Awaiter;
+use super::job_handle::{JobHandle, PermitRequest};
 use crate::reason::Origin;
 use crate::sync::CapacityLimiter;
 use crate::tree::current;
@@ -62,15 +62,15 @@ impl<T, F> fmt::Debug for ToThread<T, F> {
 /// Future of [`try_to_thread`](super::try_to_thread).
 #[must_use = "futures do nothing unless polled"]
 pub struct TryToThread<T, F> {
-    pub(super) stage: Stage<T, F>,
+    pub(super) state: JobFutureState<T, F>,
     pub(super) name: Option<Cow<'static, str>>,
     pub(super) location: &'static Location<'static>,
 }
 
-pub(super) enum Stage<T, F> {
-    Fresh { ticket: Ticket, work: Option<F> },
+pub(super) enum JobFutureState<T, F> {
+    Start { request: PermitRequest, work: Option<F> },
     // The calls go first: a thread that waits for one is told before its job is left to others.
-    Running { awaited: Awaited<T>, scope: OwnedScope },
+    Running { handle: JobHandle<T>, scope: OwnedScope },
     Done,
 }
 
@@ -80,8 +80,8 @@ impl<T, F> Unpin for TryToThread<T, F> {}
 impl<T, F> TryToThread<T, F> {
     /// As [`ToThread::limiter`].
     pub fn limiter(mut self, limiter: Arc<CapacityLimiter>) -> Self {
-        if let Stage::Fresh { ticket, .. } = &mut self.stage {
-            ticket.limiter = Some(limiter);
+        if let JobFutureState::Start { request, .. } = &mut self.state {
+            request.limiter = Some(limiter);
         }
         self
     }
@@ -103,42 +103,42 @@ where
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<T>> {
         let this = &mut *self;
         loop {
-            match &mut this.stage {
-                Stage::Fresh { ticket, work } => {
-                    let paid = ready!(ticket.poll(this.location, cx));
+            match &mut this.state {
+                JobFutureState::Start { request, work } => {
+                    let permit = ready!(request.poll(this.location, cx));
                     let Some(work) = work.take() else { unreachable!("started once") };
                     let origin = Origin::new(
                         this.name.take().unwrap_or(Cow::Borrowed(std::any::type_name::<F>())),
                         this.location,
                     );
-                    let awaited = Awaited::new();
-                    let slip = awaited.slip().clone();
-                    let end = slip.clone();
+                    let handle = JobHandle::new();
+                    let state = handle.state().clone();
+                    let end = state.clone();
                     let body = Box::pin(std::future::poll_fn(move |cx| {
-                        ready!(end.poll_ended(cx));
+                        ready!(end.poll_finished(cx));
                         if current::scope().flagged(ABANDONED) {
                             // Nobody else will look: a panic has to fail the scope that waits now (L29).
-                            end.settle();
+                            end.resume_panic();
                         }
                         Poll::Ready(())
                     }));
                     let scope = OwnedScope::enter(Kind::Thread, origin, body);
                     let Some(node) = scope.node().cloned() else { unreachable!("just entered") };
-                    this.stage = Stage::Running { awaited, scope };
-                    if let Err(refused) = Awaited::start(&slip, Who::Scope(node), paid, work) {
+                    this.state = JobFutureState::Running { handle, scope };
+                    if let Err(refused) = JobHandle::start(&state, Awaiter::Scope(node), permit, work) {
                         // The job has ended; nothing else is left of its scope.
-                        this.stage = Stage::Done;
+                        this.state = JobFutureState::Done;
                         return Poll::Ready(Err(refused));
                     }
                 }
-                Stage::Running { awaited, scope } => {
-                    awaited.poll_calls(cx);
+                JobFutureState::Running { handle, scope } => {
+                    handle.poll_calls(cx);
                     ready!(Pin::new(scope).poll(cx));
-                    let slip = awaited.slip().clone();
-                    this.stage = Stage::Done;
-                    return Poll::Ready(Ok(slip.take()));
+                    let state = handle.state().clone();
+                    this.state = JobFutureState::Done;
+                    return Poll::Ready(Ok(state.take_result()));
                 }
-                Stage::Done => panic!("a blocking job was polled after it had returned"),
+                JobFutureState::Done => panic!("a blocking job was polled after it had returned"),
             }
         }
     }

@@ -7,7 +7,7 @@
 //! ```
 //!
 //! 1. no room, or somebody stands in line
-//! 2. `Door::serve` let it in, in its turn: it belongs to the task in that instant
+//! 2. `QueuedResource::notify_one` let it in, in its turn: it belongs to the task in that instant
 //! 3. had at once
 //!
 //! What a future has that was let in (2) and is dropped, it has to give back.
@@ -23,81 +23,81 @@ use std::fmt;
 use std::mem;
 use std::task::{Context, Poll, ready};
 
-use super::line::{Called, Left, Ticket};
 use super::wait_queue::{Line, WaitQueue};
+use super::waiter_list::{LeaveOutcome, WaitOutcome, WaiterKey};
 use crate::leaf::{Gate, Waiter};
-use crate::raw::lock::{Mode, Word};
+use crate::raw::lock::{Mode, RawRwLock};
 
 /// What there is behind the door: a word that says how much more fits in, and whether somebody stands in line.
-pub(super) trait Room {
+pub(super) trait Resource {
     /// Lets in somebody who wants so much, if that fits in and there is no mark.
-    fn enter(&self, need: usize) -> bool;
+    fn try_acquire(&self, need: usize) -> bool;
 
     /// Lets in the first in line, if that fits in.
-    fn admit(&self, need: usize) -> bool;
+    fn acquire_for_waiter(&self, need: usize) -> bool;
 
     /// Whether somebody who wants so much fits in, if nobody stands in line.
-    fn fits(&self, need: usize) -> bool;
+    fn is_available(&self, need: usize) -> bool;
 
     /// Sets the mark: from now on nobody enters, and who goes out serves the line.
-    fn mark(&self);
+    fn set_contended(&self);
 
     /// Takes it away.
-    fn unmark(&self);
+    fn clear_contended(&self);
 }
 
 /// A room and the line before it. In the line, one's tag is what one needs.
-pub(super) struct Door<'a, R> {
-    pub(super) room: &'a R,
+pub(super) struct QueuedResource<'a, R> {
+    pub(super) resource: &'a R,
     pub(super) queue: &'a WaitQueue,
 }
 
-impl<R: Room> Door<'_, R> {
+impl<R: Resource> QueuedResource<'_, R> {
     /// Lets in whoever fits now, in order.
-    pub(super) fn serve(self) {
+    pub(super) fn notify_waiters(self) {
         let line = self.queue.lock();
-        self.serve_line(line);
+        self.notify_waiters_in(line);
     }
 
-    pub(super) fn serve_line(self, mut line: Line<'_>) {
-        if self.serve_those_who_fit(&mut line) {
-            self.room.unmark();
+    pub(super) fn notify_waiters_in(self, mut line: Line<'_>) {
+        if self.admit_waiters(&mut line) {
+            self.resource.clear_contended();
         }
         line.finish().finish();
     }
 
     /// Says whether nobody is left.
-    fn serve_those_who_fit(&self, line: &mut Line<'_>) -> bool {
+    fn admit_waiters(&self, line: &mut Line<'_>) -> bool {
         while let Some(need) = line.first() {
-            if !self.room.admit(need) {
+            if !self.resource.acquire_for_waiter(need) {
                 return false;
             }
-            line.serve();
+            line.notify_one();
         }
         true
     }
 
     /// For one who was not let in, and does not wait: whether it should try again, because those in line were in its way only
     /// until somebody saw that their code is cancelled.
-    pub(super) fn clears(self, need: usize) -> bool {
-        if !self.room.fits(need) || self.queue.is_empty() {
+    pub(super) fn drop_cancelled_waiters(self, need: usize) -> bool {
+        if !self.resource.is_available(need) || self.queue.is_empty() {
             return false;
         }
         let mut line = self.queue.lock();
-        let clear = self.serve_those_who_fit(&mut line);
+        let clear = self.admit_waiters(&mut line);
         if clear {
-            self.room.unmark();
+            self.resource.clear_contended();
         }
         line.finish().finish();
         clear
     }
 
     /// Moves the `n` longest of those whose tag is `only` from another queue to the end of this line, where they need `need`.
-    pub(super) fn adopt(self, from: &WaitQueue, n: usize, only: usize, need: usize) -> usize {
+    pub(super) fn requeue_from(self, from: &WaitQueue, n: usize, only: usize, need: usize) -> usize {
         // Invariant 1.
-        let count = from.repark_as(n, self.queue, Some((only, need)), || self.room.mark());
+        let count = from.requeue_tagged(n, self.queue, Some((only, need)), || self.resource.set_contended());
         // Also if nobody has moved: the mark has to go.
-        self.serve();
+        self.notify_waiters();
         count
     }
 }
@@ -112,48 +112,48 @@ const fn mode(need: usize) -> Mode {
     if need == READ { Mode::Read } else { Mode::Write }
 }
 
-/// Of a lock. Who is in takes a `Hold`.
-impl Room for Word {
-    fn enter(&self, need: usize) -> bool {
-        self.reserve(mode(need))
+/// Of a lock. Who is in takes a `RawGuard`.
+impl Resource for RawRwLock {
+    fn try_acquire(&self, need: usize) -> bool {
+        self.try_reserve(mode(need))
     }
 
-    fn admit(&self, need: usize) -> bool {
-        self.admit(mode(need))
+    fn acquire_for_waiter(&self, need: usize) -> bool {
+        self.reserve_for_waiter(mode(need))
     }
 
-    fn fits(&self, need: usize) -> bool {
+    fn is_available(&self, need: usize) -> bool {
         let (readers, writer) = self.readers_and_writer();
         !writer && (need == READ || readers == 0)
     }
 
-    fn mark(&self) {
-        self.mark();
+    fn set_contended(&self) {
+        self.set_contended();
     }
 
-    fn unmark(&self) {
-        self.unmark();
+    fn clear_contended(&self) {
+        self.clear_contended();
     }
 }
 
 /// What the acquiring futures have in common.
-pub(super) struct Claim {
+pub(super) struct Acquire {
     need: usize,
     gate: Gate,
-    step: Step,
+    state: AcquireState,
 }
 
 /// See the picture at the head of this module.
-enum Step {
+enum AcquireState {
     Start,
-    Line(Ticket),
-    Over,
+    Waiting(WaiterKey),
+    Done,
 }
 
-impl Claim {
+impl Acquire {
     #[inline]
     pub(super) const fn new(what: &'static str, need: usize) -> Self {
-        Claim { need, gate: Gate::new(what), step: Step::Start }
+        Acquire { need, gate: Gate::new(what), state: AcquireState::Start }
     }
 
     #[inline]
@@ -164,77 +164,77 @@ impl Claim {
     /// The first half of a poll. Ready with whether it may be had at once: then that is tried, and if it fails, the second half follows.
     #[inline]
     pub(super) fn poll_start(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
-        self.gate.poll_start(cx).map(|()| matches!(self.step, Step::Start))
+        self.gate.poll_start(cx).map(|()| matches!(self.state, AcquireState::Start))
     }
 
     /// It was had at once.
     #[inline]
-    pub(super) fn is_over(&mut self) {
+    pub(super) fn finish(&mut self) {
         // It was at the start: nothing is there to be dropped, and no code for that where this is inlined.
-        mem::forget(mem::replace(&mut self.step, Step::Over));
+        mem::forget(mem::replace(&mut self.state, AcquireState::Done));
     }
 
     /// The second half. Ready once it is in: then that has to be taken.
     #[inline(never)]
-    pub(super) fn poll_wait<R: Room>(&mut self, door: Door<'_, R>, cx: &mut Context<'_>) -> Poll<()> {
-        match &mut self.step {
-            Step::Start => {}
-            Step::Line(ticket) => {
-                if let Called::Served = ready!(ticket.poll(door.queue.shared(), cx)) {
-                    self.step = Step::Over;
+    pub(super) fn poll_wait<R: Resource>(&mut self, queued: QueuedResource<'_, R>, cx: &mut Context<'_>) -> Poll<()> {
+        match &mut self.state {
+            AcquireState::Start => {}
+            AcquireState::Waiting(key) => {
+                if let WaitOutcome::Notified = ready!(key.poll(queued.queue.shared(), cx)) {
+                    self.state = AcquireState::Done;
                     return Poll::Ready(());
                 }
                 // It was passed over: the ticket is used up.
-                self.step = Step::Start;
+                self.state = AcquireState::Start;
             }
-            Step::Over => panic!("the wait for a {} was polled after it was ready", self.gate.what()),
+            AcquireState::Done => panic!("the wait for a {} was polled after it was ready", self.gate.what()),
         }
         // L36: made before the lock is taken, and dropped after it is released.
         let waiter = Waiter::new(cx);
-        let mut line = door.queue.lock();
-        door.room.mark();
-        let nobody = door.serve_those_who_fit(&mut line);
-        if nobody && door.room.admit(self.need) {
-            door.room.unmark();
+        let mut line = queued.queue.lock();
+        queued.resource.set_contended();
+        let nobody = queued.admit_waiters(&mut line);
+        if nobody && queued.resource.acquire_for_waiter(self.need) {
+            queued.resource.clear_contended();
             line.finish().finish();
-            self.step = Step::Over;
+            self.state = AcquireState::Done;
             return Poll::Ready(());
         }
-        self.step = Step::Line(line.join(self.need, waiter));
+        self.state = AcquireState::Waiting(line.enqueue(self.need, waiter));
         line.finish().finish();
         Poll::Pending
     }
 
     /// The future is dropped: leaves the line. `true` if it is in: then that has to be given back.
     #[inline]
-    pub(super) fn gives_up<R: Room>(&mut self, door: Door<'_, R>) -> bool {
-        matches!(self.step, Step::Line(_)) && self.leaves(door)
+    pub(super) fn leave<R: Resource>(&mut self, queued: QueuedResource<'_, R>) -> bool {
+        matches!(self.state, AcquireState::Waiting(_)) && self.leave_waiting(queued)
     }
 
     #[inline(never)]
-    fn leaves<R: Room>(&mut self, door: Door<'_, R>) -> bool {
-        let Step::Line(ticket) = mem::replace(&mut self.step, Step::Over) else { return false };
-        let mut line = door.queue.lock();
-        let (left, waiter) = line.remove(&ticket);
-        if left != Left::Waiting {
+    fn leave_waiting<R: Resource>(&mut self, queued: QueuedResource<'_, R>) -> bool {
+        let AcquireState::Waiting(key) = mem::replace(&mut self.state, AcquireState::Done) else { return false };
+        let mut line = queued.queue.lock();
+        let (left, waiter) = line.remove(&key);
+        if left != LeaveOutcome::Waiting {
             return true;
         }
         // Invariant 2: others may have stood behind this one only for its sake.
-        door.serve_line(line);
+        queued.notify_waiters_in(line);
         drop(waiter);
         false
     }
 
     pub(super) fn fmt(&self, name: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{name}::{}", self.step())
+        write!(f, "{name}::{}", self.state_name())
     }
 
     /// For `Debug`.
-    pub(super) fn step(&self) -> &'static str {
-        match &self.step {
-            Step::Start => "Start",
-            Step::Line(_) => "Waiting",
-            Step::Over => "Over",
+    pub(super) fn state_name(&self) -> &'static str {
+        match &self.state {
+            AcquireState::Start => "Start",
+            AcquireState::Waiting(_) => "Waiting",
+            AcquireState::Done => "Done",
         }
     }
 }

@@ -1,7 +1,7 @@
 //! The resource of a bracket: lent to the body, given back, released.
 //!
 //! ```text
-//!   Loan ──lent──▶ body ──╳ dropped
+//!   Lease ──lent──▶ body ──╳ dropped
 //!    ▲                 │
 //!    └────returned─────┘        release(returned, exit)
 //! ```
@@ -26,7 +26,7 @@ use crate::tree::node::NodeRef;
 /// The resource of a bracket, lent to its body. Gives it back when dropped.
 pub struct Lent<R> {
     resource: Option<R>,
-    home: Arc<Loan<R>>,
+    lease: Arc<Lease<R>>,
 }
 
 impl<R> Deref for Lent<R> {
@@ -51,7 +51,7 @@ impl<R> DerefMut for Lent<R> {
 
 impl<R> Drop for Lent<R> {
     fn drop(&mut self) {
-        lock(&self.home.state).returned = self.resource.take();
+        lock(&self.lease.state).returned = self.resource.take();
     }
 }
 
@@ -62,89 +62,89 @@ impl<R: fmt::Debug> fmt::Debug for Lent<R> {
 }
 
 /// What the body of a bracket need not know of its loan.
-pub(super) trait Terms: Send + Sync + UnwindSafe + RefUnwindSafe {}
+pub(super) trait ErasedRelease: Send + Sync + UnwindSafe + RefUnwindSafe {}
 
 /// Where the resource is while nobody has it, and how its use ended.
-pub(super) struct Loan<R, L: ?Sized = dyn Terms> {
-    state: Mutex<State<R>>,
-    lease: L,
+pub(super) struct Lease<R, S: ?Sized = dyn ErasedRelease> {
+    state: Mutex<LeaseState<R>>,
+    spec: S,
 }
 
-struct State<R> {
+struct LeaseState<R> {
     returned: Option<R>,
     exit: Option<Exit>,
 }
 
 /// How the resource of a loan is to be released.
-pub(super) struct Lease<C> {
+pub(super) struct ReleaseSpec<C> {
     /// Until a finalizer has it.
     release: Mutex<Option<C>>,
     budget: Duration,
     location: &'static Location<'static>,
 }
 
-impl<C: Send> Terms for Lease<C> {}
+impl<C: Send> ErasedRelease for ReleaseSpec<C> {}
 
-impl<C> Lease<C> {
+impl<C> ReleaseSpec<C> {
     pub(super) fn new(release: C, budget: Duration, location: &'static Location<'static>) -> Self {
-        Lease { release: Mutex::new(Some(release)), budget, location }
+        ReleaseSpec { release: Mutex::new(Some(release)), budget, location }
     }
 }
 
-impl<R, C, Rel> Loan<R, Lease<C>>
+impl<R, C, Rel> Lease<R, ReleaseSpec<C>>
 where
     R: Send + 'static,
     C: FnOnce(R, Exit) -> Rel + Send + 'static,
     Rel: Future<Output: FinalizerOutput> + Send + 'static,
 {
     /// Lends a resource.
-    pub(super) fn of(resource: R, lease: Lease<C>) -> (Lent<R>, Arc<Self>) {
-        let loan = Arc::new(Loan { state: Mutex::new(State { returned: None, exit: None }), lease });
-        (Lent { resource: Some(resource), home: loan.clone() }, loan)
+    pub(super) fn new(resource: R, spec: ReleaseSpec<C>) -> (Lent<R>, Arc<Self>) {
+        let lease = Arc::new(Lease { state: Mutex::new(LeaseState { returned: None, exit: None }), spec });
+        (Lent { resource: Some(resource), lease: lease.clone() }, lease)
     }
 
     /// The use has come to its own end.
-    pub(super) fn ended(&self, exit: Exit) {
+    pub(super) fn set_exit(&self, exit: Exit) {
         lock(&self.state).exit = Some(exit);
     }
 
     /// The release, for whoever asks first; it looks at the scope of the use, if that has a node, to know how it has ended.
     pub(super) fn release(self: &Arc<Self>, scope: Option<&NodeRef>) -> Option<Finalizer> {
-        let release = lock(&self.lease.release).take()?;
-        let due = Some(Due { loan: self.clone(), scope: scope.cloned(), release });
-        Some(Finalizer::new("bracket", self.lease.location, self.lease.budget, Release::Due { due }))
+        let release = lock(&self.spec.release).take()?;
+        let pending = Some(PendingRelease { lease: self.clone(), scope: scope.cloned(), release });
+        Some(Finalizer::new("bracket", self.spec.location, self.spec.budget, ReleaseFuture::Pending { pending }))
     }
 
     /// Makes the release a finalizer of the use's scope, unless it is one: the last that runs, also if others were there before.
-    pub(super) fn leave_to(self: &Arc<Self>, scope: &NodeRef) {
+    pub(super) fn register_release(self: &Arc<Self>, scope: &NodeRef) {
         if let Some(release) = self.release(Some(scope)) {
             release.run_last_in(scope);
         }
     }
 }
 
-struct Due<R, C> {
-    loan: Arc<Loan<R, Lease<C>>>,
+struct PendingRelease<R, C> {
+    lease: Arc<Lease<R, ReleaseSpec<C>>>,
     scope: Option<NodeRef>,
     release: C,
 }
 
-impl<R, C> Due<R, C> {
+impl<R, C> PendingRelease<R, C> {
     /// By now the body has given the resource back, or never will.
     fn call<Rel>(self) -> Option<Rel>
     where
         C: FnOnce(R, Exit) -> Rel,
     {
-        let mut state = lock(&self.loan.state);
+        let mut state = lock(&self.lease.state);
         let (resource, exit) = (state.returned.take(), state.exit.take());
         drop(state);
         let (resource, release) = (resource?, self.release);
-        Some(release(resource, exit.unwrap_or_else(|| cut_short(self.scope.as_ref()))))
+        Some(release(resource, exit.unwrap_or_else(|| interrupted_exit(self.scope.as_ref()))))
     }
 }
 
 /// How the use has ended, if not by itself.
-fn cut_short(scope: Option<&NodeRef>) -> Exit {
+fn interrupted_exit(scope: Option<&NodeRef>) -> Exit {
     let Some(scope) = scope else { return Exit::Cancelled(None) };
     let state = scope.lock();
     match state.request() {
@@ -156,14 +156,14 @@ fn cut_short(scope: Option<&NodeRef>) -> Exit {
 
 pin_project! {
     /// The release, from its call on.
-    #[project = ReleaseProj]
-    enum Release<R, C, Rel> {
-        Due { due: Option<Due<R, C>> },
+    #[project = ReleaseFutureProj]
+    enum ReleaseFuture<R, C, Rel> {
+        Pending { pending: Option<PendingRelease<R, C>> },
         Running { #[pin] running: Rel },
     }
 }
 
-impl<R, C, Rel> Future for Release<R, C, Rel>
+impl<R, C, Rel> Future for ReleaseFuture<R, C, Rel>
 where
     C: FnOnce(R, Exit) -> Rel,
     Rel: Future<Output: FinalizerOutput>,
@@ -173,11 +173,11 @@ where
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Failure> {
         loop {
             let called = match self.as_mut().project() {
-                ReleaseProj::Running { running } => return running.poll(cx).map(FinalizerOutput::into_error),
-                ReleaseProj::Due { due } => due.take().and_then(Due::call),
+                ReleaseFutureProj::Running { running } => return running.poll(cx).map(FinalizerOutput::into_error),
+                ReleaseFutureProj::Pending { pending } => pending.take().and_then(PendingRelease::call),
             };
             match called {
-                Some(running) => self.set(Release::Running { running }),
+                Some(running) => self.set(ReleaseFuture::Running { running }),
                 // The body has kept the resource, or leaked it.
                 None => return Poll::Ready(None),
             }

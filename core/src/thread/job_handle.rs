@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 use std::{future::Future, thread};
 
-use super::calls::Desk;
-use super::{Host, Who, limiter};
+use super::calls::CallQueue;
+use super::{Awaiter, JobContext, limiter};
 use crate::sync::{CapacityLimiter, Holder, LimiterAcquireOwned, OwnedLimiterPermit};
 use crate::tree::current;
 use crate::tree::live_counts::CountedJob;
@@ -16,95 +16,95 @@ use crate::tree::panic::drop_payload;
 use crate::value::Carried;
 
 /// A job, for whoever awaits it: tells what it leaves, and polls what it calls back. Dropped, it lets no call in any more.
-pub(super) struct Awaited<T> {
-    slip: Arc<Slip<T>>,
+pub(super) struct JobHandle<T> {
+    state: Arc<JobState<T>>,
 }
 
-impl<T> Awaited<T> {
+impl<T> JobHandle<T> {
     pub(super) fn new() -> Self {
-        let filled = Mutex::new(Filled { result: None, ended: false, waker: None });
-        Awaited { slip: Arc::new(Slip { filled, desk: Arc::default() }) }
+        let completion = Mutex::new(Completion { result: None, finished: false, waker: None });
+        JobHandle { state: Arc::new(JobState { completion, calls: Arc::default() }) }
     }
 
-    pub(super) fn slip(&self) -> &Arc<Slip<T>> {
-        &self.slip
+    pub(super) fn state(&self) -> &Arc<JobState<T>> {
+        &self.state
     }
 
     pub(super) fn poll_calls(&self, cx: &mut Context<'_>) {
-        self.slip.desk.poll(cx);
+        self.state.calls.poll(cx);
     }
 
-    /// Hands `work` to the runtime, with `who` as its host.
+    /// Hands `work` to the runtime, with `awaiter` as its host.
     ///
     /// Refused, the closure is dropped here, which ends the job.
-    pub(super) fn start<F>(slip: &Arc<Slip<T>>, who: Who, paid: Paid, work: F) -> io::Result<()>
+    pub(super) fn start<F>(state: &Arc<JobState<T>>, awaiter: Awaiter, permit: ThreadPermit, work: F) -> io::Result<()>
     where
         T: Send + 'static,
         F: FnOnce() -> T + Send + 'static,
     {
         let Some(tree) = current::tree() else { current::no_context() };
-        let host = Host::new(who, slip.desk.clone(), tree.runtime.clone(), paid);
-        tree.runtime.blocking(job(slip, host, work)).map_err(|refused| {
+        let context = JobContext::new(awaiter, state.calls.clone(), tree.runtime.clone(), permit);
+        tree.runtime.blocking(job(state, context, work)).map_err(|refused| {
             drop(refused.work);
             refused.source
         })
     }
 }
 
-impl<T> Drop for Awaited<T> {
+impl<T> Drop for JobHandle<T> {
     fn drop(&mut self) {
-        self.slip.desk.close();
+        self.state.calls.close();
     }
 }
 
 /// What a job leaves for whoever awaits it, and the calls that it makes.
-pub(super) struct Slip<T> {
-    filled: Mutex<Filled<T>>,
-    desk: Arc<Desk>,
+pub(super) struct JobState<T> {
+    completion: Mutex<Completion<T>>,
+    calls: Arc<CallQueue>,
 }
 
-pub(super) struct Filled<T> {
+pub(super) struct Completion<T> {
     result: Option<thread::Result<T>>,
     /// The job has ended; also if the runtime dropped it.
-    ended: bool,
+    finished: bool,
     pub(super) waker: Option<Waker>,
 }
 
-impl<T> Slip<T> {
-    pub(super) fn lock(&self) -> MutexGuard<'_, Filled<T>> {
-        self.filled.lock().unwrap_or_else(PoisonError::into_inner)
+impl<T> JobState<T> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, Completion<T>> {
+        self.completion.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    pub(super) fn poll_ended(&self, cx: &mut Context<'_>) -> Poll<()> {
+    pub(super) fn poll_finished(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut spare: Option<Waker> = None;
         loop {
-            let mut filled = self.lock();
-            if filled.ended {
+            let mut completion = self.lock();
+            if completion.finished {
                 return Poll::Ready(());
             }
-            if filled.waker.as_ref().is_some_and(|old| old.will_wake(cx.waker())) {
+            if completion.waker.as_ref().is_some_and(|old| old.will_wake(cx.waker())) {
                 return Poll::Pending;
             }
             if spare.is_some() {
-                std::mem::swap(&mut filled.waker, &mut spare);
-                drop(filled);
+                std::mem::swap(&mut completion.waker, &mut spare);
+                drop(completion);
                 return Poll::Pending;
             }
             // No lock is held while a waker is cloned or dropped (L36).
-            drop(filled);
+            drop(completion);
             spare = Some(cx.waker().clone());
         }
     }
 
     /// Drops the result, or resumes the panic, of a job without a caller.
-    pub(super) fn settle(&self) {
+    pub(super) fn resume_panic(&self) {
         let result = self.lock().result.take();
         if let Some(Err(payload)) = result {
             panic::resume_unwind(payload);
         }
     }
 
-    pub(super) fn take(&self) -> T {
+    pub(super) fn take_result(&self) -> T {
         let result = self.lock().result.take();
         match result {
             Some(Ok(value)) => value,
@@ -114,24 +114,24 @@ impl<T> Slip<T> {
     }
 }
 
-impl<T> Drop for Slip<T> {
+impl<T> Drop for JobState<T> {
     fn drop(&mut self) {
         // A result that nobody has taken. This may be the runtime's thread, which must not panic (R8), or `Drop` (L37).
-        let result = self.filled.get_mut().unwrap_or_else(PoisonError::into_inner).result.take();
+        let result = self.completion.get_mut().unwrap_or_else(PoisonError::into_inner).result.take();
         let dropped = panic::catch_unwind(AssertUnwindSafe(|| drop(result)));
         drop_payload(dropped.err());
     }
 }
 
 /// The job's side of the slip: says that the job has ended, however it does.
-struct Writer<T>(Arc<Slip<T>>);
+struct CompleteOnDrop<T>(Arc<JobState<T>>);
 
-impl<T> Drop for Writer<T> {
+impl<T> Drop for CompleteOnDrop<T> {
     fn drop(&mut self) {
-        let mut filled = self.0.lock();
-        filled.ended = true;
-        let waker = filled.waker.take();
-        drop(filled);
+        let mut completion = self.0.lock();
+        completion.finished = true;
+        let waker = completion.waker.take();
+        drop(completion);
         if let Some(waker) = waker {
             waker.wake();
         }
@@ -139,21 +139,21 @@ impl<T> Drop for Writer<T> {
 }
 
 /// A permit for a thread, and the limiter that it is from.
-pub(super) type Paid = (Arc<CapacityLimiter>, OwnedLimiterPermit);
+pub(super) type ThreadPermit = (Arc<CapacityLimiter>, OwnedLimiterPermit);
 
 /// The way to a permit for a thread. It is also the checkpoint at the start of the job.
-pub(super) struct Ticket {
+pub(super) struct PermitRequest {
     pub(super) limiter: Option<Arc<CapacityLimiter>>,
     acquire: Option<Pin<Box<LimiterAcquireOwned>>>,
 }
 
-impl Ticket {
+impl PermitRequest {
     pub(super) fn new() -> Self {
-        Ticket { limiter: None, acquire: None }
+        PermitRequest { limiter: None, acquire: None }
     }
 
     /// The permit; its holder is whoever awaits the job, at `location`.
-    pub(super) fn poll(&mut self, location: &'static Location<'static>, cx: &mut Context<'_>) -> Poll<Paid> {
+    pub(super) fn poll(&mut self, location: &'static Location<'static>, cx: &mut Context<'_>) -> Poll<ThreadPermit> {
         let limiter = self.limiter.get_or_insert_with(limiter);
         let acquire = self.acquire.get_or_insert_with(|| Box::pin(limiter.clone().acquire_owned()));
         let permit = ready!(acquire.as_mut().poll(cx));
@@ -163,16 +163,16 @@ impl Ticket {
 }
 
 /// The closure for the runtime: runs `work` with its host known, catches its panic, gives the permit back, fills the slip.
-fn job<T, F>(slip: &Arc<Slip<T>>, host: Host, work: F) -> crate::runtime::Work
+fn job<T, F>(state: &Arc<JobState<T>>, context: JobContext, work: F) -> crate::runtime::Work
 where
     T: Send + 'static,
     F: FnOnce() -> T + Send + 'static,
 {
-    let writer = Writer(slip.clone());
+    let writer = CompleteOnDrop(state.clone());
     let values = Carried::here();
     let counted = CountedJob::new();
     Box::new(move || {
-        let result = host.around(|| panic::catch_unwind(AssertUnwindSafe(|| values.run(work))));
+        let result = context.enter(|| panic::catch_unwind(AssertUnwindSafe(|| values.run(work))));
         writer.0.lock().result = Some(result);
         drop(counted);
         // The last thing that happens: whoever waits may end the whole program now.
