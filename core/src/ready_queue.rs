@@ -56,15 +56,10 @@ impl ReadyQueue {
         self.lock().keys.len()
     }
 
-    /// Begins a turn, in which nobody needs to be woken: hands over the members that were woken.
-    pub(crate) fn begin_turn(&self, turn: &mut VecDeque<usize>) {
+    /// Begins a turn, in which nobody needs to be woken: hands over the members that were woken. `take` is called under the lock.
+    pub(crate) fn begin_turn(&self, take: impl FnMut(usize)) {
         let mut queue = self.lock();
-        if turn.is_empty() {
-            // Not copied: this one's memory is for those that are woken next.
-            std::mem::swap(turn, &mut queue.keys);
-        } else {
-            turn.append(&mut queue.keys);
-        }
+        queue.keys.drain(..).for_each(take);
         let driver = queue.driver.take();
         drop(queue);
         drop(driver);

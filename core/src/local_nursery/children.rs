@@ -14,8 +14,6 @@ use crate::ready_queue::ReadyMember;
 pub(super) struct LocalChildren<B> {
     all: Slab<(B, ReadyMember)>,
     turn: VecDeque<Next<B>>,
-    /// Empty between two turns: kept for its memory.
-    woken: VecDeque<usize>,
 }
 
 /// A child that is to be polled.
@@ -27,7 +25,7 @@ pub(super) enum Next<B> {
 
 impl<B> LocalChildren<B> {
     pub(super) fn new() -> Self {
-        LocalChildren { all: Slab::new(), turn: VecDeque::new(), woken: VecDeque::new() }
+        LocalChildren { all: Slab::new(), turn: VecDeque::new() }
     }
 
     /// How many have begun and not ended.
@@ -37,8 +35,7 @@ impl<B> LocalChildren<B> {
 
     /// Begins a turn of the children that were woken, and then of those that have come.
     pub(super) fn begin_turn<E>(&mut self, home: &Shared<E, B>) {
-        home.ready.begin_turn(&mut self.woken);
-        self.turn.extend(self.woken.drain(..).map(Next::Woken));
+        home.ready.begin_turn(|key| self.turn.push_back(Next::Woken(key)));
         home.take(&mut self.turn);
     }
 

@@ -1,6 +1,5 @@
 //! Local nurseries: what reaches one from another thread, against what its future is doing at that moment.
 
-use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::sync::{Arc, Mutex, mpsc};
 use std::task::{Poll, Waker};
@@ -93,7 +92,7 @@ fn the_end_of_a_group_races_with_its_news() {
         let waker = gone.on_drop_of_waker();
         let tells = ready.clone();
         let other = thread::spawn(move || tells.tell());
-        ready.begin_turn(&mut VecDeque::new());
+        ready.begin_turn(|_| ());
         ready.end_turn(waker, &body);
         ready.clear();
         other.join().unwrap();
