@@ -4,13 +4,13 @@
 //!   acquire ──▶ use ────────▶ Ok ────────────────────┐
 //!      │          └──────╳ cancelled, failed, panic ─┤ everything inside ends
 //!      │                                             └──▶ release(resource, exit), shielded, within its budget
-//!      └──╳ cut between its awaits, failed, panic: no resource, and no release
+//!      └──╳ dropped between its awaits, failed, panic: no resource, and no release
 //! ```
 //!
-//! What has to survive the loss of the future is on the heap only when it can be lost. As long as the first poll of the body lasts,
-//! that is the resource, which the body may give back from anywhere. If the body does not end in that poll, its scope gets a node
-//! there, and the release as its finalizer. If it does, nothing is left but the release: it is polled at once, and its scope
-//! gets a node only if it waits.
+//! State that has to survive a drop of the future is put on the heap only when the future can be dropped. During the first poll of the body
+//! that is the resource, which the body may give back from anywhere. If the body is pending after that poll, its scope gets a node, and
+//! the release becomes a finalizer of that node. If it is ready, only the release is left: it is polled at once, and its scope gets a node
+//! only if it is pending.
 
 mod lease;
 
@@ -207,7 +207,7 @@ where
     Bracket::new(acquire, body, release, |output| output.map_err(Err), exit)
 }
 
-/// What the outputs of the parts mean: `bracket` and `try_bracket` differ in nothing else.
+/// How the outputs of the parts are read. `bracket` and `try_bracket` differ in nothing else.
 struct OutputMapping<Acquired, R, T> {
     acquired: fn(Acquired) -> Result<R, T>,
     exit: fn(&T) -> Exit,
@@ -253,7 +253,7 @@ impl<A, Acquired, R, B, Fut, T, C> Bracket<A, Acquired, R, B, Fut, T, C> {
 }
 
 pin_project! {
-    /// The body of a bracket's scope. In its first poll it leaves the release to the scope, unless it is ready then.
+    /// The body of a bracket's scope. In its first poll it registers the release with the scope, unless it is ready then.
     struct BracketBody<B, R, Fut, C> {
         #[pin]
         body: Opening<B, Lent<R>, Fut>,
@@ -275,7 +275,7 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
         let this = self.project();
         let Some(lease) = this.lease.take() else { return this.body.poll(cx) };
-        // Not afterwards: before the scope can act on what came of this poll.
+        // Not later: it has to be registered before the scope acts on the result of this poll.
         let unfinished =
             RunOnDrop(Some(|| current::try_scope().iter().for_each(|scope| lease.register_release(scope))));
         let output = ready!(this.body.poll(cx));
@@ -284,7 +284,7 @@ where
     }
 }
 
-/// Does something when it is dropped: after a Pending, and when a panic unwinds.
+/// Runs a closure when it is dropped, unless disarmed: after a `Pending`, and when a panic unwinds.
 struct RunOnDrop<F: FnOnce()>(Option<F>);
 
 impl<F: FnOnce()> RunOnDrop<F> {
@@ -301,7 +301,7 @@ impl<F: FnOnce()> Drop for RunOnDrop<F> {
     }
 }
 
-/// The policy of brackets: notes how the use ended.
+/// The scope policy of brackets: records how the use ended.
 struct BracketPolicy<R, T, C> {
     lease: Arc<Lease<R, ReleaseSpec<C>>>,
     exit: fn(&T) -> Exit,
@@ -318,7 +318,7 @@ where
     fn settle(&mut self, node: Option<&NodeRef>, output: T) -> Option<T> {
         self.lease.set_exit((self.exit)(&output));
         if let Some(node) = node {
-            // Something inside has made it: what is left there comes first.
+            // Code inside has made the node: what is left in it ends before the release.
             self.lease.register_release(node);
         }
         Some(output)
@@ -367,7 +367,7 @@ where
                     let body = BracketBody { body: Opening::new(body, lent), lease: Some(lease.clone()) };
                     let (shield, limit, policy) = (ShieldLevel::None, Limit::NONE, BracketPolicy { lease, exit });
                     let scope = ScopeFuture::inline(Kind::Bracket, shield, limit, this.location, body, policy);
-                    // The scope is polled in the next turn of this loop: nothing can come between.
+                    // The scope is polled in the next iteration: nothing can come between.
                     this.state.set(BracketState::BracketBody { scope });
                 }
                 BracketStateProj::BracketBody { mut scope } => {

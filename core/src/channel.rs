@@ -1,4 +1,4 @@
-//! Channels: what tasks of one program use to give each other values.
+//! Channels: the primitives by which tasks of one program send each other values.
 //!
 //! | to | use |
 //! |---|---|
@@ -9,24 +9,24 @@
 //! | tell everybody the latest value | [`watch`] |
 //! | tell everybody everything | [`broadcast`] |
 //!
-//! # What all of them keep
+//! # Common guarantees
 //!
 //! * **Every await is a [checkpoint](crate::checkpoint()).** Code that is cancelled starts nothing (law L14). What can be done at once is
 //!   done at once, until the budget of the task is used up.
 //! * **Code that is cancelled is given nothing more**: no value, no room, and no news of the end. It goes to the next waiter whose
 //!   code is not cancelled, or stays. What was given before can still be taken.
 //! * **First come, first served, both ways**: values keep their order, and room and values are *handed over* to the longest
-//!   waiter in that instant. Nobody can jump the line, `try_*` included.
+//!   waiter in that instant. Nobody can jump the queue, `try_*` included.
 //! * **Nothing is lost or doubled**, in whatever order hand-over, cancellation and drop come. What was handed to a receiver
 //!   that goes away goes to the next or back to its place; what a sender does not know to be sent comes back to it.
 //! * **Closing is seen by both sides**, and what could not be sent comes back in the error. Ends are counted; each can be
 //!   closed by itself, also while others wait on it.
-//! * **Threads can take part**: the `*_blocking` methods wait in the same line. They refuse to run on a thread that is polling
+//! * **Threads can take part**: the `*_blocking` methods wait in the same queue. They refuse to run on a thread that is polling
 //!   a task.
 //! * Receivers are [`Stream`](futures_core::Stream)s.
 //! * They are made outside of any runtime and work on all of them, also between two.
 //!
-//! Leaking a future that waits, with [`std::mem::forget`], leaves its place in the line taken, and whatever is handed to it
+//! Leaking a future that waits, with [`std::mem::forget`], leaves its place in the queue taken, and whatever is handed to it
 //! there is lost with it.
 //!
 //! # Why not async-channel
@@ -34,13 +34,13 @@
 //! async-channel and event-listener were to be the substrate. They are not, because
 //!
 //! * event-listener calls wakers while it holds the lock of its list, which law L36 forbids;
-//! * async-channel *notifies* a waiter that something could be had, and whoever comes first takes it: a `try_recv` in between
+//! * async-channel *notifies* a waiter that something could be had, and the first to come takes it: a `try_recv` in between
 //!   takes a value from a receiver that has waited longer (B179), a `try_send` a slot from a sender (B180);
 //! * it has no rendezvous (B167), no closing of one end (B172), no permits, and no count of who waits (B182);
 //! * each wait allocates a listener.
 //!
-//! Here a channel is one lock around a queue of what was sent (`channel/buffer.rs`) and a slab of those who wait, linked in the
-//! order of their turn (`channel/linked_slab.rs`): one allocation for the channel, one for its queue when something is sent, none
+//! Here a channel is one lock around a queue of what was sent (`channel/buffer.rs`) and a slab of the waiters, linked in the
+//! order of their arrival (`channel/linked_slab.rs`): one allocation for the channel, one for its queue when something is sent, none
 //! later until more wait, or more is queued, than ever before.
 
 mod blocking;

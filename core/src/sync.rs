@@ -1,4 +1,4 @@
-//! Locks, limiters and meeting points: what tasks of one program use to wait for each other.
+//! Locks, limiters and meeting points: the primitives by which tasks of one program wait for each other.
 //!
 //! | to | use |
 //! |---|---|
@@ -12,10 +12,10 @@
 //! | meet | [`Barrier`] |
 //! | build another | [`WaitQueue`] |
 //!
-//! # What all of them keep
+//! # Common guarantees
 //!
-//! * **Every await is a [checkpoint](crate::checkpoint()).** Code that is cancelled starts nothing (law L14). What can be had at once is
-//!   had at once, until the budget of the task is used up.
+//! * **Every await is a [checkpoint](crate::checkpoint()).** Code that is cancelled starts nothing (law L14). What is available at once is
+//!   given at once, until the budget of the task is used up.
 //! * **Code that is cancelled is given nothing more**: no lock, no permit, no notification, and no news that something is broken or
 //!   poisoned. It goes to the next waiter whose code is not cancelled, or stays. What was given before can still be taken.
 //! * **The longest waiter is first**, and what is released is *handed over*: it belongs to that waiter in the instant of the

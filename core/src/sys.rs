@@ -1,4 +1,4 @@
-//! What the mechanisms are made of: locks, atomics, thread-local storage.
+//! The primitives that the mechanisms are built of: locks, atomics, thread-local storage.
 //!
 //! All of it is the standard library's. The models of the races (`races.rs`) are the one exception: built with
 //! `--cfg foster_shuttle`, the unit tests of this crate get shuttle's, which let a scheduler choose at each step which
@@ -25,7 +25,9 @@ mod primitives {
 
 pub(crate) use primitives::*;
 
-/// A lock of which nobody asks whether a thread panicked while it had it: every step under one leaves what it protects whole.
+/// A mutex that ignores poison: every step under one leaves the value that it protects whole, also if it panics.
+///
+/// Not named `Mutex`, because this module re-exports the standard library's.
 #[derive(Debug, Default)]
 pub(crate) struct PlainMutex<T>(Mutex<T>);
 

@@ -1,4 +1,4 @@
-//! Blocking work on threads, counted as a child of the scope that awaits it.
+//! Blocking work on threads. A job counts as a child of the scope that awaits it.
 //!
 //! ```text
 //!   caller     ──── to_thread(f) ───────────────────▶ the result

@@ -1,7 +1,7 @@
-//! The resource of a bracket: lent to the body, given back, released.
+//! The resource of a bracket: leased to the body, given back, released.
 //!
 //! ```text
-//!   Lease ──lent──▶ body ──╳ dropped
+//!   Lease ──Lent──▶ body ──╳ dropped
 //!    ▲                 │
 //!    └────returned─────┘        release(returned, exit)
 //! ```
@@ -35,7 +35,7 @@ impl<R> Deref for Lent<R> {
     fn deref(&self) -> &R {
         match &self.resource {
             Some(resource) => resource,
-            None => unreachable!("a guard has its resource until it is dropped"),
+            None => unreachable!("a `Lent` has its resource until it is dropped"),
         }
     }
 }
@@ -44,7 +44,7 @@ impl<R> DerefMut for Lent<R> {
     fn deref_mut(&mut self) -> &mut R {
         match &mut self.resource {
             Some(resource) => resource,
-            None => unreachable!("a guard has its resource until it is dropped"),
+            None => unreachable!("a `Lent` has its resource until it is dropped"),
         }
     }
 }
@@ -61,10 +61,10 @@ impl<R: fmt::Debug> fmt::Debug for Lent<R> {
     }
 }
 
-/// What the body of a bracket need not know of its loan.
+/// The release of a lease, with its type erased for [`Lent`].
 pub(super) trait ErasedRelease: Send + Sync + UnwindSafe + RefUnwindSafe {}
 
-/// Where the resource is while nobody has it, and how its use ended.
+/// The place of the resource while the body does not have it, and how its use ended.
 pub(super) struct Lease<R, S: ?Sized = dyn ErasedRelease> {
     state: Mutex<LeaseState<R>>,
     spec: S,
@@ -75,9 +75,9 @@ struct LeaseState<R> {
     exit: Option<Exit>,
 }
 
-/// How the resource of a loan is to be released.
+/// How the resource is to be released.
 pub(super) struct ReleaseSpec<C> {
-    /// Until a finalizer has it.
+    /// Taken by the finalizer.
     release: Mutex<Option<C>>,
     budget: Duration,
     location: &'static Location<'static>,
@@ -97,25 +97,25 @@ where
     C: FnOnce(R, Exit) -> Rel + Send + 'static,
     Rel: Future<Output: FinalizerOutput> + Send + 'static,
 {
-    /// Lends a resource.
+    /// Leases a resource.
     pub(super) fn new(resource: R, spec: ReleaseSpec<C>) -> (Lent<R>, Arc<Self>) {
         let lease = Arc::new(Lease { state: Mutex::new(LeaseState { returned: None, exit: None }), spec });
         (Lent { resource: Some(resource), lease: lease.clone() }, lease)
     }
 
-    /// The use has come to its own end.
+    /// Records that the body has ended by itself.
     pub(super) fn set_exit(&self, exit: Exit) {
         lock(&self.state).exit = Some(exit);
     }
 
-    /// The release, for whoever asks first; it looks at the scope of the use, if that has a node, to know how it has ended.
+    /// Returns the release, the first time. It asks the scope of the body, if that has a node, how the body has ended.
     pub(super) fn release(self: &Arc<Self>, scope: Option<&NodeRef>) -> Option<Finalizer> {
         let release = lock(&self.spec.release).take()?;
         let pending = Some(PendingRelease { lease: self.clone(), scope: scope.cloned(), release });
         Some(Finalizer::new("bracket", self.spec.location, self.spec.budget, ReleaseFuture::Pending { pending }))
     }
 
-    /// Makes the release a finalizer of the use's scope, unless it is one: the last that runs, also if others were there before.
+    /// Makes the release a finalizer of the body's scope, unless it is one: the last that runs, also if others were there before.
     pub(super) fn register_release(self: &Arc<Self>, scope: &NodeRef) {
         if let Some(release) = self.release(Some(scope)) {
             release.run_last_in(scope);
@@ -130,7 +130,7 @@ struct PendingRelease<R, C> {
 }
 
 impl<R, C> PendingRelease<R, C> {
-    /// By now the body has given the resource back, or never will.
+    /// Calls the release. By now the body has given the resource back, or never will.
     fn call<Rel>(self) -> Option<Rel>
     where
         C: FnOnce(R, Exit) -> Rel,
@@ -143,7 +143,7 @@ impl<R, C> PendingRelease<R, C> {
     }
 }
 
-/// How the use has ended, if not by itself.
+/// Returns how the body has ended, if not by itself.
 fn interrupted_exit(scope: Option<&NodeRef>) -> Exit {
     let Some(scope) = scope else { return Exit::Cancelled(None) };
     let state = scope.lock();

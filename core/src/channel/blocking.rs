@@ -1,10 +1,10 @@
-//! Waiting on a thread that may block.
+//! Blocking waits, for threads that may block.
 
 use std::future::Future;
 
 use crate::tree::current;
 
-/// Refuses to block a thread that is polling code of a tree: whoever should end the wait might be behind that very code.
+/// Refuses to block a thread that is polling code of a tree: the task that should end the wait may be behind that very code.
 #[track_caller]
 pub(super) fn refuse_in_task(what: &str, instead: &str) {
     if let Some(running) = current::running_origin() {

@@ -1,15 +1,16 @@
-//! The broadcast: every receiver gets every value.
+//! The broadcast channel: every receiver gets every value.
 //!
-//! Values stand in one queue, each with the number of receivers that have still to see it; a receiver has its place in it. A value
-//! is dropped when all have seen it, and where it sat is used for another (`shared_value.rs`). What happens to receivers that are slow is said by [`Lag`].
+//! Values are in one queue, each with the number of receivers that have not seen it; a receiver has a position in that queue. A value is
+//! dropped when all receivers have seen it, and its allocation is reused for another (`shared_value.rs`). [`Lag`] decides what happens to
+//! slow receivers.
 //!
 //! ```text
 //!   head                         tail
 //!    │ 7 │ 8 │ 9 │ 10 │ 11 │      one receiver is at 12, one at 9; one is at 4: it lags, and has missed 4, 5 and 6
 //! ```
 //!
-//! Invariant 1: `unseen` of a value is the number of receivers whose place is at it or before; it never grows towards the head,
-//! and is 0 nowhere.
+//! Invariant 1: `unseen` of a value is the number of receivers whose position is at it or before. It never grows towards the head,
+//! and it is 0 nowhere.
 //! Invariant 2: with [`Lag::Wait`], `queue + granted <= capacity`, and no sender waits while it is less.
 //! Invariant 3: under the lock no value is cloned or dropped, and no waker cloned, called or dropped (L36).
 

@@ -1,7 +1,7 @@
-//! The buffer: what was let in and not received yet, in order.
+//! The buffer: values that were accepted and not received yet, in order.
 //!
-//! A queue whose values have ascending numbers, so a value is found again by its number: by a sender that goes away before
-//! it took note, and by a value that comes back from a receiver that did not take it.
+//! It is a queue whose values have ascending numbers, so that a value can be found by its number: to return it to a sender that leaves
+//! before it has acknowledged, and to put back a value that a receiver did not take.
 
 use std::collections::VecDeque;
 
@@ -13,7 +13,7 @@ pub(super) struct Buffer<T> {
     queue: VecDeque<(u64, T)>,
     /// The number that was given last.
     last: u64,
-    /// How many values room is made for at the first one.
+    /// The capacity to reserve when the first value comes.
     pub(super) preallocate: usize,
 }
 
@@ -30,7 +30,7 @@ impl<T> Buffer<T> {
         self.queue.is_empty()
     }
 
-    /// The next number: for a value that does not stay here.
+    /// Gives out the next number, for a value that is not stored here.
     pub(super) fn number(&mut self) -> u64 {
         self.last += 1;
         self.last
@@ -58,7 +58,7 @@ impl<T> Buffer<T> {
         self.queue.pop_front().map(|(_, value)| value)
     }
 
-    /// Takes the value with this number, wherever it stands; none if it is not here any more.
+    /// Takes the value with this number, wherever it is; none if it is not here any more.
     pub(super) fn take(&mut self, number: u64) -> Option<T> {
         let key_out = self.queue.binary_search_by_key(&number, |&(other, _)| other).ok()?;
         self.queue.remove(key_out).map(|(_, value)| value)

@@ -1,26 +1,26 @@
-//! What is to be done once the lock is released.
+//! Work that is deferred until a lock is released.
 //!
-//! No lock is held while a waiter is woken or dropped, or a value is dropped (law L36): all of that is foreign code. Under the
-//! lock it is put into an [`Deferred`], which does it when it goes.
+//! No lock is held while a waiter is woken or dropped, or a value is dropped (law L36): all of that is foreign code. A step under the lock
+//! puts it into a [`Deferred`], which does it when it is run or dropped.
 
 use std::mem;
 
 use crate::leaf::Waiter;
 use crate::tree::waking;
 
-/// Waiters to wake, waiters and values to drop. To be finished after the lock's guard was dropped; or to be dropped there.
-#[must_use = "the waiters are woken when this is finished"]
+/// Waiters to wake, and waiters and values to drop. To be run, or dropped, after the lock's guard was dropped.
+#[must_use = "the waiters are woken when this is run"]
 pub(super) struct Deferred<T> {
-    // Most have at most one to wake, or one to drop: no allocation for that.
+    // Most steps wake or drop at most one: no allocation for that.
     first: Option<Waiter>,
     stale: Option<Waiter>,
     value: Option<T>,
     more: Option<Box<MoreDeferred<T>>>,
-    /// There is any of these: so that most need only one look.
+    /// Whether there is anything to do, so that most steps need only one check.
     has_any: bool,
 }
 
-/// What few have.
+/// The rest, which few steps need.
 struct MoreDeferred<T> {
     waiters: Vec<Waiter>,
     stale: Vec<Waiter>,
@@ -33,7 +33,7 @@ impl<T> Deferred<T> {
         Deferred { first: None, stale: None, value: None, more: None, has_any: false }
     }
 
-    /// Wakes this one, after those before it.
+    /// Wakes `waiter`, after those before it.
     #[inline]
     pub(super) fn wake(&mut self, waiter: Waiter) {
         self.has_any = true;
@@ -43,7 +43,7 @@ impl<T> Deferred<T> {
         }
     }
 
-    /// Drops this one.
+    /// Drops `waiter`.
     pub(super) fn drop_waiter(&mut self, waiter: Waiter) {
         self.has_any = true;
         match self.stale {
@@ -52,7 +52,7 @@ impl<T> Deferred<T> {
         }
     }
 
-    /// Drops this value.
+    /// Drops `value`.
     pub(super) fn drop_value(&mut self, value: T) {
         self.has_any = true;
         match self.value {
@@ -61,13 +61,13 @@ impl<T> Deferred<T> {
         }
     }
 
-    /// Does all of it.
+    /// Does all that was deferred.
     #[inline]
     pub(super) fn run(self) {
         if self.has_any {
             drop(self);
         } else {
-            // Nothing to be dropped: this spares the looks.
+            // Everything is empty: this spares the checks of the drop.
             mem::forget(self);
         }
     }

@@ -1,4 +1,4 @@
-//! What goes wrong with channels. What could not be sent comes back.
+//! The errors of channels. A value that could not be sent comes back in the error.
 
 use std::fmt;
 

@@ -1,13 +1,13 @@
-//! LinkedSlab: entries with numbers, and rows that put them in order.
+//! A slab whose entries can be linked into lists.
 //!
-//! A slab whose entries are threaded into doubly linked rows. An entry is in one row or in none; taking it out of the middle
-//! costs as much as taking the first. LinkedSlab that are free are used again, so what was once made room for allocates nothing.
+//! The lists are doubly linked through the entries, so removing an entry from the middle costs as much as removing the first. An entry is in
+//! one list or in none. Free entries are reused, so nothing is allocated until there are more than ever before.
 
 use std::ops::{Index, IndexMut};
 
 use slab::Slab;
 
-/// No entry: the end of a row.
+/// The index of no entry: the end of a list.
 const NONE: usize = usize::MAX;
 
 /// The entries.
@@ -23,7 +23,7 @@ struct LinkedEntry<E> {
     value: E,
 }
 
-/// An order of some of the entries. Belongs to one [`LinkedSlab`].
+/// A list of some entries of one [`LinkedSlab`].
 #[derive(Debug)]
 pub(super) struct SlabList {
     first: usize,
@@ -62,17 +62,17 @@ impl<E> LinkedSlab<E> {
         self.slab.is_empty()
     }
 
-    /// Adds an entry, in no row.
+    /// Adds an entry, in no list.
     pub(super) fn insert(&mut self, value: E) -> usize {
         self.slab.insert(LinkedEntry { prev: NONE, next: NONE, value })
     }
 
-    /// Takes out an entry that is in no row.
+    /// Takes out an entry that is in no list.
     pub(super) fn remove(&mut self, key: usize) -> E {
         self.slab.remove(key).value
     }
 
-    /// The one behind it in its row.
+    /// Returns the next entry in the list.
     pub(super) fn next_in_list(&self, key: usize) -> Option<usize> {
         let next = self.slab[key].next;
         if next == NONE { None } else { Some(next) }
@@ -86,18 +86,18 @@ impl<E> LinkedSlab<E> {
         key
     }
 
-    /// Puts an entry that is in no row at the end of `list`.
+    /// Puts an entry that is in no list at the end of `list`.
     pub(super) fn push_back(&mut self, list: &mut SlabList, key: usize) {
         self.slab[key].prev = list.last;
         self.link_last(list, key);
     }
 
-    /// All of them, in whatever row.
+    /// Iterates over all entries, in whatever list.
     pub(super) fn iter_mut(&mut self) -> impl Iterator<Item = &mut E> {
         self.slab.iter_mut().map(|(_, entry)| &mut entry.value)
     }
 
-    /// Takes an entry out of its row; it stays among the entries.
+    /// Takes an entry out of its list; it stays among the entries.
     pub(super) fn unlink(&mut self, list: &mut SlabList, key: usize) {
         let entry = &mut self.slab[key];
         let (prev, next) = (entry.prev, entry.next);
@@ -114,7 +114,7 @@ impl<E> LinkedSlab<E> {
         list.len -= 1;
     }
 
-    /// The end of `list` learns that `key` stands behind it.
+    /// Links `key` behind the last entry of `list`.
     #[inline]
     fn link_last(&mut self, list: &mut SlabList, key: usize) {
         match self.slab.get_mut(list.last) {
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_keep_their_order_through_everything() {
+    fn lists_keep_their_order_through_everything() {
         let mut slab = LinkedSlab::new();
         let (mut one, mut other) = (SlabList::new(), SlabList::new());
         let mut keys: Vec<_> = (0..4).map(|entry| slab.append(&mut one, entry)).collect();

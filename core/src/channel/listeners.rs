@@ -1,8 +1,8 @@
-//! The bell: tasks that look again when it rings.
+//! Listeners: tasks that check a condition again whenever they are notified.
 //!
-//! For what is decided by looking and belongs to nobody: that a channel was closed, that a value has changed. All who listen
-//! are woken, look again, and listen again if it is not what they wait for. Those whose code is cancelled are passed over, and do not
-//! look (law L14); one that was woken before it was cancelled still may.
+//! They wait for a fact that is not handed to anybody, such as that a channel was closed or a value has changed. A notification wakes all
+//! listeners; each checks again, and listens again if the condition does not hold. Listeners whose code is cancelled are skipped, and do
+//! not check (law L14); one that was woken before it was cancelled still may.
 
 use std::task::Context;
 
@@ -11,7 +11,7 @@ use super::linked_slab::{LinkedSlab, SlabList};
 use super::operation::{Attempt, AttemptCx, update_waiter};
 use crate::leaf::Waiter;
 
-/// Who listens, under the lock of the channel.
+/// The listeners of one condition, under the lock of the channel.
 #[derive(Debug)]
 pub(super) struct Listeners {
     entries: LinkedSlab<ListenerState>,
@@ -20,14 +20,14 @@ pub(super) struct Listeners {
 
 #[derive(Debug)]
 enum ListenerState {
-    /// In the row.
+    /// In the list `waiting`.
     Waiting(Waiter),
     Woken,
-    /// Its code was cancelled when the bell rang, or when it looked.
+    /// Its code was cancelled when it was to be notified, or when it checked.
     Skipped,
 }
 
-/// A listener's hold on its entry. Whoever listened must leave.
+/// The key of a listener's entry, if it has one. It has to be given to `Listeners::leave` in the end.
 #[derive(Debug, Default)]
 pub(super) struct ListenerKey(Option<usize>);
 
@@ -36,7 +36,7 @@ impl ListenerKey {
         ListenerKey(None)
     }
 
-    /// Whether there is anything to leave.
+    /// Returns whether it has no entry, so that it need not leave.
     pub(super) fn is_none(&self) -> bool {
         self.0.is_none()
     }
@@ -47,7 +47,7 @@ impl Listeners {
         Listeners { entries: LinkedSlab::new(), waiting: SlabList::new() }
     }
 
-    /// How many listen and were not woken yet.
+    /// Returns how many listen and were not woken yet.
     pub(super) fn len(&self) -> usize {
         self.waiting.len()
     }
@@ -57,7 +57,7 @@ impl Listeners {
         self.entries.is_empty() && self.waiting.is_empty()
     }
 
-    /// WakeList everybody, longest listener first.
+    /// Wakes all listeners, the longest first.
     pub(super) fn notify_all<T>(&mut self, deferred: &mut Deferred<T>) {
         while let Some(key) = self.waiting.first() {
             self.entries.unlink(&mut self.waiting, key);
@@ -75,12 +75,12 @@ impl Listeners {
         }
     }
 
-    /// Whether one that comes, or has listened, may look.
+    /// Returns whether a task, new or listening, may check the condition.
     pub(super) fn may_check(&self, listener: &ListenerKey, attempt_cx: &AttemptCx) -> bool {
         !attempt_cx.cancelled || listener.0.is_some_and(|key| matches!(self.entries[key], ListenerState::Woken))
     }
 
-    /// Listens with the waiter of `attempt_cx`; as `update_waiter`. Cancelled code does not.
+    /// Listens with the waiter of `attempt_cx`, as `update_waiter` does. Cancelled code does not listen.
     pub(super) fn listen<R>(
         &mut self,
         listener: &mut ListenerKey,
@@ -110,7 +110,7 @@ impl Listeners {
         Attempt::Waiting
     }
 
-    /// Listens no more.
+    /// Removes a listener.
     pub(super) fn leave<T>(&mut self, listener: &mut ListenerKey, deferred: &mut Deferred<T>) {
         let Some(key) = listener.0.take() else { return };
         if matches!(self.entries[key], ListenerState::Waiting(_)) {

@@ -1,30 +1,30 @@
-//! The turn: how every operation of a channel starts, and how it waits.
+//! The common part of all channel operations: how they start, and how they wait.
 //!
 //! ```text
 //!   Start ──┬───────────── done ──▶ Done
 //!           └──▶ Waiting ── done ────▲
 //! ```
 //!
-//! In code that is cancelled it does not start; there, one that waits is done only with what it was given before (law L14).
+//! In code that is cancelled an operation does not start. One that already waits is done there only with what it was given before (law L14).
 
 use std::task::{Context, Poll, ready};
 
 use crate::leaf::{self, Gate, Waiter};
 
-/// What became of an attempt.
+/// The outcome of an attempt.
 #[derive(Debug)]
 pub(super) enum Attempt<R> {
     Done(R),
-    /// It has to wait, and its waiter is where it will be found; or its code is cancelled.
+    /// It has to wait, and its waiter is registered; or its code is cancelled.
     Waiting,
-    /// It has to wait, and there is no waiter: make one with the lock released, and try again.
+    /// It has to wait, and there is no waiter: the caller makes one with the lock released, and tries again.
     NeedsWaiter,
 }
 
-/// What an attempt brings along.
+/// The context of an attempt.
 #[derive(Debug)]
 pub(super) struct AttemptCx {
-    /// Made in the attempt before, if that asked for one. What is left in it is dropped with no lock held.
+    /// Made after the last attempt, if that needed one. A waiter that is left here is dropped with no lock held.
     pub(super) waiter: Option<Waiter>,
     /// The operation has waited, and its code is cancelled.
     pub(super) cancelled: bool,
@@ -37,7 +37,7 @@ impl AttemptCx {
     }
 }
 
-/// One operation.
+/// The state of one operation.
 #[derive(Debug)]
 pub(super) struct ChannelOperation {
     gate: Gate,
@@ -63,7 +63,7 @@ impl ChannelOperation {
         self.state == OperationState::Waiting
     }
 
-    /// Attempts it.
+    /// Polls the operation, by one attempt or more.
     #[inline]
     pub(super) fn poll<R>(
         &mut self,
@@ -74,7 +74,7 @@ impl ChannelOperation {
         self.poll_attempts(cx, attempt)
     }
 
-    /// The first half of a poll. Ready if it may be attempted.
+    /// The first half of a poll. Ready if the operation may be attempted.
     #[inline]
     pub(super) fn poll_start(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.state == OperationState::Done {
@@ -89,7 +89,7 @@ impl ChannelOperation {
         panic!("a {} was polled after it was ready", self.gate.what());
     }
 
-    /// The second half, for those who did not do it in between.
+    /// The second half of a poll.
     #[inline]
     pub(super) fn poll_attempts<R>(
         &mut self,
@@ -114,15 +114,15 @@ impl ChannelOperation {
         }
     }
 
-    /// It will not be polled any more.
+    /// Ends the operation: it must not be polled again.
     #[inline]
     pub(super) fn finish(&mut self) {
         self.state = OperationState::Done;
     }
 }
 
-/// Waits on with the present task and code in `waiter`, if they are there already or `attempt_cx` has brought them. What was there before
-/// is left in `attempt_cx`, to be dropped with the lock released.
+/// Makes sure that `waiter` is the one of the present task and code, if need be with the one in `attempt_cx`. The old waiter is left in
+/// `attempt_cx`, to be dropped with the lock released.
 #[inline]
 pub(super) fn update_waiter<R>(waiter: &mut Waiter, attempt_cx: &mut AttemptCx, cx: &Context<'_>) -> Attempt<R> {
     if waiter.is_current(cx) {

@@ -1,4 +1,4 @@
-//! The permit: room in a channel that is kept for one value.
+//! Permits: room in a channel that is kept for one value.
 
 use std::fmt;
 use std::future::Future;

@@ -36,7 +36,7 @@ pub struct Receiver<T> {
 }
 
 impl<T> Receiver<T> {
-    /// The first.
+    /// The first endpoint of a channel.
     #[inline]
     pub(super) fn new(chan: Arc<Chan<T>>) -> Self {
         Receiver { chan, end: Endpoint::first(), stream: RecvOperation::new(ChannelOperation::new(RECV)) }
@@ -98,7 +98,7 @@ impl<T> Receiver<T> {
         self.try_recv_slow(state)
     }
 
-    // Not here: what few do. So that a receive which need not wait is short.
+    // Out of line, so that a receive which need not wait is short.
     #[inline(never)]
     fn try_recv_slow<'a>(&'a self, held: MutexGuard<'a, ChannelState<T>>) -> Result<T, TryRecvError> {
         let own = self.stream.key;
@@ -106,7 +106,7 @@ impl<T> Receiver<T> {
         tried?.ok_or(TryRecvError::Empty)
     }
 
-    /// Waits for a value on a thread that may block. Threads and tasks wait in one line.
+    /// Waits for a value on a thread that may block. Threads and tasks wait in one queue.
     ///
     /// Such a wait cannot be cancelled: it ends when there is a value, or when an end is closed.
     ///
@@ -138,7 +138,7 @@ impl<T> Receiver<T> {
         self.end.is_closed() || self.step(|state, _| state.is_finished())
     }
 
-    /// Closes this end, and this end only: whoever waits on it gets [`RecvError::Closed`], and nothing more can be received
+    /// Closes this end, and this end only: a wait on it ends with [`RecvError::Closed`], and nothing more can be received
     /// through it. Its clones go on; with the last one, what is in the channel is dropped. Says whether it was open.
     pub fn close(&self) -> bool {
         self.step(|state, deferred| state.close_receiver(&self.end, false, deferred))
@@ -264,16 +264,16 @@ impl<T> fmt::Debug for ChannelRecv<'_, T> {
     }
 }
 
-/// What a wait for a value is called in dumps.
+/// The name of a wait for a value in dumps.
 const RECV: &str = "channel recv";
 
 /// A wait for a value: of a `recv`, or of a stream.
 #[derive(Debug)]
 struct RecvOperation {
     operation: ChannelOperation,
-    /// The entry of a receiver that waits, or has waited and did not take note.
+    /// The entry of a receiver that waits, or has not acknowledged the end of its wait.
     key: Option<usize>,
-    /// The entry of the stream whose end this is on.
+    /// The entry of the endpoint's stream, if it has one.
     own: Option<usize>,
 }
 
@@ -311,8 +311,8 @@ impl RecvOperation {
         done
     }
 
-    /// Has waited.
-    // As `try_recv_slow`.
+    /// Polls again after a wait.
+    // Out of line, as `try_recv_slow`.
     #[inline(never)]
     fn poll_again<T>(
         &mut self,

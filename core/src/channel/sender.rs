@@ -29,7 +29,7 @@ pub struct Sender<T> {
 }
 
 impl<T> Sender<T> {
-    /// The first.
+    /// The first endpoint of a channel.
     #[inline]
     pub(super) fn new(chan: Arc<Chan<T>>) -> Self {
         Sender { chan, end: Endpoint::first() }
@@ -49,7 +49,7 @@ impl<T> Sender<T> {
         self.attempt_slow(state, kind, value)
     }
 
-    // Not here: what few do. So that a send which need not wait is short.
+    // Out of line, so that a send which need not wait is short.
     #[inline(never)]
     fn attempt_slow<'a>(
         &'a self,
@@ -128,11 +128,11 @@ impl<T> Sender<T> {
         match attempt {
             Attempt::Done(Ok(())) => Ok(()),
             Attempt::Done(Err(kind)) => Err(refused(kind, value).into()),
-            _ => Err(TrySendError::Full(handed_back(value))),
+            _ => Err(TrySendError::Full(unsent(value))),
         }
     }
 
-    /// Waits for room on a thread that may block, and sends `value`. Threads and tasks wait in one line.
+    /// Waits for room on a thread that may block, and sends `value`. Threads and tasks wait in one queue.
     ///
     /// Such a wait cannot be cancelled: it ends when there is room, or when an end is closed.
     ///
@@ -161,8 +161,8 @@ impl<T> Sender<T> {
 
     /// Waits for room and keeps it: the [`Permit`] sends one value, without waiting.
     ///
-    /// For a value that is made, or taken from elsewhere, only when it is certain that it can be sent. Waits in one line with
-    /// those who [`send`](Sender::send).
+    /// For a value that is made, or taken from elsewhere, only when it is certain that it can be sent. Waits in one queue with
+    /// those that [`send`](Sender::send).
     ///
     /// # Cancellation
     ///
@@ -305,17 +305,17 @@ impl<T> fmt::Debug for Sender<T> {
 }
 
 fn refused<T>(kind: SendErrorKind, value: Option<T>) -> SendError<T> {
-    let value = handed_back(value);
+    let value = unsent(value);
     match kind {
         SendErrorKind::Closed => SendError::Closed(value),
         SendErrorKind::Disconnected => SendError::Disconnected(value),
     }
 }
 
-fn handed_back<T>(value: Option<T>) -> T {
+fn unsent<T>(value: Option<T>) -> T {
     match value {
         Some(value) => value,
-        None => unreachable!("what is not sent is unacknowledged back"),
+        None => unreachable!("a value that is not sent stays with the caller"),
     }
 }
 
@@ -375,12 +375,12 @@ impl<T> fmt::Debug for ChannelSend<'_, T> {
     }
 }
 
-/// What [`ChannelSend`] and [`ChannelReserve`] have in common.
+/// The common part of [`ChannelSend`] and [`ChannelReserve`].
 pub(super) struct SendOperation<T> {
     kind: SendKind,
     value: Option<T>,
     operation: ChannelOperation,
-    /// The entry of a sender that waits, or has waited and did not take note.
+    /// The entry of a sender that waits, or has not acknowledged the end of its wait.
     key: Option<usize>,
 }
 

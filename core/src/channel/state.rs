@@ -1,36 +1,37 @@
-//! The state of a bounded or unbounded channel, and every step it takes, under one lock.
+//! The state of a bounded or unbounded channel, and the steps that change it under one lock.
 //!
-//! What has room stands in the `buffer`, and has a number there. Who waits has an entry: senders, with what they send, in the
-//! `line`, receivers among the `parked`. To let a sender in is to move its value into the buffer; the entry keeps the number,
-//! so a sender that goes away before it took note can still take the value back, from the middle of the buffer too.
+//! Values that were accepted are in the `buffer`, and have a number there. Every waiter has an entry: senders, with the value they send, in
+//! `send_entries`, receivers in `recv_entries`; those that still wait are linked in `send_waiters` and `recv_waiters`. To admit a sender is to
+//! move its value into the buffer. Its entry keeps the number, so a sender that leaves before it has acknowledged can still take the value
+//! back, also from the middle of the buffer.
 //!
 //! ```text
-//!   senders:    Waiting ─┬─1──▶ Sent ─────┐            receivers:  Waiting ─┬─5──▶ Delivered ──┐
-//!                  │     ├─2──▶ Granted ──┼─4──▶ gone                 │     ├─6──▶ Ended ───┼─7──▶ gone
-//!                  │     ├─3──▶ Refused ──┤                           │     └─8──▶ Skipped ──┤
-//!                  │     └─8──▶ Skipped ───┤                           └─────────────────────┘
+//!   senders:    Waiting ─┬─1──▶ Sent ─────┐            receivers:  Waiting ─┬─5──▶ Delivered ─┐
+//!                  │     ├─2──▶ Granted ──┼─4──▶ free                │     ├─6──▶ Ended ─────┼─7──▶ free
+//!                  │     ├─3──▶ Refused ──┤                          │     └─8──▶ Skipped ───┤
+//!                  │     └─8──▶ Skipped ──┤                          └───────────────────────┘
 //!                  └──────────────────────┘
 //! ```
 //!
-//! 1. let into the buffer when there is room, or handed to a receiver: `admit_senders`, `take`
-//! 2. granted a permit when there is room: `admit_senders`
-//! 3. its end was closed, or no receiver is left; the value is back, also out of the buffer: `refuse`, `empty`
-//! 4. took note or went away: `poll_sender`, `leave_sender`
-//! 5. handed a value, longest waiter first: `hand`
-//! 6. its end was closed, or nothing will come any more: `close_receiver`, `notify_waiters`
-//! 7. took note or went away: `poll_receiver`, `leave_receiver`. A stream's entry can be Idle: neither waiting nor handed.
-//! 8. passed over, because its code is cancelled (law L14): `first_sender`, `first_receiver`. Polled in other code it starts again.
+//! 1. its value was moved into the buffer, or delivered to a receiver: `admit_senders`, `take`
+//! 2. it was granted a permit: `admit_senders`
+//! 3. its endpoint was closed, or no receiver is left; the value is back, also out of the buffer: `refuse_sender`, `drain_buffer`
+//! 4. the sender has acknowledged, or left: `poll_sender`, `leave_sender`
+//! 5. a value was delivered to it, longest waiter first: `deliver_to`
+//! 6. its endpoint was closed, or no value will come any more: `close_receiver`, `notify_waiters`
+//! 7. the receiver has acknowledged, or left: `poll_receiver`, `leave_receiver`. The entry of a stream can also be Idle.
+//! 8. skipped, because its code is cancelled (law L14): `first_sender`, `first_receiver`. Polled in other code it starts again.
 //!
-//! Invariant 1: there is *room* while `buffer + permits < capacity + waiting receivers`. Deferred every step no sender waits while
+//! Invariant 1: there is *room* while `buffer + permits < capacity + waiting receivers`. After every step no sender waits while
 //! there is room. With capacity 0 this is the rendezvous: each waiting receiver is room for one.
 //! Invariant 2: while a receiver waits the buffer is empty.
-//! (In both, those whose code is cancelled do not count, neither senders nor receivers.)
-//! Invariant 3: the buffer stands in the order of its numbers. What a receiver was handed and did not take keeps its number,
-//! and goes back to its place.
-//! Invariant 4: an entry with somebody behind it goes only by that one's hand.
+//! (In both, waiters whose code is cancelled do not count.)
+//! Invariant 3: the buffer is in the order of its numbers. A value that was delivered and not taken keeps its number, and goes back to its
+//! place.
+//! Invariant 4: an entry is freed only by the future that has its key.
 //! Invariant 5: under the lock no value is dropped and no waiter made, woken or dropped: all of that is put into `Deferred`.
 //!
-//! Here is what the steps of both sides have in common; `sending`, `receiving` and `closing` have those of their own.
+//! This file has the steps that both sides share; `sending`, `receiving` and `closing` have those of their own.
 
 mod closing;
 mod receiving;
@@ -61,28 +62,28 @@ impl<T> Default for Chan<T> {
 }
 
 impl<T> Chan<T> {
-    /// With one sender and one receiver, who have the first ends.
+    /// A channel with one sender and one receiver, which have the first endpoints.
     #[inline]
     pub(super) fn new(capacity: usize) -> Arc<Self> {
-        // Made where it stays, not moved there.
+        // Made in place, not moved there.
         let chan = Arc::<Self>::default();
         chan.lock().limit(capacity);
         chan
     }
 
-    /// One step. Wakes and drops when the lock is released.
+    /// Runs one step under the lock. Wakes and drops when the lock is released.
     #[inline]
     pub(super) fn step<R>(&self, f: impl FnOnce(&mut ChannelState<T>, &mut Deferred<T>) -> R) -> R {
         self.step_with(None, f)
     }
 
-    /// For a step that begins with what can be done at once: `send_at_once`, `recv_at_once`.
+    /// Locks the state, for the short steps `send_at_once` and `recv_at_once`.
     #[inline]
     pub(super) fn lock(&self) -> MutexGuard<'_, ChannelState<T>> {
         self.0.lock()
     }
 
-    /// The rest of such a step, under the same lock.
+    /// Runs a step, under the lock that a short step has taken, if any.
     #[inline]
     pub(super) fn step_with<'a, R>(
         &'a self,
@@ -97,7 +98,7 @@ impl<T> Chan<T> {
         result
     }
 
-    // Not here: what most do. So that a wait which was none costs only the look.
+    // Out of line, so that a future which has not waited drops at the cost of one check.
 
     #[inline(never)]
     pub(super) fn leave_sender(&self, key: usize) -> Option<T> {
@@ -110,7 +111,7 @@ impl<T> Chan<T> {
     }
 }
 
-/// One clonable end: which waiters are its own, and whether it was closed.
+/// One clonable end of a channel: the number by which its waiters are known, and whether it was closed.
 #[derive(Debug)]
 pub(super) struct Endpoint {
     id: u64,
@@ -119,13 +120,13 @@ pub(super) struct Endpoint {
 }
 
 impl Endpoint {
-    /// Of a new channel: that of its sender, and that of its receiver. They never meet in one line.
+    /// The endpoint of the first sender, or of the first receiver: these never wait in one list.
     #[inline]
     pub(super) fn first() -> Self {
         Endpoint { id: 0, closed: AtomicBool::new(false) }
     }
 
-    /// A clone of one that was closed.
+    /// The clone of a closed endpoint.
     pub(super) fn new_closed() -> Self {
         Endpoint { id: 0, closed: AtomicBool::new(true) }
     }
@@ -145,7 +146,7 @@ pub(super) struct ChannelState<T> {
     send_waiters: SlabList,
     recv_entries: LinkedSlab<RecvEntry<T>>,
     recv_waiters: SlabList,
-    /// Permits that are out.
+    /// Permits that were granted and not used.
     permits: usize,
     /// Receivers that were handed a value and have not taken note: it may still come back.
     unacknowledged: usize,
@@ -154,23 +155,23 @@ pub(super) struct ChannelState<T> {
     receivers: usize,
     phase: ChannelPhase,
     next_end: u64,
-    /// Who waits for the receivers to be gone.
+    /// Senders that wait until the channel is closed.
     closed_listeners: Listeners,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum ChannelPhase {
     Open,
-    /// Nothing more is let in.
+    /// No more values are accepted.
     ShutDown,
-    /// Nor is anything let out.
+    /// Nor are any delivered.
     ShutDownNow,
 }
 
-/// A sender that waits, or has waited and did not take note.
+/// A sender that waits, or has not acknowledged the end of its wait.
 #[derive(Debug)]
 struct SendEntry<T> {
-    /// None once it was let in; and for a permit.
+    /// None once it was accepted; and for a permit.
     value: Option<T>,
     state: SendState,
 }
@@ -182,11 +183,11 @@ enum SendState {
         waiter: Waiter,
         end: u64,
     },
-    /// Under this number.
+    /// Accepted under this number.
     Sent(u64),
     Granted,
     Refused(SendErrorKind),
-    /// Refused after it was sent: nobody has looked whether its code is cancelled.
+    /// Refused after it was sent: here nobody has checked whether its code is cancelled.
     TakenBack(SendErrorKind),
     Skipped,
 }
@@ -212,7 +213,7 @@ enum RecvState<T> {
     Ended(RecvError),
 }
 
-/// What is sent: a value, or a permit for one to come.
+/// The kind of a send: a value, or a permit for one that comes later.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum SendKind {
     Value,
@@ -220,7 +221,7 @@ pub(super) enum SendKind {
 }
 
 impl<T> ChannelState<T> {
-    /// How many values a channel makes room for in advance, at most.
+    /// The capacity that is reserved for the first value, at most.
     const MAX_PREALLOCATED: usize = 1024;
 
     /// Without a limit.
@@ -250,7 +251,7 @@ impl<T> ChannelState<T> {
         self.buffer.preallocate = if capacity == usize::MAX { 0 } else { capacity.min(Self::MAX_PREALLOCATED) };
     }
 
-    // What all steps lead to.
+    // The parts of all steps.
 
     /// Invariant 1.
     #[inline]
@@ -259,7 +260,7 @@ impl<T> ChannelState<T> {
         used < self.capacity || self.has_waiting_receivers(used - self.capacity + 1, deferred)
     }
 
-    /// Whether `n` receivers wait at least. Those that have to be passed over to know are.
+    /// Returns whether at least `n` receivers wait. Skips those whose code is cancelled.
     #[inline(never)]
     fn has_waiting_receivers(&mut self, n: usize, deferred: &mut Deferred<T>) -> bool {
         let (mut next, mut count) = (self.recv_waiters.first(), 0);
@@ -276,7 +277,7 @@ impl<T> ChannelState<T> {
         false
     }
 
-    /// The longest waiting receiver that may be given something. Those before it are passed over.
+    /// Returns the longest waiting receiver whose code is not cancelled. Skips those before it.
     #[inline]
     fn first_receiver(&mut self, deferred: &mut Deferred<T>) -> Option<usize> {
         loop {
@@ -287,7 +288,7 @@ impl<T> ChannelState<T> {
         }
     }
 
-    /// Passes over a receiver that waits, if its code is cancelled.
+    /// Skips a waiting receiver, if its code is cancelled; returns whether it was.
     fn skip_cancelled_receiver(&mut self, key: usize, deferred: &mut Deferred<T>) -> bool {
         let passes = matches!(&self.recv_entries[key].state, RecvState::Waiting(waiter) if waiter.is_cancelled());
         if passes {
@@ -299,7 +300,7 @@ impl<T> ChannelState<T> {
         passes
     }
 
-    /// As `first_receiver`, of the senders.
+    /// Returns the longest waiting sender whose code is not cancelled. Skips those before it.
     #[inline]
     fn first_sender(&mut self, deferred: &mut Deferred<T>) -> Option<usize> {
         loop {
@@ -310,7 +311,7 @@ impl<T> ChannelState<T> {
         }
     }
 
-    /// Passes over a sender that waits, if its code is cancelled. It keeps its value.
+    /// Skips a waiting sender, if its code is cancelled; returns whether it was. It keeps its value.
     fn skip_cancelled_sender(&mut self, key: usize, deferred: &mut Deferred<T>) -> bool {
         let passes =
             matches!(&self.send_entries[key].state, SendState::Waiting { waiter, .. } if waiter.is_cancelled());
@@ -321,7 +322,7 @@ impl<T> ChannelState<T> {
         passes
     }
 
-    /// Whether nothing will come any more.
+    /// Returns whether no value will come any more.
     #[inline]
     pub(super) fn is_finished(&self) -> bool {
         let quiet = self.permits == 0 && self.unacknowledged == 0 && self.buffer.is_empty();
@@ -332,7 +333,7 @@ impl<T> ChannelState<T> {
         }
     }
 
-    /// To the longest waiting receiver, or into the buffer. Gives its number.
+    /// Delivers a value to the longest waiting receiver, or stores it in the buffer. Returns its number.
     #[inline]
     fn deliver(&mut self, value: T, deferred: &mut Deferred<T>) -> u64 {
         match self.first_receiver(deferred) {
@@ -357,20 +358,22 @@ impl<T> ChannelState<T> {
         self.recv_entries.unlink(&mut self.recv_waiters, key);
         self.unacknowledged += 1;
         let before = mem::replace(&mut self.recv_entries[key].state, RecvState::Delivered(value, number));
-        let RecvState::Waiting(waiter) = before else { unreachable!("exactly those that wait are parked") };
+        let RecvState::Waiting(waiter) = before else {
+            unreachable!("exactly the Waiting entries are in `recv_waiters`")
+        };
         deferred.wake(waiter);
     }
 
-    /// Takes a parcel out of the line and gives its waiter.
+    /// Ends the wait of a sender: unlinks it, sets its state, and returns its waiter.
     fn complete_sender(&mut self, key: usize, state: SendState) -> Waiter {
         self.send_entries.unlink(&mut self.send_waiters, key);
         match mem::replace(&mut self.send_entries[key].state, state) {
             SendState::Waiting { waiter, .. } => waiter,
-            _ => unreachable!("exactly those that wait are in the line"),
+            _ => unreachable!("exactly the Waiting entries are in `send_waiters`"),
         }
     }
 
-    /// Lets senders in, longest waiter first, while there is room.
+    /// Accepts the values of waiting senders, longest waiter first, while there is room.
     fn admit_senders(&mut self, deferred: &mut Deferred<T>) {
         while let Some(key) = self.first_sender(deferred) {
             if !self.has_room(deferred) {
@@ -388,7 +391,7 @@ impl<T> ChannelState<T> {
         }
     }
 
-    /// What every step may lead to: senders are let in, and receivers learn that nothing will come.
+    /// Ends the waits that a step has made ready: admits senders, and tells receivers if no value will come.
     #[inline]
     fn notify_waiters(&mut self, deferred: &mut Deferred<T>) {
         if !self.send_waiters.is_empty() || !self.recv_waiters.is_empty() {
@@ -410,7 +413,7 @@ impl<T> ChannelState<T> {
         &mut self.closed_listeners
     }
 
-    // Looking.
+    // Snapshots and checks.
 
     pub(super) fn statistics(&self) -> ChannelStatistics {
         ChannelStatistics {
@@ -426,7 +429,7 @@ impl<T> ChannelState<T> {
         }
     }
 
-    /// Whether nobody is left, not even somebody who was called and has not taken note.
+    /// Returns whether no entry is in use, not even of a waiter that has still to acknowledge.
     #[cfg(test)]
     pub(super) fn is_idle(&self) -> bool {
         self.send_entries.is_empty()
@@ -437,7 +440,7 @@ impl<T> ChannelState<T> {
             && (self.permits, self.unacknowledged) == (0, 0)
     }
 
-    /// What must hold after every step.
+    /// Asserts the invariants that hold after every step.
     #[cfg(test)]
     pub(super) fn check(&mut self) {
         let deferred = &mut Deferred::new();

@@ -1,4 +1,4 @@
-//! What a bounded or unbounded channel tells about itself.
+//! The statistics of a bounded or unbounded channel.
 
 /// What [`Sender::statistics`](super::Sender::statistics) and [`Receiver::statistics`](super::Receiver::statistics) tell, the
 /// same on every end.

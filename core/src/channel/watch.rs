@@ -1,7 +1,7 @@
-//! The watch: the latest value, for everybody who wants to know when it changes.
+//! The watch channel: the latest value, for tasks that want to know when it changes.
 //!
-//! The value is behind an `Arc`, so that it can be looked at for as long as one likes while no lock is held (law L36). The next one
-//! takes its place there, unless somebody still looks at it: only then it costs an allocation.
+//! The value is behind an `Arc`, so a receiver can look at it for as long as it likes while no lock is held (law L36). The next value reuses
+//! the allocation, unless a receiver still looks at the last one: only then it costs a new one.
 
 mod receiver;
 mod sender;

@@ -1,22 +1,22 @@
-//! A value, and a word that says who may touch it: one alone, or many together.
+//! A raw reader-writer lock in one atomic word, and the value that it protects.
 //!
-//! Coming in is one instruction, and so is going out, as long as nobody waits. Who waits, and in which order, is no matter of this
-//! file: the word has a bit for it, and whoever goes out last and finds that bit set tells the [`QueuedLock`].
+//! As long as nobody waits, locking is one instruction and so is unlocking. The queue of waiters is not in this file: the word has a
+//! bit that is set while there may be waiters, and the unlock that frees a contended lock calls [`QueuedLock::notify_waiters`].
 //!
 //! ```text
-//!            ┌──────1──────┐
-//!            │             ▼
-//!   Free ────┴──2──▶ Handed ──3──▶ Held ──4──▶ Free
+//!              ┌───────────1────────────┐
+//!              │                        ▼
+//!    Free ─────┴──2──▶ Reserved ──3──▶ Locked ──4──▶ Free
 //! ```
 //!
-//! 1. `RawGuard::try_write`, `RawGuard::try_read`: nobody is in the way, nor in line
-//! 2. `RawRwLock::try_reserve`, `RawRwLock::reserve_for_waiter`: for somebody who takes it later
-//! 3. he takes it: `RawGuard::reserved_write`, `RawGuard::reserved_read`
-//! 4. the [`RawGuard`] is dropped; one that is leaked stays in for ever
+//! 1. `RawGuard::try_write`, `RawGuard::try_read`: the lock is compatible and not contended
+//! 2. `RawRwLock::try_reserve`, `RawRwLock::reserve_for_waiter`: locked for a task that will take the guard later
+//! 3. `RawGuard::reserved_write`, `RawGuard::reserved_read`: that task takes the guard
+//! 4. the [`RawGuard`] is dropped; a leaked guard keeps the lock for ever
 //!
-//! Invariant 1: `state` counts each [`RawGuard`], and what is handed besides; a writer is in there alone.
-//! Invariant 2: `reserved` counts what of it nobody has taken yet. Both fields are private, so whatever the house does with its word,
-//! a writer's `RawGuard` is the only one.
+//! Invariant 1: `state` counts every [`RawGuard`] and every reservation; a writer is counted alone.
+//! Invariant 2: `reserved` counts the reservations that no guard was made from yet. Both fields are private, so a writer's `RawGuard` is
+//! the only one, whatever the owner of the lock does with its `RawRwLock`.
 
 use std::cell::UnsafeCell;
 use std::marker::PhantomData;
@@ -28,14 +28,14 @@ use std::sync::Arc;
 
 use crate::sys::atomic::{AtomicUsize, Ordering};
 
-/// The word: somebody may stand in line, so nobody comes in by himself.
+/// Bit of `state`: there may be waiters, so only `reserve_for_waiter` locks.
 const CONTENDED: usize = 1;
-/// The word: one is in, alone.
+/// Bit of `state`: a writer has the lock.
 const WRITER: usize = 2;
-/// The word: one more is in, together with others.
+/// Unit of `state`: one more reader has the lock.
 const READER: usize = 4;
 
-/// What one wants to do.
+/// A kind of access.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Mode {
     Read,
@@ -50,7 +50,7 @@ impl Mode {
         }
     }
 
-    /// Whether one more has a place. There is an end also to the readers: leaked ones must not make the count run over.
+    /// Returns whether one more may lock. The number of readers has a limit, so that leaked guards cannot make the count overflow.
     const fn fits(self, state: usize) -> bool {
         match self {
             Mode::Read => state & WRITER == 0 && state < usize::MAX - READER,
@@ -59,7 +59,7 @@ impl Mode {
     }
 }
 
-/// Who is in.
+/// The state of a reader-writer lock, without the value and without the queue.
 #[derive(Debug)]
 pub(crate) struct RawRwLock {
     state: AtomicUsize,
@@ -71,20 +71,20 @@ impl RawRwLock {
         RawRwLock { state: AtomicUsize::new(0), reserved: AtomicUsize::new(0) }
     }
 
-    /// From now on nobody comes in by himself, and who goes out last tells the house. To be called under the lock of the line, as
-    /// [`clear_contended`](RawRwLock::unmark).
+    /// Makes `try_lock` fail, and the last unlock notify the waiters. To be called under the lock of the waiter list, as
+    /// [`clear_contended`](RawRwLock::clear_contended) is.
     pub(crate) fn set_contended(&self) {
         // Ordering: only `state` itself is at stake, and its changes have one order.
         self.state.fetch_or(CONTENDED, Ordering::Relaxed);
     }
 
-    /// Nobody stands in line.
+    /// Marks the lock as having no waiters.
     pub(crate) fn clear_contended(&self) {
         // Ordering: as in `set_contended`; it passes on what others released (a release sequence).
         self.state.fetch_and(!CONTENDED, Ordering::Relaxed);
     }
 
-    /// Hands it to somebody who takes it later, if nobody is in his way, nor in line.
+    /// Locks for a task that takes the guard later, if the lock is compatible and not contended.
     pub(crate) fn try_reserve(&self, mode: Mode) -> bool {
         let enters = self.try_lock(mode);
         if enters {
@@ -93,7 +93,7 @@ impl RawRwLock {
         enters
     }
 
-    /// Hands it to somebody who takes it later, if nobody is in his way: for the first in line.
+    /// Locks for the first waiter, which takes the guard later, if the lock is compatible.
     pub(crate) fn reserve_for_waiter(&self, mode: Mode) -> bool {
         let mut state = self.state.load(Ordering::Relaxed);
         while mode.fits(state) {
@@ -108,12 +108,12 @@ impl RawRwLock {
         false
     }
 
-    /// Whether somebody is in, was handed it, or is about to be.
+    /// Returns whether the lock is locked, reserved or contended.
     pub(crate) fn is_locked(&self) -> bool {
         self.state.load(Ordering::Relaxed) != 0
     }
 
-    /// How many read, and whether somebody writes, or were handed it to do so.
+    /// Returns the number of readers and whether there is a writer, reservations included.
     pub(crate) fn readers_and_writer(&self) -> (usize, bool) {
         let state = self.state.load(Ordering::Relaxed);
         (state / READER, state & WRITER != 0)
@@ -123,7 +123,7 @@ impl RawRwLock {
     fn try_lock(&self, mode: Mode) -> bool {
         let mut state = match mode {
             Mode::Read => self.state.load(Ordering::Relaxed),
-            // What else it could be, a writer does not need to know.
+            // A writer needs no look: any other state refuses it.
             Mode::Write => 0,
         };
         while state & CONTENDED == 0 && mode.fits(state) {
@@ -137,15 +137,15 @@ impl RawRwLock {
 
     #[inline]
     fn try_add(&self, mode: Mode, state: usize) -> Result<(), usize> {
-        // Ordering: Acquire sees what those did who were in before; readers in between pass it on (a release sequence).
+        // Ordering: Acquire sees what the former holders did; readers in between pass it on (a release sequence).
         let swap = self.state.compare_exchange_weak(state, state + mode.unit(), Ordering::Acquire, Ordering::Relaxed);
         swap.map(drop)
     }
 
-    /// Goes out; says whether that was the last one, and somebody may stand in line.
+    /// Unlocks, and returns whether the lock is free now and contended, so that waiters have to be notified.
     #[inline]
     fn unlock(&self, mode: Mode) -> bool {
-        // Ordering: Release shows to who comes in next what was done inside.
+        // Ordering: Release shows the next holder what was done under the lock.
         self.state.fetch_sub(mode.unit(), Ordering::Release) == mode.unit() | CONTENDED
     }
 
@@ -154,7 +154,7 @@ impl RawRwLock {
         self.reserved.fetch_add(mode.unit(), Ordering::Release);
     }
 
-    /// Takes what was handed.
+    /// Uses up a reservation.
     fn take_reserved(&self, mode: Mode) {
         let less = |reserved: usize| match mode {
             Mode::Read if reserved < READER => None,
@@ -163,7 +163,7 @@ impl RawRwLock {
         };
         // Ordering: Acquire, the other side of `hand`.
         let taken = self.reserved.fetch_update(Ordering::Acquire, Ordering::Relaxed, less);
-        assert!(taken.is_ok(), "a lock is taken only by whom it was reserved");
+        assert!(taken.is_ok(), "Invariant 2: a guard is made from a reservation");
     }
 }
 
@@ -199,15 +199,15 @@ impl Access for ReadAccess {
     const MODE: Mode = Mode::Read;
 }
 
-// SAFETY: of all who share it, one at a time has the value, so this sends it to and fro.
+// SAFETY: one guard at a time has access, so sharing the lock only sends the value between threads: `T: Send` suffices.
 unsafe impl<T: ?Sized + Send> Sync for LockedValue<WriteAccess, T> {}
-// SAFETY: as above; and many look at it together.
+// SAFETY: readers on several threads share the value, so `T: Sync` too.
 unsafe impl<T: ?Sized + Send + Sync> Sync for LockedValue<ReadAccess, T> {}
 
 // As the locks of the standard library: nobody sees a value while it is being changed.
 impl<M, T: ?Sized> UnwindSafe for LockedValue<M, T> {}
 impl<M, T: ?Sized> RefUnwindSafe for LockedValue<M, T> {}
-// For the guards: whoever has one sees what its uses leave behind.
+// For the guards, which show what a panic in a critical section has left behind.
 impl<T: ?Sized + RefUnwindSafe> RefUnwindSafe for LockedCell<T> {}
 
 impl<M, T> LockedValue<M, T> {
@@ -236,22 +236,22 @@ impl<M, T: ?Sized> LockedValue<M, T> {
     }
 }
 
-/// What a lock is built into, with the line of those who wait for it.
+/// A lock that consists of a [`LockedValue`] and a queue of waiters.
 pub(crate) trait QueuedLock<T: ?Sized> {
     /// See [`LockedValue`].
     type Access;
 
     fn value(&self) -> &LockedValue<Self::Access, T>;
 
-    /// Lets in those who stand first in line: one went out, and may have been in their way.
+    /// Locks for the first waiters, if they are compatible now. Called when a guard of a contended lock is dropped or downgraded.
     fn notify_waiters(&self);
 }
 
-/// What keeps a house in its place: a reference, or an `Arc`.
+/// A reference to a lock that keeps it in its place: `&` or `Arc`.
 ///
 /// # Safety
 ///
-/// For as long as it lives, wherever it is moved to, what it points to is there, the same, and borrowed by nobody mutably.
+/// As long as it lives, and wherever it is moved to, its target stays alive, in its place, and not mutably borrowed.
 pub(crate) unsafe trait LockRef<T: ?Sized>: Deref<Target: QueuedLock<T>> {}
 
 // SAFETY: a shared borrow.
@@ -259,9 +259,9 @@ unsafe impl<H: QueuedLock<T> + ?Sized, T: ?Sized> LockRef<T> for &H {}
 // SAFETY: it owns a part, and for a mutable borrow or a move one has to own all.
 unsafe impl<H: QueuedLock<T> + ?Sized, T: ?Sized> LockRef<T> for Arc<H> {}
 
-/// The use of the value.
+/// A guard: access to the value until it is dropped.
 pub(crate) struct RawGuard<K: LockRef<T>, A: Access, T: ?Sized> {
-    /// Remembered, so that it is the same one whatever the house shows.
+    /// Stored, so that it stays the same whatever `QueuedLock::value` returns later.
     cell: NonNull<LockedCell<T>>,
     lock: K,
     access: PhantomData<A>,
@@ -275,18 +275,18 @@ unsafe impl<K: LockRef<T> + Send, T: ?Sized + Sync> Send for RawGuard<K, ReadAcc
 unsafe impl<K: LockRef<T> + Sync, A: Access, T: ?Sized + Sync> Sync for RawGuard<K, A, T> {}
 
 impl<K: LockRef<T>, T: ?Sized> RawGuard<K, WriteAccess, T> {
-    /// Comes in alone, if nobody is in, nor in line.
+    /// Locks for writing, if the lock is free and not contended.
     #[inline]
     pub(crate) fn try_write(lock: K) -> Option<Self> {
         Self::try_lock(NonNull::from(&lock.value().cell), lock)
     }
 
-    /// Takes what was handed.
+    /// Makes the guard of a reservation.
     pub(crate) fn reserved_write(lock: K) -> Self {
         Self::take_reserved(NonNull::from(&lock.value().cell), lock)
     }
 
-    /// Goes on together with others.
+    /// Turns write access into read access.
     pub(crate) fn downgrade(self) -> RawGuard<K, ReadAccess, T>
     where
         K::Target: QueuedLock<T, Access = ReadAccess>,
@@ -308,37 +308,37 @@ where
     K: LockRef<T>,
     K::Target: QueuedLock<T, Access = ReadAccess>,
 {
-    /// Comes in, if nobody writes, nor stands in line.
+    /// Locks for reading, if there is no writer and the lock is not contended.
     #[inline]
     pub(crate) fn try_read(lock: K) -> Option<Self> {
         Self::try_lock(NonNull::from(&lock.value().cell), lock)
     }
 
-    /// Takes what was handed.
+    /// Makes the guard of a reservation.
     pub(crate) fn reserved_read(lock: K) -> Self {
         Self::take_reserved(NonNull::from(&lock.value().cell), lock)
     }
 }
 
 impl<K: LockRef<T>, A: Access, T: ?Sized> RawGuard<K, A, T> {
-    /// Only with the cell of this keeper, of a lock that is made for this use.
+    /// To be called only with the cell of this lock, and with an access that the lock is made for.
     #[inline]
     fn try_lock(cell: NonNull<LockedCell<T>>, lock: K) -> Option<Self> {
-        // SAFETY: the keeper is alive.
+        // SAFETY: `lock` is alive, and so is its cell.
         let enters = unsafe { cell.as_ref() }.raw.try_lock(A::MODE);
         // Subtle: made only now, for its drop goes out.
         if enters { Some(RawGuard { cell, lock, access: PhantomData }) } else { None }
     }
 
     fn take_reserved(cell: NonNull<LockedCell<T>>, lock: K) -> Self {
-        // SAFETY: the keeper is alive.
+        // SAFETY: `lock` is alive, and so is its cell.
         unsafe { cell.as_ref() }.raw.take_reserved(A::MODE);
         RawGuard { cell, lock, access: PhantomData }
     }
 
     #[inline]
     fn cell(&self) -> &LockedCell<T> {
-        // SAFETY: it was borrowed of the keeper's house, which has stayed as it was since: see `LockRef`.
+        // SAFETY: the cell was borrowed from the lock, which `LockRef` keeps alive, in its place and not mutably borrowed.
         unsafe { self.cell.as_ref() }
     }
 

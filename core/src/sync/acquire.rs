@@ -1,23 +1,23 @@
-//! The door: who comes to a [`Mutex`](super::Mutex), an [`RwLock`](super::RwLock) or a [`Semaphore`](super::Semaphore), stands in
-//! line, and is let in.
+//! The acquisition of a [`Mutex`](super::Mutex), an [`RwLock`](super::RwLock) or a [`Semaphore`](super::Semaphore): at once, or by way
+//! of the queue.
 //!
 //! ```text
-//!   Start ──1──▶ Line ──2──▶ Over
-//!     └──────────3────────────▲
+//!   Start ──1──▶ Waiting ──2──▶ Done
+//!     └────────────3─────────────▲
 //! ```
 //!
-//! 1. no room, or somebody stands in line
-//! 2. `QueuedResource::notify_one` let it in, in its turn: it belongs to the task in that instant
-//! 3. had at once
+//! 1. the resource is not available, or others wait: `Acquire::poll_wait`
+//! 2. handed over, first waiter first: `QueuedResource::notify_waiters`. The resource belongs to the task from that instant.
+//! 3. available at once: `Resource::try_acquire`
 //!
-//! What a future has that was let in (2) and is dropped, it has to give back.
+//! A future that is dropped after 2 and before its next poll has to release the resource: `Acquire::leave` tells it so.
 //!
-//! Invariant 1: the room is marked whenever somebody stands in the line, and it is marked and unmarked under the line's lock. So who
-//! comes then joins the line, and who goes out then serves it: nobody comes between.
-//! Invariant 2: somebody waits only while he has to: the first in line does not fit in, the others stand behind him. One whose code is
-//! cancelled stands in nobody's way once anybody looks: who goes out, comes or gives up.
-//! Invariant 3: of a release and of one who joins at the same time one finds the other, for both change the one word of the room:
-//! who goes out finds the mark, or who has set it finds the room that there is.
+//! Invariant 1: the resource is marked as contended whenever the queue is not empty, and the mark is set and cleared under the queue's
+//! lock. So a newcomer joins the queue, a release serves it, and nobody barges in.
+//! Invariant 2: a task waits only while it has to: the resource is not available to the first waiter, and the others are behind it. A
+//! waiter whose code is cancelled is skipped by every release, every newcomer and every waiter that leaves.
+//! Invariant 3: of a release and a newcomer that race, one sees the other, because both change the same atomic word: the release finds
+//! the mark, or the newcomer, having set the mark, finds the resource available.
 
 use std::fmt;
 use std::mem;
@@ -28,32 +28,32 @@ use super::waiter_list::{LeaveOutcome, WaitOutcome, WaiterKey};
 use crate::leaf::{Gate, Waiter};
 use crate::raw::lock::{Mode, RawRwLock};
 
-/// What there is behind the door: a word that says how much more fits in, and whether somebody stands in line.
+/// Something to be acquired: an atomic word that knows how much is available, and whether there may be waiters.
 pub(super) trait Resource {
-    /// Lets in somebody who wants so much, if that fits in and there is no mark.
+    /// Acquires `need`, if that is available and the resource is not contended.
     fn try_acquire(&self, need: usize) -> bool;
 
-    /// Lets in the first in line, if that fits in.
+    /// Acquires `need` for the first waiter, if that is available.
     fn acquire_for_waiter(&self, need: usize) -> bool;
 
-    /// Whether somebody who wants so much fits in, if nobody stands in line.
+    /// Returns whether `need` is available, contended or not.
     fn is_available(&self, need: usize) -> bool;
 
-    /// Sets the mark: from now on nobody enters, and who goes out serves the line.
+    /// Makes `try_acquire` fail, and every release notify the waiters.
     fn set_contended(&self);
 
-    /// Takes it away.
+    /// Takes the mark away: there are no waiters.
     fn clear_contended(&self);
 }
 
-/// A room and the line before it. In the line, one's tag is what one needs.
+/// A resource and the queue of its waiters. A waiter's tag is what it needs.
 pub(super) struct QueuedResource<'a, R> {
     pub(super) resource: &'a R,
     pub(super) queue: &'a WaitQueue,
 }
 
 impl<R: Resource> QueuedResource<'_, R> {
-    /// Lets in whoever fits now, in order.
+    /// Hands the resource over to the first waiters, as long as it is available to them.
     pub(super) fn notify_waiters(self) {
         let line = self.queue.lock();
         self.notify_waiters_in(line);
@@ -66,7 +66,7 @@ impl<R: Resource> QueuedResource<'_, R> {
         line.finish().finish();
     }
 
-    /// Says whether nobody is left.
+    /// Hands over to the first waiters, and returns whether the queue is empty now.
     fn admit_waiters(&self, line: &mut Line<'_>) -> bool {
         while let Some(need) = line.first() {
             if !self.resource.acquire_for_waiter(need) {
@@ -77,8 +77,8 @@ impl<R: Resource> QueuedResource<'_, R> {
         true
     }
 
-    /// For one who was not let in, and does not wait: whether it should try again, because those in line were in its way only
-    /// until somebody saw that their code is cancelled.
+    /// Skips waiters whose code is cancelled, for a `try_` method that has failed. Returns whether it is to try again, because no
+    /// waiter is left.
     pub(super) fn drop_cancelled_waiters(self, need: usize) -> bool {
         if !self.resource.is_available(need) || self.queue.is_empty() {
             return false;
@@ -92,27 +92,27 @@ impl<R: Resource> QueuedResource<'_, R> {
         clear
     }
 
-    /// Moves the `n` longest of those whose tag is `only` from another queue to the end of this line, where they need `need`.
+    /// Moves the `n` longest waiters of another queue to the end of this one, where they need `need`; stops at a tag other than `only`.
     pub(super) fn requeue_from(self, from: &WaitQueue, n: usize, only: usize, need: usize) -> usize {
         // Invariant 1.
         let count = from.requeue_tagged(n, self.queue, Some((only, need)), || self.resource.set_contended());
-        // Also if nobody has moved: the mark has to go.
+        // Also if nobody was moved: the mark has to be cleared.
         self.notify_waiters();
         count
     }
 }
 
-/// What a reader needs.
+/// The need of a reader.
 pub(super) const READ: usize = 2;
-/// What a writer needs, or who comes for a mutex. So does everybody else who is no reader: a [`Condition`](super::Condition) tells its
-/// own apart.
+/// The need of a writer, and of a mutex. Every other tag than [`READ`] means the same: a [`Condition`](super::Condition) marks its
+/// waiters with tags of its own.
 pub(super) const WRITE: usize = 0;
 
 const fn mode(need: usize) -> Mode {
     if need == READ { Mode::Read } else { Mode::Write }
 }
 
-/// Of a lock. Who is in takes a `RawGuard`.
+/// A lock. A task that has acquired it makes a `RawGuard` of the reservation.
 impl Resource for RawRwLock {
     fn try_acquire(&self, need: usize) -> bool {
         self.try_reserve(mode(need))
@@ -136,7 +136,7 @@ impl Resource for RawRwLock {
     }
 }
 
-/// What the acquiring futures have in common.
+/// The common part of the acquiring futures.
 pub(super) struct Acquire {
     need: usize,
     gate: Gate,
@@ -161,20 +161,20 @@ impl Acquire {
         self.need
     }
 
-    /// The first half of a poll. Ready with whether it may be had at once: then that is tried, and if it fails, the second half follows.
+    /// Begins a poll. Ready with `true` if the caller is to try to acquire at once; if that fails, `poll_wait` follows.
     #[inline]
     pub(super) fn poll_start(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
         self.gate.poll_start(cx).map(|()| matches!(self.state, AcquireState::Start))
     }
 
-    /// It was had at once.
+    /// Ends the acquisition, which succeeded at once.
     #[inline]
     pub(super) fn finish(&mut self) {
-        // It was at the start: nothing is there to be dropped, and no code for that where this is inlined.
+        // `Start` owns nothing: this spares the drop code where this is inlined.
         mem::forget(mem::replace(&mut self.state, AcquireState::Done));
     }
 
-    /// The second half. Ready once it is in: then that has to be taken.
+    /// Continues a poll in the queue. Ready once the resource is acquired.
     #[inline(never)]
     pub(super) fn poll_wait<R: Resource>(&mut self, queued: QueuedResource<'_, R>, cx: &mut Context<'_>) -> Poll<()> {
         match &mut self.state {
@@ -184,7 +184,7 @@ impl Acquire {
                     self.state = AcquireState::Done;
                     return Poll::Ready(());
                 }
-                // It was passed over: the ticket is used up.
+                // It was skipped: the key is used up.
                 self.state = AcquireState::Start;
             }
             AcquireState::Done => panic!("the wait for a {} was polled after it was ready", self.gate.what()),
@@ -205,7 +205,7 @@ impl Acquire {
         Poll::Pending
     }
 
-    /// The future is dropped: leaves the line. `true` if it is in: then that has to be given back.
+    /// Leaves the queue, when the future is dropped. Returns `true` if the resource was handed over already and has to be released.
     #[inline]
     pub(super) fn leave<R: Resource>(&mut self, queued: QueuedResource<'_, R>) -> bool {
         matches!(self.state, AcquireState::Waiting(_)) && self.leave_waiting(queued)
@@ -219,7 +219,7 @@ impl Acquire {
         if left != LeaveOutcome::Waiting {
             return true;
         }
-        // Invariant 2: others may have stood behind this one only for its sake.
+        // Invariant 2: those behind may have waited only because of this one.
         queued.notify_waiters_in(line);
         drop(waiter);
         false

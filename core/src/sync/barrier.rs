@@ -1,8 +1,8 @@
 //! The barrier: a number of tasks that wait for each other.
 //!
-//! Who arrives stands in the queue, and the last of them calls all the others, so the round that is filling is the queue
-//! itself, and those who were called belong to none any more. Whoever might be the last looks first whose code was cancelled
-//! meanwhile: those have not arrived.
+//! The round that is filling is the wait queue itself: tasks that arrive wait in it, and the last one notifies them all, so those that
+//! were notified belong to no round any more. A task that may be the last first skips waiters whose code was cancelled meanwhile: they
+//! have not arrived.
 
 use std::fmt;
 use std::future::Future;

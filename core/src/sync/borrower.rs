@@ -1,4 +1,4 @@
-//! Who borrows: identities, and what is known about a holder.
+//! The identity of a borrower, and the description of a permit holder.
 
 use std::fmt;
 use std::panic::Location;

@@ -1,11 +1,11 @@
-//! The capacity limiter: permits with a name on each.
+//! The capacity limiter: permits that are listed with their holders.
 //!
-//! Whoever waits for a permit or holds one has a record; its number is the waiter's tag in the queue and what the permit
-//! keeps. A release marks the longest waiter's record as held in the same step, so the statistics are exact at every moment.
+//! Each permit and each waiter has a record. The key of the record is the waiter's tag in the queue, and is kept by the permit. A release
+//! marks the record of the longest waiter as held in the same step, so the statistics are exact at every moment.
 //!
 //! Invariant 1: `held` counts the records that are held; the others wait, in the order of the queue.
-//! Invariant 2: somebody waits only if `held >= total`, unless its code is cancelled.
-//! Invariant 3: the state is locked before the queue, and both are released before anybody is woken.
+//! Invariant 2: a task waits only if `held >= total`, unless its code is cancelled.
+//! Invariant 3: the state is locked before the queue, and both are released before any waiter is woken.
 
 use std::collections::BTreeSet;
 use std::fmt;

@@ -1,10 +1,10 @@
-//! The condition: to wait, with a mutex released, until what it guards has changed.
+//! The condition: a wait, with a mutex released, until the value that it guards has changed.
 //!
-//! A waiter that is notified is moved to the queue of the mutex in that instant (it is not woken to queue for itself), so it
-//! keeps its turn, counts for the mutex, and of a hundred that are notified one is woken at a time.
+//! A waiter that is notified is moved to the queue of the mutex in that instant, and is not woken to queue for itself. So it keeps its
+//! order and counts as a waiter of the mutex, and of a hundred that are notified one at a time is woken.
 //!
 //! ```text
-//!   Start(guard) ──1──▶ Waiting: here ──2──▶ Waiting: for the mutex ──3──▶ Over(guard)
+//!   Start(guard) ──1──▶ Waiting: here ──2──▶ Waiting: for the mutex ──3──▶ Done(guard)
 //!                              ▲ │4                 │5                     ▲
 //!                              └─┘                  └───▶ Locking ────6────┘
 //! ```
@@ -12,12 +12,12 @@
 //! 1. the first poll: joins this queue, then releases the mutex
 //! 2. `notify`: `Mutex::requeue_from`
 //! 3. the mutex is handed over
-//! 4. passed over by a `notify` while its code was cancelled, and polled in other code: joins again
-//! 5. passed over by a release of the mutex, likewise: queues for the mutex anew
+//! 4. skipped by a `notify` while its code was cancelled, and polled in other code: joins this queue again
+//! 5. skipped by a release of the mutex, likewise: locks the mutex anew
 //! 6. the mutex was acquired
 //!
-//! In this queue a waiter's tag is the address of its mutex, in the queue of the mutex it is how it was notified: to `door.rs`, of one
-//! who writes.
+//! In this queue the tag of a waiter is the address of its mutex. In the queue of the mutex the tag says how the waiter was notified;
+//! `acquire.rs` treats both tags as a writer's.
 
 use std::fmt;
 use std::future::Future;
@@ -30,9 +30,9 @@ use super::wait_queue::WaitQueue;
 use super::waiter_list::{LeaveOutcome, WaitOutcome, WaiterKey};
 use crate::leaf::{Gate, Waiter};
 
-/// Notified by number: if it goes away, another one is owed the notification.
+/// Tag of a waiter that was notified by `notify`: if it leaves, another one is notified.
 const NOTIFIED_ONE: usize = 0;
-/// Notified with everybody.
+/// Tag of a waiter that was notified by `notify_all`.
 const NOTIFIED_ALL: usize = 1;
 
 /// Tasks that wait for a change of what a [`Mutex`] guards.
@@ -189,7 +189,7 @@ enum ConditionState<'a, T: ?Sized> {
     Done,
 }
 
-// The value is never pinned: it lies in the guard as in a field, and moves.
+// The value is never pinned: the guard is moved.
 impl<T: ?Sized> Unpin for ConditionWait<'_, T> {}
 
 impl<'a, T: ?Sized> Future for ConditionWait<'a, T> {
@@ -202,7 +202,7 @@ impl<'a, T: ?Sized> Future for ConditionWait<'a, T> {
             match &mut this.state {
                 ConditionState::Start(_) => {
                     let key = this.join(cx);
-                    // Joined first, released second: who gets the mutex now and notifies will find us.
+                    // Joined first, released second: a task that locks the mutex now and notifies will find this waiter.
                     drop(mem::replace(&mut this.state, ConditionState::Waiting(key)));
                     return Poll::Pending;
                 }

@@ -1,4 +1,4 @@
-//! The event: a flag that is raised once.
+//! The event: a flag that is set once.
 
 use std::fmt;
 use std::future::Future;

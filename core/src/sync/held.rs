@@ -1,14 +1,14 @@
-//! Holding a lock or a permit for a use, to its very end.
+//! Futures that hold a lock or a permit until everything that the body has started has ended.
 //!
 //! ```text
-//!   let guard = lock().await; f().await   ──╳ dropped: the guard is gone ─▶ the next one gets it
+//!   let guard = lock().await; f().await   ──╳ dropped: the guard is dropped ─▶ the next waiter gets the lock
 //!                                  └─ finalizers, threads of f ─────────────────▶
 //!
 //!   run(async |guard| f().await)          ──╳ dropped
-//!                                  └─ finalizers, threads of f ─────────────────▶ the next one gets it
+//!                                  └─ finalizers, threads of f ─────────────────▶ the next waiter gets the lock
 //! ```
 //!
-//! Written with the public API: a [`bracket`](crate::bracket()) whose resource is the guard.
+//! It uses only the public API: a [`bracket`](crate::bracket()) whose resource is the guard.
 
 use std::future::{Future, Ready, ready};
 use std::sync::Arc;

@@ -1,14 +1,14 @@
-//! The acquiring futures of the capacity limiter: one state machine in four coats.
+//! The acquiring futures of the capacity limiter: one state machine and four futures around it.
 //!
 //! ```text
-//!   Start ──1──▶ Over
-//!     └─────2──▶ Waiting ─3──▶ Over
+//!   Start ──1──▶ Done
+//!     └─────2──▶ Waiting ─3──▶ Done
 //! ```
 //!
-//! 1. one is free: `CapacityLimiter::take`
-//! 2. none is: `CapacityLimiter::join`
-//! 3. handed over: `CapacityLimiter::admit`; or had anew by a waiter that was passed over: `CapacityLimiter::enqueue_again`. From every state
-//!    a drop leads to Over: `LimiterAcquireOp::cancel`
+//! 1. a permit is free: `CapacityLimiter::take`
+//! 2. none is free: `CapacityLimiter::join`
+//! 3. a permit was handed over: `CapacityLimiter::admit`; or a waiter that was skipped has taken one: `CapacityLimiter::enqueue_again`.
+//!    From every state a drop leads to Done: `LimiterAcquireOp::cancel`
 
 use std::fmt;
 use std::future::Future;
@@ -117,7 +117,7 @@ impl Drop for LimiterAcquireOwnedOnBehalfOf {
     }
 }
 
-/// What the acquiring futures have in common.
+/// The common part of the acquiring futures.
 pub(super) struct LimiterAcquireOp {
     borrower: Option<Borrower>,
     location: &'static Location<'static>,
@@ -190,7 +190,7 @@ impl LimiterAcquireOp {
         }
     }
 
-    /// The future is dropped: leaves the queue, and gives back what it was handed.
+    /// Leaves the queue, when the future is dropped, and gives back a permit that was handed over.
     fn cancel(&mut self, limiter: &CapacityLimiter) {
         match mem::replace(&mut self.state, LimiterAcquireState::Done) {
             LimiterAcquireState::Start | LimiterAcquireState::Done => {}
@@ -199,7 +199,7 @@ impl LimiterAcquireOp {
     }
 }
 
-/// The key of an acquisition without a borrower.
+/// Returns the record of an acquisition without a borrower, which cannot be refused.
 fn anonymous(key: Result<usize, BorrowerBusy>) -> usize {
     match key {
         Ok(key) => key,

@@ -1,4 +1,4 @@
-//! One suite for everything that is like a lock (B203): exclusion, hand-over, order, leaving, checkpoints.
+//! One test suite for everything that is like a lock (B203): exclusion, hand-over, order, leaving, checkpoints.
 
 use std::future::Future;
 use std::sync::Arc;

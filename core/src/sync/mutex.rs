@@ -1,8 +1,7 @@
-//! The mutex: one task at a time on a value.
+//! The mutex: one task at a time uses a value.
 //!
-//! The value lies behind the word of `raw/lock.rs`, which knows whether somebody has it. Who finds it free has it by one change of
-//! that word, and the guard is a pointer; who does not, waits at the door (`acquire.rs`), which is common with the
-//! [`RwLock`](super::RwLock).
+//! The value is behind the raw lock of `raw/lock.rs`. An uncontended lock is one change of its word, and the guard is a pointer. A task
+//! that has to wait does so by way of `acquire.rs`, which the mutex shares with the [`RwLock`](super::RwLock).
 
 mod guard;
 
@@ -119,17 +118,17 @@ impl<T: ?Sized> Mutex<T> {
         QueuedResource { resource: self.value.raw(), queue: &self.queue }
     }
 
-    /// What marks those in the queue of a condition who gave up this mutex. No tag of the door's.
+    /// The tag, in the queue of a condition, of waiters that have released this mutex. It is not a tag of `acquire.rs`.
     pub(super) fn address(&self) -> usize {
         std::ptr::from_ref(&self.queue).addr()
     }
 
-    /// Moves the `n` longest of those who wait for a condition with this mutex to the end of its own queue.
+    /// Moves the `n` longest waiters of a condition, which wait with this mutex, to the end of its own queue.
     pub(super) fn requeue_from(&self, from: &WaitQueue, n: usize, tag: usize) -> usize {
         self.queued().requeue_from(from, n, self.address(), tag)
     }
 
-    /// The guard of a waiter that was served.
+    /// Makes the guard of a waiter that the mutex was handed to.
     pub(super) fn reserved_guard(&self) -> MutexGuard<'_, T> {
         MutexGuard(RawGuard::reserved_write(self))
     }
@@ -171,7 +170,7 @@ pub struct MutexStatistics {
     pub waiting: usize,
 }
 
-/// What it is called in dumps.
+/// Its name in dumps.
 const NAME: &str = "mutex";
 
 /// Future of [`Mutex::lock`].

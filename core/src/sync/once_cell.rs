@@ -1,11 +1,11 @@
-//! The once-cell: a value that the first one who needs it makes.
+//! The once-cell: a value that is made by the first task that needs it.
 //!
-//! One caller at a time has the *turn* to make the value. If it fails or is dropped, the turn is handed to the longest
-//! waiter; when the value is there, everybody is woken.
+//! One caller at a time has the *permit* to make the value. If it fails or is dropped, the permit is handed to the longest waiter. When the
+//! value is set, every waiter is woken.
 //!
-//! Invariant 1: somebody waits only while the turn is `Taken`: by who makes the value, or was handed the turn to.
-//! Invariant 2: the value is set under the lock of the turn, which is `Over` from then on; so nobody misses it.
-//! Invariant 3: the turn is locked before the queue, and both are released before anybody is woken.
+//! Invariant 1: a task waits only while the phase is `Running`: another one makes the value, or was handed the permit.
+//! Invariant 2: the value is set under the lock of the state, whose phase is `Set` from then on; so no waiter misses it.
+//! Invariant 3: the state is locked before the queue, and both are released before any waiter is woken.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -25,7 +25,7 @@ use crate::sys::{Mutex, MutexGuard, OnceLock};
 
 /// A value that is made at most once, by whoever needs it first; the others wait for it.
 ///
-/// If init_future it fails, or the one who makes it is cancelled, the next one tries.
+/// If making it fails, or the one who makes it is cancelled, the next one tries.
 ///
 /// # Examples
 ///
@@ -134,7 +134,7 @@ impl<T> OnceCell<T> {
         OnceCellGetOrTryInit { init_future: InitFuture::new(self, init) }
     }
 
-    /// How many tasks wait for who is init_future the value.
+    /// How many tasks wait for the task that makes the value.
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.initializer.queue.waiting()
@@ -150,7 +150,7 @@ impl<T> Default for OnceCell<T> {
 impl<T> From<T> for OnceCell<T> {
     fn from(value: T) -> Self {
         let cell = OnceCell::new();
-        let Ok(()) = cell.set(value) else { unreachable!("it was empty") };
+        let Ok(()) = cell.set(value) else { unreachable!("a new cell is empty") };
         cell
     }
 }
@@ -219,9 +219,9 @@ impl<T, F, Fut> fmt::Debug for OnceCellGetOrTryInit<'_, T, F, Fut> {
 }
 
 pin_project! {
-    /// What the two futures have in common.
+    /// The common part of the two futures.
     struct InitFuture<'a, T, F, Fut> {
-        // Subtle: dropped before the permit, so that the next one starts when this one has ended.
+        // Subtle: dropped before the permit, so that the next caller starts when this future has ended.
         #[pin]
         future: Option<Fut>,
         init: Option<F>,
@@ -275,11 +275,11 @@ where
 fn value_of<T>(cell: &OnceCell<T>) -> &T {
     match cell.get() {
         Some(value) => value,
-        None => unreachable!("the state is over when the value was made"),
+        None => unreachable!("Invariant 2: the phase is Set, so the value is set"),
     }
 }
 
-/// The part that does not depend on the value's type: whose turn it is.
+/// The part that does not depend on the value's type: the permit to make the value.
 struct Initializer {
     state: Mutex<InitState>,
     queue: WaitQueue,
@@ -287,7 +287,7 @@ struct Initializer {
 
 struct InitState {
     phase: InitPhase,
-    /// Somebody may stand in the queue.
+    /// The queue may have waiters.
     contended: bool,
 }
 
@@ -303,13 +303,13 @@ impl Initializer {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whoever had the turn did not make the value.
+    /// Hands the permit to the longest waiter, after its owner did not make the value.
     fn pass_on(&self) {
         let mut state = self.lock();
         if state.phase == InitPhase::Set {
             return;
         }
-        debug_assert_eq!(state.phase, InitPhase::Running, "only who has the state passes it on");
+        debug_assert_eq!(state.phase, InitPhase::Running, "Invariant 1: only the owner of the permit passes it on");
         if !state.contended {
             state.phase = InitPhase::Empty;
             return;
@@ -325,7 +325,7 @@ impl Initializer {
     }
 }
 
-/// A caller's place at the initializer.
+/// A caller's permit to make the value, or its wait for it.
 struct InitPermit<'a> {
     initializer: &'a Initializer,
     gate: Gate,
@@ -361,7 +361,7 @@ impl InitPermit<'_> {
         Poll::Ready(granted)
     }
 
-    /// Ready if the turn was free, and is taken now, or there is none any more.
+    /// Ready if the permit was free, and is taken now, or the value is set.
     fn start(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         // L36: made before the lock is taken, if it is needed.
         let mut spare: Option<Waiter> = None;
@@ -384,12 +384,12 @@ impl InitPermit<'_> {
         }
     }
 
-    /// Leaves the queue, and passes on the turn.
+    /// Leaves the queue, and passes on the permit.
     fn release(&mut self) {
         let granted = match mem::replace(&mut self.state, InitPermitState::Done) {
             InitPermitState::Start | InitPermitState::Done => false,
             InitPermitState::Waiting(key) => key.leave(self.initializer.queue.shared()).left != LeaveOutcome::Waiting,
-            // If the value is there, there is no turn to pass on, and `pass_on` knows.
+            // If the value is set there is no permit to pass on: `pass_on` checks that.
             InitPermitState::Granted => true,
         };
         if granted {

@@ -1,6 +1,6 @@
 //! The mutex that notices when a critical section was cut short.
 //!
-//! Built on the public side of [`Mutex`] alone.
+//! It is built on the public API of [`Mutex`] alone.
 
 use std::fmt;
 use std::future::Future;
@@ -131,7 +131,7 @@ impl<T> fmt::Debug for PoisonMutexLock<'_, T> {
 #[must_use = "the mutex is released when this is dropped"]
 pub struct PoisonMutexGuard<'a, T> {
     guard: MutexGuard<'a, PoisonState<T>>,
-    /// The value was in somebody's hands.
+    /// The value was mutably dereferenced.
     changed: bool,
     location: &'static Location<'static>,
 }
@@ -187,7 +187,7 @@ impl<T: fmt::Debug> fmt::Debug for PoisonMutexGuard<'_, T> {
     }
 }
 
-/// Who cut a critical section short.
+/// The critical section that was cut short.
 #[derive(Clone)]
 struct PoisonCause {
     task: Option<Origin>,

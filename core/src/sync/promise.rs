@@ -1,4 +1,4 @@
-//! The promise: a value that somebody else will set, once.
+//! The promise: a value that another task sets, once.
 
 use std::borrow::Cow;
 use std::fmt;

@@ -1,7 +1,7 @@
-//! The reader-writer lock: many look, or one changes.
+//! The reader-writer lock: many tasks read a value, or one changes it.
 //!
-//! As the [`Mutex`](super::Mutex): the value lies behind the word of `raw/lock.rs`, which counts who is in, and who does not fit
-//! in waits at the door (`acquire.rs`).
+//! It is built as the [`Mutex`](super::Mutex) is: the value is behind the raw lock of `raw/lock.rs`, which counts readers and writer, and a
+//! task that has to wait does so by way of `acquire.rs`.
 
 mod guard;
 
@@ -123,12 +123,12 @@ impl<T: ?Sized> RwLock<T> {
         QueuedResource { resource: self.value.raw(), queue: &self.queue }
     }
 
-    /// The guard of a reader that was let in.
+    /// Makes the guard of a reader that the lock was handed to.
     fn reserved_read_guard(&self) -> RwLockReadGuard<'_, T> {
         RwLockReadGuard(RawGuard::reserved_read(self))
     }
 
-    /// The guard of a writer that was let in.
+    /// Makes the guard of a writer that the lock was handed to.
     fn reserved_write_guard(&self) -> RwLockWriteGuard<'_, T> {
         RwLockWriteGuard(RawGuard::reserved_write(self))
     }
@@ -172,7 +172,7 @@ pub struct RwLockStatistics {
     pub waiting: usize,
 }
 
-/// What it is called in dumps.
+/// Its name in dumps.
 const NAME: &str = "rw lock";
 
 /// Future of [`RwLock::read`].

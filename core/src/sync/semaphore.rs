@@ -1,7 +1,7 @@
 //! The semaphore: permits that are handed over.
 //!
-//! The free permits are in one atomic word (`permits.rs`), with a mark beside them, so that taking one and giving it back are one
-//! instruction each as long as nobody waits. Who has to wait does so at the door (`acquire.rs`).
+//! The free permits are in one atomic word (`permits.rs`), beside a mark for waiters. So as long as nobody waits, taking a permit is one
+//! instruction, and so is giving it back. A task that has to wait does so by way of `acquire.rs`.
 
 mod acquire;
 mod permits;
@@ -192,13 +192,13 @@ impl Semaphore {
         self.permits.try_acquire(n)
     }
 
-    /// As `take`, for those who will not wait.
+    /// Takes `n` permits, also if the only waiters are cancelled.
     #[inline]
     fn try_take(&self, n: usize) -> bool {
         self.take(n) || (self.queued().drop_cancelled_waiters(n) && self.take(n))
     }
 
-    /// Gives `n` permits back, to the first in line if there is one.
+    /// Gives `n` permits back, to the first waiter if there is one.
     #[inline]
     fn release(&self, n: usize) {
         if !self.permits.give(n) {
@@ -208,7 +208,7 @@ impl Semaphore {
 
     fn hand_over(&self, mut n: usize) {
         let mut line = self.queue.lock();
-        // To those who can do with what comes back it passes by way of the line's lock, and the word does not change.
+        // Waiters that need no more than these get them under the queue's lock, and the word does not change.
         while n > 0 && line.first().is_some_and(|need| need <= n) {
             n -= line.notify_one().unwrap_or(0);
         }
@@ -219,7 +219,7 @@ impl Semaphore {
     }
 }
 
-/// What it is called in dumps.
+/// Its name in dumps.
 const NAME: &str = "semaphore";
 
 impl fmt::Debug for Semaphore {

@@ -1,4 +1,4 @@
-//! Polling by hand: outside of any tree the gates are open, so the primitives can be driven one poll at a time.
+//! Tasks that are polled by hand: outside of any tree every checkpoint is open, so a test can drive the primitives one poll at a time.
 
 use std::future::Future;
 use std::pin::{Pin, pin};

@@ -1,16 +1,16 @@
-//! The wait queue: the place where tasks wait, and from which they are called, longest waiter first.
+//! The wait queue: tasks wait in it, and are notified longest waiter first.
 //!
-//! Every primitive of [`sync`](crate::sync) stands on it. event-listener was to be the substrate; it is not, because
+//! Every primitive of [`sync`](crate::sync) is built on it. event-listener was the first candidate. It is not used, because
 //!
 //! * it calls wakers while it holds the lock of its list, which law L36 forbids;
 //! * a waiter cannot be moved to another queue, so a notified [`Condition`](super::Condition) waiter could not queue for
 //!   the lock in the instant of the notification (B208, B214);
-//! * a waiter carries nothing: permits of a number that each waiter chooses cannot be handed over in order, only
-//!   announced, and then a newcomer takes them first (B187, B202);
+//! * a waiter carries no data: permits of a number that each waiter chooses could not be handed over in order, only
+//!   announced, and then a newcomer would take them first (B187, B202);
 //! * notified listeners count as listeners until they are polled, so statistics are not exact (B201);
-//! * each wait allocates, unless the listener lives on the stack of an async function, which a named future has not.
+//! * each wait allocates, unless the listener lives on the stack of an async function, which a named future does not have.
 //!
-//! What is queued, and the states of a waiter, are in `waiter_list.rs`.
+//! The list itself, and the states of a waiter, are in `waiter_list.rs`.
 
 mod broken;
 
@@ -63,21 +63,21 @@ pub use broken::Broken;
 /// # });
 /// ```
 ///
-/// A counter of permits that is handed over, and not lost when a waiter goes moved_to between being called and being polled:
+/// A counter of permits that is handed over, and not lost when a waiter goes away between being unparked and being polled:
 ///
 /// ```
 /// use foster::sync::{Park, WaitQueue};
 /// use std::sync::Mutex;
 ///
-/// struct Turnstile {
+/// struct Counter {
 ///     free: Mutex<usize>, // more than 0 only if nobody waits
 ///     queue: WaitQueue,
 /// }
 ///
-/// /// A place in the queue, which gives back what it was handed.
-/// struct Place<'a>(&'a Turnstile, Park<'a>);
+/// /// A wait in the queue, which gives back a permit that it was handed.
+/// struct Waiting<'a>(&'a Counter, Park<'a>);
 ///
-/// impl Drop for Place<'_> {
+/// impl Drop for Waiting<'_> {
 ///     fn drop(&mut self) {
 ///         if self.1.leave() {
 ///             self.0.release();
@@ -85,18 +85,18 @@ pub use broken::Broken;
 ///     }
 /// }
 ///
-/// impl Turnstile {
+/// impl Counter {
 ///     async fn acquire(&self) {
 ///         foster::checkpoint().await;
-///         let mut place = {
+///         let mut waiting = {
 ///             let mut free = self.free.lock().unwrap();
 ///             if *free > 0 {
 ///                 *free -= 1;
 ///                 return;
 ///             }
-///             Place(self, self.queue.lock().park(0))
+///             Waiting(self, self.queue.lock().park(0))
 ///         };
-///         (&mut place.1).await.expect("nobody breaks this queue");
+///         (&mut waiting.1).await.expect("nobody breaks this queue");
 ///     }
 ///
 ///     fn release(&self) {
@@ -112,15 +112,15 @@ pub use broken::Broken;
 /// }
 ///
 /// # foster_sim::run(1, async {
-/// let turnstile = Turnstile { free: Mutex::new(1), queue: WaitQueue::new() };
-/// turnstile.acquire().await;
-/// turnstile.release();
-/// turnstile.acquire().await;
+/// let counter = Counter { free: Mutex::new(1), queue: WaitQueue::new() };
+/// counter.acquire().await;
+/// counter.release();
+/// counter.acquire().await;
 /// # });
 /// ```
 #[derive(Default)]
 pub struct WaitQueue {
-    /// Made by the first one who needs it. On the heap, so that a waiter that was moved here finds it.
+    /// Allocated on first use. Shared, so that the key of a waiter that was moved here can hold a reference.
     shared: OnceLock<Arc<SharedWaiterList>>,
 }
 
@@ -175,8 +175,8 @@ impl WaitQueue {
         self.requeue_tagged(n, to, None, || {})
     }
 
-    /// [`repark`](WaitQueue::repark), of those whose tag is the one, giving them the other. Wakes nobody, unless `to` is
-    /// broken. `before_move` runs under the locks of both, before anybody has moved; it must not use either.
+    /// [`repark`](WaitQueue::repark), of waiters that have the one tag, giving them the other. Wakes nobody, unless `to` is
+    /// broken. `before_move` runs under the locks of both, before any waiter is moved; it must not use either.
     pub(super) fn requeue_tagged(
         &self,
         n: usize,
@@ -212,7 +212,7 @@ impl WaitQueue {
         self.shared.get().map_or(0, |shared| shared.lock().waiting())
     }
 
-    /// How many wait, and what `look` sees while nobody joins, leaves or is called. It must not use the queue.
+    /// Returns how many wait, and the result of `look`, which runs under the lock. It must not use the queue.
     pub(super) fn waiting_while<R>(&self, look: impl FnOnce() -> R) -> (usize, R) {
         let list = self.shared.get().map(|shared| shared.lock());
         (list.as_ref().map_or(0, |list| list.waiting()), look())
@@ -335,24 +335,24 @@ impl<'a> Line<'a> {
         wakes
     }
 
-    /// Calls the longest waiter, for good, and gives its tag. A waiter that then goes moved_to has to hand on by itself.
+    /// Notifies the longest waiter and returns its tag. A waiter that then leaves has to pass on by itself what it was given.
     #[inline]
     pub(super) fn notify_one(&mut self) -> Option<usize> {
         self.list.notify_one(false, &mut self.wakes)
     }
 
-    /// How many wait whose code is not cancelled.
+    /// Skips waiters whose code is cancelled, and returns how many are left.
     pub(super) fn count_eligible(&mut self) -> usize {
         self.list.count_eligible(&mut self.wakes)
     }
 
-    /// Joins the line, in a queue that is never broken.
+    /// Adds a waiter at the end of a queue that is never broken.
     #[inline]
     pub(super) fn enqueue(&mut self, tag: usize, waiter: Waiter) -> WaiterKey {
         WaiterKey::new(self.list.enqueue(tag, waiter))
     }
 
-    /// Takes out a waiter that stands in this very line. It is to be dropped after the line.
+    /// Removes a waiter of this queue. It is to be dropped after the lock is released.
     pub(super) fn remove(&mut self, key: &WaiterKey) -> (LeaveOutcome, Option<Waiter>) {
         self.list.remove(key.key())
     }
@@ -373,7 +373,7 @@ pub struct Park<'a> {
 
 enum ParkState<'a> {
     New(&'a WaitQueue),
-    /// The ticket is gone once the wait is over.
+    /// The key is taken once the wait is over.
     Queued {
         list: &'a SharedWaiterList,
         key: Option<WaiterKey>,
@@ -414,7 +414,9 @@ impl Future for Park<'_> {
             let key = list.lock().enqueue_or_break(0, waiter, &mut wakes);
             this.state = ParkState::Queued { list, key: Some(WaiterKey::new(key)) };
         }
-        let ParkState::Queued { list, key } = &mut this.state else { unreachable!("it has just joined") };
+        let ParkState::Queued { list, key } = &mut this.state else {
+            unreachable!("the state was set to Queued above")
+        };
         let Some(held) = key else { panic!("`Park` was polled after it was ready") };
         let result = loop {
             match ready!(held.poll(list, cx)) {

@@ -1,30 +1,30 @@
-//! The line: who waits, in which order, and what has become of those who were called.
+//! A list of waiting tasks: the waiters in their order, and the outcome of those that were notified.
 //!
-//! A doubly linked list threaded through numbered entries, all of it behind one lock of threads. A waiter holds a [`WaiterKey`], the
-//! number of its entry; entries of waiters that are gone are used again, so waiting allocates only when more wait at once than
-//! ever before, and the first one never.
+//! It is a doubly linked list whose entries are in one growable array, behind one lock of threads. A waiter has a [`WaiterKey`], the index
+//! of its entry. Free entries are reused, so waiting allocates only when more tasks wait at once than ever before, and the first one
+//! never allocates.
 //!
 //! ```text
-//!                ┌──1──▶ Notified ──┐
-//!                ├──2──▶ Broken ──┤
-//!   Waiting ─────┼──3──▶ Moved ───┼──5──▶ gone
-//!      │         └──4──▶ Skipped ──┘
-//!      └────────────5────────────────────▶ gone
+//!                 ┌──1──▶ Notified ─┐
+//!                 ├──2──▶ Broken ───┤
+//!    Waiting ─────┼──3──▶ Moved ────┼──5──▶ Free
+//!       │         └──4──▶ Skipped ──┘
+//!       └────────────5─────────────────────▶ Free
 //! ```
 //!
-//! 1. called: `WaiterList::notify_one`
-//! 2. the queue was broken: `WaiterList::break_with`; or joined when it was: `WaiterList::enter`
-//! 3. moved to another line, where it goes on as Waiting: `repark`
-//! 4. passed over, because its code is cancelled (law L14): `WaiterList::first`
-//! 5. the waiter has taken note, followed, or gone moved_to: `WaiterKey::poll`, `WaiterKey::leave`, `WaiterList::remove`. One that was passed over and
-//!    is polled in code that is not cancelled starts again.
+//! 1. notified: `WaiterList::notify_one`
+//! 2. the queue was broken: `WaiterList::break_with`; or the waiter joined a broken queue: `WaiterList::enqueue_or_break`
+//! 3. moved to another list, where it goes on as Waiting: `requeue`
+//! 4. skipped, because its code is cancelled (law L14): `WaiterList::first`
+//! 5. the waiter has acknowledged its outcome, followed its move, or left: `WaiterKey::poll`, `WaiterKey::leave`, `WaiterList::remove`. A
+//!    skipped waiter that is polled in code that is not cancelled starts again.
 //!
 //! Invariant 1: exactly the Waiting entries are linked, longest waiter first, and `waiting` counts them.
-//! Invariant 2: an entry goes only by the hand of the waiter that holds its ticket.
-//! Invariant 3: under the lock no waker is cloned, called or dropped, nor anything else that runs foreign code (L36).
-//! Invariant 4: two lines are locked together only by `repark`, in the order of their addresses.
-//! Invariant 5: a ticket counts a reference of its line only once it was moved: until then whoever waits knows the line.
-//! Invariant 6: nobody is called, moved or told that the line is broken whose code is cancelled at that moment.
+//! Invariant 2: an entry is freed only by the waiter that has its key.
+//! Invariant 3: under the lock no waker is cloned, called or dropped, and no other foreign code runs (L36).
+//! Invariant 4: two lists are locked together only by `requeue`, in the order of their addresses.
+//! Invariant 5: a key holds a reference to a list only if it was moved there; until then its owner knows the list.
+//! Invariant 6: a waiter whose code is cancelled is not notified, not moved, and not told that the list is broken.
 
 use std::fmt;
 use std::mem;
@@ -37,10 +37,10 @@ use crate::leaf::{self, Waiter};
 use crate::sys::{MutexGuard, PlainMutex};
 use crate::tree::waking;
 
-/// No entry: the end of the list.
+/// The index of no entry: the end of the list.
 const NONE: usize = usize::MAX;
 
-/// One line with its lock.
+/// A waiter list with its lock.
 #[derive(Debug, Default)]
 pub(super) struct SharedWaiterList(PlainMutex<WaiterList>);
 
@@ -51,13 +51,13 @@ impl SharedWaiterList {
     }
 }
 
-/// What the lock protects.
+/// The part that the lock protects.
 #[derive(Debug)]
 pub(super) struct WaiterList {
-    /// Most lines never have more than one: no allocation for that.
+    /// The first entry, inline: most lists never have more.
     one: WaiterEntry,
     more: Vec<WaiterEntry>,
-    /// The entry that became Free last; the one before it is its `next`.
+    /// The entry that was freed last; its `next` is the one freed before.
     free: usize,
     first: usize,
     last: usize,
@@ -67,7 +67,7 @@ pub(super) struct WaiterList {
 
 #[derive(Debug)]
 struct WaiterEntry {
-    /// A number of the primitive's choice: how many permits it wants, which record is its own.
+    /// A number of the primitive's choice, such as how many permits the waiter needs.
     tag: usize,
     prev: usize,
     next: usize,
@@ -77,10 +77,10 @@ struct WaiterEntry {
 /// See the picture at the head of this module.
 #[derive(Debug)]
 enum WaiterState {
-    /// Nobody's.
+    /// Not in use.
     Free,
     Waiting(Waiter),
-    /// `pass_on`: another one would have been called instead of it, and is if it goes moved_to without taking note.
+    /// `pass_on`: if the waiter leaves without having acknowledged, another one is to be notified instead.
     Notified {
         pass_on: bool,
     },
@@ -105,7 +105,7 @@ impl WaiterList {
         self.broken.as_ref()
     }
 
-    /// Whether nobody is left, not even somebody who was called and has not taken note.
+    /// Returns whether no entry is in use, not even of a waiter that has still to acknowledge.
     #[cfg(test)]
     pub(super) fn is_idle(&self) -> bool {
         let mut entries = std::iter::once(&self.one).chain(&self.more);
@@ -120,22 +120,22 @@ impl WaiterList {
         if key == 0 { Some(&mut self.one) } else { self.more.get_mut(key.wrapping_sub(1)) }
     }
 
-    /// The entry of a ticket.
+    /// Returns the entry of a key.
     #[inline]
     fn occupied(&mut self, key: usize) -> &mut WaiterEntry {
         let Some(entry) = self.entry(key) else { no_entry() };
         entry
     }
 
-    /// Puts a new entry into a place that is free.
+    /// Stores a new entry in a free place.
     #[inline]
     fn insert(&mut self, new: WaiterEntry) -> usize {
         let key = self.free;
         let Some(entry) = self.entry(key) else { return self.grow(new) };
         let next = entry.next;
         let before = mem::replace(entry, new);
-        debug_assert!(matches!(before.state, WaiterState::Free), "Invariant 2");
-        // Nothing is in it to be dropped.
+        debug_assert!(matches!(before.state, WaiterState::Free), "Invariant 2: a reused entry is free");
+        // A free entry owns nothing.
         mem::forget(before);
         self.free = next;
         key
@@ -148,7 +148,7 @@ impl WaiterList {
         self.more.len()
     }
 
-    /// What becomes of the entry is up to its former state: it is Free now.
+    /// Frees an entry, and returns its former state.
     #[inline]
     fn free_entry(&mut self, key: usize) -> WaiterState {
         let free = self.free;
@@ -159,7 +159,7 @@ impl WaiterList {
         state
     }
 
-    /// Ends the wait of somebody who was called; says whether he was.
+    /// Frees the entry of a waiter that was notified, and returns whether it was.
     #[inline]
     fn acknowledge(&mut self, key: usize) -> bool {
         let free = self.free;
@@ -168,13 +168,13 @@ impl WaiterList {
             return false;
         }
         entry.next = free;
-        // Nothing is in it to be dropped.
+        // A free entry owns nothing.
         mem::forget(mem::replace(&mut entry.state, WaiterState::Free));
         self.free = key;
         true
     }
 
-    /// The tag of the longest waiter that may be called. Those before it are passed over.
+    /// Returns the tag of the longest waiter whose code is not cancelled. Skips those before it.
     #[inline]
     pub(super) fn first(&mut self, wakes: &mut WakeList) -> Option<usize> {
         loop {
@@ -189,7 +189,7 @@ impl WaiterList {
         }
     }
 
-    /// Passes over all whose code is cancelled, and says how many are left.
+    /// Skips all waiters whose code is cancelled, and returns how many are left.
     pub(super) fn count_eligible(&mut self, wakes: &mut WakeList) -> usize {
         let mut key = self.first;
         while let Some(entry) = self.entry(key) {
@@ -209,7 +209,7 @@ impl WaiterList {
         }
     }
 
-    /// Adds an entry at the end. In a broken queue it is woken at once, to find that out.
+    /// Adds a waiter at the end. In a broken queue it is woken at once, to find that out.
     pub(super) fn enqueue_or_break(&mut self, tag: usize, waiter: Waiter, wakes: &mut WakeList) -> usize {
         if let Some(broken) = &self.broken {
             let state = WaiterState::Broken(broken.clone());
@@ -219,10 +219,10 @@ impl WaiterList {
         self.enqueue(tag, waiter)
     }
 
-    /// As `enter`, in a queue that is never broken.
+    /// Adds a waiter at the end of a queue that is never broken.
     #[inline]
     pub(super) fn enqueue(&mut self, tag: usize, waiter: Waiter) -> usize {
-        debug_assert!(self.broken.is_none(), "who is broken says so to those who come");
+        debug_assert!(self.broken.is_none(), "a queue that may be broken uses `enqueue_or_break`");
         let prev = self.last;
         let key = self.insert(WaiterEntry { tag, prev, next: NONE, state: WaiterState::Waiting(waiter) });
         match self.entry(prev) {
@@ -234,7 +234,7 @@ impl WaiterList {
         key
     }
 
-    /// Calls the longest waiter that may be called, and gives its tag.
+    /// Notifies the longest waiter whose code is not cancelled, and returns its tag.
     #[inline]
     pub(super) fn notify_one(&mut self, pass_on: bool, wakes: &mut WakeList) -> Option<usize> {
         let tag = self.first(wakes)?;
@@ -244,7 +244,7 @@ impl WaiterList {
         Some(tag)
     }
 
-    /// Breaks the line: for all who wait, and for all who join later. The first breaker stands.
+    /// Breaks the list for all waiters, now and later, and returns how many waited. Later waiters see the first break.
     pub(super) fn break_with(&mut self, broken: &Broken, wakes: &mut WakeList) -> usize {
         let mut count = 0;
         while self.first(wakes).is_some() {
@@ -257,7 +257,7 @@ impl WaiterList {
         count
     }
 
-    /// Takes out an entry that was not moved. The waiter comes back to be dropped where no lock is held.
+    /// Removes an entry that was not moved. Returns the waiter, to be dropped where no lock is held.
     pub(super) fn remove(&mut self, key: usize) -> (LeaveOutcome, Option<Waiter>) {
         if let Some((_, waiter)) = self.unlink(key, WaiterState::Free) {
             self.free_entry(key);
@@ -268,12 +268,12 @@ impl WaiterList {
             WaiterState::Broken(_) => (LeaveOutcome::Broken, None),
             WaiterState::Skipped => (LeaveOutcome::Waiting, None),
             WaiterState::Free | WaiterState::Waiting(_) | WaiterState::Moved(_) => {
-                unreachable!("this queue's waiters are never moved")
+                unreachable!("a key that may have moved is removed by `WaiterKey::leave`")
             }
         }
     }
 
-    /// Takes a Waiting entry out of the list (the entry stays) and gives its tag and waiter; none if it is not Waiting.
+    /// Unlinks an entry, sets its state, and returns its tag and waiter; `None` if it was not Waiting.
     #[inline]
     fn unlink(&mut self, key: usize, state: WaiterState) -> Option<(usize, Waiter)> {
         let entry = self.entry(key)?;
@@ -281,7 +281,9 @@ impl WaiterList {
             return None;
         }
         let (tag, prev, next) = (entry.tag, entry.prev, entry.next);
-        let WaiterState::Waiting(waiter) = mem::replace(&mut entry.state, state) else { unreachable!("just seen") };
+        let WaiterState::Waiting(waiter) = mem::replace(&mut entry.state, state) else {
+            unreachable!("the entry was Waiting under this lock")
+        };
         match self.entry(prev) {
             Some(entry) => entry.next = next,
             None => self.first = next,
@@ -298,13 +300,14 @@ impl WaiterList {
 #[cold]
 #[inline(never)]
 fn no_entry() -> ! {
-    unreachable!("who has a key has an entry")
+    unreachable!("Invariant 2: a key has an entry")
 }
 
-/// Moves the `n` longest waiters of one line that may be called to the end of another, in their order; to the same line: none.
+/// Moves the `n` longest waiters of one list to the end of another, in their order, and returns how many; to the same list: none.
+/// Skips those whose code is cancelled.
 ///
-/// With `retag` it stops before the first whose tag is not the one, and gives them the other. `mark` runs under both locks, before
-/// anybody has moved.
+/// `retag` is a pair of tags: it stops before the first waiter that does not have the one, and gives them the other. `before_move` runs
+/// under both locks, before any waiter is moved.
 pub(super) fn requeue(
     from: &SharedWaiterList,
     to: &Arc<SharedWaiterList>,
@@ -341,7 +344,7 @@ pub(super) fn requeue(
     count
 }
 
-/// A waiter's hold on its entry. Whoever has one must see it through: `poll` until ready, `leave` or `WaiterList::remove`.
+/// The key of a waiter's entry. Its owner has to free the entry: by `poll` until ready, `leave` or `WaiterList::remove`.
 pub(super) struct WaiterKey {
     key: usize,
     /// The line that it was moved to. None: it is in the line where it was made, which whoever has it has to show.
@@ -360,16 +363,16 @@ pub(super) enum WaitState {
 pub(super) enum WaitOutcome {
     Notified,
     Broken(Broken),
-    /// It was passed over, and its code is not cancelled now: it has to start again, where it waited under this tag.
+    /// It was skipped, and its code is not cancelled now: it has to start again. This was its tag.
     Skipped {
         tag: usize,
     },
 }
 
-/// What a waiter was when it left.
+/// The state of a waiter when it left.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum LeaveOutcome {
-    /// Also if it was passed over.
+    /// Also if it was skipped.
     Waiting,
     Notified {
         pass_on: bool,
@@ -383,7 +386,7 @@ impl fmt::Debug for WaiterKey {
     }
 }
 
-/// A waiter that went moved_to: what it was, under which tag, and where, if it had been moved.
+/// The result of leaving: the outcome, the tag, and the list that the waiter had been moved to, if any.
 pub(super) struct LeaveResult {
     pub(super) left: LeaveOutcome,
     pub(super) tag: usize,
@@ -400,12 +403,12 @@ impl WaiterKey {
         self.key
     }
 
-    /// Whether it waits in another line than that where it was made.
+    /// Returns whether it was moved to another list than the one it was made in.
     pub(super) fn was_moved(&self) -> bool {
         self.moved_to.is_some()
     }
 
-    /// Ready once the wait has ended; then the entry is gone, and the ticket used up.
+    /// Polls the wait. When it is ready the entry is free, and the key must not be used again. `list` is the list it was made in.
     #[inline]
     pub(super) fn poll(&mut self, list: &SharedWaiterList, cx: &mut Context<'_>) -> Poll<WaitOutcome> {
         if self.moved_to.is_none() && list.lock().acknowledge(self.key) {
@@ -414,10 +417,10 @@ impl WaiterKey {
         self.poll_slow(list, cx)
     }
 
-    /// As `poll`. For those who most likely were moved, and for all that are not polled because they were called.
+    /// Does what `poll` does, without the short cut for a waiter that was notified and not moved.
     #[inline(never)]
     pub(super) fn poll_slow(&mut self, list: &SharedWaiterList, cx: &mut Context<'_>) -> Poll<WaitOutcome> {
-        // Invariant 3: made and asked before the lock is taken, dropped after it is released.
+        // Invariant 3: the waiter is made, and `is_cancelled` asked, with the lock released.
         let mut spare: Option<Waiter> = None;
         let mut may_start = None;
         loop {
@@ -457,14 +460,14 @@ impl WaiterKey {
         }
     }
 
-    /// Takes a place at the end of the line where this ticket has waited, and was passed over.
+    /// Adds a waiter that was skipped at the end of the list that it was in.
     pub(super) fn enqueue_again(&mut self, list: &SharedWaiterList, tag: usize, waiter: Waiter) {
         let mut wakes = WakeList::default();
         let mut list = self.moved_to.as_deref().unwrap_or(list).lock();
         self.key = list.enqueue_or_break(tag, waiter, &mut wakes);
     }
 
-    /// Goes moved_to, from wherever it was moved to.
+    /// Leaves the list, wherever it was moved to.
     pub(super) fn leave(mut self, list: &SharedWaiterList) -> LeaveResult {
         loop {
             let mut list = self.moved_to.as_deref().unwrap_or(list).lock();
@@ -484,13 +487,13 @@ impl WaiterKey {
     }
 }
 
-/// Waiters to wake once no lock is held any more; they are woken when it is dropped, longest waiter first.
+/// Waiters to wake once no lock is held any more. Dropping the list wakes them, longest waiter first.
 #[derive(Debug, Default)]
 #[must_use = "the waiters are woken when this is dropped"]
 pub struct WakeList {
     first: Option<Waiter>,
     rest: Vec<Waiter>,
-    /// Not to be woken, but dropped.
+    /// Skipped waiters, to be dropped and not woken.
     stale: Vec<Waiter>,
 }
 
@@ -513,12 +516,12 @@ impl WakeList {
         self.stale.push(waiter);
     }
 
-    /// As a drop, for where it counts: most have one, or none.
+    /// Wakes, as a drop does; faster for lists of at most one.
     #[inline]
     pub(super) fn finish(mut self) {
         if self.rest.is_empty() && self.stale.is_empty() {
             let first = self.first.take();
-            // Nothing is left in it to be dropped: this spares the looks.
+            // The rest is empty: this spares the checks of its drop.
             mem::forget(self);
             if let Some(waiter) = first {
                 waiter.wake();
@@ -533,7 +536,7 @@ impl Drop for WakeList {
         if let Some(waiter) = self.first.take() {
             waiter.wake();
         }
-        // Looked at first: most have nobody more.
+        // Most lists have no more.
         if !self.rest.is_empty() {
             waking::wake_all(mem::take(&mut self.rest).into_iter().filter_map(Waiter::into_waker));
         }

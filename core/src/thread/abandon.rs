@@ -1,4 +1,4 @@
-//! The future of a job that a cancelled caller leaves behind.
+//! The future of a job that a cancelled caller abandons.
 
 use std::fmt;
 use std::future::Future;
@@ -40,7 +40,7 @@ impl<T, F> ToThreadAbandon<T, F> {
     }
 }
 
-/// Tells the job when the await is gone.
+/// Marks the job as abandoned when the future that awaits it is dropped.
 pub(super) struct AbandonOnDrop(Arc<AtomicBool>);
 
 impl Drop for AbandonOnDrop {
@@ -62,7 +62,9 @@ where
             match &mut this.state {
                 AbandonState::Start { request, work } => {
                     let permit = ready!(request.poll(this.location, cx));
-                    let Some(work) = work.take() else { unreachable!("started once") };
+                    let Some(work) = work.take() else {
+                        unreachable!("the work is taken once, and then the state changes")
+                    };
                     let awaiter = Arc::new(AtomicBool::new(false));
                     let (_abandon, handle) = (AbandonOnDrop(awaiter.clone()), JobHandle::new());
                     let state = handle.state().clone();
@@ -91,7 +93,7 @@ impl<T, F> Drop for ToThreadAbandon<T, F> {
         if let AbandonState::Running { handle, .. } = &self.state {
             let waker = handle.state().lock().waker.take();
             drop(waker);
-            // The result is dropped with the slip, by whoever is the last to hold it.
+            // The result is dropped with the `JobState`, by its last holder.
         }
     }
 }

@@ -1,4 +1,4 @@
-//! Waiting for a future on a thread that may block.
+//! The wait for a future on a thread that may block.
 
 use std::future::Future;
 use std::pin::pin;
@@ -69,11 +69,11 @@ pub(super) fn wait<F: Future>(runtime: &Arc<dyn Runtime>, future: F) -> F::Outpu
 fn done<T>(output: Option<T>) -> T {
     match output {
         Some(output) => output,
-        None => unreachable!("R12: a wait ends when what is waited for is there"),
+        None => unreachable!("R12: a runtime ends a wait only when its poll was ready"),
     }
 }
 
-/// Refuses to block a thread that is polling code of a tree: whoever should end the wait might be behind that very code.
+/// Refuses to block a thread that is polling code of a tree: the task that should end the wait may be behind that very code.
 #[track_caller]
 pub(super) fn refuse_in_tree(what: &str, instead: &str) {
     if let Some(running) = current::running_origin() {

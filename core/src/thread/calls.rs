@@ -1,8 +1,7 @@
 //! Calls from a blocking job back into the scope that awaits it.
 //!
-//! A call is put on the job's desk. Whoever polls the job's await polls the calls that lie there, right in the scope around
-//! it: so they are cancelled with it, see its deadline, and delay it as any inner scope does. The caller's thread waits for
-//! the reply.
+//! A call is pushed to the job's call queue. The future that awaits the job polls the calls in the queue, right in the scope around it: so
+//! they are cancelled with that scope, see its deadline, and delay it as any inner scope does. The thread that called waits for the reply.
 
 use std::any::Any;
 use std::fmt;
@@ -151,7 +150,7 @@ impl Caller {
         park_until(&mut |cx| reply.poll(cx).map(|received| outcome = Some(received)));
         match outcome {
             Some(outcome) => outcome.into_result(),
-            None => unreachable!("waited for"),
+            None => unreachable!("`park_until` returns when its poll was ready"),
         }
     }
 
@@ -202,7 +201,7 @@ impl From<CallError> for io::Error {
     }
 }
 
-/// Where a job puts its calls.
+/// The calls of a job that have not ended.
 #[derive(Default)]
 pub(super) struct CallQueue(Mutex<CallQueueState>);
 
@@ -211,10 +210,10 @@ type PendingCall = Pin<Box<dyn Future<Output = ()> + Send>>;
 #[derive(Default)]
 struct CallQueueState {
     queued: Vec<PendingCall>,
-    /// Those that whoever awaits the job has begun to poll; they are not here while it polls them.
+    /// Calls that were polled before. They are not here while they are being polled.
     polled: Vec<PendingCall>,
     closed: bool,
-    /// Of whoever awaits the job.
+    /// The waker of the task that awaits the job.
     waker: Option<Waker>,
 }
 
@@ -245,7 +244,7 @@ impl CallQueue {
         Ok(reply)
     }
 
-    /// Polls what lies here; for whoever awaits the job, and nobody else.
+    /// Polls the calls. Only for the future that awaits the job.
     pub(super) fn poll(&self, cx: &mut Context<'_>) {
         let mut state = self.lock();
         if !state.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) {
@@ -271,7 +270,7 @@ impl CallQueue {
         self.lock().polled = polled;
     }
 
-    /// Nobody awaits the job any more. What is not done is cancelled.
+    /// Closes the queue, when nobody awaits the job any more. Calls that are not done are cancelled.
     pub(super) fn close(&self) {
         let mut state = self.lock();
         state.closed = true;
@@ -318,7 +317,7 @@ impl<T, F: Future<Output = T>> Future for CallFuture<F, T> {
     }
 }
 
-/// What became of a call.
+/// How a call has ended.
 enum CallOutcome<T> {
     Value(T),
     Cancelled(Option<Reason>),
@@ -335,7 +334,7 @@ impl<T> CallOutcome<T> {
     }
 }
 
-/// The way back to the thread that has called.
+/// The reply to the thread that has called.
 struct Reply<T>(Arc<Mutex<ReplyState<T>>>);
 
 struct ReplyState<T> {
@@ -359,7 +358,7 @@ impl<T> Reply<T> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// The first outcome stands.
+    /// Sends the outcome. Later ones are dropped.
     fn send(&self, outcome: CallOutcome<T>) {
         let mut state = self.lock();
         if state.sent {
@@ -397,7 +396,7 @@ impl<T> Reply<T> {
     }
 }
 
-/// The awaiting side of a reply: says that the call was cancelled if it is dropped before.
+/// The sending side of a reply: sends that the call was cancelled, if it is dropped before it has sent an outcome.
 struct ReplyOnDrop<T>(Reply<T>);
 
 impl<T> Drop for ReplyOnDrop<T> {

@@ -1,4 +1,4 @@
-//! What a thread knows about the blocking job that it runs.
+//! The context of a blocking job, which its thread knows while it runs the job.
 
 use std::cell::RefCell;
 use std::rc::Rc;
@@ -12,12 +12,12 @@ use crate::sync::{CapacityLimiter, OwnedLimiterPermit};
 use crate::tree::node::NodeRef;
 use crate::tree::owned::host_is_cancelled;
 
-/// Who waits for a job.
+/// The side that awaits a job.
 #[derive(Clone)]
 pub(super) enum Awaiter {
     /// The job's own scope.
     Scope(NodeRef),
-    /// Whether the await is gone, and the scope that it stood in.
+    /// Whether the future was dropped, and the scope that it was in.
     Abandonable(Arc<AtomicBool>, NodeRef),
 }
 
@@ -32,7 +32,7 @@ impl Awaiter {
     }
 }
 
-/// A job's surroundings, known to its thread while it runs.
+/// The context of a job.
 pub(super) struct JobContext {
     pub(super) awaiter: Awaiter,
     pub(super) calls: Arc<CallQueue>,
@@ -55,7 +55,7 @@ impl JobContext {
         JobContext { awaiter, calls, runtime, limiter, permit: RefCell::new(Some(permit)) }
     }
 
-    /// Whether the job is not wanted any more. Asking is a point where others go on, if need be (R13).
+    /// Returns whether the job should stop. Asking is a point where other tasks may go on (R13).
     pub(super) fn is_cancelled(&self) -> bool {
         self.awaiter.is_cancelled() || {
             self.runtime.give_way();
@@ -63,12 +63,12 @@ impl JobContext {
         }
     }
 
-    /// That of the job that runs on this thread.
+    /// Returns the context of the job that runs on this thread.
     pub(super) fn current() -> Option<Rc<JobContext>> {
         CURRENT_JOB.try_with(|context| context.borrow().clone()).ok().flatten()
     }
 
-    /// Makes this the host of the calling thread while `f` runs.
+    /// Makes this the context of the calling thread while `f` runs.
     pub(super) fn enter<R>(self, f: impl FnOnce() -> R) -> R {
         let before = CURRENT_JOB.with(|slot| slot.replace(Some(Rc::new(self))));
         let result = f();
@@ -83,7 +83,7 @@ impl JobContext {
         let holder = permit.holder();
         drop(permit);
         let result = f();
-        // Whoever waits here holds none, so somebody else goes on, and comes to its end.
+        // A job that waits here holds no permit, so one that has a permit goes on to its end.
         let permit = wait(&self.runtime, self.limiter.clone().acquire_owned());
         permit.set_holder(holder);
         self.permit.replace(Some(permit));

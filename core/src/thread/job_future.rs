@@ -69,7 +69,7 @@ pub struct TryToThread<T, F> {
 
 pub(super) enum JobFutureState<T, F> {
     Start { request: PermitRequest, work: Option<F> },
-    // The calls go first: a thread that waits for one is told before its job is left to others.
+    // Dropped in this order: a thread that waits for a call is told before its job is left to the scope.
     Running { handle: JobHandle<T>, scope: OwnedScope },
     Done,
 }
@@ -106,7 +106,9 @@ where
             match &mut this.state {
                 JobFutureState::Start { request, work } => {
                     let permit = ready!(request.poll(this.location, cx));
-                    let Some(work) = work.take() else { unreachable!("started once") };
+                    let Some(work) = work.take() else {
+                        unreachable!("the work is taken once, and then the state changes")
+                    };
                     let origin = Origin::new(
                         this.name.take().unwrap_or(Cow::Borrowed(std::any::type_name::<F>())),
                         this.location,
@@ -117,13 +119,15 @@ where
                     let body = Box::pin(std::future::poll_fn(move |cx| {
                         ready!(end.poll_finished(cx));
                         if current::scope().flagged(ABANDONED) {
-                            // Nobody else will look: a panic has to fail the scope that waits now (L29).
+                            // Nobody else will take the result: a panic has to fail the scope that waits now (L29).
                             end.resume_panic();
                         }
                         Poll::Ready(())
                     }));
                     let scope = OwnedScope::enter(Kind::Thread, origin, body);
-                    let Some(node) = scope.node().cloned() else { unreachable!("just entered") };
+                    let Some(node) = scope.node().cloned() else {
+                        unreachable!("a scope that was just entered has a node")
+                    };
                     this.state = JobFutureState::Running { handle, scope };
                     if let Err(refused) = JobHandle::start(&state, Awaiter::Scope(node), permit, work) {
                         // The job has ended; nothing else is left of its scope.

@@ -1,4 +1,4 @@
-//! What a job leaves for whoever awaits it, and how it gets its thread.
+//! The state that a blocking job shares with the future that awaits it, and the start of the job.
 
 use std::io;
 use std::panic::{self, AssertUnwindSafe, Location};
@@ -15,7 +15,7 @@ use crate::tree::live_counts::CountedJob;
 use crate::tree::panic::drop_payload;
 use crate::value::Carried;
 
-/// A job, for whoever awaits it: tells what it leaves, and polls what it calls back. Dropped, it lets no call in any more.
+/// The handle by which a future awaits a job: has the result, and polls the calls. Dropping it closes the call queue.
 pub(super) struct JobHandle<T> {
     state: Arc<JobState<T>>,
 }
@@ -34,9 +34,9 @@ impl<T> JobHandle<T> {
         self.state.calls.poll(cx);
     }
 
-    /// Hands `work` to the runtime, with `awaiter` as its host.
+    /// Hands `work` to the runtime, with a context for its thread.
     ///
-    /// Refused, the closure is dropped here, which ends the job.
+    /// If the runtime refuses it, the closure is dropped here, which ends the job.
     pub(super) fn start<F>(state: &Arc<JobState<T>>, awaiter: Awaiter, permit: ThreadPermit, work: F) -> io::Result<()>
     where
         T: Send + 'static,
@@ -57,7 +57,7 @@ impl<T> Drop for JobHandle<T> {
     }
 }
 
-/// What a job leaves for whoever awaits it, and the calls that it makes.
+/// The result of a job, and its calls.
 pub(super) struct JobState<T> {
     completion: Mutex<Completion<T>>,
     calls: Arc<CallQueue>,
@@ -65,7 +65,7 @@ pub(super) struct JobState<T> {
 
 pub(super) struct Completion<T> {
     result: Option<thread::Result<T>>,
-    /// The job has ended; also if the runtime dropped it.
+    /// The job has ended, or the runtime has dropped it.
     finished: bool,
     pub(super) waker: Option<Waker>,
 }
@@ -96,7 +96,7 @@ impl<T> JobState<T> {
         }
     }
 
-    /// Drops the result, or resumes the panic, of a job without a caller.
+    /// Takes the result of a job that nobody awaits: drops a value, resumes a panic.
     pub(super) fn resume_panic(&self) {
         let result = self.lock().result.take();
         if let Some(Err(payload)) = result {
@@ -116,14 +116,14 @@ impl<T> JobState<T> {
 
 impl<T> Drop for JobState<T> {
     fn drop(&mut self) {
-        // A result that nobody has taken. This may be the runtime's thread, which must not panic (R8), or `Drop` (L37).
+        // A result that was not taken. This may be the runtime's thread, which must not panic (R8), or `Drop` (L37).
         let result = self.completion.get_mut().unwrap_or_else(PoisonError::into_inner).result.take();
         let dropped = panic::catch_unwind(AssertUnwindSafe(|| drop(result)));
         drop_payload(dropped.err());
     }
 }
 
-/// The job's side of the slip: says that the job has ended, however it does.
+/// The job's side of the state: marks the job as finished when it is dropped, in whatever way the job ends.
 struct CompleteOnDrop<T>(Arc<JobState<T>>);
 
 impl<T> Drop for CompleteOnDrop<T> {
@@ -138,10 +138,10 @@ impl<T> Drop for CompleteOnDrop<T> {
     }
 }
 
-/// A permit for a thread, and the limiter that it is from.
+/// A permit for a thread, and its limiter.
 pub(super) type ThreadPermit = (Arc<CapacityLimiter>, OwnedLimiterPermit);
 
-/// The way to a permit for a thread. It is also the checkpoint at the start of the job.
+/// The wait for a permit for a thread. It is also the checkpoint at the start of the job.
 pub(super) struct PermitRequest {
     pub(super) limiter: Option<Arc<CapacityLimiter>>,
     acquire: Option<Pin<Box<LimiterAcquireOwned>>>,
@@ -152,7 +152,7 @@ impl PermitRequest {
         PermitRequest { limiter: None, acquire: None }
     }
 
-    /// The permit; its holder is whoever awaits the job, at `location`.
+    /// Polls for the permit. Its holder is the task that awaits the job, at `location`.
     pub(super) fn poll(&mut self, location: &'static Location<'static>, cx: &mut Context<'_>) -> Poll<ThreadPermit> {
         let limiter = self.limiter.get_or_insert_with(limiter);
         let acquire = self.acquire.get_or_insert_with(|| Box::pin(limiter.clone().acquire_owned()));
@@ -162,7 +162,7 @@ impl PermitRequest {
     }
 }
 
-/// The closure for the runtime: runs `work` with its host known, catches its panic, gives the permit back, fills the slip.
+/// Makes the closure for the runtime: it runs `work` in its context, catches its panic, gives the permit back, and stores the result.
 fn job<T, F>(state: &Arc<JobState<T>>, context: JobContext, work: F) -> crate::runtime::Work
 where
     T: Send + 'static,
@@ -175,7 +175,7 @@ where
         let result = context.enter(|| panic::catch_unwind(AssertUnwindSafe(|| values.run(work))));
         writer.0.lock().result = Some(result);
         drop(counted);
-        // The last thing that happens: whoever waits may end the whole program now.
+        // Last: the task that waits may end the whole program now.
         drop(writer);
     })
 }

@@ -1,11 +1,11 @@
 //! A value that is used on threads that may block.
 //!
 //! ```text
-//!   a.with_mut(f)  ─▶ has the value ─▶ a thread: f(&mut value) ─▶ the result
-//!   b.with_mut(g)  ─▶ in line ················································▶ a thread: g(&mut value) ─▶ the result
+//!   a.with_mut(f)  ─▶ locks the value ─▶ a thread: f(&mut value) ─▶ the result
+//!   b.with_mut(g)  ─▶ waits ·············································▶ a thread: g(&mut value) ─▶ the result
 //! ```
 //!
-//! Written with the public API: a [`Mutex`] whose guard goes into the closure of a [`to_thread`](super::to_thread()).
+//! It uses only the public API: a [`Mutex`] whose guard goes into the closure of a [`to_thread`](super::to_thread()).
 
 use std::any::type_name;
 use std::borrow::Cow;
@@ -111,7 +111,7 @@ impl<T: Send + 'static> Unblock<T> {
         let (slot, taken) = GuardSlot::new();
         let job: BoxedWork<R> = Box::new(move || match taken.take() {
             Some(mut guard) => work(&mut guard),
-            None => unreachable!("the job starts with the guard"),
+            None => unreachable!("the guard is put before the job starts"),
         });
         WithMut {
             lock: Some((self.value.clone().lock_owned(), slot)),
@@ -132,7 +132,7 @@ type BoxedWork<R> = Box<dyn FnOnce() -> R + Send>;
 /// Future of [`Unblock::with_mut`].
 #[must_use = "futures do nothing unless polled"]
 pub struct WithMut<T, R> {
-    /// Until the value is ours.
+    /// Until the value is locked.
     lock: Option<(MutexLockOwned<T>, GuardSlot<T>)>,
     job: ToThread<R, BoxedWork<R>>,
     location: &'static Location<'static>,
@@ -162,7 +162,7 @@ impl<T: Send + 'static, R: Send + 'static> Future for WithMut<T, R> {
         if let Some((lock, slot)) = &mut this.lock {
             let guard = ready!(Pin::new(lock).poll(cx));
             slot.put(guard);
-            // From here on the guard is the job's: it is released when that has ended, or was dropped before it began.
+            // From here on the job owns the guard, and releases it when it has ended, or is dropped before it began.
             this.lock = None;
         }
         Pin::new(&mut this.job).poll(cx)
@@ -175,7 +175,7 @@ impl<T, R> fmt::Debug for WithMut<T, R> {
     }
 }
 
-/// Where the job finds the guard. No code of the user runs under its lock.
+/// Hands the guard to the job. No code of the user runs under its lock.
 struct GuardSlot<T>(Arc<AssertUnwindSafe<StdMutex<Option<OwnedMutexGuard<T>>>>>);
 
 impl<T> GuardSlot<T> {

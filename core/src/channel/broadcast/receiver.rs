@@ -1,4 +1,4 @@
-//! The receiving end of a broadcast: a place in the queue.
+//! The receiving end of a broadcast channel: a position in the queue.
 
 use std::fmt;
 use std::future::Future;
@@ -23,9 +23,9 @@ use crate::channel::operation::{Attempt, ChannelOperation};
 /// As a [`Stream`] it gives `Err(`[`Lagged`]`)` where it has missed some.
 pub struct BroadcastReceiver<T> {
     pub(super) chan: Arc<BroadcastChan<T>>,
-    /// The number of the value that comes next.
+    /// The number of the next value.
     position: u64,
-    /// It was cut off, and knows.
+    /// It was cut off, and its user was told.
     disconnected: bool,
     operation: ChannelOperation,
     listener: ListenerKey,
@@ -48,7 +48,7 @@ impl<T> BroadcastReceiver<T> {
         self.chan.step(|state, _| BroadcastStatistics::of(state))
     }
 
-    /// Receives, if there is something or nothing will come any more; none if one has to wait.
+    /// Receives, if there is a value or none will come any more; returns `None` if the caller has to wait.
     fn take(
         state: &mut BroadcastState<T>,
         position: &mut u64,
@@ -123,7 +123,7 @@ impl<T: Clone> BroadcastReceiver<T> {
     }
 }
 
-/// What a wait for a value is called in dumps.
+/// The name of a wait for a value in dumps.
 const RECV: &str = "broadcast recv";
 
 /// One poll of a `recv` or of a stream.
@@ -145,7 +145,7 @@ fn poll_recv<T: Clone>(
             }
             match BroadcastReceiver::take(state, position, disconnected, deferred) {
                 Some(done) => Attempt::Done(done),
-                None => unreachable!("just seen"),
+                None => unreachable!("there is a value or an end, checked under this lock"),
             }
         })
     });

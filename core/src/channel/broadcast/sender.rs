@@ -1,4 +1,4 @@
-//! The sending end of a broadcast, and its waits: for room, and for the end.
+//! The sending end of a broadcast channel, and its waits for room and for the end.
 
 use std::fmt;
 use std::future::Future;
@@ -36,7 +36,7 @@ impl<T> BroadcastSender<T> {
     ///
     /// # Cancellation
     ///
-    /// *Strict*. A drop leaves the line and drops the value, which nobody has seen; room that was given already goes to the next.
+    /// *Strict*. A drop leaves the queue and drops the value, which nobody has seen; room that was given already goes to the next.
     ///
     /// # Errors
     ///
@@ -67,7 +67,7 @@ impl<T> BroadcastSender<T> {
             (Some(Ok(())), _) => Ok(()),
             (Some(Err(kind)), Some(value)) => Err(kind.error(value).into()),
             (None, Some(value)) => Err(TrySendError::Full(value)),
-            (_, None) => unreachable!("what is not sent is handed back"),
+            (_, None) => unreachable!("a value that is not sent stays with its future"),
         }
     }
 
@@ -96,7 +96,7 @@ impl<T> BroadcastSender<T> {
         }
     }
 
-    /// Sends, if there is room; none if there is none.
+    /// Sends, if there is room; returns `None` if there is none.
     fn attempt(
         &self,
         state: &mut BroadcastState<T>,
@@ -144,7 +144,7 @@ impl<T> BroadcastSender<T> {
         self.chan.step(|state, _| self.send_error(state).is_some())
     }
 
-    /// Closes this end, and this end only: whoever waits on it gets the value back. When all are closed or dropped, the receivers
+    /// Closes this end, and this end only: a send that waits on it gets the value back. When all are closed or dropped, the receivers
     /// get what they have not seen, and then the end. Says whether it was open.
     pub fn close(&self) -> bool {
         self.chan.step(|state, deferred| self.close_in(state, false, deferred))
@@ -208,7 +208,7 @@ impl<T> fmt::Debug for BroadcastSender<T> {
     }
 }
 
-/// What a wait for room is called in dumps.
+/// The name of a wait for room in dumps.
 const SEND: &str = "broadcast send";
 
 /// Future of [`BroadcastSender::send`].
@@ -217,7 +217,7 @@ pub struct BroadcastSend<'a, T> {
     sender: &'a BroadcastSender<T>,
     value: Option<T>,
     operation: ChannelOperation,
-    /// The entry of a sender that waits, or has waited and did not take note.
+    /// The entry of a sender that waits, or has not acknowledged the end of its wait.
     key: Option<usize>,
 }
 
@@ -236,7 +236,7 @@ impl<T> Future for BroadcastSend<'_, T> {
                     match &mut state.send_entries[waits] {
                         BroadcastSendState::Waiting { waiter, .. } => return update_waiter(waiter, attempt_cx, cx),
                         BroadcastSendState::Skipped if attempt_cx.cancelled => return Attempt::Waiting,
-                        // Nobody has looked whether its code was cancelled before it could not be sent any more.
+                        // Here nobody has checked yet whether its code was cancelled before sending became impossible.
                         entry @ BroadcastSendState::Granted if attempt_cx.cancelled && refused => {
                             *entry = BroadcastSendState::Skipped;
                             state.granted -= 1;
@@ -248,13 +248,13 @@ impl<T> Future for BroadcastSend<'_, T> {
                     *key = None;
                     let entry = state.send_entries.remove(waits);
                     if !matches!(entry, BroadcastSendState::Skipped) {
-                        // Called: what room it was granted is room for it now.
+                        // Its wait has ended: room that was granted to it is used now.
                         state.granted -= usize::from(matches!(entry, BroadcastSendState::Granted));
                         let sent = sender.attempt(state, value, deferred);
                         state.admit_senders(deferred);
                         return match sent {
                             Some(done) => Attempt::Done(done),
-                            None => unreachable!("it was granted room, or refused"),
+                            None => unreachable!("a sender that was granted room or refused need not wait"),
                         };
                     }
                 }
@@ -274,7 +274,7 @@ impl<T> Future for BroadcastSend<'_, T> {
         done.map(|done| match (done, value.take()) {
             (Ok(()), _) => Ok(()),
             (Err(kind), Some(value)) => Err(kind.error(value)),
-            (Err(_), None) => unreachable!("what is not sent is handed back"),
+            (Err(_), None) => unreachable!("a value that is not sent stays with its future"),
         })
     }
 }

@@ -1,8 +1,9 @@
-//! Where values sit until all have seen them.
+//! The values in the queue of a broadcast channel, and the reuse of their allocations.
 //!
-//! A value that one receiver has still to see is *alone*: it is moved. One that several will see is cloned under no lock (L36), so it
-//! lies in an `Arc`, its *seat*, which a receiver that clones it has a share of. When the last one is through, the value leaves, and
-//! its seat is kept for another: a value costs an allocation only if it comes while more are queued, or being cloned, than ever before.
+//! A value that one receiver has still to see is *unique*: it is moved out. One that several have to see is cloned with the lock released
+//! (L36), so it is in an `Arc`, of which each receiver that is cloning holds a reference. When the last receiver has seen it, the value is
+//! moved out and the empty `Arc` is kept for another value. So a value costs an allocation only if more values are queued, or being
+//! cloned, than ever before.
 
 use std::sync::Arc;
 
@@ -15,15 +16,15 @@ pub(super) enum MessageValue<T> {
     Shared(SharedValue<T>),
 }
 
-/// The seats that are free: empty, and nobody else's.
+/// The free allocations: empty, and not shared.
 #[derive(Debug)]
 pub(super) struct SlotPool<T>(Vec<SharedValue<T>>);
 
-/// What leaves the queue, or is looked at there: to be cloned or dropped with the lock released.
+/// A value that was taken out of the queue, or is shared with it; to be cloned or dropped with the lock released.
 #[derive(Debug)]
 pub(super) enum TakenValue<T> {
     Value(T),
-    /// Others look at it, too.
+    /// Others share it.
     Shared(SharedValue<T>),
 }
 
@@ -35,7 +36,7 @@ impl<T> SlotPool<T> {
     fn make_slot(&mut self, value: T) -> SharedValue<T> {
         match self.0.pop() {
             Some(mut slot) => {
-                let Some(position) = Arc::get_mut(&mut slot) else { unreachable!("a free slot is shared with nobody") };
+                let Some(position) = Arc::get_mut(&mut slot) else { unreachable!("a free allocation is not shared") };
                 *position = Some(value);
                 slot
             }
@@ -43,13 +44,13 @@ impl<T> SlotPool<T> {
         }
     }
 
-    /// For so many to see.
+    /// Stores a value for so many receivers.
     #[inline]
     pub(super) fn store(&mut self, value: T, viewers: usize) -> MessageValue<T> {
         if viewers == 1 { MessageValue::Unique(value) } else { MessageValue::Shared(self.make_slot(value)) }
     }
 
-    /// Somebody else will see it, too.
+    /// Makes a value fit for one more receiver.
     pub(super) fn make_shared(&mut self, value: MessageValue<T>) -> MessageValue<T> {
         match value {
             MessageValue::Unique(value) => MessageValue::Shared(self.make_slot(value)),
@@ -57,7 +58,7 @@ impl<T> SlotPool<T> {
         }
     }
 
-    /// The value leaves; and its seat is free, if nobody looks at it.
+    /// Takes a value out, and its allocation back if it is not shared.
     #[inline]
     pub(super) fn release(&mut self, value: MessageValue<T>) -> TakenValue<T> {
         match value {
@@ -78,24 +79,24 @@ impl<T> SlotPool<T> {
 }
 
 impl<T> MessageValue<T> {
-    /// To see who sits there, who stays.
+    /// Shares the value, which stays in the queue.
     pub(super) fn share(&self) -> TakenValue<T> {
         match self {
             MessageValue::Shared(slot) => TakenValue::Shared(slot.clone()),
-            MessageValue::Unique(_) => unreachable!("one who sees it alone takes it"),
+            MessageValue::Unique(_) => unreachable!("Invariant 1: a unique value is moved out by its last receiver"),
         }
     }
 }
 
 impl<T: Clone> TakenValue<T> {
-    /// The value itself, if nobody else looks at it; or a clone.
+    /// Returns the value itself, if nobody else shares it; else a clone.
     #[inline]
     pub(super) fn into_value(self) -> T {
         match self {
             TakenValue::Value(value) => value,
             TakenValue::Shared(slot) => match Arc::unwrap_or_clone(slot) {
                 Some(value) => value,
-                None => unreachable!("nobody leaves while somebody looks"),
+                None => unreachable!("a shared value is moved out only when nobody else holds a reference"),
             },
         }
     }

@@ -1,4 +1,4 @@
-//! The queue of a broadcast, and every step it takes, under one lock. The invariants stand at the head of the module above.
+//! The state of a broadcast channel, and the steps that change it under one lock. The invariants are at the head of the parent module.
 
 use std::collections::VecDeque;
 use std::mem;
@@ -21,20 +21,20 @@ pub(super) struct BroadcastState<T> {
     pub(super) capacity: usize,
     pub(super) queue: VecDeque<Message<T>>,
     pool: SlotPool<T>,
-    /// The number of the first in the queue.
+    /// The number of the first value in the queue.
     pub(super) head: u64,
     pub(super) senders: usize,
     pub(super) next_end: u64,
-    /// Those that can still receive: who was cut off does not count.
+    /// Receivers that can still receive; those that were cut off do not count.
     pub(super) receivers: usize,
-    /// Receivers that wait.
+    /// Receivers that wait for a value.
     pub(super) recv_listeners: Listeners,
-    /// Senders that wait until nobody listens.
+    /// Senders that wait until there is no receiver.
     pub(super) closed_listeners: Listeners,
     pub(super) send_entries: LinkedSlab<BroadcastSendState>,
     /// Senders that wait for room.
     pub(super) send_waiters: SlabList,
-    /// Room that was given to senders which have not used it yet.
+    /// Room that was granted to senders that have not used it yet.
     pub(super) granted: usize,
     pub(super) peak: usize,
 }
@@ -45,7 +45,7 @@ pub(super) struct Message<T> {
     pub(super) unseen: usize,
 }
 
-/// A sender that waits for room. Its value stays with it until it has some.
+/// The state of a sender that waits for room. Its value stays in its future until there is room.
 #[derive(Debug)]
 pub(super) enum BroadcastSendState {
     Waiting {
@@ -117,7 +117,7 @@ impl<T> BroadcastState<T> {
     /// Sends. With `Lag::Wait` there is room.
     pub(super) fn push(&mut self, value: T, deferred: &mut Deferred<TakenValue<T>>) {
         if self.queue.len() == self.capacity {
-            debug_assert!(self.lag != Lag::Wait, "Invariant 2");
+            debug_assert!(self.lag != Lag::Wait, "Invariant 2: a sender waits while the queue is full");
             if let Some(oldest) = self.queue.pop_front() {
                 self.head += 1;
                 deferred.drop_value(self.pool.release(oldest.value));
@@ -136,7 +136,7 @@ impl<T> BroadcastState<T> {
         self.recv_listeners.notify_all(deferred);
     }
 
-    /// Receivers that had still to see the value before the head get nothing more.
+    /// Cuts off `count` receivers, which have not seen the value before the head: they get nothing more.
     fn disconnect(&mut self, count: usize, deferred: &mut Deferred<TakenValue<T>>) {
         for message in &mut self.queue {
             message.unseen -= count;
@@ -144,7 +144,7 @@ impl<T> BroadcastState<T> {
         self.leave(count, deferred);
     }
 
-    /// Another receiver comes to `position`, from one that is there.
+    /// Adds a receiver at `position`, the clone of one that is there.
     pub(super) fn add_receiver(&mut self, position: u64) {
         if self.is_disconnected(position) {
             return;
@@ -159,7 +159,7 @@ impl<T> BroadcastState<T> {
         }
     }
 
-    /// A receiver that was at `position` goes away, unless it was cut off before.
+    /// Removes a receiver at `position`, unless it was cut off before.
     pub(super) fn remove_receiver(&mut self, position: u64, deferred: &mut Deferred<TakenValue<T>>) {
         if self.is_disconnected(position) {
             return;
@@ -186,7 +186,7 @@ impl<T> BroadcastState<T> {
         self.lag == Lag::Disconnect && position < self.head
     }
 
-    /// Drops what all have seen, and lets senders in.
+    /// Drops the values that all receivers have seen, and grants their room to senders.
     fn drop_seen(&mut self, deferred: &mut Deferred<TakenValue<T>>) {
         while self.queue.front().is_some_and(|message| message.unseen == 0) {
             if let Some(message) = self.queue.pop_front() {
@@ -205,7 +205,7 @@ impl<T> BroadcastState<T> {
         }
     }
 
-    /// The sender that has waited longest for room, and may be given some. Those before it are passed over.
+    /// Returns the longest waiting sender whose code is not cancelled. Skips those before it.
     fn first_sender(&mut self, deferred: &mut Deferred<TakenValue<T>>) -> Option<usize> {
         loop {
             let key = self.send_waiters.first()?;
@@ -215,7 +215,7 @@ impl<T> BroadcastState<T> {
         }
     }
 
-    /// Passes over a sender that waits, if its code is cancelled.
+    /// Skips a waiting sender, if its code is cancelled; returns whether it was.
     pub(super) fn skip_cancelled(&mut self, key: usize, deferred: &mut Deferred<TakenValue<T>>) -> bool {
         let passes =
             matches!(&self.send_entries[key], BroadcastSendState::Waiting { waiter, .. } if waiter.is_cancelled());
@@ -263,7 +263,7 @@ impl<T> BroadcastState<T> {
         if message.unseen > 0 {
             return Some(Ok(message.value.share()));
         }
-        // Invariant 1: it is the first, for those before it have been seen by all, too.
+        // Invariant 1: it is the first in the queue, because all have seen those before it, too.
         let message = self.queue.pop_front()?;
         self.head += 1;
         self.admit_senders(deferred);

@@ -1,4 +1,4 @@
-//! A snapshot of a broadcast.
+//! The statistics of a broadcast channel.
 
 use super::state::BroadcastState;
 #[cfg(doc)]

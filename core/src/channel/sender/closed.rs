@@ -1,4 +1,4 @@
-//! The wait for the end of a channel, by one who sends.
+//! The future by which a sender waits until its channel is closed.
 
 use std::fmt;
 use std::future::Future;

@@ -1,4 +1,4 @@
-//! Ends that are opened and closed, and the channel shut down.
+//! The steps that open and close endpoints, and shut the channel down.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -22,7 +22,7 @@ impl<T> ChannelState<T> {
         Endpoint { id: self.next_end, closed: AtomicBool::new(false) }
     }
 
-    /// Another end, like this one: none from a closed one.
+    /// Opens another endpoint, like this one; `None` if it is closed.
     pub(in crate::channel) fn clone_end(
         &mut self,
         end: &Endpoint,
@@ -31,9 +31,9 @@ impl<T> ChannelState<T> {
         if end.is_closed() { None } else { Some(open(self)) }
     }
 
-    /// Closes one sending end, and says whether it was open.
+    /// Closes one sending endpoint, and returns whether it was open.
     ///
-    /// An end that is `dropped` has nobody waiting on it, for they borrow it: it need not be looked for them.
+    /// An endpoint that is `dropped` has no waiters, because they borrow it: the search for them is spared.
     pub(in crate::channel) fn close_sender(
         &mut self,
         end: &Endpoint,
@@ -60,7 +60,7 @@ impl<T> ChannelState<T> {
         true
     }
 
-    /// Closes one receiving end, and says whether it was open. `dropped` as in `close_sender`.
+    /// Closes one receiving endpoint, and returns whether it was open. `dropped` as in `close_sender`.
     pub(in crate::channel) fn close_receiver(
         &mut self,
         end: &Endpoint,
@@ -88,7 +88,7 @@ impl<T> ChannelState<T> {
         true
     }
 
-    /// Lets nothing more in; with `now`, nor out.
+    /// Accepts no more values; with `now`, delivers none either.
     pub(in crate::channel) fn shut_down(&mut self, now: bool, deferred: &mut Deferred<T>) {
         if self.phase == ChannelPhase::ShutDownNow || (self.phase == ChannelPhase::ShutDown && !now) {
             return;
@@ -102,7 +102,7 @@ impl<T> ChannelState<T> {
         self.notify_waiters(deferred);
     }
 
-    /// Empties the buffer: what a sender does not know yet to be sent is given back to it, the rest is dropped.
+    /// Empties the buffer: a value whose sender has not acknowledged goes back to it, the others are dropped.
     fn drain_buffer(&mut self, kind: SendErrorKind, deferred: &mut Deferred<T>) {
         for entry in self.send_entries.iter_mut() {
             let SendState::Sent(number) = entry.state else { continue };

@@ -10,17 +10,17 @@ use crate::channel::error::RecvError;
 use crate::channel::operation::{Attempt, AttemptCx, update_waiter};
 
 impl<T> ChannelState<T> {
-    /// Whether something can be received by somebody who comes now.
+    /// Returns whether a newcomer can receive a value.
     #[inline]
     fn is_takeable(&mut self, deferred: &mut Deferred<T>) -> bool {
-        // Who comes now stands behind those who wait.
+        // A newcomer is behind those that wait.
         self.first_receiver(deferred).is_none()
             && (!self.buffer.is_empty()
                 || self.first_sender(deferred).is_some_and(|key| self.send_entries[key].value.is_some()))
     }
 
-    /// Receives, if there is a value that nobody else waits for, and nobody waits for its room. What most do: nothing has to be done
-    /// after.
+    /// Receives, if there is a value that nobody else waits for, and no sender waits for its room. This is the common case: nothing is
+    /// deferred.
     #[inline]
     pub(in crate::channel) fn recv_at_once(&mut self, end: &Endpoint, own: Option<usize>) -> Option<T> {
         if own.is_some() || end.is_closed() || !self.recv_waiters.is_empty() || !self.send_waiters.is_empty() {
@@ -29,7 +29,7 @@ impl<T> ChannelState<T> {
         self.buffer.pop()
     }
 
-    /// Tries to receive. `own` is the entry of the end's stream, if it has one.
+    /// Tries to receive. `own` is the entry of the endpoint's stream, if it has one. Stores the key of an entry in `key_out`.
     #[inline]
     pub(in crate::channel) fn recv(
         &mut self,
@@ -83,7 +83,7 @@ impl<T> ChannelState<T> {
         if self.is_finished() { Err(RecvError::Disconnected) } else { Ok(None) }
     }
 
-    /// The longest sent value of the buffer; without one, that of the longest waiting sender.
+    /// Takes the first value of the buffer; without one, that of the longest waiting sender.
     #[inline]
     fn take(&mut self, deferred: &mut Deferred<T>) -> Option<T> {
         match self.buffer.pop() {
@@ -96,7 +96,7 @@ impl<T> ChannelState<T> {
     }
 
     fn take_waiting(&mut self, deferred: &mut Deferred<T>) -> Option<T> {
-        // A rendezvous, or permits have all the room. Who waits for a permit cannot be served by somebody who does not wait.
+        // A rendezvous, or permits have all the room. A sender that waits for a permit needs a receiver that waits.
         let mut next = self.send_waiters.first();
         while let Some(key) = next {
             next = self.send_entries.next_in_list(key);
@@ -112,8 +112,8 @@ impl<T> ChannelState<T> {
         None
     }
 
-    /// A stream's end is received from in another way: no `next()` can be under way, so it does not wait any more. What it
-    /// was handed goes back.
+    /// Ends the wait of a stream whose endpoint is received from in another way: no `next()` can be under way. A value that was
+    /// delivered to it goes back.
     fn reset_stream_wait(&mut self, key: usize, deferred: &mut Deferred<T>) {
         match mem::replace(&mut self.recv_entries[key].state, RecvState::Idle) {
             RecvState::Idle | RecvState::Skipped => {}
@@ -134,12 +134,14 @@ impl<T> ChannelState<T> {
         if !goes_on || !matches!(self.recv_entries[key].state, RecvState::Delivered(..)) {
             return None;
         }
-        let RecvState::Delivered(value, _) = self.recv_entries.remove(key).state else { unreachable!("just seen") };
+        let RecvState::Delivered(value, _) = self.recv_entries.remove(key).state else {
+            unreachable!("the state was matched under this lock")
+        };
         self.unacknowledged -= 1;
         Some(value)
     }
 
-    /// Tells a receiver that waited how it ended. None if it was a stream that was set aside, or was passed over: it has no entry any
+    /// Returns how the wait of a receiver has ended. `None` if it was a stream whose wait was reset, or was skipped: it has no entry any
     /// more, and starts again.
     pub(in crate::channel) fn poll_receiver(
         &mut self,
@@ -161,11 +163,11 @@ impl<T> ChannelState<T> {
                 self.notify_waiters(deferred);
                 Some(Attempt::Done(Ok(value)))
             }
-            RecvState::Waiting(_) => unreachable!("just seen"),
+            RecvState::Waiting(_) => unreachable!("the state was matched under this lock"),
         }
     }
 
-    /// A receiver that waited goes away; what it was handed goes to the next, or back.
+    /// Removes a receiver that waited; a value that was delivered to it goes to the next, or back.
     pub(in crate::channel) fn leave_receiver(&mut self, key: usize, deferred: &mut Deferred<T>) {
         if let RecvState::Waiting(_) = self.recv_entries[key].state {
             self.recv_entries.unlink(&mut self.recv_waiters, key);
@@ -177,7 +179,7 @@ impl<T> ChannelState<T> {
         }
     }
 
-    /// L40: what was handed to a receiver that does not take it.
+    /// Puts back a value whose receiver does not take it (L40).
     fn take_back(&mut self, value: T, number: u64, deferred: &mut Deferred<T>) {
         self.unacknowledged -= 1;
         if self.receivers == 0 || self.phase == ChannelPhase::ShutDownNow {

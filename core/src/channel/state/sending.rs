@@ -7,7 +7,7 @@ use crate::channel::deferred::Deferred;
 use crate::channel::operation::{Attempt, AttemptCx, update_waiter};
 
 impl<T> ChannelState<T> {
-    /// Why nothing can be sent through `end`.
+    /// Returns why nothing can be sent through `end`, if that is so.
     #[inline]
     pub(in crate::channel) fn send_error(&self, end: &Endpoint) -> Option<SendErrorKind> {
         if end.is_closed() || self.phase != ChannelPhase::Open {
@@ -19,13 +19,13 @@ impl<T> ChannelState<T> {
         }
     }
 
-    /// Sends, if there is a value, room for it, and nobody who waits for it. What most do: nothing has to be done after.
+    /// Sends, if there is a value, room for it, and no receiver that waits. This is the common case: nothing is deferred.
     #[inline]
     pub(in crate::channel) fn send_at_once(&mut self, end: &Endpoint, value: &mut Option<T>) -> bool {
         if self.send_error(end).is_some() || !self.recv_waiters.is_empty() {
             return false;
         }
-        // Without a look at those who receive: nobody waits.
+        // The receivers need no check: none waits.
         if self.buffer.len() + self.permits >= self.capacity {
             return false;
         }
@@ -34,7 +34,7 @@ impl<T> ChannelState<T> {
         true
     }
 
-    /// Tries to send; takes the value only if it is sent or waits.
+    /// Tries to send; takes the value only if it is sent or waits. Stores the key of an entry in `key_out`.
     #[inline]
     pub(in crate::channel) fn send(
         &mut self,
@@ -49,11 +49,11 @@ impl<T> ChannelState<T> {
             return Attempt::Done(Err(kind));
         }
         if self.has_room(deferred) {
-            debug_assert!(self.first_sender(deferred).is_none(), "Invariant 1");
+            debug_assert!(self.first_sender(deferred).is_none(), "Invariant 1: no sender waits while there is room");
             match kind {
                 SendKind::Permit => self.permits += 1,
                 SendKind::Value => {
-                    let Some(value) = value.take() else { unreachable!("a value is sent once") };
+                    let Some(value) = value.take() else { unreachable!("a send of a value has one until it is done") };
                     self.deliver(value, deferred);
                 }
             }
@@ -107,18 +107,18 @@ impl<T> ChannelState<T> {
         }
     }
 
-    /// Ends the wait of a sender that was let in; says whether it was. What most do who have waited.
+    /// Frees the entry of a sender that was admitted, and returns whether it was. This is the common case after a wait.
     #[inline]
     pub(in crate::channel) fn acknowledge(&mut self, key: usize) -> bool {
         let let_in = matches!(self.send_entries[key].state, SendState::Sent(_) | SendState::Granted);
         if let_in {
             let entry = self.send_entries.remove(key);
-            debug_assert!(entry.value.is_none(), "it was let in");
+            debug_assert!(entry.value.is_none(), "the value of an admitted sender was moved out");
         }
         let_in
     }
 
-    /// Tells a sender that waited how it ended; a value that was not sent is put back. None if it was passed over, and starts again.
+    /// Returns how the wait of a sender has ended; a value that was not sent is put back. `None` if it was skipped, and starts again.
     pub(in crate::channel) fn poll_sender(
         &mut self,
         key: usize,
@@ -137,7 +137,7 @@ impl<T> ChannelState<T> {
         done
     }
 
-    /// A sender that waited goes away; its value comes back, unless it was received.
+    /// Removes a sender that waited; its value comes back, unless it was received.
     pub(in crate::channel) fn leave_sender(&mut self, key: usize, deferred: &mut Deferred<T>) -> Option<T> {
         if let SendState::Waiting { .. } = self.send_entries[key].state {
             self.send_entries.unlink(&mut self.send_waiters, key);

@@ -1,4 +1,4 @@
-//! The receiving end of a watch: what it has seen, and its waits for something new.
+//! The receiving end of a watch channel: the version that it has seen, and its waits for a new one.
 
 use std::fmt;
 use std::future::Future;
@@ -149,10 +149,10 @@ impl<T> WatchReceiver<T> {
     }
 }
 
-/// What a wait for a value is called in dumps.
+/// The name of a wait for a value in dumps.
 const RECV: &str = "watch recv";
 
-/// The latest value, if it was not seen.
+/// Takes the latest value, if it was not seen.
 fn take<T>(state: &WatchState<T>, seen: &mut Option<u64>) -> Option<Arc<T>> {
     if *seen == Some(state.version) {
         return None;
@@ -283,7 +283,7 @@ impl<T, F: FnMut(&T) -> bool> Future for WatchWaitFor<'_, T, F> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let WatchWaitFor { receiver, wanted, operation, listener } = &mut *self;
         let WatchReceiver { chan, seen, .. } = &mut **receiver;
-        // The version that was looked at, and not wanted.
+        // The version that was checked, and not wanted.
         let mut refused = None;
         operation.poll(cx, |attempt_cx, cx| {
             loop {

@@ -1,4 +1,4 @@
-//! The sending end of a watch, and its wait until nobody watches.
+//! The sending end of a watch channel, and its wait until there is no receiver.
 
 use std::fmt;
 use std::future::Future;
@@ -63,7 +63,7 @@ impl<T> WatchSender<T> {
             )
             .map_err(|value| match Arc::into_inner(value) {
                 Some(value) => SendError::Closed(value),
-                None => unreachable!("nobody else has seen it"),
+                None => unreachable!("a value that was not sent is not shared"),
             })
     }
 
@@ -90,7 +90,7 @@ impl<T> WatchSender<T> {
                 return Err(SendError::Closed(()));
             }
             let Some(new) = change(&value) else { return Ok(false) };
-            // What nobody looks at is not allocated anew.
+            // Released, so that the next value can reuse the allocation.
             drop(value);
             let done = self.chan.step(|state, deferred| {
                 if state.version != version || self.is_endpoint_closed() {

@@ -1,4 +1,4 @@
-//! The latest value of a watch, and who waits for the next, under one lock.
+//! The state of a watch channel: the latest value, and the tasks that wait for the next, under one lock.
 
 use std::mem;
 use std::sync::Arc;
@@ -18,12 +18,12 @@ pub(super) struct WatchState<T> {
     pub(super) receivers: usize,
     /// Receivers that wait for another value, or the end.
     pub(super) recv_listeners: Listeners,
-    /// Senders that wait until nobody watches.
+    /// Senders that wait until there is no receiver.
     pub(super) closed_listeners: Listeners,
 }
 
 impl<T> WatchChan<T> {
-    /// One sender, one receiver.
+    /// A channel with one sender and one receiver.
     pub(super) fn new(value: T) -> Self {
         WatchChan(PlainMutex::new(WatchState {
             value: Arc::new(value),
@@ -46,18 +46,18 @@ impl<T> WatchChan<T> {
 }
 
 impl<T> WatchState<T> {
-    /// Makes `value` the latest. The one before is to be dropped with the lock released.
+    /// Makes `value` the latest. Returns the one before, to be dropped with the lock released.
     pub(super) fn set_value(&mut self, value: T, deferred: &mut Deferred<Arc<T>>) -> PreviousValue<T> {
         self.version += 1;
         self.recv_listeners.notify_all(deferred);
         match Arc::get_mut(&mut self.value) {
-            // Nobody looks at the one before: no allocation.
+            // The one before is not shared: its allocation is reused.
             Some(latest) => PreviousValue::Owned(mem::replace(latest, value)),
             None => PreviousValue::Shared(mem::replace(&mut self.value, Arc::new(value))),
         }
     }
 
-    /// As [`set_value`](WatchState::renew), and gives the one before.
+    /// Makes `value` the latest, and returns the one before.
     pub(super) fn replace(&mut self, value: Arc<T>, deferred: &mut Deferred<Arc<T>>) -> Arc<T> {
         self.version += 1;
         self.recv_listeners.notify_all(deferred);
@@ -68,6 +68,6 @@ impl<T> WatchState<T> {
 /// The value before the latest.
 pub(super) enum PreviousValue<T> {
     Owned(T),
-    /// Others look at it.
+    /// Others share it.
     Shared(#[expect(dead_code, reason = "to be dropped")] Arc<T>),
 }

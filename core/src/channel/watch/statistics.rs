@@ -1,4 +1,4 @@
-//! A snapshot of a watch.
+//! The statistics of a watch channel.
 
 use super::state::WatchState;
 #[cfg(doc)]

@@ -3,7 +3,7 @@ use std::thread;
 
 use super::*;
 
-/// A house without a line: who finds it taken goes away, and it counts how often it was told to serve.
+/// A lock without a queue: a failed `try_` gives up, and the lock counts how often it was to notify its waiters.
 struct TestLock<M, T: ?Sized> {
     notified: AtomicUsize,
     lock: LockedValue<M, T>,
@@ -98,7 +98,7 @@ fn what_is_handed_is_taken_later() {
 }
 
 #[test]
-#[should_panic(expected = "by whom it was reserved")]
+#[should_panic(expected = "made from a reservation")]
 fn what_was_not_handed_is_not_taken() {
     let lock = TestLock::<ReadAccess, _>::new(7);
     assert!(lock.raw().reserve_for_waiter(Mode::Read) && lock.raw().reserve_for_waiter(Mode::Read));
@@ -107,7 +107,7 @@ fn what_was_not_handed_is_not_taken() {
 }
 
 #[test]
-#[should_panic(expected = "by whom it was reserved")]
+#[should_panic(expected = "made from a reservation")]
 fn nothing_is_taken_twice() {
     let lock = TestLock::<WriteAccess, _>::new(7);
     assert!(lock.raw().try_reserve(Mode::Write));
@@ -125,7 +125,7 @@ fn there_is_an_end_to_the_readers() {
 }
 
 #[test]
-fn an_arc_keeps_the_house_of_a_leaked_guard() {
+fn an_arc_keeps_the_lock_of_a_leaked_guard() {
     let lock = Arc::new(TestLock::<WriteAccess, _>::new(Box::new(7)));
     let kept = Arc::downgrade(&lock);
     let guard = RawGuard::try_write(lock.clone()).unwrap();

@@ -1,4 +1,4 @@
-//! What has a mutex: a pointer to the value.
+//! The guards of a mutex: pointers to the value.
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};

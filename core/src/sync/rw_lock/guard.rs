@@ -1,4 +1,4 @@
-//! What reads or writes under a read-write lock: a pointer to the value, alone or with others.
+//! The guards of a reader-writer lock: pointers to the value.
 
 use std::fmt;
 use std::ops::{Deref, DerefMut};

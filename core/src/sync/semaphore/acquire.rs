@@ -1,4 +1,4 @@
-//! The wait for permits.
+//! The futures that wait for permits of a semaphore.
 
 use std::fmt;
 use std::future::Future;

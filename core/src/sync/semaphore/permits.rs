@@ -1,19 +1,19 @@
-//! The free permits: one atomic word.
+//! The free permits of a semaphore, in one atomic word.
 //!
-//! Invariant 1: `CONTENDED` is set whenever somebody stands in the line.
-//! Invariant 2: while `CONTENDED` is set, only the holder of the line's lock changes the word; so permits that are free then are there
-//! for the first in line, and a newcomer cannot take them.
+//! Invariant 1: `CONTENDED` is set whenever the queue has waiters.
+//! Invariant 2: while `CONTENDED` is set, only the holder of the queue's lock changes the word; so permits that are free then are kept
+//! for the first waiter, and a newcomer cannot take them.
 
 use crate::sync::Line;
 use crate::sync::acquire::Resource;
 use crate::sys::atomic::{AtomicUsize, Ordering};
 
-/// As many as can be free.
+/// The number of permits that can be free at most.
 pub(super) const MAX: usize = usize::MAX >> 2;
 
-/// Somebody waits.
+/// Bit of the word: there may be waiters.
 const CONTENDED: usize = 1;
-/// One permit.
+/// Unit of the word: one permit.
 const ONE: usize = 2;
 
 #[derive(Debug)]
@@ -28,7 +28,7 @@ impl Permits {
         self.0.load(Ordering::Acquire) / ONE
     }
 
-    /// Takes as many as are free, at most `n`, and says how many; none if somebody waits, unless the caller has the lock of the `line`.
+    /// Takes as many as are free, at most `n`, and returns how many; `None` if there are waiters, unless the caller has locked the queue.
     pub(super) fn take_up_to(&self, n: usize, line: Option<&Line<'_>>) -> Option<usize> {
         let less = |word| {
             let may = word & CONTENDED == 0 || line.is_some();
@@ -38,12 +38,12 @@ impl Permits {
         Some(n.min(word / ONE))
     }
 
-    /// Gives back `n`, unless somebody waits.
+    /// Gives back `n` and returns `true`, unless there are waiters.
     #[inline]
     pub(super) fn give(&self, n: usize) -> bool {
         let mut word = self.0.load(Ordering::Relaxed);
         while word & CONTENDED == 0 {
-            // Ordering: Release shows to who takes these permits what was done before.
+            // Ordering: Release shows the next holder of these permits what was done before.
             match self.0.compare_exchange_weak(word, more(word, n), Ordering::Release, Ordering::Relaxed) {
                 Ok(_) => return true,
                 Err(now) => word = now,
@@ -52,9 +52,9 @@ impl Permits {
         false
     }
 
-    /// Gives back `n`, under the lock of the line.
+    /// Gives back `n`, under the lock of the queue.
     pub(super) fn add(&self, n: usize) {
-        // Ordering: as in `give`; whoever is served takes them by way of `admit`.
+        // Ordering: as in `give`; waiters take them by `acquire_for_waiter`.
         let add = |word| Some(more(word, n));
         let _ = self.0.fetch_update(Ordering::Release, Ordering::Relaxed, add);
     }

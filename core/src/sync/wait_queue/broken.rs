@@ -1,4 +1,4 @@
-//! That a queue was broken, by whom and where.
+//! The error of a broken queue: by which task, where and with which text it was broken.
 
 use std::borrow::Cow;
 use std::fmt;
