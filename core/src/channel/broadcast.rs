@@ -44,7 +44,7 @@ pub enum Lag {
     Disconnect,
 }
 
-/// A channel in which every receiver gets every value that is sent while it is there, with room for `capacity` values that
+/// Makes a channel in which every receiver gets every value that is sent while it is there, with room for `capacity` values that
 /// somebody has still to see.
 ///
 /// # Panics

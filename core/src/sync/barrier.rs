@@ -45,7 +45,7 @@ pub struct Barrier {
 }
 
 impl Barrier {
-    /// A barrier for `n` tasks.
+    /// Makes a barrier for `n` tasks.
     ///
     /// # Panics
     ///
@@ -67,7 +67,7 @@ impl Barrier {
         BarrierWait { barrier: self, gate: Gate::to("barrier"), state: WaitState::Start }
     }
 
-    /// A snapshot.
+    /// Returns a snapshot.
     #[must_use]
     pub fn statistics(&self) -> BarrierStatistics {
         BarrierStatistics { size: self.size, waiting: self.queue.waiting() }
@@ -98,7 +98,7 @@ pub struct Arrival {
 }
 
 impl Arrival {
-    /// Whether this was the last one to arrive; true of one in each round.
+    /// Returns whether this was the last one to arrive; true of one in each round.
     #[must_use]
     pub fn is_leader(self) -> bool {
         self.leader

@@ -73,7 +73,7 @@ pub struct Condition {
 }
 
 impl Condition {
-    /// A condition that nobody waits for.
+    /// Makes a condition that nobody waits for.
     #[must_use]
     pub const fn new() -> Self {
         Condition { queue: WaitQueue::new() }
@@ -113,7 +113,7 @@ impl Condition {
         ConditionWaitFor { condition: self, holds, gate: Gate::to("condition"), state: ConditionForState::Start(guard) }
     }
 
-    /// Lets the `n` longest waiters queue for the mutex, or as many as there are; says how many.
+    /// Lets the `n` longest waiters queue for the mutex, or as many as there are; returns how many.
     ///
     /// # Panics
     ///
@@ -123,7 +123,7 @@ impl Condition {
         self.requeue(guard, n, NOTIFIED_ONE)
     }
 
-    /// Lets everybody who waits queue for the mutex; says how many.
+    /// Lets everybody who waits queue for the mutex; returns how many.
     ///
     /// # Panics
     ///
@@ -146,7 +146,7 @@ impl Condition {
         mutex.requeue_from(&self.queue, n, tag)
     }
 
-    /// How many wait to be notified. Those who were, and wait for the mutex now, count for the mutex.
+    /// Returns how many wait to be notified. Those who were, and wait for the mutex now, count for the mutex.
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.queue.waiting()

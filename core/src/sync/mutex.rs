@@ -51,13 +51,13 @@ pub struct Mutex<T: ?Sized> {
 }
 
 impl<T> Mutex<T> {
-    /// A mutex around `value`.
+    /// Makes a mutex around `value`.
     #[must_use]
     pub const fn new(value: T) -> Self {
         Mutex { queue: WaitQueue::new(), value: LockedValue::new(value) }
     }
 
-    /// The value.
+    /// Returns the value.
     #[must_use]
     pub fn into_inner(self) -> T {
         self.value.into_inner()
@@ -101,12 +101,12 @@ impl<T: ?Sized> Mutex<T> {
         RawGuard::try_write(self).map(OwnedMutexGuard).ok_or(WouldBlock)
     }
 
-    /// The value, which nobody else can be using: all guards are gone, or leaked.
+    /// Returns the value, which nobody else can be using: all guards are gone, or leaked.
     pub fn get_mut(&mut self) -> &mut T {
         self.value.get_mut()
     }
 
-    /// A snapshot.
+    /// Returns a snapshot.
     #[must_use]
     pub fn statistics(&self) -> MutexStatistics {
         let (waiting, held) = self.queue.waiting_while(|| self.value.raw().is_locked());
@@ -118,7 +118,7 @@ impl<T: ?Sized> Mutex<T> {
         QueuedResource { resource: self.value.raw(), queue: &self.queue }
     }
 
-    /// The tag, in the queue of a condition, of waiters that have released this mutex. It is not a tag of `acquire.rs`.
+    /// Returns the tag, in the queue of a condition, of waiters that have released this mutex. It is not a tag of `acquire.rs`.
     pub(super) fn address(&self) -> usize {
         std::ptr::from_ref(&self.queue).addr()
     }
