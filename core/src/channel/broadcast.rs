@@ -32,7 +32,7 @@ pub use statistics::BroadcastStatistics;
 
 use state::BroadcastChan;
 
-/// What happens when a [`broadcast`] is full because a receiver has not seen the oldest value.
+/// The behaviour of a [`broadcast`] that is full because a receiver has not seen the oldest value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Lag {

@@ -48,7 +48,7 @@ impl<T> Receiver<T> {
 
     /// Waits for a value.
     ///
-    /// What is sent is handed to the longest waiting receiver in that instant: nobody else can take it.
+    /// A value that is sent is handed to the longest waiting receiver in that instant: nobody else can take it.
     ///
     /// # Cancellation
     ///

@@ -328,7 +328,7 @@ impl<T> Unpin for ChannelSend<'_, T> {}
 impl<T> ChannelSend<'_, T> {
     /// Ends the attempt, and hands the value back; none if it was sent, or came back in the error before.
     ///
-    /// What a drop does, for those who want to know: after a `select!` over `&mut send`, this tells exactly whether it was
+    /// Does what a drop does, and tells the result: after a `select!` over `&mut send`, this tells exactly whether it was
     /// sent. Polling it afterwards panics.
     ///
     /// # Examples

@@ -81,7 +81,7 @@ impl fmt::Debug for Barrier {
     }
 }
 
-/// What [`Barrier::statistics`] tells.
+/// The snapshot that [`Barrier::statistics`] returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BarrierStatistics {
@@ -91,7 +91,7 @@ pub struct BarrierStatistics {
     pub waiting: usize,
 }
 
-/// What [`Barrier::wait`] tells when all have arrived.
+/// The output of [`Barrier::wait`], when all have arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Arrival {
     leader: bool,

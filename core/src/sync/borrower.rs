@@ -40,7 +40,7 @@ impl fmt::Display for Borrower {
     }
 }
 
-/// Who holds a permit of a [`CapacityLimiter`](super::CapacityLimiter).
+/// The holder of a permit of a [`CapacityLimiter`](super::CapacityLimiter).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Holder {

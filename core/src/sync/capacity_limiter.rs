@@ -427,7 +427,7 @@ impl OwnedLimiterPermit {
         self.limiter.lock().records[self.key].holder.clone()
     }
 
-    /// Says who holds it from here on, for a permit that has moved. On whose behalf it was acquired stays as it is.
+    /// Sets the holder, for a permit that has moved. The borrower stays the one that it was acquired for.
     ///
     /// # Examples
     ///
@@ -470,7 +470,7 @@ impl fmt::Debug for OwnedLimiterPermit {
     }
 }
 
-/// What [`CapacityLimiter::statistics`] tells.
+/// The snapshot that [`CapacityLimiter::statistics`] returns.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct CapacityLimiterStatistics {
@@ -482,7 +482,7 @@ pub struct CapacityLimiterStatistics {
     pub available: usize,
     /// How many tasks wait.
     pub waiting: usize,
-    /// Who holds them, longest first.
+    /// The holders, longest first.
     pub holders: Vec<Holder>,
 }
 

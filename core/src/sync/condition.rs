@@ -81,7 +81,7 @@ impl Condition {
 
     /// Releases the mutex and waits to be notified, then until the mutex is ours again.
     ///
-    /// What one was notified of may have passed until it is one's turn, so look again, or use
+    /// The change may have been undone by the time the mutex is acquired, so check again, or use
     /// [`wait_for`](Condition::wait_for).
     ///
     /// # Cancellation

@@ -83,7 +83,7 @@ impl fmt::Debug for Event {
     }
 }
 
-/// What [`Event::statistics`] tells.
+/// The snapshot that [`Event::statistics`] returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct EventStatistics {

@@ -20,7 +20,7 @@ pub use guard::{MutexGuard, OwnedMutexGuard};
 
 /// A value that one task at a time can use, across awaits.
 ///
-/// Whoever releases it hands it over: it belongs to the longest waiter in that instant, and nobody can come between. A task
+/// A release hands it over: it belongs to the longest waiter in that instant, and nobody can come between. A task
 /// that acquires it twice waits for itself, for ever; the simulator reports it.
 ///
 /// A guard that is leaked keeps it locked.
@@ -160,7 +160,7 @@ impl<T: ?Sized> fmt::Debug for Mutex<T> {
     }
 }
 
-/// What [`Mutex::statistics`] tells.
+/// The snapshot that [`Mutex::statistics`] returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct MutexStatistics {

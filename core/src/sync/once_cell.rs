@@ -125,7 +125,7 @@ impl<T> OnceCell<T> {
     ///
     /// # Errors
     ///
-    /// What `init` failed with; the longest waiter then runs its own.
+    /// The error of `init`; the longest waiter then runs its own.
     pub fn get_or_try_init<F, Fut, E>(&self, init: F) -> OnceCellGetOrTryInit<'_, T, F, Fut>
     where
         F: FnOnce() -> Fut,

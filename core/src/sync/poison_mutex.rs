@@ -102,7 +102,7 @@ impl<T> fmt::Debug for PoisonMutex<T> {
     }
 }
 
-/// What acquiring a [`PoisonMutex`] gives.
+/// The result of acquiring a [`PoisonMutex`].
 pub type PoisonResult<'a, T> = Result<PoisonMutexGuard<'a, T>, Poisoned<PoisonMutexGuard<'a, T>>>;
 
 /// Future of [`PoisonMutex::lock`].
@@ -150,7 +150,7 @@ impl<'a, T> PoisonMutexGuard<'a, T> {
         self.changed = false;
     }
 
-    /// Says that the value is whole again, and releases the mutex.
+    /// Declares that the value is whole again, and releases the mutex.
     pub fn mend(mut self) {
         self.guard.cause = None;
         self.changed = false;

@@ -68,7 +68,7 @@ impl<T> Promise<T> {
         }
     }
 
-    /// Says that the value will never come; all who wait, now or later, get [`Broken`] with this text, the place of this call
+    /// Declares that the value will never come; all who wait, now or later, get [`Broken`] with this text, the place of this call
     /// and the task that called. Does nothing if it was set or broken before; returns whether it did.
     #[track_caller]
     pub fn break_with(&self, text: impl Into<Cow<'static, str>>) -> bool {

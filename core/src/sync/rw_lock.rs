@@ -160,7 +160,7 @@ impl<T: ?Sized> fmt::Debug for RwLock<T> {
     }
 }
 
-/// What [`RwLock::statistics`] tells.
+/// The snapshot that [`RwLock::statistics`] returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RwLockStatistics {

@@ -289,7 +289,7 @@ impl Drop for OwnedSemaphorePermit {
     }
 }
 
-/// What [`Semaphore::statistics`] tells.
+/// The snapshot that [`Semaphore::statistics`] returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SemaphoreStatistics {

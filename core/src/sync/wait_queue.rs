@@ -459,13 +459,13 @@ impl fmt::Debug for Park<'_> {
     }
 }
 
-/// What [`WaitQueue::statistics`] tells.
+/// The snapshot that [`WaitQueue::statistics`] returns.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct WaitQueueStatistics {
     /// How many wait.
     pub waiting: usize,
-    /// Who broke the queue, if anybody did.
+    /// The error of the queue, if it was broken.
     pub broken: Option<Broken>,
 }
 

@@ -26,7 +26,7 @@ impl Awaiter {
         match self {
             Awaiter::Scope(node) => host_is_cancelled(node),
             Awaiter::Abandonable(abandoned, node) => {
-                abandoned.load(Ordering::Acquire) || node.tree().is_some_and(|tree| node.is_cancelled(&tree))
+                abandoned.load(Ordering::Acquire) || node.tree().is_some_and(|tree| node.is_cancelled(tree))
             }
         }
     }
