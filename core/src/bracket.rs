@@ -53,7 +53,7 @@ pub enum Exit {
 }
 
 impl Exit {
-    /// Whether the body has returned, without an error where errors are known: the moment to commit.
+    /// Returns whether the body has returned, without an error where errors are known: the moment to commit.
     #[must_use]
     pub fn is_success(&self) -> bool {
         matches!(self, Exit::Returned)

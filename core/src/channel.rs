@@ -73,7 +73,7 @@ pub use sender::{ChannelClosed, ChannelSend, Sender};
 pub use statistics::ChannelStatistics;
 pub use watch::{WatchClosed, WatchReceiver, WatchRecv, WatchSender, WatchStatistics, WatchWaitFor, watch};
 
-/// A channel with room for `capacity` values; senders wait while it is full.
+/// Makes a channel with room for `capacity` values; senders wait while it is full.
 ///
 /// With capacity 0 it is a rendezvous: a value passes only from a sender to a receiver that are both there.
 ///
@@ -108,7 +108,7 @@ pub fn bounded<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
     (Sender::new(chan.clone()), Receiver::new(chan))
 }
 
-/// A channel with room for any number of values: sending never waits, but it is a checkpoint. [`Sender::try_send`] sends from
+/// Makes a channel with room for any number of values: sending never waits, but it is a checkpoint. [`Sender::try_send`] sends from
 /// where nothing can be awaited.
 ///
 /// Nothing holds a fast producer back: its values pile up. Where that could happen, use [`bounded`].

@@ -69,7 +69,7 @@ pub use semaphore::{
 };
 pub use wait_queue::{Broken, Line, Park, WaitQueue, WaitQueueStatistics, WakeList};
 
-/// What a `try_*` method asked for cannot be had without waiting.
+/// A `try_*` method failed, because it would have to wait.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct WouldBlock;
 

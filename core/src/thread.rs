@@ -156,7 +156,7 @@ pub fn limiter() -> Arc<CapacityLimiter> {
 
 struct TreeLimiter(Arc<CapacityLimiter>);
 
-/// Whether the code that awaits this blocking job has been asked to stop, or has gone away: the job should be quick.
+/// Returns whether the code that awaits this blocking job has been asked to stop, or has gone away: the job should be quick.
 ///
 /// A job that is cut short this way *has* returned: in code that goes on from its result, put a
 /// [`checkpoint_if_cancelled`](crate::checkpoint_if_cancelled) after the await, so that half a result does not count as a whole

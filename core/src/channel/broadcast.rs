@@ -32,7 +32,7 @@ pub use statistics::BroadcastStatistics;
 
 use state::BroadcastChan;
 
-/// What happens when a [`broadcast`] is full because a receiver has not seen the oldest value.
+/// The behaviour of a [`broadcast`] that is full because a receiver has not seen the oldest value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Lag {
@@ -44,7 +44,7 @@ pub enum Lag {
     Disconnect,
 }
 
-/// A channel in which every receiver gets every value that is sent while it is there, with room for `capacity` values that
+/// Makes a channel in which every receiver gets every value that is sent while it is there, with room for `capacity` values that
 /// somebody has still to see.
 ///
 /// # Panics

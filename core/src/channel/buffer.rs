@@ -70,7 +70,7 @@ impl<T> Buffer<T> {
         self.queue.insert(key_out, (number, value));
     }
 
-    /// Whether the numbers ascend.
+    /// Returns whether the numbers ascend.
     #[cfg(test)]
     pub(super) fn is_in_order(&self) -> bool {
         self.queue.iter().is_sorted_by(|(before, _), (deferred, _)| before < deferred)

@@ -15,7 +15,7 @@ pub enum SendError<T> {
 }
 
 impl<T> SendError<T> {
-    /// The value.
+    /// Returns the value.
     pub fn into_inner(self) -> T {
         match self {
             SendError::Closed(value) | SendError::Disconnected(value) => value,
@@ -57,7 +57,7 @@ pub enum TrySendError<T> {
 }
 
 impl<T> TrySendError<T> {
-    /// The value.
+    /// Returns the value.
     pub fn into_inner(self) -> T {
         match self {
             TrySendError::Full(value) | TrySendError::Closed(value) | TrySendError::Disconnected(value) => value,
@@ -95,6 +95,22 @@ impl<T> fmt::Debug for TrySendError<T> {
 }
 
 impl<T> std::error::Error for TrySendError<T> {}
+
+/// Why a value cannot be sent: a [`SendError`] without the value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum SendErrorKind {
+    Closed,
+    Disconnected,
+}
+
+impl SendErrorKind {
+    pub(super) fn with_value<T>(self, value: T) -> SendError<T> {
+        match self {
+            SendErrorKind::Closed => SendError::Closed(value),
+            SendErrorKind::Disconnected => SendError::Disconnected(value),
+        }
+    }
+}
 
 /// Nothing was received, and nothing will be.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -69,7 +69,7 @@ impl Listeners {
                 }
                 ListenerState::Waiting(waiter) => deferred.wake(waiter),
                 ListenerState::Woken | ListenerState::Skipped => {
-                    unreachable!("exactly those that wait are in the waiting")
+                    unreachable!("exactly the Waiting entries are in the list `waiting`")
                 }
             }
         }

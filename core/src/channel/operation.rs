@@ -31,7 +31,7 @@ pub(super) struct AttemptCx {
 }
 
 impl AttemptCx {
-    /// For an attempt that is not to wait.
+    /// Makes the context of an attempt that is not to wait.
     pub(super) const fn none() -> Self {
         AttemptCx { waiter: None, cancelled: false }
     }
@@ -74,7 +74,7 @@ impl ChannelOperation {
         self.poll_attempts(cx, attempt)
     }
 
-    /// The first half of a poll. Ready if the operation may be attempted.
+    /// Does the first half of a poll. Ready if the operation may be attempted.
     #[inline]
     pub(super) fn poll_start(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.state == OperationState::Done {
@@ -89,7 +89,7 @@ impl ChannelOperation {
         panic!("a {} was polled after it was ready", self.gate.what());
     }
 
-    /// The second half of a poll.
+    /// Does the second half of a poll.
     #[inline]
     pub(super) fn poll_attempts<R>(
         &mut self,

@@ -8,7 +8,6 @@ use std::task::{Context, Poll};
 
 use super::error::SendError;
 use super::sender::{SendOperation, Sender};
-use super::state::SendErrorKind;
 
 /// Room for one value, made by [`Sender::reserve`]; given back when dropped.
 ///
@@ -34,10 +33,9 @@ impl<'a, T> Permit<'a, T> {
         let sender = self.sender;
         // Not here: the drop. The step below uses the permit up.
         mem::forget(self);
-        sender.step(|state, deferred| state.send_permitted(value, deferred)).map_err(|(kind, value)| match kind {
-            SendErrorKind::Closed => SendError::Closed(value),
-            SendErrorKind::Disconnected => SendError::Disconnected(value),
-        })
+        sender
+            .step(|state, deferred| state.send_permitted(value, deferred))
+            .map_err(|(kind, value)| kind.with_value(value))
     }
 }
 
@@ -70,8 +68,7 @@ impl<'a, T> Future for ChannelReserve<'a, T> {
         let this = &mut *self;
         this.op.poll(this.sender, cx).map(|done| match done {
             Ok(()) => Ok(Permit::new(this.sender)),
-            Err(SendErrorKind::Closed) => Err(SendError::Closed(())),
-            Err(SendErrorKind::Disconnected) => Err(SendError::Disconnected(())),
+            Err(kind) => Err(kind.with_value(())),
         })
     }
 }

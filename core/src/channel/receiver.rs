@@ -26,9 +26,9 @@ use crate::sys::MutexGuard;
 ///
 /// It is a [`Stream`] that ends when nothing will come any more, or when this end was closed. Each item is a checkpoint.
 ///
-/// A stream that was polled stands in line, and may be handed a value, until it is polled again, received from in another way,
+/// A stream that was polled is in the queue, and may be handed a value, until it is polled again, received from in another way,
 /// or dropped. So where *several* receivers share the values, do not throw a `next()` away half-way to do something else for
-/// long: use [`recv`](Receiver::recv) in a `select!`, which leaves the line when it is dropped.
+/// long: use [`recv`](Receiver::recv) in a `select!`, which leaves the queue when it is dropped.
 pub struct Receiver<T> {
     chan: Arc<Chan<T>>,
     end: Endpoint,
@@ -36,7 +36,7 @@ pub struct Receiver<T> {
 }
 
 impl<T> Receiver<T> {
-    /// The first endpoint of a channel.
+    /// Makes the first receiver of a channel.
     #[inline]
     pub(super) fn new(chan: Arc<Chan<T>>) -> Self {
         Receiver { chan, end: Endpoint::first(), stream: RecvOperation::new(ChannelOperation::new(RECV)) }
@@ -48,11 +48,11 @@ impl<T> Receiver<T> {
 
     /// Waits for a value.
     ///
-    /// What is sent is handed to the longest waiting receiver in that instant: nobody else can take it.
+    /// A value that is sent is handed to the longest waiting receiver in that instant: nobody else can take it.
     ///
     /// # Cancellation
     ///
-    /// *Strict*, but for the place in the line. A drop leaves the line; a value that was handed over already goes to the next
+    /// *Strict*, but for the place in the queue. A drop leaves the queue; a value that was handed over already goes to the next
     /// receiver, or back to its place in the channel.
     ///
     /// # Errors
@@ -132,14 +132,14 @@ impl<T> Receiver<T> {
         block_on(self.recv())
     }
 
-    /// Whether nothing can be received here any more.
+    /// Returns whether nothing can be received here any more.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.end.is_closed() || self.step(|state, _| state.is_finished())
     }
 
     /// Closes this end, and this end only: a wait on it ends with [`RecvError::Closed`], and nothing more can be received
-    /// through it. Its clones go on; with the last one, what is in the channel is dropped. Says whether it was open.
+    /// through it. Its clones go on; with the last one, what is in the channel is dropped. Returns whether it was open.
     pub fn close(&self) -> bool {
         self.step(|state, deferred| state.close_receiver(&self.end, false, deferred))
     }
@@ -156,7 +156,7 @@ impl<T> Receiver<T> {
         self.step(|state, deferred| state.shut_down(true, deferred));
     }
 
-    /// Another end, if this one is open. A `clone` of a closed end is closed, too.
+    /// Makes another end, if this one is open. A `clone` of a closed end is closed, too.
     ///
     /// # Errors
     ///
@@ -166,7 +166,7 @@ impl<T> Receiver<T> {
         Ok(Receiver { chan: self.chan.clone(), end, stream: RecvOperation::new(ChannelOperation::new(RECV)) })
     }
 
-    /// A snapshot of the channel.
+    /// Returns a snapshot of the channel.
     #[must_use]
     pub fn statistics(&self) -> ChannelStatistics {
         self.step(|state, _| state.statistics())
@@ -179,7 +179,7 @@ impl<T> Receiver<T> {
 }
 
 impl<T> Clone for Receiver<T> {
-    /// Another end; a closed one, if this one was closed.
+    /// Makes another end; a closed one, if this one was closed.
     fn clone(&self) -> Self {
         let end = self.step(|state, _| state.clone_end(&self.end, ChannelState::open_receiver));
         Receiver {

@@ -10,11 +10,11 @@ use std::task::{Context, Poll, ready};
 
 use super::blocking::{block_on, refuse_in_task};
 use super::deferred::Deferred;
-use super::error::{CloneError, SendError, TrySendError};
+use super::error::{CloneError, SendError, SendErrorKind, TrySendError};
 use super::listeners::ListenerKey;
 use super::operation::{Attempt, AttemptCx, ChannelOperation};
 use super::permit::{ChannelReserve, Permit};
-use super::state::{Chan, ChannelState, Endpoint, SendErrorKind, SendKind};
+use super::state::{Chan, ChannelState, Endpoint, SendKind};
 use super::statistics::ChannelStatistics;
 use crate::sys::MutexGuard;
 
@@ -29,7 +29,7 @@ pub struct Sender<T> {
 }
 
 impl<T> Sender<T> {
-    /// The first endpoint of a channel.
+    /// Makes the first sender of a channel.
     #[inline]
     pub(super) fn new(chan: Arc<Chan<T>>) -> Self {
         Sender { chan, end: Endpoint::first() }
@@ -166,7 +166,7 @@ impl<T> Sender<T> {
     ///
     /// # Cancellation
     ///
-    /// *Loses its place*. A drop leaves the line; room that was given already goes to the next.
+    /// *Loses its place*. A drop leaves the queue; room that was given already goes to the next.
     ///
     /// # Errors
     ///
@@ -234,14 +234,14 @@ impl<T> Sender<T> {
         ChannelClosed { sender: self, listener: ListenerKey::new(), operation: ChannelOperation::new("channel closed") }
     }
 
-    /// Whether nothing can be sent here any more.
+    /// Returns whether nothing can be sent here any more.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.step(|state, _| state.send_error(&self.end)).is_some()
     }
 
     /// Closes this end, and this end only: whoever waits on it gets the value back, and nothing more can be sent through it.
-    /// Its clones go on. [Permits](Permit) that are out stay good. Says whether it was open.
+    /// Its clones go on. [Permits](Permit) that are out stay good. Returns whether it was open.
     pub fn close(&self) -> bool {
         self.step(|state, deferred| state.close_sender(&self.end, false, deferred))
     }
@@ -258,7 +258,7 @@ impl<T> Sender<T> {
         self.step(|state, deferred| state.shut_down(true, deferred));
     }
 
-    /// Another end, if this one is open. A `clone` of a closed end is closed, too.
+    /// Makes another end, if this one is open. A `clone` of a closed end is closed, too.
     ///
     /// # Errors
     ///
@@ -268,7 +268,7 @@ impl<T> Sender<T> {
         Ok(Sender { chan: self.chan.clone(), end })
     }
 
-    /// A snapshot of the channel.
+    /// Returns a snapshot of the channel.
     #[must_use]
     pub fn statistics(&self) -> ChannelStatistics {
         self.step(|state, _| state.statistics())
@@ -276,7 +276,7 @@ impl<T> Sender<T> {
 }
 
 impl<T> Clone for Sender<T> {
-    /// Another end; a closed one, if this one was closed.
+    /// Makes another end; a closed one, if this one was closed.
     fn clone(&self) -> Self {
         let end = self.step(|state, _| state.clone_end(&self.end, ChannelState::open_sender));
         Sender { chan: self.chan.clone(), end: end.unwrap_or_else(Endpoint::new_closed) }
@@ -305,11 +305,7 @@ impl<T> fmt::Debug for Sender<T> {
 }
 
 fn refused<T>(kind: SendErrorKind, value: Option<T>) -> SendError<T> {
-    let value = unsent(value);
-    match kind {
-        SendErrorKind::Closed => SendError::Closed(value),
-        SendErrorKind::Disconnected => SendError::Disconnected(value),
-    }
+    kind.with_value(unsent(value))
 }
 
 fn unsent<T>(value: Option<T>) -> T {
@@ -332,7 +328,7 @@ impl<T> Unpin for ChannelSend<'_, T> {}
 impl<T> ChannelSend<'_, T> {
     /// Ends the attempt, and hands the value back; none if it was sent, or came back in the error before.
     ///
-    /// What a drop does, for those who want to know: after a `select!` over `&mut send`, this tells exactly whether it was
+    /// Does what a drop does, and tells the result: after a `select!` over `&mut send`, this tells exactly whether it was
     /// sent. Polling it afterwards panics.
     ///
     /// # Examples

@@ -43,7 +43,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::buffer::Buffer;
 use super::deferred::Deferred;
-use super::error::RecvError;
+use super::error::{RecvError, SendErrorKind};
 use super::linked_slab::{LinkedSlab, SlabList};
 use super::listeners::Listeners;
 use super::statistics::ChannelStatistics;
@@ -62,7 +62,7 @@ impl<T> Default for Chan<T> {
 }
 
 impl<T> Chan<T> {
-    /// A channel with one sender and one receiver, which have the first endpoints.
+    /// Makes a channel with one sender and one receiver, which have the first endpoints.
     #[inline]
     pub(super) fn new(capacity: usize) -> Arc<Self> {
         // Made in place, not moved there.
@@ -120,13 +120,13 @@ pub(super) struct Endpoint {
 }
 
 impl Endpoint {
-    /// The endpoint of the first sender, or of the first receiver: these never wait in one list.
+    /// Makes the endpoint of the first sender, or of the first receiver: these never wait in one list.
     #[inline]
     pub(super) fn first() -> Self {
         Endpoint { id: 0, closed: AtomicBool::new(false) }
     }
 
-    /// The clone of a closed endpoint.
+    /// Makes the clone of a closed endpoint.
     pub(super) fn new_closed() -> Self {
         Endpoint { id: 0, closed: AtomicBool::new(true) }
     }
@@ -192,12 +192,6 @@ enum SendState {
     Skipped,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum SendErrorKind {
-    Closed,
-    Disconnected,
-}
-
 #[derive(Debug)]
 struct RecvEntry<T> {
     end: u64,
@@ -224,7 +218,7 @@ impl<T> ChannelState<T> {
     /// The capacity that is reserved for the first value, at most.
     const MAX_PREALLOCATED: usize = 1024;
 
-    /// Without a limit.
+    /// Makes the state of a channel without a limit.
     #[inline]
     fn new() -> Self {
         ChannelState {
@@ -253,7 +247,7 @@ impl<T> ChannelState<T> {
 
     // The parts of all steps.
 
-    /// Invariant 1.
+    /// Returns whether there is room, as Invariant 1 defines it.
     #[inline]
     fn has_room(&mut self, deferred: &mut Deferred<T>) -> bool {
         let used = self.buffer.len() + self.permits;

@@ -1,7 +1,7 @@
 //! The statistics of a bounded or unbounded channel.
 
-/// What [`Sender::statistics`](super::Sender::statistics) and [`Receiver::statistics`](super::Receiver::statistics) tell, the
-/// same on every end.
+/// The snapshot that [`Sender::statistics`](super::Sender::statistics) and [`Receiver::statistics`](super::Receiver::statistics)
+/// return, the same on every end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ChannelStatistics {

@@ -18,7 +18,7 @@ pub use statistics::WatchStatistics;
 
 use state::WatchChan;
 
-/// A channel that keeps the latest value only: receivers that are slow skip what came in between.
+/// Makes a channel that keeps the latest value only: receivers that are slow skip what came in between.
 ///
 /// For configuration, state, progress. The receivers have seen `value`; they are told of the next.
 ///

@@ -147,7 +147,7 @@ fn permits_race() {
 
 /// What is taken out of the world is not taken from who waits for it.
 ///
-/// Fails if `Semaphore::forget_permits` does not lock the line, and if `hand_over` adds before it has.
+/// Fails if `Semaphore::forget_permits` does not lock the queue, and if `hand_over` adds before it has.
 #[test]
 fn a_permit_that_comes_back_is_not_forgotten() {
     check(|| {
@@ -162,7 +162,7 @@ fn a_permit_that_comes_back_is_not_forgotten() {
     });
 }
 
-/// B214: who is notified stands in the line of the mutex in that instant, and gets it in his turn, also if the one who was notified
+/// B214: a waiter that is notified is in the queue of the mutex in that instant, and gets it in his turn, also if the one who was notified
 /// before him goes away.
 ///
 /// Fails without `mark` in `QueuedResource::requeue_from`.

@@ -229,7 +229,7 @@ impl Acquire {
         write!(f, "{name}::{}", self.state_name())
     }
 
-    /// For `Debug`.
+    /// Returns the name of the state, for `Debug`.
     pub(super) fn state_name(&self) -> &'static str {
         match &self.state {
             AcquireState::Start => "Start",

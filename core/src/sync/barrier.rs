@@ -45,7 +45,7 @@ pub struct Barrier {
 }
 
 impl Barrier {
-    /// A barrier for `n` tasks.
+    /// Makes a barrier for `n` tasks.
     ///
     /// # Panics
     ///
@@ -67,7 +67,7 @@ impl Barrier {
         BarrierWait { barrier: self, gate: Gate::new("barrier"), state: WaitState::Start }
     }
 
-    /// A snapshot.
+    /// Returns a snapshot.
     #[must_use]
     pub fn statistics(&self) -> BarrierStatistics {
         BarrierStatistics { size: self.size, waiting: self.queue.waiting() }
@@ -81,7 +81,7 @@ impl fmt::Debug for Barrier {
     }
 }
 
-/// What [`Barrier::statistics`] tells.
+/// The snapshot that [`Barrier::statistics`] returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BarrierStatistics {
@@ -91,14 +91,14 @@ pub struct BarrierStatistics {
     pub waiting: usize,
 }
 
-/// What [`Barrier::wait`] tells when all have arrived.
+/// The output of [`Barrier::wait`], when all have arrived.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Arrival {
     leader: bool,
 }
 
 impl Arrival {
-    /// Whether this was the last one to arrive; true of one in each round.
+    /// Returns whether this was the last one to arrive; true of one in each round.
     #[must_use]
     pub fn is_leader(self) -> bool {
         self.leader

@@ -21,7 +21,7 @@ use crate::tree::current;
 pub struct Borrower(Arc<str>);
 
 impl Borrower {
-    /// Its name.
+    /// Returns its name.
     #[must_use]
     pub fn name(&self) -> &str {
         &self.0
@@ -40,7 +40,7 @@ impl fmt::Display for Borrower {
     }
 }
 
-/// Who holds a permit of a [`CapacityLimiter`](super::CapacityLimiter).
+/// The holder of a permit of a [`CapacityLimiter`](super::CapacityLimiter).
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Holder {
@@ -57,7 +57,7 @@ impl Holder {
         Holder { borrower, task: current::task_origin(), location }
     }
 
-    /// The code that calls this, in its task: for a permit that [changes hands](super::OwnedLimiterPermit::set_holder).
+    /// Names the code that calls this, in its task, as the holder: for a permit that [changes hands](super::OwnedLimiterPermit::set_holder).
     #[must_use]
     #[track_caller]
     pub fn here() -> Self {
@@ -96,7 +96,7 @@ impl BorrowerBusy {
         BorrowerBusy { borrower }
     }
 
-    /// Who.
+    /// Returns the borrower.
     #[must_use]
     pub fn borrower(&self) -> &Borrower {
         &self.borrower

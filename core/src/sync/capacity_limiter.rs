@@ -111,7 +111,7 @@ impl LimiterState {
 }
 
 impl CapacityLimiter {
-    /// A limiter with `total` permits.
+    /// Makes a limiter with `total` permits.
     #[must_use]
     pub const fn new(total: usize) -> Self {
         let state = LimiterState { total, held: 0, records: Slab::new(), named: BTreeSet::new(), serial: 0 };
@@ -242,7 +242,7 @@ impl CapacityLimiter {
         }
     }
 
-    /// How many permits there are; [`usize::MAX`] for no limit.
+    /// Returns how many permits there are; [`usize::MAX`] for no limit.
     #[must_use]
     pub fn total(&self) -> usize {
         self.lock().total
@@ -258,19 +258,19 @@ impl CapacityLimiter {
         drop(wakes);
     }
 
-    /// How many permits are in use.
+    /// Returns how many permits are in use.
     #[must_use]
     pub fn borrowed(&self) -> usize {
         self.lock().held
     }
 
-    /// How many permits are free; [`usize::MAX`] for no limit.
+    /// Returns how many permits are free; [`usize::MAX`] for no limit.
     #[must_use]
     pub fn available(&self) -> usize {
         available(&self.lock())
     }
 
-    /// A snapshot that names the holders, longest first.
+    /// Returns a snapshot that names the holders, longest first.
     #[must_use]
     pub fn statistics(&self) -> CapacityLimiterStatistics {
         let state = self.lock();
@@ -323,7 +323,7 @@ impl CapacityLimiter {
         Ok((key, Some(queued)))
     }
 
-    /// A waiter that was passed over takes a permit or a place in the queue.
+    /// Makes a waiter that was passed over takes a permit or a place in the queue.
     pub(super) fn enqueue_again(&self, key: usize, waiter: Waiter) -> Option<WaiterKey> {
         let mut state = self.lock();
         if state.held < state.total {
@@ -334,7 +334,7 @@ impl CapacityLimiter {
         Some(self.queue.lock().enqueue(key, waiter))
     }
 
-    /// A permit comes back.
+    /// Makes a permit comes back.
     pub(super) fn release(&self, key: usize) {
         let mut state = self.lock();
         let record = state.close(key);
@@ -344,7 +344,7 @@ impl CapacityLimiter {
         drop(wakes);
     }
 
-    /// A waiter goes away; it may have been handed a permit already.
+    /// Makes a waiter goes away; it may have been handed a permit already.
     pub(super) fn leave(&self, record: usize, key: &WaiterKey) {
         let mut state = self.lock();
         let mut line = self.queue.lock();
@@ -370,7 +370,7 @@ impl CapacityLimiter {
     }
 }
 
-/// How many permits are free.
+/// Returns how many permits are free.
 fn available(state: &LimiterState) -> usize {
     if state.total == usize::MAX { usize::MAX } else { state.total.saturating_sub(state.held) }
 }
@@ -421,13 +421,13 @@ pub struct OwnedLimiterPermit {
 }
 
 impl OwnedLimiterPermit {
-    /// Who holds it, as the statistics name them.
+    /// Returns the holder, as the statistics name it.
     #[must_use]
     pub fn holder(&self) -> Holder {
         self.limiter.lock().records[self.key].holder.clone()
     }
 
-    /// Says who holds it from here on, for a permit that has moved. On whose behalf it was acquired stays as it is.
+    /// Sets the holder, for a permit that has moved. The borrower stays the one that it was acquired for.
     ///
     /// # Examples
     ///
@@ -470,7 +470,7 @@ impl fmt::Debug for OwnedLimiterPermit {
     }
 }
 
-/// What [`CapacityLimiter::statistics`] tells.
+/// The snapshot that [`CapacityLimiter::statistics`] returns.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct CapacityLimiterStatistics {
@@ -482,7 +482,7 @@ pub struct CapacityLimiterStatistics {
     pub available: usize,
     /// How many tasks wait.
     pub waiting: usize,
-    /// Who holds them, longest first.
+    /// The holders, longest first.
     pub holders: Vec<Holder>,
 }
 

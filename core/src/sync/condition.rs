@@ -73,7 +73,7 @@ pub struct Condition {
 }
 
 impl Condition {
-    /// A condition that nobody waits for.
+    /// Makes a condition that nobody waits for.
     #[must_use]
     pub const fn new() -> Self {
         Condition { queue: WaitQueue::new() }
@@ -81,7 +81,7 @@ impl Condition {
 
     /// Releases the mutex and waits to be notified, then until the mutex is ours again.
     ///
-    /// What one was notified of may have passed until it is one's turn, so look again, or use
+    /// The change may have been undone by the time the mutex is acquired, so check again, or use
     /// [`wait_for`](Condition::wait_for).
     ///
     /// # Cancellation
@@ -118,7 +118,7 @@ impl Condition {
         }
     }
 
-    /// Lets the `n` longest waiters queue for the mutex, or as many as there are; says how many.
+    /// Lets the `n` longest waiters queue for the mutex, or as many as there are; returns how many.
     ///
     /// # Panics
     ///
@@ -128,7 +128,7 @@ impl Condition {
         self.requeue(guard, n, NOTIFIED_ONE)
     }
 
-    /// Lets everybody who waits queue for the mutex; says how many.
+    /// Lets everybody who waits queue for the mutex; returns how many.
     ///
     /// # Panics
     ///
@@ -151,7 +151,7 @@ impl Condition {
         mutex.requeue_from(&self.queue, n, tag)
     }
 
-    /// How many wait to be notified. Those who were, and wait for the mutex now, count for the mutex.
+    /// Returns how many wait to be notified. Those who were, and wait for the mutex now, count for the mutex.
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.queue.waiting()

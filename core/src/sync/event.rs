@@ -41,7 +41,7 @@ pub struct Event {
 }
 
 impl Event {
-    /// An event that has not happened yet.
+    /// Makes an event that has not happened yet.
     #[must_use]
     pub const fn new() -> Self {
         Event { set: AtomicBool::new(false), queue: WaitQueue::new() }
@@ -54,7 +54,7 @@ impl Event {
         }
     }
 
-    /// Whether it has happened.
+    /// Returns whether it has happened.
     #[must_use]
     pub fn is_set(&self) -> bool {
         self.set.load(Ordering::Acquire)
@@ -69,7 +69,7 @@ impl Event {
         EventWait { event: self, gate: Gate::new("event"), state: WaitState::Start }
     }
 
-    /// A snapshot.
+    /// Returns a snapshot.
     #[must_use]
     pub fn statistics(&self) -> EventStatistics {
         EventStatistics { set: self.is_set(), waiting: self.queue.waiting() }
@@ -83,7 +83,7 @@ impl fmt::Debug for Event {
     }
 }
 
-/// What [`Event::statistics`] tells.
+/// The snapshot that [`Event::statistics`] returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct EventStatistics {

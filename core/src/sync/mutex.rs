@@ -20,7 +20,7 @@ pub use guard::{MutexGuard, OwnedMutexGuard};
 
 /// A value that one task at a time can use, across awaits.
 ///
-/// Whoever releases it hands it over: it belongs to the longest waiter in that instant, and nobody can come between. A task
+/// A release hands it over: it belongs to the longest waiter in that instant, and nobody can come between. A task
 /// that acquires it twice waits for itself, for ever; the simulator reports it.
 ///
 /// A guard that is leaked keeps it locked.
@@ -51,13 +51,13 @@ pub struct Mutex<T: ?Sized> {
 }
 
 impl<T> Mutex<T> {
-    /// A mutex around `value`.
+    /// Makes a mutex around `value`.
     #[must_use]
     pub const fn new(value: T) -> Self {
         Mutex { queue: WaitQueue::new(), value: LockedValue::new(value) }
     }
 
-    /// The value.
+    /// Returns the value.
     #[must_use]
     pub fn into_inner(self) -> T {
         self.value.into_inner()
@@ -101,12 +101,12 @@ impl<T: ?Sized> Mutex<T> {
         RawGuard::try_write(self).map(OwnedMutexGuard).ok_or(WouldBlock)
     }
 
-    /// The value, which nobody else can be using: all guards are gone, or leaked.
+    /// Returns the value, which nobody else can be using: all guards are gone, or leaked.
     pub fn get_mut(&mut self) -> &mut T {
         self.value.get_mut()
     }
 
-    /// A snapshot.
+    /// Returns a snapshot.
     #[must_use]
     pub fn statistics(&self) -> MutexStatistics {
         let (waiting, held) = self.queue.waiting_while(|| self.value.raw().is_locked());
@@ -118,7 +118,7 @@ impl<T: ?Sized> Mutex<T> {
         QueuedResource { resource: self.value.raw(), queue: &self.queue }
     }
 
-    /// The tag, in the queue of a condition, of waiters that have released this mutex. It is not a tag of `acquire.rs`.
+    /// Returns the tag, in the queue of a condition, of waiters that have released this mutex. It is not a tag of `acquire.rs`.
     pub(super) fn address(&self) -> usize {
         std::ptr::from_ref(&self.queue).addr()
     }
@@ -160,7 +160,7 @@ impl<T: ?Sized> fmt::Debug for Mutex<T> {
     }
 }
 
-/// What [`Mutex::statistics`] tells.
+/// The snapshot that [`Mutex::statistics`] returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct MutexStatistics {

@@ -51,7 +51,7 @@ pub struct OnceCell<T> {
 }
 
 impl<T> OnceCell<T> {
-    /// An empty cell.
+    /// Makes an empty cell.
     #[must_use]
     pub const fn new() -> Self {
         let state = InitState { phase: InitPhase::Empty, contended: false };
@@ -61,18 +61,18 @@ impl<T> OnceCell<T> {
         }
     }
 
-    /// The value, if it was made.
+    /// Returns the value, if it was made.
     #[must_use]
     pub fn get(&self) -> Option<&T> {
         self.value.get()
     }
 
-    /// The value, if it was made.
+    /// Returns the value, if it was made.
     pub fn get_mut(&mut self) -> Option<&mut T> {
         self.value.get_mut()
     }
 
-    /// The value, if it was made.
+    /// Returns the value, if it was made.
     #[must_use]
     pub fn into_inner(self) -> Option<T> {
         self.value.into_inner()
@@ -101,7 +101,7 @@ impl<T> OnceCell<T> {
         Ok(())
     }
 
-    /// The value; if there is none, makes it by running `init`, or waits for who is at it.
+    /// Returns the value; if there is none, makes it by running `init`, or waits for the task that makes it.
     ///
     /// If the value is there, this is only a checkpoint.
     ///
@@ -117,7 +117,7 @@ impl<T> OnceCell<T> {
         OnceCellGetOrInit { init_future: InitFuture::new(self, init) }
     }
 
-    /// The value; if there is none, makes it by running `init`, or waits for who is at it.
+    /// Returns the value; if there is none, makes it by running `init`, or waits for the task that makes it.
     ///
     /// # Cancellation
     ///
@@ -125,7 +125,7 @@ impl<T> OnceCell<T> {
     ///
     /// # Errors
     ///
-    /// What `init` failed with; the longest waiter then runs its own.
+    /// The error of `init`; the longest waiter then runs its own.
     pub fn get_or_try_init<F, Fut, E>(&self, init: F) -> OnceCellGetOrTryInit<'_, T, F, Fut>
     where
         F: FnOnce() -> Fut,
@@ -134,7 +134,7 @@ impl<T> OnceCell<T> {
         OnceCellGetOrTryInit { init_future: InitFuture::new(self, init) }
     }
 
-    /// How many tasks wait for the task that makes the value.
+    /// Returns how many tasks wait for the task that makes the value.
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.initializer.queue.waiting()
@@ -340,7 +340,7 @@ enum InitPermitState {
 }
 
 impl InitPermit<'_> {
-    /// Ready with whether the caller has to make the value.
+    /// Polls for the permit. Ready with `true` if the caller has to make the value.
     fn poll(&mut self, cx: &mut Context<'_>) -> Poll<bool> {
         ready!(self.gate.poll_start(cx));
         match &mut self.state {
@@ -361,7 +361,7 @@ impl InitPermit<'_> {
         Poll::Ready(granted)
     }
 
-    /// Ready if the permit was free, and is taken now, or the value is set.
+    /// Starts the wait. Ready if the permit was free, and is taken now, or the value is set.
     fn start(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         // L36: made before the lock is taken, if it is needed.
         let mut spare: Option<Waiter> = None;

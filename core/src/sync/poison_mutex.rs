@@ -56,7 +56,7 @@ struct PoisonState<T> {
 }
 
 impl<T> PoisonMutex<T> {
-    /// A mutex around `value`, which is whole.
+    /// Makes a mutex around `value`, which is whole.
     #[must_use]
     pub const fn new(value: T) -> Self {
         PoisonMutex { mutex: Mutex::new(PoisonState { value, cause: None }) }
@@ -88,7 +88,7 @@ impl<T> PoisonMutex<T> {
         self.mutex.try_lock().map(|guard| PoisonMutexGuard::wrap(guard, location))
     }
 
-    /// A snapshot.
+    /// Returns a snapshot.
     #[must_use]
     pub fn statistics(&self) -> MutexStatistics {
         self.mutex.statistics()
@@ -102,7 +102,7 @@ impl<T> fmt::Debug for PoisonMutex<T> {
     }
 }
 
-/// What acquiring a [`PoisonMutex`] gives.
+/// The result of acquiring a [`PoisonMutex`].
 pub type PoisonResult<'a, T> = Result<PoisonMutexGuard<'a, T>, Poisoned<PoisonMutexGuard<'a, T>>>;
 
 /// Future of [`PoisonMutex::lock`].
@@ -150,7 +150,7 @@ impl<'a, T> PoisonMutexGuard<'a, T> {
         self.changed = false;
     }
 
-    /// Says that the value is whole again, and releases the mutex.
+    /// Declares that the value is whole again, and releases the mutex.
     pub fn mend(mut self) {
         self.guard.cause = None;
         self.changed = false;
@@ -206,24 +206,24 @@ pub struct Poisoned<G> {
 }
 
 impl<G> Poisoned<G> {
-    /// The guard, to look at the value all the same, and to mend it.
+    /// Returns the guard, to look at the value all the same, and to mend it.
     pub fn into_guard(self) -> G {
         self.guard
     }
 
-    /// The task whose section was cut short; none if that was outside of any.
+    /// Returns the task whose section was cut short; none if that was outside of any.
     #[must_use]
     pub fn task(&self) -> Option<&Origin> {
         self.cause.task.as_ref()
     }
 
-    /// Where the mutex was acquired for that section.
+    /// Returns where the mutex was acquired for that section.
     #[must_use]
     pub fn location(&self) -> &'static Location<'static> {
         self.cause.location
     }
 
-    /// Whether it was a panic.
+    /// Returns whether it was a panic.
     #[must_use]
     pub fn by_panic(&self) -> bool {
         self.cause.panicking

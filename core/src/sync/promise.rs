@@ -46,7 +46,7 @@ pub struct Promise<T> {
 }
 
 impl<T> Promise<T> {
-    /// A promise that is neither kept nor broken.
+    /// Makes a promise that is neither kept nor broken.
     #[must_use]
     pub const fn new() -> Self {
         Promise { outcome: OnceLock::new(), queue: WaitQueue::new() }
@@ -68,8 +68,8 @@ impl<T> Promise<T> {
         }
     }
 
-    /// Says that the value will never come; all who wait, now or later, get [`Broken`] with this text, the place of this call
-    /// and the task that called. Does nothing if it was set or broken before; says whether it did.
+    /// Declares that the value will never come; all who wait, now or later, get [`Broken`] with this text, the place of this call
+    /// and the task that called. Does nothing if it was set or broken before; returns whether it did.
     #[track_caller]
     pub fn break_with(&self, text: impl Into<Cow<'static, str>>) -> bool {
         let broken = self.outcome.set(Err(Broken::new(text.into()))).is_ok();
@@ -79,19 +79,19 @@ impl<T> Promise<T> {
         broken
     }
 
-    /// The value, if it was set.
+    /// Returns the value, if it was set.
     #[must_use]
     pub fn get(&self) -> Option<&T> {
         self.outcome.get().and_then(|outcome| outcome.as_ref().ok())
     }
 
-    /// Who broke it, if anybody did.
+    /// Returns who broke it, if anybody did.
     #[must_use]
     pub fn broken(&self) -> Option<&Broken> {
         self.outcome.get().and_then(|outcome| outcome.as_ref().err())
     }
 
-    /// The value, if it was set.
+    /// Returns the value, if it was set.
     #[must_use]
     pub fn into_inner(self) -> Option<T> {
         self.outcome.into_inner().and_then(Result::ok)
@@ -110,7 +110,7 @@ impl<T> Promise<T> {
         PromiseWait { promise: self, gate: Gate::new("promise"), state: WaitState::Start }
     }
 
-    /// How many tasks wait for it.
+    /// Returns how many tasks wait for it.
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.queue.waiting()

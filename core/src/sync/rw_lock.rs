@@ -48,13 +48,13 @@ pub struct RwLock<T: ?Sized> {
 }
 
 impl<T> RwLock<T> {
-    /// A lock around `value`.
+    /// Makes a lock around `value`.
     #[must_use]
     pub const fn new(value: T) -> Self {
         RwLock { queue: WaitQueue::new(), value: LockedValue::new(value) }
     }
 
-    /// The value.
+    /// Returns the value.
     #[must_use]
     pub fn into_inner(self) -> T {
         self.value.into_inner()
@@ -106,12 +106,12 @@ impl<T: ?Sized> RwLock<T> {
         guard.map(RwLockWriteGuard).ok_or(WouldBlock)
     }
 
-    /// The value, which nobody else can be using: all guards are gone, or leaked.
+    /// Returns the value, which nobody else can be using: all guards are gone, or leaked.
     pub fn get_mut(&mut self) -> &mut T {
         self.value.get_mut()
     }
 
-    /// A snapshot.
+    /// Returns a snapshot.
     #[must_use]
     pub fn statistics(&self) -> RwLockStatistics {
         let (waiting, (readers, writer)) = self.queue.waiting_while(|| self.value.raw().readers_and_writer());
@@ -160,7 +160,7 @@ impl<T: ?Sized> fmt::Debug for RwLock<T> {
     }
 }
 
-/// What [`RwLock::statistics`] tells.
+/// The snapshot that [`RwLock::statistics`] returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct RwLockStatistics {

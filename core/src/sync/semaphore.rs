@@ -49,7 +49,7 @@ impl Semaphore {
     /// As many permits as can be free at once; what is given back beyond that is gone.
     pub const MAX_PERMITS: usize = permits::MAX;
 
-    /// A semaphore with `permits` permits; with 0, nobody gets one until some are [added](Semaphore::add_permits).
+    /// Makes a semaphore with `permits` permits; with 0, nobody gets one until some are [added](Semaphore::add_permits).
     ///
     /// # Panics
     ///
@@ -161,7 +161,7 @@ impl Semaphore {
         self.release(n);
     }
 
-    /// Takes `n` free permits out of the world, or as many as are free; says how many.
+    /// Takes `n` free permits out of the world, or as many as are free; returns how many.
     ///
     /// Those that are in use are not touched: [`SemaphorePermit::forget`].
     pub fn forget_permits(&self, n: usize) -> usize {
@@ -169,13 +169,13 @@ impl Semaphore {
         alone.or_else(|| self.permits.take_up_to(n, Some(&self.queue.lock()))).unwrap_or(0)
     }
 
-    /// How many permits are free. If somebody waits for several, some may be, and be his.
+    /// Returns how many permits are free. If somebody waits for several, some may be, and be his.
     #[must_use]
     pub fn available(&self) -> usize {
         self.permits.free()
     }
 
-    /// A snapshot.
+    /// Returns a snapshot.
     #[must_use]
     pub fn statistics(&self) -> SemaphoreStatistics {
         SemaphoreStatistics { available: self.available(), waiting: self.queue.waiting() }
@@ -238,7 +238,7 @@ pub struct SemaphorePermit<'a> {
 }
 
 impl SemaphorePermit<'_> {
-    /// How many permits this is.
+    /// Returns how many permits this is.
     #[must_use]
     pub fn count(&self) -> usize {
         self.count
@@ -268,7 +268,7 @@ pub struct OwnedSemaphorePermit {
 }
 
 impl OwnedSemaphorePermit {
-    /// How many permits this is.
+    /// Returns how many permits this is.
     #[must_use]
     pub fn count(&self) -> usize {
         self.count
@@ -289,7 +289,7 @@ impl Drop for OwnedSemaphorePermit {
     }
 }
 
-/// What [`Semaphore::statistics`] tells.
+/// The snapshot that [`Semaphore::statistics`] returns.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SemaphoreStatistics {

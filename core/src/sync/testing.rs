@@ -33,7 +33,7 @@ impl<F: Future> ManualTask<F> {
         ManualTask { waker: counter.clone().into(), counter, future: Box::pin(future) }
     }
 
-    /// A task that was polled once and has to wait.
+    /// Makes a task that was polled once and has to wait.
     #[track_caller]
     pub(crate) fn waiting(future: F) -> Self {
         let mut hand = ManualTask::new(future);

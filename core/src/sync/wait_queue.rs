@@ -125,7 +125,7 @@ pub struct WaitQueue {
 }
 
 impl WaitQueue {
-    /// An empty queue.
+    /// Makes an empty queue.
     #[must_use]
     pub const fn new() -> Self {
         WaitQueue { shared: OnceLock::new() }
@@ -153,12 +153,12 @@ impl WaitQueue {
         Park { state: ParkState::New(self), gate: Gate::new("wait queue") }
     }
 
-    /// Unparks the `n` longest waiters, or as many as there are; says how many.
+    /// Unparks the `n` longest waiters, or as many as there are; returns how many.
     pub fn unpark(&self, n: usize) -> usize {
         self.shared.get().map_or(0, |_| self.lock().unpark(n))
     }
 
-    /// Unparks everybody who waits now; says how many.
+    /// Unparks everybody who waits now; returns how many.
     pub fn unpark_all(&self) -> usize {
         self.shared.get().map_or(0, |_| {
             let mut line = self.lock();
@@ -168,14 +168,14 @@ impl WaitQueue {
         })
     }
 
-    /// Moves the `n` longest waiters, or as many as there are, to the end of queue `to`, in their order; says how many.
+    /// Moves the `n` longest waiters, or as many as there are, to the end of queue `to`, in their order; returns how many.
     ///
     /// They are not woken: from now on they wait there, and leave from there. Moving a queue onto itself does nothing.
     pub fn repark(&self, n: usize, to: &WaitQueue) -> usize {
         self.requeue_tagged(n, to, None, || {})
     }
 
-    /// [`repark`](WaitQueue::repark), of waiters that have the one tag, giving them the other. Wakes nobody, unless `to` is
+    /// Does what [`repark`](WaitQueue::repark) does, for waiters that have the one tag, giving them the other. Wakes nobody, unless `to` is
     /// broken. `before_move` runs under the locks of both, before any waiter is moved; it must not use either.
     pub(super) fn requeue_tagged(
         &self,
@@ -189,13 +189,13 @@ impl WaitQueue {
         waiter_list::requeue(from, to.shared(), n, tags, before_move, &mut wakes)
     }
 
-    /// Moves everybody who waits now to the end of queue `to`; says how many. As [`repark`](WaitQueue::repark).
+    /// Moves everybody who waits now to the end of queue `to`; returns how many. As [`repark`](WaitQueue::repark).
     pub fn repark_all(&self, to: &WaitQueue) -> usize {
         self.repark(usize::MAX, to)
     }
 
     /// Breaks the queue for good: all who wait, and all who park later, get [`Broken`] with this text, the place of this call
-    /// and the task that called. Says how many waited. Of several breakers the first stands for those who come later.
+    /// and the task that called. Returns how many waited. Of several breakers the first stands for those who come later.
     ///
     /// For those who know that nobody is left to unpark.
     #[track_caller]
@@ -206,7 +206,7 @@ impl WaitQueue {
         list.break_with(&broken, wakes)
     }
 
-    /// How many wait. Those who were unparked and have not run yet do not count.
+    /// Returns how many wait. Those who were unparked and have not run yet do not count.
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.shared.get().map_or(0, |shared| shared.lock().waiting())
@@ -218,19 +218,19 @@ impl WaitQueue {
         (list.as_ref().map_or(0, |list| list.waiting()), look())
     }
 
-    /// Whether nobody waits.
+    /// Returns whether nobody waits.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.waiting() == 0
     }
 
-    /// Who broke the queue, if anybody did.
+    /// Returns who broke the queue, if anybody did.
     #[must_use]
     pub fn broken(&self) -> Option<Broken> {
         self.shared.get().and_then(|shared| shared.lock().broken().cloned())
     }
 
-    /// A snapshot of the queue.
+    /// Returns a snapshot of the queue.
     #[must_use]
     pub fn statistics(&self) -> WaitQueueStatistics {
         WaitQueueStatistics { waiting: self.waiting(), broken: self.broken() }
@@ -281,25 +281,25 @@ pub struct Line<'a> {
 }
 
 impl<'a> Line<'a> {
-    /// How many wait.
+    /// Returns how many wait.
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.list.waiting()
     }
 
-    /// Whether nobody waits.
+    /// Returns whether nobody waits.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.list.waiting() == 0
     }
 
-    /// The tag of the longest waiter whose code is not cancelled, which is the one that would be unparked.
+    /// Returns the tag of the longest waiter whose code is not cancelled, which is the one that would be unparked.
     #[must_use]
     pub fn first(&mut self) -> Option<usize> {
         self.list.first(&mut self.wakes)
     }
 
-    /// Takes a place at the end of the line, now, with a `tag` of your choice to recognise it by.
+    /// Takes a place at the end of the queue, now, with a `tag` of your choice to recognise it by.
     ///
     /// Waiting for it is [`WaitQueue::park`], except that the place is taken already. Cancelled code ought not to take one
     /// (law L14), so pass a [`checkpoint`](crate::checkpoint()) before.
@@ -311,12 +311,12 @@ impl<'a> Line<'a> {
         }
     }
 
-    /// Unparks the `n` longest waiters, or as many as there are; says how many.
+    /// Unparks the `n` longest waiters, or as many as there are; returns how many.
     pub fn unpark(&mut self, n: usize) -> usize {
         (0..n).take_while(|_| self.list.notify_one(true, &mut self.wakes).is_some()).count()
     }
 
-    /// Unparks everybody who waits now; says how many.
+    /// Unparks everybody who waits now; returns how many.
     pub fn unpark_all(&mut self) -> usize {
         let mut count = 0;
         while self.list.notify_one(false, &mut self.wakes).is_some() {
@@ -452,13 +452,13 @@ impl fmt::Debug for Park<'_> {
     }
 }
 
-/// What [`WaitQueue::statistics`] tells.
+/// The snapshot that [`WaitQueue::statistics`] returns.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct WaitQueueStatistics {
     /// How many wait.
     pub waiting: usize,
-    /// Who broke the queue, if anybody did.
+    /// The error of the queue, if it was broken.
     pub broken: Option<Broken>,
 }
 

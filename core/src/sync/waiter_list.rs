@@ -347,7 +347,7 @@ pub(super) fn requeue(
 /// The key of a waiter's entry. Its owner has to free the entry: by `poll` until ready, `leave` or `WaiterList::remove`.
 pub(super) struct WaiterKey {
     key: usize,
-    /// The line that it was moved to. None: it is in the line where it was made, which whoever has it has to show.
+    /// The list that it was moved to. `None`: it is in the list it was made in, which the owner of the key passes to each method.
     moved_to: Option<Arc<SharedWaiterList>>,
 }
 

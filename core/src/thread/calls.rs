@@ -76,7 +76,7 @@ where
     outcome.into_result()
 }
 
-/// A handle to call into the scope that awaits this blocking job from other threads: those that the closure has started.
+/// Makes a handle to call into the scope that awaits this blocking job from other threads: those that the closure has started.
 ///
 /// # Panics
 ///

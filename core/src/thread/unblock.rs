@@ -54,13 +54,13 @@ impl<T> Clone for Unblock<T> {
 }
 
 impl<T> Unblock<T> {
-    /// A handle to `value`.
+    /// Makes a handle to `value`.
     #[must_use]
     pub fn new(value: T) -> Self {
         Unblock { value: Arc::new(Mutex::new(value)) }
     }
 
-    /// The value, if this is the last handle and no job is using it. Else this handle is dropped, and the value stays with the
+    /// Returns the value, if this is the last handle and no job is using it. Else this handle is dropped, and the value stays with the
     /// others.
     #[must_use = "this drops the value, here"]
     pub fn into_inner(self) -> Option<T> {

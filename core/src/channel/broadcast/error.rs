@@ -1,4 +1,4 @@
-//! What a receiver of a broadcast is told instead of a value.
+//! The errors of the receivers of a broadcast channel.
 
 use std::fmt;
 

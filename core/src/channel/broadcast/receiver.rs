@@ -42,7 +42,7 @@ impl<T> BroadcastReceiver<T> {
         }
     }
 
-    /// A snapshot.
+    /// Returns a snapshot.
     #[must_use]
     pub fn statistics(&self) -> BroadcastStatistics {
         self.chan.step(|state, _| BroadcastStatistics::of(state))
@@ -126,7 +126,7 @@ impl<T: Clone> BroadcastReceiver<T> {
 /// The name of a wait for a value in dumps.
 const RECV: &str = "broadcast recv";
 
-/// One poll of a `recv` or of a stream.
+/// Polls a `recv` or a stream once.
 fn poll_recv<T: Clone>(
     chan: &BroadcastChan<T>,
     (position, disconnected): (&mut u64, &mut bool),

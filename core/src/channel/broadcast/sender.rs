@@ -8,13 +8,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll};
 
 use super::shared_value::TakenValue;
-use super::state::{BroadcastChan, BroadcastSendState, BroadcastState, SendErrorKind};
+use super::state::{BroadcastChan, BroadcastSendState, BroadcastState};
 use super::{BroadcastReceiver, BroadcastStatistics};
 #[cfg(doc)]
 use super::{Lag, broadcast};
 use crate::channel::blocking::{block_on, refuse_in_task};
 use crate::channel::deferred::Deferred;
-use crate::channel::error::{SendError, TrySendError};
+use crate::channel::error::{SendError, SendErrorKind, TrySendError};
 use crate::channel::listeners::ListenerKey;
 use crate::channel::operation::{Attempt, ChannelOperation, update_waiter};
 
@@ -65,7 +65,7 @@ impl<T> BroadcastSender<T> {
         let attempt = self.chan.step(|state, deferred| self.attempt(state, &mut value, deferred));
         match (attempt, value) {
             (Some(Ok(())), _) => Ok(()),
-            (Some(Err(kind)), Some(value)) => Err(kind.error(value).into()),
+            (Some(Err(kind)), Some(value)) => Err(kind.with_value(value).into()),
             (None, Some(value)) => Err(TrySendError::Full(value)),
             (_, None) => unreachable!("a value that is not sent stays with its future"),
         }
@@ -115,7 +115,7 @@ impl<T> BroadcastSender<T> {
         Some(Ok(()))
     }
 
-    /// Another receiver, which gets what is sent from now on.
+    /// Makes another receiver, which gets what is sent from now on.
     pub fn subscribe(&self) -> BroadcastReceiver<T> {
         let position = self.chan.step(|state, _| {
             state.receivers += 1;
@@ -138,14 +138,14 @@ impl<T> BroadcastSender<T> {
         }
     }
 
-    /// Whether there is no receiver now, or this end was closed.
+    /// Returns whether there is no receiver now, or this end was closed.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.chan.step(|state, _| self.send_error(state).is_some())
     }
 
     /// Closes this end, and this end only: a send that waits on it gets the value back. When all are closed or dropped, the receivers
-    /// get what they have not seen, and then the end. Says whether it was open.
+    /// get what they have not seen, and then the end. Returns whether it was open.
     pub fn close(&self) -> bool {
         self.chan.step(|state, deferred| self.close_in(state, false, deferred))
     }
@@ -176,7 +176,7 @@ impl<T> BroadcastSender<T> {
         self.closed.load(Ordering::Acquire)
     }
 
-    /// A snapshot.
+    /// Returns a snapshot.
     #[must_use]
     pub fn statistics(&self) -> BroadcastStatistics {
         self.chan.step(|state, _| BroadcastStatistics::of(state))
@@ -184,7 +184,7 @@ impl<T> BroadcastSender<T> {
 }
 
 impl<T> Clone for BroadcastSender<T> {
-    /// Another end; a closed one, if this one was closed.
+    /// Makes another end; a closed one, if this one was closed.
     fn clone(&self) -> Self {
         let (id, closed) = self.chan.step(|state, _| {
             let closed = self.is_endpoint_closed();
@@ -273,7 +273,7 @@ impl<T> Future for BroadcastSend<'_, T> {
         });
         done.map(|done| match (done, value.take()) {
             (Ok(()), _) => Ok(()),
-            (Err(kind), Some(value)) => Err(kind.error(value)),
+            (Err(kind), Some(value)) => Err(kind.with_value(value)),
             (Err(_), None) => unreachable!("a value that is not sent stays with its future"),
         })
     }

@@ -6,7 +6,6 @@ use std::mem;
 use super::Lag;
 use super::shared_value::{MessageValue, SlotPool, TakenValue};
 use crate::channel::deferred::Deferred;
-use crate::channel::error::SendError;
 use crate::channel::linked_slab::{LinkedSlab, SlabList};
 use crate::channel::listeners::Listeners;
 use crate::leaf::Waiter;
@@ -54,28 +53,12 @@ pub(super) enum BroadcastSendState {
     },
     Granted,
     Refused,
-    /// Skipped over, because its code is cancelled (law L14). Polled in other code it starts again.
+    /// Skipped, because its code is cancelled (law L14). Polled in other code it starts again.
     Skipped,
 }
 
-/// Why nothing can be sent.
-#[derive(Clone, Copy)]
-pub(super) enum SendErrorKind {
-    Closed,
-    Disconnected,
-}
-
-impl SendErrorKind {
-    pub(super) fn error<T>(self, value: T) -> SendError<T> {
-        match self {
-            SendErrorKind::Closed => SendError::Closed(value),
-            SendErrorKind::Disconnected => SendError::Disconnected(value),
-        }
-    }
-}
-
 impl<T> BroadcastChan<T> {
-    /// One sender, one receiver.
+    /// Makes a channel with one sender and one receiver.
     pub(super) fn new(capacity: usize, lag: Lag) -> Self {
         BroadcastChan(PlainMutex::new(BroadcastState {
             lag,
@@ -114,7 +97,7 @@ impl<T> BroadcastState<T> {
         self.lag != Lag::Wait || self.queue.len() + self.granted < self.capacity
     }
 
-    /// Sends. With `Lag::Wait` there is room.
+    /// Sends. With `Lag::Wait` the caller has made sure that there is room.
     pub(super) fn push(&mut self, value: T, deferred: &mut Deferred<TakenValue<T>>) {
         if self.queue.len() == self.capacity {
             debug_assert!(self.lag != Lag::Wait, "Invariant 2: a sender waits while the queue is full");
@@ -242,7 +225,7 @@ impl<T> BroadcastState<T> {
         }
     }
 
-    /// The value at `position`, which moves on; none if all were seen.
+    /// Takes the value at `position`, which moves on; `None` if all were seen.
     pub(super) fn take(
         &mut self,
         position: &mut u64,

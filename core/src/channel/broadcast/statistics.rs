@@ -4,7 +4,7 @@ use super::state::BroadcastState;
 #[cfg(doc)]
 use super::{BroadcastReceiver, BroadcastSender};
 
-/// What [`BroadcastSender::statistics`] and [`BroadcastReceiver::statistics`] tell.
+/// The snapshot that [`BroadcastSender::statistics`] and [`BroadcastReceiver::statistics`] return.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct BroadcastStatistics {

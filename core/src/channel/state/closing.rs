@@ -2,9 +2,9 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::{ChannelPhase, ChannelState, Endpoint, SendEntry, SendErrorKind, SendState};
+use super::{ChannelPhase, ChannelState, Endpoint, SendEntry, SendState};
 use crate::channel::deferred::Deferred;
-use crate::channel::error::RecvError;
+use crate::channel::error::{RecvError, SendErrorKind};
 
 impl<T> ChannelState<T> {
     pub(in crate::channel) fn open_sender(&mut self) -> Endpoint {

@@ -126,8 +126,8 @@ impl<T> ChannelState<T> {
         }
     }
 
-    /// Takes the value that a receiver was handed, if it was and others may still send. What most do who have waited: nothing has to be
-    /// done after, for only of a channel that is about to end somebody may wait for this value to be taken.
+    /// Takes the value that was delivered to a receiver, if there is one and others may still send. This is the common case after a
+    /// wait: nothing is deferred, because only in a channel that is about to end another task may wait for this value to be taken.
     #[inline]
     pub(in crate::channel) fn take_delivered(&mut self, key: usize) -> Option<T> {
         let goes_on = self.phase == ChannelPhase::Open && self.senders > 0;

@@ -2,8 +2,9 @@
 
 use std::task::Context;
 
-use super::{ChannelPhase, ChannelState, Endpoint, SendEntry, SendErrorKind, SendKind, SendState};
+use super::{ChannelPhase, ChannelState, Endpoint, SendEntry, SendKind, SendState};
 use crate::channel::deferred::Deferred;
+use crate::channel::error::SendErrorKind;
 use crate::channel::operation::{Attempt, AttemptCx, update_waiter};
 
 impl<T> ChannelState<T> {

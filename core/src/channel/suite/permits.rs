@@ -51,7 +51,7 @@ fn a_permit_that_goes_away_may_be_the_end() {
     assert_eq!(permit.send(1), Err(SendError::Disconnected(1)));
 }
 
-/// A rendezvous promises a receiver that waits; with all the room promised, values pass hand to hand.
+/// Makes a rendezvous promises a receiver that waits; with all the room promised, values pass hand to hand.
 #[test]
 fn permits_of_a_rendezvous_are_receivers() {
     let (tx, rx) = bounded(0);

@@ -14,9 +14,9 @@ use crate::sync::testing::{Dice, ManualTask, block_on};
 /// L36: wakers and values that use the channel themselves find it unlocked.
 #[test]
 fn foreign_code_runs_with_the_channel_unlocked() {
-    type Shared = Arc<Mutex<Option<(Sender<Nosy>, Receiver<Nosy>)>>>;
+    type SharedEnds = Arc<Mutex<Option<(Sender<Nosy>, Receiver<Nosy>)>>>;
     #[derive(Clone)]
-    struct Nosy(Shared, Arc<AtomicUsize>);
+    struct Nosy(SharedEnds, Arc<AtomicUsize>);
     impl Nosy {
         fn look(&self) {
             // Not held by others on this thread: a lock of the channel would hang here.
@@ -109,8 +109,8 @@ fn threads_and_tasks_wait_in_one_line() {
 #[test]
 fn storm() {
     /// Counts itself away.
-    struct Item(usize, Arc<Mutex<Vec<usize>>>);
-    impl Drop for Item {
+    struct TrackedItem(usize, Arc<Mutex<Vec<usize>>>);
+    impl Drop for TrackedItem {
         fn drop(&mut self) {
             self.1.lock().unwrap()[self.0] += 1;
         }
@@ -134,7 +134,7 @@ fn storm() {
         let closing = dice.below(3) == 0;
         let dropped = || drops.lock().unwrap().iter().sum::<usize>();
         let mut withdrawn = 0;
-        let mut take = |item: Item, covered: &mut [usize; 6]| {
+        let mut take = |item: TrackedItem, covered: &mut [usize; 6]| {
             covered[0] += 1;
             assert!(received.insert(item.0), "twice: {}", item.0);
         };
@@ -142,7 +142,7 @@ fn storm() {
             let (s, r) = (dice.below(3), dice.below(3));
             match dice.below(if closing && step > 60 { 15 } else { 12 }) {
                 0 | 1 => {
-                    let mut hand = ManualTask::new(senders[s].send(Item(item(), drops.clone())));
+                    let mut hand = ManualTask::new(senders[s].send(TrackedItem(item(), drops.clone())));
                     match hand.poll() {
                         Poll::Ready(Err(error)) => {
                             covered[1] += 1;
@@ -191,7 +191,7 @@ fn storm() {
                     covered[4] += usize::from(leaver.wakes() > 0);
                 }
                 8 => {
-                    if let Err(error) = senders[s].try_send(Item(item(), drops.clone())) {
+                    if let Err(error) = senders[s].try_send(TrackedItem(item(), drops.clone())) {
                         assert!(back.insert(error.into_inner().0));
                     }
                 }
@@ -221,7 +221,7 @@ fn storm() {
                         let permit = permits.swap_remove(dice.below(permits.len()));
                         if dice.below(3) == 0 {
                             drop(permit);
-                        } else if let Err(error) = permit.send(Item(item(), drops.clone())) {
+                        } else if let Err(error) = permit.send(TrackedItem(item(), drops.clone())) {
                             assert!(back.insert(error.into_inner().0));
                         }
                     }

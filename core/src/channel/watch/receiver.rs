@@ -33,13 +33,13 @@ impl<T> WatchReceiver<T> {
         WatchReceiver { chan, seen: Some(seen), operation: ChannelOperation::new(RECV), listener: ListenerKey::new() }
     }
 
-    /// The latest value, without marking it as seen.
+    /// Returns the latest value, without marking it as seen.
     #[must_use]
     pub fn latest(&self) -> Arc<T> {
         self.chan.step(|state, _| state.value.clone())
     }
 
-    /// Whether the latest value has not been seen.
+    /// Returns whether the latest value has not been seen.
     #[must_use]
     pub fn has_changed(&self) -> bool {
         self.chan.step(|state, _| self.seen != Some(state.version))
@@ -142,7 +142,7 @@ impl<T> WatchReceiver<T> {
         }
     }
 
-    /// A snapshot.
+    /// Returns a snapshot.
     #[must_use]
     pub fn statistics(&self) -> WatchStatistics {
         self.chan.step(|state, _| WatchStatistics::of(state))

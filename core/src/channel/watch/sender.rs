@@ -68,7 +68,7 @@ impl<T> WatchSender<T> {
     }
 
     /// Makes the latest value out of the one before, whether or not anybody watches. `None` from `change` leaves it as it is, and
-    /// wakes nobody. Says whether it changed.
+    /// wakes nobody. Returns whether it changed.
     ///
     /// No lock is held while `change` runs: if another sender is faster, it is called again, with that one's value.
     ///
@@ -109,13 +109,13 @@ impl<T> WatchSender<T> {
         }
     }
 
-    /// The latest value.
+    /// Returns the latest value.
     #[must_use]
     pub fn latest(&self) -> Arc<T> {
         self.chan.step(|state, _| state.value.clone())
     }
 
-    /// Another receiver, which has seen the latest value.
+    /// Makes another receiver, which has seen the latest value.
     pub fn subscribe(&self) -> WatchReceiver<T> {
         let version = self.chan.step(|state, _| {
             state.receivers += 1;
@@ -133,14 +133,14 @@ impl<T> WatchSender<T> {
         WatchClosed { sender: self, listener: ListenerKey::new(), operation: ChannelOperation::new("watch closed") }
     }
 
-    /// Whether nobody watches now, or this end was closed.
+    /// Returns whether nobody watches now, or this end was closed.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.chan.step(|state, _| self.is_endpoint_closed() || state.receivers == 0)
     }
 
     /// Closes this end, and this end only. When all are closed or dropped, the receivers get the latest value, if they have
-    /// not, and then the end. Says whether it was open.
+    /// not, and then the end. Returns whether it was open.
     pub fn close(&self) -> bool {
         self.chan.step(|state, deferred| self.close_in(state, true, deferred))
     }
@@ -163,7 +163,7 @@ impl<T> WatchSender<T> {
         self.closed.load(Ordering::Acquire)
     }
 
-    /// A snapshot.
+    /// Returns a snapshot.
     #[must_use]
     pub fn statistics(&self) -> WatchStatistics {
         self.chan.step(|state, _| WatchStatistics::of(state))
@@ -171,7 +171,7 @@ impl<T> WatchSender<T> {
 }
 
 impl<T> Clone for WatchSender<T> {
-    /// Another end; a closed one, if this one was closed.
+    /// Makes another end; a closed one, if this one was closed.
     fn clone(&self) -> Self {
         let closed = self.chan.step(|state, _| {
             let closed = self.is_endpoint_closed();

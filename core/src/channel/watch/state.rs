@@ -23,7 +23,7 @@ pub(super) struct WatchState<T> {
 }
 
 impl<T> WatchChan<T> {
-    /// A channel with one sender and one receiver.
+    /// Makes a channel with one sender and one receiver.
     pub(super) fn new(value: T) -> Self {
         WatchChan(PlainMutex::new(WatchState {
             value: Arc::new(value),

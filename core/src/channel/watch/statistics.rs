@@ -4,7 +4,7 @@ use super::state::WatchState;
 #[cfg(doc)]
 use super::{WatchReceiver, WatchSender};
 
-/// What [`WatchSender::statistics`] and [`WatchReceiver::statistics`] tell.
+/// The snapshot that [`WatchSender::statistics`] and [`WatchReceiver::statistics`] return.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct WatchStatistics {

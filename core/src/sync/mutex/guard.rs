@@ -12,7 +12,7 @@ use crate::raw::lock::{RawGuard, WriteAccess};
 pub struct MutexGuard<'a, T: ?Sized>(pub(super) RawGuard<&'a Mutex<T>, WriteAccess, T>);
 
 impl<'a, T: ?Sized> MutexGuard<'a, T> {
-    /// The mutex it belongs to. (Not a method, so as not to hide one of the value.)
+    /// Returns the mutex it belongs to. (Not a method, so as not to hide one of the value.)
     #[must_use]
     pub fn mutex(guard: &Self) -> &'a Mutex<T> {
         guard.0.lock_ref()
@@ -52,7 +52,7 @@ impl<T: ?Sized + fmt::Display> fmt::Display for MutexGuard<'_, T> {
 pub struct OwnedMutexGuard<T: ?Sized>(pub(super) RawGuard<Arc<Mutex<T>>, WriteAccess, T>);
 
 impl<T: ?Sized> OwnedMutexGuard<T> {
-    /// The mutex it belongs to. (Not a method, so as not to hide one of the value.)
+    /// Returns the mutex it belongs to. (Not a method, so as not to hide one of the value.)
     #[must_use]
     pub fn mutex(guard: &Self) -> &Arc<Mutex<T>> {
         guard.0.lock_ref()

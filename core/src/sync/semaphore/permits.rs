@@ -97,7 +97,7 @@ impl Resource for Permits {
     }
 }
 
-/// The word with `n` permits more, without ever reaching the bits beyond: each of the two is at most the maximum.
+/// Returns the word with `n` permits more, without ever reaching the bits beyond: each of the two is at most the maximum.
 const fn more(word: usize, n: usize) -> usize {
     let sum = (word / ONE).saturating_add(n);
     let free = if sum > MAX { MAX } else { sum };

@@ -24,19 +24,19 @@ impl Broken {
         Broken(Arc::new(Breaker { text, task: current::task_origin(), location: Location::caller() }))
     }
 
-    /// What the breaker had to say.
+    /// Returns the text of the breaker.
     #[must_use]
     pub fn text(&self) -> &str {
         &self.0.text
     }
 
-    /// The task that broke it; none if it was done outside of any.
+    /// Returns the task that broke it; none if it was done outside of any.
     #[must_use]
     pub fn task(&self) -> Option<&Origin> {
         self.0.task.as_ref()
     }
 
-    /// Where it was broken.
+    /// Returns where it was broken.
     #[must_use]
     pub fn location(&self) -> &'static Location<'static> {
         self.0.location
