@@ -94,8 +94,7 @@ pub(crate) fn leave<T>(node: &NodeRef, slot: &ValueSlot<T>, result: Result<T, Jo
 /// future is dropped (law L34). Dropping the handle neither cancels the child nor hides its error; a value that nobody takes any more is
 /// dropped before the nursery sees the child's end.
 ///
-/// A handle that is kept keeps the memory that the child's future lay in, though not the future: box a future of many kilobytes if
-/// you collect handles of such children.
+/// A handle that is kept keeps the child's node and its value, but not its future.
 ///
 /// # Cancellation
 ///
