@@ -145,7 +145,7 @@ where
             _ => home,
         };
         debug_assert!(node.life() == Life::Closed, "a child ends Closed");
-        let result = errors.child_ended(above, node, closed, this.body.take());
+        let result = errors.child_ended(above, node, closed, this.body.take(), this.slot.is_wanted());
         leave(node, this.slot, result, linked);
         *this.node = None;
         Poll::Ready(())

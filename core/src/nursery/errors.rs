@@ -103,13 +103,14 @@ impl<E: Debug> NurseryErrors<E> {
         }
     }
 
-    /// A child's scope is Closed: records what there is to record (L31–L33). What comes back is for the child's handle.
+    /// A child's scope is Closed: records what there is to record (L31–L33). What comes back is for the child's handle, if it `has_handle`.
     pub(crate) fn child_ended<T>(
         &self,
         nursery: &NodeRef,
         child: &NodeRef,
         closed: Closed,
         result: Option<Result<T, E>>,
+        has_handle: bool,
     ) -> Result<T, JoinError> {
         match (closed.panic, result) {
             (Some(payload), result) => {
@@ -125,7 +126,9 @@ impl<E: Debug> NurseryErrors<E> {
             }
             (None, Some(Ok(value))) => Ok(value),
             (None, Some(Err(error))) => {
-                let text = text_of(&error);
+                // For the reason of a request, and for the handle: formatted for nobody else.
+                let wanted = has_handle || matches!(self.on_error, OnError::Fail);
+                let text = if wanted { text_of(&error) } else { "".into() };
                 match &self.on_error {
                     OnError::Fail | OnError::Collect => {
                         self.record_with_text(nursery, error, Some(child.origin.clone()), &text);

@@ -63,6 +63,11 @@ impl<T> ValueSlot<T> {
         }
     }
 
+    /// Whether there is a handle.
+    pub(crate) fn is_wanted(&self) -> bool {
+        !matches!(*self.lock(), SlotState::Unwanted)
+    }
+
     /// The handle is gone.
     fn abandon(&self) {
         let left = std::mem::replace(&mut *self.lock(), SlotState::Unwanted);

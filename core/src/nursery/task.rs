@@ -100,7 +100,7 @@ where
             Some(target) if target.node.is(above) => &target.errors,
             _ => this.errors,
         };
-        let result = errors.child_ended(above, node, closed, this.body.take());
+        let result = errors.child_ended(above, node, closed, this.body.take(), this.slot.is_wanted());
         leave(node, this.slot, result, linked);
     }
 
