@@ -22,7 +22,7 @@ use std::task::{Context, Poll};
 
 use crate::channel::error::RecvError;
 use crate::channel::operation::{Attempt, AttemptCx, update_waiter};
-use crate::leaf::Waiter;
+use crate::leaf::{self, Waiter};
 use crate::sys::{MutexGuard, PlainMutex};
 
 /// The reference of one end.
@@ -113,13 +113,19 @@ impl<T> Shared<T> {
         cx: &Context<'_>,
     ) -> Attempt<Result<T, RecvError>> {
         if let Some(state) = self.last() {
+            // L14: what has come may have come after a request that another thread made since the operation began.
+            attempt_cx.cancelled |= !has_waited && leaf::is_cancelled();
             return state.receive(attempt_cx, cx);
         }
-        if !has_waited {
-            // Most likely it has to wait: with a waiter at hand the lock is taken once.
-            attempt_cx.waiter.get_or_insert_with(|| Waiter::new(cx));
+        if has_waited {
+            return self.0.lock().receive(attempt_cx, cx);
         }
-        self.0.lock().receive(attempt_cx, cx)
+        // Most likely it has to wait: with a waiter at hand the lock is taken once.
+        attempt_cx.waiter.get_or_insert_with(|| Waiter::new(cx));
+        let mut state = self.0.lock();
+        // L14: as above, and under the lock under which a value comes.
+        attempt_cx.cancelled |= attempt_cx.waiter.as_ref().is_some_and(Waiter::is_cancelled);
+        state.receive(attempt_cx, cx)
     }
 
     /// Lets nothing more in, and wakes the sender.
