@@ -1,20 +1,20 @@
 //! The tree of scopes: the mechanism below everything else.
 //!
-//! Read in this order: [`node`] (what a scope is), [`attach`] (where it stands), [`cancel_state`] and [`request`] (how it is asked to
+//! Read in this order: [`node`] (what a scope is), [`attach`], [`children`] (its place in the tree), [`cancel_state`] and [`request`] (how it is asked to
 //! stop), [`verdict`] (what becomes of its code then), [`drive`] (how it is polled, delivered and drained), [`closing`] (how it ends
 //! and leaves), [`abandon`] (how it outlives its future), [`inline`] (its first poll, in which it does without a node), [`scope_future`] (the
-//! future that the user awaits), [`job`] (what the runtime polls), [`timers`], [`root`].
+//! future that the user awaits), [`task`] and [`job`] (what the runtime polls), [`timers`], [`root`].
 //!
 //! Numbered invariants, cited in the code as `Invariant n`:
 //!
 //! 1. No two nodes are locked at once, and under a lock only plain data is moved (L36). So there is no lock order, but that the
-//!    queue of timers may be locked below a node. The one exception is a child of `start` that moves to another nursery: from parent
-//!    to child, and nobody else knows the old parent.
+//!    queue of timers may be locked below a node. The one exception is a child of `start` that moves to another nursery,
+//!    with all that is below it: from parent to child, and nobody else knows the old parent.
 //! 2. A node is linked under its parent's lock, which also decides whether the parent still admits it; the marks it
 //!    starts with are read under the same lock. A request marks a node under that lock, then reads its links. So a
 //!    scope that comes while a request goes down is either marked by it, or starts with its mark.
 //! 3. Only the driver moves a scope's life forward, apart from `shut_down`; and there is one at a time: see [`drive::Driver`].
-//! 4. CancelState only ever grow; flags are never cleared.
+//! 4. What reaches a scope only ever grows; flags are never cleared.
 
 pub(crate) mod abandon;
 pub(crate) mod attach;

@@ -23,7 +23,7 @@ pub(crate) struct Shared<E, B> {
 impl<E, B> UnwindSafe for Shared<E, B> {}
 impl<E, B> RefUnwindSafe for Shared<E, B> {}
 
-/// LocalChildren that the nursery's future has not taken over yet.
+/// Children that the nursery's future has not taken over yet.
 pub(super) struct Incoming<B> {
     children: VecDeque<B>,
     /// The nursery's future is gone: it takes no children any more.

@@ -108,12 +108,12 @@ where
         let mut body = self.project().body;
         let dropped = current::enter(node, || body.as_mut().drop_future());
         drop_payload(dropped.err());
-        unheard(node, body.take());
+        report_unheard(node, body.take());
     }
 }
 
-/// The result of a task that was lost or shut_down, maybe while it was being polled (L30): nobody is there for it.
-fn unheard<T, E: Debug>(node: &NodeRef, result: Option<Result<T, E>>) {
+/// The result of a task that was abandoned or shut down, maybe while it was being polled (L30): nobody is there for it.
+fn report_unheard<T, E: Debug>(node: &NodeRef, result: Option<Result<T, E>>) {
     match result {
         Some(Err(error)) => {
             let recorded = Recorded { error, child: Some(node.origin.clone()) };

@@ -50,7 +50,7 @@ fn a_request_races_with_the_close() {
 
 /// L9, Invariant 2: a scope or a child that comes while a request goes down is marked by it, or starts with its mark.
 ///
-/// Fails with `return;` for `if !inherited.any() { return; }` in `NodeRef::settle`, and if `link` takes `CancelState::default()`.
+/// Fails with `return;` for `if !inherited.any() { return; }` in `NodeRef::inherit`, and if `link` takes `CancelState::default()`.
 #[test]
 fn a_request_races_with_those_who_come() {
     check(|| {

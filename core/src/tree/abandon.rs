@@ -1,4 +1,4 @@
-//! Loss: what happens when the driver of a scope goes away before the scope is Closed (L25–L30).
+//! Abandoned scopes: their driver has gone away before they were Closed (L25–L30).
 //!
 //! All of this runs inside `Drop`, on any thread, possibly unwinding: it does not panic, wait, or need a context.
 
@@ -23,18 +23,18 @@ use crate::sys::atomic::Ordering;
 ///
 /// What the scope still has to finish moves to its adopter, which waits for it (L25–L27).
 pub(crate) fn driver_dropped(node: &NodeRef, drop_body: impl FnOnce()) {
-    drop(lose(node, drop_body));
+    drop(abandon(node, drop_body));
 }
 
 /// The future of `node` was forgotten, or has escaped; whoever may be waiting for it is woken, to find out (L28).
 pub(crate) fn leaked(node: &NodeRef) {
-    if let Some(waker) = lose(node, || {}) {
+    if let Some(waker) = abandon(node, || {}) {
         waker.wake()
     }
 }
 
 /// What comes back is the waker of the lost driver, unless that was woken.
-fn lose(node: &NodeRef, drop_body: impl FnOnce()) -> Option<Waker> {
+fn abandon(node: &NodeRef, drop_body: impl FnOnce()) -> Option<Waker> {
     let Some(tree) = node.tree() else {
         // Never polled in a tree: it has no place in any, and nobody to run the release of a bracket, which holds its scope.
         drop_body();
@@ -111,7 +111,7 @@ fn goes_with_its_parent(node: &NodeRef) -> bool {
     let Some(parent) = parent.filter(|parent| parent.flagged(DELIVERED) && parent.life() == Life::Open) else {
         return false;
     };
-    // Looked at once, for all scopes in one another; what a destructor opens meanwhile is finished as orphans.
+    // Looked at once, for all scopes in one another; what a destructor opens meanwhile becomes an orphan.
     parent.flagged(GOES_WHOLE) || !node.has_to_end()
 }
 
@@ -128,7 +128,7 @@ fn forget_local_children(node: &NodeRef) {
     }
 }
 
-/// Makes the lost scope its adopter's orphans. The adopter is the nearest ancestor that is not Closed (L25).
+/// Makes the lost scope its adopter's orphan. The adopter is the nearest ancestor that is not Closed (L25).
 fn reparent(node: &NodeRef) {
     let (parent, slot) = {
         let state = node.lock();

@@ -1,4 +1,4 @@
-//! Where a scope stands: its place below its parent, and what reaches it there.
+//! Attaching a scope: its place below its parent, and what reaches it there.
 //!
 //! Invariant 2: the place is made, and the scope linked there, under the parent's lock, which also decides whether the parent takes
 //! it in.
@@ -77,7 +77,7 @@ impl State {
         }
     }
 
-    /// Children `child` below the scope `this`, which this is the state of. [`NodeRef::inherit`] has to follow.
+    /// Links `child` below the scope `this`, which this is the state of. [`NodeRef::inherit`] has to follow.
     pub(crate) fn link(&mut self, this: &NodeRef, role: Role, child: &NodeRef) -> Attachment {
         let place = self.attachment(this, role);
         self.insert(this, role, child.clone());
@@ -101,7 +101,7 @@ impl State {
         self.parent.replace(place.parent.clone())
     }
 
-    /// Children a child that was made for its place. Says whether the nursery has to be woken: a daemon that comes after the others
+    /// Links a child that was made for its place. Says whether the nursery has to be woken: a daemon that comes after the others
     /// were dismissed is dismissed, too (L24).
     #[inline]
     pub(crate) fn admit(&mut self, role: Role, child: NodeRef) -> bool {
@@ -197,7 +197,7 @@ impl NodeRef {
         }
     }
 
-    /// As [`settle`](NodeRef::inherit), for a task that has moved, with all that hangs below it, to a parent that is no ancestor
+    /// As [`inherit`](NodeRef::inherit), for a task that has moved, with all that hangs below it, to a parent that is no ancestor
     /// of the old one: what reached the scopes below from there is forgotten.
     pub(crate) fn inherit_anew(&self, place: Attachment) {
         let mut nodes = vec![self.clone()];

@@ -1,4 +1,4 @@
-//! The ambient context: which scope the code that is running now stands in (L38).
+//! The current scope: the one whose code is running now (L38).
 //!
 //! Kept in thread-local storage, and exchanged around every poll and every drop of a body. It is not in the waker, because
 //! combinators replace wakers. A scope lends its node, so entering counts no reference.
@@ -24,20 +24,20 @@ use crate::reason::{Origin, Reason, ReasonKind};
 
 pub(crate) use looking::{arrives_at, is_cancelled, waits_no_more};
 
-/// A scope that code on this thread stands in.
+/// A scope whose code is running on this thread.
 struct Scope {
     /// What it has become, if it was entered as an inline one. Subtle: as long as it is an inline one, those that were entered inside it are
     /// inline ones, too, or were entered with their nodes.
     node: OnceCell<NodeRef>,
-    /// The how many-th it is on this thread's stack.
+    /// Its depth on this thread's stack, from 1.
     depth: u32,
-    /// Of those that were entered as inline ones in a row, the how many-th; 0 if it was not.
+    /// The number of inline scopes that were entered in a row, up to this one; 0 if it was entered with its node.
     inlines: u32,
     /// How many wake-ups of its task had been counted when the poll of that began.
     wakes: u32,
 }
 
-/// After as many inline scopes in a row the next one gets a node, and so do they: none is far from its node.
+/// After this many inline scopes in a row the next one gets a node, and so do they: none is far from its node.
 const MAX_INLINE: u32 = 32;
 
 /// A scope with what stands around it.
@@ -331,7 +331,7 @@ pub(crate) fn task_origin() -> Option<Origin> {
 
 /// Whose code this thread runs now; none in code of no tree.
 pub(crate) fn running_origin() -> Option<Origin> {
-    // InlineScope scopes alone, below the installed root, are code of its tree, too.
+    // Inline scopes alone, below the installed root, are code of its tree, too.
     task_origin().or_else(|| default_root().filter(|_| depth() > 0).map(|root| root.origin.clone()))
 }
 

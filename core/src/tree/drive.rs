@@ -1,4 +1,4 @@
-//! Driving a scope: one poll of its body with the rules of delivery (L12–L18), then draining down (L22–L24).
+//! Driving a scope: one poll of its body with the rules of delivery (L12–L18), then draining (L22–L24).
 //!
 //! Whoever drives a scope (the future that the user awaits, a task, a reaper) goes through these two steps, so that the
 //! rules stand in one place.
@@ -371,7 +371,7 @@ impl NodeRef {
                     return Poll::Pending;
                 }
                 if self.tree().is_some_and(|tree| tree.is_shut_down()) {
-                    // L30: no finalizer runs any more; whoever razes the tree counts those that are left.
+                    // L30: no finalizer runs any more; whoever shuts the tree down counts those that are left.
                     return Poll::Pending;
                 }
                 let cold = state.cold_mut();

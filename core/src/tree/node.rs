@@ -67,9 +67,9 @@ impl Kind {
 ///   Open ──1──▶ Draining ──2──▶ Finalizing ──3──▶ Closed
 /// ```
 ///
-/// 1. the body is over: `NodeRef::end_body`, or it is lost: `abandon::driver_dropped`
-/// 2. no child and no orphans is left: `NodeRef::drain`
-/// 3. no finalizer is left: `NodeRef::drain`; from any state when the host is gone: `abandon::raze`
+/// 1. the body is over: `NodeRef::end_body`, or its driver was dropped: `abandon::driver_dropped`
+/// 2. no child and no orphan is left: `NodeRef::drain`
+/// 3. no finalizer is left: `NodeRef::drain`; from any state when the host is gone: `abandon::shut_down`
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Life {
     Open,
@@ -162,11 +162,11 @@ pub(crate) struct State {
     pub(crate) deadline: Instant,
     pub(crate) deadline_timer: Option<TimerKey>,
     pub(crate) children: Children,
-    /// DriverWakes whoever drives the scope.
+    /// Wakes whoever drives the scope.
     pub(crate) waker: Option<Waker>,
     /// Of a task that is a job of the runtime.
     pub(super) body: TaskBody,
-    /// DriverWakes whoever awaits the end of a task.
+    /// Wakes whoever awaits the end of a task.
     pub(super) joiner: Option<Waker>,
     cold: Option<Box<Cold>>,
 }

@@ -97,7 +97,7 @@ fn delayed_by(node: &NodeRef) -> Option<NodeRef> {
     if state.role == Role::Inner && state.life != Life::Closed { state.parent.clone() } else { None }
 }
 
-/// DriverWakes the driver of a scope, because something it waits for has happened.
+/// Wakes the driver of a scope, because something it waits for has happened.
 ///
 /// Subtle: the driver's waker may belong to a combinator that is gone; so if the scope holds up the delivery of its parent, that is woken
 /// past it (L16.1).
