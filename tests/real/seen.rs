@@ -9,9 +9,7 @@ mod idle;
 mod peers;
 mod teardown;
 
-use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::Poll;
 
 use foster::runtime::root;
 use foster_conformance::seen::ends;
@@ -67,17 +65,4 @@ fn on_host<T, F: Future<Output = T>>(host: Host, name: &'static str, body: impl 
             runtime.block_on(root(tokio, ends(name, body(Plain::Tokio(handle)))))
         }
     }
-}
-
-/// Ends a turn of its task, and asks for the next at once; on every host the same.
-async fn next_turn() {
-    let mut gave_way = false;
-    poll_fn(|cx| {
-        if std::mem::replace(&mut gave_way, true) {
-            return Poll::Ready(());
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
 }

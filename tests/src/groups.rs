@@ -544,15 +544,20 @@ both! {
         assert_eq!(ended.value(), 1);
     }
 
-    /// B113: a thousand errors are collected and printed in one pass: each is formatted once, each child is named once.
+    /// B113: a thousand errors are collected and printed in one pass: each is formatted once, each child is named once. The children
+    /// fail after their handles were dropped: the text of an error is made for a handle too.
     a_thousand_errors_are_formatted_once_each, a_thousand_errors_of_a_local_nursery_are_formatted_once_each: {
-        let formatted = Count::new();
+        let (formatted, unheld) = (Count::new(), Count::new());
         let group: ErrorGroup<Counted> = open_collecting(async |n: Handle<Counted>| {
             for number in 0..1000 {
-                let formatted = formatted.clone();
+                let (formatted, unheld) = (formatted.clone(), unheld.clone());
                 let child = n.child().named(format!("child {number}"));
-                child.spawn(async move { Err::<(), _>(Counted { number, formatted }) });
+                child.spawn(async move {
+                    unheld.reaches(1).await;
+                    Err::<(), _>(Counted { number, formatted })
+                });
             }
+            unheld.up();
             Ok::<(), Counted>(())
         })
         .await

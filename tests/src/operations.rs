@@ -72,7 +72,7 @@ pub async fn cancelled_code_starts_no_operation() {
 pub async fn a_result_is_withheld_from_cancelled_code() {
     let flag = Flag::new();
     let waits = || async {
-        yield_now_foreign().await;
+        futures_lite::future::yield_now().await;
         flag.wait().await;
         7
     };
@@ -92,19 +92,6 @@ pub async fn a_result_is_withheld_from_cancelled_code() {
     assert_eq!(in_cancelled_code(waits()).await, Some(7), "a foreign operation");
 }
 
-/// Gives way once, and is no checkpoint.
-async fn yield_now_foreign() {
-    let mut yielded = false;
-    poll_fn(|cx| {
-        if std::mem::replace(&mut yielded, true) {
-            return Poll::Ready(());
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
-}
-
 /// L12, L14: a request that comes while the foreign future is being polled comes too late for that poll: its result is handed on.
 pub async fn a_result_of_the_poll_that_cancels_is_handed_on() {
     for waits in [false, true] {
@@ -112,7 +99,7 @@ pub async fn a_result_of_the_poll_that_cancels_is_handed_on() {
         let handle = scope.handle();
         let outcome = scope.run(operation("cancels", async {
             if waits {
-                yield_now_foreign().await;
+                futures_lite::future::yield_now().await;
             }
             handle.cancel("meanwhile");
             7

@@ -6,8 +6,9 @@ use std::time::{Duration, Instant};
 
 use foster::{Nursery, nursery, sleep};
 
-use super::{Plain, next_turn, on_host};
+use super::{Plain, on_host};
 use crate::hosts::{HOSTS, Host};
+use futures_lite::future::yield_now;
 
 #[expect(clippy::disallowed_methods, reason = "plain tasks have no other clock")]
 fn compute(duration: Duration) {
@@ -22,7 +23,7 @@ async fn computes(stop: Arc<AtomicBool>, turns: Arc<AtomicUsize>) {
     while !stop.load(Ordering::SeqCst) {
         compute(Duration::from_millis(1));
         turns.fetch_add(1, Ordering::SeqCst);
-        next_turn().await;
+        yield_now().await;
     }
 }
 
@@ -60,7 +61,7 @@ async fn turns_until_woken(host: Host, plain: Option<Plain>) -> usize {
                         told.store(true, Ordering::SeqCst);
                     });
                     while runs.load(Ordering::SeqCst) > 0 {
-                        next_turn().await;
+                        yield_now().await;
                     }
                 }
             }
@@ -107,7 +108,7 @@ fn busy_children_have_as_many_turns_as_busy_tasks() {
                             if ran.load(Ordering::SeqCst) >= 2 * EACH {
                                 turns.fetch_add(1, Ordering::SeqCst);
                             }
-                            next_turn().await;
+                            yield_now().await;
                         }
                         ran.fetch_sub(1, Ordering::SeqCst);
                     }
@@ -119,12 +120,12 @@ fn busy_children_have_as_many_turns_as_busy_tasks() {
                     }
                     let turns = || counts.iter().map(|turns| turns.load(Ordering::SeqCst)).sum::<usize>();
                     while turns() < TURNS {
-                        next_turn().await;
+                        yield_now().await;
                     }
                     let counted = counts.each_ref().map(|turns| turns.load(Ordering::SeqCst));
                     stop.store(true, Ordering::SeqCst);
                     while ran.load(Ordering::SeqCst) > 0 {
-                        next_turn().await;
+                        yield_now().await;
                     }
                     [0, 1].iter().for_each(|n| counts[*n].store(counted[*n], Ordering::SeqCst));
                     Ok(())

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use foster::{CancelScope, Instant, Nursery, gather, nursery, sleep};
 
-use super::{next_turn, on_host};
+use super::on_host;
 use crate::hosts::{HOSTS, Host};
+use futures_lite::future::yield_now;
 
 const ROUNDS: usize = 500;
 
@@ -135,7 +136,7 @@ fn gathering_handles_that_have_ended_takes_a_poll_or_two_of_each() {
                     #[expect(clippy::disallowed_methods, reason = "they are to be none of foster's")]
                     let handles: Vec<_> = (0..many).map(|_| tokio::spawn(async {})).collect();
                     while !handles.iter().all(tokio::task::JoinHandle::is_finished) {
-                        next_turn().await;
+                        yield_now().await;
                     }
                     let polls = Arc::new(AtomicUsize::new(0));
                     let counted = handles.into_iter().map(|handle| Counted(handle, polls.clone()));

@@ -2,7 +2,6 @@
 
 use std::future::{pending, poll_fn};
 use std::pin::pin;
-use std::task::Poll;
 use std::time::Duration;
 
 use foster::leaf::operation;
@@ -13,19 +12,6 @@ use foster_conformance::harness::ms;
 use futures_core::Stream;
 
 use crate::driver::nothing;
-
-/// Gives way once, and is no checkpoint.
-async fn foreign_yield() {
-    let mut yielded = false;
-    poll_fn(|cx| {
-        if std::mem::replace(&mut yielded, true) {
-            return Poll::Ready(());
-        }
-        cx.waker().wake_by_ref();
-        Poll::Pending
-    })
-    .await;
-}
 
 cases! {
     checkpoint_: run, |_| async { checkpoint().await; checkpoint().await }, nothing;
@@ -51,6 +37,6 @@ cases! {
     /// A bare `stopping`, where nobody asks to stop.
     stopping_never: run.never(), |_| stopping(), nothing;
 
-    operation_: run, |_| async { operation("a yield", foreign_yield()).await; operation("a yield", foreign_yield()).await }, nothing;
+    operation_: run, |_| async { operation("a yield", futures_lite::future::yield_now()).await; operation("a yield", futures_lite::future::yield_now()).await }, nothing;
     operation_never: run.never(), |_| operation("nothing", pending::<()>()), nothing;
 }
