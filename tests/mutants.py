@@ -68,7 +68,7 @@ MUTANTS = [
     ("local-nursery-looks-undriven", "local_nursery/options.rs", "        shared.node.touch();\n", ""),
     ("wakers-are-taken-early", "tree/wake.rs", "        self.drivers.push(node);\n        self.push_from(delayed);", "        let waker = node.lock().waker.take();\n        self.push_taken(&node, waker);\n        self.push_from(delayed);"),
     ("clock-is-ahead-of-the-flags", "tree/closing.rs", "closed.inherited = over && closed", "closed.inherited = over || closed"),
-    ("body-is-put-back-anyway", "tree/task.rs", "        if let TaskBody::Polled = state.body {\n            state.body = TaskBody::Here(body);", "        if true {\n            state.body = TaskBody::Here(body);"),
+    ("body-is-put-back-anyway", "raw/block.rs", "(state == IDLE || state == BUSY).then_some(UNWANTED)", "(state == IDLE).then_some(UNWANTED)"),
     ("unwanted-value-stays", "nursery/handle.rs", "        if let SlotState::Unwanted = *slot {", "        if false {"),
     ("joiner-is-not-told", "tree/task.rs", "        if let Some(joiner) = joiner {\n            waking::wake_for(self, joiner);\n        }\n    }\n\n    fn set_outcome", "        drop(joiner);\n    }\n\n    fn set_outcome"),
     ("orphan-has-no-outcome", "tree/task.rs", "if let Some(joiner) = self.set_outcome(TaskStatus::Cancelled) {", "if let Some(joiner) = None::<Waker> {"),

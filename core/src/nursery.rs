@@ -26,6 +26,7 @@ use std::borrow::Cow;
 use std::convert::Infallible;
 use std::fmt::{self, Debug};
 use std::future::Future;
+use std::marker::PhantomData;
 use std::panic::Location;
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,6 +39,7 @@ use crate::tree::node::{Life, NodeRef};
 
 pub(crate) use body::ChildBody;
 pub use errors::NurseryErrors;
+use errors::errors_of;
 pub(crate) use errors::{OnError, Recorded};
 pub(crate) use limited::Limited;
 pub use options::{NurseryFuture, NurseryOptions, collecting_nursery, nursery};
@@ -46,7 +48,7 @@ pub use start::{Ready, StartError};
 pub use telling::TellingOptions;
 
 pub use handle::Task;
-pub(crate) use handle::{ValueSlot, leave};
+pub(crate) use handle::{SlotRef, ValueSlot, leave};
 
 /// A handle to a nursery: spawns children into it. Clonable; it may be moved into children and to other threads.
 ///
@@ -56,12 +58,13 @@ pub(crate) use handle::{ValueSlot, leave};
 /// A handle owns nothing: the nursery ends whether or not handles are left.
 pub struct Nursery<E = Infallible> {
     pub(crate) node: NodeRef,
-    errors: Arc<NurseryErrors<E>>,
+    // They are in the node's block.
+    errors: PhantomData<Arc<NurseryErrors<E>>>,
 }
 
 impl<E> Clone for Nursery<E> {
     fn clone(&self) -> Self {
-        Nursery { node: self.node.clone(), errors: self.errors.clone() }
+        Nursery { node: self.node.clone(), errors: PhantomData }
     }
 }
 
@@ -182,7 +185,7 @@ impl<E: Debug + Send + 'static> Nursery<E> {
         F: Future<Output = R> + Send + 'static,
     {
         let nursery = self.clone();
-        let admitted = Limited::admitted(Box::pin(future), self.errors.limit.clone());
+        let admitted = Limited::admitted(Box::pin(future), errors_of::<E>(&self.node).limit.clone());
         let location = Location::caller();
         async move {
             let child = admitted.await;
@@ -324,7 +327,7 @@ impl<E: Debug + Send + 'static> Child<'_, E> {
         let name = self.name.unwrap_or(Cow::Borrowed(std::any::type_name::<F>()));
         let origin = Origin::new(name, self.location);
         let role = if self.daemon { Role::Daemon } else { Role::Child };
-        task::spawn_with(self.nursery, None, origin, role, future, |_| {})
+        task::spawn_with(self.nursery, origin, role, future, |_| {})
     }
 }
 

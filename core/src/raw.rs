@@ -5,9 +5,11 @@
 //! under Miri (`cargo +nightly miri test -p foster --lib raw::`); what several threads do at once has models in `races.rs`.
 #![allow(unsafe_code, reason = "the one module that may: see above, and tests/tests/layers.rs")]
 
+mod block;
 pub(crate) mod lock;
 mod stack;
 
+pub(crate) use block::{BlockRef, Erase, Head};
 pub(crate) use stack::{Frame, Lent, Stack};
 
 /// Counts its wake-ups, and who holds it.

@@ -177,7 +177,7 @@ impl CancelScope {
         self.node.get_or_insert_with(|| {
             let Special { name, grace } = self.special.as_deref().cloned().unwrap_or_default();
             let name = name.unwrap_or(Cow::Borrowed(kind.name()));
-            let node = NodeRef::bare(kind, self.shield, Origin::new(name, self.location), None);
+            let node = NodeRef::unattached(kind, self.shield, Origin::new(name, self.location), None);
             let mut state = node.lock();
             if grace > Duration::ZERO {
                 state.cold_mut().grace = grace;

@@ -119,7 +119,7 @@ impl<T: Send + Sync + 'static> ScopedValue<T> {
     #[track_caller]
     pub fn scope<F: Future>(&'static self, value: T, future: F) -> ValueScope<F, F::Output> {
         let origin = Origin::new("scoped value", Location::caller());
-        let node = NodeRef::bare(Kind::CancelScope, ShieldLevel::None, origin, None);
+        let node = NodeRef::unattached(Kind::CancelScope, ShieldLevel::None, origin, None);
         node.lock().cold_mut().binding =
             Some(Binding { key: self.key(), inherited: self.inherited, value: Arc::new(value) });
         ValueScope { scoped: ScopeFuture::with_node(node, future, Plain), fresh: true }

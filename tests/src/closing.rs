@@ -423,15 +423,16 @@ pub async fn a_resource_that_leaves_its_bracket_is_not_released() {
 /// L22: a finalizer runs exactly once, also if it is the drop of a scope half-way through its finalizers that it survives.
 pub async fn a_scope_dropped_among_its_finalizers_runs_each_of_them_once() {
     let log = Log::new();
-    let running = Count::new();
+    let (running, dropped) = (Count::new(), Count::new());
     CancelScope::new()
         .run(async {
             let mut closing = pin!(Some(Box::pin(CancelScope::new().run(async {
-                let (first, second, up) = (log.clone(), log.clone(), running.clone());
+                let (first, second) = (log.clone(), log.clone());
+                let (up, dropped) = (running.clone(), dropped.clone());
                 defer(async move { first.add("first") });
                 defer(async move {
                     up.up();
-                    sleep(ms(2)).await;
+                    dropped.reaches(1).await;
                     second.add("second");
                 });
             }))));
@@ -440,6 +441,7 @@ pub async fn a_scope_dropped_among_its_finalizers_runs_each_of_them_once() {
             }
             closing.set(None);
             log.add("dropped");
+            dropped.up();
         })
         .await
         .unwrap();

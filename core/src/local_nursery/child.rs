@@ -10,15 +10,15 @@ use pin_project_lite::pin_project;
 
 use super::shared::Shared;
 use crate::error::SpawnError;
-use crate::nursery::{ChildBody, NurseryErrors, Outcome, Recorded, Task, ValueSlot, leave};
+use crate::nursery::{ChildBody, NurseryErrors, Outcome, Recorded, SlotRef, Task, ValueSlot, leave};
 use crate::observer::OrphanKind;
 use crate::reason::Origin;
 use crate::tree::abandon;
+use crate::tree::cancel_state::ShieldLevel;
 use crate::tree::children::Role;
 use crate::tree::flags::{ABANDONED, FOLLOWED, LOCAL, TIMED};
-use crate::tree::node::{Life, NodeRef};
+use crate::tree::node::{Kind, Life, NodeRef};
 use crate::tree::observing;
-use crate::tree::task::TaskBody;
 use crate::tree::wake;
 
 /// Spawns `future` into the local nursery.
@@ -50,12 +50,12 @@ where
         return Err(SpawnError::new(future));
     }
     let place = state.attachment(above, role);
-    let node = NodeRef::task(place, origin, tree.clone(), TaskBody::None);
+    let node = NodeRef::attached(place, Kind::Task, ShieldLevel::None, origin, tree.clone());
     node.flag(LOCAL);
     let late = state.admit(role, node.clone());
     drop(state);
     before(&node);
-    let slot = ValueSlot::new();
+    let slot = Arc::new(ValueSlot::new());
     let child = LocalChild { body: ChildBody::new(future), node: Some(node.clone()), slot: slot.clone(), target };
     shared.admit(B::hold(Box::pin(child)), incoming);
     if node.flagged(TIMED | FOLLOWED) {
@@ -64,7 +64,7 @@ where
     if late {
         wake::wake(above);
     }
-    Ok(Task::new(node, slot))
+    Ok(Task::new(node, SlotRef::Apart(slot)))
 }
 
 /// A child has its place where there is a hard time, or an observer.
@@ -145,7 +145,7 @@ where
             _ => home,
         };
         debug_assert!(node.life() == Life::Closed, "a child ends Closed");
-        let result = errors.child_ended(above, node, closed, this.body.take(), this.slot.is_wanted());
+        let result = errors.child_ended(above, node, closed, this.body.take(), || this.slot.is_wanted());
         leave(node, this.slot, result, linked);
         *this.node = None;
         Poll::Ready(())

@@ -274,7 +274,7 @@ where
     B: AnyBox<Error = E>,
 {
     let (origin, limit) = options.into_parts();
-    let node = NodeRef::bare(Kind::Nursery, ShieldLevel::None, origin, None);
+    let node = NodeRef::unattached(Kind::Nursery, ShieldLevel::None, origin, None);
     node.flag(LOCAL);
     let shared = Arc::new(Shared::new(node.clone(), NurseryErrors::new(on_error, limit)));
     let opening = Opening::new(body, LocalHandle { shared: shared.clone() });

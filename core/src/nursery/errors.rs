@@ -14,7 +14,7 @@ use crate::tree::children::Role;
 use crate::tree::closing::Closed;
 use crate::tree::current;
 use crate::tree::flags::{CUT, FAILED};
-use crate::tree::node::{NodeData, NodeRef};
+use crate::tree::node::NodeRef;
 use crate::tree::panic::{catch_drop, drop_payload};
 
 /// An error, and the child it comes from; `None` for the body.
@@ -103,14 +103,14 @@ impl<E: Debug> NurseryErrors<E> {
         }
     }
 
-    /// A child's scope is Closed: records what there is to record (L31–L33). What comes back is for the child's handle, if it `has_handle`.
+    /// A child's scope is Closed: records what there is to record (L31–L33). What comes back is for the child's handle, if that `has_handle` then.
     pub(crate) fn child_ended<T>(
         &self,
         nursery: &NodeRef,
         child: &NodeRef,
         closed: Closed,
         result: Option<Result<T, E>>,
-        has_handle: bool,
+        has_handle: impl FnOnce() -> bool,
     ) -> Result<T, JoinError> {
         match (closed.panic, result) {
             (Some(payload), result) => {
@@ -127,7 +127,7 @@ impl<E: Debug> NurseryErrors<E> {
             (None, Some(Ok(value))) => Ok(value),
             (None, Some(Err(error))) => {
                 // For the reason of a request, and for the handle: formatted for nobody else.
-                let wanted = has_handle || matches!(self.on_error, OnError::Fail);
+                let wanted = matches!(self.on_error, OnError::Fail) || has_handle();
                 let text = if wanted { text_of(&error) } else { "".into() };
                 match &self.on_error {
                     OnError::Fail | OnError::Collect => {
@@ -167,9 +167,22 @@ impl<E: Debug> NurseryErrors<E> {
     }
 }
 
-impl<E: Debug + Send> NodeData for NurseryErrors<E> {
-    fn orphaned(&self, node: &NodeRef) {
-        NurseryErrors::report(node, self.take(), OrphanKind::Reaped);
+impl<E: Debug + Send + 'static> NurseryErrors<E> {
+    /// Makes the node of a nursery with these errors, whose block they are a part of.
+    pub(crate) fn into_node(self, origin: Origin) -> NodeRef {
+        NodeRef::nursery(origin, self, |node| {
+            NurseryErrors::report(node, errors_of::<E>(node).take(), OrphanKind::Reaped)
+        })
+    }
+}
+
+/// The errors of a nursery of tasks.
+pub(crate) fn errors_of<E: 'static>(nursery: &NodeRef) -> &NurseryErrors<E> {
+    match nursery.part() {
+        Some(errors) => errors,
+        None => {
+            unreachable!("the node of a nursery is made with its errors, and a child is only in a nursery of its error")
+        }
     }
 }
 
@@ -178,13 +191,12 @@ mod tests {
     use std::panic::Location;
 
     use super::*;
-    use crate::tree::cancel_state::ShieldLevel;
-    use crate::tree::node::Kind;
 
     #[test]
     fn a_nursery_has_failed_as_long_as_it_has_errors() {
-        let node = NodeRef::bare(Kind::Nursery, ShieldLevel::None, Origin::new("nursery", Location::caller()), None);
-        let cell = NurseryErrors::new(OnError::Collect, None);
+        let errors = NurseryErrors::<i32>::new(OnError::Collect, None);
+        let node = errors.into_node(Origin::new("nursery", Location::caller()));
+        let cell = errors_of(&node);
         assert!(!cell.has_failed());
         for error in [1, 2] {
             cell.record(&node, error, Some(node.origin.clone()));

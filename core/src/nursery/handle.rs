@@ -32,8 +32,8 @@ enum SlotState<T> {
 }
 
 impl<T> ValueSlot<T> {
-    pub(crate) fn new() -> Arc<Self> {
-        Arc::new(ValueSlot(Mutex::new(SlotState::Empty)))
+    pub(crate) fn new() -> Self {
+        ValueSlot(Mutex::new(SlotState::Empty))
     }
 
     fn lock(&self) -> MutexGuard<'_, SlotState<T>> {
@@ -75,6 +75,38 @@ impl<T> ValueSlot<T> {
     }
 }
 
+/// The slot of a task that is a job of the runtime: it lies in one block with the task's node.
+pub(crate) fn value_slot<T: 'static>(node: &NodeRef) -> &ValueSlot<T> {
+    match node.part() {
+        Some(slot) => slot,
+        None => unreachable!("a task that gives a T is made with a slot for it"),
+    }
+}
+
+/// Where a handle finds the slot of its child.
+pub(crate) enum SlotRef<T> {
+    /// In the block of the child's node; by [`value_slot`].
+    InBlock(fn(&NodeRef) -> &ValueSlot<T>),
+    /// Apart from it: the value of a local child may borrow, and the node may live longer than that.
+    Apart(Arc<ValueSlot<T>>),
+}
+
+impl<T> SlotRef<T> {
+    pub(crate) fn in_block() -> Self
+    where
+        T: 'static,
+    {
+        SlotRef::InBlock(value_slot)
+    }
+
+    fn of<'a>(&'a self, node: &'a NodeRef) -> &'a ValueSlot<T> {
+        match self {
+            SlotRef::InBlock(find) => find(node),
+            SlotRef::Apart(slot) => slot,
+        }
+    }
+}
+
 /// A task whose scope is Closed, and that has told its nursery how it ended, leaves its value to its handle, and its place (L34).
 pub(crate) fn leave<T>(node: &NodeRef, slot: &ValueSlot<T>, result: Result<T, JoinError>, linked: Option<Linked>) {
     let status = match result {
@@ -99,7 +131,8 @@ pub(crate) fn leave<T>(node: &NodeRef, slot: &ValueSlot<T>, result: Result<T, Jo
 /// future is dropped (law L34). Dropping the handle neither cancels the child nor hides its error; a value that nobody takes any more is
 /// dropped before the nursery sees the child's end.
 ///
-/// A handle that is kept keeps the child's node and its value, but not its future.
+/// A handle that is kept keeps the child's value, and the memory that its future was in; the future itself is dropped when the child
+/// ends.
 ///
 /// # Cancellation
 ///
@@ -110,7 +143,7 @@ pub(crate) fn leave<T>(node: &NodeRef, slot: &ValueSlot<T>, result: Result<T, Jo
 /// Awaiting panics if the value was taken before.
 pub struct Task<T> {
     node: NodeRef,
-    slot: Arc<ValueSlot<T>>,
+    slot: SlotRef<T>,
     gate: Gate,
 }
 
@@ -119,7 +152,7 @@ impl<T> UnwindSafe for Task<T> {}
 impl<T> RefUnwindSafe for Task<T> {}
 
 impl<T> Task<T> {
-    pub(crate) fn new(node: NodeRef, slot: Arc<ValueSlot<T>>) -> Self {
+    pub(crate) fn new(node: NodeRef, slot: SlotRef<T>) -> Self {
         Task { node, slot, gate: Gate::new("a task") }
     }
 
@@ -161,7 +194,7 @@ impl<T> Task<T> {
         Some(match self.node.outcome()? {
             TaskStatus::Cancelled => Err(JoinError::Cancelled),
             TaskStatus::Panicked => Err(JoinError::Panicked),
-            _ => match self.slot.take() {
+            _ => match self.slot.of(&self.node).take() {
                 Some(result) => result,
                 None => panic!("the value of this task was taken before"),
             },
@@ -235,7 +268,7 @@ impl<T> Drop for Task<T> {
         if self.node.outcome().is_none() {
             self.node.forget_joiner();
         }
-        self.slot.abandon();
+        self.slot.of(&self.node).abandon();
     }
 }
 

@@ -3,22 +3,21 @@
 use std::borrow::Cow;
 use std::fmt::{self, Debug};
 use std::future::Future;
+use std::marker::PhantomData;
 use std::panic::Location;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
 
 use super::Nursery;
-use super::errors::{NurseryErrors, OnError};
+use super::errors::{NurseryErrors, OnError, errors_of};
 use super::outcome::Outcome;
 use super::policy::{Conclude, Errors, all_errors, ended, first_error};
 use crate::group::ErrorGroup;
 use crate::opening::Opening;
 use crate::reason::Origin;
-use crate::tree::cancel_state::ShieldLevel;
-use crate::tree::node::{Kind, NodeRef};
+use crate::tree::node::NodeRef;
 use crate::tree::scope_future::ScopeFuture;
 
 /// Opens a nursery, runs `body` with a handle to it, and returns when the body and all children have ended.
@@ -188,10 +187,10 @@ impl NurseryOptions {
         R: Outcome<T, E>,
     {
         let (origin, limit) = self.into_parts();
-        let errors = Arc::new(NurseryErrors::new(on_error, limit));
-        let node = NodeRef::new(Kind::Nursery, ShieldLevel::None, origin, None, Some(errors.clone()));
-        let opening = Opening::new(body, Nursery { node: node.clone(), errors: errors.clone() });
-        NurseryFuture { scoped: ScopeFuture::with_node(node.clone(), opening, Errors::new(errors)), node, conclude }
+        let node = NurseryErrors::new(on_error, limit).into_node(origin);
+        let nursery = Nursery { node: node.clone(), errors: PhantomData };
+        let opening = Opening::new(body, nursery.clone());
+        NurseryFuture { scoped: ScopeFuture::with_node(node.clone(), opening, Errors::new(nursery)), node, conclude }
     }
 }
 
@@ -207,7 +206,7 @@ pin_project! {
     #[must_use = "futures do nothing unless polled"]
     pub struct NurseryFuture<T, E, X, F, Fut, R> {
         #[pin]
-        scoped: ScopeFuture<Opening<F, Nursery<E>, Fut>, R, T, Errors<T, E, Arc<NurseryErrors<E>>>>,
+        scoped: ScopeFuture<Opening<F, Nursery<E>, Fut>, R, T, Errors<T, E, Nursery<E>>>,
         node: NodeRef,
         conclude: Conclude<E, X>,
     }
@@ -225,8 +224,7 @@ where
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T, X>> {
         let mut this = self.project();
         let ending = ready!(this.scoped.as_mut().poll(cx));
-        let errors = &this.scoped.policy().errors;
-        Poll::Ready(ended(ending, this.node, errors, *this.conclude))
+        Poll::Ready(ended(ending, this.node, errors_of(this.node), *this.conclude))
     }
 }
 

@@ -2,9 +2,9 @@
 
 use std::fmt::Debug;
 use std::marker::PhantomData;
-use std::sync::Arc;
 
-use super::errors::{NurseryErrors, Recorded};
+use super::Nursery;
+use super::errors::{NurseryErrors, Recorded, errors_of};
 use super::outcome::Outcome;
 use crate::group::ErrorGroup;
 use crate::observer::OrphanKind;
@@ -16,9 +16,9 @@ pub(crate) trait HoldsErrors<E> {
     fn errors(&self) -> &NurseryErrors<E>;
 }
 
-impl<E> HoldsErrors<E> for Arc<NurseryErrors<E>> {
+impl<E: 'static> HoldsErrors<E> for Nursery<E> {
     fn errors(&self) -> &NurseryErrors<E> {
-        self
+        errors_of(&self.node)
     }
 }
 

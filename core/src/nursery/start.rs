@@ -135,7 +135,7 @@ where
     let spawn: Spawn<V, T, E> = Box::new(move |start, cradle| {
         let origin = Origin::new(std::any::type_name::<F>(), location);
         let begin = |node: &NodeRef| start.begin(node, cradle.node.clone());
-        let spawned = task::spawn_with(&cradle, Some(target), origin, Role::Child, future, begin);
+        let spawned = task::spawn_with(&cradle, origin, Role::Child, future, begin);
         let Ok(task) = spawned else { unreachable!("the cradle is open") };
         task
     });

@@ -2,19 +2,20 @@
 
 use std::fmt::Debug;
 use std::future::Future;
+use std::marker::PhantomData;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
 use super::Nursery;
 use super::body::ChildBody;
-use super::errors::{NurseryErrors, Recorded};
-use super::handle::{Task, ValueSlot, leave};
+use super::errors::{NurseryErrors, Recorded, errors_of};
+use super::handle::{SlotRef, Task, ValueSlot, leave, value_slot};
 use super::outcome::Outcome;
 use crate::error::SpawnError;
 use crate::observer::OrphanKind;
+use crate::raw::Erase;
 use crate::reason::Origin;
 use crate::tree::children::Role;
 use crate::tree::closing::Closed;
@@ -24,15 +25,14 @@ use crate::tree::job::Job;
 use crate::tree::node::NodeRef;
 use crate::tree::observing;
 use crate::tree::panic::{catch_drop, drop_payload};
-use crate::tree::task::{RunTask, TaskBody};
+use crate::tree::task::RunTask;
 use crate::tree::wake;
 
 /// Spawns `future` below `nursery`.
 ///
-/// With `target` it is a child that may move there (see `start`). `before` is called with the new child before it can run.
+/// `before` is called with the new child before it can run.
 pub(crate) fn spawn_with<T, E, F>(
     nursery: &Nursery<E>,
-    target: Option<Nursery<E>>,
     origin: Origin,
     role: Role,
     future: F,
@@ -51,10 +51,8 @@ where
         drop(state);
         return Err(SpawnError::new(future));
     }
-    let slot = ValueSlot::new();
-    let errors = nursery.errors.clone();
-    let child = Box::pin(ChildTask { body: ChildBody::new(future), slot: slot.clone(), errors, target });
-    let node = NodeRef::task(state.attachment(above, role), origin, tree.clone(), TaskBody::Here(child));
+    let child = ChildTask::<T, E, F> { body: ChildBody::new(future), value: PhantomData };
+    let node = NodeRef::task(state.attachment(above, role), origin, tree.clone(), ValueSlot::<T>::new(), child);
     let late = state.admit(role, node.clone());
     drop(state);
     if node.flagged(TIMED) {
@@ -66,7 +64,7 @@ where
     before(&node);
     observing::spawned(tree, &node);
     tree.runtime.spawn(Job::task(node.clone()));
-    Ok(Task::new(node, slot))
+    Ok(Task::new(node, SlotRef::in_block()))
 }
 
 pin_project! {
@@ -74,18 +72,25 @@ pin_project! {
     struct ChildTask<T, E, F> {
         #[pin]
         body: ChildBody<F, Result<T, E>>,
-        slot: Arc<ValueSlot<T>>,
-        // Of the nursery that it was born in.
-        errors: Arc<NurseryErrors<E>>,
-        // Where it may have moved.
-        target: Option<Nursery<E>>,
+        value: PhantomData<fn() -> T>,
+    }
+}
+
+impl<T, E, F> Erase<dyn RunTask> for ChildTask<T, E, F>
+where
+    T: Send + 'static,
+    E: Debug + Send + 'static,
+    F: Future<Output: Outcome<T, E>> + Send + 'static,
+{
+    fn erase(self: Pin<&mut Self>) -> Pin<&mut (dyn RunTask + 'static)> {
+        self
     }
 }
 
 impl<T, E, F> RunTask for ChildTask<T, E, F>
 where
-    T: Send,
-    E: Debug + Send,
+    T: Send + 'static,
+    E: Debug + Send + 'static,
     F: Future<Output: Outcome<T, E>> + Send,
 {
     fn poll(self: Pin<&mut Self>, node: &NodeRef, cx: &mut Context<'_>) -> Poll<Closed> {
@@ -93,15 +98,13 @@ where
     }
 
     fn finish(self: Pin<&mut Self>, node: &NodeRef, mut closed: Closed) {
-        let this = self.project();
-        let linked = closed.linked.take();
-        let above = linked.as_ref().map_or(node, |linked| &linked.parent);
-        let errors = match this.target {
-            Some(target) if target.node.is(above) => &target.errors,
-            _ => this.errors,
-        };
-        let result = errors.child_ended(above, node, closed, this.body.take(), this.slot.is_wanted());
-        leave(node, this.slot, result, linked);
+        // The nursery that it was born in, or moved to (see `start`).
+        let Some(linked) = closed.linked.take() else { unreachable!("a task has a parent") };
+        let above = &linked.parent;
+        let slot = value_slot(node);
+        let output = self.project().body.take();
+        let result = errors_of::<E>(above).child_ended(above, node, closed, output, || slot.is_wanted());
+        leave(node, slot, result, Some(linked));
     }
 
     fn abandon(self: Pin<&mut Self>, node: &NodeRef) {

@@ -150,7 +150,7 @@ fn a_result_races_with_the_drop_of_its_handle() {
 
 /// L30: the body of a task that is being polled while its tree is dropped is dropped once.
 ///
-/// Fails if `NodeRef::poll_task` puts the body back without a look, and if `NodeRef::abandon_body` leaves `Polled` as it is.
+/// Fails if `BlockRef::discard_body` leaves a busy body as it is.
 #[test]
 fn a_poll_of_a_task_races_with_the_drop_of_its_tree() {
     check(|| {

@@ -1,7 +1,8 @@
-//! A raw reader-writer lock in one atomic word, and the value that it protects.
+//! A value behind a reader-writer lock, and the guards that give access to it.
 //!
-//! As long as nobody waits, locking is one instruction and so is unlocking. The queue of waiters is not in this file: the word has a
-//! bit that is set while there may be waiters, and the unlock that frees a contended lock calls [`QueuedLock::notify_waiters`].
+//! The lock is one atomic word ([`RawRwLock`], in `lock/state.rs`). As long as nobody waits, locking is one instruction and so is unlocking.
+//! The queue of waiters is not here: the word has a bit that is set while there may be waiters, and the unlock that frees a contended
+//! lock calls [`QueuedLock::notify_waiters`].
 //!
 //! ```text
 //!              ┌───────────1────────────┐
@@ -14,9 +15,10 @@
 //! 3. `RawGuard::reserved_write`, `RawGuard::reserved_read`: that task takes the guard
 //! 4. the [`RawGuard`] is dropped; a leaked guard keeps the lock for ever
 //!
-//! Invariant 1: `state` counts every [`RawGuard`] and every reservation; a writer is counted alone.
-//! Invariant 2: `reserved` counts the reservations that no guard was made from yet. Both fields are private, so a writer's `RawGuard` is
-//! the only one, whatever the owner of the lock does with its `RawRwLock`.
+//! Invariant: the word counts every [`RawGuard`] and every reservation, and a writer alone. So a writer's `RawGuard` is the only one,
+//! whatever the owner of the lock does with its `RawRwLock`.
+
+mod state;
 
 use std::cell::UnsafeCell;
 use std::marker::PhantomData;
@@ -26,146 +28,7 @@ use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::ptr::{self, NonNull};
 use std::sync::Arc;
 
-use crate::sys::atomic::{AtomicUsize, Ordering};
-
-/// Bit of `state`: there may be waiters, so only `reserve_for_waiter` locks.
-const CONTENDED: usize = 1;
-/// Bit of `state`: a writer has the lock.
-const WRITER: usize = 2;
-/// Unit of `state`: one more reader has the lock.
-const READER: usize = 4;
-
-/// A kind of access.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Mode {
-    Read,
-    Write,
-}
-
-impl Mode {
-    const fn unit(self) -> usize {
-        match self {
-            Mode::Read => READER,
-            Mode::Write => WRITER,
-        }
-    }
-
-    /// Returns whether one more may lock. The number of readers has a limit, so that leaked guards cannot make the count overflow.
-    const fn fits(self, state: usize) -> bool {
-        match self {
-            Mode::Read => state & WRITER == 0 && state < usize::MAX - READER,
-            Mode::Write => state & !CONTENDED == 0,
-        }
-    }
-}
-
-/// The state of a reader-writer lock, without the value and without the queue.
-#[derive(Debug)]
-pub(crate) struct RawRwLock {
-    state: AtomicUsize,
-    reserved: AtomicUsize,
-}
-
-impl RawRwLock {
-    const fn new() -> Self {
-        RawRwLock { state: AtomicUsize::new(0), reserved: AtomicUsize::new(0) }
-    }
-
-    /// Makes `try_lock` fail, and the last unlock notify the waiters. To be called under the lock of the waiter list, as
-    /// [`clear_contended`](RawRwLock::clear_contended) is.
-    pub(crate) fn set_contended(&self) {
-        // Ordering: only `state` itself is at stake, and its changes have one order.
-        self.state.fetch_or(CONTENDED, Ordering::Relaxed);
-    }
-
-    /// Marks the lock as having no waiters.
-    pub(crate) fn clear_contended(&self) {
-        // Ordering: as in `set_contended`; it passes on what others released (a release sequence).
-        self.state.fetch_and(!CONTENDED, Ordering::Relaxed);
-    }
-
-    /// Locks for a task that takes the guard later, if the lock is compatible and not contended.
-    pub(crate) fn try_reserve(&self, mode: Mode) -> bool {
-        let enters = self.try_lock(mode);
-        if enters {
-            self.add_reserved(mode);
-        }
-        enters
-    }
-
-    /// Locks for the first waiter, which takes the guard later, if the lock is compatible.
-    pub(crate) fn reserve_for_waiter(&self, mode: Mode) -> bool {
-        let mut state = self.state.load(Ordering::Relaxed);
-        while mode.fits(state) {
-            match self.try_add(mode, state) {
-                Ok(()) => {
-                    self.add_reserved(mode);
-                    return true;
-                }
-                Err(now) => state = now,
-            }
-        }
-        false
-    }
-
-    /// Returns whether the lock is locked, reserved or contended.
-    pub(crate) fn is_locked(&self) -> bool {
-        self.state.load(Ordering::Relaxed) != 0
-    }
-
-    /// Returns the number of readers and whether there is a writer, reservations included.
-    pub(crate) fn readers_and_writer(&self) -> (usize, bool) {
-        let state = self.state.load(Ordering::Relaxed);
-        (state / READER, state & WRITER != 0)
-    }
-
-    #[inline]
-    fn try_lock(&self, mode: Mode) -> bool {
-        let mut state = match mode {
-            Mode::Read => self.state.load(Ordering::Relaxed),
-            // A writer needs no look: any other state refuses it.
-            Mode::Write => 0,
-        };
-        while state & CONTENDED == 0 && mode.fits(state) {
-            match self.try_add(mode, state) {
-                Ok(()) => return true,
-                Err(now) => state = now,
-            }
-        }
-        false
-    }
-
-    #[inline]
-    fn try_add(&self, mode: Mode, state: usize) -> Result<(), usize> {
-        // Ordering: Acquire sees what the former holders did; readers in between pass it on (a release sequence).
-        let swap = self.state.compare_exchange_weak(state, state + mode.unit(), Ordering::Acquire, Ordering::Relaxed);
-        swap.map(drop)
-    }
-
-    /// Unlocks, and returns whether the lock is free now and contended, so that waiters have to be notified.
-    #[inline]
-    fn unlock(&self, mode: Mode) -> bool {
-        // Ordering: Release shows the next holder what was done under the lock.
-        self.state.fetch_sub(mode.unit(), Ordering::Release) == mode.unit() | CONTENDED
-    }
-
-    fn add_reserved(&self, mode: Mode) {
-        // Ordering: Release passes on to `take` what was acquired by coming in.
-        self.reserved.fetch_add(mode.unit(), Ordering::Release);
-    }
-
-    /// Uses up a reservation.
-    fn take_reserved(&self, mode: Mode) {
-        let less = |reserved: usize| match mode {
-            Mode::Read if reserved < READER => None,
-            Mode::Write if reserved & WRITER == 0 => None,
-            _ => Some(reserved - mode.unit()),
-        };
-        // Ordering: Acquire, the other side of `hand`.
-        let taken = self.reserved.fetch_update(Ordering::Acquire, Ordering::Relaxed, less);
-        assert!(taken.is_ok(), "Invariant 2: a guard is made from a reservation");
-    }
-}
+pub(crate) use state::{Mode, RawRwLock};
 
 /// The value with its word. `M` is the most that it is made for: [`WriteAccess`], or [`ReadAccess`] besides.
 pub(crate) struct LockedValue<M, T: ?Sized> {
@@ -294,9 +157,7 @@ impl<K: LockRef<T>, T: ?Sized> RawGuard<K, WriteAccess, T> {
         let this = ManuallyDrop::new(self);
         // SAFETY: `this` is not used any more, and its drop does not run.
         let guard = RawGuard { cell: this.cell, lock: unsafe { ptr::read(&this.lock) }, access: PhantomData };
-        // Ordering: Release, as in `unlock`.
-        let state = guard.cell().raw.state.fetch_add(READER - WRITER, Ordering::Release);
-        if state & CONTENDED != 0 {
+        if guard.cell().raw.downgrade() {
             guard.lock.notify_waiters();
         }
         guard
@@ -362,7 +223,7 @@ impl<K: LockRef<T>, A: Access, T: ?Sized> Deref for RawGuard<K, A, T> {
 
     #[inline]
     fn deref(&self) -> &T {
-        // SAFETY: Invariant 1. A writer's is the only `RawGuard`, and mutably borrowed it cannot be dereferenced; no writer is in with a
+        // SAFETY: the Invariant. A writer's is the only `RawGuard`, and mutably borrowed it cannot be dereferenced; no writer is in with a
         // reader.
         unsafe { &*self.cell().value.get() }
     }
@@ -371,7 +232,7 @@ impl<K: LockRef<T>, A: Access, T: ?Sized> Deref for RawGuard<K, A, T> {
 impl<K: LockRef<T>, T: ?Sized> DerefMut for RawGuard<K, WriteAccess, T> {
     #[inline]
     fn deref_mut(&mut self) -> &mut T {
-        // SAFETY: Invariant 1: the only `RawGuard`, mutably borrowed.
+        // SAFETY: the Invariant: the only `RawGuard`, mutably borrowed.
         unsafe { &mut *self.cell().value.get() }
     }
 }

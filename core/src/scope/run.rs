@@ -33,7 +33,7 @@ impl<F: Future<Output = T>, T> Run<F, T> {
         let kind = Kind::Branch;
         let scoped = if here {
             let origin = Origin::new(kind.name(), location);
-            ScopeFuture::attached(NodeRef::bare(kind, ShieldLevel::None, origin, None), body, Plain)
+            ScopeFuture::attached(NodeRef::unattached(kind, ShieldLevel::None, origin, None), body, Plain)
         } else {
             ScopeFuture::inline(kind, ShieldLevel::None, Limit::NONE, location, body, Plain)
         };

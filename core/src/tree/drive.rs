@@ -16,7 +16,7 @@ use super::flags::{
     ABANDONED, CANCELLED, DELIVERED, GOES_WHOLE, NESTED, PARENT_CANCELLED, POLL_SPENT, PROPAGATED, SHUT_DOWN, TIMED,
     WATCHED,
 };
-use super::node::{Life, Node, NodeRef, Owned, Payload, State};
+use super::node::{Kind, Life, Node, NodeRef, Owned, Payload, State};
 use super::panic::drop_payload;
 use super::verdict::without_counting;
 use super::wake;
@@ -172,7 +172,7 @@ impl NodeRef {
     fn poll_in<R>(&self, cx: &mut Context<'_>, poll: impl FnOnce(&mut Context<'_>) -> R) -> thread::Result<R> {
         self.polled.begin(self.wakes_seen());
         let result = current::enter(self, || {
-            if self.has_own_waker() { poll(&mut Context::from_waker(&self.waker())) } else { poll(cx) }
+            if self.has_own_waker() { self.with_waker(|own| poll(&mut Context::from_waker(own))) } else { poll(cx) }
         });
         self.polled.end();
         result
@@ -198,14 +198,19 @@ impl NodeRef {
 
     /// Keeps the waker of whoever drives the scope. Says whether it was another one before.
     pub(crate) fn register(&self, driver: Driver, waker: &Waker) -> bool {
-        let state = self.lock();
-        if state.waker.as_ref().is_some_and(|old| old.will_wake(waker)) {
+        let is_known = |state: &State| state.waker.as_ref().is_some_and(|old| old.will_wake(waker));
+        // That of a task is mostly gone: what led to this poll has called it.
+        if self.kind != Kind::Task && is_known(&self.lock()) {
             return false;
         }
         // No lock is held while a waker is cloned or dropped (L36).
-        drop(state);
         let mut new = Some(waker.clone());
         let mut state = self.lock();
+        if is_known(&state) {
+            drop(state);
+            drop(new);
+            return false;
+        }
         let replaced = driver.is_replaced(self);
         if !replaced && state.life != Life::Closed {
             std::mem::swap(&mut state.waker, &mut new);

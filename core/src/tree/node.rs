@@ -5,11 +5,10 @@
 //! to keep and no user code below a lock (L36).
 
 use std::future::Future;
-use std::ops::Deref;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::pin::Pin;
 use std::sync::{Arc, PoisonError};
-use std::task::{Wake, Waker};
+use std::task::Waker;
 use std::time::Duration;
 
 use super::Tree;
@@ -19,11 +18,12 @@ use super::cancel_state::{CancelState, ShieldLevel};
 use super::children::{Children, Role};
 use super::finalizer::Finalizer;
 use super::flags::{FOLLOWED, LOCAL, NOTED, PARENT_CANCELLED, SHUT_DOWN};
-use super::task::{TaskBody, TaskOutcome};
+use super::task::{RunTask, TaskOutcome};
 use super::timers::TimerKey;
 use super::verdict::Polled;
 use super::wake;
 use crate::Instant;
+use crate::raw::{BlockRef, Erase, Head};
 use crate::reason::{Origin, Reason};
 use crate::sys::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
 use crate::sys::{Mutex, MutexGuard, OnceLock};
@@ -78,18 +78,8 @@ pub(crate) enum Life {
     Closed,
 }
 
-/// A shared reference to a scope.
-#[derive(Clone)]
-pub(crate) struct NodeRef(Arc<Node>);
-
-impl Deref for NodeRef {
-    type Target = Node;
-
-    #[inline]
-    fn deref(&self) -> &Node {
-        &self.0
-    }
-}
+/// A shared reference to a scope. The block behind it is also where a task has its body and the slot for its value.
+pub(crate) type NodeRef = BlockRef<Node>;
 
 /// What a panic carries.
 pub(crate) type Payload = Box<dyn std::any::Any + Send>;
@@ -97,21 +87,15 @@ pub(crate) type Payload = Box<dyn std::any::Any + Send>;
 /// A future that the core owns: a blocking job's end, a running finalizer.
 pub(crate) type Owned = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// What a nursery keeps in its node for the case that nobody is there to return it to.
-pub(crate) trait NodeData: Send + Sync {
-    /// The scope was closed by a reaper (L29) or with its host (L30): its errors have no caller.
-    fn orphaned(&self, node: &NodeRef);
-}
-
 /// A scope.
 pub(crate) struct Node {
     pub(crate) kind: Kind,
     pub(crate) shield: ShieldLevel,
     /// Its name, and where it was made.
     pub(crate) origin: Origin,
-    /// The tree, from when the scope got its place there.
-    tree: OnceLock<Arc<Tree>>,
-    data: Option<Arc<dyn NodeData>>,
+    tree: TreeLink,
+    /// Called when the scope was closed by a reaper (L29) or with its host (L30): the errors of a nursery have no caller then.
+    pub(super) on_orphaned: fn(&NodeRef),
     flags: AtomicU32,
     /// Since the parent's body was last polled: was this scope driven? (L16)
     pub(crate) driven: AtomicBool,
@@ -147,6 +131,14 @@ pub(crate) struct Request {
     pub(crate) hard: Instant,
 }
 
+/// The tree of a scope.
+enum TreeLink {
+    /// Of one that is made for its place.
+    Known(Arc<Tree>),
+    /// Of one that was made before it had a place: set when it gets that.
+    Late(OnceLock<Arc<Tree>>),
+}
+
 /// What a node's lock protects.
 ///
 /// There may be millions of these, so what most scopes never have is kept apart.
@@ -164,8 +156,6 @@ pub(crate) struct State {
     pub(crate) children: Children,
     /// Wakes whoever drives the scope.
     pub(crate) waker: Option<Waker>,
-    /// Of a task that is a job of the runtime.
-    pub(super) body: TaskBody,
     /// Wakes whoever awaits the end of a task.
     pub(super) joiner: Option<Waker>,
     cold: Option<Box<Cold>>,
@@ -267,19 +257,14 @@ impl State {
 
 impl NodeRef {
     /// A scope that has no parent yet.
-    pub(crate) fn new(
-        kind: Kind,
-        shield: ShieldLevel,
-        origin: Origin,
-        tree: Option<Arc<Tree>>,
-        data: Option<Arc<dyn NodeData>>,
-    ) -> Self {
-        NodeRef::make(kind, shield, origin, tree, None, data, TaskBody::None)
+    pub(crate) fn unattached(kind: Kind, shield: ShieldLevel, origin: Origin, tree: Option<Arc<Tree>>) -> Self {
+        BlockRef::with_part(Node::new(kind, shield, origin, tree, None, |_| {}), ())
     }
 
-    /// As [`new`](NodeRef::new), without anything that only some sorts of scopes have.
-    pub(crate) fn bare(kind: Kind, shield: ShieldLevel, origin: Origin, tree: Option<Arc<Tree>>) -> Self {
-        NodeRef::make(kind, shield, origin, tree, None, None, TaskBody::None)
+    /// As [`unattached`](NodeRef::unattached), for a nursery, with its errors.
+    pub(crate) fn nursery<S: Send + Sync + 'static>(origin: Origin, errors: S, on_orphaned: fn(&NodeRef)) -> Self {
+        let node = Node::new(Kind::Nursery, ShieldLevel::None, origin, None, None, on_orphaned);
+        BlockRef::with_part(node, errors)
     }
 
     /// A scope that is made for its place. Once it is linked there, [`hard_time_may_be_over`](NodeRef::hard_time_may_be_over) has to
@@ -291,33 +276,56 @@ impl NodeRef {
         origin: Origin,
         tree: Arc<Tree>,
     ) -> Self {
-        NodeRef::make(kind, shield, origin, Some(tree), Some(place), None, TaskBody::None)
+        BlockRef::with_part(Node::new(kind, shield, origin, Some(tree), Some(place), |_| {}), ())
     }
 
-    /// As [`attached`](NodeRef::attached), for a task with its body.
-    pub(crate) fn task(place: Attachment, origin: Origin, tree: Arc<Tree>, body: TaskBody) -> Self {
-        NodeRef::make(Kind::Task, ShieldLevel::None, origin, Some(tree), Some(place), None, body)
+    /// As [`attached`](NodeRef::attached), for a task with its body, and the slot for its value.
+    #[inline]
+    pub(crate) fn task<S, B>(place: Attachment, origin: Origin, tree: Arc<Tree>, slot: S, body: B) -> Self
+    where
+        S: Send + Sync + 'static,
+        B: Erase<dyn RunTask> + Send + 'static,
+    {
+        let node = Node::new(Kind::Task, ShieldLevel::None, origin, Some(tree), Some(place), |_| {});
+        BlockRef::with_body(node, slot, body)
     }
 
+    /// The scope above; none above a root, and before the entry.
+    pub(crate) fn parent(&self) -> Option<NodeRef> {
+        self.lock().parent.clone()
+    }
+}
+
+/// The scope's own waker, which a task gives to user code, and a scope in a cancelled one: it counts its calls (L12), and wakes the
+/// driver.
+impl Head for Node {
+    type Body = dyn RunTask;
+
+    fn wake(node: &NodeRef) {
+        node.count_wake();
+        wake::wake(node);
+    }
+}
+
+impl Node {
     #[inline(always)]
-    fn make(
+    fn new(
         kind: Kind,
         shield: ShieldLevel,
         origin: Origin,
         tree: Option<Arc<Tree>>,
         place: Option<Attachment>,
-        data: Option<Arc<dyn NodeData>>,
-        body: TaskBody,
+        on_orphaned: fn(&NodeRef),
     ) -> Self {
         super::live_counts::node_made(kind);
         let (flags, inherited) = place.as_ref().map_or((0, CancelState::default()), |place| place.reach(shield));
         let (role, slot) = place.as_ref().map_or((Role::Inner, 0), |place| (place.role, place.slot));
-        NodeRef(Arc::new(Node {
+        Node {
             kind,
             shield,
             origin,
-            tree: tree.map_or_else(OnceLock::new, OnceLock::from),
-            data,
+            tree: tree.map_or_else(|| TreeLink::Late(OnceLock::new()), TreeLink::Known),
+            on_orphaned,
             flags: AtomicU32::new(flags),
             driven: AtomicBool::new(false),
             woken: AtomicBool::new(flags & PARENT_CANCELLED != 0),
@@ -339,36 +347,12 @@ impl NodeRef {
                 deadline_timer: None,
                 children: Children::default(),
                 waker: None,
-                body,
                 joiner: None,
                 cold: None,
             }),
-        }))
+        }
     }
 
-    /// Whether both are the same scope.
-    #[inline]
-    pub(crate) fn is(&self, other: &NodeRef) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
-    }
-
-    /// Tells scopes apart that are alive at the same time.
-    pub(crate) fn address(&self) -> usize {
-        Arc::as_ptr(&self.0).addr()
-    }
-
-    /// The scope's own waker: it counts its calls (L12), and wakes the driver.
-    pub(crate) fn waker(&self) -> Waker {
-        Waker::from(self.0.clone())
-    }
-
-    /// The scope above; none above a root, and before the entry.
-    pub(crate) fn parent(&self) -> Option<NodeRef> {
-        self.lock().parent.clone()
-    }
-}
-
-impl Node {
     #[inline]
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
@@ -399,14 +383,19 @@ impl Node {
 
     /// The scope is about to get its place in `tree`.
     pub(crate) fn keep_tree(&self, tree: &Arc<Tree>) {
-        // Of two that enter at the same time, one is the first; both are in the same tree.
-        drop(self.tree.set(tree.clone()));
+        if let TreeLink::Late(late) = &self.tree {
+            // Of two that enter at the same time, one is the first; both are in the same tree.
+            drop(late.set(tree.clone()));
+        }
     }
 
     /// The tree this scope stands in; none before it has a parent.
     #[inline]
     pub(crate) fn tree(&self) -> Option<&Arc<Tree>> {
-        self.tree.get()
+        match &self.tree {
+            TreeLink::Known(tree) => Some(tree),
+            TreeLink::Late(late) => late.get(),
+        }
     }
 
     /// Whether it is a local nursery, or a child of one.
@@ -419,26 +408,8 @@ impl Node {
         self.flagged(SHUT_DOWN)
     }
 
-    /// What only nurseries have.
-    pub(super) fn data(&self) -> Option<&Arc<dyn NodeData>> {
-        self.data.as_ref()
-    }
-
     pub(crate) fn life(&self) -> Life {
         self.lock().life
-    }
-}
-
-/// The waker that a task gives to user code, and a scope in a cancelled one.
-impl Wake for Node {
-    fn wake(self: Arc<Self>) {
-        let node = NodeRef(self);
-        node.count_wake();
-        wake::wake(&node);
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        self.clone().wake();
     }
 }
 
@@ -447,8 +418,8 @@ impl Drop for Node {
     fn drop(&mut self) {
         super::live_counts::node_gone(self.kind);
         let mut above = self.take_parent();
-        while let Some(mut node) = above.and_then(|node| Arc::into_inner(node.0)) {
-            above = node.take_parent();
+        while let Some(mut node) = above {
+            above = node.get_mut().and_then(Node::take_parent);
         }
     }
 }

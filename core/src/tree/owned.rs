@@ -24,7 +24,7 @@ pub(crate) struct OwnedScope {
 impl OwnedScope {
     /// Hangs a full shield around `body` into the tree, below the scope of the code that calls this.
     pub(crate) fn enter(kind: Kind, origin: Origin, body: Owned) -> Self {
-        let node = NodeRef::bare(kind, ShieldLevel::Full, origin, None);
+        let node = NodeRef::unattached(kind, ShieldLevel::Full, origin, None);
         node.lock().cold_mut().owned = Some(body);
         enter_tree(&node);
         OwnedScope { node: Some(node), draining: false }

@@ -229,22 +229,21 @@ impl NodeRef {
         }
         self.flag_timed();
         let now = tree.now();
-        let mut wakes = DriverWakes::default();
         if at <= now {
+            let mut wakes = DriverWakes::default();
             self.request_at_deadline(tree, now, &mut wakes);
-        } else {
-            let (key, earliest) = tree.timers.insert(at, Target::Deadline(self.clone()));
-            let mut state = self.lock();
-            // Somebody may have moved the deadline, requested or closed the scope meanwhile.
-            let stands = state.life != Life::Closed && state.request().is_none() && state.deadline == at;
-            let other = if stands { state.deadline_timer.replace(key) } else { Some(key) };
-            drop(state);
-            drop(other.and_then(|key| tree.timers.remove(key)));
-            if earliest {
-                wakes.arm(tree);
-            }
+            return wakes.wake();
         }
-        wakes.wake();
+        let (key, earliest) = tree.timers.insert(at, Target::Deadline(self.clone()));
+        let mut state = self.lock();
+        // Somebody may have moved the deadline, requested or closed the scope meanwhile.
+        let stands = state.life != Life::Closed && state.request().is_none() && state.deadline == at;
+        let other = if stands { state.deadline_timer.replace(key) } else { Some(key) };
+        drop(state);
+        drop(other.and_then(|key| tree.timers.remove(key)));
+        if earliest {
+            tree.arm();
+        }
     }
 
     /// Tells the code below that the clock matters.

@@ -77,7 +77,7 @@ impl<F, T> Root<F, T> {
     fn new(runtime: Arc<dyn Runtime>, observer: Arc<dyn Observer>, future: F) -> Self {
         let tree = Tree::new(runtime, observer);
         let origin = Origin::new("root", Location::caller());
-        let node = NodeRef::bare(Kind::Root, ShieldLevel::None, origin, Some(tree.clone()));
+        let node = NodeRef::unattached(Kind::Root, ShieldLevel::None, origin, Some(tree.clone()));
         tree.set_root(&node);
         Root {
             body: BodyState::Future { future },
@@ -236,7 +236,7 @@ pub fn current() -> Option<Arc<dyn Runtime>> {
 pub fn install(runtime: Arc<dyn Runtime>) -> Result<(), AlreadyInstalled> {
     let tree = Tree::new(runtime, Arc::new(PrintOrphans));
     let origin = Origin::new("installed root", Location::caller());
-    let node = NodeRef::bare(Kind::Root, ShieldLevel::None, origin, Some(tree.clone()));
+    let node = NodeRef::unattached(Kind::Root, ShieldLevel::None, origin, Some(tree.clone()));
     tree.set_root(&node);
     super::current::set_default(node).map_err(|_| AlreadyInstalled {
         name: super::current::default_root().and_then(|root| root.tree()).map_or("", |tree| tree.runtime.name()),

@@ -1,7 +1,7 @@
 //! A task: a scope whose body is a job of the runtime, and whose end is awaited through a handle.
 //!
-//! The body lies in a box of its own, which the node keeps between two polls. Each poll takes it out and puts it back, so no lock is held
-//! while it runs; if the tree is torn down meanwhile (L30), there is nothing to put it back to, and whoever polls drops it.
+//! The body lies in one block with the node. Whoever polls it has it alone meanwhile, without a lock. If the tree is torn down during a
+//! poll (L30), the body is dropped by whoever polls it, as soon as that poll returns.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
@@ -24,20 +24,6 @@ pub(crate) trait RunTask: Send {
 
     /// Drops the future, with the scope as context, and tells the observer of an error that nobody will hear of (L30).
     fn abandon(self: Pin<&mut Self>, node: &NodeRef);
-}
-
-/// Where the body of a task is.
-#[derive(Default)]
-pub(crate) enum TaskBody {
-    /// No task has it: the scope is none, or it is over.
-    #[default]
-    None,
-    /// Between two polls.
-    Here(Pin<Box<dyn RunTask>>),
-    /// A thread has taken it out, to poll it.
-    Polled,
-    /// A thread polls it, and is to drop it when that poll returns.
-    Unwanted,
 }
 
 /// How a task has ended; set once.
@@ -78,56 +64,29 @@ impl TaskOutcome {
 impl NodeRef {
     /// One turn of a task, by the job that the runtime polls; ready when the task has ended.
     pub(super) fn poll_task(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let mut state = self.lock();
-        let mut body = match std::mem::replace(&mut state.body, TaskBody::Polled) {
-            TaskBody::Here(body) => body,
-            other => {
-                // Torn down with its host (L30).
-                state.body = other;
-                return Poll::Ready(());
-            }
-        };
-        drop(state);
+        // If it is gone, it was torn down with its host (L30).
+        let Some(mut task) = self.try_use_body() else { return Poll::Ready(()) };
         let Some(tree) = self.tree() else { unreachable!("a task is spawned in a tree") };
-        let poll = observing::turn(tree, self, || match body.as_mut().poll(self, cx) {
-            Poll::Pending => Poll::Pending,
-            Poll::Ready(closed) => {
-                if self.body_is_wanted() {
-                    body.as_mut().finish(self, closed);
-                } else {
-                    body.as_mut().abandon(self);
-                }
-                Poll::Ready(())
+        let poll = observing::turn(tree, self, || {
+            let Poll::Ready(closed) = task.body().poll(self, cx) else { return Poll::Pending };
+            if task.is_wanted() {
+                task.body().finish(self, closed);
+            } else {
+                task.body().abandon(self);
             }
+            Poll::Ready(())
         });
-        if poll.is_ready() {
-            return Poll::Ready(());
+        if poll.is_pending() {
+            let Some(mut unwanted) = task.put_back() else { return Poll::Pending };
+            unwanted.body().abandon(self);
         }
-        let mut state = self.lock();
-        if let TaskBody::Polled = state.body {
-            state.body = TaskBody::Here(body);
-            return Poll::Pending;
-        }
-        drop(state);
-        body.as_mut().abandon(self);
         Poll::Ready(())
-    }
-
-    /// The scope of the task, which is being polled, is Closed. Says whether somebody still wants to hear of it.
-    fn body_is_wanted(&self) -> bool {
-        matches!(std::mem::take(&mut self.lock().body), TaskBody::Polled)
     }
 
     /// Drops the body, if nobody is polling it; a body that is being polled is dropped by whoever polls it, as soon as that poll returns.
     pub(super) fn abandon_body(&self) {
-        let mut state = self.lock();
-        match std::mem::take(&mut state.body) {
-            TaskBody::None => {}
-            TaskBody::Here(mut body) => {
-                drop(state);
-                body.as_mut().abandon(self);
-            }
-            TaskBody::Polled | TaskBody::Unwanted => state.body = TaskBody::Unwanted,
+        if let Some(mut task) = self.discard_body() {
+            task.body().abandon(self);
         }
     }
 
@@ -192,9 +151,7 @@ impl NodeRef {
 
     /// The scope was closed by a reaper (L29) or with its host (L30): its errors have no caller, its handle gets no value.
     pub(super) fn orphaned(&self) {
-        if let Some(data) = self.data() {
-            data.orphaned(self);
-        }
+        (self.on_orphaned)(self);
         if self.kind != Kind::Task {
             return;
         }

@@ -12,6 +12,7 @@ mod limit;
 mod lock;
 mod map;
 mod pool;
+mod program;
 mod race;
 mod reap;
 mod size;
@@ -36,6 +37,7 @@ pub(crate) fn rows() -> Vec<Row> {
     lock::rows(&mut rows);
     channel::rows(&mut rows);
     pool::rows(&mut rows);
+    program::rows(&mut rows);
     echo::rows(&mut rows);
     size::rows(&mut rows);
     rows.0
