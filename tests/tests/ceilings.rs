@@ -45,7 +45,7 @@ fn a_file_holds_one_concept() {
 }
 
 /// One structure a file, below `raw`. It was to be 350 lines; the block of a task, which saves three allocations a child, is worth the rest.
-const RAW: usize = 420;
+const RAW: usize = 435;
 
 #[test]
 fn unsafe_code_is_little_and_in_one_place() {

@@ -41,9 +41,10 @@ use std::ops::Deref;
 use std::pin::Pin;
 use std::process::abort;
 use std::ptr::NonNull;
+use std::sync::atomic::AtomicUsize;
 use std::task::{RawWaker, RawWakerVTable, Waker};
 
-use crate::sys::atomic::{AtomicU8, AtomicUsize, Ordering};
+use crate::sys::atomic::{AtomicU8, Ordering};
 
 /// What the references to a block have in common.
 pub(crate) trait Head: Send + Sync + Sized + 'static {
@@ -66,6 +67,7 @@ const UNWANTED: u8 = 3;
 
 /// The beginning of each block, whatever its types.
 struct Start<H: Head> {
+    /// No step of a model (`races.rs`), as that of an `Arc` is none: whoever clones a waker may hold a lock that no model knows.
     count: AtomicUsize,
     body: AtomicU8,
     table: &'static Table<H>,

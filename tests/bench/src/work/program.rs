@@ -25,7 +25,7 @@ async fn pipeline<const LIMITED: bool>(n: u64) -> u64 {
         });
         for _ in 0..2 {
             let (next, after) = bounded(ROOM);
-            let mut before = std::mem::replace(&mut received, after);
+            let before = std::mem::replace(&mut received, after);
             scope.spawn(async move {
                 while let Ok(i) = before.recv().await {
                     if LIMITED {
@@ -57,7 +57,7 @@ async fn half(i: u64) -> u64 {
 async fn server<const CHILDREN: bool>(n: u64) -> u64 {
     let Ok(sum) = nursery(async |scope: Nursery| {
         let clients = (0..CONNECTIONS).map(|connection| {
-            let (requests, mut received) = bounded::<(u64, foster::channel::OneshotSender<u64>)>(1);
+            let (requests, received) = bounded::<(u64, foster::channel::OneshotSender<u64>)>(1);
             scope.spawn(async move {
                 while let Ok((i, answer)) = received.recv().await {
                     let work = async {
