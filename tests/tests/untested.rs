@@ -10,8 +10,8 @@ use std::time::Duration;
 use foster::runtime::{BlockingError, Job, Runtime, Timer, Work, current, root};
 use foster::sync::Event;
 use foster::{
-    CancelScope, Instant, LocalNursery, Nursery, ReasonKind, checkpoint_if_cancelled, is_cancelled, local_nursery,
-    move_on_after, nursery, sleep, sleep_forever,
+    CancelScope, Instant, LocalNursery, Nursery, ReasonKind, checkpoint_if_cancelled, graceful, is_cancelled,
+    local_nursery, move_on_after, nursery, sleep, sleep_forever, yield_now,
 };
 use futures_lite::future::poll_once;
 
@@ -83,6 +83,57 @@ fn a_deadline_that_passes_during_a_poll_is_seen_in_that_poll() {
                 });
                 assert!(outcome.await.is_err());
             }
+        })
+        .await;
+    });
+}
+
+/// L8, I8: the same for a deadline that was set when there was a scope inside.
+#[test]
+fn a_deadline_that_is_set_late_is_seen_in_the_scopes_that_are_there() {
+    foster_sim::run(1, async {
+        let ahead = Arc::new(Ahead { inner: current().unwrap(), nanos: AtomicU64::new(0) });
+        let clock = ahead.clone();
+        root(ahead, async {
+            let mut scope = CancelScope::new();
+            let handle = scope.handle();
+            let outcome = scope.run(async {
+                let mut inside = CancelScope::new();
+                let _handle = inside.handle();
+                let inside = inside.run(async {
+                    assert!(handle.set_deadline(Instant::now() + Duration::from_millis(1)));
+                    assert!(!is_cancelled());
+                    clock.nanos.fetch_add(1_000_000, Ordering::SeqCst);
+                    assert!(is_cancelled());
+                    sleep_forever().await
+                });
+                let Err(cancelled) = inside.await;
+                unreachable!("{cancelled} was told to cancelled code");
+            });
+            assert!(outcome.await.is_err());
+        })
+        .await;
+    });
+}
+
+/// L11, I8: a graceful shield holds nothing off when the hard time has passed, although no timer has fired meanwhile.
+#[test]
+fn a_hard_time_that_passes_during_a_poll_is_seen_in_that_poll() {
+    foster_sim::run(1, async {
+        let ahead = Arc::new(Ahead { inner: current().unwrap(), nanos: AtomicU64::new(0) });
+        let clock = ahead.clone();
+        root(ahead, async {
+            let mut scope = CancelScope::new();
+            let handle = scope.handle();
+            let outcome = scope.run(graceful(async {
+                yield_now().await;
+                assert!(handle.cancel_within(Duration::from_millis(1), "with a grace"));
+                assert!(!is_cancelled());
+                clock.nanos.fetch_add(1_000_000, Ordering::SeqCst);
+                assert!(is_cancelled());
+                sleep_forever().await
+            }));
+            assert!(outcome.await.is_err());
         })
         .await;
     });
