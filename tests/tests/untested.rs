@@ -1,17 +1,19 @@
 //! What the mutation check found untested (see `../MUTATIONS.md`): laws that held, and that nothing would have missed.
 
 use std::convert::Infallible;
-use std::pin::pin;
-use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
-use std::task::{Context, Wake, Waker};
+use std::future::poll_fn;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::{Pin, pin};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
 use foster::runtime::{BlockingError, Job, Runtime, Timer, Work, current, root};
 use foster::sync::Event;
 use foster::{
-    CancelScope, Instant, LocalNursery, Nursery, ReasonKind, checkpoint_if_cancelled, graceful, is_cancelled,
-    local_nursery, move_on_after, nursery, sleep, sleep_forever, yield_now,
+    CancelScope, Instant, LocalNursery, Nursery, ReasonKind, checkpoint_if_cancelled, defer, graceful, is_cancelled,
+    local_nursery, move_on_after, nursery, shield, sleep, sleep_forever, yield_now,
 };
 use futures_lite::future::poll_once;
 
@@ -231,5 +233,125 @@ fn a_sleep_wakes_whoever_polled_it_last() {
         assert!(poll_once(pause.as_mut()).await.is_none());
         assert_eq!((Arc::strong_count(&first), first.0.load(Ordering::SeqCst)), (1, 0));
         pause.await;
+    });
+}
+
+/// L16: a cancelled scope waits for a shield that another task polls, and is woken when that has ended.
+#[test]
+fn a_shield_that_another_task_polls_wakes_the_scope_around_at_its_end() {
+    foster_sim::Builder::new(1).spurious_polls(0.0).run(async {
+        let (over, inside) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(None)));
+        let mut scope = CancelScope::new();
+        let handle = scope.handle();
+        let Ok(()) = nursery(async |n: Nursery| {
+            let (looks, begun) = (over.clone(), inside.clone());
+            n.spawn(async move {
+                let around = scope.run(async {
+                    // It looks whenever it is polled, and asks for nothing.
+                    let looks =
+                        poll_fn(move |_| if looks.load(Ordering::SeqCst) { Poll::Ready(()) } else { Poll::Pending });
+                    let mut shielded = Box::pin(shield(looks));
+                    assert!(poll_once(&mut shielded).await.is_none());
+                    *begun.lock().unwrap() = Some(shielded);
+                    sleep_forever().await
+                });
+                let Err(_) = around.await;
+            });
+            sleep(Duration::from_millis(1)).await;
+            let mut shielded = inside.lock().unwrap().take().unwrap();
+            handle.cancel("now");
+            for _ in 0..5 {
+                assert!(poll_once(&mut shielded).await.is_none());
+                sleep(Duration::from_millis(1)).await;
+                assert!(!handle.is_closed(), "it waits for what is inside");
+            }
+            over.store(true, Ordering::SeqCst);
+            assert!(poll_once(&mut shielded).await.is_some());
+        })
+        .await;
+    });
+}
+
+/// A runtime that keeps its jobs: the test polls them.
+struct ByHand {
+    inner: Arc<dyn Runtime>,
+    jobs: Mutex<Vec<Job>>,
+}
+
+impl ByHand {
+    fn new() -> Arc<Self> {
+        Arc::new(ByHand { inner: current().unwrap(), jobs: Mutex::default() })
+    }
+
+    fn only_job(&self) -> Job {
+        let mut jobs = std::mem::take(&mut *self.jobs.lock().unwrap());
+        assert_eq!(jobs.len(), 1);
+        jobs.remove(0)
+    }
+}
+
+impl Runtime for ByHand {
+    fn name(&self) -> &'static str {
+        "by hand"
+    }
+
+    fn spawn(&self, job: Job) {
+        self.jobs.lock().unwrap().push(job);
+    }
+
+    fn now(&self) -> Instant {
+        self.inner.now()
+    }
+
+    fn timer(&self) -> Box<dyn Timer> {
+        self.inner.timer()
+    }
+
+    fn blocking(&self, work: Work) -> Result<(), BlockingError> {
+        self.inner.blocking(work)
+    }
+}
+
+/// R10: the job that guards a root which is polled elsewhere ends with the tree, and is woken for that.
+#[test]
+fn the_sentinel_of_a_tree_is_woken_at_its_end() {
+    foster_sim::run(1, async {
+        let by_hand = ByHand::new();
+        let mut root = pin!(root(by_hand.clone(), yield_now()));
+        assert!(poll_once(root.as_mut()).await.is_none());
+        let mut sentinel = by_hand.only_job();
+        let woken = Arc::new(Wakes::default());
+        let waker = Waker::from(woken.clone());
+        assert!(Pin::new(&mut sentinel).poll(&mut Context::from_waker(&waker)).is_pending());
+        root.await;
+        assert_eq!(woken.0.load(Ordering::SeqCst), 1);
+        assert!(poll_once(&mut sentinel).await.is_some());
+    });
+}
+
+/// L30: a root that waits, and has a request of its own already, is woken when its runtime is gone.
+#[test]
+fn a_root_that_has_panicked_is_woken_when_its_runtime_is_gone() {
+    foster_sim::run(1, async {
+        let by_hand = ByHand::new();
+        let mut root = pin!(root(by_hand.clone(), async {
+            let mut lost = Box::pin(CancelScope::new().run(async {
+                defer(std::future::pending::<()>());
+                sleep_forever().await
+            }));
+            assert!(poll_once(&mut lost).await.is_none());
+            drop(lost);
+            panic!("on purpose");
+        }));
+        let woken = Arc::new(Wakes::default());
+        let waker = Waker::from(woken.clone());
+        assert!(root.as_mut().poll(&mut Context::from_waker(&waker)).is_pending(), "it waits for what was lost");
+        let before = woken.0.load(Ordering::SeqCst);
+        // The sentinel first: it tells the root, and what would have left the root finds that closed.
+        let jobs = std::mem::take(&mut *by_hand.jobs.lock().unwrap());
+        jobs.into_iter().rev().for_each(drop);
+        assert!(woken.0.load(Ordering::SeqCst) > before);
+        let said = catch_unwind(AssertUnwindSafe(|| drop(root.as_mut().poll(&mut Context::from_waker(&waker)))));
+        assert!(said.is_err(), "it tells that the runtime was torn down");
     });
 }
