@@ -32,8 +32,8 @@ from mutants import MUTANTS
 # Target, arguments, settings. The order is that of the run: first what takes little time.
 QUICK = [
     ("untested", [], {}), ("resting", [], {}), ("turns", [], {}), ("wakers", [], {}), ("forgotten", [], {}), ("seeing", [], {}),
-    ("blame", [], {}), ("two_runtimes", [], {}), ("running", [], {}), ("timers", [], {}), ("lib", [], {}), ("leaks", [], {}),
-    ("sim", [], {"FOSTER_SEEDS": "20"}), ("model", [], {"FOSTER_PROGRAMS": "400", "FOSTER_MODEL_PROGRAMS": "0"}),
+    ("blame", [], {}), ("timers", [], {}), ("lib", [], {}), ("leaks", [], {}), ("sim", [], {"FOSTER_SEEDS": "20"}),
+    ("running", [], {}), ("two_runtimes", [], {}), ("model", [], {"FOSTER_PROGRAMS": "400", "FOSTER_MODEL_PROGRAMS": "0"}),
 ]
 REAL = [("smol", [], {}), ("races", [], {}), ("real", [], {"FOSTER_SECONDS": "20", "FOSTER_SURVEY": "1"})]
 MODELS = [("shuttle", ["races::"], {})]

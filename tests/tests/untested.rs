@@ -12,8 +12,8 @@ use std::time::Duration;
 use foster::runtime::{BlockingError, Job, Runtime, Timer, Work, current, root};
 use foster::sync::Event;
 use foster::{
-    CancelScope, Instant, LocalNursery, Nursery, ReasonKind, checkpoint_if_cancelled, defer, graceful, is_cancelled,
-    local_nursery, move_on_after, nursery, shield, sleep, sleep_forever, yield_now,
+    CancelScope, Instant, LocalNursery, Nursery, ReasonKind, StartError, checkpoint_if_cancelled, defer, graceful,
+    is_cancelled, local_nursery, move_on_after, nursery, shield, sleep, sleep_forever, stopping, yield_now,
 };
 use futures_lite::future::poll_once;
 
@@ -272,6 +272,32 @@ fn a_shield_that_another_task_polls_wakes_the_scope_around_at_its_end() {
     });
 }
 
+/// B141, L1, L9: a scope inside a child forgets, when the child is ready, the request that its caller had. (That the hard time does not
+/// reach it either is among the behaviours of `starting`.)
+#[test]
+fn a_request_of_the_caller_is_forgotten_inside_a_child_that_is_ready() {
+    foster_sim::run(1, async {
+        let out = nursery(async |n: Nursery<StartError>| {
+            let mut scope = CancelScope::new();
+            let handle = scope.handle();
+            let child = n.start(async move |ready| {
+                let mut around = CancelScope::new();
+                let _handle = around.handle();
+                let inside = async {
+                    assert!(handle.cancel_within(Duration::from_millis(4), "soon"));
+                    assert!(poll_once(stopping()).await.is_some());
+                    assert!(ready.notify(()));
+                    assert!(poll_once(stopping()).await.is_none());
+                };
+                around.run(inside).await.expect("nobody cancels it");
+            });
+            scope.run(graceful(child)).await.expect("ready before the hard time")
+        })
+        .await;
+        assert!(out.is_ok());
+    });
+}
+
 /// A runtime that keeps its jobs: the test polls them.
 struct ByHand {
     inner: Arc<dyn Runtime>,
@@ -326,6 +352,22 @@ fn the_sentinel_of_a_tree_is_woken_at_its_end() {
         root.await;
         assert_eq!(woken.0.load(Ordering::SeqCst), 1);
         assert!(poll_once(&mut sentinel).await.is_some());
+    });
+}
+
+/// L30: a root that is polled elsewhere is told when its runtime is gone.
+#[test]
+fn a_root_that_waits_is_told_that_its_runtime_is_gone() {
+    foster_sim::run(1, async {
+        let by_hand = ByHand::new();
+        let mut root = pin!(root(by_hand.clone(), sleep_forever()));
+        let woken = Arc::new(Wakes::default());
+        let waker = Waker::from(woken.clone());
+        assert!(root.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+        drop(by_hand.only_job());
+        assert_eq!(woken.0.load(Ordering::SeqCst), 1);
+        let said = catch_unwind(AssertUnwindSafe(|| drop(root.as_mut().poll(&mut Context::from_waker(&waker)))));
+        assert!(said.is_err(), "it tells that the runtime was torn down");
     });
 }
 
