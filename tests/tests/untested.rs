@@ -141,6 +141,33 @@ fn a_hard_time_that_passes_during_a_poll_is_seen_in_that_poll() {
     });
 }
 
+/// L18: a graceful scope that was asked to stop itself tells so, as long as it holds off what was asked of the scope around it.
+#[test]
+fn a_graceful_scope_tells_its_own_end_before_the_hard_time() {
+    for at in [1, 3] {
+        let told = AtomicBool::new(false);
+        foster_sim::run(1, async {
+            let mut scope = CancelScope::new();
+            let handle = scope.handle();
+            let around = scope.run(async {
+                let mut inside = CancelScope::new().graceful();
+                let own = inside.handle();
+                let outcome = inside.run(async {
+                    assert!(handle.cancel_within(Duration::from_millis(2), "the scope around"));
+                    sleep(Duration::from_millis(at)).await;
+                    assert!(own.cancel("itself"));
+                    sleep_forever().await
+                });
+                let Err(_) = outcome.await;
+                told.store(true, Ordering::SeqCst);
+                sleep_forever().await
+            });
+            assert!(around.await.is_err());
+        });
+        assert_eq!(told.load(Ordering::SeqCst), at < 2);
+    }
+}
+
 /// I18, L18: a scope with a request of its own parks if the deadline around it has passed as well, although no timer has fired
 /// meanwhile: its cancelled form is not for cancelled code.
 #[test]
