@@ -37,7 +37,7 @@ QUICK = [
 ]
 REAL = [("smol", [], {}), ("races", [], {}), ("real", [], {"FOSTER_SECONDS": "20", "FOSTER_SURVEY": "1"})]
 MODELS = [("shuttle", ["races::"], {})]
-LIMIT = 100                 # seconds for a program of tests; more than the 60 after which a test that is running is named
+LIMIT = 150                 # seconds for a program of tests; more than the 60 after which a test that is running is named
 MODELS_LIMIT = 400
 AFTER_A_FAILURE = 5         # seconds for other tests to fail, too
 MEMORY = 6 << 30            # a mutant may have no end

@@ -1,7 +1,7 @@
 //! What the mutation check found untested (see `../MUTATIONS.md`): laws that held, and that nothing would have missed.
 
 use std::convert::Infallible;
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
@@ -13,7 +13,8 @@ use foster::runtime::{BlockingError, Job, Runtime, Timer, Work, current, root};
 use foster::sync::Event;
 use foster::{
     CancelScope, Instant, LocalNursery, Nursery, ReasonKind, StartError, checkpoint_if_cancelled, defer, graceful,
-    is_cancelled, local_nursery, move_on_after, nursery, shield, sleep, sleep_forever, stopping, yield_now,
+    is_cancelled, join, local_nursery, merge, move_on_after, nursery, race_all, shield, sleep, sleep_forever, stopping,
+    yield_now,
 };
 use futures_lite::future::poll_once;
 
@@ -423,4 +424,157 @@ fn a_root_that_has_panicked_is_woken_when_its_runtime_is_gone() {
         let said = catch_unwind(AssertUnwindSafe(|| drop(root.as_mut().poll(&mut Context::from_waker(&waker)))));
         assert!(said.is_err(), "it tells that the runtime was torn down");
     });
+}
+
+/// A runtime whose budget the test sets.
+struct Metered {
+    inner: Arc<dyn Runtime>,
+    left: AtomicUsize,
+}
+
+impl Runtime for Metered {
+    fn name(&self) -> &'static str {
+        "metered"
+    }
+
+    fn spawn(&self, job: Job) {
+        self.inner.spawn(job);
+    }
+
+    fn now(&self) -> Instant {
+        self.inner.now()
+    }
+
+    fn timer(&self) -> Box<dyn Timer> {
+        self.inner.timer()
+    }
+
+    fn blocking(&self, work: Work) -> Result<(), BlockingError> {
+        self.inner.blocking(work)
+    }
+
+    fn poll_budget(&self, cx: &mut Context<'_>) -> Poll<()> {
+        if self.should_yield() {
+            cx.waker().wake_by_ref();
+            return Poll::Pending;
+        }
+        self.left.fetch_sub(1, Ordering::SeqCst);
+        Poll::Ready(())
+    }
+
+    fn should_yield(&self) -> bool {
+        self.left.load(Ordering::SeqCst) == 0
+    }
+}
+
+/// Who was polled, in order.
+type Polled = Arc<Mutex<Vec<usize>>>;
+
+/// Each poll takes a unit of the budget, if there is one, and asks for another poll.
+fn goes_on(number: usize, polled: &Polled) -> impl Future<Output = ()> + use<> {
+    let polled = polled.clone();
+    poll_fn(move |cx| {
+        polled.lock().unwrap().push(number);
+        let _ = foster::leaf::poll_budget(cx);
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    })
+}
+
+/// Polls what `make` makes once with each of these budgets. Returns who was polled each time.
+fn polled_with<const N: usize, F: Future>(budgets: [usize; N], make: impl FnOnce(&Polled) -> F) -> [Vec<usize>; N] {
+    foster_sim::run(1, async {
+        let metered = Arc::new(Metered { inner: current().unwrap(), left: AtomicUsize::new(usize::MAX) });
+        let meter = metered.clone();
+        root(metered, async {
+            let polled = Polled::default();
+            let mut future = pin!(make(&polled));
+            let mut said = [const { Vec::new() }; N];
+            for (budget, said) in budgets.into_iter().zip(&mut said) {
+                meter.left.store(budget, Ordering::SeqCst);
+                assert!(poll_once(future.as_mut()).await.is_none());
+                *said = std::mem::take(&mut *polled.lock().unwrap());
+            }
+            meter.left.store(usize::MAX, Ordering::SeqCst);
+            said
+        })
+        .await
+    })
+}
+
+/// L38: who polls many futures stops when the budget is used up. A turn that begins without any polls all of them, lest it be the same
+/// one every time.
+#[test]
+fn a_turn_ends_with_the_budget_unless_it_began_without() {
+    let all = |polled: &Polled| [0, 1, 2].map(|number| goes_on(number, polled));
+    let group = polled_with([9, 1, 0], |polled| race_all(all(polled)));
+    let merged = polled_with([9, 1, 0], |polled| {
+        let streams = all(polled).map(|future| {
+            let mut future = Box::pin(future);
+            futures_lite::stream::poll_fn(move |cx| future.as_mut().poll(cx).map(Some))
+        });
+        let mut merged = merge(streams);
+        async move { merged.next().await }
+    });
+    let children = polled_with([9, 1, 0], |polled| {
+        let children = all(polled);
+        local_nursery(async |n: LocalNursery<'static>| children.into_iter().for_each(|child| drop(n.spawn(child))))
+    });
+    for turns in [group, merged, children] {
+        assert_eq!(turns.map(|polled| polled.len()), [3, 1, 3]);
+    }
+}
+
+/// L38: whichever future of a tuple comes first in a turn with a budget, another one does in the next; turns without any do not count.
+#[test]
+fn the_first_of_a_tuple_changes_whenever_there_is_a_budget() {
+    let turns = polled_with([9, 0, 9, 0], |polled| join((goes_on(0, polled), goes_on(1, polled))));
+    assert_ne!(turns[0][0], turns[2][0]);
+}
+
+/// L14: a join gives what had come before its code was cancelled, by a request of its own scope or from further out.
+#[test]
+fn a_join_gives_what_came_before_the_cancel() {
+    for (seed, further_in) in (0..20).flat_map(|seed| [(seed, false), (seed, true)]) {
+        let joined = Arc::new(AtomicBool::new(false));
+        let gets = joined.clone();
+        foster_sim::run(seed, async move {
+            let [waits, ended] = [0; 2].map(|_| Arc::new(AtomicBool::new(false)));
+            let mut scope = CancelScope::new();
+            let handle = scope.handle();
+            let Ok(()) = nursery(async |n: Nursery| {
+                let (waited_for, ends) = (waits.clone(), ended.clone());
+                let task = n.spawn(async move {
+                    while !waited_for.load(Ordering::SeqCst) {
+                        yield_now().await;
+                    }
+                    ends.store(true, Ordering::SeqCst);
+                });
+                n.spawn(async move {
+                    while !ended.load(Ordering::SeqCst) {
+                        yield_now().await;
+                    }
+                    handle.cancel("now");
+                });
+                let joins = async move {
+                    waits.store(true, Ordering::SeqCst);
+                    assert!(task.await.is_ok());
+                    gets.store(true, Ordering::SeqCst);
+                    sleep_forever().await
+                };
+                let around = scope.run(async {
+                    let mut inside = CancelScope::new();
+                    let _handle = inside.handle();
+                    if further_in {
+                        let Err(_) = inside.run(joins).await;
+                        unreachable!("nobody asked it");
+                    }
+                    joins.await
+                });
+                let Err(_) = around.await;
+            })
+            .await;
+        });
+        assert!(joined.load(Ordering::SeqCst), "seed {seed}");
+    }
 }
