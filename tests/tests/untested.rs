@@ -9,12 +9,13 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
+use foster::channel::{RecvError, bounded};
 use foster::runtime::{BlockingError, Job, Runtime, Timer, Work, current, root};
 use foster::sync::Event;
 use foster::{
-    CancelScope, Instant, LocalNursery, Nursery, ReasonKind, StartError, checkpoint_if_cancelled, defer, graceful,
-    is_cancelled, join, local_nursery, merge, move_on_after, nursery, race_all, shield, sleep, sleep_forever, stopping,
-    yield_now,
+    CancelScope, Exit, Instant, Lent, LocalNursery, Nursery, ReasonKind, StartError, bracket, checkpoint_if_cancelled,
+    defer, graceful, is_cancelled, join, local_nursery, merge, move_on_after, nursery, race_all, shield, sleep,
+    sleep_forever, stopping, yield_now,
 };
 use futures_lite::future::poll_once;
 
@@ -423,6 +424,81 @@ fn a_root_that_has_panicked_is_woken_when_its_runtime_is_gone() {
         assert!(woken.0.load(Ordering::SeqCst) > before);
         let said = catch_unwind(AssertUnwindSafe(|| root.as_mut().poll(&mut Context::from_waker(&waker)).is_ready()));
         assert!(said.is_err(), "it tells that the runtime was torn down");
+    });
+}
+
+struct PanicsOnDrop;
+
+impl Drop for PanicsOnDrop {
+    fn drop(&mut self) {
+        panic!("as it is dropped, on purpose");
+    }
+}
+
+/// L27, L32: the release of a bracket that was lost, and whose body panics as it is dropped, learns of the panic.
+#[test]
+fn a_bracket_whose_body_panics_as_it_is_dropped_has_panicked() {
+    let told = Arc::new(OnceLock::new());
+    let tells = told.clone();
+    let run = || {
+        foster_sim::run(1, async {
+            let body = async |_: Lent<()>| {
+                let _panics = PanicsOnDrop;
+                std::future::pending::<()>().await
+            };
+            let mut lost = Box::pin(bracket(async {}, body, async move |(), exit| drop(tells.set(exit))));
+            assert!(poll_once(&mut lost).await.is_none());
+        });
+    };
+    assert!(catch_unwind(AssertUnwindSafe(run)).is_err());
+    assert!(matches!(told.get(), Some(Exit::Panicked)), "{told:?}");
+}
+
+/// A runtime on which each operation takes a millisecond.
+struct Slow(Ahead);
+
+impl Runtime for Slow {
+    fn name(&self) -> &'static str {
+        "slow"
+    }
+
+    fn spawn(&self, job: Job) {
+        self.0.spawn(job);
+    }
+
+    fn now(&self) -> Instant {
+        self.0.now()
+    }
+
+    fn timer(&self) -> Box<dyn Timer> {
+        self.0.timer()
+    }
+
+    fn blocking(&self, work: Work) -> Result<(), BlockingError> {
+        self.0.blocking(work)
+    }
+
+    fn poll_budget(&self, _: &mut Context<'_>) -> Poll<()> {
+        self.0.nanos.fetch_add(1_000_000, Ordering::SeqCst);
+        Poll::Ready(())
+    }
+}
+
+/// L14: code that becomes cancelled while it looks at a channel is not told that the channel is closed.
+#[test]
+fn a_channel_that_is_closed_is_no_news_after_the_deadline() {
+    foster_sim::run(1, async {
+        let slow = Slow(Ahead { inner: current().unwrap(), nanos: AtomicU64::new(0) });
+        root(Arc::new(slow), async {
+            let (sender, receiver) = bounded::<()>(1);
+            drop(sender);
+            assert_eq!(
+                move_on_after(Duration::from_micros(1500), receiver.recv()).await,
+                Some(Err(RecvError::Disconnected))
+            );
+            assert_eq!(move_on_after(Duration::from_micros(500), receiver.recv()).await, None);
+        })
+        .await;
     });
 }
 
