@@ -127,7 +127,6 @@ MUTANTS = [
     ("graceful-is-full", "shield.rs", "CancelScope::new().graceful().run", "CancelScope::new().shielded().run"),
     ("bracket-has-no-exit", "bracket.rs", "        self.lease.set_exit((self.exit)(&output));\n", ""),
     ("panic-is-no-exit", "bracket/lease.rs", "_ if state.has_panicked() => Exit::Panicked,", "_ if false => Exit::Panicked,"),
-    ("panic-of-a-child-is-no-exit", "bracket/lease.rs", "Some(request) if request.reason.kind() == ReasonKind::Panicked => Exit::Panicked,", "Some(_) if false => Exit::Panicked,"),
     ("bracket-loses-the-resource", "bracket/lease.rs", "lock(&self.lease.state).returned = self.resource.take();", "drop(self.resource.take());"),
     ("lost-job-panics-in-silence", "thread/job_future.rs", "                            end.resume_panic();\n", ""),
     ("job-keeps-its-permit", "thread/job_context.rs", "        drop(permit);\n", "        std::mem::forget(permit);\n"),

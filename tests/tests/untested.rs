@@ -301,6 +301,100 @@ fn a_shield_that_another_task_polls_wakes_the_scope_around_at_its_end() {
     });
 }
 
+/// L12, L15: runnable code gets one poll after the request, and others only as long as it drives a scope that has to end.
+#[test]
+fn code_that_had_its_poll_is_not_polled_when_what_it_waited_for_has_ended() {
+    foster_sim::Builder::new(1).spurious_polls(0.0).run(async {
+        let (over, inside, waker) =
+            (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(None)), Arc::new(Mutex::new(None)));
+        let polls_after = Arc::new(AtomicUsize::new(0));
+        let mut scope = CancelScope::new();
+        let handle = scope.handle();
+        let Ok(()) = nursery(async |n: Nursery| {
+            let (looks, begun, leaves, counts) = (over.clone(), inside.clone(), waker.clone(), polls_after.clone());
+            n.spawn(async move {
+                let around = scope.run(async {
+                    let ended = looks.clone();
+                    let shields =
+                        poll_fn(move |_| if looks.load(Ordering::SeqCst) { Poll::Ready(()) } else { Poll::Pending });
+                    let mut shielded = Box::pin(shield(shields));
+                    assert!(poll_once(&mut shielded).await.is_none());
+                    *begun.lock().unwrap() = Some(shielded);
+                    poll_fn::<std::convert::Infallible, _>(|cx| {
+                        counts.fetch_add(usize::from(ended.load(Ordering::SeqCst)), Ordering::SeqCst);
+                        *leaves.lock().unwrap() = Some(cx.waker().clone());
+                        Poll::Pending
+                    })
+                    .await
+                });
+                let Err(_) = around.await;
+            });
+            sleep(Duration::from_millis(1)).await;
+            let mut shielded = inside.lock().unwrap().take().unwrap();
+            Option::<Waker>::take(&mut waker.lock().unwrap()).unwrap().wake();
+            handle.cancel("now");
+            assert!(poll_once(&mut shielded).await.is_none());
+            sleep(Duration::from_millis(1)).await;
+            assert!(!handle.is_closed(), "it waits for what is inside");
+            over.store(true, Ordering::SeqCst);
+            assert!(poll_once(&mut shielded).await.is_some());
+        })
+        .await;
+        assert_eq!(polls_after.load(Ordering::SeqCst), 0);
+    });
+}
+
+/// L12: of two requests of one instant the first makes nobody runnable, whichever that is: code that waits is dropped unpolled.
+#[test]
+fn the_order_of_two_requests_of_one_instant_does_not_matter() {
+    for inner_first in [false, true] {
+        foster_sim::Builder::new(1).spurious_polls(0.0).run(async {
+            let (asked, polls) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+            let (mut scope, mut inside) = (CancelScope::new(), CancelScope::new());
+            let (handle, inner) = (scope.handle(), inside.handle());
+            let Ok(()) = nursery(async |n: Nursery| {
+                let (is_asked, counts) = (asked.clone(), polls.clone());
+                n.spawn(async move {
+                    let mut waits = Box::pin(inside.run(sleep_forever()));
+                    let around = scope.run(poll_fn::<std::convert::Infallible, _>(|cx| {
+                        counts.fetch_add(usize::from(is_asked.load(Ordering::SeqCst)), Ordering::SeqCst);
+                        assert!(waits.as_mut().poll(cx).is_pending());
+                        Poll::Pending
+                    }));
+                    let Err(_) = around.await;
+                });
+                sleep(Duration::from_millis(1)).await;
+                asked.store(true, Ordering::SeqCst);
+                let mut handles = [handle, inner];
+                if inner_first {
+                    handles.reverse();
+                }
+                assert!(handles.iter().all(|handle| handle.cancel("now")));
+            })
+            .await;
+            assert_eq!(polls.load(Ordering::SeqCst), 0, "inner first: {inner_first}");
+        });
+    }
+}
+
+/// L15: a scope that is dropped with the cancelled body around it was not lost: nobody has asked it to stop.
+#[test]
+fn a_scope_that_goes_with_the_body_around_it_was_not_asked() {
+    foster_sim::run(1, async {
+        let (mut scope, mut inside) = (CancelScope::new(), CancelScope::new());
+        let (handle, inner) = (scope.handle(), inside.handle());
+        let around = scope.run(async {
+            let mut rests = Box::pin(inside.run(sleep_forever()));
+            assert!(poll_once(&mut rests).await.is_none());
+            handle.cancel("now");
+            sleep_forever().await
+        });
+        assert!(around.await.is_err());
+        assert!(inner.is_closed());
+        assert!(inner.reason().is_none(), "{:?}", inner.reason());
+    });
+}
+
 /// B141, L1, L9: a scope inside a child forgets, when the child is ready, the request that its caller had. (That the hard time does not
 /// reach it either is among the behaviours of `starting`.)
 #[test]
@@ -424,6 +518,24 @@ fn a_root_that_has_panicked_is_woken_when_its_runtime_is_gone() {
         assert!(woken.0.load(Ordering::SeqCst) > before);
         let said = catch_unwind(AssertUnwindSafe(|| root.as_mut().poll(&mut Context::from_waker(&waker)).is_ready()));
         assert!(said.is_err(), "it tells that the runtime was torn down");
+    });
+}
+
+/// L14: code that was cancelled after it gave way gets one more poll, and does not go on in it.
+#[test]
+fn who_is_cancelled_after_giving_way_does_not_go_on() {
+    foster_sim::run(1, async {
+        let mut scope = CancelScope::new();
+        let (handle, went_on) = (scope.handle(), AtomicBool::new(false));
+        let mut run = pin!(scope.run(async {
+            yield_now().await;
+            went_on.store(true, Ordering::SeqCst);
+            sleep_forever().await
+        }));
+        assert!(poll_once(run.as_mut()).await.is_none());
+        assert!(handle.cancel("now"));
+        assert!(run.await.is_err());
+        assert!(!went_on.load(Ordering::SeqCst));
     });
 }
 
