@@ -3,92 +3,249 @@
 
     tests/mutations.py [NAME ...]      all mutants, or those named; MUTATIONS.md has the result of a whole run
     tests/mutations.py --check         only looks whether each of them still fits the core
+    tests/mutations.py --switch        only makes the copy with all mutants in it
 
-Works on a copy of the repository in a temporary directory, with a target directory of its own (`MUTATION_TARGET` keeps it
-for the next run). Each mutant replaces one text, which must occur exactly once, and runs the quick tests: the suite on the
-simulator with few seeds, the model with few programs. A mutant that only hangs is caught by the time limit
-(`MUTATION_LIMIT`, in seconds); what had been running for more than a minute by then is named, with "(hangs)".
+All mutants are in one build, and an environment variable, `FOSTER_MUTANT`, says which of them is active. For that the core is
+rewritten in a copy of the repository. A mutant replaces one text, which occurs once, inside of one function; the copy has the body of
+this function twice:
+
+    fn f(..) { if crate::mutation::active(7) { the body with the edit } else { the body } }
+
+A function with several mutants has one more body for each of them.
+
+The copy and its target directory are in a temporary directory, or in `MUTATION_DIR`, where the next run finds what is built. No mutant
+is active when the tests are run first, and they have to pass. Then each mutant is run, in three stages, until one test notices:
+
+1. the quick tests, two mutants at a time
+2. what takes its time from a real clock, one mutant at a time
+3. the models of the races, with shuttle, which is a build of its own
+
+A program of tests is ended when three of its tests have failed, or some seconds after the first. One that does not end is caught,
+too: what had been running for more than a minute by the time limit is named, with "(hangs)".
 """
-import json, os, pathlib, re, shutil, subprocess, sys, tempfile, time
+import concurrent.futures, json, os, pathlib, re, resource, subprocess, sys, tempfile, threading, time
 
 HERE = pathlib.Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE))
 from mutants import MUTANTS
 
+# Target, arguments, settings. The order is that of the run: first what takes little time.
 QUICK = [
-    ("untested", {}), ("resting", {}), ("sim", {"FOSTER_SEEDS": "20"}),
-    ("model", {"FOSTER_PROGRAMS": "400", "FOSTER_MODEL_PROGRAMS": "0"}), ("real", {"FOSTER_SECONDS": "20"}),
+    ("untested", [], {}), ("resting", [], {}), ("turns", [], {}), ("wakers", [], {}), ("forgotten", [], {}), ("seeing", [], {}),
+    ("blame", [], {}), ("timers", [], {}), ("lib", [], {}), ("leaks", [], {}), ("sim", [], {"FOSTER_SEEDS": "20"}),
+    ("running", [], {}), ("two_runtimes", [], {}), ("model", [], {"FOSTER_PROGRAMS": "400", "FOSTER_MODEL_PROGRAMS": "0"}),
 ]
-LIMIT = int(os.environ.get("MUTATION_LIMIT", "150"))    # seconds for a run
+REAL = [("smol", [], {}), ("races", [], {}), ("real", [], {"FOSTER_SECONDS": "20", "FOSTER_SURVEY": "1"})]
+MODELS = [("shuttle", ["races::"], {})]
+LIMIT = 150                 # seconds for a program of tests; more than the 60 after which a test that is running is named
+MODELS_LIMIT = 400
+AFTER_A_FAILURE = 5         # seconds for other tests to fail, too
+MEMORY = 6 << 30            # a mutant may have no end
+
+SWITCH = """//! Which mutant is active: see tests/mutations.py.
+
+/// Whether it is the one with this number.
+#[inline]
+pub(crate) fn active(number: usize) -> bool {
+    static CHOSEN: std::sync::OnceLock<usize> = std::sync::OnceLock::new();
+    let chosen = || std::env::var("FOSTER_MUTANT").map_or(usize::MAX, |number| number.parse().expect("a number"));
+    *CHOSEN.get_or_init(chosen) == number
+}
+"""
 
 
-def copy(to):
-    listed = subprocess.run(["git", "ls-files", "-z"], cwd=HERE.parent, check=True, capture_output=True).stdout
-    for name in filter(None, listed.decode().split("\0")):
-        target = to / name
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(HERE.parent / name, target)          # with new times: the target directory may hold a mutant
+# ---- the core with all mutants ----
+
+def blank(text):
+    """The code, with spaces in place of comments, strings and characters."""
+    no_code = r'//[^\n]*|/\*.*?\*/|\bb?r(#*)".*?"\1|"(?:\\.|[^"\\])*"|' + r"'(?:\\[^']*|[^'\\])'"
+    return re.sub(no_code, lambda found: re.sub(r"[^\n]", " ", found[0]), text, flags=re.S)
 
 
-def failing(copy, target, test, settings):
-    """The tests that fail, or the word for why there are none."""
-    env = {**os.environ, **settings, "CARGO_TARGET_DIR": str(target), "RUST_BACKTRACE": "0", "CARGO_PROFILE_DEV_DEBUG": "0"}
-    build = ["cargo", "test", "-q", "-p", "foster-conformance", "--test", test, "--no-run", "--message-format=json"]
-    built = subprocess.run(build, cwd=copy, env=env, capture_output=True, text=True)
-    if built.returncode:
-        sys.exit(f"this does not compile:\n{built.stdout[-4000:]}")
-    # Not run through cargo: what hangs has to be ended itself.
-    binary = [name for line in built.stdout.splitlines() if (name := json.loads(line).get("executable"))][-1]
-    try:
-        run = subprocess.run([binary], cwd=copy / "tests", env=env, capture_output=True, timeout=LIMIT)
-        output, ended = run.stdout.decode(), run.returncode == 0
-    except subprocess.TimeoutExpired as stopped:
-        output, ended = (stopped.stdout or b"").decode(), False
-        hanging = re.findall(r"^test (\S+) has been running for over", output, re.M)
-        hanging = [name for name in hanging if not re.search(rf"^test {re.escape(name)} \.\.\. ", output, re.M)]
-        return re.findall(r"^test (\S+) .*FAILED$", output, re.M) + ([f"{name} (hangs)" for name in hanging] or ["(time limit)"])
-    if ended:
-        return []
-    return re.findall(r"^test (\S+) .*FAILED$", output, re.M) or ["(abort)"]
+def bodies(text):
+    """Where the bodies of the functions are, between their braces."""
+    code = blank(text)
+    for head in re.finditer(r"\bfn\s+\w+", code):
+        at, depth = head.end(), 0
+        while depth or code[at] not in "{;":
+            depth += (code[at] in "([") - (code[at] in ")]")
+            at += 1
+        if code[at] == ";":
+            continue
+        begin, depth = at + 1, 1
+        while depth:
+            at += 1
+            depth += (code[at] == "{") - (code[at] == "}")
+        yield begin, at
 
 
-def check():
+def find(text, old):
+    """Where the text of a mutant is, and the body of the innermost function around it; or what is wrong with it."""
+    if text.count(old) != 1:
+        return f"{text.count(old)} times"
+    at = text.index(old)
+    around = [(begin, end) for begin, end in bodies(text) if begin <= at and at + len(old) <= end]
+    return (at, max(around)) if around else "not inside of one function"
+
+
+def check(sources):
     """Each edit has its one place in the core as it is now."""
+    found = {name: (file, find(sources[file], old)) for name, file, old, _ in MUTANTS}
+    astray = [f"{name}: {what} in {file}" for name, (file, what) in found.items() if isinstance(what, str)]
+    astray += ["two mutants have one name"] if len(found) < len(MUTANTS) else []
+    if astray:
+        return astray
+    for name, (file, what) in found.items():
+        nested = [other for other, (place, inner) in found.items() if place == file and what[1][0] < inner[1][0] < what[1][1]]
+        astray += [f"{name}: {nested[0]} is in a function inside of that function"] if nested else []
+    return astray
+
+
+def switch(sources):
+    """The files of the core in which mutants are, with all of them."""
+    switched = {}
+    for file, text in sources.items():
+        here = {}
+        for number, (_, place, old, new) in enumerate(MUTANTS):
+            if place == file:
+                at, body = find(text, old)
+                here.setdefault(body, []).append((number, at, old, new))
+        for (begin, end), mutants in sorted(here.items(), reverse=True):
+            chain = "".join(
+                f"if crate::mutation::active({number}) {{{text[begin:at]}{new}{text[at + len(old):end]}}} else "
+                for number, at, old, new in mutants
+            )
+            text = f"{text[:begin]} {chain}{{{text[begin:end]}}} {text[end:]}"
+        switched[file] = text
+    return switched
+
+
+def copy(to, sources):
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=HERE.parent, check=True, capture_output=True).stdout
+    files = {name: (HERE.parent / name).read_bytes() for name in filter(None, listed.decode().split("\0"))}
+    files.update({f"core/src/{file}": text.encode() for file, text in switch(sources).items()})
+    files["core/src/mutation.rs"] = SWITCH.encode()
+    files["core/src/lib.rs"] = b"#![allow(warnings)]\n" + files["core/src/lib.rs"] + b"\nmod mutation;\n"
+    for name, content in files.items():
+        file = to / name
+        file.parent.mkdir(parents=True, exist_ok=True)
+        if not file.exists() or file.read_bytes() != content:       # else what was built of it is good
+            file.write_bytes(content)
+            file.chmod((HERE.parent / name).stat().st_mode if (HERE.parent / name).exists() else 0o644)
+
+
+# ---- the tests ----
+
+def build(copy, target, what, **env):
+    """Builds tests, and returns where the programs are, by name."""
+    env = {**os.environ, "CARGO_TARGET_DIR": str(target), "CARGO_PROFILE_DEV_DEBUG": "0", "CARGO_INCREMENTAL": "0", **env}
+    command = ["cargo", "test", *what, "--no-run", "--message-format=json-render-diagnostics"]
+    built = subprocess.run(command, cwd=copy, env=env, stdout=subprocess.PIPE, text=True)
+    if built.returncode:
+        sys.exit("this does not compile")
+    said = [json.loads(line) for line in built.stdout.splitlines()]
+    return {line["target"]["name"]: line["executable"] for line in said if line.get("executable")}
+
+
+def failing(program, arguments, settings, number, cwd, limit):
+    """The tests that fail, at most three, or the word for why there are none."""
+    env = {**os.environ, **settings, "RUST_BACKTRACE": "0"}
+    env.update({} if number is None else {"FOSTER_MUTANT": str(number)})
+    bound = lambda: resource.setrlimit(resource.RLIMIT_AS, (MEMORY, MEMORY))
+    with tempfile.TemporaryFile("w+") as out:
+        run = subprocess.Popen([program, *arguments], cwd=cwd, env=env, stdout=out, stderr=subprocess.DEVNULL, preexec_fn=bound)
+        begin, first = time.monotonic(), None
+        while True:
+            time.sleep(0.1)
+            ended, now = run.poll(), time.monotonic()
+            output = os.pread(out.fileno(), 1 << 24, 0).decode(errors="replace")
+            failed = re.findall(r"^test (\S+) .*FAILED$", output, re.M)
+            first = first or (now if failed else None)
+            if ended is not None:
+                return failed[:3] or ([] if ended == 0 else ["(abort)"])
+            if len(failed) >= 3 or first and now - first > AFTER_A_FAILURE or now - begin > limit:
+                break
+        run.kill()
+        run.wait()
+    hanging = re.findall(r"^test (\S+) has been running for over", output, re.M)
+    hanging = [f"{name} (hangs)" for name in hanging if not re.search(rf"^test {re.escape(name)} \.\.\. ", output, re.M)]
+    return (failed or hanging or ["(time limit)"])[:3]
+
+
+def failing_surely(program, arguments, settings, number, cwd, limit):
+    """As `failing`; but one test that fails alone has to fail again: a machine that is busy makes threads late."""
+    names = failing(program, arguments, settings, number, cwd, limit)
+    if len(names) == 1 and re.fullmatch(r"[\w:]+", names[0]):
+        if not failing(program, ["--exact", names[0]], settings, number, cwd, limit):
+            return failing(program, [*arguments, "--skip", names[0]], settings, number, cwd, limit)
+    return names
+
+
+class Run:
+    """The mutants that are left, and what has caught the others."""
+
+    def __init__(self, only, where):
+        self.left = [number for number, mutant in enumerate(MUTANTS) if not only or mutant[0] in only]
+        self.caught, self.cwd, self.lock = {}, where / "tests", threading.Lock()
+
+    def stage(self, tests, programs, at_once, failing, limit=LIMIT):
+        for name, arguments, settings in tests if self.left else []:
+            begin = time.monotonic()
+            broken = failing(programs[name], arguments, settings, None, self.cwd, limit)
+            print(f"{name} without any mutation: {time.monotonic() - begin:.0f} s", file=sys.stderr, flush=True)
+            assert not broken, f"without any mutation these fail: {name}: {broken}"
+        with concurrent.futures.ThreadPoolExecutor(at_once) as pool:
+            list(pool.map(lambda number: self.one(number, tests, programs, failing, limit), self.left))
+        self.left = [number for number in self.left if number not in self.caught]
+
+    def one(self, number, tests, programs, failing, limit):
+        begin = time.monotonic()
+        for name, arguments, settings in tests:
+            names = failing(programs[name], arguments, settings, number, self.cwd, limit)
+            if names:
+                self.caught[number] = f"{name}: " + ", ".join(f"`{test}`" for test in names)
+                break
+        with self.lock:
+            print(f"{MUTANTS[number][0]}: {time.monotonic() - begin:.0f} s: {self.caught.get(number, '-')}", file=sys.stderr, flush=True)
+
+
+def row(number, caught):
+    name, file, old, new = MUTANTS[number]
+    line = lambda text: " ".join(text.split()).replace("|", "\\|")
+    return f"| {name}<br>{file} | `{line(old)}` → `{line(new) or ' '}` | {caught.get(number, '**survives**')} |"
+
+
+def run_all(only, where, target):
+    run, begin = Run(only, where), time.monotonic()
+    past = lambda what: print(f"{what}: {(time.monotonic() - begin) / 60:.0f} min", file=sys.stderr, flush=True)
+    wanted = [option for name, _, _ in QUICK + REAL if name != "lib" for option in ("--test", name)]
+    programs = build(where, target, ["-p", "foster-conformance", *wanted])
+    programs["lib"] = build(where, target, ["-p", "foster", "--lib"])["foster"]
+    past("built")
+    run.stage(QUICK, programs, 2, failing_surely)
+    past("quick tests")
+    run.stage(REAL, programs, 1, failing)
+    past("with a real clock")
+    if run.left:
+        shuttle = build(where, target / "shuttle", ["-p", "foster", "--lib"], RUSTFLAGS="--cfg foster_shuttle")
+        run.stage(MODELS, {"shuttle": shuttle["foster"]}, 2, failing, MODELS_LIMIT)
+    past("models of the races")
+    print("| mutant | edit | caught by |\n|---|---|---|")
+    for number in sorted([*run.caught, *run.left]):
+        print(row(number, run.caught))
+    print(f"\nSurvivors: {', '.join(MUTANTS[number][0] for number in run.left) or 'none'}.")
+
+
+def main(arguments):
     sources = {file: (HERE.parent / "core/src" / file).read_text() for _, file, _, _ in MUTANTS}
-    astray = [f"{name}: {sources[file].count(old)} times in {file}" for name, file, old, _ in MUTANTS if sources[file].count(old) != 1]
-    sys.exit("\n".join(astray) if astray else print(f"{len(MUTANTS)} mutants fit"))
-
-
-def main(only):
-    if only == ["--check"]:
-        check()
-    target = pathlib.Path(os.environ.get("MUTATION_TARGET") or tempfile.mkdtemp(prefix="mutation-target-"))
+    astray = check(sources)
+    if astray or arguments == ["--check"]:
+        sys.exit("\n".join(astray) if astray else print(f"{len(MUTANTS)} mutants fit"))
     with tempfile.TemporaryDirectory(prefix="mutation-") as where:
-        where = pathlib.Path(where)
-        copy(where)
-        broken = [name for test, settings in QUICK for name in failing(where, target, test, settings)]
-        assert not broken, f"these fail without any mutation: {broken}"
-        print("| mutant | edit | caught by |\n|---|---|---|", flush=True)
-        survivors = []
-        for name, file, old, new in MUTANTS:
-            if only and name not in only:
-                continue
-            path = where / "core/src" / file
-            text = path.read_text()
-            assert text.count(old) == 1, f"{name}: {file} has {text.count(old)} times {old!r}"
-            path.write_text(text.replace(old, new))
-            begin, caught = time.time(), []
-            for test, settings in QUICK:
-                names = failing(where, target, test, settings)
-                rest = f" and {len(names) - 3} more" if len(names) > 3 else ""
-                caught += [f"{test}: " + ", ".join(f"`{name}`" for name in names[:3]) + rest] if names else []
-            path.write_text(text)
-            survivors += [] if caught else [name]
-            line = lambda text: " ".join(text.split()).replace("|", "\\|")
-            edit = f"`{line(old)}` → `{line(new) or ' '}`"
-            print(f"| {name}<br>{file} | {edit} | {'; '.join(caught) or '**survives**'} |", flush=True)
-            print(f"{name}: {time.time() - begin:.0f} s", file=sys.stderr)
-        print(f"\nSurvivors: {', '.join(survivors) or 'none'}.")
+        where = pathlib.Path(os.environ.get("MUTATION_DIR") or where)
+        copy(where / "copy", sources)
+        if arguments != ["--switch"]:
+            run_all(arguments, where / "copy", where / "target")
 
 
 main(sys.argv[1:])

@@ -6,11 +6,14 @@
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, mpsc};
-use std::task::Poll;
+use std::sync::{Arc, Mutex, OnceLock, mpsc};
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
-use foster::{CancelScope, Nursery, checkpoint, defer, graceful, move_on_after, nursery, shield, sleep, yield_now};
+use foster::{
+    CancelScope, Nursery, Task, TaskStatus, checkpoint, defer, graceful, move_on_after, nursery, shield, sleep,
+    yield_now,
+};
 
 /// How many rounds each test runs; `FOSTER_ROUNDS` overrides it.
 fn rounds() -> u64 {
@@ -332,4 +335,73 @@ impl Drop for Counted {
     fn drop(&mut self) {
         self.0.fetch_add(1, Ordering::SeqCst);
     }
+}
+
+/// Looks, when it is given up, whether the last child of its nursery is cancelled.
+struct GivenUp {
+    last: Arc<OnceLock<Task<()>>>,
+    too_early: Arc<AtomicUsize>,
+}
+
+impl Drop for GivenUp {
+    fn drop(&mut self) {
+        if self.last.get().is_some_and(|last| last.status() == TaskStatus::Running) {
+            self.too_early.fetch_add(1, Ordering::Relaxed);
+        }
+    }
+}
+
+/// L11: what a cancelled child gives up finds all others of the same request cancelled, although the first children run on other threads
+/// while the last are being marked: those that were runnable, those that wait and are woken meanwhile, and those that nobody has polled.
+#[test]
+fn what_is_given_up_against_the_marks_of_its_request() {
+    const CHILDREN: usize = 60;
+    race("what_is_given_up_against_the_marks_of_its_request", |mut dice| async move {
+        let (last, too_early) = (Arc::new(OnceLock::new()), Arc::new(AtomicUsize::new(0)));
+        let wakers = Arc::new(Mutex::new(Vec::<Waker>::new()));
+        let Ok(()) = nursery(async |around: Nursery| {
+            let wakes = wakers.clone();
+            around.spawn_daemon(async move {
+                loop {
+                    let woken = std::mem::take(&mut *wakes.lock().unwrap());
+                    woken.into_iter().for_each(Waker::wake);
+                    yield_now().await;
+                }
+            });
+            let mut scope = CancelScope::new();
+            let handle = scope.handle();
+            let children = async {
+                let Ok(()) = nursery(async |n: Nursery| {
+                    for number in 0..CHILDREN {
+                        let given_up = GivenUp { last: last.clone(), too_early: too_early.clone() };
+                        let wakers = wakers.clone();
+                        let child = n.spawn(async move {
+                            let _given_up = given_up;
+                            let mut waits = number % 2 == 0;
+                            poll_fn::<(), _>(|cx| {
+                                // The one half waits, the other half goes on; by turns.
+                                waits = !waits;
+                                if waits {
+                                    wakers.lock().unwrap().push(cx.waker().clone())
+                                } else {
+                                    cx.waker().wake_by_ref()
+                                }
+                                Poll::Pending
+                            })
+                            .await;
+                        });
+                        if number == CHILDREN - 1 {
+                            assert!(last.set(child).is_ok());
+                        }
+                    }
+                    a_moment(&mut dice).await;
+                    handle.cancel("race");
+                })
+                .await;
+            };
+            assert!(scope.run(children).await.is_err());
+        })
+        .await;
+        assert_eq!(too_early.load(Ordering::Relaxed), 0);
+    });
 }
