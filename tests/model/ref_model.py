@@ -6,6 +6,8 @@
     ref_model.py examples                 hand-written programs with asserted outcomes, in the format of `vectors`
     ref_model.py vectors N [SEED] [dep]   N random programs with their expected outcome, one JSON object a line
     ref_model.py compact N [SEED] [dep]   the same, one short line each, for those who have the generator: see `compact`
+    ref_model.py fresh N SEED LANGUAGE    the same, for a replay: decided by few schedules, so not all are vectors; then how many were left out
+    ref_model.py settle LANGUAGE SEED ... which of these programs are vectors: for those on which a replay of `fresh` differs
     ref_model.py programs N [dep]         the number of programs, and a hash of their JSON, for another generator to compare
     ref_model.py show SEED                one program of the checker and what it does
     ref_model.py explain LANGUAGE SEED    the program of a vector (LANGUAGE is plain or dep), and its outcomes with how many of 48 schedules have each
@@ -85,7 +87,8 @@ import collections, heapq, itertools, json, multiprocessing, random, sys
 PENDING, INF, BREAK = object(), float('inf'), set()
 PATIENCE = 2                                            # L16: how often a woken scope may be passed over before it counts as undriven
 RULES = set()
-def ON(rule): RULES.add(rule); return rule not in BREAK
+def ON(rule): return rule not in BREAK
+def noted(rule): RULES.add(rule); return rule not in BREAK      # in place of ON, to find out which rules there are
 
 class Panic(Exception):
     def __init__(s, ids): s.ids = list(ids)
@@ -95,7 +98,7 @@ class World:
         w.order, w.prio = order, {}
         w.det, w.rng, w.abort_p, w.spurious = det, random.Random(seed), abort_p, spurious
         w.now, w.timers, w.tasks, w.seq = 0, [], set(), itertools.count(1)
-        w.cores, w.cleanups, w.named, w.handles, w.locals = [], [], {}, {}, {}
+        w.cores, w.alive, w.cleanups, w.named, w.handles, w.locals = [], {}, [], {}, {}, {}       # `alive`: the cores that are not Closed
         w.delivering, w.cutting, w.dead, w.stat = None, False, False, collections.Counter()
         w.made_err, w.made_panic, w.hook_err, w.foreign_err = [], [], [], []
         w.awaits, w.report, w.joins = {}, collections.Counter(), []
@@ -131,7 +134,7 @@ class Core:                                             # heap part of a scope; 
         c.tc = c.tc_seq = c.hard = c.closed_at = None; c.hard_over = False
         c.task, c.polling, c.polls, c.polled_in, c.grace_poll, c.resumed, c.beside = (cx.task if cx else None), False, 0, 0, 0, 0, 0
         c.verdict = c.truth = 'run'                     # what a request finds: overwritten by mark_tree; a scope opened in cancelled code is being polled
-        w.cores.append(c)
+        w.cores.append(c); w.alive[c.n] = c
         if parent and kind != 'cleanup': parent.kids.append(c)
         if id: w.named[id] = c
         c.known = c.reach(); c.set_deadline(deadline)
@@ -156,17 +159,21 @@ class Core:                                             # heap part of a scope; 
             c.hard_over = True
             if ON('wake-at-hard'): c.wake_tree()
     def cancelled(c, inherited_only=False):             # L9
-        lvl = 0
-        for a in c.chain():
-            if a.req and not (inherited_only and a is c) and (lvl == 0 or lvl == 1 and a.hard_over and ON('hard')): return True
-            lvl = max(lvl, a.mask if ON('masks') else 0)
+        lvl, a = 0, c
+        while a is not None:
+            if a.req and (lvl == 0 or a.hard_over and ON('hard')) and not (inherited_only and a is c): return True
+            if a.mask > lvl and ON('masks'):
+                lvl = a.mask
+                if lvl == 2: return False
+            a = a.parent
         return False
     def reach(c):                                       # what reaches the scope from above; a request wakes the scopes for which it changes
-        lvl, hard = 0, [INF, INF, INF]
-        for a in c.chain():
-            if a.req: hard[lvl] = min(hard[lvl], a.req[2])
-            lvl = max(lvl, a.mask)
-        return hard[:2], c.cancelled(), bool(c.parent and c.parent.cancelled())
+        lvl, hard, a = 0, [INF, INF], c
+        while a is not None and lvl < 2:
+            if a.req and a.req[2] < hard[lvl]: hard[lvl] = a.req[2]
+            if a.mask > lvl: lvl = a.mask
+            a = a.parent
+        return hard, c.cancelled(), bool(c.parent and c.parent.cancelled())
     def wake(c):
         c.woken = True
         if c.waker: c.waker()
@@ -276,7 +283,7 @@ class Core:                                             # heap part of a scope; 
     def finish(c):                                      # Closed; decide the outcome (L18, L31..L33)
         w = c.w
         assert not (c.children or c.adopted or c.deferred or c.running or c.body or c.sub), 'I2 closed is not empty'
-        assert not any(r.life != 'closed' and c.n in r.lex for r in w.cores), 'I2 a lexical descendant is alive'
+        assert not any(c.n in r.lex for r in w.alive.values()), 'I2 a lexical descendant is alive'
         errs = c.errs if c.kind in NURSERY else c.result[1] if c.result and c.result[0] == 'err' else []
         inherited = c.cancelled(inherited_only=True)
         assert not (c.owned and c.kind == 'shield') or c.result, 'I6 a thread was not waited for'
@@ -287,7 +294,7 @@ class Core:                                             # heap part of a scope; 
         elif c.result and not (c.cut and ON('cut')): c.out = ('ok',)
         elif c.kind in ('task', 'root', 'cleanup') or not (inherited and ON('park')): c.out = ('cancelled',)
         else: c.out, c.parked = ('parked',), True
-        c.life, c.closed_at = 'closed', w.now
+        c.life, c.closed_at = 'closed', w.now; del w.alive[c.n]
         if c.item: c.item.status, c.item.end = 'panicked' if c.panics else 'timeout' if c.dropped else 'ran', w.now
         return c.out
     # ---- loss of the driver --------------------------------------------------------------------------- L25..L30
@@ -331,7 +338,7 @@ class Core:                                             # heap part of a scope; 
         if c.running: r, c.running = c.running, None; r.c.raze(); r.over = True
         for h in list(c.sub): h.raze(leaked=True)
         for i in c.deferred: i.status = 'abandoned'; c.w.report['cleanups'] += 1
-        c.deferred, c.life, c.closed_at, c.out = [], 'closed', c.w.now, ('razed',)
+        c.deferred, c.life, c.closed_at, c.out = [], 'closed', c.w.now, ('razed',); del c.w.alive[c.n]
         if c.item: c.item.status = 'abandoned'; c.w.report['cleanups'] += 1
         if c.kind == 'task': c.w.report['tasks'] += 1
 
@@ -417,7 +424,7 @@ class Cleanup:
         w = s.w
         assert s.status == 'armed', 'I12 cleanup started twice'; s.status, s.begin = 'running', w.now
         if s.bracket:
-            assert not any(r.life != 'closed' and s.n in r.brk for r in w.cores if r is not c), 'I13 scope alive inside bracket'
+            assert not any(s.n in r.brk for r in w.alive.values() if r is not c), 'I13 scope alive inside bracket'
             assert not any(s.n in i.brk and i.status in ('armed', 'running') for i in w.cleanups), 'I13 inner cleanup pending'
         return Region('cleanup', build(w, s.body), mask=2 if ON('cleanup-shielded') else 0, after=s.budget, owned=True, item=s)
 
@@ -726,7 +733,7 @@ class Local:                                            # a permit, guard or Tem
                 while y and s.id in y.locals:
                     if y.held() or y.lost not in (None, 'driven') and s.id not in y.parent.locals: return True
                     y = y.parent0
-            alive = [x for x in w.cores if x.life != 'closed' and s.id in x.locals] + [i.owner for i in w.cleanups if i.status in ('armed', 'running') and s.id in i.owner.locals]
+            alive = [x for x in w.alive.values() if s.id in x.locals] + [i.owner for i in w.cleanups if i.status in ('armed', 'running') and s.id in i.owner.locals]
             assert all(exempt(x) for x in alive), 'I21 RAII order'
             w.stat.update(raii=1, raii_exempt=bool(alive), raii_waited=any(s.id in x.locals and x.kind == 'task' and x.cancelled() for x in w.cores))
 class Join:                                             # foreign; lazy = polls only what was woken (FuturesUnordered)
@@ -850,8 +857,7 @@ def driven(c):                                          # ground truth: is there
         c = c.parent
     return True
 def settled(w):                                         # nothing is runnable: what must hold between two instants
-    for r in w.cores:
-        if r.life == 'closed': continue
+    for r in w.alive.values():
         assert r.deadline > w.now or r.req, 'I8 deadline passed without a request'
         if not driven(r):                               # a scope that nobody polls makes no progress; its clock starts again later
             r.tc, r.stalled = None, True
@@ -1163,7 +1169,7 @@ LANGUAGES = dict(plain=plain, dep=linked)
 def outcomes(seed, prog, n, first=True):                # of n schedules, as JSON; until the second one, if only the first counts
     global PATIENCE
     runs, st = collections.Counter(), collections.Counter()
-    for k in range(n):
+    for k in FEW if n == len(FEW) else range(n):
         PATIENCE = 1 + k % 3
         w = World(seed * 1000 + k, spurious=.15 * (k % 2), order=k // 2 % 4)
         try: run(w, prog); o = json.dumps(observe(w), sort_keys=True)
@@ -1175,18 +1181,18 @@ def outcomes(seed, prog, n, first=True):                # of n schedules, as JSO
     PATIENCE = 2
     return runs, st
 def vector(job):
-    language, seed = job; prog = LANGUAGES[language](seed); runs, st = outcomes(seed, prog, SEEDS)
+    language, seed, schedules = job; prog = LANGUAGES[language](seed); runs, st = outcomes(seed, prog, schedules)
     shows = ('links', 'run_here') if language == 'dep' else ('cancelled_form', 'parked', 'adopted', 'cut', 'made')
     if len(runs) == 1 and 'deadlock' not in runs and not st['step_beside'] and any(st[k] for k in shows):
         return dict(seed=seed, language=language, program=prog, expect=json.loads(*runs))
-def vectors(n, seed, language='plain'):
+def vectors(n, seed, language='plain', schedules=None):     # None: a program that is left out
     with multiprocessing.Pool(2) as pool:
         while n > 0:
-            for v in pool.map(vector, [(language, k) for k in range(seed, seed + 64)], 8):
-                if v: yield v; n -= 1
-                if not n: return
-            seed += 64
+            for v in pool.imap(vector, [(language, k, schedules or SEEDS) for k in range(seed, seed + 256)], 8):
+                if n: yield v; n -= bool(v)
+            seed += 256
 SEEDS = 48
+FEW = (2, 9, 4)                                         # the oldest scope first, any with spurious polls, the newest first: these tell most
 def compact(v):                                         # seed root|scopes|awaits|finalizers by owner|locals|errors of the hook|commits, in dep ones only
     e = v['expect']
     def out(o):
@@ -1255,7 +1261,18 @@ def drop_equals_cancel(seed):                           # I17: cut between two i
 if __name__ == '__main__':
     a = sys.argv[1:]
     if a[0] in ('vectors', 'compact'):
-        for v in vectors(int(a[1]), int(a[2]) if len(a) > 2 else 0, 'dep' if 'dep' in a else 'plain'): print(json.dumps(v) if a[0] == 'vectors' else compact(v), flush=True)
+        for v in vectors(int(a[1]), int(a[2]) if len(a) > 2 else 0, 'dep' if 'dep' in a else 'plain'):
+            if v: print(json.dumps(v) if a[0] == 'vectors' else compact(v), flush=True)
+    elif a[0] == 'fresh':
+        out = 0
+        for v in vectors(int(a[1]), int(a[2]), a[3], len(FEW)):
+            if v: print(compact(v), flush=True)
+            else: out += 1
+        print('left out', out)
+    elif a[0] == 'settle':
+        with multiprocessing.Pool(2) as pool:
+            for v in pool.imap(vector, [(a[1], int(k), SEEDS) for k in a[2:]]):
+                if v: print(compact(v), flush=True)
     elif a[0] == 'programs':
         h = 0xcbf29ce484222325                          # FNV-1a
         for k in range(int(a[1])):
@@ -1295,7 +1312,7 @@ if __name__ == '__main__':
         prog = generate(int(a[1])); print(json.dumps(prog))
         w = run(World(int(a[1])), prog); print([(c.id or c.kind, c.out, c.closed_at) for c in w.cores])
     elif a[0] == 'mutants':
-        n = int(a[1]) if len(a) > 1 else 3000; check(200, cover=False); missed = []
+        n = int(a[1]) if len(a) > 1 else 3000; ON, on = noted, ON; check(200, cover=False); ON = on; missed = []
         for rule in sorted(RULES - {'assert-I6'}) + ['inside-out assert-I6', 'shield-blocks assert-I6']:
             BREAK.clear(); BREAK.update(rule.split()); fails, *_ = check(n, cover=False)
             print(f'{rule:22}', dict(fails.most_common(3)) or 'NOT CAUGHT'); missed += [rule] if not fails else []

@@ -17,6 +17,7 @@ mod model {
     pub(crate) mod hand;
     pub(crate) mod interpret;
     pub(crate) mod invariants;
+    pub(crate) mod language;
     pub(crate) mod links;
     pub(crate) mod local;
     pub(crate) mod localize;
@@ -33,11 +34,12 @@ mod model {
 use model::expect::{Expect, Source};
 use model::fresh::Wanted;
 use model::generate::{self, WEIGHTS};
+use model::language::Language;
 use model::localize::{is_the_same_locally, localize, waits_in_shields};
 use model::metamorphic;
 use model::program::Program;
 use model::python_random::Random;
-use model::replay::{Setting, Summary, for_each, in_turn, run};
+use model::replay::{Setting, Summary, for_each, for_each_of, in_turn, run};
 use model::show::show;
 use serde_json::Value;
 use std::ops::Range;
@@ -126,59 +128,71 @@ fn examples_come_out_as_the_model_says() {
 }
 
 /// Programs that do not come out as the model says, and why is not settled: tests/model/README.md.
-const OPEN: [(bool, u64); 6] = [(false, 5153), (false, 2494), (true, 4024), (true, 751), (true, 1366), (true, 2956)];
+const OPEN: [(Language, u64); 6] = [
+    (Language::Plain, 5153),
+    (Language::Plain, 2494),
+    (Language::Linked, 4024),
+    (Language::Linked, 751),
+    (Language::Linked, 1366),
+    (Language::Linked, 2956),
+];
 
 /// Runs a program that the model knows, under some settings, and says how to see again what was wrong.
-fn against_the_model(source: Source, expect: &Expect, settings: Range<u64>, summary: &mut Summary) -> String {
-    let Source { linked, seed } = source;
-    if OPEN.contains(&(linked, seed)) {
+fn against_the_model(
+    source: Source,
+    expect: &Expect,
+    settings: impl IntoIterator<Item = u64>,
+    summary: &mut Summary,
+) -> String {
+    let Source { language, seed } = source;
+    if OPEN.contains(&(language, seed)) {
         return String::new();
     }
     let json = source.program();
     let program = Program::read(&json);
     let wrong: Vec<_> = settings
+        .into_iter()
         .map(|number| wrong(&program, Setting::of(number), Some(expect), summary))
         .filter(|text| !text.is_empty())
         .collect();
+    *summary.counts.entry("compared").or_default() += 1;
     if wrong.is_empty() {
         return String::new();
     }
-    *summary.counts.entry(if linked { "mismatches: linked" } else { "mismatches: plain" }).or_default() += 1;
-    let language = if linked { "dep" } else { "plain" };
     let again = format!(
         "again, under twelve settings: FOSTER_MODEL_PROGRAMS=1 FOSTER_SEED={seed} cargo test -p foster-conformance --test model fresh
-what the model says: tests/model/ref_model.py explain {language} {seed}"
+what the model says: tests/model/ref_model.py explain {0} {seed}",
+        language.name()
     );
-    format!("{language} {seed}\n{}{}\n{again}\n", show(&json), wrong.join("\n"))
+    format!("{} {seed}\n{}{}\n{again}\n", language.name(), show(&json), wrong.join("\n"))
 }
 
 /// Random programs whose outcome does not depend on the schedule: twelve settings in turn.
-fn replay(vectors: &[(Source, Expect)], name: &str, all_settings: bool) {
+fn replay(vectors: &[(Source, Expect)], name: &str) {
     in_turn(|| {
         for_each(0..vectors.len() as u64, |number, summary| {
             let (source, expect) = &vectors[number as usize];
-            let settings = if all_settings { 0..12 } else { number % 12..number % 12 + 1 };
-            against_the_model(*source, expect, settings, summary)
+            against_the_model(*source, expect, [number % 12], summary)
         })
-        .verdict(name, &[]);
+        .verdict(name, &["compared"]);
     });
 }
 
 /// The vectors of one language, or as many of them as the environment wants.
-fn vectors(linked: bool) -> Vec<(Source, Expect)> {
-    let all = VECTORS[usize::from(linked)].lines();
+fn vectors(language: Language) -> Vec<(Source, Expect)> {
+    let all = VECTORS[language as usize].lines();
     all.take(seeds(0, u64::MAX).end.try_into().unwrap_or(usize::MAX)).map(Expect::from_line).collect()
 }
 
 #[test]
 fn programs_come_out_as_the_model_says() {
-    replay(&vectors(false), "vectors", false);
+    replay(&vectors(Language::Plain), "vectors");
 }
 
 /// Programs whose tasks depend on each other.
 #[test]
 fn linked_programs_come_out_as_the_model_says() {
-    replay(&vectors(true), "linked vectors", false);
+    replay(&vectors(Language::Linked), "linked vectors");
 }
 
 /// Programs that nobody has run before. `FOSTER_MODEL_PROGRAMS` is how many, `FOSTER_SEED` the first seed.
@@ -186,22 +200,59 @@ fn linked_programs_come_out_as_the_model_says() {
 fn fresh_programs_come_out_as_the_model_says() {
     let wanted = Wanted::from_environment(200);
     println!("{} fresh programs; again with FOSTER_SEED={}", wanted.count, wanted.seed);
-    match wanted.make() {
-        Some(vectors) => replay(&vectors, "fresh programs", wanted.count <= 2),
-        None => println!("python3 is not installed, so there are no fresh programs"),
-    }
+    in_turn(|| {
+        let mut all = Summary::default();
+        for language in Language::ALL {
+            match fresh_programs_of(language, wanted) {
+                Some(summary) => all.merge(summary),
+                None => return println!("python3 is not installed, so there are no fresh programs"),
+            }
+        }
+        all.verdict("fresh programs", &[]);
+        // Of few programs it may be that none is left out.
+        let seen: &[_] = match wanted.count {
+            ..200 => &["compared"],
+            200..20_000 => &["compared", "left out"],
+            _ => &["compared", "left out", "not decided by the laws"],
+        };
+        for what in seen {
+            assert!(all.counts.contains_key(what), "of the fresh programs none is `{what}`");
+        }
+    });
+}
+
+fn fresh_programs_of(language: Language, wanted: Wanted) -> Option<Summary> {
+    let mut fresh = wanted.make(language)?;
+    let mut summary = for_each_of(fresh.by_ref().map(|(source, expect)| (source.seed, (source, expect))), {
+        |seed, (source, expect), summary| {
+            // Three settings that have nothing in common, or all twelve.
+            let settings = (0..12).filter(|number| wanted.count <= 3 || (number + seed) % 4 == 0);
+            against_the_model(source, &expect, settings, summary)
+        }
+    });
+    fresh.end();
+    // The model has seen few schedules. Where the replay differs from those, the outcome may be one that the laws leave open.
+    let differ: Vec<_> = summary.failures.iter().map(|(seed, _)| *seed).collect();
+    let decided = Wanted::settle(language, &differ);
+    summary.failures.retain(|(seed, _)| decided.contains(seed));
+    let open = (differ.len() - decided.len()) as u64;
+    summary.counts.extend([(language.mismatches(), decided.len() as u64), ("not decided by the laws", open)]);
+    *summary.counts.entry("compared").or_default() -= open;
+    summary.counts.extend(fresh.left_out.map(|count| ("left out", count)));
+    summary.counts.retain(|_, count| *count > 0);
+    Some(summary)
 }
 
 /// L41: those of them in which nobody drops or holds a nursery come out the same with local nurseries.
 #[test]
 fn local_nurseries_come_out_as_the_model_says() {
-    let vectors = [vectors(false), vectors(true)].concat();
+    let vectors = [vectors(Language::Plain), vectors(Language::Linked)].concat();
     in_turn(|| {
         for_each(0..vectors.len() as u64, |number, summary| {
             let (source, expect) = &vectors[number as usize];
             let seed = source.seed;
             let mut json = source.program();
-            if OPEN.contains(&(source.linked, seed)) || !is_the_same_locally(&json) {
+            if OPEN.contains(&(source.language, seed)) || !is_the_same_locally(&json) {
                 return String::new();
             }
             *summary.counts.entry("compared").or_default() += 1;

@@ -1,0 +1,47 @@
+//! The languages of random programs. A seed means one program in each.
+
+use serde_json::Value;
+
+use super::generate;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Language {
+    Plain,
+    /// Tasks depend on each other.
+    Linked,
+}
+
+impl Language {
+    pub(crate) const ALL: [Language; 2] = [Language::Plain, Language::Linked];
+
+    /// What the model calls it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Language::Plain => "plain",
+            Language::Linked => "dep",
+        }
+    }
+
+    /// What stands before the seed in a line of vectors.
+    pub(crate) fn prefix(self) -> &'static str {
+        match self {
+            Language::Plain => "",
+            Language::Linked => "d",
+        }
+    }
+
+    pub(crate) fn program(self, seed: u64) -> Value {
+        match self {
+            Language::Plain => generate::plain(seed),
+            Language::Linked => generate::linked(seed),
+        }
+    }
+
+    /// How the counts of a run call a program that comes out otherwise.
+    pub(crate) fn mismatches(self) -> &'static str {
+        match self {
+            Language::Plain => "mismatches: plain",
+            Language::Linked => "mismatches: linked",
+        }
+    }
+}
