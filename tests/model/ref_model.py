@@ -10,6 +10,7 @@
     ref_model.py settle LANGUAGE SEED ... which of these programs are vectors: for those on which a replay of `fresh` differs
     ref_model.py programs N [dep]         the number of programs, and a hash of their JSON, for another generator to compare
     ref_model.py show SEED                one program of the checker and what it does
+    ref_model.py judge FILE               reads programs, one JSON object a line, and writes them as `handvectors` does
     ref_model.py explain LANGUAGE SEED    the program of a vector (LANGUAGE is plain or dep), and its outcomes with how many of 48 schedules have each
     ref_model.py dep N [SEED] [rule ...]  random programs whose tasks depend on each other (channels, events, run_here): I26, I27, I28, conservation of items
     ref_model.py determinism N [SEED] [dense|sparse] [rule ...|old]    the same outcome for 12 schedules? `racy`: a same-instant race was seen
@@ -1296,6 +1297,10 @@ if __name__ == '__main__':
     elif a[0] == 'handvectors':
         for name, p in hand().items():
             runs, _ = outcomes(1, p, SEEDS, False); print(json.dumps(dict(name=name, program=p, expect=[json.loads(o) for o in runs])))
+    elif a[0] == 'judge':
+        for k, line in enumerate(open(a[1])):
+            p = json.loads(line); runs, _ = outcomes(1, p, SEEDS, False)
+            print(json.dumps(dict(name=f'program {k}', program=p, expect=[o if o == 'deadlock' else json.loads(o) for o in runs])))
     elif a[0] == 'explain':
         prog = LANGUAGES[a[1]](int(a[2])); print(json.dumps(prog))
         for o, c in outcomes(int(a[2]), prog, SEEDS, False)[0].items(): print(c, o)

@@ -22,15 +22,18 @@ fn find(name: &str) -> Value {
 
 /// Runs the program `name`: every schedule has to come out as the model says of it, or of one of the `others`.
 pub(crate) fn holds(name: &str, others: &[&str]) {
-    let example = find(name);
-    let program = Program::read(&example["program"]);
     let names = [&[name], others].concat();
-    let allowed: Vec<Expect> = names
-        .iter()
-        .flat_map(|name| {
-            find(name)["expect"].as_array().into_iter().flatten().map(Expect::from_json).collect::<Vec<_>>()
-        })
-        .collect();
+    let allowed: Vec<Expect> = names.iter().flat_map(|name| outcomes(&find(name))).collect();
+    comes_out(name, &find(name)["program"], &allowed);
+}
+
+fn outcomes(json: &Value) -> Vec<Expect> {
+    json["expect"].as_array().into_iter().flatten().map(Expect::from_json).collect()
+}
+
+/// Runs a program: every schedule has to come out in a way that is allowed.
+fn comes_out(name: &str, json: &Value, allowed: &[Expect]) {
+    let program = Program::read(json);
     in_turn(|| {
         let summary = for_each(0..SCHEDULES, |number, summary| {
             let run = run(&program, Setting::of(number));
@@ -43,10 +46,21 @@ pub(crate) fn holds(name: &str, others: &[&str]) {
             if text.is_empty() { text } else { format!("{:?}\n{text}", Setting::of(number)) }
         });
         if !summary.failures.is_empty() {
-            println!("{name}:\n{}", show(&example["program"]));
+            println!("{name}:\n{}", show(json));
         }
         summary.verdict(name, &[]);
     });
+}
+
+/// The programs in the file that `FOSTER_MODEL_FILE` names, as `ref_model.py judge` writes it.
+#[test]
+fn the_programs_of_a_file_come_out_as_the_model_says() {
+    let Ok(path) = std::env::var("FOSTER_MODEL_FILE") else { return };
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+    for line in text.lines() {
+        let json: Value = serde_json::from_str(line).expect("a line is JSON");
+        comes_out(json["name"].as_str().unwrap_or("?"), &json["program"], &outcomes(&json));
+    }
 }
 
 /// Programs that have one outcome.
