@@ -103,6 +103,7 @@ class World:
         w.delivering, w.cutting, w.dead, w.stat = None, False, False, collections.Counter()
         w.made_err, w.made_panic, w.hook_err, w.foreign_err = [], [], [], []
         w.awaits, w.report, w.joins = {}, collections.Counter(), []
+        w.sems, w.conds = {}, {}
         w.chans, w.events, w.commits, w.items, w.current, w.requesting, w.phase, w.races = {}, {}, [], {}, None, 0, 'code', set()
     def at(w, t, fn, req=False):                        # req: not a wake-up of user code but a request; it comes after the wake-ups of its instant
         if t < INF: heapq.heappush(w.timers, (t, next(w.seq), fn, req))
@@ -179,6 +180,8 @@ class Core:                                             # heap part of a scope; 
         c.woken = True
         if c.waker: c.waker()
         if c.kind not in ('task', 'root') and not c.lost and c.parent.cancelled() and ON('wake-chain'): c.parent.wake()   # it delays its parent
+    def given(c):                                       # the end of a sleep is to be woken (L14.2), also where foreign code swallows the wake-up
+        if c.task and ON('given-wakes'): c.task.woken = True
     def mark(c, cx): return c.wake if c.parent and c.parent.cancelled() else cx.wake    # L16.1
     def runnable(c, refined):                           # L12: at the instant of a request; `refined`: as the law says, see C1 and C2 in README.md
         t = c.task
@@ -444,7 +447,7 @@ CHECK = {'I26', 'I28'}
 def ON_(k): return k in CHECK
 class Sleep(Leaf):                                      # foster leaf: parks when it would start cancelled (L14)
     def __init__(s, d, foreign=False): s.d, s.t, s.foreign, s.wake, s.fired, s.region = d, None, foreign, None, False, None
-    def drop(s): s.wake = lambda: None                  # disarms its timer
+    def drop(s): s.wake, s.region = lambda: None, None  # disarms its timer
     def poll(s, cx):
         w, gone = cx.region.w, not s.foreign and cx.region.cancelled() and ON('leaf-parks')
         s.wake = cx.wake
@@ -462,6 +465,8 @@ class Sleep(Leaf):                                      # foster leaf: parks whe
             return step(cx)
         return PENDING
     def fire(s):
+        if s.region is None: return
+        if not s.foreign and not s.region.cancelled(): s.region.given()
         if s.foreign or not s.region.cancelled(): s.fired = True; s.wake()      # L14: cancelled code is given nothing more
         elif not ON('sleep-given'): s.wake()
 class Job(Leaf):                                        # a blocking job: its end is an event that comes at some point of its instant
@@ -490,6 +495,7 @@ class Op(Leaf):                                         # a foster operation tha
     def give(s, v):
         assert not s.region.cancelled() or not ON_('I28'), 'I28 given to cancelled code'
         s.got = v; s.queued = False; s.wake()
+        if not s.region.task.woken: s.region.w.stat['quiet'] += 1       # foreign code has swallowed the wake-up: L12 and L14.2 differ
     def poll(s, cx):
         w = cx.region.w; gone = cx.region.cancelled() and (not s.queued and ON('leaf-parks') or ON('gate-op'))
         if s.got is None:
@@ -668,6 +674,76 @@ class Drain:                                            # while let Ok(x) = rx.r
             if r is PENDING or r[0] == 'err' or s.op.last == 'closed': return r
             s.op = s.mk()
     def drop(s): s.op.drop()
+class Semaphore:
+    def __init__(s, permits): s.free = s.permits = permits; s.q = []
+    def first(s):
+        s.q[:] = [o for o in s.q if o.queued and o.got is None]
+        return next((o for o in s.q if o.eligible()), None)
+    def serve(s):                                       # the waiters get permits in order, but for those whose code is cancelled
+        while (o := s.first()) and o.need <= s.free: s.free -= o.need; s.q.remove(o); o.give('run')
+    def release(s, n): s.free += n; s.serve()
+class Acquire(Op):
+    def __init__(s, w, sem, need, id=None): s.w, s.sem, s.need, s.id = w, sem, need, id
+    def ask(s, cx):
+        s.sem.serve()
+        if s.need <= s.sem.free and (not s.sem.first() or not ON('queue')): s.sem.free -= s.need; return 'run'
+        if not s.queued: s.queued = True; s.sem.q.append(s)
+    def done(s, cx, v):
+        step(cx)
+        if s.id: s.w.commits.append((s.id, v, s.w.now)); s.w.stat['acquired'] += 1
+        return ('ok',)
+    def drop(s):                                        # L40: it leaves, and those behind it may have what it waited for
+        queued, got, s.queued, s.got = s.queued, s.got, False, None
+        if s.w.dead: return
+        if got and ON('hand-on'): s.w.stat['permit_back'] += 1; s.sem.release(s.need)
+        elif queued and ON('leave-serves'): s.sem.serve()
+class Permit:                                           # permits that are held around `body`
+    def __init__(s, op, body): s.op, s.body, s.held = op, body, False
+    def poll(s, cx):
+        if not s.held:
+            r = s.op.poll(cx)
+            if r is PENDING: return r
+            s.held = True
+        try: r = s.body.poll(cx)
+        except Panic: b, s.body = s.body, None; b.drop(); s.op.sem.release(s.op.need); raise
+        if r is not PENDING: s.body = None; s.op.sem.release(s.op.need)
+        return r
+    def drop(s):
+        if s.body is None: return
+        b, s.body = s.body, None
+        if not s.held: s.op.drop()
+        else: b.drop(); s.op.w.dead or s.op.sem.release(s.op.need)
+class Condition:
+    def __init__(s): s.mutex, s.q = Semaphore(1), []
+    def notify(s, n, one):                              # the longest waiters now wait for the mutex
+        while n and (o := next((o for o in s.q if o.eligible()), None)): s.q.remove(o); o.one = one; s.mutex.q.append(o); n -= 1
+        s.mutex.serve()
+class CondWait(Op):                                     # the second half of `cwait`: it has the mutex, and gives it up until it was notified
+    need, one = 1, False
+    def __init__(s, w, cond, id): s.w, s.c, s.id = w, cond, id
+    def ask(s, cx): s.queued = True; s.c.q.append(s); s.c.mutex.release(1)
+    def done(s, cx, v): step(cx); s.w.commits.append((s.id, v, s.w.now)); s.w.stat['notified'] += 1; return ('ok',)
+    def drop(s):                                        # L40: first the notification goes on, then the mutex
+        queued, got, s.queued, s.got = s.queued, s.got, False, None
+        if s.w.dead: return
+        if s in s.c.q: s.c.q.remove(s); return
+        if s in s.c.mutex.q: s.c.mutex.q.remove(s)
+        if s.one and ON('pass-on'): s.w.stat['passed_on'] += 1; s.c.notify(1, True)
+        if got or not queued: s.c.mutex.release(1)
+        else: s.c.mutex.serve()
+class Waiting:                                          # `cwait`: locks the mutex, and waits to be notified
+    def __init__(s, lock, wait): s.lock, s.wait, s.state = lock, wait, 'lock'
+    def poll(s, cx):
+        if s.state == 'lock':
+            if s.lock.poll(cx) is PENDING: return PENDING
+            s.state = 'wait'
+        r = s.wait.poll(cx)
+        if r is not PENDING: s.state = 'over'; s.wait.c.mutex.release(1)
+        return r
+    def drop(s):
+        state, s.state = s.state, 'over'
+        if state == 'lock': s.lock.drop()
+        if state == 'wait': s.wait.drop()
 class Own:                                              # an end of a channel: dropped with the body that it was moved into
     def __init__(s, w, ch, ends, body): s.w, s.ch, s.ends, s.body = w, ch, ends, body
     def poll(s, cx):
@@ -824,6 +900,14 @@ def build(w, p):
     if op == 'event': w.events.setdefault(p['id'], Event()); return b()
     if op == 'wait': w.events.setdefault(p['event'], Event()); return (FWait if p['foreign'] else Wait)(p['id'], p['event'])
     if op == 'set': w.events.setdefault(p['event'], Event()); return Call(lambda cx: w.events[p['event']].set())
+    if op == 'sem': w.sems[p['id']] = Semaphore(p['permits']); return b()
+    if op == 'permit': return Permit(Acquire(w, w.sems[p['sem']], p['n'], p['id']), b())
+    if op == 'cond': w.conds[p['id']] = Condition(); return b()
+    if op in ('lock', 'cwait', 'notify'):
+        c = w.conds[p['cond']]; lock = lambda id, body: Permit(Acquire(w, c.mutex, 1, id), body)
+        if op == 'lock': return lock(p['id'], b())
+        if op == 'notify': return lock(None, Call(lambda cx: c.notify(INF if p['n'] is None else p['n'], p['n'] is not None)))
+        return Waiting(Acquire(w, c.mutex, 1), CondWait(w, c, p['id']))
     if op == 'here': return Here(Region('scope', b(), p['id'], 0, inf(p['after'])), b('then'), p['enter'])
     if op in ('join', 'lazy'): return Join([build(w, x) for x in p['do']], op == 'lazy')
     if op == 'select': return Select(build(w, p['do'][0]), build(w, p['do'][1]))
@@ -913,6 +997,7 @@ def run(w, prog, host_drop=INF):
         assert sorted(root.panics) == sorted(w.made_panic), 'I10 panics'
         bounded_stop(w)
         for i, st in w.items.items(): assert st in ('received', 'channel', 'dropped') or w.stat['leaks'] or not ON_('I28'), 'I28 an item was lost'
+        for x in [*w.sems.values(), *(c.mutex for c in w.conds.values())]: assert x.free == x.permits or w.stat['leaks'] or not ON_('I28'), 'I28 a permit was lost'
     for s, t in w.locals.values(): assert t is not None or any(l.leaked for l in s.leaks), 'I21 local never dropped'
     return w
 
@@ -982,6 +1067,36 @@ def generate(seed, weights=WEIGHTS, depth=7, size=70):
         if k == 'leak': return dict(op=k, ms=rng.randint(0, 3), body=sub())
         if k == 'commit': return dict(op=k, id=new('k'))
         if k == 'here': i = new('s'); return dict(op=k, id=i, after=rng.choice([None, 0, 2]), enter=rng.random() < .4, body=sub(env + (i,)), then=sub())
+        if k in ('sems', 'conds'):                      # tasks that take turns, and that wait to be told
+            q, n = new('q'), new('n')
+            commit = lambda: dict(op='commit', id=new('k'))
+            dl = lambda x, pr: x if rng.random() > pr else dict(op='scope', id=new('s'), after=rng.choice([1, 2, 3, 4]), grace=rng.choice([0, 0, 3]), fail=None, body=x)
+            mask = lambda x: x if rng.random() > .1 else dict(op=rng.choice(['shield', 'graceful']), id=new('h'), after=rng.choice([None, 4]), body=x)
+            seq = lambda *x: dict(op='seq', do=list(x))
+            def task(body):
+                t = new('t'); b = body(encl + (t,)); tasks.append((t, False)); return dict(op='spawn', task=t, daemon=False, body=b, **{'in': n})
+            def cut(x):                                 # now and then dropped by foreign code, or kept without being polled
+                r = rng.random()
+                if weights.get('hold') and r < .1: return dict(op='hold', ms=rng.randint(0, 3), mute=rng.random() < .5, body=x, then=S(rng.randint(1, 5)))
+                if weights.get('hold') and r < .2: return dict(op='drop_after', ms=rng.randint(0, 5), body=x)
+                return x
+            inner = lambda e: S(rng.randint(0, 4)) if rng.random() < .8 else p(d - 2, env, e)
+            steps = []
+            if k == 'sems':
+                permits = rng.choice([1, 1, 2])
+                take = lambda e: mask(cut(dict(op='permit', id=new('r'), sem=q, n=rng.randint(1, permits), body=inner(e))))
+                for _ in range(rng.randint(2, 4)): steps += [task(lambda e: dl(seq(S(rng.randint(0, 2)), take(e), commit()), .5))]
+                if rng.random() < .5: steps += [S(rng.randint(0, 3)), take(encl), commit()]
+                if rng.random() < .3: steps += [S(rng.randint(0, 3)), dict(op='cancel', target=tasks[-1][0], grace=0)]
+            else:
+                tell = lambda: [dict(op='notify', cond=q, n=rng.choice([1, 1, 2]))]
+                for _ in range(rng.randint(2, 3)): steps += [task(lambda e: dl(seq(S(rng.randint(0, 2)), mask(cut(dict(op='cwait', id=new('r'), cond=q))), commit()), .5))]
+                if rng.random() < .4: steps += [task(lambda e: dl(seq(S(rng.randint(0, 4)), dict(op='lock', id=new('r'), cond=q, body=inner(e)), commit()), .5))]
+                for _ in range(rng.randint(1, 2)): steps += [S(rng.randint(1, 4))] + tell() + ([dict(op='cancel', target=tasks[-1][0], grace=0)] if rng.random() < .3 else [])
+                steps += [S(rng.randint(1, 4)), dict(op='notify', cond=q, n=None), commit()]
+            body = dict(op='nursery', id=n, collect=rng.random() < .1, body=seq(*steps))
+            body = dict(op='sem', id=q, permits=permits, body=body) if k == 'sems' else dict(op='cond', id=q, body=body)
+            return dl(seq(body, commit()), .6)
         if k in ('pipe', 'workers', 'ev'):              # tasks that depend on each other
             q, n, fo = new('q'), new('n'), rng.random() < .5
             commit = lambda: dict(op='commit', id=new('k')); fail = lambda: new('e') if rng.random() < .15 else None
@@ -1030,6 +1145,7 @@ def generate(seed, weights=WEIGHTS, depth=7, size=70):
         return dict(op=k, do=[sub(), sub()])
     return dict(op='seq', do=[p(depth, (), ()) for _ in range(3)])
 
+SYNC = {**WEIGHTS, 'commit': 4, 'sems': 12, 'conds': 9}
 DEP = {**WEIGHTS, 'commit': 5, 'here': 2, 'pipe': 12, 'workers': 4, 'ev': 4}
 TAME = {**DEP, **dict.fromkeys('select hold blink leak lazy move drop_after'.split(), 0)}      # Kahn networks under deadlines: for determinism
 def generate_dep(seed, weights=DEP, sparse=False, size=60, spread=1000):
@@ -1106,7 +1222,37 @@ def hand():                                             # hand-written programs 
     P['daemon that waits for a channel']=chan('q',1,True,nur('n',dict(op='spawn',task='d',daemon=True,body=own('q','rx',drain('r','q',True),commit('COMMIT')),**{'in':'n'}),own('q','tx',send('i','q',True),sleep(2))))
     P['F1 own deadline of a shield in cancelled code']=scope('s',1,dict(op='shield',id='h',after=4,body=io(9)),commit('k'))
     P['bracket release']=scope('s',3,dict(op='bracket',id='b',release=dict(id='c',budget=5,need=2,body=sleep(2)),body=seq(io(10))),commit('no'))
+    sem=lambda n,*b: dict(op='sem',id='q',permits=n,body=nur('n',*b)); take=lambda id,ms,n=1: dict(op='permit',id=id,sem='q',n=n,body=sleep(ms))
+    cond=lambda *b: dict(op='cond',id='q',body=nur('n',*b)); wait=lambda id: dict(op='cwait',id=id,cond='q'); tell=lambda n=1: dict(op='notify',cond='q',n=n); lock=lambda id,*b: dict(op='lock',id=id,cond='q',body=seq(*b))
+    hold=lambda ms,body,then: dict(op='hold',ms=ms,mute=False,body=body,then=then); drop=lambda ms,body: dict(op='drop_after',ms=ms,body=body)
+    P['permits go to the waiters in order']=sem(1,spawn('a','n',take('ra',3)),spawn('b','n',sleep(1),take('rb',3)),spawn('c','n',sleep(2),take('rc',3)))
+    P['one who needs much is not overtaken']=sem(2,spawn('a','n',take('ra',5)),spawn('b','n',sleep(1),take('rb',1,2)),spawn('c','n',sleep(2),take('rc',1)))
+    P['one who leaves lets those behind him through']=sem(2,spawn('a','n',take('ra',9)),spawn('b','n',sleep(1),scope('s',2,take('rb',1,2))),spawn('c','n',sleep(2),take('rc',1)))
+    P['a cancelled waiter for a permit is passed over']=sem(1,spawn('a','n',take('ra',5)),spawn('b','n',sleep(1),scope('s',3,shield('h',sleep(0)),join(take('rb',1),shield('g',io(6))),commit('B'))),spawn('c','n',sleep(2),take('rc',1)))
+    P['a permit that comes after the request of its instant']=sem(1,spawn('a','n',take('ra',3)),spawn('b','n',sleep(1),scope('s',2,take('rb',1),commit('B'))),spawn('c','n',sleep(2),take('rc',1)))
+    P['a permit that comes before the request of its instant']=sem(1,spawn('b','n',sleep(1),take('rb',9)),spawn('c','n',sleep(2),take('rc',1)),take('ra',3),cancel('b'))
+    P['a permit is not taken at once in cancelled code']=sem(1,scope('s',2,shield('h',sleep(4)),take('ra',1),commit('A')),take('rb',1))
+    P['a permit that was given to a dropped waiter goes on']=sem(1,spawn('a','n',take('ra',3)),spawn('b','n',sleep(1),hold(1,take('rb',1),sleep(5))),spawn('c','n',sleep(2),take('rc',1)))
+    P['a dropped holder gives its permits back']=sem(2,spawn('a','n',drop(3,take('ra',9,2))),spawn('b','n',sleep(1),take('rb',1,2)))
+    P['a permit is held until the shield in it has ended']=sem(1,spawn('a','n',scope('s',2,dict(op='permit',id='ra',sem='q',n=1,body=shield('h',sleep(5))))),spawn('b','n',sleep(1),take('rb',1)))
+    P['a notification goes to the longest waiter']=cond(spawn('a','n',wait('ra')),spawn('b','n',sleep(1),wait('rb')),sleep(2),tell(),sleep(2),tell())
+    P['a cancelled waiter is not notified']=cond(spawn('a','n',scope('s',3,wait('ra'),commit('A'))),spawn('b','n',sleep(1),wait('rb')),sleep(3),tell(),sleep(5))
+    P['a notification before the request of its instant']=cond(spawn('a','n',wait('ra'),commit('A')),spawn('b','n',sleep(1),wait('rb')),sleep(3),tell(),cancel('a'),sleep(2),tell())
+    P['a notification of a dropped waiter goes on']=cond(spawn('a','n',hold(1,wait('ra'),sleep(5))),spawn('b','n',sleep(2),wait('rb')),sleep(3),tell())
+    P['a notification of one who waits for the mutex goes on']=cond(spawn('a','n',scope('s',8,wait('ra'))),spawn('b','n',sleep(1),wait('rb')),spawn('h','n',sleep(2),lock('rh',sleep(4))),spawn('c','n',sleep(4),lock('rc',sleep(6))),sleep(3),tell())
+    P['a mutex that was given to a dropped waiter goes on']=cond(spawn('a','n',hold(1,wait('ra'),sleep(5))),spawn('b','n',sleep(4),lock('rb',sleep(1))),sleep(3),tell(None))
+    P['one who was notified waits for the mutex']=cond(spawn('a','n',wait('ra')),sleep(1),tell(),lock('rc',sleep(4)),sleep(2))
+    blink=lambda ms,f,body: dict(op='blink',ms=ms,mute=True,body=body,**{'for':f})
+    P['the end of a sleep that foreign code is quiet about']=blink(3,3,scope('s',4,sleep(4),commit('k')))
     return P
+# what the programs on permits and notifications have to commit, for the laws L14 and L40
+WANT={'permits go to the waiters in order': 'ra0 rb3 rc6', 'one who needs much is not overtaken': 'ra0 rb5 rc6', 'one who leaves lets those behind him through': 'ra0 rc3',
+    'a cancelled waiter for a permit is passed over': 'ra0 rc5', 'a permit that comes after the request of its instant': 'ra0 rc3', 'a permit that comes before the request of its instant': 'ra0 rb3 rc3',
+    'a permit is not taken at once in cancelled code': 'rb4', 'a permit that was given to a dropped waiter goes on': 'ra0 rc7', 'a dropped holder gives its permits back': 'ra0 rb3',
+    'a permit is held until the shield in it has ended': 'ra0 rb5', 'a notification goes to the longest waiter': 'ra2 rb4', 'a cancelled waiter is not notified': 'rb3',
+    'a notification before the request of its instant': 'A3 ra3 rb5', 'a notification of a dropped waiter goes on': 'rb6', 'a notification of one who waits for the mutex goes on': 'rb12 rc6 rh2',
+    'a mutex that was given to a dropped waiter goes on': 'rb6', 'one who was notified waits for the mutex': 'ra1 rc1',
+    'the end of a sleep that foreign code is quiet about': 'k6'}
 OPEN = ('C3 ', 'C3b', 'C4')                             # foreign: not the same for all schedules, or not as wanted: findings
 def hand_check():
     bad = collections.Counter()
@@ -1117,6 +1263,7 @@ def hand_check():
             w, e = quick(1, p, k)
             if e: bad[e] += 1
             else: ds.add(digest(w))
+            if not e and WANT.get(name, got := ' '.join(f'{c[0]}{c[2]}' for c in sorted(w.commits))) != got: bad['L14 L40 ' + name] += 1
             if name[:2] == 'F1' and not w.commits: bad['L18 the form of a masked scope was lost'] += 1
             if 'deadline = end' in name and w.cores[1].out != ('ok',): bad['L12 an operation that ends at the deadline lost'] += 1
         if len(ds) > 1: bad['determinism: ' + name.split(' ')[0]] += 1
@@ -1166,7 +1313,11 @@ def plain(seed): return generate(seed, depth=6, size=random.Random(seed).choice(
 def linked(seed):                                       # half of them with timers that seldom meet, and half without what mostly races
     rng = random.Random(seed); size = rng.choice([12, 25, 40]); sparse = rng.random() < .5; tame = rng.random() < .5
     return generate_dep(seed, TAME if tame else DEP, sparse, size, 20)
-LANGUAGES = dict(plain=plain, dep=linked)
+def sync(seed):                                         # as `linked`; few cut each other off
+    rng = random.Random(seed); size = rng.choice([12, 25, 40]); sparse = rng.random() < .6; tame = rng.random() < .5
+    return generate_dep(seed, {**SYNC, **dict.fromkeys('select blink leak lazy move'.split() + ['hold', 'drop_after'] * tame, 0)}, sparse, size, 20)
+LANGUAGES = dict(plain=plain, dep=linked, sync=sync)
+PREFIX = dict(plain='', dep='d', sync='y')
 def outcomes(seed, prog, n, first=True):                # of n schedules, as JSON; until the second one, if only the first counts
     global PATIENCE
     runs, st = collections.Counter(), collections.Counter()
@@ -1178,13 +1329,13 @@ def outcomes(seed, prog, n, first=True):                # of n schedules, as JSO
             if 'deadlock' not in str(e): raise
             o = 'deadlock'
         runs[o] += 1; st.update(w.stat); st.update(made=len(w.made_err) + len(w.made_panic), links=len(w.chans) + len(w.events))
-        if first and (len(runs) > 1 or o == 'deadlock' or st['step_beside']): break
+        if first and (len(runs) > 1 or o == 'deadlock' or st['step_beside'] or st['quiet']): break
     PATIENCE = 2
     return runs, st
 def vector(job):
     language, seed, schedules = job; prog = LANGUAGES[language](seed); runs, st = outcomes(seed, prog, schedules)
-    shows = ('links', 'run_here') if language == 'dep' else ('cancelled_form', 'parked', 'adopted', 'cut', 'made')
-    if len(runs) == 1 and 'deadlock' not in runs and not st['step_beside'] and any(st[k] for k in shows):
+    shows = dict(dep=('links', 'run_here'), sync=('acquired', 'notified')).get(language, ('cancelled_form', 'parked', 'adopted', 'cut', 'made'))
+    if len(runs) == 1 and 'deadlock' not in runs and not st['step_beside'] and not st['quiet'] and any(st[k] for k in shows):
         return dict(seed=seed, language=language, program=prog, expect=json.loads(*runs))
 def vectors(n, seed, language='plain', schedules=None):     # None: a program that is left out
     with multiprocessing.Pool(2) as pool:
@@ -1199,9 +1350,9 @@ def compact(v):                                         # seed root|scopes|await
     def out(o):
         k, _, ids = o.partition(':')
         return ids and '!x'[k == 'err'] + '+'.join(i[1:] for i in ids.split(',')) + '@' or k[0]
-    dep = v['language'] == 'dep'
+    dep = v['language'] != 'plain'
     what = lambda v: dict(run='r', sent='s', closed='c').get(v) or f'={v}@'
-    return '|'.join([f"{'d' * dep}{v['seed']} {out(e['root'])}{e['end']}", ' '.join(f'{k}{out(o)}{t}' for k, (o, t) in e['scopes'].items()),
+    return '|'.join([f"{PREFIX[v['language']]}{v['seed']} {out(e['root'])}{e['end']}", ' '.join(f'{k}{out(o)}{t}' for k, (o, t) in e['scopes'].items()),
         ' '.join(f'{k}{o[0]}' for k, o in e['awaits'].items()), ' '.join(f'{k}:' + ','.join(f'{i}{s[0]}{b}-{t}' for i, s, b, t in x) for k, x in e['cleanups'].items()),
         ' '.join(f"{k}:{'' if t is None else t}" for k, t in e['locals'].items()), ' '.join(e['hook_errors'])] + [' '.join(f'{k}{what(x)}{t}' for k, x, t in e['commits'])] * dep)
 
@@ -1244,7 +1395,7 @@ def self_check():
     fails, _, first = check(300, cover=False); assert not fails, (fails, first)
     fails, _, first = dep(300); fails.pop('I14 deadlock', 0); assert not fails, (fails, first)
     assert all(drop_equals_cancel(k)[0] for k in range(100)), 'I17'
-    for rule in ('cut-blocked', 'own-turn', 'request-wake,marks-first', 'give-live', 'form', 'never-polled'):
+    for rule in ('cut-blocked', 'own-turn', 'request-wake,marks-first', 'give-live', 'form', 'never-polled', 'hand-on', 'leave-serves', 'queue', 'pass-on', 'given-wakes'):
         BREAK.update(rule.split(',')); assert hand_check(), ('not caught', rule); BREAK.clear()
     print('all is well')
 def drop_equals_cancel(seed):                           # I17: cut between two instants, by cancelling or by foreign drop
@@ -1262,7 +1413,7 @@ def drop_equals_cancel(seed):                           # I17: cut between two i
 if __name__ == '__main__':
     a = sys.argv[1:]
     if a[0] in ('vectors', 'compact'):
-        for v in vectors(int(a[1]), int(a[2]) if len(a) > 2 else 0, 'dep' if 'dep' in a else 'plain'):
+        for v in vectors(int(a[1]), int(a[2]) if len(a) > 2 else 0, next((x for x in a if x in LANGUAGES), 'plain')):
             if v: print(json.dumps(v) if a[0] == 'vectors' else compact(v), flush=True)
     elif a[0] == 'fresh':
         out = 0
@@ -1277,7 +1428,7 @@ if __name__ == '__main__':
     elif a[0] == 'programs':
         h = 0xcbf29ce484222325                          # FNV-1a
         for k in range(int(a[1])):
-            prog = LANGUAGES['dep' if 'dep' in a else 'plain'](k)
+            prog = LANGUAGES[next((x for x in a if x in LANGUAGES), 'plain')](k)
             for b in json.dumps(prog, sort_keys=True, separators=(',', ':')).encode(): h = (h ^ b) * 0x100000001b3 % 2 ** 64
         print(a[1], f'{h:#x}')
     elif a[0] == 'dep':                                  # dep N [SEED] [rule ...]: random programs whose tasks depend on each other

@@ -27,6 +27,7 @@ mod model {
     pub(crate) mod replay;
     pub(crate) mod show;
     pub(crate) mod start;
+    pub(crate) mod turns;
     pub(crate) mod watch;
     pub(crate) mod world;
 }
@@ -45,8 +46,12 @@ use serde_json::Value;
 use std::ops::Range;
 use std::time::Duration;
 
-/// The programs with expected outcomes that `ref_model.py compact` printed: plain ones, and linked ones.
-const VECTORS: [&str; 2] = [include_str!("../model/vectors.txt"), include_str!("../model/vectors_dep.txt")];
+/// The programs with expected outcomes that `ref_model.py compact` printed, by language.
+const VECTORS: [&str; 3] = [
+    include_str!("../model/vectors.txt"),
+    include_str!("../model/vectors_dep.txt"),
+    include_str!("../model/vectors_sync.txt"),
+];
 
 /// What the random programs have to do now and then, lest a green run say nothing.
 const COVERED: &[&str] = &[
@@ -188,6 +193,12 @@ fn linked_programs_come_out_as_the_model_says() {
     replay(&vectors(Language::Linked), "linked vectors");
 }
 
+/// Programs with semaphores and conditions.
+#[test]
+fn programs_that_take_turns_come_out_as_the_model_says() {
+    replay(&vectors(Language::Sync), "vectors of turns");
+}
+
 /// Programs that nobody has run before. `FOSTER_MODEL_PROGRAMS` is how many, `FOSTER_SEED` the first seed.
 #[test]
 fn fresh_programs_come_out_as_the_model_says() {
@@ -260,17 +271,16 @@ fn local_nurseries_come_out_as_the_model_says() {
 /// A seed means the same program here and in the model.
 #[test]
 fn generated_programs_are_those_of_the_model() {
-    // FNV-1a, over what `ref_model.py programs 2000` writes, and with `dep`.
-    let languages =
-        [(generate::plain as fn(u64) -> Value, 0xaec6_a8d5_b5f2_acd3_u64), (generate::linked, 0xf46b_d221_e266_b8ae)];
-    for (program, expected) in languages {
+    // FNV-1a, over what `ref_model.py programs 2000` writes, and with `dep` or `sync`.
+    let hashes = [0xaec6_a8d5_b5f2_acd3_u64, 0xf46b_d221_e266_b8ae, 0xad66_9984_da8b_538b];
+    for (language, expected) in Language::ALL.into_iter().zip(hashes) {
         let mut hash = 0xcbf2_9ce4_8422_2325_u64;
         for seed in 0..2000 {
-            for byte in program(seed).to_string().bytes() {
+            for byte in language.program(seed).to_string().bytes() {
                 hash = (hash ^ u64::from(byte)).wrapping_mul(0x100_0000_01b3);
             }
         }
-        assert_eq!(hash, expected, "another program: {hash:#x}");
+        assert_eq!(hash, expected, "another program in {}: {hash:#x}", language.name());
     }
 }
 

@@ -210,7 +210,9 @@ impl World {
     /// Nothing but the probe is left of the finalizer's scope.
     fn finalizer_closed(&mut self, index: usize) {
         let id = self.finalizers[index].id;
-        let panicked = self.finalizers.iter().any(|inner| inner.owner == id && inner.status == Status::Panicked);
+        // Also one that it has taken over with a scope that was lost (L29).
+        let is_inside = |owner: Id| owner == id || self.seen[owner.index()].parent == Some(id);
+        let panicked = self.finalizers.iter().any(|inner| is_inside(inner.owner) && inner.status == Status::Panicked);
         let finalizer = &mut self.finalizers[index];
         finalizer.status = if panicked { Status::Panicked } else { finalizer.body };
         finalizer.end = now();

@@ -96,6 +96,24 @@ programs! {
     a_daemon_that_waits_for_a_channel: "daemon that waits for a channel";
     f1_the_own_deadline_of_a_shield_in_cancelled_code: "F1 own deadline of a shield in cancelled code";
     a_release_in_cancelled_code: "bracket release";
+    permits_go_to_the_waiters_in_order: "permits go to the waiters in order";
+    one_who_needs_much_is_not_overtaken: "one who needs much is not overtaken";
+    one_who_leaves_lets_those_behind_him_through: "one who leaves lets those behind him through";
+    a_cancelled_waiter_for_a_permit_is_passed_over: "a cancelled waiter for a permit is passed over";
+    a_permit_that_comes_after_the_request_of_its_instant: "a permit that comes after the request of its instant";
+    a_permit_that_comes_before_the_request_of_its_instant: "a permit that comes before the request of its instant";
+    a_permit_is_not_taken_at_once_in_cancelled_code: "a permit is not taken at once in cancelled code";
+    a_permit_that_was_given_to_a_dropped_waiter_goes_on: "a permit that was given to a dropped waiter goes on";
+    a_dropped_holder_gives_its_permits_back: "a dropped holder gives its permits back";
+    a_permit_is_held_until_the_shield_in_it_has_ended: "a permit is held until the shield in it has ended";
+    a_notification_goes_to_the_longest_waiter: "a notification goes to the longest waiter";
+    a_cancelled_waiter_is_not_notified: "a cancelled waiter is not notified";
+    a_notification_before_the_request_of_its_instant: "a notification before the request of its instant";
+    a_notification_of_a_dropped_waiter_goes_on: "a notification of a dropped waiter goes on";
+    a_notification_of_one_who_waits_for_the_mutex_goes_on: "a notification of one who waits for the mutex goes on";
+    a_mutex_that_was_given_to_a_dropped_waiter_goes_on: "a mutex that was given to a dropped waiter goes on";
+    one_who_was_notified_waits_for_the_mutex: "one who was notified waits for the mutex";
+    the_end_of_a_sleep_that_foreign_code_is_quiet_about: "the end of a sleep that foreign code is quiet about";
 }
 
 /// C3, L15: an operation that is not foster's may complete in cancelled code beside an inner scope that has to be driven through

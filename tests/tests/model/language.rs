@@ -9,16 +9,19 @@ pub(crate) enum Language {
     Plain,
     /// Tasks depend on each other.
     Linked,
+    /// Tasks take turns, and wait to be told.
+    Sync,
 }
 
 impl Language {
-    pub(crate) const ALL: [Language; 2] = [Language::Plain, Language::Linked];
+    pub(crate) const ALL: [Language; 3] = [Language::Plain, Language::Linked, Language::Sync];
 
     /// What the model calls it.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Language::Plain => "plain",
             Language::Linked => "dep",
+            Language::Sync => "sync",
         }
     }
 
@@ -27,6 +30,7 @@ impl Language {
         match self {
             Language::Plain => "",
             Language::Linked => "d",
+            Language::Sync => "y",
         }
     }
 
@@ -34,6 +38,7 @@ impl Language {
         match self {
             Language::Plain => generate::plain(seed),
             Language::Linked => generate::linked(seed),
+            Language::Sync => generate::sync(seed),
         }
     }
 
@@ -42,6 +47,7 @@ impl Language {
         match self {
             Language::Plain => "mismatches: plain",
             Language::Linked => "mismatches: linked",
+            Language::Sync => "mismatches: sync",
         }
     }
 }

@@ -75,6 +75,9 @@ pub(crate) fn run(program: &Arc<Program>, setting: Setting) -> Run {
             world.broken(format!("I14: the run did not end: {text}"));
         }
         world.scan(ran.elapsed.as_millis() as u64);
+        if world.root.is_some() && !world.host.gone {
+            world.check_turns();
+        }
     });
     world::clear_attic();
     world::with(World::check_run);
