@@ -129,6 +129,7 @@ class Core:                                             # heap part of a scope; 
         c.children, c.adopted, c.sub, c.deferred, c.running, c.items, c.kids = set(), set(), set(), [], None, [], []
         c.errs, c.panics, c.result, c.out, c.waker, c.drivers = [], [], None, None, None, 0
         c.poll_no = c.seen = c.missed = 0; c.woken = c.due = c.reaped = c.stalled = c.cut_off = False
+        c.pending, c.answers, c.label, c.shown_at = 0, None, None, 0        # of `start`: see Start
         c.holders = cx.holders if cx else ()
         c.locals = cx.locals if cx else parent.locals if parent else frozenset()
         c.brk = c.inner_brk = cx.brk if cx else parent.inner_brk if parent else frozenset()
@@ -269,9 +270,9 @@ class Core:                                             # heap part of a scope; 
                 if r[0] == 'err' and c.kind in NURSERY: c.errs += r[1]; c.request('failed')
                 c.over()
             elif c.life == 'draining':
-                if c.children and not c.adopted and all(t.daemon for t in c.children) and ON('daemons'):  # L24
+                if c.children and not c.adopted and not c.pending and all(t.daemon for t in c.children) and ON('daemons'):  # L24
                     for t in sorted(c.children, key=lambda t: t.core.n): t.core.request('daemons-only')
-                if c.children or c.adopted and ON('wait-adopted'): return PENDING
+                if c.children or c.adopted and ON('wait-adopted') or c.pending and ON('pending'): return PENDING
                 c.life = 'finalizing'
             else:
                 if c.running is None:
@@ -299,8 +300,11 @@ class Core:                                             # heap part of a scope; 
         elif c.kind in ('task', 'root', 'cleanup') or not (inherited and ON('park')): c.out = ('cancelled',)
         else: c.out, c.parked = ('parked',), True
         c.life, c.closed_at = 'closed', w.now; del w.alive[c.n]
+        if c.answers: c.answers.answered(); c.answers = None
         if c.item: c.item.status, c.item.end = 'panicked' if c.panics else 'timeout' if c.dropped else 'ran', w.now
         return c.out
+    def admits(c): return c.life == 'open' or c.life == 'draining' and bool(c.children or c.adopted or c.pending and ON('pending'))        # L4
+    def answered(c): c.pending -= 1; c.life != 'open' and c.wake()
     # ---- loss of the driver --------------------------------------------------------------------------- L25..L30
     def adopter(c):
         a = c.parent
@@ -744,6 +748,63 @@ class Waiting:                                          # `cwait`: locks the mut
         state, s.state = s.state, 'over'
         if state == 'lock': s.lock.drop()
         if state == 'wait': s.wait.drop()
+class Start:                                            # a child in a nursery of its own, its cradle, until it says that it is ready
+    def __init__(s, w, p, body): s.w, s.p, s.body, s.n, s.r, s.over = w, p, body, None, None, False
+    def poll(s, cx):
+        if s.r is None:
+            s.n = s.w.named.get(s.p['in'])
+            if not s.n or not s.n.admits(): s.over = True; return ('ok',)
+            s.n.pending += 1; s.r = Region('nursery', StartBody(s))
+        r = s.r.poll(cx)
+        if r is not PENDING:
+            s.over = True
+            if s.r.body.wait.signal == 'ready':         # from here on it can be named
+                t = s.r.body.task; t.core.id = s.p['task']; t.core.shown_at = s.w.now; s.w.named[t.core.id] = t.core; s.w.handles[t.core.id] = t
+        return r
+    def drop(s):
+        if s.r and not s.over: s.over = True; s.r.drop()
+class StartBody:                                        # the body of a cradle
+    def __init__(s, start): s.start, s.task, s.wait = start, None, None
+    def poll(s, cx):
+        if s.task is None:
+            c, st = cx.region, s.start; c.answers = st.n
+            core = Core(st.w, 'task', c, StartChild(st, s), None); core.label = st.p['task']
+            s.task = Task(st.w, c, core); c.children.add(s.task); s.wait = StartWait(s.task)
+        return s.wait.poll(cx)
+    def drop(s):
+        if s.wait: s.wait.drop()
+class StartWait(Op):
+    signal = None
+    def __init__(s, task): s.t = task
+    def ask(s, cx):
+        if s.signal or s.t.outcome: return s.signal or 'end'
+        s.queued = True; s.t.waiters.append(s)
+    def ended(s):
+        if s.queued and s.eligible(): s.give('end')
+    def say(s, v):
+        s.signal = v
+        if s.queued: s.give(v)
+    def done(s, cx, v): return step(cx)
+    def drop(s): s.queued = False
+class StartChild:
+    def __init__(s, start, cradle): s.start, s.cradle, s.sleep, s.body = start, cradle, Sleep(start.p['ready']), None
+    def poll(s, cx):
+        if s.sleep:
+            if s.sleep.poll(cx) is PENDING: return PENDING
+            s.sleep = None
+            if s.start.p['silent'] or not s.ready(cx.region): s.start.w.stat['start_unheard'] += 1; return ('ok',)
+            cx = cx.but(locals=cx.region.locals, brk=cx.region.inner_brk); s.body = s.start.body
+        return s.body.poll(cx)
+    def ready(s, c):                                    # it moves from the cradle to the nursery
+        n, cradle, t = s.start.n, c.parent, s.cradle.task
+        if cradle.cancelled() and ON('caller-gone'): return False
+        if not n.admits(): s.cradle.wait.say('closed'); return False
+        cradle.children.discard(t); cradle.kids.remove(c); n.children.add(t); n.kids.append(c); t.nursery = c.parent = c.parent0 = n
+        c.lex, c.locals, c.brk, c.inner_brk = n.lex | {n.n}, n.locals, n.inner_brk, n.inner_brk
+        cradle.answers = None; n.answered(); c.known = c.reach()
+        if c.cancelled(): c.verdict, c.grace_poll = 'run', c.poll_no
+        s.start.w.stat['start_moved'] += 1; s.cradle.wait.say('ready'); return True
+    def drop(s): (s.sleep or s.body).drop()
 class Own:                                              # an end of a channel: dropped with the body that it was moved into
     def __init__(s, w, ch, ends, body): s.w, s.ch, s.ends, s.body = w, ch, ends, body
     def poll(s, cx):
@@ -908,6 +969,7 @@ def build(w, p):
         if op == 'lock': return lock(p['id'], b())
         if op == 'notify': return lock(None, Call(lambda cx: c.notify(INF if p['n'] is None else p['n'], p['n'] is not None)))
         return Waiting(Acquire(w, c.mutex, 1), CondWait(w, c, p['id']))
+    if op == 'start': return Start(w, p, b())
     if op == 'here': return Here(Region('scope', b(), p['id'], 0, inf(p['after'])), b('then'), p['enter'])
     if op in ('join', 'lazy'): return Join([build(w, x) for x in p['do']], op == 'lazy')
     if op == 'select': return Select(build(w, p['do'][0]), build(w, p['do'][1]))
@@ -917,7 +979,7 @@ def build(w, p):
     if op == 'leak': return Hold(b(), p['ms'], leak=True)
     def spawn(cx):
         n = w.named.get(p['in'])
-        if n and (n.life == 'open' or n.life == 'draining' and (n.children or n.adopted)):
+        if n and n.admits():
             for o in owns(p['body']): w.chans.get(o['chan']) and w.chans[o['chan']].moved.update(o['ends'])
             t = Task(w, n, Core(w, 'task', n, build(w, p['body']), p['task']), p['daemon']); n.children.add(t); w.handles[p['task']] = t
             w.stat.update(daemons=p['daemon'])
@@ -952,7 +1014,7 @@ def settled(w):                                         # nothing is runnable: w
             r.tc, r.tc_seq, r.hard = w.now, next(w.seq), max([a.req[2] for a in r.chain() if a.req])
         assert not (r.kind in NURSERY and r.errs and not r.collect) or r.req, 'I25 a failure did not cancel its fail-fast nursery'
         if r.life == 'open': assert not (r.started and r.cancelled()) or any(h.polls and (not h.held() or not h.woken) for h in r.sub) or not ON_('I26'), 'I7 not delivered'
-        if r.life == 'draining': assert r.children or r.adopted, 'I7 not closed'
+        if r.life == 'draining': assert r.children or r.adopted or r.pending, 'I7 not closed'
         if r.life == 'finalizing': assert r.running, 'I7 not closed'
 def run(w, prog, host_drop=INF):
     root = Core(w, 'root', None, None, 'root'); root.body = build(w, prog)
@@ -1038,6 +1100,11 @@ def generate(seed, weights=WEIGHTS, depth=7, size=70):
             if body == 'err': body = dict(op='seq', do=[S(1), dict(op='err', id=new('e'))])
             if body == 'panic': body = dict(op='panic', id=new('e'))
         return dict(id=new('c'), body=body, budget=rng.choice([2, 2, 5]), need=need)
+    def p_spawn(d, env, encl):
+        t, n, dm = new('t'), rng.choice([e for e in env if e[0] == 'n'][-2:] or ['root']), rng.random() < .15
+        body = p(d - 1, env + (t,), encl + (t,))
+        if dm: body = dict(op='seq', do=[body, dict(op='sleep', ms=None)])
+        tasks.append((t, dm)); return dict(op='spawn', task=t, **{'in': n}, daemon=dm, body=body)
     def p(d, env, encl):
         left[0] -= 1
         k = rng.choices(kinds, ws)[0] if d > 0 and left[0] > 0 else rng.choice(['sleep', 'io'])
@@ -1051,11 +1118,11 @@ def generate(seed, weights=WEIGHTS, depth=7, size=70):
         if k == 'thread': return dict(op=k, id=new('h'), ms=rng.randint(1, 6))
         if k == 'bracket': r = fin(d - 1, encl); return dict(op=k, id=new('b'), release=r, body=sub())
         if k == 'local': return dict(op=k, id=new('l'), body=sub())
-        if k == 'spawn':
-            t, n, dm = new('t'), rng.choice([e for e in env if e[0] == 'n'][-2:] or ['root']), rng.random() < .15
-            body = p(d - 1, env + (t,), encl + (t,))
-            if dm: body = dict(op='seq', do=[body, dict(op='sleep', ms=None)])
-            tasks.append((t, dm)); return dict(op=k, task=t, **{'in': n}, daemon=dm, body=body)
+        if k == 'spawn': return p_spawn(d, env, encl)
+        if k == 'start':
+            r = p_spawn(d, env, encl)
+            if not r['daemon']: r.update(op=k, ready=rng.randint(0, 3), silent=rng.random() < .15)
+            return r
         if k == 'cancel': return dict(op=k, target=rng.choice((list(env) + [t for t, _ in tasks[-2:]]) + ['root'] * (rng.random() < .15) or ['s0']), grace=rng.choice([0, 0, 3]))
         if k == 'move': return dict(op=k, target=rng.choice([e for e in env if e[0] in 'sh'] or ['s0']), after=rng.choice([None, 0, 1, 2, 4]))
         if k == 'await': return dict(op=k, id=new('a'), task=rng.choice([t for t, dm in tasks if not dm and t not in encl] or ['t0']))
@@ -1145,7 +1212,7 @@ def generate(seed, weights=WEIGHTS, depth=7, size=70):
         return dict(op=k, do=[sub(), sub()])
     return dict(op='seq', do=[p(depth, (), ()) for _ in range(3)])
 
-SYNC = {**WEIGHTS, 'commit': 4, 'sems': 12, 'conds': 9}
+SYNC = {**WEIGHTS, 'commit': 4, 'start': 6, 'sems': 12, 'conds': 9}
 DEP = {**WEIGHTS, 'commit': 5, 'here': 2, 'pipe': 12, 'workers': 4, 'ev': 4}
 TAME = {**DEP, **dict.fromkeys('select hold blink leak lazy move drop_after'.split(), 0)}      # Kahn networks under deadlines: for determinism
 def generate_dep(seed, weights=DEP, sparse=False, size=60, spread=1000):
@@ -1242,17 +1309,36 @@ def hand():                                             # hand-written programs 
     P['a notification of one who waits for the mutex goes on']=cond(spawn('a','n',scope('s',8,wait('ra'))),spawn('b','n',sleep(1),wait('rb')),spawn('h','n',sleep(2),lock('rh',sleep(4))),spawn('c','n',sleep(4),lock('rc',sleep(6))),sleep(3),tell())
     P['a mutex that was given to a dropped waiter goes on']=cond(spawn('a','n',hold(1,wait('ra'),sleep(5))),spawn('b','n',sleep(4),lock('rb',sleep(1))),sleep(3),tell(None))
     P['one who was notified waits for the mutex']=cond(spawn('a','n',wait('ra')),sleep(1),tell(),lock('rc',sleep(4)),sleep(2))
+    start=lambda t,n,ready,*b,silent=False: dict(op='start',task=t,daemon=False,ready=ready,silent=silent,body=seq(*b),**{'in':n})
+    P['a child that says that it is ready']=nur('n',start('t','n',2,sleep(2),commit('T')),commit('K'))
+    P['a child that ends without a word']=nur('n',start('t','n',2,commit('T'),silent=True),commit('K'))
+    P['the caller of start is cancelled before the child is ready']=nur('n',scope('s',2,start('t','n',5,commit('T')),commit('K')),commit('L'))
+    P['the caller of start is cancelled when the child is ready']=nur('n',scope('s',3,start('t','n',2,sleep(5),commit('T')),commit('K'),sleep(9)),commit('L'))
+    P['the caller of start is cancelled in the instant before the child is ready']=nur('n',scope('s',3,start('t','n',3,commit('T')),commit('K')),commit('L'))
+    P['the caller of start is cancelled in the instant in which the child is ready']=nur('n',scope('s',None,start('t','n',3,cancel('s'),sleep(1),commit('T')),commit('K'),sleep(9)),commit('L'))
+    P['a nursery waits for a start']=nur('m',spawn('u','m',nur('n',sleep(2)),commit('U')),sleep(1),start('t','n',3,sleep(1),commit('T')),commit('K'))
+    P['a start into a nursery that has ended']=nur('m',spawn('u','m',nur('n',sleep(2)),commit('U')),sleep(3),start('t','n',3,sleep(1),commit('T')),commit('K'))
+    P['a start into a nursery whose children are cancelled']=nur('n',start('t','n',1,sleep(5),commit('T')),commit('K'),cancel('n'))
+    P['the error of a child that was ready']=scope('s',None,nur('n',start('t','n',1,sleep(1),dict(op='err',id='e')),commit('K'),sleep(9)))
+    P['a caller of start that is dropped']=nur('n',drop(2,start('t','n',4,commit('T'))),commit('K'))
+    P['a caller of start that is dropped when the child is ready']=nur('n',hold(1,start('t','n',2,sleep(3),commit('T')),sleep(2)),commit('K'))
+    P['a start in cancelled code']=nur('n',scope('s',2,shield('h',sleep(3)),start('t','n',0,commit('T')),commit('K')),commit('L'))
     blink=lambda ms,f,body: dict(op='blink',ms=ms,mute=True,body=body,**{'for':f})
     P['the end of a sleep that foreign code is quiet about']=blink(3,3,scope('s',4,sleep(4),commit('k')))
     return P
-# what the programs on permits and notifications have to commit, for the laws L14 and L40
+# what the programs on permits, notifications and `start` have to commit, for the laws L4, L13, L14 and L40
 WANT={'permits go to the waiters in order': 'ra0 rb3 rc6', 'one who needs much is not overtaken': 'ra0 rb5 rc6', 'one who leaves lets those behind him through': 'ra0 rc3',
     'a cancelled waiter for a permit is passed over': 'ra0 rc5', 'a permit that comes after the request of its instant': 'ra0 rc3', 'a permit that comes before the request of its instant': 'ra0 rb3 rc3',
     'a permit is not taken at once in cancelled code': 'rb4', 'a permit that was given to a dropped waiter goes on': 'ra0 rc7', 'a dropped holder gives its permits back': 'ra0 rb3',
     'a permit is held until the shield in it has ended': 'ra0 rb5', 'a notification goes to the longest waiter': 'ra2 rb4', 'a cancelled waiter is not notified': 'rb3',
     'a notification before the request of its instant': 'A3 ra3 rb5', 'a notification of a dropped waiter goes on': 'rb6', 'a notification of one who waits for the mutex goes on': 'rb12 rc6 rh2',
     'a mutex that was given to a dropped waiter goes on': 'rb6', 'one who was notified waits for the mutex': 'ra1 rc1',
-    'the end of a sleep that foreign code is quiet about': 'k6'}
+    'the end of a sleep that foreign code is quiet about': 'k6',
+    'a child that says that it is ready': 'K2 T4', 'a child that ends without a word': 'K2', 'the caller of start is cancelled before the child is ready': 'L2',
+    'the caller of start is cancelled when the child is ready': 'K2 L3 T7', 'the caller of start is cancelled in the instant before the child is ready': 'L3',
+    'the caller of start is cancelled in the instant in which the child is ready': 'K3 L3 T4', 'a nursery waits for a start': 'K4 T5 U5', 'a start into a nursery that has ended': 'K3 U2',
+    'a start into a nursery whose children are cancelled': 'K1', 'the error of a child that was ready': 'K1', 'a caller of start that is dropped': 'K2',
+    'a caller of start that is dropped when the child is ready': 'K3 T5', 'a start in cancelled code': 'L3'}
 OPEN = ('C3 ', 'C3b', 'C4')                             # foreign: not the same for all schedules, or not as wanted: findings
 def hand_check():
     bad = collections.Counter()
@@ -1263,7 +1349,7 @@ def hand_check():
             w, e = quick(1, p, k)
             if e: bad[e] += 1
             else: ds.add(digest(w))
-            if not e and WANT.get(name, got := ' '.join(f'{c[0]}{c[2]}' for c in sorted(w.commits))) != got: bad['L14 L40 ' + name] += 1
+            if not e and WANT.get(name, got := ' '.join(f'{c[0]}{c[2]}' for c in sorted(w.commits))) != got: bad['commits: ' + name] += 1
             if name[:2] == 'F1' and not w.commits: bad['L18 the form of a masked scope was lost'] += 1
             if 'deadline = end' in name and w.cores[1].out != ('ok',): bad['L12 an operation that ends at the deadline lost'] += 1
         if len(ds) > 1: bad['determinism: ' + name.split(' ')[0]] += 1
@@ -1304,9 +1390,9 @@ def observe(w):
     out = lambda c: label(c) + (':' + ','.join(c.out[1][:1] if c.out[0] == 'panic' else c.out[1]) if c.out[0] in ('err', 'panic') else '')
     cl = {}
     for i in sorted((i for i in w.cleanups if i.begin is not None), key=lambda i: (i.core.n if i.core else 0)):
-        cl.setdefault(i.owner.id or i.owner.item.id, []).append([i.id, i.status, i.begin, i.end])
+        cl.setdefault(i.owner.id or i.owner.label or i.owner.item.id, []).append([i.id, i.status, i.begin, i.end])
     named = [c for c in w.cores if c.id]
-    return dict(root=out(w.cores[0]), end=w.cores[0].closed_at, scopes={c.id: [out(c), c.closed_at] for c in named[1:]},
+    return dict(root=out(w.cores[0]), end=w.cores[0].closed_at, scopes={c.id: [out(c), max(c.closed_at, c.shown_at)] for c in named[1:]},
                 handles={k: t.outcome for k, t in w.handles.items()}, awaits=w.awaits, cleanups=cl,
                 locals={k: t for k, (_, t) in w.locals.items()}, hook_errors=sorted(w.hook_err), commits=sorted(w.commits))
 def plain(seed): return generate(seed, depth=6, size=random.Random(seed).choice([12, 25, 40]))
@@ -1334,7 +1420,7 @@ def outcomes(seed, prog, n, first=True):                # of n schedules, as JSO
     return runs, st
 def vector(job):
     language, seed, schedules = job; prog = LANGUAGES[language](seed); runs, st = outcomes(seed, prog, schedules)
-    shows = dict(dep=('links', 'run_here'), sync=('acquired', 'notified')).get(language, ('cancelled_form', 'parked', 'adopted', 'cut', 'made'))
+    shows = dict(dep=('links', 'run_here'), sync=('acquired', 'notified', 'start_moved', 'start_unheard')).get(language, ('cancelled_form', 'parked', 'adopted', 'cut', 'made'))
     if len(runs) == 1 and 'deadlock' not in runs and not st['step_beside'] and not st['quiet'] and any(st[k] for k in shows):
         return dict(seed=seed, language=language, program=prog, expect=json.loads(*runs))
 def vectors(n, seed, language='plain', schedules=None):     # None: a program that is left out
@@ -1395,7 +1481,7 @@ def self_check():
     fails, _, first = check(300, cover=False); assert not fails, (fails, first)
     fails, _, first = dep(300); fails.pop('I14 deadlock', 0); assert not fails, (fails, first)
     assert all(drop_equals_cancel(k)[0] for k in range(100)), 'I17'
-    for rule in ('cut-blocked', 'own-turn', 'request-wake,marks-first', 'give-live', 'form', 'never-polled', 'hand-on', 'leave-serves', 'queue', 'pass-on', 'given-wakes'):
+    for rule in ('cut-blocked', 'own-turn', 'request-wake,marks-first', 'give-live', 'form', 'never-polled', 'hand-on', 'leave-serves', 'queue', 'pass-on', 'given-wakes', 'pending', 'caller-gone'):
         BREAK.update(rule.split(',')); assert hand_check(), ('not caught', rule); BREAK.clear()
     print('all is well')
 def drop_equals_cancel(seed):                           # I17: cut between two instants, by cancelling or by foreign drop

@@ -272,7 +272,7 @@ fn local_nurseries_come_out_as_the_model_says() {
 #[test]
 fn generated_programs_are_those_of_the_model() {
     // FNV-1a, over what `ref_model.py programs 2000` writes, and with `dep` or `sync`.
-    let hashes = [0xaec6_a8d5_b5f2_acd3_u64, 0xf46b_d221_e266_b8ae, 0xad66_9984_da8b_538b];
+    let hashes = [0xaec6_a8d5_b5f2_acd3_u64, 0xf46b_d221_e266_b8ae, 0xbcf8_0353_d74f_a16f];
     for (language, expected) in Language::ALL.into_iter().zip(hashes) {
         let mut hash = 0xcbf2_9ce4_8422_2325_u64;
         for seed in 0..2000 {

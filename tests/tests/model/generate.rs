@@ -42,8 +42,8 @@ pub(crate) const WEIGHTS: &Weights = &[
 /// What linked programs have in addition.
 const LINKED: &Weights = &[("commit", 5.0), ("here", 2.0), ("pipe", 12.0), ("workers", 4.0), ("ev", 4.0)];
 
-/// What programs with semaphores and conditions have in addition.
-const SYNC: &Weights = &[("commit", 4.0), ("sems", 12.0), ("conds", 9.0)];
+/// What programs with semaphores, conditions and `start` have in addition.
+const SYNC: &Weights = &[("commit", 4.0), ("start", 6.0), ("sems", 12.0), ("conds", 9.0)];
 
 /// What makes most linked programs depend on the schedule.
 const RACY: &[&str] = &["select", "hold", "blink", "leak", "lazy", "move", "drop_after"];
@@ -217,6 +217,7 @@ impl Generator {
                 if child["daemon"] == false {
                     child["op"] = json!(kind);
                     child["ready"] = json!(self.random.between(0, 3));
+                    child["silent"] = json!(self.random.random() < 0.15);
                 }
                 child
             }

@@ -113,6 +113,19 @@ programs! {
     a_notification_of_one_who_waits_for_the_mutex_goes_on: "a notification of one who waits for the mutex goes on";
     a_mutex_that_was_given_to_a_dropped_waiter_goes_on: "a mutex that was given to a dropped waiter goes on";
     one_who_was_notified_waits_for_the_mutex: "one who was notified waits for the mutex";
+    a_child_that_says_that_it_is_ready: "a child that says that it is ready";
+    a_child_that_ends_without_a_word: "a child that ends without a word";
+    the_caller_of_start_is_cancelled_before_the_child_is_ready: "the caller of start is cancelled before the child is ready";
+    the_caller_of_start_is_cancelled_when_the_child_is_ready: "the caller of start is cancelled when the child is ready";
+    the_caller_of_start_is_cancelled_in_the_instant_before_the_child_is_ready: "the caller of start is cancelled in the instant before the child is ready";
+    the_caller_of_start_is_cancelled_in_the_instant_in_which_the_child_is_ready: "the caller of start is cancelled in the instant in which the child is ready";
+    a_nursery_waits_for_a_start: "a nursery waits for a start";
+    a_start_into_a_nursery_that_has_ended: "a start into a nursery that has ended";
+    a_start_into_a_nursery_whose_children_are_cancelled: "a start into a nursery whose children are cancelled";
+    the_error_of_a_child_that_was_ready: "the error of a child that was ready";
+    a_caller_of_start_that_is_dropped: "a caller of start that is dropped";
+    a_caller_of_start_that_is_dropped_when_the_child_is_ready: "a caller of start that is dropped when the child is ready";
+    a_start_in_cancelled_code: "a start in cancelled code";
     the_end_of_a_sleep_that_foreign_code_is_quiet_about: "the end of a sleep that foreign code is quiet about";
 }
 

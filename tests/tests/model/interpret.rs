@@ -64,8 +64,8 @@ pub(crate) fn build(op: &Body, owner: Id) -> Fut {
             Op::Thread { id, takes } => run_thread(*id, *takes).await,
             Op::Bracket { id, release, body } => return run_bracket(*id, release, body).await,
             Op::Spawn { task, nursery, daemon, body } => spawn(*task, *nursery, *daemon, body),
-            Op::Start { task, nursery, ready, body } => {
-                return start(*task, *nursery, *ready, body.clone()).await;
+            Op::Start { task, nursery, ready, silent, body } => {
+                return start(*task, *nursery, *ready, *silent, body.clone()).await;
             }
             Op::Await { id, task } => await_task(*id, *task).await,
             Op::Cancel { target, grace } => cancel(*target, *grace),

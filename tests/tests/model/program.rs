@@ -70,6 +70,8 @@ pub(crate) enum Op {
         task: Id,
         nursery: Id,
         ready: Duration,
+        /// It ends then, and never says that it is ready.
+        silent: bool,
         body: Body,
     },
     Await {
@@ -431,7 +433,8 @@ impl Reader {
                 let inside = Around { parent: task, ..around };
                 let body = self.op(body, &inside);
                 if kind == "start" {
-                    Op::Start { task, nursery, ready: time(&json["ready"]), body }
+                    let silent = json["silent"].as_bool() == Some(true);
+                    Op::Start { task, nursery, ready: time(&json["ready"]), silent, body }
                 } else {
                     Op::Spawn { task, nursery, daemon, body }
                 }
