@@ -1031,6 +1031,7 @@ def run(w, prog, host_drop=INF):
             if ON('wakes-first'): due.sort(key=lambda d: d[1])
             w.phase = 'timers'
             for fn, _ in due: fn()
+            if w.spurious and w.rng.random() < w.spurious: w.rng.choice(sorted((t for t in w.tasks if isinstance(t, Task)), key=lambda t: t.core.n)).ready = True     # nobody woke it
             w.phase = 'code'; continue
         if w.rng.random() < w.spurious: ready = sorted(w.tasks, key=lambda t: t.core.n)
         t = ready[0] if w.det else w.pick(ready); t.ready = False; w.current = t
@@ -1509,7 +1510,7 @@ if __name__ == '__main__':
         print('left out', out)
     elif a[0] == 'settle':
         with multiprocessing.Pool(2) as pool:
-            for v in pool.imap(vector, [(a[1], int(k), SEEDS) for k in a[2:]]):
+            for v in pool.imap(vector, [(a[1], int(k), 4 * SEEDS) for k in a[2:]]):
                 if v: print(compact(v), flush=True)
     elif a[0] == 'programs':
         h = 0xcbf29ce484222325                          # FNV-1a
