@@ -4,11 +4,14 @@
     ref_model.py mutants [N]              switch every rule off in turn; each that this language can show must be caught by an invariant
     ref_model.py metamorphic [N]          I17: dropping a subtree from outside = cancelling it
     ref_model.py examples                 hand-written programs with asserted outcomes, in the format of `vectors`
-    ref_model.py vectors N [SEED] [dep]   N random programs with their expected outcome, one JSON object a line
-    ref_model.py compact N [SEED] [dep]   the same, one short line each, for those who have the generator: see `compact`
-    ref_model.py programs N [dep]         the number of programs, and a hash of their JSON, for another generator to compare
+    ref_model.py vectors N [SEED] [dep|sync]   N random programs with their expected outcome, one JSON object a line
+    ref_model.py compact N [SEED] [dep|sync]   the same, one short line each, for those who have the generator: see `compact`
+    ref_model.py fresh N SEED LANGUAGE    the same, for a replay: decided by few schedules, so not all are vectors; then how many were left out
+    ref_model.py settle LANGUAGE SEED ... which of these programs are vectors: for those on which a replay of `fresh` differs
+    ref_model.py programs N [dep|sync]    the number of programs, and a hash of their JSON, for another generator to compare
     ref_model.py show SEED                one program of the checker and what it does
-    ref_model.py explain LANGUAGE SEED    the program of a vector (LANGUAGE is plain or dep), and its outcomes with how many of 48 schedules have each
+    ref_model.py judge FILE               reads programs, one JSON object a line, and writes them as `handvectors` does
+    ref_model.py explain LANGUAGE SEED    the program of a vector (LANGUAGE is plain, dep or sync), and its outcomes with how many of 48 schedules have each
     ref_model.py dep N [SEED] [rule ...]  random programs whose tasks depend on each other (channels, events, run_here): I26, I27, I28, conservation of items
     ref_model.py determinism N [SEED] [dense|sparse] [rule ...|old]    the same outcome for 12 schedules? `racy`: a same-instant race was seen
     ref_model.py hand                     hand-written programs of the second language, by the new and by the old rules, 48 schedules each
@@ -20,7 +23,7 @@ The laws L.. are those of the guarantees page (docs/src/guarantees.md), the inva
 
 DELIVERY (L12, L14 to L16).  mark_tree takes the verdict run|blocked; runnable() is the definition of the law (without the rules own-turn and
 request-wake a coarser one, which the hand-written programs C1 and C2 refute); needs() says which inner scopes still have to end; Op.give and
-Op.eligible are L14; OLD switches to the rules that the laws had before.  Not modelled: `start`, local nurseries, several threads polling at once.
+Op.eligible are L14; OLD switches to the rules that the laws had before.  Not modelled: local nurseries, several threads polling at once.
 
 Virtual time in whole milliseconds: it moves only when nothing is runnable.  A seeded scheduler picks the next runnable
 task, sometimes polls one that nobody woke, and fires the timers of one instant in any order, but those of user code before
@@ -31,8 +34,8 @@ four kinds, with and without spurious polls and with PATIENCE 1, 2 and 3, are pr
 The root body is `program`; the root is also the fail-fast nursery "root".  Each OP runs at most once, so ids are unique.
 Ids: s scope, n nursery, h shield / graceful / thread, b bracket, t task, c finalizer, l local, e error or panic, a await;
 q channel or event, i send and its item, r receive or wait, k commit.
-A `target` that is not open yet, or no longer, is ignored.  There are two languages: plain programs, and dep ones (seed d..),
-whose tasks depend on each other.  A program in which an operation that is not foster's completes in cancelled code beside an
+A `target` that is not open yet, or no longer, is ignored.  There are three languages: plain programs; dep ones (seed d..),
+whose tasks depend on each other; and sync ones (seed y..), whose tasks take turns and wait to be told.  A program in which an operation that is not foster's completes in cancelled code beside an
 inner scope (C3) is no vector: the laws allow that and do not require it.
 
   sleep ms            foster sleep: a leaf (L14); 0 = checkpoint, one yield; null = for ever
@@ -71,6 +74,11 @@ The second language.  `foreign`: of a runtime that is ignorant of foster; comple
   commit id                   notes that the code came here
   here id after body then enter    CancelScope::run_here(body) is called, held unpolled while `then` runs, then awaited, or dropped
 
+The third language.  A permit or mutex is given back when its body is done or dropped; who gets one notes its id, as `commit`.
+  sem id permits body | permit id sem n body      n permits, held around `body`; waiters in order, but for those whose code is cancelled
+  cond id body | lock id cond body | cwait id cond | notify cond n    a condition with its mutex; `cwait` and `notify` lock it first; n null: all
+  start task in ready silent body     a child that is ready after `ready` ms and then runs `body` as a child of `in`; silent: it ends then
+
 EXPECT  root: OUT; end: ms; scopes: {id: [OUT, ms when Closed]} (also tasks); handles: {task: value|failed|cancelled|panicked};
 awaits: {id: same}; cleanups: {scope or finalizer: [[finalizer, ran|timeout|panicked, start ms, end ms], ...] in the order they ran};
 locals: {id: ms when dropped, null if leaked}; hook_errors: sorted ids that went to the orphan hook;
@@ -85,7 +93,8 @@ import collections, heapq, itertools, json, multiprocessing, random, sys
 PENDING, INF, BREAK = object(), float('inf'), set()
 PATIENCE = 2                                            # L16: how often a woken scope may be passed over before it counts as undriven
 RULES = set()
-def ON(rule): RULES.add(rule); return rule not in BREAK
+def ON(rule): return rule not in BREAK
+def noted(rule): RULES.add(rule); return rule not in BREAK      # in place of ON, to find out which rules there are
 
 class Panic(Exception):
     def __init__(s, ids): s.ids = list(ids)
@@ -95,10 +104,11 @@ class World:
         w.order, w.prio = order, {}
         w.det, w.rng, w.abort_p, w.spurious = det, random.Random(seed), abort_p, spurious
         w.now, w.timers, w.tasks, w.seq = 0, [], set(), itertools.count(1)
-        w.cores, w.cleanups, w.named, w.handles, w.locals = [], [], {}, {}, {}
+        w.cores, w.alive, w.cleanups, w.named, w.handles, w.locals = [], {}, [], {}, {}, {}       # `alive`: the cores that are not Closed
         w.delivering, w.cutting, w.dead, w.stat = None, False, False, collections.Counter()
         w.made_err, w.made_panic, w.hook_err, w.foreign_err = [], [], [], []
         w.awaits, w.report, w.joins = {}, collections.Counter(), []
+        w.sems, w.conds = {}, {}
         w.chans, w.events, w.commits, w.items, w.current, w.requesting, w.phase, w.races = {}, {}, [], {}, None, 0, 'code', set()
     def at(w, t, fn, req=False):                        # req: not a wake-up of user code but a request; it comes after the wake-ups of its instant
         if t < INF: heapq.heappush(w.timers, (t, next(w.seq), fn, req))
@@ -124,6 +134,7 @@ class Core:                                             # heap part of a scope; 
         c.children, c.adopted, c.sub, c.deferred, c.running, c.items, c.kids = set(), set(), set(), [], None, [], []
         c.errs, c.panics, c.result, c.out, c.waker, c.drivers = [], [], None, None, None, 0
         c.poll_no = c.seen = c.missed = 0; c.woken = c.due = c.reaped = c.stalled = c.cut_off = False
+        c.pending, c.answers, c.label, c.shown_at = 0, None, None, 0        # of `start`: see Start
         c.holders = cx.holders if cx else ()
         c.locals = cx.locals if cx else parent.locals if parent else frozenset()
         c.brk = c.inner_brk = cx.brk if cx else parent.inner_brk if parent else frozenset()
@@ -131,7 +142,7 @@ class Core:                                             # heap part of a scope; 
         c.tc = c.tc_seq = c.hard = c.closed_at = None; c.hard_over = False
         c.task, c.polling, c.polls, c.polled_in, c.grace_poll, c.resumed, c.beside = (cx.task if cx else None), False, 0, 0, 0, 0, 0
         c.verdict = c.truth = 'run'                     # what a request finds: overwritten by mark_tree; a scope opened in cancelled code is being polled
-        w.cores.append(c)
+        w.cores.append(c); w.alive[c.n] = c
         if parent and kind != 'cleanup': parent.kids.append(c)
         if id: w.named[id] = c
         c.known = c.reach(); c.set_deadline(deadline)
@@ -156,21 +167,27 @@ class Core:                                             # heap part of a scope; 
             c.hard_over = True
             if ON('wake-at-hard'): c.wake_tree()
     def cancelled(c, inherited_only=False):             # L9
-        lvl = 0
-        for a in c.chain():
-            if a.req and not (inherited_only and a is c) and (lvl == 0 or lvl == 1 and a.hard_over and ON('hard')): return True
-            lvl = max(lvl, a.mask if ON('masks') else 0)
+        lvl, a = 0, c
+        while a is not None:
+            if a.req and (lvl == 0 or a.hard_over and ON('hard')) and not (inherited_only and a is c): return True
+            if a.mask > lvl and ON('masks'):
+                lvl = a.mask
+                if lvl == 2: return False
+            a = a.parent
         return False
     def reach(c):                                       # what reaches the scope from above; a request wakes the scopes for which it changes
-        lvl, hard = 0, [INF, INF, INF]
-        for a in c.chain():
-            if a.req: hard[lvl] = min(hard[lvl], a.req[2])
-            lvl = max(lvl, a.mask)
-        return hard[:2], c.cancelled(), bool(c.parent and c.parent.cancelled())
+        lvl, hard, a = 0, [INF, INF], c
+        while a is not None and lvl < 2:
+            if a.req and a.req[2] < hard[lvl]: hard[lvl] = a.req[2]
+            if a.mask > lvl: lvl = a.mask
+            a = a.parent
+        return hard, c.cancelled(), bool(c.parent and c.parent.cancelled())
     def wake(c):
         c.woken = True
         if c.waker: c.waker()
         if c.kind not in ('task', 'root') and not c.lost and c.parent.cancelled() and ON('wake-chain'): c.parent.wake()   # it delays its parent
+    def given(c):                                       # the end of a sleep is to be woken (L14.2), also where foreign code swallows the wake-up
+        if c.task and ON('given-wakes'): c.task.woken = True
     def mark(c, cx): return c.wake if c.parent and c.parent.cancelled() else cx.wake    # L16.1
     def runnable(c, refined):                           # L12: at the instant of a request; `refined`: as the law says, see C1 and C2 in README.md
         t = c.task
@@ -258,9 +275,9 @@ class Core:                                             # heap part of a scope; 
                 if r[0] == 'err' and c.kind in NURSERY: c.errs += r[1]; c.request('failed')
                 c.over()
             elif c.life == 'draining':
-                if c.children and not c.adopted and all(t.daemon for t in c.children) and ON('daemons'):  # L24
+                if c.children and not c.adopted and not c.pending and all(t.daemon for t in c.children) and ON('daemons'):  # L24
                     for t in sorted(c.children, key=lambda t: t.core.n): t.core.request('daemons-only')
-                if c.children or c.adopted and ON('wait-adopted'): return PENDING
+                if c.children or c.adopted and ON('wait-adopted') or c.pending and ON('pending'): return PENDING
                 c.life = 'finalizing'
             else:
                 if c.running is None:
@@ -276,7 +293,7 @@ class Core:                                             # heap part of a scope; 
     def finish(c):                                      # Closed; decide the outcome (L18, L31..L33)
         w = c.w
         assert not (c.children or c.adopted or c.deferred or c.running or c.body or c.sub), 'I2 closed is not empty'
-        assert not any(r.life != 'closed' and c.n in r.lex for r in w.cores), 'I2 a lexical descendant is alive'
+        assert not any(c.n in r.lex for r in w.alive.values()), 'I2 a lexical descendant is alive'
         errs = c.errs if c.kind in NURSERY else c.result[1] if c.result and c.result[0] == 'err' else []
         inherited = c.cancelled(inherited_only=True)
         assert not (c.owned and c.kind == 'shield') or c.result, 'I6 a thread was not waited for'
@@ -287,9 +304,12 @@ class Core:                                             # heap part of a scope; 
         elif c.result and not (c.cut and ON('cut')): c.out = ('ok',)
         elif c.kind in ('task', 'root', 'cleanup') or not (inherited and ON('park')): c.out = ('cancelled',)
         else: c.out, c.parked = ('parked',), True
-        c.life, c.closed_at = 'closed', w.now
+        c.life, c.closed_at = 'closed', w.now; del w.alive[c.n]
+        if c.answers: c.answers.answered(); c.answers = None
         if c.item: c.item.status, c.item.end = 'panicked' if c.panics else 'timeout' if c.dropped else 'ran', w.now
         return c.out
+    def admits(c): return c.life == 'open' or c.life == 'draining' and bool(c.children or c.adopted or c.pending and ON('pending'))        # L4
+    def answered(c): c.pending -= 1; c.life != 'open' and c.wake()
     # ---- loss of the driver --------------------------------------------------------------------------- L25..L30
     def adopter(c):
         a = c.parent
@@ -331,7 +351,7 @@ class Core:                                             # heap part of a scope; 
         if c.running: r, c.running = c.running, None; r.c.raze(); r.over = True
         for h in list(c.sub): h.raze(leaked=True)
         for i in c.deferred: i.status = 'abandoned'; c.w.report['cleanups'] += 1
-        c.deferred, c.life, c.closed_at, c.out = [], 'closed', c.w.now, ('razed',)
+        c.deferred, c.life, c.closed_at, c.out = [], 'closed', c.w.now, ('razed',); del c.w.alive[c.n]
         if c.item: c.item.status = 'abandoned'; c.w.report['cleanups'] += 1
         if c.kind == 'task': c.w.report['tasks'] += 1
 
@@ -417,7 +437,7 @@ class Cleanup:
         w = s.w
         assert s.status == 'armed', 'I12 cleanup started twice'; s.status, s.begin = 'running', w.now
         if s.bracket:
-            assert not any(r.life != 'closed' and s.n in r.brk for r in w.cores if r is not c), 'I13 scope alive inside bracket'
+            assert not any(s.n in r.brk for r in w.alive.values() if r is not c), 'I13 scope alive inside bracket'
             assert not any(s.n in i.brk and i.status in ('armed', 'running') for i in w.cleanups), 'I13 inner cleanup pending'
         return Region('cleanup', build(w, s.body), mask=2 if ON('cleanup-shielded') else 0, after=s.budget, owned=True, item=s)
 
@@ -436,7 +456,7 @@ CHECK = {'I26', 'I28'}
 def ON_(k): return k in CHECK
 class Sleep(Leaf):                                      # foster leaf: parks when it would start cancelled (L14)
     def __init__(s, d, foreign=False): s.d, s.t, s.foreign, s.wake, s.fired, s.region = d, None, foreign, None, False, None
-    def drop(s): s.wake = lambda: None                  # disarms its timer
+    def drop(s): s.wake, s.region = lambda: None, None  # disarms its timer
     def poll(s, cx):
         w, gone = cx.region.w, not s.foreign and cx.region.cancelled() and ON('leaf-parks')
         s.wake = cx.wake
@@ -454,6 +474,8 @@ class Sleep(Leaf):                                      # foster leaf: parks whe
             return step(cx)
         return PENDING
     def fire(s):
+        if s.region is None: return
+        if not s.foreign and not s.region.cancelled(): s.region.given()
         if s.foreign or not s.region.cancelled(): s.fired = True; s.wake()      # L14: cancelled code is given nothing more
         elif not ON('sleep-given'): s.wake()
 class Job(Leaf):                                        # a blocking job: its end is an event that comes at some point of its instant
@@ -482,6 +504,7 @@ class Op(Leaf):                                         # a foster operation tha
     def give(s, v):
         assert not s.region.cancelled() or not ON_('I28'), 'I28 given to cancelled code'
         s.got = v; s.queued = False; s.wake()
+        if not s.region.task.woken: s.region.w.stat['quiet'] += 1       # foreign code has swallowed the wake-up: L12 and L14.2 differ
     def poll(s, cx):
         w = cx.region.w; gone = cx.region.cancelled() and (not s.queued and ON('leaf-parks') or ON('gate-op'))
         if s.got is None:
@@ -660,6 +683,133 @@ class Drain:                                            # while let Ok(x) = rx.r
             if r is PENDING or r[0] == 'err' or s.op.last == 'closed': return r
             s.op = s.mk()
     def drop(s): s.op.drop()
+class Semaphore:
+    def __init__(s, permits): s.free = s.permits = permits; s.q = []
+    def first(s):
+        s.q[:] = [o for o in s.q if o.queued and o.got is None]
+        return next((o for o in s.q if o.eligible()), None)
+    def serve(s):                                       # the waiters get permits in order, but for those whose code is cancelled
+        while (o := s.first()) and o.need <= s.free: s.free -= o.need; s.q.remove(o); o.give('run')
+    def release(s, n): s.free += n; s.serve()
+class Acquire(Op):
+    def __init__(s, w, sem, need, id=None): s.w, s.sem, s.need, s.id = w, sem, need, id
+    def ask(s, cx):
+        s.sem.serve()
+        if s.need <= s.sem.free and (not s.sem.first() or not ON('queue')): s.sem.free -= s.need; return 'run'
+        if not s.queued: s.queued = True; s.sem.q.append(s)
+    def done(s, cx, v):
+        step(cx)
+        if s.id: s.w.commits.append((s.id, v, s.w.now)); s.w.stat['acquired'] += 1
+        return ('ok',)
+    def drop(s):                                        # L40: it leaves, and those behind it may have what it waited for
+        queued, got, s.queued, s.got = s.queued, s.got, False, None
+        if s.w.dead: return
+        if got and ON('hand-on'): s.w.stat['permit_back'] += 1; s.sem.release(s.need)
+        elif queued and ON('leave-serves'): s.sem.serve()
+class Permit:                                           # permits that are held around `body`
+    def __init__(s, op, body): s.op, s.body, s.held = op, body, False
+    def poll(s, cx):
+        if not s.held:
+            r = s.op.poll(cx)
+            if r is PENDING: return r
+            s.held = True
+        try: r = s.body.poll(cx)
+        except Panic: b, s.body = s.body, None; b.drop(); s.op.sem.release(s.op.need); raise
+        if r is not PENDING: s.body = None; s.op.sem.release(s.op.need)
+        return r
+    def drop(s):
+        if s.body is None: return
+        b, s.body = s.body, None
+        if not s.held: s.op.drop()
+        else: b.drop(); s.op.w.dead or s.op.sem.release(s.op.need)
+class Condition:
+    def __init__(s): s.mutex, s.q = Semaphore(1), []
+    def notify(s, n, one):                              # the longest waiters now wait for the mutex
+        while n and (o := next((o for o in s.q if o.eligible()), None)): s.q.remove(o); o.one = one; s.mutex.q.append(o); n -= 1
+        s.mutex.serve()
+class CondWait(Op):                                     # the second half of `cwait`: it has the mutex, and gives it up until it was notified
+    need, one = 1, False
+    def __init__(s, w, cond, id): s.w, s.c, s.id = w, cond, id
+    def ask(s, cx): s.queued = True; s.c.q.append(s); s.c.mutex.release(1)
+    def done(s, cx, v): step(cx); s.w.commits.append((s.id, v, s.w.now)); s.w.stat['notified'] += 1; return ('ok',)
+    def drop(s):                                        # L40: first the notification goes on, then the mutex
+        queued, got, s.queued, s.got = s.queued, s.got, False, None
+        if s.w.dead: return
+        if s in s.c.q: s.c.q.remove(s); return
+        if s in s.c.mutex.q: s.c.mutex.q.remove(s)
+        if s.one and ON('pass-on'): s.w.stat['passed_on'] += 1; s.c.notify(1, True)
+        if got or not queued: s.c.mutex.release(1)
+        else: s.c.mutex.serve()
+class Waiting:                                          # `cwait`: locks the mutex, and waits to be notified
+    def __init__(s, lock, wait): s.lock, s.wait, s.state = lock, wait, 'lock'
+    def poll(s, cx):
+        if s.state == 'lock':
+            if s.lock.poll(cx) is PENDING: return PENDING
+            s.state = 'wait'
+        r = s.wait.poll(cx)
+        if r is not PENDING: s.state = 'over'; s.wait.c.mutex.release(1)
+        return r
+    def drop(s):
+        state, s.state = s.state, 'over'
+        if state == 'lock': s.lock.drop()
+        if state == 'wait': s.wait.drop()
+class Start:                                            # a child in a nursery of its own, its cradle, until it says that it is ready
+    def __init__(s, w, p, body): s.w, s.p, s.body, s.n, s.r, s.over = w, p, body, None, None, False
+    def poll(s, cx):
+        if s.r is None:
+            s.n = s.w.named.get(s.p['in'])
+            if not s.n or not s.n.admits(): s.over = True; return ('ok',)
+            s.n.pending += 1; s.r = Region('nursery', StartBody(s))
+        r = s.r.poll(cx)
+        if r is not PENDING:
+            s.over = True
+            if s.r.body.wait.signal == 'ready':         # from here on it can be named
+                t = s.r.body.task; t.core.id = s.p['task']; t.core.shown_at = s.w.now; s.w.named[t.core.id] = t.core; s.w.handles[t.core.id] = t
+        return r
+    def drop(s):
+        if s.r and not s.over: s.over = True; s.r.drop()
+class StartBody:                                        # the body of a cradle
+    def __init__(s, start): s.start, s.task, s.wait = start, None, None
+    def poll(s, cx):
+        if s.task is None:
+            c, st = cx.region, s.start; c.answers = st.n
+            core = Core(st.w, 'task', c, StartChild(st, s), None); core.label = st.p['task']
+            s.task = Task(st.w, c, core); c.children.add(s.task); s.wait = StartWait(s.task)
+        return s.wait.poll(cx)
+    def drop(s):
+        if s.wait: s.wait.drop()
+class StartWait(Op):
+    signal = None
+    def __init__(s, task): s.t = task
+    def ask(s, cx):
+        if s.signal or s.t.outcome: return s.signal or 'end'
+        s.queued = True; s.t.waiters.append(s)
+    def ended(s):
+        if s.queued and s.eligible(): s.give('end')
+    def say(s, v):
+        s.signal = v
+        if s.queued: s.give(v)
+    def done(s, cx, v): return step(cx)
+    def drop(s): s.queued = False
+class StartChild:
+    def __init__(s, start, cradle): s.start, s.cradle, s.sleep, s.body = start, cradle, Sleep(start.p['ready']), None
+    def poll(s, cx):
+        if s.sleep:
+            if s.sleep.poll(cx) is PENDING: return PENDING
+            s.sleep = None
+            if s.start.p['silent'] or not s.ready(cx.region): s.start.w.stat['start_unheard'] += 1; return ('ok',)
+            cx = cx.but(locals=cx.region.locals, brk=cx.region.inner_brk); s.body = s.start.body
+        return s.body.poll(cx)
+    def ready(s, c):                                    # it moves from the cradle to the nursery
+        n, cradle, t = s.start.n, c.parent, s.cradle.task
+        if cradle.cancelled() and ON('caller-gone'): return False
+        if not n.admits(): s.cradle.wait.say('closed'); return False
+        cradle.children.discard(t); cradle.kids.remove(c); n.children.add(t); n.kids.append(c); t.nursery = c.parent = c.parent0 = n
+        c.lex, c.locals, c.brk, c.inner_brk = n.lex | {n.n}, n.locals, n.inner_brk, n.inner_brk
+        cradle.answers = None; n.answered(); c.known = c.reach()
+        if c.cancelled(): c.verdict, c.grace_poll = 'run', c.poll_no
+        s.start.w.stat['start_moved'] += 1; s.cradle.wait.say('ready'); return True
+    def drop(s): (s.sleep or s.body).drop()
 class Own:                                              # an end of a channel: dropped with the body that it was moved into
     def __init__(s, w, ch, ends, body): s.w, s.ch, s.ends, s.body = w, ch, ends, body
     def poll(s, cx):
@@ -726,7 +876,7 @@ class Local:                                            # a permit, guard or Tem
                 while y and s.id in y.locals:
                     if y.held() or y.lost not in (None, 'driven') and s.id not in y.parent.locals: return True
                     y = y.parent0
-            alive = [x for x in w.cores if x.life != 'closed' and s.id in x.locals] + [i.owner for i in w.cleanups if i.status in ('armed', 'running') and s.id in i.owner.locals]
+            alive = [x for x in w.alive.values() if s.id in x.locals] + [i.owner for i in w.cleanups if i.status in ('armed', 'running') and s.id in i.owner.locals]
             assert all(exempt(x) for x in alive), 'I21 RAII order'
             w.stat.update(raii=1, raii_exempt=bool(alive), raii_waited=any(s.id in x.locals and x.kind == 'task' and x.cancelled() for x in w.cores))
 class Join:                                             # foreign; lazy = polls only what was woken (FuturesUnordered)
@@ -816,6 +966,15 @@ def build(w, p):
     if op == 'event': w.events.setdefault(p['id'], Event()); return b()
     if op == 'wait': w.events.setdefault(p['event'], Event()); return (FWait if p['foreign'] else Wait)(p['id'], p['event'])
     if op == 'set': w.events.setdefault(p['event'], Event()); return Call(lambda cx: w.events[p['event']].set())
+    if op == 'sem': w.sems[p['id']] = Semaphore(p['permits']); return b()
+    if op == 'permit': return Permit(Acquire(w, w.sems[p['sem']], p['n'], p['id']), b())
+    if op == 'cond': w.conds[p['id']] = Condition(); return b()
+    if op in ('lock', 'cwait', 'notify'):
+        c = w.conds[p['cond']]; lock = lambda id, body: Permit(Acquire(w, c.mutex, 1, id), body)
+        if op == 'lock': return lock(p['id'], b())
+        if op == 'notify': return lock(None, Call(lambda cx: c.notify(INF if p['n'] is None else p['n'], p['n'] is not None)))
+        return Waiting(Acquire(w, c.mutex, 1), CondWait(w, c, p['id']))
+    if op == 'start': return Start(w, p, b())
     if op == 'here': return Here(Region('scope', b(), p['id'], 0, inf(p['after'])), b('then'), p['enter'])
     if op in ('join', 'lazy'): return Join([build(w, x) for x in p['do']], op == 'lazy')
     if op == 'select': return Select(build(w, p['do'][0]), build(w, p['do'][1]))
@@ -825,7 +984,7 @@ def build(w, p):
     if op == 'leak': return Hold(b(), p['ms'], leak=True)
     def spawn(cx):
         n = w.named.get(p['in'])
-        if n and (n.life == 'open' or n.life == 'draining' and (n.children or n.adopted)):
+        if n and n.admits():
             for o in owns(p['body']): w.chans.get(o['chan']) and w.chans[o['chan']].moved.update(o['ends'])
             t = Task(w, n, Core(w, 'task', n, build(w, p['body']), p['task']), p['daemon']); n.children.add(t); w.handles[p['task']] = t
             w.stat.update(daemons=p['daemon'])
@@ -850,8 +1009,7 @@ def driven(c):                                          # ground truth: is there
         c = c.parent
     return True
 def settled(w):                                         # nothing is runnable: what must hold between two instants
-    for r in w.cores:
-        if r.life == 'closed': continue
+    for r in w.alive.values():
         assert r.deadline > w.now or r.req, 'I8 deadline passed without a request'
         if not driven(r):                               # a scope that nobody polls makes no progress; its clock starts again later
             r.tc, r.stalled = None, True
@@ -861,7 +1019,7 @@ def settled(w):                                         # nothing is runnable: w
             r.tc, r.tc_seq, r.hard = w.now, next(w.seq), max([a.req[2] for a in r.chain() if a.req])
         assert not (r.kind in NURSERY and r.errs and not r.collect) or r.req, 'I25 a failure did not cancel its fail-fast nursery'
         if r.life == 'open': assert not (r.started and r.cancelled()) or any(h.polls and (not h.held() or not h.woken) for h in r.sub) or not ON_('I26'), 'I7 not delivered'
-        if r.life == 'draining': assert r.children or r.adopted, 'I7 not closed'
+        if r.life == 'draining': assert r.children or r.adopted or r.pending, 'I7 not closed'
         if r.life == 'finalizing': assert r.running, 'I7 not closed'
 def run(w, prog, host_drop=INF):
     root = Core(w, 'root', None, None, 'root'); root.body = build(w, prog)
@@ -878,6 +1036,7 @@ def run(w, prog, host_drop=INF):
             if ON('wakes-first'): due.sort(key=lambda d: d[1])
             w.phase = 'timers'
             for fn, _ in due: fn()
+            if w.spurious and w.rng.random() < w.spurious: w.rng.choice(sorted((t for t in w.tasks if isinstance(t, Task)), key=lambda t: t.core.n)).ready = True     # nobody woke it
             w.phase = 'code'; continue
         if w.rng.random() < w.spurious: ready = sorted(w.tasks, key=lambda t: t.core.n)
         t = ready[0] if w.det else w.pick(ready); t.ready = False; w.current = t
@@ -906,6 +1065,7 @@ def run(w, prog, host_drop=INF):
         assert sorted(root.panics) == sorted(w.made_panic), 'I10 panics'
         bounded_stop(w)
         for i, st in w.items.items(): assert st in ('received', 'channel', 'dropped') or w.stat['leaks'] or not ON_('I28'), 'I28 an item was lost'
+        for x in [*w.sems.values(), *(c.mutex for c in w.conds.values())]: assert x.free == x.permits or w.stat['leaks'] or not ON_('I28'), 'I28 a permit was lost'
     for s, t in w.locals.values(): assert t is not None or any(l.leaked for l in s.leaks), 'I21 local never dropped'
     return w
 
@@ -946,6 +1106,11 @@ def generate(seed, weights=WEIGHTS, depth=7, size=70):
             if body == 'err': body = dict(op='seq', do=[S(1), dict(op='err', id=new('e'))])
             if body == 'panic': body = dict(op='panic', id=new('e'))
         return dict(id=new('c'), body=body, budget=rng.choice([2, 2, 5]), need=need)
+    def p_spawn(d, env, encl):
+        t, n, dm = new('t'), rng.choice([e for e in env if e[0] == 'n'][-2:] or ['root']), rng.random() < .15
+        body = p(d - 1, env + (t,), encl + (t,))
+        if dm: body = dict(op='seq', do=[body, dict(op='sleep', ms=None)])
+        tasks.append((t, dm)); return dict(op='spawn', task=t, **{'in': n}, daemon=dm, body=body)
     def p(d, env, encl):
         left[0] -= 1
         k = rng.choices(kinds, ws)[0] if d > 0 and left[0] > 0 else rng.choice(['sleep', 'io'])
@@ -959,11 +1124,11 @@ def generate(seed, weights=WEIGHTS, depth=7, size=70):
         if k == 'thread': return dict(op=k, id=new('h'), ms=rng.randint(1, 6))
         if k == 'bracket': r = fin(d - 1, encl); return dict(op=k, id=new('b'), release=r, body=sub())
         if k == 'local': return dict(op=k, id=new('l'), body=sub())
-        if k == 'spawn':
-            t, n, dm = new('t'), rng.choice([e for e in env if e[0] == 'n'][-2:] or ['root']), rng.random() < .15
-            body = p(d - 1, env + (t,), encl + (t,))
-            if dm: body = dict(op='seq', do=[body, dict(op='sleep', ms=None)])
-            tasks.append((t, dm)); return dict(op=k, task=t, **{'in': n}, daemon=dm, body=body)
+        if k == 'spawn': return p_spawn(d, env, encl)
+        if k == 'start':
+            r = p_spawn(d, env, encl)
+            if not r['daemon']: r.update(op=k, ready=rng.randint(0, 3), silent=rng.random() < .15)
+            return r
         if k == 'cancel': return dict(op=k, target=rng.choice((list(env) + [t for t, _ in tasks[-2:]]) + ['root'] * (rng.random() < .15) or ['s0']), grace=rng.choice([0, 0, 3]))
         if k == 'move': return dict(op=k, target=rng.choice([e for e in env if e[0] in 'sh'] or ['s0']), after=rng.choice([None, 0, 1, 2, 4]))
         if k == 'await': return dict(op=k, id=new('a'), task=rng.choice([t for t, dm in tasks if not dm and t not in encl] or ['t0']))
@@ -975,6 +1140,36 @@ def generate(seed, weights=WEIGHTS, depth=7, size=70):
         if k == 'leak': return dict(op=k, ms=rng.randint(0, 3), body=sub())
         if k == 'commit': return dict(op=k, id=new('k'))
         if k == 'here': i = new('s'); return dict(op=k, id=i, after=rng.choice([None, 0, 2]), enter=rng.random() < .4, body=sub(env + (i,)), then=sub())
+        if k in ('sems', 'conds'):                      # tasks that take turns, and that wait to be told
+            q, n = new('q'), new('n')
+            commit = lambda: dict(op='commit', id=new('k'))
+            dl = lambda x, pr: x if rng.random() > pr else dict(op='scope', id=new('s'), after=rng.choice([1, 2, 3, 4]), grace=rng.choice([0, 0, 3]), fail=None, body=x)
+            mask = lambda x: x if rng.random() > .1 else dict(op=rng.choice(['shield', 'graceful']), id=new('h'), after=rng.choice([None, 4]), body=x)
+            seq = lambda *x: dict(op='seq', do=list(x))
+            def task(body):
+                t = new('t'); b = body(encl + (t,)); tasks.append((t, False)); return dict(op='spawn', task=t, daemon=False, body=b, **{'in': n})
+            def cut(x):                                 # now and then dropped by foreign code, or kept without being polled
+                r = rng.random()
+                if weights.get('hold') and r < .1: return dict(op='hold', ms=rng.randint(0, 3), mute=rng.random() < .5, body=x, then=S(rng.randint(1, 5)))
+                if weights.get('hold') and r < .2: return dict(op='drop_after', ms=rng.randint(0, 5), body=x)
+                return x
+            inner = lambda e: S(rng.randint(0, 4)) if rng.random() < .8 else p(d - 2, env, e)
+            steps = []
+            if k == 'sems':
+                permits = rng.choice([1, 1, 2])
+                take = lambda e: mask(cut(dict(op='permit', id=new('r'), sem=q, n=rng.randint(1, permits), body=inner(e))))
+                for _ in range(rng.randint(2, 4)): steps += [task(lambda e: dl(seq(S(rng.randint(0, 2)), take(e), commit()), .5))]
+                if rng.random() < .5: steps += [S(rng.randint(0, 3)), take(encl), commit()]
+                if rng.random() < .3: steps += [S(rng.randint(0, 3)), dict(op='cancel', target=tasks[-1][0], grace=0)]
+            else:
+                tell = lambda: [dict(op='notify', cond=q, n=rng.choice([1, 1, 2]))]
+                for _ in range(rng.randint(2, 3)): steps += [task(lambda e: dl(seq(S(rng.randint(0, 2)), mask(cut(dict(op='cwait', id=new('r'), cond=q))), commit()), .5))]
+                if rng.random() < .4: steps += [task(lambda e: dl(seq(S(rng.randint(0, 4)), dict(op='lock', id=new('r'), cond=q, body=inner(e)), commit()), .5))]
+                for _ in range(rng.randint(1, 2)): steps += [S(rng.randint(1, 4))] + tell() + ([dict(op='cancel', target=tasks[-1][0], grace=0)] if rng.random() < .3 else [])
+                steps += [S(rng.randint(1, 4)), dict(op='notify', cond=q, n=None), commit()]
+            body = dict(op='nursery', id=n, collect=rng.random() < .1, body=seq(*steps))
+            body = dict(op='sem', id=q, permits=permits, body=body) if k == 'sems' else dict(op='cond', id=q, body=body)
+            return dl(seq(body, commit()), .6)
         if k in ('pipe', 'workers', 'ev'):              # tasks that depend on each other
             q, n, fo = new('q'), new('n'), rng.random() < .5
             commit = lambda: dict(op='commit', id=new('k')); fail = lambda: new('e') if rng.random() < .15 else None
@@ -1023,6 +1218,7 @@ def generate(seed, weights=WEIGHTS, depth=7, size=70):
         return dict(op=k, do=[sub(), sub()])
     return dict(op='seq', do=[p(depth, (), ()) for _ in range(3)])
 
+SYNC = {**WEIGHTS, 'commit': 4, 'start': 6, 'sems': 12, 'conds': 9}
 DEP = {**WEIGHTS, 'commit': 5, 'here': 2, 'pipe': 12, 'workers': 4, 'ev': 4}
 TAME = {**DEP, **dict.fromkeys('select hold blink leak lazy move drop_after'.split(), 0)}      # Kahn networks under deadlines: for determinism
 def generate_dep(seed, weights=DEP, sparse=False, size=60, spread=1000):
@@ -1099,7 +1295,56 @@ def hand():                                             # hand-written programs 
     P['daemon that waits for a channel']=chan('q',1,True,nur('n',dict(op='spawn',task='d',daemon=True,body=own('q','rx',drain('r','q',True),commit('COMMIT')),**{'in':'n'}),own('q','tx',send('i','q',True),sleep(2))))
     P['F1 own deadline of a shield in cancelled code']=scope('s',1,dict(op='shield',id='h',after=4,body=io(9)),commit('k'))
     P['bracket release']=scope('s',3,dict(op='bracket',id='b',release=dict(id='c',budget=5,need=2,body=sleep(2)),body=seq(io(10))),commit('no'))
+    sem=lambda n,*b: dict(op='sem',id='q',permits=n,body=nur('n',*b)); take=lambda id,ms,n=1: dict(op='permit',id=id,sem='q',n=n,body=sleep(ms))
+    cond=lambda *b: dict(op='cond',id='q',body=nur('n',*b)); wait=lambda id: dict(op='cwait',id=id,cond='q'); tell=lambda n=1: dict(op='notify',cond='q',n=n); lock=lambda id,*b: dict(op='lock',id=id,cond='q',body=seq(*b))
+    hold=lambda ms,body,then: dict(op='hold',ms=ms,mute=False,body=body,then=then); drop=lambda ms,body: dict(op='drop_after',ms=ms,body=body)
+    P['permits go to the waiters in order']=sem(1,spawn('a','n',take('ra',3)),spawn('b','n',sleep(1),take('rb',3)),spawn('c','n',sleep(2),take('rc',3)))
+    P['one who needs much is not overtaken']=sem(2,spawn('a','n',take('ra',5)),spawn('b','n',sleep(1),take('rb',1,2)),spawn('c','n',sleep(2),take('rc',1)))
+    P['one who leaves lets those behind him through']=sem(2,spawn('a','n',take('ra',9)),spawn('b','n',sleep(1),scope('s',2,take('rb',1,2))),spawn('c','n',sleep(2),take('rc',1)))
+    P['a cancelled waiter for a permit is passed over']=sem(1,spawn('a','n',take('ra',5)),spawn('b','n',sleep(1),scope('s',3,shield('h',sleep(0)),join(take('rb',1),shield('g',io(6))),commit('B'))),spawn('c','n',sleep(2),take('rc',1)))
+    P['a permit that comes after the request of its instant']=sem(1,spawn('a','n',take('ra',3)),spawn('b','n',sleep(1),scope('s',2,take('rb',1),commit('B'))),spawn('c','n',sleep(2),take('rc',1)))
+    P['a permit that comes before the request of its instant']=sem(1,spawn('b','n',sleep(1),take('rb',9)),spawn('c','n',sleep(2),take('rc',1)),take('ra',3),cancel('b'))
+    P['a permit is not taken at once in cancelled code']=sem(1,scope('s',2,shield('h',sleep(4)),take('ra',1),commit('A')),take('rb',1))
+    P['a permit that was given to a dropped waiter goes on']=sem(1,spawn('a','n',take('ra',3)),spawn('b','n',sleep(1),hold(1,take('rb',1),sleep(5))),spawn('c','n',sleep(2),take('rc',1)))
+    P['a dropped holder gives its permits back']=sem(2,spawn('a','n',drop(3,take('ra',9,2))),spawn('b','n',sleep(1),take('rb',1,2)))
+    P['a permit is held until the shield in it has ended']=sem(1,spawn('a','n',scope('s',2,dict(op='permit',id='ra',sem='q',n=1,body=shield('h',sleep(5))))),spawn('b','n',sleep(1),take('rb',1)))
+    P['a notification goes to the longest waiter']=cond(spawn('a','n',wait('ra')),spawn('b','n',sleep(1),wait('rb')),sleep(2),tell(),sleep(2),tell())
+    P['a cancelled waiter is not notified']=cond(spawn('a','n',scope('s',3,wait('ra'),commit('A'))),spawn('b','n',sleep(1),wait('rb')),sleep(3),tell(),sleep(5))
+    P['a notification before the request of its instant']=cond(spawn('a','n',wait('ra'),commit('A')),spawn('b','n',sleep(1),wait('rb')),sleep(3),tell(),cancel('a'),sleep(2),tell())
+    P['a notification of a dropped waiter goes on']=cond(spawn('a','n',hold(1,wait('ra'),sleep(5))),spawn('b','n',sleep(2),wait('rb')),sleep(3),tell())
+    P['a notification of one who waits for the mutex goes on']=cond(spawn('a','n',scope('s',8,wait('ra'))),spawn('b','n',sleep(1),wait('rb')),spawn('h','n',sleep(2),lock('rh',sleep(4))),spawn('c','n',sleep(4),lock('rc',sleep(6))),sleep(3),tell())
+    P['a mutex that was given to a dropped waiter goes on']=cond(spawn('a','n',hold(1,wait('ra'),sleep(5))),spawn('b','n',sleep(4),lock('rb',sleep(1))),sleep(3),tell(None))
+    P['one who was notified waits for the mutex']=cond(spawn('a','n',wait('ra')),sleep(1),tell(),lock('rc',sleep(4)),sleep(2))
+    start=lambda t,n,ready,*b,silent=False: dict(op='start',task=t,daemon=False,ready=ready,silent=silent,body=seq(*b),**{'in':n})
+    P['a child that says that it is ready']=nur('n',start('t','n',2,sleep(2),commit('T')),commit('K'))
+    P['a child that ends without a word']=nur('n',start('t','n',2,commit('T'),silent=True),commit('K'))
+    P['the caller of start is cancelled before the child is ready']=nur('n',scope('s',2,start('t','n',5,commit('T')),commit('K')),commit('L'))
+    P['the caller of start is cancelled when the child is ready']=nur('n',scope('s',3,start('t','n',2,sleep(5),commit('T')),commit('K'),sleep(9)),commit('L'))
+    P['the caller of start is cancelled in the instant before the child is ready']=nur('n',scope('s',3,start('t','n',3,commit('T')),commit('K')),commit('L'))
+    P['the caller of start is cancelled in the instant in which the child is ready']=nur('n',scope('s',None,start('t','n',3,cancel('s'),sleep(1),commit('T')),commit('K'),sleep(9)),commit('L'))
+    P['a nursery waits for a start']=nur('m',spawn('u','m',nur('n',sleep(2)),commit('U')),sleep(1),start('t','n',3,sleep(1),commit('T')),commit('K'))
+    P['a start into a nursery that has ended']=nur('m',spawn('u','m',nur('n',sleep(2)),commit('U')),sleep(3),start('t','n',3,sleep(1),commit('T')),commit('K'))
+    P['a start into a nursery whose children are cancelled']=nur('n',start('t','n',1,sleep(5),commit('T')),commit('K'),cancel('n'))
+    P['the error of a child that was ready']=scope('s',None,nur('n',start('t','n',1,sleep(1),dict(op='err',id='e')),commit('K'),sleep(9)))
+    P['a caller of start that is dropped']=nur('n',drop(2,start('t','n',4,commit('T'))),commit('K'))
+    P['a caller of start that is dropped when the child is ready']=nur('n',hold(1,start('t','n',2,sleep(3),commit('T')),sleep(2)),commit('K'))
+    P['a start in cancelled code']=nur('n',scope('s',2,shield('h',sleep(3)),start('t','n',0,commit('T')),commit('K')),commit('L'))
+    blink=lambda ms,f,body: dict(op='blink',ms=ms,mute=True,body=body,**{'for':f})
+    P['the end of a sleep that foreign code is quiet about']=blink(3,3,scope('s',4,sleep(4),commit('k')))
     return P
+# what the programs on permits, notifications and `start` have to commit, for the laws L4, L13, L14 and L40
+WANT={'permits go to the waiters in order': 'ra0 rb3 rc6', 'one who needs much is not overtaken': 'ra0 rb5 rc6', 'one who leaves lets those behind him through': 'ra0 rc3',
+    'a cancelled waiter for a permit is passed over': 'ra0 rc5', 'a permit that comes after the request of its instant': 'ra0 rc3', 'a permit that comes before the request of its instant': 'ra0 rb3 rc3',
+    'a permit is not taken at once in cancelled code': 'rb4', 'a permit that was given to a dropped waiter goes on': 'ra0 rc7', 'a dropped holder gives its permits back': 'ra0 rb3',
+    'a permit is held until the shield in it has ended': 'ra0 rb5', 'a notification goes to the longest waiter': 'ra2 rb4', 'a cancelled waiter is not notified': 'rb3',
+    'a notification before the request of its instant': 'A3 ra3 rb5', 'a notification of a dropped waiter goes on': 'rb6', 'a notification of one who waits for the mutex goes on': 'rb12 rc6 rh2',
+    'a mutex that was given to a dropped waiter goes on': 'rb6', 'one who was notified waits for the mutex': 'ra1 rc1',
+    'the end of a sleep that foreign code is quiet about': 'k6',
+    'a child that says that it is ready': 'K2 T4', 'a child that ends without a word': 'K2', 'the caller of start is cancelled before the child is ready': 'L2',
+    'the caller of start is cancelled when the child is ready': 'K2 L3 T7', 'the caller of start is cancelled in the instant before the child is ready': 'L3',
+    'the caller of start is cancelled in the instant in which the child is ready': 'K3 L3 T4', 'a nursery waits for a start': 'K4 T5 U5', 'a start into a nursery that has ended': 'K3 U2',
+    'a start into a nursery whose children are cancelled': 'K1', 'the error of a child that was ready': 'K1', 'a caller of start that is dropped': 'K2',
+    'a caller of start that is dropped when the child is ready': 'K3 T5', 'a start in cancelled code': 'L3'}
 OPEN = ('C3 ', 'C3b', 'C4')                             # foreign: not the same for all schedules, or not as wanted: findings
 def hand_check():
     bad = collections.Counter()
@@ -1110,6 +1355,7 @@ def hand_check():
             w, e = quick(1, p, k)
             if e: bad[e] += 1
             else: ds.add(digest(w))
+            if not e and WANT.get(name, got := ' '.join(f'{c[0]}{c[2]}' for c in sorted(w.commits))) != got: bad['commits: ' + name] += 1
             if name[:2] == 'F1' and not w.commits: bad['L18 the form of a masked scope was lost'] += 1
             if 'deadline = end' in name and w.cores[1].out != ('ok',): bad['L12 an operation that ends at the deadline lost'] += 1
         if len(ds) > 1: bad['determinism: ' + name.split(' ')[0]] += 1
@@ -1150,20 +1396,24 @@ def observe(w):
     out = lambda c: label(c) + (':' + ','.join(c.out[1][:1] if c.out[0] == 'panic' else c.out[1]) if c.out[0] in ('err', 'panic') else '')
     cl = {}
     for i in sorted((i for i in w.cleanups if i.begin is not None), key=lambda i: (i.core.n if i.core else 0)):
-        cl.setdefault(i.owner.id or i.owner.item.id, []).append([i.id, i.status, i.begin, i.end])
+        cl.setdefault(i.owner.id or i.owner.label or i.owner.item.id, []).append([i.id, i.status, i.begin, i.end])
     named = [c for c in w.cores if c.id]
-    return dict(root=out(w.cores[0]), end=w.cores[0].closed_at, scopes={c.id: [out(c), c.closed_at] for c in named[1:]},
+    return dict(root=out(w.cores[0]), end=w.cores[0].closed_at, scopes={c.id: [out(c), max(c.closed_at, c.shown_at)] for c in named[1:]},
                 handles={k: t.outcome for k, t in w.handles.items()}, awaits=w.awaits, cleanups=cl,
                 locals={k: t for k, (_, t) in w.locals.items()}, hook_errors=sorted(w.hook_err), commits=sorted(w.commits))
 def plain(seed): return generate(seed, depth=6, size=random.Random(seed).choice([12, 25, 40]))
 def linked(seed):                                       # half of them with timers that seldom meet, and half without what mostly races
     rng = random.Random(seed); size = rng.choice([12, 25, 40]); sparse = rng.random() < .5; tame = rng.random() < .5
     return generate_dep(seed, TAME if tame else DEP, sparse, size, 20)
-LANGUAGES = dict(plain=plain, dep=linked)
+def sync(seed):                                         # as `linked`; few cut each other off
+    rng = random.Random(seed); size = rng.choice([12, 25, 40]); sparse = rng.random() < .6; tame = rng.random() < .5
+    return generate_dep(seed, {**SYNC, **dict.fromkeys('select blink leak lazy move'.split() + ['hold', 'drop_after'] * tame, 0)}, sparse, size, 20)
+LANGUAGES = dict(plain=plain, dep=linked, sync=sync)
+PREFIX = dict(plain='', dep='d', sync='y')
 def outcomes(seed, prog, n, first=True):                # of n schedules, as JSON; until the second one, if only the first counts
     global PATIENCE
     runs, st = collections.Counter(), collections.Counter()
-    for k in range(n):
+    for k in FEW if n == len(FEW) else range(n):
         PATIENCE = 1 + k % 3
         w = World(seed * 1000 + k, spurious=.15 * (k % 2), order=k // 2 % 4)
         try: run(w, prog); o = json.dumps(observe(w), sort_keys=True)
@@ -1171,30 +1421,30 @@ def outcomes(seed, prog, n, first=True):                # of n schedules, as JSO
             if 'deadlock' not in str(e): raise
             o = 'deadlock'
         runs[o] += 1; st.update(w.stat); st.update(made=len(w.made_err) + len(w.made_panic), links=len(w.chans) + len(w.events))
-        if first and (len(runs) > 1 or o == 'deadlock' or st['step_beside']): break
+        if first and (len(runs) > 1 or o == 'deadlock' or st['step_beside'] or st['quiet']): break
     PATIENCE = 2
     return runs, st
 def vector(job):
-    language, seed = job; prog = LANGUAGES[language](seed); runs, st = outcomes(seed, prog, SEEDS)
-    shows = ('links', 'run_here') if language == 'dep' else ('cancelled_form', 'parked', 'adopted', 'cut', 'made')
-    if len(runs) == 1 and 'deadlock' not in runs and not st['step_beside'] and any(st[k] for k in shows):
+    language, seed, schedules = job; prog = LANGUAGES[language](seed); runs, st = outcomes(seed, prog, schedules)
+    shows = dict(dep=('links', 'run_here'), sync=('acquired', 'notified', 'start_moved', 'start_unheard')).get(language, ('cancelled_form', 'parked', 'adopted', 'cut', 'made'))
+    if len(runs) == 1 and 'deadlock' not in runs and not st['step_beside'] and not st['quiet'] and any(st[k] for k in shows):
         return dict(seed=seed, language=language, program=prog, expect=json.loads(*runs))
-def vectors(n, seed, language='plain'):
+def vectors(n, seed, language='plain', schedules=None):     # None: a program that is left out
     with multiprocessing.Pool(2) as pool:
         while n > 0:
-            for v in pool.map(vector, [(language, k) for k in range(seed, seed + 64)], 8):
-                if v: yield v; n -= 1
-                if not n: return
-            seed += 64
+            for v in pool.imap(vector, [(language, k, schedules or SEEDS) for k in range(seed, seed + 256)], 8):
+                if n: yield v; n -= bool(v)
+            seed += 256
 SEEDS = 48
+FEW = (2, 9, 4)                                         # the oldest scope first, any with spurious polls, the newest first: these tell most
 def compact(v):                                         # seed root|scopes|awaits|finalizers by owner|locals|errors of the hook|commits, in dep ones only
     e = v['expect']
     def out(o):
         k, _, ids = o.partition(':')
         return ids and '!x'[k == 'err'] + '+'.join(i[1:] for i in ids.split(',')) + '@' or k[0]
-    dep = v['language'] == 'dep'
+    dep = v['language'] != 'plain'
     what = lambda v: dict(run='r', sent='s', closed='c').get(v) or f'={v}@'
-    return '|'.join([f"{'d' * dep}{v['seed']} {out(e['root'])}{e['end']}", ' '.join(f'{k}{out(o)}{t}' for k, (o, t) in e['scopes'].items()),
+    return '|'.join([f"{PREFIX[v['language']]}{v['seed']} {out(e['root'])}{e['end']}", ' '.join(f'{k}{out(o)}{t}' for k, (o, t) in e['scopes'].items()),
         ' '.join(f'{k}{o[0]}' for k, o in e['awaits'].items()), ' '.join(f'{k}:' + ','.join(f'{i}{s[0]}{b}-{t}' for i, s, b, t in x) for k, x in e['cleanups'].items()),
         ' '.join(f"{k}:{'' if t is None else t}" for k, t in e['locals'].items()), ' '.join(e['hook_errors'])] + [' '.join(f'{k}{what(x)}{t}' for k, x, t in e['commits'])] * dep)
 
@@ -1237,7 +1487,7 @@ def self_check():
     fails, _, first = check(300, cover=False); assert not fails, (fails, first)
     fails, _, first = dep(300); fails.pop('I14 deadlock', 0); assert not fails, (fails, first)
     assert all(drop_equals_cancel(k)[0] for k in range(100)), 'I17'
-    for rule in ('cut-blocked', 'own-turn', 'request-wake,marks-first', 'give-live', 'form', 'never-polled'):
+    for rule in ('cut-blocked', 'own-turn', 'request-wake,marks-first', 'give-live', 'form', 'never-polled', 'hand-on', 'leave-serves', 'queue', 'pass-on', 'given-wakes', 'pending', 'caller-gone'):
         BREAK.update(rule.split(',')); assert hand_check(), ('not caught', rule); BREAK.clear()
     print('all is well')
 def drop_equals_cancel(seed):                           # I17: cut between two instants, by cancelling or by foreign drop
@@ -1255,11 +1505,22 @@ def drop_equals_cancel(seed):                           # I17: cut between two i
 if __name__ == '__main__':
     a = sys.argv[1:]
     if a[0] in ('vectors', 'compact'):
-        for v in vectors(int(a[1]), int(a[2]) if len(a) > 2 else 0, 'dep' if 'dep' in a else 'plain'): print(json.dumps(v) if a[0] == 'vectors' else compact(v), flush=True)
+        for v in vectors(int(a[1]), int(a[2]) if len(a) > 2 else 0, next((x for x in a if x in LANGUAGES), 'plain')):
+            if v: print(json.dumps(v) if a[0] == 'vectors' else compact(v), flush=True)
+    elif a[0] == 'fresh':
+        out = 0
+        for v in vectors(int(a[1]), int(a[2]), a[3], len(FEW)):
+            if v: print(compact(v), flush=True)
+            else: out += 1
+        print('left out', out)
+    elif a[0] == 'settle':
+        with multiprocessing.Pool(2) as pool:
+            for v in pool.imap(vector, [(a[1], int(k), 4 * SEEDS) for k in a[2:]]):
+                if v: print(compact(v), flush=True)
     elif a[0] == 'programs':
         h = 0xcbf29ce484222325                          # FNV-1a
         for k in range(int(a[1])):
-            prog = LANGUAGES['dep' if 'dep' in a else 'plain'](k)
+            prog = LANGUAGES[next((x for x in a if x in LANGUAGES), 'plain')](k)
             for b in json.dumps(prog, sort_keys=True, separators=(',', ':')).encode(): h = (h ^ b) * 0x100000001b3 % 2 ** 64
         print(a[1], f'{h:#x}')
     elif a[0] == 'dep':                                  # dep N [SEED] [rule ...]: random programs whose tasks depend on each other
@@ -1279,6 +1540,10 @@ if __name__ == '__main__':
     elif a[0] == 'handvectors':
         for name, p in hand().items():
             runs, _ = outcomes(1, p, SEEDS, False); print(json.dumps(dict(name=name, program=p, expect=[json.loads(o) for o in runs])))
+    elif a[0] == 'judge':
+        for k, line in enumerate(open(a[1])):
+            p = json.loads(line); runs, _ = outcomes(1, p, SEEDS, False)
+            print(json.dumps(dict(name=f'program {k}', program=p, expect=[o if o == 'deadlock' else json.loads(o) for o in runs])))
     elif a[0] == 'explain':
         prog = LANGUAGES[a[1]](int(a[2])); print(json.dumps(prog))
         for o, c in outcomes(int(a[2]), prog, SEEDS, False)[0].items(): print(c, o)
@@ -1295,8 +1560,8 @@ if __name__ == '__main__':
         prog = generate(int(a[1])); print(json.dumps(prog))
         w = run(World(int(a[1])), prog); print([(c.id or c.kind, c.out, c.closed_at) for c in w.cores])
     elif a[0] == 'mutants':
-        n = int(a[1]) if len(a) > 1 else 3000; check(200, cover=False); missed = []
-        for rule in sorted(RULES - {'assert-I6'}) + ['inside-out assert-I6', 'shield-blocks assert-I6']:
+        n = int(a[1]) if len(a) > 1 else 3000; ON, on = noted, ON; check(200, cover=False); ON = on; missed = []
+        for rule in sorted(RULES - {'assert-I6', 'given-wakes'}) + ['inside-out assert-I6', 'shield-blocks assert-I6']:
             BREAK.clear(); BREAK.update(rule.split()); fails, *_ = check(n, cover=False)
             print(f'{rule:22}', dict(fails.most_common(3)) or 'NOT CAUGHT'); missed += [rule] if not fails else []
         assert not missed, missed

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use serde_json::Value;
 
 use super::finalizer::Status;
-use super::generate;
+use super::language::Language;
 use super::links::Commit;
 use super::program::{Id, Program, Sort};
 use super::world::{Out, Target, World};
@@ -14,13 +14,13 @@ use super::world::{Out, Target, World};
 /// Where the program of a vector comes from.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Source {
-    pub linked: bool,
+    pub language: Language,
     pub seed: u64,
 }
 
 impl Source {
     pub(crate) fn program(self) -> Value {
-        if self.linked { generate::linked(self.seed) } else { generate::plain(self.seed) }
+        self.language.program(self.seed)
     }
 }
 
@@ -63,16 +63,18 @@ impl Expect {
         }
     }
 
-    /// Reads a line of `ref_model.py compact`: the seed of the program, with a `d` if it is a linked one, and its `EXPECT` in few
-    /// letters.
+    /// Reads a line of `ref_model.py compact`: the seed of the program, behind the prefix of its language, and its `EXPECT` in
+    /// few letters.
     pub(crate) fn from_line(line: &str) -> (Source, Self) {
         let mut parts = line.split('|').map(|part| part.split(' ').filter(|word| !word.is_empty()));
         let mut next = || parts.next().unwrap_or_else(|| panic!("a part is missing in the vector {line}"));
         let mut head = next();
         let (Some(seed), Some(root)) = (head.next(), head.next()) else { panic!("no seed and root in {line}") };
-        let linked = seed.starts_with('d');
-        let number = seed.trim_start_matches('d').parse();
-        let source = Source { linked, seed: number.unwrap_or_else(|_| panic!("{seed} is no seed")) };
+        let digits = seed.find(|c: char| c.is_ascii_digit()).unwrap_or(seed.len());
+        let (prefix, number) = seed.split_at(digits);
+        let language = Language::ALL.into_iter().find(|language| language.prefix() == prefix);
+        let (Some(language), Ok(seed)) = (language, number.parse()) else { panic!("{seed} is no seed") };
+        let source = Source { language, seed };
         let expect = Expect {
             root: out_at(root),
             scopes: next().map(split_name).map(|(id, out)| (id, out_at(&out))).collect(),
@@ -86,7 +88,7 @@ impl Expect {
                 .map(|(id, at)| (id.to_owned(), dropped(at)))
                 .collect(),
             hook: next().map(str::to_owned).collect(),
-            commits: if linked { sorted(next().map(commit)) } else { Vec::new() },
+            commits: if language == Language::Plain { Vec::new() } else { sorted(next().map(commit)) },
         };
         (source, expect)
     }

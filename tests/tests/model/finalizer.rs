@@ -210,7 +210,16 @@ impl World {
     /// Nothing but the probe is left of the finalizer's scope.
     fn finalizer_closed(&mut self, index: usize) {
         let id = self.finalizers[index].id;
-        let panicked = self.finalizers.iter().any(|inner| inner.owner == id && inner.status == Status::Panicked);
+        // Also those that it has taken over with scopes that were lost, and with their children (L29).
+        let is_inside = |owner: Id| {
+            let mut next = Some(owner);
+            while let Some(scope) = next.filter(|scope| *scope != id) {
+                let seen = &self.seen[scope.index()];
+                next = seen.parent.filter(|_| seen.lost.is_some() || self.program.info(scope).sort == Sort::Task);
+            }
+            next.is_some()
+        };
+        let panicked = self.finalizers.iter().any(|inner| is_inside(inner.owner) && inner.status == Status::Panicked);
         let finalizer = &mut self.finalizers[index];
         finalizer.status = if panicked { Status::Panicked } else { finalizer.body };
         finalizer.end = now();

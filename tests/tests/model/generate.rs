@@ -1,6 +1,7 @@
 //! Random programs: the generator of the model, choice by choice, so that a seed means the same program here and there.
 //!
-//! There are two languages: plain programs, and linked ones, whose tasks depend on each other (`dep` in the model).
+//! There are three languages: plain programs; linked ones, whose tasks depend on each other (`dep` in the model); and those whose tasks
+//! take turns, and wait to be told (`sync`).
 
 use serde_json::{Value, json};
 
@@ -41,6 +42,9 @@ pub(crate) const WEIGHTS: &Weights = &[
 /// What linked programs have in addition.
 const LINKED: &Weights = &[("commit", 5.0), ("here", 2.0), ("pipe", 12.0), ("workers", 4.0), ("ev", 4.0)];
 
+/// What programs with semaphores, conditions and `start` have in addition.
+const SYNC: &Weights = &[("commit", 4.0), ("start", 6.0), ("sems", 12.0), ("conds", 9.0)];
+
 /// What makes most linked programs depend on the schedule.
 const RACY: &[&str] = &["select", "hold", "blink", "leak", "lazy", "move", "drop_after"];
 
@@ -77,10 +81,25 @@ pub(crate) fn linked(seed: u64) -> Value {
     linked_of(seed, tame, sparse, size)
 }
 
-/// Any linked program; the same one as the model's `generate_dep`.
+/// The program of a vector with semaphores and conditions. Half of them have no foreign code that holds or drops futures.
+pub(crate) fn sync(seed: u64) -> Value {
+    let mut random = Random::new(seed);
+    let size = *random.choice(&[12, 25, 40]);
+    let (sparse, tame) = (random.random() < 0.6, random.random() < 0.5);
+    let dropped: &[_] = if tame { &["hold", "drop_after"] } else { &[] };
+    let weights = without(&[&["select", "blink", "leak", "lazy", "move"], dropped].concat());
+    limited(seed, &[&weights, SYNC].concat(), sparse, size)
+}
+
+/// Any linked program.
 pub(crate) fn linked_of(seed: u64, tame: bool, sparse: bool, size: i32) -> Value {
     let weights = if tame { without(RACY) } else { WEIGHTS.to_vec() };
-    let mut body = generate(seed, &[&weights, LINKED].concat(), 6, size);
+    limited(seed, &[&weights, LINKED].concat(), sparse, size)
+}
+
+/// A program in a nursery below a deadline; the same one as the model's `generate_dep`.
+fn limited(seed: u64, weights: &Weights, sparse: bool, size: i32) -> Value {
+    let mut body = generate(seed, weights, 6, size);
     rename_root(&mut body, "nx");
     let nursery = json!({"op": "nursery", "id": "nx", "collect": false, "body": body});
     let mut program = json!({"op": "scope", "id": "sx", "after": 40, "grace": 3, "fail": null, "body": nursery});
@@ -198,6 +217,7 @@ impl Generator {
                 if child["daemon"] == false {
                     child["op"] = json!(kind);
                     child["ready"] = json!(self.random.between(0, 3));
+                    child["silent"] = json!(self.random.random() < 0.15);
                 }
                 child
             }
@@ -261,6 +281,7 @@ impl Generator {
                 json!({"op": kind, "id": id, "after": after, "enter": enter, "body": body, "then": then})
             }
             "pipe" | "workers" | "ev" => self.links(kind, depth, env, encl),
+            "sems" | "conds" => self.turns(kind, depth, env, encl),
             "pair" => self.pair(depth, env, encl),
             "crowd" => self.crowd(depth, env, encl),
             _ => {
@@ -473,11 +494,121 @@ impl Generator {
         steps.push(sleep(self.random.between(0, 4)));
         steps.push(json!({"op": "set", "event": link.id}));
         if self.random.random() < 0.3 {
-            let last = self.tasks.last().map(|(task, _)| task);
-            steps.push(json!({"op": "cancel", "target": last, "grace": 0}));
+            steps.push(self.cancel_last());
         }
         steps.push(sleep(self.random.between(0, 2)));
         steps
+    }
+
+    /// Tasks that share a semaphore or a condition, in a nursery of their own.
+    fn turns(&mut self, kind: &str, depth: i32, env: &[String], encl: &[String]) -> Value {
+        let (id, nursery) = (self.new_id('q'), self.new_id('n'));
+        let link = Link { id: &id, nursery: &nursery, foreign: false, depth, env, encl };
+        let (opened, steps) = if kind == "sems" {
+            let permits = *self.random.choice(&[1, 1, 2]);
+            (json!({"op": "sem", "id": id, "permits": permits}), self.holders(&link, permits))
+        } else {
+            (json!({"op": "cond", "id": id}), self.told(&link))
+        };
+        let collect = self.random.random() < 0.1;
+        let mut body = opened;
+        body["body"] = json!({"op": "nursery", "id": nursery, "collect": collect, "body": seq(&steps)});
+        let body = seq(&[body, self.commit()]);
+        self.maybe_limited(body, 0.6)
+    }
+
+    /// Tasks that hold permits of a semaphore for a while.
+    fn holders(&mut self, link: &Link<'_>, permits: u32) -> Vec<Value> {
+        let mut steps = Vec::new();
+        for _ in 0..self.random.between(2, 4) {
+            steps.push(self.task(link, None, |this, link, encl| {
+                let steps = [sleep(this.random.between(0, 2)), this.take(link, permits, encl), this.commit()];
+                this.maybe_limited(seq(&steps), 0.5)
+            }));
+        }
+        if self.random.random() < 0.5 {
+            steps.push(sleep(self.random.between(0, 3)));
+            steps.push(self.take(link, permits, link.encl));
+            steps.push(self.commit());
+        }
+        if self.random.random() < 0.3 {
+            steps.push(sleep(self.random.between(0, 3)));
+            steps.push(self.cancel_last());
+        }
+        steps
+    }
+
+    fn take(&mut self, link: &Link<'_>, permits: u32, encl: &[String]) -> Value {
+        let id = self.new_id('r');
+        let need = self.random.between(1, permits);
+        let body = self.held(link, encl);
+        let take = json!({"op": "permit", "id": id, "sem": link.id, "n": need, "body": body});
+        let take = self.maybe_dropped(take);
+        self.maybe_shielded(take)
+    }
+
+    /// What is done with a permit, or with a mutex.
+    fn held(&mut self, link: &Link<'_>, encl: &[String]) -> Value {
+        if self.random.random() < 0.8 {
+            sleep(self.random.between(0, 4))
+        } else {
+            self.program(link.depth - 2, link.env, encl)
+        }
+    }
+
+    /// Tasks that wait for a condition.
+    fn told(&mut self, link: &Link<'_>) -> Vec<Value> {
+        let mut steps = Vec::new();
+        for _ in 0..self.random.between(2, 3) {
+            steps.push(self.task(link, None, |this, link, _| {
+                let first = sleep(this.random.between(0, 2));
+                let wait = json!({"op": "cwait", "id": this.new_id('r'), "cond": link.id});
+                let wait = this.maybe_dropped(wait);
+                let steps = [first, this.maybe_shielded(wait), this.commit()];
+                this.maybe_limited(seq(&steps), 0.5)
+            }));
+        }
+        if self.random.random() < 0.4 {
+            steps.push(self.task(link, None, |this, link, encl| {
+                let first = sleep(this.random.between(0, 4));
+                let id = this.new_id('r');
+                let lock = json!({"op": "lock", "id": id, "cond": link.id, "body": this.held(link, encl)});
+                let steps = [first, lock, this.commit()];
+                this.maybe_limited(seq(&steps), 0.5)
+            }));
+        }
+        for _ in 0..self.random.between(1, 2) {
+            steps.push(sleep(self.random.between(1, 4)));
+            steps.push(json!({"op": "notify", "cond": link.id, "n": self.random.choice(&[1, 1, 2])}));
+            if self.random.random() < 0.3 {
+                steps.push(self.cancel_last());
+            }
+        }
+        steps.push(sleep(self.random.between(1, 4)));
+        steps.push(json!({"op": "notify", "cond": link.id, "n": null}));
+        steps.push(self.commit());
+        steps
+    }
+
+    fn cancel_last(&self) -> Value {
+        let last = self.tasks.last().map(|(task, _)| task);
+        json!({"op": "cancel", "target": last, "grace": 0})
+    }
+
+    /// Now and then dropped by foreign code, or kept without being polled.
+    fn maybe_dropped(&mut self, body: Value) -> Value {
+        let draw = self.random.random();
+        if !self.weights.iter().any(|(op, weight)| *op == "hold" && *weight > 0.0) {
+            return body;
+        }
+        if draw < 0.1 {
+            let (ms, mute) = (self.random.between(0, 3), self.random.random() < 0.5);
+            return json!({"op": "hold", "ms": ms, "mute": mute, "body": body, "then": sleep(self.random.between(1, 5))});
+        }
+        if draw < 0.2 {
+            return json!({"op": "drop_after", "ms": self.random.between(0, 5), "body": body});
+        }
+        body
     }
 
     /// A task of the nursery of a link, with an end of its channel.
@@ -540,7 +671,7 @@ impl Generator {
     }
 }
 
-/// A channel or event between tasks, and where it is.
+/// What links tasks, and where it is: a channel, an event, a semaphore, a condition.
 struct Link<'a> {
     id: &'a str,
     nursery: &'a str,

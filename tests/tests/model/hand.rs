@@ -22,15 +22,18 @@ fn find(name: &str) -> Value {
 
 /// Runs the program `name`: every schedule has to come out as the model says of it, or of one of the `others`.
 pub(crate) fn holds(name: &str, others: &[&str]) {
-    let example = find(name);
-    let program = Program::read(&example["program"]);
     let names = [&[name], others].concat();
-    let allowed: Vec<Expect> = names
-        .iter()
-        .flat_map(|name| {
-            find(name)["expect"].as_array().into_iter().flatten().map(Expect::from_json).collect::<Vec<_>>()
-        })
-        .collect();
+    let allowed: Vec<Expect> = names.iter().flat_map(|name| outcomes(&find(name))).collect();
+    comes_out(name, &find(name)["program"], &allowed);
+}
+
+fn outcomes(json: &Value) -> Vec<Expect> {
+    json["expect"].as_array().into_iter().flatten().map(Expect::from_json).collect()
+}
+
+/// Runs a program: every schedule has to come out in a way that is allowed.
+fn comes_out(name: &str, json: &Value, allowed: &[Expect]) {
+    let program = Program::read(json);
     in_turn(|| {
         let summary = for_each(0..SCHEDULES, |number, summary| {
             let run = run(&program, Setting::of(number));
@@ -43,10 +46,21 @@ pub(crate) fn holds(name: &str, others: &[&str]) {
             if text.is_empty() { text } else { format!("{:?}\n{text}", Setting::of(number)) }
         });
         if !summary.failures.is_empty() {
-            println!("{name}:\n{}", show(&example["program"]));
+            println!("{name}:\n{}", show(json));
         }
         summary.verdict(name, &[]);
     });
+}
+
+/// The programs in the file that `FOSTER_MODEL_FILE` names, as `ref_model.py judge` writes it.
+#[test]
+fn the_programs_of_a_file_come_out_as_the_model_says() {
+    let Ok(path) = std::env::var("FOSTER_MODEL_FILE") else { return };
+    let text = std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{path}: {error}"));
+    for line in text.lines() {
+        let json: Value = serde_json::from_str(line).expect("a line is JSON");
+        comes_out(json["name"].as_str().unwrap_or("?"), &json["program"], &outcomes(&json));
+    }
 }
 
 /// Programs that have one outcome.
@@ -82,6 +96,37 @@ programs! {
     a_daemon_that_waits_for_a_channel: "daemon that waits for a channel";
     f1_the_own_deadline_of_a_shield_in_cancelled_code: "F1 own deadline of a shield in cancelled code";
     a_release_in_cancelled_code: "bracket release";
+    permits_go_to_the_waiters_in_order: "permits go to the waiters in order";
+    one_who_needs_much_is_not_overtaken: "one who needs much is not overtaken";
+    one_who_leaves_lets_those_behind_him_through: "one who leaves lets those behind him through";
+    a_cancelled_waiter_for_a_permit_is_passed_over: "a cancelled waiter for a permit is passed over";
+    a_permit_that_comes_after_the_request_of_its_instant: "a permit that comes after the request of its instant";
+    a_permit_that_comes_before_the_request_of_its_instant: "a permit that comes before the request of its instant";
+    a_permit_is_not_taken_at_once_in_cancelled_code: "a permit is not taken at once in cancelled code";
+    a_permit_that_was_given_to_a_dropped_waiter_goes_on: "a permit that was given to a dropped waiter goes on";
+    a_dropped_holder_gives_its_permits_back: "a dropped holder gives its permits back";
+    a_permit_is_held_until_the_shield_in_it_has_ended: "a permit is held until the shield in it has ended";
+    a_notification_goes_to_the_longest_waiter: "a notification goes to the longest waiter";
+    a_cancelled_waiter_is_not_notified: "a cancelled waiter is not notified";
+    a_notification_before_the_request_of_its_instant: "a notification before the request of its instant";
+    a_notification_of_a_dropped_waiter_goes_on: "a notification of a dropped waiter goes on";
+    a_notification_of_one_who_waits_for_the_mutex_goes_on: "a notification of one who waits for the mutex goes on";
+    a_mutex_that_was_given_to_a_dropped_waiter_goes_on: "a mutex that was given to a dropped waiter goes on";
+    one_who_was_notified_waits_for_the_mutex: "one who was notified waits for the mutex";
+    a_child_that_says_that_it_is_ready: "a child that says that it is ready";
+    a_child_that_ends_without_a_word: "a child that ends without a word";
+    the_caller_of_start_is_cancelled_before_the_child_is_ready: "the caller of start is cancelled before the child is ready";
+    the_caller_of_start_is_cancelled_when_the_child_is_ready: "the caller of start is cancelled when the child is ready";
+    the_caller_of_start_is_cancelled_in_the_instant_before_the_child_is_ready: "the caller of start is cancelled in the instant before the child is ready";
+    the_caller_of_start_is_cancelled_in_the_instant_in_which_the_child_is_ready: "the caller of start is cancelled in the instant in which the child is ready";
+    a_nursery_waits_for_a_start: "a nursery waits for a start";
+    a_start_into_a_nursery_that_has_ended: "a start into a nursery that has ended";
+    a_start_into_a_nursery_whose_children_are_cancelled: "a start into a nursery whose children are cancelled";
+    the_error_of_a_child_that_was_ready: "the error of a child that was ready";
+    a_caller_of_start_that_is_dropped: "a caller of start that is dropped";
+    a_caller_of_start_that_is_dropped_when_the_child_is_ready: "a caller of start that is dropped when the child is ready";
+    a_start_in_cancelled_code: "a start in cancelled code";
+    the_end_of_a_sleep_that_foreign_code_is_quiet_about: "the end of a sleep that foreign code is quiet about";
 }
 
 /// C3, L15: an operation that is not foster's may complete in cancelled code beside an inner scope that has to be driven through

@@ -19,6 +19,7 @@ use super::links::{self, Commit, Opened, Own};
 use super::local::Local;
 use super::program::{Body, Finalizer, Id, Op};
 use super::start::start;
+use super::turns;
 use super::watch::{BodyWatch, End, Watched, first_of};
 use super::world::{Errs, Out, Target, Thrown, lock, now, thrown, with};
 
@@ -63,8 +64,8 @@ pub(crate) fn build(op: &Body, owner: Id) -> Fut {
             Op::Thread { id, takes } => run_thread(*id, *takes).await,
             Op::Bracket { id, release, body } => return run_bracket(*id, release, body).await,
             Op::Spawn { task, nursery, daemon, body } => spawn(*task, *nursery, *daemon, body),
-            Op::Start { task, nursery, ready, body } => {
-                return start(*task, *nursery, *ready, body.clone()).await;
+            Op::Start { task, nursery, ready, silent, body } => {
+                return start(*task, *nursery, *ready, *silent, body.clone()).await;
             }
             Op::Await { id, task } => await_task(*id, *task).await,
             Op::Cancel { target, grace } => cancel(*target, *grace),
@@ -131,6 +132,23 @@ pub(crate) fn build(op: &Body, owner: Id) -> Fut {
             Op::Set(event) => links::set(*event),
             Op::Wait { event, foreign } => links::wait(*event, *foreign).await,
             Op::Commit(id) => commit(*id, Commit::Ran),
+            Op::Semaphore { id, permits, body } => {
+                turns::open_semaphore(*id, *permits);
+                return build(body, owner).await;
+            }
+            Op::Permit { id, semaphore, need, body } => {
+                let acquired = || commit(*id, Commit::Ran);
+                return turns::permit(*semaphore, *need, acquired, build(body, owner)).await;
+            }
+            Op::Condition { id, body } => {
+                turns::open_condition(*id);
+                return build(body, owner).await;
+            }
+            Op::Lock { id, condition, body } => {
+                return turns::lock(*condition, || commit(*id, Commit::Ran), build(body, owner)).await;
+            }
+            Op::WaitNotified { id, condition } => turns::wait(*condition, || commit(*id, Commit::Ran)).await,
+            Op::Notify { condition, count } => turns::notify(*condition, *count).await,
             Op::Here { id, hold, after, body, then, enter } => {
                 let run = place_here(*id, *hold, *after, body);
                 build(then, owner).await?;

@@ -39,7 +39,17 @@ fn walk(json: &mut Value, draw: &mut impl FnMut() -> bool, holder_awaits: bool, 
 
 /// Whether a program does nothing in which a local nursery differs from another one.
 pub(crate) fn is_the_same_locally(program: &Value) -> bool {
-    has_op(program, &["nursery"]) && !has_op(program, FOREIGN)
+    has_op(program, &["nursery"]) && !has_op(program, FOREIGN) && !cancels_children(program)
+}
+
+/// Whether an operation cancels a task, or the children of a nursery.
+///
+/// If that comes in the instant in which the task was spawned, a child of a local nursery may have been polled by then, or have spawned
+/// others, and a child of another nursery has not been if the executor has one thread. The laws do not say which.
+fn cancels_children(program: &Value) -> bool {
+    find(program, &mut |json| {
+        json["op"] == "cancel" && json["target"].as_str().is_some_and(|target| target.starts_with(['t', 'n']))
+    })
 }
 
 /// Whether a shield waits for another task.

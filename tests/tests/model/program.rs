@@ -70,6 +70,8 @@ pub(crate) enum Op {
         task: Id,
         nursery: Id,
         ready: Duration,
+        /// It ends then, and never says that it is ready.
+        silent: bool,
         body: Body,
     },
     Await {
@@ -148,6 +150,38 @@ pub(crate) enum Op {
         foreign: bool,
     },
     Commit(Id),
+    Semaphore {
+        id: Id,
+        permits: usize,
+        body: Body,
+    },
+    /// Permits that are held around `body`.
+    Permit {
+        id: Id,
+        semaphore: Id,
+        need: usize,
+        body: Body,
+    },
+    Condition {
+        id: Id,
+        body: Body,
+    },
+    /// The mutex of a condition, held around `body`.
+    Lock {
+        id: Id,
+        condition: Id,
+        body: Body,
+    },
+    /// Locks the mutex, and waits to be notified.
+    WaitNotified {
+        id: Id,
+        condition: Id,
+    },
+    /// Locks the mutex, and notifies so many, or all.
+    Notify {
+        condition: Id,
+        count: Option<usize>,
+    },
     /// A scope that has its place, and is held unpolled while `then` runs.
     Here {
         id: Id,
@@ -215,6 +249,8 @@ pub(crate) struct Program {
     pub info: Vec<Info>,
     /// How many `hold`, `blink` and `leak` operations there are.
     pub holds: usize,
+    /// Which of them are `leak`.
+    pub leaks: Vec<bool>,
     /// Awaits per task.
     pub awaited: HashMap<Id, usize>,
     /// Tasks per nursery.
@@ -228,8 +264,8 @@ impl Program {
         reader.info[root.index()].sort = Sort::Root;
         let around = Around { parent: root, ..Around::default() };
         let root = reader.op(json, &around);
-        let Reader { names, info, holds, awaited, children, .. } = reader;
-        Arc::new(Program { root, names, info, holds, awaited, children })
+        let Reader { names, info, holds, leaks, awaited, children, .. } = reader;
+        Arc::new(Program { root, names, info, holds, leaks, awaited, children })
     }
 
     pub(crate) fn name(&self, id: Id) -> &str {
@@ -282,6 +318,7 @@ struct Reader {
     by_name: HashMap<String, Id>,
     info: Vec<Info>,
     holds: usize,
+    leaks: Vec<bool>,
     awaited: HashMap<Id, usize>,
     children: HashMap<Id, Vec<Id>>,
 }
@@ -337,6 +374,7 @@ impl Reader {
         let hold = |this: &mut Self, leak: bool| {
             let hold = this.holds;
             this.holds += 1;
+            this.leaks.push(leak);
             let mut inside = around.clone();
             inside.holds.push(hold);
             if leak {
@@ -395,7 +433,8 @@ impl Reader {
                 let inside = Around { parent: task, ..around };
                 let body = self.op(body, &inside);
                 if kind == "start" {
-                    Op::Start { task, nursery, ready: time(&json["ready"]), body }
+                    let silent = json["silent"].as_bool() == Some(true);
+                    Op::Start { task, nursery, ready: time(&json["ready"]), silent, body }
                 } else {
                     Op::Spawn { task, nursery, daemon, body }
                 }
@@ -462,6 +501,24 @@ impl Reader {
             "set" => Op::Set(self.id(json, "event")),
             "wait" => Op::Wait { event: self.id(json, "event"), foreign: json["foreign"].as_bool() == Some(true) },
             "commit" => Op::Commit(self.id(json, "id")),
+            "sem" => {
+                let (id, permits) = (self.id(json, "id"), count(&json["permits"]));
+                Op::Semaphore { id, permits, body: self.op(body, around) }
+            }
+            "permit" => {
+                let (id, semaphore, need) = (self.id(json, "id"), self.id(json, "sem"), count(&json["n"]));
+                Op::Permit { id, semaphore, need, body: self.op(body, around) }
+            }
+            "cond" => Op::Condition { id: self.id(json, "id"), body: self.op(body, around) },
+            "lock" => {
+                let (id, condition) = (self.id(json, "id"), self.id(json, "cond"));
+                Op::Lock { id, condition, body: self.op(body, around) }
+            }
+            "cwait" => Op::WaitNotified { id: self.id(json, "id"), condition: self.id(json, "cond") },
+            "notify" => {
+                let all = json["n"].is_null();
+                Op::Notify { condition: self.id(json, "cond"), count: (!all).then(|| count(&json["n"])) }
+            }
             "here" => {
                 let (hold, held) = hold(self, false);
                 let (id, inside) = self.scope(json, Sort::Scope, &held);
@@ -472,6 +529,10 @@ impl Reader {
         };
         Arc::new(op)
     }
+}
+
+fn count(json: &Value) -> usize {
+    json.as_u64().unwrap_or_else(|| panic!("{json} is a number")) as usize
 }
 
 fn limit(json: &Value) -> Option<Duration> {

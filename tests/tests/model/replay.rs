@@ -3,7 +3,6 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 use std::time::Duration;
@@ -76,6 +75,9 @@ pub(crate) fn run(program: &Arc<Program>, setting: Setting) -> Run {
             world.broken(format!("I14: the run did not end: {text}"));
         }
         world.scan(ran.elapsed.as_millis() as u64);
+        if world.root.is_some() && !world.host.gone {
+            world.check_turns();
+        }
     });
     world::clear_attic();
     world::with(World::check_run);
@@ -92,7 +94,7 @@ pub(crate) struct Summary {
     pub steps: u64,
     pub counts: BTreeMap<&'static str, u64>,
     /// The programs that failed, and how.
-    pub failures: BTreeMap<u64, String>,
+    pub failures: Vec<(u64, String)>,
 }
 
 impl Summary {
@@ -104,7 +106,7 @@ impl Summary {
         }
     }
 
-    fn merge(&mut self, other: Summary) {
+    pub(crate) fn merge(&mut self, other: Summary) {
         self.programs += other.programs;
         self.runs += other.runs;
         self.steps += other.steps;
@@ -121,7 +123,7 @@ impl Summary {
         let at_most = std::env::var("FOSTER_SHOW").ok().and_then(|text| text.parse().ok()).unwrap_or(3);
         // The shortest are the easiest to understand.
         let mut failures: Vec<_> = self.failures.iter().collect();
-        failures.sort_by_key(|(seed, text)| (text.len(), **seed));
+        failures.sort_by_key(|(seed, text)| (text.len(), *seed));
         let shown = failures.iter().take(at_most).map(|(seed, text)| format!("program {seed}:\n{text}"));
         let shown = shown.collect::<Vec<_>>().join("\n");
         let (failed, all) = (self.failures.len(), self.programs);
@@ -156,22 +158,28 @@ static TURN: Mutex<()> = Mutex::new(());
 
 /// Calls `program` for each number, on all processors; it runs what belongs to the number and says what is wrong.
 pub(crate) fn for_each(numbers: Range<u64>, program: impl Fn(u64, &mut Summary) -> String + Sync) -> Summary {
+    for_each_of(numbers.map(|number| (number, ())), |number, (), summary| program(number, summary))
+}
+
+/// The same for things that have numbers, and that are taken as they come.
+pub(crate) fn for_each_of<T>(
+    items: impl Iterator<Item = (u64, T)> + Send,
+    program: impl Fn(u64, T, &mut Summary) -> String + Sync,
+) -> Summary {
     quiet_panics();
-    let next = AtomicU64::new(numbers.start);
+    let items = Mutex::new(items);
     let total = Mutex::new(Summary::default());
     thread::scope(|scope| {
         for _ in 0..thread::available_parallelism().map_or(1, |count| count.get()) {
             scope.spawn(|| {
                 let mut summary = Summary::default();
                 loop {
-                    let number = next.fetch_add(1, Ordering::Relaxed);
-                    if number >= numbers.end {
-                        break;
-                    }
+                    let next = lock(&items).next();
+                    let Some((number, item)) = next else { break };
                     summary.programs += 1;
-                    let wrong = program(number, &mut summary);
+                    let wrong = program(number, item, &mut summary);
                     if !wrong.is_empty() {
-                        summary.failures.insert(number, wrong);
+                        summary.failures.push((number, wrong));
                     }
                 }
                 lock(&total).merge(summary);

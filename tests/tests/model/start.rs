@@ -1,4 +1,4 @@
-//! The `start` operation, which is not in the model: a child that belongs to its caller until it says that it is ready.
+//! The `start` operation: a child that belongs to its caller until it says that it is ready.
 
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -33,11 +33,15 @@ impl Drop for Pending {
     }
 }
 
-/// Starts a child that is ready after some time and then runs `body`, as a child of the nursery.
-pub(crate) async fn start(task: Id, nursery: Id, ready: Duration, body: Body) -> Res {
+/// Starts a child that is ready after some time and then runs `body`, as a child of the nursery; or that ends then without a word.
+pub(crate) async fn start(task: Id, nursery: Id, ready: Duration, silent: bool, body: Body) -> Res {
     let target = with(|world| world.seen(nursery).target.clone());
     let child = move |token: Ready<()>| async move {
         foster::sleep(ready).await;
+        if silent {
+            with(|world| world.count("starts: silent"));
+            return Ok(());
+        }
         if !token.notify(()) {
             with(|world| world.count("starts: not heard"));
             return Ok(());

@@ -14,6 +14,7 @@ use super::finalizer::FinalizerSeen;
 use super::interpret::Fut;
 use super::links::{Commit, Links};
 use super::program::{Id, Program, Sort};
+use super::turns::Turns;
 
 /// Errors by name. Each has to end in exactly one place (I10): who takes them out accounts for them, and one that is
 /// dropped is noted.
@@ -163,6 +164,7 @@ pub(crate) struct World {
     pub locals: BTreeMap<Id, Option<u64>>,
     pub awaits: BTreeMap<Id, &'static str>,
     pub links: Links,
+    pub turns: Turns,
     /// How many `start` operations were not answered yet: each has a scope around the child, which nobody sees.
     pub pending_starts: usize,
     /// What came of `commit` and of operations on channels, and when.
@@ -216,6 +218,7 @@ pub(crate) fn begin(program: Arc<Program>, light: bool, probes: bool) {
         locals: BTreeMap::new(),
         awaits: BTreeMap::new(),
         links: Links::default(),
+        turns: Turns::default(),
         pending_starts: 0,
         commits: Vec::new(),
         joins: BTreeMap::new(),
@@ -244,7 +247,7 @@ pub(crate) fn begin(program: Arc<Program>, light: bool, probes: bool) {
 pub(crate) fn clear_attic() {
     let left = with(|world| {
         world.over = true;
-        (std::mem::take(&mut world.attic), std::mem::take(&mut world.links))
+        (std::mem::take(&mut world.attic), std::mem::take(&mut world.links), std::mem::take(&mut world.turns))
     });
     drop(left);
 }

@@ -1,0 +1,53 @@
+//! The languages of random programs. A seed means one program in each.
+
+use serde_json::Value;
+
+use super::generate;
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Language {
+    Plain,
+    /// Tasks depend on each other.
+    Linked,
+    /// Tasks take turns, and wait to be told.
+    Sync,
+}
+
+impl Language {
+    pub(crate) const ALL: [Language; 3] = [Language::Plain, Language::Linked, Language::Sync];
+
+    /// What the model calls it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Language::Plain => "plain",
+            Language::Linked => "dep",
+            Language::Sync => "sync",
+        }
+    }
+
+    /// What stands before the seed in a line of vectors.
+    pub(crate) fn prefix(self) -> &'static str {
+        match self {
+            Language::Plain => "",
+            Language::Linked => "d",
+            Language::Sync => "y",
+        }
+    }
+
+    pub(crate) fn program(self, seed: u64) -> Value {
+        match self {
+            Language::Plain => generate::plain(seed),
+            Language::Linked => generate::linked(seed),
+            Language::Sync => generate::sync(seed),
+        }
+    }
+
+    /// How the counts of a run call a program that comes out otherwise.
+    pub(crate) fn mismatches(self) -> &'static str {
+        match self {
+            Language::Plain => "mismatches: plain",
+            Language::Linked => "mismatches: linked",
+            Language::Sync => "mismatches: sync",
+        }
+    }
+}
