@@ -168,6 +168,19 @@ pub async fn an_error_of_a_finalizer_goes_to_the_observer() {
     assert_eq!(seen.errors(), [(OrphanKind::Finalizer, "\"disk full\"".to_owned())]);
 }
 
+/// L32, L35: so does one whose own finalizer has panicked; the panic comes out of the scope.
+pub async fn an_error_of_a_finalizer_beside_a_panic_goes_to_the_observer() {
+    let (out, seen) = observed(caught(CancelScope::new().run(async {
+        defer(async {
+            defer(async { crash("in the finalizer of the finalizer") });
+            Err::<(), _>("disk full")
+        });
+    })))
+    .await;
+    assert_eq!(text(&*out.unwrap_err()), "in the finalizer of the finalizer");
+    assert_eq!(seen.errors(), [(OrphanKind::Finalizer, "\"disk full\"".to_owned())]);
+}
+
 /// L19: a local around a nursery outlives the nursery's children and their finalizers; the body's own locals go first.
 pub async fn locals_around_a_nursery_outlive_its_children() {
     let log = Log::new();
@@ -463,7 +476,7 @@ macro_rules! closing_suite {
             a_finalizer_past_its_budget_is_cancelled_and_the_next_one_runs,
             a_slow_finalizer_eats_nothing_of_the_next_ones_budget,
             finalizers_are_shielded,
-            an_error_of_a_finalizer_goes_to_the_observer,
+            an_error_of_a_finalizer_goes_to_the_observer, an_error_of_a_finalizer_beside_a_panic_goes_to_the_observer,
             locals_around_a_nursery_outlive_its_children,
             a_bracket_that_returns_releases_with_success,
             a_bracket_that_fails_releases_with_failure,

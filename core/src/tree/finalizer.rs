@@ -15,7 +15,7 @@ use super::current;
 use super::inline::{InlineScope, Limit};
 use super::node::{Kind, Life, NodeRef, Owned};
 use super::owned::OwnedScope;
-use super::scope_future::{Ending, Plain, ScopeFuture};
+use super::scope_future::{Policy, ScopeFuture};
 use crate::observer::{Orphan, OrphanKind};
 use crate::reason::Origin;
 
@@ -42,8 +42,9 @@ impl Finalizer {
         F: Future<Output = Failure> + Send + 'static,
     {
         let limit = Limit::In(budget);
-        let scoped = ScopeFuture::inline(Kind::Finalizer, ShieldLevel::Full, limit, location, body, Plain);
-        Finalizer(Box::pin(Running { scoped, name, location }))
+        let error = ErrorOf { name, location, error: None };
+        let scoped = ScopeFuture::inline(Kind::Finalizer, ShieldLevel::Full, limit, location, body, error);
+        Finalizer(Box::pin(Running { scoped }))
     }
 
     /// The future that runs it.
@@ -96,9 +97,43 @@ pin_project! {
     /// A finalizer with the scope that it runs in.
     struct Running<F> {
         #[pin]
-        scoped: ScopeFuture<F, Failure, Failure, Plain>,
-        name: &'static str,
-        location: &'static Location<'static>,
+        scoped: ScopeFuture<F, Failure, (), ErrorOf>,
+    }
+}
+
+/// Keeps the error of a finalizer until its scope has ended, with a panic or without.
+struct ErrorOf {
+    name: &'static str,
+    location: &'static Location<'static>,
+    error: Failure,
+}
+
+impl ErrorOf {
+    /// L35: it has no caller.
+    fn report(&mut self, tree: &Tree) {
+        if let Some(error) = self.error.take() {
+            let origin = Origin::new(self.name, self.location);
+            tree.report(&Orphan { kind: OrphanKind::Finalizer, error: &*error, origin: &origin });
+        }
+    }
+}
+
+impl Policy<Failure> for ErrorOf {
+    type Value = ();
+
+    fn settle(&mut self, _: Option<&NodeRef>, output: Failure) -> Option<()> {
+        self.error = output;
+        Some(())
+    }
+
+    fn failed(&self) -> bool {
+        false
+    }
+
+    fn panicked(&mut self, node: &NodeRef) {
+        if let Some(tree) = node.tree() {
+            self.report(tree);
+        }
     }
 }
 
@@ -106,12 +141,10 @@ impl<F: Future<Output = Failure>> Future for Running<F> {
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        let this = self.project();
-        if let Ending::Value(Some(error)) = ready!(this.scoped.poll(cx)) {
-            if let Some(tree) = current::tree() {
-                let origin = Origin::new(*this.name, this.location);
-                tree.report(&Orphan { kind: OrphanKind::Finalizer, error: &*error, origin: &origin });
-            }
+        let mut scoped = self.project().scoped;
+        ready!(scoped.as_mut().poll(cx));
+        if let Some(tree) = current::tree() {
+            scoped.policy().report(&tree);
         }
         Poll::Ready(())
     }
