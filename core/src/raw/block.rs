@@ -110,9 +110,9 @@ impl<H: Head, S: 'static, B: Erase<H::Body> + 'static> Block<H, S, B> {
         drop(unsafe { Box::from_raw(start.cast::<Self>().as_ptr()) });
     }
 
-    unsafe fn body<'a>(start: NonNull<Start<H>>, _: PhantomData<&'a mut ()>) -> Pin<&'a mut H::Body> {
+    unsafe fn body(start: NonNull<Start<H>>, _: PhantomData<&mut ()>) -> Pin<&mut H::Body> {
         // SAFETY: the block is of this type, the body is there, and this is the only reference to it, since the caller has borrowed its
-        // guard for `'a` (Invariant 2). It never moves (Invariant 1), and is dropped where it is.
+        // guard for as long as that (Invariant 2). It never moves (Invariant 1), and is dropped where it is.
         unsafe { Pin::new_unchecked(&mut **(*start.cast::<Self>().as_ptr()).body.get()) }.erase()
     }
 
@@ -222,10 +222,13 @@ impl<H: Head> BlockRef<H> {
     }
 
     const WAKER: &'static RawWakerVTable = &RawWakerVTable::new(
-        // SAFETY, of all four: they are called with the data of a waker of this table.
-        |at| unsafe { RawWaker::new((*ManuallyDrop::new(Self::of_waker(at).clone())).data(), Self::WAKER) },
+        // SAFETY: called with the data of a waker of this table.
+        |at| RawWaker::new(ManuallyDrop::new((*unsafe { Self::of_waker(at) }).clone()).data(), Self::WAKER),
+        // SAFETY: as above; that waker is used up.
         |at| H::wake(&ManuallyDrop::into_inner(unsafe { Self::of_waker(at) })),
+        // SAFETY: called with the data of a waker of this table, which is borrowed meanwhile.
         |at| H::wake(&*unsafe { Self::of_waker(at) }),
+        // SAFETY: called with the data of a waker of this table, which is used up.
         |at| drop(ManuallyDrop::into_inner(unsafe { Self::of_waker(at) })),
     );
 
