@@ -173,7 +173,8 @@ fn a_waker_counts_as_a_reference() {
     let waker = block.with_waker(Waker::clone);
     assert!(block.with_waker(|own| own.will_wake(&waker)));
     waker.wake_by_ref();
-    waker.clone().wake();
+    let twice = waker.clone();
+    twice.wake();
     assert_eq!(block.wakes.load(SeqCst), 2);
     drop(block);
     assert_eq!(head.load(SeqCst), 0);
