@@ -101,7 +101,7 @@ class Panic(Exception):
 
 class World:
     def __init__(w, seed, abort_p=0.0, spurious=0.0, det=False, order=0):
-        w.order, w.prio = order, {}
+        w.order, w.prio, w.eager = order, {}, seed // 8 % 2
         w.det, w.rng, w.abort_p, w.spurious = det, random.Random(seed), abort_p, spurious
         w.now, w.timers, w.tasks, w.seq = 0, [], set(), itertools.count(1)
         w.cores, w.alive, w.cleanups, w.named, w.handles, w.locals = [], {}, [], {}, {}, {}       # `alive`: the cores that are not Closed
@@ -145,7 +145,7 @@ class Core:                                             # heap part of a scope; 
         w.cores.append(c); w.alive[c.n] = c
         if parent and kind != 'cleanup': parent.kids.append(c)
         if id: w.named[id] = c
-        c.known = c.reach(); c.set_deadline(deadline)
+        c.known, c.above = c.reach(), parent.reach()[0] if parent else None; c.set_deadline(deadline)
     # ---- requests and effective cancellation -------------------------------------------------------- L6..L11
     def chain(c):
         while c is not None: yield c; c = c.parent
@@ -201,7 +201,7 @@ class Core:                                             # heap part of a scope; 
             a = a.parent
         return t.poll_woken and not (a and not a.polling and a.polled_in == t.polls)
     def mark_tree(c, todo):                             # flags and verdicts; up to and including the first full shield on each path
-        r = c.reach()
+        r, above = c.reach(), c.parent and c.parent.reach()[0]
         if r != c.known:
             if r[1] and not c.known[1]:
                 c.verdict, c.truth = ('run' if c.runnable(False) else 'blocked'), ('run' if c.runnable(True) else 'blocked')
@@ -210,6 +210,8 @@ class Core:                                             # heap part of a scope; 
                 c.w.stat['verdict_' + c.verdict] += c.started
                 if not ON('marks-first'): c.wake()
             c.known = r; todo.append(c)
+        elif above != c.above and c.w.eager: todo.append(c)                  # only what its parent hands down: L11 does not say whether it is woken
+        c.above = above
         for k in list(c.sub) + [t.core for t in c.children] + [t.core for t in c.adopted]:
             if k.mask != 2: k.mark_tree(todo)
             elif k.reach() != k.known: k.known = k.reach(); todo.append(k)

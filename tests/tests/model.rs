@@ -133,9 +133,6 @@ fn examples_come_out_as_the_model_says() {
     });
 }
 
-/// Programs on which the core is wrong: tests/model/README.md.
-const CORE_IS_WRONG: [(Language, u64); 2] = [(Language::Plain, 5153), (Language::Plain, 2494)];
-
 /// Runs a program that the model knows, under some settings, and says how to see again what was wrong.
 fn against_the_model(
     source: Source,
@@ -144,9 +141,6 @@ fn against_the_model(
     summary: &mut Summary,
 ) -> String {
     let Source { language, seed } = source;
-    if CORE_IS_WRONG.contains(&(language, seed)) {
-        return String::new();
-    }
     let json = source.program();
     let program = Program::read(&json);
     let wrong: Vec<_> = settings
@@ -260,7 +254,7 @@ fn local_nurseries_come_out_as_the_model_says() {
             let (source, expect) = &vectors[number as usize];
             let seed = source.seed;
             let mut json = source.program();
-            if CORE_IS_WRONG.contains(&(source.language, seed)) || !is_the_same_locally(&json) {
+            if !is_the_same_locally(&json) {
                 return String::new();
             }
             *summary.counts.entry("compared").or_default() += 1;

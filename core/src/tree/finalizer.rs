@@ -76,6 +76,8 @@ impl Finalizer {
                 Some((node, result)) => {
                     // Only where a thread is torn down has it none: a shield that waits has a node, and so has what it stands in.
                     let Some(node) = node.or_else(|| current::make_node(&mut scope)) else { scope.no_context() };
+                    // L12: from here on the code inside is runnable only if it is woken.
+                    node.was_polled_inline();
                     return match result {
                         Ok(Poll::Pending) => Begun::Waits(OwnedScope::finalizing(node, running, cx.waker())),
                         Ok(Poll::Ready(())) => Begun::Drains(OwnedScope::draining(node)),
