@@ -8,8 +8,9 @@ use std::task::{Context, Waker};
 use shuttle::future::block_on;
 use shuttle::thread;
 
-use super::{check, check_all};
+use super::{begun, check, check_all, tree};
 use crate::sync::{Condition, Mutex, MutexGuard, RwLock, Semaphore};
+use crate::{CancelScope, join};
 
 /// Waits for it, but not for long: polls once, and drops the wait, whatever it was given by then.
 fn gives_up<F: Future>(wait: F) {
@@ -211,5 +212,32 @@ fn a_release_races_with_one_who_was_notified_and_gives_up() {
         });
         // Nobody is left who could wake it.
         drop(block_on(second));
+    });
+}
+
+/// A lock that is handed to a waiter whose code is being cancelled comes back; so do permits.
+///
+/// Fails if `QueuedResource::admit_waiters` calls `notify_one`, which asks again whether the waiter is cancelled, for `notify_first`.
+#[test]
+fn a_hand_over_races_with_a_cancel() {
+    check(|| {
+        let (mutex, semaphore) = (Arc::new(Mutex::new(())), Arc::new(Semaphore::new(1)));
+        let (locked, limited) = (mutex.clone(), semaphore.clone());
+        tree(async move {
+            let held = (locked.clone().try_lock_owned().unwrap(), limited.clone().try_acquire_owned().unwrap());
+            let mut scope = CancelScope::new();
+            let handle = scope.handle();
+            let waits = async move {
+                join((async { drop(locked.lock().await) }, async { drop(limited.acquire().await) })).await;
+            };
+            let Ok(waits) = begun(Box::pin(scope.run(waits))) else { unreachable!("it waits") };
+            let release = thread::spawn(move || drop(held));
+            let cancel = thread::spawn(move || handle.cancel("by a thread"));
+            drop(waits.await);
+            release.join().unwrap();
+            cancel.join().unwrap();
+        });
+        assert!(!mutex.statistics().held);
+        assert_eq!(semaphore.available(), 1);
     });
 }

@@ -72,7 +72,7 @@ impl<R: Resource> QueuedResource<'_, R> {
             if !self.resource.acquire_for_waiter(need) {
                 return false;
             }
-            line.notify_one();
+            line.notify_first();
         }
         true
     }

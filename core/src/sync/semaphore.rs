@@ -209,8 +209,10 @@ impl Semaphore {
     fn hand_over(&self, mut n: usize) {
         let mut line = self.queue.lock();
         // Waiters that need no more than these get them under the queue's lock, and the word does not change.
-        while n > 0 && line.first().is_some_and(|need| need <= n) {
-            n -= line.notify_one().unwrap_or(0);
+        while n > 0 {
+            let Some(need) = line.first().filter(|need| *need <= n) else { break };
+            line.notify_first();
+            n -= need;
         }
         if n > 0 {
             self.permits.add(n);

@@ -341,6 +341,12 @@ impl<'a> Line<'a> {
         self.list.notify_one(false, &mut self.wakes)
     }
 
+    /// Notifies the waiter that [`first`](Line::first) has just found.
+    #[inline]
+    pub(super) fn notify_first(&mut self) {
+        self.list.notify_first(false, &mut self.wakes);
+    }
+
     /// Skips waiters whose code is cancelled, and returns how many are left.
     pub(super) fn count_eligible(&mut self) -> usize {
         self.list.count_eligible(&mut self.wakes)

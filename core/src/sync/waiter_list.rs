@@ -238,10 +238,19 @@ impl WaiterList {
     #[inline]
     pub(super) fn notify_one(&mut self, pass_on: bool, wakes: &mut WakeList) -> Option<usize> {
         let tag = self.first(wakes)?;
+        self.notify_first(pass_on, wakes);
+        Some(tag)
+    }
+
+    /// Notifies the waiter that [`first`](WaiterList::first) has just found, under the same lock.
+    ///
+    /// Not looked at again: if it was cancelled since by another thread, what was acquired for it would be nobody's, or that of the next
+    /// one, who may need something else. It gives that back when it is dropped.
+    #[inline]
+    pub(super) fn notify_first(&mut self, pass_on: bool, wakes: &mut WakeList) {
         if let Some((_, waiter)) = self.unlink(self.first, WaiterState::Notified { pass_on }) {
             wakes.push(waiter);
         }
-        Some(tag)
     }
 
     /// Breaks the list for all waiters, now and later, and returns how many waited. Later waiters see the first break.
