@@ -6,7 +6,7 @@
 //!
 //! `FOSTER_PROGRAMS=n` runs `n` programs in each of the tests; `FOSTER_PROGRAM=seed` only that one of a test on random programs.
 //! `FOSTER_MODEL_PROGRAMS=n` makes `n` fresh programs with outcomes, from `FOSTER_SEED` on. `FOSTER_SHOW=n` prints more failures.
-//! `FOSTER_MODEL_FILE=path` replays the programs of a file.
+//! `FOSTER_MODEL_FILE=path`, with `of_a_file -- --ignored`, replays the programs of a file.
 
 mod model {
     pub(crate) mod awaits;

@@ -16,22 +16,22 @@
 //! The body is used by one thread at a time:
 //!
 //! ```text
-//!                    ┌───────3───────┐
-//!                    ▼               │
-//!   Absent    Idle ──┴──1──▶ Busy ───┴───4──▶ Absent
-//!               │             │2               ▲
-//!               └──2──▶ Unwanted ───────4──────┘
+//!     ┌──────3──────┐
+//!     ▼             │
+//!   Idle ────1───▶ Busy ─────4──────▶ Absent
+//!     │             │2                  ▲
+//!     └──────2───▶ Unwanted ────4───────┘
 //! ```
 //!
 //! 1. `BlockRef::try_use_body`
-//! 2. `BlockRef::discard_body`; the caller gets the body only if it was idle
+//! 2. `BlockRef::discard_body`; the caller gets the guard only if the body was idle
 //! 3. `BodyGuard::put_back`
-//! 4. the [`BodyGuard`] is dropped, and the body with it
+//! 4. the [`BodyGuard`] is dropped, and the body with it; a block without a body begins here
 //!
 //! Invariant 1: `count` is the number of `BlockRef`s and of the wakers made from them. The block is freed with the last of them, and never
 //! moves. So what any of them points to is alive and pinned.
 //! Invariant 2: a `BodyGuard` exists only in Busy and in Unwanted, and there is one at most. Absent is final, and the body is dropped
-//! then. So a guard's body is there, and is used by nobody else.
+//! then. So a guard's body is there, and is used by nobody else. (The body of a guard that is forgotten is leaked.)
 
 use std::any::TypeId;
 use std::cell::UnsafeCell;
@@ -84,8 +84,9 @@ struct Block<H: Head, S, B> {
 
 /// What depends on the types of a block. Each is to be called with a block of these types.
 struct Table<H: Head> {
+    /// The type of the part.
     part: fn() -> TypeId,
-    /// Frees the block, whose body is absent. Nobody may refer to it.
+    /// Frees the block, but for its body. Nobody may refer to it.
     free: unsafe fn(NonNull<Start<H>>),
     /// The body, of which the caller has the guard.
     body: for<'a> unsafe fn(NonNull<Start<H>>, PhantomData<&'a mut ()>) -> Pin<&'a mut H::Body>,
@@ -96,7 +97,8 @@ struct Table<H: Head> {
 /// A shared reference to a block.
 pub(crate) struct BlockRef<H: Head>(NonNull<Start<H>>);
 
-// SAFETY: the head is shared and dropped by any thread, and so are the part and the body, which are as required in `new`.
+// SAFETY: the head is shared and dropped by any thread; so are the part, which is `Send + Sync`, and the body, which is `Send` and used by one
+// thread at a time: see `make`.
 unsafe impl<H: Head> Send for BlockRef<H> {}
 // SAFETY: as above; a shared reference can be cloned.
 unsafe impl<H: Head> Sync for BlockRef<H> {}
@@ -106,7 +108,7 @@ impl<H: Head, S: 'static, B: Erase<H::Body> + 'static> Block<H, S, B> {
         Table { part: TypeId::of::<S>, free: Self::free, body: Self::body, drop_body: Self::drop_body };
 
     unsafe fn free(start: NonNull<Start<H>>) {
-        // SAFETY: it came out of a box of this type, in `BlockRef::new`, and nobody refers to it any more (Invariant 1).
+        // SAFETY: it came out of a box of this type, in `BlockRef::make`, and nobody refers to it any more (Invariant 1).
         drop(unsafe { Box::from_raw(start.cast::<Self>().as_ptr()) });
     }
 
@@ -123,7 +125,7 @@ impl<H: Head, S: 'static, B: Erase<H::Body> + 'static> Block<H, S, B> {
 }
 
 impl<H: Head> BlockRef<H> {
-    /// Makes a block with all three.
+    /// Makes a block with a head, a part and an idle body.
     pub(crate) fn with_body<S, B>(head: H, part: S, body: B) -> Self
     where
         S: Send + Sync + 'static,
@@ -134,7 +136,7 @@ impl<H: Head> BlockRef<H> {
 
     /// Makes a block without a body.
     pub(crate) fn with_part<S: Send + Sync + 'static>(head: H, part: S) -> Self {
-        /// Stands for it.
+        /// In the place of a body.
         struct NoBody;
 
         impl<D: ?Sized> Erase<D> for NoBody {
@@ -159,7 +161,7 @@ impl<H: Head> BlockRef<H> {
 
     #[inline]
     fn start(&self) -> &Start<H> {
-        // SAFETY: Invariant 1; nobody borrows it mutably but the only reference, in `into_head`.
+        // SAFETY: Invariant 1; nobody borrows it mutably but the only reference, in `get_mut`.
         unsafe { self.0.as_ref() }
     }
 
@@ -280,8 +282,7 @@ impl<H: Head> Drop for BlockRef<H> {
         self.start().count.load(Ordering::Acquire);
         drop(self.discard_body());
         let table = self.start().table;
-        // SAFETY: the table is the block's own, nobody refers to the block, and its body is absent: there is no guard, which would borrow
-        // a reference.
+        // SAFETY: the table is the block's own, and nobody refers to the block: there is no guard either, which would borrow a reference.
         unsafe { (table.free)(self.0) }
     }
 }

@@ -15,6 +15,7 @@ use super::current;
 use super::inline::{InlineScope, Limit};
 use super::node::{Kind, Life, NodeRef, Owned};
 use super::owned::OwnedScope;
+use super::panic::catch_drop;
 use super::scope_future::{Policy, ScopeFuture};
 use crate::observer::{Orphan, OrphanKind};
 use crate::reason::Origin;
@@ -111,12 +112,14 @@ struct ErrorOf {
 }
 
 impl ErrorOf {
-    /// L35: it has no caller.
-    fn report(&mut self, tree: &Tree) {
-        if let Some(error) = self.error.take() {
+    /// L35: it has no caller. Comes back to be dropped.
+    fn report(&mut self, tree: &Tree) -> Failure {
+        let error = self.error.take();
+        if let Some(error) = &error {
             let origin = Origin::new(self.name, self.location);
-            tree.report(&Orphan { kind: OrphanKind::Finalizer, error: &*error, origin: &origin });
+            tree.report(&Orphan { kind: OrphanKind::Finalizer, error: &**error, origin: &origin });
         }
+        error
     }
 }
 
@@ -134,7 +137,8 @@ impl Policy<Failure> for ErrorOf {
 
     fn panicked(&mut self, node: &NodeRef) {
         if let Some(tree) = node.tree() {
-            self.report(tree);
+            // Its drop is code of the user, and must not take the place of the panic that is on its way.
+            catch_drop(self.report(tree));
         }
     }
 }
@@ -146,7 +150,7 @@ impl<F: Future<Output = Failure>> Future for Running<F> {
         let mut scoped = self.project().scoped;
         ready!(scoped.as_mut().poll(cx));
         if let Some(tree) = current::tree() {
-            scoped.policy().report(&tree);
+            drop(scoped.policy().report(&tree));
         }
         Poll::Ready(())
     }
