@@ -26,12 +26,16 @@ pages! {
     howto_limit_time = "src/howto/limit-time.md";
     howto_queues = "src/howto/queues.md";
     howto_streams = "src/howto/streams.md";
+    howto_network = "src/howto/network.md";
+    howto_processes = "src/howto/processes.md";
+    howto_files = "src/howto/files.md";
     howto_database = "src/howto/database.md";
     howto_transactions = "src/howto/transactions.md";
     howto_background_jobs = "src/howto/background-jobs.md";
     howto_write_tests = "src/howto/write-tests.md";
     howto_test_time = "src/howto/test-time.md";
     howto_reproduce_a_race = "src/howto/reproduce-a-race.md";
+    howto_simulated_network = "src/howto/simulated-network.md";
     howto_stop_well = "src/howto/stop-well.md";
     howto_sync_and_async = "src/howto/sync-and-async.md";
     howto_look_inside = "src/howto/look-inside.md";

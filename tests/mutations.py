@@ -32,11 +32,11 @@ from mutants import MUTANTS
 # Target, arguments, settings. The order is that of the run: first what takes little time.
 QUICK = [
     ("untested", [], {}), ("resting", [], {}), ("turns", [], {}), ("wakers", [], {}), ("forgotten", [], {}), ("seeing", [], {}),
-    ("blame", [], {}), ("timers", [], {}), ("lib", [], {}), ("leaks", [], {}), ("sim", [], {"FOSTER_SEEDS": "20"}),
+    ("blame", [], {}), ("timers", [], {}), *[(f"foster_{crate}", [], {}) for crate in ["core", "cell", "channel"]], ("leaks", [], {}), ("sim", [], {"FOSTER_SEEDS": "20"}),
     ("running", [], {}), ("two_runtimes", [], {}), ("model", [], {"FOSTER_PROGRAMS": "400", "FOSTER_MODEL_PROGRAMS": "0"}),
 ]
 REAL = [("smol", [], {}), ("races", [], {}), ("real", [], {"FOSTER_SECONDS": "20", "FOSTER_SURVEY": "1"})]
-MODELS = [("shuttle", ["races::"], {})]
+MODELS = [("foster_core", ["races::"], {}), ("foster_channel", ["races::"], {})]
 LIMIT = 150                 # seconds for a program of tests; more than the 60 after which a test that is running is named
 MODELS_LIMIT = 400
 AFTER_A_FAILURE = 5         # seconds for other tests to fail, too
@@ -55,6 +55,15 @@ pub(crate) fn active(number: usize) -> bool {
 
 
 # ---- the core with all mutants ----
+
+CRATES = {"core": "core/src", **{name: f"core/{name}/src" for name in ["cell", "channel", "kit"]}}
+
+
+def place(file):
+    """The file that a mutant names: `tree/node.rs` of the core itself, `channel/state.rs` of the crate below it."""
+    crate, _, rest = file.partition("/")
+    return f"{CRATES[crate]}/{rest}" if crate in CRATES else f"core/src/{file}"
+
 
 def blank(text):
     """The code, with spaces in place of comments, strings and characters."""
@@ -123,9 +132,10 @@ def switch(sources):
 def copy(to, sources):
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=HERE.parent, check=True, capture_output=True).stdout
     files = {name: (HERE.parent / name).read_bytes() for name in filter(None, listed.decode().split("\0"))}
-    files.update({f"core/src/{file}": text.encode() for file, text in switch(sources).items()})
-    files["core/src/mutation.rs"] = SWITCH.encode()
-    files["core/src/lib.rs"] = b"#![allow(warnings)]\n" + files["core/src/lib.rs"] + b"\nmod mutation;\n"
+    files.update({place(file): text.encode() for file, text in switch(sources).items()})
+    for crate in CRATES.values():
+        files[f"{crate}/mutation.rs"] = SWITCH.encode()
+        files[f"{crate}/lib.rs"] = b"#![allow(warnings)]\n" + files[f"{crate}/lib.rs"] + b"\nmod mutation;\n"
     for name, content in files.items():
         file = to / name
         file.parent.mkdir(parents=True, exist_ok=True)
@@ -144,7 +154,7 @@ def build(copy, target, what, **env):
     if built.returncode:
         sys.exit("this does not compile")
     said = [json.loads(line) for line in built.stdout.splitlines()]
-    return {line["target"]["name"]: line["executable"] for line in said if line.get("executable")}
+    return {line["target"]["name"].replace("-", "_"): line["executable"] for line in said if line.get("executable")}
 
 
 def failing(program, arguments, settings, number, cwd, limit):
@@ -218,17 +228,17 @@ def row(number, caught):
 def run_all(only, where, target):
     run, begin = Run(only, where), time.monotonic()
     past = lambda what: print(f"{what}: {(time.monotonic() - begin) / 60:.0f} min", file=sys.stderr, flush=True)
-    wanted = [option for name, _, _ in QUICK + REAL if name != "lib" for option in ("--test", name)]
+    wanted = [option for name, _, _ in QUICK + REAL if not name.startswith("foster_") for option in ("--test", name)]
     programs = build(where, target, ["-p", "foster-conformance", *wanted])
-    programs["lib"] = build(where, target, ["-p", "foster", "--lib"])["foster"]
+    programs.update(build(where, target, ["--lib", "-p", "foster-core", "-p", "foster-cell", "-p", "foster-channel"]))
     past("built")
     run.stage(QUICK, programs, 2, failing_surely)
     past("quick tests")
     run.stage(REAL, programs, 1, failing)
     past("with a real clock")
     if run.left:
-        shuttle = build(where, target / "shuttle", ["-p", "foster", "--lib"], RUSTFLAGS="--cfg foster_shuttle")
-        run.stage(MODELS, {"shuttle": shuttle["foster"]}, 2, failing, MODELS_LIMIT)
+        shuttle = build(where, target / "shuttle", ["-p", "foster-core", "-p", "foster-channel", "--lib"], RUSTFLAGS="--cfg foster_shuttle")
+        run.stage(MODELS, shuttle, 2, failing, MODELS_LIMIT)
     past("models of the races")
     print("| mutant | edit | caught by |\n|---|---|---|")
     for number in sorted([*run.caught, *run.left]):
@@ -237,7 +247,7 @@ def run_all(only, where, target):
 
 
 def main(arguments):
-    sources = {file: (HERE.parent / "core/src" / file).read_text() for _, file, _, _ in MUTANTS}
+    sources = {file: (HERE.parent / place(file)).read_text() for _, file, _, _ in MUTANTS}
     astray = check(sources)
     if astray or arguments == ["--check"]:
         sys.exit("\n".join(astray) if astray else print(f"{len(MUTANTS)} mutants fit"))

@@ -25,23 +25,23 @@ use std::time::Duration;
 use pin_project_lite::pin_project;
 
 use crate::defer::{DEFAULT_BUDGET, FinalizerOutput};
+use crate::finalizer::{self, Begun};
 use crate::opening::Opening;
 use crate::reason::Reason;
 use crate::tree::cancel_state::ShieldLevel;
 use crate::tree::current;
-use crate::tree::finalizer::Begun;
 use crate::tree::inline::{InlineScope, Limit};
 use crate::tree::node::{Kind, NodeRef};
 use crate::tree::owned::OwnedScope;
 use crate::tree::scope_future::{Ending, Policy, ScopeFuture};
 use lease::{Lease, ReleaseSpec};
 
-pub use lease::Lent;
+pub use lease::ResourceGuard;
 
 /// How the use of a bracket's resource ended.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
-pub enum Exit {
+pub enum BracketExit {
     /// The body has returned; with [`try_bracket`], it has returned `Ok`.
     Returned,
     /// The body of a [`try_bracket`] has returned an error.
@@ -52,11 +52,11 @@ pub enum Exit {
     Panicked,
 }
 
-impl Exit {
+impl BracketExit {
     /// Returns whether the body has returned, without an error where errors are known: the moment to commit.
     #[must_use]
     pub fn is_success(&self) -> bool {
-        matches!(self, Exit::Returned)
+        matches!(self, BracketExit::Returned)
     }
 }
 
@@ -66,7 +66,7 @@ impl Exit {
 /// foreign code; it is told how the use ended. It is shielded from everything but its budget ([`DEFAULT_BUDGET`], or
 /// [`Bracket::budget`]).
 ///
-/// The body gets the resource as a [`Lent`] guard, which derefs to it and gives it back when it is dropped. A guard that the
+/// The body gets the resource as a [`ResourceGuard`] guard, which derefs to it and gives it back when it is dropped. A guard that the
 /// body leaks, or moves out as its value, keeps the resource; then there is nothing to release, and the guard's own drop is
 /// all that happens.
 ///
@@ -117,7 +117,8 @@ impl Exit {
 /// would stay open. With it, `open` goes on to its end or to its own limit, and what it has opened is closed:
 ///
 /// ```
-/// use foster::{fail_after, move_on_after, shield, sleep, sleep_forever, try_bracket};
+/// use foster::cleanup::try_bracket;
+/// use foster::{fail_after, move_on_after, shield, sleep, sleep_forever};
 /// use std::sync::atomic::{AtomicUsize, Ordering};
 /// use std::time::Duration;
 ///
@@ -151,12 +152,12 @@ pub fn bracket<A, R, B, Fut, C, Rel>(acquire: A, body: B, release: C) -> Bracket
 where
     A: Future<Output = R>,
     R: Send + 'static,
-    B: FnOnce(Lent<R>) -> Fut,
+    B: FnOnce(ResourceGuard<R>) -> Fut,
     Fut: Future,
-    C: FnOnce(R, Exit) -> Rel + Send + 'static,
+    C: FnOnce(R, BracketExit) -> Rel + Send + 'static,
     Rel: Future<Output: FinalizerOutput> + Send + 'static,
 {
-    Bracket::new(acquire, body, release, Ok, |_| Exit::Returned)
+    Bracket::new(acquire, body, release, Ok, |_| BracketExit::Returned)
 }
 
 /// As [`bracket`], for an `acquire` and a body that return a `Result`: the release learns whether the body failed.
@@ -177,13 +178,13 @@ where
 /// # Examples
 ///
 /// ```
-/// use foster::{Exit, try_bracket};
+/// use foster::cleanup::{BracketExit, try_bracket};
 ///
 /// # foster_sim::run(1, async {
 /// let failed: Result<(), &str> = try_bracket(
 ///     async { Ok("transaction") },
 ///     async |_tx| Err("constraint violated"),
-///     |_tx, exit| async move { assert!(matches!(exit, Exit::Failed)) },
+///     |_tx, exit| async move { assert!(matches!(exit, BracketExit::Failed)) },
 /// )
 /// .await;
 /// assert_eq!(failed, Err("constraint violated"));
@@ -198,19 +199,19 @@ pub fn try_bracket<A, R, E, B, Fut, T, C, Rel>(
 where
     A: Future<Output = Result<R, E>>,
     R: Send + 'static,
-    B: FnOnce(Lent<R>) -> Fut,
+    B: FnOnce(ResourceGuard<R>) -> Fut,
     Fut: Future<Output = Result<T, E>>,
-    C: FnOnce(R, Exit) -> Rel + Send + 'static,
+    C: FnOnce(R, BracketExit) -> Rel + Send + 'static,
     Rel: Future<Output: FinalizerOutput> + Send + 'static,
 {
-    let exit = |output: &Result<T, E>| if output.is_ok() { Exit::Returned } else { Exit::Failed };
+    let exit = |output: &Result<T, E>| if output.is_ok() { BracketExit::Returned } else { BracketExit::Failed };
     Bracket::new(acquire, body, release, |output| output.map_err(Err), exit)
 }
 
 /// How the outputs of the parts are read. `bracket` and `try_bracket` differ in nothing else.
 struct OutputMapping<Acquired, R, T> {
     acquired: fn(Acquired) -> Result<R, T>,
-    exit: fn(&T) -> Exit,
+    exit: fn(&T) -> BracketExit,
 }
 
 pin_project! {
@@ -236,7 +237,13 @@ pin_project! {
 
 impl<A, Acquired, R, B, Fut, T, C> Bracket<A, Acquired, R, B, Fut, T, C> {
     #[track_caller]
-    fn new(acquire: A, body: B, release: C, acquired: fn(Acquired) -> Result<R, T>, exit: fn(&T) -> Exit) -> Self {
+    fn new(
+        acquire: A,
+        body: B,
+        release: C,
+        acquired: fn(Acquired) -> Result<R, T>,
+        exit: fn(&T) -> BracketExit,
+    ) -> Self {
         let state = BracketState::Acquiring {
             acquire,
             parts: Some((body, release)),
@@ -256,7 +263,7 @@ pin_project! {
     /// The body of a bracket's scope. In its first poll it registers the release with the scope, unless it is ready then.
     struct BracketBody<B, R, Fut, C> {
         #[pin]
-        body: Opening<B, Lent<R>, Fut>,
+        body: Opening<B, ResourceGuard<R>, Fut>,
         // Until the end of the first poll.
         lease: Option<Arc<Lease<R, ReleaseSpec<C>>>>,
     }
@@ -265,9 +272,9 @@ pin_project! {
 impl<B, R, Fut, T, C, Rel> Future for BracketBody<B, R, Fut, C>
 where
     R: Send + 'static,
-    B: FnOnce(Lent<R>) -> Fut,
+    B: FnOnce(ResourceGuard<R>) -> Fut,
     Fut: Future<Output = T>,
-    C: FnOnce(R, Exit) -> Rel + Send + 'static,
+    C: FnOnce(R, BracketExit) -> Rel + Send + 'static,
     Rel: Future<Output: FinalizerOutput> + Send + 'static,
 {
     type Output = T;
@@ -304,13 +311,13 @@ impl<F: FnOnce()> Drop for RunOnDrop<F> {
 /// The scope policy of brackets: records how the use ended.
 struct BracketPolicy<R, T, C> {
     lease: Arc<Lease<R, ReleaseSpec<C>>>,
-    exit: fn(&T) -> Exit,
+    exit: fn(&T) -> BracketExit,
 }
 
 impl<R, T, C, Rel> Policy<T> for BracketPolicy<R, T, C>
 where
     R: Send + 'static,
-    C: FnOnce(R, Exit) -> Rel + Send + 'static,
+    C: FnOnce(R, BracketExit) -> Rel + Send + 'static,
     Rel: Future<Output: FinalizerOutput> + Send + 'static,
 {
     type Value = T;
@@ -333,9 +340,9 @@ impl<A, Acquired, R, B, Fut, T, C, Rel> Future for Bracket<A, Acquired, R, B, Fu
 where
     A: Future<Output = Acquired>,
     R: Send + 'static,
-    B: FnOnce(Lent<R>) -> Fut,
+    B: FnOnce(ResourceGuard<R>) -> Fut,
     Fut: Future<Output = T>,
-    C: FnOnce(R, Exit) -> Rel + Send + 'static,
+    C: FnOnce(R, BracketExit) -> Rel + Send + 'static,
     Rel: Future<Output: FinalizerOutput> + Send + 'static,
 {
     type Output = T;
@@ -382,7 +389,7 @@ where
                     // If it is still here, the scope had no node: all has happened in this poll.
                     let (Some(release), Some(tree)) = (release, &tree) else { return Poll::Ready(value) };
                     let scope = InlineScope::new(Kind::Bracket, ShieldLevel::None, Limit::NONE, this.location);
-                    let (scope, waits) = match release.begin(scope, tree, cx) {
+                    let (scope, waits) = match finalizer::begin(release, scope, tree, cx) {
                         Begun::Ended => return Poll::Ready(value),
                         Begun::Waits(scope) => (scope, true),
                         Begun::Drains(scope) => (scope, false),

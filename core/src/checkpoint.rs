@@ -50,30 +50,6 @@ impl Future for Checkpoint {
     }
 }
 
-/// Stops here if the scope is cancelled; otherwise goes on at once, and takes nothing from the task's budget.
-///
-/// # Cancellation
-///
-/// *Strict*: nothing is held, nothing is lost.
-pub fn checkpoint_if_cancelled() -> CheckpointIfCancelled {
-    CheckpointIfCancelled { gate: Gate::new("checkpoint") }
-}
-
-/// Future of [`checkpoint_if_cancelled`].
-#[derive(Debug)]
-#[must_use = "futures do nothing unless polled"]
-pub struct CheckpointIfCancelled {
-    gate: Gate,
-}
-
-impl Future for CheckpointIfCancelled {
-    type Output = ();
-
-    fn poll(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<()> {
-        self.gate.poll_unless_cancelled()
-    }
-}
-
 /// Gives way to other tasks once.
 ///
 /// # Cancellation
@@ -114,6 +90,7 @@ impl Future for YieldNow {
 /// Exact to the clock: a deadline that has passed counts, even if nothing had a chance to act on it yet. Costs a load where
 /// no deadline is in force, a reading of the clock where one is. `false` outside of any scope.
 #[must_use]
+#[inline]
 pub fn is_cancelled() -> bool {
     current::is_cancelled()
 }

@@ -1,5 +1,7 @@
 //! Finalizers: cleanup that may await.
 
+pub(crate) mod guard;
+
 use std::fmt::Debug;
 use std::future::Future;
 use std::panic::Location;
@@ -9,15 +11,15 @@ use std::time::Duration;
 
 use pin_project_lite::pin_project;
 
+use crate::finalizer::{self, Failure};
 use crate::tree::current;
-use crate::tree::finalizer::{Failure, Finalizer};
 use crate::tree::node::Life;
 
 /// The time a finalizer gets if nothing else is said.
 pub const DEFAULT_BUDGET: Duration = Duration::from_secs(10);
 
-/// What a finalizer may return: nothing, or a `Result` whose error goes to the tree's
-/// [`Observer`](crate::Observer), because the scope's own type has no place for it.
+/// The output of a finalizer: nothing, or a `Result` whose error goes to the tree's
+/// [`Observer`](crate::observer::Observer), because the scope's own type has no place for it.
 pub trait FinalizerOutput: Send {
     /// The error, if there is one.
     fn into_error(self) -> Option<Box<dyn Debug + Send>>;
@@ -87,7 +89,7 @@ pub fn defer_within<F>(budget: Duration, future: F)
 where
     F: Future<Output: FinalizerOutput> + Send + 'static,
 {
-    let finalizer = Finalizer::new("finalizer", Location::caller(), budget, Fallible { future });
+    let finalizer = finalizer::new("finalizer", Location::caller(), budget, Fallible { future });
     let node = current::scope();
     let mut state = node.lock();
     if state.life == Life::Closed {

@@ -3,10 +3,10 @@
 use std::error::Error;
 use std::fmt;
 
-use crate::nursery::Recorded;
+use crate::nursery::errors::Recorded;
 use crate::reason::Origin;
 
-/// All errors of a [`collecting_nursery`](crate::collecting_nursery), in the order in which they were recorded, each with
+/// All errors of a [`NurseryOptions::collect_errors`](crate::NurseryOptions::collect_errors), in the order in which they were recorded, each with
 /// the child it comes from.
 ///
 /// `Display` prints it as a tree, over several lines; building and printing it is linear in the number of errors.
@@ -14,10 +14,10 @@ use crate::reason::Origin;
 /// # Examples
 ///
 /// ```
-/// use foster::{Nursery, collecting_nursery};
+/// use foster::{Nursery, NurseryOptions};
 ///
 /// # foster_sim::run(1, async {
-/// let group = collecting_nursery(async |n: Nursery<String>| {
+/// let group = NurseryOptions::new().collect_errors().run(async |n: Nursery<String>| {
 ///     n.child().named("a").spawn(async { Err::<(), _>("timeout".to_owned()) });
 ///     n.child().named("b").spawn(async { Err::<(), _>("not found".to_owned()) });
 ///     Ok(())

@@ -22,6 +22,9 @@
 //!    where it is while its code is [cancelled](crate::is_cancelled()), and otherwise starts again. If it is dropped, what it was given
 //!    goes to the next one (law L40).
 //!
+//! What was given may be **taken back** before the waiter has seen it, as a channel that is closed takes back what it had let in. That is
+//! given, too, and rule 3 counts: who takes it back asks the waiter, which stays there without [its waker](Waiter::take_waker) until then.
+//!
 //! The code of foster runs foreign code, such as wakers, with no lock held (law L36). An operation owes its users the same: a waiter is
 //! **made, called and dropped while no lock is held**. To make one clones a waker, to call one runs a waker, and to drop one may drop a
 //! task.
@@ -56,11 +59,14 @@
 //! # });
 //! ```
 
+pub(crate) mod checkpoint_if_cancelled;
 mod operation;
+pub(crate) mod ready_queue;
 
 use std::fmt;
 use std::task::{Context, Poll, Waker};
 
+use crate::reason::Origin;
 use crate::tree::current;
 use crate::tree::flags::CANCELLED;
 use crate::tree::node::NodeRef;
@@ -69,6 +75,7 @@ use crate::tree::waking;
 pub(crate) use crate::tree::current::is_cancelled;
 
 pub use operation::{Operation, operation};
+pub use ready_queue::{ReadyMember, ReadyQueue};
 
 /// The start of an operation: code that is cancelled does not get past it (law L14), nor does a task that has used up its budget.
 ///
@@ -133,14 +140,16 @@ impl Gate {
         Gate { started: false, what, shown: false }
     }
 
-    /// The gate to `what`, which has started elsewhere.
+    /// Makes the gate of an operation that has started elsewhere, as a permit does that was reserved before.
     #[inline]
-    pub(crate) const fn passed(what: &'static str) -> Self {
+    #[must_use]
+    pub const fn passed(what: &'static str) -> Self {
         Gate { started: true, what, shown: false }
     }
 
-    /// The operation.
-    pub(crate) fn what(&self) -> &'static str {
+    /// Returns the name of the operation.
+    #[must_use]
+    pub fn what(&self) -> &'static str {
         self.what
     }
 
@@ -180,10 +189,10 @@ impl Gate {
         self.started
     }
 
-    /// As [`poll_start`](Gate::poll_start), for an operation that needs no budget, because it gives way in any case or does nothing.
+    /// Does as [`poll_start`](Gate::poll_start), for an operation that needs no budget, because it gives way in any case or does nothing.
     /// It has not started after this.
     #[inline]
-    pub(crate) fn poll_unless_cancelled(&mut self) -> Poll<()> {
+    pub fn poll_unless_cancelled(&mut self) -> Poll<()> {
         let arrival = current::arrives_at(self.what, !self.started);
         self.shown = arrival.noted;
         if arrival.cancelled { Poll::Pending } else { Poll::Ready(()) }
@@ -272,6 +281,7 @@ pub fn poll_budget(cx: &mut Context<'_>) -> Poll<()> {
 /// # });
 /// ```
 #[must_use]
+#[inline]
 pub fn has_to_yield() -> bool {
     current::with_tree(|tree| tree.runtime.should_yield()).unwrap_or(false) && !is_cancelled()
 }
@@ -345,8 +355,12 @@ impl Waiter {
         Waiter { waker: Some(cx.waker().clone()), scope: WaitingScope::current() }
     }
 
-    /// The code that is running, which will be polled later. This one may be made under the lock of a queue: no waker is cloned.
-    pub(crate) fn unpolled() -> Self {
+    /// Makes a waiter for the code that is running, which will be polled later: it keeps a place in a queue, and cannot be woken.
+    ///
+    /// To be made while no lock is held: it gives the scope of that code its place in the tree, which may arm the host's timer, and that may
+    /// call wakers.
+    #[must_use]
+    pub fn unpolled() -> Self {
         Waiter { waker: None, scope: WaitingScope::current() }
     }
 
@@ -369,10 +383,18 @@ impl Waiter {
         self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) && self.scope.is_current()
     }
 
+    /// Returns whether the innermost scope of the running code is that of the code which made this waiter, whatever task polls it.
+    ///
+    /// For an operation that has started something in a scope, and must know whether it is polled there. May be asked under the lock of a queue.
+    #[must_use]
+    pub fn is_in_scope(&self) -> bool {
+        self.scope.is_current()
+    }
+
     /// Wakes the task.
     ///
     /// To be called while no lock is held. A waker that panics does not reach the caller: its panic goes to the
-    /// [`Observer`](crate::Observer) of the tree that the caller is part of (law L36).
+    /// [`Observer`](crate::observer::Observer) of the tree that the caller is part of (law L36).
     #[inline]
     pub fn wake(self) {
         if let Some(waker) = self.waker {
@@ -380,8 +402,20 @@ impl Waiter {
         }
     }
 
-    /// Its waker, to be [called](waking::wake_all) with others.
-    pub(crate) fn into_waker(self) -> Option<Waker> {
+    /// Takes the waker out, in a waiter of its own that is to be [woken](Waiter::wake) with the lock released. This one stays behind, and
+    /// wakes nobody any more; it still says whether its code [is cancelled](Waiter::is_cancelled).
+    ///
+    /// For what is given and may be taken back before the waiter has seen it, as a value is that a channel gives up when it is closed. Whoever takes
+    /// it back decides as the side that gives does: code that is cancelled by then is told nothing.
+    #[inline]
+    #[must_use = "it is to be woken"]
+    pub fn take_waker(&mut self) -> Waiter {
+        Waiter { waker: self.waker.take(), scope: WaitingScope(None) }
+    }
+
+    /// Returns its waker, to be [called](wake_all) with others. None if it is [`unpolled`](Waiter::unpolled).
+    #[must_use]
+    pub fn into_waker(self) -> Option<Waker> {
         self.waker
     }
 
@@ -390,6 +424,37 @@ impl Waiter {
         if let Some(waker) = self.waker.clone() {
             waking::wake(waker);
         }
+    }
+}
+
+/// Calls all the wakers, whichever of them panics.
+///
+/// To be called while no lock is held. Panics of wakers do not reach the caller: they go to the [`Observer`](crate::observer::Observer) of the tree
+/// that the caller is part of (law L36).
+pub fn wake_all(wakers: impl IntoIterator<Item = Waker>) {
+    waking::wake_all(wakers);
+}
+
+/// Returns the name and place of the task whose code is running, to name it in an error or a dump. None outside of any task.
+#[must_use]
+pub fn current_task() -> Option<Origin> {
+    current::task_origin()
+}
+
+/// Refuses to block the thread if it is polling code of a tree: the task that would end the wait may be behind that very code.
+///
+/// `what` is the function that blocks, and `instead` what tasks use.
+///
+/// # Panics
+///
+/// In code of a tree. In the closure of [`to_thread`](crate::to_thread) and in threads of your own it does nothing.
+#[track_caller]
+pub fn assert_may_block(what: &str, instead: &str) {
+    if let Some(running) = current::running_origin() {
+        panic!(
+            "`{what}` blocks its thread, and this thread is polling {running}. Await {instead} there; `{what}` is for the \
+             closures of `to_thread` and for threads of your own"
+        );
     }
 }
 
@@ -405,9 +470,8 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::task::Wake;
 
-    use crate::channel::{RecvError, bounded};
-    use crate::sync::testing::{ManualTask, at_once};
     use crate::sync::{Event, Semaphore};
+    use foster_test_support::{ManualTask, at_once};
     use std::future::Future;
     use std::pin::pin;
     use std::task::{Context, Waker};
@@ -436,13 +500,6 @@ mod tests {
         event.set();
         let _ = others.map(ManualTask::finish);
 
-        let (tx, rx) = bounded::<u8>(1);
-        let mut first = pin!(rx.recv());
-        assert!(first.as_mut().poll(&mut cx).is_pending());
-        let others = [0; 3].map(|_| ManualTask::waiting(rx.recv()));
-        drop(tx);
-        assert_eq!(others.map(ManualTask::finish), [Err(RecvError::Disconnected); 3]);
-
         let semaphore = Semaphore::new(0);
         let mut first = pin!(semaphore.acquire());
         assert!(first.as_mut().poll(&mut cx).is_pending());
@@ -450,6 +507,6 @@ mod tests {
         semaphore.add_permits(2);
         drop(other.finish());
         drop(at_once(first));
-        assert_eq!(panics.0.load(Ordering::SeqCst), 3);
+        assert_eq!(panics.0.load(Ordering::SeqCst), 2);
     }
 }

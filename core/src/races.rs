@@ -1,7 +1,7 @@
 //! Models of the races: small programs whose every step shuttle chooses.
 //!
-//! `RUSTFLAGS='--cfg foster_shuttle' cargo test -p foster --lib races:: --target-dir target/shuttle`, as `.ci/run` does. The
-//! primitives of `sys.rs` are then shuttle's: before each lock and each atomic another thread may go on. A model
+//! `RUSTFLAGS='--cfg foster_shuttle' cargo test -p foster-core --lib races:: --target-dir target/shuttle`, as `.ci/run` does. The
+//! primitives of `cell/src/sys.rs` are then shuttle's: before each lock and each atomic another thread may go on. A model
 //! that loses a wake-up is a deadlock, which shuttle reports, with a schedule to replay it.
 //!
 //! Orderings weaker than sequentially consistent are not modelled; for these there is the thread sanitizer, and the rounds
@@ -14,19 +14,16 @@ mod escaped;
 mod handover;
 mod local;
 mod locks;
-mod oneshot;
 mod scopes;
 mod timers;
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll, Wake, Waker};
+use std::task::{Context, Poll, Waker};
 
+use foster_test_support::races::{Count, check, check_all};
 use shuttle::future::{JoinHandle, block_on};
-use shuttle::scheduler::{DfsScheduler, PctScheduler, RandomScheduler, Scheduler};
-use shuttle::{Config, Runner};
 
 use crate::Instant;
 use crate::runtime::{BlockingError, Job, Runtime, Timer, Work, root};
@@ -142,40 +139,6 @@ fn ended(threads: &Arc<Threads>) {
     assert_eq!(Arc::strong_count(threads), 1, "something of the tree is left");
 }
 
-/// Counts what happened; without a step of its own.
-#[derive(Clone, Default)]
-struct Count(Arc<AtomicUsize>);
-
-impl Count {
-    fn add(&self) {
-        self.0.fetch_add(1, Ordering::SeqCst);
-    }
-
-    fn get(&self) -> usize {
-        self.0.load(Ordering::SeqCst)
-    }
-
-    /// Counts its own drop.
-    fn on_drop(&self) -> impl Send + Sync + 'static {
-        struct Dropped(Count);
-        impl Drop for Dropped {
-            fn drop(&mut self) {
-                self.0.add();
-            }
-        }
-        Dropped(self.clone())
-    }
-
-    /// A waker that counts its drop, and wakes nobody.
-    fn on_drop_of_waker(&self) -> Waker {
-        struct Silent(#[expect(dead_code, reason = "counts its drop")] Box<dyn Send + Sync>);
-        impl Wake for Silent {
-            fn wake(self: Arc<Self>) {}
-        }
-        Waker::from(Arc::new(Silent(Box::new(self.on_drop()))))
-    }
-}
-
 type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// Polls a future once, with a waker that wakes nobody. Gives it back if it has to wait.
@@ -184,30 +147,4 @@ fn begun<T>(mut future: Boxed<T>) -> Result<Boxed<T>, T> {
         Poll::Ready(output) => Err(output),
         Poll::Pending => Ok(future),
     }
-}
-
-/// How often each model runs with each scheduler; `FOSTER_ROUNDS` overrides it.
-fn rounds() -> usize {
-    std::env::var("FOSTER_ROUNDS").ok().and_then(|rounds| rounds.parse().ok()).unwrap_or(500)
-}
-
-fn runner<S: Scheduler + 'static>(scheduler: S) -> Runner<S> {
-    let mut config = Config::new();
-    // Unoptimized futures are large, and polled within each other.
-    config.stack_size = 0x40000;
-    config.silence_warnings = true;
-    Runner::new(scheduler, config)
-}
-
-/// Checks a model: schedules at random, then with few preemptions. The same ones each time; `SHUTTLE_RANDOM_SEED` chooses others.
-fn check(model: impl Fn() + Clone + Send + Sync + 'static) {
-    runner(RandomScheduler::new_from_seed(1, rounds())).run(model.clone());
-    runner(PctScheduler::new_from_seed(2, 3, rounds())).run(model);
-}
-
-/// Checks each schedule of a small model; `limit` of them are too many.
-fn check_all(limit: usize, model: impl Fn() + Send + Sync + 'static) {
-    let count = runner(DfsScheduler::new(Some(limit), false)).run(model);
-    println!("{count} schedules");
-    assert!(count < limit, "the model is too large to be checked as a whole");
 }

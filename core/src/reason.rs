@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::Instant;
 
-/// What kind of event asked a scope to stop.
+/// The kind of event that asked a scope to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum ReasonKind {
@@ -36,7 +36,7 @@ pub enum ReasonKind {
 /// # Examples
 ///
 /// ```
-/// use foster::{Reason, ReasonKind};
+/// use foster::scope::{Reason, ReasonKind};
 ///
 /// let reason = Reason::from("no longer needed");
 /// assert_eq!(reason.kind(), ReasonKind::Explicit);
@@ -83,7 +83,7 @@ impl Reason {
         self.edit(|inner| inner.at = Some(at))
     }
 
-    /// What kind of event it was.
+    /// Returns what kind of event it was.
     #[must_use]
     pub fn kind(&self) -> ReasonKind {
         self.0.kind
@@ -175,10 +175,16 @@ impl Origin {
         (self.name, self.location)
     }
 
-    /// The name it was given; by default the type name of its future, or the construct's name.
+    /// Returns the name it was given; by default the construct's name, or for a task the path of the function that its future was written
+    /// in.
     #[must_use]
     pub fn name(&self) -> &str {
-        &self.name
+        // The type of a future is named after the function around it, with a part like this for each `async` and each closure between.
+        let mut name = &*self.name;
+        while let Some(outer) = name.strip_suffix("::{{closure}}") {
+            name = outer;
+        }
+        name
     }
 
     /// Where it was spawned or made.
@@ -190,7 +196,7 @@ impl Origin {
 
 impl fmt::Display for Origin {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "`{}` ({})", self.name, self.location)
+        write!(f, "`{}` ({})", self.name(), self.location)
     }
 }
 

@@ -1,4 +1,4 @@
-//! What foster asks of the runtime below it: a numbered contract, and the trait that an adapter implements.
+//! The interface to the runtime below foster: a numbered contract, and the trait that an adapter implements.
 //!
 //! An application never calls anything in here; it calls `run`, `attach` or `install` of an adapter crate. To bring
 //! foster to another executor, implement [`Runtime`] and [`Timer`], hand a clone of the `Arc<dyn Runtime>` to [`root`] or
@@ -13,7 +13,8 @@
 //! * **R3 One at a time.** A job is never polled by two threads at once. It may move between threads.
 //! * **R4 Panics stay inside.** A job never panics: foster catches what user code throws.
 //! * **R5 One clock.** [`Runtime::now`] never goes back, may be called from any thread and costs about as much as reading
-//!   the host's clock. All instants of one runtime come from this clock.
+//!   the host's clock. All instants of one runtime come from this clock. Where it is the host's monotonic clock,
+//!   [`Runtime::instant_to_std`] and [`Runtime::instant_from_std`] convert without loss; where time is virtual they give `None`.
 //! * **R6 Timers.** [`Timer::arm`] wakes the waker once the clock has reached the instant, never before, at the latest as
 //!   soon as the runtime can; an instant in the past at once. Arming again replaces what was armed. It may wake
 //!   inline, and it may wake for nothing: foster looks at the clock again. Dropping or disarming a timer releases its waker.
@@ -32,10 +33,16 @@
 //! * **R13 Time passes for jobs that ask.** [`Runtime::give_way`] is called on the thread of a blocking job whenever the job asks
 //!   whether it is still wanted; one that asks for ever sees every instant of the clock come. The default does nothing, which is
 //!   right wherever time passes by itself; it must not wait for any task.
+//! * **R14 Capabilities.** What only some runtimes have, such as a network, is looked up by type: [`Runtime::capability`] is asked for
+//!   the [`TypeId`] of an `Arc<dyn Trait>`, where the trait belongs to the crate that uses it, and answers with a value of that type, or
+//!   with `None`. The default has none. It may be called from any thread, also inside `Drop`; it neither waits nor panics, and its answer
+//!   stays the same as long as the runtime lives.
 
 pub(crate) mod budget;
+mod capability;
 mod park;
 
+use std::any::{Any, TypeId};
 use std::fmt;
 use std::io;
 use std::task::{Context, Poll, Waker};
@@ -53,6 +60,16 @@ pub trait Runtime: Send + Sync + 'static {
 
     /// Reads the clock (R5).
     fn now(&self) -> Instant;
+
+    /// Returns the same point on the host's clock (R5); `None` where time is virtual, or if that clock does not reach so far.
+    fn instant_to_std(&self, _at: Instant) -> Option<std::time::Instant> {
+        None
+    }
+
+    /// Returns the same point on this clock (R5); `None` where time is virtual.
+    fn instant_from_std(&self, _at: std::time::Instant) -> Option<Instant> {
+        None
+    }
 
     /// Makes a timer that is not armed (R6, R7). A tree asks for one timer and re-arms it.
     fn timer(&self) -> Box<dyn Timer>;
@@ -92,8 +109,15 @@ pub trait Runtime: Send + Sync + 'static {
 
     /// Lets time pass for the blocking job that runs on the calling thread, and asks whether it is still wanted (R13).
     fn give_way(&self) {}
+
+    /// Returns the value of this type that the runtime offers (R14), for [`capability`].
+    fn capability(&self, wanted: TypeId) -> Option<&dyn Any> {
+        let _ = wanted;
+        None
+    }
 }
 
+pub use capability::{MissingCapability, capability};
 pub use park::park_until;
 
 /// A closure for a blocking thread.

@@ -14,14 +14,14 @@ use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
 
+use crate::cancel_scope::{CancelScope, CancelScopeFuture};
 use crate::leaf::Gate;
-use crate::scope::{CancelScope, Run};
 use crate::tree::current;
 
 /// Runs `future` to its end, whatever is cancelled further out (law L20).
 ///
 /// The code around it stops when the shield has ended. So keep shields short, or give them a limit of their own:
-/// `CancelScope::new().shielded().deadline_in(limit).run(future)`.
+/// `CancelScope::new().shielded().deadline_after(limit).run(future)`.
 ///
 /// # Cancellation
 ///
@@ -74,7 +74,7 @@ pub fn shield<F: Future>(future: F) -> Shield<F, F::Output> {
 ///
 /// # foster_sim::run(1, async {
 /// let start = foster::Instant::now();
-/// let scope = CancelScope::new().deadline_in(Duration::from_secs(1)).grace(Duration::from_secs(10));
+/// let scope = CancelScope::new().deadline_after(Duration::from_secs(1)).grace(Duration::from_secs(10));
 /// let _ = scope
 ///     .run(async {
 ///         graceful(async {
@@ -98,7 +98,7 @@ pin_project! {
     #[must_use = "futures do nothing unless polled"]
     pub struct Shield<F, T> {
         #[pin]
-        run: Run<F, T>,
+        run: CancelScopeFuture<F, T>,
     }
 }
 

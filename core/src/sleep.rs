@@ -38,6 +38,50 @@ impl Instant {
     pub fn elapsed(self) -> Duration {
         Instant::now() - self
     }
+
+    /// Returns the same point on the host's clock, for code that takes a [`std::time::Instant`].
+    ///
+    /// `None` where time is virtual, as in the simulator, and for what is further away than the host's clock reaches, such as
+    /// [`Instant::NEVER`]. On tokio with a paused clock it is what `tokio::time::Instant::into_std` gives.
+    ///
+    /// # Panics
+    ///
+    /// As [`Instant::now`].
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use foster::Instant;
+    /// use std::time::Duration;
+    ///
+    /// # fn wait_until(_: std::time::Instant) {}
+    /// # foster_sim::run(1, async {
+    /// let deadline = Instant::now() + Duration::from_secs(5);
+    /// match deadline.to_std() {
+    ///     Some(on_host) => wait_until(on_host),
+    ///     None => println!("time is virtual here"),
+    /// }
+    /// # assert_eq!(deadline.to_std(), None);
+    /// # });
+    /// ```
+    #[must_use]
+    #[track_caller]
+    pub fn to_std(self) -> Option<std::time::Instant> {
+        current::to_std(self)
+    }
+
+    /// Returns the same point on the clock of the runtime that drives the current tree, for an instant that other code has made.
+    ///
+    /// `None` where time is virtual. An instant before the runtime's origin gives the origin.
+    ///
+    /// # Panics
+    ///
+    /// As [`Instant::now`].
+    #[must_use]
+    #[track_caller]
+    pub fn from_std(at: std::time::Instant) -> Option<Instant> {
+        current::from_std(at)
+    }
 }
 
 /// Waits for `duration`, counted from the first poll; never less.

@@ -16,7 +16,7 @@
 //!
 //! * **Every await is a [checkpoint](crate::checkpoint()).** Code that is cancelled starts nothing (law L14). What is available at once is
 //!   given at once, until the budget of the task is used up.
-//! * **Code that is cancelled is given nothing more**: no lock, no permit, no notification, and no news that something is broken or
+//! * **Code that is cancelled is given nothing more**: no lock, no permit, no notification, and no news that something is closed or
 //!   poisoned. It goes to the next waiter whose code is not cancelled, or stays. What was given before can still be taken.
 //! * **The longest waiter is first**, and what is released is *handed over*: it belongs to that waiter in the instant of the
 //!   release, before the waiter runs. Nobody can jump the queue, `try_*` included.
@@ -45,29 +45,39 @@ mod poison_mutex;
 mod promise;
 mod rw_lock;
 mod semaphore;
-#[cfg(test)]
-pub(crate) mod testing;
 mod wait_queue;
 mod waiter_list;
 
-pub use barrier::{Arrival, Barrier, BarrierStatistics, BarrierWait};
+pub use barrier::{Arrival, Barrier, BarrierStatistics};
 pub use borrower::{Borrower, BorrowerBusy, Holder, TryBorrowError};
 pub use capacity_limiter::{CapacityLimiter, CapacityLimiterStatistics, LimiterPermit, OwnedLimiterPermit};
-pub use condition::{Condition, ConditionWait, ConditionWaitFor};
-pub use event::{Event, EventStatistics, EventWait};
-pub use held::Held;
-pub use limiter_acquire::{
-    LimiterAcquire, LimiterAcquireOnBehalfOf, LimiterAcquireOwned, LimiterAcquireOwnedOnBehalfOf,
-};
-pub use mutex::{Mutex, MutexGuard, MutexLock, MutexLockOwned, MutexStatistics, OwnedMutexGuard};
-pub use once_cell::{OnceCell, OnceCellGetOrInit, OnceCellGetOrTryInit};
-pub use poison_mutex::{PoisonMutex, PoisonMutexGuard, PoisonMutexLock, PoisonResult, Poisoned};
-pub use promise::{Promise, PromiseWait};
-pub use rw_lock::{RwLock, RwLockRead, RwLockReadGuard, RwLockStatistics, RwLockWrite, RwLockWriteGuard};
-pub use semaphore::{
-    OwnedSemaphorePermit, Semaphore, SemaphoreAcquire, SemaphoreAcquireOwned, SemaphorePermit, SemaphoreStatistics,
-};
-pub use wait_queue::{Broken, Line, Park, WaitQueue, WaitQueueStatistics, WakeList};
+pub use condition::Condition;
+pub use event::{Event, EventStatistics};
+pub use mutex::{Mutex, MutexGuard, MutexStatistics, OwnedMutexGuard};
+pub use once_cell::OnceCell;
+pub use poison_mutex::{PoisonMutex, PoisonMutexGuard, PoisonResult, Poisoned};
+pub use promise::Promise;
+pub use rw_lock::{RwLock, RwLockReadGuard, RwLockStatistics, RwLockWriteGuard};
+pub use semaphore::{OwnedSemaphorePermit, Semaphore, SemaphorePermit, SemaphoreStatistics};
+pub use wait_queue::{Closed, WaitQueue, WaitQueueGuard, WaitQueueStatistics, WakeList};
+
+/// The futures that the methods return, by name.
+pub mod future {
+    pub use crate::sync::barrier::BarrierWait;
+    pub use crate::sync::condition::{ConditionWait, ConditionWaitFor};
+    pub use crate::sync::event::EventWait;
+    pub use crate::sync::held::RunWithGuard;
+    pub use crate::sync::limiter_acquire::{
+        LimiterAcquire, LimiterAcquireOnBehalfOf, LimiterAcquireOwned, LimiterAcquireOwnedOnBehalfOf,
+    };
+    pub use crate::sync::mutex::{MutexLock, MutexLockOwned};
+    pub use crate::sync::once_cell::{OnceCellGetOrInit, OnceCellGetOrTryInit};
+    pub use crate::sync::poison_mutex::PoisonMutexLock;
+    pub use crate::sync::promise::PromiseWait;
+    pub use crate::sync::rw_lock::{RwLockRead, RwLockWrite};
+    pub use crate::sync::semaphore::{SemaphoreAcquire, SemaphoreAcquireOwned};
+    pub use crate::sync::wait_queue::Park;
+}
 
 /// A `try_*` method failed, because it would have to wait.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -91,7 +101,7 @@ pub struct AlreadySet<T> {
 
 impl<T> fmt::Display for AlreadySet<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("it was set or broken before")
+        f.write_str("it was set or closed before")
     }
 }
 
@@ -107,6 +117,7 @@ impl<T> std::error::Error for AlreadySet<T> {}
 mod tests {
     use std::cell::Cell;
 
+    use super::future::*;
     use super::*;
 
     fn send_sync<T: Send + Sync>() {}
@@ -128,7 +139,7 @@ mod tests {
         send_sync::<(LimiterAcquire<'_>, LimiterAcquireOnBehalfOf<'_>, SemaphoreAcquire<'_>, EventWait<'_>)>();
         send_sync::<(BarrierWait<'_>, Park<'_>, PromiseWait<'_, u8>, ConditionWait<'_, u8>)>();
         send_sync::<(MutexLock<'_, Cell<u8>>, RwLockRead<'_, u8>, RwLockWrite<'_, u8>)>();
-        send::<(Broken, WakeList, WouldBlock, AlreadySet<u8>, TryBorrowError)>();
+        send::<(Closed, WakeList, WouldBlock, AlreadySet<u8>, TryBorrowError)>();
     }
 
     #[test]

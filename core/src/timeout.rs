@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::future::Future;
+use std::panic::Location;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -9,8 +10,9 @@ use std::time::Duration;
 use pin_project_lite::pin_project;
 
 use crate::Instant;
-use crate::error::Elapsed;
-use crate::scope::{CancelScope, Run};
+use crate::cancel_scope::CancelScopeFuture;
+use crate::errors::Elapsed;
+use crate::tree::inline::Limit;
 
 /// Runs `future` for at most `duration`; `None` if that was not enough.
 ///
@@ -20,7 +22,7 @@ use crate::scope::{CancelScope, Run};
 ///
 /// # Cancellation
 ///
-/// *Partial effect*: what `future` did is done; see [`CancelScope::run`].
+/// *Partial effect*: what `future` did is done; see [`CancelScope::run`](crate::CancelScope::run).
 ///
 /// # Panics
 ///
@@ -38,22 +40,22 @@ use crate::scope::{CancelScope, Run};
 /// # });
 /// ```
 #[track_caller]
-pub fn move_on_after<F: Future>(duration: Duration, future: F) -> MoveOn<F, F::Output> {
-    MoveOn { run: CancelScope::new().deadline_in(duration).run(future) }
+pub fn move_on_after<F: Future>(duration: Duration, future: F) -> MoveOnAfter<F, F::Output> {
+    MoveOnAfter { run: CancelScopeFuture::limited(Limit::In(duration), Location::caller(), future) }
 }
 
 /// As [`move_on_after`], until an instant. [`Instant::NEVER`] is no limit.
 ///
 /// # Cancellation
 ///
-/// *Partial effect*: what `future` did is done; see [`CancelScope::run`].
+/// *Partial effect*: what `future` did is done; see [`CancelScope::run`](crate::CancelScope::run).
 ///
 /// # Panics
 ///
 /// As [`move_on_after`].
 #[track_caller]
-pub fn move_on_at<F: Future>(at: Instant, future: F) -> MoveOn<F, F::Output> {
-    MoveOn { run: CancelScope::new().deadline_at(at).run(future) }
+pub fn move_on_at<F: Future>(at: Instant, future: F) -> MoveOnAfter<F, F::Output> {
+    MoveOnAfter { run: CancelScopeFuture::limited(Limit::At(at), Location::caller(), future) }
 }
 
 /// Runs `future` for at most `duration`; an error if that was not enough.
@@ -67,7 +69,7 @@ pub fn move_on_at<F: Future>(at: Instant, future: F) -> MoveOn<F, F::Output> {
 ///
 /// # Cancellation
 ///
-/// *Partial effect*: what `future` did is done; see [`CancelScope::run`].
+/// *Partial effect*: what `future` did is done; see [`CancelScope::run`](crate::CancelScope::run).
 ///
 /// # Panics
 ///
@@ -100,7 +102,7 @@ pub fn fail_after<F: Future>(duration: Duration, future: F) -> FailAfter<F, F::O
 ///
 /// # Cancellation
 ///
-/// *Partial effect*: what `future` did is done; see [`CancelScope::run`].
+/// *Partial effect*: what `future` did is done; see [`CancelScope::run`](crate::CancelScope::run).
 ///
 /// # Panics
 ///
@@ -113,13 +115,13 @@ pub fn fail_at<F: Future>(at: Instant, future: F) -> FailAfter<F, F::Output> {
 pin_project! {
     /// Future of [`move_on_after`] and [`move_on_at`].
     #[must_use = "futures do nothing unless polled"]
-    pub struct MoveOn<F, T> {
+    pub struct MoveOnAfter<F, T> {
         #[pin]
-        run: Run<F, T>,
+        run: CancelScopeFuture<F, T>,
     }
 }
 
-impl<F: Future<Output = T>, T> Future for MoveOn<F, T> {
+impl<F: Future<Output = T>, T> Future for MoveOnAfter<F, T> {
     type Output = Option<T>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -128,9 +130,9 @@ impl<F: Future<Output = T>, T> Future for MoveOn<F, T> {
     }
 }
 
-impl<F, T> fmt::Debug for MoveOn<F, T> {
+impl<F, T> fmt::Debug for MoveOnAfter<F, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("MoveOn").field("run", &self.run).finish()
+        f.debug_struct("MoveOnAfter").field("run", &self.run).finish()
     }
 }
 
@@ -139,7 +141,7 @@ pin_project! {
     #[must_use = "futures do nothing unless polled"]
     pub struct FailAfter<F, T> {
         #[pin]
-        move_on: MoveOn<F, T>,
+        move_on: MoveOnAfter<F, T>,
     }
 }
 
@@ -169,21 +171,21 @@ impl<F: Future<Output = Result<T, E>>, T, E: From<Elapsed>> FailAfter<F, Result<
     /// assert_eq!(price.unwrap_or(15), 15); // that of yesterday
     /// # });
     /// ```
-    pub fn flatten(self) -> FailAfterFlat<F, T, E> {
-        FailAfterFlat { inner: self }
+    pub fn flatten(self) -> FailAfterFlatten<F, T, E> {
+        FailAfterFlatten { inner: self }
     }
 }
 
 pin_project! {
     /// Future of [`FailAfter::flatten`].
     #[must_use = "futures do nothing unless polled"]
-    pub struct FailAfterFlat<F, T, E> {
+    pub struct FailAfterFlatten<F, T, E> {
         #[pin]
         inner: FailAfter<F, Result<T, E>>,
     }
 }
 
-impl<F: Future<Output = Result<T, E>>, T, E: From<Elapsed>> Future for FailAfterFlat<F, T, E> {
+impl<F: Future<Output = Result<T, E>>, T, E: From<Elapsed>> Future for FailAfterFlatten<F, T, E> {
     type Output = Result<T, E>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
@@ -191,9 +193,9 @@ impl<F: Future<Output = Result<T, E>>, T, E: From<Elapsed>> Future for FailAfter
     }
 }
 
-impl<F, T, E> fmt::Debug for FailAfterFlat<F, T, E> {
+impl<F, T, E> fmt::Debug for FailAfterFlatten<F, T, E> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FailAfterFlat").field("inner", &self.inner).finish()
+        f.debug_struct("FailAfterFlatten").field("inner", &self.inner).finish()
     }
 }
 

@@ -1,20 +1,88 @@
-//! The tree of scopes: the mechanism below everything else.
+//! The tree of scopes: the mechanism that all constructs of foster (nurseries, cancel scopes, shields, brackets,
+//! blocking jobs, finalizers) are built on.
 //!
-//! Read in this order: [`node`] (what a scope is), [`attach`], [`children`] (its place in the tree), [`cancel_state`] and [`request`] (how it is asked to
-//! stop), [`verdict`] (what becomes of its code then), [`drive`] (how it is polled, delivered and drained), [`closing`] (how it ends
-//! and leaves), [`abandon`] (how it outlives its future), [`inline`] (its first poll, in which it does without a node), [`scope_future`] (the
-//! future that the user awaits), [`task`] and [`job`] (what the runtime polls), [`timers`], [`root`].
+//! Each scope is a [`node`] on the heap. The future that the user awaits holds only the body; it *drives* the node. A
+//! task's node is driven by a job of the runtime, and the node of a scope whose future was dropped by a *reaper*,
+//! which is such a job, too.
 //!
-//! Numbered invariants, cited in the code as `Invariant n`:
+//! ```text
+//!    Runtime ──polls──▶ Job ──▶ task node ◀──parent── inner scope node ◀──drives── ScopeFuture
+//!                                   │  children ────────────▲                      (in the task's body)
+//!                                   ▼
+//!                                 Tree: runtime, timers, observer (one for all nodes)
+//! ```
 //!
-//! 1. No two nodes are locked at once, and under a lock only plain data is moved (L36). So there is no lock order, but that the
-//!    queue of timers may be locked below a node. The one exception is a child of `start` that moves to another nursery,
-//!    with all that is below it: from parent to child, and nobody else knows the old parent.
-//! 2. A node is linked under its parent's lock, which also decides whether the parent still admits it; the marks it
-//!    starts with are read under the same lock. A request marks a node under that lock, then reads its links. So a
-//!    scope that comes while a request goes down is either marked by it, or starts with its mark.
-//! 3. Only the driver moves a scope's life forward, apart from `shut_down`; and there is one at a time: see [`drive::Driver`].
-//! 4. What reaches a scope only ever grows; flags are never cleared.
+//! A node refers to its parent, and a parent's children table to each node that has not left it. So a scope and its
+//! parent refer to each other as long as the scope is linked; `NodeRef::leave` breaks that circle, and
+//! `abandon::shut_down` for all scopes at once.
+//!
+//! Each file knows only those before it in this list: by its imports, and also by the methods that it calls (checked
+//! by `tests/tests/ceilings.rs`, which allows circles of up to three). Two circles are left: the three files that hold
+//! the tree together, and [`request`] with [`deadline`], as a request arms the timer of its hard time and a deadline
+//! makes a request.
+//!
+//! 1. plain data: [`flags`] and [`cancel_state`] (what can be asked of a scope without its lock, and how requests
+//!    pass shields), [`children`], [`polled`], [`outcome`], [`binding`], [`panic`](mod@panic), [`no_context`]
+//! 2. [`node`] (what a scope is), [`shared`] (what all scopes of a tree share), [`timers`] (its queue of instants)
+//! 3. [`observing`] (what observers are told), [`attach`] (how a scope gets its place), [`inline`] (the parts of a
+//!    scope that does without a node), [`frames`] (the scopes that a thread is in), [`waking`] (how wakers are called)
+//! 4. how a scope is asked to stop: [`verdict`] (what becomes of its code), [`wake`] (whose drivers are woken),
+//!    [`request`], [`deadline`] (the clock), [`current`](mod@current) (what code may ask of the scopes that it is in)
+//! 5. how it ends: [`body_state`], [`closing`], [`task`], [`abandon`] (how it outlives its future), [`drive`] (how it
+//!    is polled, delivered and drained), [`reaper`]
+//! 6. what drives it: [`job`] (what the runtime polls), [`root`](mod@root), [`scope_future`] (the future that the user
+//!    awaits), [`owned`]
+//!
+//! Where a file has something done by one further down in the list, it was given a function: a tree has two from the
+//! root (`shared::TreeHooks`), and a node has `on_orphaned` from its nursery.
+//!
+//! Four threads of control may meet in one node at any moment: its driver, in a poll; a request that comes down from
+//! an ancestor, from any thread; the timer of the host; and a `Drop` of its future, also on any thread. The
+//! invariants say how they agree.
+//!
+//! # Words
+//!
+//! | word | meaning here |
+//! |---|---|
+//! | driver | whatever polls a scope: its own future, its job, or a reaper; one at a time |
+//! | inner scope | a scope that the parent's body has opened in the same task, and that the body polls |
+//! | request, propagate | a scope is asked to stop; that is carried down, through shields as far as these let it |
+//! | runnable, blocked | whether code has something to do at the instant of a request, and so gets one more poll |
+//! | deliver | to drop the body of a cancelled scope |
+//! | drain | to wait for children and orphans, then to run finalizers, then to close |
+//! | abandon | to take over a scope whose driver is gone |
+//! | leaked | abandoned, but the future is not gone: it was forgotten, or has escaped from the scope around |
+//! | orphan, reaper | an abandoned scope with something left to finish; the job that drives it then |
+//! | park | to stay Pending for ever, because the code around is cancelled and must not go on |
+//! | inline, promote | a scope without a node, in its first poll; to give it one |
+//! | shut down | to close all scopes at once, because their host is gone |
+//!
+//! # Invariants
+//!
+//! They are cited in the code as `Invariant n`.
+//!
+//! 1. A thread locks one node at a time, and under a lock only plain data is moved (L36). So there is no lock order
+//!    among nodes. Below a node the queue of timers may be locked, or the counts of what was cut off. The one exception
+//!    is a child of `start` that moves to another nursery: the target, the old parent and the child are locked
+//!    together, in this order (`nursery/start.rs`, `Route::take`), and then each scope below the child, under the lock
+//!    of its parent (`NodeRef::inherit_anew`). No handle to the old parent exists, so it is never a target itself, and
+//!    no thread locks them the other way round.
+//! 2. A node is linked under its parent's lock, which also decides whether the parent still admits it; the cancel
+//!    state and the flags it starts with are read under the same lock. A request marks a node under that lock, then
+//!    reads its children. So a scope that comes while a request goes down is either visited by it, or starts with
+//!    what it has set.
+//! 3. Only the driver moves a scope's life forward, apart from `shut_down`; and there is one at a time: see
+//!    [`drive::Driver`].
+//! 4. The requests that reach a scope only ever become more or more urgent; flags are never cleared. So a request may
+//!    be propagated by several threads at once and in any order, and a flag that was read as set may be acted upon
+//!    without a lock. (The one place where the inherited part is set anew is the move of a `start`: see
+//!    `NodeRef::inherit_anew`.)
+//!
+//! Two habits follow from the first, and are found in every file: what is dropped (a node reference that may be the
+//! last, a waker, a timer's target) is taken out under the lock, and dropped after it; and code that needs several
+//! nodes (all inner scopes, the way to the root) copies references under one lock, and then locks one after the
+//! other. In between the tree may change, so each step looks again, and whatever it finds has to make sense by
+//! itself.
 
 pub(crate) mod abandon;
 pub(crate) mod attach;
@@ -24,201 +92,30 @@ pub(crate) mod cancel_state;
 pub(crate) mod children;
 pub(crate) mod closing;
 pub(crate) mod current;
+pub(crate) mod deadline;
 pub(crate) mod drive;
-pub(crate) mod dump;
-pub(crate) mod finalizer;
 pub(crate) mod flags;
+pub(crate) mod frames;
 pub(crate) mod inline;
 pub(crate) mod job;
-pub(crate) mod live_counts;
+pub(crate) mod no_context;
 pub(crate) mod node;
 pub(crate) mod observing;
+pub(crate) mod outcome;
 pub(crate) mod owned;
 pub(crate) mod panic;
-pub(crate) mod report;
+pub(crate) mod polled;
+pub(crate) mod reaper;
 pub(crate) mod request;
 pub(crate) mod root;
 pub(crate) mod scope_future;
+pub(crate) mod shared;
 pub(crate) mod task;
 pub(crate) mod timers;
 pub(crate) mod verdict;
 pub(crate) mod wake;
 pub(crate) mod waking;
 
-use std::any::Any;
-use std::panic::{AssertUnwindSafe, RefUnwindSafe, UnwindSafe, catch_unwind};
-use std::sync::{Arc, PoisonError};
-use std::task::{Context, Poll, Waker};
-
-use crate::Instant;
-use crate::observer::{HostDropped, Observer, Orphan};
-use crate::runtime::Runtime;
-use crate::sys::Mutex;
-use crate::sys::atomic::{AtomicBool, AtomicU32, Ordering};
-use node::NodeRef;
-use timers::Timers;
-
-pub use dump::{Dump, DumpedRequest, DumpedScope, ScopeState, dump};
 pub use job::Job;
-pub use live_counts::{LiveCounts, live_counts};
-pub use report::report;
 pub use root::{AlreadyInstalled, Root, TreeHandle, current, install, root};
-
-/// What all scopes of one tree share.
-pub(crate) struct Tree {
-    pub(crate) runtime: Arc<dyn Runtime>,
-    pub(crate) timers: Timers,
-    observer: Mutex<Arc<dyn Observer>>,
-    /// Until the tree has ended.
-    root: Mutex<Option<NodeRef>>,
-    /// The host is gone (L30).
-    shut_down: AtomicBool,
-    /// How many requests were made: see [`ended_before`](NodeRef::ended_before).
-    requests: AtomicU32,
-    /// The tree has ended.
-    ended: AtomicBool,
-    /// The waker of the tree's [sentinel](Job::sentinel).
-    sentinel: Mutex<Option<Waker>>,
-    /// A scoped value was set in it.
-    valued: AtomicBool,
-    /// The observer follows the tasks.
-    followed: AtomicBool,
-    cut_off: Mutex<HostDropped>,
-    /// What higher layers keep once per tree, by type.
-    locals: Mutex<Vec<Arc<dyn Any + Send + Sync>>>,
-}
-
-// As for `Node`.
-impl UnwindSafe for Tree {}
-impl RefUnwindSafe for Tree {}
-
-impl Tree {
-    pub(crate) fn new(runtime: Arc<dyn Runtime>, observer: Arc<dyn Observer>) -> Arc<Self> {
-        let timers = Timers::new(runtime.timer());
-        let followed = AtomicBool::new(observer.follows_tasks());
-        Arc::new(Tree {
-            runtime,
-            timers,
-            observer: Mutex::new(observer),
-            root: Mutex::default(),
-            shut_down: AtomicBool::new(false),
-            requests: AtomicU32::new(0),
-            ended: AtomicBool::new(false),
-            sentinel: Mutex::default(),
-            valued: AtomicBool::new(false),
-            followed,
-            cut_off: Mutex::default(),
-            locals: Mutex::default(),
-        })
-    }
-
-    pub(crate) fn now(&self) -> Instant {
-        self.runtime.now()
-    }
-
-    pub(crate) fn is_shut_down(&self) -> bool {
-        self.shut_down.load(Ordering::Acquire)
-    }
-
-    fn has_values(&self) -> bool {
-        // Ordering: whatever passed on the scope that has the value, a poll or a spawn, has passed on this, too.
-        self.valued.load(Ordering::Relaxed)
-    }
-
-    fn note_value(&self) {
-        self.valued.store(true, Ordering::Relaxed);
-    }
-
-    fn begin_shut_down(&self) {
-        self.shut_down.store(true, Ordering::Release);
-    }
-
-    fn set_root(&self, root: &NodeRef) {
-        *lock(&self.root) = Some(root.clone());
-    }
-
-    fn root(&self) -> Option<NodeRef> {
-        lock(&self.root).clone()
-    }
-
-    fn follows_scopes(&self) -> bool {
-        lock(&self.observer).follows_scopes()
-    }
-
-    fn set_observer(&self, observer: Arc<dyn Observer>) {
-        self.followed.store(observer.follows_tasks(), Ordering::Relaxed);
-        let old = std::mem::replace(&mut *lock(&self.observer), observer);
-        drop(old);
-    }
-
-    /// Hands an error that has no caller to the observer.
-    pub(crate) fn report(&self, orphan: &Orphan<'_>) {
-        let observer = lock(&self.observer).clone();
-        let result = catch_unwind(AssertUnwindSafe(|| observer.orphan(orphan)));
-        panic::drop_payload(result.err());
-    }
-
-    /// The one `T` of this tree; made by `make` when it is asked for first.
-    pub(crate) fn local<T: Any + Send + Sync>(&self, make: impl FnOnce() -> T) -> Arc<T> {
-        let mut locals = lock(&self.locals);
-        if let Some(found) = locals.iter().find_map(|local| Arc::clone(local).downcast().ok()) {
-            return found;
-        }
-        let made = Arc::new(make());
-        locals.push(made.clone());
-        made
-    }
-
-    fn add_cut_off(&self, more: HostDropped) {
-        let mut cut_off = lock(&self.cut_off);
-        cut_off.tasks += more.tasks;
-        cut_off.finalizers += more.finalizers;
-    }
-
-    /// The number of a request that is being made.
-    fn next_request(&self) -> u32 {
-        self.requests.fetch_add(1, Ordering::AcqRel) + 1
-    }
-
-    /// How many requests were made.
-    fn requests(&self) -> u32 {
-        self.requests.load(Ordering::Acquire)
-    }
-
-    /// Ready when the tree has ended.
-    fn poll_ended(&self, cx: &mut Context<'_>) -> Poll<()> {
-        let waker = cx.waker().clone();
-        let old = lock(&self.sentinel).replace(waker);
-        drop(old);
-        if !self.ended.load(Ordering::SeqCst) {
-            return Poll::Pending;
-        }
-        let own = lock(&self.sentinel).take();
-        drop(own);
-        Poll::Ready(())
-    }
-
-    /// The tree has ended; with `dropped` because its host is gone. What was cut off is reported.
-    fn end(&self, dropped: bool) {
-        self.disarm();
-        let root = lock(&self.root).take();
-        drop(root);
-        // Ordering: the sentinel leaves its waker, then looks; here it is the other way round.
-        self.ended.store(true, Ordering::SeqCst);
-        let sentinel = lock(&self.sentinel).take();
-        if let Some(sentinel) = sentinel {
-            crate::tree::waking::wake(sentinel);
-        }
-        let report = *lock(&self.cut_off);
-        // Also where the runtime refused a reaper, and what it was to finish was cut off.
-        if dropped || report != HostDropped::default() {
-            let observer = lock(&self.observer).clone();
-            let result = catch_unwind(AssertUnwindSafe(|| observer.host_dropped(&report)));
-            panic::drop_payload(result.err());
-        }
-    }
-}
-
-fn lock<T: ?Sized>(mutex: &Mutex<T>) -> crate::sys::MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
-}
+pub(crate) use shared::Tree;

@@ -28,7 +28,7 @@ use std::task::{Context, Poll, ready};
 use pin_project_lite::pin_project;
 
 use crate::reason::Origin;
-use crate::tree::binding::{Binding, look_up};
+use crate::tree::binding::Binding;
 use crate::tree::cancel_state::ShieldLevel;
 use crate::tree::current;
 use crate::tree::node::{Kind, NodeRef};
@@ -45,7 +45,7 @@ use crate::tree::scope_future::{Ending, Plain, ScopeFuture};
 /// * Finalizers and releases see what stands around their scope.
 /// * A value is never changed, only hidden by a scope further in. It ends with its scope: the next run knows nothing of it.
 ///
-/// Setting one makes a scope; reading one goes up the scopes, and takes a lock at each. Who uses none pays nothing.
+/// Setting one makes a scope; reading one goes up the scopes, and takes a lock at each. Programs that use none pay nothing.
 ///
 /// # Examples
 ///
@@ -61,7 +61,7 @@ use crate::tree::scope_future::{Ending, Plain, ScopeFuture};
 /// # foster_sim::run(1, async {
 /// assert_eq!(query().await, None);
 /// let seen = TENANT.scope("ann", async {
-///     nursery(async |n: Nursery<foster::JoinError>| {
+///     nursery(async |n: Nursery<foster::error::JoinError>| {
 ///         let child = n.spawn(async { Ok(query().await) });
 ///         child.await
 ///     })
@@ -117,12 +117,12 @@ impl<T: Send + Sync + 'static> ScopedValue<T> {
     /// Resumes the panic of `future`, when everything inside has ended. When polled outside of any tree, if no adapter was
     /// installed.
     #[track_caller]
-    pub fn scope<F: Future>(&'static self, value: T, future: F) -> ValueScope<F, F::Output> {
+    pub fn scope<F: Future>(&'static self, value: T, future: F) -> ScopedValueFuture<F, F::Output> {
         let origin = Origin::new("scoped value", Location::caller());
         let node = NodeRef::unattached(Kind::CancelScope, ShieldLevel::None, origin, None);
         node.lock().cold_mut().binding =
             Some(Binding { key: self.key(), inherited: self.inherited, value: Arc::new(value) });
-        ValueScope { scoped: ScopeFuture::with_node(node, future, Plain), fresh: true }
+        ScopedValueFuture { scoped: ScopeFuture::with_node(node, future, Plain), fresh: true }
     }
 
     /// Calls `f` with the value that the code that calls this sees; with `None` if there is none, or outside of any tree.
@@ -165,20 +165,20 @@ impl<T> fmt::Debug for ScopedValue<T> {
 pin_project! {
     /// Future of [`ScopedValue::scope`].
     #[must_use = "futures do nothing unless polled"]
-    pub struct ValueScope<F, T> {
+    pub struct ScopedValueFuture<F, T> {
         #[pin]
         scoped: ScopeFuture<F, T, T, Plain>,
         fresh: bool,
     }
 }
 
-impl<F: Future<Output = T>, T> Future for ValueScope<F, T> {
+impl<F: Future<Output = T>, T> Future for ScopedValueFuture<F, T> {
     type Output = T;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
         let this = self.project();
         if std::mem::take(this.fresh) {
-            current::note_value();
+            current::with_tree(|tree| tree.note_value());
         }
         match ready!(this.scoped.poll(cx)) {
             Ending::Value(value) => Poll::Ready(value),
@@ -187,13 +187,13 @@ impl<F: Future<Output = T>, T> Future for ValueScope<F, T> {
     }
 }
 
-impl<F, T> fmt::Debug for ValueScope<F, T> {
+impl<F, T> fmt::Debug for ScopedValueFuture<F, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ValueScope").finish_non_exhaustive()
+        f.debug_struct("ScopedValueFuture").finish_non_exhaustive()
     }
 }
 
-/// What the code that starts a blocking job sees, for the job.
+/// The values that the code around a blocking job sees, for the job.
 ///
 /// A copy, not the way up the tree: an abandoned job outlives the scopes around it.
 pub(crate) struct Carried(Vec<Binding>);
@@ -209,7 +209,7 @@ thread_local! {
 }
 
 impl Carried {
-    /// What the code that calls this sees.
+    /// Returns the values that the calling code sees.
     pub(crate) fn here() -> Self {
         let mut seen: Vec<Binding> = Vec::new();
         look_up(|binding| {
@@ -237,7 +237,7 @@ impl Carried {
         job()
     }
 
-    /// What this thread's job has for the key; `None` if this is no job.
+    /// Returns the value that this thread's job has for the key; `None` if this is no job.
     fn find(key: usize) -> Option<Option<Arc<dyn Any + Send + Sync>>> {
         let find = |carried: &RefCell<Option<OnThread>>| {
             let carried = carried.borrow();
@@ -246,5 +246,30 @@ impl Carried {
             Some(binding.map(|binding| binding.value.clone()))
         };
         CARRIED.try_with(find).ok().flatten()
+    }
+}
+
+/// Calls `take` with the bindings that the running code sees, the innermost first, until it returns true. No lock is
+/// held around the call.
+///
+/// Inline scopes have no values, so they need not be promoted for this.
+fn look_up(mut take: impl FnMut(&Binding) -> bool) {
+    if !current::with_tree(|tree| tree.has_values()).unwrap_or(false) {
+        return;
+    }
+    let mut next = current::innermost();
+    let mut left_task = false;
+    while let Some(node) = next {
+        let mut state = node.lock();
+        let binding = state.cold().and_then(|cold| cold.binding.clone());
+        let parent: Option<NodeRef> = state.parent.clone();
+        // No user code below the lock (L36): a binding that is let go of may be the last of its value.
+        drop(state);
+        if binding.is_some_and(|binding| (binding.inherited || !left_task) && take(&binding)) {
+            return;
+        }
+        // What is further out is around the nursery, not around the task: only inherited values come from there (L1).
+        left_task |= node.kind == Kind::Task;
+        next = parent;
     }
 }

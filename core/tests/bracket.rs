@@ -9,11 +9,10 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
+use foster::cleanup::BracketExit;
+use foster::observer::{HostDropped, Observer};
 use foster::sync::Event;
-use foster::{
-    CancelScope, Exit, HostDropped, Instant, Observer, bracket, defer, is_cancelled, move_on_after, shield, sleep,
-    yield_now,
-};
+use foster::{CancelScope, Instant, bracket, defer, is_cancelled, move_on_after, shield, sleep, yield_now};
 
 const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
@@ -398,7 +397,7 @@ fn a_finalizer_of_a_release_has_run_when_the_bracket_returns() {
         foster_sim::run(1, async {
             let log = Log::default();
             let (note, end) = (log.clone(), log.clone());
-            let release = move |(), _: Exit| async move {
+            let release = move |(), _: BracketExit| async move {
                 defer(async move {
                     sleep(ms(1)).await;
                     note.add("deferred");
@@ -424,7 +423,7 @@ fn an_acquisition_that_is_cut_has_no_release() {
         };
         let release = || {
             let log = log.clone();
-            move |(), _: Exit| async move { log.add("release") }
+            move |(), _: BracketExit| async move { log.add("release") }
         };
         let cut = bracket(acquire(), async |_| log.add("use"), release());
         assert!(move_on_after(ms(5), cut).await.is_none());

@@ -233,7 +233,7 @@ fn everything_is_a_checkpoint() {
         })
         .await;
         let queue = WaitQueue::new();
-        queue.break_with("for this test");
+        queue.close("for this test");
         assert_checkpoints(|| queue.park()).await;
         assert_eq!((semaphore.available(), limiter.borrowed(), mutex.statistics().held), (2, 0, false));
     });

@@ -153,3 +153,29 @@ fn smol_unblock_goes_on_when_its_task_is_dropped() {
     begin.send(()).unwrap();
     assert_eq!(told.recv(), Ok("still there"));
 }
+
+#[test]
+fn sockets_of_smol_and_tokio_send_small_writes_late() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let address = listener.local_addr().unwrap();
+    let on_smol = async { smol::net::TcpStream::connect(address).await.unwrap().nodelay().unwrap() };
+    assert!(!smol::block_on(on_smol));
+    let on_tokio = async { tokio::net::TcpStream::connect(address).await.unwrap().nodelay().unwrap() };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build();
+    assert!(!runtime.unwrap().block_on(on_tokio));
+}
+
+/// Where the other side has gone already, a shutdown of async-net's is an error.
+#[test]
+fn a_second_shutdown_of_smol_can_be_an_error() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    smol::block_on(async {
+        let stream = smol::net::TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        drop(listener); // and resets what is in the backlog
+        while stream.peer_addr().is_ok() {
+            smol::Timer::after(MS).await;
+        }
+        let failed = stream.shutdown(std::net::Shutdown::Write).unwrap_err();
+        assert_eq!(failed.kind(), std::io::ErrorKind::NotConnected);
+    });
+}

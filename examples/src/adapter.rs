@@ -7,7 +7,7 @@ use std::process;
 use std::str::FromStr;
 use std::sync::Arc;
 
-use foster::Observer;
+use foster::observer::Observer;
 use foster_sim::Schedule;
 
 /// An adapter that the examples know.
@@ -17,6 +17,8 @@ pub enum Adapter {
     Smol,
     /// `foster-tokio`, with its multi-thread runtime
     Tokio,
+    /// `foster-tokio`, with its current-thread runtime
+    TokioCurrentThread,
     /// `foster-sim`: virtual time, a schedule from a seed
     Sim,
 }
@@ -27,6 +29,7 @@ impl Adapter {
         match self {
             Adapter::Smol => foster_smol::run(program),
             Adapter::Tokio => foster_tokio::run(program),
+            Adapter::TokioCurrentThread => foster_tokio::Builder::new().current_thread().run(program),
             Adapter::Sim => foster_sim::Builder::new(schedule()).run(program),
         }
     }
@@ -36,17 +39,20 @@ impl Adapter {
         match self {
             Adapter::Smol => foster_smol::Builder::new().observer(observer).run(program),
             Adapter::Tokio => foster_tokio::Builder::new().observer(observer).run(program),
+            Adapter::TokioCurrentThread => {
+                foster_tokio::Builder::new().current_thread().observer(observer).run(program)
+            }
             Adapter::Sim => foster_sim::Builder::new(schedule()).observer(observer).run(program),
         }
     }
 
-    /// What the command line names: `--runtime smol`, which is the default, `tokio` or `sim`.
+    /// What the command line names: `--runtime smol`, which is the default, `tokio`, `tokio-current-thread` or `sim`.
     ///
     /// Anything else on the command line ends the process with a message and exit code 2.
     #[must_use]
     pub fn chosen() -> Adapter {
         chosen().unwrap_or_else(|error| {
-            eprintln!("{error}\n\nThe one option is --runtime smol|tokio|sim");
+            eprintln!("{error}\n\nThe one option is --runtime smol|tokio|tokio-current-thread|sim");
             process::exit(2);
         })
     }
@@ -68,6 +74,7 @@ impl fmt::Display for Adapter {
         f.write_str(match self {
             Adapter::Smol => "smol",
             Adapter::Tokio => "tokio",
+            Adapter::TokioCurrentThread => "tokio-current-thread",
             Adapter::Sim => "sim",
         })
     }
@@ -80,6 +87,7 @@ impl FromStr for Adapter {
         match name {
             "smol" => Ok(Adapter::Smol),
             "tokio" => Ok(Adapter::Tokio),
+            "tokio-current-thread" => Ok(Adapter::TokioCurrentThread),
             "sim" => Ok(Adapter::Sim),
             _ => Err(UnknownAdapter(name.to_owned())),
         }
@@ -92,7 +100,7 @@ pub struct UnknownAdapter(String);
 
 impl fmt::Display for UnknownAdapter {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "there is no adapter `{}`: use smol, tokio or sim", self.0)
+        write!(f, "there is no adapter `{}`: use smol, tokio, tokio-current-thread or sim", self.0)
     }
 }
 

@@ -33,7 +33,7 @@ impl CtrlC {
         CtrlC {
             source: match adapter {
                 Adapter::Smol => Source::Smol(None),
-                Adapter::Tokio => Source::Tokio,
+                Adapter::Tokio | Adapter::TokioCurrentThread => Source::Tokio,
                 Adapter::Sim => Source::Sim,
             },
         }

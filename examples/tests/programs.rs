@@ -2,10 +2,18 @@
 
 use std::process::Command;
 
+/// The adapters that run on real threads, with a real clock and with sockets.
+const REAL: [&str; 3] = ["smol", "tokio", "tokio-current-thread"];
+
 #[track_caller]
 fn prints(program: &str, expected: &str) {
     let simulated = (0..16).map(|seed| ("sim", seed));
-    for (adapter, seed) in [("smol", 0), ("tokio", 0)].into_iter().chain(simulated) {
+    prints_on(REAL.map(|adapter| (adapter, 0)).into_iter().chain(simulated), program, expected);
+}
+
+#[track_caller]
+fn prints_on(adapters: impl IntoIterator<Item = (&'static str, u64)>, program: &str, expected: &str) {
+    for (adapter, seed) in adapters {
         let mut command = Command::new(program);
         let output = command.args(["--runtime", adapter]).env("FOSTER_SEED", seed.to_string()).output().unwrap();
         let printed = String::from_utf8(output.stdout).unwrap();
@@ -75,6 +83,87 @@ fn an_operation_of_your_own_gives_nothing_to_cancelled_code() {
          bob was cancelled: true\n\
          cat holds the baton\n\
          the baton is free: true\n",
+    );
+}
+
+#[test]
+fn an_echo_server_has_deadlines_and_stops_well() {
+    prints(
+        env!("CARGO_BIN_EXE_10_an_echo_server"),
+        "ann hears \"hello\"\n\
+         ann hears \"is anybody there?\"\n\
+         bob says nothing, and hears \"too slow\"\n\
+         ann is back, and hears \"hello\"\n\
+         ann hears \"goodbye\"\n\
+         the server has stopped\n",
+    );
+}
+
+#[test]
+fn a_chat_room_drops_who_does_not_read_and_closes_well() {
+    // Not on the simulator: there a message takes no time, and nobody is too slow.
+    prints_on(
+        REAL.map(|adapter| (adapter, 0)),
+        env!("CARGO_BIN_EXE_11_a_chat_room"),
+        "ann hears \"* bob has joined\"\n\
+         bob hears \"bob: hello\"\n\
+         ann hears \"bob: hello\"\n\
+         ann hears \"* bob has left\"\n\
+         ann hears \"* carl has joined\"\n\
+         carl does not read; ann hears \"* carl has left\"\n\
+         ann hears \"* the room is closed\"\n\
+         the server has stopped\n",
+    );
+}
+
+#[test]
+fn a_port_scanner_has_limits() {
+    prints(
+        env!("CARGO_BIN_EXE_12_a_port_scanner"),
+        "mail: Says(\"220 mail.example is ready\")\n\
+         silent: Silent\n\
+         shell: Says(\"SSH-2.0-example\")\n\
+         closed: 20 of 23\n\
+         at most 4 at once\n\
+         as fast as is allowed, and not faster: true\n",
+    );
+}
+
+#[test]
+fn a_proxy_passes_on_the_end_of_each_way_and_stops_well() {
+    prints(
+        env!("CARGO_BIN_EXE_13_a_proxy"),
+        "through the proxy: \"hello\"\n\
+         after the stop a client is refused\n\
+         a transfer that has begun: \"having begun, i finish\"\n\
+         one that does not end is cut: true\n\
+         all ended in time: false\n",
+    );
+}
+
+#[test]
+fn a_name_server_is_asked_again_when_a_datagram_is_lost() {
+    prints(
+        env!("CARGO_BIN_EXE_14_a_name_server"),
+        "router.example, attempt 1: timed out\n\
+         router.example: [192.0.2.1]\n\
+         nobody.example: []\n\
+         router.example, attempt 1: timed out\n\
+         router.example, attempt 2: timed out\n\
+         router.example, attempt 3: timed out\n\
+         a server that is silent: timed out\n\
+         printer.example is at 127.0.0.1\n\
+         nobody.example: cannot look up the host \"nobody.example\"\n",
+    );
+}
+
+#[test]
+fn a_build_tool_leaves_no_compiler() {
+    prints(
+        env!("CARGO_BIN_EXE_15_a_build_tool"),
+        "built a.o b.o c.o\n\
+         not built: `sh` has failed with exit status: 1, and the errors `bad.c:7: this is no type`\n\
+         not built in time, and no compiler is left\n",
     );
 }
 
@@ -217,7 +306,7 @@ fn the_service_tells_what_fails_lives_and_holds_up_others() {
 #[test]
 fn an_unknown_adapter_is_refused_with_the_list_of_adapters() {
     for (arguments, complaint) in [
-        (&["--runtime", "trio"][..], "there is no adapter `trio`: use smol, tokio or sim"),
+        (&["--runtime", "trio"][..], "there is no adapter `trio`: use smol, tokio, tokio-current-thread or sim"),
         (&["--runtime"][..], "missing argument for option '--runtime'"),
         (&["fast"][..], "unexpected argument \"fast\""),
     ] {

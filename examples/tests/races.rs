@@ -1,4 +1,4 @@
-//! The two programs with a bug: the simulator finds it, the printed seed repeats it, and the mended version survives.
+//! The three programs with a bug: the simulator finds it, the printed seed repeats it, and the mended version survives.
 
 use std::process::{Command, Output};
 
@@ -66,6 +66,16 @@ fn the_stale_cache_is_found_and_repeated() {
 #[test]
 fn the_cache_that_looks_again_survives() {
     survives(env!("CARGO_BIN_EXE_08_a_stale_cache"), "the cache was right\n");
+}
+
+#[test]
+fn the_stale_read_is_found_and_repeated() {
+    is_found_and_repeated(env!("CARGO_BIN_EXE_16_a_replicated_register"), "was written, and");
+}
+
+#[test]
+fn the_register_that_asks_most_survives() {
+    survives(env!("CARGO_BIN_EXE_16_a_replicated_register"), "what was written was read\n");
 }
 
 #[test]

@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use foster::{Instant, Lent, Nursery, bracket, move_on_after, nursery, retry, sleep, sleep_forever};
+use foster::cleanup::ResourceGuard;
+use foster::retry::retry;
+use foster::{Instant, Nursery, bracket, move_on_after, nursery, sleep, sleep_forever};
 
 /// A service, as far as the tests need one.
 struct Server {
@@ -35,7 +37,10 @@ impl Server {
 }
 
 /// The fixture: starts a server, lends it to the test, and stops it on every path.
-async fn with_server<T, F: Future<Output = T>>(open: &Arc<AtomicUsize>, test: impl FnOnce(Lent<Server>) -> F) -> T {
+async fn with_server<T, F: Future<Output = T>>(
+    open: &Arc<AtomicUsize>,
+    test: impl FnOnce(ResourceGuard<Server>) -> F,
+) -> T {
     bracket(Server::start(open.clone()), test, |server, _exit| server.stop()).await
 }
 

@@ -7,6 +7,6 @@ pub fn passes(cancelled: Cancelled) -> Cancelled {
 }
 
 #[cfg(misuse)]
-pub fn makes(reason: foster::Reason, scope: foster::Origin) -> Cancelled {
+pub fn makes(reason: foster::scope::Reason, scope: foster::scope::Origin) -> Cancelled {
     Cancelled { reason, scope } //~ E0451
 }

@@ -1,6 +1,7 @@
 //! There may be further reasons and ways to end: a match says what it does with those.
 
-use foster::{JoinError, ReasonKind};
+use foster::error::JoinError;
+use foster::scope::ReasonKind;
 
 pub fn run(error: JoinError) -> u8 {
     #[cfg(misuse)]

@@ -4,11 +4,12 @@
 use std::time::Duration;
 
 use foster::{
-    CancelScope, Nursery, NurseryOptions, Ready, bracket, checkpoint, fail_after, interval, move_on_after, nursery,
-    shield, sleep, to_thread,
+    CancelScope, Nursery, NurseryOptions, bracket, checkpoint, fail_after, interval, move_on_after, nursery, shield,
+    sleep, to_thread,
 };
+use foster::nursery::Started;
 
-pub async fn run(n: Nursery, ready: Ready<u8>) {
+pub async fn run(n: Nursery, status: Started<u8>) {
     let second = Duration::from_secs(1);
     #[cfg(misuse)]
     {
@@ -43,5 +44,5 @@ pub async fn run(n: Nursery, ready: Ready<u8>) {
         n.child().spawn(async {});
         n.spawn_limited(async {}).await;
     }
-    ready.notify(1);
+    status.started(1);
 }

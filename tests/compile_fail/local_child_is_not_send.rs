@@ -2,7 +2,8 @@
 
 use std::rc::Rc;
 
-use foster::{LocalNursery, UnsendNursery, checkpoint, local_nursery, local_nursery_unsend};
+use foster::{LocalNursery, NurseryOptions, checkpoint, local_nursery};
+use foster::nursery::UnsendNursery;
 
 pub async fn run() {
     let kept = Rc::new(());
@@ -15,7 +16,7 @@ pub async fn run() {
         });
     })
     .await;
-    let Ok(()) = local_nursery_unsend(async |n: UnsendNursery<'_>| {
+    let Ok(()) = NurseryOptions::new().run_local_unsend(async |n: UnsendNursery<'_>| {
         n.spawn(async {
             checkpoint().await;
             drop(kept.clone())

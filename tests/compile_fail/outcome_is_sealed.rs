@@ -1,6 +1,6 @@
 //! What may be returned is decided here.
 
-use foster::Outcome;
+use foster::nursery::Outcome;
 
 pub struct Mine;
 

@@ -4,26 +4,29 @@
     ref_model.py mutants [N]              switch every rule off in turn; each that this language can show must be caught by an invariant
     ref_model.py metamorphic [N]          I17: dropping a subtree from outside = cancelling it
     ref_model.py examples                 hand-written programs with asserted outcomes, in the format of `vectors`
-    ref_model.py vectors N [SEED] [dep|sync]   N random programs with their expected outcome, one JSON object a line
-    ref_model.py compact N [SEED] [dep|sync]   the same, one short line each, for those who have the generator: see `compact`
+    ref_model.py vectors N [SEED] [dep|sync|local]   N random programs with their expected outcome, one JSON object a line
+    ref_model.py compact N [SEED] [dep|sync|local]   the same, one short line each, for those who have the generator: see `compact`
     ref_model.py fresh N SEED LANGUAGE    the same, for a replay: decided by few schedules, so not all are vectors; then how many were left out
     ref_model.py settle LANGUAGE SEED ... which of these programs are vectors: for those on which a replay of `fresh` differs
-    ref_model.py programs N [dep|sync]    the number of programs, and a hash of their JSON, for another generator to compare
+    ref_model.py programs N [dep|sync|local]   the number of programs, and a hash of their JSON, for another generator to compare
     ref_model.py show SEED                one program of the checker and what it does
     ref_model.py judge FILE               reads programs, one JSON object a line, and writes them as `handvectors` does
-    ref_model.py explain LANGUAGE SEED    the program of a vector (LANGUAGE is plain, dep or sync), and its outcomes with how many of 48 schedules have each
+    ref_model.py explain LANGUAGE SEED    the program of a vector (LANGUAGE is plain, dep, sync or local), and its outcomes with how many of 48 schedules have each
     ref_model.py dep N [SEED] [rule ...]  random programs whose tasks depend on each other (channels, events, run_here): I26, I27, I28, conservation of items
     ref_model.py determinism N [SEED] [dense|sparse] [rule ...|old]    the same outcome for 12 schedules? `racy`: a same-instant race was seen
     ref_model.py hand                     hand-written programs of the second language, by the new and by the old rules, 48 schedules each
     ref_model.py handvectors              the same programs, one JSON object a line, with all outcomes that the new rules allow
     ref_model.py depmutants N             mutants of the laws of delivery, on hand-written and random programs
-    ref_model.py check                    a self-check of some seconds: asserts what the commands above only print
+    ref_model.py check                    a self-check of less than a minute: asserts what the commands above only print
 
 The laws L.. are those of the guarantees page (docs/src/guarantees.md), the invariants I.. those of docs/src/invariants.md.
 
 DELIVERY (L12, L14 to L16).  mark_tree takes the verdict run|blocked; runnable() is the definition of the law (without the rules own-turn and
 request-wake a coarser one, which the hand-written programs C1 and C2 refute); needs() says which inner scopes still have to end; Op.give and
-Op.eligible are L14; OLD switches to the rules that the laws had before.  Not modelled: local nurseries, several threads polling at once.
+Op.eligible are L14; OLD switches to the rules that the laws had before.  Not modelled: several threads polling at once.
+
+LOCAL NURSERIES (L41).  Home: their children are Tasks with wakers of their own, but no task of the executor; the future of the nursery polls
+them, in any order, before or after the body, and perhaps some of them at its next turn.  When it is lost, so are they, in place: Home.lose.
 
 Virtual time in whole milliseconds: it moves only when nothing is runnable.  A seeded scheduler picks the next runnable
 task, sometimes polls one that nobody woke, and fires the timers of one instant in any order, but those of user code before
@@ -34,8 +37,9 @@ four kinds, with and without spurious polls and with PATIENCE 1, 2 and 3, are pr
 The root body is `program`; the root is also the fail-fast nursery "root".  Each OP runs at most once, so ids are unique.
 Ids: s scope, n nursery, h shield / graceful / thread, b bracket, t task, c finalizer, l local, e error or panic, a await;
 q channel or event, i send and its item, r receive or wait, k commit.
-A `target` that is not open yet, or no longer, is ignored.  There are three languages: plain programs; dep ones (seed d..),
-whose tasks depend on each other; and sync ones (seed y..), whose tasks take turns and wait to be told.  A program in which an operation that is not foster's completes in cancelled code beside an
+A `target` that is not open yet, or no longer, is ignored.  There are four languages: plain programs; dep ones (seed d..),
+whose tasks depend on each other; sync ones (seed y..), whose tasks take turns and wait to be told; and local ones (seed l..), of all
+these, whose nurseries are local, half of them or all, and whose started children may fail before they are ready.  A program in which an operation that is not foster's completes in cancelled code beside an
 inner scope (C3) is no vector: the laws allow that and do not require it.
 
   sleep ms            foster sleep: a leaf (L14); 0 = checkpoint, one yield; null = for ever
@@ -79,6 +83,10 @@ The third language.  A permit or mutex is given back when its body is done or dr
   cond id body | lock id cond body | cwait id cond | notify cond n    a condition with its mutex; `cwait` and `notify` lock it first; n null: all
   start task in ready silent body     a child that is ready after `ready` ms and then runs `body` as a child of `in`; silent: it ends then
 
+The fourth language.
+  nursery id collect local body       local: its children live in its future; a `start` into it has its child in the caller's future until it is ready
+  start task in ready before silent body     `before` is run after `ready` ms, before the child is ready: an error or panic there is that of `start`
+
 EXPECT  root: OUT; end: ms; scopes: {id: [OUT, ms when Closed]} (also tasks); handles: {task: value|failed|cancelled|panicked};
 awaits: {id: same}; cleanups: {scope or finalizer: [[finalizer, ran|timeout|panicked, start ms, end ms], ...] in the order they ran};
 locals: {id: ms when dropped, null if leaked}; hook_errors: sorted ids that went to the orphan hook;
@@ -105,7 +113,7 @@ class World:
         w.det, w.rng, w.abort_p, w.spurious = det, random.Random(seed), abort_p, spurious
         w.now, w.timers, w.tasks, w.seq = 0, [], set(), itertools.count(1)
         w.cores, w.alive, w.cleanups, w.named, w.handles, w.locals = [], {}, [], {}, {}, {}       # `alive`: the cores that are not Closed
-        w.delivering, w.cutting, w.dead, w.stat = None, False, False, collections.Counter()
+        w.delivering, w.cutting, w.dead, w.stat, w.stack = None, False, False, collections.Counter(), []
         w.made_err, w.made_panic, w.hook_err, w.foreign_err = [], [], [], []
         w.awaits, w.report, w.joins = {}, collections.Counter(), []
         w.sems, w.conds = {}, {}
@@ -135,6 +143,7 @@ class Core:                                             # heap part of a scope; 
         c.errs, c.panics, c.result, c.out, c.waker, c.drivers = [], [], None, None, None, 0
         c.poll_no = c.seen = c.missed = 0; c.woken = c.due = c.reaped = c.stalled = c.cut_off = False
         c.pending, c.answers, c.label, c.shown_at = 0, None, None, 0        # of `start`: see Start
+        c.home = c.handle = None                        # of a local nursery: see Home; of a child of one that was lost: its task
         c.holders = cx.holders if cx else ()
         c.locals = cx.locals if cx else parent.locals if parent else frozenset()
         c.brk = c.inner_brk = cx.brk if cx else parent.inner_brk if parent else frozenset()
@@ -193,7 +202,7 @@ class Core:                                             # heap part of a scope; 
         t = c.task
         if t is None or c.polling: return True
         if (t.woken if refined or ON('request-wake') else t.ready): return True
-        if c.w.current is not t: return False
+        if t not in c.w.stack: return False
         if not refined and not ON('own-turn'): return True
         a = c
         while a is not None and not a.polling and a.kind not in ('task', 'root'):
@@ -308,10 +317,14 @@ class Core:                                             # heap part of a scope; 
         else: c.out, c.parked = ('parked',), True
         c.life, c.closed_at = 'closed', w.now; del w.alive[c.n]
         if c.answers: c.answers.answered(); c.answers = None
+        if c.handle: c.handle.resolve()
         if c.item: c.item.status, c.item.end = 'panicked' if c.panics else 'timeout' if c.dropped else 'ran', w.now
         return c.out
     def admits(c): return c.life == 'open' or c.life == 'draining' and bool(c.children or c.adopted or c.pending and ON('pending'))        # L4
-    def answered(c): c.pending -= 1; c.life != 'open' and c.wake()
+    def takes(c): return c.admits() and not (c.home and c.lost and ON('gone-refuses'))         # L41: nobody drives its children any more
+    def answered(c): c.pending -= 1; c.told()
+    def told(c):                                        # L11: something that it waited for has ended; if it was the last, the scope has something to do
+        if ON('wake-on-end') and c.life != 'open' and not c.adopted and not c.pending and all(t.daemon for t in c.children): c.wake()
     # ---- loss of the driver --------------------------------------------------------------------------- L25..L30
     def adopter(c):
         a = c.parent
@@ -337,6 +350,7 @@ class Core:                                             # heap part of a scope; 
             if c.body is not None:
                 if leaked: c.body, c.dropped = None, True; c.over()
                 else: c.drop_body('lost')
+            if c.home: c.home.lose(leaked)
         a = c.adopter()
         if not ON('adopt-running-cleanup') and c.running: c.running = None
         if c.children or c.adopted or c.deferred or c.running or c.body is not None:
@@ -352,6 +366,7 @@ class Core:                                             # heap part of a scope; 
         if b is not None and not leaked: prev, c.w.delivering = c.w.delivering, None; b.drop(); c.w.delivering = prev
         if c.running: r, c.running = c.running, None; r.c.raze(); r.over = True
         for h in list(c.sub): h.raze(leaked=True)
+        if c.home: [t.core.raze(leaked) for t in c.home.tasks]
         for i in c.deferred: i.status = 'abandoned'; c.w.report['cleanups'] += 1
         c.deferred, c.life, c.closed_at, c.out = [], 'closed', c.w.now, ('razed',); del c.w.alive[c.n]
         if c.item: c.item.status = 'abandoned'; c.w.report['cleanups'] += 1
@@ -362,17 +377,22 @@ def orphan_report(c, a):                                # L29
     if c.panics and ON('adopter-panics'): a.panics += c.panics; a.request('panic')
 
 class Task:                                             # a spawned task, or a reaper that drives a lost scope
-    def __init__(t, w, nursery, core, daemon=False, reaper=False):
+    def __init__(t, w, nursery, core, daemon=False, reaper=False, home=None):
         t.w, t.nursery, t.core, t.daemon, t.reaper, t.ready, t.outcome, t.waiters = w, nursery, core, daemon, reaper, True, None, []
         t.woken, t.poll_woken, t.polls, core.task = True, True, 0, t
-        core.reaped = reaper; w.tasks.add(t)
+        core.reaped, t.home = reaper, home
+        home.add(t) if home else w.tasks.add(t)
     def wake(t):
         t.ready = True
         if not t.w.requesting: t.woken = True           # the wake-up of a request makes nobody runnable
+        if t.home: t.home.tell()
     def begin(t): t.polls += 1; t.poll_woken, t.woken, t.ready = t.woken, False, False
-    def poll(t):
+    def poll(t, leaks=()):
         assert all(a.life != 'closed' for a in t.core.chain()), 'I1 task polled under a closed scope'
-        if t.core.drive(Cx(t, None, t.wake)) is not PENDING: t.end()
+        if t.core.drive(Cx(t, None, t.wake, leaks=leaks)) is not PENDING: t.end()
+    def resolve(t):                                     # L34: its future was lost with its nursery, and what it left has ended
+        t.outcome = 'cancelled'
+        for a in t.waiters: a.ended()
     def end(t):
         c, n, w = t.core, t.nursery, t.w
         if t.reaper: orphan_report(c, n); n.adopted.discard(t)
@@ -381,20 +401,49 @@ class Task:                                             # a spawned task, or a r
             t.outcome = {'ok': 'value', 'err': 'failed', 'panic': 'panicked'}.get(kind, 'cancelled')
             if kind == 'panic': n.panics += c.panics; n.request('child-panicked')
             if kind == 'err':
-                n.errs += c.out[1]
-                if not n.collect and ON('fail-fast'): n.request('child-failed')
+                to = n if not n.answers or ON('start-error') else n.answers
+                to.errs += c.out[1]
+                if not to.collect and ON('fail-fast'): to.request('child-failed')
             if kind == 'cancelled' and not t.daemon and c.req is None: n.cut = True; w.stat['cut'] += 1   # L33
             n.children.discard(t)
-        w.tasks.discard(t)
-        if ON('wake-on-end') and n.life != 'open' and not n.adopted and all(t.daemon for t in n.children): n.wake()    # L11: it has something to do
+        t.home.tasks.remove(t) if t.home else w.tasks.discard(t)
+        n.told()
         for a in t.waiters: a.ended()
     def abort(t):                                       # the executor drops the task: adoption first, release after (L26)
         t.core.driver_lost()
         t.outcome = 'cancelled'; t.nursery.children.discard(t); t.w.tasks.discard(t); t.nursery.wake()
         for a in t.waiters: a.ended()
 
+class Home:                                             # L41: the children of a local nursery, which live in its future
+    def __init__(h, core): h.core, h.tasks, h.driver, h.leaks = core, [], None, ()
+    def add(h, t): h.tasks.append(t); h.tell()
+    def tell(h):                                        # a child was woken, and not the code around the nursery: each has a waker of its own
+        w = h.core.w; w.requesting += 1
+        if h.driver: h.driver()
+        w.requesting -= 1
+    def turn(h, cx):                                    # polls those that were woken, in any order; perhaps some of them at the next turn
+        w, done = h.core.w, set(); h.driver, h.leaks = h.core.mark(cx), cx.leaks
+        while ready := sorted((t for t in h.tasks if t not in done and (t.ready or not w.det and w.rng.random() < w.spurious)), key=lambda t: t.core.n):
+            if not w.det and w.rng.random() < (.1 if done else .25): h.tell(); break
+            t = ready[0] if w.det else w.pick(ready); done.add(t)
+            outer, w.current = w.current, t; w.stack.append(t)
+            t.begin(); t.poll(cx.leaks)
+            w.current = outer; w.stack.pop(); w.stat['local_polls'] += 1
+        return bool(done)
+    def lose(h, leaked):                                # the future of the nursery is gone: so are theirs, in place; what they own is waited for
+        w, prev, h.driver = h.core.w, h.core.w.delivering, None
+        for t in list(h.tasks):
+            h.tasks.remove(t)
+            if not ON('in-place') and not leaked: t.home = None; w.tasks.add(t); t.ready = True; continue
+            h.core.children.discard(t); w.delivering = None; w.stat['local_leaked' if leaked else 'local_dropped'] += 1
+            if ON('handle-late'): t.core.handle = t
+            else: t.resolve()
+            t.core.driver_lost(leaked); w.delivering = prev
+            w.stat['local_residue'] += t.core.life != 'closed'
+
 class Region:                                           # the future the user awaits
-    def __init__(s, kind, body, id=None, mask=0, after=INF, grace=0, owned=False, release=None, item=None, collect=False, fail=None):
+    def __init__(s, kind, body, id=None, mask=0, after=INF, grace=0, owned=False, release=None, item=None, collect=False, fail=None, local=False):
+        s.local = local
         s.kind, s.body, s.id, s.mask, s.after, s.grace, s.owned, s.release, s.item, s.collect, s.fail = kind, body, id, mask, after, grace, owned, release, item, collect, fail
         s.c, s.over = None, False
     def poll(s, cx):
@@ -405,6 +454,7 @@ class Region:                                           # the future the user aw
             w, p = cx.region.w, cx.region
             s.c = c = Core(w, s.kind, p, s.body, s.id, s.mask, w.now + s.after, s.grace, s.owned, s.item, cx, s.collect)
             p.sub.add(c)
+            if s.local and ON('local'): c.home = Home(c); w.stat['local_nurseries'] += 1
             if s.item: s.item.core = c
             if s.release:
                 it = Cleanup(w, c, *s.release, cx.brk, True); c.deferred.append(it); c.inner_brk = cx.brk | {it.n}
@@ -412,7 +462,10 @@ class Region:                                           # the future the user aw
         w, c = cx.region.w, s.c; p = c.parent if c.life != 'closed' else cx.region
         if c.parked: return PENDING                                                                       # L18
         c.seen, c.woken = p.poll_no, False; c.drivers += 1; assert c.drivers == 1, 'I3 two drivers'
-        r = c.drive(cx); c.drivers -= 1
+        if c.home and not c.w.det and c.w.rng.random() < .3: c.home.turn(cx)       # before the body, after it, or both: no order is promised
+        r = c.drive(cx); turns = 2
+        while r is PENDING and c.home and turns and c.home.turn(cx) and (c.w.det or c.w.rng.random() < .7): turns -= 1; r = c.drive(cx)
+        c.drivers -= 1
         if r is PENDING: return PENDING
         p.sub.discard(c)
         if c.parked: w.stat['parked'] += 1; return PENDING
@@ -535,7 +588,7 @@ class Await(Op):                                        # task handle
     def done(s, cx, v):
         step(cx); w = cx.region.w
         if v != 'none':
-            assert s.t not in w.tasks and (s.t.core.life == 'closed' or s.t.core.lost), 'I23 handle resolved before the task ended'
+            assert s.t not in w.tasks and (s.t.core.life == 'closed' or s.t.core.lost and not s.t.home), 'I23 handle resolved before the task ended'
             w.awaits[s.id] = v; w.stat['awaited'] += 1
         return ('ok',)
     def drop(s): s.queued = False
@@ -761,7 +814,7 @@ class Start:                                            # a child in a nursery o
         if s.r is None:
             s.n = s.w.named.get(s.p['in'])
             if not s.n or not s.n.admits(): s.over = True; return ('ok',)
-            s.n.pending += 1; s.r = Region('nursery', StartBody(s))
+            s.n.pending += 1; s.r = Region('nursery', StartBody(s), local=bool(s.n.home))
         r = s.r.poll(cx)
         if r is not PENDING:
             s.over = True
@@ -776,7 +829,7 @@ class StartBody:                                        # the body of a cradle
         if s.task is None:
             c, st = cx.region, s.start; c.answers = st.n
             core = Core(st.w, 'task', c, StartChild(st, s), None); core.label = st.p['task']
-            s.task = Task(st.w, c, core); c.children.add(s.task); s.wait = StartWait(s.task)
+            s.task = Task(st.w, c, core, home=c.home); c.children.add(s.task); s.wait = StartWait(s.task)
         return s.wait.poll(cx)
     def drop(s):
         if s.wait: s.wait.drop()
@@ -793,25 +846,37 @@ class StartWait(Op):
         if s.queued: s.give(v)
     def done(s, cx, v): return step(cx)
     def drop(s): s.queued = False
-class StartChild:
-    def __init__(s, start, cradle): s.start, s.cradle, s.sleep, s.body = start, cradle, Sleep(start.p['ready']), None
+class StartChild:                                       # sleeps, does `before`, says that it is ready, goes on with `body`
+    def __init__(s, start, cradle): s.start, s.cradle, s.now, s.moved = start, cradle, Sleep(start.p['ready']), False; s.steps = ['before'] * ('before' in start.p)
     def poll(s, cx):
-        if s.sleep:
-            if s.sleep.poll(cx) is PENDING: return PENDING
-            s.sleep = None
-            if s.start.p['silent'] or not s.ready(cx.region): s.start.w.stat['start_unheard'] += 1; return ('ok',)
-            cx = cx.but(locals=cx.region.locals, brk=cx.region.inner_brk); s.body = s.start.body
-        return s.body.poll(cx)
+        w, p = s.start.w, s.start.p
+        while not s.moved:
+            try: r = s.now.poll(cx)
+            except Panic: w.stat['start_panicked'] += 1; raise
+            if r is PENDING: return PENDING
+            if r[0] == 'err': w.stat['start_failed'] += 1; s.now = None; return r
+            if s.steps: s.now = build(w, p[s.steps.pop()]); continue
+            s.now = None
+            if p['silent'] or not s.ready(cx.region): w.stat['start_unheard'] += 1; return ('ok',)
+            s.moved, s.now = True, s.start.body
+            c, h = cx.region, cx.region.parent.home; cx = cx.but(locals=c.locals, brk=c.inner_brk, leaks=h.leaks if h else ())
+        return s.now.poll(cx)
     def ready(s, c):                                    # it moves from the cradle to the nursery
         n, cradle, t = s.start.n, c.parent, s.cradle.task
         if cradle.cancelled() and ON('caller-gone'): return False
-        if not n.admits(): s.cradle.wait.say('closed'); return False
+        if not n.takes(): s.cradle.wait.say('closed'); return False
         cradle.children.discard(t); cradle.kids.remove(c); n.children.add(t); n.kids.append(c); t.nursery = c.parent = c.parent0 = n
-        c.lex, c.locals, c.brk, c.inner_brk = n.lex | {n.n}, n.locals, n.inner_brk, n.inner_brk
-        cradle.answers = None; n.answered(); c.known = c.reach()
+        if t.home: t.home.tasks.remove(t); t.home = n.home; n.home.add(t)
+        old, new = (c.lex, c.locals, c.brk), (n.lex | {n.n}, n.locals, n.inner_brk)
+        def rebase(x):                                  # with it goes what it has taken over
+            x.lex, x.locals, x.brk, x.inner_brk = [a - b | d for a, b, d in zip((x.lex, x.locals, x.brk, x.inner_brk), old + old[2:], new + new[2:])]
+            for i in x.items: i.brk = i.brk - old[2] | new[2]
+            for k in [*x.sub, *(t.core for t in x.children), *(t.core for t in x.adopted)]: rebase(k)
+        rebase(c); cradle.answers = None; n.answered(); c.known = c.reach()
         if c.cancelled(): c.verdict, c.grace_poll = 'run', c.poll_no
         s.start.w.stat['start_moved'] += 1; s.cradle.wait.say('ready'); return True
-    def drop(s): (s.sleep or s.body).drop()
+    def drop(s):
+        if s.now: s.now.drop()
 class Own:                                              # an end of a channel: dropped with the body that it was moved into
     def __init__(s, w, ch, ends, body): s.w, s.ch, s.ends, s.body = w, ch, ends, body
     def poll(s, cx):
@@ -949,7 +1014,7 @@ def build(w, p):
     if op in ('sleep', 'io'): return Sleep(inf(p['ms']), op == 'io')
     if op == 'seq': return Seq([build(w, x) for x in p['do']])
     if op == 'scope': return Region('scope', b(), p['id'], 0, inf(p['after']), p['grace'], fail=p['fail'])
-    if op == 'nursery': return Region('nursery', b(), p['id'], collect=p['collect'])
+    if op == 'nursery': return Region('nursery', b(), p['id'], collect=p['collect'], local=p.get('local', False))
     if op == 'shield': return Region('shield', b(), p['id'], 2, inf(p['after']))
     if op == 'graceful': return Region('graceful', b(), p['id'], 1, inf(p['after']))
     if op == 'thread': return Region('shield', Job(p['ms']), p['id'], 2, owned=True)
@@ -986,9 +1051,9 @@ def build(w, p):
     if op == 'leak': return Hold(b(), p['ms'], leak=True)
     def spawn(cx):
         n = w.named.get(p['in'])
-        if n and n.admits():
+        if n and n.takes():
             for o in owns(p['body']): w.chans.get(o['chan']) and w.chans[o['chan']].moved.update(o['ends'])
-            t = Task(w, n, Core(w, 'task', n, build(w, p['body']), p['task']), p['daemon']); n.children.add(t); w.handles[p['task']] = t
+            t = Task(w, n, Core(w, 'task', n, build(w, p['body']), p['task']), p['daemon'], home=n.home); n.children.add(t); w.handles[p['task']] = t
             w.stat.update(daemons=p['daemon'])
         else:
             for o in owns(p['body']):
@@ -1006,7 +1071,7 @@ def build(w, p):
     return Call(locals()[op])
 
 def driven(c):                                          # ground truth: is there somebody who polls it when it is woken?
-    while c.kind not in ('task', 'root') and not c.reaped:
+    while c.kind != 'root' and not c.reaped and (c.kind != 'task' or c.task.home):        # a child of a local nursery is polled with it
         if c.held(): return False
         c = c.parent
     return True
@@ -1041,12 +1106,12 @@ def run(w, prog, host_drop=INF):
             if w.spurious and w.rng.random() < w.spurious: w.rng.choice(sorted((t for t in w.tasks if isinstance(t, Task)), key=lambda t: t.core.n)).ready = True     # nobody woke it
             w.phase = 'code'; continue
         if w.rng.random() < w.spurious: ready = sorted(w.tasks, key=lambda t: t.core.n)
-        t = ready[0] if w.det else w.pick(ready); t.ready = False; w.current = t
+        t = ready[0] if w.det else w.pick(ready); t.ready = False; w.current, w.stack = t, [t]
         if isinstance(t, Task): t.begin()
         if t is rt: root.drive(Cx(rt, None, rt.wake))
         elif not t.reaper and t.core.started and w.rng.random() < w.abort_p: w.stat['aborts'] += 1; t.abort()
         else: t.poll()
-        w.current = None
+        w.current, w.stack = None, []
     w.current = None
     if root.life != 'closed':                           # L30
         live = [t for t in w.tasks if t is not rt and t.core.kind == 'task' and t.core.life != 'closed']
@@ -1113,6 +1178,14 @@ def generate(seed, weights=WEIGHTS, depth=7, size=70):
         body = p(d - 1, env + (t,), encl + (t,))
         if dm: body = dict(op='seq', do=[body, dict(op='sleep', ms=None)])
         tasks.append((t, dm)); return dict(op='spawn', task=t, **{'in': n}, daemon=dm, body=body)
+    def before(d, env, encl):                           # what a started child does before it is ready: it may fail, and has something to clean up
+        r, err = rng.random(), lambda: dict(op='err', id=new('e'))
+        if r < .3: return err()
+        if r < .4: return dict(op='seq', do=[dict(op='defer', **fin(d - 1, encl)), err()])
+        if r < .5: return dict(op='seq', do=[p(d - 1, env, encl), err()])
+        if r < .55 and weights.get('panic'): return dict(op='panic', id=new('e'))
+        if r < .65: return dict(op='shield', id=new('h'), after=None, body=dict(op='seq', do=[S(rng.randint(1, 5)), err()]))
+        return p(d - 1, env, encl)
     def p(d, env, encl):
         left[0] -= 1
         k = rng.choices(kinds, ws)[0] if d > 0 and left[0] > 0 else rng.choice(['sleep', 'io'])
@@ -1127,9 +1200,10 @@ def generate(seed, weights=WEIGHTS, depth=7, size=70):
         if k == 'bracket': r = fin(d - 1, encl); return dict(op=k, id=new('b'), release=r, body=sub())
         if k == 'local': return dict(op=k, id=new('l'), body=sub())
         if k == 'spawn': return p_spawn(d, env, encl)
-        if k == 'start':
+        if k in ('start', 'begin'):
             r = p_spawn(d, env, encl)
-            if not r['daemon']: r.update(op=k, ready=rng.randint(0, 3), silent=rng.random() < .15)
+            if not r['daemon']: r.update(op='start', ready=rng.randint(0, 3), silent=rng.random() < .15)
+            if not r['daemon'] and k == 'begin': r['before'] = before(d - 1, env, encl + (r['task'],))
             return r
         if k == 'cancel': return dict(op=k, target=rng.choice((list(env) + [t for t, _ in tasks[-2:]]) + ['root'] * (rng.random() < .15) or ['s0']), grace=rng.choice([0, 0, 3]))
         if k == 'move': return dict(op=k, target=rng.choice([e for e in env if e[0] in 'sh'] or ['s0']), after=rng.choice([None, 0, 1, 2, 4]))
@@ -1221,6 +1295,7 @@ def generate(seed, weights=WEIGHTS, depth=7, size=70):
     return dict(op='seq', do=[p(depth, (), ()) for _ in range(3)])
 
 SYNC = {**WEIGHTS, 'commit': 4, 'start': 6, 'sems': 12, 'conds': 9}
+LOCAL = {**WEIGHTS, 'commit': 4, 'err': 1.5, 'begin': 6, 'pipe': 3, 'workers': 1, 'ev': 1, 'sems': 2, 'conds': 1}
 DEP = {**WEIGHTS, 'commit': 5, 'here': 2, 'pipe': 12, 'workers': 4, 'ev': 4}
 TAME = {**DEP, **dict.fromkeys('select hold blink leak lazy move drop_after'.split(), 0)}      # Kahn networks under deadlines: for determinism
 def generate_dep(seed, weights=DEP, sparse=False, size=60, spread=1000):
@@ -1246,10 +1321,10 @@ def quick(seed, prog, k, **kw):
     try: run(w, prog, **kw)
     except AssertionError as e: return w, str(e)
     return w, None
-def dep(n, seed0=0, **kw):
+def dep(n, seed0=0, make=generate_dep, **kw):
     fails, st, first = collections.Counter(), collections.Counter(), {}
     for seed in range(seed0, seed0 + n):
-        prog, rng = generate_dep(seed, **kw), random.Random(seed ^ 0x5eed)
+        prog, rng = make(seed, **kw), random.Random(seed ^ 0x5eed)
         try: w, m = quick(seed, prog, rng.randint(0, 7), host_drop=rng.choice([INF] * 20 + [rng.randint(1, 12)]))
         except Exception as e:
             if not BREAK: raise
@@ -1333,6 +1408,66 @@ def hand():                                             # hand-written programs 
     P['a start in cancelled code']=nur('n',scope('s',2,shield('h',sleep(3)),start('t','n',0,commit('T')),commit('K')),commit('L'))
     blink=lambda ms,f,body: dict(op='blink',ms=ms,mute=True,body=body,**{'for':f})
     P['the end of a sleep that foreign code is quiet about']=blink(3,3,scope('s',4,sleep(4),commit('k')))
+    let_in=lambda *b: chan('q',1,False,nur('n',spawn('p','n',own('q','tx',send('i1','q',False),send('i2','q',False),commit('P'))),sleep(1),*b))
+    P['a send that is let in, refused and then cancelled']=let_in(own('q','rx',recv('r','q',False)),cancel('p'))
+    P['a send that is let in, cancelled and then refused']=let_in(own('q','rx',recv('r','q',False),cancel('p')))
+    # L41: a local nursery, and what becomes of its children when it is dropped, held or forgotten; `told` notes when the handle of t says that it has ended
+    loc=lambda id,*b: dict(nur(id,*b),local=True); local=lambda id,*b: dict(op='local',id=id,body=seq(*b)); err=dict(op='err',id='e1'); panic=dict(op='panic',id='e1')
+    told=spawn('w','m',sleep(1),dict(op='await',id='a',task='t'),commit('W')); child=lambda *b: spawn('t','n',*b); thread=dict(op='thread',id='h',ms=6); last=lambda id,*b: dict(op='defer',id=id,budget=9,need=None,body=seq(*b))
+    gone=lambda *b: nur('m',told,drop(2,loc('n',*b,sleep())),commit('K')); begin=lambda t,n,ready,before,*b: dict(start(t,n,ready,*b),before=before); caught=lambda ms,x: drop(ms,join(x,sleep()))
+    P['local: children are dropped in place, shields too']=gone(child(local('l',shield('h',sleep(5),commit('T')))))
+    P['local: the finalizer of a dropped child is waited for']=gone(child(defer('c',4),sleep()))
+    P['local: the thread of a dropped child is waited for']=gone(child(thread,commit('T')))
+    P['local: what a dropped child has lost before is waited for']=gone(child(drop(1,nur('o',spawn('u','o',shield('g',sleep(4),commit('U'))),sleep())),sleep()))
+    P['local: the children of a nursery further in are waited for']=gone(child(nur('o',spawn('u','o',shield('g',sleep(5),commit('U'))))))
+    P['local: the children of a local nursery further in are dropped']=gone(child(loc('o',spawn('u','o',shield('g',sleep(5),commit('U'))))))
+    P['local: a dropped child that was asked to stop before']=gone(child(shield('h',sleep(5),commit('T'))),sleep(1),cancel('t'))
+    P['local: a dropped child that has failed and cleans up']=gone(child(defer('c',4),err))
+    P['local: a panic in the finalizer of a dropped child']=gone(child(last('c',sleep(1),panic),sleep()))
+    P['local: no child is taken when the future is gone']=gone(child(last('c',sleep(1),spawn('u','n',commit('U')),commit('C')),sleep()))
+    P['local: no child is started when the future is gone']=gone(child(last('c',sleep(1),start('u','n',1,commit('U')),commit('C')),sleep()))
+    P['local: children stand still while the nursery is held']=blink(2,4,loc('n',child(sleep(3),commit('T'))))
+    P['local: a held nursery counts as undriven, and its children are dropped']=nur('m',told,scope('s',5,local('l',hold(2,loc('n',child(local('x',defer('c',3),sleep())),sleep()),sleep()))),commit('K'))
+    P['local: children are forgotten with their nursery']=nur('m',told,scope('s',None,dict(op='leak',ms=2,body=loc('n',child(local('l',defer('c',3),sleep())),sleep())),commit('K')))
+    P['local: a finalizer in the body that is held past its budget']=hold(1,loc('n',dict(op='bracket',id='b',release=dict(id='c',budget=4,need=2,body=sleep(2)),body=sleep(0))),sleep(9))
+    P['local: a daemon is cancelled when only it is left']=loc('n',dict(op='spawn',task='d',daemon=True,body=sleep(),**{'in':'n'}),child(sleep(2),commit('T')))
+    P['local: an error of a child']=loc('n',child(sleep(1),err),spawn('u','n',sleep(5),commit('U')),sleep(5),commit('B'))
+    P['local: a panic of a child']=loc('n',child(sleep(1),panic),spawn('u','n',defer('c',2),sleep(5),commit('U')),sleep(5),commit('B'))
+    P['local: a cut child voids the value']=seq(scope('s',3,loc('n',child(sleep())),commit('K')),commit('L'))
+    P['local: a child that was cancelled by itself voids nothing']=seq(loc('n',child(sleep()),sleep(1),cancel('t')),commit('K'))
+    P['local: a child that is cancelled before its first poll']=seq(loc('n',child(defer('c',1),commit('T')),cancel('t')),commit('K'))
+    P['local: a later error goes to the hook']=loc('n',child(sleep(1),err),spawn('u','n',shield('h',sleep(3)),dict(op='err',id='e2')),sleep(5))
+    P['local: a panic of the body waits for the children']=loc('n',child(defer('c',3),sleep()),sleep(1),panic)
+    P['local: all errors of a collecting one']=dict(loc('n',child(sleep(1),err),spawn('u','n',sleep(2),dict(op='err',id='e2')),sleep(3),commit('B')),collect=True)
+    P['local: a child that spawns while the nursery waits for it']=seq(loc('n',child(sleep(2),spawn('u','n',sleep(2),commit('U')))),commit('K'))
+    P['local: locals around it outlive the children']=seq(scope('s',3,local('l',loc('n',child(defer('c',4),sleep())),commit('no'))),commit('K'))
+    P['local: a shield in a child is waited for']=seq(scope('s',2,loc('n',child(shield('h',sleep(5),commit('T')))),commit('no')),commit('K'))
+    P['local: deadline = end of a child operation']=seq(scope('s',3,loc('n',child(io(3),commit('T'))),commit('K')),commit('L'))
+    P['local: a child in a nursery in a local one']=seq(loc('n',child(nur('o',spawn('u','o',sleep(2),commit('U')))),spawn('v','n',loc('p',spawn('x','p',sleep(3),commit('X'))))),commit('K'))
+    for fo in (False,True):
+        f='foreign' if fo else 'foster'
+        P[f'local: consumer/producer under a deadline, {f}']=scope('s',5,chan('q',1,fo,loc('n',spawn('p','n',own('q','tx',send('i1','q',fo),sleep(2),send('i2','q',fo),sleep())),spawn('c','n',own('q','rx',drain('r','q',fo),commit('COMMIT'))))))
+        P[f'local: request from a join branch polled after it, {f}']=join(scope('s',None,chan('q',1,fo,loc('n',spawn('t','n',own('q','tx',sleep())),own('q','rx',drain('r','q',fo),commit('COMMIT'))))),seq(io(3),cancel('s')))
+    # a `start` whose child fails before it is ready: the error or panic comes out of it, and does not touch the nursery
+    for nn,kind in ((nur,'start'),(loc,'local start')):
+        P[f'{kind}: an error before the child is ready comes out']=nn('n',begin('t','n',2,err),commit('K'))
+        P[f'{kind}: it does not touch the nursery']=nn('n',spawn('u','n',sleep(6),commit('U')),caught(4,begin('t','n',2,err,commit('T'))),commit('K'))
+        P[f'{kind}: the child cleans up before the error comes out']=nn('n',spawn('u','n',sleep(4),commit('U')),begin('t','n',1,seq(defer('c',4),err)),commit('K'))
+        P[f'{kind}: a panic before the child is ready comes out']=nn('n',spawn('u','n',defer('c',1),sleep(6),commit('U')),begin('t','n',2,panic),commit('K'))
+        P[f'{kind}: the error of a child whose caller is cancelled']=nn('n',scope('s',2,begin('t','n',1,shield('h',sleep(4),err)),commit('K')),commit('L'))
+        P[f'{kind}: a child that is ready behind a shield, when its caller is cancelled']=nn('n',scope('s',2,begin('t','n',1,shield('h',sleep(4)),commit('T')),commit('K')),commit('L'))
+        P[f'{kind}: an error in the instant in which the caller is cancelled']=nn('n',scope('s',3,begin('t','n',3,err),commit('K')),commit('L'))
+        P[f'{kind}: the error of a child whose caller is dropped']=nn('n',drop(2,begin('t','n',1,shield('h',sleep(3),err))),commit('K'))
+        P[f'{kind}: the panic of a child whose caller is dropped']=nn('n',drop(2,begin('t','n',1,seq(last('c',sleep(1),panic),sleep()))),commit('K'),sleep(9),commit('L'))
+        P[f'{kind}: the nursery waits for a start that fails']=nur('m',spawn('u','m',nn('n',sleep(2)),commit('U')),sleep(1),caught(6,begin('t','n',3,err)),commit('K'))
+        P[f'{kind}: the finalizers of a child that was ready run as its own']=nn('n',begin('t','n',1,defer('c',2),sleep(2),commit('T')),commit('K'))
+        P[f'{kind}: no word, and something to clean up']=nn('n',dict(begin('t','n',1,defer('c',3),commit('T')),silent=True),commit('K'))
+        P[f'{kind}: what a child has lost before it was ready goes with it']=nur('m',spawn('u','m',nn('n',sleep(9),commit('B'))),sleep(1),begin('t','n',0,drop(1,nur('o',spawn('v','o',shield('h',sleep(6),commit('V'))),sleep())),sleep(1),commit('T')),commit('K'))
+        P[f'{kind}: a child into a nursery that has ended does not fail']=nur('m',spawn('u','m',nn('n',sleep(2)),commit('U')),sleep(3),begin('t','n',1,err),commit('K'))
+    P['local start: a caller that is dropped before the child is ready']=loc('n',drop(2,begin('t','n',1,shield('h',sleep(3),commit('T')))),commit('K'))
+    P['local start: a child that was ready stays when its caller is dropped, and goes with its nursery']=nur('m',drop(8,loc('n',drop(4,seq(start('t','n',1,sleep(4),commit('T'),sleep(9),commit('no')),sleep())),commit('K'),sleep())),commit('L'))
+    for name in [n for n in P if 'start' in n and ':' not in n or n.startswith('a child that')]:          # those above, with local nurseries
+        x=json.loads(json.dumps(P[name])); localize(x,random.Random(0),2); P['local start: '+name]=x
     return P
 # what the programs on permits, notifications and `start` have to commit, for the laws L4, L13, L14 and L40
 WANT={'permits go to the waiters in order': 'ra0 rb3 rc6', 'one who needs much is not overtaken': 'ra0 rb5 rc6', 'one who leaves lets those behind him through': 'ra0 rc3',
@@ -1347,17 +1482,65 @@ WANT={'permits go to the waiters in order': 'ra0 rb3 rc6', 'one who needs much i
     'the caller of start is cancelled in the instant in which the child is ready': 'K3 L3 T4', 'a nursery waits for a start': 'K4 T5 U5', 'a start into a nursery that has ended': 'K3 U2',
     'a start into a nursery whose children are cancelled': 'K1', 'the error of a child that was ready': 'K1', 'a caller of start that is dropped': 'K2',
     'a caller of start that is dropped when the child is ready': 'K3 T5', 'a start in cancelled code': 'L3'}
+# the same for local nurseries and for starts that fail, with what the root gives and when, for the laws L4, L13, L16, L19 to L22, L24, L28, L29, L31 to L34 and L41
+WANT.update({'a send that is let in, refused and then cancelled': 'P1 i10 i21 r1', 'a send that is let in, cancelled and then refused': 'i10 r1',
+    'local: children are dropped in place, shields too': 'K2 W2 | value 2', 'local: the finalizer of a dropped child is waited for': 'K2 W6 | value 6',
+    'local: the thread of a dropped child is waited for': 'K2 W6 | value 6', 'local: what a dropped child has lost before is waited for': 'K2 U4 W4 | value 4',
+    'local: the children of a nursery further in are waited for': 'K2 U5 W5 | value 5',
+    'local: the children of a local nursery further in are dropped': 'K2 W2 | value 2', 'local: a dropped child that was asked to stop before': 'K2 W2 | value 2',
+    'local: a dropped child that has failed and cleans up': 'K2 W4 | value 4', 'local: a panic in the finalizer of a dropped child': 'K2 W3 | panic:e1 3',
+    'local: no child is taken when the future is gone': 'C3 K2 W3 | value 3', 'local: no child is started when the future is gone': 'C4 K2 W4 | value 4',
+    'local: children stand still while the nursery is held': 'T6 | value 6', 'local: a held nursery counts as undriven, and its children are dropped': 'K8 W8 | value 8',
+    'local: children are forgotten with their nursery': 'K2 W5 | value 5', 'local: a finalizer in the body that is held past its budget': ' | value 10',
+    'local: a daemon is cancelled when only it is left': 'T2 | value 2', 'local: an error of a child': ' | err:e1 1', 'local: a panic of a child': ' | panic:e1 3',
+    'local: a cut child voids the value': 'L3 | value 3', 'local: a child that was cancelled by itself voids nothing': 'K1 | value 1',
+    'local: a child that is cancelled before its first poll': 'K0 | value 0', 'local: a later error goes to the hook': ' | err:e1 3',
+    'local: a panic of the body waits for the children': ' | panic:e1 4', 'local: all errors of a collecting one': 'B3 | err:e1 3',
+    'local: a child that spawns while the nursery waits for it': 'K4 U4 | value 4', 'local: locals around it outlive the children': 'K7 | value 7',
+    'local: a shield in a child is waited for': 'K5 T5 no5 | value 5', 'local: deadline = end of a child operation': 'K3 L3 T3 | value 3',
+    'local: a child in a nursery in a local one': 'K3 U2 X3 | value 3', 'local: consumer/producer under a deadline, foster': 'i10 i22 r0 r2 | value 5',
+    'local: request from a join branch polled after it, foster': ' | value 3', 'local: consumer/producer under a deadline, foreign': 'i10 i22 r0 r2 | value 5',
+    'local: request from a join branch polled after it, foreign': ' | value 3', 'start: an error before the child is ready comes out': ' | err:e1 2',
+    'start: it does not touch the nursery': 'K4 U6 | value 6', 'start: the child cleans up before the error comes out': 'U4 | err:e1 5',
+    'start: a panic before the child is ready comes out': ' | panic:e1 3', 'start: the error of a child whose caller is cancelled': ' | err:e1 5',
+    'start: a child that is ready behind a shield, when its caller is cancelled': 'L5 | value 5',
+    'start: an error in the instant in which the caller is cancelled': ' | err:e1 3', 'start: the error of a child whose caller is dropped': 'K2 | value 4',
+    'start: the panic of a child whose caller is dropped': 'K2 | panic:e1 3', 'start: the nursery waits for a start that fails': 'K7 U4 | value 7',
+    'start: the finalizers of a child that was ready run as its own': 'K1 T3 | value 5', 'start: no word, and something to clean up': 'K4 | value 4',
+    'start: what a child has lost before it was ready goes with it': 'B9 K2 T3 V7 | value 9',
+    'start: a child into a nursery that has ended does not fail': 'K3 U2 | value 3', 'local start: an error before the child is ready comes out': ' | err:e1 2',
+    'local start: it does not touch the nursery': 'K4 U6 | value 6', 'local start: the child cleans up before the error comes out': 'U4 | err:e1 5',
+    'local start: a panic before the child is ready comes out': ' | panic:e1 3', 'local start: the error of a child whose caller is cancelled': ' | err:e1 5',
+    'local start: a child that is ready behind a shield, when its caller is cancelled': 'L5 | value 5',
+    'local start: an error in the instant in which the caller is cancelled': ' | err:e1 3', 'local start: the error of a child whose caller is dropped': 'K2 | value 2',
+    'local start: the panic of a child whose caller is dropped': 'K2 | panic:e1 3', 'local start: the nursery waits for a start that fails': 'K7 U4 | value 7',
+    'local start: the finalizers of a child that was ready run as its own': 'K1 T3 | value 5', 'local start: no word, and something to clean up': 'K4 | value 4',
+    'local start: what a child has lost before it was ready goes with it': 'B9 K2 T3 V7 | value 9',
+    'local start: a child into a nursery that has ended does not fail': 'K3 U2 | value 3',
+    'local start: a caller that is dropped before the child is ready': 'K2 | value 2',
+    'local start: a child that was ready stays when its caller is dropped, and goes with its nursery': 'K4 L8 T5 | value 8',
+    'local start: a child that says that it is ready': 'K2 T4 | value 4', 'local start: a child that ends without a word': 'K2 | value 2',
+    'local start: the caller of start is cancelled before the child is ready': 'L2 | value 2',
+    'local start: the caller of start is cancelled when the child is ready': 'K2 L3 T7 | value 7',
+    'local start: the caller of start is cancelled in the instant before the child is ready': 'L3 | value 3',
+    'local start: the caller of start is cancelled in the instant in which the child is ready': 'K3 L3 T4 | value 4',
+    'local start: a nursery waits for a start': 'K4 T5 U5 | value 5', 'local start: a start into a nursery that has ended': 'K3 U2 | value 3',
+    'local start: a start into a nursery whose children are cancelled': 'K1 | value 1', 'local start: a caller of start that is dropped': 'K2 | value 2',
+    'local start: a caller of start that is dropped when the child is ready': 'K3 | value 3', 'local start: a start in cancelled code': 'L3 | value 3'})
 OPEN = ('C3 ', 'C3b', 'C4')                             # foreign: not the same for all schedules, or not as wanted: findings
-def hand_check():
+def hand_check(new=None):                               # new: only the programs on local nurseries and on starts that fail, or only the others
     bad = collections.Counter()
     for name, p in hand().items():
+        if new not in (None, ':' in name): continue
         if name.startswith(OPEN) and name.endswith('foreign'): continue
         ds = set()
         for k in range(48):
             w, e = quick(1, p, k)
             if e: bad[e] += 1
             else: ds.add(digest(w))
-            if not e and WANT.get(name, got := ' '.join(f'{c[0]}{c[2]}' for c in sorted(w.commits))) != got: bad['commits: ' + name] += 1
+            if e: continue
+            o = observe(w); got = ' '.join(f'{c[0]}{c[2]}' for c in o['commits']); want, _, end = WANT.get(name, got).partition(' | ')
+            if want != got or end and end != f"{o['root']} {o['end']}": bad['commits: ' + name] += 1
             if name[:2] == 'F1' and not w.commits: bad['L18 the form of a masked scope was lost'] += 1
             if 'deadline = end' in name and w.cores[1].out != ('ok',): bad['L12 an operation that ends at the deadline lost'] += 1
         if len(ds) > 1: bad['determinism: ' + name.split(' ')[0]] += 1
@@ -1373,6 +1556,7 @@ def depmutants(n):
     BREAK.clear()
 OLD = {'cut-blocked', 'give-live', 'give', 'gate-op', 'never-polled', 'wakes-first', 'sleep-given', 'needs'}
 
+LOCAL_COVER = 'local_nurseries local_polls local_dropped local_leaked local_residue start_moved start_unheard start_failed start_panicked razed_tasks'.split()
 COVER = 'adopt_kids adopt_nested adopt_running adopt_owned lost_foreign lost_undriven lost_leaked undriven_shield undriven_running escalated holds leaks cut parked cancelled_form leaf_parked awaited moved daemons raii raii_exempt raii_waited bounded bound_tight aborts razed razed_tasks razed_cleanups'.split()
 def check(n, seed0=0, cover=True):
     global PATIENCE
@@ -1395,7 +1579,7 @@ def check(n, seed0=0, cover=True):
 # ---- conformance vectors ---------------------------------------------------------------------------------------------------
 def observe(w):
     label = lambda c: 'parked' if c.cut_off and c.out[0] == 'abandoned' else dict(ok='value').get(c.out[0], c.out[0])
-    out = lambda c: label(c) + (':' + ','.join(c.out[1][:1] if c.out[0] == 'panic' else c.out[1]) if c.out[0] in ('err', 'panic') else '')
+    out = lambda c: 'cancelled' if c.kind == 'task' and c.lost else label(c) + (':' + ','.join(c.out[1][:1] if c.out[0] == 'panic' else c.out[1]) if c.out[0] in ('err', 'panic') else '')
     cl = {}
     for i in sorted((i for i in w.cleanups if i.begin is not None), key=lambda i: (i.core.n if i.core else 0)):
         cl.setdefault(i.owner.id or i.owner.label or i.owner.item.id, []).append([i.id, i.status, i.begin, i.end])
@@ -1410,8 +1594,16 @@ def linked(seed):                                       # half of them with time
 def sync(seed):                                         # as `linked`; few cut each other off
     rng = random.Random(seed); size = rng.choice([12, 25, 40]); sparse = rng.random() < .6; tame = rng.random() < .5
     return generate_dep(seed, {**SYNC, **dict.fromkeys('select blink leak lazy move'.split() + ['hold', 'drop_after'] * tame, 0)}, sparse, size, 20)
-LANGUAGES = dict(plain=plain, dep=linked, sync=sync)
-PREFIX = dict(plain='', dep='d', sync='y')
+def local(seed):                                        # half of the nurseries, or all, are local; children that are started may fail before they are ready
+    rng = random.Random(seed); size = rng.choice([12, 25, 40]); sparse = rng.random() < .5; tame = rng.random() < .5; share = rng.randint(1, 2)
+    p = generate_dep(seed, {**LOCAL, **dict.fromkeys('select lazy move blink'.split() * tame, 0)}, sparse, size, 20); localize(p, random.Random(seed), share); return p
+def localize(x, rng, share):
+    if isinstance(x, list): [localize(y, rng, share) for y in x]
+    elif isinstance(x, dict):
+        if x.get('op') == 'nursery' and rng.randint(0, 1) < share: x['local'] = True
+        for k in sorted(x): localize(x[k], rng, share)
+LANGUAGES = dict(plain=plain, dep=linked, sync=sync, local=local)
+PREFIX = dict(plain='', dep='d', sync='y', local='l')
 def outcomes(seed, prog, n, first=True):                # of n schedules, as JSON; until the second one, if only the first counts
     global PATIENCE
     runs, st = collections.Counter(), collections.Counter()
@@ -1428,7 +1620,7 @@ def outcomes(seed, prog, n, first=True):                # of n schedules, as JSO
     return runs, st
 def vector(job):
     language, seed, schedules = job; prog = LANGUAGES[language](seed); runs, st = outcomes(seed, prog, schedules)
-    shows = dict(dep=('links', 'run_here'), sync=('acquired', 'notified', 'start_moved', 'start_unheard')).get(language, ('cancelled_form', 'parked', 'adopted', 'cut', 'made'))
+    shows = dict(dep=('links', 'run_here'), sync=('acquired', 'notified', 'start_moved', 'start_unheard'), local=('local_polls', 'start_failed', 'start_panicked')).get(language, ('cancelled_form', 'parked', 'adopted', 'cut', 'made'))
     if len(runs) == 1 and 'deadlock' not in runs and not st['step_beside'] and not st['quiet'] and any(st[k] for k in shows):
         return dict(seed=seed, language=language, program=prog, expect=json.loads(*runs))
 def vectors(n, seed, language='plain', schedules=None):     # None: a program that is left out
@@ -1488,16 +1680,21 @@ def self_check():
     assert not hand_check(), hand_check()
     fails, _, first = check(300, cover=False); assert not fails, (fails, first)
     fails, _, first = dep(300); fails.pop('I14 deadlock', 0); assert not fails, (fails, first)
+    fails, st, first = dep(1500, make=local); fails.pop('I14 deadlock', 0); assert not fails, (fails, first)
+    assert all(st[k] for k in LOCAL_COVER), ('coverage hole', [k for k in LOCAL_COVER if not st[k]])
     assert all(drop_equals_cancel(k)[0] for k in range(100)), 'I17'
-    for rule in ('cut-blocked', 'own-turn', 'request-wake,marks-first', 'give-live', 'form', 'never-polled', 'hand-on', 'leave-serves', 'queue', 'pass-on', 'given-wakes', 'pending', 'caller-gone'):
-        BREAK.update(rule.split(',')); assert hand_check(), ('not caught', rule); BREAK.clear()
+    old = ['cut-blocked', 'own-turn', 'request-wake,marks-first', 'give-live', 'form', 'never-polled', 'hand-on', 'leave-serves', 'queue', 'pass-on', 'given-wakes', 'pending', 'caller-gone']
+    new = ['local', 'in-place', 'handle-late', 'gone-refuses', 'start-error']
+    for rule in old + new:
+        BREAK.update(rule.split(',')); bad = hand_check(rule in new); BREAK.clear(); assert bad, ('not caught', rule)
+        print(f'without {rule}: {bad.total()} runs go wrong, {bad.most_common(1)[0][0]}')
     print('all is well')
 def drop_equals_cancel(seed):                           # I17: cut between two instants, by cancelling or by foreign drop
     out, d = [], random.Random(seed).randint(0, 6) + .5
     wts = {**WEIGHTS, **dict.fromkeys('shield graceful thread select join lazy hold blink leak panic crowd pair await drop_after'.split(), 0)}
-    prog = generate(seed, wts, 6, 50)
+    prog = generate(seed, wts, 6, 50); localize(prog, random.Random(seed), seed % 3)       # L41: dropped in place or cancelled
     for mode in ('cancel', 'drop'):
-        n = dict(op='nursery', id='n0', collect=False, body=json.loads(json.dumps(prog).replace('"in": "root"', '"in": "n0"')))
+        n = dict(op='nursery', id='n0', collect=False, local=seed % 2 == 1, body=json.loads(json.dumps(prog).replace('"in": "root"', '"in": "n0"')))
         p = dict(op='scope', id='s00', after=d, grace=0, fail=None, body=n) if mode == 'cancel' else dict(op='scope', id='s00', after=None, grace=0, fail=None, body=dict(op='drop_after', ms=d, body=n))
         w = run(World(7, det=True), p)
         early = {i.id: i.status for i in w.cleanups if i.registered < d}

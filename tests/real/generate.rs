@@ -175,7 +175,7 @@ impl Maker {
         } else {
             self.ops(depth + 1)
         };
-        let limit = Op { kind: Kind::MoveOn(time), parts: vec![inside] };
+        let limit = Op { kind: Kind::MoveOnAfter(time), parts: vec![inside] };
         let times = if endless { 1 + self.dice.below(40) as u8 } else { 1 };
         Op { kind: Kind::Repeat(times), parts: vec![Arc::new(vec![limit])] }
     }
@@ -187,7 +187,7 @@ impl Maker {
         let (kind, many) = match self.dice.below(50) {
             0..9 => (Kind::Nursery { collecting: self.dice.chance(20), daemons }, 1 + few),
             9..12 => (Kind::Local { daemons }, 1 + few),
-            12..15 => (Kind::MoveOn(self.dice.time(4000)), 1),
+            12..15 => (Kind::MoveOnAfter(self.dice.time(4000)), 1),
             15 => (Kind::FailAfter(self.dice.time(4000)), 1),
             16..22 => (Kind::Scope { slot, early: self.dice.chance(15) }, 1),
             22..24 => (Kind::Shield(self.dice.time(3000)), 1),

@@ -268,7 +268,7 @@ impl At {
                     body.await
                 };
                 match collecting {
-                    true => foster::collecting_nursery(open).await.map_err(|_| Oops),
+                    true => foster::NurseryOptions::new().collect_errors().run(open).await.map_err(|_| Oops),
                     false => foster::nursery(open).await,
                 }
             }
@@ -284,7 +284,7 @@ impl At {
                 };
                 foster::local_nursery(open).await
             }
-            Kind::MoveOn(us) => cut(foster::move_on_after(micros(us), part(0)).await),
+            Kind::MoveOnAfter(us) => cut(foster::move_on_after(micros(us), part(0)).await),
             Kind::FailAfter(us) => cut(foster::fail_after(micros(us), part(0)).await.ok()),
             Kind::Scope { slot, early } => {
                 let mut scope = CancelScope::new();
@@ -300,12 +300,12 @@ impl At {
             Kind::Shield(us) => {
                 // Nothing that was asked of the scopes around reaches what is inside.
                 let inside = At { world: world.clone(), requests: Vec::new() };
-                let scope = CancelScope::new().deadline_in(micros(us)).shielded();
+                let scope = CancelScope::new().deadline_after(micros(us)).shielded();
                 cut(scope.run(run(&inside, &op.parts[0])).await.ok())
             }
             Kind::Graceful { deadline, grace } => {
                 let inside = At { world: world.clone(), requests: Vec::new() };
-                let scope = CancelScope::new().deadline_in(micros(deadline)).grace(micros(grace));
+                let scope = CancelScope::new().deadline_after(micros(deadline)).grace(micros(grace));
                 cut(scope.run(foster::graceful(run(&inside, &op.parts[0]))).await.ok())
             }
             Kind::Bracket(budget) => {
@@ -316,12 +316,12 @@ impl At {
                     Ok(begun.finalizer())
                 };
                 let using = |_| body;
-                let bracket = foster::try_bracket(acquired, using, move |begun: Arc<_>, _| release(begun));
+                let bracket = foster::cleanup::try_bracket(acquired, using, move |begun: Arc<_>, _| release(begun));
                 bracket.budget(micros(budget)).await
             }
             Kind::Defer(budget) => {
                 let release = self.finalizer(op, 0);
-                foster::defer_within(micros(budget), release(world.finalizer()));
+                foster::cleanup::defer_within(micros(budget), release(world.finalizer()));
                 Ok(())
             }
             Kind::Select => {
@@ -342,13 +342,13 @@ impl At {
             }
             Kind::Unpolled { place, finish } => self.unpolled(op, place, finish).await,
             Kind::Join => {
-                let (first, second) = foster::join((part(0), part(1))).await;
+                let (first, second) = foster::combine::join((part(0), part(1))).await;
                 first.and(second)
             }
-            Kind::Race => foster::race((part(0), part(1))).await,
-            Kind::Gather => foster::gather(all()).await.map(drop),
+            Kind::Race => foster::combine::race((part(0), part(1))).await,
+            Kind::Gather => foster::combine::gather(all()).await.map(drop),
             Kind::AsCompleted => {
-                let mut stream = foster::as_completed(all());
+                let mut stream = foster::combine::as_completed(all());
                 while let Some(end) = stream.next().await {
                     end?;
                 }
@@ -381,13 +381,13 @@ impl At {
                 if finish { cut(held.await.ok()) } else { Ok(()) }
             }
             Place::AsCompleted => {
-                let mut held = foster::as_completed([part(0)]);
+                let mut held = foster::combine::as_completed([part(0)]);
                 part(1).await?;
                 if finish { held.next().await.unwrap_or(Ok(())) } else { Ok(()) }
             }
             Place::Produce => {
                 let inside = part(0);
-                let mut held = Box::pin(foster::produce(|mut out: combine::Emitter<End>| async move {
+                let mut held = Box::pin(foster::combine::produce(|mut out: combine::Emitter<End>| async move {
                     let end = inside.await;
                     out.emit(end).await;
                 }));

@@ -74,7 +74,7 @@ pub(crate) enum Kind {
     Local {
         daemons: u8,
     },
-    MoveOn(u32),
+    MoveOnAfter(u32),
     FailAfter(u32),
     /// With a handle in a slot; cancelled before it is entered, if `early`.
     Scope {
@@ -144,7 +144,7 @@ impl Op {
         match self.kind {
             Kind::Sleep(us) | Kind::Compute(us) | Kind::Thread(us) | Kind::Oneshot(us) => u64::from(us) + 1000,
             // They cut what is inside; its finalizers are counted inside.
-            Kind::MoveOn(us) | Kind::FailAfter(us) | Kind::Shield(us) => u64::from(us) + 1000 + inside,
+            Kind::MoveOnAfter(us) | Kind::FailAfter(us) | Kind::Shield(us) => u64::from(us) + 1000 + inside,
             Kind::Graceful { deadline, grace } => u64::from(deadline + grace) + 1000 + inside,
             Kind::Bracket(budget) | Kind::Defer(budget) => u64::from(budget) + 1000 + inside,
             Kind::Pipe { items, pace, .. } => (u64::from(pace) + 1000) * u64::from(items),
@@ -232,7 +232,7 @@ fn head(kind: Kind) -> String {
         Kind::Write(of) => format!("let _guard = rwlock{of}.write().await;"),
         Kind::Repeat(times) => format!("for _ in 0..{times}"),
         Kind::Loop => "loop // checkpoint().await, and".to_owned(),
-        Kind::MoveOn(time) => format!("move_on_after({}, async", us(time)),
+        Kind::MoveOnAfter(time) => format!("move_on_after({}, async", us(time)),
         Kind::FailAfter(time) => format!("fail_after({}, async", us(time)),
         Kind::Scope { slot, early: false } => format!("scope{slot}.run(async"),
         Kind::Scope { slot, early: true } => {

@@ -7,10 +7,12 @@ mod depth;
 mod fairness;
 mod idle;
 mod peers;
+mod rests;
 mod teardown;
 
 use std::sync::Arc;
 
+use foster::observer::{Observer, PrintOrphans};
 use foster::runtime::root;
 use foster_conformance::seen::ends;
 use foster_smol::Smol;
@@ -37,11 +39,22 @@ impl Plain {
 
 /// Runs a tree on a host of which plain tasks can be had, too. What is left of those at the end is dropped.
 fn on_host<T, F: Future<Output = T>>(host: Host, name: &'static str, body: impl FnOnce(Plain) -> F) -> T {
+    on_observed_host(host, name, Arc::new(PrintOrphans), body)
+}
+
+/// As [`on_host`], with an observer of the tree.
+fn on_observed_host<T, F: Future<Output = T>>(
+    host: Host,
+    name: &'static str,
+    observer: Arc<dyn Observer>,
+    body: impl FnOnce(Plain) -> F,
+) -> T {
     match host {
         Host::Smol(threads) => {
             let executor = Arc::new(smol::Executor::new());
             let (stop, stopped) = smol::channel::bounded::<()>(1);
-            let tree = root(Arc::new(Smol::on(&executor)), ends(name, body(Plain::Smol(executor.clone()))));
+            let body = ends(name, body(Plain::Smol(executor.clone())));
+            let tree = rests::tells(root(Arc::new(Smol::on(&executor)), body).observe(observer));
             std::thread::scope(|scope| {
                 for _ in 1..threads {
                     scope.spawn(|| smol::block_on(executor.run(stopped.recv())).is_err());
@@ -62,7 +75,8 @@ fn on_host<T, F: Future<Output = T>>(host: Host, name: &'static str, body: impl 
             let runtime = builder.enable_all().build().expect("tokio starts");
             let handle = runtime.handle().clone();
             let tokio = Arc::new(Tokio::on(handle.clone()));
-            runtime.block_on(root(tokio, ends(name, body(Plain::Tokio(handle)))))
+            let body = ends(name, body(Plain::Tokio(handle)));
+            runtime.block_on(rests::tells(root(tokio, body).observe(observer)))
         }
     }
 }

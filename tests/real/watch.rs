@@ -8,7 +8,8 @@ use std::task::Poll;
 use std::time::{Duration, Instant};
 use std::{fmt, thread};
 
-use foster::{CancelScope, Nursery, live_counts};
+use foster::observer::live_counts;
+use foster::{CancelScope, Nursery};
 
 use super::foreign::caught;
 use super::hosts::Host;
@@ -178,7 +179,7 @@ pub(crate) fn run_all(host: Host, programs: &[Arc<Program>]) -> Vec<Fault> {
 
 /// Notes a fault if there is more alive than before, also after a while.
 #[expect(clippy::disallowed_methods, reason = "outside of any runtime, waiting for threads that are ending")]
-fn still_alive(before: Option<foster::LiveCounts>, watched: &Watched) {
+fn still_alive(before: Option<foster::observer::LiveCounts>, watched: &Watched) {
     for _ in 0..500 {
         if live_counts() == before {
             return;
@@ -228,7 +229,7 @@ async fn side_by_side(host: Host, programs: &[Arc<Program>], watched: &Arc<Watch
 async fn one(number: usize, program: Arc<Program>, watched: Arc<Watched>) {
     let world = World::new();
     let at = At { world: world.clone(), requests: Vec::new() };
-    let mut scope = CancelScope::new().named(format!("program {number}")).deadline_in(program.deadline);
+    let mut scope = CancelScope::new().named(format!("program {number}")).deadline_after(program.deadline);
     // With a handle it is in the tree, with its deadline among the timers, before it is polled.
     let handle = scope.handle();
     let ended = caught(scope.grace(Duration::from_millis(3)).run(run(&at, &program.ops))).await;

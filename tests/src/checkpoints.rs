@@ -9,10 +9,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
+use foster::checkpoint_if_cancelled;
 use foster::{
-    CancelScope, Instant, LocalNursery, Nursery, bracket, checkpoint, checkpoint_if_cancelled, defer, graceful,
-    interval, is_cancelled, local_nursery, move_on_after, nursery, shield, sleep, sleep_forever, sleep_until, stopping,
-    to_thread, yield_now,
+    CancelScope, Instant, LocalNursery, Nursery, bracket, checkpoint, defer, graceful, interval, is_cancelled,
+    local_nursery, move_on_after, nursery, shield, sleep, sleep_forever, sleep_until, stopping, to_thread, yield_now,
 };
 
 use foster::sync::Event;
@@ -36,7 +36,7 @@ impl Wake for Counter {
 
 /// Starts an operation in cancelled code and polls it three times: it gets nowhere, registers nothing and wakes nobody.
 fn assert_parks<F: Future>(name: &str, operation: F) {
-    let before = foster::live_counts().map(|live_counts| (live_counts.timers, live_counts.scopes));
+    let before = foster::observer::live_counts().map(|live_counts| (live_counts.timers, live_counts.scopes));
     let counter = Arc::new(Counter::default());
     let waker = Waker::from(counter.clone());
     let mut operation = pin!(operation);
@@ -46,7 +46,7 @@ fn assert_parks<F: Future>(name: &str, operation: F) {
     }
     assert_eq!(counter.0.load(Ordering::SeqCst), 0, "{name} wakes its task in cancelled code");
     assert_eq!(
-        foster::live_counts().map(|live_counts| (live_counts.timers, live_counts.scopes)),
+        foster::observer::live_counts().map(|live_counts| (live_counts.timers, live_counts.scopes)),
         before,
         "{name} has registered something"
     );
@@ -879,6 +879,7 @@ macro_rules! checkpoints_suite {
             a_rendezvous_takes_two_that_are_not_cancelled,
             an_end_passes_over_cancelled_code,
             a_value_that_was_taken_back_is_no_news_for_cancelled_code,
+            a_value_that_was_taken_back_before_the_cancel_is_refused,
             news_passes_over_cancelled_code,
             permits_and_locks_pass_over_cancelled_code,
             cancelled_code_keeps_nobody_out,
@@ -887,6 +888,7 @@ macro_rules! checkpoints_suite {
             a_notification_passes_over_cancelled_code,
             what_was_given_before_the_cancel_is_taken,
             who_was_passed_over_may_wait_elsewhere,
+            who_was_passed_over_finds_the_condition_in_use_with_another_mutex,
             a_loop_of_ready_operations_starves_nobody,
         });
     };

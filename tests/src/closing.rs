@@ -6,11 +6,11 @@ use std::future::pending;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, PoisonError};
 
+use foster::cleanup::{BracketExit, ResourceGuard, defer_within, try_bracket};
+use foster::observer::OrphanKind;
+use foster::scope::ReasonKind;
 use foster::sync::Event;
-use foster::{
-    CancelScope, Exit, Instant, Lent, Nursery, OrphanKind, ReasonKind, bracket, defer, defer_within, move_on_after,
-    nursery, shield, sleep, sleep_forever, try_bracket,
-};
+use foster::{CancelScope, Instant, Nursery, bracket, defer, move_on_after, nursery, shield, sleep, sleep_forever};
 
 use crate::groups::probe::{Count, Log, assert_took, caught, crash, observed, text, until};
 use crate::harness::ms;
@@ -19,16 +19,16 @@ pub use held::*;
 
 /// A place for what a release was told.
 #[derive(Clone, Default)]
-struct Told(Arc<Mutex<Vec<Exit>>>);
+struct Told(Arc<Mutex<Vec<BracketExit>>>);
 
 impl Told {
-    fn note(&self, exit: Exit) {
+    fn note(&self, exit: BracketExit) {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).push(exit);
     }
 
     /// The one exit that was told.
     #[track_caller]
-    fn exit(&self) -> Exit {
+    fn exit(&self) -> BracketExit {
         let told = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         assert_eq!(told.len(), 1, "the release ran {} times", told.len());
         told[0].clone()
@@ -232,7 +232,7 @@ pub async fn a_bracket_that_returns_releases_with_success() {
     )
     .await;
     assert_eq!(out, 2);
-    assert!(matches!(told.exit(), Exit::Returned));
+    assert!(matches!(told.exit(), BracketExit::Returned));
     assert!(told.exit().is_success());
 }
 
@@ -252,7 +252,7 @@ pub async fn a_bracket_that_fails_releases_with_failure() {
     .await;
     assert_eq!(out, Err("constraint violated"));
     assert_took(start, ms(2));
-    assert!(matches!(told.exit(), Exit::Failed));
+    assert!(matches!(told.exit(), BracketExit::Failed));
 }
 
 /// L23: … it was cancelled from further out.
@@ -272,7 +272,7 @@ pub async fn a_bracket_that_is_cancelled_releases() {
     )
     .await;
     assert!(out.is_none());
-    assert!(matches!(told.exit(), Exit::Cancelled(_)));
+    assert!(matches!(told.exit(), BracketExit::Cancelled(_)));
 }
 
 /// L23, L32: … it panicked: the panic comes out after the release.
@@ -289,7 +289,7 @@ pub async fn a_bracket_that_panics_releases() {
     )))
     .await;
     assert_eq!(text(&*out.unwrap_err()), "in the use");
-    assert!(matches!(told.exit(), Exit::Panicked));
+    assert!(matches!(told.exit(), BracketExit::Panicked));
 }
 
 /// L23, L27: … foreign code dropped it: the scope around waits for the release.
@@ -318,7 +318,7 @@ pub async fn a_bracket_that_is_dropped_releases_and_is_waited_for() {
         .unwrap();
     assert_took(start, ms(2));
     match told.exit() {
-        Exit::Cancelled(Some(reason)) => assert_eq!(reason.kind(), ReasonKind::Abandoned),
+        BracketExit::Cancelled(Some(reason)) => assert_eq!(reason.kind(), ReasonKind::Abandoned),
         exit => panic!("{exit:?}"),
     }
 }
@@ -427,7 +427,8 @@ pub async fn a_release_past_its_budget_is_cancelled() {
 pub async fn a_resource_that_leaves_its_bracket_is_not_released() {
     let released = Count::new();
     let up = released.clone();
-    let guard: Lent<&str> = bracket(async { "resource" }, async |lent| lent, |_, _| async move { up.up() }).await;
+    let guard: ResourceGuard<&str> =
+        bracket(async { "resource" }, async |lent| lent, |_, _| async move { up.up() }).await;
     assert_eq!((*guard, released.value()), ("resource", 0));
     drop(guard);
     assert_eq!(released.value(), 0);

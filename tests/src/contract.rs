@@ -12,6 +12,7 @@
 
 #![expect(clippy::missing_panics_doc, reason = "panicking is how each of these functions reports")]
 
+use std::any::TypeId;
 use std::cell::Cell;
 use std::convert::Infallible;
 use std::fmt;
@@ -26,7 +27,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::Duration;
 
-use foster::runtime::{Runtime, Timer, root};
+use foster::runtime::{Runtime, Timer, capability, root};
 use foster::{Instant, Nursery};
 
 /// Makes one test of each clause.
@@ -57,6 +58,7 @@ macro_rules! contract {
             r3_job_is_never_polled_twice_at_a_time
             r4_panic_of_a_child_does_not_reach_the_runtime
             r5_clock_never_goes_back
+            r5_instants_convert_without_loss
             r6_timer_never_fires_early
             r6_timer_in_the_past_fires_at_once
             r6_timer_armed_again_fires_at_the_new_instant
@@ -70,6 +72,7 @@ macro_rules! contract {
             r11_busy_tree_starves_no_other
             r12_waiting_thread_goes_on_when_it_is_woken
             r13_time_passes_for_a_job_that_asks
+            r14_what_nobody_offers_is_absent
         }
         $crate::contract! { @given $host;
             r2_job_for_a_dead_runtime_is_dropped_at_once
@@ -272,6 +275,25 @@ pub fn r5_clock_never_goes_back(runtime: &Arc<dyn Runtime>) {
             });
         }
     });
+}
+
+/// R5: a clock that is the host's converts without loss, and to what the host shows; a virtual one converts nothing.
+#[expect(clippy::disallowed_methods, reason = "the host's clock is what is compared with")]
+pub fn r5_instants_convert_without_loss(runtime: &Arc<dyn Runtime>) {
+    let before = std::time::Instant::now();
+    let now = runtime.now();
+    let after = std::time::Instant::now();
+    let Some(on_host) = runtime.instant_to_std(now) else {
+        assert_eq!(runtime.instant_from_std(before), None, "a virtual clock converts nothing");
+        return;
+    };
+    assert!(before <= on_host && on_host <= after, "the host's clock shows another time");
+    assert_eq!(runtime.instant_from_std(on_host), Some(now));
+    let later = now + Duration::from_nanos(1_500_000_001);
+    let later_on_host = runtime.instant_to_std(later).expect("it is near");
+    assert_eq!(later_on_host - on_host, later - now);
+    assert_eq!(runtime.instant_from_std(later_on_host), Some(later));
+    assert_eq!(runtime.instant_to_std(Instant::NEVER), None, "never comes on no clock");
 }
 
 /// R6: a wake comes once the clock has reached the instant. Earlier wakes are for nothing, and do not replace it.
@@ -501,6 +523,39 @@ pub fn r13_time_passes_for_a_job_that_asks(runtime: &Arc<dyn Runtime>) {
     };
     runtime.blocking(Box::new(work)).expect("a thread can be had");
     receive(&receiver);
+}
+
+/// R14: what no runtime offers is absent, on a foreign thread, in a task, and in a `Drop` that runs because of a panic; the error names the
+/// runtime.
+pub fn r14_what_nobody_offers_is_absent(runtime: &Arc<dyn Runtime>) {
+    trait NobodyHasThis: Send + Sync {}
+
+    struct AskOnDrop(Arc<dyn Runtime>, mpsc::Sender<()>);
+
+    impl Drop for AskOnDrop {
+        fn drop(&mut self) {
+            assert!(self.0.capability(TypeId::of::<Arc<dyn NobodyHasThis>>()).is_none());
+            send(&self.1);
+        }
+    }
+
+    let (asked, receiver) = mpsc::channel();
+    let asks = AskOnDrop(Arc::clone(runtime), asked);
+    let unwound = catch_unwind(AssertUnwindSafe(move || {
+        let _asks = asks;
+        panic!("on purpose, to unwind");
+    }));
+    assert!(unwound.is_err());
+    receive(&receiver);
+    let missing = in_nursery(runtime, async |n| {
+        n.spawn(async {
+            Ok(capability::<dyn NobodyHasThis>("thing").err().map(|error| (error.kind(), error.to_string())))
+        })
+        .await
+    });
+    let (kind, text) = missing.ok().flatten().expect("nobody has it");
+    assert_eq!(kind, std::io::ErrorKind::Unsupported);
+    assert!(text.contains(runtime.name()) && text.contains("thing"), "{text}");
 }
 
 /// R10: the end of the runtime is the end of its jobs.

@@ -6,10 +6,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 use std::time::Duration;
 
+use foster::checkpoint_if_cancelled;
+use foster::error::JoinError;
+use foster::scope::ReasonKind;
 use foster::{
-    CancelScope, Elapsed, Instant, JoinError, Nursery, ReasonKind, checkpoint, checkpoint_if_cancelled, deadline,
-    defer, fail_after, fail_at, graceful, interval, is_cancelled, move_on_after, move_on_at, nursery, remaining,
-    shield, sleep, sleep_forever, sleep_until, to_thread,
+    CancelScope, Elapsed, Instant, Nursery, checkpoint, deadline, defer, fail_after, fail_at, graceful, interval,
+    is_cancelled, move_on_after, move_on_at, nursery, remaining, shield, sleep, sleep_forever, sleep_until, to_thread,
 };
 
 use crate::harness::ms;
@@ -19,25 +21,25 @@ use crate::running::witness::{
 
 /// B036, L3: a deadline of a scope that has been left, or that is never entered, cancels nobody and leaves no timer.
 pub async fn a_deadline_that_is_not_in_force_does_nothing() {
-    let before = foster::live_counts();
-    let mut left = CancelScope::new().deadline_in(LONG);
+    let before = foster::observer::live_counts();
+    let mut left = CancelScope::new().deadline_after(LONG);
     let handle = left.handle();
     left.run(checkpoint()).await.unwrap();
     assert!(!handle.set_deadline(Instant::now() + ms(1)));
     let never_entered = CancelScope::new().deadline_at(Instant::now() + ms(3));
-    drop(CancelScope::new().deadline_in(ms(3)).run(sleep_forever()));
-    assert_eq!(foster::live_counts().map(|now| now.timers), before.map(|before| before.timers));
+    drop(CancelScope::new().deadline_after(ms(3)).run(sleep_forever()));
+    assert_eq!(foster::observer::live_counts().map(|now| now.timers), before.map(|before| before.timers));
     sleep(ms(6)).await;
     assert!(!is_cancelled());
     assert!(!handle.is_cancelled());
     drop((never_entered, handle));
-    assert_eq!(foster::live_counts(), before);
+    assert_eq!(foster::observer::live_counts(), before);
 }
 
 /// B037, L8: a deadline that is moved forward fires at its new time, without anything else happening.
 pub async fn a_deadline_moved_forward_fires_by_itself() {
     let start = Instant::now();
-    let mut scope = CancelScope::new().deadline_in(LONG);
+    let mut scope = CancelScope::new().deadline_after(LONG);
     let handle = scope.handle();
     let outcome = scope.run(async {
         assert!(handle.set_deadline(start + ms(4)));
@@ -53,7 +55,7 @@ pub async fn a_deadline_moved_into_the_past_fires_at_once() {
     let past = Instant::now();
     let log = Log::new();
     let Ok(()) = nursery(async |n: Nursery| {
-        let mut scope = CancelScope::new().deadline_in(LONG);
+        let mut scope = CancelScope::new().deadline_after(LONG);
         let handle = scope.handle();
         let blocked = Flag::new();
         n.spawn({
@@ -79,7 +81,7 @@ pub async fn a_deadline_moved_into_the_past_fires_at_once() {
 /// B037, L8: moved back, or removed, a deadline does not fire at its old time.
 pub async fn a_deadline_moved_back_does_not_fire_at_its_old_time() {
     for new in [Instant::now() + LONG, Instant::NEVER] {
-        let mut scope = CancelScope::new().deadline_in(ms(20));
+        let mut scope = CancelScope::new().deadline_after(ms(20));
         let handle = scope.handle();
         let outcome = scope.run(async {
             if !handle.set_deadline(new) {
@@ -98,7 +100,7 @@ pub async fn a_deadline_moved_back_does_not_fire_at_its_old_time() {
 /// B037, L8: so it is if it is moved before the scope is entered.
 pub async fn a_deadline_moved_before_entry_is_the_one_that_counts() {
     let start = Instant::now();
-    for mut scope in [CancelScope::new().deadline_in(ms(1)), CancelScope::new().deadline_at(start + LONG)] {
+    for mut scope in [CancelScope::new().deadline_after(ms(1)), CancelScope::new().deadline_at(start + LONG)] {
         let handle = scope.handle();
         assert!(handle.set_deadline(Instant::NEVER));
         let outcome = scope.run(async {
@@ -107,7 +109,8 @@ pub async fn a_deadline_moved_before_entry_is_the_one_that_counts() {
         });
         assert!(outcome.await.is_ok(), "it fired at its old time");
     }
-    let far = [CancelScope::new().deadline_in(LONG), CancelScope::new().deadline_at(start + LONG), CancelScope::new()];
+    let far =
+        [CancelScope::new().deadline_after(LONG), CancelScope::new().deadline_at(start + LONG), CancelScope::new()];
     for mut scope in far {
         let handle = scope.handle();
         let at = Instant::now() + ms(4);
@@ -127,11 +130,11 @@ pub async fn the_last_limit_set_before_entry_counts() {
     let mut scope = CancelScope::new().deadline_at(at);
     let handle = scope.handle();
     assert_eq!(handle.deadline(), at);
-    let scope = scope.deadline_in(ms(2));
+    let scope = scope.deadline_after(ms(2));
     assert_eq!(handle.deadline(), Instant::NEVER, "it counts from the entry");
     assert!(scope.run(sleep_forever()).await.is_err());
 
-    let mut scope = CancelScope::new().deadline_in(ms(2));
+    let mut scope = CancelScope::new().deadline_after(ms(2));
     let handle = scope.handle();
     let scope = scope.deadline_at(at);
     assert_eq!(handle.deadline(), at);
@@ -140,7 +143,7 @@ pub async fn the_last_limit_set_before_entry_counts() {
 
 /// B037, L8: a deadline can be set on a scope that had none, and moved any number of times.
 pub async fn a_deadline_can_be_moved_any_number_of_times() {
-    let timers = || foster::live_counts().map(|live_counts| live_counts.timers);
+    let timers = || foster::observer::live_counts().map(|live_counts| live_counts.timers);
     let start = Instant::now();
     let mut scope = CancelScope::new();
     let handle = scope.handle();
@@ -197,7 +200,7 @@ pub async fn no_time_is_time_to_the_first_checkpoint() {
 
 /// B041: the longest duration, and the instant that never comes, are no limit.
 pub async fn the_longest_duration_is_no_limit() {
-    let timers = || foster::live_counts().map(|live_counts| live_counts.timers);
+    let timers = || foster::observer::live_counts().map(|live_counts| live_counts.timers);
     let before = timers();
     let unlimited = || async {
         checkpoint().await;
@@ -211,7 +214,7 @@ pub async fn the_longest_duration_is_no_limit() {
     assert_eq!(fail_after(Duration::MAX, unlimited()).await, Ok(7));
     assert_eq!(move_on_at(Instant::NEVER, unlimited()).await, Some(7));
     assert_eq!(fail_at(Instant::NEVER, unlimited()).await, Ok(7));
-    assert_eq!(CancelScope::new().deadline_in(Duration::MAX).run(unlimited()).await.unwrap(), 7);
+    assert_eq!(CancelScope::new().deadline_after(Duration::MAX).run(unlimited()).await.unwrap(), 7);
     assert_eq!(CancelScope::new().deadline_at(Instant::NEVER).run(unlimited()).await.unwrap(), 7);
     // An instant further away than the clock reaches is no limit either.
     assert_eq!(move_on_after(Duration::from_secs(u64::MAX / 2), unlimited()).await, Some(7));
@@ -436,8 +439,8 @@ pub async fn an_outer_deadline_that_passes_during_the_drop_wins() {
 
 /// B047: a scope with a deadline that is cancelled by hand earlier tells of that, not of the deadline.
 pub async fn a_scope_cancelled_before_its_deadline_tells_of_the_cancel() {
-    let timers = foster::live_counts().map(|live_counts| live_counts.timers);
-    let mut scope = CancelScope::new().deadline_in(LONG);
+    let timers = foster::observer::live_counts().map(|live_counts| live_counts.timers);
+    let mut scope = CancelScope::new().deadline_after(LONG);
     let handle = scope.handle();
     let start = Instant::now();
     let outcome = scope.run(async {
@@ -447,7 +450,7 @@ pub async fn a_scope_cancelled_before_its_deadline_tells_of_the_cancel() {
     let cancelled = outcome.await.map(|_| ()).unwrap_err();
     assert_eq!((cancelled.reason().kind(), cancelled.reason().text()), (ReasonKind::Explicit, Some("by hand")));
     assert_elapsed(start, ms(0));
-    assert_eq!(foster::live_counts().map(|live_counts| live_counts.timers), timers);
+    assert_eq!(foster::observer::live_counts().map(|live_counts| live_counts.timers), timers);
 }
 
 /// B049, L12: an operation that ends at the very instant of the deadline has ended: its value is returned.
@@ -602,14 +605,14 @@ pub async fn cleanup_has_timeouts_of_its_own() {
 pub async fn a_shields_own_deadline_fires() {
     let start = Instant::now();
     let outcome = move_on_after(ms(2), async {
-        let inner = CancelScope::new().shielded().deadline_in(ms(6)).run(sleep_forever());
+        let inner = CancelScope::new().shielded().deadline_after(ms(6)).run(sleep_forever());
         let inner = inner.await.map(|_| ()).unwrap_err();
         assert_eq!(inner.reason().kind(), ReasonKind::Deadline);
         assert_elapsed(start, ms(6));
         checkpoint().await;
     });
     assert!(outcome.await.is_none());
-    assert!(CancelScope::new().graceful().deadline_in(ms(2)).run(sleep_forever()).await.is_err());
+    assert!(CancelScope::new().graceful().deadline_after(ms(2)).run(sleep_forever()).await.is_err());
 }
 
 /// B057, L11: a deadline that ends a whole group, whose members have the same deadline, makes one timeout error.
@@ -643,7 +646,7 @@ pub async fn another_thread_moves_the_deadline() {
     let now = Instant::now();
     for at in [now, now + ms(5)] {
         let Ok(()) = nursery(async |n: Nursery| {
-            let mut scope = CancelScope::new().deadline_in(LONG);
+            let mut scope = CancelScope::new().deadline_after(LONG);
             let handle = scope.handle();
             let asleep = Flag::new();
             let sleeper = n.spawn({

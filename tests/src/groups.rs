@@ -16,9 +16,12 @@ use std::error::Error;
 use std::fmt;
 use std::sync::Arc;
 
+use foster::error::ErrorGroup;
+use foster::nursery::TaskStatus;
+use foster::observer::OrphanKind;
 use foster::{
-    CancelScope, ErrorGroup, Instant, OrphanKind, Task, TaskStatus, checkpoint, defer, is_cancelled, move_on_after,
-    shield, sleep, sleep_forever, sleep_until, yield_now,
+    CancelScope, Instant, Task, checkpoint, defer, is_cancelled, move_on_after, shield, sleep, sleep_forever,
+    sleep_until, yield_now,
 };
 
 use crate::harness::ms;
@@ -626,30 +629,33 @@ pub async fn children_of_a_local_nursery_may_borrow() {
 /// B090, L41: a local nursery without the demand for `Send` is the same nursery.
 pub async fn children_of_an_unsend_nursery_need_not_be_send() {
     let log = std::rc::Rc::new(std::cell::RefCell::new(Vec::new()));
-    let failed: Result<(), &str> = foster::local_nursery_unsend(async |n| {
-        for millis in [1, 2] {
-            let log = log.clone();
-            n.spawn(async move {
-                sleep(ms(millis)).await;
-                log.borrow_mut().push(millis);
-                Err::<(), _>("after the first")
-            });
-        }
-        Ok(())
-    })
-    .await;
+    let failed: Result<(), &str> = foster::NurseryOptions::new()
+        .run_local_unsend(async |n| {
+            for millis in [1, 2] {
+                let log = log.clone();
+                n.spawn(async move {
+                    sleep(ms(millis)).await;
+                    log.borrow_mut().push(millis);
+                    Err::<(), _>("after the first")
+                });
+            }
+            Ok(())
+        })
+        .await;
     assert_eq!(failed, Err("after the first"));
     assert!((1..=2).contains(&log.borrow().len()));
-    let group = foster::collecting_local_nursery_unsend(async |n: foster::UnsendNursery<'_, &str>| {
-        let log = log.clone();
-        n.spawn(async move {
-            log.borrow_mut().clear();
-            Err::<(), _>("collected")
-        });
-        Ok::<(), &str>(())
-    })
-    .await
-    .unwrap_err();
+    let group = foster::NurseryOptions::new()
+        .collect_errors()
+        .run_local_unsend(async |n: foster::nursery::UnsendNursery<'_, &str>| {
+            let log = log.clone();
+            n.spawn(async move {
+                log.borrow_mut().clear();
+                Err::<(), _>("collected")
+            });
+            Ok::<(), &str>(())
+        })
+        .await
+        .unwrap_err();
     assert_eq!(group.into_errors(), ["collected"]);
     assert!(log.borrow().is_empty());
 }

@@ -1,15 +1,27 @@
-//! What every test of the suite goes through: one at a time, and nothing may be left behind.
+//! What every test of the suite goes through: nothing may be left behind.
 
 use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError, RwLock};
 use std::task::{Context, Wake, Waker};
 use std::time::Duration;
 
-use foster::{LiveCounts, live_counts};
+use foster::observer::{LiveCounts, live_counts};
 
-/// Tests count what is alive in the whole process, so they run one after the other.
-static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+/// Tests count what is alive in the whole process, so they run one after the other: each is a writer. Those that can do without an
+/// exact count while they run are readers, and are beside one another.
+static TURNS: RwLock<()> = RwLock::new(());
+
+/// Those that run beside one another now: what was alive before the first of them, and their names so far.
+static BESIDE: Mutex<Option<Beside>> = Mutex::new(None);
+
+#[derive(Debug)]
+struct Beside {
+    before: Alive,
+    running: usize,
+    names: Vec<String>,
+}
 
 /// Runs one test and proves that it has left nothing: no scope, no task, no timer, no blocking job, and no waker of a future that is
 /// [`watched`]. The waker of a task is its scope. Idle threads are the runtime's, not foster's.
@@ -18,18 +30,57 @@ static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 ///
 /// If the test does, or if something is left.
 pub fn check(name: &str, test: impl FnOnce()) {
-    let _one = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let _alone = TURNS.write().unwrap_or_else(PoisonError::into_inner);
     let before = alive();
     test();
-    // A runtime may release the last jobs a moment after its `run` has returned.
-    for _ in 0..200 {
-        if alive() == before {
-            return;
+    let is_as_before = comes_true(|| alive() == before);
+    assert!(is_as_before, "{name} has left something behind: {:?}, before it {before:?}", alive());
+}
+
+/// Does as [`check`], for a test that may run beside others of its sort, because it asks nobody how much is alive. The last of them looks.
+///
+/// # Panics
+///
+/// If the test does; or, in the last one, if one of them has left something.
+pub fn check_beside(name: &str, test: impl FnOnce()) {
+    let _beside = TURNS.read().unwrap_or_else(PoisonError::into_inner);
+    {
+        let mut beside = BESIDE.lock().unwrap_or_else(PoisonError::into_inner);
+        let beside = beside.get_or_insert_with(|| Beside { before: alive(), running: 0, names: Vec::new() });
+        beside.running += 1;
+        beside.names.push(name.to_owned());
+    }
+    let result = catch_unwind(AssertUnwindSafe(test));
+    let left = left_by_all();
+    result.unwrap_or_else(|payload| resume_unwind(payload));
+    assert!(left.is_none(), "one of these has left something behind; with --test-threads=1 it is told which: {left:?}");
+}
+
+/// Notes that a test that runs beside others has ended. If it was the last, returns what they have left, if anything, and their names.
+fn left_by_all() -> Option<(Alive, Beside)> {
+    // Locked until it is known: nobody begins meanwhile.
+    let mut beside = BESIDE.lock().unwrap_or_else(PoisonError::into_inner);
+    let running = &mut beside.as_mut()?.running;
+    *running -= 1;
+    if *running > 0 {
+        return None;
+    }
+    let all = beside.take()?;
+    let is_as_before = comes_true(|| alive() == all.before);
+    (!is_as_before).then(|| (alive(), all))
+}
+
+/// Waits, for some seconds, until a condition holds, and returns whether it does. A runtime may release its last jobs, threads and
+/// descriptors a moment after its `run` has returned. For code outside of any runtime.
+#[must_use]
+pub fn comes_true(condition: impl Fn() -> bool) -> bool {
+    for _ in 0..500 {
+        if condition() {
+            return true;
         }
         pause();
     }
-    let left = alive();
-    assert!(left == before, "{name} has left something behind: {left:?}, before it {before:?}");
+    condition()
 }
 
 /// What is alive in this process.

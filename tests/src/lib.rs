@@ -40,4 +40,4 @@ pub mod tasks;
 pub mod threads;
 pub mod values;
 
-pub use harness::check;
+pub use harness::{check, check_beside};

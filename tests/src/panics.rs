@@ -6,12 +6,13 @@ mod unwinding;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
+use foster::error::JoinError;
+use foster::nursery::TaskStatus;
+use foster::observer::{HostDropped, Observer, Orphan, OrphanKind};
 use foster::runtime::root;
 use foster::sync::CapacityLimiter;
-use foster::{
-    CancelScope, HostDropped, JoinError, Nursery, Observer, Orphan, OrphanKind, StartError, TaskStatus, checkpoint,
-    defer, is_cancelled, nursery, shield, sleep, sleep_forever, to_thread, to_thread_abandon, try_to_thread,
-};
+use foster::thread::{to_thread_abandon, try_to_thread};
+use foster::{CancelScope, Nursery, checkpoint, defer, is_cancelled, nursery, shield, sleep, sleep_forever, to_thread};
 
 use crate::groups::both::both;
 use crate::groups::probe::{Count, Finally, Log, caught, crash, lingering, observed, runtime, text};
@@ -273,7 +274,7 @@ both! {
     /// B149: a child that panics before it is ready: the panic comes out of `start`, and does not touch the nursery.
     a_panic_before_ready_comes_out_of_start, a_panic_before_ready_comes_out_of_a_local_start: {
         let (started, cleaned) = (Count::new(), Count::new());
-        let out: Result<u32, StartError> = open(async |n: Handle<StartError>| {
+        let out: Result<u32, JoinError> = open(async |n: Handle<JoinError>| {
             n.spawn(lingering(&started, &cleaned));
             started.reaches(1).await;
             let crashed = caught(n.start::<u32, _, _, _>(|_ready| async { crash("not ready") })).await;
@@ -290,7 +291,7 @@ both! {
 
     /// B149: so does a panic of the closure that makes the child.
     a_panic_while_the_child_is_made_comes_out_of_start, a_panic_while_the_local_child_is_made_comes_out_of_start: {
-        let out: Result<u32, StartError> = open(async |n: Handle<StartError>| {
+        let out: Result<u32, JoinError> = open(async |n: Handle<JoinError>| {
             let starting = n.start::<u32, (), _, _>(|_ready| {
                 crash("not even made");
                 std::future::ready(())
@@ -306,11 +307,11 @@ both! {
     /// B149, L32: a child that panics after it was ready is a child of the nursery: the panic comes out there.
     a_panic_after_ready_comes_out_of_the_nursery, a_panic_after_ready_comes_out_of_the_local_nursery: {
         let ready = Count::new();
-        let out = caught(open(async |n: Handle<StartError>| {
+        let out = caught(open(async |n: Handle<JoinError>| {
             let seen = ready.reaches(1);
             let value = n
                 .start(async move |word| {
-                    word.notify(6);
+                    word.started(6);
                     seen.await;
                     crash("ready long ago");
                 })

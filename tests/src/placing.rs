@@ -33,7 +33,7 @@ pub async fn a_placed_scope_outlives_the_scopes_that_poll_it() {
 /// L8: its deadline counts from `run_here`, and holds whether or not anybody polls.
 pub async fn the_deadline_of_a_placed_scope_counts_from_its_placing() {
     let start = Instant::now();
-    let mut scope = CancelScope::new().deadline_in(ms(5));
+    let mut scope = CancelScope::new().deadline_after(ms(5));
     let handle = scope.handle();
     let work = scope.run_here(sleep_forever());
     assert!(handle.deadline() >= start + ms(5) && handle.deadline() <= Instant::now() + ms(5));

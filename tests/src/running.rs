@@ -11,8 +11,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 use std::thread;
 
+use foster::scope::ReasonKind;
 use foster::{
-    CancelScope, Instant, Nursery, ReasonKind, deadline, defer, interval, move_on_after, nursery, sleep, sleep_forever,
+    CancelScope, Instant, Nursery, deadline, defer, interval, move_on_after, nursery, sleep, sleep_forever,
     sleep_until, yield_now,
 };
 
@@ -216,7 +217,7 @@ pub async fn a_service_that_fails_ends_the_program() {
         let _guard = log.on_drop("program");
         let why = why.clone();
         let _reason = witness::on_drop(move || {
-            let reason = foster::reason().expect("it is cancelled");
+            let reason = foster::scope::reason().expect("it is cancelled");
             assert_eq!(reason.kind(), ReasonKind::ChildFailed);
             why.add("knows");
         });
@@ -261,14 +262,14 @@ pub async fn nothing_outlives_the_scope_around_it() {
 
 /// B009, L8: a future that is let go of leaves no timer behind.
 pub async fn a_sleep_that_is_dropped_disarms_its_timer() {
-    let before = foster::live_counts();
+    let before = foster::observer::live_counts();
     abandon(sleep(witness::LONG)).await;
     abandon(sleep_until(Instant::now() + witness::LONG)).await;
     let mut ticks = interval(witness::LONG);
     ticks.tick().await;
     abandon(pin!(ticks.tick())).await;
     drop(ticks);
-    assert_eq!(foster::live_counts(), before);
+    assert_eq!(foster::observer::live_counts(), before);
 }
 
 /// Lists the behaviours of this section.

@@ -7,10 +7,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
 
+use foster::checkpoint_if_cancelled;
+use foster::nursery::TaskStatus;
+use foster::scope::{Reason, ReasonKind};
 use foster::{
-    CancelScope, Cancelled, Instant, Nursery, Reason, ReasonKind, TaskStatus, checkpoint, checkpoint_if_cancelled,
-    defer, fail_after, graceful, interval, is_cancelled, move_on_after, nursery, shield, sleep, sleep_forever,
-    sleep_until, stopping, to_thread, yield_now,
+    CancelScope, Cancelled, Instant, Nursery, checkpoint, defer, fail_after, graceful, interval, is_cancelled,
+    move_on_after, nursery, shield, sleep, sleep_forever, sleep_until, stopping, to_thread, yield_now,
 };
 
 use crate::harness::ms;
@@ -108,7 +110,7 @@ pub async fn a_cancelled_scope_is_forgotten_once_it_was_left() {
     for _ in 0..3 {
         assert!(stops(sleep_forever()).await);
         assert!(!is_cancelled());
-        assert!(foster::reason().is_none());
+        assert!(foster::scope::reason().is_none());
         checkpoint().await;
         sleep(ms(0)).await;
     }
@@ -248,16 +250,16 @@ pub async fn the_grace_of_a_cancel_before_entry_counts_from_the_entry() {
 
 /// B025, B036: a scope whose deadline passed before its entry leaves no timer behind, entered or not.
 pub async fn a_deadline_that_passed_before_entry_leaves_no_timer() {
-    let before = foster::live_counts();
+    let before = foster::observer::live_counts();
     let mut unused = CancelScope::new().deadline_at(Instant::now()).grace(LONG);
     assert!(unused.handle().is_cancelled());
     drop(unused);
-    assert_eq!(foster::live_counts(), before);
+    assert_eq!(foster::observer::live_counts(), before);
 
     let mut used = CancelScope::new().deadline_at(Instant::now()).grace(LONG);
     assert!(used.handle().is_cancelled());
     assert!(used.run(sleep_forever()).await.is_err());
-    assert_eq!(foster::live_counts(), before);
+    assert_eq!(foster::observer::live_counts(), before);
 }
 
 /// B026, L11: a cancel reaches every descendant, however deep, before any of them runs.
@@ -361,7 +363,7 @@ pub async fn a_cancelled_of_another_scope_is_only_a_value() {
 
 /// B031, L6: of an explicit cancel and a deadline, whichever comes first is the reason.
 pub async fn the_first_reason_stays() {
-    let mut scope = CancelScope::new().deadline_in(ms(80));
+    let mut scope = CancelScope::new().deadline_after(ms(80));
     let handle = scope.handle();
     let cancelled = scope.run(async {
         handle.cancel("first");
@@ -371,7 +373,7 @@ pub async fn the_first_reason_stays() {
     });
     assert_eq!(cancelled.await.unwrap_err().reason().text(), Some("first"));
 
-    let mut scope = CancelScope::new().deadline_in(ms(3));
+    let mut scope = CancelScope::new().deadline_after(ms(3));
     let handle = scope.handle();
     let cancelled = scope.run(async {
         shield(sleep(ms(6))).await;
@@ -385,7 +387,7 @@ pub async fn the_first_reason_stays() {
 
 /// B031, L6, L8: a deadline that passed while nobody could act on it came before the cancel that follows.
 pub async fn a_deadline_that_passed_unseen_comes_first() {
-    let mut scope = CancelScope::new().deadline_in(ms(3));
+    let mut scope = CancelScope::new().deadline_after(ms(3));
     let handle = scope.handle();
     let outcome = scope.run(async {
         if !be_busy(ms(6)) {
@@ -401,10 +403,10 @@ pub async fn a_deadline_that_passed_unseen_comes_first() {
     }
 }
 
-/// What `foster::reason` says in the destructor of code that is cancelled: there it can still ask why.
+/// What `foster::scope::reason` says in the destructor of code that is cancelled: there it can still ask why.
 fn reason_at_the_end(slot: &Arc<Mutex<Option<Reason>>>) -> impl Drop + Send + use<> {
     let slot = slot.clone();
-    on_drop(move || *slot.lock().unwrap() = foster::reason())
+    on_drop(move || *slot.lock().unwrap() = foster::scope::reason())
 }
 
 /// B032: the reason of an explicit cancel has its text, its kind, its source location and the task that asked.
@@ -595,12 +597,12 @@ pub async fn an_inner_scope_tells_the_reason_of_the_outer_one() {
     let mut scope = CancelScope::new();
     let handle = scope.handle();
     let outcome = scope.run(async {
-        let inner = CancelScope::new().deadline_in(LONG).run(move_on_after(LONG, async {
-            assert!(foster::reason().is_none());
+        let inner = CancelScope::new().deadline_after(LONG).run(move_on_after(LONG, async {
+            assert!(foster::scope::reason().is_none());
             handle.cancel("from further out");
-            let reason = foster::reason().expect("it is cancelled");
+            let reason = foster::scope::reason().expect("it is cancelled");
             assert_eq!(reason.text(), Some("from further out"));
-            shield(async { assert!(foster::reason().is_none(), "nothing reaches this") }).await;
+            shield(async { assert!(foster::scope::reason().is_none(), "nothing reaches this") }).await;
             sleep_forever().await;
         }));
         inner.await.unwrap();
@@ -615,7 +617,7 @@ pub async fn the_reason_is_exact_to_the_clock() {
         if !be_busy(ms(4)) {
             return;
         }
-        assert_eq!(foster::reason().expect("the deadline has passed").kind(), ReasonKind::Deadline);
+        assert_eq!(foster::scope::reason().expect("the deadline has passed").kind(), ReasonKind::Deadline);
         checkpoint().await;
         unreachable!("it is cancelled");
     });
@@ -624,7 +626,7 @@ pub async fn the_reason_is_exact_to_the_clock() {
 
 /// B035: a scope can be printed in any state, also from inside and while it ends, and says what matters.
 pub async fn a_scope_can_be_printed_in_any_state() {
-    let mut scope = CancelScope::new().named("printed").deadline_in(LONG).grace(ms(7)).shielded();
+    let mut scope = CancelScope::new().named("printed").deadline_after(LONG).grace(ms(7)).shielded();
     let fresh = format!("{scope:?}");
     for part in ["printed", "3600s", "7ms", "Full", "cancelled: false"] {
         assert!(fresh.contains(part), "{part} is missing in {fresh}");
@@ -648,7 +650,7 @@ pub async fn a_scope_can_be_printed_in_any_state() {
         assert!(cancelled.contains("no more"), "{cancelled}");
         checkpoint().await;
     });
-    assert!(format!("{outcome:?}").contains("Run"));
+    assert!(format!("{outcome:?}").contains("CancelScopeFuture"));
     assert!(outcome.await.is_err());
     let closed = format!("{handle:?}");
     assert!(closed.contains("Closed") && closed.contains("no more"), "{closed}");

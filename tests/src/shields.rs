@@ -5,9 +5,10 @@ use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
+use foster::scope::ReasonKind;
 use foster::{
-    CancelScope, Elapsed, Instant, Nursery, ReasonKind, bracket, checkpoint, deadline, defer, fail_after, graceful,
-    is_cancelled, move_on_after, nursery, shield, sleep, sleep_forever, stopping, yield_now,
+    CancelScope, Elapsed, Instant, Nursery, bracket, checkpoint, deadline, defer, fail_after, graceful, is_cancelled,
+    move_on_after, nursery, shield, sleep, sleep_forever, stopping, yield_now,
 };
 
 use crate::harness::ms;
@@ -88,7 +89,7 @@ pub async fn a_shield_holds_off_a_cancel_from_further_out() {
 /// B063, L20: without bound: a shield is waited for as long as it takes, also by the scope that was cancelled.
 pub async fn a_shield_is_waited_for() {
     let log = Log::new();
-    let mut scope = CancelScope::new().deadline_in(ms(2));
+    let mut scope = CancelScope::new().deadline_after(ms(2));
     let handle = scope.handle();
     let start = Instant::now();
     let outcome = scope.run(async {
@@ -310,8 +311,8 @@ pub async fn a_scope_whose_task_has_ended_is_not_cancelled_for_ever() {
 /// its finalizers run, and the scope around waits for them.
 pub async fn a_scope_dropped_half_way_is_finished_by_the_scope_around_it() {
     let log = Log::new();
-    let before = foster::live_counts().map(|live_counts| live_counts.timers);
-    let mut scope = CancelScope::new().deadline_in(LONG);
+    let before = foster::observer::live_counts().map(|live_counts| live_counts.timers);
+    let mut scope = CancelScope::new().deadline_after(LONG);
     let handle = scope.handle();
     CancelScope::new()
         .run(async {
@@ -357,23 +358,23 @@ pub async fn a_scope_dropped_half_way_is_finished_by_the_scope_around_it() {
         .unwrap();
     assert!(handle.is_closed());
     assert_eq!(log.entries(), ["body", "goes on", "child", "finalizer"]);
-    assert_eq!(foster::live_counts().map(|live_counts| live_counts.timers), before);
+    assert_eq!(foster::observer::live_counts().map(|live_counts| live_counts.timers), before);
 }
 
 /// B076: a scope that was never polled leaves nothing at all, and neither does one that is dropped where nothing is left in it.
 pub async fn a_scope_dropped_with_nothing_in_it_is_gone_at_once() {
     // One timer serves all limits that the scope around has inside; it is left for those that come later.
     abandon(move_on_after(LONG, sleep(LONG))).await;
-    let before = foster::live_counts();
+    let before = foster::observer::live_counts();
     drop(shield(sleep(LONG)));
     drop(nursery(async |_: Nursery| sleep_forever().await));
     drop(bracket(async { 1 }, async |one| *one, |_, _| async {}));
-    assert_eq!(foster::live_counts(), before);
+    assert_eq!(foster::observer::live_counts(), before);
     abandon(shield(sleep(LONG))).await;
     abandon(move_on_after(LONG, sleep(LONG))).await;
     abandon(nursery(async |_: Nursery| sleep(LONG).await)).await;
     abandon(CancelScope::new().named("dropped").grace(LONG).run(graceful(sleep(LONG)))).await;
-    assert_eq!(foster::live_counts(), before);
+    assert_eq!(foster::observer::live_counts(), before);
 }
 
 /// L20: a graceful shield holds a cancel off until the hard time, and is then cancelled like any scope: inside-out, with its
@@ -412,7 +413,7 @@ pub async fn a_graceful_shield_holds_until_the_hard_time() {
 
 /// L20, L12: what a graceful shield finishes before the hard time is finished, and the code stops behind it.
 pub async fn a_graceful_shield_that_ends_in_time_returns() {
-    let timers = foster::live_counts().map(|live_counts| live_counts.timers);
+    let timers = foster::observer::live_counts().map(|live_counts| live_counts.timers);
     let log = Log::new();
     let mut scope = CancelScope::new().grace(LONG);
     let handle = scope.handle();
@@ -432,7 +433,7 @@ pub async fn a_graceful_shield_that_ends_in_time_returns() {
     assert_elapsed(start, ms(3));
     assert_eq!(log.entries(), ["saved"]);
     assert_eq!(
-        foster::live_counts().map(|live_counts| live_counts.timers),
+        foster::observer::live_counts().map(|live_counts| live_counts.timers),
         timers,
         "the timer of the hard time is gone"
     );

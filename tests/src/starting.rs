@@ -6,10 +6,10 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 
-use foster::{
-    CancelScope, Instant, JoinError, Ready, StartError, TaskStatus, checkpoint, defer, is_cancelled, shield, sleep,
-    sleep_forever,
-};
+use foster::error::JoinError;
+use foster::nursery::Started;
+use foster::nursery::TaskStatus;
+use foster::{CancelScope, Instant, checkpoint, defer, is_cancelled, shield, sleep, sleep_forever};
 
 use crate::groups::both::both;
 use crate::groups::probe::{Count, Finally, assert_took, lingering, observed, poll_once};
@@ -22,11 +22,11 @@ pub use moving::*;
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Oops {
     Said(&'static str),
-    Start(StartError),
+    Start(JoinError),
 }
 
-impl From<StartError> for Oops {
-    fn from(error: StartError) -> Self {
+impl From<JoinError> for Oops {
+    fn from(error: JoinError) -> Self {
         Oops::Start(error)
     }
 }
@@ -66,9 +66,9 @@ both! {
             let (up, go) = (ended.clone(), Count::new());
             let gone_on = go.reaches(1);
             let port = n
-                .start(async move |ready: Ready<u16>| {
+                .start(async move |status: Started<u16>| {
                     sleep(ms(2)).await;
-                    assert!(ready.notify(8080));
+                    assert!(status.started(8080));
                     gone_on.await;
                     sleep(ms(3)).await;
                     up.up();
@@ -88,13 +88,13 @@ both! {
     /// B128: several starts at once, each with its own child; a ready that is said at once, without waiting, is heard, too.
     several_children_start_side_by_side, several_local_children_start_side_by_side: {
         let out: Result<(), Oops> = open(async |n: Handle<Oops>| {
-            let one = n.start(async |ready: Ready<u32>| {
+            let one = n.start(async |status: Started<u32>| {
                 sleep(ms(2)).await;
-                ready.notify(1);
+                status.started(1);
                 sleep_forever().await;
             });
-            let two = n.start(async |ready: Ready<u32>| {
-                ready.notify(2);
+            let two = n.start(async |status: Started<u32>| {
+                status.started(2);
                 sleep_forever().await;
             });
             let (one, two) = crate::running::witness::both(one, two).await;
@@ -134,22 +134,22 @@ both! {
     a_child_that_ends_without_being_ready_is_an_error, a_local_child_that_ends_without_being_ready_is_an_error: {
         let out: Result<u32, Oops> = open(async |n: Handle<Oops>| {
             let kept = n
-                .start::<u16, (), _, _>(async |ready| {
+                .start::<u16, (), _, _>(async |status| {
                     sleep(ms(1)).await;
-                    drop(ready);
+                    drop(status);
                 })
                 .await;
-            assert_eq!(kept, Err(Oops::Start(StartError::NotReady)));
+            assert_eq!(kept, Err(Oops::Start(JoinError::NotStarted)));
             let ended = Count::new();
             let up = ended.clone();
             let dropped = n
-                .start::<u16, (), _, _>(async move |ready| {
-                    drop(ready);
+                .start::<u16, (), _, _>(async move |status| {
+                    drop(status);
                     sleep(ms(2)).await;
                     up.up();
                 })
                 .await;
-            assert_eq!(dropped, Err(Oops::Start(StartError::NotReady)));
+            assert_eq!(dropped, Err(Oops::Start(JoinError::NotStarted)));
             assert_eq!(ended.value(), 1, "it is waited for");
             checkpoint().await;
             assert_eq!(n.len(), 0);
@@ -165,8 +165,8 @@ both! {
         let out: Result<(), Oops> = open(async |n: Handle<Oops>| {
             let seen_by_child = seen.reaches(1);
             let value = n
-                .start(async move |ready: Ready<u16>| {
-                    ready.notify(80);
+                .start(async move |status: Started<u16>| {
+                    status.started(80);
                     seen_by_child.await;
                     Err::<(), _>(Oops::Said("went down"))
                 })
@@ -190,7 +190,7 @@ both! {
             let mut scope = CancelScope::new();
             let handle = scope.handle();
             let (ignore, clean) = (ignored.clone(), cleaned.clone());
-            let starting = n.start(async move |ready: Ready<u16>| {
+            let starting = n.start(async move |status: Started<u16>| {
                 defer(async move {
                     sleep(ms(1)).await;
                     clean.up();
@@ -200,7 +200,7 @@ both! {
                     sleep(ms(1)).await;
                 })
                 .await;
-                if !ready.notify(80) {
+                if !status.started(80) {
                     ignore.up();
                 }
                 sleep_forever().await;
@@ -226,8 +226,8 @@ both! {
         let out: Result<u32, Oops> = open(async |n: Handle<Oops>| {
             let mut scope = CancelScope::new();
             let handle = scope.handle();
-            let starting = n.start(async move |ready: Ready<u16>| {
-                assert!(ready.notify(80));
+            let starting = n.start(async move |status: Started<u16>| {
+                assert!(status.started(80));
                 handle.cancel("the caller");
             });
             let out = scope
@@ -252,9 +252,9 @@ both! {
         let (out, observer) = observed(open(async |n: Handle<Oops>| {
             let mut scope = CancelScope::new();
             let handle = scope.handle();
-            let starting = n.start(async move |ready: Ready<u16>| {
+            let starting = n.start(async move |status: Started<u16>| {
                 handle.cancel("the caller");
-                assert!(!ready.notify(80));
+                assert!(!status.started(80));
                 Err::<(), _>(Oops::Said("too late"))
             });
             let out = scope
@@ -318,9 +318,9 @@ both! {
                 });
                 let (start, clean) = (started.clone(), cleaned.clone());
                 let _never = outer
-                    .start::<u16, (), _, _>(async move |ready| {
+                    .start::<u16, (), _, _>(async move |status| {
                         lingering(&start, &clean).await;
-                        ready.notify(1);
+                        status.started(1);
                     })
                     .await;
                 passed.up();
@@ -348,12 +348,12 @@ both! {
             let gone_on = go.reaches(1);
             let out = scope
                 .run(async {
-                    n.start(async move |ready: Ready<u16>| {
+                    n.start(async move |status: Started<u16>| {
                         checkpoint().await;
                         if m.is_empty() {
                             see.up();
                         }
-                        assert!(ready.notify(80));
+                        assert!(status.started(80));
                         assert_eq!(m.len(), 1);
                         drop(m);
                         gone_on.await;
@@ -390,7 +390,7 @@ both! {
             up.up();
             std::future::ready(())
         });
-        assert_eq!(refused.await, Err(Oops::Start(StartError::Closed)));
+        assert_eq!(refused.await, Err(Oops::Start(JoinError::NurseryClosed)));
         assert_eq!(made.value(), 0);
     }
 
@@ -398,10 +398,10 @@ both! {
     a_pending_start_keeps_its_nursery_open, a_pending_start_keeps_its_local_nursery_open: {
         let (start, begun) = (Instant::now(), Count::new());
         let (closing, group): (Handle<Oops>, _) = waiting_for_a_child(&begun, |body| open(body)).await;
-        let starting = closing.start::<u16, (), _, _>(async move |ready| {
+        let starting = closing.start::<u16, (), _, _>(async move |status| {
             begun.up();
             sleep(ms(3)).await;
-            assert!(ready.notify(80), "its nursery waits for it");
+            assert!(status.started(80), "its nursery waits for it");
             sleep(ms(2)).await;
         });
         let (port, _) = crate::running::witness::both(starting, async {
@@ -425,7 +425,7 @@ both! {
             assert_took(start, ms(3));
         })
         .await;
-        assert_eq!(refused, Err(Oops::Start(StartError::NotReady)));
+        assert_eq!(refused, Err(Oops::Start(JoinError::NotStarted)));
         assert!(closing.is_closed());
     }
 
@@ -435,12 +435,12 @@ both! {
         let out: Result<u32, Oops> = open(async |n: Handle<Oops>| {
             let clean = cleaned.clone();
             let (port, mut task) = n
-                .start_task::<u32, (), _, _, _>(async move |ready: Ready<u32>| {
+                .start_task::<u32, (), _, _, _>(async move |status: Started<u32>| {
                     defer(async move {
                         sleep(ms(1)).await;
                         clean.up();
                     });
-                    ready.notify(80);
+                    status.started(80);
                     sleep_forever().await;
                 })
                 .await?;
@@ -458,8 +458,8 @@ both! {
     a_started_task_has_a_value_of_its_own, a_started_local_task_has_a_value_of_its_own: {
         let out: Result<(u32, &str), Oops> = open(async |n: Handle<Oops>| {
             let (port, task) = n
-                .start_task(async |ready: Ready<u32>| {
-                    ready.notify(80);
+                .start_task(async |status: Started<u32>| {
+                    status.started(80);
                     sleep(ms(1)).await;
                     Ok::<_, Oops>("served")
                 })
@@ -477,11 +477,11 @@ both! {
             CancelScope::new()
                 .run(async {
                     let (guard, up) = (dropped.on_drop(), passed.clone());
-                    abandon(n.start::<u16, (), _, _>(async move |ready| {
+                    abandon(n.start::<u16, (), _, _>(async move |status| {
                         let _guard = guard;
                         sleep(ms(60_000)).await;
                         up.up();
-                        ready.notify(1);
+                        status.started(1);
                     }))
                     .await;
                 })
@@ -505,9 +505,9 @@ both! {
             let out = scope
                 .run(async {
                     let _never = n
-                        .start::<u16, (), _, _>(async move |ready| {
+                        .start::<u16, (), _, _>(async move |status| {
                             up.up();
-                            ready.notify(1);
+                            status.started(1);
                         })
                         .await;
                     behind.up();
@@ -525,14 +525,14 @@ both! {
     ready_may_be_said_from_anywhere, local_ready_may_be_said_from_anywhere: {
         let out: Result<u32, Oops> = open(async |n: Handle<Oops>| {
             let dropped = n
-                .start(async |ready: Ready<u32>| {
-                    drop(Finally::new(move || assert!(ready.notify(1))));
+                .start(async |status: Started<u32>| {
+                    drop(Finally::new(move || assert!(status.started(1))));
                     sleep(ms(1)).await;
                 })
                 .await?;
             let elsewhere = n
-                .start(async |ready: Ready<u32>| {
-                    let stranger = std::thread::spawn(move || ready.notify(2));
+                .start(async |status: Started<u32>| {
+                    let stranger = std::thread::spawn(move || status.started(2));
                     assert!(stranger.join().unwrap());
                     sleep(ms(1)).await;
                 })

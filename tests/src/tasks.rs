@@ -2,9 +2,11 @@
 
 use std::sync::{Arc, Mutex};
 
+use foster::error::JoinError;
+use foster::nursery::TaskStatus;
+use foster::scope::ReasonKind;
 use foster::{
-    CancelScope, JoinError, ReasonKind, Task, TaskStatus, checkpoint, defer, graceful, move_on_after, shield, sleep,
-    sleep_forever, stopping, yield_now,
+    CancelScope, Task, checkpoint, defer, graceful, move_on_after, shield, sleep, sleep_forever, stopping, yield_now,
 };
 
 use crate::groups::both::both;

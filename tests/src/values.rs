@@ -4,11 +4,13 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
+use foster::error::JoinError;
 use foster::runtime::root;
 use foster::thread::from_thread;
+use foster::thread::to_thread_abandon;
 use foster::{
-    JoinError, Nursery, ScopedValue, bracket, defer, local_nursery, move_on_after, nursery, sleep, sleep_forever,
-    to_thread, to_thread_abandon, yield_now,
+    Nursery, ScopedValue, bracket, defer, local_nursery, move_on_after, nursery, sleep, sleep_forever, to_thread,
+    yield_now,
 };
 
 use crate::groups::probe::{caught, crash, poll_once, runtime};

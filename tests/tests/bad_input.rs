@@ -5,18 +5,24 @@ use std::future::{pending, ready};
 use std::panic::{UnwindSafe, catch_unwind};
 use std::time::Duration;
 
-use foster::app::{Ending, Signal, app};
+use foster::app::{ExitCause, Signal, app};
 use foster::channel::{Lag, bounded, broadcast, watch};
-use foster::combine::{Emitter, Produce};
+use foster::cleanup::defer_within;
+use foster::combine::Emitter;
+use foster::combine::future::Produce;
+use foster::combine::{
+    as_completed, batch, first_ok, for_each_concurrent, gather, gather_results, map_concurrent, map_concurrent_results,
+    merge, produce, quorum, race_all, staggered, throttle,
+};
+use foster::observer::PollWatch;
 use foster::pool::{Pool, PoolError, PoolOptions};
 use foster::rate::RateLimiter;
+use foster::retry::retry;
 use foster::retry::{Backoff, RetryBudget, hedge};
 use foster::supervise::Supervisor;
 use foster::sync::{Barrier, CapacityLimiter, Semaphore};
 use foster::{
-    CancelScope, Instant, NurseryOptions, PollWatch, as_completed, batch, defer_within, fail_after, first_ok,
-    for_each_concurrent, gather, gather_settled, graceful, interval, map_concurrent, map_concurrent_settled, merge,
-    move_on_after, produce, quorum, race_all, retry, sleep, sleep_forever, staggered, throttle,
+    CancelScope, Instant, NurseryOptions, fail_after, graceful, interval, move_on_after, sleep, sleep_forever,
 };
 use futures_core::Stream;
 
@@ -63,7 +69,7 @@ fn what_makes_no_sense_is_refused() {
     refused("more tokens than there are ever, at once", || RateLimiter::new(2, SECOND).try_acquire_many(3));
     refused("batches of nothing", || batch(items(), 0, SECOND));
     refused("nothing at once", || drop(map_concurrent(0, [1], |_| good())));
-    refused("nothing at once, settled", || drop(map_concurrent_settled(0, [1], |_| good())));
+    refused("nothing at once, settled", || drop(map_concurrent_results(0, [1], |_| good())));
     refused("nothing at once, each", || drop(for_each_concurrent(0, [1], |_| ready(Ok::<(), u8>(())))));
     refused("a nursery of nothing", || NurseryOptions::new().limit(0));
     refused("no attempt", || drop(retry([SECOND], good).attempts(0)));
@@ -87,7 +93,7 @@ fn what_is_empty_or_without_limit_has_an_answer() {
         assert!(quorum(2, [good()]).await.unwrap_err().errors().is_empty());
         assert!(quorum(usize::MAX, none()).await.is_err());
         assert_eq!(gather(none()).await, Ok(vec![]));
-        assert!(gather_settled(none()).await.is_empty());
+        assert!(gather_results(none()).await.is_empty());
         assert!(as_completed(none()).next().await.is_none());
         assert_eq!(map_concurrent(usize::MAX, [1, 2], |n| ready(Ok::<u8, u8>(n))).await, Ok(vec![1, 2]));
         assert!(staggered(SECOND, none()).await.unwrap_err().errors().is_empty());
@@ -144,7 +150,7 @@ fn absurd_durations_mean_what_they_say() {
                 ticks.tick().await;
                 ticks.tick().await;
             }),
-            Box::pin(async { drop(CancelScope::new().deadline_in(NEVER).grace(NEVER).run(sleep_forever()).await) }),
+            Box::pin(async { drop(CancelScope::new().deadline_after(NEVER).grace(NEVER).run(sleep_forever()).await) }),
             Box::pin(async { assert!(move_on_after(NEVER, sleep_forever()).await.is_some()) }),
             Box::pin(async { drop(staggered(NEVER, [pending::<Result<u8, u8>>(), pending()]).await) }),
             Box::pin(async { drop(hedge(NEVER, usize::MAX, pending::<Result<u8, u8>>).await) }),
@@ -198,7 +204,7 @@ fn absurd_durations_mean_what_they_say() {
 
         let signals = Signal::after(SECOND, Signal::TERMINATE);
         let ended = app(signals, graceful(sleep(SECOND * 5))).grace(NEVER).patience(NEVER).await;
-        assert_eq!(ended.ending(), &Ending::Stopped(Signal::TERMINATE));
+        assert_eq!(ended.cause(), &ExitCause::Stopped(Signal::TERMINATE));
         let ended =
             app(Signal::after(NEVER, Signal::TERMINATE), ready(3)).grace(Duration::ZERO).patience(Duration::ZERO).await;
         assert_eq!(ended.code(), 0);

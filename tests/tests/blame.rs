@@ -5,13 +5,13 @@ use std::panic::{AssertUnwindSafe, catch_unwind, set_hook, take_hook};
 use std::time::Duration;
 
 use foster::channel::{Lag, broadcast};
+use foster::combine::map_concurrent;
 use foster::pool::PoolOptions;
 use foster::rate::RateLimiter;
 use foster::retry::{Backoff, RetryBudget};
 use foster::sync::{Barrier, Semaphore};
 use foster::{
-    CancelScope, Instant, LocalNursery, Nursery, NurseryOptions, defer, interval, local_nursery, map_concurrent,
-    nursery, thread,
+    CancelScope, Instant, LocalNursery, Nursery, NurseryOptions, defer, interval, local_nursery, nursery, thread,
 };
 
 const SECOND: Duration = Duration::from_secs(1);

@@ -3,10 +3,15 @@
 use std::fs::{read_dir, read_to_string};
 use std::path::{Path, PathBuf};
 
+#[path = "layers/imports.rs"]
+mod imports;
+#[path = "layers/paths.rs"]
+mod paths;
 #[path = "layers/sources.rs"]
 mod sources;
 
-use sources::{Source, sources};
+use imports::{calls, circles, imports};
+use sources::{Source, sources, sources_of};
 
 /// Lines of code, without comments, blank lines and tests.
 fn lines(source: &Source) -> usize {
@@ -18,7 +23,7 @@ fn path(source: &Source) -> String {
 }
 
 /// The tree is 3,200 lines at most one day: this is what it is now, and it may only shrink.
-const TREE: usize = 4_350;
+const TREE: usize = 3_766;
 
 #[test]
 fn the_tree_grows_no_further() {
@@ -33,52 +38,89 @@ fn the_tree_grows_no_further() {
 
 #[test]
 fn a_file_holds_one_concept() {
-    let mut longest = sources().iter().map(|source| (lines(source), path(source))).collect::<Vec<_>>();
+    let folders = ["core", "core/cell", "core/channel", "core/kit", "core/net", "core/process", "core/fs"];
+    let length = |folder: &str, source: &Source| (lines(source), format!("{folder}/src/{}.rs", path(source)));
+    let of = |folder: &&str| sources_of(folder).iter().map(|source| length(folder, source)).collect::<Vec<_>>();
+    let mut longest: Vec<_> = folders.iter().flat_map(of).collect();
     longest.sort();
     longest.reverse();
     println!("the longest files: {:?}", &longest[..5]);
     for (lines, path) in longest {
-        assert!(lines <= 430, "core/src/{path}.rs has {lines} lines of code");
-        let ceiling = if path.starts_with("tree") { 400 } else { 430 };
-        assert!(lines <= ceiling, "core/src/{path}.rs has {lines} lines of code, and may have {ceiling}");
+        let ceiling = if path.starts_with("core/src/tree") { 400 } else { 430 };
+        assert!(lines <= ceiling, "{path} has {lines} lines of code, and may have {ceiling}");
     }
 }
 
-/// One structure a file, below `raw`. It was to be 350 lines; the block of a task, which saves three allocations a child, is worth the rest.
-const RAW: usize = 435;
+/// Files that import one another have to be read at once. A node, the tree that it is in, and the timers of that tree
+/// are such; nothing is to be larger.
+///
+/// What the contract with the host re-exports of the tree is no import: see `layers.rs`, which has that exception.
+#[test]
+fn no_import_circle_is_larger_than_three() {
+    for folder in ["core", "core/cell", "core/channel", "core/kit", "core/net", "core/process", "core/fs"] {
+        let imports = imports(&sources_of(folder));
+        for circle in circles(&imports) {
+            let names: Vec<String> = circle.iter().map(|file| file.join("::")).collect();
+            println!("{folder}: {names:?}");
+            assert!(names.len() <= 3, "{} files of {folder} import one another: {names:?}", names.len());
+        }
+        if folder == "core" {
+            let found = |from: &str, to: &str| {
+                imports[&["tree".into(), from.into()][..]].contains(&["tree".into(), to.into()][..])
+            };
+            assert!(found("node", "shared") && found("shared", "timers"), "the imports were not found");
+            assert!(imports.values().flatten().count() > 300, "the imports were not found");
+        }
+    }
+}
+
+/// The reading order of the tree holds for its methods, too.
+#[test]
+fn no_circle_of_calls_in_the_tree_is_larger_than_three() {
+    let sources = sources();
+    let is_tree = |file: &Vec<String>| file.len() > 1 && file[0] == "tree";
+    let (mut uses, calls) = (imports(&sources), calls(&sources));
+    uses.retain(|file, _| is_tree(file));
+    for (file, used) in &mut uses {
+        used.extend(calls[file].iter().cloned());
+        used.retain(is_tree);
+    }
+    let found =
+        |from: &str, to: &str| calls[&["tree".into(), from.into()][..]].contains(&["tree".into(), to.into()][..]);
+    assert!(found("drive", "abandon") && found("request", "attach"), "the calls were not found");
+    for circle in circles(&uses) {
+        let names: Vec<String> = circle.iter().map(|file| file.join("::")).collect();
+        println!("{names:?}");
+        assert!(names.len() <= 3, "{} files of the tree call one another: {names:?}", names.len());
+    }
+}
+
+/// One structure a file. It was to be 350 lines; the block of a task, which saves three allocations a child, is worth the rest, and so is one
+/// table for its wakers.
+const UNSAFE: usize = 436;
 
 #[test]
-fn unsafe_code_is_little_and_in_one_place() {
-    let sources = sources();
-    let (raw, others): (Vec<&Source>, Vec<&Source>) = sources.iter().partition(|source| source.top() == "raw");
-    let raw: Vec<&Source> = raw.into_iter().filter(|source| !source.code.contains("#![forbid(unsafe_code)]")).collect();
-    let total: usize = raw.iter().map(|source| lines(source)).sum();
-    println!("raw: {total} lines of code in {} structures", raw.len() - 1);
-    assert!(raw.len() > 1, "the files of `raw` were not found");
-    assert!(raw.len() - 1 <= 3, "there are {} structures with unsafe code", raw.len() - 1);
-    assert!(total <= RAW, "there are {total} lines of code in modules that may be unsafe, and may be {RAW}");
-    for source in others {
-        let uses = source.code.lines().any(|line| {
-            let line = line.trim();
-            line.contains("unsafe {") || line.starts_with("unsafe ") || line.contains(" unsafe fn")
-        });
-        assert!(!uses, "core/src/{}.rs has unsafe code", path(source));
-    }
-    // Denied in the whole workspace; `raw` alone allows it.
+fn unsafe_code_is_little_and_in_one_crate() {
+    let sources = sources_of("core/cell");
+    let may = |source: &&Source| !source.code.contains("#![forbid(unsafe_code)]");
+    let files: Vec<&Source> = sources.iter().filter(may).collect();
+    let total: usize = files.iter().map(|source| lines(source)).sum();
+    println!("foster-cell: {total} lines of code in {} structures", files.len() - 1);
+    assert!(files.len() > 1, "the files of `foster-cell` were not found");
+    assert!(files.len() - 1 <= 3, "there are {} structures with unsafe code", files.len() - 1);
+    assert!(total <= UNSAFE, "there are {total} lines of code in files that may be unsafe, and may be {UNSAFE}");
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let workspace = read_to_string(root.join("Cargo.toml")).expect("there is a workspace");
-    assert!(workspace.contains("unsafe_code = \"deny\""), "the workspace does not deny unsafe code");
-    let allowing: Vec<_> = files(&root.join("core")).chain(files(&root.join("adapters"))).collect();
-    assert!(allowing.len() > 100, "the files were not found");
-    let allowing = allowing.into_iter().filter(|path| {
-        read_to_string(path).is_ok_and(|text| text.contains("(unsafe_code") && !text.contains("forbid(unsafe_code"))
-    });
+    let roots = files_below(&root.join("core")).chain(files_below(&root.join("adapters")));
+    let roots: Vec<_> = roots.filter(|path| path.ends_with("src/lib.rs")).collect();
+    assert!(roots.len() >= 9, "the crates were not found: {roots:?}");
+    let allowing =
+        roots.iter().filter(|path| !read_to_string(path).is_ok_and(|text| text.contains("\n#![forbid(unsafe_code)]")));
     let allowing: Vec<_> = allowing.map(|path| path.strip_prefix(&root).expect("below it").to_owned()).collect();
-    assert_eq!(allowing, [Path::new("core/src/lib.rs"), Path::new("core/src/raw.rs")], "one denies, one allows");
+    assert_eq!(allowing, [Path::new("core/cell/src/lib.rs")], "one crate may have unsafe code");
 }
 
 /// All Rust files below a folder, sorted.
-fn files(folder: &Path) -> impl Iterator<Item = PathBuf> + use<> {
+fn files_below(folder: &Path) -> impl Iterator<Item = PathBuf> + use<> {
     let (mut open, mut found) = (vec![folder.to_owned()], Vec::new());
     while let Some(folder) = open.pop() {
         for entry in read_dir(&folder).expect("a folder of the repository") {
@@ -94,17 +136,20 @@ fn files(folder: &Path) -> impl Iterator<Item = PathBuf> + use<> {
     found.into_iter()
 }
 
-/// The share of the documentation in the tree and the unsafe code; it is to become a third.
+/// The share of comments in the tree and the unsafe code.
 #[test]
 fn the_mechanism_is_explained() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../core/src");
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
     let (mut code, mut comments) = (0, 0);
-    for source in sources().iter().filter(|source| matches!(source.top(), "tree" | "raw")) {
-        let text = read_to_string(root.join(format!("{}.rs", path(source)))).expect("it was read before");
+    let mut count = |folder: &str, source: &Source| {
+        let file = if source.module.is_empty() { "lib".into() } else { path(source) };
+        let text = read_to_string(root.join(format!("{folder}/src/{file}.rs"))).expect("it was read before");
         comments += text.lines().filter(|line| line.trim_start().starts_with("//")).count();
         code += lines(source);
-    }
+    };
+    sources().iter().filter(|source| source.top() == "tree").for_each(|source| count("core", source));
+    sources_of("core/cell").iter().for_each(|source| count("core/cell", source));
     let share = 100 * comments / (code + comments);
     println!("{comments} lines of comments for {code} lines of code: {share} per cent");
-    assert!(share >= 18, "only {share} per cent of the mechanism's lines explain it");
+    assert!(share >= 35, "only {share} per cent of the mechanism's lines explain it");
 }

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{read_dir, read_to_string};
 use std::path::{Path, PathBuf};
 
-/// The behaviours that were asked for, by section: the numbers of the `B…`.
-const ASKED: &[(&str, &[u16])] = &[
+/// The behaviours of tasks that were asked for, by section: the numbers of the `B…`.
+const ASKED: &[Section] = &[
     ("1 running", &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15]),
     ("2 scopes", &[16, 17, 18, 20, 21, 22, 23, 24, 25, 26, 27, 29, 31, 32, 33, 34, 35]),
     ("3 deadlines", &[36, 37, 39, 41, 42, 43, 44, 45, 46, 47, 49, 50, 51, 52, 53, 54, 55, 56, 57, 59]),
@@ -18,6 +18,24 @@ const ASKED: &[(&str, &[u16])] = &[
     ("9 panics", &[145, 146, 147, 148, 149, 150, 151, 152]),
     ("14 threads", &[218, 219, 220, 221, 223, 224, 226, 227, 228, 229, 230, 231, 232, 233, 234, 235]),
 ];
+
+/// Those of network, processes and files: the numbers of the `N…`.
+#[rustfmt::skip]
+const ASKED_OF_IO: &[Section] = &[
+    ("1 streams", &[1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, 24, 25, 26]),
+    ("2 connecting", &[31, 32, 33, 35, 36, 37, 38, 39, 40, 41, 42, 43, 44, 45, 46, 47]),
+    ("3 serving", &[51, 52, 54, 55, 56, 57, 58, 59, 60, 61, 62, 63, 64, 65, 66, 67, 68, 69, 71, 72]),
+    ("4 UDP", &[76, 77, 78, 79, 80, 81, 82, 83, 84, 85]),
+    ("5 Unix sockets", &[88, 89, 90, 91, 92, 93, 94, 95, 96, 97]),
+    ("6 names", &[100, 101, 102, 103, 104, 105, 106, 107]),
+    ("7 processes", &[111, 112, 113, 114, 115, 116, 117, 118, 119, 120, 122, 123, 124, 125, 126, 127, 129, 132]),
+    ("8 files", &[136, 137, 138, 139, 140, 141, 142, 143, 144, 145, 147]),
+    ("9 simulation", &[151, 152, 153, 154, 155, 156, 157, 158, 159, 160, 161, 162, 163, 164, 165, 166, 167, 168, 169, 170, 171, 172, 173, 174]),
+    ("10 bridges", &[176, 177, 178, 179, 180, 181, 182, 183, 184, 185, 186, 187, 188, 189, 190, 191, 192, 194]),
+];
+
+/// Its name, and the numbers of its behaviours.
+type Section = (&'static str, &'static [u16]);
 
 /// The laws are L1 to this.
 const LAWS: u16 = 41;
@@ -64,11 +82,16 @@ fn every_section_is_in_the_suite() {
 
 #[test]
 fn every_behaviour_that_was_asked_for_is_written_or_not_applicable() {
+    written_or_not_applicable('B', ASKED);
+    written_or_not_applicable('N', ASKED_OF_IO);
+}
+
+fn written_or_not_applicable(kind: char, asked: &[Section]) {
     let tested = tested();
-    let (not_applicable, half) = not_applicable();
+    let (not_applicable, half) = not_applicable(kind);
     let mut missing = Vec::new();
-    for (section, numbers) in ASKED {
-        let is_tested = |number: &&u16| tested.contains_key(&('B', **number));
+    for (section, numbers) in asked {
+        let is_tested = |number: &&u16| tested.contains_key(&(kind, **number));
         let without: Vec<_> = numbers.iter().filter(|number| !is_tested(number)).collect();
         let excused = without.iter().filter(|number| not_applicable.contains(number)).count();
         println!(
@@ -77,16 +100,16 @@ fn every_behaviour_that_was_asked_for_is_written_or_not_applicable() {
             numbers.len() - without.len()
         );
         missing.extend(
-            without.iter().filter(|number| !not_applicable.contains(number)).map(|number| format!("B{number:03}")),
+            without.iter().filter(|number| !not_applicable.contains(number)).map(|number| format!("{kind}{number:03}")),
         );
     }
     assert!(missing.is_empty(), "neither tested nor in NOT_APPLICABLE.md: {missing:?}");
-    let asked: BTreeSet<_> = ASKED.iter().flat_map(|(_, numbers)| *numbers).copied().collect();
+    let asked: BTreeSet<_> = asked.iter().flat_map(|(_, numbers)| *numbers).copied().collect();
     let unknown: Vec<_> = not_applicable.union(&half).filter(|number| !asked.contains(number)).collect();
     assert!(unknown.is_empty(), "NOT_APPLICABLE.md has rows that nobody asked for: {unknown:?}");
-    let untested: Vec<_> = half.iter().filter(|number| !tested.contains_key(&('B', **number))).collect();
+    let untested: Vec<_> = half.iter().filter(|number| !tested.contains_key(&(kind, **number))).collect();
     assert!(untested.is_empty(), "half of these does not apply, and the other half is not tested: {untested:?}");
-    let both: Vec<_> = not_applicable.iter().filter(|number| tested.contains_key(&('B', **number))).collect();
+    let both: Vec<_> = not_applicable.iter().filter(|number| tested.contains_key(&(kind, **number))).collect();
     assert!(both.is_empty(), "not applicable, and tested all the same (write `(half)` if so): {both:?}");
 }
 
@@ -192,9 +215,19 @@ fn list(source: &str, section: &str) -> Vec<String> {
 fn tested() -> BTreeMap<(char, u16), usize> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut tested = BTreeMap::new();
-    let folders =
-        ["src", "tests", "compile_fail", "../adapters/sim/tests"].map(|folder| files(&root.join(folder), true));
-    for file in folders.into_iter().flatten() {
+    let folders = [
+        "src",
+        "tests",
+        "compile_fail",
+        "net/src",
+        "net/tests",
+        "process/src",
+        "process/tests",
+        "fs/src",
+        "fs/tests",
+        "../adapters/sim/tests",
+    ];
+    for file in folders.iter().flat_map(|folder| files(&root.join(folder), true)) {
         let source = read(&file);
         let docs = source.lines().map(str::trim).filter(|line| line.starts_with("///") || line.starts_with("//!"));
         for line in docs {
@@ -208,10 +241,10 @@ fn tested() -> BTreeMap<(char, u16), usize> {
 }
 
 /// The behaviours that have no test, and those of which a half has none: `| B131 | … |`, `| B151 (half) | … |`.
-fn not_applicable() -> (BTreeSet<u16>, BTreeSet<u16>) {
+fn not_applicable(kind: char) -> (BTreeSet<u16>, BTreeSet<u16>) {
     let table = read(&Path::new(env!("CARGO_MANIFEST_DIR")).join("NOT_APPLICABLE.md"));
     let (mut whole, mut half) = (BTreeSet::new(), BTreeSet::new());
-    for row in table.lines().filter(|line| line.starts_with("| B")) {
+    for row in table.lines().filter(|line| line.starts_with(&format!("| {kind}"))) {
         let cells: Vec<_> = row.trim_matches('|').split('|').map(str::trim).collect();
         assert!(cells.len() == 3 && cells.iter().all(|cell| !cell.is_empty()), "ID, behaviour and reason: {row}");
         let numbers = ids(cells[0]).into_iter().map(|(_, number)| number);
@@ -220,11 +253,11 @@ fn not_applicable() -> (BTreeSet<u16>, BTreeSet<u16>) {
     (whole, half)
 }
 
-/// The IDs in a text: `B037`, `L8`, `I23`, `R6`, and ranges such as `L25–L27`.
+/// The IDs in a text: `B037`, `N025`, `L8`, `I23`, `R6`, and ranges such as `L25–L27`.
 fn ids(text: &str) -> BTreeSet<(char, u16)> {
     let mut found = BTreeSet::new();
     let mut last: Option<((char, u16), usize)> = None;
-    for (at, kind) in text.char_indices().filter(|(_, c)| "BLIR".contains(*c)) {
+    for (at, kind) in text.char_indices().filter(|(_, c)| "BNLIR".contains(*c)) {
         let rest = &text[at + 1..];
         let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
         let word_before = text[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_');

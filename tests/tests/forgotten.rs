@@ -4,9 +4,11 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Waker};
 use std::time::Duration;
 
-use foster::{CancelScope, LocalNursery, Ready, StartError, defer, local_nursery, sleep, sleep_forever};
+use foster::error::JoinError;
+use foster::nursery::Started;
+use foster::{CancelScope, LocalNursery, defer, local_nursery, sleep, sleep_forever};
 
-type Handle = LocalNursery<'static, StartError>;
+type Handle = LocalNursery<'static, JoinError>;
 
 /// Forgets a local nursery that has a second's cleanup left, and runs `late` after half of it. The scope around it ends.
 async fn forget(late: impl AsyncFnOnce(&Handle)) {
@@ -30,7 +32,7 @@ async fn forget(late: impl AsyncFnOnce(&Handle)) {
         assert!(!n.is_closed(), "it waits for the finalizer of its child");
         late(n).await;
     };
-    let (around, ()) = foster::join((around, late)).await;
+    let (around, ()) = foster::combine::join((around, late)).await;
     assert!(around.is_ok());
 }
 
@@ -47,11 +49,11 @@ fn a_forgotten_local_nursery_takes_over_no_started_child() {
     foster_sim::run(
         1,
         forget(async |n| {
-            let started = n.start(|ready: Ready<()>| async move {
-                assert!(!ready.notify(()));
+            let started = n.start(|status: Started<()>| async move {
+                assert!(!status.started(()));
                 sleep(Duration::MAX).await;
             });
-            assert_eq!(started.await, Err(StartError::Closed));
+            assert_eq!(started.await, Err(JoinError::NurseryClosed));
         }),
     );
 }

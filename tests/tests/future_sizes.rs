@@ -15,17 +15,25 @@ use std::task::{Context, Poll};
 use std::time::Duration;
 
 use foster::channel::{Lag, bounded, broadcast, oneshot, watch};
+use foster::checkpoint_if_cancelled;
+use foster::cleanup::try_bracket;
 use foster::combine::Emitter;
+use foster::combine::{
+    as_completed, first_ok, for_each_concurrent, gather, gather_results, join, map_concurrent, produce, quorum, race,
+    race_all, staggered, try_join, try_produce,
+};
+use foster::error::JoinError;
 use foster::leaf::operation;
+use foster::nursery::Started;
 use foster::pool::{Pool, PoolError};
 use foster::rate::RateLimiter;
+use foster::retry::retry;
 use foster::sync::{Barrier, CapacityLimiter, Condition, Event, Mutex, OnceCell, Promise, RwLock, Semaphore};
+use foster::thread::to_thread_abandon;
 use foster::{
-    CancelScope, LocalNursery, Nursery, NurseryOptions, Ready, ScopedValue, StartError, as_completed, bracket,
-    checkpoint, checkpoint_if_cancelled, fail_after, fail_at, first_ok, for_each_concurrent, gather, gather_settled,
-    graceful, interval, join, local_nursery, map_concurrent, move_on_after, move_on_at, nursery, produce, quorum, race,
-    race_all, retry, shield, sleep, sleep_forever, sleep_until, staggered, stopping, to_thread, to_thread_abandon,
-    try_bracket, try_join, try_produce, yield_now,
+    CancelScope, LocalNursery, Nursery, NurseryOptions, ScopedValue, bracket, checkpoint, fail_after, fail_at,
+    graceful, interval, local_nursery, move_on_after, move_on_at, nursery, shield, sleep, sleep_forever, sleep_until,
+    stopping, to_thread, yield_now,
 };
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -187,7 +195,7 @@ fn wrappers_hold_what_they_wrap_once() {
         first_ok <= 200: |f| first_ok([Trying(f)]);
         quorum <= 200: |f| quorum(1, [Trying(f)]);
         gather <= 168: |f| gather([Trying(f)]);
-        gather_settled <= 160: |f| gather_settled([f]);
+        gather_results <= 160: |f| gather_results([f]);
         as_completed <= 136: |f| Stream(as_completed([f]));
         staggered <= 288: |f| staggered(SECOND, [Trying(f)]);
         map_concurrent <= 232: |f| { let mut once = Some(Trying(f)); map_concurrent(2, [()], move |()| once.take().expect("once")) };
@@ -235,23 +243,23 @@ fn futures_that_wait_are_small() {
         let (news, mut heard) = broadcast::<u64>(1, Lag::Wait);
         let mut ticks = interval(SECOND);
         let (rate, pool) = (RateLimiter::new(1, SECOND), Pool::new(1, async || Ok::<_, u8>(7u64)));
-        let in_nursery: Result<_, StartError> = nursery(async |n: Nursery<StartError>| {
+        let in_nursery: Result<_, JoinError> = nursery(async |n: Nursery<JoinError>| {
             let mut task = n.spawn(async { Ok(7u64) });
             Ok(plain! {
                 spawn_limited <= 256: n.spawn_limited(leaf::<(), SMALL>());
-                start <= 672: n.start(|_: Ready<u64>| leaf::<(), SMALL>());
-                start_of_a_big_child <= 672: n.start(|_: Ready<u64>| leaf::<(), BIG>());
-                start_with_a_big_closure <= 1712: { let f = leaf::<(), BIG>(); n.start(|_: Ready<u64>| f) };
+                start <= 672: n.start(|_: Started<u64>| leaf::<(), SMALL>());
+                start_of_a_big_child <= 672: n.start(|_: Started<u64>| leaf::<(), BIG>());
+                start_with_a_big_closure <= 1712: { let f = leaf::<(), BIG>(); n.start(|_: Started<u64>| f) };
                 spawn_limited_of_a_big_child <= 256: n.spawn_limited(leaf::<(), BIG>());
                 task_wait <= 64: task.wait();
                 task <= 96: task;
             })
         })
         .await;
-        let in_local_nursery: Result<_, StartError> = local_nursery(async |n: LocalNursery<'_, StartError>| {
+        let in_local_nursery: Result<_, JoinError> = local_nursery(async |n: LocalNursery<'_, JoinError>| {
             Ok(plain! {
-                local_start <= 768: n.start(|_: Ready<u64>| leaf::<(), SMALL>());
-                local_start_of_a_big_child <= 768: n.start(|_: Ready<u64>| leaf::<(), BIG>());
+                local_start <= 768: n.start(|_: Started<u64>| leaf::<(), SMALL>());
+                local_start_of_a_big_child <= 768: n.start(|_: Started<u64>| leaf::<(), BIG>());
             })
         })
         .await;

@@ -1,4 +1,4 @@
-//! What the core may be made of: no runtime below it, and layers inside it.
+//! What foster may be made of: crates that use what is below them, no runtime below any, and layers inside the core.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::read_to_string;
@@ -7,13 +7,43 @@ use std::process::Command;
 
 use serde_json::Value;
 
+#[path = "layers/paths.rs"]
+mod paths;
 #[path = "layers/sources.rs"]
 mod sources;
 
+use paths::paths;
 use sources::{Source, identifier, sources};
 
 /// All that `foster` needs to be built, and all that these need.
-const DEPENDENCIES: &[&str] = &["foster-macros", "futures-core", "pin-project-lite", "slab"];
+const DEPENDENCIES: &[&str] = &[
+    "foster-cell",
+    "foster-channel",
+    "foster-core",
+    "foster-kit",
+    "foster-macros",
+    "futures-core",
+    "pin-project-lite",
+    "slab",
+];
+
+/// The crates below `foster`, and what each of them uses of the others.
+const CRATES: &[(&str, &[&str])] = &[
+    ("foster-cell", &[]),
+    ("foster-core", &["foster-cell"]),
+    // On `leaf`. Of `foster-cell` it has the mutex of the race models.
+    ("foster-channel", &["foster-cell", "foster-core"]),
+    // Public interfaces alone.
+    ("foster-kit", &["foster-channel", "foster-core"]),
+    ("foster-macros", &[]),
+    // Sockets, for programs that want them: not part of `foster`.
+    ("foster-net", &["foster-core"]),
+    // Child processes and signals, likewise.
+    ("foster-process", &["foster-core"]),
+    // Files, on threads alone.
+    ("foster-fs", &["foster-core"]),
+    ("foster", &["foster-channel", "foster-core", "foster-kit", "foster-macros"]),
+];
 
 /// Never below the core, whatever the list above comes to say.
 const RUNTIMES: &[&str] = &[
@@ -34,21 +64,13 @@ const RUNTIMES: &[&str] = &[
 
 #[test]
 fn core_has_no_runtime_below_it() {
-    let packages = packages();
-    let locked = locked();
-    let mut found = BTreeSet::new();
-    let mut open = vec!["foster".to_owned()];
-    while let Some(name) = open.pop() {
-        let needs = match packages.get(&name) {
-            // A member of the workspace: the lock file mixes in what its tests need.
-            Some(package) => normal_dependencies(package),
-            None => locked.get(&name).cloned().unwrap_or_else(|| panic!("{name} is not in Cargo.lock")),
-        };
-        open.extend(needs.into_iter().filter(|name| found.insert(name.clone())));
-    }
+    let found = needs_of("foster");
     println!("foster needs {found:?}");
-    for runtime in RUNTIMES {
-        assert!(!found.contains(*runtime), "foster depends on a runtime: {runtime}");
+    for name in ["foster", "foster-net", "foster-process", "foster-fs"] {
+        let needs = needs_of(name);
+        for runtime in RUNTIMES {
+            assert!(!needs.contains(*runtime), "{name} depends on a runtime: {runtime}");
+        }
     }
     let expected: BTreeSet<_> = DEPENDENCIES.iter().map(|name| (*name).to_owned()).collect();
     assert_eq!(
@@ -57,28 +79,48 @@ fn core_has_no_runtime_below_it() {
     );
 }
 
+/// What a member of the workspace needs to be built, and all that these need.
+fn needs_of(name: &str) -> BTreeSet<String> {
+    let packages = packages();
+    let locked = locked();
+    let mut found = BTreeSet::new();
+    let mut open = vec![name.to_owned()];
+    while let Some(name) = open.pop() {
+        let needs = match packages.get(&name) {
+            // A member of the workspace: the lock file mixes in what its tests need.
+            Some(package) => normal_dependencies(package),
+            None => locked.get(&name).cloned().unwrap_or_else(|| panic!("{name} is not in Cargo.lock")),
+        };
+        open.extend(needs.into_iter().filter(|name| found.insert(name.clone())));
+    }
+    found
+}
+
 /// No features that change behaviour: none at all.
 #[test]
 fn core_has_no_features() {
     let packages = packages();
-    let features = packages["foster"]["features"].as_object().expect("a map");
-    assert!(features.is_empty(), "{features:?}");
+    for (name, _) in CRATES {
+        let features = packages[*name]["features"].as_object().expect("a map");
+        assert!(features.is_empty(), "{name}: {features:?}");
+    }
 }
 
-/// In one small private module, which justifies it.
+/// A crate cannot reach into what is private in another.
 #[test]
-fn unsafe_code_is_in_one_module() {
-    let mut there = 0;
-    for source in sources() {
-        let count = source.code.matches("unsafe ").count() + source.code.matches("(unsafe_code").count();
-        if source.top() == "raw" {
-            there += count;
-        } else if !source.module.is_empty() {
-            assert_eq!(count, 0, "unsafe code in {}", source.module.join("::"));
-        }
+fn crates_use_what_is_below_them() {
+    let packages = packages();
+    for (name, below) in CRATES {
+        let mut needs = normal_dependencies(&packages[*name]);
+        needs.retain(|needed| needed.starts_with("foster"));
+        needs.sort();
+        assert_eq!(needs, *below, "{name} needs other crates of foster than it may");
     }
-    println!("{there} times unsafe");
-    assert!(there > 1, "the unsafe code was not found");
+    let facade =
+        read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("../core/foster/src/lib.rs")).expect("a file");
+    let code = facade.lines().filter(|line| !line.starts_with("//") && !line.is_empty());
+    let other: Vec<_> = code.filter(|line| !line.starts_with("pub use ") && !line.starts_with('#')).collect();
+    assert!(other.is_empty(), "the facade re-exports, and does nothing else: {other:?}");
 }
 
 /// What runs in the simulator is what runs in production.
@@ -107,7 +149,10 @@ fn packages() -> BTreeMap<String, Value> {
 /// What a package needs to be built, on any platform; not what its tests need.
 fn normal_dependencies(package: &Value) -> Vec<String> {
     let dependencies = package["dependencies"].as_array().expect("a list").iter();
-    dependencies.filter(|dependency| dependency["kind"] != "dev").map(|dependency| text(&dependency["name"])).collect()
+    // Nor what the race models are built with.
+    let models = |dependency: &&Value| dependency["target"].as_str().is_some_and(|on| on.contains("foster_shuttle"));
+    let built = dependencies.filter(|dependency| dependency["kind"] != "dev" && !models(dependency));
+    built.map(|dependency| text(&dependency["name"])).collect()
 }
 
 fn text(value: &Value) -> String {
@@ -138,42 +183,39 @@ const LAYERS: &[(&str, u8)] = &[
     ("sys", 0),
     ("instant", 0),
     ("reason", 0),
-    ("error", 0),
-    ("observer", 0),
+    ("errors", 0),
+    ("events", 0),
     ("group", 0),
     ("opening", 0),
-    // Structures with unsafe code, which know nothing of the tree.
+    ("live_counts", 0),
+    // The structures of `foster-cell`, which know nothing of the tree.
     ("raw", 1),
     // What is asked of the runtime.
     ("runtime", 1),
-    // The tree of scopes; and a queue of wakers, which knows nothing of it.
+    // The tree of scopes.
     ("tree", 2),
-    ("ready_queue", 3),
     // What it takes to write an operation that waits and can be cancelled.
     ("leaf", 3),
+    // A picture of the tree, and errors without a caller, for people.
+    ("dump", 3),
+    ("report", 3),
+    // Futures that run at the end of a scope.
+    ("finalizer", 3),
     // Checkpoints, time, scopes.
     ("checkpoint", 4),
     ("sleep", 4),
-    ("scope", 4),
+    ("cancel_scope", 4),
     ("value", 4),
     // What has scopes of its own kind, and what tasks wait for.
     ("nursery", 5),
-    ("local_nursery", 5),
     ("sync", 5),
-    ("channel", 5),
     ("thread", 5),
     ("defer", 5),
     ("bracket", 5),
-    // Derived.
-    ("timeout", 6),
+    // A scope with a limit, made without a handle.
+    ("timeout", 5),
+    // Derived. (What is derived from more than this is the crate `foster-kit`.)
     ("shield", 6),
-    ("combine", 6),
-    ("retry", 6),
-    ("rate", 6),
-    ("pool", 6),
-    ("portal", 6),
-    ("app", 6),
-    ("supervise", 6),
 ];
 
 /// The layer that is written with the public API only.
@@ -186,14 +228,8 @@ const EXCEPTIONS: &[(&str, &str, &str)] = &[
         "tree::{AlreadyInstalled, Job, Root, TreeHandle, current, install, root}",
         "the contract names what the tree implements",
     ),
-    ("local_nursery", "nursery", "both sorts of nursery have one policy, one outcome and one handle"),
-    ("group", "nursery::Recorded", "what a nursery hands over to be put in a group"),
+    ("group", "nursery::errors", "what a nursery hands over to be put in a group"),
     ("shield", "tree::current", "`stopping` asks the tree"),
-    (
-        "combine",
-        "ready_queue::{ReadyQueue, ReadyMember}",
-        "a queue of wakers that knows nothing of the tree, as any crate has one",
-    ),
 ];
 
 /// One use of an item of another module.
@@ -248,61 +284,6 @@ fn covers((from, to, _): &(&str, &str, &str), one: &Use) -> bool {
     one.from == *from && one.to == module && named
 }
 
-/// Derived operations call nothing that a user could not call, either: no `pub(crate)` function of a type of another module.
-#[test]
-fn derived_operations_call_public_functions_only() {
-    let sources = sources();
-    let mut hidden: BTreeMap<(String, String), String> = BTreeMap::new();
-    for source in &sources {
-        for (of, function) in crate_functions(&source.code) {
-            hidden.insert((of, function), source.top().to_owned());
-        }
-    }
-    assert!(hidden.len() > 50, "the functions were not found");
-    let derived = |source: &&Source| LAYERS.contains(&(source.top(), DERIVED));
-    let mut called = BTreeSet::new();
-    let mut looked = 0;
-    for source in sources.iter().filter(derived) {
-        looked += 1;
-        for ((of, function), home) in &hidden {
-            if home != source.top() && calls(&source.code, &format!("{of}::{function}(")) {
-                called.insert(format!("{} calls {of}::{function}", source.top()));
-            }
-        }
-    }
-    println!("{looked} files of derived operations, {} hidden functions", hidden.len());
-    assert!(looked >= 2);
-    // Of a queue of wakers, which any crate could have.
-    let other = ["combine calls ReadyQueue::new", "combine calls ReadyMember::new"];
-    let called: Vec<_> = called.iter().filter(|call| !other.contains(&call.as_str())).collect();
-    assert!(called.is_empty(), "{called:?}: a derived operation needs private access: then the primitive is wrong");
-}
-
-/// Whether the call stands there, and not as the end of a longer name.
-fn calls(code: &str, call: &str) -> bool {
-    code.match_indices(call)
-        .any(|(at, _)| !code[..at].ends_with(|before: char| before.is_alphanumeric() || before == '_'))
-}
-
-/// The functions `pub(crate)` of a source, with the type whose they are.
-fn crate_functions(code: &str) -> Vec<(String, String)> {
-    let mut functions = Vec::new();
-    let mut of = String::new();
-    for line in code.lines() {
-        if let Some(rest) = line.strip_prefix("impl") {
-            let rest = rest.split_once('>').filter(|_| rest.starts_with('<')).map_or(rest, |(_, rest)| rest);
-            of = identifier(rest.rsplit(" for ").next().unwrap_or(rest).trim()).to_owned();
-        }
-        if let Some(rest) = line.trim().strip_prefix("pub(crate) ") {
-            let rest = rest.trim_start_matches("const ").trim_start_matches("async ");
-            if let (Some(name), false) = (rest.strip_prefix("fn "), of.is_empty()) {
-                functions.push((of.clone(), identifier(name).to_owned()));
-            }
-        }
-    }
-    functions
-}
-
 /// What can be named from outside.
 struct Api {
     /// Root name → module and item.
@@ -316,6 +297,7 @@ impl Api {
         let mut api = Api { root: BTreeMap::new(), items: BTreeSet::new() };
         for source in sources.iter().filter(|source| source.public) {
             for path in paths(&source.code, "pub use ") {
+                let path = path.strip_prefix("crate::").unwrap_or(&path).to_owned();
                 let (module, item) = path.split_once("::").unwrap_or((&path, ""));
                 if source.module.is_empty() {
                     let name = item.rsplit("::").next().unwrap_or(item).to_owned();
@@ -349,6 +331,7 @@ impl Api {
 
     fn is_public(&self, module: &str, item: &str) -> bool {
         let item = item.strip_suffix("::self").unwrap_or(item);
+        let item = item.strip_prefix("future::").unwrap_or(item);
         item.is_empty() || item == "self" || self.items.contains(&(module.to_owned(), item.to_owned()))
     }
 }
@@ -370,62 +353,6 @@ fn uses_of(source: &Source, api: &Api) -> Vec<Use> {
         (to != from).then(|| Use { from: from.to_owned(), to, item })
     });
     resolved.collect()
-}
-
-/// The paths behind each `start`, with their groups spelt out.
-fn paths(code: &str, start: &str) -> Vec<String> {
-    let mut found = Vec::new();
-    for (at, _) in code.match_indices(start) {
-        // Not the end of `$crate::`, of `super::super::`, or of a longer word.
-        let before = code[..at].chars().next_back();
-        if before.is_some_and(|c| c.is_alphanumeric() || matches!(c, '_' | '$' | ':')) {
-            continue;
-        }
-        spell_out(&code[at + start.len()..], "", &mut found);
-    }
-    found
-}
-
-/// Adds the paths of the use tree at the beginning of `text`; says how much of it that was.
-fn spell_out(text: &str, before: &str, found: &mut Vec<String>) -> usize {
-    let mut at = 0;
-    let mut path = before.to_owned();
-    loop {
-        let rest = &text[at..];
-        if let Some(inside) = rest.strip_prefix('{') {
-            at += 1;
-            let mut inside = inside;
-            loop {
-                let blank = inside.len() - inside.trim_start().len();
-                let length = blank + spell_out(inside.trim_start(), &path, found);
-                at += length;
-                inside = &inside[length..];
-                let separator = inside.find([',', '}']).map_or(inside.len(), |index| index);
-                let end = inside[separator..].starts_with('}');
-                at += (separator + 1).min(inside.len());
-                inside = &inside[(separator + 1).min(inside.len())..];
-                if end || inside.is_empty() {
-                    return at;
-                }
-            }
-        }
-        let name = identifier(rest);
-        if name.is_empty() {
-            return at;
-        }
-        path.push_str(name);
-        at += name.len();
-        match text[at..].strip_prefix("::") {
-            Some(next) if next.starts_with('{') || !identifier(next).is_empty() => {
-                path.push_str("::");
-                at += 2;
-            }
-            _ => {
-                found.push(path);
-                return at;
-            }
-        }
-    }
 }
 
 #[test]

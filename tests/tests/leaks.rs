@@ -7,7 +7,8 @@ use std::sync::{Mutex, PoisonError};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
-use foster::{CancelScope, ScopeHandle, move_on_after, to_thread_abandon};
+use foster::thread::to_thread_abandon;
+use foster::{CancelScope, ScopeHandle, move_on_after};
 use foster_conformance::check;
 use foster_conformance::harness::watched;
 

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use foster::portal::{Portal, portal, try_portal};
 use foster::portal::{PortalError, PortalHost};
-use foster::{Portal, defer, portal, sleep, sleep_forever, to_thread, try_portal};
+use foster::{defer, sleep, sleep_forever, to_thread};
 
 /// Each of the adapters, under its name.
 fn on_each(test: fn(fn(PortalHost))) {

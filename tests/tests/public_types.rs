@@ -8,18 +8,22 @@ use std::path::Path;
 #[path = "layers/sources.rs"]
 mod sources;
 
-use sources::sources;
+use sources::{PUBLIC_CRATES, public_sources};
 
 /// What the public API may name.
-const SHOWN: &[&str] = &["futures-core", "foster-macros"];
+const SHOWN: &[&str] = &["futures-core", "foster-core", "foster-channel"];
 
 /// The dependencies that must not show, as they are written in code.
 fn hidden() -> Vec<String> {
-    let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("../core/Cargo.toml");
-    let manifest = read_to_string(manifest).expect("the manifest of the core");
-    let (_, dependencies) = manifest.split_once("[dependencies]\n").expect("its dependencies");
-    let names = dependencies.lines().take_while(|line| !line.is_empty()).filter_map(|line| line.split('.').next());
-    names.filter(|name| !SHOWN.contains(name)).map(|name| name.replace('-', "_")).collect()
+    let mut names = BTreeSet::new();
+    for folder in PUBLIC_CRATES {
+        let manifest = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(folder).join("Cargo.toml");
+        let manifest = read_to_string(manifest).expect("the manifest of a crate");
+        let (_, dependencies) = manifest.split_once("[dependencies]\n").expect("its dependencies");
+        let lines = dependencies.lines().take_while(|line| !line.is_empty());
+        names.extend(lines.filter_map(|line| line.split('.').next()).map(str::to_owned));
+    }
+    names.iter().filter(|name| !SHOWN.contains(&name.as_str())).map(|name| name.replace('-', "_")).collect()
 }
 
 /// The words of a text.
@@ -47,7 +51,7 @@ fn only_types_of_std_and_futures_core_show_in_the_public_api() {
     let hidden = hidden();
     assert!(hidden.contains(&"slab".to_owned()), "the dependencies were not found: {hidden:?}");
     let (mut looked, mut shown) = (0, Vec::new());
-    for source in sources() {
+    for source in public_sources() {
         // The crates, and what is imported from them.
         let mut names: BTreeSet<&str> = hidden.iter().map(String::as_str).collect();
         for line in source.code.lines().filter_map(|line| line.strip_prefix("use ")) {

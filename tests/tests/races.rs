@@ -3,17 +3,22 @@
 //! Each round builds a small tree on two or more workers and lets other threads and tasks disturb it at random moments. A round
 //! that loses a wake-up hangs, and the watchdog says so; one that leaves something behind is found by the live_counts.
 
-use std::future::{Future, poll_fn};
+use std::future::{Future, pending, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
+use foster::combine::gather_results;
+use foster::error::JoinError;
+use foster::nursery::TaskStatus;
 use foster::{
-    CancelScope, Nursery, Task, TaskStatus, checkpoint, defer, graceful, move_on_after, nursery, shield, sleep,
-    yield_now,
+    CancelScope, Elapsed, Nursery, Task, checkpoint, defer, fail_after, graceful, move_on_after, nursery, shield,
+    sleep, sleep_forever, yield_now,
 };
+use futures_lite::future::poll_once;
 
 /// How many rounds each test runs; `FOSTER_ROUNDS` overrides it.
 fn rounds() -> u64 {
@@ -65,6 +70,33 @@ where
         }
         println!("{name}: {reached} rounds");
         assert!(reached > 0);
+    });
+}
+
+/// Runs `test` once on both multi-threaded runtimes. A hang fails the test.
+fn check_on_each<F, Fut>(name: &'static str, test: F)
+where
+    F: Fn() -> Fut + Send + 'static,
+    Fut: Future<Output = ()>,
+{
+    within(name, move || {
+        foster_tokio::Builder::new().worker_threads(3).run(test());
+        foster_smol::Builder::new().threads(3).run(test());
+    });
+}
+
+/// Runs `test` in a thread, and holds that it ends, in time, and leaves nothing.
+fn within(name: &'static str, test: impl FnOnce() + Send + 'static) {
+    foster_conformance::check(name, || {
+        let (done, finished) = mpsc::channel();
+        let worker = std::thread::spawn(move || {
+            test();
+            let _ = done.send(());
+        });
+        if let Err(mpsc::RecvTimeoutError::Timeout) = finished.recv_timeout(Duration::from_secs(120)) {
+            panic!("{name} hangs");
+        }
+        worker.join().unwrap_or_else(|payload| std::panic::resume_unwind(payload));
     });
 }
 
@@ -215,8 +247,9 @@ fn cancel_against_completion() {
 fn deadlines_against_everything() {
     race("deadlines_against_everything", |mut dice| async move {
         let micros = dice.roll(300);
-        let scope =
-            CancelScope::new().deadline_in(Duration::from_micros(micros)).grace(Duration::from_micros(dice.roll(300)));
+        let scope = CancelScope::new()
+            .deadline_after(Duration::from_micros(micros))
+            .grace(Duration::from_micros(dice.roll(300)));
         let outcome = scope
             .run(async {
                 let Ok(()) = nursery(async |n: Nursery| {
@@ -403,5 +436,98 @@ fn what_is_given_up_against_the_marks_of_its_request() {
         })
         .await;
         assert_eq!(too_early.load(Ordering::Relaxed), 0);
+    });
+}
+
+/// L11, L14: what comes while a request marks others is not dropped before these are marked: a child that awaits it would see that.
+///
+/// Few rounds of many children: the marks have to take their time.
+#[test]
+fn what_is_spawned_against_the_marks_of_a_request() {
+    check_on_each("what_is_spawned_against_the_marks_of_a_request", || async {
+        for _ in 0..20 {
+            let outcome = fail_after(
+                Duration::from_millis(20),
+                nursery(async |n: Nursery<JoinError>| {
+                    for _ in 0..10_000 {
+                        n.spawn(pending::<Result<(), JoinError>>());
+                    }
+                    let spawner = n.clone();
+                    n.spawn(async move {
+                        loop {
+                            if let Err(error) = spawner.spawn(async { Ok(()) }).await {
+                                break Err::<(), _>(error);
+                            }
+                        }
+                    });
+                    pending::<Result<(), JoinError>>().await
+                }),
+            );
+            let cancelled: Result<Result<(), JoinError>, Elapsed> = outcome.await;
+            assert!(cancelled.is_err(), "a child has seen what the request did to another: {cancelled:?}");
+        }
+    });
+}
+
+/// L16, L19: a shield is not taken for one that was passed over while the drivers of its request are still being called.
+#[test]
+fn a_shield_against_the_wake_ups_of_a_request() {
+    const CHILDREN: usize = 5_000;
+    check_on_each("a_shield_against_the_wake_ups_of_a_request", || async {
+        for _ in 0..5 {
+            let (begun, ended) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+            let counted = (begun.clone(), ended.clone());
+            let cancelled = move_on_after(
+                Duration::from_millis(100),
+                nursery(async move |n: Nursery| {
+                    for _ in 0..CHILDREN {
+                        let (begun, ended) = counted.clone();
+                        n.spawn(async move {
+                            let shielded = async move {
+                                begun.fetch_add(1, Ordering::SeqCst);
+                                sleep(Duration::from_millis(200)).await;
+                                ended.fetch_add(1, Ordering::SeqCst);
+                            };
+                            gather_results([shield(shielded)]).await;
+                        });
+                    }
+                }),
+            );
+            // Children that have ended with their shields were not cut.
+            assert!(cancelled.await.is_none_or(|done| done.is_ok()));
+            assert!(begun.load(Ordering::SeqCst) > 0);
+            assert_eq!(ended.load(Ordering::SeqCst), begun.load(Ordering::SeqCst));
+        }
+    });
+}
+
+/// L32: a root that is polled while the panic of an orphan is being requested sees that request.
+#[test]
+fn a_root_against_the_panic_of_an_orphan() {
+    const ORPHANS: usize = 3_000;
+    let run = || async {
+        for number in 0..ORPHANS {
+            let mut lost = Box::pin(CancelScope::new().run(async move {
+                defer(async move {
+                    sleep(Duration::from_millis(100)).await;
+                    assert!(number != 0, "seen");
+                });
+                sleep_forever().await
+            }));
+            assert!(poll_once(&mut lost).await.is_none());
+        }
+        loop {
+            yield_now().await;
+        }
+    };
+    let panicked = |run: &dyn Fn()| {
+        let payload = catch_unwind(AssertUnwindSafe(run)).expect_err("it cannot return");
+        assert_eq!(payload.downcast_ref::<&str>(), Some(&"seen"));
+    };
+    within("a_root_against_the_panic_of_an_orphan", move || {
+        for _ in 0..3 {
+            panicked(&|| foster_tokio::Builder::new().worker_threads(3).run(run()));
+            panicked(&|| foster_smol::Builder::new().threads(3).run(run()));
+        }
     });
 }

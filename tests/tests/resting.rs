@@ -13,9 +13,11 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::time::Duration;
 
+use foster::combine::join;
+use foster::observer::ScopeState;
 use foster::{
-    CancelScope, Instant, LocalNursery, Nursery, ScopeState, defer, dump, fail_after, is_cancelled, join,
-    local_nursery, move_on_after, nursery, shield, sleep, sleep_forever,
+    CancelScope, Instant, LocalNursery, Nursery, defer, dump, fail_after, is_cancelled, local_nursery, move_on_after,
+    nursery, shield, sleep, sleep_forever,
 };
 use foster_sim::{Builder, plain_sleep};
 
@@ -201,7 +203,7 @@ fn a_body_is_dropped_in_its_scope() {
                 let cleaned = cleaned.clone();
                 async move {
                     let _value = OnDrop(|| {
-                        sees.borrow_mut().push((is_cancelled(), foster::reason().map(|reason| reason.kind())));
+                        sees.borrow_mut().push((is_cancelled(), foster::scope::reason().map(|reason| reason.kind())));
                         if cleans {
                             let cleaned = cleaned.clone();
                             defer(async move {
@@ -253,7 +255,7 @@ fn a_body_further_in_is_dropped_in_its_scope() {
                 let _value = leaves();
                 std::future::pending::<()>().await;
             });
-            foster::race((async { assert!(loses.await.is_none()) }, plain_sleep(ms(10)))).await;
+            foster::combine::race((async { assert!(loses.await.is_none()) }, plain_sleep(ms(10)))).await;
         });
         assert!(scope.await.is_ok());
         (dropped, elapsed(start))
@@ -269,13 +271,13 @@ fn scopes_that_rest_are_dropped_as_they_are() {
         let sees = seen.clone();
         let mut waits = Box::pin(move_on_after(ms(50), async {
             move_on_after(ms(50), async {
-                let _value = OnDrop(|| sees.set(foster::live_counts().map(|live_counts| live_counts.scopes)));
+                let _value = OnDrop(|| sees.set(foster::observer::live_counts().map(|live_counts| live_counts.scopes)));
                 std::future::pending::<()>().await;
             })
             .await
         }));
         begin(waits.as_mut()).await;
-        let before = foster::live_counts().map(|live_counts| live_counts.scopes);
+        let before = foster::observer::live_counts().map(|live_counts| live_counts.scopes);
         drop(waits);
         seen.get() == before
     });
@@ -385,7 +387,7 @@ fn a_scope_that_rests_is_woken_when_the_scope_around_has_to_stop() {
                 lazy.await;
                 sleep_forever().await
             };
-            let around = CancelScope::new().deadline_in(ms(10));
+            let around = CancelScope::new().deadline_after(ms(10));
             let cut = match nodes {
                 0 => around.run(body).await.is_err(),
                 1 => around.named("a node").run(body).await.is_err(),

@@ -11,9 +11,10 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
 use std::thread;
 
+use foster::nursery::TaskStatus;
 use foster::{
-    CancelScope, Instant, Nursery, TaskStatus, bracket, checkpoint, defer, fail_after, interval, is_cancelled,
-    move_on_after, nursery, shield, sleep, sleep_until, to_thread,
+    CancelScope, Instant, Nursery, bracket, checkpoint, defer, fail_after, interval, is_cancelled, move_on_after,
+    nursery, shield, sleep, sleep_until, to_thread,
 };
 use foster_conformance::check;
 use foster_conformance::harness::ms;
@@ -350,14 +351,14 @@ fn children_that_spawn_children_starve_nobody<A: Adapter>() {
 /// What a future does in its first poll where there is no runtime.
 #[track_caller]
 fn first_poll<F: Future>(make: impl FnOnce() -> F) -> String {
-    let before = foster::live_counts();
+    let before = foster::observer::live_counts();
     let mut future = Box::pin(make());
     let panicked = catch_unwind(AssertUnwindSafe(|| {
         assert!(future.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
         panic!("it did not notice");
     }));
     drop(future);
-    assert_eq!(foster::live_counts(), before, "it has left something");
+    assert_eq!(foster::observer::live_counts(), before, "it has left something");
     message_of(panicked)
 }
 
@@ -385,7 +386,7 @@ fn without_a_runtime_operations_name_the_fix() {
             }
         }
         assert!(!is_cancelled());
-        assert!(foster::deadline().is_none() && foster::remaining().is_none() && foster::reason().is_none());
+        assert!(foster::deadline().is_none() && foster::remaining().is_none() && foster::scope::reason().is_none());
         let refused = message_of(catch_unwind(|| drop(foster_tokio::attach(async {}))));
         assert!(refused.contains("no tokio runtime") && refused.contains("foster_tokio::run"), "{refused}");
     });

@@ -3,10 +3,11 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use foster::nursery::TaskStatus;
+use foster::observer::{ObservedTask, Observer, PollWatch, ScopeState, TaskEvent};
 use foster::runtime::{current, root};
 use foster::{
-    CancelScope, Nursery, ObservedTask, Observer, PollWatch, ScopeState, TaskEvent, TaskStatus, checkpoint, defer,
-    dump, nursery, shield, sleep, sleep_forever, to_thread, yield_now,
+    CancelScope, Nursery, checkpoint, defer, dump, nursery, shield, sleep, sleep_forever, to_thread, yield_now,
 };
 use serde_json::Value;
 
@@ -32,7 +33,7 @@ fn a_dump_tells_who_is_where_since_when_and_why() {
         let out = scope.run(nursery(async move |n: Nursery| {
             n.child().named("reader").spawn(shield(sleep(secs(10))));
             n.child().named("ticker").daemon().spawn(sleep_forever());
-            let limited = CancelScope::new().named("limited").deadline_in(secs(60));
+            let limited = CancelScope::new().named("limited").deadline_after(secs(60));
             n.child().named("writer").spawn(async move { drop(limited.run(foster::graceful(sleep(secs(9)))).await) });
             sleep(secs(1)).await;
             let calm = dump();
@@ -78,7 +79,7 @@ fn a_dump_is_json() {
             for name in ["a", "b"] {
                 n.child().named(name).spawn(async {
                     defer(async {});
-                    drop(CancelScope::new().named("inner").deadline_in(secs(5)).run(sleep_forever()).await);
+                    drop(CancelScope::new().named("inner").deadline_after(secs(5)).run(sleep_forever()).await);
                 });
             }
             n.child().named("d").daemon().spawn(sleep_forever());

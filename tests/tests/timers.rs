@@ -107,7 +107,7 @@ fn a_sleep_that_was_dropped_holds_up_no_other() {
     watched("a_sleep_that_was_dropped_holds_up_no_other", |progress| {
         let progress = progress.clone();
         foster_tokio::Builder::new().current_thread().run(async move {
-            let scope = CancelScope::new().named("around the sleeps").deadline_in(Duration::from_secs(60));
+            let scope = CancelScope::new().named("around the sleeps").deadline_after(Duration::from_secs(60));
             let outcome = scope.run(async {
                 let mut first = Box::pin(sleep(ms(10)));
                 let mut second = Box::pin(sleep(ms(40)));
@@ -157,7 +157,7 @@ async fn one_timer(dice: &mut Dice) {
         }
         2 => assert!(move_on_after(moment, sleep_forever()).await.is_none()),
         3 => {
-            let mut scope = CancelScope::new().deadline_in(Duration::from_secs(3_600));
+            let mut scope = CancelScope::new().deadline_after(Duration::from_secs(3_600));
             let handle = scope.handle();
             let body = async {
                 sleep(moment).await;

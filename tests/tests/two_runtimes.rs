@@ -9,11 +9,14 @@ use std::thread;
 use std::time::Duration;
 
 use foster::channel::{Lag, bounded, broadcast, oneshot, unbounded, watch};
+use foster::combine::{join, race};
+use foster::error::JoinError;
 use foster::runtime::current;
+use foster::scope::ReasonKind;
 use foster::sync::{Barrier, Event, Mutex, Semaphore};
 use foster::{
-    CancelScope, JoinError, LocalNursery, Nursery, ReasonKind, checkpoint, deadline, defer, fail_after, is_cancelled,
-    join, local_nursery, move_on_after, nursery, race, remaining, shield, sleep, sleep_forever, to_thread,
+    CancelScope, LocalNursery, Nursery, checkpoint, deadline, defer, fail_after, is_cancelled, local_nursery,
+    move_on_after, nursery, remaining, shield, sleep, sleep_forever, to_thread,
 };
 use foster_conformance::check;
 use foster_conformance::harness::ms;

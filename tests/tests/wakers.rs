@@ -1,55 +1,51 @@
-//! `Waker::will_wake` may always say no, even of a waker and its own clone: the library uses it to save work, and for nothing else.
+//! The waker that code in a tree is given, wherever it runs, and its clones know that they are the same.
+//!
+//! Others rely on it: async-io wakes the waker that another one replaces. If a task's own waker were taken for another one, a task that
+//! waits at a socket and is woken for nothing would wake itself without end.
 
-#![expect(unsafe_code, reason = "such a waker can be made by hand only")]
+use std::future::poll_fn;
+use std::task::{Poll, Waker};
 
-use std::future::Future;
-use std::pin::pin;
-use std::ptr::null;
-use std::task::{Context, RawWaker, RawWakerVTable, Waker};
-use std::time::Duration;
+use foster::{Nursery, move_on_after, nursery};
 
-use foster::channel::{bounded, oneshot};
-use foster::sync::{Event, Mutex, Semaphore};
-use foster::{LocalNursery, Nursery, local_nursery, move_on_after, nursery, shield, sleep, sleep_forever};
-
-/// The clones of a waker have the other table.
-static TABLES: [RawWakerVTable; 2] = [
-    RawWakerVTable::new(|_| RawWaker::new(null(), &TABLES[1]), |_| {}, |_| {}, |_| {}),
-    RawWakerVTable::new(|_| RawWaker::new(null(), &TABLES[0]), |_| {}, |_| {}, |_| {}),
-];
-
-fn fickle() -> Waker {
-    // SAFETY: the functions of the tables use no data, and are safe to call from any thread.
-    unsafe { Waker::new(null(), &TABLES[0]) }
+/// The waker of the code that awaits this.
+async fn waker() -> Waker {
+    poll_fn(|cx| {
+        let (clone, again) = (cx.waker().clone(), cx.waker().clone().clone());
+        assert!(clone.will_wake(cx.waker()) && cx.waker().will_wake(&again) && clone.will_wake(&again));
+        Poll::Ready(clone)
+    })
+    .await
 }
 
-/// How many of a few polls with such a waker are pending; that each of them returns is the test.
-fn pending_polls<T>(future: impl Future<Output = T>) -> usize {
-    let waker = fickle();
-    assert!(!waker.will_wake(&waker.clone()));
-    let mut future = pin!(future);
-    (0..5).take_while(|_| future.as_mut().poll(&mut Context::from_waker(&waker)).is_pending()).count()
+/// A second poll of the same code gets the same waker.
+async fn same_waker() {
+    let first = waker().await;
+    foster::yield_now().await;
+    assert!(first.will_wake(&waker().await));
+}
+
+async fn program() {
+    same_waker().await;
+    let Ok(()) = nursery(async |n: Nursery| {
+        n.spawn(same_waker());
+        n.spawn(async {
+            move_on_after(std::time::Duration::from_secs(60), same_waker()).await.expect("it is not so slow");
+        });
+        same_waker().await;
+    })
+    .await;
+    let Ok(()) = foster::local_nursery(async |n: foster::LocalNursery<'_>| {
+        n.spawn(same_waker());
+    })
+    .await;
 }
 
 #[test]
-fn a_waker_need_not_know_its_clone() {
-    foster_sim::run(1, async {
-        let (event, semaphore, mutex) = (Event::new(), Semaphore::new(0), Mutex::new(()));
-        let (_held, (_sender, receiver), (_promise, answer)) = (mutex.lock().await, bounded::<()>(1), oneshot::<()>());
-        let Ok(()) = nursery(async |n: Nursery| {
-            let task = n.spawn(sleep_forever());
-            assert_eq!(pending_polls(nursery(async |inner: Nursery| drop(inner.spawn(sleep_forever())))), 5);
-            assert_eq!(pending_polls(local_nursery(async |l: LocalNursery<'_>| drop(l.spawn(sleep_forever())))), 5);
-            assert_eq!(pending_polls(move_on_after(Duration::from_secs(1), shield(sleep_forever()))), 5);
-            assert_eq!(pending_polls(task), 5);
-            assert_eq!(pending_polls(sleep(Duration::from_secs(1))), 5);
-            assert_eq!(pending_polls(event.wait()), 5);
-            assert_eq!(pending_polls(semaphore.acquire()), 5);
-            assert_eq!(pending_polls(mutex.lock()), 5);
-            assert_eq!(pending_polls(receiver.recv()), 5);
-            assert_eq!(pending_polls(answer), 5);
-            n.cancel_children("done");
-        })
-        .await;
-    });
+fn a_clone_of_a_waker_is_the_same_waker() {
+    foster_smol::run(program());
+    foster_smol::Builder::new().threads(2).run(program());
+    foster_tokio::Builder::new().current_thread().run(program());
+    foster_tokio::run(program());
+    foster_sim::run(1, program());
 }

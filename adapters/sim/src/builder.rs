@@ -7,6 +7,8 @@ use std::time::Duration;
 use foster::Instant;
 use foster::runtime::{TreeHandle, root};
 
+#[cfg(feature = "net")]
+use crate::net::{Machine, host_trees, open_sockets, until_the_end};
 use crate::observe::Onlookers;
 use crate::quiet;
 use crate::runtime::{Entered, Policy, Sim, State};
@@ -141,7 +143,8 @@ impl Builder {
     /// # Panics
     ///
     /// Panics with what the future panicked with, and, with the live tree in the message, if the run cannot go on: deadlock,
-    /// a task that never blocks, step or time limit. The seed is printed to standard error.
+    /// a task that never blocks, step or time limit. With the feature `net`, also if a program in the background of a host fails, or a socket is open
+    /// at the end. The seed is printed to standard error.
     #[track_caller]
     pub fn run<F: Future>(&self, future: F) -> F::Output {
         let sim = Sim::new(self, false);
@@ -162,9 +165,16 @@ pub(crate) struct Host<M> {
 #[track_caller]
 pub(crate) fn host<F: Future>(sim: &Sim, future: F) -> Host<impl Future<Output = F::Output>> {
     let entered = sim.enter();
-    let main = root(Arc::new(sim.clone()), future).polled_by_its_runtime();
+    #[cfg(feature = "net")]
+    let runtime = Arc::new(Machine::main(sim));
+    #[cfg(not(feature = "net"))]
+    let runtime = Arc::new(sim.clone());
+    let main = root(runtime, future).polled_by_its_runtime();
     let main = sim.config().looked_at(main);
-    Host { tree: main.tree(), main: Box::pin(main), entered }
+    let tree = main.tree();
+    #[cfg(feature = "net")]
+    let main = until_the_end(sim.clone(), main);
+    Host { tree, main: Box::pin(main), entered }
 }
 
 impl<M: Future> Host<M> {
@@ -174,6 +184,8 @@ impl<M: Future> Host<M> {
             Ok(output) => output,
             Err(stuck) => {
                 let tree = self.tree.dump();
+                #[cfg(feature = "net")]
+                let tree = format!("{tree}{}{}", host_trees(&self.entered.sim), open_sockets(&self.entered.sim));
                 let State { steps, now, .. } = *self.entered.sim.lock();
                 panic!(
                     "{stuck}\n\nThe live tree after {steps} steps, at {now:?} (a leaf that names nothing to wait for waits \

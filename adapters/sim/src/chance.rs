@@ -1,4 +1,4 @@
-//! What the program under test may ask of the seed, and tell it.
+//! Functions for the program under test: random numbers from the seed, and notes for the run.
 
 use std::time::Duration;
 

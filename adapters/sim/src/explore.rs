@@ -20,8 +20,8 @@ use crate::trace::Trace;
 ///
 /// ```
 /// use foster_sim::explore;
-/// use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 /// use std::sync::Arc;
+/// use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 ///
 /// let found = explore(0..100, || async {
 ///     let sold = Arc::new(AtomicU32::new(0));

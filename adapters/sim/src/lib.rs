@@ -32,7 +32,12 @@
 //!
 //! [`explore`] does the same for a program outside of tests and returns a report. [`Builder`] has the settings: the
 //! [`Policy`] of the schedule, a manual clock, limits, spurious polls. Inside a simulation there are tools: [`clock`],
-//! [`wait_all_tasks_blocked`], [`Sequencer`], [`assert_checkpoints`], [`note`], [`random`].
+//! [`wait_all_tasks_blocked`], [`Sequencer`], [`assert_checkpoints`], [`note`], [`random`], [`hold`].
+//!
+//! Programs that use `foster_net` run on a simulated network, the module [`net`]: with hosts, links, partitions and crashes. It is the feature `net`, which
+//! is on by default.
+//!
+//! Scripted programs for `foster-process` are in the module `process`.
 //!
 //! # How fast
 //!
@@ -46,16 +51,26 @@
 //! | a thousand tasks do that side by side | 1,001,002 | 1.1 s | 0.9 million |
 //! | 100,000 tasks are spawned and end | 100,002 | 0.12 s | 0.8 million |
 //!
+//! Of the network, with `cargo run --release -p foster-sim --example network_speed`, per second that the thread had a core of that server:
+//!
+//! | program | packets | million packets per second |
+//! |---|---|---|
+//! | datagrams over a link, in batches, one way | 2,000,000 | 1.2 |
+//! | a gigabyte by TCP over a link, with its answers | 1,744,966 | 2.5 |
+//! | questions and answers by datagrams, each of which wakes a task | 600,000 | 0.45 to 0.6 |
+//!
 //! # When not to use it
 //!
-//! For what needs the machine: sockets, files in an event loop, signals, the speed of anything. Code that reads the wall
-//! clock, asks a random generator of its own, or iterates over a `HashMap` is run faithfully, but its runs do not repeat.
+//! For what needs the machine: sockets of the host, files in an event loop, signals, the speed of anything. Code that reads the wall
+//! clock, asks a random generator of its own, or iterates over a `HashMap` is run faithfully, but its runs do not repeat: [`check_determinism`] tells,
+//! and where.
 //!
 //! # For authors of adapters
 //!
 //! The module `runtime` of this crate is the smallest complete [runtime](foster::runtime), made to be read: `builder`
 //! starts it. It has at most 1,400 lines, and that 200, documentation included, which a test holds. All other modules are tools on
 //! top, none of which an adapter needs.
+#![forbid(unsafe_code)]
 
 mod runtime;
 
@@ -63,9 +78,14 @@ mod builder;
 
 mod chance;
 mod clock;
+mod hold;
 mod plain;
 mod trace;
 
+#[cfg(feature = "net")]
+pub mod net;
+
+mod determinism;
 mod explore;
 mod observe;
 mod quiet;
@@ -77,11 +97,16 @@ mod checkpoints;
 mod quiescence;
 mod sequencer;
 
+#[cfg(any(unix, windows))]
+pub mod process;
+
 pub use builder::Builder;
 pub use chance::{blocking_takes, random};
 pub use checkpoints::{Probe, assert_checkpoints, assert_no_checkpoints, probe};
 pub use clock::{BackwardsError, Clock, clock};
+pub use determinism::{Nondeterminism, check_determinism};
 pub use explore::{Exploration, Failure, explore};
+pub use hold::{Hold, hold};
 pub use observe::Run;
 pub use plain::{PlainSleep, plain_sleep};
 pub use quiescence::{Quiescent, wait_all_tasks_blocked, wait_all_tasks_blocked_for};
@@ -89,7 +114,7 @@ pub use runtime::Policy;
 pub use schedule::{ParseScheduleError, Schedule};
 pub use sequencer::{Sequencer, SequencerError, Turn, WaitForTurn};
 pub use test::{Verdict, test};
-pub use trace::{Event, Trace, note};
+pub use trace::{Event, Loss, Trace, note};
 
 /// Runs a future to its end in a simulation with this seed, and returns its output.
 ///

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use foster::observer::{Observer, PollWatch};
 use foster::runtime::Root;
-use foster::{Observer, PollWatch};
 
 use crate::builder::{Builder, host};
 use crate::quiet;
@@ -14,7 +14,7 @@ use crate::runtime::Sim;
 use crate::schedule::Schedule;
 use crate::trace::Trace;
 
-/// Who looks at a run.
+/// The observers of a run.
 #[derive(Clone, Default)]
 pub(crate) struct Onlookers {
     observer: Option<Arc<dyn Observer>>,
@@ -87,7 +87,7 @@ impl Builder {
         }
     }
 
-    /// Who is told what happens in the tree.
+    /// The observer of the tree.
     fn onlooker(&self) -> Option<Arc<dyn Observer>> {
         let observer = self.onlookers.observer.clone().or_else(quiet::observer);
         let Some(watch) = self.onlookers.longest_poll.map(PollWatch::new) else { return observer };

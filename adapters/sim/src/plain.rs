@@ -1,4 +1,4 @@
-//! What the runtime below foster would offer to code that knows nothing of foster.
+//! The services of the runtime for code that knows nothing of foster.
 //!
 //! Foreign futures complete, and are dropped, without regard to scopes. To test what foster makes of them, there has to be
 //! one: a sleep on a timer of the simulation.

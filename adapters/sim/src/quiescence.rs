@@ -4,7 +4,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use foster::{CheckpointIfCancelled, checkpoint_if_cancelled};
+use foster::checkpoint_if_cancelled;
+use foster::future::CheckpointIfCancelled;
 
 use crate::runtime::Sim;
 
@@ -24,8 +25,8 @@ use crate::runtime::Sim;
 ///
 /// ```
 /// use foster_sim::{run, wait_all_tasks_blocked};
-/// use std::sync::atomic::{AtomicU32, Ordering};
 /// use std::sync::Arc;
+/// use std::sync::atomic::{AtomicU32, Ordering};
 ///
 /// run(7, async {
 ///     let count = Arc::new(AtomicU32::new(0));

@@ -1,11 +1,11 @@
-//! What is printed of a run that fails: how to repeat it; in a search, which runs into the same panic many times, nothing.
+//! The output of a run that fails: how to repeat it; in a search, which runs into the same panic many times, nothing.
 
 use std::cell::Cell;
 use std::panic;
 use std::sync::{Arc, Once};
 use std::thread;
 
-use foster::{HostDropped, Observer, Orphan};
+use foster::observer::{HostDropped, Observer, Orphan};
 
 use crate::schedule::Schedule;
 
@@ -57,7 +57,7 @@ impl Observer for Mute {
     fn host_dropped(&self, _: &HostDropped) {}
 }
 
-/// Says on standard error how to repeat a run that panics.
+/// Prints to standard error how to repeat a run that panics.
 pub(crate) struct TellSeed<'a>(pub(crate) &'a Schedule);
 
 impl Drop for TellSeed<'_> {

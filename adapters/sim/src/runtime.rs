@@ -34,3 +34,5 @@ pub(crate) use choices::Script;
 pub(crate) use current::Entered;
 pub(crate) use executor::{Sim, State};
 pub(crate) use timers::SimTimer;
+#[cfg(feature = "net")]
+pub(crate) use {choices::Choices, executor::Body, recorder::Recorder, timers::Alarm};

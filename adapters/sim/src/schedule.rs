@@ -1,4 +1,4 @@
-//! What makes one run: a seed, or a seed with a script that shrinking left of its choices.
+//! The input of one run: a seed, or a seed with a script that shrinking left of its choices.
 
 use std::fmt;
 use std::str::FromStr;

@@ -6,7 +6,8 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker, ready};
 
-use foster::{CheckpointIfCancelled, checkpoint_if_cancelled};
+use foster::checkpoint_if_cancelled;
+use foster::future::CheckpointIfCancelled;
 
 /// Brings parts of several tasks into a fixed order, so that a test shows one interleaving and no other.
 ///

@@ -7,7 +7,7 @@ use crate::runtime::Script;
 use crate::schedule::Schedule;
 use crate::test::Verdict;
 
-/// What the search may cost: runs, and steps of all its runs together.
+/// The limits of the search: runs, and steps of all its runs together.
 const RUNS: u64 = 2_000;
 const STEPS: u64 = 5_000_000;
 
@@ -38,7 +38,7 @@ struct Search<'a, P> {
     settings: &'a Builder,
     program: &'a P,
     best: Attempt,
-    /// What the search may still cost.
+    /// The rest of the search's limits.
     runs: u64,
     steps: u64,
 }
@@ -89,7 +89,9 @@ where
         let attempt = self.settings.clone().step_limit(limit).attempt(schedule, self.program);
         self.runs -= 1;
         self.steps = self.steps.saturating_sub(attempt.steps);
-        let accepted = attempt.failure.is_some() && attempt.size() < self.best.size();
+        // One that the lower limit has stopped may be a program that takes longer, and is right.
+        let stopped = limit < self.settings.step_limit && attempt.steps >= limit;
+        let accepted = attempt.failure.is_some() && !stopped && attempt.size() < self.best.size();
         if accepted {
             self.best = attempt;
         }

@@ -17,7 +17,8 @@ const LINES: usize = 40;
 /// that could be found.
 ///
 /// Two environment variables replace `seeds`: `FOSTER_SEEDS` is another number of seeds, and `FOSTER_SEED` a single
-/// [`Schedule`] to be run, such as the message of a failure gives.
+/// [`Schedule`] to be run, such as the message of a failure gives. If `FOSTER_CHECK_DETERMINISM` is `1`, each run is also repeated and compared, as
+/// by [`check_determinism`](crate::check_determinism); a difference fails the test.
 ///
 /// # Panics
 ///
@@ -63,7 +64,13 @@ impl Builder {
             }
             return;
         }
+        let checks = variable::<u8>("FOSTER_CHECK_DETERMINISM") == Some(1);
         for seed in 0..variable("FOSTER_SEEDS").unwrap_or(seeds) {
+            if checks {
+                if let Err(why) = self.clone().schedule(seed).check_determinism(&body) {
+                    panic!("test `{name}` does not repeat on the simulator with seed {seed}: {why}");
+                }
+            }
             let attempt = self.attempt(Schedule::from(seed), &body);
             let Some(message) = attempt.failure.clone() else { continue };
             let shortest = self.shrink(attempt, &body);
@@ -78,7 +85,7 @@ impl Builder {
     }
 }
 
-/// What a test or an explored program may return: `()`, or a `Result` whose `Err` is a failure.
+/// The output of a test, an explored program, or one that a host runs in the background: `()`, or a `Result` whose `Err` is a failure.
 pub trait Verdict {
     /// The message of the failure, if it is one.
     fn failure(self) -> Option<String>;

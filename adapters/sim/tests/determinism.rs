@@ -9,7 +9,8 @@ use std::process::Command;
 use std::sync::Arc;
 use std::task::Poll;
 
-use foster::{Observer, move_on_after, shield};
+use foster::observer::Observer;
+use foster::{move_on_after, shield};
 use foster_sim::{Builder, Event, Policy, Schedule};
 use support::{Log, broad_program, busy_program, job, millis, scope, secs};
 
@@ -116,7 +117,7 @@ fn jitter_comes_from_the_seed() {
     let pauses = |seed| {
         let run = Builder::new(seed).observe(async {
             let mut tries = 0;
-            let tried = foster::retry(foster::Backoff::new(), || {
+            let tried = foster::retry::retry(foster::retry::Backoff::new(), || {
                 tries += 1;
                 let enough = tries > 5;
                 async move { if enough { Ok(()) } else { Err(()) } }

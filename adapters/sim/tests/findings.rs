@@ -231,5 +231,32 @@ fn the_environment_chooses_the_seeds_of_a_test() {
     let last = all.lines().rfind(|line| line.starts_with("draws ")).unwrap();
     assert!(one.contains("runs 1\n") && one.contains(last), "{one}");
     assert!(child("FOSTER_SEED", "29/3=1").contains("runs 1\n"));
+    // Each seed twice more.
+    assert!(child("FOSTER_CHECK_DETERMINISM", "1").contains("runs 90\n"));
     assert!(child("FOSTER_SEED", "x").contains("the environment variable FOSTER_SEED cannot be `x`"));
+}
+
+/// The search has limits of its own. A run that only these stop is no failure, however few choices it has.
+#[test]
+fn shrinking_takes_no_long_run_for_a_failure() {
+    let found = explore(0..50, || async {
+        let first = Arc::new(AtomicU32::new(0));
+        let by_order = first.clone();
+        scope(|n| async move {
+            for number in 1..=2 {
+                let first = by_order.clone();
+                n.spawn(async move {
+                    let _ = first.compare_exchange(0, number, Relaxed, Relaxed);
+                });
+            }
+        })
+        .await;
+        assert_eq!(first.load(Relaxed), 1, "the second was first");
+        // The calm schedule is right, and takes many times as long as the one that fails.
+        for _ in 0..5_000 {
+            foster::sleep(millis(1)).await;
+        }
+    });
+    let failure = found.failure.expect("some schedule has the other order");
+    assert!(failure.shortest_message.contains("the second was first"), "{}", failure.shortest_message);
 }

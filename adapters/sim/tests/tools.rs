@@ -83,7 +83,7 @@ fn a_quiescence_wait_can_be_cancelled() {
                 });
                 foster::sleep(millis(25)).await;
                 assert!(waits.cancel("enough"));
-                assert!(matches!(waits.await, Err(foster::JoinError::Cancelled)));
+                assert!(matches!(waits.await, Err(foster::error::JoinError::Cancelled)));
                 assert_eq!(clock().elapsed(), millis(25));
                 wait_all_tasks_blocked_for(millis(15)).await;
                 assert_eq!(clock().elapsed(), millis(55));

@@ -7,8 +7,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
 use foster::sync::{Event, Semaphore};
+use foster::thread::to_thread_abandon;
 use foster::thread::{block_on, from_thread, is_cancelled};
-use foster::{Nursery, move_on_after, nursery, sleep, to_thread, to_thread_abandon, yield_now};
+use foster::{Nursery, move_on_after, nursery, sleep, to_thread, yield_now};
 use foster_sim::{Builder, clock};
 
 use support::{millis, secs};
@@ -149,7 +150,7 @@ fn jobs_that_ask_take_turns() {
     for seed in 0..20 {
         let run = || {
             Builder::new(seed).observe(async {
-                let asked = move_on_after(millis(2), foster::join((to_thread(ask), to_thread(ask)))).await;
+                let asked = move_on_after(millis(2), foster::combine::join((to_thread(ask), to_thread(ask)))).await;
                 (asked.expect("both returned"), clock().elapsed())
             })
         };

@@ -16,8 +16,12 @@ use foster::runtime::Timer;
 /// Reads the clock (R5).
 #[expect(clippy::disallowed_methods, reason = "an adapter is where the host's clock is read")]
 pub(crate) fn now() -> Instant {
-    let since_origin = time::Instant::now().saturating_duration_since(origin());
-    Instant::from_nanos(0) + since_origin
+    from_host(time::Instant::now())
+}
+
+/// The point on foster's clock; one before the origin is the origin.
+pub(crate) fn from_host(at: time::Instant) -> Instant {
+    Instant::from_nanos(0) + at.saturating_duration_since(origin())
 }
 
 #[expect(clippy::disallowed_methods, reason = "an adapter is where the host's clock is read")]
@@ -27,7 +31,7 @@ fn origin() -> time::Instant {
 }
 
 /// The point on the host's clock; `None` if it is never, or further away than that clock reaches.
-fn on_host(at: Instant) -> Option<time::Instant> {
+pub(crate) fn on_host(at: Instant) -> Option<time::Instant> {
     if at == Instant::NEVER {
         return None;
     }
@@ -70,7 +74,7 @@ impl Drop for SmolTimer {
     }
 }
 
-/// What the reactor wakes, in place of foster's waker.
+/// The waker that the reactor gets, in place of foster's.
 ///
 /// The reactor only notes that an entry was removed, and keeps its waker until its next turn, which may be as far away
 /// as the instant itself. R6 wants the waker released at once: so the reactor gets this slot, and foster's waker is in it.

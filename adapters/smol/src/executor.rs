@@ -1,5 +1,6 @@
 //! Where jobs go, and how a tree gets its threads.
 
+use std::any::{Any, TypeId};
 use std::cell::Cell;
 use std::convert::Infallible;
 use std::future::Future;
@@ -11,12 +12,17 @@ use std::time::Duration;
 
 use async_executor::Executor;
 use async_io::block_on;
+use foster::Instant;
+use foster::observer::{Observer, PollWatch, PrintOrphans};
 use foster::runtime::{AlreadyInstalled, BlockingError, Job, Root, Runtime, Timer, Work};
-use foster::{Instant, Observer, PollWatch, PrintOrphans};
 use smol::channel;
 
 use crate::blocking;
 use crate::clock::{self, SmolTimer};
+#[cfg(feature = "net")]
+use crate::net;
+#[cfg(all(feature = "process", unix))]
+use crate::process;
 
 /// Runs a future, and everything that it starts, on the calling thread, and returns its output.
 ///
@@ -290,12 +296,30 @@ impl Runtime for Smol {
         clock::now()
     }
 
+    fn instant_to_std(&self, at: Instant) -> Option<std::time::Instant> {
+        clock::on_host(at)
+    }
+
+    fn instant_from_std(&self, at: std::time::Instant) -> Option<Instant> {
+        Some(clock::from_host(at))
+    }
+
     fn timer(&self) -> Box<dyn Timer> {
         Box::new(SmolTimer::new())
     }
 
     fn blocking(&self, work: Work) -> Result<(), BlockingError> {
         blocking::spawn(work)
+    }
+
+    fn capability(&self, wanted: TypeId) -> Option<&dyn Any> {
+        let offered: &[&(dyn Any + Send + Sync)] = &[
+            #[cfg(feature = "net")]
+            net::of_the_process(),
+            #[cfg(all(feature = "process", unix))]
+            process::of_the_process(),
+        ];
+        offered.iter().find(|offered| wanted == (***offered).type_id()).map(|offered| *offered as _)
     }
 }
 

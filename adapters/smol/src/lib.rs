@@ -10,8 +10,9 @@
 //! | a smol program, with scopes all over it | [`install`], once |
 //! | an executor of your own | [`Smol::on`] |
 //!
-//! `signals` is the source of SIGINT and SIGTERM for [`foster::app`](foster::app()); it is left out without the feature
-//! `signal`, which is on by default.
+//! `signals` is the source of SIGINT and SIGTERM for [`foster::app`](foster::app::app()); it is left out without the feature
+//! `signal`, which is on by default. So are `net`, without which the tree has no network for `foster-net`, and `process`, without which it has no
+//! processes for `foster-process`; on Windows it has none.
 //!
 //! # Examples
 //!
@@ -29,12 +30,19 @@
 //!
 //! Libraries do not depend on an adapter: they leave the choice to the application. And a program that uses libraries
 //! written for tokio is better off with `foster-tokio`, whose runtime those libraries find.
+#![forbid(unsafe_code)]
 
 mod executor;
 
 mod clock;
 
 mod blocking;
+
+#[cfg(feature = "net")]
+mod net;
+
+#[cfg(all(feature = "process", unix))]
+mod process;
 
 #[cfg(feature = "signal")]
 mod signals;

@@ -8,7 +8,7 @@ use async_signal::Signal as Host;
 use foster::app::Signal;
 use futures_core::Stream;
 
-/// The signals of this process: SIGINT and SIGTERM, on Windows ctrl-C alone. For [`foster::app`](foster::app()).
+/// The signals of this process: SIGINT and SIGTERM, on Windows ctrl-C alone. For [`foster::app`](foster::app::app()).
 ///
 /// From this call on they do not end the process any more; also not when the stream is dropped.
 ///
@@ -19,12 +19,12 @@ use futures_core::Stream;
 /// # Examples
 ///
 /// ```no_run
-/// use foster::app::Ended;
+/// use foster::app::ExitReport;
 ///
 /// async fn serve() { /* … */ }
 ///
-/// fn main() -> std::io::Result<Ended<()>> {
-///     foster_smol::run(async { Ok(foster::app(foster_smol::signals()?, serve()).await) })
+/// fn main() -> std::io::Result<ExitReport<()>> {
+///     foster_smol::run(async { Ok(foster::app::app(foster_smol::signals()?, serve()).await) })
 /// }
 /// ```
 pub fn signals() -> io::Result<Signals> {

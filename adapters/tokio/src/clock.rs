@@ -89,13 +89,16 @@ fn origin() -> time::Instant {
     *FIRST.get_or_init(time::Instant::now)
 }
 
-fn from_host(at: time::Instant) -> Instant {
-    let origin = origin();
-    if at >= origin { ORIGIN + (at - origin) } else { ORIGIN - (origin - at) }
+/// The point on foster's clock.
+pub(crate) fn from_host(at: time::Instant) -> Instant {
+    match at.checked_duration_since(origin()) {
+        Some(since) => ORIGIN + since,
+        None => ORIGIN - (origin() - at),
+    }
 }
 
 /// The point on the host's clock; `None` if it is never, or further away than that clock reaches.
-fn on_host(at: Instant) -> Option<time::Instant> {
+pub(crate) fn on_host(at: Instant) -> Option<time::Instant> {
     if at == Instant::NEVER {
         return None;
     }

@@ -1,19 +1,27 @@
 //! Where jobs go, and how a tree gets its threads.
 
+use std::any::{Any, TypeId};
+use std::fmt;
 use std::future::Future;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
+use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use foster::Instant;
+use foster::observer::{Observer, PollWatch, PrintOrphans};
 use foster::runtime::{AlreadyInstalled, BlockingError, Job, Root, Runtime, Timer, Work};
-use foster::{Instant, Observer, PollWatch, PrintOrphans};
 use tokio::runtime::{self, Handle};
 use tokio::task::coop::{has_budget_remaining, poll_proceed};
 
 use crate::blocking;
 use crate::clock::{self, TokioTimer};
+#[cfg(feature = "net")]
+use crate::net;
+#[cfg(all(feature = "process", unix))]
+use crate::process;
 
 /// Runs a future, and everything that it starts, on a new multi-thread runtime, and returns its output.
 ///
@@ -245,10 +253,18 @@ const LINGER: Duration = Duration::from_millis(100);
 /// A clock that a test has paused (tokio's `test-util`) is the tree's clock too. tokio shows it to threads in the context
 /// of the runtime, and all of the runtime's own threads are; any other thread that touches the tree of such a test needs
 /// [`Handle::enter`].
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Tokio {
     handle: Handle,
+    #[cfg(feature = "net")]
+    net: Arc<dyn foster_net::contract::Net>,
+    #[cfg(all(feature = "process", unix))]
+    processes: Arc<dyn foster_process::contract::Processes>,
 }
+
+// With the network as without it: what is in there is a handle of the runtime's, which a panic elsewhere leaves as it is.
+impl UnwindSafe for Tokio {}
+impl RefUnwindSafe for Tokio {}
 
 impl Tokio {
     /// Hands the jobs to the runtime of this handle. It does not keep that runtime alive: once it has been shut down,
@@ -274,7 +290,13 @@ impl Tokio {
     #[track_caller]
     pub fn on(handle: Handle) -> Self {
         TokioTimer::probe(&handle);
-        Tokio { handle }
+        Tokio {
+            #[cfg(feature = "net")]
+            net: net::of(handle.clone()),
+            #[cfg(all(feature = "process", unix))]
+            processes: process::of(handle.clone()),
+            handle,
+        }
     }
 
     /// Hands the jobs to the runtime in whose context the caller is.
@@ -308,6 +330,12 @@ impl Tokio {
     }
 }
 
+impl fmt::Debug for Tokio {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tokio").field("handle", &self.handle).finish_non_exhaustive()
+    }
+}
+
 impl Runtime for Tokio {
     fn name(&self) -> &'static str {
         "tokio"
@@ -321,12 +349,30 @@ impl Runtime for Tokio {
         clock::now()
     }
 
+    fn instant_to_std(&self, at: Instant) -> Option<std::time::Instant> {
+        clock::on_host(at)
+    }
+
+    fn instant_from_std(&self, at: std::time::Instant) -> Option<Instant> {
+        Some(clock::from_host(at))
+    }
+
     fn timer(&self) -> Box<dyn Timer> {
         Box::new(TokioTimer::new(self.handle.clone()))
     }
 
     fn blocking(&self, work: Work) -> Result<(), BlockingError> {
         blocking::spawn(&self.handle, work)
+    }
+
+    fn capability(&self, wanted: TypeId) -> Option<&dyn Any> {
+        let offered: &[&dyn Any] = &[
+            #[cfg(feature = "net")]
+            &self.net,
+            #[cfg(all(feature = "process", unix))]
+            &self.processes,
+        ];
+        offered.iter().find(|offered| wanted == (***offered).type_id()).copied()
     }
 
     /// The cooperative budget of tokio's task, which foster's operations share with tokio's own.

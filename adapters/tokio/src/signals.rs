@@ -7,7 +7,7 @@ use std::task::{Context, Poll};
 use foster::app::Signal;
 use futures_core::Stream;
 
-/// The signals of this process: SIGINT and SIGTERM, on Windows ctrl-C and ctrl-break. For [`foster::app`](foster::app()).
+/// The signals of this process: SIGINT and SIGTERM, on Windows ctrl-C and ctrl-break. For [`foster::app`](foster::app::app()).
 ///
 /// From this call on they do not end the process any more; also not when the stream is dropped.
 ///
@@ -22,12 +22,12 @@ use futures_core::Stream;
 /// # Examples
 ///
 /// ```no_run
-/// use foster::app::Ended;
+/// use foster::app::ExitReport;
 ///
 /// async fn serve() { /* … */ }
 ///
-/// fn main() -> std::io::Result<Ended<()>> {
-///     foster_tokio::run(async { Ok(foster::app(foster_tokio::signals()?, serve()).await) })
+/// fn main() -> std::io::Result<ExitReport<()>> {
+///     foster_tokio::run(async { Ok(foster::app::app(foster_tokio::signals()?, serve()).await) })
 /// }
 /// ```
 #[track_caller]

@@ -217,7 +217,7 @@ async fn a_group_of_finished_handles_is_linear() {
             Pin::new(&mut handle).poll(cx)
         })
     });
-    let joined = foster_tokio::attach(foster::gather_settled(counted)).await;
+    let joined = foster_tokio::attach(foster::combine::gather_results(counted)).await;
     assert_eq!(joined.len(), HANDLES);
     let polls = polls.into_inner();
     assert!(polls <= HANDLES + HANDLES / 50, "{polls} polls");

@@ -31,12 +31,14 @@
 //! # When not to use it
 //!
 //! To look at a tree once, [`foster::dump`] is enough, and needs no subscriber.
+#![forbid(unsafe_code)]
 
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use foster::{HostDropped, ObservedScope, ObservedTask, Observer, Origin, Orphan, ScopeEvent, TaskEvent};
+use foster::observer::{HostDropped, ObservedScope, ObservedTask, Observer, Orphan, ScopeEvent, TaskEvent};
+use foster::scope::Origin;
 use tracing::{Level, Span};
 
 /// How a task or scope is shown.
@@ -86,7 +88,7 @@ impl Tracing {
         self
     }
 
-    /// Hands everything on to another observer, such as a [`PollWatch`](foster::PollWatch).
+    /// Hands everything on to another observer, such as a [`PollWatch`](foster::observer::PollWatch).
     #[must_use]
     pub fn before(mut self, next: Arc<dyn Observer>) -> Self {
         self.next = Some(next);

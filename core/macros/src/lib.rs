@@ -2,6 +2,7 @@
 //!
 //! Depend on `foster`, which re-exports both. They are written on `proc_macro` alone, so that a clean build pays for
 //! nothing that it does not use.
+#![forbid(unsafe_code)]
 
 mod adapter;
 mod arguments;
@@ -88,7 +89,7 @@ pub fn main(arguments: TokenStream, item: TokenStream) -> TokenStream {
 ///     let sum = foster::nursery(async |n| {
 ///         let a = n.spawn(async { Ok(1) });
 ///         let b = n.spawn(async { Ok(2) });
-///         Ok::<_, foster::JoinError>(a.await? + b.await?)
+///         Ok::<_, foster::error::JoinError>(a.await? + b.await?)
 ///     });
 ///     assert_eq!(sum.await.unwrap(), 3);
 /// }

@@ -107,7 +107,7 @@ async fn hangs_on_the_simulator() {
 #[should_panic(expected = "test `attributes::fails_on_some_seeds::sim` failed on the simulator with seed ")]
 async fn fails_on_some_seeds() {
     let turn = AtomicU32::new(0);
-    let orders = foster::join((
+    let orders = foster::combine::join((
         async {
             foster::to_thread(|| ()).await;
             turn.fetch_add(1, Ordering::Relaxed)

@@ -1,7 +1,7 @@
 //! The resource of a bracket: leased to the body, given back, released.
 //!
 //! ```text
-//!   Lease ──Lent──▶ body ──╳ dropped
+//!   Lease ──ResourceGuard──▶ body ──╳ dropped
 //!    ▲                 │
 //!    └────returned─────┘        release(returned, exit)
 //! ```
@@ -17,51 +17,51 @@ use std::time::Duration;
 
 use pin_project_lite::pin_project;
 
-use super::Exit;
+use super::BracketExit;
 use crate::defer::FinalizerOutput;
+use crate::finalizer::{self, Failure};
 use crate::reason::ReasonKind;
-use crate::tree::finalizer::{Failure, Finalizer};
-use crate::tree::node::NodeRef;
+use crate::tree::node::{NodeRef, Owned};
 
 /// The resource of a bracket, lent to its body. Gives it back when dropped.
-pub struct Lent<R> {
+pub struct ResourceGuard<R> {
     resource: Option<R>,
     lease: Arc<Lease<R>>,
 }
 
-impl<R> Deref for Lent<R> {
+impl<R> Deref for ResourceGuard<R> {
     type Target = R;
 
     fn deref(&self) -> &R {
         match &self.resource {
             Some(resource) => resource,
-            None => unreachable!("a `Lent` has its resource until it is dropped"),
+            None => unreachable!("a `ResourceGuard` has its resource until it is dropped"),
         }
     }
 }
 
-impl<R> DerefMut for Lent<R> {
+impl<R> DerefMut for ResourceGuard<R> {
     fn deref_mut(&mut self) -> &mut R {
         match &mut self.resource {
             Some(resource) => resource,
-            None => unreachable!("a `Lent` has its resource until it is dropped"),
+            None => unreachable!("a `ResourceGuard` has its resource until it is dropped"),
         }
     }
 }
 
-impl<R> Drop for Lent<R> {
+impl<R> Drop for ResourceGuard<R> {
     fn drop(&mut self) {
         lock(&self.lease.state).returned = self.resource.take();
     }
 }
 
-impl<R: fmt::Debug> fmt::Debug for Lent<R> {
+impl<R: fmt::Debug> fmt::Debug for ResourceGuard<R> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Lent").field(&self.resource).finish()
+        f.debug_tuple("ResourceGuard").field(&self.resource).finish()
     }
 }
 
-/// The release of a lease, with its type erased for [`Lent`].
+/// The release of a lease, with its type erased for [`ResourceGuard`].
 pub(super) trait ErasedRelease: Send + Sync + UnwindSafe + RefUnwindSafe {}
 
 /// The place of the resource while the body does not have it, and how its use ended.
@@ -72,7 +72,7 @@ pub(super) struct Lease<R, S: ?Sized = dyn ErasedRelease> {
 
 struct LeaseState<R> {
     returned: Option<R>,
-    exit: Option<Exit>,
+    exit: Option<BracketExit>,
 }
 
 /// How the resource is to be released.
@@ -94,31 +94,31 @@ impl<C> ReleaseSpec<C> {
 impl<R, C, Rel> Lease<R, ReleaseSpec<C>>
 where
     R: Send + 'static,
-    C: FnOnce(R, Exit) -> Rel + Send + 'static,
+    C: FnOnce(R, BracketExit) -> Rel + Send + 'static,
     Rel: Future<Output: FinalizerOutput> + Send + 'static,
 {
     /// Leases a resource.
-    pub(super) fn new(resource: R, spec: ReleaseSpec<C>) -> (Lent<R>, Arc<Self>) {
+    pub(super) fn new(resource: R, spec: ReleaseSpec<C>) -> (ResourceGuard<R>, Arc<Self>) {
         let lease = Arc::new(Lease { state: Mutex::new(LeaseState { returned: None, exit: None }), spec });
-        (Lent { resource: Some(resource), lease: lease.clone() }, lease)
+        (ResourceGuard { resource: Some(resource), lease: lease.clone() }, lease)
     }
 
     /// Records that the body has ended by itself.
-    pub(super) fn set_exit(&self, exit: Exit) {
+    pub(super) fn set_exit(&self, exit: BracketExit) {
         lock(&self.state).exit = Some(exit);
     }
 
     /// Returns the release, the first time. It asks the scope of the body, if that has a node, how the body has ended.
-    pub(super) fn release(self: &Arc<Self>, scope: Option<&NodeRef>) -> Option<Finalizer> {
+    pub(super) fn release(self: &Arc<Self>, scope: Option<&NodeRef>) -> Option<Owned> {
         let release = lock(&self.spec.release).take()?;
         let pending = Some(PendingRelease { lease: self.clone(), scope: scope.cloned(), release });
-        Some(Finalizer::new("bracket", self.spec.location, self.spec.budget, ReleaseFuture::Pending { pending }))
+        Some(finalizer::new("bracket", self.spec.location, self.spec.budget, ReleaseFuture::Pending { pending }))
     }
 
     /// Makes the release a finalizer of the body's scope, unless it is one: the last that runs, also if others were there before.
     pub(super) fn register_release(self: &Arc<Self>, scope: &NodeRef) {
         if let Some(release) = self.release(Some(scope)) {
-            release.run_last_in(scope);
+            finalizer::run_last_in(release, scope);
         }
     }
 }
@@ -133,7 +133,7 @@ impl<R, C> PendingRelease<R, C> {
     /// Calls the release. By now the body has given the resource back, or never will.
     fn call<Rel>(self) -> Option<Rel>
     where
-        C: FnOnce(R, Exit) -> Rel,
+        C: FnOnce(R, BracketExit) -> Rel,
     {
         let mut state = lock(&self.lease.state);
         let (resource, exit) = (state.returned.take(), state.exit.take());
@@ -144,13 +144,13 @@ impl<R, C> PendingRelease<R, C> {
 }
 
 /// Returns how the body has ended, if not by itself.
-fn interrupted_exit(scope: Option<&NodeRef>) -> Exit {
-    let Some(scope) = scope else { return Exit::Cancelled(None) };
+fn interrupted_exit(scope: Option<&NodeRef>) -> BracketExit {
+    let Some(scope) = scope else { return BracketExit::Cancelled(None) };
     let state = scope.lock();
     match state.request() {
-        _ if state.has_panicked() => Exit::Panicked,
-        Some(request) if request.reason.kind() == ReasonKind::Panicked => Exit::Panicked,
-        request => Exit::Cancelled(request.map(|request| request.reason.clone())),
+        _ if state.has_panicked() => BracketExit::Panicked,
+        Some(request) if request.reason.kind() == ReasonKind::Panicked => BracketExit::Panicked,
+        request => BracketExit::Cancelled(request.map(|request| request.reason.clone())),
     }
 }
 
@@ -165,7 +165,7 @@ pin_project! {
 
 impl<R, C, Rel> Future for ReleaseFuture<R, C, Rel>
 where
-    C: FnOnce(R, Exit) -> Rel,
+    C: FnOnce(R, BracketExit) -> Rel,
     Rel: Future<Output: FinalizerOutput>,
 {
     type Output = Failure;

@@ -1,4 +1,4 @@
-//! The body of a child, of either sort of nursery: its future, and in the same place what came of it.
+//! The body of a child, of either kind of nursery: its future, and in the same place what came of it.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -7,8 +7,9 @@ use std::task::{Context, Poll};
 use pin_project_lite::pin_project;
 
 use super::outcome::Outcome;
-use crate::tree::closing::Closed;
-use crate::tree::drive::{Body, Driver, Step, discard, poll_open};
+use crate::tree::body_state::Body;
+use crate::tree::closing::ClosedNode;
+use crate::tree::drive::{Driver, Step, discard, poll_open};
 use crate::tree::flags::PROPAGATED;
 use crate::tree::node::NodeRef;
 
@@ -47,17 +48,18 @@ where
     F: Future<Output: Outcome<T, E>>,
 {
     /// One turn of the child; ready when its scope is Closed.
-    pub(crate) fn turn(mut self: Pin<&mut Self>, node: &NodeRef, cx: &mut Context<'_>) -> Poll<Closed> {
+    pub(crate) fn turn(mut self: Pin<&mut Self>, node: &NodeRef, cx: &mut Context<'_>) -> Poll<ClosedNode> {
         if let BodyProj::Future { fresh, .. } = self.as_mut().project() {
             if std::mem::take(fresh) && node.tree().is_some_and(|tree| node.is_cancelled(tree)) {
                 // L13: dropped unpolled; when all others of the request are marked (L11).
+                node.touch();
                 node.register(Driver::Own, cx.waker());
                 if !node.flagged(PROPAGATED) {
                     *fresh = true;
                     return Poll::Pending;
                 }
                 discard(node, self);
-            } else if poll_open(node, self, cx) == Step::Pending {
+            } else if poll_open(Driver::Own, node, self, cx) == Step::Pending {
                 return Poll::Pending;
             }
         }

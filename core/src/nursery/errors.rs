@@ -4,14 +4,14 @@ use std::fmt::Debug;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, PoisonError};
 
-use crate::error::{JoinError, TaskFailure};
-use crate::observer::{Orphan, OrphanKind};
+use crate::errors::{JoinError, TaskFailure};
+use crate::events::{Orphan, OrphanKind};
 use crate::reason::{Origin, Reason, ReasonKind};
 use crate::sync::Semaphore;
 use crate::sys::Mutex;
 use crate::sys::atomic::{AtomicBool, Ordering};
 use crate::tree::children::Role;
-use crate::tree::closing::Closed;
+use crate::tree::closing::ClosedNode;
 use crate::tree::current;
 use crate::tree::flags::{CUT, FAILED};
 use crate::tree::node::NodeRef;
@@ -23,7 +23,7 @@ pub(crate) struct Recorded<E> {
     pub(crate) child: Option<Origin>,
 }
 
-/// What the error of a child does.
+/// The effect of a child's error.
 pub(crate) enum OnError<E> {
     /// It cancels the others, and is kept.
     Fail,
@@ -33,11 +33,12 @@ pub(crate) enum OnError<E> {
     Tell(Handler<E>),
 }
 
-/// Whoever gets the errors of children. What it panics with is caught, and counts.
+/// The function that gets the errors of children. A panic in it is caught, and counts.
 pub(crate) type Handler<E> = AssertUnwindSafe<Arc<dyn Fn(E, &Origin) + Send + Sync>>;
 
 /// The errors of a nursery, and what they do. An implementation detail that shows in bounds.
 #[doc(hidden)]
+#[expect(unnameable_types, reason = "users have no use for it")]
 pub struct NurseryErrors<E> {
     errors: Mutex<Vec<Recorded<E>>>,
     /// There are some. Most nurseries end without a look at their lock.
@@ -103,12 +104,12 @@ impl<E: Debug> NurseryErrors<E> {
         }
     }
 
-    /// A child's scope is Closed: records what there is to record (L31–L33). What comes back is for the child's handle, if that `has_handle` then.
+    /// A child's scope is Closed: records what there is to record (L31–L33). Returns what the child's handle is to say, if it `has_handle`.
     pub(crate) fn child_ended<T>(
         &self,
         nursery: &NodeRef,
         child: &NodeRef,
-        closed: Closed,
+        closed: ClosedNode,
         result: Option<Result<T, E>>,
         has_handle: impl FnOnce() -> bool,
     ) -> Result<T, JoinError> {

@@ -1,279 +1,259 @@
-//! The handle to a child, and what the child leaves for it.
+//! The handle to a nursery.
 
+use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
-use std::panic::{Location, RefUnwindSafe, UnwindSafe};
-use std::pin::Pin;
-use std::sync::{Arc, PoisonError};
-use std::task::{Context, Poll};
+use std::marker::PhantomData;
+use std::panic::Location;
+use std::sync::Arc;
+use std::time::Duration;
 
-use crate::error::{JoinError, TaskFailure};
-use crate::leaf::Gate;
-use crate::observer::TaskStatus;
+use super::builder::TaskBuilder;
+use super::errors::NurseryErrors;
+use super::kind::{NurseryKind, Parallel, Spawns};
+use super::limited::Limited;
+use super::local::{Local, SendBox};
+use super::outcome::Outcome;
+use super::task::Task;
+use crate::errors::SpawnError;
 use crate::reason::Reason;
-use crate::sys::{Mutex, MutexGuard};
-use crate::tree::closing::Linked;
+use crate::tree::children::Role;
 use crate::tree::current;
-use crate::tree::flags::CANCELLED;
-use crate::tree::node::NodeRef;
-use crate::tree::panic::catch_drop;
+use crate::tree::node::{Life, NodeRef};
 
-/// Where a child leaves its value for its handle.
-pub(crate) struct ValueSlot<T>(Mutex<SlotState<T>>);
-
-enum SlotState<T> {
-    /// The child has not ended, or its value was taken.
-    Empty,
-    Value(T),
-    /// The child has failed.
-    Failed(TaskFailure),
-    /// The handle is gone.
-    Unwanted,
-}
-
-impl<T> ValueSlot<T> {
-    pub(crate) fn new() -> Self {
-        ValueSlot(Mutex::new(SlotState::Empty))
-    }
-
-    fn lock(&self) -> MutexGuard<'_, SlotState<T>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// A value that nobody wants is dropped here and now, while the nursery waits for the child. It may not panic in the runtime's job
-    /// (R4).
-    fn put(&self, state: SlotState<T>) {
-        let mut slot = self.lock();
-        if let SlotState::Unwanted = *slot {
-            drop(slot);
-            return catch_drop(state);
-        }
-        *slot = state;
-    }
-
-    /// The value, once, or how the child failed; none if the value was taken.
-    fn take(&self) -> Option<Result<T, JoinError>> {
-        let mut slot = self.lock();
-        if let SlotState::Failed(failure) = &*slot {
-            return Some(Err(JoinError::Failed(failure.clone())));
-        }
-        match std::mem::replace(&mut *slot, SlotState::Empty) {
-            SlotState::Value(value) => Some(Ok(value)),
-            _ => None,
-        }
-    }
-
-    /// Whether there is a handle.
-    pub(crate) fn is_wanted(&self) -> bool {
-        !matches!(*self.lock(), SlotState::Unwanted)
-    }
-
-    /// The handle is gone.
-    fn abandon(&self) {
-        let left = std::mem::replace(&mut *self.lock(), SlotState::Unwanted);
-        catch_drop(left);
-    }
-}
-
-/// The slot of a task that is a job of the runtime: it lies in one block with the task's node.
-pub(crate) fn value_slot<T: 'static>(node: &NodeRef) -> &ValueSlot<T> {
-    match node.part() {
-        Some(slot) => slot,
-        None => unreachable!("a task that gives a T is made with a slot for it"),
-    }
-}
-
-/// Where a handle finds the slot of its child.
-pub(crate) enum SlotRef<T> {
-    /// In the block of the child's node; by [`value_slot`].
-    InBlock(fn(&NodeRef) -> &ValueSlot<T>),
-    /// Apart from it: the value of a local child may borrow, and the node may live longer than that.
-    Apart(Arc<ValueSlot<T>>),
-}
-
-impl<T> SlotRef<T> {
-    pub(crate) fn in_block() -> Self
-    where
-        T: 'static,
-    {
-        SlotRef::InBlock(value_slot)
-    }
-
-    fn of<'a>(&'a self, node: &'a NodeRef) -> &'a ValueSlot<T> {
-        match self {
-            SlotRef::InBlock(find) => find(node),
-            SlotRef::Apart(slot) => slot,
-        }
-    }
-}
-
-/// A task whose scope is Closed, and that has told its nursery how it ended, leaves its value to its handle, and its place (L34).
-pub(crate) fn leave<T>(node: &NodeRef, slot: &ValueSlot<T>, result: Result<T, JoinError>, linked: Option<Linked>) {
-    let status = match result {
-        Ok(value) => {
-            slot.put(SlotState::Value(value));
-            TaskStatus::Finished
-        }
-        Err(JoinError::Cancelled) => TaskStatus::Cancelled,
-        Err(JoinError::Failed(failure)) => {
-            slot.put(SlotState::Failed(failure));
-            TaskStatus::Failed
-        }
-        Err(JoinError::Panicked) => TaskStatus::Panicked,
-    };
-    node.end_task(status, linked);
-}
-
-/// A handle to a child of a nursery: await it for the child's value, or cancel that one child.
+/// A handle to a nursery: spawns children into it. Clonable; it may be moved into children and to other threads.
 ///
-/// Awaiting gives `Ok(value)`, or a [`JoinError`] that says what happened instead. The error or panic itself is the
-/// nursery's; in code that is cancelled by it, the await does not return. A handle resolves only after the child has ended and its
-/// future is dropped (law L34). Dropping the handle neither cancels the child nor hides its error; a value that nobody takes any more is
-/// dropped before the nursery sees the child's end.
+/// `E` is the error type of the children and of the body. It defaults to [`Infallible`]: annotate the closure's parameter
+/// as plain `Nursery` where nothing in it can fail.
 ///
-/// A handle that is kept keeps the child's value, and the memory that its future was in; the future itself is dropped when the child
-/// ends.
-///
-/// # Cancellation
-///
-/// *Strict*: the child goes on, and the handle can be awaited again.
-///
-/// # Panics
-///
-/// Awaiting panics if the value was taken before.
-pub struct Task<T> {
-    node: NodeRef,
-    slot: SlotRef<T>,
-    gate: Gate,
+/// A handle owns nothing: the nursery ends whether or not handles are left.
+pub struct Nursery<E = Infallible, K = Parallel> {
+    pub(super) kind: K,
+    errors: PhantomData<Arc<NurseryErrors<E>>>,
 }
 
-// The value is moved in and out under a lock, in one step.
-impl<T> UnwindSafe for Task<T> {}
-impl<T> RefUnwindSafe for Task<T> {}
+/// A handle to a local nursery: its children take turns in one task, and may borrow what lives for `'env`. They are `Send`, and so is the
+/// nursery's future.
+pub type LocalNursery<'env, E = Infallible> = Nursery<E, Local<E, SendBox<'env, E>>>;
 
-impl<T> Task<T> {
-    pub(crate) fn new(node: NodeRef, slot: SlotRef<T>) -> Self {
-        Task { node, slot, gate: Gate::new("a task") }
+impl<E, K: Clone> Clone for Nursery<E, K> {
+    fn clone(&self) -> Self {
+        Nursery::of(self.kind.clone())
     }
+}
 
-    /// Asks this child to stop; its siblings go on, and the nursery does not fail. Says whether that changed anything: not on a
-    /// child that has ended or was asked before.
-    #[track_caller]
-    pub fn cancel(&self, reason: impl Into<Reason>) -> bool {
-        self.node.request(current::signed(reason.into()), None)
+impl<E, K> Nursery<E, K> {
+    pub(super) fn of(kind: K) -> Self {
+        Nursery { kind, errors: PhantomData }
     }
+}
 
-    /// As [`cancel`](Task::cancel), with a grace for [`graceful`](crate::graceful) shields inside it.
-    #[track_caller]
-    pub fn cancel_within(&self, grace: std::time::Duration, reason: impl Into<Reason>) -> bool {
-        self.node.request(current::signed(reason.into()), Some(grace))
-    }
-
-    /// How far the child has come.
-    #[must_use]
-    pub fn status(&self) -> TaskStatus {
-        if let Some(status) = self.node.outcome() {
-            return status;
-        }
-        if self.node.flagged(CANCELLED) { TaskStatus::Cancelling } else { TaskStatus::Running }
-    }
-
-    /// Whether the child has ended.
-    #[must_use]
-    pub fn is_finished(&self) -> bool {
-        self.node.outcome().is_some()
-    }
-
-    /// The result, if the child has ended; `None` if not.
+impl<E, K: NurseryKind> Nursery<E, K> {
+    /// Spawns a child: it runs on the executor, in parallel with the body and its siblings; in a local nursery, in the nursery's own task, in
+    /// turn with them.
+    ///
+    /// A child returns `()` or a `Result`. An `Err` fails the nursery, unless its [options](crate::NurseryOptions) say otherwise: its siblings and its body are cancelled, and the nursery
+    /// returns the error when all have ended. A panic does the same and resumes at the end of the nursery.
+    ///
+    /// The child belongs to the nursery's scopes, wherever `spawn` is called. It first runs later: the caller is not
+    /// interrupted. A child that is cancelled before its first poll is dropped unpolled (law L13).
+    ///
+    /// An `async fn` cannot spawn itself, because its future would contain its own type: spawn from a plain `fn` that returns the
+    /// future boxed, or takes the handle and spawns.
     ///
     /// # Panics
     ///
-    /// If the value was taken before.
+    /// If the nursery has ended; see [`try_spawn`](Nursery::try_spawn).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use foster::{Nursery, nursery};
+    ///
+    /// # foster_sim::run(1, async {
+    /// let Ok(sum) = nursery(async |n: Nursery| {
+    ///     let a = n.spawn(async { Ok(1 + 1) });
+    ///     let b = n.spawn(async { Ok(20 + 20) });
+    ///     Ok(a.await.unwrap() + b.await.unwrap())
+    /// })
+    /// .await;
+    /// assert_eq!(sum, 42);
+    /// # });
+    /// ```
     #[track_caller]
-    pub fn try_join(&mut self) -> Option<Result<T, JoinError>> {
-        Some(match self.node.outcome()? {
-            TaskStatus::Cancelled => Err(JoinError::Cancelled),
-            TaskStatus::Panicked => Err(JoinError::Panicked),
-            _ => match self.slot.of(&self.node).take() {
-                Some(result) => result,
-                None => panic!("the value of this task was taken before"),
-            },
-        })
+    pub fn spawn<T, R, F>(&self, future: F) -> Task<T>
+    where
+        R: Outcome<T, E>,
+        F: Future<Output = R>,
+        K: Spawns<E, T, F>,
+    {
+        self.child().spawn(future)
     }
 
-    /// Waits for the child's end, any number of times, and leaves its value where it is.
+    /// As [`spawn`](Nursery::spawn), but a nursery that has ended gives the future back.
+    ///
+    /// A nursery admits children while its body runs, and after that as long as there is something left that it waits for (law
+    /// L4). A cancelled nursery admits them, too; they are dropped unpolled.
+    ///
+    /// # Errors
+    ///
+    /// [`SpawnError`] with the future, not polled, if the nursery has ended.
+    #[track_caller]
+    pub fn try_spawn<T, R, F>(&self, future: F) -> Result<Task<T>, SpawnError<F>>
+    where
+        R: Outcome<T, E>,
+        F: Future<Output = R>,
+        K: Spawns<E, T, F>,
+    {
+        self.child().try_spawn(future)
+    }
+
+    /// Spawns a child that does not keep the nursery: it is cancelled when only daemons are left (law L24).
+    ///
+    /// Its error or panic counts like any child's.
+    ///
+    /// # Panics
+    ///
+    /// If the nursery has ended.
+    #[track_caller]
+    pub fn spawn_daemon<T, R, F>(&self, future: F) -> Task<T>
+    where
+        R: Outcome<T, E>,
+        F: Future<Output = R>,
+        K: Spawns<E, T, F>,
+    {
+        self.child().daemon().spawn(future)
+    }
+
+    /// Waits until fewer children than the nursery's [limit](crate::NurseryOptions::limit) run, then spawns this one.
+    ///
+    /// Only children that were spawned this way are counted. A place is free again when a child's future has ended. In a
+    /// nursery without a limit this is a checkpoint and a [`spawn`](Nursery::spawn).
     ///
     /// # Cancellation
     ///
-    /// *Strict*.
-    pub async fn wait(&mut self) -> TaskStatus {
-        let mut gate = Gate::new("a task");
-        std::future::poll_fn(|cx| {
-            if gate.poll_start(cx).is_pending() {
-                return Poll::Pending;
-            }
-            if self.node.poll_outcome(cx).is_pending() || self.is_withheld() {
-                Poll::Pending
-            } else {
-                Poll::Ready(self.status())
-            }
-        })
-        .await
+    /// *Strict*: before the child is spawned, nothing has happened, and the future is dropped.
+    ///
+    /// # Panics
+    ///
+    /// If the nursery has ended.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use foster::{Nursery, NurseryOptions, sleep};
+    /// use std::time::Duration;
+    ///
+    /// # foster_sim::run(1, async {
+    /// let start = foster::Instant::now();
+    /// let Ok(()) = NurseryOptions::new()
+    ///     .limit(2)
+    ///     .run(async |n: Nursery| {
+    ///         for _ in 0..6 {
+    ///             n.spawn_limited(sleep(Duration::from_secs(1))).await;
+    ///         }
+    ///     })
+    ///     .await;
+    /// assert_eq!(start.elapsed(), Duration::from_secs(3));
+    /// # });
+    /// ```
+    #[expect(clippy::async_yields_async, reason = "waits for the place, not for the child")]
+    #[track_caller]
+    pub fn spawn_limited<T, R, F>(&self, future: F) -> impl Future<Output = Task<T>> + use<T, R, F, E, K>
+    where
+        R: Outcome<T, E>,
+        F: Future<Output = R>,
+        K: Spawns<E, T, Limited<F>>,
+    {
+        let nursery = self.clone();
+        let admitted = Limited::admitted(Box::pin(future), self.kind.limit());
+        let location = Location::caller();
+        async move {
+            let child = admitted.await;
+            TaskBuilder::new(&nursery, location).named(std::any::type_name::<F>()).spawn(child)
+        }
     }
 
-    /// The name of the child; by default the type name of its future.
+    /// Begins a child with settings of its own.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # foster_sim::run(1, async {
+    /// # let Ok(()) = foster::nursery(async |n: foster::Nursery| {
+    /// let task = n.child().named("indexer").spawn(async {});
+    /// assert_eq!(task.name(), "indexer");
+    /// # Ok(()) }).await;
+    /// # });
+    /// ```
+    #[track_caller]
+    pub fn child(&self) -> TaskBuilder<'_, E, K> {
+        TaskBuilder::new(self, Location::caller())
+    }
+
+    /// Asks all children that are present to stop, each with `reason`. The body goes on, and so does the nursery: children that
+    /// are spawned later are not affected, and that children were cancelled this way voids nothing (laws L7, L33).
+    ///
+    /// Returns how many were asked.
+    #[track_caller]
+    pub fn cancel_children(&self, reason: impl Into<Reason>) -> usize {
+        self.cancel_children_within(Duration::ZERO, reason)
+    }
+
+    /// As [`cancel_children`](Nursery::cancel_children), with a grace for [`graceful`](crate::graceful) shields inside them.
+    #[track_caller]
+    pub fn cancel_children_within(&self, grace: Duration, reason: impl Into<Reason>) -> usize {
+        let reason = current::signed(reason.into());
+        let children = self.children();
+        children.iter().filter(|child| child.request(reason.clone(), Some(grace))).count()
+    }
+
+    /// How many children have not ended, daemons included.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.node().lock().children.tasks()
+    }
+
+    /// Whether all children have ended.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Returns whether the nursery has ended. It may refuse children a little earlier: when its body and children are over, and only
+    /// finalizers are left.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.node().life() == Life::Closed
+    }
+
+    /// The name of the nursery.
     #[must_use]
     pub fn name(&self) -> String {
-        self.node.origin.name().to_owned()
+        self.node().origin.name().to_owned()
     }
 
-    /// Where the child was spawned.
-    #[must_use]
-    pub fn location(&self) -> &'static Location<'static> {
-        self.node.origin.location()
+    fn node(&self) -> &NodeRef {
+        self.kind.node()
     }
 
-    /// Why the child was asked to stop by its own handle, its nursery's, or because only daemons were left.
-    #[must_use]
-    pub fn reason(&self) -> Option<Reason> {
-        self.node.lock().request().map(|request| request.reason.clone())
-    }
-
-    /// L14: whether the end of the task, which has come, is none of this code's: that was cancelled before. The failure that ended a
-    /// task has mostly cancelled this code, too; seen here, it would become a second error of the same nursery, or a panic in an
-    /// `unwrap`.
-    fn is_withheld(&self) -> bool {
-        current::is_cancelled() && !current::innermost().is_some_and(|scope| self.node.ended_before(&scope))
+    fn children(&self) -> Vec<NodeRef> {
+        let state = self.node().lock();
+        let tasks = state.children.iter().filter(|(role, _)| matches!(role, Role::Child | Role::Daemon));
+        tasks.map(|(_, node)| node.clone()).collect()
     }
 }
 
-impl<T> Future for Task<T> {
-    type Output = Result<T, JoinError>;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        if self.gate.poll_start(cx).is_pending() {
-            return Poll::Pending;
-        }
-        if self.node.poll_outcome(cx).is_pending() || self.is_withheld() {
-            return Poll::Pending;
-        }
-        let Some(result) = self.try_join() else { unreachable!("a task that has ended has a result") };
-        self.gate = Gate::new("a task");
-        Poll::Ready(result)
-    }
-}
-
-impl<T> Drop for Task<T> {
-    fn drop(&mut self) {
-        if self.node.outcome().is_none() {
-            self.node.forget_joiner();
-        }
-        self.slot.of(&self.node).abandon();
-    }
-}
-
-impl<T> fmt::Debug for Task<T> {
+impl<E, K: NurseryKind> fmt::Debug for Nursery<E, K> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Task").field("origin", &self.node.origin).field("status", &self.status()).finish()
+        let state = self.node().lock();
+        let (life, reason) = (state.life, state.request().map(|request| request.reason.clone()));
+        // L36: whatever is written to is code of the user.
+        drop(state);
+        f.debug_struct("Nursery")
+            .field("scope", &self.node().origin)
+            .field("life", &life)
+            .field("request", &reason)
+            .finish()
     }
 }

@@ -1,20 +1,20 @@
 //! Opening a nursery: the future that runs its body, and the settings.
 
 use std::borrow::Cow;
-use std::fmt::{self, Debug};
+use std::fmt;
 use std::future::Future;
-use std::marker::PhantomData;
 use std::panic::Location;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
 
-use super::Nursery;
-use super::errors::{NurseryErrors, OnError, errors_of};
+use super::error_mode::{CollectErrors, ErrorMode, FailFast, HandleErrors, Parts};
+use super::errors::{NurseryErrors, errors_of};
+use super::handle::Nursery;
+use super::kind::{ChildError, Parallel};
 use super::outcome::Outcome;
-use super::policy::{Conclude, Errors, all_errors, ended, first_error};
-use crate::group::ErrorGroup;
+use super::policy::{Conclude, Errors, ended};
 use crate::opening::Opening;
 use crate::reason::Origin;
 use crate::tree::node::NodeRef;
@@ -23,14 +23,15 @@ use crate::tree::scope_future::ScopeFuture;
 /// Opens a nursery, runs `body` with a handle to it, and returns when the body and all children have ended.
 ///
 /// Fail-fast: the first error, of the body or of a child, cancels the rest and is returned as it is; further errors go to
-/// the tree's [`Observer`](crate::Observer). The body is called in the first poll.
+/// the tree's [`Observer`](crate::observer::Observer). The body is called in the first poll.
 ///
 /// A body that has returned while children run does not cancel them: the nursery waits. If a child is cancelled from outside
 /// the nursery, there is no value, even if the body has returned one: the code around the nursery is being cancelled,
 /// too, and does not go on (law L33).
 ///
-/// Where nothing inside can fail the compiler cannot know the error type: annotate the closure's parameter as plain
-/// `Nursery`, and the error is [`Infallible`](std::convert::Infallible).
+/// Where nothing inside can fail the compiler cannot know the error type ("type annotations needed"): open it with
+/// [`nursery::infallible`](crate::nursery::infallible), or annotate the closure's parameter as plain `Nursery`, and the error is
+/// [`Infallible`](std::convert::Infallible).
 ///
 /// # Errors
 ///
@@ -38,7 +39,7 @@ use crate::tree::scope_future::ScopeFuture;
 ///
 /// # Cancellation
 ///
-/// *Partial effect*: the body is dropped at once, the children at their next checkpoint; the nursery ends when all have
+/// *Partial effect*: code that waits is dropped where it waits, code that runs goes on to its next checkpoint; the nursery ends when all have
 /// cleaned up. If the future is dropped by foreign code, the scope around it waits for the children in its place (law L27).
 ///
 /// # Panics
@@ -68,7 +69,7 @@ use crate::tree::scope_future::ScopeFuture;
 #[track_caller]
 pub fn nursery<T, E, F, Fut, R>(body: F) -> NurseryFuture<T, E, E, F, Fut, R>
 where
-    E: Debug + Send + 'static,
+    E: ChildError, // Nothing in it can fail? Then open it with `nursery::infallible(…)`.
     F: FnOnce(Nursery<E>) -> Fut,
     Fut: Future<Output = R>,
     R: Outcome<T, E>,
@@ -76,34 +77,17 @@ where
     NurseryOptions::new().run(body)
 }
 
-/// Opens a nursery that collects errors instead of failing fast: siblings go on when a child fails, and all errors come
-/// back as one [`ErrorGroup`].
-///
-/// An error of the body still cancels the children (law L7).
-///
-/// # Errors
-///
-/// All errors, in the order in which they were recorded, each with the child it comes from.
-///
-/// # Cancellation
-///
-/// *Partial effect*, as [`nursery`].
-///
-/// # Panics
-///
-/// As [`nursery`].
-#[track_caller]
-pub fn collecting_nursery<T, E, F, Fut, R>(body: F) -> NurseryFuture<T, E, ErrorGroup<E>, F, Fut, R>
-where
-    E: Debug + Send + 'static,
-    F: FnOnce(Nursery<E>) -> Fut,
-    Fut: Future<Output = R>,
-    R: Outcome<T, E>,
-{
-    NurseryOptions::new().run_collecting(body)
-}
-
 /// The settings of a nursery that is about to be opened.
+///
+/// | method | sets |
+/// |---|---|
+/// | [`named`](NurseryOptions::named) | its name, for reasons and dumps |
+/// | [`limit`](NurseryOptions::limit) | how many children of [`spawn_limited`](Nursery::spawn_limited) run at once |
+/// | [`collect_errors`](NurseryOptions::collect_errors) | that children may fail without stopping the others; all errors are returned |
+/// | [`on_error`](NurseryOptions::on_error) | that children may fail without stopping the others; each error is handled at once |
+///
+/// and then [`run`](NurseryOptions::run) opens a nursery, [`run_local`](NurseryOptions::run_local) and
+/// [`run_local_unsend`](NurseryOptions::run_local_unsend) open a local one.
 ///
 /// # Examples
 ///
@@ -116,19 +100,91 @@ where
 /// ```
 #[derive(Clone, Debug)]
 #[must_use = "no nursery is opened yet"]
-pub struct NurseryOptions {
+pub struct NurseryOptions<M = FailFast> {
     name: Cow<'static, str>,
     limit: Option<usize>,
     location: &'static Location<'static>,
+    error_mode: M,
 }
 
 impl NurseryOptions {
-    /// The settings that [`nursery`] uses.
+    /// Returns the settings that [`nursery`] uses.
     #[track_caller]
     pub fn new() -> Self {
-        NurseryOptions { name: Cow::Borrowed("nursery"), limit: None, location: Location::caller() }
+        NurseryOptions {
+            name: Cow::Borrowed("nursery"),
+            limit: None,
+            location: Location::caller(),
+            error_mode: FailFast,
+        }
     }
 
+    /// Collects errors instead of failing fast: siblings go on when a child fails, and all errors come back as one [`ErrorGroup`], in the
+    /// order in which they were recorded, each with the child it comes from.
+    ///
+    /// An error of the body still cancels the children (law L7).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use foster::NurseryOptions;
+    ///
+    /// # foster_sim::run(1, async {
+    /// let checked = NurseryOptions::new().collect_errors().run(async |n| {
+    ///     for link in ["/", "/about", "/old"] {
+    ///         n.spawn(async move { if link == "/" { Ok(()) } else { Err(format!("{link}: not found")) } });
+    ///     }
+    /// });
+    /// let errors: Vec<_> = checked.await.unwrap_err().into_iter().map(|member| member.error).collect();
+    /// assert_eq!(errors.len(), 2);
+    /// # });
+    /// ```
+    ///
+    /// [`ErrorGroup`]: crate::error::ErrorGroup
+    pub fn collect_errors(self) -> NurseryOptions<CollectErrors> {
+        self.with_mode(CollectErrors)
+    }
+
+    /// Hands each error of a child to `handler`, at once, instead of keeping it: siblings and the body go on. For children that
+    /// nobody waits for, in a nursery that lives for long.
+    ///
+    /// The handler gets the child's name and spawn site with the error. It runs in the nursery's scope when the child has ended,
+    /// before the child's handle says so, on the thread that ran the child: it may spawn into the nursery, but should not
+    /// block. It also gets the errors of children that were being cancelled. It belongs to the nursery: a handle to the nursery
+    /// that it keeps for good is a reference cycle, and keeps both for ever.
+    ///
+    /// What it is not for: an error of the *body* cancels the children and is returned, and so is a panic of a child (law L7).
+    /// If the handler panics, that counts as a panic of that child. An error that comes together with a panic of the same child,
+    /// or of a child that was cut off, goes to the tree's [`Observer`](crate::observer::Observer).
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use foster::{Nursery, NurseryOptions};
+    /// use std::io;
+    ///
+    /// # foster_sim::run(1, async {
+    /// let service = NurseryOptions::new()
+    ///     .on_error(|error: io::Error, child| eprintln!("{} has failed: {error}", child.name()))
+    ///     .run(async |n| {
+    ///         n.spawn(async { Err::<(), _>(io::Error::other("the disk is full")) });
+    ///         n.spawn(async { Ok(()) }); // goes on
+    ///         Ok(7)
+    ///     });
+    /// assert_eq!(service.await.unwrap(), 7);
+    /// # });
+    /// ```
+    pub fn on_error<E>(self, handler: impl Fn(E, &Origin) + Send + Sync + 'static) -> NurseryOptions<HandleErrors<E>> {
+        self.with_mode(HandleErrors::new(handler))
+    }
+
+    fn with_mode<M>(self, error_mode: M) -> NurseryOptions<M> {
+        let NurseryOptions { name, limit, location, error_mode: FailFast } = self;
+        NurseryOptions { name, limit, location, error_mode }
+    }
+}
+
+impl<M> NurseryOptions<M> {
     /// Names the nursery, for reasons and dumps.
     pub fn named(mut self, name: impl Into<Cow<'static, str>>) -> Self {
         self.name = name.into();
@@ -148,49 +204,27 @@ impl NurseryOptions {
     }
 
     /// Opens the nursery: see [`nursery`].
-    pub fn run<T, E, F, Fut, R>(self, body: F) -> NurseryFuture<T, E, E, F, Fut, R>
+    pub fn run<T, E, F, Fut, R>(self, body: F) -> NurseryFuture<T, E, M::Error, F, Fut, R>
     where
-        E: Debug + Send + 'static,
+        E: ChildError,
+        M: ErrorMode<E>,
         F: FnOnce(Nursery<E>) -> Fut,
         Fut: Future<Output = R>,
         R: Outcome<T, E>,
     {
-        self.open(body, OnError::Fail, first_error)
-    }
-
-    /// Opens the nursery: see [`collecting_nursery`].
-    pub fn run_collecting<T, E, F, Fut, R>(self, body: F) -> NurseryFuture<T, E, ErrorGroup<E>, F, Fut, R>
-    where
-        E: Debug + Send + 'static,
-        F: FnOnce(Nursery<E>) -> Fut,
-        Fut: Future<Output = R>,
-        R: Outcome<T, E>,
-    {
-        self.open(body, OnError::Collect, all_errors)
-    }
-
-    /// The name and place, and the limit.
-    pub(crate) fn into_parts(self) -> (Origin, Option<usize>) {
-        (Origin::new(self.name, self.location), self.limit)
-    }
-
-    pub(super) fn open<T, E, X, F, Fut, R>(
-        self,
-        body: F,
-        on_error: OnError<E>,
-        conclude: Conclude<E, X>,
-    ) -> NurseryFuture<T, E, X, F, Fut, R>
-    where
-        E: Debug + Send + 'static,
-        F: FnOnce(Nursery<E>) -> Fut,
-        Fut: Future<Output = R>,
-        R: Outcome<T, E>,
-    {
-        let (origin, limit) = self.into_parts();
+        let (origin, limit, Parts { on_error, conclude }) = self.into_parts();
         let node = NurseryErrors::new(on_error, limit).into_node(origin);
-        let nursery = Nursery { node: node.clone(), errors: PhantomData };
-        let opening = Opening::new(body, nursery.clone());
-        NurseryFuture { scoped: ScopeFuture::with_node(node.clone(), opening, Errors::new(nursery)), node, conclude }
+        let kind = Parallel { node: node.clone() };
+        let opening = Opening::new(body, Nursery::of(kind.clone()));
+        NurseryFuture { scoped: ScopeFuture::with_node(node.clone(), opening, Errors::new(kind)), node, conclude }
+    }
+
+    /// Returns the name and place, the limit, and what errors do.
+    pub(super) fn into_parts<E>(self) -> (Origin, Option<usize>, Parts<E, M::Error>)
+    where
+        M: ErrorMode<E>,
+    {
+        (Origin::new(self.name, self.location), self.limit, self.error_mode.into_parts())
     }
 }
 
@@ -202,11 +236,11 @@ impl Default for NurseryOptions {
 }
 
 pin_project! {
-    /// Future of [`nursery`] and [`collecting_nursery`]; `X` is the error it returns.
+    /// Future of [`nursery`](crate::nursery()) and [`NurseryOptions::run`]; `X` is the error it returns.
     #[must_use = "futures do nothing unless polled"]
     pub struct NurseryFuture<T, E, X, F, Fut, R> {
         #[pin]
-        scoped: ScopeFuture<Opening<F, Nursery<E>, Fut>, R, T, Errors<T, E, Nursery<E>>>,
+        scoped: ScopeFuture<Opening<F, Nursery<E>, Fut>, R, T, Errors<T, E, Parallel>>,
         node: NodeRef,
         conclude: Conclude<E, X>,
     }
@@ -214,7 +248,7 @@ pin_project! {
 
 impl<T, E, X, F, Fut, R> Future for NurseryFuture<T, E, X, F, Fut, R>
 where
-    E: Debug + Send + 'static,
+    E: ChildError,
     F: FnOnce(Nursery<E>) -> Fut,
     Fut: Future<Output = R>,
     R: Outcome<T, E>,

@@ -1,8 +1,8 @@
-//! What bodies and children may return.
+//! The outputs that bodies and children may have.
 
 use std::convert::Infallible;
 
-/// `()` or a `Result`: what the body and the children of a nursery may return. Nothing else, so that no `Result` is ever
+/// The output of a body or a child of a nursery: `()`, a `Result`, or a type without values. Nothing else, so that no `Result` is ever
 /// dropped unseen.
 ///
 /// `T` is the value of a success, `E` the error type of the nursery. The trait is sealed.
@@ -33,6 +33,7 @@ impl<T, E> Outcome<T, E> for Result<T, E> {
 }
 
 /// For code that runs until it is cancelled, such as `sleep_forever().await`.
+#[diagnostic::do_not_recommend]
 impl<E> Outcome<Infallible, E> for Infallible {
     fn into_result(self) -> Result<Infallible, E> {
         match self {}
@@ -40,6 +41,7 @@ impl<E> Outcome<Infallible, E> for Infallible {
 }
 
 /// For loops that run until they are cancelled: `async { loop { … } }` has the type `!`.
+#[diagnostic::do_not_recommend]
 impl<E> Outcome<(), E> for Never {
     fn into_result(self) -> Result<(), E> {
         self

@@ -1,26 +1,15 @@
-//! What nurseries make of their body's output and of recorded errors; the same for both sorts of nursery.
+//! How nurseries turn their body's output and recorded errors into an outcome; the same for both kinds of nursery.
 
 use std::fmt::Debug;
 use std::marker::PhantomData;
 
-use super::Nursery;
-use super::errors::{NurseryErrors, Recorded, errors_of};
+use super::errors::{NurseryErrors, Recorded};
+use super::kind::HasErrors;
 use super::outcome::Outcome;
+use crate::events::OrphanKind;
 use crate::group::ErrorGroup;
-use crate::observer::OrphanKind;
 use crate::tree::node::NodeRef;
 use crate::tree::scope_future::{Ending, Policy};
-
-/// Whatever holds the errors of a nursery.
-pub(crate) trait HoldsErrors<E> {
-    fn errors(&self) -> &NurseryErrors<E>;
-}
-
-impl<E: 'static> HoldsErrors<E> for Nursery<E> {
-    fn errors(&self) -> &NurseryErrors<E> {
-        errors_of(&self.node)
-    }
-}
 
 /// The policy of nurseries: an `Err` is an error.
 pub(crate) struct Errors<T, E, H> {
@@ -34,7 +23,7 @@ impl<T, E, H> Errors<T, E, H> {
     }
 }
 
-impl<T, E: Debug, H: HoldsErrors<E>, R: Outcome<T, E>> Policy<R> for Errors<T, E, H> {
+impl<T, E: Debug, H: HasErrors<E>, R: Outcome<T, E>> Policy<R> for Errors<T, E, H> {
     type Value = T;
 
     fn settle(&mut self, node: Option<&NodeRef>, output: R) -> Option<T> {

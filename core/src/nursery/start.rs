@@ -2,32 +2,38 @@
 //!
 //! ```text
 //!   caller   ── n.start(…) ─────────┬──▶ v
-//!   child         └── set up ── ready.notify(v) ── serve ──▶
+//!   child         └── set up ── status.started(v) ── serve ──▶
 //!                 child of the caller │ child of the nursery
 //! ```
 
-use std::fmt::{self, Debug};
+use std::fmt;
 use std::future::{Future, poll_fn};
-use std::io;
 use std::panic::Location;
 use std::pin::pin;
 use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll, Waker};
 
+use super::child_task;
+use super::handle::Nursery;
+use super::kind::ChildError;
+use super::options::NurseryOptions;
 use super::outcome::Outcome;
-use super::task;
-use super::{Nursery, NurseryOptions, Task};
+use super::task::Task;
+use crate::errors::JoinError;
+use crate::events::TaskStatus;
 use crate::leaf::Gate;
-use crate::observer::TaskStatus;
 use crate::reason::Origin;
 use crate::sleep::sleep_forever;
-use crate::sys::{Mutex, MutexGuard, OnceLock};
+use crate::sys::{Mutex, MutexGuard};
+use crate::tree::Tree;
 use crate::tree::children::Role;
+use crate::tree::current;
 use crate::tree::flags::{ABANDONED, CANCELLED};
 use crate::tree::node::{Life, NodeRef};
+use crate::tree::waking;
 
-impl<E: Debug + Send + 'static> Nursery<E> {
-    /// Spawns a child, waits until it calls [`Ready::notify`], and returns what it passes; the child goes on in the nursery.
+impl<E: ChildError> Nursery<E> {
+    /// Spawns a child, waits until it calls [`Started::started`], and returns what it passes; the child goes on in the nursery.
     ///
     /// Until then the child belongs to the caller: if the caller is cancelled, so is the child, and an error or a panic of the
     /// child comes out of `start` and does not touch the nursery. From the notification on it is a child of the nursery like any
@@ -37,8 +43,8 @@ impl<E: Debug + Send + 'static> Nursery<E> {
     /// # Errors
     ///
     /// * the error of the child, if it fails before it is ready
-    /// * [`StartError::NotReady`], if it ends without having said that it is ready
-    /// * [`StartError::Closed`], if the nursery has ended
+    /// * [`JoinError::NotStarted`], if it ends without having said that it is ready
+    /// * [`JoinError::NurseryClosed`], if the nursery has ended
     ///
     /// # Cancellation
     ///
@@ -46,20 +52,21 @@ impl<E: Debug + Send + 'static> Nursery<E> {
     ///
     /// # Panics
     ///
-    /// Resumes the panic of a child that was not ready yet.
+    /// Resumes the panic of a child that was not ready yet. Panics if it is called in another tree than that of the nursery.
     ///
     /// # Examples
     ///
     /// ```
-    /// use foster::{StartError, nursery, sleep};
+    /// use foster::error::JoinError;
+    /// use foster::{nursery, sleep};
     /// use std::time::Duration;
     ///
     /// # foster_sim::run(1, async {
-    /// let done: Result<(), StartError> = nursery(async |n| {
+    /// let done: Result<(), JoinError> = nursery(async |n| {
     ///     let port = n
-    ///         .start(async |ready| {
+    ///         .start(async |status| {
     ///             sleep(Duration::from_millis(5)).await; // bind, listen
-    ///             ready.notify(8080);
+    ///             status.started(8080);
     ///             sleep(Duration::from_millis(5)).await; // serve
     ///             Ok(())
     ///         })
@@ -75,9 +82,9 @@ impl<E: Debug + Send + 'static> Nursery<E> {
     pub fn start<V, R, C, F>(&self, child: C) -> impl Future<Output = Result<V, E>> + use<V, R, C, F, E>
     where
         V: Send + 'static,
-        E: From<StartError>,
+        E: From<JoinError>,
         R: Outcome<(), E> + Send + 'static,
-        C: FnOnce(Ready<V>) -> F,
+        C: FnOnce(Started<V>) -> F,
         F: Future<Output = R> + Send + 'static,
     {
         start(self.clone(), Location::caller(), child, |(value, _)| value)
@@ -104,9 +111,9 @@ impl<E: Debug + Send + 'static> Nursery<E> {
     where
         V: Send + 'static,
         T: Send + 'static,
-        E: From<StartError>,
+        E: From<JoinError>,
         R: Outcome<T, E> + Send + 'static,
-        C: FnOnce(Ready<V>) -> F,
+        C: FnOnce(Started<V>) -> F,
         F: Future<Output = R> + Send + 'static,
     {
         start(self.clone(), Location::caller(), child, |started| started)
@@ -123,34 +130,36 @@ async fn start<V, T, E, R, C, F, O>(
 where
     V: Send + 'static,
     T: Send + 'static,
-    E: Debug + Send + 'static + From<StartError>,
+    E: ChildError + From<JoinError>,
     R: Outcome<T, E> + Send + 'static,
-    C: FnOnce(Ready<V>) -> F,
+    C: FnOnce(Started<V>) -> F,
     F: Future<Output = R> + Send + 'static,
 {
-    let Some(pending) = PendingStart::new(target.node.clone()) else { return Err(StartError::Closed.into()) };
-    let start = Start::new(target.node.clone(), pending);
-    let future = child(start.ready());
-    // The child is born in a nursery of the caller's, and moves when it is ready.
-    let spawn: Spawn<V, T, E> = Box::new(move |start, cradle| {
+    let Some(pending) = PendingStart::new(target.kind.node.clone()) else {
+        return Err(JoinError::NurseryClosed.into());
+    };
+    let start = Start::new(target.kind.node.clone(), pending);
+    let future = child(start.token());
+    // The child is spawned into an interim nursery of the caller's, and moves when it is ready.
+    let spawn: Spawn<V, T, E> = Box::new(move |start, interim| {
         let origin = Origin::new(std::any::type_name::<F>(), location);
-        let begin = |node: &NodeRef| start.begin(node, cradle.node.clone());
-        let spawned = task::spawn_with(&cradle, origin, Role::Child, future, begin);
-        let Ok(task) = spawned else { unreachable!("the cradle is open") };
+        let begin = |node: &NodeRef| start.move_early(start.begin(node, interim.kind.node.clone()));
+        let spawned = child_task::spawn_with(&interim.kind.node, origin, Role::Child, future, begin);
+        let Ok(task) = spawned else { unreachable!("the interim nursery is open") };
         task
     });
-    let cradle = NurseryOptions::new().named("start");
-    let started = cradle.run(move |cradle: Nursery<E>| async move {
-        let task = spawn(&start, cradle);
+    let interim = NurseryOptions::new().named("start");
+    let started = interim.run(move |interim: Nursery<E>| async move {
+        let task = spawn(&start, interim);
         start.finish(task).await
     });
     started.await.map(keep)
 }
 
-/// Spawns the child in its cradle.
+/// Spawns the child in the interim nursery, which is the caller's.
 type Spawn<V, T, E> = Box<dyn FnOnce(&Start<V>, Nursery<E>) -> Task<T> + Send>;
 
-/// One call of `start`, of either sort of nursery.
+/// One call of `start`, of either kind of nursery.
 pub(crate) struct Start<V> {
     shared: Arc<Shared<V>>,
 }
@@ -159,26 +168,48 @@ impl<V> Start<V> {
     /// A start of a child for the nursery `target`.
     pub(crate) fn new(target: NodeRef, pending: PendingStart) -> Self {
         let pending = Mutex::new(Some(pending));
-        Start { shared: Arc::new(Shared { signal: Mutex::default(), route: OnceLock::new(), target, pending }) }
+        Start {
+            shared: Arc::new(Shared {
+                signal: Mutex::default(),
+                route: Mutex::new(RouteState::Unknown { early: None }),
+                target,
+                pending,
+            }),
+        }
     }
 
-    /// What the child is given.
-    pub(crate) fn ready(&self) -> Ready<V> {
-        Ready { shared: self.shared.clone() }
+    /// Returns the token that the child is given.
+    pub(crate) fn token(&self) -> Started<V> {
+        Started { shared: self.shared.clone() }
     }
 
-    /// The child is about to run, as a child of `cradle`.
-    pub(crate) fn begin(&self, child: &NodeRef, cradle: NodeRef) {
-        // From here on the end of the cradle ends the wait, also if the future of `start` is forgotten.
+    /// The child is about to run, as a child of the nursery `interim`. Returns the value with which it was declared started before, by the
+    /// closure that made its future; for [`move_early`](Start::move_early).
+    #[must_use]
+    pub(crate) fn begin(&self, child: &NodeRef, interim: NodeRef) -> Option<V> {
+        // From here on the end of the interim nursery ends the wait, also if the future of `start` is forgotten.
         let pending = self.shared.pending.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(pending) = pending {
-            cradle.lock().cold_mut().start_into = Some(pending.into_target());
+            interim.lock().cold_mut().start_into = Some(pending.into_target());
         }
-        drop(self.shared.route.set(Route { child: child.clone(), cradle }));
+        let route = Route { child: child.clone(), interim };
+        let before = std::mem::replace(&mut *self.shared.route(), RouteState::Known(route));
+        let RouteState::Unknown { early } = before else { unreachable!("a child begins once") };
+        early
     }
 
-    /// Waits for the child's word; the body of the cradle.
-    pub(crate) async fn finish<T, E: From<StartError>>(self, mut task: Task<T>) -> Result<(V, Task<T>), E> {
+    /// Moves a child that was declared started before it was spawned. No lock may be held.
+    pub(crate) fn move_early(&self, early: Option<V>) {
+        let Some(value) = early else { return };
+        let route = match &*self.shared.route() {
+            RouteState::Known(route) => route.clone(),
+            RouteState::Unknown { .. } => unreachable!("`begin` comes first"),
+        };
+        self.shared.started(&route, value);
+    }
+
+    /// Waits for the child's word; the body of the interim nursery.
+    pub(crate) async fn finish<T, E: From<JoinError>>(self, mut task: Task<T>) -> Result<(V, Task<T>), E> {
         let signal = {
             let mut signal = pin!(self.shared.wait());
             let mut end = pin!(task.wait());
@@ -191,11 +222,11 @@ impl<V> Start<V> {
         };
         match signal {
             Some(Signal::Ready(value)) => Ok((value, task)),
-            Some(Signal::Closed) => Err(StartError::Closed.into()),
+            Some(Signal::Closed) => Err(JoinError::NurseryClosed.into()),
             None => match task.wait().await {
                 // Its error, or its panic, is what comes out.
                 TaskStatus::Failed | TaskStatus::Panicked => match sleep_forever().await {},
-                _ => Err(StartError::NotReady.into()),
+                _ => Err(JoinError::NotStarted.into()),
             },
         }
     }
@@ -204,42 +235,45 @@ impl<V> Start<V> {
 /// Says, once, that a child started with [`Nursery::start`] is ready.
 ///
 /// Dropped without saying so, the child counts as not ready.
-#[must_use = "call `notify` when the child is ready; dropping this says that it never will be"]
-pub struct Ready<V> {
+#[must_use = "call `started` when the child is ready; dropping this says that it never will be"]
+pub struct Started<V> {
     shared: Arc<Shared<V>>,
 }
 
-impl<V> Ready<V> {
+impl<V> Started<V> {
     /// The child is ready: hands `value` to the caller of `start`, and moves the child into its nursery.
     ///
-    /// Ignored if that caller has been cancelled meanwhile, or the child has ended; says whether it was heard.
-    pub fn notify(self, value: V) -> bool {
-        let Some(route) = self.shared.route.get() else { unreachable!("set before the child runs") };
-        let (signal, heard) = match route.take(&self.shared.target) {
-            Moved::Yes => (Signal::Ready(value), true),
-            Moved::NurseryClosed => (Signal::Closed, false),
-            Moved::CallerCancelled | Moved::TooLate => return false,
+    /// Ignored if that caller has been cancelled meanwhile, or the child or the nursery has ended; returns whether it was heard.
+    pub fn started(self, value: V) -> bool {
+        let route = match &mut *self.shared.route() {
+            RouteState::Unknown { early } => {
+                // `begin` moves the child.
+                *early = Some(value);
+                return true;
+            }
+            RouteState::Known(route) => route.clone(),
         };
-        self.shared.set(Some(signal));
-        heard
+        self.shared.started(&route, value)
     }
 }
 
-impl<V> Drop for Ready<V> {
+impl<V> Drop for Started<V> {
     fn drop(&mut self) {
-        self.shared.set(None);
+        if !matches!(&*self.shared.route(), RouteState::Unknown { early: Some(_) }) {
+            self.shared.set(None);
+        }
     }
 }
 
-impl<V> fmt::Debug for Ready<V> {
+impl<V> fmt::Debug for Started<V> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("Ready")
+        f.write_str("Started")
     }
 }
 
 struct Shared<V> {
     signal: Mutex<Waiting<V>>,
-    route: OnceLock<Route>,
+    route: Mutex<RouteState<V>>,
     target: NodeRef,
     /// Until the child is spawned.
     pending: Mutex<Option<PendingStart>>,
@@ -251,6 +285,12 @@ pub(crate) struct PendingStart(Option<NodeRef>);
 impl PendingStart {
     /// None if the target takes no further children.
     pub(crate) fn new(target: NodeRef) -> Option<Self> {
+        let is_here = |tree: &Arc<Tree>| target.tree().is_some_and(|other| Arc::ptr_eq(tree, other));
+        assert!(
+            current::with_tree(is_here) != Some(false),
+            "`start` was called in another tree than the nursery's: the child would begin on the clock and the timers of a tree that it \
+             may outlive. Use `spawn`, with a channel for what the child reports",
+        );
         let mut state = target.lock();
         if !state.admits() {
             return None;
@@ -294,6 +334,21 @@ impl<V> Default for Waiting<V> {
 }
 
 impl<V> Shared<V> {
+    fn route(&self) -> MutexGuard<'_, RouteState<V>> {
+        self.route.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Moves the child, and tells the caller of `start`; returns whether that heard it.
+    fn started(&self, route: &Route, value: V) -> bool {
+        let (signal, heard) = match route.take(&self.target) {
+            Moved::Yes => (Signal::Ready(value), true),
+            Moved::NurseryClosed => (Signal::Closed, false),
+            Moved::CallerCancelled | Moved::TooLate => return false,
+        };
+        self.set(Some(signal));
+        heard
+    }
+
     fn lock(&self) -> MutexGuard<'_, Waiting<V>> {
         self.signal.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -307,9 +362,7 @@ impl<V> Shared<V> {
         waiting.signal = Some(signal);
         let waker = waiting.waker.take();
         drop(waiting);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        waking::wake_all(waker);
     }
 
     async fn wait(&self) -> Option<Signal<V>> {
@@ -346,10 +399,20 @@ enum Moved {
     TooLate,
 }
 
+/// Whether the child was spawned.
+enum RouteState<V> {
+    /// Not yet: the closure that makes its future is running. It may have the child declared started already, with this value.
+    Unknown {
+        early: Option<V>,
+    },
+    Known(Route),
+}
+
 /// Where the child is, until it is ready.
+#[derive(Clone)]
 struct Route {
     child: NodeRef,
-    cradle: NodeRef,
+    interim: NodeRef,
 }
 
 impl Route {
@@ -357,12 +420,11 @@ impl Route {
     ///
     /// Its typed part finds out by looking at its parent.
     fn take(&self, target: &NodeRef) -> Moved {
-        // The one place where several nodes are locked at once: the link must not be in both tables, nor in none, and a child
-        // that ends meanwhile leaves one of them. Nobody else knows the cradle, so no other thread can lock the two the other way
-        // round.
+        // Three nodes locked at once, as nowhere else: the link must not be in both tables, nor in none, and a child that ends meanwhile
+        // leaves one of them. No handle to the interim nursery exists, so it is never a target: no thread locks them the other way round.
         let mut above = target.lock();
-        let mut cradle = self.cradle.lock();
-        if self.cradle.flagged(CANCELLED) {
+        let mut interim = self.interim.lock();
+        if self.interim.flagged(CANCELLED) {
             return Moved::CallerCancelled;
         }
         // Nor is a local child taken by a nursery that was forgotten, and drives nobody any more (L28).
@@ -374,12 +436,12 @@ impl Route {
         if child.life == Life::Closed {
             return Moved::TooLate;
         }
-        let link = cradle.children.remove(child.slot, &self.child);
+        let link = interim.children.remove(child.slot, &self.child);
         let place = above.link(target, Role::Child, &self.child);
-        let answered = cradle.cold_mut().start_into.take();
+        let answered = interim.cold_mut().start_into.take();
         let parent = child.move_to(&place, self.child.shield);
         drop(child);
-        drop(cradle);
+        drop(interim);
         drop(above);
         drop((link, parent));
         if let Some(target) = answered {
@@ -387,38 +449,5 @@ impl Route {
         }
         self.child.inherit_anew(place);
         Moved::Yes
-    }
-}
-
-/// A child of [`Nursery::start`] did not get ready.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum StartError {
-    /// It ended without having said that it is ready.
-    NotReady,
-    /// The nursery has ended.
-    Closed,
-}
-
-impl fmt::Display for StartError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            StartError::NotReady => "the child ended without having said that it is ready",
-            StartError::Closed => "the nursery has ended; it takes no further tasks",
-        })
-    }
-}
-
-impl std::error::Error for StartError {}
-
-impl From<StartError> for io::Error {
-    fn from(error: StartError) -> Self {
-        io::Error::other(error)
-    }
-}
-
-impl From<StartError> for String {
-    fn from(error: StartError) -> Self {
-        error.to_string()
     }
 }

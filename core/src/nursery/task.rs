@@ -1,127 +1,280 @@
-//! A child that runs on the executor: its future, and what becomes of its result.
+//! The handle to a child, and what the child leaves for it.
 
-use std::fmt::Debug;
+use std::fmt;
 use std::future::Future;
-use std::marker::PhantomData;
+use std::panic::{Location, RefUnwindSafe, UnwindSafe};
 use std::pin::Pin;
+use std::sync::{Arc, PoisonError};
 use std::task::{Context, Poll};
 
-use pin_project_lite::pin_project;
-
-use super::Nursery;
-use super::body::ChildBody;
-use super::errors::{NurseryErrors, Recorded, errors_of};
-use super::handle::{SlotRef, Task, ValueSlot, leave, value_slot};
-use super::outcome::Outcome;
-use crate::error::SpawnError;
-use crate::observer::OrphanKind;
-use crate::raw::Erase;
-use crate::reason::Origin;
-use crate::tree::children::Role;
-use crate::tree::closing::Closed;
+use crate::errors::{JoinError, TaskFailure};
+use crate::events::TaskStatus;
+use crate::leaf::Gate;
+use crate::reason::Reason;
+use crate::sys::{Mutex, MutexGuard};
+use crate::tree::closing::Linked;
 use crate::tree::current;
-use crate::tree::flags::TIMED;
-use crate::tree::job::Job;
+use crate::tree::flags::CANCELLED;
 use crate::tree::node::NodeRef;
-use crate::tree::observing;
-use crate::tree::panic::{catch_drop, drop_payload};
-use crate::tree::task::RunTask;
-use crate::tree::wake;
+use crate::tree::panic::catch_drop;
 
-/// Spawns `future` below `nursery`.
-///
-/// `before` is called with the new child before it can run.
-pub(crate) fn spawn_with<T, E, F>(
-    nursery: &Nursery<E>,
-    origin: Origin,
-    role: Role,
-    future: F,
-    before: impl FnOnce(&NodeRef),
-) -> Result<Task<T>, SpawnError<F>>
-where
-    T: Send + 'static,
-    E: Debug + Send + 'static,
-    F: Future<Output: Outcome<T, E>> + Send + 'static,
-{
-    let above = &nursery.node;
-    let Some(tree) = above.tree() else { return Err(SpawnError::new(future)) };
-    // Invariant 2: admission, first marks and link under one lock.
-    let mut state = above.lock();
-    if !state.admits() {
-        drop(state);
-        return Err(SpawnError::new(future));
-    }
-    let child = ChildTask::<T, E, F> { body: ChildBody::new(future), value: PhantomData };
-    let node = NodeRef::task(state.attachment(above, role), origin, tree.clone(), ValueSlot::<T>::new(), child);
-    let late = state.admit(role, node.clone());
-    drop(state);
-    if node.flagged(TIMED) {
-        node.hard_time_may_be_over();
-    }
-    if late {
-        wake::wake(above);
-    }
-    before(&node);
-    observing::spawned(tree, &node);
-    tree.runtime.spawn(Job::task(node.clone()));
-    Ok(Task::new(node, SlotRef::in_block()))
+/// Where a child leaves its value for its handle.
+pub(crate) struct ValueSlot<T>(Mutex<SlotState<T>>);
+
+enum SlotState<T> {
+    /// The child has not ended, or its value was taken.
+    Empty,
+    Value(T),
+    /// The child has failed.
+    Failed(TaskFailure),
+    /// The handle is gone.
+    Unwanted,
 }
 
-pin_project! {
-    /// The body of a task.
-    struct ChildTask<T, E, F> {
-        #[pin]
-        body: ChildBody<F, Result<T, E>>,
-        value: PhantomData<fn() -> T>,
-    }
-}
-
-impl<T, E, F> Erase<dyn RunTask> for ChildTask<T, E, F>
-where
-    T: Send + 'static,
-    E: Debug + Send + 'static,
-    F: Future<Output: Outcome<T, E>> + Send + 'static,
-{
-    fn erase(self: Pin<&mut Self>) -> Pin<&mut (dyn RunTask + 'static)> {
-        self
-    }
-}
-
-impl<T, E, F> RunTask for ChildTask<T, E, F>
-where
-    T: Send + 'static,
-    E: Debug + Send + 'static,
-    F: Future<Output: Outcome<T, E>> + Send,
-{
-    fn poll(self: Pin<&mut Self>, node: &NodeRef, cx: &mut Context<'_>) -> Poll<Closed> {
-        self.project().body.turn(node, cx)
+impl<T> ValueSlot<T> {
+    pub(crate) fn new() -> Self {
+        ValueSlot(Mutex::new(SlotState::Empty))
     }
 
-    fn finish(self: Pin<&mut Self>, node: &NodeRef, mut closed: Closed) {
-        // The nursery that it was born in, or moved to (see `start`).
-        let Some(linked) = closed.linked.take() else { unreachable!("a task has a parent") };
-        let above = &linked.parent;
-        let slot = value_slot(node);
-        let output = self.project().body.take();
-        let result = errors_of::<E>(above).child_ended(above, node, closed, output, || slot.is_wanted());
-        leave(node, slot, result, Some(linked));
+    fn lock(&self) -> MutexGuard<'_, SlotState<T>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn abandon(self: Pin<&mut Self>, node: &NodeRef) {
-        let mut body = self.project().body;
-        let dropped = current::enter(node, || body.as_mut().drop_future());
-        drop_payload(dropped.err());
-        report_unheard(node, body.take());
-    }
-}
-
-/// The result of a task that was abandoned or shut down, maybe while it was being polled (L30): nobody is there for it.
-fn report_unheard<T, E: Debug>(node: &NodeRef, result: Option<Result<T, E>>) {
-    match result {
-        Some(Err(error)) => {
-            let recorded = Recorded { error, child: Some(node.origin.clone()) };
-            NurseryErrors::report(node, [recorded], OrphanKind::Reaped);
+    /// A value that nobody wants is dropped here and now, while the nursery waits for the child. It may not panic in the runtime's job
+    /// (R4).
+    fn put(&self, state: SlotState<T>) {
+        let mut slot = self.lock();
+        if let SlotState::Unwanted = *slot {
+            drop(slot);
+            return catch_drop(state);
         }
-        result => catch_drop(result),
+        *slot = state;
+    }
+
+    /// The value, once, or how the child failed; none if the value was taken.
+    fn take(&self) -> Option<Result<T, JoinError>> {
+        let mut slot = self.lock();
+        if let SlotState::Failed(failure) = &*slot {
+            return Some(Err(JoinError::Failed(failure.clone())));
+        }
+        match std::mem::replace(&mut *slot, SlotState::Empty) {
+            SlotState::Value(value) => Some(Ok(value)),
+            _ => None,
+        }
+    }
+
+    /// Whether there is a handle.
+    pub(crate) fn is_wanted(&self) -> bool {
+        !matches!(*self.lock(), SlotState::Unwanted)
+    }
+
+    /// The handle is gone.
+    fn abandon(&self) {
+        let left = std::mem::replace(&mut *self.lock(), SlotState::Unwanted);
+        catch_drop(left);
+    }
+}
+
+/// The slot of a task that is a job of the runtime: it lies in one block with the task's node.
+pub(crate) fn value_slot<T: 'static>(node: &NodeRef) -> &ValueSlot<T> {
+    match node.part() {
+        Some(slot) => slot,
+        None => unreachable!("a task that gives a T is made with a slot for it"),
+    }
+}
+
+/// Where a handle finds the slot of its child.
+pub(crate) enum SlotRef<T> {
+    /// In the block of the child's node; by [`value_slot`].
+    InBlock(fn(&NodeRef) -> &ValueSlot<T>),
+    /// Apart from it: the value of a local child may borrow, and the node may live longer than that.
+    Apart(Arc<ValueSlot<T>>),
+}
+
+impl<T> SlotRef<T> {
+    pub(crate) fn in_block() -> Self
+    where
+        T: 'static,
+    {
+        SlotRef::InBlock(value_slot)
+    }
+
+    fn of<'a>(&'a self, node: &'a NodeRef) -> &'a ValueSlot<T> {
+        match self {
+            SlotRef::InBlock(find) => find(node),
+            SlotRef::Apart(slot) => slot,
+        }
+    }
+}
+
+/// A task whose scope is Closed, and that has told its nursery how it ended, leaves its value to its handle, and its place (L34).
+pub(crate) fn leave<T>(node: &NodeRef, slot: &ValueSlot<T>, result: Result<T, JoinError>, linked: Option<Linked>) {
+    let status = match result {
+        Ok(value) => {
+            slot.put(SlotState::Value(value));
+            TaskStatus::Finished
+        }
+        Err(JoinError::Cancelled) => TaskStatus::Cancelled,
+        Err(JoinError::Failed(failure)) => {
+            slot.put(SlotState::Failed(failure));
+            TaskStatus::Failed
+        }
+        Err(JoinError::Panicked) => TaskStatus::Panicked,
+        Err(JoinError::NotStarted | JoinError::NurseryClosed) => unreachable!("errors of `start`, not of a task"),
+    };
+    node.end_task(status, linked);
+}
+
+/// A handle to a child of a nursery: await it for the child's value, or cancel that one child.
+///
+/// Awaiting gives `Ok(value)`, or a [`JoinError`] that says what happened instead. The error or panic itself is the
+/// nursery's; in code that is cancelled by it, the await does not return. A handle resolves only after the child has ended and its
+/// future is dropped (law L34). Dropping the handle neither cancels the child nor hides its error; a value that nobody takes any more is
+/// dropped before the nursery sees the child's end.
+///
+/// A handle that is kept keeps the child's value, and the memory that its future was in; the future itself is dropped when the child
+/// ends.
+///
+/// # Cancellation
+///
+/// *Strict*: the child goes on, and the handle can be awaited again.
+///
+/// # Panics
+///
+/// Awaiting panics if the value was taken before.
+pub struct Task<T> {
+    node: NodeRef,
+    slot: SlotRef<T>,
+    gate: Gate,
+}
+
+// The value is moved in and out under a lock, in one step.
+impl<T> UnwindSafe for Task<T> {}
+impl<T> RefUnwindSafe for Task<T> {}
+
+impl<T> Task<T> {
+    pub(crate) fn new(node: NodeRef, slot: SlotRef<T>) -> Self {
+        Task { node, slot, gate: Gate::new("a task") }
+    }
+
+    /// Asks this child to stop; its siblings go on, and the nursery does not fail. Returns whether that changed anything: not on a
+    /// child that has ended, or was asked before with no longer grace.
+    #[track_caller]
+    pub fn cancel(&self, reason: impl Into<Reason>) -> bool {
+        self.node.request(current::signed(reason.into()), None)
+    }
+
+    /// As [`cancel`](Task::cancel), with a grace for [`graceful`](crate::graceful) shields inside it.
+    #[track_caller]
+    pub fn cancel_within(&self, grace: std::time::Duration, reason: impl Into<Reason>) -> bool {
+        self.node.request(current::signed(reason.into()), Some(grace))
+    }
+
+    /// How far the child has come.
+    #[must_use]
+    pub fn status(&self) -> TaskStatus {
+        if let Some(status) = self.node.outcome() {
+            return status;
+        }
+        if self.node.flagged(CANCELLED) { TaskStatus::Cancelling } else { TaskStatus::Running }
+    }
+
+    /// Whether the child has ended.
+    #[must_use]
+    pub fn is_finished(&self) -> bool {
+        self.node.outcome().is_some()
+    }
+
+    /// The result, if the child has ended; `None` if not.
+    ///
+    /// # Panics
+    ///
+    /// If the value was taken before.
+    #[track_caller]
+    pub fn try_join(&mut self) -> Option<Result<T, JoinError>> {
+        Some(match self.node.outcome()? {
+            TaskStatus::Cancelled => Err(JoinError::Cancelled),
+            TaskStatus::Panicked => Err(JoinError::Panicked),
+            _ => match self.slot.of(&self.node).take() {
+                Some(result) => result,
+                None => panic!("the value of this task was taken before"),
+            },
+        })
+    }
+
+    /// Waits for the child's end, any number of times, and leaves its value where it is.
+    ///
+    /// # Cancellation
+    ///
+    /// *Strict*.
+    pub async fn wait(&mut self) -> TaskStatus {
+        let mut gate = Gate::new("a task");
+        std::future::poll_fn(|cx| {
+            if gate.poll_start(cx).is_pending() {
+                return Poll::Pending;
+            }
+            if self.node.poll_outcome(cx).is_pending() || self.is_withheld() {
+                Poll::Pending
+            } else {
+                Poll::Ready(self.status())
+            }
+        })
+        .await
+    }
+
+    /// The name of the child; by default the path of the function in which its future was written.
+    #[must_use]
+    pub fn name(&self) -> String {
+        self.node.origin.name().to_owned()
+    }
+
+    /// Where the child was spawned.
+    #[must_use]
+    pub fn location(&self) -> &'static Location<'static> {
+        self.node.origin.location()
+    }
+
+    /// Returns the reason of the request that was made on this child itself; `None` if it was asked from further out, or not at all.
+    #[must_use]
+    pub fn reason(&self) -> Option<Reason> {
+        self.node.lock().request().map(|request| request.reason.clone())
+    }
+
+    /// L14: whether the end of the task, which has come, is none of this code's: that was cancelled before. The failure that ended a
+    /// task has mostly cancelled this code, too; seen here, it would become a second error of the same nursery, or a panic in an
+    /// `unwrap`.
+    fn is_withheld(&self) -> bool {
+        current::is_cancelled() && !current::innermost().is_some_and(|scope| self.node.ended_before(&scope))
+    }
+}
+
+impl<T> Future for Task<T> {
+    type Output = Result<T, JoinError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        if self.gate.poll_start(cx).is_pending() {
+            return Poll::Pending;
+        }
+        if self.node.poll_outcome(cx).is_pending() || self.is_withheld() {
+            return Poll::Pending;
+        }
+        let Some(result) = self.try_join() else { unreachable!("a task that has ended has a result") };
+        self.gate = Gate::new("a task");
+        Poll::Ready(result)
+    }
+}
+
+impl<T> Drop for Task<T> {
+    fn drop(&mut self) {
+        if self.node.outcome().is_none() {
+            self.node.forget_joiner();
+        }
+        self.slot.of(&self.node).abandon();
+    }
+}
+
+impl<T> fmt::Debug for Task<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Task").field("origin", &self.node.origin).field("status", &self.status()).finish()
     }
 }

@@ -82,7 +82,7 @@ fn a_poll_races_with_the_end_of_the_scope_around() {
 /// L28, L22: as above, with finalizers, which both of them would run: each runs once, to its end, before the tree is over. Nobody
 /// spins while the other polls one.
 ///
-/// Fails if `Driver::is_replaced` says `false`, and without the look at `polls_finalizer` in `drain`.
+/// Fails if `Driver::is_replaced` says `false`, and without the look at `polls_finalizer` in `drain_slowly`.
 #[test]
 fn a_finalizer_is_driven_by_one_at_a_time() {
     check(|| {
@@ -107,7 +107,7 @@ fn a_finalizer_is_driven_by_one_at_a_time() {
 /// L28, L22: as above, with finalizers that the body registers while its scope is being finished: they run, if the scope was not
 /// Closed.
 ///
-/// Fails if `abandon::lose` looks what is left, and closes the scope under another lock.
+/// Fails if `abandon::abandon` looks what is left, and closes the scope under another lock.
 #[test]
 fn a_finalizer_races_with_the_end_of_its_escaped_scope() {
     check(|| {
@@ -131,7 +131,7 @@ fn a_finalizer_races_with_the_end_of_its_escaped_scope() {
 
 /// L28, L21: as above, with a body that the core owns: it goes on, and is waited for.
 ///
-/// Fails without the look at `polls_owned` in `reap_owned`.
+/// Fails without the look at `polls_finalizer` in `drain_slowly`.
 #[test]
 fn an_owned_body_is_driven_by_one_at_a_time() {
     check(|| {

@@ -2,15 +2,17 @@
 
 use std::future::Future;
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::task::{Context, Waker};
 
 use shuttle::future::block_on;
 use shuttle::thread;
 
 use super::{Count, Threads, begun, check, check_all, ended, tree};
+use crate::leaf::Waiter;
 use crate::runtime::root;
-use crate::sync::{Event, Park, WaitQueue};
+use crate::sync::future::Park;
+use crate::sync::{Event, WaitQueue};
 use crate::{Nursery, nursery, sleep_forever, yield_now};
 
 fn touch<F: Future + Unpin>(future: &mut F) {
@@ -19,7 +21,7 @@ fn touch<F: Future + Unpin>(future: &mut F) {
 
 /// A place at the end of the queue.
 fn parked(queue: &WaitQueue) -> Park<'_> {
-    queue.lock().park(0)
+    queue.lock().park(0, Waiter::unpolled())
 }
 
 /// Runs `other` on a thread of its own while `here` runs on this one.
@@ -67,7 +69,7 @@ fn a_move_races_with_a_drop_and_a_call() {
         let (here, there) = (from.clone(), to.clone());
         beside(
             move || {
-                here.repark_all(&there);
+                here.requeue_all(&there);
                 assert_eq!(there.unpark(1), 1);
             },
             || {
@@ -88,8 +90,8 @@ fn a_move_races_with_a_move_back() {
         let (one, other) = (WaitQueue::new(), WaitQueue::new());
         thread::scope(|threads| {
             let (here, there) = (parked(&one), parked(&other));
-            threads.spawn(|| one.repark_all(&other));
-            other.repark_all(&one);
+            threads.spawn(|| one.requeue_all(&other));
+            other.requeue_all(&one);
             drop((here, there));
         });
         assert!(one.is_empty() && other.is_empty());
@@ -145,6 +147,39 @@ fn a_result_races_with_the_drop_of_its_handle() {
             .unwrap();
         });
         assert_eq!((dropped.get(), released.get()), (1, 1));
+    });
+}
+
+/// L30: a task whose host is torn down while it is polled leaves nothing of its body, also if its handle is held and it is not polled again.
+///
+/// Fails if `BlockRef::discard_body` lets the user of a body put it back.
+#[test]
+fn a_poll_of_a_task_races_with_the_teardown_of_its_host() {
+    check(|| {
+        let dropped = Count::default();
+        let body = dropped.on_drop();
+        let threads = Threads::new();
+        let handle = Arc::new(Mutex::new(None));
+        let kept = handle.clone();
+        let tree = root(threads.clone(), async move {
+            let Ok(()) = nursery(async |n: Nursery| {
+                let child = n.spawn(async move {
+                    let _body = body;
+                    yield_now().await;
+                    sleep_forever().await;
+                });
+                *kept.lock().unwrap() = Some(child);
+                sleep_forever().await;
+            })
+            .await;
+        });
+        let Ok(tree) = begun(Box::pin(tree)) else { unreachable!("it waits") };
+        threads.tear_down();
+        threads.join();
+        assert_eq!(dropped.get(), 1, "the body is still there, though its task has been shut down");
+        drop(tree);
+        drop(handle);
+        ended(&threads);
     });
 }
 

@@ -9,9 +9,11 @@ use shuttle::sync::atomic::{AtomicBool, Ordering};
 use shuttle::thread;
 
 use super::{Count, begun, check, check_all, tree};
-use crate::ready_queue::{ReadyMember, ReadyQueue};
+use crate::error::JoinError;
+use crate::leaf::ready_queue::{ReadyMember, ReadyQueue};
+use crate::nursery::{Started, TaskStatus};
 use crate::sync::Event;
-use crate::{LocalNursery, Ready, StartError, TaskStatus, local_nursery, sleep_forever, yield_now};
+use crate::{LocalNursery, local_nursery, sleep_forever, yield_now};
 
 /// A flag, and whoever waits for it: nothing but the flag is a step.
 #[derive(Clone, Default)]
@@ -141,7 +143,7 @@ fn the_loss_of_a_child_races_with_whoever_awaits_it() {
 
 /// A child that is woken while it moves from one nursery to another, or after that, is polled in the other one.
 ///
-/// Fails if `LocalCell::ring` always rings where the child was born.
+/// Fails if `LocalChildren::hand_over` leaves the child where it was spawned.
 #[test]
 fn a_wake_of_a_child_races_with_its_move() {
     check(|| {
@@ -149,10 +151,10 @@ fn a_wake_of_a_child_races_with_its_move() {
         let raise = flag.clone();
         let other = thread::spawn(move || raise.raise());
         tree(async {
-            let moved: Result<(), StartError> = local_nursery(async |n: LocalNursery<'_, StartError>| {
-                n.start(async |ready: Ready<()>| {
+            let moved: Result<(), JoinError> = local_nursery(async |n: LocalNursery<'_, JoinError>| {
+                n.start(async |status: Started<()>| {
                     yield_now().await;
-                    ready.notify(());
+                    status.started(());
                     flag.wait().await;
                 })
                 .await

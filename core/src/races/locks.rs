@@ -9,8 +9,9 @@ use shuttle::future::block_on;
 use shuttle::thread;
 
 use super::{begun, check, check_all, tree};
+use crate::CancelScope;
 use crate::sync::{Condition, Mutex, MutexGuard, RwLock, Semaphore};
-use crate::{CancelScope, join};
+use futures_lite::future;
 
 /// Waits for it, but not for long: polls once, and drops the wait, whatever it was given by then.
 fn gives_up<F: Future>(wait: F) {
@@ -132,7 +133,7 @@ fn a_writer_who_gives_up_races_with_a_reader() {
 
 /// Permits that are taken, given back, waited for and given up: none is lost, and none comes from nowhere.
 ///
-/// Fails without `mark` in `Acquire::poll`, and if `QueuedResource::serve_line` unmarks while somebody waits.
+/// Fails without `set_contended` in `Acquire::poll_wait`, and if `QueuedResource::notify_waiters_in` clears it while somebody waits.
 #[test]
 fn permits_race() {
     check(|| {
@@ -166,7 +167,7 @@ fn a_permit_that_comes_back_is_not_forgotten() {
 /// B214: a waiter that is notified is in the queue of the mutex in that instant, and gets it in his turn, also if the one who was notified
 /// before him goes away.
 ///
-/// Fails without `mark` in `QueuedResource::requeue_from`.
+/// Fails without `set_contended` in `QueuedResource::requeue_from`.
 #[test]
 fn a_notification_races_with_a_release_and_one_who_gives_up() {
     check(|| {
@@ -228,7 +229,8 @@ fn a_hand_over_races_with_a_cancel() {
             let mut scope = CancelScope::new();
             let handle = scope.handle();
             let waits = async move {
-                join((async { drop(locked.lock().await) }, async { drop(limited.acquire().await) })).await;
+                let lock = async { drop(locked.lock().await) };
+                future::zip(lock, async { drop(limited.acquire().await) }).await;
             };
             let Ok(waits) = begun(Box::pin(scope.run(waits))) else { unreachable!("it waits") };
             let release = thread::spawn(move || drop(held));

@@ -9,9 +9,11 @@ use shuttle::future::block_on;
 use shuttle::thread;
 
 use super::{Boxed, Count, Threads, begun, check, ended, tree};
+use crate::error::JoinError;
+use crate::nursery::TaskStatus;
 use crate::runtime::root;
 use crate::sync::Event;
-use crate::{CancelScope, JoinError, Nursery, TaskStatus, defer, nursery, shield, sleep_forever, yield_now};
+use crate::{CancelScope, Nursery, defer, nursery, shield, sleep_forever, yield_now};
 
 /// L6, L17: a request changes something until the scope is closed, and nothing afterwards; and a scope whose request
 /// changed nothing has its value.
@@ -50,7 +52,7 @@ fn a_request_races_with_the_close() {
 
 /// L9, Invariant 2: a scope or a child that comes while a request goes down is marked by it, or starts with its mark.
 ///
-/// Fails with `return;` for `if !inherited.any() { return; }` in `NodeRef::inherit`, and if `link` takes `CancelState::default()`.
+/// Fails without `comes_late` in `NodeRef::inherit`.
 #[test]
 fn a_request_races_with_those_who_come() {
     check(|| {
@@ -80,7 +82,7 @@ fn a_request_races_with_those_who_come() {
 /// L25–L28: a scope that is dropped on another thread while the scope around it ends is finished before the tree is, by
 /// whichever ancestor adopts it: its child is dropped and its finalizer has run.
 ///
-/// Fails if `NodeRef::end_body` leaves the inner scopes as they are, as it did (`links.of(Role::Inner)` for `links.leak()`).
+/// Fails if `NodeRef::end_body` leaves the inner scopes as they are, as it did (`children.of(Role::Inner)` for `children.orphan_inner()`).
 #[test]
 fn adoption_races_with_the_close() {
     check(|| {
@@ -171,7 +173,7 @@ fn a_wake_races_with_the_driver_that_registers() {
 
 /// L6, L11: a request that comes while a child is polled for the first times reaches it.
 ///
-/// Fails if `DriverWakes::push_chain` takes the waker, before all scopes of the request are marked.
+/// Fails if `DriverWakes::push` takes the waker, before all scopes of the request are marked.
 #[test]
 fn a_request_races_with_the_first_polls_of_a_child() {
     check(|| {
@@ -229,7 +231,7 @@ fn a_wake_below_a_shield_races_with_the_request() {
 
 /// L34: a handle resolves once, with what the child has come to; a request that changed nothing came after its end.
 ///
-/// Fails without the look at `join.status()` in `Task::poll_ended`.
+/// Fails without the second look at `outcome()` in `NodeRef::poll_outcome`.
 #[test]
 fn a_cancel_races_with_the_completion() {
     check(|| {
@@ -261,7 +263,7 @@ fn a_cancel_races_with_the_completion() {
 /// R3, L16: a future that goes from one driver to another is woken in the new place, by a request and by a child's end.
 ///
 /// Fails with `state.waker.is_some()` for the comparison in `NodeRef::register`, and with `Some(_) => None` for the one in
-/// `Task::poll_ended`.
+/// `NodeRef::poll_outcome`.
 #[test]
 fn a_waker_is_replaced_while_it_is_called() {
     check(|| {
@@ -314,6 +316,65 @@ fn a_teardown_races_with_a_root_that_is_polled_elsewhere() {
         let ended = catch_unwind(AssertUnwindSafe(|| block_on(tree)));
         assert!(ended.is_err(), "nothing in the tree could end");
         other.join().unwrap();
+        super::ended(&threads);
+    });
+}
+
+/// L11, L14: what is spawned while a request marks others is not dropped before its siblings are marked.
+///
+/// Fails if `Attachment::behind_requests` takes `PROPAGATED` for `LATE`.
+#[test]
+fn a_spawn_races_with_the_marks_of_a_request() {
+    check(|| {
+        tree(async {
+            let seen = Count::default();
+            let sees = seen.clone();
+            let mut scope = CancelScope::new();
+            let handle = scope.handle();
+            let other = thread::spawn(move || handle.cancel("now"));
+            let outcome = scope.run(nursery(async |n: Nursery| {
+                let spawner = n.clone();
+                n.spawn(async move {
+                    for _ in 0..2 {
+                        if spawner.spawn(async {}).await.is_err() {
+                            sees.add();
+                        }
+                    }
+                    match sleep_forever().await {}
+                });
+                Ok(())
+            }));
+            assert!(outcome.await.is_err());
+            other.join().unwrap();
+            assert_eq!(seen.get(), 0, "a child has seen what its own cancellation did to another");
+        });
+    });
+}
+
+/// L32: a root that is polled while the panic of an orphan is being requested is polled again.
+///
+/// Fails if `Node::call_driver` does not mark the scope.
+#[test]
+fn the_panic_of_an_orphan_races_with_the_polls_of_the_root() {
+    async fn panics() {
+        std::panic::resume_unwind(Box::new("seen"))
+    }
+
+    check(|| {
+        let threads = Threads::new();
+        let tree = root(threads.clone(), async {
+            let lost: Boxed<_> = Box::pin(CancelScope::new().run(async {
+                defer(panics());
+                match sleep_forever().await {}
+            }));
+            let Ok(lost) = begun(lost) else { unreachable!("it waits") };
+            drop(lost);
+            yield_now().await;
+            yield_now().await;
+            match sleep_forever().await {}
+        });
+        let ended = catch_unwind(AssertUnwindSafe(|| block_on(tree)));
+        assert!(ended.is_err(), "the root ends with the panic of what it has adopted");
         super::ended(&threads);
     });
 }

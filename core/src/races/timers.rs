@@ -11,7 +11,7 @@ use shuttle::sync::{Condvar, Mutex as LockedValue};
 use shuttle::thread;
 
 use super::{Count, Threads, check, ended};
-use crate::observer::PrintOrphans;
+use crate::events::PrintOrphans;
 use crate::runtime::{BlockingError, Job, Runtime, Timer, Work, root};
 use crate::tree::Tree;
 use crate::tree::timers::{Sleeper, Target, TimerKey};

@@ -8,7 +8,8 @@
 //!
 //! 1. the resource is not available, or others wait: `Acquire::poll_wait`
 //! 2. handed over, first waiter first: `QueuedResource::notify_waiters`. The resource belongs to the task from that instant.
-//! 3. available at once: `Resource::try_acquire`
+//! 3. available at once: the future tries before it waits (`Mutex::try_lock`, `RawGuard::try_read`, `Semaphore::take`),
+//!    and once more before it joins the queue, if nobody waits there any more: `Resource::acquire_for_waiter`
 //!
 //! A future that is dropped after 2 and before its next poll has to release the resource: `Acquire::leave` tells it so.
 //!
@@ -23,7 +24,7 @@ use std::fmt;
 use std::mem;
 use std::task::{Context, Poll, ready};
 
-use super::wait_queue::{Line, WaitQueue};
+use super::wait_queue::{WaitQueue, WaitQueueGuard};
 use super::waiter_list::{LeaveOutcome, WaitOutcome, WaiterKey};
 use crate::leaf::{Gate, Waiter};
 use crate::raw::lock::{Mode, RawRwLock};
@@ -55,24 +56,24 @@ pub(super) struct QueuedResource<'a, R> {
 impl<R: Resource> QueuedResource<'_, R> {
     /// Hands the resource over to the first waiters, as long as it is available to them.
     pub(super) fn notify_waiters(self) {
-        let line = self.queue.lock();
-        self.notify_waiters_in(line);
+        let queue = self.queue.lock();
+        self.notify_waiters_in(queue);
     }
 
-    pub(super) fn notify_waiters_in(self, mut line: Line<'_>) {
-        if self.admit_waiters(&mut line) {
+    pub(super) fn notify_waiters_in(self, mut queue: WaitQueueGuard<'_>) {
+        if self.admit_waiters(&mut queue) {
             self.resource.clear_contended();
         }
-        line.finish().finish();
+        queue.finish().finish();
     }
 
     /// Hands over to the first waiters, and returns whether the queue is empty now.
-    fn admit_waiters(&self, line: &mut Line<'_>) -> bool {
-        while let Some(need) = line.first() {
+    fn admit_waiters(&self, queue: &mut WaitQueueGuard<'_>) -> bool {
+        while let Some(need) = queue.first() {
             if !self.resource.acquire_for_waiter(need) {
                 return false;
             }
-            line.notify_first();
+            queue.notify_first();
         }
         true
     }
@@ -83,12 +84,12 @@ impl<R: Resource> QueuedResource<'_, R> {
         if !self.resource.is_available(need) || self.queue.is_empty() {
             return false;
         }
-        let mut line = self.queue.lock();
-        let clear = self.admit_waiters(&mut line);
+        let mut queue = self.queue.lock();
+        let clear = self.admit_waiters(&mut queue);
         if clear {
             self.resource.clear_contended();
         }
-        line.finish().finish();
+        queue.finish().finish();
         clear
     }
 
@@ -191,17 +192,17 @@ impl Acquire {
         }
         // L36: made before the lock is taken, and dropped after it is released.
         let waiter = Waiter::new(cx);
-        let mut line = queued.queue.lock();
+        let mut queue = queued.queue.lock();
         queued.resource.set_contended();
-        let nobody = queued.admit_waiters(&mut line);
+        let nobody = queued.admit_waiters(&mut queue);
         if nobody && queued.resource.acquire_for_waiter(self.need) {
             queued.resource.clear_contended();
-            line.finish().finish();
+            queue.finish().finish();
             self.state = AcquireState::Done;
             return Poll::Ready(());
         }
-        self.state = AcquireState::Waiting(line.enqueue(self.need, waiter));
-        line.finish().finish();
+        self.state = AcquireState::Waiting(queue.enqueue(self.need, waiter));
+        queue.finish().finish();
         Poll::Pending
     }
 
@@ -214,13 +215,13 @@ impl Acquire {
     #[inline(never)]
     fn leave_waiting<R: Resource>(&mut self, queued: QueuedResource<'_, R>) -> bool {
         let AcquireState::Waiting(key) = mem::replace(&mut self.state, AcquireState::Done) else { return false };
-        let mut line = queued.queue.lock();
-        let (left, waiter) = line.remove(&key);
+        let mut queue = queued.queue.lock();
+        let (left, waiter) = queue.remove(&key);
         if left != LeaveOutcome::Waiting {
             return true;
         }
         // Invariant 2: those behind may have waited only because of this one.
-        queued.notify_waiters_in(line);
+        queued.notify_waiters_in(queue);
         drop(waiter);
         false
     }

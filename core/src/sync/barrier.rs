@@ -132,13 +132,13 @@ impl Future for BarrierWait<'_> {
             WaitState::Done => panic!("a `wait` at a `Barrier` was polled after it was ready"),
         }
         let waiter = Waiter::new(cx);
-        let mut line = this.barrier.queue.lock();
-        if line.waiting() + 1 < this.barrier.size || line.count_eligible() + 1 < this.barrier.size {
-            this.state = WaitState::Waiting(line.enqueue(0, waiter));
+        let mut queue = this.barrier.queue.lock();
+        if queue.waiting() + 1 < this.barrier.size || queue.count_eligible() + 1 < this.barrier.size {
+            this.state = WaitState::Waiting(queue.enqueue(0, waiter));
             return Poll::Pending;
         }
-        line.unpark_all();
-        drop(line);
+        queue.unpark_all();
+        drop(queue);
         this.state = WaitState::Done;
         Poll::Ready(Arrival { leader: true })
     }
@@ -167,8 +167,8 @@ mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
     use std::thread;
 
-    use super::super::testing::{ManualTask, at_once, block_on};
     use super::*;
+    use foster_test_support::{ManualTask, at_once, block_on};
 
     #[test]
     fn all_go_on_when_the_last_one_arrives() {

@@ -323,7 +323,7 @@ impl CapacityLimiter {
         Ok((key, Some(queued)))
     }
 
-    /// Makes a waiter that was passed over takes a permit or a place in the queue.
+    /// Gives a waiter that was passed over a permit, or a place in the queue.
     pub(super) fn enqueue_again(&self, key: usize, waiter: Waiter) -> Option<WaiterKey> {
         let mut state = self.lock();
         if state.held < state.total {
@@ -334,7 +334,7 @@ impl CapacityLimiter {
         Some(self.queue.lock().enqueue(key, waiter))
     }
 
-    /// Makes a permit comes back.
+    /// Takes a permit back.
     pub(super) fn release(&self, key: usize) {
         let mut state = self.lock();
         let record = state.close(key);
@@ -344,12 +344,12 @@ impl CapacityLimiter {
         drop(wakes);
     }
 
-    /// Makes a waiter goes away; it may have been handed a permit already.
+    /// Removes a waiter that goes away; it may have been handed a permit already.
     pub(super) fn leave(&self, record: usize, key: &WaiterKey) {
         let mut state = self.lock();
-        let mut line = self.queue.lock();
-        let (_, waiter) = line.remove(key);
-        drop(line);
+        let mut queue = self.queue.lock();
+        let (_, waiter) = queue.remove(key);
+        drop(queue);
         let record = state.close(record);
         let wakes = self.admit(&mut state);
         drop(state);
@@ -361,12 +361,12 @@ impl CapacityLimiter {
         if state.waiting() == 0 || state.held >= state.total {
             return None;
         }
-        let mut line = self.queue.lock();
+        let mut queue = self.queue.lock();
         while state.held < state.total {
-            let Some(key) = line.notify_one() else { break };
+            let Some(key) = queue.notify_one() else { break };
             state.hold(key);
         }
-        Some(line.finish())
+        Some(queue.finish())
     }
 }
 

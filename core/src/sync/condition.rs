@@ -144,9 +144,9 @@ impl Condition {
         if self.queue.is_empty() {
             return 0;
         }
-        let mut line = self.queue.lock();
-        let first = line.first();
-        drop(line);
+        let mut queue = self.queue.lock();
+        let first = queue.first();
+        drop(queue);
         assert!(first.is_none_or(|tag| tag == mutex.address()), "{TWO_MUTEXES_PANIC}");
         mutex.requeue_from(&self.queue, n, tag)
     }
@@ -213,10 +213,12 @@ impl<'a, T: ?Sized> Future for ConditionWait<'a, T> {
                             this.state = ConditionState::Locking { lock: this.mutex.lock(), tag };
                         }
                         WaitOutcome::Skipped { .. } => {
+                            // The key is used up, and `join` may panic.
+                            this.state = ConditionState::Done;
                             this.state = ConditionState::Waiting(this.join(cx));
                             return Poll::Pending;
                         }
-                        WaitOutcome::Notified | WaitOutcome::Broken(_) => {
+                        WaitOutcome::Notified | WaitOutcome::Closed(_) => {
                             this.state = ConditionState::Done;
                             return Poll::Ready(this.mutex.reserved_guard());
                         }
@@ -236,12 +238,12 @@ impl<'a, T: ?Sized> Future for ConditionWait<'a, T> {
 impl<T: ?Sized> ConditionWait<'_, T> {
     fn join(&self, cx: &mut Context<'_>) -> WaiterKey {
         let waiter = Waiter::new(cx);
-        let mut line = self.condition.queue.lock();
-        if line.first().is_some_and(|tag| tag != self.mutex.address()) {
-            drop(line);
+        let mut queue = self.condition.queue.lock();
+        if queue.first().is_some_and(|tag| tag != self.mutex.address()) {
+            drop(queue);
             panic!("{TWO_MUTEXES_PANIC}");
         }
-        line.enqueue(self.mutex.address(), waiter)
+        queue.enqueue(self.mutex.address(), waiter)
     }
 }
 
@@ -349,8 +351,8 @@ impl<T: ?Sized, F> fmt::Debug for ConditionWaitFor<'_, T, F> {
 mod tests {
     use std::thread;
 
-    use super::super::testing::{Dice, ManualTask, at_once, block_on};
     use super::*;
+    use foster_test_support::{Dice, ManualTask, at_once, block_on};
 
     /// B208: who was notified counts for the mutex; order is FIFO; one is woken at a time.
     #[test]

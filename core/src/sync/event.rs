@@ -113,9 +113,9 @@ impl Future for EventWait<'_> {
         }
         if matches!(this.state, WaitState::Start) && !this.event.is_set() {
             let waiter = Waiter::new(cx);
-            let mut line = this.event.queue.lock_to_wait();
+            let mut queue = this.event.queue.lock_to_wait();
             if !this.event.is_set() {
-                this.state = WaitState::Waiting(line.enqueue(0, waiter));
+                this.state = WaitState::Waiting(queue.enqueue(0, waiter));
                 return Poll::Pending;
             }
         }
@@ -147,8 +147,8 @@ mod tests {
     use std::sync::atomic::AtomicUsize;
     use std::thread;
 
-    use super::super::testing::{ManualTask, at_once, block_on};
     use super::*;
+    use foster_test_support::{ManualTask, at_once, block_on};
 
     /// B200
     #[test]

@@ -13,22 +13,22 @@
 use std::future::{Future, Ready, ready};
 use std::sync::Arc;
 
-use super::{
-    CapacityLimiter, LimiterAcquireOwned, Mutex, MutexLockOwned, OwnedLimiterPermit, OwnedMutexGuard,
-    OwnedSemaphorePermit, Semaphore, SemaphoreAcquireOwned,
-};
-use crate::{Bracket, Exit, Lent, bracket};
+use super::future::{LimiterAcquireOwned, MutexLockOwned, SemaphoreAcquireOwned};
+use super::{CapacityLimiter, Mutex, OwnedLimiterPermit, OwnedMutexGuard, OwnedSemaphorePermit, Semaphore};
+use crate::bracket;
+use crate::bracket::{Bracket, BracketExit, ResourceGuard};
 
 /// Future of [`Mutex::run`], [`Semaphore::run`] and [`CapacityLimiter::run`]: waits for the guard `G` by `A`, holds it while the
 /// body's future `Fut` and all that it started go on.
-pub type Held<A, G, B, Fut> = Bracket<A, G, G, B, Fut, <Fut as Future>::Output, fn(G, Exit) -> Ready<()>>;
+pub type RunWithGuard<A, G, B, Fut> =
+    Bracket<A, G, G, B, Fut, <Fut as Future>::Output, fn(G, BracketExit) -> Ready<()>>;
 
 impl<T: Send + 'static> Mutex<T> {
     /// Runs `body` with the value, and releases the mutex when everything that was started in the body has ended.
     ///
     /// Code that holds a guard in a variable does not keep this if foreign code drops it half-way, as `select!` does: the guard
     /// goes at once, while finalizers and blocking jobs of the same code are still under way. The body gets the guard
-    /// [lent](Lent); one that it moves out keeps the mutex until it is dropped.
+    /// [lent](ResourceGuard); one that it moves out keeps the mutex until it is dropped.
     ///
     /// # Cancellation
     ///
@@ -56,12 +56,12 @@ impl<T: Send + 'static> Mutex<T> {
     /// # });
     /// ```
     #[track_caller]
-    pub fn run<B, Fut>(self: &Arc<Self>, body: B) -> Held<MutexLockOwned<T>, OwnedMutexGuard<T>, B, Fut>
+    pub fn run<B, Fut>(self: &Arc<Self>, body: B) -> RunWithGuard<MutexLockOwned<T>, OwnedMutexGuard<T>, B, Fut>
     where
-        B: FnOnce(Lent<OwnedMutexGuard<T>>) -> Fut,
+        B: FnOnce(ResourceGuard<OwnedMutexGuard<T>>) -> Fut,
         Fut: Future,
     {
-        bracket(self.clone().lock_owned(), body, release as fn(_, Exit) -> Ready<()>)
+        bracket(self.clone().lock_owned(), body, release as fn(_, BracketExit) -> Ready<()>)
     }
 }
 
@@ -91,12 +91,12 @@ impl Semaphore {
     /// # });
     /// ```
     #[track_caller]
-    pub fn run<B, Fut>(self: &Arc<Self>, body: B) -> Held<SemaphoreAcquireOwned, OwnedSemaphorePermit, B, Fut>
+    pub fn run<B, Fut>(self: &Arc<Self>, body: B) -> RunWithGuard<SemaphoreAcquireOwned, OwnedSemaphorePermit, B, Fut>
     where
-        B: FnOnce(Lent<OwnedSemaphorePermit>) -> Fut,
+        B: FnOnce(ResourceGuard<OwnedSemaphorePermit>) -> Fut,
         Fut: Future,
     {
-        bracket(self.clone().acquire_owned(), body, release as fn(_, Exit) -> Ready<()>)
+        bracket(self.clone().acquire_owned(), body, release as fn(_, BracketExit) -> Ready<()>)
     }
 }
 
@@ -126,16 +126,16 @@ impl CapacityLimiter {
     /// # });
     /// ```
     #[track_caller]
-    pub fn run<B, Fut>(self: &Arc<Self>, body: B) -> Held<LimiterAcquireOwned, OwnedLimiterPermit, B, Fut>
+    pub fn run<B, Fut>(self: &Arc<Self>, body: B) -> RunWithGuard<LimiterAcquireOwned, OwnedLimiterPermit, B, Fut>
     where
-        B: FnOnce(Lent<OwnedLimiterPermit>) -> Fut,
+        B: FnOnce(ResourceGuard<OwnedLimiterPermit>) -> Fut,
         Fut: Future,
     {
-        bracket(self.clone().acquire_owned(), body, release as fn(_, Exit) -> Ready<()>)
+        bracket(self.clone().acquire_owned(), body, release as fn(_, BracketExit) -> Ready<()>)
     }
 }
 
-fn release<G>(guard: G, _exit: Exit) -> Ready<()> {
+fn release<G>(guard: G, _exit: BracketExit) -> Ready<()> {
     drop(guard);
     ready(())
 }

@@ -3,11 +3,13 @@
 use std::future::Future;
 use std::sync::Arc;
 
-use super::testing::{ManualTask, at_once};
+use super::future::Park;
 use super::{
-    CapacityLimiter, LimiterPermit, Mutex, MutexGuard, OwnedMutexGuard, OwnedSemaphorePermit, Park, PoisonMutex,
+    CapacityLimiter, LimiterPermit, Mutex, MutexGuard, OwnedMutexGuard, OwnedSemaphorePermit, PoisonMutex,
     PoisonMutexGuard, RwLock, RwLockWriteGuard, Semaphore, SemaphorePermit, WaitQueue,
 };
+use crate::leaf::Waiter;
+use foster_test_support::{ManualTask, at_once};
 
 /// What all of them can do.
 trait LockLike: Default {
@@ -230,11 +232,11 @@ impl Drop for HomeMadeGuard<'_> {
 impl HomeMade {
     fn release(&self) {
         let mut taken = self.taken.lock().unwrap();
-        let mut line = self.queue.lock();
-        if line.unpark(1) == 0 {
+        let mut queue = self.queue.lock();
+        if queue.unpark(1) == 0 {
             *taken = false;
         }
-        let wakes = line.finish();
+        let wakes = queue.finish();
         drop(taken);
         drop(wakes);
     }
@@ -247,7 +249,7 @@ impl LockLike for HomeMade {
         if let Some(guard) = self.try_acquire() {
             return guard;
         }
-        let mut queued = QueuedWaiter(self, self.queue.lock().park(0));
+        let mut queued = QueuedWaiter(self, self.queue.lock().park(0, Waiter::unpolled()));
         (&mut queued.1).await.unwrap();
         HomeMadeGuard(self)
     }

@@ -1,6 +1,6 @@
 //! The mutex: one task at a time uses a value.
 //!
-//! The value is behind the raw lock of `raw/lock.rs`. An uncontended lock is one change of its word, and the guard is a pointer. A task
+//! The value is behind the raw lock of `foster-cell`. An uncontended lock is one change of its word, and the guard is a pointer. A task
 //! that has to wait does so by way of `acquire.rs`, which the mutex shares with the [`RwLock`](super::RwLock).
 
 mod guard;

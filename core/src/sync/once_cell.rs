@@ -78,7 +78,7 @@ impl<T> OnceCell<T> {
         self.value.into_inner()
     }
 
-    /// Sets the value. If somebody is init_future it, that one's is dropped when it comes.
+    /// Sets the value. If a task is making one at this moment, its value is dropped when it comes.
     ///
     /// # Errors
     ///
@@ -91,9 +91,9 @@ impl<T> OnceCell<T> {
         }
         state.phase = InitPhase::Set;
         let wakes = state.contended.then(|| {
-            let mut line = self.initializer.queue.lock();
-            line.unpark_all();
-            line.finish()
+            let mut queue = self.initializer.queue.lock();
+            queue.unpark_all();
+            queue.finish()
         });
         state.contended = false;
         drop(state);
@@ -314,12 +314,12 @@ impl Initializer {
             state.phase = InitPhase::Empty;
             return;
         }
-        let mut line = self.queue.lock();
-        if line.notify_one().is_none() {
+        let mut queue = self.queue.lock();
+        if queue.notify_one().is_none() {
             state.phase = InitPhase::Empty;
         }
-        state.contended = !line.is_empty();
-        let wakes = line.finish();
+        state.contended = !queue.is_empty();
+        let wakes = queue.finish();
         drop(state);
         drop(wakes);
     }
@@ -347,7 +347,7 @@ impl InitPermit<'_> {
             InitPermitState::Start => ready!(self.start(cx)),
             InitPermitState::Waiting(key) => match ready!(key.poll(self.initializer.queue.shared(), cx)) {
                 WaitOutcome::Notified => {}
-                WaitOutcome::Broken(_) | WaitOutcome::Skipped { .. } => {
+                WaitOutcome::Closed(_) | WaitOutcome::Skipped { .. } => {
                     self.state = InitPermitState::Start;
                     ready!(self.start(cx));
                 }
@@ -401,7 +401,7 @@ impl InitPermit<'_> {
         let state = match &self.state {
             InitPermitState::Start => "Start",
             InitPermitState::Waiting(_) => "Waiting",
-            InitPermitState::Granted => "InitFuture",
+            InitPermitState::Granted => "Granted",
             InitPermitState::Done => "Done",
         };
         write!(f, "{name}::{state}")

@@ -253,8 +253,8 @@ impl<G> std::error::Error for Poisoned<G> {}
 mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind};
 
-    use super::super::testing::{ManualTask, at_once};
     use super::*;
+    use foster_test_support::{ManualTask, at_once};
 
     #[test]
     fn a_completed_section_and_a_reader_do_not_poison() {

@@ -8,14 +8,14 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use super::AlreadySet;
-use super::wait_queue::{Broken, WaitQueue};
+use super::wait_queue::{Closed, WaitQueue};
 use super::waiter_list::{WaitOutcome, WaitState};
 use crate::leaf::{Gate, Waiter};
 use crate::sys::OnceLock;
 
 /// A value that is set once, by whoever has it, and waited for by any number of tasks.
 ///
-/// It ends in one of two ways, and stays so: [kept](Promise::set), or [broken](Promise::break_with). For an event that
+/// It ends in one of two ways, and stays so: [kept](Promise::set), or [closed](Promise::close). For an event that
 /// carries no value there is [`Event`](super::Event); for a value that the first to need it makes,
 /// [`OnceCell`](super::OnceCell).
 ///
@@ -27,7 +27,7 @@ use crate::sys::OnceLock;
 /// # foster_sim::run(1, async {
 /// static ADDRESS: Promise<String> = Promise::new();
 ///
-/// foster::nursery(async |n: foster::Nursery<foster::sync::Broken>| {
+/// foster::nursery(async |n: foster::Nursery<foster::sync::Closed>| {
 ///     n.spawn(async {
 ///         let address = ADDRESS.wait().await?;
 ///         assert_eq!(address, "localhost");
@@ -41,12 +41,12 @@ use crate::sys::OnceLock;
 /// # });
 /// ```
 pub struct Promise<T> {
-    outcome: OnceLock<Result<T, Broken>>,
+    outcome: OnceLock<Result<T, Closed>>,
     queue: WaitQueue,
 }
 
 impl<T> Promise<T> {
-    /// Makes a promise that is neither kept nor broken.
+    /// Makes a promise that is neither kept nor closed.
     #[must_use]
     pub const fn new() -> Self {
         Promise { outcome: OnceLock::new(), queue: WaitQueue::new() }
@@ -56,7 +56,7 @@ impl<T> Promise<T> {
     ///
     /// # Errors
     ///
-    /// [`AlreadySet`] with the value, if it was set or broken before.
+    /// [`AlreadySet`] with the value, if it was set or closed before.
     pub fn set(&self, value: T) -> Result<(), AlreadySet<T>> {
         match self.outcome.set(Ok(value)) {
             Ok(()) => {
@@ -68,15 +68,15 @@ impl<T> Promise<T> {
         }
     }
 
-    /// Declares that the value will never come; all who wait, now or later, get [`Broken`] with this text, the place of this call
-    /// and the task that called. Does nothing if it was set or broken before; returns whether it did.
+    /// Declares that the value will never come; all who wait, now or later, get [`Closed`] with this text, the place of this call
+    /// and the task that called. Does nothing if it was set or closed before; returns whether it did.
     #[track_caller]
-    pub fn break_with(&self, text: impl Into<Cow<'static, str>>) -> bool {
-        let broken = self.outcome.set(Err(Broken::new(text.into()))).is_ok();
-        if broken {
+    pub fn close(&self, text: impl Into<Cow<'static, str>>) -> bool {
+        let closed = self.outcome.set(Err(Closed::new(text.into()))).is_ok();
+        if closed {
             self.queue.announce();
         }
-        broken
+        closed
     }
 
     /// Returns the value, if it was set.
@@ -85,9 +85,9 @@ impl<T> Promise<T> {
         self.outcome.get().and_then(|outcome| outcome.as_ref().ok())
     }
 
-    /// Returns who broke it, if anybody did.
+    /// Returns the error, if it was closed.
     #[must_use]
-    pub fn broken(&self) -> Option<&Broken> {
+    pub fn closed(&self) -> Option<&Closed> {
         self.outcome.get().and_then(|outcome| outcome.as_ref().err())
     }
 
@@ -105,7 +105,7 @@ impl<T> Promise<T> {
     ///
     /// # Errors
     ///
-    /// [`Broken`], if it was broken.
+    /// [`Closed`], if it was closed.
     pub fn wait(&self) -> PromiseWait<'_, T> {
         PromiseWait { promise: self, gate: Gate::new("promise"), state: WaitState::Start }
     }
@@ -116,10 +116,10 @@ impl<T> Promise<T> {
         self.queue.waiting()
     }
 
-    fn outcome(&self) -> Poll<Result<&T, Broken>> {
+    fn outcome(&self) -> Poll<Result<&T, Closed>> {
         match self.outcome.get() {
             Some(Ok(value)) => Poll::Ready(Ok(value)),
-            Some(Err(broken)) => Poll::Ready(Err(broken.clone())),
+            Some(Err(closed)) => Poll::Ready(Err(closed.clone())),
             None => Poll::Pending,
         }
     }
@@ -146,7 +146,7 @@ pub struct PromiseWait<'a, T> {
 }
 
 impl<'a, T> Future for PromiseWait<'a, T> {
-    type Output = Result<&'a T, Broken>;
+    type Output = Result<&'a T, Closed>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
@@ -157,9 +157,9 @@ impl<'a, T> Future for PromiseWait<'a, T> {
         }
         if matches!(this.state, WaitState::Start) && this.promise.outcome.get().is_none() {
             let waiter = Waiter::new(cx);
-            let mut line = this.promise.queue.lock_to_wait();
+            let mut queue = this.promise.queue.lock_to_wait();
             if this.promise.outcome.get().is_none() {
-                this.state = WaitState::Waiting(line.enqueue(0, waiter));
+                this.state = WaitState::Waiting(queue.enqueue(0, waiter));
                 return Poll::Pending;
             }
         }
@@ -190,8 +190,8 @@ impl<T> fmt::Debug for PromiseWait<'_, T> {
 mod tests {
     use std::thread;
 
-    use super::super::testing::{ManualTask, at_once, block_on};
     use super::*;
+    use foster_test_support::{ManualTask, at_once, block_on};
 
     /// B211
     #[test]
@@ -199,17 +199,17 @@ mod tests {
         let promise = Promise::new();
         promise.set(1).unwrap();
         assert_eq!(promise.set(2).unwrap_err().value, 2);
-        assert!(!promise.break_with("too late"));
+        assert!(!promise.close("too late"));
         assert_eq!(at_once(promise.wait()).unwrap(), &1);
-        assert_eq!((promise.get(), promise.broken().is_none()), (Some(&1), true));
+        assert_eq!((promise.get(), promise.closed().is_none()), (Some(&1), true));
 
         let promise = Promise::new();
         let waiter = ManualTask::waiting(promise.wait());
-        assert!(promise.break_with("no longer needed"));
+        assert!(promise.close("no longer needed"));
         assert_eq!(promise.set(3).unwrap_err().value, 3);
-        let broken = waiter.finish().unwrap_err();
-        assert_eq!(broken.text(), "no longer needed");
-        assert!(broken.location().file().ends_with("promise.rs"));
+        let closed = waiter.finish().unwrap_err();
+        assert_eq!(closed.text(), "no longer needed");
+        assert!(closed.location().file().ends_with("promise.rs"));
         assert!(at_once(promise.wait()).is_err());
         assert_eq!(promise.into_inner(), None);
     }

@@ -1,6 +1,6 @@
 //! The reader-writer lock: many tasks read a value, or one changes it.
 //!
-//! It is built as the [`Mutex`](super::Mutex) is: the value is behind the raw lock of `raw/lock.rs`, which counts readers and writer, and a
+//! It is built as the [`Mutex`](super::Mutex) is: the value is behind the raw lock of `foster-cell`, which counts readers and writer, and a
 //! task that has to wait does so by way of `acquire.rs`.
 
 mod guard;

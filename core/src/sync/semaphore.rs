@@ -207,17 +207,17 @@ impl Semaphore {
     }
 
     fn hand_over(&self, mut n: usize) {
-        let mut line = self.queue.lock();
+        let mut queue = self.queue.lock();
         // Waiters that need no more than these get them under the queue's lock, and the word does not change.
         while n > 0 {
-            let Some(need) = line.first().filter(|need| *need <= n) else { break };
-            line.notify_first();
+            let Some(need) = queue.first().filter(|need| *need <= n) else { break };
+            queue.notify_first();
             n -= need;
         }
         if n > 0 {
             self.permits.add(n);
         }
-        self.queued().notify_waiters_in(line);
+        self.queued().notify_waiters_in(queue);
     }
 }
 

@@ -12,7 +12,7 @@
 //!
 //! The list itself, and the states of a waiter, are in `waiter_list.rs`.
 
-mod broken;
+mod closed;
 
 use std::borrow::Cow;
 use std::fmt;
@@ -26,7 +26,7 @@ use super::waiter_list::{self, LeaveOutcome, SharedWaiterList, WaitOutcome, Wait
 use crate::leaf::{Gate, Waiter};
 use crate::sys::atomic::{Ordering, fence};
 use crate::sys::{MutexGuard, OnceLock};
-pub use broken::Broken;
+pub use closed::Closed;
 
 /// A queue of waiting tasks; what locks, events and limiters are made of.
 ///
@@ -51,7 +51,7 @@ pub use broken::Broken;
 /// static QUEUE: WaitQueue = WaitQueue::new();
 /// assert_eq!(QUEUE.unpark(1), 0); // nobody there, and nothing is stored
 ///
-/// foster::nursery(async |n: foster::Nursery<foster::sync::Broken>| {
+/// foster::nursery(async |n: foster::Nursery<foster::sync::Closed>| {
 ///     n.spawn(QUEUE.park());
 ///     while QUEUE.unpark(1) == 0 {
 ///         foster::yield_now().await;
@@ -66,7 +66,9 @@ pub use broken::Broken;
 /// A counter of permits that is handed over, and not lost when a waiter goes away between being unparked and being polled:
 ///
 /// ```
-/// use foster::sync::{Park, WaitQueue};
+/// use foster::leaf::Waiter;
+/// use foster::sync::WaitQueue;
+/// use foster::sync::future::Park;
 /// use std::sync::Mutex;
 ///
 /// struct Counter {
@@ -89,23 +91,24 @@ pub use broken::Broken;
 ///     async fn acquire(&self) {
 ///         foster::checkpoint().await;
 ///         let mut waiting = {
+///             let waiter = Waiter::unpolled(); // made before a lock is taken
 ///             let mut free = self.free.lock().unwrap();
 ///             if *free > 0 {
 ///                 *free -= 1;
 ///                 return;
 ///             }
-///             Waiting(self, self.queue.lock().park(0))
+///             Waiting(self, self.queue.lock().park(0, waiter))
 ///         };
-///         (&mut waiting.1).await.expect("nobody breaks this queue");
+///         (&mut waiting.1).await.expect("nobody closes this queue");
 ///     }
 ///
 ///     fn release(&self) {
 ///         let mut free = self.free.lock().unwrap();
-///         let mut line = self.queue.lock();
-///         if line.unpark(1) == 0 {
+///         let mut queue = self.queue.lock();
+///         if queue.unpark(1) == 0 {
 ///             *free += 1;
 ///         }
-///         let wakes = line.finish();
+///         let wakes = queue.finish();
 ///         drop(free);
 ///         drop(wakes); // calls the waker, now that no lock is held
 ///     }
@@ -138,17 +141,17 @@ impl WaitQueue {
 
     /// Waits at the end of the queue until unparked.
     ///
-    /// The place is taken at the first poll; [`Line::park`] takes one at once. A waiter that was passed over because its code was
+    /// The place is taken at the first poll; [`WaitQueueGuard::park`] takes one at once. A waiter that was passed over because its code was
     /// cancelled, and is polled in other code then, takes a place at the end.
     ///
     /// # Cancellation
     ///
-    /// *Loses its place*. A drop leaves the queue. If it had been unparked by [`unpark`](WaitQueue::unpark) and had not
-    /// taken note yet, the next waiter is unparked in its stead; [`Park::leave`] lets you decide otherwise.
+    /// *Loses its place*. A drop leaves the queue. If it had been unparked by [`unpark`](WaitQueue::unpark) and not
+    /// polled since, the next waiter is unparked in its stead; [`Park::leave`] lets you decide otherwise.
     ///
     /// # Errors
     ///
-    /// [`Broken`], once the queue was [broken](WaitQueue::break_with).
+    /// [`Closed`], once the queue was [closed](WaitQueue::close).
     pub fn park(&self) -> Park<'_> {
         Park { state: ParkState::New(self), gate: Gate::new("wait queue") }
     }
@@ -161,9 +164,9 @@ impl WaitQueue {
     /// Unparks everybody who waits now; returns how many.
     pub fn unpark_all(&self) -> usize {
         self.shared.get().map_or(0, |_| {
-            let mut line = self.lock();
-            let count = line.unpark_all();
-            line.finish().finish();
+            let mut queue = self.lock();
+            let count = queue.unpark_all();
+            queue.finish().finish();
             count
         })
     }
@@ -171,12 +174,12 @@ impl WaitQueue {
     /// Moves the `n` longest waiters, or as many as there are, to the end of queue `to`, in their order; returns how many.
     ///
     /// They are not woken: from now on they wait there, and leave from there. Moving a queue onto itself does nothing.
-    pub fn repark(&self, n: usize, to: &WaitQueue) -> usize {
+    pub fn requeue(&self, n: usize, to: &WaitQueue) -> usize {
         self.requeue_tagged(n, to, None, || {})
     }
 
-    /// Does what [`repark`](WaitQueue::repark) does, for waiters that have the one tag, giving them the other. Wakes nobody, unless `to` is
-    /// broken. `before_move` runs under the locks of both, before any waiter is moved; it must not use either.
+    /// Does what [`requeue`](WaitQueue::requeue) does, for waiters that have the one tag, giving them the other. Wakes nobody, unless `to` is
+    /// closed. `before_move` runs under the locks of both, before any waiter is moved; it must not use either.
     pub(super) fn requeue_tagged(
         &self,
         n: usize,
@@ -189,21 +192,21 @@ impl WaitQueue {
         waiter_list::requeue(from, to.shared(), n, tags, before_move, &mut wakes)
     }
 
-    /// Moves everybody who waits now to the end of queue `to`; returns how many. As [`repark`](WaitQueue::repark).
-    pub fn repark_all(&self, to: &WaitQueue) -> usize {
-        self.repark(usize::MAX, to)
+    /// Moves everybody who waits now to the end of queue `to`; returns how many. As [`requeue`](WaitQueue::requeue).
+    pub fn requeue_all(&self, to: &WaitQueue) -> usize {
+        self.requeue(usize::MAX, to)
     }
 
-    /// Breaks the queue for good: all who wait, and all who park later, get [`Broken`] with this text, the place of this call
-    /// and the task that called. Returns how many waited. Of several breakers the first stands for those who come later.
+    /// Closes the queue for good: all who wait, and all who park later, get [`Closed`] with this text, the place of this call
+    /// and the task that called. Returns how many waited. If it is closed several times, those who come later get the first error.
     ///
     /// For those who know that nobody is left to unpark.
     #[track_caller]
-    pub fn break_with(&self, text: impl Into<Cow<'static, str>>) -> usize {
-        let broken = Broken::new(text.into());
-        let mut line = self.lock();
-        let Line { list, wakes, .. } = &mut line;
-        list.break_with(&broken, wakes)
+    pub fn close(&self, text: impl Into<Cow<'static, str>>) -> usize {
+        let closed = Closed::new(text.into());
+        let mut queue = self.lock();
+        let WaitQueueGuard { list, wakes, .. } = &mut queue;
+        list.close(&closed, wakes)
     }
 
     /// Returns how many wait. Those who were unparked and have not run yet do not count.
@@ -224,36 +227,36 @@ impl WaitQueue {
         self.waiting() == 0
     }
 
-    /// Returns who broke the queue, if anybody did.
+    /// Returns the error of the queue, if it was closed.
     #[must_use]
-    pub fn broken(&self) -> Option<Broken> {
-        self.shared.get().and_then(|shared| shared.lock().broken().cloned())
+    pub fn closed(&self) -> Option<Closed> {
+        self.shared.get().and_then(|shared| shared.lock().closed().cloned())
     }
 
     /// Returns a snapshot of the queue.
     #[must_use]
     pub fn statistics(&self) -> WaitQueueStatistics {
-        WaitQueueStatistics { waiting: self.waiting(), broken: self.broken() }
+        WaitQueueStatistics { waiting: self.waiting(), closed: self.closed() }
     }
 
-    /// Locks the queue: until the [`Line`] is dropped nobody joins, leaves, or is unparked by others.
+    /// Locks the queue: until the [`WaitQueueGuard`] is dropped nobody joins, leaves, or is unparked by others.
     ///
     /// This is a thread's lock, to be held for a few instructions: do not call anything foreign while you hold it, and
     /// above all nothing that uses this queue, or the thread waits for itself.
     #[inline]
-    pub fn lock(&self) -> Line<'_> {
+    pub fn lock(&self) -> WaitQueueGuard<'_> {
         let shared = self.shared();
-        Line { list: shared.lock(), shared, wakes: WakeList::default() }
+        WaitQueueGuard { list: shared.lock(), shared, wakes: WakeList::default() }
     }
 
     /// Locks the queue to wait for something that is announced by an atomic: look at it after this.
     ///
     /// Ordering: the announcer writes and then looks for the queue, the waiter makes the queue and then reads. With the two
     /// fences at least one of them sees the other, so an announcement to an unused queue needs no lock.
-    pub(super) fn lock_to_wait(&self) -> Line<'_> {
-        let line = self.lock();
+    pub(super) fn lock_to_wait(&self) -> WaitQueueGuard<'_> {
+        let queue = self.lock();
         fence(Ordering::SeqCst);
-        line
+        queue
     }
 
     /// Unparks everybody after something was announced by an atomic; see [`lock_to_wait`](WaitQueue::lock_to_wait).
@@ -265,7 +268,7 @@ impl WaitQueue {
 
 impl fmt::Debug for WaitQueue {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("WaitQueue").field("waiting", &self.waiting()).field("broken", &self.broken()).finish()
+        f.debug_struct("WaitQueue").field("waiting", &self.waiting()).field("closed", &self.closed()).finish()
     }
 }
 
@@ -273,14 +276,14 @@ impl fmt::Debug for WaitQueue {
 ///
 /// Waiters that are unparked through it are woken when it is dropped, after the lock is released.
 #[must_use = "the queue is unlocked when this is dropped"]
-pub struct Line<'a> {
+pub struct WaitQueueGuard<'a> {
     // Subtle: the fields are dropped in this order: unlock, then wake.
     list: MutexGuard<'a, WaiterList>,
     shared: &'a SharedWaiterList,
     wakes: WakeList,
 }
 
-impl<'a> Line<'a> {
+impl<'a> WaitQueueGuard<'a> {
     /// Returns how many wait.
     #[must_use]
     pub fn waiting(&self) -> usize {
@@ -302,9 +305,12 @@ impl<'a> Line<'a> {
     /// Takes a place at the end of the queue, now, with a `tag` of your choice to recognise it by.
     ///
     /// Waiting for it is [`WaitQueue::park`], except that the place is taken already. Cancelled code ought not to take one
-    /// (law L14), so pass a [`checkpoint`](crate::checkpoint()) before.
-    pub fn park(&mut self, tag: usize) -> Park<'a> {
-        let key = self.list.enqueue_or_break(tag, Waiter::unpolled(), &mut self.wakes);
+    /// (law L14), so pass a [`checkpoint`](crate::checkpoint()) before. The queue is unlocked when this returns.
+    ///
+    /// `waiter` is [`Waiter::unpolled`], or [`Waiter::new`] inside `poll`: made before any lock is taken (law L36), that of the
+    /// queue and your own around it.
+    pub fn park(mut self, tag: usize, waiter: Waiter) -> Park<'a> {
+        let key = self.list.enqueue_or_break(tag, waiter, &mut self.wakes);
         Park {
             state: ParkState::Queued { list: self.shared, key: Some(WaiterKey::new(key)) },
             gate: Gate::passed("wait queue"),
@@ -330,7 +336,7 @@ impl<'a> Line<'a> {
     /// For callers that hold another lock, to be released first.
     #[inline]
     pub fn finish(self) -> WakeList {
-        let Line { list, wakes, .. } = self;
+        let WaitQueueGuard { list, wakes, .. } = self;
         drop(list);
         wakes
     }
@@ -341,7 +347,7 @@ impl<'a> Line<'a> {
         self.list.notify_one(false, &mut self.wakes)
     }
 
-    /// Notifies the waiter that [`first`](Line::first) has just found.
+    /// Notifies the waiter that [`first`](WaitQueueGuard::first) has just found.
     #[inline]
     pub(super) fn notify_first(&mut self) {
         self.list.notify_first(false, &mut self.wakes);
@@ -352,7 +358,7 @@ impl<'a> Line<'a> {
         self.list.count_eligible(&mut self.wakes)
     }
 
-    /// Adds a waiter at the end of a queue that is never broken.
+    /// Adds a waiter at the end of a queue that is never closed.
     #[inline]
     pub(super) fn enqueue(&mut self, tag: usize, waiter: Waiter) -> WaiterKey {
         WaiterKey::new(self.list.enqueue(tag, waiter))
@@ -364,13 +370,13 @@ impl<'a> Line<'a> {
     }
 }
 
-impl fmt::Debug for Line<'_> {
+impl fmt::Debug for WaitQueueGuard<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Line").field("waiting", &self.waiting()).finish()
+        f.debug_struct("WaitQueueGuard").field("waiting", &self.waiting()).finish()
     }
 }
 
-/// Future of [`WaitQueue::park`] and [`Line::park`].
+/// Future of [`WaitQueue::park`] and [`WaitQueueGuard::park`].
 #[must_use = "futures do nothing unless polled"]
 pub struct Park<'a> {
     state: ParkState<'a>,
@@ -387,10 +393,10 @@ enum ParkState<'a> {
 }
 
 impl Park<'_> {
-    /// Ends the wait, as a drop does, but unparks nobody in its stead: says whether it had been unparked without having
-    /// taken note, so that what it was given can be given to another.
+    /// Ends the wait, as a drop does, but unparks nobody in its stead: returns whether it had been unparked and not polled since, so
+    /// that what it was given can be given to another.
     ///
-    /// `false` also for a wait that is over, was not begun, or was broken.
+    /// `false` also for a wait that is over, was not begun, or was closed.
     pub fn leave(&mut self) -> bool {
         match self.take() {
             Some((list, key)) => matches!(key.leave(list).left, LeaveOutcome::Notified { .. }),
@@ -407,7 +413,7 @@ impl Park<'_> {
 }
 
 impl Future for Park<'_> {
-    type Output = Result<(), Broken>;
+    type Output = Result<(), Closed>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
@@ -427,7 +433,7 @@ impl Future for Park<'_> {
         let result = loop {
             match ready!(held.poll(list, cx)) {
                 WaitOutcome::Notified => break Ok(()),
-                WaitOutcome::Broken(broken) => break Err(broken),
+                WaitOutcome::Closed(closed) => break Err(closed),
                 WaitOutcome::Skipped { tag } => held.enqueue_again(list, tag, Waiter::new(cx)),
             }
         };
@@ -464,8 +470,8 @@ impl fmt::Debug for Park<'_> {
 pub struct WaitQueueStatistics {
     /// How many wait.
     pub waiting: usize,
-    /// The error of the queue, if it was broken.
-    pub broken: Option<Broken>,
+    /// The error of the queue, if it was closed.
+    pub closed: Option<Closed>,
 }
 
 #[cfg(test)]

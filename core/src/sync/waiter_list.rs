@@ -6,14 +6,14 @@
 //!
 //! ```text
 //!                 ┌──1──▶ Notified ─┐
-//!                 ├──2──▶ Broken ───┤
+//!                 ├──2──▶ Closed ───┤
 //!    Waiting ─────┼──3──▶ Moved ────┼──5──▶ Free
 //!       │         └──4──▶ Skipped ──┘
 //!       └────────────5─────────────────────▶ Free
 //! ```
 //!
 //! 1. notified: `WaiterList::notify_one`
-//! 2. the queue was broken: `WaiterList::break_with`; or the waiter joined a broken queue: `WaiterList::enqueue_or_break`
+//! 2. the queue was closed: `WaiterList::close`; or the waiter joined a closed queue: `WaiterList::enqueue_or_break`
 //! 3. moved to another list, where it goes on as Waiting: `requeue`
 //! 4. skipped, because its code is cancelled (law L14): `WaiterList::first`
 //! 5. the waiter has acknowledged its outcome, followed its move, or left: `WaiterKey::poll`, `WaiterKey::leave`, `WaiterList::remove`. A
@@ -24,7 +24,7 @@
 //! Invariant 3: under the lock no waker is cloned, called or dropped, and no other foreign code runs (L36).
 //! Invariant 4: two lists are locked together only by `requeue`, in the order of their addresses.
 //! Invariant 5: a key holds a reference to a list only if it was moved there; until then its owner knows the list.
-//! Invariant 6: a waiter whose code is cancelled is not notified, not moved, and not told that the list is broken.
+//! Invariant 6: a waiter whose code is cancelled is not notified, not moved, and not told that the list is closed.
 
 use std::fmt;
 use std::mem;
@@ -32,7 +32,7 @@ use std::ptr;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use super::wait_queue::Broken;
+use super::wait_queue::Closed;
 use crate::leaf::{self, Waiter};
 use crate::sys::{MutexGuard, PlainMutex};
 use crate::tree::waking;
@@ -62,7 +62,7 @@ pub(super) struct WaiterList {
     first: usize,
     last: usize,
     waiting: usize,
-    broken: Option<Broken>,
+    closed: Option<Closed>,
 }
 
 #[derive(Debug)]
@@ -84,7 +84,7 @@ enum WaiterState {
     Notified {
         pass_on: bool,
     },
-    Broken(Broken),
+    Closed(Closed),
     Moved(WaiterKey),
     Skipped,
 }
@@ -92,7 +92,7 @@ enum WaiterState {
 impl Default for WaiterList {
     fn default() -> Self {
         let one = WaiterEntry { tag: 0, prev: NONE, next: NONE, state: WaiterState::Free };
-        WaiterList { one, more: Vec::new(), free: 0, first: NONE, last: NONE, waiting: 0, broken: None }
+        WaiterList { one, more: Vec::new(), free: 0, first: NONE, last: NONE, waiting: 0, closed: None }
     }
 }
 
@@ -101,8 +101,8 @@ impl WaiterList {
         self.waiting
     }
 
-    pub(super) fn broken(&self) -> Option<&Broken> {
-        self.broken.as_ref()
+    pub(super) fn closed(&self) -> Option<&Closed> {
+        self.closed.as_ref()
     }
 
     /// Returns whether no entry is in use, not even of a waiter that has still to acknowledge.
@@ -209,20 +209,20 @@ impl WaiterList {
         }
     }
 
-    /// Adds a waiter at the end. In a broken queue it is woken at once, to find that out.
+    /// Adds a waiter at the end. In a closed queue it is woken at once, to find that out.
     pub(super) fn enqueue_or_break(&mut self, tag: usize, waiter: Waiter, wakes: &mut WakeList) -> usize {
-        if let Some(broken) = &self.broken {
-            let state = WaiterState::Broken(broken.clone());
+        if let Some(closed) = &self.closed {
+            let state = WaiterState::Closed(closed.clone());
             wakes.push(waiter);
             return self.insert(WaiterEntry { tag, prev: NONE, next: NONE, state });
         }
         self.enqueue(tag, waiter)
     }
 
-    /// Adds a waiter at the end of a queue that is never broken.
+    /// Adds a waiter at the end of a queue that is never closed.
     #[inline]
     pub(super) fn enqueue(&mut self, tag: usize, waiter: Waiter) -> usize {
-        debug_assert!(self.broken.is_none(), "a queue that may be broken uses `enqueue_or_break`");
+        debug_assert!(self.closed.is_none(), "a queue that may be closed uses `enqueue_or_break`");
         let prev = self.last;
         let key = self.insert(WaiterEntry { tag, prev, next: NONE, state: WaiterState::Waiting(waiter) });
         match self.entry(prev) {
@@ -253,16 +253,17 @@ impl WaiterList {
         }
     }
 
-    /// Breaks the list for all waiters, now and later, and returns how many waited. Later waiters see the first break.
-    pub(super) fn break_with(&mut self, broken: &Broken, wakes: &mut WakeList) -> usize {
+    /// Closes the list for all waiters, now and later, and returns how many waited. If it is closed several times,
+    /// later waiters get the first error.
+    pub(super) fn close(&mut self, closed: &Closed, wakes: &mut WakeList) -> usize {
         let mut count = 0;
         while self.first(wakes).is_some() {
-            if let Some((_, waiter)) = self.unlink(self.first, WaiterState::Broken(broken.clone())) {
+            if let Some((_, waiter)) = self.unlink(self.first, WaiterState::Closed(closed.clone())) {
                 wakes.push(waiter);
             }
             count += 1;
         }
-        self.broken.get_or_insert_with(|| broken.clone());
+        self.closed.get_or_insert_with(|| closed.clone());
         count
     }
 
@@ -274,7 +275,7 @@ impl WaiterList {
         }
         match self.free_entry(key) {
             WaiterState::Notified { pass_on } => (LeaveOutcome::Notified { pass_on }, None),
-            WaiterState::Broken(_) => (LeaveOutcome::Broken, None),
+            WaiterState::Closed(_) => (LeaveOutcome::Closed, None),
             WaiterState::Skipped => (LeaveOutcome::Waiting, None),
             WaiterState::Free | WaiterState::Waiting(_) | WaiterState::Moved(_) => {
                 unreachable!("a key that may have moved is removed by `WaiterKey::leave`")
@@ -371,7 +372,7 @@ pub(super) enum WaitState {
 /// How a wait ended.
 pub(super) enum WaitOutcome {
     Notified,
-    Broken(Broken),
+    Closed(Closed),
     /// It was skipped, and its code is not cancelled now: it has to start again. This was its tag.
     Skipped {
         tag: usize,
@@ -386,7 +387,7 @@ pub(super) enum LeaveOutcome {
     Notified {
         pass_on: bool,
     },
-    Broken,
+    Closed,
 }
 
 impl fmt::Debug for WaiterKey {
@@ -458,7 +459,7 @@ impl WaiterKey {
                     drop(list);
                     match state {
                         WaiterState::Moved(next) => *self = next,
-                        WaiterState::Broken(broken) => return Poll::Ready(WaitOutcome::Broken(broken)),
+                        WaiterState::Closed(closed) => return Poll::Ready(WaitOutcome::Closed(closed)),
                         WaiterState::Skipped => return Poll::Ready(WaitOutcome::Skipped { tag }),
                         WaiterState::Notified { .. } | WaiterState::Waiting(_) | WaiterState::Free => {
                             return Poll::Ready(WaitOutcome::Notified);

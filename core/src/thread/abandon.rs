@@ -14,6 +14,33 @@ use super::job_handle::{JobHandle, PermitRequest};
 use crate::sync::CapacityLimiter;
 use crate::tree::current;
 
+/// Runs `work` on a thread that may block; a caller that is cancelled abandons it.
+///
+/// The job is *not* in the tree: after a cancellation it goes on, even beyond the end of the run, and its result or panic is
+/// dropped. Only for work that is harmless when nobody knows whether it is still going on. Inside,
+/// [`thread::is_cancelled`](super::is_cancelled) tells that it was abandoned.
+///
+/// # Errors
+///
+/// The runtime's reason why there is no thread.
+///
+/// # Cancellation
+///
+/// *Partial effect*: the job goes on by itself.
+///
+/// # Panics
+///
+/// Resumes the panic of `work`. When polled outside of any tree, if no adapter was installed.
+#[track_caller]
+pub fn to_thread_abandon<T, F>(work: F) -> ToThreadAbandon<T, F>
+where
+    T: Send + 'static,
+    F: FnOnce() -> T + Send + 'static,
+{
+    let state = AbandonState::Start { request: PermitRequest::new(), work: Some(work) };
+    ToThreadAbandon { state, location: Location::caller() }
+}
+
 /// Future of [`to_thread_abandon`](super::to_thread_abandon).
 #[must_use = "futures do nothing unless polled"]
 pub struct ToThreadAbandon<T, F> {
@@ -31,7 +58,7 @@ pub(super) enum AbandonState<T, F> {
 impl<T, F> Unpin for ToThreadAbandon<T, F> {}
 
 impl<T, F> ToThreadAbandon<T, F> {
-    /// As [`ToThread::limiter`](super::ToThread::limiter); the permit is held until the job ends, also if it is abandoned.
+    /// As [`ToThread::limiter`](crate::future::ToThread::limiter); the permit is held until the job ends, also if it is abandoned.
     pub fn limiter(mut self, limiter: Arc<CapacityLimiter>) -> Self {
         if let AbandonState::Start { request, .. } = &mut self.state {
             request.limiter = Some(limiter);

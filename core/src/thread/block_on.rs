@@ -5,9 +5,9 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
 
-use super::JobContext;
+use super::job_context::JobContext;
+use crate::leaf::assert_may_block;
 use crate::runtime::{Runtime, park_until};
-use crate::tree::current;
 
 /// Blocks the calling thread until `future` is ready: for the closures of [`to_thread`](crate::to_thread), and for threads that
 /// foster did not start.
@@ -15,7 +15,7 @@ use crate::tree::current;
 /// The future is polled by the calling thread, outside of any tree: it suits what is waited *for*, such as a handle, an
 /// `Event` or a channel. It stands in no scope, so nothing cancels it, and where there is no installed runtime it cannot
 /// sleep, spawn or open scopes that wait. Work goes into the tree by [`from_thread`](super::from_thread), or through a
-/// [portal](crate::portal()).
+/// `foster::portal::portal`.
 ///
 /// The simulator runs other tasks meanwhile if the calling thread is that of a job.
 ///
@@ -43,7 +43,7 @@ use crate::tree::current;
 /// ```
 #[track_caller]
 pub fn block_on<F: Future>(future: F) -> F::Output {
-    refuse_in_tree("thread::block_on", "the future");
+    assert_may_block("thread::block_on", "the future");
     match JobContext::current() {
         Some(context) => wait(&context.runtime, future),
         None => {
@@ -70,16 +70,5 @@ fn done<T>(output: Option<T>) -> T {
     match output {
         Some(output) => output,
         None => unreachable!("R12: a runtime ends a wait only when its poll was ready"),
-    }
-}
-
-/// Refuses to block a thread that is polling code of a tree: the task that should end the wait may be behind that very code.
-#[track_caller]
-pub(super) fn refuse_in_tree(what: &str, instead: &str) {
-    if let Some(running) = current::running_origin() {
-        panic!(
-            "`{what}` blocks its thread, and this thread is polling {running}. Await {instead} there; `{what}` is for the \
-             closures of `to_thread` and for threads of your own"
-        );
     }
 }

@@ -12,11 +12,13 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use super::block_on::{refuse_in_tree, wait};
+use super::block_on::wait;
 use super::job_context::{Awaiter, JobContext};
+use crate::cancel_scope::{CancelScope, CancelScopeFuture, ScopeHandle, reason};
+use crate::leaf::assert_may_block;
 use crate::reason::{Origin, Reason};
 use crate::runtime::park_until;
-use crate::scope::{CancelScope, Run, ScopeHandle, reason};
+use crate::tree::waking;
 
 /// Runs `future` in the scope that awaits this blocking job, and blocks the job's thread until it has ended.
 ///
@@ -36,7 +38,7 @@ use crate::scope::{CancelScope, Run, ScopeHandle, reason};
 /// # Panics
 ///
 /// * Resumes the panic of `future`.
-/// * On a thread that runs no job of [`to_thread`](crate::to_thread) or [`to_thread_abandon`](crate::to_thread_abandon); a thread
+/// * On a thread that runs no job of [`to_thread`](crate::to_thread) or [`to_thread_abandon`](crate::thread::to_thread_abandon); a thread
 ///   that the job has started needs a [`Caller`].
 /// * In a task, or in other code of a tree.
 ///
@@ -68,7 +70,7 @@ where
     T: Send + 'static,
     F: Future<Output = T> + Send + 'static,
 {
-    refuse_in_tree("thread::from_thread", "the future");
+    assert_may_block("thread::from_thread", "the future");
     let context = context("thread::from_thread");
     let reply = context.calls.push(future, Location::caller())?;
     // A panic resumes when the permit is back.
@@ -144,7 +146,7 @@ impl Caller {
         T: Send + 'static,
         F: Future<Output = T> + Send + 'static,
     {
-        refuse_in_tree("Caller::call", "the future");
+        assert_may_block("Caller::call", "the future");
         let reply = self.calls.push(future, Location::caller())?;
         let mut outcome = None;
         park_until(&mut |cx| reply.poll(cx).map(|received| outcome = Some(received)));
@@ -238,9 +240,7 @@ impl CallQueue {
         state.queued.push(call);
         let waker = state.waker.take();
         drop(state);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        waking::wake_all(waker);
         Ok(reply)
     }
 
@@ -285,7 +285,7 @@ pin_project_lite::pin_project! {
     /// A future that runs for a thread, in a scope of its own.
     struct CallFuture<F, T> {
         #[pin]
-        run: Run<F, T>,
+        run: CancelScopeFuture<F, T>,
         handle: ScopeHandle,
         reply: ReplyOnDrop<T>,
     }
@@ -368,9 +368,7 @@ impl<T> Reply<T> {
         state.outcome = Some(outcome);
         let waker = state.waker.take();
         drop(state);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        waking::wake_all(waker);
     }
 
     fn poll(&self, cx: &mut Context<'_>) -> Poll<CallOutcome<T>> {

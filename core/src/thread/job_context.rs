@@ -10,7 +10,7 @@ use super::calls::CallQueue;
 use crate::runtime::Runtime;
 use crate::sync::{CapacityLimiter, OwnedLimiterPermit};
 use crate::tree::node::NodeRef;
-use crate::tree::owned::host_is_cancelled;
+use crate::tree::owned::awaiter_is_cancelled;
 
 /// The side that awaits a job.
 #[derive(Clone)]
@@ -24,7 +24,7 @@ pub(super) enum Awaiter {
 impl Awaiter {
     pub(super) fn is_cancelled(&self) -> bool {
         match self {
-            Awaiter::Scope(node) => host_is_cancelled(node),
+            Awaiter::Scope(node) => awaiter_is_cancelled(node),
             Awaiter::Abandonable(abandoned, node) => {
                 abandoned.load(Ordering::Acquire) || node.tree().is_some_and(|tree| node.is_cancelled(tree))
             }

@@ -18,7 +18,67 @@ use crate::tree::flags::ABANDONED;
 use crate::tree::node::Kind;
 use crate::tree::owned::OwnedScope;
 
-/// Future of [`to_thread`](super::to_thread).
+/// Runs `work` on a thread that may block, and returns its result.
+///
+/// The job counts as a child of the scope that awaits it: it cannot be interrupted, so a cancelled caller still waits for its
+/// end, and if the returned future is dropped by foreign code, the scope around it waits in its place (law L21). Long work
+/// should ask [`thread::is_cancelled`](super::is_cancelled) now and then. A caller that is cancelled already does not start the job.
+///
+/// At most [`limiter`](super::limiter) jobs of a tree run at once; another limiter can be given with [`ToThread::limiter`].
+///
+/// # Cancellation
+///
+/// Not cancelled once the job has started: it is waited for. Before, *strict*: the closure never runs.
+///
+/// # Panics
+///
+/// Resumes the panic of `work`. Panics if the runtime has no thread for it; see [`try_to_thread`]. When polled outside of any
+/// tree, if no adapter was installed.
+///
+/// # Examples
+///
+/// ```
+/// # foster_sim::run(1, async {
+/// let sum = foster::to_thread(|| (1..=10).sum::<u32>()).await;
+/// assert_eq!(sum, 55);
+/// # });
+/// ```
+#[track_caller]
+pub fn to_thread<T, F>(work: F) -> ToThread<T, F>
+where
+    T: Send + 'static,
+    F: FnOnce() -> T + Send + 'static,
+{
+    ToThread { inner: try_to_thread(work) }
+}
+
+/// As [`to_thread`], but says so if the runtime has no thread for the job.
+///
+/// # Errors
+///
+/// The runtime's reason why there is no thread. The closure was not run, and is dropped.
+///
+/// # Cancellation
+///
+/// As [`to_thread`].
+///
+/// # Panics
+///
+/// Resumes the panic of `work`. When polled outside of any tree, if no adapter was installed.
+#[track_caller]
+pub fn try_to_thread<T, F>(work: F) -> TryToThread<T, F>
+where
+    T: Send + 'static,
+    F: FnOnce() -> T + Send + 'static,
+{
+    TryToThread {
+        state: JobFutureState::Start { request: PermitRequest::new(), work: Some(work) },
+        name: None,
+        location: Location::caller(),
+    }
+}
+
+/// Future of [`to_thread`](crate::to_thread).
 #[must_use = "futures do nothing unless polled"]
 pub struct ToThread<T, F> {
     pub(super) inner: TryToThread<T, F>,
@@ -91,6 +151,15 @@ impl<T, F> TryToThread<T, F> {
         self.name = Some(name.into());
         self
     }
+
+    /// Returns whether the job was offered to the runtime. It stays true when the job has ended, and also if the
+    /// runtime had no thread for it: then the closure was dropped. Until it is true a drop of this future is a drop of
+    /// the closure; from then on a job that the runtime has taken is waited for (law L21), whatever becomes of this
+    /// future.
+    #[must_use]
+    pub fn has_started(&self) -> bool {
+        !matches!(self.state, JobFutureState::Start { .. })
+    }
 }
 
 impl<T, F> Future for TryToThread<T, F>
@@ -130,7 +199,7 @@ where
                     };
                     this.state = JobFutureState::Running { handle, scope };
                     if let Err(refused) = JobHandle::start(&state, Awaiter::Scope(node), permit, work) {
-                        // The job has ended; nothing else is left of its scope.
+                        // The job has ended. This drops its scope: an orphan, which a reaper closes in its first poll.
                         this.state = JobFutureState::Done;
                         return Poll::Ready(Err(refused));
                     }

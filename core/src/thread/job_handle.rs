@@ -9,10 +9,12 @@ use std::{future::Future, thread};
 
 use super::calls::CallQueue;
 use super::{Awaiter, JobContext, limiter};
-use crate::sync::{CapacityLimiter, Holder, LimiterAcquireOwned, OwnedLimiterPermit};
+use crate::live_counts::CountedJob;
+use crate::sync::future::LimiterAcquireOwned;
+use crate::sync::{CapacityLimiter, Holder, OwnedLimiterPermit};
 use crate::tree::current;
-use crate::tree::live_counts::CountedJob;
 use crate::tree::panic::drop_payload;
+use crate::tree::waking;
 use crate::value::Carried;
 
 /// The handle by which a future awaits a job: has the result, and polls the calls. Dropping it closes the call queue.
@@ -132,9 +134,7 @@ impl<T> Drop for CompleteOnDrop<T> {
         completion.finished = true;
         let waker = completion.waker.take();
         drop(completion);
-        if let Some(waker) = waker {
-            waker.wake();
-        }
+        waking::wake_all(waker);
     }
 }
 

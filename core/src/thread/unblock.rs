@@ -16,8 +16,9 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex as StdMutex, PoisonError};
 use std::task::{Context, Poll, ready};
 
-use super::{ToThread, to_thread};
-use crate::sync::{CapacityLimiter, Mutex, MutexLockOwned, OwnedMutexGuard};
+use super::job_future::{ToThread, to_thread};
+use crate::sync::future::MutexLockOwned;
+use crate::sync::{CapacityLimiter, Mutex, OwnedMutexGuard};
 
 /// A value that blocks when it is used, such as a database connection or a file; each use is a job on a thread.
 ///
@@ -92,8 +93,8 @@ impl<T: Send + 'static> Unblock<T> {
     /// # Examples
     ///
     /// ```
+    /// use foster::combine::join;
     /// use foster::thread::Unblock;
-    /// use foster::join;
     ///
     /// # foster_sim::run(1, async {
     /// let log = Unblock::new(Vec::new());

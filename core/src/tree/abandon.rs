@@ -1,110 +1,145 @@
 //! Abandoned scopes: their driver has gone away before they were Closed (L25–L30).
 //!
-//! All of this runs inside `Drop`, on any thread, possibly unwinding: it does not panic, wait, or need a context.
+//! All of this runs inside `Drop`, on any thread, possibly unwinding: it does not panic, wait, or need a context
+//! (L37). Except `end_body`, by which a driver ends a body: there futures are found that were forgotten.
+//!
+//! ```text
+//!    driver_dropped (a Drop) ──┐              ┌─ goes with its parent, which is delivered ──▶ closed at once
+//!    leaked (end_body)       ──┴▶ ABANDONED ──┼─ nothing is left after the drop of its body ─▶ closed at once
+//!                               (one winner)  ├─ something is left ──▶ Orphan of the new parent, reaper ──▶ closed
+//!                                             └─ the tree is shut down ──▶ shut_down
+//! ```
+//!
+//! The order in a drop is that of L26: leave the parent's list of inner scopes, request, drop the body, drain.
+//! *First* the new parent waits for the scope, and only *then* the body is dropped: a scope further in that is
+//! abandoned by that drop finds this scope not Closed, and becomes its orphan.
+//!
+//! An example: `select!` drops a nursery N that is inside a cancel scope S; N has a child, and in N's body there is a
+//! scope T with a finalizer.
+//!
+//! ```text
+//!    drop(N)   N: from inner scope to orphan of S ──▶ request on N, and so on its child ──▶ N's body is dropped
+//!                 drop(T), in there: T is an orphan of N, requested, Draining, and has a reaper
+//!              N: Draining, and has a reaper ──▶ drop returns
+//!    later:  T's reaper runs the finalizer, T is Closed ─┐
+//!            the child is dropped at its turn, Closed   ─┴─▶ N's reaper is woken, N is Closed ──▶ S may end
+//! ```
+//!
+//! Callers: the drops of `ScopeFuture`, `OwnedScope`, `DeferGuard` and `Job`, those of local nurseries and their
+//! children, `end_body` for futures that were forgotten, and `root.rs`.
 
-use std::collections::VecDeque;
-use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
+use std::task::Waker;
 
 use super::children::Role;
-use super::closing::Closed;
-use super::current;
-use super::drive::{Body, Driver, Step, poll_open_as};
+use super::closing::ClosedNode;
 use super::flags::{ABANDONED, CANCELLED, DELIVERED, GOES_WHOLE, SHUT_DOWN};
-use super::job::Job;
-use super::node::{Life, NodeRef, Owned};
+use super::frames;
+use super::node::{Kind, Life, NodeRef};
 use super::panic::drop_payload;
-use super::wake::DriverWakes;
-use crate::observer::HostDropped;
+use super::polled::without_counting;
+use crate::events::HostDropped;
 use crate::reason::{Reason, ReasonKind};
-use crate::sys::atomic::Ordering;
+use crate::tree::waking;
 
-/// The driver of `node` is gone, dropped by foreign code. `drop_body` drops the body, if it can be reached.
+/// Takes over a scope whose driver is gone, dropped by foreign code. `drop_body` drops the body, if it can be
+/// reached; it is called once, with the scope as current scope (L38) unless the scope has ended.
 ///
-/// What the scope still has to finish moves to its adopter, which waits for it (L25–L27).
+/// If the scope has something to finish, its new parent waits for that (L25–L27). No lock may be held.
 pub(crate) fn driver_dropped(node: &NodeRef, drop_body: impl FnOnce()) {
     drop(abandon(node, drop_body));
 }
 
-/// The future of `node` was forgotten, or has escaped; whoever may be waiting for it is woken, to find out (L28).
+/// Takes over a scope whose future was forgotten, or has escaped; whoever may be waiting for it is woken, to find out
+/// (L28). The body is out of reach.
+///
+/// Model: `races/escaped.rs`, `who_waits_for_an_escaped_scope_is_told`.
 pub(crate) fn leaked(node: &NodeRef) {
     if let Some(waker) = abandon(node, || {}) {
-        waker.wake()
+        waking::wake_for(node, waker);
     }
 }
 
-/// What comes back is the waker of the lost driver, unless that was woken.
+/// Abandons a scope, for both of the above. Returns the waker of the lost driver, if it is still there: a future that
+/// was forgotten may be polled again, and has to be told.
+///
+/// After this either the scope is Closed and has left its parent, or it is an orphan and a reaper was spawned for it.
+/// In between it may run user code several times (the body, errors that are reported), and any thread may act on the
+/// scope: so each step looks at the state under a new lock. No lock is held around user code, and none while a job is
+/// spawned.
+///
+/// Model: `races/escaped.rs`, `a_finalizer_races_with_the_end_of_its_escaped_scope`.
 fn abandon(node: &NodeRef, drop_body: impl FnOnce()) -> Option<Waker> {
     let Some(tree) = node.tree() else {
-        // Never polled in a tree: it has no place in any, and nobody to run the release of a bracket, which holds its scope.
+        // Never polled in a tree: it has no place in any, and nobody to run the release of a bracket, which holds its
+        // scope. Its finalizers are dropped, or the two would refer to each other for ever.
         drop_body();
         let finalizers = node.lock().cold().map(|cold| std::mem::take(&mut cold.finalizers));
         drop(finalizers);
         return None;
     };
+    // Found before (L28), or ended; the body is all there is. Of two that come at once, the one that sets the flag
+    // goes on.
     if !node.flag(ABANDONED) || node.life() == Life::Closed {
-        // Found before (L28), or ended; the body is all there is.
         drop_body();
         return None;
     }
+    // L30: no reaper would be polled.
     if tree.is_shut_down() {
-        drop_body();
+        let dropped = frames::enter(node, drop_body);
         shut_down(node);
+        drop_payload(dropped.err());
         return None;
     }
-    if goes_with_its_parent(node) {
+    // L15: most scopes inside code that is cancelled go with that: no request, no reaper, no new parent.
+    let goes = goes_with_its_parent(node);
+    if goes {
+        // So that the scopes inside this one, which are dropped with its body, go with it, too.
         node.flag(DELIVERED | GOES_WHOLE);
-        if let Err(payload) = current::enter(node, drop_body) {
-            node.panicked(payload);
-        }
-        node.end_body();
-        let mut state = node.lock();
-        if state.children.awaited() == 0 && state.finalizers() == 0 {
-            let waker = state.waker.take();
-            let closed = node.close_in(state);
-            end_reaped(node, closed);
-            return waker;
-        }
-        // A destructor has left something.
-        drop(state);
+    } else {
+        // The new parent waits for the scope from here on; so a scope that is abandoned further in, in the drop of
+        // this body, finds it not Closed.
         reparent(node);
-        tree.runtime.spawn(Job::reaper(node.clone()));
-        return None;
-    }
-    // The adopter waits for the scope from here on; so whatever is lost further in finds it live.
-    reparent(node);
-    let keeps_body = {
-        let state = node.lock();
-        state.life == Life::Open && state.has_owned()
-    };
-    if !keeps_body {
-        node.request(Reason::new(ReasonKind::Abandoned), None);
-        if let Err(payload) = current::enter(node, drop_body) {
-            node.panicked(payload);
+        // L7, L26: children and scopes inside are cancelled (I16), unless a shield protects them. Before the body is
+        // dropped, so that its destructors find a scope that is asked to stop. But for a blocking job, which goes on.
+        if node.kind != Kind::Thread {
+            node.request(Reason::new(ReasonKind::Abandoned), None);
         }
-        if node.life() == Life::Open {
-            node.end_body();
-        }
-        forget_local_children(node);
     }
+    if let Err(payload) = frames::enter(node, drop_body) {
+        node.panicked(payload);
+    }
+    // A scope that was finalizing already goes on where it is: a half-run finalizer is not begun anew (L26).
+    node.end_body();
+    forget_local_children(node);
+    // L27: if nothing is left, the scope ends here, without a reaper. Looked at and closed under one lock: an escaped
+    // body may be running, and `defer` is admitted until Closed.
     let mut state = node.lock();
     let waker = state.waker.take();
-    if keeps_body || state.children.awaited() > 0 || state.finalizers() > 0 {
-        drop(state);
-        tree.runtime.spawn(Job::reaper(node.clone()));
-    } else {
-        // Under the same lock: an escaped body may be running, and `defer` is admitted until Closed.
+    if state.children.awaited() == 0 && state.finalizers() == 0 {
         let closed = node.close_in(state);
         end_reaped(node, closed);
+        return waker;
     }
+    drop(state);
+    // A destructor has left something: a child, a finalizer. So it becomes an orphan after all; before the reaper can
+    // end it.
+    if goes {
+        reparent(node);
+    }
+    (tree.hooks.reap)(tree, node.clone());
     waker
 }
 
-/// Whether the scope is cancelled, need not end by itself, and is being dropped with the body around it, which is delivered (L15).
+/// Returns whether the scope is cancelled, need not end by itself, and is being dropped with the body around it,
+/// which is delivered (L15): then it is no orphan.
+///
+/// The parent's flags tell: `drive::deliver` has set them before the drop of its body, which this is part of; or, one
+/// level further in, `abandon` has.
 fn goes_with_its_parent(node: &NodeRef) -> bool {
     if !node.flagged(CANCELLED) {
         return false;
     }
+    // One that drains has something to end; one that is no inner scope any more belongs to a new parent already.
     let state = node.lock();
     let parent = if state.role == Role::Inner && state.life == Life::Open { state.parent.clone() } else { None };
     drop(state);
@@ -115,7 +150,8 @@ fn goes_with_its_parent(node: &NodeRef) -> bool {
     parent.flagged(GOES_WHOLE) || !node.has_to_end()
 }
 
-/// Children of a local nursery are driven by its future: those that are still here were forgotten with it (L28, L41).
+/// Abandons the children of a local nursery that are still here: they are driven by its future, and were forgotten
+/// with it (L28, L41). (If it was dropped, they were dropped before this.)
 fn forget_local_children(node: &NodeRef) {
     let children: Vec<NodeRef> = {
         let state = node.lock();
@@ -128,7 +164,38 @@ fn forget_local_children(node: &NodeRef) {
     }
 }
 
-/// Makes the lost scope its adopter's orphan. The adopter is the nearest ancestor that is not Closed (L25).
+impl NodeRef {
+    /// Moves the scope to Draining: the body is over, its value settled. Inner scopes that are still listed were
+    /// forgotten (L28), and are abandoned. No lock may be held.
+    ///
+    /// Model: `races/scopes.rs`, `adoption_races_with_the_close`.
+    pub(crate) fn end_body(&self) {
+        let mut state = self.lock();
+        if state.life > Life::Draining {
+            // Shut down while its body was being polled (L30), or finished as a leaked scope meanwhile (L28).
+            return;
+        }
+        state.life = Life::Draining;
+        // Awaited from here on, whoever has found or finds them lost: perhaps another thread, at this moment. Under
+        // the lock under which the scope begins to drain, or a drain could come between that does not wait for them.
+        let forgotten = if state.children.count(Role::Inner) > 0 { state.children.orphan_inner() } else { Vec::new() };
+        drop(state);
+        for node in forgotten {
+            // The scope's own copy, after the parent's entry: one lock at a time.
+            node.lock().role = Role::Orphan;
+            leaked(&node);
+        }
+    }
+}
+
+/// Makes the abandoned scope an orphan of its new parent, the nearest ancestor that is not Closed (L25). That is the
+/// old parent, mostly: then only the role changes.
+///
+/// One lock at a time: the entry in the parent's table first, which is the one that counts, then the scope's own copy
+/// of the role.
+///
+/// If the scope is Closed by another thread meanwhile and has left, `change_role` finds another node or none in the
+/// slot, and does nothing.
 fn reparent(node: &NodeRef) {
     let (parent, slot) = {
         let state = node.lock();
@@ -146,8 +213,10 @@ fn reparent(node: &NodeRef) {
     }
 }
 
-/// A scope that was closed without a caller (L29).
-fn end_reaped(node: &NodeRef, closed: Closed) {
+/// Records the outcome of a scope that was closed without a caller (L29): errors go to the observer, a panic to the
+/// new parent; then the scope leaves. The panic first, so that a parent that is woken by the leaving finds it. If no
+/// parent is left either (L30), the payload is dropped; the panic hook has reported the panic.
+pub(super) fn end_reaped(node: &NodeRef, closed: ClosedNode) {
     node.orphaned();
     if let Some(payload) = closed.panic {
         match closed.linked.as_ref().map(|linked| &linked.parent) {
@@ -158,114 +227,86 @@ fn end_reaped(node: &NodeRef, closed: Closed) {
     node.leave(closed.linked);
 }
 
-/// Drives a lost scope to its end, in the name of its adopter.
-pub(crate) fn reap(node: &NodeRef, cx: &mut Context<'_>) -> Poll<()> {
-    if node.life() == Life::Open && reap_owned(node, cx) == Step::Pending {
-        return Poll::Pending;
-    }
-    match node.drain(Driver::Reaper, cx) {
-        Poll::Pending => Poll::Pending,
-        Poll::Ready(closed) => {
-            end_reaped(node, closed);
-            Poll::Ready(())
-        }
-    }
-}
-
-/// Polls the body of an owned scope that lost its driver while it was Open: a blocking job that is still running.
-fn reap_owned(node: &NodeRef, cx: &mut Context<'_>) -> Step {
-    // Before it looks: the lost future may be polling the body, and wakes this when it has put that back.
-    node.register(Driver::Reaper, cx.waker());
-    let mut state = node.lock();
-    let cold = state.cold_mut();
-    if cold.polls_owned {
-        return Step::Pending;
-    }
-    let Some(owned) = cold.owned.take() else {
-        drop(state);
-        node.end_body();
-        return Step::Gone;
-    };
-    drop(state);
-    let mut body = OwnedBody(Some(owned));
-    let step = poll_open_as(Driver::Reaper, node, Pin::new(&mut body), cx);
-    if step == Step::Pending {
-        node.lock().cold_mut().owned = body.0;
-    } else {
-        node.end_body();
-    }
-    step
-}
-
-/// The body of a scope that the core owns, while it is being polled.
-pub(crate) struct OwnedBody(pub(crate) Option<Owned>);
-
-impl Body for OwnedBody {
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        match &mut self.0 {
-            Some(owned) => match owned.as_mut().poll(cx) {
-                Poll::Ready(()) => {
-                    self.0 = None;
-                    Poll::Ready(())
-                }
-                Poll::Pending => Poll::Pending,
-            },
-            None => Poll::Ready(()),
-        }
-    }
-
-    fn clear(mut self: Pin<&mut Self>) {
-        self.0 = None;
-    }
-}
-
-/// The host of the tree is gone, or the runtime has dropped a reaper: closes `top` and everything below it (L30).
+/// Closes `top` and everything below it, because the host of the tree is gone, or the runtime has dropped a reaper
+/// (L30, L37).
 ///
-/// Nothing can be awaited any more: bodies are dropped, finalizers are not run but counted. A body that another thread is
-/// polling at this moment is dropped as soon as that poll returns.
+/// Nothing can be awaited any more: bodies are dropped, finalizers are not run but counted. A body that another
+/// thread is polling at this moment is dropped as soon as that poll returns. Runs on any thread, in a `Drop`, with no
+/// lock held; it neither waits nor panics. It visits the scopes in a loop: a deep tree needs no deep stack.
 pub(crate) fn shut_down(top: &NodeRef) {
-    let mut report = HostDropped::default();
-    // The outermost scopes first: what their bodies own finds its scope closed, or closes it itself.
-    let mut nodes = VecDeque::from([top.clone()]);
-    let mut shut_down = Vec::new();
-    while let Some(node) = nodes.pop_front() {
+    // All are requested before any body is dropped (L11), and closed before anybody is woken: so whoever is woken finds
+    // its scope closed, and so does all that is around it.
+    let nodes = request_all(top);
+    let wakers: Vec<_> = nodes.iter().map(shut_down_node).collect();
+    without_counting(|| {
+        for (node, waker) in nodes.iter().zip(wakers) {
+            waker.into_iter().for_each(|waker| waking::wake_for(node, waker));
+        }
+    });
+}
+
+/// Requests `top` and all scopes below it, because the host is gone. Returns them, the outermost first: what their
+/// bodies own finds its scope closed, or closes it itself.
+///
+/// Requested although they are about to be closed: code that is running on another thread finds that it is cancelled,
+/// and its operations give it nothing more (L14), such as what the drop of another body has done to them. Without a
+/// grace, and on each scope: no shield holds this off.
+pub(super) fn request_all(top: &NodeRef) -> Vec<NodeRef> {
+    all_below(top, |node| {
         node.request(Reason::new(ReasonKind::HostDropped), Some(std::time::Duration::ZERO));
+    })
+}
+
+/// Returns `top` and all scopes below it, the outermost first. Calls `f` for each before its children are looked at.
+pub(super) fn all_below(top: &NodeRef, f: impl Fn(&NodeRef)) -> Vec<NodeRef> {
+    let mut nodes = vec![top.clone()];
+    let mut next = 0;
+    while let Some(node) = nodes.get(next).cloned() {
+        f(&node);
         let state = node.lock();
         nodes.extend(state.children.iter().map(|(_, below)| below.clone()));
         drop(state);
-        shut_down.push(node);
+        next += 1;
     }
-    let mut wakes = DriverWakes::default();
-    for node in &shut_down {
-        shut_down_node(node, &mut report, &mut wakes);
-    }
-    wakes.wake();
-    if let Some(tree) = top.tree() {
-        tree.add_cut_off(report);
-    }
+    nodes
 }
 
-fn shut_down_node(node: &NodeRef, report: &mut HostDropped, wakes: &mut DriverWakes) {
+/// Closes one scope of it: under its lock it becomes Closed and loses everything; after that the user's part of what
+/// it had is dropped, with the scope as current scope. Returns the waker of its driver, to be called.
+///
+/// Only the thread that makes it Closed goes on; its driver, in a poll on another thread, finds it Closed.
+fn shut_down_node(node: &NodeRef) -> Option<Waker> {
     let mut state = node.lock();
     if state.life == Life::Closed {
-        return;
+        return None;
     }
     state.life = Life::Closed;
+    // Together with Closed, under the lock: so no future takes the scope for an abandoned one, which would be a
+    // panic.
     node.flag(ABANDONED | SHUT_DOWN);
-    report.finalizers += state.finalizers();
-    report.tasks += usize::from(node.kind == super::node::Kind::Task);
-    let left = state.cold().map(|cold| (cold.running.take(), cold.owned.take(), std::mem::take(&mut cold.finalizers)));
+    if let Some(tree) = node.tree() {
+        // Under the lock: who finds the scope Closed, and ends the tree, finds it counted.
+        let tasks = usize::from(node.kind == Kind::Task);
+        tree.add_cut_off(HostDropped { tasks, finalizers: node.users_finalizers(&state) });
+    }
+    let left = state.cold().map(|cold| (cold.running.take(), std::mem::take(&mut cold.finalizers)));
+    // The whole table, so that parents and children do not refer to each other any more. `request_all` has listed all
+    // of them before.
     let links = std::mem::take(&mut state.children);
-    wakes.push_taken(node, state.waker.take());
+    let waker = state.waker.take();
     drop(state);
-    let result = current::enter(node, || {
+    // User code: the body of a task, unless it is being polled; finalizers.
+    let result = frames::enter(node, || {
         node.abandon_body();
         drop(left);
     });
     drop_payload(result.err());
     drop(links);
+    // L29: errors to the observer; a handle learns that its task was cancelled (L34).
     node.orphaned();
-    let closed = node.close();
+    // Takes out the rest: timers, a scoped value, the panic. The order of the scopes is that of `shut_down`: those
+    // inside follow.
+    let closed = node.close_in(node.lock());
     drop_payload(closed.panic);
-    node.due.store(false, Ordering::Relaxed);
+    waker
 }

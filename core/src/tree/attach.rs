@@ -1,90 +1,75 @@
 //! Attaching a scope: its place below its parent, and what reaches it there.
 //!
-//! Invariant 2: the place is made, and the scope linked there, under the parent's lock, which also decides whether the parent takes
-//! it in.
+//! Invariant 2: the place is made, and the scope linked there, under the parent's lock, which also decides whether
+//! the parent takes it in. There are two ways, because no two nodes are locked at once:
+//!
+//! ```text
+//!    a scope that is made for its place          a scope that exists (there are handles to it)
+//!    (inline scopes, tasks)                      (nurseries, cancel scopes with a handle, blocking jobs)
+//!
+//!    lock parent ─┬─ attachment                  lock parent ─── link: attachment, insert
+//!                 ├─ make the node with it       unlock
+//!                 └─ insert                      lock scope ──── inherit: parent, slot, requests
+//!    unlock                                      unlock
+//! ```
+//!
+//! In the second way a request may visit the scope between the two locks. It finds a scope without a parent, and
+//! joins into its `inherited`; what `inherit` then adds was read before, and joining it again changes nothing.
+//!
+//! Called by the code that opens a scope or spawns a child, in the thread that does so; by `abandon::reparent`, in a
+//! `Drop`; and by `start`, when a child moves.
 
 use super::cancel_state::{CancelState, ShieldLevel};
 use super::children::Role;
-use super::flags::{CANCELLED, NESTED, PARENT_CANCELLED, PROPAGATED, RUNNABLE, TIMED};
-use super::node::{Life, NodeRef, State};
-use super::wake::DriverWakes;
+use super::flags::{CANCELLED, HAS_LATE, KEPT, LATE, NESTED, PARENT_CANCELLED, PROPAGATED, RUNNABLE, TIMED};
+use super::node::{Attachment, Life, NodeRef, State};
 use crate::Instant;
 use crate::sys::atomic::Ordering;
 
-/// A scope's place below its parent, with what reaches it there; made under the parent's lock (Invariant 2).
-pub(crate) struct Attachment {
-    pub(super) parent: NodeRef,
-    pub(super) role: Role,
-    pub(super) slot: u32,
-    marks: CancelState,
-    parent_cancelled: bool,
-    timed: bool,
-    /// What concerns the whole tree.
-    kept: u32,
-}
-
 impl Attachment {
-    /// Below a scope that takes in no more: what is there stops where it can.
-    fn nowhere(top: NodeRef, role: Role) -> Self {
-        let marks = CancelState::own(Instant::LAST);
-        let kept = top.kept_flags();
-        Attachment { parent: top, role, slot: u32::MAX, marks, parent_cancelled: true, timed: false, kept }
-    }
-
-    /// The flags of a scope with that shield, and what it inherits.
-    #[inline]
-    pub(super) fn reach(&self, shield: ShieldLevel) -> (u32, CancelState) {
-        if self.parent_cancelled || self.timed || self.marks.any() {
-            self.reach_with_marks(shield)
-        } else {
-            (self.kept, CancelState::default())
+    /// Returns a place below a scope that takes in no more: its host is gone, and what is opened there stops where it
+    /// can (L30). It is not listed, so nobody waits for it; that a request with the latest hard time reaches it makes
+    /// it cancelled from its beginning.
+    fn nowhere(top: &NodeRef, role: Role) -> Self {
+        Attachment {
+            parent: top.clone(),
+            role,
+            slot: u32::MAX,
+            requests: CancelState::own(Instant::LAST),
+            flags: PARENT_CANCELLED | PROPAGATED | top.flags_of(KEPT),
         }
-    }
-
-    #[inline(never)]
-    fn reach_with_marks(&self, shield: ShieldLevel) -> (u32, CancelState) {
-        let inherited = self.marks.through(shield);
-        let mut flags = self.kept;
-        if self.timed && shield != ShieldLevel::Full {
-            flags |= TIMED;
-        }
-        if self.parent_cancelled {
-            flags |= PARENT_CANCELLED;
-        }
-        if inherited.waits_for_hard() {
-            flags |= TIMED;
-        } else if inherited.any() {
-            // Opened by code that is cancelled, and is running: it is polled once.
-            flags |= CANCELLED | RUNNABLE | PROPAGATED;
-        }
-        (flags, inherited)
     }
 }
 
 impl State {
-    /// A place below the scope `this`, which this is the state of. Something has to be linked there under the same lock: a child, if one
-    /// is [admitted](State::admits), with [`admit`](State::admit).
+    /// Returns a place below the scope `this`, which this is the state of. Something has to be linked there under the
+    /// same lock: a child, if one is [admitted](State::admits), with [`admit`](State::admit).
     #[inline]
     pub(crate) fn attachment(&self, this: &NodeRef, role: Role) -> Attachment {
-        Attachment {
-            parent: this.clone(),
-            role,
-            slot: self.children.next_slot(),
-            marks: self.cancel_state(),
-            parent_cancelled: this.flagged(CANCELLED),
-            timed: this.flagged(TIMED),
-            kept: this.kept_flags(),
+        let (slot, requests) = (self.children.next_slot(), self.cancel_state());
+        let mut flags = this.flags_of(KEPT | TIMED | PROPAGATED);
+        if this.flagged(CANCELLED) {
+            flags |= PARENT_CANCELLED;
         }
+        // Not asked by `CANCELLED`: in the move of a `start` the request is there before that.
+        if requests.any() && flags & PROPAGATED == 0 {
+            this.flag(HAS_LATE);
+        }
+        Attachment { parent: this.clone(), role, slot, requests, flags }
     }
 
-    /// Links `child` below the scope `this`, which this is the state of. [`NodeRef::inherit`] has to follow.
+    /// Links `child`, which exists, below the scope `this`, which this is the state of. [`NodeRef::inherit`] has to
+    /// follow when the lock is released.
     pub(crate) fn link(&mut self, this: &NodeRef, role: Role, child: &NodeRef) -> Attachment {
         let place = self.attachment(this, role);
         self.insert(this, role, child.clone());
         place
     }
 
-    /// Ordering: who has not seen the flag was there before the scope was opened.
+    /// Adds an entry, and notes that there is a scope inside.
+    ///
+    /// Ordering: the flag is set before the entry is there, under the same lock: a thread that has not seen it looked
+    /// before the scope was opened.
     fn insert(&mut self, this: &NodeRef, role: Role, node: NodeRef) {
         if role == Role::Inner && !this.flagged(NESTED) {
             this.flag(NESTED);
@@ -92,17 +77,18 @@ impl State {
         self.children.insert(role, node);
     }
 
-    /// The scope whose state this is moves to a place that was made for it; what reached it where it was is forgotten. Comes back
-    /// with its old parent, to be dropped where no lock is held.
+    /// Moves the scope whose state this is to a place that was made for it: from the nursery of a `start` to its
+    /// target. What reached it where it was is forgotten; what reached the scopes below it, `inherit_anew` sees to.
+    /// Returns the old parent, to be dropped where no lock is held.
     pub(crate) fn move_to(&mut self, place: &Attachment, shield: ShieldLevel) -> Option<NodeRef> {
-        self.inherited = place.marks.through(shield);
+        self.inherited = place.requests.through(shield);
         self.slot = place.slot;
         self.role = place.role;
         self.parent.replace(place.parent.clone())
     }
 
-    /// Links a child that was made for its place. Says whether the nursery has to be woken: a daemon that comes after the others
-    /// were dismissed is dismissed, too (L24).
+    /// Links a child that was made for its place. Returns whether the nursery has to be woken: a daemon that comes
+    /// after the others were dismissed is dismissed, too (L24), and only the nursery's driver does that.
     #[inline]
     pub(crate) fn admit(&mut self, role: Role, child: NodeRef) -> bool {
         self.children.insert(role, child);
@@ -111,73 +97,100 @@ impl State {
 }
 
 impl NodeRef {
-    /// Hangs this scope below `parent`, or below its nearest ancestor that is not Closed (L1, L25).
+    /// Links this scope below `parent`, or below its nearest ancestor that is not Closed (L1, L25). No lock may be
+    /// held.
     ///
-    /// The scope takes over what reaches it from there. Says whether it has something that is counted from its entry: see
-    /// [`entered`](NodeRef::entered).
+    /// The scope takes over what reaches it from there. Returns whether it has something that is counted from its
+    /// entry: see [`entered`](NodeRef::entered).
     pub(crate) fn attach(&self, parent: &NodeRef, role: Role) -> bool {
-        let linked = parent.attach_to_open(|above, parent| above.link(parent, role, self));
-        self.inherit(linked.unwrap_or_else(|top| Attachment::nowhere(top, role)))
+        let place = parent.attach_to_open(|above, parent| match above {
+            Some(above) => above.link(parent, role, self),
+            None => Attachment::nowhere(parent, role),
+        });
+        self.inherit(place)
     }
 
-    /// Makes a scope below `parent`, or below its nearest ancestor that is not Closed (L1, L25).
+    /// Makes a scope below `parent`, or below its nearest ancestor that is not Closed (L1, L25). `make` runs under
+    /// the parent's lock: it makes a node with [`attached`](NodeRef::attached), and does nothing else.
     pub(crate) fn attach_new(parent: &NodeRef, role: Role, make: impl FnOnce(Attachment) -> NodeRef) -> NodeRef {
-        let mut make = Some(make);
-        let mut made = |place| match make.take() {
-            Some(make) => make(place),
-            None => unreachable!("there is one place"),
-        };
         let node = parent.attach_to_open(|above, parent| {
-            let node = made(above.attachment(parent, role));
+            let Some(above) = above else { return make(Attachment::nowhere(parent, role)) };
+            let node = make(above.attachment(parent, role));
             above.insert(parent, role, node.clone());
             node
         });
-        let node = node.unwrap_or_else(|top| made(Attachment::nowhere(top, role)));
         node.hard_time_may_be_over();
         node
     }
 
-    /// Does `link` under the lock of the nearest scope, from this one up, that is not Closed. If there is none, the host was dropped while
-    /// this code was running on another thread (L30): the topmost comes back.
-    fn attach_to_open<R>(&self, mut link: impl FnMut(&mut State, &NodeRef) -> R) -> Result<R, NodeRef> {
+    /// Does `link` under the lock of the nearest scope, from this one up, that is not Closed. If there is none, the
+    /// host was dropped while this code was running on another thread (L30): then it does so without a lock, with the
+    /// topmost scope and no state.
+    ///
+    /// One lock is held at a time, on the way up. A scope that is Closed stays so, so none that was passed could have
+    /// taken it in.
+    fn attach_to_open<R>(&self, link: impl FnOnce(Option<&mut State>, &NodeRef) -> R) -> R {
         let mut further: Option<NodeRef> = None;
         loop {
             let parent = further.as_ref().unwrap_or(self);
             let mut above = parent.lock();
             if above.life != Life::Closed {
-                return Ok(link(&mut above, parent));
+                return link(Some(&mut above), parent);
             }
             let next = above.parent.clone();
             drop(above);
             match next {
                 Some(next) => further = Some(next),
-                None => return Err(parent.clone()),
+                None => return link(None, parent),
             }
         }
     }
 
-    /// The second half of being linked: the scope takes over what reaches it in its place. Says what [`attach`](NodeRef::attach) says.
-    fn inherit(&self, place: Attachment) -> bool {
-        let (flags, inherited) = place.reach(self.shield);
+    /// Does the second half of linking: the scope takes over what reaches it in its place. Returns what
+    /// [`attach`](NodeRef::attach) returns. No lock may be held.
+    ///
+    /// Model: `races/scopes.rs`, `a_request_races_with_those_who_come`.
+    pub(super) fn inherit(&self, place: Attachment) -> bool {
+        let (flags, inherited) = place.behind(self.shield);
         let mut state = self.lock();
         state.inherited = state.inherited.join(inherited);
+        // A parent that is let go of may be the last reference to it: dropped below, without the lock.
         let old = state.parent.replace(place.parent);
         state.role = place.role;
         state.slot = place.slot;
         let counts = state.deadline != Instant::NEVER || state.has_cold();
+        // Counts as woken, as in `Node::new`: if nobody polls it in a cancelled parent, it is found to be passed over
+        // (L16).
+        if flags & PARENT_CANCELLED != 0 {
+            self.woken.store(true, Ordering::Relaxed);
+        }
+        // Together with what it inherits: for a scope that comes below this one now.
+        self.flag(flags);
         drop(state);
         drop(old);
-        if flags != 0 {
-            if flags & PARENT_CANCELLED != 0 {
-                self.woken.store(true, Ordering::Relaxed);
-            }
-            self.flag(flags);
-            self.hard_time_may_be_over();
+        if flags & LATE != 0 {
+            self.comes_late();
         }
+        self.hard_time_may_be_over();
         counts
     }
 
-    /// A hard time that is over, as it is at once without a grace, has no timer that would visit a scope that came later.
+    /// Sees to a scope that was listed before it was `LATE`: the request that has cancelled the code around it may have
+    /// been propagated in between. Under the parent's lock: either this finds that, or whoever propagates it finds this
+    /// scope.
+    fn comes_late(&self) {
+        let Some(parent) = self.parent() else { return };
+        let above = parent.lock();
+        if parent.flagged(PROPAGATED) {
+            self.flag(PROPAGATED);
+        } else {
+            parent.flag(HAS_LATE);
+        }
+        drop(above);
+    }
+
+    /// Marks the scope as cancelled if a hard time is over by the clock. A hard time that is over, as it is at once
+    /// without a grace, has no timer that would visit a scope that came later. No lock may be held.
     #[inline]
     pub(crate) fn hard_time_may_be_over(&self) {
         if self.flagged(TIMED) {
@@ -185,39 +198,18 @@ impl NodeRef {
         }
     }
 
+    /// Does the rest of `hard_time_may_be_over`, for scopes for which the clock counts.
     #[inline(never)]
     fn look_at_the_clock(&self) {
         let inherited = self.lock().inherited;
-        // Not before the code around is cancelled: a hard time that is just over by the clock has a timer that comes by here.
+        // Not before the code around is cancelled: a hard time that is just over by the clock has a timer that comes
+        // by here. Marked earlier, the scope would be dropped inside code that goes on.
         if self.flagged(PARENT_CANCELLED)
             && inherited.waits_for_hard()
             && self.tree().is_some_and(|tree| inherited.cancelled(tree.now()))
         {
-            self.flag(CANCELLED | RUNNABLE | PROPAGATED);
+            self.flag(CANCELLED | RUNNABLE | LATE);
+            self.comes_late();
         }
-    }
-
-    /// As [`inherit`](NodeRef::inherit), for a task that has moved, with all that hangs below it, to a parent that is no ancestor
-    /// of the old one: what reached the scopes below from there is forgotten.
-    pub(crate) fn inherit_anew(&self, place: Attachment) {
-        let mut nodes = vec![self.clone()];
-        while let Some(node) = nodes.pop() {
-            // Subtle: a scope is locked below its parent's lock here. A request that comes down meanwhile is then either in the
-            // parent's marks already, or visits this scope later.
-            let state = node.lock();
-            let marks = state.cancel_state();
-            for (_, below) in state.children.iter() {
-                below.lock().inherited = marks.through(below.shield);
-                nodes.push(below.clone());
-            }
-        }
-        let Some(tree) = self.tree() else { unreachable!("its parent stands in a tree") };
-        let mut wakes = DriverWakes::default();
-        if place.parent_cancelled {
-            wakes.push_node(self.clone());
-        }
-        self.inherit(place);
-        self.propagate(tree.now(), tree.next_request(), true, &mut wakes);
-        wakes.wake();
     }
 }

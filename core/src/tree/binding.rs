@@ -1,38 +1,20 @@
-//! What a scoped value is in the tree: a scope has at most one, and who asks for it looks upwards.
+//! What a scoped value is in the tree: a scope has at most one, and who asks for it looks upwards (L1).
+//!
+//! A value is set by opening a scope for it (`value.rs`), before which it is put into the node; it never changes, and
+//! is dropped when the scope closes. So a value is found by walking from the innermost scope to the root, with one
+//! lock at a time. Trees without values are not walked: `Tree::has_values`.
 
 use std::any::Any;
 use std::sync::Arc;
 
-use super::current;
-use super::node::{Kind, NodeRef};
-
-/// A key with its value, on the scope that was opened for it.
+/// A key with its value, on the scope that was opened for it. Cloned under the node's lock, which counts a reference;
+/// no user code is cloned.
 #[derive(Clone)]
 pub(crate) struct Binding {
-    /// The address of the key.
+    /// The address of the key, a `static`: unique for the life of the process.
     pub(crate) key: usize,
     /// Whether tasks that are spawned into nurseries further in see it.
     pub(crate) inherited: bool,
+    /// The value. Shared, so that code that has got it may go on using it when the scope has ended.
     pub(crate) value: Arc<dyn Any + Send + Sync>,
-}
-
-/// The bindings that the code that calls this sees, the innermost first, until `take` has enough.
-pub(crate) fn look_up(mut take: impl FnMut(&Binding) -> bool) {
-    if !current::has_values() {
-        return;
-    }
-    let mut next = current::innermost();
-    let mut left_task = false;
-    while let Some(node) = next {
-        let mut state = node.lock();
-        let binding = state.cold().and_then(|cold| cold.binding.clone());
-        let parent: Option<NodeRef> = state.parent.clone();
-        // Invariant: no user code below the lock; a binding that is let go of may be the last of its value.
-        drop(state);
-        if binding.is_some_and(|binding| (binding.inherited || !left_task) && take(&binding)) {
-            return;
-        }
-        left_task |= node.kind == Kind::Task;
-        next = parent;
-    }
 }

@@ -1,4 +1,18 @@
-//! The place of a body and what it leaves: the future, then its output, then what that has become.
+//! Bodies: what the driver of a scope polls and drops without knowing its type.
+//!
+//! A [`BodyState`] is the place of a body and of what it leaves: the future, then its output, then what that has
+//! become.
+//!
+//! ```text
+//!    Future ──1──▶ Output ──2──▶ Taken ──3──▶ Value ──4──▶ (none)
+//!       └────────────5─────────────▲
+//! ```
+//!
+//! 1. `Body::poll`: the future is dropped when it is ready, inside its scope
+//! 2. `take`: the policy gets the output
+//! 3. `put`: if it has made a value of it
+//! 4. `take_value`: the scope has ended
+//! 5. `clear`, `empty`: the body was delivered or abandoned
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -7,26 +21,44 @@ use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
-use super::drive::Body;
+/// The user's future in a scope, with a place for its output. The functions of `drive.rs` poll and drop it without
+/// knowing its type.
+pub(crate) trait Body {
+    /// Polls the future; keeps its output, for the driver to take. User code: it may panic.
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()>;
+
+    /// Drops the future. User code: it may panic, and then the future is gone all the same.
+    fn clear(self: Pin<&mut Self>);
+}
 
 pin_project! {
-    /// One after the other in one place, so that it is as large as the largest of them.
+    /// A body, or what it has left: one after the other in one place, so that it is as large as the largest of them.
+    /// Part of a `ScopeFuture` or a `Root`. The root has no use for `Value`.
     #[project = BodyStateProj]
     pub(crate) enum BodyState<F, R, V = Infallible> {
+        /// The user's future. It is pinned here: never moved, and dropped in its place.
         Future { #[pin] future: F },
+        /// The output of that future. None only while it is being taken.
         Output { output: Option<R> },
+        /// The value that the construct has made of it, until the scope is Closed. None when it has been returned.
         Value { value: Option<V> },
+        /// Nothing.
         Taken,
     }
 }
 
 impl<F, R, V> BodyState<F, R, V> {
-    /// Drops what is there.
+    /// Drops what is there, which is user code.
     pub(crate) fn empty(mut self: Pin<&mut Self>) {
         self.set(BodyState::Taken);
     }
 
-    /// The output, if the body has left one.
+    /// Returns whether the future is gone.
+    pub(crate) fn is_over(&self) -> bool {
+        !matches!(self, BodyState::Future { .. })
+    }
+
+    /// Returns the output, if the body has left one; whatever else is there is dropped.
     pub(crate) fn take(mut self: Pin<&mut Self>) -> Option<R> {
         let output = match self.as_mut().project() {
             BodyStateProj::Output { output } => output.take(),
@@ -41,7 +73,7 @@ impl<F, R, V> BodyState<F, R, V> {
         self.set(BodyState::Value { value: Some(value) });
     }
 
-    /// What the output has become.
+    /// Returns what the output has become, once.
     pub(crate) fn take_value(self: Pin<&mut Self>) -> Option<V> {
         match self.project() {
             BodyStateProj::Value { value } => value.take(),

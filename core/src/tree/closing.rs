@@ -1,49 +1,64 @@
 //! The end of a scope: it is Closed, says how it ended, and leaves its parent (L2, L3).
+//!
+//! Two steps, with the outcome between them, because the parent must not go on before the outcome is recorded (L31),
+//! and must not be Closed before this scope is (I2):
+//!
+//! ```text
+//!    close    under the scope's lock: Closed, and everything that is left is taken out      ──▶ ClosedNode
+//!    outcome  the construct's own: `ScopeFuture::poll_drain`, `ChildTask::finish`, `abandon::end_reaped`
+//!    leave    under the parent's lock: out of the children table; the parent is woken if it waited for this
+//! ```
+//!
+//! Called by the scope's driver at the end of `drain`, inside the drop of an abandoned scope that has nothing left,
+//! and for each scope of a tree that is shut down.
 
 use super::children::Role;
-use super::current;
 use super::flags::{ABANDONED, CANCELLED, CUT, FOLLOWED};
-use super::node::{Life, NodeRef, Payload, State};
+use super::frames;
+use super::node::{Life, NodeRef, State};
 use super::observing;
-use super::panic::catch_drop;
-use super::wake;
+use super::panic::{Payload, catch_drop};
 use crate::reason::{Origin, Reason, ReasonKind};
 use crate::sys::MutexGuard;
 
-/// How a scope ended.
-pub(crate) struct Closed {
-    /// The first panic recorded (L32).
+/// How a scope ended: what the outcome is made of. Taken from the node once, at the moment of closing.
+pub(crate) struct ClosedNode {
+    /// The first panic recorded (L32), to be resumed, or handed to the new parent of an orphan (L29).
     pub(crate) panic: Option<Payload>,
-    /// What it was to its parent.
+    /// Its role in its parent: that a daemon was cancelled is no cut (L24, L33).
     pub(crate) role: Role,
-    /// A child was cut: there is no value (L33).
+    /// A child of this scope was cut: there is no value (L33).
     pub(crate) cut: bool,
-    /// Cancelled from further up: the code around does not go on (L18).
+    /// Cancelled from further out: the code around does not go on, and the scope parks if it has no error to report
+    /// (L18).
     pub(crate) inherited: bool,
-    /// It had a request of its own.
+    /// Whether it had a request of its own. A child with one was not cut (L33).
     pub(crate) requested: bool,
-    /// The host of the tree was dropped meanwhile (L30).
+    /// That request was the end of the host (L30): nothing is returned any more.
     pub(crate) shut_down: bool,
-    /// Where it is linked until it leaves; a root is linked nowhere.
+    /// Where it is listed until it leaves; none for a root.
     pub(crate) linked: Option<Linked>,
 }
 
-/// Where a scope is linked: below its parent, in this slot.
+/// Where a scope is listed: below its parent, in this slot. Read when the scope was closed, and no longer changed
+/// then: only scopes that are not Closed move.
 pub(crate) struct Linked {
     pub(crate) parent: NodeRef,
     slot: u32,
 }
 
 impl NodeRef {
-    /// Closed: nothing is left inside. The caller unlinks the scope once it has recorded the outcome.
-    pub(crate) fn close(&self) -> Closed {
-        self.close_in(self.lock())
-    }
-
-    pub(super) fn close_in(&self, mut state: MutexGuard<'_, State>) -> Closed {
+    /// Closes the scope: nothing is left inside. The caller unlinks it once it has recorded the outcome.
+    ///
+    /// Under the scope's lock, which it releases: so nothing can come between the look that found the scope empty and
+    /// its end.
+    ///
+    /// May be called again for a scope that was shut down meanwhile: what it had is gone by then.
+    pub(super) fn close_in(&self, mut state: MutexGuard<'_, State>) -> ClosedNode {
         state.life = Life::Closed;
+        // An abandoned scope may be closed while a body that has escaped opens something in it (L28).
         debug_assert!(state.children.is_empty() || self.flagged(ABANDONED), "I2: Closed is empty");
-        let mut closed = Closed {
+        let mut closed = ClosedNode {
             panic: None,
             role: state.role,
             cut: self.flagged(CUT),
@@ -52,6 +67,7 @@ impl NodeRef {
             shut_down: false,
             linked: state.linked(),
         };
+        // Nobody is woken by it: whoever closes a scope is its driver, or wakes that driver itself.
         let waker = state.waker.take();
         if state.has_more() {
             self.close_more(state, &mut closed);
@@ -65,93 +81,106 @@ impl NodeRef {
         closed
     }
 
-    /// What most scopes do not have at their end.
+    /// Takes out what most scopes do not have at their end, and drops it where the lock is released: a timer, a scoped
+    /// value, which is user code.
+    ///
+    /// The timer is removed although it would find a Closed scope: its entry holds a reference to that, and would keep
+    /// it until its instant.
     #[inline(never)]
-    fn close_more(&self, mut state: MutexGuard<'_, State>, closed: &mut Closed) {
+    fn close_more(&self, mut state: MutexGuard<'_, State>, closed: &mut ClosedNode) {
         let inherited = state.inherited;
         if let Some(request) = state.request() {
             closed.requested = true;
             closed.shut_down = request.reason.kind() == ReasonKind::HostDropped;
         }
-        let mut timers = [state.deadline_timer.take(), None];
-        let mut left = (None, None);
+        let timer = state.timer.take();
+        let (mut binding, mut start_into) = (None, None);
         if let Some(cold) = state.cold() {
             closed.panic = cold.panic.take();
-            timers[1] = cold.hard_timer.take();
-            left = (cold.binding.take(), cold.start_into.take());
+            (binding, start_into) = (cold.binding.take(), cold.start_into.take());
         }
         drop(state);
-        catch_drop(left.0);
-        if let Some(target) = left.1 {
+        if binding.is_some() {
+            catch_drop(binding);
+        }
+        // L4: the `start` was not answered, or its child would have moved by now.
+        if let Some(target) = start_into {
             target.start_answered();
         }
         let Some(tree) = self.tree() else { return };
-        for key in timers.into_iter().flatten() {
-            drop(tree.timers.remove(key));
-        }
+        drop(timer.and_then(|key| tree.timers.remove(key)));
         if inherited.waits_for_hard() {
-            // The clock may say so before another thread, which has found the timer due, has marked the scopes around: then the code there
-            // goes on, and gets a result.
+            // The clock may say so before another thread, which has found the timer due, has marked the scopes
+            // around: then the code there goes on, and gets a result. So the scope around is asked as well.
             let over = inherited.cancelled(tree.now());
             closed.inherited = over && closed.linked.as_ref().is_some_and(|linked| linked.parent.is_cancelled(tree));
         }
     }
 
-    /// The scope's own request: its reason, and which scope it is.
-    pub(crate) fn asked(&self) -> Option<(Reason, Origin)> {
+    /// Returns the scope's own request, for its cancelled form: the reason, and which scope it is.
+    pub(crate) fn own_request(&self) -> Option<(Reason, Origin)> {
         let reason = self.lock().request()?.reason.clone();
         Some((reason, self.origin.clone()))
     }
 
-    /// A `start` into this nursery was answered, or will not be (L4).
+    /// Notes that a `start` into this nursery was answered, or will not be (L4), and wakes the nursery if it waited
+    /// for that. No lock may be held.
     pub(crate) fn start_answered(&self) {
         let mut state = self.lock();
         state.children.remove_pending();
         let done = state.has_to_know(Role::Child);
         drop(state);
         if done {
-            wake::wake(self);
+            self.wake_driver();
         }
     }
 
-    /// Leaves the parent, which may be waiting for this.
+    /// Leaves the parent, which may be waiting for this. The scope is Closed.
     pub(crate) fn unlink(&self) {
         let linked = self.lock().linked();
         self.leave(linked);
     }
 
-    /// As [`unlink`](NodeRef::unlink), for a scope that has just been closed.
+    /// Does as [`unlink`](NodeRef::unlink), for a scope that has just been closed. No lock may be held. A second call
+    /// changes nothing.
+    ///
+    /// The order of the two steps (Closed first, then this) means that a thread that visits the children of a scope
+    /// may find a Closed one; so everything that does (`propagate`, `attach_to_open`, `shut_down`) looks at that. The
+    /// other order would let a parent be Closed before its child is.
     pub(crate) fn leave(&self, linked: Option<Linked>) {
         let Some(Linked { parent, slot }) = linked else { return };
         let mut above = parent.lock();
-        if above.life == Life::Closed {
-            return;
-        }
         // Once: a future that has escaped may be polled by one thread while another finishes its scope as a leaked one (L28).
+        // And nothing is listed in a scope that was shut down with its host (L30).
         let Some((role, gone)) = above.children.remove(slot, self) else { return };
         let done = role != Role::Inner && above.has_to_know(role);
-        // An inner scope is driven by its parent's task, which is polling it now; unless its future has escaped.
-        let escaped = role == Role::Inner && parent.flagged(CANCELLED) && !current::is_inside(&parent);
+        // An inner scope is driven by its parent's task, which is polling it now, and looks at it after that poll;
+        // unless its future has escaped. Then the cancelled parent waits for this scope (L15), and has to be woken.
+        let escaped = role == Role::Inner && parent.flagged(CANCELLED) && !frames::is_inside(&parent);
         drop(above);
+        // The entry's reference, which may be the last, and the wake-up: without the lock.
         drop(gone);
         if done || escaped {
-            wake::wake(&parent);
+            parent.wake_driver();
         }
     }
 }
 
 impl State {
-    /// Something that the scope waited for has left, with that role. Whether the scope is to be woken: for the last one; and for the last
-    /// that is no daemon, to dismiss the daemons (L24).
+    /// Returns whether the scope is to be woken, since something that it waited for has left, with that role: for the
+    /// last one; and for the last that is no daemon, to dismiss the daemons (L24). As long as its body runs there is
+    /// nothing to do about it.
     fn has_to_know(&self, role: Role) -> bool {
         let links = &self.children;
         self.life != Life::Open && (links.awaited() == 0 || role != Role::Daemon && links.only_daemons())
     }
 
+    /// Returns whether `close_more` has anything to do.
     fn has_more(&self) -> bool {
-        self.deadline_timer.is_some() || self.has_cold() || self.inherited.waits_for_hard()
+        self.timer.is_some() || self.has_cold() || self.inherited.waits_for_hard()
     }
 
+    /// Returns where the scope is listed.
     fn linked(&self) -> Option<Linked> {
         Some(Linked { parent: self.parent.clone()?, slot: self.slot })
     }

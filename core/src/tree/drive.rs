@@ -1,100 +1,127 @@
 //! Driving a scope: one poll of its body with the rules of delivery (L12–L18), then draining (L22–L24).
 //!
-//! Whoever drives a scope (the future that the user awaits, a task, a reaper) goes through these two steps, so that the
-//! rules stand in one place.
+//! Whoever drives a scope (the future that the user awaits, a task, a reaper) goes through these two steps, so that
+//! the rules are in one place:
+//!
+//! ```text
+//!    poll_open ── Pending ──▶ (polled again when woken)
+//!       │ Ready: the body has left a value     ─┐
+//!       │ Gone: it was delivered, or panicked  ─┴▶ drain ── Pending ──▶ (polled again when woken)
+//!       │                                            └── Ready(ClosedNode)
+//!       ├─ cancelled and blocked: deliver, without a poll
+//!       └─ cancelled, and its one poll is over: deliver, unless an inner scope still has to end
+//! ```
+//!
+//! Callers: `ScopeFuture`, `Root`, `OwnedScope`, the body of a child (`nursery/body.rs`), and the reaper; one of
+//! them at a time for one scope ([`Driver`]). No lock is held around any of it, since bodies are polled and dropped
+//! here.
+//!
+//! # How a poll and a request meet
+//!
+//! The driver registers its waker, then looks at `PROPAGATED`. A request sets that flag, then takes the waker. So
+//! either the driver sees the request in this poll, or the request finds the waker and calls it, and the driver sees
+//! it in the next one. The same order holds for the end of a child: the nursery registers before it looks for the
+//! last time whether anything is left.
 
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::thread;
 
-use super::abandon;
+use super::body_state::Body;
 use super::children::Role;
-use super::closing::Closed;
-use super::current;
-use super::finalizer::Finalizer;
+use super::closing::ClosedNode;
 use super::flags::{
     ABANDONED, CANCELLED, DELIVERED, GOES_WHOLE, NESTED, PARENT_CANCELLED, POLL_SPENT, PROPAGATED, SHUT_DOWN, TIMED,
     WATCHED,
 };
-use super::node::{Kind, Life, Node, NodeRef, Owned, Payload, State};
-use super::panic::drop_payload;
-use super::verdict::without_counting;
-use super::wake;
+use super::frames;
+use super::node::{Kind, Life, Node, NodeRef, Owned, State};
+use super::polled::without_counting;
+use super::verdict::MAX_MISSED_POLLS;
 use crate::reason::{Reason, ReasonKind};
 use crate::sys::MutexGuard;
 use crate::sys::atomic::Ordering;
 
-/// How often in a row an inner scope may be woken and passed over before it counts as undriven (L16.4).
-pub(crate) const MAX_MISSED_POLLS: u8 = 3;
-
-/// The user's future in a scope.
-pub(crate) trait Body {
-    /// Polls the future; keeps its output.
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()>;
-
-    /// Drops the future.
-    fn clear(self: Pin<&mut Self>);
-}
-
 /// What one poll of an open scope's body came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Step {
-    /// To be polled again when woken.
+    /// To be polled again when woken: the driver's waker is registered.
     Pending,
-    /// The body is over and has left a value.
+    /// The body is over and has left a value, which stands whatever was requested during the poll (L12).
     Ready,
-    /// The body was dropped: delivered, or it panicked.
+    /// The body was dropped: delivered, or it panicked, and then the panic is recorded.
     Gone,
 }
 
 /// Who drives a scope: one at a time (I3).
 ///
-/// A scope is driven by its own future until it is `ABANDONED`; from then on by its reaper alone, which is made after that. Most lost
-/// futures are gone; but one that has escaped may be held, or even polled, by another task at that moment (L28). So, under the
-/// scope's lock:
+/// A scope is driven by its own future until it is `ABANDONED`; from then on by its reaper alone, which is made after
+/// that. Most lost futures are gone; but one that has escaped may be held, or even polled, by another task at that
+/// moment (L28). So, under the scope's lock:
 ///
 /// * a future moves its scope forward, and leaves its waker there, only as long as it finds it not `ABANDONED`
-/// * what is taken out to be polled (a finalizer, an owned body) is noted; the reaper waits for it, without spinning
+/// * what is taken out to be polled (a finalizer, the end of a job) is noted; the reaper waits for it, without spinning
 /// * whoever has polled it puts it back, and wakes the reaper if it finds the scope `ABANDONED`
 ///
 /// The future whose scope was lost is woken, and panics in its next poll.
+///
+/// ```text
+///    future:   take out ── poll ── put back ── ABANDONED? wake the reaper
+///    reaper:          register ── taken out? wait ──────────▶ polled again ── take out ── …
+/// ```
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Driver {
-    /// Its future, or its task.
+    /// Its future, its task, or the nursery's future for a child of a local nursery.
     Own,
     Reaper,
 }
 
 impl Driver {
-    /// Whether the scope has another driver by now, or had one that closed it; under the scope's lock.
+    /// Returns whether the scope has another driver by now, or had one that closed it. Under the scope's lock:
+    /// `ABANDONED` itself is set without it, but a reaper that has begun to move the scope has locked it after that.
+    ///
+    /// Model: `races/escaped.rs`, `a_finalizer_is_driven_by_one_at_a_time`.
     fn is_replaced(self, node: &Node) -> bool {
         self == Driver::Own && node.flagged(ABANDONED) && !node.flagged(SHUT_DOWN)
     }
 }
 
-/// Polls the body of an open scope once; or drops it, if it is cancelled and blocked (L15).
-pub(crate) fn poll_open<B: Body + ?Sized>(node: &NodeRef, mut body: Pin<&mut B>, cx: &mut Context<'_>) -> Step {
-    poll_open_as(Driver::Own, node, body.as_mut(), cx)
-}
-
-pub(super) fn poll_open_as<B: Body + ?Sized>(
+/// Polls the body of an open scope once, for its driver; or drops it, if it is cancelled and blocked (L15).
+///
+/// The scope has its place in the tree. After `Ready` and `Gone` the caller settles the value and goes on with
+/// [`drain`](NodeRef::drain), in the same poll.
+///
+/// | the scope is | the body is | afterwards |
+/// |---|---|---|
+/// | not cancelled | polled | as it was |
+/// | cancelled during this poll, or with its one poll to come | polled | delivered, unless an inner scope has to end |
+/// | cancelled and blocked, or its one poll is over | dropped, unpolled | over |
+/// | the same, but an inner scope has to end and is driven | polled, to reach that one | delivered, when that has ended |
+pub(crate) fn poll_open<B: Body + ?Sized>(
     driver: Driver,
     node: &NodeRef,
     mut body: Pin<&mut B>,
     cx: &mut Context<'_>,
 ) -> Step {
     node.begin_poll();
+    // Not `CANCELLED`: until all others of the request are marked, this code may not be dropped (L11). It is polled
+    // then as if the request came during the poll.
     let was_cancelled = node.flagged(PROPAGATED);
     // Entering a scope is no checkpoint (L13): also one that got its place long before is polled once.
     if was_cancelled && !node.polled.is_never() && !node.has_poll_left() && !node.must_drive() {
         deliver(node, body);
         return Step::Gone;
     }
+    // L12: the scope is not cancelled, or has its one poll to come, or has to be polled for an inner scope.
     let result = node.poll_in(cx, |cx| body.as_mut().poll(cx));
     conclude(driver, node, body, result, was_cancelled, cx.waker())
 }
 
-/// What follows a poll of the body of an open scope.
+/// Decides what follows a poll of the body of an open scope, whose `result` this is: registers the driver, or
+/// delivers, or records a panic.
+///
+/// `was_cancelled` says whether the scope was `PROPAGATED` before the poll. Called apart from [`poll_open`] for the
+/// first poll of an inline scope, which had no node when it began.
 pub(crate) fn conclude<B: Body + ?Sized>(
     driver: Driver,
     node: &NodeRef,
@@ -106,22 +133,31 @@ pub(crate) fn conclude<B: Body + ?Sized>(
     match result {
         Ok(Poll::Ready(())) => return Step::Ready,
         Ok(Poll::Pending) => {
-            // Ordering: registered before looking, so that a request that is not seen here wakes this driver.
+            // Ordering: registered before looking, so that a request that is not seen here wakes this driver. The
+            // other way round, a request between the two would find no waker, and the code would stay for ever (I7).
             node.register(driver, waker);
-            if !node.flagged(PROPAGATED) {
+            if !node.flagged(CANCELLED) {
                 return Step::Pending;
             }
-            // L12: this was the one poll that runnable code gets.
+            // L12: this was the one poll that runnable code gets. (Looked at first, because to read is cheaper than
+            // to write.)
             if !node.flagged(POLL_SPENT) {
                 node.flag(POLL_SPENT);
             }
+            // L11: others of the request are not marked yet. Whoever marks them wakes this driver after that.
+            if !node.flagged(PROPAGATED) {
+                return Step::Pending;
+            }
+            // L15: the body stays as long as an inner scope has to end, and is driven. The answer is kept for the
+            // scope around this one.
             let waits = node.must_wait();
             node.waits.store(waits, Ordering::Relaxed);
             if waits {
                 if !was_cancelled {
-                    // L16.1: inner scopes were polled with wakers that may lead nowhere, and the request that came during
-                    // this poll may have found no driver here to wake.
-                    without_counting(|| wake::wake(node));
+                    // L16.1: inner scopes were polled with wakers that may lead nowhere, and the request that came
+                    // during this poll may have found no driver here to wake. So the body is polled once more, in
+                    // which `has_own_waker` gives them wakers that do lead here.
+                    without_counting(|| node.wake_driver());
                 }
                 return Step::Pending;
             }
@@ -135,69 +171,129 @@ pub(crate) fn conclude<B: Body + ?Sized>(
     Step::Gone
 }
 
-/// Drops the body of a cancelled scope. Inner scopes that need not end go with it (L15).
+/// Drops the body of a cancelled scope. Inner scopes that need not end go with it (L15): the flags tell them so, in
+/// their own drops (`abandon`).
 fn deliver<B: Body + ?Sized>(node: &NodeRef, body: Pin<&mut B>) {
     node.flag(if node.goes_whole() { DELIVERED | GOES_WHOLE } else { DELIVERED });
     discard(node, body);
 }
 
-/// Drops the body with the scope as context (L38).
+/// Drops the body with the scope as current scope (L38). A panic of a destructor is one of the body, and is recorded
+/// (L32).
 pub(crate) fn discard<B: Body + ?Sized>(node: &NodeRef, body: Pin<&mut B>) {
-    if let Err(payload) = current::enter(node, || body.clear()) {
+    if let Err(payload) = frames::enter(node, || body.clear()) {
         node.panicked(payload);
     }
 }
 
 impl NodeRef {
-    /// The scope is being polled: it is driven, and what it was woken for is being seen to.
+    /// Notes that the scope is being polled: it is driven, and what it was woken for is being seen to.
+    #[inline]
     fn begin_poll(&self) {
         self.touch();
+        if self.flagged(WATCHED | CANCELLED) {
+            self.begin_poll_slowly();
+        }
+    }
+
+    /// Does the rest of `begin_poll`, for scopes that are cancelled, or of which a dump is wanted: prepares what `must_wait`
+    /// asks after the poll (L16).
+    #[inline(never)]
+    fn begin_poll_slowly(&self) {
         if self.flagged(WATCHED) {
             self.lock().cold_mut().waits_for.clear();
         }
         if self.flagged(CANCELLED) && self.flagged(NESTED) {
-            // Ordering: what woke an inner scope, and found this one woken and left it at that, is seen here: it has written, and this
-            // reads that.
+            // Ordering: what woke an inner scope, and found this one woken and left it at that, is seen here: it has
+            // written, and this reads that. A swap, because only that is sure to read the last value, and so
+            // synchronizes with whoever wrote it.
             self.woken.swap(false, Ordering::AcqRel);
             for inner in self.lock().children.of(Role::Inner) {
                 // L16.2: a wake that arrives later proves nothing about this poll.
-                inner.due.store(inner.woken.load(Ordering::Acquire), Ordering::Relaxed);
+                inner.due.store(inner.is_due(), Ordering::Relaxed);
+                // Set again by the inner scope's own `touch`, if this poll of the body reaches it.
                 inner.driven.store(false, Ordering::Relaxed);
             }
         }
     }
 
-    /// Runs a poll of code that stands directly in this scope, with the waker that such code is given.
+    /// Runs a poll of code that is directly in this scope, with the waker that such code is given, with the scope as
+    /// current scope (L38), and on the stack for verdicts (L12). A panic is caught, and returned.
+    ///
+    /// `Polled` is set before the scope is entered and cleared after it was left, so a request from inside, on this
+    /// thread, finds its own code on the stack, and so runnable.
     #[inline]
     fn poll_in<R>(&self, cx: &mut Context<'_>, poll: impl FnOnce(&mut Context<'_>) -> R) -> thread::Result<R> {
         self.polled.begin(self.wakes_seen());
-        let result = current::enter(self, || {
+        let result = frames::enter(self, || {
             if self.has_own_waker() { self.with_waker(|own| poll(&mut Context::from_waker(own))) } else { poll(cx) }
         });
         self.polled.end();
         result
     }
 
-    /// Whether the code inside is given the scope's own waker: that of a task counts its calls (L12), and that of a scope in a cancelled
-    /// one marks the scope and wakes the scope around it, too, because the driver's waker may belong to a combinator that is gone (L16.1).
+    /// Returns whether the code inside is given the scope's own waker: that of a task counts its calls (L12), and
+    /// that of a scope in a cancelled one marks the scope and wakes the scope around it, too, because the driver's
+    /// waker may belong to a combinator that is gone (L16.1). All other code is given the waker of whoever polls the
+    /// scope, which costs nothing.
     #[inline]
     fn has_own_waker(&self) -> bool {
         self.counts_wakes() || self.flagged(PARENT_CANCELLED)
     }
 
-    /// The scope is driven, though its body has nothing to do in this poll.
+    /// Notes that the scope is driven, though its body may have nothing to do in this poll (L16), and takes back its
+    /// wake-up. At the beginning of each poll, before anything is looked at.
     #[inline]
     pub(crate) fn touch(&self) {
         self.driven.store(true, Ordering::Relaxed);
-        // Ordering: what came before a wake that is taken back here is seen in this poll. A wake that is not seen here stays, and is handed on
-        // when the driver is [registered](NodeRef::register).
+        // Ordering: what came before a wake that is taken back here is seen in this poll. A wake that is not seen
+        // here stays, and is handed on when the driver is registered. So the relaxed load may miss one, and the swap,
+        // which acquires, is only paid for where there is one.
         if self.woken.load(Ordering::Relaxed) {
             self.woken.swap(false, Ordering::AcqRel);
         }
     }
 
-    /// Keeps the waker of whoever drives the scope. Says whether it was another one before.
+    /// Returns whether nobody has woken the scope since the last poll, so that this one has nothing to do. Keeps the
+    /// waker that the driver has now.
+    ///
+    /// For the root: an executor may poll it along with each task that it runs on the same thread, as smol's does. If
+    /// its body was polled every time, it would be on the stack at many an instant, and no request would find it
+    /// blocked then (L12).
+    pub(crate) fn is_polled_in_vain(&self, driver: Driver, waker: &Waker) -> bool {
+        // Ordering: what came before a wake-up is seen in the poll that finds it. One that is not seen here calls the
+        // waker that was left, or is found by `register`.
+        if self.woken.load(Ordering::Acquire) {
+            return false;
+        }
+        self.register(driver, waker);
+        true
+    }
+
+    /// Keeps the waker of whoever drives the scope, after [`touch`](NodeRef::touch) in the same poll. Returns whether
+    /// it may be another one than before: then the caller looks once more at what it waits for. No lock may be held.
+    ///
+    /// A wake during this poll (a request, say) went to the old driver, or to nobody: the new one gets it, too. Then
+    /// it is polled again, and nobody needs its waker before that.
+    ///
+    /// Models: `races/scopes.rs`, `a_wake_races_with_the_driver_that_registers` and
+    /// `a_waker_is_replaced_while_it_is_called`.
+    #[inline]
     pub(crate) fn register(&self, driver: Driver, waker: &Waker) -> bool {
+        let is_new = self.woken.load(Ordering::Acquire) || self.keep_waker(driver, waker);
+        // Ordering: after the waker was left. A wake-up marks first and takes the waker afterwards: so this sees the
+        // mark, or that finds the waker.
+        if self.woken.load(Ordering::Acquire) {
+            without_counting(|| waker.wake_by_ref());
+        }
+        is_new
+    }
+
+    /// Leaves the waker in the node, unless the same one is there. Returns whether it was another one before.
+    ///
+    /// Not for a future whose scope was abandoned, nor in a Closed scope: nobody would call it. The former is woken
+    /// instead, to find that out (L28).
+    fn keep_waker(&self, driver: Driver, waker: &Waker) -> bool {
         let is_known = |state: &State| state.waker.as_ref().is_some_and(|old| old.will_wake(waker));
         // That of a task is mostly gone: what led to this poll has called it.
         if self.kind != Kind::Task && is_known(&self.lock()) {
@@ -206,34 +302,30 @@ impl NodeRef {
         // No lock is held while a waker is cloned or dropped (L36).
         let mut new = Some(waker.clone());
         let mut state = self.lock();
-        if is_known(&state) {
-            drop(state);
-            drop(new);
-            return false;
-        }
         let replaced = driver.is_replaced(self);
         if !replaced && state.life != Life::Closed {
             std::mem::swap(&mut state.waker, &mut new);
         }
         drop(state);
         drop(new);
-        // A wake during this poll (a request, say) went to the old driver, or to nobody: the new one gets it, too.
-        if replaced || self.woken.load(Ordering::Acquire) {
+        if replaced {
             without_counting(|| waker.wake_by_ref());
         }
         true
     }
 
-    /// L15, L16: whether an inner scope is still being driven to its end.
+    /// Returns whether an inner scope is still being driven to its end, so that the body of this cancelled scope has
+    /// to stay (L15, L16). After each poll of the body that was Pending.
+    ///
+    /// For each inner scope that still has to end there are four cases: it was driven in this poll, and delays; it
+    /// had nothing to do, and delays; it was due and passed over, and this polls again at once; or it was passed
+    /// over `MAX_MISSED_POLLS` times in a row, and does not delay any more.
     fn must_wait(&self) -> bool {
-        if !self.flagged(NESTED) {
-            return false;
-        }
         let mut wait = false;
         let mut again = false;
-        let inner: Vec<NodeRef> = self.lock().children.of(Role::Inner).cloned().collect();
-        for inner in &inner {
-            // The look at one that was just polled is fresh.
+        for inner in &self.inner() {
+            // The look at one that was just polled is fresh. Ordering: written in the poll that has just ended, by
+            // this thread.
             let driven = inner.driven.load(Ordering::Relaxed);
             if !(if driven { inner.had_to_end() } else { inner.has_to_end() }) {
                 continue;
@@ -244,6 +336,7 @@ impl NodeRef {
                 wait = true;
             } else if missed < MAX_MISSED_POLLS {
                 if inner.due.load(Ordering::Relaxed) {
+                    // Due before this poll, and not polled in it (L16.2): passed over once more.
                     inner.missed.store(missed + 1, Ordering::Relaxed);
                     again |= missed + 1 < MAX_MISSED_POLLS;
                 } else {
@@ -252,62 +345,49 @@ impl NodeRef {
                 }
             }
         }
+        // L16: not by waking the inner scope, which would be a probe (L16.3), but by polling this one again.
         if again {
-            without_counting(|| wake::wake(self));
+            without_counting(|| self.wake_driver());
         }
         wait || again
     }
 
-    /// Records a panic of the body, a child or adopted work (L32).
-    pub(crate) fn panicked(&self, payload: Payload) {
-        let mut state = self.lock();
-        let first = &mut state.cold_mut().panic;
-        let later = if first.is_none() {
-            *first = Some(payload);
-            None
-        } else {
-            // The process's panic hook has reported it; the first payload is the one that resumes.
-            Some(payload)
-        };
-        drop(state);
-        drop_payload(later);
-        self.request(Reason::new(ReasonKind::Panicked), None);
-    }
-
-    /// The body is over, its value settled. Inner scopes that are still listed were leaked (L28).
-    pub(crate) fn end_body(&self) {
-        let mut state = self.lock();
-        if state.life > Life::Draining {
-            // Shut down while its body was being polled (L30), or finished as a leaked scope meanwhile (L28).
-            return;
-        }
-        state.life = Life::Draining;
-        // Awaited from here on, whoever has found or finds them lost: perhaps another thread, at this moment.
-        let leaked = if state.children.count(Role::Inner) > 0 { state.children.orphan_inner() } else { Vec::new() };
-        drop(state);
-        for node in leaked {
-            node.lock().role = Role::Orphan;
-            abandon::leaked(&node);
-        }
-    }
-
-    /// From the end of the body to Closed: waits for children and orphans, then runs the finalizers.
+    /// Brings the scope from the end of its body to Closed: waits for children and orphans, then runs the finalizers
+    /// (L2, L22). Ready once; then the caller records the outcome, and unlinks the scope (`leave`).
     ///
     /// Most scopes never had any of these, and go all the way under one lock.
     #[inline]
-    pub(crate) fn drain(&self, driver: Driver, cx: &mut Context<'_>) -> Poll<Closed> {
+    pub(crate) fn drain(&self, driver: Driver, cx: &mut Context<'_>) -> Poll<ClosedNode> {
         self.touch();
         let state = self.lock();
-        // I18: the clock may say more than the flags.
+        // I18: the clock may say more than the flags, where both this scope was cancelled and a deadline or hard time
+        // counts for it: see the end of `drain_slowly`.
         let exact = !self.flagged(CANCELLED) || !self.flagged(TIMED);
-        if state.had_nothing() && exact && !self.flagged(ABANDONED) {
+        if state.is_trivial() && exact && !self.flagged(ABANDONED) {
             return Poll::Ready(self.close_in(state));
         }
         self.drain_slowly(driver, cx, state)
     }
 
+    /// Does the rest of `drain`. Each turn of the loop looks at the state under a new lock, does the first thing that is
+    /// to be done, and begins again; so whatever came between two locks is seen. It ends when nothing is to be done
+    /// (Ready), or when the driver has registered and then found nothing (Pending).
+    ///
+    /// `registered` and `dismissed` see to it that this happens once in a poll, and `exact` that the clock is looked
+    /// at once.
+    ///
+    /// ```text
+    ///   replaced? ──▶ wake both, Pending          finalizer taken out by the future? ──▶ register, Pending
+    ///   Closed?   ──▶ Ready                       host gone?       ──▶ register, Pending
+    ///   inner scopes left? ──▶ end_body, again    one is running?  ──▶ poll it; Pending, or again
+    ///   children or orphans? ──▶ dismiss the      one is waiting?  ──▶ start it, again
+    ///       daemons, or register, Pending         the clock is to be asked? ──▶ fire_due, again
+    ///   ──▶ Finalizing                            ──▶ Closed, Ready
+    /// ```
+    ///
+    /// Model: `races/scopes.rs`, `a_spawn_races_with_the_drain`.
     #[inline(never)]
-    fn drain_slowly(&self, driver: Driver, cx: &mut Context<'_>, first: MutexGuard<'_, State>) -> Poll<Closed> {
+    fn drain_slowly(&self, driver: Driver, cx: &mut Context<'_>, first: MutexGuard<'_, State>) -> Poll<ClosedNode> {
         let mut locked = Some(first);
         let mut exact = false;
         let mut dismissed = false;
@@ -316,57 +396,64 @@ impl NodeRef {
             let mut state = locked.take().unwrap_or_else(|| self.lock());
             if driver.is_replaced(self) {
                 drop(state);
-                // Both: the reaper may wait for what this poll has put back.
-                wake::wake(self);
+                // Both: the reaper may wait for what this poll has put back, and the future has to find out that it
+                // was replaced (L28).
+                self.wake_driver();
                 cx.waker().wake_by_ref();
                 return Poll::Pending;
             }
             if state.life == Life::Closed {
-                // Shut down under us.
+                // Shut down by another thread while this one was polling (L30).
                 return Poll::Ready(self.close_in(state));
             }
+            // Also at the end of draining: code that runs in the scope without being its body, such as a nursery's error
+            // handler, may have opened something that nobody would wait for.
+            let ends = state.life == Life::Open || state.life == Life::Draining && state.children.awaited() == 0;
+            if ends && state.children.count(Role::Inner) > 0 {
+                drop(state);
+                // For those who are woken through this scope, which may have ended in its first poll, and so have left
+                // no waker yet.
+                self.register(driver, cx.waker());
+                self.end_body();
+                continue;
+            }
             if state.life == Life::Open {
-                if state.children.count(Role::Inner) > 0 {
-                    drop(state);
-                    // For those who are woken through this scope, which may have ended in its first poll.
-                    self.register(driver, cx.waker());
-                    self.end_body();
-                    continue;
-                }
                 state.life = Life::Draining;
             }
             if state.life == Life::Draining {
-                let links = &state.children;
-                if links.awaited() > 0 {
-                    if !dismissed && links.only_daemons() {
-                        dismissed = true;
-                        let daemons: Vec<NodeRef> = links.of(Role::Daemon).cloned().collect();
-                        drop(state);
-                        for daemon in daemons {
-                            daemon.request(Reason::new(ReasonKind::OnlyDaemonsLeft), None);
-                        }
-                        continue;
-                    }
+                // L2: children and orphans first.
+                if !dismissed && state.children.only_daemons() {
+                    dismissed = true;
+                    // L24. Once in a poll: daemons that were asked stay listed until they have ended.
+                    let daemons: Vec<NodeRef> = state.children.of(Role::Daemon).cloned().collect();
                     drop(state);
-                    // Looked at again, once, after the driver is known: a child that ends in between wakes it.
-                    if registered || !self.register(driver, cx.waker()) {
-                        return Poll::Pending;
+                    for daemon in daemons {
+                        daemon.request(Reason::new(ReasonKind::OnlyDaemonsLeft), None);
                     }
-                    registered = true;
                     continue;
                 }
-                state.life = Life::Finalizing;
+                if state.children.awaited() == 0 {
+                    state.life = Life::Finalizing;
+                }
             }
-            if state.finalizers() > 0 {
-                if state.cold_mut().polls_finalizer {
-                    // By the future, which was lost meanwhile.
-                    drop(state);
-                    if registered || !self.register(driver, cx.waker()) {
-                        return Poll::Pending;
-                    }
-                    registered = true;
-                    continue;
+            let finalizers = state.finalizers() > 0;
+            // Waits for one of these:
+            // * children and orphans
+            // * a finalizer that is being polled by the future, which was lost meanwhile: that puts it back, and wakes
+            //   this driver (I3, I12)
+            // * the shut-down of a tree in which no finalizer runs any more: that counts those that are left (L30)
+            let shuts_down = || self.tree().is_some_and(|tree| tree.is_shut_down());
+            if state.life == Life::Draining || finalizers && (state.cold_mut().polls_finalizer || shuts_down()) {
+                drop(state);
+                // Looked at again, once, after the driver is known: a child that ends in between wakes it.
+                if registered || !self.register(driver, cx.waker()) {
+                    return Poll::Pending;
                 }
+                registered = true;
+                continue;
+            }
+            if finalizers {
+                // The one that has started, before the next one starts (L22).
                 if let Some(running) = state.cold_mut().running.take() {
                     state.cold_mut().polls_finalizer = true;
                     drop(state);
@@ -375,17 +462,15 @@ impl NodeRef {
                     }
                     return Poll::Pending;
                 }
-                if self.tree().is_some_and(|tree| tree.is_shut_down()) {
-                    // L30: no finalizer runs any more; whoever shuts the tree down counts those that are left.
-                    return Poll::Pending;
-                }
+                // The newest first. Its budget begins with its first poll, in the next turn of the loop.
                 let cold = state.cold_mut();
-                cold.running = cold.finalizers.pop().map(Finalizer::start);
+                cold.running = cold.finalizers.pop();
                 continue;
             }
             if !exact && self.flagged(CANCELLED) && self.flagged(TIMED) {
                 drop(state);
-                // I18: a cancelled form is not returned into code whose deadline has passed by the clock.
+                // I18: a cancelled form is not returned into code whose deadline has passed by the clock. So what is
+                // due is fired before the scope is closed, and `close_in` finds it inherited.
                 exact = true;
                 if let Some(tree) = self.tree() {
                     tree.fire_due();
@@ -396,7 +481,11 @@ impl NodeRef {
         }
     }
 
-    /// Polls the finalizer that was taken out for that. Says whether there is more to do at once.
+    /// Polls the finalizer that was taken out for that, as `polls_finalizer` says, and puts it back. Returns whether
+    /// there is more to do at once.
+    ///
+    /// No lock is held during the poll. If the scope was shut down meanwhile, the finalizer is dropped here and
+    /// counted as cut off there (L30).
     fn poll_finalizer(&self, driver: Driver, mut running: Owned, cx: &mut Context<'_>) -> bool {
         self.register(driver, cx.waker());
         let result = self.poll_in(cx, |cx| match running.as_mut().poll(cx) {

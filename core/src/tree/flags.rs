@@ -1,59 +1,118 @@
-//! The bits of a node that can be read without its lock. They are set, and never cleared (Invariant 4).
+//! The bits of a node that can be read without its lock. They are set, and never cleared (Invariant 4), so a bit that
+//! was read as set stays true.
+//!
+//! A bit that was read as *not* set may be out of date at once. Code that acts on that either holds the node's lock
+//! (a request sets `CANCELLED` and `PARENT_CANCELLED` under it, and a shut-down `SHUT_DOWN`), or has left its waker
+//! before it looked, so that whoever sets the bit afterwards wakes it.
+//!
+//! ```text
+//!    how code stops:       CANCELLED (+ RUNNABLE) ──▶ PROPAGATED, POLL_SPENT ──▶ DELIVERED (+ GOES_WHOLE)
+//!                          request.rs, attach.rs      wake.rs     drive.rs       drive.rs, abandon.rs
+//!    its driver is gone:   ABANDONED ──▶ a reaper drives it;   ABANDONED + SHUT_DOWN ──▶ closed with its host
+//! ```
+//!
+//! `POLL_SPENT` is set only for code that was polled after the request, and may be set before `PROPAGATED`: by a poll
+//! that ends while others of the request are still to be marked.
 
-/// The code directly inside has to stop.
+/// The code directly inside is cancelled (L9): it has to stop, and is given nothing more (L14).
+///
+/// Set by `NodeRef::mark` and `propagate` under the node's lock, after `cancelled_by` was stored; at its entry for a
+/// scope that is opened in cancelled code (`attach.rs`). Never set for a request that a shield holds off. The code
+/// may not be dropped before `PROPAGATED` is set, too.
 pub(crate) const CANCELLED: u32 = 1 << 0;
 
-/// The parent's code has to stop (whatever this scope's shield).
+/// The parent's code is cancelled, whatever this scope's own shield. So this scope may be what delays the delivery of
+/// its parent (L15): it hands out a waker of its own, and a wake-up of it goes on to the parent (L16.1).
+///
+/// Set by `propagate` under the node's lock, and at the entry into a cancelled parent.
 pub(crate) const PARENT_CANCELLED: u32 = 1 << 1;
 
-/// A deadline or a hard time is set somewhere up the chain: the clock may know more than `CANCELLED`.
+/// A deadline or a hard time is set on this scope or further out, and no full shield stands between: the clock may
+/// know more than `CANCELLED`, so code that has to know exactly calls `Tree::fire_due` first. It stays set when the
+/// deadline is removed, which costs looks at the clock, no more.
+///
+/// Set by `arm_deadline` on the scope and by `flag_timed_below` on those inside, by `propagate` where only a graceful
+/// shield holds a request off, and at the entry.
 pub(crate) const TIMED: u32 = 1 << 2;
 
-/// The driver is gone; a future of the scope that is polled now was forgotten, or has escaped.
+/// The driver is gone: the future was dropped, forgotten or has escaped (L26, L28), or the host was dropped. A reaper
+/// drives what is left. A future of the scope that is polled all the same panics, unless `SHUT_DOWN` is set.
+///
+/// Set by `abandon`, by whoever comes first: that one finishes the scope. Set with `SHUT_DOWN` by `shut_down`.
 pub(crate) const ABANDONED: u32 = 1 << 3;
 
-/// The operations that the body waits for were noted when it was last polled.
+/// `waits_for` may hold operations: the next poll of the body clears the list. Set when the first operation is noted,
+/// only in trees with `NOTED`.
 pub(crate) const WATCHED: u32 = 1 << 4;
 
-/// An observer was told that this task has ended.
+/// The observer was told that this task has ended. Whoever sets it tells: the last poll and the shut-down may come at
+/// the same time.
 pub(crate) const TOLD_END: u32 = 1 << 5;
 
-/// Closed because its host, or the runtime, is gone (L30); set under the lock, as it is closed.
+/// Closed because its host, or the runtime, is gone (L30). Set by `shut_down_node` under the node's lock, together
+/// with Closed: a scope that has ended by itself never has it. Its future is Pending for ever instead of panicking.
 pub(crate) const SHUT_DOWN: u32 = 1 << 6;
 
-/// An observer follows the scopes of the tree.
+/// An observer follows the scopes of the tree. Set on the root before its first poll, and passed on to each scope at
+/// its entry: it does not change in a tree that runs. Such scopes are never inline, so that each is seen.
 pub(crate) const FOLLOWED: u32 = 1 << 7;
 
-/// An observer was told that this scope has ended.
+/// The observer was told that this scope has ended. As `TOLD_END`.
 pub(crate) const TOLD_SCOPE_END: u32 = 1 << 8;
 
-/// A local nursery, or a child of one: no job of the runtime drives it, until it is lost.
+/// A local nursery, or a child of one (L41): the nursery's future drives them all, no job of the runtime, until they
+/// are abandoned. Set when the node is made.
 pub(crate) const LOCAL: u32 = 1 << 9;
 
-/// The operations that code in the tree waits for are to be noted.
+/// The operations that code in the tree waits for are to be noted, for dumps. Set by `Root::watch` on the root before
+/// its first poll, and passed on at each entry.
 pub(crate) const NOTED: u32 = 1 << 10;
 
-/// The code was runnable when it became cancelled: it gets one more poll (L12).
+/// The code was runnable at the instant at which it became cancelled: it gets one more poll (L12).
+///
+/// Set by the request that has set `CANCELLED`, right after it, or never: the verdict is taken once, and before any
+/// `PROPAGATED` of that request. Code that is cancelled without it is blocked.
 pub(crate) const RUNNABLE: u32 = 1 << 11;
 
-/// That poll is over.
+/// The one poll of L12 is over. Set by `drive::conclude` after a Pending poll that ends in a scope with `CANCELLED`,
+/// whether or not `PROPAGATED` is set by then; `RUNNABLE` means nothing from then on.
 pub(crate) const POLL_SPENT: u32 = 1 << 12;
 
-/// Its body is being dropped, or was, because the scope is cancelled (L15).
+/// The body is being dropped, or was, because the scope is cancelled (L15). A scope inside that is dropped meanwhile
+/// knows by this that it goes with its parent and was not lost to foreign code. Set by `drive::deliver`, and on inner
+/// scopes that go with their parent by `abandon`.
 pub(crate) const DELIVERED: u32 = 1 << 13;
 
-/// A scope was opened inside, at some time. A scope without this bit need not be locked to look for inner ones.
+/// A scope was opened inside, at some time; it may have ended. A scope without this bit need not be locked to look
+/// for inner ones. Set under the node's lock, before the first inner scope is listed.
 pub(crate) const NESTED: u32 = 1 << 14;
 
-/// A child was cancelled from outside (L33).
+/// Of a nursery: a child that is no daemon was cancelled from further out, so the nursery has no value (L33). Set by
+/// `child_ended` before the child leaves, so it is there when the nursery closes.
 pub(crate) const CUT: u32 = 1 << 15;
 
-/// Its body goes with all that is inside it: nothing there has to end (L15).
+/// A nursery has recorded an error (L31). Then it still has to end when the scope around it is cancelled, so that the
+/// error is returned and not dropped with it (L15). Set by `NurseryErrors::record_with_text` after the error is stored.
+pub(crate) const FAILED: u32 = 1 << 16;
+
+/// The body goes with all that is inside it, because nothing there still has to end (L15). Looked at once, when the
+/// body is delivered: the scopes inside, each of which is asked as it is dropped, need not look again, which would be
+/// quadratic in their depth. Set with `DELIVERED`.
 pub(crate) const GOES_WHOLE: u32 = 1 << 17;
 
-/// All scopes that the request reaches are marked: from now on this one's code may be dropped (L11). What that closes or gives up finds
-/// every other scope of the request `CANCELLED`, also on other threads.
+/// All scopes that the request reaches are marked: from now on this one's code may be dropped (L11). What that closes
+/// or gives up finds every other scope of the request `CANCELLED`, also on other threads.
+///
+/// Set by `DriverWakes::wake`, after `CANCELLED` on all of them and before any of them is woken, and by the same call
+/// for scopes that were opened meanwhile (`LATE`); at the entry into a scope that has it. Never without `CANCELLED`.
 pub(crate) const PROPAGATED: u32 = 1 << 18;
 
-/// A nursery has recorded an error (L31).
-pub(crate) const FAILED: u32 = 1 << 16;
+/// Opened in cancelled code, the request of which had still others to mark: whoever made that request sets `PROPAGATED`,
+/// and wakes the driver. Set at the entry, with `CANCELLED`.
+pub(crate) const LATE: u32 = 1 << 19;
+
+/// A scope that may be `LATE` was opened inside. Set under the node's lock, before `PROPAGATED` is there.
+pub(crate) const HAS_LATE: u32 = 1 << 20;
+
+/// The flags of a tree, which every scope of it has, and passes on. Set before the tree runs.
+pub(crate) const KEPT: u32 = FOLLOWED | NOTED;

@@ -1,48 +1,72 @@
-//! An *inline* scope (a timeout, a shield) has no node while its first poll lasts: all there is of it is the parts it would be made of. It
-//! becomes a node when something inside needs one, or when that poll ends Pending; most never do.
+//! An *inline* scope (a timeout, a shield) has no node while its first poll lasts: all there is of it is the parts it
+//! would be made of. It becomes a node when something inside needs one, or when that poll ends Pending; most never
+//! do.
+//!
+//! ```text
+//!    new ──▶ start: its deadline is an instant ──▶ first poll ─┬─ Ready ──▶ gone: no node, no timer
+//!                                                              ├─ Pending ─────────────────────┐
+//!                                                              └─ code inside needs a node ────┴▶ promote
+//! ```
+//!
+//! Part of a `ScopeFuture`, or of a bracket that releases, and lent to a frame of `frames.rs` during the first poll.
+//! So it is used by the thread that polls, and nobody else knows it: no request can be made on it but by its own
+//! deadline, which the code inside finds out by the clock (`is_cancelled_slowly`).
+//!
+//! What it saves: `fail_after(limit, recv)` with a message waiting there costs no node, no timer and no lock of the tree.
+//! What has to be true for that: whatever could be seen of a node has to be seen of an inline scope, too, or a node
+//! has to be made for it. So each question of `current.rs` either looks at the parts (deadline, shield) or promotes.
 
 use std::fmt;
 use std::panic::Location;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Tree;
 use super::cancel_state::ShieldLevel;
-use super::children::Role;
-use super::current;
-use super::node::{Kind, NodeRef};
+use super::no_context::no_context_for;
+use super::node::Kind;
+use super::shared::Tree;
 use crate::Instant;
 use crate::reason::Origin;
-use crate::sys::atomic::Ordering;
 
 /// How long a scope may last.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Limit {
+    /// Until this instant; `NEVER` for ever.
     At(Instant),
-    /// From its entry.
+    /// So long, counted from its entry; `Duration::MAX` for ever.
     In(Duration),
 }
 
 impl Limit {
+    /// No limit.
     pub(crate) const NONE: Limit = Limit::At(Instant::NEVER);
 }
 
-/// The parts of a scope without a node.
+/// The parts of a scope without a node. `Copy`, so that a frame can lend it as a `Cell`.
 #[derive(Clone, Copy)]
 pub(crate) struct InlineScope {
-    kind: Kind,
-    shield: ShieldLevel,
-    /// The scope has not begun: its deadline is counted from zero.
+    /// The kind that the node will have.
+    pub(super) kind: Kind,
+    /// The shield that the node will have. `Graceful` never stays inline, as its hold is not decided by flags alone.
+    pub(super) shield: ShieldLevel,
+    /// The scope has not begun: its deadline is the limit, counted from instant zero. `start` makes an instant of it,
+    /// once.
     to_begin: bool,
-    /// The deadline was seen to be over.
-    over: bool,
-    deadline: Instant,
-    location: &'static Location<'static>,
+    /// The deadline was seen to be over, and is from then on: a promotion requests at once then. It may be over without this being set:
+    /// then the timer says so.
+    pub(super) over: bool,
+    /// When the scope is to be cancelled, once it has begun; `NEVER` if it has no limit.
+    pub(super) deadline: Instant,
+    /// Where it was made: for its name, and for the reason of its deadline.
+    pub(super) location: &'static Location<'static>,
 }
 
 impl InlineScope {
+    /// Returns the parts of a scope that has not begun. A scope without a limit needs no clock, so it has begun in
+    /// that respect.
     #[inline]
     pub(crate) fn new(kind: Kind, shield: ShieldLevel, limit: Limit, location: &'static Location<'static>) -> Self {
+        // A deadline of `NEVER`, and not none, so that all comparisons are right without asking whether there is one.
         let (to_begin, deadline) = match limit {
             Limit::At(Instant::NEVER) | Limit::In(Duration::MAX) => (false, Instant::NEVER),
             Limit::At(at) => (false, at),
@@ -51,12 +75,8 @@ impl InlineScope {
         InlineScope { kind, shield, to_begin, over: false, deadline, location }
     }
 
-    #[inline]
-    pub(super) fn shield(&self) -> ShieldLevel {
-        self.shield
-    }
-
-    /// The scope begins: from here on its deadline is an instant of the tree's clock.
+    /// Begins the scope, if it has not begun: from here on its deadline is an instant of the tree's clock. Panics
+    /// outside of any tree, where there is no clock.
     #[inline]
     pub(super) fn start(&mut self, tree: Option<&Arc<Tree>>) {
         if !self.to_begin {
@@ -65,48 +85,25 @@ impl InlineScope {
         let Some(tree) = tree else { self.no_context() };
         let limit = self.deadline.as_nanos();
         self.to_begin = false;
+        // No time at all is over at once: a promotion need not wait for the timer to say so.
         self.over = limit == 0;
         self.deadline = Instant::from_nanos(tree.now().as_nanos().saturating_add(limit));
     }
 
-    /// Once it has begun: its deadline has passed by this clock.
+    /// Returns whether the deadline has passed by this clock. Only once it has begun.
     pub(super) fn is_over(&self, now: Instant) -> bool {
         self.over || self.deadline <= now
     }
 
-    /// It was seen that it is.
-    pub(super) fn end(&mut self) {
-        self.over = true;
-    }
-
-    /// Once it has begun.
-    #[inline]
-    pub(super) fn deadline(&self) -> Instant {
-        self.deadline
-    }
-
-    pub(super) fn location(&self) -> &'static Location<'static> {
-        self.location
-    }
-
+    /// Returns the name that the node will have: an inline scope has none of its own.
     pub(super) fn origin(&self) -> Origin {
         Origin::new(self.kind.name(), self.location)
     }
 
-    /// Makes the node and hangs it below `parent`, which stands around this code.
-    pub(super) fn promote(self, parent: &NodeRef, tree: &Arc<Tree>) -> NodeRef {
-        let node = NodeRef::attach_new(parent, Role::Inner, |place| {
-            NodeRef::attached(place, self.kind, self.shield, self.origin(), tree.clone())
-        });
-        node.driven.store(true, Ordering::Relaxed);
-        node.lock().deadline = self.deadline;
-        node.arm_deadline(tree);
-        node
-    }
-
+    /// Panics: the scope was polled outside of any tree.
     #[cold]
-    pub(super) fn no_context(&self) -> ! {
-        current::no_context_for(format_args!("the {self}"))
+    pub(crate) fn no_context(&self) -> ! {
+        no_context_for(format_args!("the {self}"))
     }
 }
 

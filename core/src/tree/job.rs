@@ -1,4 +1,15 @@
 //! The job: what a runtime is given to poll.
+//!
+//! One type for all that the tree has the runtime do, so that an adapter has to know one future: a task, a reaper,
+//! and the sentinel. The runtime polls it on any of its threads, one at a time (R3), and drops it when it is ready or
+//! when the runtime is torn down (R2, R10). The drop of a job that is not ready is the one way in which the tree
+//! learns that its host is gone:
+//!
+//! ```text
+//!    dropped before it is ready:  Task ────▶ abandoned, as by foreign code (L26, L30.4)
+//!                                 Reaper ──▶ nobody is left to finish the scope: shut_down of that subtree (L37)
+//!                                 Sentinel ▶ the whole tree is shut down (L30.3)
+//! ```
 
 use std::fmt;
 use std::future::Future;
@@ -7,42 +18,53 @@ use std::pin::Pin;
 use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 
-use super::Tree;
 use super::abandon;
 use super::node::{Life, NodeRef};
+use super::reaper;
+use super::shared::Tree;
 use crate::reason::Origin;
 use crate::runtime::budget::with_budget;
 
-/// Something to be polled: a task of a nursery, or a reaper that finishes a scope whose future was lost; given to [`Runtime::spawn`](crate::runtime::Runtime::spawn).
+/// Something to be polled: a task of a nursery, or a reaper that finishes a scope whose future was lost; given to
+/// [`Runtime::spawn`](crate::runtime::Runtime::spawn).
 ///
-/// It never panics. Dropping it before it is ready means that the runtime is being torn down: tasks are then dropped as
-/// by foreign code (law L26), and what a reaper was to finish is cut off (law L37).
+/// It never panics. Dropping it before it is ready means that the runtime is being torn down: tasks are then dropped
+/// as by foreign code (law L26), and what a reaper was to finish is cut off (law L37).
 #[must_use = "a job does nothing unless the runtime polls it"]
 pub struct Job(Work);
 
+/// What a job does.
 enum Work {
+    /// Polls a task's body, which is in the node's block.
     Task(NodeRef),
+    /// Drives an abandoned scope to its end. There is at most one for a scope (I3).
     Reaper(NodeRef),
-    /// Waits for the end of the tree. If it is dropped before that, the runtime is gone (L30).
+    /// Waits for the end of the tree. If it is dropped before that, the runtime is gone (L30). Weak: the runtime may
+    /// keep its jobs longer than the tree lives.
     Sentinel(Weak<Tree>),
+    /// Nothing: the job was ready, and its node was given up then.
     Over,
 }
 
 impl Job {
-    /// A task, whose body lies in its node.
+    /// Makes the job of a task, which was admitted to its nursery.
     pub(crate) fn task(node: NodeRef) -> Self {
         Job(Work::Task(node))
     }
 
-    /// Tells `tree` if the runtime is torn down before it has ended.
+    /// Makes a job that tells `tree` if the runtime is torn down before the tree has ended. For roots that are polled
+    /// by somebody else than their runtime.
     pub(crate) fn sentinel(tree: &Arc<Tree>) -> Self {
         Job(Work::Sentinel(Arc::downgrade(tree)))
     }
 
+    /// Makes the reaper of an abandoned scope. Spawned under no lock: a runtime that is gone drops it at once (R2),
+    /// and that shuts the scope down.
     pub(crate) fn reaper(node: NodeRef) -> Self {
         Job(Work::Reaper(node))
     }
 
+    /// Returns the name and place of the scope that it polls, if there is one.
     fn origin(&self) -> Option<&Origin> {
         match &self.0 {
             Work::Task(node) | Work::Reaper(node) => Some(&node.origin),
@@ -66,13 +88,16 @@ impl Job {
 impl Future for Job {
     type Output = ();
 
+    /// Does one turn of the work, with a new budget of operations (R9). It does not panic (R4): bodies are polled in
+    /// `current::enter`, which catches.
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let poll = with_budget(|| match &mut self.0 {
             Work::Task(node) => node.poll_task(cx),
-            Work::Reaper(node) => abandon::reap(node, cx),
+            Work::Reaper(node) => reaper::reap(node, cx),
             Work::Sentinel(tree) => tree.upgrade().map_or(Poll::Ready(()), |tree| tree.poll_ended(cx)),
             Work::Over => Poll::Ready(()),
         });
+        // The node is given up at once, and not when the runtime drops the job, which may be much later.
         if poll.is_ready() {
             self.0 = Work::Over;
         }
@@ -81,10 +106,14 @@ impl Future for Job {
 }
 
 impl Drop for Job {
+    /// Tells the tree that the runtime has dropped a job that was not ready. Runs on any thread, possibly unwinding;
+    /// it does not panic (L37).
     fn drop(&mut self) {
         match std::mem::replace(&mut self.0, Work::Over) {
             Work::Over => {}
+            // Closed by a shut-down: there is nothing left to lose.
             Work::Task(node) | Work::Reaper(node) if node.life() == Life::Closed => {}
+            // L26, L30.4: the task is lost as by foreign code.
             Work::Task(node) => abandon::driver_dropped(&node, || node.abandon_body()),
             Work::Sentinel(tree) => tree.upgrade().iter().for_each(|tree| tree.host_is_gone()),
             Work::Reaper(node) => {
@@ -92,6 +121,23 @@ impl Drop for Job {
                 abandon::shut_down(&node);
                 node.unlink();
             }
+        }
+    }
+}
+
+impl Tree {
+    /// Shuts the tree down, because the runtime has dropped the sentinel, and takes no more jobs: nothing in the tree
+    /// can end any more (L30). A root that is still polled by somebody is woken, to find that out. Called in the drop
+    /// of that job, on any thread.
+    ///
+    /// Model: `races/scopes.rs`, `a_teardown_races_with_a_root_that_is_polled_elsewhere`.
+    fn host_is_gone(&self) {
+        // A root that was installed is polled by nobody, and never ends.
+        let Some(root) = self.root().filter(|root| !root.polled.is_never()) else { return };
+        if !self.is_shut_down() {
+            // First the flag, then the shut-down, as in the drop of the root.
+            self.begin_shut_down();
+            abandon::shut_down(&root);
         }
     }
 }

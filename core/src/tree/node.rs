@@ -1,57 +1,81 @@
 //! The node: what a scope is on the heap.
 //!
-//! The user's future holds only the body; everything that has to survive the loss of that future is here. No two nodes
-//! are ever locked at once, and nothing but plain data is touched under a node's lock, so there is no lock order
-//! to keep and no user code below a lock (L36).
+//! The user's future holds only the body; everything that has to survive the loss of that future is here. A thread
+//! locks one node at a time, and touches nothing but plain data under that lock, so there is no lock order to keep and
+//! no user code below a lock (L36). The one exception is the move of a `start`, which locks several nodes, from the
+//! parent to the child: see Invariant 1.
+//!
+//! ```text
+//!    NodeRef ──▶ block (see foster-cell) ┌ Node ─┬─ kind, shield, origin      never change
+//!    (count)                             │       ├─ flags, atomics            read by anyone, without a lock
+//!                                        │       └─ Mutex<State> ── Box<Cold> what most scopes never have
+//!                                        ├ part: a nursery's errors, a task's slot for its value
+//!                                        └ body: a task's future; of every other scope the future is elsewhere
+//! ```
+//!
+//! A node is made before it has a place (`unattached`, `nursery`: there are handles to it, or it has to exist before
+//! its first poll), or for a place that its parent has just given it (`attached`, `task`). From then on it has a
+//! parent for ever; `reparent` and the move of a `start` exchange the parent, nothing takes it away.
+//!
+//! A field is an atomic, and not part of [`State`], for one of two reasons: it is read in every poll, where a lock
+//! would be felt; or wakers write it, which may be called under locks of foreign code.
 
 use std::future::Future;
+use std::ops::Deref;
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::pin::Pin;
-use std::sync::{Arc, PoisonError};
+use std::sync::Arc;
 use std::task::Waker;
 use std::time::Duration;
 
-use super::Tree;
-use super::attach::Attachment;
 use super::binding::Binding;
 use super::cancel_state::{CancelState, ShieldLevel};
 use super::children::{Children, Role};
-use super::finalizer::Finalizer;
-use super::flags::{FOLLOWED, LOCAL, NOTED, PARENT_CANCELLED, SHUT_DOWN};
-use super::task::{RunTask, TaskOutcome};
+use super::flags::{ABANDONED, CANCELLED, KEPT, LATE, LOCAL, PARENT_CANCELLED, PROPAGATED, RUNNABLE, SHUT_DOWN, TIMED};
+use super::outcome::TaskOutcome;
+use super::panic::Payload;
+use super::polled::{Polled, WakeCount};
+use super::shared::Tree;
 use super::timers::TimerKey;
-use super::verdict::Polled;
-use super::wake;
 use crate::Instant;
-use crate::raw::{BlockRef, Erase, Head};
+use crate::raw::BlockRef;
 use crate::reason::{Origin, Reason};
 use crate::sys::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
-use crate::sys::{Mutex, MutexGuard, OnceLock};
+use crate::sys::{MutexGuard, OnceLock, PlainMutex};
 
-/// What construct a scope belongs to.
+/// The construct that a scope belongs to: for names in dumps and messages, and where the core treats tasks and roots
+/// apart.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Kind {
+    /// The body of `root`, or the installed root, which has none. Has no parent.
     Root,
+    /// A child of a nursery of either kind; the only kind with an outcome for a handle.
     Task,
+    /// A nursery of either kind: the only kind that can have children and errors.
     Nursery,
+    /// `CancelScope` without a shield, a timeout, the scope of a scoped value, or a `DeferGuard`.
     CancelScope,
-    /// Of a combinator.
-    Branch,
+    /// A full shield, maybe with a handle or a deadline of its own.
     Shield,
+    /// A graceful shield.
     Graceful,
+    /// A blocking job that is awaited (L21): a full shield without a body. The end of the job, which the core owns, is
+    /// run as a finalizer is.
     Thread,
+    /// The scope around the body of a bracket, whose last finalizer is the release (L23).
     Bracket,
+    /// The scope in which one finalizer runs: a full shield with a deadline (L22).
     Finalizer,
 }
 
 impl Kind {
+    /// Returns the name that dumps, observers and panic messages use.
     pub(crate) fn name(self) -> &'static str {
         match self {
             Kind::Root => "root",
             Kind::Task => "task",
             Kind::Nursery => "nursery",
             Kind::CancelScope => "cancel scope",
-            Kind::Branch => "branch",
             Kind::Shield => "shield",
             Kind::Graceful => "graceful shield",
             Kind::Thread => "thread",
@@ -61,62 +85,100 @@ impl Kind {
     }
 }
 
-/// The life cycle of a scope; it only moves forward (L2, L3).
+/// The life cycle of a scope; it only moves forward (L2, L3), and is written under the node's lock.
 ///
 /// ```text
 ///   Open ──1──▶ Draining ──2──▶ Finalizing ──3──▶ Closed
 /// ```
 ///
-/// 1. the body is over: `NodeRef::end_body`, or its driver was dropped: `abandon::driver_dropped`
+/// 1. the body is over: `NodeRef::end_body` or `drain`; or its driver was dropped: `abandon::driver_dropped`
 /// 2. no child and no orphan is left: `NodeRef::drain`
 /// 3. no finalizer is left: `NodeRef::drain`; from any state when the host is gone: `abandon::shut_down`
+///
+/// A scope that never had anything below it goes from Open to Closed in one step. A scope without a body (`owned.rs`)
+/// is Finalizing from its entry. The order of the variants is used: a later state is greater.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Life {
+    /// The body may be polled, and the scope admits whatever is opened inside.
     Open,
+    /// The body is gone. Children and orphans are waited for; a nursery admits further children as long as one is
+    /// left (L4).
     Draining,
+    /// Nothing is left inside but finalizers, which run one at a time (L22). No child is admitted.
     Finalizing,
+    /// Empty, for good: the children table and the list of finalizers are empty (I2), and requests, deadlines and
+    /// `defer` are refused (L3).
     Closed,
 }
 
-/// A shared reference to a scope. The block behind it is also where a task has its body and the slot for its value.
-pub(crate) type NodeRef = BlockRef<Node>;
+/// A shared reference to a scope, of one word; cloning it counts. The block behind it is also where a task has its
+/// body and the slot for its value.
+///
+/// Dropping the last one drops the node with its part and its body, which is user code: so a `NodeRef` that may be
+/// the last is dropped where no lock is held.
+#[derive(Clone)]
+pub(crate) struct NodeRef(pub(super) BlockRef<Node>);
 
-/// What a panic carries.
-pub(crate) type Payload = Box<dyn std::any::Any + Send>;
-
-/// A future that the core owns: a blocking job's end, a running finalizer.
+/// A future that the core owns and not the user: a finalizer, the release of a bracket, the end of a blocking job. It
+/// goes on when the scope's own future is dropped (L27).
 pub(crate) type Owned = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-/// A scope.
+/// A scope. As long as it has no place in a tree it has no tree and no parent, is Open, and is reached by nothing but
+/// its own request.
 pub(crate) struct Node {
+    /// The construct that the scope belongs to. Never changes.
     pub(crate) kind: Kind,
+    /// The requests that the scope keeps out (L9, L20). Never changes: requests are propagated without asking the
+    /// scope.
     pub(crate) shield: ShieldLevel,
     /// Its name, and where it was made.
     pub(crate) origin: Origin,
+    /// The tree, once it is known; before the node gets its place (see `keep_tree`), so whatever is linked has a
+    /// tree.
     tree: TreeLink,
-    /// Called when the scope was closed by a reaper (L29) or with its host (L30): the errors of a nursery have no caller then.
+    /// Called when the scope was closed without a caller: by a reaper, inside the drop of its future (L29), or with
+    /// its host (L30). The errors of a nursery go to the observer then; does nothing for other kinds. A function
+    /// pointer, because only the nursery knows the type of its errors.
     pub(super) on_orphaned: fn(&NodeRef),
+    /// The bits of [`flags`](super::flags). Set by `flag` and `flag_all` alone, never cleared (Invariant 4).
     flags: AtomicU32,
-    /// Since the parent's body was last polled: was this scope driven? (L16)
+    /// Whether this scope was driven since the parent's body was last polled (L16): set by `touch` in each of its own
+    /// polls, cleared by the parent's `begin_poll`, read by the parent's `must_wait`. Meaningful only while the
+    /// parent is cancelled.
     pub(crate) driven: AtomicBool,
-    /// Was it woken since it was last polled?
+    /// Whether the scope was woken since it was last polled. Set by each wake-up that goes through the node, before
+    /// the driver's waker is called; taken back by `touch` when the scope is polled. It has three uses: the parent
+    /// tells by it whether the scope was passed over (L16), `register` whether a wake-up went to a waker that is out of
+    /// date, and the root whether anybody has asked for this poll.
     pub(crate) woken: AtomicBool,
-    /// Was it woken before the current poll of its parent's body began?
+    /// How many wake-ups of the scope have marked it and not yet called its driver's waker, or not returned from that:
+    /// see `wake.rs`. Not counted for tasks and roots, which delay nobody.
+    pub(super) calls: AtomicU32,
+    /// Whether the scope was woken *before* the current poll of its parent's body began (L16.2): `is_due`, as
+    /// `begin_poll` of the parent has read it.
     pub(crate) due: AtomicBool,
-    /// How often in a row it was due and passed over.
+    /// How often in a row the scope was due and passed over; from `MAX_MISSED_POLLS` on it is undriven (L16). Written
+    /// by the parent's `must_wait` alone, so by one thread at a time; back to 0 when the scope is driven.
     pub(crate) missed: AtomicU8,
-    /// How often the wakers were called that user code was given; of tasks, say: see [`verdict`](super::verdict).
-    pub(super) wakes: AtomicU32,
+    /// How often the wakers were called that user code in this scope was given. Counted only where `counts_wakes` says
+    /// so: see [`verdict`](super::verdict). 0 for all others.
+    wakes: WakeCount,
+    /// When the body was last polled, and whether it is being polled now: what the verdict of L12 is taken from.
     pub(super) polled: Polled,
-    /// The number of the request by which the code directly inside became cancelled.
+    /// The number of the request by which the code directly inside became cancelled. 0 if it is not cancelled, or was
+    /// opened in cancelled code: nothing was given to that before (L14). Stored once, before `CANCELLED` is set.
     pub(super) cancelled_by: AtomicU32,
-    /// How a task ended.
+    /// How a task ended, for its handle. Not set as long as it runs, and never for other kinds.
     pub(super) outcome: TaskOutcome,
-    /// How many requests had been made when the task ended.
+    /// How many requests had been made in the tree when the task ended: see `ended_before`. Stored before the
+    /// outcome, and valid with it.
     pub(super) ended_after: AtomicU32,
-    /// When it was last looked at, a scope inside had to end: see [`had_to_end`](NodeRef::had_to_end).
+    /// Whether a scope inside still had to end when it was last looked at: see [`had_to_end`](NodeRef::had_to_end). A
+    /// hint that saves walking down the tree once for each level of it; `true` may be out of date until the scope is
+    /// polled.
     pub(super) waits: AtomicBool,
-    state: Mutex<State>,
+    /// Everything else. Poison is ignored: nothing under it can panic half-way.
+    state: PlainMutex<State>,
 }
 
 // A panic leaves no node half-changed: no user code runs under its lock (L36), and what unwinds through a body is caught and
@@ -124,112 +186,158 @@ pub(crate) struct Node {
 impl UnwindSafe for Node {}
 impl RefUnwindSafe for Node {}
 
-/// A request that stands (L6).
+/// A scope's place below its parent, with what reaches it there; made under the parent's lock (Invariant 2), and used
+/// at once, or right after the lock is released.
+pub(crate) struct Attachment {
+    /// The parent: a scope that is not Closed, but for `nowhere`.
+    pub(super) parent: NodeRef,
+    /// The role that the scope is to have there.
+    pub(super) role: Role,
+    /// The key under which it is listed there; `u32::MAX` if it is not.
+    pub(super) slot: u32,
+    /// All requests that reach the parent's code, those on the parent itself included. The scope's own shield is still
+    /// to be applied: see [`behind`](Attachment::behind).
+    pub(super) requests: CancelState,
+    /// The flags that follow from those of the parent: `PARENT_CANCELLED`, `PROPAGATED`, `TIMED` and
+    /// [`KEPT`](super::flags::KEPT).
+    pub(super) flags: u32,
+}
+
+/// A request that stands (L6): the reason and the times never change, but that `hard` may come forward.
 pub(crate) struct Request {
+    /// Why; that of the first request, whatever comes later.
     pub(crate) reason: Reason,
+    /// When it was made. Of a request that came before the scope's entry it is 0 until `entered` makes it the time of
+    /// the entry.
     pub(crate) soft: Instant,
+    /// When graceful shields stop holding it off: `soft` plus the grace.
     pub(crate) hard: Instant,
 }
 
-/// The tree of a scope.
+/// The tree of a scope. Two variants, because most nodes are made when their tree is known, and to make a cell that is
+/// set takes a hundred instructions.
 enum TreeLink {
-    /// Of one that is made for its place.
+    /// Of a scope that is made for its place, or of a root.
     Known(Arc<Tree>),
-    /// Of one that was made before it had a place: set when it gets that.
+    /// Of one that was made before it had a place, because there are handles to it: set by `keep_tree` just before it
+    /// is attached.
     Late(OnceLock<Arc<Tree>>),
 }
 
 /// What a node's lock protects.
 ///
-/// There may be millions of these, so what most scopes never have is kept apart.
+/// There may be millions of these, so what most scopes never have is kept apart, in [`Cold`].
 pub(crate) struct State {
+    /// How far the scope has come. Moved by its driver, by `abandon` and by `shut_down`, under this lock.
     pub(crate) life: Life,
+    /// The scope's role in its parent. The parent's children table has it, too, and that entry is the one that counts
+    /// for the parent. The two are changed one after the other, under one lock at a time (but for the move of a
+    /// `start`). Read here where only this scope's lock is held.
     pub(crate) role: Role,
-    /// The scope above; none above a root, and before the entry.
+    /// The scope above: the parent of L1, later maybe that of L25, or the target of a `start`. None for a root, and
+    /// before the entry; set once, it is exchanged but never taken away, also not when the scope has left the
+    /// parent's table.
     pub(crate) parent: Option<NodeRef>,
-    /// The place among the parent's links.
+    /// The key in the parent's children table. It is used again when the scope has left; so the table compares the
+    /// node, too. `u32::MAX` below a parent that was closed with its host, where the scope was never listed.
     pub(crate) slot: u32,
-    /// Requests from above that reach this scope.
+    /// Requests from further out that reach this scope, as far as its own shield lets them. Written by `propagate`,
+    /// `inherit` and, for the move of a `start`, anew.
     pub(crate) inherited: CancelState,
+    /// The scope's own deadline; `NEVER` if there is none. It stays when it has passed, for dumps and for the reason.
     pub(crate) deadline: Instant,
-    pub(crate) deadline_timer: Option<TimerKey>,
-    pub(crate) children: Children,
-    /// Wakes whoever drives the scope.
+    /// The entry of the scope among the timers: for that deadline; once there is a request, for the hard time of that.
+    /// None before the entry into a tree, and when nothing is to come.
+    pub(crate) timer: Option<TimerKey>,
+    /// The scopes directly below.
+    pub(crate) children: Children<NodeRef>,
+    /// Wakes whoever drives the scope. Left by `register` at the end of a Pending poll; taken (not cloned) by each
+    /// wake-up, so that it is called once for each poll. None: nobody has polled the scope yet, or it was woken
+    /// since, or the scope is Closed.
     pub(crate) waker: Option<Waker>,
-    /// Wakes whoever awaits the end of a task.
+    /// Wakes whoever awaits the end of a task through its handle. None if nobody does, and once the task has ended.
     pub(super) joiner: Option<Waker>,
+    /// The rest. None as long as the scope has had nothing of it; never freed before the node.
     cold: Option<Box<Cold>>,
 }
 
-/// What most scopes never have.
+/// The fields that most scopes never use: of a request, of finalizers, of a panic. Protected by the lock of the
+/// [`State`] that it belongs to.
 #[derive(Default)]
 pub(crate) struct Cold {
+    /// The scope's own request. Set once, never taken back (L6).
     pub(crate) request: Option<Request>,
-    pub(crate) hard_timer: Option<TimerKey>,
-    /// Before the entry: how long the scope may last from there.
+    /// Before the entry: how long the scope may last from there. `entered` makes it the deadline.
     pub(crate) relative: Option<Duration>,
+    /// The grace of requests that name none of their own, and of the deadline. 0 unless the user has set it, before
+    /// the entry.
     pub(crate) grace: Duration,
-    pub(crate) finalizers: Vec<Finalizer>,
+    /// Finalizers that have not started. The last one runs first (L22); the release of a bracket goes to the front.
+    pub(crate) finalizers: Vec<Owned>,
+    /// The finalizer that has started, or the end of a blocking job. None as well while it is being polled: then
+    /// `polls_finalizer` is set.
     pub(crate) running: Option<Owned>,
-    /// The running finalizer was taken out to be polled.
+    /// The running finalizer was taken out of `running` by a driver that is polling it. A driver that takes over
+    /// meanwhile waits until it is put back (I3).
     pub(crate) polls_finalizer: bool,
-    /// The body of a scope that the core owns.
-    pub(crate) owned: Option<Owned>,
-    /// That body was taken out to be polled.
-    pub(crate) polls_owned: bool,
+    /// The first panic that was recorded (L32): of the body, of a child, of an orphan. It resumes when the scope is
+    /// Closed; taken by `close_more`.
     pub(crate) panic: Option<Payload>,
-    /// Of a nursery of a `start`: the nursery that is kept open for its child, until that is ready or this one is closed (L4).
+    /// Of a nursery of a `start`: the nursery that is kept open for its child, until that is ready or this one is
+    /// closed (L4). Whoever takes it calls `start_answered` on it, with no lock held.
     pub(crate) start_into: Option<NodeRef>,
-    /// The scoped value that this scope is there for.
+    /// The scoped value that this scope is there for. Set before the entry, dropped when the scope closes.
     pub(crate) binding: Option<Binding>,
-    /// The operations that the body waited for when it was last polled; noted only in trees that are watched.
+    /// The operations that the body waited for when it was last polled; noted only in trees that are watched
+    /// (`NOTED`).
     pub(crate) waits_for: Vec<&'static str>,
 }
 
 impl State {
-    /// What most scopes never have; made now if it was not there.
+    /// Returns the cold part; makes it if it was not there. Not for mere questions: a scope that has one is closed on the
+    /// slower path.
     pub(crate) fn cold_mut(&mut self) -> &mut Cold {
         self.cold.get_or_insert_default()
     }
 
-    /// What most scopes never have, if this one has it.
+    /// Returns the cold part, if there is one.
     pub(crate) fn cold(&mut self) -> Option<&mut Cold> {
         self.cold.as_deref_mut()
     }
 
+    /// Returns whether there is a cold part: if not, there is no request, no finalizer and no panic.
     #[inline]
     pub(crate) fn has_cold(&self) -> bool {
         self.cold.is_some()
     }
 
-    /// The request that stands.
+    /// Returns the scope's own request, if there is one.
     pub(crate) fn request(&self) -> Option<&Request> {
         self.cold.as_ref()?.request.as_ref()
     }
 
+    /// Returns the grace of requests that name none.
     pub(crate) fn grace(&self) -> Duration {
         self.cold.as_ref().map_or(Duration::ZERO, |cold| cold.grace)
     }
 
-    /// Whether finalizers wait or run.
+    /// Returns how many finalizers wait or run, one that was taken out to be polled included.
     pub(crate) fn finalizers(&self) -> usize {
         let runs = |cold: &Cold| cold.running.is_some() || cold.polls_finalizer;
         self.cold.as_ref().map_or(0, |cold| cold.finalizers.len() + usize::from(runs(cold)))
     }
 
+    /// Returns whether a panic was recorded: then the scope still has to end (L15).
     pub(crate) fn has_panicked(&self) -> bool {
         self.cold.as_ref().is_some_and(|cold| cold.panic.is_some())
     }
 
+    /// Returns the operations that the body waits for, for dumps.
     pub(crate) fn waits_for(&self) -> &[&'static str] {
         self.cold.as_ref().map_or(&[], |cold| &cold.waits_for)
     }
 
-    pub(crate) fn has_owned(&self) -> bool {
-        self.cold.as_ref().is_some_and(|cold| cold.owned.is_some() || cold.polls_owned)
-    }
-
-    /// Everything that reaches the code directly inside, and the lower neighbours.
+    /// Returns everything that reaches the code directly inside and, before their own shields, the scopes below.
     #[inline]
     pub(crate) fn cancel_state(&self) -> CancelState {
         match self.request() {
@@ -238,13 +346,17 @@ impl State {
         }
     }
 
-    /// Its body was polled alone: nothing was ever below it, and nothing has to be run at its end.
+    /// Returns whether the body was polled alone: nothing was ever below it, and nothing has to be run at its end.
+    /// Then `drain` closes it at once. (`inherited` is not asked: it is what `close_in` looks at.)
     #[inline]
-    pub(crate) fn had_nothing(&self) -> bool {
+    pub(crate) fn is_trivial(&self) -> bool {
         self.life == Life::Open && self.children.is_unused() && !self.has_cold()
     }
 
-    /// L4.
+    /// Returns whether a nursery takes a child now (L4). Under the same lock the child has to be linked, or a drain
+    /// comes between that finds nothing left.
+    ///
+    /// Model: `races/scopes.rs`, `a_spawn_races_with_the_drain`.
     #[inline]
     pub(crate) fn admits(&self) -> bool {
         match self.life {
@@ -256,19 +368,21 @@ impl State {
 }
 
 impl NodeRef {
-    /// A scope that has no parent yet.
+    /// Makes a scope that has no parent yet: a root, or one that there are handles to before it is entered.
+    /// `enter_tree` has to follow for all but roots.
     pub(crate) fn unattached(kind: Kind, shield: ShieldLevel, origin: Origin, tree: Option<Arc<Tree>>) -> Self {
-        BlockRef::with_part(Node::new(kind, shield, origin, tree, None, |_| {}), ())
+        NodeRef(BlockRef::with_part(Node::new(kind, shield, origin, tree, None, |_| {}), ()))
     }
 
-    /// As [`unattached`](NodeRef::unattached), for a nursery, with its errors.
+    /// Does as [`unattached`](NodeRef::unattached), for a nursery of tasks, whose errors become the part of the
+    /// block; `on_orphaned` knows their type.
     pub(crate) fn nursery<S: Send + Sync + 'static>(origin: Origin, errors: S, on_orphaned: fn(&NodeRef)) -> Self {
         let node = Node::new(Kind::Nursery, ShieldLevel::None, origin, None, None, on_orphaned);
-        BlockRef::with_part(node, errors)
+        NodeRef(BlockRef::with_part(node, errors))
     }
 
-    /// A scope that is made for its place. Once it is linked there, [`hard_time_may_be_over`](NodeRef::hard_time_may_be_over) has to
-    /// follow.
+    /// Makes a scope for its place. Under the same lock of the parent it has to be linked there (Invariant 2); once
+    /// that lock is released, [`hard_time_may_be_over`](NodeRef::hard_time_may_be_over) has to follow.
     pub(crate) fn attached(
         place: Attachment,
         kind: Kind,
@@ -276,40 +390,89 @@ impl NodeRef {
         origin: Origin,
         tree: Arc<Tree>,
     ) -> Self {
-        BlockRef::with_part(Node::new(kind, shield, origin, Some(tree), Some(place), |_| {}), ())
+        NodeRef(BlockRef::with_part(Node::new(kind, shield, origin, Some(tree), Some(place), |_| {}), ()))
     }
 
-    /// As [`attached`](NodeRef::attached), for a task with its body, and the slot for its value.
+    /// Returns a number that tells apart scopes that are alive at the same time. Nothing is ordered by it (L39).
+    pub(crate) fn address(&self) -> usize {
+        self.0.address()
+    }
+
+    /// Returns what was stored beside the node, if it is an `S`: the errors of a nursery, the slot for a task's
+    /// value.
     #[inline]
-    pub(crate) fn task<S, B>(place: Attachment, origin: Origin, tree: Arc<Tree>, slot: S, body: B) -> Self
-    where
-        S: Send + Sync + 'static,
-        B: Erase<dyn RunTask> + Send + 'static,
-    {
-        let node = Node::new(Kind::Task, ShieldLevel::None, origin, Some(tree), Some(place), |_| {});
-        BlockRef::with_body(node, slot, body)
+    pub(crate) fn part<S: 'static>(&self) -> Option<&S> {
+        self.0.part()
     }
 
-    /// The scope above; none above a root, and before the entry.
+    /// Calls `f` with the scope's own waker, which counts its calls: see `Head::wake` in `task.rs`. It is no allocation: the
+    /// block itself is the waker.
+    #[inline]
+    pub(crate) fn with_waker<R>(&self, f: impl FnOnce(&Waker) -> R) -> R {
+        self.0.with_waker(f)
+    }
+
+    /// Returns the scope above; none above a root, and before the entry. It may change as soon as the lock is
+    /// released.
     pub(crate) fn parent(&self) -> Option<NodeRef> {
         self.lock().parent.clone()
     }
 }
 
-/// The scope's own waker, which a task gives to user code, and a scope in a cancelled one: it counts its calls (L12), and wakes the
-/// driver.
-impl Head for Node {
-    type Body = dyn RunTask;
+impl Attachment {
+    /// Returns the flags of a scope with that shield in this place, and what it inherits (L9). In a tree without
+    /// requests and deadlines these are two comparisons.
+    #[inline]
+    pub(super) fn behind(&self, shield: ShieldLevel) -> (u32, CancelState) {
+        if self.flags & !KEPT == 0 && !self.requests.any() {
+            (self.flags, CancelState::default())
+        } else {
+            self.behind_requests(shield)
+        }
+    }
 
-    fn wake(node: &NodeRef) {
-        node.count_wake();
-        wake::wake(node);
+    /// Does the rest of `behind`, where something reaches the parent.
+    #[inline(never)]
+    fn behind_requests(&self, shield: ShieldLevel) -> (u32, CancelState) {
+        let inherited = self.requests.through(shield);
+        let held_off = if shield == ShieldLevel::Full { TIMED } else { 0 };
+        let flags = self.flags & !(held_off | PROPAGATED);
+        if inherited.waits_for_hard() {
+            // Held off by a graceful shield, the scope's own or one further out: the clock will tell.
+            (flags | TIMED, inherited)
+        } else if inherited.any() {
+            // Opened by code that is cancelled, and is running: it is polled once (L12.4, L13). It may be dropped as
+            // soon as the code around it may (L11).
+            let when = if self.flags & PROPAGATED != 0 { PROPAGATED } else { LATE };
+            (flags | CANCELLED | RUNNABLE | when, inherited)
+        } else {
+            (flags, inherited)
+        }
+    }
+}
+
+/// Whether both refer to the same scope.
+impl PartialEq for NodeRef {
+    #[inline]
+    fn eq(&self, other: &Self) -> bool {
+        self.0.is(&other.0)
+    }
+}
+
+impl Deref for NodeRef {
+    type Target = Node;
+
+    #[inline]
+    fn deref(&self) -> &Node {
+        &self.0
     }
 }
 
 impl Node {
+    /// Makes a node; with `place`, what reaches it there is set from the beginning, so that there is no moment at
+    /// which it would not be.
     #[inline(always)]
-    fn new(
+    pub(super) fn new(
         kind: Kind,
         shield: ShieldLevel,
         origin: Origin,
@@ -317,8 +480,8 @@ impl Node {
         place: Option<Attachment>,
         on_orphaned: fn(&NodeRef),
     ) -> Self {
-        super::live_counts::node_made(kind);
-        let (flags, inherited) = place.as_ref().map_or((0, CancelState::default()), |place| place.reach(shield));
+        crate::live_counts::node_made(kind == Kind::Task);
+        let (flags, inherited) = place.as_ref().map_or((0, CancelState::default()), |place| place.behind(shield));
         let (role, slot) = place.as_ref().map_or((Role::Inner, 0), |place| (place.role, place.slot));
         Node {
             kind,
@@ -328,23 +491,26 @@ impl Node {
             on_orphaned,
             flags: AtomicU32::new(flags),
             driven: AtomicBool::new(false),
+            // A scope in a cancelled one counts as woken until it is polled: if nobody does that, it is found to be
+            // passed over (L16).
             woken: AtomicBool::new(flags & PARENT_CANCELLED != 0),
+            calls: AtomicU32::new(0),
             due: AtomicBool::new(false),
             missed: AtomicU8::new(0),
-            wakes: AtomicU32::new(0),
+            wakes: WakeCount::default(),
             polled: Polled::never(),
             cancelled_by: AtomicU32::new(0),
             outcome: TaskOutcome::default(),
             ended_after: AtomicU32::new(0),
             waits: AtomicBool::new(false),
-            state: Mutex::new(State {
+            state: PlainMutex::new(State {
                 life: Life::Open,
                 role,
                 parent: place.map(|place| place.parent),
                 slot,
                 inherited,
                 deadline: Instant::NEVER,
-                deadline_timer: None,
+                timer: None,
                 children: Children::default(),
                 waker: None,
                 joiner: None,
@@ -353,35 +519,41 @@ impl Node {
         }
     }
 
+    /// Locks the node. No other node may be locked by this thread, except in the move of a `start` (Invariant 1), and
+    /// until the guard is dropped only plain data is moved.
     #[inline]
     pub(crate) fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.state.lock()
     }
 
+    /// Returns whether one of these flags is set, or was at some moment of this call.
     #[inline]
     pub(crate) fn flagged(&self, flag: u32) -> bool {
-        // Ordering: a request sets the flag under the node's lock before it takes the waker that the driver registered
-        // under the same lock; a driver that reads a stale flag is woken by that very waker.
-        self.flags.load(Ordering::Acquire) & flag != 0
+        self.flags_of(flag) != 0
     }
 
-    /// The flags that every scope below has, too.
+    /// Returns those of these flags that are set.
     #[inline]
-    pub(super) fn kept_flags(&self) -> u32 {
-        self.flags.load(Ordering::Relaxed) & (FOLLOWED | NOTED)
+    pub(super) fn flags_of(&self, flags: u32) -> u32 {
+        // Ordering: a request sets the flag under the node's lock before it takes the waker that the driver
+        // registered under the same lock; a driver that reads a stale flag is woken by that very waker. Acquire pairs
+        // with `flag_all`: what was stored before the flag (`cancelled_by`, say, or a nursery's error) is seen with
+        // it.
+        self.flags.load(Ordering::Acquire) & flags
     }
 
-    /// Sets a flag; says whether it was not set before.
+    /// Sets a flag; returns whether it was not set before: of several threads, one is told so.
     pub(crate) fn flag(&self, flag: u32) -> bool {
         self.flag_all(flag) != 0
     }
 
-    /// Sets flags; says which were not set before.
+    /// Sets flags in one step; returns those that were not set before.
     pub(super) fn flag_all(&self, flags: u32) -> u32 {
         flags & !self.flags.fetch_or(flags, Ordering::AcqRel)
     }
 
-    /// The scope is about to get its place in `tree`.
+    /// Notes in which tree the scope is about to get its place. Before it is linked, so that nobody finds a linked
+    /// scope without a tree.
     pub(crate) fn keep_tree(&self, tree: &Arc<Tree>) {
         if let TreeLink::Late(late) = &self.tree {
             // Of two that enter at the same time, one is the first; both are in the same tree.
@@ -389,7 +561,7 @@ impl Node {
         }
     }
 
-    /// The tree this scope stands in; none before it has a parent.
+    /// Returns the tree of the scope; none before it is known. A scope that has a parent has a tree.
     #[inline]
     pub(crate) fn tree(&self) -> Option<&Arc<Tree>> {
         match &self.tree {
@@ -398,34 +570,67 @@ impl Node {
         }
     }
 
-    /// Whether it is a local nursery, or a child of one.
+    /// Returns whether it is a local nursery, or a child of one.
     pub(crate) fn is_local(&self) -> bool {
         self.flagged(LOCAL)
     }
 
-    /// Whether the scope was closed because its host, or the runtime, is gone (L30).
+    /// Returns whether the scope gives the code inside a waker of its own, which counts: tasks, the root, local
+    /// nurseries, and scopes that a reaper drives. What is inside other scopes is counted by the nearest of these
+    /// further out.
+    #[inline]
+    pub(super) fn counts_wakes(&self) -> bool {
+        matches!(self.kind, Kind::Task | Kind::Root) || self.flagged(LOCAL | ABANDONED)
+    }
+
+    /// Counts that a waker was called that was given to user code in a scope that [counts](Node::counts_wakes); unless
+    /// foster calls it.
+    #[inline]
+    pub(super) fn count_wake(&self) {
+        self.wakes.add();
+    }
+
+    /// Returns how many wake-ups were counted.
+    #[inline]
+    pub(super) fn wakes(&self) -> u32 {
+        self.wakes.get()
+    }
+
+    /// Returns whether the scope was closed because its host, or the runtime, is gone (L30).
     pub(crate) fn is_shut_down(&self) -> bool {
         self.flagged(SHUT_DOWN)
     }
 
+    /// Returns how many finalizers of the user's wait or run: the end of a blocking job is none. `state` is that of
+    /// this scope.
+    pub(crate) fn users_finalizers(&self, state: &State) -> usize {
+        if self.kind == Kind::Thread { 0 } else { state.finalizers() }
+    }
+
+    /// Returns how far the scope has come. It may have moved on as soon as the lock is released; Closed is final.
     pub(crate) fn life(&self) -> Life {
         self.lock().life
     }
 }
 
 impl Drop for Node {
-    /// Gives up the scopes above one after the other: they may be nested as deep as memory reaches.
+    /// Gives up the scopes above one after the other: they may be nested as deep as memory reaches, and a recursive
+    /// drop would need a stack as deep (L37).
+    ///
+    /// Each turn takes the parent out of a node of which this is the last reference, before that node is dropped
+    /// itself.
     fn drop(&mut self) {
-        super::live_counts::node_gone(self.kind);
+        crate::live_counts::node_gone(self.kind == Kind::Task);
         let mut above = self.take_parent();
         while let Some(mut node) = above {
-            above = node.get_mut().and_then(Node::take_parent);
+            above = node.0.get_mut().and_then(Node::take_parent);
         }
     }
 }
 
 impl Node {
+    /// Takes the parent out of a node that nobody else refers to; so without locking.
     fn take_parent(&mut self) -> Option<NodeRef> {
-        self.state.get_mut().unwrap_or_else(PoisonError::into_inner).parent.take()
+        self.state.get_mut().parent.take()
     }
 }

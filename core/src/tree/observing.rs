@@ -1,33 +1,42 @@
 //! What an observer is told that follows the tasks, or all scopes.
+//!
+//! Both are opt-in, and asked of the observer once: `Tree::followed` for tasks, the flag `FOLLOWED` of each node for
+//! scopes. So without an observer each poll costs one load. All functions here call user code: no lock may be held
+//! (L36), a panic of the observer ends here, and nothing that it does changes an outcome (L39).
+//!
+//! ```text
+//!    task    Spawned ──▶ (PollBegins ──▶ PollEnds)* ──▶ Ended
+//!    scope   Opened ──▶ (Entered ──▶ Left)* ──▶ Closed          a task is a scope, too, and is told of as both
+//! ```
+//!
+//! The end may be found by two threads at once (a poll and a shut-down): the flags `TOLD_END` and `TOLD_SCOPE_END`
+//! let the first one tell.
 
-use std::panic::{self, AssertUnwindSafe};
 use std::task::Poll;
 
 use super::flags::{CANCELLED, FOLLOWED, TOLD_END, TOLD_SCOPE_END};
 use super::node::{Kind, NodeRef};
-use super::panic::drop_payload;
-use super::{Tree, lock};
+use super::shared::Tree;
 use crate::Instant;
-use crate::observer::{ObservedScope, ObservedTask, ScopeEvent, TaskEvent, TaskStatus};
+use crate::events::{ObservedScope, ObservedTask, ScopeEvent, TaskEvent, TaskStatus};
 use crate::sys::atomic::Ordering;
 
 impl Tree {
-    /// Whether an observer follows the tasks.
+    /// Returns whether an observer follows the tasks. Relaxed: it is set before the first poll of the tree.
     #[inline]
     pub(crate) fn is_followed(&self) -> bool {
         self.followed.load(Ordering::Relaxed)
     }
 
+    /// Tells the observer of an event of a task.
     #[cold]
-    fn tell(&self, node: &NodeRef, event: TaskEvent) {
-        let observer = lock(&self.observer).clone();
-        let task = ObservedTask { id: id(node), origin: &node.origin };
-        let result = panic::catch_unwind(AssertUnwindSafe(|| observer.task(&task, event)));
-        drop_payload(result.err());
+    fn tell_of_task(&self, node: &NodeRef, event: TaskEvent) {
+        self.tell(|observer| observer.task(&ObservedTask { id: id(node), origin: &node.origin }, event));
     }
 }
 
-/// The task was admitted, and is about to be handed to the runtime.
+/// Tells that a task was admitted, and is about to be handed to the runtime: so before its first poll, which may be
+/// on another thread.
 #[inline]
 pub(crate) fn spawned(tree: &Tree, node: &NodeRef) {
     if tree.is_followed() || node.flagged(FOLLOWED) {
@@ -35,6 +44,8 @@ pub(crate) fn spawned(tree: &Tree, node: &NodeRef) {
     }
 }
 
+/// Tells of a new task, as a scope and as a task. The parent of a task is the next task further out, not the scope in
+/// which its nursery is.
 #[cold]
 fn has_spawned(tree: &Tree, node: &NodeRef) {
     if node.flagged(FOLLOWED) {
@@ -45,42 +56,48 @@ fn has_spawned(tree: &Tree, node: &NodeRef) {
         while let Some(above) = next.as_ref().filter(|above| above.kind != Kind::Task) {
             next = above.parent();
         }
-        tree.tell(node, TaskEvent::Spawned { parent: next.as_ref().map(id) });
+        tree.tell_of_task(node, TaskEvent::Spawned { parent: next.as_ref().map(id) });
     }
 }
 
-/// The task's scope is closed: by its own last poll, or otherwise, or one during the other.
+/// Tells that a task's scope is closed: by its own last poll, by a reaper, by a shut-down; or by one of these during
+/// another. Once.
 pub(crate) fn ended(node: &NodeRef) {
     if let Some(tree) = node.tree().filter(|tree| tree.is_followed()) {
         if node.flag(TOLD_END) {
             // Cut off with its host (L30), it has no outcome yet.
-            let status = node.outcome().unwrap_or(TaskStatus::Cancelled);
-            tree.tell(node, TaskEvent::Ended { status });
+            let status = node.outcome.get().unwrap_or(TaskStatus::Cancelled);
+            tree.tell_of_task(node, TaskEvent::Ended { status });
         }
     }
 }
 
-/// A task is polled: ready when it is over.
+/// Runs one poll of a task, and tells of its beginning and end; ready when it is over.
 #[inline]
-pub(crate) fn turn(tree: &Tree, node: &NodeRef, poll: impl FnOnce() -> Poll<()>) -> Poll<()> {
+pub(crate) fn poll(tree: &Tree, node: &NodeRef, poll: impl FnOnce() -> Poll<()>) -> Poll<()> {
     if tree.is_followed() { polled(tree, node, poll) } else { poll() }
 }
 
+/// Runs one poll of a task where an observer follows. The clock is read only here.
+///
+/// The events are told outside of the poll's frame: a panic or a long run of the observer is no part of what it is
+/// told.
 #[cold]
 fn polled(tree: &Tree, node: &NodeRef, poll: impl FnOnce() -> Poll<()>) -> Poll<()> {
-    tree.tell(node, TaskEvent::PollBegins);
+    tree.tell_of_task(node, TaskEvent::PollBegins);
     let begin = tree.now();
     let poll = poll();
     let end = tree.now();
     let cancelled_for = asked_at(node).map(|asked| end - asked);
-    tree.tell(node, TaskEvent::PollEnds { took: end - begin, cancelled_for });
+    tree.tell_of_task(node, TaskEvent::PollEnds { took: end - begin, cancelled_for });
     if poll.is_ready() {
         ended(node);
     }
     poll
 }
 
-/// When the nearest request that reaches the task was made.
+/// Returns when the nearest request that reaches the task was made; none if its code is not cancelled. One lock at a
+/// time.
 fn asked_at(node: &NodeRef) -> Option<Instant> {
     let mut next = node.flagged(CANCELLED).then(|| node.clone());
     while let Some(node) = next {
@@ -93,21 +110,22 @@ fn asked_at(node: &NodeRef) -> Option<Instant> {
     None
 }
 
-/// The root of a tree whose observer follows the scopes is about to run.
+/// Marks the root of a tree whose observer follows the scopes, before its first poll: all scopes below get the flag
+/// at their entry.
 #[cold]
 pub(crate) fn begin(root: &NodeRef) {
     root.flag(FOLLOWED);
     opened(root);
 }
 
-/// The scope has got its place in a tree whose observer follows the scopes.
+/// Tells that a scope has got its place in a tree whose observer follows the scopes.
 #[cold]
 pub(crate) fn opened(node: &NodeRef) {
     let parent = node.lock().parent.as_ref().map(id);
     scope(node, ScopeEvent::Opened { parent });
 }
 
-/// The scope is closed. It may be found so more than once.
+/// Tells that a scope is closed. It may be found so more than once, and is told once.
 #[cold]
 pub(crate) fn closed(node: &NodeRef) {
     if node.flag(TOLD_SCOPE_END) {
@@ -115,17 +133,16 @@ pub(crate) fn closed(node: &NodeRef) {
     }
 }
 
-/// Something has happened to the scope.
+/// Tells the observer of an event of a scope.
 #[cold]
 pub(crate) fn scope(node: &NodeRef, event: ScopeEvent) {
     let Some(tree) = node.tree() else { return };
-    let observer = lock(&tree.observer).clone();
     let scope = ObservedScope { id: id(node), kind: node.kind.name(), origin: &node.origin };
-    let result = panic::catch_unwind(AssertUnwindSafe(|| observer.scope(&scope, event)));
-    drop_payload(result.err());
+    tree.tell(|observer| observer.scope(&scope, event));
 }
 
-/// Nodes stay where they are: the address tells those that live apart.
+/// Returns the number under which an observer knows a scope. Nodes stay where they are, so the address tells apart
+/// those that are alive at the same time.
 fn id(node: &NodeRef) -> u64 {
     node.address() as u64
 }

@@ -1,14 +1,32 @@
 //! Requests and deadlines: how a scope is asked to stop (L6–L11).
+//!
+//! A request is made by a handle, a nursery (an error, a panic, only daemons left), the timers, the loss of a driver,
+//! or a shut-down; on any thread, with no lock held. It goes in three steps, and only in the third does foreign code
+//! run (L11, L36):
+//!
+//! ```text
+//!    mark        under the scope's lock: the request, CANCELLED; without it: the verdict
+//!    propagate   each scope below, parents first: under its lock inherited, CANCELLED, PARENT_CANCELLED; the verdict
+//!    wake        no lock: PROPAGATED on all of them, then the drivers' wakers (`DriverWakes::wake`)
+//! ```
+//!
+//! `request` does all three. The timers do the first two for each deadline and hard time that is due, and then the
+//! third for all of them: no code runs in between (L11).
+//!
+//! Two requests may go down at the same time. Each visits every node under its lock, and what they leave is a join
+//! (`cancel_state.rs`), so the order does not matter; the verdict is taken by the one that sets `CANCELLED`. And a
+//! scope that is linked meanwhile is either listed when the request reads its parent's children, or linked later,
+//! with what the request has set on the parent (Invariant 2).
 
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::Tree;
 use super::cancel_state::{CancelState, ShieldLevel};
 use super::flags::{CANCELLED, PARENT_CANCELLED, RUNNABLE, TIMED};
-use super::node::{Cold, Kind, Life, NodeRef, Request, State};
-use super::timers::Target;
+use super::node::{Attachment, Kind, Life, NodeRef, Request, State};
+use super::panic::{Payload, drop_payload};
+use super::shared::Tree;
 use super::verdict::Around;
 use super::wake::DriverWakes;
 use crate::Instant;
@@ -16,7 +34,9 @@ use crate::reason::{Reason, ReasonKind};
 use crate::sys::atomic::Ordering;
 
 impl NodeRef {
-    /// Asks the scope to stop (L6). Says whether that changed anything.
+    /// Asks the scope to stop (L6). Returns whether that changed anything. No lock may be held: wakers are called.
+    ///
+    /// With `grace` at `None` the scope's own grace counts.
     pub(crate) fn request(&self, reason: Reason, grace: Option<Duration>) -> bool {
         let mut wakes = DriverWakes::default();
         let changed = self.mark(self.tree(), reason, grace, &mut wakes);
@@ -24,7 +44,13 @@ impl NodeRef {
         changed
     }
 
-    /// Sets the request and marks the subtree; who has to be woken for it is added to `wakes`.
+    /// Does the first two steps of a request: sets it and marks the subtree. Whoever has to be woken for it is added
+    /// to `wakes`; the caller calls [`DriverWakes::wake`] after that, with no lock held, also if this returns false.
+    ///
+    /// `tree` is the scope's tree, if the caller has it; none before the entry. Returns whether anything changed:
+    /// false on a Closed scope (L3), and for a second request that brings the hard time no nearer (L6).
+    ///
+    /// Models: `races/scopes.rs`, `a_request_races_with_the_close` and `a_wake_races_with_the_driver_that_registers`.
     pub(crate) fn mark(
         &self,
         tree: Option<&Arc<Tree>>,
@@ -32,82 +58,88 @@ impl NodeRef {
         grace: Option<Duration>,
         wakes: &mut DriverWakes,
     ) -> bool {
-        // A scope that was not entered yet has no clock: its request counts from the entry.
+        // A scope that was not entered yet has no clock: its request counts from the entry (see `entered`).
         let clock = |tree: Option<&Arc<Tree>>| tree.map_or(Instant::from_nanos(0), |tree| tree.now());
         let (mut tree, mut now) = (tree, clock(tree));
-        // L12: what becomes of the code is decided at this instant.
-        let runnable = self.is_runnable();
         let mut state = self.lock();
         if tree.is_none() && state.parent.is_some() {
-            // It was entered meanwhile.
+            // It was entered meanwhile, by another thread: then there is a clock.
             drop(state);
             tree = self.tree();
             now = clock(tree);
             state = self.lock();
         }
+        // L3: nothing changes a Closed scope. Otherwise a handle could say that it has cancelled a scope that has
+        // returned its value already.
         if state.life == Life::Closed {
             return false;
         }
         let hard = now + grace.unwrap_or(state.grace());
         let cold = state.cold_mut();
         match &mut cold.request {
+            // L6: the first request stands. Only an explicit one can shorten the grace of another.
             None => cold.request = Some(Request { reason, soft: now, hard }),
             Some(request) if reason.kind() == ReasonKind::Explicit && hard < request.hard => request.hard = hard,
             Some(_) => return false,
         }
-        // Together with the request: a scope that comes now inherits that, and must not be cancelled before the code around it is.
+        // Together with the request: a scope that is opened now inherits it, and must not be cancelled before the
+        // code around it is.
         let number = tree.map_or(1, |tree| tree.next_request());
-        if !self.flagged(CANCELLED) {
+        let is_first = !self.flagged(CANCELLED);
+        if is_first {
             wakes.mark(self);
+            // Ordering: before the flag; code that finds itself cancelled reads this number (L14).
             self.cancelled_by.store(number, Ordering::Release);
-            self.flag(if runnable { CANCELLED | RUNNABLE } else { CANCELLED });
+            self.flag(CANCELLED);
         }
-        let old_hard = cold.hard_timer.take();
+        // A later request comes only to here: the code is cancelled by the first one, but its hard time has come
+        // nearer. Before the entry nothing is inside for which that could matter: `entered` arms it.
         let entered = state.parent.is_some() || self.kind == Kind::Root;
-        let deadline = state.deadline_timer.take();
+        let armed = tree.filter(|_| entered).map(|tree| (tree, self.arm_in(tree, &mut state)));
         drop(state);
-
-        if let Some(tree) = tree {
-            drop(deadline.and_then(|key| tree.timers.remove(key)));
-            drop(old_hard.and_then(|key| tree.timers.remove(key)));
-            // Before the entry there is nobody to hold off: `entered` arms it.
-            if entered {
-                self.arm_hard(tree, hard, now, wakes);
+        // L12: what becomes of the code is decided at this instant. After the lock, because the scopes around have to be
+        // looked at (Invariant 1), and after the flag: a poll that begins and ends before it is none that code gets for
+        // having been runnable, and one that ends after it has spent that.
+        let around = self.around();
+        if is_first && around.runnable {
+            self.flag(RUNNABLE);
+        }
+        if let Some((tree, (old, earliest))) = armed {
+            drop(old);
+            if earliest {
+                wakes.arm(tree);
             }
         }
-        wakes.push_chain(self.clone());
-        self.propagate(now, number, false, wakes);
+        wakes.push(self.clone());
+        self.propagate(around, now, number, false, wakes);
         true
     }
 
-    /// Arms the timer of the hard time, if the request has a grace.
-    pub(crate) fn arm_hard(&self, tree: &Arc<Tree>, hard: Instant, now: Instant, wakes: &mut DriverWakes) {
-        if hard <= now || hard == Instant::NEVER {
-            return;
-        }
-        let (key, earliest) = tree.timers.insert(hard, Target::Hard(self.clone()));
-        let mut state = self.lock();
-        if state.life == Life::Closed {
-            drop(state);
-            drop(tree.timers.remove(key));
-            return;
-        }
-        state.cold_mut().hard_timer = Some(key);
-        if earliest {
-            wakes.arm(tree);
-        }
-    }
-
-    /// Carries this scope's marks down, to the first full shield on each path and including it (L11).
+    /// Carries what reaches this scope's code down, to the first full shield on each path and including it (L11). No
+    /// lock may be held.
     ///
-    /// `number` is that of the request in the tree. With `all`, scopes whose marks did not change are visited too: at a hard time only the clock has changed.
-    pub(crate) fn propagate(&self, now: Instant, number: u32, all: bool, wakes: &mut DriverWakes) {
+    /// Level by level, parents before what is inside them: so the verdict about a scope can build on that of the
+    /// scope around it (L12.2), and of two scopes the outer one is never found to be going on when the inner one is
+    /// cancelled. It stops where nothing changes, so a second request costs little.
+    ///
+    /// `around` is the verdict about this scope, and `number` that of the request in the tree. With `all`, scopes to which nothing was added are visited too: at
+    /// a hard time only the clock has changed.
+    ///
+    /// An example: a request with a grace on `a`, in which a graceful shield `g` is, with a task `t` inside it.
+    ///
+    /// ```text
+    ///   a  own request, hard 9             CANCELLED
+    ///    └ g  inherited: graceful 9        PARENT_CANCELLED, TIMED: woken, goes on
+    ///       └ t  inherited: graceful 9     TIMED: woken (`stopping` returns there), goes on
+    ///   at 9, `end_grace` of a: propagate with `all`
+    ///    └ g  CANCELLED                    └ t  PARENT_CANCELLED, CANCELLED
+    /// ```
+    fn propagate(&self, around: Around, now: Instant, number: u32, all: bool, wakes: &mut DriverWakes) {
         let mut queue = VecDeque::new();
-        let around = self.around();
         self.queue_below(&self.lock(), around, &mut queue);
         while let Some((node, above, above_cancelled, around)) = queue.pop_front() {
-            let here = node.inside(around);
             let mut state = node.lock();
+            // A Closed scope is left as it is; nothing is below it (I2).
             if state.life == Life::Closed {
                 continue;
             }
@@ -116,187 +148,118 @@ impl NodeRef {
             state.inherited = inherited;
             let marks = state.cancel_state();
             let cancelled = marks.cancelled(now);
-            if cancelled && !node.flagged(CANCELLED) {
+            // Once the scope is linked a request sets the flag under this lock, so of two requests one finds that it
+            // is the first. (What sets it at the entry, without the lock, sets `RUNNABLE` with it, and that stays.)
+            let is_first = cancelled && !node.flagged(CANCELLED);
+            if is_first {
                 node.cancelled_by.store(number, Ordering::Release);
                 wakes.mark(&node);
             }
             let reached = [
+                // Whatever the shield: a shield delays the delivery of the scope around it (L15, L20).
                 (PARENT_CANCELLED, above_cancelled),
                 (CANCELLED, cancelled),
-                // L12: the verdict is taken once, when the code becomes cancelled.
-                (RUNNABLE, cancelled && here.runnable && !node.flagged(CANCELLED)),
+                // Held off until a hard time: the code inside has to look at the clock.
                 (TIMED, marks.waits_for_hard()),
             ];
             let flags = reached.iter().filter(|(_, reaches)| *reaches).fold(0, |flags, (flag, _)| flags | flag);
             let newly = node.flag_all(flags) & (PARENT_CANCELLED | CANCELLED);
+            // L12: the verdict is taken once, when the code has become cancelled; as in `mark`.
+            let here = node.inside(around);
+            if newly & CANCELLED != 0 && here.runnable {
+                node.flag(RUNNABLE);
+            }
+            // Behind a full shield nothing arrives; the shield itself is told that its parent is cancelled, and is
+            // woken.
             let goes_on = changed || newly & CANCELLED != 0;
             if (goes_on || all) && node.shield != ShieldLevel::Full {
                 node.queue_below(&state, here, &mut queue);
             }
             drop(state);
-            if changed || newly != 0 {
+            // Also what is marked, whoever was faster with the flag: all that is marked is called.
+            if changed || is_first || newly != 0 {
                 // With what it delays: the driver's waker may belong to a combinator that is gone (L16.1).
-                wakes.push_chain(node);
+                wakes.push(node);
             }
         }
     }
 
-    /// Under its lock.
+    /// Does as [`inherit`](NodeRef::inherit), for a task that has moved, with all that is below it, to a parent that
+    /// is no ancestor of the old one: what reached the scopes below from there is forgotten, and what reaches them
+    /// from the new parent is propagated.
+    ///
+    /// Only a request that has cancelled nothing can be forgotten, since flags stay (Invariant 4): a child whose
+    /// interim nursery is cancelled is not moved at all.
+    pub(crate) fn inherit_anew(&self, place: Attachment) {
+        // A deadline further out counts for all below (L8). The scope first: what is opened there from now on has the
+        // flag from it.
+        self.flag(place.flags & TIMED);
+        let mut nodes = vec![self.clone()];
+        while let Some(node) = nodes.pop() {
+            // Subtle: a scope is locked below its parent's lock here, the exception in Invariant 1. A request that
+            // comes down meanwhile is then either in the parent's state already, or visits this scope later. With one
+            // lock at a time it could be overwritten by a value that was read before it.
+            let state = node.lock();
+            let marks = state.cancel_state();
+            for (_, below) in state.children.iter() {
+                below.lock().inherited = marks.through(below.shield);
+                if below.shield != ShieldLevel::Full {
+                    below.flag(node.flags_of(TIMED));
+                }
+                nodes.push(below.clone());
+            }
+        }
+        let Some(tree) = self.tree() else { unreachable!("its parent stands in a tree") };
+        let mut wakes = DriverWakes::default();
+        // Its driver has to find out that it is cancelled, as after any request: `propagate` wakes only scopes
+        // further in.
+        if place.flags & PARENT_CANCELLED != 0 {
+            wakes.push(self.clone());
+        }
+        self.inherit(place);
+        // To all scopes below, also those whose part has not changed: they were set back above.
+        self.propagate(self.around(), tree.now(), tree.next_request(), true, &mut wakes);
+        wakes.wake();
+    }
+
+    /// Queues the scopes below, with what they are to be told of this one; under its lock, and after this one was
+    /// marked (Invariant 2).
     fn queue_below(&self, state: &State, around: Around, queue: &mut VecDeque<(NodeRef, CancelState, bool, Around)>) {
         let marks = state.cancel_state();
         let cancelled = self.flagged(CANCELLED);
         queue.extend(state.children.iter().map(|(_, node)| (node.clone(), marks, cancelled, around)));
     }
 
-    /// The timer of the deadline has fired (L8).
-    pub(crate) fn request_at_deadline(&self, tree: &Arc<Tree>, now: Instant, wakes: &mut DriverWakes) {
-        let mut state = self.lock();
-        if state.deadline > now || state.request().is_some() {
-            return;
-        }
-        state.deadline_timer = None;
-        let reason =
-            Reason::new(ReasonKind::Deadline).with_deadline(state.deadline).with_location(self.origin.location());
-        drop(state);
-        self.mark(Some(tree), reason, None, wakes);
-    }
-
-    /// The timer of the hard time has fired: graceful shields below hold nothing off any more (L11).
-    pub(crate) fn end_grace(&self, now: Instant, wakes: &mut DriverWakes) {
-        let mut state = self.lock();
-        if state.life == Life::Closed {
-            return;
-        }
-        state.cold_mut().hard_timer = None;
-        drop(state);
+    /// Ends the grace of the request, whose hard time has come: graceful shields below hold nothing off any more
+    /// (L11, L20). Called by the timers, with no lock held.
+    pub(super) fn end_grace(&self, now: Instant, wakes: &mut DriverWakes) {
+        // A number of its own: code behind a graceful shield becomes cancelled now, and what was given to it since
+        // the request counts as given before (L14).
         let number = self.tree().map_or(1, |tree| tree.next_request());
-        self.propagate(now, number, true, wakes);
+        self.propagate(self.around(), now, number, true, wakes);
     }
 
-    /// The scope has got its place in the tree: from here on there is a clock.
-    pub(crate) fn entered(&self) {
-        let Some(tree) = &self.tree() else { unreachable!("its parent stands in a tree") };
-        let counts = |cold: &mut Cold| cold.relative.is_some() || cold.request.is_some();
-        if !self.lock().cold().is_some_and(counts) {
-            // Nothing is counted from here on: no need to read the clock.
-            return self.arm_deadline(tree);
-        }
-        let now = tree.now();
+    /// Records a panic of the body, a child or an orphan, and requests the scope (L7, L32). No lock may be held. The
+    /// payload of a later panic is dropped.
+    ///
+    /// Recorded before the request: nobody who is woken by that may find the scope without it.
+    pub(crate) fn panicked(&self, payload: Payload) {
         let mut state = self.lock();
-        if let Some(duration) = state.cold().and_then(|cold| cold.relative.take()) {
-            state.deadline = now + duration;
-        }
-        let Some(Cold { request: Some(request), hard_timer, .. }) = state.cold() else {
-            drop(state);
-            return self.arm_deadline(tree);
+        let first = &mut state.cold_mut().panic;
+        let later = if first.is_none() {
+            *first = Some(payload);
+            None
+        } else {
+            // The process's panic hook has reported it; the first payload is the one that resumes.
+            Some(payload)
         };
-        // Requested before it was entered: the grace starts now.
-        request.hard = now + (request.hard - request.soft);
-        request.soft = now;
-        let hard = request.hard;
-        let early = hard_timer.take();
         drop(state);
-        drop(early.and_then(|key| tree.timers.remove(key)));
-        let mut wakes = DriverWakes::default();
-        self.arm_hard(tree, hard, now, &mut wakes);
-        wakes.wake();
+        drop_payload(later);
+        self.request(Reason::new(ReasonKind::Panicked), None);
     }
 
-    /// Moves, sets or (with `NEVER`) removes the deadline (L8). Says whether that was still possible.
-    pub(crate) fn set_deadline(&self, at: Instant) -> bool {
-        let mut state = self.lock();
-        if state.life == Life::Closed || state.request().is_some() {
-            return false;
-        }
-        state.deadline = at;
-        if let Some(cold) = state.cold() {
-            cold.relative = None;
-        }
-        let old = state.deadline_timer.take();
-        drop(state);
-        if let Some(tree) = self.tree() {
-            drop(old.and_then(|key| tree.timers.remove(key)));
-            self.arm_deadline(tree);
-        }
-        true
-    }
-
-    /// Arms the timer of the deadline, once the scope stands in a tree. A deadline in the past requests at once.
-    pub(crate) fn arm_deadline(&self, tree: &Arc<Tree>) {
-        let at = self.lock().deadline;
-        if at == Instant::NEVER {
-            return;
-        }
-        self.flag_timed();
-        let now = tree.now();
-        if at <= now {
-            let mut wakes = DriverWakes::default();
-            self.request_at_deadline(tree, now, &mut wakes);
-            return wakes.wake();
-        }
-        let (key, earliest) = tree.timers.insert(at, Target::Deadline(self.clone()));
-        let mut state = self.lock();
-        // Somebody may have moved the deadline, requested or closed the scope meanwhile.
-        let stands = state.life != Life::Closed && state.request().is_none() && state.deadline == at;
-        let other = if stands { state.deadline_timer.replace(key) } else { Some(key) };
-        drop(state);
-        drop(other.and_then(|key| tree.timers.remove(key)));
-        if earliest {
-            tree.arm();
-        }
-    }
-
-    /// Tells the code below that the clock matters.
-    fn flag_timed(&self) {
-        if !self.flag(TIMED) {
-            return;
-        }
-        let mut queue: Vec<NodeRef> = self.lock().children.iter().map(|(_, node)| node.clone()).collect();
-        while let Some(node) = queue.pop() {
-            if node.shield != ShieldLevel::Full && node.flag(TIMED) {
-                queue.extend(node.lock().children.iter().map(|(_, node)| node.clone()));
-            }
-        }
-    }
-
-    /// L9 for the code directly inside, exact to the clock.
-    #[inline]
-    pub(crate) fn is_cancelled(&self, tree: &Arc<Tree>) -> bool {
-        self.flagged(CANCELLED) || self.flagged(TIMED) && self.is_cancelled_by_now(tree)
-    }
-
-    #[inline(never)]
-    fn is_cancelled_by_now(&self, tree: &Arc<Tree>) -> bool {
-        tree.fire_due();
-        self.flagged(CANCELLED)
-    }
-
-    /// L10.
-    pub(crate) fn effective_deadline(&self, tree: &Arc<Tree>) -> Instant {
-        if self.is_cancelled(tree) {
-            return Instant::from_nanos(0);
-        }
-        // Per shield on the path so far: 0 counts deadlines as they are, 1 with the grace that applies to them.
-        let mut behind = ShieldLevel::None;
-        let mut earliest = Instant::NEVER;
-        let mut next = Some(self.clone());
-        while let Some(node) = next {
-            let state = node.lock();
-            let (soft, hard) = match state.request() {
-                Some(request) => (request.soft, request.hard),
-                None if state.deadline == Instant::NEVER => (Instant::NEVER, Instant::NEVER),
-                None => (state.deadline, state.deadline + state.grace()),
-            };
-            earliest = earliest.min(if behind == ShieldLevel::None { soft } else { hard });
-            behind = behind.max(node.shield);
-            next = if behind == ShieldLevel::Full { None } else { state.parent.clone() };
-        }
-        earliest
-    }
-}
-
-impl NodeRef {
-    /// Whether a request reaches this scope and is held off by a graceful shield alone.
+    /// Returns whether requests reach this scope, and none but such as a graceful shield holds off until their hard
+    /// time. The clock is not asked: it stays true when that time has come.
     pub(crate) fn is_stopping(&self) -> bool {
         self.lock().cancel_state().waits_for_hard()
     }

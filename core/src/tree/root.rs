@@ -1,26 +1,39 @@
-//! The root: the future that hosts a whole tree.
+//! The root: the future that hosts a whole tree, and what the public module `runtime` offers for making one.
+//!
+//! ```text
+//!    root ──▶ first poll ──▶ body ──▶ drain ──▶ Tree::end ──▶ output, or the panic resumes
+//!                  │                    │
+//!                  │                    └─ the host of the jobs is gone: shut down; Pending once; Tree::end, panic
+//!                  └─ Pending: a sentinel is spawned, unless the root's own runtime polls it
+//!    dropped before its end: begin_shut_down, all are requested, the body is dropped, shut_down, Tree::end (L30)
+//! ```
+//!
+//! The root is the one scope that has no parent; its driver is [`Root`], polled by whatever thread the user has it
+//! polled by: by the adapter's `run`, or inside somebody else's runtime (`attach`). An installed root ([`install`])
+//! has neither body nor driver: it is never polled and never ends.
 
 use std::fmt;
 use std::future::Future;
 use std::panic::{self, Location};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 
 use pin_project_lite::pin_project;
 
-use super::Tree;
 use super::abandon;
 use super::body_state::BodyState;
 use super::cancel_state::ShieldLevel;
+use super::deadline::Alarm;
 use super::drive::{Driver, Step, poll_open};
-use super::dump::Dump;
 use super::flags::NOTED;
 use super::job::Job;
 use super::node::{Kind, NodeRef};
 use super::observing;
 use super::panic::drop_payload;
-use crate::observer::{Observer, PrintOrphans};
+use super::shared::{End, Tree, TreeHooks};
+use super::waking;
+use crate::events::{HostDropped, Observer, PrintOrphans, TaskStatus};
 use crate::reason::Origin;
 use crate::runtime::Runtime;
 use crate::runtime::budget::with_budget;
@@ -47,25 +60,37 @@ pin_project! {
     #[must_use = "futures do nothing unless polled"]
     pub struct Root<F, T> {
         #[pin]
+        // The body, then its output, until the tree is drained. Neither if the body was dropped or has panicked.
         body: BodyState<F, T>,
-        output: Option<T>,
+        // The root's node; none when the tree has ended.
         node: Option<NodeRef>,
+        // Not polled yet: the observer has still to be asked whether it follows scopes.
         fresh: bool,
         // Its runtime may end before it, and its sentinel was not spawned yet.
         to_guard: bool,
-        over: bool,
+        // A poll has found that the host of the jobs is gone.
+        torn_down: bool,
+        // The tree, which outlives its root as long as there are handles.
         tree: Arc<Tree>,
     }
 
     impl<F, T> PinnedDrop for Root<F, T> {
         fn drop(this: Pin<&mut Self>) {
             let this = this.project();
+            // L30: dropped before its end. In this order: scopes that are dropped with the body have to find that no
+            // reaper will come.
             if let Some(node) = this.node.take() {
                 this.tree.begin_shut_down();
+                // L11: before the body is dropped, so that tasks that run on other threads do not see what that does.
+                let alive = abandon::all_below(&node, |_| {});
+                abandon::request_all(&node);
                 let mut body = this.body;
                 let dropped = super::current::enter(&node, || body.as_mut().empty());
                 drop_payload(dropped.err());
                 abandon::shut_down(&node);
+                // L30.1: those that other threads have polled to their ends meanwhile were cut off, too.
+                let was_cut = |task: &&NodeRef| task.outcome() == Some(TaskStatus::Cancelled) && !task.is_shut_down();
+                this.tree.add_cut_off(HostDropped { tasks: alive.iter().filter(was_cut).count(), finalizers: 0 });
                 this.tree.end(true);
             }
         }
@@ -73,24 +98,24 @@ pin_project! {
 }
 
 impl<F, T> Root<F, T> {
+    /// Makes a tree with its root. Nothing is spawned and no clock is read before the first poll.
     #[track_caller]
     fn new(runtime: Arc<dyn Runtime>, observer: Arc<dyn Observer>, future: F) -> Self {
         let tree = Tree::new(runtime, observer);
         let origin = Origin::new("root", Location::caller());
         let node = NodeRef::unattached(Kind::Root, ShieldLevel::None, origin, Some(tree.clone()));
-        tree.set_root(&node);
+        *tree.root.lock() = Some(node.clone());
         Root {
             body: BodyState::Future { future },
-            output: None,
             node: Some(node),
             fresh: true,
             to_guard: true,
-            over: false,
+            torn_down: false,
             tree,
         }
     }
 
-    /// Hands what has no caller to `observer`, instead of printing it.
+    /// Hands errors and panics that have no caller to `observer`, instead of printing them.
     ///
     /// Has to be called before the first poll.
     pub fn observe(self, observer: Arc<dyn Observer>) -> Self {
@@ -98,8 +123,8 @@ impl<F, T> Root<F, T> {
         self
     }
 
-    /// Notes what everybody in the tree waits for, so that [dumps](TreeHandle::dump) can tell. It costs a lock for each
-    /// operation.
+    /// Notes the operations that code in the tree waits for, so that [dumps](TreeHandle::dump) can tell. It costs a
+    /// lock for each operation.
     ///
     /// Has to be called before the first poll.
     pub fn watch(self) -> Self {
@@ -111,8 +136,9 @@ impl<F, T> Root<F, T> {
 
     /// Says that the root is polled by its own runtime, which therefore does not end before it. For adapters' `run`.
     ///
-    /// Any other root has a small job wait on the runtime for the end of the tree. If it is dropped before that, the runtime is gone: then
-    /// the tree is closed as by a drop of the root (law L30), and the root panics in its next poll, instead of waiting for ever.
+    /// Any other root has a small job wait on the runtime for the end of the tree. If it is dropped before that, the
+    /// runtime is gone: then the tree is closed as by a drop of the root (law L30), and the root panics in the
+    /// second poll after that, instead of waiting for ever.
     ///
     /// Has to be called before the first poll.
     pub fn polled_by_its_runtime(mut self) -> Self {
@@ -120,7 +146,7 @@ impl<F, T> Root<F, T> {
         self
     }
 
-    /// A handle to the tree, to look at it from outside.
+    /// Returns a handle to the tree, to look at it from outside.
     #[must_use]
     pub fn tree(&self) -> TreeHandle {
         TreeHandle(self.tree.clone())
@@ -130,6 +156,8 @@ impl<F, T> Root<F, T> {
 impl<F: Future<Output = T>, T> Future for Root<F, T> {
     type Output = T;
 
+    /// Polls the tree's root with a budget of operations, as jobs are polled (R9). Spawns the sentinel after the
+    /// first poll that is Pending, so that a tree that is ready at once needs no job.
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
         let poll = with_budget(|| self.as_mut().poll_tree(cx));
         let this = self.project();
@@ -141,16 +169,26 @@ impl<F: Future<Output = T>, T> Future for Root<F, T> {
 }
 
 impl<F: Future<Output = T>, T> Root<F, T> {
+    /// Polls the body, then drains the tree, as any driver does.
     fn poll_tree(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
         let mut this = self.project();
         let Some(node) = &*this.node else { panic!("a root was polled after it had returned") };
-        if std::mem::take(this.fresh) && this.tree.follows_scopes() {
+        let first = std::mem::take(this.fresh);
+        if first && this.tree.follows_scopes() {
             observing::begin(node);
         }
-        if node.is_shut_down() {
+        // L30.3: the sentinel, or another job, was dropped, and `host_is_gone` has closed everything.
+        if node.is_shut_down() || *this.torn_down {
+            // If it is that host which polls the root, it drops it now instead of polling it again, and there is
+            // nobody to be told.
+            if !std::mem::replace(this.torn_down, true) {
+                waking::wake(cx.waker().clone());
+                return Poll::Pending;
+            }
             let mut body = this.body;
             let dropped = super::current::enter(node, || body.as_mut().empty());
             drop_payload(dropped.err());
+            // From here on the root is no scope any more: dropping the future does nothing.
             *this.node = None;
             this.tree.end(true);
             panic!(
@@ -159,36 +197,54 @@ impl<F: Future<Output = T>, T> Root<F, T> {
                 this.tree.runtime.name(),
             );
         }
-        if !*this.over {
-            match poll_open(node, this.body.as_mut(), cx) {
-                Step::Pending => return Poll::Pending,
-                Step::Gone => {}
-                Step::Ready => *this.output = this.body.as_mut().take(),
-            }
-            *this.over = true;
+        if !first && node.is_polled_in_vain(Driver::Own, cx.waker()) {
+            return Poll::Pending;
+        }
+        if !this.body.is_over() && poll_open(Driver::Own, node, this.body.as_mut(), cx) == Step::Pending {
+            return Poll::Pending;
         }
         let Poll::Ready(closed) = node.drain(Driver::Own, cx) else { return Poll::Pending };
+        let result = match (closed.panic, this.body.as_mut().take()) {
+            (Some(payload), _) => Err(payload),
+            (None, Some(output)) => Ok(output),
+            // Shut down during this poll: as above. It may have ended like any other scope, once it was requested.
+            (None, None) => {
+                *this.torn_down = true;
+                waking::wake(cx.waker().clone());
+                return Poll::Pending;
+            }
+        };
         *this.node = None;
         this.tree.end(false);
-        if let Some(payload) = closed.panic {
-            panic::resume_unwind(payload);
-        }
-        match this.output.take() {
-            Some(output) => Poll::Ready(output),
-            None => panic!("the {} runtime was torn down while a tree on it was running", this.tree.runtime.name()),
-        }
+        result.map_or_else(|payload| panic::resume_unwind(payload), Poll::Ready)
     }
 }
 
 impl Tree {
-    /// The runtime has dropped jobs, and takes no more: nothing in the tree can end any more (L30). A root that is still polled by
-    /// somebody is woken, to find that out.
-    pub(super) fn host_is_gone(&self) {
-        // A root that was installed is polled by nobody, and never ends.
-        let Some(root) = self.root().filter(|root| !root.polled.is_never()) else { return };
-        if !self.is_shut_down() {
-            self.begin_shut_down();
-            abandon::shut_down(&root);
+    /// Makes a tree without a root, which has to be put into it.
+    pub(crate) fn new(runtime: Arc<dyn Runtime>, observer: Arc<dyn Observer>) -> Arc<Self> {
+        let hooks = TreeHooks {
+            alarm: |tree| Waker::from(Arc::new(Alarm(Arc::downgrade(tree)))),
+            reap: |tree, node| tree.runtime.spawn(Job::reaper(node)),
+        };
+        Tree::below(hooks, runtime, observer)
+    }
+
+    /// Ends the tree: its root is Closed, or its host is gone (`dropped`). Reports what was cut off, if there was
+    /// anything or the host is gone (L30).
+    ///
+    /// Called once, by the root's future: when it returns, when it finds its host gone, or when it is dropped. No
+    /// lock may be held.
+    fn end(&self, dropped: bool) {
+        self.disarm();
+        let root = self.root.lock().take();
+        drop(root);
+        let sentinel = std::mem::replace(&mut *self.end.lock(), End { has_come: true, waker: None }).waker;
+        sentinel.into_iter().for_each(waking::wake);
+        let report = *self.cut_off.lock();
+        // Also where the runtime refused a reaper, and what it was to finish was cut off.
+        if dropped || report != HostDropped::default() {
+            self.tell(|observer| observer.host_dropped(&report));
         }
     }
 }
@@ -199,15 +255,14 @@ impl<F, T> fmt::Debug for Root<F, T> {
     }
 }
 
-/// A handle to a tree that is, or was, running.
+/// A handle to a tree that is, or was, running. It keeps the tree's runtime and observer, but no scope of it.
 #[derive(Clone)]
 pub struct TreeHandle(Arc<Tree>);
 
 impl TreeHandle {
-    /// What lives in the tree at this moment.
-    #[must_use]
-    pub fn dump(&self) -> Dump {
-        Dump::of(self.0.root().as_ref())
+    /// Returns the root, unless the tree has ended.
+    pub(crate) fn root(&self) -> Option<NodeRef> {
+        self.0.root()
     }
 }
 
@@ -217,7 +272,7 @@ impl fmt::Debug for TreeHandle {
     }
 }
 
-/// The runtime of the tree that the calling code stands in, or the installed one; `None` without a context.
+/// Returns the runtime of the tree that the calling code is part of, or the installed one; `None` without a context.
 ///
 /// To plant another tree on whatever runtime is there: `root(current()?, future)`.
 #[must_use]
@@ -237,7 +292,7 @@ pub fn install(runtime: Arc<dyn Runtime>) -> Result<(), AlreadyInstalled> {
     let tree = Tree::new(runtime, Arc::new(PrintOrphans));
     let origin = Origin::new("installed root", Location::caller());
     let node = NodeRef::unattached(Kind::Root, ShieldLevel::None, origin, Some(tree.clone()));
-    tree.set_root(&node);
+    *tree.root.lock() = Some(node.clone());
     super::current::set_default(node).map_err(|_| AlreadyInstalled {
         name: super::current::default_root().and_then(|root| root.tree()).map_or("", |tree| tree.runtime.name()),
     })

@@ -1,30 +1,38 @@
-//! The future of every scope that stands inside a task: it holds the body, the node holds the rest (L1).
+//! The future of every scope that is inside a task: it holds the body, the node holds the rest (L1).
 //!
 //! ```text
 //!   Fresh ──1──▶ Open ──2──▶ Draining ──3──▶ Done
 //!     └──────────────4──────────────────▲     └─5─▶ (or) Parked
 //! ```
 //!
-//! 1. first poll: the node gets its place in the tree, unless it was Attached before; an inline scope first tries without one
+//! 1. first poll: the node gets its place in the tree, unless it had one from the beginning (`attached`); an inline
+//!    scope first tries without one
 //! 2. the body is over: it left a value, panicked, or was delivered
 //! 3. Closed: the ending is returned, or the panic resumes
 //! 4. an inline scope whose body was ready at once, and needed no node
 //! 5. cancelled from further out: nothing to say to the code around, which never goes on (L18)
+//!
+//! The constructs (`cancel_scope.rs`, `timeout.rs`, `nursery/options.rs`, `bracket.rs`, `value.rs`, `finalizer.rs`)
+//! wrap one of these each. They differ in what they make of the output ([`Policy`]) and of the [`Ending`]. Tasks,
+//! blocking jobs and the root have drivers of their own.
+//!
+//! It is polled by one thread at a time, as any future, and has no lock; what other threads see of the scope is in
+//! the node. Dropping it in any stage but `Fresh`, `Parked` and `Done` abandons the scope (L26).
 
 use std::future::Future;
 use std::panic::{self, Location};
 use std::pin::Pin;
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::thread;
 
 use pin_project_lite::pin_project;
 
 use super::abandon;
-use super::body_state::BodyState;
+use super::body_state::{Body, BodyState};
 use super::cancel_state::ShieldLevel;
 use super::children::Role;
 use super::current;
-use super::drive::{Body, Driver, Step, conclude, poll_open};
+use super::drive::{Driver, Step, conclude, poll_open};
 use super::flags::{ABANDONED, FOLLOWED};
 use super::inline::{InlineScope, Limit};
 use super::node::{Kind, NodeRef};
@@ -32,23 +40,27 @@ use super::observing;
 use super::panic::drop_payload;
 use crate::reason::{Origin, Reason};
 
-/// What a construct does with the output of its body.
+/// What a construct does with the output of its body. Called by the scope's driver, with no lock held.
 pub(crate) trait Policy<R> {
     /// What is left of the output as the scope's value.
     type Value;
 
-    /// The body has returned. Records an error, if the construct knows what an error is. An inline scope that was ready at
-    /// once has no node.
+    /// Makes the value of the output of a body that has returned. Records an error, if the construct knows what an
+    /// error is, and returns none then. An inline scope that was ready at once has no node.
     fn settle(&mut self, node: Option<&NodeRef>, output: R) -> Option<Self::Value>;
 
-    /// Whether errors were recorded: then they are the outcome, also when cancelled (L31).
-    fn failed(&self) -> bool;
+    /// Returns whether errors were recorded: then they are the outcome, also when the scope was cancelled (L31).
+    fn failed(&self) -> bool {
+        false
+    }
 
-    /// A panic takes precedence over the errors that were recorded.
+    /// Hands recorded errors to the observer, because a panic of the scope takes precedence over them, and is about
+    /// to resume (L32, L35).
     fn panicked(&mut self, _node: &NodeRef) {}
 }
 
-/// The policy of scopes that do not interpret their body's output.
+/// The policy of scopes that do not interpret their body's output: cancel scopes, shields, timeouts, scoped values
+/// (L31).
 pub(crate) struct Plain;
 
 impl<R> Policy<R> for Plain {
@@ -57,30 +69,32 @@ impl<R> Policy<R> for Plain {
     fn settle(&mut self, _: Option<&NodeRef>, output: R) -> Option<R> {
         Some(output)
     }
-
-    fn failed(&self) -> bool {
-        false
-    }
 }
 
-/// How a scope ends for the code around it.
+/// How a scope ends for the code around it. A scope that was cancelled from further out has no ending: it parks
+/// (L18).
 pub(crate) enum Ending<V> {
-    /// The body's value.
+    /// The body's value (L12).
     Value(V),
-    /// Errors were recorded.
+    /// Errors were recorded; the construct takes them from where it has kept them.
     Failed,
     /// The scope's own request was delivered: its reason, and which scope it was.
     Cancelled(Option<(Reason, Origin)>),
 }
 
+/// How far the future has come; see the head of the file. The scope's `Life` may be further, if another thread has
+/// closed it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Stage {
+    /// Not polled yet. The node, if there is one, has no place in a tree.
     Fresh,
-    /// In the tree, and not polled yet.
-    Attached,
+    /// In the tree, and the body is there.
     Open,
+    /// The body is gone, and its value, if it left one, is in its place; `drain` is under way.
     Draining,
+    /// Closed, and Pending for ever (L18). The node is kept to tell whether the code that polls is cancelled, too.
     Parked,
+    /// It has returned, or was lost. The node is gone.
     Done,
 }
 
@@ -93,18 +107,23 @@ pin_project! {
     /// await, with lifetimes erased; the compiler cannot do that for closures that take a lifetime, and would deny `Send`.
     pub(crate) struct ScopeFuture<F, R, V, P> {
         #[pin]
+        // The body, then its output, then the value. Pinned, as the user's future has to stay where it is.
         body: BodyState<F, R, V>,
+        // What is made of the output; of nurseries it also has their errors.
         policy: P,
         // None as long as it is an inline one: until its first poll ends.
         node: Option<NodeRef>,
+        // The parts of the node. When there is one, only its location is still asked for.
         inline: InlineScope,
+        // How far the future has come.
         stage: Stage,
     }
 
     impl<F, R, V, P> PinnedDrop for ScopeFuture<F, R, V, P> {
         fn drop(this: Pin<&mut Self>) {
+            // Also while unwinding: `abandon` does not panic (L37).
             if !this.is_done() {
-                this.lose(|| {});
+                this.abandon(|| {});
             }
         }
     }
@@ -125,13 +144,15 @@ impl<F, R, V, P> ScopeFuture<F, R, V, P> {
         ScopeFuture { body: BodyState::Future { future: body }, policy, node: None, inline, stage: Stage::Fresh }
     }
 
-    /// A scope around a node that exists, because there are handles to it.
+    /// Makes a scope around a node that exists, because there are handles to it, or because its construct keeps
+    /// something in it. It gets its place at the first poll.
     pub(crate) fn with_node(node: NodeRef, body: F, policy: P) -> Self {
         let inline = InlineScope::new(node.kind, node.shield, Limit::NONE, node.origin.location());
         ScopeFuture { body: BodyState::Future { future: body }, policy, node: Some(node), inline, stage: Stage::Fresh }
     }
 
-    /// A scope that has its place in the tree now, below the scope around this call; outside of any tree, at its first poll.
+    /// Makes a scope that has its place in the tree now, below the scope around this call (`run_here`, L1); outside
+    /// of any tree, at its first poll.
     pub(crate) fn attached(node: NodeRef, body: F, policy: P) -> Self {
         let attached = current::try_scope().is_some();
         if attached {
@@ -139,46 +160,52 @@ impl<F, R, V, P> ScopeFuture<F, R, V, P> {
         }
         let mut scoped = ScopeFuture::with_node(node, body, policy);
         if attached {
-            scoped.stage = Stage::Attached;
+            // It is polled once, whatever was requested (L13): `poll_open` sees that it never was.
+            scoped.stage = Stage::Open;
         }
         scoped
     }
 
-    /// Whether the body is over, and what it leaves is not.
+    /// Returns whether the body is over, and what it leaves is not.
     pub(crate) fn is_draining(&self) -> bool {
         self.stage == Stage::Draining
     }
 
+    /// Returns the policy, for what the construct has kept in it.
     pub(crate) fn policy(self: Pin<&mut Self>) -> &mut P {
         self.project().policy
     }
 
-    /// Asks the scope to stop, once it was polled.
+    /// Asks the scope to stop. Does nothing before a scope without a node was polled, nor after its end.
     pub(crate) fn cancel(self: Pin<&mut Self>, reason: Reason) {
         if let Some(node) = self.project().node {
             node.request(reason, None);
         }
     }
 
-    /// Whether it was cancelled from further out, and will never be ready.
+    /// Returns whether the scope was cancelled from further out, and will never be ready.
     pub(crate) fn is_parked(&self) -> bool {
         self.stage == Stage::Parked
     }
 
-    /// Where the scope was made.
+    /// Returns where the scope was made.
     pub(crate) fn location(&self) -> &'static Location<'static> {
-        self.inline.location()
+        self.inline.location
     }
 
-    /// Whether it has returned, or was lost.
+    /// Returns whether it has returned, or was lost.
     pub(crate) fn is_done(&self) -> bool {
         self.stage == Stage::Done
     }
 
-    /// The scope loses its driver: the body is dropped, then `more` with it.
-    pub(crate) fn lose(self: Pin<&mut Self>, more: impl FnOnce()) {
+    /// Abandons the scope, because this future is being dropped: drops the body, then `more` with it, such as the
+    /// children of a local nursery (L41). Called in a `Drop`.
+    ///
+    /// A scope that has no place, or has ended, is no scope of the tree: then only `more` is done, and the rest is
+    /// dropped as fields are.
+    pub(crate) fn abandon(self: Pin<&mut Self>, more: impl FnOnce()) {
         let this = self.project();
-        let live = matches!(this.stage, Stage::Attached | Stage::Open | Stage::Draining);
+        let live = matches!(this.stage, Stage::Open | Stage::Draining);
         *this.stage = Stage::Done;
         let mut body = this.body;
         match this.node.take() {
@@ -191,13 +218,14 @@ impl<F, R, V, P> ScopeFuture<F, R, V, P> {
     }
 }
 
-/// Hangs a node that had handles before it had a place into the tree.
+/// Gives a node that had handles before it had a place its place in the tree, below the current scope (L1). No lock
+/// may be held.
 pub(crate) fn enter_tree(node: &NodeRef) {
     let Some(parent) = current::try_scope() else {
         current::no_context_for(format_args!("{} {}", node.kind.name(), node.origin));
     };
     let Some(tree) = parent.tree() else { unreachable!("what code stands in has a tree") };
-    // Before it is attached, where it may have to ask for the time.
+    // Before it is attached, where it may have to ask for the time, and where a request may visit it.
     node.keep_tree(tree);
     if node.attach(&parent, Role::Inner) {
         node.entered();
@@ -216,54 +244,31 @@ where
 
     /// Subtle: scopes may nest thousands deep, and each level of a poll is this function, `poll_inline` or `poll_open`, and
     /// `current::enter`. What they have to do besides is done in functions of its own, so that their frames stay small.
+    ///
+    /// The steps: the scope is entered in the first poll; the body is polled inline, or with its node; then, in the
+    /// same poll, the scope is drained.
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let begin = match self.as_mut().begin() {
-            Begin::InlineScope => match self.as_mut().poll_inline(cx) {
-                Some((node, result)) => match self.as_mut().after_inline(node, result, cx.waker()) {
-                    First::Ready(ending) => return Poll::Ready(ending),
-                    First::Pending => return Poll::Pending,
-                    First::Over => Begin::Draining,
-                },
-                None => {
-                    self.as_mut().make_node();
-                    Begin::Open
+        if self.as_mut().enter() {
+            if let Some((node, result)) = self.as_mut().poll_inline(cx) {
+                if let Some(ending) = ready!(self.as_mut().after_inline(node, result, cx.waker())) {
+                    return Poll::Ready(ending);
                 }
-            },
-            begin => begin,
-        };
-        match begin {
-            Begin::Open => {
-                let this = self.as_mut().project();
-                let Some(node) = &*this.node else { unreachable!("it is open, and not an inline one") };
-                let step = poll_open(node, this.body, cx);
-                if !self.as_mut().after_open(step) {
-                    return Poll::Pending;
-                }
+            } else {
+                self.as_mut().make_node(None);
             }
-            Begin::Parked => return Poll::Pending,
-            Begin::Draining | Begin::InlineScope => {}
+        } else if !self.goes_on() {
+            return Poll::Pending;
+        }
+        if self.stage == Stage::Open {
+            let this = self.as_mut().project();
+            let Some(node) = &*this.node else { unreachable!("it is open, and not an inline one") };
+            let step = poll_open(Driver::Own, node, this.body, cx);
+            if !self.as_mut().after_open(step) {
+                return Poll::Pending;
+            }
         }
         self.poll_drain(cx)
     }
-}
-
-/// The result of a first poll without a node.
-enum First<V> {
-    Ready(Ending<V>),
-    Pending,
-    Over,
-}
-
-/// The next step of a poll.
-enum Begin {
-    /// The first poll, without a node.
-    InlineScope,
-    /// A poll of the body.
-    Open,
-    /// The body is over.
-    Draining,
-    /// Nothing, for ever.
-    Parked,
 }
 
 impl<F, R, V, P> ScopeFuture<F, R, V, P>
@@ -271,101 +276,125 @@ where
     F: Future<Output = R>,
     P: Policy<R, Value = V>,
 {
-    fn begin(mut self: Pin<&mut Self>) -> Begin {
-        let this = self.as_mut().project();
-        if *this.stage == Stage::Fresh {
-            *this.stage = Stage::Open;
-            match this.node {
-                Some(node) => enter_tree(node),
-                None => return Begin::InlineScope,
-            }
+    /// Moves out of `Fresh`: the scope gets its place. Returns whether it has none yet, because it is an inline one.
+    fn enter(self: Pin<&mut Self>) -> bool {
+        let this = self.project();
+        if *this.stage != Stage::Fresh {
+            return false;
         }
-        if *this.stage == Stage::Attached {
-            *this.stage = Stage::Open;
-        }
-        if *this.stage == Stage::Parked {
-            if let Some(node) = this.node.as_ref().filter(|node| !node.is_shut_down()) {
-                assert_cancelled(node);
-            }
-            return Begin::Parked;
-        }
-        let Some(node) = this.node.as_ref() else { panic!("a scope was polled after it had returned") };
-        if is_shut_down_or_panic(node) {
-            return Begin::Parked;
-        }
-        if *this.stage == Stage::Open { Begin::Open } else { Begin::Draining }
+        // Before anything that may panic: a future that was polled once is never entered again.
+        *this.stage = Stage::Open;
+        this.node.as_ref().map(enter_tree).is_none()
     }
 
-    /// The first poll, without a node; none if the scope cannot do without one.
+    /// Returns whether there is anything left to poll: nothing, for ever, if it is parked, or its host is gone. Panics
+    /// if the future is polled where or when it may not be: after its end, after its scope was abandoned (L28), or,
+    /// parked, from code that is not cancelled (L18).
+    fn goes_on(&self) -> bool {
+        if self.stage == Stage::Parked {
+            if let Some(node) = self.node.as_ref().filter(|node| !node.is_shut_down()) {
+                assert_cancelled(node);
+            }
+            return false;
+        }
+        let Some(node) = &self.node else { panic!("a scope was polled after it had returned") };
+        // L28: looked at in each poll, since any poll may be the first one after the scope was found to be forgotten.
+        !is_shut_down_or_panic(node)
+    }
+
+    /// Polls the body for the first time, without a node. Returns the node that the scope got meanwhile, and the
+    /// result; none if nothing was polled, because the scope cannot do without a node.
     fn poll_inline(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Option<(Option<NodeRef>, thread::Result<Poll<()>>)> {
         let this = self.project();
         current::enter_inline(this.inline, || this.body.poll(cx))
     }
 
-    fn make_node(self: Pin<&mut Self>) {
+    /// Gives the scope its node; `driver` is the waker of a first poll that is over.
+    fn make_node(self: Pin<&mut Self>, driver: Option<&Waker>) {
         let this = self.project();
-        *this.node = current::make_node(this.inline);
+        *this.node = current::make_node(this.inline, driver);
         if this.node.is_none() {
             this.inline.no_context();
         }
     }
 
-    /// The first poll is over: a scope that is not ready has a node from here on.
+    /// Decides what follows the first poll of an inline scope: one that is not ready has a node from here on. Ready
+    /// without an ending if the body is over, and there is something to drain.
     fn after_inline(
         mut self: Pin<&mut Self>,
         node: Option<NodeRef>,
         result: thread::Result<Poll<()>>,
         waker: &Waker,
-    ) -> First<V> {
+    ) -> Poll<Option<Ending<V>>> {
         let this = self.as_mut().project();
         *this.node = node;
         if this.node.is_none() {
             match result {
-                Ok(Poll::Pending) => self.as_mut().make_node(),
+                // A request that comes before the node has this waker marks it as woken, which `register` in
+                // `conclude` finds.
+                Ok(Poll::Pending) => self.as_mut().make_node(Some(waker)),
                 Ok(Poll::Ready(())) => {
                     *this.stage = Stage::Done;
                     let mut body = this.body;
+                    // No node: nothing was opened inside and nothing was registered, or it would have one. So there
+                    // is nothing to drain, and nobody to be told.
                     let output = body.as_mut().take();
-                    return First::Ready(match output.and_then(|output| this.policy.settle(None, output)) {
-                        Some(value) => Ending::Value(value),
-                        None => Ending::Failed,
-                    });
+                    let value = output.and_then(|output| this.policy.settle(None, output));
+                    return Poll::Ready(Some(value.map_or(Ending::Failed, Ending::Value)));
                 }
                 Err(payload) => {
                     *this.stage = Stage::Done;
                     let body = this.body;
+                    // L32: the panic goes on at once, since there is nothing to wait for. The rest of the body is
+                    // dropped in its scope (L38).
                     let (_, dropped) = current::enter_begun(this.inline, || body.clear());
                     drop_payload(dropped.err());
                     panic::resume_unwind(payload);
                 }
             }
         }
-        let mut this = self.project();
+        let this = self.as_mut().project();
         let Some(node) = this.node.as_ref() else { this.inline.no_context() };
+        // L12: from here on the code inside is runnable only if it is woken.
         node.was_polled_inline();
-        let step = conclude(Driver::Own, node, this.body.as_mut(), result, false, waker);
-        if !after(step, this.body.as_mut(), this.policy, node) {
-            return First::Pending;
-        }
-        *this.stage = Stage::Draining;
-        First::Over
+        let step = conclude(Driver::Own, node, this.body, result, false, waker);
+        if self.after_open(step) { Poll::Ready(None) } else { Poll::Pending }
     }
 
-    /// Says whether the body is over.
+    /// Does what follows a poll of the body: settles the output of one that is over, and keeps the value in its place.
+    /// Returns whether it is over.
     fn after_open(self: Pin<&mut Self>, step: Step) -> bool {
         let mut this = self.project();
         let Some(node) = this.node.as_ref() else { unreachable!("a driver has its node between polls") };
-        let over = after(step, this.body.as_mut(), this.policy, node);
-        if over {
-            *this.stage = Stage::Draining;
+        match step {
+            Step::Pending => return false,
+            Step::Gone => {}
+            Step::Ready => {
+                let output = this.body.as_mut().take();
+                if let Some(value) = output.and_then(|output| this.policy.settle(Some(node), output)) {
+                    this.body.put(value);
+                }
+            }
         }
-        over
+        *this.stage = Stage::Draining;
+        true
     }
 
+    /// Drains the scope, and makes the outcome of what is Closed. The order of the questions is that of precedence: a
+    /// panic, errors, a value that no child was cut from (L33), parking, the cancelled form.
+    ///
+    /// ```text
+    ///   panic recorded?          ──▶ resumes                        L32
+    ///   errors recorded?         ──▶ Failed                         L31
+    ///   a value, and nobody cut? ──▶ Value                          L12, L33
+    ///   inherited, or host gone? ──▶ Parked: Pending for ever       L18, L30
+    ///   otherwise                ──▶ Cancelled, with the request
+    /// ```
     fn poll_drain(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Ending<V>> {
         let this = self.project();
         let Some(node) = this.node.as_ref() else { unreachable!("a driver has its node between polls") };
         let Poll::Ready(mut closed) = node.drain(Driver::Own, cx) else { return Poll::Pending };
+        // After Closed and before the outcome, as the code around goes on only when this returns.
         node.leave(closed.linked.take());
         *this.stage = Stage::Done;
         let Some(node) = this.node.take() else { unreachable!("a driver has its node between polls") };
@@ -377,6 +406,7 @@ where
         if this.policy.failed() {
             return Poll::Ready(Ending::Failed);
         }
+        // A value that is not returned, because a child was cut, is dropped with this `match`; no lock is held.
         match this.body.take_value() {
             Some(value) if !closed.cut => Poll::Ready(Ending::Value(value)),
             // L30: this task will be dropped as soon as its poll returns.
@@ -388,35 +418,12 @@ where
                 *this.node = Some(node);
                 Poll::Pending
             }
-            _ => Poll::Ready(Ending::Cancelled(node.asked())),
+            _ => Poll::Ready(Ending::Cancelled(node.own_request())),
         }
     }
 }
 
-/// Settles the output of a body that is over. Says whether it is.
-fn after<F, R, P: Policy<R>>(
-    step: Step,
-    mut body: Pin<&mut BodyState<F, R, P::Value>>,
-    policy: &mut P,
-    node: &NodeRef,
-) -> bool {
-    match step {
-        Step::Pending => return false,
-        Step::Gone => {}
-        Step::Ready => {
-            if let Some(value) = body.as_mut().take().and_then(|output| policy.settle(Some(node), output)) {
-                body.put(value);
-            }
-        }
-    }
-    true
-}
-
-/// Whether the host is gone, before a poll of the scope's future.
-///
-/// # Panics
-///
-/// The scope was lost, so the future has escaped (L28).
+/// Returns whether the host is gone, before a poll of the scope's future: then that is Pending for ever (L30).
 pub(crate) fn is_shut_down_or_panic(node: &NodeRef) -> bool {
     if !node.flagged(ABANDONED) {
         return false;
@@ -427,17 +434,15 @@ pub(crate) fn is_shut_down_or_panic(node: &NodeRef) -> bool {
     true
 }
 
-/// L18: a scope that was cancelled from further out never returns; so code that is not cancelled must not wait for it.
-///
-/// # Panics
-///
-/// If this code is not cancelled.
+/// Checks L18: a scope that was cancelled from further out never returns; so code that is not cancelled must not wait
+/// for it, or it would wait for ever and without a word.
 fn assert_cancelled(node: &NodeRef) {
     if !current::is_cancelled() && current::tree().is_some_and(|tree| !tree.is_shut_down()) {
         parked_where_not_cancelled(node);
     }
 }
 
+/// Panics, naming both scopes, the usual causes and the fix.
 #[cold]
 fn parked_where_not_cancelled(node: &NodeRef) -> ! {
     let describe = |node: NodeRef| format!("{} {}", node.kind.name(), node.origin);
@@ -452,6 +457,7 @@ fn parked_where_not_cancelled(node: &NodeRef) -> ! {
     );
 }
 
+/// Panics, naming the scope that was lost and the one that took it over (L28).
 #[cold]
 fn polled_after_loss(scope: impl std::fmt::Display, parent: Option<NodeRef>) -> ! {
     let parent = parent.map(|parent| format!("{} {}", parent.kind.name(), parent.origin));

@@ -1,74 +1,95 @@
 //! A task: a scope whose body is a job of the runtime, and whose end is awaited through a handle.
 //!
-//! The body lies in one block with the node. Whoever polls it has it alone meanwhile, without a lock. If the tree is torn down during a
-//! poll (L30), the body is dropped by whoever polls it, as soon as that poll returns.
+//! The body is in one block with the node. Whoever polls it has it alone meanwhile, without a lock. If the tree is
+//! torn down during a poll (L30), the body is dropped by whoever polls it, as soon as that poll returns.
+//!
+//! ```text
+//!    Job::poll ──▶ poll_task ──▶ RunTask::poll ── Pending ──▶ put back
+//!                                    │ Closed
+//!                                    ▼
+//!                           RunTask::finish ──▶ end_task: outcome, leave the nursery, wake the handle
+//! ```
+//!
+//! Children of local nurseries are tasks, too, but their body is in the nursery's future, and nothing here polls
+//! them. Their end goes through `end_task` all the same.
 
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
-use super::closing::{Closed, Linked};
+use super::cancel_state::ShieldLevel;
+use super::closing::{ClosedNode, Linked};
 use super::flags::LOCAL;
-use super::node::{Kind, NodeRef};
+use super::node::{Attachment, Kind, Node, NodeRef};
 use super::observing;
+use super::shared::Tree;
 use super::waking;
-use crate::observer::TaskStatus;
-use crate::sys::atomic::{AtomicU8, Ordering};
+use crate::events::TaskStatus;
+use crate::raw::{BlockRef, Erase, Head, WakerTable};
+use crate::reason::Origin;
+use crate::sys::atomic::Ordering;
 
-/// The body of a task, of any type.
+/// The body of a task, of any type: what `poll_task` does without knowing the types of its future, value and error.
 pub(crate) trait RunTask: Send {
-    /// Polls the body, or what is left of its scope; ready when that is Closed.
-    fn poll(self: Pin<&mut Self>, node: &NodeRef, cx: &mut Context<'_>) -> Poll<Closed>;
+    /// Polls the body, or drains what is left of its scope; ready when that is Closed. It never panics: what user
+    /// code throws is caught.
+    fn poll(self: Pin<&mut Self>, node: &NodeRef, cx: &mut Context<'_>) -> Poll<ClosedNode>;
 
-    /// The scope is Closed: records what there is to record, and leaves the value for the handle (L31–L34).
-    fn finish(self: Pin<&mut Self>, node: &NodeRef, closed: Closed);
+    /// Records what there is to record, and leaves the value for the handle (L31–L34). Called once, when the scope is
+    /// Closed.
+    fn finish(self: Pin<&mut Self>, node: &NodeRef, closed: ClosedNode);
 
-    /// Drops the future, with the scope as context, and tells the observer of an error that nobody will hear of (L30).
+    /// Drops the future, with the scope as current scope, and tells the observer of an error that nobody will hear of
+    /// (L30).
     fn abandon(self: Pin<&mut Self>, node: &NodeRef);
 }
 
-/// How a task has ended; set once.
-#[derive(Default)]
-pub(crate) struct TaskOutcome(AtomicU8);
+/// The scope's own waker, which a task gives to user code, and so does a scope in a cancelled one: its calls are counted
+/// (L12), and wake the driver. It may be called from any thread, at any time, also when the scope is long
+/// Closed: then there is no waker left to call.
+impl Head for Node {
+    type Body = dyn RunTask;
 
-const RUNNING: u8 = 0;
-const FINISHED: u8 = 1;
-const CANCELLED: u8 = 2;
-const FAILED: u8 = 3;
-const PANICKED: u8 = 4;
-
-impl TaskOutcome {
-    /// None as long as the task has not ended.
-    #[inline]
-    pub(crate) fn get(&self) -> Option<TaskStatus> {
-        // Ordering: what the task has left is seen by whoever sees that it has ended.
-        match self.0.load(Ordering::Acquire) {
-            RUNNING => None,
-            FINISHED => Some(TaskStatus::Finished),
-            FAILED => Some(TaskStatus::Failed),
-            PANICKED => Some(TaskStatus::Panicked),
-            _ => Some(TaskStatus::Cancelled),
+    fn wake(&self) {
+        if self.counts_wakes() {
+            self.count_wake();
         }
+        self.wake_driver();
     }
 
-    fn set(&self, status: TaskStatus) {
-        let outcome = match status {
-            TaskStatus::Finished => FINISHED,
-            TaskStatus::Failed => FAILED,
-            TaskStatus::Panicked => PANICKED,
-            _ => CANCELLED,
-        };
-        self.0.store(outcome, Ordering::Release);
+    #[inline]
+    fn waker_table() -> &'static WakerTable<Self> {
+        static TABLE: WakerTable<Node> = WakerTable::NEW;
+        &TABLE
     }
 }
 
 impl NodeRef {
-    /// One turn of a task, by the job that the runtime polls; ready when the task has ended.
+    /// Does as [`attached`](NodeRef::attached), for a task with its body, and the slot for its value.
+    #[inline]
+    pub(crate) fn task<S, B>(place: Attachment, origin: Origin, tree: Arc<Tree>, slot: S, body: B) -> Self
+    where
+        S: Send + Sync + 'static,
+        B: Erase<dyn RunTask> + Send + 'static,
+    {
+        let node = Node::new(Kind::Task, ShieldLevel::None, origin, Some(tree), Some(place), |_| {});
+        NodeRef(BlockRef::with_body(node, slot, body))
+    }
+
+    /// Polls a task for one turn, for the job that the runtime polls; ready when the task has ended. No lock may be
+    /// held.
+    ///
+    /// The guard of the body stands for "this thread polls it". It is put back at the end of a Pending poll, and
+    /// dropped with the body at the end of the last one. A task that is woken during its poll is polled again by its
+    /// host afterwards (R2, R3), so two threads want the body at once only in a shut-down.
     pub(super) fn poll_task(&self, cx: &mut Context<'_>) -> Poll<()> {
         // If it is gone, it was torn down with its host (L30).
-        let Some(mut task) = self.try_use_body() else { return Poll::Ready(()) };
+        let Some(mut task) = self.0.try_use_body() else { return Poll::Ready(()) };
         let Some(tree) = self.tree() else { unreachable!("a task is spawned in a tree") };
-        let poll = observing::turn(tree, self, || {
+        let poll = observing::poll(tree, self, || {
             let Poll::Ready(closed) = task.body().poll(self, cx) else { return Poll::Pending };
+            // Torn down during this poll: then its handle was told already that it was cancelled, and the nursery is
+            // gone.
             if task.is_wanted() {
                 task.body().finish(self, closed);
             } else {
@@ -77,26 +98,32 @@ impl NodeRef {
             Poll::Ready(())
         });
         if poll.is_pending() {
+            // Torn down during this poll: the thread that did so has left the body to this one.
             let Some(mut unwanted) = task.put_back() else { return Poll::Pending };
             unwanted.body().abandon(self);
         }
         Poll::Ready(())
     }
 
-    /// Drops the body, if nobody is polling it; a body that is being polled is dropped by whoever polls it, as soon as that poll returns.
+    /// Drops the body, if nobody is polling it; a body that is being polled is dropped by whoever polls it, as soon
+    /// as that poll returns. Of tasks of a runtime only: others have none in their block.
     pub(super) fn abandon_body(&self) {
-        if let Some(mut task) = self.discard_body() {
+        if let Some(mut task) = self.0.discard_body() {
             task.body().abandon(self);
         }
     }
 
-    /// How the task has ended; none as long as it has not.
+    /// Returns how the task has ended; none as long as it has not.
     #[inline]
     pub(crate) fn outcome(&self) -> Option<TaskStatus> {
         self.outcome.get()
     }
 
-    /// Whether the task has ended. If not, whoever polls this is woken when it has.
+    /// Polls for the end of the task. If it has not ended, whoever polls this is woken when it has. One waker is
+    /// kept: a task has one handle.
+    ///
+    /// Models: `races/scopes.rs`, `a_cancel_races_with_the_completion`; `races/local.rs`,
+    /// `the_end_of_a_child_races_with_whoever_awaits_it`.
     pub(crate) fn poll_outcome(&self, cx: &Context<'_>) -> Poll<()> {
         if self.outcome().is_some() {
             return Poll::Ready(());
@@ -107,6 +134,8 @@ impl NodeRef {
         // No lock is held while a waker is cloned or dropped (L36).
         let mut waker = Some(cx.waker().clone());
         let mut state = self.lock();
+        // Looked at again under the lock under which the outcome is set: so either it is seen here, or the waker is
+        // found there.
         let has_ended = self.outcome().is_some();
         if !has_ended {
             std::mem::swap(&mut state.joiner, &mut waker);
@@ -115,18 +144,21 @@ impl NodeRef {
         if has_ended { Poll::Ready(()) } else { Poll::Pending }
     }
 
-    /// The handle is gone: nobody awaits the task.
+    /// Drops the waker of whoever awaits the task: the handle is gone.
     pub(crate) fn forget_joiner(&self) {
         let joiner = self.lock().joiner.take();
         drop(joiner);
     }
 
-    /// The task has ended, and its value lies where its handle finds it: leaves the nursery, then tells the handle (L34).
+    /// Ends the task: its scope is Closed, and its value is where its handle finds it. Leaves the nursery, then tells
+    /// the handle (L34). No lock may be held.
     pub(crate) fn end_task(&self, status: TaskStatus, linked: Option<Linked>) {
         if let Some(tree) = self.tree() {
             // Ordering: published with the outcome.
             self.ended_after.store(tree.requests(), Ordering::Relaxed);
         }
+        // In this order: code that goes on because the nursery has ended finds the outcome; and code that is woken by
+        // the handle finds the nursery without this child.
         let joiner = self.set_outcome(status);
         self.leave(linked);
         if let Some(joiner) = joiner {
@@ -134,6 +166,8 @@ impl NodeRef {
         }
     }
 
+    /// Sets the outcome, unless it is set (by a shut-down, say). Returns the waker of whoever awaits it, to be called
+    /// without the lock.
     fn set_outcome(&self, status: TaskStatus) -> Option<Waker> {
         let mut state = self.lock();
         if self.outcome().is_some() {
@@ -143,13 +177,18 @@ impl NodeRef {
         state.joiner.take()
     }
 
-    /// Whether the task, which has ended, did so before the code directly in `scope` became cancelled: then its end was given to code
-    /// that awaited it there (L14).
+    /// Returns whether the task, which has ended, did so before the code directly in `scope` became cancelled: then
+    /// its end was given to code that awaited it there (L14), and is not withheld from it.
     pub(crate) fn ended_before(&self, scope: &NodeRef) -> bool {
+        // The number of requests when it ended is less than the number of the one that cancelled. Ordering:
+        // `ended_after` was published with the outcome, which the caller has seen, and `cancelled_by` with the flag.
         self.ended_after.load(Ordering::Relaxed) < scope.cancelled_by.load(Ordering::Acquire)
     }
 
-    /// The scope was closed by a reaper (L29) or with its host (L30): its errors have no caller, its handle gets no value.
+    /// Records the outcome of a scope that was closed by a reaper (L29), inside the drop of its future, or with its
+    /// host (L30): its errors have no caller, its handle gets no value. No lock may be held.
+    ///
+    /// Model: `races/local.rs`, `the_loss_of_a_child_races_with_whoever_awaits_it`.
     pub(super) fn orphaned(&self) {
         (self.on_orphaned)(self);
         if self.kind != Kind::Task {

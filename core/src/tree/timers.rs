@@ -1,127 +1,143 @@
 //! All deadlines, hard times and sleeps of one tree: one heap, one lock, one timer of the host.
 //!
-//! An *entry* is an instant and a [`Target`]. It is *live* from its insertion until it fires or is removed. The heap holds one
-//! key for each live entry, and keys of dead ones: a removal frees the entry at once, and leaves its key until that comes to
-//! the top or until there are more dead keys than live ones.
+//! An *entry* is an instant and a [`Target`]. It is *live* from its insertion until it fires or is removed. The heap
+//! holds one key for each live entry, and keys of dead ones: a removal frees the entry at once, and leaves its key
+//! until that comes to the top or until there are more dead keys than live ones.
 //!
 //! # Invariants
 //!
 //! They hold whenever nobody has the lock.
 //!
-//! 1. `next` is the instant of the earliest live entry. So a thread that asks without the lock whether anything may be due is
-//!    never told "no" too late. (It is stored anew in each critical section that changes which entry is the earliest.)
-//! 2. `armed` is the instant for which the host's timer is armed, or is just being armed by the thread that has taken the timer
-//!    out of `host`; `NEVER` if it has fired, or was never armed. Only [`Timers::take_host`] lowers it, and only the alarm
-//!    raises it, to `NEVER`.
-//! 3. `armed <= next`, or a call of [`Tree::arm`] is still to come, or the thread that has the host's timer has not finished its
-//!    own. So once all of these have finished, the host's timer is armed for the earliest live entry or for an earlier instant.
+//! 1. `next` is the instant of the earliest live entry. So a thread that asks without the lock whether anything may
+//!    be due is never told "no" too late. (It is stored anew in each critical section that changes which entry is the
+//!    earliest.)
+//! 2. `armed` is the instant for which the host's timer is armed, or is just being armed by the thread that has taken
+//!    the timer out of `host`; `NEVER` if it has fired, or was never armed. Only [`Timers::take_host`] lowers it, and
+//!    only the alarm raises it, to `NEVER`.
+//! 3. `armed <= next`, or a call of [`Tree::arm`] is still to come, or the thread that has the host's timer has not
+//!    finished its own. So once all of these have finished, the host's timer is armed for the earliest live entry or
+//!    for an earlier instant.
 //! 4. The heap holds at most `2 * live + 64` keys.
-//! 5. The entry of a sleep stays until the [`Sleep`](crate::Sleep) takes note of its end, or is dropped. All others go when they fire.
-//! 6. Under the lock no waker and no [`NodeRef`] is cloned, called or dropped, and the host's timer is neither armed nor dropped (L36).
+//! 5. The entry of a sleep stays until the [`Sleep`](crate::future::Sleep) takes note of its end, or is dropped. All
+//!    others go when they fire.
+//! 6. Under the lock no waker and no [`NodeRef`] is cloned, called or dropped, and the host's timer is neither armed
+//!    nor dropped (L36).
 //!
 //! # Why no timer is lost
 //!
-//! Invariant 3 can be broken in two ways. An insertion of an entry earlier than `armed` says so, and its caller has to call `arm`.
-//! The host's timer fires: the [`Alarm`] sets `armed` to `NEVER`, and calls `arm` after what was due. A removal cannot break it, for
-//! `next` only grows: the host's timer stays armed for an instant that may be too early, wakes for nothing, and is armed again.
+//! Invariant 3 can be broken in two ways. An insertion of an entry earlier than `armed` says so, and its caller has
+//! to call `arm`. The host's timer fires: the `Alarm` (in `deadline.rs`) sets `armed` to `NEVER`, and calls `arm` after what was due.
+//! A removal cannot break it, for `next` only grows: the host's timer stays armed for an instant that may be too
+//! early, wakes for nothing, and is armed again.
 //!
-//! `arm` compares `next` with `armed` under the lock. If the timer may be armed too late, it takes the timer out, arms it without the
-//! lock, puts it back, and compares again. If another thread has the timer, `arm` returns: that thread compares once more after it has
-//! put the timer back, which comes after this comparison. So nobody waits for anybody, and the one thread that arms does so for all.
+//! `arm` compares `next` with `armed` under the lock. If the timer may be armed too late, it takes the timer out,
+//! arms it without the lock, puts it back, and compares again. If another thread has the timer, `arm` returns: that
+//! thread compares once more after it has put the timer back, which comes after this comparison. So nobody waits for
+//! anybody, and the one thread that arms does so for all.
 //!
-//! The host may wake the alarm late, when its timer has been armed for another instant meanwhile, or for nothing (R6). Then `armed` is
-//! `NEVER` although the timer is armed, and it is armed once more: too often, never too late. The host may also wake it inside
-//! `Timer::arm`. Then the alarm fires what is due, and its own `arm` leaves the rest to the call further out.
+//! The host may wake the alarm late, when its timer has been armed for another instant meanwhile, or for nothing
+//! (R6). Then `armed` is `NEVER` although the timer is armed, and it is armed once more: too often, never too late.
+//! The host may also wake it inside `Timer::arm`. Then the alarm fires what is due, and its own `arm` leaves the rest
+//! to the call further out.
 //!
 //! # What is due together
 //!
-//! Everything that is due when a thread looks at the clock is one batch. First the sleeps end, and their code is runnable; then all
-//! requests of the batch are marked; then the sleepers are woken, and those whom the requests concern. So an operation that ends at the deadline still
-//! wins, no user code runs between two marks (L11), and a deadline further out wins over one further in that falls on the same instant.
+//! Everything that is due when a thread looks at the clock is one batch. First the sleeps end, and their code is
+//! runnable; then all requests of the batch are marked; then the sleepers are woken, and those whom the requests
+//! concern. So an operation that ends at the deadline still wins, no user code runs between two marks (L11), and a
+//! deadline further out wins over one further in that falls on the same instant.
 //!
-//! Whether a sleep ends or is *missed* is decided when its batch is taken out: code that was cancelled before that is given
-//! nothing more (L14).
+//! Whether a sleep ends or is *missed* is decided when its batch is taken out: code that was cancelled before that is
+//! given nothing more (L14).
 
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::mem;
 use std::num::{NonZeroU32, NonZeroU64};
-use std::sync::{Arc, PoisonError, Weak};
-use std::task::{Poll, Wake, Waker};
+use std::sync::Arc;
+use std::task::{Poll, Waker};
 
 use slab::Slab;
 
-use super::Tree;
 use super::flags::CANCELLED;
 use super::node::NodeRef;
-use super::panic::catch_drop;
-use super::wake::DriverWakes;
+use super::shared::Tree;
 use crate::Instant;
 use crate::instant::AtomicInstant;
 use crate::runtime::Timer;
-use crate::sys::{Mutex, MutexGuard};
-use crate::tree::waking;
+use crate::sys::{MutexGuard, PlainMutex};
 
+// On a clock that the tests put forward. What several threads do at once has models in `core/src/races/timers.rs`.
 #[cfg(all(test, not(foster_shuttle)))]
 mod tests;
 
-/// What happens at an instant.
+/// An event that is due at an instant. It is moved under the queue's lock, and cloned and dropped without it
+/// (invariant 6).
 pub(crate) enum Target {
-    /// A sleep ends.
+    /// A sleep ends: its code is woken, unless it is cancelled (L14).
     Sleep(Sleeper),
-    /// A scope's deadline: a request (L8).
-    Deadline(NodeRef),
-    /// A request's hard time: graceful shields stop holding it off (L11).
-    Hard(NodeRef),
+    /// A scope's deadline, which is a request (L8); or the hard time of its request: graceful shields below stop
+    /// holding that off (L11, L20).
+    Scope(NodeRef),
 }
 
-/// The code that sleeps.
+/// The code that sleeps: who is woken, and whether it may still be given the end of its sleep.
 pub(crate) struct Sleeper {
-    waker: Waker,
+    /// The waker of the poll in which the sleep was armed or last looked at.
+    pub(super) waker: Waker,
     /// The scope that the code was in when it polled the sleep; none outside of any tree.
-    scope: Option<NodeRef>,
+    pub(super) scope: Option<NodeRef>,
 }
 
 impl Sleeper {
+    /// Makes a sleeper. Clones a waker, which is foreign code: no lock may be held.
     pub(crate) fn new(waker: &Waker, scope: Option<&NodeRef>) -> Self {
         Sleeper { waker: waker.clone(), scope: scope.cloned() }
     }
 
+    /// Returns whether this is the same code: a sleep that is polled again from the same place leaves its entry as it
+    /// is.
     fn is(&self, waker: &Waker, scope: Option<&NodeRef>) -> bool {
-        let same_scope = match (&self.scope, scope) {
-            (Some(old), Some(new)) => old.is(new),
-            (None, None) => true,
-            _ => false,
-        };
-        same_scope && self.waker.will_wake(waker)
+        self.scope.as_ref() == scope && self.waker.will_wake(waker)
     }
 
+    /// Returns whether the code that sleeps is cancelled (L14); by the flag alone, which is enough: requests that are
+    /// due in the same batch come after the sleeps.
     fn is_cancelled(&self) -> bool {
         self.scope.as_ref().is_some_and(|scope| scope.flagged(CANCELLED))
     }
 }
 
-/// Names an entry; unique for the life of the tree, but for a wrap around of 32 bits in one slot: each scope has room for one.
+/// Names an entry; unique for the life of the tree, but for a wrap around of 32 bits in one slot: each scope has room
+/// for one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct TimerKey {
+    /// The slot of the entry, which is used again when the entry is gone.
     slot: u32,
-    /// The lower half of the serial number.
+    /// The lower half of the serial number, so that the key of an entry that is gone does not name the next one in
+    /// its slot. Never zero, so that an `Option` of a key is no larger.
     serial: NonZeroU32,
 }
 
 impl TimerKey {
+    /// Returns the key of an entry.
     fn new(slot: usize, serial: NonZeroU64) -> Self {
         let slot = u32::try_from(slot).unwrap_or(u32::MAX);
         TimerKey { slot, serial: NonZeroU32::new(serial.get() as u32).unwrap_or(NonZeroU32::MAX) }
     }
 
+    /// Returns the slot of the entry.
     fn slot(self) -> usize {
         self.slot as usize
     }
 }
 
+/// A timer, live or not yet taken note of.
 struct Entry {
+    /// The number of its insertion. With the instant it orders the heap: of two entries of one instant the one that
+    /// was inserted first comes first (L39).
     serial: NonZeroU64,
+    /// Whether it has still to fire, or has fired without its code having noted that.
     state: EntryState,
 }
 
@@ -140,20 +156,26 @@ enum EntryState {
     Missed,
 }
 
-/// The timer of the host, and the waker that it is given.
+/// The timer of the host, and the waker that it is given. One of each for a tree: it is armed again and again.
 struct Host {
+    /// The adapter's timer. Armed and dropped without a lock: it may wake inline (R6).
     timer: Box<dyn Timer>,
     /// None before it is armed for the first time.
     alarm: Option<Waker>,
 }
 
-struct Queue {
+/// The data under the lock of the timers.
+pub(super) struct Queue {
+    /// Keys: instant, serial number, slot; the earliest on top. Some are of entries that are gone.
     heap: BinaryHeap<Reverse<(Instant, NonZeroU64, usize)>>,
+    /// The entries by slot: the live ones, and sleeps that have ended without their code having noted it.
     entries: Slab<Entry>,
     /// How many entries are live.
     live: usize,
+    /// How many entries were ever inserted: the next serial number is one more.
     serial: u64,
-    armed: Instant,
+    /// For when the host's timer is armed: invariant 2.
+    pub(super) armed: Instant,
     /// None while a thread is arming it, and after the end of the tree.
     host: Option<Host>,
     /// The tree has ended: the host's timer is not put back.
@@ -161,10 +183,13 @@ struct Queue {
 }
 
 impl Queue {
+    /// Returns whether a key of the heap is that of an entry that is there. (That of a sleep that has ended was taken
+    /// out of the heap.)
     fn is_live(&self, serial: NonZeroU64, slot: usize) -> bool {
         self.entries.get(slot).is_some_and(|entry| entry.serial == serial)
     }
 
+    /// Returns the entry that a key names, if it is still there.
     fn entry(&mut self, key: TimerKey) -> Option<&mut Entry> {
         self.entries.get_mut(key.slot()).filter(|entry| TimerKey::new(key.slot(), entry.serial) == key)
     }
@@ -189,7 +214,10 @@ impl Queue {
         self.heap.pop().map(|Reverse((_, _, slot))| slot)
     }
 
-    /// Invariant 4. At least half of the keys go, so each removal pays for a constant number of them.
+    /// Keeps invariant 4: drops the dead keys, if there are more of them than live ones. At least half of the keys
+    /// go, so each removal pays for a constant number of them.
+    ///
+    /// Without it a server whose timeouts are long and mostly removed would keep a key for each until its instant.
     fn compact(&mut self) {
         if self.heap.len() > 2 * self.live + 64 {
             let Queue { heap, entries, .. } = self;
@@ -198,24 +226,29 @@ impl Queue {
     }
 }
 
-/// What a look at the clock has found.
+/// What a look at the clock has found; used where no lock is held.
 #[derive(Default)]
-struct Due {
-    sleeps: Vec<Sleeper>,
-    /// To be dropped.
-    missed: Vec<Sleeper>,
+pub(super) struct Due {
+    /// The code whose sleeps have ended, earliest first.
+    pub(super) sleeps: Vec<Sleeper>,
+    /// The code whose sleeps were over when it was cancelled: given nothing (L14), and not woken. To be dropped.
+    pub(super) missed: Vec<Sleeper>,
     /// Deadlines and hard times, earliest first.
-    requests: Vec<Target>,
+    pub(super) requests: Vec<Target>,
 }
 
-/// The timers of a tree.
+/// The timers of a tree; part of [`Tree`]. Used by any thread.
 pub(crate) struct Timers {
-    queue: Mutex<Queue>,
-    /// Invariant 1; changed under the queue's lock.
-    next: AtomicInstant,
+    /// The one lock. It may be locked while a node is (`arm_in`, by which `mark` and the deadlines go), and no node is
+    /// locked under it.
+    queue: PlainMutex<Queue>,
+    /// The instant of the earliest live entry, to be read without the lock: invariant 1. Changed under the queue's
+    /// lock. Release and Acquire: a thread that was woken after an insertion finds it.
+    pub(super) next: AtomicInstant,
 }
 
 impl Timers {
+    /// Makes an empty queue on a timer that is not armed.
     pub(crate) fn new(timer: Box<dyn Timer>) -> Self {
         let queue = Queue {
             heap: BinaryHeap::new(),
@@ -226,17 +259,19 @@ impl Timers {
             host: Some(Host { timer, alarm: None }),
             ended: false,
         };
-        Timers { queue: Mutex::new(queue), next: AtomicInstant::new(Instant::NEVER) }
+        Timers { queue: PlainMutex::new(queue), next: AtomicInstant::new(Instant::NEVER) }
     }
 
-    fn queue(&self) -> MutexGuard<'_, Queue> {
-        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Locks the queue.
+    pub(super) fn queue(&self) -> MutexGuard<'_, Queue> {
+        self.queue.lock()
     }
 
-    /// Adds an entry. Says whether the host's timer may be armed too late for it: then the caller has to call [`Tree::arm`], where
-    /// no lock is held (invariant 3). Only a caller that removes the entry again need not.
+    /// Adds an entry. Returns its key, and whether the host's timer may be armed too late for it: then the caller has
+    /// to call [`Tree::arm`], where no lock is held (invariant 3). Only a caller that removes the entry again need
+    /// not. May be called with a node locked.
     pub(crate) fn insert(&self, at: Instant, target: Target) -> (TimerKey, bool) {
-        super::live_counts::timer(true);
+        crate::live_counts::timer(true);
         let mut queue = self.queue();
         let serial = NonZeroU64::MIN.saturating_add(queue.serial);
         queue.serial += 1;
@@ -250,12 +285,13 @@ impl Timers {
         (TimerKey::new(slot, serial), at < queue.armed)
     }
 
-    /// Takes an entry out, if it is still there. What it held comes back to be dropped where no lock is held.
+    /// Takes an entry out, if it is still there. Returns what it held, to be dropped where no lock is held; none also
+    /// for a sleep that has ended.
     pub(crate) fn remove(&self, key: TimerKey) -> Option<Target> {
         let mut queue = self.queue();
         queue.entry(key)?;
         let EntryState::Live(target) = queue.entries.remove(key.slot()).state else { return None };
-        super::live_counts::timer(false);
+        crate::live_counts::timer(false);
         queue.live -= 1;
         queue.compact();
         // Invariant 1. The host's timer is left as it is: invariant 3 holds all the more.
@@ -263,11 +299,12 @@ impl Timers {
         Some(target)
     }
 
-    /// Asks whether a sleep has ended, for code in `scope` that is woken by `waker`. An entry whose sleep has ended is gone
-    /// afterwards.
+    /// Asks whether a sleep has ended, for code in `scope` that is woken by `waker`. An entry whose sleep has ended
+    /// is gone afterwards. No lock may be held: if the code has another waker or scope than before, these are cloned
+    /// into the entry.
     ///
-    /// A sleep that ended in time is over also for code that is cancelled by now: it was given before. One that was missed is over
-    /// for code that is not cancelled.
+    /// A sleep that ended in time is over also for code that is cancelled by now: it was given before (L14). One that
+    /// was missed is over for code that is not cancelled, such as a scope that the sleep was moved to.
     pub(crate) fn poll_sleep(&self, key: TimerKey, waker: &Waker, scope: Option<&NodeRef>) -> Poll<()> {
         // Invariant 6: declared before the guards below, so dropped after them.
         let mut spare = None;
@@ -283,6 +320,8 @@ impl Timers {
                 EntryState::Missed => {}
                 EntryState::Live(Target::Sleep(sleeper)) if sleeper.is(waker, scope) => return Poll::Pending,
                 EntryState::Live(Target::Sleep(sleeper)) => {
+                    // The new sleeper was made without the lock, in the turn before; and the entry was looked at
+                    // again, as the sleep may have ended meanwhile.
                     if let Some(new) = spare.take() {
                         _old = mem::replace(sleeper, new);
                         return Poll::Pending;
@@ -293,18 +332,21 @@ impl Timers {
                 }
                 EntryState::Live(_) => unreachable!("invariant 5: the key of a sleep names the entry of a sleep"),
             }
+            // Its key was taken out of the heap when it fired, so nothing names this slot any more.
             queue.entries.remove(key.slot());
             return Poll::Ready(());
         }
     }
 
-    /// Takes out what is due.
-    fn take_due(&self, now: Instant) -> Due {
+    /// Takes out what is due at `now`: one batch. Of two threads that come at once each does what it has taken, so
+    /// the second one may return before the first one is done.
+    pub(super) fn take_due(&self, now: Instant) -> Due {
         let mut due = Due::default();
         let mut queue = self.queue();
         while let Some(slot) = queue.pop_due(now) {
-            super::live_counts::timer(false);
+            crate::live_counts::timer(false);
             queue.live -= 1;
+            // A sleep leaves its entry until its code takes note of the end (invariant 5); all others go.
             let Some(Entry { state: EntryState::Live(Target::Sleep(sleeper)), .. }) = queue.entries.get(slot) else {
                 if let EntryState::Live(target) = queue.entries.remove(slot).state {
                     due.requests.push(target);
@@ -325,7 +367,8 @@ impl Timers {
         due
     }
 
-    /// Takes the host's timer out, if it has to be armed and no other thread is doing so. Returns for what it has to be armed, too.
+    /// Takes the host's timer out, if it has to be armed and no other thread is doing so. Returns for what it has to
+    /// be armed, too. The caller arms it and puts it back.
     fn take_host(&self) -> Option<(Host, Instant)> {
         let mut queue = self.queue();
         let at = queue.earliest();
@@ -337,7 +380,7 @@ impl Timers {
         Some((host, at))
     }
 
-    /// Puts the host's timer back; gives it to be dropped if the tree has ended meanwhile.
+    /// Puts the host's timer back; returns it, to be dropped without the lock, if the tree has ended meanwhile.
     fn put_back(&self, host: Host) -> Option<Host> {
         let mut queue = self.queue();
         if queue.ended { Some(host) } else { queue.host.replace(host) }
@@ -345,76 +388,26 @@ impl Timers {
 }
 
 impl Tree {
-    /// Does what is due by the clock. Called by the host's timer, and by whoever has to know exactly (L8).
-    pub(crate) fn fire_due(self: &Arc<Self>) {
-        // Without any timer there is no need to read the clock.
-        let next = self.timers.next.load();
-        if next == Instant::NEVER {
-            return;
-        }
-        let now = self.now();
-        if next > now {
-            return;
-        }
-        let Due { sleeps, missed, requests } = self.timers.take_due(now);
-        // L12: the code that slept is runnable, before anything is requested; but it runs only after that.
-        sleeps.iter().filter_map(|sleeper| sleeper.scope.as_ref()).for_each(NodeRef::count_task_wake);
-        let mut wakes = DriverWakes::default();
-        for target in &requests {
-            match target {
-                Target::Sleep(_) => {}
-                Target::Deadline(node) => node.request_at_deadline(self, now, &mut wakes),
-                Target::Hard(node) => node.end_grace(now, &mut wakes),
-            }
-        }
-        wake_each(sleeps);
-        wakes.wake();
-        catch_drop((missed, requests));
-    }
-
     /// Arms the host's timer for the earliest entry, unless it is armed for that or something earlier, or another thread is just
     /// doing so. The head of this file says why that is enough.
+    ///
+    /// No lock may be held: the host's timer may wake inline. Models: `races/timers.rs`,
+    /// `each_timer_fires_whatever_others_come_and_go` and `short_sleeps_in_a_deadline_end_with_it`.
     pub(crate) fn arm(self: &Arc<Self>) {
         while let Some((mut host, at)) = self.timers.take_host() {
-            let alarm = host.alarm.get_or_insert_with(|| Waker::from(Arc::new(Alarm(Arc::downgrade(self)))));
+            let alarm = host.alarm.get_or_insert_with(|| (self.hooks.alarm)(self));
             host.timer.arm(at, alarm);
             drop(self.timers.put_back(host));
         }
     }
 
-    /// Lets go of the host's timer when the tree has ended: nothing fires any more, unless somebody looks.
+    /// Drops the host's timer when the tree has ended: nothing fires any more by itself, only for threads that look.
+    /// Without it the host's timer would be armed for entries that are left, and keep its waker.
     pub(crate) fn disarm(&self) {
         let mut queue = self.timers.queue();
         queue.ended = true;
         let host = queue.host.take();
         drop(queue);
         drop(host);
-    }
-}
-
-/// The waker given to the host's timer.
-struct Alarm(Weak<Tree>);
-
-impl Wake for Alarm {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
-        let Some(tree) = self.0.upgrade() else { return };
-        // Invariant 2. From here on this thread has to come to `arm`, so what it runs before that must not unwind.
-        tree.timers.queue().armed = Instant::NEVER;
-        tree.fire_due();
-        tree.arm();
-    }
-}
-
-/// Calls the wakers of sleeps that have ended: each, whatever the others do.
-fn wake_each(sleeps: Vec<Sleeper>) {
-    for Sleeper { waker, scope } in sleeps {
-        match &scope {
-            Some(scope) => waking::wake_for(scope, waker),
-            None => waking::wake(waker),
-        }
     }
 }

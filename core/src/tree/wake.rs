@@ -1,73 +1,81 @@
 //! Waking: in batches after all marks are set, and along the chain of scopes that delay one another.
+//!
+//! ```text
+//!    DriverWakes:  marked ──▶ PROPAGATED on each     first of all (L11)
+//!                  arm    ──▶ the host's timer
+//!                  drivers ─▶ take the waker, call it; PROPAGATED on what has come inside meanwhile, and the same there
+//! ```
+//!
+//! A request fills one of these while it visits nodes, and empties it when no lock is held. Single wake-ups (the last
+//! child has ended, a user's waker was called) go through [`Node::wake_driver`].
+//!
+//! The chain: in a cancelled scope P, an inner scope S that still has to end holds up P's delivery (L15). A wake-up of
+//! S marks it (`woken`), calls its driver's waker, and then wakes P *past* it: the waker that the driver left may
+//! belong to a combinator that is gone, or that does not poll the scope any more (L16.1). P is polled, and either polls
+//! S or finds that it was passed over. If P itself holds up the scope around it, that is woken as well, and so on.
+//!
+//! P may be polled for other reasons between the mark and the call, by another thread. It must not find S passed over
+//! then, whose driver knows nothing yet: so S is not *due* as long as a call is going on (`calls`), and whoever ends the
+//! last one wakes P.
+//!
+//! An example: a task polls `shielded`, a shield with a timer in it, through one combinator after another, and is
+//! cancelled meanwhile.
+//!
+//! ```text
+//!    timer ──▶ the shield's own waker (its parent is cancelled)
+//!                 ├──▶ shield: woken; its driver's waker, left by a combinator that is gone: leads nowhere
+//!                 └──▶ task: woken; its driver's waker ──▶ the host polls the task ──▶ its body polls `shielded`
+//! ```
+//!
+//! Without the second of the two the task would never be polled again, and never end (I7).
 
 use std::sync::Arc;
 use std::task::{Wake, Waker};
 
-use super::Tree;
 use super::children::Role;
-use super::flags::{PARENT_CANCELLED, PROPAGATED};
-use super::node::{Kind, Life, NodeRef};
-use super::verdict::without_counting;
+use super::flags::{HAS_LATE, LATE, LOCAL, PARENT_CANCELLED, PROPAGATED};
+use super::node::{Kind, Life, Node, NodeRef};
+use super::polled::without_counting;
+use super::shared::Tree;
 use crate::sys::atomic::Ordering;
 use crate::tree::waking;
 
-/// What is to be done once no lock is held any more: wakers to call, and a timer to arm.
+/// Work that is to be done once no lock is held any more: scopes to mark, a timer to arm, wakers to call. Whoever
+/// makes one has to call [`wake`](DriverWakes::wake), or code stays cancelled and is never dropped.
 #[derive(Default)]
 pub(crate) struct DriverWakes {
-    /// Scopes whose drivers are woken.
+    /// Scopes whose drivers are woken. Their wakers are taken when they are called, not before.
     drivers: Vec<NodeRef>,
-    /// Wakers of scopes that are closed by now.
-    taken: Vec<(NodeRef, Waker)>,
-    /// Scopes that have become cancelled.
+    /// Scopes that have become cancelled by this request; all of them are among the `drivers`, too.
     marked: Vec<NodeRef>,
+    /// The tree whose timer is to be armed, because a hard time is the earliest of its timers.
     arm: Option<Arc<Tree>>,
 }
 
 impl DriverWakes {
-    /// Adds a waker that was taken from `node`.
-    pub(crate) fn push_taken(&mut self, node: &NodeRef, waker: Option<Waker>) {
-        self.taken.extend(waker.map(|waker| (node.clone(), waker)));
-    }
-
+    /// Has the timer armed when no lock is held: see `Timers::insert`.
     pub(crate) fn arm(&mut self, tree: &Arc<Tree>) {
         self.arm = Some(tree.clone());
     }
 
-    /// Adds the driver of a scope, which counts as woken from now on; then those that the scope delays.
-    ///
-    /// Subtle: in this order. The parent that is polled before the scope's driver was woken would find the scope passed over (L16).
-    pub(crate) fn push_chain(&mut self, node: NodeRef) {
-        // Ordering: see `wake`.
-        node.woken.store(true, Ordering::Release);
-        let delayed = delayed_by(&node);
-        self.drivers.push(node);
-        self.push_from(delayed);
-    }
-
-    /// Adds the driver of a scope, and of those that it delays; they count as woken from now on.
-    fn push_from(&mut self, mut node: Option<NodeRef>) {
-        while let Some(next) = node {
-            if next.woken.swap(true, Ordering::AcqRel) {
-                break;
-            }
-            node = delayed_by(&next);
-            self.drivers.push(next);
-        }
-    }
-
     /// Adds the driver of a scope, which counts as woken from now on.
-    pub(crate) fn push_node(&mut self, node: NodeRef) {
-        node.woken.store(true, Ordering::Release);
+    pub(crate) fn push(&mut self, node: NodeRef) {
+        node.begin_call();
         self.drivers.push(node);
     }
 
-    /// Adds a scope that has become cancelled. Its code may be dropped when all others are marked, too.
+    /// Adds a scope that has become cancelled. Its code may be dropped when all others are marked, too (L11).
     pub(crate) fn mark(&mut self, node: &NodeRef) {
         self.marked.push(node.clone());
     }
 
-    /// Does it, on behalf of foster: nothing becomes runnable by it (L12). A waker that panics does not keep the others from being called.
+    /// Marks, arms and wakes, on behalf of foster: nothing becomes runnable by it (L12). A waker that panics does not keep the
+    /// others from being called (L36). No lock may be held.
+    ///
+    /// Model: `races/scopes.rs`, `a_request_races_with_the_first_polls_of_a_child`.
     pub(crate) fn wake(self) {
+        // L11. Before any waker: code that is woken, or runs already, may be dropped only from here on, when all are
+        // marked.
         for node in &self.marked {
             node.flag(PROPAGATED);
         }
@@ -75,59 +83,132 @@ impl DriverWakes {
             tree.arm();
         }
         without_counting(|| {
+            let mut late = Vec::new();
             for node in self.drivers {
-                // Taken now that all are marked. A driver leaves its waker before it looks whether its scope is marked; so it has seen
-                // that, or its waker is here. Not cloned: that would run below the lock (L36).
-                let waker = node.lock().waker.take();
-                if let Some(waker) = waker {
-                    waking::wake_for(&node, waker);
-                }
+                node.call_driver(&mut late);
             }
-            self.taken.into_iter().for_each(|(node, waker)| waking::wake_for(&node, waker));
+            while let Some(node) = late.pop() {
+                node.flag(PROPAGATED);
+                node.begin_call();
+                node.call_driver(&mut late);
+            }
         });
     }
 }
 
-/// The parent, if this scope holds up its delivery (L16.1).
-fn delayed_by(node: &NodeRef) -> Option<NodeRef> {
-    if node.kind == Kind::Task || !node.flagged(PARENT_CANCELLED) {
-        return None;
+impl Node {
+    /// Wakes the driver of a scope, because something it waits for has happened; then what the scope delays.
+    ///
+    /// No lock may be held. Called by the scope's own waker; when the last child or orphan has left, a `start` was
+    /// answered, or a daemon has come to a nursery in which only daemons are left; by whoever has put back what a
+    /// reaper waits for; and by a poll of the scope that another one has to follow (`conclude`, `must_wait`).
+    pub(crate) fn wake_driver(&self) {
+        self.begin_call();
+        let waker = self.lock().waker.take();
+        if let Some(waker) = waker {
+            waking::wake_for(self, waker);
+        }
+        self.wake_delayed();
     }
-    let state = node.lock();
-    if state.role == Role::Inner && state.life != Life::Closed { state.parent.clone() } else { None }
+
+    /// Does the call that a request has begun: marks the scope again, as it may have been polled since. Adds the scopes
+    /// below to `late` that were opened while the request was marking others.
+    fn call_driver(&self, late: &mut Vec<NodeRef>) {
+        self.woken.store(true, Ordering::Release);
+        let mut state = self.lock();
+        // Ordering: under the lock, and after `PROPAGATED`: what is opened from here on finds that.
+        if self.flagged(HAS_LATE) && self.flagged(PROPAGATED) {
+            let is_late = |node: &NodeRef| node.flagged(LATE) && !node.flagged(PROPAGATED);
+            late.extend(state.children.iter().map(|(_, node)| node).filter(|node| is_late(node)).cloned());
+        }
+        // Taken now that all are marked. A driver leaves its waker before it looks whether its scope is marked; so it
+        // has seen that, or its waker is here. Not cloned: that would run below the lock (L36).
+        let waker = state.waker.take();
+        drop(state);
+        if let Some(waker) = waker {
+            waking::wake_for(self, waker);
+        }
+        self.wake_delayed();
+    }
+
+    /// Marks the scope as woken, before its driver is called. [`wake_delayed`](Node::wake_delayed) has to follow that
+    /// call.
+    ///
+    /// Ordering: the mark pairs with `touch` and `register`: what was done before this wake-up is seen by the poll that
+    /// takes the mark back. Whoever sees the mark sees that a call is going on.
+    fn begin_call(&self) {
+        if self.may_delay() {
+            self.calls.fetch_add(1, Ordering::Relaxed);
+        }
+        self.woken.swap(true, Ordering::AcqRel);
+    }
+
+    /// Ends a call of the driver's waker, and wakes the scope around, if this one holds up its delivery (L16.1).
+    #[inline]
+    fn wake_delayed(&self) {
+        if self.may_delay() {
+            self.wake_chain();
+        }
+    }
+
+    /// Does the rest of `wake_delayed`: the scope around, then the one that that holds up, and so on. It stops at one
+    /// that counts as woken: whoever has marked that goes on from there.
+    ///
+    /// Model: `races/scopes.rs`, `a_wake_below_a_shield_races_with_the_request`.
+    #[inline(never)]
+    fn wake_chain(&self) {
+        let mut next = self.end_call();
+        while let Some(scope) = next.filter(|scope| scope.is_to_be_called()) {
+            scope.begin_call();
+            let waker = scope.lock().waker.take();
+            if let Some(waker) = waker {
+                without_counting(|| waking::wake_for(&scope, waker));
+            }
+            next = scope.end_call();
+        }
+    }
+
+    /// Returns whether a wake-up that comes along the chain has to call the driver: not if somebody has marked the scope
+    /// since its last poll, and so calls it. The mark of a local nursery may be that of a child, for which its future is
+    /// polled, and not its body: then the waker of that is still there.
+    fn is_to_be_called(&self) -> bool {
+        let is_local = self.kind == Kind::Nursery && self.flagged(LOCAL);
+        // Ordering: to write, too: what came before is seen by the poll that takes the mark back.
+        !self.woken.fetch_or(false, Ordering::AcqRel) || is_local && self.lock().waker.is_some()
+    }
+
+    /// Returns the parent, if no call is going on any more, and this scope holds up its delivery: an inner scope that
+    /// is not Closed, in a cancelled scope.
+    fn end_call(&self) -> Option<NodeRef> {
+        if self.kind == Kind::Task || self.calls.fetch_sub(1, Ordering::AcqRel) != 1 || !self.flagged(PARENT_CANCELLED)
+        {
+            return None;
+        }
+        let state = self.lock();
+        if state.role == Role::Inner && state.life != Life::Closed { state.parent.clone() } else { None }
+    }
+
+    /// Returns whether the scope may hold up the delivery of the one around: children do not (L15), and a root has none.
+    #[inline]
+    fn may_delay(&self) -> bool {
+        !matches!(self.kind, Kind::Task | Kind::Root)
+    }
+
+    /// Returns whether the scope was woken, and its driver knows: if the parent's body is polled now and does not poll
+    /// this scope, that has passed it over (L16.2).
+    pub(super) fn is_due(&self) -> bool {
+        // Ordering: in this order, as `begin_call` has the other one.
+        self.woken.load(Ordering::Acquire) && self.calls.load(Ordering::Acquire) == 0
+    }
 }
 
-/// Wakes the driver of a scope, because something it waits for has happened.
-///
-/// Subtle: the driver's waker may belong to a combinator that is gone; so if the scope holds up the delivery of its parent, that is woken
-/// past it (L16.1).
-pub(crate) fn wake(node: &NodeRef) {
-    // Ordering: marked before it looks whom it delays, and that under the lock under which a request says so. A parent that is cancelled
-    // after that finds the mark.
-    let was_woken = node.woken.swap(true, Ordering::AcqRel);
-    let mut state = node.lock();
-    let delays = node.kind != Kind::Task && node.flagged(PARENT_CANCELLED);
-    let delayed = if delays && state.role == Role::Inner && state.life != Life::Closed && !was_woken {
-        state.parent.clone()
-    } else {
-        None
-    };
-    let waker = state.waker.take();
-    drop(state);
-    if let Some(waker) = waker {
-        waking::wake_for(node, waker);
-    }
-    if delayed.is_some() {
-        let mut wakes = DriverWakes::default();
-        wakes.push_from(delayed);
-        wakes.wake();
-    }
-}
-
-/// The driver of a local nursery whose parent is cancelled, for the nursery's children: marks the nursery, wakes its driver, then
-/// the parent, for the reason that [`wake`] has.
+/// The driver of a local nursery whose parent is cancelled, for the nursery's children: marks the nursery, wakes its
+/// driver, then the parent, as [`Node::wake_driver`] does. The children's wakers go to the nursery's future and not
+/// through its node, so they need it.
 pub(crate) struct ForwardingWaker {
+    /// The nursery.
     pub(crate) node: NodeRef,
+    /// The waker that the nursery's future was polled with.
     pub(crate) driver: Waker,
 }
 
@@ -137,15 +218,16 @@ impl Wake for ForwardingWaker {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        self.node.woken.store(true, Ordering::Release);
-        self.driver.wake_by_ref();
-        let mut wakes = DriverWakes::default();
-        wakes.push_from(delayed_by(&self.node));
-        wakes.wake();
+        // Cloned first: that is foreign code, which may panic.
+        let driver = self.driver.clone();
+        self.node.begin_call();
+        waking::wake_for(&self.node, driver);
+        self.node.wake_delayed();
     }
 }
 
-/// The waker of whoever drives a local nursery, as its children have to have it; none if the driver's own is good enough.
+/// Returns the waker of whoever drives a local nursery, as its children have to have it; none if the driver's own is
+/// good enough, because the parent is not cancelled. No lock may be held.
 pub(crate) fn forwarding_waker(node: &NodeRef, driver: &Waker) -> Option<Waker> {
     let past = || Waker::from(Arc::new(ForwardingWaker { node: node.clone(), driver: driver.clone() }));
     node.flagged(PARENT_CANCELLED).then(past)

@@ -1,47 +1,59 @@
-//! Calling wakers, which are foreign code and may panic.
+//! Calling wakers, which are foreign code and may panic (L36).
 //!
-//! A waker that panics must not keep others from being woken, nor end the operation that calls it, whose own work is done by then.
+//! A waker that panics must not keep others from being woken, nor end the operation that calls it, whose own work is
+//! done by then. So wakers are to be called by these functions, with no lock held: by the tree, and
+//! through `leaf` the locks and channels. The panic goes to the observer, as an error without a caller
+//! (`OrphanKind::Waker`).
+//!
+//! Which of them: [`wake_for`] where the waker belongs to a node, since the thread that calls may be in no tree, or
+//! in another one; [`wake`] for operations, whose code runs in a scope.
 
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::Waker;
 
-use crate::observer::{Orphan, OrphanKind};
+use crate::events::{Orphan, OrphanKind};
 use crate::reason::Origin;
-use crate::tree::Tree;
-use crate::tree::current;
-use crate::tree::node::NodeRef;
+use crate::tree::frames;
+use crate::tree::node::Node;
 use crate::tree::panic::drop_payload;
+use crate::tree::shared::Tree;
 
-/// Calls `waker`. A panic of it is told to the [`Observer`](crate::Observer) of the tree that this code is part of, and ends here.
+/// Calls `waker`. A panic of it is told to the [`Observer`](crate::observer::Observer) of the tree that this code is
+/// part of, and ends here; outside of any tree the panic hook was all there is.
 ///
 /// No lock may be held.
 #[inline]
 pub(crate) fn wake(waker: Waker) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
-        match current::innermost() {
+        // No operation knows which scope the waker belongs to: the one that calls is named instead, as
+        // `OrphanKind::Waker` says.
+        match frames::innermost() {
             Some(scope) => panicked(scope.tree(), &scope.origin, payload),
             None => drop_payload(Some(payload)),
         }
     }
 }
 
-/// As [`wake`], on behalf of `scope`, whose tree is told of a panic.
+/// Does as [`wake`], on behalf of `scope`, whose tree is told of a panic: for wakers that were left in a node,
+/// whatever code this is.
 #[inline]
-pub(crate) fn wake_for(scope: &NodeRef, waker: Waker) {
+pub(crate) fn wake_for(scope: &Node, waker: Waker) {
     if let Err(payload) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
         panicked(scope.tree(), &scope.origin, payload);
     }
 }
 
-/// As [`wake`], all of them, whichever of them panics.
+/// Does as [`wake`], for all of them, whichever of them panics.
 pub(crate) fn wake_all(wakers: impl IntoIterator<Item = Waker>) {
     wakers.into_iter().for_each(wake);
 }
 
+/// Reports the panic of a waker by its text, and drops the payload, which is user code, too.
 #[cold]
 fn panicked(tree: Option<&Arc<Tree>>, origin: &Origin, payload: Box<dyn Any + Send>) {
+    // The two types that `panic!` makes.
     let text = match (payload.downcast_ref::<&str>(), payload.downcast_ref::<String>()) {
         (Some(text), _) => text,
         (None, Some(text)) => text.as_str(),

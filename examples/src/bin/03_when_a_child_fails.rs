@@ -11,7 +11,8 @@
 
 use std::num::ParseIntError;
 
-use foster::{ErrorGroup, collecting_nursery, nursery, sleep_forever};
+use foster::error::ErrorGroup;
+use foster::{NurseryOptions, nursery, sleep_forever};
 
 fn main() {
     foster_examples::run(failures());
@@ -31,13 +32,15 @@ async fn failures() {
     .await;
     println!("fail-fast: {}", failed.unwrap_err());
 
-    let failed: Result<(), ErrorGroup<ParseIntError>> = collecting_nursery(async |n| {
-        for text in ["1", "x", "y", ""] {
-            n.child().named(format!("{text:?}")).spawn(async { text.parse::<u32>() });
-        }
-        Ok(())
-    })
-    .await;
+    let failed: Result<(), ErrorGroup<ParseIntError>> = NurseryOptions::new()
+        .collect_errors()
+        .run(async |n| {
+            for text in ["1", "x", "y", ""] {
+                n.child().named(format!("{text:?}")).spawn(async { text.parse::<u32>() });
+            }
+            Ok(())
+        })
+        .await;
     let mut group = failed.unwrap_err().into_iter().collect::<Vec<_>>();
     group.sort_by_key(|member| member.child.as_ref().map(|child| child.name().to_owned()));
     for member in group {

@@ -13,8 +13,8 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use foster::app::{Ended, Signal};
-use foster::{Nursery, app, defer, graceful, nursery, sleep, stopping};
+use foster::app::{ExitReport, Signal, app};
+use foster::{Nursery, defer, graceful, nursery, sleep, stopping};
 use foster_examples::Adapter;
 
 /// How long a request takes to be finished, and how long it is waited for; from the environment, so that a test can choose.
@@ -26,12 +26,12 @@ fn seconds(variable: &str, default: f64) -> Duration {
 fn main() -> std::io::Result<ExitCode> {
     let grace = seconds("GRACE", 2.0);
     foster_examples::run_with(|adapter| async move {
-        let ended: Ended<()> = match adapter {
+        let ended: ExitReport<()> = match adapter {
             Adapter::Smol => app(foster_smol::signals()?, serve()).grace(grace).await,
-            Adapter::Tokio => app(foster_tokio::signals()?, serve()).grace(grace).await,
+            Adapter::Tokio | Adapter::TokioCurrentThread => app(foster_tokio::signals()?, serve()).grace(grace).await,
             Adapter::Sim => app(Signal::after(Duration::from_secs(1), Signal::TERMINATE), serve()).grace(grace).await,
         };
-        println!("{}", ended.ending());
+        println!("{}", ended.cause());
         Ok(ExitCode::from(ended.code()))
     })
 }

@@ -10,12 +10,10 @@
 use std::io::{self, ErrorKind};
 use std::time::Duration;
 
+use foster::combine::{for_each_concurrent, produce};
 use foster::rate::RateLimiter;
 use foster::retry::{Backoff, retry};
-use foster::{
-    CancelScope, Instant, fail_after, fail_at, for_each_concurrent, interval, move_on_after, produce, remaining, sleep,
-    sleep_forever,
-};
+use foster::{CancelScope, Instant, fail_after, fail_at, interval, move_on_after, remaining, sleep, sleep_forever};
 
 fn main() -> io::Result<()> {
     foster_examples::run(async {
@@ -40,7 +38,7 @@ async fn limits() -> io::Result<()> {
     println!("move_on_after: {:?}", move_on_after(ms(20), sleep_forever()).await);
     println!("or a default: {}", move_on_after(ms(20), slow_answer()).await.unwrap_or("unknown"));
     // A scope with a handle: its deadline can be moved while it runs, and it says why it was cancelled.
-    let mut scope = CancelScope::new().named("download").deadline_in(Duration::from_secs(10));
+    let mut scope = CancelScope::new().named("download").deadline_after(Duration::from_secs(10));
     let progress = scope.handle();
     let outcome = scope.run(async {
         for _part in 0..3 {

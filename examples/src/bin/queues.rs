@@ -14,8 +14,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use foster::channel::{SendError, bounded, watch};
+use foster::combine::for_each_concurrent;
 use foster::sync::{CapacityLimiter, Condition, Event, Mutex, Semaphore};
-use foster::{Nursery, for_each_concurrent, nursery, sleep, yield_now};
+use foster::{Nursery, nursery, sleep, yield_now};
 
 type Outcome<T = ()> = Result<T, Box<dyn Error + Send + Sync>>;
 

@@ -16,8 +16,9 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use foster::channel::oneshot;
+use foster::observer::{PollReport, PollWatch};
 use foster::supervise::{Supervisor, SupervisorEvent};
-use foster::{Nursery, NurseryOptions, PollReport, PollWatch, Task, defer, dump, sleep_forever};
+use foster::{Nursery, NurseryOptions, Task, defer, dump, sleep_forever};
 use foster_examples::Adapter;
 
 fn main() {
@@ -86,7 +87,7 @@ async fn serve(adapter: Adapter) {
 #[expect(clippy::disallowed_methods, reason = "this is what one should not do")]
 fn hold_up(adapter: Adapter) {
     match adapter {
-        Adapter::Smol | Adapter::Tokio => std::thread::sleep(Duration::from_millis(600)),
+        Adapter::Smol | Adapter::Tokio | Adapter::TokioCurrentThread => std::thread::sleep(Duration::from_millis(600)),
         Adapter::Sim => foster_sim::clock().jump(Duration::from_millis(600)),
     }
 }

@@ -13,7 +13,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use foster::combine::Emitter;
-use foster::{batch, bracket, map_concurrent, merge, move_on_after, produce, sleep, throttle, try_produce};
+use foster::combine::{batch, map_concurrent, merge, produce, throttle, try_produce};
+use foster::{bracket, move_on_after, sleep};
 use futures_lite::{Stream, StreamExt};
 
 fn main() -> io::Result<()> {

@@ -11,11 +11,11 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
+use foster::checkpoint_if_cancelled;
+use foster::combine::map_concurrent;
 use foster::sync::CapacityLimiter;
 use foster::thread::{self, from_thread};
-use foster::{
-    checkpoint, checkpoint_if_cancelled, map_concurrent, move_on_after, nursery, sleep, to_thread, yield_now,
-};
+use foster::{checkpoint, move_on_after, nursery, sleep, to_thread, yield_now};
 
 fn main() -> io::Result<()> {
     foster_examples::run(async {

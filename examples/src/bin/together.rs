@@ -12,10 +12,9 @@ use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use foster::{
-    ErrorGroup, Nursery, as_completed, collecting_nursery, fail_after, first_ok, gather, gather_settled, join,
-    map_concurrent, move_on_after, nursery, partition_results, race, sleep, sleep_forever, yield_now,
-};
+use foster::combine::{as_completed, first_ok, gather, gather_results, join, map_concurrent, partition_results, race};
+use foster::error::ErrorGroup;
+use foster::{Nursery, NurseryOptions, fail_after, move_on_after, nursery, sleep, sleep_forever, yield_now};
 
 fn main() -> io::Result<()> {
     foster_examples::run(async {
@@ -103,13 +102,13 @@ async fn so_many_at_a_time() -> io::Result<()> {
 /// Go on when some fail, and sort it out later.
 async fn when_some_fail() {
     // Each result, in the order of the input; failures become `None` here.
-    let settled = gather_settled(["Oslo", "Utopia", "Cairo"].map(ask)).await;
+    let settled = gather_results(["Oslo", "Utopia", "Cairo"].map(ask)).await;
     println!("settled: {:?}", settled.iter().map(|result| result.as_ref().ok()).collect::<Vec<_>>());
     let (answers, errors) = partition_results(settled);
     let errors: Vec<_> = errors.iter().map(ToString::to_string).collect();
     println!("answers: {answers:?}, errors: {errors:?}");
     // All errors as one group, with the child that each comes from; then by type.
-    let failed = collecting_nursery(async |n: Nursery<Box<dyn Error + Send + Sync>>| {
+    let failed = NurseryOptions::new().collect_errors().run(async |n: Nursery<Box<dyn Error + Send + Sync>>| {
         for city in ["Oslo", "Utopia"] {
             n.child().named(city).spawn(async move { Ok(ask(city).await?) });
         }

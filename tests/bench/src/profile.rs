@@ -78,7 +78,9 @@ fn one(rows: &[Row], case: &str) -> Result<(), String> {
 
 /// The file's name, if it is one of foster's own.
 fn is_foster(file: &str) -> Option<&str> {
-    file.rsplit_once("core/src/").filter(|_| !file.contains("/library/")).map(|(_, file)| file)
+    let crates = ["core/src/", "core/cell/src/", "core/channel/src/", "core/kit/src/"];
+    let of = |folder: &&str| file.rfind(*folder).map(|at| &file[at + "core/".len()..]);
+    crates.iter().find_map(of).filter(|_| !file.contains("/library/"))
 }
 
 /// What a file belongs to that is not one of foster's.

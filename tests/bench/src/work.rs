@@ -11,6 +11,7 @@ mod guard;
 mod limit;
 mod lock;
 mod map;
+mod net;
 mod pool;
 mod program;
 mod race;
@@ -39,6 +40,7 @@ pub(crate) fn rows() -> Vec<Row> {
     pool::rows(&mut rows);
     program::rows(&mut rows);
     echo::rows(&mut rows);
+    net::rows(&mut rows);
     size::rows(&mut rows);
     rows.0
 }

@@ -1,7 +1,8 @@
 //! Who gives passes over those whose code is cancelled (L14): nothing is lost on them, and they are in nobody's way.
 
 use std::cell::Cell;
-use std::future::Future;
+use std::future::{Future, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -165,6 +166,35 @@ pub async fn a_value_that_was_taken_back_is_no_news_for_cancelled_code() {
     assert!(outcome.is_err() && !passed.get());
 }
 
+/// L12, L14: a refusal that came before the request is taken by runnable code, also if the value had been let in before it.
+pub async fn a_value_that_was_taken_back_before_the_cancel_is_refused() {
+    let (tx, rx) = bounded(1);
+    tx.try_send(0).unwrap();
+    let mut scope = CancelScope::new();
+    let handle = scope.handle();
+    let (outcome, ()) = both(scope.run(tx.send(1)), async {
+        // All in one step: let in, taken back because nobody is left to receive it, and cancelled.
+        assert_eq!(rx.try_recv(), Ok(0));
+        drop(rx);
+        handle.cancel("taken back before");
+    })
+    .await;
+    assert_eq!(outcome.expect("what it was given before the cancel is taken"), Err(SendError::Disconnected(1)));
+
+    // And by `shut_down_now`.
+    let (tx, rx) = bounded(1);
+    tx.try_send(0).unwrap();
+    let mut scope = CancelScope::new();
+    let handle = scope.handle();
+    let (outcome, ()) = both(scope.run(tx.send(1)), async {
+        assert_eq!(rx.try_recv(), Ok(0));
+        rx.shutdown_now();
+        handle.cancel("taken back before");
+    })
+    .await;
+    assert_eq!(outcome.expect("what it was given before the cancel is taken"), Err(SendError::Closed(1)));
+}
+
 /// L14: the same of those who look again, for a new value or the next one.
 pub async fn news_passes_over_cancelled_code() {
     let (tx, mut one) = watch(0);
@@ -248,12 +278,12 @@ pub async fn events_and_their_kind_pass_over_cancelled_code() {
     let promise = Promise::new();
     assert_eq!(second_of(promise.wait(), promise.wait(), || promise.set(1).unwrap()).await.unwrap(), &1);
     let promise = Promise::<u8>::new();
-    let broken = second_of(promise.wait(), promise.wait(), || assert!(promise.break_with("broken"))).await;
+    let broken = second_of(promise.wait(), promise.wait(), || assert!(promise.close("broken"))).await;
     assert!(broken.is_err());
 
     let queue = WaitQueue::new();
     second_of(queue.park(), queue.park(), || assert_eq!(queue.unpark(1), 1)).await.unwrap();
-    second_of(queue.park(), queue.park(), || assert_eq!(queue.break_with("broken"), 1)).await.unwrap_err();
+    second_of(queue.park(), queue.park(), || assert_eq!(queue.close("broken"), 1)).await.unwrap_err();
 
     let cell = OnceCell::new();
     let mut maker = pin!(cell.get_or_init(std::future::pending::<u8>));
@@ -336,6 +366,38 @@ pub async fn who_was_passed_over_may_wait_elsewhere() {
     drop(notified.await);
     assert!(barrier.wait().await.is_leader());
     assert!(!arrives.await.is_leader());
+}
+
+/// L14: who was passed over cannot join again if the condition is in use with another mutex by then. It has left nothing in the queue that it
+/// could take from those others.
+pub async fn who_was_passed_over_finds_the_condition_in_use_with_another_mutex() {
+    let (one, other, condition) = (Mutex::new(0), Mutex::new(0), Condition::new());
+    let mut passed = Box::pin(condition.wait(one.lock().await));
+    let mut scope = CancelScope::new();
+    let handle = scope.handle();
+    let outcome = scope
+        .run(async {
+            assert!(poll_once(passed.as_mut()).await.is_pending());
+            handle.cancel("it is passed over");
+            assert_eq!(condition.notify_all(&one.try_lock().unwrap()), 0);
+            checkpoint().await;
+        })
+        .await;
+    assert!(outcome.is_err());
+    let mut second = pin!(condition.wait(other.lock().await));
+    assert!(poll_once(second.as_mut()).await.is_pending());
+    let polled = poll_fn(|cx| {
+        let polled = catch_unwind(AssertUnwindSafe(|| passed.as_mut().poll(cx).is_ready()));
+        Poll::Ready(polled.map_err(drop))
+    });
+    assert_eq!(polled.await, Err(()), "it panics: a condition with two mutexes");
+    let mut third = pin!(condition.wait(other.lock().await));
+    assert!(poll_once(third.as_mut()).await.is_pending());
+    drop(passed);
+    assert_eq!(condition.waiting(), 2);
+    assert_eq!(condition.notify_all(&other.try_lock().unwrap()), 2);
+    drop(second.await);
+    drop(third.await);
 }
 
 /// L14: a loop of operations that are always ready keeps neither siblings nor timers from running.

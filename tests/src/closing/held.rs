@@ -78,12 +78,13 @@ async fn each_way(using: impl AsyncFn(Log, Count), next: impl AsyncFn(Log)) {
                         begun.reaches(1).await;
                         handle.cancel("enough")
                     };
-                    let (cut, asked) = foster::join((scope.run(using(log.clone(), begun.clone())), cancelling)).await;
+                    let (cut, asked) =
+                        foster::combine::join((scope.run(using(log.clone(), begun.clone())), cancelling)).await;
                     assert!(cut.is_err() && asked);
                 }
                 _ => {
                     let crashing = async {
-                        foster::join((using(log.clone(), begun.clone()), async {
+                        foster::combine::join((using(log.clone(), begun.clone()), async {
                             begun.reaches(1).await;
                             crash("beside it");
                         }))

@@ -4,9 +4,8 @@ use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;
 
-use foster::{
-    CancelScope, Instant, ReasonKind, deadline, defer, is_cancelled, move_on_after, sleep, sleep_forever, yield_now,
-};
+use foster::scope::ReasonKind;
+use foster::{CancelScope, Instant, deadline, defer, is_cancelled, move_on_after, sleep, sleep_forever, yield_now};
 
 use super::both::both;
 use super::probe::{Count, Finally, Log, caught, crash, until};
@@ -90,7 +89,7 @@ both! {
                 let mut lost = Box::pin(open(async |_: Handle| {
                     let _local = Finally::new(move || {
                         assert!(is_cancelled());
-                        assert_eq!(foster::reason().map(|reason| reason.kind()), Some(ReasonKind::Abandoned));
+                        assert_eq!(foster::scope::reason().map(|reason| reason.kind()), Some(ReasonKind::Abandoned));
                         defer(async move {
                             sleep(ms(1)).await;
                             done.up();

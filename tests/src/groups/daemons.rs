@@ -1,9 +1,9 @@
 //! Daemons: children that end with the others (L24).
 
-use foster::{
-    CancelScope, ErrorGroup, JoinError, Nursery, ReasonKind, Task, TaskStatus, is_cancelled, nursery, shield, sleep,
-    sleep_forever,
-};
+use foster::error::{ErrorGroup, JoinError};
+use foster::nursery::TaskStatus;
+use foster::scope::ReasonKind;
+use foster::{CancelScope, Nursery, Task, is_cancelled, nursery, shield, sleep, sleep_forever};
 
 use super::both::both;
 use super::probe::{Count, Finally, caught, crash, lingering, text, until, until_cancelled};

@@ -4,11 +4,12 @@ use std::cell::RefCell;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use foster::error::JoinError;
+use foster::nursery::TaskStatus;
+use foster::observer::{HostDropped, OrphanKind};
 use foster::runtime::{BlockingError, Job, Runtime, Timer, Work, root};
-use foster::{
-    CancelScope, HostDropped, Instant, JoinError, Nursery, OrphanKind, ReasonKind, Task, TaskStatus, checkpoint, defer,
-    is_cancelled, nursery, sleep, sleep_forever,
-};
+use foster::scope::ReasonKind;
+use foster::{CancelScope, Instant, Nursery, Task, checkpoint, defer, is_cancelled, nursery, sleep, sleep_forever};
 
 use super::both::both;
 use super::probe::{

@@ -3,10 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use foster::{
-    CancelScope, ErrorGroup, JoinError, OrphanKind, TaskStatus, bracket, checkpoint, defer, move_on_after, shield,
-    sleep, sleep_forever, yield_now,
-};
+use foster::error::{ErrorGroup, JoinError};
+use foster::nursery::TaskStatus;
+use foster::observer::OrphanKind;
+use foster::{CancelScope, bracket, checkpoint, defer, move_on_after, shield, sleep, sleep_forever, yield_now};
 
 use super::both::both;
 use super::probe::{Count, lingering, observed, poll_once, until};
@@ -334,17 +334,19 @@ pub async fn a_parked_nursery_stays_pending() {
 /// L34: what the handle of a task says about each way to end.
 pub async fn a_handle_knows_how_its_task_ended() {
     let started = Count::new();
-    let group = foster::collecting_nursery(async |n: foster::Nursery<&'static str>| {
-        assert_eq!(n.spawn(async { Ok(1) }).await, Ok(1));
-        assert!(matches!(n.spawn(async { Err::<(), _>("child") }).await, Err(JoinError::Failed(_))));
-        let mut task = n.spawn(lingering(&started, &Count::new()));
-        started.reaches(1).await;
-        task.cancel("itself");
-        assert_eq!(task.wait().await, TaskStatus::Cancelled);
-        assert_eq!(task.await, Err(JoinError::Cancelled));
-        Ok(())
-    })
-    .await
-    .unwrap_err();
+    let group = foster::NurseryOptions::new()
+        .collect_errors()
+        .run(async |n: foster::Nursery<&'static str>| {
+            assert_eq!(n.spawn(async { Ok(1) }).await, Ok(1));
+            assert!(matches!(n.spawn(async { Err::<(), _>("child") }).await, Err(JoinError::Failed(_))));
+            let mut task = n.spawn(lingering(&started, &Count::new()));
+            started.reaches(1).await;
+            task.cancel("itself");
+            assert_eq!(task.wait().await, TaskStatus::Cancelled);
+            assert_eq!(task.await, Err(JoinError::Cancelled));
+            Ok(())
+        })
+        .await
+        .unwrap_err();
     assert_eq!(group.into_errors(), ["child"]);
 }

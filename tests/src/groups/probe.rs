@@ -9,8 +9,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use foster::observer::{HostDropped, Observer, Orphan, OrphanKind};
 use foster::runtime::{Runtime, current, root};
-use foster::{HostDropped, Instant, Observer, Orphan, OrphanKind, defer, is_cancelled, shield, sleep, sleep_forever};
+use foster::{Instant, defer, is_cancelled, shield, sleep, sleep_forever};
 
 use crate::harness::ms;
 

@@ -2,10 +2,9 @@
 
 use std::sync::{Arc, Mutex, PoisonError};
 
-use foster::{
-    CancelScope, Instant, LocalNursery, Nursery, NurseryOptions, TaskStatus, TellingOptions, checkpoint, shield, sleep,
-    sleep_forever,
-};
+use foster::nursery::HandleErrors;
+use foster::nursery::TaskStatus;
+use foster::{CancelScope, Instant, LocalNursery, Nursery, NurseryOptions, checkpoint, shield, sleep, sleep_forever};
 
 use super::probe::{Count, caught, crash, lingering, observed, text, until};
 use crate::harness::ms;
@@ -19,7 +18,7 @@ impl Told {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
-    fn options(&self) -> TellingOptions<&'static str> {
+    fn options(&self) -> NurseryOptions<HandleErrors<&'static str>> {
         let told = self.clone();
         NurseryOptions::new().named("service").on_error(move |error: &'static str, child| {
             let mut list = told.0.lock().unwrap_or_else(PoisonError::into_inner);

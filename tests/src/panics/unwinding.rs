@@ -5,10 +5,10 @@ use std::panic;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::Poll;
 
+use foster::observer::OrphanKind;
 use foster::runtime::root;
-use foster::{
-    CancelScope, OrphanKind, ReasonKind, defer, is_cancelled, move_on_after, shield, sleep, sleep_forever, yield_now,
-};
+use foster::scope::ReasonKind;
+use foster::{CancelScope, defer, is_cancelled, move_on_after, shield, sleep, sleep_forever, yield_now};
 
 use crate::groups::both::both;
 use crate::groups::probe::{
@@ -186,7 +186,7 @@ both! {
             n.spawn(async move {
                 let _local = Finally::new(move || {
                     assert!(is_cancelled());
-                    let reason = foster::reason().map(|reason| reason.kind());
+                    let reason = foster::scope::reason().map(|reason| reason.kind());
                     reasons.lock().unwrap_or_else(PoisonError::into_inner).push(reason);
                 });
                 up.up();

@@ -7,11 +7,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
+use foster::observer::{Observer, Orphan};
 use foster::runtime::root;
-use foster::{CancelScope, Nursery, Observer, Orphan, nursery, sleep_forever};
+use foster::{CancelScope, Nursery, nursery, sleep_forever};
 
 use super::{ends, rounds, until};
-use crate::groups::probe::runtime;
+use crate::groups::probe::{is_virtual, runtime};
 
 /// A waker that panics, and counts how often.
 #[derive(Default)]
@@ -42,37 +43,43 @@ impl Observer for Orphans {
 pub async fn a_waker_that_panics_loses_nobody_elses_cancellation() {
     const OTHERS: usize = 10;
     ends("a_waker_that_panics_loses_nobody_elses_cancellation", async {
-        let (throws, orphans) = (Arc::new(Throws::default()), Arc::new(Orphans::default()));
-        let (polled, bad) = (Arc::new(AtomicUsize::new(0)), Waker::from(throws.clone()));
-        let tree = root(runtime(), async {
-            nursery(async |n: Nursery| {
-                let holds = polled.clone();
-                n.spawn(async move {
-                    let mut scope = pin!(CancelScope::new().run(sleep_forever()));
-                    poll_fn(|_| {
-                        let ended = scope.as_mut().poll(&mut Context::from_waker(&bad));
-                        assert!(ended.is_pending());
-                        holds.fetch_add(1, Ordering::SeqCst);
-                        Poll::<()>::Pending
-                    })
-                    .await;
-                });
-                for _ in 0..OTHERS {
-                    let polled = polled.clone();
+        for _ in rounds(10, 1) {
+            let (throws, orphans) = (Arc::new(Throws::default()), Arc::new(Orphans::default()));
+            let (polled, bad) = (Arc::new(AtomicUsize::new(0)), Waker::from(throws.clone()));
+            let tree = root(runtime(), async {
+                nursery(async |n: Nursery| {
+                    let holds = polled.clone();
                     n.spawn(async move {
-                        polled.fetch_add(1, Ordering::SeqCst);
-                        sleep_forever().await;
+                        let mut scope = pin!(CancelScope::new().run(sleep_forever()));
+                        poll_fn(|_| {
+                            let ended = scope.as_mut().poll(&mut Context::from_waker(&bad));
+                            assert!(ended.is_pending());
+                            holds.fetch_add(1, Ordering::SeqCst);
+                            Poll::<()>::Pending
+                        })
+                        .await;
                     });
-                }
-                until(|| polled.load(Ordering::SeqCst) > OTHERS).await;
-                assert_eq!(n.cancel_children("that is enough"), OTHERS + 1);
-                Ok(())
-            })
-            .await
-        });
-        let Ok(()) = tree.observe(orphans.clone()).await;
-        let thrown = throws.0.load(Ordering::SeqCst);
-        assert_eq!(orphans.0.load(Ordering::SeqCst), thrown, "of {thrown} panics of the waker so many were reported");
+                    for _ in 0..OTHERS {
+                        let polled = polled.clone();
+                        n.spawn(async move {
+                            polled.fetch_add(1, Ordering::SeqCst);
+                            sleep_forever().await;
+                        });
+                    }
+                    until(|| polled.load(Ordering::SeqCst) > OTHERS).await;
+                    assert_eq!(n.cancel_children("that is enough"), OTHERS + 1);
+                    Ok(())
+                })
+                .await
+            });
+            let Ok(()) = tree.observe(orphans.clone()).await;
+            let thrown = throws.0.load(Ordering::SeqCst);
+            assert_eq!(
+                orphans.0.load(Ordering::SeqCst),
+                thrown,
+                "of {thrown} panics of the waker so many were reported"
+            );
+        }
     })
     .await;
 }
@@ -97,36 +104,39 @@ impl<F: Future> Future for Shared<F> {
 /// L18: a scope that has parked because the code around it is cancelled, and is polled by code that is not, says so.
 pub async fn a_parked_scope_that_healthy_code_shares_panics() {
     ends("a_parked_scope_that_healthy_code_shares_panics", async {
-        let polls = Arc::new(AtomicUsize::new(0));
-        let counted = polls.clone();
-        let shared =
-            Shared(Arc::new(Mutex::new(Box::pin(CancelScope::new().named("the inner one").run(poll_fn(move |_| {
-                counted.fetch_add(1, Ordering::SeqCst);
-                Poll::<()>::Pending
-            }))))));
-        let message = Arc::new(Mutex::new(String::new()));
-        let Ok(()) = nursery(async |n: Nursery| {
-            let mut outer = CancelScope::new().named("the outer one");
-            let (handle, owned) = (outer.handle(), shared.clone());
-            n.spawn(async move {
-                let _ = outer.run(owned).await;
-            });
-            until(|| polls.load(Ordering::SeqCst) > 0).await;
-            let (message, mut borrowed, before) = (message.clone(), shared, polls.load(Ordering::SeqCst));
-            n.spawn(poll_fn(move |cx| {
-                let polled = catch_unwind(AssertUnwindSafe(|| Pin::new(&mut borrowed).poll(cx)));
-                let Err(payload) = polled else { return Poll::Pending };
-                let text = payload.downcast::<String>().map_or_else(|_| "no text".to_owned(), |text| *text);
-                *message.lock().unwrap_or_else(PoisonError::into_inner) = text;
-                Poll::Ready(())
-            }));
-            until(|| polls.load(Ordering::SeqCst) > before).await;
-            handle.cancel("it has to stop");
-            Ok(())
-        })
-        .await;
-        let message = message.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        assert!(message.contains("the inner one") && message.contains("the outer one"), "it says: {message}");
+        for _ in rounds(10, 1) {
+            let polls = Arc::new(AtomicUsize::new(0));
+            let counted = polls.clone();
+            let shared = Shared(Arc::new(Mutex::new(Box::pin(CancelScope::new().named("the inner one").run(
+                poll_fn(move |_| {
+                    counted.fetch_add(1, Ordering::SeqCst);
+                    Poll::<()>::Pending
+                }),
+            )))));
+            let message = Arc::new(Mutex::new(String::new()));
+            let Ok(()) = nursery(async |n: Nursery| {
+                let mut outer = CancelScope::new().named("the outer one");
+                let (handle, owned) = (outer.handle(), shared.clone());
+                n.spawn(async move {
+                    let _ = outer.run(owned).await;
+                });
+                until(|| polls.load(Ordering::SeqCst) > 0).await;
+                let (message, mut borrowed, before) = (message.clone(), shared, polls.load(Ordering::SeqCst));
+                n.spawn(poll_fn(move |cx| {
+                    let polled = catch_unwind(AssertUnwindSafe(|| Pin::new(&mut borrowed).poll(cx)));
+                    let Err(payload) = polled else { return Poll::Pending };
+                    let text = payload.downcast::<String>().map_or_else(|_| "no text".to_owned(), |text| *text);
+                    *message.lock().unwrap_or_else(PoisonError::into_inner) = text;
+                    Poll::Ready(())
+                }));
+                until(|| polls.load(Ordering::SeqCst) > before).await;
+                handle.cancel("it has to stop");
+                Ok(())
+            })
+            .await;
+            let message = message.lock().unwrap_or_else(PoisonError::into_inner).clone();
+            assert!(message.contains("the inner one") && message.contains("the outer one"), "it says: {message}");
+        }
     })
     .await;
 }
@@ -134,7 +144,7 @@ pub async fn a_parked_scope_that_healthy_code_shares_panics() {
 /// L2: a nursery knows how many children are left in it; asking for the number costs the same for any number of children.
 pub async fn the_length_of_a_nursery_is_known_without_counting() {
     ends("the_length_of_a_nursery_is_known_without_counting", async {
-        let many = rounds(20_000, 100);
+        let many = if is_virtual() { 100 } else { 20_000 };
         let Ok(()) = nursery(async |n: Nursery| {
             for _ in 0..many {
                 n.spawn_daemon(sleep_forever());

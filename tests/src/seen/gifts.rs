@@ -47,7 +47,7 @@ pub async fn what_is_handed_over_after_a_cancel_goes_to_the_next_receiver() {
 }
 
 async fn sent(capacity: usize) {
-    for _ in 0..rounds(ROUNDS, 1) {
+    for _ in rounds(ROUNDS, 1) {
         let (tx, rx) = bounded(capacity);
         let wait = || {
             let rx = rx.clone();
@@ -69,7 +69,7 @@ pub async fn the_rendezvous_of_a_cancelled_sender_is_passed_over() {
 }
 
 async fn received(capacity: usize) {
-    for _ in 0..rounds(ROUNDS, 1) {
+    for _ in rounds(ROUNDS, 1) {
         let (tx, rx) = bounded(capacity);
         for _ in 0..capacity {
             tx.try_send(0).expect("there is place");
@@ -92,7 +92,7 @@ async fn received(capacity: usize) {
 /// L14: a receiver that is cancelled does not go on with what is sent to it later.
 pub async fn a_oneshot_gives_nothing_to_a_cancelled_receiver() {
     ends("a_oneshot_gives_nothing_to_a_cancelled_receiver", async {
-        for _ in 0..rounds(ROUNDS, 1) {
+        for _ in rounds(ROUNDS, 1) {
             let (tx, rx) = oneshot();
             let went_on = Arc::new(AtomicBool::new(false));
             let waits = Arc::new(AtomicBool::new(false));
@@ -122,7 +122,7 @@ pub async fn a_oneshot_gives_nothing_to_a_cancelled_receiver() {
 /// L14: a permit that is released after the cancel of the first in line goes to the next.
 pub async fn a_permit_goes_past_a_cancelled_waiter() {
     ends("a_permit_goes_past_a_cancelled_waiter", async {
-        for _ in 0..rounds(ROUNDS, 1) {
+        for _ in rounds(ROUNDS, 1) {
             let semaphore = Arc::new(Semaphore::new(1));
             let held = semaphore.try_acquire().expect("it is free");
             let wait = || {
@@ -139,7 +139,7 @@ pub async fn a_permit_goes_past_a_cancelled_waiter() {
 /// L14: a notification after the cancel of the first in line goes to the next.
 pub async fn a_notification_goes_past_a_cancelled_waiter() {
     ends("a_notification_goes_past_a_cancelled_waiter", async {
-        for _ in 0..rounds(ROUNDS, 1) {
+        for _ in rounds(ROUNDS, 1) {
             let shared = Arc::new((Mutex::new(()), Condition::new()));
             let wait = || {
                 let shared = shared.clone();
@@ -167,7 +167,7 @@ pub async fn a_notification_goes_past_a_cancelled_waiter() {
 /// L14: an event that is set after a cancel lets all go on but the cancelled.
 pub async fn an_event_wakes_all_but_the_cancelled() {
     ends("an_event_wakes_all_but_the_cancelled", async {
-        for _ in 0..rounds(ROUNDS, 1) {
+        for _ in rounds(ROUNDS, 1) {
             let event = Arc::new(Event::new());
             let wait = || {
                 let event = event.clone();
@@ -182,7 +182,7 @@ pub async fn an_event_wakes_all_but_the_cancelled() {
 /// L14: a mutex that is released after the cancel of the first in line goes to the next.
 pub async fn a_mutex_goes_past_a_cancelled_waiter() {
     ends("a_mutex_goes_past_a_cancelled_waiter", async {
-        for _ in 0..rounds(ROUNDS, 1) {
+        for _ in rounds(ROUNDS, 1) {
             let mutex = Arc::new(Mutex::new(()));
             let held = mutex.try_lock().expect("it is free");
             let wait = || {
@@ -199,7 +199,7 @@ pub async fn a_mutex_goes_past_a_cancelled_waiter() {
 /// L14: as above, for a task that writes.
 pub async fn a_write_lock_goes_past_a_cancelled_waiter() {
     ends("a_write_lock_goes_past_a_cancelled_waiter", async {
-        for _ in 0..rounds(ROUNDS, 1) {
+        for _ in rounds(ROUNDS, 1) {
             let lock = Arc::new(RwLock::new(()));
             let held = lock.try_read().expect("it is free");
             let wait = || {

@@ -2,19 +2,24 @@
 
 use std::pin::pin;
 
-use foster::{CancelScope, as_completed, checkpoint, produce};
+use foster::combine::{as_completed, produce};
+use foster::{CancelScope, checkpoint};
 
-use super::ends;
+use super::{ends, rounds};
+
+const ROUNDS: usize = 100;
 
 /// L16: a stream that has its place in the tree and was never polled delays nobody.
 pub async fn a_scope_cancelled_before_it_is_entered_ends_with_a_stream_held_unpolled() {
     ends("a_scope_cancelled_before_it_is_entered_ends_with_a_stream_held_unpolled", async {
-        let mut scope = CancelScope::new();
-        scope.handle().cancel("before it is entered");
-        let ended = scope.run(async {
-            as_completed([async {}]).next().await;
-        });
-        ended.await.expect_err("it was cancelled");
+        for _ in rounds(ROUNDS, 1) {
+            let mut scope = CancelScope::new();
+            scope.handle().cancel("before it is entered");
+            let ended = scope.run(async {
+                as_completed([async {}]).next().await;
+            });
+            ended.await.expect_err("it was cancelled");
+        }
     })
     .await;
 }
@@ -22,15 +27,17 @@ pub async fn a_scope_cancelled_before_it_is_entered_ends_with_a_stream_held_unpo
 /// L16: the same with a producer.
 pub async fn a_scope_cancelled_before_it_is_entered_ends_with_a_producer_held_unpolled() {
     ends("a_scope_cancelled_before_it_is_entered_ends_with_a_producer_held_unpolled", async {
-        let mut scope = CancelScope::new();
-        scope.handle().cancel("before it is entered");
-        let ended = scope.run(async {
-            let _produced = pin!(produce(async |mut out: foster::combine::Emitter<u32>| {
-                out.emit(1).await;
-            }));
-            checkpoint().await;
-        });
-        ended.await.expect_err("it was cancelled");
+        for _ in rounds(ROUNDS, 1) {
+            let mut scope = CancelScope::new();
+            scope.handle().cancel("before it is entered");
+            let ended = scope.run(async {
+                let _produced = pin!(produce(async |mut out: foster::combine::Emitter<u32>| {
+                    out.emit(1).await;
+                }));
+                checkpoint().await;
+            });
+            ended.await.expect_err("it was cancelled");
+        }
     })
     .await;
 }
@@ -38,14 +45,16 @@ pub async fn a_scope_cancelled_before_it_is_entered_ends_with_a_producer_held_un
 /// L16: the same with a scope that was given its place by hand.
 pub async fn a_scope_cancelled_before_it_is_entered_ends_with_a_placed_scope_held_unpolled() {
     ends("a_scope_cancelled_before_it_is_entered_ends_with_a_placed_scope_held_unpolled", async {
-        let mut scope = CancelScope::new();
-        scope.handle().cancel("before it is entered");
-        let ended = scope.run(async {
-            let placed = CancelScope::new().run_here(async {});
-            checkpoint().await;
-            drop(placed);
-        });
-        ended.await.expect_err("it was cancelled");
+        for _ in rounds(ROUNDS, 1) {
+            let mut scope = CancelScope::new();
+            scope.handle().cancel("before it is entered");
+            let ended = scope.run(async {
+                let placed = CancelScope::new().run_here(async {});
+                checkpoint().await;
+                drop(placed);
+            });
+            ended.await.expect_err("it was cancelled");
+        }
     })
     .await;
 }

@@ -9,7 +9,7 @@ use foster::channel::bounded;
 use foster::sync::Mutex;
 use foster::{Nursery, checkpoint, nursery, sleep};
 
-use super::ends;
+use super::{ends, rounds};
 use crate::groups::probe::is_virtual;
 use crate::harness::ms;
 
@@ -18,29 +18,31 @@ async fn lets_timers_fire(operation: impl AsyncFn()) {
     if is_virtual() {
         return;
     }
-    let fired = Arc::new(AtomicBool::new(false));
-    let Ok(()) = nursery(async |n: Nursery| {
-        let by_child = fired.clone();
-        n.spawn(async move {
-            sleep(ms(1)).await;
-            by_child.store(true, Ordering::SeqCst);
-        });
-        while !fired.swap(false, Ordering::SeqCst) {
-            operation().await;
-        }
-        let beside = async {
-            sleep(ms(1)).await;
-            fired.store(true, Ordering::SeqCst);
-        };
-        let busy = async {
-            while !fired.load(Ordering::SeqCst) {
+    for _ in rounds(5, 1) {
+        let fired = Arc::new(AtomicBool::new(false));
+        let Ok(()) = nursery(async |n: Nursery| {
+            let by_child = fired.clone();
+            n.spawn(async move {
+                sleep(ms(1)).await;
+                by_child.store(true, Ordering::SeqCst);
+            });
+            while !fired.swap(false, Ordering::SeqCst) {
                 operation().await;
             }
-        };
-        foster::join((busy, beside)).await;
-        Ok(())
-    })
-    .await;
+            let beside = async {
+                sleep(ms(1)).await;
+                fired.store(true, Ordering::SeqCst);
+            };
+            let busy = async {
+                while !fired.load(Ordering::SeqCst) {
+                    operation().await;
+                }
+            };
+            foster::combine::join((busy, beside)).await;
+            Ok(())
+        })
+        .await;
+    }
 }
 
 /// L14, L38: sends and receives that never wait.

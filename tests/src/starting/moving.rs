@@ -2,10 +2,11 @@
 
 use std::sync::{Arc, Mutex, OnceLock};
 
+use foster::error::JoinError;
+use foster::nursery::Started;
 use foster::runtime::{TreeHandle, root};
 use foster::{
-    CancelScope, Instant, Ready, StartError, checkpoint, deadline, graceful, is_cancelled, move_on_after, shield,
-    sleep, sleep_forever,
+    CancelScope, Instant, checkpoint, deadline, graceful, is_cancelled, move_on_after, shield, sleep, sleep_forever,
 };
 
 use super::Oops;
@@ -16,16 +17,16 @@ use crate::harness::ms;
 both! {
     /// B130: also if the token lives on elsewhere. It is worth nothing then.
     a_token_does_not_outlive_its_child, a_local_token_does_not_outlive_its_child: {
-        let kept: Arc<Mutex<Option<Ready<i32>>>> = Arc::default();
+        let kept: Arc<Mutex<Option<Started<i32>>>> = Arc::default();
         let out: Result<(), Oops> = open(async |n: Handle<Oops>| {
             let keep = kept.clone();
-            let child = n.start(async move |ready| {
-                *keep.lock().unwrap() = Some(ready);
+            let child = n.start(async move |status| {
+                *keep.lock().unwrap() = Some(status);
                 checkpoint().await;
             });
-            assert_eq!(move_on_after(ms(50), child).await, Some(Err(Oops::Start(StartError::NotReady))));
+            assert_eq!(move_on_after(ms(50), child).await, Some(Err(Oops::Start(JoinError::NotStarted))));
             let token = kept.lock().unwrap().take().expect("kept");
-            assert!(!token.notify(1));
+            assert!(!token.started(1));
             assert!(n.is_empty());
             Ok(())
         })
@@ -43,14 +44,14 @@ both! {
             runtime(),
             open(async |n: Handle<Oops>| {
                 let inside = n.clone();
-                let scope = CancelScope::new().named("the caller's scope").deadline_in(ms(60_000));
+                let scope = CancelScope::new().named("the caller's scope").deadline_after(ms(60_000));
                 let limit = Instant::now() + ms(60_000);
-                let child = n.start(async move |ready| {
+                let child = n.start(async move |status| {
                     let tree = look.get().expect("set before");
                     assert!(deadline().is_some_and(|at| at >= limit));
                     assert_eq!(inside.len(), 0);
                     assert!(parents(&tree.dump().to_string()).contains(&"the caller's scope".to_owned()));
-                    assert!(ready.notify(()));
+                    assert!(status.started(()));
                     assert_eq!((deadline(), inside.len()), (None, 1));
                     assert_eq!(parents(&tree.dump().to_string()), ["nursery", "root"]);
                     checkpoint().await;
@@ -74,11 +75,11 @@ both! {
         let out: Result<(), Oops> = open(async |n: Handle<Oops>| {
             let mut scope = CancelScope::new();
             let handle = scope.handle();
-            let child = n.start(async move |ready| {
+            let child = n.start(async move |status| {
                 let inside = async {
                     // The mark comes down to this scope.
                     assert!(handle.cancel_within(ms(4), "soon"));
-                    assert!(ready.notify(()));
+                    assert!(status.started(()));
                     sleep(ms(8)).await;
                     // What is opened here asks the scope around it.
                     let mut innermost = CancelScope::new();
@@ -102,16 +103,16 @@ both! {
         let (passed, ended) = (Count::new(), Count::new());
         let out: Result<i32, Oops> = open(async |n: Handle<Oops>| {
             let (looked, up) = (passed.reaches(1), ended.clone());
-            let mut scope = CancelScope::new().deadline_in(ms(60_000));
+            let mut scope = CancelScope::new().deadline_after(ms(60_000));
             let caller = scope.handle();
             let cut = scope
                 .run(async {
                     let said = n
-                        .start(async move |ready| {
+                        .start(async move |status| {
                             // A scope further in moves along.
                             CancelScope::new()
                                 .run(async {
-                                    ready.notify(2);
+                                    status.started(2);
                                     looked.await;
                                     checkpoint().await;
                                     up.up();
@@ -145,11 +146,11 @@ both! {
                 shield(async {
                     let (beyond, gone) = (passed.clone(), dropped.on_drop());
                     let value = n
-                        .start(async move |ready| {
+                        .start(async move |status| {
                             let _gone = gone;
                             handle.cancel("the nursery, not the caller");
                             checkpoint().await;
-                            assert!(ready.notify(3));
+                            assert!(status.started(3));
                             assert!(is_cancelled());
                             checkpoint().await;
                             beyond.up();
@@ -172,11 +173,11 @@ both! {
         let ended = Count::new();
         let out: Result<i32, Oops> = open(async |n: Handle<Oops>| {
             let up = ended.clone();
-            n.start(async move |ready| {
+            n.start(async move |status| {
                 open(async |inner: Handle<Oops>| {
                     inner.spawn(async move {
                         checkpoint().await;
-                        ready.notify(13);
+                        status.started(13);
                         sleep(ms(1)).await;
                         up.up();
                     });
@@ -195,19 +196,19 @@ both! {
     a_token_may_be_used_by_a_sibling, a_token_may_be_used_by_a_local_sibling: {
         let ended = Count::new();
         let out: Result<i32, Oops> = open(async |n: Handle<Oops>| {
-            let (kept, there): (Arc<Mutex<Option<Ready<i32>>>>, _) = (Arc::default(), Count::new());
+            let (kept, there): (Arc<Mutex<Option<Started<i32>>>>, _) = (Arc::default(), Count::new());
             let (keep, come, told) = (kept.clone(), there.reaches(1), Count::new());
             let heard = told.reaches(1);
             n.spawn(async move {
                 come.await;
                 sleep(ms(1)).await;
                 let token = keep.lock().unwrap().take().expect("kept");
-                assert!(token.notify(14));
+                assert!(token.started(14));
                 told.up();
             });
             let up = ended.clone();
-            n.start(async move |ready| {
-                *kept.lock().unwrap() = Some(ready);
+            n.start(async move |status| {
+                *kept.lock().unwrap() = Some(status);
                 there.up();
                 heard.await;
                 up.up();
@@ -224,19 +225,19 @@ both! {
     a_child_that_has_moved_survives_its_caller, a_local_child_that_has_moved_survives_its_caller: {
         let ended = Count::new();
         let out: Result<i32, Oops> = open(async |n: Handle<Oops>| {
-            let (kept, there): (Arc<Mutex<Option<Ready<i32>>>>, _) = (Arc::default(), Count::new());
+            let (kept, there): (Arc<Mutex<Option<Started<i32>>>>, _) = (Arc::default(), Count::new());
             let (keep, come) = (kept.clone(), there.clone());
             let (up, go) = (ended.clone(), Count::new());
             let gone = go.reaches(1);
-            let mut call = Box::pin(n.start(async move |ready| {
-                *keep.lock().unwrap() = Some(ready);
+            let mut call = Box::pin(n.start(async move |status| {
+                *keep.lock().unwrap() = Some(status);
                 come.up();
                 gone.await;
                 up.up();
             }));
             until(call.as_mut(), there.reaches(1)).await;
             let token = kept.lock().unwrap().take().expect("kept");
-            assert!(token.notify(15));
+            assert!(token.started(15));
             assert_eq!(n.len(), 1);
             drop(call);
             assert_eq!((n.len(), ended.value()), (1, 0));

@@ -6,10 +6,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use foster::runtime::root;
 use foster::sync::{CapacityLimiter, Event};
+use foster::thread::to_thread_abandon;
 use foster::thread::{CallError, Caller, block_on, caller, from_thread};
 use foster::{
     CancelScope, Instant, Nursery, checkpoint, deadline, defer, fail_after, graceful, is_cancelled, move_on_after,
-    nursery, sleep, sleep_forever, stopping, thread, to_thread, to_thread_abandon,
+    nursery, sleep, sleep_forever, stopping, thread, to_thread,
 };
 
 use crate::groups::probe::{Count, assert_took, caught, crash, lingering, runtime, text};
@@ -182,7 +183,7 @@ pub async fn who_may_not_call_is_told_why() {
 
 /// B228, L27: code that is finished by a reaper is code of the tree, too, though no task's.
 pub async fn a_finalizer_of_a_lost_scope_may_not_block() {
-    let (portal, host) = foster::Portal::new();
+    let (portal, host) = foster::portal::Portal::new();
     let (sender, _receiver) = foster::channel::bounded::<u8>(1);
     let ran = Count::new();
     let up = ran.clone();

@@ -2,10 +2,11 @@
 //!
 //! The sync code is the closure of a job here, so that the simulator can take turns with it.
 
+use foster::nursery::Started;
+use foster::nursery::TaskStatus;
+use foster::portal::Portal;
 use foster::portal::{PortalError, PortalStartError};
-use foster::{
-    CancelScope, Instant, Nursery, Portal, Ready, TaskStatus, checkpoint, nursery, sleep, sleep_forever, to_thread,
-};
+use foster::{CancelScope, Instant, Nursery, checkpoint, nursery, sleep, sleep_forever, to_thread};
 
 use crate::groups::probe::{Count, assert_took, caught, crash, lingering, poll_once, text, until};
 use crate::harness::ms;
@@ -44,11 +45,14 @@ pub async fn sync_code_calls_and_starts_tasks() {
 /// and its handle has its value.
 pub async fn sync_code_starts_a_task_that_gets_ready() {
     let start = Instant::now();
+    let looked = Count::new();
+    let wait = looked.clone();
     with(move |portal| {
         let (port, server) = portal
-            .start(async |ready: Ready<u16>| {
+            .start(async move |status: Started<u16>| {
                 sleep(ms(3)).await;
-                ready.notify(8080);
+                status.started(8080);
+                wait.reaches(1).await;
                 sleep(ms(80)).await;
                 "served"
             })
@@ -56,10 +60,11 @@ pub async fn sync_code_starts_a_task_that_gets_ready() {
         assert_eq!(port, 8080);
         portal.call(async move { assert_took(start, ms(3)) }).unwrap();
         assert!(!server.is_finished());
+        looked.up();
         assert_eq!(server.join().unwrap(), "served");
         portal.call(async move { assert_took(start, ms(83)) }).unwrap();
 
-        let (v, kept) = portal.start(async |ready: Ready<u8>| ready_and_wait(ready).await).unwrap();
+        let (v, kept) = portal.start(async |status: Started<u8>| ready_and_wait(status).await).unwrap();
         assert!(kept.cancel("enough"));
         assert_eq!(v, 7, "it stays readable");
         assert!(matches!(kept.join(), Err(PortalError::Cancelled(Some(_)))));
@@ -67,29 +72,29 @@ pub async fn sync_code_starts_a_task_that_gets_ready() {
     .await;
 }
 
-async fn ready_and_wait(ready: Ready<u8>) {
-    ready.notify(7);
+async fn ready_and_wait(status: Started<u8>) {
+    status.started(7);
     sleep_forever().await;
 }
 
 /// B129, B130, B149, L35: a task that does not get ready tells why: with what it returned, or by its panic; the portal goes on.
 pub async fn a_task_that_does_not_get_ready_is_told_to_sync_code() {
     with(|portal| {
-        let failed = portal.start(async |ready: Ready<u8>| {
+        let failed = portal.start(async |status: Started<u8>| {
             checkpoint().await;
-            drop(ready);
+            drop(status);
             Err::<(), _>("no such port")
         });
         let Err(PortalStartError::NotReady(Err(why))) = failed else { panic!("{failed:?}") };
         assert_eq!(why, "no such port");
 
-        let call = std::panic::AssertUnwindSafe(|| portal.start(async |_: Ready<u8>| crash("early")).map(drop));
+        let call = std::panic::AssertUnwindSafe(|| portal.start(async |_: Started<u8>| crash("early")).map(drop));
         let payload = std::panic::catch_unwind(call).unwrap_err();
         assert_eq!(text(&*payload), "early");
         assert_eq!(portal.call(async { 3 }).unwrap(), 3, "neither has touched the others");
 
         portal.close();
-        let refused = portal.start(async |ready: Ready<u8>| ready_and_wait(ready).await);
+        let refused = portal.start(async |status: Started<u8>| ready_and_wait(status).await);
         assert!(matches!(refused, Err(PortalStartError::Portal(PortalError::Closed))), "{refused:?}");
     })
     .await;
@@ -107,7 +112,7 @@ pub async fn a_start_ends_with_its_portal() {
             up.cancel("enough");
         }));
         let clean = cleaning.clone();
-        let told = portal.start(move |_ready: Ready<u8>| lingering(&begun, &clean));
+        let told = portal.start(move |_ready: Started<u8>| lingering(&begun, &clean));
         assert!(matches!(told, Err(PortalStartError::Portal(PortalError::Cancelled(_)))), "{told:?}");
         assert_eq!(cleaning.value(), 1);
     })

@@ -3,10 +3,13 @@
 use std::pin::pin;
 use std::sync::Arc;
 
+use foster::Nursery;
+use foster::combine::gather_results;
+use foster::error::JoinError;
+use foster::nursery::TaskStatus;
 use foster::sync::CapacityLimiter;
 use foster::thread::{Unblock, block_on};
-use foster::{CancelScope, TaskStatus, checkpoint, gather_settled, nursery, thread, to_thread, yield_now};
-use foster::{JoinError, Nursery};
+use foster::{CancelScope, checkpoint, nursery, thread, to_thread, yield_now};
 
 use crate::groups::probe::{Count, caught, crash, poll_once, text, until};
 use crate::running::witness::both;
@@ -23,7 +26,7 @@ pub async fn jobs_have_the_value_one_at_a_time_in_the_order_they_came() {
             number * 2
         })
     });
-    let doubled = gather_settled(uses.collect::<Vec<_>>()).await;
+    let doubled = gather_results(uses.collect::<Vec<_>>()).await;
     assert_eq!(doubled, (0..20).map(|number| number * 2).collect::<Vec<_>>());
     assert_eq!(value.into_inner(), Some((0, (0..20).collect::<Vec<_>>())));
 }

@@ -7,10 +7,12 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::Duration;
 
+use foster::error::ErrorGroup;
+use foster::future::NurseryFuture;
+use foster::nursery::UnsendNursery;
 use foster::{
-    CancelScope, ErrorGroup, LocalNursery, Nursery, NurseryFuture, UnsendNursery, bracket, checkpoint,
-    collecting_local_nursery, defer, fail_after, local_nursery, local_nursery_unsend, move_on_after, nursery, shield,
-    sleep, to_thread,
+    CancelScope, LocalNursery, Nursery, NurseryOptions, bracket, checkpoint, defer, fail_after, local_nursery,
+    move_on_after, nursery, shield, sleep, to_thread,
 };
 use foster_conformance::check;
 
@@ -82,8 +84,8 @@ fn nursery_below_everything_that_wraps_a_body() {
                     nursery(async |n: Nursery<BoxError>| {
                         let length = text.len();
                         n.spawn(async move { assert_eq!(to_thread(move || length).await, length) });
-                        n.start_task(async move |ready| {
-                            ready.notify(length);
+                        n.start_task(async move |status| {
+                            status.started(length);
                             Ok(1)
                         })
                         .await
@@ -194,8 +196,9 @@ fn local_nursery_behind_a_trait_object() {
     impl Service for Words {
         fn call<'a>(&'a self, input: &'a str) -> Pin<Box<dyn Future<Output = Result<usize, BoxError>> + Send + 'a>> {
             Box::pin(async move {
-                let group: Result<(), ErrorGroup<BoxError>> =
-                    collecting_local_nursery(async |n: LocalNursery<'_, BoxError>| {
+                let group: Result<(), ErrorGroup<BoxError>> = NurseryOptions::new()
+                    .collect_errors()
+                    .run_local(async |n: LocalNursery<'_, BoxError>| {
                         for word in input.split(' ') {
                             n.spawn(async move {
                                 checkpoint().await;
@@ -289,15 +292,15 @@ fn start_of_children_that_borrow() {
         let text = String::from("borrowed");
         let done: Result<usize, BoxError> = local_nursery(async |n: LocalNursery<'_, BoxError>| {
             let length = n
-                .start(async |ready| {
+                .start(async |status| {
                     checkpoint().await;
-                    ready.notify(text.len());
+                    status.started(text.len());
                     Ok(())
                 })
                 .await?;
             let (same, task) = n
-                .start_task(|ready| async {
-                    ready.notify(text.len());
+                .start_task(|status| async {
+                    status.started(text.len());
                     Ok(text.as_str())
                 })
                 .await?;
@@ -404,7 +407,7 @@ fn nurseries_are_send_when_what_is_in_them_is() {
         })
     }
     fn unsend() -> impl Future<Output: Send> {
-        local_nursery_unsend(async |n: UnsendNursery<'_>| drop(n.spawn(async {})))
+        NurseryOptions::new().run_local_unsend(async |n: UnsendNursery<'_>| drop(n.spawn(async {})))
     }
 
     assert!(is_send!(plain()));

@@ -4,10 +4,12 @@ use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::time::Duration;
 
-use foster::{
-    as_completed, first_ok, for_each_concurrent, gather, gather_settled, join, map_concurrent, map_concurrent_settled,
-    quorum, race, race_all, retry, sleep, sleep_forever, staggered, try_join,
+use foster::combine::{
+    as_completed, first_ok, for_each_concurrent, gather, gather_results, join, map_concurrent, map_concurrent_results,
+    quorum, race, race_all, staggered, try_join,
 };
+use foster::retry::retry;
+use foster::{sleep, sleep_forever};
 use foster_conformance::harness::ms;
 use futures_core::Stream;
 
@@ -39,10 +41,10 @@ cases! {
     no_quorum: run, |scene: Scene| quorum(2, [branch(&scene, 1, 0), branch(&scene, 2, 1), branch(&scene, 3, 1)]), nothing;
     gather_: run, |scene: Scene| gather([2, 1].map(|time| good(scene.probe.clone(), time))), nothing;
     gather_fails: run, |scene: Scene| gather([branch(&scene, 9, 0), branch(&scene, 1, 1)]), nothing;
-    gather_settled_: run, |scene: Scene| gather_settled([branch(&scene, 2, 0), branch(&scene, 1, 1)]), nothing;
+    gather_settled_: run, |scene: Scene| gather_results([branch(&scene, 2, 0), branch(&scene, 1, 1)]), nothing;
     map_concurrent_: run, |scene: Scene| map_concurrent(2, [2, 1, 1], move |time| good(scene.probe.clone(), time)), nothing;
     map_concurrent_settled_: run, |scene: Scene| {
-        map_concurrent_settled(2, 0..3, move |n| attempt(scene.probe.clone(), 1, n % 2))
+        map_concurrent_results(2, 0..3, move |n| attempt(scene.probe.clone(), 1, n % 2))
     }, nothing;
     for_each_concurrent_: run, |scene: Scene| for_each_concurrent(2, 0..3, move |_| work(scene.probe.clone())), nothing;
     for_each_concurrent_fails: run, |scene: Scene| {

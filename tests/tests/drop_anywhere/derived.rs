@@ -4,10 +4,12 @@ use std::convert::Infallible;
 use std::future::poll_fn;
 use std::pin::Pin;
 
+use foster::cleanup::BracketExit;
 use foster::combine::Emitter;
+use foster::combine::{batch, join, merge, produce, throttle, try_produce};
 use foster::pool::{Manage, Pool, PoolError};
 use foster::rate::RateLimiter;
-use foster::{CancelScope, Exit, ScopedValue, batch, join, merge, produce, sleep, throttle, try_produce};
+use foster::{CancelScope, ScopedValue, sleep};
 use foster_conformance::harness::ms;
 use futures_core::Stream;
 
@@ -117,7 +119,7 @@ impl Manage for Opens {
         Ok(resource.keep())
     }
 
-    async fn reset(&self, _: &mut Resource, _: &Exit) -> bool {
+    async fn reset(&self, _: &mut Resource, _: &BracketExit) -> bool {
         false
     }
 

@@ -7,7 +7,8 @@ use std::task::Poll;
 use foster::runtime::{current, root};
 use foster::sync::CapacityLimiter;
 use foster::thread::Unblock;
-use foster::{move_on_after, to_thread, to_thread_abandon, try_to_thread, yield_now};
+use foster::thread::{to_thread_abandon, try_to_thread};
+use foster::{move_on_after, to_thread, yield_now};
 use foster_conformance::check;
 use foster_conformance::harness::ms;
 

@@ -4,10 +4,9 @@ use std::future::{pending, poll_fn};
 use std::pin::pin;
 use std::time::Duration;
 
+use foster::checkpoint_if_cancelled;
 use foster::leaf::operation;
-use foster::{
-    Instant, checkpoint, checkpoint_if_cancelled, interval, sleep, sleep_forever, sleep_until, stopping, yield_now,
-};
+use foster::{Instant, checkpoint, interval, sleep, sleep_forever, sleep_until, stopping, yield_now};
 use foster_conformance::harness::ms;
 use futures_core::Stream;
 

@@ -4,7 +4,8 @@ use std::future::{Future, poll_fn};
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
 
-use foster::{JoinError, LocalNursery, Nursery, defer, local_nursery, move_on_after, nursery, sleep, sleep_forever};
+use foster::error::JoinError;
+use foster::{LocalNursery, Nursery, defer, local_nursery, move_on_after, nursery, sleep, sleep_forever};
 use foster_conformance::check;
 use foster_conformance::harness::ms;
 

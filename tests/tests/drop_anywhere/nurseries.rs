@@ -2,11 +2,8 @@
 
 use std::rc::Rc;
 
-use foster::{
-    LocalNursery, Nursery, NurseryOptions, Ready, UnsendNursery, collecting_local_nursery,
-    collecting_local_nursery_unsend, collecting_nursery, defer, local_nursery, local_nursery_unsend, nursery, shield,
-    sleep,
-};
+use foster::nursery::{Started, UnsendNursery};
+use foster::{LocalNursery, Nursery, NurseryOptions, defer, local_nursery, nursery, shield, sleep};
 use foster_conformance::harness::ms;
 
 use crate::driver::{Scene, error, nothing};
@@ -38,7 +35,7 @@ cases! {
         sleep(ms(1)).await;
         Err::<(), _>(scene.probe.raise())
     }), error;
-    collecting_nursery_: run, |scene: Scene| collecting_nursery(async move |n: Nursery<Oops>| {
+    collecting_nursery_: run, |scene: Scene| NurseryOptions::new().collect_errors().run(async move |n: Nursery<Oops>| {
         let _local = scene.probe.local();
         n.spawn(child(scene.probe.clone()));
         n.spawn(failing(scene.probe.clone()));
@@ -46,6 +43,11 @@ cases! {
         n.spawn_daemon(daemon(scene.probe.clone()));
         Ok(())
     }), |group| group.err().into_iter().flat_map(|group| group.into_errors()).collect();
+    infallible_nursery: run, |scene: Scene| nursery::infallible(async move |n| {
+        let _local = scene.probe.local();
+        n.spawn(child(scene.probe.clone()));
+        n.spawn_daemon(daemon(scene.probe.clone()));
+    }), nothing;
     /// Three children, two places: `spawn_limited` waits.
     nursery_spawn_limited: run, |scene: Scene| NurseryOptions::new().limit(2).run(async move |n: Nursery<Oops>| {
         for _ in 0..3 {
@@ -77,11 +79,11 @@ cases! {
     }, nothing;
     start: run.beside(), |scene: Scene| async move {
         let probe = scene.probe.clone();
-        let started = scene.nursery.start(move |ready| async move {
+        let started = scene.nursery.start(move |status| async move {
             let _inside = probe.beside();
             defer(probe.finalizer());
             sleep(ms(2)).await;
-            let child = nursery(async |n: Nursery| { n.spawn(beside(probe.clone())); ready.notify(7); });
+            let child = nursery(async |n: Nursery| { n.spawn(beside(probe.clone())); status.started(7); });
             let Ok(()) = child.await;
             sleep(ms(2)).await;
         });
@@ -89,10 +91,10 @@ cases! {
     }, error;
     start_task: run.beside(), |scene: Scene| async move {
         let probe = scene.probe.clone();
-        let (value, task) = scene.nursery.start_task(move |ready| async move {
+        let (value, task) = scene.nursery.start_task(move |status| async move {
             let _inside = probe.beside();
             sleep(ms(2)).await;
-            ready.notify(7);
+            status.started(7);
             sleep(ms(2)).await;
             Ok(8)
         }).await?;
@@ -101,39 +103,39 @@ cases! {
     /// The child fails before it is ready: its error is the caller's.
     start_fails: run.beside(), |scene: Scene| async move {
         let probe = scene.probe.clone();
-        let started = scene.nursery.start(move |ready: Ready<()>| async move {
+        let started = scene.nursery.start(move |status: Started<()>| async move {
             let _inside = probe.beside();
             defer(probe.finalizer());
             sleep(ms(2)).await;
-            drop(ready);
+            drop(status);
             Err(probe.raise())
         });
         started.await
     }, error;
     start_never_ready: run.beside(), |scene: Scene| async move {
-        let started = scene.nursery.start(move |ready: Ready<()>| async move {
+        let started = scene.nursery.start(move |status: Started<()>| async move {
             sleep(ms(2)).await;
-            drop(ready);
+            drop(status);
         });
         started.await
     }, error;
     local_start: run.beside(), |scene: Scene| async move {
         let probe = scene.probe.clone();
-        let started = scene.local.start(move |ready| async move {
+        let started = scene.local.start(move |status| async move {
             let _inside = probe.beside();
             defer(probe.finalizer());
             sleep(ms(2)).await;
-            ready.notify(7);
+            status.started(7);
             sleep(ms(2)).await;
         });
         started.await
     }, error;
     local_start_task: run.beside(), |scene: Scene| async move {
         let probe = scene.probe.clone();
-        let (value, task) = scene.local.start_task(move |ready| async move {
+        let (value, task) = scene.local.start_task(move |status| async move {
             let _inside = probe.beside();
             sleep(ms(2)).await;
-            ready.notify(7);
+            status.started(7);
             sleep(ms(2)).await;
             Ok(8)
         }).await?;
@@ -168,14 +170,18 @@ cases! {
         sleep(ms(9)).await;
         Ok(())
     }), error;
-    collecting_local_nursery_: run, |scene: Scene| collecting_local_nursery(async move |n: LocalNursery<'_, Oops>| {
+    collecting_local_nursery_: run, |scene: Scene| NurseryOptions::new().collect_errors().run_local(async move |n: LocalNursery<'_, Oops>| {
         let _local = scene.probe.local();
         n.spawn(local_child(scene.probe.clone()));
         n.spawn(local_failing(scene.probe.clone()));
         n.spawn(local_failing(scene.probe.clone()));
         Ok(())
     }), |group| group.err().into_iter().flat_map(|group| group.into_errors()).collect();
-    local_nursery_unsend_: run_unsend, |scene: Scene| local_nursery_unsend(async move |n: UnsendNursery<'_, Oops>| {
+    infallible_local_nursery: run, |scene: Scene| nursery::infallible_local(async move |n| {
+        let _local = scene.probe.local();
+        n.spawn(local_child(scene.probe.clone()));
+    }), nothing;
+    local_nursery_unsend_: run_unsend, |scene: Scene| NurseryOptions::new().run_local_unsend(async move |n: UnsendNursery<'_, Oops>| {
         let shared = Rc::new(scene.probe.local());
         let kept = shared.clone();
         n.spawn(async move {
@@ -188,7 +194,7 @@ cases! {
         Ok(())
     }), error;
     collecting_local_nursery_unsend_: run_unsend, |scene: Scene| {
-        collecting_local_nursery_unsend(async move |n: UnsendNursery<'_, Oops>| {
+        NurseryOptions::new().collect_errors().run_local_unsend(async move |n: UnsendNursery<'_, Oops>| {
             let _local = Rc::new(scene.probe.local());
             n.spawn(local_failing(scene.probe.clone()));
             n.spawn(local_child(scene.probe.clone()));

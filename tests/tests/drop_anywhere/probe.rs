@@ -5,7 +5,10 @@ use std::future::Future;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use foster::{FinalizerOutput, HostDropped, Observer, Orphan, StartError, checkpoint, defer, sleep, sleep_forever};
+use foster::cleanup::FinalizerOutput;
+use foster::error::JoinError;
+use foster::observer::{HostDropped, Observer, Orphan};
+use foster::{checkpoint, defer, sleep, sleep_forever};
 use foster_conformance::harness::ms;
 
 /// Hands out what has to end, and counts how it does.
@@ -85,8 +88,8 @@ impl Oops {
     }
 }
 
-impl From<StartError> for Oops {
-    fn from(_: StartError) -> Self {
+impl From<JoinError> for Oops {
+    fn from(_: JoinError) -> Self {
         Oops::plain()
     }
 }

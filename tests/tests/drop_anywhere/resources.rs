@@ -3,9 +3,10 @@
 use std::future::Future;
 use std::sync::Arc;
 
+use foster::cleanup::BracketExit;
 use foster::pool::{Manage, Pool, PoolError};
 use foster::rate::RateLimiter;
-use foster::{Exit, defer, sleep};
+use foster::{defer, sleep};
 use foster_conformance::harness::ms;
 
 use crate::driver::{Scene, nothing};
@@ -137,7 +138,7 @@ impl Manage for Connections {
         true
     }
 
-    fn reset(&self, resource: &mut Resource, exit: &Exit) -> impl Future<Output = bool> + Send {
+    fn reset(&self, resource: &mut Resource, exit: &BracketExit) -> impl Future<Output = bool> + Send {
         let clean = exit.is_success().then(|| resource.give_back());
         async move {
             match clean {

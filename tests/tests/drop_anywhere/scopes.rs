@@ -1,8 +1,9 @@
 //! Cancel scopes, time limits, shields, brackets.
 
+use foster::cleanup::try_bracket;
 use foster::{
     CancelScope, Instant, ScopedValue, bracket, checkpoint, defer, fail_after, fail_at, graceful, move_on_after,
-    move_on_at, shield, sleep, sleep_forever, stopping, try_bracket,
+    move_on_at, shield, sleep, sleep_forever, stopping,
 };
 use foster_conformance::harness::ms;
 
@@ -54,7 +55,7 @@ cases! {
     graceful_: run, |scene: Scene| graceful(busy(scene.probe)), nothing;
     /// A graceful shield in a cancelled scope: `stopping` resolves, then the hard time comes.
     stopping_: run, |scene: Scene| {
-        CancelScope::new().deadline_in(ms(2)).grace(ms(5)).run(graceful(async move {
+        CancelScope::new().deadline_after(ms(2)).grace(ms(5)).run(graceful(async move {
             let _local = scene.probe.local();
             stopping().await;
             busy(scene.probe.clone()).await;

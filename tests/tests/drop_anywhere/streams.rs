@@ -5,7 +5,8 @@ use std::pin::Pin;
 use std::time::Duration;
 
 use foster::combine::Emitter;
-use foster::{batch, defer, merge, move_on_after, produce, race, shield, sleep, throttle, try_produce};
+use foster::combine::{batch, merge, produce, race, throttle, try_produce};
+use foster::{defer, move_on_after, shield, sleep};
 use foster_conformance::harness::ms;
 use futures_core::Stream;
 

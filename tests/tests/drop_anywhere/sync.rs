@@ -235,7 +235,7 @@ cases! {
         let promise = Promise::<u8>::new();
         let breaks = async {
             sleep(ms(1)).await;
-            promise.break_with("on purpose");
+            promise.close("on purpose");
         };
         both(promise.wait(), breaks).await.0.is_err()
     }, nothing;

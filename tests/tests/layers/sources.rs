@@ -22,9 +22,27 @@ impl Source {
     }
 }
 
-/// All files, `lib.rs` first.
+/// All files of the crate `foster-core`, `lib.rs` first.
+#[allow(dead_code, reason = "as above")]
 pub(crate) fn sources() -> Vec<Source> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../core/src");
+    let sources = sources_of("core");
+    assert!(sources.len() > 40, "the sources of the core were not found");
+    sources
+}
+
+/// The crates that `foster` re-exports.
+#[allow(dead_code, reason = "as above")]
+pub(crate) const PUBLIC_CRATES: [&str; 3] = ["core", "core/channel", "core/kit"];
+
+/// All files of the crates that `foster` re-exports.
+#[allow(dead_code, reason = "as above")]
+pub(crate) fn public_sources() -> Vec<Source> {
+    PUBLIC_CRATES.into_iter().flat_map(sources_of).collect()
+}
+
+/// All files of the crate in a folder of the repository, `lib.rs` first.
+pub(crate) fn sources_of(folder: &str) -> Vec<Source> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(folder).join("src");
     let mut sources = Vec::new();
     let mut open = vec![(Vec::new(), root.join("lib.rs"), true)];
     while let Some((module, file, public)) = open.pop() {
@@ -39,7 +57,6 @@ pub(crate) fn sources() -> Vec<Source> {
         }
         sources.push(Source { module, code, public });
     }
-    assert!(sources.len() > 40, "the sources of the core were not found");
     sources
 }
 

@@ -7,7 +7,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 
-use foster::{JoinError, Task};
+use foster::Task;
+use foster::error::JoinError;
 
 use super::finalizer::FinalizerSeen;
 use super::program::Id;

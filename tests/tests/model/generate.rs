@@ -45,12 +45,16 @@ const LINKED: &Weights = &[("commit", 5.0), ("here", 2.0), ("pipe", 12.0), ("wor
 /// What programs with semaphores, conditions and `start` have in addition.
 const SYNC: &Weights = &[("commit", 4.0), ("start", 6.0), ("sems", 12.0), ("conds", 9.0)];
 
+/// What programs with local nurseries, and with children that fail before they are ready, have in addition.
+const LOCAL: &Weights =
+    &[("commit", 4.0), ("begin", 6.0), ("pipe", 3.0), ("workers", 1.0), ("ev", 1.0), ("sems", 2.0), ("conds", 1.0)];
+
 /// What makes most linked programs depend on the schedule.
 const RACY: &[&str] = &["select", "hold", "blink", "leak", "lazy", "move", "drop_after"];
 
 /// `WEIGHTS` with more failures, and with what the model does not know.
 pub(crate) fn wide() -> Vec<(&'static str, f64)> {
-    [&without(&["err", "panic"]), &[("err", 2.5), ("panic", 0.4), ("start", 3.0)][..]].concat()
+    [&without(&["err", "panic"]), &[("err", 2.5), ("panic", 0.4), ("start", 2.0), ("begin", 1.5)][..]].concat()
 }
 
 /// `WEIGHTS` without some operations.
@@ -89,6 +93,35 @@ pub(crate) fn sync(seed: u64) -> Value {
     let dropped: &[_] = if tame { &["hold", "drop_after"] } else { &[] };
     let weights = without(&[&["select", "blink", "leak", "lazy", "move"], dropped].concat());
     limited(seed, &[&weights, SYNC].concat(), sparse, size)
+}
+
+/// The program of a vector in which half of the nurseries are local, or all, and in which children that are started may fail before
+/// they are ready.
+pub(crate) fn local(seed: u64) -> Value {
+    let mut random = Random::new(seed);
+    let size = *random.choice(&[12, 25, 40]);
+    let (sparse, tame) = (random.random() < 0.5, random.random() < 0.5);
+    let share = random.between(1, 2);
+    let left_out: &[_] = if tame { &["select", "lazy", "move", "blink"] } else { &[] };
+    let mut weights = without(left_out);
+    weights.iter_mut().filter(|(op, _)| *op == "err").for_each(|(_, weight)| *weight = 1.5);
+    let mut program = limited(seed, &[&weights, LOCAL].concat(), sparse, size);
+    make_local(&mut program, &mut Random::new(seed), share);
+    program
+}
+
+/// Makes nurseries local: half of them if `share` is 1, all if it is 2.
+fn make_local(json: &mut Value, random: &mut Random, share: u64) {
+    match json {
+        Value::Object(map) => {
+            if map.get("op").is_some_and(|op| op == "nursery") && random.between(0, 1) < share {
+                map.insert("local".to_owned(), json!(true));
+            }
+            map.values_mut().for_each(|json| make_local(json, random, share));
+        }
+        Value::Array(list) => list.iter_mut().for_each(|json| make_local(json, random, share)),
+        _ => {}
+    }
 }
 
 /// Any linked program.
@@ -212,12 +245,16 @@ impl Generator {
             }
             "local" => json!({"op": kind, "id": self.new_id('l'), "body": self.program(depth - 1, env, encl)}),
             "spawn" => self.spawn(depth, env, encl),
-            "start" => {
+            "start" | "begin" => {
                 let mut child = self.spawn(depth, env, encl);
                 if child["daemon"] == false {
-                    child["op"] = json!(kind);
+                    child["op"] = json!("start");
                     child["ready"] = json!(self.random.between(0, 3));
                     child["silent"] = json!(self.random.random() < 0.15);
+                    if kind == "begin" {
+                        let task = child["task"].as_str().unwrap_or_default().to_owned();
+                        child["before"] = self.before(depth - 1, env, &with(encl, &[&task]));
+                    }
                 }
                 child
             }
@@ -289,6 +326,32 @@ impl Generator {
                 json!({"op": kind, "do": [first, self.program(depth - 1, env, encl)]})
             }
         }
+    }
+
+    /// What a started child does before it is ready.
+    fn before(&mut self, depth: i32, env: &[String], encl: &[String]) -> Value {
+        let draw = self.random.random();
+        let err = |this: &mut Self| json!({"op": "err", "id": this.new_id('e')});
+        if draw < 0.3 {
+            return err(self);
+        }
+        if draw < 0.4 {
+            let mut defer = self.finalizer(depth - 1, encl);
+            defer["op"] = json!("defer");
+            return seq(&[defer, err(self)]);
+        }
+        if draw < 0.5 {
+            return seq(&[self.program(depth - 1, env, encl), err(self)]);
+        }
+        if draw < 0.55 && self.weights.iter().any(|(op, weight)| *op == "panic" && *weight > 0.0) {
+            return json!({"op": "panic", "id": self.new_id('e')});
+        }
+        if draw < 0.65 {
+            let id = self.new_id('h');
+            let body = seq(&[sleep(self.random.between(1, 5)), err(self)]);
+            return json!({"op": "shield", "id": id, "after": null, "body": body});
+        }
+        self.program(depth - 1, env, encl)
     }
 
     fn one_of(&mut self, names: Vec<String>, otherwise: &str) -> String {

@@ -9,7 +9,8 @@ use std::task::{Context, Poll};
 use std::thread;
 use std::time::Duration;
 
-use foster::{CancelScope, ErrorGroup, Instant, Nursery, NurseryOptions, ScopeHandle};
+use foster::error::ErrorGroup;
+use foster::{CancelScope, Instant, Nursery, NurseryOptions, ScopeHandle};
 use foster_sim::plain_sleep;
 
 use super::awaits::await_task;
@@ -18,7 +19,7 @@ use super::foreign::{Hold, Join, Plan, Select};
 use super::links::{self, Commit, Opened, Own};
 use super::local::Local;
 use super::program::{Body, Finalizer, Id, Op};
-use super::start::start;
+use super::start::{Child, start};
 use super::turns;
 use super::watch::{BodyWatch, End, Watched, first_of};
 use super::world::{Errs, Out, Target, Thrown, lock, now, thrown, with};
@@ -64,13 +65,17 @@ pub(crate) fn build(op: &Body, owner: Id) -> Fut {
             Op::Thread { id, takes } => run_thread(*id, *takes).await,
             Op::Bracket { id, release, body } => return run_bracket(*id, release, body).await,
             Op::Spawn { task, nursery, daemon, body } => spawn(*task, *nursery, *daemon, body),
-            Op::Start { task, nursery, ready, silent, body } => {
-                return start(*task, *nursery, *ready, *silent, body.clone()).await;
+            Op::Start { task, nursery, ready, before, silent, body } => {
+                let child =
+                    Child { task: *task, ready: *ready, before: before.clone(), silent: *silent, body: body.clone() };
+                return start(*nursery, child).await;
             }
             Op::Await { id, task } => await_task(*id, *task).await,
             Op::Cancel { target, grace } => cancel(*target, *grace),
             Op::Move { target, after } => move_deadline(*target, *after),
-            Op::Defer(finalizer) => foster::defer_within(finalizer.budget, finalizer::register(finalizer, owner)),
+            Op::Defer(finalizer) => {
+                foster::cleanup::defer_within(finalizer.budget, finalizer::register(finalizer, owner))
+            }
             Op::Local { id, body } => {
                 let _local = Local::new(*id);
                 return build(body, owner).await;
@@ -181,7 +186,7 @@ fn commit(id: Id, what: Commit) {
 fn place_here(id: Id, hold: usize, after: Option<Duration>, body: &Body) -> Watched<impl Future<Output = End> + use<>> {
     let scope = CancelScope::new().named(name_of(id));
     let mut scope = match after {
-        Some(after) => scope.deadline_in(after),
+        Some(after) => scope.deadline_after(after),
         None => scope,
     };
     let target = Target::Scope(scope.handle());
@@ -211,7 +216,7 @@ async fn run_scope(id: Id, scope: CancelScope, after: Option<Duration>, may_be_l
         light
     });
     let mut scope = match after {
-        Some(after) => scope.deadline_in(after),
+        Some(after) => scope.deadline_after(after),
         None => scope,
     };
     let target = if light {
@@ -239,9 +244,9 @@ async fn open_nursery(id: Id, collecting: bool, local: bool, body: Body) -> End 
         let all = |group: ErrorGroup<Errs>| Errs::new(group.into_errors().into_iter().flat_map(Errs::take).collect());
         End::Returned(match (local, collecting) {
             (false, false) => options.run(|n| enter(Target::Nursery(n))).await.map_err(first_of),
-            (false, true) => options.run_collecting(|n| enter(Target::Nursery(n))).await.map_err(all),
+            (false, true) => options.collect_errors().run(|n| enter(Target::Nursery(n))).await.map_err(all),
             (true, false) => options.run_local(|n| enter(Target::Local(n))).await.map_err(first_of),
-            (true, true) => options.run_local_collecting(|n| enter(Target::Local(n))).await.map_err(all),
+            (true, true) => options.collect_errors().run_local(|n| enter(Target::Local(n))).await.map_err(all),
         })
     };
     Watched::new(id, end).await

@@ -1,7 +1,7 @@
 //! The invariants (docs/src/invariants.md) that are looked at for a whole scope or a whole run. The others are checked where the
 //! thing happens: `watch`, `finalizer`, `local`, `awaits`.
 
-use foster::TaskStatus;
+use foster::nursery::TaskStatus;
 
 use super::finalizer::Status;
 use super::program::{Id, Sort};

@@ -11,10 +11,12 @@ pub(crate) enum Language {
     Linked,
     /// Tasks take turns, and wait to be told.
     Sync,
+    /// Nurseries are local, and started children may fail before they are ready.
+    Local,
 }
 
 impl Language {
-    pub(crate) const ALL: [Language; 3] = [Language::Plain, Language::Linked, Language::Sync];
+    pub(crate) const ALL: [Language; 4] = [Language::Plain, Language::Linked, Language::Sync, Language::Local];
 
     /// What the model calls it.
     pub(crate) fn name(self) -> &'static str {
@@ -22,6 +24,7 @@ impl Language {
             Language::Plain => "plain",
             Language::Linked => "dep",
             Language::Sync => "sync",
+            Language::Local => "local",
         }
     }
 
@@ -31,6 +34,7 @@ impl Language {
             Language::Plain => "",
             Language::Linked => "d",
             Language::Sync => "y",
+            Language::Local => "l",
         }
     }
 
@@ -39,6 +43,7 @@ impl Language {
             Language::Plain => generate::plain(seed),
             Language::Linked => generate::linked(seed),
             Language::Sync => generate::sync(seed),
+            Language::Local => generate::local(seed),
         }
     }
 
@@ -48,6 +53,7 @@ impl Language {
             Language::Plain => "mismatches: plain",
             Language::Linked => "mismatches: linked",
             Language::Sync => "mismatches: sync",
+            Language::Local => "mismatches: local",
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Programs with local nurseries: the same programs, in which some nurseries keep their children in their own future (L41).
 //!
-//! The model knows no local nurseries. But as long as nobody drops, holds or forgets one, a program comes out as if they were
-//! ordinary ones; and the invariants hold in any case.
+//! As long as nobody drops, holds or forgets one, a program comes out as if they were ordinary ones; and the invariants hold in any
+//! case. (The model has programs with local nurseries of its own: `ref_model.py`, the language `local`.)
 
 use serde_json::{Value, json};
 
@@ -12,27 +12,34 @@ const FOREIGN: &[&str] = &["select", "drop_after", "hold", "blink", "leak"];
 
 /// Makes nurseries of a program local: none, half of them, or all, as the seed says.
 ///
-/// Not those that somebody holds while he awaits a task: if that is a child of what he holds, it waits for him, too. That is a
-/// deadlock in the program.
+/// Not those that somebody holds, or has forgotten, while he awaits a task: if that is a child of what he holds, it waits for him, too.
+/// That is a deadlock in the program.
 pub(crate) fn localize(program: &mut Value, seed: u64) {
     let mut random = Random::new(seed);
     let share = random.below(3);
-    let holder_awaits = find(program, &mut |json| json["op"] == "hold" && has_op(&json["then"], &["await"]));
-    walk(program, &mut || random.below(2) < share, holder_awaits, false);
+    let mut keeps = Vec::new();
+    if find(program, &mut |json| json["op"] == "hold" && has_op(&json["then"], &["await"])) {
+        keeps.push("hold");
+    }
+    if has_op(program, &["await"]) {
+        keeps.push("leak");
+    }
+    walk(program, &mut || random.below(2) < share, &keeps, false);
 }
 
-fn walk(json: &mut Value, draw: &mut impl FnMut() -> bool, holder_awaits: bool, held: bool) {
+/// `keeps` are the operations whose nurseries are not to be local.
+fn walk(json: &mut Value, draw: &mut impl FnMut() -> bool, keeps: &[&str], kept: bool) {
     match json {
         Value::Object(map) => {
             let op = map.get("op").and_then(Value::as_str).unwrap_or_default().to_owned();
-            if op == "nursery" && draw() && !(held && holder_awaits) {
+            if op == "nursery" && draw() && !kept {
                 map.insert("local".to_owned(), json!(true));
             }
             for (key, value) in map {
-                walk(value, draw, holder_awaits, held || op == "hold" && key == "body");
+                walk(value, draw, keeps, kept || keeps.contains(&&*op) && key == "body");
             }
         }
-        Value::Array(list) => list.iter_mut().for_each(|json| walk(json, draw, holder_awaits, held)),
+        Value::Array(list) => list.iter_mut().for_each(|json| walk(json, draw, keeps, kept)),
         _ => {}
     }
 }

@@ -70,6 +70,8 @@ pub(crate) enum Op {
         task: Id,
         nursery: Id,
         ready: Duration,
+        /// What it does then, before it says so; it may fail.
+        before: Option<Body>,
         /// It ends then, and never says that it is ready.
         silent: bool,
         body: Body,
@@ -352,6 +354,18 @@ impl Reader {
         (id, Around { parent: id, holds: Vec::new(), ..around.clone() })
     }
 
+    /// The `hold` operations that keep what stands here from being polled.
+    fn held_in(&self, around: &Around) -> Vec<usize> {
+        let mut holds = around.holds.clone();
+        let mut next = Some(around.parent);
+        while let Some(id) = next {
+            let info = &self.info[id.index()];
+            holds.extend(&info.holds);
+            next = info.parent.filter(|_| info.local || !matches!(info.sort, Sort::Task | Sort::Root));
+        }
+        holds
+    }
+
     fn fail(&mut self, json: &Value) -> Option<Id> {
         json["fail"].as_str().map(|fail| self.name(fail))
     }
@@ -425,18 +439,23 @@ impl Reader {
                 // What is forgotten with a local nursery is forgotten with its children.
                 let local = self.info[nursery.index()].local;
                 let leaks = if local { self.info[nursery.index()].leaks.clone() } else { Vec::new() };
-                let around = Around { parent: nursery, locals: outer, leaks, ..Around::default() };
+                // Until it is ready, a local child lives in the future of its caller.
+                let starting = if local && kind == "start" { self.held_in(around) } else { Vec::new() };
+                let before_leaks = if local { around.leaks.clone() } else { Vec::new() };
+                let around = Around { parent: nursery, locals: outer, leaks, holds: starting.clone() };
                 self.place(task, Sort::Task, &around);
                 self.info[task.index()].daemon = daemon;
                 self.info[task.index()].local = self.info[nursery.index()].local;
                 self.children.entry(nursery).or_default().push(task);
-                let inside = Around { parent: task, ..around };
-                let body = self.op(body, &inside);
+                let inside = Around { parent: task, holds: Vec::new(), ..around };
                 if kind == "start" {
+                    let around = Around { holds: starting, leaks: before_leaks, ..inside.clone() };
+                    let before = json.get("before").map(|before| self.op(before, &around));
                     let silent = json["silent"].as_bool() == Some(true);
-                    Op::Start { task, nursery, ready: time(&json["ready"]), silent, body }
+                    let body = self.op(body, &inside);
+                    Op::Start { task, nursery, ready: time(&json["ready"]), before, silent, body }
                 } else {
-                    Op::Spawn { task, nursery, daemon, body }
+                    Op::Spawn { task, nursery, daemon, body: self.op(body, &inside) }
                 }
             }
             "await" => {

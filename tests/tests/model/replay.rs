@@ -133,7 +133,7 @@ impl Summary {
         let holes: Vec<_> = covered.iter().filter(|what| !self.counts.contains_key(*what)).collect();
         assert!(holes.is_empty(), "these runs were to cover {holes:?}, and did not");
         // What is left of the runs would be counted here.
-        if let Some(live_counts) = foster::live_counts() {
+        if let Some(live_counts) = foster::observer::live_counts() {
             assert_eq!(
                 (live_counts.scopes, live_counts.tasks, live_counts.timers),
                 (0, 0, 0),

@@ -1,18 +1,21 @@
 //! The `start` operation: a child that belongs to its caller until it says that it is ready.
 
+use std::pin::Pin;
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
-use foster::{Ready, StartError};
+use foster::error::JoinError;
+use foster::nursery::Started;
 
 use super::interpret::{Res, build};
 use super::program::{Body, Id};
-use super::watch::BodyWatch;
+use super::watch::{BodyWatch, first_of};
 use super::world::{Errs, Target, World, with};
 
-impl From<StartError> for Errs {
+impl From<JoinError> for Errs {
     /// That there was no child is not an error of the program.
-    fn from(_: StartError) -> Self {
+    fn from(_: JoinError) -> Self {
         Errs::new(Vec::new())
     }
 }
@@ -33,16 +36,32 @@ impl Drop for Pending {
     }
 }
 
-/// Starts a child that is ready after some time and then runs `body`, as a child of the nursery; or that ends then without a word.
-pub(crate) async fn start(task: Id, nursery: Id, ready: Duration, silent: bool, body: Body) -> Res {
-    let target = with(|world| world.seen(nursery).target.clone());
-    let child = move |token: Ready<()>| async move {
-        foster::sleep(ready).await;
-        if silent {
+/// A child that is to be started.
+pub(crate) struct Child {
+    pub task: Id,
+    /// When it is ready, but for what it does before.
+    pub ready: Duration,
+    pub before: Option<Body>,
+    /// It never says that it is ready, and ends.
+    pub silent: bool,
+    pub body: Body,
+}
+
+impl Child {
+    async fn run(self, token: Started<()>) -> Res {
+        let task = self.task;
+        foster::sleep(self.ready).await;
+        if let Some(before) = &self.before {
+            if let Err(errors) = build(before, task).await {
+                with(|world| world.count("starts: failed"));
+                return Err(errors);
+            }
+        }
+        if self.silent {
             with(|world| world.count("starts: silent"));
             return Ok(());
         }
-        if !token.notify(()) {
+        if !token.started(()) {
             with(|world| world.count("starts: not heard"));
             return Ok(());
         }
@@ -50,12 +69,22 @@ pub(crate) async fn start(task: Id, nursery: Id, ready: Duration, silent: bool, 
             world.count(if world.program.info(task).local { "starts: moved, local" } else { "starts: moved" });
             world.seen(task).moved = true;
         });
-        BodyWatch::new(task, build(&body, task)).await
+        build(&self.body, task).await
+    }
+}
+
+/// Starts a child of the nursery, and waits until it says that it is ready, or has ended.
+pub(crate) async fn start(nursery: Id, child: Child) -> Res {
+    let target = with(|world| world.seen(nursery).target.clone());
+    let task = child.task;
+    let run = move |token: Started<()>| {
+        with(|world| world.seen(task).starting = true);
+        BodyWatch::new(task, Box::pin(child.run(token)))
     };
     let pending = Pending::new();
     let started = match target {
-        Target::Nursery(nursery) => nursery.start_task(child).await,
-        Target::Local(nursery) => nursery.start_task(child).await,
+        Target::Nursery(nursery) => nursery.start_task(run).await,
+        Target::Local(nursery) => Starting { task, inner: Some(Box::pin(nursery.start_task(run))) }.await,
         _ => return Ok(()),
     };
     drop(pending);
@@ -66,14 +95,35 @@ pub(crate) async fn start(task: Id, nursery: Id, ready: Duration, silent: bool, 
             (seen.entered, seen.parent) = (true, parent);
             seen.target = Target::Task(Arc::new(Mutex::new(handle)));
         }),
+        Err(errors) if errors.ids().is_empty() => {}
         Err(errors) => {
-            let errors = errors.take();
-            if !errors.is_empty() {
-                with(|world| world.broken(format!("a start has the errors {errors:?} of what it did not start")));
-            }
+            with(|world| world.count("starts: an error came out"));
+            return Err(first_of(errors));
         }
     }
     Ok(())
+}
+
+/// The start of a local child, which is dropped with this unless it was ready.
+struct Starting<F> {
+    task: Id,
+    inner: Option<Pin<Box<F>>>,
+}
+
+impl<F: Future> Future for Starting<F> {
+    type Output = F::Output;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<F::Output> {
+        self.inner.as_mut().expect("it is there until the drop").as_mut().poll(cx)
+    }
+}
+
+impl<F> Drop for Starting<F> {
+    fn drop(&mut self) {
+        with(|world| world.seen(self.task).dropping = !world.seen(self.task).moved);
+        drop(self.inner.take());
+        with(|world| world.seen(self.task).dropping = false);
+    }
 }
 
 impl World {

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-use foster::TaskStatus;
+use foster::nursery::TaskStatus;
 
 use super::interpret::{Fut, Res};
 use super::program::{Id, Info, Sort};
@@ -308,7 +308,12 @@ impl Future for BodyWatch {
             Err(payload) => {
                 this.set(BodyState::Panicked);
                 let name = thrown(&*payload);
-                with(|world| world.seen(id).thrown = name);
+                with(|world| {
+                    world.seen(id).thrown = name;
+                    if world.seen(id).starting && !world.seen(id).moved {
+                        world.count("starts: panicked");
+                    }
+                });
                 resume_unwind(payload)
             }
         }
@@ -322,7 +327,7 @@ impl Drop for BodyWatch {
             BodyState::Returned => return,
             BodyState::Panicked => {}
             _ => with(|world| {
-                let refused = !world.seen(id).entered;
+                let refused = !world.seen(id).entered && !world.seen(id).starting;
                 if self.state == BodyState::Unpolled && world.program.info(id).sort == Sort::Task && !world.is_over() {
                     world.count(if refused { "spawns refused" } else { "tasks dropped unpolled" });
                 }

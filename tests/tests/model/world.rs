@@ -8,7 +8,9 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use foster::{HostDropped, LocalNursery, Nursery, Observer, Orphan, OrphanKind, ScopeHandle, Task, TaskStatus};
+use foster::nursery::TaskStatus;
+use foster::observer::{HostDropped, Observer, Orphan, OrphanKind};
+use foster::{LocalNursery, Nursery, ScopeHandle, Task};
 
 use super::finalizer::FinalizerSeen;
 use super::interpret::Fut;
@@ -125,6 +127,8 @@ pub(crate) struct Seen {
     pub out: Option<(Out, u64)>,
     pub body: BodyState,
     pub polled: bool,
+    /// A child of a `start`.
+    pub starting: bool,
     /// A started child has been ready, and is in the nursery that it was started for.
     pub moved: bool,
     /// The errors that the body returned.

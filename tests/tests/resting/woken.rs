@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Wake, Waker};
 
 use foster::channel::oneshot;
-use foster::{CancelScope, Instant, Nursery, fail_after, is_cancelled, join, move_on_after, nursery, sleep, yield_now};
+use foster::combine::join;
+use foster::{CancelScope, Instant, Nursery, fail_after, is_cancelled, move_on_after, nursery, sleep, yield_now};
 use foster_sim::clock;
 
 use super::{elapsed, ms, same};

@@ -4,7 +4,8 @@ use std::future::Future;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
-use foster::{LocalNursery, Nursery, checkpoint, live_counts, local_nursery, nursery, yield_now};
+use foster::observer::live_counts;
+use foster::{LocalNursery, Nursery, checkpoint, local_nursery, nursery, yield_now};
 use foster_conformance::check;
 
 use crate::peak_of;

@@ -356,7 +356,7 @@ fn a_deadline_at_the_top_is_known_at_the_bottom() {
             };
             let body = nest(kind, depth, &work, leaf(work.clone(), asks));
             Box::pin(async move {
-                let scope = CancelScope::new().deadline_in(Duration::from_secs(60));
+                let scope = CancelScope::new().deadline_after(Duration::from_secs(60));
                 scope.run(body).await.expect("in time");
             })
         });

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::time::Duration;
 
+use foster::cleanup::defer_within;
 use foster::{
-    CancelScope, LocalNursery, Nursery, bracket, defer_within, graceful, local_nursery, move_on_after, nursery, shield,
-    sleep, sleep_forever,
+    CancelScope, LocalNursery, Nursery, bracket, graceful, local_nursery, move_on_after, nursery, shield, sleep,
+    sleep_forever,
 };
 use foster_conformance::check;
 use foster_conformance::harness::ms;
@@ -109,7 +110,7 @@ fn cancelled_scopes_wait_idly_for_what_is_inside() {
 #[test]
 fn cancelled_scope_waits_idly_for_its_grace() {
     idles("cancelled_scope_waits_idly_for_its_grace", 12, || async {
-        let scope = CancelScope::new().deadline_in(ms(1)).grace(HOUR);
+        let scope = CancelScope::new().deadline_after(ms(1)).grace(HOUR);
         let ended = scope.run(graceful(async {
             let Ok(()) = nursery(async |n: Nursery| {
                 n.spawn(sleep_forever());

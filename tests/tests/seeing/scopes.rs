@@ -5,10 +5,11 @@ use std::future::poll_fn;
 use std::sync::{Arc, Mutex, MutexGuard};
 use std::task::Poll;
 
+use foster::observer::{ObservedScope, Observer, PollWatch, ScopeEvent};
 use foster::runtime::{current, root};
 use foster::{
-    CancelScope, LocalNursery, Nursery, ObservedScope, Observer, PollWatch, ScopeEvent, bracket, defer, fail_after,
-    local_nursery, move_on_after, nursery, shield, sleep, sleep_forever, to_thread, yield_now,
+    CancelScope, LocalNursery, Nursery, bracket, defer, fail_after, local_nursery, move_on_after, nursery, shield,
+    sleep, sleep_forever, to_thread, yield_now,
 };
 
 use super::secs;
@@ -83,7 +84,7 @@ impl Observer for Scopes {
 }
 
 async fn program() {
-    let all = CancelScope::new().named("all").deadline_in(secs(60)).run(nursery(async |n: Nursery| {
+    let all = CancelScope::new().named("all").deadline_after(secs(60)).run(nursery(async |n: Nursery| {
         n.child().named("worker").spawn(async {
             defer(async { sleep(secs(1)).await });
             // Ready at once: without a follower there would be no node for these.

@@ -147,15 +147,15 @@ async fn wait(world: &World, dice: &mut Dice, which: usize) {
         }
         13 => match dice.below(4) {
             0 => drop(world.promise.renew(Promise::new()).set(1)),
-            1 => drop(world.promise.renew(Promise::new()).break_with("broken")),
+            1 => drop(world.promise.renew(Promise::new()).close("broken")),
             _ => {
                 let promise = world.promise.get();
-                assert!(promise.wait().await.is_ok_and(|value| *value == 1) || promise.broken().is_some());
+                assert!(promise.wait().await.is_ok_and(|value| *value == 1) || promise.closed().is_some());
             }
         },
         _ => match dice.below(4) {
             0 => drop(world.queues[0].unpark(1)),
-            1 => drop(world.queues[0].repark(2, &world.queues[1])),
+            1 => drop(world.queues[0].requeue(2, &world.queues[1])),
             2 => drop(world.queues[1].unpark_all()),
             _ => world.queues[0].park().await.unwrap(),
         },

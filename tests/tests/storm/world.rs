@@ -7,11 +7,12 @@ use foster::channel::{
     BroadcastReceiver, BroadcastRecvError, BroadcastSender, Lag, OneshotSender, Receiver, Sender, WatchSender, bounded,
     broadcast, unbounded, watch,
 };
+use foster::combine::join;
 use foster::sync::{
     Barrier, CapacityLimiter, Condition, Event, Mutex as AsyncMutex, OnceCell, PoisonMutex, Promise, RwLock, Semaphore,
     WaitQueue,
 };
-use foster::{join, yield_now};
+use foster::yield_now;
 
 use super::Dice;
 use super::book::{Book, Item};

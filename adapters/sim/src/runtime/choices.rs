@@ -60,7 +60,7 @@ pub(crate) struct Ready {
 pub(crate) struct Choices {
     policy: Policy,
     rng: Rng,
-    /// What the program itself draws: its own stream, so that taking entries off a script does not change it.
+    /// The numbers that the program itself draws: their own stream, so that taking entries off a script does not change it.
     program: Rng,
     script: Option<Script>,
     /// Position of the next choice.

@@ -18,7 +18,6 @@
 //! it is held: what has to be, is moved out first.
 
 use std::collections::{BTreeMap, VecDeque};
-
 use std::pin::Pin;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
@@ -35,17 +34,21 @@ use super::recorder::Recorder;
 use super::stuck::Stuck;
 use super::timers::{SimTimer, Timers};
 use crate::builder::Builder;
+#[cfg(feature = "net")]
+use crate::net::World;
 use crate::trace::Event;
 
 /// A simulation: the runtime that foster sees, and the state behind it.
 #[derive(Clone)]
 pub(crate) struct Sim {
     shared: Arc<Shared>,
+    /// The group of the tasks and timers that are made through this handle: those of one host are paused together.
+    pub(crate) group: usize,
 }
 
 struct Shared {
     config: Builder,
-    /// The thread of the simulation. What other threads do is accepted, but cannot be replayed.
+    /// The thread of the simulation. Calls from other threads are accepted, but cannot be replayed.
     home: ThreadId,
     state: Mutex<State>,
     /// Another thread changed the state.
@@ -60,27 +63,34 @@ pub(crate) struct State {
     pub(crate) choices: Choices,
     pub(crate) recorder: Recorder,
     pub(crate) timers: Timers,
-    /// Who waits for quiescence, by cushion and ticket.
+    /// The tasks that wait for quiescence, by cushion and number.
     pub(crate) waiters: BTreeMap<(Duration, u64), Waker>,
     pub(crate) steps: u64,
     /// Blocking jobs on threads of their own that have not ended.
     pub(crate) threads: usize,
+    /// Promises that something outside will wake the program: neither the clock nor the end of the run comes before they are kept.
+    pub(crate) holds: usize,
     /// Wake-ups, spawns and so on from other threads.
     pub(crate) outside: u64,
     /// Nothing is taken in any more.
     pub(crate) over: bool,
     /// How long the next blocking job takes, if somebody said so.
     pub(crate) next_blocking: Option<Duration>,
-    tasks: Slab<Slot>,
+    #[cfg(feature = "net")]
+    pub(crate) world: World,
+    pub(crate) tasks: Slab<Slot>,
     pub(crate) ready: VecDeque<Ready>,
+    /// The groups that are paused, with those of their tasks that would be in `ready`.
+    pub(crate) paused: BTreeMap<usize, VecDeque<Ready>>,
     /// All keys of `tasks` are below this.
     keys: usize,
     spawned: u64,
     pub(crate) tickets: u64,
 }
 
-struct Slot {
+pub(crate) struct Slot {
     task: u64,
+    pub(crate) group: usize,
     phase: Phase,
     body: Body,
     waker: Waker,
@@ -101,6 +111,9 @@ pub(crate) enum Body {
     /// The main future.
     Main,
     Job(Job),
+    /// What a host runs by itself.
+    #[cfg(feature = "net")]
+    Program(Pin<Box<dyn Future<Output = ()> + Send>>),
     Work(Work),
     /// A blocking job that has begun, and waits.
     Thread(JobThread),
@@ -113,6 +126,8 @@ impl Body {
         match self {
             Body::Main => "the main future".to_owned(),
             Body::Job(job) => job.to_string(),
+            #[cfg(feature = "net")]
+            Body::Program(_) => "the program of a host".to_owned(),
             Body::Work(_) | Body::Thread(_) => "a blocking job".to_owned(),
             Body::Away => "the task that runs".to_owned(),
         }
@@ -139,17 +154,21 @@ impl Sim {
             waiters: BTreeMap::new(),
             steps: 0,
             threads: 0,
+            holds: 0,
             outside: 0,
             over: false,
             next_blocking: None,
+            #[cfg(feature = "net")]
+            world: World::new(),
             tasks: Slab::new(),
             ready: VecDeque::new(),
+            paused: BTreeMap::new(),
             keys: 0,
             spawned: 0,
             tickets: 0,
         };
         let (state, outside, home) = (Mutex::new(state), Condvar::new(), thread::current().id());
-        let sim = Sim { shared: Arc::new(Shared { config: config.clone(), home, state, outside }) };
+        let sim = Sim { shared: Arc::new(Shared { config: config.clone(), home, state, outside }), group: 0 };
         // The queue of a new simulation takes in everything.
         let _accepted = sim.add(Body::Main, |_, _| true);
         sim
@@ -175,6 +194,8 @@ impl Sim {
                     Poll::Pending => false,
                 },
                 Body::Job(ref mut job) => Pin::new(job).poll(&mut context).is_ready(),
+                #[cfg(feature = "net")]
+                Body::Program(ref mut program) => program.as_mut().poll(&mut context).is_ready(),
                 Body::Work(work) => {
                     let waiting = self.begin(work, &turn.waker);
                     let ended = waiting.is_none();
@@ -209,6 +230,11 @@ impl Sim {
                 return state.take_turn(self.config()).map(Some);
             }
             // The clock does not move while a thread may still do something at the present time.
+            if state.holds > 0 {
+                let waits = |state: &mut State| state.ready.is_empty() && state.holds > 0;
+                state = self.shared.outside.wait_while(state, waits).unwrap_or_else(PoisonError::into_inner);
+                continue;
+            }
             if state.threads == 0 || patience.is_zero() {
                 if state.advance(self.config(), due)? {
                     return Ok(None);
@@ -240,7 +266,7 @@ impl Sim {
             drop((slot, turn));
             return Ok(());
         }
-        let State { tasks, ready, choices, .. } = &mut *state;
+        let State { tasks, ready, choices, paused, .. } = &mut *state;
         let slot = &mut tasks[turn.key];
         if slot.phase == Phase::Rewoken {
             slot.restless += 1;
@@ -253,6 +279,7 @@ impl Sim {
             }
             slot.phase = Phase::Queued;
             slot.priority = choices.give_way();
+            let ready = paused.get_mut(&slot.group).unwrap_or(ready);
             ready.push_back(Ready { key: turn.key, priority: slot.priority });
         } else {
             slot.phase = Phase::Blocked;
@@ -278,7 +305,7 @@ impl Sim {
         let key = state.tasks.vacant_key();
         let waker = Waker::from(Arc::new(TaskWaker { sim: self.clone(), key, task }));
         state.keys = state.keys.max(key + 1);
-        state.tasks.insert(Slot { task, phase: Phase::Blocked, body, waker, priority, restless: 0 });
+        state.tasks.insert(Slot { task, group: self.group, phase: Phase::Blocked, body, waker, priority, restless: 0 });
         if runnable(&mut state, key) {
             state.make_runnable(key);
         }
@@ -302,6 +329,8 @@ impl Sim {
         state.over = true;
         let State { tasks, timers, waiters, .. } = &mut *state;
         let left = (std::mem::take(tasks), std::mem::take(timers), std::mem::take(waiters));
+        #[cfg(feature = "net")]
+        let left = (left, std::mem::replace(&mut state.world, World::new()));
         drop(state);
         drop(left);
     }
@@ -331,7 +360,8 @@ impl State {
         let slot = &mut self.tasks[key];
         debug_assert!(slot.phase == Phase::Blocked, "only a blocked task becomes runnable");
         slot.phase = Phase::Queued;
-        self.ready.push_back(Ready { key, priority: slot.priority });
+        let ready = self.paused.get_mut(&slot.group).unwrap_or(&mut self.ready);
+        ready.push_back(Ready { key, priority: slot.priority });
     }
 
     /// Takes the next task out of its slot; the queue is not empty.
@@ -365,7 +395,7 @@ impl State {
         let key = self.choices.up_to(self.keys as u64 - 1) as usize;
         let slot = self.tasks.get(key)?;
         let may_be_polled = slot.phase == Phase::Blocked && !matches!(slot.body, Body::Work(_));
-        may_be_polled.then_some(key)
+        (may_be_polled && !self.paused.contains_key(&slot.group)).then_some(key)
     }
 
     fn take_work(&mut self) -> Vec<Work> {

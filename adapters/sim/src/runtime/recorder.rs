@@ -1,4 +1,4 @@
-//! What happened in a run: always a running hash, on request every event.
+//! The record of a run: always a running hash, on request every event.
 
 use foster::Instant;
 
@@ -8,12 +8,19 @@ use crate::trace::{Event, Trace};
 /// Hashes the events of a run, and keeps them if asked to.
 pub(crate) struct Recorder {
     hash: u64,
+    #[cfg(feature = "net")]
+    packets: u64,
     trace: Option<Trace>,
 }
 
 impl Recorder {
     pub(crate) fn new(keep: bool) -> Self {
-        Recorder { hash: 0, trace: keep.then(Trace::default) }
+        Recorder {
+            hash: 0,
+            #[cfg(feature = "net")]
+            packets: 0,
+            trace: keep.then(Trace::default),
+        }
     }
 
     /// `label` is the name and spawn site, given only if the recorder keeps the events.
@@ -33,11 +40,28 @@ impl Recorder {
             Event::Jump => (5, at.as_nanos()),
             Event::Fire(timer) => (6, timer),
             Event::Note(index) => (7, index),
+            Event::Send(packet) => (8, packet),
+            Event::Arrive(packet) => (9, packet),
+            Event::Lose(packet, why) => (10 + why as u64, packet),
+            Event::Hold(packet) => (31, packet),
         };
-        self.hash = mix(self.hash ^ number.wrapping_mul(8).wrapping_add(kind));
+        self.hash = mix(self.hash ^ number.wrapping_mul(32).wrapping_add(kind));
         if let Some(trace) = &mut self.trace {
             trace.events.push((at, event));
         }
+    }
+
+    /// Notes a packet that is sent; `text`, and a hash of its bytes, are asked for only if the recorder keeps the events.
+    #[cfg(feature = "net")]
+    pub(crate) fn send(&mut self, at: Instant, digest: u64, text: impl FnOnce() -> (String, u64)) -> u64 {
+        let packet = self.packets;
+        self.packets += 1;
+        self.hash = mix(self.hash ^ digest);
+        if let Some(trace) = &mut self.trace {
+            trace.packets.push(text());
+        }
+        self.add(at, Event::Send(packet));
+        packet
     }
 
     pub(crate) fn note(&mut self, at: Instant, text: String) {

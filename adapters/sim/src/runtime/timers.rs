@@ -11,20 +11,25 @@ use super::stuck::Stuck;
 use crate::builder::Builder;
 use crate::trace::Event;
 
-/// What is to happen at later times.
+/// The events that are to happen at later times.
 #[derive(Default)]
 pub(crate) struct Timers {
     /// By time, then by the number of the arming.
-    alarms: BTreeMap<(Instant, u64), Alarm>,
+    pub(crate) alarms: BTreeMap<(Instant, u64), Alarm>,
     armed: u64,
 }
 
+#[cfg_attr(not(feature = "net"), expect(dead_code, reason = "only hosts are paused"))]
 pub(crate) enum Alarm {
-    Wake(Waker),
+    /// A waker, and the group of the timer.
+    Wake(Waker, usize),
     /// The timer of a tree: what else is due at its instant comes before it, so that an operation that ends at a deadline wins.
-    Tree(Waker),
+    Tree(Waker, usize),
     /// A blocking job is to run: the key of its task.
     Run(usize),
+    /// Something happens on the network.
+    #[cfg(feature = "net")]
+    Network,
 }
 
 impl Timers {
@@ -33,6 +38,11 @@ impl Timers {
         self.armed += 1;
         self.alarms.insert(key, alarm);
         key
+    }
+
+    #[cfg(feature = "net")]
+    pub(crate) fn remove(&mut self, key: &(Instant, u64)) -> Option<Alarm> {
+        self.alarms.remove(key)
     }
 
     pub(crate) fn is_empty(&self) -> bool {
@@ -49,7 +59,7 @@ impl Timers {
         let (mut due, mut of_trees) = (VecDeque::new(), VecDeque::new());
         while let Some(entry) = self.alarms.first_entry().filter(|entry| Some(entry.key().0) == earliest) {
             let ((_, number), alarm) = entry.remove_entry();
-            let batch = if matches!(alarm, Alarm::Tree(_)) { &mut of_trees } else { &mut due };
+            let batch = if matches!(alarm, Alarm::Tree(..)) { &mut of_trees } else { &mut due };
             batch.push_back((number, alarm));
         }
         [due, of_trees]
@@ -91,11 +101,17 @@ impl State {
             for mut batch in batches {
                 while !batch.is_empty() {
                     let (timer, alarm) = self.choices.pick_event(&mut batch);
-                    self.recorder.add(at, Event::Fire(timer));
                     match alarm {
-                        Alarm::Wake(waker) | Alarm::Tree(waker) => due.push(waker),
+                        // What happens there records itself.
+                        #[cfg(feature = "net")]
+                        Alarm::Network => {
+                            self.network_is_due(due);
+                            continue;
+                        }
+                        Alarm::Wake(waker, _) | Alarm::Tree(waker, _) => due.push(waker),
                         Alarm::Run(key) => self.make_runnable(key),
                     }
+                    self.recorder.add(at, Event::Fire(timer));
                 }
             }
         }
@@ -126,7 +142,7 @@ impl State {
 /// A timer of the simulation.
 pub(crate) struct SimTimer {
     sim: Sim,
-    alarm: fn(Waker) -> Alarm,
+    alarm: fn(Waker, usize) -> Alarm,
     armed: Option<(Instant, u64)>,
 }
 
@@ -153,7 +169,7 @@ impl Timer for SimTimer {
             drop(state);
             waker.wake();
         } else if !state.over {
-            self.armed = Some(state.timers.insert(at, (self.alarm)(waker)));
+            self.armed = Some(state.timers.insert(at, (self.alarm)(waker, self.sim.group)));
             self.sim.changed(state);
         }
     }

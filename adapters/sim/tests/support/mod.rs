@@ -86,7 +86,7 @@ pub async fn broad_program() {
             n.spawn(async move {
                 foster::defer(async { foster::sleep(millis(1)).await });
                 let mut tries = 0;
-                let tried = foster::retry(foster::Backoff::new(), || {
+                let tried = foster::retry::retry(foster::retry::Backoff::new(), || {
                     tries += 1;
                     let enough = tries > 1 + task % 3;
                     async move { if enough { Ok(task) } else { Err("too few") } }
@@ -100,7 +100,7 @@ pub async fn broad_program() {
                     job(move || task).await
                 });
                 let seen = seen.await.unwrap_or(99);
-                let first = foster::race((
+                let first = foster::combine::race((
                     async {
                         foster::sleep(millis(seen)).await;
                         seen
@@ -122,7 +122,7 @@ pub async fn broad_program() {
             }
             foster::sleep(Duration::from_nanos(sum)).await;
         });
-        let doubled = foster::map_concurrent(3, 0..9u64, |number| async move {
+        let doubled = foster::combine::map_concurrent(3, 0..9u64, |number| async move {
             foster::sleep(millis(number % 4)).await;
             Ok::<_, Infallible>(2 * number)
         });

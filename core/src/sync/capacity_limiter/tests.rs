@@ -1,8 +1,8 @@
 use std::task::Poll;
 use std::thread;
 
-use super::super::testing::{Dice, ManualTask, at_once, block_on};
 use super::*;
+use foster_test_support::{Dice, ManualTask, at_once, block_on};
 
 #[track_caller]
 fn is_idle(limiter: &CapacityLimiter) {

@@ -1,8 +1,8 @@
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use super::super::testing::{Dice, ManualTask, at_once, block_on};
 use super::*;
+use foster_test_support::{Dice, ManualTask, at_once, block_on};
 
 const HOME: MutexStatistics = MutexStatistics { held: false, waiting: 0 };
 

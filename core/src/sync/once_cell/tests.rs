@@ -3,8 +3,8 @@ use std::future::{pending, ready};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use super::super::testing::{ManualTask, at_once, block_on};
 use super::*;
+use foster_test_support::{ManualTask, at_once, block_on};
 
 /// B081
 #[test]

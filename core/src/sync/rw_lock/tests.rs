@@ -2,8 +2,8 @@ use std::sync::LazyLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 
-use super::super::testing::{Dice, ManualTask, at_once, block_on};
 use super::*;
+use foster_test_support::{Dice, ManualTask, at_once, block_on};
 
 const HOME: RwLockStatistics = RwLockStatistics { readers: 0, writer: false, waiting: 0 };
 

@@ -4,7 +4,7 @@
 //! Invariant 2: while `CONTENDED` is set, only the holder of the queue's lock changes the word; so permits that are free then are kept
 //! for the first waiter, and a newcomer cannot take them.
 
-use crate::sync::Line;
+use crate::sync::WaitQueueGuard;
 use crate::sync::acquire::Resource;
 use crate::sys::atomic::{AtomicUsize, Ordering};
 
@@ -29,9 +29,9 @@ impl Permits {
     }
 
     /// Takes as many as are free, at most `n`, and returns how many; `None` if there are waiters, unless the caller has locked the queue.
-    pub(super) fn take_up_to(&self, n: usize, line: Option<&Line<'_>>) -> Option<usize> {
+    pub(super) fn take_up_to(&self, n: usize, queue: Option<&WaitQueueGuard<'_>>) -> Option<usize> {
         let less = |word| {
-            let may = word & CONTENDED == 0 || line.is_some();
+            let may = word & CONTENDED == 0 || queue.is_some();
             may.then(|| word - n.min(word / ONE) * ONE)
         };
         let word = self.0.fetch_update(Ordering::Acquire, Ordering::Relaxed, less).ok()?;

@@ -2,8 +2,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::Poll;
 use std::thread;
 
-use super::super::testing::{Dice, ManualTask, at_once, block_on};
 use super::*;
+use foster_test_support::{Dice, ManualTask, at_once, block_on};
 
 /// B081, B199
 #[test]

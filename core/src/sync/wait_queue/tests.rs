@@ -1,8 +1,8 @@
 use std::sync::Arc;
 use std::task::Waker;
 
-use super::super::testing::{Dice, ManualTask};
 use super::*;
+use foster_test_support::{Dice, ManualTask};
 
 fn wakes<F: Future>(hands: &[ManualTask<F>]) -> Vec<usize> {
     hands.iter().map(ManualTask::wakes).collect()
@@ -32,11 +32,11 @@ fn exactly_the_longest_waiters_are_unparked() {
 #[test]
 fn who_was_unparked_before_its_first_poll_goes_on_at_once() {
     let queue = WaitQueue::new();
-    let park = queue.lock().park(5);
-    let mut line = queue.lock();
-    assert_eq!((line.first(), line.unpark(1), line.first()), (Some(5), 1, None));
-    drop(line);
-    super::super::testing::at_once(park).unwrap();
+    let park = queue.lock().park(5, Waiter::unpolled());
+    let mut guard = queue.lock();
+    assert_eq!((guard.first(), guard.unpark(1), guard.first()), (Some(5), 1, None));
+    drop(guard);
+    foster_test_support::at_once(park).unwrap();
 }
 
 /// L40
@@ -59,7 +59,7 @@ fn an_unpark_goes_on_when_its_receiver_is_dropped() {
 
     let mut leaver = queue.park();
     assert!(!leaver.leave(), "not begun");
-    let mut leaver = queue.lock().park(0);
+    let mut leaver = queue.lock().park(0, Waiter::unpolled());
     let other = ManualTask::waiting(queue.park());
     queue.unpark(1);
     assert!(leaver.leave());
@@ -72,11 +72,11 @@ fn an_unpark_goes_on_when_its_receiver_is_dropped() {
 #[test]
 fn moved_waiters_wait_and_leave_there() {
     let (from, to, on) = (WaitQueue::new(), WaitQueue::new(), WaitQueue::new());
-    assert_eq!(from.repark_all(&to), 0);
+    assert_eq!(from.requeue_all(&to), 0);
     let first = ManualTask::waiting(to.park());
     let mut parked: Vec<_> = (0..4).map(|_| ManualTask::waiting(from.park())).collect();
-    assert_eq!(from.repark(1, &from), 0);
-    assert_eq!(from.repark(3, &to), 3);
+    assert_eq!(from.requeue(1, &from), 0);
+    assert_eq!(from.requeue(3, &to), 3);
     assert_eq!((from.waiting(), to.waiting()), (1, 4));
     assert_eq!(wakes(&parked), [0; 4]);
     drop(parked.remove(1));
@@ -86,8 +86,8 @@ fn moved_waiters_wait_and_leave_there() {
     assert_eq!((first.wakes(), wakes(&parked)), (1, vec![1, 0, 0]));
     parked.remove(0).finish().unwrap();
     // Twice moved, never polled in between; then back to where it came from.
-    assert_eq!(to.repark_all(&on), 1);
-    assert_eq!(on.repark_all(&from), 1);
+    assert_eq!(to.requeue_all(&on), 1);
+    assert_eq!(on.requeue_all(&from), 1);
     assert_eq!((from.waiting(), to.waiting(), on.waiting()), (2, 0, 0));
     assert_eq!(from.unpark(1), 1);
     assert_eq!(wakes(&parked), [0, 1]);
@@ -101,22 +101,22 @@ fn moved_waiters_wait_and_leave_there() {
 fn a_broken_queue_says_so_now_and_later() {
     let queue = WaitQueue::new();
     let parked = [ManualTask::waiting(queue.park()), ManualTask::waiting(queue.park())];
-    assert_eq!(queue.break_with("the owner has left"), 2);
-    assert_eq!(queue.break_with("again"), 0);
+    assert_eq!(queue.close("the owner has left"), 2);
+    assert_eq!(queue.close("again"), 0);
     assert!(queue.is_empty());
     for hand in parked {
-        let broken = hand.finish().unwrap_err();
-        assert_eq!(broken.text(), "the owner has left");
-        assert_eq!(broken.location().file(), file!());
-        assert!(broken.to_string().starts_with("broken: the owner has left (at "));
+        let closed = hand.finish().unwrap_err();
+        assert_eq!(closed.text(), "the owner has left");
+        assert_eq!(closed.location().file(), file!());
+        assert!(closed.to_string().starts_with("closed: the owner has left (at "));
     }
-    assert_eq!(super::super::testing::at_once(queue.park()).unwrap_err().text(), "the owner has left");
+    assert_eq!(foster_test_support::at_once(queue.park()).unwrap_err().text(), "the owner has left");
 
     let other = WaitQueue::new();
     let moved = ManualTask::waiting(other.park());
-    other.repark_all(&queue);
+    other.requeue_all(&queue);
     assert!(moved.finish().is_err());
-    assert_eq!(queue.broken().unwrap().text(), "the owner has left");
+    assert_eq!(queue.closed().unwrap().text(), "the owner has left");
 }
 
 /// L36: a waker that uses the queue itself finds it unlocked.
@@ -146,10 +146,10 @@ fn wakers_run_with_the_queue_unlocked() {
     drop(third);
     QUEUE.unpark(1);
     assert!(poll(&mut first).is_ready() && poll(&mut second).is_ready());
-    let mut broken = QUEUE.park();
-    assert!(poll(&mut broken).is_pending());
-    QUEUE.break_with("test");
-    assert!(poll(&mut broken).is_ready());
+    let mut closed = QUEUE.park();
+    assert!(poll(&mut closed).is_pending());
+    QUEUE.close("test");
+    assert!(poll(&mut closed).is_ready());
 }
 
 #[test]
@@ -162,7 +162,7 @@ fn random_moves_and_drops_leave_nobody_behind() {
             let (one, other) = (&queues[dice.below(3)], &queues[dice.below(3)]);
             match dice.below(6) {
                 0 | 1 => parked.push(ManualTask::waiting(one.park())),
-                2 => drop(one.repark(dice.below(4), other)),
+                2 => drop(one.requeue(dice.below(4), other)),
                 3 if !parked.is_empty() => {
                     let leaver = parked.remove(dice.below(parked.len()));
                     // Its call goes on, or is lost if nobody is left in that queue; counted anew below.
@@ -195,7 +195,7 @@ fn random_moves_and_drops_leave_nobody_behind() {
 }
 
 #[test]
-fn racing_reparks_do_not_deadlock() {
+fn racing_requeues_do_not_deadlock() {
     let (one, other) = (WaitQueue::new(), WaitQueue::new());
     let start = std::sync::Barrier::new(2);
     std::thread::scope(|threads| {
@@ -205,7 +205,7 @@ fn racing_reparks_do_not_deadlock() {
                 start.wait();
                 for _ in 0..50_000 {
                     let mut hand = ManualTask::waiting(from.park());
-                    from.repark(2, to);
+                    from.requeue(2, to);
                     let _ = hand.poll();
                 }
             });

@@ -7,7 +7,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 
 use super::{Sleeper, Target, TimerKey};
-use crate::observer::PrintOrphans;
+use crate::events::PrintOrphans;
 use crate::runtime::{BlockingError, Job, Runtime, Timer, Work, root};
 use crate::tree::{Tree, current};
 use crate::{CancelScope, Instant, sleep_until};

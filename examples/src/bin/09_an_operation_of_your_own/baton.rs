@@ -161,7 +161,8 @@ mod tests {
     use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
     use std::time::Duration;
 
-    use foster::{CancelScope, Nursery, join, move_on_after, nursery, shield, sleep};
+    use foster::combine::join;
+    use foster::{CancelScope, Nursery, move_on_after, nursery, shield, sleep};
     use foster_sim::{Exploration, explore, random};
 
     use super::*;

@@ -5,10 +5,11 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use foster::cleanup::{BracketExit, try_bracket};
 use foster::pool::{Manage, Pool, PoolOptions, PoolStatistics};
 use foster::sync::Mutex;
 use foster::thread::Unblock;
-use foster::{Exit, to_thread, try_bracket};
+use foster::to_thread;
 use rusqlite::Connection;
 
 pub(crate) type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
@@ -39,7 +40,7 @@ impl Manage for File {
         session.with_mut(|connection| connection.query_row("SELECT 1", [], |_| Ok(()))).await.is_ok()
     }
 
-    async fn reset(&self, session: &mut Session, _exit: &Exit) -> bool {
+    async fn reset(&self, session: &mut Session, _exit: &BracketExit) -> bool {
         // However the use ended: without an open transaction the connection is as good as new.
         session.with_mut(|connection| connection.is_autocommit()).await
     }
@@ -116,7 +117,7 @@ where
         },
         |session, exit| async move {
             match exit {
-                Exit::Returned => Ok(()),
+                BracketExit::Returned => Ok(()),
                 _ => session.with_mut(|connection| connection.execute_batch("ROLLBACK")).await,
             }
         },

@@ -15,9 +15,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use database::{Database, Result};
-use foster::{
-    Nursery, batch, bracket, gather, map_concurrent, move_on_after, nursery, produce, sleep, sleep_forever, to_thread,
-};
+use foster::combine::{batch, gather, map_concurrent, produce};
+use foster::{Nursery, bracket, move_on_after, nursery, sleep, sleep_forever, to_thread};
 
 const ACCOUNTS: u32 = 1050;
 

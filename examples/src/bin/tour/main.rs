@@ -32,7 +32,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use foster::{CancelScope, Instant, Nursery, ReasonKind, interval, nursery, sleep};
+use foster::scope::ReasonKind;
+use foster::{CancelScope, Instant, Nursery, interval, nursery, sleep};
 use foster_examples::CtrlC;
 
 use journal::Journal;
@@ -77,7 +78,7 @@ fn main() -> ExitCode {
 
 /// The whole program: the tour in its cancel scope, beside it what watches and reports.
 async fn tour(options: &Options, journal: &Arc<Journal>) -> End {
-    let mut scope = CancelScope::new().named("tour").deadline_in(options.deadline);
+    let mut scope = CancelScope::new().named("tour").deadline_after(options.deadline);
     let handle = scope.handle();
     let runtime = options.runtime;
     let Ok(outcome) = nursery(async |n: Nursery| {

@@ -5,9 +5,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use foster::checkpoint_if_cancelled;
+use foster::retry::retry;
 use foster::retry::{Backoff, Jitter};
 use foster::sync::{CapacityLimiter, OwnedLimiterPermit};
-use foster::{Nursery, checkpoint_if_cancelled, nursery, retry, to_thread};
+use foster::{Nursery, nursery, to_thread};
 
 use crate::hash::{hash, list};
 use crate::journal::{Journal, Outcome};

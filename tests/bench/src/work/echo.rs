@@ -15,8 +15,8 @@ use crate::meter::{self, measure};
 use crate::row::{Bar, Rows};
 
 const CONNECTIONS: u64 = 64;
-const SIZE: usize = 1024;
-const LONG: Duration = Duration::from_secs(30);
+pub(super) const SIZE: usize = 1024;
+pub(super) const LONG: Duration = Duration::from_secs(30);
 
 /// The client: so many messages in all, on so many connections.
 pub(crate) fn client(address: SocketAddr, n: u64) -> std::io::Result<()> {
@@ -46,12 +46,12 @@ fn start_client(address: SocketAddr, n: u64) -> Child {
     Command::new(program).args(["client", &address.to_string(), &n.to_string()]).spawn().unwrap()
 }
 
-fn number(message: &[u8; SIZE]) -> u64 {
+pub(super) fn number(message: &[u8; SIZE]) -> u64 {
     message.iter().take(8).rev().fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
 
 /// A listener of either runtime.
-trait Listen: Sized {
+pub(super) trait Listen: Sized {
     type Stream: Send + 'static;
 
     fn bind() -> impl Future<Output = Self>;
@@ -127,7 +127,7 @@ async fn accepted<L: Listen>(n: u64) -> (Vec<L::Stream>, impl FnOnce()) {
     (streams, end)
 }
 
-async fn foster<L: Listen, F>(n: u64, serve: impl Fn(L::Stream) -> F + Copy) -> u64
+pub(super) async fn foster<L: Listen, F>(n: u64, serve: impl Fn(L::Stream) -> F + Copy) -> u64
 where
     F: Future<Output = u64> + Send + 'static,
 {
@@ -170,7 +170,7 @@ pub(super) fn rows(rows: &mut Rows) {
 }
 
 #[cfg(feature = "peers")]
-mod peers {
+pub(super) mod peers {
     use std::future::Future;
 
     use super::super::limit::peers::limit;
@@ -220,12 +220,12 @@ mod peers {
         });
     }
 
-    pub(super) fn smol(row: &mut Row) {
+    pub(in crate::work) fn smol(row: &mut Row) {
         row.peer("smol without limits", |n| on_executor(n, on_smol));
         row.peer("smol and Timer", |n| on_executor(n, timer_on_smol));
     }
 
-    pub(super) fn tokio(row: &mut Row) {
+    pub(in crate::work) fn tokio(row: &mut Row) {
         row.peer("JoinSet without limits", |n| on_set(n, on_tokio));
         row.peer("JoinSet and timeout", |n| on_set(n, timeout_on_tokio));
     }

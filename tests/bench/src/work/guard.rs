@@ -50,7 +50,7 @@ async fn shielded(n: u64) -> u64 {
 async fn bracketed(n: u64) -> u64 {
     let mut sum = 0;
     for i in 0..n {
-        let body = async |number: foster::Lent<u64>| black_box(*number);
+        let body = async |number: foster::cleanup::ResourceGuard<u64>| black_box(*number);
         sum += bracket(async move { i }, body, |number, _| async move { _ = black_box(number) }).await;
     }
     sum

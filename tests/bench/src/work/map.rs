@@ -1,6 +1,6 @@
 //! Many inputs, at most a hundred at a time.
 
-use foster::map_concurrent;
+use foster::combine::map_concurrent;
 
 use super::turn::Yield;
 use crate::host::Host;

@@ -16,7 +16,7 @@ pub(super) async fn late(i: u64) -> u64 {
 async fn race(n: u64) -> u64 {
     let mut sum = 0;
     for i in 0..n {
-        sum += foster::race((late(i), pending())).await;
+        sum += foster::combine::race((late(i), pending())).await;
     }
     sum
 }
@@ -24,7 +24,7 @@ async fn race(n: u64) -> u64 {
 async fn join(n: u64) -> u64 {
     let mut sum = 0;
     for i in 0..n {
-        sum += foster::join((late(i), late(0))).await.0;
+        sum += foster::combine::join((late(i), late(0))).await.0;
     }
     sum
 }

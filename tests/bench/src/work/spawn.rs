@@ -50,7 +50,11 @@ async fn local<const BATCH: u64>(n: u64) -> u64 {
 async fn gather<const BATCH: u64>(n: u64) -> u64 {
     let mut sum = 0;
     for batch in batches(n, BATCH) {
-        sum += foster::gather(batch.map(|i| async move { Ok::<_, ()>(i) })).await.unwrap().into_iter().sum::<u64>();
+        sum += foster::combine::gather(batch.map(|i| async move { Ok::<_, ()>(i) }))
+            .await
+            .unwrap()
+            .into_iter()
+            .sum::<u64>();
     }
     sum
 }

@@ -1,0 +1,161 @@
+//! A branch of a combinator: a future in a cancel scope of its own.
+//!
+//! ```text
+//!   Waiting ──1──▶ Running ──2──▶ Empty
+//!      └─────────────3──────────────▲
+//! ```
+//!
+//! 1. `poll`: its first, if the code around is not cancelled and nothing is decided
+//! 2. `poll`: it has returned, panicked, or was cancelled, and everything inside has ended
+//! 3. `poll`: the others were faster; it is dropped without having been polled (law L13)
+
+use std::any::Any;
+use std::future::Future;
+use std::panic::{self, AssertUnwindSafe, Location};
+use std::pin::Pin;
+use std::sync::{Mutex, PoisonError};
+use std::task::{Context, Poll};
+
+use pin_project_lite::pin_project;
+
+use foster_core::CancelScope;
+use foster_core::future::CancelScopeFuture;
+
+pin_project! {
+    #[project = BranchProj]
+    pub(super) enum Branch<F, T> {
+        Attached { #[pin] run: CancelScopeFuture<F, T>, running: bool },
+        Empty,
+    }
+}
+
+/// The result of one poll of a branch.
+pub(super) enum Step<T> {
+    Pending,
+    Value(T),
+    /// It is over and has left nothing, or that was told to the [`Fate`].
+    Over,
+}
+
+impl<F: Future<Output = T>, T> Branch<F, T> {
+    /// With `here` its scope has its place from now on, and outlives the scopes that it is polled in.
+    #[track_caller]
+    pub(super) fn new(here: bool, future: F) -> Self {
+        Branch::at(Location::caller(), here, future)
+    }
+
+    /// As [`new`](Branch::new), for branches that are made in a poll.
+    pub(super) fn at(location: &'static Location<'static>, here: bool, future: F) -> Self {
+        let scope = CancelScope::new().located(location);
+        let run = if here { scope.run_here(future) } else { scope.run(future) };
+        Branch::Attached { run, running: false }
+    }
+
+    pub(super) fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>, fate: &mut Fate) -> Step<T> {
+        let BranchProj::Attached { mut run, running } = self.as_mut().project() else { return Step::Over };
+        if !*running {
+            if fate.is_closing() {
+                self.set(Branch::Empty);
+                return Step::Over;
+            }
+            if fate.is_held_off() {
+                return Step::Pending;
+            }
+            *running = true;
+        }
+        let step = match panic::catch_unwind(AssertUnwindSafe(|| run.as_mut().poll(cx))) {
+            // Cancelled from further out: nobody will hear of this branch again (law L18).
+            Ok(Poll::Pending) if fate.is_closing() && run.never_returns() => {
+                fate.cut = true;
+                Step::Over
+            }
+            Ok(Poll::Pending) => return Step::Pending,
+            Ok(Poll::Ready(Ok(value))) => Step::Value(value),
+            Ok(Poll::Ready(Err(_))) => Step::Over,
+            Err(payload) => {
+                fate.panicked(payload);
+                Step::Over
+            }
+        };
+        self.set(Branch::Empty);
+        step
+    }
+
+    /// Cancels a branch that runs. Returns whether it is still to be polled.
+    pub(super) fn close(mut self: Pin<&mut Self>, reason: &'static str, fate: &mut Fate) -> bool {
+        let BranchProj::Attached { run, running } = self.as_mut().project() else { return false };
+        if *running {
+            if run.never_returns() {
+                fate.cut = true;
+            } else {
+                run.cancel(reason);
+                return true;
+            }
+        }
+        self.set(Branch::Empty);
+        false
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        matches!(self, Branch::Empty)
+    }
+}
+
+/// The decision for all branches of a combinator.
+pub(super) struct Fate {
+    /// The outcome is settled: what runs is cancelled, what does not run is not begun.
+    closing: Option<&'static str>,
+    /// A branch was cancelled from further out: there is no value (law L33).
+    cut: bool,
+    /// Whether the code around is cancelled, as known in this turn.
+    held_off: Option<bool>,
+    // In a mutex for `Sync` only: a payload is not.
+    panic: Mutex<Option<Box<dyn Any + Send>>>,
+}
+
+impl Fate {
+    pub(super) fn new() -> Self {
+        Fate { closing: None, cut: false, held_off: None, panic: Mutex::new(None) }
+    }
+
+    pub(super) fn begin_turn(&mut self) {
+        self.held_off = None;
+    }
+
+    /// Whether the code around is cancelled: then nothing is begun (law L13).
+    pub(super) fn is_held_off(&mut self) -> bool {
+        *self.held_off.get_or_insert_with(foster_core::is_cancelled)
+    }
+
+    pub(super) fn is_closing(&self) -> bool {
+        self.closing.is_some()
+    }
+
+    pub(super) fn is_cut(&self) -> bool {
+        self.cut
+    }
+
+    /// Settles the outcome; false if it was.
+    pub(super) fn settle(&mut self, reason: &'static str) -> bool {
+        let first = self.closing.is_none();
+        self.closing.get_or_insert(reason);
+        first
+    }
+
+    pub(super) fn reason(&self) -> Option<&'static str> {
+        self.closing
+    }
+
+    /// Keeps the first panic; it resumes when all branches have ended.
+    pub(super) fn panicked(&mut self, payload: Box<dyn Any + Send>) {
+        self.panic.get_mut().unwrap_or_else(PoisonError::into_inner).get_or_insert(payload);
+        self.settle("another branch panicked");
+    }
+
+    /// All branches have ended.
+    pub(super) fn resume_panic(&mut self) {
+        if let Some(payload) = self.panic.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
+            panic::resume_unwind(payload);
+        }
+    }
+}

@@ -1,0 +1,184 @@
+//! Any number of branches of one type, polled in the task of whoever holds them.
+//!
+//! A group ends when all its branches have ended, whatever happens in between: this is what makes the losers' cleanup part
+//! of every combinator. It is built from cancel scopes alone.
+
+use std::future::Future;
+use std::panic::{self, AssertUnwindSafe, Location};
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use super::branch::{Branch, Fate, Step};
+use foster_core::leaf;
+use foster_core::leaf::{ReadyMember, ReadyQueue};
+
+pub(super) struct Group<F, T> {
+    /// The branches stand below the scope that they are made in, not below the one that polls them first.
+    here: bool,
+    /// Where the user has called the combinator.
+    location: &'static Location<'static>,
+    slots: Vec<Slot<F, T>>,
+    vacant: Vec<usize>,
+    ready: Arc<ReadyQueue>,
+    /// How many branches are polled before the group gives way to others.
+    turn: usize,
+    /// One was polled in this turn.
+    has_polled: bool,
+    /// The turn began with some of the task's budget. One that begins with none polls all whose turn it is: else the first of them would
+    /// go to the end of the queue with nothing, and it might be the same one every time.
+    had_budget: bool,
+    fate: Fate,
+    /// A branch has panicked, and the others were not told yet.
+    closed: bool,
+}
+
+/// Branches that come one after the other may have the same slot.
+struct Slot<F, T> {
+    branch: Pin<Box<Branch<F, T>>>,
+    member: ReadyMember,
+    input: usize,
+}
+
+impl<F, T> Group<F, T> {
+    #[track_caller]
+    pub(super) fn new() -> Self {
+        Group {
+            here: false,
+            location: Location::caller(),
+            slots: Vec::new(),
+            vacant: Vec::new(),
+            ready: ReadyQueue::new(),
+            turn: 0,
+            has_polled: false,
+            had_budget: true,
+            fate: Fate::new(),
+            closed: false,
+        }
+    }
+
+    /// For streams, which may be polled in a scope for each item.
+    pub(super) fn here(mut self) -> Self {
+        self.here = true;
+        self
+    }
+
+    /// How many branches have not ended.
+    pub(super) fn len(&self) -> usize {
+        self.slots.len() - self.vacant.len()
+    }
+
+    /// Begins a turn: every poll of the group from outside is one.
+    pub(super) fn begin_turn(&mut self, cx: &mut Context<'_>) {
+        self.turn = self.ready.register(cx.waker());
+        self.has_polled = false;
+        self.had_budget = !leaf::has_to_yield();
+        self.fate.begin_turn();
+    }
+
+    pub(super) fn fate(&mut self) -> &mut Fate {
+        &mut self.fate
+    }
+
+    /// Has the group polled again, in another turn.
+    pub(super) fn wake(&self) {
+        self.ready.wake_driver();
+    }
+
+    /// Calls user code that is no branch; a panic in it is treated as one in a branch.
+    pub(super) fn guard<R>(&mut self, call: impl FnOnce() -> R) -> Option<R> {
+        panic::catch_unwind(AssertUnwindSafe(call)).map_err(|payload| self.fate.panicked(payload)).ok()
+    }
+}
+
+impl<F: Future<Output = T>, T> Group<F, T> {
+    /// Adds the branch for the input with this index. It begins in this turn, or in the first one.
+    pub(super) fn push(&mut self, input: usize, future: F) {
+        let branch = Branch::at(self.location, self.here, future);
+        let key = match self.vacant.pop() {
+            Some(key) => {
+                let slot = &mut self.slots[key];
+                slot.branch.set(branch);
+                slot.input = input;
+                key
+            }
+            None => {
+                let key = self.slots.len();
+                self.slots.push(Slot { branch: Box::pin(branch), member: ReadyMember::new(key, &self.ready), input });
+                key
+            }
+        };
+        if self.slots[key].member.enqueue() {
+            self.turn += 1;
+        }
+    }
+
+    /// The next value, with the index of its input; `None` when no branch is left.
+    ///
+    /// When none is left and one has panicked, the panic resumes here.
+    pub(super) fn poll_next(&mut self) -> Poll<Option<(usize, T)>> {
+        loop {
+            self.close_if_settled();
+            if self.len() == 0 {
+                self.fate.resume_panic();
+                return Poll::Ready(None);
+            }
+            if self.turn == 0 {
+                // What was woken since the turn began has woken the driver.
+                return Poll::Pending;
+            }
+            if self.has_polled && self.had_budget && leaf::has_to_yield() {
+                // The others would find no budget: each would wake itself, and be polled for nothing.
+                self.turn = 0;
+                self.ready.wake_driver();
+                return Poll::Pending;
+            }
+            self.turn -= 1;
+            let Some(key) = self.ready.pop() else {
+                self.turn = 0;
+                return Poll::Pending;
+            };
+            let slot = &mut self.slots[key];
+            let (branch, input, fate) = (slot.branch.as_mut(), slot.input, &mut self.fate);
+            self.has_polled = true;
+            let step = slot.member.poll(|cx| if branch.is_empty() { None } else { Some(branch.poll(cx, fate)) });
+            let Some(step) = step else { continue };
+            match step {
+                Step::Pending => {}
+                Step::Over => self.vacant.push(key),
+                Step::Value(value) => {
+                    self.vacant.push(key);
+                    return Poll::Ready(Some((input, value)));
+                }
+            }
+        }
+    }
+
+    /// The outcome is settled: cancels what runs, and drops what does not.
+    pub(super) fn close(&mut self, reason: &'static str) {
+        self.fate.settle(reason);
+        self.close_if_settled();
+    }
+
+    fn close_if_settled(&mut self) {
+        let Some(reason) = self.fate.reason() else { return };
+        if self.closed {
+            return;
+        }
+        self.closed = true;
+        for (key, slot) in self.slots.iter_mut().enumerate() {
+            let branch = slot.branch.as_mut();
+            if !branch.is_empty() && !branch.close(reason, &mut self.fate) {
+                self.vacant.push(key);
+            }
+        }
+        // What was cancelled has been woken by now, and is polled in this turn.
+        self.turn = self.ready.len();
+    }
+}
+
+impl<F, T> Drop for Group<F, T> {
+    fn drop(&mut self) {
+        self.ready.clear();
+    }
+}

@@ -1,0 +1,146 @@
+//! Several streams as one.
+
+use std::fmt::{self, Debug};
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use futures_core::Stream;
+
+use foster_core::leaf;
+use foster_core::leaf::{ReadyMember, ReadyQueue};
+
+/// A stream of the items of all these streams, as they come.
+///
+/// It ends when all have ended; no streams give one that ends at once. It is fair: streams are asked in the order in which they were
+/// woken, one that has just given an item last, at first in the order in which they were given. Only streams that were woken
+/// are polled. For streams of different types, box them.
+///
+/// # Cancellation
+///
+/// *Strict*: no item is taken from a stream before it is given out.
+///
+/// # Panics
+///
+/// Passes on the panic of a stream, at once; the others can still be read. When polled, whatever the streams say.
+///
+/// # Examples
+///
+/// ```
+/// use foster::combine::{merge, produce};
+/// use foster::sleep;
+/// use std::time::Duration;
+///
+/// # foster_sim::run(1, async {
+/// let every = |period, name| {
+///     produce(async move |mut out| {
+///         for _ in 0..2 {
+///             sleep(Duration::from_secs(period)).await;
+///             out.emit(name).await;
+///         }
+///     })
+/// };
+/// let mut both = merge([every(2, "slow"), every(1, "fast")]);
+/// let mut seen = Vec::new();
+/// while let Some(name) = both.next().await {
+///     seen.push(name);
+/// }
+/// assert_eq!(seen, ["fast", "slow", "fast", "slow"]);
+/// # });
+/// ```
+pub fn merge<I>(streams: I) -> Merge<I::Item>
+where
+    I: IntoIterator<Item: Stream>,
+{
+    let ready = ReadyQueue::new();
+    let open = |(key, stream)| {
+        let member = ReadyMember::new(key, &ready);
+        member.enqueue();
+        Some((Box::pin(stream), member))
+    };
+    let streams: Vec<_> = streams.into_iter().enumerate().map(open).collect();
+    Merge { open: streams.len(), streams, ready }
+}
+
+/// Stream of [`merge`].
+#[must_use = "streams do nothing unless polled"]
+pub struct Merge<S> {
+    streams: Vec<Option<(Pin<Box<S>>, ReadyMember)>>,
+    /// How many streams have not ended.
+    open: usize,
+    ready: Arc<ReadyQueue>,
+}
+
+impl<S> Unpin for Merge<S> {}
+
+impl<S> Merge<S> {
+    /// How many streams have not ended.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.open
+    }
+
+    /// Whether all streams have ended.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.open == 0
+    }
+}
+
+impl<S: Stream> Merge<S> {
+    /// The next item; `None` when all streams have ended.
+    ///
+    /// # Cancellation
+    ///
+    /// *Strict*.
+    pub async fn next(&mut self) -> Option<S::Item> {
+        poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
+    }
+}
+
+impl<S: Stream> Stream for Merge<S> {
+    type Item = S::Item;
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<S::Item>> {
+        let this = &mut *self;
+        // What is woken during this turn has woken the driver, and comes in the next.
+        let count = this.ready.register(cx.waker());
+        // Subtle: a turn that begins without any budget asks all streams. If it asked the first alone, that one would go to the end of
+        // the queue with nothing, and if every other turn were such a one, it would always be the same stream.
+        let had_budget = !leaf::has_to_yield();
+        for polled in 0..count {
+            if polled > 0 && had_budget && leaf::has_to_yield() {
+                this.ready.wake_driver();
+                return Poll::Pending;
+            }
+            let Some(key) = this.ready.pop() else { break };
+            let Some((stream, member)) = &mut this.streams[key] else { continue };
+            match member.poll(|cx| stream.as_mut().poll_next(cx)) {
+                Poll::Pending => {}
+                Poll::Ready(Some(item)) => {
+                    // It may have more: it is asked again, behind the others.
+                    member.enqueue();
+                    return Poll::Ready(Some(item));
+                }
+                Poll::Ready(None) => {
+                    this.streams[key] = None;
+                    this.open -= 1;
+                }
+            }
+        }
+        if this.open == 0 { Poll::Ready(None) } else { Poll::Pending }
+    }
+}
+
+impl<S> Drop for Merge<S> {
+    fn drop(&mut self) {
+        self.ready.clear();
+    }
+}
+
+impl<S> Debug for Merge<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Merge").field("open", &self.open).finish_non_exhaustive()
+    }
+}

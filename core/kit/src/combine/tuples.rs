@@ -1,0 +1,513 @@
+//! A few futures of different types, in place: `join`, `try_join` and `race` on tuples.
+//!
+//! No boxes here: the futures lie in the combinator's own future, and all that have not ended are polled in every turn. A future that
+//! uses up the task's budget leaves nothing of it to those that are polled after it, so each turn begins with another one: see
+//! [`Order`].
+
+use std::fmt::{self, Debug};
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use pin_project_lite::pin_project;
+
+use super::branch::{Branch, Fate, Step};
+use super::later;
+use super::quorum::{RaceAll, race_all};
+use foster_core::leaf;
+
+/// Waits for all futures of a tuple (two to eight), and returns a tuple of what they return.
+///
+/// They have no scopes of their own: it is as if the code around did several things at once. All that have not returned are polled
+/// whenever the whole is, at first in the order of the tuple, and each time another one comes first. For a list see
+/// [`gather_results`](crate::combine::gather_results).
+///
+/// # Cancellation
+///
+/// *Partial effect*: what the futures did is done. A drop drops them.
+///
+/// # Panics
+///
+/// If a future does: then the others are dropped at once, and the scope around waits for what they leave.
+///
+/// # Examples
+///
+/// ```
+/// use foster::combine::join;
+/// use foster::sleep;
+/// use std::time::Duration;
+///
+/// # foster_sim::run(1, async {
+/// let ms = Duration::from_millis;
+/// let start = foster::Instant::now();
+/// let (page, ()) = join((async { "page" }, sleep(ms(10)))).await;
+/// assert_eq!((page, start.elapsed()), ("page", ms(10)));
+/// # });
+/// ```
+pub fn join<B: Joined>(branches: B) -> B::Future {
+    branches.join()
+}
+
+/// Waits for all futures of a tuple (two to eight), each with a `Result`; the first error cancels the others.
+///
+/// It returns when all have ended, cleanup included. For a list see [`gather`](crate::combine::gather).
+///
+/// # Errors
+///
+/// The first error. Errors of others, while they are being cancelled, go to the tree's [`Observer`](foster_core::observer::Observer).
+///
+/// # Cancellation
+///
+/// *Partial effect*, as [`gather`](crate::combine::gather).
+///
+/// # Panics
+///
+/// Resumes the first panic of a future, when the others were cancelled and have ended. When polled outside of any tree, if
+/// no adapter was installed.
+///
+/// # Examples
+///
+/// ```
+/// use foster::combine::try_join;
+/// use foster::sleep_forever;
+///
+/// # foster_sim::run(1, async {
+/// let user = async { Ok::<_, String>("ann") };
+/// let posts = async { Ok(vec!["hello"]) };
+/// assert_eq!(try_join((user, posts)).await, Ok(("ann", vec!["hello"])));
+///
+/// let never = async { Ok(sleep_forever().await) };
+/// let refused = async { Err::<(), _>("refused") };
+/// assert_eq!(try_join((never, refused)).await, Err("refused"));
+/// # });
+/// ```
+#[track_caller]
+pub fn try_join<B: TryJoined>(branches: B) -> B::Future {
+    branches.try_join()
+}
+
+/// Runs the futures of a tuple (two to eight) or of an array, returns what the first to complete returns, and cancels
+/// the others.
+///
+/// It returns when the losers have ended, cleanup included. All return the same type. If two complete in one turn, the first
+/// of the tuple wins. An empty race does not compile; for a list see [`race_all`](crate::combine::race_all).
+///
+/// # Cancellation
+///
+/// *Partial effect*: what the futures did is done. Cancelled from further out, each stops at its next checkpoint and cleans
+/// up. A value that is there while the losers still clean up is lost then.
+///
+/// # Panics
+///
+/// Resumes the first panic of a future, when the others were cancelled and have ended. When polled outside of any tree, if
+/// no adapter was installed.
+///
+/// # Examples
+///
+/// ```
+/// use foster::combine::race;
+/// use foster::{defer, sleep};
+/// use std::time::Duration;
+///
+/// # foster_sim::run(1, async {
+/// let ms = Duration::from_millis;
+/// let start = foster::Instant::now();
+/// let cached = async {
+///     sleep(ms(10)).await;
+///     "from the cache"
+/// };
+/// let fetched = async {
+///     defer(async move { sleep(ms(5)).await }); // closes the connection
+///     sleep(ms(90)).await;
+///     "from the network"
+/// };
+/// assert_eq!(race((cached, fetched)).await, "from the cache");
+/// assert_eq!(start.elapsed(), ms(15)); // the loser has cleaned up
+/// # });
+/// ```
+#[track_caller]
+pub fn race<B: Raced>(branches: B) -> B::Future {
+    branches.race()
+}
+
+/// What [`join`] takes: tuples of two to eight futures. The trait is sealed.
+pub trait Joined: sealed::Sealed {
+    /// Future of [`join`].
+    type Future: Future;
+
+    #[doc(hidden)]
+    fn join(self) -> Self::Future;
+}
+
+/// What [`try_join`] takes: tuples of two to eight futures whose `Result`s have the same error type. The trait is sealed.
+pub trait TryJoined: sealed::Sealed {
+    /// Future of [`try_join`].
+    type Future: Future;
+
+    #[doc(hidden)]
+    #[track_caller]
+    fn try_join(self) -> Self::Future;
+}
+
+/// What [`race`] takes: tuples of two to eight futures, and arrays of futures, that all return the same type. The trait is
+/// sealed.
+pub trait Raced: sealed::Sealed {
+    /// Future of [`race`].
+    type Future: Future;
+
+    #[doc(hidden)]
+    #[track_caller]
+    fn race(self) -> Self::Future;
+}
+
+mod sealed {
+    #[expect(unnameable_types, reason = "seals the traits")]
+    pub trait Sealed {}
+    impl<F, const N: usize> Sealed for [F; N] {}
+}
+
+impl<F: Future<Output = T>, T, const N: usize> Raced for [F; N] {
+    type Future = RaceArray<F, T>;
+
+    #[track_caller]
+    fn race(self) -> RaceArray<F, T> {
+        const { assert!(N > 0, "a race needs somebody to win it") };
+        RaceArray { race: race_all(self) }
+    }
+}
+
+/// Future of [`race`] on an array.
+#[derive(Debug)]
+#[must_use = "futures do nothing unless polled"]
+pub struct RaceArray<F, T> {
+    race: RaceAll<F, T>,
+}
+
+impl<F: Future<Output = T>, T> Future for RaceArray<F, T> {
+    type Output = T;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
+        match ready!(Pin::new(&mut self.race).poll(cx)) {
+            Some(value) => Poll::Ready(value),
+            None => panic!("`race` was polled after it had returned"),
+        }
+    }
+}
+
+pin_project! {
+    #[project = PartProj]
+    enum Part<F, T> {
+        Running { #[pin] future: F },
+        Done { value: Option<T> },
+    }
+}
+
+impl<F: Future<Output = T>, T> Part<F, T> {
+    /// Returns whether it is done.
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> bool {
+        let PartProj::Running { future } = self.as_mut().project() else { return true };
+        let Poll::Ready(value) = future.poll(cx) else { return false };
+        self.set(Part::Done { value: Some(value) });
+        true
+    }
+
+    fn take(self: Pin<&mut Self>) -> T {
+        match self.project() {
+            PartProj::Done { value } => value.take().unwrap_or_else(|| polled_again("join")),
+            PartProj::Running { .. } => unreachable!("taken when all are done"),
+        }
+    }
+}
+
+/// The order in which a turn polls the futures: that of the tuple, but each turn begins with the next one (law L14).
+struct Order {
+    /// The one to begin with.
+    first: u8,
+}
+
+impl Order {
+    const fn new() -> Self {
+        Order { first: 0 }
+    }
+
+    /// The order of this turn, of `len` futures.
+    fn turn(&mut self, len: u8) -> impl Iterator<Item = u8> + Clone + use<> {
+        let first = self.first;
+        // Subtle: a turn that begins without any budget does not count. If it did, and every other turn were such a one, because
+        // something beside this tuple comes first in it, the same future would come first whenever there is budget.
+        if !leaf::has_to_yield() {
+            self.first = (first + 1) % len;
+        }
+        (first..len).chain(0..first)
+    }
+}
+
+#[cold]
+fn polled_again(what: &str) -> ! {
+    panic!("`{what}` was polled after it had returned")
+}
+
+/// The common part of the futures of `try_join` and `race` on tuples.
+struct Heat<X> {
+    fate: Fate,
+    order: Order,
+    /// The first error or the winner, which has settled the outcome, and the number of its future.
+    outcome: Option<(u8, X)>,
+    left: u8,
+    /// The branches were told that it is settled.
+    closed: bool,
+}
+
+impl<X> Heat<X> {
+    fn new(branches: u8) -> Self {
+        Heat { fate: Fate::new(), order: Order::new(), outcome: None, left: branches, closed: false }
+    }
+
+    /// Begins a turn, and gives its order.
+    fn begin_turn(&mut self, len: u8) -> impl Iterator<Item = u8> + Clone + use<X> {
+        self.fate.begin_turn();
+        self.order.turn(len)
+    }
+
+    /// Settles the outcome, with what the future at this place has returned. Of several in one turn, that of the first of the tuple
+    /// counts. Gives back the one that does not.
+    fn settle(&mut self, at: u8, outcome: X, reason: &'static str) -> Option<X> {
+        match &self.outcome {
+            Some((first, _)) if self.closed || *first < at => Some(outcome),
+            _ => {
+                self.fate.settle(reason);
+                self.outcome.replace((at, outcome)).map(|(_, later)| later)
+            }
+        }
+    }
+
+    fn take_outcome(&mut self) -> Option<X> {
+        self.outcome.take().map(|(_, outcome)| outcome)
+    }
+
+    /// Polls one branch; what it has returned, if it has.
+    fn poll<F: Future<Output = T>, T>(&mut self, branch: Pin<&mut Branch<F, T>>, cx: &mut Context<'_>) -> Option<T> {
+        if branch.is_empty() {
+            return None;
+        }
+        match branch.poll(cx, &mut self.fate) {
+            Step::Pending => None,
+            Step::Over => {
+                self.left -= 1;
+                None
+            }
+            Step::Value(value) => {
+                self.left -= 1;
+                Some(value)
+            }
+        }
+    }
+
+    /// If the outcome was settled in this turn, for the branches to be closed: why.
+    fn newly_settled(&mut self) -> Option<&'static str> {
+        let reason = self.fate.reason().filter(|_| !self.closed)?;
+        self.closed = true;
+        Some(reason)
+    }
+
+    fn close<F: Future<Output = T>, T>(&mut self, branch: Pin<&mut Branch<F, T>>, reason: &'static str) {
+        if !branch.is_empty() && !branch.close(reason, &mut self.fate) {
+            self.left -= 1;
+        }
+    }
+}
+
+macro_rules! tuples {
+    ($($join:ident $try_join:ident $race:ident $len:literal: $($at:literal $branch:ident $F:ident $T:ident $value:ident),+;)+) => {$(
+        impl<$($F),+> sealed::Sealed for ($($F,)+) {}
+
+        impl<$($F: Future),+> Joined for ($($F,)+) {
+            type Future = $join<$($F, $F::Output),+>;
+
+            fn join(self) -> Self::Future {
+                let ($($branch,)+) = self;
+                $join { $($branch: Part::Running { future: $branch },)+ order: Order::new() }
+            }
+        }
+
+        impl<X, $($F, $T),+> TryJoined for ($($F,)+)
+        where
+            $($F: Future<Output = Result<$T, X>>,)+
+            X: Debug,
+        {
+            type Future = $try_join<X, $($F, $T),+>;
+
+            #[track_caller]
+            fn try_join(self) -> Self::Future {
+                let ($($branch,)+) = self;
+                $try_join { $($branch: Branch::new(false, $branch), $value: None,)+ heat: Heat::new($len) }
+            }
+        }
+
+        impl<X, $($F: Future<Output = X>),+> Raced for ($($F,)+) {
+            type Future = $race<X, $($F),+>;
+
+            #[track_caller]
+            fn race(self) -> Self::Future {
+                let ($($branch,)+) = self;
+                $race { $($branch: Branch::new(false, $branch),)+ heat: Heat::new($len) }
+            }
+        }
+
+        pin_project! {
+            /// Future of [`join`].
+            #[must_use = "futures do nothing unless polled"]
+            pub struct $join<$($F, $T),+> {
+                $(#[pin] $branch: Part<$F, $T>,)+
+                order: Order,
+            }
+        }
+
+        impl<$($F: Future<Output = $T>, $T),+> Future for $join<$($F, $T),+> {
+            type Output = ($($T,)+);
+
+            fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+                let mut this = self.project();
+                let mut done = true;
+                for at in this.order.turn($len) {
+                    match at {
+                        $($at => done &= this.$branch.as_mut().poll(cx),)+
+                        _ => unreachable!("{at} of {}", $len),
+                    }
+                }
+                if !done {
+                    return Poll::Pending;
+                }
+                Poll::Ready(($(this.$branch.take(),)+))
+            }
+        }
+
+        impl<$($F, $T),+> Debug for $join<$($F, $T),+> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct(stringify!($join)).finish_non_exhaustive()
+            }
+        }
+
+        pin_project! {
+            /// Future of [`try_join`].
+            #[must_use = "futures do nothing unless polled"]
+            pub struct $try_join<X, $($F, $T),+> {
+                $(#[pin] $branch: Branch<$F, Result<$T, X>>, $value: Option<$T>,)+
+                heat: Heat<X>,
+            }
+        }
+
+        impl<X: Debug, $($F: Future<Output = Result<$T, X>>, $T),+> Future for $try_join<X, $($F, $T),+> {
+            type Output = Result<($($T,)+), X>;
+
+            fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+                let mut this = self.project();
+                let heat = this.heat;
+                let order = heat.begin_turn($len);
+                loop {
+                    for at in order.clone() {
+                        let failed = match at {
+                            $($at => match heat.poll(this.$branch.as_mut(), cx) {
+                                Some(Ok(value)) => {
+                                    *this.$value = Some(value);
+                                    None
+                                }
+                                Some(Err(error)) => Some(error),
+                                None => None,
+                            },)+
+                            _ => unreachable!("{at} of {}", $len),
+                        };
+                        if let Some(error) = failed {
+                            if let Some(error) = heat.settle(at, error, "another future has failed") {
+                                later(error);
+                            }
+                        }
+                    }
+                    let Some(reason) = heat.newly_settled() else { break };
+                    $(heat.close(this.$branch.as_mut(), reason);)+
+                }
+                if heat.left > 0 {
+                    return Poll::Pending;
+                }
+                heat.fate.resume_panic();
+                if let Some(error) = heat.take_outcome() {
+                    return Poll::Ready(Err(error));
+                }
+                if heat.fate.is_cut() {
+                    return Poll::Pending;
+                }
+                match ($(this.$value.take(),)+) {
+                    ($(Some($value),)+) => Poll::Ready(Ok(($($value,)+))),
+                    _ => polled_again("try_join"),
+                }
+            }
+        }
+
+        impl<X, $($F, $T),+> Debug for $try_join<X, $($F, $T),+> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct(stringify!($try_join)).field("running", &self.heat.left).finish_non_exhaustive()
+            }
+        }
+
+        pin_project! {
+            /// Future of [`race`].
+            #[must_use = "futures do nothing unless polled"]
+            pub struct $race<X, $($F),+> {
+                $(#[pin] $branch: Branch<$F, X>,)+
+                heat: Heat<X>,
+            }
+        }
+
+        impl<X, $($F: Future<Output = X>),+> Future for $race<X, $($F),+> {
+            type Output = X;
+
+            fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<X> {
+                let mut this = self.project();
+                let heat = this.heat;
+                let order = heat.begin_turn($len);
+                loop {
+                    for at in order.clone() {
+                        let value = match at {
+                            $($at => heat.poll(this.$branch.as_mut(), cx),)+
+                            _ => unreachable!("{at} of {}", $len),
+                        };
+                        if let Some(value) = value {
+                            // A loser that completes even so has lost all the same.
+                            drop(heat.settle(at, value, "lost the race"));
+                        }
+                    }
+                    let Some(reason) = heat.newly_settled() else { break };
+                    $(heat.close(this.$branch.as_mut(), reason);)+
+                }
+                if heat.left > 0 {
+                    return Poll::Pending;
+                }
+                heat.fate.resume_panic();
+                if heat.fate.is_cut() {
+                    return Poll::Pending;
+                }
+                match heat.take_outcome() {
+                    Some(value) => Poll::Ready(value),
+                    None => polled_again("race"),
+                }
+            }
+        }
+
+        impl<X, $($F),+> Debug for $race<X, $($F),+> {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.debug_struct(stringify!($race)).field("running", &self.heat.left).finish_non_exhaustive()
+            }
+        }
+    )+};
+}
+
+tuples! {
+    Join2 TryJoin2 Race2 2: 0 a A TA va, 1 b B TB vb;
+    Join3 TryJoin3 Race3 3: 0 a A TA va, 1 b B TB vb, 2 c C TC vc;
+    Join4 TryJoin4 Race4 4: 0 a A TA va, 1 b B TB vb, 2 c C TC vc, 3 d D TD vd;
+    Join5 TryJoin5 Race5 5: 0 a A TA va, 1 b B TB vb, 2 c C TC vc, 3 d D TD vd, 4 e E TE ve;
+    Join6 TryJoin6 Race6 6: 0 a A TA va, 1 b B TB vb, 2 c C TC vc, 3 d D TD vd, 4 e E TE ve, 5 f F TF vf;
+    Join7 TryJoin7 Race7 7: 0 a A TA va, 1 b B TB vb, 2 c C TC vc, 3 d D TD vd, 4 e E TE ve, 5 f F TF vf, 6 g G TG vg;
+    Join8 TryJoin8 Race8 8:
+        0 a A TA va, 1 b B TB vb, 2 c C TC vc, 3 d D TD vd, 4 e E TE ve, 5 f F TF vf, 6 g G TG vg, 7 h H TH vh;
+}

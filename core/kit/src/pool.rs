@@ -1,0 +1,358 @@
+//! A pool of resources that are expensive to open and can be used again: connections, above all.
+//!
+//! ```text
+//!   run(body) ── permit ──┬─ idle, young and alive ─┬─▶ body(resource) ──▶ reset says yes ──▶ idle
+//!                waits,   └─ else: open ────────────┘         │
+//!                in line                                      └─ cancelled, panicked, failed, too old ──▶ closed
+//! ```
+//!
+//! A use is a bracket: whatever ends it, the resource is taken back when everything started in the body has ended, and its place goes to
+//! whoever has waited longest. A resource whose use was cut short is in an unknown state, and is never handed out again, unless
+//! [`Manage::reset`] says that it is clean.
+
+mod error;
+mod manage;
+mod options;
+mod usage;
+
+use std::fmt;
+use std::future::Future;
+use std::mem;
+use std::pin::Pin;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use slab::Slab;
+
+use crate::combine::{gather_results, join};
+use foster_core::cleanup::{BracketExit, ResourceGuard};
+use foster_core::sync::{Event, Semaphore};
+use foster_core::{CancelScope, Instant, ScopeHandle, fail_after, move_on_after, shield};
+
+pub use error::PoolError;
+pub use manage::Manage;
+pub use options::PoolOptions;
+pub use usage::{Pooled, Use};
+
+use usage::{PoolSlot, ResourceOwner};
+
+type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
+
+/// A pool; clones are handles to the same one.
+///
+/// Made with [`Pool::new`], or with [`PoolOptions`] where more than the size is to be said. Opens nothing before it is used.
+///
+/// A pool that is dropped drops its idle resources, without [`Manage::close`]: put [`Pool::close`] into the release of a
+/// [`bracket`](foster_core::bracket()) around the program's main part.
+///
+/// # Examples
+///
+/// ```
+/// use foster::pool::Pool;
+/// use std::{io, time::Duration};
+///
+/// # #[derive(Debug)]
+/// # struct Connection(u32);
+/// # impl Connection {
+/// #     async fn open() -> io::Result<Self> { Ok(Connection(0)) }
+/// #     async fn query(&mut self) -> io::Result<u32> { self.0 += 1; Ok(self.0) }
+/// # }
+/// # foster_sim::run(1, async {
+/// let pool = Pool::new(2, Connection::open);
+/// for n in 1..=3 {
+///     // The same connection each time: it is idle between the uses.
+///     let counted: io::Result<u32> = pool.run(async |mut connection| connection.query().await).await;
+///     assert_eq!(counted.unwrap(), n);
+/// }
+/// pool.close(Duration::from_secs(5)).await;
+/// # });
+/// ```
+pub struct Pool<M: Manage> {
+    shared: Arc<Shared<M>>,
+}
+
+impl<M: Manage> Clone for Pool<M> {
+    fn clone(&self) -> Self {
+        Pool { shared: self.shared.clone() }
+    }
+}
+
+struct Shared<M: Manage> {
+    manage: M,
+    options: PoolOptions,
+    permits: Semaphore,
+    state: Mutex<State<M::Resource>>,
+    /// Closed, and nobody uses anything any more.
+    drained: Event,
+}
+
+struct State<R> {
+    idle: Vec<Idle<R>>,
+    /// The uses that have a permit.
+    uses: Slab<ScopeHandle>,
+    closed: bool,
+    opened: u64,
+    discarded: u64,
+}
+
+struct Idle<R> {
+    resource: R,
+    opened: Instant,
+}
+
+/// A snapshot of a [`Pool`].
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct PoolStatistics {
+    /// Resources that wait for a use.
+    pub idle: usize,
+    /// Uses that have a place: those that open or check their resource, use it, or give it back.
+    pub in_use: usize,
+    /// Uses that wait for a place.
+    pub waiting: usize,
+    /// Resources that were ever opened.
+    pub opened: u64,
+    /// Of these, how many were not taken back: broken, too old, too many, or cut short.
+    pub discarded: u64,
+}
+
+impl<M: Manage> Pool<M> {
+    /// A pool of at most `size` resources, without overflow and limits of time.
+    ///
+    /// # Panics
+    ///
+    /// If `size` is zero.
+    #[must_use]
+    #[track_caller]
+    pub fn new(size: usize, manage: M) -> Self {
+        PoolOptions::new().size(size).build(manage)
+    }
+
+    fn with(options: PoolOptions, manage: M) -> Self {
+        let places = options.size.saturating_add(options.overflow);
+        let permits = Semaphore::new(places.min(Semaphore::MAX_PERMITS / 4));
+        let state = State { idle: Vec::new(), uses: Slab::new(), closed: false, opened: 0, discarded: 0 };
+        Pool { shared: Arc::new(Shared { manage, options, permits, state: Mutex::new(state), drained: Event::new() }) }
+    }
+
+    /// Runs `body` with a resource of the pool, and takes it back.
+    ///
+    /// The body gets it lent, as from a [`try_bracket`](foster_core::cleanup::try_bracket). Waiting for a place is fair. An idle resource is checked
+    /// before it is used, and replaced if it is too old or not alive. A guard that the body moves out keeps the resource and its
+    /// place until it is dropped; the resource is then dropped, too.
+    ///
+    /// # Errors
+    ///
+    /// A [`PoolError`] as an `E`, if there is no resource to be had, or if the pool was closed and the grace is over. Else the error of
+    /// the body.
+    ///
+    /// # Cancellation
+    ///
+    /// *Partial effect*: what `body` did is done. While it waits it *loses its place*. Cut short, the resource is reset or closed
+    /// before the call ends, within its budget.
+    ///
+    /// # Panics
+    ///
+    /// Resumes the panic of the body, when all has ended. When polled outside of any tree, if no adapter was installed.
+    #[track_caller]
+    pub fn run<T, E, B, Fut>(&self, body: B) -> Use<M::Resource, B, Fut, T, E>
+    where
+        B: FnOnce(ResourceGuard<Pooled<M::Resource>>) -> Fut,
+        Fut: Future<Output = Result<T, E>>,
+        E: From<PoolError<M::Error>> + 'static,
+    {
+        let mut scope = CancelScope::new().named("pool use");
+        let acquire = acquire(self.shared.clone(), scope.handle());
+        Use::new(scope, acquire, body, self.shared.options.budget, || E::from(PoolError::Closed))
+    }
+
+    /// Closes the pool: nobody gets a resource any more, idle ones are closed at once, and those in use as they come back. What is
+    /// in use when `grace` is over is cancelled. Returns when all has ended; says how many uses were cancelled.
+    ///
+    /// Calling it again waits for the same end, and may shorten the grace.
+    ///
+    /// # Cancellation
+    ///
+    /// *Partial effect*: the pool stays closed; idle resources that were not closed yet are dropped.
+    pub async fn close(&self, grace: Duration) -> usize {
+        let shared = &self.shared;
+        let (idle, first) = {
+            let mut state = shared.lock();
+            let first = !mem::replace(&mut state.closed, true);
+            let idle = mem::take(&mut state.idle);
+            state.discarded += idle.len() as u64;
+            if state.uses.is_empty() {
+                let set = &shared.drained;
+                drop(state);
+                set.set();
+            }
+            (idle, first)
+        };
+        if first {
+            // All that wait, now or later, get a permit, and see that the pool is closed.
+            shared.permits.add_permits(Semaphore::MAX_PERMITS / 2);
+        }
+        let closing = gather_results(idle.into_iter().map(|idle| shared.discard(idle.resource)));
+        let draining = async {
+            if move_on_after(grace, shared.drained.wait()).await.is_some() {
+                return 0;
+            }
+            let uses: Vec<ScopeHandle> = shared.lock().uses.iter().map(|(_, scope)| scope.clone()).collect();
+            let cut = uses.iter().filter(|scope| scope.cancel("the pool is closing")).count();
+            drop(uses);
+            shared.drained.wait().await;
+            cut
+        };
+        join((closing, draining)).await.1
+    }
+
+    /// Whether the pool is closed, or closing.
+    #[must_use]
+    pub fn is_closed(&self) -> bool {
+        self.shared.lock().closed
+    }
+
+    /// A snapshot.
+    #[must_use]
+    pub fn statistics(&self) -> PoolStatistics {
+        let waiting = self.shared.permits.statistics().waiting;
+        let state = self.shared.lock();
+        PoolStatistics {
+            idle: state.idle.len(),
+            in_use: state.uses.len(),
+            waiting,
+            opened: state.opened,
+            discarded: state.discarded,
+        }
+    }
+}
+
+impl<M: Manage> fmt::Debug for Pool<M> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pool").field("closed", &self.is_closed()).field("statistics", &self.statistics()).finish()
+    }
+}
+
+/// A place, and a resource in it. Without a limit of time there is no scope to keep one.
+fn acquire<M: Manage, E>(shared: Arc<Shared<M>>, scope: ScopeHandle) -> Boxed<Result<Pooled<M::Resource>, E>>
+where
+    E: From<PoolError<M::Error>> + 'static,
+{
+    match shared.options.acquire_timeout {
+        Duration::MAX => Box::pin(async move { find(shared, scope).await.map_err(E::from) }),
+        limit => Box::pin(async move {
+            let found = fail_after(limit, find(shared, scope)).await;
+            found.unwrap_or_else(|elapsed| Err(PoolError::Timeout(elapsed))).map_err(E::from)
+        }),
+    }
+}
+
+async fn find<M: Manage>(
+    shared: Arc<Shared<M>>,
+    scope: ScopeHandle,
+) -> Result<Pooled<M::Resource>, PoolError<M::Error>> {
+    if shared.lock().closed {
+        return Err(PoolError::Closed);
+    }
+    if shared.is_busy() {
+        return Err(PoolError::Busy);
+    }
+    let permit = shared.permits.acquire().await;
+    let (number, mut idle) = {
+        let mut state = shared.lock();
+        if state.closed {
+            return Err(PoolError::Closed);
+        }
+        (state.uses.insert(scope), state.idle.pop())
+    };
+    // From here on the slot has the permit.
+    permit.forget();
+    let slot = PoolSlot::new(shared.clone(), number);
+    while let Some(Idle { mut resource, opened }) = idle {
+        // From here to the end of the check it is nobody's: cut short, it is dropped.
+        let counted = Discarded(&shared);
+        if !shared.is_old(opened) && shared.manage.is_alive(&mut resource).await {
+            mem::forget(counted);
+            return Ok(Pooled::new(resource, opened, slot));
+        }
+        drop(counted);
+        shared.discard(resource).await;
+        idle = shared.lock().idle.pop();
+    }
+    let resource = shared.manage.open().await.map_err(PoolError::Open)?;
+    shared.lock().opened += 1;
+    Ok(Pooled::new(resource, Instant::now(), slot))
+}
+
+/// Counts a resource that does not come back.
+struct Discarded<'a, M: Manage>(&'a Shared<M>);
+
+impl<M: Manage> Drop for Discarded<'_, M> {
+    fn drop(&mut self) {
+        self.0.lock().discarded += 1;
+    }
+}
+
+impl<M: Manage> Shared<M> {
+    fn lock(&self) -> MutexGuard<'_, State<M::Resource>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a further use would have to wait, behind as many as may wait.
+    fn is_busy(&self) -> bool {
+        let max = self.options.max_waiting;
+        max < usize::MAX && self.permits.available() == 0 && self.permits.statistics().waiting >= max
+    }
+
+    /// Looks at the clock only if there is an age at which a resource is old.
+    fn is_old(&self, opened: Instant) -> bool {
+        let age = self.options.recycle_after;
+        age < Duration::MAX && opened.elapsed() >= age
+    }
+
+    /// Closes a resource that is not part of a use.
+    async fn discard(&self, resource: M::Resource) {
+        shield(move_on_after(self.options.budget, self.manage.close(resource))).await;
+    }
+}
+
+impl<M: Manage> ResourceOwner<M::Resource> for Shared<M> {
+    fn take_back(self: Arc<Self>, mut pooled: Pooled<M::Resource>, exit: BracketExit) -> Boxed<()> {
+        Box::pin(async move {
+            let Some(mut resource) = pooled.take() else { return };
+            let counted = Discarded(&*self);
+            let clean = !self.is_old(pooled.opened()) && self.manage.reset(&mut resource, &exit).await;
+            let mut resource = Some(resource);
+            {
+                let mut state = self.lock();
+                if clean && !state.closed && state.idle.len() < self.options.size {
+                    state.idle.extend(resource.take().map(|resource| Idle { resource, opened: pooled.opened() }));
+                }
+            }
+            match resource {
+                None => mem::forget(counted),
+                // In its finalizer already, with a budget.
+                Some(resource) => self.manage.close(resource).await,
+            }
+            // Last: whoever gets the place finds the resource.
+            drop(pooled);
+        })
+    }
+
+    fn leave(&self, number: usize) {
+        let mut state = self.lock();
+        let scope = state.uses.remove(number);
+        let drained = state.closed && state.uses.is_empty();
+        drop(state);
+        drop(scope);
+        if drained {
+            self.drained.set();
+        }
+        // Last: nobody gets the place before this use has left.
+        self.permits.add_permits(1);
+    }
+
+    fn lost(&self) {
+        self.lock().discarded += 1;
+    }
+}

@@ -1,0 +1,370 @@
+//! Supervision: long-lived children that are started again when they fail.
+//!
+//! ```text
+//!   one for one    a ────────────────────────▶      one for all    a ───────╳ stopped     a ──▶
+//!                  b ────╳ fails ·· b ───────▶                     b ────╳ fails   ·· delay b ──▶
+//!                  c ────────────────────────▶      rest for one   those that stand behind b, as c
+//! ```
+//!
+//! The old life of a child has ended, with its tasks, threads and finalizers, before the new one begins: a port that it holds is
+//! free again. The words are those of Erlang's `supervisor` behaviour, from which the strategies and the intensity are taken
+//! (OTP Design Principles, "Supervisor Behaviour").
+
+mod event;
+mod life;
+
+use std::borrow::Cow;
+use std::collections::VecDeque;
+use std::fmt::{self, Debug};
+use std::future::Future;
+use std::panic::Location;
+use std::pin::Pin;
+use std::time::Duration;
+
+use crate::retry::{Backoff, Delays};
+use foster_channel::{Sender, unbounded};
+use foster_core::nursery::Outcome;
+use foster_core::{Instant, Nursery, NurseryOptions, ScopeHandle};
+
+use life::{Life, Report, Settled};
+
+pub use event::{ChildExit, SupervisorEvent, TooManyRestarts};
+
+/// Which children are started again when one of them has ended and is to be started again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Strategy {
+    /// That one: the children do not depend on each other.
+    #[default]
+    OneForOne,
+    /// All: they are stopped first. For children that cannot do without each other.
+    OneForAll,
+    /// That one, and those that were added after it: they depend on it.
+    RestForOne,
+}
+
+/// When a child is started again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Restart {
+    /// After a failure or a panic, and also when it has returned.
+    Always,
+    /// After a failure or a panic.
+    #[default]
+    OnFailure,
+    /// Never: it has failed, and the others go on.
+    Never,
+}
+
+/// How many restarts in which time are too many, if nothing else is said: more than this many …
+pub const DEFAULT_RESTARTS: usize = 5;
+
+/// … in this time.
+pub const DEFAULT_PERIOD: Duration = Duration::from_secs(30);
+
+/// Runs children, and starts them again when they fail.
+///
+/// A child is made anew for each of its lives, by the closure it was added with. It is a task of the supervisor's nursery; its error
+/// or panic does not cancel the others, but is looked at by the [strategy](Supervisor::strategy). Before a restart passes a delay of
+/// the [backoff](Supervisor::backoff), which begins anew for a child that has lived for longer than the period of the
+/// [intensity](Supervisor::intensity). Too many restarts, and the supervisor gives up.
+///
+/// # Examples
+///
+/// ```
+/// use foster::retry::{Backoff, Jitter};
+/// use foster::supervise::{Supervisor, Strategy};
+/// use foster::{sleep, sleep_forever, move_on_after};
+/// use std::time::Duration;
+///
+/// async fn listen() -> Result<(), String> {
+///     sleep(Duration::from_secs(10)).await;
+///     Err("the connection was lost".to_owned())
+/// }
+///
+/// async fn dispatch() {
+///     sleep_forever().await;
+/// }
+///
+/// # foster_sim::run(1, async {
+/// let supervised = Supervisor::new()
+///     .strategy(Strategy::RestForOne)
+///     .backoff(Backoff::new().jitter(Jitter::None))
+///     .intensity(3, Duration::from_secs(60))
+///     .child("listener", listen)
+///     .child("dispatcher", dispatch)
+///     .observe(|event| println!("{event}"))
+///     .run();
+/// let gave_up = supervised.await.unwrap_err(); // after the fourth failure in a minute
+/// assert_eq!(gave_up.child(), "listener");
+/// assert_eq!(gave_up.restarts(), 3);
+/// # });
+/// ```
+#[must_use = "nothing runs unless `run` is awaited"]
+pub struct Supervisor<E> {
+    strategy: Strategy,
+    backoff: Backoff,
+    restarts: usize,
+    period: Duration,
+    children: Vec<Spec<E>>,
+    observer: Observe<E>,
+}
+
+type Make<E> = Box<dyn FnMut() -> Pin<Box<dyn Future<Output = Result<(), E>> + Send>> + Send>;
+
+type Observe<E> = Box<dyn FnMut(&SupervisorEvent<'_, E>) + Send>;
+
+/// A child, as it was added.
+struct Spec<E> {
+    name: Cow<'static, str>,
+    restart: Restart,
+    make: Make<E>,
+    location: &'static Location<'static>,
+}
+
+impl<E: Debug + Send + 'static> Supervisor<E> {
+    /// A supervisor without children: one for one, [`DEFAULT_RESTARTS`] restarts in [`DEFAULT_PERIOD`], the default [`Backoff`].
+    pub fn new() -> Self {
+        Supervisor {
+            strategy: Strategy::default(),
+            backoff: Backoff::new(),
+            restarts: DEFAULT_RESTARTS,
+            period: DEFAULT_PERIOD,
+            children: Vec::new(),
+            observer: Box::new(print),
+        }
+    }
+
+    /// Which children are started again together.
+    pub fn strategy(mut self, strategy: Strategy) -> Self {
+        self.strategy = strategy;
+        self
+    }
+
+    /// How long a restart is delayed; each child has its own series.
+    pub fn backoff(mut self, backoff: Backoff) -> Self {
+        self.backoff = backoff;
+        self
+    }
+
+    /// Gives up at more than `restarts` restarts in any `period`; those that come along with another one are not counted. With 0
+    /// the first failure is the last; [`usize::MAX`] never gives up.
+    pub fn intensity(mut self, restarts: usize, period: Duration) -> Self {
+        self.restarts = restarts;
+        self.period = period;
+        self
+    }
+
+    /// Adds a child that is started again when it fails.
+    ///
+    /// It returns what a child of a nursery may return: `()`, or a `Result` with the supervisor's error. A value is dropped.
+    #[track_caller]
+    pub fn child<T, R, F, Fut>(self, name: impl Into<Cow<'static, str>>, make: F) -> Self
+    where
+        T: 'static,
+        R: Outcome<T, E>,
+        F: FnMut() -> Fut + Send + 'static,
+        Fut: Future<Output = R> + Send + 'static,
+    {
+        self.child_with(name, Restart::OnFailure, make)
+    }
+
+    /// Adds a child with a policy of its own.
+    #[track_caller]
+    pub fn child_with<T, R, F, Fut>(mut self, name: impl Into<Cow<'static, str>>, restart: Restart, mut make: F) -> Self
+    where
+        T: 'static,
+        R: Outcome<T, E>,
+        F: FnMut() -> Fut + Send + 'static,
+        Fut: Future<Output = R> + Send + 'static,
+    {
+        let make: Make<E> = Box::new(move || Box::pin(Settled::<Fut, T, E>::new(make())));
+        self.children.push(Spec { name: name.into(), restart, make, location: Location::caller() });
+        self
+    }
+
+    /// Sets the function that is told of each event, in the supervisor's own task. By default failures and restarts are printed to standard error.
+    pub fn observe(mut self, observer: impl FnMut(&SupervisorEvent<'_, E>) + Send + 'static) -> Self {
+        self.observer = Box::new(observer);
+        self
+    }
+
+    /// Runs the children, in the order in which they were added, until none is left that is to be started again.
+    ///
+    /// # Errors
+    ///
+    /// [`TooManyRestarts`]: too many restarts. The children have been cancelled, and have ended.
+    ///
+    /// # Cancellation
+    ///
+    /// *Partial effect*: the children are cancelled; those that are [`graceful`](foster_core::graceful) have the grace of the request.
+    ///
+    /// # Panics
+    ///
+    /// If the closure of a child panics, or the observer.
+    pub fn run(self) -> impl Future<Output = Result<(), TooManyRestarts<E>>> + Send {
+        let options = NurseryOptions::new().named("supervisor");
+        // Boxed: the loop's state is not the caller's to carry.
+        Box::pin(options.run(async move |nursery: Nursery<TooManyRestarts<E>>| {
+            let (sender, receiver) = unbounded();
+            let mut running = Running::new(self, nursery, sender);
+            running.start_all();
+            while running.alive > 0 {
+                let Ok(report) = receiver.recv().await else { unreachable!("the supervisor has a sender") };
+                running.ended(report)?;
+            }
+            Ok(())
+        }))
+    }
+}
+
+impl<E: Debug + Send + 'static> Default for Supervisor<E> {
+    fn default() -> Self {
+        Supervisor::new()
+    }
+}
+
+impl<E> Debug for Supervisor<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Supervisor")
+            .field("strategy", &self.strategy)
+            .field("restarts", &self.restarts)
+            .field("period", &self.period)
+            .field("children", &self.children.iter().map(|child| &child.name).collect::<Vec<_>>())
+            .finish_non_exhaustive()
+    }
+}
+
+fn print<E: Debug>(event: &SupervisorEvent<'_, E>) {
+    if !matches!(event, SupervisorEvent::Started { .. }) {
+        eprintln!("foster: {event}");
+    }
+}
+
+/// A supervisor at work.
+struct Running<E> {
+    supervisor: Supervisor<E>,
+    nursery: Nursery<TooManyRestarts<E>>,
+    sender: Sender<Report<E>>,
+    states: Vec<Child>,
+    /// Children that have a life at the moment.
+    alive: usize,
+    /// When children were restarted, as far back as it counts.
+    recent: VecDeque<Instant>,
+    /// The children that are being stopped to be started again together, and the delay: waits for all of them.
+    together: Option<Together>,
+}
+
+/// The state of a child while the supervisor runs.
+struct Child {
+    scope: Option<ScopeHandle>,
+    lives: u64,
+    began: Instant,
+    delays: Delays,
+}
+
+struct Together {
+    members: Vec<usize>,
+    delay: Duration,
+}
+
+impl<E: Debug + Send + 'static> Running<E> {
+    fn new(supervisor: Supervisor<E>, nursery: Nursery<TooManyRestarts<E>>, sender: Sender<Report<E>>) -> Self {
+        let began = Instant::now();
+        let child =
+            |_: &Spec<E>| Child { scope: None, lives: 0, began, delays: supervisor.backoff.clone().into_iter() };
+        let states = supervisor.children.iter().map(child).collect();
+        Running { supervisor, nursery, sender, states, alive: 0, recent: VecDeque::new(), together: None }
+    }
+
+    fn start_all(&mut self) {
+        for index in 0..self.states.len() {
+            self.start(index, Duration::ZERO);
+        }
+    }
+
+    /// Begins another life of a child, after a delay.
+    fn start(&mut self, index: usize, delay: Duration) {
+        let spec = &mut self.supervisor.children[index];
+        let child = &mut self.states[index];
+        child.lives += 1;
+        child.began = Instant::now() + delay;
+        let (life, scope) = Life::new(index, delay, (spec.make)(), spec.name.clone(), self.sender.clone());
+        child.scope = Some(scope);
+        self.alive += 1;
+        (self.supervisor.observer)(&SupervisorEvent::Started { child: &spec.name, lives: child.lives, delay });
+        let _handle = self.nursery.child().named(spec.name.clone()).spawn(life);
+    }
+
+    /// A child has ended: looks what to do.
+    fn ended(&mut self, Report { index, exit }: Report<E>) -> Result<(), TooManyRestarts<E>> {
+        self.alive -= 1;
+        self.states[index].scope = None;
+        let spec = &self.supervisor.children[index];
+        (self.supervisor.observer)(&SupervisorEvent::Ended { child: &spec.name, location: spec.location, exit: &exit });
+        if let Some(together) = &mut self.together {
+            if together.members.contains(&index) {
+                // Whatever it ended with, it is being started again.
+                self.start_together();
+                return Ok(());
+            }
+        }
+        let again = match (spec.restart, &exit) {
+            (_, ChildExit::Stopped) | (Restart::Never, _) => false,
+            (Restart::Always, _) => true,
+            (Restart::OnFailure, exit) => exit.is_failure(),
+        };
+        if !again {
+            return Ok(());
+        }
+        let now = Instant::now();
+        while self.recent.front().is_some_and(|first| now - *first > self.supervisor.period) {
+            self.recent.pop_front();
+        }
+        if self.recent.len() >= self.supervisor.restarts {
+            return Err(TooManyRestarts::new(spec.name.clone().into_owned(), exit, self.recent.len()));
+        }
+        self.recent.push_back(now);
+        let child = &mut self.states[index];
+        if now - child.began > self.supervisor.period {
+            child.delays = self.supervisor.backoff.clone().into_iter();
+        }
+        let delay = child.delays.next().unwrap_or(Duration::ZERO);
+        let behind = match self.supervisor.strategy {
+            Strategy::OneForOne => self.states.len(),
+            Strategy::OneForAll => 0,
+            Strategy::RestForOne => index,
+        };
+        let mut members = vec![index];
+        for (other, state) in self.states.iter().enumerate().skip(behind).filter(|(other, _)| *other != index) {
+            if let Some(scope) = &state.scope {
+                scope.cancel(format!("`{}` is started again, and this with it", self.supervisor.children[index].name));
+                members.push(other);
+            }
+        }
+        match &mut self.together {
+            // A second one fails while others are being stopped: it goes with them.
+            Some(together) => {
+                together.members.extend(members);
+                together.delay = together.delay.max(delay);
+            }
+            none => *none = Some(Together { members, delay }),
+        }
+        self.start_together();
+        Ok(())
+    }
+
+    /// Starts those that were stopped together, once all of them have ended.
+    fn start_together(&mut self) {
+        let Some(together) = &self.together else { return };
+        if together.members.iter().any(|index| self.states[*index].scope.is_some()) {
+            return;
+        }
+        let Some(Together { mut members, delay }) = self.together.take() else { return };
+        members.sort_unstable();
+        members.dedup();
+        for index in members {
+            self.start(index, delay);
+        }
+    }
+}

@@ -1,0 +1,195 @@
+//! Streams made of others: merged, in batches, throttled.
+
+use foster::combine::Emitter;
+use foster::combine::{batch, merge, produce, throttle};
+use foster_sim::random;
+
+use super::*;
+
+/// Everybody has a turn, and it ends with the last.
+#[test]
+fn merge_is_fair_and_ends_with_the_last() {
+    on_seeds(async || {
+        let endless = |name: &'static str| {
+            produce(async move |mut out| {
+                loop {
+                    out.emit(name).await;
+                }
+            })
+        };
+        let mut both = merge([endless("a"), endless("b")]);
+        for _ in 0..10 {
+            let mut pair = [both.next().await.unwrap(), both.next().await.unwrap()];
+            pair.sort_unstable();
+            assert_eq!(pair, ["a", "b"]);
+        }
+        drop(both);
+        let timed = |period: u64, count: u64| {
+            produce(async move |mut out| {
+                for n in 1..=count {
+                    sleep(ms(period)).await;
+                    out.emit(n * period).await;
+                }
+            })
+        };
+        let (start, mut got) = (Instant::now(), Vec::new());
+        let mut three = merge([timed(7, 2), timed(2, 3), timed(5, 0)]);
+        assert_eq!(three.len(), 3);
+        while let Some(n) = three.next().await {
+            assert_eq!(start.elapsed(), ms(n));
+            got.push(n);
+        }
+        assert_eq!((got, three.is_empty(), three.next().await), (vec![2, 4, 6, 7, 14], true, None));
+        assert!(merge(Vec::<foster::future::Interval>::new()).next().await.is_none());
+    });
+}
+
+/// Only streams that were woken are polled.
+#[test]
+fn merge_polls_what_was_woken() {
+    on_seeds(async || {
+        let polls = Cell::new(0);
+        let quiet = produce(async |_: Emitter<u8>| {
+            let mut sleep = pin!(sleep_forever());
+            poll_fn(|cx| {
+                polls.set(polls.get() + 1);
+                sleep.as_mut().poll(cx).map(|_| ())
+            })
+            .await
+        });
+        let busy = produce(async |mut out| {
+            for n in 0..100 {
+                sleep(ms(1)).await;
+                out.emit(n).await;
+            }
+        });
+        type Boxed<'a> = Pin<Box<dyn futures_core::Stream<Item = u8> + 'a>>;
+        let mut both = merge([Box::pin(quiet) as Boxed<'_>, Box::pin(busy)]);
+        for _ in 0..100 {
+            both.next().await.unwrap();
+        }
+        assert_eq!(polls.get(), 1);
+    });
+}
+
+/// By number, by time from the first item, and what is left; an item that comes in the last instant is in.
+#[test]
+fn batches_by_number_and_by_time() {
+    on_seeds(async || {
+        let at = [0, 1, 2, 50, 60, 61, 300];
+        let start = Instant::now();
+        let items = produce(async |mut out| {
+            for time in at {
+                foster::sleep_until(start + ms(time)).await;
+                out.emit(time).await;
+            }
+        });
+        let mut batches = Box::pin(batch(items, 3, ms(10)));
+        let mut got = Vec::new();
+        while let Some(batch) = batches.next().await {
+            got.push((start.elapsed(), batch));
+        }
+        let wanted = [(2, vec![0, 1, 2]), (60, vec![50, 60]), (71, vec![61]), (300, vec![300])];
+        let wanted = wanted.map(|(time, batch)| (ms(time), batch));
+        // Which of two timers of one instant fires first is open.
+        let other = [(2, vec![0, 1, 2]), (60, vec![50]), (70, vec![60, 61]), (300, vec![300])];
+        let other = other.map(|(time, batch)| (ms(time), batch));
+        assert!(got == wanted || got == other, "{got:?}");
+    });
+}
+
+/// Without a limit of time it waits; what was collected stays when a call is given up, and comes back with the stream.
+#[test]
+fn a_batch_that_is_given_up_keeps_what_it_has() {
+    on_seeds(async || {
+        let items = produce(async |mut out| {
+            for n in 0..5 {
+                sleep(ms(10)).await;
+                out.emit(n).await;
+            }
+        });
+        let mut batches = batch(items, 3, Duration::MAX);
+        assert!(move_on_after(ms(25), batches.next()).await.is_none());
+        assert_eq!(batches.next().await, Some(vec![0, 1, 2]));
+        assert!(move_on_after(ms(15), batches.next()).await.is_none());
+        let (mut items, collected) = batches.into_parts();
+        assert_eq!((collected, items.next().await), (vec![3], Some(4)));
+    });
+}
+
+#[test]
+#[should_panic(expected = "zero items")]
+fn a_batch_of_nothing_is_refused() {
+    drop(batch(foster::interval(ms(1)), 0, ms(1)));
+}
+
+/// The time counts from item to item; a consumer that is slow enough is not held back.
+#[test]
+fn throttled_items_keep_their_distance() {
+    on_seeds(async || {
+        let start = Instant::now();
+        let quick = produce(async |mut out| {
+            for n in 0..5 {
+                out.emit(n).await;
+            }
+        });
+        let mut slow = throttle(quick, ms(10));
+        for (n, time) in [(0, 0), (1, 10)] {
+            assert_eq!((slow.next().await, start.elapsed()), (Some(n), ms(time)));
+        }
+        sleep(ms(7)).await;
+        assert_eq!((slow.next().await, start.elapsed()), (Some(2), ms(20)));
+        sleep(ms(13)).await;
+        assert_eq!((slow.next().await, start.elapsed()), (Some(3), ms(33)));
+        assert!(move_on_after(ms(4), slow.next()).await.is_none());
+        assert_eq!((slow.next().await, start.elapsed()), (Some(4), ms(43)));
+        assert_eq!(slow.next().await, None);
+    });
+}
+
+/// The storm: items through producers, a merge and batches, with every call given up at random; each comes out once, in the order
+/// of its producer. Half of the streams are dropped part-way.
+#[test]
+fn storm_of_streams() {
+    let total = Cell::new(0);
+    on_seeds(async || {
+        for round in 0..4 {
+            let producers = (0..5).map(|who| {
+                produce(async move |mut out| {
+                    for n in 0..20 {
+                        match random() % 4 {
+                            0 => checkpoint().await,
+                            1 => sleep(Duration::from_micros(random() % 3_000)).await,
+                            2 => to_thread(|| ()).await,
+                            _ => {}
+                        }
+                        out.emit((who, n)).await;
+                    }
+                })
+            });
+            let mut batches =
+                batch(merge(producers), 1 + random() as usize % 5, Duration::from_micros(random() % 5_000));
+            let mut next = [0; 5];
+            let enough = if round % 2 == 0 { 100 } else { random() as usize % 100 };
+            loop {
+                let Some(step) = move_on_after(Duration::from_micros(random() % 2_000), batches.next()).await else {
+                    continue;
+                };
+                let Some(items) = step else { break };
+                assert!(!items.is_empty());
+                for (who, n) in items {
+                    assert_eq!(n, next[who]);
+                    next[who] += 1;
+                }
+                if next.iter().sum::<usize>() > enough {
+                    break;
+                }
+            }
+            if round % 2 == 0 {
+                assert_eq!(next, [20; 5]);
+            }
+            total.set(total.get() + next.iter().sum::<usize>());
+        }
+    });
+    assert!(total.get() > 5_000, "{}", total.get());
+}

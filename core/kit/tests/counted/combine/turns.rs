@@ -1,0 +1,144 @@
+//! Turns: a branch that uses up the task's budget in every poll keeps no other from its operations.
+
+use foster::NurseryOptions;
+use foster::channel::bounded;
+use foster::combine::Emitter;
+use foster::combine::{merge, produce};
+use foster::nursery::UnsendNursery;
+
+use futures_core::Stream;
+
+use super::*;
+
+/// How often each of some loops has sent and received.
+struct Turns<const N: usize>([Cell<u32>; N]);
+
+impl<const N: usize> Turns<N> {
+    fn new() -> Self {
+        Turns([const { Cell::new(0) }; N])
+    }
+
+    /// Sends and receives, which it never has to wait for, until all loops have done so often enough.
+    async fn spin(&self, branch: usize) -> Result<(), ()> {
+        let (tx, rx) = bounded(1);
+        let turns = &self.0[branch];
+        while self.0.iter().any(|turns| turns.get() < 300) {
+            tx.send(()).await.unwrap();
+            rx.recv().await.unwrap();
+            turns.set(turns.get() + 1);
+            assert!(turns.get() < 3_000, "{branch} keeps others from their turns: {:?}", self.0);
+        }
+        Ok(())
+    }
+
+    /// The same as a stream, which gives an item then.
+    fn stream(&self, branch: usize) -> impl Stream<Item = ()> {
+        produce(async move |mut out: Emitter<()>| {
+            assert_eq!(self.spin(branch).await, Ok(()));
+            out.emit(()).await;
+        })
+    }
+}
+
+/// L14: in a tuple, whose futures are all polled whenever it is.
+#[test]
+fn the_futures_of_a_tuple_share_the_budget() {
+    on_seeds(async || {
+        let turns = &Turns::<2>::new();
+        assert_eq!(join((turns.spin(0), turns.spin(1))).await, (Ok(()), Ok(())));
+        let turns = &Turns::<3>::new();
+        assert_eq!(join((turns.spin(0), turns.spin(1), turns.spin(2))).await, (Ok(()), Ok(()), Ok(())));
+        let turns = &Turns::<3>::new();
+        assert_eq!(try_join((turns.spin(0), turns.spin(1), turns.spin(2))).await, Ok(((), (), ())));
+        let turns = &Turns::<3>::new();
+        assert_eq!(race((turns.spin(0), turns.spin(1), turns.spin(2))).await, Ok(()));
+    });
+}
+
+/// L14: a tuple inside a tuple, which is polled every other time with nothing left of the budget.
+#[test]
+fn the_futures_of_a_tuple_in_a_tuple_share_the_budget() {
+    on_seeds(async || {
+        let turns = &Turns::<3>::new();
+        let _ = join((join((turns.spin(0), turns.spin(1))), turns.spin(2))).await;
+        let turns = &Turns::<4>::new();
+        let _ = join((turns.spin(0), join((turns.spin(1), join((turns.spin(2), turns.spin(3))))))).await;
+        let turns = &Turns::<3>::new();
+        assert!(try_join((turns.spin(0), try_join((turns.spin(1), turns.spin(2))))).await.is_ok());
+        let turns = &Turns::<3>::new();
+        assert!(race((race((turns.spin(0), turns.spin(1))), turns.spin(2))).await.is_ok());
+    });
+}
+
+/// L14: in a list, of which those are polled that were woken.
+#[test]
+fn the_futures_of_a_list_share_the_budget() {
+    on_seeds(async || {
+        let turns = &Turns::<3>::new();
+        assert!(gather((0..3).map(|branch| turns.spin(branch))).await.is_ok());
+        let turns = &Turns::<3>::new();
+        assert_eq!(gather_results((0..3).map(|branch| turns.spin(branch))).await, [Ok(()); 3]);
+        let turns = &Turns::<3>::new();
+        assert!(race_all((0..3).map(|branch| turns.spin(branch))).await.is_some());
+        let turns = &Turns::<3>::new();
+        assert!(first_ok((0..3).map(|branch| turns.spin(branch))).await.is_ok());
+        let turns = &Turns::<3>::new();
+        assert!(quorum(2, (0..3).map(|branch| turns.spin(branch))).await.is_ok());
+        let turns = &Turns::<3>::new();
+        assert!(staggered(Duration::ZERO, (0..3).map(|branch| turns.spin(branch))).await.is_ok());
+        let turns = &Turns::<3>::new();
+        assert!(map_concurrent(3, 0..3, |branch| turns.spin(branch)).await.is_ok());
+        let turns = &Turns::<3>::new();
+        assert!(for_each_concurrent(3, 0..3, |branch| turns.spin(branch)).await.is_ok());
+        let turns = &Turns::<3>::new();
+        assert_eq!(map_concurrent_results(3, 0..3, |branch| turns.spin(branch)).await.len(), 3);
+        let turns = &Turns::<3>::new();
+        assert!(as_completed((0..3).map(|branch| turns.spin(branch))).next().await.is_some());
+        let turns = &Turns::<3>::new();
+        assert_eq!(merge((0..3).map(|branch| turns.stream(branch))).next().await, Some(()));
+    });
+}
+
+/// L14: streams that are read beside a loop, and so are every other time polled with nothing left of the budget.
+#[test]
+fn merged_streams_in_a_tuple_share_the_budget() {
+    on_seeds(async || {
+        let turns = &Turns::<3>::new();
+        let mut both = merge((0..2).map(|branch| turns.stream(branch)));
+        assert_eq!(join((both.next(), turns.spin(2))).await, (Some(()), Ok(())));
+    });
+}
+
+/// L14: a list, or a local nursery, beside a loop, so that it is polled every other time with nothing left of the budget.
+#[test]
+fn lists_and_local_nurseries_in_a_tuple_share_the_budget() {
+    on_seeds(async || {
+        let turns = &Turns::<3>::new();
+        let _ = join((gather((0..2).map(|branch| turns.spin(branch))), turns.spin(2))).await;
+        let turns = &Turns::<3>::new();
+        let local = NurseryOptions::new().run_local_unsend(async |n: UnsendNursery<'_, ()>| {
+            n.spawn(turns.spin(0));
+            n.spawn(turns.spin(1));
+            Ok(())
+        });
+        assert_eq!(join((local, turns.spin(2))).await, (Ok(()), Ok(())));
+    });
+}
+
+/// Whichever the turn has begun with: of several that are ready in one turn the first of the tuple counts.
+#[test]
+fn the_first_of_the_tuple_counts_in_every_turn() {
+    on_seeds(async || {
+        for turns in 0..5 {
+            let ready = async |n: u32| {
+                for _ in 0..turns {
+                    yield_now().await;
+                }
+                n
+            };
+            assert_eq!(race((ready(1), ready(2), ready(3))).await, 1, "after {turns} turns");
+            let failed = async |n: u32| Err::<(), _>(ready(n).await);
+            assert_eq!(try_join((failed(1), failed(2), failed(3))).await, Err(1), "after {turns} turns");
+        }
+    });
+}

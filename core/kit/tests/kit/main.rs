@@ -1,0 +1,6 @@
+//! The crate's tests that need the simulator, in one program.
+
+mod app;
+mod rate;
+mod retry;
+mod supervise;

@@ -1,0 +1,189 @@
+//! Datagrams: what UDP and Unix sockets for them have in common.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::io;
+use std::marker::PhantomData;
+use std::task::{Context, Poll, ready};
+
+use foster_core::leaf::operation;
+use foster_core::sync::Semaphore;
+
+use crate::address::Family;
+use crate::contract::DatagramSocket;
+use crate::direction::{Direction, poll_start};
+
+/// A socket for datagrams: a [`UdpSocket`](crate::UdpSocket) or a [`UnixDatagram`](crate::UnixDatagram).
+///
+/// All methods take `&self`, and any number of tasks may receive and send: those of one direction take turns, first come, first served. A
+/// `poll_*` function is for whoever writes futures by hand, as QUIC libraries do: all who were Pending are woken, and any of
+/// them may be faster. While a task waits in a method, `poll_*` functions of that direction are refused with
+/// [`ResourceBusy`](io::ErrorKind::ResourceBusy).
+///
+/// # Cancellation
+///
+/// Each operation is a checkpoint. What was cancelled has neither taken a datagram nor sent one.
+pub struct Datagram<F: Family> {
+    socket: Box<dyn DatagramSocket>,
+    receiving: Turns,
+    sending: Turns,
+    family: PhantomData<F>,
+}
+
+/// A direction that many futures may wait in, one of them at the host (contract C2).
+#[derive(Debug)]
+struct Turns {
+    turn: Semaphore,
+    direction: Direction,
+}
+
+impl Turns {
+    fn new() -> Self {
+        Turns { turn: Semaphore::new(1), direction: Direction::default() }
+    }
+
+    async fn wait<T>(
+        &self,
+        what: &'static str,
+        mut poll: impl FnMut(&mut Context<'_>) -> Poll<io::Result<T>>,
+    ) -> io::Result<T> {
+        let _turn = self.turn.acquire().await;
+        let mut claim = None;
+        let wait = poll_fn(|cx| {
+            let claim = match &mut claim {
+                Some(claim) => claim,
+                none => none.insert(self.direction.claim()?),
+            };
+            claim.poll(cx, &mut poll)
+        });
+        operation(what, wait).await
+    }
+}
+
+impl<F: Family> Datagram<F> {
+    pub(crate) fn new(socket: Box<dyn DatagramSocket>) -> Self {
+        Datagram { socket, receiving: Turns::new(), sending: Turns::new(), family: PhantomData }
+    }
+
+    pub(crate) fn socket(&self) -> &dyn DatagramSocket {
+        &*self.socket
+    }
+
+    /// Returns the address of the socket.
+    ///
+    /// # Errors
+    ///
+    /// As the host says.
+    pub fn local_addr(&self) -> io::Result<F::Addr> {
+        F::unpack(self.socket.local_address()?)
+    }
+
+    /// Returns the address that it is connected to.
+    ///
+    /// # Errors
+    ///
+    /// [`NotConnected`](io::ErrorKind::NotConnected): it is not.
+    pub fn peer_addr(&self) -> io::Result<F::Addr> {
+        F::unpack(self.socket.peer_address()?)
+    }
+
+    /// Receives a datagram, and returns its length and its sender. If the buffer is too short, the rest of the datagram is gone.
+    ///
+    /// # Cancellation
+    ///
+    /// *Loses its place* among those who wait to receive. No datagram is lost.
+    ///
+    /// # Errors
+    ///
+    /// As the host says.
+    pub async fn recv_from(&self, buf: &mut [u8]) -> io::Result<(usize, F::Addr)> {
+        let (length, from) = self.receiving.wait("receive", |cx| self.socket.poll_receive(cx, buf, false)).await?;
+        Ok((length, F::unpack(from)?))
+    }
+
+    /// Does as [`recv_from`](Datagram::recv_from), on a connected socket, which has one sender.
+    ///
+    /// # Cancellation
+    ///
+    /// As [`recv_from`](Datagram::recv_from).
+    ///
+    /// # Errors
+    ///
+    /// As the host says; on UDP [`ConnectionRefused`](io::ErrorKind::ConnectionRefused), if nobody listens at the other end.
+    pub async fn recv(&self, buf: &mut [u8]) -> io::Result<usize> {
+        let received = self.receiving.wait("receive", |cx| self.socket.poll_receive(cx, buf, false)).await;
+        received.map(|(length, _)| length)
+    }
+
+    /// Sends a datagram on a connected socket. An empty one is sent, too.
+    ///
+    /// # Cancellation
+    ///
+    /// *Loses its place* among those who wait to send. Nothing was sent.
+    ///
+    /// # Errors
+    ///
+    /// As the host says; it is an error if the socket is not connected, or the datagram too long for the host.
+    pub async fn send(&self, buf: &[u8]) -> io::Result<usize> {
+        self.sending.wait("send", |cx| self.socket.poll_send(cx, buf, None)).await
+    }
+
+    pub(crate) async fn peek_sender(&self, buf: &mut [u8]) -> io::Result<(usize, F::Addr)> {
+        let (length, from) = self.receiving.wait("peek", |cx| self.socket.poll_receive(cx, buf, true)).await?;
+        Ok((length, F::unpack(from)?))
+    }
+
+    pub(crate) async fn send_to_address(&self, buf: &[u8], to: F::Addr) -> io::Result<usize> {
+        let to = F::pack(to);
+        self.sending.wait("send", |cx| self.socket.poll_send(cx, buf, Some(&to))).await
+    }
+
+    /// Polls for a datagram; see [`recv_from`](Datagram::recv_from).
+    ///
+    /// # Errors
+    ///
+    /// As [`recv_from`](Datagram::recv_from).
+    pub fn poll_recv_from(&self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<(usize, F::Addr)>> {
+        ready!(poll_start("receive", cx));
+        let receive = |cx: &mut Context<'_>| self.socket.poll_receive(cx, buf, false);
+        let (length, from) = ready!(self.receiving.direction.poll_shared(cx, receive))?;
+        Poll::Ready(Ok((length, F::unpack(from)?)))
+    }
+
+    /// Polls until there is a datagram to receive. Another task may be faster and take it.
+    ///
+    /// # Errors
+    ///
+    /// As the host says.
+    pub fn poll_recv_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(poll_start("receive", cx));
+        self.receiving.direction.poll_shared(cx, |cx| self.socket.poll_receivable(cx))
+    }
+
+    /// Polls to send a datagram, to `to` or to where the socket is connected to.
+    ///
+    /// # Errors
+    ///
+    /// As [`send`](Datagram::send).
+    pub fn poll_send_to(&self, cx: &mut Context<'_>, buf: &[u8], to: Option<F::Addr>) -> Poll<io::Result<usize>> {
+        ready!(poll_start("send", cx));
+        let to = to.map(F::pack);
+        self.sending.direction.poll_shared(cx, |cx| self.socket.poll_send(cx, buf, to.as_ref()))
+    }
+
+    /// Polls until there is room to send. Another task may be faster and take it.
+    ///
+    /// # Errors
+    ///
+    /// As the host says.
+    pub fn poll_send_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(poll_start("send", cx));
+        self.sending.direction.poll_shared(cx, |cx| self.socket.poll_sendable(cx))
+    }
+}
+
+impl<F: Family> fmt::Debug for Datagram<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Datagram").field("socket", &self.socket).finish()
+    }
+}

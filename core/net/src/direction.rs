@@ -1,0 +1,238 @@
+//! One direction of a socket: who waits in it.
+//!
+//! The host keeps one waker a direction (contract C2). There are three ways to wait:
+//!
+//! * **Alone, by type**: whoever has the socket by `&mut`, or the half for this direction. Its waker goes to the host as it is.
+//! * **With a [`Claim`]**: a future of a method that takes `&self`. It has the direction from its first poll until it is dropped, and a second
+//!   one is refused. So both are known exactly.
+//! * **Shared**: a `poll_*` function that takes `&self`, and that nobody tells when its caller has lost interest. The wakers of all who
+//!   were Pending are kept, and the host gets one waker that wakes them all. So none sleeps on, and one that is of no use any more costs a
+//!   wake-up for nothing.
+
+use std::io;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+
+use foster_core::leaf::{Gate, wake_all};
+
+/// One direction of a socket.
+#[derive(Debug, Default)]
+pub(crate) struct Direction {
+    claimed: AtomicBool,
+    /// None until it is first shared.
+    waiters: OnceLock<Arc<Waiters>>,
+}
+
+impl Direction {
+    /// Takes the direction for one future.
+    ///
+    /// # Errors
+    ///
+    /// Another future has it.
+    pub(crate) fn claim(&self) -> io::Result<Claim<'_>> {
+        // Ordering: this store comes before the look at the waiters in `poll_claimed`, as their entry comes before the look at this flag
+        // in `poll_shared`. One of the two sees the other.
+        if self.claimed.swap(true, Ordering::SeqCst) { Err(busy()) } else { Ok(Claim { direction: self }) }
+    }
+
+    /// Polls for one of many who share the direction: refuses if a future has claimed it.
+    pub(crate) fn poll_shared<T>(
+        &self,
+        cx: &mut Context<'_>,
+        poll: impl FnOnce(&mut Context<'_>) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        let waiters = self.waiters.get_or_init(Arc::default);
+        waiters.add(cx.waker());
+        if self.claimed.load(Ordering::SeqCst) {
+            waiters.remove(cx.waker());
+            return Poll::Ready(Err(busy()));
+        }
+        waiters.poll(cx, poll)
+    }
+}
+
+/// The direction, taken by one future.
+#[derive(Debug)]
+pub(crate) struct Claim<'a> {
+    direction: &'a Direction,
+}
+
+impl Claim<'_> {
+    /// Polls for the future that has the direction. Whoever was Pending before in a shared way stays registered.
+    pub(crate) fn poll<T>(
+        &self,
+        cx: &mut Context<'_>,
+        poll: impl FnOnce(&mut Context<'_>) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        match self.direction.waiters.get().filter(|waiters| !waiters.is_empty()) {
+            Some(waiters) => {
+                waiters.add(cx.waker());
+                waiters.poll(cx, poll)
+            }
+            None => poll(cx),
+        }
+    }
+}
+
+impl Drop for Claim<'_> {
+    fn drop(&mut self) {
+        self.direction.claimed.store(false, Ordering::SeqCst);
+    }
+}
+
+/// Starts an operation that is polled without a future of its own: it has no gate that it could keep.
+pub(crate) fn poll_start(what: &'static str, cx: &mut Context<'_>) -> Poll<()> {
+    Gate::new(what).poll_start(cx)
+}
+
+fn busy() -> io::Error {
+    io::Error::new(
+        io::ErrorKind::ResourceBusy,
+        "another task is waiting in this direction of the socket: there may be one reader and one writer. Usual causes: a \
+         stream that is shared by tasks which mean to have a half each, or two tasks that should take turns with a lock",
+    )
+}
+
+/// As many who wait are kept: more of them are those that have lost interest, with the wakers of one poll each.
+const MANY: usize = 64;
+
+/// The wakers of those who wait in a shared way.
+#[derive(Debug, Default)]
+struct Waiters {
+    wakers: Mutex<Vec<Waker>>,
+}
+
+impl Waiters {
+    fn lock(&self) -> MutexGuard<'_, Vec<Waker>> {
+        self.wakers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn is_empty(&self) -> bool {
+        self.lock().is_empty()
+    }
+
+    /// Adds a waker before the poll that may register it, since that may be answered at once.
+    fn add(&self, waker: &Waker) {
+        // L36: a waker is cloned, called and dropped with the lock released.
+        let added = waker.clone();
+        let mut wakers = self.lock();
+        if wakers.iter().any(|other| other.will_wake(waker)) {
+            drop(wakers);
+            return;
+        }
+        // Those who still wait come again.
+        let others = if wakers.len() >= MANY { std::mem::take(&mut *wakers) } else { Vec::new() };
+        wakers.push(added);
+        drop(wakers);
+        wake_all(others);
+    }
+
+    fn remove(&self, waker: &Waker) {
+        let mut wakers = self.lock();
+        let at = wakers.iter().position(|other| other.will_wake(waker));
+        let removed = at.map(|at| wakers.swap_remove(at));
+        drop(wakers);
+        drop(removed);
+    }
+
+    /// Polls with a waker that wakes them all. The caller has been added.
+    fn poll<T>(
+        self: &Arc<Self>,
+        cx: &mut Context<'_>,
+        poll: impl FnOnce(&mut Context<'_>) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        let all = Waker::from(self.clone());
+        let polled = poll(&mut Context::from_waker(&all));
+        if polled.is_ready() {
+            self.remove(cx.waker());
+        }
+        polled
+    }
+}
+
+impl Wake for Waiters {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        let woken = std::mem::take(&mut *self.lock());
+        wake_all(woken);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicUsize;
+
+    use super::*;
+
+    struct Counter(AtomicUsize);
+
+    impl Wake for Counter {
+        fn wake(self: Arc<Self>) {
+            self.0.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    fn counter() -> (Arc<Counter>, Waker) {
+        let counter = Arc::new(Counter(AtomicUsize::new(0)));
+        (counter.clone(), Waker::from(counter))
+    }
+
+    /// D1: a second future is refused, and the direction is free when the first is dropped.
+    #[test]
+    fn one_future_has_the_direction() {
+        let direction = Direction::default();
+        let claim = direction.claim().unwrap();
+        assert_eq!(direction.claim().unwrap_err().kind(), io::ErrorKind::ResourceBusy);
+        let (_, waker) = counter();
+        let mut cx = Context::from_waker(&waker);
+        let refused = direction.poll_shared(&mut cx, |_| Poll::<io::Result<()>>::Pending);
+        assert!(matches!(refused, Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::ResourceBusy));
+        drop(claim);
+        assert!(direction.claim().is_ok());
+    }
+
+    /// D1: of those who share a direction none sleeps on, also if a future comes after them and takes the place of the waker at the host.
+    #[test]
+    fn whoever_waits_is_woken() {
+        let direction = Direction::default();
+        let mut registered = None;
+        let (first, one) = counter();
+        let (second, two) = counter();
+        let (third, three) = counter();
+        for waker in [&one, &two, &one] {
+            let mut pending = |cx: &mut Context<'_>| {
+                registered = Some(cx.waker().clone());
+                Poll::<io::Result<()>>::Pending
+            };
+            assert!(direction.poll_shared(&mut Context::from_waker(waker), &mut pending).is_pending());
+        }
+        let claim = direction.claim().unwrap();
+        let pending = |cx: &mut Context<'_>| {
+            registered = Some(cx.waker().clone());
+            Poll::<io::Result<()>>::Pending
+        };
+        assert!(claim.poll(&mut Context::from_waker(&three), pending).is_pending());
+        registered.unwrap().wake();
+        let woken = [first, second, third].map(|counter| counter.0.load(Ordering::SeqCst));
+        assert_eq!(woken, [1, 1, 1]);
+        // Nobody is left: the next one goes to the host as it is.
+        let plain = |cx: &mut Context<'_>| Poll::Ready(Ok(cx.waker().will_wake(&three)));
+        assert!(matches!(claim.poll(&mut Context::from_waker(&three), plain), Poll::Ready(Ok(true))));
+    }
+
+    /// Wakers of those who have lost interest do not pile up.
+    #[test]
+    fn lost_interest_does_not_pile_up() {
+        let direction = Direction::default();
+        for _ in 0..10 * MANY {
+            let (_, waker) = counter();
+            let pending = |_: &mut Context<'_>| Poll::<io::Result<()>>::Pending;
+            assert!(direction.poll_shared(&mut Context::from_waker(&waker), pending).is_pending());
+        }
+        assert!(direction.waiters.get().unwrap().lock().len() <= MANY);
+    }
+}

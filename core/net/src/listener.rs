@@ -1,0 +1,186 @@
+//! Listeners: what those of TCP and of Unix sockets have in common.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::io;
+use std::marker::PhantomData;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Poll, ready};
+
+use foster_core::leaf::{operation, poll_budget};
+use foster_core::sync::{Event, Semaphore};
+
+use crate::address::Family;
+use crate::contract::ListenerSocket;
+use crate::stream::Stream;
+#[cfg(unix)]
+use crate::unix::own_file::OwnFile;
+
+/// A socket that connections come from: a [`TcpListener`](crate::TcpListener) or a [`UnixListener`](crate::UnixListener).
+///
+/// Any number of tasks may [`accept`](Listener::accept) on one listener; they get the connections in turn. [`serve`](crate::serve()) is the
+/// loop that a server needs.
+///
+/// To drop it closes it, and so does [`close`](Listener::close): whoever connects then is refused, what was accepted goes on, and connections
+/// that nobody has accepted are reset. The port or path is free for the next listener.
+pub struct Listener<F: Family> {
+    /// None when it is closed.
+    socket: Mutex<Option<Arc<dyn ListenerSocket>>>,
+    local: F::Addr,
+    /// The file of a Unix socket.
+    #[cfg(unix)]
+    pub(crate) own_file: Option<OwnFile>,
+    /// The task that is next to accept polls the socket, the others wait for it (contract C2).
+    turn: Semaphore,
+    closed: Event,
+    family: PhantomData<F>,
+}
+
+impl<F: Family> Listener<F> {
+    pub(crate) fn new(socket: Box<dyn ListenerSocket>) -> io::Result<Self> {
+        let local = F::unpack(socket.local_address()?)?;
+        let socket = Mutex::new(Some(socket.into()));
+        Ok(Listener {
+            socket,
+            local,
+            #[cfg(unix)]
+            own_file: None,
+            turn: Semaphore::new(1),
+            closed: Event::new(),
+            family: PhantomData,
+        })
+    }
+
+    pub(crate) fn socket(&self) -> io::Result<Arc<dyn ListenerSocket>> {
+        let socket = self.socket.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        socket.ok_or_else(closed)
+    }
+
+    /// Returns the address at which it listens.
+    ///
+    /// # Errors
+    ///
+    /// None today.
+    pub fn local_addr(&self) -> io::Result<F::Addr> {
+        Ok(self.local.clone())
+    }
+
+    /// Takes the next connection, with the address of the other end.
+    ///
+    /// A connection that was broken before it could be accepted is passed over, as is whatever else concerns one connection only.
+    ///
+    /// # Cancellation
+    ///
+    /// *Loses its place* among those who wait to accept. No connection is lost.
+    ///
+    /// # Errors
+    ///
+    /// * `EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`, `ENOSPC`: the process or the host has no more room. The connection waits: pause, and try again.
+    /// * [`NotConnected`](io::ErrorKind::NotConnected): the listener was closed, before or meanwhile.
+    /// * What else the host says; the listener is of no use then.
+    pub async fn accept(&self) -> io::Result<(Stream<F>, F::Addr)> {
+        let _turn = self.turn.acquire().await;
+        let mut end = std::pin::pin!(self.closed.wait());
+        let accept = poll_fn(|cx| {
+            let socket = self.socket()?;
+            loop {
+                match socket.poll_accept(cx) {
+                    Poll::Pending if end.as_mut().poll(cx).is_ready() => return Poll::Ready(Err(closed())),
+                    Poll::Pending => return Poll::Pending,
+                    Poll::Ready(Ok((stream, peer))) => {
+                        let peer = F::unpack(peer)?;
+                        F::accepted(&*stream);
+                        return Poll::Ready(Ok((Stream::new(stream, peer.clone()), peer)));
+                    }
+                    Poll::Ready(Err(error)) if concerns_one_connection(&error) => ready!(poll_budget(cx)),
+                    Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
+                }
+            }
+        });
+        operation("accept", accept).await
+    }
+
+    /// Closes it at once, also for tasks that wait in [`accept`](Listener::accept).
+    pub fn close(&self) {
+        let socket = self.socket.lock().unwrap_or_else(PoisonError::into_inner).take();
+        // Whoever is polling it at this moment has it until that poll ends.
+        drop(socket);
+        self.closed.set();
+    }
+}
+
+fn closed() -> io::Error {
+    io::Error::new(io::ErrorKind::NotConnected, "the listener was closed")
+}
+
+/// Whether an error of `accept` is about the connection, and the next one may be fine.
+fn concerns_one_connection(error: &io::Error) -> bool {
+    use io::ErrorKind::{
+        ConnectionAborted, ConnectionRefused, ConnectionReset, HostUnreachable, Interrupted, NetworkDown,
+        NetworkUnreachable, PermissionDenied, TimedOut,
+    };
+    let kinds = [
+        ConnectionAborted,
+        ConnectionRefused,
+        ConnectionReset,
+        HostUnreachable,
+        Interrupted,
+        NetworkDown,
+        NetworkUnreachable,
+        PermissionDenied,
+        TimedOut,
+    ];
+    kinds.contains(&error.kind()) || is_one_of(error, PROTOCOL_ERRORS)
+}
+
+/// Whether an error of `accept` says that there is no room for another connection, for the time being.
+pub(crate) fn is_out_of_resources(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::OutOfMemory || is_one_of(error, NO_ROOM)
+}
+
+fn is_one_of(error: &io::Error, numbers: &[i32]) -> bool {
+    error.raw_os_error().is_some_and(|number| numbers.contains(&number))
+}
+
+#[cfg(unix)]
+use rustix::io::Errno;
+
+/// The manual page of `accept` wants these to be taken as `EAGAIN`.
+#[cfg(unix)]
+const PROTOCOL_ERRORS: &[i32] =
+    &[Errno::PROTO.raw_os_error(), Errno::NOPROTOOPT.raw_os_error(), Errno::OPNOTSUPP.raw_os_error()];
+
+#[cfg(unix)]
+const NO_ROOM: &[i32] = &[
+    Errno::MFILE.raw_os_error(),
+    Errno::NFILE.raw_os_error(),
+    Errno::NOBUFS.raw_os_error(),
+    Errno::NOMEM.raw_os_error(),
+    // So many descriptors are watched: epoll's `max_user_watches`.
+    Errno::NOSPC.raw_os_error(),
+];
+
+#[cfg(not(unix))]
+const PROTOCOL_ERRORS: &[i32] = &[];
+
+/// `WSAEMFILE` and `WSAENOBUFS`.
+#[cfg(not(unix))]
+const NO_ROOM: &[i32] = &[10024, 10055];
+
+impl<F: Family> fmt::Debug for Listener<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple(&format!("{}Listener", F::NAME)).field(&self.local).finish()
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    /// A server pauses, and does not end: `serve` asks this.
+    #[test]
+    fn no_room_for_another_watched_descriptor_is_no_room() {
+        let says = |errno: Errno| is_out_of_resources(&io::Error::from_raw_os_error(errno.raw_os_error()));
+        assert!(says(Errno::NOSPC) && says(Errno::MFILE) && !says(Errno::INVAL));
+    }
+}

@@ -1,0 +1,318 @@
+//! Connections: what TCP and Unix streams have in common.
+
+mod halves;
+mod polled;
+
+use std::fmt;
+use std::future::poll_fn;
+use std::io::{self, IoSlice, IoSliceMut};
+use std::marker::PhantomData;
+use std::net::Shutdown;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::{Context, Poll, ready};
+
+use foster_core::leaf::{operation, poll_budget};
+
+use crate::address::Family;
+use crate::contract::StreamSocket;
+use crate::direction::Direction;
+
+pub use halves::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, WriteHalf};
+
+/// A connection: a [`TcpStream`](crate::TcpStream) or a [`UnixStream`](crate::UnixStream).
+///
+/// All methods take `&self`, so a stream can be shared by a reader and a writer, in an [`Arc`] or by reference. There may be **one of
+/// each**: a second one that begins while the first waits is refused with [`ResourceBusy`](io::ErrorKind::ResourceBusy), and the first goes on
+/// undisturbed. For tasks that have a direction each there are halves: [`split`](Stream::split) lends them,
+/// [`into_split`](Stream::into_split) gives them away.
+///
+/// It is an [`AsyncRead`](futures_io::AsyncRead) and an [`AsyncWrite`](futures_io::AsyncWrite), and so is `&Stream`. Buffers, lines and
+/// whatever else is made of these comes from other crates, such as futures-lite. A `poll_*` function of `&Stream` cannot tell whether
+/// its caller still waits: several who poll it one beside the other are all woken, and any of them may get what comes.
+///
+/// # Closing
+///
+/// To drop a stream, both halves included, closes it; what was written before is still delivered. If there are data that nobody has read, the
+/// host *resets* the connection instead, and the other side may lose what was sent last: read to the end first.
+/// [`shutdown`](Stream::shutdown) closes one direction.
+///
+/// # Cancellation
+///
+/// Each operation is a checkpoint. Cancelled code does not begin one, and nothing is taken from or given to the host for code that was cancelled
+/// while it waited. A stream whose operation was cancelled can be used as before. `poll_*` functions, and with them whatever
+/// futures other crates make of them, keep the same rules.
+pub struct Stream<F: Family> {
+    shared: Arc<Shared>,
+    peer: F::Addr,
+    family: PhantomData<F>,
+}
+
+/// What the halves of a stream share.
+#[derive(Debug)]
+struct Shared {
+    socket: Box<dyn StreamSocket>,
+    reading: Direction,
+    writing: Direction,
+    /// The write side was shut down by us.
+    ended: AtomicBool,
+}
+
+impl<F: Family> Stream<F> {
+    pub(crate) fn new(socket: Box<dyn StreamSocket>, peer: F::Addr) -> Self {
+        let shared = Shared {
+            socket,
+            reading: Direction::default(),
+            writing: Direction::default(),
+            ended: AtomicBool::new(false),
+        };
+        Stream { shared: Arc::new(shared), peer, family: PhantomData }
+    }
+
+    pub(crate) fn socket(&self) -> &dyn StreamSocket {
+        &*self.shared.socket
+    }
+
+    /// Returns the address of this end.
+    ///
+    /// # Errors
+    ///
+    /// As the host says.
+    pub fn local_addr(&self) -> io::Result<F::Addr> {
+        F::unpack(self.socket().local_address()?)
+    }
+
+    /// Returns the address of the other end, also after it has closed the connection.
+    ///
+    /// # Errors
+    ///
+    /// None today.
+    pub fn peer_addr(&self) -> io::Result<F::Addr> {
+        Ok(self.peer.clone())
+    }
+
+    /// Reads what is there, at least one byte; waits if there is nothing. `Ok(0)` is the end of the stream, and comes again each time; an
+    /// empty buffer gives `Ok(0)` at once, too.
+    ///
+    /// # Cancellation
+    ///
+    /// *Strict*: no data are lost.
+    ///
+    /// # Errors
+    ///
+    /// * [`ResourceBusy`](io::ErrorKind::ResourceBusy): another task is reading.
+    /// * [`ConnectionReset`](io::ErrorKind::ConnectionReset), and what else the host says.
+    pub async fn read(&self, buf: &mut [u8]) -> io::Result<usize> {
+        self.shared.read("read", buf.is_empty(), |socket, cx| socket.poll_read(cx, buf)).await
+    }
+
+    /// Does as [`read`](Stream::read), into several buffers, the first of them first.
+    ///
+    /// # Cancellation
+    ///
+    /// *Strict*: no data are lost.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Stream::read).
+    pub async fn read_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+        let empty = bufs.iter().all(|buf| buf.is_empty());
+        self.shared.read("read", empty, |socket, cx| socket.poll_read_vectored(cx, bufs)).await
+    }
+
+    /// Does as [`read`](Stream::read), and leaves the data where they are: the next read gets them again.
+    ///
+    /// # Cancellation
+    ///
+    /// *Strict*.
+    ///
+    /// # Errors
+    ///
+    /// As [`read`](Stream::read).
+    pub async fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
+        self.shared.read("peek", buf.is_empty(), |socket, cx| socket.poll_peek(cx, buf)).await
+    }
+
+    /// Reads until the buffer is full.
+    ///
+    /// # Cancellation
+    ///
+    /// *Partial effect*: what was read so far is in the buffer, and it is not known how much that is.
+    ///
+    /// # Errors
+    ///
+    /// * [`UnexpectedEof`](io::ErrorKind::UnexpectedEof): the stream ended before. What came is in the buffer.
+    /// * As [`read`](Stream::read).
+    pub async fn read_exact(&self, buf: &mut [u8]) -> io::Result<()> {
+        let (mut filled, empty) = (0, buf.is_empty());
+        let fill = |socket: &dyn StreamSocket, cx: &mut Context<'_>| {
+            loop {
+                match ready!(socket.poll_read(cx, &mut buf[filled..]))? {
+                    0 => return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
+                    read => filled += read,
+                }
+                if filled == buf.len() {
+                    return Poll::Ready(Ok(filled));
+                }
+                ready!(poll_budget(cx));
+            }
+        };
+        self.shared.read("read", empty, fill).await.map(drop)
+    }
+
+    /// Writes as much as there is room for, at least one byte; waits if there is none. An empty buffer gives `Ok(0)` at once, and nothing is
+    /// sent.
+    ///
+    /// # Cancellation
+    ///
+    /// *Strict*: nothing has been written.
+    ///
+    /// # Errors
+    ///
+    /// * [`ResourceBusy`](io::ErrorKind::ResourceBusy): another task is writing.
+    /// * [`BrokenPipe`](io::ErrorKind::BrokenPipe): the write side was [shut down](Stream::shutdown), here or, as far as the host knows by now,
+    ///   by the other end.
+    /// * [`ConnectionReset`](io::ErrorKind::ConnectionReset), and what else the host says.
+    pub async fn write(&self, buf: &[u8]) -> io::Result<usize> {
+        self.shared.write(buf.is_empty(), |socket, cx| socket.poll_write(cx, buf)).await
+    }
+
+    /// Does as [`write`](Stream::write), from several buffers, the first of them first.
+    ///
+    /// # Cancellation
+    ///
+    /// *Strict*: nothing has been written.
+    ///
+    /// # Errors
+    ///
+    /// As [`write`](Stream::write).
+    pub async fn write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+        let empty = bufs.iter().all(|buf| buf.is_empty());
+        self.shared.write(empty, |socket, cx| socket.poll_write_vectored(cx, bufs)).await
+    }
+
+    /// Writes the whole buffer. It has been handed to the host then, which need not have sent it.
+    ///
+    /// # Cancellation
+    ///
+    /// *Partial effect*: any part of the buffer from its beginning may have been written, from nothing to all but one byte, and it is not
+    /// known how much. The stream can still be shut down; to write something else would put it behind half a message.
+    ///
+    /// # Errors
+    ///
+    /// As [`write`](Stream::write); a part of the buffer may have been written.
+    pub async fn write_all(&self, buf: &[u8]) -> io::Result<()> {
+        let mut written = 0;
+        let drain = |socket: &dyn StreamSocket, cx: &mut Context<'_>| {
+            loop {
+                match ready!(socket.poll_write(cx, &buf[written..]))? {
+                    0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                    more => written += more,
+                }
+                if written == buf.len() {
+                    return Poll::Ready(Ok(written));
+                }
+                ready!(poll_budget(cx));
+            }
+        };
+        self.shared.write(buf.is_empty(), drain).await.map(drop)
+    }
+
+    /// Shuts down a direction, or both. Does not wait, and is no checkpoint.
+    ///
+    /// After [`Write`](Shutdown::Write) the other side reads what was written before, and then the end; here each write fails with
+    /// [`BrokenPipe`](io::ErrorKind::BrokenPipe). It can still be read. After [`Read`](Shutdown::Read) each read gives the end, when what had
+    /// come before is read.
+    ///
+    /// Doing it again does nothing, nor does it after the other side has gone: that is `Ok`.
+    ///
+    /// # Errors
+    ///
+    /// As the host says.
+    pub fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        self.shared.shutdown(how)
+    }
+
+    /// Lends the two directions as halves, for a reader and a writer in one task.
+    pub fn split(&mut self) -> (ReadHalf<'_, F>, WriteHalf<'_, F>) {
+        halves::split(self)
+    }
+
+    /// Divides the stream into halves that can go to different tasks. To drop the one for writing shuts that direction down; the connection is
+    /// closed when both are dropped.
+    pub fn into_split(self) -> (OwnedReadHalf<F>, OwnedWriteHalf<F>) {
+        halves::into_split(self)
+    }
+
+    /// Another handle, for the halves.
+    fn again(&self) -> Self {
+        Stream { shared: self.shared.clone(), peer: self.peer.clone(), family: PhantomData }
+    }
+}
+
+impl Shared {
+    async fn read(
+        &self,
+        what: &'static str,
+        empty: bool,
+        mut poll: impl FnMut(&dyn StreamSocket, &mut Context<'_>) -> Poll<io::Result<usize>>,
+    ) -> io::Result<usize> {
+        let mut claim = None;
+        let read = poll_fn(|cx| {
+            if empty {
+                return Poll::Ready(Ok(0));
+            }
+            let claim = match &mut claim {
+                Some(claim) => claim,
+                none => none.insert(self.reading.claim()?),
+            };
+            claim.poll(cx, |cx| poll(&*self.socket, cx))
+        });
+        operation(what, read).await
+    }
+
+    async fn write(
+        &self,
+        empty: bool,
+        mut poll: impl FnMut(&dyn StreamSocket, &mut Context<'_>) -> Poll<io::Result<usize>>,
+    ) -> io::Result<usize> {
+        let mut claim = None;
+        let write = poll_fn(|cx| {
+            self.check_open()?;
+            if empty {
+                return Poll::Ready(Ok(0));
+            }
+            let claim = match &mut claim {
+                Some(claim) => claim,
+                none => none.insert(self.writing.claim()?),
+            };
+            claim.poll(cx, |cx| poll(&*self.socket, cx))
+        });
+        operation("write", write).await
+    }
+
+    /// The same on each host, and for empty buffers as for others.
+    fn check_open(&self) -> io::Result<()> {
+        if !self.ended.load(Ordering::Acquire) {
+            return Ok(());
+        }
+        Err(io::Error::new(io::ErrorKind::BrokenPipe, "the write side of the stream was shut down"))
+    }
+
+    fn shutdown(&self, how: Shutdown) -> io::Result<()> {
+        if how != Shutdown::Read {
+            self.ended.store(true, Ordering::Release);
+        }
+        match self.socket.shutdown(how) {
+            // The other side was faster, or we were here before.
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
+            done => done,
+        }
+    }
+}
+
+impl<F: Family> fmt::Debug for Stream<F> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple(&format!("{}Stream", F::NAME)).field(&self.peer).finish()
+    }
+}

@@ -1,0 +1,136 @@
+//! The neutral traits: `futures_io::AsyncRead` and `AsyncWrite`, for streams and their halves.
+
+use std::io::{self, IoSlice, IoSliceMut};
+use std::net::Shutdown;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use futures_io::{AsyncRead, AsyncWrite};
+
+use super::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, Shared, Stream, WriteHalf};
+use crate::address::Family;
+use crate::direction::poll_start;
+
+/// Who polls: the only one who can in this direction, or one of many.
+#[derive(Clone, Copy)]
+pub(super) enum Poller {
+    Alone,
+    Shared,
+}
+
+impl Shared {
+    fn poll_read(&self, poller: Poller, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        if buf.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
+        ready!(poll_start("read", cx));
+        match poller {
+            Poller::Alone => self.socket.poll_read(cx, buf),
+            Poller::Shared => self.reading.poll_shared(cx, |cx| self.socket.poll_read(cx, buf)),
+        }
+    }
+
+    fn poll_read_vectored(
+        &self,
+        poller: Poller,
+        cx: &mut Context<'_>,
+        bufs: &mut [IoSliceMut<'_>],
+    ) -> Poll<io::Result<usize>> {
+        if bufs.iter().all(|buf| buf.is_empty()) {
+            return Poll::Ready(Ok(0));
+        }
+        ready!(poll_start("read", cx));
+        match poller {
+            Poller::Alone => self.socket.poll_read_vectored(cx, bufs),
+            Poller::Shared => self.reading.poll_shared(cx, |cx| self.socket.poll_read_vectored(cx, bufs)),
+        }
+    }
+
+    fn poll_write(&self, poller: Poller, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.check_open()?;
+        if buf.is_empty() {
+            return Poll::Ready(Ok(0));
+        }
+        ready!(poll_start("write", cx));
+        match poller {
+            Poller::Alone => self.socket.poll_write(cx, buf),
+            Poller::Shared => self.writing.poll_shared(cx, |cx| self.socket.poll_write(cx, buf)),
+        }
+    }
+
+    fn poll_write_vectored(
+        &self,
+        poller: Poller,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.check_open()?;
+        if bufs.iter().all(|buf| buf.is_empty()) {
+            return Poll::Ready(Ok(0));
+        }
+        ready!(poll_start("write", cx));
+        match poller {
+            Poller::Alone => self.socket.poll_write_vectored(cx, bufs),
+            Poller::Shared => self.writing.poll_shared(cx, |cx| self.socket.poll_write_vectored(cx, bufs)),
+        }
+    }
+}
+
+macro_rules! reads {
+    ($kind:ty, $poller:expr, $stream:expr) => {
+        impl<F: Family> AsyncRead for $kind {
+            fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+                let stream: fn(&Self) -> &Stream<F> = $stream;
+                stream(&self).shared.poll_read($poller, cx, buf)
+            }
+
+            fn poll_read_vectored(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                bufs: &mut [IoSliceMut<'_>],
+            ) -> Poll<io::Result<usize>> {
+                let stream: fn(&Self) -> &Stream<F> = $stream;
+                stream(&self).shared.poll_read_vectored($poller, cx, bufs)
+            }
+        }
+    };
+}
+
+/// `poll_flush` has nothing to do, and `poll_close` shuts the write side down, which is idempotent; neither is a checkpoint.
+macro_rules! writes {
+    ($kind:ty, $poller:expr, $stream:expr) => {
+        impl<F: Family> AsyncWrite for $kind {
+            fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+                let stream: fn(&Self) -> &Stream<F> = $stream;
+                stream(&self).shared.poll_write($poller, cx, buf)
+            }
+
+            fn poll_write_vectored(
+                self: Pin<&mut Self>,
+                cx: &mut Context<'_>,
+                bufs: &[IoSlice<'_>],
+            ) -> Poll<io::Result<usize>> {
+                let stream: fn(&Self) -> &Stream<F> = $stream;
+                stream(&self).shared.poll_write_vectored($poller, cx, bufs)
+            }
+
+            fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+                Poll::Ready(Ok(()))
+            }
+
+            fn poll_close(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+                let stream: fn(&Self) -> &Stream<F> = $stream;
+                Poll::Ready(stream(&self).shutdown(Shutdown::Write))
+            }
+        }
+    };
+}
+
+reads!(Stream<F>, Poller::Alone, |stream| stream);
+writes!(Stream<F>, Poller::Alone, |stream| stream);
+reads!(&Stream<F>, Poller::Shared, |stream| stream);
+writes!(&Stream<F>, Poller::Shared, |stream| stream);
+reads!(ReadHalf<'_, F>, Poller::Alone, |half| half.stream());
+writes!(WriteHalf<'_, F>, Poller::Alone, |half| half.stream());
+reads!(OwnedReadHalf<F>, Poller::Alone, |half| half.stream());
+writes!(OwnedWriteHalf<F>, Poller::Alone, |half| half.stream());

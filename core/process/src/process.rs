@@ -1,0 +1,171 @@
+//! A process that runs, as its [`Child`](crate::Child) and its finalizer share it.
+//!
+//! The host keeps one waker (contract P4). There are two who may wait at once: whoever has the child, and the finalizer that stops the process,
+//! if the scope of the process ends while the child is held elsewhere. So the host gets one waker that wakes both.
+
+use std::fmt;
+use std::future::Future;
+use std::io;
+use std::mem;
+use std::pin::{Pin, pin};
+use std::process::ExitStatus;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Wake, Waker, ready};
+
+use foster_core::leaf::wake_all;
+use foster_core::{Instant, deadline, graceful, is_cancelled};
+
+use crate::contract;
+use crate::signal_kind::SignalKind;
+use crate::stop::StopPolicy;
+
+/// A process of this program.
+pub(crate) struct Process {
+    host: Box<dyn contract::Process>,
+    program: String,
+    policy: StopPolicy,
+    waiting: Arc<Waiting>,
+    /// When the grace ends of whoever has cancelled the code that held the child.
+    grace_ends: Mutex<Option<Instant>>,
+}
+
+/// Who waits.
+#[derive(Clone, Copy)]
+pub(crate) enum Side {
+    /// Whoever has the child.
+    Holder = 0,
+    /// The finalizer.
+    Finalizer = 1,
+}
+
+impl Process {
+    pub(crate) fn new(host: Box<dyn contract::Process>, program: String, policy: StopPolicy) -> Self {
+        Process { host, program, policy, waiting: Arc::default(), grace_ends: Mutex::new(None) }
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.host.id()
+    }
+
+    pub(crate) fn program(&self) -> &str {
+        &self.program
+    }
+
+    pub(crate) fn policy(&self) -> &StopPolicy {
+        &self.policy
+    }
+
+    pub(crate) fn signal(&self, kind: SignalKind) -> io::Result<()> {
+        self.host.signal(kind)
+    }
+
+    /// Reaps it if it has exited.
+    pub(crate) fn try_wait(&self) -> io::Result<Option<ExitStatus>> {
+        let status = self.host.reap();
+        if !matches!(status, Ok(None)) {
+            // The host's one wake-up may have been spent on whoever has called this.
+            self.waiting.wake_by_ref();
+        }
+        status
+    }
+
+    /// Waits until it has exited, and reaps it. One future a side at a time.
+    pub(crate) fn ended(&self, side: Side) -> Ended<'_> {
+        Ended { process: self, side }
+    }
+
+    /// Called when the code that holds the child drops it: notes the grace that its canceller gives, if it was cancelled.
+    pub(crate) fn note_grace(&self) {
+        if let Some(at) = grace_of_canceller() {
+            *self.grace_ends.lock().unwrap_or_else(PoisonError::into_inner) = Some(at);
+        }
+    }
+
+    /// Returns the end of the grace that was noted.
+    pub(crate) fn grace_ends(&self) -> Option<Instant> {
+        *self.grace_ends.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Future of [`Process::ended`].
+pub(crate) struct Ended<'a> {
+    process: &'a Process,
+    side: Side,
+}
+
+impl Future for Ended<'_> {
+    type Output = io::Result<ExitStatus>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<ExitStatus>> {
+        let Process { host, waiting, .. } = self.process;
+        waiting.register(self.side, Some(cx.waker().clone()));
+        let both = Waker::from(waiting.clone());
+        ready!(host.poll_exited(&mut Context::from_waker(&both)))?;
+        let status = host.reap();
+        // The host's one wake-up was spent on this side: the other one looks, too.
+        waiting.register(self.side, None);
+        waiting.wake_by_ref();
+        Poll::Ready(status?.ok_or_else(|| io::Error::other("the process has exited, and cannot be reaped")))
+    }
+}
+
+impl Drop for Ended<'_> {
+    fn drop(&mut self) {
+        self.process.waiting.register(self.side, None);
+    }
+}
+
+/// Returns when whoever has cancelled the code that is running would cut a graceful shield in it; none if that would be now.
+fn grace_of_canceller() -> Option<Instant> {
+    if !is_cancelled() {
+        return None;
+    }
+    let shielded = pin!(graceful(async { deadline() }));
+    match shielded.poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(at) => at.filter(|at| *at > Instant::now()),
+        Poll::Pending => None,
+    }
+}
+
+/// Notes the grace when it is dropped.
+pub(crate) struct NoteGrace(pub(crate) Arc<Process>);
+
+impl Drop for NoteGrace {
+    fn drop(&mut self) {
+        self.0.note_grace();
+    }
+}
+
+impl fmt::Display for Process {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` (process {})", self.program, self.id())
+    }
+}
+
+/// The wakers of both sides.
+#[derive(Default)]
+struct Waiting {
+    wakers: Mutex<[Option<Waker>; 2]>,
+}
+
+impl Waiting {
+    /// Registers the waker of a side, instead of the one before.
+    fn register(&self, side: Side, waker: Option<Waker>) {
+        let mut wakers = self.wakers.lock().unwrap_or_else(PoisonError::into_inner);
+        let before = mem::replace(&mut wakers[side as usize], waker);
+        drop(wakers);
+        // L36: a waker is dropped with the lock released.
+        drop(before);
+    }
+}
+
+impl Wake for Waiting {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        let wakers = mem::take(&mut *self.wakers.lock().unwrap_or_else(PoisonError::into_inner));
+        wake_all(wakers.into_iter().flatten());
+    }
+}

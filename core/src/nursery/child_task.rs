@@ -1,0 +1,124 @@
+//! A child that runs on the executor: its future, and what becomes of its result.
+
+use std::fmt::Debug;
+use std::future::Future;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use pin_project_lite::pin_project;
+
+use super::body::ChildBody;
+use super::errors::{NurseryErrors, Recorded, errors_of};
+use super::outcome::Outcome;
+use super::task::{SlotRef, Task, ValueSlot, leave, value_slot};
+use crate::errors::SpawnError;
+use crate::events::OrphanKind;
+use crate::raw::Erase;
+use crate::reason::Origin;
+use crate::tree::children::Role;
+use crate::tree::closing::ClosedNode;
+use crate::tree::current;
+use crate::tree::flags::TIMED;
+use crate::tree::job::Job;
+use crate::tree::node::NodeRef;
+use crate::tree::observing;
+use crate::tree::panic::{catch_drop, drop_payload};
+use crate::tree::task::RunTask;
+
+/// Spawns `future` below the nursery `above`.
+///
+/// `before` is called with the new child before it can run.
+pub(crate) fn spawn_with<T, E, F>(
+    above: &NodeRef,
+    origin: Origin,
+    role: Role,
+    future: F,
+    before: impl FnOnce(&NodeRef),
+) -> Result<Task<T>, SpawnError<F>>
+where
+    T: Send + 'static,
+    E: Debug + Send + 'static,
+    F: Future<Output: Outcome<T, E>> + Send + 'static,
+{
+    let Some(tree) = above.tree() else { return Err(SpawnError::new(future)) };
+    // Invariant 2: admission, first marks and link under one lock.
+    let mut state = above.lock();
+    if !state.admits() {
+        drop(state);
+        return Err(SpawnError::new(future));
+    }
+    let child = ChildTask::<T, E, F> { body: ChildBody::new(future), value: PhantomData };
+    let node = NodeRef::task(state.attachment(above, role), origin, tree.clone(), ValueSlot::<T>::new(), child);
+    let late = state.admit(role, node.clone());
+    drop(state);
+    if node.flagged(TIMED) {
+        node.hard_time_may_be_over();
+    }
+    if late {
+        above.wake_driver();
+    }
+    before(&node);
+    observing::spawned(tree, &node);
+    tree.runtime.spawn(Job::task(node.clone()));
+    Ok(Task::new(node, SlotRef::in_block()))
+}
+
+pin_project! {
+    /// The body of a task.
+    struct ChildTask<T, E, F> {
+        #[pin]
+        body: ChildBody<F, Result<T, E>>,
+        value: PhantomData<fn() -> T>,
+    }
+}
+
+impl<T, E, F> Erase<dyn RunTask> for ChildTask<T, E, F>
+where
+    T: Send + 'static,
+    E: Debug + Send + 'static,
+    F: Future<Output: Outcome<T, E>> + Send + 'static,
+{
+    fn erase(self: Pin<&mut Self>) -> Pin<&mut (dyn RunTask + 'static)> {
+        self
+    }
+}
+
+impl<T, E, F> RunTask for ChildTask<T, E, F>
+where
+    T: Send + 'static,
+    E: Debug + Send + 'static,
+    F: Future<Output: Outcome<T, E>> + Send,
+{
+    fn poll(self: Pin<&mut Self>, node: &NodeRef, cx: &mut Context<'_>) -> Poll<ClosedNode> {
+        self.project().body.turn(node, cx)
+    }
+
+    fn finish(self: Pin<&mut Self>, node: &NodeRef, mut closed: ClosedNode) {
+        // The nursery that it was spawned into, or has moved to (see `start`).
+        let Some(linked) = closed.linked.take() else { unreachable!("a task has a parent") };
+        let above = &linked.parent;
+        let slot = value_slot(node);
+        let output = self.project().body.take();
+        let result = errors_of::<E>(above).child_ended(above, node, closed, output, || slot.is_wanted());
+        leave(node, slot, result, Some(linked));
+    }
+
+    fn abandon(self: Pin<&mut Self>, node: &NodeRef) {
+        let mut body = self.project().body;
+        let dropped = current::enter(node, || body.as_mut().drop_future());
+        drop_payload(dropped.err());
+        report_unheard(node, body.take());
+    }
+}
+
+/// The result of a task that was abandoned or shut down, maybe while it was being polled (L30): nobody is there for it.
+fn report_unheard<T, E: Debug>(node: &NodeRef, result: Option<Result<T, E>>) {
+    match result {
+        Some(Err(error)) => {
+            let recorded = Recorded { error, child: Some(node.origin.clone()) };
+            NurseryErrors::report(node, [recorded], OrphanKind::Reaped);
+        }
+        result => catch_drop(result),
+    }
+}

@@ -1,0 +1,114 @@
+//! The children of a local nursery, where its future polls them.
+
+use std::collections::VecDeque;
+use std::task::{Context, Waker};
+
+use slab::Slab;
+
+use super::child::AnyBox;
+use super::shared::Shared;
+use crate::leaf;
+use crate::leaf::ready_queue::ReadyMember;
+
+/// The children that have begun and not ended, and those that are polled in this turn.
+pub(super) struct LocalChildren<B> {
+    all: Slab<(B, ReadyMember)>,
+    turn: VecDeque<Next<B>>,
+}
+
+/// A child that is to be polled.
+pub(super) enum Next<B> {
+    /// For the first time.
+    Fresh(B),
+    Woken(usize),
+}
+
+impl<B> LocalChildren<B> {
+    pub(super) fn new() -> Self {
+        LocalChildren { all: Slab::new(), turn: VecDeque::new() }
+    }
+
+    /// How many have begun and not ended.
+    pub(super) fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    /// Begins a turn of the children that were woken, and then of those that have come.
+    pub(super) fn begin_turn<E>(&mut self, nursery: &Shared<E, B>) {
+        nursery.ready.begin_turn(|key| self.turn.push_back(Next::Woken(key)));
+        nursery.take(&mut self.turn);
+    }
+
+    /// Whether some were not polled whose turn it was.
+    pub(super) fn are_due(&self) -> bool {
+        !self.turn.is_empty()
+    }
+
+    /// Children that have moved while nobody polled them are where they were: they go to their new nursery now. One may have moved before
+    /// its first poll: then it is among those that are `coming`, or that are due.
+    pub(super) fn hand_over<E>(&mut self, coming: &mut VecDeque<B>, to: &Shared<E, B>, has_moved: fn(&B) -> bool) {
+        let moved: Vec<usize> =
+            self.all.iter().filter(|(_, (child, _))| has_moved(child)).map(|(key, _)| key).collect();
+        for key in moved {
+            to.take_over(self.all.remove(key).0);
+        }
+        for child in std::mem::take(coming) {
+            if has_moved(&child) { to.take_over(child) } else { coming.push_back(child) }
+        }
+        for next in std::mem::take(&mut self.turn) {
+            match next {
+                Next::Fresh(child) if has_moved(&child) => to.take_over(child),
+                stays => self.turn.push_back(stays),
+            }
+        }
+    }
+}
+
+impl<B: AnyBox> LocalChildren<B> {
+    /// Polls those whose turn it is, and those that come meanwhile. Ends early, and says so, when the runtime wants the task back.
+    pub(super) fn take_turns(&mut self, nursery: &Shared<B::Error, B>, moves_to: Option<&Shared<B::Error, B>>) -> bool {
+        // A turn that begins without any of the task's budget polls all that are due by then: else the first of them would go to the end
+        // of the queue with nothing, and it might be the same one every time. One child is polled in any case.
+        let mut sure = if leaf::has_to_yield() { self.turn.len().max(1) } else { 1 };
+        loop {
+            if self.turn.is_empty() {
+                nursery.take(&mut self.turn);
+                if self.turn.is_empty() {
+                    return false;
+                }
+            }
+            // Not here: after the body, or before the end. A turn brings everybody in a chain of nurseries forward.
+            // Each poll of a child takes a unit of the task's budget, as an operation does.
+            let mut cx = Context::from_waker(Waker::noop());
+            if sure == 0 && nursery.node.tree().is_some_and(|tree| tree.runtime.poll_budget(&mut cx).is_pending()) {
+                return true;
+            }
+            sure = sure.saturating_sub(1);
+            self.poll_next(nursery, moves_to);
+        }
+    }
+
+    fn poll_next(&mut self, nursery: &Shared<B::Error, B>, moves_to: Option<&Shared<B::Error, B>>) {
+        let key = match self.turn.pop_front() {
+            None => return,
+            Some(Next::Fresh(mut child)) => {
+                let member = ReadyMember::child(self.all.vacant_key(), &nursery.ready);
+                if member.poll(|cx| child.run(&nursery.errors, cx)).is_ready() {
+                    return;
+                }
+                self.all.insert((child, member))
+            }
+            Some(Next::Woken(key)) => {
+                let Some((child, member)) = self.all.get_mut(key) else { return };
+                if member.poll(|cx| child.run(&nursery.errors, cx)).is_ready() {
+                    drop(self.all.remove(key));
+                    return;
+                }
+                key
+            }
+        };
+        if let Some(to) = moves_to.filter(|_| self.all[key].0.has_moved()) {
+            to.take_over(self.all.remove(key).0);
+        }
+    }
+}

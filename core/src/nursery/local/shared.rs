@@ -1,0 +1,76 @@
+//! The part of a local nursery that its handles share with its future.
+
+use std::collections::VecDeque;
+use std::panic::{RefUnwindSafe, UnwindSafe};
+use std::sync::{Arc, PoisonError};
+
+use super::children::Next;
+use crate::leaf::ready_queue::ReadyQueue;
+use crate::nursery::errors::NurseryErrors;
+use crate::sys::{Mutex, MutexGuard};
+use crate::tree::node::NodeRef;
+
+pub(crate) struct Shared<E, B> {
+    pub(crate) node: NodeRef,
+    pub(crate) errors: NurseryErrors<E>,
+    /// The children that were woken since the last turn.
+    pub(super) ready: Arc<ReadyQueue>,
+    incoming: Mutex<Incoming<B>>,
+}
+
+// As with locks: what is in there is changed in one step.
+impl<E, B> UnwindSafe for Shared<E, B> {}
+impl<E, B> RefUnwindSafe for Shared<E, B> {}
+
+/// Children that the nursery's future has not taken over yet.
+pub(super) struct Incoming<B> {
+    children: VecDeque<B>,
+    /// The nursery's future is gone: it takes no children any more.
+    closed: bool,
+}
+
+impl<E, B> Shared<E, B> {
+    pub(crate) fn new(node: NodeRef, errors: NurseryErrors<E>) -> Self {
+        let incoming = Mutex::new(Incoming { children: VecDeque::new(), closed: false });
+        Shared { node, errors, ready: ReadyQueue::new(), incoming }
+    }
+
+    fn incoming(&self) -> MutexGuard<'_, Incoming<B>> {
+        self.incoming.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The children that come, locked, so that one can be added; none when the future is gone.
+    pub(super) fn open(&self) -> Option<MutexGuard<'_, Incoming<B>>> {
+        let incoming = self.incoming();
+        if incoming.closed { None } else { Some(incoming) }
+    }
+
+    /// Adds a child, and tells the future.
+    pub(super) fn admit(&self, child: B, mut incoming: MutexGuard<'_, Incoming<B>>) {
+        incoming.children.push_back(child);
+        drop(incoming);
+        self.ready.tell();
+    }
+
+    /// Takes over a child that has moved here. If the future is gone, so is the child.
+    pub(super) fn take_over(&self, child: B) {
+        match self.open() {
+            Some(incoming) => self.admit(child, incoming),
+            None => drop(child),
+        }
+    }
+
+    /// The children that have come go behind the others.
+    pub(super) fn take(&self, turn: &mut VecDeque<Next<B>>) {
+        if self.ready.take_news() {
+            turn.extend(self.incoming().children.drain(..).map(Next::Fresh));
+        }
+    }
+
+    /// The future is gone. The children that it has not taken over are to be dropped where no lock is held.
+    pub(super) fn close(&self) -> VecDeque<B> {
+        let mut incoming = self.incoming();
+        incoming.closed = true;
+        std::mem::take(&mut incoming.children)
+    }
+}

@@ -1,0 +1,107 @@
+//! What code can see of the scopes that it is in, where it may have to wait: whether it has to stop (L9), and whether
+//! somebody notes what it waits for.
+//!
+//! Every operation of foster comes by here in each of its polls (`Gate`), so the case in which nothing is going on
+//! costs one load of one flag word: `is_clear`. Only the thread's own stack is looked at, and a node is locked only
+//! to note a name for dumps.
+
+use super::try_scope;
+use crate::Instant;
+use crate::tree::cancel_state::ShieldLevel;
+use crate::tree::flags::{CANCELLED, NOTED, TIMED, WATCHED};
+use crate::tree::frames::{inline_of, node, node_of, node_or_default, with_current};
+
+/// What code learns where it may have to wait. The default is that of a tree in which nothing is going on.
+#[derive(Default)]
+pub(crate) struct Arrival {
+    /// The code is cancelled (L9), exact to the clock. False if it has not asked.
+    pub(crate) cancelled: bool,
+    /// That it is here was noted, for dumps: then `waits_no_more` has to follow when the operation is over.
+    pub(crate) noted: bool,
+}
+
+/// Notes that the code that is running now is at `what`, and may have to wait there. Looks whether it is cancelled
+/// only if it `asks`: an operation that has started may complete in cancelled code (L14).
+///
+/// The shortcut is right although requests come from other threads: code that does not see a request that is on its
+/// way just now goes on as if that came a moment later, and where it waits its driver finds out.
+#[inline]
+pub(crate) fn arrives_at(what: &'static str, asks: bool) -> Arrival {
+    if is_clear() { Arrival::default() } else { arrive_slowly(what, asks) }
+}
+
+/// Returns whether nobody watches, and no request nor deadline is anywhere near: the answer is "not cancelled" then,
+/// without a look further out. False in an inline scope, which has no flags, and outside of any tree.
+#[inline]
+pub(crate) fn is_clear() -> bool {
+    with_current(|top| top.and_then(node_of).is_some_and(|node| !node.flagged(CANCELLED | TIMED | NOTED)))
+}
+
+/// Does the rest of `arrives_at`.
+fn arrive_slowly(what: &'static str, asks: bool) -> Arrival {
+    // `node`, so that an inline scope is promoted only where somebody watches.
+    let noted = with_current(|top| node(top).is_some_and(|node| node.flagged(NOTED))) && note(what);
+    Arrival { cancelled: asks && is_cancelled_slowly(), noted }
+}
+
+/// Adds the operation to what the current scope waits for. The list is cleared when the scope is polled again.
+fn note(what: &'static str) -> bool {
+    let Some(node) = try_scope() else { return false };
+    node.flag(WATCHED);
+    node.lock().cold_mut().waits_for.push(what);
+    true
+}
+
+/// Notes that the code that is running now does not wait at `what` any more: removes the last entry of that name.
+/// Another operation of the same name in the same body may be the one that is removed; a dump shows the same then.
+pub(crate) fn waits_no_more(what: &'static str) {
+    let Some(node) = try_scope().filter(|node| node.flagged(WATCHED)) else { return };
+    let mut state = node.lock();
+    let noted = &mut state.cold_mut().waits_for;
+    if let Some(last) = noted.iter().rposition(|other| *other == what) {
+        noted.remove(last);
+    }
+}
+
+/// Returns whether the code that is running now is cancelled (L9), exact to the clock. Code without a scope is never
+/// cancelled.
+#[inline]
+pub(crate) fn is_cancelled() -> bool {
+    !is_clear() && is_cancelled_slowly()
+}
+
+/// Does the rest of `is_cancelled`: from the innermost frame outwards, through inline scopes, whose deadlines are compared with
+/// the clock here, to the first scope with a node, whose flags tell of all that is further out. It stops at an inline
+/// full shield: what is outside of that does not count.
+fn is_cancelled_slowly() -> bool {
+    with_current(|top| {
+        let (mut over, mut now) = (false, None);
+        let mut next = top;
+        while let Some(frame) = next {
+            if let Some(node) = node_of(frame) {
+                let by_now = || node.flagged(TIMED) && node.tree().is_some_and(|tree| node.is_cancelled(tree));
+                return over || node.flagged(CANCELLED) || by_now();
+            }
+            // All inline scopes whose time is over are noted as that, up to a shield: so a promotion that comes later
+            // requests them at once, by the same look at the clock.
+            let Some(kept) = inline_of(frame) else { unreachable!("it has no node: it was entered as an inline one") };
+            let mut inline = kept.get();
+            if inline.deadline != Instant::NEVER {
+                // One look at the clock for all of them: of two deadlines of the same instant neither is found
+                // without the other.
+                now = now.or_else(|| node_or_default(top)?.tree().map(|tree| tree.now()));
+                if now.is_some_and(|now| inline.is_over(now)) {
+                    inline.over = true;
+                    kept.set(inline);
+                    over = true;
+                }
+            }
+            // The shield's own deadline counts for the code in it, and was compared above (L20).
+            if inline.shield == ShieldLevel::Full {
+                return over;
+            }
+            next = frame.parent();
+        }
+        over
+    })
+}

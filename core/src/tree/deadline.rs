@@ -1,0 +1,263 @@
+//! The clock: deadlines, and what is due (L8, L10).
+//!
+//! A deadline is a request at its instant, and until then an entry in the timers. It is made when the host's timer
+//! fires, or when somebody looks at the clock who has to know exactly: [`Tree::fire_due`].
+
+use std::sync::{Arc, Weak};
+use std::task::Wake;
+
+use super::cancel_state::ShieldLevel;
+use super::flags::{CANCELLED, TIMED};
+use super::node::{Cold, Life, NodeRef, State};
+use super::panic::catch_drop;
+use super::shared::Tree;
+use super::timers::{Due, Sleeper, Target};
+use super::wake::DriverWakes;
+use super::waking;
+use crate::Instant;
+use crate::reason::{Reason, ReasonKind};
+use crate::sys::MutexGuard;
+
+impl Tree {
+    /// Does what is due by the clock. Called by the host's timer, and by whoever has to know exactly (L8): so what is
+    /// due at an instant has happened for all code that looks at the clock after it, whether or not the host's timer
+    /// has fired.
+    ///
+    /// No lock may be held: wakers are called. It does not arm the timer again; if another thread fires at the same
+    /// time, this may return before that one is done.
+    pub(crate) fn fire_due(self: &Arc<Self>) {
+        // The fast path, of each operation in code with a deadline: one load, and one look at the clock; without any
+        // timer, not even that. A stale `next` is one that was right a moment ago: an insertion that this thread has
+        // to see came before, in its own order or by a wake-up.
+        let next = self.timers.next.load();
+        if next == Instant::NEVER {
+            return;
+        }
+        let now = self.now();
+        if next > now {
+            return;
+        }
+        let Due { sleeps, missed, requests } = self.timers.take_due(now);
+        // L12: the code that slept is runnable, before anything is requested; but it runs only after that. So it gets
+        // its one poll, in which it finds that its sleep has ended.
+        sleeps.iter().filter_map(|sleeper| sleeper.scope.as_ref()).for_each(NodeRef::count_task_wake);
+        let mut wakes = DriverWakes::default();
+        // L11: marked one after the other, with no wake-up in between; so their order makes no difference to any
+        // code.
+        for target in &requests {
+            match target {
+                Target::Sleep(_) => {}
+                Target::Scope(node) => node.timer_fired(self, now, &mut wakes),
+            }
+        }
+        // L11: wake-ups of this instant before those of its requests; and all of them after all marks. `missed` and
+        // `requests` may hold the last references to scopes.
+        wake_each(sleeps);
+        wakes.wake();
+        catch_drop((missed, requests));
+    }
+}
+
+impl NodeRef {
+    /// Does what the scope's timer is armed for: makes the request of a deadline that has passed (L8), or ends the
+    /// grace of a request. Called by the timers, with no lock held, and for scopes that were not entered by their
+    /// handle. Does nothing if that was moved away meanwhile.
+    pub(crate) fn timer_fired(&self, tree: &Arc<Tree>, now: Instant, wakes: &mut DriverWakes) {
+        let mut state = self.lock();
+        if state.life == Life::Closed || state.next_instant() > now {
+            return;
+        }
+        state.timer = None;
+        if state.request().is_some() {
+            drop(state);
+            return self.end_grace(now, wakes);
+        }
+        let reason =
+            Reason::new(ReasonKind::Deadline).with_deadline(state.deadline).with_location(self.origin.location());
+        drop(state);
+        self.mark(Some(tree), reason, None, wakes);
+    }
+
+    /// Makes instants of what counts from the entry: the scope has got its place in the tree, and from here on there
+    /// is a clock. A relative deadline begins, and the grace of a request that was made before. Called by
+    /// `enter_tree` after `attach`, with no lock held.
+    pub(crate) fn entered(&self) {
+        let Some(tree) = &self.tree() else { unreachable!("its parent stands in a tree") };
+        let mut state = self.lock();
+        let counts = |cold: &mut Cold| cold.relative.is_some() || cold.request.is_some();
+        if !state.cold().is_some_and(counts) {
+            // Nothing is counted from here on: no need to read the clock.
+            return self.arm_deadline(tree, state, true);
+        }
+        drop(state);
+        let now = tree.now();
+        state = self.lock();
+        if let Some(duration) = state.cold().and_then(|cold| cold.relative.take()) {
+            state.deadline = now + duration;
+        }
+        let Some(Cold { request: Some(request), .. }) = state.cold() else {
+            return self.arm_deadline(tree, state, true);
+        };
+        // Requested before it was entered: the grace starts now. (The code is cancelled all the same, and gets its
+        // first poll: L13.)
+        request.hard = now + (request.hard - request.soft);
+        request.soft = now;
+        let (old, earliest) = self.arm_in(tree, &mut state);
+        drop(state);
+        drop(old);
+        if earliest {
+            tree.arm();
+        }
+    }
+
+    /// Moves, sets or (with `NEVER`) removes the deadline (L8). Returns whether that was still possible: not on a
+    /// Closed scope (L3), nor after a request. No lock may be held; a deadline in the past requests before this
+    /// returns.
+    pub(crate) fn set_deadline(&self, at: Instant) -> bool {
+        let mut state = self.lock();
+        if state.life == Life::Closed || state.request().is_some() {
+            return false;
+        }
+        state.deadline = at;
+        // An absolute deadline takes the place of one that would count from the entry.
+        if let Some(cold) = state.cold() {
+            cold.relative = None;
+        }
+        if let Some(tree) = self.tree() {
+            self.arm_deadline(tree, state, true);
+        }
+        true
+    }
+
+    /// Arms the scope's timer anew, under its lock: for what `next_instant` says. Returns the old entry, to be dropped
+    /// where no lock is held (L36), and whether the host's timer has to be armed there, too: see `Timers::insert`.
+    pub(super) fn arm_in(&self, tree: &Arc<Tree>, state: &mut State) -> (Option<Target>, bool) {
+        let old = state.timer.take().and_then(|key| tree.timers.remove(key));
+        let at = state.next_instant();
+        if at == Instant::NEVER || state.life == Life::Closed {
+            return (old, false);
+        }
+        // The queue of timers is locked below the node (Invariant 1). Under one lock with what it is armed for, so that
+        // the two belong together.
+        let (key, earliest) = tree.timers.insert(at, Target::Scope(self.clone()));
+        state.timer = Some(key);
+        (old, earliest)
+    }
+
+    /// Arms the timer of the deadline anew, once the scope has its place in a tree; takes over its lock, and releases
+    /// it. With `may_be_over`, a deadline that is over by the clock requests before this returns.
+    pub(crate) fn arm_deadline(&self, tree: &Arc<Tree>, mut state: MutexGuard<'_, State>, may_be_over: bool) {
+        let (old, earliest) = self.arm_in(tree, &mut state);
+        let stands = state.timer.is_some() && state.request().is_none();
+        // Scopes that are opened from here on inherit the flag; those that are there are told below. The flag is set
+        // under the lock, so there is no third sort.
+        let is_news = stands && self.flag(TIMED) && !state.children.is_unused();
+        drop(state);
+        drop(old);
+        if is_news {
+            self.flag_timed_below();
+        }
+        if stands && may_be_over {
+            tree.fire_due();
+        }
+        if earliest {
+            tree.arm();
+        }
+    }
+
+    /// Sets `TIMED` on the scopes below: code there has to look at the clock. Down to full shields, which no deadline
+    /// from outside concerns, and to scopes that have it, since all below those have it, too. One lock at a time.
+    fn flag_timed_below(&self) {
+        let mut queue: Vec<NodeRef> = self.lock().children.iter().map(|(_, node)| node.clone()).collect();
+        while let Some(node) = queue.pop() {
+            if node.shield != ShieldLevel::Full && node.flag(TIMED) {
+                queue.extend(node.lock().children.iter().map(|(_, node)| node.clone()));
+            }
+        }
+    }
+
+    /// Returns whether the code directly inside is cancelled (L9), exact to the clock: it fires what is due if that
+    /// might make a difference. No lock may be held.
+    #[inline]
+    pub(crate) fn is_cancelled(&self, tree: &Arc<Tree>) -> bool {
+        self.flagged(CANCELLED) || self.flagged(TIMED) && self.is_cancelled_by_now(tree)
+    }
+
+    /// Does the rest of `is_cancelled`. Another thread may have found the timers due and be marking scopes at this moment: then
+    /// this one is cancelled a moment later.
+    #[inline(never)]
+    fn is_cancelled_by_now(&self, tree: &Arc<Tree>) -> bool {
+        tree.fire_due();
+        self.flagged(CANCELLED)
+    }
+
+    /// Returns the deadline that counts (L10): the earliest one up to the first full shield; an instant in the past
+    /// if the code is cancelled. No lock may be held.
+    pub(crate) fn effective_deadline(&self, tree: &Arc<Tree>) -> Instant {
+        if self.is_cancelled(tree) {
+            return Instant::from_nanos(0);
+        }
+        // The greatest shield on the way so far. Behind a graceful one a deadline counts with its grace, since only
+        // the hard time comes through.
+        let mut behind = ShieldLevel::None;
+        let mut earliest = Instant::NEVER;
+        let mut next = Some(self.clone());
+        while let Some(node) = next {
+            let state = node.lock();
+            let (soft, hard) = match state.request() {
+                Some(request) => (request.soft, request.hard),
+                None if state.deadline == Instant::NEVER => (Instant::NEVER, Instant::NEVER),
+                None => (state.deadline, state.deadline + state.grace()),
+            };
+            earliest = earliest.min(if behind == ShieldLevel::None { soft } else { hard });
+            // After the scope's own deadline: a shield does not hold off that.
+            behind = behind.max(node.shield);
+            next = if behind == ShieldLevel::Full { None } else { state.parent.clone() };
+        }
+        earliest
+    }
+}
+
+impl State {
+    /// Returns when the clock next changes anything about the scope by itself: at its deadline; once it has a request,
+    /// at the hard time of that, if it has a grace.
+    fn next_instant(&self) -> Instant {
+        match self.request() {
+            None => self.deadline,
+            Some(request) if request.hard > request.soft => request.hard,
+            Some(_) => Instant::NEVER,
+        }
+    }
+}
+
+/// The waker given to the host's timer. Weak: the host may keep it longer than the tree lives, and the tree has the
+/// timer.
+pub(super) struct Alarm(pub(super) Weak<Tree>);
+
+impl Wake for Alarm {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    /// Fires what is due, and arms the timer for what comes next. Called by the host, on any of its threads, or
+    /// inside `Timer::arm`.
+    fn wake_by_ref(self: &Arc<Self>) {
+        let Some(tree) = self.0.upgrade() else { return };
+        // Invariant 2. From here on this thread has to come to `arm`, so what it runs before that must not unwind.
+        tree.timers.queue().armed = Instant::NEVER;
+        tree.fire_due();
+        tree.arm();
+    }
+}
+
+/// Calls the wakers of sleeps that have ended: each, whatever the others do (L36). `count_task_wake` has counted for
+/// them before; a task's waker counts once more, which makes no difference: only whether a count has changed matters
+/// (L12).
+fn wake_each(sleeps: Vec<Sleeper>) {
+    for Sleeper { waker, scope } in sleeps {
+        match &scope {
+            Some(scope) => waking::wake_for(scope, waker),
+            None => waking::wake(waker),
+        }
+    }
+}

@@ -1,0 +1,219 @@
+//! What all scopes of one tree share: the host, the timers, the observer, and how far the tree has come.
+//!
+//! Made and ended by `root.rs`. A tree knows its root and each scope knows its tree, so this file, `node.rs` and
+//! `timers.rs` refer to one another: they are the data on which the files that come later in the list of `tree.rs`
+//! work.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, RefUnwindSafe, UnwindSafe, catch_unwind};
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use super::node::NodeRef;
+use super::panic::drop_payload;
+use super::timers::Timers;
+use crate::Instant;
+use crate::events::{HostDropped, Observer, Orphan};
+use crate::runtime::Runtime;
+use crate::sys::PlainMutex;
+use crate::sys::atomic::{AtomicBool, AtomicU32, Ordering};
+
+/// The functions that the tree calls in files that come later in the list of `tree.rs`; given by `root.rs`, which uses
+/// them all.
+pub(super) struct TreeHooks {
+    /// Makes the waker of the host's timer, which fires what is due.
+    pub(super) alarm: fn(&Arc<Tree>) -> Waker,
+    /// Has the runtime poll a reaper, which drives an abandoned scope to its end. No lock may be held: a runtime that
+    /// is gone drops it at once.
+    pub(super) reap: fn(&Tree, NodeRef),
+}
+
+/// What all scopes of one tree share: its runtime, its timers, its observer, and how far it has come.
+///
+/// Made once for each call of `root` or `install`. Each node refers to it, as do the root's future, a [`TreeHandle`](super::root::TreeHandle)
+/// and a sleep that is armed; the root's [sentinel](super::job::Job::sentinel) and the alarm of the host's timer do so weakly.
+/// No user code runs under the locks in it (L36), and none of them is taken under another. Two of them may be taken
+/// while a node is locked: that of the timers, and `cut_off`.
+pub(crate) struct Tree {
+    /// The host: spawns jobs, reads the clock, runs blocking work. Never changes.
+    pub(crate) runtime: Arc<dyn Runtime>,
+    /// The functions of later files. Never changes.
+    pub(super) hooks: TreeHooks,
+    /// All deadlines, hard times and sleeps of the tree.
+    pub(crate) timers: Timers,
+    /// Where errors without a caller go. `Root::observe` replaces it before the first poll; it is cloned out of the
+    /// lock to be called.
+    observer: PlainMutex<Arc<dyn Observer>>,
+    /// The root's node, for dumps and for `host_is_gone`. None from the moment at which the tree has ended, or the
+    /// tree and its root would refer to each other for ever.
+    pub(super) root: PlainMutex<Option<NodeRef>>,
+    /// The host is gone (L30): set by `begin_shut_down`, before the first node is closed, and never cleared. From
+    /// then on abandoned scopes are closed on the spot instead of being given to a reaper, and no finalizer is
+    /// started.
+    pub(super) shut_down: AtomicBool,
+    /// How many requests were made in the tree: the clock by which [`ended_before`](NodeRef::ended_before) tells
+    /// whether a task had ended before the code that awaits it was cancelled (L14).
+    pub(super) requests: AtomicU32,
+    /// What the tree's [sentinel](super::job::Job::sentinel) waits for.
+    pub(super) end: PlainMutex<End>,
+    /// A scoped value was set somewhere in the tree. Until then nobody who asks for one has to look up the tree.
+    pub(super) valued: AtomicBool,
+    /// The answer of the observer to `follows_tasks`, asked once: each poll of a task reads it.
+    pub(super) followed: AtomicBool,
+    /// The counts of tasks and finalizers that were cut off with the host, or because a runtime refused a reaper:
+    /// added to by `shut_down`, and reported by `end`.
+    pub(super) cut_off: PlainMutex<HostDropped>,
+    /// Values that higher layers keep once per tree, by type: the limiter of blocking threads, say. There are a
+    /// handful, so it is searched in order.
+    locals: PlainMutex<Vec<Arc<dyn Any + Send + Sync>>>,
+}
+
+/// Whether a tree has ended, and who waits for that.
+#[derive(Default)]
+pub(super) struct End {
+    /// Set once, by `Tree::end`. The sentinel is ready from then on.
+    pub(super) has_come: bool,
+    /// The waker of the sentinel; none before its first poll, after the end, and if there is no sentinel.
+    pub(super) waker: Option<Waker>,
+}
+
+// As for `Node`: no user code runs under a lock, so a panic leaves nothing half-changed, and poison is ignored.
+impl UnwindSafe for Tree {}
+impl RefUnwindSafe for Tree {}
+
+impl Tree {
+    /// Makes a tree without a root, which has to be put into it. Asks the runtime for the one timer that the tree will
+    /// use.
+    pub(super) fn below(hooks: TreeHooks, runtime: Arc<dyn Runtime>, observer: Arc<dyn Observer>) -> Arc<Self> {
+        let timers = Timers::new(runtime.timer());
+        let followed = AtomicBool::new(observer.follows_tasks());
+        Arc::new(Tree {
+            runtime,
+            hooks,
+            timers,
+            observer: PlainMutex::new(observer),
+            root: PlainMutex::default(),
+            shut_down: AtomicBool::new(false),
+            requests: AtomicU32::new(0),
+            end: PlainMutex::default(),
+            valued: AtomicBool::new(false),
+            followed,
+            cut_off: PlainMutex::default(),
+            locals: PlainMutex::default(),
+        })
+    }
+
+    /// Reads the host's clock (R5). No node is locked around it: it is code of the adapter.
+    pub(crate) fn now(&self) -> Instant {
+        self.runtime.now()
+    }
+
+    /// Returns whether the host is gone (L30).
+    pub(crate) fn is_shut_down(&self) -> bool {
+        // Ordering: pairs with `begin_shut_down`. It is enough that a thread that was told by other means (its job
+        // was dropped, say) sees the flag; one that does not see it yet spawns a reaper, which the runtime drops at
+        // once (R2), and its drop shuts the scope down.
+        self.shut_down.load(Ordering::Acquire)
+    }
+
+    /// Returns whether a scoped value was ever set in the tree.
+    pub(crate) fn has_values(&self) -> bool {
+        // Ordering: whatever passed on the scope that has the value, a poll or a spawn, has passed on this, too.
+        self.valued.load(Ordering::Relaxed)
+    }
+
+    /// Notes that a scoped value is set: before the scope that has it is polled for the first time.
+    pub(crate) fn note_value(&self) {
+        self.valued.store(true, Ordering::Relaxed);
+    }
+
+    /// Notes that the host is gone. `abandon::shut_down` of the root has to follow.
+    ///
+    /// In this order: a body that is dropped by the shut-down abandons the scopes inside it, and these have to find
+    /// that no reaper will come.
+    pub(super) fn begin_shut_down(&self) {
+        self.shut_down.store(true, Ordering::Release);
+    }
+
+    /// Returns the root's node, unless the tree has ended.
+    pub(crate) fn root(&self) -> Option<NodeRef> {
+        self.root.lock().clone()
+    }
+
+    /// Asks the observer whether it follows scopes; once, at the first poll of the root. The answer is kept as the
+    /// flag `FOLLOWED`.
+    pub(super) fn follows_scopes(&self) -> bool {
+        // L36: the observer is code of the user.
+        let observer = self.observer.lock().clone();
+        observer.follows_scopes()
+    }
+
+    /// Replaces the observer. Only before the first poll: nodes that exist keep the flags that the old one has
+    /// caused.
+    pub(super) fn set_observer(&self, observer: Arc<dyn Observer>) {
+        self.followed.store(observer.follows_tasks(), Ordering::Relaxed);
+        // The old observer is user code, and is dropped where no lock is held (L36).
+        let old = std::mem::replace(&mut *self.observer.lock(), observer);
+        drop(old);
+    }
+
+    /// Calls the observer. No lock may be held. A panic of the observer ends here: this is called inside `Drop`, too,
+    /// where it must not unwind (L37).
+    pub(super) fn tell(&self, tell: impl FnOnce(&dyn Observer)) {
+        let observer = self.observer.lock().clone();
+        drop_payload(catch_unwind(AssertUnwindSafe(|| tell(&*observer))).err());
+    }
+
+    /// Hands an error that has no caller to the observer (L29, L35). No lock may be held.
+    pub(crate) fn report(&self, orphan: &Orphan<'_>) {
+        self.tell(|observer| observer.orphan(orphan));
+    }
+
+    /// Returns the one `T` of this tree; calls `make` for it when it is asked for first.
+    ///
+    /// `make` runs under the lock of `locals`, so that there is one `T` however many threads ask: it has to be code
+    /// of foster that locks nothing of the tree.
+    pub(crate) fn local<T: Any + Send + Sync>(&self, make: impl FnOnce() -> T) -> Arc<T> {
+        let mut locals = self.locals.lock();
+        if let Some(found) = locals.iter().find_map(|local| Arc::clone(local).downcast().ok()) {
+            return found;
+        }
+        let made = Arc::new(make());
+        locals.push(made.clone());
+        made
+    }
+
+    /// Adds to the counts that `end` reports as cut off (L30). Several shut-downs may add: that of the root, and
+    /// those of single reapers.
+    pub(super) fn add_cut_off(&self, more: HostDropped) {
+        let mut cut_off = self.cut_off.lock();
+        cut_off.tasks += more.tasks;
+        cut_off.finalizers += more.finalizers;
+    }
+
+    /// Counts a request that is being made, or a hard time that has come, and returns its number, from 1: all code
+    /// that it cancels keeps it (`cancelled_by`).
+    pub(super) fn next_request(&self) -> u32 {
+        // Ordering: pairs with `requests`, in `end_task`: a task that ends as a consequence of this request counts
+        // it, so that its end is not taken for one that came before.
+        self.requests.fetch_add(1, Ordering::AcqRel) + 1
+    }
+
+    /// Returns how many requests were made.
+    pub(super) fn requests(&self) -> u32 {
+        self.requests.load(Ordering::Acquire)
+    }
+
+    /// Polls for the sentinel: ready when the tree has ended.
+    pub(super) fn poll_ended(&self, cx: &mut Context<'_>) -> Poll<()> {
+        // No lock is held while a waker is cloned or dropped (L36).
+        let mut waker = Some(cx.waker().clone());
+        let mut end = self.end.lock();
+        if end.has_come {
+            return Poll::Ready(());
+        }
+        std::mem::swap(&mut end.waker, &mut waker);
+        drop(end);
+        Poll::Pending
+    }
+}

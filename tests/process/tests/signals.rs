@@ -1,0 +1,179 @@
+//! Signals to this process, as streams. What concerns the end of a process runs in a process of its own: this binary, started again.
+#![cfg(unix)]
+
+use std::os::unix::process::ExitStatusExt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use foster::{fail_after, move_on_after, sleep};
+use foster_conformance::harness::ms;
+use foster_process::{Command, SignalKind, signals};
+use foster_process_conformance::reports::Reports;
+use futures_lite::StreamExt;
+
+const ADAPTERS: [&str; 3] = ["smol", "tokio", "tokio with threads"];
+
+fn run<T>(adapter: &str, body: impl Future<Output = T>) -> T {
+    let reports = Arc::<Reports>::default();
+    match adapter {
+        "smol" => foster_smol::Builder::new().threads(2).observer(reports).run(body),
+        "tokio" => foster_tokio::Builder::new().current_thread().observer(reports).run(body),
+        _ => foster_tokio::Builder::new().observer(reports).run(body),
+    }
+}
+
+/// Sends a signal to this process. A thread has still to handle it.
+async fn send(kind: SignalKind) {
+    let (name, me) = (format!("-{}", kind.as_raw()), std::process::id().to_string());
+    Command::new("kill").args([name, me]).run().await.unwrap();
+}
+
+/// Sends a signal to this process, and gives a thread some time to handle it. What follows is right if it has not been handled, too.
+async fn raise(kind: SignalKind) {
+    send(kind).await;
+    sleep(ms(50)).await;
+}
+
+/// Any signal is heard, by each stream, once however often it came before it was read; a stream that is dropped hears no more.
+#[test]
+fn signals_are_heard() {
+    let kinds = [
+        SignalKind::HANGUP,
+        SignalKind::TERMINATE,
+        SignalKind::USER_DEFINED_1,
+        SignalKind::USER_DEFINED_2,
+        SignalKind::ALARM,
+    ];
+    for adapter in ADAPTERS {
+        foster_conformance::check(adapter, || {
+            run(adapter, async {
+                let (mut all, mut one) = (signals(kinds).unwrap(), signals([SignalKind::ALARM]).unwrap());
+                // The last one hears a signal when the others have.
+                let mut last = signals(kinds).unwrap();
+                for kind in kinds {
+                    for _ in 0..3 {
+                        send(kind).await;
+                        assert_eq!(fail_after(ms(10_000), last.recv()).await.unwrap().unwrap(), kind);
+                    }
+                    assert_eq!(fail_after(ms(10_000), all.recv()).await.unwrap().unwrap(), kind);
+                }
+                assert_eq!(fail_after(ms(10_000), one.next()).await.unwrap().unwrap().unwrap(), SignalKind::ALARM);
+                assert!(move_on_after(ms(50), all.recv()).await.is_none());
+                assert!(move_on_after(ms(50), one.recv()).await.is_none());
+                drop(one);
+                let waits = async { all.recv().await.unwrap() };
+                let (heard, ()) = foster::combine::join((waits, raise(SignalKind::ALARM))).await;
+                assert_eq!(heard, SignalKind::ALARM);
+            });
+        });
+    }
+}
+
+#[test]
+fn what_cannot_be_handled_is_refused() {
+    for adapter in ADAPTERS {
+        foster_conformance::check(adapter, || {
+            run(adapter, async {
+                for kind in [SignalKind::KILL, SignalKind::STOP, SignalKind::from_raw(11)] {
+                    let refused = signals([SignalKind::USER_DEFINED_1, kind]).unwrap_err();
+                    assert_eq!(refused.kind(), std::io::ErrorKind::InvalidInput);
+                }
+                assert!(signals([SignalKind::from_raw(4000)]).is_err());
+            });
+        });
+    }
+}
+
+/// Starts this binary again, to play a role on an adapter, and returns how it has ended: its code, or a signal.
+fn role(name: &str, adapter: &str, before: &str) -> Result<i32, SignalKind> {
+    let mut status = None;
+    foster_conformance::check(name, || {
+        let output = foster_smol::run(async {
+            let script = format!("{before} exec \"$0\" --exact plays_a_role --ignored --nocapture");
+            let mut command = Command::new("sh");
+            command.args(["-c", &script]).arg(std::env::current_exe().unwrap());
+            command.env("FOSTER_ROLE", name).env("FOSTER_ADAPTER", adapter);
+            fail_after(Duration::from_secs(60), command.output()).await.unwrap().unwrap()
+        });
+        assert!(output.status.code().is_none_or(|code| code == SURVIVES), "{output:?}");
+        status = Some(output.status);
+    });
+    let status = status.unwrap();
+    status.code().ok_or_else(|| SignalKind::from_raw(status.signal().unwrap()))
+}
+
+/// The code of a process that has survived.
+const SURVIVES: i32 = 7;
+
+/// When the last stream is dropped, the signal does what it did before the first one: ends the process, does nothing, or goes to another
+/// handler.
+#[test]
+fn the_old_behaviour_is_restored() {
+    for adapter in ADAPTERS {
+        assert_eq!(role("default", adapter, ""), Err(SignalKind::TERMINATE));
+        assert_eq!(role("again", adapter, ""), Err(SignalKind::TERMINATE));
+        if cfg!(target_os = "linux") {
+            assert_eq!(role("default", adapter, "trap '' TERM;"), Ok(SURVIVES));
+        }
+    }
+    if cfg!(target_os = "linux") {
+        assert_eq!(role("beside tokio", "tokio", ""), Ok(SURVIVES));
+    }
+}
+
+/// A signal that nobody has read is raised again, with the old behaviour, when the last stream is dropped.
+#[test]
+fn an_unread_signal_is_not_lost() {
+    for adapter in ADAPTERS {
+        assert_eq!(role("unread", adapter, ""), Err(SignalKind::TERMINATE));
+        assert_eq!(role("unread by one", adapter, ""), Ok(SURVIVES));
+        if cfg!(target_os = "linux") {
+            assert_eq!(role("unread", adapter, "trap '' TERM;"), Ok(SURVIVES));
+        }
+    }
+}
+
+#[test]
+#[ignore = "the other tests start it, in a process of its own"]
+fn plays_a_role() {
+    let (Ok(name), Ok(adapter)) = (std::env::var("FOSTER_ROLE"), std::env::var("FOSTER_ADAPTER")) else { return };
+    let term = SignalKind::TERMINATE;
+    run(&adapter, async {
+        match &*name {
+            "default" | "again" => {
+                for _ in 0..if name == "again" { 3 } else { 1 } {
+                    let mut stream = signals([term, SignalKind::HANGUP]).unwrap();
+                    raise(term).await;
+                    assert_eq!(stream.recv().await.unwrap(), term);
+                }
+                raise(term).await;
+            }
+            "unread" => {
+                let stream = signals([SignalKind::HANGUP, term]).unwrap();
+                raise(term).await;
+                drop(stream);
+            }
+            "unread by one" => {
+                let (one, mut other) = (signals([term]).unwrap(), signals([term]).unwrap());
+                raise(term).await;
+                drop(one);
+                assert_eq!(other.recv().await.unwrap(), term);
+                // Each has been told of it, and this one has read it.
+                drop(other);
+            }
+            "beside tokio" => {
+                let mut first = foster_tokio::signals().unwrap();
+                let mut stream = signals([term]).unwrap();
+                raise(term).await;
+                assert_eq!(stream.recv().await.unwrap(), term);
+                assert_eq!(first.next().await.unwrap().number(), Some(15));
+                drop(stream);
+                raise(term).await;
+                assert_eq!(first.next().await.unwrap().number(), Some(15));
+            }
+            other => panic!("there is no role `{other}`"),
+        }
+        sleep(ms(200)).await;
+        std::process::exit(SURVIVES);
+    });
+}

@@ -1,0 +1,9 @@
+//! What the unit tests of several crates of foster share. Nothing of it is published.
+
+mod dice;
+mod manual;
+#[cfg(foster_shuttle)]
+pub mod races;
+
+pub use dice::Dice;
+pub use manual::{ManualTask, WakeCounter, at_once, block_on, counter};

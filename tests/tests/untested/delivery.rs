@@ -1,0 +1,282 @@
+//! What cancelled code is polled for, and what it is given.
+
+use std::convert::Infallible;
+use std::future::{Future, pending, poll_fn};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, OnceLock};
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use foster::cleanup::{BracketExit, ResourceGuard};
+use foster::{
+    CancelScope, Instant, LocalNursery, Nursery, bracket, local_nursery, nursery, shield, sleep, sleep_forever,
+    sleep_until, yield_now,
+};
+use futures_lite::future::poll_once;
+
+/// L16: a cancelled scope waits for a shield that another task polls, and is woken when that has ended.
+#[test]
+fn a_shield_that_another_task_polls_wakes_the_scope_around_at_its_end() {
+    foster_sim::Builder::new(1).spurious_polls(0.0).run(async {
+        let (over, inside) = (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(None)));
+        let mut scope = CancelScope::new();
+        let handle = scope.handle();
+        let Ok(()) = nursery(async |n: Nursery| {
+            let (looks, begun) = (over.clone(), inside.clone());
+            n.spawn(async move {
+                let around = scope.run(async {
+                    // It looks whenever it is polled, and asks for nothing.
+                    let looks =
+                        poll_fn(move |_| if looks.load(Ordering::SeqCst) { Poll::Ready(()) } else { Poll::Pending });
+                    let mut shielded = Box::pin(shield(looks));
+                    assert!(poll_once(&mut shielded).await.is_none());
+                    *begun.lock().unwrap() = Some(shielded);
+                    sleep_forever().await
+                });
+                let Err(_) = around.await;
+            });
+            sleep(Duration::from_millis(1)).await;
+            let mut shielded = inside.lock().unwrap().take().unwrap();
+            handle.cancel("now");
+            for _ in 0..5 {
+                assert!(poll_once(&mut shielded).await.is_none());
+                sleep(Duration::from_millis(1)).await;
+                assert!(!handle.is_closed(), "it waits for what is inside");
+            }
+            over.store(true, Ordering::SeqCst);
+            assert!(poll_once(&mut shielded).await.is_some());
+        })
+        .await;
+    });
+}
+
+/// L12, L15: runnable code gets one poll after the request, and others only as long as it drives a scope that has to end.
+#[test]
+fn code_that_had_its_poll_is_not_polled_when_what_it_waited_for_has_ended() {
+    foster_sim::Builder::new(1).spurious_polls(0.0).run(async {
+        let (over, inside, waker) =
+            (Arc::new(AtomicBool::new(false)), Arc::new(Mutex::new(None)), Arc::new(Mutex::new(None)));
+        let polls_after = Arc::new(AtomicUsize::new(0));
+        let mut scope = CancelScope::new();
+        let handle = scope.handle();
+        let Ok(()) = nursery(async |n: Nursery| {
+            let (looks, begun, leaves, counts) = (over.clone(), inside.clone(), waker.clone(), polls_after.clone());
+            n.spawn(async move {
+                let around = scope.run(async {
+                    let ended = looks.clone();
+                    let shields =
+                        poll_fn(move |_| if looks.load(Ordering::SeqCst) { Poll::Ready(()) } else { Poll::Pending });
+                    let mut shielded = Box::pin(shield(shields));
+                    assert!(poll_once(&mut shielded).await.is_none());
+                    *begun.lock().unwrap() = Some(shielded);
+                    poll_fn::<Infallible, _>(|cx| {
+                        counts.fetch_add(usize::from(ended.load(Ordering::SeqCst)), Ordering::SeqCst);
+                        *leaves.lock().unwrap() = Some(cx.waker().clone());
+                        Poll::Pending
+                    })
+                    .await
+                });
+                let Err(_) = around.await;
+            });
+            sleep(Duration::from_millis(1)).await;
+            let mut shielded = inside.lock().unwrap().take().unwrap();
+            Option::<Waker>::take(&mut waker.lock().unwrap()).unwrap().wake();
+            handle.cancel("now");
+            assert!(poll_once(&mut shielded).await.is_none());
+            sleep(Duration::from_millis(1)).await;
+            assert!(!handle.is_closed(), "it waits for what is inside");
+            over.store(true, Ordering::SeqCst);
+            assert!(poll_once(&mut shielded).await.is_some());
+        })
+        .await;
+        assert_eq!(polls_after.load(Ordering::SeqCst), 0);
+    });
+}
+
+/// L12: of two requests of one instant the first makes nobody runnable, whichever that is: code that waits is dropped unpolled.
+#[test]
+fn the_order_of_two_requests_of_one_instant_does_not_matter() {
+    for inner_first in [false, true] {
+        foster_sim::Builder::new(1).spurious_polls(0.0).run(async {
+            let (asked, polls) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+            let (mut scope, mut inside) = (CancelScope::new(), CancelScope::new());
+            let (handle, inner) = (scope.handle(), inside.handle());
+            let Ok(()) = nursery(async |n: Nursery| {
+                let (is_asked, counts) = (asked.clone(), polls.clone());
+                n.spawn(async move {
+                    let mut waits = Box::pin(inside.run(sleep_forever()));
+                    let around = scope.run(poll_fn::<Infallible, _>(|cx| {
+                        counts.fetch_add(usize::from(is_asked.load(Ordering::SeqCst)), Ordering::SeqCst);
+                        assert!(waits.as_mut().poll(cx).is_pending());
+                        Poll::Pending
+                    }));
+                    let Err(_) = around.await;
+                });
+                sleep(Duration::from_millis(1)).await;
+                asked.store(true, Ordering::SeqCst);
+                let mut handles = [handle, inner];
+                if inner_first {
+                    handles.reverse();
+                }
+                assert!(handles.iter().all(|handle| handle.cancel("now")));
+            })
+            .await;
+            assert_eq!(polls.load(Ordering::SeqCst), 0, "inner first: {inner_first}");
+        });
+    }
+}
+
+/// L15: a scope that is dropped with the cancelled body around it was not lost: nobody has asked it to stop.
+#[test]
+fn a_scope_that_goes_with_the_body_around_it_was_not_asked() {
+    foster_sim::run(1, async {
+        let (mut scope, mut inside) = (CancelScope::new(), CancelScope::new());
+        let (handle, inner) = (scope.handle(), inside.handle());
+        let around = scope.run(async {
+            let mut rests = Box::pin(inside.run(sleep_forever()));
+            assert!(poll_once(&mut rests).await.is_none());
+            handle.cancel("now");
+            sleep_forever().await
+        });
+        assert!(around.await.is_err());
+        assert!(inner.is_closed());
+        assert!(inner.reason().is_none(), "{:?}", inner.reason());
+    });
+}
+
+/// L14: code that was cancelled after it gave way gets one more poll, and does not go on in it.
+#[test]
+fn who_is_cancelled_after_giving_way_does_not_go_on() {
+    foster_sim::run(1, async {
+        let mut scope = CancelScope::new();
+        let (handle, went_on) = (scope.handle(), AtomicBool::new(false));
+        let mut run = pin!(scope.run(async {
+            yield_now().await;
+            went_on.store(true, Ordering::SeqCst);
+            sleep_forever().await
+        }));
+        assert!(poll_once(run.as_mut()).await.is_none());
+        assert!(handle.cancel("now"));
+        assert!(run.await.is_err());
+        assert!(!went_on.load(Ordering::SeqCst));
+    });
+}
+
+/// L14: a join gives what had come before its code was cancelled, by a request of its own scope or from further out.
+#[test]
+fn a_join_gives_what_came_before_the_cancel() {
+    for (seed, further_in) in (0..20).flat_map(|seed| [(seed, false), (seed, true)]) {
+        let joined = Arc::new(AtomicBool::new(false));
+        let gets = joined.clone();
+        foster_sim::run(seed, async move {
+            let [waits, ended] = [0; 2].map(|_| Arc::new(AtomicBool::new(false)));
+            let mut scope = CancelScope::new();
+            let handle = scope.handle();
+            let Ok(()) = nursery(async |n: Nursery| {
+                let (waited_for, ends) = (waits.clone(), ended.clone());
+                let task = n.spawn(async move {
+                    while !waited_for.load(Ordering::SeqCst) {
+                        yield_now().await;
+                    }
+                    ends.store(true, Ordering::SeqCst);
+                });
+                n.spawn(async move {
+                    while !ended.load(Ordering::SeqCst) {
+                        yield_now().await;
+                    }
+                    handle.cancel("now");
+                });
+                let joins = async move {
+                    waits.store(true, Ordering::SeqCst);
+                    assert!(task.await.is_ok());
+                    gets.store(true, Ordering::SeqCst);
+                    sleep_forever().await
+                };
+                let around = scope.run(async {
+                    let mut inside = CancelScope::new();
+                    let _handle = inside.handle();
+                    if further_in {
+                        let Err(_) = inside.run(joins).await;
+                        unreachable!("nobody asked it");
+                    }
+                    joins.await
+                });
+                let Err(_) = around.await;
+            })
+            .await;
+        });
+        assert!(joined.load(Ordering::SeqCst), "seed {seed}");
+    }
+}
+
+struct PanicsOnDrop;
+
+impl Drop for PanicsOnDrop {
+    fn drop(&mut self) {
+        panic!("as it is dropped, on purpose");
+    }
+}
+
+/// L27, L32: the release of a bracket that was lost, and whose body panics as it is dropped, learns of the panic.
+#[test]
+fn a_bracket_whose_body_panics_as_it_is_dropped_has_panicked() {
+    let told = Arc::new(OnceLock::new());
+    let tells = told.clone();
+    let run = || {
+        foster_sim::run(1, async {
+            let body = async |_: ResourceGuard<()>| {
+                let _panics = PanicsOnDrop;
+                pending::<()>().await
+            };
+            let mut lost = Box::pin(bracket(async {}, body, async move |(), exit| drop(tells.set(exit))));
+            assert!(poll_once(&mut lost).await.is_none());
+        });
+    };
+    assert!(catch_unwind(AssertUnwindSafe(run)).is_err());
+    assert!(matches!(told.get(), Some(BracketExit::Panicked)), "{told:?}");
+}
+
+/// L16.1: a shield in the body of a cancelled local nursery is found to be passed over, also if a child of the nursery was woken in the
+/// same instant: that wakes the nursery's future, and not its body.
+#[test]
+fn a_shield_in_the_body_of_a_local_nursery_is_passed_over_beside_a_child_that_is_woken() {
+    foster_sim::Builder::new(1).spurious_polls(0.0).run(async {
+        let over = Arc::new(AtomicBool::new(false));
+        let at = Instant::now() + Duration::from_millis(5);
+        let mut scope = CancelScope::new();
+        let handle = scope.handle();
+        let looks = over.clone();
+        let outcome = scope.run(local_nursery(async |n: LocalNursery<'_>| {
+            n.spawn(shield(async move {
+                sleep_until(at).await;
+                sleep_until(at + Duration::from_millis(1)).await;
+            }));
+            let mut shielded = pin!(shield(async move {
+                // Armed after the child's, so it ends after that.
+                sleep(Duration::from_millis(2)).await;
+                sleep_until(at).await;
+                looks.store(true, Ordering::SeqCst);
+            }));
+            let mut polls = 0;
+            poll_fn(|cx| {
+                polls += 1;
+                if polls == 2 {
+                    handle.cancel("on purpose");
+                }
+                // Its sleeps wake it, but the waker that it has leads nowhere.
+                let mut nowhere = Context::from_waker(Waker::noop());
+                let ended = shielded.as_mut().poll(&mut nowhere);
+                if polls == 1 {
+                    cx.waker().wake_by_ref();
+                }
+                ended
+            })
+            .await;
+        }));
+        // The body completes with its shield.
+        assert!(outcome.await.is_ok());
+        assert!(over.load(Ordering::SeqCst));
+    });
+}
