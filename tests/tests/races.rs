@@ -15,8 +15,8 @@ use foster::combine::gather_results;
 use foster::error::JoinError;
 use foster::nursery::TaskStatus;
 use foster::{
-    CancelScope, Elapsed, Nursery, Task, checkpoint, defer, fail_after, graceful, move_on_after, nursery, shield,
-    sleep, sleep_forever, yield_now,
+    CancelScope, Cancelled, Nursery, Task, checkpoint, defer, graceful, move_on_after, nursery, shield, sleep,
+    sleep_forever, yield_now,
 };
 use futures_lite::future::poll_once;
 
@@ -446,24 +446,31 @@ fn what_is_given_up_against_the_marks_of_its_request() {
 fn what_is_spawned_against_the_marks_of_a_request() {
     check_on_each("what_is_spawned_against_the_marks_of_a_request", || async {
         for _ in 0..20 {
-            let outcome = fail_after(
-                Duration::from_millis(20),
-                nursery(async |n: Nursery<JoinError>| {
-                    for _ in 0..10_000 {
-                        n.spawn(pending::<Result<(), JoinError>>());
-                    }
-                    let spawner = n.clone();
-                    n.spawn(async move {
-                        loop {
-                            if let Err(error) = spawner.spawn(async { Ok(()) }).await {
-                                break Err::<(), _>(error);
-                            }
+            let mut scope = CancelScope::new();
+            let handle = scope.handle();
+            let spawned = Arc::new(AtomicUsize::new(0));
+            let counted = spawned.clone();
+            let outcome = scope.run(nursery(async move |n: Nursery<JoinError>| {
+                for _ in 0..10_000 {
+                    n.spawn(pending::<Result<(), JoinError>>());
+                }
+                let (spawner, spawns) = (n.clone(), counted.clone());
+                n.spawn(async move {
+                    loop {
+                        if let Err(error) = spawner.spawn(async { Ok(()) }).await {
+                            break Err::<(), _>(error);
                         }
-                    });
-                    pending::<Result<(), JoinError>>().await
-                }),
-            );
-            let cancelled: Result<Result<(), JoinError>, Elapsed> = outcome.await;
+                        spawns.fetch_add(1, Ordering::Relaxed);
+                    }
+                });
+                while counted.load(Ordering::Relaxed) < 10 {
+                    yield_now().await;
+                }
+                handle.cancel("race");
+                pending::<Result<(), JoinError>>().await
+            }));
+            let cancelled: Result<Result<(), JoinError>, Cancelled> = outcome.await;
+            assert!(spawned.load(Ordering::Relaxed) > 0);
             assert!(cancelled.is_err(), "a child has seen what the request did to another: {cancelled:?}");
         }
     });
@@ -477,25 +484,29 @@ fn a_shield_against_the_wake_ups_of_a_request() {
         for _ in 0..5 {
             let (begun, ended) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
             let counted = (begun.clone(), ended.clone());
-            let cancelled = move_on_after(
-                Duration::from_millis(100),
-                nursery(async move |n: Nursery| {
-                    for _ in 0..CHILDREN {
-                        let (begun, ended) = counted.clone();
-                        n.spawn(async move {
-                            let shielded = async move {
-                                begun.fetch_add(1, Ordering::SeqCst);
-                                sleep(Duration::from_millis(200)).await;
-                                ended.fetch_add(1, Ordering::SeqCst);
-                            };
-                            gather_results([shield(shielded)]).await;
-                        });
-                    }
-                }),
-            );
+            let mut scope = CancelScope::new();
+            let handle = scope.handle();
+            let outcome = scope.run(nursery(async move |n: Nursery| {
+                for _ in 0..CHILDREN {
+                    let (begun, ended) = counted.clone();
+                    n.spawn(async move {
+                        let shielded = async move {
+                            begun.fetch_add(1, Ordering::SeqCst);
+                            sleep(Duration::from_millis(200)).await;
+                            ended.fetch_add(1, Ordering::SeqCst);
+                        };
+                        gather_results([shield(shielded)]).await;
+                    });
+                }
+                while counted.0.load(Ordering::SeqCst) < CHILDREN {
+                    yield_now().await;
+                }
+                sleep(Duration::from_millis(50)).await;
+                handle.cancel("race");
+            }));
             // Children that have ended with their shields were not cut.
-            assert!(cancelled.await.is_none_or(|done| done.is_ok()));
-            assert!(begun.load(Ordering::SeqCst) > 0);
+            assert!(outcome.await.is_err() || ended.load(Ordering::SeqCst) == CHILDREN);
+            assert_eq!(begun.load(Ordering::SeqCst), CHILDREN);
             assert_eq!(ended.load(Ordering::SeqCst), begun.load(Ordering::SeqCst));
         }
     });
