@@ -3,13 +3,14 @@
 mod moving;
 
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex};
+use std::task::Poll;
 
 use foster::error::JoinError;
 use foster::nursery::Started;
 use foster::nursery::TaskStatus;
-use foster::{CancelScope, Instant, checkpoint, defer, is_cancelled, shield, sleep, sleep_forever};
+use foster::{CancelScope, Instant, checkpoint, defer, is_cancelled, shield, sleep, sleep_forever, yield_now};
 
 use crate::groups::both::both;
 use crate::groups::probe::{Count, Finally, assert_took, lingering, observed, poll_once};
@@ -222,17 +223,28 @@ both! {
 
     /// L13: a caller that is cancelled after the child was ready, and has ended, gets what the child has passed; then it stops.
     a_cancelled_caller_gets_what_a_ready_child_has_passed, a_cancelled_caller_gets_what_a_ready_local_child_has_passed: {
-        let (seen, passed) = (Count::new(), Count::new());
+        let (ended, seen, passed) = (Count::new(), Count::new(), Count::new());
         let out: Result<u32, Oops> = open(async |n: Handle<Oops>| {
             let mut scope = CancelScope::new();
             let handle = scope.handle();
+            let ends = ended.clone();
             let starting = n.start(async move |status: Started<u16>| {
                 assert!(status.started(80));
-                handle.cancel("the caller");
+                ends.up();
             });
             let out = scope
                 .run(async {
-                    assert_eq!(starting.await, Ok(80));
+                    let mut starting = pin!(starting);
+                    let early = poll_once(starting.as_mut()).await;
+                    while ended.value() == 0 || n.len() > 0 {
+                        yield_now().await;
+                    }
+                    handle.cancel("the caller");
+                    let answer = match early {
+                        Poll::Ready(answer) => answer,
+                        Poll::Pending => starting.await,
+                    };
+                    assert_eq!(answer, Ok(80));
                     seen.up();
                     sleep_forever().await;
                     passed.up();

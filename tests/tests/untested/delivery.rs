@@ -10,6 +10,8 @@ use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use foster::cleanup::{BracketExit, ResourceGuard};
+use foster::error::JoinError;
+use foster::nursery::Started;
 use foster::{
     CancelScope, Instant, LocalNursery, Nursery, bracket, local_nursery, nursery, shield, sleep, sleep_forever,
     sleep_until, yield_now,
@@ -278,5 +280,33 @@ fn a_shield_in_the_body_of_a_local_nursery_is_passed_over_beside_a_child_that_is
         // The body completes with its shield.
         assert!(outcome.await.is_ok());
         assert!(over.load(Ordering::SeqCst));
+    });
+}
+
+/// L13: the caller of a `start` is cancelled by the child, once that was answered and before it has ended: the wake-up of the
+/// answer has made the caller runnable, and by then the child has ended.
+#[test]
+fn a_caller_that_its_own_ready_child_cancels_gets_what_that_has_passed() {
+    foster_sim::Builder::new(1).spurious_polls(0.0).run(async {
+        let seen = Arc::new(AtomicUsize::new(0));
+        let done = nursery(async |n: Nursery<JoinError>| {
+            let mut scope = CancelScope::new();
+            let handle = scope.handle();
+            let starting = n.start(async move |status: Started<u16>| {
+                assert!(status.started(80));
+                handle.cancel("the caller");
+            });
+            let out = scope
+                .run(async {
+                    assert_eq!(starting.await, Ok(80));
+                    seen.fetch_add(1, Ordering::SeqCst);
+                    match sleep_forever().await {}
+                })
+                .await;
+            assert!(out.is_err());
+            Ok(())
+        });
+        assert!(done.await.is_ok());
+        assert_eq!(seen.load(Ordering::SeqCst), 1);
     });
 }
