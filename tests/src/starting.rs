@@ -236,7 +236,7 @@ both! {
                 .run(async {
                     let mut starting = pin!(starting);
                     let early = poll_once(starting.as_mut()).await;
-                    while ended.value() == 0 || n.len() > 0 {
+                    while ended.value() == 0 || !n.is_empty() {
                         yield_now().await;
                     }
                     handle.cancel("the caller");
