@@ -58,7 +58,7 @@ MUTANTS = [
     ("dead-keys-stay", "tree/timers.rs", "if self.heap.len() > 2 * self.live + 64 {", "if false {"),
     ("shut-down-wakes-nobody", "tree/abandon.rs", "waker.into_iter().for_each(|waker| waking::wake_for(node, waker));", "drop((node, waker));"),
     ("tree-ends-in-silence", "tree/root.rs", "sentinel.into_iter().for_each(waking::wake);", "drop(sentinel);"),
-    ("propagated-one-by-one", "tree/wake.rs", "self.marked.push(node.clone());", "node.flag(PROPAGATED);"),
+    ("propagated-one-by-one", "tree/wake.rs", "        self.drivers.push((node, marked));", "        if marked {\n            node.flag(PROPAGATED);\n        }\n        self.drivers.push((node, false));"),
     ("polled-while-it-is-marked", "tree/drive.rs", "let was_cancelled = node.flagged(PROPAGATED);", "let was_cancelled = node.flagged(CANCELLED);"),
     ("delivered-while-it-is-marked", "tree/drive.rs", "            if !node.flagged(PROPAGATED) {", "            if !node.flagged(CANCELLED) {"),
     ("child-goes-while-it-is-marked", "nursery/body.rs", "if !node.flagged(PROPAGATED) {", "if false {"),

@@ -102,7 +102,7 @@ impl ReadyQueue {
     }
 
     /// Begins a turn, in which nobody needs to be woken: hands over the members that were woken. `take` is called under the lock.
-    pub(crate) fn begin_turn(&self, take: impl FnMut(usize)) {
+    pub(crate) fn begin_poll(&self, take: impl FnMut(usize)) {
         let mut queue = self.lock();
         queue.keys.drain(..).for_each(take);
         let driver = queue.driver.take();
@@ -111,7 +111,7 @@ impl ReadyQueue {
     }
 
     /// Ends a turn: keeps the driver's waker, or calls it if something has come meanwhile.
-    pub(crate) fn end_turn(&self, driver: Waker, body: &ReadyMember) {
+    pub(crate) fn end_poll(&self, driver: Waker, body: &ReadyMember) {
         let mut queue = self.lock();
         // Under the lock: what comes later finds the driver.
         if queue.news || !queue.keys.is_empty() || body.is_woken() {

@@ -47,8 +47,8 @@ impl<F, T, E> ChildBody<F, Result<T, E>>
 where
     F: Future<Output: Outcome<T, E>>,
 {
-    /// One turn of the child; ready when its scope is Closed.
-    pub(crate) fn turn(mut self: Pin<&mut Self>, node: &NodeRef, cx: &mut Context<'_>) -> Poll<ClosedNode> {
+    /// Polls the child; ready when its scope is Closed.
+    pub(crate) fn poll_child(mut self: Pin<&mut Self>, node: &NodeRef, cx: &mut Context<'_>) -> Poll<ClosedNode> {
         if let BodyProj::Future { fresh, .. } = self.as_mut().project() {
             if std::mem::take(fresh) && node.tree().is_some_and(|tree| node.is_cancelled(tree)) {
                 // L13: dropped unpolled; when all others of the request are marked (L11).

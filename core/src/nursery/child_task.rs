@@ -91,7 +91,7 @@ where
     F: Future<Output: Outcome<T, E>> + Send,
 {
     fn poll(self: Pin<&mut Self>, node: &NodeRef, cx: &mut Context<'_>) -> Poll<ClosedNode> {
-        self.project().body.turn(node, cx)
+        self.project().body.poll_child(node, cx)
     }
 
     fn finish(self: Pin<&mut Self>, node: &NodeRef, mut closed: ClosedNode) {

@@ -43,7 +43,7 @@ impl Flag {
 
 /// A child that is woken at any moment of its nursery's turn is polled again.
 ///
-/// Fails if `ReadyQueue::end_turn` does not look at the keys, or keeps no waker; and if it does not wake the driver.
+/// Fails if `ReadyQueue::end_poll` does not look at the keys, or keeps no waker; and if it does not wake the driver.
 #[test]
 fn a_wake_of_a_child_races_with_its_nurserys_turn() {
     check(|| {
@@ -63,7 +63,7 @@ fn a_wake_of_a_child_races_with_its_nurserys_turn() {
 
 /// A child that another thread spawns is driven.
 ///
-/// Fails if `ReadyQueue::tell` wakes nobody, and if `ReadyQueue::end_turn` does not look at the news.
+/// Fails if `ReadyQueue::tell` wakes nobody, and if `ReadyQueue::end_poll` does not look at the news.
 #[test]
 fn a_spawn_races_with_the_nurserys_turn() {
     check(|| {
@@ -94,8 +94,8 @@ fn the_end_of_a_group_races_with_its_news() {
         let waker = gone.on_drop_of_waker();
         let tells = ready.clone();
         let other = thread::spawn(move || tells.tell());
-        ready.begin_turn(|_| ());
-        ready.end_turn(waker, &body);
+        ready.begin_poll(|_| ());
+        ready.end_poll(waker, &body);
         ready.clear();
         other.join().unwrap();
         assert_eq!(gone.get(), 1);

@@ -68,12 +68,6 @@ impl<N> Default for Children<N> {
 }
 
 impl<N: Clone + PartialEq> Children<N> {
-    /// Returns whether nothing was ever below this scope.
-    #[inline]
-    pub(crate) fn is_unused(&self) -> bool {
-        self.0.is_none()
-    }
-
     /// Returns the table; makes it for the first entry.
     fn table(&mut self) -> &mut Table<N> {
         self.0.get_or_insert_with(|| Box::new(Table { nodes: Slab::new(), counts: [0; 4], pending: 0 }))

@@ -355,7 +355,7 @@ impl NodeRef {
     /// Brings the scope from the end of its body to Closed: waits for children and orphans, then runs the finalizers
     /// (L2, L22). Ready once; then the caller records the outcome, and unlinks the scope (`leave`).
     ///
-    /// Most scopes never had any of these, and go all the way under one lock.
+    /// Most scopes have none of these, and go all the way under one lock.
     #[inline]
     pub(crate) fn drain(&self, driver: Driver, cx: &mut Context<'_>) -> Poll<ClosedNode> {
         self.touch();

@@ -346,11 +346,11 @@ impl State {
         }
     }
 
-    /// Returns whether the body was polled alone: nothing was ever below it, and nothing has to be run at its end.
-    /// Then `drain` closes it at once. (`inherited` is not asked: it is what `close_in` looks at.)
+    /// Returns whether the body is all that there is: nothing is below it, and nothing has to be run at its end. Then
+    /// `drain` closes it at once. (`inherited` is not asked: it is what `close_in` looks at.)
     #[inline]
     pub(crate) fn is_trivial(&self) -> bool {
-        self.life == Life::Open && self.children.is_unused() && !self.has_cold()
+        self.life == Life::Open && self.children.is_empty() && self.children.awaited() == 0 && !self.has_cold()
     }
 
     /// Returns whether a nursery takes a child now (L4). Under the same lock the child has to be linked, or a drain

@@ -87,7 +87,6 @@ impl NodeRef {
         let number = tree.map_or(1, |tree| tree.next_request());
         let is_first = !self.flagged(CANCELLED);
         if is_first {
-            wakes.mark(self);
             // Ordering: before the flag; code that finds itself cancelled reads this number (L14).
             self.cancelled_by.store(number, Ordering::Release);
             self.flag(CANCELLED);
@@ -110,7 +109,7 @@ impl NodeRef {
                 wakes.arm(tree);
             }
         }
-        wakes.push(self.clone());
+        wakes.push(self.clone(), is_first);
         self.propagate(around, now, number, false, wakes);
         true
     }
@@ -153,7 +152,6 @@ impl NodeRef {
             let is_first = cancelled && !node.flagged(CANCELLED);
             if is_first {
                 node.cancelled_by.store(number, Ordering::Release);
-                wakes.mark(&node);
             }
             let reached = [
                 // Whatever the shield: a shield delays the delivery of the scope around it (L15, L20).
@@ -179,7 +177,7 @@ impl NodeRef {
             // Also what is marked, whoever was faster with the flag: all that is marked is called.
             if changed || is_first || newly != 0 {
                 // With what it delays: the driver's waker may belong to a combinator that is gone (L16.1).
-                wakes.push(node);
+                wakes.push(node, is_first);
             }
         }
     }
@@ -214,7 +212,7 @@ impl NodeRef {
         // Its driver has to find out that it is cancelled, as after any request: `propagate` wakes only scopes
         // further in.
         if place.flags & PARENT_CANCELLED != 0 {
-            wakes.push(self.clone());
+            wakes.push(self.clone(), false);
         }
         self.inherit(place);
         // To all scopes below, also those whose part has not changed: they were set back above.

@@ -44,10 +44,9 @@ use crate::tree::waking;
 /// makes one has to call [`wake`](DriverWakes::wake), or code stays cancelled and is never dropped.
 #[derive(Default)]
 pub(crate) struct DriverWakes {
-    /// Scopes whose drivers are woken. Their wakers are taken when they are called, not before.
-    drivers: Vec<NodeRef>,
-    /// Scopes that have become cancelled by this request; all of them are among the `drivers`, too.
-    marked: Vec<NodeRef>,
+    /// Scopes whose drivers are woken, and whether their code has become cancelled by this request. Their wakers are taken
+    /// when they are called, not before.
+    drivers: Vec<(NodeRef, bool)>,
     /// The tree whose timer is to be armed, because a hard time is the earliest of its timers.
     arm: Option<Arc<Tree>>,
 }
@@ -58,15 +57,11 @@ impl DriverWakes {
         self.arm = Some(tree.clone());
     }
 
-    /// Adds the driver of a scope, which counts as woken from now on.
-    pub(crate) fn push(&mut self, node: NodeRef) {
+    /// Adds the driver of a scope, which counts as woken from now on. If the scope was `marked`, because it has become
+    /// cancelled, its code may be dropped when all others are marked, too (L11).
+    pub(crate) fn push(&mut self, node: NodeRef, marked: bool) {
         node.begin_call();
-        self.drivers.push(node);
-    }
-
-    /// Adds a scope that has become cancelled. Its code may be dropped when all others are marked, too (L11).
-    pub(crate) fn mark(&mut self, node: &NodeRef) {
-        self.marked.push(node.clone());
+        self.drivers.push((node, marked));
     }
 
     /// Marks, arms and wakes, on behalf of foster: nothing becomes runnable by it (L12). A waker that panics does not keep the
@@ -76,7 +71,7 @@ impl DriverWakes {
     pub(crate) fn wake(self) {
         // L11. Before any waker: code that is woken, or runs already, may be dropped only from here on, when all are
         // marked.
-        for node in &self.marked {
+        for (node, _) in self.drivers.iter().filter(|(_, marked)| *marked) {
             node.flag(PROPAGATED);
         }
         if let Some(tree) = self.arm {
@@ -84,7 +79,7 @@ impl DriverWakes {
         }
         without_counting(|| {
             let mut late = Vec::new();
-            for node in self.drivers {
+            for (node, _) in self.drivers {
                 node.call_driver(&mut late);
             }
             while let Some(node) = late.pop() {

@@ -153,7 +153,7 @@ impl<F: Future<Output = T>, T> AsCompleted<F, T> {
     }
 
     fn poll_indexed(&mut self, cx: &mut Context<'_>) -> Poll<Option<(usize, T)>> {
-        self.group.begin_turn(cx);
+        self.group.begin_poll(cx);
         let next = ready!(self.group.poll_next());
         if next.is_none() && self.group.fate().is_cut() { Poll::Pending } else { Poll::Ready(next) }
     }

@@ -118,7 +118,7 @@ impl Fate {
         Fate { closing: None, cut: false, held_off: None, panic: Mutex::new(None) }
     }
 
-    pub(super) fn begin_turn(&mut self) {
+    pub(super) fn begin_poll(&mut self) {
         self.held_off = None;
     }
 

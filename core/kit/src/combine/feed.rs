@@ -31,8 +31,8 @@ where
         Feed { inputs: Some(inputs), map, taken: 0, limit, group: Group::new(), turn: 0 }
     }
 
-    pub(super) fn begin_turn(&mut self, cx: &mut Context<'_>) {
-        self.group.begin_turn(cx);
+    pub(super) fn begin_poll(&mut self, cx: &mut Context<'_>) {
+        self.group.begin_poll(cx);
         self.turn = TURN;
     }
 

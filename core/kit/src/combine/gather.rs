@@ -122,7 +122,7 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        this.group.begin_turn(cx);
+        this.group.begin_poll(cx);
         loop {
             match this.group.poll_next() {
                 Poll::Pending => return Poll::Pending,
@@ -166,7 +166,7 @@ impl<F: Future<Output = T>, T> Future for GatherResults<F, T> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        this.group.begin_turn(cx);
+        this.group.begin_poll(cx);
         loop {
             match this.group.poll_next() {
                 Poll::Ready(Some((input, value))) => this.values.put(input, value),

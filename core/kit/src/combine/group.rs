@@ -69,11 +69,11 @@ impl<F, T> Group<F, T> {
     }
 
     /// Begins a turn: every poll of the group from outside is one.
-    pub(super) fn begin_turn(&mut self, cx: &mut Context<'_>) {
+    pub(super) fn begin_poll(&mut self, cx: &mut Context<'_>) {
         self.turn = self.ready.register(cx.waker());
         self.has_polled = false;
         self.had_budget = !leaf::has_to_yield();
-        self.fate.begin_turn();
+        self.fate.begin_poll();
     }
 
     pub(super) fn fate(&mut self) -> &mut Fate {

@@ -214,7 +214,7 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        this.feed.begin_turn(cx);
+        this.feed.begin_poll(cx);
         while let Some((input, result)) = ready!(this.feed.poll_next()) {
             match result {
                 Ok(value) => this.values.put(input, value),
@@ -260,7 +260,7 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        this.feed.begin_turn(cx);
+        this.feed.begin_poll(cx);
         while let Some((input, value)) = ready!(this.feed.poll_next()) {
             this.values.put(input, value);
         }
@@ -294,7 +294,7 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<O> {
         let this = self.get_mut();
-        this.feed.begin_turn(cx);
+        this.feed.begin_poll(cx);
         while let Some((_, result)) = ready!(this.feed.poll_next()) {
             if let Some(failed) = result.failed(this.failed.is_none()) {
                 this.failed = Some(failed);

@@ -162,7 +162,7 @@ impl<F: Future<Output = T>, T> Future for RaceAll<F, T> {
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        this.group.begin_turn(cx);
+        this.group.begin_poll(cx);
         while let Some((_, value)) = ready!(this.group.poll_next()) {
             if this.winner.is_none() {
                 this.winner = Some(value);
@@ -222,7 +222,7 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        this.group.begin_turn(cx);
+        this.group.begin_poll(cx);
         loop {
             let decided = this.is_decided();
             if decided {

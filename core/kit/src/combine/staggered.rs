@@ -135,7 +135,7 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.get_mut();
-        this.group.begin_turn(cx);
+        this.group.begin_poll(cx);
         loop {
             this.begin();
             match this.group.poll_next() {

@@ -264,8 +264,8 @@ impl<X> Heat<X> {
     }
 
     /// Begins a turn, and gives its order.
-    fn begin_turn(&mut self, len: u8) -> impl Iterator<Item = u8> + Clone + use<X> {
-        self.fate.begin_turn();
+    fn begin_poll(&mut self, len: u8) -> impl Iterator<Item = u8> + Clone + use<X> {
+        self.fate.begin_poll();
         self.order.turn(len)
     }
 
@@ -403,7 +403,7 @@ macro_rules! tuples {
             fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
                 let mut this = self.project();
                 let heat = this.heat;
-                let order = heat.begin_turn($len);
+                let order = heat.begin_poll($len);
                 loop {
                     for at in order.clone() {
                         let failed = match at {
@@ -464,7 +464,7 @@ macro_rules! tuples {
             fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<X> {
                 let mut this = self.project();
                 let heat = this.heat;
-                let order = heat.begin_turn($len);
+                let order = heat.begin_poll($len);
                 loop {
                     for at in order.clone() {
                         let value = match at {

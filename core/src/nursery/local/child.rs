@@ -138,7 +138,7 @@ where
     fn run(self: Pin<&mut Self>, nursery: &NurseryErrors<E>, cx: &mut Context<'_>) -> Poll<()> {
         let mut this = self.project();
         let Some(node) = this.node.as_ref() else { return Poll::Ready(()) };
-        let Poll::Ready(mut closed) = this.body.as_mut().turn(node, cx) else { return Poll::Pending };
+        let Poll::Ready(mut closed) = this.body.as_mut().poll_child(node, cx) else { return Poll::Pending };
         let linked = closed.linked.take();
         let above = linked.as_ref().map_or(node, |linked| &linked.parent);
         let errors = match this.target {

@@ -13,7 +13,7 @@ use crate::leaf::ready_queue::ReadyMember;
 /// The children that have begun and not ended, and those that are polled in this turn.
 pub(super) struct LocalChildren<B> {
     all: Slab<(B, ReadyMember)>,
-    turn: VecDeque<Next<B>>,
+    due: VecDeque<Next<B>>,
 }
 
 /// A child that is to be polled.
@@ -25,7 +25,7 @@ pub(super) enum Next<B> {
 
 impl<B> LocalChildren<B> {
     pub(super) fn new() -> Self {
-        LocalChildren { all: Slab::new(), turn: VecDeque::new() }
+        LocalChildren { all: Slab::new(), due: VecDeque::new() }
     }
 
     /// How many have begun and not ended.
@@ -34,14 +34,14 @@ impl<B> LocalChildren<B> {
     }
 
     /// Begins a turn of the children that were woken, and then of those that have come.
-    pub(super) fn begin_turn<E>(&mut self, nursery: &Shared<E, B>) {
-        nursery.ready.begin_turn(|key| self.turn.push_back(Next::Woken(key)));
-        nursery.take(&mut self.turn);
+    pub(super) fn begin_poll<E>(&mut self, nursery: &Shared<E, B>) {
+        nursery.ready.begin_poll(|key| self.due.push_back(Next::Woken(key)));
+        nursery.take(&mut self.due);
     }
 
     /// Whether some were not polled whose turn it was.
     pub(super) fn are_due(&self) -> bool {
-        !self.turn.is_empty()
+        !self.due.is_empty()
     }
 
     /// Children that have moved while nobody polled them are where they were: they go to their new nursery now. One may have moved before
@@ -55,10 +55,10 @@ impl<B> LocalChildren<B> {
         for child in std::mem::take(coming) {
             if has_moved(&child) { to.take_over(child) } else { coming.push_back(child) }
         }
-        for next in std::mem::take(&mut self.turn) {
+        for next in std::mem::take(&mut self.due) {
             match next {
                 Next::Fresh(child) if has_moved(&child) => to.take_over(child),
-                stays => self.turn.push_back(stays),
+                stays => self.due.push_back(stays),
             }
         }
     }
@@ -66,14 +66,14 @@ impl<B> LocalChildren<B> {
 
 impl<B: AnyBox> LocalChildren<B> {
     /// Polls those whose turn it is, and those that come meanwhile. Ends early, and says so, when the runtime wants the task back.
-    pub(super) fn take_turns(&mut self, nursery: &Shared<B::Error, B>, moves_to: Option<&Shared<B::Error, B>>) -> bool {
+    pub(super) fn poll_woken(&mut self, nursery: &Shared<B::Error, B>, moves_to: Option<&Shared<B::Error, B>>) -> bool {
         // A turn that begins without any of the task's budget polls all that are due by then: else the first of them would go to the end
         // of the queue with nothing, and it might be the same one every time. One child is polled in any case.
-        let mut sure = if leaf::has_to_yield() { self.turn.len().max(1) } else { 1 };
+        let mut sure = if leaf::has_to_yield() { self.due.len().max(1) } else { 1 };
         loop {
-            if self.turn.is_empty() {
-                nursery.take(&mut self.turn);
-                if self.turn.is_empty() {
+            if self.due.is_empty() {
+                nursery.take(&mut self.due);
+                if self.due.is_empty() {
                     return false;
                 }
             }
@@ -89,7 +89,7 @@ impl<B: AnyBox> LocalChildren<B> {
     }
 
     fn poll_next(&mut self, nursery: &Shared<B::Error, B>, moves_to: Option<&Shared<B::Error, B>>) {
-        let key = match self.turn.pop_front() {
+        let key = match self.due.pop_front() {
             None => return,
             Some(Next::Fresh(mut child)) => {
                 let member = ReadyMember::child(self.all.vacant_key(), &nursery.ready);

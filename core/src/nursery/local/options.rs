@@ -235,7 +235,7 @@ where
         let (shared, moves_to) = (&**this.shared, this.moves_to.as_deref());
         // The nursery is driven, also in a turn in which its body has nothing to do (L16).
         shared.node.touch();
-        this.children.begin_turn(shared);
+        this.children.begin_poll(shared);
         let mut body_is_due = this.body.is_woken();
         let (mut again, mut closing) = (false, false);
         loop {
@@ -249,7 +249,7 @@ where
                 }
                 gives_way = this.body.is_woken();
             }
-            if this.children.take_turns(shared, moves_to) || !this.body.is_woken() {
+            if this.children.poll_woken(shared, moves_to) || !this.body.is_woken() {
                 break;
             }
             // The children have woken it. It is polled once more for what they have done, because most bodies wait for them; and
@@ -267,7 +267,7 @@ where
         if this.children.are_due() {
             waking::wake_for(&shared.node, driver);
         } else {
-            shared.ready.end_turn(driver, this.body);
+            shared.ready.end_poll(driver, this.body);
         }
         Poll::Pending
     }
