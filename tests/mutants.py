@@ -98,7 +98,7 @@ MUTANTS = [
     ("moved-child-stays", "nursery/local/children.rs", "for key in moved {\n            to.take_over(self.all.remove(key).0);", "for key in moved {\n            drop((to, self.all.remove(key)));"),
     ("early-local-child-stays", "nursery/local/children.rs", "if has_moved(&child) { to.take_over(child) } else { coming.push_back(child) }", "coming.push_back(child);"),
     ("late-local-child-sleeps", "nursery/local/shared.rs", "        self.ready.tell();\n", ""),
-    ("turn-without-budget-polls-one", "nursery/local/children.rs", "if leaf::has_to_yield() { self.turn.len().max(1) } else { 1 }", "1_usize"),
+    ("turn-without-budget-polls-one", "nursery/local/children.rs", "if leaf::has_to_yield() { self.due.len().max(1) } else { 1 }", "1_usize"),
     ("group-without-budget-polls-one", "kit/combine/group.rs", "self.has_polled && self.had_budget && leaf::has_to_yield()", "self.has_polled && leaf::has_to_yield()"),
     ("end-is-given-to-the-cancelled", "nursery/task.rs", "current::is_cancelled() && !current::innermost().is_some_and(|scope| self.node.ended_before(&scope))", "false"),
     ("earlier-end-is-withheld", "nursery/task.rs", "!current::innermost().is_some_and(|scope| self.node.ended_before(&scope))", "true"),

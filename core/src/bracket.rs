@@ -7,10 +7,10 @@
 //!      └──╳ dropped between its awaits, failed, panic: no resource, and no release
 //! ```
 //!
-//! State that has to survive a drop of the future is put on the heap only when the future can be dropped. During the first poll of the body
-//! that is the resource, which the body may give back from anywhere. If the body is pending after that poll, its scope gets a node, and
-//! the release becomes a finalizer of that node. If it is ready, only the release is left: it is polled at once, and its scope gets a node
-//! only if it is pending.
+//! State that has to survive a drop of the future is put on the heap only when the future can be dropped. During the
+//! first poll of the body that is the resource, which the body may give back from anywhere. If the body is pending
+//! after that poll, its scope gets a node, and the release becomes a finalizer of that node. If it is ready, only the
+//! release is left: it is polled at once, and its scope gets a node only if it is pending.
 
 mod lease;
 
@@ -46,7 +46,8 @@ pub enum BracketExit {
     Returned,
     /// The body of a [`try_bracket`] has returned an error.
     Failed,
-    /// The body was cancelled, or dropped by foreign code; with the reason, where the request stands on the bracket itself.
+    /// The body was cancelled, or dropped by foreign code; with the reason, where the request stands on the bracket
+    /// itself.
     Cancelled(Option<Reason>),
     /// The body has panicked.
     Panicked,
@@ -60,31 +61,32 @@ impl BracketExit {
     }
 }
 
-/// Acquires a resource, lends it to `body`, and releases it when everything that was started inside has ended (law L23).
+/// Acquires a resource, lends it to `body`, and releases it when everything that was started inside has ended (law
+/// L23).
 ///
 /// The release runs on every path: after a return, an error, a panic, a cancellation, and if the future is dropped by
 /// foreign code; it is told how the use ended. It is shielded from everything but its budget ([`DEFAULT_BUDGET`], or
 /// [`Bracket::budget`]).
 ///
-/// The body gets the resource as a [`ResourceGuard`] guard, which derefs to it and gives it back when it is dropped. A guard that the
-/// body leaks, or moves out as its value, keeps the resource; then there is nothing to release, and the guard's own drop is
-/// all that happens.
+/// The body gets the resource as a [`ResourceGuard`] guard, which derefs to it and gives it back when it is dropped. A
+/// guard that the body leaks, or moves out as its value, keeps the resource; then there is nothing to release, and the
+/// guard's own drop is all that happens.
 ///
-/// Nothing comes between the end of `acquire` and the moment from which the release is sure to run. But `acquire` itself can be cut
-/// between two of its awaits, and it can fail. Then there is no resource, and no release, and what a half-done acquisition has
-/// opened stays open: a connection that has not logged in yet, a lock file. So make the acquisition one step, or shield it with
-/// a limit, `try_bracket(shield(fail_after(limit, open())), …)`; or acquire only what is there without an await, and do the rest
-/// in the body.
+/// Nothing comes between the end of `acquire` and the moment from which the release is sure to run. But `acquire`
+/// itself can be cut between two of its awaits, and it can fail. Then there is no resource, and no release, and what a
+/// half-done acquisition has opened stays open: a connection that has not logged in yet, a lock file. So make the
+/// acquisition one step, or shield it with a limit, `try_bracket(shield(fail_after(limit, open())), …)`; or acquire
+/// only what is there without an await, and do the rest in the body.
 ///
 /// # Cancellation
 ///
-/// *Partial effect*: `acquire` is cancelled by its own rules, without a release if that happens before it has returned. After it, the
-/// body is cancelled as in a [`CancelScope`](crate::CancelScope), and then the release runs.
+/// *Partial effect*: `acquire` is cancelled by its own rules, without a release if that happens before it has returned.
+/// After it, the body is cancelled as in a [`CancelScope`](crate::CancelScope), and then the release runs.
 ///
 /// # Panics
 ///
-/// Resumes the panic of the body or of the release, when all has ended. When polled outside of any tree, if no adapter was
-/// installed.
+/// Resumes the panic of the body or of the release, when all has ended. When polled outside of any tree, if no adapter
+/// was installed.
 ///
 /// # Examples
 ///
@@ -113,8 +115,9 @@ impl BracketExit {
 /// # });
 /// ```
 ///
-/// An acquisition of two steps. The deadline comes between them: without the shield it would cut `open` there, and the connection
-/// would stay open. With it, `open` goes on to its end or to its own limit, and what it has opened is closed:
+/// An acquisition of two steps. The deadline comes between them: without the shield it would cut `open` there, and the
+/// connection would stay open. With it, `open` goes on to its end or to its own limit, and what it has opened is
+/// closed:
 ///
 /// ```
 /// use foster::cleanup::try_bracket;
@@ -164,8 +167,8 @@ where
 ///
 /// # Errors
 ///
-/// The error of `acquire`: then there is no release, and `acquire` has to close itself what it has opened. Or the error of the body,
-/// after the release.
+/// The error of `acquire`: then there is no release, and `acquire` has to close itself what it has opened. Or the error
+/// of the body, after the release.
 ///
 /// # Cancellation
 ///
@@ -260,7 +263,8 @@ impl<A, Acquired, R, B, Fut, T, C> Bracket<A, Acquired, R, B, Fut, T, C> {
 }
 
 pin_project! {
-    /// The body of a bracket's scope. In its first poll it registers the release with the scope, unless it is ready then.
+    /// The body of a bracket's scope. In its first poll it registers the release with the scope, unless it is ready
+    /// then.
     struct BracketBody<B, R, Fut, C> {
         #[pin]
         body: Opening<B, ResourceGuard<R>, Fut>,

@@ -29,11 +29,12 @@ pub use run::CancelScopeFuture;
 
 /// A region of code that can be cancelled: by a handle, by a deadline, or from a scope around it.
 ///
-/// Whatever stops the code inside, the scope returns only when everything started inside has ended: tasks, blocking jobs,
-/// inner scopes with their finalizers (law L2). Cancellation goes inside-out: what is innermost ends first, so a local
-/// outlives everything that was opened after it (law L19).
+/// Whatever stops the code inside, the scope returns only when everything started inside has ended: tasks, blocking
+/// jobs, inner scopes with their finalizers (law L2). Cancellation goes inside-out: what is innermost ends first, so a
+/// local outlives everything that was opened after it (law L19).
 ///
-/// The code inside is dropped at a checkpoint; it never sees an error value. Only [`run`](CancelScope::run) returns one.
+/// The code inside is dropped at a checkpoint; it never sees an error value. Only [`run`](CancelScope::run) returns
+/// one.
 ///
 /// # Examples
 ///
@@ -57,7 +58,8 @@ pub struct CancelScope {
     special: Option<Box<Special>>,
 }
 
-/// The settings that only a scope with a node can have; apart, so that those that do without one are made and moved quickly.
+/// The settings that only a scope with a node can have; apart, so that those that do without one are made and moved
+/// quickly.
 #[derive(Clone, Default)]
 struct Special {
     name: Option<Cow<'static, str>>,
@@ -100,8 +102,8 @@ impl CancelScope {
         self
     }
 
-    /// Sets the place where the scope was made, for reasons, errors and dumps: for combinators, whose scopes are made in a poll, where
-    /// `#[track_caller]` ends. By default the call of [`new`](CancelScope::new).
+    /// Sets the place where the scope was made, for reasons, errors and dumps: for combinators, whose scopes are made
+    /// in a poll, where `#[track_caller]` ends. By default the call of [`new`](CancelScope::new).
     ///
     /// # Panics
     ///
@@ -126,7 +128,8 @@ impl CancelScope {
         self.limited(Limit::At(at))
     }
 
-    /// How long [`graceful`](crate::graceful) shields inside hold off a request on this scope (law L6). The default is zero.
+    /// How long [`graceful`](crate::graceful) shields inside hold off a request on this scope (law L6). The default is
+    /// zero.
     pub fn grace(mut self, grace: Duration) -> Self {
         self.special.get_or_insert_default().grace = grace;
         if let Some(node) = &self.node {
@@ -200,18 +203,18 @@ impl CancelScope {
 
     /// Runs `body` in the scope.
     ///
-    /// Entering is no checkpoint: the body is polled once even if the scope is cancelled already, and stops at its first
-    /// checkpoint. A body that completes in the poll in which its scope is cancelled has completed (law L12).
+    /// Entering is no checkpoint: the body is polled once even if the scope is cancelled already, and stops at its
+    /// first checkpoint. A body that completes in the poll in which its scope is cancelled has completed (law L12).
     ///
     /// # Errors
     ///
-    /// [`Cancelled`](crate::Cancelled) if the scope's own request stopped the body. Cancelled from further out, `run` never returns: the code
-    /// around it is dropped with it.
+    /// [`Cancelled`](crate::Cancelled) if the scope's own request stopped the body. Cancelled from further out, `run`
+    /// never returns: the code around it is dropped with it.
     ///
     /// # Cancellation
     ///
-    /// *Partial effect*: what the body did is done. Dropping the future cancels what is inside; the scope around waits for it
-    /// (laws L25–L27).
+    /// *Partial effect*: what the body did is done. Dropping the future cancels what is inside; the scope around waits
+    /// for it (laws L25–L27).
     ///
     /// # Panics
     ///
@@ -229,12 +232,12 @@ impl CancelScope {
         CancelScopeFuture { scoped }
     }
 
-    /// As [`run`](CancelScope::run), but the scope has its place in the tree from this call on: below the scope around it,
-    /// whichever scopes it is polled in. A deadline counts from here.
+    /// As [`run`](CancelScope::run), but the scope has its place in the tree from this call on: below the scope around
+    /// it, whichever scopes it is polled in. A deadline counts from here.
     ///
-    /// For a future that outlives the scopes that poll it, as a stream does whose items are awaited with a time limit each. What
-    /// is cancelled or ends there does not touch it; it is cancelled with the scope around this call, and has to end, or be
-    /// dropped, before that does. Made outside of any tree, it gets its place at its first poll.
+    /// For a future that outlives the scopes that poll it, as a stream does whose items are awaited with a time limit
+    /// each. What is cancelled or ends there does not touch it; it is cancelled with the scope around this call, and
+    /// has to end, or be dropped, before that does. Made outside of any tree, it gets its place at its first poll.
     ///
     /// # Errors
     ///
@@ -316,8 +319,8 @@ pub struct ScopeHandle {
 }
 
 impl ScopeHandle {
-    /// Asks the scope to stop, with its own grace. Returns whether that changed anything: it does not on a scope that has ended,
-    /// or was asked before and has no less time left.
+    /// Asks the scope to stop, with its own grace. Returns whether that changed anything: it does not on a scope that
+    /// has ended, or was asked before and has no less time left.
     ///
     /// The first request stands, with its reason; a later one may only shorten the grace (law L6).
     #[track_caller]
@@ -336,14 +339,15 @@ impl ScopeHandle {
         self.node.request(reason, Some(grace))
     }
 
-    /// Moves the deadline, or sets one; [`Instant::NEVER`] removes it. An instant in the past cancels at once. Returns whether
-    /// that was still possible: not on a scope that has ended or was asked to stop.
+    /// Moves the deadline, or sets one; [`Instant::NEVER`] removes it. An instant in the past cancels at once. Returns
+    /// whether that was still possible: not on a scope that has ended or was asked to stop.
     pub fn set_deadline(&self, at: Instant) -> bool {
         self.catch_up();
         self.node.set_deadline(at)
     }
 
-    /// The scope's own deadline; [`Instant::NEVER`] if there is none, or if it is relative and the scope was not entered yet.
+    /// The scope's own deadline; [`Instant::NEVER`] if there is none, or if it is relative and the scope was not
+    /// entered yet.
     #[must_use]
     pub fn deadline(&self) -> Instant {
         self.node.lock().deadline
@@ -418,7 +422,8 @@ impl fmt::Debug for ScopeHandle {
 }
 
 /// The instant at which the code that calls this will be cancelled as things stand: the earliest deadline of the scopes
-/// around it up to the nearest shield (law L10). `None` if there is none; an instant in the past if it is cancelled already.
+/// around it up to the nearest shield (law L10). `None` if there is none; an instant in the past if it is cancelled
+/// already.
 ///
 /// # Examples
 ///

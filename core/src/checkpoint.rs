@@ -7,13 +7,13 @@ use std::task::{Context, Poll};
 use crate::leaf::Gate;
 use crate::tree::current;
 
-/// Stops here if the scope is cancelled. Otherwise goes on at once, or gives way to other tasks first, if this task has done enough for
-/// one poll.
+/// Stops here if the scope is cancelled. Otherwise goes on at once, or gives way to other tasks first, if this task has
+/// done enough for one poll.
 ///
-/// The cure for loops that compute without awaiting anything of foster's: they can be cancelled only at checkpoints. Every operation
-/// of foster is one, too: it takes one unit from the task's *budget*, which is tokio's own on tokio, and elsewhere 128 operations that
-/// are ready in one poll. A loop of them gives way when the budget is used up, and not before. To give way each time, see
-/// [`yield_now`].
+/// The cure for loops that compute without awaiting anything of foster's: they can be cancelled only at checkpoints.
+/// Every operation of foster is one, too: it takes one unit from the task's *budget*, which is tokio's own on tokio,
+/// and elsewhere 128 operations that are ready in one poll. A loop of them gives way when the budget is used up, and
+/// not before. To give way each time, see [`yield_now`].
 ///
 /// # Cancellation
 ///
@@ -87,8 +87,8 @@ impl Future for YieldNow {
 
 /// Whether the code that calls this has to stop: its next checkpoint will not be passed (law L9).
 ///
-/// Exact to the clock: a deadline that has passed counts, even if nothing had a chance to act on it yet. Costs a load where
-/// no deadline is in force, a reading of the clock where one is. `false` outside of any scope.
+/// Exact to the clock: a deadline that has passed counts, even if nothing had a chance to act on it yet. Costs a load
+/// where no deadline is in force, a reading of the clock where one is. `false` outside of any scope.
 #[must_use]
 #[inline]
 pub fn is_cancelled() -> bool {

@@ -40,12 +40,12 @@ impl<E: Debug + Send + 'static> FinalizerOutput for Result<(), E> {
     }
 }
 
-/// Runs `future` when the innermost scope around the call has come to rest: its body, its children and all that it adopted
-/// are over (law L22).
+/// Runs `future` when the innermost scope around the call has come to rest: its body, its children and all that it
+/// adopted are over (law L22).
 ///
 /// Finalizers of a scope run one at a time, the newest first, each exactly once: also after a cancellation, an error, a
-/// panic, or when the scope's future was dropped. They are shielded from everything but their budget, here [`DEFAULT_BUDGET`],
-/// which counts from the start of each; past it the finalizer is cancelled.
+/// panic, or when the scope's future was dropped. They are shielded from everything but their budget, here
+/// [`DEFAULT_BUDGET`], which counts from the start of each; past it the finalizer is cancelled.
 ///
 /// The finalizer is not run if the host of the whole tree is dropped (law L30).
 ///
@@ -93,8 +93,8 @@ where
     let node = current::scope();
     let mut state = node.lock();
     if state.life == Life::Closed {
-        // Only where the host of the tree was dropped while this code was running on another thread (L30), or where this code had
-        // escaped from its scope (L28).
+        // Only where the host of the tree was dropped while this code was running on another thread (L30), or where
+        // this code had escaped from its scope (L28).
         drop(state);
         drop(finalizer);
         return;

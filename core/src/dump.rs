@@ -18,11 +18,11 @@ use crate::tree::flags::CANCELLED;
 use crate::tree::node::{Kind, Life, NodeRef, State};
 use crate::tree::root::TreeHandle;
 
-/// What lived in a tree at one moment: scopes with their names, sites and states. `Display` prints it as an indented tree,
-/// [`to_json`](Dump::to_json) makes a document of it.
+/// What lived in a tree at one moment: scopes with their names, sites and states. `Display` prints it as an indented
+/// tree, [`to_json`](Dump::to_json) makes a document of it.
 ///
-/// It is taken node by node, each under its own lock for the time of a copy, so it may be taken in production; scopes that come
-/// or go meanwhile may or may not be in it.
+/// It is taken node by node, each under its own lock for the time of a copy, so it may be taken in production; scopes
+/// that come or go meanwhile may or may not be in it.
 #[derive(Clone, Debug, Default)]
 pub struct Dump {
     // Depth first: a scope comes before what is inside it, in the order of the children table.

@@ -9,8 +9,8 @@ use crate::reason::{Origin, Reason};
 
 /// The outcome of a [`CancelScope`](crate::CancelScope) whose own cancellation was delivered.
 ///
-/// Only the owner of the scope sees it: the code inside was dropped, and code in scopes further out that are
-/// cancelled never goes on to see it either (law L18). So there is nothing to swallow, and no need for a variant in your own
+/// Only the owner of the scope sees it: the code inside was dropped, and code in scopes further out that are cancelled
+/// never goes on to see it either (law L18). So there is nothing to swallow, and no need for a variant in your own
 /// error types; it converts into [`io::Error`] where one is wanted.
 #[derive(Clone, Debug)]
 pub struct Cancelled {

@@ -14,44 +14,45 @@ pub use poll_watch::{PollReport, PollWatch};
 /// Hooks are called without any lock held, on the thread where the event happens, sometimes inside `Drop`. A hook that
 /// panics does not disturb the tree: the panic is caught after the process's panic hook has reported it.
 pub trait Observer: Send + Sync + 'static {
-    /// An error that no caller can receive. Each error arrives here, or in an outcome, or in a handle: never in two places.
+    /// An error that no caller can receive. Each error arrives here, or in an outcome, or in a handle: never in two
+    /// places.
     fn orphan(&self, orphan: &Orphan<'_>) {
         eprintln!("foster: {orphan}");
     }
 
-    /// The future that hosts a tree was dropped before the tree had ended (law L30); or the tree has ended, but the runtime had
-    /// refused to finish a part of it (law L37).
+    /// The future that hosts a tree was dropped before the tree had ended (law L30); or the tree has ended, but the
+    /// runtime had refused to finish a part of it (law L37).
     fn host_dropped(&self, report: &HostDropped) {
         if report.tasks + report.finalizers > 0 {
             eprintln!("foster: {report}");
         }
     }
 
-    /// Whether [`task`](Observer::task) is to be called. Asked once, when the observer is given to a tree; while nobody follows,
-    /// a poll costs the reading of one flag more.
+    /// Whether [`task`](Observer::task) is to be called. Asked once, when the observer is given to a tree; while nobody
+    /// follows, a poll costs the reading of one flag more.
     fn follows_tasks(&self) -> bool {
         false
     }
 
     /// Something has happened to a task of a nursery. For each task come [`Spawned`](TaskEvent::Spawned), then
-    /// [`PollBegins`](TaskEvent::PollBegins) and [`PollEnds`](TaskEvent::PollEnds) in turns, each pair on one thread, then
-    /// [`Ended`](TaskEvent::Ended); a task that was dropped from outside may end in the middle of a pair. Children of local
-    /// nurseries are polled by the task around them, and counted as its own work.
+    /// [`PollBegins`](TaskEvent::PollBegins) and [`PollEnds`](TaskEvent::PollEnds) in turns, each pair on one thread,
+    /// then [`Ended`](TaskEvent::Ended); a task that was dropped from outside may end in the middle of a pair. Children
+    /// of local nurseries are polled by the task around them, and counted as its own work.
     fn task(&self, _task: &ObservedTask<'_>, _event: TaskEvent) {}
 
     /// Whether [`scope`](Observer::scope) is to be called. Asked once, at the first poll of the tree. A tree whose
-    /// scopes are followed makes every timeout and shield into a node of its tree, which costs an allocation and some locks
-    /// more for each that would have been ready at once; while nobody follows, entering a scope costs the reading of
-    /// one flag more.
+    /// scopes are followed makes every timeout and shield into a node of its tree, which costs an allocation and some
+    /// locks more for each that would have been ready at once; while nobody follows, entering a scope costs the reading
+    /// of one flag more.
     fn follows_scopes(&self) -> bool {
         false
     }
 
-    /// Something has happened to a scope: the root, a task (of local nurseries, too), or one inside a task. For each come
-    /// [`Opened`](ScopeEvent::Opened), then [`Entered`](ScopeEvent::Entered) and [`Left`](ScopeEvent::Left) in turns, each pair on
-    /// one thread, then [`Closed`](ScopeEvent::Closed); a scope that was dropped from outside may be closed in the middle of a
-    /// pair. Pairs of a scope stand within a pair of the scope around it, unless that has lost it. A scope is opened after
-    /// the one around it, and closed before that, unless the host was dropped.
+    /// Something has happened to a scope: the root, a task (of local nurseries, too), or one inside a task. For each
+    /// come [`Opened`](ScopeEvent::Opened), then [`Entered`](ScopeEvent::Entered) and [`Left`](ScopeEvent::Left) in
+    /// turns, each pair on one thread, then [`Closed`](ScopeEvent::Closed); a scope that was dropped from outside may
+    /// be closed in the middle of a pair. Pairs of a scope stand within a pair of the scope around it, unless that has
+    /// lost it. A scope is opened after the one around it, and closed before that, unless the host was dropped.
     fn scope(&self, _scope: &ObservedScope<'_>, _event: ScopeEvent) {}
 }
 
@@ -59,8 +60,8 @@ pub trait Observer: Send + Sync + 'static {
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct ObservedScope<'a> {
-    /// Tells it from the other scopes that have not ended. It may be used again after that. A task has the same here and as an
-    /// [`ObservedTask`].
+    /// Tells it from the other scopes that have not ended. It may be used again after that. A task has the same here
+    /// and as an [`ObservedTask`].
     pub id: u64,
     /// Its kind, as in a [`DumpedScope`](crate::observer::DumpedScope): `task`, `nursery`, `shield`, …
     pub kind: &'static str,
@@ -115,8 +116,8 @@ pub enum TaskEvent {
     },
     /// Its scope is closed: everything in it has ended.
     Ended {
-        /// How: [`Finished`](TaskStatus::Finished), [`Cancelled`](TaskStatus::Cancelled), [`Failed`](TaskStatus::Failed) or
-        /// [`Panicked`](TaskStatus::Panicked), as its handle says.
+        /// How: [`Finished`](TaskStatus::Finished), [`Cancelled`](TaskStatus::Cancelled),
+        /// [`Failed`](TaskStatus::Failed) or [`Panicked`](TaskStatus::Panicked), as its handle says.
         status: TaskStatus,
     },
 }
@@ -174,8 +175,8 @@ pub enum OrphanKind {
     Reaped,
     /// A panic of the same scope took precedence.
     Panicked,
-    /// A waker has panicked when it was called: the error is the text of its panic. The origin is the scope whose code called it,
-    /// which has nothing to do with the task that was to be woken, and goes on.
+    /// A waker has panicked when it was called: the error is the text of its panic. The origin is the scope whose code
+    /// called it, which has nothing to do with the task that was to be woken, and goes on.
     Waker,
 }
 

@@ -6,8 +6,8 @@ use std::fmt;
 use crate::nursery::errors::Recorded;
 use crate::reason::Origin;
 
-/// All errors of a [`NurseryOptions::collect_errors`](crate::NurseryOptions::collect_errors), in the order in which they were recorded, each with
-/// the child it comes from.
+/// All errors of a [`NurseryOptions::collect_errors`](crate::NurseryOptions::collect_errors), in the order in which
+/// they were recorded, each with the child it comes from.
 ///
 /// `Display` prints it as a tree, over several lines; building and printing it is linear in the number of errors.
 ///

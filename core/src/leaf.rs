@@ -1,40 +1,44 @@
-//! Writing operations of one's own: futures that wait, and that code which is cancelled neither starts nor is given anything by.
+//! Writing operations of one's own: futures that wait, and that code which is cancelled neither starts nor is given
+//! anything by.
 //!
-//! Foster's own locks and channels are made of what is here, and a library that stands on foster makes its operations of the same.
-//! There are two ways:
+//! Foster's own locks and channels are made of what is here, and a library that stands on foster makes its operations
+//! of the same. There are two ways:
 //!
-//! * **A future of another crate** becomes an operation with [`operation`]. That is enough wherever it matters only that cancelled code
-//!   stops there.
-//! * **A resource with waiters of its own** is written with a [`Gate`] and [`Waiter`]s. Then nothing is given to cancelled code, and so
-//!   nothing is lost with it.
+//! * **A future of another crate** becomes an operation with [`operation`]. That is enough wherever it matters only
+//!   that cancelled code stops there.
+//! * **A resource with waiters of its own** is written with a [`Gate`] and [`Waiter`]s. Then nothing is given to
+//!   cancelled code, and so nothing is lost with it.
 //!
 //! # The four rules
 //!
 //! An operation is *cancel-aware* if it keeps four rules (law L14):
 //!
-//! 1. It starts with a [`Gate`]. Code that is cancelled does not get past it, and a task that has used up its budget gives way there.
-//!    Past the gate the operation does at once whatever it can.
+//! 1. It starts with a [`Gate`]. Code that is cancelled does not get past it, and a task that has used up its budget
+//!    gives way there. Past the gate the operation does at once whatever it can.
 //! 2. If it has to wait, it leaves a [`Waiter`] where others find it, under the lock of what it waits for.
-//! 3. The side that gives decides under that lock, and passes over waiters whose code is cancelled ([`Waiter::is_cancelled`]): what it
-//!    gives goes to the next one, or stays where it is. That counts for values and permits as well as for the news that there will be
-//!    none. A waiter that was passed over is taken out of the order, so that it is met once.
-//! 4. A waiter that is polled again takes what it was given, also if its code is cancelled by then. If it was passed over, it stays
-//!    where it is while its code is [cancelled](crate::is_cancelled()), and otherwise starts again. If it is dropped, what it was given
-//!    goes to the next one (law L40).
+//! 3. The side that gives decides under that lock, and passes over waiters whose code is cancelled
+//!    ([`Waiter::is_cancelled`]): what it gives goes to the next one, or stays where it is. That counts for values and
+//!    permits as well as for the news that there will be none. A waiter that was passed over is taken out of the order,
+//!    so that it is met once.
+//! 4. A waiter that is polled again takes what it was given, also if its code is cancelled by then. If it was passed
+//!    over, it stays where it is while its code is [cancelled](crate::is_cancelled()), and otherwise starts again. If
+//!    it is dropped, what it was given goes to the next one (law L40).
 //!
-//! What was given may be **taken back** before the waiter has seen it, as a channel that is closed takes back what it had let in. That is
-//! given, too, and rule 3 counts: who takes it back asks the waiter, which stays there without [its waker](Waiter::take_waker) until then.
+//! What was given may be **taken back** before the waiter has seen it, as a channel that is closed takes back what it
+//! had let in. That is given, too, and rule 3 counts: who takes it back asks the waiter, which stays there without [its
+//! waker](Waiter::take_waker) until then.
 //!
-//! The code of foster runs foreign code, such as wakers, with no lock held (law L36). An operation owes its users the same: a waiter is
-//! **made, called and dropped while no lock is held**. To make one clones a waker, to call one runs a waker, and to drop one may drop a
-//! task.
+//! The code of foster runs foreign code, such as wakers, with no lock held (law L36). An operation owes its users the
+//! same: a waiter is **made, called and dropped while no lock is held**. To make one clones a waker, to call one runs a
+//! waker, and to drop one may drop a task.
 //!
-//! The page "Writing a cancel-aware operation" of the book shows a resource that keeps these rules, and a test of it over many schedules.
+//! The page "Writing a cancel-aware operation" of the book shows a resource that keeps these rules, and a test of it
+//! over many schedules.
 //!
 //! # Loops
 //!
-//! A future that polls many others in a loop asks [`has_to_yield`] whether it should go on, or takes a unit of the budget for each item
-//! with [`poll_budget`] (law L38).
+//! A future that polls many others in a loop asks [`has_to_yield`] whether it should go on, or takes a unit of the
+//! budget for each item with [`poll_budget`] (law L38).
 //!
 //! # Outside of any tree
 //!
@@ -77,10 +81,11 @@ pub(crate) use crate::tree::current::is_cancelled;
 pub use operation::{Operation, operation};
 pub use ready_queue::{ReadyMember, ReadyQueue};
 
-/// The start of an operation: code that is cancelled does not get past it (law L14), nor does a task that has used up its budget.
+/// The start of an operation: code that is cancelled does not get past it (law L14), nor does a task that has used up
+/// its budget.
 ///
-/// An operation keeps one from its beginning to its end, and asks it first in each poll. An operation that has started may still
-/// complete, with what it was given before its code was cancelled.
+/// An operation keeps one from its beginning to its end, and asks it first in each poll. An operation that has started
+/// may still complete, with what it was given before its code was cancelled.
 ///
 /// While the operation waits, a [`dump`](crate::dump) of the tree names it.
 ///
@@ -155,11 +160,12 @@ impl Gate {
 
     /// Starts the operation, unless it has started before. Ready if it has started.
     ///
-    /// It starts now, for one unit of the budget of the task that is being polled, unless the code is cancelled: then this is Pending,
-    /// and nobody will be woken, because the scope drops that code. If the budget is used up, this is Pending, and the task is woken.
+    /// It starts now, for one unit of the budget of the task that is being polled, unless the code is cancelled: then
+    /// this is Pending, and nobody will be woken, because the scope drops that code. If the budget is used up, this is
+    /// Pending, and the task is woken.
     ///
-    /// An operation that has started gets past the gate also in cancelled code. It asks [`is_cancelled`](crate::is_cancelled()) before
-    /// it takes anything that it was not given before.
+    /// An operation that has started gets past the gate also in cancelled code. It asks
+    /// [`is_cancelled`](crate::is_cancelled()) before it takes anything that it was not given before.
     #[inline]
     pub fn poll_start(&mut self, cx: &mut Context<'_>) -> Poll<()> {
         if self.poll_unless_cancelled().is_pending() {
@@ -174,7 +180,8 @@ impl Gate {
         Poll::Ready(())
     }
 
-    /// Does as [`poll_start`](Gate::poll_start), for an operation that waits in any case, as a sleep does, and so needs no budget.
+    /// Does as [`poll_start`](Gate::poll_start), for an operation that waits in any case, as a sleep does, and so needs
+    /// no budget.
     #[inline]
     pub fn poll_start_to_wait(&mut self) -> Poll<()> {
         if self.poll_unless_cancelled().is_pending() {
@@ -189,8 +196,8 @@ impl Gate {
         self.started
     }
 
-    /// Does as [`poll_start`](Gate::poll_start), for an operation that needs no budget, because it gives way in any case or does nothing.
-    /// It has not started after this.
+    /// Does as [`poll_start`](Gate::poll_start), for an operation that needs no budget, because it gives way in any
+    /// case or does nothing. It has not started after this.
     #[inline]
     pub fn poll_unless_cancelled(&mut self) -> Poll<()> {
         let arrival = current::arrives_at(self.what, !self.started);
@@ -209,11 +216,11 @@ impl Drop for Gate {
     }
 }
 
-/// Takes one unit of the budget of the task that is being polled. Pending if nothing is left; then the task has been woken, and its future
-/// should return Pending.
+/// Takes one unit of the budget of the task that is being polled. Pending if nothing is left; then the task has been
+/// woken, and its future should return Pending.
 ///
-/// The budget is that of the runtime: tokio's own on tokio, elsewhere 128 operations in one poll. Outside of any tree there is no limit.
-/// A [`Gate`] takes its unit by itself. This does not ask whether the code is cancelled.
+/// The budget is that of the runtime: tokio's own on tokio, elsewhere 128 operations in one poll. Outside of any tree
+/// there is no limit. A [`Gate`] takes its unit by itself. This does not ask whether the code is cancelled.
 ///
 /// # Examples
 ///
@@ -244,11 +251,11 @@ pub fn poll_budget(cx: &mut Context<'_>) -> Poll<()> {
     current::with_tree(|tree| tree.runtime.poll_budget(cx)).unwrap_or(Poll::Ready(()))
 }
 
-/// Returns whether the task that is being polled has used up its budget: a loop that polls many futures should stop, wake its task, and return
-/// Pending.
+/// Returns whether the task that is being polled has used up its budget: a loop that polls many futures should stop,
+/// wake its task, and return Pending.
 ///
-/// Always false in code that is cancelled, where the loop should go on: a future that it leaves out may have an inner scope that still
-/// has to end, and would be taken for one that nobody polls (law L16). False outside of any tree, too.
+/// Always false in code that is cancelled, where the loop should go on: a future that it leaves out may have an inner
+/// scope that still has to end, and would be taken for one that nobody polls (law L16). False outside of any tree, too.
 ///
 /// # Examples
 ///
@@ -313,8 +320,8 @@ impl WaitingScope {
 ///
 /// An operation that has to wait leaves one where the side that gives finds it, under the lock of what it waits for.
 ///
-/// A waiter is to be **made, called and dropped while no lock is held** (law L36). To ask it [`is_cancelled`](Waiter::is_cancelled) or
-/// [`is_current`](Waiter::is_current), and to move it, is fine under a lock.
+/// A waiter is to be **made, called and dropped while no lock is held** (law L36). To ask it
+/// [`is_cancelled`](Waiter::is_cancelled) or [`is_current`](Waiter::is_current), and to move it, is fine under a lock.
 ///
 /// # Examples
 ///
@@ -355,10 +362,11 @@ impl Waiter {
         Waiter { waker: Some(cx.waker().clone()), scope: WaitingScope::current() }
     }
 
-    /// Makes a waiter for the code that is running, which will be polled later: it keeps a place in a queue, and cannot be woken.
+    /// Makes a waiter for the code that is running, which will be polled later: it keeps a place in a queue, and cannot
+    /// be woken.
     ///
-    /// To be made while no lock is held: it gives the scope of that code its place in the tree, which may arm the host's timer, and that may
-    /// call wakers.
+    /// To be made while no lock is held: it gives the scope of that code its place in the tree, which may arm the
+    /// host's timer, and that may call wakers.
     #[must_use]
     pub fn unpolled() -> Self {
         Waiter { waker: None, scope: WaitingScope::current() }
@@ -366,16 +374,17 @@ impl Waiter {
 
     /// Returns whether the code that waits is cancelled (law L9), and so must not be given anything any more.
     ///
-    /// To be asked under the lock of the queue, by the side that gives. One load: it takes no lock and reads no clock, so a deadline
-    /// counts from the moment at which its scope has noticed it. Once true, it stays true. Always false for code outside of any tree.
+    /// To be asked under the lock of the queue, by the side that gives. One load: it takes no lock and reads no clock,
+    /// so a deadline counts from the moment at which its scope has noticed it. Once true, it stays true. Always false
+    /// for code outside of any tree.
     #[inline]
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
         self.scope.is_cancelled()
     }
 
-    /// Returns whether this is the task and the code that are being polled. If it is not, the operation has moved to another task or scope since
-    /// it was polled last, and the waiter is to be replaced by a [new](Waiter::new) one.
+    /// Returns whether this is the task and the code that are being polled. If it is not, the operation has moved to
+    /// another task or scope since it was polled last, and the waiter is to be replaced by a [new](Waiter::new) one.
     ///
     /// May be asked under the lock of a queue: it compares wakers, and calls none.
     #[must_use]
@@ -383,9 +392,11 @@ impl Waiter {
         self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) && self.scope.is_current()
     }
 
-    /// Returns whether the innermost scope of the running code is that of the code which made this waiter, whatever task polls it.
+    /// Returns whether the innermost scope of the running code is that of the code which made this waiter, whatever
+    /// task polls it.
     ///
-    /// For an operation that has started something in a scope, and must know whether it is polled there. May be asked under the lock of a queue.
+    /// For an operation that has started something in a scope, and must know whether it is polled there. May be asked
+    /// under the lock of a queue.
     #[must_use]
     pub fn is_in_scope(&self) -> bool {
         self.scope.is_current()
@@ -402,11 +413,12 @@ impl Waiter {
         }
     }
 
-    /// Takes the waker out, in a waiter of its own that is to be [woken](Waiter::wake) with the lock released. This one stays behind, and
-    /// wakes nobody any more; it still says whether its code [is cancelled](Waiter::is_cancelled).
+    /// Takes the waker out, in a waiter of its own that is to be [woken](Waiter::wake) with the lock released. This one
+    /// stays behind, and wakes nobody any more; it still says whether its code [is cancelled](Waiter::is_cancelled).
     ///
-    /// For what is given and may be taken back before the waiter has seen it, as a value is that a channel gives up when it is closed. Whoever takes
-    /// it back decides as the side that gives does: code that is cancelled by then is told nothing.
+    /// For what is given and may be taken back before the waiter has seen it, as a value is that a channel gives up
+    /// when it is closed. Whoever takes it back decides as the side that gives does: code that is cancelled by then is
+    /// told nothing.
     #[inline]
     #[must_use = "it is to be woken"]
     pub fn take_waker(&mut self) -> Waiter {
@@ -429,19 +441,21 @@ impl Waiter {
 
 /// Calls all the wakers, whichever of them panics.
 ///
-/// To be called while no lock is held. Panics of wakers do not reach the caller: they go to the [`Observer`](crate::observer::Observer) of the tree
-/// that the caller is part of (law L36).
+/// To be called while no lock is held. Panics of wakers do not reach the caller: they go to the
+/// [`Observer`](crate::observer::Observer) of the tree that the caller is part of (law L36).
 pub fn wake_all(wakers: impl IntoIterator<Item = Waker>) {
     waking::wake_all(wakers);
 }
 
-/// Returns the name and place of the task whose code is running, to name it in an error or a dump. None outside of any task.
+/// Returns the name and place of the task whose code is running, to name it in an error or a dump. None outside of any
+/// task.
 #[must_use]
 pub fn current_task() -> Option<Origin> {
     current::task_origin()
 }
 
-/// Refuses to block the thread if it is polling code of a tree: the task that would end the wait may be behind that very code.
+/// Refuses to block the thread if it is polling code of a tree: the task that would end the wait may be behind that
+/// very code.
 ///
 /// `what` is the function that blocks, and `instead` what tasks use.
 ///

@@ -1,11 +1,11 @@
 //! The semantics of foster: the tree of scopes, and what tasks wait for.
 //!
-//! Programs and libraries use the crate `foster`, which re-exports all of this. This one is for those who build below it: an adapter
-//! for another runtime needs [`runtime`] alone, and a library of operations needs [`leaf`].
+//! Programs and libraries use the crate `foster`, which re-exports all of this. This one is for those who build below
+//! it: an adapter for another runtime needs [`runtime`] alone, and a library of operations needs [`leaf`].
 //!
-//! Locks and limiters are part of it, and not a crate on [`leaf`] as the channels are, because nurseries and threads stand on them: a
-//! nursery's limit is a [`Semaphore`](sync::Semaphore), and the number of blocking threads a [`CapacityLimiter`](sync::CapacityLimiter).
-//! They use [`leaf`] and nothing below it, as a test shows.
+//! Locks and limiters are part of it, and not a crate on [`leaf`] as the channels are, because nurseries and threads
+//! stand on them: a nursery's limit is a [`Semaphore`](sync::Semaphore), and the number of blocking threads a
+//! [`CapacityLimiter`](sync::CapacityLimiter). They use [`leaf`] and nothing below it, as a test shows.
 //!
 //! Each item has one path: at the root if most programs name it, else in a module.
 #![forbid(unsafe_code)]

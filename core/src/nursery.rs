@@ -11,15 +11,16 @@
 //!   child b             └───────╳ ── cleanup ─┘
 //! ```
 //!
-//! [`nursery`](crate::nursery()), [`local_nursery`](crate::local_nursery()) and their handles are at the root of the crate; here is what
-//! programs name less often.
+//! [`nursery`](crate::nursery()), [`local_nursery`](crate::local_nursery()) and their handles are at the root of the
+//! crate; here is what programs name less often.
 //!
 //! # Local nurseries
 //!
-//! The children of a [`nursery`](crate::nursery()) are tasks of the executor: they run in parallel, and own what they use. The children
-//! of a [`local_nursery`](crate::local_nursery()) live in the parent's own task: they take turns, may borrow from the code around, and
-//! cost a fraction. Everything else is the same: the semantics, the methods, and [`NurseryOptions`](crate::NurseryOptions); except that a local
-//! nursery whose future is dropped by foreign code drops its children's futures in place (law L41).
+//! The children of a [`nursery`](crate::nursery()) are tasks of the executor: they run in parallel, and own what they
+//! use. The children of a [`local_nursery`](crate::local_nursery()) live in the parent's own task: they take turns, may
+//! borrow from the code around, and cost a fraction. Everything else is the same: the semantics, the methods, and
+//! [`NurseryOptions`](crate::NurseryOptions); except that a local nursery whose future is dropped by foreign code drops
+//! its children's futures in place (law L41).
 //!
 //! ```text
 //!   one task   ─┬─ body ───────▶┄┄┄┄┄┄┄┄┄┄┄┄┄┄┄┬─▶ returns when all have ended
@@ -27,10 +28,11 @@
 //!               └─ child b, borrows a local ─▶ ┘
 //! ```
 //!
-//! Why not parallel and borrowing and without blocking, all at once? Because a future can be forgotten: `std::mem::forget` is safe. A
-//! child that runs on another thread and borrows from its parent would go on using memory that the parent has given up, and nothing
-//! runs at that moment that could stop it. Scoped threads get around that by *blocking* the parent until they have ended; async code
-//! must not block. So one of the three has to go: a nursery gives up borrowing, a local nursery gives up parallelism.
+//! Why not parallel and borrowing and without blocking, all at once? Because a future can be forgotten:
+//! `std::mem::forget` is safe. A child that runs on another thread and borrows from its parent would go on using memory
+//! that the parent has given up, and nothing runs at that moment that could stop it. Scoped threads get around that by
+//! *blocking* the parent until they have ended; async code must not block. So one of the three has to go: a nursery
+//! gives up borrowing, a local nursery gives up parallelism.
 
 mod body;
 mod builder;

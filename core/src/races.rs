@@ -1,11 +1,11 @@
 //! Models of the races: small programs whose every step shuttle chooses.
 //!
-//! `RUSTFLAGS='--cfg foster_shuttle' cargo test -p foster-core --lib races:: --target-dir target/shuttle`, as `.ci/run` does. The
-//! primitives of `cell/src/sys.rs` are then shuttle's: before each lock and each atomic another thread may go on. A model
-//! that loses a wake-up is a deadlock, which shuttle reports, with a schedule to replay it.
+//! `RUSTFLAGS='--cfg foster_shuttle' cargo test -p foster-core --lib races:: --target-dir target/shuttle`, as `.ci/run`
+//! does. The primitives of `cell/src/sys.rs` are then shuttle's: before each lock and each atomic another thread may go
+//! on. A model that loses a wake-up is a deadlock, which shuttle reports, with a schedule to replay it.
 //!
-//! Orderings weaker than sequentially consistent are not modelled; for these there is the thread sanitizer, and the rounds
-//! of `tests/tests/races.rs` on real threads.
+//! Orderings weaker than sequentially consistent are not modelled; for these there is the thread sanitizer, and the
+//! rounds of `tests/tests/races.rs` on real threads.
 //!
 //! Each model says which change of one line it was seen to catch.
 #![cfg(foster_shuttle)]

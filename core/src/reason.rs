@@ -175,11 +175,12 @@ impl Origin {
         (self.name, self.location)
     }
 
-    /// Returns the name it was given; by default the construct's name, or for a task the path of the function that its future was written
-    /// in.
+    /// Returns the name it was given; by default the construct's name, or for a task the path of the function that its
+    /// future was written in.
     #[must_use]
     pub fn name(&self) -> &str {
-        // The type of a future is named after the function around it, with a part like this for each `async` and each closure between.
+        // The type of a future is named after the function around it, with a part like this for each `async` and each
+        // closure between.
         let mut name = &*self.name;
         while let Some(outer) = name.strip_suffix("::{{closure}}") {
             name = outer;

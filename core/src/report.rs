@@ -8,11 +8,11 @@ use crate::events::{Observer, Orphan, OrphanKind, PrintOrphans};
 use crate::reason::Origin;
 use crate::tree::current;
 
-/// Hands an error that no caller can receive to the [`Observer`] of the tree; the innermost scope is its origin. Outside of any
-/// tree it is printed.
+/// Hands an error that no caller can receive to the [`Observer`] of the tree; the innermost scope is its origin.
+/// Outside of any tree it is printed.
 ///
-/// For combinators that have one place for an error, and more errors: each ends in exactly one place (law L35), so what is
-/// handed to this is to be dropped.
+/// For combinators that have one place for an error, and more errors: each ends in exactly one place (law L35), so what
+/// is handed to this is to be dropped.
 ///
 /// # Examples
 ///

@@ -41,8 +41,8 @@ impl Instant {
 
     /// Returns the same point on the host's clock, for code that takes a [`std::time::Instant`].
     ///
-    /// `None` where time is virtual, as in the simulator, and for what is further away than the host's clock reaches, such as
-    /// [`Instant::NEVER`]. On tokio with a paused clock it is what `tokio::time::Instant::into_std` gives.
+    /// `None` where time is virtual, as in the simulator, and for what is further away than the host's clock reaches,
+    /// such as [`Instant::NEVER`]. On tokio with a paused clock it is what `tokio::time::Instant::into_std` gives.
     ///
     /// # Panics
     ///
@@ -70,7 +70,8 @@ impl Instant {
         current::to_std(self)
     }
 
-    /// Returns the same point on the clock of the runtime that drives the current tree, for an instant that other code has made.
+    /// Returns the same point on the clock of the runtime that drives the current tree, for an instant that other code
+    /// has made.
     ///
     /// `None` where time is virtual. An instant before the runtime's origin gives the origin.
     ///
@@ -174,7 +175,8 @@ impl Future for Sleep {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let this = &mut *self;
-        // A sleep has to wait in any case: it takes nothing of the budget, which a sibling in the same task may use up in each poll.
+        // A sleep has to wait in any case: it takes nothing of the budget, which a sibling in the same task may use up
+        // in each poll.
         if this.gate.poll_start_to_wait().is_pending() {
             return Poll::Pending;
         }

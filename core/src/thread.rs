@@ -13,8 +13,8 @@
 //!
 //! A value that several jobs use, one after the other, is an [`Unblock`].
 //!
-//! [`from_thread`] is the way back: a closure runs a future in the scope that awaits it. A thread that is no job, as that of a
-//! `main` that is not async, starts work through a `foster::portal::portal`.
+//! [`from_thread`] is the way back: a closure runs a future in the scope that awaits it. A thread that is no job, as
+//! that of a `main` that is not async, starts work through a `foster::portal::portal`.
 
 pub(crate) mod abandon;
 mod block_on;
@@ -40,8 +40,8 @@ pub use unblock::Unblock;
 /// How many blocking jobs a tree runs at once, if nothing else is said.
 pub const DEFAULT_THREADS: usize = 40;
 
-/// The limiter of the blocking jobs of this tree that were given no other; it starts with [`DEFAULT_THREADS`], and can be
-/// resized.
+/// The limiter of the blocking jobs of this tree that were given no other; it starts with [`DEFAULT_THREADS`], and can
+/// be resized.
 ///
 /// # Panics
 ///
@@ -65,14 +65,15 @@ pub fn limiter() -> Arc<CapacityLimiter> {
 
 struct TreeLimiter(Arc<CapacityLimiter>);
 
-/// Returns whether the code that awaits this blocking job has been asked to stop, or has gone away: the job should be quick.
+/// Returns whether the code that awaits this blocking job has been asked to stop, or has gone away: the job should be
+/// quick.
 ///
 /// A job that is cut short this way *has* returned: in code that goes on from its result, put a
-/// [`checkpoint_if_cancelled`](crate::checkpoint_if_cancelled) after the await, so that half a result does not count as a whole
-/// one.
+/// [`checkpoint_if_cancelled`](crate::checkpoint_if_cancelled) after the await, so that half a result does not count as
+/// a whole one.
 ///
-/// Where time is virtual, each question takes a microsecond of it, so that a deadline comes for a job that does nothing but
-/// compute and ask; what was cancelled before is told at once.
+/// Where time is virtual, each question takes a microsecond of it, so that a deadline comes for a job that does nothing
+/// but compute and ask; what was cancelled before is told at once.
 ///
 /// # Panics
 ///

@@ -16,9 +16,9 @@ use crate::tree::inline::Limit;
 
 /// Runs `future` for at most `duration`; `None` if that was not enough.
 ///
-/// The time counts from the first poll. When it is over, `future` is dropped at its next checkpoint and everything started
-/// inside is waited for, so the call may take longer than `duration`. A zero duration still polls `future` once, which stops at
-/// its first checkpoint; [`Duration::MAX`] is no limit.
+/// The time counts from the first poll. When it is over, `future` is dropped at its next checkpoint and everything
+/// started inside is waited for, so the call may take longer than `duration`. A zero duration still polls `future`
+/// once, which stops at its first checkpoint; [`Duration::MAX`] is no limit.
 ///
 /// # Cancellation
 ///
@@ -60,8 +60,8 @@ pub fn move_on_at<F: Future>(at: Instant, future: F) -> MoveOnAfter<F, F::Output
 
 /// Runs `future` for at most `duration`; an error if that was not enough.
 ///
-/// This is [`move_on_after`] with [`Elapsed`] in the place of `None`. Around a `Result`, [`flatten`](FailAfter::flatten) makes one
-/// error of both.
+/// This is [`move_on_after`] with [`Elapsed`] in the place of `None`. Around a `Result`,
+/// [`flatten`](FailAfter::flatten) makes one error of both.
 ///
 /// # Errors
 ///

@@ -8,10 +8,10 @@
 //!   … outside ────────────────────────────────────── None
 //! ```
 //!
-//! A value is a part of the tree of scopes, and whoever asks for it looks upwards. So a child sees what stands around its
-//! *nursery*, because that is its parent (law L1); a value that was only set around the call of `spawn` is not around the child.
-//! Kotlin, Swift and Java decide it this way; Trio copies the spawner's context, which may belong to code that has
-//! long ended. To hand a value to a child of a nursery further out, put the scope around the child:
+//! A value is a part of the tree of scopes, and whoever asks for it looks upwards. So a child sees what stands around
+//! its *nursery*, because that is its parent (law L1); a value that was only set around the call of `spawn` is not
+//! around the child. Kotlin, Swift and Java decide it this way; Trio copies the spawner's context, which may belong to
+//! code that has long ended. To hand a value to a child of a nursery further out, put the scope around the child:
 //! `n.spawn(TENANT.scope(tenant, child))`.
 
 use std::any::Any;
@@ -36,16 +36,18 @@ use crate::tree::scope_future::{Ending, Plain, ScopeFuture};
 
 /// The key of a scoped value; lives in a `static`.
 ///
-/// For what accompanies the work rather than belongs to it: a request's number, a tenant, a switch for tests. What a function
-/// needs in order to work is better an argument.
+/// For what accompanies the work rather than belongs to it: a request's number, a tenant, a switch for tests. What a
+/// function needs in order to work is better an argument.
 ///
 /// * A key made with [`new`](ScopedValue::new) is seen by the code of the same task, however deep; one made with
 ///   [`inherited`](ScopedValue::inherited) also by the tasks of nurseries inside the scope, and by theirs.
 /// * Blocking jobs see what the code sees that started them: a copy, also if they are abandoned.
 /// * Finalizers and releases see what stands around their scope.
-/// * A value is never changed, only hidden by a scope further in. It ends with its scope: the next run knows nothing of it.
+/// * A value is never changed, only hidden by a scope further in. It ends with its scope: the next run knows nothing of
+///   it.
 ///
-/// Setting one makes a scope; reading one goes up the scopes, and takes a lock at each. Programs that use none pay nothing.
+/// Setting one makes a scope; reading one goes up the scopes, and takes a lock at each. Programs that use none pay
+/// nothing.
 ///
 /// # Examples
 ///
@@ -79,7 +81,8 @@ use crate::tree::scope_future::{Ending, Plain, ScopeFuture};
 /// ```
 pub struct ScopedValue<T> {
     inherited: bool,
-    // Never used. It keeps the compiler from making a `static` of a `const`, whose address, the key, could be another's, too.
+    // Never used. It keeps the compiler from making a `static` of a `const`, whose address, the key, could be
+    // another's, too.
     _place: AtomicU8,
     _value: PhantomData<fn() -> T>,
 }
@@ -114,8 +117,8 @@ impl<T: Send + Sync + 'static> ScopedValue<T> {
     ///
     /// # Panics
     ///
-    /// Resumes the panic of `future`, when everything inside has ended. When polled outside of any tree, if no adapter was
-    /// installed.
+    /// Resumes the panic of `future`, when everything inside has ended. When polled outside of any tree, if no adapter
+    /// was installed.
     #[track_caller]
     pub fn scope<F: Future>(&'static self, value: T, future: F) -> ScopedValueFuture<F, F::Output> {
         let origin = Origin::new("scoped value", Location::caller());
@@ -125,7 +128,8 @@ impl<T: Send + Sync + 'static> ScopedValue<T> {
         ScopedValueFuture { scoped: ScopeFuture::with_node(node, future, Plain), fresh: true }
     }
 
-    /// Calls `f` with the value that the code that calls this sees; with `None` if there is none, or outside of any tree.
+    /// Calls `f` with the value that the code that calls this sees; with `None` if there is none, or outside of any
+    /// tree.
     pub fn with<R>(&'static self, f: impl FnOnce(Option<&T>) -> R) -> R {
         let value = self.find();
         f(value.as_deref().and_then(|value| (value as &dyn Any).downcast_ref()))

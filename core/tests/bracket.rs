@@ -1,4 +1,5 @@
-//! Brackets whose parts are ready at once, and those whose parts wait: what is run, when, and what survives the loss of the future.
+//! Brackets whose parts are ready at once, and those whose parts wait: what is run, when, and what survives the loss of
+//! the future.
 
 use std::cell::Cell;
 use std::future::{pending, poll_fn};
@@ -49,8 +50,8 @@ async fn wait(millis: u64) {
     }
 }
 
-/// L22, L23: the release is the first finalizer of its scope, so it runs last, also after those that a body registers which is ready
-/// at once.
+/// L22, L23: the release is the first finalizer of its scope, so it runs last, also after those that a body registers
+/// which is ready at once.
 #[test]
 fn finalizers_of_a_ready_body_run_before_the_release() {
     with_both_releases(|millis| {
@@ -168,8 +169,8 @@ fn a_body_that_is_ready_when_it_is_cancelled_is_released() {
     });
 }
 
-/// L21, L26: a release that waits goes on when the future is dropped, though its scope had no node when it began; and the scope
-/// around waits for it.
+/// L21, L26: a release that waits goes on when the future is dropped, though its scope had no node when it began; and
+/// the scope around waits for it.
 #[test]
 fn a_release_that_waits_survives_the_loss_of_the_future() {
     foster_sim::run(1, async {
@@ -192,7 +193,8 @@ fn a_release_that_waits_survives_the_loss_of_the_future() {
     });
 }
 
-/// L23, L26: what was registered in the one poll of a ready body still runs when the future is lost, and then the release.
+/// L23, L26: what was registered in the one poll of a ready body still runs when the future is lost, and then the
+/// release.
 #[test]
 fn a_ready_body_whose_finalizer_waits_is_released_though_the_future_is_lost() {
     with_both_releases(|millis| {
@@ -411,7 +413,8 @@ fn a_finalizer_of_a_release_has_run_when_the_bracket_returns() {
     });
 }
 
-/// L23: an acquisition that is cut between its awaits has no release, and nothing is used; one that is shielded goes on, and is released.
+/// L23: an acquisition that is cut between its awaits has no release, and nothing is used; one that is shielded goes
+/// on, and is released.
 #[test]
 fn an_acquisition_that_is_cut_has_no_release() {
     foster_sim::run(1, async {

@@ -1,4 +1,5 @@
-//! Checks what is not code in the book, the README and the examples' list: pages, links, fences, and the tests of the laws.
+//! Checks what is not code in the book, the README and the examples' list: pages, links, fences, and the tests of the
+//! laws.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -108,7 +109,8 @@ fn titled_links(text: &str) -> Vec<(String, String)> {
     links.collect()
 }
 
-/// The summary and the list of examples name a page by its title; the summary leaves the "From" to the heading of its part.
+/// The summary and the list of examples name a page by its title; the summary leaves the "From" to the heading of its
+/// part.
 #[test]
 fn a_page_has_one_title() {
     let mut checked = 0;
@@ -349,7 +351,8 @@ fn every_law_and_invariant_that_is_cited_is_in_the_book() {
     assert!(checked > 500, "{checked}");
 }
 
-/// Markdown files by their names alone, which is how comments cite them. No page of the repository has numbered sections.
+/// Markdown files by their names alone, which is how comments cite them. No page of the repository has numbered
+/// sections.
 #[test]
 fn every_page_that_is_cited_is_in_the_repository() {
     let mut present = BTreeSet::new();

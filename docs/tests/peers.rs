@@ -1,4 +1,5 @@
-//! What the migration pages say of tokio and smol is so. When a peer changes, a test here fails, and the page is to be changed.
+//! What the migration pages say of tokio and smol is so. When a peer changes, a test here fails, and the page is to be
+//! changed.
 #![expect(clippy::disallowed_methods, reason = "this is about the peers, in their own words")]
 
 use std::future::pending;

@@ -13,7 +13,8 @@ pub(crate) type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 /// What a panic carries.
 pub(crate) type Payload = Box<dyn std::any::Any + Send>;
 
-/// The output of the future that is ready first. The other is dropped; the flag says whether there was one that had been polled.
+/// The output of the future that is ready first. The other is dropped; the flag says whether there was one that had
+/// been polled.
 pub(crate) async fn select<T>(first: Boxed<T>, second: Boxed<T>) -> (T, bool) {
     let mut branches = (Some(first), Some(second));
     poll_fn(move |cx| {

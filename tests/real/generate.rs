@@ -123,7 +123,8 @@ impl Maker {
         if self.dice.chance(75) { self.favourite } else { self.dice.below(CHANNELS.into()) as u8 }
     }
 
-    /// Two tasks wait for something that is enough for one; the first may be cancelled just before it comes, or as it comes.
+    /// Two tasks wait for something that is enough for one; the first may be cancelled just before it comes, or as it
+    /// comes.
     fn meeting(&mut self) -> Op {
         let (channel, lock, slot) =
             (self.channel(), self.dice.below(LOCKS.into()) as u8, self.dice.below(SLOTS.into()) as u8);

@@ -1,8 +1,8 @@
 //! Random programs on real runtimes, with real clocks and real contention.
 //!
-//! Each run has a fresh seed, which it prints; `FOSTER_SEED` repeats one, `FOSTER_SECONDS` says how long programs are made and run.
-//! A program that fails is made smaller and printed as code. As threads and clocks have their part in it, a seed makes the same
-//! programs again, but not always the same failure.
+//! Each run has a fresh seed, which it prints; `FOSTER_SEED` repeats one, `FOSTER_SECONDS` says how long programs are
+//! made and run. A program that fails is made smaller and printed as code. As threads and clocks have their part in it,
+//! a seed makes the same programs again, but not always the same failure.
 
 mod foreign;
 mod generate;

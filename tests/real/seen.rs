@@ -1,5 +1,5 @@
-//! Programs that once went wrong and need more than foster's interface: plain tasks of the host beside foster's, channels and
-//! join handles of others, a host that goes away, a process of its own.
+//! Programs that once went wrong and need more than foster's interface: plain tasks of the host beside foster's,
+//! channels and join handles of others, a host that goes away, a process of its own.
 //!
 //! What is compared is counted, not timed.
 

@@ -14,7 +14,8 @@ use super::watch::Sort;
 /// Permits of each semaphore.
 const PERMITS: usize = 2;
 
-/// The moment of an event, as a number that grows: of two events of which one happened before the other, that one's is less.
+/// The moment of an event, as a number that grows: of two events of which one happened before the other, that one's is
+/// less.
 pub(crate) fn stamp() -> u64 {
     static CLOCK: AtomicU64 = AtomicU64::new(1);
     CLOCK.fetch_add(1, Ordering::SeqCst)

@@ -55,8 +55,8 @@ fn assert_parks<F: Future>(name: &str, operation: F) {
     assert_eq!(Arc::strong_count(&counter), 1, "{name} keeps the waker in cancelled code");
 }
 
-/// B077, L14: code that is cancelled is told each time: every operation that it starts parks, registers nothing, wakes nobody,
-/// as often as it is polled.
+/// B077, L14: code that is cancelled is told each time: every operation that it starts parks, registers nothing, wakes
+/// nobody, as often as it is polled.
 pub async fn every_operation_started_in_cancelled_code_parks() {
     let past = Instant::now();
     let Ok(()) = nursery(async |n: Nursery| {
@@ -88,7 +88,8 @@ pub async fn every_operation_started_in_cancelled_code_parks() {
     .await;
 }
 
-/// B077, L14, L17: code that goes on beside something shielded is stopped at each of its checkpoints, and does not spin there.
+/// B077, L14, L17: code that goes on beside something shielded is stopped at each of its checkpoints, and does not spin
+/// there.
 pub async fn cancelled_code_that_is_kept_alive_stays_stopped() {
     let log = Log::new();
     let polls = Arc::new(AtomicUsize::new(0));
@@ -181,8 +182,8 @@ pub async fn cleanup_runs_once_under_two_cancels() {
     assert_eq!(log.entries(), ["release", "finalizer begins", "finalizer ends"]);
 }
 
-/// B081: operations that could succeed at once do so until the budget is used up, and give way then; those that are there to give way
-/// always do.
+/// B081: operations that could succeed at once do so until the budget is used up, and give way then; those that are
+/// there to give way always do.
 pub async fn operations_that_succeed_at_once_give_way_at_the_end_of_the_budget() {
     let past = Instant::now();
     yield_now().await;
@@ -221,8 +222,8 @@ pub async fn giving_way_lets_others_run() {
     assert!(log.count("body") < 10, "{:?}", log.entries());
 }
 
-/// B085, L12, L13: in cancelled code a group in which nothing blocks is opened, closed, and returns its value: finished work
-/// is not thrown away.
+/// B085, L12, L13: in cancelled code a group in which nothing blocks is opened, closed, and returns its value: finished
+/// work is not thrown away.
 pub async fn a_group_in_which_nothing_blocks_returns_in_cancelled_code() {
     let mut scope = CancelScope::new();
     scope.handle().cancel("before it starts");
@@ -262,8 +263,8 @@ pub async fn an_error_of_the_body_comes_out_of_a_cancelled_group() {
     assert_eq!(outcome.await.unwrap(), Err("out of paper"));
 }
 
-/// L13: a task that is cancelled before its first poll is dropped unpolled; a scope inside a task is polled once whatever
-/// was cancelled.
+/// L13: a task that is cancelled before its first poll is dropped unpolled; a scope inside a task is polled once
+/// whatever was cancelled.
 pub async fn cancelled_tasks_are_not_started_but_scopes_are() {
     let log = Log::new();
     let mut scope = CancelScope::new();
@@ -297,8 +298,8 @@ pub async fn an_unpolled_task_costs_no_time() {
     assert_elapsed(start, ms(0));
 }
 
-/// L14: an operation takes what it was given before the request, although its code is cancelled by then; one that was given nothing does
-/// not complete, not even a sleep whose time is over, and the next one does not start.
+/// L14: an operation takes what it was given before the request, although its code is cancelled by then; one that was
+/// given nothing does not complete, not even a sleep whose time is over, and the next one does not start.
 pub async fn an_operation_that_has_started_may_complete() {
     let (log, given) = (Log::new(), Event::new());
     let mut scope = CancelScope::new();
@@ -355,7 +356,8 @@ pub async fn a_join_whose_task_ends_after_the_cancel_does_not_complete() {
     .await;
 }
 
-/// L14: a checkpoint looks at both ends: it stops code that is cancelled while it gives way, because its budget is used up.
+/// L14: a checkpoint looks at both ends: it stops code that is cancelled while it gives way, because its budget is used
+/// up.
 pub async fn a_checkpoint_looks_at_both_ends() {
     let log = Log::new();
     let mut scope = CancelScope::new();
@@ -435,7 +437,8 @@ pub async fn children_do_not_delay_the_body() {
     assert_eq!(log.entries(), ["body", "child"]);
 }
 
-/// L15: an inner scope delays its parent until it is closed: shields, and the exit of scopes with children and finalizers.
+/// L15: an inner scope delays its parent until it is closed: shields, and the exit of scopes with children and
+/// finalizers.
 pub async fn an_inner_scope_delays_its_parent_until_it_is_closed() {
     let log = Log::new();
     let mut scope = CancelScope::new();
@@ -477,8 +480,8 @@ pub async fn an_inner_scope_delays_its_parent_until_it_is_closed() {
     assert_eq!(log.entries(), expected);
 }
 
-/// L16: a scope that is held but not polled, as by a `select!` over `&mut`, does not block the cancel: it is dropped with the
-/// body, its shield with it.
+/// L16: a scope that is held but not polled, as by a `select!` over `&mut`, does not block the cancel: it is dropped
+/// with the body, its shield with it.
 pub async fn a_scope_that_nobody_polls_does_not_block_a_cancel() {
     let log = Log::new();
     let mut scope = CancelScope::new();
@@ -496,8 +499,8 @@ pub async fn a_scope_that_nobody_polls_does_not_block_a_cancel() {
     assert_eq!(log.entries(), ["held"]);
 }
 
-/// L16, L19, L27: the children of such a scope are not awaited before the body is dropped, which they may be waiting for; but
-/// the cancelled scope does wait for them.
+/// L16, L19, L27: the children of such a scope are not awaited before the body is dropped, which they may be waiting
+/// for; but the cancelled scope does wait for them.
 pub async fn children_of_a_held_scope_outlive_the_body_but_not_the_scope() {
     let log = Log::new();
     let mut scope = CancelScope::new();
@@ -529,7 +532,8 @@ pub async fn children_of_a_held_scope_outlive_the_body_but_not_the_scope() {
     assert_eq!(log.entries(), ["local of the body", "child", "owner"]);
 }
 
-/// L16: an inner scope that is polled only when it was woken, as `FuturesUnordered` does, is driven: it delays its parent.
+/// L16: an inner scope that is polled only when it was woken, as `FuturesUnordered` does, is driven: it delays its
+/// parent.
 pub async fn a_lazily_driven_scope_delays_its_parent() {
     let log = Log::new();
     let mut scope = CancelScope::new();
@@ -553,8 +557,8 @@ pub async fn a_lazily_driven_scope_delays_its_parent() {
     assert_eq!(log.entries(), ["short", "long", "local"]);
 }
 
-/// L16: one that waits for an event and was not woken has nothing to do; it is not passed over, however often its parent is
-/// polled.
+/// L16: one that waits for an event and was not woken has nothing to do; it is not passed over, however often its
+/// parent is polled.
 pub async fn a_scope_that_was_not_woken_delays_its_parent() {
     let log = Log::new();
     let event = Flag::new();
@@ -617,8 +621,9 @@ pub async fn a_scope_may_be_skipped_now_and_then() {
     assert_eq!(log.entries(), ["shield", "body"]);
 }
 
-/// L16: the waker that an inner scope has seen last may lead nowhere, because the combinator that it belonged to is gone: once
-/// the parent is cancelled, the scope wakes the parent past it. It makes no difference in which poll the cancel comes.
+/// L16: the waker that an inner scope has seen last may lead nowhere, because the combinator that it belonged to is
+/// gone: once the parent is cancelled, the scope wakes the parent past it. It makes no difference in which poll the
+/// cancel comes.
 pub async fn a_scope_wakes_its_parent_past_a_dead_waker() {
     for cancelled_in in 0..=3 {
         let log = Log::new();
@@ -653,8 +658,8 @@ pub async fn a_scope_wakes_its_parent_past_a_dead_waker() {
     }
 }
 
-/// L16: a scope that is woken wakes its own driver first, then those it delays: whoever of them is polled at once, on another
-/// thread, must not find it passed over.
+/// L16: a scope that is woken wakes its own driver first, then those it delays: whoever of them is polled at once, on
+/// another thread, must not find it passed over.
 pub async fn a_scope_wakes_its_driver_before_those_it_delays() {
     struct Named(&'static str, Log);
 
@@ -724,8 +729,8 @@ pub async fn a_local_child_wakes_past_a_dead_waker() {
     }
 }
 
-/// L11, L16.1: the hard time of a request wakes the scope whose delivery a graceful shield has held up, past a waker of the
-/// shield's that leads nowhere.
+/// L11, L16.1: the hard time of a request wakes the scope whose delivery a graceful shield has held up, past a waker of
+/// the shield's that leads nowhere.
 pub async fn a_hard_time_wakes_past_a_dead_waker() {
     let log = Log::new();
     let mut scope = CancelScope::new();

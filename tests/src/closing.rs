@@ -57,7 +57,8 @@ pub async fn finalizers_run_newest_first_and_one_at_a_time() {
     assert_took(start, ms(4));
 }
 
-/// L22: after all children, which go on when the body has returned; and in the nursery's own scope, not in the children's.
+/// L22: after all children, which go on when the body has returned; and in the nursery's own scope, not in the
+/// children's.
 pub async fn finalizers_of_a_nursery_wait_for_its_children() {
     let log = Log::new();
     let Ok(()) = nursery(async |n: Nursery| {
@@ -378,7 +379,8 @@ pub async fn a_failed_acquisition_releases_nothing() {
     assert_eq!((out, called.value()), (Err("no connection"), 0));
 }
 
-/// L13, L23: nothing comes between: an acquisition that ends in cancelled code is used up to the first checkpoint, and released.
+/// L13, L23: nothing comes between: an acquisition that ends in cancelled code is used up to the first checkpoint, and
+/// released.
 pub async fn what_was_acquired_in_cancelled_code_is_released() {
     let log = Log::new();
     let release = log.clone();
@@ -434,7 +436,8 @@ pub async fn a_resource_that_leaves_its_bracket_is_not_released() {
     assert_eq!(released.value(), 0);
 }
 
-/// L22: a finalizer runs exactly once, also if it is the drop of a scope half-way through its finalizers that it survives.
+/// L22: a finalizer runs exactly once, also if it is the drop of a scope half-way through its finalizers that it
+/// survives.
 pub async fn a_scope_dropped_among_its_finalizers_runs_each_of_them_once() {
     let log = Log::new();
     let (running, dropped) = (Count::new(), Count::new());

@@ -7,8 +7,8 @@
 //! The thread that calls them is foreign to the runtime, and they block it. So the runtime must have threads of its own
 //! that drive it; see [`Host`].
 //!
-//! What only the core can do (R1–R4, R9–R11: making jobs) is done with a nursery; the timers, the clock and the blocking
-//! threads (R5–R8) are asked directly.
+//! What only the core can do (R1–R4, R9–R11: making jobs) is done with a nursery; the timers, the clock and the
+//! blocking threads (R5–R8) are asked directly.
 
 #![expect(clippy::missing_panics_doc, reason = "panicking is how each of these functions reports")]
 
@@ -102,8 +102,8 @@ pub struct Host {
 }
 
 impl Host {
-    /// Takes a runtime that is already being driven. Dropping the host calls `teardown`, which must return only after the
-    /// runtime has dropped its jobs and its threads have ended.
+    /// Takes a runtime that is already being driven. Dropping the host calls `teardown`, which must return only after
+    /// the runtime has dropped its jobs and its threads have ended.
     pub fn new(runtime: Arc<dyn Runtime>, teardown: impl FnOnce() + 'static) -> Self {
         Host { runtime, teardown: Some(Box::new(teardown)) }
     }
@@ -480,8 +480,8 @@ pub fn r11_busy_tree_starves_no_other(runtime: &Arc<dyn Runtime>) {
     });
 }
 
-/// R12: a thread that waits is blocked until it is woken, by a task or by anybody, and what it waits for is there; it looks
-/// again at each wake. Tasks go on meanwhile.
+/// R12: a thread that waits is blocked until it is woken, by a task or by anybody, and what it waits for is there; it
+/// looks again at each wake. Tasks go on meanwhile.
 pub fn r12_waiting_thread_goes_on_when_it_is_woken(runtime: &Arc<dyn Runtime>) {
     const WAKES: usize = 10;
     let (looked, seen) = mpsc::channel::<Waker>();
@@ -525,8 +525,8 @@ pub fn r13_time_passes_for_a_job_that_asks(runtime: &Arc<dyn Runtime>) {
     receive(&receiver);
 }
 
-/// R14: what no runtime offers is absent, on a foreign thread, in a task, and in a `Drop` that runs because of a panic; the error names the
-/// runtime.
+/// R14: what no runtime offers is absent, on a foreign thread, in a task, and in a `Drop` that runs because of a panic;
+/// the error names the runtime.
 pub fn r14_what_nobody_offers_is_absent(runtime: &Arc<dyn Runtime>) {
     trait NobodyHasThis: Send + Sync {}
 

@@ -1,4 +1,5 @@
-//! Behaviours: deadlines and timeouts. When they fire, which of several wins, and what the code around gets to see (L8–L10, L12).
+//! Behaviours: deadlines and timeouts. When they fire, which of several wins, and what the code around gets to see
+//! (L8–L10, L12).
 
 use std::future::{Future, pending, poll_fn, ready};
 use std::pin::pin;
@@ -162,7 +163,8 @@ pub async fn a_deadline_can_be_moved_any_number_of_times() {
     assert_elapsed(start, ms(5));
 }
 
-/// B039, L13: with no time at all the body runs to its first checkpoint and stops there, also if that would be ready at once.
+/// B039, L13: with no time at all the body runs to its first checkpoint and stops there, also if that would be ready at
+/// once.
 pub async fn no_time_is_time_to_the_first_checkpoint() {
     let log = Log::new();
     let past = Instant::now();
@@ -555,8 +557,8 @@ pub async fn a_timeout_waits_for_the_cleanup() {
     assert_eq!(log.entries(), ["cleanup of a child", "own cleanup", "timeout"]);
 }
 
-/// B053, L12, L14: work that is complete already beats a timeout of zero if it is there without waiting; joining it is an
-/// operation, and does not.
+/// B053, L12, L14: work that is complete already beats a timeout of zero if it is there without waiting; joining it is
+/// an operation, and does not.
 pub async fn complete_work_and_a_timeout_of_zero() {
     assert_eq!(fail_after(ms(0), ready(5)).await, Ok(5));
     let Ok(()) = nursery(async |n: Nursery| {
@@ -668,8 +670,8 @@ pub async fn another_thread_moves_the_deadline() {
     }
 }
 
-/// L8, L16: a deadline is a request at its instant, whether or not anybody polls the scope: its tasks run meanwhile, and are
-/// cancelled by it; its body waits.
+/// L8, L16: a deadline is a request at its instant, whether or not anybody polls the scope: its tasks run meanwhile,
+/// and are cancelled by it; its body waits.
 pub async fn a_deadline_passes_whether_or_not_anybody_polls() {
     let mut scope = CancelScope::new();
     let handle = scope.handle();
@@ -716,8 +718,8 @@ pub async fn a_busy_task_stops_at_the_first_checkpoint_behind_its_deadline() {
     assert_eq!(log.entries().len(), 0);
 }
 
-/// L9: who is cancelled: nothing between, a graceful shield before and behind the hard time, a full shield; and a mask holds
-/// off nothing of its own scope.
+/// L9: who is cancelled: nothing between, a graceful shield before and behind the hard time, a full shield; and a mask
+/// holds off nothing of its own scope.
 pub async fn masks_decide_who_is_cancelled() {
     let mut scope = CancelScope::new().grace(LONG);
     let handle = scope.handle();
@@ -751,7 +753,8 @@ pub async fn masks_decide_who_is_cancelled() {
     assert_eq!(outcome.await.unwrap(), "the end");
 }
 
-/// L9, L20: a graceful shield that is entered behind the hard time holds off nothing, and neither does what is inside it.
+/// L9, L20: a graceful shield that is entered behind the hard time holds off nothing, and neither does what is inside
+/// it.
 pub async fn a_graceful_shield_behind_the_hard_time_is_cancelled() {
     let log = Log::new();
     let mut scope = CancelScope::new();
@@ -813,8 +816,8 @@ pub async fn a_pending_body_is_dropped_in_the_poll_that_cancels_it() {
     assert_eq!(polls.load(Ordering::SeqCst), 1);
 }
 
-/// L8, L12: one `Result` for both: the body's value, its error, or the time that was over; and the value of a body that returns in
-/// spite of it.
+/// L8, L12: one `Result` for both: the body's value, its error, or the time that was over; and the value of a body that
+/// returns in spite of it.
 pub async fn a_time_that_is_over_is_an_error_of_the_bodys_type() {
     let body = async |result: std::io::Result<u8>| {
         checkpoint().await;

@@ -1,7 +1,7 @@
 //! Behaviours: groups. What ends a nursery, what it waits for, and what comes out of it.
 //!
-//! The submodules have the laws that no behaviour (`B…`) speaks of: `outcomes` (L31–L35), `daemons` (L24), `loss` (L25–L30),
-//! `context` (L38).
+//! The submodules have the laws that no behaviour (`B…`) speaks of: `outcomes` (L31–L35), `daemons` (L24), `loss`
+//! (L25–L30), `context` (L38).
 
 pub(crate) mod both;
 mod context;
@@ -193,8 +193,8 @@ both! {
         assert_eq!(errors, ["a", "b"]);
     }
 
-    /// B097: the shape of the error does not depend on how many there are: a fail-fast nursery always gives one as it is, a
-    /// collecting one always a group.
+    /// B097: the shape of the error does not depend on how many there are: a fail-fast nursery always gives one as it
+    /// is, a collecting one always a group.
     one_error_has_the_same_shape_as_many, one_error_of_a_local_nursery_has_the_same_shape_as_many: {
         for failing in [1, 3] {
             let fast: Result<(), Plain> = open(async |n: Handle<Plain>| {
@@ -216,8 +216,8 @@ both! {
         }
     }
 
-    /// B098, L31: a group of errors is an error of the nursery further out, in one piece; what was only cancelled, inside
-    /// or outside, is in neither.
+    /// B098, L31: a group of errors is an error of the nursery further out, in one piece; what was only cancelled,
+    /// inside or outside, is in neither.
     a_group_of_errors_is_one_error_of_the_nursery_further_out,
     a_group_of_errors_is_one_error_of_the_local_nursery_further_out: {
         type Any = Box<dyn Error + Send + Sync>;
@@ -331,8 +331,8 @@ both! {
         assert_eq!(out.unwrap(), 6);
     }
 
-    /// B103, L2, L18: a cancel from outside reaches a nursery that waits for its children: they wind down, and the wait goes on
-    /// until they have.
+    /// B103, L2, L18: a cancel from outside reaches a nursery that waits for its children: they wind down, and the wait
+    /// goes on until they have.
     a_cancel_does_not_end_the_wait_for_the_children, a_cancel_does_not_end_the_wait_for_the_local_children: {
         let (started, cleaned, passed) = (Count::new(), Count::new(), Count::new());
         let start = Instant::now();
@@ -440,8 +440,8 @@ both! {
         }
     }
 
-    /// B107: `spawn` into a nursery that has ended panics with a message that names the usual cause and the way out, and drops
-    /// the future unpolled.
+    /// B107: `spawn` into a nursery that has ended panics with a message that names the usual cause and the way out,
+    /// and drops the future unpolled.
     spawning_into_a_nursery_that_has_ended_panics, spawning_into_a_local_nursery_that_has_ended_panics: {
         let mut outside = None;
         let Ok(()) = open(async |n: Handle| outside = Some(n.clone())).await;
@@ -547,8 +547,8 @@ both! {
         assert_eq!(ended.value(), 1);
     }
 
-    /// B113: a thousand errors are collected and printed in one pass: each is formatted once, each child is named once. The children
-    /// fail after their handles were dropped: the text of an error is made for a handle too.
+    /// B113: a thousand errors are collected and printed in one pass: each is formatted once, each child is named once.
+    /// The children fail after their handles were dropped: the text of an error is made for a handle too.
     a_thousand_errors_are_formatted_once_each, a_thousand_errors_of_a_local_nursery_are_formatted_once_each: {
         let (formatted, unheld) = (Count::new(), Count::new());
         let group: ErrorGroup<Counted> = open_collecting(async |n: Handle<Counted>| {

@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use foster::observer::{LiveCounts, live_counts};
 
-/// Tests count what is alive in the whole process, so they run one after the other: each is a writer. Those that can do without an
-/// exact count while they run are readers, and are beside one another.
+/// Tests count what is alive in the whole process, so they run one after the other: each is a writer. Those that can do
+/// without an exact count while they run are readers, and are beside one another.
 static TURNS: RwLock<()> = RwLock::new(());
 
 /// Those that run beside one another now: what was alive before the first of them, and their names so far.
@@ -23,8 +23,8 @@ struct Beside {
     names: Vec<String>,
 }
 
-/// Runs one test and proves that it has left nothing: no scope, no task, no timer, no blocking job, and no waker of a future that is
-/// [`watched`]. The waker of a task is its scope. Idle threads are the runtime's, not foster's.
+/// Runs one test and proves that it has left nothing: no scope, no task, no timer, no blocking job, and no waker of a
+/// future that is [`watched`]. The waker of a task is its scope. Idle threads are the runtime's, not foster's.
 ///
 /// # Panics
 ///
@@ -37,7 +37,8 @@ pub fn check(name: &str, test: impl FnOnce()) {
     assert!(is_as_before, "{name} has left something behind: {:?}, before it {before:?}", alive());
 }
 
-/// Does as [`check`], for a test that may run beside others of its sort, because it asks nobody how much is alive. The last of them looks.
+/// Does as [`check`], for a test that may run beside others of its sort, because it asks nobody how much is alive. The
+/// last of them looks.
 ///
 /// # Panics
 ///
@@ -56,7 +57,8 @@ pub fn check_beside(name: &str, test: impl FnOnce()) {
     assert!(left.is_none(), "one of these has left something behind; with --test-threads=1 it is told which: {left:?}");
 }
 
-/// Notes that a test that runs beside others has ended. If it was the last, returns what they have left, if anything, and their names.
+/// Notes that a test that runs beside others has ended. If it was the last, returns what they have left, if anything,
+/// and their names.
 fn left_by_all() -> Option<(Alive, Beside)> {
     // Locked until it is known: nobody begins meanwhile.
     let mut beside = BESIDE.lock().unwrap_or_else(PoisonError::into_inner);
@@ -70,8 +72,8 @@ fn left_by_all() -> Option<(Alive, Beside)> {
     (!is_as_before).then(|| (alive(), all))
 }
 
-/// Waits, for some seconds, until a condition holds, and returns whether it does. A runtime may release its last jobs, threads and
-/// descriptors a moment after its `run` has returned. For code outside of any runtime.
+/// Waits, for some seconds, until a condition holds, and returns whether it does. A runtime may release its last jobs,
+/// threads and descriptors a moment after its `run` has returned. For code outside of any runtime.
 #[must_use]
 pub fn comes_true(condition: impl Fn() -> bool) -> bool {
     for _ in 0..500 {

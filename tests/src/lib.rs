@@ -1,9 +1,9 @@
 //! The conformance suite of foster.
 //!
 //! Every behaviour is a plain `pub async fn` in a module per section; its doc comment carries the IDs of the behaviours
-//! (`B…`), laws (`L…`) and invariants (`I…`) that it checks. Laws and invariants are pages of the book. A behaviour is stated by
-//! the comments of its tests; `NOT_APPLICABLE.md` has those without a test. [`suite!`] makes one `#[test]` of each, for one
-//! adapter:
+//! (`B…`), laws (`L…`) and invariants (`I…`) that it checks. Laws and invariants are pages of the book. A behaviour is
+//! stated by the comments of its tests; `NOT_APPLICABLE.md` has those without a test. [`suite!`] makes one `#[test]` of
+//! each, for one adapter:
 //!
 //! ```ignore
 //! fn on_my_runtime<F, Fut>(name: &str, body: F)

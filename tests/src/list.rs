@@ -2,8 +2,9 @@
 
 /// Makes one `#[test]` of every behaviour in the suite.
 ///
-/// The argument is the name of a function `fn(name: &str, body: impl Fn() -> impl Future<Output = ()>)`, in scope where the
-/// macro is called, that runs `body` once or more on the adapter under test, each run through [`check`](crate::check).
+/// The argument is the name of a function `fn(name: &str, body: impl Fn() -> impl Future<Output = ()>)`, in scope where
+/// the macro is called, that runs `body` once or more on the adapter under test, each run through
+/// [`check`](crate::check).
 #[macro_export]
 macro_rules! suite {
     ($runner:ident) => {

@@ -23,7 +23,8 @@ impl Wake for Counter {
     }
 }
 
-/// Runs `body` in a scope that is cancelled, where only a shield keeps it going; gives what the body gave before it ended.
+/// Runs `body` in a scope that is cancelled, where only a shield keeps it going; gives what the body gave before it
+/// ended.
 async fn in_cancelled_code<F: Future>(body: F) -> Option<F::Output> {
     let mut scope = CancelScope::new();
     let handle = scope.handle();
@@ -42,8 +43,8 @@ async fn in_cancelled_code<F: Future>(body: F) -> Option<F::Output> {
     given.into_inner()
 }
 
-/// L14: cancelled code does not start a foreign future: it is not polled, keeps no waker, and nobody is woken. Nor does a gate that
-/// somebody else asks let anything pass.
+/// L14: cancelled code does not start a foreign future: it is not polled, keeps no waker, and nobody is woken. Nor does
+/// a gate that somebody else asks let anything pass.
 pub async fn cancelled_code_starts_no_operation() {
     let polls = AtomicUsize::new(0);
     let mut scope = CancelScope::new();
@@ -67,8 +68,8 @@ pub async fn cancelled_code_starts_no_operation() {
     assert_eq!(polls.into_inner(), 0);
 }
 
-/// L14, L15: code that was cancelled while it waited is not given the result, although it is polled beside a shield, and the result is
-/// there. The same foreign future without the wrapper completes there.
+/// L14, L15: code that was cancelled while it waited is not given the result, although it is polled beside a shield,
+/// and the result is there. The same foreign future without the wrapper completes there.
 pub async fn a_result_is_withheld_from_cancelled_code() {
     let flag = Flag::new();
     let waits = || async {
@@ -92,7 +93,8 @@ pub async fn a_result_is_withheld_from_cancelled_code() {
     assert_eq!(in_cancelled_code(waits()).await, Some(7), "a foreign operation");
 }
 
-/// L12, L14: a request that comes while the foreign future is being polled comes too late for that poll: its result is handed on.
+/// L12, L14: a request that comes while the foreign future is being polled comes too late for that poll: its result is
+/// handed on.
 pub async fn a_result_of_the_poll_that_cancels_is_handed_on() {
     for waits in [false, true] {
         let mut scope = CancelScope::new();
@@ -108,7 +110,8 @@ pub async fn a_result_of_the_poll_that_cancels_is_handed_on() {
     }
 }
 
-/// L14: a deadline that has passed counts also if nothing had a chance to act on it: the foreign future is not asked any more.
+/// L14: a deadline that has passed counts also if nothing had a chance to act on it: the foreign future is not asked
+/// any more.
 pub async fn an_operation_is_exact_to_the_clock() {
     if time_is_virtual() {
         // No time passes within a poll.
@@ -169,8 +172,8 @@ pub async fn an_operation_takes_from_the_budget() {
     assert_eq!(asked.await.ok(), Some(false));
 }
 
-/// L14: a waiter knows whose code waits: it is the same in the same scope, and another one in another; and it is cancelled with its
-/// scope, shields included.
+/// L14: a waiter knows whose code waits: it is the same in the same scope, and another one in another; and it is
+/// cancelled with its scope, shields included.
 pub async fn a_waiter_knows_its_code() {
     async fn waiter() -> Waiter {
         poll_fn(|cx| Poll::Ready(Waiter::new(cx))).await

@@ -1,5 +1,5 @@
-//! Behaviours: panics. Where a panic of a body, a child, a destructor, a blocking job or a hook ends up, and what is finished
-//! before anybody sees it.
+//! Behaviours: panics. Where a panic of a body, a child, a destructor, a blocking job or a hook ends up, and what is
+//! finished before anybody sees it.
 
 mod unwinding;
 
@@ -21,7 +21,8 @@ use crate::harness::ms;
 pub use unwinding::*;
 
 both! {
-    /// B145, L31, L32, L35: a panic takes precedence over the error that came before it; the error goes to the observer.
+    /// B145, L31, L32, L35: a panic takes precedence over the error that came before it; the error goes to the
+    /// observer.
     a_panic_after_an_error_takes_precedence, a_panic_after_an_error_takes_precedence_in_a_local_nursery: {
         let started = Count::new();
         let (out, observer) = observed(caught(open(async |n: Handle<&'static str>| {
@@ -228,7 +229,8 @@ both! {
         assert_eq!(cleaned.value(), 2);
     }
 
-    /// B148, L32: a destructor that panics while its child is cancelled is a panic of that child; the others are waited for.
+    /// B148, L32: a destructor that panics while its child is cancelled is a panic of that child; the others are waited
+    /// for.
     a_destructor_that_panics_keeps_nobody_from_ending, a_destructor_that_panics_keeps_no_local_child_from_ending: {
         let (started, cleaned) = (Count::new(), Count::new());
         let mut handle = None;
@@ -326,7 +328,8 @@ both! {
         assert_eq!(ready.value(), 1);
     }
 
-    /// B151: an observer that panics disturbs neither the tree nor the outcome; it is told about what comes next all the same.
+    /// B151: an observer that panics disturbs neither the tree nor the outcome; it is told about what comes next all
+    /// the same.
     an_observer_that_panics_disturbs_nothing, an_observer_that_panics_does_not_disturb_a_local_nursery: {
         let observer = Arc::new(Crashing::default());
         let out = root(runtime(), open(async |n: Handle<&'static str>| {
@@ -389,7 +392,8 @@ pub async fn an_observer_may_panic_while_its_host_is_dropped() {
     assert_eq!(observer.calls.load(Ordering::SeqCst), 1);
 }
 
-/// B150, L32: a panic in blocking work comes out of the await; the permit is back by then, and the next job finds a thread.
+/// B150, L32: a panic in blocking work comes out of the await; the permit is back by then, and the next job finds a
+/// thread.
 pub async fn a_panic_in_a_blocking_job_comes_out_of_its_await() {
     let limiter = Arc::new(CapacityLimiter::new(1));
     let dropped = Count::new();
@@ -439,7 +443,8 @@ pub async fn a_panic_in_a_job_beats_the_cancel() {
     assert_eq!(text(&*out.unwrap_err()), "in a cancelled job");
 }
 
-/// B152, L7, L32: what another thread has handed in and panics ends the nursery with that panic, after the body was cancelled.
+/// B152, L7, L32: what another thread has handed in and panics ends the nursery with that panic, after the body was
+/// cancelled.
 pub async fn a_panic_of_what_another_thread_spawned_ends_the_nursery() {
     let (dropped, passed) = (Count::new(), Count::new());
     let out = caught(nursery(async |n: Nursery| {

@@ -1,4 +1,5 @@
-//! Behaviours: running. Time, the clock, children that come from anywhere, and services that live as long as the program.
+//! Behaviours: running. Time, the clock, children that come from anywhere, and services that live as long as the
+//! program.
 //!
 //! What concerns `run` itself is tested per adapter, in `tests/running.rs`.
 
@@ -76,7 +77,8 @@ pub async fn a_sleep_of_no_time_stops_at_its_end() {
     assert_eq!(log.count("behind it"), 0);
 }
 
-/// B009: nothing but the cancellation of its scope ends a `sleep_forever`: not the wakes of others, not polls without any.
+/// B009: nothing but the cancellation of its scope ends a `sleep_forever`: not the wakes of others, not polls without
+/// any.
 pub async fn sleep_forever_ignores_stray_wakes() {
     const WAKES: usize = 20;
     let polls = AtomicUsize::new(0);
@@ -176,7 +178,8 @@ pub async fn a_wake_during_a_poll_is_not_lost() {
     assert_eq!(polls.load(Ordering::SeqCst), 6);
 }
 
-/// B014, L24: a service that is a daemon of the outermost nursery is there until the last task of the program has ended.
+/// B014, L24: a service that is a daemon of the outermost nursery is there until the last task of the program has
+/// ended.
 pub async fn a_service_ends_after_the_program() {
     let log = Log::new();
     let Ok(()) = nursery(async |services: Nursery| {
@@ -229,7 +232,8 @@ pub async fn a_service_that_fails_ends_the_program() {
     assert_eq!((log.count("program"), why.count("knows")), (1, 1));
 }
 
-/// B006, L2: a nursery that was let go of half-way is waited for by the scope around it, with what its children do last.
+/// B006, L2: a nursery that was let go of half-way is waited for by the scope around it, with what its children do
+/// last.
 pub async fn nothing_outlives_the_scope_around_it() {
     let log = Log::new();
     CancelScope::new()

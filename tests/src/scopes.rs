@@ -435,7 +435,8 @@ pub async fn a_cancel_tells_who_asked_and_where() {
     assert!(text.contains("victim") && text.contains("no longer needed") && text.contains("the boss"), "{text}");
 }
 
-/// B032: code that is cancelled can ask why while it is dropped, and what asks for one child's end tells who asked, too.
+/// B032: code that is cancelled can ask why while it is dropped, and what asks for one child's end tells who asked,
+/// too.
 pub async fn cancelled_code_can_ask_why() {
     let seen = Arc::new(Mutex::new(None));
     let Ok(()) = nursery(async |n: Nursery| {
@@ -683,7 +684,8 @@ pub async fn a_scope_keeps_the_parent_of_its_first_poll() {
         assert!(outcome.await.is_err());
         assert!(wanderer.poll_once().await.is_pending());
         assert_eq!(log.count("wanderer"), 0, "it was stopped by a scope that is not around it");
-        // Driven from inside a shield, it is stopped with its parent; and says that the shield would wait for ever (L18).
+        // Driven from inside a shield, it is stopped with its parent; and says that the shield would wait for ever
+        // (L18).
         home_handle.cancel("concerns it");
         shield(async {
             assert!(!is_cancelled());
@@ -877,7 +879,8 @@ async fn yield_now_unchecked() {
     .await;
 }
 
-/// L7: a nursery whose body has failed, or one of whose children has, is cancelled; a child that ends well cancels nobody.
+/// L7: a nursery whose body has failed, or one of whose children has, is cancelled; a child that ends well cancels
+/// nobody.
 pub async fn an_error_cancels_the_nursery_and_success_does_not() {
     let log = Log::new();
     let guarded = |name| {
@@ -980,7 +983,8 @@ pub async fn cancelling_the_children_leaves_the_body_alone() {
     assert_eq!((value, log.count("child")), (9, 3));
 }
 
-/// L18: after the body was dropped the children end, then the finalizers run, then the scope is closed and its owner goes on.
+/// L18: after the body was dropped the children end, then the finalizers run, then the scope is closed and its owner
+/// goes on.
 pub async fn a_cancelled_scope_ends_in_order() {
     let log = Log::new();
     let mut scope = CancelScope::new();
@@ -1044,7 +1048,8 @@ pub async fn code_around_an_inherited_cancel_never_goes_on() {
     assert_eq!(log.entries().len(), 0);
 }
 
-/// L18, L31: errors that were recorded while a nursery was being cancelled are its outcome, and its owner does go on with them.
+/// L18, L31: errors that were recorded while a nursery was being cancelled are its outcome, and its owner does go on
+/// with them.
 pub async fn an_error_during_a_cancel_is_still_an_error() {
     let mut scope = CancelScope::new();
     let handle = scope.handle();
@@ -1083,7 +1088,8 @@ pub async fn a_future_that_outlived_its_scope_says_so() {
     assert_eq!(log.count("locals"), 1);
 }
 
-/// L36: no lock is held while user code runs: handles may be used by destructors, wakers and finalizers of the scope itself.
+/// L36: no lock is held while user code runs: handles may be used by destructors, wakers and finalizers of the scope
+/// itself.
 pub async fn handles_work_from_the_scopes_own_destructors() {
     let mut scope = CancelScope::new();
     let handle = scope.handle();

@@ -1,7 +1,8 @@
 //! Behaviours: programs that once lost something, ran on although they were cancelled, starved, or never ended.
 //!
-//! Most of them repeat one small situation in [rounds](rounds::rounds), because only some schedules show the fault. On the simulator the
-//! seeds choose the schedules, so a few rounds do. Each runs under an [alarm](alarm::ends) that turns a hang into a failure.
+//! Most of them repeat one small situation in [rounds](rounds::rounds), because only some schedules show the fault. On
+//! the simulator the seeds choose the schedules, so a few rounds do. Each runs under an [alarm](alarm::ends) that turns
+//! a hang into a failure.
 //!
 //! On threads a usual run has few rounds. A release has ten thousand of each program, and says how long they took:
 //!

@@ -1,4 +1,5 @@
-//! Behaviours: nesting and shielding. Which of several scopes stops the code, and what holds a cancel off (L9, L11, L20).
+//! Behaviours: nesting and shielding. Which of several scopes stops the code, and what holds a cancel off (L9, L11,
+//! L20).
 
 use std::future::{Future, pending};
 use std::pin::{Pin, pin};
@@ -16,8 +17,8 @@ use crate::running::witness::{
     Flag, LONG, Log, Shared, abandon, assert_elapsed, both, counted, first, hold, on_drop, poll_once, until, yields,
 };
 
-/// B060, L18: if an outer and an inner scope are both cancelled before a checkpoint, the outer one ends; the inner one says
-/// nothing, whichever was cancelled first.
+/// B060, L18: if an outer and an inner scope are both cancelled before a checkpoint, the outer one ends; the inner one
+/// says nothing, whichever was cancelled first.
 pub async fn of_two_cancelled_scopes_the_outer_one_ends() {
     for inner_first in [true, false] {
         let log = Log::new();
@@ -152,8 +153,8 @@ pub async fn a_cancelled_shield_stops_the_tasks_under_it() {
     assert_eq!(stopped.load(Ordering::SeqCst), 3);
 }
 
-/// B067: three scopes, the innermost shielded, the others cancelled from inside it: behind the shield the next checkpoint stops
-/// the code, in the middle scope or in the outer one.
+/// B067: three scopes, the innermost shielded, the others cancelled from inside it: behind the shield the next
+/// checkpoint stops the code, in the middle scope or in the outer one.
 pub async fn behind_a_shield_the_cancel_of_any_outer_scope_counts() {
     for in_the_middle in [true, false] {
         for cancel_middle in [true, false] {
@@ -233,8 +234,8 @@ pub async fn under_a_shield_only_the_deadlines_inside_count() {
     assert_eq!(outcome.await, Some(Some(Some(start + LONG * 100))));
 }
 
-/// B072, L9, L22: code that cleans up is cancelled outside of a shield, not under one, and again behind it; a finalizer is
-/// not.
+/// B072, L9, L22: code that cleans up is cancelled outside of a shield, not under one, and again behind it; a finalizer
+/// is not.
 pub async fn cleanup_knows_whether_it_is_cancelled() {
     let seen = Arc::new(Mutex::new(Vec::new()));
     let note = |what| {
@@ -268,8 +269,8 @@ pub async fn cleanup_knows_whether_it_is_cancelled() {
     assert_eq!(*seen.lock().unwrap(), expected);
 }
 
-/// B074, L28: a scope that was forgotten when its task ended is closed with that task; cancelling it later does nothing, and
-/// above all wakes nobody.
+/// B074, L28: a scope that was forgotten when its task ended is closed with that task; cancelling it later does
+/// nothing, and above all wakes nobody.
 pub async fn a_scope_whose_task_has_ended_is_not_cancelled_for_ever() {
     type Slot = Arc<Mutex<Option<Pin<Box<dyn Future<Output = ()> + Send>>>>>;
 
@@ -307,8 +308,8 @@ pub async fn a_scope_whose_task_has_ended_is_not_cancelled_for_ever() {
     assert_eq!(finalized.count("finalizer"), 1);
 }
 
-/// B076, L26, L27: a scope that is dropped half-way takes its timers with it; its body goes at once, its children are cancelled,
-/// its finalizers run, and the scope around waits for them.
+/// B076, L26, L27: a scope that is dropped half-way takes its timers with it; its body goes at once, its children are
+/// cancelled, its finalizers run, and the scope around waits for them.
 pub async fn a_scope_dropped_half_way_is_finished_by_the_scope_around_it() {
     let log = Log::new();
     let before = foster::observer::live_counts().map(|live_counts| live_counts.timers);
@@ -361,7 +362,8 @@ pub async fn a_scope_dropped_half_way_is_finished_by_the_scope_around_it() {
     assert_eq!(foster::observer::live_counts().map(|live_counts| live_counts.timers), before);
 }
 
-/// B076: a scope that was never polled leaves nothing at all, and neither does one that is dropped where nothing is left in it.
+/// B076: a scope that was never polled leaves nothing at all, and neither does one that is dropped where nothing is
+/// left in it.
 pub async fn a_scope_dropped_with_nothing_in_it_is_gone_at_once() {
     // One timer serves all limits that the scope around has inside; it is left for those that come later.
     abandon(move_on_after(LONG, sleep(LONG))).await;
@@ -377,8 +379,8 @@ pub async fn a_scope_dropped_with_nothing_in_it_is_gone_at_once() {
     assert_eq!(foster::observer::live_counts(), before);
 }
 
-/// L20: a graceful shield holds a cancel off until the hard time, and is then cancelled like any scope: inside-out, with its
-/// finalizers; the code around it never goes on.
+/// L20: a graceful shield holds a cancel off until the hard time, and is then cancelled like any scope: inside-out,
+/// with its finalizers; the code around it never goes on.
 pub async fn a_graceful_shield_holds_until_the_hard_time() {
     let log = Log::new();
     let mut scope = CancelScope::new().grace(ms(6));
@@ -456,7 +458,8 @@ pub async fn without_a_grace_a_graceful_shield_holds_nothing_off() {
     assert_eq!(log.entries(), ["to the checkpoint"]);
 }
 
-/// L9, L20: a full shield inside a graceful one holds beyond the hard time; of two graceful ones the outer one gains nothing.
+/// L9, L20: a full shield inside a graceful one holds beyond the hard time; of two graceful ones the outer one gains
+/// nothing.
 pub async fn a_full_shield_inside_a_graceful_one_holds() {
     let log = Log::new();
     let mut scope = CancelScope::new();
@@ -474,7 +477,8 @@ pub async fn a_full_shield_inside_a_graceful_one_holds() {
     assert_eq!(log.entries(), ["behind the shield"]);
 }
 
-/// L9, L11: a request that is held off by a graceful shield reaches the tasks under it at the hard time, and not before.
+/// L9, L11: a request that is held off by a graceful shield reaches the tasks under it at the hard time, and not
+/// before.
 pub async fn the_hard_time_reaches_the_tasks_under_a_graceful_shield() {
     let log = Log::new();
     let mut scope = CancelScope::new();
@@ -503,8 +507,8 @@ pub async fn the_hard_time_reaches_the_tasks_under_a_graceful_shield() {
     assert_eq!(log.entries(), ["asked to stop", "stopped"]);
 }
 
-/// L20: `stopping` waits while nobody has asked, ends when somebody does, and at once if somebody has; a full shield hides
-/// what is asked for further out.
+/// L20: `stopping` waits while nobody has asked, ends when somebody does, and at once if somebody has; a full shield
+/// hides what is asked for further out.
 pub async fn stopping_tells_that_a_grace_is_running() {
     let log = Log::new();
     let mut scope = CancelScope::new().grace(LONG);

@@ -35,8 +35,8 @@ impl From<JoinError> for Oops {
 /// The body of a nursery with handles of this type.
 type Body<H> = Box<dyn FnOnce(H) -> Pin<Box<dyn Future<Output = Result<(), Oops>> + Send>> + Send>;
 
-/// Opens a nursery whose body gives its handle away and ends when a child has begun, and polls it once: after that nothing but a pending
-/// start keeps it open. Returns the handle, and the nursery's future.
+/// Opens a nursery whose body gives its handle away and ends when a child has begun, and polls it once: after that
+/// nothing but a pending start keeps it open. Returns the handle, and the nursery's future.
 async fn waiting_for_a_child<H, G>(begun: &Count, open: impl FnOnce(Body<H>) -> G) -> (H, Pin<Box<G>>)
 where
     H: Send + 'static,
@@ -59,7 +59,8 @@ where
 }
 
 both! {
-    /// B128: `start` returns what the child passes, at that moment; the child goes on in the nursery, which waits for it.
+    /// B128: `start` returns what the child passes, at that moment; the child goes on in the nursery, which waits for
+    /// it.
     start_returns_when_the_child_is_ready, start_returns_when_the_local_child_is_ready: {
         let ended = Count::new();
         let start = Instant::now();
@@ -86,7 +87,8 @@ both! {
         assert_took(start, ms(5));
     }
 
-    /// B128: several starts at once, each with its own child; a ready that is said at once, without waiting, is heard, too.
+    /// B128: several starts at once, each with its own child; a ready that is said at once, without waiting, is heard,
+    /// too.
     several_children_start_side_by_side, several_local_children_start_side_by_side: {
         let out: Result<(), Oops> = open(async |n: Handle<Oops>| {
             let one = n.start(async |status: Started<u32>| {
@@ -107,7 +109,8 @@ both! {
         assert_eq!(out, Ok(()));
     }
 
-    /// B129, L35: an error before ready comes out of `start` as it is; the nursery is not touched, and nobody else hears of it.
+    /// B129, L35: an error before ready comes out of `start` as it is; the nursery is not touched, and nobody else
+    /// hears of it.
     an_error_before_ready_comes_out_of_start, an_error_before_ready_comes_out_of_a_local_start: {
         let (started, cleaned) = (Count::new(), Count::new());
         let (out, observer) = observed(open(async |n: Handle<Oops>| {
@@ -131,7 +134,8 @@ both! {
         assert_eq!(observer.orphans(), []);
     }
 
-    /// B130: a child that ends without having been ready: `start` says exactly that, whether it kept its word or dropped it.
+    /// B130: a child that ends without having been ready: `start` says exactly that, whether it kept its word or
+    /// dropped it.
     a_child_that_ends_without_being_ready_is_an_error, a_local_child_that_ends_without_being_ready_is_an_error: {
         let out: Result<u32, Oops> = open(async |n: Handle<Oops>| {
             let kept = n
@@ -183,8 +187,8 @@ both! {
         assert_eq!((seen.value(), passed.value()), (1, 0));
     }
 
-    /// B134, L13: the caller was cancelled before the child is ready: its word is ignored, and it is told so; it is not adopted, but
-    /// cancelled with the caller, who waits for it.
+    /// B134, L13: the caller was cancelled before the child is ready: its word is ignored, and it is told so; it is not
+    /// adopted, but cancelled with the caller, who waits for it.
     a_ready_after_the_cancel_of_the_caller_is_ignored, a_local_ready_after_the_cancel_of_the_caller_is_ignored: {
         let (ignored, cleaned, passed) = (Count::new(), Count::new(), Count::new());
         let out: Result<u32, Oops> = open(async |n: Handle<Oops>| {
@@ -221,7 +225,8 @@ both! {
         assert_eq!(out, Ok(3), "the nursery is not touched");
     }
 
-    /// L13: a caller that is cancelled after the child was ready, and has ended, gets what the child has passed; then it stops.
+    /// L13: a caller that is cancelled after the child was ready, and has ended, gets what the child has passed; then
+    /// it stops.
     a_cancelled_caller_gets_what_a_ready_child_has_passed, a_cancelled_caller_gets_what_a_ready_local_child_has_passed: {
         let (ended, seen, passed) = (Count::new(), Count::new(), Count::new());
         let out: Result<u32, Oops> = open(async |n: Handle<Oops>| {
@@ -288,7 +293,8 @@ both! {
         assert_eq!(observer.orphans(), []);
     }
 
-    /// B139, L20: a child under a shield when the caller of `start` is cancelled: it is cancelled when it leaves the shield.
+    /// B139, L20: a child under a shield when the caller of `start` is cancelled: it is cancelled when it leaves the
+    /// shield.
     a_shielded_child_outlasts_the_cancel_of_the_caller, a_shielded_local_child_outlasts_the_cancel_of_the_caller: {
         let (shielded, left, passed) = (Count::new(), Count::new(), Count::new());
         let start = Instant::now();
@@ -318,7 +324,8 @@ both! {
         assert_took(start, ms(3));
     }
 
-    /// B140, L2: a start into the outer nursery, made in the body of an inner one that fails: it is cancelled, and nothing is left.
+    /// B140, L2: a start into the outer nursery, made in the body of an inner one that fails: it is cancelled, and
+    /// nothing is left.
     a_pending_start_is_cancelled_with_its_caller, a_pending_local_start_is_cancelled_with_its_caller: {
         let (started, cleaned, passed) = (Count::new(), Count::new(), Count::new());
         let out: Result<u32, Oops> = open(async |outer: Handle<Oops>| {
@@ -348,8 +355,8 @@ both! {
         assert_eq!(out, Ok(3));
     }
 
-    /// B141, L1: until it is ready the child belongs to its caller; from then on to the nursery, and a cancel of the caller
-    /// reaches it no more.
+    /// B141, L1: until it is ready the child belongs to its caller; from then on to the nursery, and a cancel of the
+    /// caller reaches it no more.
     a_child_changes_hands_when_it_is_ready, a_local_child_changes_hands_when_it_is_ready: {
         let (ended, before) = (Count::new(), Count::new());
         let out: Result<u32, Oops> = open(async |n: Handle<Oops>| {
@@ -406,7 +413,8 @@ both! {
         assert_eq!(made.value(), 0);
     }
 
-    /// B137, L4: a start that was not answered keeps its nursery open, as if the child were in it; the child's end is what closes it.
+    /// B137, L4: a start that was not answered keeps its nursery open, as if the child were in it; the child's end is
+    /// what closes it.
     a_pending_start_keeps_its_nursery_open, a_pending_start_keeps_its_local_nursery_open: {
         let (start, begun) = (Instant::now(), Count::new());
         let (closing, group): (Handle<Oops>, _) = waiting_for_a_child(&begun, |body| open(body)).await;
@@ -441,7 +449,8 @@ both! {
         assert!(closing.is_closed());
     }
 
-    /// B143, L34: with a handle: what the child passed stays with the caller when the child is cancelled by its handle later.
+    /// B143, L34: with a handle: what the child passed stays with the caller when the child is cancelled by its handle
+    /// later.
     a_started_task_is_cancelled_by_its_handle, a_started_local_task_is_cancelled_by_its_handle: {
         let cleaned = Count::new();
         let out: Result<u32, Oops> = open(async |n: Handle<Oops>| {

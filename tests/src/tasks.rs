@@ -14,8 +14,8 @@ use crate::groups::probe::{Count, Finally, caught, crash, is_virtual, lingering,
 use crate::harness::ms;
 
 both! {
-    /// B114, L34: the value of a child comes from its handle: awaited before the child ends or after it, inside the nursery or
-    /// outside, when the nursery is long over. Waiting for the end may be repeated, and leaves the value.
+    /// B114, L34: the value of a child comes from its handle: awaited before the child ends or after it, inside the
+    /// nursery or outside, when the nursery is long over. Waiting for the end may be repeated, and leaves the value.
     a_handle_gives_the_value_inside_and_after_the_nursery, a_local_handle_gives_the_value_inside_and_after_the_nursery: {
         let outside = open(async |n: Handle| {
             let early = n.spawn(async {
@@ -39,7 +39,8 @@ both! {
         assert_eq!(outside.await, Ok("outside"));
     }
 
-    /// B114: an error is told as often as one asks; a value can be taken once, and asking again is a panic that says so.
+    /// B114: an error is told as often as one asks; a value can be taken once, and asking again is a panic that says
+    /// so.
     a_value_is_taken_once_and_an_error_any_number_of_times, a_local_value_is_taken_once_and_an_error_any_number_of_times: {
         let group = open_collecting(async |n: Handle<&'static str>| {
             let mut failing = n.spawn(async { Err::<(), _>("child") });
@@ -84,8 +85,8 @@ both! {
         .await;
     }
 
-    /// B117, L13: a child that is cancelled before its first poll is not polled at all; here foster decides otherwise than
-    /// AnyIO. One that has begun in parallel stops at its first checkpoint.
+    /// B117, L13: a child that is cancelled before its first poll is not polled at all; here foster decides otherwise
+    /// than AnyIO. One that has begun in parallel stops at its first checkpoint.
     a_child_that_is_cancelled_right_after_its_spawn_does_not_begin,
     a_local_child_that_is_cancelled_right_after_its_spawn_does_not_begin: {
         let (polled, passed, dropped) = (Count::new(), Count::new(), Count::new());
@@ -108,7 +109,8 @@ both! {
         }
     }
 
-    /// B117, L4, L13: spawning into a nursery that is cancelled is admitted; the child is dropped unpolled, on every runtime.
+    /// B117, L4, L13: spawning into a nursery that is cancelled is admitted; the child is dropped unpolled, on every
+    /// runtime.
     a_child_spawned_into_a_cancelled_nursery_is_never_polled, a_child_spawned_into_a_cancelled_local_nursery_is_never_polled: {
         let (polled, dropped) = (Count::new(), Count::new());
         let spawned = Arc::new(Mutex::new(None::<Task<()>>));
@@ -131,7 +133,8 @@ both! {
         assert_eq!(task.await, Err(JoinError::Cancelled));
     }
 
-    /// B118, L34: a child that was asked to stop and has not ended is "cancelling"; when its cleanup is over, "cancelled".
+    /// B118, L34: a child that was asked to stop and has not ended is "cancelling"; when its cleanup is over,
+    /// "cancelled".
     a_child_that_was_asked_to_stop_is_cancelling_until_it_has_ended,
     a_local_child_that_was_asked_to_stop_is_cancelling_until_it_has_ended: {
         let Ok(()) = open(async |n: Handle| {
@@ -270,7 +273,8 @@ both! {
         assert_eq!(out, Ok(1));
     }
 
-    /// B123, L40: a joiner that is cancelled while it waits takes nothing along: the child goes on, and can be joined again.
+    /// B123, L40: a joiner that is cancelled while it waits takes nothing along: the child goes on, and can be joined
+    /// again.
     a_cancelled_joiner_leaves_the_child_alone, a_cancelled_joiner_leaves_the_local_child_alone: {
         let out = open(async |n: Handle| {
             let go = Count::new();
@@ -333,8 +337,8 @@ both! {
         assert_eq!(value.value(), 1);
     }
 
-    /// L34, I23: a handle resolves after the child's scope is Closed and its future dropped: finalizers, residue and locals are
-    /// over.
+    /// L34, I23: a handle resolves after the child's scope is Closed and its future dropped: finalizers, residue and
+    /// locals are over.
     a_handle_resolves_when_nothing_of_the_child_is_left, a_local_handle_resolves_when_nothing_of_the_child_is_left: {
         let Ok(()) = open(async |n: Handle| {
             for cancels in [false, true] {
@@ -408,7 +412,8 @@ both! {
         assert_eq!((finished.value(), passed.value()), (1, 0));
     }
 
-    /// L6: `cancel_children` reaches those that are present; the nursery stays open, and children that come later are free.
+    /// L6: `cancel_children` reaches those that are present; the nursery stays open, and children that come later are
+    /// free.
     children_that_come_later_are_not_cancelled, local_children_that_come_later_are_not_cancelled: {
         let out = open(async |n: Handle| {
             let (started, cleaned) = (Count::new(), Count::new());
@@ -456,7 +461,8 @@ both! {
         .await;
     }
 
-    /// L35, L4: what a value's or an error's destructor does is its own affair: it may spawn into the nursery, or cancel it.
+    /// L35, L4: what a value's or an error's destructor does is its own affair: it may spawn into the nursery, or
+    /// cancel it.
     destructors_may_use_the_nursery, destructors_may_use_the_local_nursery: {
         let (spawned, ran) = (Count::new(), Count::new());
         let Ok(()) = open(async |n: Handle| {

@@ -1,8 +1,8 @@
 //! Behaviours: threads. Blocking work, waited for or abandoned, and how it learns that nobody wants it any more.
 //!
-//! The simulator runs a closure as one step, unless it waits by foster's means. So a closure in here waits for a task by other
-//! means only behind `held`, which does nothing where time is virtual; what has to happen in between is done by the
-//! closure itself.
+//! The simulator runs a closure as one step, unless it waits by foster's means. So a closure in here waits for a task
+//! by other means only behind `held`, which does nothing where time is virtual; what has to happen in between is done
+//! by the closure itself.
 
 mod calls;
 mod portals;
@@ -105,7 +105,8 @@ pub async fn tasks_go_on_while_a_closure_blocks() {
     assert_eq!(steps.value(), 5);
 }
 
-/// B219, L14: code that is cancelled already starts no blocking work: the closure is dropped unused, and takes no permit.
+/// B219, L14: code that is cancelled already starts no blocking work: the closure is dropped unused, and takes no
+/// permit.
 pub async fn cancelled_code_starts_no_blocking_work() {
     let limiter = Arc::new(CapacityLimiter::new(1));
     let (ran, dropped, passed) = (Count::new(), Count::new(), Count::new());
@@ -160,7 +161,8 @@ pub async fn a_job_that_waits_for_a_permit_can_be_cancelled() {
     assert_eq!((ran.value(), limiter.available()), (0, 1));
 }
 
-/// B220, B227, L21: a job that has started is waited for; its result arrives, and the cancel is seen at the next checkpoint.
+/// B220, B227, L21: a job that has started is waited for; its result arrives, and the cancel is seen at the next
+/// checkpoint.
 pub async fn a_cancel_waits_for_the_job_and_keeps_its_result() {
     let (came, passed) = (Count::new(), Count::new());
     let mut scope = CancelScope::new();
@@ -196,7 +198,8 @@ pub async fn a_result_that_comes_after_the_cancel_is_not_lost() {
     assert_eq!(out.unwrap(), 7);
 }
 
-/// B220, L19, L21: a cancel from a sibling branch, before the job has come to run: what stands around the job outlives it.
+/// B220, L19, L21: a cancel from a sibling branch, before the job has come to run: what stands around the job outlives
+/// it.
 pub async fn the_locals_around_a_job_outlive_it() {
     let (log, passed) = (Log::new(), Count::new());
     let (open, held) = gate();
@@ -230,7 +233,8 @@ pub async fn the_locals_around_a_job_outlive_it() {
     assert_eq!(passed.value(), 0);
 }
 
-/// B220, L2, L21, L27: an await that is dropped half-way leaves its job to the scope around it, which waits; the job is told.
+/// B220, L2, L21, L27: an await that is dropped half-way leaves its job to the scope around it, which waits; the job is
+/// told.
 pub async fn a_job_whose_await_was_dropped_is_waited_for() {
     for cancelled in [false, true] {
         let (told, ended) = (Count::new(), Count::new());
@@ -459,7 +463,8 @@ pub async fn a_job_that_the_runtime_drops_hangs_nobody() {
     assert_eq!(ran.value(), 0);
 }
 
-/// B224: a limiter that is made smaller under a job disturbs neither the job nor its result; it only lets in nobody else.
+/// B224: a limiter that is made smaller under a job disturbs neither the job nor its result; it only lets in nobody
+/// else.
 pub async fn a_limiter_that_shrinks_under_a_job_does_not_disturb_it() {
     let limiter = Arc::new(CapacityLimiter::new(2));
     let shrunk = limiter.clone();
@@ -597,8 +602,8 @@ pub async fn a_job_behind_a_shield_is_not_told() {
     }
 }
 
-/// B227, L8, R13: a deadline is told, too: who asks when the clock has passed it is told so, however late the timers are. Where time is
-/// virtual it passes while a closure asks.
+/// B227, L8, R13: a deadline is told, too: who asks when the clock has passed it is told so, however late the timers
+/// are. Where time is virtual it passes while a closure asks.
 pub async fn a_job_is_told_when_the_deadline_has_passed() {
     let start = Instant::now();
     let deadline = start + ms(3);
@@ -626,8 +631,8 @@ pub async fn a_job_is_told_when_the_deadline_has_passed() {
     assert_took(start, ms(3));
 }
 
-/// B227, B228: where no job runs the question makes no sense, and the panic says why: in async code, on a thread that a job has
-/// started, and in async code after a job.
+/// B227, B228: where no job runs the question makes no sense, and the panic says why: in async code, on a thread that a
+/// job has started, and in async code after a job.
 pub async fn only_a_job_can_ask_whether_it_is_wanted() {
     let ask = || catch_unwind(AssertUnwindSafe(thread::is_cancelled));
     let refused = |answer: std::thread::Result<bool>| {
@@ -642,7 +647,8 @@ pub async fn only_a_job_can_ask_whether_it_is_wanted() {
     refused(ask());
 }
 
-/// B229, L4: a job that spawns a child that starts a job, and so on, with one permit: nobody waits for who waits for it.
+/// B229, L4: a job that spawns a child that starts a job, and so on, with one permit: nobody waits for who waits for
+/// it.
 pub async fn jobs_may_spawn_children_that_start_jobs() {
     fn descend(n: &Nursery, limiter: &Arc<CapacityLimiter>, depth: usize, count: &Count) {
         let (m, limiter, count) = (n.clone(), limiter.clone(), count.clone());
@@ -662,7 +668,8 @@ pub async fn jobs_may_spawn_children_that_start_jobs() {
     assert_eq!((count.value(), limiter.available()), (6, 1));
 }
 
-/// B232: when the await returns, what the closure has captured is gone, its permit is back, and the result is the caller's alone.
+/// B232: when the await returns, what the closure has captured is gone, its permit is back, and the result is the
+/// caller's alone.
 pub async fn a_finished_job_keeps_nothing() {
     let limiter = Arc::new(CapacityLimiter::new(1));
     let (captured, results) = (Count::new(), Count::new());
@@ -705,7 +712,8 @@ pub async fn a_finalizer_may_use_a_thread() {
     assert_eq!(answers.value(), 1);
 }
 
-/// L21, L29, L35: a job that panics after its await was dropped has no caller left: its panic fails the scope that waits for it.
+/// L21, L29, L35: a job that panics after its await was dropped has no caller left: its panic fails the scope that
+/// waits for it.
 pub async fn the_panic_of_a_job_without_a_caller_fails_the_scope_that_waits() {
     let passed = Count::new();
     let mut scope = Box::pin(CancelScope::new().run(async {

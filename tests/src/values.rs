@@ -23,8 +23,8 @@ fn seen() -> (Option<u32>, Option<u32>) {
     (DOWN.get(), HERE.get())
 }
 
-/// L1: a value is seen by the code inside, hidden by one further in, and gone when its scope has ended. Two keys are two, also of
-/// one type; scopes in between do not matter.
+/// L1: a value is seen by the code inside, hidden by one further in, and gone when its scope has ended. Two keys are
+/// two, also of one type; scopes in between do not matter.
 pub async fn a_value_is_seen_inside_its_scope_only() {
     assert_eq!(seen(), (None, None));
     DOWN.scope(1, async {
@@ -46,8 +46,8 @@ pub async fn a_value_is_seen_inside_its_scope_only() {
     assert!(DOWN.with(|value| value.is_none()));
 }
 
-/// B125, L1: a child sees what stands around its nursery, if the key is inherited; what others set later, or further in, is not
-/// shared, in neither direction. A key that is not inherited stays in its task.
+/// B125, L1: a child sees what stands around its nursery, if the key is inherited; what others set later, or further
+/// in, is not shared, in neither direction. A key that is not inherited stays in its task.
 pub async fn children_inherit_what_stands_around_their_nursery() {
     let both = DOWN.scope(
         1,
@@ -90,7 +90,8 @@ pub async fn local_children_inherit_what_stands_around_their_nursery() {
     assert_eq!(out.await, Ok((Some(1), None)));
 }
 
-/// B125, L1: a value that was set around the call of `spawn` alone is not around the child; one set around the child is.
+/// B125, L1: a value that was set around the call of `spawn` alone is not around the child; one set around the child
+/// is.
 pub async fn a_value_around_the_spawn_alone_is_not_inherited() {
     let out = nursery(async |n: Nursery<JoinError>| {
         let (plain, given) = DOWN
@@ -161,8 +162,8 @@ pub async fn blocking_jobs_take_the_values_along() {
     }
 }
 
-/// B231: a call back from a job sees what stands around the await of the job, and so do the jobs that it starts. What it sets itself
-/// is not written back: neither the closure nor the task sees it.
+/// B231: a call back from a job sees what stands around the await of the job, and so do the jobs that it starts. What
+/// it sets itself is not written back: neither the closure nor the task sees it.
 pub async fn calls_back_see_the_values_around_the_await() {
     let around = DOWN.scope(
         1,
@@ -180,8 +181,8 @@ pub async fn calls_back_see_the_values_around_the_await() {
     }
 }
 
-/// What is seen in a call, in a job that a call starts, in a scope that a call opens, in a child of a call, and by the closure after
-/// all that.
+/// What is seen in a call, in a job that a call starts, in a scope that a call opens, in a child of a call, and by the
+/// closure after all that.
 fn calls() -> [(Option<u32>, Option<u32>); 5] {
     let call = from_thread(async { seen() }).unwrap();
     let nested = from_thread(async { to_thread(seen).await }).unwrap();

@@ -1,4 +1,5 @@
-//! The auto traits of all public types, as a table; and futures that have to be `Send` where it is hard to have them so.
+//! The auto traits of all public types, as a table; and futures that have to be `Send` where it is hard to have them
+//! so.
 //!
 //! A row names what the type implements of `Send`, `Sync` and `Unpin`: these and no others. `UnwindSafe` (and
 //! `RefUnwindSafe` with it) is a promise where it stands in the row, and open where it does not.

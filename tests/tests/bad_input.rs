@@ -1,5 +1,5 @@
-//! Issue 4, quality: input that makes no sense is refused at the call, by the type or by a panic that its docs name; input that is
-//! absurd but has a meaning does what it means.
+//! Issue 4, quality: input that makes no sense is refused at the call, by the type or by a panic that its docs name;
+//! input that is absurd but has a meaning does what it means.
 
 use std::future::{pending, ready};
 use std::panic::{UnwindSafe, catch_unwind};

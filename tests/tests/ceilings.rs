@@ -1,4 +1,5 @@
-//! How large the core may be. Simplicity is a requirement, with figures: a change that needs more has to say what it buys.
+//! How large the core may be. Simplicity is a requirement, with figures: a change that needs more has to say what it
+//! buys.
 
 use std::fs::{read_dir, read_to_string};
 use std::path::{Path, PathBuf};
@@ -95,8 +96,8 @@ fn no_circle_of_calls_in_the_tree_is_larger_than_three() {
     }
 }
 
-/// One structure a file. It was to be 350 lines; the block of a task, which saves three allocations a child, is worth the rest, and so is one
-/// table for its wakers.
+/// One structure a file. It was to be 350 lines; the block of a task, which saves three allocations a child, is worth
+/// the rest, and so is one table for its wakers.
 const UNSAFE: usize = 436;
 
 #[test]

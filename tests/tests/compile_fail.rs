@@ -1,9 +1,9 @@
-//! What the types must refuse: each file in `tests/compile_fail` is a misuse, and its own proof that without the misuse it
-//! compiles.
+//! What the types must refuse: each file in `tests/compile_fail` is a misuse, and its own proof that without the misuse
+//! it compiles.
 //!
-//! A file is compiled twice. Without `--cfg misuse` it has no errors. With it, each line marked `//~ E0382`, or `//~` and
-//! the beginning of the message of an error that has no code, has that error, and no other line has any. So it fails for
-//! the right reason, in the right place. `E0373|E0597` is either of the two; `//~^` marks the line above.
+//! A file is compiled twice. Without `--cfg misuse` it has no errors. With it, each line marked `//~ E0382`, or `//~`
+//! and the beginning of the message of an error that has no code, has that error, and no other line has any. So it
+//! fails for the right reason, in the right place. `E0373|E0597` is either of the two; `//~^` marks the line above.
 //!
 //! No `trybuild`: it compares whole messages, which change, and builds a workspace of its own.
 

@@ -1,5 +1,5 @@
-//! The suite is complete: each behaviour that is written is listed and so runs, and each that was asked for is written, or
-//! stands in `NOT_APPLICABLE.md` with the reason why not.
+//! The suite is complete: each behaviour that is written is listed and so runs, and each that was asked for is written,
+//! or stands in `NOT_APPLICABLE.md` with the reason why not.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{read_dir, read_to_string};

@@ -1,10 +1,11 @@
 //! Every future of the public API is dropped at each of its polls, and proves that nothing leaks, nothing hangs, every
-//! finalizer and release runs exactly once, no error is lost, and nobody panics (L16, L25–L30, L34, L35, L37, L40, L41).
+//! finalizer and release runs exactly once, no error is lost, and nobody panics (L16, L25–L30, L34, L35, L37, L40,
+//! L41).
 //!
-//! The future is polled k times on the simulator, for k = 0, 1, 2, … until it is ready by then, and after the k-th poll it
-//! is dropped: at once, when it is woken again, by an unwinding panic, on another thread, with its host; or it is
-//! forgotten, held without being polled in a cancelled scope, or delivered. It stands in the body of a nursery, a task, a
-//! local child, a scope, a shield, a finalizer, or a root.
+//! The future is polled k times on the simulator, for k = 0, 1, 2, … until it is ready by then, and after the k-th poll
+//! it is dropped: at once, when it is woken again, by an unwinding panic, on another thread, with its host; or it is
+//! forgotten, held without being polled in a cancelled scope, or delivered. It stands in the body of a nursery, a task,
+//! a local child, a scope, a shield, a finalizer, or a root.
 //!
 //! Read `probe` (the books that are kept), `driver` (what is done), `inside` (to what), then the cases.
 
@@ -194,7 +195,8 @@ const COVERED: &[(&str, &[&str])] = &[
     ("ScopedValueFuture", &["value_scope", "value_is_dropped", "values_of_children"]),
 ];
 
-/// Modules that stand on the public API alone, and whose futures are hosts of a whole tree: the tests beside them drop these.
+/// Modules that stand on the public API alone, and whose futures are hosts of a whole tree: the tests beside them drop
+/// these.
 const PROVED_ELSEWHERE: &[&str] = &["app", "portal", "supervise"];
 
 /// Every public future, stream and async function of the core's sources is in [`COVERED`], with cases that exist.

@@ -10,7 +10,8 @@ use foster::{CancelScope, LocalNursery, defer, local_nursery, sleep, sleep_forev
 
 type Handle = LocalNursery<'static, JoinError>;
 
-/// Forgets a local nursery that has a second's cleanup left, and runs `late` after half of it. The scope around it ends.
+/// Forgets a local nursery that has a second's cleanup left, and runs `late` after half of it. The scope around it
+/// ends.
 async fn forget(late: impl AsyncFnOnce(&Handle)) {
     let handle = Arc::new(OnceLock::new());
     let given = handle.clone();
@@ -36,14 +37,15 @@ async fn forget(late: impl AsyncFnOnce(&Handle)) {
     assert!(around.is_ok());
 }
 
-/// L28, L41, L4: a local nursery drives its children itself, so one that was forgotten takes no more, also while it waits for what it
-/// has left.
+/// L28, L41, L4: a local nursery drives its children itself, so one that was forgotten takes no more, also while it
+/// waits for what it has left.
 #[test]
 fn a_forgotten_local_nursery_takes_no_more() {
     foster_sim::run(1, forget(async |n| assert!(n.try_spawn(async {}).is_err())));
 }
 
-/// L28, L41: nor does it take over a child that was started for it; whoever has started that is told, and the child ends.
+/// L28, L41: nor does it take over a child that was started for it; whoever has started that is told, and the child
+/// ends.
 #[test]
 fn a_forgotten_local_nursery_takes_over_no_started_child() {
     foster_sim::run(

@@ -1,8 +1,8 @@
 //! How big the futures are: a wrapper adds a fixed number of bytes to what it wraps, and never holds it twice.
 //!
-//! An `async fn` around a future holds it twice, as its argument and while it is awaited, so that a few levels of them take
-//! kilobytes. Foster's own futures are structs, and this is the proof. The bounds are for pointers of 64 bits, in bytes; a
-//! change of one is a change that users feel.
+//! An `async fn` around a future holds it twice, as its argument and while it is awaited, so that a few levels of them
+//! take kilobytes. Foster's own futures are structs, and this is the proof. The bounds are for pointers of 64 bits, in
+//! bytes; a change of one is a change that users feel.
 
 #![cfg(target_pointer_width = "64")]
 

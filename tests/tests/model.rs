@@ -1,12 +1,12 @@
 //! The reference model of the semantics, replayed on the core; and random programs without expectations, which keep the
 //! invariants (docs/src/invariants.md) under any schedule.
 //!
-//! `../model/README.md` says what is compared and where the files there come from. Read `program`
-//! (what a program is), `interpret` (how it is run on foster), `world` (what is seen), `invariants`, then the tests here.
+//! `../model/README.md` says what is compared and where the files there come from. Read `program` (what a program is),
+//! `interpret` (how it is run on foster), `world` (what is seen), `invariants`, then the tests here.
 //!
-//! `FOSTER_PROGRAMS=n` runs `n` programs in each of the tests; `FOSTER_PROGRAM=seed` only that one of a test on random programs.
-//! `FOSTER_MODEL_PROGRAMS=n` makes `n` fresh programs with outcomes, from `FOSTER_SEED` on. `FOSTER_SHOW=n` prints more failures.
-//! `FOSTER_MODEL_FILE=path`, with `of_a_file -- --ignored`, replays the programs of a file.
+//! `FOSTER_PROGRAMS=n` runs `n` programs in each of the tests; `FOSTER_PROGRAM=seed` only that one of a test on random
+//! programs. `FOSTER_MODEL_PROGRAMS=n` makes `n` fresh programs with outcomes, from `FOSTER_SEED` on. `FOSTER_SHOW=n`
+//! prints more failures. `FOSTER_MODEL_FILE=path`, with `of_a_file -- --ignored`, replays the programs of a file.
 
 mod model {
     pub(crate) mod awaits;
@@ -258,7 +258,8 @@ fn fresh_programs_of(language: Language, wanted: Wanted) -> Option<Summary> {
         }
     });
     fresh.end();
-    // The model has seen few schedules. Where the replay differs from those, the outcome may be one that the laws leave open.
+    // The model has seen few schedules. Where the replay differs from those, the outcome may be one that the laws leave
+    // open.
     let differ: Vec<_> = summary.failures.iter().map(|(seed, _)| *seed).collect();
     let decided = Wanted::settle(language, &differ);
     summary.failures.retain(|(seed, _)| decided.contains(seed));
@@ -406,8 +407,8 @@ fn stopping_is_bounded() {
     });
 }
 
-/// I17: dropping a subtree and cancelling it at the same time start the same tasks, and the same becomes of the finalizers
-/// that there were.
+/// I17: dropping a subtree and cancelling it at the same time start the same tasks, and the same becomes of the
+/// finalizers that there were.
 #[test]
 fn dropping_is_cancelling() {
     in_turn(|| {

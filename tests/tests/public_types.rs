@@ -1,5 +1,5 @@
-//! Only types of std, of futures-core and of the crate itself show in the public API: an update of any other dependency is no
-//! change for whoever uses the crate.
+//! Only types of std, of futures-core and of the crate itself show in the public API: an update of any other dependency
+//! is no change for whoever uses the crate.
 
 use std::collections::BTreeSet;
 use std::fs::read_to_string;
@@ -38,7 +38,8 @@ fn heads(code: &str) -> Vec<String> {
         let rest = &code[at + 4..];
         let is_field =
             rest.split_once(':').is_some_and(|(name, _)| name.chars().all(|c| c.is_alphanumeric() || c == '_'));
-        // A head ends where its body begins; a tuple struct's at its fields, which are private or have a `pub` of their own.
+        // A head ends where its body begins; a tuple struct's at its fields, which are private or have a `pub` of their
+        // own.
         let ends: &[char] = if rest.starts_with("struct ") { &['{', ';', '('] } else { &['{', ';'] };
         let end = if is_field { rest.find(['\n', '}']) } else { rest.find(ends) };
         heads.push(rest[..end.unwrap_or(rest.len())].to_owned());

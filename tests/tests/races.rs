@@ -1,7 +1,9 @@
-//! The races of the tree, on real threads: request against close, adopt against close, spawn against drain, handle against end.
+//! The races of the tree, on real threads: request against close, adopt against close, spawn against drain, handle
+//! against end.
 //!
-//! Each round builds a small tree on two or more workers and lets other threads and tasks disturb it at random moments. A round
-//! that loses a wake-up hangs, and the watchdog says so; one that leaves something behind is found by the live_counts.
+//! Each round builds a small tree on two or more workers and lets other threads and tasks disturb it at random moments.
+//! A round that loses a wake-up hangs, and the watchdog says so; one that leaves something behind is found by the
+//! live_counts.
 
 use std::future::{Future, pending, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -132,7 +134,8 @@ fn request_against_close() {
     });
 }
 
-/// L4, L14: a child that comes while its nursery drains is run or handed back; every one that was admitted is waited for.
+/// L4, L14: a child that comes while its nursery drains is run or handed back; every one that was admitted is waited
+/// for.
 #[test]
 fn spawn_against_drain() {
     race("spawn_against_drain", |mut dice| async move {
@@ -165,7 +168,8 @@ fn spawn_against_drain() {
     });
 }
 
-/// L25–L27: a scope whose future is dropped is adopted by a scope that may be closing; its finalizers run, and somebody waits.
+/// L25–L27: a scope whose future is dropped is adopted by a scope that may be closing; its finalizers run, and somebody
+/// waits.
 #[test]
 fn adopt_against_close() {
     race("adopt_against_close", |mut dice| async move {
@@ -242,7 +246,8 @@ fn cancel_against_completion() {
     });
 }
 
-/// L8, L20, L22: deadlines fire from another thread while shields, graceful shields and finalizers are coming and going.
+/// L8, L20, L22: deadlines fire from another thread while shields, graceful shields and finalizers are coming and
+/// going.
 #[test]
 fn deadlines_against_everything() {
     race("deadlines_against_everything", |mut dice| async move {
@@ -384,8 +389,9 @@ impl Drop for GivenUp {
     }
 }
 
-/// L11: what a cancelled child gives up finds all others of the same request cancelled, although the first children run on other threads
-/// while the last are being marked: those that were runnable, those that wait and are woken meanwhile, and those that nobody has polled.
+/// L11: what a cancelled child gives up finds all others of the same request cancelled, although the first children run
+/// on other threads while the last are being marked: those that were runnable, those that wait and are woken meanwhile,
+/// and those that nobody has polled.
 #[test]
 fn what_is_given_up_against_the_marks_of_its_request() {
     const CHILDREN: usize = 60;
@@ -439,7 +445,8 @@ fn what_is_given_up_against_the_marks_of_its_request() {
     });
 }
 
-/// L11, L14: what comes while a request marks others is not dropped before these are marked: a child that awaits it would see that.
+/// L11, L14: what comes while a request marks others is not dropped before these are marked: a child that awaits it
+/// would see that.
 ///
 /// Few rounds of many children: the marks have to take their time.
 #[test]
@@ -476,7 +483,8 @@ fn what_is_spawned_against_the_marks_of_a_request() {
     });
 }
 
-/// L16, L19: a shield is not taken for one that was passed over while the drivers of its request are still being called.
+/// L16, L19: a shield is not taken for one that was passed over while the drivers of its request are still being
+/// called.
 #[test]
 fn a_shield_against_the_wake_ups_of_a_request() {
     const CHILDREN: usize = 5_000;

@@ -1,5 +1,5 @@
-//! Scopes that wait without a node of their own: each program comes out the same whether they do, or the tree is watched and they
-//! may not.
+//! Scopes that wait without a node of their own: each program comes out the same whether they do, or the tree is
+//! watched and they may not.
 
 #[path = "resting/woken.rs"]
 mod woken;
@@ -63,7 +63,8 @@ impl<F: FnMut()> Drop for OnDrop<F> {
     }
 }
 
-/// A child's own waker is not kept with what rests there, but it is called: at the deadline, and when the nursery has to stop.
+/// A child's own waker is not kept with what rests there, but it is called: at the deadline, and when the nursery has
+/// to stop.
 #[test]
 fn a_scope_that_rests_in_a_child_wakes_the_child() {
     let limit = |time| async move {

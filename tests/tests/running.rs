@@ -1,4 +1,5 @@
-//! What concerns `run` itself, on every adapter: its value, its errors, its end, and what there is without it (B001–B015).
+//! What concerns `run` itself, on every adapter: its value, its errors, its end, and what there is without it
+//! (B001–B015).
 
 use std::error::Error;
 use std::fmt;
@@ -217,7 +218,8 @@ fn run_returns_when_the_last_child_has_ended<A: Adapter>() {
     assert_eq!(ended.load(Ordering::SeqCst), 3);
 }
 
-/// B006, L2, L27: so is what nobody in the body waits for any more: a nursery that was dropped half-way, a blocking job.
+/// B006, L2, L27: so is what nobody in the body waits for any more: a nursery that was dropped half-way, a blocking
+/// job.
 fn run_returns_when_the_last_residue_has_ended<A: Adapter>() {
     let ended = Arc::new(AtomicUsize::new(0));
     let started = Arc::new(AtomicBool::new(false));
@@ -243,8 +245,8 @@ fn run_returns_when_the_last_residue_has_ended<A: Adapter>() {
     assert_eq!(ended.load(Ordering::SeqCst), 2);
 }
 
-/// B003: a blocking `run` on a thread that is in one is refused at once, with a message that names the fix, or runs to its
-/// end; the outer one goes on, and a second one after it works.
+/// B003: a blocking `run` on a thread that is in one is refused at once, with a message that names the fix, or runs to
+/// its end; the outer one goes on, and a second one after it works.
 fn a_second_run_on_the_same_thread_cannot_deadlock<A: Adapter>() {
     let value = A::run(async {
         checkpoint().await;

@@ -20,8 +20,8 @@ fn secs(secs: u64) -> Duration {
     Duration::from_secs(secs)
 }
 
-/// B279, B281, B283: a dump has the scopes with their parents, their state, their deadline, the age and cause of a request, and
-/// what the leaves wait for.
+/// B279, B281, B283: a dump has the scopes with their parents, their state, their deadline, the age and cause of a
+/// request, and what the leaves wait for.
 #[test]
 fn a_dump_tells_who_is_where_since_when_and_why() {
     foster_sim::run(1, async {

@@ -1,4 +1,5 @@
-//! The suite on the simulator, on many seeds; in trees that are watched, and in trees that take the short cuts of those that are not.
+//! The suite on the simulator, on many seeds; in trees that are watched, and in trees that take the short cuts of those
+//! that are not.
 
 /// How many seeds each test runs on, of each sort; `FOSTER_SEEDS` overrides it.
 const SEEDS: u64 = 100;

@@ -1,5 +1,5 @@
-//! The storm: a hundred tasks on locks, limiters and channels, of which a random scope is cancelled every millisecond. At the end all
-//! permits are home, all items are accounted for, and nobody waits; on every adapter.
+//! The storm: a hundred tasks on locks, limiters and channels, of which a random scope is cancelled every millisecond.
+//! At the end all permits are home, all items are accounted for, and nobody waits; on every adapter.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};

@@ -1,4 +1,5 @@
-//! The timers of a tree on real clocks: an armed deadline or sleep fires, whatever other timers were removed meanwhile (L8).
+//! The timers of a tree on real clocks: an armed deadline or sleep fires, whatever other timers were removed meanwhile
+//! (L8).
 //!
 //! No test here measures how late a timer is: each asserts that everything fires, and a watchdog bounds the whole.
 
@@ -14,8 +15,8 @@ use foster::{CancelScope, Instant, Nursery, is_cancelled, move_on_after, nursery
 /// How long nothing may happen before a test fails: a hundred times what the longest step takes.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-/// Runs `test` on a thread of its own, which has to note a step of progress before each [`PATIENCE`] is over. A timer that is
-/// lost fails the test instead of blocking it.
+/// Runs `test` on a thread of its own, which has to note a step of progress before each [`PATIENCE`] is over. A timer
+/// that is lost fails the test instead of blocking it.
 fn watched(name: &'static str, test: impl FnOnce(&Progress) + Send + 'static) {
     foster_conformance::check(name, || {
         let (done, finished) = mpsc::channel::<()>();
@@ -98,8 +99,8 @@ fn short_sleeps_and_a_deadline_on_tokio() {
     });
 }
 
-/// The later of two sleeps is dropped after the earlier one was found due by the clock, but before the host's timer has fired: a
-/// sleep that comes after that ends at its own time, not at the deadline around it.
+/// The later of two sleeps is dropped after the earlier one was found due by the clock, but before the host's timer has
+/// fired: a sleep that comes after that ends at its own time, not at the deadline around it.
 ///
 /// The deadline is far beyond the watchdog's patience, so that a sleep that waits for it fails the test.
 #[test]
@@ -144,8 +145,8 @@ impl Dice {
     }
 }
 
-/// One step of a task: a sleep that ends, one that is dropped while it waits, a deadline that fires, one that is moved, or one that is
-/// removed. Whatever has to end in it ends by a timer alone.
+/// One step of a task: a sleep that ends, one that is dropped while it waits, a deadline that fires, one that is moved,
+/// or one that is removed. Whatever has to end in it ends by a timer alone.
 async fn one_timer(dice: &mut Dice) {
     let (moment, other) = (dice.moment(), dice.moment());
     match dice.roll(5) {

@@ -1,5 +1,5 @@
-//! The turns of a local nursery: how often it needs its host, which costs all that stands around it a poll, and in which order it
-//! polls those who were woken.
+//! The turns of a local nursery: how often it needs its host, which costs all that stands around it a poll, and in
+//! which order it polls those who were woken.
 
 use std::future::poll_fn;
 use std::pin::pin;

@@ -1,5 +1,6 @@
-//! Two adapters in one process, at the same time: trees that talk with one another, cancel one another, and lie in one another,
-//! and never take one context for the other (question 16 of the laws: a nested root is foreign to the tree around it).
+//! Two adapters in one process, at the same time: trees that talk with one another, cancel one another, and lie in one
+//! another, and never take one context for the other (question 16 of the laws: a nested root is foreign to the tree
+//! around it).
 
 use std::convert::Infallible;
 use std::future::Future;
@@ -127,8 +128,8 @@ fn trees_share_locks() {
     });
 }
 
-/// L7, L11, L18: a handle works from the tree of another runtime, and so does a nursery's cancel; who is cancelled cleans up at
-/// home.
+/// L7, L11, L18: a handle works from the tree of another runtime, and so does a nursery's cancel; who is cancelled
+/// cleans up at home.
 #[test]
 fn a_scope_is_cancelled_from_the_other_tree() {
     async fn waits(mut scope: CancelScope, ready: Arc<Event>, cleaned: Arc<AtomicUsize>) {
@@ -171,8 +172,8 @@ fn a_scope_is_cancelled_from_the_other_tree() {
     });
 }
 
-/// L4, L33, L34: a nursery's handle spawns from the other tree; the child runs where the nursery is, and is awaited there and
-/// here.
+/// L4, L33, L34: a nursery's handle spawns from the other tree; the child runs where the nursery is, and is awaited
+/// there and here.
 #[test]
 fn a_child_is_spawned_and_awaited_from_the_other_tree() {
     check("a_child_is_spawned_and_awaited_from_the_other_tree", || {
@@ -234,7 +235,8 @@ fn both_have_blocking_jobs() {
     });
 }
 
-/// Two trees in one task, polled in turn: each poll has the context of its own tree, and between them there is that around.
+/// Two trees in one task, polled in turn: each poll has the context of its own tree, and between them there is that
+/// around.
 async fn two_in_one_task(outer: Option<&'static str>) {
     let tree = |name: &'static str, limit: Duration| async move {
         let spawned = fail_after(limit, async {
@@ -319,8 +321,8 @@ fn trees_inside_a_tree_of_the_other() {
     });
 }
 
-/// A tree in a task of another: the outer deadline is not the inner's, the outer's shield does not mask in it, and when the outer scope
-/// is cancelled the inner tree is dropped with the body that holds it (L30).
+/// A tree in a task of another: the outer deadline is not the inner's, the outer's shield does not mask in it, and when
+/// the outer scope is cancelled the inner tree is dropped with the body that holds it (L30).
 #[test]
 fn a_nested_tree_is_foreign_to_the_tree_around_it() {
     check("a_nested_tree_is_foreign_to_the_tree_around_it", || {

@@ -1,7 +1,7 @@
 //! The waker that code in a tree is given, wherever it runs, and its clones know that they are the same.
 //!
-//! Others rely on it: async-io wakes the waker that another one replaces. If a task's own waker were taken for another one, a task that
-//! waits at a socket and is woken for nothing would wake itself without end.
+//! Others rely on it: async-io wakes the waker that another one replaces. If a task's own waker were taken for another
+//! one, a task that waits at a socket and is woken for nothing would wake itself without end.
 
 use std::future::poll_fn;
 use std::task::{Poll, Waker};

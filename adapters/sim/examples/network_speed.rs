@@ -1,4 +1,5 @@
-//! How many packets a second the simulated network carries: `cargo run --release -p foster-sim --example network_speed`.
+//! How many packets a second the simulated network carries: `cargo run --release -p foster-sim --example
+//! network_speed`.
 #![allow(clippy::disallowed_methods, reason = "measures the simulator itself, from outside")]
 
 use std::fs;

@@ -116,8 +116,8 @@ impl Builder {
         Builder { spurious: probability, ..self }
     }
 
-    /// How long blocking jobs take in virtual time: between `shortest` and `longest`, as the seed says. They run at the end
-    /// of that time. If not set, they take none.
+    /// How long blocking jobs take in virtual time: between `shortest` and `longest`, as the seed says. They run at the
+    /// end of that time. If not set, they take none.
     ///
     /// # Panics
     ///
@@ -131,8 +131,8 @@ impl Builder {
     /// Runs blocking jobs on threads of their own, and counts on wake-ups from other threads.
     ///
     /// For programs whose closures wait for tasks, or that start threads themselves. When nothing is runnable, the
-    /// simulation waits for other threads up to `patience` of real time before it moves the clock past a job that has not
-    /// ended, and before it reports a deadlock. What the threads do comes when it comes: such a run cannot be
+    /// simulation waits for other threads up to `patience` of real time before it moves the clock past a job that has
+    /// not ended, and before it reports a deadlock. What the threads do comes when it comes: such a run cannot be
     /// replayed exactly ([`Run::outside`](crate::Run::outside) counts why).
     pub fn real_threads(self, patience: Duration) -> Self {
         Builder { patience, ..self }
@@ -142,9 +142,9 @@ impl Builder {
     ///
     /// # Panics
     ///
-    /// Panics with what the future panicked with, and, with the live tree in the message, if the run cannot go on: deadlock,
-    /// a task that never blocks, step or time limit. With the feature `net`, also if a program in the background of a host fails, or a socket is open
-    /// at the end. The seed is printed to standard error.
+    /// Panics with what the future panicked with, and, with the live tree in the message, if the run cannot go on:
+    /// deadlock, a task that never blocks, step or time limit. With the feature `net`, also if a program in the
+    /// background of a host fails, or a socket is open at the end. The seed is printed to standard error.
     #[track_caller]
     pub fn run<F: Future>(&self, future: F) -> F::Output {
         let sim = Sim::new(self, false);

@@ -1,7 +1,7 @@
 //! Checkpoints: whether an operation stops when it is cancelled, and whether a loop of it lets others run.
 //!
-//! Both are found from outside, with foster's public API: the operation is run once in a scope that is already cancelled,
-//! and once in a task that has used up its budget.
+//! Both are found from outside, with foster's public API: the operation is run once in a scope that is already
+//! cancelled, and once in a task that has used up its budget.
 
 use std::cell::Cell;
 use std::future::poll_fn;
@@ -13,16 +13,16 @@ use std::time::Duration;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Probe {
-    /// In a cancelled scope the operation did not come to its end. Whatever is pending can be cancelled, so this is also
-    /// true of an operation that does not look at cancellation but yields.
+    /// In a cancelled scope the operation did not come to its end. Whatever is pending can be cancelled, so this is
+    /// also true of an operation that does not look at cancellation but yields.
     pub stops: bool,
-    /// In a task that had done enough for one poll it returned `Pending` at least once: other tasks have their turns, however often
-    /// it is repeated.
+    /// In a task that had done enough for one poll it returned `Pending` at least once: other tasks have their turns,
+    /// however often it is repeated.
     pub yields: bool,
 }
 
-/// Runs an operation twice, first in a scope that is cancelled, then in the present one, when the budget of the task is used up (see
-/// [`checkpoint`](foster::checkpoint())), and tells what it did.
+/// Runs an operation twice, first in a scope that is cancelled, then in the present one, when the budget of the task is
+/// used up (see [`checkpoint`](foster::checkpoint())), and tells what it did.
 ///
 /// All of foster's operations that wait do both, also where they have not to wait.
 ///

@@ -9,12 +9,15 @@ use crate::trace::Trace;
 
 /// Runs `program` twice with the same seed, and compares what happens.
 ///
-/// What foster offers comes from the seed: time, names, blocking jobs, the network, [`random`](crate::random). What a program gets elsewhere, nobody can take
-/// from it: the clock on the wall, a generator of random numbers, the order of a `HashMap`, a thread, the resolver of the system, a `static` that is still
-/// as another run has left it. As soon as it makes a difference, this one is found: another order of tasks, another time, another packet, or other bytes
-/// in a packet, or another [`note`](crate::note()). What makes none is not seen, such as a clock that is only printed; a note shows it.
+/// What foster offers comes from the seed: time, names, blocking jobs, the network, [`random`](crate::random). What a
+/// program gets elsewhere, nobody can take from it: the clock on the wall, a generator of random numbers, the order of
+/// a `HashMap`, a thread, the resolver of the system, a `static` that is still as another run has left it. As soon as
+/// it makes a difference, this one is found: another order of tasks, another time, another packet, or other bytes in a
+/// packet, or another [`note`](crate::note()). What makes none is not seen, such as a clock that is only printed; a
+/// note shows it.
 ///
-/// In tests, the environment variable `FOSTER_CHECK_DETERMINISM=1` does this with each seed, see [`test()`](crate::test()).
+/// In tests, the environment variable `FOSTER_CHECK_DETERMINISM=1` does this with each seed, see
+/// [`test()`](crate::test()).
 ///
 /// A program that fails is the same if it does so twice.
 ///

@@ -11,8 +11,8 @@ use crate::trace::Trace;
 
 /// Runs `program` once with each of the seeds, and reports what it saw.
 ///
-/// A run fails if it panics, deadlocks, reaches a limit, or ends with an `Err`. All seeds are run, also after a failure;
-/// panics are not printed meanwhile. A failure is then shrunk, see [`Failure::shortest`].
+/// A run fails if it panics, deadlocks, reaches a limit, or ends with an `Err`. All seeds are run, also after a
+/// failure; panics are not printed meanwhile. A failure is then shrunk, see [`Failure::shortest`].
 ///
 /// # Examples
 ///

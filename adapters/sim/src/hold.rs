@@ -6,9 +6,9 @@ use crate::runtime::Sim;
 
 /// Promises that something outside of the simulation, such as a plain thread, will wake the program.
 ///
-/// As long as the guard lives, the simulation waits when nothing is runnable, in real time: the clock does not move, and nothing is taken for a deadlock. The
-/// guard can be dropped on any thread. What the other thread does comes when it comes: such a run need not repeat, and
-/// [`Run::outside`](crate::Run::outside) counts why.
+/// As long as the guard lives, the simulation waits when nothing is runnable, in real time: the clock does not move,
+/// and nothing is taken for a deadlock. The guard can be dropped on any thread. What the other thread does comes when
+/// it comes: such a run need not repeat, and [`Run::outside`](crate::Run::outside) counts why.
 ///
 /// A guard that is never dropped lets a run that has nothing to do wait for ever.
 ///

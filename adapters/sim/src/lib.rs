@@ -14,13 +14,14 @@
 //!
 //! # What is guaranteed
 //!
-//! * **Same seed, same run.** Which task runs next, which timer fires first, how long a blocking job takes: all comes from
-//!   the seed, and nothing from the machine, the process or the clock on the wall. [`Run::hash`] tells two runs apart.
+//! * **Same seed, same run.** Which task runs next, which timer fires first, how long a blocking job takes: all comes
+//!   from the seed, and nothing from the machine, the process or the clock on the wall. [`Run::hash`] tells two runs
+//!   apart.
 //! * **Time is exact.** The clock stands still while a task is runnable; when none is, it jumps to the next timer. A
 //!   sleep of one second takes one second to the nanosecond.
-//! * **A run ends.** A deadlock, a task that never blocks, and a run that goes on for ever are panics, which say what is
-//!   probably wrong and show the live tree. The exception is a poll that does not return (`loop {}`): nothing
-//!   else runs on its thread.
+//! * **A run ends.** A deadlock, a task that never blocks, and a run that goes on for ever are panics, which say what
+//!   is probably wrong and show the live tree. The exception is a poll that does not return (`loop {}`): nothing else
+//!   runs on its thread.
 //!
 //! # The way through a test
 //!
@@ -34,15 +35,15 @@
 //! [`Policy`] of the schedule, a manual clock, limits, spurious polls. Inside a simulation there are tools: [`clock`],
 //! [`wait_all_tasks_blocked`], [`Sequencer`], [`assert_checkpoints`], [`note`], [`random`], [`hold`].
 //!
-//! Programs that use `foster_net` run on a simulated network, the module [`net`]: with hosts, links, partitions and crashes. It is the feature `net`, which
-//! is on by default.
+//! Programs that use `foster_net` run on a simulated network, the module [`net`]: with hosts, links, partitions and
+//! crashes. It is the feature `net`, which is on by default.
 //!
 //! Scripted programs for `foster-process` are in the module `process`.
 //!
 //! # How fast
 //!
-//! Measured with `cargo run --release -p foster-sim --example speed`, on one core of a virtual x86-64 server that was busy with
-//! other work:
+//! Measured with `cargo run --release -p foster-sim --example speed`, on one core of a virtual x86-64 server that was
+//! busy with other work:
 //!
 //! | program | polls | real time | polls per second |
 //! |---|---|---|---|
@@ -51,7 +52,8 @@
 //! | a thousand tasks do that side by side | 1,001,002 | 1.1 s | 0.9 million |
 //! | 100,000 tasks are spawned and end | 100,002 | 0.12 s | 0.8 million |
 //!
-//! Of the network, with `cargo run --release -p foster-sim --example network_speed`, per second that the thread had a core of that server:
+//! Of the network, with `cargo run --release -p foster-sim --example network_speed`, per second that the thread had a
+//! core of that server:
 //!
 //! | program | packets | million packets per second |
 //! |---|---|---|
@@ -61,15 +63,15 @@
 //!
 //! # When not to use it
 //!
-//! For what needs the machine: sockets of the host, files in an event loop, signals, the speed of anything. Code that reads the wall
-//! clock, asks a random generator of its own, or iterates over a `HashMap` is run faithfully, but its runs do not repeat: [`check_determinism`] tells,
-//! and where.
+//! For what needs the machine: sockets of the host, files in an event loop, signals, the speed of anything. Code that
+//! reads the wall clock, asks a random generator of its own, or iterates over a `HashMap` is run faithfully, but its
+//! runs do not repeat: [`check_determinism`] tells, and where.
 //!
 //! # For authors of adapters
 //!
 //! The module `runtime` of this crate is the smallest complete [runtime](foster::runtime), made to be read: `builder`
-//! starts it. It has at most 1,400 lines, and that 200, documentation included, which a test holds. All other modules are tools on
-//! top, none of which an adapter needs.
+//! starts it. It has at most 1,400 lines, and that 200, documentation included, which a test holds. All other modules
+//! are tools on top, none of which an adapter needs.
 #![forbid(unsafe_code)]
 
 mod runtime;

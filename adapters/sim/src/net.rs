@@ -1,7 +1,9 @@
-//! The simulated network: hosts, the links between them, and what goes wrong there, all in virtual time and from the seed.
+//! The simulated network: hosts, the links between them, and what goes wrong there, all in virtual time and from the
+//! seed.
 //!
-//! Code that is written against `foster_net` runs on it unchanged. Without more it has one host, named `main`, with a loopback that behaves as that of
-//! Linux does. A [`Host`] is a machine of its own, with a name that others look up, an address, and its own ports:
+//! Code that is written against `foster_net` runs on it unchanged. Without more it has one host, named `main`, with a
+//! loopback that behaves as that of Linux does. A [`Host`] is a machine of its own, with a name that others look up, an
+//! address, and its own ports:
 //!
 //! ```
 //! use foster_net::{TcpListener, TcpStream};
@@ -44,25 +46,29 @@
 //! | whatever you decide, packet by packet: this one is lost, that one is late | [`rule`] |
 //! | partitions and crashes, when the seed says | [`Chaos`] |
 //!
-//! What was sent, has arrived and was lost, and why, is in the [trace](crate::Trace) of a run; [`sockets`] lists what is open, as does the report of a
-//! deadlock.
+//! What was sent, has arrived and was lost, and why, is in the [trace](crate::Trace) of a run; [`sockets`] lists what
+//! is open, as does the report of a deadlock.
 //!
 //! # How a run ends
 //!
-//! It ends with the main future, and with it all programs of hosts. It fails if a program that a host runs in the background ([`Host::start`]) returns an error
-//! or panics, or if a [`rule`] panics. And it fails if a socket is still open at its end: a tree that has ended has dropped what it had, so that one was kept
-//! where no scope ends it, and a real process would leak its descriptor. Connections that are still closing, as those of a process that
-//! has ended, are not meant.
+//! It ends with the main future, and with it all programs of hosts. It fails if a program that a host runs in the
+//! background ([`Host::start`]) returns an error or panics, or if a [`rule`] panics. And it fails if a socket is still
+//! open at its end: a tree that has ended has dropped what it had, so that one was kept where no scope ends it, and a
+//! real process would leak its descriptor. Connections that are still closing, as those of a process that has ended,
+//! are not meant.
 //!
 //! # What is simulated, and what is not
 //!
-//! * **TCP**: connections, windows, half-closed connections, resets, backlogs, and retransmission, with the patience of Linux: a connection is asked
-//!   for during 127 seconds, data are sent again during about a quarter of an hour; then it is `TimedOut`. There is no congestion control.
-//! * **On a link** a stream is cut into segments, and a read may end at any of their borders, as the seed says. On loopback it does not.
+//! * **TCP**: connections, windows, half-closed connections, resets, backlogs, and retransmission, with the patience of
+//!   Linux: a connection is asked for during 127 seconds, data are sent again during about a quarter of an hour; then
+//!   it is `TimedOut`. There is no congestion control.
+//! * **On a link** a stream is cut into segments, and a read may end at any of their borders, as the seed says. On
+//!   loopback it does not.
 //! * **UDP**: queues that overflow, lengths, connected sockets, broadcasts. There are no multicast groups.
 //! * **Unix sockets**: paths belong to a host, and are no files: `std::fs` does not see them.
 //! * **Names**: those of hosts, and `localhost`. No other name is found.
-//! * **Options** can be set and read; only the sizes of buffers, a linger time of zero, and the permission to broadcast have an effect.
+//! * **Options** can be set and read; only the sizes of buffers, a linger time of zero, and the permission to broadcast
+//!   have an effect.
 //! * Sockets of `std` cannot be converted: they are outside of the simulation.
 
 mod chaos;

@@ -30,8 +30,9 @@ impl Builder {
         Builder { onlookers, ..self }
     }
 
-    /// Reports polls that take longer than `longest`, and tasks that go on for ten seconds after a cancel, on standard error; with
-    /// the name of the task, and where it was spawned. A [`PollWatch`] as observer reports elsewhere, or with more patience.
+    /// Reports polls that take longer than `longest`, and tasks that go on for ten seconds after a cancel, on standard
+    /// error; with the name of the task, and where it was spawned. A [`PollWatch`] as observer reports elsewhere, or
+    /// with more patience.
     ///
     /// # Examples
     ///
@@ -48,8 +49,8 @@ impl Builder {
     /// The tree does not note what its code waits for, as it does not on other runtimes unless they are told to
     /// [watch](foster::runtime::Root::watch).
     ///
-    /// Reports then name scopes, and no operations. In return foster takes the same short cuts as there: for tests of code that
-    /// depends on how scopes are made, as foster's own do.
+    /// Reports then name scopes, and no operations. In return foster takes the same short cuts as there: for tests of
+    /// code that depends on how scopes are made, as foster's own do.
     pub fn unwatched(self) -> Self {
         let onlookers = Onlookers { unwatched: true, ..self.onlookers };
         Builder { onlookers, ..self }
@@ -104,8 +105,8 @@ impl Builder {
 pub struct Run<T> {
     /// The output of the future, or what it panicked with.
     pub outcome: thread::Result<T>,
-    /// The hash of all events. The same program with the same settings and seed has the same hash in every process and on
-    /// every machine.
+    /// The hash of all events. The same program with the same settings and seed has the same hash in every process and
+    /// on every machine.
     pub hash: u64,
     /// How many tasks were polled and blocking jobs run.
     pub steps: u64,

@@ -1,7 +1,7 @@
 //! The services of the runtime for code that knows nothing of foster.
 //!
-//! Foreign futures complete, and are dropped, without regard to scopes. To test what foster makes of them, there has to be
-//! one: a sleep on a timer of the simulation.
+//! Foreign futures complete, and are dropped, without regard to scopes. To test what foster makes of them, there has to
+//! be one: a sleep on a timer of the simulation.
 
 use std::fmt;
 use std::pin::Pin;
@@ -13,8 +13,8 @@ use foster::runtime::Timer;
 
 use crate::runtime::{Sim, SimTimer};
 
-/// Waits for `duration`, counted from the first poll, on a timer of its own: no operation of foster, so no checkpoint, and
-/// nothing that a scope could cancel.
+/// Waits for `duration`, counted from the first poll, on a timer of its own: no operation of foster, so no checkpoint,
+/// and nothing that a scope could cancel.
 ///
 /// # Panics
 ///

@@ -1,7 +1,8 @@
 //! Scripted programs: the processes of a simulation, in virtual time.
 //!
-//! A program is an async closure. It reads its input, prints, sleeps, hears signals, and returns its exit code. [`Programs::run`] gives all
-//! code inside the programs that it has, instead of real ones: a [`Command`](foster_process::Command) with the name of one starts it.
+//! A program is an async closure. It reads its input, prints, sleeps, hears signals, and returns its exit code.
+//! [`Programs::run`] gives all code inside the programs that it has, instead of real ones: a
+//! [`Command`](foster_process::Command) with the name of one starts it.
 //!
 //! ```
 //! use foster::{Instant, fail_after, sleep};
@@ -27,12 +28,12 @@
 //! });
 //! ```
 //!
-//! To kill a program is to cancel its task. It ends at its next `await`, and its exit status tells of the kill, whatever it returns. But its
-//! [shields](foster::shield) and finalizers run to their end first, and hold the kill off so long: a program that is to die as a real one does
-//! has none.
+//! To kill a program is to cancel its task. It ends at its next `await`, and its exit status tells of the kill,
+//! whatever it returns. But its [shields](foster::shield) and finalizers run to their end first, and hold the kill off
+//! so long: a program that is to die as a real one does has none.
 //!
-//! The programs are tasks of a nursery of their own around that code, and so end with it. They do not need the simulator: on another
-//! adapter they run in its time.
+//! The programs are tasks of a nursery of their own around that code, and so end with it. They do not need the
+//! simulator: on another adapter they run in its time.
 
 mod pipe;
 mod running;
@@ -105,7 +106,8 @@ impl Programs {
         }
     }
 
-    /// Kills all programs that run, as when their host dies. They cannot handle it; what they have shielded [holds it off](self).
+    /// Kills all programs that run, as when their host dies. They cannot handle it; what they have shielded [holds it
+    /// off](self).
     pub fn crash(&self) {
         let started = std::mem::take(&mut *self.started.lock().unwrap_or_else(PoisonError::into_inner));
         for process in started.into_iter().filter_map(|process| process.upgrade()) {

@@ -7,9 +7,9 @@ use crate::runtime::Script;
 
 /// Names one schedule of a program, so that it can be run again: what `FOSTER_SEED` holds.
 ///
-/// Written as the seed (`7`), or, for a schedule that [`explore`](crate::explore) has shrunk, as the seed and the choices
-/// that are not the calm one, each with its position (`7/12=1,40=2`). A schedule means the same only for the same program
-/// under the same settings.
+/// Written as the seed (`7`), or, for a schedule that [`explore`](crate::explore) has shrunk, as the seed and the
+/// choices that are not the calm one, each with its position (`7/12=1,40=2`). A schedule means the same only for the
+/// same program under the same settings.
 ///
 /// # Examples
 ///

@@ -12,8 +12,8 @@ const RUNS: u64 = 2_000;
 const STEPS: u64 = 5_000_000;
 
 impl Builder {
-    /// Makes a failing run shorter: takes choices off its script, in chunks and then one by one (delta debugging, Zeller
-    /// and Hildebrandt, 2002), and brings those that are left as close to the calm one as possible.
+    /// Makes a failing run shorter: takes choices off its script, in chunks and then one by one (delta debugging,
+    /// Zeller and Hildebrandt, 2002), and brings those that are left as close to the calm one as possible.
     #[track_caller]
     pub(crate) fn shrink<P, Fut>(&self, failing: Attempt, program: &P) -> Attempt
     where

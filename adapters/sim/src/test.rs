@@ -17,8 +17,8 @@ const LINES: usize = 40;
 /// that could be found.
 ///
 /// Two environment variables replace `seeds`: `FOSTER_SEEDS` is another number of seeds, and `FOSTER_SEED` a single
-/// [`Schedule`] to be run, such as the message of a failure gives. If `FOSTER_CHECK_DETERMINISM` is `1`, each run is also repeated and compared, as
-/// by [`check_determinism`](crate::check_determinism); a difference fails the test.
+/// [`Schedule`] to be run, such as the message of a failure gives. If `FOSTER_CHECK_DETERMINISM` is `1`, each run is
+/// also repeated and compared, as by [`check_determinism`](crate::check_determinism); a difference fails the test.
 ///
 /// # Panics
 ///
@@ -85,7 +85,8 @@ impl Builder {
     }
 }
 
-/// The output of a test, an explored program, or one that a host runs in the background: `()`, or a `Result` whose `Err` is a failure.
+/// The output of a test, an explored program, or one that a host runs in the background: `()`, or a `Result` whose
+/// `Err` is a failure.
 pub trait Verdict {
     /// The message of the failure, if it is one.
     fn failure(self) -> Option<String>;

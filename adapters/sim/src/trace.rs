@@ -180,7 +180,8 @@ impl fmt::Debug for Trace {
     }
 }
 
-/// Leaves a line in the trace of the simulation that runs on this thread. Does nothing where none runs, or none records.
+/// Leaves a line in the trace of the simulation that runs on this thread. Does nothing where none runs, or none
+/// records.
 ///
 /// Notes are no part of the trace hash.
 pub fn note(text: impl fmt::Display) {

@@ -1,4 +1,5 @@
-//! The runtime contract on the simulator, asked from foreign threads; the tests of the laws are in `tests/tests/sim.rs`.
+//! The runtime contract on the simulator, asked from foreign threads; the tests of the laws are in
+//! `tests/tests/sim.rs`.
 
 mod support;
 
@@ -14,8 +15,8 @@ use foster::{Nursery, nursery, sleep, yield_now};
 use foster_conformance::contract::Host;
 use foster_sim::{Builder, Event as Step, clock};
 
-/// A simulation on a thread of its own, which other threads wake and stop. A clock that jumps would not wait for them, so
-/// this one is moved by hand.
+/// A simulation on a thread of its own, which other threads wake and stop. A clock that jumps would not wait for them,
+/// so this one is moved by hand.
 fn simulation() -> Host {
     let stop = Arc::new(Event::new());
     let stopped = stop.clone();

@@ -145,8 +145,8 @@ impl Observer for Follower {
     }
 }
 
-/// A nursery that is held and not polled when the scope around it is cancelled, beside scopes of all kinds: what was dropped and what has
-/// ended, in order.
+/// A nursery that is held and not polled when the scope around it is cancelled, beside scopes of all kinds: what was
+/// dropped and what has ended, in order.
 async fn held_program() -> Vec<String> {
     let log = Log::default();
     let _cut = move_on_after(millis(5), async {

@@ -77,7 +77,8 @@ impl Drop for SmolTimer {
 /// The waker that the reactor gets, in place of foster's.
 ///
 /// The reactor only notes that an entry was removed, and keeps its waker until its next turn, which may be as far away
-/// as the instant itself. R6 wants the waker released at once: so the reactor gets this slot, and foster's waker is in it.
+/// as the instant itself. R6 wants the waker released at once: so the reactor gets this slot, and foster's waker is in
+/// it.
 #[derive(Default)]
 struct Slot(Mutex<Option<Waker>>);
 

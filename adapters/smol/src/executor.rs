@@ -135,14 +135,16 @@ impl Builder {
         self
     }
 
-    /// Hands what has no caller to `observer`, such as errors of abandoned scopes. Without one it is printed to standard error.
+    /// Hands what has no caller to `observer`, such as errors of abandoned scopes. Without one it is printed to
+    /// standard error.
     pub fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
         self.observer = observer;
         self
     }
 
-    /// Reports polls that take longer than `longest`, and tasks that go on for ten seconds after a cancel, on standard error; with
-    /// the name of the task, and where it was spawned. A [`PollWatch`] as observer reports elsewhere, or with more patience.
+    /// Reports polls that take longer than `longest`, and tasks that go on for ten seconds after a cancel, on standard
+    /// error; with the name of the task, and where it was spawned. A [`PollWatch`] as observer reports elsewhere, or
+    /// with more patience.
     ///
     /// # Examples
     ///
@@ -156,7 +158,8 @@ impl Builder {
         self
     }
 
-    /// Notes what everybody in the tree waits for, so that [dumps](foster::dump) can tell. It costs a lock for each operation.
+    /// Notes what everybody in the tree waits for, so that [dumps](foster::dump) can tell. It costs a lock for each
+    /// operation.
     pub fn watch(mut self) -> Self {
         self.watched = true;
         self

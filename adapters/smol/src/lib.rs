@@ -10,9 +10,9 @@
 //! | a smol program, with scopes all over it | [`install`], once |
 //! | an executor of your own | [`Smol::on`] |
 //!
-//! `signals` is the source of SIGINT and SIGTERM for [`foster::app`](foster::app::app()); it is left out without the feature
-//! `signal`, which is on by default. So are `net`, without which the tree has no network for `foster-net`, and `process`, without which it has no
-//! processes for `foster-process`; on Windows it has none.
+//! `signals` is the source of SIGINT and SIGTERM for [`foster::app`](foster::app::app()); it is left out without the
+//! feature `signal`, which is on by default. So are `net`, without which the tree has no network for `foster-net`, and
+//! `process`, without which it has no processes for `foster-process`; on Windows it has none.
 //!
 //! # Examples
 //!

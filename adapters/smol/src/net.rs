@@ -1,6 +1,7 @@
 //! The network, on async-io's reactor.
 //!
-//! A socket is one of the standard library's, watched by [`Async`]. There is one sort of each for TCP, UDP and Unix sockets alike.
+//! A socket is one of the standard library's, watched by [`Async`]. There is one sort of each for TCP, UDP and Unix
+//! sockets alike.
 
 use std::any::Any;
 use std::fmt;
@@ -104,7 +105,8 @@ impl<T> Watched<T> {
 
 #[cfg(unix)]
 impl Watched<UnixDatagram> {
-    /// To an address: such a socket counts as writable whatever the queue of the other is, and to wait for that would be to spin.
+    /// To an address: such a socket counts as writable whatever the queue of the other is, and to wait for that would
+    /// be to spin.
     fn try_without_waiting<R>(
         &self,
         _: &mut Context<'_>,
@@ -119,8 +121,8 @@ impl Watched<UnixDatagram> {
     }
 }
 
-/// C2, C3: tries, and waits if the host would. async-io keeps a waker a direction, and tells of what comes between the attempt and the
-/// registration.
+/// C2, C3: tries, and waits if the host would. async-io keeps a waker a direction, and tells of what comes between the
+/// attempt and the registration.
 fn poll_with<T, R>(
     socket: &T,
     waits: &AtomicBool,
@@ -128,8 +130,9 @@ fn poll_with<T, R>(
     mut attempt: impl FnMut(&T) -> io::Result<R>,
     mut poll_ready: impl FnMut(&mut Context<'_>) -> Poll<io::Result<()>>,
 ) -> Poll<io::Result<R>> {
-    // async-io tells once of the event that a poll has waited for. Not asked now, it would tell after the next attempt, which then were
-    // made twice. Pending is no more than a wake-up for nothing, or another who has lost interest: the attempt counts.
+    // async-io tells once of the event that a poll has waited for. Not asked now, it would tell after the next attempt,
+    // which then were made twice. Pending is no more than a wake-up for nothing, or another who has lost interest: the
+    // attempt counts.
     let mut registered = waits.swap(false, Ordering::Relaxed) && poll_ready(cx)?.is_pending();
     loop {
         match attempt(socket) {

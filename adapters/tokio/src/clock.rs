@@ -1,8 +1,8 @@
 //! tokio's clock, and timers on the runtime's time driver.
 //!
-//! All trees on tokio share one origin, whatever runtime they are on, so their instants can be compared with each other;
-//! with the instants of another adapter they cannot. The exception is a runtime whose clock was paused by a test: its
-//! time is its own.
+//! All trees on tokio share one origin, whatever runtime they are on, so their instants can be compared with each
+//! other; with the instants of another adapter they cannot. The exception is a runtime whose clock was paused by a
+//! test: its time is its own.
 
 use std::future::Future;
 use std::pin::{Pin, pin};
@@ -18,8 +18,8 @@ use tokio::time::{Sleep, sleep_until};
 
 /// Reads the clock (R5).
 ///
-/// tokio looks for a paused clock in the context of the calling thread. Not here: `Handle::enter`, which would find it on
-/// foreign threads as well, and double the price of every reading.
+/// tokio looks for a paused clock in the context of the calling thread. Not here: `Handle::enter`, which would find it
+/// on foreign threads as well, and double the price of every reading.
 pub(crate) fn now() -> Instant {
     from_host(tokio::time::Instant::now().into_std())
 }

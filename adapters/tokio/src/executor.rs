@@ -25,9 +25,10 @@ use crate::process;
 
 /// Runs a future, and everything that it starts, on a new multi-thread runtime, and returns its output.
 ///
-/// The future is the root of a tree: `run` returns only after its last descendant has ended. It is polled by the calling
-/// thread, as under `#[tokio::main]`, so neither it nor its output need be `Send`; the children of a nursery do, and run
-/// on one worker thread per core. [`Builder`] makes a current-thread runtime instead, or sets the number of workers.
+/// The future is the root of a tree: `run` returns only after its last descendant has ended. It is polled by the
+/// calling thread, as under `#[tokio::main]`, so neither it nor its output need be `Send`; the children of a nursery
+/// do, and run on one worker thread per core. [`Builder`] makes a current-thread runtime instead, or sets the number of
+/// workers.
 ///
 /// # Panics
 ///
@@ -155,14 +156,16 @@ impl Builder {
         self
     }
 
-    /// Hands what has no caller to `observer`, such as errors of abandoned scopes. Without one it is printed to standard error.
+    /// Hands what has no caller to `observer`, such as errors of abandoned scopes. Without one it is printed to
+    /// standard error.
     pub fn observer(mut self, observer: Arc<dyn Observer>) -> Self {
         self.observer = observer;
         self
     }
 
-    /// Reports polls that take longer than `longest`, and tasks that go on for ten seconds after a cancel, on standard error; with
-    /// the name of the task, and where it was spawned. A [`PollWatch`] as observer reports elsewhere, or with more patience.
+    /// Reports polls that take longer than `longest`, and tasks that go on for ten seconds after a cancel, on standard
+    /// error; with the name of the task, and where it was spawned. A [`PollWatch`] as observer reports elsewhere, or
+    /// with more patience.
     ///
     /// # Examples
     ///
@@ -176,7 +179,8 @@ impl Builder {
         self
     }
 
-    /// Notes what everybody in the tree waits for, so that [dumps](foster::dump) can tell. It costs a lock for each operation.
+    /// Notes what everybody in the tree waits for, so that [dumps](foster::dump) can tell. It costs a lock for each
+    /// operation.
     pub fn watch(mut self) -> Self {
         self.watched = true;
         self
@@ -184,9 +188,9 @@ impl Builder {
 
     /// Runs a future to its end, as [`run`] does.
     ///
-    /// The runtime has every driver that tokio was compiled with. When the tree has ended the runtime is shut down: jobs
-    /// are dropped and threads joined. Only for work that is on a blocking thread and was not started by the tree, or
-    /// was expressly abandoned there, `run` does not wait, or hardly: a tenth of a second in all.
+    /// The runtime has every driver that tokio was compiled with. When the tree has ended the runtime is shut down:
+    /// jobs are dropped and threads joined. Only for work that is on a blocking thread and was not started by the tree,
+    /// or was expressly abandoned there, `run` does not wait, or hardly: a tenth of a second in all.
     ///
     /// # Panics
     ///
@@ -241,8 +245,8 @@ impl Default for Builder {
     }
 }
 
-/// How long a `run` waits for its runtime's threads after the tree has ended. They need microseconds, unless one of them
-/// is kept by blocking work that is none of the tree's.
+/// How long a `run` waits for its runtime's threads after the tree has ended. They need microseconds, unless one of
+/// them is kept by blocking work that is none of the tree's.
 const LINGER: Duration = Duration::from_millis(100);
 
 /// tokio as a [`Runtime`]: jobs, timers and blocking threads come from one tokio runtime.
@@ -250,9 +254,9 @@ const LINGER: Duration = Duration::from_millis(100);
 /// Only needed with a runtime of your own; otherwise [`run`], [`attach`] and [`install`] make it for you. Somebody must
 /// drive the runtime: a current-thread runtime runs jobs and fires timers only while a thread is in its `block_on`.
 ///
-/// A clock that a test has paused (tokio's `test-util`) is the tree's clock too. tokio shows it to threads in the context
-/// of the runtime, and all of the runtime's own threads are; any other thread that touches the tree of such a test needs
-/// [`Handle::enter`].
+/// A clock that a test has paused (tokio's `test-util`) is the tree's clock too. tokio shows it to threads in the
+/// context of the runtime, and all of the runtime's own threads are; any other thread that touches the tree of such a
+/// test needs [`Handle::enter`].
 #[derive(Clone)]
 pub struct Tokio {
     handle: Handle,
@@ -262,7 +266,8 @@ pub struct Tokio {
     processes: Arc<dyn foster_process::contract::Processes>,
 }
 
-// With the network as without it: what is in there is a handle of the runtime's, which a panic elsewhere leaves as it is.
+// With the network as without it: what is in there is a handle of the runtime's, which a panic elsewhere leaves as it
+// is.
 impl UnwindSafe for Tokio {}
 impl RefUnwindSafe for Tokio {}
 
@@ -380,8 +385,8 @@ impl Runtime for Tokio {
         poll_proceed(cx).map(|unit| unit.made_progress())
     }
 
-    /// Whether the task is at the end of tokio's cooperative budget. Without this, whoever polls many futures in one task would poll
-    /// on while tokio's own operations refuse to work: quadratic time.
+    /// Whether the task is at the end of tokio's cooperative budget. Without this, whoever polls many futures in one
+    /// task would poll on while tokio's own operations refuse to work: quadratic time.
     fn should_yield(&self) -> bool {
         !has_budget_remaining()
     }

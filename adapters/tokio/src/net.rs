@@ -1,6 +1,7 @@
 //! The network, on the runtime's own reactor.
 //!
-//! A socket is one of tokio's. It is registered with the runtime that the tree was started on, whatever thread it is made on.
+//! A socket is one of tokio's. It is registered with the runtime that the tree was started on, whatever thread it is
+//! made on.
 
 use std::fmt;
 use std::io::{self, IoSlice, IoSliceMut, Read};
@@ -33,7 +34,8 @@ struct Registrar {
 }
 
 impl Registrar {
-    /// Makes a socket of tokio's of one of the host's, in the context of the runtime. C9: a runtime without an I/O driver is an error.
+    /// Makes a socket of tokio's of one of the host's, in the context of the runtime. C9: a runtime without an I/O
+    /// driver is an error.
     fn register<T>(&self, make: impl FnOnce() -> io::Result<T>) -> io::Result<T> {
         let _context = self.handle.enter();
         catch_unwind(AssertUnwindSafe(make)).unwrap_or_else(|_| {
@@ -114,8 +116,9 @@ impl<T: fmt::Debug> fmt::Debug for Watched<T> {
     }
 }
 
-/// Whether a read or write that had more room than data shows that there is nothing left, and the next one would only ask the host for
-/// nothing: so it is with epoll and kqueue, which tell of changes, and tokio's own operations do the same.
+/// Whether a read or write that had more room than data shows that there is nothing left, and the next one would only
+/// ask the host for nothing: so it is with epoll and kqueue, which tell of changes, and tokio's own operations do the
+/// same.
 const SHORT_MEANS_NOT_READY: bool = cfg!(any(
     target_os = "linux",
     target_os = "android",
@@ -127,7 +130,8 @@ const SHORT_MEANS_NOT_READY: bool = cfg!(any(
     target_os = "openbsd"
 ));
 
-/// Does `transfer` inside of a `try_io` of tokio. If something, and less than `room`, was transferred, tokio is told that the socket is not ready any more.
+/// Does `transfer` inside of a `try_io` of tokio. If something, and less than `room`, was transferred, tokio is told
+/// that the socket is not ready any more.
 fn transferring<E>(
     room: usize,
     transfer: impl FnOnce() -> io::Result<usize>,

@@ -62,7 +62,8 @@ impl Watched for Descriptor {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 done => return Poll::Ready(done),
             }
-            // tokio remembers that it was ready once. Cleared, it is told anew of what comes; the next attempt finds what came before.
+            // tokio remembers that it was ready once. Cleared, it is told anew of what comes; the next attempt finds
+            // what came before.
             ready!(match self.direction {
                 Direction::Read => self.io.poll_read_ready(cx),
                 Direction::Write => self.io.poll_write_ready(cx),

@@ -7,7 +7,8 @@ use std::task::{Context, Poll};
 use foster::app::Signal;
 use futures_core::Stream;
 
-/// The signals of this process: SIGINT and SIGTERM, on Windows ctrl-C and ctrl-break. For [`foster::app`](foster::app::app()).
+/// The signals of this process: SIGINT and SIGTERM, on Windows ctrl-C and ctrl-break. For
+/// [`foster::app`](foster::app::app()).
 ///
 /// From this call on they do not end the process any more; also not when the stream is dropped.
 ///

@@ -199,8 +199,8 @@ fn message_of<T>(panics: impl FnOnce() -> T) -> String {
     }
 }
 
-/// R9: a group stops its turn at the end of the budget. Otherwise each of tokio's finished handles beyond it would refuse, and be polled
-/// anew in every turn: 20,000 of them were polled a million and a half times.
+/// R9: a group stops its turn at the end of the budget. Otherwise each of tokio's finished handles beyond it would
+/// refuse, and be polled anew in every turn: 20,000 of them were polled a million and a half times.
 #[tokio::test]
 async fn a_group_of_finished_handles_is_linear() {
     const HANDLES: usize = 20_000;

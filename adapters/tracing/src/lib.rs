@@ -1,5 +1,5 @@
-//! Shows the tasks of a tree, and its other scopes if asked, to the `tracing` crate: a span for each, entered while it is polled, and events for what has no
-//! caller.
+//! Shows the tasks of a tree, and its other scopes if asked, to the `tracing` crate: a span for each, entered while it
+//! is polled, and events for what has no caller.
 //!
 //! | in the tree | for `tracing`, all with the target `foster` |
 //! |---|---|
@@ -10,8 +10,8 @@
 //! | an error without a caller ([`Observer::orphan`]) | an event at level `ERROR` |
 //! | a host that was dropped ([`Observer::host_dropped`]) | an event at level `WARN` |
 //!
-//! It is an [`Observer`], to be given to a tree like any other; so it changes nothing in the tree, and a tree without it pays
-//! nothing. Whatever subscriber the program has installed gets the spans.
+//! It is an [`Observer`], to be given to a tree like any other; so it changes nothing in the tree, and a tree without
+//! it pays nothing. Whatever subscriber the program has installed gets the spans.
 //!
 //! # Examples
 //!
@@ -66,8 +66,9 @@ impl Tracing {
         Tracing { root: Span::current(), scopes: false, spans: Mutex::default(), next: None }
     }
 
-    /// Shows every scope, not only tasks: nurseries, timeouts, shields, brackets, blocking jobs and finalizers. Where the
-    /// subscriber wants no `DEBUG` spans of `foster`, tasks have the spans of the tasks around them as parents, as without this.
+    /// Shows every scope, not only tasks: nurseries, timeouts, shields, brackets, blocking jobs and finalizers. Where
+    /// the subscriber wants no `DEBUG` spans of `foster`, tasks have the spans of the tasks around them as parents, as
+    /// without this.
     ///
     /// Each scope costs a span then, and more than it does otherwise; see [`Observer::follows_scopes`].
     ///

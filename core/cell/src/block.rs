@@ -40,8 +40,8 @@
 //!    dropped then. So a guard's body is there, and is used by nobody else. (The body of a guard that is forgotten is
 //!    leaked.)
 //!
-//! The user is `core/src/tree/node.rs`, where the head is a `Node`; `core/src/races/handover.rs` has models of a shut-down
-//! during a poll.
+//! The user is `core/src/tree/node.rs`, where the head is a `Node`; `core/src/races/handover.rs` has models of a
+//! shut-down during a poll.
 
 use std::any::TypeId;
 use std::cell::UnsafeCell;
@@ -65,8 +65,8 @@ pub trait Head: Send + Sync + Sized + 'static {
     /// Called by the wakers that are made of references; on any thread, and any number of times.
     fn wake(&self);
 
-    /// Returns the table of these wakers, which is a `static`: two wakers are known to be the same by its address. A constant may have
-    /// another address in each part of the program that uses it.
+    /// Returns the table of these wakers, which is a `static`: two wakers are known to be the same by its address. A
+    /// constant may have another address in each part of the program that uses it.
     fn waker_table() -> &'static WakerTable<Self>;
 }
 
@@ -148,8 +148,8 @@ impl<H: Head, S: 'static, B: Erase<H::Body> + 'static> Block<H, S, B> {
     /// Frees the head, the part and the memory. The caller: nobody refers to the block any more, and it is of this
     /// type.
     unsafe fn free(start: NonNull<Start<H>>) {
-        // SAFETY: it came out of a box of this type, in `BlockRef::make`, and nobody refers to it any more (Invariant 1).
-        // The body is in a `ManuallyDrop`: it is gone by now, or was leaked with its guard.
+        // SAFETY: it came out of a box of this type, in `BlockRef::make`, and nobody refers to it any more (Invariant
+        // 1). The body is in a `ManuallyDrop`: it is gone by now, or was leaked with its guard.
         drop(unsafe { Box::from_raw(start.cast::<Self>().as_ptr()) });
     }
 
@@ -279,10 +279,10 @@ impl<H: Head> BlockRef<H> {
     /// Calls `f` with a waker of this reference; it is counted only if it is cloned.
     #[inline]
     pub fn with_waker<R>(&self, f: impl FnOnce(&Waker) -> R) -> R {
-        // SAFETY: the functions of `WakerTable::<H>::NEW`, and there is no other table, keep the contract of `RawWaker`:
-        // they are thread-safe, as `BlockRef` is `Send + Sync`, and each is called with the data of a reference. Lifetime:
-        // this waker is not dropped, so it counts for nothing by itself; `self` counts for it, and is borrowed until `f`
-        // returns. A clone of it counts.
+        // SAFETY: the functions of `WakerTable::<H>::NEW`, and there is no other table, keep the contract of
+        // `RawWaker`: they are thread-safe, as `BlockRef` is `Send + Sync`, and each is called with the data of a
+        // reference. Lifetime: this waker is not dropped, so it counts for nothing by itself; `self` counts for it, and
+        // is borrowed until `f` returns. A clone of it counts.
         let waker = ManuallyDrop::new(unsafe { Waker::from_raw(self.raw_waker()) });
         f(&waker)
     }
@@ -305,18 +305,18 @@ impl<H: Head> BlockRef<H> {
 }
 
 impl<H: Head> WakerTable<H> {
-    /// What a waker does: clone, wake (which uses it up), wake by reference, drop; all by the reference that it counts as. It is for the
-    /// `static` of [`Head::waker_table`].
+    /// What a waker does: clone, wake (which uses it up), wake by reference, drop; all by the reference that it counts
+    /// as. It is for the `static` of [`Head::waker_table`].
     pub const NEW: Self = WakerTable(
         RawWakerVTable::new(
             // SAFETY: called with the data of a waker of this table, which is borrowed meanwhile. The new reference is
             // counted, and goes into the new waker.
             |at| ManuallyDrop::new((*unsafe { BlockRef::<H>::of_waker(at) }).clone()).raw_waker(),
-            // SAFETY: called with the data of a waker of this table, which is used up: its reference is dropped after the
-            // call, once.
+            // SAFETY: called with the data of a waker of this table, which is used up: its reference is dropped after
+            // the call, once.
             |at| ManuallyDrop::into_inner(unsafe { BlockRef::<H>::of_waker(at) }).wake(),
-            // SAFETY: called with the data of a waker of this table, which is borrowed meanwhile: so its reference is not
-            // dropped.
+            // SAFETY: called with the data of a waker of this table, which is borrowed meanwhile: so its reference is
+            // not dropped.
             |at| unsafe { BlockRef::<H>::of_waker(at) }.wake(),
             // SAFETY: called with the data of a waker of this table, which is used up: its reference is dropped, once.
             |at| drop(ManuallyDrop::into_inner(unsafe { BlockRef::<H>::of_waker(at) })),

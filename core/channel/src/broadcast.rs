@@ -1,18 +1,18 @@
 //! The broadcast channel: every receiver gets every value.
 //!
-//! Values are in one queue, each with the number of receivers that have not seen it; a receiver has a position in that queue. A value is
-//! dropped when all receivers have seen it, and its allocation is reused for another (`shared_value.rs`). [`Lag`] decides what happens to
-//! slow receivers.
+//! Values are in one queue, each with the number of receivers that have not seen it; a receiver has a position in that
+//! queue. A value is dropped when all receivers have seen it, and its allocation is reused for another
+//! (`shared_value.rs`). [`Lag`] decides what happens to slow receivers.
 //!
 //! ```text
 //!   head                         tail
 //!    │ 7 │ 8 │ 9 │ 10 │ 11 │      one receiver is at 12, one at 9; one is at 4: it lags, and has missed 4, 5 and 6
 //! ```
 //!
-//! Invariant 1: `unseen` of a value is the number of receivers whose position is at it or before. It never grows towards the head,
-//! and it is 0 nowhere.
-//! Invariant 2: with [`Lag::Wait`], `queue + granted <= capacity`, and no sender waits while it is less.
-//! Invariant 3: under the lock no value is cloned or dropped, and no waker cloned, called or dropped (L36).
+//! Invariant 1: `unseen` of a value is the number of receivers whose position is at it or before. It never grows
+//! towards the head, and it is 0 nowhere. Invariant 2: with [`Lag::Wait`], `queue + granted <= capacity`, and no sender
+//! waits while it is less. Invariant 3: under the lock no value is cloned or dropped, and no waker cloned, called or
+//! dropped (L36).
 
 mod error;
 mod receiver;
@@ -38,14 +38,16 @@ use state::BroadcastChan;
 pub enum Lag {
     /// Senders wait for the slowest receiver. Nobody misses anything.
     Wait,
-    /// The oldest value goes. Receivers that have missed some are told how many, and go on with the oldest that is left.
+    /// The oldest value goes. Receivers that have missed some are told how many, and go on with the oldest that is
+    /// left.
     Skip,
-    /// The oldest value goes. Receivers that would miss it are cut off: they are told that they lagged, and get nothing more.
+    /// The oldest value goes. Receivers that would miss it are cut off: they are told that they lagged, and get nothing
+    /// more.
     Disconnect,
 }
 
-/// Makes a channel in which every receiver gets every value that is sent while it is there, with room for `capacity` values that
-/// somebody has still to see.
+/// Makes a channel in which every receiver gets every value that is sent while it is there, with room for `capacity`
+/// values that somebody has still to see.
 ///
 /// # Panics
 ///

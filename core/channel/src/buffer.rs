@@ -1,7 +1,7 @@
 //! The buffer: values that were accepted and not received yet, in order.
 //!
-//! It is a queue whose values have ascending numbers, so that a value can be found by its number: to return it to a sender that leaves
-//! before it has acknowledged, and to put back a value that a receiver did not take.
+//! It is a queue whose values have ascending numbers, so that a value can be found by its number: to return it to a
+//! sender that leaves before it has acknowledged, and to put back a value that a receiver did not take.
 
 use std::collections::VecDeque;
 

@@ -1,7 +1,7 @@
 //! Work that is deferred until a lock is released.
 //!
-//! No lock is held while a waiter is woken or dropped, or a value is dropped (law L36): all of that is foreign code. A step under the lock
-//! puts it into a [`Deferred`], which does it when it is run or dropped.
+//! No lock is held while a waiter is woken or dropped, or a value is dropped (law L36): all of that is foreign code. A
+//! step under the lock puts it into a [`Deferred`], which does it when it is run or dropped.
 
 use std::mem;
 

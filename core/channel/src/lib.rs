@@ -11,37 +11,38 @@
 //!
 //! # Common guarantees
 //!
-//! * **Every await is a [checkpoint](foster_core::checkpoint()).** Code that is cancelled starts nothing (law L14). What can be done at once is
-//!   done at once, until the budget of the task is used up.
-//! * **Code that is cancelled is given nothing more**: no value, no room, and no news of the end. It goes to the next waiter whose
-//!   code is not cancelled, or stays. What was given before can still be taken.
-//! * **First come, first served, both ways**: values keep their order, and room and values are *handed over* to the longest
-//!   waiter in that instant. Nobody can jump the queue, `try_*` included.
-//! * **Nothing is lost or doubled**, in whatever order hand-over, cancellation and drop come. What was handed to a receiver
-//!   that goes away goes to the next or back to its place; what a sender does not know to be sent comes back to it.
-//! * **Closing is seen by both sides**, and what could not be sent comes back in the error. Ends are counted; each can be
-//!   closed by itself, also while others wait on it.
-//! * **Threads can take part**: the `*_blocking` methods wait in the same queue. They refuse to run on a thread that is polling
-//!   a task.
+//! * **Every await is a [checkpoint](foster_core::checkpoint()).** Code that is cancelled starts nothing (law L14).
+//!   What can be done at once is done at once, until the budget of the task is used up.
+//! * **Code that is cancelled is given nothing more**: no value, no room, and no news of the end. It goes to the next
+//!   waiter whose code is not cancelled, or stays. What was given before can still be taken.
+//! * **First come, first served, both ways**: values keep their order, and room and values are *handed over* to the
+//!   longest waiter in that instant. Nobody can jump the queue, `try_*` included.
+//! * **Nothing is lost or doubled**, in whatever order hand-over, cancellation and drop come. What was handed to a
+//!   receiver that goes away goes to the next or back to its place; what a sender does not know to be sent comes back
+//!   to it.
+//! * **Closing is seen by both sides**, and what could not be sent comes back in the error. Ends are counted; each can
+//!   be closed by itself, also while others wait on it.
+//! * **Threads can take part**: the `*_blocking` methods wait in the same queue. They refuse to run on a thread that is
+//!   polling a task.
 //! * Receivers are [`Stream`](futures_core::Stream)s.
 //! * They are made outside of any runtime and work on all of them, also between two.
 //!
-//! Leaking a future that waits, with [`std::mem::forget`], leaves its place in the queue taken, and whatever is handed to it
-//! there is lost with it.
+//! Leaking a future that waits, with [`std::mem::forget`], leaves its place in the queue taken, and whatever is handed
+//! to it there is lost with it.
 //!
 //! # Why not async-channel
 //!
 //! async-channel and event-listener were to be the substrate. They are not, because
 //!
 //! * event-listener calls wakers while it holds the lock of its list, which law L36 forbids;
-//! * async-channel *notifies* a waiter that something could be had, and the first to come takes it: a `try_recv` in between
-//!   takes a value from a receiver that has waited longer (B179), a `try_send` a slot from a sender (B180);
+//! * async-channel *notifies* a waiter that something could be had, and the first to come takes it: a `try_recv` in
+//!   between takes a value from a receiver that has waited longer (B179), a `try_send` a slot from a sender (B180);
 //! * it has no rendezvous (B167), no closing of one end (B172), no permits, and no count of who waits (B182);
 //! * each wait allocates a listener.
 //!
 //! Here a channel is one lock around a queue of what was sent (`buffer.rs`) and a slab of the waiters, linked in the
-//! order of their arrival (`linked_slab.rs`): one allocation for the channel, one for its queue when something is sent, none
-//! later until more wait, or more is queued, than ever before.
+//! order of their arrival (`linked_slab.rs`): one allocation for the channel, one for its queue when something is sent,
+//! none later until more wait, or more is queued, than ever before.
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
@@ -122,8 +123,8 @@ pub fn bounded<T>(capacity: usize) -> (Sender<T>, Receiver<T>) {
     (Sender::new(chan.clone()), Receiver::new(chan))
 }
 
-/// Makes a channel with room for any number of values: sending never waits, but it is a checkpoint. [`Sender::try_send`] sends from
-/// where nothing can be awaited.
+/// Makes a channel with room for any number of values: sending never waits, but it is a checkpoint.
+/// [`Sender::try_send`] sends from where nothing can be awaited.
 ///
 /// Nothing holds a fast producer back: its values pile up. Where that could happen, use [`bounded`].
 ///

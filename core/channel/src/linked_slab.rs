@@ -1,7 +1,8 @@
 //! A slab whose entries can be linked into lists.
 //!
-//! The lists are doubly linked through the entries, so removing an entry from the middle costs as much as removing the first. An entry is in
-//! one list or in none. Free entries are reused, so nothing is allocated until there are more than ever before.
+//! The lists are doubly linked through the entries, so removing an entry from the middle costs as much as removing the
+//! first. An entry is in one list or in none. Free entries are reused, so nothing is allocated until there are more
+//! than ever before.
 
 use std::ops::{Index, IndexMut};
 

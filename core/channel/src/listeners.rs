@@ -1,8 +1,9 @@
 //! Listeners: tasks that check a condition again whenever they are notified.
 //!
-//! They wait for a fact that is not handed to anybody, such as that a channel was closed or a value has changed. A notification wakes all
-//! listeners; each checks again, and listens again if the condition does not hold. Listeners whose code is cancelled are skipped, and do
-//! not check (law L14); one that was woken before it was cancelled still may.
+//! They wait for a fact that is not handed to anybody, such as that a channel was closed or a value has changed. A
+//! notification wakes all listeners; each checks again, and listens again if the condition does not hold. Listeners
+//! whose code is cancelled are skipped, and do not check (law L14); one that was woken before it was cancelled still
+//! may.
 
 use std::task::Context;
 

@@ -19,7 +19,8 @@ use state::Shared;
 
 /// A channel for one value.
 ///
-/// For an answer. A value that many wait for is a [`Promise`](foster_core::sync::Promise); the result of a task has its handle.
+/// For an answer. A value that many wait for is a [`Promise`](foster_core::sync::Promise); the result of a task has its
+/// handle.
 ///
 /// # Examples
 ///
@@ -49,8 +50,8 @@ impl<T> OneshotSender<T> {
     ///
     /// # Errors
     ///
-    /// [`SendError::Disconnected`], with the value, if the receiver was closed or dropped. `Ok` does not mean that it will be
-    /// received: the receiver can still be dropped, and the value with it.
+    /// [`SendError::Disconnected`], with the value, if the receiver was closed or dropped. `Ok` does not mean that it
+    /// will be received: the receiver can still be dropped, and the value with it.
     #[inline]
     pub fn send(mut self, value: T) -> Result<(), SendError<T>> {
         self.sent = true;
@@ -102,7 +103,8 @@ impl<T> fmt::Debug for OneshotSender<T> {
 ///
 /// # Cancellation
 ///
-/// *Strict*, awaited as `&mut`: the value stays in the channel until it is taken. Dropping the receiver drops the value.
+/// *Strict*, awaited as `&mut`: the value stays in the channel until it is taken. Dropping the receiver drops the
+/// value.
 ///
 /// # Errors
 ///

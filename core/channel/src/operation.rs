@@ -5,7 +5,8 @@
 //!           └──▶ Waiting ── done ────▲
 //! ```
 //!
-//! In code that is cancelled an operation does not start. One that already waits is done there only with what it was given before (law L14).
+//! In code that is cancelled an operation does not start. One that already waits is done there only with what it was
+//! given before (law L14).
 
 use std::task::{Context, Poll, ready};
 
@@ -121,8 +122,8 @@ impl ChannelOperation {
     }
 }
 
-/// Makes sure that `waiter` is the one of the present task and code, if need be with the one in `attempt_cx`. The old waiter is left in
-/// `attempt_cx`, to be dropped with the lock released.
+/// Makes sure that `waiter` is the one of the present task and code, if need be with the one in `attempt_cx`. The old
+/// waiter is left in `attempt_cx`, to be dropped with the lock released.
 #[inline]
 pub(super) fn update_waiter<R>(waiter: &mut Waiter, attempt_cx: &mut AttemptCx, cx: &Context<'_>) -> Attempt<R> {
     if waiter.is_current(cx) {

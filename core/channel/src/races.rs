@@ -30,8 +30,8 @@ impl Drops {
 
 type Value = Box<dyn Send + Sync>;
 
-/// All schedules of what both ends do, each on a thread of its own. The value comes back to the sender, or the receiver has had it. In
-/// the end nothing is left.
+/// All schedules of what both ends do, each on a thread of its own. The value comes back to the sender, or the receiver
+/// has had it. In the end nothing is left.
 fn ends(
     send: impl Fn(OneshotSender<Value>, Value, &Drops) -> Option<Value> + Send + Sync + 'static,
     receive: impl Fn(OneshotReceiver<Value>, &Drops) -> bool + Send + Sync + 'static,

@@ -18,16 +18,17 @@ use foster_cell::sys::MutexGuard;
 
 /// The receiving end of a channel; made by [`bounded`](super::bounded) and [`unbounded`](super::unbounded).
 ///
-/// It can be cloned; each value goes to one of the clones. When all are [closed](Receiver::close) or dropped, what is in the
-/// channel is dropped, and senders get their values back.
+/// It can be cloned; each value goes to one of the clones. When all are [closed](Receiver::close) or dropped, what is
+/// in the channel is dropped, and senders get their values back.
 ///
 /// # As a stream
 ///
-/// It is a [`Stream`] that ends when nothing will come any more, or when this end was closed. Each item is a checkpoint.
+/// It is a [`Stream`] that ends when nothing will come any more, or when this end was closed. Each item is a
+/// checkpoint.
 ///
-/// A stream that was polled is in the queue, and may be handed a value, until it is polled again, received from in another way,
-/// or dropped. So where *several* receivers share the values, do not throw a `next()` away half-way to do something else for
-/// long: use [`recv`](Receiver::recv) in a `select!`, which leaves the queue when it is dropped.
+/// A stream that was polled is in the queue, and may be handed a value, until it is polled again, received from in
+/// another way, or dropped. So where *several* receivers share the values, do not throw a `next()` away half-way to do
+/// something else for long: use [`recv`](Receiver::recv) in a `select!`, which leaves the queue when it is dropped.
 pub struct Receiver<T> {
     chan: Arc<Chan<T>>,
     end: Endpoint,
@@ -51,12 +52,13 @@ impl<T> Receiver<T> {
     ///
     /// # Cancellation
     ///
-    /// *Strict*, but for the place in the queue. A drop leaves the queue; a value that was handed over already goes to the next
-    /// receiver, or back to its place in the channel.
+    /// *Strict*, but for the place in the queue. A drop leaves the queue; a value that was handed over already goes to
+    /// the next receiver, or back to its place in the channel.
     ///
     /// # Errors
     ///
-    /// * [`RecvError::Disconnected`]: everything was received, and there is no sender left, or the channel was shut down.
+    /// * [`RecvError::Disconnected`]: everything was received, and there is no sender left, or the channel was shut
+    ///   down.
     /// * [`RecvError::Closed`]: this end was closed.
     ///
     /// # Panics
@@ -81,12 +83,14 @@ impl<T> Receiver<T> {
         ChannelRecv { receiver: self, wait: RecvOperation::new(ChannelOperation::new(RECV)) }
     }
 
-    /// Takes a value, if there is one that nobody waits for. Never waits; with capacity 0 it takes one from a sender that waits.
+    /// Takes a value, if there is one that nobody waits for. Never waits; with capacity 0 it takes one from a sender
+    /// that waits.
     ///
     /// # Errors
     ///
     /// * [`TryRecvError::Empty`]: there is none.
-    /// * [`TryRecvError::Disconnected`]: everything was received, and there is no sender left, or the channel was shut down.
+    /// * [`TryRecvError::Disconnected`]: everything was received, and there is no sender left, or the channel was shut
+    ///   down.
     /// * [`TryRecvError::Closed`]: this end was closed.
     #[inline]
     pub fn try_recv(&self) -> Result<T, TryRecvError> {
@@ -136,20 +140,21 @@ impl<T> Receiver<T> {
         self.end.is_closed() || self.step(|state, _| state.is_finished())
     }
 
-    /// Closes this end, and this end only: a wait on it ends with [`RecvError::Closed`], and nothing more can be received
-    /// through it. Its clones go on; with the last one, what is in the channel is dropped. Returns whether it was open.
+    /// Closes this end, and this end only: a wait on it ends with [`RecvError::Closed`], and nothing more can be
+    /// received through it. Its clones go on; with the last one, what is in the channel is dropped. Returns whether it
+    /// was open.
     pub fn close(&self) -> bool {
         self.step(|state, deferred| state.close_receiver(&self.end, false, deferred))
     }
 
-    /// Shuts the channel down, with all ends: nothing more is let in, who waits to send gets the value back, receivers get
-    /// what is in the channel and then the end.
+    /// Shuts the channel down, with all ends: nothing more is let in, who waits to send gets the value back, receivers
+    /// get what is in the channel and then the end.
     pub fn shutdown(&self) {
         self.step(|state, deferred| state.shut_down(false, deferred));
     }
 
-    /// Shuts the channel down at once: as [`shutdown`](Receiver::shutdown), but what is in the channel is dropped, and receivers
-    /// get the end now.
+    /// Shuts the channel down at once: as [`shutdown`](Receiver::shutdown), but what is in the channel is dropped, and
+    /// receivers get the end now.
     pub fn shutdown_now(&self) {
         self.step(|state, deferred| state.shut_down(true, deferred));
     }
@@ -295,8 +300,9 @@ impl RecvOperation {
         self.poll_slow(Some(state), chan, end, cx)
     }
 
-    /// L14: a request may come, on another thread, while an operation that has not waited looks at the channel. What the request has closed
-    /// is no news for the code that it has cancelled, which could take it for the end of the work: it parks.
+    /// L14: a request may come, on another thread, while an operation that has not waited looks at the channel. What
+    /// the request has closed is no news for the code that it has cancelled, which could take it for the end of the
+    /// work: it parks.
     fn hide_error_from_cancelled<R>(
         &mut self,
         waited: bool,

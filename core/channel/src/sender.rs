@@ -22,7 +22,8 @@ pub use closed::ChannelClosed;
 
 /// The sending end of a channel; made by [`bounded`](super::bounded) and [`unbounded`](super::unbounded).
 ///
-/// It can be cloned. The receivers learn that nothing will come any more when all clones are [closed](Sender::close) or dropped.
+/// It can be cloned. The receivers learn that nothing will come any more when all clones are [closed](Sender::close) or
+/// dropped.
 pub struct Sender<T> {
     chan: Arc<Chan<T>>,
     end: Endpoint,
@@ -64,14 +65,14 @@ impl<T> Sender<T> {
 
     /// Waits for room, and sends `value`.
     ///
-    /// Room is given to the longest waiting sender in the instant in which it comes to be: its value is in the channel then,
-    /// before the sender has run. With capacity 0 room is a receiver that waits.
+    /// Room is given to the longest waiting sender in the instant in which it comes to be: its value is in the channel
+    /// then, before the sender has run. With capacity 0 room is a receiver that waits.
     ///
     /// # Cancellation
     ///
-    /// *Strict*, with one limit. A drop takes the value back out of the channel, wherever it stands there, and drops it;
-    /// [`ChannelSend::withdraw`] hands it back instead. The limit: if a receiver got it between the moment in which room was
-    /// found for it and the drop, it was sent. Foster's own scopes never drop in between; a `select!` may, and
+    /// *Strict*, with one limit. A drop takes the value back out of the channel, wherever it stands there, and drops
+    /// it; [`ChannelSend::withdraw`] hands it back instead. The limit: if a receiver got it between the moment in which
+    /// room was found for it and the drop, it was sent. Foster's own scopes never drop in between; a `select!` may, and
     /// [`reserve`](Sender::reserve) has no such limit.
     ///
     /// # Errors
@@ -160,8 +161,8 @@ impl<T> Sender<T> {
 
     /// Waits for room and keeps it: the [`Permit`] sends one value, without waiting.
     ///
-    /// For a value that is made, or taken from elsewhere, only when it is certain that it can be sent. Waits in one queue with
-    /// those that [`send`](Sender::send).
+    /// For a value that is made, or taken from elsewhere, only when it is certain that it can be sent. Waits in one
+    /// queue with those that [`send`](Sender::send).
     ///
     /// # Cancellation
     ///
@@ -207,7 +208,8 @@ impl<T> Sender<T> {
         }
     }
 
-    /// Waits until nothing can be sent here any more: there is no receiver, this end was closed, or the channel shut down.
+    /// Waits until nothing can be sent here any more: there is no receiver, this end was closed, or the channel shut
+    /// down.
     ///
     /// For a producer that has nothing to send for the moment, to stop when nobody wants it any more.
     ///
@@ -239,20 +241,20 @@ impl<T> Sender<T> {
         self.step(|state, _| state.send_error(&self.end)).is_some()
     }
 
-    /// Closes this end, and this end only: whoever waits on it gets the value back, and nothing more can be sent through it.
-    /// Its clones go on. [Permits](Permit) that are out stay good. Returns whether it was open.
+    /// Closes this end, and this end only: whoever waits on it gets the value back, and nothing more can be sent
+    /// through it. Its clones go on. [Permits](Permit) that are out stay good. Returns whether it was open.
     pub fn close(&self) -> bool {
         self.step(|state, deferred| state.close_sender(&self.end, false, deferred))
     }
 
-    /// Shuts the channel down, with all ends: nothing more is let in, who waits to send gets the value back, receivers get
-    /// what is in the channel and then the end.
+    /// Shuts the channel down, with all ends: nothing more is let in, who waits to send gets the value back, receivers
+    /// get what is in the channel and then the end.
     pub fn shutdown(&self) {
         self.step(|state, deferred| state.shut_down(false, deferred));
     }
 
-    /// Shuts the channel down at once: as [`shutdown`](Sender::shutdown), but what is in the channel is dropped, and receivers
-    /// get the end now.
+    /// Shuts the channel down at once: as [`shutdown`](Sender::shutdown), but what is in the channel is dropped, and
+    /// receivers get the end now.
     pub fn shutdown_now(&self) {
         self.step(|state, deferred| state.shut_down(true, deferred));
     }
@@ -327,8 +329,8 @@ impl<T> Unpin for ChannelSend<'_, T> {}
 impl<T> ChannelSend<'_, T> {
     /// Ends the attempt, and hands the value back; none if it was sent, or came back in the error before.
     ///
-    /// Does what a drop does, and tells the result: after a `select!` over `&mut send`, this tells exactly whether it was
-    /// sent. Polling it afterwards panics.
+    /// Does what a drop does, and tells the result: after a `select!` over `&mut send`, this tells exactly whether it
+    /// was sent. Polling it afterwards panics.
     ///
     /// # Examples
     ///

@@ -1,9 +1,9 @@
 //! The state of a bounded or unbounded channel, and the steps that change it under one lock.
 //!
-//! Values that were accepted are in the `buffer`, and have a number there. Every waiter has an entry: senders, with the value they send, in
-//! `send_entries`, receivers in `recv_entries`; those that still wait are linked in `send_waiters` and `recv_waiters`. To admit a sender is to
-//! move its value into the buffer. Its entry keeps the number, so a sender that leaves before it has acknowledged can still take the value
-//! back, also from the middle of the buffer.
+//! Values that were accepted are in the `buffer`, and have a number there. Every waiter has an entry: senders, with the
+//! value they send, in `send_entries`, receivers in `recv_entries`; those that still wait are linked in `send_waiters`
+//! and `recv_waiters`. To admit a sender is to move its value into the buffer. Its entry keeps the number, so a sender
+//! that leaves before it has acknowledged can still take the value back, also from the middle of the buffer.
 //!
 //! ```text
 //!   senders:    Waiting ─┬─1──▶ Sent ─────┐            receivers:  Waiting ─┬─5──▶ Delivered ─┐
@@ -21,18 +21,18 @@
 //! 4. the sender has acknowledged, or left: `poll_sender`, `leave_sender`
 //! 5. a value was delivered to it, longest waiter first: `deliver_to`
 //! 6. its endpoint was closed, or no value will come any more: `close_receiver`, `notify_waiters`
-//! 7. the receiver has acknowledged, or left: `poll_receiver`, `leave_receiver`. The entry of a stream can also be Idle.
-//! 8. skipped, because its code is cancelled (law L14): `first_sender`, `first_receiver`. Polled in other code it starts again.
+//! 7. the receiver has acknowledged, or left: `poll_receiver`, `leave_receiver`. The entry of a stream can also be
+//!    Idle.
+//! 8. skipped, because its code is cancelled (law L14): `first_sender`, `first_receiver`. Polled in other code it
+//!    starts again.
 //! 9. its value was taken back out of the buffer: refused, or skipped if its code is cancelled by then: `drain_buffer`
 //!
-//! Invariant 1: there is *room* while `buffer + permits < capacity + waiting receivers`. After every step no sender waits while
-//! there is room. With capacity 0 this is the rendezvous: each waiting receiver is room for one.
-//! Invariant 2: while a receiver waits the buffer is empty.
-//! (In both, waiters whose code is cancelled do not count.)
-//! Invariant 3: the buffer is in the order of its numbers. A value that was delivered and not taken keeps its number, and goes back to its
-//! place.
-//! Invariant 4: an entry is freed only by the future that has its key.
-//! Invariant 5: under the lock no value is dropped and no waiter made, woken or dropped: all of that is put into `Deferred`.
+//! Invariant 1: there is *room* while `buffer + permits < capacity + waiting receivers`. After every step no sender
+//! waits while there is room. With capacity 0 this is the rendezvous: each waiting receiver is room for one. Invariant
+//! 2: while a receiver waits the buffer is empty. (In both, waiters whose code is cancelled do not count.) Invariant 3:
+//! the buffer is in the order of its numbers. A value that was delivered and not taken keeps its number, and goes back
+//! to its place. Invariant 4: an entry is freed only by the future that has its key. Invariant 5: under the lock no
+//! value is dropped and no waiter made, woken or dropped: all of that is put into `Deferred`.
 //!
 //! This file has the steps that both sides share; `sending`, `receiving` and `closing` have those of their own.
 

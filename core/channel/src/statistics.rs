@@ -1,12 +1,12 @@
 //! The statistics of a bounded or unbounded channel.
 
-/// The snapshot that [`Sender::statistics`](super::Sender::statistics) and [`Receiver::statistics`](super::Receiver::statistics)
-/// return, the same on every end.
+/// The snapshot that [`Sender::statistics`](super::Sender::statistics) and
+/// [`Receiver::statistics`](super::Receiver::statistics) return, the same on every end.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct ChannelStatistics {
-    /// How many values are in the buffer. More than the capacity only if receivers went away without taking what they had
-    /// been handed.
+    /// How many values are in the buffer. More than the capacity only if receivers went away without taking what they
+    /// had been handed.
     pub used: usize,
     /// How many have room in it. `None`: any number.
     pub capacity: Option<usize>,

@@ -1,7 +1,7 @@
 //! The watch channel: the latest value, for tasks that want to know when it changes.
 //!
-//! The value is behind an `Arc`, so a receiver can look at it for as long as it likes while no lock is held (law L36). The next value reuses
-//! the allocation, unless a receiver still looks at the last one: only then it costs a new one.
+//! The value is behind an `Arc`, so a receiver can look at it for as long as it likes while no lock is held (law L36).
+//! The next value reuses the allocation, unless a receiver still looks at the last one: only then it costs a new one.
 
 mod receiver;
 mod sender;

@@ -258,8 +258,8 @@ fn cancelled_code_starts_nothing() {
     });
 }
 
-/// Cancelled while it gives way because the budget is used up, and polled again because a shield beside it still runs: nothing was
-/// begun, so nothing is done.
+/// Cancelled while it gives way because the budget is used up, and polled again because a shield beside it still runs:
+/// nothing was begun, so nothing is done.
 #[test]
 fn what_is_cancelled_while_it_gives_way_does_nothing() {
     foster_sim::run(1, async {
@@ -366,7 +366,8 @@ fn blocking_in_a_scope_of_a_task_is_refused() {
     });
 }
 
-/// Receivers that are cancelled at random miss nothing where senders wait for them, and know what they missed elsewhere.
+/// Receivers that are cancelled at random miss nothing where senders wait for them, and know what they missed
+/// elsewhere.
 #[test]
 fn broadcasts_are_complete() {
     let mut missed = 0;

@@ -1,8 +1,8 @@
 //! Structured concurrency for async Rust, on any executor.
 //!
 //! A **nursery** is the only place where tasks are born, and it waits for them. A **cancel scope** is the unit of
-//! cancellation: it stops the code inside, and returns when everything started inside has ended. Both nest, and both keep their
-//! promises when code fails, panics, times out, or when a future is dropped or forgotten half-way.
+//! cancellation: it stops the code inside, and returns when everything started inside has ended. Both nest, and both
+//! keep their promises when code fails, panics, times out, or when a future is dropped or forgotten half-way.
 //!
 //! ```
 //! use foster::{Nursery, fail_after, nursery, sleep};
@@ -30,14 +30,14 @@
 //! assert_eq!(foster_sim::run(1, app()).unwrap(), 22);
 //! ```
 //!
-//! This crate names no runtime. An application picks one with an adapter crate (`foster-smol`, `foster-tokio`), tests pick
-//! `foster-sim`, and a library written against `foster` runs on all of them.
+//! This crate names no runtime. An application picks one with an adapter crate (`foster-smol`, `foster-tokio`), tests
+//! pick `foster-sim`, and a library written against `foster` runs on all of them.
 //!
 //! # What is guaranteed
 //!
 //! 1. **Nothing outlives its scope.** A scope ends when its subtree is empty: children, blocking jobs, finalizers.
-//! 2. **Cancellation is an outcome, never an error that can be swallowed.** The code inside is dropped, inside-out, at its
-//!    checkpoints; only the owner of the scope gets a value that says so.
+//! 2. **Cancellation is an outcome, never an error that can be swallowed.** The code inside is dropped, inside-out, at
+//!    its checkpoints; only the owner of the scope gets a value that says so.
 //! 3. **Time and schedule are testable.** All time comes from the runtime, so the simulator can make it virtual.
 //!
 //! The rules behind this are numbered laws; the book lists them with the test of each.
@@ -66,8 +66,8 @@
 //!
 //! # When not to use it
 //!
-//! For a fixed, small number of futures in one task that need neither handles nor cleanup, a plain `join!` is cheaper. For work that
-//! must go on after the program's main future has ended, nothing here is right: that is what it prevents.
+//! For a fixed, small number of futures in one task that need neither handles nor cleanup, a plain `join!` is cheaper.
+//! For work that must go on after the program's main future has ended, nothing here is right: that is what it prevents.
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

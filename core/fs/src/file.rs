@@ -1,7 +1,7 @@
 //! An open file.
 //!
-//! `polled.rs` reads, writes and seeks; `shared.rs` is what the jobs of a file do, on their threads; what is on its way to the file is in
-//! [`write_behind`](crate::write_behind).
+//! `polled.rs` reads, writes and seeks; `shared.rs` is what the jobs of a file do, on their threads; what is on its way
+//! to the file is in [`write_behind`](crate::write_behind).
 
 mod polled;
 #[cfg(unix)]
@@ -25,36 +25,40 @@ use crate::write_behind::WriteBehind;
 use polled::CursorJob;
 use shared::Shared;
 
-/// An open file: [`AsyncRead`](futures_io::AsyncRead), [`AsyncWrite`](futures_io::AsyncWrite) and [`AsyncSeek`](futures_io::AsyncSeek).
+/// An open file: [`AsyncRead`](futures_io::AsyncRead), [`AsyncWrite`](futures_io::AsyncWrite) and
+/// [`AsyncSeek`](futures_io::AsyncSeek).
 ///
 /// # Reading
 ///
-/// A read asks the host for as much as there is room for, up to 2 MiB, and never for more: a [clone](File::try_clone) and the caller see the same
-/// position. Each is a job on a thread, so wrap a file in a `BufReader` to read little at a time. What a
-/// read has brought that was cancelled is there for the next one, and does not count in the position.
+/// A read asks the host for as much as there is room for, up to 2 MiB, and never for more: a [clone](File::try_clone)
+/// and the caller see the same position. Each is a job on a thread, so wrap a file in a `BufReader` to read little at a
+/// time. What a read has brought that was cancelled is there for the next one, and does not count in the position.
 ///
 /// # Writing
 ///
-/// A write returns when the file has *taken in* the bytes, up to 2 MiB of them, and a job writes them. The job belongs to the scope of
-/// the code that wrote. So:
+/// A write returns when the file has *taken in* the bytes, up to 2 MiB of them, and a job writes them. The job belongs
+/// to the scope of the code that wrote. So:
 ///
-/// * **Nothing is lost with the file.** Bytes of a write that returned are in the host's file when the scope around it has ended,
-///   also if the file was dropped without a flush, and if the scope was cancelled. A write that is Pending has taken nothing in.
-/// * **In order.** Reads, seeks, metadata, `sync_all` and clones wait for what is being written; and all that comes next for a call
-///   that goes on although its future was dropped.
-/// * **An error stays.** A write may fail late, when the disk is full. The next write, and each flush and sync from then on, returns that error: bytes
-///   are missing, and the file cannot say which. Open it again to go on. If the file is dropped before anybody was
-///   told, the error goes to the [`Observer`](foster_core::observer::Observer); or to standard error, if it comes after that.
+/// * **Nothing is lost with the file.** Bytes of a write that returned are in the host's file when the scope around it
+///   has ended, also if the file was dropped without a flush, and if the scope was cancelled. A write that is Pending
+///   has taken nothing in.
+/// * **In order.** Reads, seeks, metadata, `sync_all` and clones wait for what is being written; and all that comes
+///   next for a call that goes on although its future was dropped.
+/// * **An error stays.** A write may fail late, when the disk is full. The next write, and each flush and sync from
+///   then on, returns that error: bytes are missing, and the file cannot say which. Open it again to go on. If the file
+///   is dropped before anybody was told, the error goes to the [`Observer`](foster_core::observer::Observer); or to
+///   standard error, if it comes after that.
 ///
-/// Until the next operation, a file refers to the task that has written to it last, and keeps the memory of that task and of those around it,
-/// also when they have ended. A flush is such an operation: flush a file that will lie unused for long.
+/// Until the next operation, a file refers to the task that has written to it last, and keeps the memory of that task
+/// and of those around it, also when they have ended. A flush is such an operation: flush a file that will lie unused
+/// for long.
 ///
 /// To know that the host has the bytes, flush. To know that its disk has them, [`sync_all`](File::sync_all).
 ///
 /// # Closing
 ///
-/// A file is closed when it is dropped, or at the end of the job that is using it. Where closing blocks, as on some network file systems, use
-/// [`close`](File::close).
+/// A file is closed when it is dropped, or at the end of the job that is using it. Where closing blocks, as on some
+/// network file systems, use [`close`](File::close).
 ///
 /// # Cancellation
 ///
@@ -154,8 +158,8 @@ impl File {
     ///
     /// # Errors
     ///
-    /// Bytes that were taken in could not be written; or a cancelled read has brought bytes that cannot be given back, as from a pipe.
-    /// The file comes back with the error.
+    /// Bytes that were taken in could not be written; or a cancelled read has brought bytes that cannot be given back,
+    /// as from a pipe. The file comes back with the error.
     pub async fn into_std(mut self) -> Result<std::fs::File, IntoStdError> {
         if let Err(error) = self.settled().await.and_then(|()| self.writer.check()) {
             return Err(IntoStdError { file: self, error });
@@ -203,9 +207,9 @@ impl File {
     ///
     /// # Errors
     ///
-    /// As [`std::fs::File::sync_all`], or bytes that were taken in could not be written. From then on it never returns `Ok` again:
-    /// a host forgets such an error once it has told it. Nothing is lost, and the file can be used, if there is no thread for the job, or if
-    /// what is open cannot be synced, as a pipe.
+    /// As [`std::fs::File::sync_all`], or bytes that were taken in could not be written. From then on it never returns
+    /// `Ok` again: a host forgets such an error once it has told it. Nothing is lost, and the file can be used, if
+    /// there is no thread for the job, or if what is open cannot be synced, as a pipe.
     pub async fn sync_all(&self) -> io::Result<()> {
         self.sync("sync_all", std::fs::File::sync_all).await
     }
@@ -281,7 +285,8 @@ impl File {
     ///
     /// # Errors
     ///
-    /// As [`std::fs::File::try_clone`]; or a cancelled read has brought bytes that cannot be given back, as from a pipe.
+    /// As [`std::fs::File::try_clone`]; or a cancelled read has brought bytes that cannot be given back, as from a
+    /// pipe.
     pub async fn try_clone(&self) -> io::Result<File> {
         self.settled().await?;
         self.with_std("try_clone", std::fs::File::try_clone).await.map(File::from_std)

@@ -1,7 +1,8 @@
-//! A blocking job of a type that is polled, such as a file: it goes on when the code that started it has gone, and whoever comes next
-//! waits for its end.
+//! A blocking job of a type that is polled, such as a file: it goes on when the code that started it has gone, and
+//! whoever comes next waits for its end.
 //!
-//! `poll_read` has no future of its own that could be dropped. So the job lies in the file, and belongs to the scope in which it was started:
+//! `poll_read` has no future of its own that could be dropped. So the job lies in the file, and belongs to the scope in
+//! which it was started:
 //!
 //! ```text
 //!   polled again in that scope ──▶ polls the job's future, as any await does
@@ -36,8 +37,8 @@ type Work = Box<dyn FnOnce() + Send + Sync>;
 pub(crate) struct Job {
     /// None when it was left to its scope.
     future: Option<TryToThread<(), Work>>,
-    /// The scope in which it was made, and so started. A waker says nothing: a combinator may have another one for each poll. It is kept
-    /// until the job is dropped: whoever polls next has to know whose job has ended.
+    /// The scope in which it was made, and so started. A waker says nothing: a combinator may have another one for each
+    /// poll. It is kept until the job is dropped: whoever polls next has to know whose job has ended.
     starter: Waiter,
     completion: Arc<Completion>,
 }
@@ -64,7 +65,8 @@ impl Job {
         self.future.is_some() && self.starter.is_in_scope()
     }
 
-    /// Returns whether it has not started, and was made in another scope, which may have another limiter: then it is to be dropped.
+    /// Returns whether it has not started, and was made in another scope, which may have another limiter: then it is to
+    /// be dropped.
     pub(crate) fn is_stale(&self) -> bool {
         !self.has_started() && !self.is_own()
     }

@@ -1,7 +1,7 @@
 //! Files for foster: what [`std::fs`] has, on counted threads, on any runtime.
 //!
-//! A program, or a library, that is written with these names no runtime, and needs nothing of one but threads that may block. So it
-//! also runs in the simulator, where each call of the host is one step of the schedule.
+//! A program, or a library, that is written with these names no runtime, and needs nothing of one but threads that may
+//! block. So it also runs in the simulator, where each call of the host is one step of the schedule.
 //!
 //! ```
 //! use foster_fs::File;
@@ -42,18 +42,20 @@
 //! # What is guaranteed
 //!
 //! 1. **Each operation is a checkpoint** (law L14). Cancelled code starts none.
-//! 2. **Nothing goes on unseen.** Each call of the host is a job of the scope that asked for it, which ends after it (law L21), and counts
-//!    among the tree's [threads](foster_core::thread::limiter). The one exception is [`UnwaitedReader`], and so [`stdin`].
-//! 3. **Nothing is lost silently.** What a write took in is in the file when the scope has ended, flushed or not; or the error is
-//!    reported, and stays.
+//! 2. **Nothing goes on unseen.** Each call of the host is a job of the scope that asked for it, which ends after it
+//!    (law L21), and counts among the tree's [threads](foster_core::thread::limiter). The one exception is
+//!    [`UnwaitedReader`], and so [`stdin`].
+//! 3. **Nothing is lost silently.** What a write took in is in the file when the scope has ended, flushed or not; or
+//!    the error is reported, and stays.
 //! 4. **The position is that of the caller**, whatever was read ahead.
-//! 5. **As the standard library**: results, and kinds of errors. What a platform lacks is not there when you compile for it.
+//! 5. **As the standard library**: results, and kinds of errors. What a platform lacks is not there when you compile
+//!    for it.
 //!
 //! # Cancellation
 //!
-//! An operation that was cancelled before it has a thread has done nothing. From then on it cannot be interrupted: it is waited for, so it
-//! has happened when the owner of the cancelled scope goes on, whether or not its result came to anybody. Reads and writes
-//! of a [`File`] promise more.
+//! An operation that was cancelled before it has a thread has done nothing. From then on it cannot be interrupted: it
+//! is waited for, so it has happened when the owner of the cancelled scope goes on, whether or not its result came to
+//! anybody. Reads and writes of a [`File`] promise more.
 //!
 //! # Questions that others answer differently
 //!
@@ -69,8 +71,8 @@
 //!
 //! # When not to use it
 //!
-//! With `io_uring`. And in blocking code that reads many small files, [`foster_core::to_thread`] around a function that uses
-//! [`std::fs`] is one job instead of many.
+//! With `io_uring`. And in blocking code that reads many small files, [`foster_core::to_thread`] around a function that
+//! uses [`std::fs`] is one job instead of many.
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

@@ -68,7 +68,8 @@ impl OpenOptions {
         self
     }
 
-    /// Sets the permissions of a file that is created, less those of the process's mask. They are `0o666` if nothing is said.
+    /// Sets the permissions of a file that is created, less those of the process's mask. They are `0o666` if nothing is
+    /// said.
     #[cfg(unix)]
     pub fn mode(mut self, mode: u32) -> Self {
         std::os::unix::fs::OpenOptionsExt::mode(&mut self.0, mode);
@@ -86,7 +87,8 @@ impl OpenOptions {
     ///
     /// # Cancellation
     ///
-    /// As [all operations](crate#cancellation). A file that was opened for nobody is closed; it may have been created or emptied.
+    /// As [all operations](crate#cancellation). A file that was opened for nobody is closed; it may have been created
+    /// or emptied.
     ///
     /// # Errors
     ///

@@ -54,10 +54,11 @@ pub async fn read_dir(path: impl AsRef<Path>) -> io::Result<ReadDir> {
     Ok(ReadDir { batch: Arc::new(Mutex::new(batch.await?)), job: None })
 }
 
-/// The entries of a directory, in the order of the host: a [`Stream`], and [`next`](ReadDir::next). `.` and `..` are not among them.
+/// The entries of a directory, in the order of the host: a [`Stream`], and [`next`](ReadDir::next). `.` and `..` are
+/// not among them.
 ///
-/// They are read some at a time, on a thread that is only used meanwhile. A `ReadDir` that is dropped half-way leaves nothing behind. What
-/// is created or removed in the directory meanwhile is there or not.
+/// They are read some at a time, on a thread that is only used meanwhile. A `ReadDir` that is dropped half-way leaves
+/// nothing behind. What is created or removed in the directory meanwhile is there or not.
 #[must_use = "streams do nothing unless polled"]
 pub struct ReadDir {
     batch: Arc<Mutex<Batch>>,

@@ -16,13 +16,15 @@ use tempfile::TempPath;
 use crate::File;
 use crate::blocking::run;
 
-/// Replaces a file by one with these contents, or creates it: who reads it sees all of the old contents or all of the new ones, at any
-/// moment, also if the machine fails.
+/// Replaces a file by one with these contents, or creates it: who reads it sees all of the old contents or all of the
+/// new ones, at any moment, also if the machine fails.
 ///
-/// In one job: a temporary file in the same directory is written and synced to the disk, and renamed; then the directory is synced.
+/// In one job: a temporary file in the same directory is written and synced to the disk, and renamed; then the
+/// directory is synced.
 ///
-/// What is at the path is replaced, and not changed: another name of the old file (a hard link) keeps the old contents, and a symbolic
-/// link is itself replaced. The new file has the permissions of the old one, or `0o666` less the process's mask; its owner is that of the process.
+/// What is at the path is replaced, and not changed: another name of the old file (a hard link) keeps the old contents,
+/// and a symbolic link is itself replaced. The new file has the permissions of the old one, or `0o666` less the
+/// process's mask; its owner is that of the process.
 ///
 /// # Cancellation
 ///
@@ -30,8 +32,8 @@ use crate::blocking::run;
 ///
 /// # Errors
 ///
-/// What the host says. The old contents are there then, and no temporary file is left, unless the process was killed; except for an error
-/// of the last step, when the new contents are there, and may be lost if the machine fails.
+/// What the host says. The old contents are there then, and no temporary file is left, unless the process was killed;
+/// except for an error of the last step, when the new contents are there, and may be lost if the machine fails.
 ///
 /// # Examples
 ///
@@ -57,13 +59,14 @@ pub async fn atomic_write(path: impl AsRef<Path>, contents: impl AsRef<[u8]>) ->
 
 /// Replaces a file, or creates it, by what `write` writes: as [`atomic_write`], for contents that come bit by bit.
 ///
-/// `write` gets an empty [`File`], to write and to read. When it returns `Ok`, the file is synced and takes the place of the old one. If it fails, panics, or
-/// is cancelled, the old contents stay, and the temporary file is removed before this returns.
+/// `write` gets an empty [`File`], to write and to read. When it returns `Ok`, the file is synced and takes the place
+/// of the old one. If it fails, panics, or is cancelled, the old contents stay, and the temporary file is removed
+/// before this returns.
 ///
 /// # Cancellation
 ///
-/// *Partial effect*, all or nothing: `write` is cancelled by its own rules, and then nothing has changed. The last step is one job, which
-/// is waited for.
+/// *Partial effect*, all or nothing: `write` is cancelled by its own rules, and then nothing has changed. The last step
+/// is one job, which is waited for.
 ///
 /// # Errors
 ///

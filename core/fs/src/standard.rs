@@ -13,9 +13,10 @@ use crate::write_behind::{Sink, WriteBehind};
 
 /// Returns a reader of the standard input.
 ///
-/// A read that never gets anything does not keep the program from ending: see [`UnwaitedReader`], which says what that means, and how it is
-/// done. All readers of the process share what has come: a line whose reader was cancelled goes to the next one. It reads through
-/// [`std::io::stdin`], and no more than there is; still, a program had better read its input in one of the two ways.
+/// A read that never gets anything does not keep the program from ending: see [`UnwaitedReader`], which says what that
+/// means, and how it is done. All readers of the process share what has come: a line whose reader was cancelled goes to
+/// the next one. It reads through [`std::io::stdin`], and no more than there is; still, a program had better read its
+/// input in one of the two ways.
 ///
 /// # Examples
 ///
@@ -59,9 +60,10 @@ pub fn stderr() -> OutputStream {
 
 /// A writer to the [standard output](stdout) or [error](stderr), of which there may be many.
 ///
-/// It writes as a [`File`](crate::File) does: bytes of a write that returned are out when the scope around it has ended, and an error stays.
-/// So the end of a program waits until somebody reads what it has printed, as it does with `println!`: the output is complete, or
-/// there was an error. What two writers, or this and `println!`, write is in order if each is flushed.
+/// It writes as a [`File`](crate::File) does: bytes of a write that returned are out when the scope around it has
+/// ended, and an error stays. So the end of a program waits until somebody reads what it has printed, as it does with
+/// `println!`: the output is complete, or there was an error. What two writers, or this and `println!`, write is in
+/// order if each is flushed.
 pub struct OutputStream {
     stream: Standard,
     writer: WriteBehind<Standard>,

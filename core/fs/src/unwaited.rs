@@ -6,7 +6,8 @@
 //!                     └─▶ a thread reads once, puts what comes to the bytes, wakes all who wait, and ends
 //! ```
 //!
-//! The thread is not in the tree, and not one of the runtime's: it may wait for ever, and a runtime would join its threads.
+//! The thread is not in the tree, and not one of the runtime's: it may wait for ever, and a runtime would join its
+//! threads.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -26,16 +27,18 @@ use crate::waker_slots::WakerSlots;
 /// How much the thread reads at once.
 const PIECE: usize = 8 * 1024;
 
-/// A source that may never have anything to read, such as a named pipe: neither a cancelled read nor the end of the tree waits for it.
+/// A source that may never have anything to read, such as a named pipe: neither a cancelled read nor the end of the
+/// tree waits for it.
 ///
-/// This is the exception to the rule that a scope waits for its threads (law L21). The read itself cannot be interrupted. It has a thread of its
-/// own, which goes on without anybody: until something comes, or the process ends. There is one at most for each source, only while a
-/// read is going on, and it does not keep the process from ending. What comes then is kept, and is there for the
-/// next reader; it is lost when the last handle has gone.
+/// This is the exception to the rule that a scope waits for its threads (law L21). The read itself cannot be
+/// interrupted. It has a thread of its own, which goes on without anybody: until something comes, or the process ends.
+/// There is one at most for each source, only while a read is going on, and it does not keep the process from ending.
+/// What comes then is kept, and is there for the next reader; it is lost when the last handle has gone.
 ///
 /// Clones are handles to the same source: what one has read the others do not get.
 ///
-/// Not for the simulator, where nothing is there to wait for but its own tasks: a read that waits is reported as a deadlock.
+/// Not for the simulator, where nothing is there to wait for but its own tasks: a read that waits is reported as a
+/// deadlock.
 ///
 /// # Examples
 ///
@@ -72,7 +75,8 @@ struct FeedState {
     bytes: VecDeque<u8>,
     /// How often some of the bytes were taken out: then those that are left have moved.
     taken: u64,
-    /// What the last read has said if it brought nothing: the end, or an error. Told to one reader, and then the source is asked again.
+    /// What the last read has said if it brought nothing: the end, or an error. Told to one reader, and then the source
+    /// is asked again.
     last: Option<io::Result<()>>,
     waiting: WakerSlots,
 }
@@ -110,7 +114,8 @@ impl UnwaitedReader {
         UnwaitedReader { feed: Arc::new(Feed { name, state: Mutex::new(state) }), slot }
     }
 
-    /// Returns the next line, without its end (`\n` or `\r\n`); none at the end. It keeps what has come of a line until all of it is there.
+    /// Returns the next line, without its end (`\n` or `\r\n`); none at the end. It keeps what has come of a line until
+    /// all of it is there.
     ///
     /// # Cancellation
     ///

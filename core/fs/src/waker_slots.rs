@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::task::Waker;
 
-/// The wakers of those who wait. It lies under a lock, so what its methods return is dropped or called when that is released (L36).
+/// The wakers of those who wait. It lies under a lock, so what its methods return is dropped or called when that is
+/// released (L36).
 #[derive(Default)]
 pub(crate) struct WakerSlots {
     last: u64,

@@ -8,9 +8,10 @@
 //!
 //! Invariants:
 //!
-//! 1. What was taken in is in the queue of a job that has *started*. A job that still waits for a thread has nothing: a poll that is
-//!    Pending has taken nothing in.
-//! 2. The job belongs to the scope that has handed over all its bytes. So when that scope has ended they are written, or have failed.
+//! 1. What was taken in is in the queue of a job that has *started*. A job that still waits for a thread has nothing: a
+//!    poll that is Pending has taken nothing in.
+//! 2. The job belongs to the scope that has handed over all its bytes. So when that scope has ended they are written,
+//!    or have failed.
 //! 3. A job decides under the lock that it is done (`open` is false), and nothing is added after that.
 //! 4. An error stays: bytes are missing in the file, and no later call turns that into `Ok`.
 
@@ -148,7 +149,8 @@ impl<S: Sink> WriteBehind<S> {
         Poll::Ready(self.check())
     }
 
-    /// Returns the error that bytes were lost with, each time it is asked (invariant 4). Whoever asks tells the caller, who is not cancelled.
+    /// Returns the error that bytes were lost with, each time it is asked (invariant 4). Whoever asks tells the caller,
+    /// who is not cancelled.
     pub(crate) fn check(&self) -> io::Result<()> {
         self.queue.check()
     }
@@ -204,7 +206,8 @@ impl Drop for UnreportedError {
 pub(crate) struct Failures<S>(Arc<Queue<S>>);
 
 impl<S: Sink> Failures<S> {
-    /// Makes the error of a sync stay, if it says that bytes are lost. It does not where there is no disk, as in a pipe.
+    /// Makes the error of a sync stay, if it says that bytes are lost. It does not where there is no disk, as in a
+    /// pipe.
     pub(crate) fn note(&self, error: &io::Error) {
         use io::ErrorKind::{InvalidInput, ReadOnlyFilesystem, Unsupported};
         if !matches!(error.kind(), InvalidInput | ReadOnlyFilesystem | Unsupported) {
@@ -263,7 +266,8 @@ impl<S> Queue<S> {
         count
     }
 
-    /// Takes the bytes back from a job that has not started, or was refused: that one has been dropped, and nothing is lost with it.
+    /// Takes the bytes back from a job that has not started, or was refused: that one has been dropped, and nothing is
+    /// lost with it.
     fn withdraw(&self) {
         let mut state = self.lock();
         state.bytes.clear();

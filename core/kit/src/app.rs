@@ -38,13 +38,13 @@ pub const DEFAULT_PATIENCE: Duration = Duration::from_secs(1);
 
 /// Runs `body` until it returns, or until a signal asks it to stop.
 ///
-/// The first signal cancels everything, with a grace ([`App::grace`]): code in [`graceful`](foster_core::graceful) shields goes on, is
-/// told by [`stopping`](foster_core::stopping()), and may finish what it has begun; the rest stops at its next checkpoint. When the
-/// grace is over, or at a second signal, graceful work is cancelled as well. Releases of brackets and finalizers run on
-/// every path, each within its own budget.
+/// The first signal cancels everything, with a grace ([`App::grace`]): code in [`graceful`](foster_core::graceful)
+/// shields goes on, is told by [`stopping`](foster_core::stopping()), and may finish what it has begun; the rest stops
+/// at its next checkpoint. When the grace is over, or at a second signal, graceful work is cancelled as well. Releases
+/// of brackets and finalizers run on every path, each within its own budget.
 ///
-/// The future returns when everything has ended (law L2). Anything that has not ended a while after the time was over is reported by name and
-/// spawn site: a thread that does not ask whether it is wanted, a shield without an end.
+/// The future returns when everything has ended (law L2). Anything that has not ended a while after the time was over
+/// is reported by name and spawn site: a thread that does not ask whether it is wanted, a shield without an end.
 ///
 /// A stream of signals that ends, or never yields, leaves a body that runs to its own end.
 ///
@@ -54,8 +54,8 @@ pub const DEFAULT_PATIENCE: Duration = Duration::from_secs(1);
 ///
 /// # Panics
 ///
-/// Resumes the panic of `body`, when everything inside has ended. When it has to wait outside of any tree, if no adapter was
-/// installed.
+/// Resumes the panic of `body`, when everything inside has ended. When it has to wait outside of any tree, if no
+/// adapter was installed.
 ///
 /// # Examples
 ///
@@ -157,15 +157,15 @@ impl<S, F, T> App<S, F, T> {
         self
     }
 
-    /// How long after the end of the grace, or after the second signal, it is [reported](App::on_stragglers) what has not ended; by
-    /// default [`DEFAULT_PATIENCE`]. Choose more than the budgets of the finalizers take.
+    /// How long after the end of the grace, or after the second signal, it is [reported](App::on_stragglers) what has
+    /// not ended; by default [`DEFAULT_PATIENCE`]. Choose more than the budgets of the finalizers take.
     pub fn patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
         self
     }
 
-    /// Sets the function that is told of whatever refuses to stop; by default it is printed to standard error. A program that must end all the same may
-    /// call [`std::process::exit`] here.
+    /// Sets the function that is told of whatever refuses to stop; by default it is printed to standard error. A
+    /// program that must end all the same may call [`std::process::exit`] here.
     pub fn on_stragglers(mut self, report: fn(&[Straggler])) -> Self {
         self.report = report;
         self
@@ -181,8 +181,8 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<ExitReport<T>> {
         let mut this = self.project();
-        // L12: signals first, so that one that has come is not overlooked by a body that is busy; a body that returns all the
-        // same has completed.
+        // L12: signals first, so that one that has come is not overlooked by a body that is busy; a body that returns
+        // all the same has completed.
         while let Some(signals) = this.signals.as_mut().as_pin_mut() {
             match signals.poll_next(cx) {
                 Poll::Pending => break,

@@ -21,22 +21,24 @@
 //!           └─ c ──────────╳ cancelled ────────────┘
 //! ```
 //!
-//! * **Losers are waited for.** A future that is no longer needed is cancelled inside-out, in a scope of its own: its shields
-//!   hold, its finalizers, tasks and blocking jobs end, and only then does the combinator return. This is the difference to
-//!   `select!` and to combinators that just drop. (Only [`join`] has no losers, and gives its futures no scopes.)
-//! * **An outcome is settled once.** A value that a loser returns while it is being cancelled is dropped; an error is handed to the
-//!   tree's [`Observer`](foster_core::observer::Observer). A panic counts more than any
-//!   outcome: it cancels the others, and resumes when they have ended.
+//! * **Losers are waited for.** A future that is no longer needed is cancelled inside-out, in a scope of its own: its
+//!   shields hold, its finalizers, tasks and blocking jobs end, and only then does the combinator return. This is the
+//!   difference to `select!` and to combinators that just drop. (Only [`join`] has no losers, and gives its futures no
+//!   scopes.)
+//! * **An outcome is settled once.** A value that a loser returns while it is being cancelled is dropped; an error is
+//!   handed to the tree's [`Observer`](foster_core::observer::Observer). A panic counts more than any outcome: it
+//!   cancels the others, and resumes when they have ended.
 //! * **What has not begun does not begin** when the outcome is settled, or the code around is cancelled (law L13).
-//! * **Cancelled from further out, nothing comes back**: the call never returns, and the code around it is dropped. An error
-//!   that was there before is returned even so (law L31).
-//! * **A turn is fair**: it polls the futures that were woken before it began, in that order. Those of a tuple are all polled, and
-//!   each turn begins with the next one. So one that uses up the task's budget keeps no other from its operations.
+//! * **Cancelled from further out, nothing comes back**: the call never returns, and the code around it is dropped. An
+//!   error that was there before is returned even so (law L31).
+//! * **A turn is fair**: it polls the futures that were woken before it began, in that order. Those of a tuple are all
+//!   polled, and each turn begins with the next one. So one that uses up the task's budget keeps no other from its
+//!   operations.
 //!
 //! # Local, not parallel
 //!
-//! The futures run in the task of the caller and take turns, so they may borrow, and need be neither `Send` nor `'static`. For
-//! parallel ones, spawn them into a nursery and combine the handles:
+//! The futures run in the task of the caller and take turns, so they may borrow, and need be neither `Send` nor
+//! `'static`. For parallel ones, spawn them into a nursery and combine the handles:
 //!
 //! ```
 //! use foster::combine::gather;
@@ -56,8 +58,8 @@
 //! # });
 //! ```
 //!
-//! This module is written with the public API alone: each branch is a [`CancelScope`](foster_core::CancelScope) and its handle. What is missing
-//! here can be built in the same way outside.
+//! This module is written with the public API alone: each branch is a [`CancelScope`](foster_core::CancelScope) and its
+//! handle. What is missing here can be built in the same way outside.
 
 mod as_completed;
 mod batch;

@@ -1,7 +1,8 @@
-//! Everything that is derived from the core of foster: combinators, retry, rates, pools, supervision, and the way into a program and out of it.
+//! Everything that is derived from the core of foster: combinators, retry, rates, pools, supervision, and the way into
+//! a program and out of it.
 //!
-//! Programs use the crate `foster`, which re-exports all of this. It is a crate of its own to show that it needs nothing that a user of
-//! foster does not have: it is written with the public interface of the others alone.
+//! Programs use the crate `foster`, which re-exports all of this. It is a crate of its own to show that it needs
+//! nothing that a user of foster does not have: it is written with the public interface of the others alone.
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

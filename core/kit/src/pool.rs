@@ -6,9 +6,9 @@
 //!                in line                                      └─ cancelled, panicked, failed, too old ──▶ closed
 //! ```
 //!
-//! A use is a bracket: whatever ends it, the resource is taken back when everything started in the body has ended, and its place goes to
-//! whoever has waited longest. A resource whose use was cut short is in an unknown state, and is never handed out again, unless
-//! [`Manage::reset`] says that it is clean.
+//! A use is a bracket: whatever ends it, the resource is taken back when everything started in the body has ended, and
+//! its place goes to whoever has waited longest. A resource whose use was cut short is in an unknown state, and is
+//! never handed out again, unless [`Manage::reset`] says that it is clean.
 
 mod error;
 mod manage;
@@ -40,10 +40,11 @@ type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
 /// A pool; clones are handles to the same one.
 ///
-/// Made with [`Pool::new`], or with [`PoolOptions`] where more than the size is to be said. Opens nothing before it is used.
+/// Made with [`Pool::new`], or with [`PoolOptions`] where more than the size is to be said. Opens nothing before it is
+/// used.
 ///
-/// A pool that is dropped drops its idle resources, without [`Manage::close`]: put [`Pool::close`] into the release of a
-/// [`bracket`](foster_core::bracket()) around the program's main part.
+/// A pool that is dropped drops its idle resources, without [`Manage::close`]: put [`Pool::close`] into the release of
+/// a [`bracket`](foster_core::bracket()) around the program's main part.
 ///
 /// # Examples
 ///
@@ -137,19 +138,19 @@ impl<M: Manage> Pool<M> {
 
     /// Runs `body` with a resource of the pool, and takes it back.
     ///
-    /// The body gets it lent, as from a [`try_bracket`](foster_core::cleanup::try_bracket). Waiting for a place is fair. An idle resource is checked
-    /// before it is used, and replaced if it is too old or not alive. A guard that the body moves out keeps the resource and its
-    /// place until it is dropped; the resource is then dropped, too.
+    /// The body gets it lent, as from a [`try_bracket`](foster_core::cleanup::try_bracket). Waiting for a place is
+    /// fair. An idle resource is checked before it is used, and replaced if it is too old or not alive. A guard that
+    /// the body moves out keeps the resource and its place until it is dropped; the resource is then dropped, too.
     ///
     /// # Errors
     ///
-    /// A [`PoolError`] as an `E`, if there is no resource to be had, or if the pool was closed and the grace is over. Else the error of
-    /// the body.
+    /// A [`PoolError`] as an `E`, if there is no resource to be had, or if the pool was closed and the grace is over.
+    /// Else the error of the body.
     ///
     /// # Cancellation
     ///
-    /// *Partial effect*: what `body` did is done. While it waits it *loses its place*. Cut short, the resource is reset or closed
-    /// before the call ends, within its budget.
+    /// *Partial effect*: what `body` did is done. While it waits it *loses its place*. Cut short, the resource is reset
+    /// or closed before the call ends, within its budget.
     ///
     /// # Panics
     ///
@@ -166,8 +167,9 @@ impl<M: Manage> Pool<M> {
         Use::new(scope, acquire, body, self.shared.options.budget, || E::from(PoolError::Closed))
     }
 
-    /// Closes the pool: nobody gets a resource any more, idle ones are closed at once, and those in use as they come back. What is
-    /// in use when `grace` is over is cancelled. Returns when all has ended; says how many uses were cancelled.
+    /// Closes the pool: nobody gets a resource any more, idle ones are closed at once, and those in use as they come
+    /// back. What is in use when `grace` is over is cancelled. Returns when all has ended; says how many uses were
+    /// cancelled.
     ///
     /// Calling it again waits for the same end, and may shorten the grace.
     ///

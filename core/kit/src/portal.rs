@@ -5,8 +5,8 @@
 //!   background thread       └─ run ────── f ─────┘                 └─ g ──────────────── waits for g ┘
 //! ```
 //!
-//! A portal *hosts* a nursery. [`portal`] gives it a runtime on a thread of its own; [`Portal::new`] gives the host as a future,
-//! to be awaited in a tree that is there already.
+//! A portal *hosts* a nursery. [`portal`] gives it a runtime on a thread of its own; [`Portal::new`] gives the host as
+//! a future, to be awaited in a tree that is there already.
 
 mod task;
 
@@ -33,9 +33,9 @@ pub use task::{PortalError, PortalStartError, PortalTask};
 
 /// Runs `body` on the calling thread, with a portal into a tree that runs on another: for a `main` that is not async.
 ///
-/// `run` is that of an adapter: `foster_smol::run`, `foster_tokio::run`, or a closure that calls a `Builder`'s. It is called on
-/// a new thread. When `body` returns, the portal is closed: the tasks that were started are waited for. When it panics they
-/// are cancelled, waited for, and the panic goes on. See [`try_portal`] for a body that can fail.
+/// `run` is that of an adapter: `foster_smol::run`, `foster_tokio::run`, or a closure that calls a `Builder`'s. It is
+/// called on a new thread. When `body` returns, the portal is closed: the tasks that were started are waited for. When
+/// it panics they are cancelled, waited for, and the panic goes on. See [`try_portal`] for a body that can fail.
 ///
 /// # Panics
 ///
@@ -141,8 +141,8 @@ where
 /// # });
 /// ```
 ///
-/// For sync code of which several parts share a tree that lives as long as one of them: the portal closes, and the thread ends, when
-/// the last clone is dropped.
+/// For sync code of which several parts share a tree that lives as long as one of them: the portal closes, and the
+/// thread ends, when the last clone is dropped.
 ///
 /// ```
 /// use foster::portal::Portal;
@@ -182,8 +182,8 @@ struct PortalState {
 impl Portal {
     /// A portal, and the future that hosts its tasks: somebody has to await it in a tree.
     ///
-    /// The host is ready when the portal is [closed](Portal::close), or its last clone dropped, and all its tasks have ended.
-    /// If it is cancelled or dropped, so are the tasks.
+    /// The host is ready when the portal is [closed](Portal::close), or its last clone dropped, and all its tasks have
+    /// ended. If it is cancelled or dropped, so are the tasks.
     #[track_caller]
     pub fn new() -> (Portal, PortalHost) {
         let mut scope = CancelScope::new().named("portal");
@@ -227,8 +227,8 @@ impl Portal {
 
     /// Spawns `future` as a task into the tree, and goes on.
     ///
-    /// The portal waits for the task, whether or not its handle is kept. A panic cancels the other tasks of the portal, and goes on
-    /// where the host is awaited.
+    /// The portal waits for the task, whether or not its handle is kept. A panic cancels the other tasks of the portal,
+    /// and goes on where the host is awaited.
     ///
     /// # Errors
     ///
@@ -250,20 +250,23 @@ impl Portal {
         Ok(PortalTask::new(task, kept))
     }
 
-    /// Starts a task in the tree, and blocks the calling thread until the task says that it is ready; returns what it said, and a handle.
+    /// Starts a task in the tree, and blocks the calling thread until the task says that it is ready; returns what it
+    /// said, and a handle.
     ///
-    /// As [`Nursery::start`], for threads: until it is ready the task is the caller's own, from then on it is a task of the portal like
-    /// those of [`spawn`](Portal::spawn). For servers that have to listen before others connect, and for a resource that sync code
-    /// uses while it is open in the tree.
+    /// As [`Nursery::start`], for threads: until it is ready the task is the caller's own, from then on it is a task of
+    /// the portal like those of [`spawn`](Portal::spawn). For servers that have to listen before others connect, and
+    /// for a resource that sync code uses while it is open in the tree.
     ///
     /// # Errors
     ///
-    /// * [`PortalStartError::NotReady`]: the task has ended without having said that it is ready; with what it returned.
+    /// * [`PortalStartError::NotReady`]: the task has ended without having said that it is ready; with what it
+    ///   returned.
     /// * [`PortalStartError::Portal`]: the portal was closed before, or the task was cancelled with it.
     ///
     /// # Panics
     ///
-    /// Resumes the panic of a task that was not ready yet. In a task, or in other code of a tree: use [`Nursery::start`] there.
+    /// Resumes the panic of a task that was not ready yet. In a task, or in other code of a tree: use
+    /// [`Nursery::start`] there.
     ///
     /// # Examples
     ///
@@ -362,7 +365,8 @@ impl fmt::Debug for Portal {
 ///
 /// # Cancellation
 ///
-/// *Partial effect*: the tasks of the portal are cancelled. If it is dropped by foreign code, the scope around it waits for them.
+/// *Partial effect*: the tasks of the portal are cancelled. If it is dropped by foreign code, the scope around it waits
+/// for them.
 #[must_use = "a portal lets nothing in unless its host is polled"]
 pub struct PortalHost {
     host: Pin<Box<dyn Future<Output = Result<Result<(), JoinError>, Cancelled>> + Send>>,

@@ -1,7 +1,8 @@
 //! Not too often: a limit on how many things happen in a time.
 //!
-//! A semaphore limits how much goes on *at once*; this limits how much *begins in a period*. The algorithm is the token bucket:
-//! the bucket holds at most `burst` tokens, `count` drop into it per `period`, evenly, and each use takes one out.
+//! A semaphore limits how much goes on *at once*; this limits how much *begins in a period*. The algorithm is the token
+//! bucket: the bucket holds at most `burst` tokens, `count` drop into it per `period`, evenly, and each use takes one
+//! out.
 //!
 //! ```text
 //!   RateLimiter::new(4, second)
@@ -11,8 +12,8 @@
 //!              └─────┬──┬──┬──┬─────▶ time
 //! ```
 //!
-//! The arithmetic is in whole numbers: no rounding adds up. A token is there in the first nanosecond in which its part of the
-//! period has passed.
+//! The arithmetic is in whole numbers: no rounding adds up. A token is there in the first nanosecond in which its part
+//! of the period has passed.
 
 use std::fmt;
 use std::future::Future;
@@ -31,8 +32,9 @@ use foster_core::{Instant, sleep_until};
 
 /// A token bucket; see the [module](self).
 ///
-/// The longest wait is served first, also before those that want fewer tokens and could have them. A wait that is given up leaves its
-/// tokens to the next. It can live in a `static`, and be shared by tasks and threads; but it counts on one clock, so use it in one run at a time.
+/// The longest wait is served first, also before those that want fewer tokens and could have them. A wait that is given
+/// up leaves its tokens to the next. It can live in a `static`, and be shared by tasks and threads; but it counts on
+/// one clock, so use it in one run at a time.
 ///
 /// # Examples
 ///
@@ -62,8 +64,8 @@ pub struct RateLimiter {
     queue: WaitQueue,
 }
 
-/// The tokens in the bucket, and the queue of those that wait. One token is as many units as `period` has nanoseconds, and `count` units come per
-/// nanosecond.
+/// The tokens in the bucket, and the queue of those that wait. One token is as many units as `period` has nanoseconds,
+/// and `count` units come per nanosecond.
 struct Bucket {
     /// None: full, and never used.
     filled: Option<(Instant, u128)>,
@@ -93,7 +95,8 @@ impl RateLimiter {
         }
     }
 
-    /// How many may begin at once, after a pause that was long enough; with 1 they always keep their distance. By default `count`.
+    /// How many may begin at once, after a pause that was long enough; with 1 they always keep their distance. By
+    /// default `count`.
     ///
     /// # Panics
     ///
@@ -234,7 +237,8 @@ impl Bucket {
             // Against the rule, a clock of another run: what was known says nothing.
             Some((then, level)) if then <= now => {
                 let level = level + u128::from(now.as_nanos() - then.as_nanos()) * u128::from(limiter.count);
-                // What its last nanosecond brought beyond the full bucket stays, or the rate would fall behind with a burst of one.
+                // What its last nanosecond brought beyond the full bucket stays, or the rate would fall behind with a
+                // burst of one.
                 if level < full + u128::from(limiter.count) { level } else { full }
             }
             _ => full,

@@ -6,8 +6,8 @@
 //!                         └ in this order: worth it? attempts left? delays left? time left? deadline? budget?
 //! ```
 //!
-//! [`retry`] takes a schedule of delays and an operation; the rest are settings with a name each. Each attempt is a scope
-//! of its own: its tasks, blocking jobs and finalizers have ended before the next one begins.
+//! [`retry`] takes a schedule of delays and an operation; the rest are settings with a name each. Each attempt is a
+//! scope of its own: its tasks, blocking jobs and finalizers have ended before the next one begins.
 //!
 //! To ask again without giving up the first question, see [`hedge`].
 
@@ -34,15 +34,16 @@ use foster_core::{CancelScope, Elapsed, Instant, ScopedValue, remaining, sleep};
 pub use backoff::{Backoff, Delays, Jitter};
 pub use budget::RetryBudget;
 
-/// Runs `op` until it returns `Ok`, with the delays of `schedule` between the attempts; returns its value or its last error.
+/// Runs `op` until it returns `Ok`, with the delays of `schedule` between the attempts; returns its value or its last
+/// error.
 ///
-/// The schedule is any iterator over durations: an array, [`Backoff`], `Backoff::new().into_iter().take(5)`. When it ends, so
-/// does the retrying; [`Backoff`] alone never ends, so give it a limit: [`attempts`](Retry::attempts),
+/// The schedule is any iterator over durations: an array, [`Backoff`], `Backoff::new().into_iter().take(5)`. When it
+/// ends, so does the retrying; [`Backoff`] alone never ends, so give it a limit: [`attempts`](Retry::attempts),
 /// [`within`](Retry::within), or a deadline around.
 ///
-/// It never sleeps past the [`deadline`](foster_core::deadline) of the code around, from however far out it comes: if the next attempt
-/// could not begin before it, the last error is returned at once, and says more than a time-out would. Nor does it sleep in
-/// code that is cancelled already.
+/// It never sleeps past the [`deadline`](foster_core::deadline) of the code around, from however far out it comes: if
+/// the next attempt could not begin before it, the last error is returned at once, and says more than a time-out would.
+/// Nor does it sleep in code that is cancelled already.
 ///
 /// # Errors
 ///
@@ -50,8 +51,8 @@ pub use budget::RetryBudget;
 ///
 /// # Cancellation
 ///
-/// *Partial effect*: what the attempts did is done. Cancelled during an attempt, the attempt is cancelled, cleans up, and is
-/// not repeated.
+/// *Partial effect*: what the attempts did is done. Cancelled during an attempt, the attempt is cancelled, cleans up,
+/// and is not repeated.
 ///
 /// # Panics
 ///
@@ -103,8 +104,8 @@ where
     }
 }
 
-/// Set to `false` in a scope, each `retry` inside, also in children, makes one attempt and returns its error: for tests of what happens
-/// when something fails.
+/// Set to `false` in a scope, each `retry` inside, also in children, makes one attempt and returns its error: for tests
+/// of what happens when something fails.
 ///
 /// # Examples
 ///
@@ -120,11 +121,11 @@ where
 /// ```
 pub static ENABLED: ScopedValue<bool> = ScopedValue::inherited();
 
-/// Asks again when the answer takes longer than `delay`, or is an error, without giving the first question up; at most `attempts`
-/// times. The first `Ok` is returned, and the others are cancelled ("hedging").
+/// Asks again when the answer takes longer than `delay`, or is an error, without giving the first question up; at most
+/// `attempts` times. The first `Ok` is returned, and the others are cancelled ("hedging").
 ///
-/// For requests that may be repeated, and are slow now and then: `delay` is best a time in which most of them are answered, so that
-/// few are asked twice. It is [`staggered`] with one operation.
+/// For requests that may be repeated, and are slow now and then: `delay` is best a time in which most of them are
+/// answered, so that few are asked twice. It is [`staggered`] with one operation.
 ///
 /// # Errors
 ///
@@ -222,15 +223,16 @@ impl<S, Op, F, T, E, W, H, O> Retry<S, Op, F, T, E, W, H, O> {
         self
     }
 
-    /// Limits the time, counted from the first attempt, in which further attempts may begin. It cuts no attempt short: for
-    /// that see [`attempt_timeout`](Retry::attempt_timeout), or put a [`fail_after`](foster_core::fail_after) around.
+    /// Limits the time, counted from the first attempt, in which further attempts may begin. It cuts no attempt short:
+    /// for that see [`attempt_timeout`](Retry::attempt_timeout), or put a [`fail_after`](foster_core::fail_after)
+    /// around.
     pub fn within(mut self, time: Duration) -> Self {
         self.limits.within = time;
         self
     }
 
-    /// Gives each attempt a time limit. An attempt that exceeds it is cancelled, and has cleaned up before the next begins; it
-    /// counts as failed, with [`Elapsed`] as its error.
+    /// Gives each attempt a time limit. An attempt that exceeds it is cancelled, and has cleaned up before the next
+    /// begins; it counts as failed, with [`Elapsed`] as its error.
     ///
     /// # Examples
     ///

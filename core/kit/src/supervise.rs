@@ -6,9 +6,9 @@
 //!                  c ────────────────────────▶      rest for one   those that stand behind b, as c
 //! ```
 //!
-//! The old life of a child has ended, with its tasks, threads and finalizers, before the new one begins: a port that it holds is
-//! free again. The words are those of Erlang's `supervisor` behaviour, from which the strategies and the intensity are taken
-//! (OTP Design Principles, "Supervisor Behaviour").
+//! The old life of a child has ended, with its tasks, threads and finalizers, before the new one begins: a port that it
+//! holds is free again. The words are those of Erlang's `supervisor` behaviour, from which the strategies and the
+//! intensity are taken (OTP Design Principles, "Supervisor Behaviour").
 
 mod event;
 mod life;
@@ -64,10 +64,11 @@ pub const DEFAULT_PERIOD: Duration = Duration::from_secs(30);
 
 /// Runs children, and starts them again when they fail.
 ///
-/// A child is made anew for each of its lives, by the closure it was added with. It is a task of the supervisor's nursery; its error
-/// or panic does not cancel the others, but is looked at by the [strategy](Supervisor::strategy). Before a restart passes a delay of
-/// the [backoff](Supervisor::backoff), which begins anew for a child that has lived for longer than the period of the
-/// [intensity](Supervisor::intensity). Too many restarts, and the supervisor gives up.
+/// A child is made anew for each of its lives, by the closure it was added with. It is a task of the supervisor's
+/// nursery; its error or panic does not cancel the others, but is looked at by the [strategy](Supervisor::strategy).
+/// Before a restart passes a delay of the [backoff](Supervisor::backoff), which begins anew for a child that has lived
+/// for longer than the period of the [intensity](Supervisor::intensity). Too many restarts, and the supervisor gives
+/// up.
 ///
 /// # Examples
 ///
@@ -123,7 +124,8 @@ struct Spec<E> {
 }
 
 impl<E: Debug + Send + 'static> Supervisor<E> {
-    /// A supervisor without children: one for one, [`DEFAULT_RESTARTS`] restarts in [`DEFAULT_PERIOD`], the default [`Backoff`].
+    /// A supervisor without children: one for one, [`DEFAULT_RESTARTS`] restarts in [`DEFAULT_PERIOD`], the default
+    /// [`Backoff`].
     pub fn new() -> Self {
         Supervisor {
             strategy: Strategy::default(),
@@ -147,8 +149,8 @@ impl<E: Debug + Send + 'static> Supervisor<E> {
         self
     }
 
-    /// Gives up at more than `restarts` restarts in any `period`; those that come along with another one are not counted. With 0
-    /// the first failure is the last; [`usize::MAX`] never gives up.
+    /// Gives up at more than `restarts` restarts in any `period`; those that come along with another one are not
+    /// counted. With 0 the first failure is the last; [`usize::MAX`] never gives up.
     pub fn intensity(mut self, restarts: usize, period: Duration) -> Self {
         self.restarts = restarts;
         self.period = period;
@@ -157,7 +159,8 @@ impl<E: Debug + Send + 'static> Supervisor<E> {
 
     /// Adds a child that is started again when it fails.
     ///
-    /// It returns what a child of a nursery may return: `()`, or a `Result` with the supervisor's error. A value is dropped.
+    /// It returns what a child of a nursery may return: `()`, or a `Result` with the supervisor's error. A value is
+    /// dropped.
     #[track_caller]
     pub fn child<T, R, F, Fut>(self, name: impl Into<Cow<'static, str>>, make: F) -> Self
     where
@@ -183,7 +186,8 @@ impl<E: Debug + Send + 'static> Supervisor<E> {
         self
     }
 
-    /// Sets the function that is told of each event, in the supervisor's own task. By default failures and restarts are printed to standard error.
+    /// Sets the function that is told of each event, in the supervisor's own task. By default failures and restarts are
+    /// printed to standard error.
     pub fn observe(mut self, observer: impl FnMut(&SupervisorEvent<'_, E>) + Send + 'static) -> Self {
         self.observer = Box::new(observer);
         self
@@ -197,7 +201,8 @@ impl<E: Debug + Send + 'static> Supervisor<E> {
     ///
     /// # Cancellation
     ///
-    /// *Partial effect*: the children are cancelled; those that are [`graceful`](foster_core::graceful) have the grace of the request.
+    /// *Partial effect*: the children are cancelled; those that are [`graceful`](foster_core::graceful) have the grace
+    /// of the request.
     ///
     /// # Panics
     ///

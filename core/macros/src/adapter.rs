@@ -30,8 +30,8 @@ impl Adapter {
         }
     }
 
-    /// The call that runs a future, which is the argument; on the simulator the arguments are a name, a number of seeds and
-    /// a closure that makes the future.
+    /// The call that runs a future, which is the argument; on the simulator the arguments are a name, a number of seeds
+    /// and a closure that makes the future.
     ///
     /// `written` is how the user named the adapter: if the crate is missing, the compiler says so there.
     pub(crate) fn call(self, written: &Ident, arguments: TokenStream) -> TokenStream {

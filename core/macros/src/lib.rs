@@ -26,8 +26,8 @@ use proc_macro::TokenStream;
 /// | `#[foster::main(tokio, flavor = "current_thread")]` | the current-thread runtime, through `foster_tokio::Builder` | `foster-tokio` |
 ///
 /// `main` takes no arguments and is not generic; what it returns is handed on to the process, so a `Result` makes the
-/// exit code as usual. The attribute works on other functions as well, and makes them synchronous. For any other set-up,
-/// write the `fn main` yourself and call the adapter's `Builder`.
+/// exit code as usual. The attribute works on other functions as well, and makes them synchronous. For any other
+/// set-up, write the `fn main` yourself and call the adapter's `Builder`.
 ///
 /// # Errors
 ///
@@ -65,13 +65,13 @@ pub fn main(arguments: TokenStream, item: TokenStream) -> TokenStream {
 /// dev-dependencies.
 ///
 /// The function takes no arguments and is not generic; it stands in a module, not inside another function. It returns
-/// what a `#[test]` may return; on the simulator, `()` or a `Result<(), E>`. `#[ignore]` and `#[should_panic]` go to each
-/// of the tests, all other attributes to the function.
+/// what a `#[test]` may return; on the simulator, `()` or a `Result<(), E>`. `#[ignore]` and `#[should_panic]` go to
+/// each of the tests, all other attributes to the function.
 ///
 /// # Options
 ///
-/// * `timeout = "5s"` fails a test that is not done by then, with a panic that names the test, the adapter and the limit.
-///   The unit is one of `ns`, `us`, `ms`, `s`, `m`, `h`. It is a [`fail_after`] around the function: time of the
+/// * `timeout = "5s"` fails a test that is not done by then, with a panic that names the test, the adapter and the
+///   limit. The unit is one of `ns`, `us`, `ms`, `s`, `m`, `h`. It is a [`fail_after`] around the function: time of the
 ///   runtime's own clock, which is virtual on the simulator, and work that blocks a thread is not interrupted.
 /// * `seeds = 100` runs the test on the simulator with that many seeds; by default with 16. A failure names the seed.
 ///

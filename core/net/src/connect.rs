@@ -76,8 +76,8 @@ impl Connect {
     ///
     /// # Errors
     ///
-    /// As [`TcpStream::connect`]; and [`InvalidInput`](io::ErrorKind::InvalidInput) if no address is of the family of the
-    /// [local](Connect::local) one.
+    /// As [`TcpStream::connect`]; and [`InvalidInput`](io::ErrorKind::InvalidInput) if no address is of the family of
+    /// the [local](Connect::local) one.
     pub async fn to(&self, target: impl ToTarget) -> io::Result<TcpStream> {
         let mut addresses = lookup_host(target).await?;
         if addresses.is_empty() {
@@ -104,7 +104,8 @@ impl Default for Connect {
     }
 }
 
-/// Puts the addresses into an order in which the families alternate, beginning with the family of the first (RFC 8305, section 4).
+/// Puts the addresses into an order in which the families alternate, beginning with the family of the first (RFC 8305,
+/// section 4).
 fn alternate(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     let begins = addresses.first().is_some_and(SocketAddr::is_ipv4);
     let (one, other): (Vec<_>, Vec<_>) = addresses.into_iter().partition(|address| address.is_ipv4() == begins);
@@ -117,8 +118,8 @@ fn alternate(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
     alternating
 }
 
-/// Why no address could be connected to; inside of an [`io::Error`], whose kind is that of the attempts if they agree, and else that of the
-/// first one which got as far as the other host.
+/// Why no address could be connected to; inside of an [`io::Error`], whose kind is that of the attempts if they agree,
+/// and else that of the first one which got as far as the other host.
 ///
 /// Its source is the error of that attempt, with the number that the host gave.
 #[derive(Debug)]

@@ -1,26 +1,31 @@
 //! What a network has to do: a numbered contract, and the traits that an adapter implements.
 //!
 //! A program never calls anything in here. To bring foster's sockets to another runtime, answer
-//! [`Runtime::capability`](foster_core::runtime::Runtime::capability) with an `Arc<dyn Net>`. A runtime whose sockets are those of the host
-//! needs only a [`Reactor`](crate::host::Reactor), and gets the rest from [`HostNet`](crate::host::HostNet).
+//! [`Runtime::capability`](foster_core::runtime::Runtime::capability) with an `Arc<dyn Net>`. A runtime whose sockets
+//! are those of the host needs only a [`Reactor`](crate::host::Reactor), and gets the rest from
+//! [`HostNet`](crate::host::HostNet).
 //!
 //! # The contract
 //!
-//! * **C1 From anywhere.** Every method may be called from any thread of the tree. What is made on one thread works on all of them.
-//! * **C2 One waiter a direction.** A `poll_*` method that is Pending wakes the waker of its latest call in that direction, and no earlier
-//!   one. To read, to peek, to accept and to receive is one direction; to write and to send is the other. Neither replaces the other's
-//!   waker. Whoever has more waiters puts a waker in front that wakes them all, as this crate does.
-//! * **C3 Attempt first.** A `poll_*` method does what can be done at once, and is Pending only when the host would have to wait. No wake-up is
-//!   lost between the attempt and the registration: what comes in between wakes the waker.
-//! * **C4 Nothing in between.** A `poll_*` method that is Pending has transferred nothing. So a waiter that is dropped loses nothing.
-//! * **C5 Nothing is waited for in `Drop`.** To drop a socket closes it at once; its port or path is free for the next one, as far as the host
-//!   allows. To drop the future of [`Net::connect`] closes what it has opened.
-//! * **C6 No policy.** A network does not retry, report, resolve or time out, and has no budget: that is done here. It leaves out whether the
-//!   code is cancelled, too.
-//! * **C7 Errors as they are.** An error of the host comes back with its number, [`io::Error::raw_os_error`]. `EINTR` does not come back at all:
-//!   the call is repeated.
+//! * **C1 From anywhere.** Every method may be called from any thread of the tree. What is made on one thread works on
+//!   all of them.
+//! * **C2 One waiter a direction.** A `poll_*` method that is Pending wakes the waker of its latest call in that
+//!   direction, and no earlier one. To read, to peek, to accept and to receive is one direction; to write and to send
+//!   is the other. Neither replaces the other's waker. Whoever has more waiters puts a waker in front that wakes them
+//!   all, as this crate does.
+//! * **C3 Attempt first.** A `poll_*` method does what can be done at once, and is Pending only when the host would
+//!   have to wait. No wake-up is lost between the attempt and the registration: what comes in between wakes the waker.
+//! * **C4 Nothing in between.** A `poll_*` method that is Pending has transferred nothing. So a waiter that is dropped
+//!   loses nothing.
+//! * **C5 Nothing is waited for in `Drop`.** To drop a socket closes it at once; its port or path is free for the next
+//!   one, as far as the host allows. To drop the future of [`Net::connect`] closes what it has opened.
+//! * **C6 No policy.** A network does not retry, report, resolve or time out, and has no budget: that is done here. It
+//!   leaves out whether the code is cancelled, too.
+//! * **C7 Errors as they are.** An error of the host comes back with its number, [`io::Error::raw_os_error`]. `EINTR`
+//!   does not come back at all: the call is repeated.
 //! * **C8 Empty buffers do not come.** This crate answers calls with empty buffers, but sends empty datagrams.
-//! * **C9 Absent is an error.** What a network does not have is [`Unsupported`](io::ErrorKind::Unsupported), never a panic.
+//! * **C9 Absent is an error.** What a network does not have is [`Unsupported`](io::ErrorKind::Unsupported), never a
+//!   panic.
 
 mod options;
 
@@ -212,8 +217,8 @@ pub trait DatagramSocket: Socket {
 
     /// Sends a datagram, to the address or to the one that the socket is connected to.
     ///
-    /// To the address of a Unix socket whose queue is full it may fail with [`WouldBlock`](io::ErrorKind::WouldBlock), if the host tells
-    /// nobody when there is room again: then it is called again later.
+    /// To the address of a Unix socket whose queue is full it may fail with [`WouldBlock`](io::ErrorKind::WouldBlock),
+    /// if the host tells nobody when there is room again: then it is called again later.
     fn poll_send(&self, cx: &mut Context<'_>, buf: &[u8], to: Option<&Address>) -> Poll<io::Result<usize>>;
 
     /// Receives a datagram, and returns how much of it there was room for; or only looks at it, which
@@ -239,7 +244,8 @@ pub trait DatagramSocket: Socket {
 /// The network of a subtree, where it is not that of the runtime.
 static NET: ScopedValue<Arc<dyn Net>> = ScopedValue::inherited();
 
-/// Runs `future` with another network than that of the runtime, for all code inside: a test's, or that of one host among many.
+/// Runs `future` with another network than that of the runtime, for all code inside: a test's, or that of one host
+/// among many.
 ///
 /// # Cancellation
 ///

@@ -15,10 +15,10 @@ use crate::direction::{Direction, poll_start};
 
 /// A socket for datagrams: a [`UdpSocket`](crate::UdpSocket) or a [`UnixDatagram`](crate::UnixDatagram).
 ///
-/// All methods take `&self`, and any number of tasks may receive and send: those of one direction take turns, first come, first served. A
-/// `poll_*` function is for whoever writes futures by hand, as QUIC libraries do: all who were Pending are woken, and any of
-/// them may be faster. While a task waits in a method, `poll_*` functions of that direction are refused with
-/// [`ResourceBusy`](io::ErrorKind::ResourceBusy).
+/// All methods take `&self`, and any number of tasks may receive and send: those of one direction take turns, first
+/// come, first served. A `poll_*` function is for whoever writes futures by hand, as QUIC libraries do: all who were
+/// Pending are woken, and any of them may be faster. While a task waits in a method, `poll_*` functions of that
+/// direction are refused with [`ResourceBusy`](io::ErrorKind::ResourceBusy).
 ///
 /// # Cancellation
 ///
@@ -87,7 +87,8 @@ impl<F: Family> Datagram<F> {
         F::unpack(self.socket.peer_address()?)
     }
 
-    /// Receives a datagram, and returns its length and its sender. If the buffer is too short, the rest of the datagram is gone.
+    /// Receives a datagram, and returns its length and its sender. If the buffer is too short, the rest of the datagram
+    /// is gone.
     ///
     /// # Cancellation
     ///
@@ -109,7 +110,8 @@ impl<F: Family> Datagram<F> {
     ///
     /// # Errors
     ///
-    /// As the host says; on UDP [`ConnectionRefused`](io::ErrorKind::ConnectionRefused), if nobody listens at the other end.
+    /// As the host says; on UDP [`ConnectionRefused`](io::ErrorKind::ConnectionRefused), if nobody listens at the other
+    /// end.
     pub async fn recv(&self, buf: &mut [u8]) -> io::Result<usize> {
         let received = self.receiving.wait("receive", |cx| self.socket.poll_receive(cx, buf, false)).await;
         received.map(|(length, _)| length)

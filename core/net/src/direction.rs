@@ -2,12 +2,13 @@
 //!
 //! The host keeps one waker a direction (contract C2). There are three ways to wait:
 //!
-//! * **Alone, by type**: whoever has the socket by `&mut`, or the half for this direction. Its waker goes to the host as it is.
-//! * **With a [`Claim`]**: a future of a method that takes `&self`. It has the direction from its first poll until it is dropped, and a second
-//!   one is refused. So both are known exactly.
-//! * **Shared**: a `poll_*` function that takes `&self`, and that nobody tells when its caller has lost interest. The wakers of all who
-//!   were Pending are kept, and the host gets one waker that wakes them all. So none sleeps on, and one that is of no use any more costs a
-//!   wake-up for nothing.
+//! * **Alone, by type**: whoever has the socket by `&mut`, or the half for this direction. Its waker goes to the host
+//!   as it is.
+//! * **With a [`Claim`]**: a future of a method that takes `&self`. It has the direction from its first poll until it
+//!   is dropped, and a second one is refused. So both are known exactly.
+//! * **Shared**: a `poll_*` function that takes `&self`, and that nobody tells when its caller has lost interest. The
+//!   wakers of all who were Pending are kept, and the host gets one waker that wakes them all. So none sleeps on, and
+//!   one that is of no use any more costs a wake-up for nothing.
 
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -31,8 +32,8 @@ impl Direction {
     ///
     /// Another future has it.
     pub(crate) fn claim(&self) -> io::Result<Claim<'_>> {
-        // Ordering: this store comes before the look at the waiters in `poll_claimed`, as their entry comes before the look at this flag
-        // in `poll_shared`. One of the two sees the other.
+        // Ordering: this store comes before the look at the waiters in `poll_claimed`, as their entry comes before the
+        // look at this flag in `poll_shared`. One of the two sees the other.
         if self.claimed.swap(true, Ordering::SeqCst) { Err(busy()) } else { Ok(Claim { direction: self }) }
     }
 
@@ -195,7 +196,8 @@ mod tests {
         assert!(direction.claim().is_ok());
     }
 
-    /// D1: of those who share a direction none sleeps on, also if a future comes after them and takes the place of the waker at the host.
+    /// D1: of those who share a direction none sleeps on, also if a future comes after them and takes the place of the
+    /// waker at the host.
     #[test]
     fn whoever_waits_is_woken() {
         let direction = Direction::default();

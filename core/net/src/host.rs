@@ -1,7 +1,7 @@
 //! Sockets of the host, for adapters of real runtimes: everything but the waiting.
 //!
-//! An adapter implements [`Reactor`]: it watches sockets that were opened here, in non-blocking mode. [`HostNet`] makes a
-//! [`Net`](crate::contract::Net) of that.
+//! An adapter implements [`Reactor`]: it watches sockets that were opened here, in non-blocking mode. [`HostNet`] makes
+//! a [`Net`](crate::contract::Net) of that.
 
 #[cfg(any(unix, windows))]
 mod net;

@@ -1,7 +1,8 @@
 //! Sockets for foster: TCP, UDP and Unix sockets, names and servers, on any runtime.
 //!
-//! A program, or a library, that is written with these names no runtime. It finds the network through the tree that its code runs in:
-//! that of `foster-smol` is async-io's, that of `foster-tokio` is tokio's own, and that of `foster-sim` is simulated.
+//! A program, or a library, that is written with these names no runtime. It finds the network through the tree that its
+//! code runs in: that of `foster-smol` is async-io's, that of `foster-tokio` is tokio's own, and that of `foster-sim`
+//! is simulated.
 //!
 //! ```
 //! use foster::fail_after;
@@ -38,10 +39,12 @@
 //!
 //! # What is guaranteed
 //!
-//! 1. **Each operation is a checkpoint** (law L14). Cancelled code starts none, and is given nothing: what is in the kernel stays there. An
-//!    operation that was cancelled leaves its socket usable. Its documentation says what may have been transferred.
+//! 1. **Each operation is a checkpoint** (law L14). Cancelled code starts none, and is given nothing: what is in the
+//!    kernel stays there. An operation that was cancelled leaves its socket usable. Its documentation says what may
+//!    have been transferred.
 //! 2. **No wake-up is lost**, also if two tasks use a socket in a way that is a mistake: one is refused.
-//! 3. **Nothing is left open.** Sockets are closed when they are dropped, at once; no task and no thread stands behind them.
+//! 3. **Nothing is left open.** Sockets are closed when they are dropped, at once; no task and no thread stands behind
+//!    them.
 //! 4. **The same on every runtime**: options, kinds of errors, and what closes what.
 //!
 //! # Questions that others answer differently
@@ -58,13 +61,13 @@
 //! | D9 | the error of a handler | is reported, and the server lives; [`fail_fast`](ServeOptions::fail_fast). A panic follows the nursery |
 //! | D10 | the pause when there are no descriptors | 100 ms; [`pause`](ServeOptions::pause) |
 //!
-//! D4, D11 and D12 are about processes and files, which are not part of this crate. D13, what the crash of a host looks like, is the choice of a test: see
-//! `foster_sim::net`.
+//! D4, D11 and D12 are about processes and files, which are not part of this crate. D13, what the crash of a host looks
+//! like, is the choice of a test: see `foster_sim::net`.
 //!
 //! # When not to use it
 //!
-//! With `io_uring`, or for a socket of a sort that is not here: [`foster_core::leaf::operation`] makes a checkpoint of any future that a
-//! runtime's own crate has.
+//! With `io_uring`, or for a socket of a sort that is not here: [`foster_core::leaf::operation`] makes a checkpoint of
+//! any future that a runtime's own crate has.
 #![forbid(unsafe_code)]
 #![cfg_attr(docsrs, feature(doc_cfg))]
 

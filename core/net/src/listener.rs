@@ -16,13 +16,14 @@ use crate::stream::Stream;
 #[cfg(unix)]
 use crate::unix::own_file::OwnFile;
 
-/// A socket that connections come from: a [`TcpListener`](crate::TcpListener) or a [`UnixListener`](crate::UnixListener).
+/// A socket that connections come from: a [`TcpListener`](crate::TcpListener) or a
+/// [`UnixListener`](crate::UnixListener).
 ///
-/// Any number of tasks may [`accept`](Listener::accept) on one listener; they get the connections in turn. [`serve`](crate::serve()) is the
-/// loop that a server needs.
+/// Any number of tasks may [`accept`](Listener::accept) on one listener; they get the connections in turn.
+/// [`serve`](crate::serve()) is the loop that a server needs.
 ///
-/// To drop it closes it, and so does [`close`](Listener::close): whoever connects then is refused, what was accepted goes on, and connections
-/// that nobody has accepted are reset. The port or path is free for the next listener.
+/// To drop it closes it, and so does [`close`](Listener::close): whoever connects then is refused, what was accepted
+/// goes on, and connections that nobody has accepted are reset. The port or path is free for the next listener.
 pub struct Listener<F: Family> {
     /// None when it is closed.
     socket: Mutex<Option<Arc<dyn ListenerSocket>>>,
@@ -67,7 +68,8 @@ impl<F: Family> Listener<F> {
 
     /// Takes the next connection, with the address of the other end.
     ///
-    /// A connection that was broken before it could be accepted is passed over, as is whatever else concerns one connection only.
+    /// A connection that was broken before it could be accepted is passed over, as is whatever else concerns one
+    /// connection only.
     ///
     /// # Cancellation
     ///
@@ -75,7 +77,8 @@ impl<F: Family> Listener<F> {
     ///
     /// # Errors
     ///
-    /// * `EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`, `ENOSPC`: the process or the host has no more room. The connection waits: pause, and try again.
+    /// * `EMFILE`, `ENFILE`, `ENOBUFS`, `ENOMEM`, `ENOSPC`: the process or the host has no more room. The connection
+    ///   waits: pause, and try again.
     /// * [`NotConnected`](io::ErrorKind::NotConnected): the listener was closed, before or meanwhile.
     /// * What else the host says; the listener is of no use then.
     pub async fn accept(&self) -> io::Result<(Stream<F>, F::Addr)> {

@@ -15,7 +15,8 @@ use crate::target::{Target, ToTarget};
 
 /// Looks up names.
 ///
-/// To be installed for a part of the program with [`with_resolver`]: a cache, a resolver that asks a server by itself, the names of a test.
+/// To be installed for a part of the program with [`with_resolver`]: a cache, a resolver that asks a server by itself,
+/// the names of a test.
 pub trait Resolve: Send + Sync + Debug {
     /// Returns the addresses of this name, in the order in which they should be tried.
     ///
@@ -72,17 +73,17 @@ pub fn with_resolver<F: Future>(resolver: Arc<dyn Resolve>, future: F) -> impl F
     RESOLVER.scope(resolver, future)
 }
 
-/// Looks up a name, and returns its addresses in the order in which they should be tried, each once. What is an address already is
-/// returned as it is, and nobody is asked.
+/// Looks up a name, and returns its addresses in the order in which they should be tried, each once. What is an address
+/// already is returned as it is, and nobody is asked.
 ///
-/// The resolver is the innermost one of [`with_resolver`], or that of the network: on the host its `getaddrinfo`, on blocking
-/// threads, of which lookups have at most [`LOOKUP_THREADS`] at once.
+/// The resolver is the innermost one of [`with_resolver`], or that of the network: on the host its `getaddrinfo`, on
+/// blocking threads, of which lookups have at most [`LOOKUP_THREADS`] at once.
 ///
 /// # Cancellation
 ///
-/// *Strict*. `getaddrinfo` cannot be interrupted, so a cancelled lookup is *abandoned* and not waited for: its thread goes on without
-/// anybody, as [`to_thread_abandon`] has it, and counts among those [`LOOKUP_THREADS`] until it ends. A deadline around a
-/// connection is kept, however long the resolver takes.
+/// *Strict*. `getaddrinfo` cannot be interrupted, so a cancelled lookup is *abandoned* and not waited for: its thread
+/// goes on without anybody, as [`to_thread_abandon`] has it, and counts among those [`LOOKUP_THREADS`] until it ends. A
+/// deadline around a connection is kept, however long the resolver takes.
 ///
 /// # Errors
 ///

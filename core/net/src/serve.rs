@@ -29,20 +29,23 @@ pub use options::{Incident, ServeError, ServeOptions};
 
 /// Accepts connections, and runs `handler` for each of them, in a child of its own.
 ///
-/// * **A limit is back-pressure**: with [`limit`](ServeOptions::limit), nobody accepts as long as so many handlers run. Who connects then
-///   waits in the backlog of the host.
-/// * **It survives overload.** A connection that was broken before it was accepted is passed over. If the process or the host is out of
-///   descriptors or memory, that is [reported](ServeOptions::on_incident), and after a [pause](ServeOptions::pause) it goes on.
-/// * **An error of a handler** is reported, and the server lives, unless it is told to [fail fast](ServeOptions::fail_fast). A panic is the
-///   end of it (law L32): it cancels the other handlers, and is resumed when they have ended.
-/// * **A graceful stop**: when the code around it is cancelled with a grace, it closes the listener at once, so that clients do not wait: those
-///   who come later are refused, those in the backlog are reset. [`stopping()`](foster_core::stopping) resolves in all handlers, and it returns
-///   when the last of them has ended. Those that go on are cancelled when the grace ends. Without a grace that is at once.
+/// * **A limit is back-pressure**: with [`limit`](ServeOptions::limit), nobody accepts as long as so many handlers run.
+///   Who connects then waits in the backlog of the host.
+/// * **It survives overload.** A connection that was broken before it was accepted is passed over. If the process or
+///   the host is out of descriptors or memory, that is [reported](ServeOptions::on_incident), and after a
+///   [pause](ServeOptions::pause) it goes on.
+/// * **An error of a handler** is reported, and the server lives, unless it is told to [fail
+///   fast](ServeOptions::fail_fast). A panic is the end of it (law L32): it cancels the other handlers, and is resumed
+///   when they have ended.
+/// * **A graceful stop**: when the code around it is cancelled with a grace, it closes the listener at once, so that
+///   clients do not wait: those who come later are refused, those in the backlog are reset.
+///   [`stopping()`](foster_core::stopping) resolves in all handlers, and it returns when the last of them has ended.
+///   Those that go on are cancelled when the grace ends. Without a grace that is at once.
 ///
 /// The connection is closed when its handler has ended, because that owns it.
 ///
-/// In [dumps](foster_core::dump) and reports, the server is the nursery `serve` at the place of this call, and a handler bears the path of the
-/// function in which it was written.
+/// In [dumps](foster_core::dump) and reports, the server is the nursery `serve` at the place of this call, and a
+/// handler bears the path of the function in which it was written.
 ///
 /// For several listeners, spawn it once for each. To spawn the handlers into a nursery of yours, use [`serve_in`].
 ///
@@ -124,8 +127,8 @@ where
     graceful(serving)
 }
 
-/// Does as [`serve`], with the handlers in a nursery of yours: when the code around this is cancelled, with a grace or without, nothing is
-/// accepted any more, and the handlers go on as long as that nursery lets them.
+/// Does as [`serve`], with the handlers in a nursery of yours: when the code around this is cancelled, with a grace or
+/// without, nothing is accepted any more, and the handlers go on as long as that nursery lets them.
 ///
 /// Whether it should fail fast makes no difference here: errors of handlers are reported.
 ///

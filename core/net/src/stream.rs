@@ -22,26 +22,27 @@ pub use halves::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, WriteHal
 
 /// A connection: a [`TcpStream`](crate::TcpStream) or a [`UnixStream`](crate::UnixStream).
 ///
-/// All methods take `&self`, so a stream can be shared by a reader and a writer, in an [`Arc`] or by reference. There may be **one of
-/// each**: a second one that begins while the first waits is refused with [`ResourceBusy`](io::ErrorKind::ResourceBusy), and the first goes on
-/// undisturbed. For tasks that have a direction each there are halves: [`split`](Stream::split) lends them,
-/// [`into_split`](Stream::into_split) gives them away.
+/// All methods take `&self`, so a stream can be shared by a reader and a writer, in an [`Arc`] or by reference. There
+/// may be **one of each**: a second one that begins while the first waits is refused with
+/// [`ResourceBusy`](io::ErrorKind::ResourceBusy), and the first goes on undisturbed. For tasks that have a direction
+/// each there are halves: [`split`](Stream::split) lends them, [`into_split`](Stream::into_split) gives them away.
 ///
-/// It is an [`AsyncRead`](futures_io::AsyncRead) and an [`AsyncWrite`](futures_io::AsyncWrite), and so is `&Stream`. Buffers, lines and
-/// whatever else is made of these comes from other crates, such as futures-lite. A `poll_*` function of `&Stream` cannot tell whether
-/// its caller still waits: several who poll it one beside the other are all woken, and any of them may get what comes.
+/// It is an [`AsyncRead`](futures_io::AsyncRead) and an [`AsyncWrite`](futures_io::AsyncWrite), and so is `&Stream`.
+/// Buffers, lines and whatever else is made of these comes from other crates, such as futures-lite. A `poll_*` function
+/// of `&Stream` cannot tell whether its caller still waits: several who poll it one beside the other are all woken, and
+/// any of them may get what comes.
 ///
 /// # Closing
 ///
-/// To drop a stream, both halves included, closes it; what was written before is still delivered. If there are data that nobody has read, the
-/// host *resets* the connection instead, and the other side may lose what was sent last: read to the end first.
-/// [`shutdown`](Stream::shutdown) closes one direction.
+/// To drop a stream, both halves included, closes it; what was written before is still delivered. If there are data
+/// that nobody has read, the host *resets* the connection instead, and the other side may lose what was sent last: read
+/// to the end first. [`shutdown`](Stream::shutdown) closes one direction.
 ///
 /// # Cancellation
 ///
-/// Each operation is a checkpoint. Cancelled code does not begin one, and nothing is taken from or given to the host for code that was cancelled
-/// while it waited. A stream whose operation was cancelled can be used as before. `poll_*` functions, and with them whatever
-/// futures other crates make of them, keep the same rules.
+/// Each operation is a checkpoint. Cancelled code does not begin one, and nothing is taken from or given to the host
+/// for code that was cancelled while it waited. A stream whose operation was cancelled can be used as before. `poll_*`
+/// functions, and with them whatever futures other crates make of them, keep the same rules.
 pub struct Stream<F: Family> {
     shared: Arc<Shared>,
     peer: F::Addr,
@@ -91,8 +92,8 @@ impl<F: Family> Stream<F> {
         Ok(self.peer.clone())
     }
 
-    /// Reads what is there, at least one byte; waits if there is nothing. `Ok(0)` is the end of the stream, and comes again each time; an
-    /// empty buffer gives `Ok(0)` at once, too.
+    /// Reads what is there, at least one byte; waits if there is nothing. `Ok(0)` is the end of the stream, and comes
+    /// again each time; an empty buffer gives `Ok(0)` at once, too.
     ///
     /// # Cancellation
     ///
@@ -160,8 +161,8 @@ impl<F: Family> Stream<F> {
         self.shared.read("read", empty, fill).await.map(drop)
     }
 
-    /// Writes as much as there is room for, at least one byte; waits if there is none. An empty buffer gives `Ok(0)` at once, and nothing is
-    /// sent.
+    /// Writes as much as there is room for, at least one byte; waits if there is none. An empty buffer gives `Ok(0)` at
+    /// once, and nothing is sent.
     ///
     /// # Cancellation
     ///
@@ -170,8 +171,8 @@ impl<F: Family> Stream<F> {
     /// # Errors
     ///
     /// * [`ResourceBusy`](io::ErrorKind::ResourceBusy): another task is writing.
-    /// * [`BrokenPipe`](io::ErrorKind::BrokenPipe): the write side was [shut down](Stream::shutdown), here or, as far as the host knows by now,
-    ///   by the other end.
+    /// * [`BrokenPipe`](io::ErrorKind::BrokenPipe): the write side was [shut down](Stream::shutdown), here or, as far
+    ///   as the host knows by now, by the other end.
     /// * [`ConnectionReset`](io::ErrorKind::ConnectionReset), and what else the host says.
     pub async fn write(&self, buf: &[u8]) -> io::Result<usize> {
         self.shared.write(buf.is_empty(), |socket, cx| socket.poll_write(cx, buf)).await
@@ -195,8 +196,9 @@ impl<F: Family> Stream<F> {
     ///
     /// # Cancellation
     ///
-    /// *Partial effect*: any part of the buffer from its beginning may have been written, from nothing to all but one byte, and it is not
-    /// known how much. The stream can still be shut down; to write something else would put it behind half a message.
+    /// *Partial effect*: any part of the buffer from its beginning may have been written, from nothing to all but one
+    /// byte, and it is not known how much. The stream can still be shut down; to write something else would put it
+    /// behind half a message.
     ///
     /// # Errors
     ///
@@ -220,9 +222,9 @@ impl<F: Family> Stream<F> {
 
     /// Shuts down a direction, or both. Does not wait, and is no checkpoint.
     ///
-    /// After [`Write`](Shutdown::Write) the other side reads what was written before, and then the end; here each write fails with
-    /// [`BrokenPipe`](io::ErrorKind::BrokenPipe). It can still be read. After [`Read`](Shutdown::Read) each read gives the end, when what had
-    /// come before is read.
+    /// After [`Write`](Shutdown::Write) the other side reads what was written before, and then the end; here each write
+    /// fails with [`BrokenPipe`](io::ErrorKind::BrokenPipe). It can still be read. After [`Read`](Shutdown::Read) each
+    /// read gives the end, when what had come before is read.
     ///
     /// Doing it again does nothing, nor does it after the other side has gone: that is `Ok`.
     ///
@@ -238,8 +240,8 @@ impl<F: Family> Stream<F> {
         halves::split(self)
     }
 
-    /// Divides the stream into halves that can go to different tasks. To drop the one for writing shuts that direction down; the connection is
-    /// closed when both are dropped.
+    /// Divides the stream into halves that can go to different tasks. To drop the one for writing shuts that direction
+    /// down; the connection is closed when both are dropped.
     pub fn into_split(self) -> (OwnedReadHalf<F>, OwnedWriteHalf<F>) {
         halves::into_split(self)
     }

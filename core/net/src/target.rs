@@ -49,7 +49,8 @@ fn invalid(message: String) -> io::Error {
     io::Error::new(io::ErrorKind::InvalidInput, message)
 }
 
-/// A value that says where to connect, bind or send, as [`std::net::ToSocketAddrs`] does; but no name is looked up here.
+/// A value that says where to connect, bind or send, as [`std::net::ToSocketAddrs`] does; but no name is looked up
+/// here.
 ///
 /// | | |
 /// |---|---|
@@ -63,8 +64,8 @@ pub trait ToTarget {
     ///
     /// # Errors
     ///
-    /// [`InvalidInput`](io::ErrorKind::InvalidInput): a text without a port, a port that is out of range, or a name that is empty, longer
-    /// than 255 bytes, not ASCII, or has control characters in it.
+    /// [`InvalidInput`](io::ErrorKind::InvalidInput): a text without a port, a port that is out of range, or a name
+    /// that is empty, longer than 255 bytes, not ASCII, or has control characters in it.
     fn to_target(&self) -> io::Result<Target>;
 }
 

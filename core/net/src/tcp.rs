@@ -64,14 +64,15 @@ pub type TcpListener = Listener<Inet>;
 impl Stream<Inet> {
     /// Opens a connection, to the first address of `target` that answers.
     ///
-    /// A name is [looked up](crate::lookup_host). Several addresses are tried as RFC 8305 has it ("happy eyeballs"): the families alternate,
-    /// beginning with that of the first, and an attempt begins 250 ms after the one before, or as soon as that one has failed. When this
-    /// returns, all attempts but the one that won are closed. There is no time limit of its own: a deadline around it covers the lookup and
-    /// all attempts. [`Connect`] has settings.
+    /// A name is [looked up](crate::lookup_host). Several addresses are tried as RFC 8305 has it ("happy eyeballs"):
+    /// the families alternate, beginning with that of the first, and an attempt begins 250 ms after the one before, or
+    /// as soon as that one has failed. When this returns, all attempts but the one that won are closed. There is no
+    /// time limit of its own: a deadline around it covers the lookup and all attempts. [`Connect`] has settings.
     ///
     /// # Cancellation
     ///
-    /// *Strict*: all attempts are closed. A lookup in `getaddrinfo` is abandoned, see [`lookup_host`](crate::lookup_host).
+    /// *Strict*: all attempts are closed. A lookup in `getaddrinfo` is abandoned, see
+    /// [`lookup_host`](crate::lookup_host).
     ///
     /// # Errors
     ///
@@ -137,8 +138,9 @@ impl Stream<Inet> {
         }
     }
 
-    /// Sets what the host does with what it has not yet sent when the stream is closed. `None`, where it begins: it goes on. Zero: it throws it
-    /// away, and resets the connection. Other times are a trap: the host waits for so long inside of the `Drop`, and blocks the thread.
+    /// Sets what the host does with what it has not yet sent when the stream is closed. `None`, where it begins: it
+    /// goes on. Zero: it throws it away, and resets the connection. Other times are a trap: the host waits for so long
+    /// inside of the `Drop`, and blocks the thread.
     ///
     /// # Errors
     ///

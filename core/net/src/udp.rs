@@ -48,7 +48,8 @@ impl Datagram<Inet> {
         Ok(Datagram::new(first_of(target, open).await?))
     }
 
-    /// From now on sends to this address, and receives from it alone. Of several addresses the first is taken that the host accepts.
+    /// From now on sends to this address, and receives from it alone. Of several addresses the first is taken that the
+    /// host accepts.
     ///
     /// # Cancellation
     ///
@@ -69,7 +70,8 @@ impl Datagram<Inet> {
     ///
     /// # Errors
     ///
-    /// As the host says, and as [`lookup_host`]; it is an error if the datagram is too long for the host: 65,507 bytes over IPv4.
+    /// As the host says, and as [`lookup_host`]; it is an error if the datagram is too long for the host: 65,507 bytes
+    /// over IPv4.
     pub async fn send_to(&self, buf: &[u8], target: impl ToTarget) -> io::Result<usize> {
         let Some(&address) = lookup_host(target).await?.first() else {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "there is no address to send to"));

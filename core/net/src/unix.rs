@@ -65,7 +65,8 @@ pub type UnixDatagram = Datagram<Unix>;
 /// A full backlog tells nobody when there is room.
 const FULL_BACKLOG: Duration = Duration::from_millis(10);
 
-/// How long a datagram waits until it is sent again to a socket whose queue was full: Linux tells only who is connected of room.
+/// How long a datagram waits until it is sent again to a socket whose queue was full: Linux tells only who is connected
+/// of room.
 const FULL_QUEUE: Duration = Duration::from_millis(10);
 
 impl Stream<Unix> {
@@ -151,7 +152,8 @@ impl Stream<Unix> {
 
 impl Listener<Unix> {
     /// Listens at this path, which must not exist. The file stays when the listener is closed, as it does with std; see
-    /// [`bind_replacing_stale`](Listener::bind_replacing_stale) and [`remove_file_on_drop`](Listener::remove_file_on_drop).
+    /// [`bind_replacing_stale`](Listener::bind_replacing_stale) and
+    /// [`remove_file_on_drop`](Listener::remove_file_on_drop).
     ///
     /// # Errors
     ///
@@ -162,11 +164,11 @@ impl Listener<Unix> {
         Self::bind_addr(&UnixAddr::from_pathname(path)?)
     }
 
-    /// Does as [`bind`](Listener::bind), and replaces the file of a socket that nobody listens at any more. One that somebody listens
-    /// at, and a file of any other sort, are left alone.
+    /// Does as [`bind`](Listener::bind), and replaces the file of a socket that nobody listens at any more. One that
+    /// somebody listens at, and a file of any other sort, are left alone.
     ///
-    /// For one server at a time: of two that start at this path in the same instant, one may replace the file of the other, which then
-    /// listens where nobody can find it. A lock file beside it keeps them apart.
+    /// For one server at a time: of two that start at this path in the same instant, one may replace the file of the
+    /// other, which then listens where nobody can find it. A lock file beside it keeps them apart.
     ///
     /// # Errors
     ///
@@ -185,10 +187,12 @@ impl Listener<Unix> {
         Self::open(address, &ListenOptions::default())
     }
 
-    /// Has the file removed when the listener is closed or dropped, unless another file is at its path by then. The file is the one that
-    /// was there when the listener was bound, or [taken over](Listener::from_std), in the directory of the process at that time.
+    /// Has the file removed when the listener is closed or dropped, unless another file is at its path by then. The
+    /// file is the one that was there when the listener was bound, or [taken over](Listener::from_std), in the
+    /// directory of the process at that time.
     ///
-    /// The thread that closes or drops the listener looks at the file and removes it: that blocks as long as the file system needs.
+    /// The thread that closes or drops the listener looks at the file and removes it: that blocks as long as the file
+    /// system needs.
     ///
     /// A file that cannot be removed stays, and nobody is told; so does that of a process that is killed. The next
     /// [`bind_replacing_stale`](Listener::bind_replacing_stale) replaces both.
@@ -306,8 +310,9 @@ impl Datagram<Unix> {
         self.socket().connect(&Address::Unix(UnixAddr::from_pathname(path)?))
     }
 
-    /// Sends a datagram to the socket at this path; waits while its queue is full. On Linux nobody tells a socket that is not connected when
-    /// there is room again, so it tries every 10 ms: [`connect`](Datagram::connect) it to a receiver that may be slow, to be told.
+    /// Sends a datagram to the socket at this path; waits while its queue is full. On Linux nobody tells a socket that
+    /// is not connected when there is room again, so it tries every 10 ms: [`connect`](Datagram::connect) it to a
+    /// receiver that may be slow, to be told.
     ///
     /// # Cancellation
     ///

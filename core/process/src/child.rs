@@ -16,12 +16,13 @@ use crate::stop::end_with_scope;
 
 /// A child process that runs; made by [`Command::spawn`](crate::Command::spawn).
 ///
-/// It belongs to the scope that has spawned it: the task, the cancel scope, the timeout, or whatever else of foster is innermost around the
-/// call. When the child is dropped, by anybody, or when the body of that scope is over while the child is held somewhere else, the process
-/// is asked to stop, killed after a grace if it has not stopped by then, and reaped. The scope waits for that. See
-/// [the crate's page](crate#a-process-ends-with-its-scope) for the steps.
+/// It belongs to the scope that has spawned it: the task, the cancel scope, the timeout, or whatever else of foster is
+/// innermost around the call. When the child is dropped, by anybody, or when the body of that scope is over while the
+/// child is held somewhere else, the process is asked to stop, killed after a grace if it has not stopped by then, and
+/// reaped. The scope waits for that. See [the crate's page](crate#a-process-ends-with-its-scope) for the steps.
 ///
-/// So `fail_after(limit, command.spawn())` returns a child that has been stopped: put the timeout around what the child is used for.
+/// So `fail_after(limit, command.spawn())` returns a child that has been stopped: put the timeout around what the child
+/// is used for.
 pub struct Child {
     /// Its standard input, if that is [piped](crate::Stdio::piped).
     pub stdin: Option<ChildStdin>,
@@ -49,7 +50,8 @@ impl Child {
         }
     }
 
-    /// Returns the number by which the host knows the process. When it has been reaped, the host may give the number to another process.
+    /// Returns the number by which the host knows the process. When it has been reaped, the host may give the number to
+    /// another process.
     #[must_use]
     pub fn id(&self) -> u32 {
         self.process.id()
@@ -57,8 +59,8 @@ impl Child {
 
     /// Waits until the process has exited, and reaps it. May be called again, and returns the same.
     ///
-    /// It leaves the pipes alone: a child that reads its input to the end does not end before [`stdin`](Child::stdin) is dropped, and one
-    /// that writes more than a pipe holds, 64 KiB on Linux, does not before somebody reads it.
+    /// It leaves the pipes alone: a child that reads its input to the end does not end before [`stdin`](Child::stdin)
+    /// is dropped, and one that writes more than a pipe holds, 64 KiB on Linux, does not before somebody reads it.
     ///
     /// # Cancellation
     ///
@@ -66,7 +68,8 @@ impl Child {
     ///
     /// # Errors
     ///
-    /// The host does not know how the process has ended, as when somebody else has reaped it, or when this process ignores `SIGCHLD`.
+    /// The host does not know how the process has ended, as when somebody else has reaped it, or when this process
+    /// ignores `SIGCHLD`.
     ///
     /// # Examples
     ///
@@ -104,8 +107,8 @@ impl Child {
         self.guard = None;
     }
 
-    /// Sends a signal to the process, or to its group if that is [its own](crate::Command::process_group). Does nothing if it has exited:
-    /// once it was reaped, no signal is sent.
+    /// Sends a signal to the process, or to its group if that is [its own](crate::Command::process_group). Does nothing
+    /// if it has exited: once it was reaped, no signal is sent.
     ///
     /// # Errors
     ///

@@ -140,16 +140,18 @@ impl Command {
         self
     }
 
-    /// Writes these bytes to its standard input, and then closes it; for [`run`](Command::run), [`output`](Command::output) and
-    /// [`status`](Command::status). It is no error if the command does not read them all; what is
-    /// not taken when the process has ended is not written, also if a process that it has started could still read it.
+    /// Writes these bytes to its standard input, and then closes it; for [`run`](Command::run),
+    /// [`output`](Command::output) and [`status`](Command::status). It is no error if the command does not read them
+    /// all; what is not taken when the process has ended is not written, also if a process that it has started could
+    /// still read it.
     pub fn input(&mut self, input: impl Into<Vec<u8>>) -> &mut Self {
         self.input = Some(input.into());
         self
     }
 
-    /// Sets the time from the request to stop to the kill. Without it, that is the [grace](foster_core::CancelScope::grace) of whoever
-    /// cancels, where it gives one, and else [`DEFAULT_GRACE`](crate::DEFAULT_GRACE).
+    /// Sets the time from the request to stop to the kill. Without it, that is the
+    /// [grace](foster_core::CancelScope::grace) of whoever cancels, where it gives one, and else
+    /// [`DEFAULT_GRACE`](crate::DEFAULT_GRACE).
     pub fn grace(&mut self, grace: Duration) -> &mut Self {
         self.policy.grace = Some(grace);
         self
@@ -161,10 +163,12 @@ impl Command {
         self
     }
 
-    /// Sets a function that asks it to stop, instead of a signal: one that sends it a request, for example, or several signals in turn.
+    /// Sets a function that asks it to stop, instead of a signal: one that sends it a request, for example, or several
+    /// signals in turn.
     ///
-    /// It is shielded from all cancellation but one: it is cancelled when the process has exited, or the grace is over. Its error goes to
-    /// the [`Observer`](foster_core::observer::Observer) of the tree; the process has the grace to stop all the same.
+    /// It is shielded from all cancellation but one: it is cancelled when the process has exited, or the grace is over.
+    /// Its error goes to the [`Observer`](foster_core::observer::Observer) of the tree; the process has the grace to
+    /// stop all the same.
     ///
     /// # Examples
     ///
@@ -208,8 +212,10 @@ impl Command {
     /// # Errors
     ///
     /// * [`NotFound`](io::ErrorKind::NotFound): there is no such program, or no such directory.
-    /// * [`PermissionDenied`](io::ErrorKind::PermissionDenied): the program must not be executed, or the user must not be taken.
-    /// * [`InvalidInput`](io::ErrorKind::InvalidInput): options that contradict each other, such as [`input`](Command::input).
+    /// * [`PermissionDenied`](io::ErrorKind::PermissionDenied): the program must not be executed, or the user must not
+    ///   be taken.
+    /// * [`InvalidInput`](io::ErrorKind::InvalidInput): options that contradict each other, such as
+    ///   [`input`](Command::input).
     /// * [`Unsupported`](io::ErrorKind::Unsupported): the runtime has no processes.
     /// * What else the host says.
     ///
@@ -289,8 +295,9 @@ impl Command {
 
 #[cfg(unix)]
 impl Command {
-    /// Makes it the first of a process group of its own: then signals go to the whole group, and when it has ended, whatever is left of
-    /// the group is killed. So nothing is left of what it has started, unless that has made itself a group of its own.
+    /// Makes it the first of a process group of its own: then signals go to the whole group, and when it has ended,
+    /// whatever is left of the group is killed. So nothing is left of what it has started, unless that has made itself
+    /// a group of its own.
     ///
     /// Without this only the process itself is stopped, and what it has started goes on.
     ///
@@ -315,7 +322,8 @@ impl Command {
         self
     }
 
-    /// Makes it the first of a session of its own, without a terminal, and of a [group](Command::process_group) of its own.
+    /// Makes it the first of a session of its own, without a terminal, and of a [group](Command::process_group) of its
+    /// own.
     pub fn new_session(&mut self) -> &mut Self {
         self.unix.group = Group::Session;
         self

@@ -1,23 +1,29 @@
 //! What a runtime has to do for processes and signals: a numbered contract, and the traits that an adapter implements.
 //!
 //! A program never calls anything in here. To bring processes to another runtime, answer
-//! [`Runtime::capability`](foster_core::runtime::Runtime::capability) with an `Arc<dyn Processes>`. On Unix a runtime needs only a
-//! [`Reactor`](crate::host::Reactor), and gets the rest from [`HostProcesses`](crate::host::HostProcesses).
+//! [`Runtime::capability`](foster_core::runtime::Runtime::capability) with an `Arc<dyn Processes>`. On Unix a runtime
+//! needs only a [`Reactor`](crate::host::Reactor), and gets the rest from
+//! [`HostProcesses`](crate::host::HostProcesses).
 //!
 //! # The contract
 //!
-//! * **P1 From anywhere.** Every method may be called from any thread of the tree. What is made on one thread works on all of them.
-//! * **P2 Exited is not reaped.** A process that has exited keeps its id until [`Process::reap`] is called. Only from then on may the host
-//!   give the id to another one.
-//! * **P3 No signal to a stranger.** [`Process::signal`] does nothing once the process was reaped. The two exclude each other.
+//! * **P1 From anywhere.** Every method may be called from any thread of the tree. What is made on one thread works on
+//!   all of them.
+//! * **P2 Exited is not reaped.** A process that has exited keeps its id until [`Process::reap`] is called. Only from
+//!   then on may the host give the id to another one.
+//! * **P3 No signal to a stranger.** [`Process::signal`] does nothing once the process was reaped. The two exclude each
+//!   other.
 //! * **P4 One waiter.** A `poll_*` method that is Pending wakes the waker of its latest call, and no earlier one.
-//! * **P5 Attempt first.** A `poll_*` method does what can be done at once, and loses no wake-up between the attempt and the registration.
-//!   When it is Pending, it has transferred nothing.
-//! * **P6 Nothing is waited for in `Drop`.** To drop a pipe closes it. A [`Process`] that was not reaped is killed when it is dropped, and
-//!   reaped somehow: that happens only when a tree is torn down (law L30).
-//! * **P7 No policy.** Whoever implements this does not retry, report, escalate or time out, and leaves out whether the code is cancelled.
-//! * **P8 Errors as they are.** An error of the host comes back with its number, [`io::Error::raw_os_error`]. `EINTR` does not come back.
-//! * **P9 Absent is an error.** What a runtime does not have is [`Unsupported`](io::ErrorKind::Unsupported), never a panic.
+//! * **P5 Attempt first.** A `poll_*` method does what can be done at once, and loses no wake-up between the attempt
+//!   and the registration. When it is Pending, it has transferred nothing.
+//! * **P6 Nothing is waited for in `Drop`.** To drop a pipe closes it. A [`Process`] that was not reaped is killed when
+//!   it is dropped, and reaped somehow: that happens only when a tree is torn down (law L30).
+//! * **P7 No policy.** Whoever implements this does not retry, report, escalate or time out, and leaves out whether the
+//!   code is cancelled.
+//! * **P8 Errors as they are.** An error of the host comes back with its number, [`io::Error::raw_os_error`]. `EINTR`
+//!   does not come back.
+//! * **P9 Absent is an error.** What a runtime does not have is [`Unsupported`](io::ErrorKind::Unsupported), never a
+//!   panic.
 
 use std::ffi::OsString;
 use std::fmt::Debug;
@@ -175,16 +181,16 @@ pub trait Process: Send + Sync + Debug {
     /// Waits until the process has exited, and does not reap it (P2).
     fn poll_exited(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>>;
 
-    /// Reaps the process if it has exited, and returns how; the same each time. If it is the first of a group of its own, what is left of
-    /// the group is killed before.
+    /// Reaps the process if it has exited, and returns how; the same each time. If it is the first of a group of its
+    /// own, what is left of the group is killed before.
     ///
     /// # Errors
     ///
     /// The host does not know how it has ended, as when somebody else has reaped it. It counts as reaped then.
     fn reap(&self) -> io::Result<Option<ExitStatus>>;
 
-    /// Sends a signal to the process, or to its group if that is its own. Does nothing, and is `Ok`, if it was reaped (P3), or if nobody is
-    /// left to receive it.
+    /// Sends a signal to the process, or to its group if that is its own. Does nothing, and is `Ok`, if it was reaped
+    /// (P3), or if nobody is left to receive it.
     ///
     /// # Errors
     ///
@@ -215,8 +221,8 @@ pub trait WritePipe: Send + Sync + Debug {
 
 /// Signals to this process.
 ///
-/// When the last source of a signal is dropped, the signal does what it did before the first one was made, as far as the host allows. One
-/// that came and was not taken, and that no other source has got, is raised again then.
+/// When the last source of a signal is dropped, the signal does what it did before the first one was made, as far as
+/// the host allows. One that came and was not taken, and that no other source has got, is raised again then.
 pub trait SignalSource: Send + Sync + Debug {
     /// Takes the next signal. Several of a kind that came before it was taken are one.
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<SignalKind>>;
@@ -239,7 +245,8 @@ pub fn with_processes<F: Future>(processes: Arc<dyn Processes>, future: F) -> im
     PROCESSES.scope(processes, future)
 }
 
-/// Returns the processes of the code that calls this: the innermost ones of [`with_processes`], or those of the runtime.
+/// Returns the processes of the code that calls this: the innermost ones of [`with_processes`], or those of the
+/// runtime.
 ///
 /// # Errors
 ///

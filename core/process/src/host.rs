@@ -1,10 +1,11 @@
 //! Processes and signals of the host, for adapters of real runtimes on Unix: everything but the waiting.
 //!
-//! An adapter implements [`Reactor`]: it watches descriptors that were opened here, in non-blocking mode. [`HostProcesses`] makes
-//! [`Processes`] of that.
+//! An adapter implements [`Reactor`]: it watches descriptors that were opened here, in non-blocking mode.
+//! [`HostProcesses`] makes [`Processes`] of that.
 //!
-//! A process is one of the standard library's, and this is what reaps it: so no signal is sent to a process that was reaped. Its exit is
-//! seen through a pidfd where there are any, and elsewhere at `SIGCHLD`, by asking for this process alone.
+//! A process is one of the standard library's, and this is what reaps it: so no signal is sent to a process that was
+//! reaped. Its exit is seen through a pidfd where there are any, and elsewhere at `SIGCHLD`, by asking for this process
+//! alone.
 
 mod exit;
 mod launch;

@@ -1,7 +1,8 @@
 //! Child processes and signals for foster, on any runtime: each process belongs to a scope, and ends with it.
 //!
-//! A program, or a library, that is written with these names no runtime. It finds the processes through the tree that its code runs in:
-//! those of `foster-smol` and `foster-tokio` are real ones, and the simulator runs scripted ones in virtual time.
+//! A program, or a library, that is written with these names no runtime. It finds the processes through the tree that
+//! its code runs in: those of `foster-smol` and `foster-tokio` are real ones, and the simulator runs scripted ones in
+//! virtual time.
 //!
 //! ```
 //! use foster::fail_after;
@@ -43,20 +44,22 @@
 //!   it is reaped; the scope may end
 //! ```
 //!
-//! 1. **Nothing is left.** When the scope has ended, the process has, and was reaped: no zombie, no pipe, no task and no thread stands for it.
-//!    That does not depend on anything else being spawned or awaited. [`run`](Command::run), [`output`](Command::output) and
-//!    [`status`](Command::status) have a scope of their own, and are inside-out: what the code around them holds, such as a temporary
-//!    directory, is dropped after the process has ended. A [`Child`] that is dropped ends beside the code that goes on, and before its scope does.
-//! 2. **The grace** is that of the command, if it [has one](Command::grace); else that of whoever cancels, as it is when the code that holds
-//!    the process is dropped, if there is one; else [`DEFAULT_GRACE`].
-//! 3. **It is always waited for.** If a signal cannot be sent, as to a process of another user, that is reported, and the scope waits for
-//!    the exit. A kill after the grace is reported, too, as an error in a finalizer, with the name and number of the process: see
-//!    [`Observer::orphan`](foster_core::observer::Observer::orphan).
+//! 1. **Nothing is left.** When the scope has ended, the process has, and was reaped: no zombie, no pipe, no task and
+//!    no thread stands for it. That does not depend on anything else being spawned or awaited. [`run`](Command::run),
+//!    [`output`](Command::output) and [`status`](Command::status) have a scope of their own, and are inside-out: what
+//!    the code around them holds, such as a temporary directory, is dropped after the process has ended. A [`Child`]
+//!    that is dropped ends beside the code that goes on, and before its scope does.
+//! 2. **The grace** is that of the command, if it [has one](Command::grace); else that of whoever cancels, as it is
+//!    when the code that holds the process is dropped, if there is one; else [`DEFAULT_GRACE`].
+//! 3. **It is always waited for.** If a signal cannot be sent, as to a process of another user, that is reported, and
+//!    the scope waits for the exit. A kill after the grace is reported, too, as an error in a finalizer, with the name
+//!    and number of the process: see [`Observer::orphan`](foster_core::observer::Observer::orphan).
 //! 4. **No signal to a stranger.** A process that was reaped gets none: the host may have given its number to another.
-//! 5. **Only the process itself** is stopped, unless it has a group of its own: then the whole group is, and what is left of it when the
-//!    process has ended is killed.
+//! 5. **Only the process itself** is stopped, unless it has a group of its own: then the whole group is, and what is
+//!    left of it when the process has ended is killed.
 //!
-//! If the future of the whole tree is dropped (law L30), nothing can wait: the process is killed, and a thread that ends with it reaps it.
+//! If the future of the whole tree is dropped (law L30), nothing can wait: the process is killed, and a thread that
+//! ends with it reaps it.
 //!
 //! # Questions that others answer differently
 //!
@@ -70,9 +73,10 @@
 //!
 //! # Platforms
 //!
-//! On Linux an exit is seen through a pidfd, on other Unix systems, and on Linux before 5.3, at `SIGCHLD`: a program that ignores
-//! that signal, or that waits for any of its children, keeps this crate from learning how they have ended. On Windows the adapters have no processes yet: what
-//! needs them gives [`Unsupported`](std::io::ErrorKind::Unsupported), and what is Unix alone is absent.
+//! On Linux an exit is seen through a pidfd, on other Unix systems, and on Linux before 5.3, at `SIGCHLD`: a program
+//! that ignores that signal, or that waits for any of its children, keeps this crate from learning how they have ended.
+//! On Windows the adapters have no processes yet: what needs them gives
+//! [`Unsupported`](std::io::ErrorKind::Unsupported), and what is Unix alone is absent.
 //!
 //! # When not to use it
 //!

@@ -11,8 +11,8 @@ use crate::contract::{ReadPipe, WritePipe};
 
 /// The standard input of a child: what is written here, it reads.
 ///
-/// It is an [`AsyncWrite`]. To drop or to close it is the end of the child's input. A child that has exited, or has closed its input, gives
-/// [`BrokenPipe`](io::ErrorKind::BrokenPipe).
+/// It is an [`AsyncWrite`]. To drop or to close it is the end of the child's input. A child that has exited, or has
+/// closed its input, gives [`BrokenPipe`](io::ErrorKind::BrokenPipe).
 ///
 /// # Cancellation
 ///
@@ -53,8 +53,8 @@ macro_rules! output {
     ($(#[$doc:meta])* $name:ident, $what:literal) => {
         $(#[$doc])*
         ///
-        /// It is an [`AsyncRead`], and ends when the child and whoever has inherited the stream from it have closed it, or have
-        /// ended. To drop it closes it: the child gets an error, or `SIGPIPE`, when it writes. It can be
+        /// It is an [`AsyncRead`], and ends when the child and whoever has inherited the stream from it have closed it,
+        /// or have ended. To drop it closes it: the child gets an error, or `SIGPIPE`, when it writes. It can be
         /// [given](crate::Stdio) to another process as its input.
         ///
         /// # Cancellation

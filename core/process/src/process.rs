@@ -1,7 +1,8 @@
 //! A process that runs, as its [`Child`](crate::Child) and its finalizer share it.
 //!
-//! The host keeps one waker (contract P4). There are two who may wait at once: whoever has the child, and the finalizer that stops the process,
-//! if the scope of the process ends while the child is held elsewhere. So the host gets one waker that wakes both.
+//! The host keeps one waker (contract P4). There are two who may wait at once: whoever has the child, and the finalizer
+//! that stops the process, if the scope of the process ends while the child is held elsewhere. So the host gets one
+//! waker that wakes both.
 
 use std::fmt;
 use std::future::Future;
@@ -74,7 +75,8 @@ impl Process {
         Ended { process: self, side }
     }
 
-    /// Called when the code that holds the child drops it: notes the grace that its canceller gives, if it was cancelled.
+    /// Called when the code that holds the child drops it: notes the grace that its canceller gives, if it was
+    /// cancelled.
     pub(crate) fn note_grace(&self) {
         if let Some(at) = grace_of_canceller() {
             *self.grace_ends.lock().unwrap_or_else(PoisonError::into_inner) = Some(at);
@@ -115,7 +117,8 @@ impl Drop for Ended<'_> {
     }
 }
 
-/// Returns when whoever has cancelled the code that is running would cut a graceful shield in it; none if that would be now.
+/// Returns when whoever has cancelled the code that is running would cut a graceful shield in it; none if that would be
+/// now.
 fn grace_of_canceller() -> Option<Instant> {
     if !is_cancelled() {
         return None;

@@ -2,7 +2,8 @@
 
 use std::fmt;
 
-/// A kind of signal: to a child, with [`Child::signal`](crate::Child::signal), or to this process, with [`signals`](crate::signals).
+/// A kind of signal: to a child, with [`Child::signal`](crate::Child::signal), or to this process, with
+/// [`signals`](crate::signals).
 ///
 /// # Examples
 ///

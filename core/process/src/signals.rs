@@ -14,9 +14,9 @@ use crate::signal_kind::SignalKind;
 
 /// Listens for signals to this process: any number of kinds, and of streams for each.
 ///
-/// As long as there is a stream for a signal, that does nothing else, but to call a handler that was there before. When the last stream is
-/// dropped, the signal does what it did before the first: by default, most end the process. One that has come and was not read does so
-/// then, so it is not lost; a handler that was there before has heard it already.
+/// As long as there is a stream for a signal, that does nothing else, but to call a handler that was there before. When
+/// the last stream is dropped, the signal does what it did before the first: by default, most end the process. One that
+/// has come and was not read does so then, so it is not lost; a handler that was there before has heard it already.
 ///
 /// | host | what it did before |
 /// |---|---|
@@ -24,15 +24,16 @@ use crate::signal_kind::SignalKind;
 /// | other Unix | counts as the default: after the last stream is gone, a signal that was ignored before, as `SIGHUP` is under `nohup`, or that has another handler, ends the process, if that is its default |
 /// | Windows | there are no signals: [`Unsupported`](io::ErrorKind::Unsupported) |
 ///
-/// All adapters have this from one implementation, so it is the same on smol and tokio. `tokio::signal` beside it hears the same signals as
-/// long as both do. That never restores anything itself. If it was there first, it is a handler that was there before. If it comes
-/// second, the default is done when the last stream of this is gone.
+/// All adapters have this from one implementation, so it is the same on smol and tokio. `tokio::signal` beside it hears
+/// the same signals as long as both do. That never restores anything itself. If it was there first, it is a handler
+/// that was there before. If it comes second, the default is done when the last stream of this is gone.
 ///
 /// For a program that only has to stop at a signal, `foster::app` is simpler.
 ///
 /// # Errors
 ///
-/// * [`InvalidInput`](io::ErrorKind::InvalidInput): `SIGKILL`, `SIGSTOP`, `SIGILL`, `SIGFPE` and `SIGSEGV` cannot be handled.
+/// * [`InvalidInput`](io::ErrorKind::InvalidInput): `SIGKILL`, `SIGSTOP`, `SIGILL`, `SIGFPE` and `SIGSEGV` cannot be
+///   handled.
 /// * [`Unsupported`](io::ErrorKind::Unsupported): the runtime has no signals.
 /// * What else the host says, such as that there is no such signal.
 ///
@@ -66,7 +67,8 @@ impl Signals {
     ///
     /// # Cancellation
     ///
-    /// *Strict*: a signal that was not returned is there for the next call, or is raised again when the stream is dropped.
+    /// *Strict*: a signal that was not returned is there for the next call, or is raised again when the stream is
+    /// dropped.
     ///
     /// # Errors
     ///

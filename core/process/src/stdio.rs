@@ -10,8 +10,9 @@ use crate::pipe::{ChildStderr, ChildStdout};
 
 /// Where one of the standard streams of a process comes from, or goes to; as [`std::process::Stdio`].
 ///
-/// A [`File`], or on Unix anything that has a descriptor, is one, and is duplicated for each process that a command spawns. The output of
-/// another child is one, too; it can be given to one process only, so that no copy of it stays open here.
+/// A [`File`], or on Unix anything that has a descriptor, is one, and is duplicated for each process that a command
+/// spawns. The output of another child is one, too; it can be given to one process only, so that no copy of it stays
+/// open here.
 pub struct Stdio(Kind);
 
 enum Kind {

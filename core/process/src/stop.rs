@@ -106,7 +106,8 @@ async fn stop(process: Arc<Process>) {
         if let Poll::Ready(asked) = asking.as_mut().poll(cx) {
             return Poll::Ready(asked);
         }
-        // A function that asks may have something to wait for, as a thread, which keeps it beyond the grace; not the process.
+        // A function that asks may have something to wait for, as a thread, which keeps it beyond the grace; not the
+        // process.
         if !is_due && due.as_mut().poll(cx).is_ready() {
             is_due = true;
             was_killed = runs(&process);

@@ -115,7 +115,8 @@ where
         Some(finalizer::new("bracket", self.spec.location, self.spec.budget, ReleaseFuture::Pending { pending }))
     }
 
-    /// Makes the release a finalizer of the body's scope, unless it is one: the last that runs, also if others were there before.
+    /// Makes the release a finalizer of the body's scope, unless it is one: the last that runs, also if others were
+    /// there before.
     pub(super) fn register_release(self: &Arc<Self>, scope: &NodeRef) {
         if let Some(release) = self.release(Some(scope)) {
             finalizer::run_last_in(release, scope);

@@ -36,16 +36,18 @@ impl<F: Future<Output = T>, T> CancelScopeFuture<F, T> {
 }
 
 impl<F, T> CancelScopeFuture<F, T> {
-    /// Asks the scope to stop, as [`ScopeHandle::cancel`](super::ScopeHandle::cancel) does, without a handle: for whoever polls it.
+    /// Asks the scope to stop, as [`ScopeHandle::cancel`](super::ScopeHandle::cancel) does, without a handle: for
+    /// whoever polls it.
     ///
-    /// Does nothing before the first poll, and when the scope has ended. The future is to be polled on: it is ready when everything inside
-    /// has ended.
+    /// Does nothing before the first poll, and when the scope has ended. The future is to be polled on: it is ready
+    /// when everything inside has ended.
     #[inline]
     pub fn cancel(self: Pin<&mut Self>, reason: impl Into<Reason>) {
         self.project().scoped.cancel(current::signed(reason.into()));
     }
 
-    /// Returns whether the scope was cancelled from further out, and everything inside has ended: then it is never ready (law L18).
+    /// Returns whether the scope was cancelled from further out, and everything inside has ended: then it is never
+    /// ready (law L18).
     ///
     /// For code that polls several scopes, and has to know for how many it still waits.
     #[must_use]

@@ -13,18 +13,19 @@ use crate::tree::scope_future::enter_tree;
 
 /// A value whose drop may await: when it is dropped, the finalizers that were registered with it are run.
 ///
-/// It is an inner scope of the scope around [`new`](DeferGuard::new) that has no code of its own, only finalizers. When the guard is
-/// dropped, wherever that is, the scope around runs them as it does those of a future that foreign code has dropped (law L26): they
-/// begin at once, and it does not end before them. If the guard has left that scope, or was forgotten, they are run when the scope
-/// around ends.
+/// It is an inner scope of the scope around [`new`](DeferGuard::new) that has no code of its own, only finalizers. When
+/// the guard is dropped, wherever that is, the scope around runs them as it does those of a future that foreign code
+/// has dropped (law L26): they begin at once, and it does not end before them. If the guard has left that scope, or was
+/// forgotten, they are run when the scope around ends.
 ///
-/// For types that own something outside of the program, and are no future: a process, a temporary directory, a lock at a server. For
-/// the extent of a piece of code there is [`bracket`](crate::bracket()), which also reports how the code ended.
+/// For types that own something outside of the program, and are no future: a process, a temporary directory, a lock at
+/// a server. For the extent of a piece of code there is [`bracket`](crate::bracket()), which also reports how the code
+/// ended.
 ///
 /// # Cancellation
 ///
-/// The guard holds nothing up: code that is cancelled while it has one is dropped where it waits, and then the finalizers run, which
-/// are shielded.
+/// The guard holds nothing up: code that is cancelled while it has one is dropped where it waits, and then the
+/// finalizers run, which are shielded.
 ///
 /// # Examples
 ///
@@ -67,8 +68,8 @@ pub struct DeferGuard {
 }
 
 impl DeferGuard {
-    /// Calls `register`, and keeps what that [defers](crate::defer()) until the guard is dropped. The name is that of the scope, for
-    /// dumps.
+    /// Calls `register`, and keeps what that [defers](crate::defer()) until the guard is dropped. The name is that of
+    /// the scope, for dumps.
     ///
     /// # Panics
     ///

@@ -8,12 +8,12 @@ use std::time::Duration;
 use super::{HostDropped, ObservedScope, ObservedTask, Observer, Orphan, PrintOrphans, ScopeEvent, TaskEvent};
 use crate::reason::Origin;
 
-/// An observer that reports polls that take long, and tasks that go on long after they were asked to stop; by default on standard
-/// error.
+/// An observer that reports polls that take long, and tasks that go on long after they were asked to stop; by default
+/// on standard error.
 ///
-/// A poll that takes long holds up the other tasks of its thread: it computes without a checkpoint, or blocks; such code belongs
-/// into [`to_thread`](crate::to_thread). A task that does not end when it is cancelled computes without a checkpoint, or stands
-/// in a shield. Each task is reported for that once, at the end of a poll.
+/// A poll that takes long holds up the other tasks of its thread: it computes without a checkpoint, or blocks; such
+/// code belongs into [`to_thread`](crate::to_thread). A task that does not end when it is cancelled computes without a
+/// checkpoint, or stands in a shield. Each task is reported for that once, at the end of a poll.
 ///
 /// It reads the clock twice a poll. A tree without it pays nothing.
 ///

@@ -15,36 +15,42 @@ use pin_project_lite::pin_project;
 
 use super::{Gate, is_cancelled};
 
-/// Makes `future`, which knows nothing of scopes, an operation with a name: a checkpoint that cancelled code does not get past.
+/// Makes `future`, which knows nothing of scopes, an operation with a name: a checkpoint that cancelled code does not
+/// get past.
 ///
 /// * Code that is cancelled does not start it: `future` is not polled, registers nothing, and wakes nobody (law L14).
-/// * Code that is cancelled is not given its result. It is asked before each poll whether it is cancelled, exact to the clock, and if it
-///   is, `future` is not polled any more. So none of the three places where a foreign operation may complete in cancelled code (law L15)
-///   is left.
+/// * Code that is cancelled is not given its result. It is asked before each poll whether it is cancelled, exact to the
+///   clock, and if it is, `future` is not polled any more. So none of the three places where a foreign operation may
+///   complete in cancelled code (law L15) is left.
 /// * It starts for one unit of the task's budget. A loop of such operations that are ready gives way to other tasks.
-/// * A result that `future` has returned is handed on. A request that comes while it is being polled comes too late for that poll.
+/// * A result that `future` has returned is handed on. A request that comes while it is being polled comes too late for
+///   that poll.
 /// * A [`dump`](crate::dump) of the tree says that the code waits for `what`.
 ///
 /// # What is not guaranteed
 ///
-/// An operation of foster decides under its own lock, and knows whose code waits. A foreign future does not, so two things are different:
+/// An operation of foster decides under its own lock, and knows whose code waits. A foreign future does not, so two
+/// things are different:
 ///
-/// * *Given before the request, and not taken.* An operation of foster that was woken before the request takes what it was given in the
-///   one poll that runnable code gets (law L12). This one is not polled: what `future` was given and has not returned stays in it. In
-///   particular, a result that comes in the instant of a deadline loses.
-/// * *Given after the request.* The side that gives does not know that the code is cancelled, and does not pass over it. It may give to
-///   `future` until that is dropped.
+/// * *Given before the request, and not taken.* An operation of foster that was woken before the request takes what it
+///   was given in the one poll that runnable code gets (law L12). This one is not polled: what `future` was given and
+///   has not returned stays in it. In particular, a result that comes in the instant of a deadline loses.
+/// * *Given after the request.* The side that gives does not know that the code is cancelled, and does not pass over
+///   it. It may give to `future` until that is dropped.
 ///
-/// In both cases the drop of `future` decides what becomes of what it was given. A `recv` that takes its item out of a channel in the poll
-/// that returns it loses nothing: the item stays in the channel. The receiver of a one-shot is dropped with the value that it has got. If
-/// that must not be, write the resource by hand: see the [rules](super#the-four-rules).
+/// In both cases the drop of `future` decides what becomes of what it was given. A `recv` that takes its item out of a
+/// channel in the poll that returns it loses nothing: the item stays in the channel. The receiver of a one-shot is
+/// dropped with the value that it has got. If that must not be, write the resource by hand: see the
+/// [rules](super#the-four-rules).
 ///
-/// `future` should not have scopes of foster in it: an inner scope that still has to end, such as a shield or a nursery, is not driven
-/// while the code is cancelled, and is abandoned (law L16). Futures of foster are operations without this.
+/// `future` should not have scopes of foster in it: an inner scope that still has to end, such as a shield or a
+/// nursery, is not driven while the code is cancelled, and is abandoned (law L16). Futures of foster are operations
+/// without this.
 ///
 /// # Cancellation
 ///
-/// As `future`: a drop drops it, and loses what a drop of `future` loses. If it was not started, nothing is lost but `future` itself.
+/// As `future`: a drop drops it, and loses what a drop of `future` loses. If it was not started, nothing is lost but
+/// `future` itself.
 ///
 /// # Panics
 ///

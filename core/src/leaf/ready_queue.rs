@@ -1,7 +1,8 @@
-//! The futures of a group that were woken, and are to be polled next: so that a turn of the group costs what was woken, not what is there.
+//! The futures of a group that were woken, and are to be polled next: so that a turn of the group costs what was woken,
+//! not what is there.
 //!
-//! Combinators poll their branches this way, and a local nursery its children. Each member of a group has a waker of its own, which puts
-//! its key into the queue, once, and wakes whoever polls the group.
+//! Combinators poll their branches this way, and a local nursery its children. Each member of a group has a waker of
+//! its own, which puts its key into the queue, once, and wakes whoever polls the group.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -13,10 +14,11 @@ use crate::sys::{Mutex, MutexGuard};
 use crate::tree::polled::without_counting;
 use crate::tree::waking;
 
-/// The members of a group of futures that were woken, in the order of their wake-ups: what a turn of the group has to poll.
+/// The members of a group of futures that were woken, in the order of their wake-ups: what a turn of the group has to
+/// poll.
 ///
-/// A future that polls many others, as a combinator does, keeps one and a [`ReadyMember`] for each of them. So a turn costs what was woken,
-/// not what is there. It is polled by one task at a time; members may be woken from any thread.
+/// A future that polls many others, as a combinator does, keeps one and a [`ReadyMember`] for each of them. So a turn
+/// costs what was woken, not what is there. It is polled by one task at a time; members may be woken from any thread.
 ///
 /// # Examples
 ///
@@ -101,7 +103,8 @@ impl ReadyQueue {
         self.lock().keys.len()
     }
 
-    /// Begins a turn, in which nobody needs to be woken: hands over the members that were woken. `take` is called under the lock.
+    /// Begins a turn, in which nobody needs to be woken: hands over the members that were woken. `take` is called under
+    /// the lock.
     pub(crate) fn begin_poll(&self, take: impl FnMut(usize)) {
         let mut queue = self.lock();
         queue.keys.drain(..).for_each(take);
@@ -152,7 +155,8 @@ impl ReadyQueue {
         }
     }
 
-    /// Empties the queue and drops the waker of the task that polls the group, which is over: members that are woken later wake nobody.
+    /// Empties the queue and drops the waker of the task that polls the group, which is over: members that are woken
+    /// later wake nobody.
     pub fn clear(&self) {
         let mut queue = self.lock();
         let driver = queue.driver.take();
@@ -203,7 +207,8 @@ impl ReadyMember {
         ReadyMember::make(None, true, false, queue)
     }
 
-    /// Puts the member into the queue, and wakes nobody, for a group that is being built or polled. Returns whether it was not there.
+    /// Puts the member into the queue, and wakes nobody, for a group that is being built or polled. Returns whether it
+    /// was not there.
     #[inline]
     pub fn enqueue(&self) -> bool {
         let fresh = !self.entry.queued.swap(true, Ordering::AcqRel);

@@ -104,7 +104,8 @@ impl<E: Debug> NurseryErrors<E> {
         }
     }
 
-    /// A child's scope is Closed: records what there is to record (L31–L33). Returns what the child's handle is to say, if it `has_handle`.
+    /// A child's scope is Closed: records what there is to record (L31–L33). Returns what the child's handle is to say,
+    /// if it `has_handle`.
     pub(crate) fn child_ended<T>(
         &self,
         nursery: &NodeRef,

@@ -23,8 +23,8 @@ use crate::tree::node::{Life, NodeRef};
 
 /// A handle to a nursery: spawns children into it. Clonable; it may be moved into children and to other threads.
 ///
-/// `E` is the error type of the children and of the body. It defaults to [`Infallible`]: annotate the closure's parameter
-/// as plain `Nursery` where nothing in it can fail.
+/// `E` is the error type of the children and of the body. It defaults to [`Infallible`]: annotate the closure's
+/// parameter as plain `Nursery` where nothing in it can fail.
 ///
 /// A handle owns nothing: the nursery ends whether or not handles are left.
 pub struct Nursery<E = Infallible, K = Parallel> {
@@ -32,8 +32,8 @@ pub struct Nursery<E = Infallible, K = Parallel> {
     errors: PhantomData<Arc<NurseryErrors<E>>>,
 }
 
-/// A handle to a local nursery: its children take turns in one task, and may borrow what lives for `'env`. They are `Send`, and so is the
-/// nursery's future.
+/// A handle to a local nursery: its children take turns in one task, and may borrow what lives for `'env`. They are
+/// `Send`, and so is the nursery's future.
 pub type LocalNursery<'env, E = Infallible> = Nursery<E, Local<E, SendBox<'env, E>>>;
 
 impl<E, K: Clone> Clone for Nursery<E, K> {
@@ -49,17 +49,18 @@ impl<E, K> Nursery<E, K> {
 }
 
 impl<E, K: NurseryKind> Nursery<E, K> {
-    /// Spawns a child: it runs on the executor, in parallel with the body and its siblings; in a local nursery, in the nursery's own task, in
-    /// turn with them.
+    /// Spawns a child: it runs on the executor, in parallel with the body and its siblings; in a local nursery, in the
+    /// nursery's own task, in turn with them.
     ///
-    /// A child returns `()` or a `Result`. An `Err` fails the nursery, unless its [options](crate::NurseryOptions) say otherwise: its siblings and its body are cancelled, and the nursery
-    /// returns the error when all have ended. A panic does the same and resumes at the end of the nursery.
+    /// A child returns `()` or a `Result`. An `Err` fails the nursery, unless its [options](crate::NurseryOptions) say
+    /// otherwise: its siblings and its body are cancelled, and the nursery returns the error when all have ended. A
+    /// panic does the same and resumes at the end of the nursery.
     ///
     /// The child belongs to the nursery's scopes, wherever `spawn` is called. It first runs later: the caller is not
     /// interrupted. A child that is cancelled before its first poll is dropped unpolled (law L13).
     ///
-    /// An `async fn` cannot spawn itself, because its future would contain its own type: spawn from a plain `fn` that returns the
-    /// future boxed, or takes the handle and spawns.
+    /// An `async fn` cannot spawn itself, because its future would contain its own type: spawn from a plain `fn` that
+    /// returns the future boxed, or takes the handle and spawns.
     ///
     /// # Panics
     ///
@@ -92,8 +93,8 @@ impl<E, K: NurseryKind> Nursery<E, K> {
 
     /// As [`spawn`](Nursery::spawn), but a nursery that has ended gives the future back.
     ///
-    /// A nursery admits children while its body runs, and after that as long as there is something left that it waits for (law
-    /// L4). A cancelled nursery admits them, too; they are dropped unpolled.
+    /// A nursery admits children while its body runs, and after that as long as there is something left that it waits
+    /// for (law L4). A cancelled nursery admits them, too; they are dropped unpolled.
     ///
     /// # Errors
     ///
@@ -127,8 +128,8 @@ impl<E, K: NurseryKind> Nursery<E, K> {
 
     /// Waits until fewer children than the nursery's [limit](crate::NurseryOptions::limit) run, then spawns this one.
     ///
-    /// Only children that were spawned this way are counted. A place is free again when a child's future has ended. In a
-    /// nursery without a limit this is a checkpoint and a [`spawn`](Nursery::spawn).
+    /// Only children that were spawned this way are counted. A place is free again when a child's future has ended. In
+    /// a nursery without a limit this is a checkpoint and a [`spawn`](Nursery::spawn).
     ///
     /// # Cancellation
     ///
@@ -191,8 +192,9 @@ impl<E, K: NurseryKind> Nursery<E, K> {
         TaskBuilder::new(self, Location::caller())
     }
 
-    /// Asks all children that are present to stop, each with `reason`. The body goes on, and so does the nursery: children that
-    /// are spawned later are not affected, and that children were cancelled this way voids nothing (laws L7, L33).
+    /// Asks all children that are present to stop, each with `reason`. The body goes on, and so does the nursery:
+    /// children that are spawned later are not affected, and that children were cancelled this way voids nothing (laws
+    /// L7, L33).
     ///
     /// Returns how many were asked.
     #[track_caller]
@@ -200,7 +202,8 @@ impl<E, K: NurseryKind> Nursery<E, K> {
         self.cancel_children_within(Duration::ZERO, reason)
     }
 
-    /// As [`cancel_children`](Nursery::cancel_children), with a grace for [`graceful`](crate::graceful) shields inside them.
+    /// As [`cancel_children`](Nursery::cancel_children), with a grace for [`graceful`](crate::graceful) shields inside
+    /// them.
     #[track_caller]
     pub fn cancel_children_within(&self, grace: Duration, reason: impl Into<Reason>) -> usize {
         let reason = current::signed(reason.into());
@@ -220,8 +223,8 @@ impl<E, K: NurseryKind> Nursery<E, K> {
         self.len() == 0
     }
 
-    /// Returns whether the nursery has ended. It may refuse children a little earlier: when its body and children are over, and only
-    /// finalizers are left.
+    /// Returns whether the nursery has ended. It may refuse children a little earlier: when its body and children are
+    /// over, and only finalizers are left.
     #[must_use]
     pub fn is_closed(&self) -> bool {
         self.node().life() == Life::Closed

@@ -14,8 +14,8 @@ use super::local::options::{LocalNurseryFuture, local_nursery};
 use super::options::{NurseryFuture, nursery};
 use super::outcome::Outcome;
 
-/// Opens a nursery in which nothing can fail: as [`nursery`](crate::nursery()), but it returns the value itself, and the compiler knows the
-/// type of its handle.
+/// Opens a nursery in which nothing can fail: as [`nursery`](crate::nursery()), but it returns the value itself, and
+/// the compiler knows the type of its handle.
 ///
 /// # Cancellation
 ///
@@ -50,8 +50,8 @@ where
     InfallibleNursery { nursery: nursery(body) }
 }
 
-/// Opens a local nursery in which nothing can fail: as [`local_nursery`](crate::local_nursery()), but it returns the value itself, and the
-/// compiler knows the type of its handle.
+/// Opens a local nursery in which nothing can fail: as [`local_nursery`](crate::local_nursery()), but it returns the
+/// value itself, and the compiler knows the type of its handle.
 ///
 /// # Cancellation
 ///

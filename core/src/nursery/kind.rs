@@ -18,8 +18,8 @@ use crate::sync::Semaphore;
 use crate::tree::children::Role;
 use crate::tree::node::NodeRef;
 
-/// The error type of a nursery: `Debug + Send + 'static`. This is the bound for a generic function that is given a nursery and
-/// spawns into it.
+/// The error type of a nursery: `Debug + Send + 'static`. This is the bound for a generic function that is given a
+/// nursery and spawns into it.
 ///
 /// # Examples
 ///
@@ -54,8 +54,9 @@ pub trait NurseryKind: Clone {
 
 /// A kind of nursery that can run `F`, which gives a `T` or fails with an `E`, as a child. Sealed.
 ///
-/// A [`Parallel`] one runs futures that are `Send + 'static`, and so must be their values. A [`Local`](super::Local) one runs futures
-/// that live as long as what they borrow, and are `Send` unless it is an [`UnsendNursery`](super::UnsendNursery).
+/// A [`Parallel`] one runs futures that are `Send + 'static`, and so must be their values. A [`Local`](super::Local)
+/// one runs futures that live as long as what they borrow, and are `Send` unless it is an
+/// [`UnsendNursery`](super::UnsendNursery).
 #[diagnostic::on_unimplemented(
     message = "this future cannot be a child of this nursery",
     note = "a child of a `Nursery` is `Send + 'static`; a child of a `LocalNursery` may borrow, and has to be `Send`; of an `UnsendNursery` it may be anything"

@@ -34,8 +34,8 @@ pub use child::{SendBox, UnsendBox};
 /// [`NurseryOptions::run_local_unsend`](crate::NurseryOptions::run_local_unsend).
 pub type UnsendNursery<'env, E = Infallible> = Nursery<E, Local<E, UnsendBox<'env, E>>>;
 
-/// The kind of a nursery whose children take turns in one task; `B` says whether they have to be `Send`. Use it under the names
-/// [`LocalNursery`](crate::LocalNursery) and [`UnsendNursery`].
+/// The kind of a nursery whose children take turns in one task; `B` says whether they have to be `Send`. Use it under
+/// the names [`LocalNursery`](crate::LocalNursery) and [`UnsendNursery`].
 pub struct Local<E, B> {
     shared: Arc<Shared<E, B>>,
 }

@@ -22,16 +22,16 @@ use crate::tree::scope_future::ScopeFuture;
 
 /// Opens a nursery, runs `body` with a handle to it, and returns when the body and all children have ended.
 ///
-/// Fail-fast: the first error, of the body or of a child, cancels the rest and is returned as it is; further errors go to
-/// the tree's [`Observer`](crate::observer::Observer). The body is called in the first poll.
+/// Fail-fast: the first error, of the body or of a child, cancels the rest and is returned as it is; further errors go
+/// to the tree's [`Observer`](crate::observer::Observer). The body is called in the first poll.
 ///
-/// A body that has returned while children run does not cancel them: the nursery waits. If a child is cancelled from outside
-/// the nursery, there is no value, even if the body has returned one: the code around the nursery is being cancelled,
-/// too, and does not go on (law L33).
+/// A body that has returned while children run does not cancel them: the nursery waits. If a child is cancelled from
+/// outside the nursery, there is no value, even if the body has returned one: the code around the nursery is being
+/// cancelled, too, and does not go on (law L33).
 ///
 /// Where nothing inside can fail the compiler cannot know the error type ("type annotations needed"): open it with
-/// [`nursery::infallible`](crate::nursery::infallible), or annotate the closure's parameter as plain `Nursery`, and the error is
-/// [`Infallible`](std::convert::Infallible).
+/// [`nursery::infallible`](crate::nursery::infallible), or annotate the closure's parameter as plain `Nursery`, and the
+/// error is [`Infallible`](std::convert::Infallible).
 ///
 /// # Errors
 ///
@@ -39,13 +39,14 @@ use crate::tree::scope_future::ScopeFuture;
 ///
 /// # Cancellation
 ///
-/// *Partial effect*: code that waits is dropped where it waits, code that runs goes on to its next checkpoint; the nursery ends when all have
-/// cleaned up. If the future is dropped by foreign code, the scope around it waits for the children in its place (law L27).
+/// *Partial effect*: code that waits is dropped where it waits, code that runs goes on to its next checkpoint; the
+/// nursery ends when all have cleaned up. If the future is dropped by foreign code, the scope around it waits for the
+/// children in its place (law L27).
 ///
 /// # Panics
 ///
-/// Resumes the first panic of the body or of a child, when all have ended. When polled outside of any tree, if no adapter was
-/// installed.
+/// Resumes the first panic of the body or of a child, when all have ended. When polled outside of any tree, if no
+/// adapter was installed.
 ///
 /// # Examples
 ///
@@ -119,8 +120,8 @@ impl NurseryOptions {
         }
     }
 
-    /// Collects errors instead of failing fast: siblings go on when a child fails, and all errors come back as one [`ErrorGroup`], in the
-    /// order in which they were recorded, each with the child it comes from.
+    /// Collects errors instead of failing fast: siblings go on when a child fails, and all errors come back as one
+    /// [`ErrorGroup`], in the order in which they were recorded, each with the child it comes from.
     ///
     /// An error of the body still cancels the children (law L7).
     ///
@@ -145,17 +146,17 @@ impl NurseryOptions {
         self.with_mode(CollectErrors)
     }
 
-    /// Hands each error of a child to `handler`, at once, instead of keeping it: siblings and the body go on. For children that
-    /// nobody waits for, in a nursery that lives for long.
+    /// Hands each error of a child to `handler`, at once, instead of keeping it: siblings and the body go on. For
+    /// children that nobody waits for, in a nursery that lives for long.
     ///
-    /// The handler gets the child's name and spawn site with the error. It runs in the nursery's scope when the child has ended,
-    /// before the child's handle says so, on the thread that ran the child: it may spawn into the nursery, but should not
-    /// block. It also gets the errors of children that were being cancelled. It belongs to the nursery: a handle to the nursery
-    /// that it keeps for good is a reference cycle, and keeps both for ever.
+    /// The handler gets the child's name and spawn site with the error. It runs in the nursery's scope when the child
+    /// has ended, before the child's handle says so, on the thread that ran the child: it may spawn into the nursery,
+    /// but should not block. It also gets the errors of children that were being cancelled. It belongs to the nursery:
+    /// a handle to the nursery that it keeps for good is a reference cycle, and keeps both for ever.
     ///
-    /// What it is not for: an error of the *body* cancels the children and is returned, and so is a panic of a child (law L7).
-    /// If the handler panics, that counts as a panic of that child. An error that comes together with a panic of the same child,
-    /// or of a child that was cut off, goes to the tree's [`Observer`](crate::observer::Observer).
+    /// What it is not for: an error of the *body* cancels the children and is returned, and so is a panic of a child
+    /// (law L7). If the handler panics, that counts as a panic of that child. An error that comes together with a panic
+    /// of the same child, or of a child that was cut off, goes to the tree's [`Observer`](crate::observer::Observer).
     ///
     /// # Examples
     ///

@@ -2,8 +2,8 @@
 
 use std::convert::Infallible;
 
-/// The output of a body or a child of a nursery: `()`, a `Result`, or a type without values. Nothing else, so that no `Result` is ever
-/// dropped unseen.
+/// The output of a body or a child of a nursery: `()`, a `Result`, or a type without values. Nothing else, so that no
+/// `Result` is ever dropped unseen.
 ///
 /// `T` is the value of a success, `E` the error type of the nursery. The trait is sealed.
 #[diagnostic::on_unimplemented(

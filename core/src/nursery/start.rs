@@ -33,12 +33,13 @@ use crate::tree::node::{Life, NodeRef};
 use crate::tree::waking;
 
 impl<E: ChildError> Nursery<E> {
-    /// Spawns a child, waits until it calls [`Started::started`], and returns what it passes; the child goes on in the nursery.
+    /// Spawns a child, waits until it calls [`Started::started`], and returns what it passes; the child goes on in the
+    /// nursery.
     ///
-    /// Until then the child belongs to the caller: if the caller is cancelled, so is the child, and an error or a panic of the
-    /// child comes out of `start` and does not touch the nursery. From the notification on it is a child of the nursery like any
-    /// other. If the caller has been cancelled when the notification comes, it is ignored: the child is not adopted, and `start`
-    /// waits for its end.
+    /// Until then the child belongs to the caller: if the caller is cancelled, so is the child, and an error or a panic
+    /// of the child comes out of `start` and does not touch the nursery. From the notification on it is a child of the
+    /// nursery like any other. If the caller has been cancelled when the notification comes, it is ignored: the child
+    /// is not adopted, and `start` waits for its end.
     ///
     /// # Errors
     ///
@@ -52,7 +53,8 @@ impl<E: ChildError> Nursery<E> {
     ///
     /// # Panics
     ///
-    /// Resumes the panic of a child that was not ready yet. Panics if it is called in another tree than that of the nursery.
+    /// Resumes the panic of a child that was not ready yet. Panics if it is called in another tree than that of the
+    /// nursery.
     ///
     /// # Examples
     ///
@@ -183,8 +185,8 @@ impl<V> Start<V> {
         Started { shared: self.shared.clone() }
     }
 
-    /// The child is about to run, as a child of the nursery `interim`. Returns the value with which it was declared started before, by the
-    /// closure that made its future; for [`move_early`](Start::move_early).
+    /// The child is about to run, as a child of the nursery `interim`. Returns the value with which it was declared
+    /// started before, by the closure that made its future; for [`move_early`](Start::move_early).
     #[must_use]
     pub(crate) fn begin(&self, child: &NodeRef, interim: NodeRef) -> Option<V> {
         // From here on the end of the interim nursery ends the wait, also if the future of `start` is forgotten.
@@ -243,7 +245,8 @@ pub struct Started<V> {
 impl<V> Started<V> {
     /// The child is ready: hands `value` to the caller of `start`, and moves the child into its nursery.
     ///
-    /// Ignored if that caller has been cancelled meanwhile, or the child or the nursery has ended; returns whether it was heard.
+    /// Ignored if that caller has been cancelled meanwhile, or the child or the nursery has ended; returns whether it
+    /// was heard.
     pub fn started(self, value: V) -> bool {
         let route = match &mut *self.shared.route() {
             RouteState::Unknown { early } => {
@@ -401,7 +404,8 @@ enum Moved {
 
 /// Whether the child was spawned.
 enum RouteState<V> {
-    /// Not yet: the closure that makes its future is running. It may have the child declared started already, with this value.
+    /// Not yet: the closure that makes its future is running. It may have the child declared started already, with this
+    /// value.
     Unknown {
         early: Option<V>,
     },
@@ -420,8 +424,9 @@ impl Route {
     ///
     /// Its typed part finds out by looking at its parent.
     fn take(&self, target: &NodeRef) -> Moved {
-        // Three nodes locked at once, as nowhere else: the link must not be in both tables, nor in none, and a child that ends meanwhile
-        // leaves one of them. No handle to the interim nursery exists, so it is never a target: no thread locks them the other way round.
+        // Three nodes locked at once, as nowhere else: the link must not be in both tables, nor in none, and a child
+        // that ends meanwhile leaves one of them. No handle to the interim nursery exists, so it is never a target: no
+        // thread locks them the other way round.
         let mut above = target.lock();
         let mut interim = self.interim.lock();
         if self.interim.flagged(CANCELLED) {

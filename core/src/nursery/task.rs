@@ -40,8 +40,8 @@ impl<T> ValueSlot<T> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A value that nobody wants is dropped here and now, while the nursery waits for the child. It may not panic in the runtime's job
-    /// (R4).
+    /// A value that nobody wants is dropped here and now, while the nursery waits for the child. It may not panic in
+    /// the runtime's job (R4).
     fn put(&self, state: SlotState<T>) {
         let mut slot = self.lock();
         if let SlotState::Unwanted = *slot {
@@ -107,7 +107,8 @@ impl<T> SlotRef<T> {
     }
 }
 
-/// A task whose scope is Closed, and that has told its nursery how it ended, leaves its value to its handle, and its place (L34).
+/// A task whose scope is Closed, and that has told its nursery how it ended, leaves its value to its handle, and its
+/// place (L34).
 pub(crate) fn leave<T>(node: &NodeRef, slot: &ValueSlot<T>, result: Result<T, JoinError>, linked: Option<Linked>) {
     let status = match result {
         Ok(value) => {
@@ -128,12 +129,12 @@ pub(crate) fn leave<T>(node: &NodeRef, slot: &ValueSlot<T>, result: Result<T, Jo
 /// A handle to a child of a nursery: await it for the child's value, or cancel that one child.
 ///
 /// Awaiting gives `Ok(value)`, or a [`JoinError`] that says what happened instead. The error or panic itself is the
-/// nursery's; in code that is cancelled by it, the await does not return. A handle resolves only after the child has ended and its
-/// future is dropped (law L34). Dropping the handle neither cancels the child nor hides its error; a value that nobody takes any more is
-/// dropped before the nursery sees the child's end.
+/// nursery's; in code that is cancelled by it, the await does not return. A handle resolves only after the child has
+/// ended and its future is dropped (law L34). Dropping the handle neither cancels the child nor hides its error; a
+/// value that nobody takes any more is dropped before the nursery sees the child's end.
 ///
-/// A handle that is kept keeps the child's value, and the memory that its future was in; the future itself is dropped when the child
-/// ends.
+/// A handle that is kept keeps the child's value, and the memory that its future was in; the future itself is dropped
+/// when the child ends.
 ///
 /// # Cancellation
 ///
@@ -157,8 +158,8 @@ impl<T> Task<T> {
         Task { node, slot, gate: Gate::new("a task") }
     }
 
-    /// Asks this child to stop; its siblings go on, and the nursery does not fail. Returns whether that changed anything: not on a
-    /// child that has ended, or was asked before with no longer grace.
+    /// Asks this child to stop; its siblings go on, and the nursery does not fail. Returns whether that changed
+    /// anything: not on a child that has ended, or was asked before with no longer grace.
     #[track_caller]
     pub fn cancel(&self, reason: impl Into<Reason>) -> bool {
         self.node.request(current::signed(reason.into()), None)
@@ -234,15 +235,16 @@ impl<T> Task<T> {
         self.node.origin.location()
     }
 
-    /// Returns the reason of the request that was made on this child itself; `None` if it was asked from further out, or not at all.
+    /// Returns the reason of the request that was made on this child itself; `None` if it was asked from further out,
+    /// or not at all.
     #[must_use]
     pub fn reason(&self) -> Option<Reason> {
         self.node.lock().request().map(|request| request.reason.clone())
     }
 
-    /// L14: whether the end of the task, which has come, is none of this code's: that was cancelled before. The failure that ended a
-    /// task has mostly cancelled this code, too; seen here, it would become a second error of the same nursery, or a panic in an
-    /// `unwrap`.
+    /// L14: whether the end of the task, which has come, is none of this code's: that was cancelled before. The failure
+    /// that ended a task has mostly cancelled this code, too; seen here, it would become a second error of the same
+    /// nursery, or a panic in an `unwrap`.
     fn is_withheld(&self) -> bool {
         current::is_cancelled() && !current::innermost().is_some_and(|scope| self.node.ended_before(&scope))
     }

@@ -36,8 +36,8 @@ fn assert_tells(text: &str) {
     assert!(text.contains("was polled after the scope around it had ended"), "{text}");
 }
 
-/// `scope` is begun in a scope, which ends while another thread polls it `polls` times. At the end of the tree, when perhaps not all
-/// threads have ended, `over` is called.
+/// `scope` is begun in a scope, which ends while another thread polls it `polls` times. At the end of the tree, when
+/// perhaps not all threads have ended, `over` is called.
 fn escapes<T: 'static>(polls: usize, scope: impl FnOnce() -> Boxed<T> + Send + 'static, over: impl FnOnce()) {
     let threads = Threads::new();
     let poller = block_on(root(threads.clone(), async move {
@@ -70,8 +70,8 @@ fn escapes<T: 'static>(polls: usize, scope: impl FnOnce() -> Boxed<T> + Send + '
     ended(&threads);
 }
 
-/// L28: a scope that has escaped to another task is being polled there when the scope around it ends: it is finished once,
-/// leaves once, and whoever polls it is told.
+/// L28: a scope that has escaped to another task is being polled there when the scope around it ends: it is finished
+/// once, leaves once, and whoever polls it is told.
 ///
 /// Fails if `Children::remove`, or `Children::change_role`, does not look whose slot it is, as they did not.
 #[test]
@@ -79,8 +79,8 @@ fn a_poll_races_with_the_end_of_the_scope_around() {
     check(|| escapes(1, || Box::pin(CancelScope::new().run(yield_now())), || {}));
 }
 
-/// L28, L22: as above, with finalizers, which both of them would run: each runs once, to its end, before the tree is over. Nobody
-/// spins while the other polls one.
+/// L28, L22: as above, with finalizers, which both of them would run: each runs once, to its end, before the tree is
+/// over. Nobody spins while the other polls one.
 ///
 /// Fails if `Driver::is_replaced` says `false`, and without the look at `polls_finalizer` in `drain_slowly`.
 #[test]
@@ -104,8 +104,8 @@ fn a_finalizer_is_driven_by_one_at_a_time() {
     });
 }
 
-/// L28, L22: as above, with finalizers that the body registers while its scope is being finished: they run, if the scope was not
-/// Closed.
+/// L28, L22: as above, with finalizers that the body registers while its scope is being finished: they run, if the
+/// scope was not Closed.
 ///
 /// Fails if `abandon::abandon` looks what is left, and closes the scope under another lock.
 #[test]
@@ -151,8 +151,8 @@ fn an_owned_body_is_driven_by_one_at_a_time() {
     });
 }
 
-/// L28: a task that waits for a scope that has escaped is told when the scope around it ends, also if the scope had been
-/// cancelled before, so that no request wakes the task.
+/// L28: a task that waits for a scope that has escaped is told when the scope around it ends, also if the scope had
+/// been cancelled before, so that no request wakes the task.
 ///
 /// Fails if `abandon::leaked` drops the waker.
 #[test]

@@ -26,7 +26,8 @@ fn parked(queue: &WaitQueue) -> Park<'_> {
 
 /// Runs `other` on a thread of its own while `here` runs on this one.
 ///
-/// Not with shuttle's scopes, whose end wakes a thread that waits for something else: a wake-up that is lost would not be missed.
+/// Not with shuttle's scopes, whose end wakes a thread that waits for something else: a wake-up that is lost would not
+/// be missed.
 fn beside(other: impl FnOnce() + Send + 'static, here: impl FnOnce()) {
     let thread = thread::spawn(other);
     here();
@@ -55,7 +56,8 @@ fn a_call_races_with_the_drop_of_its_receiver() {
     });
 }
 
-/// B214, L40: waiters that are moved while one of them goes away, and one is called: the other one is called in its stead.
+/// B214, L40: waiters that are moved while one of them goes away, and one is called: the other one is called in its
+/// stead.
 ///
 /// Fails with `pass_on: false` in `Park::drop`.
 #[test]
@@ -124,9 +126,11 @@ fn a_call_races_with_a_new_waker() {
     });
 }
 
-/// R4: a child's value is dropped once, and so is the waker of its handle, by whoever is the last: the child that sets it, or the handle that goes away.
+/// R4: a child's value is dropped once, and so is the waker of its handle, by whoever is the last: the child that sets
+/// it, or the handle that goes away.
 ///
-/// Fails if `ValueSlot::put` does not look whether the value is unwanted, and if `ValueSlot::abandon` leaves a value there.
+/// Fails if `ValueSlot::put` does not look whether the value is unwanted, and if `ValueSlot::abandon` leaves a value
+/// there.
 #[test]
 fn a_result_races_with_the_drop_of_its_handle() {
     check(|| {
@@ -150,7 +154,8 @@ fn a_result_races_with_the_drop_of_its_handle() {
     });
 }
 
-/// L30: a task whose host is torn down while it is polled leaves nothing of its body, also if its handle is held and it is not polled again.
+/// L30: a task whose host is torn down while it is polled leaves nothing of its body, also if its handle is held and it
+/// is not polled again.
 ///
 /// Fails if `BlockRef::discard_body` lets the user of a body put it back.
 #[test]

@@ -45,7 +45,8 @@ fn a_release_races_with_one_who_comes() {
 
 /// L40: what was handed to one who gives up goes on to the next.
 ///
-/// Fails if `MutexLock::drop` gives nothing back, and if `Acquire::leave_waiting` says that there is nothing to give back.
+/// Fails if `MutexLock::drop` gives nothing back, and if `Acquire::leave_waiting` says that there is nothing to give
+/// back.
 #[test]
 fn a_release_races_with_one_who_gives_up() {
     check(|| {
@@ -133,7 +134,8 @@ fn a_writer_who_gives_up_races_with_a_reader() {
 
 /// Permits that are taken, given back, waited for and given up: none is lost, and none comes from nowhere.
 ///
-/// Fails without `set_contended` in `Acquire::poll_wait`, and if `QueuedResource::notify_waiters_in` clears it while somebody waits.
+/// Fails without `set_contended` in `Acquire::poll_wait`, and if `QueuedResource::notify_waiters_in` clears it while
+/// somebody waits.
 #[test]
 fn permits_race() {
     check(|| {
@@ -164,8 +166,8 @@ fn a_permit_that_comes_back_is_not_forgotten() {
     });
 }
 
-/// B214: a waiter that is notified is in the queue of the mutex in that instant, and gets it in his turn, also if the one who was notified
-/// before him goes away.
+/// B214: a waiter that is notified is in the queue of the mutex in that instant, and gets it in his turn, also if the
+/// one who was notified before him goes away.
 ///
 /// Fails without `set_contended` in `QueuedResource::requeue_from`.
 #[test]
@@ -192,8 +194,8 @@ fn a_notification_races_with_a_release_and_one_who_gives_up() {
     });
 }
 
-/// L40: who was notified and goes away, while the notifier releases the mutex, leaves the notification to the next one, who gets the
-/// mutex although nobody has it any more.
+/// L40: who was notified and goes away, while the notifier releases the mutex, leaves the notification to the next one,
+/// who gets the mutex although nobody has it any more.
 ///
 /// Fails if `QueuedResource::requeue_from` does not serve.
 #[test]
@@ -218,7 +220,8 @@ fn a_release_races_with_one_who_was_notified_and_gives_up() {
 
 /// A lock that is handed to a waiter whose code is being cancelled comes back; so do permits.
 ///
-/// Fails if `QueuedResource::admit_waiters` calls `notify_one`, which asks again whether the waiter is cancelled, for `notify_first`.
+/// Fails if `QueuedResource::admit_waiters` calls `notify_one`, which asks again whether the waiter is cancelled, for
+/// `notify_first`.
 #[test]
 fn a_hand_over_races_with_a_cancel() {
     check(|| {

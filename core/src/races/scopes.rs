@@ -82,7 +82,8 @@ fn a_request_races_with_those_who_come() {
 /// L25–L28: a scope that is dropped on another thread while the scope around it ends is finished before the tree is, by
 /// whichever ancestor adopts it: its child is dropped and its finalizer has run.
 ///
-/// Fails if `NodeRef::end_body` leaves the inner scopes as they are, as it did (`children.of(Role::Inner)` for `children.orphan_inner()`).
+/// Fails if `NodeRef::end_body` leaves the inner scopes as they are, as it did (`children.of(Role::Inner)` for
+/// `children.orphan_inner()`).
 #[test]
 fn adoption_races_with_the_close() {
     check(|| {
@@ -262,8 +263,8 @@ fn a_cancel_races_with_the_completion() {
 
 /// R3, L16: a future that goes from one driver to another is woken in the new place, by a request and by a child's end.
 ///
-/// Fails with `state.waker.is_some()` for the comparison in `NodeRef::register`, and with `Some(_) => None` for the one in
-/// `NodeRef::poll_outcome`.
+/// Fails with `state.waker.is_some()` for the comparison in `NodeRef::register`, and with `Some(_) => None` for the one
+/// in `NodeRef::poll_outcome`.
 #[test]
 fn a_waker_is_replaced_while_it_is_called() {
     check(|| {
@@ -297,7 +298,8 @@ async fn twice<F: Future>(future: F) -> F::Output {
     .await
 }
 
-/// L30: a root that is polled elsewhere learns that its runtime was torn down, whatever the tree is doing at that moment.
+/// L30: a root that is polled elsewhere learns that its runtime was torn down, whatever the tree is doing at that
+/// moment.
 ///
 /// Fails if `Root::poll` spawns no sentinel.
 #[test]

@@ -1,5 +1,6 @@
-//! The timers of a tree, on a clock that passes by itself: a thread of the model puts it forward to what the host's timer is armed
-//! for, and wakes. A timer for which nobody has armed the host is a deadlock, once nothing else is left to come.
+//! The timers of a tree, on a clock that passes by itself: a thread of the model puts it forward to what the host's
+//! timer is armed for, and wakes. A timer for which nobody has armed the host is a deadlock, once nothing else is left
+//! to come.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -159,12 +160,12 @@ fn insert(tree: &Arc<Tree>, nanos: u64) -> Entry {
     Entry { at: at(nanos), key, fired }
 }
 
-/// Threads insert, move and remove timers, another one looks what is due, and one sleeps, while time passes. When all of them have
-/// finished, the host's timer is armed for the earliest timer that is left, or for an earlier instant; and when time has passed on,
-/// each that is left has fired once, and none that was removed in time has fired at all.
+/// Threads insert, move and remove timers, another one looks what is due, and one sleeps, while time passes. When all
+/// of them have finished, the host's timer is armed for the earliest timer that is left, or for an earlier instant; and
+/// when time has passed on, each that is left has fired once, and none that was removed in time has fired at all.
 ///
-/// Fails with `return;` after `drop(self.timers.put_back(host));` in `Tree::arm`; without `tree.arm();` in the alarm; and without
-/// `tree.timers.queue().armed = Instant::NEVER;`.
+/// Fails with `return;` after `drop(self.timers.put_back(host));` in `Tree::arm`; without `tree.arm();` in the alarm;
+/// and without `tree.timers.queue().armed = Instant::NEVER;`.
 #[test]
 fn each_timer_fires_whatever_others_come_and_go() {
     check(|| {

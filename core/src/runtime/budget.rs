@@ -1,7 +1,7 @@
 //! The budget of runtimes that have none of their own: so many ready operations may a job complete in one poll (R9).
 //!
-//! Code that is never made to wait, such as a loop that sends into a channel with room, would otherwise keep its thread for ever: no
-//! timer would fire there, and no other task would run.
+//! Code that is never made to wait, such as a loop that sends into a channel with room, would otherwise keep its thread
+//! for ever: no timer would fire there, and no other task would run.
 
 use std::cell::Cell;
 use std::task::{Context, Poll};

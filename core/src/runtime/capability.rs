@@ -8,14 +8,16 @@ use std::sync::Arc;
 
 use super::{Runtime, current};
 
-/// Looks up what the runtime of the current tree, or the installed one, offers as `C` (R14). `what` is its name in messages.
+/// Looks up what the runtime of the current tree, or the installed one, offers as `C` (R14). `what` is its name in
+/// messages.
 ///
-/// For crates that bring an interface which adapters implement, as a network is. The trait is theirs, and object-safe; the adapter
-/// answers [`Runtime::capability`] with an `Arc` of it.
+/// For crates that bring an interface which adapters implement, as a network is. The trait is theirs, and object-safe;
+/// the adapter answers [`Runtime::capability`] with an `Arc` of it.
 ///
 /// # Errors
 ///
-/// [`Unsupported`](io::ErrorKind::Unsupported), with a [`MissingCapability`] inside: the runtime does not have it, or there is none.
+/// [`Unsupported`](io::ErrorKind::Unsupported), with a [`MissingCapability`] inside: the runtime does not have it, or
+/// there is none.
 ///
 /// # Examples
 ///

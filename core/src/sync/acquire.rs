@@ -1,5 +1,5 @@
-//! The acquisition of a [`Mutex`](super::Mutex), an [`RwLock`](super::RwLock) or a [`Semaphore`](super::Semaphore): at once, or by way
-//! of the queue.
+//! The acquisition of a [`Mutex`](super::Mutex), an [`RwLock`](super::RwLock) or a [`Semaphore`](super::Semaphore): at
+//! once, or by way of the queue.
 //!
 //! ```text
 //!   Start ──1──▶ Waiting ──2──▶ Done
@@ -7,18 +7,19 @@
 //! ```
 //!
 //! 1. the resource is not available, or others wait: `Acquire::poll_wait`
-//! 2. handed over, first waiter first: `QueuedResource::notify_waiters`. The resource belongs to the task from that instant.
+//! 2. handed over, first waiter first: `QueuedResource::notify_waiters`. The resource belongs to the task from that
+//!    instant.
 //! 3. available at once: the future tries before it waits (`Mutex::try_lock`, `RawGuard::try_read`, `Semaphore::take`),
 //!    and once more before it joins the queue, if nobody waits there any more: `Resource::acquire_for_waiter`
 //!
 //! A future that is dropped after 2 and before its next poll has to release the resource: `Acquire::leave` tells it so.
 //!
-//! Invariant 1: the resource is marked as contended whenever the queue is not empty, and the mark is set and cleared under the queue's
-//! lock. So a newcomer joins the queue, a release serves it, and nobody barges in.
-//! Invariant 2: a task waits only while it has to: the resource is not available to the first waiter, and the others are behind it. A
-//! waiter whose code is cancelled is skipped by every release, every newcomer and every waiter that leaves.
-//! Invariant 3: of a release and a newcomer that race, one sees the other, because both change the same atomic word: the release finds
-//! the mark, or the newcomer, having set the mark, finds the resource available.
+//! Invariant 1: the resource is marked as contended whenever the queue is not empty, and the mark is set and cleared
+//! under the queue's lock. So a newcomer joins the queue, a release serves it, and nobody barges in. Invariant 2: a
+//! task waits only while it has to: the resource is not available to the first waiter, and the others are behind it. A
+//! waiter whose code is cancelled is skipped by every release, every newcomer and every waiter that leaves. Invariant
+//! 3: of a release and a newcomer that race, one sees the other, because both change the same atomic word: the release
+//! finds the mark, or the newcomer, having set the mark, finds the resource available.
 
 use std::fmt;
 use std::mem;
@@ -78,8 +79,8 @@ impl<R: Resource> QueuedResource<'_, R> {
         true
     }
 
-    /// Skips waiters whose code is cancelled, for a `try_` method that has failed. Returns whether it is to try again, because no
-    /// waiter is left.
+    /// Skips waiters whose code is cancelled, for a `try_` method that has failed. Returns whether it is to try again,
+    /// because no waiter is left.
     pub(super) fn drop_cancelled_waiters(self, need: usize) -> bool {
         if !self.resource.is_available(need) || self.queue.is_empty() {
             return false;
@@ -93,7 +94,8 @@ impl<R: Resource> QueuedResource<'_, R> {
         clear
     }
 
-    /// Moves the `n` longest waiters of another queue to the end of this one, where they need `need`; stops at a tag other than `only`.
+    /// Moves the `n` longest waiters of another queue to the end of this one, where they need `need`; stops at a tag
+    /// other than `only`.
     pub(super) fn requeue_from(self, from: &WaitQueue, n: usize, only: usize, need: usize) -> usize {
         // Invariant 1.
         let count = from.requeue_tagged(n, self.queue, Some((only, need)), || self.resource.set_contended());
@@ -105,8 +107,8 @@ impl<R: Resource> QueuedResource<'_, R> {
 
 /// The need of a reader.
 pub(super) const READ: usize = 2;
-/// The need of a writer, and of a mutex. Every other tag than [`READ`] means the same: a [`Condition`](super::Condition) marks its
-/// waiters with tags of its own.
+/// The need of a writer, and of a mutex. Every other tag than [`READ`] means the same: a
+/// [`Condition`](super::Condition) marks its waiters with tags of its own.
 pub(super) const WRITE: usize = 0;
 
 const fn mode(need: usize) -> Mode {
@@ -206,7 +208,8 @@ impl Acquire {
         Poll::Pending
     }
 
-    /// Leaves the queue, when the future is dropped. Returns `true` if the resource was handed over already and has to be released.
+    /// Leaves the queue, when the future is dropped. Returns `true` if the resource was handed over already and has to
+    /// be released.
     #[inline]
     pub(super) fn leave<R: Resource>(&mut self, queued: QueuedResource<'_, R>) -> bool {
         matches!(self.state, AcquireState::Waiting(_)) && self.leave_waiting(queued)

@@ -1,8 +1,8 @@
 //! The barrier: a number of tasks that wait for each other.
 //!
-//! The round that is filling is the wait queue itself: tasks that arrive wait in it, and the last one notifies them all, so those that
-//! were notified belong to no round any more. A task that may be the last first skips waiters whose code was cancelled meanwhile: they
-//! have not arrived.
+//! The round that is filling is the wait queue itself: tasks that arrive wait in it, and the last one notifies them
+//! all, so those that were notified belong to no round any more. A task that may be the last first skips waiters whose
+//! code was cancelled meanwhile: they have not arrived.
 
 use std::fmt;
 use std::future::Future;
@@ -61,8 +61,8 @@ impl Barrier {
     ///
     /// # Cancellation
     ///
-    /// *Loses its place*: a drop takes the arrival back, unless all have arrived already; then the round is over for the
-    /// others all the same, if need be without a leader.
+    /// *Loses its place*: a drop takes the arrival back, unless all have arrived already; then the round is over for
+    /// the others all the same, if need be without a leader.
     pub fn wait(&self) -> BarrierWait<'_> {
         BarrierWait { barrier: self, gate: Gate::new("barrier"), state: WaitState::Start }
     }

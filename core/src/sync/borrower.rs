@@ -57,7 +57,8 @@ impl Holder {
         Holder { borrower, task: current::task_origin(), location }
     }
 
-    /// Names the code that calls this, in its task, as the holder: for a permit that [changes hands](super::OwnedLimiterPermit::set_holder).
+    /// Names the code that calls this, in its task, as the holder: for a permit that [changes
+    /// hands](super::OwnedLimiterPermit::set_holder).
     #[must_use]
     #[track_caller]
     pub fn here() -> Self {

@@ -1,7 +1,8 @@
 //! The capacity limiter: permits that are listed with their holders.
 //!
-//! Each permit and each waiter has a record. The key of the record is the waiter's tag in the queue, and is kept by the permit. A release
-//! marks the record of the longest waiter as held in the same step, so the statistics are exact at every moment.
+//! Each permit and each waiter has a record. The key of the record is the waiter's tag in the queue, and is kept by the
+//! permit. A release marks the record of the longest waiter as held in the same step, so the statistics are exact at
+//! every moment.
 //!
 //! Invariant 1: `held` counts the records that are held; the others wait, in the order of the queue.
 //! Invariant 2: a task waits only if `held >= total`, unless its code is cancelled.
@@ -26,12 +27,13 @@ use crate::sys::{Mutex, MutexGuard};
 
 /// Permits for a limited number of borrowers at once; resizable while in use, and it knows who holds them.
 ///
-/// A permit that is released goes to the longest waiter, in that instant. The total can be changed at any time: raised, so
-/// many waiters are let in at once; lowered, permits in use stay until they are released. A total of 0 admits nobody,
-/// [`usize::MAX`] everybody, and they are counted all the same.
+/// A permit that is released goes to the longest waiter, in that instant. The total can be changed at any time: raised,
+/// so many waiters are let in at once; lowered, permits in use stay until they are released. A total of 0 admits
+/// nobody, [`usize::MAX`] everybody, and they are counted all the same.
 ///
-/// Each acquisition is on its own account, even twice in one task. [On behalf of](CapacityLimiter::acquire_on_behalf_of) a
-/// named [`Borrower`] there is one at a time: who holds a permit or waits for one is refused a second.
+/// Each acquisition is on its own account, even twice in one task. [On behalf
+/// of](CapacityLimiter::acquire_on_behalf_of) a named [`Borrower`] there is one at a time: who holds a permit or waits
+/// for one is refused a second.
 ///
 /// Next to a [`Semaphore`](super::Semaphore) it costs a lock and a record for each permit.
 ///
@@ -122,8 +124,8 @@ impl CapacityLimiter {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits for a permit. [`run`](CapacityLimiter::run) keeps it until all cleanup has ended, also where foreign code drops
-    /// futures.
+    /// Waits for a permit. [`run`](CapacityLimiter::run) keeps it until all cleanup has ended, also where foreign code
+    /// drops futures.
     ///
     /// # Cancellation
     ///
@@ -248,8 +250,8 @@ impl CapacityLimiter {
         self.lock().total
     }
 
-    /// Changes how many permits there are. Waiters that fit in now are let in at once, longest first; permits beyond the
-    /// total stay in use until they are released.
+    /// Changes how many permits there are. Waiters that fit in now are let in at once, longest first; permits beyond
+    /// the total stay in use until they are released.
     pub fn set_total(&self, total: usize) {
         let mut state = self.lock();
         state.total = total;

@@ -1,7 +1,8 @@
 //! The condition: a wait, with a mutex released, until the value that it guards has changed.
 //!
-//! A waiter that is notified is moved to the queue of the mutex in that instant, and is not woken to queue for itself. So it keeps its
-//! order and counts as a waiter of the mutex, and of a hundred that are notified one at a time is woken.
+//! A waiter that is notified is moved to the queue of the mutex in that instant, and is not woken to queue for itself.
+//! So it keeps its order and counts as a waiter of the mutex, and of a hundred that are notified one at a time is
+//! woken.
 //!
 //! ```text
 //!   Start(guard) ──1──▶ Waiting: here ──2──▶ Waiting: for the mutex ──3──▶ Done(guard)
@@ -16,8 +17,8 @@
 //! 5. skipped by a release of the mutex, likewise: locks the mutex anew
 //! 6. the mutex was acquired
 //!
-//! In this queue the tag of a waiter is the address of its mutex. In the queue of the mutex the tag says how the waiter was notified;
-//! `acquire.rs` treats both tags as a writer's.
+//! In this queue the tag of a waiter is the address of its mutex. In the queue of the mutex the tag says how the waiter
+//! was notified; `acquire.rs` treats both tags as a writer's.
 
 use std::fmt;
 use std::future::Future;
@@ -37,9 +38,9 @@ const NOTIFIED_ALL: usize = 1;
 
 /// Tasks that wait for a change of what a [`Mutex`] guards.
 ///
-/// To wait one gives up the guard, and gets it back when one is notified and it is one's turn again. To notify one needs the
-/// guard, too: who changes the value tells in the same breath, and nobody can miss it. One condition is used with one mutex
-/// at a time.
+/// To wait one gives up the guard, and gets it back when one is notified and it is one's turn again. To notify one
+/// needs the guard, too: who changes the value tells in the same breath, and nobody can miss it. One condition is used
+/// with one mutex at a time.
 ///
 /// # Examples
 ///
@@ -87,7 +88,8 @@ impl Condition {
     /// # Cancellation
     ///
     /// *Loses its place*, and the guard: code that is cancelled goes on without the mutex. A drop leaves the queue; a
-    /// notification by [`notify`](Condition::notify) that was meant for it goes to the next waiter, and so does the mutex.
+    /// notification by [`notify`](Condition::notify) that was meant for it goes to the next waiter, and so does the
+    /// mutex.
     ///
     /// # Panics
     ///
@@ -202,7 +204,8 @@ impl<'a, T: ?Sized> Future for ConditionWait<'a, T> {
             match &mut this.state {
                 ConditionState::Start(_) => {
                     let key = this.join(cx);
-                    // Joined first, released second: a task that locks the mutex now and notifies will find this waiter.
+                    // Joined first, released second: a task that locks the mutex now and notifies will find this
+                    // waiter.
                     drop(mem::replace(&mut this.state, ConditionState::Waiting(key)));
                     return Poll::Pending;
                 }

@@ -12,8 +12,8 @@ use crate::sys::atomic::{AtomicBool, Ordering};
 
 /// Something that happens once: all who wait for it go on, and so does everybody who comes later.
 ///
-/// There is no way back: who wants to wait for the next time makes the next event. (An event that can be cleared is a race
-/// between those who clear it and those who were just about to look.)
+/// There is no way back: who wants to wait for the next time makes the next event. (An event that can be cleared is a
+/// race between those who clear it and those who were just about to look.)
 ///
 /// # Examples
 ///

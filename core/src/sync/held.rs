@@ -18,17 +18,17 @@ use super::{CapacityLimiter, Mutex, OwnedLimiterPermit, OwnedMutexGuard, OwnedSe
 use crate::bracket;
 use crate::bracket::{Bracket, BracketExit, ResourceGuard};
 
-/// Future of [`Mutex::run`], [`Semaphore::run`] and [`CapacityLimiter::run`]: waits for the guard `G` by `A`, holds it while the
-/// body's future `Fut` and all that it started go on.
+/// Future of [`Mutex::run`], [`Semaphore::run`] and [`CapacityLimiter::run`]: waits for the guard `G` by `A`, holds it
+/// while the body's future `Fut` and all that it started go on.
 pub type RunWithGuard<A, G, B, Fut> =
     Bracket<A, G, G, B, Fut, <Fut as Future>::Output, fn(G, BracketExit) -> Ready<()>>;
 
 impl<T: Send + 'static> Mutex<T> {
     /// Runs `body` with the value, and releases the mutex when everything that was started in the body has ended.
     ///
-    /// Code that holds a guard in a variable does not keep this if foreign code drops it half-way, as `select!` does: the guard
-    /// goes at once, while finalizers and blocking jobs of the same code are still under way. The body gets the guard
-    /// [lent](ResourceGuard); one that it moves out keeps the mutex until it is dropped.
+    /// Code that holds a guard in a variable does not keep this if foreign code drops it half-way, as `select!` does:
+    /// the guard goes at once, while finalizers and blocking jobs of the same code are still under way. The body gets
+    /// the guard [lent](ResourceGuard); one that it moves out keeps the mutex until it is dropped.
     ///
     /// # Cancellation
     ///

@@ -7,8 +7,8 @@
 //!
 //! 1. a permit is free: `CapacityLimiter::take`
 //! 2. none is free: `CapacityLimiter::join`
-//! 3. a permit was handed over: `CapacityLimiter::admit`; or a waiter that was skipped has taken one: `CapacityLimiter::enqueue_again`.
-//!    From every state a drop leads to Done: `LimiterAcquireOp::cancel`
+//! 3. a permit was handed over: `CapacityLimiter::admit`; or a waiter that was skipped has taken one:
+//!    `CapacityLimiter::enqueue_again`. From every state a drop leads to Done: `LimiterAcquireOp::cancel`
 
 use std::fmt;
 use std::future::Future;

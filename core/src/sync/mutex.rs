@@ -1,7 +1,8 @@
 //! The mutex: one task at a time uses a value.
 //!
-//! The value is behind the raw lock of `foster-cell`. An uncontended lock is one change of its word, and the guard is a pointer. A task
-//! that has to wait does so by way of `acquire.rs`, which the mutex shares with the [`RwLock`](super::RwLock).
+//! The value is behind the raw lock of `foster-cell`. An uncontended lock is one change of its word, and the guard is a
+//! pointer. A task that has to wait does so by way of `acquire.rs`, which the mutex shares with the
+//! [`RwLock`](super::RwLock).
 
 mod guard;
 
@@ -65,7 +66,8 @@ impl<T> Mutex<T> {
 }
 
 impl<T: ?Sized> Mutex<T> {
-    /// Waits until it is ours. [`run`](Mutex::run) keeps it until all cleanup has ended, also where foreign code drops futures.
+    /// Waits until it is ours. [`run`](Mutex::run) keeps it until all cleanup has ended, also where foreign code drops
+    /// futures.
     ///
     /// # Cancellation
     ///
@@ -118,7 +120,8 @@ impl<T: ?Sized> Mutex<T> {
         QueuedResource { resource: self.value.raw(), queue: &self.queue }
     }
 
-    /// Returns the tag, in the queue of a condition, of waiters that have released this mutex. It is not a tag of `acquire.rs`.
+    /// Returns the tag, in the queue of a condition, of waiters that have released this mutex. It is not a tag of
+    /// `acquire.rs`.
     pub(super) fn address(&self) -> usize {
         std::ptr::from_ref(&self.queue).addr()
     }

@@ -1,11 +1,11 @@
 //! The once-cell: a value that is made by the first task that needs it.
 //!
-//! One caller at a time has the *permit* to make the value. If it fails or is dropped, the permit is handed to the longest waiter. When the
-//! value is set, every waiter is woken.
+//! One caller at a time has the *permit* to make the value. If it fails or is dropped, the permit is handed to the
+//! longest waiter. When the value is set, every waiter is woken.
 //!
 //! Invariant 1: a task waits only while the phase is `Running`: another one makes the value, or was handed the permit.
-//! Invariant 2: the value is set under the lock of the state, whose phase is `Set` from then on; so no waiter misses it.
-//! Invariant 3: the state is locked before the queue, and both are released before any waiter is woken.
+//! Invariant 2: the value is set under the lock of the state, whose phase is `Set` from then on; so no waiter misses
+//! it. Invariant 3: the state is locked before the queue, and both are released before any waiter is woken.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -107,8 +107,8 @@ impl<T> OnceCell<T> {
     ///
     /// # Cancellation
     ///
-    /// *Partial effect*: a drop while `init` runs drops that with all it did, and the longest waiter makes the value anew. A
-    /// drop while waiting *loses its place*.
+    /// *Partial effect*: a drop while `init` runs drops that with all it did, and the longest waiter makes the value
+    /// anew. A drop while waiting *loses its place*.
     pub fn get_or_init<F, Fut>(&self, init: F) -> OnceCellGetOrInit<'_, T, F, Fut>
     where
         F: FnOnce() -> Fut,

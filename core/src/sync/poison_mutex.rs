@@ -17,9 +17,9 @@ use crate::tree::current;
 /// A [`Mutex`] around a value that half a change would spoil.
 ///
 /// A critical section begins with the first mutable use of a guard, and has to be ended with
-/// [`complete`](PoisonMutexGuard::complete). A guard that is dropped in between (by a panic, by `?`, or because the scope was
-/// cancelled at an await) *poisons* the mutex, and everybody who acquires it from then on is told, until somebody has
-/// [mended](PoisonMutexGuard::mend) the value. Guards that only read are dropped as they are.
+/// [`complete`](PoisonMutexGuard::complete). A guard that is dropped in between (by a panic, by `?`, or because the
+/// scope was cancelled at an await) *poisons* the mutex, and everybody who acquires it from then on is told, until
+/// somebody has [mended](PoisonMutexGuard::mend) the value. Guards that only read are dropped as they are.
 ///
 /// # Examples
 ///

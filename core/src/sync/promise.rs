@@ -68,8 +68,8 @@ impl<T> Promise<T> {
         }
     }
 
-    /// Declares that the value will never come; all who wait, now or later, get [`Closed`] with this text, the place of this call
-    /// and the task that called. Does nothing if it was set or closed before; returns whether it did.
+    /// Declares that the value will never come; all who wait, now or later, get [`Closed`] with this text, the place of
+    /// this call and the task that called. Does nothing if it was set or closed before; returns whether it did.
     #[track_caller]
     pub fn close(&self, text: impl Into<Cow<'static, str>>) -> bool {
         let closed = self.outcome.set(Err(Closed::new(text.into()))).is_ok();

@@ -1,7 +1,7 @@
 //! The reader-writer lock: many tasks read a value, or one changes it.
 //!
-//! It is built as the [`Mutex`](super::Mutex) is: the value is behind the raw lock of `foster-cell`, which counts readers and writer, and a
-//! task that has to wait does so by way of `acquire.rs`.
+//! It is built as the [`Mutex`](super::Mutex) is: the value is behind the raw lock of `foster-cell`, which counts
+//! readers and writer, and a task that has to wait does so by way of `acquire.rs`.
 
 mod guard;
 
@@ -19,9 +19,9 @@ pub use guard::{RwLockReadGuard, RwLockWriteGuard};
 
 /// A value that many tasks can read at once, or one can change, across awaits.
 ///
-/// Fair: who comes is served in his turn, readers and writers alike, so neither can keep out the other; neighbouring readers
-/// are let in together. A reader that reads a second time waits behind a writer in between, and that one for the reader: do
-/// not nest.
+/// Fair: who comes is served in his turn, readers and writers alike, so neither can keep out the other; neighbouring
+/// readers are let in together. A reader that reads a second time waits behind a writer in between, and that one for
+/// the reader: do not nest.
 ///
 /// A guard that is leaked keeps it: a reader's keeps writers out, a writer's everybody.
 ///

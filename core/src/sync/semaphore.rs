@@ -1,7 +1,8 @@
 //! The semaphore: permits that are handed over.
 //!
-//! The free permits are in one atomic word (`permits.rs`), beside a mark for waiters. So as long as nobody waits, taking a permit is one
-//! instruction, and so is giving it back. A task that has to wait does so by way of `acquire.rs`.
+//! The free permits are in one atomic word (`permits.rs`), beside a mark for waiters. So as long as nobody waits,
+//! taking a permit is one instruction, and so is giving it back. A task that has to wait does so by way of
+//! `acquire.rs`.
 
 mod acquire;
 mod permits;
@@ -18,8 +19,8 @@ pub use acquire::{SemaphoreAcquire, SemaphoreAcquireOwned};
 
 /// Permits for a limited number of tasks at once.
 ///
-/// A permit that is released goes to the longest waiter, in that instant; [`try_acquire`](Semaphore::try_acquire) fails as
-/// long as somebody waits. Permits can be taken several at a time, added and removed.
+/// A permit that is released goes to the longest waiter, in that instant; [`try_acquire`](Semaphore::try_acquire) fails
+/// as long as somebody waits. Permits can be taken several at a time, added and removed.
 ///
 /// To see who holds them, or to resize while in use, take a [`CapacityLimiter`](super::CapacityLimiter); around data, a
 /// lock.
@@ -49,7 +50,8 @@ impl Semaphore {
     /// As many permits as can be free at once; what is given back beyond that is gone.
     pub const MAX_PERMITS: usize = permits::MAX;
 
-    /// Makes a semaphore with `permits` permits; with 0, nobody gets one until some are [added](Semaphore::add_permits).
+    /// Makes a semaphore with `permits` permits; with 0, nobody gets one until some are
+    /// [added](Semaphore::add_permits).
     ///
     /// # Panics
     ///
@@ -64,7 +66,8 @@ impl Semaphore {
         Semaphore { permits: Permits::new(permits), queue: WaitQueue::new() }
     }
 
-    /// Waits for a permit. [`run`](Semaphore::run) keeps it until all cleanup has ended, also where foreign code drops futures.
+    /// Waits for a permit. [`run`](Semaphore::run) keeps it until all cleanup has ended, also where foreign code drops
+    /// futures.
     ///
     /// # Cancellation
     ///
@@ -76,7 +79,8 @@ impl Semaphore {
 
     /// Waits for `n` permits together, also if more than there are: some may be [added](Semaphore::add_permits).
     ///
-    /// The first in the queue gets them when so many are free; nobody behind is served before, also not who wants fewer.
+    /// The first in the queue gets them when so many are free; nobody behind is served before, also not who wants
+    /// fewer.
     ///
     /// # Cancellation
     ///
@@ -146,8 +150,8 @@ impl Semaphore {
         if self.try_take(1) { Ok(OwnedSemaphorePermit { semaphore: self, count: 1 }) } else { Err(WouldBlock) }
     }
 
-    /// Adds `n` permits; waiters get them first. More than [`MAX_PERMITS`](Semaphore::MAX_PERMITS) are never free: one that comes
-    /// back beyond that is gone.
+    /// Adds `n` permits; waiters get them first. More than [`MAX_PERMITS`](Semaphore::MAX_PERMITS) are never free: one
+    /// that comes back beyond that is gone.
     ///
     /// # Panics
     ///

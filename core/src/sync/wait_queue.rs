@@ -1,14 +1,16 @@
 //! The wait queue: tasks wait in it, and are notified longest waiter first.
 //!
-//! Every primitive of [`sync`](crate::sync) is built on it. event-listener was the first candidate. It is not used, because
+//! Every primitive of [`sync`](crate::sync) is built on it. event-listener was the first candidate. It is not used,
+//! because
 //!
 //! * it calls wakers while it holds the lock of its list, which law L36 forbids;
-//! * a waiter cannot be moved to another queue, so a notified [`Condition`](super::Condition) waiter could not queue for
-//!   the lock in the instant of the notification (B208, B214);
+//! * a waiter cannot be moved to another queue, so a notified [`Condition`](super::Condition) waiter could not queue
+//!   for the lock in the instant of the notification (B208, B214);
 //! * a waiter carries no data: permits of a number that each waiter chooses could not be handed over in order, only
 //!   announced, and then a newcomer would take them first (B187, B202);
 //! * notified listeners count as listeners until they are polled, so statistics are not exact (B201);
-//! * each wait allocates, unless the listener lives on the stack of an async function, which a named future does not have.
+//! * each wait allocates, unless the listener lives on the stack of an async function, which a named future does not
+//!   have.
 //!
 //! The list itself, and the states of a waiter, are in `waiter_list.rs`.
 
@@ -30,15 +32,16 @@ pub use closed::Closed;
 
 /// A queue of waiting tasks; what locks, events and limiters are made of.
 ///
-/// Tasks [`park`](WaitQueue::park); somebody [`unpark`](WaitQueue::unpark)s as many as he likes, and exactly the ones that
-/// have waited longest go on. Unparking an empty queue does nothing: no wake-up is stored. A waiter whose code is cancelled is
-/// passed over, as if it were not there.
+/// Tasks [`park`](WaitQueue::park); somebody [`unpark`](WaitQueue::unpark)s as many as he likes, and exactly the ones
+/// that have waited longest go on. Unparking an empty queue does nothing: no wake-up is stored. A waiter whose code is
+/// cancelled is passed over, as if it were not there.
 ///
 /// The queue knows nothing about *why* one waits. To build a primitive out of it, decide and queue in one step: either
-/// below the queue's own lock, which [`lock`](WaitQueue::lock) takes, or below a lock of your own that is held around it.
+/// below the queue's own lock, which [`lock`](WaitQueue::lock) takes, or below a lock of your own that is held around
+/// it.
 ///
-/// Making one costs nothing and needs no runtime, so it can live in a `static`. The first wait allocates; later ones only
-/// when more tasks wait at once than ever before.
+/// Making one costs nothing and needs no runtime, so it can live in a `static`. The first wait allocates; later ones
+/// only when more tasks wait at once than ever before.
 ///
 /// # Examples
 ///
@@ -63,7 +66,8 @@ pub use closed::Closed;
 /// # });
 /// ```
 ///
-/// A counter of permits that is handed over, and not lost when a waiter goes away between being unparked and being polled:
+/// A counter of permits that is handed over, and not lost when a waiter goes away between being unparked and being
+/// polled:
 ///
 /// ```
 /// use foster::leaf::Waiter;
@@ -141,8 +145,8 @@ impl WaitQueue {
 
     /// Waits at the end of the queue until unparked.
     ///
-    /// The place is taken at the first poll; [`WaitQueueGuard::park`] takes one at once. A waiter that was passed over because its code was
-    /// cancelled, and is polled in other code then, takes a place at the end.
+    /// The place is taken at the first poll; [`WaitQueueGuard::park`] takes one at once. A waiter that was passed over
+    /// because its code was cancelled, and is polled in other code then, takes a place at the end.
     ///
     /// # Cancellation
     ///
@@ -171,15 +175,17 @@ impl WaitQueue {
         })
     }
 
-    /// Moves the `n` longest waiters, or as many as there are, to the end of queue `to`, in their order; returns how many.
+    /// Moves the `n` longest waiters, or as many as there are, to the end of queue `to`, in their order; returns how
+    /// many.
     ///
     /// They are not woken: from now on they wait there, and leave from there. Moving a queue onto itself does nothing.
     pub fn requeue(&self, n: usize, to: &WaitQueue) -> usize {
         self.requeue_tagged(n, to, None, || {})
     }
 
-    /// Does what [`requeue`](WaitQueue::requeue) does, for waiters that have the one tag, giving them the other. Wakes nobody, unless `to` is
-    /// closed. `before_move` runs under the locks of both, before any waiter is moved; it must not use either.
+    /// Does what [`requeue`](WaitQueue::requeue) does, for waiters that have the one tag, giving them the other. Wakes
+    /// nobody, unless `to` is closed. `before_move` runs under the locks of both, before any waiter is moved; it must
+    /// not use either.
     pub(super) fn requeue_tagged(
         &self,
         n: usize,
@@ -197,8 +203,9 @@ impl WaitQueue {
         self.requeue(usize::MAX, to)
     }
 
-    /// Closes the queue for good: all who wait, and all who park later, get [`Closed`] with this text, the place of this call
-    /// and the task that called. Returns how many waited. If it is closed several times, those who come later get the first error.
+    /// Closes the queue for good: all who wait, and all who park later, get [`Closed`] with this text, the place of
+    /// this call and the task that called. Returns how many waited. If it is closed several times, those who come later
+    /// get the first error.
     ///
     /// For those who know that nobody is left to unpark.
     #[track_caller]
@@ -251,8 +258,8 @@ impl WaitQueue {
 
     /// Locks the queue to wait for something that is announced by an atomic: look at it after this.
     ///
-    /// Ordering: the announcer writes and then looks for the queue, the waiter makes the queue and then reads. With the two
-    /// fences at least one of them sees the other, so an announcement to an unused queue needs no lock.
+    /// Ordering: the announcer writes and then looks for the queue, the waiter makes the queue and then reads. With the
+    /// two fences at least one of them sees the other, so an announcement to an unused queue needs no lock.
     pub(super) fn lock_to_wait(&self) -> WaitQueueGuard<'_> {
         let queue = self.lock();
         fence(Ordering::SeqCst);
@@ -304,11 +311,11 @@ impl<'a> WaitQueueGuard<'a> {
 
     /// Takes a place at the end of the queue, now, with a `tag` of your choice to recognise it by.
     ///
-    /// Waiting for it is [`WaitQueue::park`], except that the place is taken already. Cancelled code ought not to take one
-    /// (law L14), so pass a [`checkpoint`](crate::checkpoint()) before. The queue is unlocked when this returns.
+    /// Waiting for it is [`WaitQueue::park`], except that the place is taken already. Cancelled code ought not to take
+    /// one (law L14), so pass a [`checkpoint`](crate::checkpoint()) before. The queue is unlocked when this returns.
     ///
-    /// `waiter` is [`Waiter::unpolled`], or [`Waiter::new`] inside `poll`: made before any lock is taken (law L36), that of the
-    /// queue and your own around it.
+    /// `waiter` is [`Waiter::unpolled`], or [`Waiter::new`] inside `poll`: made before any lock is taken (law L36),
+    /// that of the queue and your own around it.
     pub fn park(mut self, tag: usize, waiter: Waiter) -> Park<'a> {
         let key = self.list.enqueue_or_break(tag, waiter, &mut self.wakes);
         Park {
@@ -341,7 +348,8 @@ impl<'a> WaitQueueGuard<'a> {
         wakes
     }
 
-    /// Notifies the longest waiter and returns its tag. A waiter that then leaves has to pass on by itself what it was given.
+    /// Notifies the longest waiter and returns its tag. A waiter that then leaves has to pass on by itself what it was
+    /// given.
     #[inline]
     pub(super) fn notify_one(&mut self) -> Option<usize> {
         self.list.notify_one(false, &mut self.wakes)
@@ -393,8 +401,8 @@ enum ParkState<'a> {
 }
 
 impl Park<'_> {
-    /// Ends the wait, as a drop does, but unparks nobody in its stead: returns whether it had been unparked and not polled since, so
-    /// that what it was given can be given to another.
+    /// Ends the wait, as a drop does, but unparks nobody in its stead: returns whether it had been unparked and not
+    /// polled since, so that what it was given can be given to another.
     ///
     /// `false` also for a wait that is over, was not begun, or was closed.
     pub fn leave(&mut self) -> bool {

@@ -1,8 +1,8 @@
 //! A list of waiting tasks: the waiters in their order, and the outcome of those that were notified.
 //!
-//! It is a doubly linked list whose entries are in one growable array, behind one lock of threads. A waiter has a [`WaiterKey`], the index
-//! of its entry. Free entries are reused, so waiting allocates only when more tasks wait at once than ever before, and the first one
-//! never allocates.
+//! It is a doubly linked list whose entries are in one growable array, behind one lock of threads. A waiter has a
+//! [`WaiterKey`], the index of its entry. Free entries are reused, so waiting allocates only when more tasks wait at
+//! once than ever before, and the first one never allocates.
 //!
 //! ```text
 //!                 ┌──1──▶ Notified ─┐
@@ -16,8 +16,8 @@
 //! 2. the queue was closed: `WaiterList::close`; or the waiter joined a closed queue: `WaiterList::enqueue_or_break`
 //! 3. moved to another list, where it goes on as Waiting: `requeue`
 //! 4. skipped, because its code is cancelled (law L14): `WaiterList::first`
-//! 5. the waiter has acknowledged its outcome, followed its move, or left: `WaiterKey::poll`, `WaiterKey::leave`, `WaiterList::remove`. A
-//!    skipped waiter that is polled in code that is not cancelled starts again.
+//! 5. the waiter has acknowledged its outcome, followed its move, or left: `WaiterKey::poll`, `WaiterKey::leave`,
+//!    `WaiterList::remove`. A skipped waiter that is polled in code that is not cancelled starts again.
 //!
 //! Invariant 1: exactly the Waiting entries are linked, longest waiter first, and `waiting` counts them.
 //! Invariant 2: an entry is freed only by the waiter that has its key.
@@ -244,8 +244,8 @@ impl WaiterList {
 
     /// Notifies the waiter that [`first`](WaiterList::first) has just found, under the same lock.
     ///
-    /// Not looked at again: if it was cancelled since by another thread, what was acquired for it would be nobody's, or that of the next
-    /// one, who may need something else. It gives that back when it is dropped.
+    /// Not looked at again: if it was cancelled since by another thread, what was acquired for it would be nobody's, or
+    /// that of the next one, who may need something else. It gives that back when it is dropped.
     #[inline]
     pub(super) fn notify_first(&mut self, pass_on: bool, wakes: &mut WakeList) {
         if let Some((_, waiter)) = self.unlink(self.first, WaiterState::Notified { pass_on }) {
@@ -313,11 +313,11 @@ fn no_entry() -> ! {
     unreachable!("Invariant 2: a key has an entry")
 }
 
-/// Moves the `n` longest waiters of one list to the end of another, in their order, and returns how many; to the same list: none.
-/// Skips those whose code is cancelled.
+/// Moves the `n` longest waiters of one list to the end of another, in their order, and returns how many; to the same
+/// list: none. Skips those whose code is cancelled.
 ///
-/// `retag` is a pair of tags: it stops before the first waiter that does not have the one, and gives them the other. `before_move` runs
-/// under both locks, before any waiter is moved.
+/// `retag` is a pair of tags: it stops before the first waiter that does not have the one, and gives them the other.
+/// `before_move` runs under both locks, before any waiter is moved.
 pub(super) fn requeue(
     from: &SharedWaiterList,
     to: &Arc<SharedWaiterList>,
@@ -354,10 +354,12 @@ pub(super) fn requeue(
     count
 }
 
-/// The key of a waiter's entry. Its owner has to free the entry: by `poll` until ready, `leave` or `WaiterList::remove`.
+/// The key of a waiter's entry. Its owner has to free the entry: by `poll` until ready, `leave` or
+/// `WaiterList::remove`.
 pub(super) struct WaiterKey {
     key: usize,
-    /// The list that it was moved to. `None`: it is in the list it was made in, which the owner of the key passes to each method.
+    /// The list that it was moved to. `None`: it is in the list it was made in, which the owner of the key passes to
+    /// each method.
     moved_to: Option<Arc<SharedWaiterList>>,
 }
 
@@ -418,7 +420,8 @@ impl WaiterKey {
         self.moved_to.is_some()
     }
 
-    /// Polls the wait. When it is ready the entry is free, and the key must not be used again. `list` is the list it was made in.
+    /// Polls the wait. When it is ready the entry is free, and the key must not be used again. `list` is the list it
+    /// was made in.
     #[inline]
     pub(super) fn poll(&mut self, list: &SharedWaiterList, cx: &mut Context<'_>) -> Poll<WaitOutcome> {
         if self.moved_to.is_none() && list.lock().acknowledge(self.key) {

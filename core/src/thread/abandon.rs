@@ -16,8 +16,8 @@ use crate::tree::current;
 
 /// Runs `work` on a thread that may block; a caller that is cancelled abandons it.
 ///
-/// The job is *not* in the tree: after a cancellation it goes on, even beyond the end of the run, and its result or panic is
-/// dropped. Only for work that is harmless when nobody knows whether it is still going on. Inside,
+/// The job is *not* in the tree: after a cancellation it goes on, even beyond the end of the run, and its result or
+/// panic is dropped. Only for work that is harmless when nobody knows whether it is still going on. Inside,
 /// [`thread::is_cancelled`](super::is_cancelled) tells that it was abandoned.
 ///
 /// # Errors
@@ -58,7 +58,8 @@ pub(super) enum AbandonState<T, F> {
 impl<T, F> Unpin for ToThreadAbandon<T, F> {}
 
 impl<T, F> ToThreadAbandon<T, F> {
-    /// As [`ToThread::limiter`](crate::future::ToThread::limiter); the permit is held until the job ends, also if it is abandoned.
+    /// As [`ToThread::limiter`](crate::future::ToThread::limiter); the permit is held until the job ends, also if it is
+    /// abandoned.
     pub fn limiter(mut self, limiter: Arc<CapacityLimiter>) -> Self {
         if let AbandonState::Start { request, .. } = &mut self.state {
             request.limiter = Some(limiter);

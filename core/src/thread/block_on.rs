@@ -9,13 +9,13 @@ use super::job_context::JobContext;
 use crate::leaf::assert_may_block;
 use crate::runtime::{Runtime, park_until};
 
-/// Blocks the calling thread until `future` is ready: for the closures of [`to_thread`](crate::to_thread), and for threads that
-/// foster did not start.
+/// Blocks the calling thread until `future` is ready: for the closures of [`to_thread`](crate::to_thread), and for
+/// threads that foster did not start.
 ///
 /// The future is polled by the calling thread, outside of any tree: it suits what is waited *for*, such as a handle, an
-/// `Event` or a channel. It stands in no scope, so nothing cancels it, and where there is no installed runtime it cannot
-/// sleep, spawn or open scopes that wait. Work goes into the tree by [`from_thread`](super::from_thread), or through a
-/// `foster::portal::portal`.
+/// `Event` or a channel. It stands in no scope, so nothing cancels it, and where there is no installed runtime it
+/// cannot sleep, spawn or open scopes that wait. Work goes into the tree by [`from_thread`](super::from_thread), or
+/// through a `foster::portal::portal`.
 ///
 /// The simulator runs other tasks meanwhile if the calling thread is that of a job.
 ///

@@ -1,7 +1,8 @@
 //! Calls from a blocking job back into the scope that awaits it.
 //!
-//! A call is pushed to the job's call queue. The future that awaits the job polls the calls in the queue, right in the scope around it: so
-//! they are cancelled with that scope, see its deadline, and delay it as any inner scope does. The thread that called waits for the reply.
+//! A call is pushed to the job's call queue. The future that awaits the job polls the calls in the queue, right in the
+//! scope around it: so they are cancelled with that scope, see its deadline, and delay it as any inner scope does. The
+//! thread that called waits for the reply.
 
 use std::any::Any;
 use std::fmt;
@@ -22,24 +23,24 @@ use crate::tree::waking;
 
 /// Runs `future` in the scope that awaits this blocking job, and blocks the job's thread until it has ended.
 ///
-/// The future stands where the `to_thread(..)` stands: in the same task, below the same scopes and deadlines. When one of
-/// them is cancelled, so is the future, and the call returns when everything in it has ended. What it spawns is spawned into
-/// nurseries that it has got from outside, or has opened itself.
+/// The future stands where the `to_thread(..)` stands: in the same task, below the same scopes and deadlines. When one
+/// of them is cancelled, so is the future, and the call returns when everything in it has ended. What it spawns is
+/// spawned into nurseries that it has got from outside, or has opened itself.
 ///
-/// While it waits, the job's permit is lent to others: a job that calls back to start another job never waits for itself.
-/// It has it again before the call returns.
+/// While it waits, the job's permit is lent to others: a job that calls back to start another job never waits for
+/// itself. It has it again before the call returns.
 ///
 /// # Errors
 ///
-/// * [`CallError::Cancelled`]: the scope that awaits the job was cancelled, or the await was dropped, before the future was
-///   ready.
+/// * [`CallError::Cancelled`]: the scope that awaits the job was cancelled, or the await was dropped, before the future
+///   was ready.
 /// * [`CallError::Finished`]: nobody awaits the job any more.
 ///
 /// # Panics
 ///
 /// * Resumes the panic of `future`.
-/// * On a thread that runs no job of [`to_thread`](crate::to_thread) or [`to_thread_abandon`](crate::thread::to_thread_abandon); a thread
-///   that the job has started needs a [`Caller`].
+/// * On a thread that runs no job of [`to_thread`](crate::to_thread) or
+///   [`to_thread_abandon`](crate::thread::to_thread_abandon); a thread that the job has started needs a [`Caller`].
 /// * In a task, or in other code of a tree.
 ///
 /// # Examples
@@ -78,7 +79,8 @@ where
     outcome.into_result()
 }
 
-/// Makes a handle to call into the scope that awaits this blocking job from other threads: those that the closure has started.
+/// Makes a handle to call into the scope that awaits this blocking job from other threads: those that the closure has
+/// started.
 ///
 /// # Panics
 ///
@@ -179,7 +181,8 @@ impl fmt::Debug for Caller {
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub enum CallError {
-    /// The future was cancelled with the scope that awaits the job, for this reason; or the await was dropped meanwhile.
+    /// The future was cancelled with the scope that awaits the job, for this reason; or the await was dropped
+    /// meanwhile.
     Cancelled(Option<Reason>),
     /// The job has ended, or its await is gone: nobody is there to run the future. It was not polled.
     Finished,

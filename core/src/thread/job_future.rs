@@ -20,11 +20,13 @@ use crate::tree::owned::OwnedScope;
 
 /// Runs `work` on a thread that may block, and returns its result.
 ///
-/// The job counts as a child of the scope that awaits it: it cannot be interrupted, so a cancelled caller still waits for its
-/// end, and if the returned future is dropped by foreign code, the scope around it waits in its place (law L21). Long work
-/// should ask [`thread::is_cancelled`](super::is_cancelled) now and then. A caller that is cancelled already does not start the job.
+/// The job counts as a child of the scope that awaits it: it cannot be interrupted, so a cancelled caller still waits
+/// for its end, and if the returned future is dropped by foreign code, the scope around it waits in its place (law
+/// L21). Long work should ask [`thread::is_cancelled`](super::is_cancelled) now and then. A caller that is cancelled
+/// already does not start the job.
 ///
-/// At most [`limiter`](super::limiter) jobs of a tree run at once; another limiter can be given with [`ToThread::limiter`].
+/// At most [`limiter`](super::limiter) jobs of a tree run at once; another limiter can be given with
+/// [`ToThread::limiter`].
 ///
 /// # Cancellation
 ///
@@ -32,8 +34,8 @@ use crate::tree::owned::OwnedScope;
 ///
 /// # Panics
 ///
-/// Resumes the panic of `work`. Panics if the runtime has no thread for it; see [`try_to_thread`]. When polled outside of any
-/// tree, if no adapter was installed.
+/// Resumes the panic of `work`. Panics if the runtime has no thread for it; see [`try_to_thread`]. When polled outside
+/// of any tree, if no adapter was installed.
 ///
 /// # Examples
 ///

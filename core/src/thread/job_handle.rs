@@ -162,7 +162,8 @@ impl PermitRequest {
     }
 }
 
-/// Makes the closure for the runtime: it runs `work` in its context, catches its panic, gives the permit back, and stores the result.
+/// Makes the closure for the runtime: it runs `work` in its context, catches its panic, gives the permit back, and
+/// stores the result.
 fn job<T, F>(state: &Arc<JobState<T>>, context: JobContext, work: F) -> crate::runtime::Work
 where
     T: Send + 'static,

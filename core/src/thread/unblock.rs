@@ -24,8 +24,8 @@ use crate::sync::{CapacityLimiter, Mutex, OwnedMutexGuard};
 ///
 /// Clones are handles to the same value. It need not be `Sync`.
 ///
-/// A handle that is dropped waits for nothing. With the last one the value goes, or with the job that is using it; where its
-/// destructor may block, drop it in a [`to_thread`](crate::to_thread()).
+/// A handle that is dropped waits for nothing. With the last one the value goes, or with the job that is using it;
+/// where its destructor may block, drop it in a [`to_thread`](crate::to_thread()).
 ///
 /// The name, and that of [`with_mut`](Unblock::with_mut), are those of the `blocking` crate, which smol has.
 ///
@@ -61,8 +61,8 @@ impl<T> Unblock<T> {
         Unblock { value: Arc::new(Mutex::new(value)) }
     }
 
-    /// Returns the value, if this is the last handle and no job is using it. Else this handle is dropped, and the value stays with the
-    /// others.
+    /// Returns the value, if this is the last handle and no job is using it. Else this handle is dropped, and the value
+    /// stays with the others.
     #[must_use = "this drops the value, here"]
     pub fn into_inner(self) -> Option<T> {
         Arc::into_inner(self.value).map(Mutex::into_inner)
@@ -72,11 +72,11 @@ impl<T> Unblock<T> {
 impl<T: Send + 'static> Unblock<T> {
     /// Runs `work` with the value on a thread that may block, and returns its result.
     ///
-    /// One job at a time has the value. Those that wait for it are served in the order in which they came, and hold no thread
-    /// meanwhile. The job itself is one of [`to_thread`](crate::to_thread()), with all that this means: it counts as a child of
-    /// the scope that awaits it, is waited for also in code that is cancelled or dropped, may ask
-    /// [`thread::is_cancelled`](super::is_cancelled), and needs a permit of the tree's [`limiter`](super::limiter), or of
-    /// [another](WithMut::limiter).
+    /// One job at a time has the value. Those that wait for it are served in the order in which they came, and hold no
+    /// thread meanwhile. The job itself is one of [`to_thread`](crate::to_thread()), with all that this means: it
+    /// counts as a child of the scope that awaits it, is waited for also in code that is cancelled or dropped, may ask
+    /// [`thread::is_cancelled`](super::is_cancelled), and needs a permit of the tree's [`limiter`](super::limiter), or
+    /// of [another](WithMut::limiter).
     ///
     /// A job that waits for another use of the same value waits for ever.
     ///
@@ -86,9 +86,9 @@ impl<T: Send + 'static> Unblock<T> {
     ///
     /// # Panics
     ///
-    /// Resumes the panic of `work`. The value stays as that has left it, and the next job gets it so: if half a change would
-    /// spoil it, keep an `Option<T>` and [`take`](Option::take) it for the time of the change. Panics if the runtime has no
-    /// thread. When polled outside of any tree, if no adapter was installed.
+    /// Resumes the panic of `work`. The value stays as that has left it, and the next job gets it so: if half a change
+    /// would spoil it, keep an `Option<T>` and [`take`](Option::take) it for the time of the change. Panics if the
+    /// runtime has no thread. When polled outside of any tree, if no adapter was installed.
     ///
     /// # Examples
     ///

@@ -150,8 +150,8 @@ impl NodeRef {
     pub(crate) fn leave(&self, linked: Option<Linked>) {
         let Some(Linked { parent, slot }) = linked else { return };
         let mut above = parent.lock();
-        // Once: a future that has escaped may be polled by one thread while another finishes its scope as a leaked one (L28).
-        // And nothing is listed in a scope that was shut down with its host (L30).
+        // Once: a future that has escaped may be polled by one thread while another finishes its scope as a leaked one
+        // (L28). And nothing is listed in a scope that was shut down with its host (L30).
         let Some((role, gone)) = above.children.remove(slot, self) else { return };
         let done = role != Role::Inner && above.has_to_know(role);
         // An inner scope is driven by its parent's task, which is polling it now, and looks at it after that poll;

@@ -183,8 +183,8 @@ impl NodeRef {
         self.flagged(CANCELLED) || self.flagged(TIMED) && self.is_cancelled_by_now(tree)
     }
 
-    /// Does the rest of `is_cancelled`. Another thread may have found the timers due and be marking scopes at this moment: then
-    /// this one is cancelled a moment later.
+    /// Does the rest of `is_cancelled`. Another thread may have found the timers due and be marking scopes at this
+    /// moment: then this one is cancelled a moment later.
     #[inline(never)]
     fn is_cancelled_by_now(&self, tree: &Arc<Tree>) -> bool {
         tree.fire_due();

@@ -196,8 +196,8 @@ impl NodeRef {
         }
     }
 
-    /// Does the rest of `begin_poll`, for scopes that are cancelled, or of which a dump is wanted: prepares what `must_wait`
-    /// asks after the poll (L16).
+    /// Does the rest of `begin_poll`, for scopes that are cancelled, or of which a dump is wanted: prepares what
+    /// `must_wait` asks after the poll (L16).
     #[inline(never)]
     fn begin_poll_slowly(&self) {
         if self.flagged(WATCHED) {
@@ -369,8 +369,8 @@ impl NodeRef {
         self.drain_slowly(driver, cx, state)
     }
 
-    /// Does the rest of `drain`. Each turn of the loop looks at the state under a new lock, does the first thing that is
-    /// to be done, and begins again; so whatever came between two locks is seen. It ends when nothing is to be done
+    /// Does the rest of `drain`. Each turn of the loop looks at the state under a new lock, does the first thing that
+    /// is to be done, and begins again; so whatever came between two locks is seen. It ends when nothing is to be done
     /// (Ready), or when the driver has registered and then found nothing (Pending).
     ///
     /// `registered` and `dismissed` see to it that this happens once in a poll, and `exact` that the clock is looked
@@ -406,8 +406,8 @@ impl NodeRef {
                 // Shut down by another thread while this one was polling (L30).
                 return Poll::Ready(self.close_in(state));
             }
-            // Also at the end of draining: code that runs in the scope without being its body, such as a nursery's error
-            // handler, may have opened something that nobody would wait for.
+            // Also at the end of draining: code that runs in the scope without being its body, such as a nursery's
+            // error handler, may have opened something that nobody would wait for.
             let ends = state.life == Life::Open || state.life == Life::Draining && state.children.awaited() == 0;
             if ends && state.children.count(Role::Inner) > 0 {
                 drop(state);

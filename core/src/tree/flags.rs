@@ -107,8 +107,8 @@ pub(crate) const GOES_WHOLE: u32 = 1 << 17;
 /// for scopes that were opened meanwhile (`LATE`); at the entry into a scope that has it. Never without `CANCELLED`.
 pub(crate) const PROPAGATED: u32 = 1 << 18;
 
-/// Opened in cancelled code, the request of which had still others to mark: whoever made that request sets `PROPAGATED`,
-/// and wakes the driver. Set at the entry, with `CANCELLED`.
+/// Opened in cancelled code, the request of which had still others to mark: whoever made that request sets
+/// `PROPAGATED`, and wakes the driver. Set at the entry, with `CANCELLED`.
 pub(crate) const LATE: u32 = 1 << 19;
 
 /// A scope that may be `LATE` was opened inside. Set under the node's lock, before `PROPAGATED` is there.

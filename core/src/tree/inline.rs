@@ -12,9 +12,10 @@
 //! So it is used by the thread that polls, and nobody else knows it: no request can be made on it but by its own
 //! deadline, which the code inside finds out by the clock (`is_cancelled_slowly`).
 //!
-//! What it saves: `fail_after(limit, recv)` with a message waiting there costs no node, no timer and no lock of the tree.
-//! What has to be true for that: whatever could be seen of a node has to be seen of an inline scope, too, or a node
-//! has to be made for it. So each question of `current.rs` either looks at the parts (deadline, shield) or promotes.
+//! What it saves: `fail_after(limit, recv)` with a message waiting there costs no node, no timer and no lock of the
+//! tree. What has to be true for that: whatever could be seen of a node has to be seen of an inline scope, too, or a
+//! node has to be made for it. So each question of `current.rs` either looks at the parts (deadline, shield) or
+//! promotes.
 
 use std::fmt;
 use std::panic::Location;
@@ -52,8 +53,8 @@ pub(crate) struct InlineScope {
     /// The scope has not begun: its deadline is the limit, counted from instant zero. `start` makes an instant of it,
     /// once.
     to_begin: bool,
-    /// The deadline was seen to be over, and is from then on: a promotion requests at once then. It may be over without this being set:
-    /// then the timer says so.
+    /// The deadline was seen to be over, and is from then on: a promotion requests at once then. It may be over without
+    /// this being set: then the timer says so.
     pub(super) over: bool,
     /// When the scope is to be cancelled, once it has begun; `NEVER` if it has no limit.
     pub(super) deadline: Instant,

@@ -181,8 +181,8 @@ pub(crate) struct Node {
     state: PlainMutex<State>,
 }
 
-// A panic leaves no node half-changed: no user code runs under its lock (L36), and what unwinds through a body is caught and
-// recorded (L32). So handles can be used after a panic, and in a `catch_unwind`, whatever the node holds.
+// A panic leaves no node half-changed: no user code runs under its lock (L36), and what unwinds through a body is
+// caught and recorded (L32). So handles can be used after a panic, and in a `catch_unwind`, whatever the node holds.
 impl UnwindSafe for Node {}
 impl RefUnwindSafe for Node {}
 
@@ -294,8 +294,8 @@ pub(crate) struct Cold {
 }
 
 impl State {
-    /// Returns the cold part; makes it if it was not there. Not for mere questions: a scope that has one is closed on the
-    /// slower path.
+    /// Returns the cold part; makes it if it was not there. Not for mere questions: a scope that has one is closed on
+    /// the slower path.
     pub(crate) fn cold_mut(&mut self) -> &mut Cold {
         self.cold.get_or_insert_default()
     }
@@ -405,8 +405,8 @@ impl NodeRef {
         self.0.part()
     }
 
-    /// Calls `f` with the scope's own waker, which counts its calls: see `Head::wake` in `task.rs`. It is no allocation: the
-    /// block itself is the waker.
+    /// Calls `f` with the scope's own waker, which counts its calls: see `Head::wake` in `task.rs`. It is no
+    /// allocation: the block itself is the waker.
     #[inline]
     pub(crate) fn with_waker<R>(&self, f: impl FnOnce(&Waker) -> R) -> R {
         self.0.with_waker(f)

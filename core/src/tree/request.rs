@@ -96,9 +96,9 @@ impl NodeRef {
         let entered = state.parent.is_some() || self.kind == Kind::Root;
         let armed = tree.filter(|_| entered).map(|tree| (tree, self.arm_in(tree, &mut state)));
         drop(state);
-        // L12: what becomes of the code is decided at this instant. After the lock, because the scopes around have to be
-        // looked at (Invariant 1), and after the flag: a poll that begins and ends before it is none that code gets for
-        // having been runnable, and one that ends after it has spent that.
+        // L12: what becomes of the code is decided at this instant. After the lock, because the scopes around have to
+        // be looked at (Invariant 1), and after the flag: a poll that begins and ends before it is none that code gets
+        // for having been runnable, and one that ends after it has spent that.
         let around = self.around();
         if is_first && around.runnable {
             self.flag(RUNNABLE);
@@ -121,8 +121,8 @@ impl NodeRef {
     /// scope around it (L12.2), and of two scopes the outer one is never found to be going on when the inner one is
     /// cancelled. It stops where nothing changes, so a second request costs little.
     ///
-    /// `around` is the verdict about this scope, and `number` that of the request in the tree. With `all`, scopes to which nothing was added are visited too: at
-    /// a hard time only the clock has changed.
+    /// `around` is the verdict about this scope, and `number` that of the request in the tree. With `all`, scopes to
+    /// which nothing was added are visited too: at a hard time only the clock has changed.
     ///
     /// An example: a request with a grace on `a`, in which a graceful shield `g` is, with a task `t` inside it.
     ///

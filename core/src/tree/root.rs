@@ -44,8 +44,8 @@ use crate::runtime::budget::with_budget;
 ///
 /// # Cancellation
 ///
-/// *Partial effect*: dropping the returned future drops every body and task of the tree at once; finalizers do not run, and
-/// the [`Observer`] is told how many were cut off (law L30).
+/// *Partial effect*: dropping the returned future drops every body and task of the tree at once; finalizers do not run,
+/// and the [`Observer`] is told how many were cut off (law L30).
 ///
 /// # Panics
 ///

@@ -102,9 +102,10 @@ pin_project! {
     /// A scope inside a task.
     #[must_use = "futures do nothing unless polled"]
     ///
-    /// Subtle: `R` (what the body returns) and `V` (the scope's value) are parameters of their own, and no bound stands on
-    /// the type. A projection or a bound here would have to be proved again for every future that holds a scope across an
-    /// await, with lifetimes erased; the compiler cannot do that for closures that take a lifetime, and would deny `Send`.
+    /// Subtle: `R` (what the body returns) and `V` (the scope's value) are parameters of their own, and no bound stands
+    /// on the type. A projection or a bound here would have to be proved again for every future that holds a scope
+    /// across an await, with lifetimes erased; the compiler cannot do that for closures that take a lifetime, and would
+    /// deny `Send`.
     pub(crate) struct ScopeFuture<F, R, V, P> {
         #[pin]
         // The body, then its output, then the value. Pinned, as the user's future has to stay where it is.
@@ -242,8 +243,9 @@ where
 {
     type Output = Ending<V>;
 
-    /// Subtle: scopes may nest thousands deep, and each level of a poll is this function, `poll_inline` or `poll_open`, and
-    /// `current::enter`. What they have to do besides is done in functions of its own, so that their frames stay small.
+    /// Subtle: scopes may nest thousands deep, and each level of a poll is this function, `poll_inline` or `poll_open`,
+    /// and `current::enter`. What they have to do besides is done in functions of its own, so that their frames stay
+    /// small.
     ///
     /// The steps: the scope is entered in the first poll; the body is polled inline, or with its node; then, in the
     /// same poll, the scope is drained.

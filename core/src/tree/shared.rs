@@ -30,10 +30,10 @@ pub(super) struct TreeHooks {
 
 /// What all scopes of one tree share: its runtime, its timers, its observer, and how far it has come.
 ///
-/// Made once for each call of `root` or `install`. Each node refers to it, as do the root's future, a [`TreeHandle`](super::root::TreeHandle)
-/// and a sleep that is armed; the root's [sentinel](super::job::Job::sentinel) and the alarm of the host's timer do so weakly.
-/// No user code runs under the locks in it (L36), and none of them is taken under another. Two of them may be taken
-/// while a node is locked: that of the timers, and `cut_off`.
+/// Made once for each call of `root` or `install`. Each node refers to it, as do the root's future, a
+/// [`TreeHandle`](super::root::TreeHandle) and a sleep that is armed; the root's [sentinel](super::job::Job::sentinel)
+/// and the alarm of the host's timer do so weakly. No user code runs under the locks in it (L36), and none of them is
+/// taken under another. Two of them may be taken while a node is locked: that of the timers, and `cut_off`.
 pub(crate) struct Tree {
     /// The host: spawns jobs, reads the clock, runs blocking work. Never changes.
     pub(crate) runtime: Arc<dyn Runtime>,

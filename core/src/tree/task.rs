@@ -44,8 +44,8 @@ pub(crate) trait RunTask: Send {
     fn abandon(self: Pin<&mut Self>, node: &NodeRef);
 }
 
-/// The scope's own waker, which a task gives to user code, and so does a scope in a cancelled one: its calls are counted
-/// (L12), and wake the driver. It may be called from any thread, at any time, also when the scope is long
+/// The scope's own waker, which a task gives to user code, and so does a scope in a cancelled one: its calls are
+/// counted (L12), and wake the driver. It may be called from any thread, at any time, also when the scope is long
 /// Closed: then there is no waker left to call.
 impl Head for Node {
     type Body = dyn RunTask;

@@ -25,10 +25,10 @@
 //!
 //! # Why no timer is lost
 //!
-//! Invariant 3 can be broken in two ways. An insertion of an entry earlier than `armed` says so, and its caller has
-//! to call `arm`. The host's timer fires: the `Alarm` (in `deadline.rs`) sets `armed` to `NEVER`, and calls `arm` after what was due.
-//! A removal cannot break it, for `next` only grows: the host's timer stays armed for an instant that may be too
-//! early, wakes for nothing, and is armed again.
+//! Invariant 3 can be broken in two ways. An insertion of an entry earlier than `armed` says so, and its caller has to
+//! call `arm`. The host's timer fires: the `Alarm` (in `deadline.rs`) sets `armed` to `NEVER`, and calls `arm` after
+//! what was due. A removal cannot break it, for `next` only grows: the host's timer stays armed for an instant that may
+//! be too early, wakes for nothing, and is armed again.
 //!
 //! `arm` compares `next` with `armed` under the lock. If the timer may be armed too late, it takes the timer out,
 //! arms it without the lock, puts it back, and compares again. If another thread has the timer, `arm` returns: that
@@ -388,8 +388,8 @@ impl Timers {
 }
 
 impl Tree {
-    /// Arms the host's timer for the earliest entry, unless it is armed for that or something earlier, or another thread is just
-    /// doing so. The head of this file says why that is enough.
+    /// Arms the host's timer for the earliest entry, unless it is armed for that or something earlier, or another
+    /// thread is just doing so. The head of this file says why that is enough.
     ///
     /// No lock may be held: the host's timer may wake inline. Models: `races/timers.rs`,
     /// `each_timer_fires_whatever_others_come_and_go` and `short_sleeps_in_a_deadline_end_with_it`.

@@ -6,9 +6,9 @@
 //!
 //! So every task, the root, every local nursery, and every scope that a reaper drives hand out a waker of their own,
 //! which counts how often it was called ([`Node::count_wake`]). Each body keeps the count that was seen at the
-//! beginning of the poll of its task in which it was last polled ([`Polled`](super::polled::Polled)). The wake-ups by which foster delivers
-//! a request are made [without counting](super::polled::without_counting), and are not counted: the order of two requests of one
-//! instant does not matter.
+//! beginning of the poll of its task in which it was last polled ([`Polled`](super::polled::Polled)). The wake-ups by
+//! which foster delivers a request are made [without counting](super::polled::without_counting), and are not counted:
+//! the order of two requests of one instant does not matter.
 //!
 //! ```text
 //!    task     wakes = 7     the poll of the task began at 7: nobody has called a waker since
@@ -17,8 +17,8 @@
 //!                           (blocked all the same, because the scope around it is)
 //! ```
 //!
-//! A local nursery counts by itself, too, because it polls its body only when that was woken. But its body stands in the
-//! task around it, and is blocked if the code there is: so what the body waits for is counted in both.
+//! A local nursery counts by itself, too, because it polls its body only when that was woken. But its body stands in
+//! the task around it, and is blocked if the code there is: so what the body waits for is counted in both.
 //!
 //! The verdict is taken by the thread that makes the request, from atomics and the way up the tree; what it reads may
 //! be a step behind what the task does at that moment. That is no harm: a task that begins a poll meanwhile has that

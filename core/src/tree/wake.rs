@@ -15,8 +15,8 @@
 //! S or finds that it was passed over. If P itself holds up the scope around it, that is woken as well, and so on.
 //!
 //! P may be polled for other reasons between the mark and the call, by another thread. It must not find S passed over
-//! then, whose driver knows nothing yet: so S is not *due* as long as a call is going on (`calls`), and whoever ends the
-//! last one wakes P.
+//! then, whose driver knows nothing yet: so S is not *due* as long as a call is going on (`calls`), and whoever ends
+//! the last one wakes P.
 //!
 //! An example: a task polls `shielded`, a shield with a timer in it, through one combinator after another, and is
 //! cancelled meanwhile.
@@ -44,8 +44,8 @@ use crate::tree::waking;
 /// makes one has to call [`wake`](DriverWakes::wake), or code stays cancelled and is never dropped.
 #[derive(Default)]
 pub(crate) struct DriverWakes {
-    /// Scopes whose drivers are woken, and whether their code has become cancelled by this request. Their wakers are taken
-    /// when they are called, not before.
+    /// Scopes whose drivers are woken, and whether their code has become cancelled by this request. Their wakers are
+    /// taken when they are called, not before.
     drivers: Vec<(NodeRef, bool)>,
     /// The tree whose timer is to be armed, because a hard time is the earliest of its timers.
     arm: Option<Arc<Tree>>,
@@ -64,8 +64,8 @@ impl DriverWakes {
         self.drivers.push((node, marked));
     }
 
-    /// Marks, arms and wakes, on behalf of foster: nothing becomes runnable by it (L12). A waker that panics does not keep the
-    /// others from being called (L36). No lock may be held.
+    /// Marks, arms and wakes, on behalf of foster: nothing becomes runnable by it (L12). A waker that panics does not
+    /// keep the others from being called (L36). No lock may be held.
     ///
     /// Model: `races/scopes.rs`, `a_request_races_with_the_first_polls_of_a_child`.
     pub(crate) fn wake(self) {
@@ -163,9 +163,9 @@ impl Node {
         }
     }
 
-    /// Returns whether a wake-up that comes along the chain has to call the driver: not if somebody has marked the scope
-    /// since its last poll, and so calls it. The mark of a local nursery may be that of a child, for which its future is
-    /// polled, and not its body: then the waker of that is still there.
+    /// Returns whether a wake-up that comes along the chain has to call the driver: not if somebody has marked the
+    /// scope since its last poll, and so calls it. The mark of a local nursery may be that of a child, for which its
+    /// future is polled, and not its body: then the waker of that is still there.
     fn is_to_be_called(&self) -> bool {
         let is_local = self.kind == Kind::Nursery && self.flagged(LOCAL);
         // Ordering: to write, too: what came before is seen by the poll that takes the mark back.
@@ -183,7 +183,8 @@ impl Node {
         if state.role == Role::Inner && state.life != Life::Closed { state.parent.clone() } else { None }
     }
 
-    /// Returns whether the scope may hold up the delivery of the one around: children do not (L15), and a root has none.
+    /// Returns whether the scope may hold up the delivery of the one around: children do not (L15), and a root has
+    /// none.
     #[inline]
     fn may_delay(&self) -> bool {
         !matches!(self.kind, Kind::Task | Kind::Root)

@@ -15,7 +15,8 @@ pub enum Host {
     Smol2,
     TokioCt,
     TokioMt2,
-    /// None: one task on a thread that parks. For work that needs no runtime's tasks or timers; its counts repeat exactly.
+    /// None: one task on a thread that parks. For work that needs no runtime's tasks or timers; its counts repeat
+    /// exactly.
     Plain,
 }
 

@@ -1,8 +1,8 @@
 //! What is measured between two marks: instructions by callgrind, time by the clock, allocations by the allocator.
 //!
-//! A case runs its work twice, once to warm up and once measured. The marks are functions of their own, so that callgrind can be
-//! told to start from nothing at the one and to write down what it has at the other: what it counts is all threads of the
-//! process between them, and nothing of the start and the end of the runtime.
+//! A case runs its work twice, once to warm up and once measured. The marks are functions of their own, so that
+//! callgrind can be told to start from nothing at the one and to write down what it has at the other: what it counts is
+//! all threads of the process between them, and nothing of the start and the end of the runtime.
 
 use cpu_time::ProcessTime;
 use std::fmt;

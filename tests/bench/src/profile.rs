@@ -1,4 +1,5 @@
-//! Where the instructions go: by the file that they were written in, inlined or not, and by the function that they ran in.
+//! Where the instructions go: by the file that they were written in, inlined or not, and by the function that they ran
+//! in.
 
 use std::collections::HashMap;
 
@@ -118,8 +119,8 @@ struct Counts {
 }
 
 impl Counts {
-    /// Reads callgrind's format: names are written out once, and have numbers from then on; a line of costs ends with their number;
-    /// the one after `calls=` is what was called, and counted there.
+    /// Reads callgrind's format: names are written out once, and have numbers from then on; a line of costs ends with
+    /// their number; the one after `calls=` is what was called, and counted there.
     fn of(dump: &str) -> Self {
         let mut counts = Counts::default();
         let (mut files, mut functions) = (Names::default(), Names::default());

@@ -34,7 +34,8 @@ pub struct Row {
     pub per: u64,
     /// Instructions are counted: not on several threads, where they say little, nor where it would take too long.
     pub counted: bool,
-    /// The time is that of the processor, of all threads, not of the clock on the wall: what else the machine does is not in it.
+    /// The time is that of the processor, of all threads, not of the clock on the wall: what else the machine does is
+    /// not in it.
     pub by_cpu: bool,
     /// Among those whose instructions CI compares.
     pub gated: bool,

@@ -1,7 +1,7 @@
 //! The pieces of work.
 //!
-//! Each is an async function of a number `n` that does `n` of something and returns 0 + 1 + … + (n − 1), added up from what the
-//! children, calls and messages gave back: so none of them can be skipped.
+//! Each is an async function of a number `n` that does `n` of something and returns 0 + 1 + … + (n − 1), added up from
+//! what the children, calls and messages gave back: so none of them can be skipped.
 
 mod cancel;
 mod channel;

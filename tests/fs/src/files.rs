@@ -107,7 +107,8 @@ pub async fn n137_options() {
     assert_eq!(foster_fs::read(&path).await.unwrap(), b"");
 }
 
-/// N137: a file that was opened to be read refuses what is written, and one that was opened to be written has nothing to read.
+/// N137: a file that was opened to be read refuses what is written, and one that was opened to be written has nothing
+/// to read.
 pub async fn n137_the_wrong_direction_is_refused() {
     let (_directory, path) = place("file");
     std::fs::write(&path, "contents").unwrap();

@@ -1,8 +1,9 @@
 //! The conformance suite of foster's files.
 //!
-//! Every behaviour is a plain `pub async fn` in a module per section; its name begins with its number in the list of behaviours, `N136`
-//! and so on. They use real files, in a temporary directory. [`suite!`] makes one `#[test]` of each, for one adapter; its argument is that of
-//! `foster_conformance::suite!`. What cannot be on the simulator, because something outside of it has to act, is in [`real_suite!`].
+//! Every behaviour is a plain `pub async fn` in a module per section; its name begins with its number in the list of
+//! behaviours, `N136` and so on. They use real files, in a temporary directory. [`suite!`] makes one `#[test]` of each,
+//! for one adapter; its argument is that of `foster_conformance::suite!`. What cannot be on the simulator, because
+//! something outside of it has to act, is in [`real_suite!`].
 //!
 //! What needs a process of its own is in `tests/processes.rs`.
 #![expect(clippy::missing_panics_doc, reason = "panicking is how a test reports")]
@@ -36,7 +37,8 @@ fn place(name: &str) -> (tempfile::TempDir, PathBuf) {
     (directory, path)
 }
 
-/// Whether each run of a seed is the same: then it can be said how often something happens. Elsewhere it depends on the machine.
+/// Whether each run of a seed is the same: then it can be said how often something happens. Elsewhere it depends on the
+/// machine.
 fn can_be_repeated() -> bool {
     foster::runtime::current().is_some_and(|runtime| runtime.name() == "sim")
 }

@@ -89,7 +89,8 @@ pub async fn n140_a_busy_file_gives_way() {
     fail_after(ms(100_000), race((busy, counts))).await.expect("the loop gives no turn to others");
 }
 
-/// N140: what is written faster than the host takes it makes the writer wait: memory is bounded, and all of it arrives in order.
+/// N140: what is written faster than the host takes it makes the writer wait: memory is bounded, and all of it arrives
+/// in order.
 pub async fn n140_a_fast_writer_waits() {
     let (_directory, path) = place("file");
     let piece: Vec<u8> = (0..100_003u32).map(|at| at.to_le_bytes()[0]).collect();

@@ -8,7 +8,8 @@ use futures_lite::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 
 use crate::{Numbers, place};
 
-/// N138: reads, writes and seeks in any order do to a file what they do to one of std; operations that are dropped half-way among them.
+/// N138: reads, writes and seeks in any order do to a file what they do to one of std; operations that are dropped
+/// half-way among them.
 pub async fn n138_as_a_file_of_std() {
     for seed in 0..4 {
         let mut numbers = Numbers::new(seed);

@@ -42,7 +42,8 @@ impl Runtime for Refuses {
     }
 }
 
-/// N140: a write, a seek or a sync that got no thread says so, and has lost nothing: the file can be used when there are threads again.
+/// N140: a write, a seek or a sync that got no thread says so, and has lost nothing: the file can be used when there
+/// are threads again.
 pub async fn n140_a_refused_thread_loses_nothing() {
     let (_directory, path) = place("file");
     let now = Arc::new(AtomicBool::new(false));

@@ -188,7 +188,8 @@ pub async fn n145_the_new_file_is_a_file() {
     assert_eq!(std::fs::read(&path).unwrap(), b"012345--89");
 }
 
-/// N145: the permissions are those of the old file; a new one has the usual ones. A link is replaced, another name keeps the old contents.
+/// N145: the permissions are those of the old file; a new one has the usual ones. A link is replaced, another name
+/// keeps the old contents.
 #[cfg(unix)]
 pub async fn n145_permissions_and_links() {
     use std::os::unix::fs::PermissionsExt;

@@ -45,7 +45,8 @@ pub async fn n139_a_blocked_write_is_waited_for() {
     foster::to_thread(move || drain.join().unwrap()).await;
 }
 
-/// N147: a named pipe that nobody opens at the other end holds up neither a limit nor the end of the tree; what comes later is there for the next reader.
+/// N147: a named pipe that nobody opens at the other end holds up neither a limit nor the end of the tree; what comes
+/// later is there for the next reader.
 pub async fn n147_a_silent_pipe_is_not_waited_for() {
     let (_directory, path) = place("pipe");
     make_pipe(&path);

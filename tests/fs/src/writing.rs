@@ -14,7 +14,8 @@ use futures_lite::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 
 use crate::{Numbers, can_be_repeated, place};
 
-/// N142, D12: what `write_all` has taken in is in the file when the scope around it has ended, although the file was dropped without a flush.
+/// N142, D12: what `write_all` has taken in is in the file when the scope around it has ended, although the file was
+/// dropped without a flush.
 pub async fn n142_a_dropped_file_has_all_its_bytes() {
     let (_directory, path) = place("file");
     for round in 0..1000usize {
@@ -59,7 +60,8 @@ pub async fn n142_cancelled_after_the_write() {
     }
 }
 
-/// N139, L21: after a cancel at any point nothing goes on: the file has a beginning of what was to be written, and can be used.
+/// N139, L21: after a cancel at any point nothing goes on: the file has a beginning of what was to be written, and can
+/// be used.
 pub async fn n139_cancelled_at_any_point() {
     let (_directory, path) = place("file");
     let mut numbers = Numbers::new(139);
@@ -306,7 +308,8 @@ pub async fn n143_cancelled_code_is_not_told() {
     }
 }
 
-/// N143: of an error that comes in the middle of a vectored write the next write is told; if there is none, it is reported.
+/// N143: of an error that comes in the middle of a vectored write the next write is told; if there is none, it is
+/// reported.
 #[cfg(target_os = "linux")]
 pub async fn n143_a_part_of_a_vectored_write() {
     let bufs = vec![std::io::IoSlice::new(b"0123456789"); 100];

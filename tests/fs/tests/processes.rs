@@ -1,4 +1,5 @@
-//! What needs a process of its own: the standard streams, and a limit on descriptors. The test runs itself once more, as the child.
+//! What needs a process of its own: the standard streams, and a limit on descriptors. The test runs itself once more,
+//! as the child.
 #![cfg(unix)]
 
 use std::io::{BufRead, BufReader, Read, Write};

@@ -1,8 +1,8 @@
 //! The conformance suite of foster's network, for adapters that have one.
 //!
-//! Every behaviour is a plain `pub async fn` in a module per section; its name begins with its number in the list of behaviours, `N001`
-//! and so on. They use sockets on loopback. [`suite!`] makes one `#[test]` of each, for one adapter; its argument is that of
-//! [`foster_conformance::suite!`]:
+//! Every behaviour is a plain `pub async fn` in a module per section; its name begins with its number in the list of
+//! behaviours, `N001` and so on. They use sockets on loopback. [`suite!`] makes one `#[test]` of each, for one adapter;
+//! its argument is that of [`foster_conformance::suite!`]:
 //!
 //! ```ignore
 //! fn on_my_runtime<F, Fut>(name: &str, body: F)
@@ -17,8 +17,9 @@
 //! foster_net_conformance::host_suite!(on_my_runtime);
 //! ```
 //!
-//! `tests/real.rs` has them on smol and tokio, `tests/simulated.rs` on the simulator. What only virtual time can show is in `tests/scripted.rs`, with a
-//! network that follows a script, and in `tests/hosts.rs`, with hosts and links of the simulator.
+//! `tests/real.rs` has them on smol and tokio, `tests/simulated.rs` on the simulator. What only virtual time can show
+//! is in `tests/scripted.rs`, with a network that follows a script, and in `tests/hosts.rs`, with hosts and links of
+//! the simulator.
 #![expect(clippy::missing_panics_doc, reason = "panicking is how a test reports")]
 
 use std::time::Duration;
@@ -56,7 +57,8 @@ macro_rules! suite {
     };
 }
 
-/// Makes one `#[test]` of every behaviour that needs the sockets or the files of a host, which a simulated network does not have.
+/// Makes one `#[test]` of every behaviour that needs the sockets or the files of a host, which a simulated network does
+/// not have.
 #[macro_export]
 macro_rules! host_suite {
     ($runner:ident) => {

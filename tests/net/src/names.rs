@@ -68,7 +68,8 @@ pub async fn n101_the_order_is_kept() {
     assert!(!local.is_empty() && local.iter().all(|address| address.ip().is_loopback() && address.port() == 80));
 }
 
-/// N038, N102: a name that is unknown, or has no address, is an error that names it; of one kind, from the host's resolver as well.
+/// N038, N102: a name that is unknown, or has no address, is an error that names it; of one kind, from the host's
+/// resolver as well.
 pub async fn n102_unknown_names_are_errors() {
     let names = Arc::new(Names::default());
     let unknown = with_resolver(names, async { [lookup_host("none:80").await, lookup_host("other:80").await] }).await;

@@ -54,7 +54,8 @@ pub async fn n060_a_server_that_has_started_can_be_reached() {
     fail_after(ms(10_000), served).await.unwrap().unwrap();
 }
 
-/// N061: a connection is closed when its handler has ended; after a cancel the listener is closed, too. Two listeners are two servers.
+/// N061: a connection is closed when its handler has ended; after a cancel the listener is closed, too. Two listeners
+/// are two servers.
 pub async fn n061_connections_end_with_their_handlers() {
     let mut addresses = Vec::new();
     let served = nursery(async |n: Nursery<io::Error>| {
@@ -229,7 +230,8 @@ pub async fn n064_handlers_in_a_nursery_of_their_own_live_on() {
     fail_after(ms(10_000), served).await.unwrap().unwrap();
 }
 
-/// N065, N066: a graceful stop closes the listener at once; `stopping()` resolves in the handlers, which finish; then `serve` returns.
+/// N065, N066: a graceful stop closes the listener at once; `stopping()` resolves in the handlers, which finish; then
+/// `serve` returns.
 pub async fn n065_a_graceful_stop_refuses_clients_and_lets_handlers_finish() {
     let served = nursery(async |n: Nursery<io::Error>| {
         let (listener, address) = listener().await;

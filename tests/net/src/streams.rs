@@ -198,7 +198,8 @@ pub async fn n019_cancelled_reads_lose_nothing<K: Kind>() {
     reads.await.unwrap();
 }
 
-/// N020: of a `write_all` that was cancelled half way the other side has a part from the beginning; the stream can be closed.
+/// N020: of a `write_all` that was cancelled half way the other side has a part from the beginning; the stream can be
+/// closed.
 pub async fn n020_a_cancelled_write_all_has_sent_a_prefix<K: Kind>() {
     const LENGTH: usize = 20_000_000;
     let (one, other) = K::pair().await;

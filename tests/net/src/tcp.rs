@@ -40,7 +40,8 @@ pub async fn n016_a_reset_wakes_the_reader() {
     reads.await.unwrap();
 }
 
-/// N023, D6: each side knows the other's address, also when that has closed; options can be read back, and `nodelay` is on.
+/// N023, D6: each side knows the other's address, also when that has closed; options can be read back, and `nodelay` is
+/// on.
 pub async fn n023_addresses_and_options() {
     let (one, other) = Tcp::pair().await;
     assert_eq!(one.local_addr().unwrap(), other.peer_addr().unwrap());
@@ -70,7 +71,8 @@ pub async fn n023_addresses_and_options() {
     assert_eq!(other.peer_addr().unwrap(), peer);
 }
 
-/// N024: sockets of the standard library can be had and given, in either mode, with nothing lost; what is no connection is refused.
+/// N024: sockets of the standard library can be had and given, in either mode, with nothing lost; what is no connection
+/// is refused.
 pub async fn n024_std_sockets_come_and_go() {
     let std_listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let address = std_listener.local_addr().unwrap();
@@ -185,7 +187,8 @@ pub async fn n051_a_bound_address_is_taken() {
     assert!(error.to_string().contains(&address.to_string()), "{error}");
 }
 
-/// N052: a port is free at once when its listener was closed, with a connection open and others closed lately; what was accepted goes on.
+/// N052: a port is free at once when its listener was closed, with a connection open and others closed lately; what was
+/// accepted goes on.
 pub async fn n052_a_port_is_free_at_once() {
     let (mut current, address) = listener().await;
     let client = TcpStream::connect(address).await.unwrap();

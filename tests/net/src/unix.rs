@@ -173,7 +173,8 @@ pub async fn n091_other_files_are_left_alone() {
     assert_eq!(std::fs::read(&path).unwrap(), b"precious");
 }
 
-/// N094: the receiver has the sender's path and can answer; one without a name has no address; order and bounds are kept.
+/// N094: the receiver has the sender's path and can answer; one without a name has no address; order and bounds are
+/// kept.
 pub async fn n094_datagrams_keep_order_and_bounds() {
     let folder = Folder::new();
     let (one, other) = (folder.join("one"), folder.join("other"));
@@ -216,7 +217,8 @@ pub async fn n095_a_full_queue_is_back_pressure() {
     assert_eq!(last.unwrap(), 4);
 }
 
-/// N095: a socket that is not connected waits for room, too, where the host does not tell of it; and does not keep a processor busy with it.
+/// N095: a socket that is not connected waits for room, too, where the host does not tell of it; and does not keep a
+/// processor busy with it.
 pub async fn n095_a_full_queue_of_another_is_waited_for() {
     let folder = Folder::new();
     let path = folder.join("receiver");

@@ -1,4 +1,5 @@
-//! What needs exact times, or errors that no host gives on demand: on the simulator, with a network that follows a script.
+//! What needs exact times, or errors that no host gives on demand: on the simulator, with a network that follows a
+//! script.
 //!
 //! It is also the smallest network there is, for authors of adapters: the contract is object-safe, and asks for little.
 
@@ -66,7 +67,8 @@ fn n031_one_address() {
     });
 }
 
-/// N032, N033, N040: attempts begin at their times; the first to answer wins; all others are closed when the call returns.
+/// N032, N033, N040: attempts begin at their times; the first to answer wins; all others are closed when the call
+/// returns.
 #[test]
 fn n032_attempts_are_staggered() {
     on_sim("n032", || async {
@@ -177,7 +179,8 @@ impl Runtime for Bare {
     }
 }
 
-/// N047: without a network each constructor says so, names the runtime and the fix, and opens nothing; also without any runtime.
+/// N047: without a network each constructor says so, names the runtime and the fix, and opens nothing; also without any
+/// runtime.
 #[test]
 fn n047_a_missing_network_is_an_error() {
     on_sim("n047", || async {
@@ -256,7 +259,8 @@ fn n056_a_server_without_room_pauses_and_reports() {
     });
 }
 
-/// N058, N059: any number of errors that pass do not end the server; one that is not known does, with that error, and closes the listener.
+/// N058, N059: any number of errors that pass do not end the server; one that is not known does, with that error, and
+/// closes the listener.
 #[cfg(target_os = "linux")]
 #[test]
 fn n059_an_unknown_error_ends_the_server() {
@@ -282,7 +286,8 @@ fn n059_an_unknown_error_ends_the_server() {
     });
 }
 
-/// N065, N067: the listener closes in the instant of the stop; a handler that does not care is cut in the instant in which the grace ends.
+/// N065, N067: the listener closes in the instant of the stop; a handler that does not care is cut in the instant in
+/// which the grace ends.
 #[test]
 fn n067_stops_are_exact() {
     on_sim("n067", || async {

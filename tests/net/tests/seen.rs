@@ -1,4 +1,5 @@
-//! What others see of a server: its names in a dump and in a report of an error that has no caller, and what its type asks for.
+//! What others see of a server: its names in a dump and in a report of an error that has no caller, and what its type
+//! asks for.
 
 use std::cell::Cell;
 use std::io;

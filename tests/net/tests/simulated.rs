@@ -1,7 +1,8 @@
-//! The behaviours of the network on the simulator (N174): the same bodies as on a kernel, on the loopback of one simulated host.
+//! The behaviours of the network on the simulator (N174): the same bodies as on a kernel, on the loopback of one
+//! simulated host.
 //!
-//! Not here is `host_suite!`: sockets of the standard library (N024, and a backlog that only `std` makes short enough) and files (N091)
-//! belong to a kernel.
+//! Not here is `host_suite!`: sockets of the standard library (N024, and a backlog that only `std` makes short enough)
+//! and files (N091) belong to a kernel.
 
 use foster_net_conformance::kinds::counting_by;
 

@@ -1,7 +1,7 @@
 //! N025: sockets whose runtime, or whose tree, is torn down under them (L30).
 //!
-//! What waits ends with it, nothing panics, and every descriptor is closed. A socket that was moved out before says so, or works on: async-io
-//! has one reactor for the process, and it outlives all trees.
+//! What waits ends with it, nothing panics, and every descriptor is closed. A socket that was moved out before says so,
+//! or works on: async-io has one reactor for the process, and it outlives all trees.
 #![expect(clippy::disallowed_methods, reason = "the thread waits outside of all runtimes")]
 
 use std::future::Future;
@@ -114,7 +114,8 @@ fn use_again(stream: TcpStream) -> Option<io::Result<usize>> {
     answer
 }
 
-/// Has async-io open the descriptors that it keeps for the process: its thread does that at some time after the first use.
+/// Has async-io open the descriptors that it keeps for the process: its thread does that at some time after the first
+/// use.
 fn open_the_reactor() {
     foster_smol::run(foster::sleep(Duration::from_millis(1)));
 }
@@ -184,7 +185,8 @@ fn n025_a_root_is_dropped_under_its_sockets() {
                 std::thread::sleep(Duration::from_millis(1));
             });
             drop(root);
-            // A task that a thread is polling at this moment is dropped when that poll ends; it sees nothing of what the drop does.
+            // A task that a thread is polling at this moment is dropped when that poll ends; it sees nothing of what
+            // the drop does.
             for _ in 0..10_000 {
                 if counts.dropped.load(Ordering::SeqCst) == WAITING {
                     break;
@@ -200,7 +202,8 @@ fn n025_a_root_is_dropped_under_its_sockets() {
     });
 }
 
-/// L30.1: tasks that another thread polls to their end, while the body of a dropped root is being dropped, are counted as cut off, too.
+/// L30.1: tasks that another thread polls to their end, while the body of a dropped root is being dropped, are counted
+/// as cut off, too.
 #[test]
 fn tasks_that_end_while_their_root_is_dropped_are_counted() {
     const TASKS: usize = 3;

@@ -46,7 +46,8 @@ pub async fn n115_a_kill_after_the_grace(reports: Arc<Reports>) {
     assert!(report.starts_with(&start) && report.ends_with(" of SIGTERM, and was killed"), "{report}");
 }
 
-/// N115, D11: the grace of the command goes before that of the scope; who stops in time is not killed, and nothing is reported.
+/// N115, D11: the grace of the command goes before that of the scope; who stops in time is not killed, and nothing is
+/// reported.
 pub async fn n115_the_grace_of_the_command(reports: Arc<Reports>) {
     for run in [false, true] {
         let mut scope = CancelScope::new().grace(Duration::from_secs(300));
@@ -196,7 +197,8 @@ pub async fn n118_the_stubborn_in_a_group(_: Arc<Reports>) {
     left::gone(stubborn).await;
 }
 
-/// N119: a child whose handle, or whose future, is dropped by foreign code ends, and is reaped, though nobody starts or awaits another.
+/// N119: a child whose handle, or whose future, is dropped by foreign code ends, and is reaped, though nobody starts or
+/// awaits another.
 pub async fn n119_dropped_by_foreign_code(_: Arc<Reports>) {
     let child = Command::new("sleep").arg("300").spawn().await.unwrap();
     let id = child.id();

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use foster::sleep;
 
-/// Returns the children of this process, zombies included, each as its entry in `/proc`. None where there is no such thing.
+/// Returns the children of this process, zombies included, each as its entry in `/proc`. None where there is no such
+/// thing.
 #[must_use]
 pub fn children() -> Vec<String> {
     let me = std::process::id();

@@ -1,8 +1,8 @@
 //! The conformance suite of foster's processes, for adapters that have them.
 //!
-//! Every behaviour is a plain `pub async fn` in a module per section; its name begins with its number in the list of behaviours, `N111`
-//! and so on. They start real programs: `sh`, and what POSIX has beside it. [`suite!`] makes one `#[test]` of each, for one adapter; its
-//! argument is a function that runs a body on it, with an observer:
+//! Every behaviour is a plain `pub async fn` in a module per section; its name begins with its number in the list of
+//! behaviours, `N111` and so on. They start real programs: `sh`, and what POSIX has beside it. [`suite!`] makes one
+//! `#[test]` of each, for one adapter; its argument is a function that runs a body on it, with an observer:
 //!
 //! ```ignore
 //! fn on_my_runtime<T>(observer: Arc<dyn Observer>, body: impl Future<Output = T>) -> T {
@@ -12,8 +12,8 @@
 //! foster_process_conformance::suite!(on_my_runtime);
 //! ```
 //!
-//! They look into `/proc` for what is left, and so are for Linux. What only virtual time can show is in `tests/scripted.rs`, on the
-//! simulator.
+//! They look into `/proc` for what is left, and so are for Linux. What only virtual time can show is in
+//! `tests/scripted.rs`, on the simulator.
 #![allow(clippy::missing_panics_doc, reason = "panicking is how a test reports")]
 
 use std::time::Duration;

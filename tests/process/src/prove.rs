@@ -7,8 +7,8 @@ use foster_conformance::harness::comes_true;
 use crate::left;
 use crate::reports::Reports;
 
-/// Runs one behaviour, and proves that it has left nothing: what [`foster_conformance::check`] counts, and no child, no descriptor that
-/// its second run opens and leaves, and no report that it has not read.
+/// Runs one behaviour, and proves that it has left nothing: what [`foster_conformance::check`] counts, and no child, no
+/// descriptor that its second run opens and leaves, and no report that it has not read.
 pub fn prove<F: Future<Output = ()>>(
     name: &str,
     run: impl Fn(Arc<Reports>, Box<dyn FnOnce(Arc<Reports>) -> F>),

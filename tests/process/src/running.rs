@@ -94,8 +94,8 @@ pub async fn n114_terminate_and_kill(_: Arc<Reports>) {
     assert_eq!(child.kill().await.unwrap().signal(), Some(9));
 }
 
-/// N114: no signal reaches another process that has got the number of one that was reaped. Where the test may not choose numbers, there
-/// is only the rest of N114.
+/// N114: no signal reaches another process that has got the number of one that was reaped. Where the test may not
+/// choose numbers, there is only the rest of N114.
 pub async fn n114_no_signal_to_a_stranger(_: Arc<Reports>) {
     for _ in 0..50 {
         let mut child = Command::new("true").spawn().await.unwrap();
@@ -191,7 +191,8 @@ pub async fn n125_a_failure_in_the_background(_: Arc<Reports>) {
     unchecked.await.unwrap();
 }
 
-/// N126: environment, directory, name, session, user and group are those that were set; a command can be run many times.
+/// N126: environment, directory, name, session, user and group are those that were set; a command can be run many
+/// times.
 pub async fn n126_what_a_child_is_given(_: Arc<Reports>) {
     let stdout = |mut command: Command| async move {
         String::from_utf8(command.run().await.unwrap().stdout).unwrap().trim_end().to_owned()

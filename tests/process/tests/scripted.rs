@@ -127,8 +127,8 @@ fn n114_terminate_and_kill() {
     });
 }
 
-/// Signals whose default is to do nothing come to a program that handles them; the last word on a signal counts; and what is killed has been killed,
-/// whatever it returns, as soon as it is out of its shield.
+/// Signals whose default is to do nothing come to a program that handles them; the last word on a signal counts; and
+/// what is killed has been killed, whatever it returns, as soon as it is out of its shield.
 #[test]
 fn n132_signals_of_a_program() {
     on_sim("n132 signals", async |_| {
@@ -176,7 +176,8 @@ fn n132_signals_of_a_program() {
     });
 }
 
-/// N115, D11: the request comes in the instant of the cancel, the kill exactly when the grace ends, and one report names the process.
+/// N115, D11: the request comes in the instant of the cancel, the kill exactly when the grace ends, and one report
+/// names the process.
 #[test]
 fn n115_a_kill_exactly_after_the_grace() {
     on_sim("n115", async |reports| {
@@ -233,7 +234,8 @@ fn n116_a_signal_that_cannot_be_sent() {
     });
 }
 
-/// N117: the stop function is shielded; it is cancelled when the process exits, and when the grace ends; its error is reported.
+/// N117: the stop function is shielded; it is cancelled when the process exits, and when the grace ends; its error is
+/// reported.
 #[test]
 fn n117_a_stop_function() {
     on_sim("n117", async |reports| {
@@ -360,7 +362,8 @@ fn pipes_of_programs() {
     });
 }
 
-/// N132, D13: when the host of a program dies, the program does, and whoever talks with it reads the rest, and then the end.
+/// N132, D13: when the host of a program dies, the program does, and whoever talks with it reads the rest, and then the
+/// end.
 #[test]
 fn n132_a_program_dies_with_its_host() {
     for seed in 0..10 {

@@ -1,4 +1,5 @@
-//! Signals to this process, as streams. What concerns the end of a process runs in a process of its own: this binary, started again.
+//! Signals to this process, as streams. What concerns the end of a process runs in a process of its own: this binary,
+//! started again.
 #![cfg(unix)]
 
 use std::os::unix::process::ExitStatusExt;
@@ -28,13 +29,15 @@ async fn send(kind: SignalKind) {
     Command::new("kill").args([name, me]).run().await.unwrap();
 }
 
-/// Sends a signal to this process, and gives a thread some time to handle it. What follows is right if it has not been handled, too.
+/// Sends a signal to this process, and gives a thread some time to handle it. What follows is right if it has not been
+/// handled, too.
 async fn raise(kind: SignalKind) {
     send(kind).await;
     sleep(ms(50)).await;
 }
 
-/// Any signal is heard, by each stream, once however often it came before it was read; a stream that is dropped hears no more.
+/// Any signal is heard, by each stream, once however often it came before it was read; a stream that is dropped hears
+/// no more.
 #[test]
 fn signals_are_heard() {
     let kinds = [
@@ -105,8 +108,8 @@ fn role(name: &str, adapter: &str, before: &str) -> Result<i32, SignalKind> {
 /// The code of a process that has survived.
 const SURVIVES: i32 = 7;
 
-/// When the last stream is dropped, the signal does what it did before the first one: ends the process, does nothing, or goes to another
-/// handler.
+/// When the last stream is dropped, the signal does what it did before the first one: ends the process, does nothing,
+/// or goes to another handler.
 #[test]
 fn the_old_behaviour_is_restored() {
     for adapter in ADAPTERS {

@@ -53,7 +53,8 @@ fn programs_that_wait_are_hardly_polled() {
                 polls.load(Ordering::Relaxed)
             });
             println!("{host:?}: {polls} polls");
-            // One for each sleep, one at the start and one at the end of each task; the nursery itself once for each child.
+            // One for each sleep, one at the start and one at the end of each task; the nursery itself once for each
+            // child.
             let needed = TASKS * (SLEEPS + 2) + 2 * TASKS + 2 * TASKS;
             assert!(polls <= 3 * needed, "{host:?}: {polls} polls of futures that needed {needed}");
         }

@@ -17,8 +17,8 @@ use futures_lite::future::yield_now;
 
 const ROUNDS: usize = 100;
 
-/// Runs a producer that never finishes and its consumer under a deadline, again and again: the consumer never takes the end of the channel
-/// for the end of the work.
+/// Runs a producer that never finishes and its consumer under a deadline, again and again: the consumer never takes the
+/// end of the channel for the end of the work.
 async fn never_commits<P, C>(pair: impl Fn(Arc<AtomicUsize>) -> (P, C))
 where
     P: Future<Output = ()> + Send + 'static,
@@ -39,9 +39,9 @@ where
                 counted.fetch_add(1, Ordering::SeqCst);
             };
             n.spawn(WaitsForMore { consumer: Box::pin(consumer), received, rests: rests.clone() });
-            // A consumer that was sent something when the deadline comes, or that is being polled, is runnable, and may find out with its
-            // one poll that the channel was closed (the book's page of guarantees, "Foreign operations"). So the deadline is set when it
-            // waits for the second item, and its poll is over.
+            // A consumer that was sent something when the deadline comes, or that is being polled, is runnable, and may
+            // find out with its one poll that the channel was closed (the book's page of guarantees, "Foreign
+            // operations"). So the deadline is set when it waits for the second item, and its poll is over.
             while !rests.load(Ordering::SeqCst) {
                 sleep(Duration::from_micros(50)).await;
             }
@@ -119,10 +119,11 @@ fn partial_work_of_another_ones_channel_is_never_committed() {
     });
 }
 
-/// A client as hyper's: a child drives the connection, and the body waits for its answer. What the cut does to the child is no answer.
+/// A client as hyper's: a child drives the connection, and the body waits for its answer. What the cut does to the
+/// child is no answer.
 ///
-/// To be run in a task of its own. In one that has waited for other children before, a thread that was held up as it told of the end of
-/// one of those may wake the task at any instant since: and code that is woken is not blocked.
+/// To be run in a task of its own. In one that has waited for other children before, a thread that was held up as it
+/// told of the end of one of those may wake the task at any instant since: and code that is woken is not blocked.
 async fn request_is_cut_off() {
     let rests = Arc::new(AtomicBool::new(false));
     let went_on = Arc::new(AtomicBool::new(false));
@@ -144,8 +145,8 @@ async fn request_is_cut_off() {
                 yield_now().await;
             }
             handle.set_deadline(Instant::now() + Duration::from_micros(200));
-            // If it ended, the nursery would be polled for that, and the request with it: and what is being polled is no more blocked
-            // than what runs.
+            // If it ended, the nursery would be polled for that, and the request with it: and what is being polled is
+            // no more blocked than what runs.
             pace().await;
         });
         let received = Arc::new(AtomicUsize::new(1));

@@ -1,7 +1,8 @@
 //! Code that waits and whose poll is over.
 //!
-//! Only such code is blocked, and sees nothing of a cancellation but that (L12). A program cannot tell from inside when its own poll is
-//! over: the thread may be taken from it before that, for longer than any deadline is away. So whoever polls tells.
+//! Only such code is blocked, and sees nothing of a cancellation but that (L12). A program cannot tell from inside when
+//! its own poll is over: the thread may be taken from it before that, for longer than any deadline is away. So whoever
+//! polls tells.
 
 use std::cell::RefCell;
 use std::pin::pin;

@@ -16,8 +16,8 @@ use foster::{CancelScope, Nursery, checkpoint, is_cancelled, local_nursery, nurs
 use crate::harness::ms;
 use crate::running::witness::{Flag, both, poll_once, time_is_virtual};
 
-/// Two wait, one behind the other; the first one's code is cancelled, but kept alive by something shielded beside it; then something is
-/// given. The second one gets it, and the first one comes no further. Gives what the second one got.
+/// Two wait, one behind the other; the first one's code is cancelled, but kept alive by something shielded beside it;
+/// then something is given. The second one gets it, and the first one comes no further. Gives what the second one got.
 async fn second_of<A, B>(first: impl Future<Output = A>, second: impl Future<Output = B>, give: impl FnOnce()) -> B {
     let (done, passed) = (Flag::new(), Cell::new(false));
     let mut scope = CancelScope::new();
@@ -166,7 +166,8 @@ pub async fn a_value_that_was_taken_back_is_no_news_for_cancelled_code() {
     assert!(outcome.is_err() && !passed.get());
 }
 
-/// L12, L14: a refusal that came before the request is taken by runnable code, also if the value had been let in before it.
+/// L12, L14: a refusal that came before the request is taken by runnable code, also if the value had been let in before
+/// it.
 pub async fn a_value_that_was_taken_back_before_the_cancel_is_refused() {
     let (tx, rx) = bounded(1);
     tx.try_send(0).unwrap();
@@ -368,8 +369,8 @@ pub async fn who_was_passed_over_may_wait_elsewhere() {
     assert!(!arrives.await.is_leader());
 }
 
-/// L14: who was passed over cannot join again if the condition is in use with another mutex by then. It has left nothing in the queue that it
-/// could take from those others.
+/// L14: who was passed over cannot join again if the condition is in use with another mutex by then. It has left
+/// nothing in the queue that it could take from those others.
 pub async fn who_was_passed_over_finds_the_condition_in_use_with_another_mutex() {
     let (one, other, condition) = (Mutex::new(0), Mutex::new(0), Condition::new());
     let mut passed = Box::pin(condition.wait(one.lock().await));

@@ -21,8 +21,8 @@ async fn slow_to_end(log: Log, begun: Count) {
     sleep_forever().await;
 }
 
-/// L19, L27, L40: dropped by foreign code, cancelled or panicking, the use keeps the lock until its cleanup has ended; the next in
-/// line has it then, and not before.
+/// L19, L27, L40: dropped by foreign code, cancelled or panicking, the use keeps the lock until its cleanup has ended;
+/// the next in line has it then, and not before.
 pub async fn a_lock_that_is_held_for_a_use_is_released_after_its_cleanup() {
     let lock = Arc::new(Mutex::new(0));
     each_way(
@@ -101,7 +101,8 @@ async fn each_way(using: impl AsyncFn(Log, Count), next: impl AsyncFn(Log)) {
     }
 }
 
-/// L14, L40: a use that is cancelled in line leaves it, and its body never runs; a guard that the body moves out keeps the lock.
+/// L14, L40: a use that is cancelled in line leaves it, and its body never runs; a guard that the body moves out keeps
+/// the lock.
 pub async fn a_use_in_line_can_be_cancelled_and_a_guard_can_be_moved_out() {
     let (lock, ran) = (Arc::new(Mutex::new(7)), Count::new());
     let guard = lock.run(async |guard| guard).await;

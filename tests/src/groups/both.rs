@@ -10,8 +10,8 @@ use foster::{LocalNursery, Nursery, NurseryOptions};
 
 /// Writes each behaviour once and makes two functions of it.
 ///
-/// In the body `open` and `open_collecting` open a nursery of the sort under test, `Handle<E>` is its handle, and `LOCAL` says
-/// which sort it is.
+/// In the body `open` and `open_collecting` open a nursery of the sort under test, `Handle<E>` is its handle, and
+/// `LOCAL` says which sort it is.
 macro_rules! both {
     ($($(#[$attribute:meta])* $parallel:ident, $local:ident: $body:block)*) => {$(
         $(#[$attribute])*

@@ -52,8 +52,8 @@ both! {
         );
     }
 
-    /// L38, L13, L22: a child that is dropped unpolled is dropped in its own scope: it may still register a finalizer, which
-    /// runs before the nursery ends.
+    /// L38, L13, L22: a child that is dropped unpolled is dropped in its own scope: it may still register a finalizer,
+    /// which runs before the nursery ends.
     a_child_that_is_dropped_unpolled_stands_in_its_scope, a_local_child_that_is_dropped_unpolled_stands_in_its_scope: {
         let (polled, finalized) = (Count::new(), Count::new());
         let mut scope = CancelScope::new();
@@ -79,8 +79,8 @@ both! {
         assert_eq!((polled.value(), finalized.value()), (0, 1));
     }
 
-    /// L38, L26: a body that foreign code drops stands in its nursery as well: a finalizer that it registers then is run in
-    /// its place, and waited for.
+    /// L38, L26: a body that foreign code drops stands in its nursery as well: a finalizer that it registers then is
+    /// run in its place, and waited for.
     a_body_that_foreign_code_drops_stands_in_its_nursery, a_body_that_foreign_code_drops_stands_in_its_local_nursery: {
         let (polled, finalized) = (Count::new(), Count::new());
         CancelScope::new()

@@ -96,8 +96,8 @@ both! {
         assert_eq!(cleaned.value(), 1);
     }
 
-    /// L24, L4: while the daemons are being dismissed others may come: a child, which keeps the nursery, and a daemon, which
-    /// is dismissed after that.
+    /// L24, L4: while the daemons are being dismissed others may come: a child, which keeps the nursery, and a daemon,
+    /// which is dismissed after that.
     a_daemon_that_comes_late_is_dismissed_too, a_local_daemon_that_comes_late_is_dismissed_too: {
         let (late, ended) = (Count::new(), Count::new());
         let out = open(async |n: Handle| {

@@ -19,8 +19,8 @@ use super::probe::{
 use crate::harness::ms;
 
 both! {
-    /// L25, L26, L27, L41, I16: a nursery that foreign code drops loses its body at once; its children are cancelled, and the
-    /// scope around it waits for them. That scope itself is not cancelled.
+    /// L25, L26, L27, L41, I16: a nursery that foreign code drops loses its body at once; its children are cancelled,
+    /// and the scope around it waits for them. That scope itself is not cancelled.
     a_dropped_nursery_is_finished_by_the_scope_around_it, a_dropped_local_nursery_is_finished_by_the_scope_around_it: {
         let (started, cleaned, body) = (Count::new(), Count::new(), Count::new());
         let start = Instant::now();
@@ -182,8 +182,9 @@ both! {
         assert_eq!(out, Ok(()));
     }
 
-    /// L28: a nursery whose future is moved out of its scope is found when the scope's body is over, cancelled, and waited
-    /// for; its body, which nobody can reach, is not dropped. Polling it later is a panic that names both scopes.
+    /// L28: a nursery whose future is moved out of its scope is found when the scope's body is over, cancelled, and
+    /// waited for; its body, which nobody can reach, is not dropped. Polling it later is a panic that names both
+    /// scopes.
     a_forgotten_nursery_is_finished_by_the_scope_around_it, a_forgotten_local_nursery_is_finished_by_the_scope_around_it: {
         let (started, cleaned, body) = (Count::new(), Count::new(), Count::new());
         let handles: RefCell<Option<(Handle, Task<()>)>> = RefCell::new(None);
@@ -237,8 +238,8 @@ both! {
         assert_eq!(observer.orphans()[0].origin, "failing");
     }
 
-    /// L29, L32, L37: a destructor that panics in a nursery that is dropped neither unwinds through the drop nor is it lost: the
-    /// panic fails the scope around.
+    /// L29, L32, L37: a destructor that panics in a nursery that is dropped neither unwinds through the drop nor is it
+    /// lost: the panic fails the scope around.
     a_destructor_that_panics_in_a_dropped_nursery_fails_the_adopter,
     a_destructor_that_panics_in_a_dropped_local_nursery_fails_the_adopter: {
         for in_child in [false, true] {
@@ -274,8 +275,8 @@ both! {
         }
     }
 
-    /// L30, L38, I24: a root that is dropped drops all bodies at once, runs no finalizer, and tells how much was cut off; the
-    /// handles say Cancelled.
+    /// L30, L38, I24: a root that is dropped drops all bodies at once, runs no finalizer, and tells how much was cut
+    /// off; the handles say Cancelled.
     a_dropped_root_ends_everything_at_once, a_dropped_root_ends_local_children_at_once: {
         let (started, cleaned, dropped) = (Count::new(), Count::new(), Count::new());
         let mut handles: Option<(Handle, Vec<Task<()>>)> = None;
@@ -459,7 +460,8 @@ pub async fn a_task_that_the_runtime_drops_is_cancelled() {
     assert_eq!(observer.orphans(), []);
 }
 
-/// L37, L30: where no reaper can be spawned, what it was to finish is cut off at once: nobody hangs, and the observer is told.
+/// L37, L30: where no reaper can be spawned, what it was to finish is cut off at once: nobody hangs, and the observer
+/// is told.
 pub async fn what_no_reaper_can_finish_is_cut_off() {
     let faulty = Arc::new(Faulty::new());
     let (started, cleaned, dropped, never) = (Count::new(), Count::new(), Count::new(), Count::new());

@@ -13,7 +13,8 @@ use super::probe::{Count, lingering, observed, poll_once, until};
 use crate::harness::ms;
 
 both! {
-    /// L33, L18, I22: a child that is cut from outside voids the value, though the body had returned: the nursery parks.
+    /// L33, L18, I22: a child that is cut from outside voids the value, though the body had returned: the nursery
+    /// parks.
     a_cut_child_voids_the_value_of_the_nursery, a_cut_local_child_voids_the_value_of_the_nursery: {
         for collecting in [false, true] {
             let (started, cleaned, passed, value) = (Count::new(), Count::new(), Count::new(), Count::new());
@@ -44,8 +45,8 @@ both! {
         }
     }
 
-    /// L33, L12, I9: a child that completes in spite of the cancel voids nothing: the value is returned, and the code around the
-    /// nursery goes on to its next checkpoint.
+    /// L33, L12, I9: a child that completes in spite of the cancel voids nothing: the value is returned, and the code
+    /// around the nursery goes on to its next checkpoint.
     a_child_that_completes_in_spite_of_the_cancel_voids_nothing,
     a_local_child_that_completes_in_spite_of_the_cancel_voids_nothing: {
         let (came, passed) = (Count::new(), Count::new());
@@ -90,8 +91,8 @@ both! {
         assert_eq!(cleaned.value(), 1);
     }
 
-    /// L31: an error that is recorded in a nursery that is cancelled from outside is its outcome: fail-fast the first as it
-    /// is, collecting all of them.
+    /// L31: an error that is recorded in a nursery that is cancelled from outside is its outcome: fail-fast the first
+    /// as it is, collecting all of them.
     errors_of_a_cancelled_nursery_are_its_outcome, errors_of_a_cancelled_local_nursery_are_its_outcome: {
         for collecting in [false, true] {
             let (out, observer) = observed(async {

@@ -27,7 +27,8 @@ impl Told {
     }
 }
 
-/// L31: an error is handed over at once, with the child it comes from; siblings and the body go on, and nothing is kept.
+/// L31: an error is handed over at once, with the child it comes from; siblings and the body go on, and nothing is
+/// kept.
 pub async fn an_error_that_is_handed_over_stops_nobody() {
     let (told, ended) = (Told::default(), Count::new());
     let (out, observer) = observed(told.options().run(async |n: Nursery<&'static str>| {
@@ -77,7 +78,8 @@ pub async fn an_error_that_is_handed_over_stops_no_local_child() {
     assert_eq!(told.list().last().map(String::as_str), Some("unsend: again"));
 }
 
-/// L7: an error of the body is another matter: it cancels the children, and comes back. What they fail with then is handed over.
+/// L7: an error of the body is another matter: it cancels the children, and comes back. What they fail with then is
+/// handed over.
 pub async fn an_error_of_the_body_still_stops_the_children() {
     let (told, started) = (Told::default(), Count::new());
     let out: Result<(), _> = told
@@ -126,7 +128,8 @@ pub async fn a_panic_of_the_handler_counts_as_one_of_the_child() {
     assert_eq!(text(&*local.await.unwrap_err()), "in the handler");
 }
 
-/// L4, L36: the handler runs in the nursery, without any lock: it reads the clock, looks at the nursery, and spawns into it.
+/// L4, L36: the handler runs in the nursery, without any lock: it reads the clock, looks at the nursery, and spawns
+/// into it.
 pub async fn the_handler_may_use_the_nursery() {
     let (home, again) = (Arc::new(Mutex::new(None::<Nursery<&'static str>>)), Count::new());
     let (inside, up) = (home.clone(), again.clone());
@@ -151,7 +154,8 @@ pub async fn the_handler_may_use_the_nursery() {
     assert_eq!((out.await, again.value()), (Ok(()), 1));
 }
 
-/// L27, L35: a nursery whose future was dropped is finished by the scope around; its children's errors are handed over as before.
+/// L27, L35: a nursery whose future was dropped is finished by the scope around; its children's errors are handed over
+/// as before.
 pub async fn a_dropped_nursery_hands_over_what_its_children_fail_with() {
     let (told, started) = (Told::default(), Count::new());
     let ((), observer) = observed(async {

@@ -17,8 +17,8 @@ use crate::groups::probe::{
 use crate::harness::ms;
 
 both! {
-    /// L32, L35: a child's future that panics as it is dropped, when it has returned an error: the panic comes out, the error goes to
-    /// the observer.
+    /// L32, L35: a child's future that panics as it is dropped, when it has returned an error: the panic comes out, the
+    /// error goes to the observer.
     an_error_survives_the_panic_of_its_future, an_error_survives_the_panic_of_its_local_future: {
         let (out, observer) = observed(caught(open(async |n: Handle<&'static str>| {
             let crash = Finally::new(|| crash("in a destructor"));
@@ -34,8 +34,8 @@ both! {
         assert_eq!(observer.errors(), [(OrphanKind::Panicked, "\"error\"".to_owned())]);
     }
 
-    /// B147, L26: inner scopes of a body that panics are lost to its nursery, which finishes them: first their children, then
-    /// their finalizers.
+    /// B147, L26: inner scopes of a body that panics are lost to its nursery, which finishes them: first their
+    /// children, then their finalizers.
     inner_scopes_of_a_panicking_body_are_finished, inner_scopes_of_a_panicking_local_body_are_finished: {
         let log = Log::new();
         let panic = caught(CancelScope::new().run(async {
@@ -86,8 +86,8 @@ both! {
         assert_eq!(text(&*panic), "a destructor");
     }
 
-    /// B148, L35, L36: a value whose destructor panics, and that nobody takes: the panic ends nowhere but in this process's hook,
-    /// and disturbs neither the runtime nor the nursery.
+    /// B148, L35, L36: a value whose destructor panics, and that nobody takes: the panic ends nowhere but in this
+    /// process's hook, and disturbs neither the runtime nor the nursery.
     a_value_that_nobody_takes_may_panic_when_it_is_dropped, a_local_value_that_nobody_takes_may_panic_when_it_is_dropped: {
         let ended = Count::new();
         let out = caught(open(async |n: Handle| {
@@ -105,8 +105,8 @@ both! {
         assert!(matches!(out, Ok(Ok(1))), "it went through the nursery");
     }
 
-    /// B145, L35: an error that panics when it is printed or dropped is an error all the same: the siblings are cancelled, the first
-    /// is the outcome, and the others disturb nobody.
+    /// B145, L35: an error that panics when it is printed or dropped is an error all the same: the siblings are
+    /// cancelled, the first is the outcome, and the others disturb nobody.
     an_error_that_panics_when_it_is_printed_is_an_error_all_the_same,
     an_error_that_panics_when_it_is_printed_is_an_error_of_a_local_nursery_all_the_same: {
         let cleaned = Count::new();
@@ -200,7 +200,8 @@ both! {
         assert_eq!(*seen.lock().unwrap(), [Some(ReasonKind::Panicked)]);
     }
 
-    /// L32, L18: a panic resumes also out of a nursery that is cancelled from outside: it is said before anything parks.
+    /// L32, L18: a panic resumes also out of a nursery that is cancelled from outside: it is said before anything
+    /// parks.
     a_panic_resumes_out_of_a_cancelled_nursery, a_panic_resumes_out_of_a_cancelled_local_nursery: {
         let mut scope = CancelScope::new();
         let handle = scope.handle();

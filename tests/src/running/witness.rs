@@ -1,7 +1,7 @@
 //! What the tests watch with: a log, an event that foster does not know, and combinators of other people's making.
 //!
-//! Nothing in here is foster's: a [`Flag`] is no checkpoint, and [`both`] does not know what a scope is. So a test can put
-//! foster's scopes where real programs put them, into foreign hands.
+//! Nothing in here is foster's: a [`Flag`] is no checkpoint, and [`both`] does not know what a scope is. So a test can
+//! put foster's scopes where real programs put them, into foreign hands.
 
 use std::cell::RefCell;
 use std::future::{Future, pending, poll_fn};

@@ -10,8 +10,8 @@ use foster::dump;
 
 use super::rounds;
 
-/// How long a program may take for one round, in seconds on the host's clock; `FOSTER_LIMIT` overrides it. Sound ones take some
-/// milliseconds.
+/// How long a program may take for one round, in seconds on the host's clock; `FOSTER_LIMIT` overrides it. Sound ones
+/// take some milliseconds.
 const LIMIT: u64 = 60;
 
 /// What the thread of an alarm and the program share.
@@ -85,8 +85,9 @@ impl Drop for Over {
 
 /// Runs a program that has to end, and returns its output.
 ///
-/// A program that does not end within a minute, or has a [round](super::rounds()) that does not, panics, with a dump of the tree that it stands in. If that does not end it either, be
-/// it that nobody polls it or that its children do not stop, the process exits with status 101.
+/// A program that does not end within a minute, or has a [round](super::rounds()) that does not, panics, with a dump of
+/// the tree that it stands in. If that does not end it either, be it that nobody polls it or that its children do not
+/// stop, the process exits with status 101.
 ///
 /// # Panics
 ///

@@ -39,7 +39,8 @@ impl Observer for Orphans {
     }
 }
 
-/// L32, L36: a foreign waker that panics is contained: everybody else is cancelled all the same, and the observer is told.
+/// L32, L36: a foreign waker that panics is contained: everybody else is cancelled all the same, and the observer is
+/// told.
 pub async fn a_waker_that_panics_loses_nobody_elses_cancellation() {
     const OTHERS: usize = 10;
     ends("a_waker_that_panics_loses_nobody_elses_cancellation", async {
@@ -141,7 +142,8 @@ pub async fn a_parked_scope_that_healthy_code_shares_panics() {
     .await;
 }
 
-/// L2: a nursery knows how many children are left in it; asking for the number costs the same for any number of children.
+/// L2: a nursery knows how many children are left in it; asking for the number costs the same for any number of
+/// children.
 pub async fn the_length_of_a_nursery_is_known_without_counting() {
     ends("the_length_of_a_nursery_is_known_without_counting", async {
         let many = if is_virtual() { 100 } else { 20_000 };

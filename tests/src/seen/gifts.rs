@@ -11,8 +11,8 @@ use super::{ends, rounds, until};
 
 const ROUNDS: usize = 100;
 
-/// Two tasks wait; the first is cancelled, and in the same moment something is given that is enough for one: the second gets it,
-/// and the first does not go on.
+/// Two tasks wait; the first is cancelled, and in the same moment something is given that is enough for one: the second
+/// gets it, and the first does not go on.
 async fn goes_to_the_second<W>(wait: impl Fn() -> W, waiting: impl Fn() -> usize, give: impl FnOnce())
 where
     W: Future<Output = ()> + Send + 'static,

@@ -1,4 +1,5 @@
-//! Scopes that were cancelled before they were entered, and never ended because their body held something it had never polled.
+//! Scopes that were cancelled before they were entered, and never ended because their body held something it had never
+//! polled.
 
 use std::pin::pin;
 

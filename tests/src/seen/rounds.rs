@@ -7,8 +7,8 @@ use crate::groups::probe::is_virtual;
 /// How many rounds have begun in the program that runs. One runs at a time: see [`check`](crate::check).
 static BEGUN: AtomicUsize = AtomicUsize::new(0);
 
-/// The rounds of a program in a tree: `real` of them on threads, where `FOSTER_ROUNDS` overrides it, and `sim` for each seed of the
-/// simulator.
+/// The rounds of a program in a tree: `real` of them on threads, where `FOSTER_ROUNDS` overrides it, and `sim` for each
+/// seed of the simulator.
 pub fn rounds(real: usize, sim: usize) -> impl Iterator<Item = usize> {
     counted(if is_virtual() { sim } else { chosen().unwrap_or(real) })
 }

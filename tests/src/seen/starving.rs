@@ -13,7 +13,8 @@ use super::{ends, rounds};
 use crate::groups::probe::is_virtual;
 use crate::harness::ms;
 
-/// Repeats `operation` in the body of a nursery until a timer of a child has fired, and after that until one in the same task has.
+/// Repeats `operation` in the body of a nursery until a timer of a child has fired, and after that until one in the
+/// same task has.
 async fn lets_timers_fire(operation: impl AsyncFn()) {
     if is_virtual() {
         return;

@@ -34,8 +34,8 @@ both! {
         assert_eq!(out, Ok(()));
     }
 
-    /// B141, L1: until it is ready a child stands below the caller, with the caller's deadline; after that below the nursery,
-    /// where that deadline means nothing.
+    /// B141, L1: until it is ready a child stands below the caller, with the caller's deadline; after that below the
+    /// nursery, where that deadline means nothing.
     a_child_moves_from_the_caller_to_the_nursery, a_local_child_moves_from_the_caller_to_the_nursery: {
         let seen: Arc<OnceLock<TreeHandle>> = Arc::default();
         let (look, ended) = (seen.clone(), Count::new());
@@ -67,8 +67,8 @@ both! {
         assert_eq!(ended.value(), 1);
     }
 
-    /// B141, L1, L9: nor does a request to the caller that a graceful shield holds off: its hard time reaches neither the child nor
-    /// the scopes inside it that had heard of it.
+    /// B141, L1, L9: nor does a request to the caller that a graceful shield holds off: its hard time reaches neither
+    /// the child nor the scopes inside it that had heard of it.
     the_callers_hard_time_does_not_reach_the_child, the_callers_hard_time_does_not_reach_the_local_child: {
         let ended = Count::new();
         let up = ended.clone();
@@ -136,7 +136,8 @@ both! {
         assert_eq!(ended.value(), 1);
     }
 
-    /// B141, L9: a child that moves into a nursery that is cancelled is cancelled there, though its caller, in a shield, is not.
+    /// B141, L9: a child that moves into a nursery that is cancelled is cancelled there, though its caller, in a
+    /// shield, is not.
     a_child_that_moves_into_a_cancelled_nursery_is_cancelled, a_child_that_moves_into_a_cancelled_local_nursery_is_cancelled: {
         let (said, passed, dropped) = (Count::new(), Count::new(), Count::new());
         let mut scope = CancelScope::new();
@@ -220,8 +221,8 @@ both! {
         assert_eq!(ended.value(), 1);
     }
 
-    /// B128, L26: a call of `start` that is dropped when the child has moved, and before the caller has heard of it, takes nothing
-    /// along: the child is the nursery's.
+    /// B128, L26: a call of `start` that is dropped when the child has moved, and before the caller has heard of it,
+    /// takes nothing along: the child is the nursery's.
     a_child_that_has_moved_survives_its_caller, a_local_child_that_has_moved_survives_its_caller: {
         let ended = Count::new();
         let out: Result<i32, Oops> = open(async |n: Handle<Oops>| {

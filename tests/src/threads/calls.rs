@@ -84,7 +84,8 @@ pub async fn a_cancel_reaches_the_call() {
     assert_eq!((cleaned.value(), told.value(), passed.value()), (1, 1, 0));
 }
 
-/// L8, L14: a deadline reaches it, too; and in code that is cancelled already a call gets as far as its first checkpoint.
+/// L8, L14: a deadline reaches it, too; and in code that is cancelled already a call gets as far as its first
+/// checkpoint.
 pub async fn a_call_in_cancelled_code_stops_at_its_first_checkpoint() {
     let (polled, passed) = (Count::new(), Count::new());
     let (up, past) = (polled.clone(), passed.clone());
@@ -169,7 +170,8 @@ pub async fn a_job_that_outlives_its_tree_cannot_call_it() {
     }
 }
 
-/// B228: a thread that runs no job cannot call in, nor can one that polls a task: it would wait for itself. Both are told why.
+/// B228: a thread that runs no job cannot call in, nor can one that polls a task: it would wait for itself. Both are
+/// told why.
 pub async fn who_may_not_call_is_told_why() {
     let call = || text(&*std::panic::catch_unwind(|| from_thread(async {})).unwrap_err()).to_owned();
     assert!(call().contains("blocks its thread, and this thread is polling"), "{}", call());
@@ -246,7 +248,8 @@ pub async fn a_token_lets_other_threads_call() {
     assert_eq!(sum.await, 6);
 }
 
-/// B229: worker, loop, worker, and so on, all on one permit: nobody waits for who waits for it, and the permit comes back.
+/// B229: worker, loop, worker, and so on, all on one permit: nobody waits for who waits for it, and the permit comes
+/// back.
 pub async fn recursion_through_calls_does_not_deadlock() {
     fn descend(limiter: Arc<CapacityLimiter>, depth: u32) -> std::pin::Pin<Box<dyn Future<Output = u32> + Send>> {
         Box::pin(async move {
@@ -280,7 +283,8 @@ pub async fn a_permit_is_lent_while_its_job_calls() {
     assert_eq!(limiter.available(), 1);
 }
 
-/// B229: the statistics name the task that awaits a job, and the place of its `to_thread`, also after the job has called back.
+/// B229: the statistics name the task that awaits a job, and the place of its `to_thread`, also after the job has
+/// called back.
 pub async fn the_holder_of_a_jobs_permit_is_whoever_awaits_it() {
     let limiter = Arc::new(CapacityLimiter::new(1));
     let seen = limiter.clone();

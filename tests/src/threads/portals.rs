@@ -41,8 +41,8 @@ pub async fn sync_code_calls_and_starts_tasks() {
     assert_took(start, ms(3));
 }
 
-/// B128, B132, B143, B234: a task is started, and sync code goes on when it says that it is ready, with what it says; the task goes on,
-/// and its handle has its value.
+/// B128, B132, B143, B234: a task is started, and sync code goes on when it says that it is ready, with what it says;
+/// the task goes on, and its handle has its value.
 pub async fn sync_code_starts_a_task_that_gets_ready() {
     let start = Instant::now();
     let looked = Count::new();
@@ -77,7 +77,8 @@ async fn ready_and_wait(status: Started<u8>) {
     sleep_forever().await;
 }
 
-/// B129, B130, B149, L35: a task that does not get ready tells why: with what it returned, or by its panic; the portal goes on.
+/// B129, B130, B149, L35: a task that does not get ready tells why: with what it returned, or by its panic; the portal
+/// goes on.
 pub async fn a_task_that_does_not_get_ready_is_told_to_sync_code() {
     with(|portal| {
         let failed = portal.start(async |status: Started<u8>| {
@@ -100,7 +101,8 @@ pub async fn a_task_that_does_not_get_ready_is_told_to_sync_code() {
     .await;
 }
 
-/// B134, B234: a portal that is cancelled cancels a task that is not ready yet, waits for its cleanup, and tells who has started it.
+/// B134, B234: a portal that is cancelled cancels a task that is not ready yet, waits for its cleanup, and tells who
+/// has started it.
 pub async fn a_start_ends_with_its_portal() {
     let (started, cleaned) = (Count::new(), Count::new());
     let (begun, cleaning) = (started.clone(), cleaned.clone());

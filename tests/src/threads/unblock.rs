@@ -60,7 +60,8 @@ pub async fn who_waits_for_the_value_holds_no_thread() {
     assert_eq!((limiter.borrowed(), value.into_inner()), (0, Some(2)));
 }
 
-/// B219, B220, L21: a job that has begun is waited for also in cancelled code; one in line does not begin, and leaves the line.
+/// B219, B220, L21: a job that has begun is waited for also in cancelled code; one in line does not begin, and leaves
+/// the line.
 pub async fn a_cancel_waits_for_the_job_that_has_the_value_and_no_other() {
     let (value, begun, told, passed) = (Unblock::new(Vec::new()), Count::new(), Count::new(), Count::new());
     let (begins, tell) = (begun.clone(), told.clone());
@@ -93,7 +94,8 @@ pub async fn a_cancel_waits_for_the_job_that_has_the_value_and_no_other() {
     assert_eq!(value.into_inner(), Some(vec!["first", "third"]));
 }
 
-/// L21, L27: an await that foreign code drops half-way leaves its job to the scope around it; the next one has the value after that.
+/// L21, L27: an await that foreign code drops half-way leaves its job to the scope around it; the next one has the
+/// value after that.
 pub async fn a_use_that_was_dropped_ends_before_the_next_one_begins() {
     let (value, scoped) = (Unblock::new(Vec::new()), Count::new());
     CancelScope::new()

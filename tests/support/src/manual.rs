@@ -1,4 +1,5 @@
-//! Tasks that are polled by hand: outside of any tree every checkpoint is open, so a test can drive the primitives one poll at a time.
+//! Tasks that are polled by hand: outside of any tree every checkpoint is open, so a test can drive the primitives one
+//! poll at a time.
 
 use std::future::Future;
 use std::pin::{Pin, pin};

@@ -59,7 +59,8 @@ fn runner<S: Scheduler + 'static>(scheduler: S) -> Runner<S> {
     Runner::new(scheduler, config)
 }
 
-/// Checks a model: schedules at random, then with few preemptions. The same ones each time; `SHUTTLE_RANDOM_SEED` chooses others.
+/// Checks a model: schedules at random, then with few preemptions. The same ones each time; `SHUTTLE_RANDOM_SEED`
+/// chooses others.
 pub fn check(model: impl Fn() + Clone + Send + Sync + 'static) {
     runner(RandomScheduler::new_from_seed(1, rounds())).run(model.clone());
     runner(PctScheduler::new_from_seed(2, 3, rounds())).run(model);

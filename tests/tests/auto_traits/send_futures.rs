@@ -314,8 +314,8 @@ fn start_of_children_that_borrow() {
     everywhere("start_of_children_that_borrow", started);
 }
 
-/// The future of a nursery given to somebody else's generic function: in an `async` block, or boxed. Given as it is, the
-/// compiler asks that the body's closure works for every lifetime, and denies `Send`.
+/// The future of a nursery given to somebody else's generic function: in an `async` block, or boxed. Given as it is,
+/// the compiler asks that the body's closure works for every lifetime, and denies `Send`.
 #[test]
 fn local_nursery_in_a_generic_function() {
     async fn with<F: Future>(future: F) -> F::Output {
@@ -342,8 +342,8 @@ fn local_nursery_in_a_generic_function() {
     everywhere("local_nursery_in_a_generic_function", given);
 }
 
-/// Whether the future of an expression is `Send`: a method that takes `self` hides one that takes a reference to it, where
-/// its bound holds.
+/// Whether the future of an expression is `Send`: a method that takes `self` hides one that takes a reference to it,
+/// where its bound holds.
 macro_rules! is_send {
     ($value:expr) => {{
         #[allow(unused_imports, reason = "one of the two is used")]

@@ -185,7 +185,8 @@ cases! {
         let slow = async { while other.recv().await.is_ok() { sleep(ms(1)).await } };
         both(both(async { while one.recv().await.is_ok() {} }, slow), sends).await;
     }, nothing;
-    /// A receiver in another task is dropped at each poll: it holds nobody back after that, and misses nothing for the other.
+    /// A receiver in another task is dropped at each poll: it holds nobody back after that, and misses nothing for the
+    /// other.
     broadcast_recv: run.beside().holds(), |scene: Scene| {
         let (tx, mut rx) = broadcast(1, Lag::Wait);
         let mut other = rx.clone();

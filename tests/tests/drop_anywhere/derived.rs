@@ -1,4 +1,5 @@
-//! Streams that own a scope, rate limits, pools, scoped values: what is inside is waited for, wherever the whole is dropped.
+//! Streams that own a scope, rate limits, pools, scoped values: what is inside is waited for, wherever the whole is
+//! dropped.
 
 use std::convert::Infallible;
 use std::future::poll_fn;

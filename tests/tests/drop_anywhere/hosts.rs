@@ -88,8 +88,8 @@ cases! {
     }, nothing;
 }
 
-/// L26, L37: an executor drops one job, of a task or of a reaper, at one of its polls. A task is then lost as if foreign code
-/// had dropped it; what a reaper was to finish is cut off. The tree ends all the same.
+/// L26, L37: an executor drops one job, of a task or of a reaper, at one of its polls. A task is then lost as if
+/// foreign code had dropped it; what a reaper was to finish is cut off. The tree ends all the same.
 #[test]
 fn job() {
     check("job", || {
@@ -134,8 +134,8 @@ fn job() {
     });
 }
 
-/// L26, L37: the same on real threads. A nursery whose children run is dropped by a thread that knows nothing of foster,
-/// and by the task that polls it; on smol and on tokio.
+/// L26, L37: the same on real threads. A nursery whose children run is dropped by a thread that knows nothing of
+/// foster, and by the task that polls it; on smol and on tokio.
 #[test]
 fn dropped_while_children_run_elsewhere() {
     async fn dropped_from(thread: bool, polls: usize, probe: Probe) -> bool {

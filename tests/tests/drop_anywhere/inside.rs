@@ -73,7 +73,8 @@ pub(crate) async fn fail(probe: Probe) -> Result<(), Oops> {
     Err(probe.raise())
 }
 
-/// Children of a local nursery live in the future under test, and are forgotten with it: what they hold counts as its locals.
+/// Children of a local nursery live in the future under test, and are forgotten with it: what they hold counts as its
+/// locals.
 pub(crate) async fn local_child(probe: Probe) {
     let _local = probe.local();
     work(probe).await;

@@ -1,5 +1,5 @@
-//! A runtime whose jobs are in the hands of the test: it drops one of them at one of its polls, as an executor does that
-//! is torn down, or breaks the contract.
+//! A runtime whose jobs are in the hands of the test: it drops one of them at one of its polls, as an executor does
+//! that is torn down, or breaks the contract.
 
 use std::future::{Future, poll_fn};
 use std::pin::{Pin, pin};

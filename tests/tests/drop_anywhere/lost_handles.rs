@@ -11,8 +11,8 @@ use foster_conformance::harness::ms;
 
 use crate::probe::{Expect, Probe};
 
-/// L28, L34, L41: who awaits a child of a local nursery that is forgotten learns that the child was cancelled, and does not
-/// wait for ever.
+/// L28, L34, L41: who awaits a child of a local nursery that is forgotten learns that the child was cancelled, and does
+/// not wait for ever.
 #[test]
 fn handle_of_a_forgotten_local_child_resolves() {
     check("handle_of_a_forgotten_local_child_resolves", || {
@@ -54,8 +54,8 @@ fn handle_of_a_forgotten_local_child_resolves() {
     });
 }
 
-/// L34, L41: the handle of a local child resolves when the child's scope is Closed, its finalizers included, also if the
-/// nursery's future is dropped.
+/// L34, L41: the handle of a local child resolves when the child's scope is Closed, its finalizers included, also if
+/// the nursery's future is dropped.
 #[test]
 fn handle_of_a_dropped_local_child_resolves_after_its_finalizers() {
     check("handle_of_a_dropped_local_child_resolves_after_its_finalizers", || {

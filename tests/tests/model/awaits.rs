@@ -41,7 +41,8 @@ struct AwaitTask {
     relay: Arc<Relay>,
 }
 
-/// The waker of one await. The handle goes on to exist when the await is dropped, which then must not be woken any more.
+/// The waker of one await. The handle goes on to exist when the await is dropped, which then must not be woken any
+/// more.
 #[derive(Default)]
 struct Relay {
     outer: Mutex<Option<Waker>>,

@@ -24,7 +24,8 @@ impl Source {
     }
 }
 
-/// The outcome of a program by the model, as text: `scopes` has `"value at 3"`, `finalizers` what ran in a scope, in order.
+/// The outcome of a program by the model, as text: `scopes` has `"value at 3"`, `finalizers` what ran in a scope, in
+/// order.
 #[derive(Clone, Default)]
 pub(crate) struct Expect {
     pub root: String,
@@ -63,8 +64,8 @@ impl Expect {
         }
     }
 
-    /// Reads a line of `ref_model.py compact`: the seed of the program, behind the prefix of its language, and its `EXPECT` in
-    /// few letters.
+    /// Reads a line of `ref_model.py compact`: the seed of the program, behind the prefix of its language, and its
+    /// `EXPECT` in few letters.
     pub(crate) fn from_line(line: &str) -> (Source, Self) {
         let mut parts = line.split('|').map(|part| part.split(' ').filter(|word| !word.is_empty()));
         let mut next = || parts.next().unwrap_or_else(|| panic!("a part is missing in the vector {line}"));

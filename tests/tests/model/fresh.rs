@@ -1,7 +1,7 @@
 //! Programs that the model makes on the spot, from a seed that nobody has seen before.
 //!
-//! The model runs each of them under few schedules, which is not enough to know that its outcome is fixed by the laws. Where the
-//! replay differs, the model is asked again: [`Wanted::settle`].
+//! The model runs each of them under few schedules, which is not enough to know that its outcome is fixed by the laws.
+//! Where the replay differs, the model is asked again: [`Wanted::settle`].
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader, Lines};

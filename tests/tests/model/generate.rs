@@ -1,7 +1,7 @@
 //! Random programs: the generator of the model, choice by choice, so that a seed means the same program here and there.
 //!
-//! There are three languages: plain programs; linked ones, whose tasks depend on each other (`dep` in the model); and those whose tasks
-//! take turns, and wait to be told (`sync`).
+//! There are three languages: plain programs; linked ones, whose tasks depend on each other (`dep` in the model); and
+//! those whose tasks take turns, and wait to be told (`sync`).
 
 use serde_json::{Value, json};
 
@@ -85,7 +85,8 @@ pub(crate) fn linked(seed: u64) -> Value {
     linked_of(seed, tame, sparse, size)
 }
 
-/// The program of a vector with semaphores and conditions. Half of them have no foreign code that holds or drops futures.
+/// The program of a vector with semaphores and conditions. Half of them have no foreign code that holds or drops
+/// futures.
 pub(crate) fn sync(seed: u64) -> Value {
     let mut random = Random::new(seed);
     let size = *random.choice(&[12, 25, 40]);
@@ -95,8 +96,8 @@ pub(crate) fn sync(seed: u64) -> Value {
     limited(seed, &[&weights, SYNC].concat(), sparse, size)
 }
 
-/// The program of a vector in which half of the nurseries are local, or all, and in which children that are started may fail before
-/// they are ready.
+/// The program of a vector in which half of the nurseries are local, or all, and in which children that are started may
+/// fail before they are ready.
 pub(crate) fn local(seed: u64) -> Value {
     let mut random = Random::new(seed);
     let size = *random.choice(&[12, 25, 40]);

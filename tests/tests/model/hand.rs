@@ -207,8 +207,8 @@ programs! {
     local_start_a_start_in_cancelled_code: "local start: a start in cancelled code";
 }
 
-/// C3, L15: an operation that is not foster's may complete in cancelled code beside an inner scope that has to be driven through
-/// the same body. It need not.
+/// C3, L15: an operation that is not foster's may complete in cancelled code beside an inner scope that has to be
+/// driven through the same body. It need not.
 #[test]
 fn c3_a_foreign_operation_beside_an_inner_nursery_may_complete() {
     holds("C3 beside an inner nursery, foreign", &["C3 beside an inner nursery, foster"]);

@@ -400,8 +400,8 @@ struct Hosted<F> {
 
 async fn look_on() -> Infallible {
     loop {
-        // Between two full milliseconds, when all has happened that happens at the first. Never at a full one: the clock
-        // stops for this before the timers of an instant.
+        // Between two full milliseconds, when all has happened that happens at the first. Never at a full one: the
+        // clock stops for this before the timers of an instant.
         foster_sim::wait_all_tasks_blocked_for(Duration::from_nanos(700_003)).await;
         with(|world| world.scan(now()));
     }

@@ -1,5 +1,5 @@
-//! The invariants (docs/src/invariants.md) that are looked at for a whole scope or a whole run. The others are checked where the
-//! thing happens: `watch`, `finalizer`, `local`, `awaits`.
+//! The invariants (docs/src/invariants.md) that are looked at for a whole scope or a whole run. The others are checked
+//! where the thing happens: `watch`, `finalizer`, `local`, `awaits`.
 
 use foster::nursery::TaskStatus;
 

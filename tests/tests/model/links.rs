@@ -1,4 +1,5 @@
-//! What makes tasks depend on each other: channels and events, foster's own and those of a runtime that is ignorant of foster.
+//! What makes tasks depend on each other: channels and events, foster's own and those of a runtime that is ignorant of
+//! foster.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::pin::Pin;
@@ -146,7 +147,8 @@ impl Own {
         Own { channel, ends: ends.to_vec() }
     }
 
-    /// Moves ends into the body of a task: those of the `own` operations that it begins with. Gives the rest of the body.
+    /// Moves ends into the body of a task: those of the `own` operations that it begins with. Gives the rest of the
+    /// body.
     pub(crate) fn moved_into(body: &Body) -> (Vec<Own>, &Body) {
         let (mut owned, mut body) = (Vec::new(), body);
         while let Op::Own { channel, ends, body: inner } = &**body {
@@ -226,7 +228,8 @@ impl ForeignChannel {
     }
 }
 
-/// Of a lock that is held for as long as this is polled, what to do when it is released: nobody is woken or dropped before.
+/// Of a lock that is held for as long as this is polled, what to do when it is released: nobody is woken or dropped
+/// before.
 type Step<T> = (Poll<T>, Vec<Waker>, Option<Waker>);
 
 fn finish<T>((poll, wakers, old): Step<T>) -> Poll<T> {

@@ -32,8 +32,8 @@ impl Drop for Local {
 }
 
 impl World {
-    /// I21: when a delivery drops a local, everything opened after it inside that body has ended, except what was undriven,
-    /// leaked, or adopted further out.
+    /// I21: when a delivery drops a local, everything opened after it inside that body has ended, except what was
+    /// undriven, leaked, or adopted further out.
     fn check_raii(&mut self, local: Id) {
         let program = self.program.clone();
         self.count("raii");

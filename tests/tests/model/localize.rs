@@ -1,7 +1,8 @@
-//! Programs with local nurseries: the same programs, in which some nurseries keep their children in their own future (L41).
+//! Programs with local nurseries: the same programs, in which some nurseries keep their children in their own future
+//! (L41).
 //!
-//! As long as nobody drops, holds or forgets one, a program comes out as if they were ordinary ones; and the invariants hold in any
-//! case. (The model has programs with local nurseries of its own: `ref_model.py`, the language `local`.)
+//! As long as nobody drops, holds or forgets one, a program comes out as if they were ordinary ones; and the invariants
+//! hold in any case. (The model has programs with local nurseries of its own: `ref_model.py`, the language `local`.)
 
 use serde_json::{Value, json};
 
@@ -12,8 +13,8 @@ const FOREIGN: &[&str] = &["select", "drop_after", "hold", "blink", "leak"];
 
 /// Makes nurseries of a program local: none, half of them, or all, as the seed says.
 ///
-/// Not those that somebody holds, or has forgotten, while he awaits a task: if that is a child of what he holds, it waits for him, too.
-/// That is a deadlock in the program.
+/// Not those that somebody holds, or has forgotten, while he awaits a task: if that is a child of what he holds, it
+/// waits for him, too. That is a deadlock in the program.
 pub(crate) fn localize(program: &mut Value, seed: u64) {
     let mut random = Random::new(seed);
     let share = random.below(3);
@@ -51,8 +52,9 @@ pub(crate) fn is_the_same_locally(program: &Value) -> bool {
 
 /// Whether an operation cancels a task, or the children of a nursery.
 ///
-/// If that comes in the instant in which the task was spawned, a child of a local nursery may have been polled by then, or have spawned
-/// others, and a child of another nursery has not been if the executor has one thread. The laws do not say which.
+/// If that comes in the instant in which the task was spawned, a child of a local nursery may have been polled by then,
+/// or have spawned others, and a child of another nursery has not been if the executor has one thread. The laws do not
+/// say which.
 fn cancels_children(program: &Value) -> bool {
     find(program, &mut |json| {
         json["op"] == "cancel" && json["target"].as_str().is_some_and(|target| target.starts_with(['t', 'n']))

@@ -15,8 +15,8 @@ use super::python_random::Random;
 use super::replay::{Setting, Summary, run};
 use super::world::World;
 
-/// What has no equivalent in a drop: masks, what foreign code does with futures, and what depends on the order in which things
-/// end.
+/// What has no equivalent in a drop: masks, what foreign code does with futures, and what depends on the order in which
+/// things end.
 const NOT_IN_I17: &[&str] = &[
     "shield",
     "graceful",
@@ -80,8 +80,8 @@ fn early_finalizers(world: &World, cut: f64) -> BTreeMap<String, Status> {
     early.map(|finalizer| (world.program.name(finalizer.id).to_owned(), finalizer.status)).collect()
 }
 
-/// I14: the root is cancelled at some time. From the hard time on until its end there is always a finalizer that is within its
-/// budget.
+/// I14: the root is cancelled at some time. From the hard time on until its end there is always a finalizer that is
+/// within its budget.
 pub(crate) fn bounded_stop(seed: u64, summary: &mut Summary) -> String {
     let mut program = generate(seed, &without(&["shield", "thread", "pair", "crowd"]), 7, 70);
     localize(&mut program, seed);

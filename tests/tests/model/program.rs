@@ -371,8 +371,8 @@ impl Reader {
     }
 
     fn finalizer(&mut self, json: &Value, around: &Around) -> Finalizer {
-        // It is owned by its scope: the locals around the place where it was registered are not around it, and nobody can
-        // leak it or hold it by itself.
+        // It is owned by its scope: the locals around the place where it was registered are not around it, and nobody
+        // can leak it or hold it by itself.
         let parent = around.parent;
         let around = Around { parent, locals: self.info[parent.index()].locals.clone(), ..Around::default() };
         let (id, inside) = self.scope(json, Sort::Finalizer, &around);

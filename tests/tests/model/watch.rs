@@ -1,5 +1,5 @@
-//! Futures around the parts of a scope that note what becomes of it: around the future that the user awaits, and around the
-//! body inside.
+//! Futures around the parts of a scope that note what becomes of it: around the future that the user awaits, and around
+//! the body inside.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::Pin;

@@ -1,4 +1,5 @@
-//! Who is woken for a scope that rests: whoever drives the node around it, if that is what its waker does; or who was asked for.
+//! Who is woken for a scope that rests: whoever drives the node around it, if that is what its waker does; or who was
+//! asked for.
 
 use std::cell::{Cell, RefCell};
 use std::future::{Future, pending, poll_fn};
@@ -136,7 +137,8 @@ fn time_runs_out_while_those_further_in_begin_to_rest() {
     }
 }
 
-/// That it has run out may be known before those inside begin to rest: then they do not, and what rests in them finds its place.
+/// That it has run out may be known before those inside begin to rest: then they do not, and what rests in them finds
+/// its place.
 #[test]
 fn a_scope_whose_time_is_known_to_be_over_holds_none_that_rest() {
     let ends = same(|| async {

@@ -160,8 +160,8 @@ fn stays(ended: Ended) -> impl Future<Output = ()> + Send + 'static {
     }
 }
 
-/// R9: a turn of a local nursery ends with the budget of the host, also when there is more to do. The simulator allows 128
-/// questions.
+/// R9: a turn of a local nursery ends with the budget of the host, also when there is more to do. The simulator allows
+/// 128 questions.
 #[test]
 fn local_nursery_gives_way_when_its_turn_is_used_up() {
     const CHILDREN: usize = 2_000;

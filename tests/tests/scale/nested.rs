@@ -1,7 +1,8 @@
 //! Scopes five thousand deep.
 //!
-//! The stack: each level is a future that polls the next, so the stack grows with the depth, as with any futures. Foster has
-//! a say in how much a level takes. The threads here have [`STACK`], and 5,000 levels may use three quarters of it.
+//! The stack: each level is a future that polls the next, so the stack grows with the depth, as with any futures.
+//! Foster has a say in how much a level takes. The threads here have [`STACK`], and 5,000 levels may use three quarters
+//! of it.
 
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -22,8 +23,8 @@ use crate::made;
 /// How deep.
 const DEPTH: usize = 5_000;
 
-/// Eight times what the main thread has on most systems, and what a server may well give to its workers: 13 KiB for each of the
-/// levels. Without optimization, which is when frames are biggest, they take 2 to 6 KiB.
+/// Eight times what the main thread has on most systems, and what a server may well give to its workers: 13 KiB for
+/// each of the levels. Without optimization, which is when frames are biggest, they take 2 to 6 KiB.
 const STACK: usize = 64 << 20;
 
 const LONG: Duration = Duration::from_secs(3600);
@@ -266,8 +267,8 @@ fn cancel_of_nested_scopes_is_linear() {
     });
 }
 
-/// L20: shields, and a mix that has shields in it, hold a request off for as long as they are polled; when they end, the
-/// scopes around end inside-out.
+/// L20: shields, and a mix that has shields in it, hold a request off for as long as they are polled; when they end,
+/// the scopes around end inside-out.
 #[test]
 fn cancel_around_nested_shields_is_linear() {
     is_linear("cancel_around_nested_shields_is_linear", &[Kind::Shield, Kind::Mix], |kind, depth, work| {
@@ -278,8 +279,8 @@ fn cancel_around_nested_shields_is_linear() {
     });
 }
 
-/// L16.1: in scopes that are cancelled, and held up by a shield at the bottom, a wake-up travels all the way up, past the
-/// drivers: once for each level, however often.
+/// L16.1: in scopes that are cancelled, and held up by a shield at the bottom, a wake-up travels all the way up, past
+/// the drivers: once for each level, however often.
 #[test]
 fn wakes_through_cancelled_scopes_are_linear() {
     let open: Vec<_> = KINDS.into_iter().filter(|kind| !matches!(kind, Kind::Shield | Kind::Mix)).collect();

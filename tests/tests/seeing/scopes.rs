@@ -108,8 +108,8 @@ async fn program() {
     let Ok(Ok(())) = all.await else { panic!("it was in time") };
 }
 
-/// B282: every scope is opened below the one around it, entered and left in turns, and closed once; tasks, jobs, finalizers, those
-/// that are lost, and those that would need no node included.
+/// B282: every scope is opened below the one around it, entered and left in turns, and closed once; tasks, jobs,
+/// finalizers, those that are lost, and those that would need no node included.
 #[test]
 fn the_events_of_scopes_hang_together() {
     let runs: [(&str, fn(Arc<Scopes>)); 3] = [
@@ -162,7 +162,8 @@ async fn program_in_short() {
     .await;
 }
 
-/// B282, L30: scopes that are cut off with their host are closed, too, once; and an observer before it hands all of it on.
+/// B282, L30: scopes that are cut off with their host are closed, too, once; and an observer before it hands all of it
+/// on.
 #[test]
 fn scopes_that_are_dropped_are_closed_once() {
     foster_sim::run(1, async {

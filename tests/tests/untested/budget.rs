@@ -48,8 +48,8 @@ fn polled_with<const N: usize, F: Future>(budgets: [usize; N], make: impl FnOnce
     })
 }
 
-/// L38: who polls many futures stops when the budget is used up. A turn that begins without any polls all of them, lest it be the same
-/// one every time.
+/// L38: who polls many futures stops when the budget is used up. A turn that begins without any polls all of them, lest
+/// it be the same one every time.
 #[test]
 fn a_turn_ends_with_the_budget_unless_it_began_without() {
     let all = |polled: &Polled| [0, 1, 2].map(|number| goes_on(number, polled));
@@ -71,7 +71,8 @@ fn a_turn_ends_with_the_budget_unless_it_began_without() {
     }
 }
 
-/// L38: whichever future of a tuple comes first in a turn with a budget, another one does in the next; turns without any do not count.
+/// L38: whichever future of a tuple comes first in a turn with a budget, another one does in the next; turns without
+/// any do not count.
 #[test]
 fn the_first_of_a_tuple_changes_whenever_there_is_a_budget() {
     let turns = polled_with([9, 0, 9, 0], |polled| join((goes_on(0, polled), goes_on(1, polled))));

@@ -1,4 +1,5 @@
-//! Times that have passed although no timer has fired yet, as on a thread that is computing; and a timer with a new waiter.
+//! Times that have passed although no timer has fired yet, as on a thread that is computing; and a timer with a new
+//! waiter.
 
 use std::future::Future;
 use std::pin::pin;
@@ -96,7 +97,8 @@ fn a_hard_time_that_passes_during_a_poll_is_seen_in_that_poll() {
     });
 }
 
-/// L18: a graceful scope that was asked to stop itself tells so, as long as it holds off what was asked of the scope around it.
+/// L18: a graceful scope that was asked to stop itself tells so, as long as it holds off what was asked of the scope
+/// around it.
 #[test]
 fn a_graceful_scope_tells_its_own_end_before_the_hard_time() {
     for at in [1, 3] {
@@ -123,8 +125,8 @@ fn a_graceful_scope_tells_its_own_end_before_the_hard_time() {
     }
 }
 
-/// I18, L18: a scope with a request of its own parks if the deadline around it has passed as well, although no timer has fired
-/// meanwhile: its cancelled form is not for cancelled code.
+/// I18, L18: a scope with a request of its own parks if the deadline around it has passed as well, although no timer
+/// has fired meanwhile: its cancelled form is not for cancelled code.
 #[test]
 fn a_cancelled_form_does_not_come_after_the_deadline_around_it() {
     foster_sim::run(1, async {
@@ -174,7 +176,8 @@ fn a_cancel_after_the_deadline_comes_second() {
     });
 }
 
-/// R6: a sleep that has gone from one task to another wakes the one that polled it last, and holds on to no other waker.
+/// R6: a sleep that has gone from one task to another wakes the one that polled it last, and holds on to no other
+/// waker.
 #[test]
 fn a_sleep_wakes_whoever_polled_it_last() {
     foster_sim::run(1, async {

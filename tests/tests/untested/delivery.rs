@@ -54,7 +54,8 @@ fn a_shield_that_another_task_polls_wakes_the_scope_around_at_its_end() {
     });
 }
 
-/// L12, L15: runnable code gets one poll after the request, and others only as long as it drives a scope that has to end.
+/// L12, L15: runnable code gets one poll after the request, and others only as long as it drives a scope that has to
+/// end.
 #[test]
 fn code_that_had_its_poll_is_not_polled_when_what_it_waited_for_has_ended() {
     foster_sim::Builder::new(1).spurious_polls(0.0).run(async {
@@ -97,7 +98,8 @@ fn code_that_had_its_poll_is_not_polled_when_what_it_waited_for_has_ended() {
     });
 }
 
-/// L12: of two requests of one instant the first makes nobody runnable, whichever that is: code that waits is dropped unpolled.
+/// L12: of two requests of one instant the first makes nobody runnable, whichever that is: code that waits is dropped
+/// unpolled.
 #[test]
 fn the_order_of_two_requests_of_one_instant_does_not_matter() {
     for inner_first in [false, true] {
@@ -240,8 +242,8 @@ fn a_bracket_whose_body_panics_as_it_is_dropped_has_panicked() {
     assert!(matches!(told.get(), Some(BracketExit::Panicked)), "{told:?}");
 }
 
-/// L16.1: a shield in the body of a cancelled local nursery is found to be passed over, also if a child of the nursery was woken in the
-/// same instant: that wakes the nursery's future, and not its body.
+/// L16.1: a shield in the body of a cancelled local nursery is found to be passed over, also if a child of the nursery
+/// was woken in the same instant: that wakes the nursery's future, and not its body.
 #[test]
 fn a_shield_in_the_body_of_a_local_nursery_is_passed_over_beside_a_child_that_is_woken() {
     foster_sim::Builder::new(1).spurious_polls(0.0).run(async {
@@ -283,8 +285,8 @@ fn a_shield_in_the_body_of_a_local_nursery_is_passed_over_beside_a_child_that_is
     });
 }
 
-/// L13: the caller of a `start` is cancelled by the child, once that was answered and before it has ended: the wake-up of the
-/// answer has made the caller runnable, and by then the child has ended.
+/// L13: the caller of a `start` is cancelled by the child, once that was answered and before it has ended: the wake-up
+/// of the answer has made the caller runnable, and by then the child has ended.
 #[test]
 fn a_caller_that_its_own_ready_child_cancels_gets_what_that_has_passed() {
     foster_sim::Builder::new(1).spurious_polls(0.0).run(async {

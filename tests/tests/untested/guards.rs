@@ -24,8 +24,8 @@ fn guard(ended: &Arc<AtomicUsize>) -> DeferGuard {
     })
 }
 
-/// L12, L16.5: blocked code that has a guard is dropped where it waits, unpolled: what the same request has done to others is none of its
-/// business (I26). And the scope waits for the finalizer.
+/// L12, L16.5: blocked code that has a guard is dropped where it waits, unpolled: what the same request has done to
+/// others is none of its business (I26). And the scope waits for the finalizer.
 #[test]
 fn code_that_has_a_guard_is_not_polled_when_it_is_cancelled() {
     foster_sim::run(1, async {

@@ -47,8 +47,8 @@ fn a_root_that_waits_is_told_that_its_runtime_is_gone() {
     });
 }
 
-/// L30: a root whose runtime is gone panics. Not in the first poll that finds it, after which it is woken once more: a runtime that polls the
-/// root itself drops it instead.
+/// L30: a root whose runtime is gone panics. Not in the first poll that finds it, after which it is woken once more: a
+/// runtime that polls the root itself drops it instead.
 fn tells_of_the_teardown<F: Future>(mut root: Pin<&mut F>, woken: &Arc<Wakes>) {
     let waker = Waker::from(woken.clone());
     let before = woken.0.load(Ordering::SeqCst);
@@ -58,8 +58,8 @@ fn tells_of_the_teardown<F: Future>(mut root: Pin<&mut F>, woken: &Arc<Wakes>) {
     assert!(said.is_err(), "it tells that the runtime was torn down");
 }
 
-/// L30, L11: when a root is dropped, all its tasks are asked to stop before its body is dropped: a task that another thread polls just then
-/// does not see what that drop does.
+/// L30, L11: when a root is dropped, all its tasks are asked to stop before its body is dropped: a task that another
+/// thread polls just then does not see what that drop does.
 #[test]
 fn tasks_are_cancelled_before_the_body_of_a_root_that_is_dropped() {
     struct Looks(ScopeHandle, Arc<Mutex<Vec<bool>>>);
@@ -120,8 +120,9 @@ fn a_root_that_has_panicked_is_woken_when_its_runtime_is_gone() {
     });
 }
 
-/// L12: an executor may poll a root for no reason, as smol's does after each task that it runs on the same thread. Its body is not polled for
-/// that, and a request finds it blocked. But a root that has moved to another executor is woken there.
+/// L12: an executor may poll a root for no reason, as smol's does after each task that it runs on the same thread. Its
+/// body is not polled for that, and a request finds it blocked. But a root that has moved to another executor is woken
+/// there.
 #[test]
 fn a_root_that_nobody_woke_does_not_poll_its_body() {
     foster_sim::run(1, async {
@@ -147,8 +148,8 @@ fn a_root_that_nobody_woke_does_not_poll_its_body() {
     });
 }
 
-/// L30: a root that is polled while its runtime is being torn down, when its finalizers do not run any more and it is not closed yet, is told
-/// when it is.
+/// L30: a root that is polled while its runtime is being torn down, when its finalizers do not run any more and it is
+/// not closed yet, is told when it is.
 #[test]
 fn a_root_that_is_polled_during_a_teardown_is_woken_at_the_end_of_it() {
     type AnyRoot = Pin<Box<dyn Future<Output = ()>>>;

@@ -90,9 +90,10 @@ impl<F: Fn() + Send + Sync> Wake for Calls<F> {
     }
 }
 
-/// Prepares two functions, and calls the second one in the first poll of a limit whose time is over already, while a sleeper is due whose
-/// waker calls the first one. If that poll gives the limit its place in the tree, the sleeper is woken there and then. The two take the same
-/// lock, so this thread would wait for itself if the sleeper were woken under it.
+/// Prepares two functions, and calls the second one in the first poll of a limit whose time is over already, while a
+/// sleeper is due whose waker calls the first one. If that poll gives the limit its place in the tree, the sleeper is
+/// woken there and then. The two take the same lock, so this thread would wait for itself if the sleeper were woken
+/// under it.
 fn wakes_no_sleeper_under_a_lock<L: Fn() + Send + Sync + 'static, U: FnOnce() + 'static>(prepare: fn() -> (L, U)) {
     let (tell, told) = mpsc::channel();
     let program = thread::spawn(move || {

@@ -15,7 +15,8 @@ use foster::{
 };
 use futures_lite::future::poll_once;
 
-/// L4: a nursery that has nothing left to wait for takes no further child, also as long as nobody has polled it to notice.
+/// L4: a nursery that has nothing left to wait for takes no further child, also as long as nobody has polled it to
+/// notice.
 #[test]
 fn a_nursery_that_waits_for_nothing_takes_no_more() {
     foster_sim::run(1, async {
@@ -55,8 +56,8 @@ fn a_local_nursery_hears_of_a_child_that_another_task_spawns() {
     });
 }
 
-/// B141, L1, L9: a scope inside a child forgets, when the child is ready, the request that its caller had. (That the hard time does not
-/// reach it either is among the behaviours of `starting`.)
+/// B141, L1, L9: a scope inside a child forgets, when the child is ready, the request that its caller had. (That the
+/// hard time does not reach it either is among the behaviours of `starting`.)
 #[test]
 fn a_request_of_the_caller_is_forgotten_inside_a_child_that_is_ready() {
     foster_sim::run(1, async {

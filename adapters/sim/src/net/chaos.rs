@@ -10,7 +10,8 @@ use crate::runtime::Sim;
 
 /// Faults among some hosts, at times that the seed chooses.
 ///
-/// The calmest choice is no fault, so the shortest failing run that the simulator finds has only those faults that it needs.
+/// The calmest choice is no fault, so the shortest failing run that the simulator finds has only those faults that it
+/// needs.
 ///
 /// # Examples
 ///

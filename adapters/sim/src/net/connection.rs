@@ -6,14 +6,15 @@
 //!       │ 3                │ 3                 │ 3
 //!       └────────────────▶ Failed ◀────────────┘
 //! ```
-//! 1. the answer to its SYN has come. 2. the client has answered the SYN-ACK. 3. `Connection::fail`: a reset, or too many tries.
+//! 1. the answer to its SYN has come. 2. the client has answered the SYN-ACK. 3. `Connection::fail`: a reset, or too
+//!    many tries.
 //!
-//! It is TCP without what only speed needs: cumulative acknowledgements, a window, and after a loss all again from the first byte that is missing
-//! (go-back-N). The bytes of a stream are numbered from 0, and its end counts as one more.
+//! It is TCP without what only speed needs: cumulative acknowledgements, a window, and after a loss all again from the
+//! first byte that is missing (go-back-N). The bytes of a stream are numbered from 0, and its end counts as one more.
 //!
-//! A real host sends again when no answer has come for some time. Here the network knows what it has lost, and starts that time only then
-//! (`Network::lose`). So a connection on which nothing was lost has no timers, and two ends that wait for each other are a deadlock, which the
-//! simulation reports.
+//! A real host sends again when no answer has come for some time. Here the network knows what it has lost, and starts
+//! that time only then (`Network::lose`). So a connection on which nothing was lost has no timers, and two ends that
+//! wait for each other are a deadlock, which the simulation reports.
 
 use std::collections::VecDeque;
 use std::io;
@@ -322,7 +323,8 @@ impl Connection {
         progress > 0
     }
 
-    /// Takes the bytes and the end of a segment, as far as they come in order. Returns whether a reader has something to read.
+    /// Takes the bytes and the end of a segment, as far as they come in order. Returns whether a reader has something
+    /// to read.
     pub(super) fn receive(&mut self, segment: &mut Segment, cuts: bool) -> bool {
         let behind = segment.at + segment.bytes.len() as u64;
         if segment.at > self.expected || behind < self.expected {
@@ -402,12 +404,14 @@ impl Connection {
         self.deaf = true;
     }
 
-    /// What it means to this side if the other one resets the connection: as on Linux, that it has closed, if it has said so before.
+    /// What it means to this side if the other one resets the connection: as on Linux, that it has closed, if it has
+    /// said so before.
     pub(super) fn reset_means(&self) -> Failure {
         if self.ended { Failure::BrokenPipe } else { Failure::Reset }
     }
 
-    /// The connection is broken, for this reason, which the next who asks is told. A reset that comes when both sides had said their last is none.
+    /// The connection is broken, for this reason, which the next who asks is told. A reset that comes when both sides
+    /// had said their last is none.
     pub(super) fn fail(&mut self, failure: Failure) {
         let both_ended = self.ended && self.written.is_empty() && self.end != End::Open;
         if self.phase != Phase::Failed && !(both_ended && failure != Failure::TimedOut) {

@@ -1,4 +1,5 @@
-//! How a run ends: by the end of the main future, or since something has failed that nobody awaits; and what must not be open then.
+//! How a run ends: by the end of the main future, or since something has failed that nobody awaits; and what must not
+//! be open then.
 
 use std::any::Any;
 use std::future::poll_fn;
@@ -17,8 +18,8 @@ pub(super) enum RunFailure {
     Program(String),
 }
 
-/// The main future. It panics if something fails that nobody awaits. When it has ended, so have all programs, and no socket may be open any more: one
-/// that is was kept where no scope could end it.
+/// The main future. It panics if something fails that nobody awaits. When it has ended, so have all programs, and no
+/// socket may be open any more: one that is was kept where no scope could end it.
 pub(crate) async fn until_the_end<M: Future>(sim: Sim, main: M) -> M::Output {
     let output = {
         let mut main = pin!(main);

@@ -1,4 +1,5 @@
-//! The errors of the network: with the numbers that the host's own have, so that code sees the same in the simulation as on a kernel.
+//! The errors of the network: with the numbers that the host's own have, so that code sees the same in the simulation
+//! as on a kernel.
 
 use std::io;
 

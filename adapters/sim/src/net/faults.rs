@@ -26,8 +26,8 @@ pub fn set_link_one_way(from: &Host, to: &Host, link: Link) {
     from.sim().network(|network| network.world.links.set(from.id(), to.id(), link));
 }
 
-/// Cuts the ways between two hosts. What is on them is lost, and what is sent into them. No operation fails at once: whoever waits goes on to wait, and
-/// TCP goes on to send again what was lost.
+/// Cuts the ways between two hosts. What is on them is lost, and what is sent into them. No operation fails at once:
+/// whoever waits goes on to wait, and TCP goes on to send again what was lost.
 ///
 /// # Examples
 ///

@@ -18,7 +18,8 @@ use crate::runtime::Sim;
 
 /// A machine in the simulated network: it has a name, addresses, ports of its own, and programs that run on it.
 ///
-/// Code is on the host in whose [`run`](Host::run) it is, with all the tasks that it starts. All other code is on the host `main`.
+/// Code is on the host in whose [`run`](Host::run) it is, with all the tasks that it starts. All other code is on the
+/// host `main`.
 ///
 /// # Examples
 ///
@@ -41,7 +42,8 @@ pub struct Host {
 impl Host {
     /// Returns the host of this name; makes one if there is none.
     ///
-    /// Hosts get the addresses 10.0.0.2, 10.0.0.3 and so on, and fd00::2, fd00::3, in the order in which they are made. `main` has 10.0.0.1.
+    /// Hosts get the addresses 10.0.0.2, 10.0.0.3 and so on, and fd00::2, fd00::3, in the order in which they are made.
+    /// `main` has 10.0.0.1.
     ///
     /// # Panics
     ///
@@ -100,14 +102,14 @@ impl Host {
 
     /// Runs a program on this host, and returns its output.
     ///
-    /// The program is a tree of its own: what it starts is on this host, and has ended when it returns. It sees no scope and no
-    /// [scoped value](foster::ScopedValue) of the code around.
+    /// The program is a tree of its own: what it starts is on this host, and has ended when it returns. It sees no
+    /// scope and no [scoped value](foster::ScopedValue) of the code around.
     ///
     /// # Cancellation
     ///
-    /// *Partial effect*. A request to cancel outside does not go into the program, which is on another machine. When the future is dropped, as it
-    /// is in cancelled code, the program dies as by [`kill`](Host::kill), and its finalizers do not run. To end it well, tell it over the network,
-    /// or put a scope inside.
+    /// *Partial effect*. A request to cancel outside does not go into the program, which is on another machine. When
+    /// the future is dropped, as it is in cancelled code, the program dies as by [`kill`](Host::kill), and its
+    /// finalizers do not run. To end it well, tell it over the network, or put a scope inside.
     ///
     /// # Errors
     ///
@@ -174,9 +176,9 @@ impl Host {
         poll_fn(|cx| start.poll(cx)).await;
     }
 
-    /// Takes its power away. Its programs do not run on: when this returns, all that they had was dropped, and no finalizer has run (law L30). Nobody is
-    /// told: who was connected with it finds out when it sends and no answer comes, or when the host is up again and resets what
-    /// it does not know.
+    /// Takes its power away. Its programs do not run on: when this returns, all that they had was dropped, and no
+    /// finalizer has run (law L30). Nobody is told: who was connected with it finds out when it sends and no answer
+    /// comes, or when the host is up again and resets what it does not know.
     ///
     /// A program that crashes its own host goes on until its next `await`. Does nothing to a host that is down.
     pub fn crash(&self) {
@@ -201,8 +203,9 @@ impl Host {
         programs.into_iter().flatten().for_each(|program| program.end());
     }
 
-    /// Ends its programs, as `SIGKILL` does: no finalizer runs. Its kernel lives, and closes their sockets: connections end, or are reset if there
-    /// is something that nobody has read; ports are closed. A host that was [paused](Host::pause) goes on.
+    /// Ends its programs, as `SIGKILL` does: no finalizer runs. Its kernel lives, and closes their sockets: connections
+    /// end, or are reset if there is something that nobody has read; ports are closed. A host that was
+    /// [paused](Host::pause) goes on.
     pub fn kill(&self) {
         if self.is_up() {
             note(format_args!("the programs on {} are killed", self.name));
@@ -216,8 +219,8 @@ impl Host {
         programs.into_iter().flatten().for_each(|program| program.end());
     }
 
-    /// Lets it run again, with the same name and addresses, and nothing of what was there before. Programs are started by
-    /// [`run`](Host::run) or [`boot`](Host::boot). Does nothing to a host that is up.
+    /// Lets it run again, with the same name and addresses, and nothing of what was there before. Programs are started
+    /// by [`run`](Host::run) or [`boot`](Host::boot). Does nothing to a host that is up.
     pub fn restart(&self) {
         if !self.is_up() {
             note(format_args!("{} is restarted", self.name));

@@ -13,8 +13,8 @@ use crate::trace::Loss;
 
 /// What the way from one host to another is like.
 ///
-/// A new one takes between one and two milliseconds, as the seed says, and loses nothing. The loopback of a host is no link: it takes no time
-/// and loses nothing.
+/// A new one takes between one and two milliseconds, as the seed says, and loses nothing. The loopback of a host is no
+/// link: it takes no time and loses nothing.
 ///
 /// # Examples
 ///
@@ -54,7 +54,8 @@ impl Link {
         Link { latency, jitter: Duration::ZERO, ..self }
     }
 
-    /// Sets by how much a packet may take longer than the latency. Datagrams may overtake each other then; the segments of TCP do not.
+    /// Sets by how much a packet may take longer than the latency. Datagrams may overtake each other then; the segments
+    /// of TCP do not.
     pub fn jitter(self, jitter: Duration) -> Self {
         Link { jitter, ..self }
     }
@@ -90,7 +91,8 @@ impl Link {
         Link { duplication: checked(probability), ..self }
     }
 
-    /// Sets the probability that a datagram is delayed, by up to three times the latency, and so overtaken by later ones.
+    /// Sets the probability that a datagram is delayed, by up to three times the latency, and so overtaken by later
+    /// ones.
     ///
     /// # Panics
     ///

@@ -1,14 +1,16 @@
 //! The network as a whole: its tables, its queue of events, and how packets come from one host to another.
 //!
-//! It is a part of the state of the simulation, under the same lock, and plain data: wakers are taken out of it, and called and dropped with the lock
-//! released (`Later`). All that is to happen is in one queue, by virtual time. The timers of the simulation have one alarm for the earliest of it.
+//! It is a part of the state of the simulation, under the same lock, and plain data: wakers are taken out of it, and
+//! called and dropped with the lock released (`Later`). All that is to happen is in one queue, by virtual time. The
+//! timers of the simulation have one alarm for the earliest of it.
 //!
 //! ```text
 //!   a call on a socket ─▶ change of a socket ─▶ send ─▶ link ─▶ queue ─▶ arrive ─▶ change of a socket ─▶ a task is woken
 //!                                                        └────▶ lost ─▶ queue: try again
 //! ```
 //!
-//! What happens at the present instant, as everything on loopback does, happens before the call returns: as on a kernel.
+//! What happens at the present instant, as everything on loopback does, happens before the call returns: as on a
+//! kernel.
 
 use std::cmp::{Ordering, Reverse};
 use std::collections::BinaryHeap;

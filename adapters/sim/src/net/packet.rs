@@ -105,8 +105,9 @@ impl Packet {
         matches!(self.load, Load::Datagram { .. })
     }
 
-    /// What the hash of a run has of a packet: its kind, its ports, its sender, how many bytes it has, and the place of a segment in its stream. Not what
-    /// the bytes are, nor whom it is for, nor what a segment acknowledges; packets that differ may have the same.
+    /// What the hash of a run has of a packet: its kind, its ports, its sender, how many bytes it has, and the place of
+    /// a segment in its stream. Not what the bytes are, nor whom it is for, nor what a segment acknowledges; packets
+    /// that differ may have the same.
     pub(super) fn digest(&self) -> u64 {
         let kind = match &self.load {
             Load::Datagram { .. } => 1,

@@ -1,7 +1,7 @@
 //! Hosts that stand still for a while.
 //!
-//! A paused host keeps all that it has, and does nothing with it: its tasks are not in the queue of the simulation, its timers not among the timers, what arrives
-//! waits, and what it would send again is not sent.
+//! A paused host keeps all that it has, and does nothing with it: its tasks are not in the queue of the simulation, its
+//! timers not among the timers, what arrives waits, and what it would send again is not sent.
 
 use foster::Instant;
 
@@ -25,13 +25,16 @@ pub(super) struct Paused {
 }
 
 impl Host {
-    /// Lets it stand still until [`resume`](Host::resume), as a machine does whose virtual machine is suspended: none of its code runs, and it answers nobody.
+    /// Lets it stand still until [`resume`](Host::resume), as a machine does whose virtual machine is suspended: none
+    /// of its code runs, and it answers nobody.
     ///
-    /// Who is connected with it sees silence, sends again what is not answered, and gives up at last, as with a host that has no power. But nothing is lost: what
-    /// arrives meanwhile is there when it goes on. What it had sent before is on its way.
+    /// Who is connected with it sees silence, sends again what is not answered, and gives up at last, as with a host
+    /// that has no power. But nothing is lost: what arrives meanwhile is there when it goes on. What it had sent before
+    /// is on its way.
     ///
-    /// The clock goes on, and does not stop for the timers of the host. A program that pauses its own host goes on until its next `await`. With
-    /// [`Builder::real_threads`](crate::Builder::real_threads), closures that run on threads of their own go on. Does nothing to a host that is down, or paused.
+    /// The clock goes on, and does not stop for the timers of the host. A program that pauses its own host goes on
+    /// until its next `await`. With [`Builder::real_threads`](crate::Builder::real_threads), closures that run on
+    /// threads of their own go on. Does nothing to a host that is down, or paused.
     ///
     /// # Panics
     ///
@@ -78,8 +81,8 @@ impl Host {
         }
     }
 
-    /// Lets it go on after a [`pause`](Host::pause): what has arrived is there, and timers whose time has come fire, once. Does nothing to a host that
-    /// is not paused.
+    /// Lets it go on after a [`pause`](Host::pause): what has arrived is there, and timers whose time has come fire,
+    /// once. Does nothing to a host that is not paused.
     pub fn resume(&self) {
         let id = self.id();
         let programs = self.sim().simulation(|state| {

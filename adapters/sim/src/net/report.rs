@@ -51,8 +51,8 @@ impl fmt::Display for OpenSocket {
     }
 }
 
-/// Returns the sockets that are open, of all hosts, in the order in which they were made. Connections that are still closing, and those that wait to be
-/// accepted, are among them.
+/// Returns the sockets that are open, of all hosts, in the order in which they were made. Connections that are still
+/// closing, and those that wait to be accepted, are among them.
 ///
 /// # Panics
 ///
@@ -99,7 +99,8 @@ pub(crate) fn open_sockets(sim: &Sim) -> String {
     text
 }
 
-/// The sockets that are open after the end of all programs. Those that only close are not among them: their kernel sees to that, as after the end of a process.
+/// The sockets that are open after the end of all programs. Those that only close are not among them: their kernel sees
+/// to that, as after the end of a process.
 pub(super) fn left_open(sim: &Sim) -> String {
     let open = list(sim).into_iter().filter(|socket| socket.state != CLOSING);
     open.map(|socket| format!("{socket}\n")).collect()

@@ -6,9 +6,9 @@
 //!                                  └─ no, nor any other ──────────────▶ link
 //! ```
 //!
-//! A rule is code of the user, so no lock is held while it is called. A packet is sent with the network locked: it waits in a queue, and whoever unlocks the
-//! network asks for all of the queue (`Sim::ask_rules`). One at a time asks; what a rule itself sends waits behind. Where nobody unlocks, since it
-//! is the clock that has moved, a waker asks.
+//! A rule is code of the user, so no lock is held while it is called. A packet is sent with the network locked: it
+//! waits in a queue, and whoever unlocks the network asks for all of the queue (`Sim::ask_rules`). One at a time asks;
+//! what a rule itself sends waits behind. Where nobody unlocks, since it is the clock that has moved, a waker asks.
 
 use std::collections::VecDeque;
 use std::fmt;
@@ -27,14 +27,15 @@ use crate::trace::Loss;
 
 /// Asks `rule` for each packet that one host sends to another, from now on, until the guard is dropped.
 ///
-/// Rules are asked in the order in which they were made. The first that decides wins, and the others are not asked; one that answers [`Action::Pass`] does
-/// not decide. What no rule has decided, the [`Link`](super::Link) does. Packets on the loopback of a host are none of a link, and no rule is asked.
+/// Rules are asked in the order in which they were made. The first that decides wins, and the others are not asked; one
+/// that answers [`Action::Pass`] does not decide. What no rule has decided, the [`Link`](super::Link) does. Packets on
+/// the loopback of a host are none of a link, and no rule is asked.
 ///
-/// The guard is a value like any other: kept in a variable of a scope, the rule ends with the scope, also when that is cancelled; kept by the program
-/// of a host, it ends when the host crashes.
+/// The guard is a value like any other: kept in a variable of a scope, the rule ends with the scope, also when that is
+/// cancelled; kept by the program of a host, it ends when the host crashes.
 ///
-/// The closure is called when a packet is sent, with no lock held: it may use the tools of this module, and count. If it panics, the run fails with
-/// its panic.
+/// The closure is called when a packet is sent, with no lock held: it may use the tools of this module, and count. If
+/// it panics, the run fails with its panic.
 ///
 /// # Panics
 ///
@@ -89,8 +90,8 @@ pub enum Action {
     Deliver,
     /// The packet is lost. TCP sends it again, as it does what a link has lost.
     Drop,
-    /// The packet arrives so much later than it would, and no other rule is asked. What is sent behind it in the same stream of TCP does not overtake it;
-    /// datagrams do. It is late, and not lost: TCP does not send it again.
+    /// The packet arrives so much later than it would, and no other rule is asked. What is sent behind it in the same
+    /// stream of TCP does not overtake it; datagrams do. It is late, and not lost: TCP does not send it again.
     Delay(Duration),
 }
 
@@ -172,7 +173,8 @@ impl PacketInfo {
         }
     }
 
-    /// Returns the bytes that it carries, without headers: a datagram, or a part of a stream, which may be cut anywhere.
+    /// Returns the bytes that it carries, without headers: a datagram, or a part of a stream, which may be cut
+    /// anywhere.
     #[must_use]
     pub fn payload(&self) -> &[u8] {
         self.packet.payload()
@@ -251,8 +253,8 @@ impl Rules {
         Some(self.rules.remove(at).1)
     }
 
-    /// Keeps a packet that the rules have to be asked for; gives it back if there are none. A packet that waits, or for which they are being asked, is not
-    /// overtaken.
+    /// Keeps a packet that the rules have to be asked for; gives it back if there are none. A packet that waits, or for
+    /// which they are being asked, is not overtaken.
     pub(super) fn hold_back(&mut self, packet: Box<Packet>) -> Option<Box<Packet>> {
         if self.rules.is_empty() && self.waiting.is_empty() && !self.asking {
             return Some(packet);

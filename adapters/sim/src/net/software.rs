@@ -14,13 +14,14 @@ use crate::runtime::Body;
 use crate::test::{Verdict, failure_of};
 
 impl Host {
-    /// Runs a program on this host in the background, as what the machine is there for: whenever the host is up, again after each
-    /// [`restart`](Host::restart), until it returns.
+    /// Runs a program on this host in the background, as what the machine is there for: whenever the host is up, again
+    /// after each [`restart`](Host::restart), until it returns.
     ///
-    /// Nobody awaits it, so if it returns an error or panics, the run fails, with the error and the name of the host. A crash is no failure. When the main
-    /// future of the run has ended, the program is ended as by [`kill`](Host::kill). It is in no scope: what is to end with a scope, or to give a
-    /// value back, is for [`run`](Host::run) and [`boot`](Host::boot). The output is `()` or a `Result` of it, also that of a program that never returns:
-    /// an `async fn` that says so is the simplest.
+    /// Nobody awaits it, so if it returns an error or panics, the run fails, with the error and the name of the host. A
+    /// crash is no failure. When the main future of the run has ended, the program is ended as by [`kill`](Host::kill).
+    /// It is in no scope: what is to end with a scope, or to give a value back, is for [`run`](Host::run) and
+    /// [`boot`](Host::boot). The output is `()` or a `Result` of it, also that of a program that never returns: an
+    /// `async fn` that says so is the simplest.
     ///
     /// # Examples
     ///

@@ -182,7 +182,8 @@ impl Network<'_> {
         let Load::Segment(segment) = &packet.load else { return };
         let (id, is_answer, other) = (segment.to, segment.is_answer(), segment.from);
         let Some(connection) = self.connection(id).filter(|connection| connection.phase != Phase::Failed) else {
-            // An answer may come late to a connection that was closed here. If it was lost with the power, the other side has to be told.
+            // An answer may come late to a connection that was closed here. If it was lost with the power, the other
+            // side has to be told.
             if !is_answer || id.serial < self.host(host).lost_before {
                 self.refuse(&packet, other);
             }

@@ -1,6 +1,8 @@
-//! Unix sockets: paths, and sockets for datagrams. Their streams are connections as those of TCP, between two sockets of one host.
+//! Unix sockets: paths, and sockets for datagrams. Their streams are connections as those of TCP, between two sockets
+//! of one host.
 //!
-//! A path is an entry in a table of the host, and not a file: `std::fs` does not see it. It stays when its socket is closed, as a file would.
+//! A path is an entry in a table of the host, and not a file: `std::fs` does not see it. It stays when its socket is
+//! closed, as a file would.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, VecDeque};
@@ -156,7 +158,8 @@ impl Network<'_> {
         ends
     }
 
-    /// Whether this is a Unix socket whose other end is closed. It knows that before it writes, where one of TCP has to send something first.
+    /// Whether this is a Unix socket whose other end is closed. It knows that before it writes, where one of TCP has to
+    /// send something first.
     pub(super) fn is_left(&mut self, id: SocketId) -> bool {
         let Some(connection) = self.connection(id) else { return false };
         let (is_unix, other) = (matches!(connection.local, Address::Unix(_)), connection.other);

@@ -98,15 +98,16 @@ impl Running {
         write_all(self.stderr.as_ref(), text.as_ref()).await
     }
 
-    /// Ignores a signal from now on, until it is [handled](Running::handle). There is no way to ignore [`SignalKind::KILL`].
+    /// Ignores a signal from now on, until it is [handled](Running::handle). There is no way to ignore
+    /// [`SignalKind::KILL`].
     pub fn ignore(&mut self, kind: SignalKind) {
         let mut state = self.shared.lock();
         state.handled.retain(|other| *other != kind);
         state.ignored.push(kind);
     }
 
-    /// Handles a signal from now on, until it is [ignored](Running::ignore): [`signal`](Running::signal) returns it. Any other ends
-    /// the program, wherever it is, unless its default is to do nothing.
+    /// Handles a signal from now on, until it is [ignored](Running::ignore): [`signal`](Running::signal) returns it.
+    /// Any other ends the program, wherever it is, unless its default is to do nothing.
     pub fn handle(&mut self, kind: SignalKind) {
         let mut state = self.shared.lock();
         state.ignored.retain(|other| *other != kind);
@@ -135,8 +136,8 @@ impl Running {
         operation("wait for a signal", next).await
     }
 
-    /// From now on no signal can be sent to it: that is refused with [`PermissionDenied`](io::ErrorKind::PermissionDenied), as for a
-    /// process that has become another user's.
+    /// From now on no signal can be sent to it: that is refused with
+    /// [`PermissionDenied`](io::ErrorKind::PermissionDenied), as for a process that has become another user's.
     pub fn refuse_signals(&mut self) {
         self.shared.lock().out_of_reach = true;
     }

@@ -74,8 +74,8 @@ pub async fn busy_program() {
     .await;
 }
 
-/// A program that uses most of foster, with much that is the machine's if anything leaks in: jitter, threads, deadlines,
-/// queues of many waiters.
+/// A program that uses most of foster, with much that is the machine's if anything leaks in: jitter, threads,
+/// deadlines, queues of many waiters.
 pub async fn broad_program() {
     let lock = Arc::new(foster::sync::Mutex::new(0u64));
     let permits = Arc::new(foster::sync::Semaphore::new(2));

@@ -35,7 +35,8 @@ impl DatagramSocket for Watched<UnixDatagram> {
         loop {
             let sent = match &to {
                 None => self.0.try_io(Interest::WRITABLE, || SockRef::from(&self.0).send(buf)),
-                // Such a socket counts as writable whatever the queue of the other is: to wait for that would be to spin.
+                // Such a socket counts as writable whatever the queue of the other is: to wait for that would be to
+                // spin.
                 Some(to) => match SockRef::from(&self.0).send_to(buf, to) {
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Poll::Ready(Err(error)),
                     sent => sent,

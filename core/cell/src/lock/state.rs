@@ -45,7 +45,8 @@ impl Mode {
         }
     }
 
-    /// Returns whether one more may lock. The number of readers has a limit, so that leaked guards cannot make the count overflow.
+    /// Returns whether one more may lock. The number of readers has a limit, so that leaked guards cannot make the
+    /// count overflow.
     const fn fits(self, state: usize) -> bool {
         match self {
             Mode::Read => state & WRITER == 0 && state < usize::MAX - READER,
@@ -69,8 +70,8 @@ impl RawRwLock {
         RawRwLock { state: AtomicUsize::new(0), reserved: AtomicUsize::new(0) }
     }
 
-    /// Makes `try_lock` fail, and the last unlock notify the waiters. To be called under the lock of the waiter list, as
-    /// [`clear_contended`](RawRwLock::clear_contended) is.
+    /// Makes `try_lock` fail, and the last unlock notify the waiters. To be called under the lock of the waiter list,
+    /// as [`clear_contended`](RawRwLock::clear_contended) is.
     ///
     /// A waiter that marks, and then fails to lock once more, can wait: the unlock that frees the lock sees the mark.
     pub fn set_contended(&self) {

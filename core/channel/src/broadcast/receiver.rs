@@ -80,8 +80,8 @@ impl<T: Clone> BroadcastReceiver<T> {
     ///
     /// # Errors
     ///
-    /// * [`BroadcastRecvError::Lagged`]: so many values were missed. With [`Lag::Skip`] the next call goes on with the oldest
-    ///   that is left; with [`Lag::Disconnect`] this was the end.
+    /// * [`BroadcastRecvError::Lagged`]: so many values were missed. With [`Lag::Skip`] the next call goes on with the
+    ///   oldest that is left; with [`Lag::Disconnect`] this was the end.
     /// * [`BroadcastRecvError::Disconnected`]: all was seen, and there is no sender left.
     ///
     /// # Panics
@@ -96,7 +96,8 @@ impl<T: Clone> BroadcastReceiver<T> {
     /// # Errors
     ///
     /// * [`BroadcastTryRecvError::Empty`]: there is none.
-    /// * [`BroadcastTryRecvError::Lagged`], [`BroadcastTryRecvError::Disconnected`]: as [`recv`](BroadcastReceiver::recv).
+    /// * [`BroadcastTryRecvError::Lagged`], [`BroadcastTryRecvError::Disconnected`]: as
+    ///   [`recv`](BroadcastReceiver::recv).
     pub fn try_recv(&mut self) -> Result<T, BroadcastTryRecvError> {
         let BroadcastReceiver { chan, position, disconnected, .. } = self;
         match chan.step(|state, deferred| Self::take(state, position, disconnected, deferred)) {

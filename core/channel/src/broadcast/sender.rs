@@ -31,17 +31,19 @@ impl<T> BroadcastSender<T> {
         BroadcastSender { chan, id: 0, closed: AtomicBool::new(false) }
     }
 
-    /// Sends `value` to all receivers that are there now. With [`Lag::Wait`] it waits until there is room, longest waiter first;
-    /// otherwise it only is a checkpoint.
+    /// Sends `value` to all receivers that are there now. With [`Lag::Wait`] it waits until there is room, longest
+    /// waiter first; otherwise it only is a checkpoint.
     ///
     /// # Cancellation
     ///
-    /// *Strict*. A drop leaves the queue and drops the value, which nobody has seen; room that was given already goes to the next.
+    /// *Strict*. A drop leaves the queue and drops the value, which nobody has seen; room that was given already goes
+    /// to the next.
     ///
     /// # Errors
     ///
     /// The value comes back.
-    /// * [`SendError::Disconnected`]: there is no receiver now. Others may [subscribe](BroadcastSender::subscribe) later.
+    /// * [`SendError::Disconnected`]: there is no receiver now. Others may [subscribe](BroadcastSender::subscribe)
+    ///   later.
     /// * [`SendError::Closed`]: this end was closed.
     ///
     /// # Panics
@@ -51,8 +53,8 @@ impl<T> BroadcastSender<T> {
         BroadcastSend { sender: self, value: Some(value), operation: ChannelOperation::new(SEND), key: None }
     }
 
-    /// Sends `value` to all receivers that are there now, if that is possible without waiting. Only with [`Lag::Wait`] it may
-    /// not be.
+    /// Sends `value` to all receivers that are there now, if that is possible without waiting. Only with [`Lag::Wait`]
+    /// it may not be.
     ///
     /// # Errors
     ///
@@ -127,8 +129,8 @@ impl<T> BroadcastSender<T> {
         BroadcastReceiver::new(self.chan.clone(), position)
     }
 
-    /// Waits until there is no receiver any more, or this end was closed. Others may [subscribe](BroadcastSender::subscribe)
-    /// later.
+    /// Waits until there is no receiver any more, or this end was closed. Others may
+    /// [subscribe](BroadcastSender::subscribe) later.
     ///
     /// # Cancellation
     ///
@@ -147,8 +149,8 @@ impl<T> BroadcastSender<T> {
         self.chan.step(|state, _| self.send_error(state).is_some())
     }
 
-    /// Closes this end, and this end only: a send that waits on it gets the value back. When all are closed or dropped, the receivers
-    /// get what they have not seen, and then the end. Returns whether it was open.
+    /// Closes this end, and this end only: a send that waits on it gets the value back. When all are closed or dropped,
+    /// the receivers get what they have not seen, and then the end. Returns whether it was open.
     pub fn close(&self) -> bool {
         self.chan.step(|state, deferred| self.close_in(state, false, deferred))
     }

@@ -1,9 +1,9 @@
 //! The values in the queue of a broadcast channel, and the reuse of their allocations.
 //!
-//! A value that one receiver has still to see is *unique*: it is moved out. One that several have to see is cloned with the lock released
-//! (L36), so it is in an `Arc`, of which each receiver that is cloning holds a reference. When the last receiver has seen it, the value is
-//! moved out and the empty `Arc` is kept for another value. So a value costs an allocation only if more values are queued, or being
-//! cloned, than ever before.
+//! A value that one receiver has still to see is *unique*: it is moved out. One that several have to see is cloned with
+//! the lock released (L36), so it is in an `Arc`, of which each receiver that is cloning holds a reference. When the
+//! last receiver has seen it, the value is moved out and the empty `Arc` is kept for another value. So a value costs an
+//! allocation only if more values are queued, or being cloned, than ever before.
 
 use std::sync::Arc;
 

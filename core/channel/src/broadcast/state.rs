@@ -1,4 +1,5 @@
-//! The state of a broadcast channel, and the steps that change it under one lock. The invariants are at the head of the parent module.
+//! The state of a broadcast channel, and the steps that change it under one lock. The invariants are at the head of the
+//! parent module.
 
 use std::collections::VecDeque;
 use std::mem;

@@ -243,7 +243,8 @@ fn storm() {
         let (tx, first) = broadcast(1 + dice.below(4), lag);
         let senders = [tx.clone(), tx.clone()];
         let (mut sends, mut receivers) = (vec![], vec![(first, None)]);
-        // The numbers in the order in which they were sent for certain are not known: a counter taken when the value is taken is.
+        // The numbers in the order in which they were sent for certain are not known: a counter taken when the value is
+        // taken is.
         let mut item = 0u32;
         for _ in 0..200 {
             match dice.below(9) {

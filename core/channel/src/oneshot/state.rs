@@ -7,10 +7,11 @@
 //!
 //! 1. the sender sends: `finish`
 //! 2. the receiver takes the value, or drops it when it goes away: `try_receive`, `receive`, `leave`
-//! 3. the sender goes away without having sent, or the receiver is closed or goes away before: `finish`, `close`, `leave`
+//! 3. the sender goes away without having sent, or the receiver is closed or goes away before: `finish`, `close`,
+//!    `leave`
 //!
-//! An end that has to wait leaves its waiter here. The other end takes it out in the step that ends the wait, and notes whether the
-//! code that waits was cancelled by then: such code is not woken, and does not see what came (law L14).
+//! An end that has to wait leaves its waiter here. The other end takes it out in the step that ends the wait, and notes
+//! whether the code that waits was cancelled by then: such code is not woken, and does not see what came (law L14).
 //!
 //! Invariant 1: the state has one reference for each end, and no other.
 //! Invariant 2: while the sender is there, the stage is Over only if the receiver was closed or is gone.

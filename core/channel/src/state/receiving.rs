@@ -19,8 +19,8 @@ impl<T> ChannelState<T> {
                 || self.first_sender(deferred).is_some_and(|key| self.send_entries[key].value.is_some()))
     }
 
-    /// Receives, if there is a value that nobody else waits for, and no sender waits for its room. This is the common case: nothing is
-    /// deferred.
+    /// Receives, if there is a value that nobody else waits for, and no sender waits for its room. This is the common
+    /// case: nothing is deferred.
     #[inline]
     pub(crate) fn recv_at_once(&mut self, end: &Endpoint, own: Option<usize>) -> Option<T> {
         if own.is_some() || end.is_closed() || !self.recv_waiters.is_empty() || !self.send_waiters.is_empty() {
@@ -29,7 +29,8 @@ impl<T> ChannelState<T> {
         self.buffer.pop()
     }
 
-    /// Tries to receive. `own` is the entry of the endpoint's stream, if it has one. Stores the key of an entry in `key_out`.
+    /// Tries to receive. `own` is the entry of the endpoint's stream, if it has one. Stores the key of an entry in
+    /// `key_out`.
     #[inline]
     pub(crate) fn recv(
         &mut self,
@@ -111,8 +112,8 @@ impl<T> ChannelState<T> {
         None
     }
 
-    /// Ends the wait of a stream whose endpoint is received from in another way: no `next()` can be under way. A value that was
-    /// delivered to it goes back.
+    /// Ends the wait of a stream whose endpoint is received from in another way: no `next()` can be under way. A value
+    /// that was delivered to it goes back.
     fn reset_stream_wait(&mut self, key: usize, deferred: &mut Deferred<T>) {
         match mem::replace(&mut self.recv_entries[key].state, RecvState::Idle) {
             RecvState::Idle | RecvState::Skipped => {}
@@ -125,8 +126,9 @@ impl<T> ChannelState<T> {
         }
     }
 
-    /// Takes the value that was delivered to a receiver, if there is one and others may still send. This is the common case after a
-    /// wait: nothing is deferred, because only in a channel that is about to end another task may wait for this value to be taken.
+    /// Takes the value that was delivered to a receiver, if there is one and others may still send. This is the common
+    /// case after a wait: nothing is deferred, because only in a channel that is about to end another task may wait for
+    /// this value to be taken.
     #[inline]
     pub(crate) fn take_delivered(&mut self, key: usize) -> Option<T> {
         let goes_on = self.phase == ChannelPhase::Open && self.senders > 0;
@@ -140,8 +142,8 @@ impl<T> ChannelState<T> {
         Some(value)
     }
 
-    /// Returns how the wait of a receiver has ended. `None` if it was a stream whose wait was reset, or was skipped: it has no entry any
-    /// more, and starts again.
+    /// Returns how the wait of a receiver has ended. `None` if it was a stream whose wait was reset, or was skipped: it
+    /// has no entry any more, and starts again.
     pub(crate) fn poll_receiver(
         &mut self,
         key: usize,

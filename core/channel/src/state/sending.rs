@@ -23,7 +23,8 @@ impl<T> ChannelState<T> {
         }
     }
 
-    /// Sends, if there is a value, room for it, and no receiver that waits. This is the common case: nothing is deferred.
+    /// Sends, if there is a value, room for it, and no receiver that waits. This is the common case: nothing is
+    /// deferred.
     #[inline]
     pub(crate) fn send_at_once(&mut self, end: &Endpoint, value: &mut Option<T>) -> bool {
         if self.send_error(end).is_some() || !self.recv_waiters.is_empty() {
@@ -107,8 +108,8 @@ impl<T> ChannelState<T> {
         }
     }
 
-    /// Frees the entry of a sender that was admitted, if it was. This is the common case after a wait. What is returned is to be dropped when
-    /// the lock is released.
+    /// Frees the entry of a sender that was admitted, if it was. This is the common case after a wait. What is returned
+    /// is to be dropped when the lock is released.
     #[inline]
     pub(crate) fn acknowledge(&mut self, key: usize) -> Option<Admitted> {
         if !matches!(self.send_entries[key].state, SendState::Sent { .. } | SendState::Granted) {
@@ -119,7 +120,8 @@ impl<T> ChannelState<T> {
         Some(Admitted(state))
     }
 
-    /// Returns how the wait of a sender has ended; a value that was not sent is put back. `None` if it was skipped, and starts again.
+    /// Returns how the wait of a sender has ended; a value that was not sent is put back. `None` if it was skipped, and
+    /// starts again.
     pub(crate) fn poll_sender(
         &mut self,
         key: usize,

@@ -198,7 +198,8 @@ fn a_stream_gives_what_is_there_and_waits_for_more() {
     rx.assert_home();
 }
 
-/// Makes a `next()` that was thrown away: the stream keeps its place and what it was handed, until it is used in another way.
+/// Makes a `next()` that was thrown away: the stream keeps its place and what it was handed, until it is used in
+/// another way.
 #[test]
 fn a_stream_that_is_set_aside_loses_nothing() {
     let (tx, mut rx) = bounded(2);

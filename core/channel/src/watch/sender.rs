@@ -67,8 +67,8 @@ impl<T> WatchSender<T> {
             })
     }
 
-    /// Makes the latest value out of the one before, whether or not anybody watches. `None` from `change` leaves it as it is, and
-    /// wakes nobody. Returns whether it changed.
+    /// Makes the latest value out of the one before, whether or not anybody watches. `None` from `change` leaves it as
+    /// it is, and wakes nobody. Returns whether it changed.
     ///
     /// No lock is held while `change` runs: if another sender is faster, it is called again, with that one's value.
     ///
@@ -124,7 +124,8 @@ impl<T> WatchSender<T> {
         WatchReceiver::new(self.chan.clone(), version)
     }
 
-    /// Waits until nobody watches any more, or this end was closed. Others may [subscribe](WatchSender::subscribe) later.
+    /// Waits until nobody watches any more, or this end was closed. Others may [subscribe](WatchSender::subscribe)
+    /// later.
     ///
     /// # Cancellation
     ///
@@ -139,8 +140,8 @@ impl<T> WatchSender<T> {
         self.chan.step(|state, _| self.is_endpoint_closed() || state.receivers == 0)
     }
 
-    /// Closes this end, and this end only. When all are closed or dropped, the receivers get the latest value, if they have
-    /// not, and then the end. Returns whether it was open.
+    /// Closes this end, and this end only. When all are closed or dropped, the receivers get the latest value, if they
+    /// have not, and then the end. Returns whether it was open.
     pub fn close(&self) -> bool {
         self.chan.step(|state, deferred| self.close_in(state, true, deferred))
     }

@@ -1,6 +1,7 @@
 //! The neutral traits: `futures_io::AsyncRead`, `AsyncWrite` and `AsyncSeek`.
 //!
-//! One job at a time: whoever reads or seeks waits for what is being written, and whoever writes for what is being read.
+//! One job at a time: whoever reads or seeks waits for what is being written, and whoever writes for what is being
+//! read.
 
 use std::io::{self, IoSlice, SeekFrom};
 use std::pin::Pin;

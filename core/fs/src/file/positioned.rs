@@ -49,8 +49,8 @@ impl File {
     ///
     /// # Errors
     ///
-    /// As [`std::os::unix::fs::FileExt::read_exact_at`]: [`UnexpectedEof`](io::ErrorKind::UnexpectedEof), if the file ends before that; nothing
-    /// is in `buf` then.
+    /// As [`std::os::unix::fs::FileExt::read_exact_at`]: [`UnexpectedEof`](io::ErrorKind::UnexpectedEof), if the file
+    /// ends before that; nothing is in `buf` then.
     pub async fn read_exact_at(&self, buf: &mut [u8], offset: u64) -> io::Result<()> {
         let mut bytes = vec![0; buf.len()];
         let read = self.with_std("read_exact_at", move |file| {

@@ -1,7 +1,7 @@
 //! What a file shares with its jobs: the host's file, and bytes that were read and not taken.
 //!
-//! One job at a time reads, seeks or writes (`polled.rs` sees to that), so the lock of the cursor is never held while the host blocks
-//! for long.
+//! One job at a time reads, seeks or writes (`polled.rs` sees to that), so the lock of the cursor is never held while
+//! the host blocks for long.
 
 use std::fs;
 use std::io::{self, Read, Seek, SeekFrom, Write};

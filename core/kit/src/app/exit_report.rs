@@ -33,7 +33,8 @@ impl fmt::Display for ExitCause {
     }
 }
 
-/// What [`app`](super::app) returns: the value of the body, how it came to its end, and an exit code that tells which it was.
+/// What [`app`](super::app) returns: the value of the body, how it came to its end, and an exit code that tells which
+/// it was.
 ///
 /// Returned from `main` it ends the process with that code, and prints an error of the body to standard error.
 ///
@@ -56,7 +57,8 @@ impl<T> ExitReport<T> {
         ExitReport { value, cause, stragglers }
     }
 
-    /// Returns the value that the body has returned, if it has: also a body that was asked to stop may, such as a graceful one.
+    /// Returns the value that the body has returned, if it has: also a body that was asked to stop may, such as a
+    /// graceful one.
     pub fn value(&self) -> Option<&T> {
         self.value.as_ref()
     }

@@ -61,8 +61,8 @@ impl Signal {
         self.number
     }
 
-    /// A source that yields one signal, `delay` after it is first polled: for tests, and for programs with a time limit. For
-    /// several, any stream will do, such as the receiver of a channel.
+    /// A source that yields one signal, `delay` after it is first polled: for tests, and for programs with a time
+    /// limit. For several, any stream will do, such as the receiver of a channel.
     pub fn after(delay: Duration, signal: Signal) -> SignalAfter {
         SignalAfter { delay, sleep: None, signal: Some(signal) }
     }

@@ -11,26 +11,27 @@ use super::group::Group;
 
 /// Runs all futures together, and gives out what they return in the order in which they complete.
 ///
-/// It is a [`Stream`]; [`next`](AsCompleted::next) needs no import. [`indexed`](AsCompleted::indexed) tells which future
-/// a result comes from. No futures give a stream that ends at once. Futures that complete in the same turn come in the order in
-/// which they were woken, at first the order in which they were given.
+/// It is a [`Stream`]; [`next`](AsCompleted::next) needs no import. [`indexed`](AsCompleted::indexed) tells which
+/// future a result comes from. No futures give a stream that ends at once. Futures that complete in the same turn come
+/// in the order in which they were woken, at first the order in which they were given.
 ///
-/// The futures stand below the scope around this call (see [`CancelScope::run_here`](foster_core::CancelScope::run_here)): a time limit
-/// around a single `next` does not cancel them.
+/// The futures stand below the scope around this call (see
+/// [`CancelScope::run_here`](foster_core::CancelScope::run_here)): a time limit around a single `next` does not cancel
+/// them.
 ///
 /// The futures run while the stream is polled, and stand still while the consumer does something else: to have them
 /// go on meanwhile, spawn them into a nursery and wait for their handles here.
 ///
 /// # Cancellation
 ///
-/// *Strict*: what has completed and was not given out yet comes next time. A stream that is dropped early drops its futures;
-/// the scope around waits for what they leave: tasks, blocking jobs, finalizers (laws L25–L27). To cancel them inside-out,
-/// shields included, and wait for them here, use [`close`](AsCompleted::close).
+/// *Strict*: what has completed and was not given out yet comes next time. A stream that is dropped early drops its
+/// futures; the scope around waits for what they leave: tasks, blocking jobs, finalizers (laws L25–L27). To cancel them
+/// inside-out, shields included, and wait for them here, use [`close`](AsCompleted::close).
 ///
 /// # Panics
 ///
-/// Resumes the first panic of a future, when the others were cancelled and have ended. When polled outside of any tree, if
-/// no adapter was installed.
+/// Resumes the first panic of a future, when the others were cancelled and have ended. When polled outside of any tree,
+/// if no adapter was installed.
 ///
 /// # Examples
 ///
@@ -123,7 +124,8 @@ impl<F: Future<Output = T>, T> AsCompleted<F, T> {
         poll_fn(|cx| Pin::new(&mut *self).poll_next(cx)).await
     }
 
-    /// Cancels the futures that have not completed, and waits until they have ended. Results that come even so are dropped.
+    /// Cancels the futures that have not completed, and waits until they have ended. Results that come even so are
+    /// dropped.
     ///
     /// # Cancellation
     ///

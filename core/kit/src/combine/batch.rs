@@ -16,8 +16,8 @@ use foster_core::{Instant, sleep_until};
 
 /// A stream of batches: of `size` items, or of those that came within `time` after the first of the batch.
 ///
-/// No batch is empty. What is left when `stream` ends is the last batch. An item that comes in the instant in which the time is
-/// over is in the batch. With [`Duration::MAX`] only the size counts, with `usize::MAX` only the time.
+/// No batch is empty. What is left when `stream` ends is the last batch. An item that comes in the instant in which the
+/// time is over is in the batch. With [`Duration::MAX`] only the size counts, with `usize::MAX` only the time.
 ///
 /// For a `stream` of `Result`s the batches are of `Result`s: an error waits like any item.
 ///
@@ -27,8 +27,8 @@ use foster_core::{Instant, sleep_until};
 ///
 /// # Panics
 ///
-/// If `size` is zero. Passes on the panic of `stream`, and keeps what was collected. When the first item of a batch comes outside of
-/// any tree, if no adapter was installed.
+/// If `size` is zero. Passes on the panic of `stream`, and keeps what was collected. When the first item of a batch
+/// comes outside of any tree, if no adapter was installed.
 ///
 /// # Examples
 ///
@@ -135,9 +135,10 @@ impl<S, T> Debug for Batch<S, T> {
 
 /// The same items, at most one in a `period`.
 ///
-/// It holds the consumer back, and drops nothing: the next item is asked for when `period` has passed since the one before was given out.
-/// So a `stream` that produces on its own piles up its items; to have only the latest, see
-/// [`watch`](foster_channel::watch()). For bursts, and a limit that several tasks share, see [`RateLimiter`](crate::rate::RateLimiter).
+/// It holds the consumer back, and drops nothing: the next item is asked for when `period` has passed since the one
+/// before was given out. So a `stream` that produces on its own piles up its items; to have only the latest, see
+/// [`watch`](foster_channel::watch()). For bursts, and a limit that several tasks share, see
+/// [`RateLimiter`](crate::rate::RateLimiter).
 ///
 /// # Cancellation
 ///

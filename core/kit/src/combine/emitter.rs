@@ -6,7 +6,8 @@
 //!   Empty ──1──▶ Offered ──2──▶ Taken ──3──▶ Empty
 //! ```
 //!
-//! 1. `Emit::poll`: its first   2. `Slot::poll_take`   3. `Slot::ask`: the next one is asked for, or never will be, so the body goes on
+//! 1. `Emit::poll`: its first   2. `Slot::poll_take`   3. `Slot::ask`: the next one is asked for, or never will be, so
+//!    the body goes on
 //! 4. `Emit::drop`: it was thrown away before; so is an item that was offered
 
 use std::fmt;
@@ -31,14 +32,14 @@ impl<T> Emitter<T> {
         Emitter { slot }
     }
 
-    /// Hands `item` to the consumer of the stream, and goes on when the consumer asks for the next one; or, if that is cancelled, when
-    /// it has got this one.
+    /// Hands `item` to the consumer of the stream, and goes on when the consumer asks for the next one; or, if that is
+    /// cancelled, when it has got this one.
     ///
-    /// In a shield, a cancelled consumer waits for the body as long as it awaits items; when it awaits anything else, the shield is
-    /// dropped with the body (law L16).
+    /// In a shield, a cancelled consumer waits for the body as long as it awaits items; when it awaits anything else,
+    /// the shield is dropped with the body (law L16).
     ///
-    /// If the stream is gone, or has ended, the item is dropped, and this goes on at once. Only what is shielded from the
-    /// cancellation of the body gets there, or an emitter that was moved out of it.
+    /// If the stream is gone, or has ended, the item is dropped, and this goes on at once. Only what is shielded from
+    /// the cancellation of the body gets there, or an emitter that was moved out of it.
     ///
     /// # Cancellation
     ///

@@ -11,23 +11,24 @@ use super::later;
 /// Runs all futures together and returns their values in the order in which they were given.
 ///
 /// The first error cancels the others; it is returned when they have ended, cleanup included. No futures give an empty
-/// `Vec` at once. For futures of different types there is [`try_join`](crate::combine::try_join); to get every `Result`,
-/// [`gather_results`].
+/// `Vec` at once. For futures of different types there is [`try_join`](crate::combine::try_join); to get every
+/// `Result`, [`gather_results`].
 ///
 /// # Errors
 ///
-/// The first error. Errors of others, while they are being cancelled, go to the tree's [`Observer`](foster_core::observer::Observer).
+/// The first error. Errors of others, while they are being cancelled, go to the tree's
+/// [`Observer`](foster_core::observer::Observer).
 ///
 /// # Cancellation
 ///
-/// *Partial effect*: what the futures did is done. Cancelled from further out, each future stops at its next checkpoint and
-/// cleans up; an error that was there before is returned all the same (law L31). If the call is dropped, the futures are
-/// dropped with it, and the scope around waits for what they leave.
+/// *Partial effect*: what the futures did is done. Cancelled from further out, each future stops at its next checkpoint
+/// and cleans up; an error that was there before is returned all the same (law L31). If the call is dropped, the
+/// futures are dropped with it, and the scope around waits for what they leave.
 ///
 /// # Panics
 ///
-/// Resumes the first panic of a future, when the others were cancelled and have ended. When polled outside of any tree, if
-/// no adapter was installed.
+/// Resumes the first panic of a future, when the others were cancelled and have ended. When polled outside of any tree,
+/// if no adapter was installed.
 ///
 /// # Examples
 ///
@@ -62,8 +63,8 @@ where
 
 /// Runs all futures together and returns everything that they return, in the order in which they were given.
 ///
-/// No outcome of one future touches another: with futures that return `Result` it is [`gather`] without fail-fast. Only a
-/// panic cancels the others. No futures give an empty `Vec` at once.
+/// No outcome of one future touches another: with futures that return `Result` it is [`gather`] without fail-fast. Only
+/// a panic cancels the others. No futures give an empty `Vec` at once.
 ///
 /// # Cancellation
 ///

@@ -1,7 +1,7 @@
 //! Any number of branches of one type, polled in the task of whoever holds them.
 //!
-//! A group ends when all its branches have ended, whatever happens in between: this is what makes the losers' cleanup part
-//! of every combinator. It is built from cancel scopes alone.
+//! A group ends when all its branches have ended, whatever happens in between: this is what makes the losers' cleanup
+//! part of every combinator. It is built from cancel scopes alone.
 
 use std::future::Future;
 use std::panic::{self, AssertUnwindSafe, Location};
@@ -25,8 +25,8 @@ pub(super) struct Group<F, T> {
     turn: usize,
     /// One was polled in this turn.
     has_polled: bool,
-    /// The turn began with some of the task's budget. One that begins with none polls all whose turn it is: else the first of them would
-    /// go to the end of the queue with nothing, and it might be the same one every time.
+    /// The turn began with some of the task's budget. One that begins with none polls all whose turn it is: else the
+    /// first of them would go to the end of the queue with nothing, and it might be the same one every time.
     had_budget: bool,
     fate: Fate,
     /// A branch has panicked, and the others were not told yet.

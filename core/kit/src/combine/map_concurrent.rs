@@ -11,21 +11,23 @@ use super::later;
 
 /// Runs `map` on every input, at most `limit` at a time, and returns the values in the order of the inputs.
 ///
-/// An input is taken from the iterator only when there is room for it, so the inputs may be endless, or expensive to make.
-/// After the first error none is taken, and what runs is cancelled; the error is returned when all has ended, cleanup
-/// included. No inputs give an empty `Vec`. To get every `Result` see [`map_concurrent_results`].
+/// An input is taken from the iterator only when there is room for it, so the inputs may be endless, or expensive to
+/// make. After the first error none is taken, and what runs is cancelled; the error is returned when all has ended,
+/// cleanup included. No inputs give an empty `Vec`. To get every `Result` see [`map_concurrent_results`].
 ///
-/// The futures run in the task of the caller, in turn. For parallel ones spawn into a [`nursery`](foster_core::nursery()) with a limit.
+/// The futures run in the task of the caller, in turn. For parallel ones spawn into a
+/// [`nursery`](foster_core::nursery()) with a limit.
 ///
 /// # Errors
 ///
-/// The first error. Errors of others, while they are being cancelled, go to the tree's [`Observer`](foster_core::observer::Observer).
+/// The first error. Errors of others, while they are being cancelled, go to the tree's
+/// [`Observer`](foster_core::observer::Observer).
 ///
 /// # Cancellation
 ///
-/// *Partial effect*: what was done is done. Cancelled from further out, no further input is taken, and what runs stops at
-/// its next checkpoint and cleans up. If the call is dropped, what runs is dropped with it, and the scope around waits for what
-/// it leaves.
+/// *Partial effect*: what was done is done. Cancelled from further out, no further input is taken, and what runs stops
+/// at its next checkpoint and cleans up. If the call is dropped, what runs is dropped with it, and the scope around
+/// waits for what it leaves.
 ///
 /// # Panics
 ///

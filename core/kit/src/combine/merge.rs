@@ -13,9 +13,9 @@ use foster_core::leaf::{ReadyMember, ReadyQueue};
 
 /// A stream of the items of all these streams, as they come.
 ///
-/// It ends when all have ended; no streams give one that ends at once. It is fair: streams are asked in the order in which they were
-/// woken, one that has just given an item last, at first in the order in which they were given. Only streams that were woken
-/// are polled. For streams of different types, box them.
+/// It ends when all have ended; no streams give one that ends at once. It is fair: streams are asked in the order in
+/// which they were woken, one that has just given an item last, at first in the order in which they were given. Only
+/// streams that were woken are polled. For streams of different types, box them.
 ///
 /// # Cancellation
 ///
@@ -106,8 +106,9 @@ impl<S: Stream> Stream for Merge<S> {
         let this = &mut *self;
         // What is woken during this turn has woken the driver, and comes in the next.
         let count = this.ready.register(cx.waker());
-        // Subtle: a turn that begins without any budget asks all streams. If it asked the first alone, that one would go to the end of
-        // the queue with nothing, and if every other turn were such a one, it would always be the same stream.
+        // Subtle: a turn that begins without any budget asks all streams. If it asked the first alone, that one would
+        // go to the end of the queue with nothing, and if every other turn were such a one, it would always be the same
+        // stream.
         let had_budget = !leaf::has_to_yield();
         for polled in 0..count {
             if polled > 0 && had_budget && leaf::has_to_yield() {

@@ -2,8 +2,8 @@
 
 /// The values and the errors of some results, each in their order.
 ///
-/// For what [`gather_results`](crate::combine::gather_results) and [`map_concurrent_results`](crate::combine::map_concurrent_results) return, and for
-/// any other results.
+/// For what [`gather_results`](crate::combine::gather_results) and
+/// [`map_concurrent_results`](crate::combine::map_concurrent_results) return, and for any other results.
 ///
 /// # Examples
 ///

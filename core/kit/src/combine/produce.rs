@@ -19,22 +19,23 @@ use foster_core::{CancelScope, ScopeHandle, is_cancelled};
 ///   body               └─ emit(1) ┆                  └─ emit(2) ┆          ╳ cancelled there, and cleans up
 /// ```
 ///
-/// It is lazy: the body begins when the first item is asked for, and goes on behind an `emit` when the next one is. It runs in
-/// the task of the consumer, so it may borrow. It is a scope: it may open nurseries and brackets, and the stream ends only when
-/// everything in it has ended. The closure itself is called at once.
+/// It is lazy: the body begins when the first item is asked for, and goes on behind an `emit` when the next one is. It
+/// runs in the task of the consumer, so it may borrow. It is a scope: it may open nurseries and brackets, and the
+/// stream ends only when everything in it has ended. The closure itself is called at once.
 ///
 /// The scope stands below the one around this call (see [`CancelScope::run_here`]): a time limit around a single
 /// [`next`](Produce::next) does not cancel the body. While nobody asks, the body stands still; its tasks go on.
 ///
 /// # Cancellation
 ///
-/// *Strict*: an item that was not received is received next time. A stream that is dropped early drops its body; the scope around
-/// waits for what the body leaves: tasks, blocking jobs, finalizers (laws L25–L27). To cancel it inside-out, shields included, and
-/// wait for it here, use [`close`](Produce::close).
+/// *Strict*: an item that was not received is received next time. A stream that is dropped early drops its body; the
+/// scope around waits for what the body leaves: tasks, blocking jobs, finalizers (laws L25–L27). To cancel it
+/// inside-out, shields included, and wait for it here, use [`close`](Produce::close).
 ///
 /// # Panics
 ///
-/// Resumes the panic of the body, when everything in it has ended. When polled outside of any tree, if no adapter was installed.
+/// Resumes the panic of the body, when everything in it has ended. When polled outside of any tree, if no adapter was
+/// installed.
 ///
 /// # Examples
 ///
@@ -147,8 +148,8 @@ impl<F: Future<Output = R>, T, R> Producer<F, T, R> {
         let Poll::Ready(result) = run.as_mut().poll(cx) else {
             let item = ready!(self.slot.poll_take(cx));
             if is_cancelled() {
-                // The consumer will not ask again. A shield in the body that waits for that would hold up its cancel for ever: the
-                // body is woken, so that it counts as undriven if it is not polled (L16).
+                // The consumer will not ask again. A shield in the body that waits for that would hold up its cancel
+                // for ever: the body is woken, so that it counts as undriven if it is not polled (L16).
                 self.slot.ask();
             }
             return Poll::Ready(Step::Item(item));

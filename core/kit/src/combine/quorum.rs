@@ -11,18 +11,18 @@ use super::later;
 
 /// Runs all futures together, returns what the first to complete returns, and cancels the others.
 ///
-/// It returns when the losers have ended, cleanup included. `None` if there are no futures; for a number that is known, and
-/// not zero, there is [`race`](crate::combine::race).
+/// It returns when the losers have ended, cleanup included. `None` if there are no futures; for a number that is known,
+/// and not zero, there is [`race`](crate::combine::race).
 ///
 /// # Cancellation
 ///
-/// *Partial effect*: what the futures did is done. Cancelled from further out, each stops at its next checkpoint and cleans
-/// up. A value that is there while the losers still clean up is lost then.
+/// *Partial effect*: what the futures did is done. Cancelled from further out, each stops at its next checkpoint and
+/// cleans up. A value that is there while the losers still clean up is lost then.
 ///
 /// # Panics
 ///
-/// Resumes the first panic of a future, when the others were cancelled and have ended. When polled outside of any tree, if
-/// no adapter was installed.
+/// Resumes the first panic of a future, when the others were cancelled and have ended. When polled outside of any tree,
+/// if no adapter was installed.
 ///
 /// # Examples
 ///
@@ -56,8 +56,8 @@ where
 
 /// Runs all futures together, returns the first `Ok`, and cancels the others.
 ///
-/// It returns when the losers have ended, cleanup included. Errors that came before a success are dropped. To begin one after
-/// the other instead of all at once, see [`staggered`](crate::combine::staggered).
+/// It returns when the losers have ended, cleanup included. Errors that came before a success are dropped. To begin one
+/// after the other instead of all at once, see [`staggered`](crate::combine::staggered).
 ///
 /// # Errors
 ///
@@ -101,12 +101,13 @@ where
 /// Runs all futures together until `needed` of them have returned `Ok`, and cancels the others.
 ///
 /// The values come in the order in which the futures completed. It returns when the losers have ended, cleanup
-/// included; as soon as too many have failed, it gives up. A quorum of zero is reached at once, and no future is polled.
+/// included; as soon as too many have failed, it gives up. A quorum of zero is reached at once, and no future is
+/// polled.
 ///
 /// # Errors
 ///
-/// [`NoQuorum`] if too many failed, or there were too few from the start: then no future is polled. It has the errors in
-/// the order of the inputs, and the values that did arrive.
+/// [`NoQuorum`] if too many failed, or there were too few from the start: then no future is polled. It has the errors
+/// in the order of the inputs, and the values that did arrive.
 ///
 /// # Cancellation
 ///

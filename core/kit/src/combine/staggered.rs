@@ -13,8 +13,8 @@ use super::quorum::in_order;
 use foster_core::future::Sleep;
 use foster_core::sleep;
 
-/// Begins the attempts one after the other, each `delay` after the one before, or as soon as one fails; returns the first
-/// `Ok` and cancels the others (the timing of "happy eyeballs").
+/// Begins the attempts one after the other, each `delay` after the one before, or as soon as one fails; returns the
+/// first `Ok` and cancels the others (the timing of "happy eyeballs").
 ///
 /// ```text
 ///   attempt 0  ├──────────────────────────╳ cancelled
@@ -23,9 +23,9 @@ use foster_core::sleep;
 ///   attempt 3                          not even taken from the iterator
 /// ```
 ///
-/// An attempt is taken from the iterator only when it begins, so an endless iterator works: to ask the same server again when it
-/// is slow, give it `std::iter::repeat_with(|| request())` with `take`. With [`Duration::MAX`] only a failure begins
-/// the next attempt.
+/// An attempt is taken from the iterator only when it begins, so an endless iterator works: to ask the same server
+/// again when it is slow, give it `std::iter::repeat_with(|| request())` with `take`. With [`Duration::MAX`] only a
+/// failure begins the next attempt.
 ///
 /// # Errors
 ///
@@ -33,14 +33,14 @@ use foster_core::sleep;
 ///
 /// # Cancellation
 ///
-/// *Partial effect*: what the attempts did is done. Cancelled from further out, no further attempt begins, and each stops
-/// at its next checkpoint and cleans up. If the call is dropped, the attempts are dropped with it, and the scope around waits for
-/// what they leave.
+/// *Partial effect*: what the attempts did is done. Cancelled from further out, no further attempt begins, and each
+/// stops at its next checkpoint and cleans up. If the call is dropped, the attempts are dropped with it, and the scope
+/// around waits for what they leave.
 ///
 /// # Panics
 ///
-/// Resumes the first panic of an attempt or of the iterator, when the attempts were cancelled and have ended. When polled outside of
-/// any tree, if no adapter was installed.
+/// Resumes the first panic of an attempt or of the iterator, when the attempts were cancelled and have ended. When
+/// polled outside of any tree, if no adapter was installed.
 ///
 /// # Examples
 ///

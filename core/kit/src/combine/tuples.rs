@@ -1,8 +1,8 @@
 //! A few futures of different types, in place: `join`, `try_join` and `race` on tuples.
 //!
-//! No boxes here: the futures lie in the combinator's own future, and all that have not ended are polled in every turn. A future that
-//! uses up the task's budget leaves nothing of it to those that are polled after it, so each turn begins with another one: see
-//! [`Order`].
+//! No boxes here: the futures lie in the combinator's own future, and all that have not ended are polled in every turn.
+//! A future that uses up the task's budget leaves nothing of it to those that are polled after it, so each turn begins
+//! with another one: see [`Order`].
 
 use std::fmt::{self, Debug};
 use std::future::Future;
@@ -18,9 +18,9 @@ use foster_core::leaf;
 
 /// Waits for all futures of a tuple (two to eight), and returns a tuple of what they return.
 ///
-/// They have no scopes of their own: it is as if the code around did several things at once. All that have not returned are polled
-/// whenever the whole is, at first in the order of the tuple, and each time another one comes first. For a list see
-/// [`gather_results`](crate::combine::gather_results).
+/// They have no scopes of their own: it is as if the code around did several things at once. All that have not returned
+/// are polled whenever the whole is, at first in the order of the tuple, and each time another one comes first. For a
+/// list see [`gather_results`](crate::combine::gather_results).
 ///
 /// # Cancellation
 ///
@@ -54,7 +54,8 @@ pub fn join<B: Joined>(branches: B) -> B::Future {
 ///
 /// # Errors
 ///
-/// The first error. Errors of others, while they are being cancelled, go to the tree's [`Observer`](foster_core::observer::Observer).
+/// The first error. Errors of others, while they are being cancelled, go to the tree's
+/// [`Observer`](foster_core::observer::Observer).
 ///
 /// # Cancellation
 ///
@@ -62,8 +63,8 @@ pub fn join<B: Joined>(branches: B) -> B::Future {
 ///
 /// # Panics
 ///
-/// Resumes the first panic of a future, when the others were cancelled and have ended. When polled outside of any tree, if
-/// no adapter was installed.
+/// Resumes the first panic of a future, when the others were cancelled and have ended. When polled outside of any tree,
+/// if no adapter was installed.
 ///
 /// # Examples
 ///
@@ -89,18 +90,18 @@ pub fn try_join<B: TryJoined>(branches: B) -> B::Future {
 /// Runs the futures of a tuple (two to eight) or of an array, returns what the first to complete returns, and cancels
 /// the others.
 ///
-/// It returns when the losers have ended, cleanup included. All return the same type. If two complete in one turn, the first
-/// of the tuple wins. An empty race does not compile; for a list see [`race_all`](crate::combine::race_all).
+/// It returns when the losers have ended, cleanup included. All return the same type. If two complete in one turn, the
+/// first of the tuple wins. An empty race does not compile; for a list see [`race_all`](crate::combine::race_all).
 ///
 /// # Cancellation
 ///
-/// *Partial effect*: what the futures did is done. Cancelled from further out, each stops at its next checkpoint and cleans
-/// up. A value that is there while the losers still clean up is lost then.
+/// *Partial effect*: what the futures did is done. Cancelled from further out, each stops at its next checkpoint and
+/// cleans up. A value that is there while the losers still clean up is lost then.
 ///
 /// # Panics
 ///
-/// Resumes the first panic of a future, when the others were cancelled and have ended. When polled outside of any tree, if
-/// no adapter was installed.
+/// Resumes the first panic of a future, when the others were cancelled and have ended. When polled outside of any tree,
+/// if no adapter was installed.
 ///
 /// # Examples
 ///
@@ -139,7 +140,8 @@ pub trait Joined: sealed::Sealed {
     fn join(self) -> Self::Future;
 }
 
-/// What [`try_join`] takes: tuples of two to eight futures whose `Result`s have the same error type. The trait is sealed.
+/// What [`try_join`] takes: tuples of two to eight futures whose `Result`s have the same error type. The trait is
+/// sealed.
 pub trait TryJoined: sealed::Sealed {
     /// Future of [`try_join`].
     type Future: Future;
@@ -149,8 +151,8 @@ pub trait TryJoined: sealed::Sealed {
     fn try_join(self) -> Self::Future;
 }
 
-/// What [`race`] takes: tuples of two to eight futures, and arrays of futures, that all return the same type. The trait is
-/// sealed.
+/// What [`race`] takes: tuples of two to eight futures, and arrays of futures, that all return the same type. The trait
+/// is sealed.
 pub trait Raced: sealed::Sealed {
     /// Future of [`race`].
     type Future: Future;
@@ -233,8 +235,9 @@ impl Order {
     /// The order of this turn, of `len` futures.
     fn turn(&mut self, len: u8) -> impl Iterator<Item = u8> + Clone + use<> {
         let first = self.first;
-        // Subtle: a turn that begins without any budget does not count. If it did, and every other turn were such a one, because
-        // something beside this tuple comes first in it, the same future would come first whenever there is budget.
+        // Subtle: a turn that begins without any budget does not count. If it did, and every other turn were such a
+        // one, because something beside this tuple comes first in it, the same future would come first whenever there
+        // is budget.
         if !leaf::has_to_yield() {
             self.first = (first + 1) % len;
         }
@@ -269,8 +272,8 @@ impl<X> Heat<X> {
         self.order.turn(len)
     }
 
-    /// Settles the outcome, with what the future at this place has returned. Of several in one turn, that of the first of the tuple
-    /// counts. Gives back the one that does not.
+    /// Settles the outcome, with what the future at this place has returned. Of several in one turn, that of the first
+    /// of the tuple counts. Gives back the one that does not.
     fn settle(&mut self, at: u8, outcome: X, reason: &'static str) -> Option<X> {
         match &self.outcome {
             Some((first, _)) if self.closed || *first < at => Some(outcome),

@@ -6,9 +6,9 @@ use foster_core::cleanup::BracketExit;
 
 /// How the resources of a [`Pool`](super::Pool) are opened, checked, cleaned and closed.
 ///
-/// A closure that opens one is enough: `Pool::new(10, || connect("db"))`. Then resources count as alive as long as they are young,
-/// only a use that has returned `Ok` leaves them clean, and closing is dropping. Where that is not enough, implement it for a type of
-/// your own.
+/// A closure that opens one is enough: `Pool::new(10, || connect("db"))`. Then resources count as alive as long as they
+/// are young, only a use that has returned `Ok` leaves them clean, and closing is dropping. Where that is not enough,
+/// implement it for a type of your own.
 ///
 /// # Examples
 ///
@@ -64,14 +64,15 @@ pub trait Manage: Send + Sync + 'static {
     /// Opens one. If it is cancelled half-way, it cleans up by itself.
     fn open(&self) -> impl Future<Output = Result<Self::Resource, Self::Error>> + Send;
 
-    /// Whether an idle resource can be used; asked before each use. One that is not is [closed](Manage::close), and the next one
-    /// tried, or another opened.
+    /// Whether an idle resource can be used; asked before each use. One that is not is [closed](Manage::close), and the
+    /// next one tried, or another opened.
     fn is_alive(&self, resource: &mut Self::Resource) -> impl Future<Output = bool> + Send {
         let _ = resource;
         ready(true)
     }
 
-    /// Cleans a resource after a use that has ended so; says whether it can be used again. By default if the use has returned `Ok`.
+    /// Cleans a resource after a use that has ended so; says whether it can be used again. By default if the use has
+    /// returned `Ok`.
     ///
     /// Runs in the release of the use: shielded, within its budget. Cut short there, the resource is dropped.
     fn reset(&self, resource: &mut Self::Resource, exit: &BracketExit) -> impl Future<Output = bool> + Send {

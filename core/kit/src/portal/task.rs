@@ -10,7 +10,8 @@ use foster_core::nursery::TaskStatus;
 use foster_core::scope::Reason;
 use foster_core::thread::block_on;
 
-/// A task that was spawned or started through a [`Portal`](super::Portal), for threads: wait for its value, or cancel it.
+/// A task that was spawned or started through a [`Portal`](super::Portal), for threads: wait for its value, or cancel
+/// it.
 ///
 /// Dropping it does nothing.
 pub struct PortalTask<T> {
@@ -42,7 +43,8 @@ impl<T> PortalTask<T> {
         }
     }
 
-    /// Asks the task to stop; also one that has not begun, or whose portal is closed. Returns whether that changed anything.
+    /// Asks the task to stop; also one that has not begun, or whose portal is closed. Returns whether that changed
+    /// anything.
     #[track_caller]
     pub fn cancel(&self, reason: impl Into<Reason>) -> bool {
         self.task.cancel(reason)

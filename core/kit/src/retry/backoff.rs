@@ -7,10 +7,11 @@ use super::seed::{self, SplitMix};
 /// A schedule of delays that grow exponentially, with jitter: without end, unless [`take`](Iterator::take)n from.
 ///
 /// By default the n-th delay is drawn evenly from zero to 100 ms × 2ⁿ ("full jitter"), and is 30 seconds at most. The
-/// cap is applied after the jitter, so no delay is longer. Arithmetic saturates. The delay before the jitter stops to grow
-/// when it has reached the cap, so that with a factor of two at least half of the delays stay spread below it.
+/// cap is applied after the jitter, so no delay is longer. Arithmetic saturates. The delay before the jitter stops to
+/// grow when it has reached the cap, so that with a factor of two at least half of the delays stay spread below it.
 ///
-/// It is an [`IntoIterator`], to be given to [`retry`](crate::retry::retry()); it can be cloned and used any number of times.
+/// It is an [`IntoIterator`], to be given to [`retry`](crate::retry::retry()); it can be cloned and used any number of
+/// times.
 ///
 /// # Examples
 ///

@@ -5,8 +5,8 @@ use std::time::Duration;
 
 use foster_core::Instant;
 
-/// A bucket of tokens, shared by all that retry against the same service: each retry takes a token, and without one the last
-/// error is returned at once. First attempts are free.
+/// A bucket of tokens, shared by all that retry against the same service: each retry takes a token, and without one the
+/// last error is returned at once. First attempts are free.
 ///
 /// When a service is down, everybody's retries multiply its load just then; a budget bounds that. The bucket is full at
 /// first, and fills up again evenly.

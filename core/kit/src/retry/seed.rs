@@ -32,7 +32,8 @@ impl SplitMix {
 
 /// A seed that no other generator of this runtime has: from its clock, its entropy, and a counter.
 ///
-/// The counter is the runtime's own, so that a simulation is repeated exactly, also beside others in one process (law L39).
+/// The counter is the runtime's own, so that a simulation is repeated exactly, also beside others in one process (law
+/// L39).
 pub(super) fn fresh() -> u64 {
     let Some(runtime) = runtime::current() else { return 0 };
     let count = count(&runtime);

@@ -1,4 +1,5 @@
-//! The crate's tests that see to it that nothing is left: they take turns, because what is alive is counted for the whole process.
+//! The crate's tests that see to it that nothing is left: they take turns, because what is alive is counted for the
+//! whole process.
 
 mod combine;
 mod pool;

@@ -49,7 +49,8 @@ fn a_resource_is_used_again() {
     });
 }
 
-/// Never more than the size and the overflow; the longest waiter is first; what is more than the size is closed after its use.
+/// Never more than the size and the overflow; the longest waiter is first; what is more than the size is closed after
+/// its use.
 #[test]
 fn size_overflow_and_order() {
     on_seeds(async || {
@@ -148,8 +149,8 @@ fn an_error_of_open_comes_out() {
     });
 }
 
-/// L23: a use that was cut short, has failed or panicked leaves nothing that is used again; its resource is closed before the call
-/// ends, and only then is its place free.
+/// L23: a use that was cut short, has failed or panicked leaves nothing that is used again; its resource is closed
+/// before the call ends, and only then is its place free.
 #[test]
 fn a_use_that_was_cut_short_leaves_no_dirty_resource() {
     on_seeds(async || {
@@ -326,8 +327,8 @@ fn a_use_is_send() {
     });
 }
 
-/// The storm: tasks that use a pool, each cancelled at a random moment, something every virtual millisecond. At the end every
-/// resource is home or closed, every place free, and nobody has ever got a dirty one.
+/// The storm: tasks that use a pool, each cancelled at a random moment, something every virtual millisecond. At the end
+/// every resource is home or closed, every place free, and nobody has ever got a dirty one.
 #[test]
 fn storm() {
     let (finished, cut) = (Rc::new(Cell::new(0)), Rc::new(Cell::new(0)));

@@ -101,7 +101,8 @@ fn run<F: Future>(program: F) -> F::Output {
     foster_sim::run(1, program)
 }
 
-/// L6, L9, L20: a first signal: what is not graceful stops at once, what is in flight is finished, brackets are released.
+/// L6, L9, L20: a first signal: what is not graceful stops at once, what is in flight is finished, brackets are
+/// released.
 #[test]
 fn a_signal_stops_the_app_and_lets_graceful_work_finish() {
     run(async {
@@ -139,7 +140,8 @@ fn a_second_signal_cuts_graceful_work_off_at_once() {
     });
 }
 
-/// L12: a body that ends by itself ends the app, with its value; one that is asked and returns all the same has completed.
+/// L12: a body that ends by itself ends the app, with its value; one that is asked and returns all the same has
+/// completed.
 #[test]
 fn a_body_that_ends_by_itself_ends_the_app() {
     run(async {

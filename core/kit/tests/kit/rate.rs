@@ -218,8 +218,8 @@ fn absurd_limits_only_wait() {
     });
 }
 
-/// The storm: in no stretch of time more begin than the bucket allows, whoever gives up; and nothing is wasted: as long as somebody
-/// waits, tokens are used as they come.
+/// The storm: in no stretch of time more begin than the bucket allows, whoever gives up; and nothing is wasted: as long
+/// as somebody waits, tokens are used as they come.
 #[test]
 fn storm() {
     let begun = Cell::new(0);

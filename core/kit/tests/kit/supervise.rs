@@ -138,7 +138,8 @@ fn one_for_all_stops_and_starts_all() {
     });
 }
 
-/// One for all, whichever of them fails; and they are started in the order in which they were added, whatever the order of their ends.
+/// One for all, whichever of them fails; and they are started in the order in which they were added, whatever the order
+/// of their ends.
 #[test]
 fn one_for_all_starts_all_in_their_order() {
     on_seeds(async || {
@@ -321,7 +322,8 @@ fn the_policy_says_whether_a_child_comes_back() {
     });
 }
 
-/// L15, L19: a supervisor that is cancelled cancels its children, and waits for them; also in the delay before a restart.
+/// L15, L19: a supervisor that is cancelled cancels its children, and waits for them; also in the delay before a
+/// restart.
 #[test]
 fn a_cancelled_supervisor_starts_nothing_again() {
     on_seeds(async || {

@@ -9,7 +9,8 @@ use std::time::Duration;
 pub struct ListenOptions {
     /// How many connections wait to be accepted before others have to wait for room. The host has a limit of its own.
     pub backlog: u32,
-    /// Whether the port may be that of a connection which has been closed lately. No effect on Windows, where it would mean something else.
+    /// Whether the port may be that of a connection which has been closed lately. No effect on Windows, where it would
+    /// mean something else.
     pub reuse_address: bool,
     /// Whether several sockets may listen at the same port.
     pub reuse_port: bool,
@@ -71,7 +72,8 @@ pub enum SocketOption {
     Broadcast(bool),
     /// A member of a multicast group receives what it sends itself.
     MulticastLoop(bool),
-    /// Joins a multicast group on the interface with this address; the unspecified one leaves the choice to the host. Cannot be read.
+    /// Joins a multicast group on the interface with this address; the unspecified one leaves the choice to the host.
+    /// Cannot be read.
     JoinMulticastV4(Ipv4Addr, Ipv4Addr),
     /// Leaves it. Cannot be read.
     LeaveMulticastV4(Ipv4Addr, Ipv4Addr),

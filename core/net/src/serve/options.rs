@@ -40,7 +40,8 @@ pub struct ServeOptions<E> {
 const PAUSE: Duration = Duration::from_millis(100);
 
 impl<E: fmt::Debug> ServeOptions<E> {
-    /// Starts without a limit, with a pause of 100 ms; incidents go to the [`Observer`](foster_core::observer::Observer) of the tree.
+    /// Starts without a limit, with a pause of 100 ms; incidents go to the
+    /// [`Observer`](foster_core::observer::Observer) of the tree.
     pub fn new() -> Self {
         let to_observer = |incident: Incident<E>| report(&incident, OrphanKind::Later);
         ServeOptions { limit: None, pause: PAUSE, fails_fast: false, on_incident: Arc::new(to_observer) }
@@ -72,7 +73,8 @@ impl<E> ServeOptions<E> {
         self
     }
 
-    /// Hands what happens beside the accepted connections to `tell`, instead of to the observer. It should be quick: the server waits for it.
+    /// Hands what happens beside the accepted connections to `tell`, instead of to the observer. It should be quick:
+    /// the server waits for it.
     pub fn on_incident(mut self, tell: impl Fn(Incident<E>) + Send + Sync + 'static) -> Self {
         self.on_incident = Arc::new(tell);
         self

@@ -22,8 +22,8 @@ pub struct OwnedReadHalf<F: Family>(Stream<F>);
 
 /// The half of a stream that writes; from [`Stream::into_split`].
 ///
-/// To drop it shuts this direction down: the other side reads what was written, and then the end. [`forget`](OwnedWriteHalf::forget)
-/// drops it without.
+/// To drop it shuts this direction down: the other side reads what was written, and then the end.
+/// [`forget`](OwnedWriteHalf::forget) drops it without.
 #[derive(Debug)]
 pub struct OwnedWriteHalf<F: Family> {
     stream: Stream<F>,

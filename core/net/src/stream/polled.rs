@@ -96,7 +96,8 @@ macro_rules! reads {
     };
 }
 
-/// `poll_flush` has nothing to do, and `poll_close` shuts the write side down, which is idempotent; neither is a checkpoint.
+/// `poll_flush` has nothing to do, and `poll_close` shuts the write side down, which is idempotent; neither is a
+/// checkpoint.
 macro_rules! writes {
     ($kind:ty, $poller:expr, $stream:expr) => {
         impl<F: Family> AsyncWrite for $kind {

@@ -53,8 +53,8 @@ impl Listen {
         self
     }
 
-    /// Sets whether the port may be one whose connections were closed lately. It is so, unless this says no; then it cannot be had for a
-    /// minute or two. No effect on Windows, where the option means something else.
+    /// Sets whether the port may be one whose connections were closed lately. It is so, unless this says no; then it
+    /// cannot be had for a minute or two. No effect on Windows, where the option means something else.
     pub fn reuse_address(mut self, reuse: bool) -> Self {
         self.options.reuse_address = reuse;
         self
@@ -74,8 +74,9 @@ impl Listen {
         first_of(target, listen).await
     }
 
-    /// Listens at all addresses of `target`: those of a name that has several, say, or those of both families. With port 0 the host chooses
-    /// a port for the first one, and all others get the same. `[::]` stands for IPv6 alone here, so that `0.0.0.0` may be beside it.
+    /// Listens at all addresses of `target`: those of a name that has several, say, or those of both families. With
+    /// port 0 the host chooses a port for the first one, and all others get the same. `[::]` stands for IPv6 alone
+    /// here, so that `0.0.0.0` may be beside it.
     ///
     /// An address of a family that the host does not have is passed over. Any other error closes what is open already.
     ///
@@ -85,7 +86,8 @@ impl Listen {
     ///
     /// # Errors
     ///
-    /// As [`TcpListener::bind`]; inside is a [`BindError`](crate::BindError), which names the address. If the host has none of the families, that is the error.
+    /// As [`TcpListener::bind`]; inside is a [`BindError`](crate::BindError), which names the address. If the host has
+    /// none of the families, that is the error.
     ///
     /// # Examples
     ///

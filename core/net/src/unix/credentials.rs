@@ -8,13 +8,13 @@ use crate::address::Unix;
 use crate::host::HostStream;
 use crate::stream::Stream;
 
-/// The process at the other end of a [`UnixStream`](crate::UnixStream), as the kernel knows it: as it was when that process connected,
-/// listened, or made the pair.
+/// The process at the other end of a [`UnixStream`](crate::UnixStream), as the kernel knows it: as it was when that
+/// process connected, listened, or made the pair.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct PeerCredentials {
-    /// The number of the process. None if that process has no number here: it is outside of this process's PID namespace, such as the host
-    /// is for a container.
+    /// The number of the process. None if that process has no number here: it is outside of this process's PID
+    /// namespace, such as the host is for a container.
     ///
     /// It may have ended, and its number may be that of another one by now: to be trusted are the user and the group.
     pub pid: Option<u32>,

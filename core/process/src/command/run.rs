@@ -22,7 +22,8 @@ use crate::stop::end_with_scope;
 impl Command {
     /// Runs it to its end, captures what it writes, and fails if it does.
     ///
-    /// What it has written comes with the error, too. Streams that were [set](Command::stdout) go there, and are not captured.
+    /// What it has written comes with the error, too. Streams that were [set](Command::stdout) go there, and are not
+    /// captured.
     ///
     /// # Cancellation
     ///
@@ -57,8 +58,9 @@ impl Command {
 
     /// Runs it to its end, and captures what it writes.
     ///
-    /// It returns when the process has ended, and nobody can write to the pipes any more: a process that was started by it and goes on
-    /// with the same output holds this up. [`process_group`](Command::process_group) ends such processes with it.
+    /// It returns when the process has ended, and nobody can write to the pipes any more: a process that was started by
+    /// it and goes on with the same output holds this up. [`process_group`](Command::process_group) ends such processes
+    /// with it.
     ///
     /// # Cancellation
     ///
@@ -66,8 +68,8 @@ impl Command {
     ///
     /// # Errors
     ///
-    /// As [`spawn`](Command::spawn); [`InvalidInput`](io::ErrorKind::InvalidInput), if output and errors go somewhere else, so that there is
-    /// nothing to capture. How the process ends is no error.
+    /// As [`spawn`](Command::spawn); [`InvalidInput`](io::ErrorKind::InvalidInput), if output and errors go somewhere
+    /// else, so that there is nothing to capture. How the process ends is no error.
     pub async fn output(&mut self) -> io::Result<Output> {
         let elsewhere =
             |set: &Option<Stdio>| set.as_ref().is_some_and(|set| !set.is_piped() && !set.is_same_as_stdout());
@@ -88,7 +90,8 @@ impl Command {
     ///
     /// # Errors
     ///
-    /// As [`spawn`](Command::spawn); [`InvalidInput`](io::ErrorKind::InvalidInput), if output or errors are piped, since nobody could read them.
+    /// As [`spawn`](Command::spawn); [`InvalidInput`](io::ErrorKind::InvalidInput), if output or errors are piped,
+    /// since nobody could read them.
     pub async fn status(&mut self) -> io::Result<ExitStatus> {
         if [&self.stdout, &self.stderr].into_iter().flatten().any(Stdio::is_piped) {
             return Err(contradiction("`status` hands out no pipe: use `output`, or `spawn`"));

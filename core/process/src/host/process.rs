@@ -91,8 +91,8 @@ impl HostProcess {
             Ok(false) => return Ok(None),
             Ok(true) => {
                 if self.group {
-                    // As long as the first of it is not reaped, the number of the group is its own. Those whom we may not signal are out
-                    // of reach: they have made themselves another user's.
+                    // As long as the first of it is not reaped, the number of the group is its own. Those whom we may
+                    // not signal are out of reach: they have made themselves another user's.
                     let _ = self.send(Signal::KILL);
                 }
                 child.try_wait()
@@ -153,7 +153,8 @@ impl Drop for HostProcess {
         };
         let _ = self.send(Signal::KILL);
         if matches!(child.try_wait(), Ok(None)) {
-            // It is as good as dead; a thread sees to it that no zombie is left. Without one the zombie stays until this process ends.
+            // It is as good as dead; a thread sees to it that no zombie is left. Without one the zombie stays until
+            // this process ends.
             let _ = thread::Builder::new().name("reaper of a process".into()).spawn(move || child.wait());
         }
     }

@@ -26,8 +26,8 @@ pub enum Direction {
 
 /// A descriptor that is watched in one direction.
 pub trait Watched: Send + Sync + Debug {
-    /// Makes the attempt, and waits for the descriptor, and makes it again, for as long as it [would block](io::ErrorKind::WouldBlock). Repeats
-    /// it when it is [interrupted](io::ErrorKind::Interrupted).
+    /// Makes the attempt, and waits for the descriptor, and makes it again, for as long as it [would
+    /// block](io::ErrorKind::WouldBlock). Repeats it when it is [interrupted](io::ErrorKind::Interrupted).
     fn poll_attempt(
         &self,
         cx: &mut Context<'_>,

@@ -1,7 +1,8 @@
 //! Signals to this process.
 //!
-//! The handler of `signal-hook` is installed at the first source of a signal, and stays: to take it out again is not possible without
-//! unsafe code, and would disturb others who have installed theirs meanwhile. What the signal did before is restored all the same:
+//! The handler of `signal-hook` is installed at the first source of a signal, and stays: to take it out again is not
+//! possible without unsafe code, and would disturb others who have installed theirs meanwhile. What the signal did
+//! before is restored all the same:
 //!
 //! * A handler that was there before is called by ours, always.
 //! * Where there was none, ours does what the default is, as long as there is no source of the signal.
@@ -144,8 +145,9 @@ impl Drop for HostSignals {
             }
             drop(states);
             if back_to_default && registration.came.load(Ordering::SeqCst) {
-                // It does now what it did before the source was made. (A handler that was there before has been called already, and where
-                // it was ignored there is nothing to do.) An error would say that there is no such signal.
+                // It does now what it did before the source was made. (A handler that was there before has been called
+                // already, and where it was ignored there is nothing to do.) An error would say that there is no such
+                // signal.
                 let _ = raise(registration.kind.as_raw());
             }
         }

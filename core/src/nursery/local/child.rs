@@ -25,7 +25,8 @@ use crate::tree::observing;
 
 /// Spawns `future` into the local nursery.
 ///
-/// With `target` it is a child that may move there (see `start`). `before` is called with the new child before it can run.
+/// With `target` it is a child that may move there (see `start`). `before` is called with the new child before it can
+/// run.
 pub(crate) fn spawn_with<T, E, F, B>(
     shared: &Arc<Shared<E, B>>,
     target: Option<Arc<Shared<E, B>>>,
@@ -45,7 +46,8 @@ where
     let Some(incoming) = shared.open() else { return Err(SpawnError::new(future)) };
     // Invariant 2: admission, first marks and link under one lock.
     let mut state = above.lock();
-    // A nursery that was forgotten drives nobody any more (L28): a child that came later than that would be waited for for ever.
+    // A nursery that was forgotten drives nobody any more (L28): a child that came later than that would be waited for
+    // for ever.
     if above.flagged(ABANDONED) || !state.admits() {
         drop(state);
         drop(incoming);
@@ -174,7 +176,8 @@ pub trait Holds<T, F>: AnyBox {
         Self::Error: Debug;
 }
 
-// Bounds on the future and its value, not on the child around them: messages of the compiler name what the user has written.
+// Bounds on the future and its value, not on the child around them: messages of the compiler name what the user has
+// written.
 impl<'env, E, T, F> Holds<T, F> for SendBox<'env, E>
 where
     E: Debug + Send + 'env,

@@ -44,8 +44,8 @@ impl<B> LocalChildren<B> {
         !self.due.is_empty()
     }
 
-    /// Children that have moved while nobody polled them are where they were: they go to their new nursery now. One may have moved before
-    /// its first poll: then it is among those that are `coming`, or that are due.
+    /// Children that have moved while nobody polled them are where they were: they go to their new nursery now. One may
+    /// have moved before its first poll: then it is among those that are `coming`, or that are due.
     pub(super) fn hand_over<E>(&mut self, coming: &mut VecDeque<B>, to: &Shared<E, B>, has_moved: fn(&B) -> bool) {
         let moved: Vec<usize> =
             self.all.iter().filter(|(_, (child, _))| has_moved(child)).map(|(key, _)| key).collect();
@@ -65,10 +65,12 @@ impl<B> LocalChildren<B> {
 }
 
 impl<B: AnyBox> LocalChildren<B> {
-    /// Polls those whose turn it is, and those that come meanwhile. Ends early, and says so, when the runtime wants the task back.
+    /// Polls those whose turn it is, and those that come meanwhile. Ends early, and says so, when the runtime wants the
+    /// task back.
     pub(super) fn poll_woken(&mut self, nursery: &Shared<B::Error, B>, moves_to: Option<&Shared<B::Error, B>>) -> bool {
-        // A turn that begins without any of the task's budget polls all that are due by then: else the first of them would go to the end
-        // of the queue with nothing, and it might be the same one every time. One child is polled in any case.
+        // A turn that begins without any of the task's budget polls all that are due by then: else the first of them
+        // would go to the end of the queue with nothing, and it might be the same one every time. One child is polled
+        // in any case.
         let mut sure = if leaf::has_to_yield() { self.due.len().max(1) } else { 1 };
         loop {
             if self.due.is_empty() {

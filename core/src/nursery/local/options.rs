@@ -30,15 +30,15 @@ use crate::tree::waking;
 
 /// Opens a local nursery, runs `body` with a handle to it, and returns when the body and all children have ended.
 ///
-/// As [`nursery`](crate::nursery()), but the children run in the task of the caller: they may borrow from outside the nursery, and
-/// take turns instead of running in parallel. See the [module](mod@crate::nursery) for when to use which.
+/// As [`nursery`](crate::nursery()), but the children run in the task of the caller: they may borrow from outside the
+/// nursery, and take turns instead of running in parallel. See the [module](mod@crate::nursery) for when to use which.
 ///
-/// A turn of the nursery polls the children that were woken before it began and those that come meanwhile, and ends early when the runtime
-/// says that the task has used up its budget.
+/// A turn of the nursery polls the children that were woken before it began and those that come meanwhile, and ends
+/// early when the runtime says that the task has used up its budget.
 ///
 /// Where nothing inside can fail the compiler cannot know the error type ("type annotations needed"): open it with
-/// [`nursery::infallible_local`](crate::nursery::infallible_local), or annotate the closure's parameter as plain `LocalNursery<'_>`, and
-/// the error is [`Infallible`](std::convert::Infallible).
+/// [`nursery::infallible_local`](crate::nursery::infallible_local), or annotate the closure's parameter as plain
+/// `LocalNursery<'_>`, and the error is [`Infallible`](std::convert::Infallible).
 ///
 /// # Errors
 ///
@@ -46,14 +46,14 @@ use crate::tree::waking;
 ///
 /// # Cancellation
 ///
-/// *Partial effect*: code that waits is dropped where it waits, code that runs goes on to its next checkpoint; the nursery ends when all have
-/// cleaned up. If the future is dropped by foreign code, the children's futures are dropped with it, and the scope around waits for
-/// the finalizers and threads that they leave (law L41).
+/// *Partial effect*: code that waits is dropped where it waits, code that runs goes on to its next checkpoint; the
+/// nursery ends when all have cleaned up. If the future is dropped by foreign code, the children's futures are dropped
+/// with it, and the scope around waits for the finalizers and threads that they leave (law L41).
 ///
 /// # Panics
 ///
-/// Resumes the first panic of the body or of a child, when all have ended. When polled outside of any tree, if no adapter was
-/// installed.
+/// Resumes the first panic of the body or of a child, when all have ended. When polled outside of any tree, if no
+/// adapter was installed.
 ///
 /// # Examples
 ///
@@ -252,9 +252,9 @@ where
             if this.children.poll_woken(shared, moves_to) || !this.body.is_woken() {
                 break;
             }
-            // The children have woken it. It is polled once more for what they have done, because most bodies wait for them; and
-            // once more to close when all are over, for nurseries inside one another would need a turn each, and each of these polls
-            // all that are around. Not if it gives way to others.
+            // The children have woken it. It is polled once more for what they have done, because most bodies wait for
+            // them; and once more to close when all are over, for nurseries inside one another would need a turn each,
+            // and each of these polls all that are around. Not if it gives way to others.
             let ends = this.children.len() == 0 && this.scoped.is_draining();
             let had = std::mem::replace(if ends { &mut closing } else { &mut again }, true);
             if had || gives_way && !ends {

@@ -21,7 +21,8 @@ use crate::tree::children::Role;
 use crate::tree::node::NodeRef;
 
 impl<E: Debug, B: AnyBox<Error = E>> Nursery<E, Local<E, B>> {
-    /// Spawns a child, waits until it calls [`Started::started`], and returns what it passes; the child goes on in the nursery.
+    /// Spawns a child, waits until it calls [`Started::started`], and returns what it passes; the child goes on in the
+    /// nursery.
     ///
     /// Everything is as in [`Nursery::start`](crate::Nursery::start).
     ///
@@ -37,7 +38,8 @@ impl<E: Debug, B: AnyBox<Error = E>> Nursery<E, Local<E, B>> {
     ///
     /// # Panics
     ///
-    /// Resumes the panic of a child that was not ready yet. Panics if it is called in another tree than that of the nursery.
+    /// Resumes the panic of a child that was not ready yet. Panics if it is called in another tree than that of the
+    /// nursery.
     #[track_caller]
     pub fn start<V, R, C, F>(&self, child: C) -> impl Future<Output = Result<V, E>> + use<V, R, C, F, E, B>
     where

@@ -1,8 +1,8 @@
 //! The free permits of a semaphore, in one atomic word.
 //!
-//! Invariant 1: `CONTENDED` is set whenever the queue has waiters.
-//! Invariant 2: while `CONTENDED` is set, only the holder of the queue's lock changes the word; so permits that are free then are kept
-//! for the first waiter, and a newcomer cannot take them.
+//! Invariant 1: `CONTENDED` is set whenever the queue has waiters. Invariant 2: while `CONTENDED` is set, only the
+//! holder of the queue's lock changes the word; so permits that are free then are kept for the first waiter, and a
+//! newcomer cannot take them.
 
 use crate::sync::WaitQueueGuard;
 use crate::sync::acquire::Resource;
@@ -28,7 +28,8 @@ impl Permits {
         self.0.load(Ordering::Acquire) / ONE
     }
 
-    /// Takes as many as are free, at most `n`, and returns how many; `None` if there are waiters, unless the caller has locked the queue.
+    /// Takes as many as are free, at most `n`, and returns how many; `None` if there are waiters, unless the caller has
+    /// locked the queue.
     pub(super) fn take_up_to(&self, n: usize, queue: Option<&WaitQueueGuard<'_>>) -> Option<usize> {
         let less = |word| {
             let may = word & CONTENDED == 0 || queue.is_some();
@@ -97,7 +98,8 @@ impl Resource for Permits {
     }
 }
 
-/// Returns the word with `n` permits more, without ever reaching the bits beyond: each of the two is at most the maximum.
+/// Returns the word with `n` permits more, without ever reaching the bits beyond: each of the two is at most the
+/// maximum.
 const fn more(word: usize, n: usize) -> usize {
     let sum = (word / ONE).saturating_add(n);
     let free = if sum > MAX { MAX } else { sum };

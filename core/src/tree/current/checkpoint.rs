@@ -70,9 +70,9 @@ pub(crate) fn is_cancelled() -> bool {
     !is_clear() && is_cancelled_slowly()
 }
 
-/// Does the rest of `is_cancelled`: from the innermost frame outwards, through inline scopes, whose deadlines are compared with
-/// the clock here, to the first scope with a node, whose flags tell of all that is further out. It stops at an inline
-/// full shield: what is outside of that does not count.
+/// Does the rest of `is_cancelled`: from the innermost frame outwards, through inline scopes, whose deadlines are
+/// compared with the clock here, to the first scope with a node, whose flags tell of all that is further out. It stops
+/// at an inline full shield: what is outside of that does not count.
 fn is_cancelled_slowly() -> bool {
     with_current(|top| {
         let (mut over, mut now) = (false, None);

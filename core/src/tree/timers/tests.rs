@@ -146,8 +146,8 @@ fn a_million_timers_that_came_and_went_take_no_room() {
     }
 }
 
-/// L8, step by step: the earliest timer was found due by the clock, the one after it was removed, then the host's timer fires. The
-/// next one is armed.
+/// L8, step by step: the earliest timer was found due by the clock, the one after it was removed, then the host's timer
+/// fires. The next one is armed.
 #[test]
 fn a_timer_that_was_removed_holds_up_no_other() {
     let clock = Clock::default();
@@ -168,7 +168,8 @@ fn a_timer_that_was_removed_holds_up_no_other() {
     assert_eq!(count.load(Ordering::SeqCst), 2);
 }
 
-/// Another way in which one was lost: the earliest is removed after a later one was inserted, and before the host's timer is armed.
+/// Another way in which one was lost: the earliest is removed after a later one was inserted, and before the host's
+/// timer is armed.
 #[test]
 fn a_timer_that_was_removed_before_it_was_armed_leaves_no_other_unarmed() {
     let clock = Clock::default();
@@ -187,7 +188,8 @@ fn a_timer_that_was_removed_before_it_was_armed_leaves_no_other_unarmed() {
     assert_eq!(count.load(Ordering::SeqCst), 1);
 }
 
-/// A host that fires inline, in the call that arms it (R6): timers that are inserted by the wakers called there are armed.
+/// A host that fires inline, in the call that arms it (R6): timers that are inserted by the wakers called there are
+/// armed.
 #[test]
 fn a_timer_inserted_by_a_waker_that_the_host_calls_inline_is_armed() {
     let clock = Clock::default();
@@ -263,7 +265,8 @@ fn poll<F: Future + Unpin>(future: &mut F, waker: &Waker) -> Poll<F::Output> {
     Pin::new(future).poll(&mut Context::from_waker(waker))
 }
 
-/// L14: a sleep that was not due at the request is not given to cancelled code, which is not even woken; to other code it is.
+/// L14: a sleep that was not due at the request is not given to cancelled code, which is not even woken; to other code
+/// it is.
 #[test]
 fn a_sleep_that_is_due_after_the_request_is_not_given_to_cancelled_code() {
     let clock = Clock::default();
@@ -330,7 +333,8 @@ fn a_sleep_that_moves_out_of_cancelled_code_ends() {
     });
 }
 
-/// What is due together: the sleeps end before anything is marked. Their wakers are called after that, when it is known who is cancelled.
+/// What is due together: the sleeps end before anything is marked. Their wakers are called after that, when it is known
+/// who is cancelled.
 #[test]
 fn a_sleep_ends_before_the_deadline_of_the_same_instant() {
     let clock = Clock::default();

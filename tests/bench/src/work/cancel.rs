@@ -1,5 +1,5 @@
-//! Many children that wait are told to stop, and waited for; flat, and ten in each of ten in each of ten. Told by the scope around
-//! them, and one by one.
+//! Many children that wait are told to stop, and waited for; flat, and ten in each of ten in each of ten. Told by the
+//! scope around them, and one by one.
 
 use foster::{CancelScope, LocalNursery, Nursery, ScopeHandle};
 use std::convert::Infallible;
@@ -60,8 +60,8 @@ impl Counts {
     }
 }
 
-/// A nursery in a scope: `spawn` puts the children in, and when all of them wait, `tell` tells them to stop. What is measured
-/// begins there, and ends with the last child if not before.
+/// A nursery in a scope: `spawn` puts the children in, and when all of them wait, `tell` tells them to stop. What is
+/// measured begins there, and ends with the last child if not before.
 pub(super) async fn cancelled(
     n: u64,
     spawn: impl Fn(&Nursery, &Counts, u64),

@@ -1,7 +1,8 @@
-//! 64 connections over the loopback, a kilobyte there and back; a server on one thread, with and without a limit on each read.
+//! 64 connections over the loopback, a kilobyte there and back; a server on one thread, with and without a limit on
+//! each read.
 //!
-//! The client is a process of its own, so the time of the processor is the server's alone; it writes to all connections,
-//! then reads from all. Each message carries its number, and the server adds them up.
+//! The client is a process of its own, so the time of the processor is the server's alone; it writes to all
+//! connections, then reads from all. Each message carries its number, and the server adds them up.
 
 use foster::{Nursery, fail_after};
 use std::future::Future;

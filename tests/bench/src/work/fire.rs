@@ -1,6 +1,7 @@
 //! Many sleeps that end, spread over 200 ms.
 //!
-//! The time of these rows is that of the processor: the rest is waiting. On smol what async-io's own thread does is in it.
+//! The time of these rows is that of the processor: the rest is waiting. On smol what async-io's own thread does is in
+//! it.
 
 use foster::{Nursery, nursery, sleep};
 use std::time::Duration;

@@ -1,7 +1,8 @@
-//! Sockets of foster-net, beside those of the runtime that they are on: an echo, opening and closing, bulk, and what a connection that waits
-//! needs.
+//! Sockets of foster-net, beside those of the runtime that they are on: an echo, opening and closing, bulk, and what a
+//! connection that waits needs.
 //!
-//! The same code for all three: `$net` is `foster_net`, `smol::net` or `tokio::net`. Where both ends are in the process, they are two tasks.
+//! The same code for all three: `$net` is `foster_net`, `smol::net` or `tokio::net`. Where both ends are in the
+//! process, they are two tasks.
 
 use foster::{Nursery, nursery};
 use std::future::Future;

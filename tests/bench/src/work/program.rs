@@ -1,8 +1,8 @@
 //! Small programs, as users write them: what foster costs where it is one cost among others.
 //!
-//! The pipeline has four stages over channels with room for a hundred. The server has 64 connections, each with a child at either end: requests
-//! come over a channel, and are answered over a oneshot. The work on a request has a limit; it waits twice, or spawns two children that
-//! wait once.
+//! The pipeline has four stages over channels with room for a hundred. The server has 64 connections, each with a child
+//! at either end: requests come over a channel, and are answered over a oneshot. The work on a request has a limit; it
+//! waits twice, or spawns two children that wait once.
 
 use foster::channel::{bounded, oneshot};
 use foster::{Nursery, fail_after, nursery};

@@ -9,7 +9,8 @@ use futures_lite::{AsyncReadExt, AsyncWriteExt};
 use crate::kinds::{Kind, pattern, read_to_end};
 use foster_conformance::harness::ms;
 
-/// N009: after a half-close the other side reads what was written, then the end, and can still answer. Our own next write fails at once.
+/// N009: after a half-close the other side reads what was written, then the end, and can still answer. Our own next
+/// write fails at once.
 pub async fn n009_half_close<K: Kind>() {
     let (one, other) = K::pair().await;
     one.write_all(b"question").await.unwrap();
@@ -109,8 +110,8 @@ pub async fn n015_writes_to_a_closed_peer_fail<K: Kind>() {
     }
 }
 
-/// N017, in the reading that a stream is closed by its drop: after `shutdown` each write, an empty one included, is `BrokenPipe`, and each read
-/// is the end.
+/// N017, in the reading that a stream is closed by its drop: after `shutdown` each write, an empty one included, is
+/// `BrokenPipe`, and each read is the end.
 pub async fn n017_closed_is_one_kind<K: Kind>() {
     for peer_has_gone in [false, true] {
         let (mut one, other) = K::pair().await;

@@ -80,7 +80,8 @@ pub async fn n007_a_second_writer_is_refused<K: Kind>() {
     writes.await.unwrap();
 }
 
-/// N007, D1: of those who poll a shared stream, each gets what comes, or learns later that there is more; none sleeps on.
+/// N007, D1: of those who poll a shared stream, each gets what comes, or learns later that there is more; none sleeps
+/// on.
 pub async fn n007_polls_of_a_shared_stream_lose_no_wake_up<K: Kind>() {
     const READERS: usize = 8;
     let (one, other) = K::pair().await;
@@ -153,7 +154,8 @@ pub async fn n013_halves_come_together_again<K: Kind>() {
     assert!(nothing.is_none(), "the forgotten half has closed something: {nothing:?}");
 }
 
-/// N026: after a nursery with many waiting tasks was cancelled, no descriptor is left; nor after random opening, cancelling and dropping.
+/// N026: after a nursery with many waiting tasks was cancelled, no descriptor is left; nor after random opening,
+/// cancelling and dropping.
 pub async fn n026_cancelled_tasks_leave_no_descriptor<K: Kind>() {
     const PAIRS: usize = 100;
     // What the runtime itself opens is there then.

@@ -1,5 +1,5 @@
-//! Servers and the peers that nobody wishes for: slow ones, those that reset, send garbage, never close, or are too many. The server
-//! lives, each error is told once and is clear, and good clients are served.
+//! Servers and the peers that nobody wishes for: slow ones, those that reset, send garbage, never close, or are too
+//! many. The server lives, each error is told once and is clear, and good clients are served.
 
 #[path = "../soak/hosts.rs"]
 mod hosts;
@@ -45,8 +45,8 @@ fn on_each_host<F: Future<Output = ()>>(name: &str, test: impl Fn() -> F) {
 /// The errors that the handlers of a server have returned.
 type Told = Arc<Mutex<Vec<io::Error>>>;
 
-/// Runs clients beside a server, and then stops it, with a grace of 200 ms. Returns what the clients do, and what the server told; an
-/// incident of another sort is a panic.
+/// Runs clients beside a server, and then stops it, with a grace of 200 ms. Returns what the clients do, and what the
+/// server told; an incident of another sort is a panic.
 async fn serving<H, Fut, T>(
     limit: usize,
     handler: H,
@@ -109,7 +109,8 @@ async fn ask(server: SocketAddr, line: &[u8]) -> io::Result<Vec<u8>> {
     stream.read_to_end(&mut answer).await.map(|_| answer)
 }
 
-/// Slowloris: 30 clients send a byte now and then, and the server takes four at once. A good one is served all the same.
+/// Slowloris: 30 clients send a byte now and then, and the server takes four at once. A good one is served all the
+/// same.
 #[test]
 fn slow_clients_are_dropped_at_their_deadline() {
     on_each_host("slow_clients_are_dropped_at_their_deadline", || async {
@@ -169,8 +170,8 @@ fn garbage_is_an_error_of_its_connection() {
     });
 }
 
-/// A peer that never reads and never closes: its connection is closed when the handler has ended; and a handler that waits for it is
-/// cut when the grace of a stop is over.
+/// A peer that never reads and never closes: its connection is closed when the handler has ended; and a handler that
+/// waits for it is cut when the grace of a stop is over.
 #[test]
 fn peers_that_never_close_do_not_hold_the_server() {
     on_each_host("peers_that_never_close_do_not_hold_the_server", || async {

@@ -40,7 +40,8 @@ async fn reset(stream: TcpStream) -> io::Result<()> {
     Ok(())
 }
 
-/// N015, N016: the handler that waits, or writes later, learns of it by an error of one of two kinds, with the number of the host in it.
+/// N015, N016: the handler that waits, or writes later, learns of it by an error of one of two kinds, with the number
+/// of the host in it.
 #[test]
 fn n016_a_reset_is_an_error_of_its_connection() {
     on_each_host("n016_a_reset_is_an_error_of_its_connection", || async {

@@ -18,7 +18,8 @@ const CLIENTS: usize = 40;
 /// Which host the server runs on; only set for the process that is the server.
 const HOST: &str = "FOSTER_TEST_SERVER_ON";
 
-/// No test, but the server: it echoes; at a `t` it tries to connect to itself, and answers with the error; at a `q` it stops.
+/// No test, but the server: it echoes; at a `t` it tries to connect to itself, and answers with the error; at a `q` it
+/// stops.
 #[test]
 fn server() {
     let Ok(number) = std::env::var(HOST) else { return };
@@ -126,8 +127,8 @@ fn read(client: &mut TcpStream) -> Option<u8> {
     }
 }
 
-/// N057: clients that the server has no descriptor for are served when there are some again, without a new connect. Meanwhile it says what is
-/// missing, and uses little CPU.
+/// N057: clients that the server has no descriptor for are served when there are some again, without a new connect.
+/// Meanwhile it says what is missing, and uses little CPU.
 #[test]
 #[expect(clippy::disallowed_methods, reason = "these clients are no code of foster's")]
 fn n057_more_clients_than_descriptors() {

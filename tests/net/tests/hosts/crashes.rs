@@ -18,8 +18,8 @@ impl Drop for Dropped {
     }
 }
 
-/// N160: when `crash` returns, all values of its tasks have been dropped, its sockets are gone, no finalizer has run and none of its timers fires.
-/// To do it again does nothing.
+/// N160: when `crash` returns, all values of its tasks have been dropped, its sockets are gone, no finalizer has run
+/// and none of its timers fires. To do it again does nothing.
 #[test]
 fn n160_a_crash_ends_everything_at_once() {
     on_sim("n160", || async {
@@ -91,7 +91,8 @@ fn n160_a_host_can_crash_itself() {
     });
 }
 
-/// N161, N162: after a restart the software starts anew at the same address with its ports free, and the clock went on. The run goes on meanwhile.
+/// N161, N162: after a restart the software starts anew at the same address with its ports free, and the clock went on.
+/// The run goes on meanwhile.
 #[test]
 fn n161_a_restarted_host_starts_anew() {
     on_sim("n161", || async {
@@ -122,7 +123,8 @@ fn n161_a_restarted_host_starts_anew() {
     });
 }
 
-/// D13: who is connected with a host that lost its power hears nothing; if it sends, the host resets the connection once it is up again.
+/// D13: who is connected with a host that lost its power hears nothing; if it sends, the host resets the connection
+/// once it is up again.
 #[test]
 fn n160_peers_of_a_crashed_host_see_silence_then_a_reset() {
     on_sim("n160 silence", || async {
@@ -144,7 +146,8 @@ fn n160_peers_of_a_crashed_host_see_silence_then_a_reset() {
     });
 }
 
-/// D13: it resets a connection that it does not know any more also when the client only reads, and so sends nothing but that there is room.
+/// D13: it resets a connection that it does not know any more also when the client only reads, and so sends nothing but
+/// that there is room.
 #[test]
 fn n160_a_reader_is_reset_too() {
     on_sim("n160 reader", || async {
@@ -171,7 +174,8 @@ fn n160_a_reader_is_reset_too() {
     });
 }
 
-/// D13: if only the programs die, the kernel closes their sockets: an idle connection ends, one with unread data is reset, and the port is closed.
+/// D13: if only the programs die, the kernel closes their sockets: an idle connection ends, one with unread data is
+/// reset, and the port is closed.
 #[test]
 fn n160_a_killed_program_leaves_a_kernel() {
     on_sim("n160 kill", || async {

@@ -34,8 +34,8 @@ fn difference<Fut: Future<Output = ()>>(program: impl Fn() -> Fut) -> (String, S
     unreachable!("three seeds were run")
 }
 
-/// N173: what foster has of the kind is virtual: its clock, its threads, its names. The clock does not follow the one on the wall, a closure that may block
-/// takes the time that the seed says, and nobody asks the resolver of the system.
+/// N173: what foster has of the kind is virtual: its clock, its threads, its names. The clock does not follow the one
+/// on the wall, a closure that may block takes the time that the seed says, and nobody asks the resolver of the system.
 #[test]
 fn n173_fosters_own_are_virtual() {
     foster_conformance::check("n173_fosters_own_are_virtual", || {
@@ -130,7 +130,8 @@ fn n173_other_sources_are_reported() {
     });
 }
 
-/// N173: a thread of the program's own that does something to the simulation is reported, though the runs may be the same.
+/// N173: a thread of the program's own that does something to the simulation is reported, though the runs may be the
+/// same.
 #[test]
 fn n173_a_thread_is_reported() {
     foster_conformance::check("n173_a_thread_is_reported", || {

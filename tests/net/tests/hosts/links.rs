@@ -9,8 +9,8 @@ use foster_net::UnixStream;
 
 use super::*;
 
-/// N151: a datagram and its answer take two latencies, a connection a round trip; a link of its own is that of one pair, for what is sent
-/// from then on.
+/// N151: a datagram and its answer take two latencies, a connection a round trip; a link of its own is that of one
+/// pair, for what is sent from then on.
 #[test]
 fn n151_latency_is_exact() {
     on_sim("n151", || async {
@@ -324,7 +324,8 @@ fn n008_a_larger_buffer_has_room() {
     });
 }
 
-/// N015: who writes after the other side has closed is told as by Linux: with TCP by the second write, with a Unix socket by the first.
+/// N015: who writes after the other side has closed is told as by Linux: with TCP by the second write, with a Unix
+/// socket by the first.
 #[test]
 fn n015_a_write_after_the_end() {
     on_sim("n015 tcp", || async {

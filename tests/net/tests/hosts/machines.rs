@@ -6,8 +6,8 @@ use foster_sim::net::Crashed;
 
 use super::*;
 
-/// N164: each host has ports of its own, and a loopback that nobody else reaches; TCP and UDP have ports of their own; the address of another host cannot
-/// be bound.
+/// N164: each host has ports of its own, and a loopback that nobody else reaches; TCP and UDP have ports of their own;
+/// the address of another host cannot be bound.
 #[test]
 fn n164_hosts_have_ports_of_their_own() {
     on_sim("n164", || async {
@@ -36,7 +36,8 @@ fn n164_hosts_have_ports_of_their_own() {
     });
 }
 
-/// Each side of a connection has the other's address; names are those of hosts, for all who ask; so is `localhost`, for each its own.
+/// Each side of a connection has the other's address; names are those of hosts, for all who ask; so is `localhost`, for
+/// each its own.
 #[test]
 fn n023_names_and_addresses() {
     on_sim("n023", || async {

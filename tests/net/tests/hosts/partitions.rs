@@ -6,7 +6,8 @@ use foster_net::Listen;
 
 use super::*;
 
-/// N045, D7: a host that is up refuses in one round trip; where nobody is there is no answer, and the error comes when it was tried often enough.
+/// N045, D7: a host that is up refuses in one round trip; where nobody is there is no answer, and the error comes when
+/// it was tried often enough.
 #[test]
 fn n045_a_closed_port_refuses_and_a_black_hole_is_silent() {
     on_sim("n045", || async {
@@ -19,7 +20,8 @@ fn n045_a_closed_port_refuses_and_a_black_hole_is_silent() {
     });
 }
 
-/// N155: after a lost SYN the connection is made when it was asked for again; when all that is written is lost, the writer learns that nobody answers.
+/// N155: after a lost SYN the connection is made when it was asked for again; when all that is written is lost, the
+/// writer learns that nobody answers.
 #[test]
 fn n155_lost_packets_are_sent_again() {
     on_sim("n155 syn", || async {
@@ -60,7 +62,8 @@ fn n155_lost_packets_are_sent_again() {
     });
 }
 
-/// N156: a partition takes what is on the way, too, and fails nothing at once; when it ends, connections go on without an error.
+/// N156: a partition takes what is on the way, too, and fails nothing at once; when it ends, connections go on without
+/// an error.
 #[test]
 fn n156_connections_survive_a_partition() {
     on_sim("n156", || async {
@@ -252,7 +255,8 @@ fn n156_a_lost_reset_is_sent_again() {
     });
 }
 
-/// N155: if it is the answers to its SYN that are lost, a client gives up as if nobody had heard it, also if the server loses its power.
+/// N155: if it is the answers to its SYN that are lost, a client gives up as if nobody had heard it, also if the server
+/// loses its power.
 #[test]
 fn n155_lost_answers_to_a_syn() {
     for crash in [false, true] {

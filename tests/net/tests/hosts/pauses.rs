@@ -13,8 +13,8 @@ use foster_sim::{Builder, clock};
 
 use super::*;
 
-/// N163: while a host is paused none of its code runs: not what its program waits for itself, nor its tasks, nor its blocking jobs. Timers that are due fire
-/// when it goes on, once, and other hosts do not notice.
+/// N163: while a host is paused none of its code runs: not what its program waits for itself, nor its tasks, nor its
+/// blocking jobs. Timers that are due fire when it goes on, once, and other hosts do not notice.
 #[test]
 fn n163_a_paused_host_does_nothing() {
     on_sim("n163 nothing", || async {
@@ -123,7 +123,8 @@ fn n163_a_paused_host_is_not_woken() {
     });
 }
 
-/// N163: who talks with a paused host sees silence: no answer, no error, no new connection; what arrived meanwhile is there when it goes on.
+/// N163: who talks with a paused host sees silence: no answer, no error, no new connection; what arrived meanwhile is
+/// there when it goes on.
 #[test]
 fn n163_peers_see_silence_and_then_the_answers() {
     on_sim("n163 tcp", || async {
@@ -172,8 +173,8 @@ fn n163_peers_see_silence_and_then_the_answers() {
     });
 }
 
-/// N163: a pause is as long as one likes, and so peers give up as if there were no power: a connect after two minutes, data after a quarter of an hour. The
-/// host hears of it when it goes on.
+/// N163: a pause is as long as one likes, and so peers give up as if there were no power: a connect after two minutes,
+/// data after a quarter of an hour. The host hears of it when it goes on.
 #[test]
 fn n163_peers_of_a_paused_host_give_up() {
     on_sim("n163 gives up", || async {
@@ -233,7 +234,8 @@ fn n163_a_paused_host_is_silent() {
     });
 }
 
-/// N163: a deadline that passes in a pause is kept when the host goes on, whatever has arrived meanwhile; which is there for who asks next.
+/// N163: a deadline that passes in a pause is kept when the host goes on, whatever has arrived meanwhile; which is
+/// there for who asks next.
 #[test]
 fn n163_a_deadline_passes_in_a_pause() {
     for arrives in [false, true] {
@@ -264,7 +266,8 @@ fn n163_a_deadline_passes_in_a_pause() {
     }
 }
 
-/// N163: a program that is started on a paused host begins when that goes on; one that pauses its own host goes on until its next `await`.
+/// N163: a program that is started on a paused host begins when that goes on; one that pauses its own host goes on
+/// until its next `await`.
 #[test]
 fn n163_programs_of_a_paused_host() {
     on_sim("n163 programs", || async {

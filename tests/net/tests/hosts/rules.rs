@@ -90,7 +90,8 @@ fn n171_what_is_delivered_is_handed_to_the_link() {
     });
 }
 
-/// N171: a rule ends with its guard, with the scope that the guard is in, also if that is cancelled, and with the power of its host.
+/// N171: a rule ends with its guard, with the scope that the guard is in, also if that is cancelled, and with the power
+/// of its host.
 #[test]
 fn n171_a_rule_ends_with_its_guard_or_its_scope() {
     on_sim("n171 ends", || async {
@@ -167,7 +168,8 @@ fn n171_tcp_sends_again_what_a_rule_drops() {
     });
 }
 
-/// N171: a segment that is delayed delays those behind it in its stream, and no other stream; datagrams overtake each other.
+/// N171: a segment that is delayed delays those behind it in its stream, and no other stream; datagrams overtake each
+/// other.
 #[test]
 fn n171_a_delay_is_that_of_one_stream() {
     on_sim("n171 delay", || async {
@@ -232,7 +234,8 @@ fn n171_a_delay_is_that_of_one_stream() {
     });
 }
 
-/// N171: a rule is code as any other: it may send, change links, make rules and end them, its own too; no lock is held around it.
+/// N171: a rule is code as any other: it may send, change links, make rules and end them, its own too; no lock is held
+/// around it.
 #[test]
 fn n171_a_rule_may_use_the_network() {
     on_sim("n171 uses", || async {
@@ -291,7 +294,8 @@ fn n171_a_rule_that_panics_fails_the_run() {
     });
 }
 
-/// N171: also if it is the last that the run does: the last packet of the main future, or what a program says as it is ended.
+/// N171: also if it is the last that the run does: the last packet of the main future, or what a program says as it is
+/// ended.
 #[test]
 fn n171_a_rule_that_panics_at_the_end_fails_the_run() {
     foster_conformance::check("n171_a_rule_that_panics_at_the_end_fails_the_run", || {

@@ -24,7 +24,8 @@ fn failures<Fut: Future<Output = ()>>(program: impl Fn() -> Fut) -> Vec<String> 
     (0..5).map(|seed| text(fails(seed).unwrap_err())).collect()
 }
 
-/// N162: if what a host runs by itself returns an error or panics, the run fails, with that error and the name of the host, though nobody asks.
+/// N162: if what a host runs by itself returns an error or panics, the run fails, with that error and the name of the
+/// host, though nobody asks.
 #[test]
 fn n162_the_failure_of_a_host_fails_the_run() {
     foster_conformance::check("n162_the_failure_of_a_host_fails_the_run", || {
@@ -149,7 +150,8 @@ fn n162_programs_end_with_the_run() {
     });
 }
 
-/// N170: a run at whose end a socket is open fails, and lists it by host and state; one that the kernel still closes is not open.
+/// N170: a run at whose end a socket is open fails, and lists it by host and state; one that the kernel still closes is
+/// not open.
 #[test]
 fn n170_a_socket_that_is_left_open_fails_the_run() {
     foster_conformance::check("n170_a_socket_that_is_left_open_fails_the_run", || {

@@ -20,7 +20,8 @@ impl Held {
         Held { descriptors: count("/proc/self/fd"), threads: count("/proc/self/task"), alive: live_counts() }
     }
 
-    /// What is held when that has not changed for a while: a runtime that has returned may have threads that are just ending.
+    /// What is held when that has not changed for a while: a runtime that has returned may have threads that are just
+    /// ending.
     pub(crate) fn at_rest() -> Held {
         let (last, unchanged) = (Cell::new(Held::now()), Cell::new(0));
         let rests = comes_true(|| {
@@ -32,8 +33,8 @@ impl Held {
         last.get()
     }
 
-    /// Waits until no more is held than this, and returns whether that is so. Of the host it may be less: something of a runtime before
-    /// had not come down.
+    /// Waits until no more is held than this, and returns whether that is so. Of the host it may be less: something of
+    /// a runtime before had not come down.
     pub(crate) fn is_held_again(self) -> bool {
         comes_true(|| {
             let now = Held::now();

@@ -1,8 +1,8 @@
-//! N026, as a soak: connections are opened and closed, many of them cut short in random places, and afterwards the process holds what it
-//! held before: descriptors, threads, scopes, tasks, timers.
+//! N026, as a soak: connections are opened and closed, many of them cut short in random places, and afterwards the
+//! process holds what it held before: descriptors, threads, scopes, tasks, timers.
 //!
-//! Each run has a fresh seed, which it prints; `FOSTER_SEED` repeats one, `FOSTER_SECONDS` says how long it goes on. As threads and clocks
-//! have their part in it, a seed makes the same clients again, but not always the same failure.
+//! Each run has a fresh seed, which it prints; `FOSTER_SEED` repeats one, `FOSTER_SECONDS` says how long it goes on. As
+//! threads and clocks have their part in it, a seed makes the same clients again, but not always the same failure.
 
 mod clients;
 mod held;
@@ -103,7 +103,8 @@ fn n026_nothing_is_left_of_connections_that_were_cut() {
     assert!(!is_long || seen.is_all(), "seed {seed}: something never happened: {seen:?}");
 }
 
-/// A server and its clients, until all have ended or all are stopped. Descriptors are closed when it ends, not some time later.
+/// A server and its clients, until all have ended or all are stopped. Descriptors are closed when it ends, not some
+/// time later.
 async fn round(mut dice: Numbers, seen: Arc<Seen>) {
     // The runtime's own are there then.
     drop(TcpListener::bind("127.0.0.1:0").await.expect("loopback is there"));

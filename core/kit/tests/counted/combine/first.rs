@@ -212,7 +212,8 @@ fn staggered_waits_for_the_cleanup_of_its_losers() {
         let start = Instant::now();
         let attempt = async |time| Ok::<_, ()>(tidy(time, 7).await);
         assert_eq!(staggered(ms(10), [90, 5, 5].map(attempt)).await, Ok(5));
-        // The second returns at 15 and cleans up until 22; a third has begun at 20, and cleans up until 29 as the first.
+        // The second returns at 15 and cleans up until 22; a third has begun at 20, and cleans up until 29 as the
+        // first.
         assert_eq!(start.elapsed(), ms(29));
     });
 }

@@ -67,8 +67,8 @@ fn a_producer_that_is_dropped_leaves_nothing_behind() {
     });
 }
 
-/// L19, L20: closed part-way, it is cancelled inside-out, shields included, and awaited. It goes on behind the `emit` that it
-/// stood in only as far as a shield reaches.
+/// L19, L20: closed part-way, it is cancelled inside-out, shields included, and awaited. It goes on behind the `emit`
+/// that it stood in only as far as a shield reaches.
 #[test]
 fn a_producer_that_is_closed_is_awaited_with_its_shields() {
     on_seeds(async || {
@@ -257,8 +257,8 @@ fn an_emit_that_is_thrown_away_takes_its_item_along() {
     });
 }
 
-/// L16, L20: a consumer that is cancelled, and awaits something else, ends, though its producer is out in a shield: whether the item
-/// was taken before the cancel, or in its wake.
+/// L16, L20: a consumer that is cancelled, and awaits something else, ends, though its producer is out in a shield:
+/// whether the item was taken before the cancel, or in its wake.
 #[test]
 fn an_emit_in_a_shield_does_not_hold_up_a_cancelled_consumer() {
     on_seeds(async || {

@@ -147,8 +147,8 @@ fn throttled_items_keep_their_distance() {
     });
 }
 
-/// The storm: items through producers, a merge and batches, with every call given up at random; each comes out once, in the order
-/// of its producer. Half of the streams are dropped part-way.
+/// The storm: items through producers, a merge and batches, with every call given up at random; each comes out once, in
+/// the order of its producer. Half of the streams are dropped part-way.
 #[test]
 fn storm_of_streams() {
     let total = Cell::new(0);

@@ -109,7 +109,8 @@ fn merged_streams_in_a_tuple_share_the_budget() {
     });
 }
 
-/// L14: a list, or a local nursery, beside a loop, so that it is polled every other time with nothing left of the budget.
+/// L14: a list, or a local nursery, beside a loop, so that it is polled every other time with nothing left of the
+/// budget.
 #[test]
 fn lists_and_local_nurseries_in_a_tuple_share_the_budget() {
     on_seeds(async || {
