@@ -146,6 +146,8 @@ pub(crate) fn leave<T>(node: &NodeRef, slot: &ValueSlot<T>, result: Result<T, Jo
 pub struct Task<T> {
     node: NodeRef,
     slot: SlotRef<T>,
+    /// The value was taken: nothing is left in the slot, and nothing comes.
+    taken: bool,
     gate: Gate,
 }
 
@@ -155,7 +157,7 @@ impl<T> RefUnwindSafe for Task<T> {}
 
 impl<T> Task<T> {
     pub(crate) fn new(node: NodeRef, slot: SlotRef<T>) -> Self {
-        Task { node, slot, gate: Gate::new("a task") }
+        Task { node, slot, taken: false, gate: Gate::new("a task") }
     }
 
     /// Asks this child to stop; its siblings go on, and the nursery does not fail. Returns whether that changed
@@ -197,7 +199,10 @@ impl<T> Task<T> {
             TaskStatus::Cancelled => Err(JoinError::Cancelled),
             TaskStatus::Panicked => Err(JoinError::Panicked),
             _ => match self.slot.of(&self.node).take() {
-                Some(result) => result,
+                Some(result) => {
+                    self.taken = result.is_ok();
+                    result
+                }
                 None => panic!("the value of this task was taken before"),
             },
         })
@@ -268,6 +273,9 @@ impl<T> Future for Task<T> {
 
 impl<T> Drop for Task<T> {
     fn drop(&mut self) {
+        if self.taken {
+            return;
+        }
         if self.node.outcome().is_none() {
             self.node.forget_joiner();
         }
