@@ -176,7 +176,8 @@ fn a_cell_is_set_with_no_timer_fired_under_its_lock() {
             let _is_late = looked.set(1);
         };
         let act = move || {
-            assert!(cell.set(2).is_ok());
+            // On a slow machine the sleeper may have come first.
+            let _is_late = cell.set(2);
             drop(both);
         };
         (look, act)
