@@ -19,7 +19,7 @@
 //! 3. The side that gives decides under that lock, and passes over waiters whose code is cancelled
 //!    ([`Waiter::is_cancelled`]): what it gives goes to the next one, or stays where it is. That counts for values and
 //!    permits as well as for the news that there will be none. A waiter that was passed over is taken out of the order,
-//!    so that it is met once.
+//!    so that it is met once, and [woken](Waiter::wake).
 //! 4. A waiter that is polled again takes what it was given, also if its code is cancelled by then. If it was passed
 //!    over, it stays where it is while its code is [cancelled](crate::is_cancelled()), and otherwise starts again. If
 //!    it is dropped, what it was given goes to the next one (law L40).
@@ -74,6 +74,7 @@ use crate::reason::Origin;
 use crate::tree::current;
 use crate::tree::flags::CANCELLED;
 use crate::tree::node::NodeRef;
+use crate::tree::polled::without_counting;
 use crate::tree::waking;
 
 pub(crate) use crate::tree::current::is_cancelled;
@@ -404,11 +405,18 @@ impl Waiter {
 
     /// Wakes the task.
     ///
+    /// A waiter that was passed over, because its code [is cancelled](Waiter::is_cancelled), is woken as well: its
+    /// future may have been polled in a scope that has ended meanwhile, by a combinator that polls what was woken and
+    /// nothing else, and starts again in its next poll. Nothing becomes runnable by that wake-up (law L12).
+    ///
     /// To be called while no lock is held. A waker that panics does not reach the caller: its panic goes to the
     /// [`Observer`](crate::observer::Observer) of the tree that the caller is part of (law L36).
     #[inline]
     pub fn wake(self) {
-        if let Some(waker) = self.waker {
+        let Waiter { waker: Some(waker), scope } = self else { return };
+        if scope.is_cancelled() {
+            without_counting(|| waking::wake(waker));
+        } else {
             waking::wake(waker);
         }
     }
@@ -423,12 +431,6 @@ impl Waiter {
     #[must_use = "it is to be woken"]
     pub fn take_waker(&mut self) -> Waiter {
         Waiter { waker: self.waker.take(), scope: WaitingScope(None) }
-    }
-
-    /// Returns its waker, to be [called](wake_all) with others. None if it is [`unpolled`](Waiter::unpolled).
-    #[must_use]
-    pub fn into_waker(self) -> Option<Waker> {
-        self.waker
     }
 
     /// Wakes the task, as [`wake`](Waiter::wake) does, and keeps the waiter.

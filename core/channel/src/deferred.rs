@@ -5,7 +5,7 @@
 
 use std::mem;
 
-use foster_core::leaf::{self, Waiter};
+use foster_core::leaf::Waiter;
 
 /// Waiters to wake, and waiters and values to drop. To be run, or dropped, after the lock's guard was dropped.
 #[must_use = "the waiters are woken when this is run"]
@@ -85,7 +85,7 @@ impl<T> Drop for Deferred<T> {
             waiter.wake();
         }
         if let Some(more) = &mut self.more {
-            leaf::wake_all(mem::take(&mut more.waiters).into_iter().filter_map(Waiter::into_waker));
+            mem::take(&mut more.waiters).into_iter().for_each(Waiter::wake);
         }
     }
 }

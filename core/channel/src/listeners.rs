@@ -66,7 +66,7 @@ impl Listeners {
             match std::mem::replace(entry, ListenerState::Woken) {
                 ListenerState::Waiting(waiter) if waiter.is_cancelled() => {
                     *entry = ListenerState::Skipped;
-                    deferred.drop_waiter(waiter);
+                    deferred.wake(waiter);
                 }
                 ListenerState::Waiting(waiter) => deferred.wake(waiter),
                 ListenerState::Woken | ListenerState::Skipped => {

@@ -293,7 +293,7 @@ impl<T> ChannelState<T> {
         if passes {
             self.recv_entries.unlink(&mut self.recv_waiters, key);
             if let RecvState::Waiting(waiter) = mem::replace(&mut self.recv_entries[key].state, RecvState::Skipped) {
-                deferred.drop_waiter(waiter);
+                deferred.wake(waiter);
             }
         }
         passes
@@ -316,7 +316,7 @@ impl<T> ChannelState<T> {
             matches!(&self.send_entries[key].state, SendState::Waiting { waiter, .. } if waiter.is_cancelled());
         if passes {
             let waiter = self.complete_sender(key, SendState::Skipped);
-            deferred.drop_waiter(waiter);
+            deferred.wake(waiter);
         }
         passes
     }

@@ -35,7 +35,6 @@ use std::task::{Context, Poll};
 use super::wait_queue::Closed;
 use crate::leaf::{self, Waiter};
 use crate::sys::{MutexGuard, PlainMutex};
-use crate::tree::waking;
 
 /// The index of no entry: the end of the list.
 const NONE: usize = usize::MAX;
@@ -205,7 +204,7 @@ impl WaiterList {
     #[cold]
     fn skip(&mut self, key: usize, wakes: &mut WakeList) {
         if let Some((_, waiter)) = self.unlink(key, WaiterState::Skipped) {
-            wakes.drop_later(waiter);
+            wakes.push(waiter);
         }
     }
 
@@ -506,8 +505,6 @@ impl WaiterKey {
 pub struct WakeList {
     first: Option<Waiter>,
     rest: Vec<Waiter>,
-    /// Skipped waiters, to be dropped and not woken.
-    stale: Vec<Waiter>,
 }
 
 impl WakeList {
@@ -525,14 +522,10 @@ impl WakeList {
         self.rest.push(waiter);
     }
 
-    fn drop_later(&mut self, waiter: Waiter) {
-        self.stale.push(waiter);
-    }
-
     /// Wakes, as a drop does; faster for lists of at most one.
     #[inline]
     pub(super) fn finish(mut self) {
-        if self.rest.is_empty() && self.stale.is_empty() {
+        if self.rest.is_empty() {
             let first = self.first.take();
             // The rest is empty: this spares the checks of its drop.
             mem::forget(self);
@@ -551,7 +544,7 @@ impl Drop for WakeList {
         }
         // Most lists have no more.
         if !self.rest.is_empty() {
-            waking::wake_all(mem::take(&mut self.rest).into_iter().filter_map(Waiter::into_waker));
+            mem::take(&mut self.rest).into_iter().for_each(Waiter::wake);
         }
     }
 }

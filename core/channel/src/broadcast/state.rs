@@ -208,7 +208,7 @@ impl<T> BroadcastState<T> {
             if let BroadcastSendState::Waiting { waiter, .. } =
                 mem::replace(&mut self.send_entries[key], BroadcastSendState::Skipped)
             {
-                deferred.drop_waiter(waiter);
+                deferred.wake(waiter);
             }
         }
         passes

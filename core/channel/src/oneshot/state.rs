@@ -164,17 +164,15 @@ impl<T> Shared<T> {
     }
 }
 
-/// Ends the wait of one end, because the other one has done its part; and wakes the waiter, if that is in time.
+/// Ends the wait of one end, because the other one has done its part; notes whether that is in time, and wakes the
+/// waiter.
 #[inline]
 fn end_wait<T>(mut state: MutexGuard<'_, State<T>>, of: impl FnOnce(&mut State<T>) -> &mut Wait) {
     let wait = of(&mut state);
     let Some(waiter) = wait.waiter.take() else { return };
-    let in_time = !waiter.is_cancelled();
-    wait.in_time = in_time;
+    wait.in_time = !waiter.is_cancelled();
     drop(state);
-    if in_time {
-        waiter.wake();
-    }
+    waiter.wake();
 }
 
 impl<T> Default for State<T> {

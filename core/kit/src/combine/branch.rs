@@ -99,6 +99,10 @@ impl<F: Future<Output = T>, T> Branch<F, T> {
     pub(super) fn is_empty(&self) -> bool {
         matches!(self, Branch::Empty)
     }
+
+    pub(super) fn has_begun(&self) -> bool {
+        !matches!(self, Branch::Attached { running: false, .. })
+    }
 }
 
 /// The decision for all branches of a combinator.
@@ -135,11 +139,9 @@ impl Fate {
         self.cut
     }
 
-    /// Settles the outcome; false if it was.
-    pub(super) fn settle(&mut self, reason: &'static str) -> bool {
-        let first = self.closing.is_none();
+    /// Settles the outcome, unless it was settled before.
+    pub(super) fn settle(&mut self, reason: &'static str) {
         self.closing.get_or_insert(reason);
-        first
     }
 
     pub(super) fn reason(&self) -> Option<&'static str> {

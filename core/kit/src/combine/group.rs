@@ -144,7 +144,13 @@ impl<F: Future<Output = T>, T> Group<F, T> {
             let step = slot.member.poll(|cx| if branch.is_empty() { None } else { Some(branch.poll(cx, fate)) });
             let Some(step) = step else { continue };
             match step {
-                Step::Pending => {}
+                Step::Pending => {
+                    // What does not begin in cancelled code is woken by nobody. The next value may be asked for in
+                    // another scope.
+                    if !slot.branch.has_begun() {
+                        slot.member.enqueue();
+                    }
+                }
                 Step::Over => self.vacant.push(key),
                 Step::Value(value) => {
                     self.vacant.push(key);

@@ -2,12 +2,14 @@
 
 use std::fmt::{self, Debug};
 use std::future::poll_fn;
+use std::panic::{self, AssertUnwindSafe};
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use futures_core::Stream;
 
+use foster_core::is_cancelled;
 use foster_core::leaf;
 use foster_core::leaf::{ReadyMember, ReadyQueue};
 
@@ -23,7 +25,7 @@ use foster_core::leaf::{ReadyMember, ReadyQueue};
 ///
 /// # Panics
 ///
-/// Passes on the panic of a stream, at once; the others can still be read. When polled, whatever the streams say.
+/// Passes on the panic of a stream, at once. That stream has ended then; the others can still be read. When polled, whatever the streams say.
 ///
 /// # Examples
 ///
@@ -117,16 +119,26 @@ impl<S: Stream> Stream for Merge<S> {
             }
             let Some(key) = this.ready.pop() else { break };
             let Some((stream, member)) = &mut this.streams[key] else { continue };
-            match member.poll(|cx| stream.as_mut().poll_next(cx)) {
-                Poll::Pending => {}
-                Poll::Ready(Some(item)) => {
+            let asked = panic::catch_unwind(AssertUnwindSafe(|| member.poll(|cx| stream.as_mut().poll_next(cx))));
+            match asked {
+                Ok(Poll::Pending) => {
+                    // What does not start in cancelled code is woken by nobody. The next item may be asked for in
+                    // another scope.
+                    if is_cancelled() {
+                        member.enqueue();
+                    }
+                }
+                Ok(Poll::Ready(Some(item))) => {
                     // It may have more: it is asked again, behind the others.
                     member.enqueue();
                     return Poll::Ready(Some(item));
                 }
-                Poll::Ready(None) => {
+                ended => {
                     this.streams[key] = None;
                     this.open -= 1;
+                    if let Err(payload) = ended {
+                        panic::resume_unwind(payload);
+                    }
                 }
             }
         }

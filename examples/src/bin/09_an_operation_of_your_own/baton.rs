@@ -50,25 +50,23 @@ impl Baton {
 
     /// Gives it to the first waiter whose code is not cancelled. It is free if there is none.
     fn pass_on(&self) {
-        let (mut passed_over, mut next) = (Vec::new(), None);
+        let mut woken = Vec::new();
         let mut state = self.state();
         state.given = None;
-        // Rule 3: decided under the lock. A waiter that is passed over leaves the queue.
+        // Rule 3: decided under the lock. A waiter that is passed over leaves the queue, and is woken, too.
         while let Some((key, waiter)) = state.waiting.pop_first() {
             if !waiter.is_cancelled() {
                 state.given = Some(key);
-                next = Some(waiter);
+            }
+            woken.push(waiter);
+            if state.given.is_some() {
                 break;
             }
-            passed_over.push(waiter);
         }
-        state.taken = next.is_some();
-        // Waiters are called and dropped with the lock released.
+        state.taken = state.given.is_some();
+        // Waiters are called with the lock released.
         drop(state);
-        drop(passed_over);
-        if let Some(waiter) = next {
-            waiter.wake();
-        }
+        woken.into_iter().for_each(Waiter::wake);
     }
 
     fn state(&self) -> MutexGuard<'_, State> {

@@ -16,6 +16,23 @@ fn as_completed_gives_results_in_the_order_of_completion() {
     });
 }
 
+/// L13: futures that did not begin, because the code around was cancelled, begin when it asks in another scope.
+#[test]
+fn as_completed_goes_on_after_a_limit_around_one_result() {
+    on_seeds(async || {
+        let mut stream = as_completed([1, 2, 3].map(async |n| n));
+        assert_eq!(move_on_after(Duration::ZERO, stream.next()).await, None);
+        let mut got = Vec::new();
+        while let Some(n) = stream.next().await {
+            got.push(n);
+        }
+        assert_eq!(got, [1, 2, 3]);
+        let mut both = pin!(gather([1, 2].map(async |n| Ok::<_, ()>(nap(n).await))));
+        assert_eq!(move_on_after(Duration::ZERO, both.as_mut()).await, None);
+        assert_eq!(both.await, Ok(vec![1, 2]));
+    });
+}
+
 /// B156: left early, the scope around waits for what is left: finalizers, and blocking jobs.
 #[test]
 fn as_completed_left_early_is_cancelled_and_awaited_by_the_scope_around() {

@@ -1,8 +1,10 @@
 //! Streams made of others: merged, in batches, throttled.
 
+use foster::channel::unbounded;
 use foster::combine::Emitter;
 use foster::combine::{batch, merge, produce, throttle};
 use foster_sim::random;
+use futures_lite::Stream;
 
 use super::*;
 
@@ -41,6 +43,50 @@ fn merge_is_fair_and_ends_with_the_last() {
         }
         assert_eq!((got, three.is_empty(), three.next().await), (vec![2, 4, 6, 7, 14], true, None));
         assert!(merge(Vec::<foster::future::Interval>::new()).next().await.is_none());
+    });
+}
+
+/// L14: a limit around one item leaves nothing behind: streams that were passed over, or did not start, go on in the next.
+#[test]
+fn merge_goes_on_after_a_limit_around_one_item() {
+    on_seeds(async || {
+        let (tx, rx) = unbounded();
+        let mut both = merge([rx, unbounded().1]);
+        // The receiver waits in the limit, and is passed over when a value comes.
+        assert_eq!(move_on_after(ms(10), both.next()).await, None);
+        tx.try_send(1).unwrap();
+        assert_eq!(both.next().await, Some(1));
+        // It does not even start, though there is a value.
+        tx.try_send(2).unwrap();
+        assert_eq!(move_on_after(Duration::ZERO, both.next()).await, None);
+        assert_eq!(both.next().await, Some(2));
+        // It is passed over while the limit is held by a shield.
+        let held = move_on_after(ms(10), async {
+            join((both.next(), shield(sleep(ms(20))))).await;
+        });
+        let late = async {
+            sleep(ms(15)).await;
+            tx.try_send(3).unwrap();
+        };
+        assert_eq!(join((held, late)).await.0, None);
+        assert_eq!(both.next().await, Some(3));
+    });
+}
+
+/// A stream that panics has ended.
+#[test]
+fn merge_ends_though_a_stream_has_panicked() {
+    on_seeds(async || {
+        let mut polls = 0;
+        let odd = futures_lite::stream::poll_fn(move |_| {
+            polls += 1;
+            if polls == 2 { panic!("on purpose") } else { Poll::Ready(Some(polls)) }
+        });
+        let mut one = merge([odd]);
+        assert_eq!(one.next().await, Some(1));
+        let second = poll_fn(|cx| Poll::Ready(catch_unwind(AssertUnwindSafe(|| Pin::new(&mut one).poll_next(cx)))));
+        assert!(second.await.is_err());
+        assert_eq!((one.len(), one.next().await), (0, None));
     });
 }
 
