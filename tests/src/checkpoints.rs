@@ -894,6 +894,9 @@ macro_rules! checkpoints_suite {
             what_was_given_before_the_cancel_is_taken,
             who_was_passed_over_may_wait_elsewhere,
             who_was_passed_over_finds_the_condition_in_use_with_another_mutex,
+            what_was_told_while_one_was_passed_over_is_seen,
+            who_waits_behind_a_cancelled_waiter_goes_on,
+            a_cancelled_wait_for_does_not_keep_the_mutex,
             a_loop_of_ready_operations_starves_nobody,
         });
     };

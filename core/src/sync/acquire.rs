@@ -17,17 +17,17 @@
 //! Invariant 1: the resource is marked as contended whenever the queue is not empty, and the mark is set and cleared
 //! under the queue's lock. So a newcomer joins the queue, a release serves it, and nobody barges in. Invariant 2: a
 //! task waits only while it has to: the resource is not available to the first waiter, and the others are behind it. A
-//! waiter whose code is cancelled is skipped by every release, every newcomer and every waiter that leaves. Invariant
-//! 3: of a release and a newcomer that race, one sees the other, because both change the same atomic word: the release
+//! waiter whose code is cancelled is skipped by every release that may serve the first one, every newcomer, every waiter
+//! that leaves, and its own next poll. Invariant 3: of a release and a newcomer that race, one sees the other, because both change the same atomic word: the release
 //! finds the mark, or the newcomer, having set the mark, finds the resource available.
 
 use std::fmt;
 use std::mem;
-use std::task::{Context, Poll, ready};
+use std::task::{Context, Poll};
 
 use super::wait_queue::{WaitQueue, WaitQueueGuard};
 use super::waiter_list::{LeaveOutcome, WaitOutcome, WaiterKey};
-use crate::leaf::{Gate, Waiter};
+use crate::leaf::{self, Gate, Waiter};
 use crate::raw::lock::{Mode, RawRwLock};
 
 /// Something to be acquired: an atomic word that knows how much is available, and whether there may be waiters.
@@ -183,12 +183,22 @@ impl Acquire {
         match &mut self.state {
             AcquireState::Start => {}
             AcquireState::Waiting(key) => {
-                if let WaitOutcome::Notified = ready!(key.poll(queued.queue.shared(), cx)) {
-                    self.state = AcquireState::Done;
-                    return Poll::Ready(());
+                match key.poll(queued.queue.shared(), cx) {
+                    Poll::Ready(WaitOutcome::Notified) => {
+                        self.state = AcquireState::Done;
+                        return Poll::Ready(());
+                    }
+                    // It was skipped: the key is used up.
+                    Poll::Ready(_) => self.state = AcquireState::Start,
+                    Poll::Pending => {
+                        // Invariant 2: it may have been cancelled, and is polled since a shield beside it is. Those
+                        // behind do not wait for that.
+                        if leaf::is_cancelled() {
+                            queued.notify_waiters();
+                        }
+                        return Poll::Pending;
+                    }
                 }
-                // It was skipped: the key is used up.
-                self.state = AcquireState::Start;
             }
             AcquireState::Done => panic!("the wait for a {} was polled after it was ready", self.gate.what()),
         }

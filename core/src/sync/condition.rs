@@ -6,15 +6,15 @@
 //!
 //! ```text
 //!   Start(guard) ──1──▶ Waiting: here ──2──▶ Waiting: for the mutex ──3──▶ Done(guard)
-//!                              ▲ │4                 │5                     ▲
-//!                              └─┘                  └───▶ Locking ────6────┘
+//!                              │4                   │5                     ▲
+//!                              └────────────────────┴───▶ Locking ────6────┘
 //! ```
 //!
 //! 1. the first poll: joins this queue, then releases the mutex
 //! 2. `notify`: `Mutex::requeue_from`
 //! 3. the mutex is handed over
-//! 4. skipped by a `notify` while its code was cancelled, and polled in other code: joins this queue again
-//! 5. skipped by a release of the mutex, likewise: locks the mutex anew
+//! 4. skipped by a `notify` while its code was cancelled, and polled in other code: locks the mutex anew
+//! 5. skipped by a release of the mutex, likewise
 //! 6. the mutex was acquired
 //!
 //! In this queue the tag of a waiter is the address of its mutex. In the queue of the mutex the tag says how the waiter
@@ -83,7 +83,8 @@ impl Condition {
     /// Releases the mutex and waits to be notified, then until the mutex is ours again.
     ///
     /// The change may have been undone by the time the mutex is acquired, so check again, or use
-    /// [`wait_for`](Condition::wait_for).
+    /// [`wait_for`](Condition::wait_for). A wait that goes on after the end of a cancelled scope in which it was passed
+    /// over returns without a notification, since it may have missed one.
     ///
     /// # Cancellation
     ///
@@ -95,8 +96,11 @@ impl Condition {
     ///
     /// When polled, if others wait for this condition with another mutex.
     pub fn wait<'a, T: ?Sized>(&'a self, guard: MutexGuard<'a, T>) -> ConditionWait<'a, T> {
-        let mutex = MutexGuard::mutex(&guard);
-        ConditionWait { condition: self, mutex, gate: Gate::new("condition"), state: ConditionState::Start(guard) }
+        self.wait_from(Gate::new("condition"), guard)
+    }
+
+    fn wait_from<'a, T: ?Sized>(&'a self, gate: Gate, guard: MutexGuard<'a, T>) -> ConditionWait<'a, T> {
+        ConditionWait { condition: self, mutex: MutexGuard::mutex(&guard), gate, state: ConditionState::Start(guard) }
     }
 
     /// Waits until `holds` says so of the value: looks at once, and after each notification.
@@ -212,14 +216,10 @@ impl<'a, T: ?Sized> Future for ConditionWait<'a, T> {
                 ConditionState::Waiting(key) => {
                     let outcome = ready!(key.poll_slow(this.condition.queue.shared(), cx));
                     match outcome {
-                        WaitOutcome::Skipped { tag } if key.was_moved() => {
+                        // Passed over in a scope that it has left. It does not join again: it may have missed the
+                        // change.
+                        WaitOutcome::Skipped { tag } => {
                             this.state = ConditionState::Locking { lock: this.mutex.lock(), tag };
-                        }
-                        WaitOutcome::Skipped { .. } => {
-                            // The key is used up, and `join` may panic.
-                            this.state = ConditionState::Done;
-                            this.state = ConditionState::Waiting(this.join(cx));
-                            return Poll::Pending;
                         }
                         WaitOutcome::Notified | WaitOutcome::Closed(_) => {
                             this.state = ConditionState::Done;
@@ -320,7 +320,7 @@ impl<'a, T: ?Sized, F: FnMut(&mut T) -> bool> Future for ConditionWaitFor<'a, T,
                     if (this.holds)(&mut guard) {
                         return Poll::Ready(guard);
                     }
-                    this.state = ConditionForState::Waiting(this.condition.wait(guard));
+                    this.state = this.go_on_waiting(guard);
                 }
                 ConditionForState::Waiting(mut wait) => match Pin::new(&mut wait).poll(cx) {
                     Poll::Pending => {
@@ -331,12 +331,19 @@ impl<'a, T: ?Sized, F: FnMut(&mut T) -> bool> Future for ConditionWaitFor<'a, T,
                         if (this.holds)(&mut guard) {
                             return Poll::Ready(guard);
                         }
-                        this.state = ConditionForState::Waiting(this.condition.wait(guard));
+                        this.state = this.go_on_waiting(guard);
                     }
                 },
                 ConditionForState::Done => panic!("a `wait_for` a `Condition` was polled after it was ready"),
             }
         }
+    }
+}
+
+impl<'a, T: ?Sized, F> ConditionWaitFor<'a, T, F> {
+    /// Past the gate: also in code that is cancelled by now, which is not to keep the mutex.
+    fn go_on_waiting(&self, guard: MutexGuard<'a, T>) -> ConditionForState<'a, T> {
+        ConditionForState::Waiting(self.condition.wait_from(Gate::passed("condition"), guard))
     }
 }
 

@@ -414,11 +414,6 @@ impl WaiterKey {
         self.key
     }
 
-    /// Returns whether it was moved to another list than the one it was made in.
-    pub(super) fn was_moved(&self) -> bool {
-        self.moved_to.is_some()
-    }
-
     /// Polls the wait. When it is ready the entry is free, and the key must not be used again. `list` is the list it
     /// was made in.
     #[inline]

@@ -78,9 +78,9 @@ both! {
             let child = n.start(async move |status| {
                 let inside = async {
                     // The mark comes down to this scope.
-                    assert!(handle.cancel_within(ms(4), "soon"));
+                    assert!(handle.cancel_within(ms(400), "soon"));
                     assert!(status.started(()));
-                    sleep(ms(8)).await;
+                    sleep(ms(500)).await;
                     // What is opened here asks the scope around it.
                     let mut innermost = CancelScope::new();
                     let _handle = innermost.handle();
