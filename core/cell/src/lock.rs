@@ -11,7 +11,7 @@
 //! ```
 //!
 //! 1. `RawGuard::try_write`, `RawGuard::try_read`: the lock is compatible and not contended
-//! 2. `RawRwLock::try_reserve`, `RawRwLock::reserve_for_waiter`: locked for a task that will take the guard later
+//! 2. `RawRwLock::reserve_for_waiter`: locked for a task that will take the guard later
 //! 3. `RawGuard::reserved_write`, `RawGuard::reserved_read`: that task takes the guard
 //! 4. the [`RawGuard`] is dropped; a leaked guard keeps the lock for ever
 //!

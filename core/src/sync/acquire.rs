@@ -32,16 +32,13 @@ use crate::raw::lock::{Mode, RawRwLock};
 
 /// Something to be acquired: an atomic word that knows how much is available, and whether there may be waiters.
 pub(super) trait Resource {
-    /// Acquires `need`, if that is available and the resource is not contended.
-    fn try_acquire(&self, need: usize) -> bool;
-
     /// Acquires `need` for the first waiter, if that is available.
     fn acquire_for_waiter(&self, need: usize) -> bool;
 
     /// Returns whether `need` is available, contended or not.
     fn is_available(&self, need: usize) -> bool;
 
-    /// Makes `try_acquire` fail, and every release notify the waiters.
+    /// Keeps out who has not waited, and makes every release notify the waiters.
     fn set_contended(&self);
 
     /// Takes the mark away: there are no waiters.
@@ -117,10 +114,6 @@ const fn mode(need: usize) -> Mode {
 
 /// A lock. A task that has acquired it makes a `RawGuard` of the reservation.
 impl Resource for RawRwLock {
-    fn try_acquire(&self, need: usize) -> bool {
-        self.try_reserve(mode(need))
-    }
-
     fn acquire_for_waiter(&self, need: usize) -> bool {
         self.reserve_for_waiter(mode(need))
     }

@@ -11,7 +11,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::WouldBlock;
-use super::acquire::{Acquire, QueuedResource, Resource};
+use super::acquire::{Acquire, QueuedResource};
 use super::wait_queue::WaitQueue;
 use permits::Permits;
 

@@ -85,18 +85,6 @@ impl RawRwLock {
         self.state.fetch_and(!CONTENDED, Ordering::Relaxed);
     }
 
-    /// Locks for a task that takes the guard later, if the lock is compatible and not contended.
-    ///
-    /// For a task that has not waited: it makes the guard in the same poll, or gives the reservation back as if it
-    /// were a guard.
-    pub fn try_reserve(&self, mode: Mode) -> bool {
-        let enters = self.try_lock(mode);
-        if enters {
-            self.add_reserved(mode);
-        }
-        enters
-    }
-
     /// Locks for the first waiter, which takes the guard later, if the lock is compatible.
     ///
     /// Called under the lock of the waiter list, by whoever unlocks or gives up a wait. It ignores CONTENDED, as the

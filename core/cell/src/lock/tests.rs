@@ -62,7 +62,7 @@ fn a_mark_keeps_out_who_comes_and_the_last_to_go_tells() {
     let lock = TestLock::<ReadAccess, _>::new(());
     let (one, other) = (RawGuard::try_read(&lock).unwrap(), RawGuard::try_read(&lock).unwrap());
     lock.raw().set_contended();
-    assert!(RawGuard::try_read(&lock).is_none() && !lock.raw().try_reserve(Mode::Read));
+    assert!(RawGuard::try_read(&lock).is_none());
     assert!(!lock.raw().reserve_for_waiter(Mode::Write), "not past those who are in");
     drop(one);
     assert_eq!(lock.notified(), 0, "somebody is in");
@@ -82,8 +82,8 @@ fn a_mark_keeps_out_who_comes_and_the_last_to_go_tells() {
 #[test]
 fn what_is_handed_is_taken_later() {
     let lock = TestLock::<ReadAccess, _>::new(7);
-    assert!(lock.raw().try_reserve(Mode::Write));
-    assert!(RawGuard::try_read(&lock).is_none() && !lock.raw().try_reserve(Mode::Read));
+    assert!(lock.raw().reserve_for_waiter(Mode::Write));
+    assert!(RawGuard::try_read(&lock).is_none() && !lock.raw().reserve_for_waiter(Mode::Read));
     assert_eq!(*RawGuard::reserved_write(&lock), 7);
     lock.raw().set_contended();
     assert!(
@@ -110,7 +110,7 @@ fn what_was_not_handed_is_not_taken() {
 #[should_panic(expected = "made from a reservation")]
 fn nothing_is_taken_twice() {
     let lock = TestLock::<WriteAccess, _>::new(7);
-    assert!(lock.raw().try_reserve(Mode::Write));
+    assert!(lock.raw().reserve_for_waiter(Mode::Write));
     let _taken = RawGuard::reserved_write(&lock);
     drop(RawGuard::reserved_write(&lock));
 }
@@ -153,7 +153,7 @@ fn racing_threads_see_what_was_written() {
                             let Some(guard) = RawGuard::try_read(lock) else { continue };
                             assert_eq!(guard[0], guard[1]);
                         }
-                        1 if lock.raw().try_reserve(Mode::Read) => {
+                        1 if lock.raw().reserve_for_waiter(Mode::Read) => {
                             let guard = RawGuard::reserved_read(lock);
                             assert_eq!(guard[0], guard[1]);
                         }

@@ -72,14 +72,15 @@ impl Permits {
         }
         false
     }
+
+    /// Takes `need` permits, if they are free and nobody waits.
+    #[inline]
+    pub(super) fn try_acquire(&self, need: usize) -> bool {
+        self.take(need, CONTENDED)
+    }
 }
 
 impl Resource for Permits {
-    #[inline]
-    fn try_acquire(&self, need: usize) -> bool {
-        self.take(need, CONTENDED)
-    }
-
     fn acquire_for_waiter(&self, need: usize) -> bool {
         self.take(need, 0)
     }
