@@ -113,8 +113,10 @@ MUTANTS = [
     ("turn-without-budget-counts", "kit/combine/tuples.rs", "if !leaf::has_to_yield() {", "if true {"),
     ("cancelled-code-yields", "leaf.rs", ".unwrap_or(false) && !is_cancelled()", ".unwrap_or(false)"),
     # ---- around them ----
-    ("oneshot-given-to-the-dead", "channel/oneshot/state.rs", "let in_time = !waiter.is_cancelled();", "let in_time = true;"),
-    ("oneshot-given-in-vain", "channel/oneshot/state.rs", "    wait.in_time = in_time;\n", ""),
+    ("passed-over-and-not-woken", "leaf.rs", "            without_counting(|| waking::wake(waker));", "            drop(waker);"),
+    ("held-waiter-keeps-others-waiting", "sync/acquire.rs", "                        if leaf::is_cancelled() {", "                        if false {"),
+    ("oneshot-given-to-the-dead", "channel/oneshot/state.rs", "wait.in_time = !waiter.is_cancelled();", "wait.in_time = true;"),
+    ("oneshot-given-in-vain", "channel/oneshot/state.rs", "    wait.in_time = !waiter.is_cancelled();\n", ""),
     ("oneshot-sender-goes-in-silence", "channel/oneshot.rs", "if !self.sent {", "if false {"),
     ("oneshot-receiver-goes-in-silence", "channel/oneshot/state.rs", "if Arc::strong_count(&self.0) > 1 {", "if false {"),
     ("cancelled-waiter-is-first", "sync/waiter_list.rs", "            if !waiter.is_cancelled() {\n                return Some(entry.tag);", "            if true {\n                return Some(entry.tag);"),
