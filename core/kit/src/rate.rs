@@ -164,8 +164,7 @@ impl RateLimiter {
     #[track_caller]
     pub fn try_acquire_many(&self, n: u32) -> Result<(), WouldBlock> {
         self.refuse_too_many(n);
-        let now = Instant::now();
-        let mut bucket = self.lock();
+        let (mut bucket, now) = self.lock_at(Instant::now(), Instant::now);
         if bucket.taken {
             return Err(WouldBlock);
         }
@@ -180,9 +179,8 @@ impl RateLimiter {
     #[must_use]
     #[track_caller]
     pub fn available(&self) -> u32 {
-        // The runtime's code, which runs where no lock is held (L36).
-        let now = Instant::now();
-        let level = self.lock().level(self, now);
+        let (bucket, now) = self.lock_at(Instant::now(), Instant::now);
+        let level = bucket.level(self, now);
         u32::try_from(level / self.period.as_nanos()).unwrap_or(u32::MAX).min(self.burst)
     }
 
@@ -200,6 +198,25 @@ impl RateLimiter {
 
     fn lock(&self) -> MutexGuard<'_, Bucket> {
         self.bucket.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The bucket, and the time: `now`, or what `clock` says; not before the bucket was used last, except if that was
+    /// on the clock of another run.
+    ///
+    /// The clock is the runtime's code, which runs where no lock is held (L36). So another thread may read it later,
+    /// and be here first; then it is read again.
+    fn lock_at(&self, mut now: Instant, clock: impl Fn() -> Instant) -> (MutexGuard<'_, Bucket>, Instant) {
+        let mut seen = None;
+        loop {
+            let bucket = self.lock();
+            match bucket.filled {
+                // Read after `seen` was seen, and yet before it: another clock.
+                Some((then, _)) if now < then && seen.is_none_or(|seen| now >= seen) => seen = Some(then),
+                _ => return (bucket, now),
+            }
+            drop(bucket);
+            now = clock();
+        }
     }
 
     /// Makes this the first, if there is none, or joins the queue.
@@ -317,9 +334,8 @@ impl Future for RateAcquire<'_> {
                         ready!(Pin::new(asleep).poll(cx));
                         *sleep = None;
                     }
-                    // The runtime's code runs where no lock is held (L36), as does the end of a sleep.
-                    let now = Instant::now();
-                    let mut bucket = this.limiter.lock();
+                    // The end of a sleep, too, is where no lock is held.
+                    let (mut bucket, now) = this.limiter.lock_at(Instant::now(), Instant::now);
                     match bucket.take(this.limiter, this.n, now) {
                         Ok(()) => {
                             this.stage = Stage::Over;
@@ -358,3 +374,6 @@ impl fmt::Debug for RateAcquire<'_> {
         f.debug_struct("RateAcquire").field("n", &self.n).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;
