@@ -23,12 +23,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use foster_core::checkpoint_if_cancelled;
 use foster_core::future::{CheckpointIfCancelled, Sleep};
 use foster_core::leaf::Waiter;
 use foster_core::sync::future::Park;
-use foster_core::sync::{WaitQueue, WouldBlock};
-use foster_core::{Instant, sleep_until};
+use foster_core::sync::{ParkOutcome, WaitQueue, WouldBlock};
+use foster_core::{Instant, checkpoint_if_cancelled, is_cancelled, sleep_until};
 
 /// A token bucket; see the [module](self).
 ///
@@ -135,7 +134,7 @@ impl RateLimiter {
     #[track_caller]
     pub fn acquire_many(&self, n: u32) -> RateAcquire<'_> {
         self.refuse_too_many(n);
-        RateAcquire { limiter: self, n, stage: Stage::Start(checkpoint_if_cancelled()) }
+        RateAcquire { limiter: self, n, stage: Stage::start() }
     }
 
     /// Takes a token, if there is one and nobody waits.
@@ -308,6 +307,12 @@ enum Stage<'a> {
     Over,
 }
 
+impl Stage<'_> {
+    fn start() -> Self {
+        Stage::Start(checkpoint_if_cancelled())
+    }
+}
+
 impl Future for RateAcquire<'_> {
     type Output = ();
 
@@ -325,9 +330,17 @@ impl Future for RateAcquire<'_> {
                     }
                 }
                 Stage::Queued(queued) => {
-                    // Nobody closes the queue.
-                    drop(ready!(Pin::new(queued).poll(cx)));
-                    this.stage = Stage::First { sleep: None };
+                    this.stage = match ready!(Pin::new(queued).poll(cx)) {
+                        // A place in the queue is taken below the lock of the bucket.
+                        Ok(ParkOutcome::PassedOver) => Stage::start(),
+                        Ok(ParkOutcome::Unparked) => Stage::First { sleep: None },
+                        Err(_) => unreachable!("nobody closes the queue"),
+                    };
+                }
+                // L14: it was given a place, and no token. Code that is cancelled leaves it to the next.
+                Stage::First { .. } if is_cancelled() => {
+                    this.stage = Stage::start();
+                    this.limiter.leave(this.limiter.lock());
                 }
                 Stage::First { sleep } => {
                     if let Some(asleep) = sleep {
