@@ -28,8 +28,8 @@ use foster_core::{Instant, sleep_until};
 ///
 /// # Panics
 ///
-/// If `size` is zero. Passes on the panic of `stream`, and keeps what was collected. When the first item of a batch
-/// comes outside of any tree, if no adapter was installed.
+/// If `size` is zero. Passes on the panic of `stream`, and keeps what was collected. When an item comes outside of
+/// any tree, if no adapter was installed.
 ///
 /// # Examples
 ///
