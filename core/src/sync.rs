@@ -61,7 +61,7 @@ pub use poison_mutex::{PoisonMutex, PoisonMutexGuard, PoisonResult, Poisoned};
 pub use promise::Promise;
 pub use rw_lock::{RwLock, RwLockReadGuard, RwLockStatistics, RwLockWriteGuard};
 pub use semaphore::{OwnedSemaphorePermit, Semaphore, SemaphorePermit, SemaphoreStatistics};
-pub use wait_queue::{Closed, WaitQueue, WaitQueueGuard, WaitQueueStatistics, WakeList};
+pub use wait_queue::{Closed, ParkOutcome, WaitQueue, WaitQueueGuard, WaitQueueStatistics, WakeList};
 
 /// The futures that the methods return, by name.
 pub mod future {

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use foster::sync::{
-    Barrier, CapacityLimiter, Condition, Event, Mutex, OnceCell, PoisonMutex, Promise, RwLock, Semaphore, WaitQueue,
+    Barrier, CapacityLimiter, Condition, Event, Mutex, OnceCell, ParkOutcome, PoisonMutex, Promise, RwLock, Semaphore,
+    WaitQueue,
 };
 use foster::{CancelScope, Nursery, checkpoint, move_on_after, nursery, sleep};
 use foster_sim::{Builder, assert_checkpoints, random};
@@ -116,7 +117,7 @@ async fn act(world: &World, semaphore: &Arc<Semaphore>, limiter: &Arc<CapacityLi
             if below(2) == 0 {
                 world.queue.unpark(1);
             } else {
-                world.queue.park().await.unwrap();
+                assert_eq!(world.queue.park().await.unwrap(), ParkOutcome::Unparked);
             }
         }
     }

@@ -68,7 +68,7 @@ use foster::sync::future::{
 use foster::sync::{
     AlreadySet, Arrival, Barrier, BarrierStatistics, Borrower, BorrowerBusy, CapacityLimiter,
     CapacityLimiterStatistics, Closed, Condition, Event, EventStatistics, Holder, LimiterPermit, Mutex, MutexGuard,
-    MutexStatistics, OnceCell, OwnedLimiterPermit, OwnedMutexGuard, OwnedSemaphorePermit, PoisonMutex,
+    MutexStatistics, OnceCell, OwnedLimiterPermit, OwnedMutexGuard, OwnedSemaphorePermit, ParkOutcome, PoisonMutex,
     PoisonMutexGuard, Poisoned, Promise, RwLock, RwLockReadGuard, RwLockStatistics, RwLockWriteGuard, Semaphore,
     SemaphorePermit, SemaphoreStatistics, TryBorrowError, WaitQueue, WaitQueueGuard, WaitQueueStatistics, WakeList,
     WouldBlock,
@@ -305,6 +305,7 @@ table! {
     BarrierWait<'static> => Send Sync Unpin UnwindSafe;
     BarrierStatistics => Send Sync Unpin UnwindSafe;
     Arrival => Send Sync Unpin UnwindSafe;
+    ParkOutcome => Send Sync Unpin UnwindSafe;
     CapacityLimiter => Send Sync Unpin UnwindSafe;
     CapacityLimiterStatistics => Send Sync Unpin UnwindSafe;
     LimiterAcquire<'static> => Send Sync Unpin UnwindSafe;

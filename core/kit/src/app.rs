@@ -184,24 +184,26 @@ where
         // L12: signals first, so that one that has come is not overlooked by a body that is busy; a body that returns
         // all the same has completed.
         while let Some(signals) = this.signals.as_mut().as_pin_mut() {
+            let is_first = match &*this.phase {
+                Phase::Running => true,
+                Phase::Grace(_) => false,
+                // There is nothing left to be done for a further one.
+                Phase::Over(_) | Phase::Reported(_) => break,
+            };
             match signals.poll_next(cx) {
                 Poll::Pending => break,
                 Poll::Ready(None) => this.signals.set(None),
-                Poll::Ready(Some(signal)) => match &*this.phase {
-                    Phase::Running => {
-                        this.handle.cancel_within(*this.grace, signal.to_string());
-                        this.timer.set(Some(sleep(*this.grace)));
-                        *this.phase = Phase::Grace(signal);
-                    }
-                    Phase::Grace(_) => {
-                        // L6: the same request, with a hard time of now.
-                        this.handle.cancel_within(Duration::ZERO, signal.to_string());
-                        this.timer.set(Some(sleep(*this.patience)));
-                        *this.phase = Phase::Over(ExitCause::Forced(signal));
-                    }
-                    // There is nothing left to be done for a third one.
-                    Phase::Over(_) | Phase::Reported(_) => {}
-                },
+                Poll::Ready(Some(signal)) if is_first => {
+                    this.handle.cancel_within(*this.grace, signal.to_string());
+                    this.timer.set(Some(sleep(*this.grace)));
+                    *this.phase = Phase::Grace(signal);
+                }
+                Poll::Ready(Some(signal)) => {
+                    // L6: the same request, with a hard time of now.
+                    this.handle.cancel_within(Duration::ZERO, signal.to_string());
+                    this.timer.set(Some(sleep(*this.patience)));
+                    *this.phase = Phase::Over(ExitCause::Forced(signal));
+                }
             }
         }
         // Before the body: what it does from here on, it does after the time was over.

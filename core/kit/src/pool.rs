@@ -27,7 +27,7 @@ use slab::Slab;
 use crate::combine::{gather_results, join};
 use foster_core::cleanup::{BracketExit, ResourceGuard};
 use foster_core::sync::{Event, Semaphore};
-use foster_core::{CancelScope, Instant, ScopeHandle, fail_after, move_on_after, shield};
+use foster_core::{CancelScope, Instant, ScopeHandle, checkpoint_if_cancelled, fail_after, move_on_after, shield};
 
 pub use error::PoolError;
 pub use manage::Manage;
@@ -149,8 +149,8 @@ impl<M: Manage> Pool<M> {
     ///
     /// # Cancellation
     ///
-    /// *Partial effect*: what `body` did is done. While it waits it *loses its place*. Cut short, the resource is reset
-    /// or closed before the call ends, within its budget.
+    /// *Partial effect*: what `body` did is done. While it waits it *loses its place*. Cut short in its use, the
+    /// resource is reset or closed before the call ends, within its budget; in the check before, it is dropped.
     ///
     /// # Panics
     ///
@@ -183,10 +183,10 @@ impl<M: Manage> Pool<M> {
             let first = !mem::replace(&mut state.closed, true);
             let idle = mem::take(&mut state.idle);
             state.discarded += idle.len() as u64;
-            if state.uses.is_empty() {
-                let set = &shared.drained;
-                drop(state);
-                set.set();
+            let drained = state.uses.is_empty();
+            drop(state);
+            if drained {
+                shared.drained.set();
             }
             (idle, first)
         };
@@ -260,6 +260,8 @@ async fn find<M: Manage>(
         return Err(PoolError::Busy);
     }
     let permit = shared.permits.acquire().await;
+    // L14: code that is cancelled takes no resource out of the pool, here and below.
+    checkpoint_if_cancelled().await;
     let (number, mut idle) = {
         let mut state = shared.lock();
         if state.closed {
@@ -279,6 +281,7 @@ async fn find<M: Manage>(
         }
         drop(counted);
         shared.discard(resource).await;
+        checkpoint_if_cancelled().await;
         idle = shared.lock().idle.pop();
     }
     let resource = shared.manage.open().await.map_err(PoolError::Open)?;

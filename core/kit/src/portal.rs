@@ -39,7 +39,8 @@ pub use task::{PortalError, PortalStartError, PortalTask};
 ///
 /// # Panics
 ///
-/// * Resumes the panic of `body`, or of `run`. A panic of a task is its handle's.
+/// * Resumes the panic of `body`, or of `run`; the latter has that of a task that was [spawned](Portal::spawn), which
+///   cancels the others. The panic of a future that was [called](Portal::call) resumes in `body`.
 /// * If the host refuses the thread.
 /// * In a task, or in other code of a tree.
 ///

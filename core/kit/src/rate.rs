@@ -23,12 +23,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use foster_core::checkpoint_if_cancelled;
 use foster_core::future::{CheckpointIfCancelled, Sleep};
 use foster_core::leaf::Waiter;
 use foster_core::sync::future::Park;
-use foster_core::sync::{WaitQueue, WouldBlock};
-use foster_core::{Instant, sleep_until};
+use foster_core::sync::{ParkOutcome, WaitQueue, WouldBlock};
+use foster_core::{Instant, checkpoint_if_cancelled, is_cancelled, sleep_until};
 
 /// A token bucket; see the [module](self).
 ///
@@ -135,7 +134,7 @@ impl RateLimiter {
     #[track_caller]
     pub fn acquire_many(&self, n: u32) -> RateAcquire<'_> {
         self.refuse_too_many(n);
-        RateAcquire { limiter: self, n, stage: Stage::Start(checkpoint_if_cancelled()) }
+        RateAcquire { limiter: self, n, stage: Stage::start() }
     }
 
     /// Takes a token, if there is one and nobody waits.
@@ -164,8 +163,7 @@ impl RateLimiter {
     #[track_caller]
     pub fn try_acquire_many(&self, n: u32) -> Result<(), WouldBlock> {
         self.refuse_too_many(n);
-        let now = Instant::now();
-        let mut bucket = self.lock();
+        let (mut bucket, now) = self.lock_at(Instant::now(), Instant::now);
         if bucket.taken {
             return Err(WouldBlock);
         }
@@ -180,9 +178,8 @@ impl RateLimiter {
     #[must_use]
     #[track_caller]
     pub fn available(&self) -> u32 {
-        // The runtime's code, which runs where no lock is held (L36).
-        let now = Instant::now();
-        let level = self.lock().level(self, now);
+        let (bucket, now) = self.lock_at(Instant::now(), Instant::now);
+        let level = bucket.level(self, now);
         u32::try_from(level / self.period.as_nanos()).unwrap_or(u32::MAX).min(self.burst)
     }
 
@@ -200,6 +197,25 @@ impl RateLimiter {
 
     fn lock(&self) -> MutexGuard<'_, Bucket> {
         self.bucket.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The bucket, and the time: `now`, or what `clock` says; not before the bucket was used last, except if that was
+    /// on the clock of another run.
+    ///
+    /// The clock is the runtime's code, which runs where no lock is held (L36). So another thread may read it later,
+    /// and be here first; then it is read again.
+    fn lock_at(&self, mut now: Instant, clock: impl Fn() -> Instant) -> (MutexGuard<'_, Bucket>, Instant) {
+        let mut seen = None;
+        loop {
+            let bucket = self.lock();
+            match bucket.filled {
+                // Read after `seen` was seen, and yet before it: another clock.
+                Some((then, _)) if now < then && seen.is_none_or(|seen| now >= seen) => seen = Some(then),
+                _ => return (bucket, now),
+            }
+            drop(bucket);
+            now = clock();
+        }
     }
 
     /// Makes this the first, if there is none, or joins the queue.
@@ -291,6 +307,12 @@ enum Stage<'a> {
     Over,
 }
 
+impl Stage<'_> {
+    fn start() -> Self {
+        Stage::Start(checkpoint_if_cancelled())
+    }
+}
+
 impl Future for RateAcquire<'_> {
     type Output = ();
 
@@ -308,18 +330,25 @@ impl Future for RateAcquire<'_> {
                     }
                 }
                 Stage::Queued(queued) => {
-                    // Nobody closes the queue.
-                    drop(ready!(Pin::new(queued).poll(cx)));
-                    this.stage = Stage::First { sleep: None };
+                    this.stage = match ready!(Pin::new(queued).poll(cx)) {
+                        // A place in the queue is taken below the lock of the bucket.
+                        Ok(ParkOutcome::PassedOver) => Stage::start(),
+                        Ok(ParkOutcome::Unparked) => Stage::First { sleep: None },
+                        Err(_) => unreachable!("nobody closes the queue"),
+                    };
+                }
+                // L14: it was given a place, and no token. Code that is cancelled leaves it to the next.
+                Stage::First { .. } if is_cancelled() => {
+                    this.stage = Stage::start();
+                    this.limiter.leave(this.limiter.lock());
                 }
                 Stage::First { sleep } => {
                     if let Some(asleep) = sleep {
                         ready!(Pin::new(asleep).poll(cx));
                         *sleep = None;
                     }
-                    // The runtime's code runs where no lock is held (L36), as does the end of a sleep.
-                    let now = Instant::now();
-                    let mut bucket = this.limiter.lock();
+                    // The end of a sleep, too, is where no lock is held.
+                    let (mut bucket, now) = this.limiter.lock_at(Instant::now(), Instant::now);
                     match bucket.take(this.limiter, this.n, now) {
                         Ok(()) => {
                             this.stage = Stage::Over;
@@ -358,3 +387,6 @@ impl fmt::Debug for RateAcquire<'_> {
         f.debug_struct("RateAcquire").field("n", &self.n).finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -52,7 +52,7 @@ pub enum Restart {
     /// After a failure or a panic.
     #[default]
     OnFailure,
-    /// Never: it has failed, and the others go on.
+    /// Never: it has failed, and the others go on. One that is stopped with others is not started again with them.
     Never,
 }
 
@@ -256,13 +256,16 @@ struct Running<E> {
     alive: usize,
     /// When children were restarted, as far back as it counts.
     recent: VecDeque<Instant>,
-    /// The children that are being stopped to be started again together, and the delay: waits for all of them.
+    /// The children that are being stopped together, and started again unless never, and the delay: waits for all of
+    /// them.
     together: Option<Together>,
 }
 
 /// The state of a child while the supervisor runs.
 struct Child {
     scope: Option<ScopeHandle>,
+    /// In this life it was asked to stop, because another one is started again.
+    asked: bool,
     lives: u64,
     began: Instant,
     delays: Delays,
@@ -276,8 +279,13 @@ struct Together {
 impl<E: Debug + Send + 'static> Running<E> {
     fn new(supervisor: Supervisor<E>, nursery: Nursery<TooManyRestarts<E>>, sender: Sender<Report<E>>) -> Self {
         let began = Instant::now();
-        let child =
-            |_: &Spec<E>| Child { scope: None, lives: 0, began, delays: supervisor.backoff.clone().into_iter() };
+        let child = |_: &Spec<E>| Child {
+            scope: None,
+            asked: false,
+            lives: 0,
+            began,
+            delays: supervisor.backoff.clone().into_iter(),
+        };
         let states = supervisor.children.iter().map(child).collect();
         Running { supervisor, nursery, sender, states, alive: 0, recent: VecDeque::new(), together: None }
     }
@@ -296,6 +304,7 @@ impl<E: Debug + Send + 'static> Running<E> {
         child.began = Instant::now() + delay;
         let (life, scope) = Life::new(index, delay, (spec.make)(), spec.name.clone(), self.sender.clone());
         child.scope = Some(scope);
+        child.asked = false;
         self.alive += 1;
         (self.supervisor.observer)(&SupervisorEvent::Started { child: &spec.name, lives: child.lives, delay });
         let _handle = self.nursery.child().named(spec.name.clone()).spawn(life);
@@ -307,18 +316,22 @@ impl<E: Debug + Send + 'static> Running<E> {
         self.states[index].scope = None;
         let spec = &self.supervisor.children[index];
         (self.supervisor.observer)(&SupervisorEvent::Ended { child: &spec.name, location: spec.location, exit: &exit });
-        if let Some(together) = &mut self.together {
-            if together.members.contains(&index) {
-                // Whatever it ended with, it is being started again.
-                self.start_together();
-                return Ok(());
-            }
-        }
         let again = match (spec.restart, &exit) {
             (_, ChildExit::Stopped) | (Restart::Never, _) => false,
             (Restart::Always, _) => true,
             (Restart::OnFailure, exit) => exit.is_failure(),
         };
+        if let Some(together) = &mut self.together {
+            if together.members.contains(&index) {
+                // Whatever it ended with, it is started again, if it was asked to end. By itself it has ended for good,
+                // or as one more that failed.
+                if !again && !self.states[index].asked {
+                    together.members.retain(|member| *member != index);
+                }
+                self.start_together();
+                return Ok(());
+            }
+        }
         if !again {
             return Ok(());
         }
@@ -341,9 +354,11 @@ impl<E: Debug + Send + 'static> Running<E> {
             Strategy::RestForOne => index,
         };
         let mut members = vec![index];
-        for (other, state) in self.states.iter().enumerate().skip(behind).filter(|(other, _)| *other != index) {
+        for (other, state) in self.states.iter_mut().enumerate().skip(behind).filter(|(other, _)| *other != index) {
             if let Some(scope) = &state.scope {
-                scope.cancel(format!("`{}` is started again, and this with it", self.supervisor.children[index].name));
+                let reason = format!("`{}` is started again", self.supervisor.children[index].name);
+                // Not one that has ended by itself: its report is on its way.
+                state.asked |= scope.cancel(reason);
                 members.push(other);
             }
         }
@@ -369,7 +384,9 @@ impl<E: Debug + Send + 'static> Running<E> {
         members.sort_unstable();
         members.dedup();
         for index in members {
-            self.start(index, delay);
+            if self.supervisor.children[index].restart != Restart::Never {
+                self.start(index, delay);
+            }
         }
     }
 }

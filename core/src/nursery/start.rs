@@ -246,7 +246,8 @@ impl<V> Started<V> {
     /// The child is ready: hands `value` to the caller of `start`, and moves the child into its nursery.
     ///
     /// Ignored if that caller has been cancelled meanwhile, or the child or the nursery has ended; returns whether it
-    /// was heard.
+    /// was heard. Called by the closure that makes the child's future, when there is no child yet, it returns `true`
+    /// whatever comes: `start` returns this value, or fails, once the child is spawned.
     pub fn started(self, value: V) -> bool {
         let route = match &mut *self.shared.route() {
             RouteState::Unknown { early } => {

@@ -12,7 +12,7 @@ use super::{Count, Threads, begun, check, check_all, ended, tree};
 use crate::leaf::Waiter;
 use crate::runtime::root;
 use crate::sync::future::Park;
-use crate::sync::{Event, WaitQueue};
+use crate::sync::{Event, ParkOutcome, WaitQueue};
 use crate::{Nursery, nursery, sleep_forever, yield_now};
 
 fn touch<F: Future + Unpin>(future: &mut F) {
@@ -49,7 +49,7 @@ fn a_call_races_with_the_drop_of_its_receiver() {
             move || assert_eq!(called.unpark(1), 1),
             || {
                 drop(first);
-                block_on(second).unwrap();
+                assert_eq!(block_on(second).unwrap(), ParkOutcome::Unparked);
             },
         );
         assert!(queue.is_empty());
@@ -76,7 +76,7 @@ fn a_move_races_with_a_drop_and_a_call() {
             },
             || {
                 drop(first);
-                block_on(second).unwrap();
+                assert_eq!(block_on(second).unwrap(), ParkOutcome::Unparked);
             },
         );
         assert!(from.is_empty() && to.is_empty());
@@ -122,7 +122,12 @@ fn a_call_races_with_a_new_waker() {
         let mut park = parked(&queue);
         touch(&mut park);
         let called = queue.clone();
-        beside(move || assert_eq!(called.unpark(1), 1), || block_on(park).unwrap());
+        beside(
+            move || assert_eq!(called.unpark(1), 1),
+            || {
+                assert_eq!(block_on(park).unwrap(), ParkOutcome::Unparked);
+            },
+        );
     });
 }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use super::future::Park;
 use super::{
-    CapacityLimiter, LimiterPermit, Mutex, MutexGuard, OwnedMutexGuard, OwnedSemaphorePermit, PoisonMutex,
+    CapacityLimiter, LimiterPermit, Mutex, MutexGuard, OwnedMutexGuard, OwnedSemaphorePermit, ParkOutcome, PoisonMutex,
     PoisonMutexGuard, RwLock, RwLockWriteGuard, Semaphore, SemaphorePermit, WaitQueue,
 };
 use crate::leaf::Waiter;
@@ -246,12 +246,16 @@ impl LockLike for HomeMade {
     type Guard<'a> = HomeMadeGuard<'a>;
 
     async fn acquire(&self) -> HomeMadeGuard<'_> {
-        if let Some(guard) = self.try_acquire() {
-            return guard;
+        loop {
+            if let Some(guard) = self.try_acquire() {
+                return guard;
+            }
+            let mut queued = QueuedWaiter(self, self.queue.lock().park(0, Waiter::unpolled()));
+            match (&mut queued.1).await.unwrap() {
+                ParkOutcome::Unparked => return HomeMadeGuard(self),
+                ParkOutcome::PassedOver => {}
+            }
         }
-        let mut queued = QueuedWaiter(self, self.queue.lock().park(0, Waiter::unpolled()));
-        (&mut queued.1).await.unwrap();
-        HomeMadeGuard(self)
     }
     fn try_acquire(&self) -> Option<HomeMadeGuard<'_>> {
         let mut taken = self.taken.lock().unwrap();

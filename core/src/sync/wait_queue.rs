@@ -48,17 +48,18 @@ pub use closed::Closed;
 /// One task waits, another calls it:
 ///
 /// ```
-/// use foster::sync::WaitQueue;
+/// use foster::sync::{ParkOutcome, WaitQueue};
 ///
 /// # foster_sim::run(1, async {
 /// static QUEUE: WaitQueue = WaitQueue::new();
 /// assert_eq!(QUEUE.unpark(1), 0); // nobody there, and nothing is stored
 ///
 /// foster::nursery(async |n: foster::Nursery<foster::sync::Closed>| {
-///     n.spawn(QUEUE.park());
+///     let parked = n.spawn(QUEUE.park());
 ///     while QUEUE.unpark(1) == 0 {
 ///         foster::yield_now().await;
 ///     }
+///     assert_eq!(parked.await, Ok(ParkOutcome::Unparked));
 ///     Ok(())
 /// })
 /// .await
@@ -71,8 +72,8 @@ pub use closed::Closed;
 ///
 /// ```
 /// use foster::leaf::Waiter;
-/// use foster::sync::WaitQueue;
 /// use foster::sync::future::Park;
+/// use foster::sync::{ParkOutcome, WaitQueue};
 /// use std::sync::Mutex;
 ///
 /// struct Counter {
@@ -94,16 +95,21 @@ pub use closed::Closed;
 /// impl Counter {
 ///     async fn acquire(&self) {
 ///         foster::checkpoint().await;
-///         let mut waiting = {
-///             let waiter = Waiter::unpolled(); // made before a lock is taken
-///             let mut free = self.free.lock().unwrap();
-///             if *free > 0 {
-///                 *free -= 1;
-///                 return;
+///         loop {
+///             let mut waiting = {
+///                 let waiter = Waiter::unpolled(); // made before a lock is taken
+///                 let mut free = self.free.lock().unwrap();
+///                 if *free > 0 {
+///                     *free -= 1;
+///                     return;
+///                 }
+///                 Waiting(self, self.queue.lock().park(0, waiter))
+///             };
+///             match (&mut waiting.1).await.expect("nobody closes this queue") {
+///                 ParkOutcome::Unparked => return,
+///                 ParkOutcome::PassedOver => {} // there may be a free one by now
 ///             }
-///             Waiting(self, self.queue.lock().park(0, waiter))
-///         };
-///         (&mut waiting.1).await.expect("nobody closes this queue");
+///         }
 ///     }
 ///
 ///     fn release(&self) {
@@ -145,8 +151,9 @@ impl WaitQueue {
 
     /// Waits at the end of the queue until unparked.
     ///
-    /// The place is taken at the first poll; [`WaitQueueGuard::park`] takes one at once. A waiter that was passed over
-    /// because its code was cancelled, and is polled in other code then, takes a place at the end.
+    /// The place is taken at the first poll; [`WaitQueueGuard::park`] takes one at once. The wait also ends, with
+    /// [`ParkOutcome::PassedOver`], if it was passed over because its code was cancelled, and is polled in other code
+    /// then.
     ///
     /// # Cancellation
     ///
@@ -420,8 +427,20 @@ impl Park<'_> {
     }
 }
 
+/// How a wait in a [`WaitQueue`] ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[must_use = "who was passed over was not unparked: it has to look again at what it waits for"]
+pub enum ParkOutcome {
+    /// It was unparked.
+    Unparked,
+    /// Its code was cancelled, so the queue passed over it, and unparked others instead, if anybody; and it went on in
+    /// other code. It has no place in the queue any more. What it waits for may have come meanwhile: look, and take
+    /// another place if it has not, in one step as for the first one.
+    PassedOver,
+}
+
 impl Future for Park<'_> {
-    type Output = Result<(), Closed>;
+    type Output = Result<ParkOutcome, Closed>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
@@ -438,12 +457,10 @@ impl Future for Park<'_> {
             unreachable!("the state was set to Queued above")
         };
         let Some(held) = key else { panic!("`Park` was polled after it was ready") };
-        let result = loop {
-            match ready!(held.poll(list, cx)) {
-                WaitOutcome::Notified => break Ok(()),
-                WaitOutcome::Closed(closed) => break Err(closed),
-                WaitOutcome::Skipped { tag } => held.enqueue_again(list, tag, Waiter::new(cx)),
-            }
+        let result = match ready!(held.poll(list, cx)) {
+            WaitOutcome::Notified => Ok(ParkOutcome::Unparked),
+            WaitOutcome::Closed(closed) => Err(closed),
+            WaitOutcome::Skipped { .. } => Ok(ParkOutcome::PassedOver),
         };
         *key = None;
         Poll::Ready(result)

@@ -17,7 +17,8 @@
 //! 3. moved to another list, where it goes on as Waiting: `requeue`
 //! 4. skipped, because its code is cancelled (law L14): `WaiterList::first`
 //! 5. the waiter has acknowledged its outcome, followed its move, or left: `WaiterKey::poll`, `WaiterKey::leave`,
-//!    `WaiterList::remove`. A skipped waiter that is polled in code that is not cancelled starts again.
+//!    `WaiterList::remove`. A skipped waiter that is polled in code that is not cancelled is told that it was, and
+//!    starts again.
 //!
 //! Invariant 1: exactly the Waiting entries are linked, longest waiter first, and `waiting` counts them.
 //! Invariant 2: an entry is freed only by the waiter that has its key.
@@ -374,7 +375,8 @@ pub(super) enum WaitState {
 pub(super) enum WaitOutcome {
     Notified,
     Closed(Closed),
-    /// It was skipped, and its code is not cancelled now: it has to start again. This was its tag.
+    /// It was skipped, and its code is not cancelled now: it has to look again at what it waits for, and to start
+    /// again. This was its tag.
     Skipped {
         tag: usize,
     },
@@ -465,13 +467,6 @@ impl WaiterKey {
                 }
             }
         }
-    }
-
-    /// Adds a waiter that was skipped at the end of the list that it was in.
-    pub(super) fn enqueue_again(&mut self, list: &SharedWaiterList, tag: usize, waiter: Waiter) {
-        let mut wakes = WakeList::default();
-        let mut list = self.moved_to.as_deref().unwrap_or(list).lock();
-        self.key = list.enqueue_or_break(tag, waiter, &mut wakes);
     }
 
     /// Leaves the list, wherever it was moved to.

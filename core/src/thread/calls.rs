@@ -16,7 +16,7 @@ use std::task::{Context, Poll, Waker};
 use super::block_on::wait;
 use super::job_context::{Awaiter, JobContext};
 use crate::cancel_scope::{CancelScope, CancelScopeFuture, ScopeHandle, reason};
-use crate::leaf::assert_may_block;
+use crate::leaf::{assert_may_block, has_to_yield};
 use crate::reason::{Origin, Reason};
 use crate::runtime::park_until;
 use crate::tree::waking;
@@ -269,6 +269,12 @@ impl CallQueue {
         }
         let mut polled = std::mem::take(polled);
         drop(state);
+        // Another one is the first each time, so that one that is always ready does not keep the budget from the rest.
+        // Not in a poll that begins without any, in which nobody gets further: if every other one were such, it would
+        // always be the same of two calls.
+        if !has_to_yield() {
+            polled.rotate_left(1);
+        }
         polled.retain_mut(|call| call.as_mut().poll(cx).is_pending());
         self.lock().polled = polled;
     }

@@ -8,7 +8,8 @@ use std::task::{Context, Poll, Waker};
 
 use foster::channel::{Lag, RecvError, SendError, TryRecvError, bounded, broadcast, oneshot, watch};
 use foster::sync::{
-    Barrier, CapacityLimiter, Condition, Event, Mutex, OnceCell, PoisonMutex, Promise, RwLock, Semaphore, WaitQueue,
+    Barrier, CapacityLimiter, Condition, Event, Mutex, OnceCell, ParkOutcome, PoisonMutex, Promise, RwLock, Semaphore,
+    WaitQueue,
 };
 use foster::{CancelScope, Nursery, checkpoint, is_cancelled, local_nursery, nursery, shield, sleep, yield_now};
 
@@ -282,7 +283,12 @@ pub async fn events_and_their_kind_pass_over_cancelled_code() {
     assert!(broken.is_err());
 
     let queue = WaitQueue::new();
-    second_of(queue.park(), queue.park(), || assert_eq!(queue.unpark(1), 1)).await.unwrap();
+    let second = second_of(queue.park(), queue.park(), || assert_eq!(queue.unpark(1), 1)).await;
+    assert_eq!(second.unwrap(), ParkOutcome::Unparked);
+    let mut wait = pin!(queue.park());
+    passed_over(wait.as_mut(), || assert_eq!(queue.unpark(1), 0)).await;
+    assert_eq!(wait.await.unwrap(), ParkOutcome::PassedOver, "its owner looks again");
+    assert!(queue.is_empty());
     second_of(queue.park(), queue.park(), || assert_eq!(queue.close("broken"), 1)).await.unwrap_err();
 
     let cell = OnceCell::new();

@@ -4,7 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use foster::sync::{
-    Barrier, CapacityLimiter, Condition, Event, Mutex, OnceCell, PoisonMutex, Promise, RwLock, Semaphore, WaitQueue,
+    Barrier, CapacityLimiter, Condition, Event, Mutex, OnceCell, ParkOutcome, PoisonMutex, Promise, RwLock, Semaphore,
+    WaitQueue,
 };
 use foster::{sleep, yield_now};
 use foster_conformance::harness::ms;
@@ -66,7 +67,7 @@ cases! {
         let (other, waker) = (queue.clone(), queue.clone());
         let alive = scene.probe.beside();
         let other = scene.nursery.spawn(async move {
-            other.park().await.expect("it is not broken");
+            assert_eq!(other.park().await.expect("it is not broken"), ParkOutcome::Unparked);
             drop(alive);
         });
         let alive = scene.probe.beside();

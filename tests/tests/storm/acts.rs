@@ -7,7 +7,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use foster::channel::oneshot;
-use foster::sync::{Event, Promise};
+use foster::sync::{Event, ParkOutcome, Promise};
 use foster::{checkpoint, sleep, to_thread};
 
 use super::Dice;
@@ -157,7 +157,7 @@ async fn wait(world: &World, dice: &mut Dice, which: usize) {
             0 => drop(world.queues[0].unpark(1)),
             1 => drop(world.queues[0].requeue(2, &world.queues[1])),
             2 => drop(world.queues[1].unpark_all()),
-            _ => world.queues[0].park().await.unwrap(),
+            _ => assert_eq!(world.queues[0].park().await.unwrap(), ParkOutcome::Unparked),
         },
     }
 }

@@ -17,7 +17,8 @@ use foster_core::{Instant, sleep_until};
 /// A stream of batches: of `size` items, or of those that came within `time` after the first of the batch.
 ///
 /// No batch is empty. What is left when `stream` ends is the last batch. An item that comes in the instant in which the
-/// time is over is in the batch. With [`Duration::MAX`] only the size counts, with `usize::MAX` only the time.
+/// time is over is in the batch; so may be a few that come later, of a stream that is always ready. With
+/// [`Duration::MAX`] only the size counts, with `usize::MAX` only the time.
 ///
 /// For a `stream` of `Result`s the batches are of `Result`s: an error waits like any item.
 ///
@@ -27,8 +28,8 @@ use foster_core::{Instant, sleep_until};
 ///
 /// # Panics
 ///
-/// If `size` is zero. Passes on the panic of `stream`, and keeps what was collected. When the first item of a batch
-/// comes outside of any tree, if no adapter was installed.
+/// If `size` is zero. Passes on the panic of `stream`, and keeps what was collected. When an item comes outside of
+/// any tree, if no adapter was installed.
 ///
 /// # Examples
 ///
@@ -57,8 +58,11 @@ use foster_core::{Instant, sleep_until};
 #[track_caller]
 pub fn batch<S: Stream>(stream: S, size: usize, time: Duration) -> Batch<S, S::Item> {
     assert!(size > 0, "a batch of zero items would never be full; for no limit say `usize::MAX`");
-    Batch { stream, over: false, items: Vec::new(), size, time, sleep: None }
+    Batch { stream, over: false, items: Vec::new(), size, time, end: None }
 }
+
+/// After so many items of a stream that is always ready the clock is looked at.
+const LOOK_EVERY: usize = 32;
 
 pin_project! {
     /// Stream of [`batch`].
@@ -70,7 +74,8 @@ pin_project! {
         items: Vec<T>,
         size: usize,
         time: Duration,
-        sleep: Option<Sleep>,
+        // The end of the batch.
+        end: Option<(Instant, Sleep)>,
     }
 }
 
@@ -101,23 +106,31 @@ impl<S: Stream<Item = T>, T> Stream for Batch<S, T> {
             match this.stream.as_mut().poll_next(cx) {
                 Poll::Ready(Some(item)) => {
                     if this.items.is_empty() && *this.time != Duration::MAX {
-                        *this.sleep = Some(sleep_until(Instant::now() + *this.time));
+                        let end = Instant::now() + *this.time;
+                        *this.end = Some((end, sleep_until(end)));
                     }
                     this.items.push(item);
+                    if this.items.len() % LOOK_EVERY == 0 {
+                        if let Some((end, _)) = this.end {
+                            if Instant::now() > *end {
+                                break;
+                            }
+                        }
+                    }
                     // A stream that is always ready is no reason to keep the task for ever.
                     ready!(leaf::poll_budget(cx));
                 }
                 Poll::Ready(None) => *this.over = true,
                 Poll::Pending => {
-                    match this.sleep {
-                        Some(sleep) => ready!(Pin::new(sleep).poll(cx)),
+                    match this.end {
+                        Some((_, sleep)) => ready!(Pin::new(sleep).poll(cx)),
                         None => return Poll::Pending,
                     }
                     break;
                 }
             }
         }
-        *this.sleep = None;
+        *this.end = None;
         let items = mem::take(this.items);
         Poll::Ready((!items.is_empty()).then_some(items))
     }

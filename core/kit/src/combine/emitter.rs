@@ -109,9 +109,8 @@ impl<T> Future for Emit<'_, T> {
             drop(fresh);
             return Poll::Ready(());
         }
-        if let Some(item) = fresh {
-            state.item = Item::Offered(item);
-        }
+        // The one before may still be there, if its `Emit` was forgotten.
+        let before = fresh.map(|item| mem::replace(&mut state.item, Item::Offered(item)));
         let old = state.emitter.replace(waker);
         let consumer = state.consumer.take();
         drop(state);
@@ -119,6 +118,7 @@ impl<T> Future for Emit<'_, T> {
         if let Some(consumer) = consumer {
             consumer.wake();
         }
+        drop(before);
         Poll::Pending
     }
 }

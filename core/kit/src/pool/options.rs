@@ -70,7 +70,8 @@ impl PoolOptions {
         self
     }
 
-    /// How many uses may wait for a place; a further one gets [`PoolError::Busy`](super::PoolError::Busy) at once.
+    /// How many uses may wait for a place; a further one gets [`PoolError::Busy`](super::PoolError::Busy) at once. On
+    /// several threads some more may, if they come in the same instant.
     pub fn max_waiting(mut self, waiting: usize) -> Self {
         self.max_waiting = waiting;
         self

@@ -13,7 +13,8 @@ pub enum ChildExit<E> {
     Failed(E),
     /// It has panicked; the process's panic hook has reported it.
     Panicked(Box<dyn Any + Send>),
-    /// The supervisor has stopped it, to start it again together with another one.
+    /// The supervisor has stopped it, because another one is started again. It will be, too, unless its policy is
+    /// [`Never`](super::Restart::Never).
     Stopped,
 }
 
@@ -34,7 +35,7 @@ impl<E: Debug> fmt::Display for ChildExit<E> {
                 Some(text) => write!(f, "has panicked: {text}"),
                 None => f.write_str("has panicked"),
             },
-            ChildExit::Stopped => f.write_str("was stopped, to be started again"),
+            ChildExit::Stopped => f.write_str("was stopped, because another one is started again"),
         }
     }
 }

@@ -237,6 +237,29 @@ fn an_acquire_that_is_cancelled_leaves_its_place() {
     });
 }
 
+/// L14: cancelled while it closes a resource that is not alive, it takes no other out of the pool, to drop it.
+#[test]
+fn a_cancelled_acquire_takes_no_further_resource() {
+    on_seeds(async || {
+        let (pool, server) = pool(PoolOptions::new().size(2), Times { check: 1, close: 10, ..Times::default() });
+        let spoil = async || -> Used<()> {
+            pool.run(async |mut connection| {
+                sleep(ms(1)).await;
+                connection.dead = true;
+                Ok(())
+            })
+            .await
+        };
+        let (one, other) = join((spoil(), spoil())).await;
+        one.unwrap();
+        other.unwrap();
+        assert_eq!(pool.statistics().idle, 2);
+        assert!(move_on_after(ms(5), id_of(&pool)).await.is_none());
+        let PoolStatistics { idle, in_use, discarded, .. } = pool.statistics();
+        assert_eq!((idle, in_use, discarded, server.open(), server.closed()), (1, 0, 1, 1, 1));
+    });
+}
+
 /// A reset or a close that takes longer than its budget is cut off; the resource is dropped, and the place is free.
 #[test]
 fn a_slow_release_is_cut_off() {

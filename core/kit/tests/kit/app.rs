@@ -220,6 +220,31 @@ fn what_refuses_to_stop_is_listed_by_name_and_site() {
     assert!(reported.iter().all(|line| line.contains("core/kit/tests/kit/app.rs:")), "{reported:#?}");
 }
 
+/// A stream of signals that is always ready does not keep the body from ending.
+#[test]
+fn signals_without_end_are_asked_for_twice() {
+    run(async {
+        let log = Log::default();
+        let mut polls = 0;
+        let signals = futures_lite::stream::poll_fn(|_| {
+            polls += 1;
+            assert!(polls < 1_000, "nobody else has a turn");
+            Poll::Ready(Some(Signal::TERMINATE))
+        });
+        let body = async {
+            let end = log.clone();
+            defer(async move {
+                sleep(secs(1)).await;
+                end.add("ends");
+            });
+            sleep_forever().await;
+        };
+        let ended = app(signals, body).await;
+        assert_eq!(ended.cause(), &ExitCause::Forced(Signal::TERMINATE));
+        assert_eq!(polls, 2);
+    });
+}
+
 /// L35: an error of the body is the app's, and decides the exit code; a panic resumes.
 #[test]
 fn an_error_of_the_body_decides() {

@@ -2,14 +2,14 @@
 
 use std::cell::{Cell, RefCell};
 use std::future::poll_fn;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::Poll;
 use std::time::Duration;
 
 use foster::combine::{for_each_concurrent, gather_results, join};
-use foster::rate::RateLimiter;
+use foster::rate::{RateAcquire, RateLimiter};
 use foster::sync::WouldBlock;
-use foster::{Instant, checkpoint, move_on_after, shield, sleep};
+use foster::{CancelScope, Instant, checkpoint, move_on_after, shield, sleep};
 use foster_sim::{Builder, random};
 
 const fn ms(millis: u64) -> Duration {
@@ -152,6 +152,68 @@ fn a_turn_that_is_not_taken_goes_on_to_the_next() {
         assert_eq!((limit.waiting(), limit.try_acquire()), (1, Err(WouldBlock)));
         third.await;
         assert_eq!((limit.waiting(), limit.available(), limit.try_acquire()), (0, 8, Ok(())));
+    });
+}
+
+/// Passed over in line because its code was cancelled, a wait that goes on elsewhere gets in line anew.
+#[test]
+fn a_wait_that_was_passed_over_can_go_on() {
+    on_seeds(async || {
+        let limit = RateLimiter::new(1, ms(2_000));
+        limit.acquire().await;
+        let (served, ()) = join((
+            async {
+                sleep(ms(1)).await;
+                let mut wait = pin!(limit.acquire());
+                assert_eq!(move_on_after(ms(1_000), wait.as_mut()).await, None);
+                assert_eq!(limit.waiting(), 2);
+                sleep(ms(2_000)).await;
+                assert_eq!(limit.waiting(), 0, "it was passed over");
+                let start = Instant::now();
+                wait.await;
+                start.elapsed()
+            },
+            limit.acquire(),
+        ))
+        .await;
+        assert_eq!(served, ms(999));
+    });
+}
+
+/// L14: the place at the head of the line is no token. Cancelled in the instant in which it has it, it takes none, and
+/// leaves the place to the next.
+#[test]
+fn cancelled_code_that_is_first_takes_no_token() {
+    foster_sim::run(1, async {
+        let limit = RateLimiter::new(2, ms(100));
+        let head = async |mut wait: Pin<&mut RateAcquire<'_>>, give: &dyn Fn()| {
+            let mut scope = CancelScope::new();
+            let handle = scope.handle();
+            let ended = scope.run(async {
+                assert!(waits(wait.as_mut()).await);
+                give();
+                handle.cancel("in that instant");
+                assert!(waits(wait.as_mut()).await, "cancelled code took a token");
+            });
+            drop(ended.await);
+        };
+        let mut alone = pin!(limit.acquire());
+        head(alone.as_mut(), &|| {}).await;
+        assert_eq!((limit.waiting(), limit.available()), (0, 2));
+        let mut first = Some(Box::pin(limit.acquire()));
+        assert!(waits(first.as_mut().unwrap().as_mut()).await);
+        let first = RefCell::new(first);
+        let (mut second, mut third) = (pin!(limit.acquire()), pin!(limit.acquire()));
+        head(second.as_mut(), &|| drop(first.borrow_mut().take())).await;
+        assert_eq!((limit.waiting(), limit.available()), (0, 2));
+        assert!(waits(third.as_mut()).await);
+        assert_eq!(limit.waiting(), 1);
+        third.await;
+        // In code that is not cancelled they go on.
+        alone.await;
+        assert_eq!(limit.available(), 0);
+        second.await;
+        assert_eq!(limit.waiting(), 0);
     });
 }
 

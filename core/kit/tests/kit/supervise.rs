@@ -1,6 +1,7 @@
 //! Supervisors, in virtual time.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -191,6 +192,94 @@ fn rest_for_one_starts_those_behind_again() {
             (10, "c ends"),
         ];
         happened(&log, &expected);
+    });
+}
+
+/// Never is never: stopped with the others, and not started again with them.
+#[test]
+fn who_is_never_started_again_is_not_started_with_others() {
+    for strategy in [Strategy::OneForAll, Strategy::RestForOne] {
+        on_seeds(async || {
+            let log = Log::default();
+            let run = Supervisor::new()
+                .strategy(strategy)
+                .backoff(doubling())
+                .observe(quietly)
+                .child("a", child(&log, "a", 3, 1))
+                .child_with("b", Restart::Never, child(&log, "b", 0, 0))
+                .child("c", child(&log, "c", 0, 0))
+                .run();
+            assert!(move_on_after(secs(10), run).await.is_none());
+            let expected = [
+                (0, "a begins"),
+                (0, "b begins"),
+                (0, "c begins"),
+                (3, "a ends"),
+                (3, "b ends"),
+                (3, "c ends"),
+                (4, "a begins"),
+                (4, "c begins"),
+                (10, "a ends"),
+                (10, "c ends"),
+            ];
+            happened(&log, &expected);
+        });
+    }
+}
+
+/// One that has returned before it could be asked to stop has returned: that is not undone.
+#[test]
+fn who_has_returned_is_not_started_with_others() {
+    let (before, after) = (Cell::new(0), Cell::new(0));
+    on_seeds(async || {
+        let returned = Arc::new(AtomicBool::new(false));
+        let was_first = Arc::new(AtomicBool::new(false));
+        let lives = Arc::new(AtomicU64::new(0));
+        let (look, tell, note) = (returned.clone(), was_first.clone(), lives.clone());
+        let run = Supervisor::new()
+            .strategy(Strategy::OneForAll)
+            .backoff(doubling())
+            .observe(move |event: &SupervisorEvent<'_, String>| match event {
+                SupervisorEvent::Ended { child: "a", .. } => {
+                    tell.store(look.load(Ordering::SeqCst), Ordering::SeqCst);
+                }
+                SupervisorEvent::Started { child: "b", lives, .. } => note.store(*lives, Ordering::SeqCst),
+                _ => {}
+            })
+            .child("a", child(&Log::default(), "a", 3, 1))
+            .child("b", move || {
+                let returned = returned.clone();
+                async move {
+                    sleep(secs(3)).await;
+                    returned.store(true, Ordering::SeqCst);
+                    Ok(())
+                }
+            })
+            .run();
+        assert!(move_on_after(secs(5), run).await.is_none());
+        let seen = if was_first.load(Ordering::SeqCst) { (&before, 1) } else { (&after, 2) };
+        seen.0.set(seen.0.get() + 1);
+        assert_eq!(lives.load(Ordering::SeqCst), seen.1);
+    });
+    assert!(before.get() > 0 && after.get() > 0, "{before:?} {after:?}");
+}
+
+/// Those that fail in one instant are started again together, which is one restart.
+#[test]
+fn failures_of_one_instant_are_one_restart() {
+    on_seeds(async || {
+        let log = Log::default();
+        let run = Supervisor::new()
+            .strategy(Strategy::OneForAll)
+            .backoff(doubling())
+            .intensity(1, secs(100))
+            .observe(quietly)
+            .child("a", child(&log, "a", 3, 1))
+            .child("b", child(&log, "b", 3, 1))
+            .child("c", child(&log, "c", 3, 1))
+            .run();
+        assert!(move_on_after(secs(10), run).await.is_none());
+        assert_eq!(log.entries().iter().filter(|(at, what)| *at == 4 && what.ends_with("begins")).count(), 3);
     });
 }
 

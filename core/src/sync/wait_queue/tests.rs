@@ -22,7 +22,7 @@ fn exactly_the_longest_waiters_are_unparked() {
     assert_eq!(queue.unpark_all(), 4);
     assert_eq!(wakes(&parked), [1; 6]);
     for hand in parked {
-        hand.finish().unwrap();
+        assert_eq!(hand.finish().unwrap(), ParkOutcome::Unparked);
     }
     assert_eq!(queue.unpark(usize::MAX), 0);
     drop(ManualTask::waiting(queue.park())); // nothing was stored
@@ -36,7 +36,7 @@ fn who_was_unparked_before_its_first_poll_goes_on_at_once() {
     let mut guard = queue.lock();
     assert_eq!((guard.first(), guard.unpark(1), guard.first()), (Some(5), 1, None));
     drop(guard);
-    foster_test_support::at_once(park).unwrap();
+    assert_eq!(foster_test_support::at_once(park).unwrap(), ParkOutcome::Unparked);
 }
 
 /// L40
@@ -55,7 +55,7 @@ fn an_unpark_goes_on_when_its_receiver_is_dropped() {
     assert_eq!(late.wakes(), 0);
     drop(parked); // one was called instead of another
     assert_eq!(late.wakes(), 1);
-    late.finish().unwrap();
+    assert_eq!(late.finish().unwrap(), ParkOutcome::Unparked);
 
     let mut leaver = queue.park();
     assert!(!leaver.leave(), "not begun");
@@ -84,7 +84,7 @@ fn moved_waiters_wait_and_leave_there() {
     assert!(parked[0].poll().is_pending(), "a stray poll follows it");
     assert_eq!(to.unpark(2), 2);
     assert_eq!((first.wakes(), wakes(&parked)), (1, vec![1, 0, 0]));
-    parked.remove(0).finish().unwrap();
+    assert_eq!(parked.remove(0).finish().unwrap(), ParkOutcome::Unparked);
     // Twice moved, never polled in between; then back to where it came from.
     assert_eq!(to.requeue_all(&on), 1);
     assert_eq!(on.requeue_all(&from), 1);

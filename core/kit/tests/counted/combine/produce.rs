@@ -4,6 +4,8 @@ use foster::Nursery;
 use foster::combine::Emitter;
 use foster::combine::{produce, try_produce};
 use foster_sim::random;
+use std::sync::mpsc;
+use std::task::Waker;
 
 use super::*;
 
@@ -28,6 +30,50 @@ fn a_producer_goes_on_only_when_it_is_asked() {
         assert_eq!((stream.next().await, stream.next().await), (None, None));
         assert_eq!(log.take(), ["goes on"]);
     });
+}
+
+/// L36: an item that is still there, because its `emit` was forgotten, is dropped with the way to the consumer unlocked.
+#[test]
+fn an_item_whose_emit_was_forgotten_may_ask_for_another_as_it_is_dropped() {
+    type Items = Rc<RefCell<Option<Pin<Box<dyn futures_core::Stream<Item = Item>>>>>>;
+    struct Item(Option<Items>);
+    impl Drop for Item {
+        fn drop(&mut self) {
+            let Some(items) = self.0.take() else { return };
+            let mut items = items.borrow_mut();
+            let items = items.as_mut().unwrap().as_mut();
+            let Poll::Ready(Some(next)) = items.poll_next(&mut Context::from_waker(Waker::noop())) else {
+                panic!("another item is there")
+            };
+            assert!(next.0.is_none());
+        }
+    }
+    let _one = one_at_a_time();
+    let (tell, told) = mpsc::channel();
+    let program = std::thread::spawn(move || {
+        foster_sim::run(1, async {
+            let items = Items::default();
+            let (give, given) = foster::channel::oneshot();
+            let stream = produce(async move |out| {
+                give.send(out).ok().unwrap();
+                sleep_forever().await;
+            });
+            *items.borrow_mut() = Some(Box::pin(stream));
+            let ask =
+                async || poll_fn(|cx| Poll::Ready(items.borrow_mut().as_mut().unwrap().as_mut().poll_next(cx))).await;
+            assert!(ask().await.is_pending());
+            let mut out = given.await.unwrap();
+            let mut forgotten = Box::pin(out.emit(Item(Some(items.clone()))));
+            assert!(poll_fn(|cx| Poll::Ready(forgotten.as_mut().poll(cx))).await.is_pending());
+            std::mem::forget(forgotten);
+            let mut next = pin!(out.emit(Item(None)));
+            assert!(poll_fn(|cx| Poll::Ready(next.as_mut().poll(cx))).await.is_pending());
+            drop(items.borrow_mut().take());
+        });
+        tell.send(()).unwrap();
+    });
+    assert_eq!(told.recv_timeout(Duration::from_secs(60)), Ok(()), "a thread waits for itself");
+    program.join().unwrap();
 }
 
 /// L26, L27: dropped part-way, the body is dropped at once, and the scope around waits for what it leaves.

@@ -144,6 +144,35 @@ fn batches_by_number_and_by_time() {
     });
 }
 
+/// A stream that is always ready does not keep a batch open when its time is over.
+#[test]
+fn the_time_of_a_batch_ends_though_the_stream_is_ready() {
+    on_seeds(async || {
+        let (count, waits) = (Cell::new(0), Cell::new(true));
+        let items = futures_lite::stream::poll_fn(|_| {
+            count.set(count.get() + 1);
+            match count.get() {
+                2 if waits.get() => {
+                    count.set(1);
+                    Poll::Pending
+                }
+                n @ ..=10_000 => Poll::Ready(Some(n)),
+                _ => Poll::Ready(None),
+            }
+        });
+        let mut batches = batch(items, usize::MAX, ms(10));
+        assert!(move_on_after(ms(5), batches.next()).await.is_none());
+        sleep(ms(10)).await;
+        waits.set(false);
+        let first = batches.next().await.unwrap();
+        assert!(first.len() < 100, "{} items", first.len());
+        // The time of the next one begins anew; the simulator's clock stands still while anybody runs.
+        let second = batches.next().await.unwrap();
+        assert!(first.into_iter().chain(second).eq(1..=10_000));
+        assert_eq!(batches.next().await, None);
+    });
+}
+
 /// Without a limit of time it waits; what was collected stays when a call is given up, and comes back with the stream.
 #[test]
 fn a_batch_that_is_given_up_keeps_what_it_has() {
