@@ -166,7 +166,7 @@ impl<T> BroadcastSender<T> {
                 next = state.send_entries.next_in_list(key);
                 let own = matches!(state.send_entries[key], BroadcastSendState::Waiting { end, .. } if end == self.id);
                 if own && !state.skip_cancelled(key, deferred) {
-                    state.complete_sender(key, BroadcastSendState::Refused, deferred);
+                    state.complete_sender(key, BroadcastSendState::Refused(SendErrorKind::Closed), deferred);
                 }
             }
             state.closed_listeners.notify_all(deferred);
@@ -251,16 +251,21 @@ impl<T> Future for BroadcastSend<'_, T> {
                         _ => {}
                     }
                     *key = None;
-                    let entry = state.send_entries.remove(waits);
-                    if !matches!(entry, BroadcastSendState::Skipped) {
-                        // Its wait has ended: room that was granted to it is used now.
-                        state.granted -= usize::from(matches!(entry, BroadcastSendState::Granted));
-                        let sent = sender.attempt(state, value, deferred);
-                        state.admit_senders(deferred);
-                        return match sent {
-                            Some(done) => Attempt::Done(done),
-                            None => unreachable!("a sender that was granted room or refused need not wait"),
-                        };
+                    match state.send_entries.remove(waits) {
+                        BroadcastSendState::Refused(kind) => return Attempt::Done(Err(kind)),
+                        BroadcastSendState::Granted => {
+                            // The room that was granted to it is used now.
+                            state.granted -= 1;
+                            let sent = sender.attempt(state, value, deferred);
+                            state.admit_senders(deferred);
+                            return match sent {
+                                Some(done) => Attempt::Done(done),
+                                None => unreachable!("a sender that was granted room need not wait"),
+                            };
+                        }
+                        // It starts again.
+                        BroadcastSendState::Skipped => {}
+                        BroadcastSendState::Waiting { .. } => unreachable!("the state was matched under this lock"),
                     }
                 }
                 match sender.attempt(state, value, deferred) {
@@ -297,7 +302,7 @@ impl<T> Drop for BroadcastSend<'_, T> {
                     state.granted -= 1;
                     state.admit_senders(deferred);
                 }
-                BroadcastSendState::Refused | BroadcastSendState::Skipped => {}
+                BroadcastSendState::Refused(_) | BroadcastSendState::Skipped => {}
             }
         });
     }

@@ -7,6 +7,7 @@ use std::mem;
 use super::Lag;
 use super::shared_value::{MessageValue, SlotPool, TakenValue};
 use crate::deferred::Deferred;
+use crate::error::SendErrorKind;
 use crate::linked_slab::{LinkedSlab, SlabList};
 use crate::listeners::Listeners;
 use foster_cell::sys::PlainMutex;
@@ -53,7 +54,8 @@ pub(super) enum BroadcastSendState {
         end: u64,
     },
     Granted,
-    Refused,
+    /// No receiver was left, or its endpoint was closed. That stands, though somebody subscribes before it is polled.
+    Refused(SendErrorKind),
     /// Skipped, because its code is cancelled (law L14). Polled in other code it starts again.
     Skipped,
 }
@@ -157,13 +159,14 @@ impl<T> BroadcastState<T> {
 
     fn leave(&mut self, count: usize, deferred: &mut Deferred<TakenValue<T>>) {
         self.receivers -= count;
-        self.drop_seen(deferred);
         if self.receivers == 0 {
+            // First: what is left in the queue gives its room to nobody.
             while let Some(key) = self.first_sender(deferred) {
-                self.complete_sender(key, BroadcastSendState::Refused, deferred);
+                self.complete_sender(key, BroadcastSendState::Refused(SendErrorKind::Disconnected), deferred);
             }
             self.closed_listeners.notify_all(deferred);
         }
+        self.drop_seen(deferred);
     }
 
     pub(super) fn is_disconnected(&self, position: u64) -> bool {
