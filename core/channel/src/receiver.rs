@@ -211,9 +211,7 @@ impl<T> Stream for Receiver<T> {
     /// *Strict*: an item that is not taken stays with this receiver.
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
         let this = &mut *self;
-        let waited = this.stream.key.is_some();
         let done = this.stream.poll(&this.chan, &this.end, cx);
-        let done = this.stream.hide_error_from_cancelled(waited, done);
         if done.is_ready() {
             this.stream = RecvOperation::new(ChannelOperation::new(RECV));
         }
@@ -248,9 +246,7 @@ impl<T> Future for ChannelRecv<'_, T> {
         let this = &mut *self;
         let Receiver { chan, end, stream } = this.receiver;
         this.wait.own = stream.key;
-        let waited = this.wait.key.is_some();
-        let done = this.wait.poll(chan, end, cx);
-        this.wait.hide_error_from_cancelled(waited, done)
+        this.wait.poll(chan, end, cx)
     }
 }
 
@@ -298,21 +294,6 @@ impl RecvOperation {
             return Poll::Ready(Ok(value));
         }
         self.poll_slow(Some(state), chan, end, cx)
-    }
-
-    /// L14: a request may come, on another thread, while an operation that has not waited looks at the channel. What
-    /// the request has closed is no news for the code that it has cancelled, which could take it for the end of the
-    /// work: it parks.
-    fn hide_error_from_cancelled<R>(
-        &mut self,
-        waited: bool,
-        done: Poll<Result<R, RecvError>>,
-    ) -> Poll<Result<R, RecvError>> {
-        if !waited && matches!(done, Poll::Ready(Err(_))) && foster_core::is_cancelled() {
-            *self = RecvOperation::new(ChannelOperation::new(RECV));
-            return Poll::Pending;
-        }
-        done
     }
 
     /// Polls again after a wait.

@@ -127,9 +127,9 @@ impl<T> Sender<T> {
         let mut value = Some(value);
         let attempt = self.attempt(SendKind::Value, &mut value);
         match attempt {
-            Attempt::Done(Ok(())) => Ok(()),
-            Attempt::Done(Err(kind)) => Err(refused(kind, value).into()),
-            _ => Err(TrySendError::Full(unsent(value))),
+            Attempt::Done(Ok(())) | Attempt::Found(Ok(())) => Ok(()),
+            Attempt::Done(Err(kind)) | Attempt::Found(Err(kind)) => Err(refused(kind, value).into()),
+            Attempt::Waiting | Attempt::NeedsWaiter => Err(TrySendError::Full(unsent(value))),
         }
     }
 
@@ -202,9 +202,9 @@ impl<T> Sender<T> {
     pub fn try_reserve(&self) -> Result<Permit<'_, T>, TrySendError<()>> {
         let attempt = self.attempt(SendKind::Permit, &mut None);
         match attempt {
-            Attempt::Done(Ok(())) => Ok(Permit::new(self)),
-            Attempt::Done(Err(kind)) => Err(refused(kind, Some(())).into()),
-            _ => Err(TrySendError::Full(())),
+            Attempt::Done(Ok(())) | Attempt::Found(Ok(())) => Ok(Permit::new(self)),
+            Attempt::Done(Err(kind)) | Attempt::Found(Err(kind)) => Err(refused(kind, Some(())).into()),
+            Attempt::Waiting | Attempt::NeedsWaiter => Err(TrySendError::Full(())),
         }
     }
 

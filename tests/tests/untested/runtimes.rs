@@ -169,3 +169,40 @@ impl Change for Meter {
         self.left.load(Ordering::SeqCst) == 0
     }
 }
+
+/// It does what the test wants done, once, in the midst of an operation: as another thread might.
+pub(crate) type Meddling = Changed<Meddler>;
+
+type Deed = Mutex<Option<Box<dyn FnOnce() + Send>>>;
+
+#[derive(Default)]
+pub(crate) struct Meddler {
+    /// When the next operation starts, and has seen that its code is not cancelled.
+    pub(crate) at_start: Deed,
+    /// When the clock is read next, as by code with a deadline that asks whether it is cancelled.
+    pub(crate) at_clock: Deed,
+}
+
+impl Meddler {
+    fn act(deed: &Deed) {
+        let deed = deed.lock().unwrap().take();
+        if let Some(deed) = deed {
+            deed();
+        }
+    }
+}
+
+impl Change for Meddler {
+    const NAME: &'static str = "meddling";
+
+    fn now(&self, inner: &dyn Runtime) -> Instant {
+        let now = inner.now();
+        Self::act(&self.at_clock);
+        now
+    }
+
+    fn poll_budget(&self, inner: &dyn Runtime, cx: &mut Context<'_>) -> Poll<()> {
+        Self::act(&self.at_start);
+        inner.poll_budget(cx)
+    }
+}

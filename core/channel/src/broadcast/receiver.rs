@@ -148,6 +148,9 @@ fn poll_recv<T: Clone>(
                 return state.recv_listeners.listen(listener, attempt_cx, cx);
             }
             match BroadcastReceiver::take(state, position, disconnected, deferred) {
+                Some(Err(BroadcastRecvError::Disconnected)) => {
+                    state.recv_listeners.end(listener, Err(BroadcastRecvError::Disconnected))
+                }
                 Some(done) => Attempt::Done(done),
                 None => unreachable!("there is a value or an end, checked under this lock"),
             }

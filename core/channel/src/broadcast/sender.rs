@@ -172,7 +172,7 @@ impl<T> BroadcastSender<T> {
             state.closed_listeners.notify_all(deferred);
         }
         if state.senders == 0 {
-            state.recv_listeners.notify_all(deferred);
+            state.recv_listeners.notify_end(deferred);
         }
         true
     }
@@ -215,6 +215,14 @@ impl<T> fmt::Debug for BroadcastSender<T> {
 
 /// The name of a wait for room in dumps.
 const SEND: &str = "broadcast send";
+
+/// Returns the end of an attempt. That nothing can be sent, nobody has told it.
+fn outcome(done: Result<(), SendErrorKind>) -> Attempt<Result<(), SendErrorKind>> {
+    match done {
+        Ok(()) => Attempt::Done(done),
+        Err(_) => Attempt::Found(done),
+    }
+}
 
 /// Future of [`BroadcastSender::send`].
 #[must_use = "futures do nothing unless polled"]
@@ -259,7 +267,7 @@ impl<T> Future for BroadcastSend<'_, T> {
                             let sent = sender.attempt(state, value, deferred);
                             state.admit_senders(deferred);
                             return match sent {
-                                Some(done) => Attempt::Done(done),
+                                Some(done) => outcome(done),
                                 None => unreachable!("a sender that was granted room need not wait"),
                             };
                         }
@@ -269,7 +277,7 @@ impl<T> Future for BroadcastSend<'_, T> {
                     }
                 }
                 match sender.attempt(state, value, deferred) {
-                    Some(done) => Attempt::Done(done),
+                    Some(done) => outcome(done),
                     None => {
                         let Some(waiter) = attempt_cx.waiter.take() else { return Attempt::NeedsWaiter };
                         let entry = BroadcastSendState::Waiting { waiter, end: sender.id };
@@ -334,7 +342,11 @@ impl<T> Future for BroadcastClosed<'_, T> {
                 }
                 match sender.send_error(state) {
                     None => state.closed_listeners.listen(listener, attempt_cx, cx),
-                    Some(_) => Attempt::Done(()),
+                    // Others are woken, too, when one end is closed.
+                    Some(_) if sender.is_endpoint_closed() && state.closed_listeners.was_woken(listener) => {
+                        Attempt::Done(())
+                    }
+                    Some(_) => state.closed_listeners.end(listener, ()),
                 }
             })
         })

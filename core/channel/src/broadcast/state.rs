@@ -164,7 +164,7 @@ impl<T> BroadcastState<T> {
             while let Some(key) = self.first_sender(deferred) {
                 self.complete_sender(key, BroadcastSendState::Refused(SendErrorKind::Disconnected), deferred);
             }
-            self.closed_listeners.notify_all(deferred);
+            self.closed_listeners.notify_end(deferred);
         }
         self.drop_seen(deferred);
     }

@@ -178,7 +178,10 @@ fn poll_recv<T>(
             } else if *seen == Some(state.version) && state.senders > 0 {
                 state.recv_listeners.listen(listener, attempt_cx, cx)
             } else {
-                Attempt::Done(take(state, seen).ok_or(RecvError::Disconnected))
+                match take(state, seen) {
+                    Some(value) => Attempt::Done(Ok(value)),
+                    None => state.recv_listeners.end(listener, Err(RecvError::Disconnected)),
+                }
             }
         })
     })
@@ -208,7 +211,7 @@ impl<T> Drop for WatchReceiver<T> {
             state.recv_listeners.leave(&mut self.listener, deferred);
             state.receivers -= 1;
             if state.receivers == 0 {
-                state.closed_listeners.notify_all(deferred);
+                state.closed_listeners.notify_end(deferred);
             }
         });
     }
@@ -298,7 +301,7 @@ impl<T, F: FnMut(&T) -> bool> Future for WatchWaitFor<'_, T, F> {
                         return Ok((state.value.clone(), state.version));
                     }
                     Err(match state.senders {
-                        0 => Attempt::Done(Err(RecvError::Disconnected)),
+                        0 => state.recv_listeners.end(listener, Err(RecvError::Disconnected)),
                         _ => state.recv_listeners.listen(listener, attempt_cx, cx),
                     })
                 });
