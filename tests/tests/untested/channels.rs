@@ -11,43 +11,42 @@ use foster::channel::{
     Lag, RecvError, SendError, WatchReceiver, WatchSender, bounded, broadcast, oneshot, unbounded, watch,
 };
 use foster::runtime::root;
-use foster::{CancelScope, Nursery, nursery, sleep};
+use foster::{CancelScope, Nursery, move_on_after, nursery, sleep};
 use futures_lite::StreamExt;
 
 use super::runtimes::Meddling;
 
-/// Runs `operation` in a scope that is cancelled while the operation is in its first poll, or in a later one if it
-/// `has_waited`, before it looks at its channel; `end`, which somebody else in the scope owns, is dropped in the same
-/// moment. Returns whether the operation was through.
+/// Runs `operation` in a scope that is cancelled during a poll of it, before it looks at its channel: the first one, or
+/// the second if it `has_waited`. In the same moment `end` is dropped, which somebody else in the scope owns. Returns
+/// whether the operation was through.
 fn is_told(has_waited: bool, end: impl Send + 'static, operation: impl Future) -> bool {
     foster_sim::run(1, async {
         let runtime = Meddling::over_current();
         let meddler = runtime.clone();
         root(runtime, async {
-            let mut scope = CancelScope::new().deadline_after(Duration::from_secs(3600));
+            let mut scope = CancelScope::new();
             let handle = scope.handle();
             let outcome = scope.run(async {
                 let mut operation = pin!(operation);
-                let deed = Box::new(move || {
+                let deed = move || {
                     assert!(handle.cancel("by another thread"));
                     drop(end);
-                });
+                };
+                let mut told = false;
                 if has_waited {
-                    poll_fn(|cx| {
-                        assert!(operation.as_mut().poll(cx).is_pending());
-                        Poll::Ready(())
-                    })
-                    .await;
-                    *meddler.at_clock.lock().unwrap() = Some(deed);
+                    poll_fn(|cx| Poll::Ready(assert!(operation.as_mut().poll(cx).is_pending()))).await;
+                    meddler.at_arm.set(deed);
+                    // Here it needs another waiter, with which the limit gets its place in the tree, and is timed.
+                    let again = poll_fn(|cx| Poll::Ready(told = operation.as_mut().poll(cx).is_ready()));
+                    let _ = move_on_after(Duration::from_secs(3600), again).await;
                 } else {
-                    *meddler.at_start.lock().unwrap() = Some(deed);
+                    meddler.at_start.set(deed);
+                    poll_fn(|cx| Poll::Ready(told = operation.as_mut().poll(cx).is_ready())).await;
                 }
-                let told = poll_fn(|cx| Poll::Ready(operation.as_mut().poll(cx).is_ready())).await;
-                let done = meddler.at_clock.lock().unwrap().is_none() && meddler.at_start.lock().unwrap().is_none();
-                assert!(done, "the request came");
+                assert!(meddler.at_start.is_none() && meddler.at_arm.is_none(), "the request has come");
                 told
             });
-            outcome.await.expect("it went through in its one poll")
+            outcome.await.expect("it is through in its one poll")
         })
         .await
     })
@@ -57,48 +56,48 @@ fn is_told(has_waited: bool, end: impl Send + 'static, operation: impl Future) -
 #[test]
 fn code_that_is_cancelled_while_it_looks_is_not_told_what_the_request_has_closed() {
     let mut told = Vec::new();
-    let mut expect = |what: &'static str, is_told: bool| {
+    let mut expect = |what: (bool, &'static str), is_told: bool| {
         if is_told {
             told.push(what);
         }
     };
     for has_waited in [false, true] {
         let (tx, rx) = bounded::<u8>(1);
-        expect("recv", is_told(has_waited, tx, rx.recv()));
+        expect((has_waited, "recv"), is_told(has_waited, tx, rx.recv()));
         let (tx, mut rx) = bounded::<u8>(1);
-        expect("stream", is_told(has_waited, tx, rx.next()));
+        expect((has_waited, "stream"), is_told(has_waited, tx, rx.next()));
         let (tx, rx) = bounded(1);
         tx.try_send(0).unwrap();
-        expect("send", is_told(has_waited, rx, tx.send(1)));
+        expect((has_waited, "send"), is_told(has_waited, rx, tx.send(1)));
         let (tx, rx) = bounded(1);
         tx.try_send(0).unwrap();
-        expect("reserve", is_told(has_waited, rx, tx.reserve()));
+        expect((has_waited, "reserve"), is_told(has_waited, rx, tx.reserve()));
         let (tx, rx) = unbounded::<u8>();
-        expect("closed", is_told(has_waited, rx, tx.closed()));
+        expect((has_waited, "closed"), is_told(has_waited, rx, tx.closed()));
 
         let (tx, rx) = oneshot::<u8>();
-        expect("oneshot", is_told(has_waited, tx, rx));
+        expect((has_waited, "oneshot"), is_told(has_waited, tx, rx));
         let (mut tx, rx) = oneshot::<u8>();
-        expect("oneshot closed", is_told(has_waited, rx, tx.closed()));
+        expect((has_waited, "oneshot closed"), is_told(has_waited, rx, tx.closed()));
 
         let (tx, rx) = broadcast(1, Lag::Wait);
         tx.try_send(0).unwrap();
-        expect("broadcast send", is_told(has_waited, rx, tx.send(1)));
+        expect((has_waited, "broadcast send"), is_told(has_waited, rx, tx.send(1)));
         let (tx, mut rx) = broadcast::<u8>(1, Lag::Wait);
-        expect("broadcast recv", is_told(has_waited, tx, rx.recv()));
+        expect((has_waited, "broadcast recv"), is_told(has_waited, tx, rx.recv()));
         let (tx, mut rx) = broadcast::<u8>(1, Lag::Wait);
-        expect("broadcast stream", is_told(has_waited, tx, rx.next()));
+        expect((has_waited, "broadcast stream"), is_told(has_waited, tx, rx.next()));
         let (tx, rx) = broadcast::<u8>(1, Lag::Wait);
-        expect("broadcast closed", is_told(has_waited, rx, tx.closed()));
+        expect((has_waited, "broadcast closed"), is_told(has_waited, rx, tx.closed()));
 
         let (tx, mut rx) = watch(0);
-        expect("watch recv", is_told(has_waited, tx, rx.recv()));
+        expect((has_waited, "watch recv"), is_told(has_waited, tx, rx.recv()));
         let (tx, mut rx) = watch(0);
-        expect("watch stream", is_told(has_waited, tx, rx.next()));
+        expect((has_waited, "watch stream"), is_told(has_waited, tx, rx.next()));
         let (tx, mut rx) = watch(0);
-        expect("watch wait_for", is_told(has_waited, tx, rx.wait_for(|n| *n > 0)));
+        expect((has_waited, "watch wait_for"), is_told(has_waited, tx, rx.wait_for(|n| *n > 0)));
         let (tx, rx) = watch(0);
-        expect("watch closed", is_told(has_waited, rx, tx.closed()));
+        expect((has_waited, "watch closed"), is_told(has_waited, rx, tx.closed()));
     }
     assert!(told.is_empty(), "{told:?}");
 }
