@@ -11,7 +11,7 @@ use futures_core::Stream;
 use super::blocking::block_on;
 use super::deferred::Deferred;
 use super::error::{CloneError, RecvError, TryRecvError};
-use super::operation::ChannelOperation;
+use super::operation::{Attempt, ChannelOperation};
 use super::state::{Chan, ChannelState, Endpoint};
 use super::statistics::ChannelStatistics;
 use foster_cell::sys::MutexGuard;
@@ -327,21 +327,21 @@ impl RecvOperation {
         cx: &mut Context<'_>,
     ) -> Poll<Result<T, RecvError>> {
         let RecvOperation { operation, key, own } = self;
-        let done = operation.poll_attempts(cx, |attempt_cx, cx| {
+        operation.poll_attempts(cx, |attempt_cx, cx| {
             chan.step_with(held.take(), |state, deferred| {
                 if let Some(waits) = *key {
-                    match state.poll_receiver(waits, attempt_cx, cx, deferred) {
-                        None => *key = None,
-                        Some(attempt) => return attempt,
+                    let attempt = state.poll_receiver(waits, attempt_cx, cx, deferred);
+                    if !matches!(attempt, Some(Attempt::Waiting | Attempt::NeedsWaiter)) {
+                        // Here: the entry is free, and the drop of a waker that comes next may panic.
+                        *key = None;
+                    }
+                    if let Some(attempt) = attempt {
+                        return attempt;
                     }
                 }
                 state.recv(end, *own, attempt_cx, key, deferred)
             })
-        });
-        if done.is_ready() {
-            self.key = None;
-        }
-        done
+        })
     }
 
     #[inline]

@@ -429,21 +429,21 @@ impl<T> SendOperation<T> {
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), SendErrorKind>> {
         let SendOperation { kind, value, operation, key } = self;
-        let done = operation.poll_attempts(cx, |attempt_cx, cx| {
+        operation.poll_attempts(cx, |attempt_cx, cx| {
             sender.chan.step_with(held.take(), |state, deferred| {
                 if let Some(waits) = *key {
-                    match state.poll_sender(waits, value, attempt_cx, cx, deferred) {
-                        None => *key = None,
-                        Some(attempt) => return attempt,
+                    let attempt = state.poll_sender(waits, value, attempt_cx, cx, deferred);
+                    if !matches!(attempt, Some(Attempt::Waiting | Attempt::NeedsWaiter)) {
+                        // Here: the entry is free, and the drop of a waker that comes next may panic.
+                        *key = None;
+                    }
+                    if let Some(attempt) = attempt {
+                        return attempt;
                     }
                 }
                 state.send(&sender.end, *kind, value, attempt_cx, key, deferred)
             })
-        });
-        if done.is_ready() {
-            self.key = None;
-        }
-        done
+        })
     }
 
     /// Ends the attempt; the value comes back if it was not sent.
