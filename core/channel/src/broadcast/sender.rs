@@ -42,8 +42,8 @@ impl<T> BroadcastSender<T> {
     /// # Errors
     ///
     /// The value comes back.
-    /// * [`SendError::Disconnected`]: there is no receiver now. Others may [subscribe](BroadcastSender::subscribe)
-    ///   later.
+    /// * [`SendError::Disconnected`]: there is no receiver now, or the last one was cut off by this
+    ///   ([`Lag::Disconnect`]). Others may [subscribe](BroadcastSender::subscribe) later.
     /// * [`SendError::Closed`]: this end was closed.
     ///
     /// # Panics
@@ -60,7 +60,7 @@ impl<T> BroadcastSender<T> {
     ///
     /// The value comes back.
     /// * [`TrySendError::Full`]: there is no room, or others wait for it.
-    /// * [`TrySendError::Disconnected`]: there is no receiver now.
+    /// * [`TrySendError::Disconnected`]: there is no receiver now, or the last one was cut off by this.
     /// * [`TrySendError::Closed`]: this end was closed.
     pub fn try_send(&self, value: T) -> Result<(), TrySendError<T>> {
         let mut value = Some(value);
@@ -114,10 +114,8 @@ impl<T> BroadcastSender<T> {
         if !state.has_room() {
             return None;
         }
-        if let Some(value) = value.take() {
-            state.push(value, deferred);
-        }
-        Some(Ok(()))
+        *value = value.take().and_then(|value| state.push(value, deferred));
+        Some(if value.is_none() { Ok(()) } else { Err(SendErrorKind::Disconnected) })
     }
 
     /// Makes another receiver, which gets what is sent from now on.

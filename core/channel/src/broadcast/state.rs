@@ -100,8 +100,9 @@ impl<T> BroadcastState<T> {
         self.lag != Lag::Wait || self.queue.len() + self.granted < self.capacity
     }
 
-    /// Sends. With `Lag::Wait` the caller has made sure that there is room.
-    pub(super) fn push(&mut self, value: T, deferred: &mut Deferred<TakenValue<T>>) {
+    /// Sends. With `Lag::Wait` the caller has made sure that there is room. Gives the value back if the last receiver
+    /// was cut off to make room for it.
+    pub(super) fn push(&mut self, value: T, deferred: &mut Deferred<TakenValue<T>>) -> Option<T> {
         if self.queue.len() == self.capacity {
             debug_assert!(self.lag != Lag::Wait, "Invariant 2: a sender waits while the queue is full");
             if let Some(oldest) = self.queue.pop_front() {
@@ -113,13 +114,12 @@ impl<T> BroadcastState<T> {
             }
         }
         if self.receivers == 0 {
-            // The last one has just been cut off.
-            deferred.drop_value(TakenValue::Value(value));
-            return;
+            return Some(value);
         }
         self.queue.push_back(Message { value: self.pool.store(value, self.receivers), unseen: self.receivers });
         self.peak = self.peak.max(self.queue.len());
         self.recv_listeners.notify_all(deferred);
+        None
     }
 
     /// Cuts off `count` receivers, which have not seen the value before the head: they get nothing more.
