@@ -1,10 +1,9 @@
 //! Channels whose ends are closed by the very request that cancels those who wait at them (L14).
 
-use std::future::{Future, pending, poll_fn};
+use std::future::{Future, pending};
 use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::task::Poll;
 use std::time::Duration;
 
 use foster::channel::{
@@ -13,6 +12,7 @@ use foster::channel::{
 use foster::runtime::root;
 use foster::{CancelScope, Nursery, move_on_after, nursery, sleep};
 use futures_lite::StreamExt;
+use futures_lite::future::poll_once;
 
 use super::runtimes::Meddling;
 
@@ -32,17 +32,16 @@ fn is_told(has_waited: bool, end: impl Send + 'static, operation: impl Future) -
                     assert!(handle.cancel("by another thread"));
                     drop(end);
                 };
-                let mut told = false;
-                if has_waited {
-                    poll_fn(|cx| Poll::Ready(assert!(operation.as_mut().poll(cx).is_pending()))).await;
+                let told = if has_waited {
+                    assert!(poll_once(operation.as_mut()).await.is_none());
                     meddler.at_arm.set(deed);
                     // Here it needs another waiter, with which the limit gets its place in the tree, and is timed.
-                    let again = poll_fn(|cx| Poll::Ready(told = operation.as_mut().poll(cx).is_ready()));
-                    let _ = move_on_after(Duration::from_secs(3600), again).await;
+                    let again = poll_once(operation.as_mut());
+                    move_on_after(Duration::from_secs(3600), again).await.flatten().is_some()
                 } else {
                     meddler.at_start.set(deed);
-                    poll_fn(|cx| Poll::Ready(told = operation.as_mut().poll(cx).is_ready())).await;
-                }
+                    poll_once(operation.as_mut()).await.is_some()
+                };
                 assert!(meddler.at_start.is_none() && meddler.at_arm.is_none(), "the request has come");
                 told
             });

@@ -84,11 +84,7 @@ impl<T> BroadcastSender<T> {
     /// On a thread that is polling a task of foster's, also if there is room.
     #[track_caller]
     pub fn send_blocking(&self, value: T) -> Result<(), SendError<T>> {
-        block_on(
-            "send_blocking",
-            "`send`",
-            BroadcastSend { sender: self, value: Some(value), operation: ChannelOperation::new(SEND), key: None },
-        )
+        block_on("send_blocking", "`send`", self.send(value))
     }
 
     fn send_error(&self, state: &BroadcastState<T>) -> Option<SendErrorKind> {

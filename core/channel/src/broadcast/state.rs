@@ -6,7 +6,7 @@ use std::mem;
 
 use super::Lag;
 use super::shared_value::{MessageValue, SlotPool, TakenValue};
-use crate::deferred::Deferred;
+use crate::deferred::{self, Deferred};
 use crate::error::SendErrorKind;
 use crate::linked_slab::{LinkedSlab, SlabList};
 use crate::listeners::Listeners;
@@ -82,12 +82,7 @@ impl<T> BroadcastChan<T> {
     }
 
     pub(super) fn step<R>(&self, f: impl FnOnce(&mut BroadcastState<T>, &mut Deferred<TakenValue<T>>) -> R) -> R {
-        let mut deferred = Deferred::new();
-        let mut state = self.0.lock();
-        let result = f(&mut state, &mut deferred);
-        drop(state);
-        deferred.run();
-        result
+        deferred::step(&self.0, f)
     }
 }
 

@@ -93,11 +93,7 @@ impl<T> WatchReceiver<T> {
     /// On a thread that is polling a task of foster's, also if there is a value.
     #[track_caller]
     pub fn recv_blocking(&mut self) -> Result<Arc<T>, RecvError> {
-        block_on(
-            "recv_blocking",
-            "`recv`",
-            WatchRecv { receiver: self, operation: ChannelOperation::new(RECV), listener: ListenerKey::new() },
-        )
+        block_on("recv_blocking", "`recv`", self.recv())
     }
 
     /// Waits until the latest value is one that `wanted` likes, and gives it; the present one counts, seen or not.
