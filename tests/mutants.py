@@ -129,7 +129,7 @@ MUTANTS = [
     ("news-for-the-dead", "channel/listeners.rs", "ListenerState::Waiting(waiter) if waiter.is_cancelled() => {", "ListenerState::Waiting(waiter) if false && waiter.is_cancelled() => {"),
     ("broadcast-takes-from-the-dead", "channel/broadcast/state.rs", "matches!(&self.send_entries[key], BroadcastSendState::Waiting { waiter, .. } if waiter.is_cancelled());", "false;"),
     ("skipped-operation-tries-again", "channel/operation.rs", "let cancelled = self.state == OperationState::Waiting && foster_core::is_cancelled();", "let cancelled = false;"),
-    ("closed-channel-is-news-to-the-dead", "channel/receiver.rs", "if !waited && matches!(done, Poll::Ready(Err(_))) && foster_core::is_cancelled() {", "if false {"),
+    ("closed-channel-is-news-to-the-dead", "channel/operation.rs", "Attempt::Found(_) if foster_core::is_cancelled() => {", "Attempt::Found(_) if false => {"),
     ("shield-is-graceful", "cancel_scope.rs", "self.shield = ShieldLevel::Full;", "self.shield = ShieldLevel::Graceful;"),
     ("cancel-before-the-deadline", "cancel_scope.rs", "        // L8: a deadline that has passed by the clock came first.\n        self.catch_up();\n", ""),
     ("graceful-is-full", "shield.rs", "CancelScope::new().graceful().run", "CancelScope::new().shielded().run"),

@@ -2,6 +2,8 @@
 
 #[path = "untested/budget.rs"]
 mod budget;
+#[path = "untested/channels.rs"]
+mod channels;
 #[path = "untested/clock.rs"]
 mod clock;
 #[path = "untested/delivery.rs"]

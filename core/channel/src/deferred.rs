@@ -5,7 +5,30 @@
 
 use std::mem;
 
+use foster_cell::sys::{MutexGuard, PlainMutex};
 use foster_core::leaf::Waiter;
+
+/// Runs one step under the lock of `state`. Wakes and drops when the lock is released.
+#[inline]
+pub(super) fn step<S, D, R>(state: &PlainMutex<S>, f: impl FnOnce(&mut S, &mut Deferred<D>) -> R) -> R {
+    step_with(state, None, f)
+}
+
+/// Runs a step, under the lock if it is held already.
+#[inline]
+pub(super) fn step_with<'a, S, D, R>(
+    state: &'a PlainMutex<S>,
+    held: Option<MutexGuard<'a, S>>,
+    f: impl FnOnce(&mut S, &mut Deferred<D>) -> R,
+) -> R {
+    // Subtle: in this order, so that a panic in `f` unlocks before it wakes.
+    let mut deferred = Deferred::new();
+    let mut state = held.unwrap_or_else(|| state.lock());
+    let result = f(&mut state, &mut deferred);
+    drop(state);
+    deferred.run();
+    result
+}
 
 /// Waiters to wake, and waiters and values to drop. To be run, or dropped, after the lock's guard was dropped.
 #[must_use = "the waiters are woken when this is run"]

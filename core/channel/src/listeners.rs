@@ -3,7 +3,8 @@
 //! They wait for a fact that is not handed to anybody, such as that a channel was closed or a value has changed. A
 //! notification wakes all listeners; each checks again, and listens again if the condition does not hold. Listeners
 //! whose code is cancelled are skipped, and do not check (law L14); one that was woken before it was cancelled still
-//! may.
+//! may. That the condition cannot hold any more, as when the channel is closed, is told to cancelled code only if it was
+//! woken for that.
 
 use std::task::Context;
 
@@ -23,7 +24,10 @@ pub(super) struct Listeners {
 enum ListenerState {
     /// In the list `waiting`.
     Waiting(Waiter),
-    Woken,
+    Woken {
+        /// By `notify_end`.
+        end: bool,
+    },
     /// Its code was cancelled when it was to be notified, or when it checked.
     Skipped,
 }
@@ -58,18 +62,27 @@ impl Listeners {
         self.entries.is_empty() && self.waiting.is_empty()
     }
 
-    /// Wakes all listeners, the longest first.
+    /// Wakes all listeners, the longest first, to check again.
     pub(super) fn notify_all<T>(&mut self, deferred: &mut Deferred<T>) {
+        self.notify(false, deferred);
+    }
+
+    /// Wakes all listeners, because the end has come for them.
+    pub(super) fn notify_end<T>(&mut self, deferred: &mut Deferred<T>) {
+        self.notify(true, deferred);
+    }
+
+    fn notify<T>(&mut self, end: bool, deferred: &mut Deferred<T>) {
         while let Some(key) = self.waiting.first() {
             self.entries.unlink(&mut self.waiting, key);
             let entry = &mut self.entries[key];
-            match std::mem::replace(entry, ListenerState::Woken) {
+            match std::mem::replace(entry, ListenerState::Woken { end }) {
                 ListenerState::Waiting(waiter) if waiter.is_cancelled() => {
                     *entry = ListenerState::Skipped;
                     deferred.wake(waiter);
                 }
                 ListenerState::Waiting(waiter) => deferred.wake(waiter),
-                ListenerState::Woken | ListenerState::Skipped => {
+                ListenerState::Woken { .. } | ListenerState::Skipped => {
                     unreachable!("exactly the Waiting entries are in the list `waiting`")
                 }
             }
@@ -78,7 +91,20 @@ impl Listeners {
 
     /// Returns whether a task, new or listening, may check the condition.
     pub(super) fn may_check(&self, listener: &ListenerKey, attempt_cx: &AttemptCx) -> bool {
-        !attempt_cx.cancelled || listener.0.is_some_and(|key| matches!(self.entries[key], ListenerState::Woken))
+        !attempt_cx.cancelled || self.was_woken(listener)
+    }
+
+    /// Returns whether the listener was woken, and its code was not cancelled then.
+    pub(super) fn was_woken(&self, listener: &ListenerKey) -> bool {
+        listener.0.is_some_and(|key| matches!(self.entries[key], ListenerState::Woken { .. }))
+    }
+
+    /// Ends a wait with `done`, because the task has checked that the end has come.
+    pub(super) fn end<R>(&self, listener: &ListenerKey, done: R) -> Attempt<R> {
+        match listener.0.map(|key| &self.entries[key]) {
+            Some(ListenerState::Woken { end: true }) => Attempt::Done(done),
+            _ => Attempt::Found(done),
+        }
     }
 
     /// Listens with the waiter of `attempt_cx`, as `update_waiter` does. Cancelled code does not listen.

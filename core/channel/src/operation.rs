@@ -6,7 +6,7 @@
 //! ```
 //!
 //! In code that is cancelled an operation does not start. One that already waits is done there only with what it was
-//! given before (law L14).
+//! given before (law L14). One that would tell such code a fact which it has found goes back to Start.
 
 use std::task::{Context, Poll, ready};
 
@@ -15,7 +15,11 @@ use foster_core::leaf::{Gate, Waiter};
 /// The outcome of an attempt.
 #[derive(Debug)]
 pub(super) enum Attempt<R> {
+    /// Done, with what it was given before, or takes now.
     Done(R),
+    /// Done, with a fact that it has found, such as that the channel is closed, and that nobody has told it. Cancelled
+    /// code is not told either.
+    Found(R),
     /// It has to wait, and its waiter is registered; or its code is cancelled.
     Waiting,
     /// It has to wait, and there is no waiter: the caller makes one with the lock released, and tries again.
@@ -101,7 +105,13 @@ impl ChannelOperation {
         let mut attempt_cx = AttemptCx { waiter: None, cancelled };
         loop {
             match attempt(&mut attempt_cx, cx) {
-                Attempt::Done(done) => {
+                // L14: a request that came on another thread since this poll began may have closed what it has found
+                // closed, and the code that it has cancelled could take that for the end of the work. It parks.
+                Attempt::Found(_) if foster_core::is_cancelled() => {
+                    *self = ChannelOperation::new(self.gate.what());
+                    return Poll::Pending;
+                }
+                Attempt::Done(done) | Attempt::Found(done) => {
                     self.finish();
                     return Poll::Ready(done);
                 }

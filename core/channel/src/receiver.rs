@@ -11,7 +11,7 @@ use futures_core::Stream;
 use super::blocking::block_on;
 use super::deferred::Deferred;
 use super::error::{CloneError, RecvError, TryRecvError};
-use super::operation::ChannelOperation;
+use super::operation::{Attempt, ChannelOperation};
 use super::state::{Chan, ChannelState, Endpoint};
 use super::statistics::ChannelStatistics;
 use foster_cell::sys::MutexGuard;
@@ -211,9 +211,7 @@ impl<T> Stream for Receiver<T> {
     /// *Strict*: an item that is not taken stays with this receiver.
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<T>> {
         let this = &mut *self;
-        let waited = this.stream.key.is_some();
         let done = this.stream.poll(&this.chan, &this.end, cx);
-        let done = this.stream.hide_error_from_cancelled(waited, done);
         if done.is_ready() {
             this.stream = RecvOperation::new(ChannelOperation::new(RECV));
         }
@@ -248,9 +246,7 @@ impl<T> Future for ChannelRecv<'_, T> {
         let this = &mut *self;
         let Receiver { chan, end, stream } = this.receiver;
         this.wait.own = stream.key;
-        let waited = this.wait.key.is_some();
-        let done = this.wait.poll(chan, end, cx);
-        this.wait.hide_error_from_cancelled(waited, done)
+        this.wait.poll(chan, end, cx)
     }
 }
 
@@ -300,21 +296,6 @@ impl RecvOperation {
         self.poll_slow(Some(state), chan, end, cx)
     }
 
-    /// L14: a request may come, on another thread, while an operation that has not waited looks at the channel. What
-    /// the request has closed is no news for the code that it has cancelled, which could take it for the end of the
-    /// work: it parks.
-    fn hide_error_from_cancelled<R>(
-        &mut self,
-        waited: bool,
-        done: Poll<Result<R, RecvError>>,
-    ) -> Poll<Result<R, RecvError>> {
-        if !waited && matches!(done, Poll::Ready(Err(_))) && foster_core::is_cancelled() {
-            *self = RecvOperation::new(ChannelOperation::new(RECV));
-            return Poll::Pending;
-        }
-        done
-    }
-
     /// Polls again after a wait.
     // Out of line, as `try_recv_slow`.
     #[inline(never)]
@@ -346,21 +327,21 @@ impl RecvOperation {
         cx: &mut Context<'_>,
     ) -> Poll<Result<T, RecvError>> {
         let RecvOperation { operation, key, own } = self;
-        let done = operation.poll_attempts(cx, |attempt_cx, cx| {
+        operation.poll_attempts(cx, |attempt_cx, cx| {
             chan.step_with(held.take(), |state, deferred| {
                 if let Some(waits) = *key {
-                    match state.poll_receiver(waits, attempt_cx, cx, deferred) {
-                        None => *key = None,
-                        Some(attempt) => return attempt,
+                    let attempt = state.poll_receiver(waits, attempt_cx, cx, deferred);
+                    if !matches!(attempt, Some(Attempt::Waiting | Attempt::NeedsWaiter)) {
+                        // Here: the entry is free, and the drop of a waker that comes next may panic.
+                        *key = None;
+                    }
+                    if let Some(attempt) = attempt {
+                        return attempt;
                     }
                 }
                 state.recv(end, *own, attempt_cx, key, deferred)
             })
-        });
-        if done.is_ready() {
-            self.key = None;
-        }
-        done
+        })
     }
 
     #[inline]

@@ -127,9 +127,9 @@ impl<T> Sender<T> {
         let mut value = Some(value);
         let attempt = self.attempt(SendKind::Value, &mut value);
         match attempt {
-            Attempt::Done(Ok(())) => Ok(()),
-            Attempt::Done(Err(kind)) => Err(refused(kind, value).into()),
-            _ => Err(TrySendError::Full(unsent(value))),
+            Attempt::Done(Ok(())) | Attempt::Found(Ok(())) => Ok(()),
+            Attempt::Done(Err(kind)) | Attempt::Found(Err(kind)) => Err(refused(kind, value).into()),
+            Attempt::Waiting | Attempt::NeedsWaiter => Err(TrySendError::Full(unsent(value))),
         }
     }
 
@@ -202,9 +202,9 @@ impl<T> Sender<T> {
     pub fn try_reserve(&self) -> Result<Permit<'_, T>, TrySendError<()>> {
         let attempt = self.attempt(SendKind::Permit, &mut None);
         match attempt {
-            Attempt::Done(Ok(())) => Ok(Permit::new(self)),
-            Attempt::Done(Err(kind)) => Err(refused(kind, Some(())).into()),
-            _ => Err(TrySendError::Full(())),
+            Attempt::Done(Ok(())) | Attempt::Found(Ok(())) => Ok(Permit::new(self)),
+            Attempt::Done(Err(kind)) | Attempt::Found(Err(kind)) => Err(refused(kind, Some(())).into()),
+            Attempt::Waiting | Attempt::NeedsWaiter => Err(TrySendError::Full(())),
         }
     }
 
@@ -429,21 +429,21 @@ impl<T> SendOperation<T> {
         cx: &mut Context<'_>,
     ) -> Poll<Result<(), SendErrorKind>> {
         let SendOperation { kind, value, operation, key } = self;
-        let done = operation.poll_attempts(cx, |attempt_cx, cx| {
+        operation.poll_attempts(cx, |attempt_cx, cx| {
             sender.chan.step_with(held.take(), |state, deferred| {
                 if let Some(waits) = *key {
-                    match state.poll_sender(waits, value, attempt_cx, cx, deferred) {
-                        None => *key = None,
-                        Some(attempt) => return attempt,
+                    let attempt = state.poll_sender(waits, value, attempt_cx, cx, deferred);
+                    if !matches!(attempt, Some(Attempt::Waiting | Attempt::NeedsWaiter)) {
+                        // Here: the entry is free, and the drop of a waker that comes next may panic.
+                        *key = None;
+                    }
+                    if let Some(attempt) = attempt {
+                        return attempt;
                     }
                 }
                 state.send(&sender.end, *kind, value, attempt_cx, key, deferred)
             })
-        });
-        if done.is_ready() {
-            self.key = None;
-        }
-        done
+        })
     }
 
     /// Ends the attempt; the value comes back if it was not sent.

@@ -45,7 +45,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::buffer::Buffer;
-use super::deferred::Deferred;
+use super::deferred::{self, Deferred};
 use super::error::{RecvError, SendErrorKind};
 use super::linked_slab::{LinkedSlab, SlabList};
 use super::listeners::Listeners;
@@ -74,7 +74,7 @@ impl<T> Chan<T> {
         chan
     }
 
-    /// Runs one step under the lock. Wakes and drops when the lock is released.
+    /// Runs one step under the lock.
     #[inline]
     pub(super) fn step<R>(&self, f: impl FnOnce(&mut ChannelState<T>, &mut Deferred<T>) -> R) -> R {
         self.step_with(None, f)
@@ -93,13 +93,7 @@ impl<T> Chan<T> {
         held: Option<MutexGuard<'a, ChannelState<T>>>,
         f: impl FnOnce(&mut ChannelState<T>, &mut Deferred<T>) -> R,
     ) -> R {
-        // Subtle: in this order, so that a panic in `f` unlocks before it wakes.
-        let mut deferred = Deferred::new();
-        let mut state = held.unwrap_or_else(|| self.lock());
-        let result = f(&mut state, &mut deferred);
-        drop(state);
-        deferred.run();
-        result
+        deferred::step_with(&self.0, held, f)
     }
 
     // Out of line, so that a future which has not waited drops at the cost of one check.

@@ -3,7 +3,7 @@
 use std::ops::Deref;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use foster::Instant;
@@ -19,6 +19,10 @@ pub(crate) trait Change: Send + Sync + 'static {
 
     fn now(&self, inner: &dyn Runtime) -> Instant {
         inner.now()
+    }
+
+    fn timer(&self, inner: &dyn Runtime) -> Box<dyn Timer> {
+        inner.timer()
     }
 
     fn poll_budget(&self, inner: &dyn Runtime, cx: &mut Context<'_>) -> Poll<()> {
@@ -65,7 +69,7 @@ impl<C: Change> Runtime for Changed<C> {
     }
 
     fn timer(&self) -> Box<dyn Timer> {
-        self.inner.timer()
+        self.change.timer(&*self.inner)
     }
 
     fn blocking(&self, work: Work) -> Result<(), BlockingError> {
@@ -167,5 +171,60 @@ impl Change for Meter {
 
     fn should_yield(&self, _: &dyn Runtime) -> bool {
         self.left.load(Ordering::SeqCst) == 0
+    }
+}
+
+/// It does what the test wants done, once, in the midst of an operation: as another thread might.
+pub(crate) type Meddling = Changed<Meddler>;
+
+/// What is to be done, if anything.
+#[derive(Clone, Default)]
+pub(crate) struct Deed(Arc<Mutex<Option<Box<dyn FnOnce() + Send>>>>);
+
+impl Deed {
+    pub(crate) fn set(&self, deed: impl FnOnce() + Send + 'static) {
+        *self.0.lock().unwrap() = Some(Box::new(deed));
+    }
+
+    pub(crate) fn is_none(&self) -> bool {
+        self.0.lock().unwrap().is_none()
+    }
+
+    fn act(&self) {
+        let deed = self.0.lock().unwrap().take();
+        if let Some(deed) = deed {
+            deed();
+        }
+    }
+}
+
+#[derive(Default)]
+pub(crate) struct Meddler {
+    /// When an operation starts, and has seen that its code is not cancelled.
+    pub(crate) at_start: Deed,
+    /// When the timer is armed, as by an operation that has to wait in a limit.
+    pub(crate) at_arm: Deed,
+}
+
+impl Change for Meddler {
+    const NAME: &'static str = "meddling";
+
+    fn timer(&self, inner: &dyn Runtime) -> Box<dyn Timer> {
+        struct Armed(Box<dyn Timer>, Deed);
+        impl Timer for Armed {
+            fn arm(&mut self, at: Instant, waker: &Waker) {
+                self.0.arm(at, waker);
+                self.1.act();
+            }
+            fn disarm(&mut self) {
+                self.0.disarm();
+            }
+        }
+        Box::new(Armed(inner.timer(), self.at_arm.clone()))
+    }
+
+    fn poll_budget(&self, inner: &dyn Runtime, cx: &mut Context<'_>) -> Poll<()> {
+        self.at_start.act();
+        inner.poll_budget(cx)
     }
 }

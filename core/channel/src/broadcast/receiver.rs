@@ -119,11 +119,7 @@ impl<T: Clone> BroadcastReceiver<T> {
     /// On a thread that is polling a task of foster's, also if there is a value; or if the value's `clone` does.
     #[track_caller]
     pub fn recv_blocking(&mut self) -> Result<T, BroadcastRecvError> {
-        block_on(
-            "recv_blocking",
-            "`recv`",
-            BroadcastRecv { receiver: self, operation: ChannelOperation::new(RECV), listener: ListenerKey::new() },
-        )
+        block_on("recv_blocking", "`recv`", self.recv())
     }
 }
 
@@ -148,6 +144,9 @@ fn poll_recv<T: Clone>(
                 return state.recv_listeners.listen(listener, attempt_cx, cx);
             }
             match BroadcastReceiver::take(state, position, disconnected, deferred) {
+                Some(Err(BroadcastRecvError::Disconnected)) => {
+                    state.recv_listeners.end(listener, Err(BroadcastRecvError::Disconnected))
+                }
                 Some(done) => Attempt::Done(done),
                 None => unreachable!("there is a value or an end, checked under this lock"),
             }

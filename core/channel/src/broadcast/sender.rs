@@ -42,8 +42,8 @@ impl<T> BroadcastSender<T> {
     /// # Errors
     ///
     /// The value comes back.
-    /// * [`SendError::Disconnected`]: there is no receiver now. Others may [subscribe](BroadcastSender::subscribe)
-    ///   later.
+    /// * [`SendError::Disconnected`]: there is no receiver now, or the last one was cut off by this
+    ///   ([`Lag::Disconnect`]). Others may [subscribe](BroadcastSender::subscribe) later.
     /// * [`SendError::Closed`]: this end was closed.
     ///
     /// # Panics
@@ -60,7 +60,7 @@ impl<T> BroadcastSender<T> {
     ///
     /// The value comes back.
     /// * [`TrySendError::Full`]: there is no room, or others wait for it.
-    /// * [`TrySendError::Disconnected`]: there is no receiver now.
+    /// * [`TrySendError::Disconnected`]: there is no receiver now, or the last one was cut off by this.
     /// * [`TrySendError::Closed`]: this end was closed.
     pub fn try_send(&self, value: T) -> Result<(), TrySendError<T>> {
         let mut value = Some(value);
@@ -84,11 +84,7 @@ impl<T> BroadcastSender<T> {
     /// On a thread that is polling a task of foster's, also if there is room.
     #[track_caller]
     pub fn send_blocking(&self, value: T) -> Result<(), SendError<T>> {
-        block_on(
-            "send_blocking",
-            "`send`",
-            BroadcastSend { sender: self, value: Some(value), operation: ChannelOperation::new(SEND), key: None },
-        )
+        block_on("send_blocking", "`send`", self.send(value))
     }
 
     fn send_error(&self, state: &BroadcastState<T>) -> Option<SendErrorKind> {
@@ -114,10 +110,8 @@ impl<T> BroadcastSender<T> {
         if !state.has_room() {
             return None;
         }
-        if let Some(value) = value.take() {
-            state.push(value, deferred);
-        }
-        Some(Ok(()))
+        *value = value.take().and_then(|value| state.push(value, deferred));
+        Some(if value.is_none() { Ok(()) } else { Err(SendErrorKind::Disconnected) })
     }
 
     /// Makes another receiver, which gets what is sent from now on.
@@ -166,13 +160,13 @@ impl<T> BroadcastSender<T> {
                 next = state.send_entries.next_in_list(key);
                 let own = matches!(state.send_entries[key], BroadcastSendState::Waiting { end, .. } if end == self.id);
                 if own && !state.skip_cancelled(key, deferred) {
-                    state.complete_sender(key, BroadcastSendState::Refused, deferred);
+                    state.complete_sender(key, BroadcastSendState::Refused(SendErrorKind::Closed), deferred);
                 }
             }
             state.closed_listeners.notify_all(deferred);
         }
         if state.senders == 0 {
-            state.recv_listeners.notify_all(deferred);
+            state.recv_listeners.notify_end(deferred);
         }
         true
     }
@@ -216,6 +210,14 @@ impl<T> fmt::Debug for BroadcastSender<T> {
 /// The name of a wait for room in dumps.
 const SEND: &str = "broadcast send";
 
+/// Returns the end of an attempt. That nothing can be sent, nobody has told it.
+fn outcome(done: Result<(), SendErrorKind>) -> Attempt<Result<(), SendErrorKind>> {
+    match done {
+        Ok(()) => Attempt::Done(done),
+        Err(_) => Attempt::Found(done),
+    }
+}
+
 /// Future of [`BroadcastSender::send`].
 #[must_use = "futures do nothing unless polled"]
 pub struct BroadcastSend<'a, T> {
@@ -251,20 +253,25 @@ impl<T> Future for BroadcastSend<'_, T> {
                         _ => {}
                     }
                     *key = None;
-                    let entry = state.send_entries.remove(waits);
-                    if !matches!(entry, BroadcastSendState::Skipped) {
-                        // Its wait has ended: room that was granted to it is used now.
-                        state.granted -= usize::from(matches!(entry, BroadcastSendState::Granted));
-                        let sent = sender.attempt(state, value, deferred);
-                        state.admit_senders(deferred);
-                        return match sent {
-                            Some(done) => Attempt::Done(done),
-                            None => unreachable!("a sender that was granted room or refused need not wait"),
-                        };
+                    match state.send_entries.remove(waits) {
+                        BroadcastSendState::Refused(kind) => return Attempt::Done(Err(kind)),
+                        BroadcastSendState::Granted => {
+                            // The room that was granted to it is used now.
+                            state.granted -= 1;
+                            let sent = sender.attempt(state, value, deferred);
+                            state.admit_senders(deferred);
+                            return match sent {
+                                Some(done) => outcome(done),
+                                None => unreachable!("a sender that was granted room need not wait"),
+                            };
+                        }
+                        // It starts again.
+                        BroadcastSendState::Skipped => {}
+                        BroadcastSendState::Waiting { .. } => unreachable!("the state was matched under this lock"),
                     }
                 }
                 match sender.attempt(state, value, deferred) {
-                    Some(done) => Attempt::Done(done),
+                    Some(done) => outcome(done),
                     None => {
                         let Some(waiter) = attempt_cx.waiter.take() else { return Attempt::NeedsWaiter };
                         let entry = BroadcastSendState::Waiting { waiter, end: sender.id };
@@ -297,7 +304,7 @@ impl<T> Drop for BroadcastSend<'_, T> {
                     state.granted -= 1;
                     state.admit_senders(deferred);
                 }
-                BroadcastSendState::Refused | BroadcastSendState::Skipped => {}
+                BroadcastSendState::Refused(_) | BroadcastSendState::Skipped => {}
             }
         });
     }
@@ -329,7 +336,11 @@ impl<T> Future for BroadcastClosed<'_, T> {
                 }
                 match sender.send_error(state) {
                     None => state.closed_listeners.listen(listener, attempt_cx, cx),
-                    Some(_) => Attempt::Done(()),
+                    // Others are woken, too, when one end is closed.
+                    Some(_) if sender.is_endpoint_closed() && state.closed_listeners.was_woken(listener) => {
+                        Attempt::Done(())
+                    }
+                    Some(_) => state.closed_listeners.end(listener, ()),
                 }
             })
         })

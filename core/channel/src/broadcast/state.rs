@@ -6,7 +6,8 @@ use std::mem;
 
 use super::Lag;
 use super::shared_value::{MessageValue, SlotPool, TakenValue};
-use crate::deferred::Deferred;
+use crate::deferred::{self, Deferred};
+use crate::error::SendErrorKind;
 use crate::linked_slab::{LinkedSlab, SlabList};
 use crate::listeners::Listeners;
 use foster_cell::sys::PlainMutex;
@@ -53,7 +54,8 @@ pub(super) enum BroadcastSendState {
         end: u64,
     },
     Granted,
-    Refused,
+    /// No receiver was left, or its endpoint was closed. That stands, though somebody subscribes before it is polled.
+    Refused(SendErrorKind),
     /// Skipped, because its code is cancelled (law L14). Polled in other code it starts again.
     Skipped,
 }
@@ -80,12 +82,7 @@ impl<T> BroadcastChan<T> {
     }
 
     pub(super) fn step<R>(&self, f: impl FnOnce(&mut BroadcastState<T>, &mut Deferred<TakenValue<T>>) -> R) -> R {
-        let mut deferred = Deferred::new();
-        let mut state = self.0.lock();
-        let result = f(&mut state, &mut deferred);
-        drop(state);
-        deferred.run();
-        result
+        deferred::step(&self.0, f)
     }
 }
 
@@ -98,8 +95,9 @@ impl<T> BroadcastState<T> {
         self.lag != Lag::Wait || self.queue.len() + self.granted < self.capacity
     }
 
-    /// Sends. With `Lag::Wait` the caller has made sure that there is room.
-    pub(super) fn push(&mut self, value: T, deferred: &mut Deferred<TakenValue<T>>) {
+    /// Sends. With `Lag::Wait` the caller has made sure that there is room. Gives the value back if the last receiver
+    /// was cut off to make room for it.
+    pub(super) fn push(&mut self, value: T, deferred: &mut Deferred<TakenValue<T>>) -> Option<T> {
         if self.queue.len() == self.capacity {
             debug_assert!(self.lag != Lag::Wait, "Invariant 2: a sender waits while the queue is full");
             if let Some(oldest) = self.queue.pop_front() {
@@ -111,13 +109,12 @@ impl<T> BroadcastState<T> {
             }
         }
         if self.receivers == 0 {
-            // The last one has just been cut off.
-            deferred.drop_value(TakenValue::Value(value));
-            return;
+            return Some(value);
         }
         self.queue.push_back(Message { value: self.pool.store(value, self.receivers), unseen: self.receivers });
         self.peak = self.peak.max(self.queue.len());
         self.recv_listeners.notify_all(deferred);
+        None
     }
 
     /// Cuts off `count` receivers, which have not seen the value before the head: they get nothing more.
@@ -157,13 +154,14 @@ impl<T> BroadcastState<T> {
 
     fn leave(&mut self, count: usize, deferred: &mut Deferred<TakenValue<T>>) {
         self.receivers -= count;
-        self.drop_seen(deferred);
         if self.receivers == 0 {
+            // First: what is left in the queue gives its room to nobody.
             while let Some(key) = self.first_sender(deferred) {
-                self.complete_sender(key, BroadcastSendState::Refused, deferred);
+                self.complete_sender(key, BroadcastSendState::Refused(SendErrorKind::Disconnected), deferred);
             }
-            self.closed_listeners.notify_all(deferred);
+            self.closed_listeners.notify_end(deferred);
         }
+        self.drop_seen(deferred);
     }
 
     pub(super) fn is_disconnected(&self, position: u64) -> bool {

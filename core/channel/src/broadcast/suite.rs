@@ -162,7 +162,7 @@ fn who_lags_is_cut_off() {
     let closed = ManualTask::waiting(tx.closed());
     (4..6).for_each(|item| tx.try_send(item).unwrap());
     assert_eq!(closed.wakes(), 0);
-    tx.try_send(6).unwrap();
+    assert_eq!(tx.try_send(6), Err(TrySendError::Disconnected(6)), "nobody is left to see it");
     closed.finish();
     assert_eq!(tx.try_send(7), Err(TrySendError::Disconnected(7)));
     drop(fast);
@@ -227,6 +227,33 @@ fn closing_hands_values_back() {
     tx.assert_home();
 }
 
+/// B171: who was refused because no receiver was left gets the value back, though somebody has subscribed since.
+#[test]
+fn who_was_refused_stays_refused_when_somebody_subscribes_again() {
+    let (tx, rx) = broadcast(1, Lag::Wait);
+    tx.try_send(0).unwrap();
+    let sends = [ManualTask::waiting(tx.send(1)), ManualTask::waiting(tx.send(2))];
+    drop(rx);
+    let mut again = tx.subscribe();
+    for (value, send) in [1, 2].into_iter().zip(sends) {
+        assert_eq!(send.wakes(), 1);
+        assert_eq!(send.finish(), Err(SendError::Disconnected(value)));
+    }
+    tx.try_send(3).unwrap();
+    assert_eq!(again.try_recv(), Ok(3), "no room was lost");
+
+    // The same with an end that is closed, while the others and the receiver go on.
+    let tx2 = tx.clone();
+    tx.try_send(4).unwrap();
+    let (mine, other) = (ManualTask::waiting(tx2.send(5)), ManualTask::waiting(tx.send(6)));
+    tx2.close();
+    assert_eq!(mine.finish(), Err(SendError::Closed(5)));
+    assert_eq!(again.try_recv(), Ok(4));
+    other.finish().unwrap();
+    assert_eq!(again.try_recv(), Ok(6));
+    tx.assert_home();
+}
+
 #[test]
 #[should_panic(expected = "needs room for at least one value")]
 fn without_capacity_it_is_refused() {
@@ -247,7 +274,14 @@ fn storm() {
         // taken is.
         let mut item = 0u32;
         for _ in 0..200 {
-            match dice.below(9) {
+            match dice.below(10) {
+                9 if dice.below(4) == 0 => {
+                    // All go, and then one comes.
+                    receivers.clear();
+                    tx.check();
+                    assert!(tx.is_closed());
+                    receivers.push((tx.subscribe(), None));
+                }
                 0 | 1 => {
                     item += 1;
                     let mut hand = ManualTask::new(senders[dice.below(2)].send(item));

@@ -83,7 +83,7 @@ impl<T> Shared<T> {
         if !state.sender.may_look(attempt_cx) {
             Attempt::Waiting
         } else if matches!(state.stage, Stage::Over) {
-            Attempt::Done(())
+            if state.sender.in_time { Attempt::Done(()) } else { Attempt::Found(()) }
         } else {
             state.sender.wait(attempt_cx, cx)
         }
@@ -114,11 +114,18 @@ impl<T> Shared<T> {
         cx: &Context<'_>,
     ) -> Attempt<Result<T, RecvError>> {
         if let Some(state) = self.last() {
-            // L14: what has come may have come after a request that another thread made since the operation began.
-            attempt_cx.cancelled |= !has_waited && foster_core::is_cancelled();
+            // L14: what has come may have come after a request that another thread made since this poll began.
+            attempt_cx.cancelled |= !state.receiver.in_time && foster_core::is_cancelled();
             return state.receive(attempt_cx, cx);
         }
         if has_waited {
+            let mut state = self.0.lock();
+            if state.receiver.in_time || matches!(state.stage, Stage::Open) {
+                return state.receive(attempt_cx, cx);
+            }
+            // L14: as above. What has come stays until this end takes it.
+            drop(state);
+            attempt_cx.cancelled |= foster_core::is_cancelled();
             return self.0.lock().receive(attempt_cx, cx);
         }
         // Most likely it has to wait: with a waiter at hand the lock is taken once.
@@ -189,6 +196,7 @@ impl<T> State<T> {
             return Attempt::Waiting;
         }
         match self.stage.receive() {
+            Poll::Ready(None) if !self.receiver.in_time => Attempt::Found(Err(RecvError::Disconnected)),
             Poll::Ready(value) => Attempt::Done(value.ok_or(RecvError::Disconnected)),
             Poll::Pending => self.receiver.wait(attempt_cx, cx),
         }

@@ -28,7 +28,11 @@ impl<T> Future for ChannelClosed<'_, T> {
                     return Attempt::Waiting;
                 }
                 match state.send_error(&sender.end) {
-                    Some(_) => Attempt::Done(()),
+                    // Others are woken, too, when one end is closed.
+                    Some(_) if sender.end.is_closed() && state.closed_listeners().was_woken(listener) => {
+                        Attempt::Done(())
+                    }
+                    Some(_) => state.closed_listeners().end(listener, ()),
                     None => state.closed_listeners().listen(listener, attempt_cx, cx),
                 }
             })

@@ -70,7 +70,7 @@ impl<T> ChannelState<T> {
             if !self.buffer.is_empty() {
                 self.drain_buffer(SendErrorKind::Disconnected, deferred);
             }
-            self.closed_listeners.notify_all(deferred);
+            self.closed_listeners.notify_end(deferred);
         }
         true
     }
@@ -85,7 +85,7 @@ impl<T> ChannelState<T> {
         if now {
             self.drain_buffer(SendErrorKind::Closed, deferred);
         }
-        self.closed_listeners.notify_all(deferred);
+        self.closed_listeners.notify_end(deferred);
         self.notify_waiters(deferred);
     }
 

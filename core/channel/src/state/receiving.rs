@@ -44,7 +44,7 @@ impl<T> ChannelState<T> {
             self.reset_stream_wait(own, deferred);
         }
         if end.is_closed() {
-            return Attempt::Done(Err(RecvError::Closed));
+            return Attempt::Found(Err(RecvError::Closed));
         }
         if self.is_takeable(deferred) {
             if let Some(value) = self.take(deferred) {
@@ -52,7 +52,7 @@ impl<T> ChannelState<T> {
             }
         }
         if self.is_finished() {
-            return Attempt::Done(Err(RecvError::Disconnected));
+            return Attempt::Found(Err(RecvError::Disconnected));
         }
         let Some(waiter) = attempt_cx.waiter.take() else { return Attempt::NeedsWaiter };
         let entry = RecvEntry { end: end.id, state: RecvState::Waiting(waiter) };

@@ -51,7 +51,7 @@ impl<T> ChannelState<T> {
         deferred: &mut Deferred<T>,
     ) -> Attempt<Result<(), SendErrorKind>> {
         if let Some(kind) = self.send_error(end) {
-            return Attempt::Done(Err(kind));
+            return Attempt::Found(Err(kind));
         }
         if self.has_room(deferred) {
             debug_assert!(self.first_sender(deferred).is_none(), "Invariant 1: no sender waits while there is room");

@@ -93,11 +93,7 @@ impl<T> WatchReceiver<T> {
     /// On a thread that is polling a task of foster's, also if there is a value.
     #[track_caller]
     pub fn recv_blocking(&mut self) -> Result<Arc<T>, RecvError> {
-        block_on(
-            "recv_blocking",
-            "`recv`",
-            WatchRecv { receiver: self, operation: ChannelOperation::new(RECV), listener: ListenerKey::new() },
-        )
+        block_on("recv_blocking", "`recv`", self.recv())
     }
 
     /// Waits until the latest value is one that `wanted` likes, and gives it; the present one counts, seen or not.
@@ -178,7 +174,10 @@ fn poll_recv<T>(
             } else if *seen == Some(state.version) && state.senders > 0 {
                 state.recv_listeners.listen(listener, attempt_cx, cx)
             } else {
-                Attempt::Done(take(state, seen).ok_or(RecvError::Disconnected))
+                match take(state, seen) {
+                    Some(value) => Attempt::Done(Ok(value)),
+                    None => state.recv_listeners.end(listener, Err(RecvError::Disconnected)),
+                }
             }
         })
     })
@@ -208,7 +207,7 @@ impl<T> Drop for WatchReceiver<T> {
             state.recv_listeners.leave(&mut self.listener, deferred);
             state.receivers -= 1;
             if state.receivers == 0 {
-                state.closed_listeners.notify_all(deferred);
+                state.closed_listeners.notify_end(deferred);
             }
         });
     }
@@ -298,7 +297,7 @@ impl<T, F: FnMut(&T) -> bool> Future for WatchWaitFor<'_, T, F> {
                         return Ok((state.value.clone(), state.version));
                     }
                     Err(match state.senders {
-                        0 => Attempt::Done(Err(RecvError::Disconnected)),
+                        0 => state.recv_listeners.end(listener, Err(RecvError::Disconnected)),
                         _ => state.recv_listeners.listen(listener, attempt_cx, cx),
                     })
                 });

@@ -152,7 +152,7 @@ impl<T> WatchSender<T> {
         }
         state.senders -= 1;
         if state.senders == 0 {
-            state.recv_listeners.notify_all(deferred);
+            state.recv_listeners.notify_end(deferred);
         }
         if notify {
             state.closed_listeners.notify_all(deferred);
@@ -214,8 +214,11 @@ impl<T> Future for WatchClosed<'_, T> {
                     Attempt::Waiting
                 } else if state.receivers > 0 && !sender.is_endpoint_closed() {
                     state.closed_listeners.listen(listener, attempt_cx, cx)
-                } else {
+                } else if sender.is_endpoint_closed() && state.closed_listeners.was_woken(listener) {
+                    // Others are woken, too, when one end is closed.
                     Attempt::Done(())
+                } else {
+                    state.closed_listeners.end(listener, ())
                 }
             })
         })

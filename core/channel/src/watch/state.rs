@@ -3,7 +3,7 @@
 use std::mem;
 use std::sync::Arc;
 
-use crate::deferred::Deferred;
+use crate::deferred::{self, Deferred};
 use crate::listeners::Listeners;
 use foster_cell::sys::PlainMutex;
 
@@ -36,12 +36,7 @@ impl<T> WatchChan<T> {
     }
 
     pub(super) fn step<R>(&self, f: impl FnOnce(&mut WatchState<T>, &mut Deferred<Arc<T>>) -> R) -> R {
-        let mut deferred = Deferred::new();
-        let mut state = self.0.lock();
-        let result = f(&mut state, &mut deferred);
-        drop(state);
-        deferred.run();
-        result
+        deferred::step(&self.0, f)
     }
 }
 

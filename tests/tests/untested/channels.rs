@@ -1,0 +1,218 @@
+//! Channels whose ends are closed by the very request that cancels those who wait at them (L14).
+
+use std::future::{Future, pending};
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use foster::channel::{
+    Lag, RecvError, SendError, WatchReceiver, WatchSender, bounded, broadcast, oneshot, unbounded, watch,
+};
+use foster::runtime::root;
+use foster::{CancelScope, Nursery, move_on_after, nursery, sleep};
+use futures_lite::StreamExt;
+use futures_lite::future::poll_once;
+
+use super::runtimes::Meddling;
+
+/// Runs `operation` in a scope that is cancelled during a poll of it, before it looks at its channel: the first one, or
+/// the second if it `has_waited`. In the same moment `end` is dropped, which somebody else in the scope owns. Returns
+/// whether the operation was through.
+fn is_told(has_waited: bool, end: impl Send + 'static, operation: impl Future) -> bool {
+    foster_sim::run(1, async {
+        let runtime = Meddling::over_current();
+        let meddler = runtime.clone();
+        root(runtime, async {
+            let mut scope = CancelScope::new();
+            let handle = scope.handle();
+            let outcome = scope.run(async {
+                let mut operation = pin!(operation);
+                let deed = move || {
+                    assert!(handle.cancel("by another thread"));
+                    drop(end);
+                };
+                let told = if has_waited {
+                    assert!(poll_once(operation.as_mut()).await.is_none());
+                    meddler.at_arm.set(deed);
+                    // Here it needs another waiter, with which the limit gets its place in the tree, and is timed.
+                    let again = poll_once(operation.as_mut());
+                    move_on_after(Duration::from_secs(3600), again).await.flatten().is_some()
+                } else {
+                    meddler.at_start.set(deed);
+                    poll_once(operation.as_mut()).await.is_some()
+                };
+                assert!(meddler.at_start.is_none() && meddler.at_arm.is_none(), "the request has come");
+                told
+            });
+            outcome.await.expect("it is through in its one poll")
+        })
+        .await
+    })
+}
+
+/// L14: a request on another thread comes while an operation looks at its channel. What it has closed is no news.
+#[test]
+fn code_that_is_cancelled_while_it_looks_is_not_told_what_the_request_has_closed() {
+    let mut told = Vec::new();
+    let mut expect = |what: (bool, &'static str), is_told: bool| {
+        if is_told {
+            told.push(what);
+        }
+    };
+    for has_waited in [false, true] {
+        let (tx, rx) = bounded::<u8>(1);
+        expect((has_waited, "recv"), is_told(has_waited, tx, rx.recv()));
+        let (tx, mut rx) = bounded::<u8>(1);
+        expect((has_waited, "stream"), is_told(has_waited, tx, rx.next()));
+        let (tx, rx) = bounded(1);
+        tx.try_send(0).unwrap();
+        expect((has_waited, "send"), is_told(has_waited, rx, tx.send(1)));
+        let (tx, rx) = bounded(1);
+        tx.try_send(0).unwrap();
+        expect((has_waited, "reserve"), is_told(has_waited, rx, tx.reserve()));
+        let (tx, rx) = unbounded::<u8>();
+        expect((has_waited, "closed"), is_told(has_waited, rx, tx.closed()));
+
+        let (tx, rx) = oneshot::<u8>();
+        expect((has_waited, "oneshot"), is_told(has_waited, tx, rx));
+        let (mut tx, rx) = oneshot::<u8>();
+        expect((has_waited, "oneshot closed"), is_told(has_waited, rx, tx.closed()));
+
+        let (tx, rx) = broadcast(1, Lag::Wait);
+        tx.try_send(0).unwrap();
+        expect((has_waited, "broadcast send"), is_told(has_waited, rx, tx.send(1)));
+        let (tx, mut rx) = broadcast::<u8>(1, Lag::Wait);
+        expect((has_waited, "broadcast recv"), is_told(has_waited, tx, rx.recv()));
+        let (tx, mut rx) = broadcast::<u8>(1, Lag::Wait);
+        expect((has_waited, "broadcast stream"), is_told(has_waited, tx, rx.next()));
+        let (tx, rx) = broadcast::<u8>(1, Lag::Wait);
+        expect((has_waited, "broadcast closed"), is_told(has_waited, rx, tx.closed()));
+
+        let (tx, mut rx) = watch(0);
+        expect((has_waited, "watch recv"), is_told(has_waited, tx, rx.recv()));
+        let (tx, mut rx) = watch(0);
+        expect((has_waited, "watch stream"), is_told(has_waited, tx, rx.next()));
+        let (tx, mut rx) = watch(0);
+        expect((has_waited, "watch wait_for"), is_told(has_waited, tx, rx.wait_for(|n| *n > 0)));
+        let (tx, rx) = watch(0);
+        expect((has_waited, "watch closed"), is_told(has_waited, rx, tx.closed()));
+    }
+    assert!(told.is_empty(), "{told:?}");
+}
+
+/// L14: a value that is sent after the request stays in the oneshot, also if the receiver is just being polled.
+#[test]
+fn a_oneshot_keeps_what_comes_after_the_request() {
+    struct Sends(Option<foster::channel::OneshotSender<u8>>);
+    impl Drop for Sends {
+        fn drop(&mut self) {
+            self.0.take().unwrap().send(1).unwrap();
+        }
+    }
+    for has_waited in [false, true] {
+        let (tx, mut rx) = oneshot();
+        assert!(!is_told(has_waited, Sends(Some(tx)), &mut rx));
+        assert_eq!(rx.try_recv(), Ok(1));
+    }
+}
+
+/// Runs a task that waits beside one that acts, then asks both to stop, and is dropped with all that it owns. Returns
+/// whether the one that waits went on.
+fn goes_on<W: Future + Send>(
+    seed: u64,
+    waits: impl FnOnce() -> W + Send + 'static,
+    acts: impl FnOnce() -> Box<dyn std::any::Any + Send> + Send + 'static,
+) -> bool {
+    foster_sim::run(seed, async {
+        let told = Arc::new(AtomicBool::new(false));
+        let tells = told.clone();
+        let mut scope = CancelScope::new();
+        let handle = scope.handle();
+        let outcome = scope.run(nursery(async |n: Nursery| {
+            n.spawn(async move {
+                waits().await;
+                tells.store(true, Ordering::SeqCst);
+            });
+            n.spawn(async move {
+                sleep(Duration::from_millis(1)).await;
+                let _owned = acts();
+                assert!(handle.cancel("stop"));
+                pending::<()>().await;
+            });
+        }));
+        assert!(outcome.await.is_err());
+        told.load(Ordering::SeqCst)
+    })
+}
+
+/// L14: who was woken for something else is not told of an end that came with the request. An end that came before it
+/// is told.
+#[test]
+fn who_was_woken_for_something_else_is_not_told_of_the_end() {
+    async fn waits_for_two(mut rx: WatchReceiver<u8>) {
+        assert_eq!(rx.wait_for(|n| *n == 2).await, Err(RecvError::Disconnected));
+    }
+    async fn watches(tx: Arc<WatchSender<u8>>) {
+        tx.closed().await;
+    }
+    for seed in 0..20 {
+        let (tx, rx) = watch(0);
+        let acts = move || -> Box<dyn std::any::Any + Send> {
+            tx.send(1).unwrap();
+            Box::new(tx)
+        };
+        assert!(!goes_on(seed, || waits_for_two(rx), acts), "seed {seed}");
+        let (tx, rx) = watch(0);
+        let acts = move || -> Box<dyn std::any::Any + Send> {
+            drop(tx);
+            Box::new(())
+        };
+        assert!(goes_on(seed, || waits_for_two(rx), acts), "seed {seed}");
+
+        // Others are woken when one end is closed, and when that is the own one it is news.
+        for own in [false, true] {
+            let (tx, rx) = watch(0);
+            let tx = Arc::new(tx);
+            let closes = if own { tx.clone() } else { Arc::new(WatchSender::clone(&tx)) };
+            let acts = move || -> Box<dyn std::any::Any + Send> {
+                closes.close();
+                Box::new(rx)
+            };
+            assert_eq!(goes_on(seed, || watches(tx), acts), own, "watch, seed {seed}");
+
+            let (tx, rx) = bounded::<u8>(1);
+            let tx = Arc::new(tx);
+            let closes = if own { tx.clone() } else { Arc::new((*tx).clone()) };
+            let acts = move || -> Box<dyn std::any::Any + Send> {
+                closes.close();
+                Box::new(rx)
+            };
+            assert_eq!(goes_on(seed, || async move { tx.closed().await }, acts), own, "bounded, seed {seed}");
+
+            let (tx, rx) = broadcast::<u8>(1, Lag::Wait);
+            let tx = Arc::new(tx);
+            let closes = if own { tx.clone() } else { Arc::new((*tx).clone()) };
+            let acts = move || -> Box<dyn std::any::Any + Send> {
+                closes.close();
+                Box::new(rx)
+            };
+            assert_eq!(goes_on(seed, || async move { tx.closed().await }, acts), own, "broadcast, seed {seed}");
+        }
+    }
+}
+
+/// L14: a send that was refused before the request is told, though its code is cancelled when it is polled.
+#[test]
+fn who_was_refused_before_the_request_is_told() {
+    for seed in 0..20 {
+        let (tx, rx) = broadcast(1, Lag::Wait);
+        tx.try_send(0).unwrap();
+        let sends = || async move { assert_eq!(tx.send(1).await, Err(SendError::Disconnected(1))) };
+        let acts = move || -> Box<dyn std::any::Any + Send> {
+            drop(rx);
+            Box::new(())
+        };
+        assert!(goes_on(seed, sends, acts), "seed {seed}");
+    }
+}
