@@ -55,6 +55,12 @@ use shared::Shared;
 ///
 /// To know that the host has the bytes, flush. To know that its disk has them, [`sync_all`](File::sync_all).
 ///
+/// # Threads
+///
+/// A read, write or seek waits if all threads that the [limiter](foster_core::thread::limiter) allows are in use, and
+/// takes one that is free when it is polled. A file that nobody polls any more takes none. So it has no fixed place
+/// among those who wait: others may come first, as long as they use up the limit.
+///
 /// # Closing
 ///
 /// A file is closed when it is dropped, or at the end of the job that is using it. Where closing blocks, as on some
