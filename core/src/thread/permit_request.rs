@@ -23,37 +23,36 @@ use crate::tree::waking::wake_all;
 /// A permit for a thread, and its limiter.
 pub(super) type ThreadPermit = (Arc<CapacityLimiter>, OwnedLimiterPermit);
 
-type Acquire = Pin<Box<LimiterAcquireOwned>>;
-
 /// The wait for a permit for a thread. It is also the checkpoint at the start of the job.
 pub(super) struct PermitRequest {
     pub(super) limiter: Option<Arc<CapacityLimiter>>,
-    wait: Wait,
+    /// In a box, since jobs are part of other futures.
+    wait: Option<Box<Wait>>,
 }
 
 enum Wait {
     /// A permit that is handed over is kept for the next poll.
-    Kept(Option<Acquire>),
+    Kept(LimiterAcquireOwned),
     /// It is given on.
     GivenOn(Arc<GivingOn>),
 }
 
 impl PermitRequest {
     pub(super) fn new() -> Self {
-        PermitRequest { limiter: None, wait: Wait::Kept(None) }
+        PermitRequest { limiter: None, wait: None }
     }
 
     /// From now on no permit is kept that comes between two polls. Not to be called any more once it was polled.
     pub(super) fn keep_none(&mut self) {
-        self.wait = Wait::GivenOn(Arc::default());
+        self.wait = Some(Box::new(Wait::GivenOn(Arc::default())));
     }
 
     /// Polls for the permit. Its holder is the task that awaits the job, at `location`.
     pub(super) fn poll(&mut self, location: &'static Location<'static>, cx: &mut Context<'_>) -> Poll<ThreadPermit> {
         let limiter = self.limiter.get_or_insert_with(limiter);
-        let start = || Box::pin(limiter.clone().acquire_owned());
-        let permit = ready!(match &mut self.wait {
-            Wait::Kept(acquire) => acquire.get_or_insert_with(start).as_mut().poll(cx),
+        let start = || limiter.clone().acquire_owned();
+        let permit = ready!(match &mut **self.wait.get_or_insert_with(|| Box::new(Wait::Kept(start()))) {
+            Wait::Kept(acquire) => Pin::new(acquire).poll(cx),
             Wait::GivenOn(giving_on) => giving_on.poll(start, cx),
         });
         permit.set_holder(Holder::at(location));
@@ -63,7 +62,7 @@ impl PermitRequest {
 
 impl Drop for PermitRequest {
     fn drop(&mut self) {
-        if let Wait::GivenOn(giving_on) = &self.wait {
+        if let Some(Wait::GivenOn(giving_on)) = self.wait.as_deref() {
             // The queue may still refer to it, by its waker.
             drop(giving_on.give_up());
         }
@@ -76,7 +75,7 @@ struct GivingOn(Mutex<Place>);
 
 #[derive(Default)]
 struct Place {
-    acquire: Option<Acquire>,
+    acquire: Option<LimiterAcquireOwned>,
     /// That of the latest poll.
     waker: Option<Waker>,
     /// The waker was called since the latest poll has begun.
@@ -94,7 +93,11 @@ impl GivingOn {
         GivenUp { acquire: place.acquire.take(), waker: place.waker.take() }
     }
 
-    fn poll(self: &Arc<Self>, start: impl FnOnce() -> Acquire, cx: &mut Context<'_>) -> Poll<OwnedLimiterPermit> {
+    fn poll(
+        self: &Arc<Self>,
+        start: impl FnOnce() -> LimiterAcquireOwned,
+        cx: &mut Context<'_>,
+    ) -> Poll<OwnedLimiterPermit> {
         // L36: cloned and dropped while no lock is held.
         let waker = cx.waker().clone();
         let mut place = self.lock();
@@ -104,7 +107,7 @@ impl GivingOn {
         drop(place);
         drop(before);
         let mut acquire = acquire.unwrap_or_else(start);
-        let permit = acquire.as_mut().poll(&mut Context::from_waker(&Waker::from(self.clone())));
+        let permit = Pin::new(&mut acquire).poll(&mut Context::from_waker(&Waker::from(self.clone())));
         let mut place = self.lock();
         if permit.is_pending() && !place.was_woken {
             place.acquire = Some(acquire);
@@ -130,7 +133,7 @@ impl Wake for GivingOn {
 
 /// What a place had when it was given up.
 struct GivenUp {
-    acquire: Option<Acquire>,
+    acquire: Option<LimiterAcquireOwned>,
     waker: Option<Waker>,
 }
 
