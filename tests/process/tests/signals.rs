@@ -101,9 +101,8 @@ fn real_time_signals_are_heard() {
                 send(kind).await;
                 assert_eq!(fail_after(ms(10_000), stream.recv()).await.unwrap().unwrap(), kind);
                 drop(stream);
+                // Does nothing: this test goes on.
                 raise(kind).await;
-                let mut stream = signals([kind]).unwrap();
-                assert!(move_on_after(ms(50), stream.recv()).await.is_none());
             });
         });
     }
