@@ -22,6 +22,7 @@ mod calls;
 mod job_context;
 pub(crate) mod job_future;
 mod job_handle;
+mod permit_request;
 pub(crate) mod unblock;
 
 use std::sync::Arc;

@@ -182,7 +182,7 @@ macro_rules! socket {
 mod unix_datagram;
 
 macro_rules! stream {
-    ($kind:ty, $pack:expr, $host:expr, $peek:expr) => {
+    ($kind:ty, $pack:expr, $host:expr, $short_read_means_not_ready:expr, $peek:expr) => {
         socket!($kind, $pack);
 
         impl Watched<$kind> {
@@ -192,6 +192,7 @@ macro_rules! stream {
                 room: usize,
                 mut read: impl FnMut() -> io::Result<usize>,
             ) -> Poll<io::Result<usize>> {
+                let room = if $short_read_means_not_ready { room } else { 0 };
                 loop {
                     let try_io =
                         |attempt: &mut dyn FnMut() -> io::Result<()>| self.0.try_io(Interest::READABLE, attempt);
@@ -268,9 +269,13 @@ macro_rules! stream {
     };
 }
 
-stream!(TcpStream, Address::Inet, HostStream::Inet, |stream, cx, buf| stream.poll_peek(cx, &mut ReadBuf::new(buf)));
+stream!(TcpStream, Address::Inet, HostStream::Inet, true, |stream, cx, buf| {
+    stream.poll_peek(cx, &mut ReadBuf::new(buf))
+});
+// The host ends a read behind a message that had descriptors with it, though there is more, and tells nothing of what
+// was there already.
 #[cfg(unix)]
-stream!(UnixStream, unix_address, HostStream::Unix, |stream, cx, buf| loop {
+stream!(UnixStream, unix_address, HostStream::Unix, false, |stream, cx, buf| loop {
     match stream.try_io(Interest::READABLE, || peek(stream, buf)) {
         Err(error) if error.kind() == io::ErrorKind::WouldBlock => ready!(stream.poll_read_ready(cx))?,
         done => return Poll::Ready(done),

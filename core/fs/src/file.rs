@@ -55,6 +55,12 @@ use shared::Shared;
 ///
 /// To know that the host has the bytes, flush. To know that its disk has them, [`sync_all`](File::sync_all).
 ///
+/// # Threads
+///
+/// A read, write or seek waits if all threads that the [limiter](foster_core::thread::limiter) allows are in use, and
+/// takes one that is free when it is polled. A file that nobody polls any more takes none. So it has no fixed place
+/// among those who wait: others may come first, as long as they use up the limit.
+///
 /// # Closing
 ///
 /// A file is closed when it is dropped, or at the end of the job that is using it. Where closing blocks, as on some
@@ -70,7 +76,9 @@ use shared::Shared;
 /// | seek | *partial effect*: the position is where it was, or where it was to go; the same seek again goes to the same place |
 /// | all others | before they have a thread, *strict*; from then on they are waited for, and have happened |
 ///
-/// In all cases the file can be used again.
+/// In all cases the file can be used again. The same seek again, from the beginning or the end, is done again: but in the
+/// scope of one that foreign code has dropped, and with nothing else done with this file in between, it may return what
+/// that one has found.
 ///
 /// # Examples
 ///
@@ -333,6 +341,8 @@ impl File {
         call: impl FnOnce(&Shared) -> io::Result<T> + Send + 'static,
     ) -> io::Result<T> {
         self.idle().await;
+        // The call may change what a seek has found that nobody has asked for yet.
+        self.shared.forget_sought();
         let shared = self.shared.clone();
         let complete = CompleteOnDrop::default();
         // Dropped after the future of the job: a job that has no thread by then has ended.

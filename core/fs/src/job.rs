@@ -52,7 +52,7 @@ impl Job {
             work();
             drop(complete);
         });
-        Job { future: Some(blocking::job(name, work)), starter: Waiter::unpolled(), completion }
+        Job { future: Some(blocking::job(name, work).keeping_no_permit()), starter: Waiter::unpolled(), completion }
     }
 
     /// Returns whether it has a thread, or has had one: it will run to its end.

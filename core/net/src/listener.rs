@@ -69,7 +69,8 @@ impl<F: Family> Listener<F> {
     /// Takes the next connection, with the address of the other end.
     ///
     /// A connection that was broken before it could be accepted is passed over, as is whatever else concerns one
-    /// connection only.
+    /// connection only. An error that may concern the listener as well, as that of a firewall, is passed over 100 times
+    /// in a row.
     ///
     /// # Cancellation
     ///
@@ -84,18 +85,28 @@ impl<F: Family> Listener<F> {
     pub async fn accept(&self) -> io::Result<(Stream<F>, F::Addr)> {
         let _turn = self.turn.acquire().await;
         let mut end = std::pin::pin!(self.closed.wait());
+        let mut refusals = 0;
         let accept = poll_fn(|cx| {
             let socket = self.socket()?;
             loop {
                 match socket.poll_accept(cx) {
                     Poll::Pending if end.as_mut().poll(cx).is_ready() => return Poll::Ready(Err(closed())),
-                    Poll::Pending => return Poll::Pending,
+                    Poll::Pending => {
+                        refusals = 0;
+                        return Poll::Pending;
+                    }
                     Poll::Ready(Ok((stream, peer))) => {
                         let peer = F::unpack(peer)?;
                         F::accepted(&*stream);
                         return Poll::Ready(Ok((Stream::new(stream, peer.clone()), peer)));
                     }
-                    Poll::Ready(Err(error)) if concerns_one_connection(&error) => ready!(poll_budget(cx)),
+                    Poll::Ready(Err(error)) if concerns_one_connection(&error) => {
+                        refusals = if may_come_for_ever(&error) { refusals + 1 } else { 0 };
+                        if refusals > MOST_REFUSALS {
+                            return Poll::Ready(Err(error));
+                        }
+                        ready!(poll_budget(cx));
+                    }
                     Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 }
             }
@@ -133,7 +144,19 @@ fn concerns_one_connection(error: &io::Error) -> bool {
         PermissionDenied,
         TimedOut,
     ];
-    kinds.contains(&error.kind()) || is_one_of(error, PROTOCOL_ERRORS)
+    // Where a connection has gone already, macOS accepts one without an address, which the standard library refuses.
+    let has_no_address =
+        cfg!(target_vendor = "apple") && error.kind() == io::ErrorKind::InvalidInput && error.raw_os_error().is_none();
+    kinds.contains(&error.kind()) || is_one_of(error, PROTOCOL_ERRORS) || has_no_address
+}
+
+/// So often in a row an error is passed over that may come for ever.
+const MOST_REFUSALS: u32 = 100;
+
+/// Whether an error of `accept` may be one of the listener, which is said without taking a connection from the queue:
+/// by a policy of the host, or since it is no listener.
+fn may_come_for_ever(error: &io::Error) -> bool {
+    error.kind() == io::ErrorKind::PermissionDenied || is_one_of(error, PROTOCOL_ERRORS)
 }
 
 /// Whether an error of `accept` says that there is no room for another connection, for the time being.

@@ -22,6 +22,16 @@ pub trait Resolve: Send + Sync + Debug {
     ///
     /// It may be dropped at any moment. An empty list is taken as an error.
     fn resolve<'a>(&'a self, host: &'a str) -> NetFuture<'a, Vec<IpAddr>>;
+
+    /// Returns the same with this port. This is what foster asks for.
+    ///
+    /// For a resolver that knows more than an [`IpAddr`] can say: that of the host knows the scope of a link-local
+    /// address, without which nobody can connect to it. Unless it is implemented, it is what
+    /// [`resolve`](Resolve::resolve) returns.
+    fn resolve_with_port<'a>(&'a self, host: &'a str, port: u16) -> NetFuture<'a, Vec<SocketAddr>> {
+        let found = self.resolve(host);
+        Box::pin(async move { Ok(found.await?.into_iter().map(|address| SocketAddr::new(address, port)).collect()) })
+    }
 }
 
 static RESOLVER: ScopedValue<Arc<dyn Resolve>> = ScopedValue::inherited();
@@ -108,10 +118,10 @@ pub async fn lookup_host(target: impl ToTarget) -> io::Result<Vec<SocketAddr>> {
     };
     let resolver = RESOLVER.get().map_or_else(|| Ok(net()?.resolver()), io::Result::Ok)?;
     // No operation around it: a resolver is written with foster's own, as anything else.
-    let found = resolver.resolve(&host).await;
+    let found = resolver.resolve_with_port(&host, port).await;
     let found = found.map_err(|error| io::Error::new(error.kind(), LookupError { host: host.clone(), error }))?;
     let mut addresses = Vec::with_capacity(found.len());
-    for address in found.into_iter().map(|address| SocketAddr::new(address, port)) {
+    for address in found {
         if !addresses.contains(&address) {
             addresses.push(address);
         }
@@ -170,11 +180,13 @@ impl Default for SystemResolver {
 
 impl Resolve for SystemResolver {
     fn resolve<'a>(&'a self, host: &'a str) -> NetFuture<'a, Vec<IpAddr>> {
+        let found = self.resolve_with_port(host, 0);
+        Box::pin(async move { Ok(found.await?.iter().map(SocketAddr::ip).collect()) })
+    }
+
+    fn resolve_with_port<'a>(&'a self, host: &'a str, port: u16) -> NetFuture<'a, Vec<SocketAddr>> {
         let host = host.to_owned();
-        let lookup = move || {
-            let addresses = (host.as_str(), 0).to_socket_addrs().map_err(host_error)?;
-            Ok(addresses.map(|address| address.ip()).collect())
-        };
+        let lookup = move || Ok((host.as_str(), port).to_socket_addrs().map_err(host_error)?.collect());
         let lookup = to_thread_abandon(lookup).limiter(self.limiter.clone());
         Box::pin(async move { lookup.await? })
     }
@@ -185,5 +197,23 @@ fn host_error(error: io::Error) -> io::Error {
     match (error.raw_os_error(), error.kind()) {
         (None, kind) if kind != io::ErrorKind::InvalidInput => io::Error::new(io::ErrorKind::NotFound, error),
         _ => error,
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use super::*;
+
+    /// N103: the scope of a link-local address is there, which says by which network interface it is reached.
+    #[test]
+    fn n103_scopes_of_link_local_addresses_are_kept() {
+        foster_smol::run(async {
+            let lookup = with_resolver(Arc::new(SystemResolver::new()), lookup_host(("fe80::1%lo", 80)));
+            let [SocketAddr::V6(found)] = lookup.await.unwrap()[..] else { panic!("it is one address") };
+            assert_eq!((found.ip().to_string().as_str(), found.port()), ("fe80::1", 80));
+            assert_ne!(found.scope_id(), 0);
+            let found = SystemResolver::new().resolve("fe80::1%lo").await.unwrap();
+            assert_eq!(found, ["fe80::1".parse::<IpAddr>().unwrap()]);
+        });
     }
 }

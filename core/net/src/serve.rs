@@ -142,7 +142,8 @@ where
 ///
 /// # Panics
 ///
-/// Never. The panic of a handler goes to the nursery.
+/// When a connection comes and the nursery has ended, as [`Nursery::spawn`] does: so it is to be awaited inside. The
+/// panic of a handler goes to the nursery.
 ///
 /// # Examples
 ///

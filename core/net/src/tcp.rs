@@ -273,6 +273,7 @@ impl Listener<Inet> {
     ///
     /// # Errors
     ///
+    /// * [`InvalidInput`](io::ErrorKind::InvalidInput): it does not listen.
     /// * [`Unsupported`](io::ErrorKind::Unsupported): the runtime has no network, or none of the host.
     /// * What else the host says.
     pub fn from_std(listener: std::net::TcpListener) -> io::Result<Self> {

@@ -247,6 +247,7 @@ impl Listener<Unix> {
     ///
     /// # Errors
     ///
+    /// * [`InvalidInput`](io::ErrorKind::InvalidInput): it does not listen.
     /// * [`Unsupported`](io::ErrorKind::Unsupported): the runtime has no network, or none of the host.
     /// * What else the host says.
     pub fn from_std(listener: std::os::unix::net::UnixListener) -> io::Result<Self> {

@@ -161,6 +161,9 @@ impl Drop for Child {
     fn drop(&mut self) {
         // Before the guard is dropped, and the process asked to stop.
         self.process.note_grace();
+        let stdout = self.stdout.take().map(ChildStdout::into_pipe);
+        let stderr = self.stderr.take().map(ChildStderr::into_pipe);
+        stdout.into_iter().chain(stderr).for_each(|pipe| self.process.leave(pipe));
     }
 }
 

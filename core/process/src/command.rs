@@ -157,7 +157,8 @@ impl Command {
         self
     }
 
-    /// Sets the signal that asks it to stop; without it, that is [`SignalKind::TERMINATE`].
+    /// Sets the signal that asks it to stop; without it, that is [`SignalKind::TERMINATE`]. With one that cannot be sent,
+    /// such as a real-time signal, the command is not started.
     pub fn stop_signal(&mut self, signal: SignalKind) -> &mut Self {
         self.policy.signal = signal;
         self
@@ -289,6 +290,14 @@ impl Command {
         {
             return Err(contradiction("only errors can go where the output goes"));
         }
+        #[cfg(unix)]
+        if self.policy.function.is_none() {
+            let signal = self.policy.signal;
+            if rustix::process::Signal::from_named_raw(signal.as_raw()).is_none() {
+                let message = format!("it could not be asked to stop: there is no {signal} that could be sent");
+                return Err(io::Error::new(io::ErrorKind::Unsupported, message));
+            }
+        }
         Ok(())
     }
 }
@@ -296,8 +305,8 @@ impl Command {
 #[cfg(unix)]
 impl Command {
     /// Makes it the first of a process group of its own: then signals go to the whole group, and when it has ended,
-    /// whatever is left of the group is killed. So nothing is left of what it has started, unless that has made itself
-    /// a group of its own.
+    /// whatever is left of the group is sent `SIGKILL`, and not waited for: it ends soon. So nothing stays of what it has
+    /// started, unless that has made itself a group of its own.
     ///
     /// Without this only the process itself is stopped, and what it has started goes on.
     ///
@@ -313,7 +322,7 @@ impl Command {
     /// # foster_smol::run(async {
     /// let mut script = Command::new("sh");
     /// script.args(["-c", "sleep 300 & sleep 300"]).process_group();
-    /// // Both sleeps are gone when this returns.
+    /// // Both sleeps have been killed when this returns.
     /// assert!(move_on_after(Duration::from_millis(50), script.status()).await.is_none());
     /// # });
     /// ```

@@ -222,7 +222,8 @@ pub trait WritePipe: Send + Sync + Debug {
 /// Signals to this process.
 ///
 /// When the last source of a signal is dropped, the signal does what it did before the first one was made, as far as
-/// the host allows. One that came and was not taken, and that no other source has got, is raised again then.
+/// the host allows. One that came and was not taken, and that no other source has got, is raised again then; if there
+/// are other sources, it goes to them.
 pub trait SignalSource: Send + Sync + Debug {
     /// Takes the next signal. Several of a kind that came before it was taken are one.
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<SignalKind>>;

@@ -50,13 +50,16 @@
 //!    the code around them holds, such as a temporary directory, is dropped after the process has ended. A [`Child`]
 //!    that is dropped ends beside the code that goes on, and before its scope does.
 //! 2. **The grace** is that of the command, if it [has one](Command::grace); else that of whoever cancels, as it is
-//!    when the code that holds the process is dropped, if there is one; else [`DEFAULT_GRACE`].
+//!    when the code that holds the process is dropped, if there is one; else [`DEFAULT_GRACE`]. What the process
+//!    prints in this time into a pipe that [`run`](Command::run), [`output`](Command::output) or the [`Child`] had is
+//!    read and forgotten, so that it can stop in its own way. A pipe that was taken out of the child is closed when it
+//!    is dropped.
 //! 3. **It is always waited for.** If a signal cannot be sent, as to a process of another user, that is reported, and
 //!    the scope waits for the exit. A kill after the grace is reported, too, as an error in a finalizer, with the name
 //!    and number of the process: see [`Observer::orphan`](foster_core::observer::Observer::orphan).
 //! 4. **No signal to a stranger.** A process that was reaped gets none: the host may have given its number to another.
 //! 5. **Only the process itself** is stopped, unless it has a group of its own: then the whole group is, and what is
-//!    left of it when the process has ended is killed.
+//!    left of it when the process has ended is killed, and not waited for.
 //!
 //! If the future of the whole tree is dropped (law L30), nothing can wait: the process is killed, and a thread that
 //! ends with it reaps it.

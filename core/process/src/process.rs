@@ -10,13 +10,13 @@ use std::io;
 use std::mem;
 use std::pin::{Pin, pin};
 use std::process::ExitStatus;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker, ready};
 
-use foster_core::leaf::wake_all;
+use foster_core::leaf::{poll_budget, wake_all};
 use foster_core::{Instant, deadline, graceful, is_cancelled};
 
-use crate::contract;
+use crate::contract::{self, ReadPipe};
 use crate::signal_kind::SignalKind;
 use crate::stop::StopPolicy;
 
@@ -28,6 +28,8 @@ pub(crate) struct Process {
     waiting: Arc<Waiting>,
     /// When the grace ends of whoever has cancelled the code that held the child.
     grace_ends: Mutex<Option<Instant>>,
+    /// The ends of its pipes that nobody reads any more. None once it has ended.
+    unread: Mutex<Option<Vec<Box<dyn ReadPipe>>>>,
 }
 
 /// Who waits.
@@ -41,7 +43,8 @@ pub(crate) enum Side {
 
 impl Process {
     pub(crate) fn new(host: Box<dyn contract::Process>, program: String, policy: StopPolicy) -> Self {
-        Process { host, program, policy, waiting: Arc::default(), grace_ends: Mutex::new(None) }
+        let unread = Mutex::new(Some(Vec::new()));
+        Process { host, program, policy, waiting: Arc::default(), grace_ends: Mutex::new(None), unread }
     }
 
     pub(crate) fn id(&self) -> u32 {
@@ -86,6 +89,50 @@ impl Process {
     /// Returns the end of the grace that was noted.
     pub(crate) fn grace_ends(&self) -> Option<Instant> {
         *self.grace_ends.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn unread(&self) -> MutexGuard<'_, Option<Vec<Box<dyn ReadPipe>>>> {
+        self.unread.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Keeps a pipe open that its reader has left, so that the process may print until it has ended. The finalizer reads
+    /// it.
+    pub(crate) fn leave(&self, pipe: Box<dyn ReadPipe>) {
+        let mut pipe = Some(pipe);
+        if let Some(unread) = &mut *self.unread() {
+            unread.extend(pipe.take());
+        }
+        // If it has ended, the pipe is closed here.
+        drop(pipe);
+        self.waiting.wake_by_ref();
+    }
+
+    /// Reads from the pipes that were left, and forgets what it reads. Wakes the task when there is more.
+    pub(crate) fn drain(&self, cx: &mut Context<'_>) {
+        let Some(mut pipes) = self.unread().as_mut().map(mem::take) else { return };
+        let mut piece = [0; 8 * 1024];
+        pipes.retain(|pipe| {
+            loop {
+                if poll_budget(cx).is_pending() {
+                    return true;
+                }
+                match pipe.poll_read(cx, &mut piece) {
+                    Poll::Pending => return true,
+                    Poll::Ready(Ok(1..)) => {}
+                    // Nobody wants what cannot be read.
+                    Poll::Ready(Ok(0) | Err(_)) => return false,
+                }
+            }
+        });
+        if let Some(unread) = &mut *self.unread() {
+            unread.append(&mut pipes);
+        }
+    }
+
+    /// Closes the pipes that were left, and those that will be.
+    pub(crate) fn close_unread(&self) {
+        let pipes = self.unread().take();
+        drop(pipes);
     }
 }
 
@@ -136,6 +183,20 @@ pub(crate) struct NoteGrace(pub(crate) Arc<Process>);
 impl Drop for NoteGrace {
     fn drop(&mut self) {
         self.0.note_grace();
+    }
+}
+
+/// The end of a pipe, which is left to the process if it is dropped before the end was read.
+pub(crate) struct Unread<'a> {
+    pub(crate) process: &'a Process,
+    pub(crate) pipe: Option<Box<dyn ReadPipe>>,
+}
+
+impl Drop for Unread<'_> {
+    fn drop(&mut self) {
+        if let Some(pipe) = self.pipe.take() {
+            self.process.leave(pipe);
+        }
     }
 }
 

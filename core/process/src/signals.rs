@@ -16,12 +16,14 @@ use crate::signal_kind::SignalKind;
 ///
 /// As long as there is a stream for a signal, that does nothing else, but to call a handler that was there before. When
 /// the last stream is dropped, the signal does what it did before the first: by default, most end the process. One that
-/// has come and was not read does so then, so it is not lost; a handler that was there before has heard it already.
+/// has come and was not read does so then, so it is not lost; a handler that was there before has heard it already. If
+/// there are other streams then, which were all made after it had come, it goes to them.
 ///
 /// | host | what it did before |
 /// |---|---|
 /// | Linux, Android | is known, and restored: the default, being ignored, or a handler |
 /// | other Unix | counts as the default: after the last stream is gone, a signal that was ignored before, as `SIGHUP` is under `nohup`, or that has another handler, ends the process, if that is its default |
+/// | all, for signals without a name, such as real-time signals | counts as being ignored |
 /// | Windows | there are no signals: [`Unsupported`](io::ErrorKind::Unsupported) |
 ///
 /// All adapters have this from one implementation, so it is the same on smol and tokio. `tokio::signal` beside it hears

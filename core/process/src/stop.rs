@@ -81,11 +81,16 @@ impl fmt::Debug for Stopping {
 /// Ends the process with the innermost scope around the call.
 pub(crate) fn end_with_scope(process: Arc<Process>) {
     // The newest runs first. Two, so that the process ends also if a function that stops it panics.
-    defer_within(Duration::MAX, kill(process.clone()));
+    let last = process.clone();
+    defer_within(Duration::MAX, async move {
+        kill(&last).await;
+        last.close_unread();
+    });
     defer_within(Duration::MAX, stop(process));
 }
 
-/// Asks the process to stop, if it still runs, and gives it the grace. Reaps it if it stops.
+/// Asks the process to stop, if it still runs, and gives it the grace. Reaps it if it stops. Reads what it prints
+/// meanwhile: one that may not print dies of it before it has stopped in its own way.
 async fn stop(process: Arc<Process>) {
     match process.try_wait() {
         Ok(None) => {}
@@ -115,6 +120,8 @@ async fn stop(process: Arc<Process>) {
                 send_kill(&process);
             }
         }
+        // Last, so that it leaves the others some of the budget.
+        process.drain(cx);
         Poll::Pending
     });
     let in_time = asked.await.is_some();
@@ -130,12 +137,12 @@ fn runs(process: &Process) -> bool {
 }
 
 /// Kills the process, if it still runs, and reaps it.
-async fn kill(process: Arc<Process>) {
+async fn kill(process: &Process) {
     // What there is to say of an error was said when it was to be asked.
     let Ok(None) = process.try_wait() else { return };
-    send_kill(&process);
+    send_kill(process);
     if let Err(error) = process.ended(Side::Finalizer).await {
-        tell(&process, Incident::Lost(error));
+        tell(process, Incident::Lost(error));
     }
 }
 

@@ -10,7 +10,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
 use super::Awaiter;
-use super::job_handle::{JobHandle, PermitRequest};
+use super::job_handle::JobHandle;
+use super::permit_request::PermitRequest;
 use crate::sync::CapacityLimiter;
 use crate::tree::current;
 

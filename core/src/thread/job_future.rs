@@ -10,7 +10,8 @@ use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use super::Awaiter;
-use super::job_handle::{JobHandle, PermitRequest};
+use super::job_handle::JobHandle;
+use super::permit_request::PermitRequest;
 use crate::reason::Origin;
 use crate::sync::CapacityLimiter;
 use crate::tree::current;
@@ -151,6 +152,18 @@ impl<T, F> TryToThread<T, F> {
     /// As [`ToThread::named`].
     pub fn named(mut self, name: impl Into<Cow<'static, str>>) -> Self {
         self.name = Some(name.into());
+        self
+    }
+
+    /// Keeps no permit of the limiter while nobody polls this: one that is handed over goes to the next in the queue, and
+    /// the task is woken. Its next poll takes a permit if one is free then, and else waits again, behind all others.
+    ///
+    /// For a future that lies in a type which is polled: whoever has polled it may have gone, and the type is not told.
+    /// To be called before the first poll.
+    pub fn keeping_no_permit(mut self) -> Self {
+        if let JobFutureState::Start { request, .. } = &mut self.state {
+            request.keep_none();
+        }
         self
     }
 

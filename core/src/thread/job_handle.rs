@@ -1,17 +1,15 @@
 //! The state that a blocking job shares with the future that awaits it, and the start of the job.
 
 use std::io;
-use std::panic::{self, AssertUnwindSafe, Location};
-use std::pin::Pin;
+use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker, ready};
-use std::{future::Future, thread};
+use std::task::{Context, Poll, Waker};
+use std::thread;
 
 use super::calls::CallQueue;
-use super::{Awaiter, JobContext, limiter};
+use super::permit_request::ThreadPermit;
+use super::{Awaiter, JobContext};
 use crate::live_counts::CountedJob;
-use crate::sync::future::LimiterAcquireOwned;
-use crate::sync::{CapacityLimiter, Holder, OwnedLimiterPermit};
 use crate::tree::current;
 use crate::tree::panic::drop_payload;
 use crate::tree::waking;
@@ -135,30 +133,6 @@ impl<T> Drop for CompleteOnDrop<T> {
         let waker = completion.waker.take();
         drop(completion);
         waking::wake_all(waker);
-    }
-}
-
-/// A permit for a thread, and its limiter.
-pub(super) type ThreadPermit = (Arc<CapacityLimiter>, OwnedLimiterPermit);
-
-/// The wait for a permit for a thread. It is also the checkpoint at the start of the job.
-pub(super) struct PermitRequest {
-    pub(super) limiter: Option<Arc<CapacityLimiter>>,
-    acquire: Option<Pin<Box<LimiterAcquireOwned>>>,
-}
-
-impl PermitRequest {
-    pub(super) fn new() -> Self {
-        PermitRequest { limiter: None, acquire: None }
-    }
-
-    /// Polls for the permit. Its holder is the task that awaits the job, at `location`.
-    pub(super) fn poll(&mut self, location: &'static Location<'static>, cx: &mut Context<'_>) -> Poll<ThreadPermit> {
-        let limiter = self.limiter.get_or_insert_with(limiter);
-        let acquire = self.acquire.get_or_insert_with(|| Box::pin(limiter.clone().acquire_owned()));
-        let permit = ready!(acquire.as_mut().poll(cx));
-        permit.set_holder(Holder::at(location));
-        Poll::Ready((limiter.clone(), permit))
     }
 }
 

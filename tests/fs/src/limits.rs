@@ -1,5 +1,6 @@
 //! N10: threads, and turns of others.
 
+use std::io::SeekFrom;
 use std::sync::Arc;
 
 use foster::combine::{gather, race};
@@ -7,7 +8,8 @@ use foster::sync::CapacityLimiter;
 use foster::{fail_after, move_on_after, yield_now};
 use foster_conformance::harness::ms;
 use foster_fs::{File, with_limiter};
-use futures_lite::{AsyncReadExt, AsyncWriteExt};
+use futures_lite::future::or;
+use futures_lite::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
 
 use crate::place;
 
@@ -89,6 +91,75 @@ pub async fn n140_a_busy_file_gives_way() {
     fail_after(ms(100_000), race((busy, counts))).await.expect("the loop gives no turn to others");
 }
 
+/// N140: a file that nobody polls any more keeps no place among those who wait for a thread: the threads go to others,
+/// and to what the file does next.
+pub async fn n140_a_file_that_nobody_polls_takes_no_thread() {
+    let (_directory, path) = place("file");
+    std::fs::write(&path, "contents").unwrap();
+    let one = Arc::new(CapacityLimiter::new(1));
+    with_limiter(one.clone(), async {
+        let mut reads = File::open(&path).await.unwrap();
+        let mut seeks = File::open(&path).await.unwrap();
+        let mut writes = File::options().append(true).open(&path).await.unwrap();
+        let busy = one.clone().acquire_owned().await;
+        // Left by foreign code, whose scope goes on. That it waits in the queue is seen.
+        let waiting = |count: usize| {
+            let one = one.clone();
+            async move {
+                while one.statistics().waiting < count {
+                    yield_now().await;
+                }
+            }
+        };
+        or(async { drop(reads.read(&mut [0; 8]).await) }, waiting(1)).await;
+        or(async { drop(seeks.seek(SeekFrom::Start(2)).await) }, waiting(2)).await;
+        or(async { drop(writes.write(b"more").await) }, waiting(3)).await;
+        drop(busy);
+
+        assert_eq!(one.borrowed(), 0, "a permit for nobody");
+        assert_eq!(foster_fs::read_to_string(&path).await.unwrap(), "contents");
+        assert_eq!(reads.metadata().await.unwrap().len(), 8);
+        assert_eq!(seeks.stream_position().await.unwrap(), 0);
+        let mut text = String::new();
+        reads.read_to_string(&mut text).await.unwrap();
+        assert_eq!(text, "contents");
+        writes.write_all(b", and more").await.unwrap();
+        writes.flush().await.unwrap();
+        assert_eq!(foster_fs::read_to_string(&path).await.unwrap(), "contents, and more");
+    })
+    .await;
+}
+
+/// N140: however many files wait for one thread, each gets it.
+pub async fn n140_all_files_that_wait_get_a_thread() {
+    let (_directory, path) = place("file");
+    std::fs::write(&path, "contents").unwrap();
+    let one = Arc::new(CapacityLimiter::new(1));
+    with_limiter(one.clone(), async {
+        let mut files = Vec::new();
+        for _ in 0..COUNT {
+            files.push(File::open(&path).await.unwrap());
+        }
+        let busy = one.clone().acquire_owned().await;
+        let reads = files.into_iter().map(|mut file| async move {
+            let mut text = String::new();
+            file.read_to_string(&mut text).await.map(|_| text)
+        });
+        let release = async {
+            while one.statistics().waiting < COUNT {
+                yield_now().await;
+            }
+            drop(busy);
+        };
+        let (texts, ()) = foster::combine::join((gather(reads), release)).await;
+        assert!(texts.unwrap().into_iter().all(|text| text == "contents"));
+    })
+    .await;
+    assert_eq!(one.borrowed(), 0);
+}
+
+const COUNT: usize = 100;
+
 /// N140: what is written faster than the host takes it makes the writer wait: memory is bounded, and all of it arrives
 /// in order.
 pub async fn n140_a_fast_writer_waits() {
@@ -111,6 +182,8 @@ macro_rules! limits_suite {
         $crate::behaviours!($runner; limits {
             n140_a_limiter_counts_all_threads,
             n140_a_busy_file_gives_way,
+            n140_a_file_that_nobody_polls_takes_no_thread,
+            n140_all_files_that_wait_get_a_thread,
             n140_a_fast_writer_waits,
         });
     };

@@ -2,6 +2,7 @@
 
 use std::io::{ErrorKind, Read, Seek, SeekFrom, Write};
 
+use foster::CancelScope;
 use foster_fs::File;
 use futures_lite::future::poll_once;
 use futures_lite::{AsyncReadExt, AsyncSeekExt, AsyncWriteExt};
@@ -94,6 +95,34 @@ pub async fn n138_a_repeated_seek_moves_once() {
     assert_eq!(file.stream_position().await.unwrap(), 10);
 }
 
+/// N138: a seek from the end or the beginning that was dropped half-way, and is repeated after the end has moved or
+/// another handle has moved the position, goes where it has to now.
+pub async fn n138_a_repeated_seek_goes_where_it_has_to() {
+    let (_directory, path) = place("file");
+    std::fs::write(&path, "0123456789").unwrap();
+    let mut file = File::options().read(true).write(true).open(&path).await.unwrap();
+
+    // In the same scope, and the file itself has changed it.
+    drop(poll_once(file.seek(SeekFrom::End(0))).await);
+    file.set_len(20).await.unwrap();
+    assert_eq!(file.seek(SeekFrom::End(0)).await.unwrap(), 20);
+
+    // In a scope that has ended, and has waited for the job.
+    let dropped = CancelScope::new().run(async { drop(poll_once(file.seek(SeekFrom::End(0))).await) });
+    dropped.await.unwrap();
+    std::fs::File::options().write(true).open(&path).unwrap().set_len(30).unwrap();
+    assert_eq!(file.seek(SeekFrom::End(0)).await.unwrap(), 30);
+
+    let mut other = file.try_clone().await.unwrap();
+    let dropped = CancelScope::new().run(async { drop(poll_once(file.seek(SeekFrom::Start(3))).await) });
+    dropped.await.unwrap();
+    assert_eq!(other.seek(SeekFrom::Start(9)).await.unwrap(), 9);
+    assert_eq!(file.seek(SeekFrom::Start(3)).await.unwrap(), 3);
+    let mut rest = Vec::new();
+    file.read_to_end(&mut rest).await.unwrap();
+    assert_eq!(rest.len(), 27);
+}
+
 /// The behaviours of this section.
 #[doc(hidden)]
 #[macro_export]
@@ -103,6 +132,7 @@ macro_rules! positions_suite {
             n138_as_a_file_of_std,
             n138_a_bad_seek_changes_nothing,
             n138_a_repeated_seek_moves_once,
+            n138_a_repeated_seek_goes_where_it_has_to,
         });
     };
 }

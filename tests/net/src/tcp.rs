@@ -107,6 +107,24 @@ pub async fn n024_a_socket_that_is_no_connection_is_refused() {
     assert_eq!(TcpStream::from_std(not_connected).unwrap_err().kind(), io::ErrorKind::NotConnected);
 }
 
+/// N024: what does not listen is no listener, whatever the standard library takes it for.
+#[cfg(unix)]
+pub async fn n024_what_does_not_listen_is_refused() {
+    use std::os::fd::OwnedFd;
+    if cfg!(target_vendor = "apple") {
+        println!("this host does not say what listens");
+        return;
+    }
+    let datagrams = std::net::UdpSocket::bind("127.0.0.1:0").unwrap();
+    let stream = std::os::unix::net::UnixStream::pair().unwrap().0;
+    for no_listener in [OwnedFd::from(datagrams), OwnedFd::from(stream)] {
+        let refused = TcpListener::from_std(no_listener.try_clone().unwrap().into()).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::InvalidInput);
+        let refused = foster_net::UnixListener::from_std(no_listener.into()).unwrap_err();
+        assert_eq!(refused.kind(), io::ErrorKind::InvalidInput);
+    }
+}
+
 /// N041: refused, with the host's number and the address; of several addresses, all parts are listed.
 pub async fn n041_a_closed_port_refuses() {
     let (first, second) = (closed_port().await, closed_port().await);
@@ -326,6 +344,7 @@ macro_rules! tcp_host_suite {
         $crate::behaviours!($runner; tcp_host, tcp [] {
             n024_std_sockets_come_and_go,
             n024_a_socket_that_is_no_connection_is_refused,
+            n024_what_does_not_listen_is_refused,
         });
     };
 }

@@ -278,6 +278,33 @@ pub async fn n097_a_dropped_listener_refuses() {
     assert_eq!(UnixStream::connect(&path).await.unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
 }
 
+/// What comes behind a message with descriptors is read, though the host ends a read there.
+pub async fn n024_messages_with_descriptors_do_not_end_a_stream() {
+    use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
+    use std::io::{IoSlice, Write};
+    use std::mem::MaybeUninit;
+    use std::os::fd::AsFd;
+
+    let (theirs, ours) = std::os::unix::net::UnixStream::pair().unwrap();
+    let ours = UnixStream::from_std(ours).unwrap();
+    for _ in 0..3 {
+        let mut space = [MaybeUninit::uninit(); 128];
+        let mut control = SendAncillaryBuffer::new(&mut space);
+        let descriptors = [theirs.as_fd()];
+        assert!(control.push(SendAncillaryMessage::ScmRights(&descriptors)));
+        sendmsg(&theirs, &[IoSlice::new(b"first")], &mut control, SendFlags::empty()).unwrap();
+        (&theirs).write_all(b"second").unwrap();
+        let mut buf = [0; 100];
+        let (mut text, mut length) = (Vec::new(), 0);
+        while length < 11 {
+            let more = ours.read(&mut buf).await.unwrap();
+            text.extend_from_slice(&buf[..more]);
+            length += more;
+        }
+        assert_eq!(text, b"firstsecond");
+    }
+}
+
 /// N054, for Unix sockets: who finds the backlog full waits for room, and gets in.
 pub async fn n054_a_full_backlog_is_waited_for() {
     let folder = Folder::new();
@@ -326,6 +353,7 @@ macro_rules! unix_host_suite {
         $crate::behaviours!($runner; unix_host, unix [] {
             n024_std_sockets_come_and_go,
             n054_a_full_backlog_is_waited_for,
+            n024_messages_with_descriptors_do_not_end_a_stream,
             n095_a_full_queue_of_another_is_waited_for,
             n090_a_listener_removes_its_own_file,
             n091_other_files_are_left_alone,

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU16, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
@@ -13,7 +13,7 @@ use foster_net::contract::{
     Address, ConnectOptions, DatagramOptions, DatagramSocket, ListenOptions, ListenerSocket, Net, NetFuture,
     OptionName, Socket, SocketOption, StreamSocket, with_net,
 };
-use foster_net::{BindError, Listen, Resolve, SystemResolver, TcpListener};
+use foster_net::{BindError, Listen, Resolve, SystemResolver, TcpListener, with_resolver};
 
 /// A host that has errors for some addresses, and listens at all others.
 #[derive(Debug, Default)]
@@ -145,6 +145,48 @@ fn n068_families_that_are_missing_are_passed_over() {
         assert_eq!((at, open), (vec![addresses(80)[0], addresses(80)[2]], 2));
         let (listeners, open) = listen(&[(0, NO_SUCH_FAMILY), (1, NO_SUCH_FAMILY), (2, NO_SUCH_FAMILY)], 80);
         assert_eq!((address_of(&listeners.unwrap_err()), open), (addresses(80)[2], 0));
+    });
+}
+
+/// `EADDRNOTAVAIL`.
+const NO_SUCH_ADDRESS: i32 = if cfg!(any(target_os = "linux", target_os = "android")) {
+    99
+} else if cfg!(windows) {
+    10049
+} else {
+    49
+};
+
+/// The names of a host whose file of names says more than it has.
+#[derive(Debug)]
+struct Names;
+
+impl Resolve for Names {
+    fn resolve<'a>(&'a self, _: &'a str) -> NetFuture<'a, Vec<IpAddr>> {
+        Box::pin(async { Ok(addresses(0).iter().map(SocketAddr::ip).collect()) })
+    }
+}
+
+/// IPv6 is switched off, and a name has such an address all the same: that is passed over. One that was asked for by
+/// itself is not, nor is one of IPv4, nor do all of them count as passed over.
+#[test]
+fn n068_addresses_of_a_name_that_are_missing_are_passed_over() {
+    check("net::n068_addresses_of_a_name_that_are_missing_are_passed_over", || {
+        let listen_at_name = |errors: &[usize]| {
+            let errors = errors.iter().map(|which| (addresses(80)[*which], NO_SUCH_ADDRESS)).collect();
+            let host = Arc::new(Host { errors, ..Host::default() });
+            foster_sim::run(1, async {
+                let listen = async { Listen::new().at_all("both:80").await };
+                with_net(host, with_resolver(Arc::new(Names), listen)).await
+            })
+        };
+        let listeners = listen_at_name(&[1]).unwrap();
+        let at: Vec<_> = listeners.iter().map(|listener| listener.local_addr().unwrap()).collect();
+        assert_eq!(at, [addresses(80)[0], addresses(80)[2]]);
+        drop(listeners);
+        assert_eq!(address_of(&listen_at_name(&[0]).unwrap_err()), addresses(80)[0]);
+        let (refused, open) = listen(&[(1, NO_SUCH_ADDRESS)], 80);
+        assert_eq!((address_of(&refused.unwrap_err()), open), (addresses(80)[1], 0));
     });
 }
 

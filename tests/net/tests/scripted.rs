@@ -236,6 +236,23 @@ fn n055_accept_passes_over_what_concerns_one_connection() {
     });
 }
 
+/// N055: what is passed over, and may come for ever, comes back in the end; unless something else comes in between.
+#[cfg(target_os = "linux")]
+#[test]
+fn n055_a_refusal_that_never_ends_comes_back() {
+    on_sim("n055 refusals", || async {
+        for number in [1, 13, 95] {
+            let script = Script::accepting(std::iter::repeat_n(Err(number), 1000).chain([Ok(())]));
+            let accepted = with_net(script, async { TcpListener::bind("10.0.0.1:80").await?.accept().await });
+            assert_eq!(accepted.await.unwrap_err().raw_os_error(), Some(number));
+            let mixed = (0..1000).map(|turn| Err(if turn % 100 == 99 { 103 } else { number }));
+            let script = Script::accepting(mixed.chain([Ok(())]));
+            let accepted = with_net(script, async { TcpListener::bind("10.0.0.1:80").await?.accept().await });
+            assert_eq!(accepted.await.unwrap().1, address(99));
+        }
+    });
+}
+
 /// N056: if there is never room, the server tries every 100 ms, and reports each time.
 #[cfg(target_os = "linux")]
 #[test]

@@ -87,6 +87,38 @@ pub async fn n115_the_grace_of_the_command(reports: Arc<Reports>) {
     drop(child);
 }
 
+/// N115: who prints while it stops is not ended by that.
+pub async fn n115_who_prints_while_it_stops(_: Arc<Reports>) {
+    const PRINTS: &str = "trap 'echo bye; echo done > \"$0\"; exit 0' TERM; echo ready; while :; do sleep 0.02; done";
+    for run in [false, true] {
+        let directory = tempfile::tempdir().unwrap();
+        let [ready, done] = ["ready", "done"].map(|name| directory.path().join(name));
+        let script = PRINTS.replace("echo ready", "echo ready; : > \"$1\"");
+        let mut command = sh(&script);
+        command.arg(&done).arg(&ready).grace(Duration::from_secs(300));
+        let mut scope = CancelScope::new();
+        let stop = scope.handle();
+        let cut = scope.run(async {
+            let stops = async {
+                while !ready.exists() {
+                    sleep(ms(5)).await;
+                }
+                stop.cancel("enough");
+            };
+            let runs = async {
+                if run {
+                    drop(command.output().await);
+                } else {
+                    command.stdout(Stdio::piped()).spawn().await.unwrap().wait().await.unwrap();
+                }
+            };
+            join((runs, stops)).await;
+        });
+        assert!(cut.await.is_err());
+        assert!(done.exists(), "its output was closed before it has ended, run: {run}");
+    }
+}
+
 /// N117: the stop function runs shielded, may do what takes time, and is cancelled when the process has exited.
 pub async fn n117_a_stop_function(_: Arc<Reports>) {
     let steps = Arc::new(AtomicUsize::new(0));
@@ -319,6 +351,7 @@ macro_rules! ending_suite {
         $crate::behaviours! { $runner; ending {
             n115_a_kill_after_the_grace,
             n115_the_grace_of_the_command,
+            n115_who_prints_while_it_stops,
             n117_a_stop_function,
             n117_a_stop_function_that_fails,
             n117_a_stop_function_that_panics,

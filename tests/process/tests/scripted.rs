@@ -210,6 +210,46 @@ fn n115_a_kill_exactly_after_the_grace() {
     });
 }
 
+/// N115: who prints while it stops can do so, more than a pipe holds: nobody has closed its pipes.
+#[test]
+fn n115_who_prints_while_it_stops() {
+    on_sim("n115 prints", async |_| {
+        for run in [false, true] {
+            let printed = Arc::new(AtomicBool::new(false));
+            let seen = printed.clone();
+            let programs = Programs::new().program("server", move |mut program| {
+                let printed = printed.clone();
+                async move {
+                    program.handle(SignalKind::TERMINATE);
+                    program.print("ready").await.unwrap();
+                    program.signal().await;
+                    for _ in 0..10 {
+                        let text = "x".repeat(100_000);
+                        if program.print(&text).await.is_err() || program.eprint(&text).await.is_err() {
+                            return 141;
+                        }
+                    }
+                    printed.store(true, Ordering::SeqCst);
+                    0
+                }
+            });
+            let mut command = Command::new("server");
+            let cut = async {
+                if run {
+                    drop(command.output().await);
+                } else {
+                    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().await.unwrap();
+                    child.wait().await.unwrap();
+                }
+            };
+            let start = Instant::now();
+            assert!(programs.run(move_on_after(secs(1), cut)).await.is_none());
+            assert!(seen.load(Ordering::SeqCst), "its output was closed before it has ended, run: {run}");
+            assert_eq!(start.elapsed(), secs(1));
+        }
+    });
+}
+
 /// N115: a process that stops within the grace is not killed, and holds its scope up no longer than that.
 #[test]
 fn n115_who_stops_in_time() {

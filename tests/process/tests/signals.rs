@@ -81,7 +81,47 @@ fn what_cannot_be_handled_is_refused() {
                     let refused = signals([SignalKind::USER_DEFINED_1, kind]).unwrap_err();
                     assert_eq!(refused.kind(), std::io::ErrorKind::InvalidInput);
                 }
-                assert!(signals([SignalKind::from_raw(4000)]).is_err());
+                for number in [4000, 0, -1, i32::MIN, i32::MAX] {
+                    assert!(signals([SignalKind::from_raw(number)]).is_err(), "{number}");
+                }
+            });
+        });
+    }
+}
+
+/// Real-time signals, which have no names, are heard.
+#[cfg(target_os = "linux")]
+#[test]
+fn real_time_signals_are_heard() {
+    let kind = SignalKind::from_raw(40);
+    for adapter in ADAPTERS {
+        foster_conformance::check(adapter, || {
+            run(adapter, async {
+                let mut stream = signals([kind]).unwrap();
+                send(kind).await;
+                assert_eq!(fail_after(ms(10_000), stream.recv()).await.unwrap().unwrap(), kind);
+                drop(stream);
+                // Does nothing: this test goes on.
+                raise(kind).await;
+            });
+        });
+    }
+}
+
+/// A command is not started which could not be asked to stop.
+#[test]
+fn a_stop_signal_that_cannot_be_sent_is_refused() {
+    for adapter in ADAPTERS {
+        foster_conformance::check(adapter, || {
+            run(adapter, async {
+                for number in [0, 40, 4000, i32::MIN] {
+                    let mut command = Command::new("true");
+                    command.stop_signal(SignalKind::from_raw(number));
+                    assert_eq!(command.spawn().await.unwrap_err().kind(), std::io::ErrorKind::Unsupported);
+                    assert_eq!(command.status().await.unwrap_err().kind(), std::io::ErrorKind::Unsupported);
+                    command.stop_with(async |_| std::io::Result::Ok(()));
+                    assert!(command.status().await.unwrap().success());
+                }
             });
         });
     }
@@ -130,6 +170,8 @@ fn an_unread_signal_is_not_lost() {
     for adapter in ADAPTERS {
         assert_eq!(role("unread", adapter, ""), Err(SignalKind::TERMINATE));
         assert_eq!(role("unread by one", adapter, ""), Ok(SURVIVES));
+        assert_eq!(role("exchanged", adapter, ""), Ok(SURVIVES));
+        assert_eq!(role("read by another", adapter, ""), Ok(SURVIVES));
         if cfg!(target_os = "linux") {
             assert_eq!(role("unread", adapter, "trap '' TERM;"), Ok(SURVIVES));
         }
@@ -163,6 +205,26 @@ fn plays_a_role() {
                 assert_eq!(other.recv().await.unwrap(), term);
                 // Each has been told of it, and this one has read it.
                 drop(other);
+            }
+            "exchanged" => {
+                let mut stream = signals([term]).unwrap();
+                raise(term).await;
+                for _ in 0..3 {
+                    let next = signals([SignalKind::HANGUP, term]).unwrap();
+                    drop(std::mem::replace(&mut stream, next));
+                }
+                assert_eq!(fail_after(ms(10_000), stream.recv()).await.unwrap().unwrap(), term);
+                assert!(move_on_after(ms(50), stream.recv()).await.is_none());
+            }
+            "read by another" => {
+                let (one, mut other) = (signals([term]).unwrap(), signals([term]).unwrap());
+                send(term).await;
+                assert_eq!(other.recv().await.unwrap(), term);
+                let mut third = signals([term]).unwrap();
+                // One of those that are left has got it.
+                drop(one);
+                assert!(move_on_after(ms(50), other.recv()).await.is_none());
+                assert!(move_on_after(ms(50), third.recv()).await.is_none());
             }
             "beside tokio" => {
                 let mut first = foster_tokio::signals().unwrap();

@@ -87,10 +87,14 @@ impl AsyncSeek for File {
         this.cursor_job.take_if(|cursor_job| cursor_job.job.is_stale());
         loop {
             if let Some(cursor_job) = &mut this.cursor_job {
+                let is_own = cursor_job.job.is_own();
                 let ended = ready!(cursor_job.job.poll(cx));
                 this.cursor_job = None;
                 ended?;
-                if let Some(sought) = this.shared.take_sought() {
+                // One from the beginning or the end that somebody else began is done again: the end may be elsewhere by
+                // now, or another handle have moved the position. Not so one that would go further than it should.
+                let counts = is_own || matches!(to, SeekFrom::Current(_));
+                if let Some(sought) = this.shared.take_sought().filter(|_| counts) {
                     return Poll::Ready(sought);
                 }
             }

@@ -31,7 +31,7 @@ struct Cursor {
     /// What the last read has to say if it brought nothing: the end of the file, or an error.
     outcome: Option<io::Result<()>>,
     /// What the last seek has returned.
-    sought: Option<io::Result<u64>>,
+    sought: Option<(SeekFrom, io::Result<u64>)>,
 }
 
 impl Cursor {
@@ -73,7 +73,13 @@ impl Shared {
 
     /// Takes what a seek has returned.
     pub(super) fn take_sought(&self) -> Option<io::Result<u64>> {
-        self.cursor().sought.take()
+        self.cursor().sought.take().map(|(_, sought)| sought)
+    }
+
+    /// Forgets what a seek has returned, unless it must not be done again.
+    pub(super) fn forget_sought(&self) {
+        let sought = self.cursor().sought.take_if(|(to, _)| !matches!(to, SeekFrom::Current(_)));
+        drop(sought);
     }
 
     /// Blocks: reads up to `length` bytes, unless some are unread.
@@ -122,7 +128,7 @@ impl Shared {
         if sought.is_ok() {
             cursor.forget_unread();
         }
-        cursor.sought = Some(sought);
+        cursor.sought = Some((to, sought));
     }
 
     /// Blocks: moves the host's position to that of the caller.

@@ -84,6 +84,7 @@ impl<R: Reactor> Net for HostNet<R> {
     }
 
     fn adopt_listener(&self, listener: HostListener) -> io::Result<Box<dyn ListenerSocket>> {
+        open::check_listens(&listener)?;
         self.reactor.listener(listener)
     }
 

@@ -32,6 +32,19 @@ pub(super) fn listener(at: &Address, options: &ListenOptions) -> io::Result<Host
     }
 }
 
+/// Refuses what does not listen: anything may have become a listener of the standard library, by its descriptor. Apple's
+/// hosts do not say.
+pub(super) fn check_listens(listener: &HostListener) -> io::Result<()> {
+    #[cfg(all(unix, not(target_vendor = "apple")))]
+    let listens = match listener {
+        HostListener::Inet(listener) => rustix::net::sockopt::socket_acceptconn(listener)?,
+        HostListener::Unix(listener) => rustix::net::sockopt::socket_acceptconn(listener)?,
+    };
+    #[cfg(not(all(unix, not(target_vendor = "apple"))))]
+    let (listens, _) = (true, listener);
+    if listens { Ok(()) } else { Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no socket that listens")) }
+}
+
 /// The host clamps what is too large for it; a number that it would read as negative must not get there.
 fn backlog(options: &ListenOptions) -> i32 {
     i32::try_from(options.backlog).unwrap_or(i32::MAX)

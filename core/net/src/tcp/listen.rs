@@ -1,6 +1,7 @@
 //! How a TCP listener is opened.
 
 use std::io;
+use std::net::SocketAddr;
 
 use super::TcpListener;
 use crate::address::Inet;
@@ -8,7 +9,7 @@ use crate::bind::{failed, first_of};
 use crate::contract::{Address, ListenOptions, net};
 use crate::listener::Listener;
 use crate::resolve::lookup_host;
-use crate::target::ToTarget;
+use crate::target::{Target, ToTarget};
 
 /// How to listen.
 ///
@@ -78,7 +79,8 @@ impl Listen {
     /// port 0 the host chooses a port for the first one, and all others get the same. `[::]` stands for IPv6 alone
     /// here, so that `0.0.0.0` may be beside it.
     ///
-    /// An address of a family that the host does not have is passed over. Any other error closes what is open already.
+    /// An address of a family that the host does not have is passed over; so is an IPv6 address of a name if the host has
+    /// no such address, as where IPv6 is switched off. Any other error closes what is open already.
     ///
     /// # Cancellation
     ///
@@ -86,8 +88,8 @@ impl Listen {
     ///
     /// # Errors
     ///
-    /// As [`TcpListener::bind`]; inside is a [`BindError`](crate::BindError), which names the address. If the host has
-    /// none of the families, that is the error.
+    /// As [`TcpListener::bind`]; inside is a [`BindError`](crate::BindError), which names the address. If all addresses
+    /// were passed over, that is the error.
     ///
     /// # Examples
     ///
@@ -103,6 +105,8 @@ impl Listen {
     /// ```
     pub async fn at_all(&self, target: impl ToTarget) -> io::Result<Vec<TcpListener>> {
         let options = ListenOptions { only_v6: true, ..self.options.clone() };
+        let target = target.to_target()?;
+        let is_name = matches!(target, Target::Name(..));
         let (mut listeners, mut missing, mut chosen) = (Vec::new(), None, 0);
         for mut address in lookup_host(target).await? {
             if address.port() == 0 {
@@ -113,7 +117,9 @@ impl Listen {
                     chosen = listener.local_addr()?.port();
                     listeners.push(listener);
                 }
-                Err(error) if is_missing_family(&error) => missing = Some((address, error)),
+                Err(error) if is_missing_family(&error) || is_name && is_missing_v6(address, &error) => {
+                    missing = Some((address, error));
+                }
                 Err(error) => return Err(failed(Some((address, error)))),
             }
         }
@@ -121,7 +127,13 @@ impl Listen {
     }
 }
 
-/// Whether the host has no addresses of this family: IPv6 may be switched off.
+/// Whether the host has no IPv6 address like this one. Where IPv6 is switched off by a setting, and not left out of the
+/// host, the family is there, and has no addresses; the file of names may have some all the same, such as `::1`.
+fn is_missing_v6(address: SocketAddr, error: &io::Error) -> bool {
+    address.is_ipv6() && error.kind() == io::ErrorKind::AddrNotAvailable
+}
+
+/// Whether the host has no addresses of this family: IPv6 may have been left out of it.
 fn is_missing_family(error: &io::Error) -> bool {
     #[cfg(unix)]
     const NUMBER: i32 = rustix::io::Errno::AFNOSUPPORT.raw_os_error();

@@ -8,14 +8,14 @@ use std::sync::Arc;
 use std::task::{Poll, ready};
 
 use foster_core::CancelScope;
-use foster_core::leaf::operation;
-use futures_io::{AsyncRead, AsyncWrite};
+use foster_core::leaf::{Gate, operation};
+use futures_io::AsyncWrite;
 
 use super::{Command, contradiction, start};
 use crate::contract::Spawned;
 use crate::output::{Output, RunError};
-use crate::pipe::{ChildStderr, ChildStdin, ChildStdout};
-use crate::process::{NoteGrace, Process, Side};
+use crate::pipe::ChildStdin;
+use crate::process::{NoteGrace, Process, Side, Unread};
 use crate::stdio::Stdio;
 use crate::stop::end_with_scope;
 
@@ -113,8 +113,8 @@ impl Command {
             end_with_scope(process.clone());
             let _note = NoteGrace(process.clone());
             let feeds = feed(stdin.map(ChildStdin::new), self.input.as_deref().unwrap_or_default());
-            let stdout = read_to_end(stdout.map(ChildStdout::new));
-            let stderr = read_to_end(stderr.map(ChildStderr::new));
+            let stdout = read_to_end(Unread { process: &process, pipe: stdout }, "read the output of a child");
+            let stderr = read_to_end(Unread { process: &process, pipe: stderr }, "read the errors of a child");
             let (status, stdout, stderr) = together(&process, feeds, stdout, stderr).await?;
             Ok(Output::new(self.shown_program(), status, stdout, stderr))
         });
@@ -183,14 +183,18 @@ async fn feed(stdin: Option<ChildStdin>, input: &[u8]) -> io::Result<()> {
 }
 
 /// Reads a pipe to its end, if there is one.
-async fn read_to_end(pipe: Option<impl AsyncRead + Unpin>) -> io::Result<Vec<u8>> {
+async fn read_to_end(mut unread: Unread<'_>, what: &'static str) -> io::Result<Vec<u8>> {
     let mut read = Vec::new();
-    let Some(mut pipe) = pipe else { return Ok(read) };
     let mut chunk = vec![0; 16 * 1024];
-    loop {
-        match poll_fn(|cx| Pin::new(&mut pipe).poll_read(cx, &mut chunk)).await? {
-            0 => return Ok(read),
+    while let Some(pipe) = &unread.pipe {
+        let more = poll_fn(|cx| {
+            ready!(Gate::new(what).poll_start(cx));
+            pipe.poll_read(cx, &mut chunk)
+        });
+        match more.await? {
+            0 => unread.pipe = None,
             more => read.extend_from_slice(&chunk[..more]),
         }
     }
+    Ok(read)
 }

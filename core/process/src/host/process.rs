@@ -81,6 +81,11 @@ impl HostProcess {
         }
     }
 
+    /// Returns whether somebody else has reaped it: then its number may be that of a stranger.
+    fn is_lost(&self) -> bool {
+        has_exited(self.pid()).is_err_and(|error| error.raw_os_error() == Some(Errno::CHILD.raw_os_error()))
+    }
+
     /// Reaps it, under the lock, if it has exited.
     fn reap_in(&self, state: &mut State) -> io::Result<Option<ExitStatus>> {
         let child = match state {
@@ -136,10 +141,16 @@ impl Process for HostProcess {
         let signal = Signal::from_named_raw(kind.as_raw()).ok_or_else(|| {
             io::Error::new(io::ErrorKind::Unsupported, format!("there is no {kind} that could be sent"))
         })?;
-        match &*self.lock() {
-            State::Kept(_) => self.send(signal),
-            State::Reaped(_) => Ok(()),
+        let mut state = self.lock();
+        match &*state {
+            State::Reaped(_) => return Ok(()),
+            State::Kept(_) => {}
         }
+        if self.is_lost() {
+            *state = State::Reaped(Err(Errno::CHILD.raw_os_error()));
+            return Ok(());
+        }
+        self.send(signal)
     }
 }
 
@@ -151,11 +162,50 @@ impl Drop for HostProcess {
         let State::Kept(mut child) = std::mem::replace(state, State::Reaped(Err(Errno::CHILD.raw_os_error()))) else {
             unreachable!("it was not reaped a moment ago")
         };
+        if self.is_lost() {
+            return;
+        }
         let _ = self.send(Signal::KILL);
         if matches!(child.try_wait(), Ok(None)) {
             // It is as good as dead; a thread sees to it that no zombie is left. Without one the zombie stays until
             // this process ends.
             let _ = thread::Builder::new().name("reaper of a process".into()).spawn(move || child.wait());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::os::unix::process::CommandExt;
+    use std::process::{Command, Stdio};
+
+    use rustix::process::{WaitOptions, waitpid};
+
+    use super::*;
+
+    /// N120, P3: if somebody else has reaped a process, neither a signal nor the drop goes to whoever has its number.
+    #[test]
+    fn n120_no_signal_after_somebody_else_has_reaped_it() {
+        for by_drop in [false, true] {
+            // The first of the group ends, and `cat` keeps the number of the group in use.
+            let mut command = Command::new("sh");
+            command.args(["-c", "exec 3<&0; cat <&3 & exit 0"]).process_group(0);
+            let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+            let (mut to, mut from) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
+            let process = HostProcess::new(child, true);
+            waitpid(Some(process.pid()), WaitOptions::empty()).unwrap();
+            if by_drop {
+                drop(process);
+            } else {
+                process.signal(SignalKind::KILL).unwrap();
+                assert!(process.reap().is_err());
+            }
+            to.write_all(b"alive").unwrap();
+            drop(to);
+            let mut said = String::new();
+            from.read_to_string(&mut said).unwrap();
+            assert_eq!(said, "alive", "the signal went to who has the number now, by drop: {by_drop}");
         }
     }
 }
