@@ -92,12 +92,12 @@ pub trait Runtime: Send + Sync + 'static {
     ///
     /// Every operation of foster asks this when it starts.
     fn poll_budget(&self, cx: &mut Context<'_>) -> Poll<()> {
-        budget::poll(cx)
+        poll_own_budget(cx)
     }
 
     /// Whether the budget of the job that is being polled on this thread is used up (R9).
     fn should_yield(&self) -> bool {
-        budget::is_used_up()
+        is_own_budget_used_up()
     }
 
     /// A number that goes into whatever foster spreads at random, which is the jitter of retries.
@@ -123,6 +123,7 @@ pub trait Runtime: Send + Sync + 'static {
     }
 }
 
+pub use budget::{is_own_budget_used_up, poll_own_budget};
 pub use capability::{MissingCapability, capability};
 pub use park::park_until;
 

@@ -200,6 +200,13 @@ impl Future for Sleep {
                     }
                     this.state = State::Done;
                 }
+                State::Armed { at, tree, .. } if current::with_tree(|here| !Arc::ptr_eq(here, tree)) == Some(true) => {
+                    // It was armed in another tree, which may have ended, and its timers with it: an interval may be
+                    // kept for longer than a run.
+                    let at = *at;
+                    this.disarm();
+                    this.state = State::Until(at);
+                }
                 State::Armed { key, tree, .. } => {
                     // Exact to the clock, whether or not the host's timer has fired by now.
                     tree.fire_due();
@@ -262,7 +269,7 @@ impl fmt::Debug for Sleep {
 ///
 /// # Cancellation
 ///
-/// *Strict*: a tick that was not received is received next time, or skipped if the following one is due.
+/// *Strict*: a tick that was not received is received next time, however late; those that were due since are skipped.
 #[track_caller]
 pub fn interval(period: Duration) -> Interval {
     assert!(period > Duration::ZERO, "an interval needs a period greater than zero");

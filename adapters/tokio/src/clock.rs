@@ -5,9 +5,10 @@
 //! test: its time is its own.
 
 use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::OnceLock;
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 use std::time;
 
 use foster::Instant;
@@ -68,8 +69,13 @@ impl Timer for TokioTimer {
             return;
         }
         // Unconstrained: a poll that is refused for want of budget would not leave the waker with the entry.
-        if pin!(unconstrained(entry)).poll(&mut Context::from_waker(waker)).is_ready() {
-            waker.wake_by_ref();
+        let poll = || pin!(unconstrained(entry)).poll(&mut Context::from_waker(waker));
+        match catch_unwind(AssertUnwindSafe(poll)) {
+            Ok(Poll::Pending) => {}
+            Ok(Poll::Ready(())) => waker.wake_by_ref(),
+            // tokio panics if its driver has been shut down since `reset`, on another thread: silent, as above. The
+            // caller may have scopes to wake after this.
+            Err(_) => self.disarm(),
         }
     }
 

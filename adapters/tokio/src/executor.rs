@@ -7,12 +7,14 @@ use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::panic::{RefUnwindSafe, UnwindSafe};
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use foster::Instant;
 use foster::observer::{Observer, PollWatch, PrintOrphans};
-use foster::runtime::{AlreadyInstalled, BlockingError, Job, Root, Runtime, Timer, Work};
+use foster::runtime::{
+    AlreadyInstalled, BlockingError, Job, Root, Runtime, Timer, Work, is_own_budget_used_up, poll_own_budget,
+};
 use tokio::runtime::{self, Handle};
 use tokio::task::coop::{has_budget_remaining, poll_proceed};
 
@@ -77,6 +79,10 @@ pub fn attach<F: Future>(future: F) -> Root<F, F::Output> {
 }
 
 /// Makes the runtime that is running now the runtime of all scopes in this process that are opened outside of a tree.
+///
+/// It has to be a runtime that lasts as long as the process. When it has been shut down, as that of a `#[tokio::test]`
+/// is at the end of the test, nothing fires the timers of code that is in no tree any more: a `sleep` there waits for
+/// ever.
 ///
 /// # Errors
 ///
@@ -382,12 +388,14 @@ impl Runtime for Tokio {
 
     /// The cooperative budget of tokio's task, which foster's operations share with tokio's own.
     fn poll_budget(&self, cx: &mut Context<'_>) -> Poll<()> {
+        // Foster's own first: tokio's has no limit where another executor polls a root.
+        ready!(poll_own_budget(cx));
         poll_proceed(cx).map(|unit| unit.made_progress())
     }
 
     /// Whether the task is at the end of tokio's cooperative budget. Without this, whoever polls many futures in one
     /// task would poll on while tokio's own operations refuse to work: quadratic time.
     fn should_yield(&self) -> bool {
-        !has_budget_remaining()
+        is_own_budget_used_up() || !has_budget_remaining()
     }
 }

@@ -31,9 +31,26 @@ pub(crate) fn with_budget<R>(poll: impl FnOnce() -> R) -> R {
     poll()
 }
 
-/// Takes one unit; if none is left, wakes the task, to go on in its next poll.
+/// Takes one unit of the budget that foster gives to each poll of a job or a root, 128 operations; Pending, after waking
+/// the task, if it is used up. Always ready on a thread that polls neither.
+///
+/// It is what [`Runtime::poll_budget`](super::Runtime::poll_budget) does, unless an adapter asks its host instead. A
+/// host that knows a budget only in its own tasks asks this as well, for roots that another executor polls.
+///
+/// # Examples
+///
+/// ```
+/// use foster::runtime::{is_own_budget_used_up, poll_own_budget};
+/// use std::task::{Context, Waker};
+///
+/// # foster_sim::run(1, async {
+/// let mut cx = Context::from_waker(Waker::noop());
+/// while poll_own_budget(&mut cx).is_ready() {}
+/// assert!(is_own_budget_used_up());
+/// # });
+/// ```
 #[inline]
-pub(super) fn poll(cx: &mut Context<'_>) -> Poll<()> {
+pub fn poll_own_budget(cx: &mut Context<'_>) -> Poll<()> {
     match LEFT.with(Cell::get) {
         None => Poll::Ready(()),
         Some(0) => {
@@ -47,7 +64,9 @@ pub(super) fn poll(cx: &mut Context<'_>) -> Poll<()> {
     }
 }
 
-pub(super) fn is_used_up() -> bool {
+/// Returns whether [`poll_own_budget`] has used up the budget of this poll.
+#[must_use]
+pub fn is_own_budget_used_up() -> bool {
     LEFT.with(Cell::get) == Some(0)
 }
 
@@ -61,18 +80,18 @@ mod tests {
     /// How many operations are ready until the budget is used up; at most a thousand.
     fn count() -> usize {
         let mut cx = Context::from_waker(Waker::noop());
-        (0..1000).take_while(|_| poll(&mut cx).is_ready()).count()
+        (0..1000).take_while(|_| poll_own_budget(&mut cx).is_ready()).count()
     }
 
     #[test]
     fn a_poll_has_a_budget_and_other_code_has_no_limit() {
-        assert_eq!((count(), is_used_up()), (1000, false));
+        assert_eq!((count(), is_own_budget_used_up()), (1000, false));
         with_budget(|| {
-            assert!(!is_used_up());
-            assert_eq!((count(), count(), is_used_up()), (128, 0, true));
+            assert!(!is_own_budget_used_up());
+            assert_eq!((count(), count(), is_own_budget_used_up()), (128, 0, true));
             // A tree within a job of another.
             assert_eq!(with_budget(count), 128);
-            assert!(is_used_up(), "what another tree uses is its own");
+            assert!(is_own_budget_used_up(), "what another tree uses is its own");
         });
         assert_eq!(with_budget(count), 128);
         assert!(catch_unwind(|| with_budget(|| panic!("on purpose"))).is_err());

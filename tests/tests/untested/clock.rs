@@ -3,9 +3,10 @@
 
 use std::future::Future;
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, mpsc};
 use std::task::{Context, Waker};
+use std::thread;
 use std::time::Duration;
 
 use foster::channel::{RecvError, bounded, oneshot};
@@ -14,9 +15,10 @@ use foster::error::JoinError;
 use foster::runtime::root;
 use foster::scope::ReasonKind;
 use foster::{
-    CancelScope, Instant, Nursery, graceful, is_cancelled, move_on_after, nursery, sleep, sleep_forever, yield_now,
+    CancelScope, Instant, Nursery, checkpoint, graceful, interval, is_cancelled, move_on_after, nursery, sleep,
+    sleep_forever, yield_now,
 };
-use futures_lite::future::poll_once;
+use futures_lite::future::{block_on, poll_once, zip};
 
 use super::Wakes;
 use super::runtimes::{Ahead, Slow};
@@ -244,4 +246,52 @@ fn a_deadline_around_a_nursery_is_seen_in_the_scopes_of_a_child_that_has_started
         })
         .await;
     });
+}
+
+/// L8: an interval that is kept for longer than a run ticks in the next one: it is not left in the timers of a tree that
+/// has ended.
+#[test]
+fn an_interval_outlives_its_tree() {
+    let (tell, told) = mpsc::channel();
+    let program = thread::spawn(move || {
+        let mut ticks = interval(Duration::from_millis(20));
+        foster_smol::run(async {
+            ticks.tick().await;
+            // Its sleep stays armed.
+            let _ = poll_once(ticks.tick()).await;
+        });
+        foster_smol::run(ticks.tick());
+        foster_tokio::run(async {
+            let mut sleep = Box::pin(sleep(Duration::from_millis(5)));
+            assert!(poll_once(&mut sleep).await.is_none());
+            thread::spawn(|| foster_tokio::run(sleep)).join().unwrap();
+        });
+        tell.send(()).unwrap();
+    });
+    assert!(told.recv_timeout(Duration::from_secs(60)).is_ok(), "it waits for a timer that nobody fires");
+    program.join().unwrap();
+}
+
+/// L14, R9: a root on tokio that another executor polls has a budget, too: a loop of ready operations keeps nobody out.
+#[test]
+fn a_root_that_another_executor_polls_has_a_budget() {
+    let host = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let (tell, told) = mpsc::channel();
+    let runtime = Arc::new(foster_tokio::Tokio::on(host.handle().clone()));
+    let program = thread::spawn(move || {
+        let stop = AtomicBool::new(false);
+        let spins = async {
+            while !stop.load(Ordering::SeqCst) {
+                checkpoint().await;
+            }
+        };
+        let stops = async {
+            sleep(Duration::from_millis(5)).await;
+            stop.store(true, Ordering::SeqCst);
+        };
+        block_on(foster::runtime::root(runtime, zip(spins, stops)));
+        tell.send(()).unwrap();
+    });
+    assert!(told.recv_timeout(Duration::from_secs(60)).is_ok(), "one half of the task starves the other");
+    program.join().unwrap();
 }
