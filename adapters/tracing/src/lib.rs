@@ -41,8 +41,7 @@ use foster::observer::{HostDropped, ObservedScope, ObservedTask, Observer, Orpha
 use foster::scope::Origin;
 use tracing::{Level, Span};
 
-/// How a task or scope is shown.
-#[derive(Clone)]
+/// How a task or scope is shown. Cloning a span calls the subscriber, so the map has it in an [`Arc`].
 enum Shown {
     Span(Span),
     /// The subscriber does not want it; what is inside belongs to the span around it.
@@ -51,7 +50,7 @@ enum Shown {
 
 /// A task, or scope, that has not ended; or that has, while code still runs in it.
 struct Open {
-    shown: Shown,
+    shown: Arc<Shown>,
     /// How often its span was entered, and has not been left yet.
     entered: usize,
     /// It was dropped from outside in the middle of a pair: the last `leave` removes it.
@@ -109,15 +108,11 @@ impl Tracing {
         self.spans.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// How a task is shown, cloned: no lock is held while the subscriber runs.
-    fn shown(&self, id: u64) -> Option<Shown> {
-        self.lock().get(&id).map(|open| open.shown.clone())
-    }
-
     /// The span that what is in this scope belongs to.
     fn above(&self, parent: Option<u64>) -> Span {
-        match parent.and_then(|id| self.shown(id)) {
-            Some(Shown::Span(span) | Shown::Not(span)) => span,
+        let shown = parent.and_then(|id| self.lock().get(&id).map(|open| open.shown.clone()));
+        match shown.as_deref() {
+            Some(Shown::Span(span) | Shown::Not(span)) => span.clone(),
             None => self.root.clone(),
         }
     }
@@ -155,7 +150,7 @@ impl Tracing {
 
     fn begin(&self, id: u64, span: Span, above: Span) {
         let shown = if span.is_disabled() { Shown::Not(above) } else { Shown::Span(span) };
-        let old = self.lock().insert(id, Open { shown, entered: 0, ended: false });
+        let old = self.lock().insert(id, Open { shown: Arc::new(shown), entered: 0, ended: false });
         drop(old);
     }
 
@@ -164,21 +159,21 @@ impl Tracing {
             open.entered += 1;
             open.shown.clone()
         });
-        if let Some(Shown::Span(span)) = shown {
+        if let Some(Shown::Span(span)) = shown.as_deref() {
             // Left by `leave`, on the same thread: a guard could not be kept in between.
             span.with_subscriber(|(id, dispatch)| dispatch.enter(id));
         }
     }
 
     fn leave(&self, id: u64) {
-        if let Some(Shown::Span(span)) = self.left(id) {
+        if let Some(Shown::Span(span)) = self.left(id).as_deref() {
             span.with_subscriber(|(id, dispatch)| dispatch.exit(id));
         }
     }
 
     /// Counts that a task or scope is left, and returns how it is shown. If it has ended meanwhile, and this was the
     /// last time, it is removed.
-    fn left(&self, id: u64) -> Option<Shown> {
+    fn left(&self, id: u64) -> Option<Arc<Shown>> {
         let mut spans = self.lock();
         let open = spans.get_mut(&id)?;
         open.entered = open.entered.saturating_sub(1);

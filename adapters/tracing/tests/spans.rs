@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, mpsc};
+use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::task::{Context, Waker};
 use std::thread;
 use std::time::Duration;
@@ -351,4 +351,69 @@ fn a_task_that_ends_during_its_poll_leaves_its_span() {
 #[test]
 fn a_scope_that_ends_during_its_poll_leaves_its_span() {
     watched(|| drop_the_root_during_a_poll(true));
+}
+
+/// A subscriber that prints the observer each time it is called for a span.
+#[derive(Clone, Default)]
+struct Prints(Arc<OnceLock<Arc<Tracing>>>);
+
+impl Prints {
+    fn print(&self) {
+        let printed = self.0.get().map(|observer| format!("{observer:?}"));
+        assert!(printed.is_some_and(|printed| printed.starts_with("Tracing { open: ")));
+    }
+}
+
+impl Subscriber for Prints {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        self.print();
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn event(&self, _: &Event<'_>) {}
+
+    fn enter(&self, _: &Id) {
+        self.print();
+    }
+
+    fn exit(&self, _: &Id) {
+        self.print();
+    }
+
+    fn clone_span(&self, id: &Id) -> Id {
+        self.print();
+        id.clone()
+    }
+
+    fn try_close(&self, _: Id) -> bool {
+        self.print();
+        true
+    }
+}
+
+#[test]
+fn no_lock_is_held_while_the_subscriber_runs() {
+    watched(|| {
+        let prints = Prints::default();
+        tracing::subscriber::with_default(prints.clone(), || {
+            let observer = Arc::new(Tracing::new());
+            prints.0.set(observer.clone()).unwrap();
+            foster_sim::Builder::new(1).observer(observer).run(async {
+                let Ok(()) = nursery(async |n: Nursery| {
+                    n.spawn(nursery(async |n: Nursery| {
+                        n.spawn(yield_now());
+                    }));
+                })
+                .await;
+            });
+        });
+    });
 }
