@@ -5,7 +5,7 @@
 //! |---|---|
 //! | a task of a nursery | a span `task` at level `INFO`, with `task.name`, `task.file` and `task.line`; its parent is the task whose nursery it is in, or the span that was current when the observer was made |
 //! | a poll of it | the span is entered, and left: events in the task's code belong to it |
-//! | its end | the span is closed |
+//! | its end | the span is closed; where a poll of it is still going on, on another thread, at the end of that |
 //! | with [`Tracing::scopes`]: any other scope | a span `scope` at level `DEBUG`, with `scope.kind`, `scope.name`, `scope.file` and `scope.line`, entered while code runs in it; the parent of each span is then the scope around it |
 //! | an error without a caller ([`Observer::orphan`]) | an event at level `ERROR` |
 //! | a host that was dropped ([`Observer::host_dropped`]) | an event at level `WARN` |
@@ -41,12 +41,20 @@ use foster::observer::{HostDropped, ObservedScope, ObservedTask, Observer, Orpha
 use foster::scope::Origin;
 use tracing::{Level, Span};
 
-/// How a task or scope is shown.
-#[derive(Clone)]
+/// How a task or scope is shown. Cloning a span calls the subscriber, so the map has it in an [`Arc`].
 enum Shown {
     Span(Span),
     /// The subscriber does not want it; what is inside belongs to the span around it.
     Not(Span),
+}
+
+/// A task, or scope, that has not ended; or that has, while code still runs in it.
+struct Open {
+    shown: Arc<Shown>,
+    /// How often its span was entered, and has not been left yet.
+    entered: usize,
+    /// It was dropped from outside in the middle of a pair: the last `leave` removes it.
+    ended: bool,
 }
 
 /// The observer that shows a tree to `tracing`.
@@ -54,8 +62,8 @@ pub struct Tracing {
     root: Span,
     /// Whether every scope has a span, not only tasks.
     scopes: bool,
-    /// Of the tasks, or scopes, that have not ended.
-    spans: Mutex<HashMap<u64, Shown>>,
+    /// The tasks, or scopes, that have not ended, and those that have not been left yet.
+    spans: Mutex<HashMap<u64, Open>>,
     next: Option<Arc<dyn Observer>>,
 }
 
@@ -96,19 +104,15 @@ impl Tracing {
         self
     }
 
-    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Shown>> {
+    fn lock(&self) -> MutexGuard<'_, HashMap<u64, Open>> {
         self.spans.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// How a task is shown, cloned: no lock is held while the subscriber runs.
-    fn shown(&self, id: u64) -> Option<Shown> {
-        self.lock().get(&id).cloned()
     }
 
     /// The span that what is in this scope belongs to.
     fn above(&self, parent: Option<u64>) -> Span {
-        match parent.and_then(|id| self.shown(id)) {
-            Some(Shown::Span(span) | Shown::Not(span)) => span,
+        let shown = parent.and_then(|id| self.lock().get(&id).map(|open| open.shown.clone()));
+        match shown.as_deref() {
+            Some(Shown::Span(span) | Shown::Not(span)) => span.clone(),
             None => self.root.clone(),
         }
     }
@@ -146,26 +150,51 @@ impl Tracing {
 
     fn begin(&self, id: u64, span: Span, above: Span) {
         let shown = if span.is_disabled() { Shown::Not(above) } else { Shown::Span(span) };
-        let old = self.lock().insert(id, shown);
+        let old = self.lock().insert(id, Open { shown: Arc::new(shown), entered: 0, ended: false });
         drop(old);
     }
 
     fn enter(&self, id: u64) {
-        if let Some(Shown::Span(span)) = self.shown(id) {
+        let shown = self.lock().get_mut(&id).map(|open| {
+            open.entered += 1;
+            open.shown.clone()
+        });
+        if let Some(Shown::Span(span)) = shown.as_deref() {
             // Left by `leave`, on the same thread: a guard could not be kept in between.
             span.with_subscriber(|(id, dispatch)| dispatch.enter(id));
         }
     }
 
     fn leave(&self, id: u64) {
-        if let Some(Shown::Span(span)) = self.shown(id) {
+        if let Some(Shown::Span(span)) = self.left(id).as_deref() {
             span.with_subscriber(|(id, dispatch)| dispatch.exit(id));
         }
     }
 
+    /// Counts that a task or scope is left, and returns how it is shown. If it has ended meanwhile, and this was the
+    /// last time, it is removed.
+    fn left(&self, id: u64) -> Option<Arc<Shown>> {
+        let mut spans = self.lock();
+        let open = spans.get_mut(&id)?;
+        open.entered = open.entered.saturating_sub(1);
+        if open.ended && open.entered == 0 {
+            return spans.remove(&id).map(|open| open.shown);
+        }
+        Some(open.shown.clone())
+    }
+
+    /// Removes a task or scope; `leave` does that where code still runs in it, and has to find the span.
     fn end(&self, id: u64) {
-        let shown = self.lock().remove(&id);
-        drop(shown);
+        let mut spans = self.lock();
+        let removed = match spans.get_mut(&id) {
+            Some(open) if open.entered > 0 => {
+                open.ended = true;
+                None
+            }
+            _ => spans.remove(&id),
+        };
+        drop(spans);
+        drop(removed);
     }
 }
 

@@ -1,12 +1,20 @@
 //! The spans and events that a subscriber sees.
 
 use std::fmt::Write as _;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock, mpsc};
+use std::task::{Context, Waker};
+use std::thread;
 use std::time::Duration;
 
+use foster::observer::{ObservedScope, ObservedTask, Observer, ScopeEvent, TaskEvent};
+use foster::runtime::root;
 use foster::{CancelScope, Nursery, defer, nursery, shield, sleep, sleep_forever, to_thread, yield_now};
+use foster_smol::Smol;
 use foster_tracing::Tracing;
+use smol::Executor;
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
 use tracing::{Event, Level, Metadata, Subscriber};
@@ -247,4 +255,165 @@ fn errors_without_a_caller_are_events() {
     let errors: Vec<_> = notes.lines().into_iter().filter(|line| line.starts_with("ERROR in ")).collect();
     assert_eq!(errors.len(), 1, "{:#?}", notes.lines());
     assert!(errors[0].contains("a further error in"), "{errors:#?}");
+}
+
+/// Notes in which order a child is polled and ends.
+struct Order {
+    scopes: bool,
+    events: Mutex<Vec<&'static str>>,
+}
+
+impl Observer for Order {
+    fn follows_tasks(&self) -> bool {
+        !self.scopes
+    }
+
+    fn task(&self, _: &ObservedTask<'_>, event: TaskEvent) {
+        match event {
+            TaskEvent::PollBegins => self.events.lock().unwrap().push("enter"),
+            TaskEvent::PollEnds { .. } => self.events.lock().unwrap().push("leave"),
+            TaskEvent::Ended { .. } => self.events.lock().unwrap().push("end"),
+            _ => {}
+        }
+    }
+
+    fn follows_scopes(&self) -> bool {
+        self.scopes
+    }
+
+    fn scope(&self, scope: &ObservedScope<'_>, event: ScopeEvent) {
+        if scope.kind != "task" {
+            return;
+        }
+        match event {
+            ScopeEvent::Entered => self.events.lock().unwrap().push("enter"),
+            ScopeEvent::Left => self.events.lock().unwrap().push("leave"),
+            ScopeEvent::Closed => self.events.lock().unwrap().push("end"),
+            _ => {}
+        }
+    }
+}
+
+/// Drops a root on another thread, in the middle of a poll of a child of it.
+fn drop_the_root_during_a_poll(scopes: bool) {
+    let order = Arc::new(Order { scopes, events: Mutex::default() });
+    let notes = Notes::default();
+    tracing::subscriber::with_default(notes.clone(), || {
+        let observer = Tracing::new().before(order.clone());
+        let observer = Arc::new(if scopes { observer.scopes() } else { observer });
+        let executor = Arc::new(Executor::new());
+        let (give, take) = mpsc::channel::<Pin<Box<dyn Future<Output = ()> + Send>>>();
+        let body = async move {
+            let Ok(_) = nursery(async |n: Nursery| {
+                n.child().named("child").spawn(async move {
+                    let root = take.recv().unwrap();
+                    thread::spawn(move || drop(root)).join().unwrap();
+                    tracing::info!("still polled");
+                });
+                sleep_forever().await
+            })
+            .await;
+        };
+        let mut root = Box::pin(root(Arc::new(Smol::on(&executor)), body).observe(observer.clone()));
+        assert!(root.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        give.send(root).unwrap();
+        while executor.try_tick() {}
+        tracing::info!("afterwards");
+        assert_eq!(format!("{observer:?}"), "Tracing { open: 0, .. }");
+    });
+    let events = order.events.lock().unwrap();
+    let ended = events.iter().position(|event| *event == "end").unwrap();
+    assert!(events[..ended].contains(&"enter") && events[ended..].contains(&"leave"), "{events:?}");
+    assert!(notes.entered.lock().unwrap().is_empty(), "each span was left");
+    let lines = notes.lines();
+    let events: Vec<_> = lines.iter().filter(|line| line.starts_with("INFO")).collect();
+    assert_eq!(events, ["INFO in child: still polled", "INFO in nobody: afterwards"]);
+}
+
+/// Fails if `test` takes longer than any machine does.
+fn watched(test: impl FnOnce() + Send + 'static) {
+    let (done, wait) = mpsc::channel();
+    let test = thread::spawn(move || {
+        test();
+        done.send(()).unwrap();
+    });
+    if wait.recv_timeout(Duration::from_secs(60)) == Err(mpsc::RecvTimeoutError::Timeout) {
+        panic!("it hangs");
+    }
+    test.join().unwrap();
+}
+
+#[test]
+fn a_task_that_ends_during_its_poll_leaves_its_span() {
+    watched(|| drop_the_root_during_a_poll(false));
+}
+
+#[test]
+fn a_scope_that_ends_during_its_poll_leaves_its_span() {
+    watched(|| drop_the_root_during_a_poll(true));
+}
+
+/// A subscriber that prints the observer each time it is called for a span.
+#[derive(Clone, Default)]
+struct Prints(Arc<OnceLock<Arc<Tracing>>>);
+
+impl Prints {
+    fn print(&self) {
+        let printed = self.0.get().map(|observer| format!("{observer:?}"));
+        assert!(printed.is_some_and(|printed| printed.starts_with("Tracing { open: ")));
+    }
+}
+
+impl Subscriber for Prints {
+    fn enabled(&self, _: &Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, _: &Attributes<'_>) -> Id {
+        self.print();
+        Id::from_u64(1)
+    }
+
+    fn record(&self, _: &Id, _: &Record<'_>) {}
+
+    fn record_follows_from(&self, _: &Id, _: &Id) {}
+
+    fn event(&self, _: &Event<'_>) {}
+
+    fn enter(&self, _: &Id) {
+        self.print();
+    }
+
+    fn exit(&self, _: &Id) {
+        self.print();
+    }
+
+    fn clone_span(&self, id: &Id) -> Id {
+        self.print();
+        id.clone()
+    }
+
+    fn try_close(&self, _: Id) -> bool {
+        self.print();
+        true
+    }
+}
+
+#[test]
+fn no_lock_is_held_while_the_subscriber_runs() {
+    watched(|| {
+        let prints = Prints::default();
+        tracing::subscriber::with_default(prints.clone(), || {
+            let observer = Arc::new(Tracing::new());
+            prints.0.set(observer.clone()).unwrap();
+            foster_sim::Builder::new(1).observer(observer).run(async {
+                let Ok(()) = nursery(async |n: Nursery| {
+                    n.spawn(nursery(async |n: Nursery| {
+                        n.spawn(yield_now());
+                    }));
+                })
+                .await;
+            });
+        });
+    });
 }
