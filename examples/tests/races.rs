@@ -17,8 +17,8 @@ fn complaint(output: &Output) -> String {
     text[start..].split("\nnote: run with").next().unwrap().to_owned()
 }
 
-/// The bug is found among the first thousand seeds (the programs try no more), and `says` what it is. A seed and a
-/// shrunk schedule repeat it from the report.
+/// The bug is found among the first thousand seeds (the programs try no more), and `says` what it is. A seed and a shrunk
+/// schedule repeat it from the report.
 #[track_caller]
 fn is_found_and_repeated(program: &str, says: &str) {
     let report = complaint(&run(program, &[], "broken"));

@@ -1,5 +1,5 @@
-//! Tests of async code, as one writes them: one body for every adapter, a fixture that cleans up, limits of time, and
-//! what is left after a cancel.
+//! Tests of async code, as one writes them: one body for every adapter, a fixture that cleans up, limits of time, and what is
+//! left after a cancel.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -72,8 +72,7 @@ async fn nothing_is_left_whenever_it_is_cancelled() {
         }
         assert_eq!(open.load(Ordering::SeqCst), 0, "after {deadline} ms");
     }
-    // It starts at 1 ms, and the first request fails at 3 ms. A second one is only made if there is time for it, at 6
-    // ms.
+    // It starts at 1 ms, and the first request fails at 3 ms. A second one is only made if there is time for it, at 6 ms.
     assert_eq!(cut, [0, 1, 2, 7]);
 }
 

@@ -7,8 +7,7 @@
 //!                                       100 ms        130 ms
 //! ```
 //!
-//! Run it with `cargo run -p foster-examples --bin 02_a_timeout_that_means_it -- --runtime smol` (or `tokio`, or
-//! `sim`).
+//! Run it with `cargo run -p foster-examples --bin 02_a_timeout_that_means_it -- --runtime smol` (or `tokio`, or `sim`).
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -97,8 +97,7 @@ impl Client {
         Ok(Client { stream: BufReader::new(stream) })
     }
 
-    /// One deadline for a message and its answer. If it passes, half of either may be on its way: the connection is of
-    /// no use any more.
+    /// One deadline for a message and its answer. If it passes, half of either may be on its way: the connection is of no use any more.
     async fn say(&mut self, line: &str) -> io::Result<String> {
         let exchange = async {
             self.stream.get_ref().write_all(format!("{line}\n").as_bytes()).await?;

@@ -1,5 +1,4 @@
-//! A chat room: a broadcast to all, a client that does not read is dropped, and a stop at which everybody hears the
-//! last word.
+//! A chat room: a broadcast to all, a client that does not read is dropped, and a stop at which everybody hears the last word.
 //!
 //! ```text
 //!   ann ──▶ talk ──┐                   ┌──▶ listen ──▶ ann
@@ -127,8 +126,7 @@ async fn guest(stream: TcpStream, room: Room) -> io::Result<()> {
     ended
 }
 
-/// Writes to a guest what is said, until the room is closed or the guest is too slow: for the channel, or for one
-/// message.
+/// Writes to a guest what is said, until the room is closed or the guest is too slow: for the channel, or for one message.
 async fn listen(stream: &TcpStream, mut messages: BroadcastReceiver<Arc<str>>) -> io::Result<()> {
     while let Ok(text) = messages.recv().await {
         let line = format!("{text}\n");

@@ -8,8 +8,8 @@
 //!                 ├─ connect ── silence ─╳
 //! ```
 //!
-//! Run it with `cargo run -p foster-examples --bin 12_a_port_scanner -- --runtime smol` (or `tokio`, `sim`). It scans
-//! servers of its own.
+//! Run it with `cargo run -p foster-examples --bin 12_a_port_scanner -- --runtime smol` (or `tokio`, `sim`). It scans servers of its
+//! own.
 
 use std::io;
 use std::net::SocketAddr;
@@ -78,8 +78,7 @@ async fn probe(port: SocketAddr) -> io::Result<Port> {
     state
 }
 
-/// An error is one of ours, such as no descriptors: it is the end of the scan, since all that follows would be called
-/// closed.
+/// An error is one of ours, such as no descriptors: it is the end of the scan, since all that follows would be called closed.
 async fn look_at(port: SocketAddr) -> io::Result<Port> {
     use io::ErrorKind::{ConnectionRefused, ConnectionReset, TimedOut};
 

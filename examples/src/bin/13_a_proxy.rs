@@ -55,8 +55,7 @@ fn main() -> io::Result<()> {
     }))
 }
 
-/// Opens a connection to the server for one to the proxy, and copies both ways until both have ended. An error of one
-/// is the end of both.
+/// Opens a connection to the server for one to the proxy, and copies both ways until both have ended. An error of one is the end of both.
 async fn relay(client: TcpStream, server: SocketAddr) -> io::Result<()> {
     let server = fail_after(Duration::from_secs(5), TcpStream::connect(server)).flatten().await?;
     try_join((pass_on(&client, &server), pass_on(&server, &client))).await.map(drop)

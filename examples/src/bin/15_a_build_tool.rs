@@ -1,5 +1,4 @@
-//! A build tool: commands in parallel, two at a time, that are gone when it is done with them, however that comes
-//! about.
+//! A build tool: commands in parallel, two at a time, that are gone when it is done with them, however that comes about.
 //!
 //! ```text
 //!   build ──┬─ cc a.c ──▶ a.o ───────────────────────────────────▶ in the order of the files

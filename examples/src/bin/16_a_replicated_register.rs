@@ -1,5 +1,4 @@
-//! Lesson 11: a register on three replicas, whose readers take the first answer. The simulator cuts links, and finds
-//! the seed on which that matters.
+//! Lesson 11: a register on three replicas, whose readers take the first answer. The simulator cuts links, and finds the seed on which that matters.
 //!
 //! ```text
 //!   client  ── writes 3 ─────────┬───────────┬───────╳      ── reads ──────────────────────────┐
@@ -8,8 +7,8 @@
 //!   three                                                     └────── answers first: 2 ────────┘
 //! ```
 //!
-//! Run it with `cargo run -p foster-examples --bin 16_a_replicated_register -- --version broken` (or `mended`). It
-//! fails as a test does; `FOSTER_SEED=… cargo run …`, as the failure says, repeats it, with each packet.
+//! Run it with `cargo run -p foster-examples --bin 16_a_replicated_register -- --version broken` (or `mended`). It fails as a test does;
+//! `FOSTER_SEED=… cargo run …`, as the failure says, repeats it, with each packet.
 
 use std::io;
 use std::sync::Arc;

@@ -1,5 +1,5 @@
-//! A program that stops well: at SIGINT or SIGTERM it takes nothing in any more, finishes what it has begun, and ends
-//! with an exit code that tells how it went.
+//! A program that stops well: at SIGINT or SIGTERM it takes nothing in any more, finishes what it has begun, and ends with an
+//! exit code that tells how it went.
 //!
 //! ```text
 //!   first signal   accept loop ends at once · request in flight is finished · log is flushed ─▶ 0
@@ -7,8 +7,8 @@
 //!   grace over                               · request in flight is cut off  · log is flushed ─▶ 124
 //! ```
 //!
-//! Run it with `cargo run -p foster-examples --bin graceful_shutdown -- --runtime smol` (or `tokio`, or `sim`), and
-//! press ctrl-C. In the simulation the signal comes by itself.
+//! Run it with `cargo run -p foster-examples --bin graceful_shutdown -- --runtime smol` (or `tokio`, or `sim`), and press ctrl-C.
+//! In the simulation the signal comes by itself.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -17,8 +17,7 @@ use foster::app::{ExitReport, Signal, app};
 use foster::{Nursery, defer, graceful, nursery, sleep, stopping};
 use foster_examples::Adapter;
 
-/// How long a request takes to be finished, and how long it is waited for; from the environment, so that a test can
-/// choose.
+/// How long a request takes to be finished, and how long it is waited for; from the environment, so that a test can choose.
 fn seconds(variable: &str, default: f64) -> Duration {
     let given = std::env::var(variable).ok().and_then(|text| text.parse().ok());
     Duration::from_secs_f64(given.unwrap_or(default))

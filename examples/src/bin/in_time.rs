@@ -61,8 +61,7 @@ async fn slow_answer() -> &'static str {
     "42"
 }
 
-/// Tries again what may be worth it, with pauses that grow and are spread; stops early when the deadline around is
-/// near.
+/// Tries again what may be worth it, with pauses that grow and are spread; stops early when the deadline around is near.
 async fn again() -> io::Result<()> {
     let mut answers = [Err(ErrorKind::ConnectionRefused), Err(ErrorKind::TimedOut), Ok("page")].into_iter();
     let page = retry(Backoff::new().base(ms(1)), || {

@@ -31,8 +31,7 @@ fn main() -> Outcome {
     })
 }
 
-/// The producer is never more than two ahead. When it has ended, the channel is closed, and so ends the loop of the
-/// consumer.
+/// The producer is never more than two ahead. When it has ended, the channel is closed, and so ends the loop of the consumer.
 async fn producer_and_consumer() -> Outcome {
     let (sender, receiver) = bounded(2);
     nursery(async |n: Nursery<SendError<u32>>| {
@@ -83,8 +82,7 @@ async fn workers() -> Outcome {
     Ok(())
 }
 
-/// Workers for as long as there is something to do elsewhere. They are daemons: when all else has ended they are
-/// cancelled.
+/// Workers for as long as there is something to do elsewhere. They are daemons: when all else has ended they are cancelled.
 async fn workers_that_are_kept() -> Outcome {
     let (jobs, queue) = bounded::<Arc<Event>>(10);
     nursery(async |n: Nursery<SendError<Arc<Event>>>| {

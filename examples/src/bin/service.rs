@@ -1,5 +1,4 @@
-//! A service from the inside: jobs in the background, callbacks when they end, what is going on now, and who holds up
-//! the others.
+//! A service from the inside: jobs in the background, callbacks when they end, what is going on now, and who holds up the others.
 //!
 //! ```text
 //!   service ─┬─ body ────────────── requests ─────────▶ over
@@ -46,8 +45,8 @@ where
     F: Future<Output = io::Result<()>> + Send + 'static,
 {
     service.child().named(name).daemon().spawn(async move {
-        // What stands behind the await is the callback; a finalizer is one that also runs when the job is cancelled. (A
-        // job that is cancelled before it begins is dropped as it is: nothing of it runs.)
+        // What stands behind the await is the callback; a finalizer is one that also runs when the job is cancelled. (A job that is
+        // cancelled before it begins is dropped as it is: nothing of it runs.)
         defer(async move { println!("{name} has ended") });
         job.await?;
         println!("{name} is done");

@@ -1,5 +1,4 @@
-//! Things that go on at the same time: all of them, the first of them, as they come, so many at a time; and when some
-//! fail.
+//! Things that go on at the same time: all of them, the first of them, as they come, so many at a time; and when some fail.
 //!
 //! ```text
 //!   nursery, gather   ─┬─▶┄┄┐          race, first_ok  ─┬─▶ first        map_concurrent(2, …)  ─┬─ 1 ─▶─ 3 ─▶┄┄┐

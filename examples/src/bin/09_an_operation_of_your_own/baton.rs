@@ -90,8 +90,7 @@ impl<'a> Future for Take<'a> {
         // Rule 1: nothing starts in cancelled code.
         ready!(gate.poll_start(cx));
         let cancelled = is_cancelled();
-        // Made before the lock is taken; locals are dropped in reverse order, so what is left in it is dropped after
-        // the lock.
+        // Made before the lock is taken; locals are dropped in reverse order, so what is left in it is dropped after the lock.
         let mut waiter = Waiter::new(cx);
         let mut state = baton.state();
         if let Some(key) = *key {
@@ -101,8 +100,7 @@ impl<'a> Future for Take<'a> {
                 }
                 return Poll::Pending;
             }
-            // Rule 4: what was given is taken. A waiter that was passed over waits on while it is cancelled, and else
-            // starts again.
+            // Rule 4: what was given is taken. A waiter that was passed over waits on while it is cancelled, and else starts again.
             if state.given != Some(key) && cancelled {
                 return Poll::Pending;
             }
@@ -264,8 +262,7 @@ mod tests {
         }));
     }
 
-    /// Many take it and are cancelled at random times, some of them beside a shield: one holds it at a time, and in the
-    /// end it is free.
+    /// Many take it and are cancelled at random times, some of them beside a shield: one holds it at a time, and in the end it is free.
     #[test]
     fn the_baton_is_never_lost() {
         all_went_well(&explore(0..1_000, || async {

@@ -9,8 +9,7 @@
 //!     cat ────────────── waits ─────────────▼ holds it ──▶
 //! ```
 //!
-//! Run it with `cargo run -p foster-examples --bin 09_an_operation_of_your_own -- --runtime smol` (or `tokio`, or
-//! `sim`).
+//! Run it with `cargo run -p foster-examples --bin 09_an_operation_of_your_own -- --runtime smol` (or `tokio`, or `sim`).
 
 mod baton;
 

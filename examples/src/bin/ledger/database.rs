@@ -14,8 +14,8 @@ use rusqlite::Connection;
 
 pub(crate) type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
-/// A connection. What is done with it is done on a thread that may block; once begun it is waited for, and its value
-/// stands, also in code that is cancelled.
+/// A connection. What is done with it is done on a thread that may block; once begun it is waited for, and its value stands, also
+/// in code that is cancelled.
 pub(crate) type Session = Unblock<Connection>;
 
 /// How the pool opens, checks, cleans and closes its connections.
@@ -79,15 +79,13 @@ impl Database {
         self.pool.run(async |session| Ok(session.with_mut(work).await?)).await
     }
 
-    /// Runs `body` in a transaction: all that it does counts if it returns `Ok`, and nothing if it fails, panics or is
-    /// cancelled.
+    /// Runs `body` in a transaction: all that it does counts if it returns `Ok`, and nothing if it fails, panics or is cancelled.
     pub(crate) async fn transaction<T, F, Fut>(&self, body: F) -> Result<T>
     where
         F: FnOnce(Session) -> Fut,
         Fut: Future<Output = Result<T>>,
     {
-        // `run`, because a guard in a variable is gone at once if foreign code drops this future, and the roll-back is
-        // not.
+        // `run`, because a guard in a variable is gone at once if foreign code drops this future, and the roll-back is not.
         self.writer.run(async |_turn| self.pool.run(async |session| transact(session.clone(), body).await).await).await
     }
 
@@ -113,8 +111,7 @@ where
         },
         async |session| {
             let value = body(session.clone()).await?;
-            // Here and not in the release, so that its error is an error. A deadline that comes meanwhile has come too
-            // late.
+            // Here and not in the release, so that its error is an error. A deadline that comes meanwhile has come too late.
             session.with_mut(|connection| connection.execute_batch("COMMIT")).await?;
             Ok(value)
         },

@@ -1,5 +1,5 @@
-//! Books that balance: a real SQLite file, a pool of connections, bulk upserts, readers with a limit, and transfers
-//! that are cancelled half-way.
+//! Books that balance: a real SQLite file, a pool of connections, bulk upserts, readers with a limit, and transfers that are
+//! cancelled half-way.
 //!
 //! ```text
 //!   in time    BEGIN ─▶ debit ─▶ approval ─▶ credit ─▶ COMMIT ─────────────▶ back to the pool
@@ -184,8 +184,7 @@ mod tests {
         std::fs::remove_file(path).unwrap();
     }
 
-    /// Whenever the deadline comes, also while a thread works: the transfer is there if its caller was told so, and
-    /// only then.
+    /// Whenever the deadline comes, also while a thread works: the transfer is there if its caller was told so, and only then.
     #[test]
     fn a_transfer_that_is_cancelled_anywhere_is_whole_or_not_there() {
         let (mut whole, mut nothing) = (0, 0);
@@ -206,8 +205,8 @@ mod tests {
         assert!(whole > 50 && nothing > 50, "{whole} transfers were made, {nothing} were not");
     }
 
-    /// A `select!` that drops the transfer half-way does not know what became of it; but it is whole or not there, and
-    /// the next one can begin.
+    /// A `select!` that drops the transfer half-way does not know what became of it; but it is whole or not there, and the next
+    /// one can begin.
     #[test]
     fn a_transfer_that_is_dropped_anywhere_is_whole_or_not_there() {
         for seed in 0..20 {

@@ -13,8 +13,8 @@
 //!                                        └─ a child for each file ──────▶ hash it on a thread, again after an error
 //! ```
 //!
-//! Each line that is printed is about a whole file: what the deadline or ctrl-C has cut short is counted, not shown.
-//! All files are closed before the table is printed, because the scope has ended by then, and its threads with it.
+//! Each line that is printed is about a whole file: what the deadline or ctrl-C has cut short is counted, not shown. All
+//! files are closed before the table is printed, because the scope has ended by then, and its threads with it.
 //!
 //! Exit codes: see `options::HELP`.
 

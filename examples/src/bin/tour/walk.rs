@@ -77,8 +77,7 @@ impl Walk {
         self.journal.file(path, outcome);
     }
 
-    /// Reads on a thread; after an error again, until it works, there were enough tries, or the deadline is too near
-    /// for more.
+    /// Reads on a thread; after an error again, until it works, there were enough tries, or the deadline is too near for more.
     async fn attempt<T: Send + 'static>(
         &self,
         permit: OwnedLimiterPermit,
