@@ -148,5 +148,6 @@ MUTANTS = [
     ("woken-before-the-poll", "tree/wake.rs", "        self.woken.store(true, Ordering::Release);\n        let mut state = self.lock();", "        let mut state = self.lock();"),
     ("late-before-it-is-told", "tree/attach.rs", "        if flags & LATE != 0 {\n", "        if false {\n"),
     ("moved-child-forgets-the-clock", "tree/request.rs", "below.flag(node.flags_of(TIMED));", "below.flag(0);"),
+    ("body-is-counted-inside-alone", "tree/task.rs", "            self.count_body_wake();", "            self.count_wake();"),
     ("handler-leaves-a-scope", "tree/drive.rs", "let ends = state.life == Life::Open || state.life == Life::Draining && state.children.awaited() == 0;", "let ends = state.life == Life::Open;"),
 ]

@@ -46,6 +46,23 @@ impl Node {
     pub(super) fn has_poll_left(&self) -> bool {
         self.flagged(RUNNABLE) && !self.flagged(POLL_SPENT)
     }
+
+    /// Counts that a waker was called that was given to user code in this scope, which [counts](Node::counts_wakes). In
+    /// a local nursery also for the code around: the waker that leads there may have been called before, for a child,
+    /// which does not count there.
+    pub(super) fn count_body_wake(&self) {
+        self.count_wake();
+        if self.is_in_task() {
+            let around = self.lock().parent.clone();
+            around.iter().for_each(NodeRef::count_task_wake);
+        }
+    }
+
+    /// Returns, for a scope that counts wake-ups, whether it stands in a task all the same, and is blocked if the code
+    /// around it is. The body of a local nursery does.
+    fn is_in_task(&self) -> bool {
+        self.kind == Kind::Nursery && !self.flagged(ABANDONED)
+    }
 }
 
 /// What a scope is to the code inside it, at the instant of a request: handed down level by level, so that a request
@@ -141,12 +158,6 @@ impl NodeRef {
             next = node.parent();
         }
         true
-    }
-
-    /// Returns, for a scope that counts wake-ups, whether it stands in a task all the same, and is blocked if the code
-    /// around it is. The body of a local nursery does.
-    fn is_in_task(&self) -> bool {
-        self.kind == Kind::Nursery && !self.flagged(ABANDONED)
     }
 
     /// Returns whether a scope inside a cancelled one still has to end, and cannot just be dropped with the body

@@ -13,8 +13,8 @@ use foster::cleanup::{BracketExit, ResourceGuard};
 use foster::error::JoinError;
 use foster::nursery::Started;
 use foster::{
-    CancelScope, Instant, LocalNursery, Nursery, bracket, local_nursery, nursery, shield, sleep, sleep_forever,
-    sleep_until, yield_now,
+    CancelScope, Instant, LocalNursery, Nursery, bracket, local_nursery, move_on_after, nursery, shield, sleep,
+    sleep_forever, sleep_until, yield_now,
 };
 use futures_lite::future::poll_once;
 
@@ -311,4 +311,19 @@ fn a_caller_that_its_own_ready_child_cancels_gets_what_that_has_passed() {
         assert!(done.await.is_ok());
         assert_eq!(seen.load(Ordering::SeqCst), 1);
     });
+}
+
+/// L12, I28: a child of a local nursery and its body are woken in the instant of a deadline, in either order: both are runnable.
+#[test]
+fn the_body_of_a_local_nursery_is_runnable_whoever_is_woken_first() {
+    const TIME: Duration = Duration::from_millis(4);
+    for seed in 0..50 {
+        let both = async |n: LocalNursery<'_>| {
+            n.spawn(foster_sim::plain_sleep(TIME));
+            foster_sim::plain_sleep(TIME).await;
+        };
+        let simulation = foster_sim::Builder::new(seed).spurious_polls(0.0);
+        let ended = simulation.run(move_on_after(TIME, local_nursery(both)));
+        assert!(ended.is_some_and(|out: Result<(), Infallible>| out.is_ok()), "on seed {seed} it was cancelled");
+    }
 }
