@@ -12,6 +12,7 @@ use foster_core::leaf::operation;
 
 use crate::address::{Address, Inet};
 use crate::contract::{ConnectOptions, net};
+use crate::direction::unless_cancelled;
 use crate::resolve::lookup_host;
 use crate::stream::Stream;
 use crate::target::ToTarget;
@@ -93,7 +94,8 @@ impl Connect {
         }
         let net = net()?;
         let connect = |address: SocketAddr| net.connect(&Address::Inet(address), &self.options);
-        let (socket, peer) = operation("connect", attempts(alternate(addresses), self.stagger, connect)).await?;
+        let connected = operation("connect", attempts(alternate(addresses), self.stagger, connect)).await;
+        let (socket, peer) = unless_cancelled(connected).await?;
         Ok(Stream::<Inet>::new(socket, peer))
     }
 }

@@ -11,7 +11,7 @@ use foster_core::sync::Semaphore;
 
 use crate::address::Family;
 use crate::contract::DatagramSocket;
-use crate::direction::{Direction, poll_start};
+use crate::direction::{Direction, poll_start, unless_cancelled};
 
 /// A socket for datagrams: a [`UdpSocket`](crate::UdpSocket) or a [`UnixDatagram`](crate::UnixDatagram).
 ///
@@ -56,7 +56,7 @@ impl Turns {
             };
             claim.poll(cx, &mut poll)
         });
-        operation(what, wait).await
+        unless_cancelled(operation(what, wait).await).await
     }
 }
 

@@ -10,11 +10,13 @@
 //!   wakers of all who were Pending are kept, and the host gets one waker that wakes them all. So none sleeps on, and
 //!   one that is of no use any more costs a wake-up for nothing.
 
+use std::future::pending;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
+use foster_core::is_cancelled;
 use foster_core::leaf::{Gate, wake_all};
 
 /// One direction of a socket.
@@ -85,6 +87,15 @@ impl Drop for Claim<'_> {
 /// Starts an operation that is polled without a future of its own: it has no gate that it could keep.
 pub(crate) fn poll_start(what: &'static str, cx: &mut Context<'_>) -> Poll<()> {
     Gate::new(what).poll_start(cx)
+}
+
+/// Hands on what an operation has ended with; but no error to code that is cancelled by now. The request may have come
+/// on another thread during the last poll, and the error may be what it did to the other side (law L14).
+pub(crate) async fn unless_cancelled<T>(ended: io::Result<T>) -> io::Result<T> {
+    if ended.is_err() && is_cancelled() {
+        pending::<()>().await;
+    }
+    ended
 }
 
 fn busy() -> io::Error {

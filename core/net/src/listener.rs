@@ -12,6 +12,7 @@ use foster_core::sync::{Event, Semaphore};
 
 use crate::address::Family;
 use crate::contract::ListenerSocket;
+use crate::direction::unless_cancelled;
 use crate::stream::Stream;
 #[cfg(unix)]
 use crate::unix::own_file::OwnFile;
@@ -111,7 +112,7 @@ impl<F: Family> Listener<F> {
                 }
             }
         });
-        operation("accept", accept).await
+        unless_cancelled(operation("accept", accept).await).await
     }
 
     /// Closes it at once, also for tasks that wait in [`accept`](Listener::accept).

@@ -16,7 +16,7 @@ use foster_core::leaf::{operation, poll_budget};
 
 use crate::address::Family;
 use crate::contract::StreamSocket;
-use crate::direction::Direction;
+use crate::direction::{Direction, unless_cancelled};
 
 pub use halves::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, WriteHalf};
 
@@ -270,7 +270,7 @@ impl Shared {
             };
             claim.poll(cx, |cx| poll(&*self.socket, cx))
         });
-        operation(what, read).await
+        unless_cancelled(operation(what, read).await).await
     }
 
     async fn write(
@@ -290,7 +290,7 @@ impl Shared {
             };
             claim.poll(cx, |cx| poll(&*self.socket, cx))
         });
-        operation("write", write).await
+        unless_cancelled(operation("write", write).await).await
     }
 
     /// The same on each host, and for empty buffers as for others.

@@ -15,6 +15,7 @@ use foster_core::sleep;
 use crate::address::{Address, Unix};
 use crate::contract::{ConnectOptions, DatagramOptions, ListenOptions, ListenerSocket, net};
 use crate::datagram::Datagram;
+use crate::direction::unless_cancelled;
 use crate::host::{HostDatagram, HostListener, HostStream};
 use crate::listener::Listener;
 use crate::stream::Stream;
@@ -100,7 +101,7 @@ impl Stream<Unix> {
         loop {
             match operation("connect", net.connect(&to, &ConnectOptions::default())).await {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => sleep(FULL_BACKLOG).await,
-                connected => return Ok(Stream::new(connected?, address.clone())),
+                connected => return Ok(Stream::new(unless_cancelled(connected).await?, address.clone())),
             }
         }
     }

@@ -22,6 +22,7 @@ use super::closing::{ClosedNode, Linked};
 use super::flags::LOCAL;
 use super::node::{Attachment, Kind, Node, NodeRef};
 use super::observing;
+use super::polled::without_counting;
 use super::shared::Tree;
 use super::waking;
 use crate::events::TaskStatus;
@@ -51,10 +52,11 @@ impl Head for Node {
     type Body = dyn RunTask;
 
     fn wake(&self) {
-        if self.counts_wakes() {
-            self.count_body_wake();
+        if self.counts_wakes() && self.count_body_wake() {
+            without_counting(|| self.wake_driver());
+        } else {
+            self.wake_driver();
         }
-        self.wake_driver();
     }
 
     #[inline]

@@ -49,13 +49,11 @@ impl Node {
 
     /// Counts that a waker was called that was given to user code in this scope, which [counts](Node::counts_wakes). In
     /// a local nursery also for the code around: the waker that leads there may have been called before, for a child,
-    /// which does not count there.
-    pub(super) fn count_body_wake(&self) {
-        self.count_wake();
-        if self.is_in_task() {
-            let around = self.lock().parent.clone();
-            around.iter().for_each(NodeRef::count_task_wake);
-        }
+    /// which does not count there. Returns whether it was counted around: then that waker is to be called uncounted.
+    pub(super) fn count_body_wake(&self) -> bool {
+        let around = if self.count_wake() && self.is_in_task() { self.lock().parent.clone() } else { None };
+        around.iter().for_each(NodeRef::count_task_wake);
+        around.is_some()
     }
 
     /// Returns, for a scope that counts wake-ups, whether it stands in a task all the same, and is blocked if the code
