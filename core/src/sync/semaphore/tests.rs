@@ -213,7 +213,10 @@ fn racing_threads_exclude_each_other_and_lose_nothing() {
             let (semaphore, inside, waited) = (&semaphore, &inside, &waited);
             threads.spawn(move || {
                 let mut dice = Dice::new(seed);
-                for _ in 0..5_000 {
+                // Until somebody had to wait: threads may happen to run one after the other.
+                let mut rounds = 0;
+                while rounds < 5_000 || waited.load(Ordering::Relaxed) == 0 {
+                    rounds += 1;
                     if dice.below(3) == 0 {
                         let mut hand = ManualTask::new(semaphore.acquire());
                         waited.fetch_add(usize::from(hand.poll().is_pending()), Ordering::Relaxed);
