@@ -1,9 +1,9 @@
 //! How the simulator chooses.
 //!
 //! Whenever a run could go on in more than one way, it asks [`Choices`]. A choice is a number below the count of
-//! alternatives, and **0 is always the calm one**: the task that has been runnable for longest, the timer that was
-//! armed first, no spurious poll. So a schedule is the list of the choices that are not 0. To replay a run is to answer
-//! from that list, and to shrink one is to take entries off it.
+//! alternatives, and **0 is always the calm one**: the task that has been runnable for longest, the timer that was armed
+//! first, no spurious poll. So a schedule is the list of the choices that are not 0. To replay a run is to answer from
+//! that list, and to shrink one is to take entries off it.
 
 use std::collections::VecDeque;
 
@@ -26,8 +26,8 @@ pub enum Policy {
     ///
     /// Finds a bug that needs `depth` ordering constraints with a probability that a uniform choice does not reach in
     /// long programs ("probabilistic concurrency testing", Burckhardt et al., 2010). The length of a run is not known
-    /// beforehand, so the steps are spread over its orders of magnitude. So that a pick takes constant time, it looks
-    /// only at the 64 tasks that have waited for longest.
+    /// beforehand, so the steps are spread over its orders of magnitude. So that a pick takes constant time, it looks only
+    /// at the 64 tasks that have waited for longest.
     Pct {
         /// How many ordering constraints the bug needs; 2 or 3 covers most.
         depth: u32,
@@ -60,8 +60,7 @@ pub(crate) struct Ready {
 pub(crate) struct Choices {
     policy: Policy,
     rng: Rng,
-    /// The numbers that the program itself draws: their own stream, so that taking entries off a script does not change
-    /// it.
+    /// The numbers that the program itself draws: their own stream, so that taking entries off a script does not change it.
     program: Rng,
     script: Option<Script>,
     /// Position of the next choice.

@@ -9,14 +9,13 @@
 //!                         └────────────────────────────┘
 //! ```
 //! 1. `TaskWaker::wake`. 2. `State::take_turn`, which picks by the policy; a spurious poll comes straight from Blocked.
-//! 3. `Sim::end_turn`: the future is ready. 4. `TaskWaker::wake` while it is polled. 5., 6. `Sim::end_turn`: it is
-//!    pending.
+//! 3. `Sim::end_turn`: the future is ready. 4. `TaskWaker::wake` while it is polled. 5., 6. `Sim::end_turn`: it is pending.
 //!
 //! The main future is a task like the others, number 0, but it stays on the stack of `Sim::drive`: it need be neither
 //! `Send` nor `'static`. A blocking job is a task that is polled once.
 //!
-//! **Lock.** There is one, around plain data. Nothing of the user's is polled, woken, cloned, formatted or dropped
-//! while it is held: what has to be, is moved out first.
+//! **Lock.** There is one, around plain data. Nothing of the user's is polled, woken, cloned, formatted or dropped while
+//! it is held: what has to be, is moved out first.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::pin::Pin;
@@ -69,8 +68,7 @@ pub(crate) struct State {
     pub(crate) steps: u64,
     /// Blocking jobs on threads of their own that have not ended.
     pub(crate) threads: usize,
-    /// Promises that something outside will wake the program: neither the clock nor the end of the run comes before
-    /// they are kept.
+    /// Promises that something outside will wake the program: neither the clock nor the end of the run comes before they are kept.
     pub(crate) holds: usize,
     /// Wake-ups, spawns and so on from other threads.
     pub(crate) outside: u64,

@@ -51,8 +51,7 @@ impl Recorder {
         }
     }
 
-    /// Notes a packet that is sent; `text`, and a hash of its bytes, are asked for only if the recorder keeps the
-    /// events.
+    /// Notes a packet that is sent; `text`, and a hash of its bytes, are asked for only if the recorder keeps the events.
     #[cfg(feature = "net")]
     pub(crate) fn send(&mut self, at: Instant, digest: u64, text: impl FnOnce() -> (String, u64)) -> u64 {
         let packet = self.packets;

@@ -23,8 +23,7 @@ pub(crate) struct Timers {
 pub(crate) enum Alarm {
     /// A waker, and the group of the timer.
     Wake(Waker, usize),
-    /// The timer of a tree: what else is due at its instant comes before it, so that an operation that ends at a
-    /// deadline wins.
+    /// The timer of a tree: what else is due at its instant comes before it, so that an operation that ends at a deadline wins.
     Tree(Waker, usize),
     /// A blocking job is to run: the key of its task.
     Run(usize),
@@ -68,8 +67,8 @@ impl Timers {
 }
 
 impl State {
-    /// Goes on to what comes next when nothing is runnable; what is to be woken then is put into `due`. False if
-    /// nothing comes.
+    /// Goes on to what comes next when nothing is runnable; what is to be woken then is put into `due`. False if nothing
+    /// comes.
     pub(crate) fn advance(&mut self, config: &Builder, due: &mut Vec<Waker>) -> Result<bool, Stuck> {
         let timer = self.timers.earliest().filter(|_| self.autojump);
         let cushion = self.waiters.first_key_value().map(|((cushion, _), _)| *cushion);
@@ -118,8 +117,8 @@ impl State {
         }
     }
 
-    /// Lets the clock pass to `at` in the middle of a step, unless something comes before. Where nothing ever will, it
-    /// counts as a step, so that it comes to an end.
+    /// Lets the clock pass to `at` in the middle of a step, unless something comes before. Where nothing ever will, it counts as
+    /// a step, so that it comes to an end.
     pub(crate) fn pass_to(&mut self, at: Instant, config: &Builder) -> bool {
         let next = self.timers.earliest();
         let alone = self.autojump && self.ready.is_empty() && self.waiters.is_empty();

@@ -1,7 +1,6 @@
 use super::*;
 
-/// The first numbers of the seed 1234567, as the author's C program prints them:
-/// <https://prng.di.unimi.it/splitmix64.c>.
+/// The first numbers of the seed 1234567, as the author's C program prints them: <https://prng.di.unimi.it/splitmix64.c>.
 #[test]
 fn the_generator_is_splitmix64_on_every_machine() {
     let mut rng = Rng(1_234_567);
