@@ -315,6 +315,16 @@ impl WaitingScope {
     fn is_cancelled(&self) -> bool {
         self.0.as_ref().is_some_and(|node| node.flagged(CANCELLED))
     }
+
+    /// Calls a waker of this code, which becomes runnable by it unless it is cancelled.
+    #[inline]
+    fn wake(&self, waker: Waker) {
+        if self.is_cancelled() {
+            without_counting(|| waking::wake(waker));
+        } else {
+            waking::wake(waker);
+        }
+    }
 }
 
 /// A task that waits: how to wake it, and whether its code may still be given anything.
@@ -414,11 +424,7 @@ impl Waiter {
     #[inline]
     pub fn wake(self) {
         let Waiter { waker: Some(waker), scope } = self else { return };
-        if scope.is_cancelled() {
-            without_counting(|| waking::wake(waker));
-        } else {
-            waking::wake(waker);
-        }
+        scope.wake(waker);
     }
 
     /// Takes the waker out, in a waiter of its own that is to be [woken](Waiter::wake) with the lock released. This one
@@ -436,7 +442,7 @@ impl Waiter {
     /// Wakes the task, as [`wake`](Waiter::wake) does, and keeps the waiter.
     pub fn wake_by_ref(&self) {
         if let Some(waker) = self.waker.clone() {
-            waking::wake(waker);
+            self.scope.wake(waker);
         }
     }
 }

@@ -10,7 +10,7 @@
 //!   wakers of all who were Pending are kept, and the host gets one waker that wakes them all. So none sleeps on, and
 //!   one that is of no use any more costs a wake-up for nothing.
 
-use std::future::pending;
+use std::future::poll_fn;
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -51,7 +51,7 @@ impl Direction {
             waiters.remove(cx.waker());
             return Poll::Ready(Err(busy()));
         }
-        waiters.poll(cx, poll)
+        poll_unless_cancelled(waiters.poll(cx, poll))
     }
 }
 
@@ -89,13 +89,25 @@ pub(crate) fn poll_start(what: &'static str, cx: &mut Context<'_>) -> Poll<()> {
     Gate::new(what).poll_start(cx)
 }
 
-/// Hands on what an operation has ended with; but no error to code that is cancelled by now. The request may have come
-/// on another thread during the last poll, and the error may be what it did to the other side (law L14).
+/// Hands on what an operation has ended with, as [`poll_unless_cancelled`] does. An error that was withheld is told if
+/// the operation is polled in other code.
 pub(crate) async fn unless_cancelled<T>(ended: io::Result<T>) -> io::Result<T> {
-    if ended.is_err() && is_cancelled() {
-        pending::<()>().await;
-    }
+    poll_fn(|_| if is_withheld(&ended) { Poll::Pending } else { Poll::Ready(()) }).await;
     ended
+}
+
+/// Hands on what an operation without a future of its own has come to; but no error to code that is cancelled by now. The
+/// request may have come on another thread during this poll, and the error may be what it did to the other side (law
+/// L14).
+pub(crate) fn poll_unless_cancelled<T>(polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
+    match polled {
+        Poll::Ready(ended) if is_withheld(&ended) => Poll::Pending,
+        polled => polled,
+    }
+}
+
+fn is_withheld<T>(ended: &io::Result<T>) -> bool {
+    ended.is_err() && is_cancelled()
 }
 
 fn busy() -> io::Error {
@@ -176,7 +188,11 @@ impl Wake for Waiters {
 
 #[cfg(test)]
 mod tests {
+    use std::future::Future;
+    use std::pin::pin;
     use std::sync::atomic::AtomicUsize;
+
+    use foster_core::CancelScope;
 
     use super::*;
 
@@ -247,5 +263,32 @@ mod tests {
             assert!(direction.poll_shared(&mut Context::from_waker(&waker), pending).is_pending());
         }
         assert!(direction.waiters.get().unwrap().lock().len() <= MANY);
+    }
+
+    fn reset<T>() -> io::Result<T> {
+        Err(io::ErrorKind::ConnectionReset.into())
+    }
+
+    /// L14: an error is not told to code that is cancelled by the time, but is not lost to other code either. A result
+    /// is handed on.
+    #[test]
+    fn cancelled_code_is_told_no_error() {
+        foster_smol::run(async {
+            let mut ended = pin!(unless_cancelled(reset::<()>()));
+            let mut scope = CancelScope::new();
+            let handle = scope.handle();
+            let in_time = poll_fn(|cx| {
+                handle.cancel("too late");
+                assert!(ended.as_mut().poll(cx).is_pending());
+                assert!(poll_unless_cancelled(Poll::Ready(reset::<()>())).is_pending());
+                assert!(pin!(unless_cancelled(Ok(7))).poll(cx).is_ready());
+                assert!(poll_unless_cancelled(Poll::Ready(Ok(7))).is_ready());
+                Poll::Ready(())
+            });
+            assert_eq!(scope.run(in_time).await.unwrap(), ());
+            assert_eq!(ended.await.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+            let polled = poll_unless_cancelled(Poll::Ready(reset::<()>()));
+            assert!(matches!(polled, Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::ConnectionReset));
+        });
     }
 }

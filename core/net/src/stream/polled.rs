@@ -9,7 +9,7 @@ use futures_io::{AsyncRead, AsyncWrite};
 
 use super::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, Shared, Stream, WriteHalf};
 use crate::address::Family;
-use crate::direction::poll_start;
+use crate::direction::{poll_start, poll_unless_cancelled};
 
 /// Who polls: the only one who can in this direction, or one of many.
 #[derive(Clone, Copy)]
@@ -25,7 +25,7 @@ impl Shared {
         }
         ready!(poll_start("read", cx));
         match poller {
-            Poller::Alone => self.socket.poll_read(cx, buf),
+            Poller::Alone => poll_unless_cancelled(self.socket.poll_read(cx, buf)),
             Poller::Shared => self.reading.poll_shared(cx, |cx| self.socket.poll_read(cx, buf)),
         }
     }
@@ -41,7 +41,7 @@ impl Shared {
         }
         ready!(poll_start("read", cx));
         match poller {
-            Poller::Alone => self.socket.poll_read_vectored(cx, bufs),
+            Poller::Alone => poll_unless_cancelled(self.socket.poll_read_vectored(cx, bufs)),
             Poller::Shared => self.reading.poll_shared(cx, |cx| self.socket.poll_read_vectored(cx, bufs)),
         }
     }
@@ -53,7 +53,7 @@ impl Shared {
         }
         ready!(poll_start("write", cx));
         match poller {
-            Poller::Alone => self.socket.poll_write(cx, buf),
+            Poller::Alone => poll_unless_cancelled(self.socket.poll_write(cx, buf)),
             Poller::Shared => self.writing.poll_shared(cx, |cx| self.socket.poll_write(cx, buf)),
         }
     }
@@ -70,7 +70,7 @@ impl Shared {
         }
         ready!(poll_start("write", cx));
         match poller {
-            Poller::Alone => self.socket.poll_write_vectored(cx, bufs),
+            Poller::Alone => poll_unless_cancelled(self.socket.poll_write_vectored(cx, bufs)),
             Poller::Shared => self.writing.poll_shared(cx, |cx| self.socket.poll_write_vectored(cx, bufs)),
         }
     }
