@@ -198,17 +198,25 @@ class Core:                                             # heap part of a scope; 
     def given(c):                                       # the end of a sleep is to be woken (L14.2), also where foreign code swallows the wake-up
         if c.task and ON('given-wakes'): c.task.woken = True
     def mark(c, cx): return c.wake if c.parent and c.parent.cancelled() else cx.wake    # L16.1
+    def body_waker(c, cx): return c.home.body_waker(c.mark(cx)) if c.home else c.mark(cx)
     def runnable(c, refined):                           # L12: at the instant of a request; `refined`: as the law says, see C1 and C2 in README.md
-        t = c.task
+        t = c.unit()
         if t is None or c.polling: return True
+        if t is not c.task and not t.core.parent.runnable(refined): return False
         if (t.woken if refined or ON('request-wake') else t.ready): return True
         if t not in c.w.stack: return False
         if not refined and not ON('own-turn'): return True
         a = c
-        while a is not None and not a.polling and a.kind not in ('task', 'root'):
+        while a is not None and not a.polling and a is not t.core:
             if a.polled_in == t.polls: return False
             a = a.parent
         return t.poll_woken and not (a and not a.polling and a.polled_in == t.polls)
+    def unit(c):                                        # what counts the wake-ups of this code: the body of a local nursery by itself, else its task
+        a = c
+        while a and a.kind not in ('task', 'root') and not a.lost and not a.reaped:
+            if a.home: return a.home
+            a = a.parent
+        return c.task
     def mark_tree(c, todo):                             # flags and verdicts; up to and including the first full shield on each path
         r, above = c.reach(), c.parent and c.parent.reach()[0]
         if r != c.known:
@@ -267,13 +275,16 @@ class Core:                                             # heap part of a scope; 
                     if c.truth == 'run': c.grace_poll, c.truth = c.poll_no + 1, 'spent'
                     elif any(h.needs() for h in c.sub): c.beside = c.poll_no + 1
                 elif c.cancelled(): c.grace_poll, c.truth = c.poll_no + 1, 'spent'
-                c.started = True; c.poll_no += 1; c.polled_in = cx.task.polls
+                c.started = True; c.poll_no += 1
+                if c.home: c.home.begin(); w.stack.append(c.home)
+                c.polled_in = (c.unit() or cx.task).polls
                 assert all(a.life != 'closed' for a in c.chain()), 'I1 polled under a closed scope'
                 for h in c.sub: h.due = (h.woken or not ON('due')) and c.cancelled()
                 c.polling = True
-                try: r = c.body.poll(Cx(cx.task, c, c.mark(cx), (), cx.leaks, c.locals, c.inner_brk))
-                except Panic as p: c.polling = False; c.panics += p.ids; c.request('panic'); c.drop_body('panic'); continue
+                try: r = c.body.poll(Cx(cx.task, c, c.body_waker(cx), (), cx.leaks, c.locals, c.inner_brk))
+                except Panic as p: c.polling = False; c.home and w.stack.remove(c.home); c.panics += p.ids; c.request('panic'); c.drop_body('panic'); continue
                 c.polling = False
+                if c.home: w.stack.remove(c.home)
                 if r is PENDING:
                     if not c.cancelled(): return PENDING
                     c.truth = 'spent'
@@ -296,7 +307,8 @@ class Core:                                             # heap part of a scope; 
                     it = c.deferred.pop(-1 if ON('lifo') else 0)
                     assert it.n == max([i.n for i in c.deferred] + [it.n]), 'I13 LIFO'
                     c.running = it.start(c)
-                try: r = c.running.poll(Cx(cx.task, c, c.mark(cx), (), (), c.locals, c.running.item.brk))
+                if c.home: c.home.begin()
+                try: r = c.running.poll(Cx(cx.task, c, c.body_waker(cx), (), (), c.locals, c.running.item.brk))
                 except Panic as p: c.panics += p.ids; r = ('ok',)
                 if r is PENDING: return PENDING
                 if r[0] == 'err': w.hook_err += r[1]
@@ -415,12 +427,19 @@ class Task:                                             # a spawned task, or a r
         for a in t.waiters: a.ended()
 
 class Home:                                             # L41: the children of a local nursery, which live in its future
-    def __init__(h, core): h.core, h.tasks, h.driver, h.leaks = core, [], None, ()
+    def __init__(h, core):
+        h.core, h.tasks, h.driver, h.leaks = core, [], None, ()
+        h.woken, h.ready, h.poll_woken, h.polls = True, True, True, 0
+    def body_waker(h, driver):                          # the body counts by itself: what its children are woken for is not for it
+        def wake():
+            h.ready = True
+            if not h.core.w.requesting: h.woken = True
+            driver()
+        return wake
+    def begin(h): h.polls += 1; h.poll_woken, h.woken, h.ready = h.woken, False, False
     def add(h, t): h.tasks.append(t); h.tell()
-    def tell(h):                                        # a child was woken, and not the code around the nursery: each has a waker of its own
-        w = h.core.w; w.requesting += 1
+    def tell(h):                                        # a child was woken: so is the code around the nursery, whose future is to be polled
         if h.driver: h.driver()
-        w.requesting -= 1
     def turn(h, cx):                                    # polls those that were woken, in any order; perhaps some of them at the next turn
         w, done = h.core.w, set(); h.driver, h.leaks = h.core.mark(cx), cx.leaks
         while ready := sorted((t for t in h.tasks if t not in done and (t.ready or not w.det and w.rng.random() < w.spurious)), key=lambda t: t.core.n):

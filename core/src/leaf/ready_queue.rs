@@ -11,7 +11,6 @@ use std::task::{Context, Wake, Waker};
 
 use crate::sys::atomic::{AtomicBool, Ordering};
 use crate::sys::{Mutex, MutexGuard};
-use crate::tree::polled::without_counting;
 use crate::tree::waking;
 
 /// The members of a group of futures that were woken, in the order of their wake-ups: what a turn of the group has to
@@ -131,7 +130,7 @@ impl ReadyQueue {
         let driver = queue.driver.take();
         drop(queue);
         if let Some(driver) = driver {
-            without_counting(|| waking::wake(driver));
+            waking::wake(driver);
         }
     }
 
@@ -179,14 +178,12 @@ struct MemberWaker {
     key: Option<usize>,
     /// It was woken, and not polled since.
     queued: AtomicBool,
-    /// Its wake-ups are counted elsewhere, and not by the code around the group (L12).
-    quiet: bool,
     queue: Arc<ReadyQueue>,
 }
 
 impl ReadyMember {
-    fn make(key: Option<usize>, queued: bool, quiet: bool, queue: &Arc<ReadyQueue>) -> Self {
-        let entry = Arc::new(MemberWaker { key, queued: AtomicBool::new(queued), quiet, queue: queue.clone() });
+    fn make(key: Option<usize>, queued: bool, queue: &Arc<ReadyQueue>) -> Self {
+        let entry = Arc::new(MemberWaker { key, queued: AtomicBool::new(queued), queue: queue.clone() });
         ReadyMember { waker: Waker::from(entry.clone()), entry }
     }
 
@@ -194,17 +191,12 @@ impl ReadyMember {
     #[must_use]
     #[inline]
     pub fn new(key: usize, queue: &Arc<ReadyQueue>) -> Self {
-        ReadyMember::make(Some(key), false, false, queue)
-    }
-
-    /// A child of a local nursery that is about to be polled for the first time.
-    pub(crate) fn child(key: usize, queue: &Arc<ReadyQueue>) -> Self {
-        ReadyMember::make(Some(key), false, true, queue)
+        ReadyMember::make(Some(key), false, queue)
     }
 
     /// The body of a local nursery, which is polled at once.
     pub(crate) fn body(queue: &Arc<ReadyQueue>) -> Self {
-        ReadyMember::make(None, true, false, queue)
+        ReadyMember::make(None, true, queue)
     }
 
     /// Puts the member into the queue, and wakes nobody, for a group that is being built or polled. Returns whether it
@@ -258,10 +250,6 @@ impl Wake for MemberWaker {
         let driver = queue.driver.take();
         drop(queue);
         let Some(driver) = driver else { return };
-        if self.quiet {
-            without_counting(|| waking::wake(driver));
-        } else {
-            waking::wake(driver);
-        }
+        waking::wake(driver);
     }
 }

@@ -22,7 +22,6 @@ use super::closing::{ClosedNode, Linked};
 use super::flags::LOCAL;
 use super::node::{Attachment, Kind, Node, NodeRef};
 use super::observing;
-use super::polled::without_counting;
 use super::shared::Tree;
 use super::waking;
 use crate::events::TaskStatus;
@@ -52,11 +51,10 @@ impl Head for Node {
     type Body = dyn RunTask;
 
     fn wake(&self) {
-        if self.counts_wakes() && self.count_body_wake() {
-            without_counting(|| self.wake_driver());
-        } else {
-            self.wake_driver();
+        if self.counts_wakes() {
+            self.count_wake();
         }
+        self.wake_driver();
     }
 
     #[inline]

@@ -17,8 +17,9 @@
 //!                           (blocked all the same, because the scope around it is)
 //! ```
 //!
-//! A local nursery counts by itself, too, because it polls its body only when that was woken. But its body stands in
-//! the task around it, and is blocked if the code there is: so what the body waits for is counted in both.
+//! A local nursery counts by itself, too, because it polls its body only when that was woken, and so does each of its
+//! children. Each of these wake-ups is one of the nursery's future as well, and so is counted in the task around, too.
+//! But the body stands in that task, and is blocked if the code there is.
 //!
 //! The verdict is taken by the thread that makes the request, from atomics and the way up the tree; what it reads may
 //! be a step behind what the task does at that moment. That is no harm: a task that begins a poll meanwhile has that
@@ -45,15 +46,6 @@ impl Node {
     /// Returns whether the scope's cancelled code has its one poll (L12) still to come.
     pub(super) fn has_poll_left(&self) -> bool {
         self.flagged(RUNNABLE) && !self.flagged(POLL_SPENT)
-    }
-
-    /// Counts that a waker was called that was given to user code in this scope, which [counts](Node::counts_wakes). In
-    /// a local nursery also for the code around: the waker that leads there may have been called before, for a child,
-    /// which does not count there. Returns whether it was counted around: then that waker is to be called uncounted.
-    pub(super) fn count_body_wake(&self) -> bool {
-        let around = if self.count_wake() && self.is_in_task() { self.lock().parent.clone() } else { None };
-        around.iter().for_each(NodeRef::count_task_wake);
-        around.is_some()
     }
 
     /// Returns, for a scope that counts wake-ups, whether it stands in a task all the same, and is blocked if the code

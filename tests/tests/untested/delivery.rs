@@ -3,13 +3,14 @@
 use std::convert::Infallible;
 use std::future::{Future, pending, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use foster::cleanup::{BracketExit, ResourceGuard};
+use foster::combine::gather;
 use foster::error::JoinError;
 use foster::nursery::Started;
 use foster::{
@@ -325,5 +326,31 @@ fn the_body_of_a_local_nursery_is_runnable_whoever_is_woken_first() {
         let simulation = foster_sim::Builder::new(seed).spurious_polls(0.0);
         let ended = simulation.run(move_on_after(TIME, local_nursery(both)));
         assert!(ended.is_some_and(|out: Result<(), Infallible>| out.is_ok()), "on seed {seed} it was cancelled");
+    }
+}
+
+/// L12, I28: a child of a local nursery in one branch, and then another branch, are woken in the instant of a deadline: the code around
+/// is runnable, although the combinator has passed only the first of the two wake-ups on.
+#[test]
+fn what_stands_beside_a_local_nursery_is_runnable_whoever_is_woken_first() {
+    const TIME: Duration = Duration::from_millis(4);
+    for seed in 0..50 {
+        let children = async || {
+            local_nursery(async |n: LocalNursery<'_>| {
+                n.spawn(foster_sim::plain_sleep(TIME));
+            })
+            .await
+        };
+        let finished = AtomicBool::new(false);
+        let beside = async {
+            foster_sim::plain_sleep(TIME).await;
+            finished.store(true, Ordering::SeqCst);
+            Ok(())
+        };
+        let branches: [Pin<Box<dyn Future<Output = Result<(), Infallible>>>>; 2] =
+            [Box::pin(children()), Box::pin(beside)];
+        let simulation = foster_sim::Builder::new(seed).spurious_polls(0.0);
+        simulation.run(move_on_after(TIME, gather(branches)));
+        assert!(finished.load(Ordering::SeqCst), "on seed {seed} it lost what it was given");
     }
 }

@@ -94,7 +94,7 @@ impl<B: AnyBox> LocalChildren<B> {
         let key = match self.due.pop_front() {
             None => return,
             Some(Next::Fresh(mut child)) => {
-                let member = ReadyMember::child(self.all.vacant_key(), &nursery.ready);
+                let member = ReadyMember::new(self.all.vacant_key(), &nursery.ready);
                 if member.poll(|cx| child.run(&nursery.errors, cx)).is_ready() {
                     return;
                 }
