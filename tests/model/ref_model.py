@@ -142,7 +142,7 @@ class Core:                                             # heap part of a scope; 
         c.children, c.adopted, c.sub, c.deferred, c.running, c.items, c.kids = set(), set(), set(), [], None, [], []
         c.errs, c.panics, c.result, c.out, c.waker, c.drivers = [], [], None, None, None, 0
         c.poll_no = c.seen = c.missed = 0; c.woken = c.due = c.reaped = c.stalled = c.cut_off = False
-        c.pending, c.answers, c.label, c.shown_at = 0, None, None, 0        # of `start`: see Start
+        c.pending, c.answers, c.label, c.shown_at, c.answered_at = 0, None, None, 0, 0        # of `start`: see Start
         c.home = c.handle = None                        # of a local nursery: see Home; of a child of one that was lost: its task
         c.holders = cx.holders if cx else ()
         c.locals = cx.locals if cx else parent.locals if parent else frozenset()
@@ -334,7 +334,7 @@ class Core:                                             # heap part of a scope; 
         return c.out
     def admits(c): return c.life == 'open' or c.life == 'draining' and bool(c.children or c.adopted or c.pending and ON('pending'))        # L4
     def takes(c): return c.admits() and not (c.home and c.lost and ON('gone-refuses'))         # L41: nobody drives its children any more
-    def answered(c): c.pending -= 1; c.told()
+    def answered(c): c.pending -= 1; c.answered_at = c.w.now; c.told()
     def told(c):                                        # L11: something that it waited for has ended; if it was the last, the scope has something to do
         if ON('wake-on-end') and c.life != 'open' and not c.adopted and not c.pending and all(t.daemon for t in c.children): c.wake()
     # ---- loss of the driver --------------------------------------------------------------------------- L25..L30
@@ -1155,24 +1155,25 @@ def run(w, prog, host_drop=INF):
     for s, t in w.locals.values(): assert t is not None or any(l.leaked for l in s.leaks), 'I21 local never dropped'
     return w
 
-def bounded_stop(w):                                    # I14: without full shields below, a cancelled scope closes in time
+def bounded_stop(w):                                    # I14: without full shields below, a cancelled scope closes in time; but not before a `start` into it is answered
     memo = {}
-    def bound(c):                                       # (ms after the hard time, has a full shield below)
+    def bound(c):                                       # (ms after the hard time, has a full shield below, when the last `start` was answered)
         if c.n not in memo:
             kids = [(k, *bound(k)) for k in c.kids]
             late = [c.tc_seq and k.n > c.tc_seq or k.stalled for k, *_ in kids]
-            b = max([0] + [b for (k, b, _), l in zip(kids, late) if not l]) + sum(b for (k, b, _), l in zip(kids, late) if l)
-            full = c.kind == 'shield' or any(f for *_, f in kids)
+            b = max([0] + [b for (_, b, *_), l in zip(kids, late) if not l]) + sum(b for (_, b, *_), l in zip(kids, late) if l)
+            full = c.kind == 'shield' or any(f for *_, f, _ in kids)
+            until = max([c.answered_at] + [u for *_, u in kids])
             for i in c.items:
-                ib, f = bound(i.core) if i.core else (0, False)
-                b += i.budget + ib; full |= f
-            memo[c.n] = b, full
+                ib, f, u = bound(i.core) if i.core else (0, False, 0)
+                b += i.budget + ib; full |= f; until = max(until, u)
+            memo[c.n] = b, full, until
         return memo[c.n]
     for c in w.cores:
         if c.tc is not None:
-            b, full = bound(c)
+            b, full, until = bound(c)
             if not full:
-                assert c.closed_at <= max(c.tc, c.hard) + b, 'I14 late stop'
+                assert c.closed_at <= max(c.tc, c.hard, until) + b, 'I14 late stop'
                 w.stat.update(bounded=1, bound_tight=b > 0 and c.closed_at == max(c.tc, c.hard) + b)
 
 # ---- generator ----------------------------------------------------------------------------------------------------------
@@ -1631,7 +1632,7 @@ def outcomes(seed, prog, n, first=True):                # of n schedules, as JSO
         w = World(seed * 1000 + k, spurious=.15 * (k % 2), order=k // 2 % 4)
         try: run(w, prog); o = json.dumps(observe(w), sort_keys=True)
         except AssertionError as e:
-            if 'deadlock' not in str(e): raise
+            if 'deadlock' not in str(e): raise AssertionError(f'{e}: seed {seed}, schedule {k}') from e
             o = 'deadlock'
         runs[o] += 1; st.update(w.stat); st.update(made=len(w.made_err) + len(w.made_panic), links=len(w.chans) + len(w.events))
         if first and (len(runs) > 1 or o == 'deadlock' or st['step_beside'] or st['quiet']): break

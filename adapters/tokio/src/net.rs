@@ -130,28 +130,28 @@ const SHORT_MEANS_NOT_READY: bool = cfg!(any(
     target_os = "openbsd"
 ));
 
-/// Does `transfer` inside of a `try_io` of tokio. If something, and less than `room`, was transferred, tokio is told
-/// that the socket is not ready any more.
-fn transferring<E>(
+/// Does `transfer` inside of `try_io` of a socket of tokio's, which asks nothing of the host if the socket is not ready.
+/// If something, and less than `room`, was transferred, tokio is told that it is not ready any more. Nothing: it blocks.
+fn transfer_in(
     room: usize,
-    transfer: impl FnOnce() -> io::Result<usize>,
-    try_io: impl FnOnce(&mut dyn FnMut() -> io::Result<()>) -> Result<(), E>,
+    mut transfer: impl FnMut() -> io::Result<usize>,
+    try_io: impl Fn(&mut dyn FnMut() -> io::Result<usize>) -> io::Result<usize>,
 ) -> Option<io::Result<usize>> {
-    let (mut transfer, mut done) = (Some(transfer), None);
-    let mut attempt = || {
-        let result = transfer.take().map_or_else(|| Err(io::ErrorKind::WouldBlock.into()), |transfer| transfer());
-        let blocks = match &result {
-            Ok(length) => SHORT_MEANS_NOT_READY && 0 < *length && *length < room,
-            Err(error) => error.kind() == io::ErrorKind::WouldBlock,
+    loop {
+        let mut short = None;
+        let mut attempt = || match transfer()? {
+            length if SHORT_MEANS_NOT_READY && 0 < length && length < room => {
+                short = Some(length);
+                Err(io::ErrorKind::WouldBlock.into())
+            }
+            length => Ok(length),
         };
-        if !matches!(&result, Err(error) if error.kind() == io::ErrorKind::WouldBlock) {
-            done = Some(result);
+        match try_io(&mut attempt) {
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return short.map(Ok),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            done => return Some(done),
         }
-        if blocks { Err(io::ErrorKind::WouldBlock.into()) } else { Ok(()) }
-    };
-    // What is asked here is in `done`; the rest is for tokio.
-    let _ = try_io(&mut attempt);
-    done
+    }
 }
 
 #[cfg(not(unix))]
@@ -194,10 +194,7 @@ macro_rules! stream {
             ) -> Poll<io::Result<usize>> {
                 let room = if $short_read_means_not_ready { room } else { 0 };
                 loop {
-                    let try_io =
-                        |attempt: &mut dyn FnMut() -> io::Result<()>| self.0.try_io(Interest::READABLE, attempt);
-                    match transferring(room, &mut read, try_io) {
-                        Some(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+                    match transfer_in(room, &mut read, |attempt| self.0.try_io(Interest::READABLE, attempt)) {
                         Some(done) => return Poll::Ready(done),
                         None => ready!(self.0.poll_read_ready(cx))?,
                     }
@@ -211,10 +208,7 @@ macro_rules! stream {
                 mut write: impl FnMut() -> io::Result<usize>,
             ) -> Poll<io::Result<usize>> {
                 loop {
-                    let try_io =
-                        |attempt: &mut dyn FnMut() -> io::Result<()>| self.0.try_io(Interest::WRITABLE, attempt);
-                    match transferring(room, &mut write, try_io) {
-                        Some(Err(error)) if error.kind() == io::ErrorKind::Interrupted => {}
+                    match transfer_in(room, &mut write, |attempt| self.0.try_io(Interest::WRITABLE, attempt)) {
                         Some(done) => return Poll::Ready(done),
                         None => ready!(self.0.poll_write_ready(cx))?,
                     }

@@ -4,15 +4,15 @@ mod attempts;
 
 use std::error::Error;
 use std::fmt;
+use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::time::Duration;
-
-use foster_core::leaf::operation;
 
 use crate::address::{Address, Inet};
 use crate::contract::{ConnectOptions, net};
-use crate::direction::unless_cancelled;
+use crate::direction::operation;
 use crate::resolve::lookup_host;
 use crate::stream::Stream;
 use crate::target::ToTarget;
@@ -94,8 +94,8 @@ impl Connect {
         }
         let net = net()?;
         let connect = |address: SocketAddr| net.connect(&Address::Inet(address), &self.options);
-        let connected = operation("connect", attempts(alternate(addresses), self.stagger, connect)).await;
-        let (socket, peer) = unless_cancelled(connected).await?;
+        let mut attempts = pin!(attempts(alternate(addresses), self.stagger, connect));
+        let (socket, peer) = operation("connect", |cx| attempts.as_mut().poll(cx)).await?;
         Ok(Stream::<Inet>::new(socket, peer))
     }
 }

@@ -1,17 +1,15 @@
 //! Datagrams: what UDP and Unix sockets for them have in common.
 
 use std::fmt;
-use std::future::poll_fn;
 use std::io;
 use std::marker::PhantomData;
 use std::task::{Context, Poll, ready};
 
-use foster_core::leaf::operation;
 use foster_core::sync::Semaphore;
 
 use crate::address::Family;
 use crate::contract::DatagramSocket;
-use crate::direction::{Direction, poll_start, unless_cancelled};
+use crate::direction::{Direction, operation, poll_start};
 
 /// A socket for datagrams: a [`UdpSocket`](crate::UdpSocket) or a [`UnixDatagram`](crate::UnixDatagram).
 ///
@@ -49,14 +47,7 @@ impl Turns {
     ) -> io::Result<T> {
         let _turn = self.turn.acquire().await;
         let mut claim = None;
-        let wait = poll_fn(|cx| {
-            let claim = match &mut claim {
-                Some(claim) => claim,
-                none => none.insert(self.direction.claim()?),
-            };
-            claim.poll(cx, &mut poll)
-        });
-        unless_cancelled(operation(what, wait).await).await
+        operation(what, |cx| self.direction.poll_claimed(&mut claim, cx, &mut poll)).await
     }
 }
 

@@ -10,14 +10,14 @@
 //!   wakers of all who were Pending are kept, and the host gets one waker that wakes them all. So none sleeps on, and
 //!   one that is of no use any more costs a wake-up for nothing.
 
-use std::future::poll_fn;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
 use foster_core::is_cancelled;
-use foster_core::leaf::{Gate, wake_all};
+use foster_core::leaf::{self, Gate, wake_all};
 
 /// One direction of a socket.
 #[derive(Debug, Default)]
@@ -33,10 +33,24 @@ impl Direction {
     /// # Errors
     ///
     /// Another future has it.
-    pub(crate) fn claim(&self) -> io::Result<Claim<'_>> {
+    fn claim(&self) -> io::Result<Claim<'_>> {
         // Ordering: this store comes before the look at the waiters in `poll_claimed`, as their entry comes before the
         // look at this flag in `poll_shared`. One of the two sees the other.
         if self.claimed.swap(true, Ordering::SeqCst) { Err(busy()) } else { Ok(Claim { direction: self }) }
+    }
+
+    /// Polls for a future, which takes the direction in its first poll, and has it as long as it keeps `claim`.
+    pub(crate) fn poll_claimed<'a, T>(
+        &'a self,
+        claim: &mut Option<Claim<'a>>,
+        cx: &mut Context<'_>,
+        poll: impl FnOnce(&mut Context<'_>) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        let claim = match claim {
+            Some(claim) => claim,
+            none => none.insert(self.claim()?),
+        };
+        claim.poll(cx, poll)
     }
 
     /// Polls for one of many who share the direction: refuses if a future has claimed it.
@@ -80,7 +94,7 @@ impl Claim<'_> {
 
 impl Drop for Claim<'_> {
     fn drop(&mut self) {
-        self.direction.claimed.store(false, Ordering::SeqCst);
+        self.direction.claimed.store(false, Ordering::Release);
     }
 }
 
@@ -89,25 +103,34 @@ pub(crate) fn poll_start(what: &'static str, cx: &mut Context<'_>) -> Poll<()> {
     Gate::new(what).poll_start(cx)
 }
 
-/// Hands on what an operation has ended with, as [`poll_unless_cancelled`] does. An error that was withheld is told if
-/// the operation is polled in other code.
-pub(crate) async fn unless_cancelled<T>(ended: io::Result<T>) -> io::Result<T> {
-    poll_fn(|_| if is_withheld(&ended) { Poll::Pending } else { Poll::Ready(()) }).await;
-    ended
+/// Makes an operation of `poll`, as [`leaf::operation`] does, that tells no error to code that is cancelled by now. The
+/// request may have come on another thread during the poll, and the error may be what it did to the other side (law
+/// L14). An error that was withheld is told if the operation is polled in other code.
+pub(crate) fn operation<T>(
+    what: &'static str,
+    mut poll: impl FnMut(&mut Context<'_>) -> Poll<io::Result<T>>,
+) -> impl Future<Output = io::Result<T>> {
+    let mut withheld = None;
+    let told = poll_fn(move |cx| match withheld.take() {
+        Some(error) => Poll::Ready(Err(error)),
+        None => match poll(cx) {
+            Poll::Ready(Err(error)) if is_cancelled() => {
+                withheld = Some(error);
+                Poll::Pending
+            }
+            polled => polled,
+        },
+    });
+    leaf::operation(what, told)
 }
 
-/// Hands on what an operation without a future of its own has come to; but no error to code that is cancelled by now. The
-/// request may have come on another thread during this poll, and the error may be what it did to the other side (law
-/// L14).
+/// Hands on what an operation without a future of its own has come to; but no error to code that is cancelled by now, as
+/// in [`operation`]. It is not kept.
 pub(crate) fn poll_unless_cancelled<T>(polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
     match polled {
-        Poll::Ready(ended) if is_withheld(&ended) => Poll::Pending,
+        Poll::Ready(Err(_)) if is_cancelled() => Poll::Pending,
         polled => polled,
     }
-}
-
-fn is_withheld<T>(ended: &io::Result<T>) -> bool {
-    ended.is_err() && is_cancelled()
 }
 
 fn busy() -> io::Error {
@@ -188,7 +211,7 @@ impl Wake for Waiters {
 
 #[cfg(test)]
 mod tests {
-    use std::future::Future;
+    use std::cell::Cell;
     use std::pin::pin;
     use std::sync::atomic::AtomicUsize;
 
@@ -274,19 +297,23 @@ mod tests {
     #[test]
     fn cancelled_code_is_told_no_error() {
         foster_smol::run(async {
-            let mut ended = pin!(unless_cancelled(reset::<()>()));
             let mut scope = CancelScope::new();
             let handle = scope.handle();
-            let in_time = poll_fn(|cx| {
+            let polls = Cell::new(0);
+            let mut ended = pin!(operation("read", |_| {
+                polls.set(polls.get() + 1);
                 handle.cancel("too late");
+                Poll::Ready(reset::<()>())
+            }));
+            let in_time = poll_fn(|cx| {
                 assert!(ended.as_mut().poll(cx).is_pending());
                 assert!(poll_unless_cancelled(Poll::Ready(reset::<()>())).is_pending());
-                assert!(pin!(unless_cancelled(Ok(7))).poll(cx).is_ready());
                 assert!(poll_unless_cancelled(Poll::Ready(Ok(7))).is_ready());
                 Poll::Ready(())
             });
             assert_eq!(scope.run(in_time).await.unwrap(), ());
             assert_eq!(ended.await.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+            assert_eq!(polls.get(), 1);
             let polled = poll_unless_cancelled(Poll::Ready(reset::<()>()));
             assert!(matches!(polled, Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::ConnectionReset));
         });

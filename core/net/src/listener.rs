@@ -1,18 +1,18 @@
 //! Listeners: what those of TCP and of Unix sockets have in common.
 
 use std::fmt;
-use std::future::poll_fn;
+use std::future::Future;
 use std::io;
 use std::marker::PhantomData;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Poll, ready};
 
-use foster_core::leaf::{operation, poll_budget};
+use foster_core::leaf::poll_budget;
 use foster_core::sync::{Event, Semaphore};
 
 use crate::address::Family;
 use crate::contract::ListenerSocket;
-use crate::direction::unless_cancelled;
+use crate::direction::operation;
 use crate::stream::Stream;
 #[cfg(unix)]
 use crate::unix::own_file::OwnFile;
@@ -87,7 +87,7 @@ impl<F: Family> Listener<F> {
         let _turn = self.turn.acquire().await;
         let mut end = std::pin::pin!(self.closed.wait());
         let mut refusals = 0;
-        let accept = poll_fn(|cx| {
+        operation("accept", |cx| {
             let socket = self.socket()?;
             loop {
                 match socket.poll_accept(cx) {
@@ -111,8 +111,8 @@ impl<F: Family> Listener<F> {
                     Poll::Ready(Err(error)) => return Poll::Ready(Err(error)),
                 }
             }
-        });
-        unless_cancelled(operation("accept", accept).await).await
+        })
+        .await
     }
 
     /// Closes it at once, also for tasks that wait in [`accept`](Listener::accept).

@@ -4,7 +4,7 @@ mod halves;
 mod polled;
 
 use std::fmt;
-use std::future::poll_fn;
+use std::future::Future;
 use std::io::{self, IoSlice, IoSliceMut};
 use std::marker::PhantomData;
 use std::net::Shutdown;
@@ -12,11 +12,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
-use foster_core::leaf::{operation, poll_budget};
+use foster_core::leaf::poll_budget;
 
 use crate::address::Family;
 use crate::contract::StreamSocket;
-use crate::direction::{Direction, unless_cancelled};
+use crate::direction::{Direction, operation};
 
 pub use halves::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, WriteHalf};
 
@@ -253,44 +253,34 @@ impl<F: Family> Stream<F> {
 }
 
 impl Shared {
-    async fn read(
+    fn read(
         &self,
         what: &'static str,
         empty: bool,
         mut poll: impl FnMut(&dyn StreamSocket, &mut Context<'_>) -> Poll<io::Result<usize>>,
-    ) -> io::Result<usize> {
+    ) -> impl Future<Output = io::Result<usize>> {
         let mut claim = None;
-        let read = poll_fn(|cx| {
+        operation(what, move |cx| {
             if empty {
                 return Poll::Ready(Ok(0));
             }
-            let claim = match &mut claim {
-                Some(claim) => claim,
-                none => none.insert(self.reading.claim()?),
-            };
-            claim.poll(cx, |cx| poll(&*self.socket, cx))
-        });
-        unless_cancelled(operation(what, read).await).await
+            self.reading.poll_claimed(&mut claim, cx, |cx| poll(&*self.socket, cx))
+        })
     }
 
-    async fn write(
+    fn write(
         &self,
         empty: bool,
         mut poll: impl FnMut(&dyn StreamSocket, &mut Context<'_>) -> Poll<io::Result<usize>>,
-    ) -> io::Result<usize> {
+    ) -> impl Future<Output = io::Result<usize>> {
         let mut claim = None;
-        let write = poll_fn(|cx| {
+        operation("write", move |cx| {
             self.check_open()?;
             if empty {
                 return Poll::Ready(Ok(0));
             }
-            let claim = match &mut claim {
-                Some(claim) => claim,
-                none => none.insert(self.writing.claim()?),
-            };
-            claim.poll(cx, |cx| poll(&*self.socket, cx))
-        });
-        unless_cancelled(operation("write", write).await).await
+            self.writing.poll_claimed(&mut claim, cx, |cx| poll(&*self.socket, cx))
+        })
     }
 
     /// The same on each host, and for empty buffers as for others.

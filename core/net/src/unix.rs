@@ -9,13 +9,12 @@ use std::os::unix::net::SocketAddr as UnixAddr;
 use std::path::Path;
 use std::time::Duration;
 
-use foster_core::leaf::operation;
 use foster_core::sleep;
 
 use crate::address::{Address, Unix};
 use crate::contract::{ConnectOptions, DatagramOptions, ListenOptions, ListenerSocket, net};
 use crate::datagram::Datagram;
-use crate::direction::unless_cancelled;
+use crate::direction::operation;
 use crate::host::{HostDatagram, HostListener, HostStream};
 use crate::listener::Listener;
 use crate::stream::Stream;
@@ -99,9 +98,10 @@ impl Stream<Unix> {
     pub async fn connect_addr(address: &UnixAddr) -> io::Result<Self> {
         let (net, to) = (net()?, Address::Unix(address.clone()));
         loop {
-            match operation("connect", net.connect(&to, &ConnectOptions::default())).await {
+            let mut connect = net.connect(&to, &ConnectOptions::default());
+            match operation("connect", |cx| connect.as_mut().poll(cx)).await {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => sleep(FULL_BACKLOG).await,
-                connected => return Ok(Stream::new(unless_cancelled(connected).await?, address.clone())),
+                connected => return Ok(Stream::new(connected?, address.clone())),
             }
         }
     }
