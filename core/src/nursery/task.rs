@@ -214,7 +214,19 @@ impl<T> Task<T> {
     ///
     /// *Strict*.
     pub async fn wait(&mut self) -> TaskStatus {
+        /// A wait that is over before its time leaves no waker behind: the handle may be kept for long.
+        struct Waits<'a>(&'a NodeRef);
+
+        impl Drop for Waits<'_> {
+            fn drop(&mut self) {
+                if self.0.outcome().is_none() {
+                    self.0.forget_joiner();
+                }
+            }
+        }
+
         let mut gate = Gate::new("a task");
+        let _waits = Waits(&self.node);
         std::future::poll_fn(|cx| {
             if gate.poll_start(cx).is_pending() {
                 return Poll::Pending;
