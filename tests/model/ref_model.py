@@ -199,7 +199,7 @@ class Core:                                             # heap part of a scope; 
         t = c.unit() if ON('given-wakes') else None
         while t: t.woken = True; t = t.core.parent.unit() if isinstance(t, Home) else None
     def mark(c, cx): return c.wake if c.parent and c.parent.cancelled() else cx.wake    # L16.1
-    def body_waker(c, cx): return c.home.body_waker(c.mark(cx)) if c.home else c.mark(cx)
+    def body_waker(c, cx): return c.home.wake_body if c.home else c.mark(cx)
     def runnable(c, refined):                           # L12: at the instant of a request; `refined`: as the law says, see C1 and C2 in README.md
         t = c.unit()
         if t is None or c.polling: return True
@@ -431,16 +431,15 @@ class Home:                                             # L41: the children of a
     def __init__(h, core):
         h.core, h.tasks, h.driver, h.leaks = core, [], None, ()
         h.woken, h.ready, h.poll_woken, h.polls = True, True, True, 0
-    def body_waker(h, driver):                          # the body counts by itself: what its children are woken for is not for it
-        def wake():
-            h.ready = True
-            if not h.core.w.requesting: h.woken = True
-            driver()
-        return wake
+    def wake_body(h):                                   # the body counts by itself: what its children are woken for is not for it
+        h.ready = True
+        if not h.core.w.requesting: h.woken = True
+        h.tell()
     def begin(h): h.polls += 1; h.poll_woken, h.woken, h.ready = h.woken, False, False
     def add(h, t): h.tasks.append(t); h.tell()
-    def tell(h):                                        # a child was woken: so is the code around the nursery, whose future is to be polled
-        if h.driver: h.driver()
+    def tell(h):                                        # so is the code around the nursery, whose future is to be polled; once, until it was
+        driver, h.driver = h.driver, None
+        if driver: driver()
     def turn(h, cx):                                    # polls those that were woken, in any order; perhaps some of them at the next turn
         w, done = h.core.w, set(); h.driver, h.leaks = h.core.mark(cx), cx.leaks
         while ready := sorted((t for t in h.tasks if t not in done and (t.ready or not w.det and w.rng.random() < w.spurious)), key=lambda t: t.core.n):
@@ -482,6 +481,7 @@ class Region:                                           # the future the user aw
         w, c = cx.region.w, s.c; p = c.parent if c.life != 'closed' else cx.region
         if c.parked: return PENDING                                                                       # L18
         c.seen, c.woken = p.poll_no, False; c.drivers += 1; assert c.drivers == 1, 'I3 two drivers'
+        if c.home: c.home.driver = c.mark(cx)
         if c.home and not c.w.det and c.w.rng.random() < .3: c.home.turn(cx)       # before the body, after it, or both: no order is promised
         r = c.drive(cx); turns = 2
         while r is PENDING and c.home and turns and c.home.turn(cx) and (c.w.det or c.w.rng.random() < .7): turns -= 1; r = c.drive(cx)
@@ -579,7 +579,7 @@ class Op(Leaf):                                         # a foster operation tha
     def give(s, v):
         assert not s.region.cancelled() or not ON_('I28'), 'I28 given to cancelled code'
         s.got = v; s.queued = False; s.wake()
-        if not s.region.task.woken: s.region.w.stat['quiet'] += 1       # foreign code has swallowed the wake-up: L12 and L14.2 differ
+        if not s.region.unit().woken: s.region.w.stat['quiet'] += 1       # foreign code has swallowed the wake-up: L12 and L14.2 differ
     def poll(s, cx):
         w = cx.region.w; gone = cx.region.cancelled() and (not s.queued and ON('leaf-parks') or ON('gate-op'))
         if s.got is None:
