@@ -133,7 +133,7 @@ fn poll_with<T, R>(
     // async-io tells once of the event that a poll has waited for. Not asked now, it would tell after the next attempt,
     // which then were made twice. Pending is no more than a wake-up for nothing, or another who has lost interest: the
     // attempt counts.
-    let mut registered = waits.swap(false, Ordering::Relaxed) && poll_ready(cx)?.is_pending();
+    let mut registered = waits.load(Ordering::Relaxed) && poll_ready(cx)?.is_pending();
     loop {
         match attempt(socket) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {

@@ -109,6 +109,9 @@ impl Default for Connect {
 /// Puts the addresses into an order in which the families alternate, beginning with the family of the first (RFC 8305,
 /// section 4).
 fn alternate(addresses: Vec<SocketAddr>) -> Vec<SocketAddr> {
+    if addresses.len() < 2 {
+        return addresses;
+    }
     let begins = addresses.first().is_some_and(SocketAddr::is_ipv4);
     let (one, other): (Vec<_>, Vec<_>) = addresses.into_iter().partition(|address| address.is_ipv4() == begins);
     let (mut one, mut other) = (one.into_iter(), other.into_iter());

@@ -86,7 +86,8 @@ where
                 }
             }
             next.state = State::Connecting((this.connect)(next.address));
-            this.due = Some(Box::pin(sleep(this.stagger)));
+            let is_last = this.attempts.last().is_some_and(|last| !matches!(last.state, State::Waiting));
+            this.due = (!is_last).then(|| Box::pin(sleep(this.stagger)));
         }
         if this.attempts.iter().any(|attempt| matches!(attempt.state, State::Connecting(_))) {
             return Poll::Pending;

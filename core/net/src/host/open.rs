@@ -9,10 +9,22 @@ use socket2::{Domain, SockAddr, Socket, Type};
 use super::{HostDatagram, HostListener, HostStream};
 use crate::contract::{Address, ConnectOptions, DatagramOptions, ListenOptions};
 
+/// Makes a socket, which does not block.
+fn open(domain: Domain, kind: Type) -> io::Result<Socket> {
+    #[cfg(any(target_os = "linux", target_os = "android", target_os = "freebsd", target_os = "netbsd"))]
+    return Socket::new(domain, kind.nonblocking(), None);
+    #[cfg(not(any(target_os = "linux", target_os = "android", target_os = "freebsd", target_os = "netbsd")))]
+    {
+        let socket = Socket::new(domain, kind, None)?;
+        socket.set_nonblocking(true)?;
+        Ok(socket)
+    }
+}
+
 pub(super) fn listener(at: &Address, options: &ListenOptions) -> io::Result<HostListener> {
     match at {
         Address::Inet(at) => {
-            let socket = Socket::new(Domain::for_address(*at), Type::STREAM, None)?;
+            let socket = open(Domain::for_address(*at), Type::STREAM)?;
             if at.is_ipv6() {
                 // The same on every host: Windows would have it the other way.
                 socket.set_only_v6(options.only_v6)?;
@@ -24,7 +36,6 @@ pub(super) fn listener(at: &Address, options: &ListenOptions) -> io::Result<Host
             }
             socket.bind(&SockAddr::from(*at))?;
             socket.listen(backlog(options))?;
-            socket.set_nonblocking(true)?;
             Ok(HostListener::Inet(socket.into()))
         }
         #[cfg(unix)]
@@ -52,22 +63,21 @@ fn backlog(options: &ListenOptions) -> i32 {
 
 #[cfg(unix)]
 fn unix_listener(at: &UnixAddr, options: &ListenOptions) -> io::Result<UnixListener> {
-    let open = || -> io::Result<UnixListener> {
-        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    let listen = || -> io::Result<UnixListener> {
+        let socket = open(Domain::UNIX, Type::STREAM)?;
         socket.bind(&unix_address(at)?)?;
         socket.listen(backlog(options))?;
-        socket.set_nonblocking(true)?;
         Ok(UnixListener::from(socket))
     };
-    match (open(), at.as_pathname()) {
+    match (listen(), at.as_pathname()) {
         (Err(error), Some(path)) if options.replace_stale && error.kind() == io::ErrorKind::AddrInUse => {
             if !is_stale(path) {
                 return Err(error);
             }
             std::fs::remove_file(path)?;
-            open()
+            listen()
         }
-        (opened, _) => opened,
+        (listening, _) => listening,
     }
 }
 
@@ -78,8 +88,7 @@ fn is_stale(path: &std::path::Path) -> bool {
     let is_socket = std::fs::symlink_metadata(path).is_ok_and(|file| file.file_type().is_socket());
     // A listener whose backlog is full does not refuse: this does not block, and anything but a refusal is a live one.
     let asks = || {
-        let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-        socket.set_nonblocking(true)?;
+        let socket = open(Domain::UNIX, Type::STREAM)?;
         socket.connect(&SockAddr::unix(path)?)
     };
     is_socket && asks().is_err_and(|error: io::Error| error.kind() == io::ErrorKind::ConnectionRefused)
@@ -89,8 +98,7 @@ fn is_stale(path: &std::path::Path) -> bool {
 pub(super) fn connecting(to: &Address, options: &ConnectOptions) -> io::Result<HostStream> {
     match to {
         Address::Inet(to) => {
-            let socket = Socket::new(Domain::for_address(*to), Type::STREAM, None)?;
-            socket.set_nonblocking(true)?;
+            let socket = open(Domain::for_address(*to), Type::STREAM)?;
             socket.set_tcp_nodelay(options.nodelay)?;
             if let Some(local) = options.local {
                 #[cfg(not(windows))]
@@ -102,8 +110,7 @@ pub(super) fn connecting(to: &Address, options: &ConnectOptions) -> io::Result<H
         }
         #[cfg(unix)]
         Address::Unix(to) => {
-            let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
-            socket.set_nonblocking(true)?;
+            let socket = open(Domain::UNIX, Type::STREAM)?;
             begin(&socket, &unix_address(to)?)?;
             Ok(HostStream::Unix(socket.into()))
         }
@@ -132,7 +139,7 @@ fn is_in_progress(error: &io::Error) -> bool {
 pub(super) fn datagram(at: Option<&Address>, options: &DatagramOptions) -> io::Result<HostDatagram> {
     match at {
         Some(Address::Inet(at)) => {
-            let socket = Socket::new(Domain::for_address(*at), Type::DGRAM, None)?;
+            let socket = open(Domain::for_address(*at), Type::DGRAM)?;
             if at.is_ipv6() {
                 socket.set_only_v6(false)?;
             }
@@ -141,14 +148,12 @@ pub(super) fn datagram(at: Option<&Address>, options: &DatagramOptions) -> io::R
                 reuse_port(&socket)?;
             }
             socket.bind(&SockAddr::from(*at))?;
-            socket.set_nonblocking(true)?;
             Ok(HostDatagram::Inet(socket.into()))
         }
         #[cfg(unix)]
         Some(Address::Unix(at)) => {
-            let socket = Socket::new(Domain::UNIX, Type::DGRAM, None)?;
+            let socket = open(Domain::UNIX, Type::DGRAM)?;
             socket.bind(&unix_address(at)?)?;
-            socket.set_nonblocking(true)?;
             Ok(HostDatagram::Unix(socket.into()))
         }
         #[cfg(unix)]

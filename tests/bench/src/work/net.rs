@@ -78,25 +78,26 @@ impl Spawn for Nursery {
 
 /// The pieces of work that need both ends.
 macro_rules! both_ends {
-    ($module:ident, $listener:path, $stream:path $(, $traits:path)*) => {
+    ($module:ident, $listener:path, $stream:path, $sends_at_once:expr $(, $traits:path)*) => {
         mod $module {
             use super::*;
             $(use $traits as _;)*
 
-            /// Opens a connection and closes it, again and again.
+            /// Opens a connection and closes it, again and again. Both ends send small writes at once.
             pub(super) async fn connect(n: u64, beside: &impl Spawn) -> u64 {
+                let sends_at_once: fn(&$stream) = $sends_at_once;
                 let listener = <$listener>::bind("127.0.0.1:0").await.unwrap();
                 let address = listener.local_addr().unwrap();
                 let accepting = beside.spawn(async move {
                     let mut sum = 0;
                     for i in 0..n {
-                        drop(listener.accept().await.unwrap());
+                        sends_at_once(&listener.accept().await.unwrap().0);
                         sum += i;
                     }
                     sum
                 });
                 for _ in 0..n {
-                    drop(<$stream>::connect(address).await.unwrap());
+                    sends_at_once(&<$stream>::connect(address).await.unwrap());
                 }
                 accepting.await
             }
@@ -160,7 +161,8 @@ macro_rules! both_ends {
     };
 }
 
-both_ends!(on_foster, foster_net::TcpListener, foster_net::TcpStream);
+// They do so by themselves.
+both_ends!(on_foster, foster_net::TcpListener, foster_net::TcpStream, |_| ());
 
 /// Runs a piece of work in a nursery.
 async fn in_nursery(n: u64, work: impl AsyncFn(u64, &Nursery) -> u64) -> u64 {
@@ -208,11 +210,19 @@ mod peers {
 
     use super::*;
 
-    both_ends!(on_smol, smol::net::TcpListener, smol::net::TcpStream, smol::io::AsyncReadExt, smol::io::AsyncWriteExt);
+    both_ends!(
+        on_smol,
+        smol::net::TcpListener,
+        smol::net::TcpStream,
+        |stream| stream.set_nodelay(true).unwrap(),
+        smol::io::AsyncReadExt,
+        smol::io::AsyncWriteExt
+    );
     both_ends!(
         on_tokio,
         tokio::net::TcpListener,
         tokio::net::TcpStream,
+        |stream| stream.set_nodelay(true).unwrap(),
         tokio::io::AsyncReadExt,
         tokio::io::AsyncWriteExt
     );
