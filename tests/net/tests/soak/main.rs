@@ -1,6 +1,9 @@
 //! N026, as a soak: connections are opened and closed, many of them cut short in random places, and afterwards the
 //! process holds what it held before: descriptors, threads, scopes, tasks, timers.
 //!
+//! The other test opens and closes as many connections as `FOSTER_CONNECTIONS` says, one after the other, and also looks at the
+//! memory.
+//!
 //! Each run has a fresh seed, which it prints; `FOSTER_SEED` repeats one, `FOSTER_SECONDS` says how long it goes on. As
 //! threads and clocks have their part in it, a seed makes the same clients again, but not always the same failure.
 
@@ -9,8 +12,8 @@ mod held;
 mod hosts;
 
 use std::io;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use foster::nursery::TaskStatus;
@@ -30,6 +33,14 @@ const CLIENTS: usize = 60;
 const AT_ONCE: usize = 40;
 /// How many rounds it goes on at most, if something has not happened yet.
 const ENOUGH: usize = 100;
+
+/// How many connections are opened and closed one after the other, on all hosts together.
+const CONNECTIONS: u64 = 8_000;
+/// How much more memory the process may have after them, in KiB: what allocators keep, and nothing of each connection.
+const MORE_MEMORY: u64 = 4 << 10;
+
+/// The tests look at what the whole process holds.
+static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
 
 /// What has happened, in all rounds.
 #[derive(Debug, Default)]
@@ -76,6 +87,7 @@ fn number(variable: &str) -> Option<u64> {
 #[test]
 #[expect(clippy::disallowed_methods, reason = "foster's clock is part of what is tested")]
 fn n026_nothing_is_left_of_connections_that_were_cut() {
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let fresh = || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().subsec_nanos().into();
     let seed = number("FOSTER_SEED").unwrap_or_else(fresh);
     let limit = Duration::from_secs(number("FOSTER_SECONDS").unwrap_or(SECONDS));
@@ -101,6 +113,49 @@ fn n026_nothing_is_left_of_connections_that_were_cut() {
     }
     println!("{rounds} rounds of {CLIENTS} clients: {seen:?}");
     assert!(!is_long || seen.is_all(), "seed {seed}: something never happened: {seen:?}");
+}
+
+#[test]
+fn n026_nothing_is_left_of_connections_that_come_and_go() {
+    let _alone = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let each = number("FOSTER_CONNECTIONS").unwrap_or(CONNECTIONS) / HOSTS.len() as u64;
+    for host in HOSTS {
+        host.run(come_and_go(1_000)).expect("loopback is there");
+        let (before, memory) = (Held::at_rest(), resident());
+        host.run(come_and_go(each)).expect("loopback is there");
+        assert!(before.is_held_again(), "{host:?}: {:?}, not {before:?}", Held::now());
+        let (Some(memory), Some(after)) = (memory, resident()) else { continue };
+        println!("{host:?}: {each} connections, {memory} KiB before and {after} KiB after");
+        assert!(after <= memory + MORE_MEMORY, "{host:?}: {memory} KiB before, {after} KiB after");
+    }
+}
+
+/// Opens and closes connections, half of them with a reset.
+async fn come_and_go(connections: u64) -> io::Result<()> {
+    let listener = TcpListener::bind("127.0.0.1:0").await?;
+    let address = listener.local_addr()?;
+    nursery(async |n: Nursery<io::Error>| {
+        n.spawn(async move {
+            for _ in 0..connections {
+                drop(listener.accept().await?);
+            }
+            Ok(())
+        });
+        for number in 0..connections {
+            let stream = TcpStream::connect(address).await?;
+            if number % 2 == 0 {
+                stream.set_linger(Some(Duration::ZERO))?;
+            }
+        }
+        Ok(())
+    })
+    .await
+}
+
+/// The memory that this process has, in KiB; none where the host does not say.
+fn resident() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?.trim().strip_suffix("kB")?.trim().parse().ok()
 }
 
 /// A server and its clients, until all have ended or all are stopped. Descriptors are closed when it ends, not some
