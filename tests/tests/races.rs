@@ -13,7 +13,8 @@ use std::sync::{Arc, Mutex, OnceLock, mpsc};
 use std::task::{Poll, Waker};
 use std::time::Duration;
 
-use foster::combine::gather_results;
+use foster::channel::bounded;
+use foster::combine::{as_completed, gather_results, merge};
 use foster::error::JoinError;
 use foster::nursery::TaskStatus;
 use foster::{
@@ -548,5 +549,50 @@ fn a_root_against_the_panic_of_an_orphan() {
             panicked(&|| foster_tokio::Builder::new().worker_threads(3).run(run()));
             panicked(&|| foster_smol::Builder::new().threads(3).run(run()));
         }
+    });
+}
+
+/// L28, L40: streams that are merged are asked in a limit for each item, and so are futures as they complete: no limit that comes while an
+/// item does loses the item, nor the wake-up that the next poll waits for.
+#[test]
+fn merged_items_against_a_limit_for_each() {
+    const ITEMS: u64 = 12;
+    race("merged_items_against_a_limit_for_each", |mut dice| async move {
+        let limit = Duration::from_micros(20 + dice.roll(200));
+        let (pauses, ends) = ([dice.roll(3), dice.roll(3)], [dice.roll(300), dice.roll(300), dice.roll(300)]);
+        let Ok(()) = nursery(async |n: Nursery| {
+            let receivers = pauses.map(|pause| {
+                let (tx, rx) = bounded(2);
+                n.spawn(async move {
+                    for item in 0..ITEMS {
+                        match pause {
+                            0 => {}
+                            1 => yield_now().await,
+                            _ => sleep(Duration::from_micros(30)).await,
+                        }
+                        tx.send(item).await.expect("somebody receives");
+                    }
+                });
+                rx
+            });
+            let (mut items, mut sum, mut count) = (merge(receivers), 0, 0);
+            loop {
+                match move_on_after(limit, items.next()).await {
+                    Some(Some(item)) => (sum, count) = (sum + item, count + 1),
+                    Some(None) => break,
+                    None => {}
+                }
+            }
+            assert_eq!((sum, count), (ITEMS * (ITEMS - 1), 2 * ITEMS));
+            let mut ended = as_completed(ends.map(|micros| sleep(Duration::from_micros(micros))));
+            let mut left = ends.len();
+            while left > 0 {
+                match move_on_after(limit, ended.next()).await {
+                    Some(ended) => left -= usize::from(ended.is_some()),
+                    None => checkpoint().await,
+                }
+            }
+        })
+        .await;
     });
 }
