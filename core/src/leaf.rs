@@ -14,7 +14,9 @@
 //! An operation is *cancel-aware* if it keeps four rules (law L14):
 //!
 //! 1. It starts with a [`Gate`]. Code that is cancelled does not get past it, and a task that has used up its budget
-//!    gives way there. Past the gate the operation does at once whatever it can.
+//!    gives way there. Past the gate the operation does at once whatever it can. But what it finds there without having
+//!    waited, such as an end, may have come of a request that was made since the gate, by another thread: so it asks
+//!    once more whether its [code is cancelled](crate::is_cancelled()) before it tells of that.
 //! 2. If it has to wait, it leaves a [`Waiter`] where others find it, under the lock of what it waits for.
 //! 3. The side that gives decides under that lock, and passes over waiters whose code is cancelled
 //!    ([`Waiter::is_cancelled`]): what it gives goes to the next one, or stays where it is. That counts for values and

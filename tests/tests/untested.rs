@@ -16,6 +16,8 @@ mod host;
 mod locks;
 #[path = "untested/nurseries.rs"]
 mod nurseries;
+#[path = "untested/requests.rs"]
+mod requests;
 #[path = "untested/runtimes.rs"]
 mod runtimes;
 

@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 
 use super::wait_queue::WaitQueue;
 use super::waiter_list::{WaitOutcome, WaitState};
-use crate::leaf::{Gate, Waiter};
+use crate::leaf::{self, Gate, Waiter};
 use crate::sys::atomic::{AtomicBool, Ordering};
 
 /// Something that happens once: all who wait for it go on, and so does everybody who comes later.
@@ -111,11 +111,17 @@ impl Future for EventWait<'_> {
             let outcome = ready!(key.poll(this.event.queue.shared(), cx));
             this.state = if let WaitOutcome::Notified = outcome { WaitState::Done } else { WaitState::Start };
         }
-        if matches!(this.state, WaitState::Start) && !this.event.is_set() {
-            let waiter = Waiter::new(cx);
-            let mut queue = this.event.queue.lock_to_wait();
+        if matches!(this.state, WaitState::Start) {
             if !this.event.is_set() {
-                this.state = WaitState::Waiting(queue.enqueue(0, waiter));
+                let waiter = Waiter::new(cx);
+                let mut queue = this.event.queue.lock_to_wait();
+                if !this.event.is_set() {
+                    this.state = WaitState::Waiting(queue.enqueue(0, waiter));
+                    return Poll::Pending;
+                }
+            }
+            // It may have been set because of a request that has come since the gate (L14).
+            if leaf::is_cancelled() {
                 return Poll::Pending;
             }
         }

@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 use super::AlreadySet;
 use super::wait_queue::{Closed, WaitQueue};
 use super::waiter_list::{WaitOutcome, WaitState};
-use crate::leaf::{Gate, Waiter};
+use crate::leaf::{self, Gate, Waiter};
 use crate::sys::OnceLock;
 
 /// A value that is set once, by whoever has it, and waited for by any number of tasks.
@@ -155,11 +155,17 @@ impl<'a, T> Future for PromiseWait<'a, T> {
             let outcome = ready!(key.poll(this.promise.queue.shared(), cx));
             this.state = if let WaitOutcome::Notified = outcome { WaitState::Done } else { WaitState::Start };
         }
-        if matches!(this.state, WaitState::Start) && this.promise.outcome.get().is_none() {
-            let waiter = Waiter::new(cx);
-            let mut queue = this.promise.queue.lock_to_wait();
+        if matches!(this.state, WaitState::Start) {
             if this.promise.outcome.get().is_none() {
-                this.state = WaitState::Waiting(queue.enqueue(0, waiter));
+                let waiter = Waiter::new(cx);
+                let mut queue = this.promise.queue.lock_to_wait();
+                if this.promise.outcome.get().is_none() {
+                    this.state = WaitState::Waiting(queue.enqueue(0, waiter));
+                    return Poll::Pending;
+                }
+            }
+            // It may have ended because of a request that has come since the gate (L14).
+            if leaf::is_cancelled() {
                 return Poll::Pending;
             }
         }

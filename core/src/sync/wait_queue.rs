@@ -25,7 +25,7 @@ use std::task::{Context, Poll, ready};
 
 pub use super::waiter_list::WakeList;
 use super::waiter_list::{self, LeaveOutcome, SharedWaiterList, WaitOutcome, WaiterKey, WaiterList};
-use crate::leaf::{Gate, Waiter};
+use crate::leaf::{self, Gate, Waiter};
 use crate::sys::atomic::{Ordering, fence};
 use crate::sys::{MutexGuard, OnceLock};
 pub use closed::Closed;
@@ -445,7 +445,9 @@ impl Future for Park<'_> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
         ready!(this.gate.poll_start(cx));
+        let mut begun = None;
         if let ParkState::New(queue) = this.state {
+            begun = Some(queue);
             // L36: made before the lock is taken.
             let waiter = Waiter::new(cx);
             let mut wakes = WakeList::default();
@@ -463,6 +465,11 @@ impl Future for Park<'_> {
             WaitOutcome::Skipped { .. } => Ok(ParkOutcome::PassedOver),
         };
         *key = None;
+        // It may have been closed because of a request that has come since the gate (L14).
+        if let Some(queue) = begun.filter(|_| result.is_err() && leaf::is_cancelled()) {
+            this.state = ParkState::New(queue);
+            return Poll::Pending;
+        }
         Poll::Ready(result)
     }
 }

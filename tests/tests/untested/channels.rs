@@ -1,7 +1,6 @@
 //! Channels whose ends are closed by the very request that cancels those who wait at them (L14).
 
 use std::future::{Future, pending};
-use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -9,47 +8,10 @@ use std::time::Duration;
 use foster::channel::{
     Lag, RecvError, SendError, WatchReceiver, WatchSender, bounded, broadcast, oneshot, unbounded, watch,
 };
-use foster::runtime::root;
-use foster::{CancelScope, Nursery, move_on_after, nursery, sleep};
+use foster::{CancelScope, Nursery, nursery, sleep};
 use futures_lite::StreamExt;
-use futures_lite::future::poll_once;
 
-use super::runtimes::Meddling;
-
-/// Runs `operation` in a scope that is cancelled during a poll of it, before it looks at its channel: the first one, or
-/// the second if it `has_waited`. In the same moment `end` is dropped, which somebody else in the scope owns. Returns
-/// whether the operation was through.
-fn is_told(has_waited: bool, end: impl Send + 'static, operation: impl Future) -> bool {
-    foster_sim::run(1, async {
-        let runtime = Meddling::over_current();
-        let meddler = runtime.clone();
-        root(runtime, async {
-            let mut scope = CancelScope::new();
-            let handle = scope.handle();
-            let outcome = scope.run(async {
-                let mut operation = pin!(operation);
-                let deed = move || {
-                    assert!(handle.cancel("by another thread"));
-                    drop(end);
-                };
-                let told = if has_waited {
-                    assert!(poll_once(operation.as_mut()).await.is_none());
-                    meddler.at_arm.set(deed);
-                    // Here it needs another waiter, with which the limit gets its place in the tree, and is timed.
-                    let again = poll_once(operation.as_mut());
-                    move_on_after(Duration::from_secs(3600), again).await.flatten().is_some()
-                } else {
-                    meddler.at_start.set(deed);
-                    poll_once(operation.as_mut()).await.is_some()
-                };
-                assert!(meddler.at_start.is_none() && meddler.at_arm.is_none(), "the request has come");
-                told
-            });
-            outcome.await.expect("it is through in its one poll")
-        })
-        .await
-    })
-}
+use super::requests::is_told;
 
 /// L14: a request on another thread comes while an operation looks at its channel. What it has closed is no news.
 #[test]

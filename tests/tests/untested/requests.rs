@@ -1,0 +1,108 @@
+//! What comes in the very moment of the request that cancels those who wait for it (L14).
+
+use std::future::Future;
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use foster::runtime::root;
+use foster::sync::{CapacityLimiter, Event, Mutex, Promise, Semaphore, WaitQueue};
+use foster::{CancelScope, move_on_after};
+use futures_lite::future::poll_once;
+
+use super::runtimes::Meddling;
+
+/// Runs `operation` in a scope that is cancelled during a poll of it, before it looks at what it waits for: the first
+/// one, or the second if it `has_waited`. In the same moment `end` is dropped, which somebody else in the scope owns.
+/// Returns whether the operation was through.
+pub(super) fn is_told(has_waited: bool, end: impl Send + 'static, operation: impl Future) -> bool {
+    foster_sim::run(1, async {
+        let runtime = Meddling::over_current();
+        let meddler = runtime.clone();
+        root(runtime, async {
+            let mut scope = CancelScope::new();
+            let handle = scope.handle();
+            let outcome = scope.run(async {
+                let mut operation = pin!(operation);
+                let deed = move || {
+                    assert!(handle.cancel("by another thread"));
+                    drop(end);
+                };
+                let told = if has_waited {
+                    assert!(poll_once(operation.as_mut()).await.is_none());
+                    meddler.at_arm.set(deed);
+                    // Here it needs another waiter, with which the limit gets its place in the tree, and is timed.
+                    let again = poll_once(operation.as_mut());
+                    move_on_after(Duration::from_secs(3600), again).await.flatten().is_some()
+                } else {
+                    meddler.at_start.set(deed);
+                    poll_once(operation.as_mut()).await.is_some()
+                };
+                assert!(meddler.at_start.is_none() && meddler.at_arm.is_none(), "the request has come");
+                told
+            });
+            outcome.await.expect("it is through in its one poll")
+        })
+        .await
+    })
+}
+
+/// Does something when it is dropped.
+struct AtDrop<F: FnOnce()>(Option<F>);
+
+impl<F: FnOnce()> Drop for AtDrop<F> {
+    fn drop(&mut self) {
+        if let Some(deed) = self.0.take() {
+            deed();
+        }
+    }
+}
+
+fn at_drop<F: FnOnce() + Send + 'static>(deed: F) -> AtDrop<F> {
+    AtDrop(Some(deed))
+}
+
+/// L14: a request on another thread comes while an operation looks at what it waits for. What it has set, closed or
+/// given is not for this code.
+#[test]
+fn code_that_is_cancelled_while_it_looks_is_given_nothing_that_came_with_the_request() {
+    let mut given = Vec::new();
+    let mut expect = |what: (bool, &'static str), is_given: bool| {
+        if is_given {
+            given.push(what);
+        }
+    };
+    for has_waited in [false, true] {
+        let event = Arc::new(Event::new());
+        let sets = event.clone();
+        expect((has_waited, "event"), is_told(has_waited, at_drop(move || sets.set()), event.wait()));
+
+        let promise = Arc::new(Promise::new());
+        let sets = promise.clone();
+        expect((has_waited, "promise"), is_told(has_waited, at_drop(move || sets.set(7).unwrap()), promise.wait()));
+        let promise = Arc::new(Promise::<u8>::new());
+        let closes = promise.clone();
+        let end = at_drop(move || assert!(closes.close("it is over")));
+        expect((has_waited, "closed promise"), is_told(has_waited, end, promise.wait()));
+
+        let queue = Arc::new(WaitQueue::new());
+        let closes = queue.clone();
+        let end = at_drop(move || assert_eq!(closes.close("it is over"), 0, "a waiter that is cancelled is not told"));
+        expect((has_waited, "closed queue"), is_told(has_waited, end, queue.park()));
+
+        // A lock that is free as it is asked for is taken: it says nothing.
+        if !has_waited {
+            continue;
+        }
+        let mutex = Arc::new(Mutex::new(()));
+        let guard = mutex.clone().try_lock_owned().unwrap();
+        expect((has_waited, "mutex"), is_told(has_waited, guard, mutex.lock()));
+        let semaphore = Arc::new(Semaphore::new(1));
+        let permit = semaphore.clone().try_acquire_owned().unwrap();
+        expect((has_waited, "semaphore"), is_told(has_waited, permit, semaphore.acquire()));
+        let limiter = Arc::new(CapacityLimiter::new(1));
+        let permit = limiter.clone().try_acquire_owned().unwrap();
+        expect((has_waited, "limiter"), is_told(has_waited, permit, limiter.acquire_on_behalf_of("another")));
+    }
+    assert!(given.is_empty(), "{given:?}");
+}
