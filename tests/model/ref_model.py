@@ -197,7 +197,7 @@ class Core:                                             # heap part of a scope; 
         if c.kind not in ('task', 'root') and not c.lost and c.parent.cancelled() and ON('wake-chain'): c.parent.wake()   # it delays its parent
     def given(c):                                       # the end of a sleep is to be woken (L14.2), also where foreign code swallows the wake-up
         t = c.unit() if ON('given-wakes') else None
-        while t: t.woken = True; t = t.core.parent.unit() if isinstance(t, Home) else None
+        while t: t.woken = True; h = t if isinstance(t, Home) else t.home; t = h and h.core.parent.unit()
     def mark(c, cx): return c.wake if c.parent and c.parent.cancelled() else cx.wake    # L16.1
     def body_waker(c, cx): return c.home.wake_body if c.home else c.mark(cx)
     def runnable(c, refined):                           # L12: at the instant of a request; `refined`: as the law says, see C1 and C2 in README.md

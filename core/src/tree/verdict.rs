@@ -92,12 +92,18 @@ impl NodeRef {
     }
 
     /// Counts that something has come that code in this scope waited for: a sleep has ended, and its task will be
-    /// woken, but only after the requests of the same instant.
+    /// woken, but only after the requests of the same instant. In a local nursery that wakes the code around, too.
     pub(super) fn count_task_wake(&self) {
         let mut next = self.counting_scope();
         while let Some(scope) = next {
             scope.count_wake();
-            next = if scope.is_in_task() { scope.parent().and_then(|around| around.counting_scope()) } else { None };
+            let nursery = match scope.kind {
+                Kind::Nursery => Some(scope),
+                Kind::Task if scope.is_local() => scope.parent(),
+                _ => None,
+            };
+            let around = nursery.filter(|nursery| nursery.is_in_task()).and_then(|nursery| nursery.parent());
+            next = around.and_then(|around| around.counting_scope());
         }
     }
 
