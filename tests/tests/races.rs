@@ -575,21 +575,22 @@ fn merged_items_against_a_limit_for_each() {
                 });
                 rx
             });
-            let (mut items, mut sum, mut count) = (merge(receivers), 0, 0);
+            // A limit that was too short is doubled, so that a slow machine comes to an end as well.
+            let (mut items, mut sum, mut count, mut patience) = (merge(receivers), 0, 0, limit);
             loop {
-                match move_on_after(limit, items.next()).await {
-                    Some(Some(item)) => (sum, count) = (sum + item, count + 1),
+                match move_on_after(patience, items.next()).await {
+                    Some(Some(item)) => (sum, count, patience) = (sum + item, count + 1, limit),
                     Some(None) => break,
-                    None => {}
+                    None => patience *= 2,
                 }
             }
             assert_eq!((sum, count), (ITEMS * (ITEMS - 1), 2 * ITEMS));
             let mut ended = as_completed(ends.map(|micros| sleep(Duration::from_micros(micros))));
             let mut left = ends.len();
             while left > 0 {
-                match move_on_after(limit, ended.next()).await {
-                    Some(ended) => left -= usize::from(ended.is_some()),
-                    None => checkpoint().await,
+                match move_on_after(patience, ended.next()).await {
+                    Some(ended) => (left, patience) = (left - usize::from(ended.is_some()), limit),
+                    None => patience *= 2,
                 }
             }
         })
