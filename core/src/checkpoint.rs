@@ -12,8 +12,8 @@ use crate::tree::current;
 ///
 /// The cure for loops that compute without awaiting anything of foster's: they can be cancelled only at checkpoints.
 /// Every operation of foster is one, too: it takes one unit from the task's *budget*, which is tokio's own on tokio,
-/// and elsewhere 128 operations that are ready in one poll. A loop of them gives way when the budget is used up, and
-/// not before. To give way each time, see [`yield_now`].
+/// and elsewhere 128 operations that are ready in one poll. A scope that is cut takes one as well. A loop of them gives
+/// way when the budget is used up, and not before. To give way each time, see [`yield_now`].
 ///
 /// # Cancellation
 ///

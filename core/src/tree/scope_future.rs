@@ -265,7 +265,7 @@ where
             let this = self.as_mut().project();
             let Some(node) = &*this.node else { unreachable!("it is open, and not an inline one") };
             let step = poll_open(Driver::Own, node, this.body, cx);
-            if !self.as_mut().after_open(step) {
+            if !self.as_mut().after_open(step, cx.waker()) {
                 return Poll::Pending;
             }
         }
@@ -360,17 +360,23 @@ where
         // L12: from here on the code inside is runnable only if it is woken.
         node.was_polled_inline();
         let step = conclude(Driver::Own, node, this.body, result, false, waker);
-        if self.after_open(step) { Poll::Ready(None) } else { Poll::Pending }
+        if self.after_open(step, waker) { Poll::Ready(None) } else { Poll::Pending }
     }
 
     /// Does what follows a poll of the body: settles the output of one that is over, and keeps the value in its place.
-    /// Returns whether it is over.
-    fn after_open(self: Pin<&mut Self>, step: Step) -> bool {
+    /// Returns whether it is over, and there is budget left to go on.
+    fn after_open(self: Pin<&mut Self>, step: Step, waker: &Waker) -> bool {
         let mut this = self.project();
         let Some(node) = this.node.as_ref() else { unreachable!("a driver has its node between polls") };
         match step {
             Step::Pending => return false,
-            Step::Gone => {}
+            Step::Gone => {
+                *this.stage = Stage::Draining;
+                // L38: a loop of scopes that are cut as soon as they begin has no other operation that comes to an end.
+                let mut cx = Context::from_waker(waker);
+                return current::is_cancelled()
+                    || node.tree().is_none_or(|tree| tree.runtime.poll_budget(&mut cx).is_ready());
+            }
             Step::Ready => {
                 let output = this.body.as_mut().take();
                 if let Some(value) = output.and_then(|output| this.policy.settle(Some(node), output)) {

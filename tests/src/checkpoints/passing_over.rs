@@ -5,13 +5,16 @@ use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
+use std::time::Duration;
 
 use foster::channel::{Lag, RecvError, SendError, TryRecvError, bounded, broadcast, oneshot, watch};
 use foster::sync::{
     Barrier, CapacityLimiter, Condition, Event, Mutex, OnceCell, ParkOutcome, PoisonMutex, Promise, RwLock, Semaphore,
     WaitQueue,
 };
-use foster::{CancelScope, Nursery, checkpoint, is_cancelled, local_nursery, nursery, shield, sleep, yield_now};
+use foster::{
+    CancelScope, Nursery, checkpoint, is_cancelled, local_nursery, move_on_after, nursery, shield, sleep, yield_now,
+};
 
 use crate::harness::ms;
 use crate::running::witness::{Flag, both, poll_once, time_is_virtual};
@@ -463,11 +466,12 @@ pub async fn what_was_told_while_one_was_passed_over_is_seen() {
     assert!(*waiting.await);
 }
 
-/// L14: a loop of operations that are always ready keeps neither siblings nor timers from running.
+/// L14, L38: a loop of operations that are always ready, or of scopes that are cut at once, keeps neither siblings nor
+/// timers from running.
 pub async fn a_loop_of_ready_operations_starves_nobody() {
     let (tx, rx) = bounded(1);
     let (mutex, semaphore) = (Mutex::new(()), Semaphore::new(1));
-    for operation in 0..4 {
+    for operation in 0..6 {
         let run = Flag::new();
         let turns = Cell::new(0_u64);
         let spin = async {
@@ -480,7 +484,13 @@ pub async fn a_loop_of_ready_operations_starves_nobody() {
                         rx.recv().await.unwrap();
                     }
                     2 => drop(mutex.lock().await),
-                    _ => drop(semaphore.acquire().await),
+                    3 => drop(semaphore.acquire().await),
+                    4 => assert!(move_on_after(Duration::ZERO, rx.recv()).await.is_none()),
+                    _ => {
+                        let mut scope = CancelScope::new();
+                        scope.handle().cancel("as soon as it begins");
+                        assert!(scope.run(checkpoint()).await.is_err());
+                    }
                 }
             }
         };
