@@ -16,7 +16,8 @@
 //! 1. It starts with a [`Gate`]. Code that is cancelled does not get past it, and a task that has used up its budget
 //!    gives way there. Past the gate the operation does at once whatever it can. But what it finds there without having
 //!    waited, such as an end, may have come of a request that was made since the gate, by another thread: so it asks
-//!    once more whether its [code is cancelled](crate::is_cancelled()) before it tells of that.
+//!    once more whether its [code is cancelled](crate::is_cancelled()) before it tells of that, and if so it
+//!    [starts again](Gate::restart).
 //! 2. If it has to wait, it leaves a [`Waiter`] where others find it, under the lock of what it waits for.
 //! 3. The side that gives decides under that lock, and passes over waiters whose code is cancelled
 //!    ([`Waiter::is_cancelled`]): what it gives goes to the next one, or stays where it is. That counts for values and
@@ -194,6 +195,17 @@ impl Gate {
         Poll::Ready(())
     }
 
+    /// Starts the operation again with its next poll, because its code is cancelled by now, and what it has found in
+    /// this one, without having waited, is not for that code (rule 1 of [`leaf`](self)). Pending.
+    ///
+    /// The task is woken once: the next poll may be in other code, if a combinator that polls only what was woken is
+    /// moved out of the cancelled scope. Nothing becomes runnable by that wake-up (law L12).
+    pub fn restart<T>(&mut self, cx: &Context<'_>) -> Poll<T> {
+        self.started = false;
+        Waiter::new(cx).wake();
+        Poll::Pending
+    }
+
     /// Whether the operation has started.
     fn has_started(&self) -> bool {
         self.started
@@ -299,6 +311,7 @@ pub fn has_to_yield() -> bool {
 /// The scope whose code waits, as a waiter remembers it. None outside of any tree, where nothing is ever cancelled.
 ///
 /// It may be the last reference to the scope: it must not be dropped under a lock.
+#[derive(Clone)]
 struct WaitingScope(Option<NodeRef>);
 
 impl WaitingScope {
@@ -322,10 +335,14 @@ impl WaitingScope {
     #[inline]
     fn wake(&self, waker: Waker) {
         if self.is_cancelled() {
-            without_counting(|| waking::wake(waker));
-        } else {
-            waking::wake(waker);
+            return without_counting(|| waking::wake(waker));
         }
+        // L14: to be given something is to be woken, also where a combinator does not hand on the call: it has handed on
+        // an earlier one, which was foster's own, say.
+        if let Some(scope) = &self.0 {
+            scope.count_task_wake();
+        }
+        waking::wake(waker);
     }
 }
 
@@ -438,7 +455,7 @@ impl Waiter {
     #[inline]
     #[must_use = "it is to be woken"]
     pub fn take_waker(&mut self) -> Waiter {
-        Waiter { waker: self.waker.take(), scope: WaitingScope(None) }
+        Waiter { waker: self.waker.take(), scope: self.scope.clone() }
     }
 
     /// Wakes the task, as [`wake`](Waiter::wake) does, and keeps the waiter.

@@ -195,9 +195,9 @@ class Core:                                             # heap part of a scope; 
         c.woken = True
         if c.waker: c.waker()
         if c.kind not in ('task', 'root') and not c.lost and c.parent.cancelled() and ON('wake-chain'): c.parent.wake()   # it delays its parent
-    def given(c):                                       # the end of a sleep is to be woken (L14.2), also where foreign code swallows the wake-up
+    def given(c):                                       # to be given something is to be woken (L14.2), also where foreign code swallows the wake-up
         t = c.unit() if ON('given-wakes') else None
-        while t: t.woken = True; h = t if isinstance(t, Home) else t.home; t = h and h.core.parent.unit()
+        if t: t.woken = True; h = t if isinstance(t, Home) else t.home; h and h.around()
     def mark(c, cx): return c.wake if c.parent and c.parent.cancelled() else cx.wake    # L16.1
     def body_waker(c, cx): return c.home.wake_body if c.home else c.mark(cx)
     def runnable(c, refined):                           # L12: at the instant of a request; `refined`: as the law says, see C1 and C2 in README.md
@@ -397,7 +397,9 @@ class Task:                                             # a spawned task, or a r
         home.add(t) if home else w.tasks.add(t)
     def wake(t):
         t.ready = True
-        if not t.w.requesting: t.woken = True           # the wake-up of a request makes nobody runnable
+        if not t.w.requesting:                          # the wake-up of a request makes nobody runnable
+            t.woken = True
+            if t.home: t.home.around()
         if t.home: t.home.tell()
     def begin(t): t.polls += 1; t.poll_woken, t.woken, t.ready = t.woken, False, False
     def poll(t, leaks=()):
@@ -433,8 +435,11 @@ class Home:                                             # L41: the children of a
         h.woken, h.ready, h.poll_woken, h.polls = True, True, True, 0
     def wake_body(h):                                   # the body counts by itself: what its children are woken for is not for it
         h.ready = True
-        if not h.core.w.requesting: h.woken = True
+        if not h.core.w.requesting: h.woken = True; h.around()
         h.tell()
+    def around(h):                                      # what wakes a child or the body wakes the code around, though a request may have called its waker before
+        t = h.core.parent.unit()
+        while t: t.woken = True; h = t if isinstance(t, Home) else t.home; t = h and h.core.parent.unit()
     def begin(h): h.polls += 1; h.poll_woken, h.woken, h.ready = h.woken, False, False
     def add(h, t): h.tasks.append(t); h.tell()
     def tell(h):                                        # so is the code around the nursery, whose future is to be polled; once, until it was
@@ -578,8 +583,8 @@ class Op(Leaf):                                         # a foster operation tha
     def eligible(s): return not s.region.cancelled() or not ON('give-live')
     def give(s, v):
         assert not s.region.cancelled() or not ON_('I28'), 'I28 given to cancelled code'
-        s.got = v; s.queued = False; s.wake()
-        if not s.region.unit().woken: s.region.w.stat['quiet'] += 1       # foreign code has swallowed the wake-up: L12 and L14.2 differ
+        s.got = v; s.queued = False; s.region.given(); s.wake()
+        if not s.region.unit().woken: s.region.w.stat['quiet'] += 1       # foreign code has swallowed the wake-up: L12 and L14.2 would differ
     def poll(s, cx):
         w = cx.region.w; gone = cx.region.cancelled() and (not s.queued and ON('leaf-parks') or ON('gate-op'))
         if s.got is None:

@@ -108,8 +108,8 @@ impl ChannelOperation {
                 // L14: a request that came on another thread since this poll began may have closed what it has found
                 // closed, and the code that it has cancelled could take that for the end of the work. It parks.
                 Attempt::Found(_) if foster_core::is_cancelled() => {
-                    *self = ChannelOperation::new(self.gate.what());
-                    return Poll::Pending;
+                    self.state = OperationState::Start;
+                    return self.gate.restart(cx);
                 }
                 Attempt::Done(done) | Attempt::Found(done) => {
                     self.finish();

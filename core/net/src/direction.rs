@@ -17,7 +17,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 
 use foster_core::is_cancelled;
-use foster_core::leaf::{self, Gate, wake_all};
+use foster_core::leaf::{self, Gate, Waiter, wake_all};
 
 /// One direction of a socket.
 #[derive(Debug, Default)]
@@ -60,12 +60,14 @@ impl Direction {
         poll: impl FnOnce(&mut Context<'_>) -> Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
         let waiters = self.waiters.get_or_init(Arc::default);
-        waiters.add(cx.waker());
+        let added = waiters.add(cx.waker());
         if self.claimed.load(Ordering::SeqCst) {
-            waiters.remove(cx.waker());
+            if added {
+                waiters.remove(cx.waker());
+            }
             return Poll::Ready(Err(busy()));
         }
-        poll_unless_cancelled(waiters.poll(cx, poll))
+        poll_unless_cancelled(waiters.poll(added, cx, poll))
     }
 }
 
@@ -84,8 +86,8 @@ impl Claim<'_> {
     ) -> Poll<io::Result<T>> {
         match self.direction.waiters.get().filter(|waiters| !waiters.is_empty()) {
             Some(waiters) => {
-                waiters.add(cx.waker());
-                waiters.poll(cx, poll)
+                let added = waiters.add(cx.waker());
+                waiters.poll(added, cx, poll)
             }
             None => poll(cx),
         }
@@ -116,6 +118,8 @@ pub(crate) fn operation<T>(
         None => match poll(cx) {
             Poll::Ready(Err(error)) if is_cancelled() => {
                 withheld = Some(error);
+                // As `Gate::restart` does: the next poll may be in other code.
+                Waiter::new(cx).wake();
                 Poll::Pending
             }
             polled => polled,
@@ -159,20 +163,22 @@ impl Waiters {
         self.lock().is_empty()
     }
 
-    /// Adds a waker before the poll that may register it, since that may be answered at once.
-    fn add(&self, waker: &Waker) {
+    /// Adds a waker before the poll that may register it, since that may be answered at once. Returns false if it is there
+    /// already, for another future of the same task or for an earlier poll: then it stays, whatever this poll comes to.
+    fn add(&self, waker: &Waker) -> bool {
         // L36: a waker is cloned, called and dropped with the lock released.
         let added = waker.clone();
         let mut wakers = self.lock();
         if wakers.iter().any(|other| other.will_wake(waker)) {
             drop(wakers);
-            return;
+            return false;
         }
         // Those who still wait come again.
         let others = if wakers.len() >= MANY { std::mem::take(&mut *wakers) } else { Vec::new() };
         wakers.push(added);
         drop(wakers);
         wake_all(others);
+        true
     }
 
     fn remove(&self, waker: &Waker) {
@@ -183,15 +189,16 @@ impl Waiters {
         drop(removed);
     }
 
-    /// Polls with a waker that wakes them all. The caller has been added.
+    /// Polls with a waker that wakes them all. The caller is among them; `added` by this poll, or before.
     fn poll<T>(
         self: &Arc<Self>,
+        added: bool,
         cx: &mut Context<'_>,
         poll: impl FnOnce(&mut Context<'_>) -> Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
         let all = Waker::from(self.clone());
         let polled = poll(&mut Context::from_waker(&all));
-        if polled.is_ready() {
+        if added && polled.is_ready() {
             self.remove(cx.waker());
         }
         polled
@@ -274,6 +281,27 @@ mod tests {
         // Nobody is left: the next one goes to the host as it is.
         let plain = |cx: &mut Context<'_>| Poll::Ready(Ok(cx.waker().will_wake(&three)));
         assert!(matches!(claim.poll(&mut Context::from_waker(&three), plain), Poll::Ready(Ok(true))));
+    }
+
+    /// D1: two futures of one task have the same waker. The one that is ready leaves it to the other.
+    #[test]
+    fn two_in_one_task_are_two() {
+        let direction = Direction::default();
+        let mut registered = None;
+        let (count, waker) = counter();
+        let mut cx = Context::from_waker(&waker);
+        let pending = |cx: &mut Context<'_>| {
+            registered = Some(cx.waker().clone());
+            Poll::<io::Result<()>>::Pending
+        };
+        assert!(direction.poll_shared(&mut cx, pending).is_pending());
+        assert!(direction.poll_shared(&mut cx, |_| Poll::Ready(Ok(()))).is_ready());
+        let claim = direction.claim().unwrap();
+        let refused = direction.poll_shared(&mut cx, |_| Poll::<io::Result<()>>::Pending);
+        assert!(matches!(refused, Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::ResourceBusy));
+        drop(claim);
+        registered.unwrap().wake();
+        assert_eq!(count.0.load(Ordering::SeqCst), 1);
     }
 
     /// Wakers of those who have lost interest do not pile up.

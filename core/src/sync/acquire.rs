@@ -163,6 +163,17 @@ impl Acquire {
         self.gate.poll_start(cx).map(|()| matches!(self.state, AcquireState::Start))
     }
 
+    /// Returns whether it is in the queue, or was handed the resource there.
+    pub(super) fn is_waiting(&self) -> bool {
+        matches!(self.state, AcquireState::Waiting(_))
+    }
+
+    /// Starts again, when what was acquired has been released: see [`Gate::restart`].
+    pub(super) fn restart<T>(&mut self, cx: &Context<'_>) -> Poll<T> {
+        self.state = AcquireState::Start;
+        self.gate.restart(cx)
+    }
+
     /// Ends the acquisition, which succeeded at once.
     #[inline]
     pub(super) fn finish(&mut self) {

@@ -122,7 +122,7 @@ impl Future for EventWait<'_> {
             }
             // It may have been set because of a request that has come since the gate (L14).
             if leaf::is_cancelled() {
-                return Poll::Pending;
+                return this.gate.restart(cx);
             }
         }
         this.state = WaitState::Done;

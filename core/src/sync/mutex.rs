@@ -183,6 +183,18 @@ pub struct MutexLock<'a, T: ?Sized> {
     acquire: Acquire,
 }
 
+impl<T: ?Sized> MutexLock<'_, T> {
+    /// Returns whether it has its place among those who wait, or was handed the lock there.
+    pub(super) fn has_waited(&self) -> bool {
+        self.acquire.is_waiting()
+    }
+
+    /// Starts again, because what it was ready with is not for the code that it runs in: see [`Gate::restart`].
+    pub(super) fn restart<R>(&mut self, cx: &Context<'_>) -> Poll<R> {
+        self.acquire.restart(cx)
+    }
+}
+
 impl<'a, T: ?Sized> Future for MutexLock<'a, T> {
     type Output = MutexGuard<'a, T>;
 

@@ -20,7 +20,7 @@ use pin_project_lite::pin_project;
 use super::AlreadySet;
 use super::wait_queue::WaitQueue;
 use super::waiter_list::{LeaveOutcome, WaitOutcome, WaiterKey};
-use crate::leaf::{Gate, Waiter};
+use crate::leaf::{self, Gate, Waiter};
 use crate::sys::{Mutex, MutexGuard, OnceLock};
 
 /// A value that is made at most once, by whoever needs it first; the others wait for it.
@@ -371,8 +371,10 @@ impl InitPermit<'_> {
                 if state.phase == InitPhase::Empty {
                     state.phase = InitPhase::Running;
                 }
+                let is_set = state.phase == InitPhase::Set;
                 drop(state);
-                return Poll::Ready(());
+                // It may have been set because of a request that has come since the gate (L14).
+                return if is_set && leaf::is_cancelled() { self.gate.restart(cx) } else { Poll::Ready(()) };
             }
             if let Some(waiter) = spare {
                 state.contended = true;

@@ -11,6 +11,7 @@ use std::task::{Context, Poll, ready};
 
 use super::WouldBlock;
 use super::mutex::{Mutex, MutexGuard, MutexLock, MutexStatistics};
+use crate::leaf;
 use crate::reason::Origin;
 use crate::tree::current;
 
@@ -116,7 +117,13 @@ impl<'a, T> Future for PoisonMutexLock<'a, T> {
     type Output = PoisonResult<'a, T>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let has_waited = self.lock.has_waited();
         let guard = ready!(Pin::new(&mut self.lock).poll(cx));
+        if guard.cause.is_some() && !has_waited && leaf::is_cancelled() {
+            // It may have been poisoned because of a request that has come since the gate (L14).
+            drop(guard);
+            return self.lock.restart(cx);
+        }
         Poll::Ready(PoisonMutexGuard::wrap(guard, self.location))
     }
 }

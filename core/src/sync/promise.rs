@@ -166,7 +166,7 @@ impl<'a, T> Future for PromiseWait<'a, T> {
             }
             // It may have ended because of a request that has come since the gate (L14).
             if leaf::is_cancelled() {
-                return Poll::Pending;
+                return this.gate.restart(cx);
             }
         }
         this.state = WaitState::Done;

@@ -468,7 +468,7 @@ impl Future for Park<'_> {
         // It may have been closed because of a request that has come since the gate (L14).
         if let Some(queue) = begun.filter(|_| result.is_err() && leaf::is_cancelled()) {
             this.state = ParkState::New(queue);
-            return Poll::Pending;
+            return this.gate.restart(cx);
         }
         Poll::Ready(result)
     }

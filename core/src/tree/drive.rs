@@ -89,7 +89,7 @@ impl Driver {
 /// Polls the body of an open scope once, for its driver; or drops it, if it is cancelled and blocked (L15).
 ///
 /// The scope has its place in the tree. After `Ready` and `Gone` the caller settles the value and goes on with
-/// [`drain`](NodeRef::drain), in the same poll.
+/// [`drain`](NodeRef::drain), in the same poll; after `Gone`, if the task has no budget left, in the next one.
 ///
 /// | the scope is | the body is | afterwards |
 /// |---|---|---|

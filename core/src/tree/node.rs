@@ -584,10 +584,10 @@ impl Node {
     }
 
     /// Counts that a waker was called that was given to user code in a scope that [counts](Node::counts_wakes); unless
-    /// foster calls it.
+    /// foster calls it. Returns whether it was counted.
     #[inline]
-    pub(super) fn count_wake(&self) {
-        self.wakes.add();
+    pub(super) fn count_wake(&self) -> bool {
+        self.wakes.add()
     }
 
     /// Returns how many wake-ups were counted.

@@ -102,13 +102,15 @@ pub(crate) fn without_counting<R>(wake: impl FnOnce() -> R) -> R {
 pub(super) struct WakeCount(AtomicU32);
 
 impl WakeCount {
-    /// Counts a call; unless it is foster's.
-    pub(super) fn add(&self) {
-        if !QUIET.with(Cell::get) {
-            // Ordering: a request that comes after the wake-up, by the same thread, say, finds it counted. And the
-            // poll that follows the wake-up sees what came before it.
-            self.0.fetch_add(1, Ordering::AcqRel);
+    /// Counts a call, unless it is foster's. Returns whether it did.
+    pub(super) fn add(&self) -> bool {
+        if QUIET.with(Cell::get) {
+            return false;
         }
+        // Ordering: a request that comes after the wake-up, by the same thread, say, finds it counted. And the poll
+        // that follows the wake-up sees what came before it.
+        self.0.fetch_add(1, Ordering::AcqRel);
+        true
     }
 
     /// Returns the count, which is neither [`NEVER`] nor [`UNCOUNTED`], by leaving out the highest bit. It may wrap

@@ -33,7 +33,7 @@ use super::cancel_state::ShieldLevel;
 use super::children::Role;
 use super::current;
 use super::drive::{Driver, Step, conclude, poll_open};
-use super::flags::{ABANDONED, FOLLOWED};
+use super::flags::{ABANDONED, FOLLOWED, PARENT_CANCELLED};
 use super::inline::{InlineScope, Limit};
 use super::node::{Kind, NodeRef};
 use super::observing;
@@ -248,7 +248,7 @@ where
     /// small.
     ///
     /// The steps: the scope is entered in the first poll; the body is polled inline, or with its node; then, in the
-    /// same poll, the scope is drained.
+    /// same poll, the scope is drained. Only if the body was cut, and the task has no budget left, in the next one.
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         if self.as_mut().enter() {
             if let Some((node, result)) = self.as_mut().poll_inline(cx) {
@@ -372,9 +372,11 @@ where
             Step::Pending => return false,
             Step::Gone => {
                 *this.stage = Stage::Draining;
-                // L38: a loop of scopes that are cut as soon as they begin has no other operation that comes to an end.
+                // L38: a loop of scopes that are cut as soon as they begin has no other operation that comes to an end. In
+                // cancelled code there is no such loop, since scopes park there; and L16 takes the scope for one that
+                // has nothing to do, if it is not polled again although only this has woken it.
                 let mut cx = Context::from_waker(waker);
-                return current::is_cancelled()
+                return node.flagged(PARENT_CANCELLED)
                     || node.tree().is_none_or(|tree| tree.runtime.poll_budget(&mut cx).is_ready());
             }
             Step::Ready => {

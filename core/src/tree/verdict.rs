@@ -32,7 +32,7 @@
 //! The second half of this file asks what still has to end inside cancelled code, and so delays its drop (L15).
 
 use super::children::Role;
-use super::flags::{ABANDONED, CANCELLED, FAILED, NESTED, POLL_SPENT, RUNNABLE};
+use super::flags::{ABANDONED, CANCELLED, FAILED, LOCAL, NESTED, POLL_SPENT, RUNNABLE};
 use super::frames;
 use super::node::{Kind, Life, Node, NodeRef};
 use super::polled::UNCOUNTED;
@@ -46,6 +46,32 @@ impl Node {
     /// Returns whether the scope's cancelled code has its one poll (L12) still to come.
     pub(super) fn has_poll_left(&self) -> bool {
         self.flagged(RUNNABLE) && !self.flagged(POLL_SPENT)
+    }
+
+    /// Counts, in a scope that counts wake-ups, that something has come for the code inside: here, and in the code around
+    /// a local nursery, which is woken by it. Not by way of that code's waker alone, which may have been called by then
+    /// on behalf of foster, for a request, say.
+    pub(super) fn count_wake_here_and_around(&self) {
+        if !self.count_wake() {
+            return;
+        }
+        let mut around = self.around_local_nursery();
+        while let Some(scope) = around.and_then(|scope| scope.counting_scope()) {
+            scope.count_wake();
+            around = scope.around_local_nursery();
+        }
+    }
+
+    /// Returns the scope around the local nursery which this is the node or a child of; none for other scopes.
+    fn around_local_nursery(&self) -> Option<NodeRef> {
+        if !self.flagged(LOCAL) {
+            return None;
+        }
+        let parent = self.lock().parent.clone()?;
+        match self.kind {
+            Kind::Task => parent.is_in_task().then(|| parent.parent())?,
+            _ => self.is_in_task().then_some(parent),
+        }
     }
 
     /// Returns, for a scope that counts wake-ups, whether it stands in a task all the same, and is blocked if the code
@@ -91,19 +117,14 @@ impl NodeRef {
         Around { runnable, ..around }
     }
 
-    /// Counts that something has come that code in this scope waited for: a sleep has ended, and its task will be
-    /// woken, but only after the requests of the same instant. In a local nursery that wakes the code around, too.
-    pub(super) fn count_task_wake(&self) {
-        let mut next = self.counting_scope();
-        while let Some(scope) = next {
-            scope.count_wake();
-            let nursery = match scope.kind {
-                Kind::Nursery => Some(scope),
-                Kind::Task if scope.is_local() => scope.parent(),
-                _ => None,
-            };
-            let around = nursery.filter(|nursery| nursery.is_in_task()).and_then(|nursery| nursery.parent());
-            next = around.and_then(|around| around.counting_scope());
+    /// Counts that something has come that code in this scope waited for, and its task is about to be woken. Of a sleep
+    /// that has ended that is only after the requests of the same instant; of what an operation is given, by way of
+    /// combinators that may not hand on the call.
+    pub(crate) fn count_task_wake(&self) {
+        if self.counts_wakes() {
+            self.count_wake_here_and_around();
+        } else if let Some(scope) = self.parent().and_then(|around| around.counting_scope()) {
+            scope.count_wake_here_and_around();
         }
     }
 

@@ -9,8 +9,9 @@ use std::sync::{Arc, Mutex, OnceLock};
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use foster::channel::bounded;
 use foster::cleanup::{BracketExit, ResourceGuard};
-use foster::combine::gather;
+use foster::combine::{gather, join};
 use foster::error::JoinError;
 use foster::nursery::Started;
 use foster::{
@@ -326,6 +327,76 @@ fn the_body_of_a_local_nursery_is_runnable_whoever_is_woken_first() {
         let simulation = foster_sim::Builder::new(seed).spurious_polls(0.0);
         let ended = simulation.run(move_on_after(TIME, local_nursery(both)));
         assert!(ended.is_some_and(|out: Result<(), Infallible>| out.is_ok()), "on seed {seed} it was cancelled");
+    }
+}
+
+/// What an item is received in, beside something else that is asked to stop.
+#[derive(Clone, Copy, Debug)]
+enum Beside {
+    ALocalChild,
+    ABranch,
+    OneOfMany,
+}
+
+/// Receives an item in a scope that is cancelled in the same instant. Something beside the receiver was asked to stop
+/// before the item was sent, or after that. Returns whether it was received.
+fn receives_in_the_instant_of_a_request(beside: Beside, before: bool) -> bool {
+    let received = AtomicBool::new(false);
+    foster_sim::Builder::new(1).spurious_polls(0.0).run(async {
+        let (mut scope, mut inner) = (CancelScope::new(), CancelScope::new());
+        let (handle, stops) = (scope.handle(), inner.handle());
+        let (tx, rx) = bounded(1);
+        let receive = async {
+            rx.recv().await.unwrap();
+            received.store(true, Ordering::SeqCst);
+        };
+        let receives = scope.run(async {
+            match beside {
+                Beside::ALocalChild => {
+                    let Ok(()) = local_nursery(async |n: LocalNursery<'_>| {
+                        n.spawn(async move { drop(inner.run(sleep_forever()).await) });
+                        receive.await;
+                    })
+                    .await;
+                }
+                Beside::ABranch => {
+                    join((async { drop(inner.run(sleep_forever()).await) }, receive)).await;
+                }
+                Beside::OneOfMany => {
+                    let stops = async { drop(inner.run(sleep_forever()).await) };
+                    let all: [Pin<Box<dyn Future<Output = ()> + Send>>; 2] = [Box::pin(stops), Box::pin(receive)];
+                    gather(all.map(async |branch| Ok::<_, Infallible>(branch.await))).await.unwrap();
+                }
+            }
+        });
+        let sends = async move {
+            sleep(Duration::from_millis(1)).await;
+            if before {
+                stops.cancel("only this");
+            }
+            tx.try_send(()).unwrap();
+            if !before {
+                stops.cancel("only this");
+            }
+            handle.cancel("all of it");
+        };
+        let outcome = nursery(async |n: Nursery| {
+            n.spawn(sends);
+            drop(receives.await);
+        });
+        let Ok(()) = outcome.await;
+    });
+    received.into_inner()
+}
+
+/// L12.1, L41: what a request wakes nobody is runnable for; but what is given after that makes the code runnable all the
+/// same.
+#[test]
+fn what_is_given_after_a_request_beside_it_is_received() {
+    for beside in [Beside::ALocalChild, Beside::ABranch, Beside::OneOfMany] {
+        for before in [false, true] {
+            assert!(receives_in_the_instant_of_a_request(beside, before), "{beside:?}, asked to stop before: {before}");
+        }
     }
 }
 

@@ -46,12 +46,17 @@ impl Shared {
         }
     }
 
+    /// Starts a write. An error, if the write side was shut down.
+    fn poll_start_writing(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(poll_start("write", cx));
+        poll_unless_cancelled(Poll::Ready(self.check_open()))
+    }
+
     fn poll_write(&self, poller: Poller, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.check_open()?;
-        if buf.is_empty() {
+        if buf.is_empty() && self.check_open().is_ok() {
             return Poll::Ready(Ok(0));
         }
-        ready!(poll_start("write", cx));
+        ready!(self.poll_start_writing(cx))?;
         match poller {
             Poller::Alone => poll_unless_cancelled(self.socket.poll_write(cx, buf)),
             Poller::Shared => self.writing.poll_shared(cx, |cx| self.socket.poll_write(cx, buf)),
@@ -64,11 +69,10 @@ impl Shared {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.check_open()?;
-        if bufs.iter().all(|buf| buf.is_empty()) {
+        if bufs.iter().all(|buf| buf.is_empty()) && self.check_open().is_ok() {
             return Poll::Ready(Ok(0));
         }
-        ready!(poll_start("write", cx));
+        ready!(self.poll_start_writing(cx))?;
         match poller {
             Poller::Alone => poll_unless_cancelled(self.socket.poll_write_vectored(cx, bufs)),
             Poller::Shared => self.writing.poll_shared(cx, |cx| self.socket.poll_write_vectored(cx, bufs)),

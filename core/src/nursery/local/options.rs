@@ -13,6 +13,7 @@ use super::children::LocalChildren;
 use super::shared::Shared;
 use super::{Local, SendBox, UnsendBox, UnsendNursery};
 use crate::events::OrphanKind;
+use crate::leaf;
 use crate::leaf::ready_queue::ReadyMember;
 use crate::nursery::error_mode::{ErrorMode, Parts};
 use crate::nursery::errors::NurseryErrors;
@@ -254,10 +255,11 @@ where
             }
             // The children have woken it. It is polled once more for what they have done, because most bodies wait for
             // them; and once more to close when all are over, for nurseries inside one another would need a turn each,
-            // and each of these polls all that are around. Not if it gives way to others.
+            // and each of these polls all that are around. Not if it gives way to others, as it also does between the cut
+            // of its body and its close (L38).
             let ends = this.children.len() == 0 && this.scoped.is_draining();
             let had = std::mem::replace(if ends { &mut closing } else { &mut again }, true);
-            if had || gives_way && !ends {
+            if had || gives_way && (!ends || leaf::has_to_yield()) {
                 break;
             }
             body_is_due = true;
