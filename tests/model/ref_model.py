@@ -558,6 +558,7 @@ class Sleep(Leaf):                                      # foster leaf: parks whe
         if not s.foreign and not s.region.cancelled(): s.region.given()
         if s.foreign or not s.region.cancelled(): s.fired = True; s.wake()      # L14: cancelled code is given nothing more
         elif not ON('sleep-given'): s.wake()
+        else: s.region.w.requesting += 1; s.wake(); s.region.w.requesting -= 1  # it may be polled in other code, by who polls only what was woken
 class Job(Leaf):                                        # a blocking job: its end is an event that comes at some point of its instant
     def __init__(s, d): s.d, s.core, s.done, s.wake = d, None, False, None
     def poll(s, cx):

@@ -47,6 +47,7 @@ macro_rules! seen_suite {
             short_sleeps_under_short_deadlines_end,
             a_sleep_survives_the_drop_of_another,
             sleeps_that_are_dropped_take_no_other_along,
+            sleeps_that_cancelled_code_has_missed_end_in_other_code,
             partial_work_of_a_bounded_channel_is_never_committed,
             partial_work_of_an_unbounded_channel_is_never_committed,
             partial_work_of_a_rendezvous_is_never_committed,

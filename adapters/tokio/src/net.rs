@@ -99,7 +99,7 @@ impl Reactor for Registrar {
 
     fn datagram(&self, socket: HostDatagram) -> io::Result<Box<dyn DatagramSocket>> {
         Ok(match socket {
-            HostDatagram::Inet(socket) => Box::new(Watched(self.register(|| UdpSocket::from_std(socket))?)),
+            HostDatagram::Inet(socket) => Box::new(Udp::new(self.register(|| UdpSocket::from_std(socket))?)),
             #[cfg(unix)]
             HostDatagram::Unix(socket) => Box::new(Watched(self.register(|| UnixDatagram::from_std(socket))?)),
             _ => return Err(io::ErrorKind::Unsupported.into()),
@@ -177,9 +177,12 @@ macro_rules! socket {
     };
 }
 
+mod udp;
 // Below the macro that it uses.
 #[cfg(unix)]
 mod unix_datagram;
+
+use udp::Udp;
 
 macro_rules! stream {
     ($kind:ty, $pack:expr, $host:expr, $short_read_means_not_ready:expr, $peek:expr) => {
@@ -332,48 +335,6 @@ impl ListenerSocket for Listening<UnixListener> {
 
     fn to_host(&self) -> io::Result<HostListener> {
         Ok(HostListener::Unix(SockRef::from(&self.socket.0).try_clone()?.into()))
-    }
-}
-
-socket!(UdpSocket, Address::Inet);
-
-impl DatagramSocket for Watched<UdpSocket> {
-    fn peer_address(&self) -> io::Result<Address> {
-        self.0.peer_addr().map(Address::Inet)
-    }
-
-    fn connect(&self, to: &Address) -> io::Result<()> {
-        match to {
-            Address::Inet(to) => SockRef::from(&self.0).connect(&(*to).into()),
-            _ => Err(io::ErrorKind::InvalidInput.into()),
-        }
-    }
-
-    fn poll_send(&self, cx: &mut Context<'_>, buf: &[u8], to: Option<&Address>) -> Poll<io::Result<usize>> {
-        match to {
-            None => self.0.poll_send(cx, buf),
-            Some(Address::Inet(to)) => self.0.poll_send_to(cx, buf, *to),
-            Some(_) => Poll::Ready(Err(io::ErrorKind::InvalidInput.into())),
-        }
-    }
-
-    fn poll_receive(&self, cx: &mut Context<'_>, buf: &mut [u8], peek: bool) -> Poll<io::Result<(usize, Address)>> {
-        let mut buf = ReadBuf::new(buf);
-        let from =
-            ready!(if peek { self.0.poll_peek_from(cx, &mut buf) } else { self.0.poll_recv_from(cx, &mut buf) })?;
-        Poll::Ready(Ok((buf.filled().len(), Address::Inet(from))))
-    }
-
-    fn poll_receivable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.0.poll_recv_ready(cx)
-    }
-
-    fn poll_sendable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.0.poll_send_ready(cx)
-    }
-
-    fn to_host(&self) -> io::Result<HostDatagram> {
-        Ok(HostDatagram::Inet(SockRef::from(&self.0).try_clone()?.into()))
     }
 }
 

@@ -145,22 +145,39 @@ fn busy() -> io::Error {
     )
 }
 
-/// As many who wait are kept: more of them are those that have lost interest, with the wakers of one poll each.
+/// So many wakers are kept at first. More of them may be those that have lost interest: all are woken, and those who
+/// still wait come again. If they have filled the list up again before the host has woken them, it may become twice as
+/// long; so they cannot drive one another out for ever.
 const MANY: usize = 64;
+/// So long it may become.
+const LONGEST: usize = 1 << 16;
 
 /// The wakers of those who wait in a shared way.
 #[derive(Debug, Default)]
 struct Waiters {
-    wakers: Mutex<Vec<Waker>>,
+    list: Mutex<WaiterList>,
+}
+
+#[derive(Debug)]
+struct WaiterList {
+    wakers: Vec<Waker>,
+    /// How many are kept.
+    most: usize,
+}
+
+impl Default for WaiterList {
+    fn default() -> Self {
+        WaiterList { wakers: Vec::new(), most: MANY }
+    }
 }
 
 impl Waiters {
-    fn lock(&self) -> MutexGuard<'_, Vec<Waker>> {
-        self.wakers.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, WaiterList> {
+        self.list.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn is_empty(&self) -> bool {
-        self.lock().is_empty()
+        self.lock().wakers.is_empty()
     }
 
     /// Adds a waker before the poll that may register it, since that may be answered at once. Returns false if it is there
@@ -168,24 +185,27 @@ impl Waiters {
     fn add(&self, waker: &Waker) -> bool {
         // L36: a waker is cloned, called and dropped with the lock released.
         let added = waker.clone();
-        let mut wakers = self.lock();
-        if wakers.iter().any(|other| other.will_wake(waker)) {
-            drop(wakers);
+        let mut list = self.lock();
+        if list.wakers.iter().any(|other| other.will_wake(waker)) {
+            drop(list);
             return false;
         }
-        // Those who still wait come again.
-        let others = if wakers.len() >= MANY { std::mem::take(&mut *wakers) } else { Vec::new() };
-        wakers.push(added);
-        drop(wakers);
+        let mut others = Vec::new();
+        if list.wakers.len() >= list.most {
+            list.most = LONGEST.min(2 * list.most);
+            others = std::mem::take(&mut list.wakers);
+        }
+        list.wakers.push(added);
+        drop(list);
         wake_all(others);
         true
     }
 
     fn remove(&self, waker: &Waker) {
-        let mut wakers = self.lock();
-        let at = wakers.iter().position(|other| other.will_wake(waker));
-        let removed = at.map(|at| wakers.swap_remove(at));
-        drop(wakers);
+        let mut list = self.lock();
+        let at = list.wakers.iter().position(|other| other.will_wake(waker));
+        let removed = at.map(|at| list.wakers.swap_remove(at));
+        drop(list);
         drop(removed);
     }
 
@@ -212,7 +232,7 @@ impl Wake for Waiters {
 
     fn wake_by_ref(self: &Arc<Self>) {
         let woken = std::mem::take(&mut *self.lock());
-        wake_all(woken);
+        wake_all(woken.wakers);
     }
 }
 
@@ -304,16 +324,44 @@ mod tests {
         assert_eq!(count.0.load(Ordering::SeqCst), 1);
     }
 
-    /// Wakers of those who have lost interest do not pile up.
+    /// Wakers of those who have lost interest do not pile up: not for longer than until the next event, and not more
+    /// than a certain number.
     #[test]
     fn lost_interest_does_not_pile_up() {
         let direction = Direction::default();
+        let pending = |_: &mut Context<'_>| Poll::<io::Result<()>>::Pending;
         for _ in 0..10 * MANY {
             let (_, waker) = counter();
-            let pending = |_: &mut Context<'_>| Poll::<io::Result<()>>::Pending;
             assert!(direction.poll_shared(&mut Context::from_waker(&waker), pending).is_pending());
         }
-        assert!(direction.waiters.get().unwrap().lock().len() <= MANY);
+        let waiters = direction.waiters.get().unwrap();
+        assert!(waiters.lock().wakers.len() <= 5 * MANY);
+        waiters.wake_by_ref();
+        assert!(waiters.is_empty() && waiters.lock().most == MANY);
+        waiters.lock().most = LONGEST;
+        waiters.lock().wakers = vec![counter().1; LONGEST];
+        assert!(direction.poll_shared(&mut Context::from_waker(&counter().1), pending).is_pending());
+        assert_eq!((waiters.lock().wakers.len(), waiters.lock().most), (1, LONGEST));
+    }
+
+    /// However many wait, they come to rest: each is woken now and then as others come, and not for ever.
+    #[test]
+    fn many_who_wait_come_to_rest() {
+        let direction = Direction::default();
+        let all: Vec<_> = (0..5 * MANY).map(|_| counter()).collect();
+        let pending = |_: &mut Context<'_>| Poll::<io::Result<()>>::Pending;
+        let mut due: Vec<usize> = (0..all.len()).collect();
+        let mut polls = 0;
+        while !due.is_empty() {
+            for key in std::mem::take(&mut due) {
+                polls += 1;
+                all[key].0.0.store(0, Ordering::SeqCst);
+                assert!(direction.poll_shared(&mut Context::from_waker(&all[key].1), pending).is_pending());
+            }
+            assert!(polls < 10 * all.len(), "they drive one another out");
+            due = (0..all.len()).filter(|key| all[*key].0.0.load(Ordering::SeqCst) > 0).collect();
+        }
+        assert_eq!(direction.waiters.get().unwrap().lock().wakers.len(), all.len());
     }
 
     fn reset<T>() -> io::Result<T> {

@@ -44,7 +44,7 @@ impl<'a, E, K> TaskBuilder<'a, E, K> {
     ///
     /// # Panics
     ///
-    /// If the nursery has ended.
+    /// If the nursery has ended; but not if it was cut off with its host.
     #[track_caller]
     pub fn spawn<T, R, F>(self, future: F) -> Task<T>
     where
@@ -52,8 +52,11 @@ impl<'a, E, K> TaskBuilder<'a, E, K> {
         F: Future<Output = R>,
         K: Spawns<E, T, F>,
     {
+        let (nursery, location) = (self.nursery, self.location);
         match self.try_spawn(future) {
             Ok(task) => task,
+            // L30: code on another thread runs on to its next operation, in a tree that is gone.
+            Err(_) if nursery.kind.node().is_shut_down() => Task::cut_off(nursery.kind.node(), location),
             Err(error) => panic!(
                 "{error}: its body is over and no child is left. Usual causes: a handle was kept beyond the end of the \
                  nursery, or is used by a thread or a destructor that comes late. `try_spawn` gives the future back instead"

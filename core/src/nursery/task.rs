@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use crate::errors::{JoinError, TaskFailure};
 use crate::events::TaskStatus;
 use crate::leaf::Gate;
-use crate::reason::Reason;
+use crate::reason::{Origin, Reason};
 use crate::sys::{Mutex, MutexGuard};
 use crate::tree::closing::Linked;
 use crate::tree::current;
@@ -158,6 +158,12 @@ impl<T> RefUnwindSafe for Task<T> {}
 impl<T> Task<T> {
     pub(crate) fn new(node: NodeRef, slot: SlotRef<T>) -> Self {
         Task { node, slot, taken: false, gate: Gate::new("a task") }
+    }
+
+    /// The handle to a child that was spawned into a nursery which was cut off with its host (L30): it is cut off, too.
+    pub(crate) fn cut_off(above: &NodeRef, location: &'static Location<'static>) -> Self {
+        let node = NodeRef::cut_off_below(above, Origin::new("cut off", location));
+        Task::new(node, SlotRef::Apart(Arc::new(ValueSlot::new())))
     }
 
     /// Asks this child to stop; its siblings go on, and the nursery does not fail. Returns whether that changed

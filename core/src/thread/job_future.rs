@@ -131,9 +131,17 @@ pub struct TryToThread<T, F> {
 }
 
 pub(super) enum JobFutureState<T, F> {
-    Start { request: PermitRequest, work: Option<F> },
+    Start {
+        request: PermitRequest,
+        work: Option<F>,
+    },
     // Dropped in this order: a thread that waits for a call is told before its job is left to the scope.
-    Running { handle: JobHandle<T>, scope: OwnedScope },
+    Running {
+        handle: JobHandle<T>,
+        scope: OwnedScope,
+    },
+    /// With its host: never ready.
+    CutOff,
     Done,
 }
 
@@ -222,10 +230,16 @@ where
                 JobFutureState::Running { handle, scope } => {
                     handle.poll_calls(cx);
                     ready!(Pin::new(scope).poll(cx));
+                    if !handle.state().is_finished() {
+                        // L30: the scope was closed with its host, and the job goes on for nobody.
+                        this.state = JobFutureState::CutOff;
+                        return Poll::Pending;
+                    }
                     let state = handle.state().clone();
                     this.state = JobFutureState::Done;
                     return Poll::Ready(Ok(state.take_result()));
                 }
+                JobFutureState::CutOff => return Poll::Pending,
                 JobFutureState::Done => panic!("a blocking job was polled after it had returned"),
             }
         }

@@ -75,6 +75,11 @@ impl<T> JobState<T> {
         self.completion.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    /// The job has ended, or the runtime has dropped it.
+    pub(super) fn is_finished(&self) -> bool {
+        self.lock().finished
+    }
+
     pub(super) fn poll_finished(&self, cx: &mut Context<'_>) -> Poll<()> {
         let mut spare: Option<Waker> = None;
         loop {

@@ -10,6 +10,7 @@ use super::cancel_state::ShieldLevel;
 use super::flags::{CANCELLED, TIMED};
 use super::node::{Cold, Life, NodeRef, State};
 use super::panic::catch_drop;
+use super::polled::without_counting;
 use super::shared::Tree;
 use super::timers::{Due, Sleeper, Target};
 use super::wake::DriverWakes;
@@ -50,11 +51,14 @@ impl Tree {
                 Target::Scope(node) => node.timer_fired(self, now, &mut wakes),
             }
         }
-        // L11: wake-ups of this instant before those of its requests; and all of them after all marks. `missed` and
-        // `requests` may hold the last references to scopes.
+        // L11: wake-ups of this instant before those of its requests; and all of them after all marks. `requests` may hold
+        // the last references to scopes.
         wake_each(sleeps);
         wakes.wake();
-        catch_drop((missed, requests));
+        // A sleep that was missed is over in other code, where it may be polled next, and by a combinator that polls only
+        // what was woken: as for every waiter that is passed over.
+        without_counting(|| wake_each(missed));
+        catch_drop(requests);
     }
 }
 
@@ -250,8 +254,8 @@ impl Wake for Alarm {
     }
 }
 
-/// Calls the wakers of sleeps that have ended: each, whatever the others do (L36). `count_task_wake` has counted for
-/// them before; a task's waker counts once more, which makes no difference: only whether a count has changed matters
+/// Calls the wakers of sleeps: each, whatever the others do (L36). `count_task_wake` has counted for those that have
+/// ended; a task's waker counts once more, which makes no difference: only whether a count has changed matters
 /// (L12).
 fn wake_each(sleeps: Vec<Sleeper>) {
     for Sleeper { waker, scope } in sleeps {

@@ -2,6 +2,7 @@
 //! asks for.
 
 use std::cell::Cell;
+use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -9,7 +10,9 @@ use std::time::Duration;
 
 use foster::observer::{Observer, Orphan};
 use foster::{CancelScope, Nursery, dump, fail_after, nursery, sleep};
-use foster_net::{ServeOptions, TcpListener, TcpStream, serve, serve_in};
+use foster_net::{ServeOptions, TcpListener, TcpStream, UdpSocket, serve, serve_in};
+use futures_lite::future::zip;
+use futures_lite::{AsyncReadExt, AsyncWriteExt};
 
 #[derive(Default)]
 struct Reports(Mutex<Vec<String>>);
@@ -89,4 +92,75 @@ fn a_handler_need_not_be_sync() {
         .await
     })
     .unwrap();
+}
+
+/// Runs it on smol, and on both runtimes of tokio.
+fn on_each<F: Future<Output = ()>>(program: impl Fn() -> F) {
+    foster_smol::run(program());
+    foster_tokio::Builder::new().current_thread().run(program());
+    foster_tokio::run(program());
+}
+
+/// D1: of two readers in one task that share a stream, the one that reads first leaves the other its wake-up.
+#[test]
+fn two_readers_in_one_task_both_read() {
+    on_each(|| async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (server, _) = listener.accept().await.unwrap();
+        let (mut one, mut two) = (&client, &client);
+        let (mut a, mut b) = ([0], [0]);
+        let first = AsyncReadExt::read(&mut one, &mut a);
+        let second = async {
+            server.write_all(b"xy").await.unwrap();
+            AsyncReadExt::read(&mut two, &mut b).await.unwrap();
+        };
+        fail_after(Duration::from_secs(20), zip(first, second)).await.expect("a wake-up was lost").0.unwrap();
+    });
+}
+
+/// D12: a connected socket that waits is told that nobody listens at the other end.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_datagram_that_is_refused_ends_the_wait_for_an_answer() {
+    on_each(|| async {
+        let gone = UdpSocket::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        socket.connect(gone).await.unwrap();
+        let mut buf = [0];
+        for _ in 0..3 {
+            let (refused, sent) = zip(socket.recv(&mut buf), socket.send(b"x")).await;
+            assert_eq!(sent.unwrap(), 1);
+            assert_eq!(refused.unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+        }
+        // It goes on, and rests.
+        let there = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        socket.connect(there.local_addr().unwrap()).await.unwrap();
+        assert!(foster::move_on_after(Duration::from_millis(20), socket.recv(&mut buf)).await.is_none());
+        there.send_to(b"y", socket.local_addr().unwrap()).await.unwrap();
+        assert_eq!(socket.recv(&mut buf).await.unwrap(), 1);
+    });
+}
+
+/// L14: that the write side was shut down is no news for cancelled code, whichever way it writes.
+#[test]
+fn a_write_side_that_was_shut_down_is_no_news_for_cancelled_code() {
+    on_each(|| async {
+        for polls in [false, true] {
+            let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+            let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+            let mut scope = CancelScope::new();
+            let handle = scope.handle();
+            let told = Cell::new(false);
+            let outcome = scope.run(async {
+                handle.cancel("now");
+                client.shutdown(std::net::Shutdown::Write).unwrap();
+                let _ = if polls { AsyncWriteExt::write(&mut client, b"x").await } else { client.write(b"x").await };
+                told.set(true);
+            });
+            assert!(outcome.await.is_err() && !told.get(), "by a poll function: {polls}");
+            let error = AsyncWriteExt::write(&mut client, b"").await.unwrap_err();
+            assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
+        }
+    });
 }

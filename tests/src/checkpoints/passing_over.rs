@@ -1,13 +1,14 @@
 //! Who gives passes over those whose code is cancelled (L14): nothing is lost on them, and they are in nobody's way.
 
 use std::cell::Cell;
-use std::future::Future;
+use std::future::{Future, pending};
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
 use foster::channel::{Lag, RecvError, SendError, TryRecvError, bounded, broadcast, oneshot, watch};
+use foster::combine::{merge, staggered, throttle};
 use foster::sync::{
     Barrier, CapacityLimiter, Condition, Event, Mutex, OnceCell, ParkOutcome, PoisonMutex, Promise, RwLock, Semaphore,
     WaitQueue,
@@ -15,6 +16,8 @@ use foster::sync::{
 use foster::{
     CancelScope, Nursery, checkpoint, is_cancelled, local_nursery, move_on_after, nursery, shield, sleep, yield_now,
 };
+
+use futures_lite::stream;
 
 use crate::harness::ms;
 use crate::running::witness::{Flag, both, poll_once, time_is_virtual};
@@ -471,9 +474,11 @@ pub async fn what_was_told_while_one_was_passed_over_is_seen() {
 pub async fn a_loop_of_ready_operations_starves_nobody() {
     let (tx, rx) = bounded(1);
     let (mutex, semaphore) = (Mutex::new(()), Semaphore::new(1));
-    for operation in 0..6 {
+    for operation in 0..10 {
         let run = Flag::new();
         let turns = Cell::new(0_u64);
+        let mut merged = merge([stream::repeat(7)]);
+        let mut throttled = throttle(stream::repeat(7), Duration::ZERO);
         let spin = async {
             while !run.is_set() {
                 turns.set(turns.get() + 1);
@@ -486,10 +491,28 @@ pub async fn a_loop_of_ready_operations_starves_nobody() {
                     2 => drop(mutex.lock().await),
                     3 => drop(semaphore.acquire().await),
                     4 => assert!(move_on_after(Duration::ZERO, rx.recv()).await.is_none()),
-                    _ => {
+                    5 => {
                         let mut scope = CancelScope::new();
                         scope.handle().cancel("as soon as it begins");
                         assert!(scope.run(checkpoint()).await.is_err());
+                    }
+                    6 => {
+                        let failed: Result<(), u8> = local_nursery(async |n| {
+                            n.spawn(async { Err::<(), u8>(1) });
+                            pending::<()>().await;
+                            Ok(())
+                        })
+                        .await;
+                        assert_eq!(failed, Err(1));
+                    }
+                    7 => assert_eq!(merged.next().await, Some(7)),
+                    8 => assert_eq!(throttled.next().await, Some(7)),
+                    _ => {
+                        let fails = std::iter::repeat_with(|| {
+                            turns.set(turns.get() + 1);
+                            async { if run.is_set() { Ok(()) } else { Err(()) } }
+                        });
+                        staggered(Duration::MAX, fails).await.unwrap();
                     }
                 }
             }

@@ -3,7 +3,11 @@
 use std::pin::pin;
 use std::time::Duration;
 
-use foster::{CancelScope, Instant, Nursery, is_cancelled, move_on_after, nursery, sleep, yield_now};
+use foster::combine::merge;
+use foster::{
+    CancelScope, Instant, Nursery, fail_after, interval, is_cancelled, move_on_after, nursery, sleep, yield_now,
+};
+use futures_lite::stream;
 
 use super::{ends, rounds};
 use crate::groups::probe::{is_virtual, poll_once};
@@ -106,4 +110,27 @@ async fn gives_way(duration: Duration) {
         yield_now().await;
         times += 1;
     }
+}
+
+/// L14: sleeps that are polled in one limit after the other, by combinators that poll only what was woken, end; also if
+/// the limit around the last poll was over before.
+pub async fn sleeps_that_cancelled_code_has_missed_end_in_other_code() {
+    let limit = ms(5);
+    let ticks = async {
+        let mut ticks = merge([interval(ms(12)), interval(ms(17))]);
+        let mut count = 0;
+        while count < 5 {
+            if let Some(tick) = move_on_after(limit, ticks.next()).await {
+                count += usize::from(tick.is_some());
+            }
+        }
+    };
+    fail_after(ms(20_000), ticks).await.expect("no tick comes");
+    let sleeps = async {
+        let mut ends = merge([12, 17, 23].map(|length| Box::pin(stream::once_future(sleep(ms(length))))));
+        while !ends.is_empty() {
+            let _ = move_on_after(limit, ends.next()).await;
+        }
+    };
+    fail_after(ms(20_000), sleeps).await.expect("no sleep ends");
 }

@@ -15,7 +15,7 @@ use foster::combine::{gather, join};
 use foster::error::JoinError;
 use foster::nursery::Started;
 use foster::{
-    CancelScope, Instant, LocalNursery, Nursery, bracket, local_nursery, move_on_after, nursery, shield, sleep,
+    CancelScope, Instant, LocalNursery, Nursery, bracket, defer, local_nursery, move_on_after, nursery, shield, sleep,
     sleep_forever, sleep_until, yield_now,
 };
 use futures_lite::future::poll_once;
@@ -330,6 +330,45 @@ fn the_body_of_a_local_nursery_is_runnable_whoever_is_woken_first() {
     }
 }
 
+/// L16, L38: a scope that is polled in a shield, when the task has no budget left, and never again, does not keep the
+/// cancelled scope around it from its end.
+#[test]
+fn a_scope_that_is_held_without_any_budget_delays_nobody() {
+    for budget in [true, false] {
+        let ended = Arc::new(AtomicBool::new(false));
+        foster_sim::Builder::new(1).spurious_polls(0.0).run(async {
+            let mut scope = CancelScope::new();
+            let (handle, ends) = (scope.handle(), ended.clone());
+            let Ok(()) = nursery(async |n: Nursery| {
+                n.spawn_daemon(async move {
+                    let outcome = scope.run(async {
+                        let mut inner = CancelScope::new();
+                        let _has_its_place = inner.handle();
+                        let mut held = Box::pin(inner.run_here(async {
+                            defer(sleep(Duration::from_millis(1)));
+                            sleep_forever().await
+                        }));
+                        assert!(poll_once(&mut held).await.is_none());
+                        let polls = poll_fn(|cx| {
+                            while !budget && foster::leaf::poll_budget(cx).is_ready() {}
+                            assert!(held.as_mut().poll(cx).is_pending());
+                            Poll::Ready(())
+                        });
+                        handle.cancel("now");
+                        shield(polls).await;
+                        sleep_forever().await
+                    });
+                    assert!(outcome.await.is_err());
+                    ends.store(true, Ordering::SeqCst);
+                });
+                sleep(Duration::from_secs(10)).await;
+                assert!(ended.load(Ordering::SeqCst), "with budget: {budget}");
+            })
+            .await;
+        });
+    }
+}
+
 /// What an item is received in, beside something else that is asked to stop.
 #[derive(Clone, Copy, Debug)]
 enum Beside {
@@ -365,7 +404,12 @@ fn receives_in_the_instant_of_a_request(beside: Beside, before: bool) -> bool {
                 Beside::OneOfMany => {
                     let stops = async { drop(inner.run(sleep_forever()).await) };
                     let all: [Pin<Box<dyn Future<Output = ()> + Send>>; 2] = [Box::pin(stops), Box::pin(receive)];
-                    gather(all.map(async |branch| Ok::<_, Infallible>(branch.await))).await.unwrap();
+                    gather(all.map(async |branch| {
+                        branch.await;
+                        Ok::<_, Infallible>(())
+                    }))
+                    .await
+                    .unwrap();
                 }
             }
         });

@@ -5,9 +5,10 @@ use std::future::{Future, pending, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, mpsc};
 use std::task::{Context, Poll, Wake, Waker};
 
+use foster::nursery::TaskStatus;
 use foster::runtime::root;
 use foster::{CancelScope, Nursery, ScopeHandle, defer, is_cancelled, nursery, shield, sleep_forever, yield_now};
 use futures_lite::future::poll_once;
@@ -185,4 +186,37 @@ fn a_root_that_is_polled_during_a_teardown_is_woken_at_the_end_of_it() {
         let mut polled = POLLED.take().unwrap();
         tells_of_the_teardown(pin!(polled.as_mut()), &Arc::default());
     });
+}
+
+/// L30: code that another thread runs as the root is dropped goes on to its next operation without a panic, and what it
+/// spawns is cut off.
+#[test]
+fn code_that_runs_on_as_its_root_is_dropped_may_spawn() {
+    let (begun, begins) = mpsc::channel();
+    let (dropped, drops) = mpsc::channel();
+    let (told, tells) = mpsc::channel();
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let mut root = Box::pin(foster_tokio::attach(async move {
+            let Err(_) = nursery(async move |n: Nursery| {
+                n.spawn(async move {
+                    let body = async move |inner: Nursery| {
+                        begun.send(()).unwrap();
+                        drops.recv().unwrap();
+                        let task = inner.spawn(async { unreachable!("it is cut off") });
+                        told.send(task.status()).unwrap();
+                        sleep_forever().await
+                    };
+                    let Err(_) = nursery(body).await;
+                });
+                sleep_forever().await
+            })
+            .await;
+        }));
+        assert!(poll_once(root.as_mut()).await.is_none());
+        begins.recv().unwrap();
+        drop(root);
+        dropped.send(()).unwrap();
+    });
+    assert_eq!(tells.recv().expect("it has not panicked"), TaskStatus::Cancelled);
 }

@@ -1,13 +1,16 @@
 //! What comes in the very moment of the request that cancels those who wait for it (L14).
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
+use std::task::Poll;
 use std::time::Duration;
 
+use foster::channel::bounded;
+use foster::leaf::{ReadyMember, ReadyQueue};
 use foster::runtime::root;
-use foster::sync::{CapacityLimiter, Event, Mutex, Promise, Semaphore, WaitQueue};
-use foster::{CancelScope, move_on_after};
+use foster::sync::{CapacityLimiter, Event, Mutex, OnceCell, PoisonMutex, Promise, Semaphore, WaitQueue};
+use foster::{CancelScope, move_on_after, shield, sleep};
 use futures_lite::future::poll_once;
 
 use super::runtimes::Meddling;
@@ -90,8 +93,20 @@ fn code_that_is_cancelled_while_it_looks_is_given_nothing_that_came_with_the_req
         let end = at_drop(move || assert_eq!(closes.close("it is over"), 0, "a waiter that is cancelled is not told"));
         expect((has_waited, "closed queue"), is_told(has_waited, end, queue.park()));
 
-        // A lock that is free as it is asked for is taken: it says nothing.
+        // A lock that is free as it is asked for is taken: it says nothing. But not that it is poisoned.
         if !has_waited {
+            let mutex = Arc::new(PoisonMutex::new(0));
+            let poisons = mutex.clone();
+            let end = at_drop(move || {
+                let mut guard = poisons.try_lock().unwrap().unwrap();
+                *guard = 1;
+                drop(guard);
+            });
+            expect((has_waited, "poisoned mutex"), is_told(has_waited, end, mutex.lock()));
+            let cell = Arc::new(OnceCell::new());
+            let sets = cell.clone();
+            let end = at_drop(move || sets.set(7).unwrap());
+            expect((has_waited, "cell"), is_told(has_waited, end, cell.get_or_init(async || unreachable!())));
             continue;
         }
         let mutex = Arc::new(Mutex::new(()));
@@ -105,4 +120,87 @@ fn code_that_is_cancelled_while_it_looks_is_given_nothing_that_came_with_the_req
         expect((has_waited, "limiter"), is_told(has_waited, permit, limiter.acquire_on_behalf_of("another")));
     }
     assert!(given.is_empty(), "{given:?}");
+}
+
+/// Polls `operation` in a scope, through a group that polls only what was woken; `end` comes during that poll with the
+/// request. Then polls the group outside of the scope. Returns whether the operation was through in the end.
+fn goes_on_outside(end: impl Send + 'static, operation: impl Future) -> bool {
+    foster_sim::run(1, async {
+        let runtime = Meddling::over_current();
+        let meddler = runtime.clone();
+        root(runtime, async {
+            let queue = ReadyQueue::new();
+            let member = ReadyMember::new(0, &queue);
+            member.enqueue();
+            let mut operation = pin!(operation);
+            let mut group = pin!(poll_fn(|cx| {
+                let due = queue.register(cx.waker());
+                if (0..due).any(|_| queue.pop().is_some() && member.poll(|cx| operation.as_mut().poll(cx)).is_ready()) {
+                    Poll::Ready(())
+                } else {
+                    Poll::Pending
+                }
+            }));
+            let mut scope = CancelScope::new();
+            let handle = scope.handle();
+            meddler.at_start.set(move || {
+                assert!(handle.cancel("by another thread"));
+                drop(end);
+            });
+            assert!(scope.run(group.as_mut()).await.is_err());
+            move_on_after(Duration::from_secs(1), group).await.is_some()
+        })
+        .await
+    })
+}
+
+/// L14: what cancelled code was not told is told when the operation is polled in other code, also by a combinator that
+/// polls only what was woken.
+#[test]
+fn what_was_withheld_is_told_outside() {
+    let event = Arc::new(Event::new());
+    let sets = event.clone();
+    assert!(goes_on_outside(at_drop(move || sets.set()), event.wait()), "event");
+    let promise = Arc::new(Promise::new());
+    let sets = promise.clone();
+    assert!(goes_on_outside(at_drop(move || sets.set(7).unwrap()), promise.wait()), "promise");
+    let (tx, rx) = bounded::<u8>(1);
+    assert!(goes_on_outside(tx, rx.recv()), "channel");
+    let queue = Arc::new(WaitQueue::new());
+    let closes = queue.clone();
+    assert!(goes_on_outside(at_drop(move || assert_eq!(closes.close("it is over"), 0)), queue.park()), "wait queue");
+}
+
+/// L14: cancelled code that stays for a shield inside is not polled again and again because of what it is not told.
+#[test]
+fn what_is_withheld_does_not_spin() {
+    let polls = foster_sim::run(1, async {
+        let runtime = Meddling::over_current();
+        let meddler = runtime.clone();
+        root(runtime, async {
+            let queue = Arc::new(WaitQueue::new());
+            let mut scope = CancelScope::new();
+            let (handle, closes) = (scope.handle(), queue.clone());
+            let mut polls = 0;
+            let outcome = scope.run(async {
+                let mut park = pin!(queue.park());
+                let mut shielded = pin!(shield(sleep(Duration::from_secs(1))));
+                assert!(poll_once(shielded.as_mut()).await.is_none());
+                meddler.at_start.set(move || {
+                    assert!(handle.cancel("by another thread"));
+                    closes.close("it is over");
+                });
+                poll_fn(|cx| {
+                    polls += 1;
+                    let (parked, rested) = (park.as_mut().poll(cx), shielded.as_mut().poll(cx));
+                    if parked.is_ready() && rested.is_ready() { Poll::Ready(()) } else { Poll::Pending }
+                })
+                .await
+            });
+            assert!(outcome.await.is_err());
+            polls
+        })
+        .await
+    });
+    assert!(polls < 10, "{polls} polls");
 }

@@ -181,7 +181,7 @@ impl<S, T> Debug for Batch<S, T> {
 /// # });
 /// ```
 pub fn throttle<S: Stream>(stream: S, period: Duration) -> Throttle<S> {
-    Throttle { stream, period, sleep: None }
+    Throttle { stream, period, sleep: None, owes: false }
 }
 
 pin_project! {
@@ -193,6 +193,8 @@ pin_project! {
         stream: S,
         period: Duration,
         sleep: Option<Sleep>,
+        // It has given an item, and not taken a unit of the budget for it.
+        owes: bool,
     }
 }
 
@@ -212,6 +214,10 @@ impl<S: Stream> Stream for Throttle<S> {
 
     fn poll_next(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<S::Item>> {
         let this = self.project();
+        // L38: the stream may have no operation of foster's in it.
+        if mem::take(this.owes) {
+            ready!(leaf::poll_budget(cx));
+        }
         if let Some(sleep) = this.sleep {
             ready!(Pin::new(sleep).poll(cx));
             *this.sleep = None;
@@ -220,6 +226,7 @@ impl<S: Stream> Stream for Throttle<S> {
         if item.is_some() && *this.period > Duration::ZERO {
             *this.sleep = Some(sleep_until(Instant::now() + *this.period));
         }
+        *this.owes = item.is_some();
         Poll::Ready(item)
     }
 

@@ -5,7 +5,7 @@ use std::future::poll_fn;
 use std::panic::{self, AssertUnwindSafe};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use futures_core::Stream;
 
@@ -62,7 +62,7 @@ where
         Some((Box::pin(stream), member))
     };
     let streams: Vec<_> = streams.into_iter().enumerate().map(open).collect();
-    Merge { open: streams.len(), streams, ready }
+    Merge { open: streams.len(), streams, ready, owes: false }
 }
 
 /// Stream of [`merge`].
@@ -72,6 +72,8 @@ pub struct Merge<S> {
     /// How many streams have not ended.
     open: usize,
     ready: Arc<ReadyQueue>,
+    /// It has given an item, and not taken a unit of the budget for it.
+    owes: bool,
 }
 
 impl<S> Unpin for Merge<S> {}
@@ -106,6 +108,10 @@ impl<S: Stream> Stream for Merge<S> {
 
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<S::Item>> {
         let this = &mut *self;
+        // L38: the streams may have no operation of foster's in them.
+        if std::mem::take(&mut this.owes) {
+            ready!(leaf::poll_budget(cx));
+        }
         // What is woken during this turn has woken the driver, and comes in the next.
         let count = this.ready.register(cx.waker());
         // Subtle: a turn that begins without any budget asks all streams. If it asked the first alone, that one would
@@ -131,6 +137,7 @@ impl<S: Stream> Stream for Merge<S> {
                 Ok(Poll::Ready(Some(item))) => {
                     // It may have more: it is asked again, behind the others.
                     member.enqueue();
+                    this.owes = true;
                     return Poll::Ready(Some(item));
                 }
                 ended => {

@@ -3,7 +3,7 @@
 use std::fmt::{self, Debug};
 use std::future::Future;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use super::failures::AllFailed;
@@ -11,7 +11,7 @@ use super::group::Group;
 use super::later;
 use super::quorum::in_order;
 use foster_core::future::Sleep;
-use foster_core::sleep;
+use foster_core::{leaf, sleep};
 
 /// Begins the attempts one after the other, each `delay` after the one before, or as soon as one fails; returns the
 /// first `Ok` and cancels the others (the timing of "happy eyeballs").
@@ -151,6 +151,8 @@ where
                 Poll::Ready(Some((attempt, Err(error)))) => {
                     this.errors.push((attempt, error));
                     this.due = true;
+                    // Attempts that fail at once have no operation that comes to an end (L38).
+                    ready!(leaf::poll_budget(cx));
                 }
                 Poll::Ready(None) if this.attempts.is_some() => {
                     // Nothing runs, and yet the next attempt was not begun: the code around is cancelled.

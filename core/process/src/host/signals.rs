@@ -124,7 +124,7 @@ fn register(kind: SignalKind, handlers: &Arc<UnixStream>) -> io::Result<Registra
     if let Entry::Vacant(first) = states.entry(kind) {
         // Done until there is a source: the rest may fail.
         let has_name = low_level::signal_name(kind.as_raw()).is_some();
-        let default = (has_name && is_default(kind)).then(|| Arc::new(AtomicBool::new(true)));
+        let default = (has_name && is_default(kind)?).then(|| Arc::new(AtomicBool::new(true)));
         if let Some(default) = &default {
             flag::register_conditional_default(kind.as_raw(), default.clone())?;
         }
@@ -217,18 +217,24 @@ impl fmt::Debug for HostSignals {
 
 /// Returns whether a signal does what the default is: it is not ignored, and has no handler, which would go on.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-fn is_default(kind: SignalKind) -> bool {
-    let Ok(status) = std::fs::read_to_string("/proc/self/status") else { return true };
+fn is_default(kind: SignalKind) -> io::Result<bool> {
+    let status = match std::fs::read_to_string("/proc/self/status") {
+        Ok(status) => status,
+        // No such file system here.
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(true),
+        // Not "yes": if it was ignored, it would end the process from then on.
+        Err(error) => return Err(error),
+    };
     let is_in = |name: &str| {
         let set = status.lines().find_map(|line| line.strip_prefix(name)).map(str::trim);
         let set = set.and_then(|set| u64::from_str_radix(set, 16).ok()).unwrap_or(0);
         let bit = kind.as_raw().checked_sub(1).and_then(|bit| u32::try_from(bit).ok());
         bit.and_then(|bit| set.checked_shr(bit)).is_some_and(|set| set & 1 == 1)
     };
-    !is_in("SigIgn:") && !is_in("SigCgt:")
+    Ok(!is_in("SigIgn:") && !is_in("SigCgt:"))
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn is_default(_: SignalKind) -> bool {
-    true
+fn is_default(_: SignalKind) -> io::Result<bool> {
+    Ok(true)
 }
