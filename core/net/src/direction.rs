@@ -337,11 +337,12 @@ mod tests {
         let waiters = direction.waiters.get().unwrap();
         assert!(waiters.lock().wakers.len() <= 5 * MANY);
         waiters.wake_by_ref();
-        assert!(waiters.is_empty() && waiters.lock().most == MANY);
-        waiters.lock().most = LONGEST;
-        waiters.lock().wakers = vec![counter().1; LONGEST];
+        assert!(waiters.is_empty());
+        assert_eq!(waiters.lock().most, MANY);
+        *waiters.lock() = WaiterList { wakers: vec![counter().1; LONGEST], most: LONGEST };
         assert!(direction.poll_shared(&mut Context::from_waker(&counter().1), pending).is_pending());
-        assert_eq!((waiters.lock().wakers.len(), waiters.lock().most), (1, LONGEST));
+        assert_eq!(waiters.lock().wakers.len(), 1);
+        assert_eq!(waiters.lock().most, LONGEST);
     }
 
     /// However many wait, they come to rest: each is woken now and then as others come, and not for ever.

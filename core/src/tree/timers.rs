@@ -231,7 +231,8 @@ impl Queue {
 pub(super) struct Due {
     /// The code whose sleeps have ended, earliest first.
     pub(super) sleeps: Vec<Sleeper>,
-    /// The code whose sleeps were over when it was cancelled: given nothing (L14), and not woken. To be dropped.
+    /// The code that was cancelled before its sleeps were due: given nothing (L14), and woken all the same, as a waiter
+    /// is that was passed over.
     pub(super) missed: Vec<Sleeper>,
     /// Deadlines and hard times, earliest first.
     pub(super) requests: Vec<Target>,
