@@ -12,10 +12,13 @@ use crate::events::TaskStatus;
 use crate::leaf::Gate;
 use crate::reason::{Origin, Reason};
 use crate::sys::{Mutex, MutexGuard};
+use crate::tree::abandon;
+use crate::tree::cancel_state::ShieldLevel;
+use crate::tree::children::Role;
 use crate::tree::closing::Linked;
 use crate::tree::current;
-use crate::tree::flags::CANCELLED;
-use crate::tree::node::NodeRef;
+use crate::tree::flags::{CANCELLED, LOCAL};
+use crate::tree::node::{Attachment, Kind, NodeRef};
 use crate::tree::panic::catch_drop;
 
 /// Where a child leaves its value for its handle.
@@ -162,7 +165,12 @@ impl<T> Task<T> {
 
     /// The handle to a child that was spawned into a nursery which was cut off with its host (L30): it is cut off, too.
     pub(crate) fn cut_off(above: &NodeRef, location: &'static Location<'static>) -> Self {
-        let node = NodeRef::cut_off_below(above, Origin::new("cut off", location));
+        let Some(tree) = above.tree() else { unreachable!("a scope that was closed with its host had one") };
+        let (place, origin) = (Attachment::nowhere(above, Role::Child), Origin::new("cut off", location));
+        let node = NodeRef::attached(place, Kind::Task, ShieldLevel::None, origin, tree.clone());
+        // No observer was told of its beginning.
+        node.flag(LOCAL);
+        abandon::shut_down(&node);
         Task::new(node, SlotRef::Apart(Arc::new(ValueSlot::new())))
     }
 

@@ -30,16 +30,15 @@
 
 use std::task::Waker;
 
-use super::cancel_state::ShieldLevel;
 use super::children::Role;
 use super::closing::ClosedNode;
-use super::flags::{ABANDONED, CANCELLED, DELIVERED, GOES_WHOLE, LOCAL, SHUT_DOWN};
+use super::flags::{ABANDONED, CANCELLED, DELIVERED, GOES_WHOLE, SHUT_DOWN};
 use super::frames;
-use super::node::{Attachment, Kind, Life, NodeRef};
+use super::node::{Kind, Life, NodeRef};
 use super::panic::drop_payload;
 use super::polled::without_counting;
 use crate::events::HostDropped;
-use crate::reason::{Origin, Reason, ReasonKind};
+use crate::reason::{Reason, ReasonKind};
 use crate::tree::waking;
 
 /// Takes over a scope whose driver is gone, dropped by foreign code. `drop_body` drops the body, if it can be
@@ -244,19 +243,6 @@ pub(crate) fn shut_down(top: &NodeRef) {
             waker.into_iter().for_each(|waker| waking::wake_for(node, waker));
         }
     });
-}
-
-impl NodeRef {
-    /// Makes a task that has ended, below a scope that was closed with its host: it was cut off (L30).
-    pub(crate) fn cut_off_below(above: &NodeRef, origin: Origin) -> NodeRef {
-        let Some(tree) = above.tree() else { unreachable!("a scope that was closed with its host had one") };
-        let place = Attachment::nowhere(above, Role::Child);
-        let node = NodeRef::attached(place, Kind::Task, ShieldLevel::None, origin, tree.clone());
-        // No observer was told of its beginning.
-        node.flag(LOCAL);
-        shut_down(&node);
-        node
-    }
 }
 
 /// Requests `top` and all scopes below it, because the host is gone. Returns them, the outermost first: what their

@@ -30,7 +30,7 @@ impl Attachment {
     /// Returns a place below a scope that takes in no more: its host is gone, and what is opened there stops where it
     /// can (L30). It is not listed, so nobody waits for it; that a request with the latest hard time reaches it makes
     /// it cancelled from its beginning.
-    pub(super) fn nowhere(top: &NodeRef, role: Role) -> Self {
+    pub(crate) fn nowhere(top: &NodeRef, role: Role) -> Self {
         Attachment {
             parent: top.clone(),
             role,
