@@ -397,9 +397,7 @@ class Task:                                             # a spawned task, or a r
         home.add(t) if home else w.tasks.add(t)
     def wake(t):
         t.ready = True
-        if not t.w.requesting:                          # the wake-up of a request makes nobody runnable
-            t.woken = True
-            if t.home: t.home.around()
+        if not t.w.requesting: t.woken = True           # the wake-up of a request makes nobody runnable
         if t.home: t.home.tell()
     def begin(t): t.polls += 1; t.poll_woken, t.woken, t.ready = t.woken, False, False
     def poll(t, leaks=()):
@@ -435,7 +433,7 @@ class Home:                                             # L41: the children of a
         h.woken, h.ready, h.poll_woken, h.polls = True, True, True, 0
     def wake_body(h):                                   # the body counts by itself: what its children are woken for is not for it
         h.ready = True
-        if not h.core.w.requesting: h.woken = True; h.around()
+        if not h.core.w.requesting: h.woken = True
         h.tell()
     def around(h):                                      # what wakes a child or the body wakes the code around, though a request may have called its waker before
         t = h.core.parent.unit()

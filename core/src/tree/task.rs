@@ -52,7 +52,7 @@ impl Head for Node {
 
     fn wake(&self) {
         if self.counts_wakes() {
-            self.count_wake_here_and_around();
+            self.count_wake();
         }
         self.wake_driver();
     }

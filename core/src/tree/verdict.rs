@@ -51,7 +51,7 @@ impl Node {
     /// Counts, in a scope that counts wake-ups, that something has come for the code inside: here, and in the code around
     /// a local nursery, which is woken by it. Not by way of that code's waker alone, which may have been called by then
     /// on behalf of foster, for a request, say.
-    pub(super) fn count_wake_here_and_around(&self) {
+    fn count_wake_here_and_around(&self) {
         if !self.count_wake() {
             return;
         }
