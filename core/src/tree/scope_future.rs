@@ -33,7 +33,7 @@ use super::cancel_state::ShieldLevel;
 use super::children::Role;
 use super::current;
 use super::drive::{Driver, Step, conclude, poll_open};
-use super::flags::{ABANDONED, FOLLOWED, PARENT_CANCELLED};
+use super::flags::{ABANDONED, DELIVERED, FOLLOWED, PARENT_CANCELLED};
 use super::inline::{InlineScope, Limit};
 use super::node::{Kind, NodeRef};
 use super::observing;
@@ -374,9 +374,10 @@ where
                 *this.stage = Stage::Draining;
                 // L38: a loop of scopes that are cut as soon as they begin has no other operation that comes to an end. In
                 // cancelled code there is no such loop, since scopes park there; and L16 takes the scope for one that
-                // has nothing to do, if it is not polled again although only this has woken it.
+                // has nothing to do, if it is not polled again although only this has woken it. A panic goes on at once:
+                // through scopes in one another it would be a poll of all of them every so often.
                 let mut cx = Context::from_waker(waker);
-                return node.flagged(PARENT_CANCELLED)
+                return node.flags_of(DELIVERED | PARENT_CANCELLED) != DELIVERED
                     || node.tree().is_none_or(|tree| tree.runtime.poll_budget(&mut cx).is_ready());
             }
             Step::Ready => {
