@@ -19,17 +19,17 @@
 //!    once more whether its [code is cancelled](crate::is_cancelled()) before it tells of that, and if so it
 //!    [starts again](Gate::restart).
 //! 2. If it has to wait, it leaves a [`Waiter`] where others find it, under the lock of what it waits for.
-//! 3. The side that gives decides under that lock, and passes over waiters whose code is cancelled
-//!    ([`Waiter::is_cancelled`]): what it gives goes to the next one, or stays where it is. That counts for values and
-//!    permits as well as for the news that there will be none. A waiter that was passed over is taken out of the order,
-//!    so that it is met once, and [woken](Waiter::wake).
+//! 3. The side that gives [claims](Waiter::claim) the waiter under that lock, and passes over it if that fails, because
+//!    its code is cancelled: what it gives goes to the next one, or stays where it is. That counts for values and
+//!    permits as well as for the news that there will be none. Both are [woken](Waiter::wake); one that was passed over
+//!    is taken out of the order, so that it is met once.
 //! 4. A waiter that is polled again takes what it was given, also if its code is cancelled by then. If it was passed
 //!    over, it stays where it is while its code is [cancelled](crate::is_cancelled()), and otherwise starts again. If
 //!    it is dropped, what it was given goes to the next one (law L40).
 //!
 //! What was given may be **taken back** before the waiter has seen it, as a channel that is closed takes back what it
-//! had let in. That is given, too, and rule 3 counts: who takes it back asks the waiter, which stays there without [its
-//! waker](Waiter::take_waker) until then.
+//! had let in. That is given, too, and rule 3 counts: who takes it back asks the waiter whether its code [is
+//! cancelled](Waiter::is_cancelled); it stays there without [its waker](Waiter::take_waker) until then.
 //!
 //! The code of foster runs foreign code, such as wakers, with no lock held (law L36). An operation owes its users the
 //! same: a waiter is **made, called and dropped while no lock is held**. To make one clones a waker, to call one runs a
@@ -75,9 +75,8 @@ use std::task::{Context, Poll, Waker};
 
 use crate::reason::Origin;
 use crate::tree::current;
-use crate::tree::flags::CANCELLED;
-use crate::tree::node::NodeRef;
 use crate::tree::polled::without_counting;
+use crate::tree::waiting::WaitingCode;
 use crate::tree::waking;
 
 pub(crate) use crate::tree::current::is_cancelled;
@@ -308,50 +307,13 @@ pub fn has_to_yield() -> bool {
     current::with_tree(|tree| tree.runtime.should_yield()).unwrap_or(false) && !is_cancelled()
 }
 
-/// The scope whose code waits, as a waiter remembers it. None outside of any tree, where nothing is ever cancelled.
-///
-/// It may be the last reference to the scope: it must not be dropped under a lock.
-#[derive(Clone)]
-struct WaitingScope(Option<NodeRef>);
-
-impl WaitingScope {
-    fn current() -> Self {
-        WaitingScope(current::try_scope())
-    }
-
-    fn is_current(&self) -> bool {
-        match &self.0 {
-            Some(node) => current::is_inside(node),
-            None => current::depth() == 0,
-        }
-    }
-
-    #[inline]
-    fn is_cancelled(&self) -> bool {
-        self.0.as_ref().is_some_and(|node| node.flagged(CANCELLED))
-    }
-
-    /// Calls a waker of this code, which becomes runnable by it unless it is cancelled.
-    #[inline]
-    fn wake(&self, waker: Waker) {
-        if self.is_cancelled() {
-            return without_counting(|| waking::wake(waker));
-        }
-        // L14: to be given something is to be woken, also where a combinator does not hand on the call: it has handed on
-        // an earlier one, which was foster's own, say.
-        if let Some(scope) = &self.0 {
-            scope.count_task_wake();
-        }
-        waking::wake(waker);
-    }
-}
-
 /// A task that waits: how to wake it, and whether its code may still be given anything.
 ///
 /// An operation that has to wait leaves one where the side that gives finds it, under the lock of what it waits for.
 ///
-/// A waiter is to be **made, called and dropped while no lock is held** (law L36). To ask it
-/// [`is_cancelled`](Waiter::is_cancelled) or [`is_current`](Waiter::is_current), and to move it, is fine under a lock.
+/// A waiter is to be **made, called and dropped while no lock is held** (law L36). To [`claim`](Waiter::claim) it, to
+/// ask it [`is_cancelled`](Waiter::is_cancelled) or [`is_current`](Waiter::is_current), and to move it, is fine under a
+/// lock.
 ///
 /// # Examples
 ///
@@ -374,13 +336,14 @@ impl WaitingScope {
 /// assert_eq!(move_on_after(Duration::from_secs(1), waiting).await, None);
 ///
 /// let waiter = slot.lock().unwrap().take().unwrap();
-/// assert!(waiter.is_cancelled(), "it is passed over: nothing is given to it");
+/// assert!(!waiter.claim(), "it is passed over: nothing is given to it");
+/// waiter.wake();
 /// # });
 /// ```
 pub struct Waiter {
     /// None: it was not polled yet.
     waker: Option<Waker>,
-    scope: WaitingScope,
+    code: WaitingCode,
 }
 
 impl Waiter {
@@ -389,7 +352,7 @@ impl Waiter {
     /// To be called in `poll`, while no lock is held: it clones a waker.
     #[must_use]
     pub fn new(cx: &Context<'_>) -> Self {
-        Waiter { waker: Some(cx.waker().clone()), scope: WaitingScope::current() }
+        Waiter { waker: Some(cx.waker().clone()), code: current::waiting_code() }
     }
 
     /// Makes a waiter for the code that is running, which will be polled later: it keeps a place in a queue, and cannot
@@ -399,18 +362,30 @@ impl Waiter {
     /// host's timer, and that may call wakers.
     #[must_use]
     pub fn unpolled() -> Self {
-        Waiter { waker: None, scope: WaitingScope::current() }
+        Waiter { waker: None, code: current::waiting_code() }
     }
 
-    /// Returns whether the code that waits is cancelled (law L9), and so must not be given anything any more.
+    /// Returns whether the waiter may be given something, and decides it. After `true` its code will be polled to take
+    /// that, whatever is requested from now on; it is to be [woken](Waiter::wake). After `false` its code is cancelled
+    /// (law L9), and it is to be passed over.
     ///
-    /// To be asked under the lock of the queue, by the side that gives. One load: it takes no lock and reads no clock,
-    /// so a deadline counts from the moment at which its scope has noticed it. Once true, it stays true. Always false
-    /// for code outside of any tree.
+    /// For the side that gives, under the lock of the queue, once nothing else stands in the way. It takes no lock and
+    /// reads no clock, so a deadline counts from the moment at which its scope has noticed it. Always true for code
+    /// outside of any tree.
+    #[inline]
+    #[must_use = "code that is cancelled must not be given anything"]
+    pub fn claim(&self) -> bool {
+        self.code.claim()
+    }
+
+    /// Returns whether the code that waits is cancelled (law L9). Once true, it stays true; and `false` may be out of
+    /// date at once, if another thread requests something: whoever gives asks by [`claim`](Waiter::claim).
+    ///
+    /// One load: it takes no lock and reads no clock. Always false for code outside of any tree.
     #[inline]
     #[must_use]
     pub fn is_cancelled(&self) -> bool {
-        self.scope.is_cancelled()
+        self.code.is_cancelled()
     }
 
     /// Returns whether this is the task and the code that are being polled. If it is not, the operation has moved to
@@ -419,7 +394,7 @@ impl Waiter {
     /// May be asked under the lock of a queue: it compares wakers, and calls none.
     #[must_use]
     pub fn is_current(&self, cx: &Context<'_>) -> bool {
-        self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) && self.scope.is_current()
+        self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) && self.is_in_scope()
     }
 
     /// Returns whether the innermost scope of the running code is that of the code which made this waiter, whatever
@@ -429,10 +404,13 @@ impl Waiter {
     /// under the lock of a queue.
     #[must_use]
     pub fn is_in_scope(&self) -> bool {
-        self.scope.is_current()
+        match self.code.scope() {
+            Some(scope) => current::is_inside(scope),
+            None => current::depth() == 0,
+        }
     }
 
-    /// Wakes the task.
+    /// Wakes the task. That [claims](Waiter::claim) the waiter, if it can be, whether or not it was before.
     ///
     /// A waiter that was passed over, because its code [is cancelled](Waiter::is_cancelled), is woken as well: its
     /// future may have been polled in a scope that has ended meanwhile, by a combinator that polls what was woken and
@@ -441,9 +419,10 @@ impl Waiter {
     /// To be called while no lock is held. A waker that panics does not reach the caller: its panic goes to the
     /// [`Observer`](crate::observer::Observer) of the tree that the caller is part of (law L36).
     #[inline]
-    pub fn wake(self) {
-        let Waiter { waker: Some(waker), scope } = self else { return };
-        scope.wake(waker);
+    pub fn wake(mut self) {
+        if let Some(waker) = self.waker.take() {
+            self.wake_by(waker);
+        }
     }
 
     /// Takes the waker out, in a waiter of its own that is to be [woken](Waiter::wake) with the lock released. This one
@@ -455,13 +434,22 @@ impl Waiter {
     #[inline]
     #[must_use = "it is to be woken"]
     pub fn take_waker(&mut self) -> Waiter {
-        Waiter { waker: self.waker.take(), scope: self.scope.clone() }
+        Waiter { waker: self.waker.take(), code: self.code.clone() }
     }
 
     /// Wakes the task, as [`wake`](Waiter::wake) does, and keeps the waiter.
     pub fn wake_by_ref(&self) {
         if let Some(waker) = self.waker.clone() {
-            self.scope.wake(waker);
+            self.wake_by(waker);
+        }
+    }
+
+    #[inline]
+    fn wake_by(&self, waker: Waker) {
+        if self.claim() {
+            waking::wake(waker);
+        } else {
+            without_counting(|| waking::wake(waker));
         }
     }
 }

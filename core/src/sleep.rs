@@ -211,7 +211,7 @@ impl Future for Sleep {
                     // Exact to the clock, whether or not the host's timer has fired by now.
                     tree.fire_due();
                     let scope = current::try_scope();
-                    if tree.timers.poll_sleep(*key, cx.waker(), scope.as_ref()).is_pending() {
+                    if tree.timers.poll_sleep(*key, cx.waker(), scope.as_ref(), current::waiting_code).is_pending() {
                         return Poll::Pending;
                     }
                     this.state = State::Done;
@@ -224,9 +224,9 @@ impl Future for Sleep {
 
 impl Sleep {
     fn arm(&mut self, at: Instant, cx: &mut Context<'_>) {
-        let scope = current::try_scope();
+        let code = current::waiting_code();
         let Some(tree) = current::tree() else { current::no_context() };
-        let sleeper = Sleeper::new(cx.waker(), scope.as_ref());
+        let sleeper = Sleeper::new(cx.waker(), code);
         let (key, arms) = tree.timers.insert(at, Target::Sleep(sleeper));
         // Before the timer is armed, which may wake inline, and may panic.
         self.state = State::Armed { at, key, tree: tree.clone() };

@@ -23,7 +23,8 @@
 //!
 //! 1. plain data: [`flags`] and [`cancel_state`] (what can be asked of a scope without its lock, and how requests
 //!    pass shields), [`children`], [`polled`], [`outcome`], [`binding`], [`panic`](mod@panic), [`no_context`]
-//! 2. [`node`] (what a scope is), [`shared`] (what all scopes of a tree share), [`timers`] (its queue of instants)
+//! 2. [`node`] (what a scope is), [`shared`] (what all scopes of a tree share), [`waiting`] (code that waits),
+//!    [`timers`] (the queue of instants)
 //! 3. [`observing`] (what observers are told), [`attach`] (how a scope gets its place), [`inline`] (the parts of a
 //!    scope that does without a node), [`frames`] (the scopes that a thread is in), [`waking`] (how wakers are called)
 //! 4. how a scope is asked to stop: [`verdict`] (what becomes of its code), [`wake`] (whose drivers are woken),
@@ -113,6 +114,7 @@ pub(crate) mod shared;
 pub(crate) mod task;
 pub(crate) mod timers;
 pub(crate) mod verdict;
+pub(crate) mod waiting;
 pub(crate) mod wake;
 pub(crate) mod waking;
 

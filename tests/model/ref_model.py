@@ -151,6 +151,7 @@ class Core:                                             # heap part of a scope; 
         c.tc = c.tc_seq = c.hard = c.closed_at = None; c.hard_over = False
         c.task, c.polling, c.polls, c.polled_in, c.grace_poll, c.resumed, c.beside = (cx.task if cx else None), False, 0, 0, 0, 0, 0
         c.verdict = c.truth = 'run'                     # what a request finds: overwritten by mark_tree; a scope opened in cancelled code is being polled
+        c.again = bool(parent and parent.polling and parent.again)    # the one poll is the next one: something was given during the one that is going on
         w.cores.append(c); w.alive[c.n] = c
         if parent and kind != 'cleanup': parent.kids.append(c)
         if id: w.named[id] = c
@@ -197,7 +198,7 @@ class Core:                                             # heap part of a scope; 
         if c.kind not in ('task', 'root') and not c.lost and c.parent.cancelled() and ON('wake-chain'): c.parent.wake()   # it delays its parent
     def given(c):                                       # to be given something is to be woken (L14.2), also where foreign code swallows the wake-up
         t = c.unit() if ON('given-wakes') else None
-        if t: t.woken = True; h = t if isinstance(t, Home) else t.home; h and h.around()
+        if t: t.woken = t.gift = True; h = t if isinstance(t, Home) else t.home; h and h.around()
     def mark(c, cx): return c.wake if c.parent and c.parent.cancelled() else cx.wake    # L16.1
     def body_waker(c, cx): return c.home.wake_body if c.home else c.mark(cx)
     def runnable(c, refined):                           # L12: at the instant of a request; `refined`: as the law says, see C1 and C2 in README.md
@@ -223,7 +224,7 @@ class Core:                                             # heap part of a scope; 
         if r != c.known:
             if r[1] and not c.known[1]:
                 c.verdict, c.truth = ('run' if c.runnable(False) else 'blocked'), ('run' if c.runnable(True) else 'blocked')
-                if c.polling: c.grace_poll = c.poll_no
+                if c.polling: c.grace_poll, t = c.poll_no, c.unit(); c.again = bool(t and t.gift) and ON('again')
                 if c.truth == 'run' and c.w.phase == 'code' and c.w.current is not c.task: c.w.races.add('R1')
                 c.w.stat['verdict_' + c.verdict] += c.started
                 if not ON('marks-first'): c.wake()
@@ -288,6 +289,7 @@ class Core:                                             # heap part of a scope; 
                 if c.home: w.stack.remove(c.home)
                 if r is PENDING:
                     if not c.cancelled(): return PENDING
+                    if c.again: c.again = False; w.requesting += 1; c.wake(); w.requesting -= 1; return PENDING
                     c.truth = 'spent'
                     if ON('one-poll'): c.verdict = 'blocked'
                     if c.must_wait() or c.verdict == 'run' and not ON('one-poll') and not c.sub and not getattr(c, 'twice', 0):
@@ -392,14 +394,14 @@ def orphan_report(c, a):                                # L29
 class Task:                                             # a spawned task, or a reaper that drives a lost scope
     def __init__(t, w, nursery, core, daemon=False, reaper=False, home=None):
         t.w, t.nursery, t.core, t.daemon, t.reaper, t.ready, t.outcome, t.waiters = w, nursery, core, daemon, reaper, True, None, []
-        t.woken, t.poll_woken, t.polls, core.task = True, True, 0, t
+        t.woken, t.poll_woken, t.gift, t.polls, core.task = True, True, False, 0, t
         core.reaped, t.home = reaper, home
         home.add(t) if home else w.tasks.add(t)
     def wake(t):
         t.ready = True
         if not t.w.requesting: t.woken = True           # the wake-up of a request makes nobody runnable
         if t.home: t.home.tell()
-    def begin(t): t.polls += 1; t.poll_woken, t.woken, t.ready = t.woken, False, False
+    def begin(t): t.polls += 1; t.poll_woken, t.woken, t.ready, t.gift = t.woken, False, False, False
     def poll(t, leaks=()):
         assert all(a.life != 'closed' for a in t.core.chain()), 'I1 task polled under a closed scope'
         if t.core.drive(Cx(t, None, t.wake, leaks=leaks)) is not PENDING: t.end()
@@ -430,7 +432,7 @@ class Task:                                             # a spawned task, or a r
 class Home:                                             # L41: the children of a local nursery, which live in its future
     def __init__(h, core):
         h.core, h.tasks, h.driver, h.leaks = core, [], None, ()
-        h.woken, h.ready, h.poll_woken, h.polls = True, True, True, 0
+        h.woken, h.ready, h.poll_woken, h.gift, h.polls = True, True, True, False, 0
     def wake_body(h):                                   # the body counts by itself: what its children are woken for is not for it
         h.ready = True
         if not h.core.w.requesting: h.woken = True
@@ -438,7 +440,7 @@ class Home:                                             # L41: the children of a
     def around(h):                                      # what wakes a child or the body wakes the code around, though a request may have called its waker before
         t = h.core.parent.unit()
         while t: t.woken = True; h = t if isinstance(t, Home) else t.home; t = h and h.core.parent.unit()
-    def begin(h): h.polls += 1; h.poll_woken, h.woken, h.ready = h.woken, False, False
+    def begin(h): h.polls += 1; h.poll_woken, h.woken, h.ready, h.gift = h.woken, False, False, False
     def add(h, t): h.tasks.append(t); h.tell()
     def tell(h):                                        # so is the code around the nursery, whose future is to be polled; once, until it was
         driver, h.driver = h.driver, None
@@ -1433,6 +1435,8 @@ def hand():                                             # hand-written programs 
     P['a start in cancelled code']=nur('n',scope('s',2,shield('h',sleep(3)),start('t','n',0,commit('T')),commit('K')),commit('L'))
     blink=lambda ms,f,body: dict(op='blink',ms=ms,mute=True,body=body,**{'for':f})
     P['the end of a sleep that foreign code is quiet about']=blink(3,3,scope('s',4,sleep(4),commit('k')))
+    P['a send that is let in during the poll in which it is cancelled']=scope('s',None,chan('q',0,False,join(seq(send('i1','q',False),commit('S')),seq(recv('r','q',False),cancel('s')))))
+    P['a notification during the poll in which it is cancelled']=cond(scope('s',None,join(seq(wait('ra'),commit('A')),seq(sleep(1),tell(),cancel('s')))))
     let_in=lambda *b: chan('q',1,False,nur('n',spawn('p','n',own('q','tx',send('i1','q',False),send('i2','q',False),commit('P'))),sleep(1),*b))
     P['a send that is let in, refused and then cancelled']=let_in(own('q','rx',recv('r','q',False)),cancel('p'))
     P['a send that is let in, cancelled and then refused']=let_in(own('q','rx',recv('r','q',False),cancel('p')))
@@ -1501,7 +1505,7 @@ WANT={'permits go to the waiters in order': 'ra0 rb3 rc6', 'one who needs much i
     'a permit is held until the shield in it has ended': 'ra0 rb5', 'a notification goes to the longest waiter': 'ra2 rb4', 'a cancelled waiter is not notified': 'rb3',
     'a notification before the request of its instant': 'A3 ra3 rb5', 'a notification of a dropped waiter goes on': 'rb6', 'a notification of one who waits for the mutex goes on': 'rb12 rc6 rh2',
     'a mutex that was given to a dropped waiter goes on': 'rb6', 'one who was notified waits for the mutex': 'ra1 rc1',
-    'the end of a sleep that foreign code is quiet about': 'k6',
+    'the end of a sleep that foreign code is quiet about': 'k6', 'a send that is let in during the poll in which it is cancelled': 'S0 i10 r0', 'a notification during the poll in which it is cancelled': 'A1 ra1',
     'a child that says that it is ready': 'K2 T4', 'a child that ends without a word': 'K2', 'the caller of start is cancelled before the child is ready': 'L2',
     'the caller of start is cancelled when the child is ready': 'K2 L3 T7', 'the caller of start is cancelled in the instant before the child is ready': 'L3',
     'the caller of start is cancelled in the instant in which the child is ready': 'K3 L3 T4', 'a nursery waits for a start': 'K4 T5 U5', 'a start into a nursery that has ended': 'K3 U2',
@@ -1570,7 +1574,7 @@ def hand_check(new=None):                               # new: only the programs
             if 'deadline = end' in name and w.cores[1].out != ('ok',): bad['L12 an operation that ends at the deadline lost'] += 1
         if len(ds) > 1: bad['determinism: ' + name.split(' ')[0]] += 1
     return bad
-DEPMUT = '''form cut-blocked give-live give,gate-op gate-op,give,give-live never-polled wakes-first sleep-given needs needs-say own-turn request-wake
+DEPMUT = '''form cut-blocked give-live give,gate-op gate-op,give,give-live never-polled wakes-first sleep-given needs needs-say own-turn request-wake again
 request-wake,marks-first one-poll drive-inner hand-on leaf-parks unpolled undriven due inside-out shield-blocks wake-on-request wake-on-end wake-at-hard park cut masks'''.split()
 def depmutants(n):
     BREAK.clear(); base = set(dep(n)[0]) | {'I14 deadlock'}; assert not hand_check(), hand_check(); print('none', base)
@@ -1708,7 +1712,7 @@ def self_check():
     fails, st, first = dep(1500, make=local); fails.pop('I14 deadlock', 0); assert not fails, (fails, first)
     assert all(st[k] for k in LOCAL_COVER), ('coverage hole', [k for k in LOCAL_COVER if not st[k]])
     assert all(drop_equals_cancel(k)[0] for k in range(100)), 'I17'
-    old = ['cut-blocked', 'own-turn', 'request-wake,marks-first', 'give-live', 'form', 'never-polled', 'hand-on', 'leave-serves', 'queue', 'pass-on', 'given-wakes', 'pending', 'caller-gone']
+    old = ['again', 'cut-blocked', 'own-turn', 'request-wake,marks-first', 'give-live', 'form', 'never-polled', 'hand-on', 'leave-serves', 'queue', 'pass-on', 'given-wakes', 'pending', 'caller-gone']
     new = ['local', 'in-place', 'handle-late', 'gone-refuses', 'start-error']
     for rule in old + new:
         BREAK.update(rule.split(',')); bad = hand_check(rule in new); BREAK.clear(); assert bad, ('not caught', rule)

@@ -892,6 +892,7 @@ macro_rules! checkpoints_suite {
             events_and_their_kind_pass_over_cancelled_code,
             a_notification_passes_over_cancelled_code,
             what_was_given_before_the_cancel_is_taken,
+            what_was_given_in_the_poll_of_the_cancel_is_taken,
             who_was_passed_over_may_wait_elsewhere,
             who_was_passed_over_finds_the_condition_in_use_with_another_mutex,
             what_was_told_while_one_was_passed_over_is_seen,

@@ -77,11 +77,12 @@ impl Listeners {
             self.entries.unlink(&mut self.waiting, key);
             let entry = &mut self.entries[key];
             match std::mem::replace(entry, ListenerState::Woken { end }) {
-                ListenerState::Waiting(waiter) if waiter.is_cancelled() => {
-                    *entry = ListenerState::Skipped;
+                ListenerState::Waiting(waiter) => {
+                    if !waiter.claim() {
+                        *entry = ListenerState::Skipped;
+                    }
                     deferred.wake(waiter);
                 }
-                ListenerState::Waiting(waiter) => deferred.wake(waiter),
                 ListenerState::Woken { .. } | ListenerState::Skipped => {
                     unreachable!("exactly the Waiting entries are in the list `waiting`")
                 }

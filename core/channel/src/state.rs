@@ -23,8 +23,8 @@
 //! 6. its endpoint was closed, or no value will come any more: `close_receiver`, `notify_waiters`
 //! 7. the receiver has acknowledged, or left: `poll_receiver`, `leave_receiver`. The entry of a stream can also be
 //!    Idle.
-//! 8. skipped, because its code is cancelled (law L14): `first_sender`, `first_receiver`. Polled in other code it
-//!    starts again.
+//! 8. skipped, because its code is cancelled (law L14): `skip_sender`, `skip_receiver`. Polled in other code it starts
+//!    again. 1, 2, 3, 5 and 6 are for waiters that were claimed, under the same lock: `claim_sender`, `claim_receiver`.
 //! 9. its value was taken back out of the buffer: refused, or skipped if its code is cancelled by then: `drain_buffer`
 //!
 //! Invariant 1: there is *room* while `buffer + permits < capacity + waiting receivers`. After every step no sender
@@ -270,7 +270,7 @@ impl<T> ChannelState<T> {
         false
     }
 
-    /// Returns the longest waiting receiver whose code is not cancelled. Skips those before it.
+    /// Returns the longest waiting receiver whose code is not cancelled. Skips those before it. To ask, not to give.
     #[inline]
     fn first_receiver(&mut self, deferred: &mut Deferred<T>) -> Option<usize> {
         loop {
@@ -281,19 +281,43 @@ impl<T> ChannelState<T> {
         }
     }
 
+    /// Claims the longest waiting receiver that can be given something, and returns it. Skips those before it.
+    #[inline]
+    fn claim_first_receiver(&mut self, deferred: &mut Deferred<T>) -> Option<usize> {
+        loop {
+            let key = self.recv_waiters.first()?;
+            if self.claim_receiver(key, deferred) {
+                return Some(key);
+            }
+        }
+    }
+
+    /// Claims a waiting receiver, which is to be given something at once. Skips it if that fails.
+    fn claim_receiver(&mut self, key: usize, deferred: &mut Deferred<T>) -> bool {
+        let claimed = matches!(&self.recv_entries[key].state, RecvState::Waiting(waiter) if waiter.claim());
+        if !claimed {
+            self.skip_receiver(key, deferred);
+        }
+        claimed
+    }
+
     /// Skips a waiting receiver, if its code is cancelled; returns whether it was.
     fn skip_cancelled_receiver(&mut self, key: usize, deferred: &mut Deferred<T>) -> bool {
         let passes = matches!(&self.recv_entries[key].state, RecvState::Waiting(waiter) if waiter.is_cancelled());
         if passes {
-            self.recv_entries.unlink(&mut self.recv_waiters, key);
-            if let RecvState::Waiting(waiter) = mem::replace(&mut self.recv_entries[key].state, RecvState::Skipped) {
-                deferred.wake(waiter);
-            }
+            self.skip_receiver(key, deferred);
         }
         passes
     }
 
-    /// Returns the longest waiting sender whose code is not cancelled. Skips those before it.
+    fn skip_receiver(&mut self, key: usize, deferred: &mut Deferred<T>) {
+        self.recv_entries.unlink(&mut self.recv_waiters, key);
+        if let RecvState::Waiting(waiter) = mem::replace(&mut self.recv_entries[key].state, RecvState::Skipped) {
+            deferred.wake(waiter);
+        }
+    }
+
+    /// Returns the longest waiting sender whose code is not cancelled. Skips those before it. To ask, not to give.
     #[inline]
     fn first_sender(&mut self, deferred: &mut Deferred<T>) -> Option<usize> {
         loop {
@@ -304,15 +328,29 @@ impl<T> ChannelState<T> {
         }
     }
 
-    /// Skips a waiting sender, if its code is cancelled; returns whether it was. It keeps its value.
+    /// Claims a waiting sender, which is to be told something at once. Skips it if that fails.
+    fn claim_sender(&mut self, key: usize, deferred: &mut Deferred<T>) -> bool {
+        let claimed = matches!(&self.send_entries[key].state, SendState::Waiting { waiter, .. } if waiter.claim());
+        if !claimed {
+            self.skip_sender(key, deferred);
+        }
+        claimed
+    }
+
+    /// Skips a waiting sender, if its code is cancelled; returns whether it was.
     fn skip_cancelled_sender(&mut self, key: usize, deferred: &mut Deferred<T>) -> bool {
         let passes =
             matches!(&self.send_entries[key].state, SendState::Waiting { waiter, .. } if waiter.is_cancelled());
         if passes {
-            let waiter = self.complete_sender(key, SendState::Skipped);
-            deferred.wake(waiter);
+            self.skip_sender(key, deferred);
         }
         passes
+    }
+
+    /// Skips a waiting sender. It keeps its value.
+    fn skip_sender(&mut self, key: usize, deferred: &mut Deferred<T>) {
+        let waiter = self.complete_sender(key, SendState::Skipped);
+        deferred.wake(waiter);
     }
 
     /// Returns whether no value will come any more.
@@ -329,7 +367,7 @@ impl<T> ChannelState<T> {
     /// Delivers a value to the longest waiting receiver, or stores it in the buffer. Returns its number.
     #[inline]
     fn deliver(&mut self, value: T, deferred: &mut Deferred<T>) -> u64 {
-        match self.first_receiver(deferred) {
+        match self.claim_first_receiver(deferred) {
             Some(key) => {
                 let number = self.buffer.number();
                 self.deliver_to(key, value, number, deferred);
@@ -372,6 +410,9 @@ impl<T> ChannelState<T> {
             if !self.has_room(deferred) {
                 break;
             }
+            if !self.claim_sender(key, deferred) {
+                continue;
+            }
             match self.send_entries[key].value.take() {
                 Some(value) => {
                     let number = self.deliver(value, deferred);
@@ -405,7 +446,7 @@ impl<T> ChannelState<T> {
     fn notify_waiters_slow(&mut self, deferred: &mut Deferred<T>) {
         self.admit_senders(deferred);
         if self.is_finished() {
-            while let Some(key) = self.first_receiver(deferred) {
+            while let Some(key) = self.claim_first_receiver(deferred) {
                 self.end_receiver(key, RecvError::Disconnected, deferred);
             }
         }

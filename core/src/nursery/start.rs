@@ -11,7 +11,7 @@ use std::future::{Future, poll_fn};
 use std::panic::Location;
 use std::pin::pin;
 use std::sync::{Arc, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll};
 
 use super::child_task;
 use super::handle::Nursery;
@@ -21,7 +21,7 @@ use super::outcome::Outcome;
 use super::task::Task;
 use crate::errors::JoinError;
 use crate::events::TaskStatus;
-use crate::leaf::Gate;
+use crate::leaf::{Gate, Waiter};
 use crate::reason::Origin;
 use crate::sleep::sleep_forever;
 use crate::sys::{Mutex, MutexGuard};
@@ -30,7 +30,6 @@ use crate::tree::children::Role;
 use crate::tree::current;
 use crate::tree::flags::{ABANDONED, CANCELLED};
 use crate::tree::node::{Life, NodeRef};
-use crate::tree::waking;
 
 impl<E: ChildError> Nursery<E> {
     /// Spawns a child, waits until it calls [`Started::started`], and returns what it passes; the child goes on in the
@@ -167,12 +166,12 @@ pub(crate) struct Start<V> {
 }
 
 impl<V> Start<V> {
-    /// A start of a child for the nursery `target`.
+    /// A start of a child for the nursery `target`, by the running code. No lock may be held.
     pub(crate) fn new(target: NodeRef, pending: PendingStart) -> Self {
         let pending = Mutex::new(Some(pending));
         Start {
             shared: Arc::new(Shared {
-                signal: Mutex::default(),
+                signal: Mutex::new(Waiting { signal: None, waiter: Some(Waiter::unpolled()) }),
                 route: Mutex::new(RouteState::Unknown { early: None }),
                 target,
                 pending,
@@ -323,18 +322,13 @@ impl Drop for PendingStart {
 
 struct Waiting<V> {
     signal: Option<Option<Signal<V>>>,
-    waker: Option<Waker>,
+    /// The caller, from the beginning until the signal.
+    waiter: Option<Waiter>,
 }
 
 enum Signal<V> {
     Ready(V),
     Closed,
-}
-
-impl<V> Default for Waiting<V> {
-    fn default() -> Self {
-        Waiting { signal: None, waker: None }
-    }
 }
 
 impl<V> Shared<V> {
@@ -344,13 +338,29 @@ impl<V> Shared<V> {
 
     /// Moves the child, and tells the caller of `start`; returns whether that heard it.
     fn started(&self, route: &Route, value: V) -> bool {
-        let (signal, heard) = match route.take(&self.target) {
-            Moved::Yes => (Signal::Ready(value), true),
-            Moved::NurseryClosed => (Signal::Closed, false),
-            Moved::CallerCancelled | Moved::TooLate => return false,
-        };
-        self.set(Some(signal));
-        heard
+        let (mut ready, mut waiter) = (Some(Signal::Ready(value)), None);
+        let moved = route.take(&self.target, || {
+            waiter = self.say(&mut ready);
+            waiter.is_some()
+        });
+        if let Moved::NurseryClosed = moved {
+            waiter = self.say(&mut Some(Signal::Closed));
+        }
+        if let Some(waiter) = waiter {
+            waiter.wake();
+        }
+        matches!(moved, Moved::Yes)
+    }
+
+    /// Leaves the child's word where the caller finds it, and returns the caller, to be woken when no lock is held. None
+    /// if it is cancelled, and so will not come for it (L14).
+    fn say(&self, word: &mut Option<Signal<V>>) -> Option<Waiter> {
+        let mut waiting = self.lock();
+        if !waiting.waiter.as_ref()?.claim() {
+            return None;
+        }
+        waiting.signal = Some(word.take());
+        waiting.waiter.take()
     }
 
     fn lock(&self) -> MutexGuard<'_, Waiting<V>> {
@@ -364,19 +374,24 @@ impl<V> Shared<V> {
             return;
         }
         waiting.signal = Some(signal);
-        let waker = waiting.waker.take();
+        let waiter = waiting.waiter.take();
         drop(waiting);
-        waking::wake_all(waker);
+        if let Some(waiter) = waiter {
+            waiter.wake();
+        }
     }
 
     async fn wait(&self) -> Option<Signal<V>> {
         let mut gate = Gate::new("start: the child to be ready");
         poll_fn(|cx: &mut Context<'_>| {
-            if gate.poll_start(cx).is_pending() {
+            // The word of the child is given, though it may come before this has begun to wait: it gets past the gate. That
+            // there will be none does not.
+            let was_given = matches!(self.lock().signal, Some(Some(_)));
+            if !was_given && gate.poll_start(cx).is_pending() {
                 return Poll::Pending;
             }
-            // No lock is held while a waker is cloned or dropped (L36).
-            let waker = cx.waker().clone();
+            // No lock is held while a waiter is made or dropped (L36).
+            let waiter = Waiter::new(cx);
             let mut waiting = self.lock();
             match waiting.signal.take() {
                 Some(signal) => {
@@ -384,7 +399,7 @@ impl<V> Shared<V> {
                     Poll::Ready(signal)
                 }
                 None => {
-                    let old = waiting.waker.replace(waker);
+                    let old = waiting.waiter.replace(waiter);
                     drop(waiting);
                     drop(old);
                     Poll::Pending
@@ -421,10 +436,11 @@ struct Route {
 }
 
 impl Route {
-    /// Moves the child to `target`, if that is still wanted.
+    /// Moves the child to `target`, if that is still wanted. `tell` tells the caller, and returns whether it hears that;
+    /// all locks are held then, so whoever hears it finds the child moved.
     ///
     /// Its typed part finds out by looking at its parent.
-    fn take(&self, target: &NodeRef) -> Moved {
+    fn take(&self, target: &NodeRef, tell: impl FnOnce() -> bool) -> Moved {
         // Three nodes locked at once, as nowhere else: the link must not be in both tables, nor in none, and a child
         // that ends meanwhile leaves one of them. No handle to the interim nursery exists, so it is never a target: no
         // thread locks them the other way round.
@@ -441,6 +457,9 @@ impl Route {
         let mut child = self.child.lock();
         if child.life == Life::Closed {
             return Moved::TooLate;
+        }
+        if !tell() {
+            return Moved::CallerCancelled;
         }
         let link = interim.children.remove(child.slot, &self.child);
         let place = above.link(target, Role::Child, &self.child);

@@ -1,19 +1,21 @@
 //! What is handed from one to another: a call in a wait queue, an event, a child's result.
 
-use std::future::Future;
-use std::pin::Pin;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 
 use shuttle::future::block_on;
 use shuttle::thread;
 
-use super::{Count, Threads, begun, check, check_all, ended, tree};
+use super::{Boxed, Count, Threads, begun, check, check_all, ended, tree};
+use crate::errors::JoinError;
 use crate::leaf::Waiter;
+use crate::nursery::Started;
 use crate::runtime::root;
 use crate::sync::future::Park;
-use crate::sync::{Event, ParkOutcome, WaitQueue};
-use crate::{Nursery, nursery, sleep_forever, yield_now};
+use crate::sync::{Barrier, Event, ParkOutcome, WaitQueue};
+use crate::{CancelScope, Nursery, nursery, sleep_forever, yield_now};
 
 fn touch<F: Future + Unpin>(future: &mut F) {
     let _ = Pin::new(future).poll(&mut Context::from_waker(Waker::noop()));
@@ -216,5 +218,108 @@ fn a_poll_of_a_task_races_with_the_drop_of_its_tree() {
         drop(begun(Box::pin(tree.polled_by_its_runtime())));
         ended(&threads);
         assert_eq!(dropped.get(), 1);
+    });
+}
+
+/// L12, L14: two meet at a barrier while one of them is cancelled, by a request at its own scope or at one around: both
+/// have met, if the other one comes last.
+///
+/// Fails if `WaitingCode::claim` looks only once, before it counts or after it; and if `NodeRef::propagate` takes the
+/// verdict about a scope before it goes on to those inside.
+#[test]
+fn what_is_given_races_with_a_request() {
+    for around in [false, true] {
+        check(move || {
+            tree(async move {
+                let (barrier, met) = (Arc::new(Barrier::new(2)), Count::default());
+                let meets = met.clone();
+                let (mut outer, mut inner) = (CancelScope::new(), CancelScope::new());
+                let handle = if around { outer.handle() } else { inner.handle() };
+                let cancels = thread::spawn(move || handle.cancel("now"));
+                let there = barrier.clone();
+                let arrives = thread::spawn(move || {
+                    let waits = pin!(there.wait());
+                    waits.poll(&mut Context::from_waker(Waker::noop())).is_ready()
+                });
+                let _ = outer
+                    .run(async {
+                        let _ = inner
+                            .run(async {
+                                barrier.wait().await;
+                                meets.add();
+                            })
+                            .await;
+                    })
+                    .await;
+                cancels.join().unwrap();
+                let came_last = arrives.join().unwrap();
+                assert!(!came_last || met.get() == 1, "one has met the other, who has not met it");
+            });
+        });
+    }
+}
+
+/// L12, L14: the same, of one who gives and a request, and nothing else: who was claimed is polled once more.
+///
+/// Fails if `WaitingCode::claim` looks only once, before it counts or after it.
+#[test]
+fn a_claim_races_with_a_request() {
+    check(|| {
+        tree(async {
+            let (polls, left) = (Count::default(), Arc::new(Mutex::new(None)));
+            let (polled, leaves) = (polls.clone(), left.clone());
+            let mut scope = CancelScope::new();
+            let handle = scope.handle();
+            let waits: Boxed<_> = Box::pin(scope.run(poll_fn(move |cx| {
+                polled.add();
+                let waiter = Some(Waiter::new(cx));
+                let before = std::mem::replace(&mut *leaves.lock().unwrap(), waiter);
+                drop(before);
+                Poll::<()>::Pending
+            })));
+            let Ok(mut waits) = begun(waits) else { unreachable!("it waits") };
+            let waiter: Waiter = left.lock().unwrap().take().unwrap();
+            let cancels = thread::spawn(move || handle.cancel("now"));
+            let claimed = waiter.claim();
+            cancels.join().unwrap();
+            touch(&mut waits);
+            assert!(!claimed || polls.get() == 2, "it was dropped with what it was given");
+        });
+    });
+}
+
+/// L13, L14: a child says that it is ready while the caller of `start` is cancelled: it is told that it was heard only if
+/// the caller goes on.
+///
+/// Fails if `Shared::say` claims nobody; and, in 20,000 rounds, if `Shared::wait` asks its gate first.
+#[test]
+fn the_word_of_a_child_races_with_a_request() {
+    check(|| {
+        tree(async {
+            let (heard, got) = (Count::default(), Count::default());
+            let (hears, gets) = (heard.clone(), got.clone());
+            let outcome: Result<(), JoinError> = nursery(async |n: Nursery<JoinError>| {
+                let mut scope = CancelScope::new();
+                let handle = scope.handle();
+                let cancels = thread::spawn(move || handle.cancel("now"));
+                let caller = async {
+                    let child = async move |status: Started<()>| {
+                        if status.started(()) {
+                            hears.add();
+                        }
+                        Ok(())
+                    };
+                    if n.start(child).await.is_ok() {
+                        gets.add();
+                    }
+                };
+                let _ = scope.run(caller).await;
+                cancels.join().unwrap();
+                Ok(())
+            })
+            .await;
+            assert!(outcome.is_ok());
+            assert_eq!(heard.get(), got.get(), "the child and its caller disagree");
+        });
     });
 }

@@ -16,6 +16,7 @@ use crate::events::PrintOrphans;
 use crate::runtime::{BlockingError, Job, Runtime, Timer, Work, root};
 use crate::tree::Tree;
 use crate::tree::timers::{Sleeper, Target, TimerKey};
+use crate::tree::waiting::WaitingCode;
 use crate::{Instant, Nursery, move_on_at, nursery, sleep, yield_now};
 
 const fn at(nanos: u64) -> Instant {
@@ -153,7 +154,7 @@ struct Entry {
 fn insert(tree: &Arc<Tree>, nanos: u64) -> Entry {
     let fired = Count::default();
     let waker = Waker::from(Arc::new(Counts(fired.clone())));
-    let (key, arms) = tree.timers.insert(at(nanos), Target::Sleep(Sleeper::new(&waker, None)));
+    let (key, arms) = tree.timers.insert(at(nanos), Target::Sleep(Sleeper::new(&waker, WaitingCode::default())));
     if arms {
         tree.arm();
     }
@@ -206,13 +207,14 @@ fn each_timer_fires_whatever_others_come_and_go() {
             let mut key = None;
             block_on(std::future::poll_fn(|cx| {
                 let key = *key.get_or_insert_with(|| {
-                    let (key, arms) = tree.timers.insert(until, Target::Sleep(Sleeper::new(cx.waker(), None)));
+                    let (key, arms) =
+                        tree.timers.insert(until, Target::Sleep(Sleeper::new(cx.waker(), WaitingCode::default())));
                     if arms {
                         tree.arm();
                     }
                     key
                 });
-                tree.timers.poll_sleep(key, cx.waker(), None)
+                tree.timers.poll_sleep(key, cx.waker(), None, WaitingCode::default)
             }));
             assert!(time_of_sleep.now() >= until);
         });

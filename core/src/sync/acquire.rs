@@ -68,10 +68,17 @@ impl<R: Resource> QueuedResource<'_, R> {
     /// Hands over to the first waiters, and returns whether the queue is empty now.
     fn admit_waiters(&self, queue: &mut WaitQueueGuard<'_>) -> bool {
         while let Some(need) = queue.first() {
-            if !self.resource.acquire_for_waiter(need) {
+            if !self.resource.is_available(need) {
                 return false;
             }
-            queue.notify_first();
+            // Claimed first: what was acquired for one that turns out to be cancelled would be that of the next one, who
+            // may need something else.
+            if queue.claim_first() {
+                if !self.resource.acquire_for_waiter(need) {
+                    return false;
+                }
+                queue.notify_first();
+            }
         }
         true
     }

@@ -133,11 +133,11 @@ impl Future for BarrierWait<'_> {
         }
         let waiter = Waiter::new(cx);
         let mut queue = this.barrier.queue.lock();
-        if queue.waiting() + 1 < this.barrier.size || queue.count_eligible() + 1 < this.barrier.size {
+        let others = this.barrier.size - 1;
+        if queue.waiting() < others || !queue.notify_at_least(others) {
             this.state = WaitState::Waiting(queue.enqueue(0, waiter));
             return Poll::Pending;
         }
-        queue.unpark_all();
         drop(queue);
         this.state = WaitState::Done;
         Poll::Ready(Arrival { leader: true })

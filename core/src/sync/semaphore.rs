@@ -215,8 +215,10 @@ impl Semaphore {
         // Waiters that need no more than these get them under the queue's lock, and the word does not change.
         while n > 0 {
             let Some(need) = queue.first().filter(|need| *need <= n) else { break };
-            queue.notify_first();
-            n -= need;
+            if queue.claim_first() {
+                queue.notify_first();
+                n -= need;
+            }
         }
         if n > 0 {
             self.permits.add(n);

@@ -362,15 +362,22 @@ impl<'a> WaitQueueGuard<'a> {
         self.list.notify_one(false, &mut self.wakes)
     }
 
-    /// Notifies the waiter that [`first`](WaitQueueGuard::first) has just found.
+    /// Returns whether the longest waiter may be notified, and decides it. Skips it if not.
+    #[inline]
+    pub(super) fn claim_first(&mut self) -> bool {
+        self.list.claim_first(&mut self.wakes)
+    }
+
+    /// Notifies the waiter that was [claimed](WaitQueueGuard::claim_first).
     #[inline]
     pub(super) fn notify_first(&mut self) {
         self.list.notify_first(false, &mut self.wakes);
     }
 
-    /// Skips waiters whose code is cancelled, and returns how many are left.
-    pub(super) fn count_eligible(&mut self) -> usize {
-        self.list.count_eligible(&mut self.wakes)
+    /// Notifies all, if there are at least `n`, and returns whether there were. Those whose code is cancelled do not
+    /// count.
+    pub(super) fn notify_at_least(&mut self, n: usize) -> bool {
+        self.list.notify_at_least(n, &mut self.wakes)
     }
 
     /// Adds a waiter at the end of a queue that is never closed.

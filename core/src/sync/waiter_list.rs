@@ -15,7 +15,8 @@
 //! 1. notified: `WaiterList::notify_one`
 //! 2. the queue was closed: `WaiterList::close`; or the waiter joined a closed queue: `WaiterList::enqueue_or_break`
 //! 3. moved to another list, where it goes on as Waiting: `requeue`
-//! 4. skipped, because its code is cancelled (law L14): `WaiterList::first`
+//! 4. skipped, because its code is cancelled (law L14): `WaiterList::first`, `WaiterList::claim_first`,
+//!    `WaiterList::notify_at_least`
 //! 5. the waiter has acknowledged its outcome, followed its move, or left: `WaiterKey::poll`, `WaiterKey::leave`,
 //!    `WaiterList::remove`. A skipped waiter that is polled in code that is not cancelled is told that it was, and
 //!    starts again.
@@ -25,7 +26,8 @@
 //! Invariant 3: under the lock no waker is cloned, called or dropped, and no other foreign code runs (L36).
 //! Invariant 4: two lists are locked together only by `requeue`, in the order of their addresses.
 //! Invariant 5: a key holds a reference to a list only if it was moved there; until then its owner knows the list.
-//! Invariant 6: a waiter whose code is cancelled is not notified, not moved, and not told that the list is closed.
+//! Invariant 6: a waiter is notified, or told that the list is closed, after it was claimed, under the same lock. One
+//!    whose code is cancelled is not moved.
 
 use std::fmt;
 use std::mem;
@@ -189,12 +191,38 @@ impl WaiterList {
         }
     }
 
-    /// Skips all waiters whose code is cancelled, and returns how many are left.
-    pub(super) fn count_eligible(&mut self, wakes: &mut WakeList) -> usize {
+    /// Returns whether the longest waiter may be notified, and decides it, as [`Waiter::claim`] does. Skips it if not.
+    ///
+    /// After this, with nothing but the lock in between, [`notify_first`](WaiterList::notify_first) is to follow; or it
+    /// goes on waiting.
+    #[inline]
+    pub(super) fn claim_first(&mut self, wakes: &mut WakeList) -> bool {
+        let state = self.entry(self.first).map(|entry| &entry.state);
+        let claimed = matches!(state, Some(WaiterState::Waiting(waiter)) if waiter.claim());
+        if !claimed {
+            self.skip(self.first, wakes);
+        }
+        claimed
+    }
+
+    /// Notifies all waiters, if there are at least `n` whose code is not cancelled; returns whether there were.
+    pub(super) fn notify_at_least(&mut self, n: usize, wakes: &mut WakeList) -> bool {
+        // Before one of them is notified all are claimed: those who are to go on together do, or none does. And before
+        // one of them is claimed there are enough.
+        let are_enough = self.skip_unless(|waiter| !waiter.is_cancelled(), wakes) >= n
+            && self.skip_unless(Waiter::claim, wakes) >= n;
+        while are_enough && self.waiting > 0 {
+            self.notify_first(false, wakes);
+        }
+        are_enough
+    }
+
+    /// Skips all waiters that do not pass, and returns how many are left.
+    fn skip_unless(&mut self, passes: impl Fn(&Waiter) -> bool, wakes: &mut WakeList) -> usize {
         let mut key = self.first;
         while let Some(entry) = self.entry(key) {
             let next = entry.next;
-            if matches!(&entry.state, WaiterState::Waiting(waiter) if waiter.is_cancelled()) {
+            if !matches!(&entry.state, WaiterState::Waiting(waiter) if passes(waiter)) {
                 self.skip(key, wakes);
             }
             key = next;
@@ -237,15 +265,16 @@ impl WaiterList {
     /// Notifies the longest waiter whose code is not cancelled, and returns its tag.
     #[inline]
     pub(super) fn notify_one(&mut self, pass_on: bool, wakes: &mut WakeList) -> Option<usize> {
-        let tag = self.first(wakes)?;
-        self.notify_first(pass_on, wakes);
-        Some(tag)
+        loop {
+            let tag = self.first(wakes)?;
+            if self.claim_first(wakes) {
+                self.notify_first(pass_on, wakes);
+                return Some(tag);
+            }
+        }
     }
 
-    /// Notifies the waiter that [`first`](WaiterList::first) has just found, under the same lock.
-    ///
-    /// Not looked at again: if it was cancelled since by another thread, what was acquired for it would be nobody's, or
-    /// that of the next one, who may need something else. It gives that back when it is dropped.
+    /// Notifies the waiter that was [claimed](WaiterList::claim_first), under the same lock.
     #[inline]
     pub(super) fn notify_first(&mut self, pass_on: bool, wakes: &mut WakeList) {
         if let Some((_, waiter)) = self.unlink(self.first, WaiterState::Notified { pass_on }) {
@@ -257,7 +286,10 @@ impl WaiterList {
     /// later waiters get the first error.
     pub(super) fn close(&mut self, closed: &Closed, wakes: &mut WakeList) -> usize {
         let mut count = 0;
-        while self.first(wakes).is_some() {
+        while self.waiting > 0 {
+            if !self.claim_first(wakes) {
+                continue;
+            }
             if let Some((_, waiter)) = self.unlink(self.first, WaiterState::Closed(closed.clone())) {
                 wakes.push(waiter);
             }

@@ -21,7 +21,7 @@
 
 use super::cancel_state::{CancelState, ShieldLevel};
 use super::children::Role;
-use super::flags::{CANCELLED, HAS_LATE, KEPT, LATE, NESTED, PARENT_CANCELLED, PROPAGATED, RUNNABLE, TIMED};
+use super::flags::{CANCELLED, HAS_LATE, KEPT, LATE, NESTED, PARENT_CANCELLED, PROPAGATED, TIMED};
 use super::node::{Attachment, Life, NodeRef, State};
 use crate::Instant;
 use crate::sys::atomic::Ordering;
@@ -153,6 +153,9 @@ impl NodeRef {
     pub(super) fn inherit(&self, place: Attachment) -> bool {
         let (flags, inherited) = place.behind(self.shield);
         let mut state = self.lock();
+        if flags & CANCELLED != 0 && !self.flagged(CANCELLED) {
+            self.polled.judge_as_part_of(&place.parent.polled);
+        }
         state.inherited = state.inherited.join(inherited);
         // A parent that is let go of may be the last reference to it: dropped below, without the lock.
         let old = state.parent.replace(place.parent);
@@ -208,7 +211,7 @@ impl NodeRef {
             && inherited.waits_for_hard()
             && self.tree().is_some_and(|tree| inherited.cancelled(tree.now()))
         {
-            self.flag(CANCELLED | RUNNABLE | LATE);
+            self.flag(CANCELLED | LATE);
             self.comes_late();
         }
     }

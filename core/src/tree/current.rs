@@ -19,6 +19,7 @@ use super::inline::InlineScope;
 use super::node::{Kind, NodeRef};
 use super::observing;
 use super::shared::Tree;
+use super::waiting::WaitingCode;
 use crate::Instant;
 use crate::reason::{Origin, Reason, ReasonKind};
 use crate::sys::atomic::Ordering;
@@ -104,6 +105,21 @@ pub(crate) fn make_node(inline: &mut InlineScope, driver: Option<&Waker>) -> Opt
         observing::opened(&node);
     }
     Some(node)
+}
+
+/// Returns the running code, as one that waits. Gives its scope a place in the tree: no lock may be held.
+pub(crate) fn waiting_code() -> WaitingCode {
+    let scope = try_scope();
+    let counting = |top: Option<&CurrentFrame>| {
+        top?.ancestors()
+            .filter_map(node_of)
+            .find(|node| node.counts_wakes())
+            .filter(|node| scope.as_ref() != Some(node))
+            .cloned()
+    };
+    let task = with_current(counting);
+    let around = task.as_ref().or(scope.as_ref()).map_or_else(Vec::new, |task| task.woken_around());
+    WaitingCode::new(scope, task, around)
 }
 
 /// Returns the innermost scope, as [`try_scope`].

@@ -38,10 +38,9 @@ impl Tree {
         if next > now {
             return;
         }
+        // L12: the code that slept is runnable from here on, before anything is requested; but it runs only after that.
+        // So it gets its one poll, in which it finds that its sleep has ended.
         let Due { sleeps, missed, requests } = self.timers.take_due(now);
-        // L12: the code that slept is runnable, before anything is requested; but it runs only after that. So it gets
-        // its one poll, in which it finds that its sleep has ended.
-        sleeps.iter().filter_map(|sleeper| sleeper.scope.as_ref()).for_each(NodeRef::count_task_wake);
         let mut wakes = DriverWakes::default();
         // L11: marked one after the other, with no wake-up in between; so their order makes no difference to any
         // code.
@@ -254,12 +253,12 @@ impl Wake for Alarm {
     }
 }
 
-/// Calls the wakers of sleeps: each, whatever the others do (L36). `count_task_wake` has counted for those that have
-/// ended; a task's waker counts once more, which makes no difference: only whether a count has changed matters
+/// Calls the wakers of sleeps: each, whatever the others do (L36). Those that have ended were counted when they were
+/// taken out; a task's waker counts once more, which makes no difference: only whether a count has changed matters
 /// (L12).
 fn wake_each(sleeps: Vec<Sleeper>) {
-    for Sleeper { waker, scope } in sleeps {
-        match &scope {
+    for Sleeper { waker, code } in sleeps {
+        match code.scope() {
             Some(scope) => waking::wake_for(scope, waker),
             None => waking::wake(waker),
         }

@@ -31,8 +31,7 @@ use super::body_state::Body;
 use super::children::Role;
 use super::closing::ClosedNode;
 use super::flags::{
-    ABANDONED, CANCELLED, DELIVERED, GOES_WHOLE, NESTED, PARENT_CANCELLED, POLL_SPENT, PROPAGATED, SHUT_DOWN, TIMED,
-    WATCHED,
+    ABANDONED, CANCELLED, DELIVERED, GOES_WHOLE, NESTED, PARENT_CANCELLED, PROPAGATED, SHUT_DOWN, TIMED, WATCHED,
 };
 use super::frames;
 use super::node::{Kind, Life, Node, NodeRef, Owned, State};
@@ -108,7 +107,7 @@ pub(crate) fn poll_open<B: Body + ?Sized>(
     // then as if the request came during the poll.
     let was_cancelled = node.flagged(PROPAGATED);
     // Entering a scope is no checkpoint (L13): also one that got its place long before is polled once.
-    if was_cancelled && !node.polled.is_never() && !node.has_poll_left() && !node.must_drive() {
+    if was_cancelled && !node.polled.is_never() && !node.polled.has_poll_left() && !node.must_drive() {
         deliver(node, body);
         return Step::Gone;
     }
@@ -139,13 +138,14 @@ pub(crate) fn conclude<B: Body + ?Sized>(
             if !node.flagged(CANCELLED) {
                 return Step::Pending;
             }
-            // L12: this was the one poll that runnable code gets. (Looked at first, because to read is cheaper than
-            // to write.)
-            if !node.flagged(POLL_SPENT) {
-                node.flag(POLL_SPENT);
-            }
             // L11: others of the request are not marked yet. Whoever marks them wakes this driver after that.
             if !node.flagged(PROPAGATED) {
+                return Step::Pending;
+            }
+            // L12: the request came during this poll, and something else before it, which this poll may have passed by.
+            // Not left to who has woken the code for that: combinators may not hand on the call.
+            if node.polled.has_poll_left() {
+                without_counting(|| node.wake_driver());
                 return Step::Pending;
             }
             // L15: the body stays as long as an inner scope has to end, and is driven. The answer is kept for the

@@ -6,13 +6,11 @@
 //! before it looked, so that whoever sets the bit afterwards wakes it.
 //!
 //! ```text
-//!    how code stops:       CANCELLED (+ RUNNABLE) ──▶ PROPAGATED, POLL_SPENT ──▶ DELIVERED (+ GOES_WHOLE)
-//!                          request.rs, attach.rs      wake.rs     drive.rs       drive.rs, abandon.rs
+//!    how code stops:       CANCELLED ──▶ PROPAGATED ──▶ DELIVERED (+ GOES_WHOLE)
+//!                          request.rs    wake.rs        drive.rs, abandon.rs
+//!                          attach.rs
 //!    its driver is gone:   ABANDONED ──▶ a reaper drives it;   ABANDONED + SHUT_DOWN ──▶ closed with its host
 //! ```
-//!
-//! `POLL_SPENT` is set only for code that was polled after the request, and may be set before `PROPAGATED`: by a poll
-//! that ends while others of the request are still to be marked.
 
 /// The code directly inside is cancelled (L9): it has to stop, and is given nothing more (L14).
 ///
@@ -68,51 +66,41 @@ pub(crate) const LOCAL: u32 = 1 << 9;
 /// its first poll, and passed on at each entry.
 pub(crate) const NOTED: u32 = 1 << 10;
 
-/// The code was runnable at the instant at which it became cancelled: it gets one more poll (L12).
-///
-/// Set by the request that has set `CANCELLED`, right after it, or never: the verdict is taken once, and before any
-/// `PROPAGATED` of that request. Code that is cancelled without it is blocked.
-pub(crate) const RUNNABLE: u32 = 1 << 11;
-
-/// The one poll of L12 is over. Set by `drive::conclude` after a Pending poll that ends in a scope with `CANCELLED`,
-/// whether or not `PROPAGATED` is set by then; `RUNNABLE` means nothing from then on.
-pub(crate) const POLL_SPENT: u32 = 1 << 12;
-
 /// The body is being dropped, or was, because the scope is cancelled (L15). A scope inside that is dropped meanwhile
 /// knows by this that it goes with its parent and was not lost to foreign code. Set by `drive::deliver`, and on inner
 /// scopes that go with their parent by `abandon`.
-pub(crate) const DELIVERED: u32 = 1 << 13;
+pub(crate) const DELIVERED: u32 = 1 << 11;
 
 /// A scope was opened inside, at some time; it may have ended. A scope without this bit need not be locked to look
 /// for inner ones. Set under the node's lock, before the first inner scope is listed.
-pub(crate) const NESTED: u32 = 1 << 14;
+pub(crate) const NESTED: u32 = 1 << 12;
 
 /// Of a nursery: a child that is no daemon was cancelled from further out, so the nursery has no value (L33). Set by
 /// `child_ended` before the child leaves, so it is there when the nursery closes.
-pub(crate) const CUT: u32 = 1 << 15;
+pub(crate) const CUT: u32 = 1 << 13;
 
 /// A nursery has recorded an error (L31). Then it still has to end when the scope around it is cancelled, so that the
 /// error is returned and not dropped with it (L15). Set by `NurseryErrors::record_with_text` after the error is stored.
-pub(crate) const FAILED: u32 = 1 << 16;
+pub(crate) const FAILED: u32 = 1 << 14;
 
 /// The body goes with all that is inside it, because nothing there still has to end (L15). Looked at once, when the
 /// body is delivered: the scopes inside, each of which is asked as it is dropped, need not look again, which would be
 /// quadratic in their depth. Set with `DELIVERED`.
-pub(crate) const GOES_WHOLE: u32 = 1 << 17;
+pub(crate) const GOES_WHOLE: u32 = 1 << 15;
 
 /// All scopes that the request reaches are marked: from now on this one's code may be dropped (L11). What that closes
 /// or gives up finds every other scope of the request `CANCELLED`, also on other threads.
 ///
 /// Set by `DriverWakes::wake`, after `CANCELLED` on all of them and before any of them is woken, and by the same call
 /// for scopes that were opened meanwhile (`LATE`); at the entry into a scope that has it. Never without `CANCELLED`.
-pub(crate) const PROPAGATED: u32 = 1 << 18;
+pub(crate) const PROPAGATED: u32 = 1 << 16;
 
 /// Opened in cancelled code, the request of which had still others to mark: whoever made that request sets
 /// `PROPAGATED`, and wakes the driver. Set at the entry, with `CANCELLED`.
-pub(crate) const LATE: u32 = 1 << 19;
+pub(crate) const LATE: u32 = 1 << 17;
 
 /// A scope that may be `LATE` was opened inside. Set under the node's lock, before `PROPAGATED` is there.
-pub(crate) const HAS_LATE: u32 = 1 << 20;
+pub(crate) const HAS_LATE: u32 = 1 << 18;
 
 /// The flags of a tree, which every scope of it has, and passes on. Set before the tree runs.
 pub(crate) const KEPT: u32 = FOLLOWED | NOTED;

@@ -31,7 +31,7 @@ use std::time::Duration;
 use super::binding::Binding;
 use super::cancel_state::{CancelState, ShieldLevel};
 use super::children::{Children, Role};
-use super::flags::{ABANDONED, CANCELLED, KEPT, LATE, LOCAL, PARENT_CANCELLED, PROPAGATED, RUNNABLE, SHUT_DOWN, TIMED};
+use super::flags::{ABANDONED, CANCELLED, KEPT, LATE, LOCAL, PARENT_CANCELLED, PROPAGATED, SHUT_DOWN, TIMED};
 use super::outcome::TaskOutcome;
 use super::panic::Payload;
 use super::polled::{Polled, WakeCount};
@@ -444,7 +444,7 @@ impl Attachment {
             // Opened by code that is cancelled, and is running: it is polled once (L12.4, L13). It may be dropped as
             // soon as the code around it may (L11).
             let when = if self.flags & PROPAGATED != 0 { PROPAGATED } else { LATE };
-            (flags | CANCELLED | RUNNABLE | when, inherited)
+            (flags | CANCELLED | when, inherited)
         } else {
             (flags, inherited)
         }
@@ -483,6 +483,10 @@ impl Node {
         crate::live_counts::node_made(kind == Kind::Task);
         let (flags, inherited) = place.as_ref().map_or((0, CancelState::default()), |place| place.behind(shield));
         let (role, slot) = place.as_ref().map_or((Role::Inner, 0), |place| (place.role, place.slot));
+        let polled = Polled::never();
+        if let Some(place) = place.as_ref().filter(|_| flags & CANCELLED != 0) {
+            polled.judge_as_part_of(&place.parent.polled);
+        }
         Node {
             kind,
             shield,
@@ -498,7 +502,7 @@ impl Node {
             due: AtomicBool::new(false),
             missed: AtomicU8::new(0),
             wakes: WakeCount::default(),
-            polled: Polled::never(),
+            polled,
             cancelled_by: AtomicU32::new(0),
             outcome: TaskOutcome::default(),
             ended_after: AtomicU32::new(0),
@@ -549,7 +553,17 @@ impl Node {
 
     /// Sets flags in one step; returns those that were not set before.
     pub(super) fn flag_all(&self, flags: u32) -> u32 {
-        flags & !self.flags.fetch_or(flags, Ordering::AcqRel)
+        // Ordering: sequential, for `is_marked`.
+        flags & !self.flags.fetch_or(flags, Ordering::SeqCst)
+    }
+
+    /// Returns whether the scope's code is marked as cancelled, after [`count_gift`](Node::count_gift).
+    ///
+    /// Ordering: one order of all four, the mark and the verdict's look at the count on one side, the count and this
+    /// look at the mark on the other. So at least one side sees what the other one has written.
+    #[inline]
+    pub(super) fn is_marked(&self) -> bool {
+        self.flags.load(Ordering::SeqCst) & CANCELLED != 0
     }
 
     /// Notes in which tree the scope is about to get its place. Before it is linked, so that nobody finds a linked
@@ -588,6 +602,17 @@ impl Node {
     #[inline]
     pub(super) fn count_wake(&self) -> bool {
         self.wakes.add()
+    }
+
+    /// Counts that code inside is given something, as a wake-up, whoever gives it.
+    #[inline]
+    pub(super) fn count_gift(&self) {
+        self.wakes.add_gift();
+    }
+
+    /// Counts, in code around a local nursery, that code in there is given something: a wake-up.
+    pub(super) fn count_gift_inside(&self) {
+        self.wakes.add_surely();
     }
 
     /// Returns how many wake-ups were counted.

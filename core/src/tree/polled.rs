@@ -1,19 +1,73 @@
-//! What a verdict is taken from (L12): when a body was last polled, and how often its task's wakers were called.
+//! What a verdict is taken from (L12): when a body was last polled, and how often its task's wakers were called; and
+//! what it comes to: the polls that are left to cancelled code.
 //!
 //! Plain counts, kept in each node; `verdict.rs` says what follows from them.
 
 use std::cell::Cell;
 
-use crate::sys::atomic::{AtomicBool, AtomicU32, Ordering};
+use crate::sys::atomic::{AtomicU32, AtomicU64, Ordering};
 
-/// When the body of a scope was last polled. Written by the thread that polls the body, read by requests on any
-/// thread.
+/// When the body of a scope was last polled, and what polls it has left.
 pub(crate) struct Polled {
+    /// [`LastPoll`], written by the thread that polls the body, and read by requests on any thread. One word: a verdict
+    /// that found a poll which has begun, and not yet what it has seen, would call code blocked that is just coming to
+    /// what it was given.
+    last: AtomicU64,
+    /// The value of `steps` at the end of the last poll that the body has (L12): set by the verdict. Until then that of
+    /// its first poll, which is what code has that is opened in cancelled code.
+    last_step: AtomicU32,
+}
+
+/// The last poll of a body.
+#[derive(Clone, Copy)]
+struct LastPoll {
+    /// How many polls have begun and how many have ended, added up: odd while the body is on the stack.
+    steps: u32,
     /// The wake-ups of its task that had been counted when the task's poll began; [`NEVER`] before the first poll,
     /// [`UNCOUNTED`] if nobody counts.
-    seen: AtomicU32,
-    /// The body is on the stack: its poll has begun and not ended.
-    now: AtomicBool,
+    seen: u32,
+}
+
+impl LastPoll {
+    #[expect(clippy::cast_possible_truncation, reason = "the two halves of a word")]
+    fn of(word: u64) -> Self {
+        LastPoll { steps: word as u32, seen: (word >> 32) as u32 }
+    }
+
+    fn word(self) -> u64 {
+        u64::from(self.seen) << 32 | u64::from(self.steps)
+    }
+}
+
+/// The polls of a body as a verdict finds them.
+#[derive(Clone, Copy)]
+pub(super) struct PolledThen {
+    steps: u32,
+    /// The body was not polled since the last wake-up that was counted, or it cannot be known, and counts as that.
+    pub(super) woken: bool,
+    /// Something was given since the poll of the task began, in which the body was last polled.
+    given: bool,
+}
+
+impl PolledThen {
+    /// Returns whether the body was being polled.
+    pub(super) fn is_on_stack(self) -> bool {
+        is_on_stack(self.steps)
+    }
+
+    /// Returns the value of `steps` at the end of the one poll that runnable code has. It is the one that is going on;
+    /// but if something was given since that began, which it may have passed by, it is the one after it (L12, L14).
+    fn end_of_one_poll(self) -> u32 {
+        self.steps.wrapping_add(match (self.is_on_stack(), self.given) {
+            (true, false) => 1,
+            (true, true) => 3,
+            (false, _) => 2,
+        })
+    }
+}
+
+fn is_on_stack(steps: u32) -> bool {
+    steps % 2 == 1
 }
 
 /// The value of `seen` for a body that was not polled yet. Such code is runnable as far as its task is: entering a
@@ -26,47 +80,73 @@ pub(super) const UNCOUNTED: u32 = u32::MAX - 1;
 
 impl Polled {
     pub(crate) fn never() -> Self {
-        Polled { seen: AtomicU32::new(NEVER), now: AtomicBool::new(false) }
+        let last = LastPoll { steps: 0, seen: NEVER };
+        Polled { last: AtomicU64::new(last.word()), last_step: AtomicU32::new(2) }
+    }
+
+    #[inline]
+    fn last(&self) -> LastPoll {
+        LastPoll::of(self.last.load(Ordering::Acquire))
     }
 
     /// Notes that a poll of the body begins, in a poll of its task at whose beginning `seen` wake-ups had been
-    /// counted.
+    /// counted. If it has begun already, because the scope got its node during it, this changes only what was seen.
     #[inline]
     pub(crate) fn begin(&self, seen: u32) {
-        self.seen.store(seen, Ordering::Relaxed);
-        // Ordering: Release pairs with the Acquire in `is_on_stack`: a thread that finds the body on the stack finds
-        // this count, too. A thread that asks between the two stores finds the new count and no poll, and calls the
-        // code blocked; the driver has looked for requests before this, so it finds that one after the poll, which is
-        // the one that L12 gives.
-        self.now.store(true, Ordering::Release);
+        let steps = self.last().steps | 1;
+        self.last.store(LastPoll { steps, seen }.word(), Ordering::Release);
     }
 
     /// Notes that the poll is over. Release: what the poll did comes before a verdict that finds it over.
     #[inline]
     pub(crate) fn end(&self) {
-        self.now.store(false, Ordering::Release);
+        let LastPoll { steps, seen } = self.last();
+        self.last.store(LastPoll { steps: steps.wrapping_add(1), seen }.word(), Ordering::Release);
     }
 
-    /// Returns whether the body was not polled since the last wake-up that was counted: `wakes` is the count by now.
-    pub(super) fn is_woken_since(&self, wakes: u32) -> bool {
-        match self.seen.load(Ordering::Acquire) {
-            // It cannot be known, and counts as runnable (L12.4, L12.5).
-            NEVER | UNCOUNTED => true,
-            seen => seen != wakes,
-        }
+    /// Looks at the polls for a verdict: `wakes` are the wake-ups that were counted by now, read before this. So what is
+    /// counted there and was given for a poll that is found not to have begun is found by that poll.
+    pub(super) fn look(&self, wakes: u32) -> PolledThen {
+        let LastPoll { steps, seen } = self.last();
+        let is_known = seen != NEVER && seen != UNCOUNTED && wakes != UNCOUNTED;
+        // What cannot be known counts as runnable (L12.4, L12.5).
+        PolledThen { steps, woken: !is_known || seen != wakes, given: is_known && gifts(seen) != gifts(wakes) }
     }
 
-    /// Returns whether the body is being polled at this moment, by any thread.
-    #[inline]
-    pub(crate) fn is_on_stack(&self) -> bool {
-        self.now.load(Ordering::Acquire)
+    /// Notes which poll of the body is its last one, by what was found of it at the instant at which its code became
+    /// cancelled (L12). Before its driver acts on that.
+    pub(super) fn judge(&self, then: PolledThen, runnable: bool) {
+        let last = if runnable { then.end_of_one_poll() } else { then.steps };
+        // Ordering: the driver finds it with `PROPAGATED`, which is set after it.
+        self.last_step.store(last, Ordering::Relaxed);
+    }
+
+    /// Notes that the scope has come into the code of a body that is cancelled: it has its first poll, or the one that
+    /// is going on, and another one if that code has.
+    pub(super) fn judge_as_part_of(&self, around: &Polled) {
+        let polls = 1 + u32::from(around.steps_left() > 2);
+        let begun = self.last().steps & !1;
+        self.last_step.store(begun.wrapping_add(2 * polls), Ordering::Relaxed);
+    }
+
+    /// Returns whether cancelled code has a poll left, or is in it.
+    pub(super) fn has_poll_left(&self) -> bool {
+        self.steps_left() > 0
+    }
+
+    /// Returns how many steps are left to cancelled code; none if it has had more.
+    ///
+    /// It wraps around after 2^30 polls of code that is cancelled, which has one more then.
+    fn steps_left(&self) -> u32 {
+        let left = self.last_step.load(Ordering::Relaxed).wrapping_sub(self.last().steps);
+        if left <= u32::MAX / 2 { left } else { 0 }
     }
 
     /// Returns whether the body was never polled. Asked by the scope's driver and by that of the parent in their polls,
     /// when the scope is abandoned, and of a root when its host is gone.
     #[inline]
     pub(crate) fn is_never(&self) -> bool {
-        self.seen.load(Ordering::Relaxed) == NEVER
+        self.last().seen == NEVER
     }
 }
 
@@ -97,9 +177,18 @@ pub(crate) fn without_counting<R>(wake: impl FnOnce() -> R) -> R {
     result
 }
 
-/// How often the wakers were called that user code in a scope was given.
+/// How often the wakers were called that user code in a scope was given; and, from [`GIFT`] up, how often that code was
+/// given something.
 #[derive(Default)]
 pub(super) struct WakeCount(AtomicU32);
+
+/// One gift in a [`WakeCount`]. If the wakers are called that often in one poll, it is taken for a gift, and code that
+/// is cancelled in that poll may have another one.
+const GIFT: u32 = 1 << 16;
+
+fn gifts(wakes: u32) -> u32 {
+    wakes / GIFT
+}
 
 impl WakeCount {
     /// Counts a call, unless it is foster's. Returns whether it did.
@@ -107,17 +196,30 @@ impl WakeCount {
         if QUIET.with(Cell::get) {
             return false;
         }
-        // Ordering: a request that comes after the wake-up, by the same thread, say, finds it counted. And the poll
-        // that follows the wake-up sees what came before it.
-        self.0.fetch_add(1, Ordering::AcqRel);
+        self.add_surely();
         true
     }
 
+    /// Counts a call, whoever makes it.
+    pub(super) fn add_surely(&self) {
+        // Ordering: a request that comes after the wake-up, by the same thread, say, finds it counted. And the poll
+        // that follows the wake-up sees what came before it. Sequential: see `Node::is_marked`.
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+
+    /// Counts that something is given.
+    #[inline]
+    pub(super) fn add_gift(&self) {
+        // Ordering: see `Node::is_marked`.
+        self.0.fetch_add(GIFT, Ordering::SeqCst);
+    }
+
     /// Returns the count, which is neither [`NEVER`] nor [`UNCOUNTED`], by leaving out the highest bit. It may wrap
-    /// around: only whether two counts differ matters, and they would have to be 2^31 calls apart in one poll to be
-    /// taken for the same.
+    /// around: only whether two counts differ matters, and they would have to be exactly 2^15 gifts, or 2^31 calls,
+    /// apart in one poll to be taken for the same.
     #[inline]
     pub(super) fn get(&self) -> u32 {
-        self.0.load(Ordering::Acquire) & (u32::MAX >> 1)
+        // Ordering: see `Node::is_marked`.
+        self.0.load(Ordering::SeqCst) & (u32::MAX >> 1)
     }
 }

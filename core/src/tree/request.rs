@@ -1,37 +1,56 @@
 //! Requests and deadlines: how a scope is asked to stop (L6–L11).
 //!
 //! A request is made by a handle, a nursery (an error, a panic, only daemons left), the timers, the loss of a driver,
-//! or a shut-down; on any thread, with no lock held. It goes in three steps, and only in the third does foreign code
+//! or a shut-down; on any thread, with no lock held. It goes in four steps, and only in the last does foreign code
 //! run (L11, L36):
 //!
 //! ```text
-//!    mark        under the scope's lock: the request, CANCELLED; without it: the verdict
-//!    propagate   each scope below, parents first: under its lock inherited, CANCELLED, PARENT_CANCELLED; the verdict
+//!    mark        under the scope's lock: the request, CANCELLED
+//!    propagate   each scope below, parents first: under its lock inherited, CANCELLED, PARENT_CANCELLED
+//!    judge       no lock: the verdicts, parents first
 //!    wake        no lock: PROPAGATED on all of them, then the drivers' wakers (`DriverWakes::wake`)
 //! ```
 //!
-//! `request` does all three. The timers do the first two for each deadline and hard time that is due, and then the
-//! third for all of them: no code runs in between (L11).
+//! `request` does all of them. The timers do the first three for each deadline and hard time that is due, and then the
+//! last for all of them: no code runs in between (L11).
+//!
+//! # How a request and a gift meet
+//!
+//! Whoever gives something to waiting code counts it, then looks whether that code is cancelled (`Waiter::claim`). A
+//! request marks the code, all of it, and takes the verdicts from the counts after that. So either the giver finds it
+//! cancelled, and passes it over, or the verdict finds that it was given something, and it gets a poll to take it (L14).
+//! That of the scope around it is taken after both, too: what is in blocked code is blocked.
 //!
 //! Two requests may go down at the same time. Each visits every node under its lock, and what they leave is a join
 //! (`cancel_state.rs`), so the order does not matter; the verdict is taken by the one that sets `CANCELLED`. And a
 //! scope that is linked meanwhile is either listed when the request reads its parent's children, or linked later,
 //! with what the request has set on the parent (Invariant 2).
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
 use super::cancel_state::{CancelState, ShieldLevel};
-use super::flags::{CANCELLED, PARENT_CANCELLED, RUNNABLE, TIMED};
+use super::flags::{CANCELLED, PARENT_CANCELLED, TIMED};
 use super::node::{Attachment, Kind, Life, NodeRef, Request, State};
 use super::panic::{Payload, drop_payload};
 use super::shared::Tree;
-use super::verdict::Around;
+use super::verdict::Verdict;
 use super::wake::DriverWakes;
 use crate::Instant;
 use crate::reason::{Reason, ReasonKind};
 use crate::sys::atomic::Ordering;
+
+/// A scope that a request comes to on its way down.
+struct Visited {
+    node: NodeRef,
+    /// Where the scope around it is in the list; none if that is the one at the top of the request.
+    inside: Option<usize>,
+    /// What the scope around it hands down.
+    above: CancelState,
+    above_cancelled: bool,
+    /// Whether its code has become cancelled by this request.
+    is_new: bool,
+}
 
 impl NodeRef {
     /// Asks the scope to stop (L6). Returns whether that changed anything. No lock may be held: wakers are called.
@@ -44,8 +63,9 @@ impl NodeRef {
         changed
     }
 
-    /// Does the first two steps of a request: sets it and marks the subtree. Whoever has to be woken for it is added
-    /// to `wakes`; the caller calls [`DriverWakes::wake`] after that, with no lock held, also if this returns false.
+    /// Does the first three steps of a request: sets it, marks the subtree, and judges. Whoever has to be woken for it
+    /// is added to `wakes`; the caller calls [`DriverWakes::wake`] after that, with no lock held, also if this returns
+    /// false.
     ///
     /// `tree` is the scope's tree, if the caller has it; none before the entry. Returns whether anything changed:
     /// false on a Closed scope (L3), and for a second request that brings the hard time no nearer (L6).
@@ -96,13 +116,6 @@ impl NodeRef {
         let entered = state.parent.is_some() || self.kind == Kind::Root;
         let armed = tree.filter(|_| entered).map(|tree| (tree, self.arm_in(tree, &mut state)));
         drop(state);
-        // L12: what becomes of the code is decided at this instant. After the lock, because the scopes around have to
-        // be looked at (Invariant 1), and after the flag: a poll that begins and ends before it is none that code gets
-        // for having been runnable, and one that ends after it has spent that.
-        let around = self.around();
-        if is_first && around.runnable {
-            self.flag(RUNNABLE);
-        }
         if let Some((tree, (old, earliest))) = armed {
             drop(old);
             if earliest {
@@ -110,19 +123,20 @@ impl NodeRef {
             }
         }
         wakes.push(self.clone(), is_first);
-        self.propagate(around, now, number, false, wakes);
+        self.propagate(is_first, now, number, false, wakes);
         true
     }
 
-    /// Carries what reaches this scope's code down, to the first full shield on each path and including it (L11). No
-    /// lock may be held.
+    /// Carries what reaches this scope's code down, to the first full shield on each path and including it (L11); then
+    /// takes the verdicts about all that has become cancelled, with this scope itself if `is_first` (L12). No lock may
+    /// be held.
     ///
     /// Level by level, parents before what is inside them: so the verdict about a scope can build on that of the
     /// scope around it (L12.2), and of two scopes the outer one is never found to be going on when the inner one is
     /// cancelled. It stops where nothing changes, so a second request costs little.
     ///
-    /// `around` is the verdict about this scope, and `number` that of the request in the tree. With `all`, scopes to
-    /// which nothing was added are visited too: at a hard time only the clock has changed.
+    /// `number` is that of the request in the tree. With `all`, scopes to which nothing was added are visited too: at a
+    /// hard time only the clock has changed.
     ///
     /// An example: a request with a grace on `a`, in which a graceful shield `g` is, with a task `t` inside it.
     ///
@@ -133,10 +147,13 @@ impl NodeRef {
     ///   at 9, `end_grace` of a: propagate with `all`
     ///    └ g  CANCELLED                    └ t  PARENT_CANCELLED, CANCELLED
     /// ```
-    fn propagate(&self, around: Around, now: Instant, number: u32, all: bool, wakes: &mut DriverWakes) {
-        let mut queue = VecDeque::new();
-        self.queue_below(&self.lock(), around, &mut queue);
-        while let Some((node, above, above_cancelled, around)) = queue.pop_front() {
+    fn propagate(&self, is_first: bool, now: Instant, number: u32, all: bool, wakes: &mut DriverWakes) {
+        let mut visited = Vec::new();
+        self.visit_below(&self.lock(), None, &mut visited);
+        let mut next = 0;
+        while let Some(Visited { node, above, above_cancelled, .. }) = visited.get(next) {
+            let (at, node, above, above_cancelled) = (next, node.clone(), *above, *above_cancelled);
+            next += 1;
             let mut state = node.lock();
             // A Closed scope is left as it is; nothing is below it (I2).
             if state.life == Life::Closed {
@@ -148,7 +165,7 @@ impl NodeRef {
             let marks = state.cancel_state();
             let cancelled = marks.cancelled(now);
             // Once the scope is linked a request sets the flag under this lock, so of two requests one finds that it
-            // is the first. (What sets it at the entry, without the lock, sets `RUNNABLE` with it, and that stays.)
+            // is the first.
             let is_first = cancelled && !node.flagged(CANCELLED);
             if is_first {
                 node.cancelled_by.store(number, Ordering::Release);
@@ -162,16 +179,12 @@ impl NodeRef {
             ];
             let flags = reached.iter().filter(|(_, reaches)| *reaches).fold(0, |flags, (flag, _)| flags | flag);
             let newly = node.flag_all(flags) & (PARENT_CANCELLED | CANCELLED);
-            // L12: the verdict is taken once, when the code has become cancelled; as in `mark`.
-            let here = node.inside(around);
-            if newly & CANCELLED != 0 && here.runnable {
-                node.flag(RUNNABLE);
-            }
+            visited[at].is_new = newly & CANCELLED != 0;
             // Behind a full shield nothing arrives; the shield itself is told that its parent is cancelled, and is
             // woken.
             let goes_on = changed || newly & CANCELLED != 0;
             if (goes_on || all) && node.shield != ShieldLevel::Full {
-                node.queue_below(&state, here, &mut queue);
+                node.visit_below(&state, Some(at), &mut visited);
             }
             drop(state);
             // Also what is marked, whoever was faster with the flag: all that is marked is called.
@@ -179,6 +192,24 @@ impl NodeRef {
                 // With what it delays: the driver's waker may belong to a combinator that is gone (L16.1).
                 wakes.push(node, is_first);
             }
+        }
+        self.judge(is_first, &visited);
+    }
+
+    /// Takes the verdicts about those that have become cancelled (L12): this scope, if it is one of them, and those
+    /// below that were reached. Each once, and after the flag of each: see the head of this file. No lock may be held.
+    fn judge(&self, is_new: bool, visited: &[Visited]) {
+        let own = self.verdict();
+        if is_new {
+            self.keep_verdict(own);
+        }
+        let mut verdicts: Vec<Verdict> = Vec::with_capacity(visited.len());
+        for Visited { node, inside, is_new, .. } in visited {
+            let verdict = node.verdict_inside(inside.map_or(own, |inside| verdicts[inside]));
+            if *is_new {
+                node.keep_verdict(verdict);
+            }
+            verdicts.push(verdict);
         }
     }
 
@@ -216,16 +247,16 @@ impl NodeRef {
         }
         self.inherit(place);
         // To all scopes below, also those whose part has not changed: they were set back above.
-        self.propagate(self.around(), tree.now(), tree.next_request(), true, &mut wakes);
+        self.propagate(false, tree.now(), tree.next_request(), true, &mut wakes);
         wakes.wake();
     }
 
-    /// Queues the scopes below, with what they are to be told of this one; under its lock, and after this one was
-    /// marked (Invariant 2).
-    fn queue_below(&self, state: &State, around: Around, queue: &mut VecDeque<(NodeRef, CancelState, bool, Around)>) {
-        let marks = state.cancel_state();
-        let cancelled = self.flagged(CANCELLED);
-        queue.extend(state.children.iter().map(|(_, node)| (node.clone(), marks, cancelled, around)));
+    /// Adds the scopes below, with what they are to be told of this one, which is at `inside` itself; under its lock,
+    /// and after this one was marked (Invariant 2).
+    fn visit_below(&self, state: &State, inside: Option<usize>, visited: &mut Vec<Visited>) {
+        let (above, above_cancelled) = (state.cancel_state(), self.flagged(CANCELLED));
+        let below = state.children.iter().map(|(_, node)| node.clone());
+        visited.extend(below.map(|node| Visited { node, inside, above, above_cancelled, is_new: false }));
     }
 
     /// Ends the grace of the request, whose hard time has come: graceful shields below hold nothing off any more
@@ -234,7 +265,7 @@ impl NodeRef {
         // A number of its own: code behind a graceful shield becomes cancelled now, and what was given to it since
         // the request counts as given before (L14).
         let number = self.tree().map_or(1, |tree| tree.next_request());
-        self.propagate(self.around(), now, number, true, wakes);
+        self.propagate(false, now, number, true, wakes);
     }
 
     /// Records a panic of the body, a child or an orphan, and requests the scope (L7, L32). No lock may be held. The

@@ -62,6 +62,7 @@ use slab::Slab;
 use super::flags::CANCELLED;
 use super::node::NodeRef;
 use super::shared::Tree;
+use super::waiting::WaitingCode;
 use crate::Instant;
 use crate::instant::AtomicInstant;
 use crate::runtime::Timer;
@@ -85,26 +86,20 @@ pub(crate) enum Target {
 pub(crate) struct Sleeper {
     /// The waker of the poll in which the sleep was armed or last looked at.
     pub(super) waker: Waker,
-    /// The scope that the code was in when it polled the sleep; none outside of any tree.
-    pub(super) scope: Option<NodeRef>,
+    /// The code that polled the sleep then.
+    pub(super) code: WaitingCode,
 }
 
 impl Sleeper {
     /// Makes a sleeper. Clones a waker, which is foreign code: no lock may be held.
-    pub(crate) fn new(waker: &Waker, scope: Option<&NodeRef>) -> Self {
-        Sleeper { waker: waker.clone(), scope: scope.cloned() }
+    pub(crate) fn new(waker: &Waker, code: WaitingCode) -> Self {
+        Sleeper { waker: waker.clone(), code }
     }
 
     /// Returns whether this is the same code: a sleep that is polled again from the same place leaves its entry as it
     /// is.
     fn is(&self, waker: &Waker, scope: Option<&NodeRef>) -> bool {
-        self.scope.as_ref() == scope && self.waker.will_wake(waker)
-    }
-
-    /// Returns whether the code that sleeps is cancelled (L14); by the flag alone, which is enough: requests that are
-    /// due in the same batch come after the sleeps.
-    fn is_cancelled(&self) -> bool {
-        self.scope.as_ref().is_some_and(|scope| scope.flagged(CANCELLED))
+        self.code.scope() == scope && self.waker.will_wake(waker)
     }
 }
 
@@ -302,11 +297,17 @@ impl Timers {
 
     /// Asks whether a sleep has ended, for code in `scope` that is woken by `waker`. An entry whose sleep has ended
     /// is gone afterwards. No lock may be held: if the code has another waker or scope than before, these are cloned
-    /// into the entry.
+    /// into the entry, with what `code` returns.
     ///
     /// A sleep that ended in time is over also for code that is cancelled by now: it was given before (L14). One that
     /// was missed is over for code that is not cancelled, such as a scope that the sleep was moved to.
-    pub(crate) fn poll_sleep(&self, key: TimerKey, waker: &Waker, scope: Option<&NodeRef>) -> Poll<()> {
+    pub(crate) fn poll_sleep(
+        &self,
+        key: TimerKey,
+        waker: &Waker,
+        scope: Option<&NodeRef>,
+        code: impl Fn() -> WaitingCode,
+    ) -> Poll<()> {
         // Invariant 6: declared before the guards below, so dropped after them.
         let mut spare = None;
         let _old;
@@ -328,7 +329,7 @@ impl Timers {
                         return Poll::Pending;
                     }
                     drop(queue);
-                    spare = Some(Sleeper::new(waker, scope));
+                    spare = Some(Sleeper::new(waker, code()));
                     continue;
                 }
                 EntryState::Live(_) => unreachable!("invariant 5: the key of a sleep names the entry of a sleep"),
@@ -354,10 +355,11 @@ impl Timers {
                 }
                 continue;
             };
-            // L14: decided here, under the lock under which the sleep is polled.
-            let (list, state) = match sleeper.is_cancelled() {
-                false => (&mut due.sleeps, EntryState::Fired),
-                true => (&mut due.missed, EntryState::Missed),
+            // L14: decided here, under the lock under which the sleep is polled. Requests that are due in the same batch
+            // come after it.
+            let (list, state) = match sleeper.code.claim() {
+                true => (&mut due.sleeps, EntryState::Fired),
+                false => (&mut due.missed, EntryState::Missed),
             };
             if let EntryState::Live(Target::Sleep(sleeper)) = mem::replace(&mut queue.entries[slot].state, state) {
                 list.push(sleeper);

@@ -32,10 +32,10 @@
 //! The second half of this file asks what still has to end inside cancelled code, and so delays its drop (L15).
 
 use super::children::Role;
-use super::flags::{ABANDONED, CANCELLED, FAILED, LOCAL, NESTED, POLL_SPENT, RUNNABLE};
+use super::flags::{ABANDONED, CANCELLED, FAILED, LOCAL, NESTED};
 use super::frames;
 use super::node::{Kind, Life, Node, NodeRef};
-use super::polled::UNCOUNTED;
+use super::polled::{PolledThen, UNCOUNTED};
 use crate::sys::atomic::Ordering;
 
 /// How often in a row an inner scope may be woken and passed over before it counts as undriven (L16). Three, because
@@ -43,23 +43,17 @@ use crate::sys::atomic::Ordering;
 pub(crate) const MAX_MISSED_POLLS: u8 = 3;
 
 impl Node {
-    /// Returns whether the scope's cancelled code has its one poll (L12) still to come.
-    pub(super) fn has_poll_left(&self) -> bool {
-        self.flagged(RUNNABLE) && !self.flagged(POLL_SPENT)
-    }
-
-    /// Counts, in a scope that counts wake-ups, that something has come for the code inside: here, and in the code around
-    /// a local nursery, which is woken by it. Not by way of that code's waker alone, which may have been called by then
-    /// on behalf of foster, for a request, say.
-    fn count_wake_here_and_around(&self) {
-        if !self.count_wake() {
-            return;
-        }
+    /// Returns the scopes in which it counts as well when something comes for the code in this one, which counts wake-ups:
+    /// those around a local nursery, which are woken by it. Their wakers alone would not do, which may have been called by
+    /// then on behalf of foster, for a request, say. No lock may be held.
+    pub(super) fn woken_around(&self) -> Vec<NodeRef> {
+        let mut all = Vec::new();
         let mut around = self.around_local_nursery();
         while let Some(scope) = around.and_then(|scope| scope.counting_scope()) {
-            scope.count_wake();
             around = scope.around_local_nursery();
+            all.push(scope);
         }
+        all
     }
 
     /// Returns the scope around the local nursery which this is the node or a child of; none for other scopes.
@@ -81,51 +75,42 @@ impl Node {
     }
 }
 
-/// What a scope is to the code inside it, at the instant of a request: handed down level by level, so that a request
-/// looks at each scope once.
+/// The verdict about a scope, at the instant of a request: handed down level by level, so that a request looks at each
+/// scope once.
 #[derive(Clone, Copy)]
-pub(super) struct Around {
+pub(super) struct Verdict {
     /// The wake-ups that its task has counted.
     wakes: u32,
+    polled: PolledThen,
     /// Whether the code directly in it is runnable.
-    pub(super) runnable: bool,
+    runnable: bool,
 }
 
 impl NodeRef {
-    /// Returns what this scope is to the scopes inside it, for the scope at the top of a request: taken once, so that
-    /// nothing that comes later makes those inside runnable where it is blocked. No lock may be held: it looks at the
-    /// scopes further out.
-    pub(super) fn around(&self) -> Around {
+    /// Takes the verdict about the scope at the top of a request: once, so that nothing that comes later makes those
+    /// inside runnable where it is blocked. No lock may be held: it looks at the scopes further out.
+    pub(super) fn verdict(&self) -> Verdict {
         let wakes = self.task_wakes().unwrap_or(UNCOUNTED);
-        Around { wakes, runnable: self.is_runnable() }
+        let polled = self.polled.look(wakes);
+        let runnable = polled.is_on_stack() || polled.woken && self.is_in_runnable_code(wakes);
+        Verdict { wakes, polled, runnable }
     }
 
-    /// Returns the same for a scope further in, by what the one around it is.
+    /// Takes the verdict about a scope further in, by that about the one around it.
     ///
     /// A scope that counts by itself (a child, say) begins anew: it is not part of the task around it. For all others
     /// L12.2 holds: code in a blocked body is blocked.
-    pub(super) fn inside(&self, around: Around) -> Around {
-        if self.counts_wakes() {
-            let wakes = self.wakes();
-            let may_run = around.runnable || !self.is_in_task();
-            return Around {
-                wakes,
-                runnable: self.polled.is_on_stack() || may_run && self.polled.is_woken_since(wakes),
-            };
-        }
-        let runnable = self.polled.is_on_stack() || around.runnable && self.polled.is_woken_since(around.wakes);
-        Around { runnable, ..around }
+    pub(super) fn verdict_inside(&self, around: Verdict) -> Verdict {
+        let counts = self.counts_wakes();
+        let wakes = if counts { self.wakes() } else { around.wakes };
+        let polled = self.polled.look(wakes);
+        let may_run = around.runnable || counts && !self.is_in_task();
+        Verdict { wakes, polled, runnable: polled.is_on_stack() || may_run && polled.woken }
     }
 
-    /// Counts that something has come that code in this scope waited for, and its task is about to be woken. Of a sleep
-    /// that has ended that is only after the requests of the same instant; of what an operation is given, by way of
-    /// combinators that may not hand on the call.
-    pub(crate) fn count_task_wake(&self) {
-        if self.counts_wakes() {
-            self.count_wake_here_and_around();
-        } else if let Some(scope) = self.parent().and_then(|around| around.counting_scope()) {
-            scope.count_wake_here_and_around();
-        }
+    /// Keeps the verdict: of the request that has made the scope's code cancelled.
+    pub(super) fn keep_verdict(&self, verdict: Verdict) {
+        self.polled.judge(verdict.polled, verdict.runnable);
     }
 
     /// Returns the wake-ups that the task around this scope has counted; none before the scope has a place.
@@ -150,29 +135,26 @@ impl NodeRef {
         self.polled.end();
     }
 
-    /// Returns whether the code directly in this scope is runnable at this instant (L12). No lock may be held.
-    fn is_runnable(&self) -> bool {
-        let mut counted = None;
-        // Those around it, up to its task: each has to be woken since its last poll, for a scope in a blocked body is
-        // blocked (L12.2). One that is on the stack ends the walk, as its poll is going on.
-        let mut next = Some(self.clone());
-        while let Some(node) = next {
-            if node.polled.is_on_stack() {
+    /// Returns whether the code around this scope is runnable at this instant, or the scope is part of none, being a
+    /// task (L12.2). `wakes` are those that its task has counted. No lock may be held.
+    fn is_in_runnable_code(&self, mut wakes: u32) -> bool {
+        // Those around it, up to its task: each has to be woken since its last poll. One that is on the stack ends the
+        // walk, as its poll is going on.
+        let mut node = self.clone();
+        while !node.counts_wakes() || node.is_in_task() {
+            // A scope that has no place yet is cancelled before it is entered: it is polled once.
+            let Some(around) = node.parent() else { return true };
+            if node.counts_wakes() {
+                wakes = around.task_wakes().unwrap_or(UNCOUNTED);
+            }
+            let polled = around.polled.look(wakes);
+            if polled.is_on_stack() {
                 return true;
             }
-            // A scope that has no place yet is cancelled before it is entered: it is polled once.
-            let Some(wakes) = counted.or_else(|| node.task_wakes()) else { return true };
-            if !node.polled.is_woken_since(wakes) {
+            if !polled.woken {
                 return false;
             }
-            counted = Some(wakes);
-            if node.counts_wakes() {
-                if !node.is_in_task() {
-                    return true;
-                }
-                counted = None;
-            }
-            next = node.parent();
+            node = around;
         }
         true
     }
@@ -200,7 +182,7 @@ impl NodeRef {
             || state.finalizers() > 0
             || state.has_panicked()
             || !inherited.any()
-            || self.flagged(CANCELLED) && self.has_poll_left()
+            || self.flagged(CANCELLED) && self.polled.has_poll_left()
         {
             return true;
         }

@@ -59,32 +59,48 @@ async fn passed_over<A>(first: impl Future<Output = A>, give: impl FnOnce()) {
     second_of(first, yield_now(), give).await;
 }
 
+/// Who gives something to the code that waits, and then cancels it.
+#[derive(Clone, Copy)]
+enum Gives {
+    /// Code beside its scope.
+    Another,
+    /// Code in the same scope, in the very poll in which the first one has begun to wait.
+    ItsOwn,
+}
+
 /// It waits, is given something, and then its code is cancelled: it takes what it was given.
-async fn given_in_time<A>(waits: impl Future<Output = A>, give: impl FnOnce()) -> A {
-    let done = Flag::new();
+async fn given_in_time<A>(who: Gives, waits: impl Future<Output = A>, give: impl FnOnce()) -> A {
+    let (done, taken) = (Flag::new(), Cell::new(None));
+    let takes = async {
+        let given = waits.await;
+        assert!(is_cancelled());
+        taken.set(Some(given));
+    };
     let mut scope = CancelScope::new();
     let handle = scope.handle();
-    let cancelled = scope.run(both(
-        async {
-            let given = waits.await;
-            assert!(is_cancelled());
-            given
-        },
-        shield(done.wait()),
-    ));
-    let (outcome, ()) = both(cancelled, async {
-        give();
-        handle.cancel("too late");
-        for _ in 0..5 {
-            yield_now().await;
+    match who {
+        Gives::Another => {
+            let gives = async {
+                give();
+                handle.cancel("too late");
+                for _ in 0..5 {
+                    yield_now().await;
+                }
+                done.set();
+            };
+            let (outcome, ()) = both(scope.run(both(takes, shield(done.wait()))), gives).await;
+            assert!(outcome.is_ok());
         }
-        done.set();
-    })
-    .await;
-    match outcome {
-        Ok((given, ())) => given,
-        Err(_) => panic!("what was given before the cancel was not taken"),
+        Gives::ItsOwn => {
+            let gives = async {
+                give();
+                handle.cancel("too late");
+                pending::<()>().await;
+            };
+            assert!(scope.run(both(takes, gives)).await.is_err());
+        }
     }
+    taken.into_inner().expect("what was given before the cancel was not taken")
 }
 
 /// L14: a value that is sent goes to the next receiver, or stays in the channel.
@@ -324,29 +340,41 @@ pub async fn a_notification_passes_over_cancelled_code() {
 
 /// L14: what was given before the cancel is taken.
 pub async fn what_was_given_before_the_cancel_is_taken() {
+    what_was_given_is_taken(Gives::Another).await;
+}
+
+/// L12, L14: the same if the cancel comes in the poll in which it was given: that poll may have passed by the code that
+/// waits.
+pub async fn what_was_given_in_the_poll_of_the_cancel_is_taken() {
+    what_was_given_is_taken(Gives::ItsOwn).await;
+}
+
+async fn what_was_given_is_taken(who: Gives) {
+    let (tx, rx) = bounded(0);
+    given_in_time(who, tx.send(0), || assert_eq!(rx.try_recv(), Ok(0))).await.unwrap();
     let (tx, rx) = bounded(1);
-    assert_eq!(given_in_time(rx.recv(), || tx.try_send(1).unwrap()).await, Ok(1));
+    assert_eq!(given_in_time(who, rx.recv(), || tx.try_send(1).unwrap()).await, Ok(1));
     tx.try_send(2).unwrap();
-    given_in_time(tx.send(3), || assert_eq!(rx.try_recv(), Ok(2))).await.unwrap();
+    given_in_time(who, tx.send(3), || assert_eq!(rx.try_recv(), Ok(2))).await.unwrap();
     assert_eq!(rx.try_recv(), Ok(3));
-    assert_eq!(given_in_time(rx.recv(), || drop(tx)).await, Err(RecvError::Disconnected));
+    assert_eq!(given_in_time(who, rx.recv(), || drop(tx)).await, Err(RecvError::Disconnected));
     let (tx, rx) = oneshot();
-    assert_eq!(given_in_time(rx, || tx.send(1).unwrap()).await, Ok(1));
+    assert_eq!(given_in_time(who, rx, || tx.send(1).unwrap()).await, Ok(1));
     let (tx, mut rx) = watch(0);
-    assert_eq!(*given_in_time(rx.recv(), || tx.send(1).unwrap()).await.unwrap(), 1);
+    assert_eq!(*given_in_time(who, rx.recv(), || tx.send(1).unwrap()).await.unwrap(), 1);
     let (tx, mut rx) = broadcast(1, Lag::Wait);
-    assert_eq!(given_in_time(rx.recv(), || tx.try_send(1).unwrap()).await, Ok(1));
+    assert_eq!(given_in_time(who, rx.recv(), || tx.try_send(1).unwrap()).await, Ok(1));
 
     let mutex = Mutex::new(());
     let held = mutex.lock().await;
-    drop(given_in_time(mutex.lock(), || drop(held)).await);
+    drop(given_in_time(who, mutex.lock(), || drop(held)).await);
     let semaphore = Semaphore::new(0);
-    given_in_time(semaphore.acquire(), || semaphore.add_permits(1)).await.forget();
+    given_in_time(who, semaphore.acquire(), || semaphore.add_permits(1)).await.forget();
     let event = Event::new();
-    given_in_time(event.wait(), || event.set()).await;
+    given_in_time(who, event.wait(), || event.set()).await;
     let barrier = Barrier::new(2);
     let last = || assert!(pin!(barrier.wait()).poll(&mut Context::from_waker(Waker::noop())).is_ready());
-    assert!(!given_in_time(barrier.wait(), last).await.is_leader());
+    assert!(!given_in_time(who, barrier.wait(), last).await.is_leader());
 }
 
 /// L14: who was passed over and is polled in other code then joins again.

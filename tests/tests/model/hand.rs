@@ -128,6 +128,8 @@ programs! {
     a_caller_of_start_that_is_dropped_when_the_child_is_ready: "a caller of start that is dropped when the child is ready";
     a_start_in_cancelled_code: "a start in cancelled code";
     the_end_of_a_sleep_that_foreign_code_is_quiet_about: "the end of a sleep that foreign code is quiet about";
+    a_send_that_is_let_in_during_the_poll_in_which_it_is_cancelled: "a send that is let in during the poll in which it is cancelled";
+    a_notification_during_the_poll_in_which_it_is_cancelled: "a notification during the poll in which it is cancelled";
     a_send_that_is_let_in_refused_and_then_cancelled: "a send that is let in, refused and then cancelled";
     a_send_that_is_let_in_cancelled_and_then_refused: "a send that is let in, cancelled and then refused";
     local_children_are_dropped_in_place_shields_too: "local: children are dropped in place, shields too";

@@ -48,6 +48,12 @@ pub(crate) struct Links {
     events: BTreeMap<Id, Arc<BothEvents>>,
 }
 
+impl Links {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.channels.is_empty() && self.events.is_empty()
+    }
+}
+
 fn channel(id: Id) -> Option<Arc<Channel>> {
     with(|world| world.links.channels.get(&id).map(|(channel, _)| channel.clone()))
 }

@@ -17,6 +17,12 @@ pub(crate) struct Turns {
     conditions: BTreeMap<Id, Arc<Told>>,
 }
 
+impl Turns {
+    pub(crate) fn is_empty(&self) -> bool {
+        self.semaphores.is_empty() && self.conditions.is_empty()
+    }
+}
+
 /// A condition and its mutex.
 #[derive(Default)]
 struct Told {

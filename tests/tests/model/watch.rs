@@ -254,7 +254,7 @@ pub(crate) struct BodyWatch {
     id: Id,
     inner: Option<Fut>,
     state: BodyState,
-    /// It was polled in cancelled code, and is not done.
+    /// It has had its one poll in cancelled code, and is not done.
     spent: bool,
 }
 
@@ -293,9 +293,12 @@ impl Future for BodyWatch {
             with(|world| world.check_spent(id));
         }
         let inner = this.inner.as_mut().expect("a body that is polled is there");
+        let was_cancelled = foster::is_cancelled();
         match catch_unwind(AssertUnwindSafe(|| inner.as_mut().poll(cx))) {
             Ok(Poll::Pending) => {
-                this.spent = foster::is_cancelled();
+                // If it was given something in the poll in which it became cancelled, it has another one.
+                let may_be_given = !was_cancelled && with(|world| !world.links.is_empty() || !world.turns.is_empty());
+                this.spent = foster::is_cancelled() && !may_be_given;
                 Poll::Pending
             }
             Ok(Poll::Ready(result)) => {

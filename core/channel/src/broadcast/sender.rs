@@ -159,7 +159,7 @@ impl<T> BroadcastSender<T> {
             while let Some(key) = next {
                 next = state.send_entries.next_in_list(key);
                 let own = matches!(state.send_entries[key], BroadcastSendState::Waiting { end, .. } if end == self.id);
-                if own && !state.skip_cancelled(key, deferred) {
+                if own && state.claim_sender(key, deferred) {
                     state.complete_sender(key, BroadcastSendState::Refused(SendErrorKind::Closed), deferred);
                 }
             }

@@ -156,7 +156,7 @@ impl<T> BroadcastState<T> {
         self.receivers -= count;
         if self.receivers == 0 {
             // First: what is left in the queue gives its room to nobody.
-            while let Some(key) = self.first_sender(deferred) {
+            while let Some(key) = self.claim_first_sender(deferred) {
                 self.complete_sender(key, BroadcastSendState::Refused(SendErrorKind::Disconnected), deferred);
             }
             self.closed_listeners.notify_end(deferred);
@@ -181,35 +181,30 @@ impl<T> BroadcastState<T> {
 
     pub(super) fn admit_senders(&mut self, deferred: &mut Deferred<TakenValue<T>>) {
         while self.has_room() {
-            let Some(key) = self.first_sender(deferred) else { break };
+            let Some(key) = self.claim_first_sender(deferred) else { break };
             self.granted += 1;
             self.complete_sender(key, BroadcastSendState::Granted, deferred);
         }
     }
 
-    /// Returns the longest waiting sender whose code is not cancelled. Skips those before it.
-    fn first_sender(&mut self, deferred: &mut Deferred<TakenValue<T>>) -> Option<usize> {
+    /// Claims the longest waiting sender that can be told something, and returns it. Skips those before it.
+    fn claim_first_sender(&mut self, deferred: &mut Deferred<TakenValue<T>>) -> Option<usize> {
         loop {
             let key = self.send_waiters.first()?;
-            if !self.skip_cancelled(key, deferred) {
+            if self.claim_sender(key, deferred) {
                 return Some(key);
             }
         }
     }
 
-    /// Skips a waiting sender, if its code is cancelled; returns whether it was.
-    pub(super) fn skip_cancelled(&mut self, key: usize, deferred: &mut Deferred<TakenValue<T>>) -> bool {
-        let passes =
-            matches!(&self.send_entries[key], BroadcastSendState::Waiting { waiter, .. } if waiter.is_cancelled());
-        if passes {
-            self.send_entries.unlink(&mut self.send_waiters, key);
-            if let BroadcastSendState::Waiting { waiter, .. } =
-                mem::replace(&mut self.send_entries[key], BroadcastSendState::Skipped)
-            {
-                deferred.wake(waiter);
-            }
+    /// Claims a waiting sender, which is to be told something at once. Skips it if that fails, because its code is
+    /// cancelled.
+    pub(super) fn claim_sender(&mut self, key: usize, deferred: &mut Deferred<TakenValue<T>>) -> bool {
+        let claimed = matches!(&self.send_entries[key], BroadcastSendState::Waiting { waiter, .. } if waiter.claim());
+        if !claimed {
+            self.complete_sender(key, BroadcastSendState::Skipped, deferred);
         }
-        passes
+        claimed
     }
 
     pub(super) fn complete_sender(

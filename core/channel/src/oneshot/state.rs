@@ -177,7 +177,7 @@ impl<T> Shared<T> {
 fn end_wait<T>(mut state: MutexGuard<'_, State<T>>, of: impl FnOnce(&mut State<T>) -> &mut Wait) {
     let wait = of(&mut state);
     let Some(waiter) = wait.waiter.take() else { return };
-    wait.in_time = !waiter.is_cancelled();
+    wait.in_time = waiter.claim();
     drop(state);
     waiter.wake();
 }

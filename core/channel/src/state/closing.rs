@@ -42,7 +42,7 @@ impl<T> ChannelState<T> {
                 next = self.send_entries.next_in_list(key);
                 let own =
                     matches!(self.send_entries[key].state, SendState::Waiting { end: whose, .. } if whose == end.id);
-                if own && !self.skip_cancelled_sender(key, deferred) {
+                if own && self.claim_sender(key, deferred) {
                     self.refuse_sender(key, SendErrorKind::Closed, deferred);
                 }
             }
@@ -61,7 +61,7 @@ impl<T> ChannelState<T> {
         let mut next = if dropped { None } else { self.recv_waiters.first() };
         while let Some(key) = next {
             next = self.recv_entries.next_in_list(key);
-            if self.recv_entries[key].end == end.id && !self.skip_cancelled_receiver(key, deferred) {
+            if self.recv_entries[key].end == end.id && self.claim_receiver(key, deferred) {
                 self.end_receiver(key, RecvError::Closed, deferred);
             }
         }

@@ -101,13 +101,11 @@ impl<T> ChannelState<T> {
         let mut next = self.send_waiters.first();
         while let Some(key) = next {
             next = self.send_entries.next_in_list(key);
-            if self.skip_cancelled_sender(key, deferred) {
+            if self.send_entries[key].value.is_none() || !self.claim_sender(key, deferred) {
                 continue;
             }
-            if let Some(value) = self.send_entries[key].value.take() {
-                self.accept(key, NO_NUMBER, deferred);
-                return Some(value);
-            }
+            self.accept(key, NO_NUMBER, deferred);
+            return self.send_entries[key].value.take();
         }
         None
     }
@@ -185,7 +183,7 @@ impl<T> ChannelState<T> {
         self.unacknowledged -= 1;
         if self.receivers == 0 || self.phase == ChannelPhase::ShutDownNow {
             deferred.drop_value(value);
-        } else if let Some(next) = self.first_receiver(deferred) {
+        } else if let Some(next) = self.claim_first_receiver(deferred) {
             self.deliver_to(next, value, number, deferred);
         } else {
             // Invariant 3.

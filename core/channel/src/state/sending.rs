@@ -103,8 +103,10 @@ impl<T> ChannelState<T> {
     }
 
     pub(super) fn refuse_all_senders(&mut self, kind: SendErrorKind, deferred: &mut Deferred<T>) {
-        while let Some(key) = self.first_sender(deferred) {
-            self.refuse_sender(key, kind, deferred);
+        while let Some(key) = self.send_waiters.first() {
+            if self.claim_sender(key, deferred) {
+                self.refuse_sender(key, kind, deferred);
+            }
         }
     }
 

@@ -9,6 +9,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use super::{Sleeper, Target, TimerKey};
 use crate::events::PrintOrphans;
 use crate::runtime::{BlockingError, Job, Runtime, Timer, Work, root};
+use crate::tree::waiting::WaitingCode;
 use crate::tree::{Tree, current};
 use crate::{CancelScope, Instant, sleep_until};
 
@@ -119,7 +120,7 @@ fn counts() -> (Arc<AtomicUsize>, Waker) {
 }
 
 fn insert(tree: &Arc<Tree>, nanos: u64, waker: &Waker) -> TimerKey {
-    let (key, arms) = tree.timers.insert(at(nanos), Target::Sleep(Sleeper::new(waker, None)));
+    let (key, arms) = tree.timers.insert(at(nanos), Target::Sleep(Sleeper::new(waker, WaitingCode::default())));
     if arms {
         tree.arm();
     }
@@ -175,7 +176,7 @@ fn a_timer_that_was_removed_before_it_was_armed_leaves_no_other_unarmed() {
     let clock = Clock::default();
     let tree = clock.tree();
     let (count, waker) = counts();
-    let sleeper = || Target::Sleep(Sleeper::new(&waker, None));
+    let sleeper = || Target::Sleep(Sleeper::new(&waker, WaitingCode::default()));
     let (early, arms) = tree.timers.insert(at(10), sleeper());
     assert!(arms);
     // Another thread comes here, before the first one has called `arm`; the first removes its timer, and never does.

@@ -1,0 +1,51 @@
+//! Code that waits, as whoever gives it something knows it (L14).
+
+use super::flags::CANCELLED;
+use super::node::NodeRef;
+
+/// The scope whose code waits, and those in which it counts that it was given something (L12). No scope outside of any
+/// tree, where nothing is ever cancelled.
+///
+/// It may hold the last reference to a scope: it must not be dropped under a lock.
+#[derive(Clone, Default)]
+pub(crate) struct WaitingCode {
+    scope: Option<NodeRef>,
+    /// The nearest scope from that one up which counts wake-ups, its task mostly. None: it is that one.
+    task: Option<NodeRef>,
+    /// Those around it that are woken with it, because it is the body of a local nursery or a child of one.
+    around: Vec<NodeRef>,
+}
+
+impl WaitingCode {
+    pub(crate) fn new(scope: Option<NodeRef>, task: Option<NodeRef>, around: Vec<NodeRef>) -> Self {
+        WaitingCode { scope, task, around }
+    }
+
+    /// Returns the scope that the code is directly in.
+    pub(crate) fn scope(&self) -> Option<&NodeRef> {
+        self.scope.as_ref()
+    }
+
+    /// Returns whether the code is cancelled; by the flag alone. Once true, it stays true.
+    #[inline]
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.scope.as_ref().is_some_and(|scope| scope.flagged(CANCELLED))
+    }
+
+    /// Returns whether the code may be given something. It will be polled to take it then, whatever is requested from
+    /// now on, and is to be woken. Takes no lock, so it may be called under any.
+    ///
+    /// Not left to the wakers, which count, too: a combinator hands on a call only once, and may have handed on one that
+    /// was foster's, which does not count.
+    #[inline]
+    pub(crate) fn claim(&self) -> bool {
+        let Some(scope) = &self.scope else { return true };
+        if scope.flagged(CANCELLED) {
+            return false;
+        }
+        self.task.as_ref().unwrap_or(scope).count_gift();
+        self.around.iter().for_each(|around| around.count_gift_inside());
+        // Once more: see the head of `request.rs`. If it is cancelled by now, it has a poll for nothing.
+        !scope.is_marked()
+    }
+}
