@@ -72,8 +72,8 @@ impl<T> Sender<T> {
     ///
     /// *Strict*, with one limit. A drop takes the value back out of the channel, wherever it stands there, and drops
     /// it; [`ChannelSend::withdraw`] hands it back instead. The limit: if a receiver got it between the moment in which
-    /// room was found for it and the drop, it was sent. Foster's own scopes do not drop in between, but for the two
-    /// moments that law L14 names; a `select!` may, and [`reserve`](Sender::reserve) has no such limit.
+    /// room was found for it and the drop, it was sent. Foster's own scopes do not drop in between; a `select!` may, and
+    /// [`reserve`](Sender::reserve) has no such limit.
     ///
     /// # Errors
     ///

@@ -55,7 +55,7 @@ impl Baton {
         state.given = None;
         // Rule 3: decided under the lock. A waiter that is passed over leaves the queue, and is woken, too.
         while let Some((key, waiter)) = state.waiting.pop_first() {
-            if !waiter.is_cancelled() {
+            if waiter.claim() {
                 state.given = Some(key);
             }
             woken.push(waiter);
