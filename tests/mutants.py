@@ -70,7 +70,6 @@ MUTANTS = [
     ("one-poll-and-another", "tree/polled.rs", "            (true, false) => 1,", "            (true, false) => 3,"),
     ("one-poll-though-given", "tree/polled.rs", "            (true, true) => 3,", "            (true, true) => 1,"),
     ("given-poll-is-not-passed-on", "tree/polled.rs", "u32::from(around.steps_left() > 2)", "0"),
-    ("judged-before-all-are-marked", "tree/request.rs", "        let mut visited = Vec::new();\n", "        self.judge(is_first, &[]);\n        let is_first = false;\n        let mut visited = Vec::new();\n"),
     ("request-wakes-count", "tree/polled.rs", "if QUIET.with(Cell::get) {", "if false && QUIET.with(Cell::get) {"),
     ("own-turn-is-a-wake", "tree/frames.rs", "let wakes = if node.counts_wakes() { node.wakes() } else { wakes };", "let wakes = if node.counts_wakes() { node.wakes().wrapping_sub(1) } else { wakes };"),
     ("nothing-has-to-end", "tree/verdict.rs", "self.inner().iter().any(|inner| inner.missed.load(Ordering::Relaxed) < MAX_MISSED_POLLS && inner.had_to_end())", "false"),
@@ -119,8 +118,8 @@ MUTANTS = [
     ("cancelled-code-yields", "leaf.rs", ".unwrap_or(false) && !is_cancelled()", ".unwrap_or(false)"),
     # ---- around them ----
     ("passed-over-and-not-woken", "leaf.rs", "without_counting(|| waking::wake(waker));", "drop(waker);"),
-    ("given-and-not-counted", "tree/waiting.rs", "        self.task.as_ref().unwrap_or(scope).count_gift();\n", ""),
-    ("given-inside-and-not-counted", "tree/waiting.rs", "        self.around.iter().for_each(|around| around.count_gift_inside());\n", ""),
+    ("given-and-not-counted", "tree/waiting.rs", "            Counting::Task(task) => task.count_gift(),\n", "            Counting::Task(_) => {}\n"),
+    ("given-inside-and-not-counted", "tree/waiting.rs", "                counting.1.iter().for_each(|around| around.count_gift_inside());\n", ""),
     ("missed-and-not-woken", "tree/deadline.rs", "without_counting(|| wake_each(missed));", "catch_drop(missed);"),
     ("told-at-once-and-not-again", "leaf.rs", "        Waiter::new(cx).wake();\n        Poll::Pending", "        let _ = cx;\n        Poll::Pending"),
     ("held-waiter-keeps-others-waiting", "sync/acquire.rs", "                        if leaf::is_cancelled() {", "                        if false {"),

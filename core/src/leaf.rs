@@ -410,7 +410,7 @@ impl Waiter {
         }
     }
 
-    /// Wakes the task. That [claims](Waiter::claim) the waiter, if it can be, whether or not it was before.
+    /// Wakes the task.
     ///
     /// A waiter that was passed over, because its code [is cancelled](Waiter::is_cancelled), is woken as well: its
     /// future may have been polled in a scope that has ended meanwhile, by a combinator that polls what was woken and
@@ -425,8 +425,9 @@ impl Waiter {
         }
     }
 
-    /// Takes the waker out, in a waiter of its own that is to be [woken](Waiter::wake) with the lock released. This one
-    /// stays behind, and wakes nobody any more; it still says whether its code [is cancelled](Waiter::is_cancelled).
+    /// Takes the waker out of a waiter that was [claimed](Waiter::claim), in one of its own that is to be
+    /// [woken](Waiter::wake) with the lock released. This one stays behind, and wakes nobody any more; it still says
+    /// whether its code [is cancelled](Waiter::is_cancelled).
     ///
     /// For what is given and may be taken back before the waiter has seen it, as a value is that a channel gives up
     /// when it is closed. Whoever takes it back decides as the side that gives does: code that is cancelled by then is
@@ -434,7 +435,7 @@ impl Waiter {
     #[inline]
     #[must_use = "it is to be woken"]
     pub fn take_waker(&mut self) -> Waiter {
-        Waiter { waker: self.waker.take(), code: self.code.clone() }
+        Waiter { waker: self.waker.take(), code: WaitingCode::default() }
     }
 
     /// Wakes the task, as [`wake`](Waiter::wake) does, and keeps the waiter.
@@ -446,10 +447,10 @@ impl Waiter {
 
     #[inline]
     fn wake_by(&self, waker: Waker) {
-        if self.claim() {
-            waking::wake(waker);
-        } else {
+        if self.is_cancelled() {
             without_counting(|| waking::wake(waker));
+        } else {
+            waking::wake(waker);
         }
     }
 }

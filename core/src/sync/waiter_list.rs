@@ -240,7 +240,7 @@ impl WaiterList {
     /// Adds a waiter at the end. In a closed queue it is woken at once, to find that out.
     pub(super) fn enqueue_or_break(&mut self, tag: usize, waiter: Waiter, wakes: &mut WakeList) -> usize {
         if let Some(closed) = &self.closed {
-            let state = WaiterState::Closed(closed.clone());
+            let state = if waiter.claim() { WaiterState::Closed(closed.clone()) } else { WaiterState::Skipped };
             wakes.push(waiter);
             return self.insert(WaiterEntry { tag, prev: NONE, next: NONE, state });
         }

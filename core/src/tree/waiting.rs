@@ -7,21 +7,37 @@ use super::node::NodeRef;
 /// tree, where nothing is ever cancelled.
 ///
 /// It may hold the last reference to a scope: it must not be dropped under a lock.
-#[derive(Clone, Default)]
+#[derive(Default)]
 pub(crate) struct WaitingCode {
     scope: Option<NodeRef>,
-    /// The nearest scope from that one up which counts wake-ups, its task mostly. None: it is that one.
-    task: Option<NodeRef>,
-    /// Those around it that are woken with it, because it is the body of a local nursery or a child of one.
-    around: Vec<NodeRef>,
+    counting: Counting,
+}
+
+/// The nearest scope, from that of the code up, which counts wake-ups: its task, mostly.
+#[derive(Default)]
+enum Counting {
+    /// It is that scope.
+    #[default]
+    Itself,
+    Task(NodeRef),
+    /// The body of a local nursery, or a child of one; and those around, which are woken with it.
+    Local(Box<(NodeRef, Vec<NodeRef>)>),
 }
 
 impl WaitingCode {
-    pub(crate) fn new(scope: Option<NodeRef>, task: Option<NodeRef>, around: Vec<NodeRef>) -> Self {
-        WaitingCode { scope, task, around }
+    #[inline]
+    pub(crate) fn in_task(task: NodeRef) -> Self {
+        WaitingCode { scope: Some(task), ..WaitingCode::default() }
+    }
+
+    /// `around` are those that are woken with `task`.
+    pub(crate) fn further_in(scope: NodeRef, task: NodeRef, around: Vec<NodeRef>) -> Self {
+        let counting = if around.is_empty() { Counting::Task(task) } else { Counting::Local(Box::new((task, around))) };
+        WaitingCode { scope: Some(scope), counting }
     }
 
     /// Returns the scope that the code is directly in.
+    #[inline]
     pub(crate) fn scope(&self) -> Option<&NodeRef> {
         self.scope.as_ref()
     }
@@ -43,8 +59,14 @@ impl WaitingCode {
         if scope.flagged(CANCELLED) {
             return false;
         }
-        self.task.as_ref().unwrap_or(scope).count_gift();
-        self.around.iter().for_each(|around| around.count_gift_inside());
+        match &self.counting {
+            Counting::Itself => scope.count_gift(),
+            Counting::Task(task) => task.count_gift(),
+            Counting::Local(counting) => {
+                counting.0.count_gift();
+                counting.1.iter().for_each(|around| around.count_gift_inside());
+            }
+        }
         // Once more: see the head of `request.rs`. If it is cancelled by now, it has a poll for nothing.
         !scope.is_marked()
     }

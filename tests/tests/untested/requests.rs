@@ -1,5 +1,6 @@
 //! What comes in the very moment of the request that cancels those who wait for it (L14).
 
+use std::cell::Cell;
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::sync::Arc;
@@ -7,11 +8,11 @@ use std::task::Poll;
 use std::time::Duration;
 
 use foster::channel::bounded;
-use foster::leaf::{ReadyMember, ReadyQueue};
+use foster::leaf::{ReadyMember, ReadyQueue, Waiter};
 use foster::runtime::root;
 use foster::sync::{CapacityLimiter, Event, Mutex, OnceCell, PoisonMutex, Promise, Semaphore, WaitQueue};
 use foster::{CancelScope, move_on_after, shield, sleep};
-use futures_lite::future::poll_once;
+use futures_lite::future::{poll_once, zip};
 
 use super::runtimes::Meddling;
 
@@ -203,4 +204,39 @@ fn what_is_withheld_does_not_spin() {
         .await
     });
     assert!(polls < 10, "{polls} polls");
+}
+
+/// L12: a scope that gets its node only after its first poll has as many polls as one that had it before: another one
+/// after the one that is going on, if code in its task was given something in that.
+#[test]
+fn a_scope_that_gets_its_node_late_has_as_many_polls() {
+    let polls = [false, true].map(|early| {
+        foster_sim::run(1, async move {
+            let (tx, rx) = bounded(0);
+            let polls = Cell::new(0);
+            let mut scope = CancelScope::new();
+            let handle = scope.handle();
+            let inside = poll_fn(|_| {
+                polls.set(polls.get() + 1);
+                if polls.get() == 1 {
+                    // Gives its scope a node.
+                    drop(early.then(Waiter::unpolled));
+                    assert_eq!(rx.try_recv(), Ok(1));
+                    handle.cancel("in the poll in which it was given");
+                }
+                Poll::<()>::Pending
+            });
+            let sent = Cell::new(false);
+            let outcome = scope.run(zip(
+                async {
+                    tx.send(1).await.unwrap();
+                    sent.set(true);
+                },
+                move_on_after(Duration::from_secs(1), inside),
+            ));
+            assert!(outcome.await.is_err() && sent.get());
+            polls.get()
+        })
+    });
+    assert_eq!(polls, [2, 2]);
 }
