@@ -17,8 +17,8 @@
 //! `abandon::shut_down` for all scopes at once.
 //!
 //! Each file knows only those before it in this list: by its imports, and also by the methods that it calls (checked
-//! by `tests/tests/ceilings.rs`, which allows circles of up to three). Two circles are left: the three files that hold
-//! the tree together, and [`request`] with [`deadline`], as a request arms the timer of its hard time and a deadline
+//! by `tests/tests/ceilings.rs`, which allows circles of up to four). Two circles are left: the four files that hold
+//! the tree together (its second level), and [`request`] with [`deadline`], as a request arms the timer of its hard time and a deadline
 //! makes a request.
 //!
 //! 1. plain data: [`flags`] and [`cancel_state`] (what can be asked of a scope without its lock, and how requests

@@ -232,7 +232,12 @@ impl WaiterList {
 
     #[cold]
     fn skip(&mut self, key: usize, wakes: &mut WakeList) {
-        if let Some((_, waiter)) = self.unlink(key, WaiterState::Skipped) {
+        self.end(key, WaiterState::Skipped, wakes);
+    }
+
+    /// Ends the wait of an entry that is Waiting, in that state.
+    fn end(&mut self, key: usize, state: WaiterState, wakes: &mut WakeList) {
+        if let Some((_, waiter)) = self.unlink(key, state) {
             wakes.push(waiter);
         }
     }
@@ -265,21 +270,18 @@ impl WaiterList {
     /// Notifies the longest waiter whose code is not cancelled, and returns its tag.
     #[inline]
     pub(super) fn notify_one(&mut self, pass_on: bool, wakes: &mut WakeList) -> Option<usize> {
-        loop {
-            let tag = self.first(wakes)?;
-            if self.claim_first(wakes) {
-                self.notify_first(pass_on, wakes);
-                return Some(tag);
-            }
+        let mut tag = self.first(wakes)?;
+        while !self.claim_first(wakes) {
+            tag = self.first(wakes)?;
         }
+        self.notify_first(pass_on, wakes);
+        Some(tag)
     }
 
     /// Notifies the waiter that was [claimed](WaiterList::claim_first), under the same lock.
     #[inline]
     pub(super) fn notify_first(&mut self, pass_on: bool, wakes: &mut WakeList) {
-        if let Some((_, waiter)) = self.unlink(self.first, WaiterState::Notified { pass_on }) {
-            wakes.push(waiter);
-        }
+        self.end(self.first, WaiterState::Notified { pass_on }, wakes);
     }
 
     /// Closes the list for all waiters, now and later, and returns how many waited. If it is closed several times,
@@ -287,13 +289,10 @@ impl WaiterList {
     pub(super) fn close(&mut self, closed: &Closed, wakes: &mut WakeList) -> usize {
         let mut count = 0;
         while self.waiting > 0 {
-            if !self.claim_first(wakes) {
-                continue;
+            if self.claim_first(wakes) {
+                self.end(self.first, WaiterState::Closed(closed.clone()), wakes);
+                count += 1;
             }
-            if let Some((_, waiter)) = self.unlink(self.first, WaiterState::Closed(closed.clone())) {
-                wakes.push(waiter);
-            }
-            count += 1;
         }
         self.closed.get_or_insert_with(|| closed.clone());
         count
