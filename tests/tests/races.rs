@@ -16,7 +16,8 @@ use std::time::Duration;
 use foster::channel::bounded;
 use foster::combine::{as_completed, gather_results, merge};
 use foster::error::JoinError;
-use foster::nursery::TaskStatus;
+use foster::nursery::{Started, TaskStatus};
+use foster::sync::Barrier;
 use foster::{
     CancelScope, Cancelled, Nursery, Task, checkpoint, defer, graceful, move_on_after, nursery, shield, sleep,
     sleep_forever, yield_now,
@@ -596,4 +597,72 @@ fn merged_items_against_a_limit_for_each() {
         })
         .await;
     });
+}
+
+/// L12, L14: one gives, another one cancels whoever waits for it. What was given is taken: who was received from knows that
+/// its value was sent, who was met at a barrier goes on, and the child that was told that it was heard has a caller that goes
+/// on.
+#[test]
+fn what_is_given_against_a_request() {
+    let given = Arc::new(AtomicUsize::new(0));
+    let count = given.clone();
+    race("what_is_given_against_a_request", move |mut dice| {
+        let count = count.clone();
+        async move {
+            let kind = dice.roll(3);
+            let (gave, took) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+            let (gives, takes) = (gave.clone(), took.clone());
+            let (tx, rx) = bounded(0);
+            let barrier = Arc::new(Barrier::new(2));
+            let met = barrier.clone();
+            let outcome = nursery(async |n: Nursery<JoinError>| {
+                let mut scope = CancelScope::new();
+                let handle = scope.handle();
+                let (mut one, mut other) = (Dice(dice.roll(1 << 30)), Dice(dice.roll(1 << 30)));
+                n.spawn(async move {
+                    a_moment(&mut one).await;
+                    handle.cancel("in the moment in which it is given");
+                    Ok(())
+                });
+                let tells = gives.clone();
+                let starter = n.clone();
+                let waits = n.spawn(async move {
+                    let waits = scope.run(async {
+                        match kind {
+                            0 => tx.send(1).await.expect("the other end is there"),
+                            1 => drop(barrier.wait().await),
+                            _ => {
+                                let tells = tells.clone();
+                                let child = async move |status: Started<()>| {
+                                    tells.fetch_add(usize::from(status.started(())), Ordering::SeqCst);
+                                    Ok(())
+                                };
+                                starter.start(child).await.expect("nothing fails");
+                            }
+                        }
+                        takes.fetch_add(1, Ordering::SeqCst);
+                    });
+                    drop(waits.await);
+                    Ok(())
+                });
+                a_moment(&mut other).await;
+                let is_given = match kind {
+                    0 => rx.try_recv().is_ok(),
+                    // Met by the one that waits, or to be taken back.
+                    1 => poll_once(met.wait()).await.is_some(),
+                    _ => false,
+                };
+                gives.fetch_add(usize::from(is_given), Ordering::SeqCst);
+                drop(waits.await);
+                Ok(())
+            });
+            outcome.await.expect("nothing fails");
+            let (gave, took) = (gave.load(Ordering::SeqCst), took.load(Ordering::SeqCst));
+            assert!(gave <= took, "it was given something, kind {kind}, and was dropped with it");
+            count.fetch_add(gave, Ordering::Relaxed);
+        }
+    });
+    let given = given.load(Ordering::Relaxed);
+    println!("something was given in {given} rounds");
+    assert!(given > 0);
 }

@@ -151,6 +151,7 @@ where
     });
     let interim = NurseryOptions::new().named("start");
     let started = interim.run(move |interim: Nursery<E>| async move {
+        start.wait_from_here();
         let task = spawn(&start, interim);
         start.finish(task).await
     });
@@ -166,12 +167,12 @@ pub(crate) struct Start<V> {
 }
 
 impl<V> Start<V> {
-    /// A start of a child for the nursery `target`, by the running code. No lock may be held.
+    /// A start of a child for the nursery `target`.
     pub(crate) fn new(target: NodeRef, pending: PendingStart) -> Self {
         let pending = Mutex::new(Some(pending));
         Start {
             shared: Arc::new(Shared {
-                signal: Mutex::new(Waiting { signal: None, waiter: Some(Waiter::unpolled()) }),
+                signal: Mutex::new(Waiting { signal: None, waiter: None }),
                 route: Mutex::new(RouteState::Unknown { early: None }),
                 target,
                 pending,
@@ -182,6 +183,13 @@ impl<V> Start<V> {
     /// Returns the token that the child is given.
     pub(crate) fn token(&self) -> Started<V> {
         Started { shared: self.shared.clone() }
+    }
+
+    /// The running code, which is the body of the interim nursery, is about to spawn the child, and to wait for its word:
+    /// from here on it may be given that. No lock may be held.
+    pub(crate) fn wait_from_here(&self) {
+        let waiter = Waiter::unpolled();
+        self.shared.lock().waiter = Some(waiter);
     }
 
     /// The child is about to run, as a child of the nursery `interim`. Returns the value with which it was declared
@@ -322,7 +330,7 @@ impl Drop for PendingStart {
 
 struct Waiting<V> {
     signal: Option<Option<Signal<V>>>,
-    /// The caller, from the beginning until the signal.
+    /// The caller, from before the child is spawned until the signal.
     waiter: Option<Waiter>,
 }
 

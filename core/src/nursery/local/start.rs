@@ -105,6 +105,7 @@ where
         let target = target.clone();
         move |interim: Nursery<E, Local<E, B>>| async move {
             let origin = Origin::new(std::any::type_name::<F>(), location);
+            start.wait_from_here();
             let mut early = None;
             let begin = |node: &NodeRef| early = start.begin(node, interim.kind.shared.node.clone());
             let spawned = child::spawn_with(&interim.kind.shared, Some(target), origin, Role::Child, future, begin);
