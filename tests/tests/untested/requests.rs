@@ -10,7 +10,7 @@ use std::time::Duration;
 use foster::channel::bounded;
 use foster::leaf::{ReadyMember, ReadyQueue, Waiter};
 use foster::runtime::root;
-use foster::sync::{CapacityLimiter, Event, Mutex, OnceCell, PoisonMutex, Promise, Semaphore, WaitQueue};
+use foster::sync::{Barrier, CapacityLimiter, Event, Mutex, OnceCell, PoisonMutex, Promise, Semaphore, WaitQueue};
 use foster::{CancelScope, move_on_after, shield, sleep};
 use futures_lite::future::{poll_once, zip};
 
@@ -239,4 +239,31 @@ fn a_scope_that_gets_its_node_late_has_as_many_polls() {
         })
     });
     assert_eq!(polls, [2, 2]);
+}
+
+/// L12: who waits at a barrier is given nothing by one who comes and is not enough, though more have come than it takes:
+/// it is blocked, and has no further poll.
+#[test]
+fn who_is_not_enough_at_a_barrier_wakes_nobody() {
+    foster_sim::run(1, async {
+        let barrier = Barrier::new(3);
+        let (mut gone, mut scope) = (CancelScope::new(), CancelScope::new());
+        let (leaves, handle) = (gone.handle(), scope.handle());
+        let polls = Cell::new(0);
+        let mut waits = pin!(barrier.wait());
+        let outcome = scope.run(poll_fn(|cx| {
+            polls.set(polls.get() + 1);
+            waits.as_mut().poll(cx)
+        }));
+        // It is kept alive by what is shielded beside it.
+        let left = gone.run(zip(barrier.wait(), shield(sleep(Duration::from_millis(1)))));
+        let comes = async {
+            leaves.cancel("before the last one comes");
+            assert!(poll_once(barrier.wait()).await.is_none());
+            handle.cancel("after that");
+        };
+        let ((outcome, left), ()) = zip(zip(outcome, left), comes).await;
+        assert!(outcome.is_err() && left.is_err());
+        assert_eq!(polls.get(), 1);
+    });
 }
