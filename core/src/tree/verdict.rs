@@ -5,7 +5,8 @@
 //! where it waits, unpolled. A scope whose surrounding body is blocked is blocked.
 //!
 //! So every task, the root, every local nursery, and every scope that a reaper drives hand out a waker of their own,
-//! which counts how often it was called ([`Node::count_wake`]). Each body keeps the count that was seen at the
+//! which counts how often it was called ([`Node::count_wake`]). Whoever gives waiting code something counts that there, too
+//! (`waiting.rs`), and does not leave it to the waker. Each body keeps the count that was seen at the
 //! beginning of the poll of its task in which it was last polled ([`Polled`](super::polled::Polled)). The wake-ups by
 //! which foster delivers a request are made [without counting](super::polled::without_counting), and are not counted:
 //! the order of two requests of one instant does not matter.
@@ -23,7 +24,8 @@
 //!
 //! The verdict is taken by the thread that makes the request, from atomics and the way up the tree; what it reads may
 //! be a step behind what the task does at that moment. That is no harm: a task that begins a poll meanwhile has that
-//! poll, and one that ends a poll has had what L12 gives it.
+//! poll, and one that ends a poll has had what L12 gives it. The verdict names the last poll by its number
+//! ([`Polled::judge`](super::polled::Polled::judge)), so it makes no difference whether that has ended by then.
 //!
 //! Why it matters which it is: blocked code that is polled once more sees what the cancellation did to others. A
 //! consumer whose producer was cancelled in the same request would find the channel closed, take that for the end of
