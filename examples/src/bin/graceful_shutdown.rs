@@ -39,8 +39,11 @@ fn main() -> std::io::Result<ExitCode> {
 async fn serve() {
     defer(async { println!("the log is flushed") });
     let Ok(()) = nursery(async |n: Nursery| {
-        n.child().named("request 1").spawn(graceful(request()));
-        println!("ready");
+        n.child().named("request 1").spawn(graceful(async {
+            // It has begun: from here on it is finished. (A child that is cancelled before its first poll is dropped.)
+            println!("ready");
+            request().await;
+        }));
         loop {
             // Accept: stops here when the signal comes.
             sleep(Duration::from_secs(3600)).await;
