@@ -24,7 +24,7 @@ use futures_core::Stream;
 use pin_project_lite::pin_project;
 
 use foster_core::future::{CancelScopeFuture, Sleep};
-use foster_core::{CancelScope, ScopeHandle, sleep};
+use foster_core::{CancelScope, Instant, ScopeHandle, sleep, sleep_until};
 
 pub use exit_report::{ExitCause, ExitReport, Straggler};
 pub use signal::{Signal, SignalAfter};
@@ -194,8 +194,9 @@ where
                 Poll::Pending => break,
                 Poll::Ready(None) => this.signals.set(None),
                 Poll::Ready(Some(signal)) if is_first => {
+                    // First, so that it is due whenever the grace is over: what ends then has not ended within it.
+                    this.timer.set(Some(sleep_until(Instant::now() + *this.grace)));
                     this.handle.cancel_within(*this.grace, signal.to_string());
-                    this.timer.set(Some(sleep(*this.grace)));
                     *this.phase = Phase::Grace(signal);
                 }
                 Poll::Ready(Some(signal)) => {
