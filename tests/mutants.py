@@ -7,7 +7,7 @@ MUTANTS = [
     # ---- tree ----
     ("admit-when-empty", "tree/node.rs", "Life::Draining => self.children.awaited() > 0,", "Life::Draining => true,"),
     ("no-parent-flag", "tree/attach.rs", "            flags |= PARENT_CANCELLED;\n", "            flags |= 0;\n"),
-    ("late-graceful-shield", "tree/attach.rs", "        if self.flagged(PARENT_CANCELLED)\n            && inherited.waits_for_hard()", "        if false && self.flagged(PARENT_CANCELLED)\n            && inherited.waits_for_hard()"),
+    ("late-graceful-shield", "tree/attach.rs", "        if inherited.waits_for_hard() && self.tree()", "        if false && self.tree()"),
     ("request-stays-on-top", "tree/request.rs", "        self.propagate(is_first, now, number, false, wakes);\n        true", "        self.judge(is_first, &[]);\n        let _ = now;\n        true"),
     ("hard-moves-back", "tree/request.rs", "&& hard < request.hard =>", "&& hard > request.hard =>"),
     ("hard-time-is-silent", "tree/request.rs", "map_or(1, |tree| tree.next_request());\n        self.propagate(false, now, number, true, wakes);", "map_or(1, |tree| tree.next_request());\n        let _ = (now, number, wakes);"),
@@ -29,7 +29,7 @@ MUTANTS = [
     ("daemons-stay", "tree/drive.rs", "if !dismissed && state.children.only_daemons() {", "if false {"),
     ("end-wakes-nobody", "tree/closing.rs", "if done || escaped {", "if escaped {"),
     ("loss-cancels-nothing", "tree/abandon.rs", "        node.request(Reason::new(ReasonKind::Abandoned), None);\n", ""),
-    ("no-adoption", "tree/abandon.rs", "finds it not Closed.\n        reparent(node);\n", "finds it not Closed.\n"),
+    ("no-adoption", "tree/abandon.rs", "fn ask_for_the_end(node: &NodeRef) {\n    reparent(node);\n", "fn ask_for_the_end(node: &NodeRef) {\n"),
     ("reaped-panic-is-dropped", "tree/abandon.rs", "above.panicked(payload)", "drop_payload(Some(payload))"),
     ("lost-job-is-cut", "tree/abandon.rs", "if node.kind != Kind::Thread {", "if true {"),
     ("root-blames-its-own-host", "tree/root.rs", "if !std::mem::replace(this.torn_down, true) {", "if false {"),

@@ -19,7 +19,6 @@ use crate::reason::Origin;
 use crate::tree::children::Role;
 use crate::tree::closing::ClosedNode;
 use crate::tree::current;
-use crate::tree::flags::TIMED;
 use crate::tree::job::Job;
 use crate::tree::node::NodeRef;
 use crate::tree::observing;
@@ -52,9 +51,7 @@ where
     let node = NodeRef::task(state.attachment(above, role), origin, tree.clone(), ValueSlot::<T>::new(), child);
     let late = state.admit(role, node.clone());
     drop(state);
-    if node.flagged(TIMED) {
-        node.hard_time_may_be_over();
-    }
+    node.hard_time_may_be_over();
     if late {
         above.wake_driver();
     }

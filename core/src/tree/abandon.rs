@@ -32,7 +32,7 @@ use std::task::Waker;
 
 use super::children::Role;
 use super::closing::ClosedNode;
-use super::flags::{ABANDONED, CANCELLED, DELIVERED, GOES_WHOLE, SHUT_DOWN};
+use super::flags::{ABANDONED, CANCELLED, DELIVERED, GOES_WHOLE, PROPAGATED, SHUT_DOWN};
 use super::frames;
 use super::node::{Kind, Life, NodeRef};
 use super::panic::drop_payload;
@@ -79,7 +79,11 @@ fn abandon(node: &NodeRef, drop_body: impl FnOnce()) -> Option<Waker> {
     };
     // Found before (L28), or ended; the body is all there is. Of two that come at once, the one that sets the flag
     // goes on.
-    if !node.flag(ABANDONED) || node.life() == Life::Closed {
+    let is_first = node.flag(ABANDONED);
+    let state = node.lock();
+    let (life, is_trivial) = (state.life, state.is_trivial());
+    drop(state);
+    if !is_first || life == Life::Closed {
         drop_body();
         return None;
     }
@@ -90,31 +94,34 @@ fn abandon(node: &NodeRef, drop_body: impl FnOnce()) -> Option<Waker> {
         drop_payload(dropped.err());
         return None;
     }
-    // L15: most scopes inside code that is cancelled go with that: no request, no reaper, no new parent.
-    let goes = goes_with_its_parent(node);
-    if goes {
-        // So that the scopes inside this one, which are dropped with its body, go with it, too.
+    let has_to_end = if goes_with_its_parent(node) {
+        // L15: most scopes inside code that is cancelled go with that: no request, no reaper, no new parent. So that
+        // the scopes inside this one, which are dropped with its body, go with it, too.
         node.flag(DELIVERED | GOES_WHOLE);
+        false
+    } else if is_trivial && node.kind != Kind::Task && node.was_made_for_its_place() {
+        // A limit or a shield, mostly, that has lost a race: nothing is inside, and there is no handle to ask it for a
+        // reason. So no request has to be carried anywhere; its destructors find that it is asked to stop.
+        node.flag(CANCELLED | PROPAGATED);
+        false
     } else {
-        // The new parent waits for the scope from here on; so a scope that is abandoned further in, in the drop of
-        // this body, finds it not Closed.
-        reparent(node);
-        // L7, L26: children and scopes inside are cancelled (I16), unless a shield protects them. Before the body is
-        // dropped, so that its destructors find a scope that is asked to stop. But for a blocking job, which goes on.
-        if node.kind != Kind::Thread {
-            node.request(Reason::new(ReasonKind::Abandoned), None);
-        }
-    }
+        ask_for_the_end(node);
+        true
+    };
     if let Err(payload) = frames::enter(node, drop_body) {
         node.panicked(payload);
     }
-    // A scope that was finalizing already goes on where it is: a half-run finalizer is not begun anew (L26).
-    node.end_body();
-    forget_local_children(node);
-    // L27: if nothing is left, the scope ends here, without a reaper. Looked at and closed under one lock: an escaped
-    // body may be running, and `defer` is admitted until Closed.
     let mut state = node.lock();
     let waker = state.waker.take();
+    if !state.is_trivial() {
+        drop(state);
+        // A scope that was finalizing already goes on where it is: a half-run finalizer is not begun anew (L26).
+        node.end_body();
+        forget_local_children(node);
+        state = node.lock();
+    }
+    // L27: if nothing is left, the scope ends here, without a reaper. Looked at and closed under one lock: an escaped
+    // body may be running, and `defer` is admitted until Closed.
     if state.children.awaited() == 0 && state.finalizers() == 0 {
         let closed = node.close_in(state);
         end_reaped(node, closed);
@@ -123,11 +130,24 @@ fn abandon(node: &NodeRef, drop_body: impl FnOnce()) -> Option<Waker> {
     drop(state);
     // A destructor has left something: a child, a finalizer. So it becomes an orphan after all; before the reaper can
     // end it.
-    if goes {
-        reparent(node);
+    if !has_to_end {
+        ask_for_the_end(node);
     }
     (tree.hooks.reap)(tree, node.clone());
     waker
+}
+
+/// Makes the scope an orphan of its new parent, and requests it.
+///
+/// The new parent waits for the scope from here on; so a scope that is abandoned further in, in the drop of this body,
+/// finds it not Closed.
+fn ask_for_the_end(node: &NodeRef) {
+    reparent(node);
+    // L7, L26: children and scopes inside are cancelled (I16), unless a shield protects them. Before the body is
+    // dropped, so that its destructors find a scope that is asked to stop. But for a blocking job, which goes on.
+    if node.kind != Kind::Thread {
+        node.request(Reason::new(ReasonKind::Abandoned), None);
+    }
 }
 
 /// Returns whether the scope is cancelled, need not end by itself, and is being dropped with the body around it,

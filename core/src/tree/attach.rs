@@ -196,7 +196,9 @@ impl NodeRef {
     /// without a grace, has no timer that would visit a scope that came later. No lock may be held.
     #[inline]
     pub(crate) fn hard_time_may_be_over(&self) {
-        if self.flagged(TIMED) {
+        // Not before the code around is cancelled: a hard time that is just over by the clock has a timer that comes
+        // by here. Marked earlier, the scope would be dropped inside code that goes on.
+        if self.flags_of(TIMED | PARENT_CANCELLED) == TIMED | PARENT_CANCELLED {
             self.look_at_the_clock();
         }
     }
@@ -205,12 +207,7 @@ impl NodeRef {
     #[inline(never)]
     fn look_at_the_clock(&self) {
         let inherited = self.lock().inherited;
-        // Not before the code around is cancelled: a hard time that is just over by the clock has a timer that comes
-        // by here. Marked earlier, the scope would be dropped inside code that goes on.
-        if self.flagged(PARENT_CANCELLED)
-            && inherited.waits_for_hard()
-            && self.tree().is_some_and(|tree| inherited.cancelled(tree.now()))
-        {
+        if inherited.waits_for_hard() && self.tree().is_some_and(|tree| inherited.cancelled(tree.now())) {
             self.flag(CANCELLED | LATE);
             self.comes_late();
         }

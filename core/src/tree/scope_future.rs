@@ -329,8 +329,9 @@ where
         waker: &Waker,
     ) -> Poll<Option<Ending<V>>> {
         let this = self.as_mut().project();
+        let is_registered = node.is_none();
         *this.node = node;
-        if this.node.is_none() {
+        if is_registered {
             match result {
                 // A request that comes before the node has this waker marks it as woken, which `register` in
                 // `conclude` finds.
@@ -359,7 +360,7 @@ where
         let Some(node) = this.node.as_ref() else { this.inline.no_context() };
         // L12: from here on the code inside is runnable only if it is woken.
         node.was_polled_inline();
-        let step = conclude(Driver::Own, node, this.body, result, false, waker);
+        let step = conclude(Driver::Own, node, this.body, result, false, waker, is_registered);
         if self.after_open(step, waker) { Poll::Ready(None) } else { Poll::Pending }
     }
 

@@ -128,9 +128,6 @@ impl NodeRef {
         if self.outcome().is_some() {
             return Poll::Ready(());
         }
-        if self.lock().joiner.as_ref().is_some_and(|old| old.will_wake(cx.waker())) {
-            return Poll::Pending;
-        }
         // No lock is held while a waker is cloned or dropped (L36).
         let mut waker = Some(cx.waker().clone());
         let mut state = self.lock();
