@@ -94,7 +94,7 @@ MUTANTS = [
     ("local-body-is-not-heard", "leaf/ready_queue.rs", "if queue.news || !queue.keys.is_empty() || body.is_woken() {", "if queue.news || !queue.keys.is_empty() {"),
     ("local-nursery-looks-undriven", "nursery/local/options.rs", "        shared.node.touch();\n", ""),
     ("clock-is-ahead-of-the-flags", "tree/closing.rs", "closed.inherited = over && closed", "closed.inherited = over || closed"),
-    ("body-is-put-back-anyway", "cell/block.rs", "(state == IDLE || state == BUSY).then_some(UNWANTED)", "(state == IDLE).then_some(UNWANTED)"),
+    ("body-is-put-back-anyway", "cell/block/body.rs", "(state == IDLE || state == BUSY).then_some(UNWANTED)", "(state == IDLE).then_some(UNWANTED)"),
     ("unwanted-value-stays", "nursery/task.rs", "        if let SlotState::Unwanted = *slot {", "        if false {"),
     ("joiner-is-not-told", "tree/task.rs", "if let Some(joiner) = joiner {", "if let Some(joiner) = joiner.filter(|_| false) {"),
     ("orphan-has-no-outcome", "tree/task.rs", "if let Some(joiner) = self.set_outcome(TaskStatus::Cancelled) {", "if let Some(joiner) = None::<Waker> {"),

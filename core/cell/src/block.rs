@@ -15,20 +15,8 @@
 //! glibc (a floor of a spawned child is at stake); `Arc<Node<dyn Body>>` would be a pointer of two words that looks
 //! up its alignment at each use, and no `Waker`.
 //!
-//! The body is used by one thread at a time:
-//!
-//! ```text
-//!     ┌──────3──────┐
-//!     ▼             │
-//!   Idle ────1───▶ Busy ─────4──────▶ Absent
-//!     │             │2                  ▲
-//!     └──────2───▶ Unwanted ────4───────┘
-//! ```
-//!
-//! 1. `BlockRef::try_use_body`
-//! 2. `BlockRef::discard_body`; the caller gets the guard only if the body was idle
-//! 3. `BodyGuard::put_back`
-//! 4. the [`BodyGuard`] is dropped, and the body with it; a block without a body begins here
+//! The body is used by one thread at a time: its state is in `block/body.rs`, and the count of the references in
+//! `block/count.rs`, which have no unsafe code. Here is what depends on them.
 //!
 //! # Invariants
 //!
@@ -36,12 +24,15 @@
 //!
 //! 1. `count` is the number of `BlockRef`s and of the wakers made from them. The block is freed with the last of
 //!    them, and never moves. So what any of them points to is alive and pinned.
-//! 2. A `BodyGuard` exists only in Busy and in Unwanted, and there is one at most. Absent is final, and the body is
+//! 2. A [`BodyGuard`] exists only in Busy and in Unwanted, and there is one at most. Absent is final, and the body is
 //!    dropped then. So a guard's body is there, and is used by nobody else. (The body of a guard that is forgotten is
 //!    leaked.)
 //!
 //! The user is `core/src/tree/node.rs`, where the head is a `Node`; `core/src/races/handover.rs` has models of a
 //! shut-down during a poll.
+
+mod body;
+mod count;
 
 use std::any::TypeId;
 use std::cell::UnsafeCell;
@@ -49,12 +40,13 @@ use std::marker::PhantomData;
 use std::mem::ManuallyDrop;
 use std::ops::Deref;
 use std::pin::Pin;
-use std::process::abort;
 use std::ptr::NonNull;
-use std::sync::atomic::AtomicUsize;
 use std::task::{RawWaker, RawWakerVTable, Waker};
 
-use crate::sys::atomic::{AtomicU8, Ordering};
+use body::{BodyState, NoBody};
+use count::RefCount;
+
+pub use body::Erase;
 
 /// What the references to a block have in common. `Send + Sync`, because any thread may have a reference, and may be
 /// the one that drops the last.
@@ -73,31 +65,12 @@ pub trait Head: Send + Sync + Sized + 'static {
 /// The functions of the wakers that are made of references to blocks with the head `H`.
 pub struct WakerTable<H>(RawWakerVTable, PhantomData<fn() -> H>);
 
-/// A body that can be seen as a `D`. A trait, since generic code cannot say that `B` can be made a `dyn` of an
-/// associated type.
-pub trait Erase<D: ?Sized> {
-    /// Returns the body without its type.
-    fn erase(self: Pin<&mut Self>) -> Pin<&mut D>;
-}
-
-// The states of a body: see the head of the file. `Absent`: there is none, or it was dropped; it is not touched any
-// more.
-const ABSENT: u8 = 0;
-// Nobody uses it. Set when the block is made, and by `put_back`.
-const IDLE: u8 = 1;
-// A guard uses it, and may put it back. Set by `try_use_body`, from Idle alone.
-const BUSY: u8 = 2;
-// A guard uses it, and drops it. Set by `discard_body`, from Idle (the guard is the caller's) or from Busy (it is
-// that of the user, who finds out in `put_back`).
-const UNWANTED: u8 = 3;
-
 /// The beginning of each block, whatever its types: all that a `BlockRef` can see of it.
 struct Start<H: Head> {
-    /// How many references and wakers there are (Invariant 1). No step of a model (`races.rs`), as that of an `Arc`
-    /// is none: whoever clones a waker may hold a lock that no model knows.
-    count: AtomicUsize,
+    /// How many references and wakers there are (Invariant 1).
+    count: RefCount,
     /// The state of the body (Invariant 2).
-    body: AtomicU8,
+    body: BodyState,
     /// The functions that know the types of this block.
     table: &'static Table<H>,
     /// The head, which everybody sees.
@@ -134,21 +107,29 @@ struct Table<H: Head> {
 pub struct BlockRef<H: Head>(NonNull<Start<H>>);
 
 // SAFETY: `Send`: a reference that goes to another thread shares the head and the part there, and may drop them as
-// the last one: both are `Send + Sync` (see `Head` and `make`). The body is `Send`, and used by one thread at a time
-// (Invariant 2), so it never needs to be `Sync`.
+// the last one: both are `Send + Sync` (see `Head` and `Block::make`). The body is `Send`, and used by one thread at a
+// time (Invariant 2), so it never needs to be `Sync`.
 unsafe impl<H: Head> Send for BlockRef<H> {}
 // SAFETY: `Sync`: all that can be done with a `&BlockRef` on another thread can be done with a clone that was sent
 // there, and that is `Send`.
 unsafe impl<H: Head> Sync for BlockRef<H> {}
 
-impl<H: Head, S: 'static, B: Erase<H::Body> + 'static> Block<H, S, B> {
+// The bounds are those that `Send` and `Sync` above rely on.
+impl<H: Head, S: Send + Sync + 'static, B: Erase<H::Body> + Send + 'static> Block<H, S, B> {
     const TABLE: Table<H> =
         Table { part: TypeId::of::<S>, free: Self::free, body: Self::body, drop_body: Self::drop_body };
+
+    /// Makes a block. The one place where it is done: here its types meet their table.
+    fn make(state: BodyState, head: H, part: S, body: B) -> BlockRef<H> {
+        let start = Start { count: RefCount::one(), body: state, table: const { &Self::TABLE }, head };
+        let block = Box::new(Block { start, part, body: UnsafeCell::new(ManuallyDrop::new(body)) });
+        BlockRef(NonNull::from(Box::leak(block)).cast())
+    }
 
     /// Frees the head, the part and the memory. The caller: nobody refers to the block any more, and it is of this
     /// type.
     unsafe fn free(start: NonNull<Start<H>>) {
-        // SAFETY: it came out of a box of this type, in `BlockRef::make`, and nobody refers to it any more (Invariant
+        // SAFETY: it came out of a box of this type, in `Block::make`, and nobody refers to it any more (Invariant
         // 1). The body is in a `ManuallyDrop`: it is gone by now, or was leaked with its guard.
         drop(unsafe { Box::from_raw(start.cast::<Self>().as_ptr()) });
     }
@@ -174,39 +155,13 @@ impl<H: Head, S: 'static, B: Erase<H::Body> + 'static> Block<H, S, B> {
 
 impl<H: Head> BlockRef<H> {
     /// Makes a block with a head, a part and an idle body.
-    pub fn with_body<S, B>(head: H, part: S, body: B) -> Self
-    where
-        S: Send + Sync + 'static,
-        B: Erase<H::Body> + Send + 'static,
-    {
-        BlockRef::make(IDLE, head, part, body)
+    pub fn with_body(head: H, part: impl Send + Sync + 'static, body: impl Erase<H::Body> + Send + 'static) -> Self {
+        Block::make(BodyState::idle(), head, part, body)
     }
 
     /// Makes a block without a body.
-    pub fn with_part<S: Send + Sync + 'static>(head: H, part: S) -> Self {
-        /// The type of the body of blocks that have none.
-        struct NoBody;
-
-        impl<D: ?Sized> Erase<D> for NoBody {
-            fn erase(self: Pin<&mut Self>) -> Pin<&mut D> {
-                unreachable!("Invariant 2: an absent body is used by nobody")
-            }
-        }
-
-        BlockRef::make(ABSENT, head, part, NoBody)
-    }
-
-    fn make<S, B>(state: u8, head: H, part: S, body: B) -> Self
-    where
-        S: Send + Sync + 'static,
-        B: Erase<H::Body> + Send + 'static,
-    {
-        // The one place where a block is made: here its types meet their table, and the bounds are those that `Send`
-        // and `Sync` above rely on.
-        let table = const { &Block::<H, S, B>::TABLE };
-        let start = Start { count: AtomicUsize::new(1), body: AtomicU8::new(state), table, head };
-        let block = Box::new(Block { start, part, body: UnsafeCell::new(ManuallyDrop::new(body)) });
-        BlockRef(NonNull::from(Box::leak(block)).cast())
+    pub fn with_part(head: H, part: impl Send + Sync + 'static) -> Self {
+        Block::make(BodyState::absent(), head, part, NoBody)
     }
 
     /// Returns what is there whatever the types are.
@@ -243,9 +198,7 @@ impl<H: Head> BlockRef<H> {
 
     /// Returns the head, if this is the only reference to the block.
     pub fn get_mut(&mut self) -> Option<&mut H> {
-        // Ordering: Acquire pairs with the Release in `drop`: it sees what was done with the references that are
-        // gone.
-        if self.start().count.load(Ordering::Acquire) != 1 {
+        if !self.start().count.is_one() {
             return None;
         }
         // SAFETY: aliasing: nobody else refers to the block (Invariant 1), and this reference is mutably borrowed, so
@@ -257,11 +210,8 @@ impl<H: Head> BlockRef<H> {
     /// Returns the guard of the body, unless that is used or absent. Never waits.
     #[inline]
     pub fn try_use_body(&self) -> Option<BodyGuard<'_, H>> {
-        // Ordering: Acquire sees what the last user did with the body; the Release that it pairs with is in
-        // `put_back`. (What the maker did came with the reference.)
-        let idle = self.start().body.compare_exchange(IDLE, BUSY, Ordering::Acquire, Ordering::Relaxed);
-        // Subtle: the guard is made only after the exchange has succeeded, for its drop drops the body.
-        idle.is_ok().then(|| BodyGuard(self))
+        // Subtle: the guard is made only if that succeeds, for its drop drops the body. Here and below.
+        self.start().body.try_use().then(|| BodyGuard(self))
     }
 
     /// Returns the guard of the body, to be dropped, if the body is idle. If it is used, its user cannot put it back
@@ -269,11 +219,7 @@ impl<H: Head> BlockRef<H> {
     ///
     /// Model: `core/src/races/handover.rs`, `a_poll_of_a_task_races_with_the_teardown_of_its_host`.
     pub fn discard_body(&self) -> Option<BodyGuard<'_, H>> {
-        let mark = |state| (state == IDLE || state == BUSY).then_some(UNWANTED);
-        // Ordering: Acquire as in `try_use_body`, for the guard that is made here. Release, for the other case: what
-        // came before this is seen by the user, whose `put_back` or `is_wanted` acquires.
-        let was = self.start().body.fetch_update(Ordering::AcqRel, Ordering::Relaxed, mark);
-        (was == Ok(IDLE)).then(|| BodyGuard(self))
+        self.start().body.discard().then(|| BodyGuard(self))
     }
 
     /// Calls `f` with a waker of this reference; it is counted only if it is cloned.
@@ -337,12 +283,7 @@ impl<H: Head> Deref for BlockRef<H> {
 impl<H: Head> Clone for BlockRef<H> {
     #[inline]
     fn clone(&self) -> Self {
-        // Ordering: as `Arc`: whoever has a reference gives another one away in some way that orders.
-        let count = self.start().count.fetch_add(1, Ordering::Relaxed);
-        if count > isize::MAX as usize {
-            // References were forgotten in a loop; as `Arc` does. An overflow would free a block that is referred to.
-            abort()
-        }
+        self.start().count.add();
         BlockRef(self.0)
     }
 }
@@ -350,16 +291,14 @@ impl<H: Head> Clone for BlockRef<H> {
 impl<H: Head> Drop for BlockRef<H> {
     #[inline]
     fn drop(&mut self) {
-        // Ordering: as `Arc`: Release here and Acquire below: what was done with each reference comes before the end.
-        if self.start().count.fetch_sub(1, Ordering::Release) != 1 {
+        if !self.start().count.remove() {
             return;
         }
-        self.start().count.load(Ordering::Acquire);
         // Idle or absent, since a guard would borrow a reference; or Busy, if a guard was forgotten. The body is user
         // code, and is dropped while the head is still there. If that panics, the block is leaked.
         drop(self.discard_body());
         // Pinning: the body that a forgotten guard was using was not dropped, so its memory must stay.
-        if self.start().body.load(Ordering::Relaxed) != ABSENT {
+        if !self.start().body.is_absent() {
             return;
         }
         let table = self.start().table;
@@ -384,16 +323,14 @@ impl<H: Head> BodyGuard<'_, H> {
 
     /// Returns whether the body may still be put back. It may be discarded right after that.
     pub fn is_wanted(&self) -> bool {
-        self.0.start().body.load(Ordering::Acquire) == BUSY
+        self.0.start().body.is_wanted()
     }
 
     /// Makes the body idle again, and uses up the guard; returns the guard if the body was discarded meanwhile, for
     /// the caller to drop it.
     #[inline]
     pub fn put_back(self) -> Option<Self> {
-        // Ordering: Release shows the next user what was done here; Acquire sees what came before the discard.
-        let put = self.0.start().body.compare_exchange(BUSY, IDLE, Ordering::Release, Ordering::Acquire);
-        if put.is_err() {
+        if !self.0.start().body.put_back() {
             return Some(self);
         }
         // Its drop would drop the body, which is not this guard's any more: another thread may have it by now.
@@ -405,21 +342,12 @@ impl<H: Head> BodyGuard<'_, H> {
 impl<H: Head> Drop for BodyGuard<'_, H> {
     /// Drops the body. Until it is gone the state stays Busy or Unwanted, so that nobody else gets it.
     fn drop(&mut self) {
-        /// Also when the body's drop panics: it is gone then as well.
-        struct Absent<'a>(&'a AtomicU8);
-
-        impl Drop for Absent<'_> {
-            fn drop(&mut self) {
-                self.0.store(ABSENT, Ordering::Release);
-            }
-        }
-
         let start = self.0.start();
-        let absent = Absent(&start.body);
+        // Also when the body's drop panics: it is gone then as well.
+        let _absent = start.body.absent_when_dropped();
         // SAFETY: the table is the block's own. Aliasing: this is the only guard (Invariant 2), and is not used after
         // this; the state is Absent afterwards, also after a panic, so the body is dropped once.
         unsafe { (start.table.drop_body)(self.0.0) }
-        drop(absent);
     }
 }
 

@@ -12,7 +12,8 @@
 //!
 //! Each file but [`sys`] is one structure that safe code can only have at a price which was measured: another
 //! allocation, another lock, a copy. Its fields are its own, its interface is safe to use, and what makes it so is
-//! written at each `unsafe`: the obligation (aliasing, lifetime, pinning, `Send`) and why it holds. The tests run
+//! written at each `unsafe`: the obligation (aliasing, lifetime, pinning, `Send`) and why it holds. The states that it
+//! relies on (`block/body.rs`, `block/count.rs`, `lock/state.rs`) are in files that forbid unsafe code. The tests run
 //! under Miri (`cargo +nightly miri test -p foster-cell --lib`); what several threads do at once has models in
 //! `core/src/races.rs`.
 #![allow(unsafe_code, reason = "the one crate that may: see above, and tests/tests/ceilings.rs")]

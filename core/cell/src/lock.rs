@@ -10,13 +10,17 @@
 //!    Free ─────┴──2──▶ Reserved ──3──▶ Locked ──4──▶ Free
 //! ```
 //!
-//! 1. `RawGuard::try_write`, `RawGuard::try_read`: the lock is compatible and not contended
+//! 1. `RawGuard::try_lock`: the lock is compatible and not contended
 //! 2. `RawRwLock::reserve_for_waiter`: locked for a task that will take the guard later
-//! 3. `RawGuard::reserved_write`, `RawGuard::reserved_read`: that task takes the guard
+//! 3. `RawGuard::reserved`: that task takes the guard
 //! 4. the [`RawGuard`] is dropped; a leaked guard keeps the lock for ever
 //!
 //! A reservation is what a waiter is given by whoever unlocks: the lock is never free in between, so nobody can come
 //! before the waiter, and a waiter that is dropped passes it on (L40).
+//!
+//! Not `lock_api`, which offers a value and guards for such a word: its guard of an `Arc` is for an `Arc` of the lock
+//! alone, while `OwnedMutexGuard` has one of the whole mutex, and its `raw`, which the queue needs, is unsafe. So most
+//! of this file would stay, beside a second kind of guard.
 //!
 //! Invariant: the word counts every [`RawGuard`] and every reservation, and a writer alone. So a writer's `RawGuard`
 //! is the only one, whatever the owner of the lock does with its `RawRwLock`.
@@ -27,54 +31,28 @@ mod state;
 
 use std::cell::UnsafeCell;
 use std::marker::PhantomData;
-use std::mem::ManuallyDrop;
+use std::mem;
 use std::ops::{Deref, DerefMut};
 use std::panic::{RefUnwindSafe, UnwindSafe};
-use std::ptr::{self, NonNull};
+use std::ptr::NonNull;
 use std::sync::Arc;
 
-pub use state::{Mode, RawRwLock};
+pub use state::{Access, Allows, Mode, RawRwLock, ReadAccess, WriteAccess};
 
 /// The value with its word. `M` is the most that it is made for: [`WriteAccess`] of a mutex, or [`ReadAccess`]
-/// besides, of a reader-writer lock. It decides which bounds make the lock `Sync`.
+/// besides, of a reader-writer lock. It decides which bounds make the lock `Sync`, and which guards it has
+/// ([`Allows`]).
+#[derive(Default)]
 pub struct LockedValue<M, T: ?Sized> {
     access: PhantomData<M>,
-    // Apart from `M`, so that a guard of either access can point to it.
-    cell: LockedCell<T>,
-}
-
-/// The word and what it protects: what a guard points to.
-struct LockedCell<T: ?Sized> {
     /// The state. Only this file locks and unlocks it; its owner may reserve.
     raw: RawRwLock,
     /// The value. Reached through a guard, or a mutable borrow of the lock.
     value: UnsafeCell<T>,
 }
 
-/// Access of one alone, to look and to change.
-#[derive(Debug)]
-pub enum WriteAccess {}
-
-/// Access together with others, to look.
-#[derive(Debug)]
-pub enum ReadAccess {}
-
-/// [`WriteAccess`] or [`ReadAccess`].
-pub trait Access {
-    /// The mode of the lock that gives this access.
-    const MODE: Mode;
-}
-
-impl Access for WriteAccess {
-    const MODE: Mode = Mode::Write;
-}
-
-impl Access for ReadAccess {
-    const MODE: Mode = Mode::Read;
-}
-
 // SAFETY: `Sync`: with this access there is one guard at a time (the Invariant), so sharing the lock only sends the
-// value between threads: `T: Send` suffices. A read guard needs a lock of `ReadAccess` (`try_read`, `downgrade`).
+// value between threads: `T: Send` suffices. A read guard needs a lock of `ReadAccess` (`Allows`, `downgrade`).
 unsafe impl<T: ?Sized + Send> Sync for LockedValue<WriteAccess, T> {}
 // SAFETY: `Sync`: a writer sends the value between threads, and readers on several threads share it, so `T: Sync`,
 // too.
@@ -83,24 +61,16 @@ unsafe impl<T: ?Sized + Send + Sync> Sync for LockedValue<ReadAccess, T> {}
 // As the locks of the standard library: nobody sees a value while it is being changed.
 impl<M, T: ?Sized> UnwindSafe for LockedValue<M, T> {}
 impl<M, T: ?Sized> RefUnwindSafe for LockedValue<M, T> {}
-// For the guards, which show what a panic in a critical section has left behind.
-impl<T: ?Sized + RefUnwindSafe> RefUnwindSafe for LockedCell<T> {}
 
 impl<M, T> LockedValue<M, T> {
     /// Makes a lock that is free.
     pub const fn new(value: T) -> Self {
-        LockedValue { access: PhantomData, cell: LockedCell { raw: RawRwLock::new(), value: UnsafeCell::new(value) } }
+        LockedValue { access: PhantomData, raw: RawRwLock::new(), value: UnsafeCell::new(value) }
     }
 
     /// Returns the value.
     pub fn into_inner(self) -> T {
-        self.cell.value.into_inner()
-    }
-}
-
-impl<M, T: Default> Default for LockedValue<M, T> {
-    fn default() -> Self {
-        LockedValue::new(T::default())
+        self.value.into_inner()
     }
 }
 
@@ -108,17 +78,17 @@ impl<M, T: ?Sized> LockedValue<M, T> {
     /// Returns the word of the lock, for the queue of its waiters. Nothing that can be done with it breaks the
     /// Invariant: a reservation that was not made cannot be taken.
     pub fn raw(&self) -> &RawRwLock {
-        &self.cell.raw
+        &self.raw
     }
 
     /// Returns the value, which nobody else refers to.
     pub fn get_mut(&mut self) -> &mut T {
-        self.cell.value.get_mut()
+        self.value.get_mut()
     }
 }
 
-/// A lock that consists of a [`LockedValue`] and a queue of waiters. Safe to implement: a guard keeps the cell that
-/// `value` has returned when it was made, and asks for no other.
+/// A lock that consists of a [`LockedValue`] and a queue of waiters. Safe to implement: a guard keeps what `value`
+/// has returned when it was made, and asks for no other.
 pub trait QueuedLock<T: ?Sized> {
     /// The most that the lock is made for: see [`LockedValue`].
     type Access;
@@ -145,14 +115,18 @@ unsafe impl<H: QueuedLock<T> + ?Sized, T: ?Sized> LockRef<T> for &H {}
 // (`Arc::try_unwrap`) one has to own all, and this reference is in the guard, which does not give it away.
 unsafe impl<H: QueuedLock<T> + ?Sized, T: ?Sized> LockRef<T> for Arc<H> {}
 
+/// What the lock of a `K` is made for.
+type AccessOf<K, T> = <<K as Deref>::Target as QueuedLock<T>>::Access;
+
 /// A guard: access to the value until it is dropped. `K` keeps the lock, `A` is the access that it gives.
 pub struct RawGuard<K: LockRef<T>, A: Access, T: ?Sized> {
-    /// The cell that was locked. Stored, so that it stays the same whatever `QueuedLock::value` returns later: what
-    /// is unlocked is what was locked.
-    cell: NonNull<LockedCell<T>>,
-    /// Keeps the cell alive, and knows the queue.
+    /// What was locked. Stored, so that it stays the same whatever `QueuedLock::value` returns later: what is
+    /// unlocked is what was locked.
+    locked: NonNull<LockedValue<AccessOf<K, T>, T>>,
+    /// Keeps it alive, and knows the queue.
     lock: K,
-    access: PhantomData<A>,
+    /// As a pointer to the value, for `UnwindSafe`: a guard shows what a panic in a critical section has left behind.
+    access: PhantomData<(A, NonNull<T>)>,
 }
 
 // SAFETY: `Send`: it lends the value to another thread, mutably, and comes back from there: so `T: Send`. The pointer
@@ -165,82 +139,52 @@ unsafe impl<K: LockRef<T> + Send, T: ?Sized + Sync> Send for RawGuard<K, ReadAcc
 // (`K: Sync`).
 unsafe impl<K: LockRef<T> + Sync, A: Access, T: ?Sized + Sync> Sync for RawGuard<K, A, T> {}
 
-impl<K: LockRef<T>, T: ?Sized> RawGuard<K, WriteAccess, T> {
-    /// Locks for writing, if the lock is free and not contended. Never waits; one compare-exchange.
+impl<K: LockRef<T>, A: Access, T: ?Sized> RawGuard<K, A, T>
+where
+    K::Target: QueuedLock<T, Access: Allows<A>>,
+{
+    /// Locks, if the lock is compatible and not contended. Never waits; for writing it is one compare-exchange.
     #[inline]
-    pub fn try_write(lock: K) -> Option<Self> {
-        Self::try_lock(NonNull::from(&lock.value().cell), lock)
+    pub fn try_lock(lock: K) -> Option<Self> {
+        let value = lock.value();
+        let (locked, enters) = (NonNull::from(value), value.raw.try_lock(A::MODE));
+        // Subtle: the guard is made only if it has locked, for its drop unlocks.
+        if enters { Some(RawGuard { locked, lock, access: PhantomData }) } else { None }
     }
 
     /// Makes the guard of a reservation, which is used up. Panics if there is none.
-    pub fn reserved_write(lock: K) -> Self {
-        Self::take_reserved(NonNull::from(&lock.value().cell), lock)
+    pub fn reserved(lock: K) -> Self {
+        let value = lock.value();
+        value.raw.take_reserved(A::MODE);
+        RawGuard { locked: NonNull::from(value), lock, access: PhantomData }
     }
+}
 
+impl<'a, H: QueuedLock<T, Access = ReadAccess> + ?Sized, T: ?Sized> RawGuard<&'a H, WriteAccess, T> {
     /// Turns write access into read access.
-    pub fn downgrade(self) -> RawGuard<K, ReadAccess, T>
-    where
-        K::Target: QueuedLock<T, Access = ReadAccess>,
-    {
-        let this = ManuallyDrop::new(self);
-        // SAFETY: aliasing: `this` is not used any more, and its drop does not run, so `lock` is owned once: by the
-        // new guard, which from here on counts instead of the old one.
-        let guard = RawGuard { cell: this.cell, lock: unsafe { ptr::read(&this.lock) }, access: PhantomData };
+    pub fn downgrade(self) -> RawGuard<&'a H, ReadAccess, T> {
+        let guard = RawGuard { locked: self.locked, lock: self.lock, access: PhantomData };
+        // From here on the new guard counts instead of the old one.
+        mem::forget(self);
         // Readers that wait may come in now. After the guard is whole: it unlocks if this panics.
-        if guard.cell().raw.downgrade() {
+        if guard.value().raw.downgrade() {
             guard.lock.notify_waiters();
         }
         guard
     }
 }
 
-impl<K, T: ?Sized> RawGuard<K, ReadAccess, T>
-where
-    K: LockRef<T>,
-    K::Target: QueuedLock<T, Access = ReadAccess>,
-{
-    /// Locks for reading, if there is no writer and the lock is not contended.
-    #[inline]
-    pub fn try_read(lock: K) -> Option<Self> {
-        Self::try_lock(NonNull::from(&lock.value().cell), lock)
-    }
-
-    /// Makes the guard of a reservation, which is used up. Panics if there is none.
-    pub fn reserved_read(lock: K) -> Self {
-        Self::take_reserved(NonNull::from(&lock.value().cell), lock)
-    }
-}
-
 impl<K: LockRef<T>, A: Access, T: ?Sized> RawGuard<K, A, T> {
-    /// Locks the cell, if that can be done at once. To be called only with the cell of this lock, and with an access
-    /// that the lock is made for.
+    /// Returns what was locked.
     #[inline]
-    fn try_lock(cell: NonNull<LockedCell<T>>, lock: K) -> Option<Self> {
-        // SAFETY: lifetime and aliasing: `cell` was borrowed from `lock`, which is alive in this call and keeps it in
-        // its place, not mutably borrowed (`LockRef`).
-        let enters = unsafe { cell.as_ref() }.raw.try_lock(A::MODE);
-        // Subtle: the guard is made only if it has locked, for its drop unlocks.
-        if enters { Some(RawGuard { cell, lock, access: PhantomData }) } else { None }
+    fn value(&self) -> &LockedValue<AccessOf<K, T>, T> {
+        // SAFETY: lifetime and aliasing: it was borrowed from the lock, and this guard has the `LockRef` that keeps it
+        // alive, in its place and not mutably borrowed, wherever the guard was moved since.
+        unsafe { self.locked.as_ref() }
     }
 
-    /// Turns a reservation into a guard. As for `try_lock`, the cell is that of this lock.
-    fn take_reserved(cell: NonNull<LockedCell<T>>, lock: K) -> Self {
-        // SAFETY: lifetime and aliasing: `cell` was borrowed from `lock`, which is alive in this call and keeps it in
-        // its place, not mutably borrowed (`LockRef`).
-        unsafe { cell.as_ref() }.raw.take_reserved(A::MODE);
-        RawGuard { cell, lock, access: PhantomData }
-    }
-
-    /// Returns the cell that was locked.
-    #[inline]
-    fn cell(&self) -> &LockedCell<T> {
-        // SAFETY: lifetime and aliasing: the cell was borrowed from the lock, and this guard has the `LockRef` that
-        // keeps it alive, in its place and not mutably borrowed, wherever the guard was moved since.
-        unsafe { self.cell.as_ref() }
-    }
-
-    #[inline]
     /// Returns the reference to the lock.
+    #[inline]
     pub fn lock_ref(&self) -> &K {
         &self.lock
     }
@@ -250,7 +194,7 @@ impl<K: LockRef<T>, A: Access, T: ?Sized> Drop for RawGuard<K, A, T> {
     /// Unlocks. If the lock is contended and free by this, the first waiters are given it, before this returns.
     #[inline]
     fn drop(&mut self) {
-        if self.cell().raw.unlock(A::MODE) {
+        if self.value().raw.unlock(A::MODE) {
             self.lock.notify_waiters();
         }
     }
@@ -263,8 +207,8 @@ impl<K: LockRef<T>, A: Access, T: ?Sized> Deref for RawGuard<K, A, T> {
     fn deref(&self) -> &T {
         // SAFETY: aliasing: the Invariant. A writer's is the only `RawGuard`, and while it is mutably borrowed it
         // cannot be dereferenced; with a reader there are only readers, which share. Lifetime: the value is there as
-        // long as the cell.
-        unsafe { &*self.cell().value.get() }
+        // long as its lock.
+        unsafe { &*self.value().value.get() }
     }
 }
 
@@ -272,8 +216,8 @@ impl<K: LockRef<T>, T: ?Sized> DerefMut for RawGuard<K, WriteAccess, T> {
     #[inline]
     fn deref_mut(&mut self) -> &mut T {
         // SAFETY: aliasing: a writer's is the only `RawGuard` (the Invariant), and it is mutably borrowed for as long
-        // as the value. Lifetime: the value is there as long as the cell.
-        unsafe { &mut *self.cell().value.get() }
+        // as the value. Lifetime: the value is there as long as its lock.
+        unsafe { &mut *self.value().value.get() }
     }
 }
 

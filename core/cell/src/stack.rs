@@ -2,7 +2,7 @@
 //! an `L` or an `M`.
 //!
 //! ```text
-//!   Stack ──▶ Frame { value, lent, outer } ──▶ Frame { value, lent, outer } ──▶ null
+//!   Stack ──▶ Frame { value, lent, outer } ──▶ Frame { value, lent, outer } ──▶ None
 //!             innermost                        entered before it
 //! ```
 //!
@@ -11,37 +11,39 @@
 //!
 //! # Invariants
 //!
-//! 1. `top` and each `outer` point to a frame of an [`enter`](Stack::enter) that has not returned, or are null; and
-//!    what is lent to a frame is borrowed for as long as that. (It would not hold if the code inside an `enter` could
-//!    be left and come back to on another stack, as a coroutine with one of its own does. Those who switch stacks
-//!    below a poll break this, as they break every scoped thread-local.)
-//! 2. Nobody has a reference to a frame outside of a [`with_top`](Stack::with_top), and no `enter` around one returns
-//!    before it.
+//! The references in `top` and in a frame say `'static`, since a thread-local cannot name how long they live. These
+//! two hold instead:
+//!
+//! 1. `top` and each `outer` refer to a frame of an [`enter`](Stack::enter) that has not returned; and what is lent to
+//!    a frame is borrowed for as long as that. (It would not hold if the code inside an `enter` could be left and come
+//!    back to on another stack, as a coroutine with one of its own does. Those who switch stacks below a poll break
+//!    this, as they break every scoped thread-local.)
+//! 2. Nobody has a reference to a frame, or to what was lent to it, outside of a [`with_top`](Stack::with_top), and no
+//!    `enter` around one returns before it. So no function here gives out a `'static`
+//!    reference, only one that lives as long as what it was taken from is borrowed.
 
 use std::cell::Cell;
-use std::convert::Infallible;
-use std::ptr;
+use std::mem::transmute;
 
-/// The values that were entered, the innermost first. Of one thread: it is neither `Send` nor `Sync`, since it has a
-/// raw pointer in a `Cell`.
-pub struct Stack<T, L, M = Infallible> {
-    /// The innermost frame; null if nothing was entered. Set by `enter` and, at its end, by `Leave`.
-    top: Cell<*const Frame<T, L, M>>,
+/// The values that were entered, the innermost first. Of one thread at a time: it is not `Sync`.
+pub struct Stack<T: 'static, L: 'static, M: 'static> {
+    /// The innermost frame; none if nothing was entered. Set by `enter` and, at its end, by `Leave`.
+    top: Cell<Option<&'static Frame<T, L, M>>>,
 }
 
 /// A value that was entered. A local variable of `enter`, which nobody moves until it was left.
-pub struct Frame<T, L, M = Infallible> {
+pub struct Frame<T: 'static, L: 'static, M: 'static> {
     /// The value that was entered. Code inside has a shared reference to it, so a part that is to change is a `Cell`.
     value: T,
     /// The reference that was lent to it.
-    lent: LentAt<L, M>,
-    /// The frame that was entered before it; null for the first.
-    outer: *const Frame<T, L, M>,
+    lent: Lent<'static, L, M>,
+    /// The frame that was entered before it; none for the first.
+    outer: Option<&'static Frame<T, L, M>>,
 }
 
 /// A reference that is lent to a value, to one of two types. Lent and not owned, so that to enter neither clones nor
-/// moves anything.
-#[derive(Clone, Copy)]
+/// moves anything. Two types and not one that a user chooses: one with a lifetime would have to be covariant in it,
+/// which a trait can only promise.
 pub enum Lent<'a, L, M> {
     /// A value of the first type.
     One(&'a L),
@@ -49,24 +51,10 @@ pub enum Lent<'a, L, M> {
     Other(&'a M),
 }
 
-/// The same without its lifetime, which a frame cannot name: Invariant 1 takes its place.
-enum LentAt<L, M> {
-    /// Was a `&L`, which outlives the frame.
-    One(*const L),
-    /// Was a `&M`, which outlives the frame.
-    Other(*const M),
-}
-
-impl<T, L, M> Default for Stack<T, L, M> {
-    fn default() -> Self {
-        Stack::new()
-    }
-}
-
 impl<T, L, M> Stack<T, L, M> {
     /// Makes an empty stack.
-    pub const fn new() -> Self {
-        Stack { top: Cell::new(ptr::null()) }
+    pub const fn empty() -> Self {
+        Stack { top: Cell::new(None) }
     }
 
     /// Runs `f` with `value`, and what is `lent` to it, as the innermost one, and returns the value with the result.
@@ -74,67 +62,57 @@ impl<T, L, M> Stack<T, L, M> {
     #[inline]
     pub fn enter<R>(&self, value: T, lent: Lent<'_, L, M>, f: impl FnOnce() -> R) -> (T, R) {
         /// Leaves, also when `f` panics.
-        struct Leave<'a, T, L, M>(&'a Stack<T, L, M>, *const Frame<T, L, M>);
+        struct Leave<'a, F: 'static>(&'a Cell<Option<&'static F>>, Option<&'static F>);
 
-        impl<T, L, M> Drop for Leave<'_, T, L, M> {
+        impl<F> Drop for Leave<'_, F> {
             #[inline]
             fn drop(&mut self) {
-                self.0.top.set(self.1);
+                self.0.set(self.1);
             }
         }
 
-        let lent = match lent {
-            Lent::One(lent) => LentAt::One(ptr::from_ref(lent)),
-            Lent::Other(lent) => LentAt::Other(ptr::from_ref(lent)),
-        };
-        // Invariant 1: `frame` stays where it is until `leave` is dropped, in a panic, too, since `leave` was made
-        // after it. And `lent` was borrowed by the caller for longer than this call.
+        // SAFETY: lifetime: it was borrowed by the caller for longer than this call (Invariant 1), and until it
+        // returns only `Frame::lent` copies it, which borrows the frame (Invariant 2).
+        let lent = unsafe { transmute::<Lent<'_, L, M>, Lent<'static, L, M>>(lent) };
         let frame = Frame { value, lent, outer: self.top.get() };
-        let leave = Leave(self, frame.outer);
-        self.top.set(&raw const frame);
+        let leave = Leave(&self.top, frame.outer);
+        // SAFETY: lifetime: `frame` stays where it is until `leave` is dropped, in a panic, too, since `leave` was made
+        // after it: so `top` refers to it no longer than it is there (Invariant 1), and nobody else does (Invariant
+        // 2). Aliasing: it is not borrowed mutably, nor moved, while it is entered.
+        self.top.set(Some(unsafe { &*std::ptr::from_ref(&frame) }));
         let result = f();
         drop(leave);
         (frame.value, result)
     }
 
-    /// Calls `f` with the innermost frame. What `f` returns cannot refer to it.
+    /// Calls `f` with the innermost frame. What `f` returns cannot refer to it, since `f` has to take any lifetime
+    /// (Invariant 2).
     #[inline]
     pub fn with_top<R>(&self, f: impl for<'a> FnOnce(Option<&'a Frame<T, L, M>>) -> R) -> R {
-        // SAFETY: lifetime: the frame is that of an `enter` on this thread that has not returned (Invariant 1), and
-        // cannot return before `f` does (Invariant 2); it is borrowed for the time of `f` alone, since `f` has to
-        // take any lifetime. Aliasing: a frame is never borrowed mutably while it is entered.
-        f(unsafe { self.top.get().as_ref() })
+        f(self.top.get())
     }
 }
 
 impl<T, L, M> Frame<T, L, M> {
-    #[inline]
     /// Returns the value that the frame was entered with.
+    #[inline]
     pub fn value(&self) -> &T {
         &self.value
     }
 
-    /// Returns what was lent to it.
+    /// Returns what was lent to it, borrowed as long as the frame is.
     #[inline]
     pub fn lent(&self) -> Lent<'_, L, M> {
-        // SAFETY: lifetime: what was lent is borrowed for as long as the frame is entered (Invariant 1), and the
-        // result as long as the frame is borrowed, which is shorter. Aliasing: it was a shared reference, and is one
-        // again.
-        unsafe {
-            match self.lent {
-                LentAt::One(lent) => Lent::One(&*lent),
-                LentAt::Other(lent) => Lent::Other(&*lent),
-            }
+        match self.lent {
+            Lent::One(lent) => Lent::One(lent),
+            Lent::Other(lent) => Lent::Other(lent),
         }
     }
 
-    /// Returns what was entered before it.
+    /// Returns what was entered before it. That is left after this one, so it may be borrowed as long.
     #[inline]
     pub fn parent(&self) -> Option<&Self> {
-        // SAFETY: lifetime: it was entered before this one, and its `enter` returns after that of this one; so it is
-        // there as long as this one is borrowed (Invariant 1). Aliasing: as for every frame that is entered, there
-        // are only shared references to it.
-        unsafe { self.outer.as_ref() }
+        self.outer
     }
 
     /// Returns this one and those that were entered before it, the innermost first.
@@ -159,7 +137,7 @@ mod tests {
 
     #[test]
     fn what_was_entered_is_seen_until_it_is_left() {
-        let stack = Numbers::new();
+        let stack = Numbers::empty();
         assert!(all(&stack).is_empty());
         let (one, (two, seen)) = stack.enter(Cell::new(1), NOTHING, || {
             assert_eq!(all(&stack), [1]);
@@ -180,7 +158,7 @@ mod tests {
 
     #[test]
     fn what_was_entered_is_left_in_a_panic() {
-        let stack = Numbers::new();
+        let stack = Numbers::empty();
         stack.enter(Cell::new(1), NOTHING, || {
             let panicked =
                 catch_unwind(AssertUnwindSafe(|| stack.enter(Cell::new(2), NOTHING, || panic!("on purpose"))));
@@ -192,7 +170,7 @@ mod tests {
 
     #[test]
     fn what_is_lent_is_seen_with_the_one_it_was_lent_to() {
-        let stack = Numbers::new();
+        let stack = Numbers::empty();
         let (one, mut other) = (String::from("one"), 7);
         let seen = || -> Vec<String> {
             let seen = |frame: &Frame<_, String, Cell<u32>>| match frame.lent() {

@@ -9,7 +9,7 @@
 //! 1. the resource is not available, or others wait: `Acquire::poll_wait`
 //! 2. handed over, first waiter first: `QueuedResource::notify_waiters`. The resource belongs to the task from that
 //!    instant.
-//! 3. available at once: the future tries before it waits (`Mutex::try_lock`, `RawGuard::try_read`, `Semaphore::take`),
+//! 3. available at once: the future tries before it waits (`Mutex::try_lock`, `RawGuard::try_lock`, `Semaphore::take`),
 //!    and once more before it joins the queue, if nobody waits there any more: `Resource::acquire_for_waiter`
 //!
 //! A future that is dropped after 2 and before its next poll has to release the resource: `Acquire::leave` tells it so.

@@ -91,7 +91,7 @@ impl<T: ?Sized> Mutex<T> {
     ///
     /// [`WouldBlock`] otherwise.
     pub fn try_lock(&self) -> Result<MutexGuard<'_, T>, WouldBlock> {
-        RawGuard::try_write(self).map(MutexGuard).ok_or(WouldBlock)
+        RawGuard::try_lock(self).map(MutexGuard).ok_or(WouldBlock)
     }
 
     /// Takes it, if it is free, for a guard that can be moved.
@@ -100,7 +100,7 @@ impl<T: ?Sized> Mutex<T> {
     ///
     /// [`WouldBlock`] otherwise.
     pub fn try_lock_owned(self: Arc<Self>) -> Result<OwnedMutexGuard<T>, WouldBlock> {
-        RawGuard::try_write(self).map(OwnedMutexGuard).ok_or(WouldBlock)
+        RawGuard::try_lock(self).map(OwnedMutexGuard).ok_or(WouldBlock)
     }
 
     /// Returns the value, which nobody else can be using: all guards are gone, or leaked.
@@ -133,7 +133,7 @@ impl<T: ?Sized> Mutex<T> {
 
     /// Makes the guard of a waiter that the mutex was handed to.
     pub(super) fn reserved_guard(&self) -> MutexGuard<'_, T> {
-        MutexGuard(RawGuard::reserved_write(self))
+        MutexGuard(RawGuard::reserved(self))
     }
 }
 
@@ -235,7 +235,7 @@ pub struct MutexLockOwned<T: ?Sized> {
 
 impl<T: ?Sized> MutexLockOwned<T> {
     fn reserved_guard(&self) -> OwnedMutexGuard<T> {
-        OwnedMutexGuard(RawGuard::reserved_write(self.mutex.clone()))
+        OwnedMutexGuard(RawGuard::reserved(self.mutex.clone()))
     }
 }
 

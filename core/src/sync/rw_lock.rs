@@ -86,9 +86,9 @@ impl<T: ?Sized> RwLock<T> {
     ///
     /// [`WouldBlock`] otherwise.
     pub fn try_read(&self) -> Result<RwLockReadGuard<'_, T>, WouldBlock> {
-        let mut guard = RawGuard::try_read(self);
+        let mut guard = RawGuard::try_lock(self);
         if guard.is_none() && self.queued().drop_cancelled_waiters(READ) {
-            guard = RawGuard::try_read(self);
+            guard = RawGuard::try_lock(self);
         }
         guard.map(RwLockReadGuard).ok_or(WouldBlock)
     }
@@ -99,9 +99,9 @@ impl<T: ?Sized> RwLock<T> {
     ///
     /// [`WouldBlock`] otherwise.
     pub fn try_write(&self) -> Result<RwLockWriteGuard<'_, T>, WouldBlock> {
-        let mut guard = RawGuard::try_write(self);
+        let mut guard = RawGuard::try_lock(self);
         if guard.is_none() && self.queued().drop_cancelled_waiters(WRITE) {
-            guard = RawGuard::try_write(self);
+            guard = RawGuard::try_lock(self);
         }
         guard.map(RwLockWriteGuard).ok_or(WouldBlock)
     }
@@ -125,12 +125,12 @@ impl<T: ?Sized> RwLock<T> {
 
     /// Makes the guard of a reader that the lock was handed to.
     fn reserved_read_guard(&self) -> RwLockReadGuard<'_, T> {
-        RwLockReadGuard(RawGuard::reserved_read(self))
+        RwLockReadGuard(RawGuard::reserved(self))
     }
 
     /// Makes the guard of a writer that the lock was handed to.
     fn reserved_write_guard(&self) -> RwLockWriteGuard<'_, T> {
-        RwLockWriteGuard(RawGuard::reserved_write(self))
+        RwLockWriteGuard(RawGuard::reserved(self))
     }
 }
 
@@ -189,7 +189,7 @@ impl<'a, T: ?Sized> Future for RwLockRead<'a, T> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<RwLockReadGuard<'a, T>> {
         let this = &mut *self;
         if ready!(this.acquire.poll_start(cx)) {
-            if let Some(guard) = RawGuard::try_read(this.lock) {
+            if let Some(guard) = RawGuard::try_lock(this.lock) {
                 this.acquire.finish();
                 return Poll::Ready(RwLockReadGuard(guard));
             }
@@ -227,7 +227,7 @@ impl<'a, T: ?Sized> Future for RwLockWrite<'a, T> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<RwLockWriteGuard<'a, T>> {
         let this = &mut *self;
         if ready!(this.acquire.poll_start(cx)) {
-            if let Some(guard) = RawGuard::try_write(this.lock) {
+            if let Some(guard) = RawGuard::try_lock(this.lock) {
                 this.acquire.finish();
                 return Poll::Ready(RwLockWriteGuard(guard));
             }

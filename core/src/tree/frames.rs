@@ -3,7 +3,7 @@
 //! entering counts no reference.
 //!
 //! ```text
-//!    STACK (one a thread) ──▶ Frame { lends an inline scope } ──▶ Frame { lends a node } ──▶ Frame { the task's node } ──▶ null
+//!    STACK (one a thread) ──▶ Frame { lends an inline scope } ──▶ Frame { lends a node } ──▶ Frame { the task's node } ──▶ None
 //!                             innermost                           entered before it          entered first
 //! ```
 //!
@@ -96,7 +96,7 @@ pub(super) fn inline_of(frame: &CurrentFrame) -> Option<&Cell<InlineScope>> {
 crate::sys::thread_local! {
     // The scopes that the code of this thread is in. Never borrowed longer than for one look: code inside enters and
     // leaves.
-    static STACK: Stack<Scope, NodeRef, Cell<InlineScope>> = const { Stack::new() };
+    static STACK: Stack<Scope, NodeRef, Cell<InlineScope>> = const { Stack::empty() };
 }
 
 /// Calls `f` with the frame of the innermost scope; with none in code of no tree.

@@ -55,8 +55,37 @@ impl Mode {
     }
 }
 
+/// A mode as a type: the access that a guard gives.
+pub trait Access {
+    /// The mode of the lock that gives this access.
+    const MODE: Mode;
+}
+
+/// Access of one alone, to look and to change.
+#[derive(Debug, Default)]
+pub struct WriteAccess;
+
+impl Access for WriteAccess {
+    const MODE: Mode = Mode::Write;
+}
+
+/// Access together with others, to look.
+#[derive(Debug, Default)]
+pub struct ReadAccess;
+
+impl Access for ReadAccess {
+    const MODE: Mode = Mode::Read;
+}
+
+/// Implemented by the most that a lock is made for, for what it has guards of.
+pub trait Allows<A: Access> {}
+
+impl Allows<WriteAccess> for WriteAccess {}
+impl Allows<WriteAccess> for ReadAccess {}
+impl Allows<ReadAccess> for ReadAccess {}
+
 /// The state of a reader-writer lock, without the value and without the queue.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct RawRwLock {
     /// Readers, writer and contention: see the head of the file.
     state: AtomicUsize,
@@ -65,7 +94,7 @@ pub struct RawRwLock {
 }
 
 impl RawRwLock {
-    /// Makes a lock that is free. Only a `LockedValue` has one.
+    /// Makes a lock that is free. (One that is not in a `LockedValue` protects nothing.)
     pub(super) const fn new() -> Self {
         RawRwLock { state: AtomicUsize::new(0), reserved: AtomicUsize::new(0) }
     }

@@ -1,0 +1,45 @@
+//! The count of the references to a block, as `Arc` counts: without the pointers, and without unsafe code.
+#![forbid(unsafe_code)]
+
+use std::process::abort;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// How many references there are. No step of a model (`races.rs`), as that of an `Arc` is none: whoever clones a waker
+/// may hold a lock that no model knows.
+pub(super) struct RefCount(AtomicUsize);
+
+impl RefCount {
+    /// Counts the first reference.
+    pub(super) const fn one() -> Self {
+        RefCount(AtomicUsize::new(1))
+    }
+
+    /// Returns whether there is one reference: that of the caller, if nobody else can use it meanwhile.
+    pub(super) fn is_one(&self) -> bool {
+        // Ordering: Acquire pairs with the Release in `remove`: it sees what was done with the references that are
+        // gone.
+        self.0.load(Ordering::Acquire) == 1
+    }
+
+    /// Counts one more.
+    #[inline]
+    pub(super) fn add(&self) {
+        // Ordering: as `Arc`: whoever has a reference gives another one away in some way that orders.
+        let count = self.0.fetch_add(1, Ordering::Relaxed);
+        if count > isize::MAX as usize {
+            // References were forgotten in a loop; as `Arc` does. An overflow would free a block that is referred to.
+            abort()
+        }
+    }
+
+    /// Counts one less, and returns whether it was the last.
+    #[inline]
+    pub(super) fn remove(&self) -> bool {
+        // Ordering: as `Arc`: Release here and Acquire below: what was done with each reference comes before the end.
+        let last = self.0.fetch_sub(1, Ordering::Release) == 1;
+        if last {
+            self.0.load(Ordering::Acquire);
+        }
+        last
+    }
+}
