@@ -13,7 +13,6 @@ use std::os::fd::AsFd;
 use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 #[cfg(windows)]
 use std::os::windows::io::AsSocket as AsFd;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::task::{Context, Poll, ready};
 
@@ -84,14 +83,11 @@ impl Reactor for AsyncIo {
 /// A socket of the host that async-io watches. It is in non-blocking mode already.
 struct Watched<T> {
     io: Async<T>,
-    /// The last poll to read was Pending, and registered; likewise to write.
-    reads: AtomicBool,
-    writes: AtomicBool,
 }
 
 impl<T> Watched<T> {
     fn poll_read_with<R>(&self, cx: &mut Context<'_>, attempt: impl FnMut(&T) -> io::Result<R>) -> Poll<io::Result<R>> {
-        poll_with(self.io.get_ref(), &self.reads, cx, attempt, |cx| self.io.poll_readable(cx))
+        poll_with(self.io.get_ref(), cx, attempt, |cx| self.io.poll_readable(cx))
     }
 
     fn poll_write_with<R>(
@@ -99,7 +95,7 @@ impl<T> Watched<T> {
         cx: &mut Context<'_>,
         attempt: impl FnMut(&T) -> io::Result<R>,
     ) -> Poll<io::Result<R>> {
-        poll_with(self.io.get_ref(), &self.writes, cx, attempt, |cx| self.io.poll_writable(cx))
+        poll_with(self.io.get_ref(), cx, attempt, |cx| self.io.poll_writable(cx))
     }
 }
 
@@ -121,42 +117,32 @@ impl Watched<UnixDatagram> {
     }
 }
 
-/// C2, C3: tries, and waits if the host would. async-io keeps a waker a direction, and tells of what comes between the
-/// attempt and the registration.
+/// C2, C3: tries, and waits if the host would. async-io keeps a waker a direction.
 fn poll_with<T, R>(
     socket: &T,
-    waits: &AtomicBool,
     cx: &mut Context<'_>,
     mut attempt: impl FnMut(&T) -> io::Result<R>,
     mut poll_ready: impl FnMut(&mut Context<'_>) -> Poll<io::Result<()>>,
 ) -> Poll<io::Result<R>> {
-    // async-io tells once of the event that a poll has waited for. Not asked now, it would tell after the next attempt,
-    // which then were made twice. Pending is no more than a wake-up for nothing, or another who has lost interest: the
-    // attempt counts.
-    let mut registered = waits.load(Ordering::Relaxed) && poll_ready(cx)?.is_pending();
     loop {
         match attempt(socket) {
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                if registered || poll_ready(cx)?.is_pending() {
-                    waits.store(true, Ordering::Relaxed);
+                // async-io tells once of each event that was waited for. What it tells of first is mostly the one that has
+                // woken this task for an earlier attempt, so it is asked again before the next attempt. Nothing is lost:
+                // to register asks the host what is ready.
+                if poll_ready(cx)?.is_pending() || poll_ready(cx)?.is_pending() {
                     return Poll::Pending;
                 }
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            done => {
-                // A registration that stays is asked about first the next time.
-                waits.store(registered, Ordering::Relaxed);
-                return Poll::Ready(done);
-            }
+            done => return Poll::Ready(done),
         }
-        registered = false;
     }
 }
 
 impl<T: AsFd> Watched<T> {
     fn of(socket: T) -> io::Result<Self> {
-        let (reads, writes) = (AtomicBool::new(false), AtomicBool::new(false));
-        Ok(Watched { io: Async::new_nonblocking(socket)?, reads, writes })
+        Ok(Watched { io: Async::new_nonblocking(socket)? })
     }
 }
 

@@ -116,9 +116,18 @@ impl<F: Family> Datagram<F> {
     ///
     /// # Errors
     ///
-    /// As the host says; it is an error if the socket is not connected, or the datagram too long for the host.
+    /// * [`NotConnected`](io::ErrorKind::NotConnected): the socket is not connected.
+    /// * As the host says; it is an error if the datagram is too long for the host.
     pub async fn send(&self, buf: &[u8]) -> io::Result<usize> {
-        self.sending.wait("send", |cx| self.socket.poll_send(cx, buf, None)).await
+        self.sending.wait("send", |cx| self.poll_send_to_peer(cx, buf)).await
+    }
+
+    /// Sends to where the socket is connected to. If it is not, hosts have errors of different kinds.
+    fn poll_send_to_peer(&self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.socket.poll_send(cx, buf, None).map_err(|error| match self.socket.peer_address() {
+            Err(peer) if peer.kind() == io::ErrorKind::NotConnected => io::Error::new(peer.kind(), error),
+            _ => error,
+        })
     }
 
     pub(crate) async fn peek_sender(&self, buf: &mut [u8]) -> io::Result<(usize, F::Addr)> {
@@ -161,7 +170,10 @@ impl<F: Family> Datagram<F> {
     pub fn poll_send_to(&self, cx: &mut Context<'_>, buf: &[u8], to: Option<F::Addr>) -> Poll<io::Result<usize>> {
         ready!(poll_start("send", cx));
         let to = to.map(F::pack);
-        self.sending.direction.poll_shared(cx, |cx| self.socket.poll_send(cx, buf, to.as_ref()))
+        self.sending.direction.poll_shared(cx, |cx| match &to {
+            Some(to) => self.socket.poll_send(cx, buf, Some(to)),
+            None => self.poll_send_to_peer(cx, buf),
+        })
     }
 
     /// Polls until there is room to send. Another task may be faster and take it.

@@ -69,6 +69,11 @@ impl Direction {
         }
         poll_unless_cancelled(waiters.poll(added, cx, poll))
     }
+
+    /// Takes the wakers of those who wait in a shared way, to wake them.
+    pub(crate) fn take_waiters(&self) -> Vec<Waker> {
+        self.waiters.get().map(|waiters| waiters.take()).unwrap_or_default()
+    }
 }
 
 /// The direction, taken by one future.
@@ -176,6 +181,10 @@ impl Waiters {
         self.list.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn take(&self) -> Vec<Waker> {
+        std::mem::take(&mut *self.lock()).wakers
+    }
+
     fn is_empty(&self) -> bool {
         self.lock().wakers.is_empty()
     }
@@ -231,8 +240,7 @@ impl Wake for Waiters {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        let woken = std::mem::take(&mut *self.lock());
-        wake_all(woken.wakers);
+        wake_all(self.take());
     }
 }
 

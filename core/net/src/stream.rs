@@ -2,6 +2,7 @@
 
 mod halves;
 mod polled;
+mod writing;
 
 use std::fmt;
 use std::future::Future;
@@ -9,7 +10,6 @@ use std::io::{self, IoSlice, IoSliceMut};
 use std::marker::PhantomData;
 use std::net::Shutdown;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::{Context, Poll, ready};
 
 use foster_core::leaf::poll_budget;
@@ -17,6 +17,7 @@ use foster_core::leaf::poll_budget;
 use crate::address::Family;
 use crate::contract::StreamSocket;
 use crate::direction::{Direction, operation};
+use writing::{Writer, Writing};
 
 pub use halves::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, WriteHalf};
 
@@ -54,19 +55,12 @@ pub struct Stream<F: Family> {
 struct Shared {
     socket: Box<dyn StreamSocket>,
     reading: Direction,
-    writing: Direction,
-    /// The write side was shut down by us.
-    ended: AtomicBool,
+    writing: Writing,
 }
 
 impl<F: Family> Stream<F> {
     pub(crate) fn new(socket: Box<dyn StreamSocket>, peer: F::Addr) -> Self {
-        let shared = Shared {
-            socket,
-            reading: Direction::default(),
-            writing: Direction::default(),
-            ended: AtomicBool::new(false),
-        };
+        let shared = Shared { socket, reading: Direction::default(), writing: Writing::default() };
         Stream { shared: Arc::new(shared), peer, family: PhantomData }
     }
 
@@ -224,7 +218,7 @@ impl<F: Family> Stream<F> {
     ///
     /// After [`Write`](Shutdown::Write) the other side reads what was written before, and then the end; here each write
     /// fails with [`BrokenPipe`](io::ErrorKind::BrokenPipe). It can still be read. After [`Read`](Shutdown::Read) each
-    /// read gives the end, when what had come before is read.
+    /// read gives the end, when what had come before is read. An operation that waits in another task ends so, too.
     ///
     /// Doing it again does nothing, nor does it after the other side has gone: that is `Ok`.
     ///
@@ -273,29 +267,25 @@ impl Shared {
         empty: bool,
         mut poll: impl FnMut(&dyn StreamSocket, &mut Context<'_>) -> Poll<io::Result<usize>>,
     ) -> impl Future<Output = io::Result<usize>> {
-        let mut claim = None;
+        let mut writer = Writer::default();
         operation("write", move |cx| {
-            self.check_open()?;
+            self.writing.check_open()?;
             if empty {
                 return Poll::Ready(Ok(0));
             }
-            self.writing.poll_claimed(&mut claim, cx, |cx| poll(&*self.socket, cx))
+            self.writing.poll_claimed(&mut writer, cx, |cx| poll(&*self.socket, cx))
         })
-    }
-
-    /// The same on each host, and for empty buffers as for others.
-    fn check_open(&self) -> io::Result<()> {
-        if !self.ended.load(Ordering::Acquire) {
-            return Ok(());
-        }
-        Err(io::Error::new(io::ErrorKind::BrokenPipe, "the write side of the stream was shut down"))
     }
 
     fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         if how != Shutdown::Read {
-            self.ended.store(true, Ordering::Release);
+            self.writing.end();
         }
-        match self.socket.shutdown(how) {
+        let done = self.socket.shutdown(how);
+        if how != Shutdown::Read {
+            self.writing.wake();
+        }
+        match done {
             // The other side was faster, or we were here before.
             Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
             done => done,

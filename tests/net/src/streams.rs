@@ -315,6 +315,8 @@ macro_rules! streams_suite {
             n007_a_direction_is_free_after_a_cancel,
             n008_a_peer_that_does_not_read_is_back_pressure,
             n009_half_close,
+            n009_shutdown_ends_a_write_that_waits,
+            n009_shutdown_ends_a_read_that_waits,
             n010_the_end_comes_again,
             n011_shutdown_is_idempotent,
             n012_poll_close_shuts_down,

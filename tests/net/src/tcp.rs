@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use foster::combine::join;
 use foster::{Nursery, fail_after, move_on_after, nursery, sleep};
-use foster_net::{Connect, ConnectError, Listen, TcpListener, TcpStream};
+use foster_net::contract::NetFuture;
+use foster_net::{Connect, ConnectError, Listen, Resolve, TcpListener, TcpStream, with_resolver};
 
 use crate::kinds::{Kind, Tcp, read_to_end};
 use foster_conformance::harness::ms;
@@ -138,18 +139,39 @@ pub async fn n041_a_closed_port_refuses() {
     assert!(parts.attempts.iter().all(|(_, error)| error.raw_os_error().is_some()), "{parts:?}");
 }
 
-/// N042: `localhost` is found, whichever family the server has.
+/// A name of both families, in this order.
+#[derive(Debug)]
+struct Both([IpAddr; 2]);
+
+impl Resolve for Both {
+    fn resolve<'a>(&'a self, _: &'a str) -> NetFuture<'a, Vec<IpAddr>> {
+        Box::pin(async { Ok(self.0.to_vec()) })
+    }
+}
+
+/// N042: `localhost` is found, whichever family the server has; so is any name of both families, in whatever order.
 pub async fn n042_localhost_has_two_families() {
+    let [v4, v6] = [Ipv4Addr::LOCALHOST.into(), Ipv6Addr::LOCALHOST.into()];
     for server in ["127.0.0.1:0", "[::1]:0"] {
         let Ok(listener) = TcpListener::bind(server).await else {
             assert!(server.starts_with('['), "loopback is there");
             println!("there is no IPv6 here");
             continue;
         };
-        let port = listener.local_addr().unwrap().port();
+        let address = listener.local_addr().unwrap();
+        let port = address.port();
+        for order in [[v4, v6], [v6, v4]] {
+            let connects = with_resolver(Arc::new(Both(order)), TcpStream::connect(("both", port)));
+            let (client, accepted) = join((connects, listener.accept())).await;
+            assert_eq!(client.unwrap().peer_addr().unwrap(), address);
+            accepted.unwrap();
+        }
+        // That of IPv4 each host has, and some that of IPv6.
         let names = foster_net::lookup_host(("localhost", port)).await.unwrap();
-        if names.contains(&listener.local_addr().unwrap()) {
-            TcpStream::connect(("localhost", port)).await.unwrap();
+        if address.is_ipv4() || names.contains(&address) {
+            let (client, accepted) = join((TcpStream::connect(("localhost", port)), listener.accept())).await;
+            assert_eq!(client.unwrap().peer_addr().unwrap(), address);
+            accepted.unwrap();
         }
     }
 }

@@ -56,13 +56,21 @@ pub async fn n078_a_connected_socket_hears_its_peer_alone() {
     assert_eq!(peer.recv(&mut buf).await.unwrap(), 6);
 }
 
-/// N079: without an address there is nobody to send to.
+/// N079: without an address there is nobody to send to: one kind of error on every host, in whatever way it is sent.
 pub async fn n079_an_unconnected_socket_has_no_peer() {
-    let one = socket().await;
-    let error = one.send(b"x").await.unwrap_err();
-    let kinds = [io::ErrorKind::NotConnected];
-    assert!(kinds.contains(&error.kind()) || error.raw_os_error() == Some(89), "{error:?}");
-    assert_eq!(one.peer_addr().unwrap_err().kind(), io::ErrorKind::NotConnected);
+    let (one, other) = (socket().await, socket().await);
+    for _ in 0..2 {
+        let polled = poll_fn(|cx| one.poll_send_to(cx, b"x", None)).await;
+        for error in [one.send(b"x").await.unwrap_err(), polled.unwrap_err(), one.peer_addr().map(drop).unwrap_err()] {
+            assert_eq!(error.kind(), io::ErrorKind::NotConnected, "{error:?}");
+        }
+    }
+    let address = other.local_addr().unwrap();
+    one.connect(address).await.unwrap();
+    assert_eq!(one.peer_addr().unwrap(), address);
+    assert_eq!(one.send(b"x").await.unwrap(), 1);
+    // It has a peer, and another error.
+    assert_ne!(one.send(&[0; 65_508]).await.unwrap_err().kind(), io::ErrorKind::NotConnected);
 }
 
 /// N080: a datagram that is too long is refused, and the socket goes on working.
@@ -200,6 +208,44 @@ pub async fn n085_options_and_ports() {
     UdpSocket::bind(("127.0.0.1", port)).await.unwrap();
 }
 
+/// N085: a member of a multicast group receives what is sent to it: not before it has joined, nor when it has left.
+#[cfg(target_os = "linux")]
+pub async fn n085_members_of_a_group_hear_it() {
+    let group = Ipv4Addr::new(239, 255, 70, 85);
+    let member = UdpSocket::bind("0.0.0.0:0").await.unwrap();
+    // By its address, it sends on the loopback.
+    let sender = socket().await;
+    let mut buf = [0; 8];
+    let nobody_hears = async |socket: &UdpSocket| {
+        sender.send_to(b"to all", (group, socket.local_addr().unwrap().port())).await.unwrap();
+        // Comes behind the one to the group, if that comes.
+        sender.send_to(b"to one", (Ipv4Addr::LOCALHOST, socket.local_addr().unwrap().port())).await.unwrap();
+        let mut buf = [0; 8];
+        assert_eq!(socket.recv(&mut buf).await.unwrap(), 6);
+        assert_eq!(&buf[..6], b"to one");
+    };
+    nobody_hears(&member).await;
+    member.join_multicast_v4(group, Ipv4Addr::LOCALHOST).unwrap();
+    assert_eq!(
+        member.join_multicast_v4(group, Ipv4Addr::LOCALHOST).unwrap_err().kind(),
+        io::ErrorKind::AddrInUse,
+        "it is a member"
+    );
+    for _ in 0..3 {
+        sender.send_to(b"to all", (group, member.local_addr().unwrap().port())).await.unwrap();
+        let heard = fail_after(ms(10_000), member.recv_from(&mut buf)).await.expect("a member hears nothing").unwrap();
+        assert_eq!(heard, (6, sender.local_addr().unwrap()));
+        assert_eq!(&buf[..6], b"to all");
+    }
+    member.leave_multicast_v4(group, Ipv4Addr::LOCALHOST).unwrap();
+    nobody_hears(&member).await;
+    assert_eq!(
+        member.leave_multicast_v4(group, Ipv4Addr::LOCALHOST).unwrap_err().kind(),
+        io::ErrorKind::AddrNotAvailable,
+        "it is no member"
+    );
+}
+
 /// N024: std sockets come and go, and keep what has come.
 pub async fn n024_std_sockets_come_and_go() {
     let (one, other) = (socket().await, socket().await);
@@ -235,6 +281,10 @@ macro_rules! udp_host_suite {
     ($runner:ident) => {
         $crate::behaviours!($runner; udp_host, udp [] {
             n024_std_sockets_come_and_go,
+        });
+        #[cfg(target_os = "linux")]
+        $crate::behaviours!($runner; udp_host_on_linux, udp [] {
+            n085_members_of_a_group_hear_it,
         });
     };
 }

@@ -8,7 +8,7 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use foster::combine::join;
-use foster::{fail_after, move_on_after};
+use foster::{fail_after, move_on_after, sleep};
 use foster_net::{UnixDatagram, UnixListener, UnixStream};
 
 use crate::kinds::read_to_end;
@@ -278,6 +278,23 @@ pub async fn n097_a_dropped_listener_refuses() {
     assert_eq!(UnixStream::connect(&path).await.unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
 }
 
+/// N097, N054: who waits because the backlog is full is refused when the listener is dropped; who is in the backlog is
+/// at its end.
+pub async fn n097_a_dropped_listener_refuses_who_waits() {
+    let folder = Folder::new();
+    let path = folder.join("socket");
+    let Some((listener, mut clients)) = full_backlog(&path).await else { return };
+    let drops = async {
+        // A moment in which the other one waits.
+        sleep(ms(30)).await;
+        drop(listener);
+    };
+    let (waits, ()) = join((fail_after(ms(10_000), UnixStream::connect(&path)), drops)).await;
+    assert_eq!(waits.expect("it waits on").unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+    let end = clients.pop().expect("there is room for one").read(&mut [0; 8]).await;
+    assert!(matches!(&end, Ok(0)) || end.as_ref().is_err_and(|error| error.kind() == io::ErrorKind::ConnectionReset));
+}
+
 /// What comes behind a message with descriptors is read, though the host ends a read there.
 pub async fn n024_messages_with_descriptors_do_not_end_a_stream() {
     use rustix::net::{SendAncillaryBuffer, SendAncillaryMessage, SendFlags, sendmsg};
@@ -305,23 +322,27 @@ pub async fn n024_messages_with_descriptors_do_not_end_a_stream() {
     }
 }
 
+/// A listener whose backlog is full, and who is in it; none if the backlog has no end here.
+async fn full_backlog(path: &Path) -> Option<(UnixListener, Vec<UnixStream>)> {
+    let listener = std::os::unix::net::UnixListener::bind(path).unwrap();
+    // That of std may be of 4096 sockets, which are more than a process may have open.
+    rustix::net::listen(&listener, 4).unwrap();
+    let (listener, mut clients) = (UnixListener::from_std(listener).unwrap(), Vec::new());
+    while let Some(client) = move_on_after(ms(100), UnixStream::connect(path)).await {
+        clients.push(client.unwrap());
+        if clients.len() > 100 {
+            println!("the backlog has no end here");
+            return None;
+        }
+    }
+    Some((listener, clients))
+}
+
 /// N054, for Unix sockets: who finds the backlog full waits for room, and gets in.
 pub async fn n054_a_full_backlog_is_waited_for() {
     let folder = Folder::new();
     let path = folder.join("socket");
-    let std_listener = std::os::unix::net::UnixListener::bind(&path).unwrap();
-    // That of std may be of 4096 sockets, which are more than a process may have open.
-    rustix::net::listen(&std_listener, 4).unwrap();
-    let mut clients = Vec::new();
-    let listener = UnixListener::from_std(std_listener).unwrap();
-    // Until it is full.
-    while let Some(client) = move_on_after(ms(100), UnixStream::connect(&path)).await {
-        clients.push(client.unwrap());
-        if clients.len() > 100 {
-            println!("the backlog has no end here");
-            return;
-        }
-    }
+    let Some((listener, _clients)) = full_backlog(&path).await else { return };
     let (client, accepted) = join((UnixStream::connect(&path), listener.accept())).await;
     client.and(accepted.map(drop)).unwrap();
 }
@@ -353,6 +374,7 @@ macro_rules! unix_host_suite {
         $crate::behaviours!($runner; unix_host, unix [] {
             n024_std_sockets_come_and_go,
             n054_a_full_backlog_is_waited_for,
+            n097_a_dropped_listener_refuses_who_waits,
             n024_messages_with_descriptors_do_not_end_a_stream,
             n095_a_full_queue_of_another_is_waited_for,
             n090_a_listener_removes_its_own_file,

@@ -212,7 +212,7 @@ fn n047_a_missing_network_is_an_error() {
 #[cfg(target_os = "linux")]
 mod errno {
     pub(super) const PASSING: [i32; 6] = [103, 1, 71, 101, 110, 113];
-    pub(super) const NO_ROOM: [i32; 4] = [24, 23, 105, 12];
+    pub(super) const NO_ROOM: [i32; 5] = [24, 23, 105, 12, 28];
     pub(super) const UNKNOWN: i32 = 22;
 }
 
@@ -258,7 +258,7 @@ fn n055_a_refusal_that_never_ends_comes_back() {
 #[test]
 fn n056_a_server_without_room_pauses_and_reports() {
     on_sim("n056", || async {
-        let script = Script::accepting(std::iter::repeat_n(Err(24), 1000));
+        let script = Script::accepting(errno::NO_ROOM.into_iter().cycle().take(1000).map(Err));
         let reports = Arc::new(std::sync::Mutex::new(Vec::new()));
         let start = Instant::now();
         let told = reports.clone();
@@ -271,7 +271,9 @@ fn n056_a_server_without_room_pauses_and_reports() {
             serve(listener, options, async |_: TcpStream, _| Ok(())).await
         });
         assert!(move_on_after(secs(0.95), serving).await.is_none());
-        let wanted: Vec<_> = (0..10).map(|turn| (Some(24), Duration::from_millis(turn * 100))).collect();
+        let numbers = errno::NO_ROOM.into_iter().cycle();
+        let wanted: Vec<_> =
+            (0..10).zip(numbers).map(|(turn, number)| (Some(number), Duration::from_millis(turn * 100))).collect();
         assert_eq!(*reports.lock().unwrap(), wanted);
     });
 }

@@ -2,7 +2,7 @@
 //! asks for.
 
 use std::cell::Cell;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
@@ -138,6 +138,42 @@ fn a_datagram_that_is_refused_ends_the_wait_for_an_answer() {
         socket.connect(there.local_addr().unwrap()).await.unwrap();
         assert!(foster::move_on_after(Duration::from_millis(20), socket.recv(&mut buf)).await.is_none());
         there.send_to(b"y", socket.local_addr().unwrap()).await.unwrap();
+        assert_eq!(socket.recv(&mut buf).await.unwrap(), 1);
+    });
+}
+
+/// D12: so is whoever waits by a poll function until there is something to receive, and the next receive says what.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_datagram_that_is_refused_makes_its_socket_ready() {
+    on_each(|| async {
+        let gone = UdpSocket::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+        let socket = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        socket.connect(gone).await.unwrap();
+        let mut buf = [0];
+        for _ in 0..3 {
+            let ready = zip(poll_fn(|cx| socket.poll_recv_ready(cx)), socket.send(b"x"));
+            let (ready, sent) = fail_after(Duration::from_secs(20), ready).await.expect("it sleeps on");
+            ready.unwrap();
+            assert_eq!(sent.unwrap(), 1);
+            let refused = poll_fn(|cx| socket.poll_recv_from(cx, &mut buf)).await;
+            assert_eq!(refused.unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+            // The error is over.
+            let ready = poll_fn(|cx| socket.poll_recv_ready(cx));
+            assert!(foster::move_on_after(Duration::from_millis(20), ready).await.is_none());
+        }
+        // A send takes the error, and nothing is left to receive.
+        socket.send(b"x").await.unwrap();
+        poll_fn(|cx| socket.poll_recv_ready(cx)).await.unwrap();
+        assert_eq!(socket.send(b"x").await.unwrap_err().kind(), io::ErrorKind::ConnectionRefused);
+        assert!(foster::move_on_after(Duration::from_millis(20), socket.recv(&mut buf)).await.is_none());
+        // It goes on with data.
+        let there = UdpSocket::bind("127.0.0.1:0").await.unwrap();
+        socket.connect(there.local_addr().unwrap()).await.unwrap();
+        let ready = zip(poll_fn(|cx| socket.poll_recv_ready(cx)), async {
+            there.send_to(b"y", socket.local_addr().unwrap()).await.unwrap();
+        });
+        fail_after(Duration::from_secs(20), ready).await.expect("it sleeps on").0.unwrap();
         assert_eq!(socket.recv(&mut buf).await.unwrap(), 1);
     });
 }

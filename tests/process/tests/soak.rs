@@ -5,10 +5,11 @@
 
 use std::io;
 
-use foster::{Nursery, NurseryOptions};
+use foster::{Nursery, NurseryOptions, move_on_after};
 use foster_process::Command;
 use foster_process_conformance::left;
 
+/// How many on each host; the variable `FOSTER_PROCESSES` says another number.
 const PROCESSES: usize = 5_000;
 const AT_ONCE: usize = 8;
 
@@ -17,10 +18,16 @@ async fn many(processes: usize) {
         for number in 0..processes {
             let child = n.spawn_limited(async move {
                 let mut command = Command::new(if number % 2 == 0 { "true" } else { "false" });
-                match number % 3 {
+                match number % 4 {
                     0 => assert_eq!(command.output().await?.status.success(), number % 2 == 0),
                     1 => assert_eq!(command.spawn().await?.wait().await?.success(), number % 2 == 0),
-                    _ => drop(command.process_group().spawn().await?),
+                    2 => drop(command.process_group().spawn().await?),
+                    // Killed in the midst of its life, or before it is there.
+                    _ => {
+                        let mut command = Command::new("sleep");
+                        let limit = std::time::Duration::from_micros(number as u64 % 3_000);
+                        assert!(move_on_after(limit, command.arg("1000").status()).await.is_none());
+                    }
                 }
                 Ok(())
             });
@@ -35,7 +42,17 @@ async fn many(processes: usize) {
 async fn measured() {
     many(100).await;
     let (open, threads) = (left::descriptors(), left::threads());
-    many(PROCESSES).await;
+    let processes =
+        std::env::var("FOSTER_PROCESSES").map(|number| number.parse().expect("FOSTER_PROCESSES is a number"));
+    let processes = processes.unwrap_or(PROCESSES);
+    many(processes).await;
+    println!(
+        "{processes} processes, {} descriptors and {} threads before and {} and {} after",
+        open.len(),
+        threads,
+        left::descriptors().len(),
+        left::threads()
+    );
     assert_eq!(left::children(), [] as [String; 0]);
     assert_eq!(left::descriptors().len(), open.len(), "{open:?}, and then {:?}", left::descriptors());
     assert!(left::threads() <= threads, "{} threads, and then {}", threads, left::threads());

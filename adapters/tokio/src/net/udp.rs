@@ -4,8 +4,9 @@ use std::fmt;
 use std::future::Future;
 use std::io;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use foster_net::contract::{Address, DatagramSocket, OptionName, Socket, SocketOption};
 use foster_net::host::{self, HostDatagram};
@@ -13,54 +14,68 @@ use socket2::SockRef;
 use tokio::io::{Interest, ReadBuf};
 use tokio::net::UdpSocket;
 
-/// A UDP socket of tokio's, and the error of it that somebody waits for.
+/// A UDP socket of tokio's, and its error that somebody waits for.
 pub(super) struct Udp {
     /// Dropped before the socket, which it shares.
-    refused: Mutex<Option<Refused>>,
+    failing: Mutex<Option<Failing>>,
     socket: Arc<UdpSocket>,
+    /// It was connected here, or before it was taken over: only then a host tells it of datagrams that were refused.
+    connected: AtomicBool,
 }
 
 /// Ready when the socket has an error.
-type Refused = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
+type Failing = Pin<Box<dyn Future<Output = io::Result<()>> + Send>>;
 
 impl Udp {
     pub(super) fn new(socket: UdpSocket) -> Self {
-        Udp { refused: Mutex::new(None), socket: Arc::new(socket) }
+        let connected = AtomicBool::new(socket.peer_addr().is_ok());
+        Udp { failing: Mutex::new(None), socket: Arc::new(socket), connected }
     }
 
-    /// Polls for the error of a connected socket. A host tells of it, that nobody listens at the other end, by an event
-    /// of its own; tokio's poll functions wait for data alone, its `async` ones for both.
-    fn poll_refused(&self, cx: &mut Context<'_>) -> Poll<io::Error> {
+    /// Polls until a connected socket has an error, after tokio has found that there are no data. A host tells of it,
+    /// that nobody listens at the other end, by an event of its own; tokio's poll functions wait for data alone, its
+    /// `async` ones for both.
+    fn poll_failing(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        if !self.connected.load(Ordering::Relaxed) {
+            return Poll::Pending;
+        }
+        // Polled with the lock released: that clones a waker.
+        let failing = self.lock().take();
+        let mut failing = failing.unwrap_or_else(|| {
+            let socket = self.socket.clone();
+            Box::pin(async move { socket.ready(Interest::ERROR).await.map(drop) })
+        });
+        let polled = failing.as_mut().poll(cx);
+        if polled.is_pending() {
+            let other = self.lock().replace(failing);
+            drop(other);
+        }
+        polled
+    }
+
+    /// Does as [`poll_failing`](Self::poll_failing), and takes the error.
+    fn poll_error(&self, cx: &mut Context<'_>) -> Poll<io::Error> {
         loop {
-            // Polled with the lock released: that clones a waker.
-            let refused = self.lock().take();
-            let mut refused = refused.unwrap_or_else(|| {
-                let socket = self.socket.clone();
-                Box::pin(async move { socket.ready(Interest::ERROR).await.map(drop) })
-            });
-            match refused.as_mut().poll(cx) {
-                Poll::Pending => {
-                    let other = self.lock().replace(refused);
-                    drop(other);
-                    return Poll::Pending;
-                }
-                Poll::Ready(Err(error)) => return Poll::Ready(error),
-                Poll::Ready(Ok(())) => {}
+            if let Err(error) = ready!(self.poll_failing(cx)) {
+                return Poll::Ready(error);
             }
-            // "It would block" tells tokio that there is no error any more.
-            let taken = self.socket.try_io(Interest::ERROR, || match self.socket.take_error()? {
-                Some(error) => Ok(error),
-                None => Err(io::ErrorKind::WouldBlock.into()),
+            let mut taken = None;
+            let asked = self.socket.try_io::<()>(Interest::ERROR, || {
+                taken = self.socket.take_error()?;
+                // So tokio is told that there is none any more; unless the next one has come meanwhile.
+                Err(io::ErrorKind::WouldBlock.into())
             });
-            match taken {
-                Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
-                Ok(error) | Err(error) => return Poll::Ready(error),
+            match (taken, asked) {
+                (Some(error), _) => return Poll::Ready(error),
+                (None, Err(error)) if error.kind() != io::ErrorKind::WouldBlock => return Poll::Ready(error),
+                // Another operation has taken it.
+                (None, _) => {}
             }
         }
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Refused>> {
-        self.refused.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> std::sync::MutexGuard<'_, Option<Failing>> {
+        self.failing.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -91,7 +106,11 @@ impl DatagramSocket for Udp {
 
     fn connect(&self, to: &Address) -> io::Result<()> {
         match to {
-            Address::Inet(to) => SockRef::from(&*self.socket).connect(&(*to).into()),
+            Address::Inet(to) => {
+                SockRef::from(&*self.socket).connect(&(*to).into())?;
+                self.connected.store(true, Ordering::Relaxed);
+                Ok(())
+            }
             _ => Err(io::ErrorKind::InvalidInput.into()),
         }
     }
@@ -113,13 +132,16 @@ impl DatagramSocket for Udp {
                 let from = from?;
                 Poll::Ready(Ok((buf.filled().len(), Address::Inet(from))))
             }
-            Poll::Pending if self.socket.peer_addr().is_ok() => self.poll_refused(cx).map(Err),
-            Poll::Pending => Poll::Pending,
+            Poll::Pending => self.poll_error(cx).map(Err),
         }
     }
 
     fn poll_receivable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.socket.poll_recv_ready(cx)
+        match self.socket.poll_recv_ready(cx) {
+            // The next receive takes it.
+            Poll::Pending => self.poll_failing(cx),
+            ready => ready,
+        }
     }
 
     fn poll_sendable(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -49,11 +49,11 @@ impl Shared {
     /// Starts a write. An error, if the write side was shut down.
     fn poll_start_writing(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(poll_start("write", cx));
-        poll_unless_cancelled(Poll::Ready(self.check_open()))
+        poll_unless_cancelled(Poll::Ready(self.writing.check_open()))
     }
 
     fn poll_write(&self, poller: Poller, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        if buf.is_empty() && self.check_open().is_ok() {
+        if buf.is_empty() && self.writing.check_open().is_ok() {
             return Poll::Ready(Ok(0));
         }
         ready!(self.poll_start_writing(cx))?;
@@ -69,7 +69,7 @@ impl Shared {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        if bufs.iter().all(|buf| buf.is_empty()) && self.check_open().is_ok() {
+        if bufs.iter().all(|buf| buf.is_empty()) && self.writing.check_open().is_ok() {
             return Poll::Ready(Ok(0));
         }
         ready!(self.poll_start_writing(cx))?;

@@ -2,11 +2,13 @@
 
 use std::io;
 use std::net::Shutdown;
+use std::sync::Arc;
 
+use foster::sync::Event;
 use foster::{Nursery, fail_after, nursery, sleep};
 use futures_lite::{AsyncReadExt, AsyncWriteExt};
 
-use crate::kinds::{Kind, pattern, read_to_end};
+use crate::kinds::{Kind, pattern, read_to_end, waiting};
 use foster_conformance::harness::ms;
 
 /// N009: after a half-close the other side reads what was written, then the end, and can still answer. Our own next
@@ -20,6 +22,81 @@ pub async fn n009_half_close<K: Kind>() {
     other.write_all(b"answer").await.unwrap();
     other.shutdown(Shutdown::Write).unwrap();
     assert_eq!(read_to_end(&one).await.unwrap(), b"answer");
+}
+
+/// N009: a write that waits in another task ends when the write side is shut down, in whatever way it waits. The other
+/// side reads what was written before.
+pub async fn n009_shutdown_ends_a_write_that_waits<K: Kind>() {
+    for how in [Shutdown::Write, Shutdown::Both] {
+        for polls in [false, true] {
+            let (one, other) = K::pair().await;
+            let one = Arc::new(one);
+            let writes = nursery(async |n: Nursery<io::Error>| {
+                let (mut writers, writers_there) = (Vec::new(), if polls { 3 } else { 1 });
+                for _ in 0..writers_there {
+                    let (writer, waits) = (one.clone(), Arc::new(Event::new()));
+                    let tells = waits.clone();
+                    let written = async move {
+                        let chunk = vec![1; 1 << 16];
+                        let all = async {
+                            loop {
+                                let written = match polls {
+                                    true => AsyncWriteExt::write(&mut &*writer, &chunk).await,
+                                    false => writer.write(&chunk).await,
+                                };
+                                if let Err(error) = written {
+                                    return error;
+                                }
+                            }
+                        };
+                        waiting(all, &tells).await
+                    };
+                    writers.push(n.spawn(async { Ok(written.await) }));
+                    waits.wait().await;
+                }
+                // By then they wait at the host, and not for a turn.
+                sleep(ms(20)).await;
+                one.shutdown(how)?;
+                for writer in writers {
+                    let error = fail_after(ms(10_000), writer).await.expect("a writer sleeps on").unwrap();
+                    assert_eq!(error.kind(), io::ErrorKind::BrokenPipe, "{how:?}, by poll functions: {polls}");
+                }
+                drop(one);
+                assert!(!read_to_end(&other).await?.is_empty());
+                Ok(())
+            });
+            writes.await.unwrap();
+        }
+    }
+}
+
+/// N009: a read that waits in another task ends when the read side is shut down, in whatever way it waits. The other
+/// direction is as before.
+pub async fn n009_shutdown_ends_a_read_that_waits<K: Kind>() {
+    for polls in [false, true] {
+        let (one, other) = K::pair().await;
+        let one = Arc::new(one);
+        let reads = nursery(async |n: Nursery<io::Error>| {
+            let (reader, waits) = (one.clone(), Arc::new(Event::new()));
+            let tells = waits.clone();
+            let read = n.spawn(async move {
+                let mut buf = [0; 8];
+                match polls {
+                    true => waiting(AsyncReadExt::read(&mut &*reader, &mut buf), &tells).await,
+                    false => waiting(reader.read(&mut buf), &tells).await,
+                }
+            });
+            waits.wait().await;
+            one.shutdown(Shutdown::Read)?;
+            let read = fail_after(ms(10_000), read).await.expect("the reader sleeps on").unwrap();
+            assert_eq!(read, 0, "by a poll function: {polls}");
+            one.write_all(b"still open").await?;
+            one.shutdown(Shutdown::Write)?;
+            assert_eq!(read_to_end(&other).await?, b"still open");
+            Ok(())
+        });
+        reads.await.unwrap();
+    }
 }
 
 /// N010: the end of a stream comes again at each read, at once.

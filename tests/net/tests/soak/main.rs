@@ -4,12 +4,16 @@
 //! The other test opens and closes as many connections as `FOSTER_CONNECTIONS` says, one after the other, and also looks at the
 //! memory.
 //!
-//! Each run has a fresh seed, which it prints; `FOSTER_SEED` repeats one, `FOSTER_SECONDS` says how long it goes on. As
-//! threads and clocks have their part in it, a seed makes the same clients again, but not always the same failure.
+//! Each run has a fresh seed, which it prints; `FOSTER_SEED` repeats one, `FOSTER_SECONDS` says how long it goes on, and
+//! `FOSTER_CLIENTS` how many clients it has at least. As threads and clocks have their part in it, a seed makes the
+//! same clients again, but not always the same failure.
+//!
+//! The third looks up many names at once, and counts threads.
 
 mod clients;
 mod held;
 mod hosts;
+mod lookups;
 
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -91,6 +95,7 @@ fn n026_nothing_is_left_of_connections_that_were_cut() {
     let fresh = || SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default().subsec_nanos().into();
     let seed = number("FOSTER_SEED").unwrap_or_else(fresh);
     let limit = Duration::from_secs(number("FOSTER_SECONDS").unwrap_or(SECONDS));
+    let at_least = number("FOSTER_CLIENTS").unwrap_or(0);
     println!("seed {seed}: repeat with FOSTER_SEED={seed}");
     let (seen, mut dice) = (Arc::new(Seen::default()), Numbers::new(seed));
     // What a runtime keeps for the next one, such as a reactor, is there then.
@@ -99,8 +104,11 @@ fn n026_nothing_is_left_of_connections_that_were_cut() {
     }
     let (before, begin, mut rounds) = (Held::at_rest(), Instant::now(), 0);
     // Each thing happens in many rounds, but some not in each: in so many, all of them do.
-    let is_long = limit >= Duration::from_secs(SECONDS);
-    while begin.elapsed() < limit || (is_long && rounds < ENOUGH && !seen.is_all()) {
+    let is_long = limit >= Duration::from_secs(SECONDS) || at_least > 0;
+    while begin.elapsed() < limit
+        || ((rounds * CLIENTS) as u64) < at_least
+        || (is_long && rounds < ENOUGH && !seen.is_all())
+    {
         let host = HOSTS[rounds % HOSTS.len()];
         let of_the_round = Numbers::new(dice.below(1 << 30) as u64);
         host.run(in_time(round(of_the_round, seen.clone())));
