@@ -150,10 +150,6 @@ impl NodeRef {
     /// Ends the task: its scope is Closed, and its value is where its handle finds it. Leaves the nursery, then tells
     /// the handle (L34). No lock may be held.
     pub(crate) fn end_task(&self, status: TaskStatus, linked: Option<Linked>) {
-        if let Some(tree) = self.tree() {
-            // Ordering: published with the outcome.
-            self.ended_after.store(tree.requests(), Ordering::Relaxed);
-        }
         // In this order: code that goes on because the nursery has ended finds the outcome; and code that is woken by
         // the handle finds the nursery without this child.
         let joiner = self.set_outcome(status);
@@ -163,12 +159,16 @@ impl NodeRef {
         }
     }
 
-    /// Sets the outcome, unless it is set (by a shut-down, say). Returns the waker of whoever awaits it, to be called
-    /// without the lock.
+    /// Sets the outcome, unless it is set (by a shut-down, say), and notes which requests came before it. Returns the
+    /// waker of whoever awaits it, to be called without the lock.
     fn set_outcome(&self, status: TaskStatus) -> Option<Waker> {
         let mut state = self.lock();
         if self.outcome().is_some() {
             return None;
+        }
+        if let Some(tree) = self.tree() {
+            // Ordering: published with the outcome.
+            self.ended_after.store(tree.requests(), Ordering::Relaxed);
         }
         self.outcome.set(status);
         state.joiner.take()

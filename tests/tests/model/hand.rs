@@ -132,6 +132,15 @@ programs! {
     a_notification_during_the_poll_in_which_it_is_cancelled: "a notification during the poll in which it is cancelled";
     a_send_that_is_let_in_refused_and_then_cancelled: "a send that is let in, refused and then cancelled";
     a_send_that_is_let_in_cancelled_and_then_refused: "a send that is let in, cancelled and then refused";
+    the_end_of_a_task_wakes_cancelled_code_that_awaits_it: "the end of a task wakes cancelled code that awaits it";
+    a_wait_for_an_event_that_is_passed_over_is_woken: "a wait for an event that is passed over is woken";
+    a_wait_to_be_notified_that_is_passed_over_is_woken: "a wait to be notified that is passed over is woken";
+    a_receiver_that_is_passed_over_is_woken: "a receiver that is passed over is woken";
+    a_sender_that_is_passed_over_is_woken: "a sender that is passed over is woken";
+    local_the_end_of_a_child_that_is_dropped_in_place_is_no_news_for_cancelled_code: "local: the end of a child that is dropped in place is no news for cancelled code";
+    local_the_end_of_a_child_that_a_reaper_closes_is_no_news_for_cancelled_code: "local: the end of a child that a reaper closes is no news for cancelled code";
+    the_waker_of_a_child_that_has_ended_wakes_nobody: "the waker of a child that has ended wakes nobody";
+    local_the_waker_of_a_child_that_has_ended_wakes_nobody: "local: the waker of a child that has ended wakes nobody";
     local_children_are_dropped_in_place_shields_too: "local: children are dropped in place, shields too";
     local_the_finalizer_of_a_dropped_child_is_waited_for: "local: the finalizer of a dropped child is waited for";
     local_the_thread_of_a_dropped_child_is_waited_for: "local: the thread of a dropped child is waited for";
