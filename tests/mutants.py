@@ -29,7 +29,7 @@ MUTANTS = [
     ("daemons-stay", "tree/drive.rs", "if !dismissed && state.children.only_daemons() {", "if false {"),
     ("end-wakes-nobody", "tree/closing.rs", "if done || escaped {", "if escaped {"),
     ("loss-cancels-nothing", "tree/abandon.rs", "        node.request(Reason::new(ReasonKind::Abandoned), None);\n", ""),
-    ("no-adoption", "tree/abandon.rs", "fn ask_for_the_end(node: &NodeRef) {\n    reparent(node);\n", "fn ask_for_the_end(node: &NodeRef) {\n"),
+    ("no-adoption", "tree/abandon.rs", "    reparent(node);\n    // L7, L26: children", "    // L7, L26: children"),
     ("reaped-panic-is-dropped", "tree/abandon.rs", "above.panicked(payload)", "drop_payload(Some(payload))"),
     ("lost-job-is-cut", "tree/abandon.rs", "if node.kind != Kind::Thread {", "if true {"),
     ("root-blames-its-own-host", "tree/root.rs", "if !std::mem::replace(this.torn_down, true) {", "if false {"),
