@@ -79,11 +79,7 @@ fn abandon(node: &NodeRef, drop_body: impl FnOnce()) -> Option<Waker> {
     };
     // Found before (L28), or ended; the body is all there is. Of two that come at once, the one that sets the flag
     // goes on.
-    let is_first = node.flag(ABANDONED);
-    let state = node.lock();
-    let (life, is_trivial) = (state.life, state.is_trivial());
-    drop(state);
-    if !is_first || life == Life::Closed {
+    if !node.flag(ABANDONED) || node.life() == Life::Closed {
         drop_body();
         return None;
     }
@@ -99,7 +95,7 @@ fn abandon(node: &NodeRef, drop_body: impl FnOnce()) -> Option<Waker> {
         // the scopes inside this one, which are dropped with its body, go with it, too.
         node.flag(DELIVERED | GOES_WHOLE);
         false
-    } else if is_trivial && node.kind != Kind::Task && node.was_made_for_its_place() {
+    } else if node.kind != Kind::Task && node.was_made_for_its_place() && node.lock().is_trivial() {
         // A limit or a shield, mostly, that has lost a race: nothing is inside, and there is no handle to ask it for a
         // reason. So no request has to be carried anywhere; its destructors find that it is asked to stop.
         node.flag(CANCELLED | PROPAGATED);
@@ -111,17 +107,13 @@ fn abandon(node: &NodeRef, drop_body: impl FnOnce()) -> Option<Waker> {
     if let Err(payload) = frames::enter(node, drop_body) {
         node.panicked(payload);
     }
-    let mut state = node.lock();
-    let waker = state.waker.take();
-    if !state.is_trivial() {
-        drop(state);
-        // A scope that was finalizing already goes on where it is: a half-run finalizer is not begun anew (L26).
-        node.end_body();
-        forget_local_children(node);
-        state = node.lock();
-    }
+    // A scope that was finalizing already goes on where it is: a half-run finalizer is not begun anew (L26).
+    node.end_body();
+    forget_local_children(node);
     // L27: if nothing is left, the scope ends here, without a reaper. Looked at and closed under one lock: an escaped
     // body may be running, and `defer` is admitted until Closed.
+    let mut state = node.lock();
+    let waker = state.waker.take();
     if state.children.awaited() == 0 && state.finalizers() == 0 {
         let closed = node.close_in(state);
         end_reaped(node, closed);

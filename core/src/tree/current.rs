@@ -19,10 +19,10 @@ use super::inline::InlineScope;
 use super::node::{Kind, NodeRef};
 use super::observing;
 use super::shared::Tree;
-use super::timers::Target;
 use super::waiting::WaitingCode;
 use crate::Instant;
 use crate::reason::{Origin, Reason, ReasonKind};
+use crate::sys::atomic::Ordering;
 
 pub(crate) use super::frames::{
     default_root, depth, enter, enter_begun, enter_inline, innermost, is_inside, set_default, with_tree,
@@ -32,16 +32,11 @@ pub(crate) use checkpoint::{arrives_at, is_cancelled, waits_no_more};
 
 /// Returns the innermost scope; promotes it if it is inline. None outside of any tree.
 pub(crate) fn try_scope() -> Option<NodeRef> {
-    with_scope(NodeRef::clone)
-}
-
-/// Calls `f` with the innermost scope, as [`try_scope`], without counting a reference.
-fn with_scope<R>(f: impl FnOnce(&NodeRef) -> R) -> Option<R> {
     with_current(|top| {
         let node = node_or_default(top)?;
         match top {
-            Some(top) if node_of(top).is_none() => node.tree().map(|tree| f(&promote(top, node, tree))),
-            _ => Some(f(node)),
+            Some(top) if node_of(top).is_none() => node.tree().map(|tree| promote(top, node, tree)),
+            _ => Some(node.clone()),
         }
     })
 }
@@ -51,34 +46,21 @@ impl InlineScope {
     /// has polled it; none while it is being polled, when its driver registers at the end of that poll. No lock may
     /// be held.
     ///
-    /// The node is made with all that it begins with, under the parent's lock (Invariant 2), and with a deadline under
-    /// that of the timers below it. So whoever finds it, by either, finds it whole.
+    /// Two locks, one after the other: the parent's, under which the node is made and listed (Invariant 2), then the
+    /// node's. A request that comes between finds a scope without a waker; it marks the scope as woken, and
+    /// `register` finds that at the end of this poll.
     fn promote(self, parent: &NodeRef, tree: &Arc<Tree>, driver: Option<Waker>) -> NodeRef {
-        let make = |place, timer| {
-            let node = NodeRef::attached(place, self.kind, self.shield, self.origin(), tree.clone());
-            node.begun(self.deadline, timer, driver)
-        };
-        let mut earliest = false;
         let node = NodeRef::attach_new(parent, Role::Inner, |place| {
-            if self.deadline == Instant::NEVER {
-                return make(place, None);
-            }
-            let make_target = |key| {
-                let node = make(place, Some(key));
-                (Target::Scope(node.clone()), node)
-            };
-            let (node, is_earliest) = tree.timers.insert_with(self.deadline, make_target);
-            earliest = is_earliest;
-            node
+            NodeRef::attached(place, self.kind, self.shield, self.origin(), tree.clone())
         });
+        // It is being polled, or was just now: otherwise a cancelled parent would find it passed over (L16).
+        node.driven.store(true, Ordering::Relaxed);
+        let mut state = node.lock();
+        state.deadline = self.deadline;
+        state.waker = driver;
         // Whoever has to know exactly has looked: otherwise the timer says so. So a deadline that is not known to be
         // over costs no look at the clock here.
-        if self.over {
-            tree.fire_due();
-        }
-        if earliest {
-            tree.arm();
-        }
+        node.arm_deadline(tree, state, self.over);
         node
     }
 }
@@ -115,11 +97,10 @@ fn promote(place: &CurrentFrame, outside: &NodeRef, tree: &Arc<Tree>) -> NodeRef
 /// Called by `ScopeFuture` when its first poll was Pending, or could not be inline, and by a bracket for its release
 /// (`finalizer::begin`); the scope is not on the stack then, and the scope around it is the innermost one.
 pub(crate) fn make_node(inline: &mut InlineScope, driver: Option<&Waker>) -> Option<NodeRef> {
-    let node = with_scope(|parent| {
-        let tree = parent.tree()?;
-        inline.start(Some(tree));
-        Some(inline.promote(parent, tree, driver.cloned()))
-    })??;
+    let parent = try_scope()?;
+    let tree = parent.tree()?;
+    inline.start(Some(tree));
+    let node = inline.promote(&parent, tree, driver.cloned());
     if node.flagged(FOLLOWED) {
         observing::opened(&node);
     }

@@ -113,15 +113,14 @@ pub(crate) fn poll_open<B: Body + ?Sized>(
     }
     // L12: the scope is not cancelled, or has its one poll to come, or has to be polled for an inner scope.
     let result = node.poll_in(cx, |cx| body.as_mut().poll(cx));
-    conclude(driver, node, body, result, was_cancelled, cx.waker(), false)
+    conclude(driver, node, body, result, was_cancelled, cx.waker())
 }
 
 /// Decides what follows a poll of the body of an open scope, whose `result` this is: registers the driver, or
 /// delivers, or records a panic.
 ///
 /// `was_cancelled` says whether the scope was `PROPAGATED` before the poll. Called apart from [`poll_open`] for the
-/// first poll of an inline scope, which had no node when it began; if the node was made after it, with that waker in
-/// it, the driver `is_registered`.
+/// first poll of an inline scope, which had no node when it began.
 pub(crate) fn conclude<B: Body + ?Sized>(
     driver: Driver,
     node: &NodeRef,
@@ -129,18 +128,13 @@ pub(crate) fn conclude<B: Body + ?Sized>(
     result: thread::Result<Poll<()>>,
     was_cancelled: bool,
     waker: &Waker,
-    is_registered: bool,
 ) -> Step {
     match result {
         Ok(Poll::Ready(())) => return Step::Ready,
         Ok(Poll::Pending) => {
             // Ordering: registered before looking, so that a request that is not seen here wakes this driver. The
             // other way round, a request between the two would find no waker, and the code would stay for ever (I7).
-            if is_registered {
-                node.call_if_woken(waker);
-            } else {
-                node.register(driver, waker);
-            }
+            node.register(driver, waker);
             if !node.flagged(CANCELLED) {
                 return Step::Pending;
             }
@@ -287,19 +281,12 @@ impl NodeRef {
     #[inline]
     pub(crate) fn register(&self, driver: Driver, waker: &Waker) -> bool {
         let is_new = self.woken.load(Ordering::Acquire) || self.keep_waker(driver, waker);
-        self.call_if_woken(waker);
-        is_new
-    }
-
-    /// Does the second half of `register`.
-    ///
-    /// Ordering: after the waker was left. A wake-up marks first and takes the waker afterwards: so this sees the mark,
-    /// or that finds the waker.
-    #[inline]
-    fn call_if_woken(&self, waker: &Waker) {
+        // Ordering: after the waker was left. A wake-up marks first and takes the waker afterwards: so this sees the
+        // mark, or that finds the waker.
         if self.woken.load(Ordering::Acquire) {
             without_counting(|| waker.wake_by_ref());
         }
+        is_new
     }
 
     /// Leaves the waker in the node, unless the same one is there. Returns whether it was another one before.

@@ -393,20 +393,6 @@ impl NodeRef {
         NodeRef(BlockRef::with_part(Node::new(kind, shield, origin, Some(tree), Some(place), |_| {}), ()))
     }
 
-    /// Sets what a scope begins with that was inline until now: its deadline, which has the entry `timer` among the
-    /// timers, and the waker of whoever has polled it. Before anybody else knows the scope, so without its lock.
-    pub(crate) fn begun(mut self, deadline: Instant, timer: Option<TimerKey>, driver: Option<Waker>) -> Self {
-        let Some(node) = self.0.get_mut() else { unreachable!("nobody else refers to a scope that was just made") };
-        // It is being polled, or was just now: otherwise a cancelled parent would find it passed over (L16).
-        *node.driven.get_mut() = true;
-        if timer.is_some() {
-            *node.flags.get_mut() |= TIMED;
-        }
-        let state = node.state.get_mut();
-        (state.deadline, state.timer, state.waker) = (deadline, timer, driver);
-        self
-    }
-
     /// Returns a number that tells apart scopes that are alive at the same time. Nothing is ordered by it (L39).
     pub(crate) fn address(&self) -> usize {
         self.0.address()

@@ -329,9 +329,8 @@ where
         waker: &Waker,
     ) -> Poll<Option<Ending<V>>> {
         let this = self.as_mut().project();
-        let is_registered = node.is_none();
         *this.node = node;
-        if is_registered {
+        if this.node.is_none() {
             match result {
                 // A request that comes before the node has this waker marks it as woken, which `register` in
                 // `conclude` finds.
@@ -360,7 +359,7 @@ where
         let Some(node) = this.node.as_ref() else { this.inline.no_context() };
         // L12: from here on the code inside is runnable only if it is woken.
         node.was_polled_inline();
-        let step = conclude(Driver::Own, node, this.body, result, false, waker, is_registered);
+        let step = conclude(Driver::Own, node, this.body, result, false, waker);
         if self.after_open(step, waker) { Poll::Ready(None) } else { Poll::Pending }
     }
 

@@ -20,8 +20,8 @@
 //! 4. The heap holds at most `2 * live + 64` keys.
 //! 5. The entry of a sleep stays until the [`Sleep`](crate::future::Sleep) takes note of its end, or is dropped. All
 //!    others go when they fire.
-//! 6. Under the lock no waker is cloned, called or dropped, no [`NodeRef`] is dropped, and the host's timer is neither
-//!    armed nor dropped (L36).
+//! 6. Under the lock no waker and no [`NodeRef`] is cloned, called or dropped, and the host's timer is neither armed
+//!    nor dropped (L36).
 //!
 //! # Why no timer is lost
 //!
@@ -267,27 +267,18 @@ impl Timers {
     /// to call [`Tree::arm`], where no lock is held (invariant 3). Only a caller that removes the entry again need
     /// not. May be called with a node locked.
     pub(crate) fn insert(&self, at: Instant, target: Target) -> (TimerKey, bool) {
-        self.insert_with(at, |key| (target, key))
-    }
-
-    /// Does as [`insert`](Timers::insert), for a target that has to know its key from the beginning. Returns what `make`
-    /// returns beside the target. It runs under the lock, and makes plain data.
-    pub(crate) fn insert_with<R>(&self, at: Instant, make: impl FnOnce(TimerKey) -> (Target, R)) -> (R, bool) {
         crate::live_counts::timer(true);
         let mut queue = self.queue();
         let serial = NonZeroU64::MIN.saturating_add(queue.serial);
         queue.serial += 1;
         queue.live += 1;
-        let entry = queue.entries.vacant_entry();
-        let slot = entry.key();
-        let (target, made) = make(TimerKey::new(slot, serial));
-        entry.insert(Entry { serial, state: EntryState::Live(target) });
+        let slot = queue.entries.insert(Entry { serial, state: EntryState::Live(target) });
         queue.heap.push(Reverse((at, serial, slot)));
         // Invariant 1.
         if at < self.next.load() {
             self.next.store(at);
         }
-        (made, at < queue.armed)
+        (TimerKey::new(slot, serial), at < queue.armed)
     }
 
     /// Takes an entry out, if it is still there. Returns what it held, to be dropped where no lock is held; none also
