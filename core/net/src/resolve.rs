@@ -202,7 +202,30 @@ fn host_error(error: io::Error) -> io::Error {
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
+    use std::pin::pin;
+    use std::task::{Context, Waker};
+
     use super::*;
+
+    /// N105: of all lookups of a resolver so many have threads, and the next one waits for one of them.
+    #[test]
+    fn n105_lookups_have_so_many_threads() {
+        foster_smol::run(async {
+            let resolver = SystemResolver::new();
+            let mut running = Vec::new();
+            for _ in 0..LOOKUP_THREADS {
+                running.push(
+                    resolver.limiter.clone().acquire_owned_on_behalf_of(format!("lookup {}", running.len())).await,
+                );
+            }
+            let mut lookup = pin!(resolver.resolve("localhost"));
+            assert!(lookup.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+            assert_eq!((resolver.limiter.borrowed(), resolver.limiter.statistics().waiting), (LOOKUP_THREADS, 1));
+            drop(running.pop());
+            assert!(!lookup.await.unwrap().is_empty());
+            assert_eq!(resolver.limiter.available(), 1);
+        });
+    }
 
     /// N103: the scope of a link-local address is there, which says by which network interface it is reached.
     #[test]

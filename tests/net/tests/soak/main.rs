@@ -7,13 +7,10 @@
 //! Each run has a fresh seed, which it prints; `FOSTER_SEED` repeats one, `FOSTER_SECONDS` says how long it goes on, and
 //! `FOSTER_CLIENTS` how many clients it has at least. As threads and clocks have their part in it, a seed makes the
 //! same clients again, but not always the same failure.
-//!
-//! The third looks up many names at once, and counts threads.
 
 mod clients;
 mod held;
 mod hosts;
-mod lookups;
 
 use std::io;
 use std::sync::atomic::{AtomicUsize, Ordering};
