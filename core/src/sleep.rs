@@ -12,6 +12,7 @@ use futures_core::Stream;
 use crate::Instant;
 use crate::checkpoint::{YieldNow, yield_now};
 use crate::leaf::Gate;
+use crate::runtime::Runtime;
 use crate::tree::Tree;
 use crate::tree::current;
 use crate::tree::timers::{Sleeper, Target, TimerKey};
@@ -67,7 +68,7 @@ impl Instant {
     #[must_use]
     #[track_caller]
     pub fn to_std(self) -> Option<std::time::Instant> {
-        current::to_std(self)
+        of_runtime(|runtime| runtime.instant_to_std(self))
     }
 
     /// Returns the same point on the clock of the runtime that drives the current tree, for an instant that other code
@@ -81,8 +82,15 @@ impl Instant {
     #[must_use]
     #[track_caller]
     pub fn from_std(at: std::time::Instant) -> Option<Instant> {
-        current::from_std(at)
+        of_runtime(|runtime| runtime.instant_from_std(at))
     }
+}
+
+/// Asks the runtime that drives the current tree.
+#[track_caller]
+fn of_runtime<R>(ask: impl FnOnce(&dyn Runtime) -> R) -> R {
+    let Some(answer) = current::with_tree(|tree| ask(&*tree.runtime)) else { current::no_context() };
+    answer
 }
 
 /// Waits for `duration`, counted from the first poll; never less.

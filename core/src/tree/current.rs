@@ -32,11 +32,16 @@ pub(crate) use checkpoint::{arrives_at, is_cancelled, waits_no_more};
 
 /// Returns the innermost scope; promotes it if it is inline. None outside of any tree.
 pub(crate) fn try_scope() -> Option<NodeRef> {
+    with_scope(NodeRef::clone)
+}
+
+/// Calls `f` with the innermost scope, as [`try_scope`], without counting a reference to it.
+fn with_scope<R>(f: impl FnOnce(&NodeRef) -> R) -> Option<R> {
     with_current(|top| {
         let node = node_or_default(top)?;
         match top {
-            Some(top) if node_of(top).is_none() => node.tree().map(|tree| promote(top, node, tree)),
-            _ => Some(node.clone()),
+            Some(top) if node_of(top).is_none() => Some(f(&promote(top, node, node.tree()?))),
+            _ => Some(f(node)),
         }
     })
 }
@@ -97,10 +102,12 @@ fn promote(place: &CurrentFrame, outside: &NodeRef, tree: &Arc<Tree>) -> NodeRef
 /// Called by `ScopeFuture` when its first poll was Pending, or could not be inline, and by a bracket for its release
 /// (`finalizer::begin`); the scope is not on the stack then, and the scope around it is the innermost one.
 pub(crate) fn make_node(inline: &mut InlineScope, driver: Option<&Waker>) -> Option<NodeRef> {
-    let parent = try_scope()?;
-    let tree = parent.tree()?;
-    inline.start(Some(tree));
-    let node = inline.promote(&parent, tree, driver.cloned());
+    let driver = driver.cloned();
+    let node = with_scope(|parent| {
+        let tree = parent.tree()?;
+        inline.start(Some(tree));
+        Some(inline.promote(parent, tree, driver))
+    })??;
     if node.flagged(FOLLOWED) {
         observing::opened(&node);
     }
@@ -145,20 +152,6 @@ pub(crate) fn tree() -> Option<Arc<Tree>> {
 pub(crate) fn now() -> Instant {
     let Some(now) = try_now() else { no_context() };
     now
-}
-
-/// The point on the host's clock, if the runtime has that. Panics as [`now`].
-#[track_caller]
-pub(crate) fn to_std(at: Instant) -> Option<std::time::Instant> {
-    let Some(at) = with_tree(|tree| tree.runtime.instant_to_std(at)) else { no_context() };
-    at
-}
-
-/// The point on the clock of the runtime, if that is the host's. Panics as [`now`].
-#[track_caller]
-pub(crate) fn from_std(at: std::time::Instant) -> Option<Instant> {
-    let Some(at) = with_tree(|tree| tree.runtime.instant_from_std(at)) else { no_context() };
-    at
 }
 
 /// Reads the clock of the tree, if there is one.
