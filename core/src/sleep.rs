@@ -15,7 +15,10 @@ use crate::leaf::Gate;
 use crate::runtime::Runtime;
 use crate::tree::Tree;
 use crate::tree::current;
-use crate::tree::timers::{Sleeper, Target, TimerKey};
+use crate::tree::flags::CANCELLED;
+use crate::tree::shared::Target;
+use crate::tree::timers::{Sleeper, TimerKey};
+use crate::tree::waiting::WaitingCode;
 
 impl Instant {
     /// The time on the clock of the runtime that drives the current tree.
@@ -219,7 +222,10 @@ impl Future for Sleep {
                     // Exact to the clock, whether or not the host's timer has fired by now.
                     tree.fire_due();
                     let scope = current::try_scope();
-                    if tree.timers.poll_sleep(*key, cx.waker(), scope.as_ref(), current::waiting_code).is_pending() {
+                    let is_cancelled = || scope.as_ref().is_some_and(|scope| scope.flagged(CANCELLED));
+                    let is_same = |code: &WaitingCode| code.scope() == scope.as_ref();
+                    let timers = &tree.timers;
+                    if timers.poll_sleep(*key, cx.waker(), is_cancelled, is_same, current::waiting_code).is_pending() {
                         return Poll::Pending;
                     }
                     this.state = State::Done;

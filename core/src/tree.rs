@@ -17,14 +17,14 @@
 //! `abandon::shut_down` for all scopes at once.
 //!
 //! Each file knows only those before it in this list: by its imports, and also by the methods that it calls (checked
-//! by `tests/tests/ceilings.rs`, which allows circles of up to four). Two circles are left: the four files that hold
-//! the tree together (its second level), and [`request`] with [`deadline`], as a request arms the timer of its hard time and a deadline
-//! makes a request.
+//! by `tests/tests/ceilings.rs`, which allows circles of up to three). Two circles are left: the three files that hold
+//! the tree together (its second level), and [`request`] with [`deadline`], as a request arms the timer of its hard
+//! time and a deadline makes a request.
 //!
 //! 1. plain data: [`flags`] and [`cancel_state`] (what can be asked of a scope without its lock, and how requests
-//!    pass shields), [`children`], [`polled`], [`outcome`], [`binding`], [`panic`](mod@panic), [`no_context`]
-//! 2. [`node`] (what a scope is), [`shared`] (what all scopes of a tree share), [`waiting`] (code that waits),
+//!    pass shields), [`children`], [`polled`], [`outcome`], [`binding`], [`panic`](mod@panic), [`no_context`],
 //!    [`timers`] (the queue of instants)
+//! 2. [`node`] (what a scope is), [`shared`] (what all scopes of a tree share), [`waiting`] (code that waits)
 //! 3. [`observing`] (what observers are told), [`attach`] (how a scope gets its place), [`inline`] (the parts of a
 //!    scope that does without a node), [`frames`] (the scopes that a thread is in), [`waking`] (how wakers are called)
 //! 4. how a scope is asked to stop: [`verdict`] (what becomes of its code), [`wake`] (whose drivers are woken),

@@ -15,7 +15,8 @@ use super::{Count, Threads, check, ended};
 use crate::events::PrintOrphans;
 use crate::runtime::{BlockingError, Job, Runtime, Timer, Work, root};
 use crate::tree::Tree;
-use crate::tree::timers::{Sleeper, Target, TimerKey};
+use crate::tree::shared::Target;
+use crate::tree::timers::{Sleeper, TimerKey};
 use crate::tree::waiting::WaitingCode;
 use crate::{Instant, Nursery, move_on_at, nursery, sleep, yield_now};
 
@@ -165,7 +166,7 @@ fn insert(tree: &Arc<Tree>, nanos: u64) -> Entry {
 /// of them have finished, the host's timer is armed for the earliest timer that is left, or for an earlier instant; and
 /// when time has passed on, each that is left has fired once, and none that was removed in time has fired at all.
 ///
-/// Fails with `return;` after `drop(self.timers.put_back(host));` in `Tree::arm`; without `tree.arm();` in the alarm;
+/// Fails with `return;` after `drop(self.put_back(host));` in `Timers::arm`; without `tree.arm();` in the alarm;
 /// and without `tree.timers.queue().armed = Instant::NEVER;`.
 #[test]
 fn each_timer_fires_whatever_others_come_and_go() {
@@ -214,7 +215,7 @@ fn each_timer_fires_whatever_others_come_and_go() {
                     }
                     key
                 });
-                tree.timers.poll_sleep(key, cx.waker(), None, WaitingCode::default)
+                tree.timers.poll_sleep(key, cx.waker(), || false, |code| code.scope().is_none(), WaitingCode::default)
             }));
             assert!(time_of_sleep.now() >= until);
         });

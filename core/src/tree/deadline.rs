@@ -11,8 +11,9 @@ use super::flags::{CANCELLED, TIMED};
 use super::node::{Cold, Life, NodeRef, State};
 use super::panic::catch_drop;
 use super::polled::without_counting;
-use super::shared::Tree;
-use super::timers::{Due, Sleeper, Target};
+use super::shared::{Target, Tree};
+use super::timers::{Due, Sleeper};
+use super::waiting::WaitingCode;
 use super::wake::DriverWakes;
 use super::waking;
 use crate::Instant;
@@ -40,15 +41,12 @@ impl Tree {
         }
         // L12: the code that slept is runnable from here on, before anything is requested; but it runs only after that.
         // So it gets its one poll, in which it finds that its sleep has ended.
-        let Due { sleeps, missed, requests } = self.timers.take_due(now);
+        let Due { sleeps, missed, requests } = self.timers.take_due(now, WaitingCode::claim);
         let mut wakes = DriverWakes::default();
         // L11: marked one after the other, with no wake-up in between; so their order makes no difference to any
         // code.
-        for target in &requests {
-            match target {
-                Target::Sleep(_) => {}
-                Target::Scope(node) => node.timer_fired(self, now, &mut wakes),
-            }
+        for node in &requests {
+            node.timer_fired(self, now, &mut wakes);
         }
         // L11: wake-ups of this instant before those of its requests; and all of them after all marks. `requests` may hold
         // the last references to scopes.
@@ -256,7 +254,7 @@ impl Wake for Alarm {
 /// Calls the wakers of sleeps: each, whatever the others do (L36). Those that have ended were counted when they were
 /// taken out; a task's waker counts once more, which makes no difference: only whether a count has changed matters
 /// (L12).
-fn wake_each(sleeps: Vec<Sleeper>) {
+fn wake_each(sleeps: Vec<Sleeper<WaitingCode>>) {
     for Sleeper { waker, code } in sleeps {
         match code.scope() {
             Some(scope) => waking::wake_for(scope, waker),

@@ -236,7 +236,7 @@ impl Tree {
     /// Called once, by the root's future: when it returns, when it finds its host gone, or when it is dropped. No
     /// lock may be held.
     fn end(&self, dropped: bool) {
-        self.disarm();
+        self.timers.disarm();
         let root = self.root.lock().take();
         drop(root);
         let sentinel = std::mem::replace(&mut *self.end.lock(), End { has_come: true, waker: None }).waker;

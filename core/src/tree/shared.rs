@@ -1,7 +1,7 @@
 //! What all scopes of one tree share: the host, the timers, the observer, and how far the tree has come.
 //!
 //! Made and ended by `root.rs`. A tree knows its root and each scope knows its tree, so this file, `node.rs` and
-//! `timers.rs` refer to one another: they are the data on which the files that come later in the list of `tree.rs`
+//! `waiting.rs` refer to one another: they are the data on which the files that come later in the list of `tree.rs`
 //! work.
 
 use std::any::Any;
@@ -11,7 +11,8 @@ use std::task::{Context, Poll, Waker};
 
 use super::node::NodeRef;
 use super::panic::drop_payload;
-use super::timers::Timers;
+use super::timers::{self, Timers};
+use super::waiting::WaitingCode;
 use crate::Instant;
 use crate::events::{HostDropped, Observer, Orphan};
 use crate::runtime::Runtime;
@@ -28,6 +29,9 @@ pub(super) struct TreeHooks {
     pub(super) reap: fn(&Tree, NodeRef),
 }
 
+/// What is due at an instant in a tree.
+pub(crate) type Target = timers::Target<WaitingCode, NodeRef>;
+
 /// What all scopes of one tree share: its runtime, its timers, its observer, and how far it has come.
 ///
 /// Made once for each call of `root` or `install`. Each node refers to it, as do the root's future, a
@@ -40,7 +44,7 @@ pub(crate) struct Tree {
     /// The functions of later files. Never changes.
     pub(super) hooks: TreeHooks,
     /// All deadlines, hard times and sleeps of the tree.
-    pub(crate) timers: Timers,
+    pub(crate) timers: Timers<WaitingCode, NodeRef>,
     /// Where errors without a caller go. `Root::observe` replaces it before the first poll; it is cloned out of the
     /// lock to be called.
     observer: PlainMutex<Arc<dyn Observer>>,
@@ -106,6 +110,11 @@ impl Tree {
     /// Reads the host's clock (R5). No node is locked around it: it is code of the adapter.
     pub(crate) fn now(&self) -> Instant {
         self.runtime.now()
+    }
+
+    /// Arms the host's timer, if the timers' [`insert`](Timers::insert) has said so: see [`Timers::arm`].
+    pub(crate) fn arm(self: &Arc<Self>) {
+        self.timers.arm(|| (self.hooks.alarm)(self));
     }
 
     /// Returns whether the host is gone (L30).

@@ -14,7 +14,7 @@
 //! 2. `armed` is the instant for which the host's timer is armed, or is just being armed by the thread that has taken
 //!    the timer out of `host`; `NEVER` if it has fired, or was never armed. Only [`Timers::take_host`] lowers it, and
 //!    only the alarm raises it, to `NEVER`.
-//! 3. `armed <= next`, or a call of [`Tree::arm`] is still to come, or the thread that has the host's timer has not
+//! 3. `armed <= next`, or a call of [`Timers::arm`] is still to come, or the thread that has the host's timer has not
 //!    finished its own. So once all of these have finished, the host's timer is armed for the earliest live entry or
 //!    for an earlier instant.
 //! 4. The heap holds at most `2 * live + 64` keys.
@@ -54,15 +54,10 @@ use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::mem;
 use std::num::{NonZeroU32, NonZeroU64};
-use std::sync::Arc;
 use std::task::{Poll, Waker};
 
 use slab::Slab;
 
-use super::flags::CANCELLED;
-use super::node::NodeRef;
-use super::shared::Tree;
-use super::waiting::WaitingCode;
 use crate::Instant;
 use crate::instant::AtomicInstant;
 use crate::runtime::Timer;
@@ -74,32 +69,28 @@ mod tests;
 
 /// An event that is due at an instant. It is moved under the queue's lock, and cloned and dropped without it
 /// (invariant 6).
-pub(crate) enum Target {
+///
+/// What code (`C`) and scopes (`S`) are, nobody has to know here: `shared.rs` says it.
+pub(crate) enum Target<C, S> {
     /// A sleep ends: its code is woken, unless it is cancelled (L14).
-    Sleep(Sleeper),
+    Sleep(Sleeper<C>),
     /// A scope's deadline, which is a request (L8); or the hard time of its request: graceful shields below stop
     /// holding that off (L11, L20).
-    Scope(NodeRef),
+    Scope(S),
 }
 
 /// The code that sleeps: who is woken, and whether it may still be given the end of its sleep.
-pub(crate) struct Sleeper {
+pub(crate) struct Sleeper<C> {
     /// The waker of the poll in which the sleep was armed or last looked at.
     pub(super) waker: Waker,
     /// The code that polled the sleep then.
-    pub(super) code: WaitingCode,
+    pub(super) code: C,
 }
 
-impl Sleeper {
+impl<C> Sleeper<C> {
     /// Makes a sleeper. Clones a waker, which is foreign code: no lock may be held.
-    pub(crate) fn new(waker: &Waker, code: WaitingCode) -> Self {
+    pub(crate) fn new(waker: &Waker, code: C) -> Self {
         Sleeper { waker: waker.clone(), code }
-    }
-
-    /// Returns whether this is the same code: a sleep that is polled again from the same place leaves its entry as it
-    /// is.
-    fn is(&self, waker: &Waker, scope: Option<&NodeRef>) -> bool {
-        self.code.scope() == scope && self.waker.will_wake(waker)
     }
 }
 
@@ -128,12 +119,12 @@ impl TimerKey {
 }
 
 /// A timer, live or not yet taken note of.
-struct Entry {
+struct Entry<C, S> {
     /// The number of its insertion. With the instant it orders the heap: of two entries of one instant the one that
     /// was inserted first comes first (L39).
     serial: NonZeroU64,
     /// Whether it has still to fire, or has fired without its code having noted that.
-    state: EntryState,
+    state: EntryState<C, S>,
 }
 
 /// ```text
@@ -142,9 +133,9 @@ struct Entry {
 ///            ├─ take_due: it is cancelled ─▶ Missed ── poll_sleep, remove ─┤
 ///            └─ take_due: not a sleep; remove ─────────────────────────────┘
 /// ```
-enum EntryState {
+enum EntryState<C, S> {
     /// Its key is in the heap.
-    Live(Target),
+    Live(Target<C, S>),
     /// A sleep that has ended, which its code has not noted yet.
     Fired,
     /// A sleep whose time was over when its code was cancelled.
@@ -160,11 +151,11 @@ struct Host {
 }
 
 /// The data under the lock of the timers.
-pub(super) struct Queue {
+pub(super) struct Queue<C, S> {
     /// Keys: instant, serial number, slot; the earliest on top. Some are of entries that are gone.
     heap: BinaryHeap<Reverse<(Instant, NonZeroU64, usize)>>,
     /// The entries by slot: the live ones, and sleeps that have ended without their code having noted it.
-    entries: Slab<Entry>,
+    entries: Slab<Entry<C, S>>,
     /// How many entries are live.
     live: usize,
     /// How many entries were ever inserted: the next serial number is one more.
@@ -177,7 +168,7 @@ pub(super) struct Queue {
     ended: bool,
 }
 
-impl Queue {
+impl<C, S> Queue<C, S> {
     /// Returns whether a key of the heap is that of an entry that is there. (That of a sleep that has ended was taken
     /// out of the heap.)
     fn is_live(&self, serial: NonZeroU64, slot: usize) -> bool {
@@ -185,7 +176,7 @@ impl Queue {
     }
 
     /// Returns the entry that a key names, if it is still there.
-    fn entry(&mut self, key: TimerKey) -> Option<&mut Entry> {
+    fn entry(&mut self, key: TimerKey) -> Option<&mut Entry<C, S>> {
         self.entries.get_mut(key.slot()).filter(|entry| TimerKey::new(key.slot(), entry.serial) == key)
     }
 
@@ -222,28 +213,27 @@ impl Queue {
 }
 
 /// What a look at the clock has found; used where no lock is held.
-#[derive(Default)]
-pub(super) struct Due {
+pub(super) struct Due<C, S> {
     /// The code whose sleeps have ended, earliest first.
-    pub(super) sleeps: Vec<Sleeper>,
+    pub(super) sleeps: Vec<Sleeper<C>>,
     /// The code that was cancelled before its sleeps were due: given nothing (L14), and woken all the same, as a waiter
     /// is that was passed over.
-    pub(super) missed: Vec<Sleeper>,
+    pub(super) missed: Vec<Sleeper<C>>,
     /// Deadlines and hard times, earliest first.
-    pub(super) requests: Vec<Target>,
+    pub(super) requests: Vec<S>,
 }
 
-/// The timers of a tree; part of [`Tree`]. Used by any thread.
-pub(crate) struct Timers {
+/// The timers of a tree; part of the [`Tree`](super::shared::Tree). Used by any thread.
+pub(crate) struct Timers<C, S> {
     /// The one lock. It may be locked while a node is (`arm_in`, by which `mark` and the deadlines go), and no node is
     /// locked under it.
-    queue: PlainMutex<Queue>,
+    queue: PlainMutex<Queue<C, S>>,
     /// The instant of the earliest live entry, to be read without the lock: invariant 1. Changed under the queue's
     /// lock. Release and Acquire: a thread that was woken after an insertion finds it.
     pub(super) next: AtomicInstant,
 }
 
-impl Timers {
+impl<C, S> Timers<C, S> {
     /// Makes an empty queue on a timer that is not armed.
     pub(crate) fn new(timer: Box<dyn Timer>) -> Self {
         let queue = Queue {
@@ -259,14 +249,14 @@ impl Timers {
     }
 
     /// Locks the queue.
-    pub(super) fn queue(&self) -> MutexGuard<'_, Queue> {
+    pub(super) fn queue(&self) -> MutexGuard<'_, Queue<C, S>> {
         self.queue.lock()
     }
 
     /// Adds an entry. Returns its key, and whether the host's timer may be armed too late for it: then the caller has
-    /// to call [`Tree::arm`], where no lock is held (invariant 3). Only a caller that removes the entry again need
+    /// to call [`arm`](Timers::arm), where no lock is held (invariant 3). Only a caller that removes the entry again need
     /// not. May be called with a node locked.
-    pub(crate) fn insert(&self, at: Instant, target: Target) -> (TimerKey, bool) {
+    pub(crate) fn insert(&self, at: Instant, target: Target<C, S>) -> (TimerKey, bool) {
         crate::live_counts::timer(true);
         let mut queue = self.queue();
         let serial = NonZeroU64::MIN.saturating_add(queue.serial);
@@ -283,7 +273,7 @@ impl Timers {
 
     /// Takes an entry out, if it is still there. Returns what it held, to be dropped where no lock is held; none also
     /// for a sleep that has ended.
-    pub(crate) fn remove(&self, key: TimerKey) -> Option<Target> {
+    pub(crate) fn remove(&self, key: TimerKey) -> Option<Target<C, S>> {
         let mut queue = self.queue();
         queue.entry(key)?;
         let EntryState::Live(target) = queue.entries.remove(key.slot()).state else { return None };
@@ -295,9 +285,9 @@ impl Timers {
         Some(target)
     }
 
-    /// Asks whether a sleep has ended, for code in `scope` that is woken by `waker`. An entry whose sleep has ended
-    /// is gone afterwards. No lock may be held: if the code has another waker or scope than before, these are cloned
-    /// into the entry, with what `code` returns.
+    /// Asks whether a sleep has ended, for the code that is woken by `waker`. An entry whose sleep has ended is gone
+    /// afterwards. No lock may be held: if it is not the same code (`is_same`) or waker as before, the waker is cloned
+    /// into the entry, with what `code` returns. The other two are asked under the lock.
     ///
     /// A sleep that ended in time is over also for code that is cancelled by now: it was given before (L14). One that
     /// was missed is over for code that is not cancelled, such as a scope that the sleep was moved to.
@@ -305,8 +295,9 @@ impl Timers {
         &self,
         key: TimerKey,
         waker: &Waker,
-        scope: Option<&NodeRef>,
-        code: impl Fn() -> WaitingCode,
+        is_cancelled: impl Fn() -> bool,
+        is_same: impl Fn(&C) -> bool,
+        code: impl Fn() -> C,
     ) -> Poll<()> {
         // Invariant 6: declared before the guards below, so dropped after them.
         let mut spare = None;
@@ -318,10 +309,12 @@ impl Timers {
             };
             match &mut entry.state {
                 EntryState::Fired => {}
-                EntryState::Missed if scope.is_some_and(|scope| scope.flagged(CANCELLED)) => return Poll::Pending,
+                EntryState::Missed if is_cancelled() => return Poll::Pending,
                 EntryState::Missed => {}
-                EntryState::Live(Target::Sleep(sleeper)) if sleeper.is(waker, scope) => return Poll::Pending,
                 EntryState::Live(Target::Sleep(sleeper)) => {
+                    if is_same(&sleeper.code) && sleeper.waker.will_wake(waker) {
+                        return Poll::Pending;
+                    }
                     // The new sleeper was made without the lock, in the turn before; and the entry was looked at
                     // again, as the sleep may have ended meanwhile.
                     if let Some(new) = spare.take() {
@@ -340,29 +333,31 @@ impl Timers {
         }
     }
 
-    /// Takes out what is due at `now`: one batch. Of two threads that come at once each does what it has taken, so
-    /// the second one may return before the first one is done.
-    pub(super) fn take_due(&self, now: Instant) -> Due {
-        let mut due = Due::default();
+    /// Takes out what is due at `now`: one batch. `claim` says whether the code that sleeps may be given the end of its
+    /// sleep, and counts that; it takes no lock. Of two threads that come at once each does what it has taken, so the
+    /// second one may return before the first one is done.
+    pub(super) fn take_due(&self, now: Instant, claim: impl Fn(&C) -> bool) -> Due<C, S> {
+        let mut due = Due { sleeps: Vec::new(), missed: Vec::new(), requests: Vec::new() };
         let mut queue = self.queue();
         while let Some(slot) = queue.pop_due(now) {
             crate::live_counts::timer(false);
             queue.live -= 1;
-            // A sleep leaves its entry until its code takes note of the end (invariant 5); all others go.
-            let Some(Entry { state: EntryState::Live(Target::Sleep(sleeper)), .. }) = queue.entries.get(slot) else {
-                if let EntryState::Live(target) = queue.entries.remove(slot).state {
-                    due.requests.push(target);
-                }
-                continue;
-            };
             // L14: decided here, under the lock under which the sleep is polled. Requests that are due in the same batch
             // come after it.
-            let (list, state) = match sleeper.code.claim() {
-                true => (&mut due.sleeps, EntryState::Fired),
-                false => (&mut due.missed, EntryState::Missed),
+            let state = match &queue.entries[slot].state {
+                EntryState::Live(Target::Sleep(sleeper)) if claim(&sleeper.code) => EntryState::Fired,
+                _ => EntryState::Missed,
             };
-            if let EntryState::Live(Target::Sleep(sleeper)) = mem::replace(&mut queue.entries[slot].state, state) {
-                list.push(sleeper);
+            let is_in_time = matches!(state, EntryState::Fired);
+            match mem::replace(&mut queue.entries[slot].state, state) {
+                // The entry stays until the code takes note of the end (invariant 5); all others go.
+                EntryState::Live(Target::Sleep(sleeper)) if is_in_time => due.sleeps.push(sleeper),
+                EntryState::Live(Target::Sleep(sleeper)) => due.missed.push(sleeper),
+                EntryState::Live(Target::Scope(scope)) => {
+                    queue.entries.remove(slot);
+                    due.requests.push(scope);
+                }
+                EntryState::Fired | EntryState::Missed => unreachable!("the keys of the heap are of live entries"),
             }
         }
         queue.compact();
@@ -388,26 +383,25 @@ impl Timers {
         let mut queue = self.queue();
         if queue.ended { Some(host) } else { queue.host.replace(host) }
     }
-}
 
-impl Tree {
     /// Arms the host's timer for the earliest entry, unless it is armed for that or something earlier, or another
-    /// thread is just doing so. The head of this file says why that is enough.
+    /// thread is just doing so. The head of this file says why that is enough. `alarm` makes the waker that the timer
+    /// is given, once.
     ///
     /// No lock may be held: the host's timer may wake inline. Models: `races/timers.rs`,
     /// `each_timer_fires_whatever_others_come_and_go` and `short_sleeps_in_a_deadline_end_with_it`.
-    pub(crate) fn arm(self: &Arc<Self>) {
-        while let Some((mut host, at)) = self.timers.take_host() {
-            let alarm = host.alarm.get_or_insert_with(|| (self.hooks.alarm)(self));
+    pub(super) fn arm(&self, alarm: impl Fn() -> Waker) {
+        while let Some((mut host, at)) = self.take_host() {
+            let alarm = host.alarm.get_or_insert_with(&alarm);
             host.timer.arm(at, alarm);
-            drop(self.timers.put_back(host));
+            drop(self.put_back(host));
         }
     }
 
     /// Drops the host's timer when the tree has ended: nothing fires any more by itself, only for threads that look.
     /// Without it the host's timer would be armed for entries that are left, and keep its waker.
-    pub(crate) fn disarm(&self) {
-        let mut queue = self.timers.queue();
+    pub(super) fn disarm(&self) {
+        let mut queue = self.queue();
         queue.ended = true;
         let host = queue.host.take();
         drop(queue);

@@ -6,9 +6,10 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Wake, Waker};
 
-use super::{Sleeper, Target, TimerKey};
+use super::{Sleeper, TimerKey};
 use crate::events::PrintOrphans;
 use crate::runtime::{BlockingError, Job, Runtime, Timer, Work, root};
+use crate::tree::shared::Target;
 use crate::tree::waiting::WaitingCode;
 use crate::tree::{Tree, current};
 use crate::{CancelScope, Instant, sleep_until};
@@ -228,13 +229,13 @@ fn the_timer_of_the_host_goes_with_the_tree() {
     let clock = Clock::default();
     let tree = clock.tree();
     insert(&tree, 10, Waker::noop());
-    tree.disarm();
+    tree.timers.disarm();
     assert_eq!(Arc::strong_count(&clock.0), 2, "the test's and the runtime's");
 
     let clock = Clock::default();
     let tree = clock.tree();
     let ends = tree.clone();
-    insert(&tree, 0, &calls(move || ends.disarm()));
+    insert(&tree, 0, &calls(move || ends.timers.disarm()));
     assert_eq!(Arc::strong_count(&clock.0), 2, "the test's and the runtime's");
 }
 
