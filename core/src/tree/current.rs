@@ -13,7 +13,7 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use super::children::Role;
-use super::flags::{FOLLOWED, LOCAL};
+use super::flags::FOLLOWED;
 use super::frames::{CurrentFrame, inline_of, node, node_of, node_or_default, with_current};
 use super::inline::InlineScope;
 use super::node::{Kind, NodeRef};
@@ -120,19 +120,17 @@ pub(crate) fn waiting_code() -> WaitingCode {
     match try_scope() {
         None => WaitingCode::default(),
         // Most wait directly in a task.
-        Some(scope) if scope.counts_wakes() && !scope.flagged(LOCAL) => WaitingCode::in_task(scope),
+        Some(scope) if scope.counts_wakes() => WaitingCode::in_task(scope),
         Some(scope) => waiting_further_in(scope),
     }
 }
 
-/// Does the rest of `waiting_code`, for code in a limit, say, or in a local nursery.
+/// Does the rest of `waiting_code`, for code in a limit, say.
 #[inline(never)]
 fn waiting_further_in(scope: NodeRef) -> WaitingCode {
     // By the stack, as for what a poll has seen (`frames::wakes_seen`).
     let task = with_current(|top| top?.ancestors().filter_map(node_of).find(|node| node.counts_wakes()).cloned());
-    let task = task.unwrap_or_else(|| scope.clone());
-    let around = task.woken_around();
-    WaitingCode::further_in(scope, task, around)
+    WaitingCode::further_in(scope, task)
 }
 
 /// Returns the innermost scope, as [`try_scope`].

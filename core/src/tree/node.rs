@@ -615,11 +615,6 @@ impl Node {
         self.wakes.add_gift();
     }
 
-    /// Counts, in code around a local nursery, that code in there is given something: a wake-up.
-    pub(super) fn count_gift_inside(&self) {
-        self.wakes.add_surely();
-    }
-
     /// Returns how many wake-ups were counted.
     #[inline]
     pub(super) fn wakes(&self) -> u32 {

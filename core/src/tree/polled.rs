@@ -46,7 +46,7 @@ pub(super) struct PolledThen {
     /// The body was not polled since the last wake-up that was counted, or it cannot be known, and counts as that.
     pub(super) woken: bool,
     /// Something was given since the poll of the task began, in which the body was last polled.
-    given: bool,
+    pub(super) given: bool,
 }
 
 impl PolledThen {
@@ -196,15 +196,10 @@ impl WakeCount {
         if QUIET.with(Cell::get) {
             return false;
         }
-        self.add_surely();
-        true
-    }
-
-    /// Counts a call, whoever makes it.
-    pub(super) fn add_surely(&self) {
         // Ordering: a request that comes after the wake-up, by the same thread, say, finds it counted. And the poll
         // that follows the wake-up sees what came before it. Sequential: see `Node::is_marked`.
         self.0.fetch_add(1, Ordering::SeqCst);
+        true
     }
 
     /// Counts that something is given.

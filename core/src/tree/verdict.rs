@@ -19,8 +19,8 @@
 //! ```
 //!
 //! A local nursery counts by itself, too, because it polls its body only when that was woken, and so does each of its
-//! children. Each of these wake-ups is one of the nursery's future as well, and so is counted in the task around, too.
-//! But the body stands in that task, and is blocked if the code there is.
+//! children. The body stands in the task around, and is blocked if the code there is; but not if it was given
+//! something, which counts for the body alone (L41).
 //!
 //! The verdict is taken by the thread that makes the request, from atomics and the way up the tree; what it reads may
 //! be a step behind what the task does at that moment. That is no harm: a task that begins a poll meanwhile has that
@@ -45,31 +45,6 @@ use crate::sys::atomic::Ordering;
 pub(crate) const MAX_MISSED_POLLS: u8 = 3;
 
 impl Node {
-    /// Returns the scopes in which it counts as well when something comes for the code in this one, which counts wake-ups:
-    /// those around a local nursery, which are woken by it. Their wakers alone would not do, which may have been called by
-    /// then on behalf of foster, for a request, say. No lock may be held.
-    pub(super) fn woken_around(&self) -> Vec<NodeRef> {
-        let mut all = Vec::new();
-        let mut around = self.around_local_nursery();
-        while let Some(scope) = around.and_then(|scope| scope.counting_scope()) {
-            around = scope.around_local_nursery();
-            all.push(scope);
-        }
-        all
-    }
-
-    /// Returns the scope around the local nursery which this is the node or a child of; none for other scopes.
-    fn around_local_nursery(&self) -> Option<NodeRef> {
-        if !self.flagged(LOCAL) {
-            return None;
-        }
-        let parent = self.lock().parent.clone()?;
-        match self.kind {
-            Kind::Task => parent.is_in_task().then(|| parent.parent())?,
-            _ => self.is_in_task().then_some(parent),
-        }
-    }
-
     /// Returns, for a scope that counts wake-ups, whether it stands in a task all the same, and is blocked if the code
     /// around it is. The body of a local nursery does.
     fn is_in_task(&self) -> bool {
@@ -101,12 +76,12 @@ impl NodeRef {
     /// Takes the verdict about a scope further in, by that about the one around it.
     ///
     /// A scope that counts by itself (a child, say) begins anew: it is not part of the task around it. For all others
-    /// L12.2 holds: code in a blocked body is blocked.
+    /// L12.2 holds: code in a blocked body is blocked, but for the body of a local nursery that was given something.
     pub(super) fn verdict_inside(&self, around: Verdict) -> Verdict {
         let counts = self.counts_wakes();
         let wakes = if counts { self.wakes() } else { around.wakes };
         let polled = self.polled.look(wakes);
-        let may_run = around.runnable || counts && !self.is_in_task();
+        let may_run = around.runnable || counts && (!self.is_in_task() || polled.given);
         Verdict { wakes, polled, runnable: polled.is_on_stack() || may_run && polled.woken }
     }
 
@@ -138,7 +113,8 @@ impl NodeRef {
     }
 
     /// Returns whether the code around this scope is runnable at this instant, or the scope is part of none, being a
-    /// task (L12.2). `wakes` are those that its task has counted. No lock may be held.
+    /// task (L12.2), or of the body of a local nursery that was given something (L41). `wakes` are those that its task has
+    /// counted. No lock may be held.
     fn is_in_runnable_code(&self, mut wakes: u32) -> bool {
         // Those around it, up to its task: each has to be woken since its last poll. One that is on the stack ends the
         // walk, as its poll is going on.
@@ -147,6 +123,9 @@ impl NodeRef {
             // A scope that has no place yet is cancelled before it is entered: it is polled once.
             let Some(around) = node.parent() else { return true };
             if node.counts_wakes() {
+                if node.polled.look(wakes).given {
+                    return true;
+                }
                 wakes = around.task_wakes().unwrap_or(UNCOUNTED);
             }
             let polled = around.polled.look(wakes);

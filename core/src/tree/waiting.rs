@@ -3,37 +3,25 @@
 use super::flags::CANCELLED;
 use super::node::NodeRef;
 
-/// The scope whose code waits, and those in which it counts that it was given something (L12). No scope outside of any
+/// The scope whose code waits, and the one in which it counts that it was given something (L12). No scope outside of any
 /// tree, where nothing is ever cancelled.
 ///
 /// It may hold the last reference to a scope: it must not be dropped under a lock.
 #[derive(Default)]
 pub(crate) struct WaitingCode {
     scope: Option<NodeRef>,
-    counting: Counting,
-}
-
-/// The nearest scope, from that of the code up, which counts wake-ups: its task, mostly.
-#[derive(Default)]
-enum Counting {
-    /// It is that scope.
-    #[default]
-    Itself,
-    Task(NodeRef),
-    /// The body of a local nursery, or a child of one; and those around, which are woken with it.
-    Local(Box<(NodeRef, Vec<NodeRef>)>),
+    /// The nearest scope from that one up which counts wake-ups: its task, mostly. None: it is that one.
+    task: Option<NodeRef>,
 }
 
 impl WaitingCode {
     #[inline]
     pub(crate) fn in_task(task: NodeRef) -> Self {
-        WaitingCode { scope: Some(task), ..WaitingCode::default() }
+        WaitingCode { scope: Some(task), task: None }
     }
 
-    /// `around` are those that are woken with `task`.
-    pub(crate) fn further_in(scope: NodeRef, task: NodeRef, around: Vec<NodeRef>) -> Self {
-        let counting = if around.is_empty() { Counting::Task(task) } else { Counting::Local(Box::new((task, around))) };
-        WaitingCode { scope: Some(scope), counting }
+    pub(crate) fn further_in(scope: NodeRef, task: Option<NodeRef>) -> Self {
+        WaitingCode { scope: Some(scope), task }
     }
 
     /// Returns the scope that the code is directly in.
@@ -59,14 +47,7 @@ impl WaitingCode {
         if scope.flagged(CANCELLED) {
             return false;
         }
-        match &self.counting {
-            Counting::Itself => scope.count_gift(),
-            Counting::Task(task) => task.count_gift(),
-            Counting::Local(counting) => {
-                counting.0.count_gift();
-                counting.1.iter().for_each(|around| around.count_gift_inside());
-            }
-        }
+        self.task.as_ref().unwrap_or(scope).count_gift();
         // Once more: see the head of `request.rs`. If it is cancelled by now, it has a poll for nothing.
         !scope.is_marked()
     }

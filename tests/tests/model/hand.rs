@@ -170,6 +170,9 @@ programs! {
     local_a_shield_in_a_child_is_waited_for: "local: a shield in a child is waited for";
     local_deadline_end_of_a_child_operation: "local: deadline = end of a child operation";
     local_a_child_in_a_nursery_in_a_local_one: "local: a child in a nursery in a local one";
+    local_what_those_inside_give_one_another_is_no_news_for_the_code_around: "local: what those inside give one another is no news for the code around";
+    local_what_is_given_to_the_body_counts_though_the_code_around_is_blocked: "local: what is given to the body counts, though the code around is blocked";
+    local_what_is_given_to_a_scope_in_the_body_counts_though_the_code_around_is_blocked: "local: what is given to a scope in the body counts, though the code around is blocked";
     local_consumer_producer_under_a_deadline_foster: "local: consumer/producer under a deadline, foster";
     local_request_from_a_join_branch_polled_after_it_foster: "local: request from a join branch polled after it, foster";
     local_consumer_producer_under_a_deadline_foreign: "local: consumer/producer under a deadline, foreign";
@@ -238,4 +241,10 @@ fn c4_a_foreign_operation_beside_a_timer_of_the_instant_may_complete() {
         "C4 woken by an unrelated timer of the instant, foreign",
         &["C4 woken by an unrelated timer of the instant, foster"],
     );
+}
+
+/// C6, L16: whether a scope that was woken, and not polled since, hands on a second wake-up.
+#[test]
+fn c6_a_second_wake_up_of_what_nobody_polls_may_be_handed_on() {
+    holds("C6 a second wake-up of what nobody polls", &[]);
 }
