@@ -25,7 +25,7 @@ fn path(source: &Source) -> String {
 
 /// The tree is 3,200 lines at most one day: this is what it is now, and it may only shrink. (It has grown once, by what
 /// makes sure on threads that nothing is given to code that will not take it.)
-const TREE: usize = 3_940;
+const TREE: usize = 3_900;
 
 #[test]
 fn the_tree_grows_no_further() {

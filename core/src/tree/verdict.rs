@@ -34,7 +34,7 @@
 //! The second half of this file asks what still has to end inside cancelled code, and so delays its drop (L15).
 
 use super::children::Role;
-use super::flags::{ABANDONED, CANCELLED, FAILED, LOCAL, NESTED};
+use super::flags::{ABANDONED, CANCELLED, FAILED, NESTED};
 use super::frames;
 use super::node::{Kind, Life, Node, NodeRef};
 use super::polled::{PolledThen, UNCOUNTED};
