@@ -1,6 +1,7 @@
 //! Servers.
 
 mod options;
+mod requests;
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -23,11 +24,9 @@ use hyper::{Request, Response};
 use crate::executor::Executor;
 use crate::io::Io;
 use crate::timer::Timer;
+use requests::{BoxError, Errors, Requests};
 
 pub use options::HttpOptions;
-
-/// What hyper makes of the errors of services and bodies.
-type BoxError = Box<dyn Error + Send + Sync>;
 
 /// Accepts connections, and answers their requests with `service`, HTTP/1 and HTTP/2: [`foster_net::serve`] with
 /// [`serve_connection`] for each connection.
@@ -96,7 +95,10 @@ pub fn serve<F, H, B>(
 ) -> impl Future<Output = Result<(), ServeError<ConnectionError>>>
 where
     F: Family,
-    H: Service<Request<Incoming>, Response = Response<B>, Error: Into<BoxError>, Future: Send> + Clone + Send + 'static,
+    H: Service<Request<Incoming>, Response = Response<B>, Error: Into<BoxError> + Send, Future: Send>
+        + Clone
+        + Send
+        + 'static,
     B: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
 {
     foster_net::serve(listener, options, move |stream, _peer| serve_connection(stream, http.clone(), service.clone()))
@@ -106,6 +108,9 @@ where
 ///
 /// * **It is a nursery.** Whatever hyper spawns for the connection is a child in it: that of an HTTP/2 request is
 ///   cancelled at the latest when the connection is closed.
+/// * **Each request is a scope**: what its future opens has ended, and its finalizers have run, before it is answered.
+/// * **An error** of the service, or of the body of a response, is the end of the connection with HTTP/1, and returned.
+///   With HTTP/2 it is the end of the request, and goes to the observer of the tree.
 /// * **A client that goes away** cancels the requests that it waits for: their futures are dropped, and their finalizers
 ///   run. (HTTP/1 with [`half_close`](hyper::server::conn::http1::Builder::half_close) completes them, if the client has
 ///   but closed its own side.)
@@ -159,7 +164,7 @@ where
 pub async fn serve_connection<S, H, B>(mut stream: S, http: HttpOptions, service: H) -> Result<(), ConnectionError>
 where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
-    H: Service<Request<Incoming>, Response = Response<B>, Error: Into<BoxError>, Future: Send> + Send + 'static,
+    H: Service<Request<Incoming>, Response = Response<B>, Error: Into<BoxError> + Send, Future: Send> + Send + 'static,
     B: Body<Data: Send, Error: Into<BoxError>> + Send + 'static,
 {
     let start = fail_after(http.header_timeout, read_start(&mut stream)).flatten().await;
@@ -172,14 +177,17 @@ where
         .run(async move |n: Nursery<Infallible>| {
             let is_http2 = start == PREFACE;
             let io = Io::starting_with(start, stream);
-            let service = WithExecutor { service, executor: Executor::new(&n) };
+            let requests = |errors| Requests { service, executor: Executor::new(&n), errors };
             Ok(if is_http2 {
                 let mut builder = http2::Builder::new(Executor::daemons(&n));
                 builder.timer(Timer);
                 (http.http2)(&mut builder);
-                drive(builder.serve_connection(io, service), |connection| connection.graceful_shutdown()).await
+                drive(builder.serve_connection(io, requests(Errors::OfStream)), |connection| {
+                    connection.graceful_shutdown()
+                })
+                .await
             } else {
-                let connection = http.http1.serve_connection(io, service).with_upgrades();
+                let connection = http.http1.serve_connection(io, requests(Errors::OfConnection)).with_upgrades();
                 drive(connection, |connection| connection.graceful_shutdown()).await
             })
         })
@@ -229,23 +237,6 @@ async fn drive<C: Future>(connection: C, shut_down: impl FnOnce(Pin<&mut C>)) ->
         connection.as_mut().poll(cx)
     })
     .await
-}
-
-/// A service whose requests know the executor of their connection.
-struct WithExecutor<H> {
-    service: H,
-    executor: Executor,
-}
-
-impl<H: Service<Request<Incoming>>> Service<Request<Incoming>> for WithExecutor<H> {
-    type Response = H::Response;
-    type Error = H::Error;
-    type Future = H::Future;
-
-    fn call(&self, mut request: Request<Incoming>) -> H::Future {
-        request.extensions_mut().insert(self.executor.clone());
-        self.service.call(request)
-    }
 }
 
 /// Why a connection ended that was not closed in order.

@@ -81,4 +81,23 @@ macro_rules! everywhere {
 everywhere! {
     exchanges::n176_http1_in_both_directions_over_keep_alive;
     exchanges::n176_http2_in_both_directions_at_once;
+    exchanges::n177_tasks_end_with_their_scope;
+    exchanges::n177_panics_are_reported;
+    stopping::n179_idle_connections_are_closed;
+    stopping::n179_half_requests_are_completed;
+    stopping::n179_answers_are_completed;
+    stopping::n179_http2_answers_are_completed;
+    stopping::n180_silent_connections_are_closed;
+    stopping::n181_upgraded_connections_stop;
+    stopping::n181_http2_tunnels_stop;
+    stopping::n181_the_grace_ends_upgraded_connections;
+    ends::n182_requests_end_with_their_client;
+    ends::n182_http2_requests_end_with_their_client;
+    ends::n182_half_closed_requests_are_completed;
+    ends::each_request_is_a_scope;
+    clients::n183_a_pool_reuses_connections;
+    clients::n183_a_dropped_response_closes_its_connection;
+    clients::n183_a_dropped_body_closes_its_connection;
+    clients::n183_a_pool_ends_with_its_scope;
+    ends::n184_only_what_is_cut_is_an_error;
 }
