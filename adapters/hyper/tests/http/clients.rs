@@ -40,7 +40,7 @@ pub(crate) async fn n183_a_dropped_response_closes_its_connection() {
                     return reverse(request).await;
                 }
                 begun.fetch_add(1, Ordering::SeqCst);
-                sleep_forever().await
+                match sleep_forever().await {}
             }
         };
         let server = Server::start(&n, HttpOptions::new(), answer).await?;

@@ -3,6 +3,7 @@
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 
 use foster::combine::gather;
 use foster::{Nursery, nursery, sleep_forever};
@@ -75,19 +76,15 @@ pub(crate) async fn n177_tasks_end_with_their_scope() {
     test(async |n| {
         let (begun, dropped) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let (begins, drops) = (begun.clone(), dropped.clone());
-        let wait = move |_| {
+        let answer = move |_| {
             let dropped = Counter(drops.clone());
             begins.fetch_add(1, Ordering::SeqCst);
             async move {
                 let _dropped = dropped;
-                sleep_forever().await
+                match sleep_forever().await {}
             }
         };
-        let answer = move |request| {
-            let waiting = wait(request);
-            async move { waiting.await }
-        };
-        let server = Server::start_with_grace(std::time::Duration::ZERO, &n, HttpOptions::new(), answer).await?;
+        let server = Server::start_with_grace(Duration::ZERO, &n, HttpOptions::new(), answer).await?;
         let sender = nursery(async |clients: Nursery<AnyError>| {
             let sender = client::http2(&clients, server.connect().await?).await?;
             for number in 0..3 {
@@ -119,7 +116,8 @@ pub(crate) async fn n177_panics_are_reported() {
         let server = Server::start(&n, HttpOptions::new(), answer).await?;
         let mut sender = client::http2(&n, server.connect().await?).await?;
         drop(sender.send_request(post(&server.uri("/").to_string(), 1)).await);
-        sleep_forever().await
+        server.task.await?;
+        Ok(())
     });
     let panicked: Result<Result<(), AnyError>, _> = AssertUnwindSafe(body).catch_unwind().await;
     let payload = panicked.expect_err("it is resumed");
