@@ -260,7 +260,10 @@ fn a_root_that_blocks_its_thread_does_not_hold_up_the_others() {
             .run(foster::nursery(async |n: Nursery<Infallible>| {
                 foster::sleep(Duration::from_millis(1)).await;
                 let (done, is_done) = mpsc::channel();
-                n.spawn(async move { Ok(done.send(()).unwrap()) });
+                n.spawn(async move {
+                    done.send(()).unwrap();
+                    Ok(())
+                });
                 is_done.recv_timeout(Duration::from_secs(20)).expect("the other thread is idle");
                 Ok(())
             }))
