@@ -23,11 +23,15 @@ use crate::clock::{self, SmolTimer};
 use crate::net;
 #[cfg(all(feature = "process", unix))]
 use crate::process;
+use crate::turns::{RootRunner, run_tasks};
 
 /// Runs a future, and everything that it starts, on the calling thread, and returns its output.
 ///
 /// The future is the root of a tree: `run` returns only after its last descendant has ended. Neither the future nor its
 /// output need be `Send`; the children of a nursery do. More threads are to be had from [`Builder::threads`].
+///
+/// The future has its turns as if it were a task: when it is woken, it is polled after the tasks that were woken before
+/// it.
 ///
 /// # Panics
 ///
@@ -177,6 +181,7 @@ impl Builder {
     pub fn run<F: Future>(self, future: F) -> F::Output {
         let _running = Running::claim();
         let executor = Arc::new(Executor::new());
+        let runner = RootRunner::new(&executor);
         let root = foster::runtime::root(Arc::new(Smol::on(&executor)), future).polled_by_its_runtime();
         let mut root = root.observe(match self.longest_poll {
             Some(longest) => Arc::new(PollWatch::new(longest).before(self.observer)),
@@ -192,14 +197,14 @@ impl Builder {
             for n in 1..self.threads.get() {
                 let work = || {
                     let _running = Running::claim();
-                    block_on(executor.run(stopped.recv()))
+                    block_on(run_tasks(&executor, stopped.recv()))
                 };
                 let name = format!("foster-smol-{n}");
                 if let Err(error) = thread::Builder::new().name(name).spawn_scoped(scope, work) {
                     panic!("foster_smol cannot start worker thread {n}: {error}");
                 }
             }
-            block_on(executor.run(root))
+            block_on(runner.run(root))
         })
         // R10: here the last reference to the executor is dropped, and with it any job that is left.
     }
@@ -235,6 +240,9 @@ impl Smol {
     ///
     /// It is for you to run that executor, on as many threads as you like, and to keep it: dropping the last [`Arc`]
     /// tears the runtime down (R10).
+    ///
+    /// `Executor::run`, as below, polls the tree's root once in 200 polls of tasks if they are always busy. In [`run`] it
+    /// has its turns among them.
     ///
     /// # Examples
     ///

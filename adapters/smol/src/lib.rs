@@ -34,6 +34,8 @@
 
 mod executor;
 
+mod turns;
+
 mod clock;
 
 mod blocking;
