@@ -1,0 +1,147 @@
+//! Streams, in the traits of hyper and in the neutral ones.
+
+use std::fmt;
+use std::io::{self, IoSlice};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use futures_io::{AsyncRead, AsyncWrite};
+use hyper::rt::{Read, ReadBuf, ReadBufCursor, Write};
+use pin_project_lite::pin_project;
+
+/// How much is read at once.
+const CHUNK: usize = 8 * 1024;
+
+pin_project! {
+    /// A stream of one world in the traits of the other: what is `futures_io::AsyncRead` and `AsyncWrite`, such as a
+    /// [`TcpStream`](foster_net::TcpStream), becomes [`hyper::rt::Read`] and [`Write`], and the other way round, for
+    /// [`Upgraded`](hyper::upgrade::Upgraded) connections.
+    ///
+    /// Nothing is held back: each read, write, flush and close is one of the stream inside, with its errors, its wakes and
+    /// its end. A write of several buffers is passed on as one. (A stream that cannot do this is better served by
+    /// `writev(false)` of hyper's builders.)
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use foster_hyper::Io;
+    /// use foster_net::{TcpListener, TcpStream};
+    /// use hyper::client::conn::http1;
+    ///
+    /// # foster_smol::run(async {
+    /// # let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    /// # let server = listener.local_addr().unwrap();
+    /// let stream = TcpStream::connect(server).await.unwrap();
+    /// let (sender, connection) = http1::handshake::<_, String>(Io::new(stream)).await.unwrap();
+    /// # drop((sender, connection));
+    /// # });
+    /// ```
+    pub struct Io<S> {
+        #[pin]
+        stream: S,
+        // What was read from it before: hyper gets that first.
+        start: Vec<u8>,
+    }
+}
+
+impl<S> Io<S> {
+    /// Wraps a stream.
+    pub fn new(stream: S) -> Self {
+        Io { stream, start: Vec::new() }
+    }
+
+    /// Wraps a stream from which `start` was read already.
+    pub(crate) fn starting_with(start: Vec<u8>, stream: S) -> Self {
+        Io { stream, start }
+    }
+
+    /// Returns the stream.
+    pub fn get_ref(&self) -> &S {
+        &self.stream
+    }
+
+    /// Gives the stream back.
+    pub fn into_inner(self) -> S {
+        self.stream
+    }
+}
+
+impl<S: fmt::Debug> fmt::Debug for Io<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Io").field(&self.stream).finish()
+    }
+}
+
+impl<S: AsyncRead> Read for Io<S> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, mut buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
+        let this = self.project();
+        if !this.start.is_empty() {
+            let length = this.start.len().min(buf.remaining());
+            buf.put_slice(&this.start[..length]);
+            this.start.drain(..length);
+            return Poll::Ready(Ok(()));
+        }
+        // The memory that hyper lends may be uninitialized: without unsafe code it can only be copied to.
+        let mut chunk = [0; CHUNK];
+        let room = buf.remaining().min(CHUNK);
+        let read = ready!(this.stream.poll_read(cx, &mut chunk[..room]))?;
+        buf.put_slice(&chunk[..read]);
+        Poll::Ready(Ok(()))
+    }
+}
+
+impl<S: AsyncWrite> Write for Io<S> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.project().stream.poll_write(cx, buf)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.project().stream.poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.project().stream.poll_close(cx)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        true
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.project().stream.poll_write_vectored(cx, bufs)
+    }
+}
+
+impl<S: Read> AsyncRead for Io<S> {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        let mut buf = ReadBuf::new(buf);
+        ready!(self.project().stream.poll_read(cx, buf.unfilled()))?;
+        Poll::Ready(Ok(buf.filled().len()))
+    }
+}
+
+impl<S: Write> AsyncWrite for Io<S> {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        self.project().stream.poll_write(cx, buf)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        self.project().stream.poll_write_vectored(cx, bufs)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.project().stream.poll_flush(cx)
+    }
+
+    fn poll_close(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        self.project().stream.poll_shutdown(cx)
+    }
+}

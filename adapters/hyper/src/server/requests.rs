@@ -1,0 +1,99 @@
+//! What a service of a user is for hyper: each request is a scope, and no error is lost.
+
+use std::error::Error;
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use foster::CancelScope;
+use foster::future::CancelScopeFuture;
+use foster::observer::{OrphanKind, report};
+use http_body_util::BodyExt;
+use http_body_util::combinators::MapErr;
+use hyper::body::{Body, Incoming};
+use hyper::service::Service;
+use hyper::{Request, Response};
+use pin_project_lite::pin_project;
+
+use crate::executor::Executor;
+
+/// What hyper makes of the errors of services and bodies.
+pub(super) type BoxError = Box<dyn Error + Send + Sync>;
+
+/// The requests of a connection, answered by a service.
+pub(super) struct Requests<H> {
+    pub(super) service: H,
+    /// Where upgraded connections are served: hyper's requests refer to it.
+    pub(super) executor: Executor,
+    /// Where errors of a service and of its bodies go.
+    pub(super) errors: Errors,
+}
+
+/// Where errors of a service and of its bodies go.
+#[derive(Clone, Copy)]
+pub(super) enum Errors {
+    /// They are the end of the connection, which returns them.
+    OfConnection,
+    /// They are the end of a stream, and hyper drops them: they go to the observer.
+    OfStream,
+}
+
+impl Errors {
+    fn pass<E: Into<BoxError>>(self, error: E) -> BoxError {
+        let error = error.into();
+        if let Errors::OfStream = self {
+            report(&error, OrphanKind::Later);
+        }
+        error
+    }
+
+    fn passing<E: Into<BoxError>>(self) -> fn(E) -> BoxError {
+        match self {
+            Errors::OfConnection => |error| Errors::OfConnection.pass(error),
+            Errors::OfStream => |error| Errors::OfStream.pass(error),
+        }
+    }
+}
+
+impl<H, B> Service<Request<Incoming>> for Requests<H>
+where
+    H: Service<Request<Incoming>, Response = Response<B>, Error: Into<BoxError>>,
+    B: Body<Error: Into<BoxError>>,
+{
+    type Response = Response<MapErr<B, fn(B::Error) -> BoxError>>;
+    type Error = BoxError;
+    type Future = Answering<H::Future, H::Response, H::Error>;
+
+    fn call(&self, mut request: Request<Incoming>) -> Self::Future {
+        request.extensions_mut().insert(self.executor.clone());
+        let scope = CancelScope::new().named("request");
+        Answering { scope: scope.run(self.service.call(request)), errors: self.errors }
+    }
+}
+
+pin_project! {
+    /// The scope of a request.
+    pub(super) struct Answering<F, R, E> {
+        #[pin]
+        scope: CancelScopeFuture<F, Result<R, E>>,
+        errors: Errors,
+    }
+}
+
+impl<F, B, E> Future for Answering<F, Response<B>, E>
+where
+    F: Future<Output = Result<Response<B>, E>>,
+    E: Into<BoxError>,
+    B: Body<Error: Into<BoxError>>,
+{
+    type Output = Result<Response<MapErr<B, fn(B::Error) -> BoxError>>, BoxError>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.project();
+        match ready!(this.scope.poll(cx)) {
+            Ok(Ok(response)) => Poll::Ready(Ok(response.map(|body| body.map_err(this.errors.passing())))),
+            Ok(Err(error)) => Poll::Ready(Err(this.errors.pass(error))),
+            Err(_) => unreachable!("nobody has a handle to the scope of a request"),
+        }
+    }
+}

@@ -1,0 +1,100 @@
+//! N183: pools of clients.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use foster::{Nursery, nursery, sleep_forever};
+use foster_hyper::{HttpOptions, client};
+use futures_lite::future::poll_once;
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::{Request, Response};
+
+use crate::asking::{Answer, AnyError, Body, Server, comes_true, test};
+use crate::exchanges::{check, post, reverse};
+
+/// N183: one request after the other uses one connection.
+pub(crate) async fn n183_a_pool_reuses_connections() {
+    test(async |n| {
+        let server = Server::start(&n, HttpOptions::new(), reverse).await?;
+        let client = client::pool::<_, Body>(&n);
+        for number in 0..5 {
+            check(client.request(post(&server.uri("/").to_string(), number)).await?, number).await?;
+        }
+        assert_eq!(server.accepted(), 1);
+        server.ends_soon().await
+    })
+    .await;
+}
+
+/// N183: the connection of a response whose future is dropped is closed, and not used again. `/` is answered, anything
+/// else is not.
+pub(crate) async fn n183_a_dropped_response_closes_its_connection() {
+    test(async |n| {
+        let begun = Arc::new(AtomicUsize::new(0));
+        let begins = begun.clone();
+        let answer = move |request: Request<Incoming>| {
+            let begun = begins.clone();
+            async move {
+                if request.uri() == "/" {
+                    return reverse(request).await;
+                }
+                begun.fetch_add(1, Ordering::SeqCst);
+                match sleep_forever().await {}
+            }
+        };
+        let server = Server::start(&n, HttpOptions::new(), answer).await?;
+        let client = client::pool::<_, Body>(&n);
+        check(client.request(post(&server.uri("/").to_string(), 1)).await?, 1).await?;
+        let mut never = client.get(server.uri("/never"));
+        while begun.load(Ordering::SeqCst) == 0 {
+            assert!(poll_once(&mut never).await.is_none());
+            foster::sleep(std::time::Duration::from_millis(1)).await;
+        }
+        drop(never);
+        comes_true(|| server.reported().len() == 1).await; // the server sees that it is closed
+        check(client.request(post(&server.uri("/").to_string(), 2)).await?, 2).await?;
+        assert_eq!(server.accepted(), 2);
+        server.stop.cancel("enough");
+        Ok(())
+    })
+    .await;
+}
+
+/// N183: so is that of a body that is dropped before its end.
+pub(crate) async fn n183_a_dropped_body_closes_its_connection() {
+    test(async |n| {
+        let answer = async |_| -> Answer { Ok(Response::new(Full::from(vec![0; 10_000_000]))) };
+        let server = Server::start(&n, HttpOptions::new(), answer).await?;
+        let client = client::pool::<_, Body>(&n);
+        for connections in 1..3 {
+            let mut body = client.get(server.uri("/")).await?.into_body();
+            assert!(body.frame().await.is_some());
+            drop(body);
+            comes_true(|| server.reported().len() == connections).await;
+            assert_eq!(server.accepted(), connections);
+        }
+        server.stop.cancel("enough");
+        Ok(())
+    })
+    .await;
+}
+
+/// N183: when the scope of a pool has ended, its idle connections are closed, and no task is left, though the client is
+/// kept. It answers with errors then.
+pub(crate) async fn n183_a_pool_ends_with_its_scope() {
+    for http2 in [false, true] {
+        test(async |n| {
+            let server = Server::start(&n, HttpOptions::new(), reverse).await?;
+            let client = nursery(async |clients: Nursery<AnyError>| {
+                let client = client::pool_builder(&clients).http2_only(http2).build::<_, Body>(client::Connector);
+                check(client.request(post(&server.uri("/").to_string(), 1)).await?, 1).await?;
+                Ok(client)
+            })
+            .await?;
+            assert!(client.request(post(&server.uri("/").to_string(), 2)).await.is_err());
+            server.ends_soon().await
+        })
+        .await;
+    }
+}

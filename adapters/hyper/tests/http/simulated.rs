@@ -1,0 +1,128 @@
+//! What only the simulator shows: links that lose packets, and time to the nanosecond.
+
+use std::time::Duration;
+
+use foster::{CancelScope, Instant, Nursery, nursery, sleep};
+use foster_hyper::{HttpOptions, client, serve};
+use foster_net::{ServeOptions, TcpListener, TcpStream};
+use foster_sim::net::{Host, Link, set_default_link};
+use hyper::Request;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+
+use crate::asking::{AnyError, Body, Server, rest, test, until};
+use crate::exchanges::{check, post, reverse};
+use crate::sim;
+
+/// N176: HTTP/1 and HTTP/2 over a link of 20 ms that loses one packet of a hundred.
+#[test]
+fn n176_over_a_link_that_loses_packets() {
+    sim("n176_over_a_link_that_loses_packets", || async {
+        set_default_link(Link::new().latency(Duration::from_millis(20)).loss(0.01));
+        let served = nursery(async |n: Nursery<AnyError>| {
+            n.spawn(async {
+                Host::new("server").run(server()).await??;
+                Ok(())
+            });
+            sleep(Duration::from_millis(1)).await;
+            for http2 in [false, true] {
+                let client = client::pool_builder(&n).http2_only(http2).build::<_, Body>(client::Connector);
+                for number in 0..5 {
+                    check(client.request(post("http://server/", number)).await?, number).await?;
+                }
+            }
+            let client = client::pool::<_, Body>(&n);
+            drop(client.get("http://server/stop".parse()?).await?);
+            Ok(())
+        });
+        served.await.unwrap();
+    });
+}
+
+/// A server that stops when it is told.
+async fn server() -> Result<(), AnyError> {
+    let listener = TcpListener::bind("0.0.0.0:80").await?;
+    let mut scope = CancelScope::new().grace(Duration::from_secs(10));
+    let stop = scope.handle();
+    let service = service_fn(move |request: Request<Incoming>| {
+        let stop = stop.clone();
+        async move {
+            if request.uri().path() == "/stop" {
+                stop.cancel("told to");
+            }
+            reverse(request).await
+        }
+    });
+    match scope.run(serve(listener, ServeOptions::new(), HttpOptions::new(), service)).await {
+        Ok(Err(error)) => Err(error.into()),
+        Ok(Ok(())) | Err(_) => Ok(()),
+    }
+}
+
+const TIMEOUT: Duration = Duration::from_secs(3);
+
+/// N178: a client that is too slow is cut at that very instant: one that says nothing, one that says its head byte by
+/// byte, one of whose preface a part has come, one that does not ask again.
+#[test]
+fn n178_header_timeouts_are_exact() {
+    const SLOW: &[u8] = b"GET / HTTP/1.1\r\nhost: test\r\n\r\n";
+    sim("n178_header_timeouts_are_exact", || {
+        test(async |n| {
+            let server = Server::start(&n, HttpOptions::new().header_timeout(TIMEOUT), reverse).await?;
+            let (start, silent) = (Instant::now(), server.connect().await?);
+            assert_eq!(rest(silent).await?, "");
+            assert_eq!(start.elapsed(), TIMEOUT);
+
+            let (start, slow) = (Instant::now(), server.connect().await?);
+            for byte in &SLOW[..3] {
+                slow.write_all(&[*byte]).await?;
+                sleep(Duration::from_millis(900)).await;
+            }
+            rest(slow).await?;
+            assert_eq!(start.elapsed(), TIMEOUT);
+
+            let (start, preface) = (Instant::now(), server.connect().await?);
+            preface.write_all(b"PRI * HT").await?;
+            assert_eq!(rest(preface).await?, "");
+            assert_eq!(start.elapsed(), TIMEOUT);
+
+            let idle = server.connect().await?;
+            idle.write_all(SLOW).await?;
+            until(&idle, "\r\n\r\n").await?;
+            let start = Instant::now();
+            assert_eq!(rest(idle).await?, "");
+            assert_eq!(start.elapsed(), TIMEOUT);
+
+            assert_eq!(server.reported().len(), 4, "{:?}", server.reported());
+            server.stop.cancel("enough");
+            Ok(())
+        })
+    });
+}
+
+/// N178: the pings of HTTP/2 and the idle timeout of a pool are in virtual time, too.
+#[test]
+fn n178_other_timeouts_are_exact() {
+    sim("n178_other_timeouts_are_exact", || {
+        test(async |n| {
+            let http = HttpOptions::new().http2(|builder| {
+                builder.keep_alive_interval(TIMEOUT).keep_alive_timeout(TIMEOUT);
+            });
+            let server = Server::start(&n, http, reverse).await?;
+            let client = TcpStream::connect(server.address).await?;
+            let start = Instant::now();
+            client.write_all(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0").await?;
+            let mut frames = [0; 1000];
+            while client.read(&mut frames).await.is_ok_and(|read| read > 0) {}
+            assert_eq!(start.elapsed(), 2 * TIMEOUT);
+
+            let pool = client::pool_builder(&n).pool_idle_timeout(TIMEOUT).build::<_, Body>(client::Connector);
+            check(pool.request(post(&server.uri("/").to_string(), 1)).await?, 1).await?;
+            sleep(3 * TIMEOUT).await;
+            check(pool.request(post(&server.uri("/").to_string(), 1)).await?, 1).await?;
+            assert_eq!(server.accepted(), 3);
+            server.stop.cancel("enough");
+            Ok(())
+        })
+    });
+}

@@ -1,0 +1,239 @@
+//! N179 to N181: a graceful stop.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use foster::sync::Event;
+use foster::{Instant, sleep, sleep_forever, stopping};
+use foster_hyper::{Executor, HttpOptions, Io, client};
+use futures_lite::{AsyncReadExt, AsyncWriteExt};
+use http_body_util::BodyExt;
+use hyper::body::{Bytes, Incoming};
+use hyper::header::{CONNECTION, UPGRADE};
+use hyper::rt::Executor as _;
+use hyper::{Method, Request, Response, StatusCode};
+
+use crate::asking::{Answer, AnyError, Body, GRACE, Server, rest, test, until};
+use crate::exchanges::{check, post, reverse};
+
+const GET: &[u8] = b"GET / HTTP/1.1\r\nhost: test\r\n\r\n";
+
+async fn hello(_: Request<Incoming>) -> Answer {
+    Ok(Response::new(Body::from("hello")))
+}
+
+/// N179: connections that wait for the next request are closed at once.
+pub(crate) async fn n179_idle_connections_are_closed() {
+    test(async |n| {
+        let server = Server::start(&n, HttpOptions::new(), hello).await?;
+        let http1 = server.connect().await?;
+        http1.write_all(GET).await?;
+        until(&http1, "hello").await?;
+        let mut http2 = client::http2(&n, server.connect().await?).await?;
+        let response = http2.send_request(post(&server.uri("/").to_string(), 1)).await?;
+        assert_eq!(response.into_body().collect().await?.to_bytes(), "hello");
+        server.ends_soon().await?;
+        assert_eq!(rest(http1).await?, "");
+        assert!(http2.ready().await.is_err(), "the server has closed it");
+        Ok(())
+    })
+    .await;
+}
+
+/// N179: a request of which a part has come is completed, and told that it was the last one; whether the part ends in
+/// the head or in the body.
+pub(crate) async fn n179_half_requests_are_completed() {
+    const REQUEST: &[u8] = b"POST / HTTP/1.1\r\nhost: test\r\ncontent-length: 3\r\n\r\nabc";
+    for part in [1, 2, 20, REQUEST.len() - 2] {
+        test(async |n| {
+            let server = Server::start(&n, HttpOptions::new(), reverse).await?;
+            let client = server.connect().await?;
+            client.write_all(&REQUEST[..part]).await?;
+            server.has_accepted(1).await;
+            sleep(Duration::from_millis(50)).await; // until the server has read it, if it is slow
+            let start = Instant::now();
+            server.stop.cancel("enough");
+            sleep(Duration::from_millis(50)).await;
+            client.write_all(&REQUEST[part..]).await?;
+            let answer = rest(client).await?;
+            assert!(answer.contains("\r\nconnection: close\r\n") && answer.ends_with("cba"), "{part}: {answer}");
+            assert!(start.elapsed() < GRACE / 2);
+            server.ends_soon().await
+        })
+        .await;
+    }
+}
+
+/// N179: a request that is being answered is completed, and the server waits for it.
+pub(crate) async fn n179_answers_are_completed() {
+    test(async |n| {
+        let (asked, go_on) = (Arc::new(Event::new()), Arc::new(Event::new()));
+        let (asks, goes_on) = (asked.clone(), go_on.clone());
+        let answer = move |request| {
+            let (asked, go_on) = (asks.clone(), goes_on.clone());
+            async move {
+                asked.set();
+                go_on.wait().await;
+                hello(request).await
+            }
+        };
+        let server = Server::start(&n, HttpOptions::new(), answer).await?;
+        let client = server.connect().await?;
+        client.write_all(GET).await?;
+        asked.wait().await;
+        server.stop.cancel("enough");
+        sleep(Duration::from_millis(20)).await;
+        assert!(!server.task.is_finished());
+        go_on.set();
+        let answer = rest(client).await?;
+        assert!(answer.contains("\r\nconnection: close\r\n") && answer.ends_with("hello"), "{answer}");
+        server.ends_soon().await
+    })
+    .await;
+}
+
+/// N179: the same with HTTP/2, which takes no other request meanwhile.
+pub(crate) async fn n179_http2_answers_are_completed() {
+    test(async |n| {
+        let (asked, go_on) = (Arc::new(Event::new()), Arc::new(Event::new()));
+        let (asks, goes_on) = (asked.clone(), go_on.clone());
+        let answer = move |request| {
+            let (asked, go_on) = (asks.clone(), goes_on.clone());
+            async move {
+                asked.set();
+                go_on.wait().await;
+                reverse(request).await
+            }
+        };
+        let server = Server::start(&n, HttpOptions::new(), answer).await?;
+        let mut sender = client::http2(&n, server.connect().await?).await?;
+        let uri = server.uri("/").to_string();
+        let response = n.spawn({
+            let mut sender = sender.clone();
+            let request = post(&uri, 1);
+            async move { check(sender.send_request(request).await?, 1).await }
+        });
+        asked.wait().await;
+        server.stop.cancel("enough");
+        sleep(Duration::from_millis(20)).await;
+        assert!(!server.task.is_finished());
+        assert!(sender.send_request(post(&uri, 2)).await.is_err(), "it takes requests though it is to stop");
+        go_on.set();
+        response.await?;
+        server.ends_soon().await
+    })
+    .await;
+}
+
+/// N180: a connection that has not sent a byte is closed at once.
+pub(crate) async fn n180_silent_connections_are_closed() {
+    test(async |n| {
+        let server = Server::start(&n, HttpOptions::new(), hello).await?;
+        let (one, other) = (server.connect().await?, server.connect().await?);
+        server.has_accepted(2).await;
+        server.ends_soon().await?;
+        assert_eq!((rest(one).await?, rest(other).await?), (String::new(), String::new()));
+        Ok(())
+    })
+    .await;
+}
+
+/// Speaks another protocol on the connection: answers each byte, and says goodbye when the server is to stop.
+async fn echo(mut request: Request<Incoming>) -> Answer {
+    let tasks: Executor = request.extensions().get().cloned().expect("it is in each request");
+    let (upgrade, is_connect) = (hyper::upgrade::on(&mut request), request.method() == Method::CONNECT);
+    tasks.execute(async {
+        let mut stream = Io::new(upgrade.await.expect("it is upgraded"));
+        let mut byte = [0];
+        let echo = async {
+            while stream.read(&mut byte).await.is_ok_and(|read| read > 0) {
+                stream.write_all(&byte).await.expect("the client is there");
+            }
+        };
+        futures_lite::future::or(echo, stopping()).await;
+        stream.write_all(b"goodbye").await.expect("the client is there");
+        stream.close().await.expect("the client is there");
+    });
+    let response = if is_connect {
+        Response::builder()
+    } else {
+        Response::builder()
+            .status(StatusCode::SWITCHING_PROTOCOLS)
+            .header(CONNECTION, "upgrade")
+            .header(UPGRADE, "echo")
+    };
+    Ok(response.body(Body::default())?)
+}
+
+const UPGRADES: [&[u8]; 2] = [
+    b"GET / HTTP/1.1\r\nhost: test\r\nconnection: upgrade\r\nupgrade: echo\r\n\r\n",
+    b"CONNECT test:1 HTTP/1.1\r\nhost: test\r\n\r\n",
+];
+
+/// N181: an upgraded connection sees that the server is to stop, and is waited for. To ask again does nothing.
+pub(crate) async fn n181_upgraded_connections_stop() {
+    for request in UPGRADES {
+        test(async |n| {
+            let server = Server::start(&n, HttpOptions::new(), echo).await?;
+            let client = server.connect().await?;
+            client.write_all(request).await?;
+            until(&client, "\r\n\r\n").await?;
+            client.write_all(b"x").await?;
+            until(&client, "x").await?;
+            server.stop.cancel("enough");
+            server.stop.cancel("enough");
+            assert_eq!(rest(client).await?, "goodbye");
+            server.ends_soon().await
+        })
+        .await;
+    }
+}
+
+/// N181: the same for `CONNECT` with HTTP/2.
+pub(crate) async fn n181_http2_tunnels_stop() {
+    test(async |n| {
+        let server = Server::start(&n, HttpOptions::new(), echo).await?;
+        let mut sender = client::http2(&n, server.connect().await?).await?;
+        let request = Request::connect("test:1").body(http_body_util::Empty::<Bytes>::new())?;
+        let mut tunnel = Io::new(hyper::upgrade::on(sender.send_request(request).await?).await?);
+        tunnel.write_all(b"x").await?;
+        tunnel.read_exact(&mut [0]).await?;
+        server.stop.cancel("enough");
+        let mut text = String::new();
+        tunnel.read_to_string(&mut text).await?;
+        assert_eq!(text, "goodbye");
+        tunnel.close().await?;
+        drop(tunnel);
+        server.ends_soon().await
+    })
+    .await;
+}
+
+/// N181: an upgraded connection that goes on is cut when the grace ends.
+pub(crate) async fn n181_the_grace_ends_upgraded_connections() {
+    const SHORT: Duration = Duration::from_millis(200);
+    test(async |n| {
+        let answer = |mut request: Request<Incoming>| async move {
+            let tasks: Executor = request.extensions().get().cloned().expect("it is in each request");
+            let upgrade = hyper::upgrade::on(&mut request);
+            tasks.execute(async {
+                let _stream = upgrade.await;
+                sleep_forever().await;
+            });
+            let response = Response::builder().status(StatusCode::SWITCHING_PROTOCOLS);
+            Ok::<_, AnyError>(response.header(CONNECTION, "upgrade").header(UPGRADE, "echo").body(Body::default())?)
+        };
+        let server = Server::start_with_grace(SHORT, &n, HttpOptions::new(), answer).await?;
+        let client = server.connect().await?;
+        client.write_all(UPGRADES[0]).await?;
+        until(&client, "\r\n\r\n").await?;
+        let start = Instant::now();
+        server.stop.cancel("enough");
+        server.task.await?;
+        let took = start.elapsed();
+        assert!(took >= SHORT && took < GRACE / 2, "{took:?}");
+        assert_eq!(rest(client).await?, "");
+        Ok(())
+    })
+    .await;
+}
