@@ -2,6 +2,7 @@
 
 use std::error::Error;
 use std::future::Future;
+use std::mem::take;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
@@ -100,13 +101,18 @@ impl Server {
 
     /// Stops it gracefully, and waits for its end, which takes but a part of the grace. Nothing was reported.
     pub(crate) async fn ends_soon(self) -> Result<(), AnyError> {
+        let reported = self.ends_soon_with_reports().await?;
+        assert!(reported.is_empty(), "{reported:?}");
+        Ok(())
+    }
+
+    /// The same, whatever was reported.
+    pub(crate) async fn ends_soon_with_reports(self) -> Result<Vec<ConnectionError>, AnyError> {
         let start = Instant::now();
         self.stop.cancel("enough");
         self.task.await?;
         assert!(start.elapsed() < GRACE / 2, "the server has waited for something: {:?}", start.elapsed());
-        let reported = self.reported.lock().unwrap();
-        assert!(reported.is_empty(), "{reported:?}");
-        Ok(())
+        Ok(take(&mut *self.reported.lock().unwrap()))
     }
 }
 

@@ -202,8 +202,7 @@ pub(crate) async fn n181_http2_tunnels_stop() {
         let mut text = String::new();
         tunnel.read_to_string(&mut text).await?;
         assert_eq!(text, "goodbye");
-        tunnel.close().await?;
-        drop(tunnel);
+        drop((tunnel, sender));
         server.ends_soon().await
     })
     .await;
