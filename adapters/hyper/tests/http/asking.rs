@@ -37,15 +37,20 @@ pub(crate) struct Server {
 
 impl Server {
     /// Starts a server in a child of `n`, in a scope with a grace.
-    pub(crate) async fn start<F, Fut>(n: &Nursery<AnyError>, http: HttpOptions, answer: F) -> Result<Server, AnyError>
+    pub(crate) async fn start<F, Fut, B>(
+        n: &Nursery<AnyError>,
+        http: HttpOptions,
+        answer: F,
+    ) -> Result<Server, AnyError>
     where
         F: Fn(Request<Incoming>) -> Fut + Clone + Send + 'static,
-        Fut: Future<Output = Answer> + Send + 'static,
+        Fut: Future<Output = Result<Response<B>, AnyError>> + Send + 'static,
+        B: hyper::body::Body<Data: Send, Error: Into<AnyError>> + Send + 'static,
     {
         Server::start_with_grace(GRACE, n, http, answer).await
     }
 
-    pub(crate) async fn start_with_grace<F, Fut>(
+    pub(crate) async fn start_with_grace<F, Fut, B>(
         grace: Duration,
         n: &Nursery<AnyError>,
         http: HttpOptions,
@@ -53,7 +58,8 @@ impl Server {
     ) -> Result<Server, AnyError>
     where
         F: Fn(Request<Incoming>) -> Fut + Clone + Send + 'static,
-        Fut: Future<Output = Answer> + Send + 'static,
+        Fut: Future<Output = Result<Response<B>, AnyError>> + Send + 'static,
+        B: hyper::body::Body<Data: Send, Error: Into<AnyError>> + Send + 'static,
     {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;

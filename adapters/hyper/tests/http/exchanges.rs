@@ -6,7 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use foster::combine::gather;
-use foster::{Nursery, nursery, sleep_forever};
+use foster::sync::Event;
+use foster::{Nursery, nursery};
 use foster_hyper::{HttpOptions, client};
 use futures_lite::FutureExt;
 use http_body_util::BodyExt;
@@ -76,12 +77,13 @@ pub(crate) async fn n177_tasks_end_with_their_scope() {
     test(async |n| {
         let (begun, dropped) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
         let (begins, drops) = (begun.clone(), dropped.clone());
-        let answer = move |_| {
+        let answer = move |request| {
             let dropped = Counter(drops.clone());
             begins.fetch_add(1, Ordering::SeqCst);
             async move {
                 let _dropped = dropped;
-                match sleep_forever().await {}
+                Event::new().wait().await; // for ever
+                reverse(request).await
             }
         };
         let server = Server::start_with_grace(Duration::ZERO, &n, HttpOptions::new(), answer).await?;
@@ -112,7 +114,7 @@ pub(crate) async fn n177_tasks_end_with_their_scope() {
 /// N177: a panic in a task that hyper has spawned ends the server, and is resumed.
 pub(crate) async fn n177_panics_are_reported() {
     let body = nursery(async |n: Nursery<AnyError>| {
-        let answer = |_| async { panic!("on purpose, in a service") };
+        let answer = async |_| -> Answer { panic!("on purpose, in a service") };
         let server = Server::start(&n, HttpOptions::new(), answer).await?;
         let mut sender = client::http2(&n, server.connect().await?).await?;
         drop(sender.send_request(post(&server.uri("/").to_string(), 1)).await);

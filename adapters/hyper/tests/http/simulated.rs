@@ -1,16 +1,21 @@
 //! What only the simulator shows: links that lose packets, and time to the nanosecond.
 
+use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
+use foster::observer::{Observer, Orphan};
 use foster::{CancelScope, Instant, Nursery, nursery, sleep};
 use foster_hyper::{HttpOptions, client, serve};
 use foster_net::{ServeOptions, TcpListener, TcpStream};
 use foster_sim::net::{Host, Link, set_default_link};
-use hyper::Request;
-use hyper::body::Incoming;
+use http_body_util::BodyExt;
+use hyper::body::{Bytes, Frame, Incoming};
 use hyper::service::service_fn;
+use hyper::{Request, Response};
 
-use crate::asking::{AnyError, Body, Server, rest, test, until};
+use crate::asking::{AnyError, Body, Server, comes_true, rest, test, until};
 use crate::exchanges::{check, post, reverse};
 use crate::sim;
 
@@ -125,4 +130,56 @@ fn n178_other_timeouts_are_exact() {
             Ok(())
         })
     });
+}
+
+/// What is reported, as text.
+#[derive(Default)]
+struct Reports(Mutex<Vec<String>>);
+
+impl Observer for Reports {
+    fn orphan(&self, orphan: &Orphan<'_>) {
+        self.0.lock().unwrap().push(format!("{:?}", orphan.error));
+    }
+}
+
+/// An error of a service, or of a body, is told by the connection with HTTP/1, and by the observer with HTTP/2.
+#[test]
+fn errors_of_services_are_reported() {
+    for http2 in [false, true] {
+        let reports = Arc::new(Reports::default());
+        let body = test(async |n| {
+            let answer = |request: Request<Incoming>| async move {
+                let error = AnyError::from("on purpose, in a service or a body");
+                if request.uri().path() == "/service" { Err(error) } else { Ok(Response::new(Failing(Some(error)))) }
+            };
+            let server = Server::start(&n, HttpOptions::new(), answer).await?;
+            let client = client::pool_builder(&n).http2_only(http2).build::<_, Body>(client::Connector);
+            assert!(client.get(server.uri("/service")).await.is_err());
+            // With HTTP/1 the head may not have been sent by then.
+            if let Ok(response) = client.get(server.uri("/body")).await {
+                assert!(response.into_body().collect().await.is_err());
+            }
+            comes_true(|| server.reported().len() + reports.0.lock().unwrap().len() == 2).await;
+            assert_eq!(server.reported().len(), if http2 { 0 } else { 2 });
+            for text in server.reported().iter().chain(reports.0.lock().unwrap().iter()) {
+                assert!(text.contains("on purpose"), "{text}");
+            }
+            server.stop.cancel("enough");
+            Ok(())
+        });
+        let simulation = foster_sim::Builder::new(1).observer(reports.clone());
+        foster_conformance::check("errors_of_services_are_reported", || simulation.run(body));
+    }
+}
+
+/// A body that fails.
+struct Failing(Option<AnyError>);
+
+impl hyper::body::Body for Failing {
+    type Data = Bytes;
+    type Error = AnyError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, AnyError>>> {
+        Poll::Ready(self.0.take().map(Err))
+    }
 }
