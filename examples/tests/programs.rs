@@ -168,6 +168,20 @@ fn a_build_tool_leaves_no_compiler() {
 }
 
 #[test]
+fn a_web_server_has_deadlines_and_completes_what_has_begun() {
+    prints(
+        env!("CARGO_BIN_EXE_17_a_web_server"),
+        "ann writes: 201 Created, \"thank you\"\n\
+         bob writes: 201 Created, \"thank you\"\n\
+         the book says: 200 OK, \"hello, is anybody there?\"\n\
+         a page that is too slow: 503 Service Unavailable, \"try again later\"\n\
+         in progress at the stop: 200 OK, \"goodbye\", and the connection is closed\n\
+         the server has stopped\n\
+         a late client is refused: true\n",
+    );
+}
+
+#[test]
 fn together_waits_for_all_or_the_first_and_sorts_out_failures() {
     prints(
         env!("CARGO_BIN_EXE_together"),
