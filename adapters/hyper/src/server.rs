@@ -15,7 +15,7 @@ use foster::{Nursery, NurseryOptions, fail_after, stopping};
 use foster_net::{Family, Listener, ServeError, ServeOptions};
 use futures_io::{AsyncRead, AsyncWrite};
 use futures_lite::AsyncReadExt;
-use futures_lite::future::{or, poll_once};
+use futures_lite::future::or;
 use hyper::body::{Body, Incoming};
 use hyper::server::conn::http2;
 use hyper::service::Service;
@@ -182,16 +182,10 @@ where
                 let mut builder = http2::Builder::new(Executor::daemons(&n));
                 builder.timer(Timer);
                 (http.http2)(&mut builder);
-                drive(builder.serve_connection(io, requests(Errors::OfStream)), |connection| {
-                    connection.graceful_shutdown()
-                })
-                .await
+                let connection = builder.serve_connection(io, requests(Errors::OfStream));
+                drive(connection, |connection| connection.graceful_shutdown()).await
             } else {
-                let mut builder = http.http1;
-                if poll_once(stopping()).await.is_some() {
-                    builder.keep_alive(false);
-                }
-                let connection = builder.serve_connection(io, requests(Errors::OfConnection)).with_upgrades();
+                let connection = http.http1.serve_connection(io, requests(Errors::OfConnection)).with_upgrades();
                 drive(connection, |connection| connection.graceful_shutdown()).await
             })
         })
@@ -228,7 +222,7 @@ async fn drive<C: Future>(connection: C, shut_down: impl FnOnce(Pin<&mut C>)) ->
     let (mut connection, mut stopping) = (pin!(connection), pin!(stopping()));
     let mut shut_down = Some(shut_down);
     poll_fn(|cx| {
-        // First: hyper reads what is there of a request, and does not take it for an idle connection.
+        // First: hyper reads what has come of a request, and does not take the connection for an idle one.
         if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
             return Poll::Ready(ended);
         }

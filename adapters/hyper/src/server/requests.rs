@@ -2,17 +2,19 @@
 
 use std::error::Error;
 use std::future::Future;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
 
-use foster::CancelScope;
 use foster::future::CancelScopeFuture;
+use foster::leaf::poll_budget;
 use foster::observer::{OrphanKind, report};
+use foster::{CancelScope, stopping};
 use http_body_util::BodyExt;
 use http_body_util::combinators::MapErr;
 use hyper::body::{Body, Incoming};
+use hyper::header::{CONNECTION, HeaderValue};
 use hyper::service::Service;
-use hyper::{Request, Response};
+use hyper::{Method, Request, Response, StatusCode};
 use pin_project_lite::pin_project;
 
 use crate::executor::Executor;
@@ -66,8 +68,9 @@ where
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         request.extensions_mut().insert(self.executor.clone());
+        let says_last = matches!(self.errors, Errors::OfConnection) && request.method() != Method::CONNECT;
         let scope = CancelScope::new().named("request");
-        Answering { scope: scope.run(self.service.call(request)), errors: self.errors }
+        Answering { scope: scope.run(self.service.call(request)), answered: None, says_last, errors: self.errors }
     }
 }
 
@@ -76,6 +79,9 @@ pin_project! {
     pub(super) struct Answering<F, R, E> {
         #[pin]
         scope: CancelScopeFuture<F, Result<R, E>>,
+        answered: Option<R>,
+        // Whether the response tells the client when it is the last.
+        says_last: bool,
         errors: Errors,
     }
 }
@@ -90,10 +96,27 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
-        match ready!(this.scope.poll(cx)) {
-            Ok(Ok(response)) => Poll::Ready(Ok(response.map(|body| body.map_err(this.errors.passing())))),
-            Ok(Err(error)) => Poll::Ready(Err(this.errors.pass(error))),
-            Err(_) => unreachable!("nobody has a handle to the scope of a request"),
+        if this.answered.is_none() {
+            match ready!(this.scope.poll(cx)) {
+                Ok(Ok(response)) => *this.answered = Some(response),
+                Ok(Err(error)) => return Poll::Ready(Err(this.errors.pass(error))),
+                Err(_) => unreachable!("nobody has a handle to the scope of a request"),
+            }
         }
+        let is_last = *this.says_last && ready!(poll_is_stopping(cx));
+        let mut response = this.answered.take().expect("it was put there, and a response is returned once");
+        if is_last && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+            response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        Poll::Ready(Ok(response.map(|body| body.map_err(this.errors.passing()))))
     }
+}
+
+/// Returns whether the server is to stop by now. Pending if that cannot be told in this poll.
+fn poll_is_stopping(cx: &mut Context<'_>) -> Poll<bool> {
+    if pin!(stopping()).poll(cx).is_ready() {
+        return Poll::Ready(true);
+    }
+    // It was not ready for want of a budget, perhaps; in that case there still is none.
+    poll_budget(cx).map(|()| false)
 }

@@ -86,6 +86,7 @@ everywhere! {
     stopping::n179_idle_connections_are_closed;
     stopping::n179_half_requests_are_completed;
     stopping::n179_answers_are_completed;
+    stopping::n179_answers_may_wait_for_the_stop;
     stopping::n179_http2_answers_are_completed;
     stopping::n180_silent_connections_are_closed;
     stopping::n181_upgraded_connections_stop;

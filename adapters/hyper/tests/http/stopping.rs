@@ -92,6 +92,31 @@ pub(crate) async fn n179_answers_are_completed() {
     .await;
 }
 
+/// N179: so is one that was waiting for the stop.
+pub(crate) async fn n179_answers_may_wait_for_the_stop() {
+    test(async |n| {
+        let asked = Arc::new(Event::new());
+        let asks = asked.clone();
+        let answer = move |request| {
+            let asked = asks.clone();
+            async move {
+                asked.set();
+                stopping().await;
+                hello(request).await
+            }
+        };
+        let server = Server::start(&n, HttpOptions::new(), answer).await?;
+        let client = server.connect().await?;
+        client.write_all(GET).await?;
+        asked.wait().await;
+        server.stop.cancel("enough");
+        let answer = rest(client).await?;
+        assert!(answer.contains("\r\nconnection: close\r\n") && answer.ends_with("hello"), "{answer}");
+        server.ends_soon().await
+    })
+    .await;
+}
+
 /// N179: the same with HTTP/2, which takes no other request meanwhile.
 pub(crate) async fn n179_http2_answers_are_completed() {
     test(async |n| {
