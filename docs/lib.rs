@@ -27,6 +27,7 @@ pages! {
     howto_queues = "src/howto/queues.md";
     howto_streams = "src/howto/streams.md";
     howto_network = "src/howto/network.md";
+    howto_http = "src/howto/http.md";
     howto_processes = "src/howto/processes.md";
     howto_files = "src/howto/files.md";
     howto_database = "src/howto/database.md";
