@@ -226,6 +226,7 @@ fn tested() -> BTreeMap<(char, u16), usize> {
         "fs/src",
         "fs/tests",
         "../adapters/sim/tests",
+        "../adapters/hyper/tests",
     ];
     for file in folders.iter().flat_map(|folder| files(&root.join(folder), true)) {
         let source = read(&file);

@@ -109,7 +109,7 @@ where
     Ok(sender)
 }
 
-/// Makes an HTTP/2 client of a stream, as [`http1`] does.
+/// Makes an HTTP/2 client of a stream, as [`http1()`] does.
 ///
 /// # Cancellation
 ///
