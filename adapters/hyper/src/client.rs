@@ -124,7 +124,7 @@ where
 /// If the nursery has ended.
 pub async fn http2<E, S, B>(nursery: &Nursery<E>, stream: S) -> hyper::Result<http2::SendRequest<B>>
 where
-    E: Debug + Send + Sync + 'static,
+    E: Debug + Send + 'static,
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     B: Body<Data: Send, Error: Into<BoxError>> + Send + Unpin + 'static,
 {

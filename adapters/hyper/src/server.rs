@@ -169,9 +169,6 @@ where
 {
     let start = fail_after(http.header_timeout, read_start(&mut stream)).flatten().await;
     let start = start.map_err(ConnectionError::Start)?;
-    if start.is_empty() {
-        return Ok(());
-    }
     let Ok(served) = NurseryOptions::new()
         .named("connection")
         .run(async move |n: Nursery<Infallible>| {

@@ -48,7 +48,9 @@ impl HttpOptions {
 
     /// Sets how long a client may take to say which version it speaks, which takes one byte of most; and again, with
     /// HTTP/1, how long it may take for the head of each request. An HTTP/1 connection that waits for the next request
-    /// is closed then, too. [`Duration::MAX`] is no limit.
+    /// is closed then, too. (An HTTP/2 connection that has begun is closed by
+    /// [`keep_alive_interval`](http2::Builder::keep_alive_interval), if it does not answer pings.) [`Duration::MAX`] is
+    /// no limit.
     pub fn header_timeout(mut self, timeout: Duration) -> Self {
         self.header_timeout = timeout;
         self.http1(|builder| {

@@ -90,6 +90,7 @@ everywhere! {
     stopping::n179_http2_answers_are_completed;
     stopping::n180_silent_connections_are_closed;
     stopping::n181_upgraded_connections_stop;
+    stopping::n181_upgrades_are_completed;
     stopping::n181_http2_tunnels_stop;
     stopping::n181_the_grace_ends_upgraded_connections;
     ends::n182_requests_end_with_their_client;

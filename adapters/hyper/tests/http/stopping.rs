@@ -214,6 +214,34 @@ pub(crate) async fn n181_upgraded_connections_stop() {
     }
 }
 
+/// N181: a connection may still be upgraded by a request that is answered while the server stops.
+pub(crate) async fn n181_upgrades_are_completed() {
+    for request in UPGRADES {
+        test(async |n| {
+            let asked = Arc::new(Event::new());
+            let asks = asked.clone();
+            let answer = move |request| {
+                let asked = asks.clone();
+                async move {
+                    asked.set();
+                    stopping().await;
+                    echo(request).await
+                }
+            };
+            let server = Server::start(&n, HttpOptions::new(), answer).await?;
+            let client = server.connect().await?;
+            client.write_all(request).await?;
+            asked.wait().await;
+            server.stop.cancel("enough");
+            let head = until(&client, "\r\n\r\n").await?;
+            assert!(!head.contains("connection: close"), "{head}");
+            assert_eq!(rest(client).await?, "goodbye");
+            server.ends_soon().await
+        })
+        .await;
+    }
+}
+
 /// N181: the same for `CONNECT` with HTTP/2.
 pub(crate) async fn n181_http2_tunnels_stop() {
     test(async |n| {
