@@ -6,7 +6,7 @@ mod requests;
 use std::convert::Infallible;
 use std::error::Error;
 use std::fmt;
-use std::future::{Future, poll_fn};
+use std::future::{Future, pending, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
 use std::task::Poll;
@@ -169,6 +169,9 @@ where
 {
     let start = fail_after(http.header_timeout, read_start(&mut stream)).flatten().await;
     let start = start.map_err(ConnectionError::Start)?;
+    if start.is_empty() {
+        return Ok(());
+    }
     let Ok(served) = NurseryOptions::new()
         .named("connection")
         .run(async move |n: Nursery<Infallible>| {
@@ -198,20 +201,24 @@ const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 async fn read_start(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Vec<u8>> {
     let (mut start, mut filled) = (vec![0; PREFACE.len()], 0);
     while filled < start.len() && start[..filled] == PREFACE[..filled] {
-        let read = stream.read(&mut start[filled..]);
-        let read = if filled > 0 { read.await } else { or(read, async { Ok(stopping_then_nothing().await) }).await };
-        match read? {
-            0 => break,
-            read => filled += read,
+        let is_silent = filled == 0;
+        let stopped = async {
+            match is_silent {
+                true => stopping().await,
+                false => pending().await,
+            }
+            Ok(0)
+        };
+        match or(stream.read(&mut start[filled..]), stopped).await {
+            Ok(0) => break,
+            Ok(read) => filled += read,
+            // As those do it who only look whether the server is there.
+            Err(error) if is_silent && error.kind() == io::ErrorKind::ConnectionReset => break,
+            Err(error) => return Err(error),
         }
     }
     start.truncate(filled);
     Ok(start)
-}
-
-async fn stopping_then_nothing() -> usize {
-    stopping().await;
-    0
 }
 
 /// Runs a connection. When the server is to stop, `shut_down` tells it so, once.
