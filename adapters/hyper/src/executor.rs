@@ -53,7 +53,8 @@ where
 {
     fn execute(&self, future: F) {
         let child = self.nursery.child();
-        let child = if self.daemons { child.daemon() } else { child };
+        // The names of the types of those of hyper are of no use to anybody.
+        let child = if self.daemons { child.daemon().named("hyper task") } else { child };
         // Refused by a nursery that has ended: to drop the future is how hyper learns of it.
         drop(child.try_spawn(future));
     }

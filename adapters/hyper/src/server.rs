@@ -117,7 +117,8 @@ where
 /// * **A graceful stop**, in code that sees [`stopping()`](foster::stopping()), as below [`serve`] and in
 ///   [`graceful`](foster::graceful()): a connection that has not sent a byte is closed at once, and so is one that waits
 ///   for the next request (hyper takes one for that of which but a part of the head of a later request has come). A
-///   request that is being answered, or the first one if it has come in part, is completed; the answer says `connection: close` (HTTP/2: `GOAWAY`), and then the connection is closed.
+///   request that is being answered, or the first one if it has come in part, is completed; the answer says
+///   `connection: close` (HTTP/2: `GOAWAY`), and then the connection is closed.
 /// * **An upgraded connection** (websockets, `CONNECT`) belongs to the task that serves it. Spawn that with the
 ///   [`Executor`] in the extensions of the request: it is a child of the connection then, sees `stopping()`, and is
 ///   waited for.
