@@ -24,6 +24,10 @@ pub(crate) type Answer = Result<Response<Body>, AnyError>;
 /// The grace of servers. What has to happen at once takes less than half of it.
 pub(crate) const GRACE: Duration = Duration::from_secs(20);
 
+/// Which of the server's connections a request has come by: it is in its extensions.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ConnectionNumber(usize);
+
 /// A server that runs.
 pub(crate) struct Server {
     pub(crate) address: SocketAddr,
@@ -70,8 +74,12 @@ impl Server {
             other => panic!("{other:?}"),
         });
         let handler = move |stream, _| {
-            count.fetch_add(1, Ordering::SeqCst);
-            serve_connection(stream, http.clone(), service_fn(answer.clone()))
+            let (connection, answer) = (ConnectionNumber(count.fetch_add(1, Ordering::SeqCst)), answer.clone());
+            let service = service_fn(move |mut request: Request<Incoming>| {
+                request.extensions_mut().insert(connection);
+                answer(request)
+            });
+            serve_connection(stream, http.clone(), service)
         };
         let mut scope = CancelScope::new().grace(grace);
         let stop = scope.handle();

@@ -1,7 +1,6 @@
 //! N183: pools of clients.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use foster::{Nursery, nursery, sleep, sleep_forever};
@@ -11,7 +10,7 @@ use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::{Request, Response};
 
-use crate::asking::{Answer, AnyError, Body, Server, comes_true, test};
+use crate::asking::{Answer, AnyError, Body, ConnectionNumber, Server, comes_true, test};
 use crate::exchanges::{check, post, reverse};
 
 /// N183: requests that follow one another use the same connection, mostly: a response may have ended a moment before
@@ -34,15 +33,16 @@ pub(crate) async fn n183_a_pool_reuses_connections() {
 /// else is not.
 pub(crate) async fn n183_a_dropped_response_closes_its_connection() {
     test(async |n| {
-        let begun = Arc::new(AtomicUsize::new(0));
-        let begins = begun.clone();
+        let used = Arc::new(Mutex::new(Vec::new()));
+        let uses = used.clone();
         let answer = move |request: Request<Incoming>| {
-            let begun = begins.clone();
+            let used = uses.clone();
             async move {
+                let connection: Option<ConnectionNumber> = request.extensions().get().copied();
+                used.lock().unwrap().push(connection.expect("it is in each request"));
                 if request.uri() == "/" {
                     return reverse(request).await;
                 }
-                begun.fetch_add(1, Ordering::SeqCst);
                 match sleep_forever().await {}
             }
         };
@@ -50,14 +50,15 @@ pub(crate) async fn n183_a_dropped_response_closes_its_connection() {
         let client = client::pool::<_, Body>(&n);
         check(client.request(post(&server.uri("/").to_string(), 1)).await?, 1).await?;
         let mut never = client.get(server.uri("/never"));
-        while begun.load(Ordering::SeqCst) == 0 {
+        while used.lock().unwrap().len() == 1 {
             assert!(poll_once(&mut never).await.is_none());
             sleep(Duration::from_millis(1)).await;
         }
         drop(never);
         comes_true(|| server.reported().len() == 1).await; // the server sees that it is closed
         check(client.request(post(&server.uri("/").to_string(), 2)).await?, 2).await?;
-        assert_eq!(server.accepted(), 2);
+        let used = used.lock().unwrap().clone();
+        assert!(used.len() == 3 && used[2] != used[1], "{used:?}");
         server.stop.cancel("enough");
         Ok(())
     })
