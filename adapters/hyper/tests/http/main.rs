@@ -85,6 +85,7 @@ everywhere! {
     exchanges::n177_panics_are_reported;
     stopping::n179_idle_connections_are_closed;
     stopping::n179_half_requests_are_completed;
+    stopping::n179_half_prefaces_are_completed;
     stopping::n179_answers_are_completed;
     stopping::n179_answers_may_wait_for_the_stop;
     stopping::n179_http2_answers_are_completed;

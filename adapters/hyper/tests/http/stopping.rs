@@ -1,5 +1,6 @@
 //! N179 to N181: a graceful stop.
 
+use std::net::Shutdown;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -62,6 +63,36 @@ pub(crate) async fn n179_half_requests_are_completed() {
         })
         .await;
     }
+}
+
+/// N179: a client of whose HTTP/2 preface a part has come is one of HTTP/2, and is told so.
+pub(crate) async fn n179_half_prefaces_are_completed() {
+    const START: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0";
+    const GOAWAY: u8 = 7;
+    test(async |n| {
+        let server = Server::start(&n, HttpOptions::new(), hello).await?;
+        let client = server.connect().await?;
+        client.write_all(&START[..8]).await?;
+        server.has_accepted(1).await;
+        sleep(Duration::from_millis(50)).await; // until the server has read it, if it is slow
+        server.stop.cancel("enough");
+        sleep(Duration::from_millis(50)).await;
+        client.write_all(&START[8..]).await?;
+        loop {
+            // A frame begins with its length, in three bytes, and its sort.
+            let mut head = [0; 9];
+            client.read_exact(&mut head).await?;
+            let length = u32::from_be_bytes([0, head[0], head[1], head[2]]);
+            client.read_exact(&mut vec![0; length as usize]).await?;
+            if head[3] == GOAWAY {
+                break;
+            }
+        }
+        client.shutdown(Shutdown::Write)?;
+        while client.read(&mut [0; 100]).await? > 0 {}
+        server.ends_soon().await
+    })
+    .await;
 }
 
 /// N179: a request that is being answered is completed, and the server waits for it.
