@@ -144,13 +144,13 @@ impl Wake for RootTurn {
     }
 
     fn wake_by_ref(self: &Arc<Self>) {
-        // Nobody is ahead of the root in the queue of a thread that sleeps; another thread would only lose time there.
+        // No task is ahead of the root if its thread sleeps: then the proxy would only cost time.
         // Ordering: written also if it is `DUE` already, so that this wake-up happens before the poll that is due.
         let due_unless_running = |state| (state != RUNNING).then_some(DUE);
         match self.state.fetch_update(Ordering::AcqRel, Ordering::Relaxed, due_unless_running) {
             Ok(ASLEEP) => self.wake_thread(),
             Ok(_) => {}
-            // It may fall asleep right now: then the executor wakes it, or another thread, for the proxy.
+            // The thread may fall asleep right now: then the executor wakes it, or another one, for the proxy.
             Err(_) => self.proxy.get().expect("the proxy was polled as it was made").wake_by_ref(),
         }
     }

@@ -81,7 +81,7 @@ fn a_root_has_a_turn_after_each_round_of_its_children() {
     }
 }
 
-/// The median, because a thread may be delayed with the root's place in the queue in its hands.
+/// The median, because a thread that has taken the proxy of the root from the queue may be delayed by its host.
 #[test]
 fn a_root_has_the_turns_of_a_task_also_on_several_threads() {
     for threads in [2, 4] {
