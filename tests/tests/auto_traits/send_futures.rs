@@ -410,13 +410,16 @@ fn nurseries_are_send_when_what_is_in_them_is() {
         NurseryOptions::new().run_local_unsend(async |n: UnsendNursery<'_>| drop(n.spawn(async {})))
     }
 
-    assert!(is_send!(plain()));
-    assert!(!is_send!(body_with_rc()));
-    assert!(is_send!(local("borrowed")));
-    assert!(!is_send!(local_body_with_rc()));
-    assert!(!is_send!(unsend()));
-    assert!(is_send!(move_on_after(LONG, plain())));
-    assert!(!is_send!(move_on_after(LONG, unsend())));
+    // It makes scopes, which others would count.
+    check("nurseries_are_send_when_what_is_in_them_is", || {
+        assert!(is_send!(plain()));
+        assert!(!is_send!(body_with_rc()));
+        assert!(is_send!(local("borrowed")));
+        assert!(!is_send!(local_body_with_rc()));
+        assert!(!is_send!(unsend()));
+        assert!(is_send!(move_on_after(LONG, plain())));
+        assert!(!is_send!(move_on_after(LONG, unsend())));
+    });
 }
 
 /// What the types say can be written down: the future of a nursery has a name.
@@ -428,5 +431,5 @@ fn nursery_futures_can_be_named() {
         nursery(|_| std::future::ready(()))
     }
 
-    assert_eq!(foster_sim::run(1, named()), Ok(()));
+    check("nursery_futures_can_be_named", || assert_eq!(foster_sim::run(1, named()), Ok(())));
 }
