@@ -32,16 +32,11 @@ pub(crate) use checkpoint::{arrives_at, is_cancelled, waits_no_more};
 
 /// Returns the innermost scope; promotes it if it is inline. None outside of any tree.
 pub(crate) fn try_scope() -> Option<NodeRef> {
-    with_scope(NodeRef::clone)
-}
-
-/// Calls `f` with the innermost scope, as [`try_scope`], without counting a reference to it.
-fn with_scope<R>(f: impl FnOnce(&NodeRef) -> R) -> Option<R> {
     with_current(|top| {
         let node = node_or_default(top)?;
         match top {
-            Some(top) if node_of(top).is_none() => Some(f(&promote(top, node, node.tree()?))),
-            _ => Some(f(node)),
+            Some(top) if node_of(top).is_none() => node.tree().map(|tree| promote(top, node, tree)),
+            _ => Some(node.clone()),
         }
     })
 }
@@ -102,12 +97,10 @@ fn promote(place: &CurrentFrame, outside: &NodeRef, tree: &Arc<Tree>) -> NodeRef
 /// Called by `ScopeFuture` when its first poll was Pending, or could not be inline, and by a bracket for its release
 /// (`finalizer::begin`); the scope is not on the stack then, and the scope around it is the innermost one.
 pub(crate) fn make_node(inline: &mut InlineScope, driver: Option<&Waker>) -> Option<NodeRef> {
-    let driver = driver.cloned();
-    let node = with_scope(|parent| {
-        let tree = parent.tree()?;
-        inline.start(Some(tree));
-        Some(inline.promote(parent, tree, driver))
-    })??;
+    let parent = try_scope()?;
+    let tree = parent.tree()?;
+    inline.start(Some(tree));
+    let node = inline.promote(&parent, tree, driver.cloned());
     if node.flagged(FOLLOWED) {
         observing::opened(&node);
     }

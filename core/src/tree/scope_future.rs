@@ -33,13 +33,12 @@ use super::cancel_state::ShieldLevel;
 use super::children::Role;
 use super::current;
 use super::drive::{Driver, Step, conclude, poll_open};
-use super::flags::{ABANDONED, CANCELLED, DELIVERED, FOLLOWED, PARENT_CANCELLED};
+use super::flags::{ABANDONED, DELIVERED, FOLLOWED, PARENT_CANCELLED};
 use super::inline::{InlineScope, Limit};
 use super::node::{Kind, NodeRef};
 use super::observing;
 use super::panic::drop_payload;
 use crate::reason::{Origin, Reason};
-use crate::sys::atomic::Ordering;
 
 /// What a construct does with the output of its body. Called by the scope's driver, with no lock held.
 pub(crate) trait Policy<R> {
@@ -331,9 +330,10 @@ where
     ) -> Poll<Option<Ending<V>>> {
         let this = self.as_mut().project();
         *this.node = node;
-        let is_to_be_made = this.node.is_none();
-        if is_to_be_made {
+        if this.node.is_none() {
             match result {
+                // A request that comes before the node has this waker marks it as woken, which `register` in
+                // `conclude` finds.
                 Ok(Poll::Pending) => self.as_mut().make_node(Some(waker)),
                 Ok(Poll::Ready(())) => {
                     *this.stage = Stage::Done;
@@ -359,11 +359,6 @@ where
         let Some(node) = this.node.as_ref() else { this.inline.no_context() };
         // L12: from here on the code inside is runnable only if it is woken.
         node.was_polled_inline();
-        // Made with its waker, it waits by now. A request that came before the waker was there has marked it as woken.
-        // Ordering: as in `register`, and then as in `conclude`.
-        if is_to_be_made && !node.woken.load(Ordering::Acquire) && !node.flagged(CANCELLED) {
-            return Poll::Pending;
-        }
         let step = conclude(Driver::Own, node, this.body, result, false, waker);
         if self.after_open(step, waker) { Poll::Ready(None) } else { Poll::Pending }
     }

@@ -35,10 +35,6 @@ impl RefCount {
     /// Counts one less, and returns whether it was the last.
     #[inline]
     pub(super) fn remove(&self) -> bool {
-        // Nobody makes another one of the only one while that is dropped: a load is enough, which costs less.
-        if self.is_one() {
-            return true;
-        }
         // Ordering: as `Arc`: Release here and Acquire below: what was done with each reference comes before the end.
         let last = self.0.fetch_sub(1, Ordering::Release) == 1;
         if last {
