@@ -35,6 +35,7 @@ MUTANTS = [
     ("root-blames-its-own-host", "tree/root.rs", "if !std::mem::replace(this.torn_down, true) {", "if false {"),
     ("root-is-polled-in-vain", "tree/root.rs", "if !first && node.is_polled_in_vain(Driver::Own, cx.waker()) {", "if false {"),
     ("shut-down-root-leaves-no-waker", "tree/drive.rs", "if registered || !self.register(driver, cx.waker()) {", "if registered || shuts_down() || !self.register(driver, cx.waker()) {"),
+    ("shut-down-driver-is-not-told", "tree/drive.rs", "        if lost {\n            without_counting", "        if lost && driver.is_replaced(self) {\n            without_counting"),
     ("root-body-goes-first", "tree/root.rs", "                abandon::request_all(&node);\n", ""),
     ("host-drop-miscounts", "tree/abandon.rs", "finalizers: node.users_finalizers(&state)", "finalizers: 0"),
     ("finalizer-unshielded", "finalizer.rs", "ShieldLevel::Full, limit", "ShieldLevel::None, limit"),

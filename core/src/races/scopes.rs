@@ -1,6 +1,6 @@
 //! Requests, adoption, spawning, waking and completion, each against what may happen at the same moment.
 
-use std::future::{Future, poll_fn};
+use std::future::{Future, pending, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -317,6 +317,32 @@ fn a_teardown_races_with_a_root_that_is_polled_elsewhere() {
         });
         let ended = catch_unwind(AssertUnwindSafe(|| block_on(tree)));
         assert!(ended.is_err(), "nothing in the tree could end");
+        other.join().unwrap();
+        super::ended(&threads);
+    });
+}
+
+/// L30: so does one that is polled for no reason at that moment, by another thread than before, and has a request
+/// already.
+///
+/// Fails if `NodeRef::keep_waker` does not wake the driver of a scope that is Closed.
+#[test]
+fn a_teardown_races_with_a_root_that_has_moved() {
+    check(|| {
+        let threads = Threads::new();
+        let mut tree: Boxed<()> = Box::pin(root(threads.clone(), async {
+            let lost = begun(Box::pin(async {
+                drop(CancelScope::new().run(async { defer(pending::<()>()) }).await);
+            }));
+            drop(lost);
+            panic!("on purpose");
+        }));
+        // It waits for what was lost.
+        assert!(tree.as_mut().poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        let host = threads.clone();
+        let other = thread::spawn(move || host.tear_down());
+        let ended = catch_unwind(AssertUnwindSafe(|| block_on(tree)));
+        assert!(ended.is_err(), "it has panicked, or tells of the teardown");
         other.join().unwrap();
         super::ended(&threads);
     });

@@ -291,8 +291,8 @@ impl NodeRef {
 
     /// Leaves the waker in the node, unless the same one is there. Returns whether it was another one before.
     ///
-    /// Not for a future whose scope was abandoned, nor in a Closed scope: nobody would call it. The former is woken
-    /// instead, to find that out (L28).
+    /// Not for a future whose scope was abandoned, nor in a Closed scope: nobody would call it. It is woken instead, to
+    /// find that out (L28, L30).
     fn keep_waker(&self, driver: Driver, waker: &Waker) -> bool {
         let is_known = |state: &State| state.waker.as_ref().is_some_and(|old| old.will_wake(waker));
         // That of a task or a root is mostly gone: what led to this poll has called it.
@@ -302,13 +302,13 @@ impl NodeRef {
         // No lock is held while a waker is cloned or dropped (L36).
         let mut new = Some(waker.clone());
         let mut state = self.lock();
-        let replaced = driver.is_replaced(self);
-        if !replaced && state.life != Life::Closed {
+        let lost = driver.is_replaced(self) || state.life == Life::Closed;
+        if !lost {
             std::mem::swap(&mut state.waker, &mut new);
         }
         drop(state);
         drop(new);
-        if replaced {
+        if lost {
             without_counting(|| waker.wake_by_ref());
         }
         true
