@@ -11,8 +11,8 @@ use foster::Nursery;
 ///
 /// A nursery that has ended takes no task: that is dropped, and hyper tells whoever waits for it.
 ///
-/// A request that is answered by [`serve_connection`](crate::serve_connection) has the executor of its connection in
-/// its extensions, for upgrades: see there.
+/// A request for an upgrade (with such a header, or a `CONNECT`) that is answered by
+/// [`serve_connection`](crate::serve_connection) has the executor of its connection in its extensions: see there.
 ///
 /// # Examples
 ///

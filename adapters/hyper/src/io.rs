@@ -1,5 +1,6 @@
 //! Streams, in the traits of hyper and in the neutral ones.
 
+use std::cell::Cell;
 use std::fmt;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
@@ -10,7 +11,13 @@ use hyper::rt::{Read, ReadBuf, ReadBufCursor, Write};
 use pin_project_lite::pin_project;
 
 /// How much is read at once.
-const CHUNK: usize = 8 * 1024;
+const CHUNK_SIZE: usize = 64 * 1024;
+
+thread_local! {
+    /// What a stream reads into: the memory that hyper lends may be uninitialized, and can only be copied to without
+    /// unsafe code. Taken out for a read; zeros alone otherwise, so that no stream finds the data of another one.
+    static CHUNK: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
 
 pin_project! {
     /// A stream of one world in the traits of the other: what is `futures_io::AsyncRead` and `AsyncWrite`, such as a
@@ -81,12 +88,16 @@ impl<S: AsyncRead> Read for Io<S> {
             this.start.drain(..length);
             return Poll::Ready(Ok(()));
         }
-        // The memory that hyper lends may be uninitialized: without unsafe code it can only be copied to.
-        let mut chunk = [0; CHUNK];
-        let room = buf.remaining().min(CHUNK);
-        let read = ready!(this.stream.poll_read(cx, &mut chunk[..room]))?;
-        buf.put_slice(&chunk[..read]);
-        Poll::Ready(Ok(()))
+        let mut chunk = CHUNK.take();
+        chunk.resize(CHUNK_SIZE, 0);
+        let room = buf.remaining().min(CHUNK_SIZE);
+        let result = this.stream.poll_read(cx, &mut chunk[..room]);
+        if let Poll::Ready(Ok(read)) = result {
+            buf.put_slice(&chunk[..read]);
+            chunk[..read].fill(0);
+        }
+        CHUNK.set(chunk);
+        result.map_ok(drop)
     }
 }
 

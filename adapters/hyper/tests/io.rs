@@ -90,3 +90,40 @@ fn n194_reads_fit() {
         assert_eq!(back.write(b"x").await.unwrap_err().kind(), io::ErrorKind::BrokenPipe);
     });
 }
+
+/// All streams of a thread are read by way of one piece of memory: what one has read is nothing that another one sees,
+/// and one may be read in the read of another.
+#[test]
+fn n194_a_read_finds_nothing_of_others() {
+    use hyper::rt::{Read, ReadBuf};
+
+    /// Reads all that there is room for, after the stream inside; notes whether the memory had something in it.
+    struct Fills<'a>(Option<Pin<Box<Io<Fills<'a>>>>>, &'a std::cell::Cell<bool>);
+
+    impl AsyncRead for Fills<'_> {
+        fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+            self.1.set(self.1.get() || buf.iter().any(|byte| *byte != 0));
+            if let Some(inner) = &mut self.0 {
+                assert_eq!(filled(inner.as_mut(), cx), [9; 50]);
+            }
+            buf.fill(9);
+            Poll::Ready(Ok(buf.len()))
+        }
+    }
+
+    fn filled<S: AsyncRead>(io: Pin<&mut Io<S>>, cx: &mut Context<'_>) -> Vec<u8> {
+        let mut memory = [0; 50];
+        let mut buf = ReadBuf::new(&mut memory);
+        assert!(io.poll_read(cx, buf.unfilled()).is_ready());
+        buf.filled().to_vec()
+    }
+
+    let seen = std::cell::Cell::new(false);
+    let mut cx = Context::from_waker(Waker::noop());
+    let inside = Box::pin(Io::new(Fills(None, &seen)));
+    let mut io = pin!(Io::new(Fills(Some(inside), &seen)));
+    for _ in 0..3 {
+        assert_eq!(filled(io.as_mut(), &mut cx), [9; 50]);
+    }
+    assert!(!seen.get());
+}

@@ -12,7 +12,7 @@ use foster::{CancelScope, stopping};
 use http_body_util::BodyExt;
 use http_body_util::combinators::MapErr;
 use hyper::body::{Body, Incoming};
-use hyper::header::{CONNECTION, HeaderValue};
+use hyper::header::{CONNECTION, HeaderValue, UPGRADE};
 use hyper::service::Service;
 use hyper::{Method, Request, Response, StatusCode};
 use pin_project_lite::pin_project;
@@ -25,7 +25,7 @@ pub(super) type BoxError = Box<dyn Error + Send + Sync>;
 /// The requests of a connection, answered by a service.
 pub(super) struct Requests<H> {
     pub(super) service: H,
-    /// Where upgraded connections are served: hyper's requests refer to it.
+    /// Where upgraded connections are served: requests for an upgrade refer to it.
     pub(super) executor: Executor,
     /// Where errors of a service and of its bodies go.
     pub(super) errors: Errors,
@@ -67,11 +67,19 @@ where
     type Future = Answering<H::Future, H::Response, H::Error>;
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
-        request.extensions_mut().insert(self.executor.clone());
+        if may_be_upgraded(&request) {
+            request.extensions_mut().insert(self.executor.clone());
+        }
         let says_last = matches!(self.errors, Errors::OfConnection) && request.method() != Method::CONNECT;
-        let scope = CancelScope::new().named("request");
+        // Without a name, it is a place on the stack as long as the service does not wait.
+        let scope = CancelScope::new();
         Answering { scope: scope.run(self.service.call(request)), answered: None, says_last, errors: self.errors }
     }
+}
+
+/// Returns whether the client asks for another protocol: `CONNECT`, or HTTP/1 with an `upgrade`.
+fn may_be_upgraded(request: &Request<Incoming>) -> bool {
+    request.method() == Method::CONNECT || request.headers().contains_key(UPGRADE)
 }
 
 pin_project! {

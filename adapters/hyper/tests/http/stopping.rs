@@ -196,7 +196,7 @@ pub(crate) async fn n180_silent_connections_are_closed() {
 
 /// Speaks another protocol on the connection: answers each byte, and says goodbye when the server is to stop.
 async fn echo(mut request: Request<Incoming>) -> Answer {
-    let tasks: Executor = request.extensions().get().cloned().expect("it is in each request");
+    let tasks: Executor = request.extensions().get().cloned().expect("the client asks for an upgrade");
     let (upgrade, is_connect) = (hyper::upgrade::on(&mut request), request.method() == Method::CONNECT);
     tasks.execute(async {
         let mut stream = Io::new(upgrade.await.expect("it is upgraded"));
@@ -297,7 +297,7 @@ pub(crate) async fn n181_the_grace_ends_upgraded_connections() {
     const SHORT: Duration = Duration::from_millis(200);
     test(async |n| {
         let answer = |mut request: Request<Incoming>| async move {
-            let tasks: Executor = request.extensions().get().cloned().expect("it is in each request");
+            let tasks: Executor = request.extensions().get().cloned().expect("the client asks for an upgrade");
             let upgrade = hyper::upgrade::on(&mut request);
             tasks.execute(async {
                 let _stream = upgrade.await;
