@@ -15,7 +15,8 @@ const CHUNK_SIZE: usize = 64 * 1024;
 
 thread_local! {
     /// What a stream reads into: the memory that hyper lends may be uninitialized, and can only be copied to without
-    /// unsafe code. Taken out for a read; zeros alone otherwise, so that no stream finds the data of another one.
+    /// unsafe code. Taken out for a read. What was read is cleared, so that no other stream finds it; a stream that
+    /// writes more than it says it has read leaves the rest there.
     static CHUNK: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
 }
 

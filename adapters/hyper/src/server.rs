@@ -120,8 +120,8 @@ where
 ///   request that is being answered, or the first one if it has come in part, is completed; the answer says
 ///   `connection: close` (HTTP/2: `GOAWAY`), and then the connection is closed.
 /// * **An upgraded connection** (websockets, `CONNECT`) belongs to the task that serves it. Spawn that with the
-///   [`Executor`] in the extensions of the request, which each request has that asks for an upgrade: it is a child of
-///   the connection then, sees `stopping()`, and is waited for.
+///   [`Executor`] that a request for an upgrade has in its extensions: it is a child of the connection then, sees
+///   `stopping()`, and is waited for.
 ///
 /// Its timeouts are in the time of the tree: see [`HttpOptions`].
 ///

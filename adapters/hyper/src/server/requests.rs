@@ -71,7 +71,7 @@ where
             request.extensions_mut().insert(self.executor.clone());
         }
         let says_last = matches!(self.errors, Errors::OfConnection) && request.method() != Method::CONNECT;
-        // Without a name, it is a place on the stack as long as the service does not wait.
+        // Without a name, which would need a node also where the service does not wait.
         let scope = CancelScope::new();
         Answering { scope: scope.run(self.service.call(request)), answered: None, says_last, errors: self.errors }
     }
