@@ -1,6 +1,7 @@
 //! Behaviours: delivery and checkpoints. Where cancelled code stops, what may still complete, what delays it (L13–L18).
 
 mod passing_over;
+mod swallowed;
 
 use std::cell::Cell;
 use std::future::{Future, pending, poll_fn, ready};
@@ -18,6 +19,7 @@ use foster::{
 use foster::sync::Event;
 
 pub use passing_over::*;
+pub use swallowed::*;
 
 use crate::harness::ms;
 use crate::running::witness::{
@@ -880,6 +882,10 @@ macro_rules! checkpoints_suite {
             nested_lazy_drivers_do_not_livelock,
             a_body_that_completes_while_its_scope_waits_has_completed,
             a_parked_scope_stays_parked,
+            a_body_is_blocked_with_the_code_around,
+            a_local_body_is_blocked_with_the_code_around,
+            a_scope_in_a_body_is_blocked_with_the_code_around,
+            a_scope_in_a_local_body_is_blocked_with_the_code_around,
             a_value_passes_over_a_cancelled_receiver,
             a_rendezvous_takes_two_that_are_not_cancelled,
             an_end_passes_over_cancelled_code,
