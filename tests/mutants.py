@@ -86,7 +86,6 @@ MUTANTS = [
     ("own-cancel-cuts", "nursery/errors.rs", "if closed.role != Role::Daemon && !closed.requested {", "if closed.role != Role::Daemon {"),
     ("cancelled-task-is-polled", "nursery/body.rs", "if std::mem::take(fresh) && node", "if false && std::mem::take(fresh) && node"),
     ("end-seen-when-cancelled", "nursery/task.rs", "current::is_cancelled() && !current::innermost()", "false && !current::innermost()"),
-    ("start-ignores-its-caller", "nursery/start.rs", "if self.interim.flagged(CANCELLED) {", "if false {"),
     ("word-for-the-dead", "nursery/start.rs", "if !waiting.waiter.as_ref()?.claim() {", "if false {"),
     ("started-child-keeps-marks", "tree/request.rs", "below.lock().inherited = marks.through(below.shield);", "let _ = marks;"),
     ("first-error-is-last", "nursery/policy.rs", "let Some(first) = errors.next() else", "let Some(first) = errors.next_back() else"),

@@ -28,7 +28,7 @@ use crate::sys::{Mutex, MutexGuard};
 use crate::tree::Tree;
 use crate::tree::children::Role;
 use crate::tree::current;
-use crate::tree::flags::{ABANDONED, CANCELLED};
+use crate::tree::flags::ABANDONED;
 use crate::tree::node::{Life, NodeRef};
 
 impl<E: ChildError> Nursery<E> {
@@ -445,7 +445,8 @@ struct Route {
 
 impl Route {
     /// Moves the child to `target`, if that is still wanted. `tell` tells the caller, and returns whether it hears that;
-    /// all locks are held then, so whoever hears it finds the child moved.
+    /// all locks are held then, so whoever hears it finds the child moved. A caller that is cancelled does not hear it
+    /// (`Shared::say`): so no child is moved out of an interim nursery that is cancelled.
     ///
     /// Its typed part finds out by looking at its parent.
     fn take(&self, target: &NodeRef, tell: impl FnOnce() -> bool) -> Moved {
@@ -453,15 +454,12 @@ impl Route {
         // that ends meanwhile leaves one of them. No handle to the interim nursery exists, so it is never a target: no
         // thread locks them the other way round.
         let mut above = target.lock();
-        let mut interim = self.interim.lock();
-        if self.interim.flagged(CANCELLED) {
-            return Moved::CallerCancelled;
-        }
-        // Nor is a local child taken by a nursery that was forgotten, and drives nobody any more (L28).
+        // A local child is not taken by a nursery that was forgotten, and drives nobody any more (L28).
         let forgotten = self.child.is_local() && target.flagged(ABANDONED);
         if forgotten || !above.admits() {
             return Moved::NurseryClosed;
         }
+        let mut interim = self.interim.lock();
         let mut child = self.child.lock();
         if child.life == Life::Closed {
             return Moved::TooLate;
