@@ -77,6 +77,8 @@ MUTANTS = [
     ("never-polled-delays", "tree/verdict.rs", "        if self.polled.is_never() {\n            return false;\n        }\n        let state", "        let state"),
     ("goes-with-nobody", "tree/abandon.rs", "parent.flagged(GOES_WHOLE) || !node.has_to_end()", "false"),
     ("parked-in-silence", "tree/scope_future.rs", "if !current::is_cancelled() && current::tree().is_some_and(|tree| !tree.is_shut_down()) {", "if false {"),
+    ("gift-is-not-counted-again", "tree/waiting.rs", "filter(|scope| scope.flagged(HANDED_OVER))", "filter(|_| false)"),
+    ("same-waker-is-same-task", "tree/waiting.rs", "== scope && self.task.as_ref().or(scope) == task.or(scope)", "== scope && (true || task.is_none())"),
     ("given-to-the-dead", "tree/waiting.rs", "        !scope.is_marked()", "        true"),
     ("no-budget", "runtime/budget.rs", "            LEFT.with(|cell| cell.set(Some(left - 1)));\n", ""),
     ("start-keeps-nothing-open", "tree/children.rs", " + table.pending)", ")"),

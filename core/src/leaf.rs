@@ -394,7 +394,7 @@ impl Waiter {
     /// May be asked under the lock of a queue: it compares wakers, and calls none.
     #[must_use]
     pub fn is_current(&self, cx: &Context<'_>) -> bool {
-        self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) && self.is_in_scope()
+        self.waker.as_ref().is_some_and(|waker| waker.will_wake(cx.waker())) && current::is_running(&self.code)
     }
 
     /// Returns whether the innermost scope of the running code is that of the code which made this waiter, whatever

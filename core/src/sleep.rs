@@ -18,7 +18,6 @@ use crate::tree::current;
 use crate::tree::flags::CANCELLED;
 use crate::tree::shared::Target;
 use crate::tree::timers::{Sleeper, TimerKey};
-use crate::tree::waiting::WaitingCode;
 
 impl Instant {
     /// The time on the clock of the runtime that drives the current tree.
@@ -223,9 +222,11 @@ impl Future for Sleep {
                     tree.fire_due();
                     let scope = current::try_scope();
                     let is_cancelled = || scope.as_ref().is_some_and(|scope| scope.flagged(CANCELLED));
-                    let is_same = |code: &WaitingCode| code.scope() == scope.as_ref();
                     let timers = &tree.timers;
-                    if timers.poll_sleep(*key, cx.waker(), is_cancelled, is_same, current::waiting_code).is_pending() {
+                    if timers
+                        .poll_sleep(*key, cx.waker(), is_cancelled, current::is_running, current::waiting_code)
+                        .is_pending()
+                    {
                         return Poll::Pending;
                     }
                     this.state = State::Done;

@@ -30,7 +30,7 @@
 //! 4. how a scope is asked to stop: [`verdict`] (what becomes of its code), [`wake`] (whose drivers are woken),
 //!    [`request`], [`deadline`] (the clock), [`current`](mod@current) (what code may ask of the scopes that it is in)
 //! 5. how it ends: [`body_state`], [`closing`], [`task`], [`abandon`] (how it outlives its future), [`drive`] (how it
-//!    is polled, delivered and drained), [`reaper`]
+//!    is polled, delivered and drained)
 //! 6. what drives it: [`job`] (what the runtime polls), [`root`](mod@root), [`scope_future`] (the future that the user
 //!    awaits), [`owned`]
 //!
@@ -106,7 +106,6 @@ pub(crate) mod outcome;
 pub(crate) mod owned;
 pub(crate) mod panic;
 pub(crate) mod polled;
-pub(crate) mod reaper;
 pub(crate) mod request;
 pub(crate) mod root;
 pub(crate) mod scope_future;

@@ -110,6 +110,7 @@ class Panic(Exception):
 class World:
     def __init__(w, seed, abort_p=0.0, spurious=0.0, det=False, order=0):
         w.order, w.prio, w.eager, w.once = order, {}, seed // 8 % 2, seed // 16 % 2
+        w.late, w.lazily, w.sleepers = seed // 4 % 2, seed // 32 % 2, []          # the laws leave these open: see Sleep.fire and Core.drives
         w.det, w.rng, w.abort_p, w.spurious = det, random.Random(seed), abort_p, spurious
         w.now, w.timers, w.tasks, w.seq = 0, [], set(), itertools.count(1)
         w.cores, w.alive, w.cleanups, w.named, w.handles, w.locals = [], {}, [], {}, {}, {}       # `alive`: the cores that are not Closed
@@ -202,6 +203,7 @@ class Core:                                             # heap part of a scope; 
     def given(c):                                       # to be given something is to be woken (L14.2), also where foreign code swallows the wake-up
         t = c.unit() if ON('given-wakes') else None
         if t: t.woken = t.gift = True
+    def drives(c): return not (c.w.lazily and c.home and c.started and c.life == 'open' and not c.home.ready and not c.cancelled())   # a local nursery may leave its body alone while only children were woken
     def mark(c, cx): return c.wake if c.parent and c.parent.cancelled() else cx.wake    # L16.1
     def body_waker(c, cx): return c.home.wake_body if c.home else c.mark(cx)
     def runnable(c, refined):                           # L12: at the instant of a request; `refined`: as the law says, see C1 and C2 in README.md
@@ -488,8 +490,9 @@ class Region:                                           # the future the user aw
         c.seen, c.woken = p.poll_no, False; c.drivers += 1; assert c.drivers == 1, 'I3 two drivers'
         if c.home: c.home.driver = c.mark(cx)
         if c.home and not c.w.det and c.w.rng.random() < .3: c.home.turn(cx)       # before the body, after it, or both: no order is promised
-        r = c.drive(cx); turns = 2
-        while r is PENDING and c.home and turns and c.home.turn(cx) and (c.w.det or c.w.rng.random() < .7): turns -= 1; r = c.drive(cx)
+        drive = lambda: c.drive(cx) if c.drives() else PENDING
+        r = drive(); turns = 2
+        while r is PENDING and c.home and turns and c.home.turn(cx) and (c.w.det or c.w.rng.random() < .7): turns -= 1; r = drive()
         c.drivers -= 1
         if r is PENDING: return PENDING
         p.sub.discard(c)
@@ -556,6 +559,7 @@ class Sleep(Leaf):                                      # foster leaf: parks whe
     def fire(s):
         if s.region is None: return
         if not s.foreign and not s.region.cancelled(): s.region.given()
+        if not s.foreign and not s.region.cancelled() and s.region.w.late: s.fired = True; s.region.w.sleepers.append(lambda: s.wake()); return   # given; its waker is called when all requests of the instant were made
         if s.foreign or not s.region.cancelled(): s.fired = True; s.wake()      # L14: cancelled code is given nothing more
         elif not ON('sleep-given'): s.wake()
         else: s.region.w.requesting += 1; s.wake(); s.region.w.requesting -= 1  # it may be polled in other code, by who polls only what was woken
@@ -1138,6 +1142,8 @@ def run(w, prog, host_drop=INF):
             if ON('wakes-first'): due.sort(key=lambda d: d[1])
             w.phase = 'timers'
             for fn, _ in due: fn()
+            late, w.sleepers = w.sleepers, []
+            for fn in late: fn()
             if w.spurious and w.rng.random() < w.spurious: w.rng.choice(sorted((t for t in w.tasks if isinstance(t, Task)), key=lambda t: t.core.n)).ready = True     # nobody woke it
             w.phase = 'code'; continue
         if w.rng.random() < w.spurious: ready = sorted(w.tasks, key=lambda t: t.core.n)
@@ -1503,6 +1509,10 @@ def hand():                                             # hand-written programs 
     P['local: what those inside give one another is no news for the code around']=seq(scope('s',1,chan('q',0,True,nur('n',spawn('t','n',join(seq(recv('r','q',True),commit('R')),chan('p',0,False,loc('m',spawn('u','m',own('p','tx',sleep(0))),drain('d','p',False))))),own('q','tx',sleep())))),commit('K'))
     P['local: what is given to the body counts, though the code around is blocked']=seq(chan('q',1,False,nur('n',spawn('t','n',scope('s',None,loc('m',spawn('u','m',scope('x',None,sleep())),recv('r','q',False),commit('R')))),sleep(1),cancel('x'),send('i','q',False),cancel('s'))),commit('K'))
     P['local: what is given to a scope in the body counts, though the code around is blocked']=seq(chan('q',1,False,nur('n',spawn('t','n',loc('m',spawn('u','m',scope('x',None,sleep())),scope('y',None,recv('r','q',False),commit('R')),commit('S'))),sleep(1),cancel('x'),send('i','q',False),cancel('y'))),commit('K'))
+    # a half-run release goes on in a task of its own, where what it waited for before counts, whether or not it was polled since
+    half=lambda body: dict(op='bracket',id='b',release=dict(id='c',budget=5,need=None,body=body),body=sleep(9)); select=lambda *x: dict(op='select',do=list(x))
+    P['a release that goes on elsewhere is given its sleep, by who polls only what was woken']=seq(select(scope('s',3,half(dict(op='lazy',do=[nur('n',sleep(5),commit('K')),sleep(0)]))),io(4)),commit('L'))
+    P['a release that goes on elsewhere is given its sleep, polled with the same waker']=seq(select(scope('s',3,half(nur('n',sleep(5),commit('K')))),io(4)),commit('L'))
     # the laws do not decide whether it is handed on: see README.md
     P['C6 a second wake-up of what nobody polls']=seq(scope('s',0,hold(2,scope('i',None,join(shield('h',sleep(3)),dict(op='leak',ms=1,mute=False,body=dict(op='bracket',id='b',release=dict(id='c',budget=2,need=1,body=sleep(1)),body=sleep(0))))),sleep(0))),commit('K'))
     # a `start` whose child fails before it is ready: the error or panic comes out of it, and does not touch the nursery
@@ -1559,6 +1569,8 @@ WANT.update({'a send that is let in, refused and then cancelled': 'P1 i10 i21 r1
     'local: a panic of the body waits for the children': ' | panic:e1 4', 'local: all errors of a collecting one': 'B3 | err:e1 3',
     'local: a child that spawns while the nursery waits for it': 'K4 U4 | value 4', 'local: locals around it outlive the children': 'K7 | value 7',
     'local: a shield in a child is waited for': 'K5 T5 no5 | value 5', 'local: deadline = end of a child operation': 'K3 L3 T3 | value 3',
+    'a release that goes on elsewhere is given its sleep, by who polls only what was woken': 'K8 L4 | value 8',
+    'a release that goes on elsewhere is given its sleep, polled with the same waker': 'K8 L4 | value 8',
     'local: what those inside give one another is no news for the code around': 'K1 d0 | value 1',
     'local: what is given to the body counts, though the code around is blocked': 'K1 R1 i1 r1 | value 1',
     'local: what is given to a scope in the body counts, though the code around is blocked': 'K1 R1 S1 i1 r1 | value 1',

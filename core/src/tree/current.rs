@@ -113,7 +113,7 @@ pub(crate) fn waiting_code() -> WaitingCode {
     match try_scope() {
         None => WaitingCode::default(),
         // Most wait directly in a task.
-        Some(scope) if scope.counts_wakes() => WaitingCode::in_task(scope),
+        Some(scope) if scope.counts_wakes() => WaitingCode::new(scope, None),
         Some(scope) => waiting_further_in(scope),
     }
 }
@@ -121,9 +121,22 @@ pub(crate) fn waiting_code() -> WaitingCode {
 /// Does the rest of `waiting_code`, for code in a limit, say.
 #[inline(never)]
 fn waiting_further_in(scope: NodeRef) -> WaitingCode {
-    // By the stack, as for what a poll has seen (`frames::wakes_seen`).
-    let task = with_current(|top| top?.ancestors().filter_map(node_of).find(|node| node.counts_wakes()).cloned());
-    WaitingCode::further_in(scope, task)
+    WaitingCode::new(scope, with_current(|top| task_of(top).cloned()))
+}
+
+/// Returns the scope that counts the wake-ups of this code. By the stack, as for what a poll has seen
+/// (`frames::wakes_seen`).
+fn task_of(top: Option<&CurrentFrame>) -> Option<&NodeRef> {
+    top?.ancestors().filter_map(node_of).find(|node| node.counts_wakes())
+}
+
+/// Returns whether it is the running code that waits, polled by the same task as then. It counts no reference, and may be
+/// asked under a lock. Not if the code is in an inline scope: that is new.
+pub(crate) fn is_running(code: &WaitingCode) -> bool {
+    with_current(|top| match top {
+        Some(top) => node_of(top).is_some_and(|node| code.is_in(Some(node), task_of(Some(top)))),
+        None => code.is_in(default_root(), None),
+    })
 }
 
 /// Returns the innermost scope, as [`try_scope`].

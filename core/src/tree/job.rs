@@ -19,8 +19,8 @@ use std::sync::{Arc, Weak};
 use std::task::{Context, Poll};
 
 use super::abandon;
+use super::drive::Driver;
 use super::node::{Life, NodeRef};
-use super::reaper;
 use super::shared::Tree;
 use crate::reason::Origin;
 use crate::runtime::budget::with_budget;
@@ -37,7 +37,8 @@ pub struct Job(Work);
 enum Work {
     /// Polls a task's body, which is in the node's block.
     Task(NodeRef),
-    /// Drives an abandoned scope to its end. There is at most one for a scope (I3).
+    /// The reaper: drives an abandoned scope, whose body is over, to its end, for the parent that waits for it (L27). There
+    /// is at most one for a scope (I3).
     Reaper(NodeRef),
     /// Waits for the end of the tree. If it is dropped before that, the runtime is gone (L30). Weak: the runtime may
     /// keep its jobs longer than the tree lives.
@@ -93,7 +94,7 @@ impl Future for Job {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
         let poll = with_budget(|| match &mut self.0 {
             Work::Task(node) => node.poll_task(cx),
-            Work::Reaper(node) => reaper::reap(node, cx),
+            Work::Reaper(node) => node.drain(Driver::Reaper, cx).map(|closed| abandon::end_reaped(node, closed)),
             Work::Sentinel(tree) => tree.upgrade().map_or(Poll::Ready(()), |tree| tree.poll_ended(cx)),
             Work::Over => Poll::Ready(()),
         });

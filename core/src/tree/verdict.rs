@@ -97,7 +97,7 @@ impl NodeRef {
 
     /// Returns the nearest scope that counts wake-ups, from this one up: its task, mostly. None before it has a
     /// place. One lock at a time, on the way up.
-    fn counting_scope(&self) -> Option<NodeRef> {
+    pub(super) fn counting_scope(&self) -> Option<NodeRef> {
         let mut node = self.clone();
         while !node.counts_wakes() {
             node = node.parent()?;

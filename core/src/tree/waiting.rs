@@ -1,6 +1,6 @@
 //! Code that waits, as whoever gives it something knows it (L14).
 
-use super::flags::CANCELLED;
+use super::flags::{CANCELLED, HANDED_OVER};
 use super::node::NodeRef;
 
 /// The scope whose code waits, and the one in which it counts that it was given something (L12). No scope outside of any
@@ -16,11 +16,7 @@ pub(crate) struct WaitingCode {
 
 impl WaitingCode {
     #[inline]
-    pub(crate) fn in_task(task: NodeRef) -> Self {
-        WaitingCode { scope: Some(task), task: None }
-    }
-
-    pub(crate) fn further_in(scope: NodeRef, task: Option<NodeRef>) -> Self {
+    pub(crate) fn new(scope: NodeRef, task: Option<NodeRef>) -> Self {
         WaitingCode { scope: Some(scope), task }
     }
 
@@ -50,5 +46,21 @@ impl WaitingCode {
         self.task.as_ref().unwrap_or(scope).count_gift();
         // Once more: see the head of `request.rs`. If it is cancelled by now, it has a poll for nothing.
         !scope.is_marked()
+    }
+
+    /// Counts a gift that was counted, in the task that drives the code by now, if that is another one: the code may not
+    /// have been polled since. For whoever gives, and calls the waker only after others have been asked to stop. No lock
+    /// may be held.
+    pub(crate) fn count_again(&self) {
+        if let Some(task) =
+            self.scope.as_ref().filter(|scope| scope.flagged(HANDED_OVER)).and_then(NodeRef::counting_scope)
+        {
+            task.count_gift();
+        }
+    }
+
+    /// Returns whether this is code in that scope, whose wake-ups that task counts.
+    pub(crate) fn is_in(&self, scope: Option<&NodeRef>, task: Option<&NodeRef>) -> bool {
+        self.scope.as_ref() == scope && self.task.as_ref().or(scope) == task.or(scope)
     }
 }

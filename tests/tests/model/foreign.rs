@@ -48,14 +48,17 @@ impl Future for Join {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Res> {
         let this = &mut *self;
+        // Also that of a member that is done: what it has left behind may still call its waker.
+        for flag in this.lazy.iter().flatten() {
+            let old = lock(&flag.outer).replace(cx.waker().clone());
+            drop(old);
+        }
         for index in 0..2 {
             let Some(member) = &mut this.members[index] else { continue };
             let poll = match &this.lazy {
                 None => member.as_mut().poll(cx),
                 Some(flags) => {
                     let flag = &flags[index];
-                    let old = lock(&flag.outer).replace(cx.waker().clone());
-                    drop(old);
                     if !flag.woken.swap(false, Ordering::Relaxed) {
                         continue;
                     }
