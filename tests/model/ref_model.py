@@ -1513,6 +1513,8 @@ def hand():                                             # hand-written programs 
     half=lambda body: dict(op='bracket',id='b',release=dict(id='c',budget=5,need=None,body=body),body=sleep(9)); select=lambda *x: dict(op='select',do=list(x))
     P['a release that goes on elsewhere is given its sleep, by who polls only what was woken']=seq(select(scope('s',3,half(dict(op='lazy',do=[nur('n',sleep(5),commit('K')),sleep(0)]))),io(4)),commit('L'))
     P['a release that goes on elsewhere is given its sleep, polled with the same waker']=seq(select(scope('s',3,half(nur('n',sleep(5),commit('K')))),io(4)),commit('L'))
+    watch=scope('x',4,chan('q',1,True,nur('m',spawn('p','m',own('q','tx',send('i','q',True),sleep())),own('q','rx',drain('r','q',True),commit('COMMIT')))))
+    P['what a release is given that goes on elsewhere is not for the task of before']=seq(select(scope('s',3,half(nur('n',sleep(5)))),io(4)),watch,commit('L'))
     # the laws do not decide whether it is handed on: see README.md
     P['C6 a second wake-up of what nobody polls']=seq(scope('s',0,hold(2,scope('i',None,join(shield('h',sleep(3)),dict(op='leak',ms=1,mute=False,body=dict(op='bracket',id='b',release=dict(id='c',budget=2,need=1,body=sleep(1)),body=sleep(0))))),sleep(0))),commit('K'))
     # a `start` whose child fails before it is ready: the error or panic comes out of it, and does not touch the nursery
@@ -1571,6 +1573,7 @@ WANT.update({'a send that is let in, refused and then cancelled': 'P1 i10 i21 r1
     'local: a shield in a child is waited for': 'K5 T5 no5 | value 5', 'local: deadline = end of a child operation': 'K3 L3 T3 | value 3',
     'a release that goes on elsewhere is given its sleep, by who polls only what was woken': 'K8 L4 | value 8',
     'a release that goes on elsewhere is given its sleep, polled with the same waker': 'K8 L4 | value 8',
+    'what a release is given that goes on elsewhere is not for the task of before': 'L8 i4 r4 | value 8',
     'local: what those inside give one another is no news for the code around': 'K1 d0 | value 1',
     'local: what is given to the body counts, though the code around is blocked': 'K1 R1 i1 r1 | value 1',
     'local: what is given to a scope in the body counts, though the code around is blocked': 'K1 R1 S1 i1 r1 | value 1',

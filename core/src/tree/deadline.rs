@@ -42,6 +42,7 @@ impl Tree {
         // L12: the code that slept is runnable from here on, before anything is requested; but it runs only after that.
         // So it gets its one poll, in which it finds that its sleep has ended.
         let Due { sleeps, missed, requests } = self.timers.take_due(now, WaitingCode::claim);
+        // Their wakers are called only after the requests, and by then it is too late to say so.
         sleeps.iter().for_each(|sleeper| sleeper.code.count_again());
         let mut wakes = DriverWakes::default();
         // L11: marked one after the other, with no wake-up in between; so their order makes no difference to any

@@ -172,6 +172,7 @@ programs! {
     local_a_child_in_a_nursery_in_a_local_one: "local: a child in a nursery in a local one";
     a_release_that_goes_on_elsewhere_is_given_its_sleep: "a release that goes on elsewhere is given its sleep, by who polls only what was woken";
     a_release_that_goes_on_with_the_same_waker_is_given_its_sleep: "a release that goes on elsewhere is given its sleep, polled with the same waker";
+    what_a_release_is_given_that_goes_on_elsewhere_is_not_for_the_task_of_before: "what a release is given that goes on elsewhere is not for the task of before";
     local_what_those_inside_give_one_another_is_no_news_for_the_code_around: "local: what those inside give one another is no news for the code around";
     local_what_is_given_to_the_body_counts_though_the_code_around_is_blocked: "local: what is given to the body counts, though the code around is blocked";
     local_what_is_given_to_a_scope_in_the_body_counts_though_the_code_around_is_blocked: "local: what is given to a scope in the body counts, though the code around is blocked";
