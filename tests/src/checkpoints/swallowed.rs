@@ -20,7 +20,7 @@ async fn muted<F: Future>(future: F) -> F::Output {
 }
 
 both! {
-    /// L12: what a nursery's body waits for has happened, but the code around the nursery was not woken: that is blocked
+    /// L12, L41: what a nursery's body waits for has happened, but the code around it was not woken: that is blocked
     /// when it is cancelled, and so is the body. It does not find out what has happened.
     a_body_is_blocked_with_the_code_around, a_local_body_is_blocked_with_the_code_around: {
         let (news, log) = (Flag::new(), Log::new());
@@ -41,7 +41,7 @@ both! {
         assert_eq!(log.entries(), ["dropped"]);
     }
 
-    /// L12: so is a scope in such a body, when it alone is cancelled. The body goes on behind it.
+    /// L12, L41: so is a scope in such a body, when it alone is cancelled. The body goes on behind it.
     a_scope_in_a_body_is_blocked_with_the_code_around, a_scope_in_a_local_body_is_blocked_with_the_code_around: {
         let (news, log) = (Flag::new(), Log::new());
         let mut scope = CancelScope::new();
