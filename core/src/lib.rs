@@ -20,6 +20,7 @@ mod errors;
 mod events;
 mod finalizer;
 mod group;
+mod installed;
 mod instant;
 pub mod leaf;
 mod live_counts;

@@ -39,12 +39,17 @@ struct Threads {
 struct Torn {
     /// It has begun (R10).
     down: bool,
+    /// The next job that is polled is dropped instead, and the runtime goes on.
+    loses: bool,
     /// Of the jobs, to be dropped then.
     wakers: Vec<Waker>,
 }
 
 impl Torn {
     fn reaches(&mut self, waker: &Waker) -> bool {
+        if std::mem::take(&mut self.loses) {
+            return true;
+        }
         if !self.down {
             self.wakers.push(waker.clone());
         }
@@ -61,6 +66,13 @@ impl Threads {
     fn tear_down(&self) {
         let mut torn = self.torn.lock().unwrap();
         torn.down = true;
+        torn.wakers.drain(..).for_each(Waker::wake);
+    }
+
+    /// Drops one job, as a runtime might that lives on: the one that is polled next.
+    fn lose_one(&self) {
+        let mut torn = self.torn.lock().unwrap();
+        torn.loses = true;
         torn.wakers.drain(..).for_each(Waker::wake);
     }
 

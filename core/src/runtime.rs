@@ -8,8 +8,9 @@
 //!
 //! * **R1 Spawn from anywhere.** [`Runtime::spawn`] may be called from any thread, inside or outside the runtime, also
 //!   inside `Drop`, also while unwinding. It returns without polling the job, and does not panic.
-//! * **R2 Polled or dropped.** A spawned job is polled whenever it was woken, until it is ready; it is dropped earlier
-//!   only when the runtime is torn down. A job handed to a runtime that is gone is dropped at once.
+//! * **R2 Polled or dropped.** A spawned job is polled whenever it was woken, until it is ready, by the waker of any of
+//!   its polls; it is dropped earlier only when the runtime is torn down. A job handed to a runtime that is gone is
+//!   dropped at once.
 //! * **R3 One at a time.** A job is never polled by two threads at once. It may move between threads.
 //! * **R4 Panics stay inside.** A job never panics: foster catches what user code throws.
 //! * **R5 One clock.** [`Runtime::now`] never goes back, may be called from any thread and costs about as much as
@@ -53,7 +54,8 @@ use std::io;
 use std::task::{Context, Poll, Waker};
 
 use crate::Instant;
-pub use crate::tree::{AlreadyInstalled, Job, Root, TreeHandle, current, install, root};
+pub use crate::installed::{AlreadyInstalled, install};
+pub use crate::tree::{Job, Root, TreeHandle, current, root};
 
 /// A runtime that can drive a tree of scopes. See the [module documentation](self) for the numbered contract.
 pub trait Runtime: Send + Sync + 'static {

@@ -118,5 +118,5 @@ pub(crate) mod wake;
 pub(crate) mod waking;
 
 pub use job::Job;
-pub use root::{AlreadyInstalled, Root, TreeHandle, current, install, root};
+pub use root::{Root, TreeHandle, current, root};
 pub(crate) use shared::Tree;

@@ -15,7 +15,7 @@ use crate::nursery::Started;
 use crate::runtime::root;
 use crate::sync::future::Park;
 use crate::sync::{Barrier, Event, ParkOutcome, WaitQueue};
-use crate::{CancelScope, Nursery, nursery, sleep_forever, yield_now};
+use crate::{CancelScope, Nursery, defer, nursery, sleep_forever, yield_now};
 
 fn touch<F: Future + Unpin>(future: &mut F) {
     let _ = Pin::new(future).poll(&mut Context::from_waker(Waker::noop()));
@@ -195,9 +195,10 @@ fn a_poll_of_a_task_races_with_the_teardown_of_its_host() {
     });
 }
 
-/// L30: the body of a task that is being polled while its tree is dropped is dropped once.
+/// L30: the body of a task that is being polled while its tree is dropped is dropped once, and its job is told, though
+/// it has seen the request before, and waits for a finalizer that will not run.
 ///
-/// No change of one line was seen to fail here: a body that is put back in vain goes with its job.
+/// Fails if `shut_down` does not call the waker of a job.
 #[test]
 fn a_poll_of_a_task_races_with_the_drop_of_its_tree() {
     check(|| {
@@ -208,6 +209,7 @@ fn a_poll_of_a_task_races_with_the_drop_of_its_tree() {
             let Ok(()) = nursery(async |n: Nursery| {
                 n.spawn(async move {
                     let _body = body;
+                    defer(async {});
                     yield_now().await;
                     sleep_forever().await;
                 });
@@ -322,4 +324,55 @@ fn the_word_of_a_child_races_with_a_request() {
             assert_eq!(heard.get(), got.get(), "the child and its caller disagree");
         });
     });
+}
+
+/// L27, R2: a release waits for something foreign, and the job of its task is dropped meanwhile. Whoever wakes it finds the
+/// reaper that has taken over, or that finds what it was woken for.
+///
+/// Fails if `Node::job_waker` does not ask for `ABANDONED`.
+#[test]
+fn a_wake_races_with_the_reaper_that_takes_over() {
+    /// Whether it has happened, and who waits for that.
+    type Signal = Arc<Mutex<(bool, Option<Waker>)>>;
+
+    async fn happened(signal: Signal) {
+        poll_fn(|cx| {
+            let mut signal = signal.lock().unwrap();
+            signal.1 = Some(cx.waker().clone());
+            if signal.0 { Poll::Ready(()) } else { Poll::Pending }
+        })
+        .await;
+    }
+
+    let taken_over = Count::default();
+    let counted = taken_over.clone();
+    check(move || {
+        let (threads, signal) = (Threads::new(), Signal::default());
+        let waits = happened(signal.clone());
+        let root = root(threads.clone(), async {
+            nursery(async |n: Nursery| {
+                n.spawn(async { defer(waits) });
+            })
+            .await
+        });
+        let root = root.polled_by_its_runtime();
+        let host = threads.clone();
+        let lost = thread::spawn(move || host.lose_one());
+        let set = thread::spawn(move || {
+            let mut signal = signal.lock().unwrap();
+            signal.0 = true;
+            let waker = signal.1.take();
+            drop(signal);
+            waker.into_iter().for_each(Waker::wake);
+        });
+        let _ = block_on(root);
+        lost.join().unwrap();
+        set.join().unwrap();
+        // A task and a reaper.
+        if threads.jobs.lock().unwrap().len() == 2 {
+            counted.add();
+        }
+        ended(&threads);
+    });
+    assert!(taken_over.get() > 0, "no reaper has taken over");
 }

@@ -55,7 +55,7 @@ pub(crate) fn driver_dropped(node: &NodeRef, drop_body: impl FnOnce()) {
 /// Model: `races/escaped.rs`, `who_waits_for_an_escaped_scope_is_told`.
 pub(crate) fn leaked(node: &NodeRef) {
     if let Some(waker) = abandon(node, || {}) {
-        waking::wake_for(node, waker);
+        waking::wake_for(node, || waker.wake());
     }
 }
 
@@ -257,7 +257,9 @@ pub(crate) fn shut_down(top: &NodeRef) {
     let wakers: Vec<_> = nodes.iter().map(shut_down_node).collect();
     without_counting(|| {
         for (node, waker) in nodes.iter().zip(wakers) {
-            waker.into_iter().for_each(|waker| waking::wake_for(node, waker));
+            waker.into_iter().for_each(|waker| waking::wake_for(node, || waker.wake()));
+            // Its job, which is not polled any more otherwise, and would stay in the runtime.
+            node.job_waker.get().into_iter().for_each(|job| waking::wake_for(node, || job.wake_by_ref()));
         }
     });
 }

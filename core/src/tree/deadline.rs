@@ -259,7 +259,7 @@ impl Wake for Alarm {
 fn wake_each(sleeps: Vec<Sleeper<WaitingCode>>) {
     for Sleeper { waker, code } in sleeps {
         match code.scope() {
-            Some(scope) => waking::wake_for(scope, waker),
+            Some(scope) => waking::wake_for(scope, || waker.wake()),
             None => waking::wake(waker),
         }
     }

@@ -31,7 +31,7 @@ use super::body_state::Body;
 use super::children::Role;
 use super::closing::ClosedNode;
 use super::flags::{
-    ABANDONED, CANCELLED, DELIVERED, GOES_WHOLE, NESTED, PARENT_CANCELLED, PROPAGATED, SHUT_DOWN, TIMED, WATCHED,
+    ABANDONED, CANCELLED, DELIVERED, GOES_WHOLE, LOCAL, NESTED, PARENT_CANCELLED, PROPAGATED, SHUT_DOWN, TIMED, WATCHED,
 };
 use super::frames;
 use super::node::{Kind, Life, Node, NodeRef, Owned, State};
@@ -274,12 +274,16 @@ impl NodeRef {
     /// it may be another one than before: then the caller looks once more at what it waits for. No lock may be held.
     ///
     /// A wake during this poll (a request, say) went to the old driver, or to nobody: the new one gets it, too. Then
-    /// it is polled again, and nobody needs its waker before that.
+    /// it is polled again, and nobody needs its waker before that. A job that is known is woken during its polls as at
+    /// any time: there is nothing to do for it.
     ///
     /// Models: `races/scopes.rs`, `a_wake_races_with_the_driver_that_registers` and
     /// `a_waker_is_replaced_while_it_is_called`.
     #[inline]
     pub(crate) fn register(&self, driver: Driver, waker: &Waker) -> bool {
+        if self.job_waker().is_some() {
+            return false;
+        }
         let is_new = self.woken.load(Ordering::Acquire) || self.keep_waker(driver, waker);
         // Ordering: after the waker was left. A wake-up marks first and takes the waker afterwards: so this sees the
         // mark, or that finds the waker.
@@ -295,15 +299,18 @@ impl NodeRef {
     /// find that out (L28, L30).
     fn keep_waker(&self, driver: Driver, waker: &Waker) -> bool {
         let is_known = |state: &State| state.waker.as_ref().is_some_and(|old| old.will_wake(waker));
-        // That of a task or a root is mostly gone: what led to this poll has called it.
-        if !matches!(self.kind, Kind::Task | Kind::Root) && is_known(&self.lock()) {
+        // That of a root is mostly gone: what led to this poll has called it.
+        if self.kind != Kind::Root && is_known(&self.lock()) {
             return false;
         }
         // No lock is held while a waker is cloned or dropped (L36).
         let mut new = Some(waker.clone());
         let mut state = self.lock();
         let lost = driver.is_replaced(self) || state.life == Life::Closed;
-        if !lost {
+        if !lost && driver == Driver::Own && self.kind == Kind::Task && !self.flagged(LOCAL) {
+            // Under the lock, under which `call_waker` looks for it.
+            new = new.and_then(|new| self.job_waker.set(new).err());
+        } else if !lost {
             std::mem::swap(&mut state.waker, &mut new);
         }
         drop(state);

@@ -129,7 +129,7 @@ static DEFAULT: OnceLock<NodeRef> = OnceLock::new();
 /// Makes `root` the scope of code without a context, for the rest of the process. Gives it back if there is one
 /// already.
 ///
-/// Called by `root::install` alone. There is no way back: nodes, timers and handles below that root may live as long
+/// Called by `install` alone. There is no way back: nodes, timers and handles below that root may live as long
 /// as the process.
 pub(crate) fn set_default(root: NodeRef) -> Result<(), NodeRef> {
     DEFAULT.set(root)

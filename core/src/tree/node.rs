@@ -173,6 +173,10 @@ pub(crate) struct Node {
     /// How many requests had been made in the tree when the task ended: see `ended_before`. Stored before the
     /// outcome, and valid with it.
     pub(super) ended_after: AtomicU32,
+    /// The waker of the job that polls this task: set when its first poll is Pending. Any waker of a job wakes it until
+    /// it is over (R2), so neither a later poll nor a wake-up locks the node for it. Not set for other kinds, nor for
+    /// children of local nurseries. Kept as long as the node: whoever calls it may do so at any time.
+    pub(super) job_waker: OnceLock<Waker>,
     /// Whether a scope inside still had to end when it was last looked at: see [`had_to_end`](NodeRef::had_to_end). A
     /// hint that saves walking down the tree once for each level of it; `true` may be out of date until the scope is
     /// polled.
@@ -251,9 +255,9 @@ pub(crate) struct State {
     pub(crate) timer: Option<TimerKey>,
     /// The scopes directly below.
     pub(crate) children: Children<NodeRef>,
-    /// Wakes whoever drives the scope. Left by `register` at the end of a Pending poll; taken (not cloned) by each
-    /// wake-up, so that it is called once for each poll. None: nobody has polled the scope yet, or it was woken
-    /// since, or the scope is Closed.
+    /// Wakes whoever drives the scope, unless that is the job of a task, which `job_waker` wakes. Left by `register` at
+    /// the end of a Pending poll; taken (not cloned) by each wake-up, so that it is called once for each poll. None:
+    /// nobody has polled the scope yet, or it was woken since, or the scope is Closed.
     pub(crate) waker: Option<Waker>,
     /// Wakes whoever awaits the end of a task through its handle. None if nobody does, and once the task has ended.
     pub(super) joiner: Option<Waker>,
@@ -506,6 +510,7 @@ impl Node {
             cancelled_by: AtomicU32::new(0),
             outcome: TaskOutcome::default(),
             ended_after: AtomicU32::new(0),
+            job_waker: OnceLock::new(),
             waits: AtomicBool::new(false),
             state: PlainMutex::new(State {
                 life: Life::Open,
@@ -540,10 +545,13 @@ impl Node {
     #[inline]
     pub(super) fn flags_of(&self, flags: u32) -> u32 {
         // Ordering: a request sets the flag under the node's lock before it takes the waker that the driver
-        // registered under the same lock; a driver that reads a stale flag is woken by that very waker. Acquire pairs
-        // with `flag_all`: what was stored before the flag (`cancelled_by`, say, or a nursery's error) is seen with
-        // it.
-        self.flags.load(Ordering::Acquire) & flags
+        // registered under the same lock; a driver that reads a stale flag is woken by that very waker. It pairs with
+        // `flag_all`: what was stored before the flag (`cancelled_by`, say, or a nursery's error) is seen with it.
+        //
+        // Sequential, and so is the count of wake-ups: there is one order of a flag that is set, the look at the count
+        // that follows, a wake-up or gift that is counted, and the look at the flag that follows that. So at least one
+        // of two sides sees what the other one has written: of a verdict and who gives, of a reaper and who wakes.
+        self.flags.load(Ordering::SeqCst) & flags
     }
 
     /// Sets a flag; returns whether it was not set before: of several threads, one is told so.
@@ -553,17 +561,8 @@ impl Node {
 
     /// Sets flags in one step; returns those that were not set before.
     pub(super) fn flag_all(&self, flags: u32) -> u32 {
-        // Ordering: sequential, for `is_marked`.
+        // Ordering: sequential, for `flags_of`.
         flags & !self.flags.fetch_or(flags, Ordering::SeqCst)
-    }
-
-    /// Returns whether the scope's code is marked as cancelled, after [`count_gift`](Node::count_gift).
-    ///
-    /// Ordering: one order of all four, the mark and the verdict's look at the count on one side, the count and this
-    /// look at the mark on the other. So at least one side sees what the other one has written.
-    #[inline]
-    pub(super) fn is_marked(&self) -> bool {
-        self.flags.load(Ordering::SeqCst) & CANCELLED != 0
     }
 
     /// Notes in which tree the scope is about to get its place. Before it is linked, so that nobody finds a linked

@@ -197,7 +197,7 @@ impl WakeCount {
             return false;
         }
         // Ordering: a request that comes after the wake-up, by the same thread, say, finds it counted. And the poll
-        // that follows the wake-up sees what came before it. Sequential: see `Node::is_marked`.
+        // that follows the wake-up sees what came before it. Sequential: see `Node::flags_of`.
         self.0.fetch_add(1, Ordering::SeqCst);
         true
     }
@@ -205,7 +205,7 @@ impl WakeCount {
     /// Counts that something is given.
     #[inline]
     pub(super) fn add_gift(&self) {
-        // Ordering: see `Node::is_marked`.
+        // Ordering: see `Node::flags_of`.
         self.0.fetch_add(GIFT, Ordering::SeqCst);
     }
 
@@ -214,7 +214,7 @@ impl WakeCount {
     /// apart in one poll to be taken for the same.
     #[inline]
     pub(super) fn get(&self) -> u32 {
-        // Ordering: see `Node::is_marked`.
+        // Ordering: see `Node::flags_of`.
         self.0.load(Ordering::SeqCst) & (u32::MAX >> 1)
     }
 }

@@ -9,7 +9,7 @@
 //! ```
 //!
 //! The root is the one scope that has no parent; its driver is [`Root`], polled by whatever thread the user has it
-//! polled by: by the adapter's `run`, or inside somebody else's runtime (`attach`). An installed root ([`install`])
+//! polled by: by the adapter's `run`, or inside somebody else's runtime (`attach`). The installed root (`installed.rs`)
 //! has neither body nor driver: it is never polled and never ends.
 
 use std::fmt;
@@ -101,10 +101,7 @@ impl<F, T> Root<F, T> {
     /// Makes a tree with its root. Nothing is spawned and no clock is read before the first poll.
     #[track_caller]
     fn new(runtime: Arc<dyn Runtime>, observer: Arc<dyn Observer>, future: F) -> Self {
-        let tree = Tree::new(runtime, observer);
-        let origin = Origin::new("root", Location::caller());
-        let node = NodeRef::unattached(Kind::Root, ShieldLevel::None, origin, Some(tree.clone()));
-        *tree.root.lock() = Some(node.clone());
+        let (tree, node) = Tree::with_root(runtime, observer, Origin::new("root", Location::caller()));
         Root {
             body: BodyState::Future { future },
             node: Some(node),
@@ -230,6 +227,18 @@ impl Tree {
         Tree::below(hooks, runtime, observer)
     }
 
+    /// Makes a tree with its root.
+    pub(crate) fn with_root(
+        runtime: Arc<dyn Runtime>,
+        observer: Arc<dyn Observer>,
+        origin: Origin,
+    ) -> (Arc<Self>, NodeRef) {
+        let tree = Tree::new(runtime, observer);
+        let node = NodeRef::unattached(Kind::Root, ShieldLevel::None, origin, Some(tree.clone()));
+        *tree.root.lock() = Some(node.clone());
+        (tree, node)
+    }
+
     /// Ends the tree: its root is Closed, or its host is gone (`dropped`). Reports what was cut off, if there was
     /// anything or the host is gone (L30).
     ///
@@ -279,37 +288,3 @@ impl fmt::Debug for TreeHandle {
 pub fn current() -> Option<Arc<dyn Runtime>> {
     super::current::tree().map(|tree| tree.runtime.clone())
 }
-
-/// Makes `runtime` the one that serves scopes and operations outside of any tree. For adapters' `install`.
-///
-/// Such code stands below a root that never ends and is never cancelled.
-///
-/// # Errors
-///
-/// A runtime was installed before; it stays.
-#[track_caller]
-pub fn install(runtime: Arc<dyn Runtime>) -> Result<(), AlreadyInstalled> {
-    let tree = Tree::new(runtime, Arc::new(PrintOrphans));
-    let origin = Origin::new("installed root", Location::caller());
-    let node = NodeRef::unattached(Kind::Root, ShieldLevel::None, origin, Some(tree.clone()));
-    *tree.root.lock() = Some(node.clone());
-    super::current::set_default(node).map_err(|_| AlreadyInstalled {
-        name: super::current::default_root().and_then(|root| root.tree()).map_or("", |tree| tree.runtime.name()),
-    })
-}
-
-/// A runtime was installed before.
-#[derive(Debug)]
-#[non_exhaustive]
-pub struct AlreadyInstalled {
-    /// The name of the runtime that is installed.
-    pub name: &'static str,
-}
-
-impl fmt::Display for AlreadyInstalled {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the {} runtime is installed already; a process has one default", self.name)
-    }
-}
-
-impl std::error::Error for AlreadyInstalled {}

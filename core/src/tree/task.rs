@@ -155,7 +155,7 @@ impl NodeRef {
         let joiner = self.set_outcome(status);
         self.leave(linked);
         if let Some(joiner) = joiner {
-            waking::wake_for(self, joiner);
+            waking::wake_for(self, || joiner.wake());
         }
     }
 
@@ -192,7 +192,7 @@ impl NodeRef {
             return;
         }
         if let Some(joiner) = self.set_outcome(TaskStatus::Cancelled) {
-            waking::wake_for(self, joiner);
+            waking::wake_for(self, || joiner.wake());
         }
         if !self.flagged(LOCAL) {
             observing::ended(self);

@@ -45,7 +45,7 @@ impl WaitingCode {
         }
         self.task.as_ref().unwrap_or(scope).count_gift();
         // Once more: see the head of `request.rs`. If it is cancelled by now, it has a poll for nothing.
-        !scope.is_marked()
+        !scope.flagged(CANCELLED)
     }
 
     /// Counts a gift that was counted, in the task that drives the code by now, if that is another one: the code may not

@@ -33,10 +33,11 @@ use std::sync::Arc;
 use std::task::{Wake, Waker};
 
 use super::children::Role;
-use super::flags::{HAS_LATE, LATE, LOCAL, PARENT_CANCELLED, PROPAGATED};
-use super::node::{Kind, Life, Node, NodeRef};
+use super::flags::{ABANDONED, HAS_LATE, LATE, LOCAL, PARENT_CANCELLED, PROPAGATED};
+use super::node::{Kind, Life, Node, NodeRef, State};
 use super::polled::without_counting;
 use super::shared::Tree;
+use crate::sys::MutexGuard;
 use crate::sys::atomic::Ordering;
 use crate::tree::waking;
 
@@ -98,31 +99,50 @@ impl Node {
     /// answered, or a daemon has come to a nursery in which only daemons are left; by whoever has put back what a
     /// reaper waits for; and by a poll of the scope that another one has to follow (`conclude`, `must_wait`).
     pub(crate) fn wake_driver(&self) {
-        self.begin_call();
-        let waker = self.lock().waker.take();
-        if let Some(waker) = waker {
-            waking::wake_for(self, waker);
+        if let Some(job) = self.job_waker() {
+            return waking::wake_for(self, || job.wake_by_ref());
         }
+        self.begin_call();
+        self.call_waker(self.lock());
         self.wake_delayed();
+    }
+
+    /// Returns the waker of the job that drives the task, once it is known, and as long as no reaper drives it.
+    ///
+    /// Ordering: a waker of the user's code counts its call before, and a reaper, which comes after the flag, reads that
+    /// count when it polls (see `flags_of`). So a call that does not find the flag, and goes to the job that is gone, is
+    /// seen by that poll. What foster itself wakes a driver for is told under locks.
+    #[inline]
+    pub(super) fn job_waker(&self) -> Option<&Waker> {
+        self.job_waker.get().filter(|_| !self.flagged(ABANDONED))
+    }
+
+    /// Calls the waker that was left in the node, and takes it out: not cloned, which would run below the lock (L36).
+    fn call_waker(&self, mut state: MutexGuard<'_, State>) {
+        let waker = state.waker.take();
+        // Looked for under the lock under which it is set: so either it is found, or whoever sets it finds the mark.
+        let job = self.job_waker();
+        drop(state);
+        match (waker, job) {
+            (Some(waker), _) => waking::wake_for(self, || waker.wake()),
+            (None, Some(job)) => waking::wake_for(self, || job.wake_by_ref()),
+            (None, None) => {}
+        }
     }
 
     /// Does the call that a request has begun: marks the scope again, as it may have been polled since. Adds the scopes
     /// below to `late` that were opened while the request was marking others.
     fn call_driver(&self, late: &mut Vec<NodeRef>) {
         self.woken.store(true, Ordering::Release);
-        let mut state = self.lock();
+        let state = self.lock();
         // Ordering: under the lock, and after `PROPAGATED`: what is opened from here on finds that.
         if self.flagged(HAS_LATE) && self.flagged(PROPAGATED) {
             let is_late = |node: &NodeRef| node.flagged(LATE) && !node.flagged(PROPAGATED);
             late.extend(state.children.iter().map(|(_, node)| node).filter(|node| is_late(node)).cloned());
         }
         // Taken now that all are marked. A driver leaves its waker before it looks whether its scope is marked; so it
-        // has seen that, or its waker is here. Not cloned: that would run below the lock (L36).
-        let waker = state.waker.take();
-        drop(state);
-        if let Some(waker) = waker {
-            waking::wake_for(self, waker);
-        }
+        // has seen that, or its waker is here.
+        self.call_waker(state);
         self.wake_delayed();
     }
 
@@ -155,10 +175,7 @@ impl Node {
         let mut next = self.end_call();
         while let Some(scope) = next.filter(|scope| scope.is_to_be_called()) {
             scope.begin_call();
-            let waker = scope.lock().waker.take();
-            if let Some(waker) = waker {
-                without_counting(|| waking::wake_for(&scope, waker));
-            }
+            without_counting(|| scope.call_waker(scope.lock()));
             next = scope.end_call();
         }
     }
@@ -217,7 +234,7 @@ impl Wake for ForwardingWaker {
         // Cloned first: that is foreign code, which may panic.
         let driver = self.driver.clone();
         self.node.begin_call();
-        waking::wake_for(&self.node, driver);
+        waking::wake_for(&self.node, || driver.wake());
         self.node.wake_delayed();
     }
 }

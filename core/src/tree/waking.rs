@@ -37,10 +37,10 @@ pub(crate) fn wake(waker: Waker) {
 }
 
 /// Does as [`wake`], on behalf of `scope`, whose tree is told of a panic: for wakers that were left in a node,
-/// whatever code this is.
+/// whatever code this is. `wake` calls the waker.
 #[inline]
-pub(crate) fn wake_for(scope: &Node, waker: Waker) {
-    if let Err(payload) = catch_unwind(AssertUnwindSafe(|| waker.wake())) {
+pub(crate) fn wake_for(scope: &Node, wake: impl FnOnce()) {
+    if let Err(payload) = catch_unwind(AssertUnwindSafe(wake)) {
         panicked(scope.tree(), &scope.origin, payload);
     }
 }

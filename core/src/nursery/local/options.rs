@@ -267,7 +267,7 @@ where
         // L16.1: also for the children, whose wakes do not go through the node.
         let driver = wake::forwarding_waker(&shared.node, cx.waker()).unwrap_or_else(|| cx.waker().clone());
         if this.children.are_due() {
-            waking::wake_for(&shared.node, driver);
+            waking::wake_for(&shared.node, || driver.wake());
         } else {
             shared.ready.end_poll(driver, this.body);
         }
