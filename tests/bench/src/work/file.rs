@@ -3,7 +3,8 @@
 //!
 //! The same code for all three: `$file` is that of foster-fs, smol or tokio. The files are in a temporary directory, so
 //! where that is on a disk, it is the host's cache that they are in. All three do the calls on other threads, one after
-//! the other, and callgrind counts all threads.
+//! the other. callgrind counts all threads, and what it counts here repeats within some percent only: it depends on who
+//! parks when, and how much of what is written goes into one call.
 
 use std::path::Path;
 
@@ -88,7 +89,7 @@ pub(super) fn rows(rows: &mut Rows) {
     }
     for (host, most) in [(Host::Smol1, 3.0), (Host::TokioCt, 2.0)] {
         file!(host, pieces, "file-pieces", "file: 64 KiB written, and read back", 500, 1.1);
-        // As for a thread: see PERFORMANCE.
+        // As for any call on another thread, of which this is two.
         file!(host, small, "file-small", "file: opened, 1 KiB read, closed", 1_000, most);
     }
 }

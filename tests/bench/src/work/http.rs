@@ -162,30 +162,26 @@ where
 }
 
 pub(super) fn rows(rows: &mut Rows) {
-    /// `$work` is the service, and `$peers` that of tokio's tasks.
+    type OfTokio = tokio::net::TcpListener;
+    type OfFoster = foster_net::TcpListener;
+    // `$work` is the service, `$peers` the same with tokio's tasks.
     macro_rules! http {
         ($key:literal, $what:literal, $bar:literal, $work:ident, $peers:ident) => {
-            type Own = tokio::net::TcpListener;
-            type Net = foster_net::TcpListener;
             let row = rows.on(Host::TokioCt, $key, $what, 64_000).bars(&[Bar::Ratio($bar)]);
             row.foster(|n| {
-                Host::TokioCt.foster(measure(n, |n| foster::<Own, _>(CLIENT, n, |stream| on_foster(stream, $work))));
+                let work = async |n| foster::<OfTokio, _>(CLIENT, n, |stream| on_foster(stream, $work)).await;
+                Host::TokioCt.foster(measure(n, work));
             });
             row.peer("tokio", |n| Host::TokioCt.tokio(measure(n, |n| tasks(n, |stream| on_tokio(stream, $peers)))));
             for (name, host) in [("foster-hyper", Host::TokioCt), ("foster-hyper on smol", Host::Smol1)] {
                 row.peer(name, move |n| {
-                    host.foster(measure(n, |n| foster::<Net, _>(CLIENT, n, |stream| on_foster_net(stream, $work))));
+                    let work = async |n| foster::<OfFoster, _>(CLIENT, n, |stream| on_foster_net(stream, $work)).await;
+                    host.foster(measure(n, work));
                 });
             }
         };
     }
-    {
-        http!("http", "HTTP/1.1 server, 64 connections: a request with a limit, ready at once", 1.08, ready, ready);
-    }
-    {
-        http!("http-waits", "the same, the service waits once", 1.08, waits, waits);
-    }
-    {
-        http!("http-pairs", "the same, two children a request, which wait once", 1.3, two_children, set_of_two);
-    }
+    http!("http", "HTTP/1.1 server, 64 connections: a request with a limit, ready at once", 1.08, ready, ready);
+    http!("http-waits", "the same, the service waits once", 1.08, waits, waits);
+    http!("http-pairs", "the same, two children a request, which wait once", 1.3, two_children, set_of_two);
 }
