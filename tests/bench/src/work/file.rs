@@ -3,8 +3,8 @@
 //!
 //! The same code for all three: `$file` is that of foster-fs, smol or tokio. The files are in a temporary directory, so
 //! where that is on a disk, it is the host's cache that they are in. All three do the calls on other threads, one after
-//! the other. callgrind counts all threads, and what it counts here repeats within some percent only: it depends on who
-//! parks when, and how much of what is written goes into one call.
+//! the other. callgrind counts all threads, and what it counts here repeats within 15 % only: it depends on who parks when,
+//! and how much of what is written goes into one call. A byte copied is an instruction to it.
 
 use std::path::Path;
 
