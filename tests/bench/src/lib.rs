@@ -42,6 +42,11 @@ pub fn main(heap: fn() -> meter::Heap) -> ExitCode {
             (Ok(address), Ok(n)) => work::echo::client(address, n).map_err(|error| error.to_string()),
             _ => Err("foster-bench client <address> <messages>".into()),
         },
+        #[cfg(feature = "peers")]
+        ["http-client", address, n] => match (address.parse(), n.parse()) {
+            (Ok(address), Ok(n)) => work::http::client(address, n).map_err(|error| error.to_string()),
+            _ => Err("foster-bench http-client <address> <requests>".into()),
+        },
         ["table", ref options @ ..] => table::print(&rows, options),
         ["profile", ref cases @ ..] if !cases.is_empty() => profile::print(&rows, cases),
         ["gate", path] => gate::check(&rows, path),

@@ -79,8 +79,17 @@ fn one(rows: &[Row], case: &str) -> Result<(), String> {
 
 /// The file's name, if it is one of foster's own.
 fn is_foster(file: &str) -> Option<&str> {
-    let crates = ["core/src/", "core/cell/src/", "core/channel/src/", "core/kit/src/"];
-    let of = |folder: &&str| file.rfind(*folder).map(|at| &file[at + "core/".len()..]);
+    let crates = [
+        ("core/", "src/"),
+        ("core/", "cell/src/"),
+        ("core/", "channel/src/"),
+        ("core/", "fs/src/"),
+        ("core/", "kit/src/"),
+        ("core/", "net/src/"),
+        ("core/", "process/src/"),
+        ("adapters/", "hyper/src/"),
+    ];
+    let of = |(above, of): &(&str, &str)| file.rfind(&format!("{above}{of}")).map(|at| &file[at + above.len()..]);
     crates.iter().find_map(of).filter(|_| !file.contains("/library/"))
 }
 

@@ -6,13 +6,18 @@
 mod cancel;
 mod channel;
 pub(crate) mod echo;
+#[cfg(feature = "peers")]
+mod file;
 mod fire;
 mod guard;
+#[cfg(feature = "peers")]
+pub(crate) mod http;
 mod limit;
 mod lock;
 mod map;
 mod net;
 mod pool;
+mod process;
 mod program;
 mod race;
 mod reap;
@@ -20,6 +25,7 @@ mod size;
 mod spawn;
 mod tree;
 mod turn;
+mod udp;
 
 use crate::row::{Row, Rows};
 
@@ -41,6 +47,13 @@ pub(crate) fn rows() -> Vec<Row> {
     program::rows(&mut rows);
     echo::rows(&mut rows);
     net::rows(&mut rows);
+    udp::rows(&mut rows);
+    process::rows(&mut rows);
+    #[cfg(feature = "peers")]
+    {
+        http::rows(&mut rows);
+        file::rows(&mut rows);
+    }
     size::rows(&mut rows);
     rows.0
 }

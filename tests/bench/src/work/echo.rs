@@ -15,7 +15,7 @@ use crate::host::Host;
 use crate::meter::{self, measure};
 use crate::row::{Bar, Rows};
 
-const CONNECTIONS: u64 = 64;
+pub(super) const CONNECTIONS: u64 = 64;
 pub(super) const SIZE: usize = 1024;
 pub(super) const LONG: Duration = Duration::from_secs(30);
 
@@ -42,9 +42,12 @@ pub(crate) fn client(address: SocketAddr, n: u64) -> std::io::Result<()> {
     Ok(())
 }
 
-fn start_client(address: SocketAddr, n: u64) -> Child {
+/// As what this program is to be started, to be the [`client`].
+pub(super) const CLIENT: &str = "client";
+
+fn start_client(client: &str, address: SocketAddr, n: u64) -> Child {
     let program = std::env::current_exe().unwrap();
-    Command::new(program).args(["client", &address.to_string(), &n.to_string()]).spawn().unwrap()
+    Command::new(program).args([client, &address.to_string(), &n.to_string()]).spawn().unwrap()
 }
 
 pub(super) fn number(message: &[u8; SIZE]) -> u64 {
@@ -112,10 +115,10 @@ connection!(limited_on_smol, smol, read => fail_after(LONG, read).await.unwrap()
 connection!(on_tokio, tokio, read => read.await);
 connection!(limited_on_tokio, tokio, read => fail_after(LONG, read).await.unwrap());
 
-/// All connections, and what is to be done at their end.
-async fn accepted<L: Listen>(n: u64) -> (Vec<L::Stream>, impl FnOnce()) {
+/// All connections of such a client, and what is to be done at their end.
+pub(super) async fn accepted<L: Listen>(client: &str, n: u64) -> (Vec<L::Stream>, impl FnOnce()) {
     let listener = L::bind().await;
-    let mut client = start_client(listener.address(), n);
+    let mut client = start_client(client, listener.address(), n);
     let mut streams = Vec::new();
     for _ in 0..CONNECTIONS {
         streams.push(listener.accept().await);
@@ -128,11 +131,12 @@ async fn accepted<L: Listen>(n: u64) -> (Vec<L::Stream>, impl FnOnce()) {
     (streams, end)
 }
 
-pub(super) async fn foster<L: Listen, F>(n: u64, serve: impl Fn(L::Stream) -> F + Copy) -> u64
+/// A child for each connection of such a client.
+pub(super) async fn foster<L: Listen, F>(client: &str, n: u64, serve: impl Fn(L::Stream) -> F) -> u64
 where
     F: Future<Output = u64> + Send + 'static,
 {
-    let (streams, end) = accepted::<L>(n).await;
+    let (streams, end) = accepted::<L>(client, n).await;
     let Ok(sum) = foster::nursery(async |nursery: Nursery| {
         let child = |stream| {
             let served = serve(stream);
@@ -154,19 +158,19 @@ pub(super) fn rows(rows: &mut Rows) {
     let what = "TCP echo of 1 KiB on 64 connections, a limit of 30 s on each read; one server thread";
     let (n, host) = (64_000, Host::Smol1);
     let row = rows.on(host, "echo", what, n).by_cpu().uncounted().bars(&[Bar::Ratio(1.01)]);
-    row.foster(move |n| host.foster(measure(n, |n| foster::<smol::net::TcpListener, _>(n, limited_on_smol))));
+    row.foster(move |n| host.foster(measure(n, |n| foster::<smol::net::TcpListener, _>(CLIENT, n, limited_on_smol))));
     #[cfg(feature = "peers")]
     peers::smol(row);
     row.peer("foster without limits", move |n| {
-        host.foster(measure(n, |n| foster::<smol::net::TcpListener, _>(n, on_smol)))
+        host.foster(measure(n, |n| foster::<smol::net::TcpListener, _>(CLIENT, n, on_smol)))
     });
     let host = Host::TokioCt;
     let row = rows.on(host, "echo", what, n).by_cpu().uncounted().bars(&[Bar::Ratio(1.01)]);
-    row.foster(move |n| host.foster(measure(n, |n| foster::<tokio::net::TcpListener, _>(n, limited_on_tokio))));
+    row.foster(move |n| host.foster(measure(n, |n| foster::<tokio::net::TcpListener, _>(CLIENT, n, limited_on_tokio))));
     #[cfg(feature = "peers")]
     peers::tokio(row);
     row.peer("foster without limits", move |n| {
-        host.foster(measure(n, |n| foster::<tokio::net::TcpListener, _>(n, on_tokio)))
+        host.foster(measure(n, |n| foster::<tokio::net::TcpListener, _>(CLIENT, n, on_tokio)))
     });
 }
 
@@ -175,7 +179,7 @@ pub(super) mod peers {
     use std::future::Future;
 
     use super::super::limit::peers::limit;
-    use super::{LONG, SIZE, accepted, number, on_smol, on_tokio};
+    use super::{CLIENT, LONG, SIZE, accepted, number, on_smol, on_tokio};
     use crate::host::Host;
     use crate::meter::measure;
     use crate::row::Row;
@@ -189,7 +193,7 @@ pub(super) mod peers {
     {
         Host::Smol1.smol(|executor| async move {
             let work = async |n| {
-                let (streams, end) = accepted::<smol::net::TcpListener>(n).await;
+                let (streams, end) = accepted::<smol::net::TcpListener>(CLIENT, n).await;
                 let tasks: Vec<_> = streams.into_iter().map(|stream| executor.spawn(serve(stream))).collect();
                 let mut sum = 0;
                 for task in tasks {
@@ -208,7 +212,7 @@ pub(super) mod peers {
     {
         Host::TokioCt.tokio(async {
             let work = async |n| {
-                let (streams, end) = accepted::<tokio::net::TcpListener>(n).await;
+                let (streams, end) = accepted::<tokio::net::TcpListener>(CLIENT, n).await;
                 let mut set: tokio::task::JoinSet<u64> = streams.into_iter().map(&serve).collect();
                 let mut sum = 0;
                 while let Some(part) = set.join_next().await {

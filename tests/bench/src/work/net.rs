@@ -8,7 +8,7 @@ use foster::{Nursery, nursery};
 use std::future::Future;
 use std::net::SocketAddr;
 
-use super::echo::{LONG, Listen, SIZE, foster as echo, number};
+use super::echo::{CLIENT, LONG, Listen, SIZE, foster as echo, number};
 use crate::host::Host;
 use crate::meter::{self, measure};
 #[cfg(feature = "peers")]
@@ -65,7 +65,7 @@ async fn serve_in_time(stream: foster_net::TcpStream) -> u64 {
 }
 
 /// Runs a future beside others.
-trait Spawn {
+pub(super) trait Spawn {
     fn spawn(&self, future: impl Future<Output = u64> + Send + 'static) -> impl Future<Output = u64>;
 }
 
@@ -165,7 +165,7 @@ macro_rules! both_ends {
 both_ends!(on_foster, foster_net::TcpListener, foster_net::TcpStream, |_| ());
 
 /// Runs a piece of work in a nursery.
-async fn in_nursery(n: u64, work: impl AsyncFn(u64, &Nursery) -> u64) -> u64 {
+pub(super) async fn in_nursery(n: u64, work: impl AsyncFn(u64, &Nursery) -> u64) -> u64 {
     let Ok(sum) = nursery(async |nursery: Nursery| Ok(work(n, &nursery).await)).await;
     sum
 }
@@ -174,11 +174,11 @@ pub(super) fn rows(rows: &mut Rows) {
     for host in [Host::Smol1, Host::TokioCt] {
         let echoed = "TCP echo of 1 KiB on 64 connections of foster-net; one server thread";
         let row = rows.on(host, "net-echo", echoed, 64_000).by_cpu().uncounted().bars(&[Bar::Ratio(1.03)]);
-        row.foster(move |n| host.foster(measure(n, |n| echo::<foster_net::TcpListener, _>(n, serve))));
+        row.foster(move |n| host.foster(measure(n, |n| echo::<foster_net::TcpListener, _>(CLIENT, n, serve))));
         #[cfg(feature = "peers")]
         peers::echo(row, host);
         row.peer("a limit of 30 s on each read", move |n| {
-            host.foster(measure(n, |n| echo::<foster_net::TcpListener, _>(n, serve_in_time)));
+            host.foster(measure(n, |n| echo::<foster_net::TcpListener, _>(CLIENT, n, serve_in_time)));
         });
 
         let connected = "TCP: connect, accept, close both ends; one thread";
@@ -203,7 +203,7 @@ pub(super) fn rows(rows: &mut Rows) {
 
 /// The same on the runtimes alone.
 #[cfg(feature = "peers")]
-mod peers {
+pub(super) mod peers {
     use std::sync::Arc;
 
     use smol::Executor;
@@ -233,7 +233,7 @@ mod peers {
         }
     }
 
-    struct Tokio;
+    pub(in crate::work) struct Tokio;
 
     impl Spawn for Tokio {
         fn spawn(&self, future: impl Future<Output = u64> + Send + 'static) -> impl Future<Output = u64> {
