@@ -57,7 +57,7 @@ MUTANTS = [
     ("alarm-arms-nothing", "tree/deadline.rs", "        tree.fire_due();\n        tree.arm();\n", "        tree.fire_due();\n"),
     ("arms-once", "tree/timers.rs", "while let Some((mut host, at)) = self.take_host() {", "if let Some((mut host, at)) = self.take_host() {"),
     ("next-grows-alone", "tree/timers.rs", "if at < self.next.load() {", "if false {"),
-    ("dead-keys-stay", "tree/timers.rs", "if self.heap.len() > 2 * self.live + 64 {", "if false {"),
+    ("dead-keys-stay", "tree/timers.rs", "} else if keys > 2 * *live + 64 {", "} else if false {"),
     ("shut-down-wakes-nobody", "tree/abandon.rs", "waker.into_iter().for_each(|waker| waking::wake_for(node, || waker.wake()));", "drop((node, waker));"),
     ("tree-ends-in-silence", "tree/root.rs", "sentinel.into_iter().for_each(waking::wake);", "drop(sentinel);"),
     ("propagated-one-by-one", "tree/wake.rs", "        self.drivers.push((node, marked));", "        if marked {\n            node.flag(PROPAGATED);\n        }\n        self.drivers.push((node, false));"),
@@ -84,7 +84,7 @@ MUTANTS = [
     ("same-waker-is-same-task", "tree/waiting.rs", "== scope && self.task.as_ref().or(scope) == task.or(scope)", "== scope && (true || task.is_none())"),
     ("given-to-the-dead", "tree/waiting.rs", "        !scope.flagged(CANCELLED)", "        true"),
     ("no-budget", "runtime/budget.rs", "            LEFT.with(|cell| cell.set(Some(left - 1)));\n", ""),
-    ("start-keeps-nothing-open", "tree/children.rs", " + table.pending)", ")"),
+    ("start-keeps-nothing-open", "tree/children.rs", " + self.pending as usize", ""),
     ("host-gone-in-silence", "tree/job.rs", "            abandon::shut_down(&root);\n", ""),
     # ---- nurseries ----
     ("child-error-cancels-nothing", "nursery/errors.rs", "let cancels = matches!(self.on_error, OnError::Fail) || child.is_none();", "let cancels = child.is_none();"),

@@ -11,12 +11,12 @@
 //!    Inner, Child, Daemon ───────────────────────────┘
 //! ```
 //!
-//! The keys are those of a slab, in the order of which a request visits the children: no hash order decides anything
-//! (L39).
+//! The slots are given by the order in which they become free, and a request visits the children by slot: no hash order
+//! decides anything (L39).
 
 use slab::Slab;
 
-/// What a scope is to its parent. The numbers of the variants index `Table::counts`.
+/// What a scope is to its parent. The numbers of the variants index `Children::counts`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
     /// A scope that the parent's body opened in the same task. A draining parent does not wait for it: `end_body`
@@ -30,62 +30,55 @@ pub(crate) enum Role {
     Orphan,
 }
 
-/// All scopes directly below one scope. None until the first comes; then it takes memory for as many as were there at
-/// once. Most scopes never have any.
+/// All scopes directly below one scope. Most never have more than one at a time: a limit in a limit, say.
 ///
 /// Generic over what a scope is, of which it has to know no more than whether two are the same.
-pub(crate) struct Children<N>(Option<Box<Table<N>>>);
-
-/// The entries, and what is counted of them so that no question needs a look at all of them.
-struct Table<N> {
-    /// The scopes by slot. A slot is used again after its scope has left.
-    nodes: Slab<(Role, N)>,
-    /// How many there are of each role; kept by whatever inserts, removes or changes an entry.
-    counts: [usize; 4],
+pub(crate) struct Children<N> {
+    /// The scope in slot 0, if there is one: it takes no memory of its own.
+    first: Option<(Role, N)>,
+    /// The others, each in its slot less one. None until one comes; then it takes memory for as many as were there at
+    /// once. A slot is used again after its scope has left.
+    others: Option<Box<Slab<(Role, N)>>>,
+    /// How many there are of each role, so that no question needs a look at all of them; kept by whatever inserts,
+    /// removes or changes an entry. Half words, of which each scope has some: there is no memory for more nodes.
+    counts: [u32; 4],
     /// Children to come, for which the scope is kept open: calls of `start` that were not answered.
-    pending: usize,
-}
-
-impl<N: Clone + PartialEq> Table<N> {
-    /// Returns the role of `node` here; none if it has left before. The node is compared because its slot may have
-    /// another one by now.
-    fn role_of(&mut self, slot: usize, node: &N) -> Option<&mut Role> {
-        self.nodes.get_mut(slot).filter(|(_, there)| there == node).map(|(role, _)| role)
-    }
-
-    /// Changes the role of an entry that is there, and the counts with it.
-    fn change_role(&mut self, slot: usize, to: Role) {
-        let from = std::mem::replace(&mut self.nodes[slot].0, to);
-        self.counts[from as usize] -= 1;
-        self.counts[to as usize] += 1;
-    }
+    pending: u32,
 }
 
 impl<N> Default for Children<N> {
     fn default() -> Self {
-        Children(None)
+        Children { first: None, others: None, counts: [0; 4], pending: 0 }
     }
 }
 
 impl<N: Clone + PartialEq> Children<N> {
-    /// Returns the table; makes it for the first entry.
-    fn table(&mut self) -> &mut Table<N> {
-        self.0.get_or_insert_with(|| Box::new(Table { nodes: Slab::new(), counts: [0; 4], pending: 0 }))
+    /// Returns the entry of `node`; none if it has left before. The node is compared because its slot may have another
+    /// one by now.
+    fn entry(&mut self, slot: u32, node: &N) -> Option<&mut (Role, N)> {
+        let entry = match slot {
+            0 => self.first.as_mut(),
+            _ => self.others.as_mut()?.get_mut(slot as usize - 1),
+        };
+        entry.filter(|(_, there)| there == node)
     }
 
     /// Returns the slot of the node that is inserted next: so a node can be made with its slot before it is inserted,
-    /// under the same lock. Half a word, of which each scope has one; there is no memory for more nodes than it
-    /// counts.
+    /// under the same lock.
     #[inline]
     pub(crate) fn next_slot(&self) -> u32 {
-        self.0.as_ref().map_or(0, |table| table.nodes.vacant_key() as u32)
+        let next_other = || 1 + self.others.as_ref().map_or(0, |others| others.vacant_key() as u32);
+        if self.first.is_none() { 0 } else { next_other() }
     }
 
     /// Adds a scope, in `next_slot`.
     pub(crate) fn insert(&mut self, role: Role, node: N) {
-        let table = self.table();
-        table.counts[role as usize] += 1;
-        table.nodes.insert((role, node));
+        self.counts[role as usize] += 1;
+        if self.first.is_none() {
+            self.first = Some((role, node));
+        } else {
+            self.others.get_or_insert_default().insert((role, node));
+        }
     }
 
     /// Removes an entry. Returns its last role, and the node, to be dropped where no lock is held; none if the node
@@ -93,35 +86,37 @@ impl<N: Clone + PartialEq> Children<N> {
     ///
     /// Model: `races/escaped.rs`, `a_poll_races_with_the_end_of_the_scope_around`.
     pub(crate) fn remove(&mut self, slot: u32, node: &N) -> Option<(Role, N)> {
-        let table = self.0.as_mut()?;
-        table.role_of(slot as usize, node)?;
-        let (role, node) = table.nodes.remove(slot as usize);
-        table.counts[role as usize] -= 1;
-        Some((role, node))
+        let (role, _) = *self.entry(slot, node)?;
+        self.counts[role as usize] -= 1;
+        if slot == 0 { self.first.take() } else { Some(self.others.as_mut()?.remove(slot as usize - 1)) }
     }
 
     /// Changes the role of a scope, unless it has left before. `State::role` of that scope has to follow, under its
     /// own lock.
     pub(crate) fn change_role(&mut self, slot: u32, node: &N, to: Role) {
-        let Some(table) = &mut self.0 else { return };
-        if table.role_of(slot as usize, node).is_some() {
-            table.change_role(slot as usize, to);
-        }
+        let Some((role, _)) = self.entry(slot, node) else { return };
+        let from = std::mem::replace(role, to);
+        self.counts[from as usize] -= 1;
+        self.counts[to as usize] += 1;
     }
 
     /// Makes all inner scopes orphans, in one step under the parent's lock, so that the parent waits for each of them
     /// from then on; and returns them, to be abandoned (L28).
     pub(crate) fn orphan_inner(&mut self) -> Vec<N> {
-        let Some(table) = &mut self.0 else { return Vec::new() };
-        let inner = table.nodes.iter().filter(|(_, (role, _))| *role == Role::Inner);
-        let (slots, inner): (Vec<usize>, Vec<N>) = inner.map(|(slot, (_, node))| (slot, node.clone())).unzip();
-        slots.into_iter().for_each(|slot| table.change_role(slot, Role::Orphan));
+        let others = self.others.iter_mut().flat_map(|others| others.iter_mut().map(|(_, entry)| entry));
+        let entries = self.first.iter_mut().chain(others);
+        let inner = entries.filter(|(role, _)| *role == Role::Inner).map(|(role, node)| {
+            *role = Role::Orphan;
+            node.clone()
+        });
+        let inner = inner.collect();
+        self.counts[Role::Orphan as usize] += std::mem::take(&mut self.counts[Role::Inner as usize]);
         inner
     }
 
     /// Returns how many scopes have this role.
     pub(crate) fn count(&self, role: Role) -> usize {
-        self.0.as_ref().map_or(0, |table| table.counts[role as usize])
+        self.counts[role as usize] as usize
     }
 
     /// Returns the number of children and daemons: the length of a nursery, as users see it.
@@ -132,20 +127,18 @@ impl<N: Clone + PartialEq> Children<N> {
     /// Returns the number of scopes that a draining scope waits for: children, daemons and orphans, and children to
     /// come (L4).
     pub(crate) fn awaited(&self) -> usize {
-        self.0.as_ref().map_or(0, |table| table.nodes.len() - table.counts[Role::Inner as usize] + table.pending)
+        self.tasks() + self.count(Role::Orphan) + self.pending as usize
     }
 
     /// Keeps the scope open for a child to come: a `start` has begun.
     pub(crate) fn add_pending(&mut self) {
-        self.table().pending += 1;
+        self.pending += 1;
     }
 
     /// Ends that: the `start` was answered, or never will be.
     pub(crate) fn remove_pending(&mut self) {
-        // Not counted any more if the host was dropped meanwhile, with which the whole table went (L30).
-        if let Some(table) = &mut self.0 {
-            table.pending = table.pending.saturating_sub(1);
-        }
+        // Not counted any more if the host was dropped meanwhile, with which all of this went (L30).
+        self.pending = self.pending.saturating_sub(1);
     }
 
     /// Returns whether there is something to wait for, and nothing but daemons (L24).
@@ -155,17 +148,78 @@ impl<N: Clone + PartialEq> Children<N> {
 
     /// Returns whether no scope is listed. Children to come are none yet.
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.as_ref().is_none_or(|table| table.nodes.is_empty())
+        self.counts == [0; 4]
     }
 
     /// Returns all scopes with their roles, by slot.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Role, &N)> {
-        self.0.iter().flat_map(|table| table.nodes.iter().map(|(_, (role, node))| (*role, node)))
+        let others = self.others.iter().flat_map(|others| others.iter().map(|(_, entry)| entry));
+        self.first.iter().chain(others).map(|(role, node)| (*role, node))
     }
 
     /// Returns the scopes with one role. To do anything with them, clone them, and release the lock first (Invariant
     /// 1).
     pub(crate) fn of(&self, wanted: Role) -> impl Iterator<Item = &N> {
         self.iter().filter(move |(role, _)| *role == wanted).map(|(_, node)| node)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn listed(children: &Children<u32>) -> Vec<(Role, u32)> {
+        children.iter().map(|(role, node)| (role, *node)).collect()
+    }
+
+    fn insert(children: &mut Children<u32>, role: Role, node: u32) -> u32 {
+        let slot = children.next_slot();
+        children.insert(role, node);
+        slot
+    }
+
+    /// L39: slots are used again in the order in which they become free, the first one before all others.
+    #[test]
+    fn a_slot_is_used_again() {
+        let mut children = Children::default();
+        let slots = [10, 11, 12].map(|node| insert(&mut children, Role::Child, node));
+        assert_eq!(slots, [0, 1, 2]);
+        assert_eq!(children.remove(1, &11), Some((Role::Child, 11)));
+        assert_eq!(children.remove(0, &10), Some((Role::Child, 10)));
+        assert_eq!(children.remove(0, &10), None);
+        assert_eq!(insert(&mut children, Role::Daemon, 13), 0);
+        assert_eq!(children.remove(0, &10), None, "another one is there");
+        assert_eq!(insert(&mut children, Role::Child, 14), 1);
+        assert_eq!(listed(&children), [(Role::Daemon, 13), (Role::Child, 14), (Role::Child, 12)]);
+        assert_eq!((children.tasks(), children.awaited()), (3, 3));
+    }
+
+    /// A scope keeps its slot when its role changes, whichever slots are free.
+    #[test]
+    fn a_role_changes_in_its_place() {
+        let mut children = Children::default();
+        for node in 10..13 {
+            insert(&mut children, Role::Inner, node);
+        }
+        assert_eq!((children.awaited(), children.count(Role::Inner)), (0, 3));
+        children.change_role(1, &11, Role::Orphan);
+        children.change_role(1, &12, Role::Child);
+        assert_eq!(children.remove(0, &10), Some((Role::Inner, 10)));
+        children.change_role(2, &12, Role::Daemon);
+        assert_eq!(listed(&children), [(Role::Orphan, 11), (Role::Daemon, 12)]);
+        assert_eq!((children.awaited(), children.tasks(), children.only_daemons()), (2, 1, false));
+        assert_eq!(children.remove(2, &12), Some((Role::Daemon, 12)));
+    }
+
+    /// L28: all at once, in the first slot and in others.
+    #[test]
+    fn inner_scopes_become_orphans() {
+        let mut children = Children::default();
+        for (node, role) in (10..14).zip([Role::Inner, Role::Inner, Role::Child, Role::Inner]) {
+            insert(&mut children, role, node);
+        }
+        assert_eq!(children.orphan_inner(), [10, 11, 13]);
+        assert_eq!((children.count(Role::Inner), children.count(Role::Orphan), children.awaited()), (0, 3, 4));
+        assert_eq!(children.orphan_inner(), [0; 0]);
     }
 }

@@ -2,21 +2,21 @@
 //!
 //! An *entry* is an instant and a [`Target`]. It is *live* from its insertion until it fires or is removed. The heap
 //! holds one key for each live entry, and keys of dead ones: a removal frees the entry at once, and leaves its key
-//! until that comes to the top or until there are more dead keys than live ones.
+//! until somebody asks for the earliest entry and finds it on top, or until there are more dead keys than live ones.
+//! Most limits are removed, so what a removal costs is felt.
 //!
 //! # Invariants
 //!
 //! They hold whenever nobody has the lock.
 //!
-//! 1. `next` is the instant of the earliest live entry. So a thread that asks without the lock whether anything may
-//!    be due is never told "no" too late. (It is stored anew in each critical section that changes which entry is the
-//!    earliest.)
+//! 1. `next` is the instant of the earliest live entry, or that of one that was removed, and earlier; `NEVER` if none
+//!    is live. So a thread that asks without the lock whether anything may be due is never told "no" too late.
 //! 2. `armed` is the instant for which the host's timer is armed, or is just being armed by the thread that has taken
 //!    the timer out of `host`; `NEVER` if it has fired, or was never armed. Only [`Timers::take_host`] lowers it, and
 //!    only the alarm raises it, to `NEVER`.
-//! 3. `armed <= next`, or a call of [`Timers::arm`] is still to come, or the thread that has the host's timer has not
-//!    finished its own. So once all of these have finished, the host's timer is armed for the earliest live entry or
-//!    for an earlier instant.
+//! 3. `armed` is no later than the earliest live entry, or a call of [`Timers::arm`] is still to come, or the thread
+//!    that has the host's timer has not finished its own. So once all of these have finished, the host's timer is armed
+//!    for the earliest live entry or for an earlier instant.
 //! 4. The heap holds at most `2 * live + 64` keys.
 //! 5. The entry of a sleep stays until the [`Sleep`](crate::future::Sleep) takes note of its end, or is dropped. All
 //!    others go when they fire.
@@ -27,10 +27,10 @@
 //!
 //! Invariant 3 can be broken in two ways. An insertion of an entry earlier than `armed` says so, and its caller has to
 //! call `arm`. The host's timer fires: the `Alarm` (in `deadline.rs`) sets `armed` to `NEVER`, and calls `arm` after
-//! what was due. A removal cannot break it, for `next` only grows: the host's timer stays armed for an instant that may
-//! be too early, wakes for nothing, and is armed again.
+//! what was due. A removal cannot break it, for the earliest live entry only becomes a later one: the host's timer stays
+//! armed for an instant that may be too early, wakes for nothing, and is armed again.
 //!
-//! `arm` compares `next` with `armed` under the lock. If the timer may be armed too late, it takes the timer out,
+//! `arm` compares the earliest live entry with `armed` under the lock. If the timer may be armed too late, it takes the timer out,
 //! arms it without the lock, puts it back, and compares again. If another thread has the timer, `arm` returns: that
 //! thread compares once more after it has put the timer back, which comes after this comparison. So nobody waits for
 //! anybody, and the one thread that arms does so for all.
@@ -201,14 +201,18 @@ impl<C, S> Queue<C, S> {
     }
 
     /// Keeps invariant 4: drops the dead keys, if there are more of them than live ones. At least half of the keys
-    /// go, so each removal pays for a constant number of them.
+    /// go, so each removal pays for a constant number of them. Returns whether it has dropped any.
     ///
     /// Without it a server whose timeouts are long and mostly removed would keep a key for each until its instant.
-    fn compact(&mut self) {
-        if self.heap.len() > 2 * self.live + 64 {
-            let Queue { heap, entries, .. } = self;
+    fn compact(&mut self) -> bool {
+        let Queue { heap, entries, live, .. } = self;
+        let keys = heap.len();
+        if *live == 0 {
+            heap.clear();
+        } else if keys > 2 * *live + 64 {
             heap.retain(|Reverse((_, serial, slot))| entries.get(*slot).is_some_and(|entry| entry.serial == *serial));
         }
+        heap.len() < keys
     }
 }
 
@@ -228,8 +232,8 @@ pub(crate) struct Timers<C, S> {
     /// The one lock. It may be locked while a node is (`arm_in`, by which `mark` and the deadlines go), and no node is
     /// locked under it.
     queue: PlainMutex<Queue<C, S>>,
-    /// The instant of the earliest live entry, to be read without the lock: invariant 1. Changed under the queue's
-    /// lock. Release and Acquire: a thread that was woken after an insertion finds it.
+    /// No later than the earliest live entry, to be read without the lock: invariant 1. Changed under the queue's lock.
+    /// Release and Acquire: a thread that was woken after an insertion finds it.
     pub(super) next: AtomicInstant,
 }
 
@@ -279,9 +283,10 @@ impl<C, S> Timers<C, S> {
         let EntryState::Live(target) = queue.entries.remove(key.slot()).state else { return None };
         crate::live_counts::timer(false);
         queue.live -= 1;
-        queue.compact();
         // Invariant 1. The host's timer is left as it is: invariant 3 holds all the more.
-        self.next.store(queue.earliest());
+        if queue.compact() {
+            self.next.store(queue.earliest());
+        }
         Some(target)
     }
 
