@@ -278,6 +278,7 @@ impl Command {
         launch.clear_env = self.clear_env;
         launch.env.clone_from(&self.env);
         launch.directory.clone_from(&self.directory);
+        launch.stop_signal = self.policy.function.is_none().then_some(self.policy.signal);
         #[cfg(unix)]
         launch.unix.clone_from(&self.unix);
         host.spawn(launch)
@@ -289,14 +290,6 @@ impl Command {
             || self.stdout.as_ref().is_some_and(Stdio::is_same_as_stdout)
         {
             return Err(contradiction("only errors can go where the output goes"));
-        }
-        #[cfg(unix)]
-        if self.policy.function.is_none() {
-            let signal = self.policy.signal;
-            if rustix::process::Signal::from_named_raw(signal.as_raw()).is_none() {
-                let message = format!("it could not be asked to stop: there is no {signal} that could be sent");
-                return Err(io::Error::new(io::ErrorKind::Unsupported, message));
-            }
         }
         Ok(())
     }

@@ -1,9 +1,9 @@
 //! What a runtime has to do for processes and signals: a numbered contract, and the traits that an adapter implements.
 //!
 //! A program never calls anything in here. To bring processes to another runtime, answer
-//! [`Runtime::capability`](foster_core::runtime::Runtime::capability) with an `Arc<dyn Processes>`. On Unix a runtime
-//! needs only a [`Reactor`](crate::host::Reactor), and gets the rest from
-//! [`HostProcesses`](crate::host::HostProcesses).
+//! [`Runtime::capability`](foster_core::runtime::Runtime::capability) with an `Arc<dyn Processes>`. On Unix and on
+//! Windows a runtime gets one from [`HostProcesses`](crate::host::HostProcesses): on Unix it needs only a `Reactor` for
+//! that, and on Windows nothing.
 //!
 //! # The contract
 //!
@@ -81,6 +81,9 @@ pub struct Launch {
     pub stdout: Target,
     /// Where its errors go.
     pub stderr: Target,
+    /// The signal that will ask it to stop. A host that does not have it refuses to start the process. None if a
+    /// function asks.
+    pub stop_signal: Option<SignalKind>,
     /// What only Unix has.
     #[cfg(unix)]
     pub unix: UnixOptions,
@@ -97,6 +100,7 @@ impl Launch {
             stdin,
             stdout,
             stderr,
+            stop_signal: None,
             #[cfg(unix)]
             unix: UnixOptions::default(),
         }
@@ -215,8 +219,15 @@ pub trait ReadPipe: Send + Sync + Debug {
 
 /// The end of a pipe that is written.
 pub trait WritePipe: Send + Sync + Debug {
-    /// Writes from a buffer that is not empty.
+    /// Writes from a buffer that is not empty. A host that copies it, and writes later, returns an error of that at the
+    /// next call. What was written goes to the process, also if the pipe is dropped.
     fn poll_write(&self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>>;
+
+    /// Waits until the host has taken what was written.
+    fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let _ = cx;
+        Poll::Ready(Ok(()))
+    }
 }
 
 /// Signals to this process.

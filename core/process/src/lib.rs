@@ -88,7 +88,7 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod contract;
-#[cfg(unix)]
+#[cfg(any(unix, windows))]
 pub mod host;
 
 mod signal_kind;
