@@ -118,7 +118,7 @@ impl Child {
         self.process.signal(kind)
     }
 
-    /// Asks the process to end: `SIGTERM`. On Windows, which has no such request, it is killed.
+    /// Asks the process to end: `SIGTERM`. On Windows, which has no such request, it is killed, and its exit code is 1.
     ///
     /// # Errors
     ///

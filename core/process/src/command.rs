@@ -158,7 +158,8 @@ impl Command {
     }
 
     /// Sets the signal that asks it to stop; without it, that is [`SignalKind::TERMINATE`]. With one that cannot be sent,
-    /// such as a real-time signal, the command is not started.
+    /// such as a real-time signal, the command is not started: [`Unsupported`](io::ErrorKind::Unsupported). On Windows
+    /// that is each but `TERMINATE` and [`KILL`](SignalKind::KILL), which both kill it.
     pub fn stop_signal(&mut self, signal: SignalKind) -> &mut Self {
         self.policy.signal = signal;
         self
@@ -212,12 +213,14 @@ impl Command {
     ///
     /// # Errors
     ///
-    /// * [`NotFound`](io::ErrorKind::NotFound): there is no such program, or no such directory.
+    /// * [`NotFound`](io::ErrorKind::NotFound): there is no such program, or no such directory. For the directory,
+    ///   Windows has [`NotADirectory`](io::ErrorKind::NotADirectory).
     /// * [`PermissionDenied`](io::ErrorKind::PermissionDenied): the program must not be executed, or the user must not
     ///   be taken.
     /// * [`InvalidInput`](io::ErrorKind::InvalidInput): options that contradict each other, such as
     ///   [`input`](Command::input).
-    /// * [`Unsupported`](io::ErrorKind::Unsupported): the runtime has no processes.
+    /// * [`Unsupported`](io::ErrorKind::Unsupported): the runtime has no processes, or the host has no such
+    ///   [`stop_signal`](Command::stop_signal).
     /// * What else the host says.
     ///
     /// No process exists then; or it could be started, and not be watched, and then it is killed, and reaped soon.

@@ -15,9 +15,10 @@
 //!   other.
 //! * **P4 One waiter.** A `poll_*` method that is Pending wakes the waker of its latest call, and no earlier one.
 //! * **P5 Attempt first.** A `poll_*` method does what can be done at once, and loses no wake-up between the attempt
-//!   and the registration. When it is Pending, it has transferred nothing.
-//! * **P6 Nothing is waited for in `Drop`.** To drop a pipe closes it. A [`Process`] that was not reaped is killed when
-//!   it is dropped, and reaped somehow: that happens only when a tree is torn down (law L30).
+//!   and the registration. When it is Pending, nothing was written, and what is read ahead goes to the next call.
+//! * **P6 Nothing is waited for in `Drop`.** To drop a pipe closes it, or, where a thread is in a blocking call with it,
+//!   has it closed when that returns. A [`Process`] that was not reaped is killed when it is dropped, and reaped
+//!   somehow: that happens only when a tree is torn down (law L30).
 //! * **P7 No policy.** Whoever implements this does not retry, report, escalate or time out, and leaves out whether the
 //!   code is cancelled.
 //! * **P8 Errors as they are.** An error of the host comes back with its number, [`io::Error::raw_os_error`]. `EINTR`
@@ -55,6 +56,7 @@ pub trait Processes: Send + Sync + 'static {
     ///
     /// * [`InvalidInput`](io::ErrorKind::InvalidInput): one of them cannot be handled.
     /// * What else the host says.
+    #[cfg(unix)]
     fn signals(&self, kinds: &[SignalKind]) -> io::Result<Box<dyn SignalSource>> {
         let _ = kinds;
         Err(absent("signals"))
@@ -211,7 +213,8 @@ pub trait ReadPipe: Send + Sync + Debug {
     ///
     /// # Errors
     ///
-    /// As the host says.
+    /// * [`ResourceBusy`](io::ErrorKind::ResourceBusy): something was read ahead.
+    /// * What else the host says.
     fn into_host(self: Box<Self>) -> io::Result<File> {
         Err(absent("pipes of the host"))
     }
@@ -235,6 +238,7 @@ pub trait WritePipe: Send + Sync + Debug {
 /// When the last source of a signal is dropped, the signal does what it did before the first one was made, as far as
 /// the host allows. One that came and was not taken, and that no other source has got, is raised again then; if there
 /// are other sources, it goes to them.
+#[cfg(unix)]
 pub trait SignalSource: Send + Sync + Debug {
     /// Takes the next signal. Several of a kind that came before it was taken are one.
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<SignalKind>>;
