@@ -11,8 +11,8 @@ use crate::signal_kind::SignalKind;
 use pipe::Pipe;
 use process::HostProcess;
 
-/// The stack of a thread that does nothing but a call that blocks.
-const STACK: usize = 64 * 1024;
+/// The stack of a thread that makes calls that block, and wakes who waits.
+const STACK: usize = 256 * 1024;
 
 /// The processes of the host, for any runtime.
 #[derive(Clone, Copy, Debug, Default)]
