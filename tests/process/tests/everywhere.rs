@@ -177,7 +177,7 @@ fn input_is_written_while_output_is_read() {
     });
 }
 
-/// It goes on after one answer has taken too long, and nothing is lost.
+/// It goes on after one answer has taken too long, and nothing is lost, however little room the next read has.
 #[test]
 fn a_dialogue_goes_on_after_a_limit() {
     everywhere(|| async {
@@ -186,9 +186,9 @@ fn a_dialogue_goes_on_after_a_limit() {
         let mut stdin = child.stdin.take().unwrap();
         let mut stdout = child.stdout.take().unwrap();
         let mut read = Vec::new();
-        for line in ["one", "two", "three"] {
+        for (line, room) in [("one", 64), ("two", 5), ("three", 2)] {
             // The last of these reads is cut.
-            let mut some = [0; 5];
+            let mut some = vec![0; room];
             while let Some(more) = move_on_after(ms(20), stdout.read(&mut some)).await {
                 read.extend_from_slice(&some[..more.unwrap()]);
             }
@@ -424,6 +424,29 @@ fn a_hundred_processes_at_once() {
         });
         all.await.unwrap();
         println!("{:?}", start.elapsed());
+    });
+}
+
+/// What a cancelled read gets on Windows is for the next read, and not for another process.
+#[cfg(windows)]
+#[test]
+fn a_pipe_that_is_being_read_is_not_given_on() {
+    everywhere(|| async {
+        for cut in [false, true] {
+            let mut command = role("echoes lines");
+            let mut child = command.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().await.unwrap();
+            let mut stdout = child.stdout.take().unwrap();
+            stdout.read(&mut [0]).await.unwrap();
+            while cut && move_on_after(ms(20), stdout.read(&mut [0; 64])).await.is_some() {}
+            let mut next = role("echoes");
+            next.stdin(stdout);
+            drop(child.stdin.take());
+            match next.output().await {
+                Ok(output) => assert!(!cut && said(&output.stdout).contains(MARK)),
+                Err(error) => assert_eq!((cut, error.kind()), (true, io::ErrorKind::ResourceBusy)),
+            }
+            assert!(child.wait().await.unwrap().success());
+        }
     });
 }
 
