@@ -511,7 +511,6 @@ fn missing_processes_are_an_error() {
             for error in [
                 Command::new("true").spawn().await.map(drop).unwrap_err(),
                 Command::new("true").status().await.map(drop).unwrap_err(),
-                #[cfg(unix)]
                 foster_process::signals([SignalKind::HANGUP]).map(drop).unwrap_err(),
             ] {
                 assert_eq!(error.kind(), io::ErrorKind::Unsupported);
