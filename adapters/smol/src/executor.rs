@@ -21,7 +21,7 @@ use crate::blocking;
 use crate::clock::{self, SmolTimer};
 #[cfg(feature = "net")]
 use crate::net;
-#[cfg(all(feature = "process", unix))]
+#[cfg(all(feature = "process", any(unix, windows)))]
 use crate::process;
 use crate::turns::{RootRunner, run_tasks};
 
@@ -327,7 +327,7 @@ impl Runtime for Smol {
         let offered: &[&(dyn Any + Send + Sync)] = &[
             #[cfg(feature = "net")]
             net::of_the_process(),
-            #[cfg(all(feature = "process", unix))]
+            #[cfg(all(feature = "process", any(unix, windows)))]
             process::of_the_process(),
         ];
         offered.iter().find(|offered| wanted == (***offered).type_id()).map(|offered| *offered as _)

@@ -22,7 +22,7 @@ use crate::blocking;
 use crate::clock::{self, TokioTimer};
 #[cfg(feature = "net")]
 use crate::net;
-#[cfg(all(feature = "process", unix))]
+#[cfg(all(feature = "process", any(unix, windows)))]
 use crate::process;
 
 /// Runs a future, and everything that it starts, on a new multi-thread runtime, and returns its output.
@@ -268,7 +268,7 @@ pub struct Tokio {
     handle: Handle,
     #[cfg(feature = "net")]
     net: Arc<dyn foster_net::contract::Net>,
-    #[cfg(all(feature = "process", unix))]
+    #[cfg(all(feature = "process", any(unix, windows)))]
     processes: Arc<dyn foster_process::contract::Processes>,
 }
 
@@ -304,7 +304,7 @@ impl Tokio {
         Tokio {
             #[cfg(feature = "net")]
             net: net::of(handle.clone()),
-            #[cfg(all(feature = "process", unix))]
+            #[cfg(all(feature = "process", any(unix, windows)))]
             processes: process::of(handle.clone()),
             handle,
         }
@@ -380,7 +380,7 @@ impl Runtime for Tokio {
         let offered: &[&dyn Any] = &[
             #[cfg(feature = "net")]
             &self.net,
-            #[cfg(all(feature = "process", unix))]
+            #[cfg(all(feature = "process", any(unix, windows)))]
             &self.processes,
         ];
         offered.iter().find(|offered| wanted == (***offered).type_id()).copied()

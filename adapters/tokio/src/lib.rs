@@ -12,7 +12,7 @@
 //!
 //! `signals` is the source of SIGINT and SIGTERM for [`foster::app`](foster::app::app()); it is left out without the
 //! feature `signal`, which is on by default. So are `net`, without which the tree has no network for `foster-net`, and
-//! `process`, without which it has no processes for `foster-process`; on Windows it has none.
+//! `process`, without which it has no processes for `foster-process`.
 //!
 //! # Examples
 //!
@@ -41,7 +41,7 @@ mod blocking;
 #[cfg(feature = "net")]
 mod net;
 
-#[cfg(all(feature = "process", unix))]
+#[cfg(all(feature = "process", any(unix, windows)))]
 mod process;
 
 #[cfg(feature = "signal")]

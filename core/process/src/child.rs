@@ -107,8 +107,8 @@ impl Child {
         self.guard = None;
     }
 
-    /// Sends a signal to the process, or to its group if that is [its own](crate::Command::process_group). Does nothing
-    /// if it has exited: once it was reaped, no signal is sent.
+    /// Sends a signal to the process, or to its group if that is its own. Does nothing if it has exited: once it was
+    /// reaped, no signal is sent.
     ///
     /// # Errors
     ///
@@ -118,7 +118,7 @@ impl Child {
         self.process.signal(kind)
     }
 
-    /// Asks the process to end: `SIGTERM`. On Windows, which has no such request, it is killed.
+    /// Asks the process to end: `SIGTERM`. On Windows, which has no such request, it is killed, and its exit code is 1.
     ///
     /// # Errors
     ///

@@ -158,7 +158,8 @@ impl Command {
     }
 
     /// Sets the signal that asks it to stop; without it, that is [`SignalKind::TERMINATE`]. With one that cannot be sent,
-    /// such as a real-time signal, the command is not started.
+    /// such as a real-time signal, the command is not started: [`Unsupported`](io::ErrorKind::Unsupported). On Windows
+    /// that is each but `TERMINATE` and [`KILL`](SignalKind::KILL), which both kill it.
     pub fn stop_signal(&mut self, signal: SignalKind) -> &mut Self {
         self.policy.signal = signal;
         self
@@ -212,12 +213,14 @@ impl Command {
     ///
     /// # Errors
     ///
-    /// * [`NotFound`](io::ErrorKind::NotFound): there is no such program, or no such directory.
+    /// * [`NotFound`](io::ErrorKind::NotFound): there is no such program, or no such directory. For the directory,
+    ///   Windows has [`NotADirectory`](io::ErrorKind::NotADirectory).
     /// * [`PermissionDenied`](io::ErrorKind::PermissionDenied): the program must not be executed, or the user must not
     ///   be taken.
     /// * [`InvalidInput`](io::ErrorKind::InvalidInput): options that contradict each other, such as
     ///   [`input`](Command::input).
-    /// * [`Unsupported`](io::ErrorKind::Unsupported): the runtime has no processes.
+    /// * [`Unsupported`](io::ErrorKind::Unsupported): the runtime has no processes, or the host has no such
+    ///   [`stop_signal`](Command::stop_signal).
     /// * What else the host says.
     ///
     /// No process exists then; or it could be started, and not be watched, and then it is killed, and reaped soon.
@@ -278,6 +281,7 @@ impl Command {
         launch.clear_env = self.clear_env;
         launch.env.clone_from(&self.env);
         launch.directory.clone_from(&self.directory);
+        launch.stop_signal = self.policy.function.is_none().then_some(self.policy.signal);
         #[cfg(unix)]
         launch.unix.clone_from(&self.unix);
         host.spawn(launch)
@@ -289,14 +293,6 @@ impl Command {
             || self.stdout.as_ref().is_some_and(Stdio::is_same_as_stdout)
         {
             return Err(contradiction("only errors can go where the output goes"));
-        }
-        #[cfg(unix)]
-        if self.policy.function.is_none() {
-            let signal = self.policy.signal;
-            if rustix::process::Signal::from_named_raw(signal.as_raw()).is_none() {
-                let message = format!("it could not be asked to stop: there is no {signal} that could be sent");
-                return Err(io::Error::new(io::ErrorKind::Unsupported, message));
-            }
         }
         Ok(())
     }

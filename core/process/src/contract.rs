@@ -1,9 +1,9 @@
 //! What a runtime has to do for processes and signals: a numbered contract, and the traits that an adapter implements.
 //!
 //! A program never calls anything in here. To bring processes to another runtime, answer
-//! [`Runtime::capability`](foster_core::runtime::Runtime::capability) with an `Arc<dyn Processes>`. On Unix a runtime
-//! needs only a [`Reactor`](crate::host::Reactor), and gets the rest from
-//! [`HostProcesses`](crate::host::HostProcesses).
+//! [`Runtime::capability`](foster_core::runtime::Runtime::capability) with an `Arc<dyn Processes>`. On Unix and on
+//! Windows a runtime gets one from [`HostProcesses`](crate::host::HostProcesses): on Unix it needs only a `Reactor` for
+//! that, and on Windows nothing.
 //!
 //! # The contract
 //!
@@ -15,9 +15,10 @@
 //!   other.
 //! * **P4 One waiter.** A `poll_*` method that is Pending wakes the waker of its latest call, and no earlier one.
 //! * **P5 Attempt first.** A `poll_*` method does what can be done at once, and loses no wake-up between the attempt
-//!   and the registration. When it is Pending, it has transferred nothing.
-//! * **P6 Nothing is waited for in `Drop`.** To drop a pipe closes it. A [`Process`] that was not reaped is killed when
-//!   it is dropped, and reaped somehow: that happens only when a tree is torn down (law L30).
+//!   and the registration. When it is Pending, nothing was written, and what is read ahead goes to the next call.
+//! * **P6 Nothing is waited for in `Drop`.** To drop a pipe closes it, or, where a thread is in a blocking call with it,
+//!   has it closed when that returns. A [`Process`] that was not reaped is killed when it is dropped, and reaped
+//!   somehow: that happens only when a tree is torn down (law L30).
 //! * **P7 No policy.** Whoever implements this does not retry, report, escalate or time out, and leaves out whether the
 //!   code is cancelled.
 //! * **P8 Errors as they are.** An error of the host comes back with its number, [`io::Error::raw_os_error`]. `EINTR`
@@ -55,6 +56,7 @@ pub trait Processes: Send + Sync + 'static {
     ///
     /// * [`InvalidInput`](io::ErrorKind::InvalidInput): one of them cannot be handled.
     /// * What else the host says.
+    #[cfg(unix)]
     fn signals(&self, kinds: &[SignalKind]) -> io::Result<Box<dyn SignalSource>> {
         let _ = kinds;
         Err(absent("signals"))
@@ -81,6 +83,9 @@ pub struct Launch {
     pub stdout: Target,
     /// Where its errors go.
     pub stderr: Target,
+    /// The signal that will ask it to stop. A host that does not have it refuses to start the process. None if a
+    /// function asks.
+    pub stop_signal: Option<SignalKind>,
     /// What only Unix has.
     #[cfg(unix)]
     pub unix: UnixOptions,
@@ -97,6 +102,7 @@ impl Launch {
             stdin,
             stdout,
             stderr,
+            stop_signal: None,
             #[cfg(unix)]
             unix: UnixOptions::default(),
         }
@@ -207,7 +213,8 @@ pub trait ReadPipe: Send + Sync + Debug {
     ///
     /// # Errors
     ///
-    /// As the host says.
+    /// * [`ResourceBusy`](io::ErrorKind::ResourceBusy): something was read ahead.
+    /// * What else the host says.
     fn into_host(self: Box<Self>) -> io::Result<File> {
         Err(absent("pipes of the host"))
     }
@@ -215,8 +222,15 @@ pub trait ReadPipe: Send + Sync + Debug {
 
 /// The end of a pipe that is written.
 pub trait WritePipe: Send + Sync + Debug {
-    /// Writes from a buffer that is not empty.
+    /// Writes from a buffer that is not empty. A host that copies it, and writes later, returns an error of that at the
+    /// next call. What was written goes to the process, also if the pipe is dropped.
     fn poll_write(&self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>>;
+
+    /// Waits until the host has taken what was written.
+    fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let _ = cx;
+        Poll::Ready(Ok(()))
+    }
 }
 
 /// Signals to this process.
@@ -224,6 +238,7 @@ pub trait WritePipe: Send + Sync + Debug {
 /// When the last source of a signal is dropped, the signal does what it did before the first one was made, as far as
 /// the host allows. One that came and was not taken, and that no other source has got, is raised again then; if there
 /// are other sources, it goes to them.
+#[cfg(unix)]
 pub trait SignalSource: Send + Sync + Debug {
     /// Takes the next signal. Several of a kind that came before it was taken are one.
     fn poll_next(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<SignalKind>>;

@@ -1,113 +1,25 @@
-//! Processes and signals of the host, for adapters of real runtimes on Unix: everything but the waiting.
+//! Processes of the host, for adapters of real runtimes.
 //!
-//! An adapter implements [`Reactor`]: it watches descriptors that were opened here, in non-blocking mode.
-//! [`HostProcesses`] makes [`Processes`] of that.
+//! | on | an adapter brings | there are |
+//! |---|---|---|
+//! | Unix | a `Reactor`: it watches descriptors that were opened here, in non-blocking mode | processes and signals |
+//! | Windows | nothing | processes |
+//!
+//! `HostProcesses` makes [`Processes`](crate::contract::Processes) of that.
 //!
 //! A process is one of the standard library's, and this is what reaps it: so no signal is sent to a process that was
-//! reaped. Its exit is seen through a pidfd where there are any, and elsewhere at `SIGCHLD`, by asking for this process
-//! alone.
+//! reaped. On Unix its exit is seen through a pidfd where there are any, and elsewhere at `SIGCHLD`, by asking for this
+//! process alone. On Windows, where an event loop can wait neither for a process nor for the pipes that a program
+//! expects, threads do: one for each process, and one for each pipe from its first use on.
 
-mod exit;
 mod launch;
-mod process;
-mod reactor;
-mod signals;
 
-use std::fmt;
-use std::fs::File;
-use std::io;
-use std::os::fd::OwnedFd;
-use std::task::{Context, Poll};
+#[cfg(unix)]
+mod unix;
+#[cfg(windows)]
+mod windows;
 
-use rustix::io::ioctl_fionbio;
-
-use crate::contract::{Launch, Processes, ReadPipe, SignalSource, Spawned, WritePipe};
-use crate::signal_kind::SignalKind;
-use exit::Exit;
-use process::HostProcess;
-use signals::HostSignals;
-
-pub use reactor::{Direction, Reactor, Watched};
-
-/// The processes of the host, made of a [`Reactor`].
-pub struct HostProcesses<R> {
-    reactor: R,
-    pidfd: bool,
-}
-
-impl<R: Reactor> HostProcesses<R> {
-    /// Makes the processes of this reactor.
-    pub fn new(reactor: R) -> Self {
-        HostProcesses { reactor, pidfd: true }
-    }
-
-    /// Does not use pidfds, as on a host that has none.
-    #[must_use]
-    pub fn without_pidfd(mut self) -> Self {
-        self.pidfd = false;
-        self
-    }
-
-    fn pipe(&self, pipe: OwnedFd, direction: Direction) -> io::Result<Pipe> {
-        ioctl_fionbio(&pipe, true)?;
-        Ok(Pipe { watched: self.reactor.watch(pipe, direction)? })
-    }
-
-    fn read_pipe(&self, pipe: Option<OwnedFd>) -> io::Result<Option<Box<dyn ReadPipe>>> {
-        let pipe = pipe.map(|pipe| self.pipe(pipe, Direction::Read)).transpose()?;
-        Ok(pipe.map(|pipe| Box::new(pipe) as _))
-    }
-}
-
-impl<R: Reactor> Processes for HostProcesses<R> {
-    fn spawn(&self, launch: Launch) -> io::Result<Spawned> {
-        let group = launch.has_group();
-        let (mut command, joined) = launch::prepare(launch)?;
-        let child = command.spawn()?;
-        // Our copies of what the process has got are closed.
-        drop(command);
-        // From here on the process is killed and reaped if anything fails.
-        let mut process = HostProcess::new(child, group);
-        process.watch(Exit::of(process.pid(), self.pidfd, &self.reactor)?);
-        let pipes = process.take_pipes();
-        let stdin = pipes.stdin.map(|pipe| self.pipe(pipe, Direction::Write)).transpose()?;
-        let stdin = stdin.map(|pipe| Box::new(pipe) as Box<dyn WritePipe>);
-        let stdout = self.read_pipe(pipes.stdout.or(joined))?;
-        let stderr = self.read_pipe(pipes.stderr)?;
-        Ok(Spawned { process: Box::new(process), stdin, stdout, stderr })
-    }
-
-    fn signals(&self, kinds: &[SignalKind]) -> io::Result<Box<dyn SignalSource>> {
-        Ok(Box::new(HostSignals::listen(kinds, &self.reactor)?))
-    }
-}
-
-impl<R> fmt::Debug for HostProcesses<R> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("HostProcesses")
-    }
-}
-
-/// Our end of a pipe.
-#[derive(Debug)]
-struct Pipe {
-    watched: Box<dyn Watched>,
-}
-
-impl ReadPipe for Pipe {
-    fn poll_read(&self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
-        self.watched.poll_attempt(cx, &mut |pipe| Ok(rustix::io::read(pipe, &mut *buf)?))
-    }
-
-    fn into_host(self: Box<Self>) -> io::Result<File> {
-        let pipe = self.watched.into_descriptor()?;
-        ioctl_fionbio(&pipe, false)?;
-        Ok(pipe.into())
-    }
-}
-
-impl WritePipe for Pipe {
-    fn poll_write(&self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.watched.poll_attempt(cx, &mut |pipe| Ok(rustix::io::write(pipe, buf)?))
-    }
-}
+#[cfg(unix)]
+pub use unix::{Direction, HostProcesses, Reactor, Watched};
+#[cfg(windows)]
+pub use windows::HostProcesses;

@@ -30,8 +30,8 @@
 //! | to say where its streams go | [`Stdio`] |
 //! | to say how it is asked to stop | [`Command::grace`], [`Command::stop_signal`], [`Command::stop_with`] |
 //! | to end what it has started, too | `Command::process_group`, on Unix |
-//! | signals to this process | [`signals`] |
-//! | to bring it to another runtime, or to script processes | [`contract`], `host` on Unix |
+//! | signals to this process | `signals`, on Unix |
+//! | to bring it to another runtime, or to script processes | [`contract`], `host` on Unix and Windows |
 //!
 //! # A process ends with its scope
 //!
@@ -78,8 +78,21 @@
 //!
 //! On Linux an exit is seen through a pidfd, on other Unix systems, and on Linux before 5.3, at `SIGCHLD`: a program
 //! that ignores that signal, or that waits for any of its children, keeps this crate from learning how they have ended.
-//! On Windows the adapters have no processes yet: what needs them gives
-//! [`Unsupported`](std::io::ErrorKind::Unsupported), and what is Unix alone is absent.
+//!
+//! On Windows the same programs run, and these things differ:
+//!
+//! * **There are no signals.** [`terminate`](Child::terminate) kills, as [`start_kill`](Child::start_kill) does, and so
+//!   does the end of a scope, without a grace: the exit code is 1. [`Command::stop_with`] asks in another way. Any other
+//!   signal is [`Unsupported`](std::io::ErrorKind::Unsupported), and a command that is to be stopped by one is not
+//!   started. Signals to this process are absent; for ctrl-C there is `foster::app`, with the `signals` of an adapter.
+//! * **There are no process groups**, users and sessions; their methods are absent. What a process has started goes on
+//!   when it ends.
+//! * **Threads wait**, for the pipes that programs expect there cannot be waited for in an event loop: one for each
+//!   process, and one for each of its pipes from the first use on. They are none of the runtime's, nothing waits for
+//!   them, and they end with the process, a moment after its scope; but if what it has started keeps a pipe open that
+//!   one of them reads or writes, with that.
+//! * **A read that is cancelled goes on**, and the next one gets what it has read. What is [written](ChildStdin) is
+//!   copied.
 //!
 //! # When not to use it
 //!
@@ -88,10 +101,11 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 pub mod contract;
-#[cfg(unix)]
+#[cfg(any(unix, windows))]
 pub mod host;
 
 mod signal_kind;
+#[cfg(unix)]
 mod signals;
 
 mod pipe;
@@ -109,6 +123,7 @@ pub use command::Command;
 pub use output::{CommandFailed, Output, RunError};
 pub use pipe::{ChildStderr, ChildStdin, ChildStdout};
 pub use signal_kind::SignalKind;
+#[cfg(unix)]
 pub use signals::{Signals, signals};
 pub use stdio::Stdio;
 pub use stop::{DEFAULT_GRACE, Stopping};

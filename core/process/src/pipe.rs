@@ -11,8 +11,11 @@ use crate::contract::{ReadPipe, WritePipe};
 
 /// The standard input of a child: what is written here, it reads.
 ///
-/// It is an [`AsyncWrite`]. To drop or to close it is the end of the child's input. A child that has exited, or has
-/// closed its input, gives [`BrokenPipe`](io::ErrorKind::BrokenPipe).
+/// It is an [`AsyncWrite`]. To drop or to close it is the end of the child's input, which has all that was written
+/// before. A child that has exited, or has closed its input, gives [`BrokenPipe`](io::ErrorKind::BrokenPipe).
+///
+/// On Windows up to 64 KiB are taken at once, and written meanwhile. If that fails, the next write, or a flush, which
+/// waits until they are written, gives the error. Elsewhere a flush does nothing.
 ///
 /// # Cancellation
 ///
@@ -39,8 +42,11 @@ impl AsyncWrite for ChildStdin {
         }
     }
 
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(Ok(()))
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match &self.pipe {
+            Some(pipe) => pipe.poll_flush(cx),
+            None => Poll::Ready(Ok(())),
+        }
     }
 
     fn poll_close(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {

@@ -2,8 +2,11 @@
 
 use std::fmt;
 
-/// A kind of signal: to a child, with [`Child::signal`](crate::Child::signal), or to this process, with
-/// [`signals`](crate::signals).
+/// A kind of signal: to a child, with [`Child::signal`](crate::Child::signal), or, on Unix, to this process, with
+/// `signals`.
+///
+/// Windows has no signals. Of a child there, [`TERMINATE`](SignalKind::TERMINATE) and [`KILL`](SignalKind::KILL) are
+/// both a kill, and the others are for scripted programs.
 ///
 /// # Examples
 ///

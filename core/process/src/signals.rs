@@ -24,13 +24,13 @@ use crate::signal_kind::SignalKind;
 /// | Linux, Android | is known, and restored: the default, being ignored, or a handler |
 /// | other Unix | counts as the default: after the last stream is gone, a signal that was ignored before, as `SIGHUP` is under `nohup`, or that has another handler, ends the process, if that is its default |
 /// | all, for signals without a name, such as real-time signals | counts as being ignored |
-/// | Windows | there are no signals: [`Unsupported`](io::ErrorKind::Unsupported) |
 ///
 /// All adapters have this from one implementation, so it is the same on smol and tokio. `tokio::signal` beside it hears
 /// the same signals as long as both do. That never restores anything itself. If it was there first, it is a handler
 /// that was there before. If it comes second, the default is done when the last stream of this is gone.
 ///
-/// For a program that only has to stop at a signal, `foster::app` is simpler.
+/// For a program that only has to stop at a signal, `foster::app` is simpler; it hears ctrl-C on Windows, too, which
+/// has no signals, and so not this function.
 ///
 /// # Errors
 ///
@@ -42,7 +42,6 @@ use crate::signal_kind::SignalKind;
 /// # Examples
 ///
 /// ```
-/// # #[cfg(unix)]
 /// # foster_smol::run(async {
 /// use foster_process::{SignalKind, signals};
 ///

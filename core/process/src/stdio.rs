@@ -12,7 +12,8 @@ use crate::pipe::{ChildStderr, ChildStdout};
 ///
 /// A [`File`], or on Unix anything that has a descriptor, is one, and is duplicated for each process that a command
 /// spawns. The output of another child is one, too; it can be given to one process only, so that no copy of it stays
-/// open here.
+/// open here. On Windows that is [`ResourceBusy`](io::ErrorKind::ResourceBusy) after a read of it that was cancelled, or
+/// that got less room than another before: what was read ahead would be lost.
 pub struct Stdio(Kind);
 
 enum Kind {

@@ -1,8 +1,7 @@
 //! What may go to other threads, and be shared with them.
 
 use foster_process::{
-    Child, ChildStderr, ChildStdin, ChildStdout, Command, CommandFailed, Output, RunError, SignalKind, Signals, Stdio,
-    Stopping,
+    Child, ChildStderr, ChildStdin, ChildStdout, Command, CommandFailed, Output, RunError, SignalKind, Stdio, Stopping,
 };
 
 fn shared<T: Send + Sync + Unpin>() {}
@@ -20,7 +19,8 @@ fn types_are_send_and_sync() {
     shared::<Output>();
     shared::<RunError>();
     shared::<SignalKind>();
-    shared::<Signals>();
+    #[cfg(unix)]
+    shared::<foster_process::Signals>();
     shared::<Stdio>();
     shared::<Stopping>();
 }

@@ -59,8 +59,7 @@ impl Command {
     /// Runs it to its end, and captures what it writes.
     ///
     /// It returns when the process has ended, and nobody can write to the pipes any more: a process that was started by
-    /// it and goes on with the same output holds this up. [`process_group`](Command::process_group) ends such processes
-    /// with it.
+    /// it and goes on with the same output holds this up. `process_group`, on Unix, ends such processes with it.
     ///
     /// # Cancellation
     ///

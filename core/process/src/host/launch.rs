@@ -2,16 +2,30 @@
 
 use std::fs::File;
 use std::io;
+#[cfg(unix)]
 use std::os::fd::{AsFd, OwnedFd};
+#[cfg(unix)]
 use std::os::unix::process::CommandExt;
+#[cfg(windows)]
+use std::os::windows::io::{AsHandle, OwnedHandle};
 use std::process::{Command, Stdio};
 
+#[cfg(unix)]
 use process_wrap::std::{ProcessSession, StdCommandWrap, StdCommandWrapper};
 
-use crate::contract::{Group, Launch, Target};
+#[cfg(unix)]
+use crate::contract::{Group, UnixOptions};
+use crate::contract::{Launch, Target};
 
-/// Returns the command, and our end of the pipe that its output and its errors share, if they do.
-pub(super) fn prepare(launch: Launch) -> io::Result<(Command, Option<OwnedFd>)> {
+/// Our ends of the pipes of a process.
+pub(super) struct Ours {
+    pub(super) stdin: Option<File>,
+    pub(super) stdout: Option<File>,
+    pub(super) stderr: Option<File>,
+}
+
+/// Returns the command, which keeps the ends of the process until it is dropped, and ours.
+pub(super) fn prepare(launch: Launch) -> io::Result<(Command, Ours)> {
     let mut command = Command::new(&launch.program);
     command.args(&launch.args);
     if launch.clear_env {
@@ -26,37 +40,25 @@ pub(super) fn prepare(launch: Launch) -> io::Result<(Command, Option<OwnedFd>)> 
     if let Some(directory) = &launch.directory {
         command.current_dir(directory);
     }
-    if let Some(arg0) = &launch.unix.arg0 {
-        command.arg0(arg0);
-    }
-    // The group first: who has become another user may not leave it.
-    if let Some(gid) = launch.unix.gid {
-        command.gid(gid);
-    }
-    if let Some(uid) = launch.unix.uid {
-        command.uid(uid);
-    }
-    match launch.unix.group {
-        Group::Inherited => {}
-        Group::Own => {
-            command.process_group(0);
+    #[cfg(unix)]
+    apply(&launch.unix, &mut command)?;
+    let mut ours = Ours { stdin: None, stdout: None, stderr: None };
+    command.stdin(match launch.stdin {
+        Target::Piped => {
+            let (theirs, to) = pipe()?;
+            ours.stdin = Some(to);
+            theirs.into()
         }
-        Group::Session => {
-            // The wrapper only adds the call that makes the session.
-            let unused = StdCommandWrap::from(Command::new(&launch.program));
-            ProcessSession.pre_spawn(&mut command, &unused)?;
-        }
-    }
-    command.stdin(stdio(launch.stdin)?);
-    let mut joined = None;
+        stdin => stdio(stdin, &mut None)?,
+    });
     match (launch.stdout, launch.stderr) {
         (Target::Piped, Target::SameAsStdout) => {
-            let (ours, theirs) = pipe()?;
+            let (from, theirs) = pipe()?;
             command.stdout(theirs.try_clone()?).stderr(theirs);
-            joined = Some(ours);
+            ours.stdout = Some(from);
         }
         (Target::Inherited, Target::SameAsStdout) => {
-            command.stderr(io::stdout().as_fd().try_clone_to_owned()?);
+            command.stderr(own_stdout()?);
         }
         (Target::Null, Target::SameAsStdout) => {
             command.stdout(Stdio::null()).stderr(Stdio::null());
@@ -65,33 +67,83 @@ pub(super) fn prepare(launch: Launch) -> io::Result<(Command, Option<OwnedFd>)> 
             command.stderr(file.try_clone()?).stdout(file);
         }
         (stdout, stderr) => {
-            command.stdout(stdio(stdout)?).stderr(stdio(stderr)?);
+            command.stdout(stdio(stdout, &mut ours.stdout)?).stderr(stdio(stderr, &mut ours.stderr)?);
         }
     }
-    Ok((command, joined))
+    Ok((command, ours))
 }
 
-fn stdio(target: Target) -> io::Result<Stdio> {
+/// Returns the stream of the process; of a pipe that it writes, our end goes to `ours`.
+fn stdio(target: Target, ours: &mut Option<File>) -> io::Result<Stdio> {
     Ok(match target {
         Target::Inherited => Stdio::inherit(),
         Target::Null => Stdio::null(),
-        Target::Piped => Stdio::piped(),
+        Target::Piped => {
+            let (from, theirs) = pipe()?;
+            *ours = Some(from);
+            theirs.into()
+        }
         Target::File(file) => file.into(),
-        Target::Pipe(pipe) => File::into(pipe.into_host()?),
+        Target::Pipe(pipe) => pipe.into_host()?.into(),
         Target::SameAsStdout => return Err(io::ErrorKind::InvalidInput.into()),
     })
 }
 
-/// Returns a pipe that other processes which are started meanwhile do not get.
-#[cfg(not(target_vendor = "apple"))]
-fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
-    Ok(rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?)
+#[cfg(unix)]
+fn apply(options: &UnixOptions, command: &mut Command) -> io::Result<()> {
+    if let Some(arg0) = &options.arg0 {
+        command.arg0(arg0);
+    }
+    // The group first: who has become another user may not leave it.
+    if let Some(gid) = options.gid {
+        command.gid(gid);
+    }
+    if let Some(uid) = options.uid {
+        command.uid(uid);
+    }
+    match options.group {
+        Group::Inherited => {}
+        Group::Own => {
+            command.process_group(0);
+        }
+        Group::Session => {
+            // The wrapper only adds the call that makes the session.
+            let unused = StdCommandWrap::from(Command::new(command.get_program()));
+            ProcessSession.pre_spawn(command, &unused)?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(unix)]
+fn own_stdout() -> io::Result<OwnedFd> {
+    io::stdout().as_fd().try_clone_to_owned()
+}
+
+#[cfg(windows)]
+fn own_stdout() -> io::Result<OwnedHandle> {
+    io::stdout().as_handle().try_clone_to_owned()
+}
+
+/// Returns a pipe, the end that is read first, that other processes which are started meanwhile do not get.
+#[cfg(all(unix, not(target_vendor = "apple")))]
+fn pipe() -> io::Result<(File, File)> {
+    let (read, written) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)?;
+    Ok((read.into(), written.into()))
 }
 
 /// Returns a pipe that other processes do not get, unless one is started between the two steps that this takes here.
 #[cfg(target_vendor = "apple")]
-fn pipe() -> io::Result<(OwnedFd, OwnedFd)> {
-    let (ours, theirs) = rustix::pipe::pipe()?;
+fn pipe() -> io::Result<(File, File)> {
+    let (read, written) = rustix::pipe::pipe()?;
     // A copy is closed on exec from the beginning.
-    Ok((ours.try_clone()?, theirs.try_clone()?))
+    Ok((read.try_clone()?.into(), written.try_clone()?.into()))
+}
+
+/// Returns a pipe that other processes do not get. Not the standard library's: our ends of those cannot be handed to
+/// another process.
+#[cfg(windows)]
+fn pipe() -> io::Result<(File, File)> {
+    let (read, written) = os_pipe::pipe()?;
+    Ok((OwnedHandle::from(read).into(), OwnedHandle::from(written).into()))
 }

@@ -1,7 +1,6 @@
 //! A process of the host: the one place that reaps and signals it.
 
 use std::io;
-use std::os::fd::OwnedFd;
 use std::process::{Child, ExitStatus};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll};
@@ -33,13 +32,6 @@ enum State {
     Reaped(Result<ExitStatus, i32>),
 }
 
-/// Our ends of its pipes.
-pub(super) struct Pipes {
-    pub(super) stdin: Option<OwnedFd>,
-    pub(super) stdout: Option<OwnedFd>,
-    pub(super) stderr: Option<OwnedFd>,
-}
-
 impl HostProcess {
     pub(super) fn new(child: Child, group: bool) -> Self {
         HostProcess { id: child.id(), group, exit: None, state: Mutex::new(State::Kept(child)) }
@@ -47,17 +39,6 @@ impl HostProcess {
 
     pub(super) fn watch(&mut self, exit: Exit) {
         self.exit = Some(exit);
-    }
-
-    pub(super) fn take_pipes(&mut self) -> Pipes {
-        match self.state.get_mut().unwrap_or_else(PoisonError::into_inner) {
-            State::Kept(child) => Pipes {
-                stdin: child.stdin.take().map(Into::into),
-                stdout: child.stdout.take().map(Into::into),
-                stderr: child.stderr.take().map(Into::into),
-            },
-            State::Reaped(_) => Pipes { stdin: None, stdout: None, stderr: None },
-        }
     }
 
     pub(super) fn pid(&self) -> Pid {
