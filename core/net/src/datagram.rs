@@ -45,7 +45,10 @@ impl Turns {
         what: &'static str,
         mut poll: impl FnMut(&mut Context<'_>) -> Poll<io::Result<T>>,
     ) -> io::Result<T> {
-        let _turn = self.turn.acquire().await;
+        let _turn = match self.turn.try_acquire() {
+            Ok(turn) => turn,
+            Err(_) => self.turn.acquire().await,
+        };
         let mut claim = None;
         operation(what, |cx| self.direction.poll_claimed(&mut claim, cx, &mut poll)).await
     }

@@ -9,7 +9,7 @@ use crate::contract::{DatagramOptions, OptionName, SocketOption, net};
 use crate::datagram::Datagram;
 use crate::host::HostDatagram;
 use crate::resolve::lookup_host;
-use crate::target::ToTarget;
+use crate::target::{Target, ToTarget};
 use crate::tcp::{flag, number};
 
 /// A UDP socket. What it can do is described at [`Datagram`].
@@ -73,7 +73,11 @@ impl Datagram<Inet> {
     /// As the host says, and as [`lookup_host`]; it is an error if the datagram is too long for the host: 65,507 bytes
     /// over IPv4.
     pub async fn send_to(&self, buf: &[u8], target: impl ToTarget) -> io::Result<usize> {
-        let Some(&address) = lookup_host(target).await?.first() else {
+        let addresses = match target.to_target()? {
+            Target::Addresses(addresses) => addresses,
+            name => lookup_host(name).await?,
+        };
+        let Some(&address) = addresses.first() else {
             return Err(io::Error::new(io::ErrorKind::InvalidInput, "there is no address to send to"));
         };
         self.send_to_address(buf, address).await

@@ -19,27 +19,32 @@ const ROUNDS: usize = 100;
 
 /// Runs a producer that never finishes and its consumer under a deadline, again and again: the consumer never takes the
 /// end of the channel for the end of the work.
-async fn never_commits<P, C>(pair: impl Fn(Arc<AtomicUsize>) -> (P, C))
+async fn never_commits<P, C>(pair: impl Fn(Arc<AtomicBool>, Arc<AtomicUsize>) -> (P, C))
 where
     P: Future<Output = ()> + Send + 'static,
     C: Future<Output = ()> + Send + 'static,
 {
     for _ in real_rounds(ROUNDS) {
         let commits = Arc::new(AtomicUsize::new(0));
-        let received = Arc::new(AtomicUsize::new(0));
-        let (producer, consumer) = pair(received.clone());
+        let (sent, received) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicUsize::new(0)));
+        let (producer, consumer) = pair(sent.clone(), received.clone());
         let counted = commits.clone();
         let rests = Arc::new(AtomicBool::new(false));
         let mut scope = CancelScope::new();
         let handle = scope.handle();
         let cut = scope.run(nursery(async |n: Nursery| {
             n.spawn(producer);
+            // A channel tells its receiver of an item after that is there. One that finds it before is told while it waits
+            // for the next one, and is runnable by that. So it comes when the item was sent.
+            while !sent.load(Ordering::SeqCst) {
+                sleep(Duration::from_micros(50)).await;
+            }
             let consumer = async move {
                 consumer.await;
                 counted.fetch_add(1, Ordering::SeqCst);
             };
             n.spawn(WaitsForMore { consumer: Box::pin(consumer), received, rests: rests.clone() });
-            // A consumer that was sent something when the deadline comes, or that is being polled, is runnable, and may
+            // A consumer that is told something when the deadline comes, or that is being polled, is runnable, and may
             // find out with its one poll that the channel was closed (the book's page of guarantees, "Foreign
             // operations"). So the deadline is set when it waits for the second item, and its poll is over.
             while !rests.load(Ordering::SeqCst) {
@@ -82,10 +87,11 @@ fn partial_work_of_another_ones_channel_is_never_committed() {
     foster_conformance::check("partial_work_of_another_ones_channel", || {
         for host in HOSTS {
             on_observed_host(host, "partial_work_of_tokios_channel", Arc::new(Tells), async |_| {
-                never_commits(|received| {
+                never_commits(|sent, received| {
                     let (tx, mut rx) = tokio::sync::mpsc::channel(2);
                     let producer = async move {
                         while tx.send(1).await.is_ok() {
+                            sent.store(true, Ordering::SeqCst);
                             pace().await;
                         }
                     };
@@ -99,10 +105,11 @@ fn partial_work_of_another_ones_channel_is_never_committed() {
                 .await;
             });
             on_observed_host(host, "partial_work_of_async_channel", Arc::new(Tells), async |_| {
-                never_commits(|received| {
+                never_commits(|sent, received| {
                     let (tx, rx) = async_channel::bounded(2);
                     let producer = async move {
                         while tx.send(1).await.is_ok() {
+                            sent.store(true, Ordering::SeqCst);
                             pace().await;
                         }
                     };

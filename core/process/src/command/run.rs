@@ -184,7 +184,7 @@ async fn feed(stdin: Option<ChildStdin>, input: &[u8]) -> io::Result<()> {
 /// Reads a pipe to its end, if there is one.
 async fn read_to_end(mut unread: Unread<'_>, what: &'static str) -> io::Result<Vec<u8>> {
     let mut read = Vec::new();
-    let mut chunk = vec![0; 16 * 1024];
+    let mut chunk = if unread.pipe.is_some() { vec![0; 16 * 1024] } else { Vec::new() };
     while let Some(pipe) = &unread.pipe {
         let more = poll_fn(|cx| {
             ready!(Gate::new(what).poll_start(cx));

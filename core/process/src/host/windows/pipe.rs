@@ -106,11 +106,10 @@ fn write(mut file: &File, buffer: Vec<u8>) -> io::Result<Vec<u8>> {
     Ok(Vec::new())
 }
 
-/// Registers the waker, and returns `Pending`.
-fn wait<T>(mut state: MutexGuard<'_, State>, cx: &Context<'_>) -> Poll<T> {
-    let before = state.waker.replace(cx.waker().clone());
+/// Registers the waker, and returns `Pending`. A waker is cloned and dropped with the lock released.
+fn wait<T>(mut state: MutexGuard<'_, State>, waker: Waker) -> Poll<T> {
+    let before = state.waker.replace(waker);
     drop(state);
-    // A waker is dropped with the lock released.
     drop(before);
     Poll::Pending
 }
@@ -121,15 +120,16 @@ fn lock(state: &Mutex<State>) -> MutexGuard<'_, State> {
 
 impl ReadPipe for Pipe {
     fn poll_read(&self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<usize>> {
+        let waker = cx.waker().clone();
         let mut state = lock(&self.state);
         match mem::take(&mut state.call) {
             Call::Idle => {
                 self.call(&mut state, read, vec![0; buf.len().min(MOST)])?;
-                wait(state, cx)
+                wait(state, waker)
             }
             Call::Running => {
                 state.call = Call::Running;
-                wait(state, cx)
+                wait(state, waker)
             }
             Call::Done(Err(error)) => Poll::Ready(Err(error)),
             Call::Done(Ok((bytes, taken))) => {
@@ -156,11 +156,12 @@ impl ReadPipe for Pipe {
 
 impl WritePipe for Pipe {
     fn poll_write(&self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        let waker = cx.waker().clone();
         let mut state = lock(&self.state);
         match mem::take(&mut state.call) {
             Call::Running => {
                 state.call = Call::Running;
-                wait(state, cx)
+                wait(state, waker)
             }
             Call::Done(Err(error)) => Poll::Ready(Err(error)),
             Call::Idle | Call::Done(Ok(_)) => {
@@ -172,11 +173,12 @@ impl WritePipe for Pipe {
     }
 
     fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        let waker = cx.waker().clone();
         let mut state = lock(&self.state);
         match mem::take(&mut state.call) {
             Call::Running => {
                 state.call = Call::Running;
-                wait(state, cx)
+                wait(state, waker)
             }
             Call::Done(Err(error)) => Poll::Ready(Err(error)),
             Call::Idle | Call::Done(Ok(_)) => Poll::Ready(Ok(())),

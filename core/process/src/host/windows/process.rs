@@ -69,13 +69,14 @@ impl Process for HostProcess {
     }
 
     fn poll_exited(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        // A waker is cloned and dropped with the lock released.
+        let waker = cx.waker().clone();
         let mut exit = lock(&self.exit);
         if exit.has_come {
             return Poll::Ready(Ok(()));
         }
-        let before = exit.waker.replace(cx.waker().clone());
+        let before = exit.waker.replace(waker);
         drop(exit);
-        // A waker is dropped with the lock released.
         drop(before);
         Poll::Pending
     }
