@@ -77,7 +77,7 @@ MUTANTS = [
     ("never-polled-delays", "tree/verdict.rs", "        if self.polled.is_never() {\n            return false;\n        }\n        let state", "        let state"),
     ("shut-down-leaves-jobs", "tree/abandon.rs", "            node.job_waker.get().into_iter().for_each(|job| waking::wake_for(node, || job.wake_by_ref()));\n", ""),
     ("job-wakes-for-ever", "tree/wake.rs", "filter(|_| !self.flagged(ABANDONED))", "filter(|_| true)"),
-    ("job-is-not-found", "tree/wake.rs", "            (None, Some(job)) => waking::wake_for(self, || job.wake_by_ref()),", "            (None, Some(job)) => drop(job.clone()),"),
+    ("job-is-not-found", "tree/wake.rs", "        } else if let Some(job) = job {\n            waking::wake_for(self, || job.wake_by_ref());", "        } else if let Some(job) = job {\n            drop(job.clone());"),
     ("goes-with-nobody", "tree/abandon.rs", "parent.flagged(GOES_WHOLE) || !node.has_to_end()", "false"),
     ("parked-in-silence", "tree/scope_future.rs", "if !current::is_cancelled() && current::tree().is_some_and(|tree| !tree.is_shut_down()) {", "if false {"),
     ("gift-is-not-counted-again", "tree/waiting.rs", "filter(|scope| scope.flagged(HANDED_OVER))", "filter(|_| false)"),

@@ -299,8 +299,8 @@ impl NodeRef {
     /// find that out (L28, L30).
     fn keep_waker(&self, driver: Driver, waker: &Waker) -> bool {
         let is_known = |state: &State| state.waker.as_ref().is_some_and(|old| old.will_wake(waker));
-        // That of a root is mostly gone: what led to this poll has called it.
-        if self.kind != Kind::Root && is_known(&self.lock()) {
+        // That of a task or a root is mostly gone: what led to this poll has called it.
+        if !matches!(self.kind, Kind::Task | Kind::Root) && is_known(&self.lock()) {
             return false;
         }
         // No lock is held while a waker is cloned or dropped (L36).

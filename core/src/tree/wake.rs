@@ -123,10 +123,10 @@ impl Node {
         // Looked for under the lock under which it is set: so either it is found, or whoever sets it finds the mark.
         let job = self.job_waker();
         drop(state);
-        match (waker, job) {
-            (Some(waker), _) => waking::wake_for(self, || waker.wake()),
-            (None, Some(job)) => waking::wake_for(self, || job.wake_by_ref()),
-            (None, None) => {}
+        if let Some(waker) = waker {
+            waking::wake_for(self, || waker.wake());
+        } else if let Some(job) = job {
+            waking::wake_for(self, || job.wake_by_ref());
         }
     }
 
