@@ -136,8 +136,8 @@ pub(crate) fn leave<T>(node: &NodeRef, slot: &ValueSlot<T>, result: Result<T, Jo
 /// ended and its future is dropped (law L34). Dropping the handle neither cancels the child nor hides its error; a
 /// value that nobody takes any more is dropped before the nursery sees the child's end.
 ///
-/// A handle that is kept keeps the child's value, and the memory that its future was in; the future itself is dropped
-/// when the child ends.
+/// A handle that is kept keeps the child's value, the memory that its future was in and, if the child had to wait, that
+/// of the host's task; the future itself is dropped when the child ends.
 ///
 /// # Cancellation
 ///

@@ -174,8 +174,9 @@ pub(crate) struct Node {
     /// outcome, and valid with it.
     pub(super) ended_after: AtomicU32,
     /// The waker of the job that polls this task: set when its first poll is Pending. Any waker of a job wakes it until
-    /// it is over (R2), so neither a later poll nor a wake-up locks the node for it. Not set for other kinds, nor for
-    /// children of local nurseries. Kept as long as the node: whoever calls it may do so at any time.
+    /// it is over (R2), so neither a later poll nor a wake-up locks the node for it: half of the atomic steps of a turn,
+    /// whose floor is missed without it. Not set for other kinds, nor for children of local nurseries. Kept as long as the
+    /// node, since a wake-up may call it at any time; so it keeps the memory of the host's task.
     pub(super) job_waker: OnceLock<Waker>,
     /// Whether a scope inside still had to end when it was last looked at: see [`had_to_end`](NodeRef::had_to_end). A
     /// hint that saves walking down the tree once for each level of it; `true` may be out of date until the scope is

@@ -3,7 +3,7 @@
 //! An *entry* is an instant and a [`Target`]. It is *live* from its insertion until it fires or is removed. The heap
 //! holds one key for each live entry, and keys of dead ones: a removal frees the entry at once, and leaves its key
 //! until somebody asks for the earliest entry and finds it on top, or until there are more dead keys than live ones.
-//! Most limits are removed, so what a removal costs is felt.
+//! Most limits are removed before they fire.
 //!
 //! # Invariants
 //!
@@ -30,10 +30,10 @@
 //! what was due. A removal cannot break it, for the earliest live entry only becomes a later one: the host's timer stays
 //! armed for an instant that may be too early, wakes for nothing, and is armed again.
 //!
-//! `arm` compares the earliest live entry with `armed` under the lock. If the timer may be armed too late, it takes the timer out,
-//! arms it without the lock, puts it back, and compares again. If another thread has the timer, `arm` returns: that
-//! thread compares once more after it has put the timer back, which comes after this comparison. So nobody waits for
-//! anybody, and the one thread that arms does so for all.
+//! `arm` compares the earliest live entry with `armed` under the lock. If the timer may be armed too late, it takes the
+//! timer out, arms it without the lock, puts it back, and compares again. If another thread has the timer, `arm`
+//! returns: that thread compares once more after it has put the timer back, which comes after this comparison. So nobody
+//! waits for anybody, and the one thread that arms does so for all.
 //!
 //! The host may wake the alarm late, when its timer has been armed for another instant meanwhile, or for nothing
 //! (R6). Then `armed` is `NEVER` although the timer is armed, and it is armed once more: too often, never too late.

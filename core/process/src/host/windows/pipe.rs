@@ -21,7 +21,7 @@ use std::io::{self, Read, Write};
 use std::mem;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 use std::thread;
 
 use foster_core::leaf::wake_all;
@@ -156,20 +156,10 @@ impl ReadPipe for Pipe {
 
 impl WritePipe for Pipe {
     fn poll_write(&self, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        let waker = cx.waker().clone();
-        let mut state = lock(&self.state);
-        match mem::take(&mut state.call) {
-            Call::Running => {
-                state.call = Call::Running;
-                wait(state, waker)
-            }
-            Call::Done(Err(error)) => Poll::Ready(Err(error)),
-            Call::Idle | Call::Done(Ok(_)) => {
-                let some = &buf[..buf.len().min(MOST)];
-                self.call(&mut state, write, some.to_owned())?;
-                Poll::Ready(Ok(some.len()))
-            }
-        }
+        ready!(self.poll_flush(cx))?;
+        let some = &buf[..buf.len().min(MOST)];
+        self.call(&mut lock(&self.state), write, some.to_owned())?;
+        Poll::Ready(Ok(some.len()))
     }
 
     fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
