@@ -15,9 +15,10 @@
 //!
 //! 1. It starts with a [`Gate`]. Code that is cancelled does not get past it, and a task that has used up its budget
 //!    gives way there. Past the gate the operation does at once whatever it can. But what it finds there without having
-//!    waited, such as an end, may have come of a request that was made since the gate, by another thread: so it asks
-//!    once more whether its [code is cancelled](crate::is_cancelled()) before it tells of that, and if so it
-//!    [starts again](Gate::restart).
+//!    waited was not given to it, and since the gate another thread may have cancelled its code: then that is for
+//!    others. So it asks once more, by [`may_take`], under the lock under which it takes; and if it may not, it leaves
+//!    everything as it is, and [starts again](Gate::restart). Of a fact that it tells of, such as an end, which may
+//!    have come of that very request, it asks [exactly](crate::is_cancelled()), with the lock released.
 //! 2. If it has to wait, it leaves a [`Waiter`] where others find it, under the lock of what it waits for.
 //! 3. The side that gives [claims](Waiter::claim) the waiter under that lock, and passes over it if that fails, because
 //!    its code is cancelled: what it gives goes to the next one, or stays where it is. That counts for values and
@@ -305,6 +306,53 @@ pub fn poll_budget(cx: &mut Context<'_>) -> Poll<()> {
 #[inline]
 pub fn has_to_yield() -> bool {
     current::with_tree(|tree| tree.runtime.should_yield()).unwrap_or(false) && !is_cancelled()
+}
+
+/// Returns whether the running code may take what it has found without having waited: no request is known that cancels
+/// it. For code that runs what [`Waiter::claim`] is for code that waits.
+///
+/// To be asked past the [`Gate`], under the lock of what is taken (rule 1 of [`leaf`](self)): so nothing is taken that
+/// another thread has put there after it had cancelled this code. It takes no lock and reads no clock; a deadline counts
+/// from the moment at which its scope has noticed it. Always true outside of any tree.
+///
+/// # Examples
+///
+/// ```
+/// use foster::leaf::{Gate, Waiter, may_take};
+/// use std::future::poll_fn;
+/// use std::sync::Mutex;
+/// use std::task::{Poll, ready};
+///
+/// /// Takes the last job, or waits for one.
+/// async fn take(jobs: &Mutex<(Vec<u32>, Option<Waiter>)>) -> u32 {
+///     let mut gate = Gate::new("take");
+///     poll_fn(|cx| {
+///         ready!(gate.poll_start(cx));
+///         let waiter = Waiter::new(cx); // made before the lock is taken
+///         let mut locked = jobs.lock().unwrap();
+///         if !may_take() {
+///             drop(locked);
+///             return gate.restart(cx);
+///         }
+///         if let Some(job) = locked.0.pop() {
+///             return Poll::Ready(job);
+///         }
+///         let before = locked.1.replace(waiter);
+///         drop(locked);
+///         drop(before); // dropped after it was released
+///         Poll::Pending
+///     })
+///     .await
+/// }
+///
+/// # foster_sim::run(1, async {
+/// assert_eq!(take(&Mutex::new((vec![1, 2], None))).await, 2);
+/// # });
+/// ```
+#[must_use = "code that is cancelled must not take anything"]
+#[inline]
+pub fn may_take() -> bool {
+    !current::is_known_to_be_cancelled()
 }
 
 /// A task that waits: how to wake it, and whether its code may still be given anything.

@@ -11,6 +11,7 @@
 #![cfg(foster_shuttle)]
 
 mod escaped;
+mod found;
 mod handover;
 mod local;
 mod locks;

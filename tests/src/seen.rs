@@ -57,6 +57,7 @@ macro_rules! seen_suite {
             the_message_of_a_cancelled_sender_is_passed_over,
             the_rendezvous_of_a_cancelled_sender_is_passed_over,
             a_oneshot_gives_nothing_to_a_cancelled_receiver,
+            what_is_sent_after_a_cancel_is_not_found,
             a_permit_goes_past_a_cancelled_waiter,
             a_notification_goes_past_a_cancelled_waiter,
             an_event_wakes_all_but_the_cancelled,

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 
 use foster::scope::ReasonKind;
+use foster::sync::Semaphore;
 use foster::{
     CancelScope, Elapsed, Instant, Nursery, bracket, checkpoint, deadline, defer, fail_after, graceful, is_cancelled,
     move_on_after, nursery, shield, sleep, sleep_forever, stopping, yield_now,
@@ -43,6 +44,23 @@ pub async fn of_two_cancelled_scopes_the_outer_one_ends() {
         assert!(inner_handle.is_closed());
         assert_eq!(log.entries().len(), 0);
     }
+}
+
+/// L9, L14, L20: code in a shield takes what it finds, although the scope around was cancelled since the shield was entered.
+pub async fn what_is_found_in_a_shield_is_taken() {
+    let semaphore = Semaphore::new(1);
+    let mut scope = CancelScope::new();
+    let handle = scope.handle();
+    let outcome = scope.run(async {
+        shield(async {
+            handle.cancel("held off");
+            semaphore.acquire().await.forget();
+        })
+        .await;
+        checkpoint().await;
+    });
+    assert!(outcome.await.is_err());
+    assert_eq!(semaphore.available(), 0, "the permit was taken");
 }
 
 /// B063, L9, L20: what is under a shield goes on while an outer scope is cancelled, its children, too; the cancel is
@@ -593,6 +611,7 @@ macro_rules! shields_suite {
     ($runner:ident) => {
         $crate::behaviours!($runner; shields {
             of_two_cancelled_scopes_the_outer_one_ends,
+            what_is_found_in_a_shield_is_taken,
             a_shield_holds_off_a_cancel_from_further_out,
             a_shield_is_waited_for,
             a_shield_does_not_protect_from_its_own_cancel,

@@ -100,6 +100,12 @@ impl Listeners {
         listener.0.is_some_and(|key| matches!(self.entries[key], ListenerState::Woken { .. }))
     }
 
+    /// Returns whether a task that may check the condition may also take what it finds: it was woken for that, or its code
+    /// is not cancelled. To be asked under the lock of the channel.
+    pub(super) fn may_take(&self, listener: &ListenerKey, attempt_cx: &AttemptCx) -> bool {
+        self.was_woken(listener) || attempt_cx.may_take()
+    }
+
     /// Ends a wait with `done`, because the task has checked that the end has come.
     pub(super) fn end<R>(&self, listener: &ListenerKey, done: R) -> Attempt<R> {
         match listener.0.map(|key| &self.entries[key]) {

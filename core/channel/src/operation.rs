@@ -10,7 +10,7 @@
 
 use std::task::{Context, Poll, ready};
 
-use foster_core::leaf::{Gate, Waiter};
+use foster_core::leaf::{self, Gate, Waiter};
 
 /// The outcome of an attempt.
 #[derive(Debug)]
@@ -20,6 +20,8 @@ pub(super) enum Attempt<R> {
     /// Done, with a fact that it has found, such as that the channel is closed, and that nobody has told it. Cancelled
     /// code is not told either.
     Found(R),
+    /// It could take something, and may not: its code was cancelled since this poll began. It starts again.
+    Cancelled,
     /// It has to wait, and its waiter is registered; or its code is cancelled.
     Waiting,
     /// It has to wait, and there is no waiter: the caller makes one with the lock released, and tries again.
@@ -33,12 +35,21 @@ pub(super) struct AttemptCx {
     pub(super) waiter: Option<Waiter>,
     /// The operation has waited, and its code is cancelled.
     pub(super) cancelled: bool,
+    /// It is a checkpoint, which cancelled code does not pass; `try_` methods are none.
+    is_checkpoint: bool,
 }
 
 impl AttemptCx {
     /// Makes the context of an attempt that is not to wait.
     pub(super) const fn none() -> Self {
-        AttemptCx { waiter: None, cancelled: false }
+        AttemptCx { waiter: None, cancelled: false, is_checkpoint: false }
+    }
+
+    /// Returns whether the operation may take what it has found, and was not given before: to be asked under the lock of
+    /// the channel.
+    #[inline]
+    pub(super) fn may_take(&self) -> bool {
+        !self.is_checkpoint || leaf::may_take()
     }
 }
 
@@ -102,15 +113,13 @@ impl ChannelOperation {
         mut attempt: impl FnMut(&mut AttemptCx, &Context<'_>) -> Attempt<R>,
     ) -> Poll<R> {
         let cancelled = self.state == OperationState::Waiting && foster_core::is_cancelled();
-        let mut attempt_cx = AttemptCx { waiter: None, cancelled };
+        let mut attempt_cx = AttemptCx { waiter: None, cancelled, is_checkpoint: true };
         loop {
             match attempt(&mut attempt_cx, cx) {
                 // L14: a request that came on another thread since this poll began may have closed what it has found
                 // closed, and the code that it has cancelled could take that for the end of the work. It parks.
-                Attempt::Found(_) if foster_core::is_cancelled() => {
-                    self.state = OperationState::Start;
-                    return self.gate.restart(cx);
-                }
+                Attempt::Found(_) if foster_core::is_cancelled() => return self.restart(cx),
+                Attempt::Cancelled => return self.restart(cx),
                 Attempt::Done(done) | Attempt::Found(done) => {
                     self.finish();
                     return Poll::Ready(done);
@@ -123,6 +132,12 @@ impl ChannelOperation {
                 Attempt::NeedsWaiter => attempt_cx.waiter = Some(Waiter::new(cx)),
             }
         }
+    }
+
+    /// Starts again with the next poll, if that is in code which is not cancelled.
+    pub(super) fn restart<R>(&mut self, cx: &Context<'_>) -> Poll<R> {
+        self.state = OperationState::Start;
+        self.gate.restart(cx)
     }
 
     /// Ends the operation: it must not be polled again.

@@ -1,5 +1,7 @@
 //! The two ends of a oneshot: a value is dropped once, a waker too, and nobody waits for what has come.
 
+mod found;
+
 use std::future::Future;
 use std::pin::pin;
 use std::sync::Arc;

@@ -15,6 +15,7 @@ use super::operation::{Attempt, ChannelOperation};
 use super::state::{Chan, ChannelState, Endpoint};
 use super::statistics::ChannelStatistics;
 use foster_cell::sys::MutexGuard;
+use foster_core::leaf;
 
 /// The receiving end of a channel; made by [`bounded`](super::bounded) and [`unbounded`](super::unbounded).
 ///
@@ -289,6 +290,10 @@ impl RecvOperation {
             return self.poll_again(key, chan, end, cx);
         }
         let mut state = chan.lock();
+        if !leaf::may_take() {
+            drop(state);
+            return self.operation.restart(cx);
+        }
         if let Some(value) = state.recv_at_once(end, self.own) {
             self.operation.finish();
             return Poll::Ready(Ok(value));

@@ -17,6 +17,7 @@ use super::permit::{ChannelReserve, Permit};
 use super::state::{Chan, ChannelState, Endpoint, SendKind};
 use super::statistics::ChannelStatistics;
 use foster_cell::sys::MutexGuard;
+use foster_core::leaf;
 
 pub use closed::ChannelClosed;
 
@@ -129,7 +130,7 @@ impl<T> Sender<T> {
         match attempt {
             Attempt::Done(Ok(())) | Attempt::Found(Ok(())) => Ok(()),
             Attempt::Done(Err(kind)) | Attempt::Found(Err(kind)) => Err(refused(kind, value).into()),
-            Attempt::Waiting | Attempt::NeedsWaiter => Err(TrySendError::Full(unsent(value))),
+            Attempt::Waiting | Attempt::NeedsWaiter | Attempt::Cancelled => Err(TrySendError::Full(unsent(value))),
         }
     }
 
@@ -204,7 +205,7 @@ impl<T> Sender<T> {
         match attempt {
             Attempt::Done(Ok(())) | Attempt::Found(Ok(())) => Ok(Permit::new(self)),
             Attempt::Done(Err(kind)) | Attempt::Found(Err(kind)) => Err(refused(kind, Some(())).into()),
-            Attempt::Waiting | Attempt::NeedsWaiter => Err(TrySendError::Full(())),
+            Attempt::Waiting | Attempt::NeedsWaiter | Attempt::Cancelled => Err(TrySendError::Full(())),
         }
     }
 
@@ -398,6 +399,10 @@ impl<T> SendOperation<T> {
             return self.poll_again(key, sender, cx);
         }
         let mut state = sender.chan.lock();
+        if !leaf::may_take() {
+            drop(state);
+            return self.operation.restart(cx);
+        }
         if state.send_at_once(&sender.end, &mut self.value) {
             self.operation.finish();
             return Poll::Ready(Ok(()));

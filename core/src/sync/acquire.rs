@@ -10,7 +10,8 @@
 //! 2. handed over, first waiter first: `QueuedResource::notify_waiters`. The resource belongs to the task from that
 //!    instant.
 //! 3. available at once: the future tries before it waits (`Mutex::try_lock`, `RawGuard::try_lock`, `Semaphore::take`),
-//!    and once more before it joins the queue, if nobody waits there any more: `Resource::acquire_for_waiter`
+//!    and once more before it joins the queue, if nobody waits there any more: `Resource::acquire_for_waiter`. What was
+//!    acquired by a change of the word, without a lock, is given back if the code was cancelled before (`Acquire::finish`).
 //!
 //! A future that is dropped after 2 and before its next poll has to release the resource: `Acquire::leave` tells it so.
 //!
@@ -18,8 +19,9 @@
 //! under the queue's lock. So a newcomer joins the queue, a release serves it, and nobody barges in. Invariant 2: a
 //! task waits only while it has to: the resource is not available to the first waiter, and the others are behind it. A
 //! waiter whose code is cancelled is skipped by every release that may serve the first one, every newcomer, every waiter
-//! that leaves, and its own next poll. Invariant 3: of a release and a newcomer that race, one sees the other, because both change the same atomic word: the release
-//! finds the mark, or the newcomer, having set the mark, finds the resource available.
+//! that leaves, and its own next poll. Invariant 3: of a release and a newcomer that race, one sees the other, because
+//! both change the same atomic word: the release finds the mark, or the newcomer, having set the mark, finds the
+//! resource available.
 
 use std::fmt;
 use std::mem;
@@ -181,11 +183,17 @@ impl Acquire {
         self.gate.restart(cx)
     }
 
-    /// Ends the acquisition, which succeeded at once.
+    /// Ends the acquisition, which succeeded at once with `acquired`: Ready with that. Code that another thread has
+    /// cancelled meanwhile gives it back, and starts again (L14).
     #[inline]
-    pub(super) fn finish(&mut self) {
+    pub(super) fn finish<T>(&mut self, acquired: T, cx: &Context<'_>) -> Poll<T> {
+        if !leaf::may_take() {
+            drop(acquired);
+            return self.restart(cx);
+        }
         // `Start` owns nothing: this spares the drop code where this is inlined.
         mem::forget(mem::replace(&mut self.state, AcquireState::Done));
+        Poll::Ready(acquired)
     }
 
     /// Continues a poll in the queue. Ready once the resource is acquired.
@@ -218,9 +226,14 @@ impl Acquire {
         let mut queue = queued.queue.lock();
         queued.resource.set_contended();
         let nobody = queued.admit_waiters(&mut queue);
-        if nobody && queued.resource.acquire_for_waiter(self.need) {
+        // L14: what is available may be so since another thread has cancelled this code.
+        let may_take = leaf::may_take();
+        if nobody && (!may_take || queued.resource.acquire_for_waiter(self.need)) {
             queued.resource.clear_contended();
             queue.finish().finish();
+            if !may_take {
+                return self.restart(cx);
+            }
             self.state = AcquireState::Done;
             return Poll::Ready(());
         }

@@ -12,7 +12,7 @@ use std::task::{Context, Poll, ready};
 
 use super::wait_queue::WaitQueue;
 use super::waiter_list::{WaitOutcome, WaitState};
-use crate::leaf::{Gate, Waiter};
+use crate::leaf::{self, Gate, Waiter};
 
 /// A place where `n` tasks meet: each waits until all have arrived, then all go on, and the next round begins.
 ///
@@ -134,7 +134,13 @@ impl Future for BarrierWait<'_> {
         let waiter = Waiter::new(cx);
         let mut queue = this.barrier.queue.lock();
         let others = this.barrier.size - 1;
-        if queue.waiting() < others || !queue.notify_at_least(others) {
+        let is_last = queue.waiting() >= others;
+        // L14: the others may have come after another thread has cancelled this code.
+        if is_last && !leaf::may_take() {
+            drop(queue);
+            return this.gate.restart(cx);
+        }
+        if !is_last || !queue.notify_at_least(others) {
             this.state = WaitState::Waiting(queue.enqueue(0, waiter));
             return Poll::Pending;
         }

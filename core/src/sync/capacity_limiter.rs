@@ -22,7 +22,7 @@ use super::limiter_acquire::{
 };
 use super::wait_queue::{WaitQueue, WakeList};
 use super::waiter_list::WaiterKey;
-use crate::leaf::Waiter;
+use crate::leaf::{self, Waiter};
 use crate::sys::{Mutex, MutexGuard};
 
 /// Permits for a limited number of borrowers at once; resizable while in use, and it knows who holds them.
@@ -210,7 +210,7 @@ impl CapacityLimiter {
     /// [`WouldBlock`] otherwise.
     #[track_caller]
     pub fn try_acquire(&self) -> Result<LimiterPermit<'_>, WouldBlock> {
-        match self.take(Holder::new(None, Location::caller())) {
+        match self.take(Holder::new(None, Location::caller()), || true) {
             Ok(key) => Ok(LimiterPermit { limiter: self, key }),
             Err(_) => Err(WouldBlock),
         }
@@ -223,7 +223,7 @@ impl CapacityLimiter {
     /// [`WouldBlock`] otherwise.
     #[track_caller]
     pub fn try_acquire_owned(self: Arc<Self>) -> Result<OwnedLimiterPermit, WouldBlock> {
-        match self.take(Holder::new(None, Location::caller())) {
+        match self.take(Holder::new(None, Location::caller()), || true) {
             Ok(key) => Ok(OwnedLimiterPermit { limiter: self, key }),
             Err(_) => Err(WouldBlock),
         }
@@ -237,10 +237,10 @@ impl CapacityLimiter {
     /// * [`TryBorrowError::WouldBlock`], if none is free.
     #[track_caller]
     pub fn try_acquire_on_behalf_of(&self, borrower: impl Into<Borrower>) -> Result<LimiterPermit<'_>, TryBorrowError> {
-        match self.take(Holder::new(Some(borrower.into()), Location::caller())) {
+        match self.take(Holder::new(Some(borrower.into()), Location::caller()), || true) {
             Ok(key) => Ok(LimiterPermit { limiter: self, key }),
             Err(TryAcquireError::Busy(busy)) => Err(TryBorrowError::Busy(busy)),
-            Err(TryAcquireError::Full(_)) => Err(TryBorrowError::WouldBlock),
+            Err(TryAcquireError::Full(_) | TryAcquireError::Cancelled) => Err(TryBorrowError::WouldBlock),
         }
     }
 
@@ -292,8 +292,8 @@ impl CapacityLimiter {
         statistics
     }
 
-    /// Takes a permit, if one is free.
-    pub(super) fn take(&self, holder: Holder) -> Result<usize, TryAcquireError> {
+    /// Takes a permit, if one is free and the caller `may_take` it, which is asked under the lock.
+    pub(super) fn take(&self, holder: Holder, may_take: impl FnOnce() -> bool) -> Result<usize, TryAcquireError> {
         let mut state = self.lock();
         if let Some(busy) = state.refuses(&holder) {
             return Err(TryAcquireError::Busy(busy));
@@ -302,18 +302,26 @@ impl CapacityLimiter {
         if state.held >= state.total {
             return Err(TryAcquireError::Full(holder));
         }
+        if !may_take() {
+            drop(state);
+            return Err(TryAcquireError::Cancelled);
+        }
         let key = state.open(holder);
         state.hold(key);
         Ok(key)
     }
 
-    /// Takes a permit or a place in the queue.
-    pub(super) fn join(&self, holder: Holder, waiter: Waiter) -> Result<(usize, Option<WaiterKey>), BorrowerBusy> {
+    /// Takes a permit or a place in the queue. Never `Full`.
+    pub(super) fn join(&self, holder: Holder, waiter: Waiter) -> Result<(usize, Option<WaiterKey>), TryAcquireError> {
         let mut state = self.lock();
         // Between `take` and this the lock was free: look again.
         if let Some(busy) = state.refuses(&holder) {
             drop(state);
-            return Err(busy);
+            return Err(TryAcquireError::Busy(busy));
+        }
+        if state.held < state.total && !leaf::may_take() {
+            drop(state);
+            return Err(TryAcquireError::Cancelled);
         }
         let key = state.open(holder);
         if state.held < state.total {
@@ -325,15 +333,19 @@ impl CapacityLimiter {
         Ok((key, Some(queued)))
     }
 
-    /// Gives a waiter that was passed over a permit, or a place in the queue.
-    pub(super) fn enqueue_again(&self, key: usize, waiter: Waiter) -> Option<WaiterKey> {
+    /// Gives a waiter that was passed over a permit, or a place in the queue. None if its code is cancelled by now.
+    pub(super) fn enqueue_again(&self, key: usize, waiter: Waiter) -> Option<Option<WaiterKey>> {
         let mut state = self.lock();
-        if state.held < state.total {
+        if state.held >= state.total {
+            return Some(Some(self.queue.lock().enqueue(key, waiter)));
+        }
+        if leaf::may_take() {
             state.hold(key);
             drop(state);
-            return None;
+            return Some(None);
         }
-        Some(self.queue.lock().enqueue(key, waiter))
+        drop(state);
+        None
     }
 
     /// Takes a permit back.
@@ -394,6 +406,8 @@ impl fmt::Debug for CapacityLimiter {
 pub(super) enum TryAcquireError {
     Busy(BorrowerBusy),
     Full(Holder),
+    /// One is free, and the code of the caller was cancelled since it has passed its gate (L14).
+    Cancelled,
 }
 
 /// A permit of a [`CapacityLimiter`]; given back when dropped.

@@ -21,7 +21,7 @@ use std::task::{Context, Poll, ready};
 use super::borrower::{Borrower, BorrowerBusy, Holder};
 use super::capacity_limiter::{CapacityLimiter, LimiterPermit, OwnedLimiterPermit, TryAcquireError};
 use super::waiter_list::{WaitOutcome, WaiterKey};
-use crate::leaf::{Gate, Waiter};
+use crate::leaf::{self, Gate, Waiter};
 
 /// Future of [`CapacityLimiter::acquire`].
 #[derive(Debug)]
@@ -146,21 +146,25 @@ impl LimiterAcquireOp {
     fn poll(&mut self, limiter: &CapacityLimiter, cx: &mut Context<'_>) -> Poll<Result<usize, BorrowerBusy>> {
         ready!(self.gate.poll_start(cx));
         match &mut self.state {
-            LimiterAcquireState::Start => {
-                let started = self.start(limiter, cx);
-                match started {
-                    Ok((record, None)) => self.finish(Ok(record)),
-                    Ok((record, Some(key))) => {
-                        self.state = LimiterAcquireState::Waiting { record, key };
-                        Poll::Pending
-                    }
-                    Err(busy) => self.finish(Err(busy)),
+            LimiterAcquireState::Start => match self.start(limiter, cx) {
+                Ok((record, None)) => self.finish(Ok(record)),
+                Ok((record, Some(key))) => {
+                    self.state = LimiterAcquireState::Waiting { record, key };
+                    Poll::Pending
                 }
-            }
+                // The borrower may be busy because of a request that has come since the gate (L14).
+                Err(TryAcquireError::Busy(busy)) if !leaf::is_cancelled() => self.finish(Err(busy)),
+                Err(_) => self.gate.restart(cx),
+            },
             LimiterAcquireState::Waiting { record, key } => {
                 let record = *record;
                 if let WaitOutcome::Skipped { .. } = ready!(key.poll(limiter.queue.shared(), cx)) {
-                    if let Some(key) = limiter.enqueue_again(record, Waiter::new(cx)) {
+                    let Some(queued) = limiter.enqueue_again(record, Waiter::new(cx)) else {
+                        self.state = LimiterAcquireState::Start;
+                        limiter.release(record);
+                        return self.gate.restart(cx);
+                    };
+                    if let Some(key) = queued {
                         self.state = LimiterAcquireState::Waiting { record, key };
                         return Poll::Pending;
                     }
@@ -177,16 +181,16 @@ impl LimiterAcquireOp {
     }
 
     fn start(
-        &mut self,
+        &self,
         limiter: &CapacityLimiter,
         cx: &mut Context<'_>,
-    ) -> Result<(usize, Option<WaiterKey>), BorrowerBusy> {
-        let holder = Holder::new(self.borrower.take(), self.location);
-        match limiter.take(holder) {
+    ) -> Result<(usize, Option<WaiterKey>), TryAcquireError> {
+        let holder = Holder::new(self.borrower.clone(), self.location);
+        match limiter.take(holder, leaf::may_take) {
             Ok(record) => Ok((record, None)),
-            Err(TryAcquireError::Busy(busy)) => Err(busy),
             // L36: made before the lock is taken.
             Err(TryAcquireError::Full(holder)) => limiter.join(holder, Waiter::new(cx)),
+            Err(other) => Err(other),
         }
     }
 

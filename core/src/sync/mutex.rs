@@ -203,8 +203,7 @@ impl<'a, T: ?Sized> Future for MutexLock<'a, T> {
         let this = &mut *self;
         if ready!(this.acquire.poll_start(cx)) {
             if let Ok(guard) = this.mutex.try_lock() {
-                this.acquire.finish();
-                return Poll::Ready(guard);
+                return this.acquire.finish(guard, cx);
             }
         }
         this.acquire.poll_wait(this.mutex.queued(), cx).map(|()| this.mutex.reserved_guard())
@@ -246,8 +245,7 @@ impl<T: ?Sized> Future for MutexLockOwned<T> {
         let this = &mut *self;
         if ready!(this.acquire.poll_start(cx)) {
             if let Ok(guard) = this.mutex.clone().try_lock_owned() {
-                this.acquire.finish();
-                return Poll::Ready(guard);
+                return this.acquire.finish(guard, cx);
             }
         }
         this.acquire.poll_wait(this.mutex.queued(), cx).map(|()| this.reserved_guard())

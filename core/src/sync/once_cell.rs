@@ -368,10 +368,15 @@ impl InitPermit<'_> {
         loop {
             let mut state = self.initializer.lock();
             if state.phase != InitPhase::Running {
-                if state.phase == InitPhase::Empty {
+                let is_set = state.phase == InitPhase::Set;
+                // L14: the permit may have come back after another thread has cancelled this code.
+                if !is_set && !leaf::may_take() {
+                    drop(state);
+                    return self.gate.restart(cx);
+                }
+                if !is_set {
                     state.phase = InitPhase::Running;
                 }
-                let is_set = state.phase == InitPhase::Set;
                 drop(state);
                 // It may have been set because of a request that has come since the gate (L14).
                 return if is_set && leaf::is_cancelled() { self.gate.restart(cx) } else { Poll::Ready(()) };

@@ -190,8 +190,7 @@ impl<'a, T: ?Sized> Future for RwLockRead<'a, T> {
         let this = &mut *self;
         if ready!(this.acquire.poll_start(cx)) {
             if let Some(guard) = RawGuard::try_lock(this.lock) {
-                this.acquire.finish();
-                return Poll::Ready(RwLockReadGuard(guard));
+                return this.acquire.finish(RwLockReadGuard(guard), cx);
             }
         }
         this.acquire.poll_wait(this.lock.queued(), cx).map(|()| this.lock.reserved_read_guard())
@@ -228,8 +227,7 @@ impl<'a, T: ?Sized> Future for RwLockWrite<'a, T> {
         let this = &mut *self;
         if ready!(this.acquire.poll_start(cx)) {
             if let Some(guard) = RawGuard::try_lock(this.lock) {
-                this.acquire.finish();
-                return Poll::Ready(RwLockWriteGuard(guard));
+                return this.acquire.finish(RwLockWriteGuard(guard), cx);
             }
         }
         this.acquire.poll_wait(this.lock.queued(), cx).map(|()| this.lock.reserved_write_guard())

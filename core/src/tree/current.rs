@@ -28,7 +28,7 @@ pub(crate) use super::frames::{
     default_root, depth, enter, enter_begun, enter_inline, innermost, is_inside, set_default, with_tree,
 };
 pub(crate) use super::no_context::{no_context, no_context_for};
-pub(crate) use checkpoint::{arrives_at, is_cancelled, waits_no_more};
+pub(crate) use checkpoint::{arrives_at, is_cancelled, is_known_to_be_cancelled, waits_no_more};
 
 /// Returns the innermost scope; promotes it if it is inline. None outside of any tree.
 pub(crate) fn try_scope() -> Option<NodeRef> {

@@ -1,11 +1,11 @@
 //! What was given to code that was cancelled already, and died with it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use foster::channel::{bounded, oneshot};
 use foster::sync::{Condition, Event, Mutex, RwLock, Semaphore};
-use foster::{Nursery, nursery};
+use foster::{CancelScope, Nursery, nursery};
 
 use super::{ends, rounds, until};
 
@@ -117,6 +117,48 @@ pub async fn a_oneshot_gives_nothing_to_a_cancelled_receiver() {
         }
     })
     .await;
+}
+
+/// L14: what is sent after a cancel is not for the code that was cancelled, also if that is just about to look, and need
+/// not wait.
+pub async fn what_is_sent_after_a_cancel_is_not_found() {
+    ends("what_is_sent_after_a_cancel_is_not_found", async {
+        for _ in rounds(ROUNDS * 10, 20) {
+            let (tx, rx) = bounded(1);
+            let mut scope = CancelScope::new();
+            let handle = scope.handle();
+            let (here, there) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
+            let both = (here.clone(), there.clone());
+            let Ok(()) = nursery(async |n: Nursery| {
+                let looks = n.spawn(async move {
+                    meet(&here, &there);
+                    Ok(scope.run(rx.recv()).await.ok())
+                });
+                n.spawn(async move {
+                    meet(&both.1, &both.0);
+                    handle.cancel("it is not needed any more");
+                    // It may be gone.
+                    let _ = tx.try_send("job");
+                });
+                let found = looks.await.expect("nobody cancels the task");
+                assert!(found.is_none(), "cancelled code was given {found:?}");
+                Ok(())
+            })
+            .await;
+        }
+    })
+    .await;
+}
+
+/// Comes to the place `here`, and waits a little for the one from `there`, on another thread if there is one.
+fn meet(here: &AtomicUsize, there: &AtomicUsize) {
+    here.store(1, Ordering::SeqCst);
+    for _ in 0..2_000 {
+        if there.load(Ordering::SeqCst) == 1 {
+            return;
+        }
+        std::hint::spin_loop();
+    }
 }
 
 /// L14: a permit that is released after the cancel of the first in line goes to the next.

@@ -143,6 +143,9 @@ fn poll_recv<T: Clone>(
             if !ready {
                 return state.recv_listeners.listen(listener, attempt_cx, cx);
             }
+            if !state.recv_listeners.may_take(listener, attempt_cx) {
+                return Attempt::Cancelled;
+            }
             match BroadcastReceiver::take(state, position, disconnected, deferred) {
                 Some(Err(BroadcastRecvError::Disconnected)) => {
                     state.recv_listeners.end(listener, Err(BroadcastRecvError::Disconnected))

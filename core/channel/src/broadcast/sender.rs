@@ -270,6 +270,9 @@ impl<T> Future for BroadcastSend<'_, T> {
                         BroadcastSendState::Waiting { .. } => unreachable!("the state was matched under this lock"),
                     }
                 }
+                if !attempt_cx.may_take() {
+                    return Attempt::Cancelled;
+                }
                 match sender.attempt(state, value, deferred) {
                     Some(done) => outcome(done),
                     None => {

@@ -47,6 +47,9 @@ impl<T> ChannelState<T> {
             return Attempt::Found(Err(RecvError::Closed));
         }
         if self.is_takeable(deferred) {
+            if !attempt_cx.may_take() {
+                return Attempt::Cancelled;
+            }
             if let Some(value) = self.take(deferred) {
                 return Attempt::Done(Ok(value));
             }

@@ -55,6 +55,9 @@ impl<T> ChannelState<T> {
         }
         if self.has_room(deferred) {
             debug_assert!(self.first_sender(deferred).is_none(), "Invariant 1: no sender waits while there is room");
+            if !attempt_cx.may_take() {
+                return Attempt::Cancelled;
+            }
             match kind {
                 SendKind::Permit => self.permits += 1,
                 SendKind::Value => {

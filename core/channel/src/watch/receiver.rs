@@ -173,6 +173,8 @@ fn poll_recv<T>(
                 Attempt::Waiting
             } else if *seen == Some(state.version) && state.senders > 0 {
                 state.recv_listeners.listen(listener, attempt_cx, cx)
+            } else if !state.recv_listeners.may_take(listener, attempt_cx) {
+                Attempt::Cancelled
             } else {
                 match take(state, seen) {
                     Some(value) => Attempt::Done(Ok(value)),
@@ -292,6 +294,9 @@ impl<T, F: FnMut(&T) -> bool> Future for WatchWaitFor<'_, T, F> {
                 let looked = chan.step(|state, _| {
                     if !state.recv_listeners.may_check(listener, attempt_cx) {
                         return Err(Attempt::Waiting);
+                    }
+                    if !state.recv_listeners.may_take(listener, attempt_cx) {
+                        return Err(Attempt::Cancelled);
                     }
                     if refused != Some(state.version) {
                         return Ok((state.value.clone(), state.version));

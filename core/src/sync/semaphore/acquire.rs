@@ -23,8 +23,7 @@ impl<'a> Future for SemaphoreAcquire<'a> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<SemaphorePermit<'a>> {
         let (semaphore, count) = (self.semaphore, self.acquire.need());
         if ready!(self.acquire.poll_start(cx)) && semaphore.take(count) {
-            self.acquire.finish();
-            return Poll::Ready(SemaphorePermit { semaphore, count });
+            return self.acquire.finish(SemaphorePermit { semaphore, count }, cx);
         }
         self.acquire.poll_wait(semaphore.queued(), cx).map(|()| SemaphorePermit { semaphore, count })
     }
@@ -61,12 +60,12 @@ impl Future for SemaphoreAcquireOwned {
     #[inline]
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<OwnedSemaphorePermit> {
         let this = &mut *self;
-        if ready!(this.acquire.poll_start(cx)) && this.semaphore.take(this.acquire.need()) {
-            this.acquire.finish();
-        } else {
-            ready!(this.acquire.poll_wait(this.semaphore.queued(), cx));
+        let count = this.acquire.need();
+        if ready!(this.acquire.poll_start(cx)) && this.semaphore.take(count) {
+            return this.acquire.finish(OwnedSemaphorePermit { semaphore: this.semaphore.clone(), count }, cx);
         }
-        Poll::Ready(OwnedSemaphorePermit { semaphore: this.semaphore.clone(), count: this.acquire.need() })
+        ready!(this.acquire.poll_wait(this.semaphore.queued(), cx));
+        Poll::Ready(OwnedSemaphorePermit { semaphore: this.semaphore.clone(), count })
     }
 }
 

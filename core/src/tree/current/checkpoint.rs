@@ -41,7 +41,7 @@ pub(crate) fn is_clear() -> bool {
 fn arrive_slowly(what: &'static str, asks: bool) -> Arrival {
     // `node`, so that an inline scope is promoted only where somebody watches.
     let noted = with_current(|top| node(top).is_some_and(|node| node.flagged(NOTED))) && note(what);
-    Arrival { cancelled: asks && is_cancelled_slowly(), noted }
+    Arrival { cancelled: asks && is_cancelled_slowly(true), noted }
 }
 
 /// Adds the operation to what the current scope waits for. The list is cleared when the scope is polled again.
@@ -67,26 +67,35 @@ pub(crate) fn waits_no_more(what: &'static str) {
 /// cancelled.
 #[inline]
 pub(crate) fn is_cancelled() -> bool {
-    !is_clear() && is_cancelled_slowly()
+    !is_clear() && is_cancelled_slowly(true)
+}
+
+/// Returns whether a request is known to have reached the code that is running now: as [`is_cancelled`], but by what is
+/// noted alone. No lock is taken and no clock is read, so it may be asked under a lock; and what was requested before
+/// that lock was taken by another thread is found (L14).
+#[inline]
+pub(crate) fn is_known_to_be_cancelled() -> bool {
+    !is_clear() && is_cancelled_slowly(false)
 }
 
 /// Does the rest of `is_cancelled`: from the innermost frame outwards, through inline scopes, whose deadlines are
 /// compared with the clock here, to the first scope with a node, whose flags tell of all that is further out. It stops
-/// at an inline full shield: what is outside of that does not count.
-fn is_cancelled_slowly() -> bool {
+/// at an inline full shield: what is outside of that does not count. If it does not go `by_clock`, nothing is compared.
+fn is_cancelled_slowly(by_clock: bool) -> bool {
     with_current(|top| {
         let (mut over, mut now) = (false, None);
         let mut next = top;
         while let Some(frame) = next {
             if let Some(node) = node_of(frame) {
                 let by_now = || node.flagged(TIMED) && node.tree().is_some_and(|tree| node.is_cancelled(tree));
-                return over || node.flagged(CANCELLED) || by_now();
+                return over || node.flagged(CANCELLED) || (by_clock && by_now());
             }
             // All inline scopes whose time is over are noted as that, up to a shield: so a promotion that comes later
             // requests them at once, by the same look at the clock.
             let Some(kept) = inline_of(frame) else { unreachable!("it has no node: it was entered as an inline one") };
             let mut inline = kept.get();
-            if inline.deadline != Instant::NEVER {
+            over |= inline.over;
+            if by_clock && inline.deadline != Instant::NEVER {
                 // One look at the clock for all of them: of two deadlines of the same instant neither is found
                 // without the other.
                 now = now.or_else(|| node_or_default(top)?.tree().map(|tree| tree.now()));

@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 
-use foster::leaf::{Gate, Waiter};
+use foster::leaf::{Gate, Waiter, may_take};
 use foster::{is_cancelled, yield_now};
 
 #[derive(Default)]
@@ -114,6 +114,11 @@ impl<'a> Future for Take<'a> {
             state.waiting.insert(new, waiter);
             *key = Some(new);
             return Poll::Pending;
+        } else if !may_take() {
+            // Rule 1: it may be free since another thread has cancelled this code.
+            drop(state);
+            *key = None;
+            return gate.restart(cx);
         }
         state.taken = true;
         *key = None;
