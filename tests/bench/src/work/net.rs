@@ -5,8 +5,12 @@
 //! process, they are two tasks.
 
 use foster::{Nursery, nursery};
+use pin_project_lite::pin_project;
+use std::convert::Infallible;
 use std::future::Future;
 use std::net::SocketAddr;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 
 use super::echo::{CLIENT, LONG, Listen, SIZE, foster as echo, number};
 use crate::host::Host;
@@ -71,8 +75,24 @@ pub(super) trait Spawn {
 
 impl Spawn for Nursery {
     fn spawn(&self, future: impl Future<Output = u64> + Send + 'static) -> impl Future<Output = u64> {
-        let task = Nursery::spawn(self, async { Ok(future.await) });
+        let task = Nursery::spawn(self, Succeeds { future });
         async { task.await.unwrap() }
+    }
+}
+
+pin_project! {
+    /// A child's future, of another one that cannot fail. Not an `async` block around it: that would have room for it twice.
+    struct Succeeds<F> {
+        #[pin]
+        future: F,
+    }
+}
+
+impl<F: Future> Future for Succeeds<F> {
+    type Output = Result<F::Output, Infallible>;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        self.project().future.poll(cx).map(Ok)
     }
 }
 
