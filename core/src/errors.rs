@@ -115,33 +115,43 @@ impl fmt::Display for JoinError {
 impl std::error::Error for JoinError {}
 
 /// The failure of a task, for those who await its handle.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TaskFailure {
+#[derive(Clone, PartialEq, Eq)]
+pub struct TaskFailure(Arc<Failure>);
+
+/// Apart, as most tasks do not fail, and each has room for a failure.
+#[derive(PartialEq, Eq)]
+struct Failure {
     task: Origin,
     text: Arc<str>,
 }
 
 impl TaskFailure {
     pub(crate) fn new(task: Origin, text: Arc<str>) -> Self {
-        TaskFailure { task, text }
+        TaskFailure(Arc::new(Failure { task, text }))
     }
 
     /// The name of the task, and where it was spawned.
     #[must_use]
     pub fn task(&self) -> &Origin {
-        &self.task
+        &self.0.task
     }
 
     /// The error, as its `Debug` prints it.
     #[must_use]
     pub fn text(&self) -> &str {
-        &self.text
+        &self.0.text
+    }
+}
+
+impl fmt::Debug for TaskFailure {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TaskFailure").field("task", self.task()).field("text", &self.text()).finish()
     }
 }
 
 impl fmt::Display for TaskFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "task {} failed: {}", self.task, self.text)
+        write!(f, "task {} failed: {}", self.task(), self.text())
     }
 }
 

@@ -16,7 +16,7 @@ use crate::tree::node::NodeRef;
 pin_project! {
     #[project = BodyProj]
     pub(crate) enum ChildBody<F, V> {
-        Future { #[pin] future: F, fresh: bool },
+        Future { #[pin] future: F },
         /// With its result, unless it was dropped.
         Over { result: Option<V> },
     }
@@ -24,7 +24,7 @@ pin_project! {
 
 impl<F, V> ChildBody<F, V> {
     pub(crate) fn new(future: F) -> Self {
-        ChildBody::Future { future, fresh: true }
+        ChildBody::Future { future }
     }
 
     /// The result, if there is one.
@@ -49,13 +49,12 @@ where
 {
     /// Polls the child; ready when its scope is Closed.
     pub(crate) fn poll_child(mut self: Pin<&mut Self>, node: &NodeRef, cx: &mut Context<'_>) -> Poll<ClosedNode> {
-        if let BodyProj::Future { fresh, .. } = self.as_mut().project() {
-            if std::mem::take(fresh) && node.tree().is_some_and(|tree| node.is_cancelled(tree)) {
+        if matches!(&*self, ChildBody::Future { .. }) {
+            if node.polled.is_never() && node.tree().is_some_and(|tree| node.is_cancelled(tree)) {
                 // L13: dropped unpolled; when all others of the request are marked (L11).
                 node.touch();
                 node.register(Driver::Own, cx.waker());
                 if !node.flagged(PROPAGATED) {
-                    *fresh = true;
                     return Poll::Pending;
                 }
                 discard(node, self);
@@ -72,7 +71,7 @@ where
     F: Future<Output: Outcome<T, E>>,
 {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
-        if let BodyProj::Future { future, .. } = self.as_mut().project() {
+        if let BodyProj::Future { future } = self.as_mut().project() {
             let Poll::Ready(output) = future.poll(cx) else { return Poll::Pending };
             self.set(ChildBody::Over { result: Some(output.into_result()) });
         }

@@ -16,7 +16,7 @@
 
 use slab::Slab;
 
-/// What a scope is to its parent. The numbers of the variants index `Children::counts`.
+/// What a scope is to its parent. The numbers of the variants index `More::counts`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Role {
     /// A scope that the parent's body opened in the same task. A draining parent does not wait for it: `end_body`
@@ -31,17 +31,23 @@ pub(crate) enum Role {
 }
 
 /// All scopes directly below one scope. Most never have more than one at a time: a limit in a limit, say. So the first is
-/// kept apart, for the floor of nested limits: eight that wait, one in the other, take 8 allocations and not 22.
+/// kept apart, for the floors of nested limits and of a waiting child: it needs no memory of its own, and no counts.
 ///
 /// Generic over what a scope is, of which it has to know no more than whether two are the same.
 pub(crate) struct Children<N> {
-    /// The scope in slot 0, if there is one: it takes no memory of its own.
+    /// The scope in slot 0, if there is one.
     first: Option<(Role, N)>,
-    /// The others, each in its slot less one. None until one comes; then it takes memory for as many as were there at
-    /// once. A slot is used again after its scope has left.
-    others: Option<Box<Slab<(Role, N)>>>,
-    /// How many there are of each role, so that no question needs a look at all of them; kept by whatever inserts,
-    /// removes or changes an entry. There is no memory for more nodes than fit.
+    /// The rest. None until it is needed; then it stays.
+    more: Option<Box<More<N>>>,
+}
+
+/// What most scopes never have.
+struct More<N> {
+    /// The others, each in its slot less one. Takes memory for as many as were there at once. A slot is used again after
+    /// its scope has left.
+    others: Slab<(Role, N)>,
+    /// How many of these there are of each role, so that no question needs a look at all of them; kept by whatever
+    /// inserts, removes or changes an entry. There is no memory for more nodes than fit.
     counts: [u32; 4],
     /// Children to come, for which the scope is kept open: calls of `start` that were not answered.
     pending: u32,
@@ -49,75 +55,83 @@ pub(crate) struct Children<N> {
 
 impl<N> Default for Children<N> {
     fn default() -> Self {
-        Children { first: None, others: None, counts: [0; 4], pending: 0 }
+        Children { first: None, more: None }
+    }
+}
+
+impl<N> Default for More<N> {
+    fn default() -> Self {
+        More { others: Slab::new(), counts: [0; 4], pending: 0 }
     }
 }
 
 impl<N: Clone + PartialEq> Children<N> {
-    /// Returns the entry of `node`; none if it has left before. The node is compared because its slot may have another
-    /// one by now.
-    fn entry(&mut self, slot: u32, node: &N) -> Option<&mut (Role, N)> {
-        let entry = match slot {
-            0 => self.first.as_mut(),
-            _ => self.others.as_mut()?.get_mut(slot as usize - 1),
-        };
-        entry.filter(|(_, there)| there == node)
-    }
-
     /// Returns the slot of the node that is inserted next: so a node can be made with its slot before it is inserted,
     /// under the same lock.
     #[inline]
     pub(crate) fn next_slot(&self) -> u32 {
-        let next_other = || 1 + self.others.as_ref().map_or(0, |others| others.vacant_key() as u32);
+        let next_other = || 1 + self.more.as_ref().map_or(0, |more| more.others.vacant_key() as u32);
         if self.first.is_none() { 0 } else { next_other() }
     }
 
     /// Adds a scope, in `next_slot`.
     pub(crate) fn insert(&mut self, role: Role, node: N) {
-        self.counts[role as usize] += 1;
         if self.first.is_none() {
             self.first = Some((role, node));
         } else {
-            self.others.get_or_insert_default().insert((role, node));
+            let more = self.more.get_or_insert_default();
+            more.counts[role as usize] += 1;
+            more.others.insert((role, node));
         }
     }
 
     /// Removes an entry. Returns its last role, and the node, to be dropped where no lock is held; none if the node
-    /// has left before.
+    /// has left before: its slot may have another one by now.
     ///
     /// Model: `races/escaped.rs`, `a_poll_races_with_the_end_of_the_scope_around`.
     pub(crate) fn remove(&mut self, slot: u32, node: &N) -> Option<(Role, N)> {
-        let (role, _) = *self.entry(slot, node)?;
-        self.counts[role as usize] -= 1;
-        if slot == 0 { self.first.take() } else { Some(self.others.as_mut()?.remove(slot as usize - 1)) }
+        if slot == 0 {
+            return self.first.take_if(|(_, there)| there == node);
+        }
+        let (more, key) = (self.more.as_mut()?, slot as usize - 1);
+        more.others.get(key).filter(|(_, there)| there == node)?;
+        let entry = more.others.remove(key);
+        more.counts[entry.0 as usize] -= 1;
+        Some(entry)
     }
 
     /// Changes the role of a scope, unless it has left before. `State::role` of that scope has to follow, under its
     /// own lock.
     pub(crate) fn change_role(&mut self, slot: u32, node: &N, to: Role) {
-        let Some((role, _)) = self.entry(slot, node) else { return };
-        let from = std::mem::replace(role, to);
-        self.counts[from as usize] -= 1;
-        self.counts[to as usize] += 1;
+        if slot == 0 {
+            self.first.iter_mut().filter(|(_, there)| there == node).for_each(|(role, _)| *role = to);
+        } else if let Some(more) = &mut self.more {
+            let entry = more.others.get_mut(slot as usize - 1).filter(|(_, there)| there == node);
+            let Some((role, _)) = entry else { return };
+            more.counts[std::mem::replace(role, to) as usize] -= 1;
+            more.counts[to as usize] += 1;
+        }
     }
 
     /// Makes all inner scopes orphans, in one step under the parent's lock, so that the parent waits for each of them
     /// from then on; and returns them, to be abandoned (L28).
     pub(crate) fn orphan_inner(&mut self) -> Vec<N> {
-        let others = self.others.iter_mut().flat_map(|others| others.iter_mut().map(|(_, entry)| entry));
+        let others = self.more.iter_mut().flat_map(|more| {
+            more.counts[Role::Orphan as usize] += std::mem::take(&mut more.counts[Role::Inner as usize]);
+            more.others.iter_mut().map(|(_, entry)| entry)
+        });
         let entries = self.first.iter_mut().chain(others);
         let inner = entries.filter(|(role, _)| *role == Role::Inner).map(|(role, node)| {
             *role = Role::Orphan;
             node.clone()
         });
-        let inner = inner.collect();
-        self.counts[Role::Orphan as usize] += std::mem::take(&mut self.counts[Role::Inner as usize]);
-        inner
+        inner.collect()
     }
 
     /// Returns how many scopes have this role.
     pub(crate) fn count(&self, role: Role) -> usize {
-        self.counts[role as usize] as usize
+        let is_first = self.first.as_ref().is_some_and(|(first, _)| *first == role);
+        usize::from(is_first) + self.more.as_ref().map_or(0, |more| more.counts[role as usize] as usize)
     }
 
     /// Returns the number of children and daemons: the length of a nursery, as users see it.
@@ -128,18 +142,21 @@ impl<N: Clone + PartialEq> Children<N> {
     /// Returns the number of scopes that a draining scope waits for: children, daemons and orphans, and children to
     /// come (L4).
     pub(crate) fn awaited(&self) -> usize {
-        self.tasks() + self.count(Role::Orphan) + self.pending as usize
+        let pending = self.more.as_ref().map_or(0, |more| more.pending as usize);
+        self.tasks() + self.count(Role::Orphan) + pending
     }
 
     /// Keeps the scope open for a child to come: a `start` has begun.
     pub(crate) fn add_pending(&mut self) {
-        self.pending += 1;
+        self.more.get_or_insert_default().pending += 1;
     }
 
     /// Ends that: the `start` was answered, or never will be.
     pub(crate) fn remove_pending(&mut self) {
         // Not counted any more if the host was dropped meanwhile, with which all of this went (L30).
-        self.pending = self.pending.saturating_sub(1);
+        if let Some(more) = &mut self.more {
+            more.pending = more.pending.saturating_sub(1);
+        }
     }
 
     /// Returns whether there is something to wait for, and nothing but daemons (L24).
@@ -149,12 +166,12 @@ impl<N: Clone + PartialEq> Children<N> {
 
     /// Returns whether no scope is listed. Children to come are none yet.
     pub(crate) fn is_empty(&self) -> bool {
-        self.counts == [0; 4]
+        self.first.is_none() && self.more.as_ref().is_none_or(|more| more.others.is_empty())
     }
 
     /// Returns all scopes with their roles, by slot.
     pub(crate) fn iter(&self) -> impl Iterator<Item = (Role, &N)> {
-        let others = self.others.iter().flat_map(|others| others.iter().map(|(_, entry)| entry));
+        let others = self.more.iter().flat_map(|more| more.others.iter().map(|(_, entry)| entry));
         self.first.iter().chain(others).map(|(role, node)| (*role, node))
     }
 

@@ -34,7 +34,7 @@ use super::children::{Children, Role};
 use super::flags::{ABANDONED, CANCELLED, KEPT, LATE, LOCAL, PARENT_CANCELLED, PROPAGATED, SHUT_DOWN, TIMED};
 use super::outcome::TaskOutcome;
 use super::panic::Payload;
-use super::polled::{Polled, WakeCount};
+use super::polled::Polled;
 use super::shared::Tree;
 use super::timers::TimerKey;
 use crate::Instant;
@@ -160,11 +160,9 @@ pub(crate) struct Node {
     /// How often in a row the scope was due and passed over; from `MAX_MISSED_POLLS` on it is undriven (L16). Written
     /// by the parent's `must_wait` alone, so by one thread at a time; back to 0 when the scope is driven.
     pub(crate) missed: AtomicU8,
-    /// How often the wakers were called that user code in this scope was given. Counted only where `counts_wakes` says
-    /// so: see [`verdict`](super::verdict). 0 for all others.
-    wakes: WakeCount,
-    /// When the body was last polled, and whether it is being polled now: what the verdict of L12 is taken from.
-    pub(super) polled: Polled,
+    /// When the body was last polled, whether it is being polled now, and how often it was woken: what the verdict of
+    /// L12 is taken from.
+    pub(crate) polled: Polled,
     /// The number of the request by which the code directly inside became cancelled. 0 if it is not cancelled, or was
     /// opened in cancelled code: nothing was given to that before (L14). Stored once, before `CANCELLED` is set.
     pub(super) cancelled_by: AtomicU32,
@@ -506,7 +504,6 @@ impl Node {
             calls: AtomicU32::new(0),
             due: AtomicBool::new(false),
             missed: AtomicU8::new(0),
-            wakes: WakeCount::default(),
             polled,
             cancelled_by: AtomicU32::new(0),
             outcome: TaskOutcome::default(),
@@ -606,19 +603,19 @@ impl Node {
     /// foster calls it. Returns whether it was counted.
     #[inline]
     pub(super) fn count_wake(&self) -> bool {
-        self.wakes.add()
+        self.polled.wakes.add()
     }
 
     /// Counts that code inside is given something, as a wake-up, whoever gives it.
     #[inline]
     pub(super) fn count_gift(&self) {
-        self.wakes.add_gift();
+        self.polled.wakes.add_gift();
     }
 
     /// Returns how many wake-ups were counted.
     #[inline]
     pub(super) fn wakes(&self) -> u32 {
-        self.wakes.get()
+        self.polled.wakes.get()
     }
 
     /// Returns whether the scope was closed because its host, or the runtime, is gone (L30).

@@ -16,6 +16,9 @@ pub(crate) struct Polled {
     /// The value of `steps` at the end of the last poll that the body has (L12): set by the verdict. Until then that of
     /// its first poll, which is what code has that is opened in cancelled code.
     last_step: AtomicU32,
+    /// How often the wakers were called that user code in this scope was given. Counted only where `counts_wakes` says
+    /// so: see [`verdict`](super::verdict). 0 for all others.
+    pub(super) wakes: WakeCount,
 }
 
 /// The last poll of a body.
@@ -81,7 +84,7 @@ pub(super) const UNCOUNTED: u32 = u32::MAX - 1;
 impl Polled {
     pub(crate) fn never() -> Self {
         let last = LastPoll { steps: 0, seen: NEVER };
-        Polled { last: AtomicU64::new(last.word()), last_step: AtomicU32::new(2) }
+        Polled { last: AtomicU64::new(last.word()), last_step: AtomicU32::new(2), wakes: WakeCount::default() }
     }
 
     #[inline]

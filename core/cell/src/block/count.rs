@@ -2,16 +2,16 @@
 #![forbid(unsafe_code)]
 
 use std::process::abort;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// How many references there are. No step of a model (`races.rs`), as that of an `Arc` is none: whoever clones a waker
 /// may hold a lock that no model knows.
-pub(super) struct RefCount(AtomicUsize);
+pub(super) struct RefCount(AtomicU32);
 
 impl RefCount {
     /// Counts the first reference.
     pub(super) const fn one() -> Self {
-        RefCount(AtomicUsize::new(1))
+        RefCount(AtomicU32::new(1))
     }
 
     /// Returns whether there is one reference: that of the caller, if nobody else can use it meanwhile.
@@ -26,8 +26,9 @@ impl RefCount {
     pub(super) fn add(&self) {
         // Ordering: as `Arc`: whoever has a reference gives another one away in some way that orders.
         let count = self.0.fetch_add(1, Ordering::Relaxed);
-        if count > isize::MAX as usize {
-            // References were forgotten in a loop; as `Arc` does. An overflow would free a block that is referred to.
+        if count > u32::MAX / 2 {
+            // References were forgotten in a loop: there is no room for so many. An overflow would free a block that is
+            // referred to.
             abort()
         }
     }
