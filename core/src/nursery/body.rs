@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 use pin_project_lite::pin_project;
 
 use super::outcome::Outcome;
+use crate::errors::JoinError;
 use crate::tree::body_state::Body;
 use crate::tree::closing::ClosedNode;
 use crate::tree::drive::{Driver, Step, discard, poll_open};
@@ -15,24 +16,42 @@ use crate::tree::node::NodeRef;
 
 pin_project! {
     #[project = BodyProj]
-    pub(crate) enum ChildBody<F, V> {
+    pub(crate) enum ChildBody<F, T, E> {
         Future { #[pin] future: F },
         /// With its result, unless it was dropped.
-        Over { result: Option<V> },
+        Over { result: Option<Result<T, E>> },
+        /// What its handle gets, once the nursery has had its errors.
+        Left { result: Result<T, JoinError> },
     }
 }
 
-impl<F, V> ChildBody<F, V> {
+impl<F, T, E> ChildBody<F, T, E> {
     pub(crate) fn new(future: F) -> Self {
         ChildBody::Future { future }
     }
 
     /// The result, if there is one.
-    pub(crate) fn take(self: Pin<&mut Self>) -> Option<V> {
+    pub(crate) fn take(self: Pin<&mut Self>) -> Option<Result<T, E>> {
         match self.project() {
-            BodyProj::Future { .. } => None,
             BodyProj::Over { result } => result.take(),
+            BodyProj::Future { .. } | BodyProj::Left { .. } => None,
         }
+    }
+
+    /// Leaves a result for the handle.
+    pub(crate) fn leave(mut self: Pin<&mut Self>, result: Result<T, JoinError>) {
+        self.set(ChildBody::Left { result });
+    }
+
+    /// What was left for the handle: a value once, a failure any number of times.
+    pub(crate) fn take_left(mut self: Pin<&mut Self>) -> Option<Result<T, JoinError>> {
+        let BodyProj::Left { result } = self.as_mut().project() else { return None };
+        if let Err(error) = result {
+            return Some(Err(error.clone()));
+        }
+        let value = std::mem::replace(result, Err(JoinError::Cancelled));
+        self.set(ChildBody::Over { result: None });
+        Some(value)
     }
 
     /// Drops the future; a result stays.
@@ -43,12 +62,12 @@ impl<F, V> ChildBody<F, V> {
     }
 }
 
-impl<F, T, E> ChildBody<F, Result<T, E>>
+impl<F, T, E> ChildBody<F, T, E>
 where
     F: Future<Output: Outcome<T, E>>,
 {
     /// Polls the child; ready when its scope is Closed.
-    pub(crate) fn poll_child(mut self: Pin<&mut Self>, node: &NodeRef, cx: &mut Context<'_>) -> Poll<ClosedNode> {
+    pub(crate) fn poll_child(self: Pin<&mut Self>, node: &NodeRef, cx: &mut Context<'_>) -> Poll<ClosedNode> {
         if matches!(&*self, ChildBody::Future { .. }) {
             if node.polled.is_never() && node.tree().is_some_and(|tree| node.is_cancelled(tree)) {
                 // L13: dropped unpolled; when all others of the request are marked (L11).
@@ -66,7 +85,7 @@ where
     }
 }
 
-impl<F, T, E> Body for ChildBody<F, Result<T, E>>
+impl<F, T, E> Body for ChildBody<F, T, E>
 where
     F: Future<Output: Outcome<T, E>>,
 {

@@ -1,8 +1,8 @@
 //! A child that runs on the executor: its future, and what becomes of its result.
 
+use std::any::Any;
 use std::fmt::Debug;
 use std::future::Future;
-use std::marker::PhantomData;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
@@ -11,13 +11,13 @@ use pin_project_lite::pin_project;
 use super::body::ChildBody;
 use super::errors::{NurseryErrors, Recorded, errors_of};
 use super::outcome::Outcome;
-use super::task::{SlotRef, Task, ValueSlot, leave, value_slot};
+use super::task::{SlotRef, Task, status_of};
 use crate::errors::SpawnError;
-use crate::events::OrphanKind;
+use crate::events::{OrphanKind, TaskStatus};
 use crate::raw::Erase;
 use crate::reason::Origin;
 use crate::tree::children::Role;
-use crate::tree::closing::ClosedNode;
+use crate::tree::closing::{ClosedNode, Linked};
 use crate::tree::current;
 use crate::tree::job::Job;
 use crate::tree::node::NodeRef;
@@ -47,8 +47,8 @@ where
         drop(state);
         return Err(SpawnError::new(future));
     }
-    let child = ChildTask::<T, E, F> { body: ChildBody::new(future), value: PhantomData };
-    let node = NodeRef::task(state.attachment(above, role), origin, tree.clone(), ValueSlot::<T>::new(), child);
+    let child = ChildTask::<T, E, F> { body: ChildBody::new(future) };
+    let node = NodeRef::task(state.attachment(above, role), origin, tree.clone(), child);
     let late = state.admit(role, node.clone());
     drop(state);
     node.hard_time_may_be_over();
@@ -65,8 +65,7 @@ pin_project! {
     /// The body of a task.
     struct ChildTask<T, E, F> {
         #[pin]
-        body: ChildBody<F, Result<T, E>>,
-        value: PhantomData<fn() -> T>,
+        body: ChildBody<F, T, E>,
     }
 }
 
@@ -91,21 +90,29 @@ where
         self.project().body.poll_child(node, cx)
     }
 
-    fn finish(self: Pin<&mut Self>, node: &NodeRef, mut closed: ClosedNode) {
+    fn finish(self: Pin<&mut Self>, node: &NodeRef, mut closed: ClosedNode) -> (TaskStatus, Linked) {
         // The nursery that it was spawned into, or has moved to (see `start`).
         let Some(linked) = closed.linked.take() else { unreachable!("a task has a parent") };
         let above = &linked.parent;
-        let slot = value_slot(node);
-        let output = self.project().body.take();
-        let result = errors_of::<E>(above).child_ended(above, node, closed, output, || slot.is_wanted());
-        leave(node, slot, result, Some(linked));
+        let mut body = self.project().body;
+        let output = body.as_mut().take();
+        let result = errors_of::<E>(above).child_ended(above, node, closed, output, || node.is_wanted());
+        let status = status_of(&result);
+        body.leave(result);
+        (status, linked)
+    }
+
+    fn take(self: Pin<&mut Self>, into: &mut dyn Any) {
+        let Some(into) = into.downcast_mut() else { unreachable!("a handle has the type of its task's value") };
+        *into = self.project().body.take_left();
     }
 
     fn abandon(self: Pin<&mut Self>, node: &NodeRef) {
         let mut body = self.project().body;
         let dropped = current::enter(node, || body.as_mut().drop_future());
         drop_payload(dropped.err());
-        report_unheard(node, body.take());
+        report_unheard(node, body.as_mut().take());
+        catch_drop(body.take_left());
     }
 }
 

@@ -21,7 +21,8 @@ use crate::tree::flags::{CANCELLED, LOCAL};
 use crate::tree::node::{Attachment, Kind, NodeRef};
 use crate::tree::panic::catch_drop;
 
-/// Where a child leaves its value for its handle.
+/// Where a child of a local nursery leaves its value for its handle: the value may borrow, and the node may live longer
+/// than that.
 pub(crate) struct ValueSlot<T>(Mutex<SlotState<T>>);
 
 enum SlotState<T> {
@@ -78,19 +79,12 @@ impl<T> ValueSlot<T> {
     }
 }
 
-/// The slot of a task that is a job of the runtime: it lies in one block with the task's node.
-pub(crate) fn value_slot<T: 'static>(node: &NodeRef) -> &ValueSlot<T> {
-    match node.part() {
-        Some(slot) => slot,
-        None => unreachable!("a task that gives a T is made with a slot for it"),
-    }
-}
-
-/// Where a handle finds the slot of its child.
+/// Where a handle finds the value of its child.
 pub(crate) enum SlotRef<T> {
-    /// In the block of the child's node; by [`value_slot`].
-    InBlock(fn(&NodeRef) -> &ValueSlot<T>),
-    /// Apart from it: the value of a local child may borrow, and the node may live longer than that.
+    /// Where the child's body was, in the block of its node. The function takes it; none if it was taken, or has gone
+    /// with the host.
+    InBlock(fn(&NodeRef) -> Option<Result<T, JoinError>>),
+    /// Apart from it.
     Apart(Arc<ValueSlot<T>>),
 }
 
@@ -99,33 +93,34 @@ impl<T> SlotRef<T> {
     where
         T: 'static,
     {
-        SlotRef::InBlock(value_slot)
-    }
-
-    fn of<'a>(&'a self, node: &'a NodeRef) -> &'a ValueSlot<T> {
-        match self {
-            SlotRef::InBlock(find) => find(node),
-            SlotRef::Apart(slot) => slot,
-        }
+        SlotRef::InBlock(|node| {
+            let mut left = None::<Result<T, JoinError>>;
+            node.take_value(&mut left);
+            left
+        })
     }
 }
 
-/// A task whose scope is Closed, and that has told its nursery how it ended, leaves its value to its handle, and its
-/// place (L34).
-pub(crate) fn leave<T>(node: &NodeRef, slot: &ValueSlot<T>, result: Result<T, JoinError>, linked: Option<Linked>) {
-    let status = match result {
-        Ok(value) => {
-            slot.put(SlotState::Value(value));
-            TaskStatus::Finished
-        }
+/// Returns how a task has ended whose handle gets this.
+pub(crate) fn status_of<T>(result: &Result<T, JoinError>) -> TaskStatus {
+    match result {
+        Ok(_) => TaskStatus::Finished,
         Err(JoinError::Cancelled) => TaskStatus::Cancelled,
-        Err(JoinError::Failed(failure)) => {
-            slot.put(SlotState::Failed(failure));
-            TaskStatus::Failed
-        }
+        Err(JoinError::Failed(_)) => TaskStatus::Failed,
         Err(JoinError::Panicked) => TaskStatus::Panicked,
         Err(JoinError::NotStarted | JoinError::NurseryClosed) => unreachable!("errors of `start`, not of a task"),
-    };
+    }
+}
+
+/// A local child whose scope is Closed, and that has told its nursery how it ended, leaves its value to its handle, and
+/// its place (L34).
+pub(crate) fn leave<T>(node: &NodeRef, slot: &ValueSlot<T>, result: Result<T, JoinError>, linked: Option<Linked>) {
+    let status = status_of(&result);
+    match result {
+        Ok(value) => slot.put(SlotState::Value(value)),
+        Err(JoinError::Failed(failure)) => slot.put(SlotState::Failed(failure)),
+        Err(_) => {}
+    }
     node.end_task(status, linked);
 }
 
@@ -212,13 +207,16 @@ impl<T> Task<T> {
         Some(match self.node.outcome()? {
             TaskStatus::Cancelled => Err(JoinError::Cancelled),
             TaskStatus::Panicked => Err(JoinError::Panicked),
-            _ => match self.slot.of(&self.node).take() {
-                Some(result) => {
-                    self.taken = result.is_ok();
-                    result
-                }
-                None => panic!("the value of this task was taken before"),
-            },
+            _ if self.taken => panic!("the value of this task was taken before"),
+            _ => {
+                let result = match &self.slot {
+                    SlotRef::InBlock(take) => take(&self.node),
+                    SlotRef::Apart(slot) => slot.take(),
+                };
+                self.taken = matches!(result, Some(Ok(_)));
+                // None: it has gone with the host (L30).
+                result.unwrap_or(Err(JoinError::Cancelled))
+            }
         })
     }
 
@@ -302,10 +300,15 @@ impl<T> Drop for Task<T> {
         if self.taken {
             return;
         }
-        if self.node.outcome().is_none() {
-            self.node.forget_joiner();
+        match &self.slot {
+            SlotRef::InBlock(_) => self.node.give_up_value(),
+            SlotRef::Apart(slot) => {
+                if self.node.outcome().is_none() {
+                    self.node.forget_joiner();
+                }
+                slot.abandon();
+            }
         }
-        self.slot.of(&self.node).abandon();
     }
 }
 

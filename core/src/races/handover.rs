@@ -136,8 +136,8 @@ fn a_call_races_with_a_new_waker() {
 /// R4: a child's value is dropped once, and so is the waker of its handle, by whoever is the last: the child that sets
 /// it, or the handle that goes away.
 ///
-/// Fails if `ValueSlot::put` does not look whether the value is unwanted, and if `ValueSlot::abandon` leaves a value
-/// there.
+/// Fails if `NodeRef::end_task` does not look whether the value is unwanted, and if `NodeRef::give_up_value` leaves a
+/// value there.
 #[test]
 fn a_result_races_with_the_drop_of_its_handle() {
     check(|| {

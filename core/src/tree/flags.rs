@@ -107,5 +107,8 @@ pub(crate) const HAS_LATE: u32 = 1 << 18;
 /// `WaitingCode::count_again`. Set by `abandon`, on all scopes below.
 pub(crate) const HANDED_OVER: u32 = 1 << 19;
 
+/// The handle of a task is gone: nobody takes its value. Set by `give_up_value`, in the drop of the handle.
+pub(crate) const UNWANTED: u32 = 1 << 20;
+
 /// The flags of a tree, which every scope of it has, and passes on. Set before the tree runs.
 pub(crate) const KEPT: u32 = FOLLOWED | NOTED;

@@ -13,19 +13,21 @@
 //! Children of local nurseries are tasks, too, but their body is in the nursery's future, and nothing here polls
 //! them. Their end goes through `end_task` all the same.
 
+use std::any::Any;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use super::cancel_state::ShieldLevel;
 use super::closing::{ClosedNode, Linked};
-use super::flags::LOCAL;
+use super::flags::{LOCAL, UNWANTED};
 use super::node::{Attachment, Kind, Node, NodeRef};
 use super::observing;
+use super::panic::catch_drop;
 use super::shared::Tree;
 use super::waking;
 use crate::events::TaskStatus;
-use crate::raw::{BlockRef, Erase, Head, WakerTable};
+use crate::raw::{BlockRef, BodyGuard, Erase, Head, WakerTable};
 use crate::reason::Origin;
 use crate::sys::atomic::Ordering;
 
@@ -35,9 +37,12 @@ pub(crate) trait RunTask: Send {
     /// code throws is caught.
     fn poll(self: Pin<&mut Self>, node: &NodeRef, cx: &mut Context<'_>) -> Poll<ClosedNode>;
 
-    /// Records what there is to record, and leaves the value for the handle (L31–L34). Called once, when the scope is
-    /// Closed.
-    fn finish(self: Pin<&mut Self>, node: &NodeRef, closed: ClosedNode);
+    /// Records what there is to record, and keeps what the handle gets, in the place of the future (L31–L34). Returns how
+    /// the task has ended, and where it is listed. Called once, when the scope is Closed.
+    fn finish(self: Pin<&mut Self>, node: &NodeRef, closed: ClosedNode) -> (TaskStatus, Linked);
+
+    /// Puts what the handle gets into `into`, an `Option<Result<T, JoinError>>`. A value goes there once.
+    fn take(self: Pin<&mut Self>, into: &mut dyn Any);
 
     /// Drops the future, with the scope as current scope, and tells the observer of an error that nobody will hear of
     /// (L30).
@@ -65,44 +70,81 @@ impl Head for Node {
 }
 
 impl NodeRef {
-    /// Does as [`attached`](NodeRef::attached), for a task with its body, and the slot for its value.
+    /// Does as [`attached`](NodeRef::attached), for a task with its body, in the place of which its value will be.
     #[inline]
-    pub(crate) fn task<S, B>(place: Attachment, origin: Origin, tree: Arc<Tree>, slot: S, body: B) -> Self
+    pub(crate) fn task<B>(place: Attachment, origin: Origin, tree: Arc<Tree>, body: B) -> Self
     where
-        S: Send + Sync + 'static,
         B: Erase<dyn RunTask> + Send + 'static,
     {
         let node = Node::new(Kind::Task, ShieldLevel::None, origin, Some(tree), Some(place), |_| {});
-        NodeRef(BlockRef::with_body(node, slot, body))
+        NodeRef(BlockRef::with_body(node, (), body))
     }
 
     /// Polls a task for one turn, for the job that the runtime polls; ready when the task has ended. No lock may be
     /// held.
     ///
-    /// The guard of the body stands for "this thread polls it". It is put back at the end of a Pending poll, and
-    /// dropped with the body at the end of the last one. A task that is woken during its poll is polled again by its
-    /// host afterwards (R2, R3), so two threads want the body at once only in a shut-down.
+    /// The guard of the body stands for "this thread polls it". It is put back at the end of a Pending poll, and at the
+    /// end of the last one for the handle, which takes the value; or dropped with the body, if there is none for it. A
+    /// task that is woken during its poll is polled again by its host afterwards (R2, R3), so two threads want the body
+    /// at once only in a shut-down.
     pub(super) fn poll_task(&self, cx: &mut Context<'_>) -> Poll<()> {
         // If it is gone, it was torn down with its host (L30).
-        let Some(mut task) = self.0.try_use_body() else { return Poll::Ready(()) };
+        let Some(task) = self.0.try_use_body() else { return Poll::Ready(()) };
         let Some(tree) = self.tree() else { unreachable!("a task is spawned in a tree") };
+        let mut waits = None;
         let poll = observing::poll(tree, self, || {
-            let Poll::Ready(closed) = task.body().poll(self, cx) else { return Poll::Pending };
+            let mut task = task;
+            let Poll::Ready(closed) = task.body().poll(self, cx) else {
+                waits = Some(task);
+                return Poll::Pending;
+            };
             // Torn down during this poll: then its handle was told already that it was cancelled, and the nursery is
             // gone.
             if task.is_wanted() {
-                task.body().finish(self, closed);
+                let (status, linked) = task.body().finish(self, closed);
+                self.leave_value(task, status);
+                self.end_task(status, Some(linked));
             } else {
                 task.body().abandon(self);
             }
             Poll::Ready(())
         });
-        if poll.is_pending() {
-            // Torn down during this poll: the thread that did so has left the body to this one.
-            let Some(mut unwanted) = task.put_back() else { return Poll::Pending };
-            unwanted.body().abandon(self);
-        }
+        // Torn down during this poll: the thread that did so has left the body to this one.
+        let Some(mut unwanted) = waits.and_then(BodyGuard::put_back) else { return poll };
+        unwanted.body().abandon(self);
         Poll::Ready(())
+    }
+
+    /// Leaves the value of a task that has ended to its handle; or drops it, if the handle is gone, before the nursery sees
+    /// the end. It may not panic in the runtime's job (R4).
+    fn leave_value(&self, task: BodyGuard<'_, Node>, status: TaskStatus) {
+        let is_there = matches!(status, TaskStatus::Finished | TaskStatus::Failed);
+        catch_drop(if is_there && self.is_wanted() { task.put_back() } else { Some(task) });
+    }
+
+    /// Returns whether the task has a handle that wants its value.
+    pub(crate) fn is_wanted(&self) -> bool {
+        !self.flagged(UNWANTED)
+    }
+
+    /// Puts the value of a task that has ended into `into`, which is an `Option<Result<T, JoinError>>`, unless it has gone
+    /// with the host (L30). For the handle: nobody else uses the body then.
+    pub(crate) fn take_value(&self, into: &mut dyn Any) {
+        let Some(mut body) = self.0.try_use_body() else { return };
+        body.body().take(into);
+        catch_drop(body.put_back());
+    }
+
+    /// The handle is gone: drops the value, now or at the end of the task. No lock may be held.
+    ///
+    /// Model: `races/handover.rs`, `a_result_races_with_the_drop_of_its_handle`.
+    pub(crate) fn give_up_value(&self) {
+        // Ordering: first the flag, then the look at the outcome, under the lock under which that is set: either it is
+        // seen, or whoever sets it sees the flag.
+        self.flag(UNWANTED);
+        if self.outcome().is_some() || self.forget_joiner() {
+            catch_drop(self.0.discard_body());
+        }
     }
 
     /// Drops the body, if nobody is polling it; a body that is being polled is dropped by whoever polls it, as soon
@@ -141,10 +183,14 @@ impl NodeRef {
         if has_ended { Poll::Ready(()) } else { Poll::Pending }
     }
 
-    /// Drops the waker of whoever awaits the task: the handle is gone.
-    pub(crate) fn forget_joiner(&self) {
-        let joiner = self.lock().joiner.take();
+    /// Drops the waker of whoever awaits the task: the handle is gone. Returns whether the task has ended.
+    pub(crate) fn forget_joiner(&self) -> bool {
+        let mut state = self.lock();
+        let joiner = state.joiner.take();
+        let has_ended = self.outcome().is_some();
+        drop(state);
         drop(joiner);
+        has_ended
     }
 
     /// Ends the task: its scope is Closed, and its value is where its handle finds it. Leaves the nursery, then tells
@@ -153,6 +199,10 @@ impl NodeRef {
         // In this order: code that goes on because the nursery has ended finds the outcome; and code that is woken by
         // the handle finds the nursery without this child.
         let joiner = self.set_outcome(status);
+        // The handle has gone meanwhile, and may have looked before the outcome was there.
+        if !self.is_wanted() {
+            catch_drop(self.0.discard_body());
+        }
         self.leave(linked);
         if let Some(joiner) = joiner {
             waking::wake_for(self, || joiner.wake());

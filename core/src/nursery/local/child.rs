@@ -88,7 +88,7 @@ pin_project! {
         E: Debug,
     {
         #[pin]
-        body: ChildBody<F, Result<T, E>>,
+        body: ChildBody<F, T, E>,
         // None when it has ended.
         node: Option<NodeRef>,
         slot: Arc<ValueSlot<T>>,
