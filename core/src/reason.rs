@@ -162,17 +162,50 @@ impl fmt::Debug for Reason {
 /// The name and source location of a task or scope.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Origin {
-    name: Cow<'static, str>,
+    name: Name,
     location: &'static Location<'static>,
 }
 
+/// A name as the user has given it, or the compiler. Each scope has one, so a `Cow`, which is larger, would be felt: in the
+/// floor of a waiting child.
+#[derive(Clone)]
+enum Name {
+    Static(&'static str),
+    Made(Arc<String>),
+}
+
+impl Name {
+    fn as_str(&self) -> &str {
+        match self {
+            Name::Static(name) => name,
+            Name::Made(name) => name,
+        }
+    }
+}
+
+impl PartialEq for Name {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_str() == other.as_str()
+    }
+}
+
+impl Eq for Name {}
+
 impl Origin {
     pub(crate) fn new(name: impl Into<Cow<'static, str>>, location: &'static Location<'static>) -> Self {
-        Origin { name: name.into(), location }
+        let name = match name.into() {
+            Cow::Borrowed(name) => Name::Static(name),
+            Cow::Owned(name) => Name::Made(Arc::new(name)),
+        };
+        Origin { name, location }
     }
 
     pub(crate) fn into_parts(self) -> (Cow<'static, str>, &'static Location<'static>) {
-        (self.name, self.location)
+        let name = match self.name {
+            Name::Static(name) => name.into(),
+            Name::Made(name) => Arc::unwrap_or_clone(name).into(),
+        };
+        (name, self.location)
     }
 
     /// Returns the name it was given; by default the construct's name, or for a task the path of the function that its
@@ -181,7 +214,7 @@ impl Origin {
     pub fn name(&self) -> &str {
         // The type of a future is named after the function around it, with a part like this for each `async` and each
         // closure between.
-        let mut name = &*self.name;
+        let mut name = self.name.as_str();
         while let Some(outer) = name.strip_suffix("::{{closure}}") {
             name = outer;
         }
