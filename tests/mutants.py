@@ -21,7 +21,7 @@ MUTANTS = [
     ("never-due", "tree/drive.rs", "if inner.due.load(Ordering::Relaxed) {", "if false {"),
     ("outside-in", "tree/drive.rs", "if waits {", "if false {"),
     ("new-driver-is-not-told", "tree/drive.rs", "        if self.woken.load(Ordering::Acquire) {\n            without_counting", "        if false {\n            without_counting"),
-    ("cut-for-nothing", "tree/scope_future.rs", "return node.flags_of(DELIVERED | PARENT_CANCELLED) != DELIVERED\n", "return true\n"),
+    ("cut-for-nothing", "tree/scope_future.rs", "node.flags_of(DELIVERED | PARENT_CANCELLED) != DELIVERED\n", "true\n"),
     ("leaks-stay", "tree/abandon.rs", "            leaked(&node);\n", "            drop(node);\n"),
     ("oldest-finalizer-first", "tree/drive.rs", "cold.finalizers.pop()", "(!cold.finalizers.is_empty()).then(|| cold.finalizers.remove(0))"),
     ("form-into-cancelled-code", "tree/drive.rs", "if !exact && self.flagged", "if false && !exact && self.flagged"),

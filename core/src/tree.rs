@@ -29,7 +29,7 @@
 //!    scope that does without a node), [`frames`] (the scopes that a thread is in), [`waking`] (how wakers are called)
 //! 4. how a scope is asked to stop: [`verdict`] (what becomes of its code), [`wake`] (whose drivers are woken),
 //!    [`request`], [`deadline`] (the clock), [`current`](mod@current) (what code may ask of the scopes that it is in)
-//! 5. how it ends: [`body_state`], [`closing`], [`task`], [`abandon`] (how it outlives its future), [`drive`] (how it
+//! 5. how it ends: [`closing`], [`task`], [`abandon`] (how it outlives its future), [`drive`] (how it
 //!    is polled, delivered and drained)
 //! 6. what drives it: [`job`] (what the runtime polls), [`root`](mod@root), [`scope_future`] (the future that the user
 //!    awaits), [`owned`]
@@ -88,7 +88,6 @@
 pub(crate) mod abandon;
 pub(crate) mod attach;
 pub(crate) mod binding;
-pub(crate) mod body_state;
 pub(crate) mod cancel_state;
 pub(crate) mod children;
 pub(crate) mod closing;

@@ -190,6 +190,8 @@ const LAYERS: &[(&str, u8)] = &[
     ("live_counts", 0),
     // The structures of `foster-cell`, which know nothing of the tree.
     ("raw", 1),
+    // The place of a future and of what it leaves.
+    ("body", 1),
     // What is asked of the runtime.
     ("runtime", 1),
     // The tree of scopes.

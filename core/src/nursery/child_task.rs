@@ -8,7 +8,7 @@ use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
-use super::body::ChildBody;
+use super::body::{ChildBody, child_body, poll_child, take_result};
 use super::errors::{NurseryErrors, Recorded, errors_of};
 use super::outcome::Outcome;
 use super::task::{SlotRef, Task, status_of};
@@ -47,7 +47,7 @@ where
         drop(state);
         return Err(SpawnError::new(future));
     }
-    let child = ChildTask::<T, E, F> { body: ChildBody::new(future) };
+    let child = ChildTask::<T, E, F> { body: child_body(future) };
     let node = NodeRef::task(state.attachment(above, role), origin, tree.clone(), child);
     let late = state.admit(role, node.clone());
     drop(state);
@@ -87,7 +87,7 @@ where
     F: Future<Output: Outcome<T, E>> + Send,
 {
     fn poll(self: Pin<&mut Self>, node: &NodeRef, cx: &mut Context<'_>) -> Poll<ClosedNode> {
-        self.project().body.poll_child(node, cx)
+        poll_child(self.project().body, node, cx)
     }
 
     fn finish(self: Pin<&mut Self>, node: &NodeRef, mut closed: ClosedNode) -> (TaskStatus, Linked) {
@@ -98,21 +98,29 @@ where
         let output = body.as_mut().take();
         let result = errors_of::<E>(above).child_ended(above, node, closed, output, || node.is_wanted());
         let status = status_of(&result);
-        body.leave(result);
+        body.put(result);
         (status, linked)
     }
 
     fn take(self: Pin<&mut Self>, into: &mut dyn Any) {
         let Some(into) = into.downcast_mut() else { unreachable!("a handle has the type of its task's value") };
-        *into = self.project().body.take_left();
+        let mut body = self.project().body;
+        *into = body.as_mut().take_value();
+        // A failure is told any number of times.
+        if let Some(Err(error)) = into {
+            body.put(Err(error.clone()));
+        }
     }
 
     fn abandon(self: Pin<&mut Self>, node: &NodeRef) {
         let mut body = self.project().body;
-        let dropped = current::enter(node, || body.as_mut().drop_future());
+        let mut result = None;
+        let dropped = current::enter(node, || {
+            result = take_result(body.as_mut());
+            body.empty();
+        });
         drop_payload(dropped.err());
-        report_unheard(node, body.as_mut().take());
-        catch_drop(body.take_left());
+        report_unheard(node, result);
     }
 }
 

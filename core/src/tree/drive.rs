@@ -27,7 +27,6 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 use std::thread;
 
-use super::body_state::Body;
 use super::children::Role;
 use super::closing::ClosedNode;
 use super::flags::{
@@ -37,6 +36,7 @@ use super::frames;
 use super::node::{Kind, Life, Node, NodeRef, Owned, State};
 use super::polled::without_counting;
 use super::verdict::MAX_MISSED_POLLS;
+use crate::body::Body;
 use crate::reason::{Reason, ReasonKind};
 use crate::sys::MutexGuard;
 use crate::sys::atomic::Ordering;

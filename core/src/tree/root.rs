@@ -22,7 +22,6 @@ use std::task::{Context, Poll, Waker};
 use pin_project_lite::pin_project;
 
 use super::abandon;
-use super::body_state::BodyState;
 use super::cancel_state::ShieldLevel;
 use super::deadline::Alarm;
 use super::drive::{Driver, Step, poll_open};
@@ -33,6 +32,7 @@ use super::observing;
 use super::panic::drop_payload;
 use super::shared::{End, Tree, TreeHooks};
 use super::waking;
+use crate::body::BodyState;
 use crate::events::{HostDropped, Observer, PrintOrphans, TaskStatus};
 use crate::reason::Origin;
 use crate::runtime::Runtime;

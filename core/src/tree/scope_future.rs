@@ -28,16 +28,16 @@ use std::thread;
 use pin_project_lite::pin_project;
 
 use super::abandon;
-use super::body_state::{Body, BodyState};
 use super::cancel_state::ShieldLevel;
 use super::children::Role;
 use super::current;
-use super::drive::{Driver, Step, conclude, poll_open};
+use super::drive::{Driver, Step, conclude, discard, poll_open};
 use super::flags::{ABANDONED, DELIVERED, FOLLOWED, PARENT_CANCELLED};
 use super::inline::{InlineScope, Limit};
 use super::node::{Kind, NodeRef};
 use super::observing;
 use super::panic::drop_payload;
+use crate::body::{Body, BodyState};
 use crate::reason::{Origin, Reason};
 
 /// What a construct does with the output of its body. Called by the scope's driver, with no lock held.
@@ -349,7 +349,7 @@ where
                     let body = this.body;
                     // L32: the panic goes on at once, since there is nothing to wait for. The rest of the body is
                     // dropped in its scope (L38).
-                    let (_, dropped) = current::enter_begun(this.inline, || body.clear());
+                    let (_, dropped) = current::enter_begun(this.inline, || body.empty());
                     drop_payload(dropped.err());
                     panic::resume_unwind(payload);
                 }
@@ -368,27 +368,28 @@ where
     fn after_open(self: Pin<&mut Self>, step: Step, waker: &Waker) -> bool {
         let mut this = self.project();
         let Some(node) = this.node.as_ref() else { unreachable!("a driver has its node between polls") };
-        match step {
-            Step::Pending => return false,
-            Step::Gone => {
-                *this.stage = Stage::Draining;
-                // L38: a loop of scopes that are cut as soon as they begin has no other operation that comes to an end. In
-                // cancelled code there is no such loop, since scopes park there; and L16 takes the scope for one that
-                // has nothing to do, if it is not polled again although only this has woken it. A panic goes on at once:
-                // through scopes in one another it would be a poll of all of them every so often.
-                let mut cx = Context::from_waker(waker);
-                return node.flags_of(DELIVERED | PARENT_CANCELLED) != DELIVERED
-                    || node.tree().is_none_or(|tree| tree.runtime.poll_budget(&mut cx).is_ready());
-            }
-            Step::Ready => {
-                let output = this.body.as_mut().take();
-                if let Some(value) = output.and_then(|output| this.policy.settle(Some(node), output)) {
-                    this.body.put(value);
-                }
-            }
+        if step == Step::Pending {
+            return false;
         }
         *this.stage = Stage::Draining;
-        true
+        let output = this.body.as_mut().take();
+        if let Some(value) = output.and_then(|output| this.policy.settle(Some(node), output)) {
+            this.body.as_mut().put(value);
+            // L32: its future has panicked as it was dropped. An error of it was recorded; a value goes.
+            if step == Step::Gone {
+                discard(node, this.body);
+            }
+        }
+        if step == Step::Ready {
+            return true;
+        }
+        // L38: a loop of scopes that are cut as soon as they begin has no other operation that comes to an end. In
+        // cancelled code there is no such loop, since scopes park there; and L16 takes the scope for one that has
+        // nothing to do, if it is not polled again although only this has woken it. A panic goes on at once: through
+        // scopes in one another it would be a poll of all of them every so often.
+        let mut cx = Context::from_waker(waker);
+        node.flags_of(DELIVERED | PARENT_CANCELLED) != DELIVERED
+            || node.tree().is_none_or(|tree| tree.runtime.poll_budget(&mut cx).is_ready())
     }
 
     /// Drains the scope, and makes the outcome of what is Closed. The order of the questions is that of precedence: a

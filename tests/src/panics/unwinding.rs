@@ -34,6 +34,27 @@ both! {
         assert_eq!(observer.errors(), [(OrphanKind::Panicked, "\"error\"".to_owned())]);
     }
 
+    /// L32, L35: the same of a nursery's body. A value goes with the panic.
+    an_error_survives_the_panic_of_its_body, an_error_survives_the_panic_of_its_local_body: {
+        for fails in [true, false] {
+            let dropped = Count::new();
+            let crash = Finally::new(|| crash("in a destructor"));
+            let value = dropped.clone();
+            let (out, observer) = observed(caught(open(|_: Handle<&'static str>| {
+                poll_fn(move |_| {
+                    let (_crash, value) = (&crash, value.clone());
+                    Poll::Ready(if fails { Err("error") } else { Ok(Finally::new(move || value.up())) })
+                })
+            })))
+            .await;
+            assert_eq!(text(&*out.err().expect("it has panicked")), "in a destructor");
+            let errors = observer.errors();
+            let expected = [(OrphanKind::Panicked, "\"error\"".to_owned())];
+            assert_eq!(errors, expected[..usize::from(fails)]);
+            assert_eq!(dropped.value(), usize::from(!fails));
+        }
+    }
+
     /// B147, L26: inner scopes of a body that panics are lost to its nursery, which finishes them: first their
     /// children, then their finalizers.
     inner_scopes_of_a_panicking_body_are_finished, inner_scopes_of_a_panicking_local_body_are_finished: {

@@ -11,7 +11,7 @@ use pin_project_lite::pin_project;
 use super::shared::Shared;
 use crate::errors::SpawnError;
 use crate::events::OrphanKind;
-use crate::nursery::body::ChildBody;
+use crate::nursery::body::{ChildBody, child_body, poll_child, take_result};
 use crate::nursery::errors::{NurseryErrors, Recorded};
 use crate::nursery::outcome::Outcome;
 use crate::nursery::task::{SlotRef, Task, ValueSlot, leave};
@@ -60,7 +60,7 @@ where
     drop(state);
     before(&node);
     let slot = Arc::new(ValueSlot::new());
-    let child = LocalChild { body: ChildBody::new(future), node: Some(node.clone()), slot: slot.clone(), target };
+    let child = LocalChild { body: child_body(future), node: Some(node.clone()), slot: slot.clone(), target };
     shared.admit(B::hold(Box::pin(child)), incoming);
     if node.flagged(TIMED | FOLLOWED) {
         opened(&node);
@@ -103,8 +103,8 @@ pin_project! {
             let this = this.project();
             let Some(node) = this.node else { return };
             let mut body = this.body;
-            let result = body.as_mut().take();
-            abandon::driver_dropped(node, || body.as_mut().drop_future());
+            let result = take_result(body.as_mut());
+            abandon::driver_dropped(node, || body.as_mut().empty());
             if let Some(Err(error)) = result {
                 let recorded = Recorded { error, child: Some(node.origin.clone()) };
                 NurseryErrors::report(node, [recorded], OrphanKind::Reaped);
@@ -140,7 +140,7 @@ where
     fn run(self: Pin<&mut Self>, nursery: &NurseryErrors<E>, cx: &mut Context<'_>) -> Poll<()> {
         let mut this = self.project();
         let Some(node) = this.node.as_ref() else { return Poll::Ready(()) };
-        let Poll::Ready(mut closed) = this.body.as_mut().poll_child(node, cx) else { return Poll::Pending };
+        let Poll::Ready(mut closed) = poll_child(this.body.as_mut(), node, cx) else { return Poll::Pending };
         let linked = closed.linked.take();
         let above = linked.as_ref().map_or(node, |linked| &linked.parent);
         let errors = match this.target {

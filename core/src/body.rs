@@ -1,7 +1,7 @@
 //! Bodies: what the driver of a scope polls and drops without knowing its type.
 //!
 //! A [`BodyState`] is the place of a body and of what it leaves: the future, then its output, then what that has
-//! become.
+//! become. For a scope in a task, for a task, and for the root.
 //!
 //! ```text
 //!    Future ──1──▶ Output ──2──▶ Taken ──3──▶ Value ──4──▶ (none)
@@ -9,8 +9,8 @@
 //! ```
 //!
 //! 1. `Body::poll`: the future is dropped when it is ready, inside its scope
-//! 2. `take`: the policy gets the output
-//! 3. `put`: if it has made a value of it
+//! 2. `take`: the policy gets the output, or the nursery
+//! 3. `put`: if it has made a value of it, or the handle of a task gets something
 //! 4. `take_value`: the scope has ended
 //! 5. `clear`, `empty`: the body was delivered or abandoned
 
@@ -27,13 +27,14 @@ pub(crate) trait Body {
     /// Polls the future; keeps its output, for the driver to take. User code: it may panic.
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()>;
 
-    /// Drops the future. User code: it may panic, and then the future is gone all the same.
+    /// Drops the future, or the value that was made of its output. User code: it may panic, and then that is gone all the
+    /// same. The output of a future that has panicked as it was dropped stays: it may be an error.
     fn clear(self: Pin<&mut Self>);
 }
 
 pin_project! {
     /// A body, or what it has left: one after the other in one place, so that it is as large as the largest of them.
-    /// Part of a `ScopeFuture` or a `Root`. The root has no use for `Value`.
+    /// Part of a `ScopeFuture`, a child or a `Root`. The root has no use for `Value`.
     #[project = BodyStateProj]
     pub(crate) enum BodyState<F, R, V = Infallible> {
         /// The user's future. It is pinned here: never moved, and dropped in its place.
@@ -97,6 +98,8 @@ impl<F: Future<Output = R>, R, V> Body for BodyState<F, R, V> {
     }
 
     fn clear(self: Pin<&mut Self>) {
-        self.empty();
+        if !matches!(&*self, BodyState::Output { .. }) {
+            self.empty();
+        }
     }
 }
