@@ -98,15 +98,7 @@ impl NodeRef {
                 waits = Some(task);
                 return Poll::Pending;
             };
-            // Torn down during this poll: then its handle was told already that it was cancelled, and the nursery is
-            // gone.
-            if task.is_wanted() {
-                let (status, linked) = task.body().finish(self, closed);
-                self.leave_value(task, status);
-                self.end_task(status, Some(linked));
-            } else {
-                task.body().abandon(self);
-            }
+            self.finish_task(task, closed);
             Poll::Ready(())
         });
         // Torn down during this poll: the thread that did so has left the body to this one.
@@ -115,11 +107,19 @@ impl NodeRef {
         Poll::Ready(())
     }
 
-    /// Leaves the value of a task that has ended to its handle; or drops it, if the handle is gone, before the nursery sees
-    /// the end. It may not panic in the runtime's job (R4).
-    fn leave_value(&self, task: BodyGuard<'_, Node>, status: TaskStatus) {
-        let is_there = matches!(status, TaskStatus::Finished | TaskStatus::Failed);
-        catch_drop(if is_there && self.is_wanted() { task.put_back() } else { Some(task) });
+    /// Ends a task whose scope is Closed. Out of line: each turn of a task is what comes before.
+    #[inline(never)]
+    fn finish_task(&self, mut task: BodyGuard<'_, Node>, closed: ClosedNode) {
+        // Torn down during this poll: then its handle was told already that it was cancelled, and the nursery is gone.
+        if !task.is_wanted() {
+            return task.body().abandon(self);
+        }
+        let (status, linked) = task.body().finish(self, closed);
+        // A value is left to the handle; or dropped, if that is gone, before the nursery sees the end. It may not panic
+        // in the runtime's job (R4).
+        let has_value = matches!(status, TaskStatus::Finished | TaskStatus::Failed);
+        catch_drop(if has_value && self.is_wanted() { task.put_back() } else { Some(task) });
+        self.end_task(status, Some(linked));
     }
 
     /// Returns whether the task has a handle that wants its value.
