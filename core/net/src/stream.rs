@@ -97,8 +97,8 @@ impl<F: Family> Stream<F> {
     ///
     /// * [`ResourceBusy`](io::ErrorKind::ResourceBusy): another task is reading.
     /// * [`ConnectionReset`](io::ErrorKind::ConnectionReset), and what else the host says.
-    pub async fn read(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.shared.read("read", buf.is_empty(), |socket, cx| socket.poll_read(cx, buf)).await
+    pub fn read(&self, buf: &mut [u8]) -> impl Future<Output = io::Result<usize>> + Send {
+        self.shared.read("read", buf.is_empty().then_some(0), move |socket, cx| socket.poll_read(cx, buf))
     }
 
     /// Does as [`read`](Stream::read), into several buffers, the first of them first.
@@ -110,9 +110,9 @@ impl<F: Family> Stream<F> {
     /// # Errors
     ///
     /// As [`read`](Stream::read).
-    pub async fn read_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> io::Result<usize> {
+    pub fn read_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> impl Future<Output = io::Result<usize>> + Send {
         let empty = bufs.iter().all(|buf| buf.is_empty());
-        self.shared.read("read", empty, |socket, cx| socket.poll_read_vectored(cx, bufs)).await
+        self.shared.read("read", empty.then_some(0), move |socket, cx| socket.poll_read_vectored(cx, bufs))
     }
 
     /// Does as [`read`](Stream::read), and leaves the data where they are: the next read gets them again.
@@ -124,8 +124,8 @@ impl<F: Family> Stream<F> {
     /// # Errors
     ///
     /// As [`read`](Stream::read).
-    pub async fn peek(&self, buf: &mut [u8]) -> io::Result<usize> {
-        self.shared.read("peek", buf.is_empty(), |socket, cx| socket.poll_peek(cx, buf)).await
+    pub fn peek(&self, buf: &mut [u8]) -> impl Future<Output = io::Result<usize>> + Send {
+        self.shared.read("peek", buf.is_empty().then_some(0), move |socket, cx| socket.poll_peek(cx, buf))
     }
 
     /// Reads until the buffer is full.
@@ -138,21 +138,20 @@ impl<F: Family> Stream<F> {
     ///
     /// * [`UnexpectedEof`](io::ErrorKind::UnexpectedEof): the stream ended before. What came is in the buffer.
     /// * As [`read`](Stream::read).
-    pub async fn read_exact(&self, buf: &mut [u8]) -> io::Result<()> {
+    pub fn read_exact(&self, buf: &mut [u8]) -> impl Future<Output = io::Result<()>> + Send {
         let (mut filled, empty) = (0, buf.is_empty());
-        let fill = |socket: &dyn StreamSocket, cx: &mut Context<'_>| {
+        self.shared.read("read", empty.then_some(()), move |socket, cx| {
             loop {
                 match ready!(socket.poll_read(cx, &mut buf[filled..]))? {
                     0 => return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
                     read => filled += read,
                 }
                 if filled == buf.len() {
-                    return Poll::Ready(Ok(filled));
+                    return Poll::Ready(Ok(()));
                 }
                 ready!(poll_budget(cx));
             }
-        };
-        self.shared.read("read", empty, fill).await.map(drop)
+        })
     }
 
     /// Writes as much as there is room for, at least one byte; waits if there is none. An empty buffer gives `Ok(0)` at
@@ -168,8 +167,8 @@ impl<F: Family> Stream<F> {
     /// * [`BrokenPipe`](io::ErrorKind::BrokenPipe): the write side was [shut down](Stream::shutdown), here or, as far
     ///   as the host knows by now, by the other end.
     /// * [`ConnectionReset`](io::ErrorKind::ConnectionReset), and what else the host says.
-    pub async fn write(&self, buf: &[u8]) -> io::Result<usize> {
-        self.shared.write(buf.is_empty(), |socket, cx| socket.poll_write(cx, buf)).await
+    pub fn write(&self, buf: &[u8]) -> impl Future<Output = io::Result<usize>> + Send {
+        self.shared.write(buf.is_empty().then_some(0), move |socket, cx| socket.poll_write(cx, buf))
     }
 
     /// Does as [`write`](Stream::write), from several buffers, the first of them first.
@@ -181,9 +180,9 @@ impl<F: Family> Stream<F> {
     /// # Errors
     ///
     /// As [`write`](Stream::write).
-    pub async fn write_vectored(&self, bufs: &[IoSlice<'_>]) -> io::Result<usize> {
+    pub fn write_vectored(&self, bufs: &[IoSlice<'_>]) -> impl Future<Output = io::Result<usize>> + Send {
         let empty = bufs.iter().all(|buf| buf.is_empty());
-        self.shared.write(empty, |socket, cx| socket.poll_write_vectored(cx, bufs)).await
+        self.shared.write(empty.then_some(0), move |socket, cx| socket.poll_write_vectored(cx, bufs))
     }
 
     /// Writes the whole buffer. It has been handed to the host then, which need not have sent it.
@@ -197,21 +196,20 @@ impl<F: Family> Stream<F> {
     /// # Errors
     ///
     /// As [`write`](Stream::write); a part of the buffer may have been written.
-    pub async fn write_all(&self, buf: &[u8]) -> io::Result<()> {
+    pub fn write_all(&self, buf: &[u8]) -> impl Future<Output = io::Result<()>> + Send {
         let mut written = 0;
-        let drain = |socket: &dyn StreamSocket, cx: &mut Context<'_>| {
+        self.shared.write(buf.is_empty().then_some(()), move |socket, cx| {
             loop {
                 match ready!(socket.poll_write(cx, &buf[written..]))? {
                     0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                     more => written += more,
                 }
                 if written == buf.len() {
-                    return Poll::Ready(Ok(written));
+                    return Poll::Ready(Ok(()));
                 }
                 ready!(poll_budget(cx));
             }
-        };
-        self.shared.write(buf.is_empty(), drain).await.map(drop)
+        })
     }
 
     /// Shuts down a direction, or both. Does not wait, and is no checkpoint.
@@ -247,31 +245,33 @@ impl<F: Family> Stream<F> {
 }
 
 impl Shared {
-    fn read(
+    /// Reads with `poll`, unless it is known what comes `at_once`, because there is no room.
+    fn read<T: Send>(
         &self,
         what: &'static str,
-        empty: bool,
-        mut poll: impl FnMut(&dyn StreamSocket, &mut Context<'_>) -> Poll<io::Result<usize>>,
-    ) -> impl Future<Output = io::Result<usize>> {
+        mut at_once: Option<T>,
+        mut poll: impl FnMut(&dyn StreamSocket, &mut Context<'_>) -> Poll<io::Result<T>> + Send,
+    ) -> impl Future<Output = io::Result<T>> + Send {
         let mut claim = None;
         operation(what, move |cx| {
-            if empty {
-                return Poll::Ready(Ok(0));
+            if let Some(nothing) = at_once.take() {
+                return Poll::Ready(Ok(nothing));
             }
             self.reading.poll_claimed(&mut claim, cx, |cx| poll(&*self.socket, cx))
         })
     }
 
-    fn write(
+    /// As [`read`](Shared::read).
+    fn write<T: Send>(
         &self,
-        empty: bool,
-        mut poll: impl FnMut(&dyn StreamSocket, &mut Context<'_>) -> Poll<io::Result<usize>>,
-    ) -> impl Future<Output = io::Result<usize>> {
+        mut at_once: Option<T>,
+        mut poll: impl FnMut(&dyn StreamSocket, &mut Context<'_>) -> Poll<io::Result<T>> + Send,
+    ) -> impl Future<Output = io::Result<T>> + Send {
         let mut writer = Writer::default();
         operation("write", move |cx| {
             self.writing.check_open()?;
-            if empty {
-                return Poll::Ready(Ok(0));
+            if let Some(nothing) = at_once.take() {
+                return Poll::Ready(Ok(nothing));
             }
             self.writing.poll_claimed(&mut writer, cx, |cx| poll(&*self.socket, cx))
         })
