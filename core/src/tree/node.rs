@@ -9,8 +9,8 @@
 //!    NodeRef ──▶ block (see foster-cell) ┌ Node ─┬─ kind, shield, origin      never change
 //!    (count)                             │       ├─ flags, atomics            read by anyone, without a lock
 //!                                        │       └─ Mutex<State> ── Box<Cold> what most scopes never have
-//!                                        ├ part: a nursery's errors, a task's slot for its value
-//!                                        └ body: a task's future; of every other scope the future is elsewhere
+//!                                        ├ part: a nursery's errors
+//!                                        └ body: a task's future, then its value; of every other scope it is elsewhere
 //! ```
 //!
 //! A node is made before it has a place (`unattached`, `nursery`: there are handles to it, or it has to exist before
@@ -112,7 +112,7 @@ pub(crate) enum Life {
 }
 
 /// A shared reference to a scope, of one word; cloning it counts. The block behind it is also where a task has its
-/// body and the slot for its value.
+/// body.
 ///
 /// Dropping the last one drops the node with its part and its body, which is user code: so a `NodeRef` that may be
 /// the last is dropped where no lock is held.
@@ -401,8 +401,7 @@ impl NodeRef {
         self.0.address()
     }
 
-    /// Returns what was stored beside the node, if it is an `S`: the errors of a nursery, the slot for a task's
-    /// value.
+    /// Returns what was stored beside the node, if it is an `S`: the errors of a nursery.
     #[inline]
     pub(crate) fn part<S: 'static>(&self) -> Option<&S> {
         self.0.part()
