@@ -91,7 +91,6 @@ MUTANTS = [
     ("own-cancel-cuts", "nursery/errors.rs", "if closed.role != Role::Daemon && !closed.requested {", "if closed.role != Role::Daemon {"),
     ("value-outlives-its-handle", "tree/task.rs", "        if !self.is_wanted() {\n            catch_drop", "        if false {\n            catch_drop"),
     ("value-is-given-up-and-stays", "tree/task.rs", "if self.outcome().is_some() || self.forget_joiner() {", "if self.forget_joiner() && false {"),
-    ("value-is-kept-for-nobody", "tree/task.rs", "catch_drop(if has_value && self.is_wanted() {", "catch_drop(if has_value {"),
     ("cancelled-task-is-polled", "nursery/body.rs", "if node.polled.is_never() && node", "if false && node"),
     ("end-seen-when-cancelled", "nursery/task.rs", "current::is_cancelled() && !current::innermost()", "false && !current::innermost()"),
     ("word-for-the-dead", "nursery/start.rs", "if !waiting.waiter.as_ref()?.claim() {", "if false {"),

@@ -142,10 +142,18 @@ fn a_call_races_with_a_new_waker() {
 fn a_result_races_with_the_drop_of_its_handle() {
     check(|| {
         let (dropped, released) = (Count::default(), Count::default());
-        let (value, waker) = (dropped.on_drop(), released.on_drop_of_waker());
-        tree(async {
+        let (value, waker, gone) = (dropped.on_drop(), released.on_drop_of_waker(), dropped.clone());
+        tree(async move {
+            // The waker of the task: it keeps the block, and so what is left there.
+            let kept = Arc::new(Mutex::new(None));
+            let keeps = kept.clone();
             nursery(async |n: Nursery| {
                 let mut child = n.spawn(async move {
+                    poll_fn(|cx| {
+                        *keeps.lock().unwrap() = Some(cx.waker().clone());
+                        Poll::Ready(())
+                    })
+                    .await;
                     yield_now().await;
                     Ok(value)
                 });
@@ -156,6 +164,9 @@ fn a_result_races_with_the_drop_of_its_handle() {
             })
             .await
             .unwrap();
+            assert_eq!(gone.get(), 1, "a value that nobody takes is dropped before the nursery ends");
+            let waker = kept.lock().unwrap().take();
+            drop(waker);
         });
         assert_eq!((dropped.get(), released.get()), (1, 1));
     });
