@@ -130,27 +130,29 @@ const SHORT_MEANS_NOT_READY: bool = cfg!(any(
     target_os = "openbsd"
 ));
 
-/// Does `transfer` inside of `try_io` of a socket of tokio's, which asks nothing of the host if the socket is not ready.
-/// If something, and less than `room`, was transferred, tokio is told that it is not ready any more. Nothing: it blocks.
-fn transfer_in(
-    room: usize,
-    mut transfer: impl FnMut() -> io::Result<usize>,
-    try_io: impl Fn(&mut dyn FnMut() -> io::Result<usize>) -> io::Result<usize>,
-) -> Option<io::Result<usize>> {
-    loop {
-        let mut short = None;
-        let mut attempt = || match transfer()? {
-            length if SHORT_MEANS_NOT_READY && 0 < length && length < room => {
-                short = Some(length);
-                Err(io::ErrorKind::WouldBlock.into())
-            }
-            length => Ok(length),
-        };
-        match try_io(&mut attempt) {
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return short.map(Ok),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            done => return Some(done),
+/// Attempts a `transfer` for `try_io` of a socket of tokio's, which asks nothing of the host if the socket is not ready.
+/// If something, and less than `room`, was transferred, that is kept as `short`, and tokio is told that it blocks: so
+/// the socket is not ready any more.
+#[inline]
+fn attempt(room: usize, short: &mut Option<usize>, transfer: impl FnOnce() -> io::Result<usize>) -> io::Result<usize> {
+    match transfer()? {
+        length if SHORT_MEANS_NOT_READY && 0 < length && length < room => {
+            *short = Some(length);
+            Err(io::ErrorKind::WouldBlock.into())
         }
+        length => Ok(length),
+    }
+}
+
+/// Returns what an [`attempt`] has come to, of which tokio has `told`. Pending: it is to be repeated when the socket is
+/// ready, which it still is if the attempt was interrupted.
+#[inline]
+fn transferred(short: Option<usize>, told: io::Result<usize>) -> Poll<io::Result<usize>> {
+    match told {
+        Err(error) if matches!(error.kind(), io::ErrorKind::WouldBlock | io::ErrorKind::Interrupted) => {
+            short.map_or(Poll::Pending, |length| Poll::Ready(Ok(length)))
+        }
+        done => Poll::Ready(done),
     }
 }
 
@@ -197,9 +199,11 @@ macro_rules! stream {
             ) -> Poll<io::Result<usize>> {
                 let room = if $short_read_means_not_ready { room } else { 0 };
                 loop {
-                    match transfer_in(room, &mut read, |attempt| self.0.try_io(Interest::READABLE, attempt)) {
-                        Some(done) => return Poll::Ready(done),
-                        None => ready!(self.0.poll_read_ready(cx))?,
+                    let mut short = None;
+                    let told = self.0.try_io(Interest::READABLE, || attempt(room, &mut short, &mut read));
+                    match transferred(short, told) {
+                        Poll::Ready(done) => return Poll::Ready(done),
+                        Poll::Pending => ready!(self.0.poll_read_ready(cx))?,
                     }
                 }
             }
@@ -211,9 +215,11 @@ macro_rules! stream {
                 mut write: impl FnMut() -> io::Result<usize>,
             ) -> Poll<io::Result<usize>> {
                 loop {
-                    match transfer_in(room, &mut write, |attempt| self.0.try_io(Interest::WRITABLE, attempt)) {
-                        Some(done) => return Poll::Ready(done),
-                        None => ready!(self.0.poll_write_ready(cx))?,
+                    let mut short = None;
+                    let told = self.0.try_io(Interest::WRITABLE, || attempt(room, &mut short, &mut write));
+                    match transferred(short, told) {
+                        Poll::Ready(done) => return Poll::Ready(done),
+                        Poll::Pending => ready!(self.0.poll_write_ready(cx))?,
                     }
                 }
             }

@@ -1,7 +1,6 @@
 //! The side of a stream that writes: who waits in it, and that it was shut down.
 
 use std::io;
-use std::mem::take;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -97,7 +96,7 @@ impl Writing {
 impl Drop for Writer<'_> {
     fn drop(&mut self) {
         // Before the claim is given up: then the waker may be that of another.
-        if let Some(writing) = take(&mut self.waits) {
+        if let Some(writing) = self.waits {
             let waiting = writing.lock().take();
             drop(waiting);
         }
