@@ -53,7 +53,7 @@ MUTANTS = [
     ("deadline-is-untold", "tree/deadline.rs", "if node.shield != ShieldLevel::Full && node.flag(TIMED) {", "if false {"),
     ("hard-time-is-untold", "tree/request.rs", "(TIMED, marks.waits_for_hard()),", "(TIMED, false),"),
     ("deadline-arms-nothing", "tree/deadline.rs", "            tree.fire_due();\n        }\n        if earliest {\n", "            tree.fire_due();\n        }\n        if earliest && false {\n"),
-    ("hard-time-arms-nothing", "tree/request.rs", "            if earliest {\n                wakes.arm(tree);", "            if earliest && false {\n                wakes.arm(tree);"),
+    ("hard-time-arms-nothing", "tree/request.rs", "            if earliest {\n                wakes.arm = ", "            if earliest && false {\n                wakes.arm = "),
     ("alarm-arms-nothing", "tree/deadline.rs", "        tree.fire_due();\n        tree.arm();\n", "        tree.fire_due();\n"),
     ("arms-once", "tree/timers.rs", "while let Some((mut host, at)) = self.take_host() {", "if let Some((mut host, at)) = self.take_host() {"),
     ("next-grows-alone", "tree/timers.rs", "if at < self.next.load() {", "if false {"),

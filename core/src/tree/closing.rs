@@ -18,7 +18,7 @@ use super::frames;
 use super::node::{Life, NodeRef, State};
 use super::observing;
 use super::panic::{Payload, catch_drop};
-use crate::reason::{Origin, Reason, ReasonKind};
+use crate::reason::ReasonKind;
 use crate::sys::MutexGuard;
 
 /// How a scope ended: what the outcome is made of. Taken from the node once, at the moment of closing.
@@ -69,7 +69,7 @@ impl NodeRef {
         };
         // Nobody is woken by it: whoever closes a scope is its driver, or wakes that driver itself.
         let waker = state.waker.take();
-        if state.has_more() {
+        if state.timer.is_some() || state.has_cold() || state.inherited.waits_for_hard() {
             self.close_more(state, &mut closed);
         } else {
             drop(state);
@@ -115,12 +115,6 @@ impl NodeRef {
             let over = inherited.cancelled(tree.now());
             closed.inherited = over && closed.linked.as_ref().is_some_and(|linked| linked.parent.is_cancelled(tree));
         }
-    }
-
-    /// Returns the scope's own request, for its cancelled form: the reason, and which scope it is.
-    pub(crate) fn own_request(&self) -> Option<(Reason, Origin)> {
-        let reason = self.lock().request()?.reason.clone();
-        Some((reason, self.origin.clone()))
     }
 
     /// Notes that a `start` into this nursery was answered, or will not be (L4), and wakes the nursery if it waited
@@ -173,11 +167,6 @@ impl State {
     fn has_to_know(&self, role: Role) -> bool {
         let links = &self.children;
         self.life != Life::Open && (links.awaited() == 0 || role != Role::Daemon && links.only_daemons())
-    }
-
-    /// Returns whether `close_more` has anything to do.
-    fn has_more(&self) -> bool {
-        self.timer.is_some() || self.has_cold() || self.inherited.waits_for_hard()
     }
 
     /// Returns where the scope is listed.

@@ -32,12 +32,17 @@ pub(crate) use checkpoint::{arrives_at, is_cancelled, is_known_to_be_cancelled, 
 
 /// Returns the innermost scope; promotes it if it is inline. None outside of any tree.
 pub(crate) fn try_scope() -> Option<NodeRef> {
+    with_scope(|scope, _| scope.clone())
+}
+
+/// Calls `f` with the innermost scope and its tree, and counts no reference; promotes the scope if it is inline. None
+/// outside of any tree. No lock may be held.
+fn with_scope<R>(f: impl FnOnce(&NodeRef, &Arc<Tree>) -> R) -> Option<R> {
     with_current(|top| {
         let node = node_or_default(top)?;
-        match top {
-            Some(top) if node_of(top).is_none() => node.tree().map(|tree| promote(top, node, tree)),
-            _ => Some(node.clone()),
-        }
+        let tree = node.tree()?;
+        let promoted = top.filter(|top| node_of(top).is_none()).map(|top| promote(top, node, tree));
+        Some(f(promoted.as_ref().unwrap_or(node), tree))
     })
 }
 
@@ -46,21 +51,21 @@ impl InlineScope {
     /// has polled it; none while it is being polled, when its driver registers at the end of that poll. No lock may
     /// be held.
     ///
-    /// Two locks, one after the other: the parent's, under which the node is made and listed (Invariant 2), then the
-    /// node's. A request that comes between finds a scope without a waker; it marks the scope as woken, and
-    /// `register` finds that at the end of this poll.
+    /// The parent's lock, under which the node is made and listed (Invariant 2), with the waker in it: a request that
+    /// comes right after that finds it. Then, for a deadline, the node's.
     fn promote(self, parent: &NodeRef, tree: &Arc<Tree>, driver: Option<Waker>) -> NodeRef {
         let node = NodeRef::attach_new(parent, Role::Inner, |place| {
-            NodeRef::attached(place, self.kind, self.shield, self.origin(), tree.clone())
+            let mut node = NodeRef::attached(place, self.kind, self.shield, self.origin(), tree.clone());
+            node.begin(self.deadline, driver);
+            node
         });
         // It is being polled, or was just now: otherwise a cancelled parent would find it passed over (L16).
         node.driven.store(true, Ordering::Relaxed);
-        let mut state = node.lock();
-        state.deadline = self.deadline;
-        state.waker = driver;
-        // Whoever has to know exactly has looked: otherwise the timer says so. So a deadline that is not known to be
-        // over costs no look at the clock here.
-        node.arm_deadline(tree, state, self.over);
+        if self.deadline != Instant::NEVER {
+            // Whoever has to know exactly has looked: otherwise the timer says so. So a deadline that is not known to
+            // be over costs no look at the clock here.
+            node.arm_deadline(tree, node.lock(), self.over);
+        }
         node
     }
 }
@@ -97,10 +102,12 @@ fn promote(place: &CurrentFrame, outside: &NodeRef, tree: &Arc<Tree>) -> NodeRef
 /// Called by `ScopeFuture` when its first poll was Pending, or could not be inline, and by a bracket for its release
 /// (`finalizer::begin`); the scope is not on the stack then, and the scope around it is the innermost one.
 pub(crate) fn make_node(inline: &mut InlineScope, driver: Option<&Waker>) -> Option<NodeRef> {
-    let parent = try_scope()?;
-    let tree = parent.tree()?;
-    inline.start(Some(tree));
-    let node = inline.promote(&parent, tree, driver.cloned());
+    // L36: the waker is cloned where the stack is not being looked at.
+    let driver = driver.cloned();
+    let node = with_scope(|parent, tree| {
+        inline.start(Some(tree));
+        inline.promote(parent, tree, driver)
+    })?;
     if node.flagged(FOLLOWED) {
         observing::opened(&node);
     }
@@ -154,13 +161,8 @@ pub(crate) fn tree() -> Option<Arc<Tree>> {
 /// Reads the clock of the tree.
 #[track_caller]
 pub(crate) fn now() -> Instant {
-    let Some(now) = try_now() else { no_context() };
+    let Some(now) = with_tree(|tree| tree.now()) else { no_context() };
     now
-}
-
-/// Reads the clock of the tree, if there is one.
-pub(crate) fn try_now() -> Option<Instant> {
-    with_tree(|tree| tree.now())
 }
 
 /// Returns the name of the task or root that runs this code; in what is left of an abandoned scope, that of the task

@@ -154,7 +154,7 @@ impl NodeRef {
         let stands = state.timer.is_some() && state.request().is_none();
         // Scopes that are opened from here on inherit the flag; those that are there are told below. The flag is set
         // under the lock, so there is no third sort.
-        let is_news = stands && self.flag(TIMED) && !state.children.is_empty();
+        let is_news = stands && !self.flagged(TIMED) && self.flag(TIMED) && !state.children.is_empty();
         drop(state);
         drop(old);
         if is_news {

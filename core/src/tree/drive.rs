@@ -113,32 +113,32 @@ pub(crate) fn poll_open<B: Body + ?Sized>(
     }
     // L12: the scope is not cancelled, or has its one poll to come, or has to be polled for an inner scope.
     let result = node.poll_in(cx, |cx| body.as_mut().poll(cx));
-    conclude(driver, node, body, result, was_cancelled, cx.waker())
+    conclude(driver, node, body, result, was_cancelled, Some(cx.waker()))
 }
 
 /// Decides what follows a poll of the body of an open scope, whose `result` this is: registers the driver, or
 /// delivers, or records a panic.
 ///
 /// `was_cancelled` says whether the scope was `PROPAGATED` before the poll. Called apart from [`poll_open`] for the
-/// first poll of an inline scope, which had no node when it began.
+/// first poll of an inline scope, which had no node when it began; without a `waker`, if the node was made with that.
 pub(crate) fn conclude<B: Body + ?Sized>(
     driver: Driver,
     node: &NodeRef,
     body: Pin<&mut B>,
     result: thread::Result<Poll<()>>,
     was_cancelled: bool,
-    waker: &Waker,
+    waker: Option<&Waker>,
 ) -> Step {
     match result {
         Ok(Poll::Ready(())) => return Step::Ready,
         Ok(Poll::Pending) => {
             // Ordering: registered before looking, so that a request that is not seen here wakes this driver. The
             // other way round, a request between the two would find no waker, and the code would stay for ever (I7).
-            node.register(driver, waker);
-            if !node.flagged(CANCELLED) {
-                return Step::Pending;
+            if let Some(waker) = waker {
+                node.register(driver, waker);
             }
-            // L11: others of the request are not marked yet. Whoever marks them wakes this driver after that.
+            // L11: not cancelled, or others of the request are not marked yet. Whoever marks them wakes this driver after
+            // that.
             if !node.flagged(PROPAGATED) {
                 return Step::Pending;
             }
@@ -156,7 +156,7 @@ pub(crate) fn conclude<B: Body + ?Sized>(
                 if !was_cancelled {
                     // L16.1: inner scopes were polled with wakers that may lead nowhere, and the request that came
                     // during this poll may have found no driver here to wake. So the body is polled once more, in
-                    // which `has_own_waker` gives them wakers that do lead here.
+                    // which `poll_in` gives them wakers that do lead here.
                     without_counting(|| node.wake_driver());
                 }
                 return Step::Pending;
@@ -222,23 +222,19 @@ impl NodeRef {
     ///
     /// `Polled` is set before the scope is entered and cleared after it was left, so a request from inside, on this
     /// thread, finds its own code on the stack, and so runnable.
+    ///
+    /// The scope's own waker is given to such code in a task, where it counts its calls (L12), and in a cancelled scope,
+    /// where it marks this one and wakes the scope around it, too, because the driver's waker may belong to a combinator
+    /// that is gone (L16.1). All other code is given the waker of whoever polls the scope, which costs nothing.
     #[inline]
     fn poll_in<R>(&self, cx: &mut Context<'_>, poll: impl FnOnce(&mut Context<'_>) -> R) -> thread::Result<R> {
         self.polled.begin(self.wakes_seen());
+        let has_own = || self.counts_wakes() || self.flagged(PARENT_CANCELLED);
         let result = frames::enter(self, || {
-            if self.has_own_waker() { self.with_waker(|own| poll(&mut Context::from_waker(own))) } else { poll(cx) }
+            if has_own() { self.with_waker(|own| poll(&mut Context::from_waker(own))) } else { poll(cx) }
         });
         self.polled.end();
         result
-    }
-
-    /// Returns whether the code inside is given the scope's own waker: that of a task counts its calls (L12), and
-    /// that of a scope in a cancelled one marks the scope and wakes the scope around it, too, because the driver's
-    /// waker may belong to a combinator that is gone (L16.1). All other code is given the waker of whoever polls the
-    /// scope, which costs nothing.
-    #[inline]
-    fn has_own_waker(&self) -> bool {
-        self.counts_wakes() || self.flagged(PARENT_CANCELLED)
     }
 
     /// Notes that the scope is driven, though its body may have nothing to do in this poll (L16), and takes back its
@@ -284,13 +280,22 @@ impl NodeRef {
         if self.job_waker().is_some() {
             return false;
         }
-        let is_new = self.woken.load(Ordering::Acquire) || self.keep_waker(driver, waker);
+        // Who is woken needs no waker before the next poll. But that of a job is for all polls to come: a task that wakes
+        // itself again and again would come by here each time. One that is over with its second poll does without.
+        let keeps = self.is_job(driver) && self.polled.is_repeated();
+        let is_woken = !keeps && self.woken.load(Ordering::Acquire);
+        let is_new = is_woken || self.keep_waker(driver, waker);
         // Ordering: after the waker was left. A wake-up marks first and takes the waker afterwards: so this sees the
         // mark, or that finds the waker.
         if self.woken.load(Ordering::Acquire) {
             without_counting(|| waker.wake_by_ref());
         }
         is_new
+    }
+
+    /// Returns whether it is the job of a task that drives the scope: each of its wakers is as good as the others (R2).
+    fn is_job(&self, driver: Driver) -> bool {
+        driver == Driver::Own && self.kind == Kind::Task && !self.flagged(LOCAL)
     }
 
     /// Leaves the waker in the node, unless the same one is there. Returns whether it was another one before.
@@ -307,7 +312,7 @@ impl NodeRef {
         let mut new = Some(waker.clone());
         let mut state = self.lock();
         let lost = driver.is_replaced(self) || state.life == Life::Closed;
-        if !lost && driver == Driver::Own && self.kind == Kind::Task && !self.flagged(LOCAL) {
+        if !lost && self.is_job(driver) {
             // Under the lock, under which `call_waker` looks for it.
             new = new.and_then(|new| self.job_waker.set(new).err());
         } else if !lost {

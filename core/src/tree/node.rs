@@ -386,6 +386,7 @@ impl NodeRef {
 
     /// Makes a scope for its place. Under the same lock of the parent it has to be linked there (Invariant 2); once
     /// that lock is released, [`hard_time_may_be_over`](NodeRef::hard_time_may_be_over) has to follow.
+    #[inline]
     pub(crate) fn attached(
         place: Attachment,
         kind: Kind,
@@ -394,6 +395,15 @@ impl NodeRef {
         tree: Arc<Tree>,
     ) -> Self {
         NodeRef(BlockRef::with_part(Node::new(kind, shield, origin, Some(tree), Some(place), |_| {}), ()))
+    }
+
+    /// Sets what a scope has from its beginning that was made for its place, and is not linked there yet.
+    /// [`arm_deadline`](NodeRef::arm_deadline) has to follow, if there is a deadline.
+    pub(super) fn begin(&mut self, deadline: Instant, driver: Option<Waker>) {
+        let Some(node) = self.0.get_mut() else { unreachable!("nobody knows it as long as it is not linked") };
+        *node.flags.get_mut() |= if deadline == Instant::NEVER { 0 } else { TIMED };
+        let state = node.state.get_mut();
+        (state.deadline, state.waker) = (deadline, driver);
     }
 
     /// Returns a number that tells apart scopes that are alive at the same time. Nothing is ordered by it (L39).

@@ -145,6 +145,11 @@ impl Polled {
         if left <= u32::MAX / 2 { left } else { 0 }
     }
 
+    /// Returns whether the body was polled before the poll that is over now. Asked by the scope's driver.
+    pub(super) fn is_repeated(&self) -> bool {
+        self.last().steps != 2
+    }
+
     /// Returns whether the body was never polled. Asked by the scope's driver and by that of the parent in their polls,
     /// when the scope is abandoned, and of a root when its host is gone.
     #[inline]

@@ -119,7 +119,7 @@ impl NodeRef {
         if let Some((tree, (old, earliest))) = armed {
             drop(old);
             if earliest {
-                wakes.arm(tree);
+                wakes.arm = Some(tree.clone());
             }
         }
         wakes.push(self.clone(), is_first);

@@ -330,10 +330,9 @@ where
     ) -> Poll<Option<Ending<V>>> {
         let this = self.as_mut().project();
         *this.node = node;
-        if this.node.is_none() {
+        let driver = this.node.as_ref().map(|_| waker);
+        if driver.is_none() {
             match result {
-                // A request that comes before the node has this waker marks it as woken, which `register` in
-                // `conclude` finds.
                 Ok(Poll::Pending) => self.as_mut().make_node(Some(waker)),
                 Ok(Poll::Ready(())) => {
                     *this.stage = Stage::Done;
@@ -359,7 +358,7 @@ where
         let Some(node) = this.node.as_ref() else { this.inline.no_context() };
         // L12: from here on the code inside is runnable only if it is woken.
         node.was_polled_inline();
-        let step = conclude(Driver::Own, node, this.body, result, false, waker);
+        let step = conclude(Driver::Own, node, this.body, result, false, driver);
         if self.after_open(step, waker) { Poll::Ready(None) } else { Poll::Pending }
     }
 
@@ -430,7 +429,11 @@ where
                 *this.node = Some(node);
                 Poll::Pending
             }
-            _ => Poll::Ready(Ending::Cancelled(node.own_request())),
+            _ => {
+                let state = node.lock();
+                let own = state.request().map(|request| (request.reason.clone(), node.origin.clone()));
+                Poll::Ready(Ending::Cancelled(own))
+            }
         }
     }
 }

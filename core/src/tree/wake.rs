@@ -48,16 +48,12 @@ pub(crate) struct DriverWakes {
     /// Scopes whose drivers are woken, and whether their code has become cancelled by this request. Their wakers are
     /// taken when they are called, not before.
     drivers: Vec<(NodeRef, bool)>,
-    /// The tree whose timer is to be armed, because a hard time is the earliest of its timers.
-    arm: Option<Arc<Tree>>,
+    /// The tree whose timer is to be armed when no lock is held, because a hard time is the earliest of its timers: see
+    /// `Timers::insert`.
+    pub(super) arm: Option<Arc<Tree>>,
 }
 
 impl DriverWakes {
-    /// Has the timer armed when no lock is held: see `Timers::insert`.
-    pub(crate) fn arm(&mut self, tree: &Arc<Tree>) {
-        self.arm = Some(tree.clone());
-    }
-
     /// Adds the driver of a scope, which counts as woken from now on. If the scope was `marked`, because it has become
     /// cancelled, its code may be dropped when all others are marked, too (L11).
     pub(crate) fn push(&mut self, node: NodeRef, marked: bool) {
