@@ -1,15 +1,17 @@
 //! Datagrams: what UDP and Unix sockets for them have in common.
 
 use std::fmt;
+use std::future::poll_fn;
 use std::io;
 use std::marker::PhantomData;
 use std::task::{Context, Poll, ready};
 
+use foster_core::leaf::operation;
 use foster_core::sync::Semaphore;
 
 use crate::address::Family;
 use crate::contract::DatagramSocket;
-use crate::direction::{Direction, operation, poll_start};
+use crate::direction::{Direction, poll_start};
 
 /// A socket for datagrams: a [`UdpSocket`](crate::UdpSocket) or a [`UnixDatagram`](crate::UnixDatagram).
 ///
@@ -50,7 +52,18 @@ impl Turns {
             Err(_) => self.turn.acquire().await,
         };
         let mut claim = None;
-        operation(what, |cx| self.direction.poll_claimed(&mut claim, cx, &mut poll)).await
+        let poll =
+            poll_fn(|cx| self.direction.poll_claimed(&mut claim, cx, |cx| self.direction.poll_host(cx, &mut poll)));
+        operation(what, poll).await
+    }
+
+    /// Polls for one of many, who do not take turns.
+    fn poll<T>(
+        &self,
+        cx: &mut Context<'_>,
+        poll: impl FnOnce(&mut Context<'_>) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        self.direction.poll_shared(cx, |cx| self.direction.poll_host(cx, poll))
     }
 }
 
@@ -151,7 +164,7 @@ impl<F: Family> Datagram<F> {
     pub fn poll_recv_from(&self, cx: &mut Context<'_>, buf: &mut [u8]) -> Poll<io::Result<(usize, F::Addr)>> {
         ready!(poll_start("receive", cx));
         let receive = |cx: &mut Context<'_>| self.socket.poll_receive(cx, buf, false);
-        let (length, from) = ready!(self.receiving.direction.poll_shared(cx, receive))?;
+        let (length, from) = ready!(self.receiving.poll(cx, receive))?;
         Poll::Ready(Ok((length, F::unpack(from)?)))
     }
 
@@ -162,7 +175,7 @@ impl<F: Family> Datagram<F> {
     /// As the host says.
     pub fn poll_recv_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(poll_start("receive", cx));
-        self.receiving.direction.poll_shared(cx, |cx| self.socket.poll_receivable(cx))
+        self.receiving.poll(cx, |cx| self.socket.poll_receivable(cx))
     }
 
     /// Polls to send a datagram, to `to` or to where the socket is connected to.
@@ -173,7 +186,7 @@ impl<F: Family> Datagram<F> {
     pub fn poll_send_to(&self, cx: &mut Context<'_>, buf: &[u8], to: Option<F::Addr>) -> Poll<io::Result<usize>> {
         ready!(poll_start("send", cx));
         let to = to.map(F::pack);
-        self.sending.direction.poll_shared(cx, |cx| match &to {
+        self.sending.poll(cx, |cx| match &to {
             Some(to) => self.socket.poll_send(cx, buf, Some(to)),
             None => self.poll_send_to_peer(cx, buf),
         })
@@ -186,7 +199,7 @@ impl<F: Family> Datagram<F> {
     /// As the host says.
     pub fn poll_send_ready(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(poll_start("send", cx));
-        self.sending.direction.poll_shared(cx, |cx| self.socket.poll_sendable(cx))
+        self.sending.poll(cx, |cx| self.socket.poll_sendable(cx))
     }
 }
 

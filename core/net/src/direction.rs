@@ -23,8 +23,16 @@ use foster_core::leaf::{self, Gate, Waiter, wake_all};
 #[derive(Debug, Default)]
 pub(crate) struct Direction {
     claimed: AtomicBool,
-    /// None until it is first shared.
-    waiters: OnceLock<Arc<Waiters>>,
+    /// None until it is first shared, or an error is withheld.
+    cold: OnceLock<Box<Cold>>,
+}
+
+/// What most directions never have.
+#[derive(Debug, Default)]
+struct Cold {
+    waiters: Arc<Waiters>,
+    /// An error of the host that came for code that was cancelled by then: see [`Direction::poll_host`].
+    withheld: Mutex<Option<io::Error>>,
 }
 
 impl Direction {
@@ -48,7 +56,10 @@ impl Direction {
     ) -> Poll<io::Result<T>> {
         let claim = match claim {
             Some(claim) => claim,
-            none => none.insert(self.claim()?),
+            none => match self.claim() {
+                Ok(claim) => none.insert(claim),
+                Err(busy) => return poll_unless_cancelled(cx, Err(busy)),
+            },
         };
         claim.poll(cx, poll)
     }
@@ -59,20 +70,52 @@ impl Direction {
         cx: &mut Context<'_>,
         poll: impl FnOnce(&mut Context<'_>) -> Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
-        let waiters = self.waiters.get_or_init(Arc::default);
+        let waiters = &self.cold().waiters;
         let added = waiters.add(cx.waker());
         if self.claimed.load(Ordering::SeqCst) {
             if added {
                 waiters.remove(cx.waker());
             }
-            return Poll::Ready(Err(busy()));
+            return poll_unless_cancelled(cx, Err(busy()));
         }
-        poll_unless_cancelled(waiters.poll(added, cx, poll))
+        waiters.poll(added, cx, poll)
+    }
+
+    /// Polls the host, for whoever may. An error is not told to code that is cancelled by now: the request may have come
+    /// on another thread during the poll, and the error may be what it did to the other side (law L14). But the host
+    /// tells of it once, as of a connection that was reset: so it is kept, for the next who polls in this direction.
+    pub(crate) fn poll_host<T>(
+        &self,
+        cx: &mut Context<'_>,
+        poll: impl FnOnce(&mut Context<'_>) -> Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        let polled = match self.cold.get().and_then(|cold| cold.withheld().take()) {
+            Some(error) => Poll::Ready(Err(error)),
+            None => poll(cx),
+        };
+        match polled {
+            Poll::Ready(Err(error)) if is_cancelled() => {
+                let before = self.cold().withheld().replace(error);
+                drop(before);
+                starts_again(cx)
+            }
+            polled => polled,
+        }
+    }
+
+    fn cold(&self) -> &Cold {
+        self.cold.get_or_init(Box::default)
     }
 
     /// Takes the wakers of those who wait in a shared way, to wake them.
     pub(crate) fn take_waiters(&self) -> Vec<Waker> {
-        self.waiters.get().map(|waiters| waiters.take()).unwrap_or_default()
+        self.cold.get().map(|cold| cold.waiters.take()).unwrap_or_default()
+    }
+}
+
+impl Cold {
+    fn withheld(&self) -> MutexGuard<'_, Option<io::Error>> {
+        self.withheld.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -89,7 +132,7 @@ impl Claim<'_> {
         cx: &mut Context<'_>,
         poll: impl FnOnce(&mut Context<'_>) -> Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
-        match self.direction.waiters.get().filter(|waiters| !waiters.is_empty()) {
+        match self.direction.cold.get().map(|cold| &cold.waiters).filter(|waiters| !waiters.is_empty()) {
             Some(waiters) => {
                 let added = waiters.add(cx.waker());
                 waiters.poll(added, cx, poll)
@@ -110,9 +153,9 @@ pub(crate) fn poll_start(what: &'static str, cx: &mut Context<'_>) -> Poll<()> {
     Gate::new(what).poll_start(cx)
 }
 
-/// Makes an operation of `poll`, as [`leaf::operation`] does, that tells no error to code that is cancelled by now. The
-/// request may have come on another thread during the poll, and the error may be what it did to the other side (law
-/// L14). An error that was withheld is told if the operation is polled in other code.
+/// Makes an operation of `poll`, as [`leaf::operation`] does, that tells no error to code that is cancelled by now: see
+/// [`Direction::poll_host`]. For what is not done in a direction: an error that was withheld is told if the operation is
+/// polled in other code, and goes with it.
 pub(crate) fn operation<T>(
     what: &'static str,
     mut poll: impl FnMut(&mut Context<'_>) -> Poll<io::Result<T>>,
@@ -123,9 +166,7 @@ pub(crate) fn operation<T>(
         None => match poll(cx) {
             Poll::Ready(Err(error)) if is_cancelled() => {
                 withheld = Some(error);
-                // As `Gate::restart` does: the next poll may be in other code.
-                Waiter::new(cx).wake();
-                Poll::Pending
+                starts_again(cx)
             }
             polled => polled,
         },
@@ -133,13 +174,18 @@ pub(crate) fn operation<T>(
     leaf::operation(what, told)
 }
 
-/// Hands on what an operation without a future of its own has come to; but no error to code that is cancelled by now, as
-/// in [`operation`]. It is not kept.
-pub(crate) fn poll_unless_cancelled<T>(polled: Poll<io::Result<T>>) -> Poll<io::Result<T>> {
-    match polled {
-        Poll::Ready(Err(_)) if is_cancelled() => Poll::Pending,
-        polled => polled,
+/// Tells what was found without the host, and will be found again; but no error to code that is cancelled by now.
+pub(crate) fn poll_unless_cancelled<T>(cx: &Context<'_>, found: io::Result<T>) -> Poll<io::Result<T>> {
+    match found {
+        Err(_) if is_cancelled() => starts_again(cx),
+        found => Poll::Ready(found),
     }
+}
+
+/// Pending, and woken: the next poll may be in other code, as after [`Gate::restart`].
+fn starts_again<T>(cx: &Context<'_>) -> Poll<T> {
+    Waiter::new(cx).wake();
+    Poll::Pending
 }
 
 fn busy() -> io::Error {
@@ -342,7 +388,7 @@ mod tests {
             let (_, waker) = counter();
             assert!(direction.poll_shared(&mut Context::from_waker(&waker), pending).is_pending());
         }
-        let waiters = direction.waiters.get().unwrap();
+        let waiters = &direction.cold().waiters;
         assert!(waiters.lock().wakers.len() <= 5 * MANY);
         waiters.wake_by_ref();
         assert!(waiters.is_empty());
@@ -370,7 +416,7 @@ mod tests {
             assert!(polls < 10 * all.len(), "they drive one another out");
             due = (0..all.len()).filter(|key| all[*key].0.0.load(Ordering::SeqCst) > 0).collect();
         }
-        assert_eq!(direction.waiters.get().unwrap().lock().wakers.len(), all.len());
+        assert_eq!(direction.cold().waiters.lock().wakers.len(), all.len());
     }
 
     fn reset<T>() -> io::Result<T> {
@@ -392,15 +438,39 @@ mod tests {
             }));
             let in_time = poll_fn(|cx| {
                 assert!(ended.as_mut().poll(cx).is_pending());
-                assert!(poll_unless_cancelled(Poll::Ready(reset::<()>())).is_pending());
-                assert!(poll_unless_cancelled(Poll::Ready(Ok(7))).is_ready());
+                assert!(poll_unless_cancelled(cx, reset::<()>()).is_pending());
+                assert!(poll_unless_cancelled(cx, Ok(7)).is_ready());
                 Poll::Ready(())
             });
             assert_eq!(scope.run(in_time).await.unwrap(), ());
             assert_eq!(ended.await.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
             assert_eq!(polls.get(), 1);
-            let polled = poll_unless_cancelled(Poll::Ready(reset::<()>()));
-            assert!(matches!(polled, Poll::Ready(Err(error)) if error.kind() == io::ErrorKind::ConnectionReset));
+            let told = poll_fn(|cx| poll_unless_cancelled(cx, reset::<()>()));
+            assert_eq!(told.await.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+        });
+    }
+
+    /// L14: the host tells an error once. Code that was cancelled meanwhile is not told, and whoever polls next is: once.
+    #[test]
+    fn an_error_that_came_too_late_is_for_the_next() {
+        foster_smol::run(async {
+            let direction = Direction::default();
+            let mut scope = CancelScope::new();
+            let handle = scope.handle();
+            let too_late = poll_fn(|cx| {
+                let host = |_: &mut Context<'_>| {
+                    handle.cancel("too late");
+                    Poll::Ready(reset::<()>())
+                };
+                assert!(direction.poll_host(cx, host).is_pending());
+                // It is cancelled still.
+                assert!(direction.poll_host(cx, |_| -> Poll<io::Result<()>> { unreachable!() }).is_pending());
+                Poll::Ready(())
+            });
+            assert_eq!(scope.run(too_late).await.unwrap(), ());
+            let next = poll_fn(|cx| direction.poll_host(cx, |_| -> Poll<io::Result<()>> { unreachable!() }));
+            assert_eq!(next.await.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+            assert_eq!(poll_fn(|cx| direction.poll_host(cx, |_| Poll::Ready(Ok(7)))).await.unwrap(), 7);
         });
     }
 }

@@ -2,21 +2,23 @@
 
 mod halves;
 mod polled;
+mod reading;
 mod writing;
 
 use std::fmt;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io::{self, IoSlice, IoSliceMut};
 use std::marker::PhantomData;
 use std::net::Shutdown;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
-use foster_core::leaf::poll_budget;
+use foster_core::leaf::{operation, poll_budget};
 
 use crate::address::Family;
 use crate::contract::StreamSocket;
-use crate::direction::{Direction, operation};
+use crate::direction::poll_unless_cancelled;
+use reading::Reading;
 use writing::{Writer, Writing};
 
 pub use halves::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, WriteHalf};
@@ -54,13 +56,13 @@ pub struct Stream<F: Family> {
 #[derive(Debug)]
 struct Shared {
     socket: Box<dyn StreamSocket>,
-    reading: Direction,
+    reading: Reading,
     writing: Writing,
 }
 
 impl<F: Family> Stream<F> {
     pub(crate) fn new(socket: Box<dyn StreamSocket>, peer: F::Addr) -> Self {
-        let shared = Shared { socket, reading: Direction::default(), writing: Writing::default() };
+        let shared = Shared { socket, reading: Reading::default(), writing: Writing::default() };
         Stream { shared: Arc::new(shared), peer, family: PhantomData }
     }
 
@@ -98,7 +100,9 @@ impl<F: Family> Stream<F> {
     /// * [`ResourceBusy`](io::ErrorKind::ResourceBusy): another task is reading.
     /// * [`ConnectionReset`](io::ErrorKind::ConnectionReset), and what else the host says.
     pub fn read(&self, buf: &mut [u8]) -> impl Future<Output = io::Result<usize>> + Send {
-        self.shared.read("read", buf.is_empty().then_some(0), move |socket, cx| socket.poll_read(cx, buf))
+        self.shared.read("read", buf.is_empty().then_some(0), move |stream, cx| {
+            stream.poll_host_read(cx, |socket, cx| socket.poll_read(cx, buf))
+        })
     }
 
     /// Does as [`read`](Stream::read), into several buffers, the first of them first.
@@ -112,7 +116,9 @@ impl<F: Family> Stream<F> {
     /// As [`read`](Stream::read).
     pub fn read_vectored(&self, bufs: &mut [IoSliceMut<'_>]) -> impl Future<Output = io::Result<usize>> + Send {
         let empty = bufs.iter().all(|buf| buf.is_empty());
-        self.shared.read("read", empty.then_some(0), move |socket, cx| socket.poll_read_vectored(cx, bufs))
+        self.shared.read("read", empty.then_some(0), move |stream, cx| {
+            stream.poll_host_read(cx, |socket, cx| socket.poll_read_vectored(cx, bufs))
+        })
     }
 
     /// Does as [`read`](Stream::read), and leaves the data where they are: the next read gets them again.
@@ -125,7 +131,9 @@ impl<F: Family> Stream<F> {
     ///
     /// As [`read`](Stream::read).
     pub fn peek(&self, buf: &mut [u8]) -> impl Future<Output = io::Result<usize>> + Send {
-        self.shared.read("peek", buf.is_empty().then_some(0), move |socket, cx| socket.poll_peek(cx, buf))
+        self.shared.read("peek", buf.is_empty().then_some(0), move |stream, cx| {
+            stream.poll_host_read(cx, |socket, cx| socket.poll_peek(cx, buf))
+        })
     }
 
     /// Reads until the buffer is full.
@@ -140,9 +148,9 @@ impl<F: Family> Stream<F> {
     /// * As [`read`](Stream::read).
     pub fn read_exact(&self, buf: &mut [u8]) -> impl Future<Output = io::Result<()>> + Send {
         let (mut filled, empty) = (0, buf.is_empty());
-        self.shared.read("read", empty.then_some(()), move |socket, cx| {
+        self.shared.read("read", empty.then_some(()), move |stream, cx| {
             loop {
-                match ready!(socket.poll_read(cx, &mut buf[filled..]))? {
+                match ready!(stream.poll_host_read(cx, |socket, cx| socket.poll_read(cx, &mut buf[filled..])))? {
                     0 => return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
                     read => filled += read,
                 }
@@ -168,7 +176,9 @@ impl<F: Family> Stream<F> {
     ///   as the host knows by now, by the other end.
     /// * [`ConnectionReset`](io::ErrorKind::ConnectionReset), and what else the host says.
     pub fn write(&self, buf: &[u8]) -> impl Future<Output = io::Result<usize>> + Send {
-        self.shared.write(buf.is_empty().then_some(0), move |socket, cx| socket.poll_write(cx, buf))
+        self.shared.write(buf.is_empty().then_some(0), move |stream, cx| {
+            stream.poll_host_write(cx, |socket, cx| socket.poll_write(cx, buf))
+        })
     }
 
     /// Does as [`write`](Stream::write), from several buffers, the first of them first.
@@ -182,7 +192,9 @@ impl<F: Family> Stream<F> {
     /// As [`write`](Stream::write).
     pub fn write_vectored(&self, bufs: &[IoSlice<'_>]) -> impl Future<Output = io::Result<usize>> + Send {
         let empty = bufs.iter().all(|buf| buf.is_empty());
-        self.shared.write(empty.then_some(0), move |socket, cx| socket.poll_write_vectored(cx, bufs))
+        self.shared.write(empty.then_some(0), move |stream, cx| {
+            stream.poll_host_write(cx, |socket, cx| socket.poll_write_vectored(cx, bufs))
+        })
     }
 
     /// Writes the whole buffer. It has been handed to the host then, which need not have sent it.
@@ -198,9 +210,9 @@ impl<F: Family> Stream<F> {
     /// As [`write`](Stream::write); a part of the buffer may have been written.
     pub fn write_all(&self, buf: &[u8]) -> impl Future<Output = io::Result<()>> + Send {
         let mut written = 0;
-        self.shared.write(buf.is_empty().then_some(()), move |socket, cx| {
+        self.shared.write(buf.is_empty().then_some(()), move |stream, cx| {
             loop {
-                match ready!(socket.poll_write(cx, &buf[written..]))? {
+                match ready!(stream.poll_host_write(cx, |socket, cx| socket.poll_write(cx, &buf[written..])))? {
                     0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
                     more => written += more,
                 }
@@ -250,36 +262,56 @@ impl Shared {
         &self,
         what: &'static str,
         mut at_once: Option<T>,
-        mut poll: impl FnMut(&dyn StreamSocket, &mut Context<'_>) -> Poll<io::Result<T>> + Send,
+        mut poll: impl FnMut(&Shared, &mut Context<'_>) -> Poll<io::Result<T>> + Send,
     ) -> impl Future<Output = io::Result<T>> + Send {
         let mut claim = None;
-        operation(what, move |cx| {
-            if let Some(nothing) = at_once.take() {
-                return Poll::Ready(Ok(nothing));
-            }
-            self.reading.poll_claimed(&mut claim, cx, |cx| poll(&*self.socket, cx))
-        })
+        let read = poll_fn(move |cx| match at_once.take() {
+            Some(nothing) => Poll::Ready(Ok(nothing)),
+            None => self.reading.direction.poll_claimed(&mut claim, cx, |cx| poll(self, cx)),
+        });
+        operation(what, read)
     }
 
     /// As [`read`](Shared::read).
     fn write<T: Send>(
         &self,
         mut at_once: Option<T>,
-        mut poll: impl FnMut(&dyn StreamSocket, &mut Context<'_>) -> Poll<io::Result<T>> + Send,
+        mut poll: impl FnMut(&Shared, &mut Context<'_>) -> Poll<io::Result<T>> + Send,
     ) -> impl Future<Output = io::Result<T>> + Send {
         let mut writer = Writer::default();
-        operation("write", move |cx| {
-            self.writing.check_open()?;
-            if let Some(nothing) = at_once.take() {
-                return Poll::Ready(Ok(nothing));
+        let write = poll_fn(move |cx| {
+            ready!(poll_unless_cancelled(cx, self.writing.check_open()))?;
+            match at_once.take() {
+                Some(nothing) => Poll::Ready(Ok(nothing)),
+                None => self.writing.poll_claimed(&mut writer, cx, |cx| poll(self, cx)),
             }
-            self.writing.poll_claimed(&mut writer, cx, |cx| poll(&*self.socket, cx))
-        })
+        });
+        operation("write", write)
+    }
+
+    /// Reads at the host, once. For whoever has the direction; and below.
+    fn poll_host_read(
+        &self,
+        cx: &mut Context<'_>,
+        poll: impl FnOnce(&dyn StreamSocket, &mut Context<'_>) -> Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        self.reading.poll_host(cx, |cx| poll(&*self.socket, cx))
+    }
+
+    fn poll_host_write(
+        &self,
+        cx: &mut Context<'_>,
+        poll: impl FnOnce(&dyn StreamSocket, &mut Context<'_>) -> Poll<io::Result<usize>>,
+    ) -> Poll<io::Result<usize>> {
+        self.writing.direction.poll_host(cx, |cx| poll(&*self.socket, cx))
     }
 
     fn shutdown(&self, how: Shutdown) -> io::Result<()> {
         if how != Shutdown::Read {
             self.writing.end();
+        }
+        if how != Shutdown::Write {
+            self.reading.end();
         }
         let done = self.socket.shutdown(how);
         if how != Shutdown::Read {

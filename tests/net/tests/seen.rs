@@ -9,7 +9,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use foster::observer::{Observer, Orphan};
-use foster::{CancelScope, Nursery, dump, fail_after, nursery, sleep};
+use foster::{CancelScope, Nursery, dump, fail_after, move_on_after, nursery, sleep};
 use foster_net::{ServeOptions, TcpListener, TcpStream, UdpSocket, serve, serve_in};
 use futures_lite::future::zip;
 use futures_lite::{AsyncReadExt, AsyncWriteExt};
@@ -198,5 +198,41 @@ fn a_write_side_that_was_shut_down_is_no_news_for_cancelled_code() {
             let error = AsyncWriteExt::write(&mut client, b"").await.unwrap_err();
             assert_eq!(error.kind(), io::ErrorKind::BrokenPipe);
         }
+    });
+}
+
+/// L14: the host tells of a reset once. If that meets the end of a short deadline, the next read tells of it; it is never
+/// taken for an end.
+#[test]
+fn a_reset_is_never_taken_for_an_end() {
+    on_each(|| async {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let (sender, peers) = std::sync::mpsc::channel::<std::net::TcpStream>();
+        let resets = std::thread::spawn(move || {
+            for (round, peer) in peers.into_iter().enumerate() {
+                let start = std::time::Instant::now();
+                while start.elapsed() < Duration::from_nanos(3_000 + round as u64 * 7919 % 60_000) {}
+                socket2::SockRef::from(&peer).set_linger(Some(Duration::ZERO)).unwrap();
+            }
+        });
+        let mut cut = 0;
+        for round in 0..2_000 {
+            sender.send(std::net::TcpStream::connect(address).unwrap()).unwrap();
+            let (stream, _) = listener.accept().await.unwrap();
+            let mut reads = 0;
+            let read = loop {
+                let time = Duration::from_nanos(1_000 + (round * 31 + reads * 4_999) % 8_000);
+                reads += 1;
+                if let Some(read) = move_on_after(time, stream.read(&mut [0; 8])).await {
+                    break read;
+                }
+                cut += 1;
+            };
+            assert_eq!(read.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+        }
+        assert!(cut > 0, "no read was cut");
+        drop(sender);
+        resets.join().unwrap();
     });
 }

@@ -9,6 +9,7 @@ use futures_io::{AsyncRead, AsyncWrite};
 
 use super::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, Shared, Stream, WriteHalf};
 use crate::address::Family;
+use crate::contract::StreamSocket;
 use crate::direction::{poll_start, poll_unless_cancelled};
 
 /// Who polls: the only one who can in this direction, or one of many.
@@ -24,9 +25,10 @@ impl Shared {
             return Poll::Ready(Ok(0));
         }
         ready!(poll_start("read", cx));
+        let read = |socket: &dyn StreamSocket, cx: &mut Context<'_>| socket.poll_read(cx, buf);
         match poller {
-            Poller::Alone => poll_unless_cancelled(self.socket.poll_read(cx, buf)),
-            Poller::Shared => self.reading.poll_shared(cx, |cx| self.socket.poll_read(cx, buf)),
+            Poller::Alone => self.poll_host_read(cx, read),
+            Poller::Shared => self.reading.direction.poll_shared(cx, |cx| self.poll_host_read(cx, read)),
         }
     }
 
@@ -40,16 +42,17 @@ impl Shared {
             return Poll::Ready(Ok(0));
         }
         ready!(poll_start("read", cx));
+        let read = |socket: &dyn StreamSocket, cx: &mut Context<'_>| socket.poll_read_vectored(cx, bufs);
         match poller {
-            Poller::Alone => poll_unless_cancelled(self.socket.poll_read_vectored(cx, bufs)),
-            Poller::Shared => self.reading.poll_shared(cx, |cx| self.socket.poll_read_vectored(cx, bufs)),
+            Poller::Alone => self.poll_host_read(cx, read),
+            Poller::Shared => self.reading.direction.poll_shared(cx, |cx| self.poll_host_read(cx, read)),
         }
     }
 
     /// Starts a write. An error, if the write side was shut down.
     fn poll_start_writing(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(poll_start("write", cx));
-        poll_unless_cancelled(Poll::Ready(self.writing.check_open()))
+        poll_unless_cancelled(cx, self.writing.check_open())
     }
 
     fn poll_write(&self, poller: Poller, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
@@ -57,9 +60,10 @@ impl Shared {
             return Poll::Ready(Ok(0));
         }
         ready!(self.poll_start_writing(cx))?;
+        let write = |socket: &dyn StreamSocket, cx: &mut Context<'_>| socket.poll_write(cx, buf);
         match poller {
-            Poller::Alone => poll_unless_cancelled(self.socket.poll_write(cx, buf)),
-            Poller::Shared => self.writing.poll_shared(cx, |cx| self.socket.poll_write(cx, buf)),
+            Poller::Alone => self.poll_host_write(cx, write),
+            Poller::Shared => self.writing.poll_shared(cx, |cx| self.poll_host_write(cx, write)),
         }
     }
 
@@ -73,9 +77,10 @@ impl Shared {
             return Poll::Ready(Ok(0));
         }
         ready!(self.poll_start_writing(cx))?;
+        let write = |socket: &dyn StreamSocket, cx: &mut Context<'_>| socket.poll_write_vectored(cx, bufs);
         match poller {
-            Poller::Alone => poll_unless_cancelled(self.socket.poll_write_vectored(cx, bufs)),
-            Poller::Shared => self.writing.poll_shared(cx, |cx| self.socket.poll_write_vectored(cx, bufs)),
+            Poller::Alone => self.poll_host_write(cx, write),
+            Poller::Shared => self.writing.poll_shared(cx, |cx| self.poll_host_write(cx, write)),
         }
     }
 }

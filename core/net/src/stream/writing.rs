@@ -3,16 +3,16 @@
 use std::io;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
-use std::task::{Context, Poll, Waker};
+use std::task::{Context, Poll, Waker, ready};
 
 use foster_core::leaf::wake_all;
 
-use crate::direction::{Claim, Direction};
+use crate::direction::{Claim, Direction, poll_unless_cancelled};
 
 /// The side of a stream that writes.
 #[derive(Debug, Default)]
 pub(super) struct Writing {
-    direction: Direction,
+    pub(super) direction: Direction,
     /// It was shut down by us.
     ended: AtomicBool,
     /// The waker of the future that has the direction, and waits at the host. A host need not tell it of a shut-down: to
@@ -50,7 +50,7 @@ impl Writing {
             writer.waits = Some(self);
             // Ordering: whoever shuts the side down stores that, and looks for a waker under the lock. If it has looked
             // before the registration, the store is seen here.
-            self.check_open()?;
+            ready!(poll_unless_cancelled(cx, self.check_open()))?;
         }
         polled
     }
@@ -63,7 +63,7 @@ impl Writing {
     ) -> Poll<io::Result<T>> {
         self.direction.poll_shared(cx, |cx| {
             // Ordering: as above. Its waker is in the list by now.
-            self.check_open()?;
+            ready!(poll_unless_cancelled(cx, self.check_open()))?;
             poll(cx)
         })
     }

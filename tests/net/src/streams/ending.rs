@@ -90,6 +90,12 @@ pub async fn n009_shutdown_ends_a_read_that_waits<K: Kind>() {
             one.shutdown(Shutdown::Read)?;
             let read = fail_after(ms(10_000), read).await.expect("the reader sleeps on").unwrap();
             assert_eq!(read, 0, "by a poll function: {polls}");
+            // It stays the end, whatever comes.
+            let _ = other.write_all(b"too late").await;
+            sleep(ms(20)).await;
+            let mut buf = [0; 8];
+            assert_eq!((one.read(&mut buf).await?, one.peek(&mut buf).await?), (0, 0));
+            assert_eq!(AsyncReadExt::read(&mut &*one, &mut buf).await?, 0);
             one.write_all(b"still open").await?;
             one.shutdown(Shutdown::Write)?;
             assert_eq!(read_to_end(&other).await?, b"still open");
@@ -97,6 +103,17 @@ pub async fn n009_shutdown_ends_a_read_that_waits<K: Kind>() {
         });
         reads.await.unwrap();
     }
+}
+
+/// N009: what had come before the read side was shut down is read first.
+pub async fn n009_what_came_before_a_shutdown_is_read<K: Kind>() {
+    let (one, other) = K::pair().await;
+    other.write_all(b"before").await.unwrap();
+    let mut buf = [0; 16];
+    assert_eq!(fail_after(ms(5000), one.peek(&mut buf)).await.unwrap().unwrap(), 6);
+    one.shutdown(Shutdown::Read).unwrap();
+    assert_eq!(one.read(&mut buf).await.unwrap(), 6);
+    assert_eq!(one.read(&mut buf).await.unwrap(), 0);
 }
 
 /// N010: the end of a stream comes again at each read, at once.
