@@ -27,7 +27,8 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// an error. Connections that nobody uses are closed after 90 s, and with the last clone of the client.
 ///
 /// A response whose future or body is dropped before its end takes its connection with it, if that is HTTP/1; of an
-/// HTTP/2 connection it is the stream that is reset.
+/// HTTP/2 connection it is the stream that is reset. (Without hyper's limit of 1024 such streams, behind which more of
+/// what the server had sent meanwhile would end the connection, and all requests on it.)
 ///
 /// # Examples
 ///
@@ -59,7 +60,7 @@ where
 /// ```
 pub fn pool_builder<E: Debug + Send + 'static>(nursery: &Nursery<E>) -> Builder {
     let mut builder = Client::builder(Executor::daemons(nursery));
-    builder.timer(Timer).pool_timer(Timer);
+    builder.timer(Timer).pool_timer(Timer).http2_max_local_error_reset_streams(None);
     builder
 }
 
@@ -128,7 +129,8 @@ where
     S: AsyncRead + AsyncWrite + Send + Unpin + 'static,
     B: Body<Data: Send, Error: Into<BoxError>> + Send + Unpin + 'static,
 {
-    let builder = http2::Builder::new(Executor::daemons(nursery)).timer(Timer).clone();
+    let mut builder = http2::Builder::new(Executor::daemons(nursery));
+    builder.timer(Timer).max_local_error_reset_streams(None);
     let (sender, connection) = builder.handshake(Io::new(stream)).await?;
     spawn(nursery, "http2 connection", connection);
     Ok(sender)

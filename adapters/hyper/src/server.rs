@@ -10,8 +10,9 @@ use std::future::{Future, pending, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
 use std::task::Poll;
+use std::time::Duration;
 
-use foster::{Nursery, NurseryOptions, fail_after, stopping};
+use foster::{Nursery, NurseryOptions, fail_after, sleep, stopping};
 use foster_net::{Family, Listener, ServeError, ServeOptions};
 use futures_io::{AsyncRead, AsyncWrite};
 use futures_lite::AsyncReadExt;
@@ -24,7 +25,7 @@ use hyper::{Request, Response};
 use crate::executor::Executor;
 use crate::io::Io;
 use crate::timer::Timer;
-use requests::{BoxError, Errors, Requests};
+use requests::{BoxError, Errors, OpenRequests, Requests};
 
 pub use options::HttpOptions;
 
@@ -112,13 +113,15 @@ where
 /// * **An error** of the service, or of the body of a response, is the end of the connection with HTTP/1, and returned.
 ///   With HTTP/2 it is the end of the request, and goes to the observer of the tree.
 /// * **A client that goes away** cancels the requests that it waits for: their futures are dropped, and their finalizers
-///   run. (HTTP/1 with [`half_close`](hyper::server::conn::http1::Builder::half_close) completes them, if the client has
+///   run. hyper finds out by reading, and with HTTP/1 does not read while a further request, or a body that the service
+///   does not read, lies before the end: then the request goes on until it is answered. Give each a limit of time. (HTTP/1 with [`half_close`](hyper::server::conn::http1::Builder::half_close) completes them, if the client has
 ///   but closed its own side.)
 /// * **A graceful stop**, in code that sees [`stopping()`](foster::stopping()), as below [`serve`] and in
 ///   [`graceful`](foster::graceful()): a connection that has not sent a byte is closed at once, and so is one that waits
 ///   for the next request (hyper takes one for that of which but a part of the head of a later request has come). A
 ///   request that is being answered, or the first one if it has come in part, is completed; the answer says
-///   `connection: close` (HTTP/2: `GOAWAY`), and then the connection is closed.
+///   `connection: close` (HTTP/2: `GOAWAY`), and then the connection is closed. A client of HTTP/2 without a request has
+///   a second to answer to that `GOAWAY`, since a request may be on its way.
 /// * **An upgraded connection** (websockets, `CONNECT`) belongs to the task that serves it. Spawn that with the
 ///   [`Executor`] that a request for an upgrade has in its extensions: it is a child of the connection then, sees
 ///   `stopping()`, and is waited for.
@@ -178,16 +181,17 @@ where
         .run(async move |n: Nursery<Infallible>| {
             let is_http2 = start == PREFACE;
             let io = Io::starting_with(start, stream);
-            let requests = |errors| Requests { service, executor: Executor::new(&n), errors };
+            let open = OpenRequests::default();
+            let requests = |errors| Requests { service, executor: Executor::new(&n), errors, open: open.clone() };
             Ok(if is_http2 {
                 let mut builder = http2::Builder::new(Executor::daemons(&n));
                 builder.timer(Timer);
                 (http.http2)(&mut builder);
                 let connection = builder.serve_connection(io, requests(Errors::OfStream));
-                drive(connection, |connection| connection.graceful_shutdown()).await
+                drive(connection, |connection| connection.graceful_shutdown(), || open.is_none()).await
             } else {
                 let connection = http.http1.serve_connection(io, requests(Errors::OfConnection)).with_upgrades();
-                drive(connection, |connection| connection.graceful_shutdown()).await
+                drive(connection, |connection| connection.graceful_shutdown(), || false).await
             })
         })
         .await;
@@ -205,7 +209,7 @@ async fn read_start(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Vec<u8>
         let is_silent = filled == 0;
         let stopped = async {
             match is_silent {
-                true => stopping().await,
+                true => stopping_and_told().await,
                 false => pending().await,
             }
             Ok(0)
@@ -222,22 +226,54 @@ async fn read_start(stream: &mut (impl AsyncRead + Unpin)) -> io::Result<Vec<u8>
     Ok(start)
 }
 
-/// Runs a connection. When the server is to stop, `shut_down` tells it so, once.
-async fn drive<C: Future>(connection: C, shut_down: impl FnOnce(Pin<&mut C>)) -> C::Output {
-    let (mut connection, mut stopping) = (pin!(connection), pin!(stopping()));
-    let mut shut_down = Some(shut_down);
+/// A reactor that has not looked for so long is busy with more than the connections.
+const TURN: Duration = Duration::from_millis(1);
+
+/// Waits until the server is to stop, and the runtime has had time to tell what had come by then. A reactor has to look at
+/// the host before a read finds anything, tokio's, that is; it does so when it has nothing else to do, and now and then.
+async fn stopping_and_told() {
+    stopping().await;
+    sleep(TURN).await;
+}
+
+/// How long a client of HTTP/2 without a request may take to answer that the server stops. hyper waits for that, since a
+/// request may be on its way.
+const FAREWELL: Duration = Duration::from_secs(1);
+
+/// Runs a connection. When the server is to stop, `shut_down` tells it so, once. From then on it is closed when it has
+/// been idle for some time.
+async fn drive<C: Future<Output = hyper::Result<()>>>(
+    connection: C,
+    shut_down: impl FnOnce(Pin<&mut C>),
+    is_idle: impl Fn() -> bool,
+) -> C::Output {
+    let (mut connection, mut stopping) = (pin!(connection), pin!(stopping_and_told()));
+    let (mut shut_down, mut farewell) = (Some(shut_down), pin!(None));
     poll_fn(|cx| {
         // First: hyper reads what has come of a request, and does not take the connection for an idle one.
         if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
             return Poll::Ready(ended);
         }
-        if shut_down.is_none() || stopping.as_mut().poll(cx).is_pending() {
+        if shut_down.is_some() && stopping.as_mut().poll(cx).is_pending() {
             return Poll::Pending;
         }
         if let Some(shut_down) = shut_down.take() {
             shut_down(connection.as_mut());
+            if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
+                return Poll::Ready(ended);
+            }
         }
-        connection.as_mut().poll(cx)
+        if !is_idle() {
+            farewell.set(None);
+            return Poll::Pending;
+        }
+        if farewell.is_none() {
+            farewell.set(Some(sleep(FAREWELL)));
+        }
+        match farewell.as_mut().as_pin_mut() {
+            Some(farewell) => farewell.poll(cx).map(Ok),
+            None => Poll::Pending,
+        }
     })
     .await
 }

@@ -15,6 +15,8 @@
 //!   all, as this crate does.
 //! * **C3 Attempt first.** A `poll_*` method does what can be done at once, and is Pending only when the host would
 //!   have to wait. No wake-up is lost between the attempt and the registration: what comes in between wakes the waker.
+//!   Where the host's reactor has to learn first that a socket is ready, as tokio's has, that is all that is known: what
+//!   has come since its last turn wakes the waker with its next one.
 //! * **C4 Nothing in between.** A `poll_*` method that is Pending has transferred nothing. So a waiter that is dropped
 //!   loses nothing.
 //! * **C5 Nothing is waited for in `Drop`.** To drop a socket closes it at once; its port or path is free for the next

@@ -35,6 +35,9 @@ pub use halves::{OwnedReadHalf, OwnedWriteHalf, ReadHalf, ReuniteError, WriteHal
 /// of `&Stream` cannot tell whether its caller still waits: several who poll it one beside the other are all woken, and
 /// any of them may get what comes.
 ///
+/// Urgent data (`MSG_OOB`) are no part of it. The host takes them out; and on tokio what lies behind them may be read only
+/// when still more has come, as with tokio's own streams.
+///
 /// # Closing
 ///
 /// To drop a stream, both halves included, closes it; what was written before is still delivered. If there are data

@@ -3,15 +3,14 @@
 use std::error::Error;
 use std::future::Future;
 use std::pin::{Pin, pin};
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use foster::future::CancelScopeFuture;
 use foster::leaf::poll_budget;
 use foster::observer::{OrphanKind, report};
 use foster::{CancelScope, stopping};
-use http_body_util::BodyExt;
-use http_body_util::combinators::MapErr;
-use hyper::body::{Body, Incoming};
+use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::header::{CONNECTION, HeaderValue, UPGRADE};
 use hyper::service::Service;
 use hyper::{Method, Request, Response, StatusCode};
@@ -29,6 +28,19 @@ pub(super) struct Requests<H> {
     pub(super) executor: Executor,
     /// Where errors of a service and of its bodies go.
     pub(super) errors: Errors,
+    /// Counts the requests that are being answered, up to the end of their bodies.
+    pub(super) open: OpenRequests,
+}
+
+/// Counts the requests of a connection that are being answered: there is a clone in each.
+#[derive(Clone, Default)]
+pub(super) struct OpenRequests(Arc<()>);
+
+impl OpenRequests {
+    /// Returns whether there is none. To be asked of one of two that have been there from the beginning.
+    pub(super) fn is_none(&self) -> bool {
+        Arc::strong_count(&self.0) <= 2
+    }
 }
 
 /// Where errors of a service and of its bodies go.
@@ -48,13 +60,6 @@ impl Errors {
         }
         error
     }
-
-    fn passing<E: Into<BoxError>>(self) -> fn(E) -> BoxError {
-        match self {
-            Errors::OfConnection => |error| Errors::OfConnection.pass(error),
-            Errors::OfStream => |error| Errors::OfStream.pass(error),
-        }
-    }
 }
 
 impl<H, B> Service<Request<Incoming>> for Requests<H>
@@ -62,7 +67,7 @@ where
     H: Service<Request<Incoming>, Response = Response<B>, Error: Into<BoxError>>,
     B: Body<Error: Into<BoxError>>,
 {
-    type Response = Response<MapErr<B, fn(B::Error) -> BoxError>>;
+    type Response = Response<Answer<B>>;
     type Error = BoxError;
     type Future = Answering<H::Future, H::Response, H::Error>;
 
@@ -73,7 +78,8 @@ where
         let says_last = matches!(self.errors, Errors::OfConnection) && request.method() != Method::CONNECT;
         // Without a name, which would need a node also where the service does not wait.
         let scope = CancelScope::new();
-        Answering { scope: scope.run(self.service.call(request)), answered: None, says_last, errors: self.errors }
+        let scope = scope.run(self.service.call(request));
+        Answering { scope, answered: None, says_last, errors: self.errors, open: self.open.clone() }
     }
 }
 
@@ -91,6 +97,7 @@ pin_project! {
         // Whether the response tells the client when it is the last.
         says_last: bool,
         errors: Errors,
+        open: OpenRequests,
     }
 }
 
@@ -100,7 +107,7 @@ where
     E: Into<BoxError>,
     B: Body<Error: Into<BoxError>>,
 {
-    type Output = Result<Response<MapErr<B, fn(B::Error) -> BoxError>>, BoxError>;
+    type Output = Result<Response<Answer<B>>, BoxError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = self.project();
@@ -116,7 +123,35 @@ where
         if is_last && response.status() != StatusCode::SWITCHING_PROTOCOLS {
             response.headers_mut().insert(CONNECTION, HeaderValue::from_static("close"));
         }
-        Poll::Ready(Ok(response.map(|body| body.map_err(this.errors.passing()))))
+        Poll::Ready(Ok(response.map(|body| Answer { body, errors: *this.errors, _open: this.open.clone() })))
+    }
+}
+
+pin_project! {
+    /// The body of a response.
+    pub(super) struct Answer<B> {
+        #[pin]
+        body: B,
+        errors: Errors,
+        _open: OpenRequests,
+    }
+}
+
+impl<B: Body<Error: Into<BoxError>>> Body for Answer<B> {
+    type Data = B::Data;
+    type Error = BoxError;
+
+    fn poll_frame(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<B::Data>, BoxError>>> {
+        let this = self.project();
+        this.body.poll_frame(cx).map_err(|error| this.errors.pass(error))
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
     }
 }
 

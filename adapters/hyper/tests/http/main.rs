@@ -84,6 +84,8 @@ everywhere! {
     exchanges::n177_tasks_end_with_their_scope;
     exchanges::n177_panics_are_reported;
     stopping::n179_idle_connections_are_closed;
+    stopping::n179_what_has_come_is_answered;
+    stopping::n180_silent_clients_of_http2_are_closed;
     stopping::n179_half_requests_are_completed;
     stopping::n179_half_prefaces_are_completed;
     stopping::n179_answers_are_completed;

@@ -41,6 +41,50 @@ pub(crate) async fn n179_idle_connections_are_closed() {
     .await;
 }
 
+/// N179: a request that has come is answered, though the server is told to stop before it has looked: the first of a
+/// connection, and a later one.
+pub(crate) async fn n179_what_has_come_is_answered() {
+    for later in [false, true] {
+        test(async |n| {
+            let server = Server::start(&n, HttpOptions::new(), hello).await?;
+            let client = server.connect().await?;
+            server.has_accepted(1).await;
+            sleep(Duration::from_millis(20)).await; // until the server waits for it
+            if later {
+                client.write_all(GET).await?;
+                until(&client, "hello").await?;
+                sleep(Duration::from_millis(20)).await;
+            }
+            client.write_all(GET).await?;
+            server.stop.cancel("enough");
+            let answer = rest(client).await?;
+            assert!(answer.ends_with("hello"), "later: {later}, {answer:?}");
+            server.ends_soon().await
+        })
+        .await;
+    }
+}
+
+/// N180: a client of HTTP/2 that has no request, and does not answer, does not hold the server until the grace ends.
+pub(crate) async fn n180_silent_clients_of_http2_are_closed() {
+    const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+    const SETTINGS: &[u8] = b"\0\0\0\x04\0\0\0\0\0";
+    test(async |n| {
+        let server = Server::start(&n, HttpOptions::new(), hello).await?;
+        let (one, other) = (server.connect().await?, server.connect().await?);
+        one.write_all(PREFACE).await?;
+        other.write_all(&[PREFACE, SETTINGS].concat()).await?;
+        server.has_accepted(2).await;
+        sleep(Duration::from_millis(50)).await; // until the server has read it, if it is slow
+        let start = Instant::now();
+        server.ends_soon().await?;
+        assert!(start.elapsed() < GRACE / 2);
+        drop((one, other));
+        Ok(())
+    })
+    .await;
+}
+
 /// N179: a request of which a part has come is completed, and told that it was the last one; whether the part ends in
 /// the head or in the body.
 pub(crate) async fn n179_half_requests_are_completed() {
