@@ -19,7 +19,7 @@ use crate::tree::node::{Kind, Life, NodeRef, State};
 use crate::tree::root::TreeHandle;
 
 /// What lived in a tree at one moment: scopes with their names, sites and states. `Display` prints it as an indented
-/// tree, [`to_json`](Dump::to_json) makes a document of it.
+/// tree (beyond fifty levels with the number of the level instead), [`to_json`](Dump::to_json) makes a document of it.
 ///
 /// It is taken node by node, each under its own lock for the time of a copy, so it may be taken in production; scopes
 /// that come or go meanwhile may or may not be in it.
@@ -231,10 +231,17 @@ impl fmt::Display for DumpedScope {
     }
 }
 
+/// So many levels are indented. Further in the number of the level is written, as the text would grow with its square.
+const MAX_INDENTED: usize = 50;
+
 impl fmt::Display for Dump {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for scope in &self.scopes {
-            writeln!(f, "{:indent$}{scope}", "", indent = 2 * scope.depth)?;
+            let indent = 2 * scope.depth.min(MAX_INDENTED);
+            match scope.depth {
+                depth if depth > MAX_INDENTED => writeln!(f, "{:indent$}({depth}) {scope}", "")?,
+                _ => writeln!(f, "{:indent$}{scope}", "")?,
+            }
         }
         Ok(())
     }

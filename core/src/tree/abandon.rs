@@ -32,7 +32,7 @@ use std::task::Waker;
 
 use super::children::Role;
 use super::closing::ClosedNode;
-use super::flags::{ABANDONED, CANCELLED, DELIVERED, GOES_WHOLE, HANDED_OVER, PROPAGATED, SHUT_DOWN};
+use super::flags::{ABANDONED, CANCELLED, DELIVERED, GOES_WHOLE, HANDED_OVER, PROPAGATED, SHUT_DOWN, TO_CLOSE};
 use super::frames;
 use super::node::{Kind, Life, NodeRef};
 use super::panic::drop_payload;
@@ -77,17 +77,19 @@ fn abandon(node: &NodeRef, drop_body: impl FnOnce()) -> Option<Waker> {
         drop(finalizers);
         return None;
     };
+    // L30: no reaper would be polled. So it is closed here; or next, by whoever has listed it, with all that is inside.
+    if (node.flagged(TO_CLOSE) || tree.is_shut_down()) && node.life() != Life::Closed {
+        let dropped = frames::enter(node, drop_body);
+        if !node.flagged(TO_CLOSE) {
+            shut_down(node);
+        }
+        drop_payload(dropped.err());
+        return None;
+    }
     // Found before (L28), or ended; the body is all there is. Of two that come at once, the one that sets the flag
     // goes on.
     if !node.flag(ABANDONED) || node.life() == Life::Closed {
         drop_body();
-        return None;
-    }
-    // L30: no reaper would be polled.
-    if tree.is_shut_down() {
-        let dropped = frames::enter(node, drop_body);
-        shut_down(node);
-        drop_payload(dropped.err());
         return None;
     }
     let has_to_end = if goes_with_its_parent(node) {
@@ -264,8 +266,8 @@ pub(crate) fn shut_down(top: &NodeRef) {
     });
 }
 
-/// Requests `top` and all scopes below it, because the host is gone. Returns them, the outermost first: what their
-/// bodies own finds its scope closed, or closes it itself.
+/// Requests `top` and all scopes below it, because the host is gone. Returns them, the outermost first: the caller closes
+/// each of them, when it has dropped what is not in the node.
 ///
 /// Requested although they are about to be closed: code that is running on another thread finds that it is cancelled,
 /// and its operations give it nothing more (L14), such as what the drop of another body has done to them. Without a
@@ -273,6 +275,7 @@ pub(crate) fn shut_down(top: &NodeRef) {
 pub(super) fn request_all(top: &NodeRef) -> Vec<NodeRef> {
     all_below(top, |node| {
         node.request(Reason::new(ReasonKind::HostDropped), Some(std::time::Duration::ZERO));
+        node.flag(TO_CLOSE);
     })
 }
 

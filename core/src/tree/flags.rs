@@ -110,5 +110,10 @@ pub(crate) const HANDED_OVER: u32 = 1 << 19;
 /// The handle of a task is gone: nobody takes its value. Set by `give_up_value`, in the drop of the handle.
 pub(crate) const UNWANTED: u32 = 1 << 20;
 
+/// A shut-down has listed the scope, and is about to close it (L30): so the drop of its driver leaves that to it. Or a tree
+/// that is deep would need a deep stack: the body of a task drops the scope in it, whose tasks are closed, which drops their
+/// bodies, and so on. Set by `request_all`, before any body is dropped.
+pub(crate) const TO_CLOSE: u32 = 1 << 21;
+
 /// The flags of a tree, which every scope of it has, and passes on. Set before the tree runs.
 pub(crate) const KEPT: u32 = FOLLOWED | NOTED;

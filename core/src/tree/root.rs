@@ -84,9 +84,7 @@ pin_project! {
                 // L11: before the body is dropped, so that tasks that run on other threads do not see what that does.
                 let alive = abandon::all_below(&node, |_| {});
                 abandon::request_all(&node);
-                let mut body = this.body;
-                let dropped = super::current::enter(&node, || body.as_mut().empty());
-                drop_payload(dropped.err());
+                drop_payload(super::current::enter(&node, || this.body.empty()).err());
                 abandon::shut_down(&node);
                 // L30.1: those that other threads have polled to their ends meanwhile were cut off, too.
                 let was_cut = |task: &&NodeRef| task.outcome() == Some(TaskStatus::Cancelled) && !task.is_shut_down();
@@ -182,9 +180,7 @@ impl<F: Future<Output = T>, T> Root<F, T> {
                 waking::wake(cx.waker().clone());
                 return Poll::Pending;
             }
-            let mut body = this.body;
-            let dropped = super::current::enter(node, || body.as_mut().empty());
-            drop_payload(dropped.err());
+            drop_payload(super::current::enter(node, || this.body.empty()).err());
             // From here on the root is no scope any more: dropping the future does nothing.
             *this.node = None;
             this.tree.end(true);
