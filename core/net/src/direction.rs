@@ -48,6 +48,7 @@ impl Direction {
     }
 
     /// Polls for a future, which takes the direction in its first poll, and has it as long as it keeps `claim`.
+    #[inline]
     pub(crate) fn poll_claimed<'a, T>(
         &'a self,
         claim: &mut Option<Claim<'a>>,
@@ -70,20 +71,20 @@ impl Direction {
         cx: &mut Context<'_>,
         poll: impl FnOnce(&mut Context<'_>) -> Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
-        let waiters = &self.cold().waiters;
-        let added = waiters.add(cx.waker());
+        let joined = self.cold().waiters.join(cx.waker());
         if self.claimed.load(Ordering::SeqCst) {
-            if added {
-                waiters.remove(cx.waker());
-            }
+            joined.leave(cx.waker(), true);
             return poll_unless_cancelled(cx, Err(busy()));
         }
-        waiters.poll(added, cx, poll)
+        let polled = poll(&mut Context::from_waker(&joined.all));
+        joined.leave(cx.waker(), polled.is_ready());
+        polled
     }
 
     /// Polls the host, for whoever may. An error is not told to code that is cancelled by now: the request may have come
     /// on another thread during the poll, and the error may be what it did to the other side (law L14). But the host
     /// tells of it once, as of a connection that was reset: so it is kept, for the next who polls in this direction.
+    #[inline]
     pub(crate) fn poll_host<T>(
         &self,
         cx: &mut Context<'_>,
@@ -94,13 +95,19 @@ impl Direction {
             None => poll(cx),
         };
         match polled {
-            Poll::Ready(Err(error)) if is_cancelled() => {
-                let before = self.cold().withheld().replace(error);
-                drop(before);
-                starts_again(cx)
-            }
+            Poll::Ready(Err(error)) => self.tell(cx, error),
             polled => polled,
         }
+    }
+
+    #[cold]
+    fn tell<T>(&self, cx: &Context<'_>, error: io::Error) -> Poll<io::Result<T>> {
+        if !is_cancelled() {
+            return Poll::Ready(Err(error));
+        }
+        let before = self.cold().withheld().replace(error);
+        drop(before);
+        starts_again(cx)
     }
 
     fn cold(&self) -> &Cold {
@@ -127,18 +134,20 @@ pub(crate) struct Claim<'a> {
 
 impl Claim<'_> {
     /// Polls for the future that has the direction. Whoever was Pending before in a shared way stays registered.
+    #[inline]
     pub(crate) fn poll<T>(
         &self,
         cx: &mut Context<'_>,
         poll: impl FnOnce(&mut Context<'_>) -> Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
-        match self.direction.cold.get().map(|cold| &cold.waiters).filter(|waiters| !waiters.is_empty()) {
-            Some(waiters) => {
-                let added = waiters.add(cx.waker());
-                waiters.poll(added, cx, poll)
-            }
-            None => poll(cx),
+        let others = self.direction.cold.get().map(|cold| &cold.waiters).filter(|waiters| !waiters.is_empty());
+        let joined = others.map(|waiters| waiters.join(cx.waker()));
+        // One call, whoever is woken: it is compiled into this.
+        let polled = poll(&mut Context::from_waker(joined.as_ref().map_or(cx.waker(), |joined| &joined.all)));
+        if let Some(joined) = joined {
+            joined.leave(cx.waker(), polled.is_ready());
         }
+        polled
     }
 }
 
@@ -264,19 +273,27 @@ impl Waiters {
         drop(removed);
     }
 
-    /// Polls with a waker that wakes them all. The caller is among them; `added` by this poll, or before.
-    fn poll<T>(
-        self: &Arc<Self>,
-        added: bool,
-        cx: &mut Context<'_>,
-        poll: impl FnOnce(&mut Context<'_>) -> Poll<io::Result<T>>,
-    ) -> Poll<io::Result<T>> {
-        let all = Waker::from(self.clone());
-        let polled = poll(&mut Context::from_waker(&all));
-        if added && polled.is_ready() {
-            self.remove(cx.waker());
+    /// Adds a waker, for a poll that may register the one that wakes them all.
+    fn join(self: &Arc<Self>, waker: &Waker) -> Joined<'_> {
+        Joined { added: self.add(waker), all: Waker::from(self.clone()), waiters: self }
+    }
+}
+
+/// Among the waiters, during a poll.
+struct Joined<'a> {
+    waiters: &'a Waiters,
+    /// By this poll, and not by one before.
+    added: bool,
+    /// Wakes them all.
+    all: Waker,
+}
+
+impl Joined<'_> {
+    /// Goes, if the poll is `over`, and stays otherwise.
+    fn leave(self, waker: &Waker, over: bool) {
+        if self.added && over {
+            self.waiters.remove(waker);
         }
-        polled
     }
 }
 

@@ -283,7 +283,9 @@ impl Shared {
     ) -> impl Future<Output = io::Result<T>> + Send {
         let mut writer = Writer::default();
         let write = poll_fn(move |cx| {
-            ready!(poll_unless_cancelled(cx, self.writing.check_open()))?;
+            if let Err(ended) = self.writing.check_open() {
+                return poll_unless_cancelled(cx, Err(ended));
+            }
             match at_once.take() {
                 Some(nothing) => Poll::Ready(Ok(nothing)),
                 None => self.writing.poll_claimed(&mut writer, cx, |cx| poll(self, cx)),
@@ -292,7 +294,8 @@ impl Shared {
         operation("write", write)
     }
 
-    /// Reads at the host, once. For whoever has the direction; and below.
+    /// Reads at the host, once. For whoever has the direction.
+    #[inline]
     fn poll_host_read(
         &self,
         cx: &mut Context<'_>,
@@ -301,6 +304,8 @@ impl Shared {
         self.reading.poll_host(cx, |cx| poll(&*self.socket, cx))
     }
 
+    /// Writes at the host, once. For whoever has the direction.
+    #[inline]
     fn poll_host_write(
         &self,
         cx: &mut Context<'_>,

@@ -19,6 +19,7 @@ pub(super) struct Reading {
 
 impl Reading {
     /// Reads at the host, once. For whoever has the direction.
+    #[inline]
     pub(super) fn poll_host(
         &self,
         cx: &mut Context<'_>,

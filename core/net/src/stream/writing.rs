@@ -30,6 +30,7 @@ pub(super) struct Writer<'a> {
 
 impl Writing {
     /// The same on each host, and for empty buffers as for others.
+    #[inline]
     pub(super) fn check_open(&self) -> io::Result<()> {
         if !self.ended.load(Ordering::Acquire) {
             return Ok(());
@@ -38,6 +39,7 @@ impl Writing {
     }
 
     /// Polls for a future, which takes the direction in its first poll.
+    #[inline]
     pub(super) fn poll_claimed<'a, T>(
         &'a self,
         writer: &mut Writer<'a>,
