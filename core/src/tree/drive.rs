@@ -282,9 +282,8 @@ impl NodeRef {
         }
         // Who is woken needs no waker before the next poll. But that of a job is for all polls to come: a task that wakes
         // itself again and again would come by here each time. One that is over with its second poll does without.
-        let keeps = self.is_job(driver) && self.polled.is_repeated();
-        let is_woken = !keeps && self.woken.load(Ordering::Acquire);
-        let is_new = is_woken || self.keep_waker(driver, waker);
+        let is_woken = self.woken.load(Ordering::Acquire);
+        let is_new = is_woken && !(self.is_job(driver) && self.polled.is_repeated()) || self.keep_waker(driver, waker);
         // Ordering: after the waker was left. A wake-up marks first and takes the waker afterwards: so this sees the
         // mark, or that finds the waker.
         if self.woken.load(Ordering::Acquire) {
@@ -294,6 +293,7 @@ impl NodeRef {
     }
 
     /// Returns whether it is the job of a task that drives the scope: each of its wakers is as good as the others (R2).
+    #[inline]
     fn is_job(&self, driver: Driver) -> bool {
         driver == Driver::Own && self.kind == Kind::Task && !self.flagged(LOCAL)
     }
