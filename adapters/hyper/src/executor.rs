@@ -3,6 +3,7 @@
 use std::convert::Infallible;
 use std::fmt;
 use std::future::Future;
+use std::sync::Arc;
 
 use foster::Nursery;
 
@@ -31,18 +32,25 @@ use foster::Nursery;
 pub struct Executor<E = Infallible> {
     nursery: Nursery<E>,
     daemons: bool,
+    /// Each task keeps a clone as long as it runs: so the connection knows of it.
+    open: Option<Arc<()>>,
 }
 
 impl<E> Executor<E> {
     /// Spawns into `nursery`, which waits for the tasks.
     pub fn new(nursery: &Nursery<E>) -> Self {
-        Executor { nursery: nursery.clone(), daemons: false }
+        Executor { nursery: nursery.clone(), daemons: false, open: None }
     }
 
     /// Spawns into `nursery`, which does not wait for the tasks: they are daemons, and are cancelled when only daemons
     /// are left.
     pub fn daemons(nursery: &Nursery<E>) -> Self {
-        Executor { nursery: nursery.clone(), daemons: true }
+        Executor { nursery: nursery.clone(), daemons: true, open: None }
+    }
+
+    /// Returns one whose tasks keep `open`, and that keeps it itself.
+    pub(crate) fn keeping(&self, open: Arc<()>) -> Self {
+        Executor { nursery: self.nursery.clone(), daemons: self.daemons, open: Some(open) }
     }
 }
 
@@ -55,14 +63,19 @@ where
         let child = self.nursery.child();
         // The names of the types of those of hyper are of no use to anybody.
         let child = if self.daemons { child.daemon().named("hyper task") } else { child };
+        let open = self.open.clone();
+        let task = async move {
+            future.await;
+            drop(open);
+        };
         // Refused by a nursery that has ended: to drop the future is how hyper learns of it.
-        drop(child.try_spawn(future));
+        drop(child.try_spawn(task));
     }
 }
 
 impl<E> Clone for Executor<E> {
     fn clone(&self) -> Self {
-        Executor { nursery: self.nursery.clone(), daemons: self.daemons }
+        Executor { nursery: self.nursery.clone(), daemons: self.daemons, open: self.open.clone() }
     }
 }
 

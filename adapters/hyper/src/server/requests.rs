@@ -28,7 +28,7 @@ pub(super) struct Requests<H> {
     pub(super) executor: Executor,
     /// Where errors of a service and of its bodies go.
     pub(super) errors: Errors,
-    /// Counts the requests that are being answered, up to the end of their bodies.
+    /// Counts the requests that are being answered, up to the end of their bodies, and of the tasks of upgraded ones.
     pub(super) open: OpenRequests,
 }
 
@@ -73,7 +73,7 @@ where
 
     fn call(&self, mut request: Request<Incoming>) -> Self::Future {
         if may_be_upgraded(&request) {
-            request.extensions_mut().insert(self.executor.clone());
+            request.extensions_mut().insert(self.executor.keeping(self.open.0.clone()));
         }
         let says_last = matches!(self.errors, Errors::OfConnection) && request.method() != Method::CONNECT;
         // Without a name, which would need a node also where the service does not wait.

@@ -95,6 +95,7 @@ everywhere! {
     stopping::n181_upgraded_connections_stop;
     stopping::n181_upgrades_are_completed;
     stopping::n181_http2_tunnels_stop;
+    stopping::n181_slow_ends_of_http2_are_waited_for;
     stopping::n181_the_grace_ends_upgraded_connections;
     ends::n182_requests_end_with_their_client;
     ends::n182_http2_requests_end_with_their_client;

@@ -1,7 +1,10 @@
 //! N179 to N181: a graceful stop.
 
+use std::future::Future;
 use std::net::Shutdown;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use foster::sync::Event;
@@ -9,7 +12,7 @@ use foster::{Instant, sleep, sleep_forever, stopping};
 use foster_hyper::{Executor, HttpOptions, Io, client};
 use futures_lite::{AsyncReadExt, AsyncWriteExt};
 use http_body_util::BodyExt;
-use hyper::body::{Bytes, Incoming};
+use hyper::body::{Bytes, Frame, Incoming};
 use hyper::header::{CONNECTION, UPGRADE};
 use hyper::rt::Executor as _;
 use hyper::{Method, Request, Response, StatusCode};
@@ -334,6 +337,62 @@ pub(crate) async fn n181_http2_tunnels_stop() {
         server.ends_soon().await
     })
     .await;
+}
+
+/// N181: an HTTP/2 connection is not idle as long as a tunnel goes through it, or the body of an answer.
+pub(crate) async fn n181_slow_ends_of_http2_are_waited_for() {
+    const SLOW: Duration = Duration::from_millis(1500);
+    struct SlowBody(Pin<Box<dyn Future<Output = ()> + Send>>, Option<Bytes>);
+
+    impl hyper::body::Body for SlowBody {
+        type Data = Bytes;
+        type Error = AnyError;
+
+        fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, AnyError>>> {
+            if self.1.is_some() {
+                ready!(self.0.as_mut().poll(cx));
+            }
+            Poll::Ready(self.1.take().map(|data| Ok(Frame::data(data))))
+        }
+    }
+
+    let answer = |mut request: Request<Incoming>| async move {
+        let slowly = || async {
+            stopping().await;
+            sleep(SLOW).await;
+        };
+        if request.method() == Method::GET {
+            return Ok::<_, AnyError>(Response::new(SlowBody(Box::pin(slowly()), Some("slow".into()))));
+        }
+        let tasks: Executor = request.extensions().get().cloned().expect("the client asks for a tunnel");
+        let upgrade = hyper::upgrade::on(&mut request);
+        tasks.execute(async move {
+            let Ok(upgraded) = upgrade.await else { return };
+            slowly().await;
+            let _ = Io::new(upgraded).write_all(b"goodbye").await;
+        });
+        Ok(Response::new(SlowBody(Box::pin(std::future::ready(())), None)))
+    };
+    for method in [Method::GET, Method::CONNECT] {
+        test(async |n| {
+            let server = Server::start(&n, HttpOptions::new(), answer).await?;
+            let mut sender = client::http2(&n, server.connect().await?).await?;
+            let uri = if method == Method::GET { server.uri("/") } else { "test:1".parse()? };
+            let request = Request::builder().method(&method).uri(uri).body(http_body_util::Empty::<Bytes>::new())?;
+            let response = sender.send_request(request).await?;
+            server.stop.cancel("enough");
+            if method == Method::GET {
+                assert_eq!(response.into_body().collect().await?.to_bytes(), "slow");
+            } else {
+                let (mut tunnel, mut text) = (Io::new(hyper::upgrade::on(response).await?), String::new());
+                tunnel.read_to_string(&mut text).await?;
+                assert_eq!(text, "goodbye");
+            }
+            drop(sender);
+            server.ends_soon().await
+        })
+        .await;
+    }
 }
 
 /// N181: an upgraded connection that goes on is cut when the grace ends.
