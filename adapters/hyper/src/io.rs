@@ -4,6 +4,8 @@ use std::cell::Cell;
 use std::fmt;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 
 use futures_io::{AsyncRead, AsyncWrite};
@@ -49,18 +51,26 @@ pin_project! {
         stream: S,
         // What was read from it before: hyper gets that first.
         start: Vec<u8>,
+        // Counts how often something was read or written, for whoever has the other one.
+        moved: Option<Arc<AtomicUsize>>,
     }
 }
 
 impl<S> Io<S> {
     /// Wraps a stream.
     pub fn new(stream: S) -> Self {
-        Io { stream, start: Vec::new() }
+        Io { stream, start: Vec::new(), moved: None }
     }
 
     /// Wraps a stream from which `start` was read already.
     pub(crate) fn starting_with(start: Vec<u8>, stream: S) -> Self {
-        Io { stream, start }
+        Io { stream, start, moved: None }
+    }
+
+    /// Counts from now on how often something is read or written.
+    pub(crate) fn counting(mut self, moved: Arc<AtomicUsize>) -> Self {
+        self.moved = Some(moved);
+        self
     }
 
     /// Returns the stream.
@@ -80,6 +90,12 @@ impl<S: fmt::Debug> fmt::Debug for Io<S> {
     }
 }
 
+fn count(moved: &Option<Arc<AtomicUsize>>) {
+    if let Some(moved) = moved {
+        moved.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
 impl<S: AsyncRead> Read for Io<S> {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, mut buf: ReadBufCursor<'_>) -> Poll<io::Result<()>> {
         let this = self.project();
@@ -96,6 +112,7 @@ impl<S: AsyncRead> Read for Io<S> {
         if let Poll::Ready(Ok(read)) = result {
             buf.put_slice(&chunk[..read]);
             chunk[..read].fill(0);
+            count(this.moved);
         }
         CHUNK.set(chunk);
         result.map_ok(drop)
@@ -104,7 +121,10 @@ impl<S: AsyncRead> Read for Io<S> {
 
 impl<S: AsyncWrite> Write for Io<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.project().stream.poll_write(cx, buf)
+        let this = self.project();
+        let written = ready!(this.stream.poll_write(cx, buf));
+        count(this.moved);
+        Poll::Ready(written)
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -124,7 +144,10 @@ impl<S: AsyncWrite> Write for Io<S> {
         cx: &mut Context<'_>,
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.project().stream.poll_write_vectored(cx, bufs)
+        let this = self.project();
+        let written = ready!(this.stream.poll_write_vectored(cx, bufs));
+        count(this.moved);
+        Poll::Ready(written)
     }
 }
 

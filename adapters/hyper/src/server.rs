@@ -9,14 +9,16 @@ use std::fmt;
 use std::future::{Future, pending, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
-use std::task::Poll;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use foster::{Nursery, NurseryOptions, fail_after, sleep, stopping};
 use foster_net::{Family, Listener, ServeError, ServeOptions};
 use futures_io::{AsyncRead, AsyncWrite};
 use futures_lite::AsyncReadExt;
-use futures_lite::future::or;
+use futures_lite::future::{or, poll_once};
 use hyper::body::{Body, Incoming};
 use hyper::server::conn::http2;
 use hyper::service::Service;
@@ -121,7 +123,7 @@ where
 ///   for the next request (hyper takes one for that of which but a part of the head of a later request has come). A
 ///   request that is being answered, or the first one if it has come in part, is completed; the answer says
 ///   `connection: close` (HTTP/2: `GOAWAY`), and then the connection is closed. A client of HTTP/2 without a request has
-///   a second to answer to that `GOAWAY`, since a request may be on its way.
+///   five seconds in which it says and takes nothing, since a request may be on its way.
 /// * **An upgraded connection** (websockets, `CONNECT`) belongs to the task that serves it. Spawn that with the
 ///   [`Executor`] that a request for an upgrade has in its extensions: it is a child of the connection then, sees
 ///   `stopping()`, and is waited for.
@@ -181,17 +183,18 @@ where
         .run(async move |n: Nursery<Infallible>| {
             let is_http2 = start == PREFACE;
             let io = Io::starting_with(start, stream);
-            let open = OpenRequests::default();
+            let (open, moved) = (OpenRequests::default(), Arc::new(AtomicUsize::new(0)));
             let requests = |errors| Requests { service, executor: Executor::new(&n), errors, open: open.clone() };
             Ok(if is_http2 {
                 let mut builder = http2::Builder::new(Executor::daemons(&n));
                 builder.timer(Timer);
                 (http.http2)(&mut builder);
-                let connection = builder.serve_connection(io, requests(Errors::OfStream));
-                drive(connection, |connection| connection.graceful_shutdown(), || open.is_none()).await
+                let connection = builder.serve_connection(io.counting(moved.clone()), requests(Errors::OfStream));
+                let transfers = || open.is_none().then(|| moved.load(Ordering::Relaxed));
+                drive(connection, |connection| connection.graceful_shutdown(), transfers).await
             } else {
                 let connection = http.http1.serve_connection(io, requests(Errors::OfConnection)).with_upgrades();
-                drive(connection, |connection| connection.graceful_shutdown(), || false).await
+                drive(connection, |connection| connection.graceful_shutdown(), || None).await
             })
         })
         .await;
@@ -236,46 +239,49 @@ async fn stopping_and_told() {
     sleep(TURN).await;
 }
 
-/// How long a client of HTTP/2 without a request may take to answer that the server stops. hyper waits for that, since a
-/// request may be on its way.
-const FAREWELL: Duration = Duration::from_secs(1);
+/// How long a client of HTTP/2 may say nothing and take nothing, when the server stops and answers no request of it. hyper
+/// waits for it to answer the `GOAWAY`, since a request may be on its way; and the end of an answer may wait for it to read.
+const FAREWELL: Duration = Duration::from_secs(5);
 
-/// Runs a connection. When the server is to stop, `shut_down` tells it so, once. From then on it is closed when it has
-/// been idle for some time.
+/// Runs a connection. When the server is to stop, `shut_down` tells it so, once. From then on it is closed when it has been
+/// silent for some time: `transfers` says how often something was read or written, unless a request is being answered.
 async fn drive<C: Future<Output = hyper::Result<()>>>(
     connection: C,
     shut_down: impl FnOnce(Pin<&mut C>),
-    is_idle: impl Fn() -> bool,
+    transfers: impl Fn() -> Option<usize>,
 ) -> C::Output {
     let (mut connection, mut stopping) = (pin!(connection), pin!(stopping_and_told()));
-    let (mut shut_down, mut farewell) = (Some(shut_down), pin!(None));
-    poll_fn(|cx| {
+    let mut shut_down = Some(shut_down);
+    let stopped = poll_fn(|cx| {
         // First: hyper reads what has come of a request, and does not take the connection for an idle one.
         if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
-            return Poll::Ready(ended);
+            return Poll::Ready(Some(ended));
         }
-        if shut_down.is_some() && stopping.as_mut().poll(cx).is_pending() {
-            return Poll::Pending;
-        }
+        ready!(stopping.as_mut().poll(cx));
         if let Some(shut_down) = shut_down.take() {
             shut_down(connection.as_mut());
-            if let Poll::Ready(ended) = connection.as_mut().poll(cx) {
-                return Poll::Ready(ended);
-            }
         }
-        if !is_idle() {
-            farewell.set(None);
-            return Poll::Pending;
+        Poll::Ready(None)
+    });
+    if let Some(ended) = stopped.await {
+        return ended;
+    }
+    // It says so to the client.
+    if let Some(ended) = poll_once(connection.as_mut()).await {
+        return ended;
+    }
+    loop {
+        let before = transfers();
+        let ended = or(async { Some(connection.as_mut().await) }, async {
+            sleep(FAREWELL).await;
+            None
+        });
+        match ended.await {
+            Some(ended) => return ended,
+            None if before.is_some() && before == transfers() => return Ok(()),
+            None => {}
         }
-        if farewell.is_none() {
-            farewell.set(Some(sleep(FAREWELL)));
-        }
-        match farewell.as_mut().as_pin_mut() {
-            Some(farewell) => farewell.poll(cx).map(Ok),
-            None => Poll::Pending,
-        }
-    })
-    .await
+    }
 }
 
 /// Why a connection ended that was not closed in order.

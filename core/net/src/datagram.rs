@@ -1,17 +1,15 @@
 //! Datagrams: what UDP and Unix sockets for them have in common.
 
 use std::fmt;
-use std::future::poll_fn;
 use std::io;
 use std::marker::PhantomData;
 use std::task::{Context, Poll, ready};
 
-use foster_core::leaf::operation;
 use foster_core::sync::Semaphore;
 
 use crate::address::Family;
 use crate::contract::DatagramSocket;
-use crate::direction::{Direction, poll_start};
+use crate::direction::{Direction, operation, poll_start, poll_unless_cancelled};
 
 /// A socket for datagrams: a [`UdpSocket`](crate::UdpSocket) or a [`UnixDatagram`](crate::UnixDatagram).
 ///
@@ -52,18 +50,18 @@ impl Turns {
             Err(_) => self.turn.acquire().await,
         };
         let mut claim = None;
-        let poll =
-            poll_fn(|cx| self.direction.poll_claimed(&mut claim, cx, |cx| self.direction.poll_host(cx, &mut poll)));
-        operation(what, poll).await
+        operation(what, |cx| self.direction.poll_claimed(&mut claim, cx, &mut poll)).await
     }
 
-    /// Polls for one of many, who do not take turns.
+    /// Polls for one of many, who do not take turns. An error for code that is cancelled by now goes: it is mostly about the
+    /// one datagram, and no business of who comes next.
     fn poll<T>(
         &self,
         cx: &mut Context<'_>,
         poll: impl FnOnce(&mut Context<'_>) -> Poll<io::Result<T>>,
     ) -> Poll<io::Result<T>> {
-        self.direction.poll_shared(cx, |cx| self.direction.poll_host(cx, poll))
+        let found = ready!(self.direction.poll_shared(cx, poll));
+        poll_unless_cancelled(cx, found)
     }
 }
 

@@ -163,8 +163,8 @@ pub(crate) fn poll_start(what: &'static str, cx: &mut Context<'_>) -> Poll<()> {
 }
 
 /// Makes an operation of `poll`, as [`leaf::operation`] does, that tells no error to code that is cancelled by now: see
-/// [`Direction::poll_host`]. For what is not done in a direction: an error that was withheld is told if the operation is
-/// polled in other code, and goes with it.
+/// [`Direction::poll_host`]. For what is not done in a stream: an error that was withheld is told if the operation is polled
+/// in other code, and goes with it.
 pub(crate) fn operation<T>(
     what: &'static str,
     mut poll: impl FnMut(&mut Context<'_>) -> Poll<io::Result<T>>,
@@ -183,7 +183,7 @@ pub(crate) fn operation<T>(
     leaf::operation(what, told)
 }
 
-/// Tells what was found without the host, and will be found again; but no error to code that is cancelled by now.
+/// Tells what was found, and will be found again; but no error to code that is cancelled by now.
 pub(crate) fn poll_unless_cancelled<T>(cx: &Context<'_>, found: io::Result<T>) -> Poll<io::Result<T>> {
     match found {
         Err(_) if is_cancelled() => starts_again(cx),

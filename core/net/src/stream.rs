@@ -154,7 +154,7 @@ impl<F: Family> Stream<F> {
         self.shared.read("read", empty.then_some(()), move |stream, cx| {
             loop {
                 match ready!(stream.poll_host_read(cx, |socket, cx| socket.poll_read(cx, &mut buf[filled..])))? {
-                    0 => return Poll::Ready(Err(io::ErrorKind::UnexpectedEof.into())),
+                    0 => return poll_unless_cancelled(cx, Err(io::ErrorKind::UnexpectedEof.into())),
                     read => filled += read,
                 }
                 if filled == buf.len() {
@@ -216,7 +216,7 @@ impl<F: Family> Stream<F> {
         self.shared.write(buf.is_empty().then_some(()), move |stream, cx| {
             loop {
                 match ready!(stream.poll_host_write(cx, |socket, cx| socket.poll_write(cx, &buf[written..])))? {
-                    0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                    0 => return poll_unless_cancelled(cx, Err(io::ErrorKind::WriteZero.into())),
                     more => written += more,
                 }
                 if written == buf.len() {

@@ -255,8 +255,10 @@ pub(super) fn end_reaped(node: &NodeRef, closed: ClosedNode) {
 pub(crate) fn shut_down(top: &NodeRef) {
     // All are requested before any body is dropped (L11), and closed before anybody is woken: so whoever is woken finds
     // its scope closed, and so does all that is around it.
-    let nodes = request_all(top);
-    let wakers: Vec<_> = nodes.iter().map(shut_down_node).collect();
+    let (mut nodes, mut wakers) = (request_all(top), Vec::new());
+    while let Some(node) = nodes.get(wakers.len()).cloned() {
+        wakers.push(shut_down_node(&node, &mut nodes));
+    }
     without_counting(|| {
         for (node, waker) in nodes.iter().zip(wakers) {
             waker.into_iter().for_each(|waker| waking::wake_for(node, || waker.wake()));
@@ -296,8 +298,9 @@ pub(super) fn all_below(top: &NodeRef, f: impl Fn(&NodeRef)) -> Vec<NodeRef> {
 /// Closes one scope of it: under its lock it becomes Closed and loses everything; after that the user's part of what
 /// it had is dropped, with the scope as current scope. Returns the waker of its driver, to be called.
 ///
-/// Only the thread that makes it Closed goes on; its driver, in a poll on another thread, finds it Closed.
-fn shut_down_node(node: &NodeRef) -> Option<Waker> {
+/// Only the thread that makes it Closed goes on; its driver, in a poll on another thread, finds it Closed. Adds to `nodes`
+/// what a destructor has opened in it since they were listed.
+fn shut_down_node(node: &NodeRef, nodes: &mut Vec<NodeRef>) -> Option<Waker> {
     let mut state = node.lock();
     if state.life == Life::Closed {
         return None;
@@ -312,8 +315,7 @@ fn shut_down_node(node: &NodeRef) -> Option<Waker> {
         tree.add_cut_off(HostDropped { tasks, finalizers: node.users_finalizers(&state) });
     }
     let left = state.cold().map(|cold| (cold.running.take(), std::mem::take(&mut cold.finalizers)));
-    // The whole table, so that parents and children do not refer to each other any more. `request_all` has listed all
-    // of them before.
+    // The whole table, so that parents and children do not refer to each other any more.
     let links = std::mem::take(&mut state.children);
     let waker = state.waker.take();
     drop(state);
@@ -323,6 +325,7 @@ fn shut_down_node(node: &NodeRef) -> Option<Waker> {
         drop(left);
     });
     drop_payload(result.err());
+    links.iter().filter(|(_, late)| !late.flagged(TO_CLOSE)).for_each(|(_, late)| nodes.extend(request_all(late)));
     drop(links);
     // L29: errors to the observer; a handle learns that its task was cancelled (L34).
     node.orphaned();

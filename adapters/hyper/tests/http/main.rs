@@ -85,7 +85,6 @@ everywhere! {
     exchanges::n177_panics_are_reported;
     stopping::n179_idle_connections_are_closed;
     stopping::n179_what_has_come_is_answered;
-    stopping::n180_silent_clients_of_http2_are_closed;
     stopping::n179_half_requests_are_completed;
     stopping::n179_half_prefaces_are_completed;
     stopping::n179_answers_are_completed;
@@ -95,7 +94,6 @@ everywhere! {
     stopping::n181_upgraded_connections_stop;
     stopping::n181_upgrades_are_completed;
     stopping::n181_http2_tunnels_stop;
-    stopping::n181_slow_ends_of_http2_are_waited_for;
     stopping::n181_the_grace_ends_upgraded_connections;
     ends::n182_requests_end_with_their_client;
     ends::n182_http2_requests_end_with_their_client;

@@ -18,6 +18,7 @@ use hyper::{Request, Response};
 use crate::asking::{AnyError, Body, Server, comes_true, rest, test, until};
 use crate::exchanges::{check, post, reverse};
 use crate::sim;
+use crate::stopping;
 
 /// N176: HTTP/1 and HTTP/2 over a link of 20 ms that loses one packet of a hundred.
 #[test]
@@ -182,4 +183,19 @@ impl hyper::body::Body for Failing {
     fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, AnyError>>> {
         Poll::Ready(self.0.take().map(Err))
     }
+}
+
+#[test]
+fn n180_silent_clients_of_http2_are_closed() {
+    sim("n180_silent_clients", stopping::n180_silent_clients_of_http2_are_closed);
+}
+
+#[test]
+fn n181_slow_ends_of_http2_are_waited_for() {
+    sim("n181_slow_ends", stopping::n181_slow_ends_of_http2_are_waited_for);
+}
+
+#[test]
+fn n181_slow_clients_of_http2_are_waited_for() {
+    sim("n181_slow_clients", stopping::n181_slow_clients_of_http2_are_waited_for);
 }

@@ -339,9 +339,10 @@ pub(crate) async fn n181_http2_tunnels_stop() {
     .await;
 }
 
-/// N181: an HTTP/2 connection is not idle as long as a tunnel goes through it, or the body of an answer.
+/// N181: an HTTP/2 connection is not idle as long as a tunnel goes through it, or the body of an answer. In the simulator
+/// only, for the time it takes.
 pub(crate) async fn n181_slow_ends_of_http2_are_waited_for() {
-    const SLOW: Duration = Duration::from_millis(1500);
+    const SLOW: Duration = Duration::from_secs(12);
     struct SlowBody(Pin<Box<dyn Future<Output = ()> + Send>>, Option<Bytes>);
 
     impl hyper::body::Body for SlowBody {
@@ -393,6 +394,28 @@ pub(crate) async fn n181_slow_ends_of_http2_are_waited_for() {
         })
         .await;
     }
+}
+
+/// N181: nor is it as long as its client takes what was answered, however slowly.
+pub(crate) async fn n181_slow_clients_of_http2_are_waited_for() {
+    const SIZE: usize = 4 << 20;
+    test(async |n| {
+        let answer = async |_| -> Answer { Ok(Response::new(Body::from(vec![7; SIZE]))) };
+        let server = Server::start(&n, HttpOptions::new(), answer).await?;
+        let mut sender = client::http2(&n, server.connect().await?).await?;
+        let mut body = sender.send_request(post(&server.uri("/").to_string(), 1)).await?.into_body();
+        server.stop.cancel("enough");
+        let (start, mut got) = (Instant::now(), 0);
+        while let Some(frame) = body.frame().await {
+            got += frame?.into_data().map_or(0, |data| data.len());
+            sleep(Duration::from_millis(40)).await;
+        }
+        assert_eq!(got, SIZE);
+        assert!(start.elapsed() > Duration::from_secs(8), "{:?}", start.elapsed());
+        drop((body, sender));
+        server.ends_soon().await
+    })
+    .await;
 }
 
 /// N181: an upgraded connection that goes on is cut when the grace ends.
