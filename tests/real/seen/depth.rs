@@ -89,12 +89,12 @@ fn a_deep_tree_is_torn_down_on_a_small_stack() {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
             let is_there = Arc::new(tokio::sync::Notify::new());
             let tells = is_there.clone();
-            let root = runtime.block_on(async move {
-                let tree = stays(DEPTH, Arc::new(move || tells.notify_one()));
-                let root = tokio::spawn(foster_tokio::attach(tree));
-                is_there.notified().await;
-                root
-            });
+            let tree = stays(DEPTH, Arc::new(move || tells.notify_one()));
+            let root = {
+                let _context = runtime.enter();
+                runtime.spawn(foster_tokio::attach(tree))
+            };
+            runtime.block_on(is_there.notified());
             if drops_the_root {
                 root.abort();
                 assert!(runtime.block_on(root).is_err());

@@ -1,6 +1,8 @@
 //! A host that goes away under a tree whose root is polled elsewhere.
 
+use std::convert::Infallible;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, mpsc};
 use std::time::Duration;
 
@@ -73,5 +75,54 @@ fn a_root_that_sleeps_ends_with_its_host() {
             ends_with_its_host(round, one_worker(), true);
             ends_with_its_host(round, current_thread(), true);
         }
+    });
+}
+
+/// Calls its function when it is dropped.
+struct AtTheEnd<F: FnMut()>(F);
+
+impl<F: FnMut()> Drop for AtTheEnd<F> {
+    fn drop(&mut self) {
+        (self.0)();
+    }
+}
+
+/// L30: a destructor that runs in the drop of a root may spawn into a nursery that is still to be closed. That child is
+/// closed with it: nothing of it is left behind the drop, though the runtime goes on.
+#[test]
+fn what_a_destructor_spawns_goes_with_its_tree() {
+    current_thread().block_on(async {
+        let (alive, spawned) = (Arc::new(()), Arc::new(AtomicBool::new(false)));
+        let (lives, has_spawned) = (alive.clone(), spawned.clone());
+        let mut root = Box::pin(foster_tokio::attach(async move {
+            let _: Result<(), Infallible> = nursery(async move |outer: Nursery| {
+                outer.spawn(async move {
+                    let _: Result<(), Infallible> = nursery(async move |inner: Nursery| {
+                        let late = inner.clone();
+                        let _spawns = AtTheEnd(move || {
+                            let lives = lives.clone();
+                            let child = late.child().try_spawn(async move {
+                                sleep_forever().await;
+                                drop(lives);
+                            });
+                            has_spawned.store(child.is_ok(), Ordering::SeqCst);
+                        });
+                        sleep_forever().await;
+                        Ok(())
+                    })
+                    .await;
+                });
+                sleep_forever().await;
+                Ok(())
+            })
+            .await;
+        }));
+        for _ in 0..10 {
+            assert!(futures_lite::future::poll_once(root.as_mut()).await.is_none());
+            tokio::task::yield_now().await;
+        }
+        drop(root);
+        assert!(spawned.load(Ordering::SeqCst), "the nursery took no child: this shows nothing");
+        assert_eq!(Arc::strong_count(&alive), 1, "a child is left behind");
     });
 }
