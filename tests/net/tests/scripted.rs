@@ -15,7 +15,7 @@ use foster::runtime::{BlockingError, Job, Runtime, Timer, Work, current, root};
 use foster::{CancelScope, Instant, fail_after, move_on_after, sleep};
 use foster_net::contract::{ConnectOptions, with_net};
 use foster_net::{Connect, ConnectError, Incident, ServeError, ServeOptions, TcpListener, TcpStream, serve};
-use network::{Answer, Script};
+use network::{Answer, Script, next_read};
 
 fn secs(seconds: f64) -> Duration {
     Duration::from_nanos((seconds * 1e9).round() as u64)
@@ -344,5 +344,35 @@ fn n044_options_reach_the_network() {
         connect(&script, Connect::new().local(local).nodelay(false), &to).await.0.unwrap();
         let options: ConnectOptions = script.last_options().unwrap();
         assert_eq!((options.local, options.nodelay), (Some(local), false));
+    });
+}
+
+/// L14: code that is cancelled while the host answers is told neither of a reset nor of an end. The next operation is told
+/// of the reset, of which the host tells once.
+#[test]
+fn cancelled_code_is_told_neither_of_a_reset_nor_of_an_end() {
+    on_sim("a_reset_or_an_end", || async {
+        let (script, to) = answers(&[ACCEPT(0.1)]);
+        let stream = connect(&script, Connect::new(), &to).await.0.unwrap();
+        for (exactly, reset) in [(false, true), (true, true), (true, false)] {
+            let mut scope = CancelScope::new();
+            let cancels = scope.handle();
+            next_read(move || {
+                cancels.cancel("meanwhile");
+                if reset { Err(io::ErrorKind::ConnectionReset.into()) } else { Ok(0) }
+            });
+            let told = scope.run(async {
+                match exactly {
+                    true => stream.read_exact(&mut [0; 8]).await,
+                    false => stream.read(&mut [0; 8]).await.map(drop),
+                }
+            });
+            assert!(told.await.is_err(), "cancelled code was told; exactly: {exactly}, of a reset: {reset}");
+            if reset {
+                assert_eq!(stream.read(&mut [0; 8]).await.unwrap_err().kind(), io::ErrorKind::ConnectionReset);
+            }
+            next_read(|| Ok(0));
+            assert_eq!(stream.read(&mut [0; 8]).await.unwrap(), 0);
+        }
     });
 }

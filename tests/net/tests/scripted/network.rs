@@ -1,5 +1,6 @@
 //! A network that follows a script: when each address answers, and what each `accept` says.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, IoSlice, IoSliceMut};
 use std::net::{IpAddr, Shutdown, SocketAddr};
@@ -148,13 +149,26 @@ impl Socket for Open {
     }
 }
 
+thread_local! {
+    /// What the next read of this thread comes to.
+    static READ: Cell<Option<Box<dyn FnOnce() -> io::Result<usize>>>> = const { Cell::new(None) };
+}
+
+/// Has the next read of this thread be ready, and come to this.
+pub(crate) fn next_read(read: impl FnOnce() -> io::Result<usize> + 'static) {
+    READ.set(Some(Box::new(read)));
+}
+
 impl StreamSocket for Open {
     fn peer_address(&self) -> io::Result<Address> {
         self.local_address()
     }
 
     fn poll_read(&self, _: &mut Context<'_>, _: &mut [u8]) -> Poll<io::Result<usize>> {
-        Poll::Pending
+        match READ.take() {
+            Some(read) => Poll::Ready(read()),
+            None => Poll::Pending,
+        }
     }
 
     fn poll_read_vectored(&self, _: &mut Context<'_>, _: &mut [IoSliceMut<'_>]) -> Poll<io::Result<usize>> {
