@@ -331,7 +331,6 @@ fn shut_down_node(node: &NodeRef, nodes: &mut Vec<NodeRef>) -> Option<Waker> {
     node.orphaned();
     // Takes out the rest: timers, a scoped value, the panic. The order of the scopes is that of `shut_down`: those
     // inside follow.
-    let closed = node.close_in(node.lock());
-    drop_payload(closed.panic);
+    drop_payload(node.close_in(node.lock()).panic);
     waker
 }

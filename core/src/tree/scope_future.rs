@@ -430,9 +430,8 @@ where
                 Poll::Pending
             }
             _ => {
-                let state = node.lock();
-                let own = state.request().map(|request| (request.reason.clone(), node.origin.clone()));
-                Poll::Ready(Ending::Cancelled(own))
+                let own = node.lock().request().map(|own| own.reason.clone());
+                Poll::Ready(Ending::Cancelled(own.map(|reason| (reason, node.origin.clone()))))
             }
         }
     }
