@@ -27,8 +27,8 @@ type BoxError = Box<dyn std::error::Error + Send + Sync>;
 /// an error. Connections that nobody uses are closed after 90 s, and with the last clone of the client.
 ///
 /// A response whose future or body is dropped before its end takes its connection with it, if that is HTTP/1; of an
-/// HTTP/2 connection it is the stream that is reset. (Without hyper's limit of 1024 such streams, behind which more of
-/// what the server had sent meanwhile would end the connection, and all requests on it.)
+/// HTTP/2 connection it is the stream that is reset. (hyper would end the connection, with all requests on it, after 1024
+/// streams for which the server had still sent something. That limit is off here.)
 ///
 /// # Examples
 ///

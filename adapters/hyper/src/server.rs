@@ -116,8 +116,9 @@ where
 ///   With HTTP/2 it is the end of the request, and goes to the observer of the tree.
 /// * **A client that goes away** cancels the requests that it waits for: their futures are dropped, and their finalizers
 ///   run. hyper finds out by reading, and with HTTP/1 does not read while a further request, or a body that the service
-///   does not read, lies before the end: then the request goes on until it is answered. Give each a limit of time. (HTTP/1 with [`half_close`](hyper::server::conn::http1::Builder::half_close) completes them, if the client has
-///   but closed its own side.)
+///   does not read, lies before the end: then the request goes on until it is answered. Give each a limit of time.
+///   (HTTP/1 with [`half_close`](hyper::server::conn::http1::Builder::half_close) completes them, if the client has but
+///   closed its own side.)
 /// * **A graceful stop**, in code that sees [`stopping()`](foster::stopping()), as below [`serve`] and in
 ///   [`graceful`](foster::graceful()): a connection that has not sent a byte is closed at once, and so is one that waits
 ///   for the next request (hyper takes one for that of which but a part of the head of a later request has come). A
@@ -183,12 +184,13 @@ where
         .run(async move |n: Nursery<Infallible>| {
             let is_http2 = start == PREFACE;
             let io = Io::starting_with(start, stream);
-            let (open, moved) = (OpenRequests::default(), Arc::new(AtomicUsize::new(0)));
+            let open = OpenRequests::default();
             let requests = |errors| Requests { service, executor: Executor::new(&n), errors, open: open.clone() };
             Ok(if is_http2 {
                 let mut builder = http2::Builder::new(Executor::daemons(&n));
                 builder.timer(Timer);
                 (http.http2)(&mut builder);
+                let moved = Arc::new(AtomicUsize::new(0));
                 let connection = builder.serve_connection(io.counting(moved.clone()), requests(Errors::OfStream));
                 let transfers = || open.is_none().then(|| moved.load(Ordering::Relaxed));
                 drive(connection, |connection| connection.graceful_shutdown(), transfers).await

@@ -137,8 +137,7 @@ pub(crate) fn conclude<B: Body + ?Sized>(
             if let Some(waker) = waker {
                 node.register(driver, waker);
             }
-            // L11: not cancelled, or others of the request are not marked yet. Whoever marks them wakes this driver after
-            // that.
+            // L11: not cancelled, or others of the request are not marked yet; whoever marks them wakes this driver then.
             if !node.flagged(PROPAGATED) {
                 return Step::Pending;
             }
@@ -280,8 +279,8 @@ impl NodeRef {
         if self.job_waker().is_some() {
             return false;
         }
-        // Who is woken needs no waker before the next poll. But that of a job is for all polls to come: a task that wakes
-        // itself again and again would come by here each time. One that is over with its second poll does without.
+        // A scope that is woken needs no waker before its next poll. But that of a job is for all polls to come: a task
+        // that wakes itself again and again would come by here each time. One that ends in its second poll does without.
         let is_woken = self.woken.load(Ordering::Acquire);
         let is_new = is_woken && !(self.is_job(driver) && self.polled.is_repeated()) || self.keep_waker(driver, waker);
         // Ordering: after the waker was left. A wake-up marks first and takes the waker afterwards: so this sees the
