@@ -129,7 +129,6 @@ MUTANTS = [
     ("passed-over-and-not-woken", "leaf.rs", "without_counting(|| waking::wake(waker));", "drop(waker);"),
     ("given-and-not-counted", "tree/waiting.rs", "self.task.as_ref().unwrap_or(scope).count_gift();", "if self.task.is_none() {\n            scope.count_gift();\n        }"),
     ("given-in-blocked-code", "tree/verdict.rs", "counts && (!self.is_in_task() || polled.given)", "counts && !self.is_in_task()"),
-    ("given-in-blocked-code-to-a-scope", "tree/verdict.rs", "if node.polled.look(wakes).given {", "if false {"),
     ("missed-and-not-woken", "tree/deadline.rs", "without_counting(|| wake_each(missed));", "catch_drop(missed);"),
     ("told-at-once-and-not-again", "leaf.rs", "        Waiter::new(cx).wake();\n        Poll::Pending", "        let _ = cx;\n        Poll::Pending"),
     ("held-waiter-keeps-others-waiting", "sync/acquire.rs", "                        if leaf::is_cancelled() {", "                        if false {"),

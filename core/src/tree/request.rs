@@ -205,7 +205,7 @@ impl NodeRef {
         }
         let mut verdicts: Vec<Verdict> = Vec::with_capacity(visited.len());
         for Visited { node, inside, is_new, .. } in visited {
-            let verdict = node.verdict_inside(inside.map_or(own, |inside| verdicts[inside]));
+            let verdict = node.verdict_inside(Some(inside.map_or(own, |inside| verdicts[inside])));
             if *is_new {
                 node.keep_verdict(verdict);
             }

@@ -65,34 +65,40 @@ pub(super) struct Verdict {
 
 impl NodeRef {
     /// Takes the verdict about the scope at the top of a request: once, so that nothing that comes later makes those
-    /// inside runnable where it is blocked. No lock may be held: it looks at the scopes further out.
+    /// inside runnable where it is blocked. No lock may be held: it goes up to the scope's task, and from there down.
     pub(super) fn verdict(&self) -> Verdict {
-        let wakes = self.task_wakes().unwrap_or(UNCOUNTED);
-        let polled = self.polled.look(wakes);
-        let runnable = polled.is_on_stack() || polled.woken && self.is_in_runnable_code(wakes);
-        Verdict { wakes, polled, runnable }
+        let (mut around, mut next) = (Vec::new(), self.around_in_task());
+        while let Some(node) = next {
+            next = node.around_in_task();
+            around.push(node);
+        }
+        let above = around.iter().rev().fold(None, |above, node| Some(node.verdict_inside(above)));
+        self.verdict_inside(above)
     }
 
-    /// Takes the verdict about a scope further in, by that about the one around it.
+    /// Returns the scope around this one, unless this one is a task, or another that counts by itself alone. None
+    /// before it has a place, too.
+    fn around_in_task(&self) -> Option<NodeRef> {
+        if self.counts_wakes() && !self.is_in_task() { None } else { self.parent() }
+    }
+
+    /// Takes the verdict about a scope, by that about the one around it.
     ///
     /// A scope that counts by itself (a child, say) begins anew: it is not part of the task around it. For all others
-    /// L12.2 holds: code in a blocked body is blocked, but for the body of a local nursery that was given something.
-    pub(super) fn verdict_inside(&self, around: Verdict) -> Verdict {
+    /// L12.2 holds: code in a blocked body is blocked, but for the body of a local nursery that was given something (L41).
+    /// A scope that has no place yet is cancelled before it is entered: it is polled once.
+    pub(super) fn verdict_inside(&self, around: Option<Verdict>) -> Verdict {
+        let (wakes, runs_around) = around.map_or((UNCOUNTED, true), |around| (around.wakes, around.runnable));
         let counts = self.counts_wakes();
-        let wakes = if counts { self.wakes() } else { around.wakes };
+        let wakes = if counts { self.wakes() } else { wakes };
         let polled = self.polled.look(wakes);
-        let may_run = around.runnable || counts && (!self.is_in_task() || polled.given);
+        let may_run = runs_around || counts && (!self.is_in_task() || polled.given);
         Verdict { wakes, polled, runnable: polled.is_on_stack() || may_run && polled.woken }
     }
 
     /// Keeps the verdict: of the request that has made the scope's code cancelled.
     pub(super) fn keep_verdict(&self, verdict: Verdict) {
         self.polled.judge(verdict.polled, verdict.runnable);
-    }
-
-    /// Returns the wake-ups that the task around this scope has counted; none before the scope has a place.
-    fn task_wakes(&self) -> Option<u32> {
-        self.counting_scope().map(|task| task.wakes())
     }
 
     /// Returns the nearest scope that counts wake-ups, from this one up: its task, mostly. None before it has a
@@ -110,34 +116,6 @@ impl NodeRef {
     pub(crate) fn was_polled_inline(&self) {
         self.polled.begin(frames::wakes_seen());
         self.polled.end();
-    }
-
-    /// Returns whether the code around this scope is runnable at this instant, or the scope is part of none, being a
-    /// task (L12.2), or of the body of a local nursery that was given something (L41). `wakes` are those that its task has
-    /// counted. No lock may be held.
-    fn is_in_runnable_code(&self, mut wakes: u32) -> bool {
-        // Those around it, up to its task: each has to be woken since its last poll. One that is on the stack ends the
-        // walk, as its poll is going on.
-        let mut node = self.clone();
-        while !node.counts_wakes() || node.is_in_task() {
-            // A scope that has no place yet is cancelled before it is entered: it is polled once.
-            let Some(around) = node.parent() else { return true };
-            if node.counts_wakes() {
-                if node.polled.look(wakes).given {
-                    return true;
-                }
-                wakes = around.task_wakes().unwrap_or(UNCOUNTED);
-            }
-            let polled = around.polled.look(wakes);
-            if polled.is_on_stack() {
-                return true;
-            }
-            if !polled.woken {
-                return false;
-            }
-            node = around;
-        }
-        true
     }
 
     /// Returns whether a scope inside a cancelled one still has to end, and cannot just be dropped with the body
