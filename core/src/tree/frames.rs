@@ -58,7 +58,7 @@ impl Scope {
         let (depth, wakes) = around.map_or((0, UNCOUNTED), |around| (around.value().depth, around.value().wakes));
         // The poll of its task begins here; the same number that `poll_in` has given to the scope's `Polled`, or a
         // later one.
-        let wakes = if node.counts_wakes() { node.wakes() } else { wakes };
+        let wakes = if node.counts_wakes() { node.polled.wakes() } else { wakes };
         Scope { node: OnceCell::new(), depth: depth + 1, inlines: 0, wakes }
     }
 

@@ -608,25 +608,6 @@ impl Node {
         matches!(self.kind, Kind::Task | Kind::Root) || self.flagged(LOCAL | ABANDONED)
     }
 
-    /// Counts that a waker was called that was given to user code in a scope that [counts](Node::counts_wakes); unless
-    /// foster calls it. Returns whether it was counted.
-    #[inline]
-    pub(super) fn count_wake(&self) -> bool {
-        self.polled.wakes.add()
-    }
-
-    /// Counts that code inside is given something, as a wake-up, whoever gives it.
-    #[inline]
-    pub(super) fn count_gift(&self) {
-        self.polled.wakes.add_gift();
-    }
-
-    /// Returns how many wake-ups were counted.
-    #[inline]
-    pub(super) fn wakes(&self) -> u32 {
-        self.polled.wakes.get()
-    }
-
     /// Returns whether the scope was closed because its host, or the runtime, is gone (L30).
     pub(crate) fn is_shut_down(&self) -> bool {
         self.flagged(SHUT_DOWN)

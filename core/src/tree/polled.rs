@@ -16,9 +16,10 @@ pub(crate) struct Polled {
     /// The value of `steps` at the end of the last poll that the body has (L12): set by the verdict. Until then that of
     /// its first poll, which is what code has that is opened in cancelled code.
     last_step: AtomicU32,
-    /// How often the wakers were called that user code in this scope was given. Counted only where `counts_wakes` says
-    /// so: see [`verdict`](super::verdict). 0 for all others.
-    pub(super) wakes: WakeCount,
+    /// How often the wakers were called that user code in this scope was given; and, from [`GIFT`] up, how often that
+    /// code was given something. Counted only where `counts_wakes` says so: see [`verdict`](super::verdict). 0 for all
+    /// others.
+    wakes: AtomicU32,
 }
 
 /// The last poll of a body.
@@ -55,7 +56,7 @@ pub(super) struct PolledThen {
 impl PolledThen {
     /// Returns whether the body was being polled.
     pub(super) fn is_on_stack(self) -> bool {
-        is_on_stack(self.steps)
+        self.steps % 2 == 1
     }
 
     /// Returns the value of `steps` at the end of the one poll that runnable code has. It is the one that is going on;
@@ -69,10 +70,6 @@ impl PolledThen {
     }
 }
 
-fn is_on_stack(steps: u32) -> bool {
-    steps % 2 == 1
-}
-
 /// The value of `seen` for a body that was not polled yet. Such code is runnable as far as its task is: entering a
 /// scope is no checkpoint (L13).
 const NEVER: u32 = u32::MAX;
@@ -81,10 +78,18 @@ const NEVER: u32 = u32::MAX;
 /// not know. It counts as runnable (L12.5).
 pub(super) const UNCOUNTED: u32 = u32::MAX - 1;
 
+/// One gift in a count of wake-ups. If the wakers are called that often in one poll, it is taken for a gift, and code
+/// that is cancelled in that poll may have another one.
+const GIFT: u32 = 1 << 16;
+
+fn gifts(wakes: u32) -> u32 {
+    wakes / GIFT
+}
+
 impl Polled {
     pub(crate) fn never() -> Self {
         let last = LastPoll { steps: 0, seen: NEVER };
-        Polled { last: AtomicU64::new(last.word()), last_step: AtomicU32::new(2), wakes: WakeCount::default() }
+        Polled { last: AtomicU64::new(last.word()), last_step: AtomicU32::new(2), wakes: AtomicU32::new(0) }
     }
 
     #[inline]
@@ -156,6 +161,31 @@ impl Polled {
     pub(crate) fn is_never(&self) -> bool {
         self.last().seen == NEVER
     }
+
+    /// Counts that a waker was called that was given to user code in the scope, unless foster calls it.
+    pub(super) fn count_wake(&self) {
+        if !QUIET.with(Cell::get) {
+            // Ordering: a request that comes after the wake-up, by the same thread, say, finds it counted. And the poll
+            // that follows the wake-up sees what came before it. Sequential: see `Node::flags_of`.
+            self.wakes.fetch_add(1, Ordering::SeqCst);
+        }
+    }
+
+    /// Counts that code inside is given something, as a wake-up, whoever gives it.
+    #[inline]
+    pub(super) fn count_gift(&self) {
+        // Ordering: see `Node::flags_of`.
+        self.wakes.fetch_add(GIFT, Ordering::SeqCst);
+    }
+
+    /// Returns the count, which is neither [`NEVER`] nor [`UNCOUNTED`], by leaving out the highest bit. It may wrap
+    /// around: only whether two counts differ matters, and they would have to be exactly 2^15 gifts, or 2^31 calls,
+    /// apart in one poll to be taken for the same.
+    #[inline]
+    pub(super) fn wakes(&self) -> u32 {
+        // Ordering: see `Node::flags_of`.
+        self.wakes.load(Ordering::SeqCst) & (u32::MAX >> 1)
+    }
 }
 
 crate::sys::thread_local! {
@@ -183,46 +213,4 @@ pub(crate) fn without_counting<R>(wake: impl FnOnce() -> R) -> R {
     let result = wake();
     drop(restore);
     result
-}
-
-/// How often the wakers were called that user code in a scope was given; and, from [`GIFT`] up, how often that code was
-/// given something.
-#[derive(Default)]
-pub(super) struct WakeCount(AtomicU32);
-
-/// One gift in a [`WakeCount`]. If the wakers are called that often in one poll, it is taken for a gift, and code that
-/// is cancelled in that poll may have another one.
-const GIFT: u32 = 1 << 16;
-
-fn gifts(wakes: u32) -> u32 {
-    wakes / GIFT
-}
-
-impl WakeCount {
-    /// Counts a call, unless it is foster's. Returns whether it did.
-    pub(super) fn add(&self) -> bool {
-        if QUIET.with(Cell::get) {
-            return false;
-        }
-        // Ordering: a request that comes after the wake-up, by the same thread, say, finds it counted. And the poll
-        // that follows the wake-up sees what came before it. Sequential: see `Node::flags_of`.
-        self.0.fetch_add(1, Ordering::SeqCst);
-        true
-    }
-
-    /// Counts that something is given.
-    #[inline]
-    pub(super) fn add_gift(&self) {
-        // Ordering: see `Node::flags_of`.
-        self.0.fetch_add(GIFT, Ordering::SeqCst);
-    }
-
-    /// Returns the count, which is neither [`NEVER`] nor [`UNCOUNTED`], by leaving out the highest bit. It may wrap
-    /// around: only whether two counts differ matters, and they would have to be exactly 2^15 gifts, or 2^31 calls,
-    /// apart in one poll to be taken for the same.
-    #[inline]
-    pub(super) fn get(&self) -> u32 {
-        // Ordering: see `Node::flags_of`.
-        self.0.load(Ordering::SeqCst) & (u32::MAX >> 1)
-    }
 }

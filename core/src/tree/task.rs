@@ -57,7 +57,7 @@ impl Head for Node {
 
     fn wake(&self) {
         if self.counts_wakes() {
-            self.count_wake();
+            self.polled.count_wake();
         }
         self.wake_driver();
     }

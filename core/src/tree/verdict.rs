@@ -5,7 +5,7 @@
 //! where it waits, unpolled. A scope whose surrounding body is blocked is blocked.
 //!
 //! So every task, the root, every local nursery, and every scope that a reaper drives hand out a waker of their own,
-//! which counts how often it was called ([`Node::count_wake`]). Whoever gives waiting code something counts that there, too
+//! which counts how often it was called ([`Polled::count_wake`](super::polled::Polled::count_wake)). Whoever gives waiting code something counts that there, too
 //! (`waiting.rs`), and does not leave it to the waker. Each body keeps the count that was seen at the
 //! beginning of the poll of its task in which it was last polled ([`Polled`](super::polled::Polled)). The wake-ups by
 //! which foster delivers a request are made [without counting](super::polled::without_counting), and are not counted:
@@ -90,7 +90,7 @@ impl NodeRef {
     pub(super) fn verdict_inside(&self, around: Option<Verdict>) -> Verdict {
         let (wakes, runs_around) = around.map_or((UNCOUNTED, true), |around| (around.wakes, around.runnable));
         let counts = self.counts_wakes();
-        let wakes = if counts { self.wakes() } else { wakes };
+        let wakes = if counts { self.polled.wakes() } else { wakes };
         let polled = self.polled.look(wakes);
         let may_run = runs_around || counts && (!self.is_in_task() || polled.given);
         Verdict { wakes, polled, runnable: polled.is_on_stack() || may_run && polled.woken }
@@ -189,6 +189,6 @@ impl NodeRef {
     /// be for code that this poll has passed already.
     #[inline]
     pub(super) fn wakes_seen(&self) -> u32 {
-        if self.counts_wakes() { self.wakes() } else { frames::wakes_seen() }
+        if self.counts_wakes() { self.polled.wakes() } else { frames::wakes_seen() }
     }
 }

@@ -43,7 +43,7 @@ impl WaitingCode {
         if scope.flagged(CANCELLED) {
             return false;
         }
-        self.task.as_ref().unwrap_or(scope).count_gift();
+        self.task.as_ref().unwrap_or(scope).polled.count_gift();
         // Once more: see the head of `request.rs`. If it is cancelled by now, it has a poll for nothing.
         !scope.flagged(CANCELLED)
     }
@@ -55,7 +55,7 @@ impl WaitingCode {
         if let Some(task) =
             self.scope.as_ref().filter(|scope| scope.flagged(HANDED_OVER)).and_then(NodeRef::counting_scope)
         {
-            task.count_gift();
+            task.polled.count_gift();
         }
     }
 
