@@ -50,7 +50,7 @@ MUTANTS = [
     ("local-child-wakes-the-driver-alone", "tree/wake.rs", "    node.flagged(PARENT_CANCELLED).then(past)", "    false.then(past)"),
     ("any-daemon-will-do", "tree/children.rs", "self.awaited() == self.count(Role::Daemon)", "self.count(Role::Daemon) > 0"),
     ("escaped-scope-ends-in-silence", "tree/closing.rs", "if done || escaped {", "if done {"),
-    ("deadline-is-untold", "tree/deadline.rs", "if node.shield != ShieldLevel::Full && node.flag(TIMED) {", "if false {"),
+    ("deadline-is-untold", "tree/deadline.rs", "|| node.shield != ShieldLevel::Full && node.flag(TIMED)", "|| false"),
     ("hard-time-is-untold", "tree/request.rs", "(TIMED, marks.waits_for_hard()),", "(TIMED, false),"),
     ("deadline-arms-nothing", "tree/deadline.rs", "            tree.fire_due();\n        }\n        if earliest {\n", "            tree.fire_due();\n        }\n        if earliest && false {\n"),
     ("hard-time-arms-nothing", "tree/request.rs", "            if earliest {\n                wakes.arm = ", "            if earliest && false {\n                wakes.arm = "),

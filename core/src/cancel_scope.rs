@@ -393,9 +393,9 @@ impl ScopeHandle {
         match self.node.tree() {
             Some(tree) => tree.fire_due(),
             None if !entered => {
-                if let Some(tree) = current::tree() {
+                if let Some(now) = current::with_tree(|tree| tree.now()) {
                     let mut wakes = crate::tree::wake::DriverWakes::default();
-                    self.node.timer_fired(&tree, tree.now(), &mut wakes);
+                    self.node.timer_fired(now, &mut wakes);
                     wakes.wake();
                 }
             }

@@ -111,8 +111,9 @@ fn abandon(node: &NodeRef, drop_body: impl FnOnce()) -> Option<Waker> {
     }
     // A scope that was finalizing already goes on where it is: a half-run finalizer is not begun anew (L26).
     if node.life() == Life::Finalizing {
-        all_below(node, |below| {
+        node.all_below(|below| {
             below.flag(HANDED_OVER);
+            true
         });
     }
     node.end_body();
@@ -275,24 +276,11 @@ pub(crate) fn shut_down(top: &NodeRef) {
 /// and its operations give it nothing more (L14), such as what the drop of another body has done to them. Without a
 /// grace, and on each scope: no shield holds this off.
 pub(super) fn request_all(top: &NodeRef) -> Vec<NodeRef> {
-    all_below(top, |node| {
+    top.all_below(|node| {
         node.request(Reason::new(ReasonKind::HostDropped), Some(std::time::Duration::ZERO));
         node.flag(TO_CLOSE);
+        true
     })
-}
-
-/// Returns `top` and all scopes below it, the outermost first. Calls `f` for each before its children are looked at.
-pub(super) fn all_below(top: &NodeRef, f: impl Fn(&NodeRef)) -> Vec<NodeRef> {
-    let mut nodes = vec![top.clone()];
-    let mut next = 0;
-    while let Some(node) = nodes.get(next).cloned() {
-        f(&node);
-        let state = node.lock();
-        nodes.extend(state.children.iter().map(|(_, below)| below.clone()));
-        drop(state);
-        next += 1;
-    }
-    nodes
 }
 
 /// Closes one scope of it: under its lock it becomes Closed and loses everything; after that the user's part of what

@@ -8,7 +8,7 @@ use std::task::Wake;
 
 use super::cancel_state::ShieldLevel;
 use super::flags::{CANCELLED, TIMED};
-use super::node::{Cold, Life, NodeRef, State};
+use super::node::{Life, NodeRef, State};
 use super::panic::catch_drop;
 use super::polled::without_counting;
 use super::shared::{Target, Tree};
@@ -48,7 +48,7 @@ impl Tree {
         // L11: marked one after the other, with no wake-up in between; so their order makes no difference to any
         // code.
         for node in &requests {
-            node.timer_fired(self, now, &mut wakes);
+            node.timer_fired(now, &mut wakes);
         }
         // L11: wake-ups of this instant before those of its requests; and all of them after all marks. `requests` may hold
         // the last references to scopes.
@@ -65,7 +65,7 @@ impl NodeRef {
     /// Does what the scope's timer is armed for: makes the request of a deadline that has passed (L8), or ends the
     /// grace of a request. Called by the timers, with no lock held, and for scopes that were not entered by their
     /// handle. Does nothing if that was moved away meanwhile.
-    pub(crate) fn timer_fired(&self, tree: &Arc<Tree>, now: Instant, wakes: &mut DriverWakes) {
+    pub(crate) fn timer_fired(&self, now: Instant, wakes: &mut DriverWakes) {
         let mut state = self.lock();
         if state.life == Life::Closed || state.next_instant() > now {
             return;
@@ -78,39 +78,27 @@ impl NodeRef {
         let reason =
             Reason::new(ReasonKind::Deadline).with_deadline(state.deadline).with_location(self.origin.location());
         drop(state);
-        self.mark(Some(tree), reason, None, wakes);
+        self.mark(reason, None, wakes);
     }
 
     /// Makes instants of what counts from the entry: the scope has got its place in the tree, and from here on there
     /// is a clock. A relative deadline begins, and the grace of a request that was made before. Called by
     /// `enter_tree` after `attach`, with no lock held.
     pub(crate) fn entered(&self) {
-        let Some(tree) = &self.tree() else { unreachable!("its parent stands in a tree") };
-        let mut state = self.lock();
-        let counts = |cold: &mut Cold| cold.relative.is_some() || cold.request.is_some();
-        if !state.cold().is_some_and(counts) {
-            // Nothing is counted from here on: no need to read the clock.
-            return self.arm_deadline(tree, state, true);
-        }
-        drop(state);
+        let Some(tree) = self.tree() else { unreachable!("its parent stands in a tree") };
         let now = tree.now();
-        state = self.lock();
-        if let Some(duration) = state.cold().and_then(|cold| cold.relative.take()) {
-            state.deadline = now + duration;
+        let mut state = self.lock();
+        if let Some(cold) = state.cold() {
+            // The code is cancelled all the same, and gets its first poll (L13).
+            if let Some(request) = &mut cold.request {
+                request.hard = now + (request.hard - request.soft);
+                request.soft = now;
+            }
+            if let Some(duration) = cold.relative.take() {
+                state.deadline = now + duration;
+            }
         }
-        let Some(Cold { request: Some(request), .. }) = state.cold() else {
-            return self.arm_deadline(tree, state, true);
-        };
-        // Requested before it was entered: the grace starts now. (The code is cancelled all the same, and gets its
-        // first poll: L13.)
-        request.hard = now + (request.hard - request.soft);
-        request.soft = now;
-        let (old, earliest) = self.arm_in(tree, &mut state);
-        drop(state);
-        drop(old);
-        if earliest {
-            tree.arm();
-        }
+        self.arm_deadline(tree, state, true);
     }
 
     /// Moves, sets or (with `NEVER`) removes the deadline (L8). Returns whether that was still possible: not on a
@@ -147,7 +135,7 @@ impl NodeRef {
         (old, earliest)
     }
 
-    /// Arms the timer of the deadline anew, once the scope has its place in a tree; takes over its lock, and releases
+    /// Arms the scope's timer anew, once the scope has its place in a tree; takes over its lock, and releases
     /// it. With `may_be_over`, a deadline that is over by the clock requests before this returns.
     pub(crate) fn arm_deadline(&self, tree: &Arc<Tree>, mut state: MutexGuard<'_, State>, may_be_over: bool) {
         let (old, earliest) = self.arm_in(tree, &mut state);
@@ -158,24 +146,15 @@ impl NodeRef {
         drop(state);
         drop(old);
         if is_news {
-            self.flag_timed_below();
+            // Down to full shields, which no deadline from outside concerns, and to scopes that have it, since all below
+            // those have it, too.
+            self.all_below(|node| node == self || node.shield != ShieldLevel::Full && node.flag(TIMED));
         }
         if stands && may_be_over {
             tree.fire_due();
         }
         if earliest {
             tree.arm();
-        }
-    }
-
-    /// Sets `TIMED` on the scopes below: code there has to look at the clock. Down to full shields, which no deadline
-    /// from outside concerns, and to scopes that have it, since all below those have it, too. One lock at a time.
-    fn flag_timed_below(&self) {
-        let mut queue: Vec<NodeRef> = self.lock().children.iter().map(|(_, node)| node.clone()).collect();
-        while let Some(node) = queue.pop() {
-            if node.shield != ShieldLevel::Full && node.flag(TIMED) {
-                queue.extend(node.lock().children.iter().map(|(_, node)| node.clone()));
-            }
         }
     }
 

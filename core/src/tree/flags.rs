@@ -29,8 +29,8 @@ pub(crate) const PARENT_CANCELLED: u32 = 1 << 1;
 /// know more than `CANCELLED`, so code that has to know exactly calls `Tree::fire_due` first. It stays set when the
 /// deadline is removed, which costs looks at the clock, no more.
 ///
-/// Set by `arm_deadline` on the scope and by `flag_timed_below` on those inside, by `propagate` where only a graceful
-/// shield holds a request off, and at the entry.
+/// Set by `arm_deadline` on the scope and on those inside, by `propagate` where only a graceful shield holds a request
+/// off, and at the entry.
 pub(crate) const TIMED: u32 = 1 << 2;
 
 /// The driver is gone: the future was dropped, forgotten or has escaped (L26, L28), or the host was dropped. A reaper

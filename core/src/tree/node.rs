@@ -424,6 +424,20 @@ impl NodeRef {
         self.0.with_waker(f)
     }
 
+    /// Returns this scope and those below it, the outermost first: below each as far as `goes_on` says, which is called
+    /// for a scope before its children are looked at. No lock may be held: they are locked one after the other.
+    pub(super) fn all_below(&self, goes_on: impl Fn(&NodeRef) -> bool) -> Vec<NodeRef> {
+        let mut nodes = vec![self.clone()];
+        let mut next = 0;
+        while let Some(node) = nodes.get(next).cloned() {
+            next += 1;
+            if goes_on(&node) {
+                nodes.extend(node.lock().children.iter().map(|(_, below)| below.clone()));
+            }
+        }
+        nodes
+    }
+
     /// Returns the scope above; none above a root, and before the entry. It may change as soon as the lock is
     /// released.
     pub(crate) fn parent(&self) -> Option<NodeRef> {

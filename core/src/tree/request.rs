@@ -26,14 +26,12 @@
 //! scope that is linked meanwhile is either listed when the request reads its parent's children, or linked later,
 //! with what the request has set on the parent (Invariant 2).
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use super::cancel_state::{CancelState, ShieldLevel};
 use super::flags::{CANCELLED, PARENT_CANCELLED, TIMED};
 use super::node::{Attachment, Kind, Life, NodeRef, Request, State};
 use super::panic::{Payload, drop_payload};
-use super::shared::Tree;
 use super::verdict::Verdict;
 use super::wake::DriverWakes;
 use crate::Instant;
@@ -58,7 +56,7 @@ impl NodeRef {
     /// With `grace` at `None` the scope's own grace counts.
     pub(crate) fn request(&self, reason: Reason, grace: Option<Duration>) -> bool {
         let mut wakes = DriverWakes::default();
-        let changed = self.mark(self.tree(), reason, grace, &mut wakes);
+        let changed = self.mark(reason, grace, &mut wakes);
         wakes.wake();
         changed
     }
@@ -67,28 +65,21 @@ impl NodeRef {
     /// is added to `wakes`; the caller calls [`DriverWakes::wake`] after that, with no lock held, also if this returns
     /// false.
     ///
-    /// `tree` is the scope's tree, if the caller has it; none before the entry. Returns whether anything changed:
-    /// false on a Closed scope (L3), and for a second request that brings the hard time no nearer (L6).
+    /// Returns whether anything changed: false on a Closed scope (L3), and for a second request that brings the hard time
+    /// no nearer (L6).
     ///
     /// Models: `races/scopes.rs`, `a_request_races_with_the_close` and `a_wake_races_with_the_driver_that_registers`.
-    pub(crate) fn mark(
-        &self,
-        tree: Option<&Arc<Tree>>,
-        reason: Reason,
-        grace: Option<Duration>,
-        wakes: &mut DriverWakes,
-    ) -> bool {
-        // A scope that was not entered yet has no clock: its request counts from the entry (see `entered`).
-        let clock = |tree: Option<&Arc<Tree>>| tree.map_or(Instant::from_nanos(0), |tree| tree.now());
-        let (mut tree, mut now) = (tree, clock(tree));
-        let mut state = self.lock();
-        if tree.is_none() && state.parent.is_some() {
-            // It was entered meanwhile, by another thread: then there is a clock.
-            drop(state);
-            tree = self.tree();
-            now = clock(tree);
-            state = self.lock();
-        }
+    pub(crate) fn mark(&self, reason: Reason, grace: Option<Duration>, wakes: &mut DriverWakes) -> bool {
+        let (tree, now, mut state) = loop {
+            // A scope that was not entered yet has no clock: its request counts from the entry (see `entered`).
+            let tree = self.tree();
+            let now = tree.map_or(Instant::from_nanos(0), |tree| tree.now());
+            let state = self.lock();
+            // Once more, if it was entered meanwhile, by another thread: then there is a clock.
+            if tree.is_some() || state.parent.is_none() {
+                break (tree, now, state);
+            }
+        };
         // L3: nothing changes a Closed scope. Otherwise a handle could say that it has cancelled a scope that has
         // returned its value already.
         if state.life == Life::Closed {

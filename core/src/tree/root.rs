@@ -82,7 +82,7 @@ pin_project! {
             if let Some(node) = this.node.take() {
                 this.tree.begin_shut_down();
                 // L11: before the body is dropped, so that tasks that run on other threads do not see what that does.
-                let alive = abandon::all_below(&node, |_| {});
+                let alive = node.all_below(|_| true);
                 abandon::request_all(&node);
                 drop_payload(super::current::enter(&node, || this.body.empty()).err());
                 abandon::shut_down(&node);
