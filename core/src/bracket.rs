@@ -16,7 +16,7 @@ mod lease;
 
 use std::fmt;
 use std::future::Future;
-use std::panic::{self, Location};
+use std::panic::Location;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -33,7 +33,7 @@ use crate::tree::current;
 use crate::tree::inline::{InlineScope, Limit};
 use crate::tree::node::{Kind, NodeRef};
 use crate::tree::owned::OwnedScope;
-use crate::tree::scope_future::{Ending, Policy, ScopeFuture};
+use crate::tree::scope_future::{Ending, Plain, Policy, ScopeFuture};
 use lease::{Lease, ReleaseSpec};
 
 pub use lease::ResourceGuard;
@@ -222,7 +222,7 @@ pin_project! {
     enum BracketState<A, Acquired, R, B, Fut, T, C> {
         Acquiring { #[pin] acquire: A, parts: Option<(B, C)>, mapping: OutputMapping<Acquired, R, T> },
         BracketBody { #[pin] scope: ScopeFuture<BracketBody<B, R, Fut, C>, T, T, BracketPolicy<R, T, C>> },
-        Releasing { scope: OwnedScope, value: Option<T> },
+        Releasing { #[pin] scope: OwnedScope<T> },
         Done,
     }
 }
@@ -393,25 +393,22 @@ where
                     // If it is still here, the scope had no node: all has happened in this poll.
                     let (Some(release), Some(tree)) = (release, &tree) else { return Poll::Ready(value) };
                     let scope = InlineScope::new(Kind::Bracket, ShieldLevel::None, Limit::NONE, this.location);
-                    let (scope, waits) = match finalizer::begin(release, scope, tree, cx) {
+                    let (node, waits) = match finalizer::begin(release, scope, tree, cx) {
                         Begun::Ended => return Poll::Ready(value),
-                        Begun::Waits(scope) => (scope, true),
-                        Begun::Drains(scope) => (scope, false),
+                        Begun::Waits(node) => (node, true),
+                        Begun::Drains(node) => (node, false),
                     };
-                    this.state.set(BracketState::Releasing { scope, value: Some(value) });
+                    this.state.set(BracketState::Releasing { scope: ScopeFuture::draining(node, value, Plain) });
                     if waits {
                         return Poll::Pending;
                     }
                 }
-                BracketStateProj::Releasing { scope, value } => {
-                    let panic = ready!(Pin::new(scope).poll(cx));
-                    let value = value.take();
-                    this.state.set(BracketState::Done);
-                    return match (panic, value) {
-                        (Some(payload), _) => panic::resume_unwind(payload),
-                        (None, Some(value)) => Poll::Ready(value),
-                        (None, None) => unreachable!("the value is taken only here, and then the state changes"),
+                BracketStateProj::Releasing { scope } => {
+                    let Ending::Value(value) = ready!(scope.poll(cx)) else {
+                        unreachable!("the value of the body is there, and nothing in the scope can void it")
                     };
+                    this.state.set(BracketState::Done);
+                    return Poll::Ready(value);
                 }
                 BracketStateProj::Done => panic!("a bracket was polled after it had returned"),
             }

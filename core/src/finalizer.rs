@@ -28,9 +28,9 @@ use crate::reason::Origin;
 use crate::tree::Tree;
 use crate::tree::cancel_state::ShieldLevel;
 use crate::tree::current;
+use crate::tree::drive::Driver;
 use crate::tree::inline::{InlineScope, Limit};
 use crate::tree::node::{Kind, Life, NodeRef, Owned};
-use crate::tree::owned::OwnedScope;
 use crate::tree::panic::catch_drop;
 use crate::tree::scope_future::{Policy, ScopeFuture};
 
@@ -42,10 +42,10 @@ pub(crate) enum Begun {
     /// It has ended, and its scope with it: neither has ever had a node.
     Ended,
     /// It waits, and its scope with it: that has a node now, and runs the finalizer as any other.
-    Waits(OwnedScope),
+    Waits(NodeRef),
     /// Its scope has still to be drained: it has a node, because something inside needed one, and maybe a panic or
     /// the finalizer itself in it.
-    Drains(OwnedScope),
+    Drains(NodeRef),
 }
 
 /// Makes a finalizer that has not started: its future, in the block in which it will be polled. `body` is run in a
@@ -99,11 +99,16 @@ pub(crate) fn begin(mut running: Owned, mut scope: InlineScope, tree: &Tree, cx:
                 // L12: from here on the code inside is runnable only if it is woken.
                 node.was_polled_inline();
                 return match result {
-                    Ok(Poll::Pending) => Begun::Waits(OwnedScope::finalizing(node, running, cx.waker())),
-                    Ok(Poll::Ready(())) => Begun::Drains(OwnedScope::draining(node)),
+                    Ok(Poll::Pending) => {
+                        // Nothing was opened in the scope but what the finalizer has.
+                        node.finalize_with(running);
+                        node.register(Driver::Own, cx.waker());
+                        Begun::Waits(node)
+                    }
+                    Ok(Poll::Ready(())) => Begun::Drains(node),
                     Err(payload) => {
                         node.panicked(payload);
-                        Begun::Drains(OwnedScope::draining(node))
+                        Begun::Drains(node)
                     }
                 };
             }
@@ -111,7 +116,7 @@ pub(crate) fn begin(mut running: Owned, mut scope: InlineScope, tree: &Tree, cx:
     }
     let Some(node) = current::make_node(&mut scope, None) else { scope.no_context() };
     run_last_in(running, &node);
-    Begun::Drains(OwnedScope::draining(node))
+    Begun::Drains(node)
 }
 
 pin_project! {

@@ -1,6 +1,6 @@
 //! Scopes that escape: what was begun in one scope is polled by another task while the scope around it ends (L28).
 
-use std::future::poll_fn;
+use std::future::{Ready, poll_fn};
 use std::panic::{AssertUnwindSafe, Location, catch_unwind};
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
@@ -13,8 +13,9 @@ use crate::reason::Origin;
 use crate::runtime::root;
 use crate::sync::Event;
 use crate::tree::current;
-use crate::tree::node::{Kind, Life};
-use crate::tree::owned::OwnedScope;
+use crate::tree::node::Life;
+use crate::tree::owned::enter_thread;
+use crate::tree::scope_future::{Plain, ScopeFuture};
 use crate::{CancelScope, Nursery, defer, nursery, sleep_forever, yield_now};
 
 /// A future, or what its panic says.
@@ -144,7 +145,8 @@ fn an_owned_body_is_driven_by_one_at_a_time() {
                     yield_now().await;
                     end.add();
                 };
-                OwnedScope::enter(Kind::Thread, Origin::new("job", Location::caller()), Box::pin(body)).await;
+                let node = enter_thread(Origin::new("job", Location::caller()), Box::pin(body));
+                ScopeFuture::<Ready<()>, _, _, _>::draining(node, (), Plain).await;
             })
         };
         escapes(4, inside, || assert_eq!(ended.get(), 1));

@@ -16,8 +16,8 @@ use crate::reason::Origin;
 use crate::sync::CapacityLimiter;
 use crate::tree::current;
 use crate::tree::flags::ABANDONED;
-use crate::tree::node::Kind;
-use crate::tree::owned::OwnedScope;
+use crate::tree::owned::{OwnedScope, enter_thread};
+use crate::tree::scope_future::{Plain, ScopeFuture};
 
 /// Runs `work` on a thread that may block, and returns its result.
 ///
@@ -138,7 +138,8 @@ pub(super) enum JobFutureState<T, F> {
     // Dropped in this order: a thread that waits for a call is told before its job is left to the scope.
     Running {
         handle: JobHandle<T>,
-        scope: OwnedScope,
+        // In a box, since jobs are part of other futures.
+        scope: Pin<Box<OwnedScope<()>>>,
     },
     /// With its host: never ready.
     CutOff,
@@ -216,10 +217,8 @@ where
                         }
                         Poll::Ready(())
                     }));
-                    let scope = OwnedScope::enter(Kind::Thread, origin, body);
-                    let Some(node) = scope.node().cloned() else {
-                        unreachable!("a scope that was just entered has a node")
-                    };
+                    let node = enter_thread(origin, body);
+                    let scope = Box::pin(ScopeFuture::draining(node.clone(), (), Plain));
                     this.state = JobFutureState::Running { handle, scope };
                     if let Err(refused) = JobHandle::start(&state, Awaiter::Scope(node), permit, work) {
                         // The job has ended. This drops its scope: an orphan, which a reaper closes in its first poll.
@@ -229,7 +228,7 @@ where
                 }
                 JobFutureState::Running { handle, scope } => {
                     handle.poll_calls(cx);
-                    ready!(Pin::new(scope).poll(cx));
+                    ready!(scope.as_mut().poll(cx));
                     if !handle.state().is_finished() {
                         // L30: the scope was closed with its host, and the job goes on for nobody.
                         this.state = JobFutureState::CutOff;

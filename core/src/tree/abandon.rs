@@ -25,8 +25,8 @@
 //!            the child is dropped at its turn, Closed   ─┴─▶ N's reaper is woken, N is Closed ──▶ S may end
 //! ```
 //!
-//! Callers: the drops of `ScopeFuture`, `OwnedScope`, `DeferGuard` and `Job`, those of local nurseries and their
-//! children, `end_body` for futures that were forgotten, and `root.rs`.
+//! Callers: the drops of `ScopeFuture`, `DeferGuard` and `Job`, those of local nurseries and their children, `end_body`
+//! for futures that were forgotten, and `root.rs`.
 
 use std::task::Waker;
 

@@ -12,9 +12,8 @@
 //!       └─ cancelled, and its one poll is over: deliver, unless an inner scope still has to end
 //! ```
 //!
-//! Callers: `ScopeFuture`, `Root`, `OwnedScope`, the body of a child (`nursery/body.rs`), and the reaper; one of
-//! them at a time for one scope ([`Driver`]). No lock is held around any of it, since bodies are polled and dropped
-//! here.
+//! Callers: `ScopeFuture`, `Root`, the body of a child (`nursery/body.rs`), and the reaper; one of them at a time for
+//! one scope ([`Driver`]). No lock is held around any of it, since bodies are polled and dropped here.
 //!
 //! # How a poll and a request meet
 //!

@@ -13,8 +13,8 @@
 //! 5. cancelled from further out: nothing to say to the code around, which never goes on (L18)
 //!
 //! The constructs (`cancel_scope.rs`, `timeout.rs`, `nursery/options.rs`, `bracket.rs`, `value.rs`, `finalizer.rs`)
-//! wrap one of these each. They differ in what they make of the output ([`Policy`]) and of the [`Ending`]. Tasks,
-//! blocking jobs and the root have drivers of their own.
+//! wrap one of these each. They differ in what they make of the output ([`Policy`]) and of the [`Ending`]. Tasks and the
+//! root have drivers of their own.
 //!
 //! It is polled by one thread at a time, as any future, and has no lock; what other threads see of the scope is in
 //! the node. Dropping it in any stage but `Fresh`, `Parked` and `Done` abandons the scope (L26).
@@ -148,23 +148,30 @@ impl<F, R, V, P> ScopeFuture<F, R, V, P> {
     /// Makes a scope around a node that exists, because there are handles to it, or because its construct keeps
     /// something in it. It gets its place at the first poll.
     pub(crate) fn with_node(node: NodeRef, body: F, policy: P) -> Self {
-        let inline = InlineScope::new(node.kind, node.shield, Limit::NONE, node.origin.location());
-        ScopeFuture { body: BodyState::Future { future: body }, policy, node: Some(node), inline, stage: Stage::Fresh }
+        ScopeFuture::at(Stage::Fresh, node, BodyState::Future { future: body }, policy)
     }
 
     /// Makes a scope that has its place in the tree now, below the scope around this call (`run_here`, L1); outside
     /// of any tree, at its first poll.
     pub(crate) fn attached(node: NodeRef, body: F, policy: P) -> Self {
-        let attached = current::try_scope().is_some();
-        if attached {
+        let stage = if current::try_scope().is_some() {
             enter_tree(&node);
-        }
-        let mut scoped = ScopeFuture::with_node(node, body, policy);
-        if attached {
             // It is polled once, whatever was requested (L13): `poll_open` sees that it never was.
-            scoped.stage = Stage::Open;
-        }
-        scoped
+            Stage::Open
+        } else {
+            Stage::Fresh
+        };
+        ScopeFuture::at(stage, node, BodyState::Future { future: body }, policy)
+    }
+
+    /// Makes a scope that has its place, and whose body is over and has left `value`: the rest of it.
+    pub(crate) fn draining(node: NodeRef, value: V, policy: P) -> Self {
+        ScopeFuture::at(Stage::Draining, node, BodyState::Value { value: Some(value) }, policy)
+    }
+
+    fn at(stage: Stage, node: NodeRef, body: BodyState<F, R, V>, policy: P) -> Self {
+        let inline = InlineScope::new(node.kind, node.shield, Limit::NONE, node.origin.location());
+        ScopeFuture { body, policy, node: Some(node), inline, stage }
     }
 
     /// Returns whether the body is over, and what it leaves is not.
@@ -438,7 +445,7 @@ where
 }
 
 /// Returns whether the host is gone, before a poll of the scope's future: then that is Pending for ever (L30).
-pub(crate) fn is_shut_down_or_panic(node: &NodeRef) -> bool {
+fn is_shut_down_or_panic(node: &NodeRef) -> bool {
     if !node.flagged(ABANDONED) {
         return false;
     }
