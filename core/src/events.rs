@@ -28,8 +28,8 @@ pub trait Observer: Send + Sync + 'static {
         }
     }
 
-    /// Whether [`task`](Observer::task) is to be called. Asked once, when the observer is given to a tree; while nobody
-    /// follows, a poll costs the reading of one flag more.
+    /// Whether [`task`](Observer::task) is to be called. Asked once, at the first poll of the tree; while nobody follows, a
+    /// poll costs the reading of one flag more.
     fn follows_tasks(&self) -> bool {
         false
     }

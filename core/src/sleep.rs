@@ -246,7 +246,7 @@ impl Sleep {
         // Before the timer is armed, which may wake inline, and may panic.
         self.state = State::Armed { at, key, tree: tree.clone() };
         if arms {
-            tree.arm();
+            tree.timers.arm();
         }
     }
 

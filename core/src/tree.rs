@@ -34,8 +34,8 @@
 //! 6. what drives it: [`job`] (what the runtime polls), [`root`](mod@root), [`scope_future`] (the future that the user
 //!    awaits), [`owned`]
 //!
-//! Where a file has something done by one further down in the list, it was given a function: a tree has two from the
-//! root (`shared::TreeHooks`), and a node has `on_orphaned` from its nursery.
+//! Where a file has something done by one further down in the list, it was given a function: a tree has `reap` and the
+//! waker of its timer from the root, and a node has `on_orphaned` from its nursery.
 //!
 //! Four threads of control may meet in one node at any moment: its driver, in a poll; a request that comes down from
 //! an ancestor, from any thread; the timer of the host; and a `Drop` of its future, also on any thread. The

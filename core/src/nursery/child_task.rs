@@ -56,7 +56,7 @@ where
         above.wake_driver();
     }
     before(&node);
-    observing::spawned(tree, &node);
+    observing::spawned(&node);
     tree.runtime.spawn(Job::task(node.clone()));
     Ok(Task::new(node, SlotRef::in_block()))
 }

@@ -157,7 +157,7 @@ fn insert(tree: &Arc<Tree>, nanos: u64) -> Entry {
     let waker = Waker::from(Arc::new(Counts(fired.clone())));
     let (key, arms) = tree.timers.insert(at(nanos), Target::Sleep(Sleeper::new(&waker, WaitingCode::default())));
     if arms {
-        tree.arm();
+        tree.timers.arm();
     }
     Entry { at: at(nanos), key, fired }
 }
@@ -166,7 +166,7 @@ fn insert(tree: &Arc<Tree>, nanos: u64) -> Entry {
 /// of them have finished, the host's timer is armed for the earliest timer that is left, or for an earlier instant; and
 /// when time has passed on, each that is left has fired once, and none that was removed in time has fired at all.
 ///
-/// Fails with `return;` after `drop(self.put_back(host));` in `Timers::arm`; without `tree.arm();` in the alarm;
+/// Fails with `return;` after `drop(self.put_back(host));` in `Timers::arm`; without `tree.timers.arm();` in the alarm;
 /// and without `tree.timers.queue().armed = Instant::NEVER;`.
 #[test]
 fn each_timer_fires_whatever_others_come_and_go() {
@@ -211,7 +211,7 @@ fn each_timer_fires_whatever_others_come_and_go() {
                     let (key, arms) =
                         tree.timers.insert(until, Target::Sleep(Sleeper::new(cx.waker(), WaitingCode::default())));
                     if arms {
-                        tree.arm();
+                        tree.timers.arm();
                     }
                     key
                 });

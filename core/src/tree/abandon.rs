@@ -133,7 +133,7 @@ fn abandon(node: &NodeRef, drop_body: impl FnOnce()) -> Option<Waker> {
     if !has_to_end {
         ask_for_the_end(node);
     }
-    (tree.hooks.reap)(tree, node.clone());
+    (tree.reap)(tree, node.clone());
     waker
 }
 

@@ -154,7 +154,7 @@ impl NodeRef {
             tree.fire_due();
         }
         if earliest {
-            tree.arm();
+            tree.timers.arm();
         }
     }
 
@@ -228,7 +228,7 @@ impl Wake for Alarm {
         // Invariant 2. From here on this thread has to come to `arm`, so what it runs before that must not unwind.
         tree.timers.queue().armed = Instant::NEVER;
         tree.fire_due();
-        tree.arm();
+        tree.timers.arm();
     }
 }
 

@@ -115,5 +115,8 @@ pub(crate) const UNWANTED: u32 = 1 << 20;
 /// bodies, and so on. Set by `request_all`, before any body is dropped.
 pub(crate) const TO_CLOSE: u32 = 1 << 21;
 
+/// An observer follows the tasks of the tree. Set on the root before its first poll, and passed on as `FOLLOWED`.
+pub(crate) const FOLLOWED_TASKS: u32 = 1 << 22;
+
 /// The flags of a tree, which every scope of it has, and passes on. Set before the tree runs.
-pub(crate) const KEPT: u32 = FOLLOWED | NOTED;
+pub(crate) const KEPT: u32 = FOLLOWED | FOLLOWED_TASKS | NOTED;

@@ -1,7 +1,7 @@
 //! What an observer is told that follows the tasks, or all scopes.
 //!
-//! Both are opt-in, and asked of the observer once: `Tree::followed` for tasks, the flag `FOLLOWED` of each node for
-//! scopes. So without an observer each poll costs one load. All functions here call user code: no lock may be held
+//! Both are opt-in, and asked of the observer once: the flags `FOLLOWED_TASKS` and `FOLLOWED` of each node. So without an
+//! observer each poll costs one load. All functions here call user code: no lock may be held
 //! (L36), a panic of the observer ends here, and nothing that it does changes an outcome (L39).
 //!
 //! ```text
@@ -14,68 +14,63 @@
 
 use std::task::Poll;
 
-use super::flags::{CANCELLED, FOLLOWED, TOLD_END, TOLD_SCOPE_END};
+use super::flags::{CANCELLED, FOLLOWED, FOLLOWED_TASKS, TOLD_END, TOLD_SCOPE_END};
 use super::node::{Kind, NodeRef};
 use super::shared::Tree;
 use crate::Instant;
 use crate::events::{ObservedScope, ObservedTask, ScopeEvent, TaskEvent, TaskStatus};
-use crate::sys::atomic::Ordering;
 
-impl Tree {
-    /// Returns whether an observer follows the tasks. Relaxed: it is set before the first poll of the tree.
-    #[inline]
-    pub(crate) fn is_followed(&self) -> bool {
-        self.followed.load(Ordering::Relaxed)
+/// Asks the observer what it follows, before the first poll of the root: all scopes below get the flags at their entry.
+pub(crate) fn begin(tree: &Tree, root: &NodeRef) {
+    // L36: the observer is code of the user.
+    let observer = tree.observer();
+    if observer.follows_tasks() {
+        root.flag(FOLLOWED_TASKS);
     }
-
-    /// Tells the observer of an event of a task.
-    #[cold]
-    fn tell_of_task(&self, node: &NodeRef, event: TaskEvent) {
-        self.tell(|observer| observer.task(&ObservedTask { id: id(node), origin: &node.origin }, event));
+    if observer.follows_scopes() {
+        root.flag(FOLLOWED);
+        opened(root);
     }
 }
 
 /// Tells that a task was admitted, and is about to be handed to the runtime: so before its first poll, which may be
 /// on another thread.
 #[inline]
-pub(crate) fn spawned(tree: &Tree, node: &NodeRef) {
-    if tree.is_followed() || node.flagged(FOLLOWED) {
-        has_spawned(tree, node);
+pub(crate) fn spawned(node: &NodeRef) {
+    if node.flagged(FOLLOWED | FOLLOWED_TASKS) {
+        has_spawned(node);
     }
 }
 
 /// Tells of a new task, as a scope and as a task. The parent of a task is the next task further out, not the scope in
 /// which its nursery is.
 #[cold]
-fn has_spawned(tree: &Tree, node: &NodeRef) {
+fn has_spawned(node: &NodeRef) {
     if node.flagged(FOLLOWED) {
         opened(node);
     }
-    if tree.is_followed() {
+    if node.flagged(FOLLOWED_TASKS) {
         let mut next = node.parent();
         while let Some(above) = next.as_ref().filter(|above| above.kind != Kind::Task) {
             next = above.parent();
         }
-        tree.tell_of_task(node, TaskEvent::Spawned { parent: next.as_ref().map(id) });
+        task(node, TaskEvent::Spawned { parent: next.as_ref().map(id) });
     }
 }
 
 /// Tells that a task's scope is closed: by its own last poll, by a reaper, by a shut-down; or by one of these during
 /// another. Once.
 pub(crate) fn ended(node: &NodeRef) {
-    if let Some(tree) = node.tree().filter(|tree| tree.is_followed()) {
-        if node.flag(TOLD_END) {
-            // Cut off with its host (L30), it has no outcome yet.
-            let status = node.outcome.get().unwrap_or(TaskStatus::Cancelled);
-            tree.tell_of_task(node, TaskEvent::Ended { status });
-        }
+    if node.flagged(FOLLOWED_TASKS) && node.flag(TOLD_END) {
+        // Cut off with its host (L30), it has no outcome yet.
+        task(node, TaskEvent::Ended { status: node.outcome.get().unwrap_or(TaskStatus::Cancelled) });
     }
 }
 
 /// Runs one poll of a task, and tells of its beginning and end; ready when it is over.
 #[inline]
-pub(crate) fn poll(tree: &Tree, node: &NodeRef, poll: impl FnOnce() -> Poll<()>) -> Poll<()> {
-    if tree.is_followed() { polled(tree, node, poll) } else { poll() }
+pub(crate) fn poll(node: &NodeRef, poll: impl FnOnce() -> Poll<()>) -> Poll<()> {
+    if node.flagged(FOLLOWED_TASKS) { polled(node, poll) } else { poll() }
 }
 
 /// Runs one poll of a task where an observer follows. The clock is read only here.
@@ -83,13 +78,14 @@ pub(crate) fn poll(tree: &Tree, node: &NodeRef, poll: impl FnOnce() -> Poll<()>)
 /// The events are told outside of the poll's frame: a panic or a long run of the observer is no part of what it is
 /// told.
 #[cold]
-fn polled(tree: &Tree, node: &NodeRef, poll: impl FnOnce() -> Poll<()>) -> Poll<()> {
-    tree.tell_of_task(node, TaskEvent::PollBegins);
+fn polled(node: &NodeRef, poll: impl FnOnce() -> Poll<()>) -> Poll<()> {
+    let Some(tree) = node.tree() else { unreachable!("a task is spawned in a tree") };
+    task(node, TaskEvent::PollBegins);
     let begin = tree.now();
     let poll = poll();
     let end = tree.now();
     let cancelled_for = asked_at(node).map(|asked| end - asked);
-    tree.tell_of_task(node, TaskEvent::PollEnds { took: end - begin, cancelled_for });
+    task(node, TaskEvent::PollEnds { took: end - begin, cancelled_for });
     if poll.is_ready() {
         ended(node);
     }
@@ -110,14 +106,6 @@ fn asked_at(node: &NodeRef) -> Option<Instant> {
     None
 }
 
-/// Marks the root of a tree whose observer follows the scopes, before its first poll: all scopes below get the flag
-/// at their entry.
-#[cold]
-pub(crate) fn begin(root: &NodeRef) {
-    root.flag(FOLLOWED);
-    opened(root);
-}
-
 /// Tells that a scope has got its place in a tree whose observer follows the scopes.
 #[cold]
 pub(crate) fn opened(node: &NodeRef) {
@@ -131,6 +119,13 @@ pub(crate) fn closed(node: &NodeRef) {
     if node.flag(TOLD_SCOPE_END) {
         scope(node, ScopeEvent::Closed);
     }
+}
+
+/// Tells the observer of an event of a task.
+#[cold]
+fn task(node: &NodeRef, event: TaskEvent) {
+    let Some(tree) = node.tree() else { return };
+    tree.tell(|observer| observer.task(&ObservedTask { id: id(node), origin: &node.origin }, event));
 }
 
 /// Tells the observer of an event of a scope.

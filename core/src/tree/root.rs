@@ -30,13 +30,16 @@ use super::job::Job;
 use super::node::{Kind, NodeRef};
 use super::observing;
 use super::panic::drop_payload;
-use super::shared::{End, Tree, TreeHooks};
+use super::shared::Tree;
+use super::timers::Timers;
 use super::waking;
 use crate::body::BodyState;
 use crate::events::{HostDropped, Observer, PrintOrphans, TaskStatus};
 use crate::reason::Origin;
 use crate::runtime::Runtime;
 use crate::runtime::budget::with_budget;
+use crate::sys::PlainMutex;
+use crate::sys::atomic::{AtomicBool, AtomicU32};
 
 /// Makes `future` the body of a new tree on `runtime`. For adapters: an application calls their `run` or `attach`.
 ///
@@ -64,8 +67,6 @@ pin_project! {
         body: BodyState<F, T>,
         // The root's node; none when the tree has ended.
         node: Option<NodeRef>,
-        // Not polled yet: the observer has still to be asked whether it follows scopes.
-        fresh: bool,
         // Its runtime may end before it, and its sentinel was not spawned yet.
         to_guard: bool,
         // A poll has found that the host of the jobs is gone.
@@ -100,14 +101,7 @@ impl<F, T> Root<F, T> {
     #[track_caller]
     fn new(runtime: Arc<dyn Runtime>, observer: Arc<dyn Observer>, future: F) -> Self {
         let (tree, node) = Tree::with_root(runtime, observer, Origin::new("root", Location::caller()));
-        Root {
-            body: BodyState::Future { future },
-            node: Some(node),
-            fresh: true,
-            to_guard: true,
-            torn_down: false,
-            tree,
-        }
+        Root { body: BodyState::Future { future }, node: Some(node), to_guard: true, torn_down: false, tree }
     }
 
     /// Hands errors and panics that have no caller to `observer`, instead of printing them.
@@ -168,9 +162,9 @@ impl<F: Future<Output = T>, T> Root<F, T> {
     fn poll_tree(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
         let mut this = self.project();
         let Some(node) = &*this.node else { panic!("a root was polled after it had returned") };
-        let first = std::mem::take(this.fresh);
-        if first && this.tree.follows_scopes() {
-            observing::begin(node);
+        let first = node.polled.is_never();
+        if first {
+            observing::begin(this.tree, node);
         }
         // L30.3: the sentinel, or another job, was dropped, and `host_is_gone` has closed everything.
         if node.is_shut_down() || *this.torn_down {
@@ -214,13 +208,22 @@ impl<F: Future<Output = T>, T> Root<F, T> {
 }
 
 impl Tree {
-    /// Makes a tree without a root, which has to be put into it.
+    /// Makes a tree without a root, which has to be put into it. Asks the runtime for the one timer that the tree will
+    /// use.
     pub(crate) fn new(runtime: Arc<dyn Runtime>, observer: Arc<dyn Observer>) -> Arc<Self> {
-        let hooks = TreeHooks {
-            alarm: |tree| Waker::from(Arc::new(Alarm(Arc::downgrade(tree)))),
+        Arc::new_cyclic(|tree| Tree {
+            timers: Timers::new(runtime.timer(), Waker::from(Arc::new(Alarm(tree.clone())))),
+            runtime,
             reap: |tree, node| tree.runtime.spawn(Job::reaper(node)),
-        };
-        Tree::below(hooks, runtime, observer)
+            observer: PlainMutex::new(observer),
+            root: PlainMutex::default(),
+            sentinel: PlainMutex::default(),
+            shut_down: AtomicBool::new(false),
+            requests: AtomicU32::new(0),
+            valued: AtomicBool::new(false),
+            cut_off: PlainMutex::default(),
+            locals: PlainMutex::default(),
+        })
     }
 
     /// Makes a tree with its root.
@@ -242,9 +245,10 @@ impl Tree {
     /// lock may be held.
     fn end(&self, dropped: bool) {
         self.timers.disarm();
+        // Ordering: first the root, by which `poll_ended` knows the end, then the waker.
         let root = self.root.lock().take();
         drop(root);
-        let sentinel = std::mem::replace(&mut *self.end.lock(), End { has_come: true, waker: None }).waker;
+        let sentinel = self.sentinel.lock().take();
         sentinel.into_iter().for_each(waking::wake);
         let report = *self.cut_off.lock();
         // Also where the runtime refused a reaper, and what it was to finish was cut off.

@@ -19,16 +19,6 @@ use crate::runtime::Runtime;
 use crate::sys::PlainMutex;
 use crate::sys::atomic::{AtomicBool, AtomicU32, Ordering};
 
-/// The functions that the tree calls in files that come later in the list of `tree.rs`; given by `root.rs`, which uses
-/// them all.
-pub(super) struct TreeHooks {
-    /// Makes the waker of the host's timer, which fires what is due.
-    pub(super) alarm: fn(&Arc<Tree>) -> Waker,
-    /// Has the runtime poll a reaper, which drives an abandoned scope to its end. No lock may be held: a runtime that
-    /// is gone drops it at once.
-    pub(super) reap: fn(&Tree, NodeRef),
-}
-
 /// What is due at an instant in a tree.
 pub(crate) type Target = timers::Target<WaitingCode, NodeRef>;
 
@@ -41,13 +31,15 @@ pub(crate) type Target = timers::Target<WaitingCode, NodeRef>;
 pub(crate) struct Tree {
     /// The host: spawns jobs, reads the clock, runs blocking work. Never changes.
     pub(crate) runtime: Arc<dyn Runtime>,
-    /// The functions of later files. Never changes.
-    pub(super) hooks: TreeHooks,
+    /// Has the runtime poll a reaper, which drives an abandoned scope to its end; a function of a file that comes later
+    /// in the list of `tree.rs`, given by `root.rs`. No lock may be held: a runtime that is gone drops it at once. Never
+    /// changes.
+    pub(super) reap: fn(&Tree, NodeRef),
     /// All deadlines, hard times and sleeps of the tree.
     pub(crate) timers: Timers<WaitingCode, NodeRef>,
     /// Where errors without a caller go. `Root::observe` replaces it before the first poll; it is cloned out of the
     /// lock to be called.
-    observer: PlainMutex<Arc<dyn Observer>>,
+    pub(super) observer: PlainMutex<Arc<dyn Observer>>,
     /// The root's node, for dumps and for `host_is_gone`. None from the moment at which the tree has ended, or the
     /// tree and its root would refer to each other for ever.
     pub(super) root: PlainMutex<Option<NodeRef>>,
@@ -58,27 +50,17 @@ pub(crate) struct Tree {
     /// How many requests were made in the tree: the clock by which [`ended_before`](NodeRef::ended_before) tells
     /// whether a task had ended before the code that awaits it was cancelled (L14).
     pub(super) requests: AtomicU32,
-    /// What the tree's [sentinel](super::job::Job::sentinel) waits for.
-    pub(super) end: PlainMutex<End>,
+    /// The waker of the tree's [sentinel](super::job::Job::sentinel), which waits for the end. None before its first
+    /// poll, and if there is no sentinel.
+    pub(super) sentinel: PlainMutex<Option<Waker>>,
     /// A scoped value was set somewhere in the tree. Until then nobody who asks for one has to look up the tree.
     pub(super) valued: AtomicBool,
-    /// The answer of the observer to `follows_tasks`, asked once: each poll of a task reads it.
-    pub(super) followed: AtomicBool,
     /// The counts of tasks and finalizers that were cut off with the host, or because a runtime refused a reaper:
     /// added to by `shut_down`, and reported by `end`.
     pub(super) cut_off: PlainMutex<HostDropped>,
     /// Values that higher layers keep once per tree, by type: the limiter of blocking threads, say. There are a
     /// handful, so it is searched in order.
-    locals: PlainMutex<Vec<Arc<dyn Any + Send + Sync>>>,
-}
-
-/// Whether a tree has ended, and who waits for that.
-#[derive(Default)]
-pub(super) struct End {
-    /// Set once, by `Tree::end`. The sentinel is ready from then on.
-    pub(super) has_come: bool,
-    /// The waker of the sentinel; none before its first poll, after the end, and if there is no sentinel.
-    pub(super) waker: Option<Waker>,
+    pub(super) locals: PlainMutex<Vec<Arc<dyn Any + Send + Sync>>>,
 }
 
 // As for `Node`: no user code runs under a lock, so a panic leaves nothing half-changed, and poison is ignored.
@@ -86,35 +68,9 @@ impl UnwindSafe for Tree {}
 impl RefUnwindSafe for Tree {}
 
 impl Tree {
-    /// Makes a tree without a root, which has to be put into it. Asks the runtime for the one timer that the tree will
-    /// use.
-    pub(super) fn below(hooks: TreeHooks, runtime: Arc<dyn Runtime>, observer: Arc<dyn Observer>) -> Arc<Self> {
-        let timers = Timers::new(runtime.timer());
-        let followed = AtomicBool::new(observer.follows_tasks());
-        Arc::new(Tree {
-            runtime,
-            hooks,
-            timers,
-            observer: PlainMutex::new(observer),
-            root: PlainMutex::default(),
-            shut_down: AtomicBool::new(false),
-            requests: AtomicU32::new(0),
-            end: PlainMutex::default(),
-            valued: AtomicBool::new(false),
-            followed,
-            cut_off: PlainMutex::default(),
-            locals: PlainMutex::default(),
-        })
-    }
-
     /// Reads the host's clock (R5). No node is locked around it: it is code of the adapter.
     pub(crate) fn now(&self) -> Instant {
         self.runtime.now()
-    }
-
-    /// Arms the host's timer, if the timers' [`insert`](Timers::insert) has said so: see [`Timers::arm`].
-    pub(crate) fn arm(self: &Arc<Self>) {
-        self.timers.arm(|| (self.hooks.alarm)(self));
     }
 
     /// Returns whether the host is gone (L30).
@@ -149,18 +105,13 @@ impl Tree {
         self.root.lock().clone()
     }
 
-    /// Asks the observer whether it follows scopes; once, at the first poll of the root. The answer is kept as the
-    /// flag `FOLLOWED`.
-    pub(super) fn follows_scopes(&self) -> bool {
-        // L36: the observer is code of the user.
-        let observer = self.observer.lock().clone();
-        observer.follows_scopes()
+    /// Returns the observer, to be called where no lock is held (L36).
+    pub(super) fn observer(&self) -> Arc<dyn Observer> {
+        self.observer.lock().clone()
     }
 
-    /// Replaces the observer. Only before the first poll: nodes that exist keep the flags that the old one has
-    /// caused.
+    /// Replaces the observer. Only before the first poll, at which it is asked what it follows.
     pub(super) fn set_observer(&self, observer: Arc<dyn Observer>) {
-        self.followed.store(observer.follows_tasks(), Ordering::Relaxed);
         // The old observer is user code, and is dropped where no lock is held (L36).
         let old = std::mem::replace(&mut *self.observer.lock(), observer);
         drop(old);
@@ -169,7 +120,7 @@ impl Tree {
     /// Calls the observer. No lock may be held. A panic of the observer ends here: this is called inside `Drop`, too,
     /// where it must not unwind (L37).
     pub(super) fn tell(&self, tell: impl FnOnce(&dyn Observer)) {
-        let observer = self.observer.lock().clone();
+        let observer = self.observer();
         drop_payload(catch_unwind(AssertUnwindSafe(|| tell(&*observer))).err());
     }
 
@@ -216,13 +167,10 @@ impl Tree {
     /// Polls for the sentinel: ready when the tree has ended.
     pub(super) fn poll_ended(&self, cx: &mut Context<'_>) -> Poll<()> {
         // No lock is held while a waker is cloned or dropped (L36).
-        let mut waker = Some(cx.waker().clone());
-        let mut end = self.end.lock();
-        if end.has_come {
-            return Poll::Ready(());
-        }
-        std::mem::swap(&mut end.waker, &mut waker);
-        drop(end);
-        Poll::Pending
+        let waker = cx.waker().clone();
+        let old = self.sentinel.lock().replace(waker);
+        drop(old);
+        // Ordering: after the waker was left: whoever ends the tree meanwhile finds that.
+        if self.root.lock().is_none() { Poll::Ready(()) } else { Poll::Pending }
     }
 }

@@ -90,9 +90,8 @@ impl NodeRef {
     pub(super) fn poll_task(&self, cx: &mut Context<'_>) -> Poll<()> {
         // If it is gone, it was torn down with its host (L30).
         let Some(task) = self.0.try_use_body() else { return Poll::Ready(()) };
-        let Some(tree) = self.tree() else { unreachable!("a task is spawned in a tree") };
         let mut waits = None;
-        let poll = observing::poll(tree, self, || {
+        let poll = observing::poll(self, || {
             let mut task = task;
             let Poll::Ready(closed) = task.body().poll(self, cx) else {
                 waits = Some(task);

@@ -146,8 +146,7 @@ enum EntryState<C, S> {
 struct Host {
     /// The adapter's timer. Armed and dropped without a lock: it may wake inline (R6).
     timer: Box<dyn Timer>,
-    /// None before it is armed for the first time.
-    alarm: Option<Waker>,
+    alarm: Waker,
 }
 
 /// The data under the lock of the timers.
@@ -238,15 +237,15 @@ pub(crate) struct Timers<C, S> {
 }
 
 impl<C, S> Timers<C, S> {
-    /// Makes an empty queue on a timer that is not armed.
-    pub(crate) fn new(timer: Box<dyn Timer>) -> Self {
+    /// Makes an empty queue on a timer that is not armed. `alarm` is the waker that it is given.
+    pub(crate) fn new(timer: Box<dyn Timer>, alarm: Waker) -> Self {
         let queue = Queue {
             heap: BinaryHeap::new(),
             entries: Slab::new(),
             live: 0,
             serial: 0,
             armed: Instant::NEVER,
-            host: Some(Host { timer, alarm: None }),
+            host: Some(Host { timer, alarm }),
             ended: false,
         };
         Timers { queue: PlainMutex::new(queue), next: AtomicInstant::new(Instant::NEVER) }
@@ -390,15 +389,13 @@ impl<C, S> Timers<C, S> {
     }
 
     /// Arms the host's timer for the earliest entry, unless it is armed for that or something earlier, or another
-    /// thread is just doing so. The head of this file says why that is enough. `alarm` makes the waker that the timer
-    /// is given, once.
+    /// thread is just doing so. The head of this file says why that is enough.
     ///
     /// No lock may be held: the host's timer may wake inline. Models: `races/timers.rs`,
     /// `each_timer_fires_whatever_others_come_and_go` and `short_sleeps_in_a_deadline_end_with_it`.
-    pub(super) fn arm(&self, alarm: impl Fn() -> Waker) {
+    pub(crate) fn arm(&self) {
         while let Some((mut host, at)) = self.take_host() {
-            let alarm = host.alarm.get_or_insert_with(&alarm);
-            host.timer.arm(at, alarm);
+            host.timer.arm(at, &host.alarm);
             drop(self.put_back(host));
         }
     }

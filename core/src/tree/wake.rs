@@ -72,7 +72,7 @@ impl DriverWakes {
             node.flag(PROPAGATED);
         }
         if let Some(tree) = self.arm {
-            tree.arm();
+            tree.timers.arm();
         }
         without_counting(|| {
             let mut late = Vec::new();

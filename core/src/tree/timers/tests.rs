@@ -123,7 +123,7 @@ fn counts() -> (Arc<AtomicUsize>, Waker) {
 fn insert(tree: &Arc<Tree>, nanos: u64, waker: &Waker) -> TimerKey {
     let (key, arms) = tree.timers.insert(at(nanos), Target::Sleep(Sleeper::new(waker, WaitingCode::default())));
     if arms {
-        tree.arm();
+        tree.timers.arm();
     }
     key
 }
@@ -184,7 +184,7 @@ fn a_timer_that_was_removed_before_it_was_armed_leaves_no_other_unarmed() {
     let (_, arms) = tree.timers.insert(at(40), sleeper());
     drop(tree.timers.remove(early));
     assert!(arms, "nobody else will arm the host's timer");
-    tree.arm();
+    tree.timers.arm();
     assert_eq!(clock.armed(), Some(at(40)));
     clock.reaches(40);
     assert_eq!(count.load(Ordering::SeqCst), 1);
