@@ -107,7 +107,7 @@ MUTANTS = [
     ("unwanted-value-stays", "nursery/task.rs", "        if let SlotState::Unwanted = *slot {", "        if false {"),
     ("joiner-is-not-told", "tree/task.rs", "if let Some(joiner) = joiner {", "if let Some(joiner) = joiner.filter(|_| false) {"),
     ("orphan-has-no-outcome", "tree/task.rs", "if let Some(joiner) = self.set_outcome(TaskStatus::Cancelled) {", "if let Some(joiner) = None::<Waker> {"),
-    ("no-sentinel", "tree/root.rs", "            to_guard: true,\n", "            to_guard: false,\n"),
+    ("no-sentinel", "tree/root.rs", " to_guard: true,", " to_guard: false,"),
     ("moved-child-stays", "nursery/local/children.rs", "for key in moved {\n            to.take_over(self.all.remove(key).0);", "for key in moved {\n            drop((to, self.all.remove(key)));"),
     ("early-local-child-stays", "nursery/local/children.rs", "if has_moved(&child) { to.take_over(child) } else { coming.push_back(child) }", "coming.push_back(child);"),
     ("late-local-child-sleeps", "nursery/local/shared.rs", "        self.ready.tell();\n", ""),
