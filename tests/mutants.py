@@ -178,7 +178,7 @@ MUTANTS = [
     ("finalizer-error-is-dropped", "defer.rs", "Err(error) => Some(Box::new(error)),", "Err(error) => {\n                drop(error);\n                None\n            }"),
     ("chain-stops-at-a-local-nursery", "tree/wake.rs", "!self.woken.fetch_or(false, Ordering::AcqRel) || is_local && self.lock().waker.is_some()", "!self.woken.fetch_or(false, Ordering::AcqRel) || false && is_local"),
     ("due-before-the-call", "tree/wake.rs", "self.woken.load(Ordering::Acquire) && self.calls.load(Ordering::Acquire) == 0", "self.woken.load(Ordering::Acquire)"),
-    ("late-scopes-stay", "tree/wake.rs", "if self.flagged(HAS_LATE) && self.flagged(PROPAGATED) {", "if false {"),
+    ("late-scopes-stay", "tree/wake.rs", "        if self.flagged(PROPAGATED) {", "if false {"),
     ("dropped-while-others-are-marked", "tree/node.rs", "let when = if self.flags & PROPAGATED != 0 { PROPAGATED } else { LATE };", "let when = PROPAGATED;"),
     ("woken-before-the-poll", "tree/wake.rs", "        self.woken.store(true, Ordering::Release);\n        let state = self.lock();", "        let state = self.lock();"),
     ("late-before-it-is-told", "tree/attach.rs", "        if flags & LATE != 0 {\n", "        if false {\n"),

@@ -21,7 +21,7 @@
 
 use super::cancel_state::{CancelState, ShieldLevel};
 use super::children::Role;
-use super::flags::{CANCELLED, HAS_LATE, KEPT, LATE, NESTED, PARENT_CANCELLED, PROPAGATED, TIMED};
+use super::flags::{CANCELLED, KEPT, LATE, NESTED, PARENT_CANCELLED, PROPAGATED, TIMED};
 use super::node::{Attachment, Life, NodeRef, State};
 use crate::Instant;
 use crate::sys::atomic::Ordering;
@@ -50,10 +50,6 @@ impl State {
         let mut flags = this.flags_of(KEPT | TIMED | PROPAGATED);
         if this.flagged(CANCELLED) {
             flags |= PARENT_CANCELLED;
-        }
-        // Not asked by `CANCELLED`: in the move of a `start` the request is there before that.
-        if requests.any() && flags & PROPAGATED == 0 {
-            this.flag(HAS_LATE);
         }
         Attachment { parent: this.clone(), role, slot, requests, flags }
     }
@@ -179,17 +175,14 @@ impl NodeRef {
     }
 
     /// Sees to a scope that was listed before it was `LATE`: the request that has cancelled the code around it may have
-    /// been propagated in between. Under the parent's lock: either this finds that, or whoever propagates it finds this
-    /// scope.
+    /// been propagated in between. No lock may be held.
+    ///
+    /// Ordering: `LATE` is set before this looks, and whoever propagates looks for it after `PROPAGATED` is set: so one of
+    /// the two finds the other.
     fn comes_late(&self) {
-        let Some(parent) = self.parent() else { return };
-        let above = parent.lock();
-        if parent.flagged(PROPAGATED) {
+        if self.parent().is_some_and(|parent| parent.flagged(PROPAGATED)) {
             self.flag(PROPAGATED);
-        } else {
-            parent.flag(HAS_LATE);
         }
-        drop(above);
     }
 
     /// Marks the scope as cancelled if a hard time is over by the clock. A hard time that is over, as it is at once

@@ -99,9 +99,6 @@ pub(crate) const PROPAGATED: u32 = 1 << 16;
 /// `PROPAGATED`, and wakes the driver. Set at the entry, with `CANCELLED`.
 pub(crate) const LATE: u32 = 1 << 17;
 
-/// A scope that may be `LATE` was opened inside. Set under the node's lock, before `PROPAGATED` is there.
-pub(crate) const HAS_LATE: u32 = 1 << 18;
-
 /// Part of what a finalizer has opened whose scope was abandoned while it ran: a reaper polls it now, in a task of its
 /// own. So what the code waited for when it was polled last may still be counted in the task of before: see
 /// `WaitingCode::count_again`. Set by `abandon`, on all scopes below.

@@ -33,7 +33,7 @@ use std::sync::Arc;
 use std::task::{Wake, Waker};
 
 use super::children::Role;
-use super::flags::{ABANDONED, HAS_LATE, LATE, LOCAL, PARENT_CANCELLED, PROPAGATED};
+use super::flags::{ABANDONED, LATE, LOCAL, PARENT_CANCELLED, PROPAGATED};
 use super::node::{Kind, Life, Node, NodeRef, State};
 use super::polled::without_counting;
 use super::shared::Tree;
@@ -132,7 +132,7 @@ impl Node {
         self.woken.store(true, Ordering::Release);
         let state = self.lock();
         // Ordering: under the lock, and after `PROPAGATED`: what is opened from here on finds that.
-        if self.flagged(HAS_LATE) && self.flagged(PROPAGATED) {
+        if self.flagged(PROPAGATED) {
             let is_late = |node: &NodeRef| node.flagged(LATE) && !node.flagged(PROPAGATED);
             late.extend(state.children.iter().map(|(_, node)| node).filter(|node| is_late(node)).cloned());
         }
