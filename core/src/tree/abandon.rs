@@ -32,7 +32,7 @@ use std::task::Waker;
 
 use super::children::Role;
 use super::closing::ClosedNode;
-use super::flags::{ABANDONED, CANCELLED, DELIVERED, GOES_WHOLE, HANDED_OVER, PROPAGATED, SHUT_DOWN, TO_CLOSE};
+use super::flags::{ABANDONED, CANCELLED, DELIVERED, GOES_WHOLE, PROPAGATED, SHUT_DOWN, TO_CLOSE};
 use super::frames;
 use super::node::{Kind, Life, NodeRef};
 use super::panic::drop_payload;
@@ -110,12 +110,6 @@ fn abandon(node: &NodeRef, drop_body: impl FnOnce()) -> Option<Waker> {
         node.panicked(payload);
     }
     // A scope that was finalizing already goes on where it is: a half-run finalizer is not begun anew (L26).
-    if node.life() == Life::Finalizing {
-        node.all_below(|below| {
-            below.flag(HANDED_OVER);
-            true
-        });
-    }
     node.end_body();
     forget_local_children(node);
     // L27: if nothing is left, the scope ends here, without a reaper. Looked at and closed under one lock: an escaped

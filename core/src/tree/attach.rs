@@ -21,7 +21,7 @@
 
 use super::cancel_state::{CancelState, ShieldLevel};
 use super::children::Role;
-use super::flags::{CANCELLED, KEPT, LATE, NESTED, PARENT_CANCELLED, PROPAGATED, TIMED};
+use super::flags::{CANCELLED, KEPT, LATE, PARENT_CANCELLED, PROPAGATED, TIMED};
 use super::node::{Attachment, Life, NodeRef, State};
 use crate::Instant;
 use crate::sys::atomic::Ordering;
@@ -58,19 +58,8 @@ impl State {
     /// follow when the lock is released.
     pub(crate) fn link(&mut self, this: &NodeRef, role: Role, child: &NodeRef) -> Attachment {
         let place = self.attachment(this, role);
-        self.insert(this, role, child.clone());
+        self.children.insert(role, child.clone());
         place
-    }
-
-    /// Adds an entry, and notes that there is a scope inside.
-    ///
-    /// Ordering: the flag is set before the entry is there, under the same lock: a thread that has not seen it looked
-    /// before the scope was opened.
-    fn insert(&mut self, this: &NodeRef, role: Role, node: NodeRef) {
-        if role == Role::Inner && !this.flagged(NESTED) {
-            this.flag(NESTED);
-        }
-        self.children.insert(role, node);
     }
 
     /// Moves the scope whose state this is to a place that was made for it: from the nursery of a `start` to its
@@ -112,7 +101,7 @@ impl NodeRef {
         let node = parent.attach_to_open(|above, parent| {
             let Some(above) = above else { return make(Attachment::nowhere(parent, role)) };
             let node = make(above.attachment(parent, role));
-            above.insert(parent, role, node.clone());
+            above.children.insert(role, node.clone());
             node
         });
         node.hard_time_may_be_over();

@@ -29,7 +29,7 @@ use std::thread;
 use super::children::Role;
 use super::closing::ClosedNode;
 use super::flags::{
-    ABANDONED, CANCELLED, DELIVERED, GOES_WHOLE, LOCAL, NESTED, PARENT_CANCELLED, PROPAGATED, SHUT_DOWN, TIMED, WATCHED,
+    ABANDONED, CANCELLED, DELIVERED, GOES_WHOLE, LOCAL, NOTED, PARENT_CANCELLED, PROPAGATED, SHUT_DOWN, TIMED,
 };
 use super::frames;
 use super::node::{Kind, Life, Node, NodeRef, Owned, State};
@@ -189,7 +189,7 @@ impl NodeRef {
     #[inline]
     fn begin_poll(&self) {
         self.touch();
-        if self.flagged(WATCHED | CANCELLED) {
+        if self.flagged(NOTED | CANCELLED) {
             self.begin_poll_slowly();
         }
     }
@@ -198,15 +198,16 @@ impl NodeRef {
     /// `must_wait` asks after the poll (L16).
     #[inline(never)]
     fn begin_poll_slowly(&self) {
-        if self.flagged(WATCHED) {
-            self.lock().cold_mut().waits_for.clear();
+        // Ordering: what woke an inner scope, and found this one woken and left it at that, is seen here: it has written,
+        // and this reads that. A swap, because only that is sure to read the last value, and so synchronizes with whoever
+        // wrote it.
+        self.woken.swap(false, Ordering::AcqRel);
+        let mut state = self.lock();
+        if let Some(cold) = state.cold() {
+            cold.waits_for.clear();
         }
-        if self.flagged(CANCELLED) && self.flagged(NESTED) {
-            // Ordering: what woke an inner scope, and found this one woken and left it at that, is seen here: it has
-            // written, and this reads that. A swap, because only that is sure to read the last value, and so
-            // synchronizes with whoever wrote it.
-            self.woken.swap(false, Ordering::AcqRel);
-            for inner in self.lock().children.of(Role::Inner) {
+        if self.flagged(CANCELLED) {
+            for inner in state.children.of(Role::Inner) {
                 // L16.2: a wake that arrives later proves nothing about this poll.
                 inner.due.store(inner.is_due(), Ordering::Relaxed);
                 // Set again by the inner scope's own `touch`, if this poll of the body reaches it.

@@ -39,10 +39,6 @@ pub(crate) const TIMED: u32 = 1 << 2;
 /// Set by `abandon`, by whoever comes first: that one finishes the scope. Set with `SHUT_DOWN` by `shut_down`.
 pub(crate) const ABANDONED: u32 = 1 << 3;
 
-/// `waits_for` may hold operations: the next poll of the body clears the list. Set when the first operation is noted,
-/// only in trees with `NOTED`.
-pub(crate) const WATCHED: u32 = 1 << 4;
-
 /// The observer was told that this task has ended. Whoever sets it tells: the last poll and the shut-down may come at
 /// the same time.
 pub(crate) const TOLD_END: u32 = 1 << 5;
@@ -71,10 +67,6 @@ pub(crate) const NOTED: u32 = 1 << 10;
 /// scopes that go with their parent by `abandon`.
 pub(crate) const DELIVERED: u32 = 1 << 11;
 
-/// A scope was opened inside, at some time; it may have ended. A scope without this bit need not be locked to look
-/// for inner ones. Set under the node's lock, before the first inner scope is listed.
-pub(crate) const NESTED: u32 = 1 << 12;
-
 /// Of a nursery: a child that is no daemon was cancelled from further out, so the nursery has no value (L33). Set by
 /// `child_ended` before the child leaves, so it is there when the nursery closes.
 pub(crate) const CUT: u32 = 1 << 13;
@@ -98,11 +90,6 @@ pub(crate) const PROPAGATED: u32 = 1 << 16;
 /// Opened in cancelled code, the request of which had still others to mark: whoever made that request sets
 /// `PROPAGATED`, and wakes the driver. Set at the entry, with `CANCELLED`.
 pub(crate) const LATE: u32 = 1 << 17;
-
-/// Part of what a finalizer has opened whose scope was abandoned while it ran: a reaper polls it now, in a task of its
-/// own. So what the code waited for when it was polled last may still be counted in the task of before: see
-/// `WaitingCode::count_again`. Set by `abandon`, on all scopes below.
-pub(crate) const HANDED_OVER: u32 = 1 << 19;
 
 /// The handle of a task is gone: nobody takes its value. Set by `give_up_value`, in the drop of the handle.
 pub(crate) const UNWANTED: u32 = 1 << 20;

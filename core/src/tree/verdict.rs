@@ -34,7 +34,7 @@
 //! The second half of this file asks what still has to end inside cancelled code, and so delays its drop (L15).
 
 use super::children::Role;
-use super::flags::{ABANDONED, CANCELLED, FAILED, NESTED};
+use super::flags::{ABANDONED, CANCELLED, FAILED};
 use super::frames;
 use super::node::{Kind, Life, Node, NodeRef};
 use super::polled::{PolledThen, UNCOUNTED};
@@ -180,8 +180,7 @@ impl NodeRef {
 
     /// Returns the scopes directly inside that are driven by this one's body.
     pub(super) fn inner(&self) -> Vec<NodeRef> {
-        // The flag spares the lock.
-        if self.flagged(NESTED) { self.lock().children.of(Role::Inner).cloned().collect() } else { Vec::new() }
+        self.lock().children.of(Role::Inner).cloned().collect()
     }
 
     /// Returns the count that the body sees when it is polled now: of a scope that counts its own, of all others that

@@ -1,6 +1,6 @@
 //! Code that waits, as whoever gives it something knows it (L14).
 
-use super::flags::{CANCELLED, HANDED_OVER};
+use super::flags::{ABANDONED, CANCELLED};
 use super::node::NodeRef;
 
 /// The scope whose code waits, and the one in which it counts that it was given something (L12). No scope outside of any
@@ -48,14 +48,14 @@ impl WaitingCode {
         !scope.flagged(CANCELLED)
     }
 
-    /// Counts a gift that was counted, in the task that drives the code by now, if that is another one: the code may not
-    /// have been polled since. For whoever gives, and calls the waker only after others have been asked to stop. No lock
-    /// may be held.
+    /// Counts a gift that was counted, in the task that drives the code by now, if that is another one: a finalizer whose
+    /// scope was abandoned while it ran is driven by a reaper, and may not have been polled since. For whoever gives, and
+    /// calls the waker only after others have been asked to stop. No lock may be held.
     pub(crate) fn count_again(&self) {
-        if let Some(task) =
-            self.scope.as_ref().filter(|scope| scope.flagged(HANDED_OVER)).and_then(NodeRef::counting_scope)
-        {
-            task.polled.count_gift();
+        let Some(scope) = &self.scope else { return };
+        let task = self.task.as_ref().unwrap_or(scope);
+        if let Some(now) = scope.counting_scope().filter(|now| now != task && now.flagged(ABANDONED)) {
+            now.polled.count_gift();
         }
     }
 

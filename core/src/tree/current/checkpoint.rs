@@ -8,8 +8,9 @@
 use super::try_scope;
 use crate::Instant;
 use crate::tree::cancel_state::ShieldLevel;
-use crate::tree::flags::{CANCELLED, NOTED, TIMED, WATCHED};
+use crate::tree::flags::{CANCELLED, NOTED, TIMED};
 use crate::tree::frames::{inline_of, node, node_of, node_or_default, with_current};
+use crate::tree::node::Cold;
 
 /// What code learns where it may have to wait. The default is that of a tree in which nothing is going on.
 #[derive(Default)]
@@ -47,7 +48,6 @@ fn arrive_slowly(what: &'static str, asks: bool) -> Arrival {
 /// Adds the operation to what the current scope waits for. The list is cleared when the scope is polled again.
 fn note(what: &'static str) -> bool {
     let Some(node) = try_scope() else { return false };
-    node.flag(WATCHED);
     node.lock().cold_mut().waits_for.push(what);
     true
 }
@@ -55,11 +55,11 @@ fn note(what: &'static str) -> bool {
 /// Notes that the code that is running now does not wait at `what` any more: removes the last entry of that name.
 /// Another operation of the same name in the same body may be the one that is removed; a dump shows the same then.
 pub(crate) fn waits_no_more(what: &'static str) {
-    let Some(node) = try_scope().filter(|node| node.flagged(WATCHED)) else { return };
+    let Some(node) = try_scope() else { return };
     let mut state = node.lock();
-    let noted = &mut state.cold_mut().waits_for;
-    if let Some(last) = noted.iter().rposition(|other| *other == what) {
-        noted.remove(last);
+    let Some(Cold { waits_for, .. }) = state.cold() else { return };
+    if let Some(last) = waits_for.iter().rposition(|other| *other == what) {
+        waits_for.remove(last);
     }
 }
 
