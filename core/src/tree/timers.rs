@@ -18,8 +18,8 @@
 //!    that has the host's timer has not finished its own. So once all of these have finished, the host's timer is armed
 //!    for the earliest live entry or for an earlier instant.
 //! 4. The heap holds at most `2 * live + 64` keys.
-//! 5. The entry of a sleep stays until the [`Sleep`](crate::future::Sleep) takes note of its end, or is dropped. All
-//!    others go when they fire.
+//! 5. The entry of a sleep that was missed stays until the [`Sleep`](crate::future::Sleep) takes note of its end, or is
+//!    dropped. All others go when they fire: so a sleep that has no entry has ended in time.
 //! 6. Under the lock no waker and no [`NodeRef`] is cloned, called or dropped, and the host's timer is neither armed
 //!    nor dropped (L36).
 //!
@@ -118,28 +118,14 @@ impl TimerKey {
     }
 }
 
-/// A timer, live or not yet taken note of.
+/// A timer, live or missed.
 struct Entry<C, S> {
     /// The number of its insertion. With the instant it orders the heap: of two entries of one instant the one that
     /// was inserted first comes first (L39).
     serial: NonZeroU64,
-    /// Whether it has still to fire, or has fired without its code having noted that.
-    state: EntryState<C, S>,
-}
-
-/// ```text
-///            ┌─ take_due: the code that sleeps is not cancelled ─▶ Fired ──┐
-///   Live ────┤                                                             ├─▶ gone
-///            ├─ take_due: it is cancelled ─▶ Missed ── poll_sleep, remove ─┤
-///            └─ take_due: not a sleep; remove ─────────────────────────────┘
-/// ```
-enum EntryState<C, S> {
-    /// Its key is in the heap.
-    Live(Target<C, S>),
-    /// A sleep that has ended, which its code has not noted yet.
-    Fired,
-    /// A sleep whose time was over when its code was cancelled.
-    Missed,
+    /// What is due. None for a sleep whose time was over when its code was cancelled, and that was not polled since: its
+    /// key is not in the heap any more.
+    target: Option<Target<C, S>>,
 }
 
 /// The timer of the host, and the waker that it is given. One of each for a tree: it is armed again and again.
@@ -153,7 +139,7 @@ struct Host {
 pub(super) struct Queue<C, S> {
     /// Keys: instant, serial number, slot; the earliest on top. Some are of entries that are gone.
     heap: BinaryHeap<Reverse<(Instant, NonZeroU64, usize)>>,
-    /// The entries by slot: the live ones, and sleeps that have ended without their code having noted it.
+    /// The entries by slot: the live ones, and sleeps that were missed.
     entries: Slab<Entry<C, S>>,
     /// How many entries are live.
     live: usize,
@@ -168,7 +154,7 @@ pub(super) struct Queue<C, S> {
 }
 
 impl<C, S> Queue<C, S> {
-    /// Returns whether a key of the heap is that of an entry that is there. (That of a sleep that has ended was taken
+    /// Returns whether a key of the heap is that of an entry that is there. (That of a sleep that was missed was taken
     /// out of the heap.)
     fn is_live(&self, serial: NonZeroU64, slot: usize) -> bool {
         self.entries.get(slot).is_some_and(|entry| entry.serial == serial)
@@ -182,7 +168,7 @@ impl<C, S> Queue<C, S> {
     /// Returns the earliest live instant; drops dead keys on the way.
     fn earliest(&mut self) -> Instant {
         while let Some(&Reverse((at, serial, slot))) = self.heap.peek() {
-            // A sleep that has ended has no key any more: it was taken out of the heap.
+            // A sleep that was missed has no key any more: it was taken out of the heap.
             if self.is_live(serial, slot) {
                 return at;
             }
@@ -265,7 +251,7 @@ impl<C, S> Timers<C, S> {
         let serial = NonZeroU64::MIN.saturating_add(queue.serial);
         queue.serial += 1;
         queue.live += 1;
-        let slot = queue.entries.insert(Entry { serial, state: EntryState::Live(target) });
+        let slot = queue.entries.insert(Entry { serial, target: Some(target) });
         queue.heap.push(Reverse((at, serial, slot)));
         // Invariant 1.
         if at < self.next.load() {
@@ -279,7 +265,7 @@ impl<C, S> Timers<C, S> {
     pub(crate) fn remove(&self, key: TimerKey) -> Option<Target<C, S>> {
         let mut queue = self.queue();
         queue.entry(key)?;
-        let EntryState::Live(target) = queue.entries.remove(key.slot()).state else { return None };
+        let target = queue.entries.remove(key.slot()).target?;
         crate::live_counts::timer(false);
         queue.live -= 1;
         // Invariant 1. The host's timer is left as it is: invariant 3 holds all the more.
@@ -308,14 +294,14 @@ impl<C, S> Timers<C, S> {
         let _old;
         loop {
             let mut queue = self.queue();
-            let Some(entry) = queue.entry(key) else {
-                unreachable!("invariant 5: the entry of a sleep stays until the sleep has noted its end")
-            };
-            match &mut entry.state {
-                EntryState::Fired => {}
-                EntryState::Missed if is_cancelled() => return Poll::Pending,
-                EntryState::Missed => {}
-                EntryState::Live(Target::Sleep(sleeper)) => {
+            let Some(entry) = queue.entry(key) else { return Poll::Ready(()) };
+            match &mut entry.target {
+                None if is_cancelled() => return Poll::Pending,
+                None => {
+                    queue.entries.remove(key.slot());
+                    return Poll::Ready(());
+                }
+                Some(Target::Sleep(sleeper)) => {
                     if is_same(&sleeper.code) && sleeper.waker.will_wake(waker) {
                         return Poll::Pending;
                     }
@@ -327,13 +313,9 @@ impl<C, S> Timers<C, S> {
                     }
                     drop(queue);
                     spare = Some(Sleeper::new(waker, code()));
-                    continue;
                 }
-                EntryState::Live(_) => unreachable!("invariant 5: the key of a sleep names the entry of a sleep"),
+                Some(Target::Scope(_)) => unreachable!("the key of a sleep names the entry of a sleep"),
             }
-            // Its key was taken out of the heap when it fired, so nothing names this slot any more.
-            queue.entries.remove(key.slot());
-            return Poll::Ready(());
         }
     }
 
@@ -346,23 +328,19 @@ impl<C, S> Timers<C, S> {
         while let Some(slot) = queue.pop_due(now) {
             crate::live_counts::timer(false);
             queue.live -= 1;
-            // L14: decided here, under the lock under which the sleep is polled. Requests that are due in the same batch
-            // come after it.
-            let state = match &queue.entries[slot].state {
-                EntryState::Live(Target::Sleep(sleeper)) if claim(&sleeper.code) => EntryState::Fired,
-                _ => EntryState::Missed,
-            };
-            let is_in_time = matches!(state, EntryState::Fired);
-            match mem::replace(&mut queue.entries[slot].state, state) {
-                // The entry stays until the code takes note of the end (invariant 5); all others go.
-                EntryState::Live(Target::Sleep(sleeper)) if is_in_time => due.sleeps.push(sleeper),
-                EntryState::Live(Target::Sleep(sleeper)) => due.missed.push(sleeper),
-                EntryState::Live(Target::Scope(scope)) => {
-                    queue.entries.remove(slot);
-                    due.requests.push(scope);
+            match queue.entries[slot].target.take() {
+                // L14: decided here, under the lock under which the sleep is polled. Requests that are due in the same
+                // batch come after it.
+                Some(Target::Sleep(sleeper)) if !claim(&sleeper.code) => {
+                    // Its entry stays (invariant 5).
+                    due.missed.push(sleeper);
+                    continue;
                 }
-                EntryState::Fired | EntryState::Missed => unreachable!("the keys of the heap are of live entries"),
+                Some(Target::Sleep(sleeper)) => due.sleeps.push(sleeper),
+                Some(Target::Scope(scope)) => due.requests.push(scope),
+                None => unreachable!("the keys of the heap are of live entries"),
             }
+            queue.entries.remove(slot);
         }
         queue.compact();
         self.next.store(queue.earliest());
