@@ -61,7 +61,7 @@ where
                 return Poll::Pending;
             }
             discard(node, body);
-        } else if poll_open(Driver::Own, node, body, cx) == Step::Pending {
+        } else if poll_open(node, body, cx) == Step::Pending {
             return Poll::Pending;
         }
     }

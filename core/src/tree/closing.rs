@@ -13,7 +13,7 @@
 //! and for each scope of a tree that is shut down.
 
 use super::children::Role;
-use super::flags::{ABANDONED, CANCELLED, CUT, FOLLOWED};
+use super::flags::{ABANDONED, CANCELLED, FOLLOWED};
 use super::frames;
 use super::node::{Life, NodeRef, State};
 use super::observing;
@@ -27,8 +27,6 @@ pub(crate) struct ClosedNode {
     pub(crate) panic: Option<Payload>,
     /// Its role in its parent: that a daemon was cancelled is no cut (L24, L33).
     pub(crate) role: Role,
-    /// A child of this scope was cut: there is no value (L33).
-    pub(crate) cut: bool,
     /// Cancelled from further out: the code around does not go on, and the scope parks if it has no error to report
     /// (L18).
     pub(crate) inherited: bool,
@@ -61,7 +59,6 @@ impl NodeRef {
         let mut closed = ClosedNode {
             panic: None,
             role: state.role,
-            cut: self.flagged(CUT),
             inherited: state.inherited.any(),
             requested: false,
             shut_down: false,

@@ -84,7 +84,7 @@ impl Driver {
     }
 }
 
-/// Polls the body of an open scope once, for its driver; or drops it, if it is cancelled and blocked (L15).
+/// Polls the body of an open scope once, for its own driver; or drops it, if it is cancelled and blocked (L15).
 ///
 /// The scope has its place in the tree. After `Ready` and `Gone` the caller settles the value and goes on with
 /// [`drain`](NodeRef::drain), in the same poll; after `Gone`, if the task has no budget left, in the next one.
@@ -95,12 +95,7 @@ impl Driver {
 /// | cancelled during this poll, or with its one poll to come | polled | delivered, unless an inner scope has to end |
 /// | cancelled and blocked, or its one poll is over | dropped, unpolled | over |
 /// | the same, but an inner scope has to end and is driven | polled, to reach that one | delivered, when that has ended |
-pub(crate) fn poll_open<B: Body + ?Sized>(
-    driver: Driver,
-    node: &NodeRef,
-    mut body: Pin<&mut B>,
-    cx: &mut Context<'_>,
-) -> Step {
+pub(crate) fn poll_open<B: Body + ?Sized>(node: &NodeRef, mut body: Pin<&mut B>, cx: &mut Context<'_>) -> Step {
     node.begin_poll();
     // Not `CANCELLED`: until all others of the request are marked, this code may not be dropped (L11). It is polled
     // then as if the request came during the poll.
@@ -112,7 +107,7 @@ pub(crate) fn poll_open<B: Body + ?Sized>(
     }
     // L12: the scope is not cancelled, or has its one poll to come, or has to be polled for an inner scope.
     let result = node.poll_in(cx, |cx| body.as_mut().poll(cx));
-    conclude(driver, node, body, result, was_cancelled, Some(cx.waker()))
+    conclude(node, body, result, was_cancelled, Some(cx.waker()))
 }
 
 /// Decides what follows a poll of the body of an open scope, whose `result` this is: registers the driver, or
@@ -121,7 +116,6 @@ pub(crate) fn poll_open<B: Body + ?Sized>(
 /// `was_cancelled` says whether the scope was `PROPAGATED` before the poll. Called apart from [`poll_open`] for the
 /// first poll of an inline scope, which had no node when it began; without a `waker`, if the node was made with that.
 pub(crate) fn conclude<B: Body + ?Sized>(
-    driver: Driver,
     node: &NodeRef,
     body: Pin<&mut B>,
     result: thread::Result<Poll<()>>,
@@ -134,7 +128,7 @@ pub(crate) fn conclude<B: Body + ?Sized>(
             // Ordering: registered before looking, so that a request that is not seen here wakes this driver. The
             // other way round, a request between the two would find no waker, and the code would stay for ever (I7).
             if let Some(waker) = waker {
-                node.register(driver, waker);
+                node.register(Driver::Own, waker);
             }
             // L11: not cancelled, or others of the request are not marked yet; whoever marks them wakes this driver then.
             if !node.flagged(PROPAGATED) {
@@ -255,13 +249,13 @@ impl NodeRef {
     /// For the root: an executor may poll it along with each task that it runs on the same thread, as smol's does. If
     /// its body was polled every time, it would be on the stack at many an instant, and no request would find it
     /// blocked then (L12).
-    pub(crate) fn is_polled_in_vain(&self, driver: Driver, waker: &Waker) -> bool {
+    pub(crate) fn is_polled_in_vain(&self, waker: &Waker) -> bool {
         // Ordering: what came before a wake-up is seen in the poll that finds it. One that is not seen here calls the
         // waker that was left, or is found by `register`.
         if self.woken.load(Ordering::Acquire) {
             return false;
         }
-        self.register(driver, waker);
+        self.register(Driver::Own, waker);
         true
     }
 

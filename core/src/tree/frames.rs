@@ -51,26 +51,21 @@ pub(super) type CurrentFrame = Frame<Scope, NodeRef, Cell<InlineScope>>;
 type Entered<'a> = raw::Lent<'a, NodeRef, Cell<InlineScope>>;
 
 impl Scope {
-    /// Returns the frame's value for a scope with a node. A scope that counts wake-ups begins a new count for what is
-    /// inside.
+    /// Returns the frame's value for a scope with that node, or for an inline one.
     #[inline]
-    fn with_node(around: Option<&CurrentFrame>, node: &NodeRef) -> Self {
-        let (depth, wakes) = around.map_or((0, UNCOUNTED), |around| (around.value().depth, around.value().wakes));
-        // The poll of its task begins here; the same number that `poll_in` has given to the scope's `Polled`, or a
-        // later one.
-        let wakes = if node.counts_wakes() { node.polled.wakes() } else { wakes };
-        Scope { node: OnceCell::new(), depth: depth + 1, inlines: 0, wakes }
-    }
-
-    /// Returns the frame's value for an inline scope.
-    #[inline]
-    fn inline(around: Option<&CurrentFrame>) -> Self {
-        let scope = |around: &CurrentFrame| {
+    fn inside(around: Option<&CurrentFrame>, node: Option<&NodeRef>) -> Self {
+        let (depth, inlines, wakes) = around.map_or((0, 0, UNCOUNTED), |around| {
             let scope = around.value();
             (scope.depth, scope.inlines, scope.wakes)
+        });
+        let (inlines, wakes) = match node {
+            None => (inlines + 1, wakes),
+            // It begins a new count for what is inside: the poll of its task begins here. The same number that `poll_in`
+            // has given to the scope's `Polled`, or a later one.
+            Some(node) if node.counts_wakes() => (0, node.polled.wakes()),
+            Some(_) => (0, wakes),
         };
-        let (depth, inlines, wakes) = around.map_or((0, 0, UNCOUNTED), scope);
-        Scope { node: OnceCell::new(), depth: depth + 1, inlines: inlines + 1, wakes }
+        Scope { node: OnceCell::new(), depth: depth + 1, inlines, wakes }
     }
 }
 
@@ -150,7 +145,7 @@ pub(crate) fn enter<R>(node: &NodeRef, f: impl FnOnce() -> R) -> thread::Result<
     // Read once: `Entered` and `Left` come in pairs.
     let followed = node.flagged(FOLLOWED);
     STACK.with(|stack| {
-        let scope = stack.with_top(|around| Scope::with_node(around, node));
+        let scope = stack.with_top(|around| Scope::inside(around, Some(node)));
         // Unwind safe: what `f` leaves half-changed is the user's, and is dropped by the driver; see `Node` for the
         // core's own.
         let f = || if followed { run_followed(node, f) } else { panic::catch_unwind(AssertUnwindSafe(f)) };
@@ -200,7 +195,7 @@ pub(crate) fn enter_inline<R>(
 #[inline]
 pub(crate) fn enter_begun<R>(inline: &mut InlineScope, f: impl FnOnce() -> R) -> (Option<NodeRef>, thread::Result<R>) {
     STACK.with(|stack| {
-        let scope = stack.with_top(Scope::inline);
+        let scope = stack.with_top(|around| Scope::inside(around, None));
         let lent = Entered::Other(Cell::from_mut(inline));
         let (scope, result) = stack.enter(scope, lent, || panic::catch_unwind(AssertUnwindSafe(f)));
         (scope.node.into_inner(), result)

@@ -20,6 +20,7 @@
 //! A field is an atomic, and not part of [`State`], for one of two reasons: it is read in every poll, where a lock
 //! would be felt; or wakers write it, which may be called under locks of foreign code.
 
+use std::fmt;
 use std::future::Future;
 use std::ops::Deref;
 use std::panic::{RefUnwindSafe, UnwindSafe};
@@ -474,6 +475,13 @@ impl Attachment {
         } else {
             (flags, inherited)
         }
+    }
+}
+
+/// What it is, and its name and place: for messages.
+impl fmt::Display for NodeRef {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {}", self.kind.name(), self.origin)
     }
 }
 

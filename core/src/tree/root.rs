@@ -184,10 +184,10 @@ impl<F: Future<Output = T>, T> Root<F, T> {
                 this.tree.runtime.name(),
             );
         }
-        if !first && node.is_polled_in_vain(Driver::Own, cx.waker()) {
+        if !first && node.is_polled_in_vain(cx.waker()) {
             return Poll::Pending;
         }
-        if !this.body.is_over() && poll_open(Driver::Own, node, this.body.as_mut(), cx) == Step::Pending {
+        if !this.body.is_over() && poll_open(node, this.body.as_mut(), cx) == Step::Pending {
             return Poll::Pending;
         }
         let Poll::Ready(closed) = node.drain(Driver::Own, cx) else { return Poll::Pending };

@@ -32,7 +32,7 @@ use super::cancel_state::ShieldLevel;
 use super::children::Role;
 use super::current;
 use super::drive::{Driver, Step, conclude, discard, poll_open};
-use super::flags::{ABANDONED, DELIVERED, FOLLOWED, PARENT_CANCELLED};
+use super::flags::{ABANDONED, CUT, DELIVERED, FOLLOWED, PARENT_CANCELLED};
 use super::inline::{InlineScope, Limit};
 use super::node::{Kind, NodeRef};
 use super::observing;
@@ -230,7 +230,7 @@ impl<F, R, V, P> ScopeFuture<F, R, V, P> {
 /// may be held.
 pub(crate) fn enter_tree(node: &NodeRef) {
     let Some(parent) = current::try_scope() else {
-        current::no_context_for(format_args!("{} {}", node.kind.name(), node.origin));
+        current::no_context_for(node);
     };
     let Some(tree) = parent.tree() else { unreachable!("what code stands in has a tree") };
     // Before it is attached, where it may have to ask for the time, and where a request may visit it.
@@ -271,7 +271,7 @@ where
         if self.stage == Stage::Open {
             let this = self.as_mut().project();
             let Some(node) = &*this.node else { unreachable!("it is open, and not an inline one") };
-            let step = poll_open(Driver::Own, node, this.body, cx);
+            let step = poll_open(node, this.body, cx);
             if !self.as_mut().after_open(step, cx.waker()) {
                 return Poll::Pending;
             }
@@ -308,7 +308,11 @@ where
         }
         let Some(node) = &self.node else { panic!("a scope was polled after it had returned") };
         // L28: looked at in each poll, since any poll may be the first one after the scope was found to be forgotten.
-        !is_shut_down_or_panic(node)
+        let is_lost = node.flagged(ABANDONED);
+        if is_lost && !node.is_shut_down() {
+            polled_after_loss(node);
+        }
+        !is_lost
     }
 
     /// Polls the body for the first time, without a node. Returns the node that the scope got meanwhile, and the
@@ -365,7 +369,7 @@ where
         let Some(node) = this.node.as_ref() else { this.inline.no_context() };
         // L12: from here on the code inside is runnable only if it is woken.
         node.was_polled_inline();
-        let step = conclude(Driver::Own, node, this.body, result, false, driver);
+        let step = conclude(node, this.body, result, false, driver);
         if self.after_open(step, waker) { Poll::Ready(None) } else { Poll::Pending }
     }
 
@@ -426,7 +430,7 @@ where
         }
         // A value that is not returned, because a child was cut, is dropped with this `match`; no lock is held.
         match this.body.take_value() {
-            Some(value) if !closed.cut => Poll::Ready(Ending::Value(value)),
+            Some(value) if !node.flagged(CUT) => Poll::Ready(Ending::Value(value)),
             // L30: this task will be dropped as soon as its poll returns.
             _ if closed.inherited || closed.shut_down => {
                 *this.stage = Stage::Parked;
@@ -444,17 +448,6 @@ where
     }
 }
 
-/// Returns whether the host is gone, before a poll of the scope's future: then that is Pending for ever (L30).
-fn is_shut_down_or_panic(node: &NodeRef) -> bool {
-    if !node.flagged(ABANDONED) {
-        return false;
-    }
-    if !node.is_shut_down() {
-        polled_after_loss(format_args!("{} {}", node.kind.name(), node.origin), node.parent());
-    }
-    true
-}
-
 /// Checks L18: a scope that was cancelled from further out never returns; so code that is not cancelled must not wait
 /// for it, or it would wait for ever and without a word.
 fn assert_cancelled(node: &NodeRef) {
@@ -466,25 +459,25 @@ fn assert_cancelled(node: &NodeRef) {
 /// Panics, naming both scopes, the usual causes and the fix.
 #[cold]
 fn parked_where_not_cancelled(node: &NodeRef) -> ! {
-    let describe = |node: NodeRef| format!("{} {}", node.kind.name(), node.origin);
-    let parent = node.parent().map_or_else(|| "the tree".to_owned(), describe);
-    let here = current::try_scope().map_or_else(|| "no scope".to_owned(), describe);
+    let (parent, here) = (named(node.parent(), "the tree"), named(current::try_scope(), "no scope"));
     panic!(
-        "the future of {} {} was cancelled with {parent}, in which it was opened, and never returns; but code in {here}, which is not \
+        "the future of {node} was cancelled with {parent}, in which it was opened, and never returns; but code in {here}, which is not \
          cancelled, waits for it. Usual cause: one future is shared by both (with `Shared`, say), or was moved behind a shield. Open the \
-         scope where it is awaited",
-        node.kind.name(),
-        node.origin,
+         scope where it is awaited"
     );
 }
 
 /// Panics, naming the scope that was lost and the one that took it over (L28).
 #[cold]
-fn polled_after_loss(scope: impl std::fmt::Display, parent: Option<NodeRef>) -> ! {
-    let parent = parent.map(|parent| format!("{} {}", parent.kind.name(), parent.origin));
+fn polled_after_loss(node: &NodeRef) -> ! {
     panic!(
-        "the future of {scope} was polled after the scope around it had ended: it was moved out of that scope (returned from it, \
+        "the future of {node} was polled after the scope around it had ended: it was moved out of that scope (returned from it, \
          sent to another task, or forgotten and found again), and its scope was finished by {} in its place",
-        parent.unwrap_or_else(|| "the tree".to_owned()),
+        named(node.parent(), "the tree"),
     );
+}
+
+/// Returns the name of a scope, for messages.
+fn named(node: Option<NodeRef>, none: &str) -> String {
+    node.map_or_else(|| none.to_owned(), |node| node.to_string())
 }

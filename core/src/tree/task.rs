@@ -240,9 +240,7 @@ impl NodeRef {
         if self.kind != Kind::Task {
             return;
         }
-        if let Some(joiner) = self.set_outcome(TaskStatus::Cancelled) {
-            waking::wake_for(self, || joiner.wake());
-        }
+        self.end_task(TaskStatus::Cancelled, None);
         if !self.flagged(LOCAL) {
             observing::ended(self);
         }
