@@ -445,8 +445,7 @@ impl fmt::Debug for ScopeHandle {
 #[must_use]
 pub fn deadline() -> Option<Instant> {
     let node = current::try_scope()?;
-    let tree = node.tree()?;
-    let at = node.effective_deadline(tree);
+    let at = node.effective_deadline();
     (at != Instant::NEVER).then_some(at)
 }
 

@@ -135,7 +135,9 @@ pub async fn stopping() {
     poll_fn(|cx| {
         // A request wakes every scope and task down to the first full shield (L11), so this is polled again.
         ready!(gate.poll_start(cx));
-        if current::scope().is_stopping() { Poll::Ready(()) } else { Poll::Pending }
+        // Requests reach the code, and a graceful shield holds all of them off until their hard time. The clock is not
+        // asked: it stays so when that time has come.
+        if current::scope().lock().cancel_state().waits_for_hard() { Poll::Ready(()) } else { Poll::Pending }
     })
     .await;
 }

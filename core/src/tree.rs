@@ -22,7 +22,7 @@
 //! time and a deadline makes a request.
 //!
 //! 1. plain data: [`flags`] and [`cancel_state`] (what can be asked of a scope without its lock, and how requests
-//!    pass shields), [`children`], [`polled`], [`outcome`], [`binding`], [`panic`](mod@panic), [`no_context`],
+//!    pass shields), [`children`], [`polled`], [`binding`], [`panic`](mod@panic), [`no_context`],
 //!    [`timers`] (the queue of instants)
 //! 2. [`node`] (what a scope is), [`shared`] (what all scopes of a tree share), [`waiting`] (code that waits)
 //! 3. [`observing`] (what observers are told), [`attach`] (how a scope gets its place), [`inline`] (the parts of a
@@ -101,7 +101,6 @@ pub(crate) mod job;
 pub(crate) mod no_context;
 pub(crate) mod node;
 pub(crate) mod observing;
-pub(crate) mod outcome;
 pub(crate) mod owned;
 pub(crate) mod panic;
 pub(crate) mod polled;

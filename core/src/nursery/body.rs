@@ -53,7 +53,7 @@ where
     F: Future<Output: Outcome<T, E>>,
 {
     if !body.is_over() {
-        if node.polled.is_never() && node.tree().is_some_and(|tree| node.is_cancelled(tree)) {
+        if node.polled.is_never() && node.is_cancelled() {
             // L13: dropped unpolled; when all others of the request are marked (L11).
             node.touch();
             node.register(Driver::Own, cx.waker());

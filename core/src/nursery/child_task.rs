@@ -48,7 +48,7 @@ where
         return Err(SpawnError::new(future));
     }
     let child = ChildTask::<T, E, F> { body: child_body(future) };
-    let node = NodeRef::task(state.attachment(above, role), origin, tree.clone(), child);
+    let node = NodeRef::task(state.attachment(above, role), origin, child);
     let late = state.admit(role, node.clone());
     drop(state);
     node.hard_time_may_be_over();

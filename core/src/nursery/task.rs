@@ -160,9 +160,8 @@ impl<T> Task<T> {
 
     /// The handle to a child that was spawned into a nursery which was cut off with its host (L30): it is cut off, too.
     pub(crate) fn cut_off(above: &NodeRef, location: &'static Location<'static>) -> Self {
-        let Some(tree) = above.tree() else { unreachable!("a scope that was closed with its host had one") };
         let (place, origin) = (Attachment::nowhere(above, Role::Child), Origin::new("cut off", location));
-        let node = NodeRef::attached(place, Kind::Task, ShieldLevel::None, origin, tree.clone());
+        let node = NodeRef::attached(place, Kind::Task, ShieldLevel::None, origin);
         // No observer was told of its beginning.
         node.flag(LOCAL);
         abandon::shut_down(&node);

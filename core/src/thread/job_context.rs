@@ -25,9 +25,7 @@ impl Awaiter {
     pub(super) fn is_cancelled(&self) -> bool {
         match self {
             Awaiter::Scope(node) => awaiter_is_cancelled(node),
-            Awaiter::Abandonable(abandoned, node) => {
-                abandoned.load(Ordering::Acquire) || node.tree().is_some_and(|tree| node.is_cancelled(tree))
-            }
+            Awaiter::Abandonable(abandoned, node) => abandoned.load(Ordering::Acquire) || node.is_cancelled(),
         }
     }
 }

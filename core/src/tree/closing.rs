@@ -13,7 +13,7 @@
 //! and for each scope of a tree that is shut down.
 
 use super::children::Role;
-use super::flags::{ABANDONED, CANCELLED, FOLLOWED};
+use super::flags::{ABANDONED, CANCELLED};
 use super::frames;
 use super::node::{Life, NodeRef, State};
 use super::observing;
@@ -71,9 +71,7 @@ impl NodeRef {
         } else {
             drop(state);
         }
-        if self.flagged(FOLLOWED) {
-            observing::closed(self);
-        }
+        observing::closed(self);
         drop(waker);
         closed
     }
@@ -110,7 +108,7 @@ impl NodeRef {
             // The clock may say so before another thread, which has found the timer due, has marked the scopes
             // around: then the code there goes on, and gets a result. So the scope around is asked as well.
             let over = inherited.cancelled(tree.now());
-            closed.inherited = over && closed.linked.as_ref().is_some_and(|linked| linked.parent.is_cancelled(tree));
+            closed.inherited = over && closed.linked.as_ref().is_some_and(|linked| linked.parent.is_cancelled());
         }
     }
 

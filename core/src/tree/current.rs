@@ -13,7 +13,6 @@ use std::sync::Arc;
 use std::task::Waker;
 
 use super::children::Role;
-use super::flags::FOLLOWED;
 use super::frames::{CurrentFrame, inline_of, node, node_of, node_or_default, with_current};
 use super::inline::InlineScope;
 use super::node::{Kind, NodeRef};
@@ -55,7 +54,8 @@ impl InlineScope {
     /// comes right after that finds it. Then, for a deadline, the node's.
     fn promote(self, parent: &NodeRef, tree: &Arc<Tree>, driver: Option<Waker>) -> NodeRef {
         let node = NodeRef::attach_new(parent, Role::Inner, |place| {
-            let mut node = NodeRef::attached(place, self.kind, self.shield, self.origin(), tree.clone());
+            let mut node =
+                NodeRef::attached(place, self.kind, self.shield, Origin::new(self.kind.name(), self.location));
             node.begin(self.deadline, driver);
             node
         });
@@ -108,9 +108,7 @@ pub(crate) fn make_node(inline: &mut InlineScope, driver: Option<&Waker>) -> Opt
         inline.start(Some(tree));
         inline.promote(parent, tree, driver)
     })?;
-    if node.flagged(FOLLOWED) {
-        observing::opened(&node);
-    }
+    observing::opened(&node);
     Some(node)
 }
 

@@ -27,7 +27,7 @@ impl Tree {
     ///
     /// No lock may be held: wakers are called. It does not arm the timer again; if another thread fires at the same
     /// time, this may return before that one is done.
-    pub(crate) fn fire_due(self: &Arc<Self>) {
+    pub(crate) fn fire_due(&self) {
         // The fast path, of each operation in code with a deadline: one load, and one look at the clock; without any
         // timer, not even that. A stale `next` is one that was right a moment ago: an insertion that this thread has
         // to see came before, in its own order or by a wake-up.
@@ -161,22 +161,24 @@ impl NodeRef {
     /// Returns whether the code directly inside is cancelled (L9), exact to the clock: it fires what is due if that
     /// might make a difference. No lock may be held.
     #[inline]
-    pub(crate) fn is_cancelled(&self, tree: &Arc<Tree>) -> bool {
-        self.flagged(CANCELLED) || self.flagged(TIMED) && self.is_cancelled_by_now(tree)
+    pub(crate) fn is_cancelled(&self) -> bool {
+        self.flagged(CANCELLED) || self.flagged(TIMED) && self.is_cancelled_by_now()
     }
 
     /// Does the rest of `is_cancelled`. Another thread may have found the timers due and be marking scopes at this
     /// moment: then this one is cancelled a moment later.
     #[inline(never)]
-    fn is_cancelled_by_now(&self, tree: &Arc<Tree>) -> bool {
-        tree.fire_due();
+    fn is_cancelled_by_now(&self) -> bool {
+        if let Some(tree) = self.tree() {
+            tree.fire_due();
+        }
         self.flagged(CANCELLED)
     }
 
     /// Returns the deadline that counts (L10): the earliest one up to the first full shield; an instant in the past
     /// if the code is cancelled. No lock may be held.
-    pub(crate) fn effective_deadline(&self, tree: &Arc<Tree>) -> Instant {
-        if self.is_cancelled(tree) {
+    pub(crate) fn effective_deadline(&self) -> Instant {
+        if self.is_cancelled() {
             return Instant::from_nanos(0);
         }
         // The greatest shield on the way so far. Behind a graceful one a deadline counts with its grace, since only

@@ -102,5 +102,9 @@ pub(crate) const TO_CLOSE: u32 = 1 << 21;
 /// An observer follows the tasks of the tree. Set on the root before its first poll, and passed on as `FOLLOWED`.
 pub(crate) const FOLLOWED_TASKS: u32 = 1 << 22;
 
+/// How a task has ended, for its handle: the number of its `TaskStatus`, and nothing of it as long as it has not. Set
+/// once, by `set_outcome` under the node's lock, and never for other kinds.
+pub(crate) const ENDED: u32 = 0b111 << 29;
+
 /// The flags of a tree, which every scope of it has, and passes on. Set before the tree runs.
 pub(crate) const KEPT: u32 = FOLLOWED | FOLLOWED_TASKS | NOTED;

@@ -17,7 +17,6 @@
 //! node has to be made for it. So each question of `current.rs` either looks at the parts (deadline, shield) or
 //! promotes.
 
-use std::fmt;
 use std::panic::Location;
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,7 +26,6 @@ use super::no_context::no_context_for;
 use super::node::Kind;
 use super::shared::Tree;
 use crate::Instant;
-use crate::reason::Origin;
 
 /// How long a scope may last.
 #[derive(Clone, Copy, Debug)]
@@ -96,20 +94,9 @@ impl InlineScope {
         self.over || self.deadline <= now
     }
 
-    /// Returns the name that the node will have: an inline scope has none of its own.
-    pub(super) fn origin(&self) -> Origin {
-        Origin::new(self.kind.name(), self.location)
-    }
-
     /// Panics: the scope was polled outside of any tree.
     #[cold]
     pub(crate) fn no_context(&self) -> ! {
-        no_context_for(format_args!("the {self}"))
-    }
-}
-
-impl fmt::Display for InlineScope {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} made at {}", self.kind.name(), self.location)
+        no_context_for(format_args!("the {} made at {}", self.kind.name(), self.location))
     }
 }

@@ -32,13 +32,13 @@ use std::time::Duration;
 use super::binding::Binding;
 use super::cancel_state::{CancelState, ShieldLevel};
 use super::children::{Children, Role};
-use super::flags::{ABANDONED, CANCELLED, KEPT, LATE, LOCAL, PARENT_CANCELLED, PROPAGATED, SHUT_DOWN, TIMED};
-use super::outcome::TaskOutcome;
+use super::flags::{ABANDONED, CANCELLED, ENDED, KEPT, LATE, LOCAL, PARENT_CANCELLED, PROPAGATED, SHUT_DOWN, TIMED};
 use super::panic::Payload;
 use super::polled::Polled;
 use super::shared::Tree;
 use super::timers::TimerKey;
 use crate::Instant;
+use crate::events::TaskStatus;
 use crate::raw::BlockRef;
 use crate::reason::{Origin, Reason};
 use crate::sys::atomic::{AtomicBool, AtomicU8, AtomicU32, Ordering};
@@ -167,8 +167,6 @@ pub(crate) struct Node {
     /// The number of the request by which the code directly inside became cancelled. 0 if it is not cancelled, or was
     /// opened in cancelled code: nothing was given to that before (L14). Stored once, before `CANCELLED` is set.
     pub(super) cancelled_by: AtomicU32,
-    /// How a task ended, for its handle. Not set as long as it runs, and never for other kinds.
-    pub(super) outcome: TaskOutcome,
     /// How many requests had been made in the tree when the task ended: see `ended_before`. Stored before the
     /// outcome, and valid with it.
     pub(super) ended_after: AtomicU32,
@@ -388,14 +386,9 @@ impl NodeRef {
     /// Makes a scope for its place. Under the same lock of the parent it has to be linked there (Invariant 2); once
     /// that lock is released, [`hard_time_may_be_over`](NodeRef::hard_time_may_be_over) has to follow.
     #[inline]
-    pub(crate) fn attached(
-        place: Attachment,
-        kind: Kind,
-        shield: ShieldLevel,
-        origin: Origin,
-        tree: Arc<Tree>,
-    ) -> Self {
-        NodeRef(BlockRef::with_part(Node::new(kind, shield, origin, Some(tree), Some(place), |_| {}), ()))
+    pub(crate) fn attached(place: Attachment, kind: Kind, shield: ShieldLevel, origin: Origin) -> Self {
+        let tree = place.parent.tree().cloned();
+        NodeRef(BlockRef::with_part(Node::new(kind, shield, origin, tree, Some(place), |_| {}), ()))
     }
 
     /// Sets what a scope has from its beginning that was made for its place, and is not linked there yet.
@@ -537,7 +530,6 @@ impl Node {
             missed: AtomicU8::new(0),
             polled,
             cancelled_by: AtomicU32::new(0),
-            outcome: TaskOutcome::default(),
             ended_after: AtomicU32::new(0),
             job_waker: OnceLock::new(),
             waits: AtomicBool::new(false),
@@ -628,6 +620,15 @@ impl Node {
     #[inline]
     pub(super) fn counts_wakes(&self) -> bool {
         matches!(self.kind, Kind::Task | Kind::Root) || self.flagged(LOCAL | ABANDONED)
+    }
+
+    /// Returns how the task has ended; none as long as it has not. Whoever sees that it has ended sees what it has left:
+    /// its value, `ended_after`.
+    #[inline]
+    pub(crate) fn outcome(&self) -> Option<TaskStatus> {
+        use TaskStatus::{Cancelled, Failed, Finished, Panicked};
+        let number = self.flags_of(ENDED) >> ENDED.trailing_zeros();
+        [Finished, Cancelled, Failed, Panicked].into_iter().find(|status| *status as u32 == number)
     }
 
     /// Returns whether the scope was closed because its host, or the runtime, is gone (L30).

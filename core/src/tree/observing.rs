@@ -29,8 +29,8 @@ pub(crate) fn begin(tree: &Tree, root: &NodeRef) {
     }
     if observer.follows_scopes() {
         root.flag(FOLLOWED);
-        opened(root);
     }
+    opened(root);
 }
 
 /// Tells that a task was admitted, and is about to be handed to the runtime: so before its first poll, which may be
@@ -46,9 +46,7 @@ pub(crate) fn spawned(node: &NodeRef) {
 /// which its nursery is.
 #[cold]
 fn has_spawned(node: &NodeRef) {
-    if node.flagged(FOLLOWED) {
-        opened(node);
-    }
+    opened(node);
     if node.flagged(FOLLOWED_TASKS) {
         let mut next = node.parent();
         while let Some(above) = next.as_ref().filter(|above| above.kind != Kind::Task) {
@@ -63,7 +61,7 @@ fn has_spawned(node: &NodeRef) {
 pub(crate) fn ended(node: &NodeRef) {
     if node.flagged(FOLLOWED_TASKS) && node.flag(TOLD_END) {
         // Cut off with its host (L30), it has no outcome yet.
-        task(node, TaskEvent::Ended { status: node.outcome.get().unwrap_or(TaskStatus::Cancelled) });
+        task(node, TaskEvent::Ended { status: node.outcome().unwrap_or(TaskStatus::Cancelled) });
     }
 }
 
@@ -106,17 +104,19 @@ fn asked_at(node: &NodeRef) -> Option<Instant> {
     None
 }
 
-/// Tells that a scope has got its place in a tree whose observer follows the scopes.
-#[cold]
+/// Tells that a scope has got its place, if an observer follows the scopes.
+#[inline]
 pub(crate) fn opened(node: &NodeRef) {
-    let parent = node.lock().parent.as_ref().map(id);
-    scope(node, ScopeEvent::Opened { parent });
+    if node.flagged(FOLLOWED) {
+        let parent = node.lock().parent.as_ref().map(id);
+        scope(node, ScopeEvent::Opened { parent });
+    }
 }
 
-/// Tells that a scope is closed. It may be found so more than once, and is told once.
-#[cold]
+/// Tells that a scope is closed, if an observer follows the scopes. It may be found so more than once, and is told once.
+#[inline]
 pub(crate) fn closed(node: &NodeRef) {
-    if node.flag(TOLD_SCOPE_END) {
+    if node.flagged(FOLLOWED) && node.flag(TOLD_SCOPE_END) {
         scope(node, ScopeEvent::Closed);
     }
 }

@@ -46,11 +46,5 @@ impl NodeRef {
 /// when it asks whether it is still wanted. The parent is asked, because the job's own scope is shielded. No lock may
 /// be held.
 pub(crate) fn awaiter_is_cancelled(node: &NodeRef) -> bool {
-    if node.flagged(ABANDONED) {
-        return true;
-    }
-    match (node.parent(), node.tree()) {
-        (Some(parent), Some(tree)) => parent.is_cancelled(tree),
-        _ => false,
-    }
+    node.flagged(ABANDONED) || node.parent().is_some_and(|parent| parent.is_cancelled())
 }

@@ -277,10 +277,4 @@ impl NodeRef {
         drop_payload(later);
         self.request(Reason::new(ReasonKind::Panicked), None);
     }
-
-    /// Returns whether requests reach this scope, and none but such as a graceful shield holds off until their hard
-    /// time. The clock is not asked: it stays true when that time has come.
-    pub(crate) fn is_stopping(&self) -> bool {
-        self.lock().cancel_state().waits_for_hard()
-    }
 }

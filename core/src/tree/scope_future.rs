@@ -32,7 +32,7 @@ use super::cancel_state::ShieldLevel;
 use super::children::Role;
 use super::current;
 use super::drive::{Driver, Step, conclude, discard, poll_open};
-use super::flags::{ABANDONED, CUT, DELIVERED, FOLLOWED, PARENT_CANCELLED};
+use super::flags::{ABANDONED, CUT, DELIVERED, PARENT_CANCELLED};
 use super::inline::{InlineScope, Limit};
 use super::node::{Kind, NodeRef};
 use super::observing;
@@ -238,9 +238,7 @@ pub(crate) fn enter_tree(node: &NodeRef) {
     if node.attach(&parent, Role::Inner) {
         node.entered();
     }
-    if node.flagged(FOLLOWED) {
-        observing::opened(node);
-    }
+    observing::opened(node);
 }
 
 impl<F, R, V, P> Future for ScopeFuture<F, R, V, P>

@@ -15,16 +15,14 @@
 
 use std::any::Any;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use super::cancel_state::ShieldLevel;
 use super::closing::{ClosedNode, Linked};
-use super::flags::{LOCAL, UNWANTED};
+use super::flags::{ENDED, LOCAL, UNWANTED};
 use super::node::{Attachment, Kind, Node, NodeRef};
 use super::observing;
 use super::panic::catch_drop;
-use super::shared::Tree;
 use super::waking;
 use crate::events::TaskStatus;
 use crate::raw::{BlockRef, BodyGuard, Erase, Head, WakerTable};
@@ -72,11 +70,12 @@ impl Head for Node {
 impl NodeRef {
     /// Does as [`attached`](NodeRef::attached), for a task with its body, in the place of which its value will be.
     #[inline]
-    pub(crate) fn task<B>(place: Attachment, origin: Origin, tree: Arc<Tree>, body: B) -> Self
+    pub(crate) fn task<B>(place: Attachment, origin: Origin, body: B) -> Self
     where
         B: Erase<dyn RunTask> + Send + 'static,
     {
-        let node = Node::new(Kind::Task, ShieldLevel::None, origin, Some(tree), Some(place), |_| {});
+        let tree = place.parent.tree().cloned();
+        let node = Node::new(Kind::Task, ShieldLevel::None, origin, tree, Some(place), |_| {});
         NodeRef(BlockRef::with_body(node, (), body))
     }
 
@@ -154,12 +153,6 @@ impl NodeRef {
         }
     }
 
-    /// Returns how the task has ended; none as long as it has not.
-    #[inline]
-    pub(crate) fn outcome(&self) -> Option<TaskStatus> {
-        self.outcome.get()
-    }
-
     /// Polls for the end of the task. If it has not ended, whoever polls this is woken when it has. One waker is
     /// kept: a task has one handle.
     ///
@@ -219,7 +212,7 @@ impl NodeRef {
             // Ordering: published with the outcome.
             self.ended_after.store(tree.requests(), Ordering::Relaxed);
         }
-        self.outcome.set(status);
+        self.flag((status as u32) << ENDED.trailing_zeros());
         state.joiner.take()
     }
 

@@ -19,7 +19,7 @@ use crate::reason::Origin;
 use crate::tree::abandon;
 use crate::tree::cancel_state::ShieldLevel;
 use crate::tree::children::Role;
-use crate::tree::flags::{ABANDONED, FOLLOWED, LOCAL, TIMED};
+use crate::tree::flags::{ABANDONED, LOCAL};
 use crate::tree::node::{Kind, Life, NodeRef};
 use crate::tree::observing;
 
@@ -41,7 +41,9 @@ where
     B: Holds<T, F> + AnyBox<Error = E>,
 {
     let above = &shared.node;
-    let Some(tree) = above.tree() else { return Err(SpawnError::new(future)) };
+    if above.tree().is_none() {
+        return Err(SpawnError::new(future));
+    }
     // Of the two locks the node's is the inner one. Both hold plain data; `before` may lock nodes, too.
     let Some(incoming) = shared.open() else { return Err(SpawnError::new(future)) };
     // Invariant 2: admission, first marks and link under one lock.
@@ -54,7 +56,7 @@ where
         return Err(SpawnError::new(future));
     }
     let place = state.attachment(above, role);
-    let node = NodeRef::attached(place, Kind::Task, ShieldLevel::None, origin, tree.clone());
+    let node = NodeRef::attached(place, Kind::Task, ShieldLevel::None, origin);
     node.flag(LOCAL);
     let late = state.admit(role, node.clone());
     drop(state);
@@ -62,22 +64,12 @@ where
     let slot = Arc::new(ValueSlot::new());
     let child = LocalChild { body: child_body(future), node: Some(node.clone()), slot: slot.clone(), target };
     shared.admit(B::hold(Box::pin(child)), incoming);
-    if node.flagged(TIMED | FOLLOWED) {
-        opened(&node);
-    }
+    node.hard_time_may_be_over();
+    observing::opened(&node);
     if late {
         above.wake_driver();
     }
     Ok(Task::new(node, SlotRef::Apart(slot)))
-}
-
-/// A child has its place where there is a hard time, or an observer.
-#[cold]
-fn opened(node: &NodeRef) {
-    node.hard_time_may_be_over();
-    if node.flagged(FOLLOWED) {
-        observing::opened(node);
-    }
 }
 
 pin_project! {

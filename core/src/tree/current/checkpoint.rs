@@ -87,8 +87,7 @@ fn is_cancelled_slowly(by_clock: bool) -> bool {
         let mut next = top;
         while let Some(frame) = next {
             if let Some(node) = node_of(frame) {
-                let by_now = || node.flagged(TIMED) && node.tree().is_some_and(|tree| node.is_cancelled(tree));
-                return over || node.flagged(CANCELLED) || (by_clock && by_now());
+                return over || if by_clock { node.is_cancelled() } else { node.flagged(CANCELLED) };
             }
             // All inline scopes whose time is over are noted as that, up to a shield: so a promotion that comes later
             // requests them at once, by the same look at the clock.
