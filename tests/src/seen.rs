@@ -71,6 +71,7 @@ macro_rules! seen_suite {
             a_mutex_that_is_always_free_stops_no_timer_beside_it,
             a_waker_that_panics_loses_nobody_elses_cancellation,
             a_parked_scope_that_healthy_code_shares_panics,
+            a_scope_that_has_escaped_and_is_dropped_holds_up_nobody,
             the_length_of_a_nursery_is_known_without_counting,
         });
     };

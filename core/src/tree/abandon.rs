@@ -224,6 +224,11 @@ fn reparent(node: &NodeRef) {
         above.children.change_role(slot, node, Role::Orphan);
         drop(above);
         node.lock().role = Role::Orphan;
+        // L16: from here on it does not delay the parent any more. As in `leave`: if it has escaped, the parent's task does
+        // not poll now, and has to be told.
+        if parent.flagged(CANCELLED) && !frames::is_inside(&parent) {
+            parent.wake_driver();
+        }
     }
 }
 

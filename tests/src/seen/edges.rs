@@ -6,10 +6,12 @@ use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
+use std::time::Duration;
 
+use foster::channel::oneshot;
 use foster::observer::{Observer, Orphan};
 use foster::runtime::root;
-use foster::{CancelScope, Nursery, nursery, sleep_forever};
+use foster::{CancelScope, Nursery, move_on_after, nursery, sleep_forever};
 
 use super::{ends, rounds, until};
 use crate::groups::probe::{is_virtual, runtime};
@@ -137,6 +139,40 @@ pub async fn a_parked_scope_that_healthy_code_shares_panics() {
             .await;
             let message = message.lock().unwrap_or_else(PoisonError::into_inner).clone();
             assert!(message.contains("the inner one") && message.contains("the outer one"), "it says: {message}");
+        }
+    })
+    .await;
+}
+
+/// L15, L16: a cancelled scope ends also if what it still waits for has escaped to another task, and is dropped there.
+pub async fn a_scope_that_has_escaped_and_is_dropped_holds_up_nobody() {
+    ends("a_scope_that_has_escaped_and_is_dropped_holds_up_nobody", async {
+        for _ in rounds(10, 1) {
+            let Ok(()) = nursery(async |n: Nursery| {
+                let (tx, rx) = oneshot::<Pin<Box<dyn Future<Output = ()> + Send>>>();
+                let mut outer = CancelScope::new();
+                let cancels = outer.handle();
+                n.spawn(async move {
+                    let mut inside = rx.await.unwrap();
+                    let drives = async {
+                        cancels.cancel("it has to stop");
+                        inside.as_mut().await;
+                    };
+                    // Polled after the request, here alone: it has nothing to do, and delays the scope around it.
+                    move_on_after(Duration::from_millis(5), drives).await;
+                });
+                let cancelled = outer.run(async move {
+                    let mut inner = CancelScope::new().shielded();
+                    inner.handle();
+                    let mut inside = Box::pin(async move { drop(inner.run(sleep_forever()).await) });
+                    poll_fn(|cx| Poll::Ready(assert!(inside.as_mut().poll(cx).is_pending()))).await;
+                    assert!(tx.send(inside).is_ok());
+                    sleep_forever().await
+                });
+                assert!(cancelled.await.is_err());
+                Ok(())
+            })
+            .await;
         }
     })
     .await;
