@@ -45,7 +45,7 @@ MUTANTS = [
     ("stale-sleeper", "tree/timers.rs", "if is_same(&sleeper.code) && sleeper.waker.will_wake(waker) {", "if true {"),
     ("time-is-given-to-the-dead", "tree/timers.rs", "if !claim(&sleeper.code) => {", "if !claim(&sleeper.code) && false => {"),
     ("armed-for-good", "tree/deadline.rs", "        tree.timers.queue().armed = Instant::NEVER;\n", ""),
-    ("wake-stops-at-the-driver", "tree/wake.rs", "        if state.role == Role::Inner && state.life != Life::Closed { state.parent.clone() }", "        if false && state.role == Role::Inner && state.life != Life::Closed { state.parent.clone() }"),
+    ("wake-stops-at-the-driver", "tree/wake.rs", "        if state.life != Life::Closed && !self.flagged(ORPHAN) { state.parent.clone() }", "        if false && state.life != Life::Closed { state.parent.clone() }"),
     ("local-child-wakes-the-driver-alone", "tree/wake.rs", "    node.flagged(PARENT_CANCELLED).then(past)", "    false.then(past)"),
     ("any-daemon-will-do", "tree/children.rs", "self.awaited() == self.count(Role::Daemon)", "self.count(Role::Daemon) > 0"),
     ("escaped-scope-ends-in-silence", "tree/closing.rs", "if done || escaped {", "if done {"),
@@ -89,7 +89,7 @@ MUTANTS = [
     ("host-gone-in-silence", "tree/job.rs", "            abandon::shut_down(&root);\n", ""),
     # ---- nurseries ----
     ("child-error-cancels-nothing", "nursery/errors.rs", "let cancels = matches!(self.on_error, OnError::Fail) || child.is_none();", "let cancels = child.is_none();"),
-    ("own-cancel-cuts", "nursery/errors.rs", "if closed.role != Role::Daemon && !closed.requested {", "if closed.role != Role::Daemon {"),
+    ("own-cancel-cuts", "nursery/errors.rs", "if !child.flagged(DAEMON) && !closed.requested {", "if !child.flagged(DAEMON) {"),
     ("value-outlives-its-handle", "tree/task.rs", "        if !self.is_wanted() {\n            catch_drop", "        if false {\n            catch_drop"),
     ("value-is-given-up-and-stays", "tree/task.rs", "if self.outcome().is_some() || self.forget_joiner() {", "if self.forget_joiner() && false {"),
     ("cancelled-task-is-polled", "nursery/body.rs", "if node.polled.is_never() && node", "if false && node"),

@@ -10,10 +10,9 @@ use crate::reason::{Origin, Reason, ReasonKind};
 use crate::sync::Semaphore;
 use crate::sys::Mutex;
 use crate::sys::atomic::{AtomicBool, Ordering};
-use crate::tree::children::Role;
 use crate::tree::closing::ClosedNode;
 use crate::tree::current;
-use crate::tree::flags::{CUT, FAILED};
+use crate::tree::flags::{CUT, DAEMON, FAILED};
 use crate::tree::node::NodeRef;
 use crate::tree::panic::{catch_drop, drop_payload};
 
@@ -146,7 +145,7 @@ impl<E: Debug> NurseryErrors<E> {
                 Err(JoinError::Failed(TaskFailure::new(child.origin.clone(), text)))
             }
             (None, None) => {
-                if closed.role != Role::Daemon && !closed.requested {
+                if !child.flagged(DAEMON) && !closed.requested {
                     // L33: it was not asked itself, so the request came from further out.
                     // Ordering: before the child leaves the nursery, under its lock.
                     if !nursery.flagged(CUT) {

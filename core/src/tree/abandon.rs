@@ -32,7 +32,7 @@ use std::task::Waker;
 
 use super::children::Role;
 use super::closing::ClosedNode;
-use super::flags::{ABANDONED, CANCELLED, DELIVERED, GOES_WHOLE, PROPAGATED, SHUT_DOWN, TO_CLOSE};
+use super::flags::{ABANDONED, CANCELLED, DELIVERED, GOES_WHOLE, ORPHAN, PROPAGATED, SHUT_DOWN, TO_CLOSE};
 use super::frames;
 use super::node::{Kind, Life, NodeRef};
 use super::panic::drop_payload;
@@ -150,14 +150,11 @@ fn ask_for_the_end(node: &NodeRef) {
 /// The parent's flags tell: `drive::deliver` has set them before the drop of its body, which this is part of; or, one
 /// level further in, `abandon` has.
 fn goes_with_its_parent(node: &NodeRef) -> bool {
-    if !node.flagged(CANCELLED) {
+    // One that is no inner scope any more belongs to a new parent already; one that drains has something to end.
+    if !node.flagged(CANCELLED) || node.kind == Kind::Task || node.flagged(ORPHAN) || node.life() != Life::Open {
         return false;
     }
-    // One that drains has something to end; one that is no inner scope any more belongs to a new parent already.
-    let state = node.lock();
-    let parent = if state.role == Role::Inner && state.life == Life::Open { state.parent.clone() } else { None };
-    drop(state);
-    let Some(parent) = parent.filter(|parent| parent.flagged(DELIVERED) && parent.life() == Life::Open) else {
+    let Some(parent) = node.parent().filter(|parent| parent.flagged(DELIVERED) && parent.life() == Life::Open) else {
         return false;
     };
     // Looked at once, for all scopes in one another; what a destructor opens meanwhile becomes an orphan.
@@ -167,15 +164,12 @@ fn goes_with_its_parent(node: &NodeRef) -> bool {
 /// Abandons the children of a local nursery that are still here: they are driven by its future, and were forgotten
 /// with it (L28, L41). (If it was dropped, they were dropped before this.)
 fn forget_local_children(node: &NodeRef) {
-    let children: Vec<NodeRef> = {
-        let state = node.lock();
-        let tasks = state.children.iter().filter(|(role, _)| matches!(role, Role::Child | Role::Daemon));
-        // Tasks on the executor have a driver of their own.
-        tasks.map(|(_, child)| child).filter(|child| child.is_local()).cloned().collect()
-    };
-    for child in children {
-        leaked(&child);
-    }
+    let state = node.lock();
+    // Tasks on the executor have a driver of their own.
+    let is_driven_here = |child: &&NodeRef| child.kind == Kind::Task && child.is_local();
+    let children: Vec<_> = state.children.iter().map(|(_, child)| child).filter(is_driven_here).cloned().collect();
+    drop(state);
+    children.iter().for_each(leaked);
 }
 
 impl NodeRef {
@@ -192,11 +186,10 @@ impl NodeRef {
         state.life = Life::Draining;
         // Awaited from here on, whoever has found or finds them lost: perhaps another thread, at this moment. Under
         // the lock under which the scope begins to drain, or a drain could come between that does not wait for them.
-        let forgotten = if state.children.count(Role::Inner) > 0 { state.children.orphan_inner() } else { Vec::new() };
+        let forgotten = state.children.orphan_inner();
         drop(state);
         for node in forgotten {
-            // The scope's own copy, after the parent's entry: one lock at a time.
-            node.lock().role = Role::Orphan;
+            node.flag(ORPHAN);
             leaked(&node);
         }
     }
@@ -204,9 +197,6 @@ impl NodeRef {
 
 /// Makes the abandoned scope an orphan of its new parent, the nearest ancestor that is not Closed (L25). That is the
 /// old parent, mostly: then only the role changes.
-///
-/// One lock at a time: the entry in the parent's table first, which is the one that counts, then the scope's own copy
-/// of the role.
 ///
 /// If the scope is Closed by another thread meanwhile and has left, `change_role` finds another node or none in the
 /// slot, and does nothing.
@@ -223,12 +213,12 @@ fn reparent(node: &NodeRef) {
     } else {
         above.children.change_role(slot, node, Role::Orphan);
         drop(above);
-        node.lock().role = Role::Orphan;
-        // L16: from here on it does not delay the parent any more. As in `leave`: if it has escaped, the parent's task does
-        // not poll now, and has to be told.
-        if parent.flagged(CANCELLED) && !frames::is_inside(&parent) {
-            parent.wake_driver();
-        }
+    }
+    node.flag(ORPHAN);
+    // L16: from here on it does not delay the parent any more. As in `leave`: if it has escaped, the parent's task does
+    // not poll now, and has to be told.
+    if parent.flagged(CANCELLED) && !frames::is_inside(&parent) {
+        parent.wake_driver();
     }
 }
 

@@ -21,7 +21,7 @@
 
 use super::cancel_state::{CancelState, ShieldLevel};
 use super::children::Role;
-use super::flags::{CANCELLED, KEPT, LATE, PARENT_CANCELLED, PROPAGATED, TIMED};
+use super::flags::{CANCELLED, DAEMON, KEPT, LATE, PARENT_CANCELLED, PROPAGATED, TIMED};
 use super::node::{Attachment, Life, NodeRef, State};
 use crate::Instant;
 use crate::sys::atomic::Ordering;
@@ -30,10 +30,9 @@ impl Attachment {
     /// Returns a place below a scope that takes in no more: its host is gone, and what is opened there stops where it
     /// can (L30). It is not listed, so nobody waits for it; that a request with the latest hard time reaches it makes
     /// it cancelled from its beginning.
-    pub(crate) fn nowhere(top: &NodeRef, role: Role) -> Self {
+    pub(crate) fn nowhere(top: &NodeRef) -> Self {
         Attachment {
             parent: top.clone(),
-            role,
             slot: u32::MAX,
             requests: CancelState::own(Instant::LAST),
             flags: PARENT_CANCELLED | PROPAGATED | top.flags_of(KEPT),
@@ -51,7 +50,10 @@ impl State {
         if this.flagged(CANCELLED) {
             flags |= PARENT_CANCELLED;
         }
-        Attachment { parent: this.clone(), role, slot, requests, flags }
+        if role == Role::Daemon {
+            flags |= DAEMON;
+        }
+        Attachment { parent: this.clone(), slot, requests, flags }
     }
 
     /// Links `child`, which exists, below the scope `this`, which this is the state of. [`NodeRef::inherit`] has to
@@ -68,7 +70,6 @@ impl State {
     pub(crate) fn move_to(&mut self, place: &Attachment, shield: ShieldLevel) -> Option<NodeRef> {
         self.inherited = place.requests.through(shield);
         self.slot = place.slot;
-        self.role = place.role;
         self.parent.replace(place.parent.clone())
     }
 
@@ -90,18 +91,18 @@ impl NodeRef {
     pub(crate) fn attach(&self, parent: &NodeRef, role: Role) -> bool {
         let place = parent.attach_to_open(|above, parent| match above {
             Some(above) => above.link(parent, role, self),
-            None => Attachment::nowhere(parent, role),
+            None => Attachment::nowhere(parent),
         });
         self.inherit(place)
     }
 
-    /// Makes a scope below `parent`, or below its nearest ancestor that is not Closed (L1, L25). `make` runs under
+    /// Makes an inner scope of `parent`, or of its nearest ancestor that is not Closed (L1, L25). `make` runs under
     /// the parent's lock: it makes a node with [`attached`](NodeRef::attached), and does nothing else.
-    pub(crate) fn attach_new(parent: &NodeRef, role: Role, make: impl FnOnce(Attachment) -> NodeRef) -> NodeRef {
+    pub(crate) fn attach_new(parent: &NodeRef, make: impl FnOnce(Attachment) -> NodeRef) -> NodeRef {
         let node = parent.attach_to_open(|above, parent| {
-            let Some(above) = above else { return make(Attachment::nowhere(parent, role)) };
-            let node = make(above.attachment(parent, role));
-            above.children.insert(role, node.clone());
+            let Some(above) = above else { return make(Attachment::nowhere(parent)) };
+            let node = make(above.attachment(parent, Role::Inner));
+            above.children.insert(Role::Inner, node.clone());
             node
         });
         node.hard_time_may_be_over();
@@ -144,7 +145,6 @@ impl NodeRef {
         state.inherited = state.inherited.join(inherited);
         // A parent that is let go of may be the last reference to it: dropped below, without the lock.
         let old = state.parent.replace(place.parent);
-        state.role = place.role;
         state.slot = place.slot;
         let counts = state.deadline != Instant::NEVER || state.has_cold();
         // Counts as woken, as in `Node::new`: if nobody polls it in a cancelled parent, it is found to be passed over

@@ -100,8 +100,7 @@ impl<N: Clone + PartialEq> Children<N> {
         Some(entry)
     }
 
-    /// Changes the role of a scope, unless it has left before. `State::role` of that scope has to follow, under its
-    /// own lock.
+    /// Changes the role of a scope, unless it has left before. The flag `ORPHAN` of that scope has to follow.
     pub(crate) fn change_role(&mut self, slot: u32, node: &N, to: Role) {
         if slot == 0 {
             self.first.iter_mut().filter(|(_, there)| there == node).for_each(|(role, _)| *role = to);

@@ -25,8 +25,6 @@ use crate::sys::MutexGuard;
 pub(crate) struct ClosedNode {
     /// The first panic recorded (L32), to be resumed, or handed to the new parent of an orphan (L29).
     pub(crate) panic: Option<Payload>,
-    /// Its role in its parent: that a daemon was cancelled is no cut (L24, L33).
-    pub(crate) role: Role,
     /// Cancelled from further out: the code around does not go on, and the scope parks if it has no error to report
     /// (L18).
     pub(crate) inherited: bool,
@@ -58,7 +56,6 @@ impl NodeRef {
         debug_assert!(state.children.is_empty() || self.flagged(ABANDONED), "I2: Closed is empty");
         let mut closed = ClosedNode {
             panic: None,
-            role: state.role,
             inherited: state.inherited.any(),
             requested: false,
             shut_down: false,

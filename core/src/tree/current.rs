@@ -12,7 +12,6 @@ use std::cell::Cell;
 use std::sync::Arc;
 use std::task::Waker;
 
-use super::children::Role;
 use super::frames::{CurrentFrame, inline_of, node, node_of, node_or_default, with_current};
 use super::inline::InlineScope;
 use super::node::{Kind, NodeRef};
@@ -53,7 +52,7 @@ impl InlineScope {
     /// The parent's lock, under which the node is made and listed (Invariant 2), with the waker in it: a request that
     /// comes right after that finds it. Then, for a deadline, the node's.
     fn promote(self, parent: &NodeRef, tree: &Arc<Tree>, driver: Option<Waker>) -> NodeRef {
-        let node = NodeRef::attach_new(parent, Role::Inner, |place| {
+        let node = NodeRef::attach_new(parent, |place| {
             let mut node =
                 NodeRef::attached(place, self.kind, self.shield, Origin::new(self.kind.name(), self.location));
             node.begin(self.deadline, driver);

@@ -102,6 +102,13 @@ pub(crate) const TO_CLOSE: u32 = 1 << 21;
 /// An observer follows the tasks of the tree. Set on the root before its first poll, and passed on as `FOLLOWED`.
 pub(crate) const FOLLOWED_TASKS: u32 = 1 << 22;
 
+/// Of a task: a daemon of its nursery (L24). Set at its entry.
+pub(crate) const DAEMON: u32 = 1 << 4;
+
+/// No inner scope any more, but an orphan, which the parent waits for (L27). Set after the entry in the parent's table was
+/// changed, which is the one that counts for the parent.
+pub(crate) const ORPHAN: u32 = 1 << 12;
+
 /// How a task has ended, for its handle: the number of its `TaskStatus`, and nothing of it as long as it has not. Set
 /// once, by `set_outcome` under the node's lock, and never for other kinds.
 pub(crate) const ENDED: u32 = 0b111 << 29;

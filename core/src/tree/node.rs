@@ -31,7 +31,7 @@ use std::time::Duration;
 
 use super::binding::Binding;
 use super::cancel_state::{CancelState, ShieldLevel};
-use super::children::{Children, Role};
+use super::children::Children;
 use super::flags::{ABANDONED, CANCELLED, ENDED, KEPT, LATE, LOCAL, PARENT_CANCELLED, PROPAGATED, SHUT_DOWN, TIMED};
 use super::panic::Payload;
 use super::polled::Polled;
@@ -193,15 +193,13 @@ impl RefUnwindSafe for Node {}
 pub(crate) struct Attachment {
     /// The parent: a scope that is not Closed, but for `nowhere`.
     pub(super) parent: NodeRef,
-    /// The role that the scope is to have there.
-    pub(super) role: Role,
     /// The key under which it is listed there; `u32::MAX` if it is not.
     pub(super) slot: u32,
     /// All requests that reach the parent's code, those on the parent itself included. The scope's own shield is still
     /// to be applied: see [`behind`](Attachment::behind).
     pub(super) requests: CancelState,
     /// The flags that follow from those of the parent: `PARENT_CANCELLED`, `PROPAGATED`, `TIMED` and
-    /// [`KEPT`](super::flags::KEPT).
+    /// [`KEPT`](super::flags::KEPT); and `DAEMON`.
     pub(super) flags: u32,
 }
 
@@ -232,10 +230,6 @@ enum TreeLink {
 pub(crate) struct State {
     /// How far the scope has come. Moved by its driver, by `abandon` and by `shut_down`, under this lock.
     pub(crate) life: Life,
-    /// The scope's role in its parent. The parent's children table has it, too, and that entry is the one that counts
-    /// for the parent. The two are changed one after the other, under one lock at a time (but for the move of a
-    /// `start`). Read here where only this scope's lock is held.
-    pub(crate) role: Role,
     /// The scope above: the parent of L1, later maybe that of L25, or the target of a `start`. None for a root, and
     /// before the entry; set once, it is exchanged but never taken away, also not when the scope has left the
     /// parent's table.
@@ -509,7 +503,7 @@ impl Node {
     ) -> Self {
         crate::live_counts::node_made(kind == Kind::Task);
         let (flags, inherited) = place.as_ref().map_or((0, CancelState::default()), |place| place.behind(shield));
-        let (role, slot) = place.as_ref().map_or((Role::Inner, 0), |place| (place.role, place.slot));
+        let slot = place.as_ref().map_or(0, |place| place.slot);
         let polled = Polled::never();
         if let Some(place) = place.as_ref().filter(|_| flags & CANCELLED != 0) {
             polled.judge_as_part_of(&place.parent.polled);
@@ -535,7 +529,6 @@ impl Node {
             waits: AtomicBool::new(false),
             state: PlainMutex::new(State {
                 life: Life::Open,
-                role,
                 parent: place.map(|place| place.parent),
                 slot,
                 inherited,

@@ -32,8 +32,7 @@
 use std::sync::Arc;
 use std::task::{Wake, Waker};
 
-use super::children::Role;
-use super::flags::{ABANDONED, LATE, LOCAL, PARENT_CANCELLED, PROPAGATED};
+use super::flags::{ABANDONED, LATE, LOCAL, ORPHAN, PARENT_CANCELLED, PROPAGATED};
 use super::node::{Kind, Life, Node, NodeRef, State};
 use super::polled::without_counting;
 use super::shared::Tree;
@@ -193,7 +192,7 @@ impl Node {
             return None;
         }
         let state = self.lock();
-        if state.role == Role::Inner && state.life != Life::Closed { state.parent.clone() } else { None }
+        if state.life != Life::Closed && !self.flagged(ORPHAN) { state.parent.clone() } else { None }
     }
 
     /// Returns whether the scope may hold up the delivery of the one around: children do not (L15), and a root has
