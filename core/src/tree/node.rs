@@ -426,6 +426,16 @@ impl NodeRef {
         nodes
     }
 
+    /// Returns the nearest scope that counts wake-ups, from this one up: its task, mostly. None before it has a
+    /// place. One lock at a time, on the way up.
+    pub(super) fn counting_scope(&self) -> Option<NodeRef> {
+        let mut node = self.clone();
+        while !node.counts_wakes() {
+            node = node.parent()?;
+        }
+        Some(node)
+    }
+
     /// Returns the scope above; none above a root, and before the entry. It may change as soon as the lock is
     /// released.
     pub(crate) fn parent(&self) -> Option<NodeRef> {

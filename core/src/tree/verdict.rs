@@ -101,16 +101,6 @@ impl NodeRef {
         self.polled.judge(verdict.polled, verdict.runnable);
     }
 
-    /// Returns the nearest scope that counts wake-ups, from this one up: its task, mostly. None before it has a
-    /// place. One lock at a time, on the way up.
-    pub(super) fn counting_scope(&self) -> Option<NodeRef> {
-        let mut node = self.clone();
-        while !node.counts_wakes() {
-            node = node.parent()?;
-        }
-        Some(node)
-    }
-
     /// Notes that the scope, which has just got its node, was polled for the first time in the current poll of its
     /// task.
     pub(crate) fn was_polled_inline(&self) {
