@@ -44,7 +44,7 @@ MUTANTS = [
     ("never-park", "tree/scope_future.rs", "_ if closed.inherited || closed.shut_down =>", "_ if closed.shut_down =>"),
     ("stale-sleeper", "tree/timers.rs", "if is_same(&sleeper.code) && sleeper.waker.will_wake(waker) {", "if true {"),
     ("time-is-given-to-the-dead", "tree/timers.rs", "if !claim(&sleeper.code) => {", "if !claim(&sleeper.code) && false => {"),
-    ("armed-for-good", "tree/deadline.rs", "        tree.timers.queue().armed = Instant::NEVER;\n", ""),
+    ("armed-for-good", "tree/deadline.rs", "        tree.timers.queue.lock().armed = Instant::NEVER;\n", ""),
     ("wake-stops-at-the-driver", "tree/wake.rs", "        if state.life != Life::Closed && !self.flagged(ORPHAN) { state.parent.clone() }", "        if false && state.life != Life::Closed { state.parent.clone() }"),
     ("local-child-wakes-the-driver-alone", "tree/wake.rs", "    node.flagged(PARENT_CANCELLED).then(past)", "    false.then(past)"),
     ("any-daemon-will-do", "tree/children.rs", "self.awaited() == self.count(Role::Daemon)", "self.count(Role::Daemon) > 0"),

@@ -164,7 +164,7 @@ impl TreeHandle {
     /// Returns the scopes that live in the tree at this moment.
     #[must_use]
     pub fn dump(&self) -> Dump {
-        Dump::of(self.root().as_ref())
+        Dump::of(self.0.root().as_ref())
     }
 }
 

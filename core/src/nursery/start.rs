@@ -28,7 +28,7 @@ use crate::sys::{Mutex, MutexGuard};
 use crate::tree::Tree;
 use crate::tree::children::Role;
 use crate::tree::current;
-use crate::tree::flags::ABANDONED;
+use crate::tree::flags::{ABANDONED, LOCAL};
 use crate::tree::node::{Life, NodeRef};
 
 impl<E: ChildError> Nursery<E> {
@@ -455,7 +455,7 @@ impl Route {
         // thread locks them the other way round.
         let mut above = target.lock();
         // A local child is not taken by a nursery that was forgotten, and drives nobody any more (L28).
-        let forgotten = self.child.is_local() && target.flagged(ABANDONED);
+        let forgotten = self.child.flagged(LOCAL) && target.flagged(ABANDONED);
         if forgotten || !above.admits() {
             return Moved::NurseryClosed;
         }

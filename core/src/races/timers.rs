@@ -167,7 +167,7 @@ fn insert(tree: &Arc<Tree>, nanos: u64) -> Entry {
 /// when time has passed on, each that is left has fired once, and none that was removed in time has fired at all.
 ///
 /// Fails with `return;` after `drop(self.put_back(host));` in `Timers::arm`; without `tree.timers.arm();` in the alarm;
-/// and without `tree.timers.queue().armed = Instant::NEVER;`.
+/// and without `tree.timers.queue.lock().armed = Instant::NEVER;`.
 #[test]
 fn each_timer_fires_whatever_others_come_and_go() {
     check(|| {
@@ -240,7 +240,7 @@ fn each_timer_fires_whatever_others_come_and_go() {
 
 /// L8: a child sleeps again and again, in a nursery with a deadline; both on one clock that passes.
 ///
-/// Fails without `tree.timers.queue().armed = Instant::NEVER;` in the alarm.
+/// Fails without `tree.timers.queue.lock().armed = Instant::NEVER;` in the alarm.
 #[test]
 fn short_sleeps_in_a_deadline_end_with_it() {
     check(|| {

@@ -32,7 +32,7 @@ use std::task::Waker;
 
 use super::children::Role;
 use super::closing::ClosedNode;
-use super::flags::{ABANDONED, CANCELLED, DELIVERED, GOES_WHOLE, ORPHAN, PROPAGATED, SHUT_DOWN, TO_CLOSE};
+use super::flags::{ABANDONED, CANCELLED, DELIVERED, GOES_WHOLE, LOCAL, ORPHAN, PROPAGATED, SHUT_DOWN, TO_CLOSE};
 use super::frames;
 use super::node::{Kind, Life, NodeRef};
 use super::panic::drop_payload;
@@ -166,7 +166,7 @@ fn goes_with_its_parent(node: &NodeRef) -> bool {
 fn forget_local_children(node: &NodeRef) {
     let state = node.lock();
     // Tasks on the executor have a driver of their own.
-    let is_driven_here = |child: &&NodeRef| child.kind == Kind::Task && child.is_local();
+    let is_driven_here = |child: &&NodeRef| child.kind == Kind::Task && child.flagged(LOCAL);
     let children: Vec<_> = state.children.iter().map(|(_, child)| child).filter(is_driven_here).cloned().collect();
     drop(state);
     children.iter().for_each(leaked);

@@ -114,18 +114,10 @@ pub(crate) fn make_node(inline: &mut InlineScope, driver: Option<&Waker>) -> Opt
 /// Returns the running code, as one that waits. Gives its scope a place in the tree: no lock may be held.
 #[inline]
 pub(crate) fn waiting_code() -> WaitingCode {
-    match try_scope() {
-        None => WaitingCode::default(),
-        // Most wait directly in a task.
-        Some(scope) if scope.counts_wakes() => WaitingCode::new(scope, None),
-        Some(scope) => waiting_further_in(scope),
-    }
-}
-
-/// Does the rest of `waiting_code`, for code in a limit, say.
-#[inline(never)]
-fn waiting_further_in(scope: NodeRef) -> WaitingCode {
-    WaitingCode::new(scope, with_current(|top| task_of(top).cloned()))
+    let Some(scope) = try_scope() else { return WaitingCode::default() };
+    // Most wait directly in a task; others in a limit, say.
+    let task = if scope.counts_wakes() { None } else { with_current(|top| task_of(top).cloned()) };
+    WaitingCode::new(scope, task)
 }
 
 /// Returns the scope that counts the wake-ups of this code. By the stack, as for what a poll has seen

@@ -219,16 +219,12 @@ impl State {
 pub(super) struct Alarm(pub(super) Weak<Tree>);
 
 impl Wake for Alarm {
-    fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
     /// Fires what is due, and arms the timer for what comes next. Called by the host, on any of its threads, or
     /// inside `Timer::arm`.
-    fn wake_by_ref(self: &Arc<Self>) {
+    fn wake(self: Arc<Self>) {
         let Some(tree) = self.0.upgrade() else { return };
         // Invariant 2. From here on this thread has to come to `arm`, so what it runs before that must not unwind.
-        tree.timers.queue().armed = Instant::NEVER;
+        tree.timers.queue.lock().armed = Instant::NEVER;
         tree.fire_due();
         tree.timers.arm();
     }

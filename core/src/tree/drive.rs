@@ -37,7 +37,6 @@ use super::polled::without_counting;
 use super::verdict::MAX_MISSED_POLLS;
 use crate::body::Body;
 use crate::reason::{Reason, ReasonKind};
-use crate::sys::MutexGuard;
 use crate::sys::atomic::Ordering;
 
 /// What one poll of an open scope's body came to.
@@ -224,7 +223,7 @@ impl NodeRef {
         self.polled.begin(self.wakes_seen());
         let has_own = || self.counts_wakes() || self.flagged(PARENT_CANCELLED);
         let result = frames::enter(self, || {
-            if has_own() { self.with_waker(|own| poll(&mut Context::from_waker(own))) } else { poll(cx) }
+            if has_own() { self.0.with_waker(|own| poll(&mut Context::from_waker(own))) } else { poll(cx) }
         });
         self.polled.end();
         result
@@ -371,7 +370,8 @@ impl NodeRef {
         if state.is_trivial() && exact && !self.flagged(ABANDONED) {
             return Poll::Ready(self.close_in(state));
         }
-        self.drain_slowly(driver, cx, state)
+        drop(state);
+        self.drain_slowly(driver, cx)
     }
 
     /// Does the rest of `drain`. Each turn of the loop looks at the state under a new lock, does the first thing that
@@ -392,13 +392,12 @@ impl NodeRef {
     ///
     /// Model: `races/scopes.rs`, `a_spawn_races_with_the_drain`.
     #[inline(never)]
-    fn drain_slowly(&self, driver: Driver, cx: &mut Context<'_>, first: MutexGuard<'_, State>) -> Poll<ClosedNode> {
-        let mut locked = Some(first);
+    fn drain_slowly(&self, driver: Driver, cx: &mut Context<'_>) -> Poll<ClosedNode> {
         let mut exact = false;
         let mut dismissed = false;
         let mut registered = false;
         loop {
-            let mut state = locked.take().unwrap_or_else(|| self.lock());
+            let mut state = self.lock();
             if driver.is_replaced(self) {
                 drop(state);
                 // Both: the reaper may wait for what this poll has put back, and the future has to find out that it

@@ -89,11 +89,6 @@ impl InlineScope {
         self.deadline = Instant::from_nanos(tree.now().as_nanos().saturating_add(limit));
     }
 
-    /// Returns whether the deadline has passed by this clock. Only once it has begun.
-    pub(super) fn is_over(&self, now: Instant) -> bool {
-        self.over || self.deadline <= now
-    }
-
     /// Panics: the scope was polled outside of any tree.
     #[cold]
     pub(crate) fn no_context(&self) -> ! {

@@ -394,22 +394,10 @@ impl NodeRef {
         (state.deadline, state.waker) = (deadline, driver);
     }
 
-    /// Returns a number that tells apart scopes that are alive at the same time. Nothing is ordered by it (L39).
-    pub(crate) fn address(&self) -> usize {
-        self.0.address()
-    }
-
     /// Returns what was stored beside the node, if it is an `S`: the errors of a nursery.
     #[inline]
     pub(crate) fn part<S: 'static>(&self) -> Option<&S> {
         self.0.part()
-    }
-
-    /// Calls `f` with the scope's own waker, which counts its calls: see `Head::wake` in `task.rs`. It is no
-    /// allocation: the block itself is the waker.
-    #[inline]
-    pub(crate) fn with_waker<R>(&self, f: impl FnOnce(&Waker) -> R) -> R {
-        self.0.with_waker(f)
     }
 
     /// Returns this scope and those below it, the outermost first: below each as far as `goes_on` says, which is called
@@ -610,11 +598,6 @@ impl Node {
     /// Returns whether the scope was made when it got its place: so there is no handle to it, unless it is a task.
     pub(super) fn was_made_for_its_place(&self) -> bool {
         matches!(self.tree, TreeLink::Known(_))
-    }
-
-    /// Returns whether it is a local nursery, or a child of one.
-    pub(crate) fn is_local(&self) -> bool {
-        self.flagged(LOCAL)
     }
 
     /// Returns whether the scope gives the code inside a waker of its own, which counts: tasks, the root, local

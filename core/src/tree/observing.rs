@@ -139,5 +139,5 @@ pub(crate) fn scope(node: &NodeRef, event: ScopeEvent) {
 /// Returns the number under which an observer knows a scope. Nodes stay where they are, so the address tells apart
 /// those that are alive at the same time.
 fn id(node: &NodeRef) -> u64 {
-    node.address() as u64
+    node.0.address() as u64
 }

@@ -55,7 +55,9 @@ use crate::sys::atomic::{AtomicBool, AtomicU32};
 /// Polling resumes the first panic of the body, or of lost work that the root has adopted.
 #[track_caller]
 pub fn root<F: Future>(runtime: Arc<dyn Runtime>, future: F) -> Root<F, F::Output> {
-    Root::new(runtime, Arc::new(PrintOrphans), future)
+    // Nothing is spawned and no clock is read before the first poll.
+    let (tree, node) = Tree::with_root(runtime, Arc::new(PrintOrphans), Origin::new("root", Location::caller()));
+    Root { body: BodyState::Future { future }, node: Some(node), to_guard: true, torn_down: false, tree }
 }
 
 pin_project! {
@@ -97,13 +99,6 @@ pin_project! {
 }
 
 impl<F, T> Root<F, T> {
-    /// Makes a tree with its root. Nothing is spawned and no clock is read before the first poll.
-    #[track_caller]
-    fn new(runtime: Arc<dyn Runtime>, observer: Arc<dyn Observer>, future: F) -> Self {
-        let (tree, node) = Tree::with_root(runtime, observer, Origin::new("root", Location::caller()));
-        Root { body: BodyState::Future { future }, node: Some(node), to_guard: true, torn_down: false, tree }
-    }
-
     /// Hands errors and panics that have no caller to `observer`, instead of printing them.
     ///
     /// Has to be called before the first poll.
@@ -266,14 +261,7 @@ impl<F, T> fmt::Debug for Root<F, T> {
 
 /// A handle to a tree that is, or was, running. It keeps the tree's runtime and observer, but no scope of it.
 #[derive(Clone)]
-pub struct TreeHandle(Arc<Tree>);
-
-impl TreeHandle {
-    /// Returns the root, unless the tree has ended.
-    pub(crate) fn root(&self) -> Option<NodeRef> {
-        self.0.root()
-    }
-}
+pub struct TreeHandle(pub(crate) Arc<Tree>);
 
 impl fmt::Debug for TreeHandle {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -89,20 +89,17 @@ impl NodeRef {
     pub(super) fn poll_task(&self, cx: &mut Context<'_>) -> Poll<()> {
         // If it is gone, it was torn down with its host (L30).
         let Some(task) = self.0.try_use_body() else { return Poll::Ready(()) };
-        let mut waits = None;
-        let poll = observing::poll(self, || {
+        observing::poll(self, || {
             let mut task = task;
-            let Poll::Ready(closed) = task.body().poll(self, cx) else {
-                waits = Some(task);
-                return Poll::Pending;
-            };
-            self.finish_task(task, closed);
+            if let Poll::Ready(closed) = task.body().poll(self, cx) {
+                self.finish_task(task, closed);
+                return Poll::Ready(());
+            }
+            // Torn down during this poll: the thread that did so has left the body to this one.
+            let Some(mut unwanted) = task.put_back() else { return Poll::Pending };
+            unwanted.body().abandon(self);
             Poll::Ready(())
-        });
-        // Torn down during this poll: the thread that did so has left the body to this one.
-        let Some(mut unwanted) = waits.and_then(BodyGuard::put_back) else { return poll };
-        unwanted.body().abandon(self);
-        Poll::Ready(())
+        })
     }
 
     /// Ends a task whose scope is Closed. Out of line: each turn of a task is what comes before.

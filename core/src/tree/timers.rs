@@ -61,7 +61,7 @@ use slab::Slab;
 use crate::Instant;
 use crate::instant::AtomicInstant;
 use crate::runtime::Timer;
-use crate::sys::{MutexGuard, PlainMutex};
+use crate::sys::PlainMutex;
 
 // On a clock that the tests put forward. What several threads do at once has models in `core/src/races/timers.rs`.
 #[cfg(all(test, not(foster_shuttle)))]
@@ -154,12 +154,6 @@ pub(super) struct Queue<C, S> {
 }
 
 impl<C, S> Queue<C, S> {
-    /// Returns whether a key of the heap is that of an entry that is there. (That of a sleep that was missed was taken
-    /// out of the heap.)
-    fn is_live(&self, serial: NonZeroU64, slot: usize) -> bool {
-        self.entries.get(slot).is_some_and(|entry| entry.serial == serial)
-    }
-
     /// Returns the entry that a key names, if it is still there.
     fn entry(&mut self, key: TimerKey) -> Option<&mut Entry<C, S>> {
         self.entries.get_mut(key.slot()).filter(|entry| TimerKey::new(key.slot(), entry.serial) == key)
@@ -169,7 +163,7 @@ impl<C, S> Queue<C, S> {
     fn earliest(&mut self) -> Instant {
         while let Some(&Reverse((at, serial, slot))) = self.heap.peek() {
             // A sleep that was missed has no key any more: it was taken out of the heap.
-            if self.is_live(serial, slot) {
+            if self.entries.get(slot).is_some_and(|entry| entry.serial == serial) {
                 return at;
             }
             self.heap.pop();
@@ -216,7 +210,7 @@ pub(super) struct Due<C, S> {
 pub(crate) struct Timers<C, S> {
     /// The one lock. It may be locked while a node is (`arm_in`, by which `mark` and the deadlines go), and no node is
     /// locked under it.
-    queue: PlainMutex<Queue<C, S>>,
+    pub(super) queue: PlainMutex<Queue<C, S>>,
     /// No later than the earliest live entry, to be read without the lock: invariant 1. Changed under the queue's lock.
     /// Release and Acquire: a thread that was woken after an insertion finds it.
     pub(super) next: AtomicInstant,
@@ -237,17 +231,12 @@ impl<C, S> Timers<C, S> {
         Timers { queue: PlainMutex::new(queue), next: AtomicInstant::new(Instant::NEVER) }
     }
 
-    /// Locks the queue.
-    pub(super) fn queue(&self) -> MutexGuard<'_, Queue<C, S>> {
-        self.queue.lock()
-    }
-
     /// Adds an entry. Returns its key, and whether the host's timer may be armed too late for it: then the caller has
     /// to call [`arm`](Timers::arm), where no lock is held (invariant 3). Only a caller that removes the entry again need
     /// not. May be called with a node locked.
     pub(crate) fn insert(&self, at: Instant, target: Target<C, S>) -> (TimerKey, bool) {
         crate::live_counts::timer(true);
-        let mut queue = self.queue();
+        let mut queue = self.queue.lock();
         let serial = NonZeroU64::MIN.saturating_add(queue.serial);
         queue.serial += 1;
         queue.live += 1;
@@ -263,7 +252,7 @@ impl<C, S> Timers<C, S> {
     /// Takes an entry out, if it is still there. Returns what it held, to be dropped where no lock is held; none also
     /// for a sleep that has ended.
     pub(crate) fn remove(&self, key: TimerKey) -> Option<Target<C, S>> {
-        let mut queue = self.queue();
+        let mut queue = self.queue.lock();
         queue.entry(key)?;
         let target = queue.entries.remove(key.slot()).target?;
         crate::live_counts::timer(false);
@@ -293,7 +282,7 @@ impl<C, S> Timers<C, S> {
         let mut spare = None;
         let _old;
         loop {
-            let mut queue = self.queue();
+            let mut queue = self.queue.lock();
             let Some(entry) = queue.entry(key) else { return Poll::Ready(()) };
             match &mut entry.target {
                 None if is_cancelled() => return Poll::Pending,
@@ -324,7 +313,7 @@ impl<C, S> Timers<C, S> {
     /// second one may return before the first one is done.
     pub(super) fn take_due(&self, now: Instant, claim: impl Fn(&C) -> bool) -> Due<C, S> {
         let mut due = Due { sleeps: Vec::new(), missed: Vec::new(), requests: Vec::new() };
-        let mut queue = self.queue();
+        let mut queue = self.queue.lock();
         while let Some(slot) = queue.pop_due(now) {
             crate::live_counts::timer(false);
             queue.live -= 1;
@@ -350,7 +339,7 @@ impl<C, S> Timers<C, S> {
     /// Takes the host's timer out, if it has to be armed and no other thread is doing so. Returns for what it has to
     /// be armed, too. The caller arms it and puts it back.
     fn take_host(&self) -> Option<(Host, Instant)> {
-        let mut queue = self.queue();
+        let mut queue = self.queue.lock();
         let at = queue.earliest();
         if at >= queue.armed {
             return None;
@@ -362,7 +351,7 @@ impl<C, S> Timers<C, S> {
 
     /// Puts the host's timer back; returns it, to be dropped without the lock, if the tree has ended meanwhile.
     fn put_back(&self, host: Host) -> Option<Host> {
-        let mut queue = self.queue();
+        let mut queue = self.queue.lock();
         if queue.ended { Some(host) } else { queue.host.replace(host) }
     }
 
@@ -381,7 +370,7 @@ impl<C, S> Timers<C, S> {
     /// Drops the host's timer when the tree has ended: nothing fires any more by itself, only for threads that look.
     /// Without it the host's timer would be armed for entries that are left, and keep its waker.
     pub(super) fn disarm(&self) {
-        let mut queue = self.queue();
+        let mut queue = self.queue.lock();
         queue.ended = true;
         let host = queue.host.take();
         drop(queue);

@@ -222,10 +222,6 @@ pub(crate) struct ForwardingWaker {
 
 impl Wake for ForwardingWaker {
     fn wake(self: Arc<Self>) {
-        self.wake_by_ref();
-    }
-
-    fn wake_by_ref(self: &Arc<Self>) {
         // Cloned first: that is foreign code, which may panic.
         let driver = self.driver.clone();
         self.node.begin_call();

@@ -38,18 +38,16 @@ pub(crate) fn is_clear() -> bool {
     with_current(|top| top.and_then(node_of).is_some_and(|node| !node.flagged(CANCELLED | TIMED | NOTED)))
 }
 
-/// Does the rest of `arrives_at`.
+/// Does the rest of `arrives_at`. Adds the operation to what the current scope waits for, if somebody watches; the list is
+/// cleared when the scope is polled again.
 fn arrive_slowly(what: &'static str, asks: bool) -> Arrival {
-    // `node`, so that an inline scope is promoted only where somebody watches.
-    let noted = with_current(|top| node(top).is_some_and(|node| node.flagged(NOTED))) && note(what);
-    Arrival { cancelled: asks && is_cancelled_slowly(true), noted }
-}
-
-/// Adds the operation to what the current scope waits for. The list is cleared when the scope is polled again.
-fn note(what: &'static str) -> bool {
-    let Some(node) = try_scope() else { return false };
-    node.lock().cold_mut().waits_for.push(what);
-    true
+    // Asked of the nearest node, so that an inline scope is promoted only where somebody watches.
+    let is_watched = with_current(|top| node(top).is_some_and(|node| node.flagged(NOTED)));
+    let noted = is_watched.then(try_scope).flatten();
+    if let Some(node) = &noted {
+        node.lock().cold_mut().waits_for.push(what);
+    }
+    Arrival { cancelled: asks && is_cancelled_slowly(true), noted: noted.is_some() }
 }
 
 /// Notes that the code that is running now does not wait at `what` any more: removes the last entry of that name.
@@ -98,7 +96,7 @@ fn is_cancelled_slowly(by_clock: bool) -> bool {
                 // One look at the clock for all of them: of two deadlines of the same instant neither is found
                 // without the other.
                 now = now.or_else(|| node_or_default(top)?.tree().map(|tree| tree.now()));
-                if now.is_some_and(|now| inline.is_over(now)) {
+                if now.is_some_and(|now| inline.deadline <= now) {
                     inline.over = true;
                     kept.set(inline);
                     over = true;

@@ -138,7 +138,7 @@ fn a_million_timers_that_came_and_went_take_no_room() {
         let key = insert(&tree, 10_000_000 - nanos, Waker::noop());
         assert!(tree.timers.remove(key).is_some());
     }
-    let queue = tree.timers.queue();
+    let queue = tree.timers.queue.lock();
     assert_eq!((queue.live, queue.entries.len()), (100, 100));
     assert!(queue.heap.len() <= 264 && queue.heap.capacity() <= 1024, "{} keys", queue.heap.len());
     drop(queue);
@@ -376,7 +376,7 @@ fn a_dropped_sleep_leaves_nothing() {
                 time.reaches(time.now().as_nanos() + 10);
             }
             drop(sleep);
-            let queue = tree.timers.queue();
+            let queue = tree.timers.queue.lock();
             assert_eq!((queue.live, queue.entries.len()), (0, 0));
         }
     });
