@@ -32,7 +32,7 @@ use super::flags::{
     ABANDONED, CANCELLED, DELIVERED, GOES_WHOLE, LOCAL, NOTED, PARENT_CANCELLED, PROPAGATED, SHUT_DOWN, TIMED,
 };
 use super::frames;
-use super::node::{Kind, Life, Node, NodeRef, Owned, State};
+use super::node::{Cold, Kind, Life, Node, NodeRef, Owned, State};
 use super::polled::without_counting;
 use super::verdict::MAX_MISSED_POLLS;
 use crate::body::Body;
@@ -384,8 +384,8 @@ impl NodeRef {
     /// ```text
     ///   replaced? ──▶ wake both, Pending          finalizer taken out by the future? ──▶ register, Pending
     ///   Closed?   ──▶ Ready                       host gone?       ──▶ register, Pending
-    ///   inner scopes left? ──▶ end_body, again    one is running?  ──▶ poll it; Pending, or again
-    ///   children or orphans? ──▶ dismiss the      one is waiting?  ──▶ start it, again
+    ///   inner scopes left? ──▶ end_body, again    one is running, or
+    ///   children or orphans? ──▶ dismiss the        waiting?       ──▶ poll it; Pending, or again
     ///       daemons, or register, Pending         the clock is to be asked? ──▶ fire_due, again
     ///   ──▶ Finalizing                            ──▶ Closed, Ready
     /// ```
@@ -440,14 +440,14 @@ impl NodeRef {
                     state.life = Life::Finalizing;
                 }
             }
-            let finalizers = state.finalizers() > 0;
             // Waits for one of these:
             // * children and orphans
             // * a finalizer that is being polled by the future, which was lost meanwhile: that puts it back, and wakes
             //   this driver (I3, I12)
             // * the shut-down of a tree in which no finalizer runs any more: that counts those that are left (L30)
             let shuts_down = || self.tree().is_some_and(|tree| tree.is_shut_down());
-            if state.life == Life::Draining || finalizers && (state.cold_mut().polls_finalizer || shuts_down()) {
+            let is_held = |cold: &mut Cold| cold.polls_finalizer || shuts_down();
+            if state.life == Life::Draining || state.finalizers() > 0 && state.cold().is_some_and(is_held) {
                 drop(state);
                 // Looked at again, once, after the driver is known: a child that ends in between wakes it.
                 if registered || !self.register(driver, cx.waker()) {
@@ -456,20 +456,16 @@ impl NodeRef {
                 registered = true;
                 continue;
             }
-            if finalizers {
-                // The one that has started, before the next one starts (L22).
-                if let Some(running) = state.cold_mut().running.take() {
-                    state.cold_mut().polls_finalizer = true;
-                    drop(state);
-                    if self.poll_finalizer(driver, running, cx) {
-                        continue;
-                    }
-                    return Poll::Pending;
+            // L22: the one that has started, before the next one starts; of these the newest first. Its budget begins with
+            // its first poll.
+            let next = |cold: &mut Cold| cold.running.take().or_else(|| cold.finalizers.pop());
+            if let Some(finalizer) = state.cold().and_then(next) {
+                state.cold_mut().polls_finalizer = true;
+                drop(state);
+                if self.poll_finalizer(driver, finalizer, cx) {
+                    continue;
                 }
-                // The newest first. Its budget begins with its first poll, in the next turn of the loop.
-                let cold = state.cold_mut();
-                cold.running = cold.finalizers.pop();
-                continue;
+                return Poll::Pending;
             }
             if !exact && self.flagged(CANCELLED) && self.flagged(TIMED) {
                 drop(state);
