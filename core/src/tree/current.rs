@@ -30,17 +30,16 @@ pub(crate) use checkpoint::{arrives_at, is_cancelled, is_known_to_be_cancelled, 
 
 /// Returns the innermost scope; promotes it if it is inline. None outside of any tree.
 pub(crate) fn try_scope() -> Option<NodeRef> {
-    with_scope(|scope, _| scope.clone())
+    with_scope(NodeRef::clone)
 }
 
-/// Calls `f` with the innermost scope and its tree, and counts no reference; promotes the scope if it is inline. None
+/// Calls `f` with the innermost scope, and counts no reference; promotes the scope if it is inline. None
 /// outside of any tree. No lock may be held.
-fn with_scope<R>(f: impl FnOnce(&NodeRef, &Arc<Tree>) -> R) -> Option<R> {
+fn with_scope<R>(f: impl FnOnce(&NodeRef) -> R) -> Option<R> {
     with_current(|top| {
         let node = node_or_default(top)?;
-        let tree = node.tree()?;
-        let promoted = top.filter(|top| node_of(top).is_none()).map(|top| promote(top, node, tree));
-        Some(f(promoted.as_ref().unwrap_or(node), tree))
+        let promoted = top.filter(|top| node_of(top).is_none()).map(|top| promote(top, node));
+        Some(f(promoted.as_ref().unwrap_or(node)))
     })
 }
 
@@ -51,7 +50,7 @@ impl InlineScope {
     ///
     /// The parent's lock, under which the node is made and listed (Invariant 2), with the waker in it: a request that
     /// comes right after that finds it. Then, for a deadline, the node's.
-    fn promote(self, parent: &NodeRef, tree: &Arc<Tree>, driver: Option<Waker>) -> NodeRef {
+    fn promote(self, parent: &NodeRef, driver: Option<Waker>) -> NodeRef {
         let node = NodeRef::attach_new(parent, |place| {
             let mut node =
                 NodeRef::attached(place, self.kind, self.shield, Origin::new(self.kind.name(), self.location));
@@ -63,7 +62,7 @@ impl InlineScope {
         if self.deadline != Instant::NEVER {
             // Whoever has to know exactly has looked: otherwise the timer says so. So a deadline that is not known to
             // be over costs no look at the clock here.
-            node.arm_deadline(tree, node.lock(), self.over);
+            node.arm_deadline(node.lock(), self.over);
         }
         node
     }
@@ -75,17 +74,17 @@ impl InlineScope {
 /// The node begins with what reaches its place now (Invariant 2): a request that came while it was inline reaches it
 /// by that.
 #[cold]
-fn promote(place: &CurrentFrame, outside: &NodeRef, tree: &Arc<Tree>) -> NodeRef {
+fn promote(place: &CurrentFrame, outside: &NodeRef) -> NodeRef {
     let scope = place.value();
     let above = match place.parent() {
-        Some(outer) if node_of(outer).is_none() => &promote(outer, outside, tree),
+        Some(outer) if node_of(outer).is_none() => &promote(outer, outside),
         _ => outside,
     };
     // A copy of the parts as they are now: a deadline that was found to be over is noted in them.
     let Some(inline) = inline_of(place).map(Cell::get) else {
         unreachable!("it has no node: it was entered as an inline one")
     };
-    let node = inline.promote(above, tree, None);
+    let node = inline.promote(above, None);
     // For verdicts (L12) it has been on the stack, in its first poll, since it was entered; `was_polled_inline` ends
     // that.
     node.polled.begin(scope.wakes);
@@ -103,9 +102,9 @@ fn promote(place: &CurrentFrame, outside: &NodeRef, tree: &Arc<Tree>) -> NodeRef
 pub(crate) fn make_node(inline: &mut InlineScope, driver: Option<&Waker>) -> Option<NodeRef> {
     // L36: the waker is cloned where the stack is not being looked at.
     let driver = driver.cloned();
-    let node = with_scope(|parent, tree| {
-        inline.start(Some(tree));
-        inline.promote(parent, tree, driver)
+    let node = with_scope(|parent| {
+        inline.start(parent.tree());
+        inline.promote(parent, driver)
     })?;
     observing::opened(&node);
     Some(node)

@@ -98,7 +98,7 @@ impl NodeRef {
                 state.deadline = now + duration;
             }
         }
-        self.arm_deadline(tree, state, true);
+        self.arm_deadline(state, true);
     }
 
     /// Moves, sets or (with `NEVER`) removes the deadline (L8). Returns whether that was still possible: not on a
@@ -114,9 +114,7 @@ impl NodeRef {
         if let Some(cold) = state.cold() {
             cold.relative = None;
         }
-        if let Some(tree) = self.tree() {
-            self.arm_deadline(tree, state, true);
-        }
+        self.arm_deadline(state, true);
         true
     }
 
@@ -135,9 +133,10 @@ impl NodeRef {
         (old, earliest)
     }
 
-    /// Arms the scope's timer anew, once the scope has its place in a tree; takes over its lock, and releases
+    /// Arms the scope's timer anew, if the scope has its place in a tree; takes over its lock, and releases
     /// it. With `may_be_over`, a deadline that is over by the clock requests before this returns.
-    pub(crate) fn arm_deadline(&self, tree: &Arc<Tree>, mut state: MutexGuard<'_, State>, may_be_over: bool) {
+    pub(crate) fn arm_deadline(&self, mut state: MutexGuard<'_, State>, may_be_over: bool) {
+        let Some(tree) = self.tree() else { return };
         let (old, earliest) = self.arm_in(tree, &mut state);
         let stands = state.timer.is_some() && state.request().is_none();
         // Scopes that are opened from here on inherit the flag; those that are there are told below. The flag is set
