@@ -57,8 +57,8 @@ impl NodeRef {
         let mut closed = ClosedNode {
             panic: None,
             inherited: state.inherited.any(),
-            requested: false,
-            shut_down: false,
+            requested: state.request().is_some(),
+            shut_down: state.request().is_some_and(|request| request.reason.kind() == ReasonKind::HostDropped),
             linked: state.linked(),
         };
         // Nobody is woken by it: whoever closes a scope is its driver, or wakes that driver itself.
@@ -81,10 +81,6 @@ impl NodeRef {
     #[inline(never)]
     fn close_more(&self, mut state: MutexGuard<'_, State>, closed: &mut ClosedNode) {
         let inherited = state.inherited;
-        if let Some(request) = state.request() {
-            closed.requested = true;
-            closed.shut_down = request.reason.kind() == ReasonKind::HostDropped;
-        }
         let timer = state.timer.take();
         let (mut binding, mut start_into) = (None, None);
         if let Some(cold) = state.cold() {
@@ -92,9 +88,7 @@ impl NodeRef {
             (binding, start_into) = (cold.binding.take(), cold.start_into.take());
         }
         drop(state);
-        if binding.is_some() {
-            catch_drop(binding);
-        }
+        catch_drop(binding);
         // L4: the `start` was not answered, or its child would have moved by now.
         if let Some(target) = start_into {
             target.start_answered();
