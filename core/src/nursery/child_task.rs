@@ -17,7 +17,7 @@ use crate::events::{OrphanKind, TaskStatus};
 use crate::raw::Erase;
 use crate::reason::Origin;
 use crate::tree::children::Role;
-use crate::tree::closing::{ClosedNode, Linked};
+use crate::tree::closing::ClosedNode;
 use crate::tree::current;
 use crate::tree::job::Job;
 use crate::tree::node::NodeRef;
@@ -90,16 +90,15 @@ where
         poll_child(self.project().body, node, cx)
     }
 
-    fn finish(self: Pin<&mut Self>, node: &NodeRef, mut closed: ClosedNode) -> (TaskStatus, Linked) {
+    fn finish(self: Pin<&mut Self>, node: &NodeRef, closed: ClosedNode) -> TaskStatus {
         // The nursery that it was spawned into, or has moved to (see `start`).
-        let Some(linked) = closed.linked.take() else { unreachable!("a task has a parent") };
-        let above = &linked.parent;
+        let Some(above) = node.parent() else { unreachable!("a task has a parent") };
         let mut body = self.project().body;
         let output = body.as_mut().take();
-        let result = errors_of::<E>(above).child_ended(above, node, closed, output, || node.is_wanted());
+        let result = errors_of::<E>(&above).child_ended(&above, node, closed, output, || node.is_wanted());
         let status = status_of(&result);
         body.put(result);
-        (status, linked)
+        status
     }
 
     fn take(self: Pin<&mut Self>, into: &mut dyn Any) {

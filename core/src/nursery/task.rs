@@ -14,7 +14,6 @@ use crate::reason::{Origin, Reason};
 use crate::sys::{Mutex, MutexGuard};
 use crate::tree::abandon;
 use crate::tree::cancel_state::ShieldLevel;
-use crate::tree::closing::Linked;
 use crate::tree::current;
 use crate::tree::flags::{CANCELLED, LOCAL};
 use crate::tree::node::{Attachment, Kind, NodeRef};
@@ -113,14 +112,14 @@ pub(crate) fn status_of<T>(result: &Result<T, JoinError>) -> TaskStatus {
 
 /// A local child whose scope is Closed, and that has told its nursery how it ended, leaves its value to its handle, and
 /// its place (L34).
-pub(crate) fn leave<T>(node: &NodeRef, slot: &ValueSlot<T>, result: Result<T, JoinError>, linked: Option<Linked>) {
+pub(crate) fn leave<T>(node: &NodeRef, slot: &ValueSlot<T>, result: Result<T, JoinError>) {
     let status = status_of(&result);
     match result {
         Ok(value) => slot.put(SlotState::Value(value)),
         Err(JoinError::Failed(failure)) => slot.put(SlotState::Failed(failure)),
         Err(_) => {}
     }
-    node.end_task(status, linked);
+    node.end_task(status);
 }
 
 /// A handle to a child of a nursery: await it for the child's value, or cancel that one child.

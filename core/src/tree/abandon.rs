@@ -201,11 +201,7 @@ impl NodeRef {
 /// If the scope is Closed by another thread meanwhile and has left, `change_role` finds another node or none in the
 /// slot, and does nothing.
 fn reparent(node: &NodeRef) {
-    let (parent, slot) = {
-        let state = node.lock();
-        (state.parent.clone(), state.slot)
-    };
-    let Some(parent) = parent else { return };
+    let Some((parent, slot)) = node.place() else { return };
     let mut above = parent.lock();
     if above.life == Life::Closed {
         drop(above);
@@ -228,12 +224,12 @@ fn reparent(node: &NodeRef) {
 pub(super) fn end_reaped(node: &NodeRef, closed: ClosedNode) {
     node.orphaned();
     if let Some(payload) = closed.panic {
-        match closed.linked.as_ref().map(|linked| &linked.parent) {
+        match node.parent() {
             Some(above) if above.life() != Life::Closed => above.panicked(payload),
             _ => drop_payload(Some(payload)),
         }
     }
-    node.leave(closed.linked);
+    node.leave();
 }
 
 /// Closes `top` and everything below it, because the host of the tree is gone, or the runtime has dropped a reaper

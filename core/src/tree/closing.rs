@@ -32,19 +32,10 @@ pub(crate) struct ClosedNode {
     pub(crate) requested: bool,
     /// That request was the end of the host (L30): nothing is returned any more.
     pub(crate) shut_down: bool,
-    /// Where it is listed until it leaves; none for a root.
-    pub(crate) linked: Option<Linked>,
-}
-
-/// Where a scope is listed: below its parent, in this slot. Read when the scope was closed, and no longer changed
-/// then: only scopes that are not Closed move.
-pub(crate) struct Linked {
-    pub(crate) parent: NodeRef,
-    slot: u32,
 }
 
 impl NodeRef {
-    /// Closes the scope: nothing is left inside. The caller unlinks it once it has recorded the outcome.
+    /// Closes the scope: nothing is left inside. The caller lets it leave once it has recorded the outcome.
     ///
     /// Under the scope's lock, which it releases: so nothing can come between the look that found the scope empty and
     /// its end.
@@ -59,7 +50,6 @@ impl NodeRef {
             inherited: state.inherited.any(),
             requested: state.request().is_some(),
             shut_down: state.request().is_some_and(|request| request.reason.kind() == ReasonKind::HostDropped),
-            linked: state.linked(),
         };
         // Nobody is woken by it: whoever closes a scope is its driver, or wakes that driver itself.
         let waker = state.waker.take();
@@ -99,7 +89,7 @@ impl NodeRef {
             // The clock may say so before another thread, which has found the timer due, has marked the scopes
             // around: then the code there goes on, and gets a result. So the scope around is asked as well.
             let over = inherited.cancelled(tree.now());
-            closed.inherited = over && closed.linked.as_ref().is_some_and(|linked| linked.parent.is_cancelled());
+            closed.inherited = over && self.parent().is_some_and(|parent| parent.is_cancelled());
         }
     }
 
@@ -115,20 +105,14 @@ impl NodeRef {
         }
     }
 
-    /// Leaves the parent, which may be waiting for this. The scope is Closed.
-    pub(crate) fn unlink(&self) {
-        let linked = self.lock().linked();
-        self.leave(linked);
-    }
-
-    /// Does as [`unlink`](NodeRef::unlink), for a scope that has just been closed. No lock may be held. A second call
-    /// changes nothing.
+    /// Leaves the parent, which may be waiting for this. The scope is Closed, so its place does not change any more. No
+    /// lock may be held. A second call changes nothing.
     ///
     /// The order of the two steps (Closed first, then this) means that a thread that visits the children of a scope
     /// may find a Closed one; so everything that does (`propagate`, `attach_to_open`, `shut_down`) looks at that. The
     /// other order would let a parent be Closed before its child is.
-    pub(crate) fn leave(&self, linked: Option<Linked>) {
-        let Some(Linked { parent, slot }) = linked else { return };
+    pub(crate) fn leave(&self) {
+        let Some((parent, slot)) = self.place() else { return };
         let mut above = parent.lock();
         // Once: a future that has escaped may be polled by one thread while another finishes its scope as a leaked one
         // (L28). And nothing is listed in a scope that was shut down with its host (L30).
@@ -153,10 +137,5 @@ impl State {
     fn has_to_know(&self, role: Role) -> bool {
         let links = &self.children;
         self.life != Life::Open && (links.awaited() == 0 || role != Role::Daemon && links.only_daemons())
-    }
-
-    /// Returns where the scope is listed.
-    fn linked(&self) -> Option<Linked> {
-        Some(Linked { parent: self.parent.clone()?, slot: self.slot })
     }
 }

@@ -357,7 +357,7 @@ impl NodeRef {
     }
 
     /// Brings the scope from the end of its body to Closed: waits for children and orphans, then runs the finalizers
-    /// (L2, L22). Ready once; then the caller records the outcome, and unlinks the scope (`leave`).
+    /// (L2, L22). Ready once; then the caller records the outcome, and the scope leaves (`leave`).
     ///
     /// Most scopes have none of these, and go all the way under one lock.
     #[inline]

@@ -424,6 +424,12 @@ impl NodeRef {
         Some(node)
     }
 
+    /// Returns where the scope is listed: the scope above, and the slot there. As [`parent`](NodeRef::parent).
+    pub(super) fn place(&self) -> Option<(NodeRef, u32)> {
+        let state = self.lock();
+        Some((state.parent.clone()?, state.slot))
+    }
+
     /// Returns the scope above; none above a root, and before the entry. It may change as soon as the lock is
     /// released.
     pub(crate) fn parent(&self) -> Option<NodeRef> {

@@ -413,9 +413,9 @@ where
     fn poll_drain(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Ending<V>> {
         let this = self.project();
         let Some(node) = this.node.as_ref() else { unreachable!("a driver has its node between polls") };
-        let Poll::Ready(mut closed) = node.drain(Driver::Own, cx) else { return Poll::Pending };
+        let Poll::Ready(closed) = node.drain(Driver::Own, cx) else { return Poll::Pending };
         // After Closed and before the outcome, as the code around goes on only when this returns.
-        node.leave(closed.linked.take());
+        node.leave();
         *this.stage = Stage::Done;
         let Some(node) = this.node.take() else { unreachable!("a driver has its node between polls") };
         // The outcome table (see the book's page of laws) for scopes that have a caller.

@@ -18,7 +18,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
 use super::cancel_state::ShieldLevel;
-use super::closing::{ClosedNode, Linked};
+use super::closing::ClosedNode;
 use super::flags::{ENDED, LOCAL, UNWANTED};
 use super::node::{Attachment, Kind, Node, NodeRef};
 use super::observing;
@@ -36,8 +36,8 @@ pub(crate) trait RunTask: Send {
     fn poll(self: Pin<&mut Self>, node: &NodeRef, cx: &mut Context<'_>) -> Poll<ClosedNode>;
 
     /// Records what there is to record, and keeps what the handle gets, in the place of the future (L31–L34). Returns how
-    /// the task has ended, and where it is listed. Called once, when the scope is Closed.
-    fn finish(self: Pin<&mut Self>, node: &NodeRef, closed: ClosedNode) -> (TaskStatus, Linked);
+    /// the task has ended. Called once, when the scope is Closed.
+    fn finish(self: Pin<&mut Self>, node: &NodeRef, closed: ClosedNode) -> TaskStatus;
 
     /// Puts what the handle gets into `into`, an `Option<Result<T, JoinError>>`. A value goes there once.
     fn take(self: Pin<&mut Self>, into: &mut dyn Any);
@@ -109,12 +109,12 @@ impl NodeRef {
         if !task.is_wanted() {
             return task.body().abandon(self);
         }
-        let (status, linked) = task.body().finish(self, closed);
+        let status = task.body().finish(self, closed);
         // A value is left to the handle; or dropped, if that is gone, before the nursery sees the end. It may not panic
         // in the runtime's job (R4).
         let has_value = matches!(status, TaskStatus::Finished | TaskStatus::Failed);
         catch_drop(if has_value && self.is_wanted() { task.put_back() } else { Some(task) });
-        self.end_task(status, Some(linked));
+        self.end_task(status);
     }
 
     /// Returns whether the task has a handle that wants its value.
@@ -184,7 +184,7 @@ impl NodeRef {
 
     /// Ends the task: its scope is Closed, and its value is where its handle finds it. Leaves the nursery, then tells
     /// the handle (L34). No lock may be held.
-    pub(crate) fn end_task(&self, status: TaskStatus, linked: Option<Linked>) {
+    pub(crate) fn end_task(&self, status: TaskStatus) {
         // In this order: code that goes on because the nursery has ended finds the outcome; and code that is woken by
         // the handle finds the nursery without this child.
         let joiner = self.set_outcome(status);
@@ -192,7 +192,7 @@ impl NodeRef {
         if !self.is_wanted() {
             catch_drop(self.0.discard_body());
         }
-        self.leave(linked);
+        self.leave();
         if let Some(joiner) = joiner {
             waking::wake_for(self, || joiner.wake());
         }
@@ -230,7 +230,9 @@ impl NodeRef {
         if self.kind != Kind::Task {
             return;
         }
-        self.end_task(TaskStatus::Cancelled, None);
+        if let Some(joiner) = self.set_outcome(TaskStatus::Cancelled) {
+            waking::wake_for(self, || joiner.wake());
+        }
         if !self.flagged(LOCAL) {
             observing::ended(self);
         }

@@ -132,16 +132,15 @@ where
     fn run(self: Pin<&mut Self>, nursery: &NurseryErrors<E>, cx: &mut Context<'_>) -> Poll<()> {
         let mut this = self.project();
         let Some(node) = this.node.as_ref() else { return Poll::Ready(()) };
-        let Poll::Ready(mut closed) = poll_child(this.body.as_mut(), node, cx) else { return Poll::Pending };
-        let linked = closed.linked.take();
-        let above = linked.as_ref().map_or(node, |linked| &linked.parent);
+        let Poll::Ready(closed) = poll_child(this.body.as_mut(), node, cx) else { return Poll::Pending };
+        let Some(above) = node.parent() else { unreachable!("a task has a parent") };
         let errors = match this.target {
-            Some(target) if target.node == *above => &target.errors,
+            Some(target) if target.node == above => &target.errors,
             _ => nursery,
         };
         debug_assert!(node.life() == Life::Closed, "a child ends Closed");
-        let result = errors.child_ended(above, node, closed, this.body.take(), || this.slot.is_wanted());
-        leave(node, this.slot, result, linked);
+        let result = errors.child_ended(&above, node, closed, this.body.take(), || this.slot.is_wanted());
+        leave(node, this.slot, result);
         *this.node = None;
         Poll::Ready(())
     }
