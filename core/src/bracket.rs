@@ -28,7 +28,6 @@ use crate::defer::{DEFAULT_BUDGET, FinalizerOutput};
 use crate::finalizer::{self, Begun};
 use crate::opening::Opening;
 use crate::reason::Reason;
-use crate::tree::cancel_state::ShieldLevel;
 use crate::tree::current;
 use crate::tree::inline::{InlineScope, Limit};
 use crate::tree::node::{Kind, NodeRef};
@@ -376,8 +375,8 @@ where
                     let spec = ReleaseSpec::new(release, *this.budget, this.location);
                     let (lent, lease) = Lease::new(resource, spec);
                     let body = BracketBody { body: Opening::new(body, lent), lease: Some(lease.clone()) };
-                    let (shield, limit, policy) = (ShieldLevel::None, Limit::NONE, BracketPolicy { lease, exit });
-                    let scope = ScopeFuture::inline(Kind::Bracket, shield, limit, this.location, body, policy);
+                    let policy = BracketPolicy { lease, exit };
+                    let scope = ScopeFuture::inline(Kind::Bracket, Limit::NONE, this.location, body, policy);
                     // The scope is polled in the next iteration: nothing can come between.
                     this.state.set(BracketState::BracketBody { scope });
                 }
@@ -392,7 +391,7 @@ where
                     this.state.set(BracketState::Done);
                     // If it is still here, the scope had no node: all has happened in this poll.
                     let (Some(release), Some(tree)) = (release, &tree) else { return Poll::Ready(value) };
-                    let scope = InlineScope::new(Kind::Bracket, ShieldLevel::None, Limit::NONE, this.location);
+                    let scope = InlineScope::new(Kind::Bracket, Limit::NONE, this.location);
                     let (node, waits) = match finalizer::begin(release, scope, tree, cx) {
                         Begun::Ended => return Poll::Ready(value),
                         Begun::Waits(node) => (node, true),

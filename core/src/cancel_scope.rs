@@ -53,7 +53,7 @@ pub use run::CancelScopeFuture;
 pub struct CancelScope {
     location: &'static Location<'static>,
     limit: Limit,
-    shield: ShieldLevel,
+    kind: Kind,
     node: Option<NodeRef>,
     special: Option<Box<Special>>,
 }
@@ -74,7 +74,7 @@ impl CancelScope {
         CancelScope {
             location: Location::caller(),
             limit: Limit::NONE,
-            shield: ShieldLevel::None,
+            kind: Kind::CancelScope,
             node: None,
             special: None,
         }
@@ -146,7 +146,7 @@ impl CancelScope {
     #[track_caller]
     pub fn shielded(mut self) -> Self {
         assert!(self.node.is_none(), "make the scope shielded before you take handles to it");
-        self.shield = ShieldLevel::Full;
+        self.kind = Kind::Shield;
         self
     }
 
@@ -158,7 +158,7 @@ impl CancelScope {
     #[track_caller]
     pub fn graceful(mut self) -> Self {
         assert!(self.node.is_none(), "make the scope graceful before you take handles to it");
-        self.shield = ShieldLevel::Graceful;
+        self.kind = Kind::Graceful;
         self
     }
 
@@ -168,20 +168,12 @@ impl CancelScope {
         ScopeHandle { node: self.node().clone() }
     }
 
-    fn kind(&self) -> Kind {
-        match self.shield {
-            ShieldLevel::None => Kind::CancelScope,
-            ShieldLevel::Graceful => Kind::Graceful,
-            ShieldLevel::Full => Kind::Shield,
-        }
-    }
-
     fn node(&mut self) -> &NodeRef {
-        let kind = self.kind();
+        let kind = self.kind;
         self.node.get_or_insert_with(|| {
             let Special { name, grace } = self.special.as_deref().cloned().unwrap_or_default();
             let name = name.unwrap_or(Cow::Borrowed(kind.name()));
-            let node = NodeRef::unattached(kind, self.shield, Origin::new(name, self.location), None);
+            let node = NodeRef::unattached(kind, Origin::new(name, self.location), None);
             let mut state = node.lock();
             if grace > Duration::ZERO {
                 state.cold_mut().grace = grace;
@@ -227,7 +219,7 @@ impl CancelScope {
         }
         let scoped = match self.node.take() {
             Some(node) => ScopeFuture::with_node(node, body, Plain),
-            None => ScopeFuture::inline(self.kind(), self.shield, self.limit, self.location, body, Plain),
+            None => ScopeFuture::inline(self.kind, self.limit, self.location, body, Plain),
         };
         CancelScopeFuture { scoped }
     }
@@ -287,7 +279,7 @@ impl fmt::Debug for CancelScope {
             .field("location", &self.location)
             .field("limit", &self.limit)
             .field("grace", &self.special.as_ref().map_or(Duration::ZERO, |special| special.grace))
-            .field("shield", &self.shield)
+            .field("shield", &self.kind.shield())
             .field("cancelled", &self.node.as_ref().is_some_and(|node| node.flagged(CANCELLED)))
             .finish()
     }
@@ -416,7 +408,7 @@ impl fmt::Debug for ScopeHandle {
             .field("life", &life)
             .field("deadline", &deadline)
             .field("request", &reason)
-            .field("shield", &self.node.shield)
+            .field("shield", &self.node.kind.shield())
             .finish()
     }
 }
@@ -467,7 +459,7 @@ pub fn reason() -> Option<Reason> {
         if let Some(request) = state.request() {
             return Some(request.reason.clone());
         }
-        next = if node.shield == ShieldLevel::Full { None } else { state.parent.clone() };
+        next = if node.kind.shield() == ShieldLevel::Full { None } else { state.parent.clone() };
     }
     None
 }

@@ -26,7 +26,6 @@ use pin_project_lite::pin_project;
 use crate::events::{Orphan, OrphanKind};
 use crate::reason::Origin;
 use crate::tree::Tree;
-use crate::tree::cancel_state::ShieldLevel;
 use crate::tree::current;
 use crate::tree::drive::Driver;
 use crate::tree::inline::{InlineScope, Limit};
@@ -59,7 +58,7 @@ where
 {
     let limit = Limit::In(budget);
     let error = ErrorOf { name, location, error: None };
-    let scoped = ScopeFuture::inline(Kind::Finalizer, ShieldLevel::Full, limit, location, body, error);
+    let scoped = ScopeFuture::inline(Kind::Finalizer, limit, location, body, error);
     Box::pin(Running { scoped })
 }
 

@@ -29,7 +29,6 @@ use pin_project_lite::pin_project;
 
 use crate::reason::Origin;
 use crate::tree::binding::Binding;
-use crate::tree::cancel_state::ShieldLevel;
 use crate::tree::current;
 use crate::tree::node::{Kind, NodeRef};
 use crate::tree::scope_future::{Ending, Plain, ScopeFuture};
@@ -122,7 +121,7 @@ impl<T: Send + Sync + 'static> ScopedValue<T> {
     #[track_caller]
     pub fn scope<F: Future>(&'static self, value: T, future: F) -> ScopedValueFuture<F, F::Output> {
         let origin = Origin::new("scoped value", Location::caller());
-        let node = NodeRef::unattached(Kind::CancelScope, ShieldLevel::None, origin, None);
+        let node = NodeRef::unattached(Kind::CancelScope, origin, None);
         node.lock().cold_mut().binding =
             Some(Binding { key: self.key(), inherited: self.inherited, value: Arc::new(value) });
         ScopedValueFuture { scoped: ScopeFuture::with_node(node, future, Plain), fresh: true }

@@ -10,7 +10,6 @@ use pin_project_lite::pin_project;
 
 use crate::errors::Cancelled;
 use crate::reason::Reason;
-use crate::tree::cancel_state::ShieldLevel;
 use crate::tree::current;
 use crate::tree::inline::Limit;
 use crate::tree::node::Kind;
@@ -29,9 +28,7 @@ impl<F: Future<Output = T>, T> CancelScopeFuture<F, T> {
     /// A time limit: a scope without a handle.
     #[inline]
     pub(crate) fn limited(limit: Limit, location: &'static Location<'static>, body: F) -> Self {
-        CancelScopeFuture {
-            scoped: ScopeFuture::inline(Kind::CancelScope, ShieldLevel::None, limit, location, body, Plain),
-        }
+        CancelScopeFuture { scoped: ScopeFuture::inline(Kind::CancelScope, limit, location, body, Plain) }
     }
 }
 

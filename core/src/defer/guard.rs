@@ -6,7 +6,6 @@ use std::panic::{self, Location};
 
 use crate::reason::Origin;
 use crate::tree::abandon;
-use crate::tree::cancel_state::ShieldLevel;
 use crate::tree::current;
 use crate::tree::node::{Kind, NodeRef};
 use crate::tree::scope_future::enter_tree;
@@ -77,7 +76,7 @@ impl DeferGuard {
     #[track_caller]
     pub fn new(name: impl Into<Cow<'static, str>>, register: impl FnOnce()) -> Self {
         let origin = Origin::new(name, Location::caller());
-        let node = NodeRef::unattached(Kind::CancelScope, ShieldLevel::None, origin, None);
+        let node = NodeRef::unattached(Kind::CancelScope, origin, None);
         enter_tree(&node);
         let guard = DeferGuard { node };
         // Not a poll: a scope that was never polled does not hold up the code around when that is cancelled (L16.5).

@@ -470,7 +470,7 @@ impl Route {
         let link = interim.children.remove(child.slot, &self.child);
         let place = above.link(target, Role::Child, &self.child);
         let answered = interim.cold_mut().start_into.take();
-        let parent = child.move_to(&place, self.child.shield);
+        let parent = child.move_to(&place);
         drop(child);
         drop(interim);
         drop(above);

@@ -13,7 +13,6 @@ use crate::leaf::Gate;
 use crate::reason::{Origin, Reason};
 use crate::sys::{Mutex, MutexGuard};
 use crate::tree::abandon;
-use crate::tree::cancel_state::ShieldLevel;
 use crate::tree::current;
 use crate::tree::flags::{CANCELLED, LOCAL};
 use crate::tree::node::{Attachment, Kind, NodeRef};
@@ -159,7 +158,7 @@ impl<T> Task<T> {
     /// The handle to a child that was spawned into a nursery which was cut off with its host (L30): it is cut off, too.
     pub(crate) fn cut_off(above: &NodeRef, location: &'static Location<'static>) -> Self {
         let (place, origin) = (Attachment::nowhere(above), Origin::new("cut off", location));
-        let node = NodeRef::attached(place, Kind::Task, ShieldLevel::None, origin);
+        let node = NodeRef::attached(place, Kind::Task, origin);
         // No observer was told of its beginning.
         node.flag(LOCAL);
         abandon::shut_down(&node);

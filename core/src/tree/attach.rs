@@ -19,7 +19,7 @@
 //! Called by the code that opens a scope or spawns a child, in the thread that does so; by `abandon::reparent`, in a
 //! `Drop`; and by `start`, when a child moves.
 
-use super::cancel_state::{CancelState, ShieldLevel};
+use super::cancel_state::CancelState;
 use super::children::Role;
 use super::flags::{CANCELLED, DAEMON, KEPT, LATE, PARENT_CANCELLED, PROPAGATED, TIMED};
 use super::node::{Attachment, Life, NodeRef, State};
@@ -64,11 +64,11 @@ impl State {
         place
     }
 
-    /// Moves the scope whose state this is to a place that was made for it: from the nursery of a `start` to its
+    /// Moves the task whose state this is to a place that was made for it: from the nursery of a `start` to its
     /// target. What reached it where it was is forgotten; what reached the scopes below it, `inherit_anew` sees to.
     /// Returns the old parent, to be dropped where no lock is held.
-    pub(crate) fn move_to(&mut self, place: &Attachment, shield: ShieldLevel) -> Option<NodeRef> {
-        self.inherited = place.requests.through(shield);
+    pub(crate) fn move_to(&mut self, place: &Attachment) -> Option<NodeRef> {
+        self.inherited = place.requests;
         self.slot = place.slot;
         self.parent.replace(place.parent.clone())
     }
@@ -137,7 +137,7 @@ impl NodeRef {
     ///
     /// Model: `races/scopes.rs`, `a_request_races_with_those_who_come`.
     pub(super) fn inherit(&self, place: Attachment) -> bool {
-        let (flags, inherited) = place.behind(self.shield);
+        let (flags, inherited) = place.behind(self.kind.shield());
         let mut state = self.lock();
         if flags & CANCELLED != 0 && !self.flagged(CANCELLED) {
             self.polled.judge_as_part_of(&place.parent.polled);

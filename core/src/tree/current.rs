@@ -52,8 +52,7 @@ impl InlineScope {
     /// comes right after that finds it. Then, for a deadline, the node's.
     fn promote(self, parent: &NodeRef, driver: Option<Waker>) -> NodeRef {
         let node = NodeRef::attach_new(parent, |place| {
-            let mut node =
-                NodeRef::attached(place, self.kind, self.shield, Origin::new(self.kind.name(), self.location));
+            let mut node = NodeRef::attached(place, self.kind, Origin::new(self.kind.name(), self.location));
             node.begin(self.deadline, driver);
             node
         });

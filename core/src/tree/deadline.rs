@@ -147,7 +147,7 @@ impl NodeRef {
         if is_news {
             // Down to full shields, which no deadline from outside concerns, and to scopes that have it, since all below
             // those have it, too.
-            self.all_below(|node| node == self || node.shield != ShieldLevel::Full && node.flag(TIMED));
+            self.all_below(|node| node == self || node.kind.shield() != ShieldLevel::Full && node.flag(TIMED));
         }
         if stands && may_be_over {
             tree.fire_due();
@@ -194,7 +194,7 @@ impl NodeRef {
             };
             earliest = earliest.min(if behind == ShieldLevel::None { soft } else { hard });
             // After the scope's own deadline: a shield does not hold off that.
-            behind = behind.max(node.shield);
+            behind = behind.max(node.kind.shield());
             next = if behind == ShieldLevel::Full { None } else { state.parent.clone() };
         }
         earliest

@@ -15,10 +15,9 @@ use std::panic::{self, AssertUnwindSafe};
 use std::sync::{Arc, OnceLock};
 use std::thread;
 
-use super::cancel_state::ShieldLevel;
 use super::flags::{CANCELLED, FOLLOWED};
 use super::inline::InlineScope;
-use super::node::NodeRef;
+use super::node::{Kind, NodeRef};
 use super::observing;
 use super::polled::UNCOUNTED;
 use super::shared::Tree;
@@ -183,7 +182,7 @@ pub(crate) fn enter_inline<R>(
         // `==` is enough: each frame has one more than the one around it, and the count begins anew at a scope with a
         // node.
         let many = around.is_some_and(|around| around.value().inlines == MAX_INLINE);
-        !many && inline.shield != ShieldLevel::Graceful && !node.is_some_and(|node| node.flagged(CANCELLED | FOLLOWED))
+        !many && inline.kind != Kind::Graceful && !node.is_some_and(|node| node.flagged(CANCELLED | FOLLOWED))
     });
     if enters { Some(enter_begun(inline, f)) } else { None }
 }

@@ -21,7 +21,6 @@ use std::panic::Location;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::cancel_state::ShieldLevel;
 use super::no_context::no_context_for;
 use super::node::Kind;
 use super::shared::Tree;
@@ -44,10 +43,8 @@ impl Limit {
 /// The parts of a scope without a node. `Copy`, so that a frame can lend it as a `Cell`.
 #[derive(Clone, Copy)]
 pub(crate) struct InlineScope {
-    /// The kind that the node will have.
+    /// The kind that the node will have. `Graceful` never stays inline, as its hold is not decided by flags alone.
     pub(super) kind: Kind,
-    /// The shield that the node will have. `Graceful` never stays inline, as its hold is not decided by flags alone.
-    pub(super) shield: ShieldLevel,
     /// The scope has not begun: its deadline is the limit, counted from instant zero. `start` makes an instant of it,
     /// once.
     to_begin: bool,
@@ -64,14 +61,14 @@ impl InlineScope {
     /// Returns the parts of a scope that has not begun. A scope without a limit needs no clock, so it has begun in
     /// that respect.
     #[inline]
-    pub(crate) fn new(kind: Kind, shield: ShieldLevel, limit: Limit, location: &'static Location<'static>) -> Self {
+    pub(crate) fn new(kind: Kind, limit: Limit, location: &'static Location<'static>) -> Self {
         // A deadline of `NEVER`, and not none, so that all comparisons are right without asking whether there is one.
         let (to_begin, deadline) = match limit {
             Limit::At(Instant::NEVER) | Limit::In(Duration::MAX) => (false, Instant::NEVER),
             Limit::At(at) => (false, at),
             Limit::In(duration) => (true, Instant::from_nanos(0) + duration),
         };
-        InlineScope { kind, shield, to_begin, over: false, deadline, location }
+        InlineScope { kind, to_begin, over: false, deadline, location }
     }
 
     /// Begins the scope, if it has not begun: from here on its deadline is an instant of the tree's clock. Panics

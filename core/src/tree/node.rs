@@ -6,7 +6,7 @@
 //! parent to the child: see Invariant 1.
 //!
 //! ```text
-//!    NodeRef ──▶ block (see foster-cell) ┌ Node ─┬─ kind, shield, origin      never change
+//!    NodeRef ──▶ block (see foster-cell) ┌ Node ─┬─ kind, origin              never change
 //!    (count)                             │       ├─ flags, atomics            read by anyone, without a lock
 //!                                        │       └─ Mutex<State> ── Box<Cold> what most scopes never have
 //!                                        ├ part: a nursery's errors
@@ -84,6 +84,15 @@ impl Kind {
             Kind::Finalizer => "finalizer",
         }
     }
+
+    /// Returns which requests such a scope keeps out (L9, L20).
+    pub(crate) fn shield(self) -> ShieldLevel {
+        match self {
+            Kind::Root | Kind::Task | Kind::Nursery | Kind::CancelScope | Kind::Bracket => ShieldLevel::None,
+            Kind::Graceful => ShieldLevel::Graceful,
+            Kind::Shield | Kind::Thread | Kind::Finalizer => ShieldLevel::Full,
+        }
+    }
 }
 
 /// The life cycle of a scope; it only moves forward (L2, L3), and is written under the node's lock.
@@ -129,9 +138,6 @@ pub(crate) type Owned = Pin<Box<dyn Future<Output = ()> + Send>>;
 pub(crate) struct Node {
     /// The construct that the scope belongs to. Never changes.
     pub(crate) kind: Kind,
-    /// The requests that the scope keeps out (L9, L20). Never changes: requests are propagated without asking the
-    /// scope.
-    pub(crate) shield: ShieldLevel,
     /// Its name, and where it was made.
     pub(crate) origin: Origin,
     /// The tree, once it is known; before the node gets its place (see `keep_tree`), so whatever is linked has a
@@ -366,23 +372,23 @@ impl State {
 impl NodeRef {
     /// Makes a scope that has no parent yet: a root, or one that there are handles to before it is entered.
     /// `enter_tree` has to follow for all but roots.
-    pub(crate) fn unattached(kind: Kind, shield: ShieldLevel, origin: Origin, tree: Option<Arc<Tree>>) -> Self {
-        NodeRef(BlockRef::with_part(Node::new(kind, shield, origin, tree, None, |_| {}), ()))
+    pub(crate) fn unattached(kind: Kind, origin: Origin, tree: Option<Arc<Tree>>) -> Self {
+        NodeRef(BlockRef::with_part(Node::new(kind, origin, tree, None, |_| {}), ()))
     }
 
     /// Does as [`unattached`](NodeRef::unattached), for a nursery of tasks, whose errors become the part of the
     /// block; `on_orphaned` knows their type.
     pub(crate) fn nursery<S: Send + Sync + 'static>(origin: Origin, errors: S, on_orphaned: fn(&NodeRef)) -> Self {
-        let node = Node::new(Kind::Nursery, ShieldLevel::None, origin, None, None, on_orphaned);
+        let node = Node::new(Kind::Nursery, origin, None, None, on_orphaned);
         NodeRef(BlockRef::with_part(node, errors))
     }
 
     /// Makes a scope for its place. Under the same lock of the parent it has to be linked there (Invariant 2); once
     /// that lock is released, [`hard_time_may_be_over`](NodeRef::hard_time_may_be_over) has to follow.
     #[inline]
-    pub(crate) fn attached(place: Attachment, kind: Kind, shield: ShieldLevel, origin: Origin) -> Self {
+    pub(crate) fn attached(place: Attachment, kind: Kind, origin: Origin) -> Self {
         let tree = place.parent.tree().cloned();
-        NodeRef(BlockRef::with_part(Node::new(kind, shield, origin, tree, Some(place), |_| {}), ()))
+        NodeRef(BlockRef::with_part(Node::new(kind, origin, tree, Some(place), |_| {}), ()))
     }
 
     /// Sets what a scope has from its beginning that was made for its place, and is not linked there yet.
@@ -499,14 +505,14 @@ impl Node {
     #[inline(always)]
     pub(super) fn new(
         kind: Kind,
-        shield: ShieldLevel,
         origin: Origin,
         tree: Option<Arc<Tree>>,
         place: Option<Attachment>,
         on_orphaned: fn(&NodeRef),
     ) -> Self {
         crate::live_counts::node_made(kind == Kind::Task);
-        let (flags, inherited) = place.as_ref().map_or((0, CancelState::default()), |place| place.behind(shield));
+        let (flags, inherited) =
+            place.as_ref().map_or((0, CancelState::default()), |place| place.behind(kind.shield()));
         let slot = place.as_ref().map_or(0, |place| place.slot);
         let polled = Polled::never();
         if let Some(place) = place.as_ref().filter(|_| flags & CANCELLED != 0) {
@@ -514,7 +520,6 @@ impl Node {
         }
         Node {
             kind,
-            shield,
             origin,
             tree: tree.map_or_else(|| TreeLink::Late(OnceLock::new()), TreeLink::Known),
             on_orphaned,

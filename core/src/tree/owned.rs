@@ -7,7 +7,6 @@
 
 use std::future::Ready;
 
-use super::cancel_state::ShieldLevel;
 use super::flags::ABANDONED;
 use super::node::{Kind, Life, NodeRef, Owned};
 use super::scope_future::{Plain, ScopeFuture, enter_tree};
@@ -21,7 +20,7 @@ pub(crate) type OwnedScope<V> = ScopeFuture<Ready<V>, V, V, Plain>;
 ///
 /// What is to be run goes into the node before that has a place: once it is listed, a shut-down may come and take it.
 pub(crate) fn enter_thread(origin: Origin, rest: Owned) -> NodeRef {
-    let node = NodeRef::unattached(Kind::Thread, ShieldLevel::Full, origin, None);
+    let node = NodeRef::unattached(Kind::Thread, origin, None);
     node.finalize_with(rest);
     enter_tree(&node);
     node

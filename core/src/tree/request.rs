@@ -150,7 +150,7 @@ impl NodeRef {
             if state.life == Life::Closed {
                 continue;
             }
-            let inherited = state.inherited.join(above.through(node.shield));
+            let inherited = state.inherited.join(above.through(node.kind.shield()));
             let changed = inherited != state.inherited;
             state.inherited = inherited;
             let marks = state.cancel_state();
@@ -174,7 +174,7 @@ impl NodeRef {
             // Behind a full shield nothing arrives; the shield itself is told that its parent is cancelled, and is
             // woken.
             let goes_on = changed || newly & CANCELLED != 0;
-            if (goes_on || all) && node.shield != ShieldLevel::Full {
+            if (goes_on || all) && node.kind.shield() != ShieldLevel::Full {
                 node.visit_below(&state, Some(at), &mut visited);
             }
             drop(state);
@@ -222,8 +222,8 @@ impl NodeRef {
             let state = node.lock();
             let marks = state.cancel_state();
             for (_, below) in state.children.iter() {
-                below.lock().inherited = marks.through(below.shield);
-                if below.shield != ShieldLevel::Full {
+                below.lock().inherited = marks.through(below.kind.shield());
+                if below.kind.shield() != ShieldLevel::Full {
                     below.flag(node.flags_of(TIMED));
                 }
                 nodes.push(below.clone());

@@ -22,7 +22,6 @@ use std::task::{Context, Poll, Waker};
 use pin_project_lite::pin_project;
 
 use super::abandon;
-use super::cancel_state::ShieldLevel;
 use super::deadline::Alarm;
 use super::drive::{Driver, Step, poll_open};
 use super::flags::NOTED;
@@ -228,7 +227,7 @@ impl Tree {
         origin: Origin,
     ) -> (Arc<Self>, NodeRef) {
         let tree = Tree::new(runtime, observer);
-        let node = NodeRef::unattached(Kind::Root, ShieldLevel::None, origin, Some(tree.clone()));
+        let node = NodeRef::unattached(Kind::Root, origin, Some(tree.clone()));
         *tree.root.lock() = Some(node.clone());
         (tree, node)
     }

@@ -28,7 +28,6 @@ use std::thread;
 use pin_project_lite::pin_project;
 
 use super::abandon;
-use super::cancel_state::ShieldLevel;
 use super::children::Role;
 use super::current;
 use super::drive::{Driver, Step, conclude, discard, poll_open};
@@ -133,15 +132,8 @@ pin_project! {
 impl<F, R, V, P> ScopeFuture<F, R, V, P> {
     /// A scope that makes its node only when it turns out to need one.
     #[inline]
-    pub(crate) fn inline(
-        kind: Kind,
-        shield: ShieldLevel,
-        limit: Limit,
-        location: &'static Location<'static>,
-        body: F,
-        policy: P,
-    ) -> Self {
-        let inline = InlineScope::new(kind, shield, limit, location);
+    pub(crate) fn inline(kind: Kind, limit: Limit, location: &'static Location<'static>, body: F, policy: P) -> Self {
+        let inline = InlineScope::new(kind, limit, location);
         ScopeFuture { body: BodyState::Future { future: body }, policy, node: None, inline, stage: Stage::Fresh }
     }
 
@@ -170,7 +162,7 @@ impl<F, R, V, P> ScopeFuture<F, R, V, P> {
     }
 
     fn at(stage: Stage, node: NodeRef, body: BodyState<F, R, V>, policy: P) -> Self {
-        let inline = InlineScope::new(node.kind, node.shield, Limit::NONE, node.origin.location());
+        let inline = InlineScope::new(node.kind, Limit::NONE, node.origin.location());
         ScopeFuture { body, policy, node: Some(node), inline, stage }
     }
 

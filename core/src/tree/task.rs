@@ -17,7 +17,6 @@ use std::any::Any;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker};
 
-use super::cancel_state::ShieldLevel;
 use super::closing::ClosedNode;
 use super::flags::{ENDED, LOCAL, UNWANTED};
 use super::node::{Attachment, Kind, Node, NodeRef};
@@ -75,7 +74,7 @@ impl NodeRef {
         B: Erase<dyn RunTask> + Send + 'static,
     {
         let tree = place.parent.tree().cloned();
-        let node = Node::new(Kind::Task, ShieldLevel::None, origin, tree, Some(place), |_| {});
+        let node = Node::new(Kind::Task, origin, tree, Some(place), |_| {});
         NodeRef(BlockRef::with_body(node, (), body))
     }
 

@@ -17,7 +17,6 @@ use crate::nursery::outcome::Outcome;
 use crate::nursery::task::{SlotRef, Task, ValueSlot, leave};
 use crate::reason::Origin;
 use crate::tree::abandon;
-use crate::tree::cancel_state::ShieldLevel;
 use crate::tree::children::Role;
 use crate::tree::flags::{ABANDONED, LOCAL};
 use crate::tree::node::{Kind, Life, NodeRef};
@@ -56,7 +55,7 @@ where
         return Err(SpawnError::new(future));
     }
     let place = state.attachment(above, role);
-    let node = NodeRef::attached(place, Kind::Task, ShieldLevel::None, origin);
+    let node = NodeRef::attached(place, Kind::Task, origin);
     node.flag(LOCAL);
     let late = state.admit(role, node.clone());
     drop(state);

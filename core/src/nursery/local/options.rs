@@ -22,7 +22,6 @@ use crate::nursery::options::NurseryOptions;
 use crate::nursery::outcome::Outcome;
 use crate::nursery::policy::{Conclude, Errors, ended};
 use crate::opening::Opening;
-use crate::tree::cancel_state::ShieldLevel;
 use crate::tree::flags::LOCAL;
 use crate::tree::node::{Kind, Life, NodeRef};
 use crate::tree::scope_future::{Ending, ScopeFuture};
@@ -154,7 +153,7 @@ where
     B: AnyBox<Error = E>,
 {
     let (origin, limit, Parts { on_error, conclude }) = options.into_parts();
-    let node = NodeRef::unattached(Kind::Nursery, ShieldLevel::None, origin, None);
+    let node = NodeRef::unattached(Kind::Nursery, origin, None);
     node.flag(LOCAL);
     let shared = Arc::new(Shared::new(node.clone(), NurseryErrors::new(on_error, limit)));
     let opening = Opening::new(body, Nursery::of(Local { shared: shared.clone() }));

@@ -103,7 +103,7 @@ fn is_cancelled_slowly(by_clock: bool) -> bool {
                 }
             }
             // The shield's own deadline counts for the code in it, and was compared above (L20).
-            if inline.shield == ShieldLevel::Full {
+            if inline.kind.shield() == ShieldLevel::Full {
                 return over;
             }
             next = frame.parent();
