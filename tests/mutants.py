@@ -56,7 +56,7 @@ MUTANTS = [
     ("alarm-arms-nothing", "tree/deadline.rs", "        tree.fire_due();\n        tree.timers.arm();\n", "        tree.fire_due();\n"),
     ("arms-once", "tree/timers.rs", "while let Some((mut host, at)) = self.take_host() {", "if let Some((mut host, at)) = self.take_host() {"),
     ("next-grows-alone", "tree/timers.rs", "if at < self.next.load() {", "if false {"),
-    ("dead-keys-stay", "tree/timers.rs", "} else if keys > 2 * *live + 64 {", "} else if false {"),
+    ("dead-keys-stay", "tree/timers.rs", "} else if keys > 2 * entries.len() + 64 {", "} else if false {"),
     ("late-ones-stay", "tree/abandon.rs", ".for_each(|(_, late)| nodes.extend(request_all(late)));", ".for_each(drop);"),
     ("closed-where-it-is-dropped", "tree/abandon.rs", "        node.flag(TO_CLOSE);\n", ""),
     ("shut-down-wakes-nobody", "tree/abandon.rs", "waker.into_iter().for_each(|waker| waking::wake_for(node, || waker.wake()));", "drop((node, waker));"),

@@ -2,7 +2,7 @@
 //!
 //! An *entry* is an instant and a [`Target`]. It is *live* from its insertion until it fires or is removed. The heap
 //! holds one key for each live entry, and keys of dead ones: a removal frees the entry at once, and leaves its key
-//! until somebody asks for the earliest entry and finds it on top, or until there are more dead keys than live ones.
+//! until somebody asks for the earliest entry and finds it on top, or until there are more dead keys than entries.
 //! Most limits are removed before they fire.
 //!
 //! # Invariants
@@ -17,7 +17,7 @@
 //! 3. `armed` is no later than the earliest live entry, or a call of [`Timers::arm`] is still to come, or the thread
 //!    that has the host's timer has not finished its own. So once all of these have finished, the host's timer is armed
 //!    for the earliest live entry or for an earlier instant.
-//! 4. The heap holds at most `2 * live + 64` keys.
+//! 4. The heap holds at most `2 * entries + 64` keys; the entries are the live ones, and those of invariant 5.
 //! 5. The entry of a sleep that was missed stays until the [`Sleep`](crate::future::Sleep) takes note of its end, or is
 //!    dropped. All others go when they fire: so a sleep that has no entry has ended in time.
 //! 6. Under the lock no waker and no [`NodeRef`] is cloned, called or dropped, and the host's timer is neither armed
@@ -141,8 +141,6 @@ pub(super) struct Queue<C, S> {
     heap: BinaryHeap<Reverse<(Instant, NonZeroU64, usize)>>,
     /// The entries by slot: the live ones, and sleeps that were missed.
     entries: Slab<Entry<C, S>>,
-    /// How many entries are live.
-    live: usize,
     /// How many entries were ever inserted: the next serial number is one more.
     serial: u64,
     /// For when the host's timer is armed: invariant 2.
@@ -173,22 +171,22 @@ impl<C, S> Queue<C, S> {
 
     /// Takes the key of the earliest live entry out of the heap, if that is due. The caller makes the entry a dead one.
     fn pop_due(&mut self, now: Instant) -> Option<usize> {
-        if self.live == 0 || self.earliest() > now {
+        if self.earliest() > now {
             return None;
         }
         self.heap.pop().map(|Reverse((_, _, slot))| slot)
     }
 
-    /// Keeps invariant 4: drops the dead keys, if there are more of them than live ones. At least half of the keys
+    /// Keeps invariant 4: drops the dead keys, if there are more of them than entries. At least half of the keys
     /// go, so each removal pays for a constant number of them. Returns whether it has dropped any.
     ///
     /// Without it a server whose timeouts are long and mostly removed would keep a key for each until its instant.
     fn compact(&mut self) -> bool {
-        let Queue { heap, entries, live, .. } = self;
+        let Queue { heap, entries, .. } = self;
         let keys = heap.len();
-        if *live == 0 {
+        if entries.is_empty() {
             heap.clear();
-        } else if keys > 2 * *live + 64 {
+        } else if keys > 2 * entries.len() + 64 {
             heap.retain(|Reverse((_, serial, slot))| entries.get(*slot).is_some_and(|entry| entry.serial == *serial));
         }
         heap.len() < keys
@@ -222,7 +220,6 @@ impl<C, S> Timers<C, S> {
         let queue = Queue {
             heap: BinaryHeap::new(),
             entries: Slab::new(),
-            live: 0,
             serial: 0,
             armed: Instant::NEVER,
             host: Some(Host { timer, alarm }),
@@ -239,7 +236,6 @@ impl<C, S> Timers<C, S> {
         let mut queue = self.queue.lock();
         let serial = NonZeroU64::MIN.saturating_add(queue.serial);
         queue.serial += 1;
-        queue.live += 1;
         let slot = queue.entries.insert(Entry { serial, target: Some(target) });
         queue.heap.push(Reverse((at, serial, slot)));
         // Invariant 1.
@@ -256,7 +252,6 @@ impl<C, S> Timers<C, S> {
         queue.entry(key)?;
         let target = queue.entries.remove(key.slot()).target?;
         crate::live_counts::timer(false);
-        queue.live -= 1;
         // Invariant 1. The host's timer is left as it is: invariant 3 holds all the more.
         if queue.compact() {
             self.next.store(queue.earliest());
@@ -316,7 +311,6 @@ impl<C, S> Timers<C, S> {
         let mut queue = self.queue.lock();
         while let Some(slot) = queue.pop_due(now) {
             crate::live_counts::timer(false);
-            queue.live -= 1;
             match queue.entries[slot].target.take() {
                 // L14: decided here, under the lock under which the sleep is polled. Requests that are due in the same
                 // batch come after it.

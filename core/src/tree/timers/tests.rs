@@ -139,7 +139,7 @@ fn a_million_timers_that_came_and_went_take_no_room() {
         assert!(tree.timers.remove(key).is_some());
     }
     let queue = tree.timers.queue.lock();
-    assert_eq!((queue.live, queue.entries.len()), (100, 100));
+    assert_eq!(queue.entries.len(), 100);
     assert!(queue.heap.len() <= 264 && queue.heap.capacity() <= 1024, "{} keys", queue.heap.len());
     drop(queue);
     for key in live {
@@ -377,7 +377,7 @@ fn a_dropped_sleep_leaves_nothing() {
             }
             drop(sleep);
             let queue = tree.timers.queue.lock();
-            assert_eq!((queue.live, queue.entries.len()), (0, 0));
+            assert_eq!(queue.entries.len(), 0);
         }
     });
 }
