@@ -118,9 +118,11 @@ impl NodeRef {
         true
     }
 
-    /// Arms the scope's timer anew, under its lock: for what `next_instant` says. Returns the old entry, to be dropped
-    /// where no lock is held (L36), and whether the host's timer has to be armed there, too: see `Timers::insert`.
-    pub(super) fn arm_in(&self, tree: &Arc<Tree>, state: &mut State) -> (Option<Target>, bool) {
+    /// Arms the scope's timer anew, under its lock, if it has a tree: for what `next_instant` says. Returns the old entry,
+    /// to be dropped where no lock is held (L36), and whether the host's timer has to be armed there, too: see
+    /// `Timers::insert`.
+    pub(super) fn arm_in(&self, state: &mut State) -> (Option<Target>, bool) {
+        let Some(tree) = self.tree() else { return (None, false) };
         let old = state.timer.take().and_then(|key| tree.timers.remove(key));
         let at = state.next_instant();
         if at == Instant::NEVER || state.life == Life::Closed {
@@ -133,11 +135,11 @@ impl NodeRef {
         (old, earliest)
     }
 
-    /// Arms the scope's timer anew, if the scope has its place in a tree; takes over its lock, and releases
-    /// it. With `may_be_over`, a deadline that is over by the clock requests before this returns.
+    /// Arms the scope's timer anew, if it has a tree; takes over its lock, and releases it. With `may_be_over`, a deadline
+    /// that is over by the clock requests before this returns.
     pub(crate) fn arm_deadline(&self, mut state: MutexGuard<'_, State>, may_be_over: bool) {
         let Some(tree) = self.tree() else { return };
-        let (old, earliest) = self.arm_in(tree, &mut state);
+        let (old, earliest) = self.arm_in(&mut state);
         let stands = state.timer.is_some() && state.request().is_none();
         // Scopes that are opened from here on inherit the flag; those that are there are told below. The flag is set
         // under the lock, so there is no third sort.

@@ -30,7 +30,7 @@ use std::time::Duration;
 
 use super::cancel_state::{CancelState, ShieldLevel};
 use super::flags::{CANCELLED, PARENT_CANCELLED, TIMED};
-use super::node::{Attachment, Kind, Life, NodeRef, Request, State};
+use super::node::{Attachment, Life, NodeRef, Request, State};
 use super::panic::{Payload, drop_payload};
 use super::verdict::Verdict;
 use super::wake::DriverWakes;
@@ -104,14 +104,11 @@ impl NodeRef {
         }
         // A later request comes only to here: the code is cancelled by the first one, but its hard time has come
         // nearer. Before the entry nothing is inside for which that could matter: `entered` arms it.
-        let entered = state.parent.is_some() || self.kind == Kind::Root;
-        let armed = tree.filter(|_| entered).map(|tree| (tree, self.arm_in(tree, &mut state)));
+        let (old, earliest) = self.arm_in(&mut state);
         drop(state);
-        if let Some((tree, (old, earliest))) = armed {
-            drop(old);
-            if earliest {
-                wakes.arm = Some(tree.clone());
-            }
+        drop(old);
+        if earliest {
+            wakes.arm = self.tree().cloned();
         }
         wakes.push(self.clone(), is_first);
         self.propagate(is_first, now, number, false, wakes);
