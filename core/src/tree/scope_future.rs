@@ -2,7 +2,8 @@
 //!
 //! ```text
 //!   Fresh ──1──▶ Open ──2──▶ Draining ──3──▶ Done
-//!     └──────────────4──────────────────▲     └─5─▶ (or) Parked
+//!     └─────────────4────────────│───────────▲
+//!                                └──5──▶ parked: Draining for ever
 //! ```
 //!
 //! 1. first poll: the node gets its place in the tree, unless it had one from the beginning (`attached`); an inline
@@ -17,7 +18,7 @@
 //! root have drivers of their own.
 //!
 //! It is polled by one thread at a time, as any future, and has no lock; what other threads see of the scope is in
-//! the node. Dropping it in any stage but `Fresh`, `Parked` and `Done` abandons the scope (L26).
+//! the node. Dropping it in any stage but `Fresh` and `Done` abandons the scope (L26), unless that is Closed.
 
 use std::future::Future;
 use std::panic::{self, Location};
@@ -33,7 +34,7 @@ use super::current;
 use super::drive::{Driver, Step, conclude, discard, poll_open};
 use super::flags::{ABANDONED, CUT, DELIVERED, PARENT_CANCELLED};
 use super::inline::{InlineScope, Limit};
-use super::node::{Kind, NodeRef};
+use super::node::{Kind, Life, NodeRef};
 use super::observing;
 use super::panic::drop_payload;
 use crate::body::{Body, BodyState};
@@ -91,8 +92,6 @@ enum Stage {
     Open,
     /// The body is gone, and its value, if it left one, is in its place; `drain` is under way.
     Draining,
-    /// Closed, and Pending for ever (L18). The node is kept to tell whether the code that polls is cancelled, too.
-    Parked,
     /// It has returned, or was lost. The node is gone.
     Done,
 }
@@ -185,7 +184,7 @@ impl<F, R, V, P> ScopeFuture<F, R, V, P> {
 
     /// Returns whether the scope was cancelled from further out, and will never be ready.
     pub(crate) fn is_parked(&self) -> bool {
-        self.stage == Stage::Parked
+        self.node.as_ref().is_some_and(|node| node.life() == Life::Closed && !node.flagged(ABANDONED))
     }
 
     /// Returns where the scope was made.
@@ -286,16 +285,9 @@ where
         this.node.as_ref().map(enter_tree).is_none()
     }
 
-    /// Returns whether there is anything left to poll: nothing, for ever, if it is parked, or its host is gone. Panics
-    /// if the future is polled where or when it may not be: after its end, after its scope was abandoned (L28), or,
-    /// parked, from code that is not cancelled (L18).
+    /// Returns whether there is anything left to poll: nothing, for ever, if its host is gone. Panics if the future is
+    /// polled when it may not be: after its end, or after its scope was abandoned (L28).
     fn goes_on(&self) -> bool {
-        if self.stage == Stage::Parked {
-            if let Some(node) = self.node.as_ref().filter(|node| !node.is_shut_down()) {
-                assert_cancelled(node);
-            }
-            return false;
-        }
         let Some(node) = &self.node else { panic!("a scope was polled after it had returned") };
         // L28: looked at in each poll, since any poll may be the first one after the scope was found to be forgotten.
         let is_lost = node.flagged(ABANDONED);
@@ -423,11 +415,12 @@ where
             Some(value) if !node.flagged(CUT) => Poll::Ready(Ending::Value(value)),
             // L30: this task will be dropped as soon as its poll returns.
             _ if closed.inherited || closed.shut_down => {
-                *this.stage = Stage::Parked;
+                // Asked again in each poll: the scope stays Closed.
+                *this.stage = Stage::Draining;
+                let node = this.node.insert(node);
                 if !closed.shut_down {
-                    assert_cancelled(&node);
+                    assert_cancelled(node);
                 }
-                *this.node = Some(node);
                 Poll::Pending
             }
             _ => {
