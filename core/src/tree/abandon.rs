@@ -69,12 +69,9 @@ pub(crate) fn leaked(node: &NodeRef) {
 ///
 /// Model: `races/escaped.rs`, `a_finalizer_races_with_the_end_of_its_escaped_scope`.
 fn abandon(node: &NodeRef, drop_body: impl FnOnce()) -> Option<Waker> {
+    // Never polled in a tree: it has no place in any, and nothing was opened or registered in it.
     let Some(tree) = node.tree() else {
-        // Never polled in a tree: it has no place in any, and nobody to run the release of a bracket, which holds its
-        // scope. Its finalizers are dropped, or the two would refer to each other for ever.
         drop_body();
-        let finalizers = node.lock().cold().map(|cold| std::mem::take(&mut cold.finalizers));
-        drop(finalizers);
         return None;
     };
     // L30: no reaper would be polled. So it is closed here; or next, by whoever has listed it, with all that is inside.
