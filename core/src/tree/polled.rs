@@ -163,6 +163,7 @@ impl Polled {
     }
 
     /// Counts that a waker was called that was given to user code in the scope, unless foster calls it.
+    #[inline]
     pub(super) fn count_wake(&self) {
         if !QUIET.with(Cell::get) {
             // Ordering: a request that comes after the wake-up, by the same thread, say, finds it counted. And the poll

@@ -157,6 +157,7 @@ impl Node {
     /// one that that holds up, and so on. It stops at one that counts as woken: whoever has marked that goes on from there.
     ///
     /// Model: `races/scopes.rs`, `a_wake_below_a_shield_races_with_the_request`.
+    #[inline]
     fn wake_delayed(&self) {
         let mut next = self.end_call();
         while let Some(scope) = next.filter(|scope| scope.is_to_be_called()) {
@@ -177,6 +178,7 @@ impl Node {
 
     /// Returns the parent, if no call is going on any more, and this scope holds up its delivery: an inner scope that
     /// is not Closed, in a cancelled scope.
+    #[inline]
     fn end_call(&self) -> Option<NodeRef> {
         if !self.may_delay() || self.calls.fetch_sub(1, Ordering::AcqRel) != 1 || !self.flagged(PARENT_CANCELLED) {
             return None;
