@@ -153,12 +153,21 @@ impl Node {
         self.woken.swap(true, Ordering::AcqRel);
     }
 
-    /// Ends a call of the driver's waker, and wakes the scope around, if this one holds up its delivery (L16.1); then the
-    /// one that that holds up, and so on. It stops at one that counts as woken: whoever has marked that goes on from there.
-    ///
-    /// Model: `races/scopes.rs`, `a_wake_below_a_shield_races_with_the_request`.
+    /// Ends a call of the driver's waker, and wakes the scope around, if this one holds up its delivery (L16.1). A task
+    /// does not, and comes by here in each turn.
     #[inline]
     fn wake_delayed(&self) {
+        if self.may_delay() {
+            self.wake_chain();
+        }
+    }
+
+    /// Does the rest of `wake_delayed`: the scope around, then the one that that holds up, and so on. It stops at one
+    /// that counts as woken: whoever has marked that goes on from there.
+    ///
+    /// Model: `races/scopes.rs`, `a_wake_below_a_shield_races_with_the_request`.
+    #[inline(never)]
+    fn wake_chain(&self) {
         let mut next = self.end_call();
         while let Some(scope) = next.filter(|scope| scope.is_to_be_called()) {
             scope.begin_call();
@@ -178,7 +187,6 @@ impl Node {
 
     /// Returns the parent, if no call is going on any more, and this scope holds up its delivery: an inner scope that
     /// is not Closed, in a cancelled scope.
-    #[inline]
     fn end_call(&self) -> Option<NodeRef> {
         if !self.may_delay() || self.calls.fetch_sub(1, Ordering::AcqRel) != 1 || !self.flagged(PARENT_CANCELLED) {
             return None;
