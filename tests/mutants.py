@@ -101,7 +101,7 @@ MUTANTS = [
     ("local-nursery-does-not-listen", "leaf/ready_queue.rs", "if queue.news || !queue.keys.is_empty() || body.is_woken() {", "if queue.news || body.is_woken() {"),
     ("local-body-is-not-heard", "leaf/ready_queue.rs", "if queue.news || !queue.keys.is_empty() || body.is_woken() {", "if queue.news || !queue.keys.is_empty() {"),
     ("local-nursery-looks-undriven", "nursery/local/options.rs", "        shared.node.touch();\n", ""),
-    ("clock-is-ahead-of-the-flags", "tree/closing.rs", "closed.inherited = over && self", "closed.inherited = over || self"),
+    ("clock-is-ahead-of-the-flags", "tree/closing.rs", "closed.inherited = over && closed", "closed.inherited = over || closed"),
     ("body-is-put-back-anyway", "cell/block/body.rs", "(state == IDLE || state == BUSY).then_some(UNWANTED)", "(state == IDLE).then_some(UNWANTED)"),
     ("unwanted-value-stays", "nursery/task.rs", "        if let SlotState::Unwanted = *slot {", "        if false {"),
     ("joiner-is-not-told", "tree/task.rs", "if let Some(joiner) = joiner {", "if let Some(joiner) = joiner.filter(|_| false) {"),

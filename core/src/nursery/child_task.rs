@@ -90,9 +90,9 @@ where
         poll_child(self.project().body, node, cx)
     }
 
-    fn finish(self: Pin<&mut Self>, node: &NodeRef, closed: ClosedNode) -> TaskStatus {
+    fn finish(self: Pin<&mut Self>, node: &NodeRef, mut closed: ClosedNode) -> TaskStatus {
         // The nursery that it was spawned into, or has moved to (see `start`).
-        let Some(above) = node.parent() else { unreachable!("a task has a parent") };
+        let Some(above) = closed.parent.take() else { unreachable!("a task has a parent") };
         let mut body = self.project().body;
         let output = body.as_mut().take();
         let result = errors_of::<E>(&above).child_ended(&above, node, closed, output, || node.is_wanted());

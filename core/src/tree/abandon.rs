@@ -221,7 +221,7 @@ fn reparent(node: &NodeRef) {
 pub(super) fn end_reaped(node: &NodeRef, closed: ClosedNode) {
     node.orphaned();
     if let Some(payload) = closed.panic {
-        match node.parent() {
+        match closed.parent {
             Some(above) if above.life() != Life::Closed => above.panicked(payload),
             _ => drop_payload(Some(payload)),
         }

@@ -32,6 +32,8 @@ pub(crate) struct ClosedNode {
     pub(crate) requested: bool,
     /// That request was the end of the host (L30): nothing is returned any more.
     pub(crate) shut_down: bool,
+    /// The scope that it is about to leave; none above a root.
+    pub(crate) parent: Option<NodeRef>,
 }
 
 impl NodeRef {
@@ -50,6 +52,7 @@ impl NodeRef {
             inherited: state.inherited.any(),
             requested: state.request().is_some(),
             shut_down: state.request().is_some_and(|request| request.reason.kind() == ReasonKind::HostDropped),
+            parent: state.parent.clone(),
         };
         // Nobody is woken by it: whoever closes a scope is its driver, or wakes that driver itself.
         let waker = state.waker.take();
@@ -89,7 +92,7 @@ impl NodeRef {
             // The clock may say so before another thread, which has found the timer due, has marked the scopes
             // around: then the code there goes on, and gets a result. So the scope around is asked as well.
             let over = inherited.cancelled(tree.now());
-            closed.inherited = over && self.parent().is_some_and(|parent| parent.is_cancelled());
+            closed.inherited = over && closed.parent.as_ref().is_some_and(|parent| parent.is_cancelled());
         }
     }
 

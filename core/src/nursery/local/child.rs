@@ -18,7 +18,7 @@ use crate::nursery::task::{SlotRef, Task, ValueSlot, leave};
 use crate::reason::Origin;
 use crate::tree::abandon;
 use crate::tree::children::Role;
-use crate::tree::flags::{ABANDONED, LOCAL};
+use crate::tree::flags::{ABANDONED, FOLLOWED, LOCAL, TIMED};
 use crate::tree::node::{Kind, Life, NodeRef};
 use crate::tree::observing;
 
@@ -63,12 +63,20 @@ where
     let slot = Arc::new(ValueSlot::new());
     let child = LocalChild { body: child_body(future), node: Some(node.clone()), slot: slot.clone(), target };
     shared.admit(B::hold(Box::pin(child)), incoming);
-    node.hard_time_may_be_over();
-    observing::opened(&node);
+    if node.flagged(TIMED | FOLLOWED) {
+        opened(&node);
+    }
     if late {
         above.wake_driver();
     }
     Ok(Task::new(node, SlotRef::Apart(slot)))
+}
+
+/// A child has its place where there is a hard time, or an observer.
+#[cold]
+fn opened(node: &NodeRef) {
+    node.hard_time_may_be_over();
+    observing::opened(node);
 }
 
 pin_project! {
@@ -131,8 +139,8 @@ where
     fn run(self: Pin<&mut Self>, nursery: &NurseryErrors<E>, cx: &mut Context<'_>) -> Poll<()> {
         let mut this = self.project();
         let Some(node) = this.node.as_ref() else { return Poll::Ready(()) };
-        let Poll::Ready(closed) = poll_child(this.body.as_mut(), node, cx) else { return Poll::Pending };
-        let Some(above) = node.parent() else { unreachable!("a task has a parent") };
+        let Poll::Ready(mut closed) = poll_child(this.body.as_mut(), node, cx) else { return Poll::Pending };
+        let Some(above) = closed.parent.take() else { unreachable!("a task has a parent") };
         let errors = match this.target {
             Some(target) if target.node == above => &target.errors,
             _ => nursery,
