@@ -16,6 +16,7 @@ mod commits;
 mod edges;
 mod gifts;
 mod held;
+mod losers;
 mod rounds;
 mod starving;
 mod timers;
@@ -25,6 +26,7 @@ pub use commits::*;
 pub use edges::*;
 pub use gifts::*;
 pub use held::*;
+pub use losers::*;
 pub use rounds::{real_rounds, rounds};
 pub use starving::*;
 pub use timers::*;
@@ -63,6 +65,9 @@ macro_rules! seen_suite {
             an_event_wakes_all_but_the_cancelled,
             a_mutex_goes_past_a_cancelled_waiter,
             a_write_lock_goes_past_a_cancelled_waiter,
+            a_race_loses_nothing_that_the_loser_was_given,
+            a_race_of_a_list_loses_nothing_that_the_loser_was_given,
+            a_join_that_fails_loses_nothing_that_another_branch_was_given,
             a_scope_cancelled_before_it_is_entered_ends_with_a_stream_held_unpolled,
             a_scope_cancelled_before_it_is_entered_ends_with_a_producer_held_unpolled,
             a_scope_cancelled_before_it_is_entered_ends_with_a_placed_scope_held_unpolled,

@@ -17,6 +17,8 @@ mod nested;
 mod passing;
 #[path = "scale/waiting.rs"]
 mod waiting;
+#[path = "scale/wide.rs"]
+mod wide;
 
 /// Counts, and leaves the rest to the system.
 struct Counting;
@@ -29,6 +31,7 @@ static PEAK: AtomicUsize = AtomicUsize::new(0);
 
 thread_local! {
     static MADE: Cell<usize> = const { Cell::new(0) };
+    static BYTES: Cell<usize> = const { Cell::new(0) };
 }
 
 // SAFETY: every call goes to the system's allocator as it is. The counters are atomics and a thread-local without a
@@ -36,6 +39,7 @@ thread_local! {
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
         MADE.set(MADE.get() + 1);
+        BYTES.set(BYTES.get() + layout.size());
         let live = LIVE.fetch_add(layout.size(), Relaxed) + layout.size();
         PEAK.fetch_max(live, Relaxed);
         // SAFETY: the caller's promises are those that the system's allocator asks for.
@@ -52,6 +56,11 @@ unsafe impl GlobalAlloc for Counting {
 /// How many allocations this thread has made.
 fn made() -> usize {
     MADE.get()
+}
+
+/// How many bytes this thread has allocated.
+fn bytes() -> usize {
+    BYTES.get()
 }
 
 /// Bytes in use in the whole process.

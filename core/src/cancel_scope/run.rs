@@ -34,7 +34,10 @@ impl<F: Future<Output = T>, T> CancelScopeFuture<F, T> {
 
 impl<F, T> CancelScopeFuture<F, T> {
     /// Asks the scope to stop, as [`ScopeHandle::cancel`](super::ScopeHandle::cancel) does, without a handle: for
-    /// whoever polls it.
+    /// whoever polls it, and wants nothing more of it.
+    ///
+    /// So its code does not get the one poll that code has which was woken before (law L12.6): it is dropped where it
+    /// waits, as a branch of `select!` that has lost, and an operation that was given something gives that back.
     ///
     /// Does nothing before the first poll, and when the scope has ended. The future is to be polled on: it is ready
     /// when everything inside has ended.

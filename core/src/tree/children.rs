@@ -51,7 +51,12 @@ struct More<N> {
     counts: [u32; 4],
     /// Children to come, for which the scope is kept open: calls of `start` that were not answered.
     pending: u32,
+    /// The first of the [`WATCHED`] slots that polls of a cancelled scope look at.
+    watched: u32,
 }
+
+/// How many inner scopes a poll of a cancelled scope looks at (L16). More than most ever have, so that all are looked at.
+const WATCHED: usize = 64;
 
 impl<N> Default for Children<N> {
     fn default() -> Self {
@@ -61,7 +66,7 @@ impl<N> Default for Children<N> {
 
 impl<N> Default for More<N> {
     fn default() -> Self {
-        More { others: Slab::new(), counts: [0; 4], pending: 0 }
+        More { others: Slab::new(), counts: [0; 4], pending: 0, watched: 0 }
     }
 }
 
@@ -174,6 +179,37 @@ impl<N: Clone + PartialEq> Children<N> {
         self.first.iter().chain(others).map(|(role, node)| (*role, node))
     }
 
+    /// Returns the inner scopes among those that are looked at now.
+    pub(crate) fn watched(&self) -> Vec<N> {
+        let from = self.more.as_ref().map_or(0, |more| more.watched as usize);
+        let entry = |slot: usize| match slot.checked_sub(1) {
+            None => self.first.as_ref(),
+            Some(key) => self.more.as_ref()?.others.get(key),
+        };
+        let entries = (from..self.slots().min(from + WATCHED)).filter_map(entry);
+        entries.filter(|(role, _)| *role == Role::Inner).map(|(_, node)| node.clone()).collect()
+    }
+
+    /// Returns how often [`watch_next`](Children::watch_next) goes on to others before it is back here.
+    pub(crate) fn unwatched(&self) -> usize {
+        self.slots().div_ceil(WATCHED) - 1
+    }
+
+    /// Looks at the next ones from now on, and returns the inner scopes among them. After the last it begins anew.
+    pub(crate) fn watch_next(&mut self) -> Vec<N> {
+        let slots = self.slots();
+        if let Some(more) = &mut self.more {
+            let next = more.watched as usize + WATCHED;
+            more.watched = if next < slots { next as u32 } else { 0 };
+        }
+        self.watched()
+    }
+
+    /// Returns how many slots there may be.
+    fn slots(&self) -> usize {
+        1 + self.more.as_ref().map_or(0, |more| more.others.capacity())
+    }
+
     /// Returns the scopes with one role. To do anything with them, clone them, and release the lock first (Invariant
     /// 1).
     pub(crate) fn of(&self, wanted: Role) -> impl Iterator<Item = &N> {
@@ -226,6 +262,25 @@ mod tests {
         assert_eq!(listed(&children), [(Role::Orphan, 11), (Role::Daemon, 12)]);
         assert_eq!((children.awaited(), children.tasks(), children.only_daemons()), (2, 1, false));
         assert_eq!(children.remove(2, &12), Some((Role::Daemon, 12)));
+    }
+
+    /// L16: of many, some are looked at, and then the next ones.
+    #[test]
+    fn of_many_inner_scopes_some_are_watched() {
+        let mut children = Children::default();
+        assert_eq!((children.watched(), children.unwatched()), (vec![], 0));
+        let count = 2 * WATCHED as u32 + 10;
+        for node in 0..count {
+            insert(&mut children, if node % 2 == 0 { Role::Inner } else { Role::Orphan }, node);
+        }
+        let inner = |slots: std::ops::Range<u32>| slots.filter(|node| node % 2 == 0).collect::<Vec<_>>();
+        assert_eq!(children.watched(), inner(0..64));
+        assert!(children.unwatched() >= 2);
+        assert_eq!(children.watch_next(), inner(64..128));
+        assert_eq!(children.watch_next(), inner(128..count));
+        // There is room for more, maybe. After that it begins anew.
+        let begun_anew = (2..=children.unwatched()).any(|_| children.watch_next() == inner(0..64));
+        assert!(begun_anew && children.watched() == inner(0..64));
     }
 
     /// L28: all at once, in the first slot and in others.

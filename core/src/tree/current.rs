@@ -20,7 +20,6 @@ use super::shared::Tree;
 use super::waiting::WaitingCode;
 use crate::Instant;
 use crate::reason::{Origin, Reason, ReasonKind};
-use crate::sys::atomic::Ordering;
 
 pub(crate) use super::frames::{
     default_root, depth, enter, enter_begun, enter_inline, innermost, is_inside, set_default, with_tree,
@@ -56,8 +55,6 @@ impl InlineScope {
             node.begin(self.deadline, driver);
             node
         });
-        // It is being polled, or was just now: otherwise a cancelled parent would find it passed over (L16).
-        node.driven.store(true, Ordering::Relaxed);
         if self.deadline != Instant::NEVER {
             // Whoever has to know exactly has looked: otherwise the timer says so. So a deadline that is not known to
             // be over costs no look at the clock here.

@@ -95,7 +95,7 @@ impl Driver {
 /// | cancelled and blocked, or its one poll is over | dropped, unpolled | over |
 /// | the same, but an inner scope has to end and is driven | polled, to reach that one | delivered, when that has ended |
 pub(crate) fn poll_open<B: Body + ?Sized>(node: &NodeRef, mut body: Pin<&mut B>, cx: &mut Context<'_>) -> Step {
-    node.begin_poll();
+    node.touch();
     // Not `CANCELLED`: until all others of the request are marked, this code may not be dropped (L11). It is polled
     // then as if the request came during the poll.
     let was_cancelled = node.flagged(PROPAGATED);
@@ -105,6 +105,7 @@ pub(crate) fn poll_open<B: Body + ?Sized>(node: &NodeRef, mut body: Pin<&mut B>,
         return Step::Gone;
     }
     // L12: the scope is not cancelled, or has its one poll to come, or has to be polled for an inner scope.
+    node.begin_poll();
     let result = node.poll_in(cx, |cx| body.as_mut().poll(cx));
     conclude(node, body, result, was_cancelled, Some(cx.waker()))
 }
@@ -178,17 +179,15 @@ pub(crate) fn discard<B: Body + ?Sized>(node: &NodeRef, body: Pin<&mut B>) {
 }
 
 impl NodeRef {
-    /// Notes that the scope is being polled: it is driven, and what it was woken for is being seen to.
+    /// Prepares what is asked after a poll of the body (L16), and what a dump says of it. Just before that poll.
     #[inline]
     fn begin_poll(&self) {
-        self.touch();
         if self.flagged(NOTED | CANCELLED) {
             self.begin_poll_slowly();
         }
     }
 
-    /// Does the rest of `begin_poll`, for scopes that are cancelled, or of which a dump is wanted: prepares what
-    /// `must_wait` asks after the poll (L16).
+    /// Does the rest of `begin_poll`, for scopes that are cancelled, or of which a dump is wanted.
     #[inline(never)]
     fn begin_poll_slowly(&self) {
         // Ordering: what woke an inner scope, and found this one woken and left it at that, is seen here: it has written,
@@ -199,13 +198,14 @@ impl NodeRef {
         if let Some(cold) = state.cold() {
             cold.waits_for.clear();
         }
-        if self.flagged(CANCELLED) {
-            for inner in state.children.of(Role::Inner) {
-                // L16.2: a wake that arrives later proves nothing about this poll.
-                inner.due.store(inner.is_due(), Ordering::Relaxed);
-                // Set again by the inner scope's own `touch`, if this poll of the body reaches it.
-                inner.driven.store(false, Ordering::Relaxed);
-            }
+        let inner = if self.flagged(CANCELLED) { state.children.watched() } else { Vec::new() };
+        drop(state);
+        for inner in inner {
+            // L16.2: a wake that arrives later proves nothing about this poll. Taken back by the inner scope's own
+            // `touch`, if this poll of the body reaches it.
+            inner.due.store(inner.is_due(), Ordering::Relaxed);
+            // Set again by the inner scope, if it is polled, and waits.
+            inner.waits.store(false, Ordering::Relaxed);
         }
     }
 
@@ -233,7 +233,8 @@ impl NodeRef {
     /// wake-up. At the beginning of each poll, before anything is looked at.
     #[inline]
     pub(crate) fn touch(&self) {
-        self.driven.store(true, Ordering::Relaxed);
+        self.due.store(false, Ordering::Relaxed);
+        self.missed.store(0, Ordering::Relaxed);
         // Ordering: what came before a wake that is taken back here is seen in this poll. A wake that is not seen
         // here stays, and is handed on when the driver is registered. So the relaxed load may miss one, and the swap,
         // which acquires, is only paid for where there is one.
@@ -327,28 +328,18 @@ impl NodeRef {
     fn must_wait(&self) -> bool {
         let mut wait = false;
         let mut again = false;
-        for inner in &self.inner() {
-            // The look at one that was just polled is fresh. Ordering: written in the poll that has just ended, by
-            // this thread.
-            let driven = inner.driven.load(Ordering::Relaxed);
-            if !(if driven { inner.had_to_end() } else { inner.has_to_end() }) {
-                continue;
-            }
-            let missed = inner.missed.load(Ordering::Relaxed);
-            if driven {
-                inner.missed.store(0, Ordering::Relaxed);
+        for inner in self.watched().iter().filter(|inner| inner.delays()) {
+            if inner.due.load(Ordering::Relaxed) {
+                // Due before this poll, and not polled in it (L16.2): passed over once more. Ordering: written in the
+                // poll that has just ended, by this thread.
+                let missed = inner.missed.fetch_add(1, Ordering::Relaxed) + 1;
+                again |= missed < MAX_MISSED_POLLS;
+            } else {
                 wait = true;
-            } else if missed < MAX_MISSED_POLLS {
-                if inner.due.load(Ordering::Relaxed) {
-                    // Due before this poll, and not polled in it (L16.2): passed over once more.
-                    inner.missed.store(missed + 1, Ordering::Relaxed);
-                    again |= missed + 1 < MAX_MISSED_POLLS;
-                } else {
-                    // It has nothing to do yet.
-                    wait = true;
-                }
             }
         }
+        // Those that were not looked at are, from the next poll on.
+        let again = again || !wait && self.watches_others();
         // L16: not by waking the inner scope, which would be a probe (L16.3), but by polling this one again.
         if again {
             without_counting(|| self.wake_driver());

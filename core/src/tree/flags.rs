@@ -113,5 +113,9 @@ pub(crate) const ORPHAN: u32 = 1 << 12;
 /// once, by `set_outcome` under the node's lock, and never for other kinds.
 pub(crate) const ENDED: u32 = 0b111 << 29;
 
+/// Whoever polls the scope has cancelled it through its future, and wants nothing more of it: it counts as blocked (L12.6).
+/// Set by `ScopeFuture::cancel`, before its request.
+pub(crate) const GIVEN_UP: u32 = 1 << 23;
+
 /// The flags of a tree, which every scope of it has, and passes on. Set before the tree runs.
 pub(crate) const KEPT: u32 = FOLLOWED | FOLLOWED_TASKS | NOTED;

@@ -149,10 +149,6 @@ pub(crate) struct Node {
     pub(super) on_orphaned: fn(&NodeRef),
     /// The bits of [`flags`](super::flags). Set by `flag` and `flag_all` alone, never cleared (Invariant 4).
     flags: AtomicU32,
-    /// Whether this scope was driven since the parent's body was last polled (L16): set by `touch` in each of its own
-    /// polls, cleared by the parent's `begin_poll`, read by the parent's `must_wait`. Meaningful only while the
-    /// parent is cancelled.
-    pub(crate) driven: AtomicBool,
     /// Whether the scope was woken since it was last polled. Set by each wake-up that goes through the node, before
     /// the driver's waker is called; taken back by `touch` when the scope is polled. It has three uses: the parent
     /// tells by it whether the scope was passed over (L16), `register` whether a wake-up went to a waker that is out of
@@ -161,11 +157,11 @@ pub(crate) struct Node {
     /// How many wake-ups of the scope have marked it and not yet called its driver's waker, or not returned from that:
     /// see `wake.rs`. Not counted for tasks and roots, which delay nobody.
     pub(super) calls: AtomicU32,
-    /// Whether the scope was woken *before* the current poll of its parent's body began (L16.2): `is_due`, as
-    /// `begin_poll` of the parent has read it.
+    /// Whether the scope was woken *before* the current poll of its parent's body began (L16.2), and was not polled since:
+    /// `is_due`, as `begin_poll` of the parent has read it. Taken back by `touch`.
     pub(crate) due: AtomicBool,
-    /// How often in a row the scope was due and passed over; from `MAX_MISSED_POLLS` on it is undriven (L16). Written
-    /// by the parent's `must_wait` alone, so by one thread at a time; back to 0 when the scope is driven.
+    /// How often in a row the scope was due and passed over; from `MAX_MISSED_POLLS` on it is undriven (L16). Counted
+    /// by the parent's `must_wait`; back to 0 by `touch`.
     pub(crate) missed: AtomicU8,
     /// When the body was last polled, whether it is being polled now, and how often it was woken: what the verdict of
     /// L12 is taken from.
@@ -182,8 +178,8 @@ pub(crate) struct Node {
     /// node, since a wake-up may call it at any time; so it keeps the memory of the host's task.
     pub(super) job_waker: OnceLock<Waker>,
     /// Whether a scope inside still had to end when it was last looked at: see [`had_to_end`](NodeRef::had_to_end). A
-    /// hint that saves walking down the tree once for each level of it; `true` may be out of date until the scope is
-    /// polled.
+    /// hint that saves walking down the tree once for each level of it; `true` may be out of date until the body around
+    /// is polled.
     pub(super) waits: AtomicBool,
     /// Everything else. Poison is ignored: nothing under it can panic half-way.
     state: PlainMutex<State>,
@@ -524,7 +520,6 @@ impl Node {
             tree: tree.map_or_else(|| TreeLink::Late(OnceLock::new()), TreeLink::Known),
             on_orphaned,
             flags: AtomicU32::new(flags),
-            driven: AtomicBool::new(false),
             // A scope in a cancelled one counts as woken until it is polled: if nobody does that, it is found to be
             // passed over (L16).
             woken: AtomicBool::new(flags & PARENT_CANCELLED != 0),

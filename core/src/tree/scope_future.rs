@@ -32,7 +32,7 @@ use super::abandon;
 use super::children::Role;
 use super::current;
 use super::drive::{Driver, Step, conclude, discard, poll_open};
-use super::flags::{ABANDONED, CUT, DELIVERED, PARENT_CANCELLED};
+use super::flags::{ABANDONED, CUT, DELIVERED, GIVEN_UP, PARENT_CANCELLED};
 use super::inline::{InlineScope, Limit};
 use super::node::{Kind, Life, NodeRef};
 use super::observing;
@@ -175,9 +175,11 @@ impl<F, R, V, P> ScopeFuture<F, R, V, P> {
         self.project().policy
     }
 
-    /// Asks the scope to stop. Does nothing before a scope without a node was polled, nor after its end.
+    /// Asks the scope to stop, and polls its body no more but for what is inside (L12.6). Does nothing before a scope
+    /// without a node was polled, nor after its end.
     pub(crate) fn cancel(self: Pin<&mut Self>, reason: Reason) {
         if let Some(node) = self.project().node {
+            node.flag(GIVEN_UP);
             node.request(reason, None);
         }
     }

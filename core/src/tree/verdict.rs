@@ -34,7 +34,7 @@
 //! The second half of this file asks what still has to end inside cancelled code, and so delays its drop (L15).
 
 use super::children::Role;
-use super::flags::{ABANDONED, CANCELLED, FAILED};
+use super::flags::{ABANDONED, CANCELLED, FAILED, GIVEN_UP};
 use super::frames;
 use super::node::{Kind, Life, Node, NodeRef};
 use super::polled::{PolledThen, UNCOUNTED};
@@ -86,13 +86,15 @@ impl NodeRef {
     ///
     /// A scope that counts by itself (a child, say) begins anew: it is not part of the task around it. For all others
     /// L12.2 holds: code in a blocked body is blocked, but for the body of a local nursery that was given something (L41).
-    /// A scope that has no place yet is cancelled before it is entered: it is polled once.
+    /// A scope that has no place yet is cancelled before it is entered: it is polled once. One that its holder has given up
+    /// is blocked (L12.6).
     pub(super) fn verdict_inside(&self, around: Option<Verdict>) -> Verdict {
         let (wakes, runs_around) = around.map_or((UNCOUNTED, true), |around| (around.wakes, around.runnable));
         let counts = self.counts_wakes();
         let wakes = if counts { self.polled.wakes() } else { wakes };
         let polled = self.polled.look(wakes);
-        let may_run = runs_around || counts && (!self.is_in_task() || polled.given);
+        let goes_on = runs_around || counts && (!self.is_in_task() || polled.given);
+        let may_run = goes_on && !self.flagged(GIVEN_UP);
         Verdict { wakes, polled, runnable: polled.is_on_stack() || may_run && polled.woken }
     }
 
@@ -150,27 +152,43 @@ impl NodeRef {
 
     /// Returns the same as [`has_to_end`](NodeRef::has_to_end), by what was seen last of the scopes inside: so that a
     /// poll of many scopes in one another takes one look at each, and not one for each pair. `true` may be out of
-    /// date, until the scope is polled.
+    /// date, until the parent's body is polled.
     pub(super) fn had_to_end(&self) -> bool {
         // Ordering: stored and read by the task that polls both scopes; if another one does, the answer is as good as
         // a little earlier.
         self.waits.load(Ordering::Relaxed) && self.life() != Life::Closed || self.has_to_end()
     }
 
+    /// Returns whether the scope still has to end, and somebody polls it (L16).
+    pub(super) fn delays(&self) -> bool {
+        self.missed.load(Ordering::Relaxed) < MAX_MISSED_POLLS && self.had_to_end()
+    }
+
     /// Returns whether the blocked body of a cancelled scope has to be polled all the same, because an inner scope
     /// that still has to end can be reached in no other way (L12, L17). Not for one that nobody polls (L16).
     pub(super) fn must_drive(&self) -> bool {
-        self.inner().iter().any(|inner| inner.missed.load(Ordering::Relaxed) < MAX_MISSED_POLLS && inner.had_to_end())
+        self.watched().iter().any(NodeRef::delays) || self.watches_others()
+    }
+
+    /// Returns the inner scopes that polls of this one look at: all, or some of very many, so that a poll does not
+    /// take longer the more there are. For one of these the body has to stay in any case.
+    pub(super) fn watched(&self) -> Vec<NodeRef> {
+        self.lock().children.watched()
+    }
+
+    /// Goes on to the next inner scopes of which one still has to end. Returns whether there are such.
+    pub(super) fn watches_others(&self) -> bool {
+        let others = self.lock().children.unwatched();
+        (0..others).any(|_| {
+            let next = self.lock().children.watch_next();
+            next.iter().any(NodeRef::delays)
+        })
     }
 
     /// Returns whether nothing inside a cancelled scope has to end: then all of it goes with the body (L15).
     pub(super) fn goes_whole(&self) -> bool {
-        !self.inner().iter().any(NodeRef::has_to_end)
-    }
-
-    /// Returns the scopes directly inside that are driven by this one's body.
-    pub(super) fn inner(&self) -> Vec<NodeRef> {
-        self.lock().children.of(Role::Inner).cloned().collect()
+        let inner: Vec<NodeRef> = self.lock().children.of(Role::Inner).cloned().collect();
+        !inner.iter().any(NodeRef::has_to_end)
     }
 
     /// Returns the count that the body sees when it is polled now: of a scope that counts its own, of all others that

@@ -90,12 +90,13 @@ pub fn try_join<B: TryJoined>(branches: B) -> B::Future {
 /// Runs the futures of a tuple (two to eight) or of an array, returns what the first to complete returns, and cancels
 /// the others.
 ///
-/// It returns when the losers have ended, cleanup included. All return the same type. If two complete in one turn, the
-/// first of the tuple wins. An empty race does not compile; for a list see [`race_all`](crate::combine::race_all).
+/// It returns when the losers have ended, cleanup included. All return the same type. If two could complete in one turn,
+/// the one that is polled first wins, at first in the order of the tuple; each turn begins with another one. An empty race does not compile; for a list see [`race_all`](crate::combine::race_all).
 ///
 /// # Cancellation
 ///
-/// *Partial effect*: what the futures did is done. Cancelled from further out, each stops at its next checkpoint and
+/// *Partial effect*: what the futures did is done. A loser is dropped where it waits, as a branch of `select!`: a `recv`,
+/// say, that was about to return has taken nothing. Cancelled from further out, each stops at its next checkpoint and
 /// cleans up. A value that is there while the losers still clean up is lost then.
 ///
 /// # Panics
@@ -254,8 +255,8 @@ fn polled_again(what: &str) -> ! {
 struct Heat<X> {
     fate: Fate,
     order: Order,
-    /// The first error or the winner, which has settled the outcome, and the number of its future.
-    outcome: Option<(u8, X)>,
+    /// The first error or the winner, which has settled the outcome.
+    outcome: Option<X>,
     left: u8,
     /// The branches were told that it is settled.
     closed: bool,
@@ -272,20 +273,14 @@ impl<X> Heat<X> {
         self.order.turn(len)
     }
 
-    /// Settles the outcome, with what the future at this place has returned. Of several in one turn, that of the first
-    /// of the tuple counts. Gives back the one that does not.
-    fn settle(&mut self, at: u8, outcome: X, reason: &'static str) -> Option<X> {
-        match &self.outcome {
-            Some((first, _)) if self.closed || *first < at => Some(outcome),
-            _ => {
-                self.fate.settle(reason);
-                self.outcome.replace((at, outcome)).map(|(_, later)| later)
-            }
+    /// Settles the outcome. Gives back what comes later.
+    fn settle(&mut self, outcome: X, reason: &'static str) -> Option<X> {
+        if self.outcome.is_some() || self.closed {
+            return Some(outcome);
         }
-    }
-
-    fn take_outcome(&mut self) -> Option<X> {
-        self.outcome.take().map(|(_, outcome)| outcome)
+        self.fate.settle(reason);
+        self.outcome = Some(outcome);
+        None
     }
 
     /// Polls one branch; what it has returned, if it has.
@@ -306,7 +301,13 @@ impl<X> Heat<X> {
         }
     }
 
-    /// If the outcome was settled in this turn, for the branches to be closed: why.
+    /// Returns whether the outcome is settled, and the branches are still to be told: then none of them is polled before
+    /// that, or it could take what nobody gets.
+    fn is_newly_settled(&self) -> bool {
+        self.fate.is_closing() && !self.closed
+    }
+
+    /// Why, if it is so; for the branches to be closed.
     fn newly_settled(&mut self) -> Option<&'static str> {
         let reason = self.fate.reason().filter(|_| !self.closed)?;
         self.closed = true;
@@ -421,9 +422,12 @@ macro_rules! tuples {
                             _ => unreachable!("{at} of {}", $len),
                         };
                         if let Some(error) = failed {
-                            if let Some(error) = heat.settle(at, error, "another future has failed") {
+                            if let Some(error) = heat.settle(error, "another future has failed") {
                                 later(error);
                             }
+                        }
+                        if heat.is_newly_settled() {
+                            break;
                         }
                     }
                     let Some(reason) = heat.newly_settled() else { break };
@@ -433,7 +437,7 @@ macro_rules! tuples {
                     return Poll::Pending;
                 }
                 heat.fate.resume_panic();
-                if let Some(error) = heat.take_outcome() {
+                if let Some(error) = heat.outcome.take() {
                     return Poll::Ready(Err(error));
                 }
                 if heat.fate.is_cut() {
@@ -476,7 +480,10 @@ macro_rules! tuples {
                         };
                         if let Some(value) = value {
                             // A loser that completes even so has lost all the same.
-                            drop(heat.settle(at, value, "lost the race"));
+                            drop(heat.settle(value, "lost the race"));
+                        }
+                        if heat.is_newly_settled() {
+                            break;
                         }
                     }
                     let Some(reason) = heat.newly_settled() else { break };
@@ -489,7 +496,7 @@ macro_rules! tuples {
                 if heat.fate.is_cut() {
                     return Poll::Pending;
                 }
-                match heat.take_outcome() {
+                match heat.outcome.take() {
                     Some(value) => Poll::Ready(value),
                     None => polled_again("race"),
                 }

@@ -1,0 +1,87 @@
+//! What the losers of a race were given, and took with them.
+
+use std::cell::Cell;
+use std::pin::Pin;
+
+use foster::channel::{Receiver, bounded};
+use foster::combine::{race, race_all, try_join};
+use foster::{Nursery, nursery, sleep, yield_now};
+
+use super::{ends, rounds};
+use crate::harness::ms;
+
+const ROUNDS: usize = 5;
+
+/// How many numbers pass through the channel in a round.
+const NUMBERS: u32 = 24;
+
+/// Sends numbers with pauses of no and of one millisecond, and receives them with `next`, which gives up after a
+/// millisecond: each has to arrive.
+async fn all_arrive(name: &'static str, next: impl AsyncFn(&Receiver<u32>) -> Option<u32>) {
+    ends(name, async {
+        for round in rounds(ROUNDS, 1) {
+            let (tx, rx) = bounded(round % 3);
+            let next = &next;
+            let Ok(()) = nursery(async move |n: Nursery| {
+                n.spawn(async move {
+                    for number in 0..NUMBERS {
+                        match number % 3 {
+                            0 => sleep(ms(u64::from(number % 2))).await,
+                            _ => yield_now().await,
+                        }
+                        tx.send(number).await.expect("the receiver is there until all have come");
+                    }
+                    Ok(())
+                });
+                let mut come = Vec::new();
+                while come.len() < NUMBERS as usize && come.last() != Some(&(NUMBERS - 1)) {
+                    come.extend(next(&rx).await);
+                }
+                assert_eq!(come, (0..NUMBERS).collect::<Vec<_>>());
+                Ok(())
+            })
+            .await;
+        }
+    })
+    .await;
+}
+
+async fn tick() -> Option<u32> {
+    sleep(ms(1)).await;
+    None
+}
+
+/// L12: a `recv` that loses the race to a timer has taken nothing, whichever is polled first.
+pub async fn a_race_loses_nothing_that_the_loser_was_given() {
+    let name = "a_race_loses_nothing_that_the_loser_was_given";
+    all_arrive(name, async |rx| race((async { rx.recv().await.ok() }, tick())).await).await;
+    all_arrive(name, async |rx| race((tick(), async { rx.recv().await.ok() })).await).await;
+}
+
+/// L12: the same with futures in a list.
+pub async fn a_race_of_a_list_loses_nothing_that_the_loser_was_given() {
+    type Boxed<'a> = Pin<Box<dyn Future<Output = Option<u32>> + 'a>>;
+
+    all_arrive("a_race_of_a_list_loses_nothing_that_the_loser_was_given", async |rx| {
+        let both: [Boxed<'_>; 2] = [Box::pin(tick()), Box::pin(async { rx.recv().await.ok() })];
+        race_all(both).await.flatten()
+    })
+    .await;
+}
+
+/// L12: an error stops a `recv` beside it, which has taken nothing then.
+pub async fn a_join_that_fails_loses_nothing_that_another_branch_was_given() {
+    all_arrive("a_join_that_fails_loses_nothing_that_another_branch_was_given", async |rx| {
+        let failed = async { tick().await.ok_or("late") };
+        let received = async { rx.recv().await.map_err(|_| "closed") };
+        // The one that has received succeeds, and the other one fails then: what was received is known all the same.
+        let come = Cell::new(None);
+        let kept = async {
+            come.set(Some(received.await?));
+            Err::<(), _>("received")
+        };
+        try_join((failed, kept)).await.expect_err("one of them fails");
+        come.take()
+    })
+    .await;
+}
