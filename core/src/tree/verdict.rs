@@ -5,11 +5,11 @@
 //! where it waits, unpolled. A scope whose surrounding body is blocked is blocked.
 //!
 //! So every task, the root, every local nursery, and every scope that a reaper drives hand out a waker of their own,
-//! which counts how often it was called ([`Polled::count_wake`](super::polled::Polled::count_wake)). Whoever gives waiting code something counts that there, too
-//! (`waiting.rs`), and does not leave it to the waker. Each body keeps the count that was seen at the
-//! beginning of the poll of its task in which it was last polled ([`Polled`](super::polled::Polled)). The wake-ups by
-//! which foster delivers a request are made [without counting](super::polled::without_counting), and are not counted:
-//! the order of two requests of one instant does not matter.
+//! which counts how often it was called (`Polled::count_wake`). Whoever gives waiting code something counts that there,
+//! too (`waiting.rs`), and does not leave it to the waker. Each body keeps the count that was seen at the beginning of
+//! the poll of its task in which it was last polled ([`Polled`](super::polled::Polled)). The wake-ups by which foster
+//! delivers a request are made [without counting](super::polled::without_counting), and are not counted: the order of
+//! two requests of one instant does not matter.
 //!
 //! ```text
 //!    task     wakes = 7     the poll of the task began at 7: nobody has called a waker since
