@@ -29,7 +29,8 @@ use crate::sys::{Mutex, MutexGuard};
 ///
 /// A permit that is released goes to the longest waiter, in that instant. The total can be changed at any time: raised,
 /// so many waiters are let in at once; lowered, permits in use stay until they are released. A total of 0 admits
-/// nobody, [`usize::MAX`] everybody, and they are counted all the same.
+/// nobody, [`usize::MAX`] everybody, and they are counted all the same. A blocking job that comes back from a
+/// [call](crate::thread::from_thread) may have one beyond the total.
 ///
 /// Each acquisition is on its own account, even twice in one task. [On behalf
 /// of](CapacityLimiter::acquire_on_behalf_of) a named [`Borrower`] there is one at a time: who holds a permit or waits
@@ -242,6 +243,16 @@ impl CapacityLimiter {
             Err(TryAcquireError::Busy(busy)) => Err(TryBorrowError::Busy(busy)),
             Err(TryAcquireError::Full(_) | TryAcquireError::Cancelled) => Err(TryBorrowError::WouldBlock),
         }
+    }
+
+    /// Takes a permit, also if none is free, for a job that had one. No other is given before there are fewer than the
+    /// total again.
+    pub(crate) fn acquire_beyond_total(self: Arc<Self>, holder: Holder) -> OwnedLimiterPermit {
+        let mut state = self.lock();
+        let key = state.open(holder);
+        state.hold(key);
+        drop(state);
+        OwnedLimiterPermit { limiter: self, key }
     }
 
     /// Returns how many permits there are; [`usize::MAX`] for no limit.
@@ -492,7 +503,7 @@ impl fmt::Debug for OwnedLimiterPermit {
 pub struct CapacityLimiterStatistics {
     /// How many permits there are; [`usize::MAX`] for no limit.
     pub total: usize,
-    /// How many are in use; more than the total for a while, if that was lowered.
+    /// How many are in use; more than the total for a while, if that was lowered, or if jobs have come back from a call.
     pub borrowed: usize,
     /// How many are free; [`usize::MAX`] for no limit.
     pub available: usize,

@@ -28,7 +28,9 @@ use crate::tree::waking;
 /// spawned into nurseries that it has got from outside, or has opened itself.
 ///
 /// While it waits, the job's permit is lent to others: a job that calls back to start another job never waits for
-/// itself. It has it again before the call returns.
+/// itself. When the call returns, the job has a permit again, at once: those who have theirs meanwhile may wait for a lock
+/// that this job holds. So there may be more jobs at work than the limiter's total, until some have ended; no other one
+/// begins before that.
 ///
 /// # Errors
 ///

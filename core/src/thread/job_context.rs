@@ -5,7 +5,6 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use super::block_on::wait;
 use super::calls::CallQueue;
 use crate::runtime::Runtime;
 use crate::sync::{CapacityLimiter, OwnedLimiterPermit};
@@ -81,10 +80,8 @@ impl JobContext {
         let holder = permit.holder();
         drop(permit);
         let result = f();
-        // A job that waits here holds no permit, so one that has a permit goes on to its end.
-        let permit = wait(&self.runtime, self.limiter.clone().acquire_owned());
-        permit.set_holder(holder);
-        self.permit.replace(Some(permit));
+        // Beyond the total, if others have them all: they may wait for something that this job has, such as a lock.
+        self.permit.replace(Some(self.limiter.clone().acquire_beyond_total(holder)));
         result
     }
 }

@@ -2,7 +2,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use foster::runtime::root;
 use foster::sync::{CapacityLimiter, Event};
@@ -311,32 +311,54 @@ pub async fn the_holder_of_a_jobs_permit_is_whoever_awaits_it() {
     .await;
 }
 
-/// B229: a job whose call has returned has its permit again, and counts.
+/// B229: a job whose call has returned has its permit again, and does not wait for it: who has got it meanwhile may wait
+/// for this job, for a lock, say. It counts beyond the total then, so that no other job begins.
 pub async fn a_job_has_its_permit_again_after_a_call() {
-    let limiter = Arc::new(CapacityLimiter::new(1));
-    let (inside, most) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicUsize::new(0)));
-    let Ok(()) = nursery(async |n: Nursery| {
-        for _ in 0..4 {
-            let (limiter, inside, most) = (limiter.clone(), inside.clone(), most.clone());
-            n.spawn(async move {
-                let job = to_thread(move || {
-                    let busy = || {
-                        let now = inside.fetch_add(1, Ordering::SeqCst) + 1;
-                        most.fetch_max(now, Ordering::SeqCst);
-                        std::thread::yield_now();
-                        inside.fetch_sub(1, Ordering::SeqCst);
-                    };
-                    busy();
-                    from_thread(sleep(ms(2))).unwrap();
-                    busy();
-                });
-                job.limiter(limiter).await;
-            });
+    let wait = |for_it: &AtomicBool| {
+        while !for_it.load(Ordering::SeqCst) {
+            // Others may go on here.
+            let _ = thread::is_cancelled();
+            std::thread::yield_now();
         }
+    };
+    let limiter = Arc::new(CapacityLimiter::new(1));
+    let [calls, has_returned, third_runs] = [(); 3].map(|()| Arc::new(AtomicBool::new(false)));
+    let second_runs = Arc::new(Event::new());
+    let Ok(()) = nursery(async |n: Nursery| {
+        let (lent, calling, runs) = (limiter.clone(), calls.clone(), second_runs.clone());
+        let (returned, third) = (has_returned.clone(), third_runs.clone());
+        let first = to_thread(move || {
+            let call = async move {
+                calling.store(true, Ordering::SeqCst);
+                runs.wait().await;
+            };
+            from_thread(call).unwrap();
+            let counts = (lent.borrowed(), lent.available(), third.load(Ordering::SeqCst));
+            returned.store(true, Ordering::SeqCst);
+            counts
+        });
+        let first = first.limiter(limiter.clone());
+        let first = n.spawn(async { Ok(first.await) });
+        while !calls.load(Ordering::SeqCst) {
+            sleep(ms(1)).await;
+        }
+        let running = second_runs.clone();
+        let second = to_thread(move || {
+            second_runs.set();
+            wait(&has_returned);
+        });
+        n.spawn(second.limiter(limiter.clone()));
+        running.wait().await;
+        let (alone, runs) = (limiter.clone(), third_runs.clone());
+        let third = to_thread(move || {
+            runs.store(true, Ordering::SeqCst);
+            assert_eq!(alone.borrowed(), 1, "the others have ended");
+        });
+        n.spawn(third.limiter(limiter.clone()));
+        assert_eq!(first.await.unwrap(), (2, 0, false), "both count, and no other begins");
     })
     .await;
-    assert_eq!(most.load(Ordering::SeqCst), 1, "never two at work at once");
-    assert_eq!(limiter.available(), 1);
+    assert_eq!((limiter.available(), third_runs.load(Ordering::SeqCst)), (1, true));
 }
 
 /// L21: what a call waits for may be another job, a nursery, a finalizer: a call is ordinary code of the tree.
