@@ -186,8 +186,12 @@ impl<E: Debug + Send + 'static> Supervisor<E> {
         self
     }
 
-    /// Sets the function that is told of each event, in the supervisor's own task. By default failures and restarts are
+    /// Sets the function that is told of each event, in the supervisor's own task. By default the ends of children are
     /// printed to standard error.
+    ///
+    /// What ends when the supervisor is being stopped, or after it has given up, is no event of its any more: then an
+    /// error goes to the [`Observer`](foster_core::observer::Observer) of the tree, and a panic resumes out of
+    /// [`run`](Supervisor::run).
     pub fn observe(mut self, observer: impl FnMut(&SupervisorEvent<'_, E>) + Send + 'static) -> Self {
         self.observer = Box::new(observer);
         self
@@ -197,16 +201,18 @@ impl<E: Debug + Send + 'static> Supervisor<E> {
     ///
     /// # Errors
     ///
-    /// [`TooManyRestarts`]: too many restarts. The children have been cancelled, and have ended.
+    /// [`TooManyRestarts`]: too many restarts. The children have been cancelled, and have ended; their errors of then
+    /// went to the [`Observer`](foster_core::observer::Observer) of the tree.
     ///
     /// # Cancellation
     ///
     /// *Partial effect*: the children are cancelled; those that are [`graceful`](foster_core::graceful) have the grace
-    /// of the request.
+    /// of the request, and errors of theirs go to the [`Observer`](foster_core::observer::Observer) of the tree.
     ///
     /// # Panics
     ///
-    /// If the closure of a child panics, or the observer.
+    /// If the closure of a child panics, or the observer; or a child, while the supervisor is being stopped or after it
+    /// has given up.
     pub fn run(self) -> impl Future<Output = Result<(), TooManyRestarts<E>>> + Send {
         let options = NurseryOptions::new().named("supervisor");
         // Boxed: the loop's state is not the caller's to carry.
@@ -247,7 +253,7 @@ fn print<E: Debug>(event: &SupervisorEvent<'_, E>) {
 }
 
 /// A supervisor at work.
-struct Running<E> {
+struct Running<E: Debug> {
     supervisor: Supervisor<E>,
     nursery: Nursery<TooManyRestarts<E>>,
     sender: Sender<Report<E>>,
@@ -311,7 +317,9 @@ impl<E: Debug + Send + 'static> Running<E> {
     }
 
     /// A child has ended: looks what to do.
-    fn ended(&mut self, Report { index, exit }: Report<E>) -> Result<(), TooManyRestarts<E>> {
+    fn ended(&mut self, report: Report<E>) -> Result<(), TooManyRestarts<E>> {
+        let index = report.index;
+        let exit = report.take();
         self.alive -= 1;
         self.states[index].scope = None;
         let spec = &self.supervisor.children[index];

@@ -1,6 +1,8 @@
 //! One life of a supervised child: from its start, or from the delay before it, to its end.
 
+use std::any::Any;
 use std::borrow::Cow;
+use std::fmt::Debug;
 use std::future::Future;
 use std::marker::PhantomData;
 use std::panic::{self, AssertUnwindSafe};
@@ -11,22 +13,55 @@ use std::time::Duration;
 use pin_project_lite::pin_project;
 
 use super::ChildExit;
-use foster_channel::Sender;
+use foster_channel::{Sender, TrySendError};
 use foster_core::future::{CancelScopeFuture, Sleep};
 use foster_core::nursery::Outcome;
-use foster_core::{CancelScope, ScopeHandle, sleep};
+use foster_core::observer::{OrphanKind, report};
+use foster_core::{CancelScope, ScopeHandle, is_cancelled, sleep};
 
 type Boxed<E> = Pin<Box<dyn Future<Output = Result<(), E>> + Send>>;
 
-/// A life has ended.
-pub(super) struct Report<E> {
+/// A life has ended. A failure that nobody looks at, because the supervisor has ended before, goes to the observer of
+/// the tree when this is dropped (L35); also a panic, which was no more than a failure when it came.
+pub(super) struct Report<E: Debug> {
     pub(super) index: usize,
-    pub(super) exit: ChildExit<E>,
+    exit: Option<ChildExit<E>>,
+}
+
+impl<E: Debug> Report<E> {
+    /// Who takes it looks at it.
+    pub(super) fn take(mut self) -> ChildExit<E> {
+        match self.exit.take() {
+            Some(exit) => exit,
+            None => unreachable!("it is taken once, with the report"),
+        }
+    }
+
+    /// Takes its panic, to be resumed where it came; an error goes to the observer.
+    fn into_panic(mut self) -> Option<Box<dyn Any + Send>> {
+        match self.exit.take() {
+            Some(ChildExit::Panicked(payload)) => Some(payload),
+            exit => {
+                self.exit = exit;
+                None
+            }
+        }
+    }
+}
+
+impl<E: Debug> Drop for Report<E> {
+    fn drop(&mut self) {
+        match self.exit.take() {
+            Some(ChildExit::Failed(error)) => report(&error, OrphanKind::Later),
+            Some(exit @ ChildExit::Panicked(_)) => report(&exit, OrphanKind::Later),
+            Some(ChildExit::Returned | ChildExit::Stopped) | None => {}
+        }
+    }
 }
 
 pin_project! {
     /// The future of one life. It reports how it ended when everything inside has ended.
-    pub(super) struct Life<E> {
+    pub(super) struct Life<E: Debug> {
         #[pin]
         run: CancelScopeFuture<Delayed<E>, Result<(), E>>,
         index: usize,
@@ -34,7 +69,7 @@ pin_project! {
     }
 }
 
-impl<E> Life<E> {
+impl<E: Debug> Life<E> {
     pub(super) fn new(
         index: usize,
         delay: Duration,
@@ -49,8 +84,8 @@ impl<E> Life<E> {
     }
 }
 
-impl<E: Send + 'static> Future for Life<E> {
-    /// Its end is no failure of the nursery's.
+impl<E: Debug + Send + 'static> Future for Life<E> {
+    /// Its end is no failure of the nursery's, as long as the supervisor looks at it.
     type Output = ();
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<()> {
@@ -62,8 +97,16 @@ impl<E: Send + 'static> Future for Life<E> {
             Ok(Poll::Ready(Err(_cancelled))) => ChildExit::Stopped,
             Err(payload) => ChildExit::Panicked(payload),
         };
-        // A supervisor that has ended, or gives up, does not listen any more.
-        drop(this.sender.try_send(Report { index: *this.index, exit }));
+        let report = Report { index: *this.index, exit: Some(exit) };
+        // A supervisor that is being stopped, has given up or was dropped does not look at it any more. It is cancelled
+        // with its nursery, and so with this task.
+        let unread = match is_cancelled() {
+            true => Some(report),
+            false => this.sender.try_send(report).err().map(TrySendError::into_inner),
+        };
+        if let Some(payload) = unread.and_then(Report::into_panic) {
+            panic::resume_unwind(payload);
+        }
         Poll::Ready(())
     }
 }
