@@ -150,7 +150,8 @@ impl<E: Debug + Send + 'static> Supervisor<E> {
     }
 
     /// Gives up at more than `restarts` restarts in any `period`; those that come along with another one are not
-    /// counted. With 0 the first failure is the last; [`usize::MAX`] never gives up.
+    /// counted. With 0 the first failure is the last; [`usize::MAX`] never gives up. The times of the
+    /// restarts that count are kept, without a limit none.
     pub fn intensity(mut self, restarts: usize, period: Duration) -> Self {
         self.restarts = restarts;
         self.period = period;
@@ -260,10 +261,9 @@ struct Running<E: Debug> {
     states: Vec<Child>,
     /// Children that have a life at the moment.
     alive: usize,
-    /// When children were restarted, as far back as it counts.
+    /// When children were restarted, as far back as it counts; at most as many as may be.
     recent: VecDeque<Instant>,
-    /// The children that are being stopped together, and started again unless never, and the delay: waits for all of
-    /// them.
+    /// Children are being stopped together, to be started again.
     together: Option<Together>,
 }
 
@@ -272,13 +272,18 @@ struct Child {
     scope: Option<ScopeHandle>,
     /// In this life it was asked to stop, because another one is started again.
     asked: bool,
+    /// It is one of those that are stopped together, and has not ended for good.
+    together: bool,
     lives: u64,
     began: Instant,
     delays: Delays,
 }
 
+/// Those that are stopped together, and started again unless never: all that live from one child on.
 struct Together {
-    members: Vec<usize>,
+    first: usize,
+    /// How many of them have not ended yet.
+    ending: usize,
     delay: Duration,
 }
 
@@ -288,6 +293,7 @@ impl<E: Debug + Send + 'static> Running<E> {
         let child = |_: &Spec<E>| Child {
             scope: None,
             asked: false,
+            together: false,
             lives: 0,
             began,
             delays: supervisor.backoff.clone().into_iter(),
@@ -329,70 +335,74 @@ impl<E: Debug + Send + 'static> Running<E> {
             (Restart::Always, _) => true,
             (Restart::OnFailure, exit) => exit.is_failure(),
         };
-        if let Some(together) = &mut self.together {
-            if together.members.contains(&index) {
-                // Whatever it ended with, it is started again, if it was asked to end. By itself it has ended for good,
-                // or as one more that failed.
-                if !again && !self.states[index].asked {
-                    together.members.retain(|member| *member != index);
-                }
-                self.start_together();
-                return Ok(());
-            }
+        if let Some(together) = self.together.as_mut().filter(|_| self.states[index].together) {
+            together.ending -= 1;
+            // Whatever it ended with, it is started again, if it was asked to end. By itself it has ended for good, or
+            // as one more that failed.
+            let child = &mut self.states[index];
+            child.together = again || child.asked;
+            self.start_together();
+            return Ok(());
         }
         if !again {
             return Ok(());
         }
         let now = Instant::now();
-        while self.recent.front().is_some_and(|first| now - *first > self.supervisor.period) {
-            self.recent.pop_front();
+        // Without a limit there is nothing to be counted.
+        if self.supervisor.restarts < usize::MAX {
+            while self.recent.front().is_some_and(|first| now - *first > self.supervisor.period) {
+                self.recent.pop_front();
+            }
+            if self.recent.len() >= self.supervisor.restarts {
+                return Err(TooManyRestarts::new(spec.name.clone().into_owned(), exit, self.recent.len()));
+            }
+            self.recent.push_back(now);
         }
-        if self.recent.len() >= self.supervisor.restarts {
-            return Err(TooManyRestarts::new(spec.name.clone().into_owned(), exit, self.recent.len()));
-        }
-        self.recent.push_back(now);
         let child = &mut self.states[index];
         if now - child.began > self.supervisor.period {
             child.delays = self.supervisor.backoff.clone().into_iter();
         }
         let delay = child.delays.next().unwrap_or(Duration::ZERO);
-        let behind = match self.supervisor.strategy {
-            Strategy::OneForOne => self.states.len(),
+        let first = match self.supervisor.strategy {
+            Strategy::OneForOne => {
+                self.start(index, delay);
+                return Ok(());
+            }
             Strategy::OneForAll => 0,
             Strategy::RestForOne => index,
         };
-        let mut members = vec![index];
-        for (other, state) in self.states.iter_mut().enumerate().skip(behind).filter(|(other, _)| *other != index) {
-            if let Some(scope) = &state.scope {
-                let reason = format!("`{}` is started again", self.supervisor.children[index].name);
-                // Not one that has ended by itself: its report is on its way.
-                state.asked |= scope.cancel(reason);
-                members.push(other);
-            }
-        }
-        match &mut self.together {
-            // A second one fails while others are being stopped: it goes with them.
-            Some(together) => {
-                together.members.extend(members);
-                together.delay = together.delay.max(delay);
-            }
-            none => *none = Some(Together { members, delay }),
-        }
+        self.stop_together(first, index, delay);
         self.start_together();
         Ok(())
     }
 
+    /// Stops all from `first` on, to be started again together with `failed`, which has ended.
+    fn stop_together(&mut self, first: usize, failed: usize, delay: Duration) {
+        let together = self.together.get_or_insert(Together { first: self.states.len(), ending: 0, delay });
+        together.delay = together.delay.max(delay);
+        // If another one fails while others are being stopped, it goes with them. These are all that live from the first
+        // of them on, so it stands before it, and each child is looked at once.
+        let not_yet = first..std::mem::replace(&mut together.first, first);
+        let reason = format!("`{}` is started again", self.supervisor.children[failed].name);
+        for child in &mut self.states[not_yet] {
+            if let Some(scope) = &child.scope {
+                // Not one that has ended by itself: its report is on its way.
+                child.asked |= scope.cancel(reason.clone());
+                child.together = true;
+                together.ending += 1;
+            }
+        }
+        self.states[failed].together = true;
+    }
+
     /// Starts those that were stopped together, once all of them have ended.
     fn start_together(&mut self) {
-        let Some(together) = &self.together else { return };
-        if together.members.iter().any(|index| self.states[*index].scope.is_some()) {
+        let Some(Together { first, delay, .. }) = self.together.take_if(|together| together.ending == 0) else {
             return;
-        }
-        let Some(Together { mut members, delay }) = self.together.take() else { return };
-        members.sort_unstable();
-        members.dedup();
-        for index in members {
-            if self.supervisor.children[index].restart != Restart::Never {
+        };
+        for index in first..self.states.len() {
+            let again = std::mem::take(&mut self.states[index].together);
+            if again && self.supervisor.children[index].restart != Restart::Never {
                 self.start(index, delay);
             }
         }
