@@ -26,7 +26,7 @@ use foster_channel::{Sender, unbounded};
 use foster_core::nursery::Outcome;
 use foster_core::{Instant, Nursery, NurseryOptions, ScopeHandle};
 
-use life::{Life, Report, Settled};
+use life::{Life, Report, Settled, discard};
 
 pub use event::{ChildExit, SupervisorEvent, TooManyRestarts};
 
@@ -192,7 +192,7 @@ impl<E: Debug + Send + 'static> Supervisor<E> {
     ///
     /// What ends when the supervisor is being stopped, or after it has given up, is no event of its any more: then an
     /// error goes to the [`Observer`](foster_core::observer::Observer) of the tree, and a panic resumes out of
-    /// [`run`](Supervisor::run).
+    /// [`run`](Supervisor::run). The observer of the tree is also told if an error panics as it is dropped.
     pub fn observe(mut self, observer: impl FnMut(&SupervisorEvent<'_, E>) + Send + 'static) -> Self {
         self.observer = Box::new(observer);
         self
@@ -325,55 +325,72 @@ impl<E: Debug + Send + 'static> Running<E> {
     /// A child has ended: looks what to do.
     fn ended(&mut self, report: Report<E>) -> Result<(), TooManyRestarts<E>> {
         let index = report.index;
-        let exit = report.take();
         self.alive -= 1;
         self.states[index].scope = None;
         let spec = &self.supervisor.children[index];
-        (self.supervisor.observer)(&SupervisorEvent::Ended { child: &spec.name, location: spec.location, exit: &exit });
-        let again = match (spec.restart, &exit) {
+        let event = SupervisorEvent::Ended { child: &spec.name, location: spec.location, exit: report.exit() };
+        (self.supervisor.observer)(&event);
+        let again = match (spec.restart, report.exit()) {
             (_, ChildExit::Stopped) | (Restart::Never, _) => false,
             (Restart::Always, _) => true,
             (Restart::OnFailure, exit) => exit.is_failure(),
         };
-        if let Some(together) = self.together.as_mut().filter(|_| self.states[index].together) {
-            together.ending -= 1;
-            // Whatever it ended with, it is started again, if it was asked to end. By itself it has ended for good, or
-            // as one more that failed.
-            let child = &mut self.states[index];
-            child.together = again || child.asked;
-            self.start_together();
-            return Ok(());
-        }
-        if !again {
-            return Ok(());
-        }
+        let stops_with_others = self.states[index].together;
         let now = Instant::now();
-        // Without a limit there is nothing to be counted.
-        if self.supervisor.restarts < usize::MAX {
-            while self.recent.front().is_some_and(|first| now - *first > self.supervisor.period) {
-                self.recent.pop_front();
-            }
-            if self.recent.len() >= self.supervisor.restarts {
-                return Err(TooManyRestarts::new(spec.name.clone().into_owned(), exit, self.recent.len()));
-            }
-            self.recent.push_back(now);
+        if again && !stops_with_others && self.is_one_too_many(now) {
+            let name = self.supervisor.children[index].name.clone().into_owned();
+            return Err(TooManyRestarts::new(name, report.take(), self.recent.len()));
         }
+        discard(report.take());
+        if stops_with_others {
+            self.has_stopped(index, again);
+        } else if again {
+            self.restart(index, now);
+        }
+        Ok(())
+    }
+
+    /// Counts a restart; says whether there have been as many as may be.
+    fn is_one_too_many(&mut self, now: Instant) -> bool {
+        // Without a limit there is nothing to be counted.
+        if self.supervisor.restarts == usize::MAX {
+            return false;
+        }
+        while self.recent.front().is_some_and(|first| now - *first > self.supervisor.period) {
+            self.recent.pop_front();
+        }
+        if self.recent.len() >= self.supervisor.restarts {
+            return true;
+        }
+        self.recent.push_back(now);
+        false
+    }
+
+    /// One of those that are stopped together has ended. Whatever it ended with, it is started again, if it was asked to
+    /// end. By itself it has ended for good, or as one more that failed.
+    fn has_stopped(&mut self, index: usize, again: bool) {
+        let child = &mut self.states[index];
+        child.together = again || child.asked;
+        if let Some(together) = &mut self.together {
+            together.ending -= 1;
+        }
+        self.start_together();
+    }
+
+    /// Starts a child again, and those that go with it.
+    fn restart(&mut self, index: usize, now: Instant) {
         let child = &mut self.states[index];
         if now - child.began > self.supervisor.period {
             child.delays = self.supervisor.backoff.clone().into_iter();
         }
         let delay = child.delays.next().unwrap_or(Duration::ZERO);
         let first = match self.supervisor.strategy {
-            Strategy::OneForOne => {
-                self.start(index, delay);
-                return Ok(());
-            }
+            Strategy::OneForOne => return self.start(index, delay),
             Strategy::OneForAll => 0,
             Strategy::RestForOne => index,
         };
         self.stop_together(first, index, delay);
         self.start_together();
-        Ok(())
     }
 
     /// Stops all from `first` on, to be started again together with `failed`, which has ended.

@@ -5,6 +5,7 @@ use std::borrow::Cow;
 use std::fmt::Debug;
 use std::future::Future;
 use std::marker::PhantomData;
+use std::mem;
 use std::panic::{self, AssertUnwindSafe};
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -29,11 +30,18 @@ pub(super) struct Report<E: Debug> {
 }
 
 impl<E: Debug> Report<E> {
-    /// Who takes it looks at it.
+    pub(super) fn exit(&self) -> &ChildExit<E> {
+        match &self.exit {
+            Some(exit) => exit,
+            None => unreachable!("it is taken with the report"),
+        }
+    }
+
+    /// Who takes it has looked at it.
     pub(super) fn take(mut self) -> ChildExit<E> {
         match self.exit.take() {
             Some(exit) => exit,
-            None => unreachable!("it is taken once, with the report"),
+            None => unreachable!("it is taken with the report"),
         }
     }
 
@@ -51,11 +59,25 @@ impl<E: Debug> Report<E> {
 
 impl<E: Debug> Drop for Report<E> {
     fn drop(&mut self) {
-        match self.exit.take() {
-            Some(ChildExit::Failed(error)) => report(&error, OrphanKind::Later),
-            Some(exit @ ChildExit::Panicked(_)) => report(&exit, OrphanKind::Later),
-            Some(ChildExit::Returned | ChildExit::Stopped) | None => {}
+        let Some(exit) = self.exit.take() else { return };
+        match &exit {
+            ChildExit::Failed(error) => report(error, OrphanKind::Later),
+            ChildExit::Panicked(_) => report(&exit, OrphanKind::Later),
+            ChildExit::Returned | ChildExit::Stopped => {}
         }
+        discard(exit);
+    }
+}
+
+/// Drops what a child has ended with. That has a destructor of the user's: its panic goes to the observer of the tree,
+/// and disturbs neither the supervisor nor its other children.
+pub(super) fn discard<E: Debug>(exit: ChildExit<E>) {
+    let Err(payload) = panic::catch_unwind(AssertUnwindSafe(|| drop(exit))) else { return };
+    let panicked = ChildExit::<E>::Panicked(payload);
+    report(&panicked, OrphanKind::Later);
+    // What that panic carries may panic as well when it is dropped: there has to be an end.
+    if let Err(payload) = panic::catch_unwind(AssertUnwindSafe(|| drop(panicked))) {
+        mem::forget(payload);
     }
 }
 

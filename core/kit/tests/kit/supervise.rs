@@ -660,3 +660,81 @@ fn many_are_started_together_in_linear_time() {
         assert!(many < few * 32, "{strategy:?}: {few:?} for 1,000, {many:?} for 16,000");
     }
 }
+
+/// An error, or a payload, whose destructor panics.
+#[derive(Debug)]
+struct Bomb(&'static str);
+
+impl Drop for Bomb {
+    fn drop(&mut self) {
+        if self.0 != "disarmed" {
+            let with = std::mem::replace(&mut self.0, "disarmed");
+            std::panic::panic_any(with)
+        }
+    }
+}
+
+/// The destructor of an error, or of what a panic carries, is code of the child, and its panic disturbs nobody else. It
+/// goes to the observer (L35).
+#[test]
+fn a_destructor_of_a_failure_disturbs_nobody() {
+    for panics in [false, true] {
+        observed(
+            async || {
+                let lives = Arc::new(AtomicU64::new(0));
+                let count = lives.clone();
+                let run = Supervisor::new().observe(|_: &SupervisorEvent<'_, Bomb>| {});
+                let run = run.child("a", move || {
+                    let life = count.fetch_add(1, Ordering::SeqCst);
+                    async move {
+                        match (life, panics) {
+                            (0, true) => std::panic::panic_any(Bomb("a")),
+                            (0, false) => Err(Bomb("a")),
+                            _ => Ok(()),
+                        }
+                    }
+                });
+                let finished = Arc::new(AtomicBool::new(false));
+                let tell = finished.clone();
+                let run = run.child("b", move || {
+                    let finished = tell.clone();
+                    async move {
+                        sleep(secs(9)).await;
+                        finished.store(true, Ordering::SeqCst);
+                    }
+                });
+                assert!(run.run().await.is_ok());
+                (lives.load(Ordering::SeqCst), finished.load(Ordering::SeqCst))
+            },
+            |ended, told| {
+                assert_eq!(ended.unwrap(), (2, true));
+                assert_eq!(told, [(OrphanKind::Later, "ChildExit(has panicked: a)".to_owned())]);
+            },
+        );
+        // Also while it is being stopped, when nobody looks at the error.
+        observed(
+            async || {
+                let run = Supervisor::new().child("a", move || {
+                    graceful(async move {
+                        stopping().await;
+                        if panics { std::panic::panic_any(Bomb("a")) } else { Err::<(), _>(Bomb("a")) }
+                    })
+                });
+                let scope = CancelScope::new().deadline_after(secs(1)).grace(secs(9));
+                assert!(scope.run(run.run()).await.is_err());
+            },
+            |ended, told| match panics {
+                true => {
+                    let mut payload = ended.unwrap_err();
+                    let Some(bomb) = payload.downcast_mut::<Bomb>() else { panic!("the payload comes out") };
+                    bomb.0 = "disarmed";
+                }
+                false => {
+                    ended.unwrap();
+                    let kinds: Vec<&str> = told.iter().map(|(_, error)| error.as_str()).collect();
+                    assert_eq!(kinds, ["Bomb(\"a\")", "ChildExit(has panicked: a)"]);
+                }
+            },
+        );
+    }
+}
