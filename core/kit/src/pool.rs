@@ -25,16 +25,19 @@ use std::time::Duration;
 use slab::Slab;
 
 use crate::combine::{gather_results, join};
+use foster_channel::oneshot;
 use foster_core::cleanup::{BracketExit, ResourceGuard};
 use foster_core::sync::{Event, Semaphore};
-use foster_core::{CancelScope, Instant, ScopeHandle, checkpoint_if_cancelled, fail_after, move_on_after, shield};
+use foster_core::{
+    CancelScope, Instant, ScopeHandle, checkpoint_if_cancelled, fail_after, move_on_after, shield, sleep_forever,
+};
 
 pub use error::PoolError;
 pub use manage::Manage;
 pub use options::PoolOptions;
 pub use usage::{Pooled, Use};
 
-use usage::{PoolSlot, ResourceOwner};
+use usage::{Closing, PoolSlot, ResourceOwner};
 
 type Boxed<T> = Pin<Box<dyn Future<Output = T> + Send>>;
 
@@ -150,7 +153,8 @@ impl<M: Manage> Pool<M> {
     /// # Cancellation
     ///
     /// *Partial effect*: what `body` did is done. While it waits it *loses its place*. Cut short in its use, the
-    /// resource is reset or closed before the call ends, within its budget; in the check before, it is dropped.
+    /// resource is reset or closed before the call ends, within its budget; in the check before, it is dropped. One that
+    /// was not alive, and is being closed, is closed within its budget; the scope around the call waits for it.
     ///
     /// # Panics
     ///
@@ -163,8 +167,8 @@ impl<M: Manage> Pool<M> {
         E: From<PoolError<M::Error>> + 'static,
     {
         let mut scope = CancelScope::new().named("pool use");
-        let acquire = acquire(self.shared.clone(), scope.handle());
-        Use::new(scope, acquire, body, self.shared.options.budget, || E::from(PoolError::Closed))
+        let (acquire, closing) = acquire(self.shared.clone(), scope.handle());
+        Use::new(scope, acquire, closing, body, self.shared.options.budget, || E::from(PoolError::Closed))
     }
 
     /// Closes the pool: nobody gets a resource any more, idle ones are closed at once, and those in use as they come
@@ -235,23 +239,33 @@ impl<M: Manage> fmt::Debug for Pool<M> {
     }
 }
 
-/// A place, and a resource in it. Without a limit of time there is no scope to keep one.
-fn acquire<M: Manage, E>(shared: Arc<Shared<M>>, scope: ScopeHandle) -> Boxed<Result<Pooled<M::Resource>, E>>
+/// A place, and a resource in it. Without a limit of time there is no scope to keep one, and what has to be closed is
+/// closed where it is found; with one it is handed to the use, as the closing may outlast the limit.
+fn acquire<M: Manage, E>(
+    shared: Arc<Shared<M>>,
+    scope: ScopeHandle,
+) -> (Boxed<Result<Pooled<M::Resource>, E>>, Option<Closing>)
 where
     E: From<PoolError<M::Error>> + 'static,
 {
     match shared.options.acquire_timeout {
-        Duration::MAX => Box::pin(async move { find(shared, scope).await.map_err(E::from) }),
-        limit => Box::pin(async move {
-            let found = fail_after(limit, find(shared, scope)).await;
-            found.unwrap_or_else(|elapsed| Err(PoolError::Timeout(elapsed))).map_err(E::from)
-        }),
+        Duration::MAX => (Box::pin(async move { find(shared, scope, None).await.map_err(E::from) }), None),
+        limit => {
+            let closing = Closing::default();
+            let give = closing.clone();
+            let acquire = Box::pin(async move {
+                let found = fail_after(limit, find(shared, scope, Some(give))).await;
+                found.unwrap_or_else(|elapsed| Err(PoolError::Timeout(elapsed))).map_err(E::from)
+            });
+            (acquire, Some(closing))
+        }
     }
 }
 
 async fn find<M: Manage>(
     shared: Arc<Shared<M>>,
     scope: ScopeHandle,
+    closing: Option<Closing>,
 ) -> Result<Pooled<M::Resource>, PoolError<M::Error>> {
     if shared.lock().closed {
         return Err(PoolError::Closed);
@@ -271,7 +285,7 @@ async fn find<M: Manage>(
     };
     // From here on the slot has the permit.
     permit.forget();
-    let slot = PoolSlot::new(shared.clone(), number);
+    let mut slot = PoolSlot::new(shared.clone(), number);
     while let Some(Idle { mut resource, opened }) = idle {
         // From here to the end of the check it is nobody's: cut short, it is dropped.
         let counted = Discarded(&shared);
@@ -280,13 +294,38 @@ async fn find<M: Manage>(
             return Ok(Pooled::new(resource, opened, slot));
         }
         drop(counted);
-        shared.discard(resource).await;
+        match &closing {
+            None => shared.discard(resource).await,
+            Some(closing) => slot = discard_in_place(&shared, resource, slot, closing).await,
+        }
         checkpoint_if_cancelled().await;
         idle = shared.lock().idle.pop();
     }
     let resource = shared.manage.open().await.map_err(PoolError::Open)?;
     shared.lock().opened += 1;
     Ok(Pooled::new(resource, Instant::now(), slot))
+}
+
+/// Has the use close a resource. The closing goes on when this is cut short, and keeps the place until it is over: there
+/// are never more resources than places.
+async fn discard_in_place<M: Manage>(
+    shared: &Arc<Shared<M>>,
+    resource: M::Resource,
+    slot: PoolSlot<M::Resource>,
+    closing: &Closing,
+) -> PoolSlot<M::Resource> {
+    let (give_back, place) = oneshot();
+    let shared = shared.clone();
+    closing.put(Box::pin(async move {
+        move_on_after(shared.options.budget, shared.manage.close(resource)).await;
+        // If nobody waits for the place any more, this makes it free.
+        drop(give_back.send(slot));
+    }));
+    match place.await {
+        Ok(slot) => slot,
+        // The closing has panicked. That cancels the scope around the use.
+        Err(_) => match sleep_forever().await {},
+    }
 }
 
 /// Counts a resource that does not come back.

@@ -77,8 +77,11 @@ impl PoolOptions {
         self
     }
 
-    /// How long a use may take to get its resource, waiting, checking and opening together. With
-    /// zero nobody ever gets one: it always takes a moment.
+    /// How long a use may take to get its resource: waiting, checking, closing what is too old or not alive, and opening
+    /// together. With zero nobody ever gets one: it always takes a moment.
+    ///
+    /// A resource that is being closed when the time is over is closed all the same, within the
+    /// [budget](PoolOptions::budget). It keeps its place until then, and the scope around the call waits for it.
     pub fn acquire_timeout(mut self, limit: Duration) -> Self {
         self.acquire_timeout = limit;
         self

@@ -4,14 +4,14 @@ use std::fmt;
 use std::future::Future;
 use std::ops::{Deref, DerefMut};
 use std::pin::Pin;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use pin_project_lite::pin_project;
 
 use super::Boxed;
-use foster_core::cleanup::{BracketExit, ResourceGuard, try_bracket};
+use foster_core::cleanup::{BracketExit, DeferGuard, ResourceGuard, defer_within, try_bracket};
 use foster_core::future::{Bracket, CancelScopeFuture};
 use foster_core::{CancelScope, Instant};
 
@@ -104,6 +104,28 @@ impl<R: fmt::Debug> fmt::Debug for Pooled<R> {
     }
 }
 
+/// Closes a resource that was found to be of no use: handed from the code that looks for a resource, which may be out of
+/// time before the closing has ended, to the use, which is in the scope that waits for it.
+#[derive(Clone, Default)]
+pub(super) struct Closing(Arc<Mutex<Option<Boxed<()>>>>);
+
+impl Closing {
+    /// There is one at a time: the next resource is looked at when this one is closed.
+    pub(super) fn put(&self, closing: Boxed<()>) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(closing);
+    }
+
+    /// Starts what was handed over, if there is something.
+    fn start(&self) {
+        let closing = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(closing) = closing {
+            // Dropped at once, so that it runs from here on, and the scope around waits for it (L26). Its budget is its
+            // own, since it gives the place back when that is over.
+            drop(DeferGuard::new("pool close", || defer_within(Duration::MAX, closing)));
+        }
+    }
+}
+
 type Acquire<R, E> = Boxed<Result<Pooled<R>, E>>;
 type Release<R> = fn(Pooled<R>, BracketExit) -> Boxed<()>;
 
@@ -120,6 +142,7 @@ pin_project! {
             Bracket<Acquire<R, E>, Result<Pooled<R>, E>, Pooled<R>, B, Fut, Result<T, E>, Release<R>>,
             Result<T, E>,
         >,
+        closing: Option<Closing>,
         closed: fn() -> E,
     }
 }
@@ -134,12 +157,13 @@ where
     pub(super) fn new(
         scope: CancelScope,
         acquire: Acquire<R, E>,
+        closing: Option<Closing>,
         body: B,
         budget: Duration,
         closed: fn() -> E,
     ) -> Self {
         let bracket = try_bracket(acquire, body, release as Release<R>).budget(budget);
-        Use { run: scope.run(bracket), closed }
+        Use { run: scope.run(bracket), closing, closed }
     }
 }
 
@@ -153,8 +177,13 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Result<T, E>> {
         let this = self.project();
+        let polled = this.run.poll(cx);
+        // In the code around, and not in the scope of the use, which does not end before what is inside.
+        if let Some(closing) = this.closing {
+            closing.start();
+        }
         // Only the pool has a handle to the scope.
-        Poll::Ready(ready!(this.run.poll(cx)).unwrap_or_else(|_| Err((this.closed)())))
+        Poll::Ready(ready!(polled).unwrap_or_else(|_| Err((this.closed)())))
     }
 }
 

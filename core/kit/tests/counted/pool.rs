@@ -1,6 +1,7 @@
 //! The pool, on many seeds of the simulator: virtual time, so all times are exact.
 
 use std::cell::{Cell, RefCell};
+use std::panic::AssertUnwindSafe;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,12 +9,13 @@ use std::time::Duration;
 
 use crate::on_seeds;
 use foster::combine::{for_each_concurrent, join};
-use foster::pool::{Pool, PoolError, PoolOptions, PoolStatistics};
+use foster::pool::{Manage, Pool, PoolError, PoolOptions, PoolStatistics};
 use foster::{
     CancelScope, Instant, Nursery, checkpoint, fail_after, move_on_after, nursery, shield, sleep, sleep_forever,
     to_thread, yield_now,
 };
 use foster_sim::random;
+use futures_lite::FutureExt;
 
 mod db;
 
@@ -258,6 +260,127 @@ fn a_cancelled_acquire_takes_no_further_resource() {
         let PoolStatistics { idle, in_use, discarded, .. } = pool.statistics();
         assert_eq!((idle, in_use, discarded, server.open(), server.closed()), (1, 0, 1, 1, 1));
     });
+}
+
+/// An idle resource that is not alive is closed before another one takes its place. If that takes too long, the use has
+/// no resource in time; the closing goes on, within its budget, and the scope around the call waits for it.
+#[test]
+fn a_slow_close_does_not_hold_up_an_acquire() {
+    for (close, budget, takes) in [(10, 1000, None), (200, 1000, Some(200)), (1000, 150, Some(150))] {
+        on_seeds(async || {
+            let options = PoolOptions::new().size(1).acquire_timeout(ms(20)).budget(ms(budget));
+            let (pool, server) = pool(options, Times { open: 1, close, ..Times::default() });
+            let spoil: Used<()> = pool
+                .run(async |mut connection| {
+                    connection.dead = true;
+                    Ok(())
+                })
+                .await;
+            spoil.unwrap();
+            let start = Instant::now();
+            let used = move_on_after(ms(5000), async {
+                let used = id_of(&pool).await;
+                let PoolStatistics { idle, in_use, opened, discarded, .. } = pool.statistics();
+                match takes {
+                    // Closed, and another one opened.
+                    None => {
+                        assert_eq!((start.elapsed(), idle, in_use, opened, discarded), (ms(11), 1, 0, 2, 1));
+                        assert_eq!(server.closed(), 1);
+                    }
+                    // It is being closed still, in its place: nobody opens another one beside it.
+                    Some(_) => {
+                        assert_eq!((start.elapsed(), idle, in_use, opened, discarded), (ms(20), 0, 1, 1, 1));
+                        assert!(matches!(id_of(&pool).await, Err(Failed::Pool(PoolError::Timeout(_)))));
+                        assert_eq!((start.elapsed(), server.open()), (ms(40), 1));
+                    }
+                }
+                used
+            });
+            let used = used.await.unwrap();
+            let PoolStatistics { in_use, discarded, .. } = pool.statistics();
+            assert_eq!((in_use, discarded), (0, 1));
+            match takes {
+                None => assert_eq!(used.unwrap(), 1),
+                Some(takes) => {
+                    assert!(matches!(used, Err(Failed::Pool(PoolError::Timeout(_)))));
+                    assert_eq!((start.elapsed(), server.open()), (ms(takes), 0));
+                    assert_eq!(server.closed(), usize::from(close < budget));
+                }
+            }
+            id_of(&pool).await.unwrap();
+            assert_eq!(server.peak.load(Ordering::SeqCst), 1);
+        });
+    }
+}
+
+/// The place of a resource that is being closed goes to whoever waits for one, as soon as it is closed.
+#[test]
+fn the_place_of_a_slow_close_goes_to_the_next() {
+    on_seeds(async || {
+        let options = PoolOptions::new().size(1).acquire_timeout(ms(50));
+        let (pool, server) = pool(options, Times { close: 80, ..Times::default() });
+        let spoil: Used<()> = pool
+            .run(async |mut connection| {
+                connection.dead = true;
+                Ok(())
+            })
+            .await;
+        spoil.unwrap();
+        let start = Instant::now();
+        let (cut, next) = join((id_of(&pool), async {
+            sleep(ms(40)).await;
+            (id_of(&pool).await.unwrap(), start.elapsed())
+        }))
+        .await;
+        assert!(matches!(cut, Err(Failed::Pool(PoolError::Timeout(_)))));
+        assert_eq!((next, server.closed()), ((1, ms(80)), 1));
+        // Closing the pool waits for it, too.
+        let spoil: Used<()> = pool
+            .run(async |mut connection| {
+                connection.dead = true;
+                Ok(())
+            })
+            .await;
+        spoil.unwrap();
+        assert!(id_of(&pool).await.is_err());
+        assert_eq!((pool.close(ms(1000)).await, start.elapsed(), server.open()), (0, ms(160), 0));
+    });
+}
+
+/// A panic of `close` comes out, whichever way it is closed, and the place is free.
+#[test]
+fn a_close_that_panics_comes_out() {
+    struct Fragile;
+
+    impl Manage for Fragile {
+        type Resource = ();
+        type Error = &'static str;
+
+        async fn open(&self) -> Result<(), &'static str> {
+            Ok(())
+        }
+
+        async fn is_alive(&self, (): &mut ()) -> bool {
+            false
+        }
+
+        async fn close(&self, (): ()) {
+            sleep(ms(1)).await;
+            std::panic::panic_any("close")
+        }
+    }
+
+    for limit in [ms(50), Duration::MAX] {
+        on_seeds(async || {
+            let pool = PoolOptions::new().size(1).acquire_timeout(limit).build(Fragile);
+            let used = async || pool.run(async |_| -> Used<()> { Ok(()) }).await;
+            used().await.unwrap();
+            let out = AssertUnwindSafe(CancelScope::new().run(used())).catch_unwind().await;
+            assert_eq!(out.unwrap_err().downcast_ref(), Some(&"close"));
+            assert_eq!((pool.statistics().in_use, Instant::now()), (0, Instant::from_nanos(1_000_000)));
+            used().await.unwrap();
+        });
+    }
 }
 
 /// A reset or a close that takes longer than its budget is cut off; the resource is dropped, and the place is free.
