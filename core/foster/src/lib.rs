@@ -57,7 +57,8 @@
 //! | a program that stops well when it gets a signal | [`mod@app`] |
 //! | children that are started again when they fail | [`supervise`] |
 //! | to see what is alive, and what it waits for | [`dump`](dump()), [`observer`] |
-//! | to name an error, or a future that a function returns | [`error`], [`future`](mod@future) |
+//! | to name an error | [`Elapsed`] and [`Cancelled`], here; those of tasks and nurseries, in [`error`]; others in their modules, such as [`channel`] and [`pool`] |
+//! | to name a future that a function returns | [`future`](mod@future) |
 //! | a loop that computes to be cancellable | [`checkpoint`] |
 //! | locks, limiters, channels, pools | [`sync`], [`channel`], [`rate`], [`pool`] |
 //! | to race, gather, retry, read streams | [`combine`], [`mod@retry`] |
