@@ -35,6 +35,9 @@ use foster_core::{Instant, checkpoint_if_cancelled, is_cancelled, sleep_until};
 /// up leaves its tokens to the next. It can live in a `static`, and be shared by tasks and threads; but it counts on
 /// one clock, so use it in one run at a time.
 ///
+/// An `acquire` that is the first in line and is held without being polled, in a variable beside a `select!` for
+/// instance, stops everybody behind it. Poll it, or drop it.
+///
 /// # Examples
 ///
 /// ```

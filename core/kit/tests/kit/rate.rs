@@ -155,6 +155,21 @@ fn a_turn_that_is_not_taken_goes_on_to_the_next() {
     });
 }
 
+/// The first in line that nobody polls holds up all others, though there are tokens; until it is dropped.
+#[test]
+fn the_first_in_line_has_to_be_polled() {
+    on_seeds(async || {
+        let limit = RateLimiter::new(1, ms(50));
+        limit.acquire().await;
+        let mut held = Box::pin(limit.acquire());
+        assert!(waits(held.as_mut()).await);
+        assert_eq!(move_on_after(ms(5_000), limit.acquire()).await, None);
+        assert_eq!(limit.available(), 1);
+        drop(held);
+        limit.acquire().await;
+    });
+}
+
 /// Passed over in line because its code was cancelled, a wait that goes on elsewhere gets in line anew.
 #[test]
 fn a_wait_that_was_passed_over_can_go_on() {
