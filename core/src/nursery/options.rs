@@ -29,9 +29,9 @@ use crate::tree::scope_future::ScopeFuture;
 /// outside the nursery, there is no value, even if the body has returned one: the code around the nursery is being
 /// cancelled, too, and does not go on (law L33).
 ///
-/// Where nothing inside can fail the compiler cannot know the error type ("type annotations needed"): open it with
-/// [`nursery::infallible`](crate::nursery::infallible), or annotate the closure's parameter as plain `Nursery`, and the
-/// error is [`Infallible`](std::convert::Infallible).
+/// Where nothing inside can fail the compiler cannot know the error type ("type annotations needed"): annotate the
+/// closure's parameter as plain `Nursery`, and the error is [`Infallible`](std::convert::Infallible); or open it with
+/// [`nursery::infallible`](crate::nursery::infallible).
 ///
 /// # Errors
 ///
@@ -70,7 +70,7 @@ use crate::tree::scope_future::ScopeFuture;
 #[track_caller]
 pub fn nursery<T, E, F, Fut, R>(body: F) -> NurseryFuture<T, E, E, F, Fut, R>
 where
-    E: ChildError, // Nothing in it can fail? Then open it with `nursery::infallible(…)`.
+    E: ChildError, // Nothing in it can fail? Write `async |n: Nursery|`.
     F: FnOnce(Nursery<E>) -> Fut,
     Fut: Future<Output = R>,
     R: Outcome<T, E>,

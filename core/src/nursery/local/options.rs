@@ -36,9 +36,9 @@ use crate::tree::waking;
 /// A turn of the nursery polls the children that were woken before it began and those that come meanwhile, and ends
 /// early when the runtime says that the task has used up its budget.
 ///
-/// Where nothing inside can fail the compiler cannot know the error type ("type annotations needed"): open it with
-/// [`nursery::infallible_local`](crate::nursery::infallible_local), or annotate the closure's parameter as plain
-/// `LocalNursery<'_>`, and the error is [`Infallible`](std::convert::Infallible).
+/// Where nothing inside can fail the compiler cannot know the error type ("type annotations needed"): annotate the
+/// closure's parameter as plain `LocalNursery<'_>`, and the error is [`Infallible`](std::convert::Infallible); or open
+/// it with [`nursery::infallible_local`](crate::nursery::infallible_local).
 ///
 /// # Errors
 ///
@@ -76,7 +76,7 @@ use crate::tree::waking;
 #[track_caller]
 pub fn local_nursery<'env, T, E, F, Fut, R>(body: F) -> LocalNurseryFuture<T, E, E, F, Fut, R, SendBox<'env, E>>
 where
-    E: Debug, // Nothing in it can fail? Then open it with `nursery::infallible_local(…)`.
+    E: Debug, // Nothing in it can fail? Write `async |n: LocalNursery<'_>|`.
     F: FnOnce(LocalNursery<'env, E>) -> Fut,
     Fut: Future<Output = R>,
     R: Outcome<T, E>,
