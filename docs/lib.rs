@@ -39,6 +39,7 @@ pages! {
     howto_simulated_network = "src/howto/simulated-network.md";
     howto_stop_well = "src/howto/stop-well.md";
     howto_sync_and_async = "src/howto/sync-and-async.md";
+    howto_compiler_errors = "src/howto/compiler-errors.md";
     howto_look_inside = "src/howto/look-inside.md";
     howto_operations = "src/howto/operations.md";
     migration_asyncio = "src/migration/asyncio.md";
