@@ -73,8 +73,8 @@ impl<T> Sender<T> {
     ///
     /// *Strict*, with one limit. A drop takes the value back out of the channel, wherever it stands there, and drops
     /// it; [`ChannelSend::withdraw`] hands it back instead. The limit: if a receiver got it between the moment in which
-    /// room was found for it and the drop, it was sent. Foster's own scopes do not drop in between; a `select!` may, and
-    /// [`reserve`](Sender::reserve) has no such limit.
+    /// room was found for it and the drop, it was sent. Code that is cancelled is not dropped in between; what loses a
+    /// `select!` or a `race` may be, and [`reserve`](Sender::reserve) has no such limit.
     ///
     /// # Errors
     ///
@@ -330,8 +330,8 @@ impl<T> Unpin for ChannelSend<'_, T> {}
 impl<T> ChannelSend<'_, T> {
     /// Ends the attempt, and hands the value back; none if it was sent, or came back in the error before.
     ///
-    /// Does what a drop does, and tells the result: after a `select!` over `&mut send`, this tells exactly whether it
-    /// was sent. Polling it afterwards panics.
+    /// Does what a drop does, and tells the result: after a `select!` or a `race` over `&mut send`, this tells exactly
+    /// whether it was sent. Polling it afterwards panics.
     ///
     /// # Examples
     ///
