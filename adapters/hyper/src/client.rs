@@ -10,13 +10,36 @@ use foster::observer::{OrphanKind, report};
 use futures_io::{AsyncRead, AsyncWrite};
 use hyper::body::Body;
 use hyper::client::conn::{http1, http2};
-use hyper_util::client::legacy::{Builder, Client};
+use hyper_util::client::legacy::Builder;
 
 use crate::executor::Executor;
 use crate::io::Io;
 use crate::timer::Timer;
 
 pub use connector::Connector;
+/// The client of [`pool`], which is that of hyper-util; here so that it can be named, as in a field.
+///
+/// # Examples
+///
+/// ```
+/// use foster::{Nursery, nursery};
+/// use foster_hyper::client::{self, Client, Connector};
+///
+/// struct Crawler {
+///     client: Client<Connector, String>,
+///     seen: Vec<hyper::Uri>,
+/// }
+///
+/// # foster_smol::run(async {
+/// let Ok(()) = nursery(async |n: Nursery| {
+///     let crawler = Crawler { client: client::pool(&n), seen: Vec::new() };
+/// #   drop((crawler.client, crawler.seen));
+/// })
+/// .await;
+/// # });
+/// ```
+#[doc(inline)]
+pub use hyper_util::client::legacy::Client;
 
 /// What hyper makes of the errors of bodies.
 type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -47,8 +70,7 @@ where
 ///
 /// ```
 /// use foster::{Nursery, nursery};
-/// use foster_hyper::client::{Connector, pool_builder};
-/// use hyper_util::client::legacy::Client;
+/// use foster_hyper::client::{Client, Connector, pool_builder};
 ///
 /// # foster_smol::run(async {
 /// let Ok(()) = nursery(async |n: Nursery| {

@@ -26,7 +26,7 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 
 type AnyError = Box<dyn Error + Send + Sync>;
-type Client = hyper_util::client::legacy::Client<client::Connector, String>;
+type Client = client::Client<client::Connector, String>;
 
 /// How long the answer to a request may take.
 const PATIENCE: Duration = Duration::from_secs(1);
