@@ -24,6 +24,7 @@ use futures_core::Stream;
 use pin_project_lite::pin_project;
 
 use foster_core::future::{CancelScopeFuture, Sleep};
+use foster_core::observer::{Dump, ScopeState};
 use foster_core::{CancelScope, Instant, ScopeHandle, sleep, sleep_until};
 
 pub use exit_report::{ExitCause, ExitReport, Straggler};
@@ -138,20 +139,24 @@ pin_project! {
 ///
 /// ```text
 ///   Running ──1──▶ Grace ──2──▶ Over ──3──▶ Reported
-///                    └────4──▶
+///      │             └────4──────▲
+///      └──────────5──────────────┘
 /// ```
 ///
-/// 1. the first signal. 2. the grace is over. 3. `patience` later something is left. 4. another signal.
+/// 1. the first signal. 2. the grace is over. 3. `patience` later something is left. 4. another signal. 5. the first
+///    signal, without a grace.
 #[derive(Clone, Debug)]
 enum Phase {
     Running,
-    Grace(Signal),
+    Grace { signal: Signal, over: Instant },
     Over(ExitCause),
     Reported(ExitCause),
 }
 
 impl<S, F, T> App<S, F, T> {
-    /// How long graceful work may go on after the first signal; by default [`DEFAULT_GRACE`].
+    /// How long graceful work may go on after the first signal; by default [`DEFAULT_GRACE`]. With zero it is cut off at
+    /// once: the cause is [`CutOff`](ExitCause::CutOff) if there is any, and else [`Stopped`](ExitCause::Stopped), however
+    /// long the finalizers take.
     pub fn grace(mut self, grace: Duration) -> Self {
         self.grace = grace;
         self
@@ -186,24 +191,32 @@ where
         while let Some(signals) = this.signals.as_mut().as_pin_mut() {
             let is_first = match &*this.phase {
                 Phase::Running => true,
-                Phase::Grace(_) => false,
+                Phase::Grace { .. } => false,
                 // There is nothing left to be done for a further one.
                 Phase::Over(_) | Phase::Reported(_) => break,
             };
             match signals.poll_next(cx) {
                 Poll::Pending => break,
                 Poll::Ready(None) => this.signals.set(None),
-                Poll::Ready(Some(signal)) if is_first => {
+                Poll::Ready(Some(signal)) if is_first && !this.grace.is_zero() => {
+                    let over = Instant::now() + *this.grace;
                     // First, so that it is due whenever the grace is over: what ends then has not ended within it.
-                    this.timer.set(Some(sleep_until(Instant::now() + *this.grace)));
+                    this.timer.set(Some(sleep_until(over)));
                     this.handle.cancel_within(*this.grace, signal.to_string());
-                    *this.phase = Phase::Grace(signal);
+                    *this.phase = Phase::Grace { signal, over };
                 }
                 Poll::Ready(Some(signal)) => {
+                    let reason = signal.to_string();
+                    let cause = match is_first {
+                        // Without a grace there is no time in which something might end: it is asked what is to be cut.
+                        true if has_graceful_work(&this.handle.dump()) => ExitCause::CutOff(signal),
+                        true => ExitCause::Stopped(signal),
+                        false => ExitCause::Forced(signal),
+                    };
                     // L6: the same request, with a hard time of now.
-                    this.handle.cancel_within(Duration::ZERO, signal.to_string());
+                    this.handle.cancel_within(Duration::ZERO, reason);
                     this.timer.set(Some(sleep(*this.patience)));
-                    *this.phase = Phase::Over(ExitCause::Forced(signal));
+                    *this.phase = Phase::Over(cause);
                 }
             }
         }
@@ -214,7 +227,7 @@ where
             }
             this.timer.set(None);
             match &*this.phase {
-                Phase::Grace(signal) => {
+                Phase::Grace { signal, .. } => {
                     let cause = ExitCause::CutOff(signal.clone());
                     this.timer.set(Some(sleep(*this.patience)));
                     *this.phase = Phase::Over(cause);
@@ -232,13 +245,28 @@ where
         if let Poll::Ready(outcome) = this.run.poll(cx) {
             let cause = match &*this.phase {
                 Phase::Running => ExitCause::Finished,
-                Phase::Grace(signal) => ExitCause::Stopped(signal.clone()),
+                // A timer gives way in its first poll, also if it is due.
+                Phase::Grace { signal, over } if Instant::now() >= *over => ExitCause::CutOff(signal.clone()),
+                Phase::Grace { signal, .. } => ExitCause::Stopped(signal.clone()),
                 Phase::Over(cause) | Phase::Reported(cause) => cause.clone(),
             };
             return Poll::Ready(ExitReport::new(outcome.ok(), cause, std::mem::take(this.stragglers)));
         }
         Poll::Pending
     }
+}
+
+/// Whether there is something that a request without a grace cuts off: a graceful shield with code inside, and nothing
+/// around it that such a request does not pass (L20, L21, L22).
+fn has_graceful_work(dump: &Dump) -> bool {
+    let mut reached: Vec<bool> = Vec::new();
+    dump.scopes().iter().any(|scope| {
+        // Each comes after the scope around it.
+        let is_reached = scope.parent.is_none_or(|parent| reached[parent])
+            && !matches!(scope.kind, "shield" | "thread" | "finalizer");
+        reached.push(is_reached);
+        is_reached && scope.kind == "graceful shield" && matches!(scope.state, ScopeState::Open | ScopeState::Draining)
+    })
 }
 
 impl<S, F, T> fmt::Debug for App<S, F, T> {

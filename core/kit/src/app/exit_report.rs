@@ -14,7 +14,8 @@ use foster_core::scope::Origin;
 pub enum ExitCause {
     /// Its body has returned by itself.
     Finished,
-    /// This signal asked it to stop, and all had ended within the grace.
+    /// This signal asked it to stop, and all had ended within the grace; or there was no grace, and no graceful work that
+    /// was cut off.
     Stopped(Signal),
     /// This signal asked it to stop, and the grace was over before all had ended: graceful work was cut off.
     CutOff(Signal),
@@ -42,7 +43,7 @@ impl fmt::Display for ExitCause {
 /// |---|---|
 /// | the body has returned an error, whatever was asked meanwhile | 1 |
 /// | finished; stopped within the grace, as service managers expect it | 0 |
-/// | the grace was over | 124, which `timeout(1)` of GNU coreutils gives when the time is over |
+/// | the grace was over, or without one graceful work was cut off | 124, which `timeout(1)` of GNU coreutils gives when the time is over |
 /// | a second signal | 128 + its number, as a shell reports a process that a signal has ended; 130 for one without |
 #[derive(Debug)]
 #[must_use = "it has the exit code"]

@@ -128,6 +128,44 @@ fn the_end_of_the_grace_cuts_graceful_work_off() {
     });
 }
 
+/// Without a grace what is graceful is cut off at once, and the report says so; a program that has nothing graceful, or
+/// only where it cannot be cut off, has stopped as it was asked to.
+#[test]
+fn without_a_grace_only_graceful_work_is_cut_off() {
+    async fn forever() {
+        match sleep_forever().await {}
+    }
+
+    async fn children<F: Future<Output = ()> + Send + 'static>(child: impl Fn() -> F) {
+        let Ok(()) = nursery(async |n: Nursery| {
+            for _ in 0..4 {
+                n.spawn(child());
+            }
+            Ok(())
+        })
+        .await;
+    }
+
+    let ends = |code: u8, body: fn() -> Pin<Box<dyn Future<Output = ()>>>| {
+        for seed in 0..20 {
+            foster_sim::run(seed, async {
+                let ended = app(at([3]), body()).grace(Duration::ZERO).await;
+                assert_eq!(Instant::now().as_nanos() / 1_000_000_000, 3);
+                assert!(ended.stragglers().is_empty());
+                let signal = Signal::TERMINATE;
+                let cause = if code == 0 { ExitCause::Stopped(signal) } else { ExitCause::CutOff(signal) };
+                assert_eq!((ended.cause(), ended.code()), (&cause, code));
+            });
+        }
+    };
+    ends(0, || Box::pin(forever()));
+    ends(0, || Box::pin(children(forever)));
+    ends(0, || Box::pin(shield(graceful(sleep(Duration::from_millis(3500))))));
+    ends(124, || Box::pin(graceful(forever())));
+    ends(124, || Box::pin(children(|| graceful(forever()))));
+    ends(124, || Box::pin(graceful(children(forever))));
+}
+
 /// L6: a second signal cuts it off at once; a third changes nothing.
 #[test]
 fn a_second_signal_cuts_graceful_work_off_at_once() {
