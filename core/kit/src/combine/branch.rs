@@ -111,24 +111,26 @@ pub(super) struct Fate {
     closing: Option<&'static str>,
     /// A branch was cancelled from further out: there is no value (law L33).
     cut: bool,
-    /// Whether the code around is cancelled, as known in this turn.
-    held_off: Option<bool>,
+    /// The code around was found to be cancelled in this turn.
+    held_off: bool,
     // In a mutex for `Sync` only: a payload is not.
     panic: Mutex<Option<Box<dyn Any + Send>>>,
 }
 
 impl Fate {
     pub(super) fn new() -> Self {
-        Fate { closing: None, cut: false, held_off: None, panic: Mutex::new(None) }
+        Fate { closing: None, cut: false, held_off: false, panic: Mutex::new(None) }
     }
 
     pub(super) fn begin_poll(&mut self) {
-        self.held_off = None;
+        self.held_off = false;
     }
 
-    /// Whether the code around is cancelled: then nothing is begun (law L13).
+    /// Whether the code around is cancelled: then nothing is begun (law L13). To be asked for each branch and each input
+    /// anew, because the one before may have had it cancelled, or used up the time; only a yes holds for the whole turn.
     pub(super) fn is_held_off(&mut self) -> bool {
-        *self.held_off.get_or_insert_with(foster_core::is_cancelled)
+        self.held_off = self.held_off || foster_core::is_cancelled();
+        self.held_off
     }
 
     pub(super) fn is_closing(&self) -> bool {

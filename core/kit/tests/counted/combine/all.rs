@@ -196,6 +196,51 @@ fn cancelled_code_begins_no_branch() {
     });
 }
 
+/// L13: when one branch has the code around cancelled, it is the last that begins: also of those whose turn it is already.
+#[test]
+fn when_a_branch_cancels_the_code_around_no_other_begins() {
+    on_seeds(async || {
+        // The third one that begins cancels the scope around. Counts how many have begun, and been taken.
+        for what in 0..10 {
+            let (begun, taken) = (&Cell::new(0), &Cell::new(0));
+            let mut scope = CancelScope::new();
+            let handle = &scope.handle();
+            let branch = |value: Result<u32, u32>| async move {
+                begun.set(begun.get() + 1);
+                if begun.get() == 3 {
+                    handle.cancel("enough");
+                }
+                value
+            };
+            let inputs = (0..100).inspect(|_| taken.set(taken.get() + 1));
+            let work = async move {
+                match what {
+                    0 => _ = gather((0..100).map(|n| branch(Ok(n)))).await,
+                    1 => _ = gather_results((0..100).map(|n| branch(Ok(n)))).await,
+                    2 => _ = first_ok((0..100).map(|n| branch(Err(n)))).await,
+                    3 => _ = race_all((0..100).map(async |n| (branch(Ok(n)).await, nap(1).await))).await,
+                    4 => _ = staggered(Duration::MAX, inputs.map(|n| branch(Err(n)))).await,
+                    5 => _ = map_concurrent(1, inputs, |n| branch(Ok(n))).await,
+                    6 => _ = map_concurrent(9, inputs, |n| branch(Ok(n))).await,
+                    7 => _ = for_each_concurrent(1, inputs, async |n| branch(Ok(n)).await.map(drop)).await,
+                    8 => {
+                        let [a, b, c, d, e] = [0, 1, 2, 3, 4].map(|n| branch(Ok(n)));
+                        _ = try_join((a, b, c, d, e)).await;
+                    }
+                    _ => {
+                        let [a, b, c, d, e] = [0, 1, 2, 3, 4].map(async |n| (branch(Ok(n)).await, nap(1).await));
+                        race((a, b, c, d, e)).await;
+                    }
+                }
+            };
+            assert!(scope.run(work).await.is_err(), "{what}");
+            assert_eq!(begun.get(), 3, "{what}");
+            // With room for nine, nine inputs were taken before the first of them began.
+            assert!(taken.get() <= if what == 6 { 11 } else { 3 }, "{what}: {}", taken.get());
+        }
+    });
+}
+
 /// L25–L27: the call is dropped by foreign code; the scope around waits for what the branches leave.
 #[test]
 fn what_a_dropped_gather_leaves_is_waited_for_by_the_scope_around() {
