@@ -76,6 +76,7 @@ mod produce;
 mod quorum;
 mod staggered;
 mod tuples;
+mod vain;
 
 use std::fmt::Debug;
 

@@ -10,6 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::branch::{Branch, Fate, Step};
+use super::vain::Vain;
 use foster_core::leaf;
 use foster_core::leaf::{ReadyMember, ReadyQueue};
 
@@ -25,9 +26,11 @@ pub(super) struct Group<F, T> {
     turn: usize,
     /// One was polled in this turn.
     has_polled: bool,
-    /// The turn began with some of the task's budget. One that begins with none polls all whose turn it is: else the
-    /// first of them would go to the end of the queue with nothing, and it might be the same one every time.
+    /// The turn began with some of the task's budget.
     had_budget: bool,
+    vain: Vain,
+    /// This turn polls nobody, because it began without budget: the driver is woken, and what comes waits for the next.
+    passes: bool,
     fate: Fate,
     /// A branch has panicked, and the others were not told yet.
     closed: bool,
@@ -52,6 +55,8 @@ impl<F, T> Group<F, T> {
             turn: 0,
             has_polled: false,
             had_budget: true,
+            vain: Vain::new(),
+            passes: false,
             fate: Fate::new(),
             closed: false,
         }
@@ -73,6 +78,11 @@ impl<F, T> Group<F, T> {
         self.turn = self.ready.register(cx.waker());
         self.has_polled = false;
         self.had_budget = !leaf::has_to_yield();
+        self.passes = !self.had_budget && self.vain.passes(self.turn);
+        if self.passes {
+            self.turn = 0;
+            self.ready.wake_driver();
+        }
         self.fate.begin_poll();
     }
 
@@ -92,7 +102,7 @@ impl<F, T> Group<F, T> {
 }
 
 impl<F: Future<Output = T>, T> Group<F, T> {
-    /// Adds the branch for the input with this index. It begins in this turn, or in the first one.
+    /// Adds the branch for the input with this index. It begins in this turn, or in the next one.
     pub(super) fn push(&mut self, input: usize, future: F) {
         let branch = Branch::at(self.location, self.here, future);
         let key = match self.vacant.pop() {
@@ -108,7 +118,7 @@ impl<F: Future<Output = T>, T> Group<F, T> {
                 key
             }
         };
-        if self.slots[key].member.enqueue() {
+        if self.slots[key].member.enqueue() && !self.passes {
             self.turn += 1;
         }
     }

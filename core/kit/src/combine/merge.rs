@@ -9,6 +9,7 @@ use std::task::{Context, Poll, ready};
 
 use futures_core::Stream;
 
+use super::vain::Vain;
 use foster_core::is_cancelled;
 use foster_core::leaf;
 use foster_core::leaf::{ReadyMember, ReadyQueue};
@@ -62,7 +63,7 @@ where
         Some((Box::pin(stream), member))
     };
     let streams: Vec<_> = streams.into_iter().enumerate().map(open).collect();
-    Merge { open: streams.len(), streams, ready, owes: false }
+    Merge { open: streams.len(), streams, ready, vain: Vain::new(), owes: false }
 }
 
 /// Stream of [`merge`].
@@ -72,6 +73,7 @@ pub struct Merge<S> {
     /// How many streams have not ended.
     open: usize,
     ready: Arc<ReadyQueue>,
+    vain: Vain,
     /// It has given an item, and not taken a unit of the budget for it.
     owes: bool,
 }
@@ -114,10 +116,11 @@ impl<S: Stream> Stream for Merge<S> {
         }
         // What is woken during this turn has woken the driver, and comes in the next.
         let count = this.ready.register(cx.waker());
-        // Subtle: a turn that begins without any budget asks all streams. If it asked the first alone, that one would
-        // go to the end of the queue with nothing, and if every other turn were such a one, it would always be the same
-        // stream.
         let had_budget = !leaf::has_to_yield();
+        if !had_budget && this.vain.passes(count) {
+            this.ready.wake_driver();
+            return Poll::Pending;
+        }
         for polled in 0..count {
             if polled > 0 && had_budget && leaf::has_to_yield() {
                 this.ready.wake_driver();

@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use crate::{on_seeds, one_at_a_time};
+use crate::{on_one_seed, on_seeds, one_at_a_time};
 use foster::combine::AllFailed;
 use foster::combine::{
     as_completed, first_ok, for_each_concurrent, gather, gather_results, join, map_concurrent, map_concurrent_results,

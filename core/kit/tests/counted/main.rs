@@ -25,3 +25,11 @@ fn on_seeds<F: Future<Output = ()>>(body: impl Fn() -> F) {
     }
     assert_eq!(live_counts(), before, "a scope, a task or a timer is left");
 }
+
+/// The same on one seed, for what is big.
+fn on_one_seed(body: impl Future<Output = ()>) {
+    let _one = one_at_a_time();
+    let before = live_counts();
+    foster_sim::run(1, body);
+    assert_eq!(live_counts(), before, "a scope, a task or a timer is left");
+}

@@ -229,7 +229,7 @@ fn when_a_branch_cancels_the_code_around_no_other_begins() {
                     }
                     _ => {
                         let [a, b, c, d, e] = [0, 1, 2, 3, 4].map(async |n| (branch(Ok(n)).await, nap(1).await));
-                        race((a, b, c, d, e)).await;
+                        _ = race((a, b, c, d, e)).await;
                     }
                 }
             };

@@ -147,3 +147,92 @@ fn one_of_several_that_are_ready_completes() {
         }
     });
 }
+
+/// L14: the same for so many that a turn without budget polls none of them.
+#[test]
+fn many_beside_a_loop_share_the_budget() {
+    on_one_seed(async {
+        let hog = async |turns: &Turns<100>| {
+            while turns.0.iter().any(|turns| turns.get() < 200) {
+                checkpoint().await;
+            }
+        };
+        let spin = async |turns: &Turns<100>, branch: usize| {
+            while turns.0.iter().any(|turns| turns.get() < 200) {
+                checkpoint().await;
+                turns.0[branch].set(turns.0[branch].get() + 1);
+                assert!(turns.0[branch].get() < 600, "{branch} keeps others from their turns: {:?}", turns.0);
+            }
+            Ok::<_, ()>(())
+        };
+        let turns = &Turns::new();
+        let _ = join((hog(turns), gather((0..100).map(|branch| spin(turns, branch))))).await;
+        let turns = &Turns::new();
+        let _ = join((hog(turns), map_concurrent(100, 0..100, |branch| spin(turns, branch)))).await;
+        let turns = &Turns::new();
+        let mut all = merge((0..100).map(|branch| Box::pin(futures_lite::stream::once_future(spin(turns, branch)))));
+        let _ = join((hog(turns), all.next())).await;
+    });
+}
+
+/// A wait for foreign code needs no budget, and comes to an end also if foreign code polls the many of which it is one
+/// behind a loop that uses up the budget in each poll.
+#[test]
+fn what_needs_no_budget_comes_behind_a_loop_that_leaves_none() {
+    on_one_seed(async {
+        let hog = async || {
+            loop {
+                checkpoint().await;
+            }
+        };
+        let foreign = async || {
+            for _ in 0..3 {
+                futures_lite::future::yield_now().await;
+            }
+            Ok::<_, ()>(())
+        };
+        let many = gather((0..1000).map(async |_| foreign().await));
+        futures_lite::future::or(hog(), async { _ = many.await }).await;
+        let mut many = merge((0..1000).map(|_| Box::pin(futures_lite::stream::once_future(foreign()))));
+        futures_lite::future::or(hog(), async { _ = many.next().await }).await;
+    });
+}
+
+/// What is polled grows with the number of streams or futures, not with its square: a turn without budget does not poll
+/// all that are ready, in vain.
+#[test]
+fn many_that_are_ready_are_polled_a_few_times_each() {
+    for n in [1_000, 100_000] {
+        on_one_seed(async move {
+            let polls = &Cell::new(0);
+            let channels = (0..n).map(|n| {
+                let (tx, mut rx) = bounded(1);
+                tx.try_send(n).unwrap();
+                Box::pin(futures_lite::stream::poll_fn(move |cx| {
+                    polls.set(polls.get() + 1);
+                    Pin::new(&mut rx).poll_next(cx)
+                }))
+            });
+            let mut merged = merge(channels);
+            let mut items = 0;
+            while merged.next().await.is_some() {
+                items += 1;
+            }
+            assert_eq!(items, n);
+            // For the item, and for the end.
+            assert!(polls.get() <= 4 * n, "merge of {n}: {} polls", polls.take());
+            polls.set(0);
+
+            let ready = (0..n).map(|_| {
+                let mut operation = Box::pin(checkpoint());
+                poll_fn(move |cx| {
+                    polls.set(polls.get() + 1);
+                    operation.as_mut().poll(cx)
+                })
+            });
+            let mut ready = as_completed(ready);
+            while ready.next().await.is_some() {}
+            assert!(polls.get() <= 3 * n, "as_completed of {n}: {} polls", polls.get());
+        });
+    }
+}
