@@ -99,6 +99,8 @@ pub mod observer {
         ScopeEvent, TaskEvent,
     };
     pub use crate::live_counts::{LiveCounts, live_counts};
+    #[doc(hidden)]
+    pub use crate::report::KeptPanic;
     pub use crate::report::report;
 }
 

@@ -1,12 +1,17 @@
-//! The public entrance to the observer: one function, by which combinators outside of the core hand over errors that
-//! have no caller (L35).
+//! What combinators outside of the core do with errors and panics that have no caller (L29, L35): errors go to the
+//! observer, and panics to the scope around.
 
-use std::fmt::Debug;
-use std::panic::Location;
+use std::fmt::{self, Debug};
+use std::panic::{Location, resume_unwind};
+use std::sync::PoisonError;
 
 use crate::events::{Observer, Orphan, OrphanKind, PrintOrphans};
 use crate::reason::Origin;
+use crate::sys::Mutex;
+use crate::tree::abandon;
 use crate::tree::current;
+use crate::tree::node::NodeRef;
+use crate::tree::panic::Payload;
 
 /// Hands an error that no caller can receive to the [`Observer`] of the tree; the innermost scope is its origin.
 /// Outside of any tree it is printed.
@@ -41,5 +46,56 @@ pub fn report(error: &dyn Debug, kind: OrphanKind) {
             error,
             origin: &Origin::new("code without a scope", Location::caller()),
         }),
+    }
+}
+
+/// A panic that a combinator has caught, and that is to resume when what runs beside it has ended.
+///
+/// It ends in one place (law L35): it resumes, or if this is dropped, because foreign code drops the combinator before
+/// that, it fails the scope around, as the panic of a scope that a reaper has closed does (law L29). That is the scope
+/// in which this was made, or the next one further out that has not ended. If there is none, or outside of any tree,
+/// the payload is dropped; the panic hook has reported the panic.
+///
+/// For combinators; dropping it is safe wherever dropping a scope is (law L37).
+#[doc(hidden)]
+pub struct KeptPanic {
+    // In a mutex for `Sync` only: a payload is not.
+    payload: Mutex<Option<Payload>>,
+    scope: Option<NodeRef>,
+}
+
+impl KeptPanic {
+    /// Keeps what `catch_unwind` has caught, in the scope in which that was.
+    #[must_use = "dropped, it fails the scope around"]
+    pub fn new(payload: Payload) -> Self {
+        // Not the installed root, of which nobody waits for the end.
+        let scope = if current::depth() > 0 { current::try_scope() } else { None };
+        KeptPanic { payload: Mutex::new(Some(payload)), scope }
+    }
+
+    /// Resumes the panic.
+    pub fn resume(mut self) -> ! {
+        match self.take() {
+            Some(payload) => resume_unwind(payload),
+            None => unreachable!("a kept panic resumes once"),
+        }
+    }
+
+    fn take(&mut self) -> Option<Payload> {
+        self.payload.get_mut().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+impl Drop for KeptPanic {
+    fn drop(&mut self) {
+        if let Some(payload) = self.take() {
+            abandon::panicked_inside(self.scope.take(), payload);
+        }
+    }
+}
+
+impl Debug for KeptPanic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeptPanic").finish_non_exhaustive()
     }
 }

@@ -27,7 +27,8 @@
 //!   scopes.)
 //! * **An outcome is settled once.** A value that a loser returns while it is being cancelled is dropped; an error is
 //!   handed to the tree's [`Observer`](foster_core::observer::Observer). A panic counts more than any outcome: it
-//!   cancels the others, and resumes when they have ended.
+//!   cancels the others, and resumes when they have ended. If foreign code drops the combinator before that, the error
+//!   that it would have returned goes to the observer, and a panic fails the scope around (law L29).
 //! * **What has not begun does not begin** when the outcome is settled, or the code around is cancelled (law L13).
 //! * **Cancelled from further out, nothing comes back**: the call never returns, and the code around it is dropped. An
 //!   error that was there before is returned even so (law L31).
@@ -76,6 +77,7 @@ mod produce;
 mod quorum;
 mod staggered;
 mod tuples;
+mod unreturned;
 mod vain;
 
 use std::fmt::Debug;

@@ -36,6 +36,7 @@ use super::verdict::Verdict;
 use super::wake::DriverWakes;
 use crate::Instant;
 use crate::reason::{Reason, ReasonKind};
+use crate::sys::MutexGuard;
 use crate::sys::atomic::Ordering;
 
 /// A scope that a request comes to on its way down.
@@ -261,7 +262,21 @@ impl NodeRef {
     ///
     /// Recorded before the request: nobody who is woken by that may find the scope without it.
     pub(crate) fn panicked(&self, payload: Payload) {
-        let mut state = self.lock();
+        self.record_panic(self.lock(), payload);
+    }
+
+    /// Does as [`panicked`](NodeRef::panicked), for a panic of something that the scope does not wait for. Gives it back
+    /// if the scope is Closed.
+    pub(crate) fn panicked_unless_closed(&self, payload: Payload) -> Result<(), Payload> {
+        let state = self.lock();
+        if state.life == Life::Closed {
+            return Err(payload);
+        }
+        self.record_panic(state, payload);
+        Ok(())
+    }
+
+    fn record_panic(&self, mut state: MutexGuard<'_, State>, payload: Payload) {
         let first = &mut state.cold_mut().panic;
         let later = if first.is_none() {
             *first = Some(payload);

@@ -13,13 +13,13 @@ use std::any::Any;
 use std::future::Future;
 use std::panic::{self, AssertUnwindSafe, Location};
 use std::pin::Pin;
-use std::sync::{Mutex, PoisonError};
 use std::task::{Context, Poll};
 
 use pin_project_lite::pin_project;
 
 use foster_core::CancelScope;
 use foster_core::future::CancelScopeFuture;
+use foster_core::observer::KeptPanic;
 
 pin_project! {
     #[project = BranchProj]
@@ -113,13 +113,13 @@ pub(super) struct Fate {
     cut: bool,
     /// The code around was found to be cancelled in this turn.
     held_off: bool,
-    // In a mutex for `Sync` only: a payload is not.
-    panic: Mutex<Option<Box<dyn Any + Send>>>,
+    // In a box, because it is hardly ever there.
+    panic: Option<Box<KeptPanic>>,
 }
 
 impl Fate {
     pub(super) fn new() -> Self {
-        Fate { closing: None, cut: false, held_off: false, panic: Mutex::new(None) }
+        Fate { closing: None, cut: false, held_off: false, panic: None }
     }
 
     pub(super) fn begin_poll(&mut self) {
@@ -150,16 +150,29 @@ impl Fate {
         self.closing
     }
 
-    /// Keeps the first panic; it resumes when all branches have ended.
+    /// Keeps the first panic; it resumes when all branches have ended. If the combinator is dropped before that, it fails
+    /// the scope around (law L29).
     pub(super) fn panicked(&mut self, payload: Box<dyn Any + Send>) {
-        self.panic.get_mut().unwrap_or_else(PoisonError::into_inner).get_or_insert(payload);
+        match self.panic {
+            None => self.panic = Some(Box::new(KeptPanic::new(payload))),
+            // The panic hook has reported it; the first is the one that resumes (law L32).
+            Some(_) => drop_payload(payload),
+        }
         self.settle("another branch panicked");
     }
 
     /// All branches have ended.
     pub(super) fn resume_panic(&mut self) {
-        if let Some(payload) = self.panic.get_mut().unwrap_or_else(PoisonError::into_inner).take() {
-            panic::resume_unwind(payload);
+        if let Some(panic) = self.panic.take() {
+            panic.resume();
         }
+    }
+}
+
+/// Drops the payload of a panic that is not the first. The payload of a panic of its destructor is leaked: it may panic
+/// as well, and there has to be an end.
+fn drop_payload(payload: Box<dyn Any + Send>) {
+    if let Err(payload) = panic::catch_unwind(AssertUnwindSafe(|| drop(payload))) {
+        std::mem::forget(payload);
     }
 }

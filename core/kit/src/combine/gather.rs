@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 
 use super::group::Group;
 use super::later;
+use super::unreturned::Unreturned;
 
 /// Runs all futures together and returns their values in the order in which they were given.
 ///
@@ -58,7 +59,7 @@ where
         group.push(len, future);
         len += 1;
     }
-    Gather { group, values: Ordered::new(len), error: None }
+    Gather { group, values: Ordered::new(len), error: Unreturned::new(later) }
 }
 
 /// Runs all futures together and returns everything that they return, in the order in which they were given.
@@ -108,7 +109,7 @@ where
 pub struct Gather<F, T, E> {
     group: Group<F, Result<T, E>>,
     values: Ordered<T>,
-    error: Option<E>,
+    error: Unreturned<E>,
 }
 
 // Nothing in it is pinned: the futures have boxes of their own.
@@ -129,9 +130,8 @@ where
                 Poll::Pending => return Poll::Pending,
                 Poll::Ready(Some((input, Ok(value)))) => this.values.put(input, value),
                 Poll::Ready(Some((_, Err(error)))) => {
-                    match this.error {
-                        None => this.error = Some(error),
-                        Some(_) => later(error),
+                    if let Some(error) = this.error.keep(error) {
+                        later(error);
                     }
                     this.group.close("another future has failed");
                 }

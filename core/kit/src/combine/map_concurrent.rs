@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 use super::feed::Feed;
 use super::gather::Ordered;
 use super::later;
+use super::unreturned::Unreturned;
 
 /// Runs `map` on every input, at most `limit` at a time, and returns the values in the order of the inputs.
 ///
@@ -59,7 +60,7 @@ where
     E: Debug,
 {
     let feed = Feed::new("map_concurrent", limit, inputs.into_iter(), map);
-    MapConcurrent { feed, values: Ordered::new(0), error: None }
+    MapConcurrent { feed, values: Ordered::new(0), error: Unreturned::new(later) }
 }
 
 /// As [`map_concurrent`], but returns all that the futures return; no outcome of one touches another.
@@ -143,7 +144,7 @@ where
     R: Each<O>,
 {
     let feed = Feed::new("for_each_concurrent", limit, inputs.into_iter(), work);
-    ForEachConcurrent { feed, failed: None }
+    ForEachConcurrent { feed, failed: Unreturned::new(R::lost) }
 }
 
 /// `()` or `Result<(), E>`: what the work of [`for_each_concurrent`] may return. The trait is sealed.
@@ -158,16 +159,21 @@ pub trait Each<O>: sealed::Sealed {
     /// The output of the whole when nothing has failed.
     fn done() -> O;
 
-    /// The output of the whole because of this, if it has failed; a later failure goes where such go.
-    fn failed(self, first: bool) -> Option<O>;
+    /// The output of the whole because of this, if it has failed.
+    fn failed(self) -> Option<O>;
+
+    /// Takes a failure that is not returned where such go.
+    fn lost(failed: O);
 }
 
 impl Each<()> for () {
     fn done() {}
 
-    fn failed(self, _: bool) -> Option<()> {
+    fn failed(self) -> Option<()> {
         None
     }
+
+    fn lost((): ()) {}
 }
 
 impl<E: Debug> Each<Result<(), E>> for Result<(), E> {
@@ -175,14 +181,13 @@ impl<E: Debug> Each<Result<(), E>> for Result<(), E> {
         Ok(())
     }
 
-    fn failed(self, first: bool) -> Option<Result<(), E>> {
-        match self {
-            Err(error) if first => Some(Err(error)),
-            Err(error) => {
-                later(error);
-                None
-            }
-            Ok(()) => None,
+    fn failed(self) -> Option<Result<(), E>> {
+        self.is_err().then_some(self)
+    }
+
+    fn lost(failed: Result<(), E>) {
+        if let Err(error) = failed {
+            later(error);
         }
     }
 }
@@ -199,7 +204,7 @@ mod sealed {
 pub struct MapConcurrent<I, M, F, T, E> {
     feed: Feed<I, M, F, Result<T, E>>,
     values: Ordered<T>,
-    error: Option<E>,
+    error: Unreturned<E>,
 }
 
 // Nothing in it is pinned: the futures have boxes of their own.
@@ -221,9 +226,8 @@ where
             match result {
                 Ok(value) => this.values.put(input, value),
                 Err(error) => {
-                    match this.error {
-                        None => this.error = Some(error),
-                        Some(_) => later(error),
+                    if let Some(error) = this.error.keep(error) {
+                        later(error);
                     }
                     this.feed.group.close("another input has failed");
                 }
@@ -280,7 +284,7 @@ impl<I, M, F, T> Debug for MapConcurrentResults<I, M, F, T> {
 #[must_use = "futures do nothing unless polled"]
 pub struct ForEachConcurrent<I, M, F, R, O> {
     feed: Feed<I, M, F, R>,
-    failed: Option<O>,
+    failed: Unreturned<O>,
 }
 
 impl<I, M, F, R, O> Unpin for ForEachConcurrent<I, M, F, R, O> {}
@@ -298,8 +302,10 @@ where
         let this = self.get_mut();
         this.feed.begin_poll(cx);
         while let Some((_, result)) = ready!(this.feed.poll_next()) {
-            if let Some(failed) = result.failed(this.failed.is_none()) {
-                this.failed = Some(failed);
+            if let Some(failed) = result.failed() {
+                if let Some(failed) = this.failed.keep(failed) {
+                    R::lost(failed);
+                }
                 this.feed.group.close("another input has failed");
             }
         }

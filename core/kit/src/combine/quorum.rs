@@ -8,6 +8,7 @@ use std::task::{Context, Poll, ready};
 use super::failures::{AllFailed, NoQuorum};
 use super::group::Group;
 use super::later;
+use super::unreturned::without_panic;
 
 /// Runs all futures together, returns what the first to complete returns, and cancels the others.
 ///
@@ -191,16 +192,29 @@ pub struct Quorum<F, T, E> {
     needed: usize,
     values: Vec<T>,
     errors: Vec<(usize, E)>,
+    /// Called with each error if the quorum is missed and they are not returned.
+    lost: fn(E),
 }
 
 impl<F, T, E> Unpin for Quorum<F, T, E> {}
 
+impl<F, T, E> Quorum<F, T, E> {
+    fn is_decided(&self) -> bool {
+        self.values.len() == self.needed || self.is_missed()
+    }
+
+    fn is_missed(&self) -> bool {
+        self.inputs - self.errors.len() < self.needed
+    }
+}
+
 impl<F, T, E> Quorum<F, T, E>
 where
     F: Future<Output = Result<T, E>>,
+    E: Debug,
 {
     fn new(needed: usize) -> Self {
-        Quorum { group: Group::new(), inputs: 0, needed, values: Vec::new(), errors: Vec::new() }
+        Quorum { group: Group::new(), inputs: 0, needed, values: Vec::new(), errors: Vec::new(), lost: later }
     }
 
     #[track_caller]
@@ -208,9 +222,17 @@ where
         self.group.push(self.inputs, future);
         self.inputs += 1;
     }
+}
 
-    fn is_decided(&self) -> bool {
-        self.values.len() == self.needed || self.inputs - self.errors.len() < self.needed
+impl<F, T, E> Drop for Quorum<F, T, E> {
+    /// Foreign code drops it while it waits for the losers, and too many have failed: the errors are the outcome, and go
+    /// to the observer (law L35).
+    fn drop(&mut self) {
+        if self.is_missed() {
+            for (_, error) in self.errors.drain(..) {
+                without_panic(|| (self.lost)(error));
+            }
+        }
     }
 }
 

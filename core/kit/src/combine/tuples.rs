@@ -14,6 +14,7 @@ use pin_project_lite::pin_project;
 use super::branch::{Branch, Fate, Step};
 use super::later;
 use super::quorum::{RaceAll, race_all};
+use super::unreturned::Unreturned;
 use foster_core::leaf;
 
 /// Waits for all futures of a tuple (two to eight), and returns a tuple of what they return.
@@ -256,15 +257,16 @@ struct Heat<X> {
     fate: Fate,
     order: Order,
     /// The first error or the winner, which has settled the outcome.
-    outcome: Option<X>,
+    outcome: Unreturned<X>,
     left: u8,
     /// The branches were told that it is settled.
     closed: bool,
 }
 
 impl<X> Heat<X> {
-    fn new(branches: u8) -> Self {
-        Heat { fate: Fate::new(), order: Order::new(), outcome: None, left: branches, closed: false }
+    /// `lost` is called with an outcome that is not returned.
+    fn new(branches: u8, lost: fn(X)) -> Self {
+        Heat { fate: Fate::new(), order: Order::new(), outcome: Unreturned::new(lost), left: branches, closed: false }
     }
 
     /// Begins a turn, and gives its order.
@@ -275,12 +277,11 @@ impl<X> Heat<X> {
 
     /// Settles the outcome. Gives back what comes later.
     fn settle(&mut self, outcome: X, reason: &'static str) -> Option<X> {
-        if self.outcome.is_some() || self.closed {
+        if self.closed {
             return Some(outcome);
         }
         self.fate.settle(reason);
-        self.outcome = Some(outcome);
-        None
+        self.outcome.keep(outcome)
     }
 
     /// Polls one branch; what it has returned, if it has.
@@ -344,7 +345,7 @@ macro_rules! tuples {
             #[track_caller]
             fn try_join(self) -> Self::Future {
                 let ($($branch,)+) = self;
-                $try_join { $($branch: Branch::new(false, $branch), $value: None,)+ heat: Heat::new($len) }
+                $try_join { $($branch: Branch::new(false, $branch), $value: None,)+ heat: Heat::new($len, later) }
             }
         }
 
@@ -354,7 +355,7 @@ macro_rules! tuples {
             #[track_caller]
             fn race(self) -> Self::Future {
                 let ($($branch,)+) = self;
-                $race { $($branch: Branch::new(false, $branch),)+ heat: Heat::new($len) }
+                $race { $($branch: Branch::new(false, $branch),)+ heat: Heat::new($len, drop) }
             }
         }
 

@@ -2,6 +2,7 @@
 
 mod all;
 mod as_completed;
+mod dropped;
 mod first;
 mod limited;
 mod produce;
