@@ -151,7 +151,9 @@ impl<F: Future<Output = T>, T> AsCompleted<F, T> {
     /// ```
     pub async fn close(mut self) {
         self.group.close("no longer needed");
-        while self.next().await.is_some() {}
+        while let Some(result) = self.next().await {
+            self.group.guard(|| drop(result));
+        }
     }
 
     fn poll_indexed(&mut self, cx: &mut Context<'_>) -> Poll<Option<(usize, T)>> {

@@ -55,7 +55,7 @@ impl<F: Future<Output = T>, T> Branch<F, T> {
         let BranchProj::Attached { mut run, running } = self.as_mut().project() else { return Step::Over };
         if !*running {
             if fate.is_closing() {
-                self.set(Branch::Empty);
+                self.clear(fate);
                 return Step::Over;
             }
             if fate.is_held_off() {
@@ -77,7 +77,7 @@ impl<F: Future<Output = T>, T> Branch<F, T> {
                 Step::Over
             }
         };
-        self.set(Branch::Empty);
+        self.clear(fate);
         step
     }
 
@@ -92,8 +92,13 @@ impl<F: Future<Output = T>, T> Branch<F, T> {
                 return true;
             }
         }
-        self.set(Branch::Empty);
+        self.clear(fate);
         false
+    }
+
+    /// Drops the future. A panic of its destructor counts as one of the branch, which is empty all the same.
+    fn clear(mut self: Pin<&mut Self>, fate: &mut Fate) {
+        fate.guard(|| self.set(Branch::Empty));
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -148,6 +153,11 @@ impl Fate {
 
     pub(super) fn reason(&self) -> Option<&'static str> {
         self.closing
+    }
+
+    /// Calls user code that is no branch, such as a destructor; a panic in it is treated as one in a branch.
+    pub(super) fn guard<R>(&mut self, call: impl FnOnce() -> R) -> Option<R> {
+        panic::catch_unwind(AssertUnwindSafe(call)).map_err(|payload| self.panicked(payload)).ok()
     }
 
     /// Keeps the first panic; it resumes when all branches have ended. If the combinator is dropped before that, it fails

@@ -61,7 +61,10 @@ where
                     self.group.push(self.taken, future);
                     self.taken += 1;
                 }
-                Some(None) => self.inputs = None,
+                Some(None) => {
+                    let inputs = self.inputs.take();
+                    self.group.guard(|| drop(inputs));
+                }
                 None => return,
             }
         }

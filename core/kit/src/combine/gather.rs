@@ -131,7 +131,7 @@ where
                 Poll::Ready(Some((input, Ok(value)))) => this.values.put(input, value),
                 Poll::Ready(Some((_, Err(error)))) => {
                     if let Some(error) = this.error.keep(error) {
-                        later(error);
+                        this.group.guard(|| later(error));
                     }
                     this.group.close("another future has failed");
                 }

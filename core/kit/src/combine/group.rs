@@ -4,7 +4,7 @@
 //! part of every combinator. It is built from cancel scopes alone.
 
 use std::future::Future;
-use std::panic::{self, AssertUnwindSafe, Location};
+use std::panic::Location;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -95,9 +95,9 @@ impl<F, T> Group<F, T> {
         self.ready.wake_driver();
     }
 
-    /// Calls user code that is no branch; a panic in it is treated as one in a branch.
+    /// Calls user code that is no branch, such as a destructor; a panic in it is treated as one in a branch.
     pub(super) fn guard<R>(&mut self, call: impl FnOnce() -> R) -> Option<R> {
-        panic::catch_unwind(AssertUnwindSafe(call)).map_err(|payload| self.fate.panicked(payload)).ok()
+        self.fate.guard(call)
     }
 }
 

@@ -227,7 +227,7 @@ where
                 Ok(value) => this.values.put(input, value),
                 Err(error) => {
                     if let Some(error) = this.error.keep(error) {
-                        later(error);
+                        this.feed.group.guard(|| later(error));
                     }
                     this.feed.group.close("another input has failed");
                 }
@@ -304,7 +304,7 @@ where
         while let Some((_, result)) = ready!(this.feed.poll_next()) {
             if let Some(failed) = result.failed() {
                 if let Some(failed) = this.failed.keep(failed) {
-                    R::lost(failed);
+                    this.feed.group.guard(|| R::lost(failed));
                 }
                 this.feed.group.close("another input has failed");
             }

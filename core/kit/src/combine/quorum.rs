@@ -166,9 +166,12 @@ impl<F: Future<Output = T>, T> Future for RaceAll<F, T> {
         let this = self.get_mut();
         this.group.begin_poll(cx);
         while let Some((_, value)) = ready!(this.group.poll_next()) {
-            if this.winner.is_none() {
-                this.winner = Some(value);
-                this.group.close("lost the race");
+            match this.winner {
+                None => {
+                    this.winner = Some(value);
+                    this.group.close("lost the race");
+                }
+                Some(_) => _ = this.group.guard(|| drop(value)),
             }
         }
         if this.group.fate().is_cut() { Poll::Pending } else { Poll::Ready(this.winner.take()) }
@@ -254,8 +257,8 @@ where
             match ready!(this.group.poll_next()) {
                 Some((_, Ok(value))) if !decided => this.values.push(value),
                 Some((input, Err(error))) if !decided => this.errors.push((input, error)),
-                Some((_, Ok(_))) => {}
-                Some((_, Err(error))) => later(error),
+                Some((_, Ok(value))) => _ = this.group.guard(|| drop(value)),
+                Some((_, Err(error))) => _ = this.group.guard(|| later(error)),
                 None => break,
             }
         }

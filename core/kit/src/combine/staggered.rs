@@ -103,6 +103,13 @@ where
     I: Iterator<Item = F>,
     F: Future<Output = Result<T, E>>,
 {
+    /// No further attempt is needed, or there are none.
+    fn drop_attempts(&mut self) {
+        let attempts = self.attempts.take();
+        self.group.guard(|| drop(attempts));
+        self.next = None;
+    }
+
     /// Begins the next attempt, if it is due.
     fn begin(&mut self) {
         if !self.due || self.group.fate().is_closing() || self.group.fate().is_held_off() {
@@ -117,10 +124,7 @@ where
                 self.next = Some(sleep(self.delay));
             }
             // There are no more, or the iterator has panicked.
-            Some(None) | None => {
-                self.attempts = None;
-                self.next = None;
-            }
+            Some(None) | None => self.drop_attempts(),
         }
     }
 }
@@ -140,14 +144,14 @@ where
             this.begin();
             match this.group.poll_next() {
                 Poll::Ready(Some((_, Ok(value)))) => {
-                    if this.value.is_none() {
-                        this.value = Some(value);
+                    match this.value {
+                        None => this.value = Some(value),
+                        Some(_) => _ = this.group.guard(|| drop(value)),
                     }
                     this.group.close("another attempt was faster");
-                    this.attempts = None;
-                    this.next = None;
+                    this.drop_attempts();
                 }
-                Poll::Ready(Some((_, Err(error)))) if this.value.is_some() => later(error),
+                Poll::Ready(Some((_, Err(error)))) if this.value.is_some() => _ = this.group.guard(|| later(error)),
                 Poll::Ready(Some((attempt, Err(error)))) => {
                     this.errors.push((attempt, error));
                     this.due = true;

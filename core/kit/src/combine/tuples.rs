@@ -424,7 +424,7 @@ macro_rules! tuples {
                         };
                         if let Some(error) = failed {
                             if let Some(error) = heat.settle(error, "another future has failed") {
-                                later(error);
+                                heat.fate.guard(|| later(error));
                             }
                         }
                         if heat.is_newly_settled() {
@@ -481,7 +481,8 @@ macro_rules! tuples {
                         };
                         if let Some(value) = value {
                             // A loser that completes even so has lost all the same.
-                            drop(heat.settle(value, "lost the race"));
+                            let lost = heat.settle(value, "lost the race");
+                            heat.fate.guard(|| drop(lost));
                         }
                         if heat.is_newly_settled() {
                             break;

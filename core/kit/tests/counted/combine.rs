@@ -2,6 +2,7 @@
 
 mod all;
 mod as_completed;
+mod destructors;
 mod dropped;
 mod first;
 mod limited;
