@@ -144,9 +144,11 @@ impl<S: Stream> Stream for Merge<S> {
                     return Poll::Ready(Some(item));
                 }
                 ended => {
-                    this.streams[key] = None;
+                    // First: the destructor of the stream may panic, and it has ended even so.
                     this.open -= 1;
-                    if let Err(payload) = ended {
+                    let dropped = panic::catch_unwind(AssertUnwindSafe(|| this.streams[key] = None));
+                    // Of two panics, the first.
+                    if let Err(payload) = ended.map(drop).and(dropped) {
                         panic::resume_unwind(payload);
                     }
                 }

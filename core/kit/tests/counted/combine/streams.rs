@@ -90,6 +90,43 @@ fn merge_ends_though_a_stream_has_panicked() {
     });
 }
 
+/// A stream whose destructor panics has ended; so has one that panics, and whose destructor does too: the first panic
+/// counts.
+#[test]
+fn merge_ends_though_the_destructor_of_a_stream_has_panicked() {
+    struct Ended {
+        panics: bool,
+        bomb: bool,
+    }
+    impl Stream for Ended {
+        type Item = u8;
+        fn poll_next(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<u8>> {
+            if self.panics { std::panic::resume_unwind(Box::new("poll")) } else { Poll::Ready(None) }
+        }
+    }
+    impl Drop for Ended {
+        fn drop(&mut self) {
+            if self.bomb && !std::thread::panicking() {
+                std::panic::resume_unwind(Box::new("drop"));
+            }
+        }
+    }
+    on_seeds(async || {
+        let streams = [(false, true), (true, true), (false, false)].map(|(panics, bomb)| Ended { panics, bomb });
+        let mut merged = merge(streams);
+        for (left, expected) in [(2, "drop"), (1, "poll")] {
+            let next = poll_fn(|cx| {
+                Poll::Ready(catch_unwind(AssertUnwindSafe(|| Pin::new(&mut merged).poll_next(cx))).map(drop))
+            });
+            let payload = next.await.unwrap_err();
+            assert_eq!(payload.downcast_ref::<&str>(), Some(&expected));
+            assert_eq!(merged.len(), left);
+        }
+        assert_eq!(merged.next().await, None);
+        assert!(merged.is_empty());
+    });
+}
+
 /// Only streams that were woken are polled.
 #[test]
 fn merge_polls_what_was_woken() {
