@@ -26,7 +26,8 @@
 //!   difference to `select!` and to combinators that just drop. (Only [`join`] has no losers, and gives its futures no
 //!   scopes.)
 //! * **An outcome is settled once.** A value that a loser returns while it is being cancelled is dropped; an error is
-//!   handed to the tree's [`Observer`](foster_core::observer::Observer). A panic counts more than any outcome: it
+//!   handed to the tree's [`Observer`](foster_core::observer::Observer). To [`race`] and [`race_all`] a `Result` is a
+//!   value like any other: they drop the error of a loser, and tell nobody. A panic counts more than any outcome: it
 //!   cancels the others, and resumes when they have ended. If foreign code drops the combinator before that, the error
 //!   that it would have returned goes to the observer, and a panic fails the scope around (law L29).
 //! * **What has not begun does not begin** when the outcome is settled, or the code around is cancelled (law L13).

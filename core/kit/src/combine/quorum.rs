@@ -15,6 +15,9 @@ use super::unreturned::without_panic;
 /// It returns when the losers have ended, cleanup included. `None` if there are no futures; for a number that is known,
 /// and not zero, there is [`race`](crate::combine::race).
 ///
+/// A `Result` is a value like any other here: an error wins, too, and what a loser returns even so is dropped, also if it
+/// is an error; no observer is told. For the first success see [`first_ok`].
+///
 /// # Cancellation
 ///
 /// *Partial effect*: what the futures did is done. Cancelled from further out, each stops at its next checkpoint and
