@@ -1,6 +1,7 @@
 //! Combinators that foreign code drops while they wait for their losers: the outcome that is settled is not lost.
 
 use super::*;
+use foster::combine::future::RaceAll;
 use foster::observer::{Observer, Orphan};
 
 type Branch = Pin<Box<dyn Future<Output = Result<u64, &'static str>>>>;
@@ -104,55 +105,31 @@ fn a_panic_of_a_combinator_that_is_dropped_fails_the_scope_around() {
     });
 }
 
-/// L29, L37: the scope around has ended, or the combinator is dropped by a thread that is in no scope: the panic goes
-/// to the scope that it was in, or further out.
+/// L29, L37: the combinator is dropped by a thread that is in no scope, or when the scope that it was in has ended: its
+/// panic goes to that scope, or further out.
 #[test]
 fn a_panic_of_a_combinator_that_is_dropped_elsewhere_finds_its_scope() {
-    let poll_once = async |call: &mut Pin<Box<dyn Future<Output = Option<u32>> + Send>>| {
-        poll_fn(|cx| Poll::Ready(assert!(call.as_mut().poll(cx).is_pending()))).await;
-    };
-    type Sent = Pin<Box<dyn Future<Output = u32> + Send>>;
-    let call = || {
-        let slow = Box::pin(shield(async {
-            sleep(ms(50)).await;
-            0u32
-        }));
-        async fn fails() -> u32 {
-            std::panic::resume_unwind(Box::new("bad"))
-        }
-        let bad = Box::pin(fails());
-        Box::pin(race_all([slow as Sent, bad as Sent])) as Pin<Box<dyn Future<Output = _> + Send>>
-    };
-    let fails: [&dyn Fn() -> Pin<Box<dyn Future<Output = ()>>>; 2] = [
-        &|| {
-            Box::pin(async move {
-                let mut call = call();
-                poll_once(&mut call).await;
-                std::thread::spawn(|| drop(call)).join().unwrap();
-                sleep_forever().await;
-            })
-        },
-        &|| {
-            Box::pin(async move {
-                let mut kept = call();
-                _ = CancelScope::new().run(poll_once(&mut kept)).await;
-                drop(kept);
-                sleep_forever().await;
-            })
-        },
-    ];
-    for (at, fail) in fails.iter().enumerate() {
-        let call = fail();
-        let run = async move {
-            let around = CancelScope::new().run(call);
-            let mut around = pin!(around);
-            poll_fn(|cx| match catch_unwind(AssertUnwindSafe(|| around.as_mut().poll(cx))) {
-                Ok(poll) => poll.map(|_| None),
-                Err(payload) => Poll::Ready(Some(*payload.downcast::<&str>().unwrap())),
-            })
-            .await
-        };
-        let _one = one_at_a_time();
-        assert_eq!(foster_sim::run(1, run), Some("bad"), "{at}");
+    type Sent = Pin<Box<dyn Future<Output = u64> + Send>>;
+    async fn bad() -> u64 {
+        std::panic::resume_unwind(Box::new("bad"))
     }
+    async fn waiting() -> RaceAll<Sent, u64> {
+        let mut call = race_all([Box::pin(tidy(1000, 5)) as Sent, Box::pin(bad())]);
+        assert!(poll_fn(|cx| Poll::Ready(Pin::new(&mut call).poll(cx).is_pending())).await);
+        call
+    }
+    on_seeds(async || {
+        let by_a_thread = async {
+            let call = waiting().await;
+            std::thread::spawn(|| drop(call)).join().unwrap();
+            sleep_forever().await;
+        };
+        assert_eq!(dropped_in_a_scope(Box::pin(by_a_thread)).await, Some("bad"));
+        let later = async {
+            let call = CancelScope::new().run(waiting()).await;
+            drop(call);
+            sleep_forever().await;
+        };
+        assert_eq!(dropped_in_a_scope(Box::pin(later)).await, Some("bad"));
+    });
 }
