@@ -5,7 +5,7 @@ use std::fmt;
 use std::io::{self, IoSlice};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll, ready};
 
 use futures_io::{AsyncRead, AsyncWrite};
@@ -51,25 +51,25 @@ pin_project! {
         stream: S,
         // What was read from it before: hyper gets that first.
         start: Vec<u8>,
-        // Counts how often something was read or written, for whoever has the other one.
-        moved: Option<Arc<AtomicUsize>>,
+        // What was read and written, for whoever has the other one.
+        transfers: Option<Arc<Transfers>>,
     }
 }
 
 impl<S> Io<S> {
     /// Wraps a stream.
     pub fn new(stream: S) -> Self {
-        Io { stream, start: Vec::new(), moved: None }
+        Io { stream, start: Vec::new(), transfers: None }
     }
 
     /// Wraps a stream from which `start` was read already.
     pub(crate) fn starting_with(start: Vec<u8>, stream: S) -> Self {
-        Io { stream, start, moved: None }
+        Io { stream, start, transfers: None }
     }
 
-    /// Counts from now on how often something is read or written.
-    pub(crate) fn counting(mut self, moved: Arc<AtomicUsize>) -> Self {
-        self.moved = Some(moved);
+    /// Notes from now on what is read and written.
+    pub(crate) fn noting(mut self, transfers: Option<Arc<Transfers>>) -> Self {
+        self.transfers = transfers;
         self
     }
 
@@ -90,9 +90,44 @@ impl<S: fmt::Debug> fmt::Debug for Io<S> {
     }
 }
 
-fn count(moved: &Option<Arc<AtomicUsize>>) {
-    if let Some(moved) = moved {
-        moved.fetch_add(1, Ordering::Relaxed);
+/// What an [`Io`] has read and written, for the connection above it, which is polled by the same task.
+#[derive(Default)]
+pub(crate) struct Transfers {
+    read: AtomicUsize,
+    written: AtomicUsize,
+    /// Whether the last write, flush or close was Pending.
+    writer_waits: AtomicBool,
+}
+
+impl Transfers {
+    /// Returns how often something was read or written.
+    pub(crate) fn moved(&self) -> usize {
+        self.read.load(Ordering::Relaxed).wrapping_add(self.written())
+    }
+
+    /// Returns how often something was written.
+    pub(crate) fn written(&self) -> usize {
+        self.written.load(Ordering::Relaxed)
+    }
+
+    /// Returns whether the last write, flush or close was Pending.
+    pub(crate) fn writer_waits(&self) -> bool {
+        self.writer_waits.load(Ordering::Relaxed)
+    }
+}
+
+fn note_write(transfers: &Option<Arc<Transfers>>, outcome: &Poll<io::Result<usize>>) {
+    let Some(transfers) = transfers else { return };
+    transfers.writer_waits.store(outcome.is_pending(), Ordering::Relaxed);
+    if outcome.is_ready() {
+        transfers.written.fetch_add(1, Ordering::Relaxed);
+    }
+}
+
+/// Notes a flush or a close. That it has ended says nothing of the peer: there may have been nothing to write.
+fn note_flush(transfers: &Option<Arc<Transfers>>, outcome: &Poll<io::Result<()>>) {
+    if let Some(transfers) = transfers {
+        transfers.writer_waits.store(outcome.is_pending(), Ordering::Relaxed);
     }
 }
 
@@ -112,7 +147,9 @@ impl<S: AsyncRead> Read for Io<S> {
         if let Poll::Ready(Ok(read)) = result {
             buf.put_slice(&chunk[..read]);
             chunk[..read].fill(0);
-            count(this.moved);
+            if let Some(transfers) = this.transfers {
+                transfers.read.fetch_add(1, Ordering::Relaxed);
+            }
         }
         CHUNK.set(chunk);
         result.map_ok(drop)
@@ -122,17 +159,23 @@ impl<S: AsyncRead> Read for Io<S> {
 impl<S: AsyncWrite> Write for Io<S> {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
         let this = self.project();
-        let written = ready!(this.stream.poll_write(cx, buf));
-        count(this.moved);
-        Poll::Ready(written)
+        let written = this.stream.poll_write(cx, buf);
+        note_write(this.transfers, &written);
+        written
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.project().stream.poll_flush(cx)
+        let this = self.project();
+        let flushed = this.stream.poll_flush(cx);
+        note_flush(this.transfers, &flushed);
+        flushed
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.project().stream.poll_close(cx)
+        let this = self.project();
+        let closed = this.stream.poll_close(cx);
+        note_flush(this.transfers, &closed);
+        closed
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -145,9 +188,9 @@ impl<S: AsyncWrite> Write for Io<S> {
         bufs: &[IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
         let this = self.project();
-        let written = ready!(this.stream.poll_write_vectored(cx, bufs));
-        count(this.moved);
-        Poll::Ready(written)
+        let written = this.stream.poll_write_vectored(cx, bufs);
+        note_write(this.transfers, &written);
+        written
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod options;
 mod requests;
+mod writing;
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -10,7 +11,6 @@ use std::future::{Future, pending, poll_fn};
 use std::io;
 use std::pin::{Pin, pin};
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Poll, ready};
 use std::time::Duration;
 
@@ -25,9 +25,10 @@ use hyper::service::Service;
 use hyper::{Request, Response};
 
 use crate::executor::Executor;
-use crate::io::Io;
+use crate::io::{Io, Transfers};
 use crate::timer::Timer;
 use requests::{BoxError, Errors, OpenRequests, Requests};
+use writing::Writing;
 
 pub use options::HttpOptions;
 
@@ -119,6 +120,8 @@ where
 ///   does not read, lies before the end: then the request goes on until it is answered. Give each a limit of time.
 ///   (HTTP/1 with [`half_close`](hyper::server::conn::http1::Builder::half_close) completes them, if the client has but
 ///   closed its own side.)
+/// * **A client that does not read** what is written to it has the connection, and the request, until the
+///   [write timeout](HttpOptions::write_timeout) ends it.
 /// * **A graceful stop**, in code that sees [`stopping()`](foster::stopping()), as below [`serve`] and in
 ///   [`graceful`](foster::graceful()): a connection that has not sent a byte is closed at once, and so is one that waits
 ///   for the next request (hyper takes one for that of which but a part of the head of a later request has come). A
@@ -183,24 +186,27 @@ where
         .named("connection")
         .run(async move |n: Nursery<Infallible>| {
             let is_http2 = start == PREFACE;
-            let io = Io::starting_with(start, stream);
+            let limit = http.write_timeout;
+            let transfers = (is_http2 || limit != Duration::MAX).then(Arc::<Transfers>::default);
+            let io = Io::starting_with(start, stream).noting(transfers.clone());
             let open = OpenRequests::default();
             let requests = |errors| Requests { service, executor: Executor::new(&n), errors, open: open.clone() };
             Ok(if is_http2 {
                 let mut builder = http2::Builder::new(Executor::daemons(&n));
                 builder.timer(Timer);
                 (http.http2)(&mut builder);
-                let moved = Arc::new(AtomicUsize::new(0));
-                let connection = builder.serve_connection(io.counting(moved.clone()), requests(Errors::OfStream));
-                let transfers = || open.is_none().then(|| moved.load(Ordering::Relaxed));
-                drive(connection, |connection| connection.graceful_shutdown(), transfers).await
+                let connection = builder.serve_connection(io, requests(Errors::OfStream));
+                let connection = Writing::new(connection, transfers.clone(), limit);
+                let transfers = || transfers.as_ref().filter(|_| open.is_none()).map(|transfers| transfers.moved());
+                drive(connection, |connection| connection.connection().graceful_shutdown(), transfers).await
             } else {
                 let connection = http.http1.serve_connection(io, requests(Errors::OfConnection)).with_upgrades();
-                drive(connection, |connection| connection.graceful_shutdown(), || None).await
+                let connection = Writing::new(connection, transfers, limit);
+                drive(connection, |connection| connection.connection().graceful_shutdown(), || None).await
             })
         })
         .await;
-    served.map_err(ConnectionError::Http)
+    served
 }
 
 /// What an HTTP/2 connection begins with.
@@ -247,11 +253,14 @@ const FAREWELL: Duration = Duration::from_secs(5);
 
 /// Runs a connection. When the server is to stop, `shut_down` tells it so, once. From then on it is closed when it has been
 /// silent for some time: `transfers` says how often something was read or written, unless a request is being answered.
-async fn drive<C: Future<Output = hyper::Result<()>>>(
+async fn drive<C>(
     connection: C,
     shut_down: impl FnOnce(Pin<&mut C>),
     transfers: impl Fn() -> Option<usize>,
-) -> C::Output {
+) -> Result<(), ConnectionError>
+where
+    C: Future<Output = Result<(), ConnectionError>>,
+{
     let (mut connection, mut stopping) = (pin!(connection), pin!(stopping_and_told()));
     let mut shut_down = Some(shut_down);
     let stopped = poll_fn(|cx| {
@@ -296,14 +305,20 @@ pub enum ConnectionError {
     /// What hyper says: the client has broken the protocol, has gone away in the middle of a message, or has been too
     /// slow; or the service or the body of a response has failed.
     Http(hyper::Error),
+    /// The client has taken nothing of what was written to it for as long as the
+    /// [write timeout](HttpOptions::write_timeout), which is this.
+    WriteTimeout(Duration),
 }
 
 impl fmt::Display for ConnectionError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            ConnectionError::Start(_) => "the connection has failed before the first request",
-            ConnectionError::Http(_) => "the connection has failed",
-        })
+        match self {
+            ConnectionError::Start(_) => f.write_str("the connection has failed before the first request"),
+            ConnectionError::Http(_) => f.write_str("the connection has failed"),
+            ConnectionError::WriteTimeout(limit) => {
+                write!(f, "the client has taken nothing of what was written to it for {limit:?}")
+            }
+        }
     }
 }
 
@@ -312,6 +327,7 @@ impl Error for ConnectionError {
         match self {
             ConnectionError::Start(error) => Some(error),
             ConnectionError::Http(error) => Some(error),
+            ConnectionError::WriteTimeout(_) => None,
         }
     }
 }

@@ -19,6 +19,7 @@ use crate::timer::Timer;
 ///
 /// let options = HttpOptions::new()
 ///     .header_timeout(Duration::from_secs(10))
+///     .write_timeout(Duration::from_secs(10))
 ///     .http1(|builder| {
 ///         builder.max_headers(50);
 ///     })
@@ -31,6 +32,7 @@ use crate::timer::Timer;
 #[must_use = "options do nothing unless a server has them"]
 pub struct HttpOptions {
     pub(super) header_timeout: Duration,
+    pub(super) write_timeout: Duration,
     pub(super) http1: http1::Builder,
     pub(super) http2: Arc<dyn Fn(&mut http2::Builder<Executor>) + Send + Sync>,
 }
@@ -38,12 +40,18 @@ pub struct HttpOptions {
 /// As long as hyper's own.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
 
+/// As long as that for a head: a client that reads takes something far more often.
+const WRITE_TIMEOUT: Duration = Duration::from_secs(30);
+
 impl HttpOptions {
-    /// Starts with what hyper has where nothing else is said, the clock of the tree, and a header timeout of 30 s.
+    /// Starts with what hyper has where nothing else is said, the clock of the tree, and timeouts of 30 s for
+    /// heads and for writes.
     pub fn new() -> Self {
         let mut http1 = http1::Builder::new();
         http1.timer(Timer);
-        HttpOptions { header_timeout: HEADER_TIMEOUT, http1, http2: Arc::new(|_| {}) }.header_timeout(HEADER_TIMEOUT)
+        let http2 = Arc::new(|_: &mut http2::Builder<Executor>| {});
+        HttpOptions { header_timeout: HEADER_TIMEOUT, write_timeout: WRITE_TIMEOUT, http1, http2 }
+            .header_timeout(HEADER_TIMEOUT)
     }
 
     /// Sets how long a client may take to say which version it speaks, which takes one byte of most; and again, with
@@ -56,6 +64,25 @@ impl HttpOptions {
         self.http1(|builder| {
             builder.header_read_timeout((timeout != Duration::MAX).then_some(timeout));
         })
+    }
+
+    /// Sets how long a write may make no progress: then the connection is closed with
+    /// [`ConnectionError::WriteTimeout`](crate::ConnectionError::WriteTimeout), and what it was answering is dropped. A
+    /// client that takes what is written, however slowly, is not closed. [`Duration::MAX`] is no limit: a client that
+    /// does not read then holds its connection, and its place of a [`limit`](foster_net::ServeOptions::limit), as long as
+    /// it likes. There is a timer only while a write waits.
+    ///
+    /// With HTTP/2 it is for the connection as a whole. A client that reads, and does not give the stream of a response a
+    /// window, makes no write wait, and is not closed by this; whoever serves strangers by HTTP/2 limits how long a
+    /// connection may last, with [`fail_after`](foster::fail_after) around
+    /// [`serve_connection`](crate::serve_connection).
+    ///
+    /// Upgraded connections (websockets, `CONNECT` of HTTP/1) have no limit from the upgrade on: what is normal there is
+    /// known to the code that serves them. A stream that holds back what is written, as TLS does, makes progress when its
+    /// write or flush is done.
+    pub fn write_timeout(mut self, timeout: Duration) -> Self {
+        self.write_timeout = timeout;
+        self
     }
 
     /// Changes the settings of HTTP/1.
@@ -80,6 +107,7 @@ impl Default for HttpOptions {
 impl fmt::Debug for HttpOptions {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut options = f.debug_struct("HttpOptions");
-        options.field("header_timeout", &self.header_timeout).field("http1", &self.http1).finish_non_exhaustive()
+        options.field("header_timeout", &self.header_timeout).field("write_timeout", &self.write_timeout);
+        options.field("http1", &self.http1).finish_non_exhaustive()
     }
 }

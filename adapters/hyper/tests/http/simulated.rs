@@ -7,15 +7,17 @@ use std::time::Duration;
 
 use foster::observer::{Observer, Orphan};
 use foster::{CancelScope, Instant, Nursery, nursery, sleep};
-use foster_hyper::{HttpOptions, client, serve};
+use foster_hyper::{Executor, HttpOptions, Io, client, serve};
 use foster_net::{ServeOptions, TcpListener, TcpStream};
 use foster_sim::net::{Host, Link, set_default_link};
+use futures_lite::AsyncWriteExt;
 use http_body_util::BodyExt;
 use hyper::body::{Bytes, Frame, Incoming};
+use hyper::rt::Executor as _;
 use hyper::service::service_fn;
-use hyper::{Request, Response};
+use hyper::{Request, Response, StatusCode};
 
-use crate::asking::{AnyError, Body, Server, comes_true, rest, test, until};
+use crate::asking::{Answer, AnyError, Body, Server, comes_true, rest, test, until};
 use crate::exchanges::{check, post, reverse};
 use crate::sim;
 use crate::stopping;
@@ -198,4 +200,111 @@ fn n181_slow_ends_of_http2_are_waited_for() {
 #[test]
 fn n181_slow_clients_of_http2_are_waited_for() {
     sim("n181_slow_clients", stopping::n181_slow_clients_of_http2_are_waited_for);
+}
+
+/// More than the network holds of what is not read.
+const LONG: usize = 10_000_000;
+
+async fn answer_at_length(_: Request<Incoming>) -> Result<Response<Body>, AnyError> {
+    Ok(Response::new(Body::from(vec![b'x'; LONG])))
+}
+
+const GET: &[u8] = b"GET / HTTP/1.1\r\nhost: test\r\n\r\n";
+
+/// What a client of HTTP/2 says that gives all windows there are, and asks.
+const GET_BY_HTTP2: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\
+    \0\0\x06\x04\0\0\0\0\0\0\x04\x7f\xff\xff\xff\
+    \0\0\x04\x08\0\0\0\0\0\x7f\0\0\0\
+    \0\0\x09\x01\x05\0\0\0\x01\x82\x86\x84\x41\x04test";
+
+/// That was now, or in the millisecond before, between two looks of `comes_true`.
+#[track_caller]
+fn assert_about(start: Instant, after: Duration) {
+    let elapsed = start.elapsed();
+    assert!(elapsed >= after && elapsed <= after + Duration::from_millis(1), "{elapsed:?} and not {after:?}");
+}
+
+/// N178: a client that takes nothing of its answer is closed, after the default of 30 s.
+#[test]
+fn n178_a_client_that_does_not_read_is_closed() {
+    sim("n178_a_client_that_does_not_read_is_closed", || {
+        test(async |n| {
+            let server = Server::start(&n, HttpOptions::new(), answer_at_length).await?;
+            let (start, client) = (Instant::now(), server.connect().await?);
+            client.write_all(GET).await?;
+            comes_true(|| !server.reported().is_empty()).await;
+            assert_about(start, Duration::from_secs(30));
+            assert_eq!(server.reported(), ["WriteTimeout(30s)"]);
+            server.stop.cancel("enough");
+            Ok(())
+        })
+    });
+}
+
+/// N178: one that takes a part now and then is closed that long after the last part, with HTTP/1 and HTTP/2; one that
+/// takes all is not, however slow it is.
+#[test]
+fn n178_write_timeouts_begin_with_the_last_progress() {
+    sim("n178_write_timeouts_begin_with_the_last_progress", || {
+        test(async |n| {
+            let http = HttpOptions::new().write_timeout(TIMEOUT).http2(|builder| {
+                builder.max_send_buf_size(LONG);
+            });
+            let server = Server::start(&n, http, answer_at_length).await?;
+            for (number, request) in [GET, GET_BY_HTTP2].into_iter().enumerate() {
+                let (start, client) = (Instant::now(), server.connect().await?);
+                client.write_all(request).await?;
+                for _ in 0..4 {
+                    sleep(Duration::from_secs(2)).await;
+                    client.read_exact(&mut vec![0; LONG / 10]).await?;
+                }
+                comes_true(|| server.reported().len() > number).await;
+                assert_about(start, Duration::from_secs(8) + TIMEOUT);
+                assert_eq!(server.reported()[number], "WriteTimeout(3s)");
+
+                let slow = server.connect().await?;
+                slow.write_all(request).await?;
+                for _ in 0..10 {
+                    sleep(Duration::from_secs(1)).await;
+                    slow.read_exact(&mut vec![0; LONG / 10]).await?;
+                }
+            }
+            assert_eq!(server.reported().len(), 2);
+            server.stop.cancel("enough");
+            Ok(())
+        })
+    });
+}
+
+/// N178: an upgraded connection has no limit for its writes, and a server without a limit waits.
+#[test]
+fn n178_write_timeouts_are_not_for_tunnels() {
+    const UPGRADE: &[u8] = b"GET / HTTP/1.1\r\nhost: test\r\nconnection: upgrade\r\nupgrade: test\r\n\r\n";
+    async fn upgrade(mut request: Request<Incoming>) -> Answer {
+        let tasks: Executor = request.extensions().get().cloned().expect("it is there for an upgrade");
+        let upgrade = hyper::upgrade::on(&mut request);
+        tasks.execute(async {
+            Io::new(upgrade.await.unwrap()).write_all(&vec![b'x'; LONG]).await.unwrap();
+        });
+        let response = Response::builder().status(StatusCode::SWITCHING_PROTOCOLS);
+        Ok(response.header("connection", "upgrade").header("upgrade", "test").body(Body::default())?)
+    }
+    sim("n178_write_timeouts_are_not_for_tunnels", || {
+        test(async |n| {
+            let server = Server::start(&n, HttpOptions::new().write_timeout(TIMEOUT), upgrade).await?;
+            let client = server.connect().await?;
+            client.write_all(UPGRADE).await?;
+            until(&client, "\r\n\r\n").await?;
+            sleep(5 * TIMEOUT).await;
+            client.read_exact(&mut vec![0; LONG]).await?;
+            server.ends_soon().await?;
+
+            let server = Server::start(&n, HttpOptions::new().write_timeout(Duration::MAX), answer_at_length).await?;
+            let client = server.connect().await?;
+            client.write_all(GET).await?;
+            sleep(5 * TIMEOUT).await;
+            client.read_exact(&mut vec![0; LONG]).await?;
+            server.ends_soon().await
+        })
+    });
 }
