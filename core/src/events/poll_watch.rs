@@ -1,4 +1,4 @@
-//! Reports of tasks that hold up others: polls that take long, and cancels that are ignored.
+//! Reports of tasks that hold up others: polls that take long, and polls of tasks that were cancelled long before.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -8,12 +8,15 @@ use std::time::Duration;
 use super::{HostDropped, ObservedScope, ObservedTask, Observer, Orphan, PrintOrphans, ScopeEvent, TaskEvent};
 use crate::reason::Origin;
 
-/// An observer that reports polls that take long, and tasks that go on long after they were asked to stop; by default
-/// on standard error.
+/// An observer that reports polls that take long, and tasks that are polled long after they were asked to stop; by
+/// default on standard error.
 ///
 /// A poll that takes long holds up the other tasks of its thread: it computes without a checkpoint, or blocks; such
 /// code belongs into [`to_thread`](crate::to_thread). A task that does not end when it is cancelled computes without a
-/// checkpoint, or stands in a shield. Each task is reported for that once, at the end of a poll.
+/// checkpoint, or stands in a shield. Each task is reported for that once.
+///
+/// It reports at the end of a poll. A task that is not polled again is not reported: one in a shield without an end,
+/// behind a thread that hangs, or in a poll that never returns. [`dump`](crate::dump()) lists those.
 ///
 /// It reads the clock twice a poll. A tree without it pays nothing.
 ///
@@ -84,7 +87,7 @@ impl PollWatch {
         }
     }
 
-    /// How long a task may go on after a cancel.
+    /// How long a task may go on after a cancel: the end of a poll after that is reported.
     #[must_use]
     pub fn patience(mut self, patience: Duration) -> Self {
         self.patience = patience;
