@@ -13,3 +13,5 @@ pub mod portal;
 pub mod rate;
 pub mod retry;
 pub mod supervise;
+#[doc(hidden)]
+pub mod test_limit;

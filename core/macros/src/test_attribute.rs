@@ -28,12 +28,7 @@ const TEST: &str = "
 const ANY_OUTPUT: &str = "-> impl ::std::process::Termination";
 
 const LIMITED: &str = r#"
-    async {
-        match ::foster::fail_after(::core::time::Duration::from_nanos($nanos), super::$name()).await {
-            ::core::result::Result::Ok(output) => output,
-            ::core::result::Result::Err(_) => ::core::panic!("{} did not end within its limit of {}", $test, $limit),
-        }
-    }
+    ::foster::test_limit::run($test, ::core::time::Duration::from_nanos($nanos), $limit, super::$name())
 "#;
 
 /// How many seeds the simulator tries if the attribute does not say.

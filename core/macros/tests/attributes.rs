@@ -83,7 +83,10 @@ async fn is_configured_away() {
 }
 
 #[foster::test(smol, timeout = "20ms")]
-#[should_panic(expected = "attributes::hangs::smol did not end within its limit of 20ms")]
+#[should_panic(
+    expected = "attributes::hangs::smol did not end within its limit of 20ms. When it was out of time there was:\n\
+                           root `root`"
+)]
 async fn hangs() {
     pending::<()>().await;
 }
@@ -131,3 +134,24 @@ test_of!(made_by_a_macro, {
     foster::yield_now().await;
 });
 test_of!(pub(crate) made_public_by_a_macro, {});
+
+#[foster::test(tokio, timeout = "10ms")]
+#[ignore = "it takes longer than it may: see `a_test_that_does_not_end_says_so`"]
+async fn ends_late() {
+    foster::shield(foster::sleep(Duration::from_secs(3))).await;
+    pending::<()>().await;
+}
+
+/// A test that does not end when it is out of time prints its name and what is left, past the harness.
+#[test]
+fn a_test_that_does_not_end_says_so() {
+    let mut tests = std::process::Command::new(std::env::current_exe().unwrap());
+    let output = tests.args(["--exact", "ends_late::tokio", "--ignored"]).output().unwrap();
+    let (out, err) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert!(
+        err.starts_with("foster: attributes::ends_late::tokio has not ended 1s after its limit of 10ms:\n"),
+        "{err}"
+    );
+    assert!(err.contains("shield `shield`"), "{err}");
+    assert!(out.contains("attributes::ends_late::tokio did not end within its limit of 10ms"), "{out}");
+}
