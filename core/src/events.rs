@@ -175,6 +175,9 @@ pub enum OrphanKind {
     Reaped,
     /// A panic of the same scope took precedence.
     Panicked,
+    /// Something has failed in a part of a program that goes on, such as one connection of a server, and nobody was
+    /// named to be told.
+    Incident,
     /// A waker has panicked when it was called: the error is the text of its panic. The origin is the scope whose code
     /// called it, which has nothing to do with the task that was to be woken, and goes on.
     Waker,
@@ -184,6 +187,7 @@ impl fmt::Display for Orphan<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let what = match self.kind {
             OrphanKind::Later => "a further error in",
+            OrphanKind::Incident => "error in",
             OrphanKind::Finalizer => "error in a finalizer of",
             OrphanKind::Reaped => "error in abandoned",
             OrphanKind::Panicked => "error beside a panic in",

@@ -169,7 +169,7 @@ fn spawn<E, X>(
 {
     nursery.child().named(name).daemon().spawn(async move {
         if let Err(error) = connection.await {
-            report(&error, OrphanKind::Later);
+            report(&error, OrphanKind::Incident);
         }
     });
 }

@@ -10,10 +10,10 @@
 
 mod options;
 
-use std::any::type_name;
 use std::fmt::Debug;
 use std::future::{Future, poll_fn};
 use std::io;
+use std::panic::Location;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::Poll;
@@ -45,7 +45,7 @@ pub use options::{Incident, ServeError, ServeOptions};
 /// The connection is closed when its handler has ended, because that owns it.
 ///
 /// In [dumps](foster_core::dump) and reports, the server is the nursery `serve` at the place of this call, and a
-/// handler bears the path of the function in which it was written.
+/// handler the task `connection` at the same place.
 ///
 /// For several listeners, spawn it once for each. To spawn the handlers into a nursery of yours, use [`serve_in`].
 ///
@@ -106,13 +106,14 @@ where
     Fut: Future<Output = Result<(), E>> + Send + 'static,
     E: Debug + Send + 'static,
 {
+    let location = Location::caller();
     let serving = NurseryOptions::new().named("serve").run(async move |n: Nursery<ServeError<E>>| {
         let options = Arc::new(options);
         let of_handlers = options.clone();
         // It owns the handler, which need not be `Sync` then.
         let spawn = move |stream, peer: F::Addr, permit| {
             let (options, handling) = (of_handlers.clone(), handler(stream, peer.clone()));
-            n.child().named(type_name::<Fut>()).spawn(async move {
+            n.child().named(CONNECTION).spawned_at(location).spawn(async move {
                 let _permit: Option<OwnedSemaphorePermit> = permit;
                 match handling.await {
                     Err(error) if options.fails_fast => return Err(ServeError::Handler(error)),
@@ -164,12 +165,13 @@ where
 /// .await
 /// # }).unwrap();
 /// ```
-pub async fn serve_in<F, H, Fut, E, N>(
+#[track_caller]
+pub fn serve_in<F, H, Fut, E, N>(
     nursery: &Nursery<N>,
     listener: Listener<F>,
     options: ServeOptions<E>,
     handler: H,
-) -> io::Result<()>
+) -> impl Future<Output = io::Result<()>>
 where
     F: Family,
     H: Fn(Stream<F>, F::Addr) -> Fut + Send,
@@ -177,20 +179,24 @@ where
     E: Debug + Send + 'static,
     N: Debug + Send + 'static,
 {
+    let location = Location::caller();
     let options = Arc::new(options);
     let of_handlers = options.clone();
     // It owns the handler, which need not be `Sync` then.
     let spawn = move |stream, peer: F::Addr, permit| {
         let (options, handling) = (of_handlers.clone(), handler(stream, peer.clone()));
-        nursery.child().named(type_name::<Fut>()).spawn(async move {
+        nursery.child().named(CONNECTION).spawned_at(location).spawn(async move {
             let _permit: Option<OwnedSemaphorePermit> = permit;
             if let Err(error) = handling.await {
                 options.tell(Incident::Handler { peer: F::pack(peer), error });
             }
         });
     };
-    accept_all(listener, &options, spawn).await
+    async move { accept_all(listener, &options, spawn).await }
 }
+
+/// The name of the task of a handler.
+const CONNECTION: &str = "connection";
 
 /// The loop of a server. Returns when it has been asked to stop, which only code in a graceful shield ever learns.
 async fn accept_all<F: Family, E>(

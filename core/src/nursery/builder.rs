@@ -34,6 +34,13 @@ impl<'a, E, K> TaskBuilder<'a, E, K> {
         self
     }
 
+    /// Says where the child was spawned, for code that spawns in the name of its own caller. By default it is the place of
+    /// the call of [`Nursery::child`].
+    pub fn spawned_at(mut self, location: &'static Location<'static>) -> Self {
+        self.location = location;
+        self
+    }
+
     /// Makes it a daemon: it is cancelled when only daemons are left.
     pub fn daemon(mut self) -> Self {
         self.daemon = true;

@@ -56,7 +56,7 @@ impl Errors {
     fn pass<E: Into<BoxError>>(self, error: E) -> BoxError {
         let error = error.into();
         if let Errors::OfStream = self {
-            report(&error, OrphanKind::Later);
+            report(&error, OrphanKind::Incident);
         }
         error
     }

@@ -43,7 +43,7 @@ impl<E: fmt::Debug> ServeOptions<E> {
     /// Starts without a limit, with a pause of 100 ms; incidents go to the
     /// [`Observer`](foster_core::observer::Observer) of the tree.
     pub fn new() -> Self {
-        let to_observer = |incident: Incident<E>| report(&incident, OrphanKind::Later);
+        let to_observer = |incident: Incident<E>| report(&incident, OrphanKind::Incident);
         ServeOptions { limit: None, pause: PAUSE, fails_fast: false, on_incident: Arc::new(to_observer) }
     }
 }
