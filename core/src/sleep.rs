@@ -194,11 +194,11 @@ impl Future for Sleep {
             match &mut this.state {
                 State::After(Duration::ZERO) => this.state = State::Checkpoint(yield_now()),
                 State::After(duration) => {
-                    let at = current::now() + *duration;
+                    let at = now_for("sleep") + *duration;
                     this.arm(at, cx);
                     return Poll::Pending;
                 }
-                State::Until(at) if *at <= current::now() => this.state = State::Checkpoint(yield_now()),
+                State::Until(at) if *at <= now_for("sleep_until") => this.state = State::Checkpoint(yield_now()),
                 State::Until(at) => {
                     let at = *at;
                     this.arm(at, cx);
@@ -235,6 +235,14 @@ impl Future for Sleep {
             }
         }
     }
+}
+
+/// Reads the clock of the tree, for an operation that panics outside of any.
+fn now_for(operation: &str) -> Instant {
+    let Some(now) = current::with_tree(|tree| tree.now()) else {
+        current::no_context_for(format_args!("`{operation}`"));
+    };
+    now
 }
 
 impl Sleep {

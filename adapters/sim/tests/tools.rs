@@ -229,3 +229,20 @@ fn simulations_nest() {
         assert_eq!((inner, clock().elapsed()), (millis(505), millis(1)));
     });
 }
+
+/// The place of a misuse is that of the call.
+#[test]
+fn random_outside_of_a_simulation_names_the_caller() {
+    static PLACE: std::sync::Mutex<Option<String>> = std::sync::Mutex::new(None);
+    thread_local!(static HERE: std::cell::Cell<bool> = const { std::cell::Cell::new(false) });
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| match HERE.get() {
+        true => *PLACE.lock().unwrap() = panic.location().map(|location| location.file().to_owned()),
+        false => before(panic),
+    }));
+    HERE.set(true);
+    let _ = catch_unwind(|| foster_sim::random());
+    HERE.set(false);
+    let place = PLACE.lock().unwrap().take().unwrap();
+    assert!(place.ends_with("tools.rs"), "{place}");
+}

@@ -203,7 +203,7 @@ impl<T> Task<T> {
         Some(match self.node.outcome()? {
             TaskStatus::Cancelled => Err(JoinError::Cancelled),
             TaskStatus::Panicked => Err(JoinError::Panicked),
-            _ if self.taken => panic!("the value of this task was taken before"),
+            _ if self.taken => panic!("the value of task {} was taken before", self.node.origin),
             _ => {
                 let result = match &self.slot {
                     SlotRef::InBlock(take) => take(&self.node),

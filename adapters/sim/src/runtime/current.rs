@@ -30,13 +30,14 @@ impl Sim {
     /// The simulation that runs on this thread.
     #[track_caller]
     pub(crate) fn current(tool: &str) -> Sim {
-        Sim::try_current().unwrap_or_else(|| {
+        let Some(sim) = Sim::try_current() else {
             panic!(
                 "`foster_sim::{tool}` was used where no simulation runs. It works in tasks under `foster_sim::run`, \
                  `explore` or `test`, on the thread of the simulation; usual causes: a test that runs on another adapter, \
                  a future that is polled by another executor, a thread of your own"
             )
-        })
+        };
+        sim
     }
 }
 
