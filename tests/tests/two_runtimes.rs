@@ -410,3 +410,25 @@ fn a_race_over_both() {
         assert_eq!((winner, cleaned.load(SeqCst)), ("smol", 1));
     });
 }
+
+/// A `run` in code of the other runtime's tree would block its tasks, with one thread for ever: it is refused.
+#[test]
+fn a_run_inside_a_tree_of_the_other_is_refused() {
+    let refused = |run: fn()| {
+        let Err(payload) = std::panic::catch_unwind(run) else { panic!("it has run") };
+        payload.downcast_ref::<String>().cloned().expect("a text")
+    };
+    check("a_run_inside_a_tree_of_the_other_is_refused", || {
+        foster_tokio::Builder::new().current_thread().run(async {
+            let text = refused(|| foster_smol::run(async {}));
+            assert!(text.starts_with("`foster_smol::run` blocks its thread, and this thread is polling"), "{text}");
+        });
+        foster_smol::run(async {
+            let text = refused(|| foster_tokio::run(async {}));
+            assert!(text.starts_with("`foster_tokio::run` blocks its thread, and this thread is polling"), "{text}");
+            // There it blocks nobody.
+            assert_eq!(to_thread(|| foster_tokio::run(async { 1 })).await, 1);
+        });
+        assert_eq!(foster_smol::run(async { 2 }), 2);
+    });
+}

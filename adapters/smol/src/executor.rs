@@ -13,6 +13,7 @@ use std::time::Duration;
 use async_executor::Executor;
 use async_io::block_on;
 use foster::Instant;
+use foster::leaf::assert_may_block;
 use foster::observer::{Observer, PollWatch, PrintOrphans};
 use foster::runtime::{AlreadyInstalled, BlockingError, Job, Root, Runtime, Timer, Work};
 use smol::channel;
@@ -175,11 +176,13 @@ impl Builder {
     ///
     /// * If the calling thread is running a tree already. Await the future in that tree instead, or move the call to a
     ///   blocking thread.
+    /// * If it is polling code of a tree on another runtime, whose tasks it would block.
     /// * If the host refuses a worker thread.
     /// * With the panic of the future, if that is how it ended.
     #[track_caller]
     pub fn run<F: Future>(self, future: F) -> F::Output {
         let _running = Running::claim();
+        assert_may_block("foster_smol::run", "the future");
         let executor = Arc::new(Executor::new());
         let runner = RootRunner::new(&executor);
         let root = foster::runtime::root(Arc::new(Smol::on(&executor)), future).polled_by_its_runtime();

@@ -11,6 +11,7 @@ use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use foster::Instant;
+use foster::leaf::assert_may_block;
 use foster::observer::{Observer, PollWatch, PrintOrphans};
 use foster::runtime::{
     AlreadyInstalled, BlockingError, Job, Root, Runtime, Timer, Work, is_own_budget_used_up, poll_own_budget,
@@ -202,6 +203,7 @@ impl Builder {
     ///
     /// * If the calling thread is in the context of a tokio runtime, that of another `run` included. In async code use
     ///   [`attach`] and await it; on a blocking thread, hand it to `Handle::current().block_on`.
+    /// * If the calling thread is polling code of a tree on another runtime, whose tasks it would block.
     /// * If tokio cannot build the runtime, because the host refuses threads or files.
     /// * With the panic of the future, if that is how it ended.
     #[track_caller]
@@ -211,6 +213,7 @@ impl Builder {
             "foster_tokio::run was called inside a tokio runtime, and would block its tasks; await \
              `foster_tokio::attach(future)` there, or, on a blocking thread, hand it to `Handle::current().block_on`"
         );
+        assert_may_block("foster_tokio::run", "the future");
         let runtime = match self.build() {
             Ok(runtime) => runtime,
             Err(error) => panic!("foster_tokio cannot build a tokio runtime: {error}"),
