@@ -49,6 +49,8 @@ pub struct DumpedScope {
     pub abandoned: bool,
     /// Its own deadline.
     pub deadline: Option<Instant>,
+    /// When the dump was taken: the same for all of its scopes.
+    pub seen_at: Instant,
     /// Its own request to stop, if there is one.
     pub request: Option<DumpedRequest>,
     /// Finalizers that wait or run.
@@ -188,6 +190,7 @@ impl DumpedScope {
             daemon: role == Role::Daemon,
             abandoned: role == Role::Orphan,
             deadline: (state.deadline != Instant::NEVER).then_some(state.deadline),
+            seen_at: now,
             request: state.request().map(|request| DumpedRequest {
                 reason: request.reason.clone(),
                 age: now - request.soft,
@@ -222,7 +225,10 @@ impl fmt::Display for DumpedScope {
                 write!(f, ", grace left {:?}", request.grace_left)?;
             }
         } else if let Some(deadline) = self.deadline {
-            write!(f, ", deadline {deadline:?}")?;
+            match deadline > self.seen_at {
+                true => write!(f, ", deadline in {:.1?}", deadline - self.seen_at)?,
+                false => write!(f, ", deadline passed {:.1?} ago", self.seen_at - deadline)?,
+            }
         }
         if !self.waits_for.is_empty() {
             write!(f, ", waits for {}", self.waits_for.join(" and "))?;

@@ -1,4 +1,4 @@
-//! What messages say to people: the operation, the task and the place.
+//! What messages and dumps say to people: the operation, the task and the place; times from now.
 
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -6,7 +6,7 @@ use std::pin::pin;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
-use foster::{Instant, Nursery, nursery, sleep, sleep_until};
+use foster::{CancelScope, Instant, Nursery, dump, nursery, sleep, sleep_until, yield_now};
 
 fn text_of_panic(code: impl FnOnce()) -> String {
     let Err(payload) = catch_unwind(AssertUnwindSafe(code)) else { panic!("it did not panic") };
@@ -36,5 +36,28 @@ fn a_task_that_is_awaited_twice_is_named() {
             assert!(text.ends_with("was taken before"), "{text}");
         })
         .await;
+    });
+}
+
+#[test]
+fn deadlines_in_dumps_are_counted_from_now() {
+    foster_sim::run(1, async {
+        let scope = CancelScope::new().named("limited").deadline_after(Duration::from_millis(10_250));
+
+        let seen = scope.run(async {
+            yield_now().await;
+            sleep(Duration::from_secs(2)).await;
+            dump()
+        });
+        let seen = seen.await.unwrap();
+        let text = seen.to_string();
+        assert!(text.contains(", deadline in 8.2s") || text.contains(", deadline in 8.3s"), "{text}");
+        let json = seen.to_json();
+        assert!(json.contains(r#""now_ms":20"#), "{json}");
+        assert_eq!(json.matches("now_ms").count(), 1, "{json}");
+
+        let mut late = seen.scopes().iter().find(|scope| scope.deadline.is_some()).unwrap().clone();
+        late.seen_at = late.deadline.unwrap() + Duration::from_millis(100);
+        assert!(late.to_string().contains(", deadline passed 100.0ms ago"), "{late}");
     });
 }

@@ -16,6 +16,7 @@ impl Dump {
     /// | member | it is |
     /// |---|---|
     /// | `kind`, `name`, `file`, `line` | what it is, its name, where it was made |
+    /// | `now_ms`? | when the dump was taken, on the runtime's clock; the outermost object has it |
     /// | `state` | `open`, `cancelled`, `draining`, `finalizing` or `closed` |
     /// | `daemon`?, `abandoned`? | `true` |
     /// | `deadline_ms`? | its deadline, on the runtime's clock |
@@ -72,6 +73,9 @@ fn write_scope(out: &mut String, scope: &DumpedScope) {
     out.push_str(",\"file\":");
     write_text(out, location.file());
     number(out, "line", u128::from(location.line()));
+    if scope.parent.is_none() {
+        number(out, "now_ms", u128::from(scope.seen_at.as_nanos() / 1_000_000));
+    }
     out.push_str(",\"state\":");
     write_text(
         out,
