@@ -165,7 +165,7 @@ pub async fn a_scope_that_has_escaped_and_is_dropped_holds_up_nobody() {
                     let mut inner = CancelScope::new().shielded();
                     drop(inner.handle());
                     let mut inside = Box::pin(async move { drop(inner.run(sleep_forever()).await) });
-                    poll_fn(|cx| Poll::Ready(assert!(inside.as_mut().poll(cx).is_pending()))).await;
+                    assert!(poll_fn(|cx| Poll::Ready(inside.as_mut().poll(cx).is_pending())).await);
                     assert!(tx.send(inside).is_ok());
                     sleep_forever().await
                 });
