@@ -621,46 +621,6 @@ fn each_failure_ends_in_one_place() {
     }
 }
 
-/// Stops and starts `children` together, and says how long it took, on the host's clock: the faster of two runs, as
-/// others may be using the machine.
-#[expect(clippy::disallowed_methods, reason = "what it takes is no time of the simulation")]
-fn together(children: usize, strategy: Strategy) -> Duration {
-    let run = |seed| {
-        let lives = Arc::new(AtomicU64::new(0));
-        let mut run = Supervisor::new().strategy(strategy).backoff(Backoff::new().base(Duration::ZERO));
-        run = run.observe(quietly);
-        for index in 0..children {
-            let lives = lives.clone();
-            run = run.child(format!("{index}"), move || {
-                let is_first = lives.fetch_add(1, Ordering::SeqCst) < children as u64;
-                async move {
-                    match (is_first, index) {
-                        (false, _) => return Ok(()),
-                        (true, 0) => sleep(secs(1)).await,
-                        (true, _) => drop(sleep_forever().await),
-                    }
-                    Err("the first one".to_owned())
-                }
-            });
-        }
-        let start = std::time::Instant::now();
-        foster_sim::run(seed, run.run()).unwrap();
-        assert_eq!(lives.load(Ordering::SeqCst), 2 * children as u64);
-        start.elapsed()
-    };
-    (0..2).map(run).min().unwrap()
-}
-
-/// What it takes to stop and start many together grows with their number: for sixteen times as many it is sixteen times
-/// as much. When it grew with the square, it was about fifty times.
-#[test]
-fn many_are_started_together_in_linear_time() {
-    for strategy in [Strategy::OneForAll, Strategy::RestForOne] {
-        let (few, many) = (together(1_000, strategy), together(16_000, strategy));
-        assert!(many < few * 32, "{strategy:?}: {few:?} for 1,000, {many:?} for 16,000");
-    }
-}
-
 /// An error, or a payload, whose destructor panics.
 #[derive(Debug)]
 struct Bomb(&'static str);
