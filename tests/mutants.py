@@ -125,6 +125,11 @@ MUTANTS = [
     ("group-takes-no-budget", "kit/combine/group.rs", "if self.has_polled && self.had_budget && leaf::has_to_yield() {", "if false {"),
     ("merge-without-budget-polls-one", "kit/combine/merge.rs", "polled > 0 && had_budget && leaf::has_to_yield()", "polled > 0 && leaf::has_to_yield()"),
     ("merge-takes-no-budget", "kit/combine/merge.rs", "polled > 0 && had_budget && leaf::has_to_yield()", "false"),
+    ("group-begins-what-is-cancelled", "kit/combine/branch.rs", "self.held_off = self.held_off || foster_core::is_cancelled();", "self.held_off = false;"),
+    ("group-polls-all-in-vain", "kit/combine/vain.rs", "let passes = ready > self.turns * POLLS;", "let passes = false;"),
+    ("group-never-polls-in-vain", "kit/combine/vain.rs", "let passes = ready > self.turns * POLLS;", "let passes = true;"),
+    ("dropped-error-is-lost", "kit/combine/unreturned.rs", "without_panic(|| (self.lost)(outcome));", "drop(outcome);"),
+    ("dropped-panic-is-lost", "report.rs", "abandon::panicked_inside(self.scope.take(), payload);", "drop(payload);"),
     ("turn-without-budget-counts", "kit/combine/tuples.rs", "if !leaf::has_to_yield() {", "if true {"),
     ("cancelled-code-yields", "leaf.rs", ".unwrap_or(false) && !is_cancelled()", ".unwrap_or(false)"),
     # ---- around them ----

@@ -229,8 +229,8 @@ pub(super) fn end_reaped(node: &NodeRef, closed: ClosedNode) {
     node.leave();
 }
 
-/// Hands a panic that has no caller to `scope`, or to the next one further out that is not Closed (L29). With none left,
-/// or outside of any tree, the payload is dropped; the panic hook has reported the panic. No lock may be held.
+/// Hands a panic that has no caller to `scope`, or to the next one further out that is not Closed (L29). With none
+/// left, or outside of any tree, the payload is dropped; the panic hook has reported the panic. No lock may be held.
 pub(crate) fn panicked_inside(scope: Option<NodeRef>, payload: Payload) {
     let (mut next, mut left) = (scope, Some(payload));
     while let (Some(scope), Some(payload)) = (next, left.take()) {

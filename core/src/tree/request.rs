@@ -265,8 +265,8 @@ impl NodeRef {
         self.record_panic(self.lock(), payload);
     }
 
-    /// Does as [`panicked`](NodeRef::panicked), for a panic of something that the scope does not wait for. Gives it back
-    /// if the scope is Closed.
+    /// Does as [`panicked`](NodeRef::panicked), for a panic of something that the scope does not wait for. Gives it
+    /// back if the scope is Closed.
     pub(crate) fn panicked_unless_closed(&self, payload: Payload) -> Result<(), Payload> {
         let state = self.lock();
         if state.life == Life::Closed {

@@ -131,8 +131,9 @@ impl Fate {
         self.held_off = false;
     }
 
-    /// Whether the code around is cancelled: then nothing is begun (law L13). To be asked for each branch and each input
-    /// anew, because the one before may have had it cancelled, or used up the time; only a yes holds for the whole turn.
+    /// Whether the code around is cancelled: then nothing is begun (law L13). To be asked for each branch and each
+    /// input anew, because the one before may have had it cancelled, or used up the time; only a yes holds for the
+    /// whole turn.
     pub(super) fn is_held_off(&mut self) -> bool {
         self.held_off = self.held_off || foster_core::is_cancelled();
         self.held_off
@@ -160,8 +161,8 @@ impl Fate {
         panic::catch_unwind(AssertUnwindSafe(call)).map_err(|payload| self.panicked(payload)).ok()
     }
 
-    /// Keeps the first panic; it resumes when all branches have ended. If the combinator is dropped before that, it fails
-    /// the scope around (law L29).
+    /// Keeps the first panic; it resumes when all branches have ended. If the combinator is dropped before that, it
+    /// fails the scope around (law L29).
     pub(super) fn panicked(&mut self, payload: Box<dyn Any + Send>) {
         match self.panic {
             None => self.panic = Some(Box::new(KeptPanic::new(payload))),

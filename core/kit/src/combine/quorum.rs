@@ -15,8 +15,8 @@ use super::unreturned::without_panic;
 /// It returns when the losers have ended, cleanup included. `None` if there are no futures; for a number that is known,
 /// and not zero, there is [`race`](crate::combine::race).
 ///
-/// A `Result` is a value like any other here: an error wins, too, and what a loser returns even so is dropped, also if it
-/// is an error; no observer is told. For the first success see [`first_ok`].
+/// A `Result` is a value like any other here: an error wins, too, and what a loser returns even so is dropped, also
+/// if it is an error; no observer is told. For the first success see [`first_ok`].
 ///
 /// # Cancellation
 ///
@@ -231,8 +231,8 @@ where
 }
 
 impl<F, T, E> Drop for Quorum<F, T, E> {
-    /// Foreign code drops it while it waits for the losers, and too many have failed: the errors are the outcome, and go
-    /// to the observer (law L35).
+    /// Foreign code drops it while it waits for the losers, and too many have failed: the errors are the outcome, and
+    /// go to the observer (law L35).
     fn drop(&mut self) {
         if self.is_missed() {
             for (_, error) in self.errors.drain(..) {

@@ -95,8 +95,8 @@ pub fn try_join<B: TryJoined>(branches: B) -> B::Future {
 /// the one that is polled first wins, at first in the order of the tuple; each turn begins with another one. An empty
 /// race does not compile; for a list see [`race_all`](crate::combine::race_all).
 ///
-/// A `Result` is a value like any other here: an error wins, too, and what a loser returns even so is dropped, also if it
-/// is an error; no observer is told. For the first success see [`first_ok`](crate::combine::first_ok).
+/// A `Result` is a value like any other here: an error wins, too, and what a loser returns even so is dropped, also
+/// if it is an error; no observer is told. For the first success see [`first_ok`](crate::combine::first_ok).
 ///
 /// # Cancellation
 ///

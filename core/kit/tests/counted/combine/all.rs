@@ -196,7 +196,8 @@ fn cancelled_code_begins_no_branch() {
     });
 }
 
-/// L13: when one branch has the code around cancelled, it is the last that begins: also of those whose turn it is already.
+/// L13: when one branch has the code around cancelled, it is the last that begins: also of those whose turn it is
+/// already.
 #[test]
 fn when_a_branch_cancels_the_code_around_no_other_begins() {
     on_seeds(async || {
