@@ -10,6 +10,7 @@
 
 mod options;
 
+use std::any::type_name;
 use std::fmt::Debug;
 use std::future::{Future, poll_fn};
 use std::io;
@@ -45,7 +46,8 @@ pub use options::{Incident, ServeError, ServeOptions};
 /// The connection is closed when its handler has ended, because that owns it.
 ///
 /// In [dumps](foster_core::dump) and reports, the server is the nursery `serve` at the place of this call, and a
-/// handler the task `connection` at the same place.
+/// handler a task at the same place, with the path of the function in which it was written, or as `connection` if that is a
+/// closure, or generic.
 ///
 /// For several listeners, spawn it once for each. To spawn the handlers into a nursery of yours, use [`serve_in`].
 ///
@@ -113,7 +115,7 @@ where
         // It owns the handler, which need not be `Sync` then.
         let spawn = move |stream, peer: F::Addr, permit| {
             let (options, handling) = (of_handlers.clone(), handler(stream, peer.clone()));
-            n.child().named(CONNECTION).spawned_at(location).spawn(async move {
+            n.child().named(name_of::<Fut>()).spawned_at(location).spawn(async move {
                 let _permit: Option<OwnedSemaphorePermit> = permit;
                 match handling.await {
                     Err(error) if options.fails_fast => return Err(ServeError::Handler(error)),
@@ -185,7 +187,7 @@ where
     // It owns the handler, which need not be `Sync` then.
     let spawn = move |stream, peer: F::Addr, permit| {
         let (options, handling) = (of_handlers.clone(), handler(stream, peer.clone()));
-        nursery.child().named(CONNECTION).spawned_at(location).spawn(async move {
+        nursery.child().named(name_of::<Fut>()).spawned_at(location).spawn(async move {
             let _permit: Option<OwnedSemaphorePermit> = permit;
             if let Err(error) = handling.await {
                 options.tell(Incident::Handler { peer: F::pack(peer), error });
@@ -195,8 +197,15 @@ where
     async move { accept_all(listener, &options, spawn).await }
 }
 
-/// The name of the task of a handler.
-const CONNECTION: &str = "connection";
+/// The name of the task of a handler: the function in which its future was written. The types of closures and of generic
+/// functions say nothing to people, at length.
+fn name_of<Fut>() -> &'static str {
+    let name = type_name::<Fut>();
+    match name.trim_end_matches("::{{closure}}").contains(['<', '{']) {
+        true => "connection",
+        false => name,
+    }
+}
 
 /// The loop of a server. Returns when it has been asked to stop, which only code in a graceful shield ever learns.
 async fn accept_all<F: Family, E>(
