@@ -393,7 +393,7 @@ where
     ///   panic recorded?          ──▶ resumes                        L32
     ///   errors recorded?         ──▶ Failed                         L31
     ///   a value, and nobody cut? ──▶ Value                          L12, L33
-    ///   inherited, or host gone? ──▶ Parked: Pending for ever       L18, L30
+    ///   inherited, or host gone? ──▶ parked: Pending for ever       L18, L30
     ///   otherwise                ──▶ Cancelled, with the request
     /// ```
     fn poll_drain(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Ending<V>> {
