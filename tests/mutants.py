@@ -129,7 +129,7 @@ MUTANTS = [
     ("group-polls-all-in-vain", "kit/combine/vain.rs", "let passes = ready > self.turns * POLLS;", "let passes = false;"),
     ("group-never-polls-in-vain", "kit/combine/vain.rs", "let passes = ready > self.turns * POLLS;", "let passes = true;"),
     ("dropped-error-is-lost", "kit/combine/unreturned.rs", "without_panic(|| (self.lost)(outcome));", "drop(outcome);"),
-    ("dropped-panic-is-lost", "report.rs", "abandon::panicked_inside(self.scope.take(), payload);", "drop(payload);"),
+    ("dropped-panic-is-lost", "report.rs", "let mut next = self.scope.take();", "let mut next = None::<NodeRef>;"),
     ("turn-without-budget-counts", "kit/combine/tuples.rs", "if !leaf::has_to_yield() {", "if true {"),
     ("cancelled-code-yields", "leaf.rs", ".unwrap_or(false) && !is_cancelled()", ".unwrap_or(false)"),
     # ---- around them ----

@@ -8,10 +8,9 @@ use std::sync::PoisonError;
 use crate::events::{Observer, Orphan, OrphanKind, PrintOrphans};
 use crate::reason::Origin;
 use crate::sys::Mutex;
-use crate::tree::abandon;
 use crate::tree::current;
 use crate::tree::node::NodeRef;
-use crate::tree::panic::Payload;
+use crate::tree::panic::{Payload, drop_payload};
 
 /// Hands an error that no caller can receive to the [`Observer`] of the tree; the innermost scope is its origin.
 /// Outside of any tree it is printed.
@@ -68,7 +67,6 @@ impl KeptPanic {
     /// Keeps what `catch_unwind` has caught, in the scope in which that was.
     #[must_use = "dropped, it fails the scope around"]
     pub fn new(payload: Payload) -> Self {
-        // Not the installed root, of which nobody waits for the end.
         let scope = if current::depth() > 0 { current::try_scope() } else { None };
         KeptPanic { payload: Mutex::new(Some(payload)), scope }
     }
@@ -88,9 +86,16 @@ impl KeptPanic {
 
 impl Drop for KeptPanic {
     fn drop(&mut self) {
-        if let Some(payload) = self.take() {
-            abandon::panicked_inside(self.scope.take(), payload);
+        // Not the installed root, of which nobody waits for the end.
+        let waits = |scope: &NodeRef| current::default_root() != Some(scope);
+        let mut payload = self.take();
+        let mut next = self.scope.take();
+        while let Some(scope) = next.filter(waits) {
+            let Some(panic) = payload.take() else { break };
+            payload = scope.panicked_unless_closed(panic).err();
+            next = scope.parent();
         }
+        drop_payload(payload);
     }
 }
 

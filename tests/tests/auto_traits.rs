@@ -46,7 +46,8 @@ use foster::nursery::{
     CollectErrors, FailFast, HandleErrors, Local, Parallel, SendBox, Started, TaskBuilder, UnsendBox, UnsendNursery,
 };
 use foster::observer::{
-    Dump, DumpedRequest, DumpedScope, HostDropped, LiveCounts, Observer, Orphan, OrphanKind, PrintOrphans, ScopeState,
+    Dump, DumpedRequest, DumpedScope, HostDropped, KeptPanic, LiveCounts, Observer, Orphan, OrphanKind, PrintOrphans,
+    ScopeState,
 };
 use foster::observer::{ObservedScope, ObservedTask, PollReport, PollWatch, ScopeEvent, TaskEvent};
 use foster::pool::{Pool, PoolError, PoolOptions, PoolStatistics, Pooled, Use};
@@ -279,6 +280,7 @@ table! {
 
     // The tree and the runtime.
     LiveCounts => Send Sync Unpin UnwindSafe;
+    KeptPanic => Send Sync Unpin;
     Dump => Send Sync Unpin UnwindSafe;
     ObservedTask<'static> => Send Sync Unpin UnwindSafe;
     TaskEvent => Send Sync Unpin UnwindSafe;

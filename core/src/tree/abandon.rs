@@ -35,7 +35,7 @@ use super::closing::ClosedNode;
 use super::flags::{ABANDONED, CANCELLED, DELIVERED, GOES_WHOLE, LOCAL, ORPHAN, PROPAGATED, SHUT_DOWN, TO_CLOSE};
 use super::frames;
 use super::node::{Kind, Life, NodeRef};
-use super::panic::{Payload, drop_payload};
+use super::panic::drop_payload;
 use super::polled::without_counting;
 use crate::events::HostDropped;
 use crate::reason::{Reason, ReasonKind};
@@ -227,22 +227,6 @@ pub(super) fn end_reaped(node: &NodeRef, closed: ClosedNode) {
         }
     }
     node.leave();
-}
-
-/// Hands a panic that has no caller to `scope`, or to the next one further out that is not Closed (L29). With none
-/// left, or outside of any tree, the payload is dropped; the panic hook has reported the panic. No lock may be held.
-pub(crate) fn panicked_inside(scope: Option<NodeRef>, payload: Payload) {
-    let (mut next, mut left) = (scope, Some(payload));
-    while let (Some(scope), Some(payload)) = (next, left.take()) {
-        // The installed root, of which nobody waits for the end.
-        if frames::default_root() == Some(&scope) {
-            left = Some(payload);
-            break;
-        }
-        left = scope.panicked_unless_closed(payload).err();
-        next = scope.parent();
-    }
-    drop_payload(left);
 }
 
 /// Closes `top` and everything below it, because the host of the tree is gone, or the runtime has dropped a reaper
