@@ -86,13 +86,11 @@ impl KeptPanic {
 
 impl Drop for KeptPanic {
     fn drop(&mut self) {
-        // Not the installed root, of which nobody waits for the end.
-        let waits = |scope: &NodeRef| current::default_root() != Some(scope);
         let mut payload = self.take();
         let mut next = self.scope.take();
-        while let Some(scope) = next.filter(waits) {
+        while let Some(scope) = next {
             let Some(panic) = payload.take() else { break };
-            payload = scope.panicked_unless_closed(panic).err();
+            payload = scope.panicked_if_awaited(panic).err();
             next = scope.parent();
         }
         drop_payload(payload);

@@ -1,7 +1,9 @@
 //! A runtime installed for a whole process, and so in a process of its own.
 
+use std::time::Duration;
+
 use foster::runtime::current;
-use foster::{Nursery, nursery};
+use foster::{Nursery, nursery, shield, sleep, sleep_forever};
 
 /// The adapter that the code runs on, as foster sees it.
 fn here() -> &'static str {
@@ -22,4 +24,32 @@ fn an_installed_runtime_does_not_reach_into_trees() {
         assert_eq!(here(), "smol");
     });
     assert_eq!(foster_tokio::run(async { here() }), "tokio");
+    futures_lite::future::block_on(a_panic_of_what_was_dropped_cancels_nothing_else());
+}
+
+/// L29: what foreign code has dropped outside of every tree has no scope around that could fail, and the root of all such
+/// code is not cancelled.
+async fn a_panic_of_what_was_dropped_cancels_nothing_else() {
+    let (panics, panicked) = async_channel::bounded::<()>(1);
+    let dropped = nursery(async |n: Nursery| {
+        n.spawn(shield(async move {
+            sleep(Duration::from_millis(20)).await;
+            // Its drop, in the panic, closes the channel.
+            let _panics = panics;
+            panic!("nobody awaits this");
+        }));
+        sleep_forever().await;
+    });
+    let dropped = async { drop(dropped.await) };
+    futures_lite::future::or(dropped, sleep(Duration::from_millis(5))).await;
+    panicked.recv().await.expect_err("nothing is sent");
+    // Until the nursery was closed after that.
+    sleep(Duration::from_millis(20)).await;
+    let later = nursery(async |n: Nursery| {
+        let later = n.spawn(async { Ok(here()) });
+        sleep(Duration::from_millis(1)).await;
+        Ok(later.await)
+    });
+    let Ok(later) = later.await;
+    assert_eq!(later, Ok("smol"));
 }

@@ -216,15 +216,16 @@ fn reparent(node: &NodeRef) {
 }
 
 /// Records the outcome of a scope that was closed without a caller (L29): errors go to the observer, a panic to the
-/// new parent; then the scope leaves. The panic first, so that a parent that is woken by the leaving finds it. If no
-/// parent is left either (L30), the payload is dropped; the panic hook has reported the panic.
+/// new parent; then the scope leaves. The panic first, so that a parent that is woken by the leaving finds it. If nobody
+/// waits for the parent either, or none is left (L30), the payload is dropped; the panic hook has reported the panic.
 pub(super) fn end_reaped(node: &NodeRef, closed: ClosedNode) {
     node.orphaned();
     if let Some(payload) = closed.panic {
-        match closed.parent {
-            Some(above) if above.life() != Life::Closed => above.panicked(payload),
-            _ => drop_payload(Some(payload)),
-        }
+        let left = match closed.parent {
+            Some(above) => above.panicked_if_awaited(payload).err(),
+            None => Some(payload),
+        };
+        drop_payload(left);
     }
     node.leave();
 }

@@ -30,6 +30,7 @@ use std::time::Duration;
 
 use super::cancel_state::{CancelState, ShieldLevel};
 use super::flags::{CANCELLED, PARENT_CANCELLED, TIMED};
+use super::frames;
 use super::node::{Attachment, Life, NodeRef, Request, State};
 use super::panic::{Payload, drop_payload};
 use super::verdict::Verdict;
@@ -265,11 +266,11 @@ impl NodeRef {
         self.record_panic(self.lock(), payload);
     }
 
-    /// Does as [`panicked`](NodeRef::panicked), for a panic of something that the scope does not wait for. Gives it
-    /// back if the scope is Closed.
-    pub(crate) fn panicked_unless_closed(&self, payload: Payload) -> Result<(), Payload> {
+    /// Does as [`panicked`](NodeRef::panicked), for a panic that has no caller (L29). Gives it back if nobody waits for
+    /// the end of this scope: it is Closed, or the installed root, which would be cancelled for the rest of the process.
+    pub(crate) fn panicked_if_awaited(&self, payload: Payload) -> Result<(), Payload> {
         let state = self.lock();
-        if state.life == Life::Closed {
+        if state.life == Life::Closed || frames::default_root() == Some(self) {
             return Err(payload);
         }
         self.record_panic(state, payload);
