@@ -67,12 +67,19 @@ impl NodeRef {
     /// Takes the verdict about the scope at the top of a request: once, so that nothing that comes later makes those
     /// inside runnable where it is blocked. No lock may be held: it goes up to the scope's task, and from there down.
     pub(super) fn verdict(&self) -> Verdict {
-        let (mut around, mut next) = (Vec::new(), self.around_in_task());
+        let (mut around, mut above, mut next) = (Vec::new(), None, self.around_in_task());
         while let Some(node) = next {
+            let polled = node.polled.look(UNCOUNTED);
+            if polled.is_on_stack() {
+                // Runnable, whatever is around it.
+                let wakes = node.counting_scope().map_or(UNCOUNTED, |task| task.polled.wakes());
+                above = Some(Verdict { wakes, polled, runnable: true });
+                break;
+            }
             next = node.around_in_task();
             around.push(node);
         }
-        let above = around.iter().rev().fold(None, |above, node| Some(node.verdict_inside(above)));
+        let above = around.iter().rev().fold(above, |above, node| Some(node.verdict_inside(above)));
         self.verdict_inside(above)
     }
 
