@@ -152,13 +152,20 @@ pub async fn a_scope_that_has_escaped_and_is_dropped_holds_up_nobody() {
                 let (tx, rx) = oneshot::<Pin<Box<dyn Future<Output = ()> + Send>>>();
                 let mut outer = CancelScope::new();
                 let cancels = outer.handle();
+                // Until it was polled here the body that it was opened in waits, which would take it for undriven (L16).
+                let gate = Arc::new(Mutex::new(()));
+                let behind = gate.clone();
                 n.spawn(async move {
                     let mut inside = rx.await.unwrap();
-                    let drives = async {
-                        cancels.cancel("it has to stop");
-                        inside.as_mut().await;
-                    };
                     // Polled after the request, here alone: it has nothing to do, and delays the scope around it.
+                    let mut begins = true;
+                    let drives = poll_fn(|cx| {
+                        let polled_first = std::mem::take(&mut begins).then(|| gate.lock().unwrap());
+                        if polled_first.is_some() {
+                            cancels.cancel("it has to stop");
+                        }
+                        inside.as_mut().poll(cx)
+                    });
                     move_on_after(Duration::from_millis(5), drives).await;
                 });
                 let cancelled = outer.run(async move {
@@ -167,7 +174,11 @@ pub async fn a_scope_that_has_escaped_and_is_dropped_holds_up_nobody() {
                     let mut inside = Box::pin(async move { drop(inner.run(sleep_forever()).await) });
                     assert!(poll_fn(|cx| Poll::Ready(inside.as_mut().poll(cx).is_pending())).await);
                     assert!(tx.send(inside).is_ok());
-                    sleep_forever().await
+                    poll_fn(|_| {
+                        drop(behind.lock().unwrap());
+                        Poll::<()>::Pending
+                    })
+                    .await;
                 });
                 assert!(cancelled.await.is_err());
                 Ok(())
