@@ -33,8 +33,7 @@ impl Sim {
         let Some(sim) = Sim::try_current() else {
             panic!(
                 "`foster_sim::{tool}` was used where no simulation runs. It works in tasks under `foster_sim::run`, \
-                 `explore` or `test`, on the thread of the simulation; usual causes: a test that runs on another adapter, \
-                 a future that is polled by another executor, a thread of your own"
+                 `explore` or `test`; usual causes: another adapter's test, another executor, a thread of your own"
             )
         };
         sim
