@@ -51,12 +51,13 @@ struct More<N> {
     counts: [u32; 4],
     /// Children to come, for which the scope is kept open: calls of `start` that were not answered.
     pending: u32,
-    /// The first of the [`WATCHED`] slots that polls of a cancelled scope look at.
-    watched: u32,
+    /// The first slot of the window.
+    window: u32,
 }
 
-/// How many inner scopes a poll of a cancelled scope looks at (L16). More than most ever have, so that all are looked at.
-const WATCHED: usize = 64;
+/// How many slots the window has: a poll of a cancelled scope looks at the inner scopes in it (L16). More than most ever
+/// have, so that all are looked at.
+const WINDOW: usize = 64;
 
 impl<N> Default for Children<N> {
     fn default() -> Self {
@@ -66,7 +67,7 @@ impl<N> Default for Children<N> {
 
 impl<N> Default for More<N> {
     fn default() -> Self {
-        More { others: Slab::new(), counts: [0; 4], pending: 0, watched: 0 }
+        More { others: Slab::new(), counts: [0; 4], pending: 0, window: 0 }
     }
 }
 
@@ -179,30 +180,30 @@ impl<N: Clone + PartialEq> Children<N> {
         self.first.iter().chain(others).map(|(role, node)| (*role, node))
     }
 
-    /// Returns the inner scopes among those that are looked at now.
-    pub(crate) fn watched(&self) -> Vec<N> {
-        let from = self.more.as_ref().map_or(0, |more| more.watched as usize);
+    /// Returns the inner scopes in the window.
+    pub(crate) fn in_window(&self) -> Vec<N> {
+        let from = self.more.as_ref().map_or(0, |more| more.window as usize);
         let entry = |slot: usize| match slot.checked_sub(1) {
             None => self.first.as_ref(),
             Some(key) => self.more.as_ref()?.others.get(key),
         };
-        let entries = (from..self.slots().min(from + WATCHED)).filter_map(entry);
+        let entries = (from..self.slots().min(from + WINDOW)).filter_map(entry);
         entries.filter(|(role, _)| *role == Role::Inner).map(|(_, node)| node.clone()).collect()
     }
 
-    /// Returns how often [`watch_next`](Children::watch_next) goes on to others before it is back here.
-    pub(crate) fn unwatched(&self) -> usize {
-        self.slots().div_ceil(WATCHED) - 1
+    /// Returns how many windows there are besides this one.
+    pub(crate) fn other_windows(&self) -> usize {
+        self.slots().div_ceil(WINDOW) - 1
     }
 
-    /// Looks at the next ones from now on, and returns the inner scopes among them. After the last it begins anew.
-    pub(crate) fn watch_next(&mut self) -> Vec<N> {
+    /// Moves the window on, and returns the inner scopes in it. After the last one it begins anew.
+    pub(crate) fn next_window(&mut self) -> Vec<N> {
         let slots = self.slots();
         if let Some(more) = &mut self.more {
-            let next = more.watched as usize + WATCHED;
-            more.watched = if next < slots { next as u32 } else { 0 };
+            let next = more.window as usize + WINDOW;
+            more.window = if next < slots { next as u32 } else { 0 };
         }
-        self.watched()
+        self.in_window()
     }
 
     /// Returns how many slots there may be.
@@ -266,21 +267,21 @@ mod tests {
 
     /// L16: of many, some are looked at, and then the next ones.
     #[test]
-    fn of_many_inner_scopes_some_are_watched() {
+    fn a_window_goes_over_many_inner_scopes() {
         let mut children = Children::default();
-        assert_eq!((children.watched(), children.unwatched()), (vec![], 0));
-        let count = 2 * WATCHED as u32 + 10;
+        assert_eq!((children.in_window(), children.other_windows()), (vec![], 0));
+        let count = 2 * WINDOW as u32 + 10;
         for node in 0..count {
             insert(&mut children, if node % 2 == 0 { Role::Inner } else { Role::Orphan }, node);
         }
         let inner = |slots: std::ops::Range<u32>| slots.filter(|node| node % 2 == 0).collect::<Vec<_>>();
-        assert_eq!(children.watched(), inner(0..64));
-        assert!(children.unwatched() >= 2);
-        assert_eq!(children.watch_next(), inner(64..128));
-        assert_eq!(children.watch_next(), inner(128..count));
+        assert_eq!(children.in_window(), inner(0..64));
+        assert!(children.other_windows() >= 2);
+        assert_eq!(children.next_window(), inner(64..128));
+        assert_eq!(children.next_window(), inner(128..count));
         // There is room for more, maybe. After that it begins anew.
-        let begun_anew = (2..=children.unwatched()).any(|_| children.watch_next() == inner(0..64));
-        assert!(begun_anew && children.watched() == inner(0..64));
+        let begun_anew = (2..=children.other_windows()).any(|_| children.next_window() == inner(0..64));
+        assert!(begun_anew && children.in_window() == inner(0..64));
     }
 
     /// L28: all at once, in the first slot and in others.

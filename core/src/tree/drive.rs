@@ -198,7 +198,7 @@ impl NodeRef {
         if let Some(cold) = state.cold() {
             cold.waits_for.clear();
         }
-        let inner = if self.flagged(CANCELLED) { state.children.watched() } else { Vec::new() };
+        let inner = if self.flagged(CANCELLED) { state.children.in_window() } else { Vec::new() };
         drop(state);
         for inner in inner {
             // L16.2: a wake that arrives later proves nothing about this poll. Taken back by the inner scope's own
@@ -328,7 +328,7 @@ impl NodeRef {
     fn must_wait(&self) -> bool {
         let mut wait = false;
         let mut again = false;
-        for inner in self.watched().iter().filter(|inner| inner.delays()) {
+        for inner in self.inner_in_window().iter().filter(|inner| inner.delays()) {
             if inner.due.load(Ordering::Relaxed) {
                 // Due before this poll, and not polled in it (L16.2): passed over once more. Ordering: written in the
                 // poll that has just ended, by this thread.
@@ -339,7 +339,7 @@ impl NodeRef {
             }
         }
         // Those that were not looked at are, from the next poll on.
-        let again = again || !wait && self.watches_others();
+        let again = again || !wait && self.others_delay();
         // L16: not by waking the inner scope, which would be a probe (L16.3), but by polling this one again.
         if again {
             without_counting(|| self.wake_driver());
