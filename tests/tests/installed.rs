@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use foster::runtime::current;
 use foster::{Nursery, nursery, shield, sleep, sleep_forever};
+use foster_conformance::seen::ends;
 
 /// The adapter that the code runs on, as foster sees it.
 fn here() -> &'static str {
@@ -24,7 +25,8 @@ fn an_installed_runtime_does_not_reach_into_trees() {
         assert_eq!(here(), "smol");
     });
     assert_eq!(foster_tokio::run(async { here() }), "tokio");
-    futures_lite::future::block_on(a_panic_of_what_was_dropped_cancels_nothing_else());
+    let name = "a_panic_of_what_was_dropped_cancels_nothing_else";
+    futures_lite::future::block_on(ends(name, a_panic_of_what_was_dropped_cancels_nothing_else()));
 }
 
 /// L29: what foreign code has dropped outside of every tree has no scope around that could fail, and the root of all such

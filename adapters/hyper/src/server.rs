@@ -2,7 +2,7 @@
 
 mod options;
 mod requests;
-mod writing;
+mod write_timeout;
 
 use std::convert::Infallible;
 use std::error::Error;
@@ -28,7 +28,7 @@ use crate::executor::Executor;
 use crate::io::{Io, Transfers};
 use crate::timer::Timer;
 use requests::{BoxError, Errors, OpenRequests, Requests};
-use writing::Writing;
+use write_timeout::WriteTimeout;
 
 pub use options::HttpOptions;
 
@@ -196,12 +196,12 @@ where
                 builder.timer(Timer);
                 (http.http2)(&mut builder);
                 let connection = builder.serve_connection(io, requests(Errors::OfStream));
-                let connection = Writing::new(connection, transfers.clone(), limit);
+                let connection = WriteTimeout::new(connection, transfers.clone(), limit);
                 let transfers = || transfers.as_ref().filter(|_| open.is_none()).map(|transfers| transfers.moved());
                 drive(connection, |connection| connection.connection().graceful_shutdown(), transfers).await
             } else {
                 let connection = http.http1.serve_connection(io, requests(Errors::OfConnection)).with_upgrades();
-                let connection = Writing::new(connection, transfers, limit);
+                let connection = WriteTimeout::new(connection, transfers, limit);
                 drive(connection, |connection| connection.connection().graceful_shutdown(), || None).await
             })
         })

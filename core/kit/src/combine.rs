@@ -71,15 +71,16 @@ mod failures;
 mod feed;
 mod gather;
 mod group;
+mod kept_outcome;
 mod map_concurrent;
 mod merge;
 mod partition;
 mod produce;
 mod quorum;
+mod settlement;
 mod staggered;
 mod tuples;
-mod unreturned;
-mod vain;
+mod turns_without_budget;
 
 use std::fmt::Debug;
 

@@ -8,6 +8,7 @@
 
 pub mod app;
 pub mod combine;
+mod payload;
 pub mod pool;
 pub mod portal;
 pub mod rate;

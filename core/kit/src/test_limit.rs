@@ -4,7 +4,7 @@ use std::future::{Future, poll_fn};
 use std::io::{Write, stderr};
 use std::pin::pin;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
-use std::thread::{self, JoinHandle};
+use std::thread;
 use std::time::Duration;
 
 use foster_core::{CancelScope, Instant, ScopeHandle, dump, sleep};
@@ -22,7 +22,7 @@ pub async fn run<T>(test: &'static str, limit: Duration, limit_text: &'static st
     let handle = scope.handle();
     // Where time is virtual a test that does not end is a deadlock, which is reported.
     let is_real = Instant::now().to_std().is_some();
-    let watcher = is_real.then(|| Watcher::start(test, limit, limit_text, handle.clone()));
+    let running = is_real.then(|| watch(test, limit, limit_text, handle.clone()));
     let (mut body, mut out_of_time) = (pin!(scope.run(body)), pin!(sleep(limit)));
     let mut seen = None;
     let ended = poll_fn(|cx| {
@@ -34,7 +34,7 @@ pub async fn run<T>(test: &'static str, limit: Duration, limit_text: &'static st
         body.as_mut().poll(cx)
     });
     let ended = ended.await;
-    drop(watcher);
+    drop(running);
     match (ended, seen) {
         (Ok(output), _) => output,
         (Err(_), Some(seen)) => {
@@ -44,42 +44,20 @@ pub async fn run<T>(test: &'static str, limit: Duration, limit_text: &'static st
     }
 }
 
-/// A thread that prints why a test does not end. It is none of the tree's: code that never returns keeps all of those.
-struct Watcher {
-    /// Nothing is ever sent: the thread ends when this is dropped.
-    ended: Option<Sender<()>>,
-    thread: Option<JoinHandle<()>>,
-}
-
-impl Watcher {
-    fn start(test: &'static str, limit: Duration, limit_text: &'static str, body: ScopeHandle) -> Self {
-        let (ended, has_ended) = channel();
-        let watch = move || {
-            if let Err(RecvTimeoutError::Timeout) = has_ended.recv_timeout(limit.saturating_add(PATIENCE)) {
-                let dump = body.dump();
-                tell(&format!("{test} has not ended {PATIENCE:?} after its limit of {limit_text}:\n{dump}"));
-            }
-        };
-        let thread = match thread::Builder::new().name("foster-test-limit".to_owned()).spawn(watch) {
-            Ok(thread) => Some(thread),
-            Err(error) => {
-                tell(&format!("the limit of {test} is not watched, as the host refuses a thread: {error}\n"));
-                None
-            }
-        };
-        Watcher { ended: Some(ended), thread }
-    }
-}
-
-impl Drop for Watcher {
-    /// Waits for the thread, which is woken by this, and has at most a text to print.
-    fn drop(&mut self) {
-        drop(self.ended.take());
-        if let Some(Err(panic)) = self.thread.take().map(JoinHandle::join) {
-            // Of the thread's own code alone, and printed by then; this may be dropped by another panic.
-            drop(panic);
+/// Starts a thread that prints why a test does not end. It is none of the tree's: code that never returns keeps all of those.
+/// It ends at once when what this returns is dropped; nothing is ever sent.
+fn watch(test: &'static str, limit: Duration, limit_text: &'static str, body: ScopeHandle) -> Sender<()> {
+    let (ended, has_ended) = channel();
+    let watch = move || {
+        if let Err(RecvTimeoutError::Timeout) = has_ended.recv_timeout(limit.saturating_add(PATIENCE)) {
+            let dump = body.dump();
+            tell(&format!("{test} has not ended {PATIENCE:?} after its limit of {limit_text}:\n{dump}"));
         }
+    };
+    if let Err(error) = thread::Builder::new().name("foster-test-limit".to_owned()).spawn(watch) {
+        tell(&format!("the limit of {test} is not watched, as the host refuses a thread: {error}\n"));
     }
+    ended
 }
 
 /// Prints to standard error, past the test harness, which keeps what is printed until the test has ended.

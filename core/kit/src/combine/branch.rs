@@ -21,6 +21,8 @@ use foster_core::CancelScope;
 use foster_core::future::CancelScopeFuture;
 use foster_core::observer::KeptPanic;
 
+use crate::payload::drop_payload;
+
 pin_project! {
     #[project = BranchProj]
     pub(super) enum Branch<F, T> {
@@ -177,13 +179,5 @@ impl Fate {
         if let Some(panic) = self.panic.take() {
             panic.resume();
         }
-    }
-}
-
-/// Drops the payload of a panic that is not the first. The payload of a panic of its destructor is leaked: it may panic
-/// as well, and there has to be an end.
-fn drop_payload(payload: Box<dyn Any + Send>) {
-    if let Err(payload) = panic::catch_unwind(AssertUnwindSafe(|| drop(payload))) {
-        std::mem::forget(payload);
     }
 }

@@ -6,8 +6,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use super::group::Group;
+use super::kept_outcome::KeptOutcome;
 use super::later;
-use super::unreturned::Unreturned;
 
 /// Runs all futures together and returns their values in the order in which they were given.
 ///
@@ -59,7 +59,7 @@ where
         group.push(len, future);
         len += 1;
     }
-    Gather { group, values: Ordered::new(len), error: Unreturned::new(later) }
+    Gather { group, values: Ordered::new(len), error: KeptOutcome::new(later) }
 }
 
 /// Runs all futures together and returns everything that they return, in the order in which they were given.
@@ -109,7 +109,7 @@ where
 pub struct Gather<F, T, E> {
     group: Group<F, Result<T, E>>,
     values: Ordered<T>,
-    error: Unreturned<E>,
+    error: KeptOutcome<E>,
 }
 
 // Nothing in it is pinned: the futures have boxes of their own.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use super::branch::{Branch, Fate, Step};
-use super::vain::Vain;
+use super::turns_without_budget::TurnsWithoutBudget;
 use foster_core::leaf;
 use foster_core::leaf::{ReadyMember, ReadyQueue};
 
@@ -28,7 +28,7 @@ pub(super) struct Group<F, T> {
     has_polled: bool,
     /// The turn began with some of the task's budget.
     had_budget: bool,
-    vain: Vain,
+    without_budget: TurnsWithoutBudget,
     /// This turn polls nobody, because it began without budget: the driver is woken, and what comes waits for the next.
     passes: bool,
     fate: Fate,
@@ -55,7 +55,7 @@ impl<F, T> Group<F, T> {
             turn: 0,
             has_polled: false,
             had_budget: true,
-            vain: Vain::new(),
+            without_budget: TurnsWithoutBudget::new(),
             passes: false,
             fate: Fate::new(),
             closed: false,
@@ -78,7 +78,7 @@ impl<F, T> Group<F, T> {
         self.turn = self.ready.register(cx.waker());
         self.has_polled = false;
         self.had_budget = !leaf::has_to_yield();
-        self.passes = !self.had_budget && self.vain.passes(self.turn);
+        self.passes = !self.had_budget && self.without_budget.passes(self.turn);
         if self.passes {
             self.turn = 0;
             self.ready.wake_driver();

@@ -7,8 +7,8 @@ use std::task::{Context, Poll, ready};
 
 use super::feed::Feed;
 use super::gather::Ordered;
+use super::kept_outcome::KeptOutcome;
 use super::later;
-use super::unreturned::Unreturned;
 
 /// Runs `map` on every input, at most `limit` at a time, and returns the values in the order of the inputs.
 ///
@@ -60,7 +60,7 @@ where
     E: Debug,
 {
     let feed = Feed::new("map_concurrent", limit, inputs.into_iter(), map);
-    MapConcurrent { feed, values: Ordered::new(0), error: Unreturned::new(later) }
+    MapConcurrent { feed, values: Ordered::new(0), error: KeptOutcome::new(later) }
 }
 
 /// As [`map_concurrent`], but returns all that the futures return; no outcome of one touches another.
@@ -144,7 +144,7 @@ where
     R: Each<O>,
 {
     let feed = Feed::new("for_each_concurrent", limit, inputs.into_iter(), work);
-    ForEachConcurrent { feed, failed: Unreturned::new(R::lost) }
+    ForEachConcurrent { feed, failed: KeptOutcome::new(R::lost) }
 }
 
 /// `()` or `Result<(), E>`: what the work of [`for_each_concurrent`] may return. The trait is sealed.
@@ -204,7 +204,7 @@ mod sealed {
 pub struct MapConcurrent<I, M, F, T, E> {
     feed: Feed<I, M, F, Result<T, E>>,
     values: Ordered<T>,
-    error: Unreturned<E>,
+    error: KeptOutcome<E>,
 }
 
 // Nothing in it is pinned: the futures have boxes of their own.
@@ -284,7 +284,7 @@ impl<I, M, F, T> Debug for MapConcurrentResults<I, M, F, T> {
 #[must_use = "futures do nothing unless polled"]
 pub struct ForEachConcurrent<I, M, F, R, O> {
     feed: Feed<I, M, F, R>,
-    failed: Unreturned<O>,
+    failed: KeptOutcome<O>,
 }
 
 impl<I, M, F, R, O> Unpin for ForEachConcurrent<I, M, F, R, O> {}

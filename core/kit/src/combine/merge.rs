@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 
 use futures_core::Stream;
 
-use super::vain::Vain;
+use super::turns_without_budget::TurnsWithoutBudget;
 use foster_core::is_cancelled;
 use foster_core::leaf;
 use foster_core::leaf::{ReadyMember, ReadyQueue};
@@ -63,7 +63,7 @@ where
         Some((Box::pin(stream), member))
     };
     let streams: Vec<_> = streams.into_iter().enumerate().map(open).collect();
-    Merge { open: streams.len(), streams, ready, vain: Vain::new(), owes: false }
+    Merge { open: streams.len(), streams, ready, without_budget: TurnsWithoutBudget::new(), owes: false }
 }
 
 /// Stream of [`merge`].
@@ -73,7 +73,7 @@ pub struct Merge<S> {
     /// How many streams have not ended.
     open: usize,
     ready: Arc<ReadyQueue>,
-    vain: Vain,
+    without_budget: TurnsWithoutBudget,
     /// It has given an item, and not taken a unit of the budget for it.
     owes: bool,
 }
@@ -117,7 +117,7 @@ impl<S: Stream> Stream for Merge<S> {
         // What is woken during this turn has woken the driver, and comes in the next.
         let count = this.ready.register(cx.waker());
         let had_budget = !leaf::has_to_yield();
-        if !had_budget && this.vain.passes(count) {
+        if !had_budget && this.without_budget.passes(count) {
             this.ready.wake_driver();
             return Poll::Pending;
         }

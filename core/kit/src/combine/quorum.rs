@@ -7,8 +7,8 @@ use std::task::{Context, Poll, ready};
 
 use super::failures::{AllFailed, NoQuorum};
 use super::group::Group;
+use super::kept_outcome::without_panic;
 use super::later;
-use super::unreturned::without_panic;
 
 /// Runs all futures together, returns what the first to complete returns, and cancels the others.
 ///

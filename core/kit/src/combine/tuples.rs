@@ -11,11 +11,10 @@ use std::task::{Context, Poll, ready};
 
 use pin_project_lite::pin_project;
 
-use super::branch::{Branch, Fate, Step};
+use super::branch::Branch;
 use super::later;
 use super::quorum::{RaceAll, race_all};
-use super::unreturned::Unreturned;
-use foster_core::leaf;
+use super::settlement::{Order, Settlement};
 
 /// Waits for all futures of a tuple (two to eight), and returns a tuple of what they return.
 ///
@@ -227,103 +226,9 @@ impl<F: Future<Output = T>, T> Part<F, T> {
     }
 }
 
-/// The order in which a turn polls the futures: that of the tuple, but each turn begins with the next one (law L14).
-struct Order {
-    /// The one to begin with.
-    first: u8,
-}
-
-impl Order {
-    const fn new() -> Self {
-        Order { first: 0 }
-    }
-
-    /// The order of this turn, of `len` futures.
-    fn turn(&mut self, len: u8) -> impl Iterator<Item = u8> + Clone + use<> {
-        let first = self.first;
-        // Subtle: a turn that begins without any budget does not count. If it did, and every other turn were such a
-        // one, because something beside this tuple comes first in it, the same future would come first whenever there
-        // is budget.
-        if !leaf::has_to_yield() {
-            self.first = (first + 1) % len;
-        }
-        (first..len).chain(0..first)
-    }
-}
-
 #[cold]
 fn polled_again(what: &str) -> ! {
     panic!("`{what}` was polled after it had returned")
-}
-
-/// The common part of the futures of `try_join` and `race` on tuples.
-struct Heat<X> {
-    fate: Fate,
-    order: Order,
-    /// The first error or the winner, which has settled the outcome.
-    outcome: Unreturned<X>,
-    left: u8,
-    /// The branches were told that it is settled.
-    closed: bool,
-}
-
-impl<X> Heat<X> {
-    /// `lost` is called with an outcome that is not returned.
-    fn new(branches: u8, lost: fn(X)) -> Self {
-        Heat { fate: Fate::new(), order: Order::new(), outcome: Unreturned::new(lost), left: branches, closed: false }
-    }
-
-    /// Begins a turn, and gives its order.
-    fn begin_poll(&mut self, len: u8) -> impl Iterator<Item = u8> + Clone + use<X> {
-        self.fate.begin_poll();
-        self.order.turn(len)
-    }
-
-    /// Settles the outcome. Gives back what comes later.
-    fn settle(&mut self, outcome: X, reason: &'static str) -> Option<X> {
-        if self.closed {
-            return Some(outcome);
-        }
-        self.fate.settle(reason);
-        self.outcome.keep(outcome)
-    }
-
-    /// Polls one branch; what it has returned, if it has.
-    fn poll<F: Future<Output = T>, T>(&mut self, branch: Pin<&mut Branch<F, T>>, cx: &mut Context<'_>) -> Option<T> {
-        if branch.is_empty() {
-            return None;
-        }
-        match branch.poll(cx, &mut self.fate) {
-            Step::Pending => None,
-            Step::Over => {
-                self.left -= 1;
-                None
-            }
-            Step::Value(value) => {
-                self.left -= 1;
-                Some(value)
-            }
-        }
-    }
-
-    /// Returns whether the outcome is settled, and the branches are still to be told: then none of them is polled before
-    /// that, or it could take what nobody gets.
-    fn is_newly_settled(&self) -> bool {
-        self.fate.is_closing() && !self.closed
-    }
-
-    /// Why, if it is so; for the branches to be closed.
-    fn newly_settled(&mut self) -> Option<&'static str> {
-        let reason = self.fate.reason().filter(|_| !self.closed)?;
-        self.closed = true;
-        Some(reason)
-    }
-
-    fn close<F: Future<Output = T>, T>(&mut self, branch: Pin<&mut Branch<F, T>>, reason: &'static str) {
-        if !branch.is_empty() && !branch.close(reason, &mut self.fate) {
-            self.left -= 1;
-        }
-    }
 }
 
 macro_rules! tuples {
@@ -349,7 +254,7 @@ macro_rules! tuples {
             #[track_caller]
             fn try_join(self) -> Self::Future {
                 let ($($branch,)+) = self;
-                $try_join { $($branch: Branch::new(false, $branch), $value: None,)+ heat: Heat::new($len, later) }
+                $try_join { $($branch: Branch::new(false, $branch), $value: None,)+ settlement: Settlement::new($len, later) }
             }
         }
 
@@ -359,7 +264,7 @@ macro_rules! tuples {
             #[track_caller]
             fn race(self) -> Self::Future {
                 let ($($branch,)+) = self;
-                $race { $($branch: Branch::new(false, $branch),)+ heat: Heat::new($len, drop) }
+                $race { $($branch: Branch::new(false, $branch),)+ settlement: Settlement::new($len, drop) }
             }
         }
 
@@ -402,7 +307,7 @@ macro_rules! tuples {
             #[must_use = "futures do nothing unless polled"]
             pub struct $try_join<X, $($F, $T),+> {
                 $(#[pin] $branch: Branch<$F, Result<$T, X>>, $value: Option<$T>,)+
-                heat: Heat<X>,
+                settlement: Settlement<X>,
             }
         }
 
@@ -411,12 +316,12 @@ macro_rules! tuples {
 
             fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
                 let mut this = self.project();
-                let heat = this.heat;
-                let order = heat.begin_poll($len);
+                let settlement = this.settlement;
+                let order = settlement.begin_poll($len);
                 loop {
                     for at in order.clone() {
                         let failed = match at {
-                            $($at => match heat.poll(this.$branch.as_mut(), cx) {
+                            $($at => match settlement.poll(this.$branch.as_mut(), cx) {
                                 Some(Ok(value)) => {
                                     *this.$value = Some(value);
                                     None
@@ -427,25 +332,25 @@ macro_rules! tuples {
                             _ => unreachable!("{at} of {}", $len),
                         };
                         if let Some(error) = failed {
-                            if let Some(error) = heat.settle(error, "another future has failed") {
-                                heat.fate.guard(|| later(error));
+                            if let Some(error) = settlement.settle(error, "another future has failed") {
+                                settlement.fate.guard(|| later(error));
                             }
                         }
-                        if heat.is_newly_settled() {
+                        if settlement.is_newly_settled() {
                             break;
                         }
                     }
-                    let Some(reason) = heat.newly_settled() else { break };
-                    $(heat.close(this.$branch.as_mut(), reason);)+
+                    let Some(reason) = settlement.newly_settled() else { break };
+                    $(settlement.close(this.$branch.as_mut(), reason);)+
                 }
-                if heat.left > 0 {
+                if settlement.left > 0 {
                     return Poll::Pending;
                 }
-                heat.fate.resume_panic();
-                if let Some(error) = heat.outcome.take() {
+                settlement.fate.resume_panic();
+                if let Some(error) = settlement.outcome.take() {
                     return Poll::Ready(Err(error));
                 }
-                if heat.fate.is_cut() {
+                if settlement.fate.is_cut() {
                     return Poll::Pending;
                 }
                 match ($(this.$value.take(),)+) {
@@ -457,7 +362,7 @@ macro_rules! tuples {
 
         impl<X, $($F, $T),+> Debug for $try_join<X, $($F, $T),+> {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.debug_struct(stringify!($try_join)).field("running", &self.heat.left).finish_non_exhaustive()
+                f.debug_struct(stringify!($try_join)).field("running", &self.settlement.left).finish_non_exhaustive()
             }
         }
 
@@ -466,7 +371,7 @@ macro_rules! tuples {
             #[must_use = "futures do nothing unless polled"]
             pub struct $race<X, $($F),+> {
                 $(#[pin] $branch: Branch<$F, X>,)+
-                heat: Heat<X>,
+                settlement: Settlement<X>,
             }
         }
 
@@ -475,34 +380,34 @@ macro_rules! tuples {
 
             fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<X> {
                 let mut this = self.project();
-                let heat = this.heat;
-                let order = heat.begin_poll($len);
+                let settlement = this.settlement;
+                let order = settlement.begin_poll($len);
                 loop {
                     for at in order.clone() {
                         let value = match at {
-                            $($at => heat.poll(this.$branch.as_mut(), cx),)+
+                            $($at => settlement.poll(this.$branch.as_mut(), cx),)+
                             _ => unreachable!("{at} of {}", $len),
                         };
                         if let Some(value) = value {
                             // A loser that completes even so has lost all the same.
-                            let lost = heat.settle(value, "lost the race");
-                            heat.fate.guard(|| drop(lost));
+                            let lost = settlement.settle(value, "lost the race");
+                            settlement.fate.guard(|| drop(lost));
                         }
-                        if heat.is_newly_settled() {
+                        if settlement.is_newly_settled() {
                             break;
                         }
                     }
-                    let Some(reason) = heat.newly_settled() else { break };
-                    $(heat.close(this.$branch.as_mut(), reason);)+
+                    let Some(reason) = settlement.newly_settled() else { break };
+                    $(settlement.close(this.$branch.as_mut(), reason);)+
                 }
-                if heat.left > 0 {
+                if settlement.left > 0 {
                     return Poll::Pending;
                 }
-                heat.fate.resume_panic();
-                if heat.fate.is_cut() {
+                settlement.fate.resume_panic();
+                if settlement.fate.is_cut() {
                     return Poll::Pending;
                 }
-                match heat.outcome.take() {
+                match settlement.outcome.take() {
                     Some(value) => Poll::Ready(value),
                     None => polled_again("race"),
                 }
@@ -511,7 +416,7 @@ macro_rules! tuples {
 
         impl<X, $($F),+> Debug for $race<X, $($F),+> {
             fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.debug_struct(stringify!($race)).field("running", &self.heat.left).finish_non_exhaustive()
+                f.debug_struct(stringify!($race)).field("running", &self.settlement.left).finish_non_exhaustive()
             }
         }
     )+};

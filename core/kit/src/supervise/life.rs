@@ -5,7 +5,6 @@ use std::borrow::Cow;
 use std::fmt::Debug;
 use std::future::Future;
 use std::marker::PhantomData;
-use std::mem;
 use std::panic::{self, AssertUnwindSafe};
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -14,6 +13,7 @@ use std::time::Duration;
 use pin_project_lite::pin_project;
 
 use super::ChildExit;
+use crate::payload::drop_payload;
 use foster_channel::{Sender, TrySendError};
 use foster_core::future::{CancelScopeFuture, Sleep};
 use foster_core::nursery::Outcome;
@@ -75,9 +75,8 @@ pub(super) fn discard<E: Debug>(exit: ChildExit<E>) {
     let Err(payload) = panic::catch_unwind(AssertUnwindSafe(|| drop(exit))) else { return };
     let panicked = ChildExit::<E>::Panicked(payload);
     report(&panicked, OrphanKind::Later);
-    // What that panic carries may panic as well when it is dropped: there has to be an end.
-    if let Err(payload) = panic::catch_unwind(AssertUnwindSafe(|| drop(panicked))) {
-        mem::forget(payload);
+    if let ChildExit::Panicked(payload) = panicked {
+        drop_payload(payload);
     }
 }
 

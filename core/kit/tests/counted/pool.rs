@@ -19,7 +19,7 @@ use futures_lite::FutureExt;
 
 mod db;
 
-use db::{Failed, Times, Used, id_of, pool};
+use db::{Failed, Times, Used, id_of, pool, spoil};
 
 const fn ms(millis: u64) -> Duration {
     Duration::from_millis(millis)
@@ -112,13 +112,7 @@ fn broken_and_old_resources_are_replaced() {
     on_seeds(async || {
         let (pool, server) =
             pool(PoolOptions::new().size(2).recycle_after(ms(100)), Times { check: 1, close: 1, ..Times::default() });
-        let spoil: Used<()> = pool
-            .run(async |mut connection| {
-                connection.dead = true;
-                Ok(())
-            })
-            .await;
-        spoil.unwrap();
+        spoil(&pool).await;
         assert_eq!(pool.statistics().idle, 1);
         let start = Instant::now();
         assert_eq!((id_of(&pool).await.unwrap(), start.elapsed(), server.closed()), (1, ms(2), 1));
@@ -270,13 +264,7 @@ fn a_slow_close_does_not_hold_up_an_acquire() {
         on_seeds(async || {
             let options = PoolOptions::new().size(1).acquire_timeout(ms(20)).budget(ms(budget));
             let (pool, server) = pool(options, Times { open: 1, close, ..Times::default() });
-            let spoil: Used<()> = pool
-                .run(async |mut connection| {
-                    connection.dead = true;
-                    Ok(())
-                })
-                .await;
-            spoil.unwrap();
+            spoil(&pool).await;
             let start = Instant::now();
             let used = move_on_after(ms(5000), async {
                 let used = id_of(&pool).await;
@@ -319,13 +307,7 @@ fn the_place_of_a_slow_close_goes_to_the_next() {
     on_seeds(async || {
         let options = PoolOptions::new().size(1).acquire_timeout(ms(50));
         let (pool, server) = pool(options, Times { close: 80, ..Times::default() });
-        let spoil: Used<()> = pool
-            .run(async |mut connection| {
-                connection.dead = true;
-                Ok(())
-            })
-            .await;
-        spoil.unwrap();
+        spoil(&pool).await;
         let start = Instant::now();
         let (cut, next) = join((id_of(&pool), async {
             sleep(ms(40)).await;
@@ -335,13 +317,7 @@ fn the_place_of_a_slow_close_goes_to_the_next() {
         assert!(matches!(cut, Err(Failed::Pool(PoolError::Timeout(_)))));
         assert_eq!((next, server.closed()), ((1, ms(80)), 1));
         // Closing the pool waits for it, too.
-        let spoil: Used<()> = pool
-            .run(async |mut connection| {
-                connection.dead = true;
-                Ok(())
-            })
-            .await;
-        spoil.unwrap();
+        spoil(&pool).await;
         assert!(id_of(&pool).await.is_err());
         assert_eq!((pool.close(ms(1000)).await, start.elapsed(), server.open()), (0, ms(160), 0));
     });

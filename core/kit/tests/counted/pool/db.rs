@@ -125,3 +125,14 @@ pub(crate) type Used<T = u32> = Result<T, Failed>;
 pub(crate) async fn id_of(pool: &Pool<Db>) -> Used {
     pool.run(async |connection| Ok(connection.id)).await
 }
+
+/// Uses a connection, which is dead afterwards.
+pub(crate) async fn spoil(pool: &Pool<Db>) {
+    let used: Used<()> = pool
+        .run(async |mut connection| {
+            connection.dead = true;
+            Ok(())
+        })
+        .await;
+    used.unwrap();
+}

@@ -11,14 +11,14 @@ const POLLS: usize = 32;
 /// sleep, would else never be seen beside code that uses up the budget in every poll. It does so when enough turns
 /// have passed that it comes to a fixed number of polls for each of them: so what is done in vain does not grow with
 /// the group.
-pub(super) struct Vain {
+pub(super) struct TurnsWithoutBudget {
     /// How many turns have begun without budget since one of them has polled all.
     turns: usize,
 }
 
-impl Vain {
+impl TurnsWithoutBudget {
     pub(super) fn new() -> Self {
-        Vain { turns: 0 }
+        TurnsWithoutBudget { turns: 0 }
     }
 
     /// Whether the turn that now begins without budget polls nobody, though so many are ready. The group has to be

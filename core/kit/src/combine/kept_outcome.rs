@@ -8,15 +8,15 @@ use foster_core::observer::KeptPanic;
 ///
 /// If foreign code drops the combinator before that, it is handed over as a later one is: an error to the observer (law
 /// L35).
-pub(super) struct Unreturned<X> {
+pub(super) struct KeptOutcome<X> {
     outcome: Option<X>,
     lost: fn(X),
 }
 
-impl<X> Unreturned<X> {
+impl<X> KeptOutcome<X> {
     /// `lost` is called with an outcome that is not returned.
     pub(super) fn new(lost: fn(X)) -> Self {
-        Unreturned { outcome: None, lost }
+        KeptOutcome { outcome: None, lost }
     }
 
     /// Keeps the first. Gives back what comes later.
@@ -33,7 +33,7 @@ impl<X> Unreturned<X> {
     }
 }
 
-impl<X> Drop for Unreturned<X> {
+impl<X> Drop for KeptOutcome<X> {
     fn drop(&mut self) {
         if let Some(outcome) = self.outcome.take() {
             without_panic(|| (self.lost)(outcome));

@@ -19,7 +19,7 @@ pin_project! {
     ///
     /// The stream itself does not know the limit: an upgraded connection, which keeps the stream, has none, and may be
     /// written to outside of the tree.
-    pub(super) struct Writing<C> {
+    pub(super) struct WriteTimeout<C> {
         #[pin]
         connection: C,
         // None: there is no limit.
@@ -38,10 +38,10 @@ struct Stall {
     sleep: Sleep,
 }
 
-impl<C> Writing<C> {
+impl<C> WriteTimeout<C> {
     /// Limits the writes of a connection whose stream notes its transfers; [`Duration::MAX`] is no limit.
     pub(super) fn new(connection: C, transfers: Option<Arc<Transfers>>, limit: Duration) -> Self {
-        Writing { connection, transfers: transfers.filter(|_| limit != Duration::MAX), limit, stall: None }
+        WriteTimeout { connection, transfers: transfers.filter(|_| limit != Duration::MAX), limit, stall: None }
     }
 
     pub(super) fn connection(self: Pin<&mut Self>) -> Pin<&mut C> {
@@ -49,7 +49,7 @@ impl<C> Writing<C> {
     }
 }
 
-impl<C: Future<Output = hyper::Result<()>>> Future for Writing<C> {
+impl<C: Future<Output = hyper::Result<()>>> Future for WriteTimeout<C> {
     type Output = Result<(), ConnectionError>;
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
