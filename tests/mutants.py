@@ -32,6 +32,8 @@ MUTANTS = [
     ("loss-cancels-nothing", "tree/abandon.rs", "        node.request(Reason::new(ReasonKind::Abandoned), None);\n", ""),
     ("no-adoption", "tree/abandon.rs", "    reparent(node);\n    // L7, L26: children", "    // L7, L26: children"),
     ("reaped-panic-is-dropped", "tree/abandon.rs", "Some(above) => above.panicked_if_awaited(payload).err(),", "Some(_) => Some(payload),"),
+    ("escaped-orphan-wakes-nobody", "tree/abandon.rs", "if parent.flagged(CANCELLED) && !frames::is_inside(&parent) {", "if false {"),
+    ("settled-turn-goes-on", "kit/combine/settlement.rs", "self.fate.is_closing() && !self.closed", "false"),
     ("installed-root-fails", "tree/request.rs", "state.life == Life::Closed || frames::default_root() == Some(self)", "state.life == Life::Closed"),
     ("lost-job-is-cut", "tree/abandon.rs", "if node.kind != Kind::Thread {", "if true {"),
     ("root-blames-its-own-host", "tree/root.rs", "if !std::mem::replace(this.torn_down, true) {", "if false {"),
@@ -131,7 +133,7 @@ MUTANTS = [
     ("group-never-polls-in-vain", "kit/combine/turns_without_budget.rs", "let passes = ready > self.turns * POLLS;", "let passes = true;"),
     ("dropped-error-is-lost", "kit/combine/kept_outcome.rs", "without_panic(|| (self.lost)(outcome));", "drop(outcome);"),
     ("dropped-panic-is-lost", "report.rs", "let mut next = self.scope.take();", "let mut next = None::<NodeRef>;"),
-    ("turn-without-budget-counts", "kit/combine/tuples.rs", "if !leaf::has_to_yield() {", "if true {"),
+    ("turn-without-budget-counts", "kit/combine/settlement.rs", "if !leaf::has_to_yield() {", "if true {"),
     ("cancelled-code-yields", "leaf.rs", ".unwrap_or(false) && !is_cancelled()", ".unwrap_or(false)"),
     # ---- around them ----
     ("passed-over-and-not-woken", "leaf.rs", "without_counting(|| waking::wake(waker));", "drop(waker);"),

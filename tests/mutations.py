@@ -34,7 +34,9 @@ QUICK = [
     ("untested", [], {}), ("resting", [], {}), ("turns", [], {}), ("wakers", [], {}), ("forgotten", [], {}), ("seeing", [], {}),
     ("blame", [], {}), ("timers", [], {}), *[(f"foster_{crate}", [], {}) for crate in ["core", "cell", "channel"]], ("leaks", [], {}), ("sim", [], {"FOSTER_SEEDS": "20"}),
     ("running", [], {}), ("two_runtimes", [], {}), ("model", [], {"FOSTER_PROGRAMS": "400", "FOSTER_MODEL_PROGRAMS": "0"}),
+    ("installed", [], {"FOSTER_LIMIT": "10"}), ("scale", [], {}),
 ]
+KIT = [("counted", [], {}), ("kit", [], {})]
 REAL = [("smol", [], {}), ("races", [], {}), ("real", [], {"FOSTER_SECONDS": "20", "FOSTER_SURVEY": "1"})]
 MODELS = [("foster_core", ["races::"], {}), ("foster_channel", ["races::"], {})]
 LIMIT = 150                 # seconds for a program of tests; more than the 60 after which a test that is running is named
@@ -231,8 +233,9 @@ def run_all(only, where, target):
     wanted = [option for name, _, _ in QUICK + REAL if not name.startswith("foster_") for option in ("--test", name)]
     programs = build(where, target, ["-p", "foster-conformance", *wanted])
     programs.update(build(where, target, ["--lib", "-p", "foster-core", "-p", "foster-cell", "-p", "foster-channel"]))
+    programs.update(build(where, target, ["-p", "foster-kit", "--tests"]))
     past("built")
-    run.stage(QUICK, programs, 2, failing_surely)
+    run.stage(QUICK + KIT, programs, 2, failing_surely)
     past("quick tests")
     run.stage(REAL, programs, 1, failing)
     past("with a real clock")
