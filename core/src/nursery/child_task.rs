@@ -90,25 +90,22 @@ where
         poll_child(self.project().body, node, cx)
     }
 
-    fn finish(self: Pin<&mut Self>, node: &NodeRef, mut closed: ClosedNode) -> TaskStatus {
-        // The nursery that it was spawned into, or has moved to (see `start`).
-        let Some(above) = closed.parent.take() else { unreachable!("a task has a parent") };
+    fn finish(self: Pin<&mut Self>, above: &NodeRef, node: &NodeRef, closed: ClosedNode) -> TaskStatus {
         let mut body = self.project().body;
         let output = body.as_mut().take();
-        let result = errors_of::<E>(&above).child_ended(&above, node, closed, output, || node.is_wanted());
+        let result = errors_of::<E>(above).child_ended(above, node, closed, output, || node.is_wanted());
         let status = status_of(&result);
         body.put(result);
         status
     }
 
-    fn take(self: Pin<&mut Self>, into: &mut dyn Any) {
+    fn take(self: Pin<&mut Self>, into: &mut dyn Any) -> bool {
         let Some(into) = into.downcast_mut() else { unreachable!("a handle has the type of its task's value") };
         let mut body = self.project().body;
         *into = body.as_mut().take_value();
-        // A failure is told any number of times.
-        if let Some(Err(error)) = into {
-            body.put(Err(error.clone()));
-        }
+        let Some(Err(error)) = into else { return false };
+        body.put(Err(error.clone()));
+        true
     }
 
     fn abandon(self: Pin<&mut Self>, node: &NodeRef) {

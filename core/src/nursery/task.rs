@@ -15,7 +15,7 @@ use crate::sys::{Mutex, MutexGuard};
 use crate::tree::abandon;
 use crate::tree::current;
 use crate::tree::flags::{CANCELLED, LOCAL};
-use crate::tree::node::{Attachment, Kind, NodeRef};
+use crate::tree::node::{Attachment, Kind, NodeRef, Place};
 use crate::tree::panic::catch_drop;
 
 /// Where a child of a local nursery leaves its value for its handle: the value may borrow, and the node may live longer
@@ -111,14 +111,14 @@ pub(crate) fn status_of<T>(result: &Result<T, JoinError>) -> TaskStatus {
 
 /// A local child whose scope is Closed, and that has told its nursery how it ended, leaves its value to its handle, and
 /// its place (L34).
-pub(crate) fn leave<T>(node: &NodeRef, slot: &ValueSlot<T>, result: Result<T, JoinError>) {
+pub(crate) fn leave<T>(node: &NodeRef, place: &Place, slot: &ValueSlot<T>, result: Result<T, JoinError>) {
     let status = status_of(&result);
     match result {
         Ok(value) => slot.put(SlotState::Value(value)),
         Err(JoinError::Failed(failure)) => slot.put(SlotState::Failed(failure)),
         Err(_) => {}
     }
-    node.end_task(status);
+    node.end_task(status, place);
 }
 
 /// A handle to a child of a nursery: await it for the child's value, or cancel that one child.

@@ -34,7 +34,7 @@ use super::children::Role;
 use super::closing::ClosedNode;
 use super::flags::{ABANDONED, CANCELLED, DELIVERED, GOES_WHOLE, LOCAL, ORPHAN, PROPAGATED, SHUT_DOWN, TO_CLOSE};
 use super::frames;
-use super::node::{Kind, Life, NodeRef};
+use super::node::{Kind, Life, NodeRef, Place};
 use super::panic::drop_payload;
 use super::polled::without_counting;
 use crate::events::HostDropped;
@@ -198,7 +198,7 @@ impl NodeRef {
 /// If the scope is Closed by another thread meanwhile and has left, `change_role` finds another node or none in the
 /// slot, and does nothing.
 fn reparent(node: &NodeRef) {
-    let Some((parent, slot)) = node.place() else { return };
+    let Some(Place { parent, slot }) = node.place() else { return };
     let mut above = parent.lock();
     if above.life == Life::Closed {
         drop(above);
@@ -221,13 +221,13 @@ fn reparent(node: &NodeRef) {
 pub(super) fn end_reaped(node: &NodeRef, closed: ClosedNode) {
     node.orphaned();
     if let Some(payload) = closed.panic {
-        let left = match closed.parent {
-            Some(above) => above.panicked_if_awaited(payload).err(),
+        let left = match &closed.place {
+            Some(place) => place.parent.panicked_if_awaited(payload).err(),
             None => Some(payload),
         };
         drop_payload(left);
     }
-    node.leave();
+    closed.place.iter().for_each(|place| node.leave(place));
 }
 
 /// Closes `top` and everything below it, because the host of the tree is gone, or the runtime has dropped a reaper

@@ -15,7 +15,7 @@
 use super::children::Role;
 use super::flags::{ABANDONED, CANCELLED};
 use super::frames;
-use super::node::{Life, NodeRef, State};
+use super::node::{Life, NodeRef, Place, State};
 use super::observing;
 use super::panic::{Payload, catch_drop};
 use crate::reason::ReasonKind;
@@ -32,8 +32,8 @@ pub(crate) struct ClosedNode {
     pub(crate) requested: bool,
     /// That request was the end of the host (L30): nothing is returned any more.
     pub(crate) shut_down: bool,
-    /// The scope that it is about to leave; none above a root.
-    pub(crate) parent: Option<NodeRef>,
+    /// The place that it is about to leave, which does not change any more; none of a root.
+    pub(crate) place: Option<Place>,
 }
 
 impl NodeRef {
@@ -52,7 +52,7 @@ impl NodeRef {
             inherited: state.inherited.any(),
             requested: state.request().is_some(),
             shut_down: state.request().is_some_and(|request| request.reason.kind() == ReasonKind::HostDropped),
-            parent: state.parent.clone(),
+            place: state.place(),
         };
         // Nobody is woken by it: whoever closes a scope is its driver, or wakes that driver itself.
         let waker = state.waker.take();
@@ -92,7 +92,7 @@ impl NodeRef {
             // The clock may say so before another thread, which has found the timer due, has marked the scopes
             // around: then the code there goes on, and gets a result. So the scope around is asked as well.
             let over = inherited.cancelled(tree.now());
-            closed.inherited = over && closed.parent.as_ref().is_some_and(|parent| parent.is_cancelled());
+            closed.inherited = over && closed.place.as_ref().is_some_and(|place| place.parent.is_cancelled());
         }
     }
 
@@ -108,22 +108,21 @@ impl NodeRef {
         }
     }
 
-    /// Leaves the parent, which may be waiting for this. The scope is Closed, so its place does not change any more. No
-    /// lock may be held. A second call changes nothing.
+    /// Leaves its place, and the parent, which may be waiting for this. The scope is Closed. No lock may be held. A second
+    /// call changes nothing.
     ///
     /// The order of the two steps (Closed first, then this) means that a thread that visits the children of a scope
     /// may find a Closed one; so everything that does (`propagate`, `attach_to_open`, `shut_down`) looks at that. The
     /// other order would let a parent be Closed before its child is.
-    pub(crate) fn leave(&self) {
-        let Some((parent, slot)) = self.place() else { return };
+    pub(crate) fn leave(&self, Place { parent, slot }: &Place) {
         let mut above = parent.lock();
         // Once: a future that has escaped may be polled by one thread while another finishes its scope as a leaked one
         // (L28). And nothing is listed in a scope that was shut down with its host (L30).
-        let Some((role, gone)) = above.children.remove(slot, self) else { return };
+        let Some((role, gone)) = above.children.remove(*slot, self) else { return };
         let done = role != Role::Inner && above.has_to_know(role);
         // An inner scope is driven by its parent's task, which is polling it now, and looks at it after that poll;
         // unless its future has escaped. Then the cancelled parent waits for this scope (L15), and has to be woken.
-        let escaped = role == Role::Inner && parent.flagged(CANCELLED) && !frames::is_inside(&parent);
+        let escaped = role == Role::Inner && parent.flagged(CANCELLED) && !frames::is_inside(parent);
         drop(above);
         // The entry's reference, which may be the last, and the wake-up: without the lock.
         drop(gone);

@@ -120,7 +120,7 @@ impl Drop for Job {
             Work::Reaper(node) => {
                 // The runtime is gone: what is left of the scope cannot be finished.
                 abandon::shut_down(&node);
-                node.leave();
+                node.place().iter().for_each(|place| node.leave(place));
             }
         }
     }

@@ -205,6 +205,12 @@ pub(crate) struct Attachment {
     pub(super) flags: u32,
 }
 
+/// Where a scope is listed: the scope above, and the slot there.
+pub(crate) struct Place {
+    pub(crate) parent: NodeRef,
+    pub(super) slot: u32,
+}
+
 /// A request that stands (L6): the reason and the times never change, but that `hard` may come forward.
 pub(crate) struct Request {
     /// Why; that of the first request, whatever comes later.
@@ -319,6 +325,12 @@ impl State {
         self.cold.as_ref().map_or(Duration::ZERO, |cold| cold.grace)
     }
 
+    /// Returns the scope's place; none of a root, and before the entry.
+    #[inline]
+    pub(crate) fn place(&self) -> Option<Place> {
+        self.parent.clone().map(|parent| Place { parent, slot: self.slot })
+    }
+
     /// Returns how many finalizers wait or run, one that was taken out to be polled included.
     pub(crate) fn finalizers(&self) -> usize {
         let runs = |cold: &Cold| cold.running.is_some() || cold.polls_finalizer;
@@ -426,10 +438,9 @@ impl NodeRef {
         Some(node)
     }
 
-    /// Returns where the scope is listed: the scope above, and the slot there. As [`parent`](NodeRef::parent).
-    pub(super) fn place(&self) -> Option<(NodeRef, u32)> {
-        let state = self.lock();
-        Some((state.parent.clone()?, state.slot))
+    /// Returns the scope's place. As [`parent`](NodeRef::parent).
+    pub(super) fn place(&self) -> Option<Place> {
+        self.lock().place()
     }
 
     /// Returns the scope above; none above a root, and before the entry. It may change as soon as the lock is

@@ -401,7 +401,7 @@ where
         let Some(node) = this.node.as_ref() else { unreachable!("a driver has its node between polls") };
         let Poll::Ready(closed) = node.drain(Driver::Own, cx) else { return Poll::Pending };
         // After Closed and before the outcome, as the code around goes on only when this returns.
-        node.leave();
+        closed.place.iter().for_each(|place| node.leave(place));
         *this.stage = Stage::Done;
         let Some(node) = this.node.take() else { unreachable!("a driver has its node between polls") };
         // The outcome table (see the book's page of laws) for scopes that have a caller.

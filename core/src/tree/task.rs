@@ -19,7 +19,7 @@ use std::task::{Context, Poll, Waker};
 
 use super::closing::ClosedNode;
 use super::flags::{ENDED, LOCAL, UNWANTED};
-use super::node::{Attachment, Kind, Node, NodeRef};
+use super::node::{Attachment, Kind, Node, NodeRef, Place};
 use super::observing;
 use super::panic::catch_drop;
 use super::waking;
@@ -35,11 +35,12 @@ pub(crate) trait RunTask: Send {
     fn poll(self: Pin<&mut Self>, node: &NodeRef, cx: &mut Context<'_>) -> Poll<ClosedNode>;
 
     /// Records what there is to record, and keeps what the handle gets, in the place of the future (L31–L34). Returns how
-    /// the task has ended. Called once, when the scope is Closed.
-    fn finish(self: Pin<&mut Self>, node: &NodeRef, closed: ClosedNode) -> TaskStatus;
+    /// the task has ended. Called once, when the scope is Closed, with the nursery above it.
+    fn finish(self: Pin<&mut Self>, above: &NodeRef, node: &NodeRef, closed: ClosedNode) -> TaskStatus;
 
-    /// Puts what the handle gets into `into`, an `Option<Result<T, JoinError>>`. A value goes there once.
-    fn take(self: Pin<&mut Self>, into: &mut dyn Any);
+    /// Puts what the handle gets into `into`, an `Option<Result<T, JoinError>>`. Returns whether there is more to take: a
+    /// value goes there once, and a failure any number of times.
+    fn take(self: Pin<&mut Self>, into: &mut dyn Any) -> bool;
 
     /// Drops the future, with the scope as current scope, and tells the observer of an error that nobody will hear of
     /// (L30).
@@ -103,17 +104,18 @@ impl NodeRef {
 
     /// Ends a task whose scope is Closed. Out of line: each turn of a task is what comes before.
     #[inline(never)]
-    fn finish_task(&self, mut task: BodyGuard<'_, Node>, closed: ClosedNode) {
+    fn finish_task(&self, mut task: BodyGuard<'_, Node>, mut closed: ClosedNode) {
         // Torn down during this poll: then its handle was told already that it was cancelled, and the nursery is gone.
         if !task.is_wanted() {
             return task.body().abandon(self);
         }
-        let status = task.body().finish(self, closed);
+        let Some(place) = closed.place.take() else { unreachable!("a task has a parent") };
+        let status = task.body().finish(&place.parent, self, closed);
         // A value is left to the handle; or dropped, if that is gone, before the nursery sees the end. It may not panic
         // in the runtime's job (R4).
         let has_value = matches!(status, TaskStatus::Finished | TaskStatus::Failed);
         catch_drop(if has_value && self.is_wanted() { task.put_back() } else { Some(task) });
-        self.end_task(status);
+        self.end_task(status, &place);
     }
 
     /// Returns whether the task has a handle that wants its value.
@@ -125,8 +127,8 @@ impl NodeRef {
     /// with the host (L30). For the handle: nobody else uses the body then.
     pub(crate) fn take_value(&self, into: &mut dyn Any) {
         let Some(mut body) = self.0.try_use_body() else { return };
-        body.body().take(into);
-        catch_drop(body.put_back());
+        let has_more = body.body().take(into);
+        catch_drop(if has_more { body.put_back() } else { Some(body) });
     }
 
     /// The handle is gone: drops the value, now or at the end of the task. No lock may be held.
@@ -181,9 +183,9 @@ impl NodeRef {
         has_ended
     }
 
-    /// Ends the task: its scope is Closed, and its value is where its handle finds it. Leaves the nursery, then tells
-    /// the handle (L34). No lock may be held.
-    pub(crate) fn end_task(&self, status: TaskStatus) {
+    /// Ends the task: its scope is Closed, and its value is where its handle finds it. Leaves its place in the nursery, then
+    /// tells the handle (L34). No lock may be held.
+    pub(crate) fn end_task(&self, status: TaskStatus, place: &Place) {
         // In this order: code that goes on because the nursery has ended finds the outcome; and code that is woken by
         // the handle finds the nursery without this child.
         let joiner = self.set_outcome(status);
@@ -191,7 +193,7 @@ impl NodeRef {
         if !self.is_wanted() {
             catch_drop(self.0.discard_body());
         }
-        self.leave();
+        self.leave(place);
         if let Some(joiner) = joiner {
             waking::wake_for(self, || joiner.wake());
         }

@@ -140,14 +140,14 @@ where
         let mut this = self.project();
         let Some(node) = this.node.as_ref() else { return Poll::Ready(()) };
         let Poll::Ready(mut closed) = poll_child(this.body.as_mut(), node, cx) else { return Poll::Pending };
-        let Some(above) = closed.parent.take() else { unreachable!("a task has a parent") };
+        let Some(place) = closed.place.take() else { unreachable!("a task has a parent") };
         let errors = match this.target {
-            Some(target) if target.node == above => &target.errors,
+            Some(target) if target.node == place.parent => &target.errors,
             _ => nursery,
         };
         debug_assert!(node.life() == Life::Closed, "a child ends Closed");
-        let result = errors.child_ended(&above, node, closed, this.body.take(), || this.slot.is_wanted());
-        leave(node, this.slot, result);
+        let result = errors.child_ended(&place.parent, node, closed, this.body.take(), || this.slot.is_wanted());
+        leave(node, &place, this.slot, result);
         *this.node = None;
         Poll::Ready(())
     }
