@@ -444,7 +444,7 @@ pub fn deadline() -> Option<Instant> {
 /// The time that is left until [`deadline`]; zero if the code is cancelled, `None` without a deadline.
 #[must_use]
 pub fn remaining() -> Option<Duration> {
-    deadline().map(|at| at - current::now())
+    deadline().map(|at| at - current::now_for("`remaining`"))
 }
 
 /// Why the code that calls this is, or is about to be, cancelled: the reason of the innermost scope with a request that

@@ -90,7 +90,7 @@ where
     F: Future<Output: FinalizerOutput> + Send + 'static,
 {
     let finalizer = finalizer::new("finalizer", Location::caller(), budget, Fallible { future });
-    let node = current::scope();
+    let node = current::scope_for("`defer`");
     let mut state = node.lock();
     if state.life == Life::Closed {
         // Only where the host of the tree was dropped while this code was running on another thread (L30), or where

@@ -137,7 +137,11 @@ pub async fn stopping() {
         ready!(gate.poll_start(cx));
         // Requests reach the code, and a graceful shield holds all of them off until their hard time. The clock is not
         // asked: it stays so when that time has come.
-        if current::scope().lock().cancel_state().waits_for_hard() { Poll::Ready(()) } else { Poll::Pending }
+        if current::scope_for("`stopping`").lock().cancel_state().waits_for_hard() {
+            Poll::Ready(())
+        } else {
+            Poll::Pending
+        }
     })
     .await;
 }

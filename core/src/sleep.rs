@@ -28,7 +28,7 @@ impl Instant {
     #[must_use]
     #[track_caller]
     pub fn now() -> Instant {
-        current::now()
+        current::now_for("`Instant::now`")
     }
 
     /// The time since this instant; zero if it is in the future.
@@ -70,7 +70,7 @@ impl Instant {
     #[must_use]
     #[track_caller]
     pub fn to_std(self) -> Option<std::time::Instant> {
-        of_runtime(|runtime| runtime.instant_to_std(self))
+        of_runtime("`Instant::to_std`", |runtime| runtime.instant_to_std(self))
     }
 
     /// Returns the same point on the clock of the runtime that drives the current tree, for an instant that other code
@@ -84,14 +84,14 @@ impl Instant {
     #[must_use]
     #[track_caller]
     pub fn from_std(at: std::time::Instant) -> Option<Instant> {
-        of_runtime(|runtime| runtime.instant_from_std(at))
+        of_runtime("`Instant::from_std`", |runtime| runtime.instant_from_std(at))
     }
 }
 
-/// Asks the runtime that drives the current tree.
+/// Asks the runtime that drives the current tree, for an operation of this name.
 #[track_caller]
-fn of_runtime<R>(ask: impl FnOnce(&dyn Runtime) -> R) -> R {
-    let Some(answer) = current::with_tree(|tree| ask(&*tree.runtime)) else { current::no_context() };
+fn of_runtime<R>(operation: &str, ask: impl FnOnce(&dyn Runtime) -> R) -> R {
+    let Some(answer) = current::with_tree(|tree| ask(&*tree.runtime)) else { current::no_context_for(operation) };
     answer
 }
 
@@ -194,11 +194,13 @@ impl Future for Sleep {
             match &mut this.state {
                 State::After(Duration::ZERO) => this.state = State::Checkpoint(yield_now()),
                 State::After(duration) => {
-                    let at = now_for("sleep") + *duration;
+                    let at = current::now_for("`sleep`") + *duration;
                     this.arm(at, cx);
                     return Poll::Pending;
                 }
-                State::Until(at) if *at <= now_for("sleep_until") => this.state = State::Checkpoint(yield_now()),
+                State::Until(at) if *at <= current::now_for("`sleep_until`") => {
+                    this.state = State::Checkpoint(yield_now())
+                }
                 State::Until(at) => {
                     let at = *at;
                     this.arm(at, cx);
@@ -237,18 +239,10 @@ impl Future for Sleep {
     }
 }
 
-/// Reads the clock of the tree, for an operation that panics outside of any.
-fn now_for(operation: &str) -> Instant {
-    let Some(now) = current::with_tree(|tree| tree.now()) else {
-        current::no_context_for(format_args!("`{operation}`"));
-    };
-    now
-}
-
 impl Sleep {
     fn arm(&mut self, at: Instant, cx: &mut Context<'_>) {
         let code = current::waiting_code();
-        let Some(tree) = current::tree() else { current::no_context() };
+        let Some(tree) = current::tree() else { current::no_context_for("`sleep`") };
         let sleeper = Sleeper::new(cx.waker(), code);
         let (key, arms) = tree.timers.insert(at, Target::Sleep(sleeper));
         // Before the timer is armed, which may wake inline, and may panic.
@@ -319,13 +313,13 @@ impl Interval {
     }
 
     fn poll_tick(&mut self, cx: &mut Context<'_>) -> Poll<Instant> {
-        let due = *self.next.get_or_insert_with(current::now);
+        let due = *self.next.get_or_insert_with(|| current::now_for("`interval`"));
         let sleep = self.sleep.get_or_insert_with(|| sleep_until(due));
         if Pin::new(sleep).poll(cx).is_pending() {
             return Poll::Pending;
         }
         self.sleep = None;
-        let now = current::now();
+        let now = current::now_for("`interval`");
         let mut next = due + self.period;
         if next <= now {
             let late = (now - due).as_nanos() / self.period.as_nanos();

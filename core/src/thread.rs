@@ -59,7 +59,13 @@ pub const DEFAULT_THREADS: usize = 40;
 #[must_use]
 #[track_caller]
 pub fn limiter() -> Arc<CapacityLimiter> {
-    let Some(tree) = current::tree() else { current::no_context() };
+    limiter_for("`thread::limiter`")
+}
+
+/// Returns the limiter, for an operation of this name. Panics outside of any tree.
+#[track_caller]
+fn limiter_for(operation: &str) -> Arc<CapacityLimiter> {
+    let Some(tree) = current::tree() else { current::no_context_for(operation) };
     // In the tree, not in a static: what one run does must not show in another.
     tree.local(|| TreeLimiter(Arc::new(CapacityLimiter::new(DEFAULT_THREADS)))).0.clone()
 }

@@ -6,7 +6,9 @@ use std::pin::pin;
 use std::task::{Context, Waker};
 use std::time::Duration;
 
-use foster::{CancelScope, Instant, Nursery, dump, nursery, sleep, sleep_until, yield_now};
+use foster::{
+    CancelScope, Instant, Nursery, defer, dump, interval, nursery, sleep, sleep_until, thread, to_thread, yield_now,
+};
 
 fn text_of_panic(code: impl FnOnce()) -> String {
     let Err(payload) = catch_unwind(AssertUnwindSafe(code)) else { panic!("it did not panic") };
@@ -18,11 +20,25 @@ fn poll_once(future: impl Future) {
 }
 
 #[test]
-fn sleep_outside_of_a_tree_is_named() {
-    let text = text_of_panic(|| poll_once(sleep(Duration::from_secs(1))));
-    assert!(text.contains("`sleep` was called outside"), "{text}");
-    let text = text_of_panic(|| poll_once(sleep_until(Instant::from_nanos(1))));
-    assert!(text.contains("`sleep_until` was called outside"), "{text}");
+fn what_is_called_outside_of_a_tree_is_named() {
+    let second = Duration::from_secs(1);
+    let calls: Vec<(&str, Box<dyn FnOnce()>)> = vec![
+        ("`sleep`", Box::new(move || poll_once(sleep(second)))),
+        ("`sleep_until`", Box::new(|| poll_once(sleep_until(Instant::from_nanos(1))))),
+        ("`interval`", Box::new(move || poll_once(interval(second).tick()))),
+        ("`Instant::now`", Box::new(|| _ = Instant::now())),
+        ("`Instant::now`", Box::new(|| _ = Instant::from_nanos(1).elapsed())),
+        ("`Instant::to_std`", Box::new(|| _ = Instant::from_nanos(1).to_std())),
+        ("`Instant::from_std`", Box::new(|| _ = Instant::from_std(std::time::Instant::now()))),
+        ("`defer`", Box::new(|| defer(async {}))),
+        ("`thread::limiter`", Box::new(|| drop(thread::limiter()))),
+        ("a blocking job", Box::new(|| poll_once(to_thread(|| ())))),
+        ("a blocking job", Box::new(|| poll_once(thread::to_thread_abandon(|| ())))),
+    ];
+    for (name, call) in calls {
+        let text = text_of_panic(call);
+        assert!(text.contains(&format!("{name} was called outside")), "{name}: {text}");
+    }
 }
 
 #[test]

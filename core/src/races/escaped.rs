@@ -120,7 +120,7 @@ fn a_finalizer_races_with_the_end_of_its_escaped_scope() {
                 for _ in 0..8 {
                     let run = run.clone();
                     defer(async move { run.add() });
-                    if current::scope().life() != Life::Closed {
+                    if current::scope_for("the test").life() != Life::Closed {
                         admit.add();
                     }
                 }

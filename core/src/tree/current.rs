@@ -24,7 +24,7 @@ use crate::reason::{Origin, Reason, ReasonKind};
 pub(crate) use super::frames::{
     default_root, depth, enter, enter_begun, enter_inline, innermost, is_inside, set_default, with_tree,
 };
-pub(crate) use super::no_context::{no_context, no_context_for};
+pub(crate) use super::no_context::no_context_for;
 pub(crate) use checkpoint::{arrives_at, is_cancelled, is_known_to_be_cancelled, waits_no_more};
 
 /// Returns the innermost scope; promotes it if it is inline. None outside of any tree.
@@ -130,10 +130,10 @@ pub(crate) fn is_running(code: &WaitingCode) -> bool {
     })
 }
 
-/// Returns the innermost scope, as [`try_scope`].
+/// Returns the innermost scope, as [`try_scope`], for an operation of this name. Panics outside of any tree.
 #[track_caller]
-pub(crate) fn scope() -> NodeRef {
-    let Some(node) = try_scope() else { no_context() };
+pub(crate) fn scope_for(operation: &str) -> NodeRef {
+    let Some(node) = try_scope() else { no_context_for(operation) };
     node
 }
 
@@ -142,10 +142,10 @@ pub(crate) fn tree() -> Option<Arc<Tree>> {
     with_tree(Arc::clone)
 }
 
-/// Reads the clock of the tree.
+/// Reads the clock of the tree, for an operation of this name. Panics outside of any tree.
 #[track_caller]
-pub(crate) fn now() -> Instant {
-    let Some(now) = with_tree(|tree| tree.now()) else { no_context() };
+pub(crate) fn now_for(operation: &str) -> Instant {
+    let Some(now) = with_tree(|tree| tree.now()) else { no_context_for(operation) };
     now
 }
 

@@ -1,13 +1,6 @@
 //! The panic of code that is part of no tree.
 
-/// Panics: this code is part of no tree. The message names the usual causes and the fix.
-#[track_caller]
-#[cold]
-pub(crate) fn no_context() -> ! {
-    no_context_for("this operation")
-}
-
-/// Does as [`no_context`], for an operation that has a name and a place.
+/// Panics: the code that has called this operation is part of no tree. The message names the usual causes and the fix.
 #[track_caller]
 #[cold]
 pub(crate) fn no_context_for(operation: impl std::fmt::Display) -> ! {

@@ -344,7 +344,7 @@ fn a_sleep_ends_before_the_deadline_of_the_same_instant() {
     in_a_tree(&clock, async move {
         let scope = CancelScope::new().named("a node").deadline_at(at(10));
         let outcome = scope.run(async {
-            let node = current::scope();
+            let node = current::try_scope().expect("in a tree");
             let seen = Arc::new(AtomicUsize::new(0));
             let (woken, flagged) = (seen.clone(), node.clone());
             let waker = calls(move || {
