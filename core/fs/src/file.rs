@@ -32,7 +32,8 @@ use shared::Shared;
 ///
 /// A read asks the host for as much as there is room for, up to 2 MiB, and never for more: a [clone](File::try_clone)
 /// and the caller see the same position. Each is a job on a thread, so wrap a file in a `BufReader` to read little at a
-/// time. What a read has brought that was cancelled is there for the next one, and does not count in the position.
+/// time. What a read has brought that was cancelled is there for the next one, and does not count in the position; a
+/// clone finds the position behind it, until this file is used again.
 ///
 /// # Writing
 ///
@@ -332,7 +333,13 @@ impl File {
         name: &'static str,
         call: impl FnOnce(&std::fs::File) -> io::Result<T> + Send + 'static,
     ) -> io::Result<T> {
-        self.with_shared(name, move |shared| call(&shared.std)).await
+        self.with_shared(name, move |shared| {
+            // What a read has brought that nobody has taken is read again: the call may change it. Where there are no
+            // positions, as in a pipe, it is kept.
+            let _ = shared.settle();
+            call(&shared.std)
+        })
+        .await
     }
 
     async fn with_shared<T: Send + 'static>(

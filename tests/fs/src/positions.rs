@@ -22,7 +22,7 @@ pub async fn n138_as_a_file_of_std() {
         let mut file = File::options().read(true).write(true).open(&path).await.unwrap();
         let mut std = std::fs::File::options().read(true).write(true).open(&other).unwrap();
         for step in 0..200 {
-            match numbers.below(8) {
+            match numbers.below(10) {
                 0 | 1 => {
                     let length = numbers.below(500);
                     let (mut one, mut two) = (vec![0; length], vec![0; length]);
@@ -53,9 +53,24 @@ pub async fn n138_as_a_file_of_std() {
                     let to = SeekFrom::Start(u64::try_from(numbers.below(4000)).unwrap());
                     assert_eq!(file.seek(to).await.unwrap(), std.seek(to).unwrap());
                 }
+                7 => {
+                    let length = u64::try_from(numbers.below(4000)).unwrap();
+                    file.set_len(length).await.unwrap();
+                    std.set_len(length).unwrap();
+                }
+                #[cfg(unix)]
+                8 => {
+                    use std::os::unix::fs::FileExt;
+                    let (written, at) = (vec![step; numbers.below(200)], u64::try_from(numbers.below(4000)).unwrap());
+                    file.write_all_at(&written, at).await.unwrap();
+                    std.write_all_at(&written, at).unwrap();
+                }
                 _ => {
                     let to = SeekFrom::End(-i64::try_from(numbers.below(2000)).unwrap());
-                    assert_eq!(file.seek(to).await.unwrap(), std.seek(to).unwrap());
+                    assert_eq!(
+                        file.seek(to).await.map_err(|error| error.kind()),
+                        std.seek(to).map_err(|error| error.kind())
+                    );
                 }
             }
             if numbers.below(3) == 0 {
@@ -64,6 +79,28 @@ pub async fn n138_as_a_file_of_std() {
         }
         file.flush().await.unwrap();
         assert!(std::fs::read(&path).unwrap() == std::fs::read(&other).unwrap(), "{seed}: other contents");
+    }
+}
+
+/// N138: a read that was dropped half-way has brought bytes that the file itself changes afterwards: the next read gets
+/// those that are there.
+pub async fn n138_what_was_read_and_not_taken_is_read_again() {
+    let (_directory, path) = place("file");
+    for round in 0..20 {
+        std::fs::write(&path, "old contents").unwrap();
+        let mut file = File::options().read(true).write(true).open(&path).await.unwrap();
+        // In a scope that has ended, and has waited for the job.
+        let read = CancelScope::new().run(async { poll_once(file.read(&mut [0; 12])).await }).await.unwrap();
+        if read.is_some() {
+            file.seek(SeekFrom::Start(0)).await.unwrap();
+        }
+        file.set_len(0).await.unwrap();
+        if round % 2 == 0 {
+            std::fs::write(&path, "new").unwrap();
+        }
+        let mut contents = String::new();
+        file.read_to_string(&mut contents).await.unwrap();
+        assert_eq!(contents, if round % 2 == 0 { "new" } else { "" });
     }
 }
 
@@ -131,6 +168,7 @@ macro_rules! positions_suite {
         $crate::behaviours!($runner; positions {
             n138_as_a_file_of_std,
             n138_a_bad_seek_changes_nothing,
+            n138_what_was_read_and_not_taken_is_read_again,
             n138_a_repeated_seek_moves_once,
             n138_a_repeated_seek_goes_where_it_has_to,
         });
