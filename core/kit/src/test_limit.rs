@@ -3,6 +3,7 @@
 use std::future::{Future, poll_fn};
 use std::io::{Write, stderr};
 use std::pin::pin;
+use std::process::Termination;
 use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread;
 use std::time::Duration;
@@ -16,8 +17,15 @@ const PATIENCE: Duration = Duration::from_secs(1);
 ///
 /// # Panics
 ///
-/// If it was cancelled: with the dump of the tree just before that.
-pub async fn run<T>(test: &'static str, limit: Duration, limit_text: &'static str, body: impl Future<Output = T>) -> T {
+/// If it took longer: with the dump of the tree at the limit, if that was noticed before the end. If it has returned an
+/// error after that, the error is printed to standard error.
+pub async fn run<T: Termination>(
+    test: &'static str,
+    limit: Duration,
+    limit_text: &'static str,
+    body: impl Future<Output = T>,
+) -> T {
+    let start = Instant::now();
     let mut scope = CancelScope::new().named("body of the test");
     let handle = scope.handle();
     // Where time is virtual a test that does not end is a deadlock, which is reported.
@@ -35,12 +43,17 @@ pub async fn run<T>(test: &'static str, limit: Duration, limit_text: &'static st
     });
     let ended = ended.await;
     drop(running);
-    match (ended, seen) {
-        (Ok(output), _) => output,
-        (Err(_), Some(seen)) => {
+    let took = start.elapsed();
+    match ended {
+        Ok(output) if took <= limit => return output,
+        Ok(output) => _ = output.report(),
+        Err(_) => {}
+    }
+    match seen {
+        Some(seen) => {
             panic!("{test} did not end within its limit of {limit_text}. When it was out of time there was:\n{seen}")
         }
-        (Err(_), None) => unreachable!("nobody else cancels the body"),
+        None => panic!("{test} did not end within its limit of {limit_text}: it took {took:?}"),
     }
 }
 

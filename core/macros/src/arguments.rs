@@ -13,14 +13,17 @@ pub(crate) struct Argument {
 impl Argument {
     /// # Errors
     ///
-    /// The list is malformed.
+    /// The list is malformed, or names something twice.
     pub(crate) fn parse(arguments: TokenStream) -> Result<Vec<Argument>, Error> {
-        let mut parsed = Vec::new();
+        let mut parsed: Vec<Argument> = Vec::new();
         let mut tokens = arguments.into_iter().peekable();
         while let Some(token) = tokens.next() {
             let TokenTree::Ident(name) = token else {
                 return Err(Error::new(token.span(), "expected the name of an adapter or of an option"));
             };
+            if parsed.iter().any(|listed| listed.name.to_string() == name.to_string()) {
+                return Err(Error::new(name.span(), format!("`{name}` is listed already")));
+            }
             let mut value = None;
             if tokens.next_if(|token| is_punct(token, '=')).is_some() {
                 value = match tokens.next() {

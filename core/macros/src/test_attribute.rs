@@ -92,9 +92,6 @@ impl Plan {
         if let Some(value) = argument.value {
             return Err(Error::new(value.span(), format!("`{name}` takes no value")));
         }
-        if self.adapters.iter().any(|(listed, _)| *listed == adapter) {
-            return Err(Error::new(argument.name.span(), format!("`{name}` is listed already")));
-        }
         self.adapters.push((adapter, argument.name));
         Ok(())
     }

@@ -91,6 +91,25 @@ async fn hangs() {
     pending::<()>().await;
 }
 
+/// The body cannot be cancelled, and passes: but too late.
+#[foster::test(smol, tokio, sim, timeout = "20ms")]
+#[should_panic(expected = "did not end within its limit of 20ms. When it was out of time there was:")]
+async fn passes_too_late_in_a_shield() {
+    foster::shield(foster::sleep(Duration::from_millis(40))).await;
+}
+
+#[foster::test(smol, tokio, timeout = "20ms")]
+#[should_panic(expected = "did not end within its limit of 20ms: it took ")]
+#[expect(clippy::disallowed_methods, reason = "this is what one should not do")]
+async fn passes_too_late_in_one_poll() {
+    std::thread::sleep(Duration::from_millis(40));
+}
+
+#[foster::test(sim, timeout = "1h")]
+async fn ends_at_its_limit() {
+    foster::sleep(Duration::from_secs(3600)).await;
+}
+
 #[foster::test(sim, seeds = 3, timeout = "2h")]
 async fn passes_on_the_simulator() -> Result<(), Failure> {
     static RUNS: AtomicU32 = AtomicU32::new(0);

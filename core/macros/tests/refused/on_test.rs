@@ -10,6 +10,9 @@ async fn on_an_unknown_adapter() {}
 #[foster::test(smol, tokio, smol)]
 async fn on_an_adapter_twice() {}
 
+#[foster::test(smol, timeout = "1s", timeout = "2s")]
+async fn with_two_limits() {}
+
 #[foster::test(smol = "yes")]
 async fn on_an_adapter_with_a_value() {}
 
