@@ -6,8 +6,8 @@
 //! | a task of a nursery | a span `task` at level `INFO`, with `task.name`, `task.file` and `task.line`; its parent is the task whose nursery it is in, or the span that was current when the observer was made |
 //! | a poll of it | the span is entered, and left: events in the task's code belong to it |
 //! | its end | the span is closed; where a poll of it is still going on, on another thread, at the end of that |
-//! | with [`Tracing::scopes`]: any other scope | a span `scope` at level `DEBUG`, with `scope.kind`, `scope.name`, `scope.file` and `scope.line`, entered while code runs in it; the parent of each span is then the scope around it |
-//! | an error without a caller ([`Observer::orphan`]) | an event at level `ERROR` |
+//! | with [`Tracing::scopes`]: any other scope | a span `scope` at level `DEBUG`, with `scope.kind`, `scope.name`, `scope.file` and `scope.line`, entered while code runs in it; the parent of each span is then the scope around it. The closure of a blocking job runs on a thread that is in no span: hand it `Span::current()` |
+//! | an error without a caller ([`Observer::orphan`]) | an event at level `ERROR`; printed to standard error, if no subscriber wants it and no other observer is told |
 //! | a host that was dropped ([`Observer::host_dropped`]) | an event at level `WARN` |
 //!
 //! It is an [`Observer`], to be given to a tree like any other; so it changes nothing in the tree, and a tree without
@@ -37,7 +37,9 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use foster::observer::{HostDropped, ObservedScope, ObservedTask, Observer, Orphan, ScopeEvent, TaskEvent};
+use foster::observer::{
+    HostDropped, ObservedScope, ObservedTask, Observer, Orphan, PrintOrphans, ScopeEvent, TaskEvent,
+};
 use foster::scope::Origin;
 use tracing::{Level, Span};
 
@@ -97,7 +99,7 @@ impl Tracing {
         self
     }
 
-    /// Hands everything on to another observer, such as a [`PollWatch`](foster::observer::PollWatch).
+    /// Hands everything on to another observer, such as a [`PollWatch`](foster::observer::PollWatch), which is told first.
     #[must_use]
     pub fn before(mut self, next: Arc<dyn Observer>) -> Self {
         self.next = Some(next);
@@ -212,6 +214,13 @@ impl fmt::Debug for Tracing {
 
 impl Observer for Tracing {
     fn orphan(&self, orphan: &Orphan<'_>) {
+        match &self.next {
+            // First, here and below: a subscriber may panic.
+            Some(next) => next.orphan(orphan),
+            // No error may go unseen.
+            None if !tracing::event_enabled!(target: "foster", Level::ERROR) => PrintOrphans.orphan(orphan),
+            None => {}
+        }
         let origin = orphan.origin;
         tracing::event!(
             target: "foster",
@@ -222,18 +231,15 @@ impl Observer for Tracing {
             kind = ?orphan.kind,
             "{orphan}"
         );
-        if let Some(next) = &self.next {
-            next.orphan(orphan);
-        }
     }
 
     fn host_dropped(&self, report: &HostDropped) {
+        if let Some(next) = &self.next {
+            next.host_dropped(report);
+        }
         if report.tasks + report.finalizers > 0 {
             let (tasks, finalizers) = (report.tasks, report.finalizers);
             tracing::event!(target: "foster", Level::WARN, tasks, finalizers, "{report}");
-        }
-        if let Some(next) = &self.next {
-            next.host_dropped(report);
         }
     }
 
@@ -242,6 +248,9 @@ impl Observer for Tracing {
     }
 
     fn task(&self, task: &ObservedTask<'_>, event: TaskEvent) {
+        if let Some(next) = self.next.as_ref().filter(|next| next.follows_tasks()) {
+            next.task(task, event);
+        }
         if !self.scopes {
             match event {
                 TaskEvent::Spawned { parent } => self.begin_task(task.id, parent, task.origin),
@@ -251,9 +260,6 @@ impl Observer for Tracing {
                 _ => {}
             }
         }
-        if let Some(next) = self.next.as_ref().filter(|next| next.follows_tasks()) {
-            next.task(task, event);
-        }
     }
 
     fn follows_scopes(&self) -> bool {
@@ -261,6 +267,9 @@ impl Observer for Tracing {
     }
 
     fn scope(&self, scope: &ObservedScope<'_>, event: ScopeEvent) {
+        if let Some(next) = self.next.as_ref().filter(|next| next.follows_scopes()) {
+            next.scope(scope, event);
+        }
         if self.scopes {
             match event {
                 ScopeEvent::Opened { parent } if scope.kind == "task" => {
@@ -272,9 +281,6 @@ impl Observer for Tracing {
                 ScopeEvent::Closed => self.end(scope.id),
                 _ => {}
             }
-        }
-        if let Some(next) = self.next.as_ref().filter(|next| next.follows_scopes()) {
-            next.scope(scope, event);
         }
     }
 }

@@ -99,6 +99,73 @@ impl Subscriber for Notes {
     }
 }
 
+/// Opens a scope, and loses it with an error that nobody gets.
+async fn lose_an_error() {
+    use std::task::Poll;
+    let mut lost = Box::pin(nursery(async |n: Nursery<&str>| {
+        n.spawn(async { Err::<(), _>("lost") });
+        sleep_forever().await;
+        Ok(())
+    }));
+    let once = std::future::poll_fn(|cx| Poll::Ready(lost.as_mut().poll(cx).is_pending()));
+    assert!(once.await);
+    yield_now().await;
+    drop(lost);
+}
+
+/// What an observer is told that has no caller.
+#[derive(Default)]
+struct Told(Mutex<Vec<String>>);
+
+impl Observer for Told {
+    fn orphan(&self, orphan: &foster::observer::Orphan<'_>) {
+        self.0.lock().unwrap().push(orphan.to_string());
+    }
+}
+
+#[test]
+#[ignore = "it prints an error: see `an_error_that_no_subscriber_wants_is_printed`"]
+fn loses_an_error() {
+    foster_sim::Builder::new(1).observer(Arc::new(Tracing::new())).run(lose_an_error());
+}
+
+#[test]
+fn an_error_that_no_subscriber_wants_is_printed() {
+    let mut tests = std::process::Command::new(std::env::current_exe().unwrap());
+    let output = tests.args(["--exact", "loses_an_error", "--ignored", "--nocapture"]).output().unwrap();
+    let err = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && err.contains("\"lost\""), "{err}");
+}
+
+#[test]
+fn another_observer_is_told_although_the_subscriber_panics() {
+    struct Panics;
+
+    impl Subscriber for Panics {
+        fn enabled(&self, _: &Metadata<'_>) -> bool {
+            true
+        }
+        fn new_span(&self, _: &Attributes<'_>) -> Id {
+            Id::from_u64(1)
+        }
+        fn record(&self, _: &Id, _: &Record<'_>) {}
+        fn record_follows_from(&self, _: &Id, _: &Id) {}
+        fn event(&self, _: &Event<'_>) {
+            panic!("a subscriber that panics");
+        }
+        fn enter(&self, _: &Id) {}
+        fn exit(&self, _: &Id) {}
+    }
+
+    let told = Arc::<Told>::default();
+    let observer = Tracing::new().before(told.clone());
+    tracing::subscriber::with_default(Panics, || {
+        foster_sim::Builder::new(1).observer(Arc::new(observer)).run(lose_an_error());
+    });
+    let told = told.0.lock().unwrap();
+    assert!(told.len() == 1 && told[0].contains("lost"), "{told:?}");
+}
+
 #[test]
 fn tasks_are_spans_that_are_entered_while_they_are_polled() {
     let notes = Notes::default();

@@ -4,7 +4,7 @@ use std::io;
 use std::sync::Arc;
 
 use foster_core::ScopedValue;
-use foster_core::future::TryToThread;
+use foster_core::future::{ScopedValueFuture, TryToThread};
 use foster_core::sync::CapacityLimiter;
 use foster_core::thread::try_to_thread;
 
@@ -35,7 +35,7 @@ static LIMITER: ScopedValue<Arc<CapacityLimiter>> = ScopedValue::inherited();
 /// # std::io::Result::Ok(()) }).unwrap();
 /// ```
 #[track_caller]
-pub fn with_limiter<F: Future>(limiter: Arc<CapacityLimiter>, future: F) -> impl Future<Output = F::Output> {
+pub fn with_limiter<F: Future>(limiter: Arc<CapacityLimiter>, future: F) -> ScopedValueFuture<F, F::Output> {
     LIMITER.scope(limiter, future)
 }
 

@@ -40,6 +40,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use foster_core::ScopedValue;
+use foster_core::future::ScopedValueFuture;
 use foster_core::runtime::capability;
 
 pub use crate::address::Address;
@@ -257,7 +258,7 @@ static NET: ScopedValue<Arc<dyn Net>> = ScopedValue::inherited();
 ///
 /// Resumes the panic of `future`. When polled outside of any tree, if no adapter was installed.
 #[track_caller]
-pub fn with_net<F: Future>(net: Arc<dyn Net>, future: F) -> impl Future<Output = F::Output> {
+pub fn with_net<F: Future>(net: Arc<dyn Net>, future: F) -> ScopedValueFuture<F, F::Output> {
     NET.scope(net, future)
 }
 

@@ -6,6 +6,7 @@ use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 
 use foster_core::ScopedValue;
+use foster_core::future::ScopedValueFuture;
 use foster_core::leaf::operation;
 use foster_core::sync::CapacityLimiter;
 use foster_core::thread::to_thread_abandon;
@@ -79,7 +80,7 @@ static RESOLVER: ScopedValue<Arc<dyn Resolve>> = ScopedValue::inherited();
 /// # }).unwrap();
 /// ```
 #[track_caller]
-pub fn with_resolver<F: Future>(resolver: Arc<dyn Resolve>, future: F) -> impl Future<Output = F::Output> {
+pub fn with_resolver<F: Future>(resolver: Arc<dyn Resolve>, future: F) -> ScopedValueFuture<F, F::Output> {
     RESOLVER.scope(resolver, future)
 }
 

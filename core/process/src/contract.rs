@@ -37,6 +37,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use foster_core::ScopedValue;
+use foster_core::future::ScopedValueFuture;
 use foster_core::runtime::capability;
 
 use crate::signal_kind::SignalKind;
@@ -257,7 +258,7 @@ static PROCESSES: ScopedValue<Arc<dyn Processes>> = ScopedValue::inherited();
 ///
 /// Resumes the panic of `future`. When polled outside of any tree, if no adapter was installed.
 #[track_caller]
-pub fn with_processes<F: Future>(processes: Arc<dyn Processes>, future: F) -> impl Future<Output = F::Output> {
+pub fn with_processes<F: Future>(processes: Arc<dyn Processes>, future: F) -> ScopedValueFuture<F, F::Output> {
     PROCESSES.scope(processes, future)
 }
 

@@ -141,7 +141,16 @@ async fn kill(process: &Process) {
     // What there is to say of an error was said when it was to be asked.
     let Ok(None) = process.try_wait() else { return };
     send_kill(process);
-    if let Err(error) = process.ended(Side::Finalizer).await {
+    let mut ended = pin!(process.ended(Side::Finalizer));
+    let ended = poll_fn(|cx| {
+        if let Poll::Ready(status) = ended.as_mut().poll(cx) {
+            return Poll::Ready(status);
+        }
+        // One that cannot be killed prints on, and ends in its own way.
+        process.drain(cx);
+        Poll::Pending
+    });
+    if let Err(error) = ended.await {
         tell(process, Incident::Lost(error));
     }
 }
@@ -233,7 +242,7 @@ impl fmt::Debug for Report<'_> {
         let process = self.process;
         match &self.incident {
             Incident::Killed { asked, after } => {
-                write!(f, "{process} did not stop within {after:?} of {asked}, and was killed")
+                write!(f, "{process} did not stop within {after:?} of {asked}, and is killed")
             }
             Incident::NotDelivered { signal, error } => write!(f, "{signal} could not be sent to {process}: {error}"),
             Incident::FunctionFailed(error) => write!(f, "the function that stops {process} failed: {error}"),

@@ -3,9 +3,10 @@
 use std::io::SeekFrom;
 use std::sync::Arc;
 
+use foster::Elapsed;
 use foster::combine::{gather, race};
 use foster::sync::CapacityLimiter;
-use foster::{fail_after, move_on_after, yield_now};
+use foster::{Nursery, fail_after, move_on_after, nursery, yield_now};
 use foster_conformance::harness::ms;
 use foster_fs::{File, with_limiter};
 use futures_lite::future::or;
@@ -56,6 +57,24 @@ pub async fn n140_a_limiter_counts_all_threads() {
     };
     race((reads, watch)).await;
     assert!(most <= 4, "{most} at once");
+}
+
+/// N140: the limit counts for the tasks of a nursery inside. In a task itself: a limit around a nursery is `Send`.
+pub async fn n140_a_limiter_counts_for_the_tasks_inside() {
+    let (_directory, path) = place("file");
+    std::fs::write(&path, "contents").unwrap();
+    let none = Arc::new(CapacityLimiter::new(0));
+    let limited = nursery(async |n: Nursery<Elapsed>| {
+        n.spawn(async move {
+            let inside = nursery(async |n: Nursery<Elapsed>| {
+                n.spawn(async move { fail_after(ms(20), foster_fs::read(path)).await.map(drop) });
+                Ok(())
+            });
+            with_limiter(none, inside).await
+        });
+        Ok(())
+    });
+    assert!(limited.await.is_err(), "it was read without a thread");
 }
 
 /// N140, L38: a task that does nothing but read and write lets others run.
@@ -181,6 +200,7 @@ macro_rules! limits_suite {
     ($runner:ident) => {
         $crate::behaviours!($runner; limits {
             n140_a_limiter_counts_all_threads,
+            n140_a_limiter_counts_for_the_tasks_inside,
             n140_a_busy_file_gives_way,
             n140_a_file_that_nobody_polls_takes_no_thread,
             n140_all_files_that_wait_get_a_thread,

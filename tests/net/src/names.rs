@@ -60,6 +60,22 @@ pub async fn n100_addresses_are_not_looked_up() {
     assert!(names.asked.lock().unwrap().is_empty());
 }
 
+/// N100: in a task, around a nursery: that it compiles is the point.
+pub async fn n100_a_resolver_around_a_nursery() {
+    let names = Arc::new(Names::default());
+    let looked_up = nursery(async |n: Nursery<io::Error>| {
+        n.spawn(async move {
+            let inside = nursery(async |n: Nursery<io::Error>| {
+                n.spawn(async { lookup_host("twice:80").await.map(drop) });
+                Ok(())
+            });
+            with_resolver(names, inside).await
+        });
+        Ok(())
+    });
+    looked_up.await.unwrap();
+}
+
 /// N101: the order of the resolver, each address once; `localhost` is loopback.
 pub async fn n101_the_order_is_kept() {
     let twice = with_resolver(Arc::new(Names::default()), lookup_host("twice:80")).await.unwrap();
@@ -163,6 +179,7 @@ macro_rules! names_suite {
     ($runner:ident) => {
         $crate::behaviours!($runner; names, names [] {
             n100_addresses_are_not_looked_up,
+            n100_a_resolver_around_a_nursery,
             n101_the_order_is_kept,
             n102_unknown_names_are_errors,
             n103_a_lookup_blocks_nobody,

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use foster::runtime::{BlockingError, Job, Runtime, Timer, Work, current, root};
-use foster::{CancelScope, Instant, fail_after, move_on_after, sleep};
+use foster::{CancelScope, Instant, Nursery, fail_after, move_on_after, nursery, sleep};
 use foster_net::contract::{ConnectOptions, with_net};
 use foster_net::{Connect, ConnectError, Incident, ServeError, ServeOptions, TcpListener, TcpStream, serve};
 use network::{Answer, Script, next_read};
@@ -51,6 +51,25 @@ async fn connect(script: &Arc<Script>, connect: Connect, to: &[SocketAddr]) -> (
 
 const ACCEPT: fn(f64) -> Answer = |after| Answer::Accept(after);
 const REFUSE: fn(f64) -> Answer = |after| Answer::Refuse(after);
+
+/// N031: in a task, around a nursery: that it compiles is the point.
+#[test]
+fn n031_a_network_around_a_nursery() {
+    on_sim("n031 nursery", || async {
+        let (script, to) = answers(&[ACCEPT(0.1)]);
+        let connected = nursery(async |n: Nursery<io::Error>| {
+            n.spawn(async move {
+                let inside = nursery(async |n: Nursery<io::Error>| {
+                    n.spawn(async move { TcpStream::connect(&*to).await.map(drop) });
+                    Ok(())
+                });
+                with_net(script, inside).await
+            });
+            Ok(())
+        });
+        connected.await.unwrap();
+    });
+}
 
 /// N031: one address: the call ends when that answers, with what it says.
 #[test]

@@ -43,7 +43,7 @@ pub async fn n115_a_kill_after_the_grace(reports: Arc<Reports>) {
     assert_eq!(left::children(), [] as [String; 0]);
     let [report] = <[String; 1]>::try_from(reports.take()).unwrap();
     let start = format!("`sh` (process {}) did not stop within ", id.into_inner());
-    assert!(report.starts_with(&start) && report.ends_with(" of SIGTERM, and was killed"), "{report}");
+    assert!(report.starts_with(&start) && report.ends_with(" of SIGTERM, and is killed"), "{report}");
 }
 
 /// N115, D11: the grace of the command goes before that of the scope; who stops in time is not killed, and nothing is
@@ -165,7 +165,7 @@ pub async fn n117_a_stop_function_that_fails(reports: Arc<Reports>) {
         failed.contains("the function that stops `sleep`") && failed.ends_with("failed: the server does not answer"),
         "{failed}"
     );
-    assert!(killed.ends_with("of its stop function, and was killed"), "{killed}");
+    assert!(killed.ends_with("of its stop function, and is killed"), "{killed}");
 }
 
 /// N117: a stop function that panics does not keep the process alive; its panic comes out of the scope.

@@ -11,6 +11,7 @@ use foster::combine::join;
 use foster::{
     CancelScope, Instant, Nursery, fail_after, graceful, move_on_after, nursery, shield, sleep, sleep_forever, stopping,
 };
+use foster_process::contract::{processes, with_processes};
 use foster_process::{Command, RunError, SignalKind, Stdio, Stopping};
 use foster_process_conformance::reports::Reports;
 use foster_sim::process::Programs;
@@ -203,10 +204,29 @@ fn n115_a_kill_exactly_after_the_grace() {
                 assert_eq!(start.elapsed(), secs(10 + wanted));
                 let [report] = <[String; 1]>::try_from(reports.take()).unwrap();
                 let parts =
-                    ["`stubborn` (process ", &format!(") did not stop within {wanted}s of SIGTERM, and was killed")];
+                    ["`stubborn` (process ", &format!(") did not stop within {wanted}s of SIGTERM, and is killed")];
                 assert!(parts.iter().all(|part| report.contains(part)), "{report}");
             }
         }
+    });
+}
+
+/// N132: other processes around a nursery, in a task: that it compiles is the point.
+#[test]
+fn n132_processes_around_a_nursery() {
+    on_sim("n132 nursery", async |_| {
+        let here = processes().unwrap();
+        let ran = nursery(async |n: Nursery<io::Error>| {
+            n.spawn(async move {
+                let inside = nursery(async |n: Nursery<io::Error>| {
+                    n.spawn(async { Command::new("exit").arg("0").status().await.map(drop) });
+                    Ok(())
+                });
+                with_processes(here, inside).await
+            });
+            Ok(())
+        });
+        ran.await.unwrap();
     });
 }
 
@@ -269,8 +289,26 @@ fn n116_a_signal_that_cannot_be_sent() {
         assert_eq!(start.elapsed(), secs(60), "until it has ended by itself");
         let [term, killed, kill] = <[String; 3]>::try_from(reports.take()).unwrap();
         assert!(term.starts_with("SIGTERM could not be sent to `foreign` (process "), "{term}");
-        assert!(killed.ends_with("did not stop within 5s of SIGTERM, and was killed"), "{killed}");
+        assert!(killed.ends_with("did not stop within 5s of SIGTERM, and is killed"), "{killed}");
         assert!(kill.starts_with("SIGKILL could not be sent to `foreign`"), "{kill}");
+    });
+}
+
+/// N116: a process that cannot be killed prints on after its grace, more than a pipe holds, and ends in its own way.
+#[test]
+fn n116_who_cannot_be_killed_prints_on() {
+    on_sim("n116 prints", async |reports| {
+        let programs = Programs::new().program("foreign", async |mut program| {
+            program.refuse_signals();
+            program.print("ready").await.unwrap();
+            sleep(secs(30)).await;
+            program.print(&"x".repeat(1_000_000)).await.map_or(141, |()| 0)
+        });
+        let start = Instant::now();
+        let mut command = Command::new("foreign");
+        assert!(programs.run(move_on_after(secs(1), command.output())).await.is_none());
+        assert_eq!(start.elapsed(), secs(30), "until it has ended by itself");
+        assert_eq!(reports.take().len(), 3);
     });
 }
 
