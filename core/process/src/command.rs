@@ -151,7 +151,8 @@ impl Command {
 
     /// Sets the time from the request to stop to the kill. Without it, that is the
     /// [grace](foster_core::CancelScope::grace) of whoever cancels, where it gives one, and else
-    /// [`DEFAULT_GRACE`](crate::DEFAULT_GRACE).
+    /// [`DEFAULT_GRACE`](crate::DEFAULT_GRACE); also where code in a [`graceful`](foster_core::graceful) shield has used
+    /// up that grace before it has let go of the process.
     pub fn grace(&mut self, grace: Duration) -> &mut Self {
         self.policy.grace = Some(grace);
         self
