@@ -22,7 +22,7 @@ const LINES: usize = 40;
 ///
 /// # Panics
 ///
-/// Panics if a run fails, or if one of the variables cannot be read.
+/// Panics if a run fails, if there is no seed, or if one of the variables cannot be read.
 ///
 /// # Examples
 ///
@@ -48,7 +48,7 @@ impl Builder {
     ///
     /// # Panics
     ///
-    /// Panics if a run fails, or if one of the environment variables cannot be read.
+    /// Panics if a run fails, if there is no seed, or if one of the environment variables cannot be read.
     #[track_caller]
     pub fn test<B, Fut>(&self, name: &str, seeds: u64, body: B)
     where
@@ -65,7 +65,9 @@ impl Builder {
             return;
         }
         let checks = variable::<u8>("FOSTER_CHECK_DETERMINISM") == Some(1);
-        for seed in 0..variable("FOSTER_SEEDS").unwrap_or(seeds) {
+        let seeds = variable("FOSTER_SEEDS").unwrap_or(seeds);
+        assert!(seeds > 0, "test `{name}` has no seed to run with, and would pass unseen");
+        for seed in 0..seeds {
             if checks {
                 if let Err(why) = self.clone().schedule(seed).check_determinism(&body) {
                     panic!("test `{name}` does not repeat on the simulator with seed {seed}: {why}");
@@ -74,11 +76,23 @@ impl Builder {
             let attempt = self.attempt(Schedule::from(seed), &body);
             let Some(message) = attempt.failure.clone() else { continue };
             let shortest = self.shrink(attempt, &body);
-            let trace = last_lines(&shortest.trace.to_string());
+            let trace = shortest.trace.to_string();
+            // The rest of a message may be a dump, which is another one at each step.
+            let first_line = |text: &str| text.lines().next().unwrap_or_default().to_owned();
+            let other = shortest.failure.as_deref().map(first_line).filter(|other| *other != first_line(&message));
+            let note = match other {
+                _ if trace.is_empty() => {
+                    "\nthis one passed when it was run again: FOSTER_CHECK_DETERMINISM=1 says where two runs of a seed differ"
+                        .to_owned()
+                }
+                Some(other) => format!(", which fails in another way: {other}"),
+                None => String::new(),
+            };
+            let trace = last_lines(&trace);
             panic!(
                 "test `{name}` failed on the simulator with seed {seed}: {message}\n\
                  repeat this run:                FOSTER_SEED={seed}\n\
-                 the shortest found, {:>6} steps: FOSTER_SEED={}\n{trace}",
+                 the shortest found, {:>6} steps: FOSTER_SEED={}{note}\n{trace}",
                 shortest.steps, shortest.schedule,
             );
         }

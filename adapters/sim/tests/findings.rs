@@ -190,6 +190,48 @@ fn a_failing_test_names_itself_its_seed_and_how_to_repeat_it() {
 }
 
 #[test]
+fn a_failing_test_says_what_is_wrong_with_its_repetition() {
+    let message = |body: fn() -> std::pin::Pin<Box<dyn Future<Output = ()>>>, seeds| {
+        let outcome = std::panic::catch_unwind(|| foster_sim::test("fails", seeds, body));
+        let payload = outcome.unwrap_err();
+        payload.downcast_ref::<String>().cloned().unwrap()
+    };
+    // Only in the first run of the process.
+    let once = message(
+        || {
+            static FIRST: AtomicBool = AtomicBool::new(true);
+            Box::pin(async { assert!(!FIRST.swap(false, Relaxed), "only once") })
+        },
+        10,
+    );
+    assert!(once.contains("with seed 0: only once\n"), "{once}");
+    assert!(once.contains("this one passed when it was run again: FOSTER_CHECK_DETERMINISM=1"), "{once}");
+    // In another way if the choice is another one: the shortest has the second task first.
+    let other = message(
+        || {
+            Box::pin(async {
+                let first = Arc::new(AtomicU32::new(u32::MAX));
+                let result = first.clone();
+                scope(|n| async move {
+                    for task in 0..100 {
+                        let first = first.clone();
+                        n.spawn(async move { _ = first.compare_exchange(u32::MAX, task, Relaxed, Relaxed) });
+                    }
+                })
+                .await;
+                let first = result.load(Relaxed);
+                assert!(first == 0, "task {first} was first");
+            })
+        },
+        10,
+    );
+    assert!(!other.contains("with seed 0: task 1 was first"), "another seed is needed here: {other}");
+    assert!(other.contains(", which fails in another way: task 1 was first\n"), "{other}");
+    let none = message(|| Box::pin(async {}), 0);
+    assert!(none.contains("test `fails` has no seed to run with"), "{none}");
+}
+
+#[test]
 fn a_run_that_panics_prints_its_seed() {
     const CHILD: &str = "FOSTER_SIM_TEST_PANICS";
     if std::env::var_os(CHILD).is_some() {

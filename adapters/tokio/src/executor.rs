@@ -337,8 +337,9 @@ impl Tokio {
         match Handle::try_current() {
             Ok(handle) => Tokio::on(handle),
             Err(_) => panic!(
-                "there is no tokio runtime to attach to; call this inside `#[tokio::main]` or `Runtime::block_on`, \
-                 or use `foster_tokio::run`, which brings a runtime"
+                "there is no tokio runtime to attach to; call this in code that one runs, as in `#[tokio::main]` or \
+                 `runtime.block_on(async {{ foster_tokio::attach(future).await }})`, or use `foster_tokio::run`, which \
+                 brings a runtime"
             ),
         }
     }

@@ -58,7 +58,7 @@
 //! | children that are started again when they fail | [`supervise`] |
 //! | to see what is alive, and what it waits for | [`dump`](dump()), [`observer`] |
 //! | to name an error | [`Elapsed`] and [`Cancelled`], here; those of tasks and nurseries, in [`error`]; others in their modules, such as [`channel`] and [`pool`] |
-//! | to name a future that a function returns | [`future`](mod@future) |
+//! | to name a future that a function returns | [`future`](mod@future); those of a module with futures of its own there, as in [`combine::future`] |
 //! | a loop that computes to be cancellable | [`checkpoint`] |
 //! | locks, limiters, channels, pools | [`sync`], [`channel`], [`rate`], [`pool`] |
 //! | to race, gather, retry, read streams | [`combine`], [`mod@retry`] |

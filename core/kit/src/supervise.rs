@@ -214,6 +214,7 @@ impl<E: Debug + Send + 'static> Supervisor<E> {
     ///
     /// If the closure of a child panics, or the observer; or a child, while the supervisor is being stopped or after it
     /// has given up.
+    #[track_caller]
     pub fn run(self) -> impl Future<Output = Result<(), TooManyRestarts<E>>> + Send {
         let options = NurseryOptions::new().named("supervisor");
         // Boxed: the loop's state is not the caller's to carry.
@@ -319,7 +320,7 @@ impl<E: Debug + Send + 'static> Running<E> {
         child.asked = false;
         self.alive += 1;
         (self.supervisor.observer)(&SupervisorEvent::Started { child: &spec.name, lives: child.lives, delay });
-        let _handle = self.nursery.child().named(spec.name.clone()).spawn(life);
+        let _handle = self.nursery.child().named(spec.name.clone()).spawned_at(spec.location).spawn(life);
     }
 
     /// A child has ended: looks what to do.

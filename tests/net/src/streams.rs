@@ -318,6 +318,7 @@ macro_rules! streams_suite {
             n009_shutdown_ends_a_write_that_waits,
             n009_shutdown_ends_a_read_that_waits,
             n009_what_came_before_a_shutdown_is_read,
+            n009_nobody_writes_to_one_who_has_shut_down,
             n010_the_end_comes_again,
             n011_shutdown_is_idempotent,
             n012_poll_close_shuts_down,

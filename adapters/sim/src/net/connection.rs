@@ -352,12 +352,12 @@ impl Connection {
         if self.received.length > 0 {
             return Some(Ok(self.received.read(bufs, peek, stops)));
         }
-        if self.ended || self.deaf {
+        if self.ended {
             return Some(Ok(0));
         }
         match self.failure.take() {
             Some(failure) => Some(Err(failure)),
-            None if self.phase == Phase::Failed => Some(Ok(0)),
+            None if self.deaf || self.phase == Phase::Failed => Some(Ok(0)),
             None => None,
         }
     }
@@ -402,6 +402,20 @@ impl Connection {
     /// Nothing will be read any more but what is there.
     pub(super) fn deafen(&mut self) {
         self.deaf = true;
+    }
+
+    pub(super) fn is_deaf(&self) -> bool {
+        self.deaf
+    }
+
+    /// Returns whether both directions were shut down here: what comes now is for nobody.
+    pub(super) fn is_shut(&self) -> bool {
+        self.deaf && self.end != End::Open
+    }
+
+    /// Forgets what was received and has not been read.
+    pub(super) fn forget_received(&mut self) {
+        self.received = Received::default();
     }
 
     /// What it means to this side if the other one resets the connection: as on Linux, that it has closed, if it has

@@ -138,7 +138,10 @@ impl StreamSocket for SimStream {
             }
             if how != Shutdown::Write {
                 connection.deafen();
+                let other = connection.other;
                 network.wake_reader(self.id);
+                // At the other end of a Unix socket nothing can be written from here on.
+                other.into_iter().for_each(|other| network.wake_writer(other));
             }
             if how != Shutdown::Read {
                 let Some(connection) = network.connection(self.id) else { return Ok(()) };

@@ -200,10 +200,14 @@ impl Network<'_> {
             self.wake_writer(id);
         }
         let Some(connection) = self.connection(id) else { return };
+        let (_, unread) = connection.buffered();
         if connection.receive(&mut segment, link) {
             if connection.orphan && connection.has_unread() {
                 // Nobody will ever read that.
                 return self.reset(id);
+            }
+            if connection.is_shut() && connection.buffered().1 > unread && inet(&connection.local).is_some() {
+                return self.refuse_data(id, other);
             }
             self.wake_reader(id);
         }
@@ -214,6 +218,16 @@ impl Network<'_> {
         if self.connection(id).is_some_and(|connection| connection.orphan && connection.is_over()) {
             self.remove(id);
         }
+    }
+
+    /// Data have come to a socket that has shut down both directions: a reset (RFC 1122, 4.2.2.13), as Linux has it, with
+    /// which what was received before goes, too.
+    fn refuse_data(&mut self, id: SocketId, to: SocketId) {
+        self.send_for(id, Load::Rst { to });
+        if let Some(connection) = self.connection(id) {
+            connection.forget_received();
+        }
+        self.break_off(id, Failure::Reset);
     }
 
     /// Tells the other side what was received.

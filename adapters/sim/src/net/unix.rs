@@ -158,12 +158,12 @@ impl Network<'_> {
         ends
     }
 
-    /// Whether this is a Unix socket whose other end is closed. It knows that before it writes, where one of TCP has to
-    /// send something first.
+    /// Whether this is a Unix socket whose other end is closed, or does not read any more. It knows that before it writes,
+    /// where one of TCP has to send something first.
     pub(super) fn is_left(&mut self, id: SocketId) -> bool {
         let Some(connection) = self.connection(id) else { return false };
         let (is_unix, other) = (matches!(connection.local, Address::Unix(_)), connection.other);
-        is_unix && other.and_then(|other| self.connection(other)).is_none_or(|other| other.orphan)
+        is_unix && other.and_then(|other| self.connection(other)).is_none_or(|other| other.orphan || other.is_deaf())
     }
 
     fn unix_datagram(&mut self, id: SocketId) -> Option<&mut UnixDatagramState> {

@@ -34,8 +34,9 @@ use foster_core::{CancelScope, ScopeHandle, is_cancelled};
 ///
 /// # Panics
 ///
-/// Resumes the panic of the body, when everything in it has ended. When polled outside of any tree, if no adapter was
-/// installed.
+/// Resumes the panic of the body, when everything in it has ended. When polled after the scope around this call has ended,
+/// as when a function makes it in a `fail_after` and returns it out of that (law L28). When polled outside of any tree, if
+/// no adapter was installed.
 ///
 /// # Examples
 ///

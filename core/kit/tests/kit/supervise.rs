@@ -416,6 +416,23 @@ fn the_policy_says_whether_a_child_comes_back() {
     });
 }
 
+/// Dumps and reports show where a child was added, and where the supervisor runs.
+#[test]
+fn children_and_supervisors_are_shown_where_they_are_written() {
+    on_seeds(async || {
+        let seen = Arc::new(Mutex::new(String::new()));
+        let shows = seen.clone();
+        let child = move || {
+            let shows = shows.clone();
+            async move { *shows.lock().unwrap() = foster::dump().to_string() }
+        };
+        Supervisor::<String>::new().observe(quietly).child("shown", child).run().await.unwrap();
+        let seen = seen.lock().unwrap();
+        assert!(seen.contains("task `shown` (core/kit/tests/kit/supervise.rs:"), "{seen}");
+        assert!(seen.contains("nursery `supervisor` (core/kit/tests/kit/supervise.rs:"), "{seen}");
+    });
+}
+
 /// L15, L19: a supervisor that is cancelled cancels its children, and waits for them; also in the delay before a
 /// restart.
 #[test]

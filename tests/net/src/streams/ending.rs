@@ -4,6 +4,7 @@ use std::io;
 use std::net::Shutdown;
 use std::sync::Arc;
 
+use foster::combine::join;
 use foster::sync::Event;
 use foster::{Nursery, fail_after, nursery, sleep};
 use futures_lite::{AsyncReadExt, AsyncWriteExt};
@@ -114,6 +115,30 @@ pub async fn n009_what_came_before_a_shutdown_is_read<K: Kind>() {
     one.shutdown(Shutdown::Read).unwrap();
     assert_eq!(one.read(&mut buf).await.unwrap(), 6);
     assert_eq!(one.read(&mut buf).await.unwrap(), 0);
+}
+
+/// N009: who has shut down both directions, and keeps the stream, takes in no more: a writer at the other end is told, also
+/// one that waits for room.
+pub async fn n009_nobody_writes_to_one_who_has_shut_down<K: Kind>() {
+    for waits in [false, true] {
+        let (one, other) = K::pair().await;
+        let upload = async {
+            loop {
+                if let Err(error) = one.write_all(&[1; 1 << 16]).await {
+                    return error;
+                }
+            }
+        };
+        let shut = async {
+            if waits {
+                sleep(ms(50)).await;
+            }
+            other.shutdown(Shutdown::Both).unwrap();
+        };
+        let (error, ()) = fail_after(ms(10_000), join((upload, shut))).await.expect("it writes on for ever");
+        let kinds = [io::ErrorKind::BrokenPipe, io::ErrorKind::ConnectionReset];
+        assert!(kinds.contains(&error.kind()), "{error}");
+    }
 }
 
 /// N010: the end of a stream comes again at each read, at once.
