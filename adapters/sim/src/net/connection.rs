@@ -408,14 +408,20 @@ impl Connection {
         self.deaf
     }
 
-    /// Returns whether both directions were shut down here: what comes now is for nobody.
+    /// Returns whether both directions were shut down here: data that come now are for nobody.
     pub(super) fn is_shut(&self) -> bool {
         self.deaf && self.end != End::Open
     }
 
-    /// Forgets what was received and has not been read.
-    pub(super) fn forget_received(&mut self) {
-        self.received = Received::default();
+    /// Returns whether there are bytes in a segment that have not come before.
+    pub(super) fn is_news(&self, segment: &Segment) -> bool {
+        segment.at + segment.bytes.len() as u64 > self.expected
+    }
+
+    /// Has room for what would be refused. A writer at the other end that waits for some finds that out by it, as one of a
+    /// kernel does that tries from time to time.
+    pub(super) fn offer_to_refuse(&mut self) {
+        self.offered = self.offered.max(self.expected + self.options.receive_buffer as u64);
     }
 
     /// What it means to this side if the other one resets the connection: as on Linux, that it has closed, if it has

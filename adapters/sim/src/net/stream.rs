@@ -149,6 +149,10 @@ impl StreamSocket for SimStream {
                 network.pump(self.id);
                 network.wake_writer(self.id);
             }
+            if let Some(connection) = network.connection(self.id).filter(|connection| connection.is_shut()) {
+                connection.offer_to_refuse();
+                network.answer(self.id);
+            }
             Ok(())
         });
         shut.unwrap_or_else(|| Err(gone()))

@@ -200,14 +200,13 @@ impl Network<'_> {
             self.wake_writer(id);
         }
         let Some(connection) = self.connection(id) else { return };
-        let (_, unread) = connection.buffered();
+        if connection.is_shut() && connection.is_news(&segment) && inet(&connection.local).is_some() {
+            return self.refuse_data(id, other);
+        }
         if connection.receive(&mut segment, link) {
             if connection.orphan && connection.has_unread() {
                 // Nobody will ever read that.
                 return self.reset(id);
-            }
-            if connection.is_shut() && connection.buffered().1 > unread && inet(&connection.local).is_some() {
-                return self.refuse_data(id, other);
             }
             self.wake_reader(id);
         }
@@ -220,13 +219,10 @@ impl Network<'_> {
         }
     }
 
-    /// Data have come to a socket that has shut down both directions: a reset (RFC 1122, 4.2.2.13), as Linux has it, with
-    /// which what was received before goes, too.
+    /// Data have come to a socket that has shut down both directions: a reset (RFC 1122, 4.2.2.13), as Linux has it. What
+    /// was received before can be read.
     fn refuse_data(&mut self, id: SocketId, to: SocketId) {
         self.send_for(id, Load::Rst { to });
-        if let Some(connection) = self.connection(id) {
-            connection.forget_received();
-        }
         self.break_off(id, Failure::Reset);
     }
 
