@@ -9,12 +9,13 @@ mod positioned;
 mod shared;
 
 use std::fmt;
-use std::fs::{Metadata, Permissions};
+use std::fs::{FileTimes, Metadata, Permissions};
 use std::future::poll_fn;
 use std::io::{self, SeekFrom};
 use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
+use std::time::SystemTime;
 
 use futures_io::AsyncSeek;
 
@@ -284,6 +285,33 @@ impl File {
     /// As [`std::fs::File::set_permissions`].
     pub async fn set_permissions(&self, permissions: Permissions) -> io::Result<()> {
         self.with_std("set_permissions", move |file| file.set_permissions(permissions)).await
+    }
+
+    /// Changes the times of the last access and the last modification: when everything that was taken in is written, which
+    /// would change them.
+    ///
+    /// # Cancellation
+    ///
+    /// As [all operations](crate#cancellation).
+    ///
+    /// # Errors
+    ///
+    /// As [`std::fs::File::set_times`].
+    pub async fn set_times(&self, times: FileTimes) -> io::Result<()> {
+        self.with_std("set_times", move |file| file.set_times(times)).await
+    }
+
+    /// Changes the time of the last modification, as [`set_times`](File::set_times) does.
+    ///
+    /// # Cancellation
+    ///
+    /// As [all operations](crate#cancellation).
+    ///
+    /// # Errors
+    ///
+    /// As [`std::fs::File::set_modified`].
+    pub async fn set_modified(&self, time: SystemTime) -> io::Result<()> {
+        self.set_times(FileTimes::new().set_modified(time)).await
     }
 
     /// Makes another handle to the same open file: with the same position, which either moves for both.

@@ -1,6 +1,8 @@
 //! N10: what is written is there; options.
 
+use std::fs::FileTimes;
 use std::io::{ErrorKind, Read};
+use std::time::{Duration, SystemTime};
 
 use foster_fs::{File, OpenOptions};
 use futures_lite::{AsyncReadExt, AsyncWriteExt};
@@ -165,6 +167,22 @@ pub async fn n136_length_and_permissions() {
     assert_eq!(std::fs::metadata(&path).unwrap().len(), 11, "the position has stayed");
 }
 
+/// N136: times are those that were set, though bytes were written before which the host did not have yet.
+pub async fn n136_times() {
+    let (_directory, path) = place("file");
+    let mut file = File::create_new(&path).await.unwrap();
+    let then = SystemTime::UNIX_EPOCH + Duration::from_secs(1_000_000_000);
+    for _ in 0..20 {
+        file.write_all(b"0123456789").await.unwrap();
+        file.set_modified(then).await.unwrap();
+        assert_eq!(foster_fs::metadata(&path).await.unwrap().modified().unwrap(), then);
+    }
+    let later = then + Duration::from_secs(5);
+    file.set_times(FileTimes::new().set_accessed(later)).await.unwrap();
+    let metadata = file.metadata().await.unwrap();
+    assert_eq!((metadata.accessed().unwrap(), metadata.modified().unwrap()), (later, then));
+}
+
 /// The behaviours of this section.
 #[doc(hidden)]
 #[macro_export]
@@ -173,6 +191,7 @@ macro_rules! files_suite {
         $crate::behaviours!($runner; files {
             n136_flushed_bytes_are_there,
             n136_large_contents,
+            n136_times,
             n136_a_clone_shares_the_position,
             n136_into_std_loses_nothing,
             #[cfg(unix)]
