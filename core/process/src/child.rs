@@ -102,8 +102,12 @@ impl Child {
         Ok(status)
     }
 
+    pub(crate) fn process(&self) -> &Arc<Process> {
+        &self.process
+    }
+
     /// Ends the guard, whose finalizer finds that there is nothing to do.
-    fn disarm(&mut self) {
+    pub(crate) fn disarm(&mut self) {
         self.guard = None;
     }
 

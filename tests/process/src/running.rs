@@ -5,9 +5,9 @@ use std::os::unix::process::ExitStatusExt;
 use std::sync::Arc;
 use std::time::Duration;
 
-use foster::{Nursery, nursery, sleep};
+use foster::{CancelScope, Nursery, move_on_after, nursery, sleep};
 use foster_process::{Command, RunError, SignalKind, Stdio};
-use futures_lite::AsyncReadExt;
+use futures_lite::{AsyncReadExt, AsyncWriteExt};
 
 use crate::left;
 use crate::reports::Reports;
@@ -38,6 +38,36 @@ pub async fn n111_the_status_is_right(_: Arc<Reports>) {
     let status = child.wait().await.unwrap();
     assert_eq!((status.code(), status.signal()), (None, Some(SignalKind::USER_DEFINED_1.as_raw())));
     assert_eq!(sh("kill -KILL $$").status().await.unwrap().signal(), Some(9));
+}
+
+/// N111: a child that is waited for with its output: all of both streams, more than pipes hold, and its input is closed. What
+/// was taken is somebody else's. Cancelled, it is stopped.
+pub async fn n111_a_child_with_its_output(_: Arc<Reports>) {
+    let piped = |script: &str| {
+        let mut command = sh(script);
+        command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        command
+    };
+    let script = "cat; head -c 300000 /dev/zero; head -c 200000 /dev/zero >&2; exit 5";
+    let mut child = piped(script).spawn().await.unwrap();
+    child.stdin.as_mut().unwrap().write_all(b"input").await.unwrap();
+    let output = child.wait_with_output().await.unwrap();
+    assert_eq!((output.stdout.len(), output.stderr.len(), output.status.code()), (300_005, 200_000, Some(5)));
+    assert!(output.stdout.starts_with(b"input") && output.checked().is_err());
+
+    let mut child = piped("echo taken; echo error >&2").spawn().await.unwrap();
+    let mut stdout = child.stdout.take().unwrap();
+    let output = child.wait_with_output().await.unwrap();
+    let mut taken = String::new();
+    stdout.read_to_string(&mut taken).await.unwrap();
+    assert_eq!((&*taken, &*output.stdout, &*output.stderr), ("taken\n", &b""[..], &b"error\n"[..]));
+
+    let cut = CancelScope::new().run(async {
+        let child = piped("exec sleep 300").spawn().await.unwrap();
+        assert!(move_on_after(ms(20), child.wait_with_output()).await.is_none());
+    });
+    cut.await.unwrap();
+    assert_eq!(left::children(), [] as [String; 0]);
 }
 
 /// N112: a start that fails says why, each time, and leaves nothing.
@@ -266,6 +296,7 @@ macro_rules! running_suite {
     ($runner:ident) => {
         $crate::behaviours! { $runner; running {
             n111_the_status_is_right,
+            n111_a_child_with_its_output,
             n112_failed_starts_leave_nothing,
             n113_try_wait_sees_the_exit,
             n114_terminate_and_kill,

@@ -12,9 +12,10 @@ use foster_core::leaf::{Gate, operation};
 use futures_io::AsyncWrite;
 
 use super::{Command, contradiction, start};
+use crate::child::Child;
 use crate::contract::Spawned;
 use crate::output::{Output, RunError};
-use crate::pipe::ChildStdin;
+use crate::pipe::{ChildStderr, ChildStdin, ChildStdout};
 use crate::process::{NoteGrace, Process, Side, Unread};
 use crate::stdio::Stdio;
 use crate::stop::end_with_scope;
@@ -112,14 +113,60 @@ impl Command {
             end_with_scope(process.clone());
             let _note = NoteGrace(process.clone());
             let feeds = feed(stdin.map(ChildStdin::new), self.input.as_deref().unwrap_or_default());
-            let stdout = read_to_end(Unread { process: &process, pipe: stdout }, "read the output of a child");
-            let stderr = read_to_end(Unread { process: &process, pipe: stderr }, "read the errors of a child");
+            let stdout = read_to_end(Unread { process: &process, pipe: stdout }, READ_OUTPUT);
+            let stderr = read_to_end(Unread { process: &process, pipe: stderr }, READ_ERRORS);
             let (status, stdout, stderr) = together(&process, feeds, stdout, stderr).await?;
             Ok(Output::new(self.shown_program(), status, stdout, stderr))
         });
         run.await.unwrap_or_else(|_| unreachable!("nobody has a handle to the scope"))
     }
 }
+
+impl Child {
+    /// Closes the child's input, waits for its end, and returns what it writes until then, as far as its output and errors
+    /// are [piped](Stdio::piped) and were not taken.
+    ///
+    /// As [`Command::output`], it waits until nobody can write to the pipes any more.
+    ///
+    /// # Cancellation
+    ///
+    /// *Partial effect*: the child is dropped, and the process stopped with it.
+    ///
+    /// # Errors
+    ///
+    /// As [`wait`](Child::wait), or a pipe could not be read. The process is stopped then.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use foster_process::{Command, Stdio};
+    /// use futures_lite::AsyncWriteExt;
+    ///
+    /// # #[cfg(unix)]
+    /// # foster_smol::run(async {
+    /// let mut child = Command::new("sort").stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().await?;
+    /// child.stdin.as_mut().unwrap().write_all(b"pear\napple\n").await?;
+    /// let output = child.wait_with_output().await?.checked()?;
+    /// assert_eq!(output.stdout, b"apple\npear\n");
+    /// # std::io::Result::Ok(())
+    /// # }).unwrap();
+    /// ```
+    pub async fn wait_with_output(mut self) -> io::Result<Output> {
+        drop(self.stdin.take());
+        let (stdout, stderr) =
+            (self.stdout.take().map(ChildStdout::into_pipe), self.stderr.take().map(ChildStderr::into_pipe));
+        let process = self.process().clone();
+        let stdout = read_to_end(Unread { process: &process, pipe: stdout }, READ_OUTPUT);
+        let stderr = read_to_end(Unread { process: &process, pipe: stderr }, READ_ERRORS);
+        let (status, stdout, stderr) = together(&process, feed(None, &[]), stdout, stderr).await?;
+        self.disarm();
+        Ok(Output::new(process.program().to_owned(), status, stdout, stderr))
+    }
+}
+
+/// The names of these reads in dumps.
+const READ_OUTPUT: &str = "read the output of a child";
+const READ_ERRORS: &str = "read the errors of a child";
 
 /// Waits for the end of the process and of its output, or for the first error.
 async fn together(
