@@ -62,6 +62,9 @@ pub fn limiter() -> Arc<CapacityLimiter> {
     limiter_for("`thread::limiter`")
 }
 
+/// The name of a job in the message of a panic outside of any tree.
+const JOB: &str = "a blocking job";
+
 /// Returns the limiter, for an operation of this name. Panics outside of any tree.
 #[track_caller]
 fn limiter_for(operation: &str) -> Arc<CapacityLimiter> {

@@ -85,6 +85,7 @@ mod network;
 mod packet;
 mod pause;
 mod program;
+mod received;
 mod report;
 mod rules;
 mod software;

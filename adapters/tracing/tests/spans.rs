@@ -5,7 +5,7 @@ use std::future::Future;
 use std::pin::Pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, OnceLock, mpsc};
-use std::task::{Context, Waker};
+use std::task::{Context, Poll, Waker};
 use std::thread;
 use std::time::Duration;
 
@@ -101,7 +101,6 @@ impl Subscriber for Notes {
 
 /// Opens a scope, and loses it with an error that nobody gets.
 async fn lose_an_error() {
-    use std::task::Poll;
     let mut lost = Box::pin(nursery(async |n: Nursery<&str>| {
         n.spawn(async { Err::<(), _>("lost") });
         sleep_forever().await;

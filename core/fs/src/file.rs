@@ -325,8 +325,11 @@ impl File {
     /// As [`std::fs::File::try_clone`]; or a cancelled read has brought bytes that cannot be given back, as from a
     /// pipe.
     pub async fn try_clone(&self) -> io::Result<File> {
-        self.settled().await?;
-        self.with_std("try_clone", std::fs::File::try_clone).await.map(File::from_std)
+        let clone = self.with_shared("try_clone", |shared| {
+            shared.settle()?;
+            shared.std.try_clone()
+        });
+        clone.await.map(File::from_std)
     }
 
     /// Returns the position: where the next read or write begins, whatever was read ahead.

@@ -54,8 +54,8 @@
 //! # Cancellation
 //!
 //! An operation that was cancelled before the [limiter](foster_core::thread::limiter) has given it a thread has done
-//! nothing. From then on it cannot be interrupted: it is waited for, so it has happened when the owner of the cancelled scope goes on, whether or not its result came to
-//! anybody. Reads and writes of a [`File`] promise more.
+//! nothing. From then on it cannot be interrupted: it is waited for, so it has happened when the owner of the cancelled
+//! scope goes on, whether or not its result came to anybody. Reads and writes of a [`File`] promise more.
 //!
 //! # Questions that others answer differently
 //!

@@ -98,7 +98,7 @@ where
                     let (_abandon, handle) = (AbandonOnDrop(awaiter.clone()), JobHandle::new());
                     let state = handle.state().clone();
                     this.state = AbandonState::Running { _abandon, handle };
-                    let awaiter = Awaiter::Abandonable(awaiter, current::scope_for("a blocking job"));
+                    let awaiter = Awaiter::Abandonable(awaiter, current::scope_for(super::JOB));
                     if let Err(refused) = JobHandle::start(&state, awaiter, permit, work) {
                         this.state = AbandonState::Done;
                         return Poll::Ready(Err(refused));

@@ -213,7 +213,7 @@ where
                     let end = state.clone();
                     let body = Box::pin(std::future::poll_fn(move |cx| {
                         ready!(end.poll_finished(cx));
-                        if current::scope_for("a blocking job").flagged(ABANDONED) {
+                        if current::scope_for(super::JOB).flagged(ABANDONED) {
                             // Nobody else will take the result: a panic has to fail the scope that waits now (L29).
                             end.resume_panic();
                         }

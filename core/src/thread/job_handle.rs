@@ -42,7 +42,7 @@ impl<T> JobHandle<T> {
         T: Send + 'static,
         F: FnOnce() -> T + Send + 'static,
     {
-        let Some(tree) = current::tree() else { current::no_context_for("a blocking job") };
+        let Some(tree) = current::tree() else { current::no_context_for(super::JOB) };
         let context = JobContext::new(awaiter, state.calls.clone(), tree.runtime.clone(), permit);
         tree.runtime.blocking(job(state, context, work)).map_err(|refused| {
             drop(refused.work);

@@ -15,7 +15,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker, ready};
 
-use super::limiter_for;
+use super::{JOB, limiter_for};
 use crate::sync::future::LimiterAcquireOwned;
 use crate::sync::{CapacityLimiter, Holder, OwnedLimiterPermit};
 use crate::tree::waking::wake_all;
@@ -49,7 +49,7 @@ impl PermitRequest {
 
     /// Polls for the permit. Its holder is the task that awaits the job, at `location`.
     pub(super) fn poll(&mut self, location: &'static Location<'static>, cx: &mut Context<'_>) -> Poll<ThreadPermit> {
-        let limiter = self.limiter.get_or_insert_with(|| limiter_for("a blocking job"));
+        let limiter = self.limiter.get_or_insert_with(|| limiter_for(JOB));
         let start = || limiter.clone().acquire_owned();
         let permit = ready!(match &mut **self.wait.get_or_insert_with(|| Box::new(Wait::Kept(start()))) {
             Wait::Kept(acquire) => Pin::new(acquire).poll(cx),

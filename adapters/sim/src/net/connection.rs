@@ -26,6 +26,7 @@ use foster_net::contract::{Address, SocketOption};
 use super::failure::Failure;
 use super::hosts::HostId;
 use super::packet::{Segment, SocketId};
+use super::received::Received;
 use super::waiting::Waiting;
 
 /// The bytes that the buffers of a stream hold, in each direction and on each side.
@@ -408,9 +409,9 @@ impl Connection {
         self.deaf
     }
 
-    /// Returns whether both directions were shut down here: data that come now are for nobody.
-    pub(super) fn is_shut(&self) -> bool {
-        self.deaf && self.end != End::Open
+    /// Returns whether data that come now are refused, as TCP does when both directions were shut down here.
+    pub(super) fn refuses_data(&self) -> bool {
+        self.deaf && self.end != End::Open && matches!(self.local, Address::Inet(_))
     }
 
     /// Returns whether there are bytes in a segment that have not come before.
@@ -464,50 +465,5 @@ impl Connection {
     /// How many bytes were written and are not known to be received, and how many were received and are not read.
     pub(super) fn buffered(&self) -> (usize, usize) {
         (self.written.len(), self.received.length)
-    }
-}
-
-/// What was received and has not been read, with the borders of its segments.
-#[derive(Debug, Default)]
-struct Received {
-    parts: VecDeque<Vec<u8>>,
-    /// Read already of the first part.
-    read: usize,
-    length: usize,
-}
-
-impl Received {
-    /// Appends bytes; without a border if reads are not to end there.
-    fn push(&mut self, bytes: Vec<u8>, border: bool) {
-        self.length += bytes.len();
-        match self.parts.back_mut() {
-            Some(last) if !border && last.len() < LOOPBACK_SEGMENT => last.extend_from_slice(&bytes),
-            _ if bytes.is_empty() => {}
-            _ => self.parts.push_back(bytes),
-        }
-    }
-
-    fn read(&mut self, bufs: &mut [io::IoSliceMut<'_>], peek: bool, mut stops: impl FnMut() -> bool) -> usize {
-        let (mut part, mut at, mut total) = (0, self.read, 0);
-        'all: for buf in bufs {
-            let mut filled = 0;
-            while filled < buf.len() {
-                let Some(bytes) = self.parts.get(part) else { break 'all };
-                let length = (bytes.len() - at).min(buf.len() - filled);
-                buf[filled..filled + length].copy_from_slice(&bytes[at..at + length]);
-                (filled, at, total) = (filled + length, at + length, total + length);
-                if at == bytes.len() {
-                    (part, at) = (part + 1, 0);
-                    if part < self.parts.len() && stops() {
-                        break 'all;
-                    }
-                }
-            }
-        }
-        if !peek {
-            self.parts.drain(..part);
-            (self.read, self.length) = (at, self.length - total);
-        }
-        total
     }
 }

@@ -149,7 +149,7 @@ impl StreamSocket for SimStream {
                 network.pump(self.id);
                 network.wake_writer(self.id);
             }
-            if let Some(connection) = network.connection(self.id).filter(|connection| connection.is_shut()) {
+            if let Some(connection) = network.connection(self.id).filter(|connection| connection.refuses_data()) {
                 connection.offer_to_refuse();
                 network.answer(self.id);
             }

@@ -200,7 +200,7 @@ impl Network<'_> {
             self.wake_writer(id);
         }
         let Some(connection) = self.connection(id) else { return };
-        if connection.is_shut() && connection.is_news(&segment) && inet(&connection.local).is_some() {
+        if connection.refuses_data() && connection.is_news(&segment) {
             return self.refuse_data(id, other);
         }
         if connection.receive(&mut segment, link) {
