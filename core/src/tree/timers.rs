@@ -1,36 +1,36 @@
-//! All deadlines, hard times and sleeps of one tree: one heap, one lock, one timer of the host.
+//! All deadlines, hard times and sleeps of one tree: one queue in the order of their instants, one lock, one timer of
+//! the host.
 //!
-//! An *entry* is an instant and a [`Target`]. It is *live* from its insertion until it fires or is removed. The heap
-//! holds one key for each live entry, and keys of dead ones: a removal frees the entry at once, and leaves its key
-//! until somebody asks for the earliest entry and finds it on top, or until there are more dead keys than entries.
-//! Most limits are removed before they fire.
+//! An *entry* is a [`TimerKey`], which begins with its instant, and a [`Target`]. It is in the queue from its insertion
+//! until it fires or is removed. Most limits are removed before they fire.
+//!
+//! A `BTreeMap` and not a binary heap: an entry is removed when it is not needed any more, and leaves nothing behind.
 //!
 //! # Invariants
 //!
 //! They hold whenever nobody has the lock.
 //!
-//! 1. `next` is the instant of the earliest live entry, or that of one that was removed, and earlier; `NEVER` if none
-//!    is live. So a thread that asks without the lock whether anything may be due is never told "no" too late.
+//! 1. `next` is the instant of the earliest entry; `NEVER` if there is none. So a thread that asks without the lock
+//!    whether anything may be due is never told "no" too late.
 //! 2. `armed` is the instant for which the host's timer is armed, or is just being armed by the thread that has taken
 //!    the timer out of `host`; `NEVER` if it has fired, or was never armed. Only [`Timers::take_host`] lowers it, and
 //!    only the alarm raises it, to `NEVER`.
-//! 3. `armed` is no later than the earliest live entry, or a call of [`Timers::arm`] is still to come, or the thread
-//!    that has the host's timer has not finished its own. So once all of these have finished, the host's timer is armed
-//!    for the earliest live entry or for an earlier instant.
-//! 4. The heap holds at most `2 * entries + 64` keys; the entries are the live ones, and those of invariant 5.
-//! 5. The entry of a sleep that was missed stays until the [`Sleep`](crate::future::Sleep) takes note of its end, or is
-//!    dropped. All others go when they fire: so a sleep that has no entry has ended in time.
-//! 6. Under the lock no waker and no [`NodeRef`] is cloned, called or dropped, and the host's timer is neither armed
+//! 3. `armed` is no later than the earliest entry, or a call of [`Timers::arm`] is still to come, or the thread that
+//!    has the host's timer has not finished its own. So once all of these have finished, the host's timer is armed for
+//!    the earliest entry or for an earlier instant.
+//! 4. The key of a sleep that was missed stays among the `missed` until the [`Sleep`](crate::future::Sleep) takes note of
+//!    its end, or is dropped. So a sleep that is neither there nor in the queue has ended in time.
+//! 5. Under the lock no waker and no [`NodeRef`] is cloned, called or dropped, and the host's timer is neither armed
 //!    nor dropped (L36).
 //!
 //! # Why no timer is lost
 //!
 //! Invariant 3 can be broken in two ways. An insertion of an entry earlier than `armed` says so, and its caller has to
 //! call `arm`. The host's timer fires: the `Alarm` (in `deadline.rs`) sets `armed` to `NEVER`, and calls `arm` after
-//! what was due. A removal cannot break it, for the earliest live entry only becomes a later one: the host's timer stays
-//! armed for an instant that may be too early, wakes for nothing, and is armed again.
+//! what was due. A removal cannot break it, for the earliest entry only becomes a later one: the host's timer stays armed
+//! for an instant that may be too early, wakes for nothing, and is armed again.
 //!
-//! `arm` compares the earliest live entry with `armed` under the lock. If the timer may be armed too late, it takes the
+//! `arm` compares the earliest entry with `armed` under the lock. If the timer may be armed too late, it takes the
 //! timer out, arms it without the lock, puts it back, and compares again. If another thread has the timer, `arm`
 //! returns: that thread compares once more after it has put the timer back, which comes after this comparison. So nobody
 //! waits for anybody, and the one thread that arms does so for all.
@@ -50,13 +50,10 @@
 //! Whether a sleep ends or is *missed* is decided when its batch is taken out: code that was cancelled before that is
 //! given nothing more (L14).
 
-use std::cmp::Reverse;
-use std::collections::BinaryHeap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::mem;
-use std::num::{NonZeroU32, NonZeroU64};
+use std::num::NonZeroU64;
 use std::task::{Poll, Waker};
-
-use slab::Slab;
 
 use crate::Instant;
 use crate::instant::AtomicInstant;
@@ -68,7 +65,7 @@ use crate::sys::PlainMutex;
 mod tests;
 
 /// An event that is due at an instant. It is moved under the queue's lock, and cloned and dropped without it
-/// (invariant 6).
+/// (invariant 5).
 ///
 /// What code (`C`) and scopes (`S`) are, nobody has to know here: `shared.rs` says it.
 pub(crate) enum Target<C, S> {
@@ -94,38 +91,12 @@ impl<C> Sleeper<C> {
     }
 }
 
-/// Names an entry; unique for the life of the tree, but for a wrap around of 32 bits in one slot: each scope has room
-/// for one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+/// Names an entry, and orders them: of two of one instant the one that was inserted first comes first (L39).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct TimerKey {
-    /// The slot of the entry, which is used again when the entry is gone.
-    slot: u32,
-    /// The lower half of the serial number, so that the key of an entry that is gone does not name the next one in
-    /// its slot. Never zero, so that an `Option` of a key is no larger.
-    serial: NonZeroU32,
-}
-
-impl TimerKey {
-    /// Returns the key of an entry.
-    fn new(slot: usize, serial: NonZeroU64) -> Self {
-        let slot = u32::try_from(slot).unwrap_or(u32::MAX);
-        TimerKey { slot, serial: NonZeroU32::new(serial.get() as u32).unwrap_or(NonZeroU32::MAX) }
-    }
-
-    /// Returns the slot of the entry.
-    fn slot(self) -> usize {
-        self.slot as usize
-    }
-}
-
-/// A timer, live or missed.
-struct Entry<C, S> {
-    /// The number of its insertion. With the instant it orders the heap: of two entries of one instant the one that
-    /// was inserted first comes first (L39).
+    at: Instant,
+    /// The number of the insertion. Never zero, so that an `Option` of a key is no larger.
     serial: NonZeroU64,
-    /// What is due. None for a sleep whose time was over when its code was cancelled, and that was not polled since: its
-    /// key is not in the heap any more.
-    target: Option<Target<C, S>>,
 }
 
 /// The timer of the host, and the waker that it is given. One of each for a tree: it is armed again and again.
@@ -137,12 +108,12 @@ struct Host {
 
 /// The data under the lock of the timers.
 pub(super) struct Queue<C, S> {
-    /// Keys: instant, serial number, slot; the earliest on top. Some are of entries that are gone.
-    heap: BinaryHeap<Reverse<(Instant, NonZeroU64, usize)>>,
-    /// The entries by slot: the live ones, and sleeps that were missed.
-    entries: Slab<Entry<C, S>>,
-    /// How many entries were ever inserted: the next serial number is one more.
-    serial: u64,
+    /// The entries, the earliest first.
+    entries: BTreeMap<TimerKey, Target<C, S>>,
+    /// The sleeps whose time was over when their code was cancelled, and that were not polled since.
+    missed: BTreeSet<TimerKey>,
+    /// The number of the next insertion.
+    serial: NonZeroU64,
     /// For when the host's timer is armed: invariant 2.
     pub(super) armed: Instant,
     /// None while a thread is arming it, and after the end of the tree.
@@ -152,44 +123,15 @@ pub(super) struct Queue<C, S> {
 }
 
 impl<C, S> Queue<C, S> {
-    /// Returns the entry that a key names, if it is still there.
-    fn entry(&mut self, key: TimerKey) -> Option<&mut Entry<C, S>> {
-        self.entries.get_mut(key.slot()).filter(|entry| TimerKey::new(key.slot(), entry.serial) == key)
+    /// Returns the instant of the earliest entry.
+    fn earliest(&self) -> Instant {
+        self.entries.first_key_value().map_or(Instant::NEVER, |(key, _)| key.at)
     }
 
-    /// Returns the earliest live instant; drops dead keys on the way.
-    fn earliest(&mut self) -> Instant {
-        while let Some(&Reverse((at, serial, slot))) = self.heap.peek() {
-            // A sleep that was missed has no key any more: it was taken out of the heap.
-            if self.entries.get(slot).is_some_and(|entry| entry.serial == serial) {
-                return at;
-            }
-            self.heap.pop();
-        }
-        Instant::NEVER
-    }
-
-    /// Takes the key of the earliest live entry out of the heap, if that is due. The caller makes the entry a dead one.
-    fn pop_due(&mut self, now: Instant) -> Option<usize> {
-        if self.earliest() > now {
-            return None;
-        }
-        self.heap.pop().map(|Reverse((_, _, slot))| slot)
-    }
-
-    /// Keeps invariant 4: drops the dead keys, if there are more of them than entries. At least half of the keys
-    /// go, so each removal pays for a constant number of them. Returns whether it has dropped any.
-    ///
-    /// Without it a server whose timeouts are long and mostly removed would keep a key for each until its instant.
-    fn compact(&mut self) -> bool {
-        let Queue { heap, entries, .. } = self;
-        let keys = heap.len();
-        if entries.is_empty() {
-            heap.clear();
-        } else if keys > 2 * entries.len() + 64 {
-            heap.retain(|Reverse((_, serial, slot))| entries.get(*slot).is_some_and(|entry| entry.serial == *serial));
-        }
-        heap.len() < keys
+    /// Takes out the earliest entry, if that is due.
+    fn pop_due(&mut self, now: Instant) -> Option<(TimerKey, Target<C, S>)> {
+        let earliest = self.entries.first_entry().filter(|entry| entry.key().at <= now);
+        Some(earliest?.remove_entry())
     }
 }
 
@@ -209,8 +151,8 @@ pub(crate) struct Timers<C, S> {
     /// The one lock. It may be locked while a node is (`arm_in`, by which `mark` and the deadlines go), and no node is
     /// locked under it.
     pub(super) queue: PlainMutex<Queue<C, S>>,
-    /// No later than the earliest live entry, to be read without the lock: invariant 1. Changed under the queue's lock.
-    /// Release and Acquire: a thread that was woken after an insertion finds it.
+    /// The instant of the earliest entry, to be read without the lock: invariant 1. Changed under the queue's lock. Release
+    /// and Acquire: a thread that was woken after an insertion finds it.
     pub(super) next: AtomicInstant,
 }
 
@@ -218,9 +160,9 @@ impl<C, S> Timers<C, S> {
     /// Makes an empty queue on a timer that is not armed. `alarm` is the waker that it is given.
     pub(crate) fn new(timer: Box<dyn Timer>, alarm: Waker) -> Self {
         let queue = Queue {
-            heap: BinaryHeap::new(),
-            entries: Slab::new(),
-            serial: 0,
+            entries: BTreeMap::new(),
+            missed: BTreeSet::new(),
+            serial: NonZeroU64::MIN,
             armed: Instant::NEVER,
             host: Some(Host { timer, alarm }),
             ended: false,
@@ -234,33 +176,33 @@ impl<C, S> Timers<C, S> {
     pub(crate) fn insert(&self, at: Instant, target: Target<C, S>) -> (TimerKey, bool) {
         crate::live_counts::timer(true);
         let mut queue = self.queue.lock();
-        let serial = NonZeroU64::MIN.saturating_add(queue.serial);
-        queue.serial += 1;
-        let slot = queue.entries.insert(Entry { serial, target: Some(target) });
-        queue.heap.push(Reverse((at, serial, slot)));
+        let key = TimerKey { at, serial: queue.serial };
+        queue.serial = queue.serial.saturating_add(1);
+        queue.entries.insert(key, target);
         // Invariant 1.
         if at < self.next.load() {
             self.next.store(at);
         }
-        (TimerKey::new(slot, serial), at < queue.armed)
+        (key, at < queue.armed)
     }
 
     /// Takes an entry out, if it is still there. Returns what it held, to be dropped where no lock is held; none also
     /// for a sleep that has ended.
     pub(crate) fn remove(&self, key: TimerKey) -> Option<Target<C, S>> {
         let mut queue = self.queue.lock();
-        queue.entry(key)?;
-        let target = queue.entries.remove(key.slot()).target?;
+        let Some(target) = queue.entries.remove(&key) else {
+            queue.missed.remove(&key);
+            return None;
+        };
         crate::live_counts::timer(false);
         // Invariant 1. The host's timer is left as it is: invariant 3 holds all the more.
-        if queue.compact() {
+        if key.at <= self.next.load() {
             self.next.store(queue.earliest());
         }
         Some(target)
     }
 
-    /// Asks whether a sleep has ended, for the code that is woken by `waker`. An entry whose sleep has ended is gone
-    /// afterwards. No lock may be held: if it is not the same code (`is_same`) or waker as before, the waker is cloned
+    /// Asks whether a sleep has ended, for the code that is woken by `waker`. Nothing is left of one that has. No lock may be held: if it is not the same code (`is_same`) or waker as before, the waker is cloned
     /// into the entry, with what `code` returns. The other two are asked under the lock.
     ///
     /// A sleep that ended in time is over also for code that is cancelled by now: it was given before (L14). One that
@@ -273,16 +215,16 @@ impl<C, S> Timers<C, S> {
         is_same: impl Fn(&C) -> bool,
         code: impl Fn() -> C,
     ) -> Poll<()> {
-        // Invariant 6: declared before the guards below, so dropped after them.
+        // Invariant 5: declared before the guards below, so dropped after them.
         let mut spare = None;
         let _old;
         loop {
             let mut queue = self.queue.lock();
-            let Some(entry) = queue.entry(key) else { return Poll::Ready(()) };
-            match &mut entry.target {
-                None if is_cancelled() => return Poll::Pending,
+            let Queue { entries, missed, .. } = &mut *queue;
+            match entries.get_mut(&key) {
+                None if missed.contains(&key) && is_cancelled() => return Poll::Pending,
                 None => {
-                    queue.entries.remove(key.slot());
+                    missed.remove(&key);
                     return Poll::Ready(());
                 }
                 Some(Target::Sleep(sleeper)) => {
@@ -309,23 +251,20 @@ impl<C, S> Timers<C, S> {
     pub(super) fn take_due(&self, now: Instant, claim: impl Fn(&C) -> bool) -> Due<C, S> {
         let mut due = Due { sleeps: Vec::new(), missed: Vec::new(), requests: Vec::new() };
         let mut queue = self.queue.lock();
-        while let Some(slot) = queue.pop_due(now) {
+        while let Some((key, target)) = queue.pop_due(now) {
             crate::live_counts::timer(false);
-            match queue.entries[slot].target.take() {
+            match target {
                 // L14: decided here, under the lock under which the sleep is polled. Requests that are due in the same
                 // batch come after it.
-                Some(Target::Sleep(sleeper)) if !claim(&sleeper.code) => {
-                    // Its entry stays (invariant 5).
+                Target::Sleep(sleeper) if !claim(&sleeper.code) => {
+                    // Invariant 4.
+                    queue.missed.insert(key);
                     due.missed.push(sleeper);
-                    continue;
                 }
-                Some(Target::Sleep(sleeper)) => due.sleeps.push(sleeper),
-                Some(Target::Scope(scope)) => due.requests.push(scope),
-                None => unreachable!("the keys of the heap are of live entries"),
+                Target::Sleep(sleeper) => due.sleeps.push(sleeper),
+                Target::Scope(scope) => due.requests.push(scope),
             }
-            queue.entries.remove(slot);
         }
-        queue.compact();
         self.next.store(queue.earliest());
         due
     }

@@ -128,24 +128,23 @@ fn insert(tree: &Arc<Tree>, nanos: u64, waker: &Waker) -> TimerKey {
     key
 }
 
-/// The heap has room for what is live, not for what was.
+/// Of a timer that is removed nothing is left: no entry, and nothing to look for.
 #[test]
-fn a_million_timers_that_came_and_went_take_no_room() {
+fn a_timer_that_came_and_went_leaves_nothing() {
     let tree = Clock::default().tree();
-    let live: Vec<_> = (0..100).map(|nanos| insert(&tree, 5_000_000 + nanos, Waker::noop())).collect();
-    for nanos in 0..1_000_000 {
-        // Later than those that stay, so that their keys never come to the top.
-        let key = insert(&tree, 10_000_000 - nanos, Waker::noop());
+    let live: Vec<_> = (0..100).map(|nanos| insert(&tree, 5_000 + nanos, Waker::noop())).collect();
+    for nanos in 0..10_000 {
+        let key = insert(&tree, 10_000 - nanos, Waker::noop());
+        assert_eq!(tree.timers.next.load(), at(5_000.min(10_000 - nanos)));
         assert!(tree.timers.remove(key).is_some());
+        assert_eq!(tree.timers.next.load(), at(5_000));
     }
-    let queue = tree.timers.queue.lock();
-    assert_eq!(queue.entries.len(), 100);
-    assert!(queue.heap.len() <= 264 && queue.heap.capacity() <= 1024, "{} keys", queue.heap.len());
-    drop(queue);
+    assert_eq!(tree.timers.queue.lock().entries.len(), 100);
     for key in live {
         assert!(tree.timers.remove(key).is_some());
         assert!(tree.timers.remove(key).is_none());
     }
+    assert_eq!(tree.timers.next.load(), Instant::NEVER);
 }
 
 /// L8, step by step: the earliest timer was found due by the clock, the one after it was removed, then the host's timer
@@ -351,7 +350,7 @@ fn a_sleep_ends_before_the_deadline_of_the_same_instant() {
                 let cancelled = flagged.flagged(crate::tree::flags::CANCELLED);
                 woken.store(if cancelled { 2 } else { 1 }, Ordering::SeqCst);
             });
-            // After the deadline in the heap, by its number.
+            // After the deadline, by its number.
             let mut sleep = sleep_until(at(10));
             assert!(poll(&mut sleep, &waker).is_pending());
             time.reaches(10);
@@ -377,7 +376,30 @@ fn a_dropped_sleep_leaves_nothing() {
             }
             drop(sleep);
             let queue = tree.timers.queue.lock();
-            assert_eq!(queue.entries.len(), 0);
+            assert!(queue.entries.is_empty() && queue.missed.is_empty());
         }
+    });
+}
+
+/// Nor does one that was not given to cancelled code, and was not polled since.
+#[test]
+fn a_missed_sleep_that_is_dropped_leaves_nothing() {
+    let clock = Clock::default();
+    let time = clock.clone();
+    in_a_tree(&clock, async move {
+        let tree = current::tree().unwrap();
+        let mut scope = CancelScope::new();
+        let handle = scope.handle();
+        let outcome = scope.run(async {
+            let mut sleep = sleep_until(at(10));
+            assert!(poll(&mut sleep, Waker::noop()).is_pending());
+            handle.cancel("before it is due");
+            time.reaches(10);
+            assert_eq!(tree.timers.queue.lock().missed.len(), 1);
+            drop(sleep);
+            let queue = tree.timers.queue.lock();
+            assert!(queue.entries.is_empty() && queue.missed.is_empty());
+        });
+        assert!(outcome.await.is_ok());
     });
 }
