@@ -4,7 +4,7 @@ mod support;
 
 use std::process::Command;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering::Relaxed};
 
 use foster_sim::{Builder, Schedule, clock, explore, note};
 use support::{job, millis, panic_of, scope, secs};
@@ -75,6 +75,26 @@ fn a_task_that_never_blocks_is_named() {
         }
     });
     assert!(panic_of::<()>(main).starts_with("the main future does not block"));
+}
+
+/// A loop of operations that are ready at once is found as soon as one that yields: it does not take a hundred times as long.
+#[test]
+fn a_task_whose_operations_are_always_ready_is_named() {
+    let operations = Arc::new(AtomicU64::new(0));
+    let seen = operations.clone();
+    let run = Builder::new(7).poll_budget(1000).observe(scope(|n| async move {
+        n.child().named("reader").spawn(async move {
+            let event = foster::sync::Event::new();
+            event.set();
+            loop {
+                event.wait().await;
+                seen.fetch_add(1, Relaxed);
+            }
+        });
+    }));
+    assert!(run.steps < 100, "{} steps", run.steps);
+    assert!((5_000..20_000).contains(&operations.load(Relaxed)), "{operations:?} operations");
+    assert!(panic_of(run).contains("`reader`"));
 }
 
 #[test]

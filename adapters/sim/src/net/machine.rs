@@ -70,6 +70,10 @@ impl Runtime for Machine {
         self.sim.entropy()
     }
 
+    fn poll_budget(&self, cx: &mut Context<'_>) -> Poll<()> {
+        self.sim.poll_budget(cx)
+    }
+
     fn wait(&self, poll: &mut dyn FnMut(&mut Context<'_>) -> Poll<()>) {
         self.sim.wait(poll);
     }

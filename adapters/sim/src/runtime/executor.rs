@@ -25,7 +25,7 @@ use std::thread::{self, ThreadId};
 use std::time::Duration;
 
 use foster::Instant;
-use foster::runtime::{BlockingError, Job, Runtime, Timer, Work};
+use foster::runtime::{BlockingError, Job, Runtime, Timer, Work, poll_own_budget};
 use slab::Slab;
 
 use super::choices::{Choices, Ready};
@@ -66,6 +66,8 @@ pub(crate) struct State {
     /// The tasks that wait for quiescence, by cushion and number.
     pub(crate) waiters: BTreeMap<(Duration, u64), Waker>,
     pub(crate) steps: u64,
+    /// The task that is being polled has used up its budget of operations.
+    used_up: bool,
     /// Blocking jobs on threads of their own that have not ended.
     pub(crate) threads: usize,
     /// Promises that something outside will wake the program: neither the clock nor the end of the run comes before they are kept.
@@ -95,9 +97,12 @@ pub(crate) struct Slot {
     body: Body,
     waker: Waker,
     priority: i64,
-    /// Polls in a row that each ended with the task already woken.
+    /// Polls in a row that each ended with the task already woken; a long one counts as [`LONG_POLL`].
     restless: u64,
 }
+
+/// For how many polls one counts that has used up its budget of operations: it takes about that much longer.
+const LONG_POLL: u64 = 16;
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Phase {
@@ -153,6 +158,7 @@ impl Sim {
             timers: Timers::default(),
             waiters: BTreeMap::new(),
             steps: 0,
+            used_up: false,
             threads: 0,
             holds: 0,
             outside: 0,
@@ -257,6 +263,7 @@ impl Sim {
 
     fn end_turn(&self, turn: Turn, ended: bool) -> Result<(), Stuck> {
         let mut state = self.lock();
+        let used_up = std::mem::take(&mut state.used_up);
         if ended {
             let slot = state.tasks.remove(turn.key);
             let at = state.now;
@@ -269,7 +276,7 @@ impl Sim {
         let State { tasks, ready, choices, paused, .. } = &mut *state;
         let slot = &mut tasks[turn.key];
         if slot.phase == Phase::Rewoken {
-            slot.restless += 1;
+            slot.restless += if used_up { LONG_POLL } else { 1 };
             if slot.restless > self.config().poll_budget {
                 drop(state);
                 let stuck = Stuck::Restless(turn.body.label());
@@ -429,6 +436,14 @@ impl Runtime for Sim {
 
     fn entropy(&self) -> u64 {
         self.lock().choices.random()
+    }
+
+    fn poll_budget(&self, cx: &mut Context<'_>) -> Poll<()> {
+        let poll = poll_own_budget(cx);
+        if poll.is_pending() {
+            self.lock().used_up = true;
+        }
+        poll
     }
 
     fn wait(&self, poll: &mut dyn FnMut(&mut Context<'_>) -> Poll<()>) {

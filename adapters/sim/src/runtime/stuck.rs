@@ -33,8 +33,8 @@ impl fmt::Display for Stuck {
                 f,
                 "{task} does not block: whenever its poll ended it was runnable again. Usual causes: a loop that yields until \
                  something has happened, or until it is late enough (virtual time stands still while a task is runnable: \
-                 sleep instead); a future that wakes itself each time it is polled. If it is legitimate, raise \
-                 `Builder::poll_budget`"
+                 sleep instead); a future that wakes itself each time it is polled; a loop of operations that are always \
+                 ready. If it is legitimate, raise `Builder::poll_budget`"
             ),
             Stuck::Steps => f.write_str(
                 "the run reached its step limit. Usual causes: tasks that wake each other for ever while time stands still; \
