@@ -2,6 +2,7 @@
 
 use proc_macro::{Ident, TokenStream};
 
+use crate::arguments::Argument;
 use crate::template::{fill, one};
 
 /// An adapter, or one flavor of it.
@@ -42,5 +43,26 @@ impl Adapter {
         };
         let crate_name = one(Ident::new(self.crate_name(), written.span()));
         fill(template, written.span(), &[("crate_name", crate_name), ("arguments", arguments)])
+    }
+
+    /// The option by which an adapter gets more threads, or fewer, and the method of its builder; none if it has one thread.
+    pub(crate) fn threads(self) -> Option<&'static str> {
+        match self {
+            Adapter::Smol => Some("threads"),
+            Adapter::Tokio => Some("worker_threads"),
+            Adapter::TokioCurrentThread | Adapter::Sim => None,
+        }
+    }
+
+    /// As [`call`](Adapter::call), with that option.
+    pub(crate) fn call_on(self, written: &Ident, option: &Argument, arguments: TokenStream) -> TokenStream {
+        let span = written.span();
+        let holes = [
+            ("crate_name", one(Ident::new(self.crate_name(), span))),
+            ("option", one(Ident::new(&option.name.to_string(), span))),
+            ("threads", option.value.clone().map_or_else(TokenStream::new, one)),
+            ("arguments", arguments),
+        ];
+        fill("::$crate_name::Builder::new().$option($threads).run($arguments)", span, &holes)
     }
 }

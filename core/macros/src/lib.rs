@@ -23,7 +23,9 @@ use proc_macro::TokenStream;
 /// |---|---|---|
 /// | `#[foster::main(smol)]` | `foster_smol::run` | `foster-smol` |
 /// | `#[foster::main(tokio)]` | `foster_tokio::run`: the multi-thread runtime | `foster-tokio` |
-/// | `#[foster::main(tokio, flavor = "current_thread")]` | the current-thread runtime, through `foster_tokio::Builder` | `foster-tokio` |
+/// | `#[foster::main(smol, threads = 4)]` | the same on four threads, the main one included, through `foster_smol::Builder` | `foster-smol` |
+/// | `#[foster::main(tokio, worker_threads = 4)]` | the multi-thread runtime with four workers, through `foster_tokio::Builder` | `foster-tokio` |
+/// | `#[foster::main(tokio, flavor = "current_thread")]` | the current-thread runtime, in the same way | `foster-tokio` |
 ///
 /// `main` takes no arguments and is not generic; what it returns is handed on to the process, so a `Result` makes the
 /// exit code as usual. The attribute works on other functions as well, and makes them synchronous. For any other

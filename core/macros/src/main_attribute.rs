@@ -36,9 +36,13 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> TokenStream {
         ("name", name.clone()),
     ];
     match choose(arguments) {
-        Ok((adapter, written)) => {
+        Ok(Choice { adapter, written, threads }) => {
             let call = fill("$name()", span, &[("name", name)]);
-            holes.push(("run", adapter.call(&written, call)));
+            let run = match threads {
+                Some(threads) => adapter.call_on(&written, &threads, call),
+                None => adapter.call(&written, call),
+            };
+            holes.push(("run", run));
             fill(MAIN, span, &holes)
         }
         Err(error) => {
@@ -50,8 +54,14 @@ pub(crate) fn expand(arguments: TokenStream, item: TokenStream) -> TokenStream {
 
 const KNOWN: [&str; 2] = ["smol", "tokio"];
 
-/// The adapter that the arguments name, and how they name it.
-fn choose(arguments: TokenStream) -> Result<(Adapter, Ident), Error> {
+/// What the arguments say: the adapter, how they name it, and the option of how many threads it has.
+struct Choice {
+    adapter: Adapter,
+    written: Ident,
+    threads: Option<Argument>,
+}
+
+fn choose(arguments: TokenStream) -> Result<Choice, Error> {
     let mut arguments = Argument::parse(arguments)?.into_iter();
     let Some(first) = arguments.next().filter(|first| first.value.is_none()) else {
         let missing = "say which adapter runs this: `#[foster::main(smol)]`, `#[foster::main(tokio)]` or \
@@ -64,11 +74,22 @@ fn choose(arguments: TokenStream) -> Result<(Adapter, Ident), Error> {
         "sim" => return Err(Error::new(first.name.span(), "`sim` is for tests: `#[foster::test(sim)]`")),
         _ => return Err(Error::unknown("adapter", &first.name, &KNOWN)),
     };
+    let mut threads = None;
     for option in arguments {
-        if adapter == Adapter::Smol || option.name.to_string() != "flavor" {
-            let options =
-                if adapter == Adapter::Smol { "`smol` has no options" } else { "the option of `tokio` is `flavor`" };
-            return Err(Error::new(option.name.span(), options));
+        let name = option.name.to_string();
+        if adapter.threads().is_some_and(|threads| threads == name) {
+            option.number()?;
+            threads = Some(option);
+            continue;
+        }
+        let refused = match adapter {
+            Adapter::Smol => Some("the option of `smol` is `threads`"),
+            Adapter::TokioCurrentThread if name == "worker_threads" => Some(ONE_THREAD),
+            _ if name != "flavor" => Some("the options of `tokio` are `flavor` and `worker_threads`"),
+            _ => None,
+        };
+        if let Some(refused) = refused {
+            return Err(Error::new(option.name.span(), refused));
         }
         let (flavor, value) = option.string()?;
         adapter = match flavor.as_str() {
@@ -80,5 +101,10 @@ fn choose(arguments: TokenStream) -> Result<(Adapter, Ident), Error> {
             }
         };
     }
-    Ok((adapter, first.name))
+    match &threads {
+        Some(threads) if adapter.threads().is_none() => Err(Error::new(threads.name.span(), ONE_THREAD)),
+        _ => Ok(Choice { adapter, written: first.name, threads }),
+    }
 }
+
+const ONE_THREAD: &str = "the current-thread runtime has no worker threads";

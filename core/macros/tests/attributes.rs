@@ -4,8 +4,9 @@ use std::cell::Cell;
 use std::future::pending;
 use std::num::ParseIntError;
 use std::rc::Rc;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// Private to this module; the tests that are made of the functions below see it all the same.
 #[derive(Debug)]
@@ -32,6 +33,38 @@ pub(crate) async fn on_tokio() -> Result<u32, Failure> {
 #[inline]
 async fn on_one_thread() -> Rc<Cell<u32>> {
     Rc::new(Cell::new(3))
+}
+
+#[foster::main(tokio, worker_threads = 2)]
+async fn on_two_workers() -> usize {
+    tokio::runtime::Handle::current().metrics().num_workers()
+}
+
+/// Runs children that block until all of them have begun, each on a thread of its own.
+#[foster::main(smol, threads = 3)]
+async fn on_three_threads() -> bool {
+    let begun = Arc::new(AtomicU32::new(0));
+    foster::nursery(async |n: foster::Nursery| {
+        for _ in 0..3 {
+            let begun = begun.clone();
+            n.spawn(async move {
+                begun.fetch_add(1, Ordering::SeqCst);
+                let begin = Instant::now();
+                while begun.load(Ordering::SeqCst) < 3 {
+                    assert!(begin.elapsed() < Duration::from_secs(60), "there are no three threads");
+                    std::thread::yield_now();
+                }
+            });
+        }
+    })
+    .await;
+    begun.load(Ordering::SeqCst) == 3
+}
+
+#[test]
+fn main_runs_on_as_many_threads_as_it_says() {
+    assert_eq!(on_two_workers(), 2);
+    assert!(on_three_threads());
 }
 
 #[test]

@@ -16,6 +16,15 @@ async fn with_an_option_of_tokio() {}
 #[foster::main(tokio, threads = 4)]
 async fn with_an_unknown_option() {}
 
+#[foster::main(tokio, worker_threads = 0)]
+async fn without_a_thread() {}
+
+#[foster::main(tokio, flavor = "current_thread", worker_threads = 4)]
+async fn with_workers_on_one_thread() {}
+
+#[foster::main(tokio, worker_threads = 4, flavor = "current_thread")]
+async fn on_one_thread_with_workers() {}
+
 #[foster::main(tokio, flavor = "single")]
 async fn with_an_unknown_flavor() {}
 
