@@ -1,7 +1,9 @@
-//! A pool's resource borrowed, and a token of a rate limiter taken, where nobody waits; beside what one writes by hand.
+//! A pool's resource borrowed, a token of a rate limiter taken, and an operation that succeeds at once tried, where nobody
+//! waits; beside what one writes by hand, and the crates that one takes for it.
 
 use foster::pool::{Pool, PoolError};
 use foster::rate::RateLimiter;
+use foster::retry::{Backoff, retry};
 use std::convert::Infallible;
 use std::time::Duration;
 
@@ -37,12 +39,26 @@ async fn rate(n: u64) -> u64 {
     sum
 }
 
+async fn retries(n: u64) -> u64 {
+    let mut sum = 0;
+    for i in 0..n {
+        sum += retry(Backoff::new().into_iter().take(3), async || Ok::<u64, Infallible>(i)).await.unwrap();
+    }
+    sum
+}
+
 pub(super) fn rows(rows: &mut Rows) {
     for host in [Host::Plain, Host::TokioCt] {
         let row = rows.on(host, "pool", "a pool's idle resource is borrowed and given back", 10_000);
         row.foster(move |n| host.foster(measure(n, pool)));
         #[cfg(feature = "peers")]
         row.peer("a semaphore and a list", move |n| host.foster(measure(n, peers::pool)));
+        #[cfg(feature = "peers")]
+        row.peer("deadpool", move |n| host.foster(measure(n, peers::deadpool)));
+        let row = rows.on(host, "retry", "an operation that succeeds in its first attempt", 20_000);
+        row.foster(move |n| host.foster(measure(n, retries)));
+        #[cfg(feature = "peers")]
+        row.peer("backon", move |n| host.foster(measure(n, peers::retries)));
         let row = rows.on(host, "rate", "a rate limiter's token that is there", 20_000);
         row.foster(move |n| host.foster(measure(n, rate)));
         #[cfg(feature = "peers")]
@@ -53,7 +69,10 @@ pub(super) fn rows(rows: &mut Rows) {
 #[cfg(feature = "peers")]
 mod peers {
     use async_lock::Semaphore;
+    use backon::{ExponentialBuilder, Retryable};
+    use deadpool::managed::{Manager, Metrics, Pool, RecycleResult};
     use governor::{Quota, RateLimiter};
+    use std::convert::Infallible;
     use std::num::NonZeroU32;
     use std::sync::Mutex;
 
@@ -74,6 +93,41 @@ mod peers {
             sum += used.await;
             idle.lock().unwrap().push(resource);
             drop(permit);
+        }
+        sum
+    }
+
+    struct Numbers;
+
+    impl Manager for Numbers {
+        type Type = u64;
+        type Error = Infallible;
+
+        async fn create(&self) -> Result<u64, Infallible> {
+            Ok(0)
+        }
+
+        async fn recycle(&self, _: &mut u64, _: &Metrics) -> RecycleResult<Infallible> {
+            Ok(())
+        }
+    }
+
+    pub(super) async fn deadpool(n: u64) -> u64 {
+        let pool = Pool::<Numbers>::builder(Numbers).max_size(SIZE).build().unwrap();
+        let mut sum = 0;
+        for i in 0..n {
+            let mut number = pool.get().await.unwrap();
+            *number = i;
+            sum += *number;
+        }
+        sum
+    }
+
+    pub(super) async fn retries(n: u64) -> u64 {
+        let mut sum = 0;
+        for i in 0..n {
+            let retried = (async || Ok::<u64, Infallible>(i)).retry(ExponentialBuilder::default());
+            sum += retried.await.unwrap();
         }
         sum
     }
