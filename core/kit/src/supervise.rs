@@ -24,7 +24,7 @@ use std::time::Duration;
 use crate::retry::{Backoff, Delays};
 use foster_channel::{Sender, unbounded};
 use foster_core::nursery::Outcome;
-use foster_core::{Instant, Nursery, NurseryOptions, ScopeHandle};
+use foster_core::{CancelScope, Instant, Nursery, NurseryOptions, ScopeHandle};
 
 use life::{Life, Report, Settled, discard};
 
@@ -315,7 +315,8 @@ impl<E: Debug + Send + 'static> Running<E> {
         let child = &mut self.states[index];
         child.lives += 1;
         child.began = Instant::now() + delay;
-        let (life, scope) = Life::new(index, delay, (spec.make)(), spec.name.clone(), self.sender.clone());
+        let scope = CancelScope::new().named(spec.name.clone()).located(spec.location);
+        let (life, scope) = Life::new(index, delay, (spec.make)(), scope, self.sender.clone());
         child.scope = Some(scope);
         child.asked = false;
         self.alive += 1;

@@ -7,6 +7,7 @@ use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
+use std::panic::Location;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -45,6 +46,8 @@ use crate::stop::{StopPolicy, Stopping};
 /// ```
 pub struct Command {
     program: OsString,
+    /// Where it was made.
+    location: &'static Location<'static>,
     args: Vec<OsString>,
     clear_env: bool,
     env: Vec<(OsString, Option<OsString>)>,
@@ -60,9 +63,11 @@ pub struct Command {
 
 impl Command {
     /// Makes a command without arguments. A name without a separator is looked up in the `PATH`.
+    #[track_caller]
     pub fn new(program: impl AsRef<OsStr>) -> Self {
         Command {
             program: program.as_ref().to_owned(),
+            location: Location::caller(),
             args: Vec::new(),
             clear_env: false,
             env: Vec::new(),

@@ -1,7 +1,6 @@
 //! One life of a supervised child: from its start, or from the delay before it, to its end.
 
 use std::any::Any;
-use std::borrow::Cow;
 use std::fmt::Debug;
 use std::future::Future;
 use std::marker::PhantomData;
@@ -91,14 +90,14 @@ pin_project! {
 }
 
 impl<E: Debug> Life<E> {
+    /// Makes a life of `child`, in `scope`.
     pub(super) fn new(
         index: usize,
         delay: Duration,
         child: Boxed<E>,
-        name: Cow<'static, str>,
+        mut scope: CancelScope,
         sender: Sender<Report<E>>,
     ) -> (Self, ScopeHandle) {
-        let mut scope = CancelScope::new().named(name);
         let handle = scope.handle();
         let delay = (delay > Duration::ZERO).then_some(delay);
         (Life { run: scope.run(Delayed { delay, sleep: None, child }), index, sender }, handle)

@@ -429,6 +429,7 @@ fn children_and_supervisors_are_shown_where_they_are_written() {
         Supervisor::<String>::new().observe(quietly).child("shown", child).run().await.unwrap();
         let seen = seen.lock().unwrap();
         assert!(seen.contains("task `shown` (core/kit/tests/kit/supervise.rs:"), "{seen}");
+        assert!(seen.contains("cancel scope `shown` (core/kit/tests/kit/supervise.rs:"), "{seen}");
         assert!(seen.contains("nursery `supervisor` (core/kit/tests/kit/supervise.rs:"), "{seen}");
     });
 }

@@ -104,7 +104,7 @@ impl Command {
             return Err(contradiction("the command has an `input`, and a `stdin` that it comes from"));
         }
         start().await;
-        let scope = CancelScope::new().named(format!("process `{}`", self.shown_program()));
+        let scope = CancelScope::new().named(format!("process `{}`", self.shown_program())).located(self.location);
         let run = scope.run(async {
             let stdin = if self.input.is_some() { Stdio::piped } else { stdin };
             let Spawned { process, stdin, stdout, stderr } = self.launch(stdin, others, others)?;
