@@ -189,6 +189,10 @@ impl NodeRef {
     /// Takes the verdicts about those that have become cancelled (L12): this scope, if it is one of them, and those
     /// below that were reached. Each once, and after the flag of each: see the head of this file. No lock may be held.
     fn judge(&self, is_new: bool, visited: &[Visited]) {
+        // A verdict takes a walk up to the task: where a deadline passes in code that is cancelled already, it is for nobody.
+        if !is_new && visited.iter().all(|visited| !visited.is_new) {
+            return;
+        }
         let own = self.verdict();
         if is_new {
             self.keep_verdict(own);

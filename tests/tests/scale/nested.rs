@@ -267,6 +267,15 @@ fn cancel_of_nested_scopes_is_linear() {
     });
 }
 
+/// L8: all limits pass at one instant. The outermost one cancels all levels; those of the others find them cancelled, and
+/// look no further.
+#[test]
+fn limits_that_pass_together_are_linear() {
+    is_linear("limits_that_pass_together_are_linear", &[Kind::Timeout], |kind, depth, work| {
+        nest(kind, depth, &work, leaf(work.clone(), forever()))
+    });
+}
+
 /// L20: shields, and a mix that has shields in it, hold a request off for as long as they are polled; when they end,
 /// the scopes around end inside-out.
 #[test]
