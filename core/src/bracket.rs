@@ -352,7 +352,6 @@ where
 
     fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<T> {
         let mut this = self.project();
-        let mut tree = None;
         loop {
             match this.state.as_mut().project() {
                 BracketStateProj::Acquiring { acquire, parts, mapping } => {
@@ -368,8 +367,7 @@ where
                             return Poll::Ready(output);
                         }
                     };
-                    tree = current::tree();
-                    if tree.is_none() {
+                    if current::with_tree(|_| ()).is_none() {
                         current::no_context_for(format_args!("the bracket made at {}", this.location));
                     }
                     let spec = ReleaseSpec::new(release, *this.budget, this.location);
@@ -390,9 +388,9 @@ where
                     let release = scope.policy().lease.release(None);
                     this.state.set(BracketState::Done);
                     // If it is still here, the scope had no node: all has happened in this poll.
-                    let (Some(release), Some(tree)) = (release, &tree) else { return Poll::Ready(value) };
+                    let Some(release) = release else { return Poll::Ready(value) };
                     let scope = InlineScope::new(Kind::Bracket, Limit::NONE, this.location);
-                    let (node, waits) = match finalizer::begin(release, scope, tree, cx) {
+                    let (node, waits) = match finalizer::begin(release, scope, cx) {
                         Begun::Ended => return Poll::Ready(value),
                         Begun::Waits(node) => (node, true),
                         Begun::Drains(node) => (node, false),

@@ -82,10 +82,10 @@ pub(crate) fn run_last_in(finalizer: Owned, node: &NodeRef) {
 /// Two scopes are inline here at once: `scope`, that of the bracket, and the finalizer's own inside it, which is
 /// part of `running`. If the finalizer is Pending, its own scope needs a node, and so does what is around it: so
 /// `scope` has been promoted by then.
-pub(crate) fn begin(mut running: Owned, mut scope: InlineScope, tree: &Tree, cx: &mut Context<'_>) -> Begun {
+pub(crate) fn begin(mut running: Owned, mut scope: InlineScope, cx: &mut Context<'_>) -> Begun {
     // L30: no finalizer runs in a tree that is shut down. There it goes into a node, in which it waits for its
     // drop. Where the scope may not be inline, it goes into a node as well, and `drain` runs it.
-    if !tree.is_shut_down() {
+    if current::with_tree(|tree| !tree.is_shut_down()) == Some(true) {
         match current::enter_inline(&mut scope, || running.as_mut().poll(cx)) {
             None => {}
             Some((None, Ok(Poll::Ready(())))) => return Begun::Ended,

@@ -267,9 +267,6 @@ async fn find<M: Manage>(
     scope: ScopeHandle,
     closing: Option<Closing>,
 ) -> Result<Pooled<M::Resource>, PoolError<M::Error>> {
-    if shared.lock().closed {
-        return Err(PoolError::Closed);
-    }
     if shared.is_busy() {
         return Err(PoolError::Busy);
     }
