@@ -68,6 +68,8 @@ macro_rules! seen_suite {
             a_race_loses_nothing_that_the_loser_was_given,
             a_race_of_a_list_loses_nothing_that_the_loser_was_given,
             a_join_that_fails_loses_nothing_that_another_branch_was_given,
+            a_race_that_is_cancelled_loses_nothing_that_the_winner_was_given,
+            a_limit_around_a_race_loses_nothing_that_the_winner_was_given,
             a_scope_cancelled_before_it_is_entered_ends_with_a_stream_held_unpolled,
             a_scope_cancelled_before_it_is_entered_ends_with_a_producer_held_unpolled,
             a_scope_cancelled_before_it_is_entered_ends_with_a_placed_scope_held_unpolled,

@@ -39,6 +39,8 @@ impl<F, T> CancelScopeFuture<F, T> {
     /// So its code does not get the one poll that code has which was woken before (law L12.6): it is dropped where it
     /// waits, as a branch of `select!` that has lost, and an operation that was given something gives that back.
     ///
+    /// It takes nothing of the task's budget (law L38): a loop of this has to give way by itself.
+    ///
     /// Does nothing before the first poll, and when the scope has ended. The future is to be polled on: it is ready
     /// when everything inside has ended.
     #[inline]

@@ -2,6 +2,7 @@
 
 use std::future::{Future, pending, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
@@ -404,5 +405,41 @@ fn the_panic_of_an_orphan_races_with_the_polls_of_the_root() {
         let ended = catch_unwind(AssertUnwindSafe(|| block_on(tree)));
         assert!(ended.is_err(), "the root ends with the panic of what it has adopted");
         super::ended(&threads);
+    });
+}
+
+/// L12.6: a scope that whoever polls it has given up is dropped at once, also if another request on it is on its way, and
+/// has not marked all of its scopes yet.
+///
+/// Fails with `PROPAGATED` alone in `NodeRef::may_be_delivered`.
+#[test]
+fn what_is_given_up_waits_for_no_other_request() {
+    check(|| {
+        tree(async {
+            nursery(async |n: Nursery| {
+                let mut around = CancelScope::new();
+                let handle = around.handle();
+                n.spawn(async move {
+                    handle.cancel("race");
+                    Ok(())
+                });
+                let body = async {
+                    let mut loser = pin!(CancelScope::new().run(pending::<()>()));
+                    poll_fn(|cx| {
+                        assert!(loser.as_mut().poll(cx).is_pending());
+                        loser.as_mut().cancel("lost");
+                        let has_ended = loser.as_mut().poll(cx).is_ready() || loser.never_returns();
+                        assert!(has_ended, "it had nothing to end");
+                        Poll::Ready(())
+                    })
+                    .await;
+                };
+                // Cancelled before it began, or completed.
+                drop(around.run(body).await);
+                Ok(())
+            })
+            .await
+            .unwrap();
+        });
     });
 }

@@ -29,7 +29,7 @@ use std::thread;
 use super::children::Role;
 use super::closing::ClosedNode;
 use super::flags::{
-    ABANDONED, CANCELLED, DELIVERED, GOES_WHOLE, LOCAL, NOTED, PARENT_CANCELLED, PROPAGATED, SHUT_DOWN, TIMED,
+    ABANDONED, CANCELLED, DELIVERED, GIVEN_UP, GOES_WHOLE, LOCAL, NOTED, PARENT_CANCELLED, PROPAGATED, SHUT_DOWN, TIMED,
 };
 use super::frames;
 use super::node::{Cold, Kind, Life, Node, NodeRef, Owned, State};
@@ -96,11 +96,9 @@ impl Driver {
 /// | the same, but an inner scope has to end and is driven | polled, to reach that one | delivered, when that has ended |
 pub(crate) fn poll_open<B: Body + ?Sized>(node: &NodeRef, mut body: Pin<&mut B>, cx: &mut Context<'_>) -> Step {
     node.touch();
-    // Not `CANCELLED`: until all others of the request are marked, this code may not be dropped (L11). It is polled
-    // then as if the request came during the poll.
-    let was_cancelled = node.flagged(PROPAGATED);
+    let was_cancelled = node.may_be_delivered();
     // Entering a scope is no checkpoint (L13): also one that got its place long before is polled once.
-    if was_cancelled && !node.polled.is_never() && !node.polled.has_poll_left() && !node.must_drive() {
+    if was_cancelled && !node.polled.is_never() && !node.has_poll_left() && !node.must_drive() {
         deliver(node, body);
         return Step::Gone;
     }
@@ -113,7 +111,7 @@ pub(crate) fn poll_open<B: Body + ?Sized>(node: &NodeRef, mut body: Pin<&mut B>,
 /// Decides what follows a poll of the body of an open scope, whose `result` this is: registers the driver, or
 /// delivers, or records a panic.
 ///
-/// `was_cancelled` says whether the scope was `PROPAGATED` before the poll. Called apart from [`poll_open`] for the
+/// `was_cancelled` says whether the scope might have been delivered before the poll. Called apart from [`poll_open`] for the
 /// first poll of an inline scope, which had no node when it began; without a `waker`, if the node was made with that.
 pub(crate) fn conclude<B: Body + ?Sized>(
     node: &NodeRef,
@@ -130,13 +128,13 @@ pub(crate) fn conclude<B: Body + ?Sized>(
             if let Some(waker) = waker {
                 node.register(Driver::Own, waker);
             }
-            // L11: not cancelled, or others of the request are not marked yet; whoever marks them wakes this driver then.
-            if !node.flagged(PROPAGATED) {
+            // Not cancelled, or others of the request are not marked yet; whoever marks them wakes this driver then.
+            if !node.may_be_delivered() {
                 return Step::Pending;
             }
             // L12: the request came during this poll, and something else before it, which this poll may have passed by.
             // Not left to who has woken the code for that: combinators may not hand on the call.
-            if node.polled.has_poll_left() {
+            if node.has_poll_left() {
                 without_counting(|| node.wake_driver());
                 return Step::Pending;
             }
@@ -179,6 +177,14 @@ pub(crate) fn discard<B: Body + ?Sized>(node: &NodeRef, body: Pin<&mut B>) {
 }
 
 impl NodeRef {
+    /// Returns whether the body may be dropped where it waits. Not if it is merely `CANCELLED`: until all others of the
+    /// request are marked, that may not be seen (L11). But what was given up goes as a branch of `select!` does, which is
+    /// no consequence of a request (L12.6).
+    #[inline]
+    fn may_be_delivered(&self) -> bool {
+        self.flagged(PROPAGATED | GIVEN_UP)
+    }
+
     /// Prepares what is asked after a poll of the body (L16), and what a dump says of it. Just before that poll.
     #[inline]
     fn begin_poll(&self) {

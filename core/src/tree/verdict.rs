@@ -110,6 +110,12 @@ impl NodeRef {
         self.polled.judge(verdict.polled, verdict.runnable);
     }
 
+    /// Returns whether cancelled code has a poll left, or is in it. None that was given up, whatever other requests have
+    /// found (L12.6).
+    pub(super) fn has_poll_left(&self) -> bool {
+        !self.flagged(GIVEN_UP) && self.polled.has_poll_left()
+    }
+
     /// Notes that the scope, which has just got its node, was polled for the first time in the current poll of its
     /// task.
     pub(crate) fn was_polled_inline(&self) {
@@ -140,7 +146,7 @@ impl NodeRef {
             || state.finalizers() > 0
             || state.has_panicked()
             || !inherited.any()
-            || self.flagged(CANCELLED) && self.polled.has_poll_left()
+            || self.flagged(CANCELLED) && self.has_poll_left()
         {
             return true;
         }

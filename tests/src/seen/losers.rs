@@ -1,11 +1,13 @@
-//! What the losers of a race were given, and took with them.
+//! What the losers of a race were given, and took with them; and what its winner was given, and was thrown away.
 
 use std::cell::Cell;
 use std::pin::Pin;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
-use foster::channel::{Receiver, bounded};
-use foster::combine::{race, race_all, try_join};
-use foster::{Nursery, nursery, sleep, yield_now};
+use foster::channel::{Receiver, bounded, unbounded};
+use foster::combine::{first_ok, quorum, race, race_all, staggered, try_join};
+use foster::{CancelScope, Nursery, move_on_after, nursery, sleep, yield_now};
 
 use super::{ends, rounds};
 use crate::harness::ms;
@@ -82,6 +84,66 @@ pub async fn a_join_that_fails_loses_nothing_that_another_branch_was_given() {
         };
         try_join((failed, kept)).await.expect_err("one of them fails");
         come.take()
+    })
+    .await;
+}
+
+/// The ways to receive from the first one to have something.
+async fn first_of(way: usize, a: &Receiver<u32>, b: &Receiver<u32>) -> Option<u32> {
+    const LONG: Duration = Duration::from_secs(3600);
+    match way {
+        0 => race((a.recv(), b.recv())).await.ok(),
+        1 => race((b.recv(), a.recv())).await.ok(),
+        2 => race_all([a.recv(), b.recv()]).await?.ok(),
+        3 => first_ok([a.recv(), b.recv()]).await.ok(),
+        4 => quorum(1, [a.recv(), b.recv()]).await.ok()?.pop(),
+        5 => staggered(LONG, [a.recv(), b.recv()]).await.ok(),
+        _ => unreachable!("there are {WAYS}"),
+    }
+}
+
+const WAYS: usize = 6;
+
+/// L12, L14: the winner was given its value before the request, and completes in its one poll. That its loser is cut by
+/// the same request is no matter.
+pub async fn a_race_that_is_cancelled_loses_nothing_that_the_winner_was_given() {
+    ends("a_race_that_is_cancelled_loses_nothing_that_the_winner_was_given", async {
+        for way in rounds(ROUNDS, 1).flat_map(|_| 0..WAYS) {
+            let ((tx, rx), (_keeps, never)) = (unbounded(), unbounded());
+            let (come, left) = (Arc::new(Mutex::new(None)), rx.clone());
+            let received = come.clone();
+            let Ok(()) = nursery(async move |n: Nursery| {
+                let mut scope = CancelScope::new();
+                let handle = scope.handle();
+                n.spawn(async move {
+                    let race = async { *received.lock().unwrap() = first_of(way, &rx, &never).await };
+                    // Completed, or cut before it was given anything.
+                    drop(scope.run(race).await);
+                    Ok(())
+                });
+                for _ in 0..4 {
+                    yield_now().await;
+                }
+                tx.try_send(7).expect("it has room");
+                handle.cancel("no more is wanted");
+                Ok(())
+            })
+            .await;
+            let come = *come.lock().unwrap();
+            assert!(come.is_some() != left.try_recv().is_ok(), "way {way}: received {come:?}");
+        }
+    })
+    .await;
+}
+
+/// The same with a limit, which passes at any moment.
+pub async fn a_limit_around_a_race_loses_nothing_that_the_winner_was_given() {
+    let way = Cell::new(0);
+    all_arrive("a_limit_around_a_race_loses_nothing_that_the_winner_was_given", async |rx| {
+        let (_keeps, never) = unbounded();
+        way.set((way.get() + 1) % WAYS);
+        let limit = Duration::from_micros(100 * way.get() as u64);
+        move_on_after(limit, first_of(way.get(), rx, &never)).await.flatten()
     })
     .await;
 }

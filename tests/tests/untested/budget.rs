@@ -1,12 +1,14 @@
 //! Turns of those who poll many futures, with a budget and without.
 
-use std::future::{Future, poll_fn};
+use std::cell::Cell;
+use std::future::{Future, pending, poll_fn, ready};
 use std::pin::pin;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
 
-use foster::combine::{join, merge, race_all};
+use foster::channel::{Receiver, unbounded};
+use foster::combine::{first_ok, join, merge, race, race_all};
 use foster::runtime::root;
 use foster::{LocalNursery, local_nursery};
 use futures_lite::future::poll_once;
@@ -77,4 +79,55 @@ fn a_turn_ends_with_the_budget_unless_it_began_without() {
 fn the_first_of_a_tuple_changes_whenever_there_is_a_budget() {
     let turns = polled_with([9, 0, 9, 0], |polled| join((goes_on(0, polled), goes_on(1, polled))));
     assert_ne!(turns[0][0], turns[2][0]);
+}
+
+/// Polls what `make` makes, sends what it waits for, and polls it with no more budget than that takes.
+fn won(make: impl AsyncFnOnce(&Receiver<u32>, &Receiver<u32>) -> Option<u32>) -> Option<u32> {
+    foster_sim::run(1, async {
+        let metered = Metered::over_current();
+        let meter = metered.clone();
+        root(metered, async {
+            let ((tx, rx), (_keeps, never)) = (unbounded(), unbounded());
+            let mut first = pin!(make(&rx, &never));
+            assert!(poll_once(first.as_mut()).await.is_none());
+            tx.try_send(7).expect("it has room");
+            meter.left.store(1, Ordering::SeqCst);
+            let won = poll_once(first.as_mut()).await;
+            meter.left.store(usize::MAX, Ordering::SeqCst);
+            won.flatten()
+        })
+        .await
+    })
+}
+
+/// L12.6, L38: those that have lost take nothing of the budget, so that the winner's value is not kept waiting for it: whoever
+/// stopped or dropped the race meanwhile would lose that.
+#[test]
+fn a_winner_waits_for_no_budget() {
+    assert_eq!(won(async |rx, never| race((never.recv(), rx.recv())).await.ok()), Some(7));
+    assert_eq!(won(async |rx, never| race([never.recv(), rx.recv(), never.recv()]).await.ok()), Some(7));
+    assert_eq!(won(async |rx, never| first_ok([never.recv(), rx.recv()]).await.ok()), Some(7));
+}
+
+/// L38: it takes a unit for each branch that it begins: a loop of races that are won at once gives way.
+#[test]
+fn a_race_takes_from_the_budget_when_it_begins() {
+    foster_sim::run(1, async {
+        let metered = Metered::over_current();
+        let meter = metered.clone();
+        root(metered, async {
+            let races = Cell::new(0);
+            let mut all = pin!(async {
+                loop {
+                    race((ready(()), pending())).await;
+                    races.set(races.get() + 1);
+                }
+            });
+            meter.left.store(20, Ordering::SeqCst);
+            assert!(poll_once(all.as_mut()).await.is_none());
+            assert!((10..=20).contains(&races.get()), "{races:?}");
+            meter.left.store(usize::MAX, Ordering::SeqCst);
+        })
+        .await;
+    });
 }

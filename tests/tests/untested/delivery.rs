@@ -469,3 +469,28 @@ fn what_stands_beside_a_local_nursery_is_runnable_whoever_is_woken_first() {
         assert!(finished.load(Ordering::SeqCst), "on seed {seed} it lost what it was given");
     }
 }
+
+/// L12.6: what was given up is not polled, also if another request has found before that it has a poll to come: what it was
+/// given goes back.
+#[test]
+fn what_is_given_up_has_no_poll_left() {
+    foster_sim::run(1, async {
+        let (tx, rx) = foster::channel::unbounded();
+        let mut around = CancelScope::new();
+        let handle = around.handle();
+        let body = async {
+            let mut loser = pin!(CancelScope::new().run(rx.recv()));
+            poll_fn(|cx| {
+                assert!(loser.as_mut().poll(cx).is_pending());
+                tx.try_send(7).expect("it has room");
+                handle.cancel("it was given something before this");
+                loser.as_mut().cancel("lost");
+                assert!(loser.as_mut().poll(cx).is_pending() && loser.never_returns());
+                Poll::Ready(())
+            })
+            .await;
+        };
+        around.run(body).await.expect("it completes in this poll");
+        assert_eq!(rx.try_recv(), Ok(7));
+    });
+}

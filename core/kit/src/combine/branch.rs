@@ -19,6 +19,7 @@ use pin_project_lite::pin_project;
 
 use foster_core::CancelScope;
 use foster_core::future::CancelScopeFuture;
+use foster_core::leaf;
 use foster_core::observer::KeptPanic;
 
 use crate::payload::drop_payload;
@@ -60,7 +61,9 @@ impl<F: Future<Output = T>, T> Branch<F, T> {
                 self.clear(fate);
                 return Step::Over;
             }
-            if fate.is_held_off() {
+            // L38: a loop of branches that lose has no other operation that comes to an end. Here, and not when they have
+            // lost: then the value of the winner would be kept waiting.
+            if fate.is_held_off() || leaf::poll_budget(cx).is_pending() {
                 return Step::Pending;
             }
             *running = true;

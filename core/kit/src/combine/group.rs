@@ -4,6 +4,7 @@
 //! part of every combinator. It is built from cancel scopes alone.
 
 use std::future::Future;
+use std::ops::Range;
 use std::panic::Location;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -32,8 +33,10 @@ pub(super) struct Group<F, T> {
     /// This turn polls nobody, because it began without budget: the driver is woken, and what comes waits for the next.
     passes: bool,
     fate: Fate,
-    /// A branch has panicked, and the others were not told yet.
+    /// The branches were told that the outcome is settled.
     closed: bool,
+    /// Those that have lost by that, and were not polled since.
+    losers: Range<usize>,
 }
 
 /// Branches that come one after the other may have the same slot.
@@ -59,6 +62,7 @@ impl<F, T> Group<F, T> {
             passes: false,
             fate: Fate::new(),
             closed: false,
+            losers: 0..0,
         }
     }
 
@@ -133,21 +137,19 @@ impl<F: Future<Output = T>, T> Group<F, T> {
                 self.fate.resume_panic();
                 return Poll::Ready(None);
             }
-            if self.turn == 0 {
+            let loser = self.losers.next();
+            if loser.is_none() && self.turn == 0 {
                 // What was woken since the turn began has woken the driver.
                 return Poll::Pending;
             }
-            if self.has_polled && self.had_budget && leaf::has_to_yield() {
+            // Those that have lost take nothing of it, and the winner's value waits for them.
+            if self.has_polled && self.had_budget && !self.closed && leaf::has_to_yield() {
                 // The others would find no budget: each would wake itself, and be polled for nothing.
                 self.turn = 0;
                 self.ready.wake_driver();
                 return Poll::Pending;
             }
-            self.turn -= 1;
-            let Some(key) = self.ready.pop() else {
-                self.turn = 0;
-                return Poll::Pending;
-            };
+            let Some(key) = loser.or_else(|| self.pop()) else { return Poll::Pending };
             let slot = &mut self.slots[key];
             let (branch, input, fate) = (slot.branch.as_mut(), slot.input, &mut self.fate);
             self.has_polled = true;
@@ -170,6 +172,13 @@ impl<F: Future<Output = T>, T> Group<F, T> {
         }
     }
 
+    /// Takes the next one of this turn that was woken.
+    fn pop(&mut self) -> Option<usize> {
+        let key = self.ready.pop();
+        self.turn = if key.is_some() { self.turn - 1 } else { 0 };
+        key
+    }
+
     /// The outcome is settled: cancels what runs, and drops what does not.
     pub(super) fn close(&mut self, reason: &'static str) {
         self.fate.settle(reason);
@@ -188,7 +197,9 @@ impl<F: Future<Output = T>, T> Group<F, T> {
                 self.vacant.push(key);
             }
         }
-        // What was cancelled has been woken by now, and is polled in this turn.
+        // All that have lost are polled in this turn: the value of a winner waits only for those that have something to end.
+        // Not left to the wake-ups of their requests: another thread may be about to wake one, and have its waker.
+        self.losers = 0..self.slots.len();
         self.turn = self.ready.len();
     }
 }

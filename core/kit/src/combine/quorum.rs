@@ -21,7 +21,7 @@ use super::later;
 /// # Cancellation
 ///
 /// *Partial effect*: what the futures did is done. Cancelled from further out, each stops at its next checkpoint and
-/// cleans up. A value that is there while the losers still clean up is lost then.
+/// cleans up; the value of one that completes even so is returned when the others have.
 ///
 /// # Panics
 ///
@@ -177,7 +177,11 @@ impl<F: Future<Output = T>, T> Future for RaceAll<F, T> {
                 Some(_) => _ = this.group.guard(|| drop(value)),
             }
         }
-        if this.group.fate().is_cut() { Poll::Pending } else { Poll::Ready(this.winner.take()) }
+        match this.winner.take() {
+            // L12: the winner has completed, whatever has become of the losers.
+            None if this.group.fate().is_cut() => Poll::Pending,
+            winner => Poll::Ready(winner),
+        }
     }
 }
 
@@ -266,8 +270,8 @@ where
             }
         }
         let reached = this.values.len() == this.needed;
-        // L31: errors are returned also when cancelled from further out; values are not.
-        if this.group.fate().is_cut() && (reached || this.errors.is_empty()) {
+        // L12, L31: a quorum has completed, and errors are returned, also when cancelled from further out; some values are not.
+        if this.group.fate().is_cut() && !reached && this.errors.is_empty() {
             return Poll::Pending;
         }
         let values = std::mem::take(&mut this.values);

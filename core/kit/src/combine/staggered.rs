@@ -164,13 +164,12 @@ where
                     return Poll::Pending;
                 }
                 Poll::Ready(None) => {
-                    if this.group.fate().is_cut() {
-                        return Poll::Pending;
-                    }
-                    return Poll::Ready(match this.value.take() {
-                        Some(value) => Ok(value),
-                        None => Err(AllFailed::new(in_order(&mut this.errors))),
-                    });
+                    return match this.value.take() {
+                        // L12: it has completed, whatever has become of the others.
+                        Some(value) => Poll::Ready(Ok(value)),
+                        None if this.group.fate().is_cut() => Poll::Pending,
+                        None => Poll::Ready(Err(AllFailed::new(in_order(&mut this.errors)))),
+                    };
                 }
                 Poll::Pending => {
                     let Some(next) = this.next.as_mut() else { return Poll::Pending };

@@ -101,7 +101,7 @@ pub fn try_join<B: TryJoined>(branches: B) -> B::Future {
 ///
 /// *Partial effect*: what the futures did is done. A loser is dropped where it waits, as a branch of `select!`: a `recv`,
 /// say, that was about to return has taken nothing. Cancelled from further out, each stops at its next checkpoint and
-/// cleans up. A value that is there while the losers still clean up is lost then.
+/// cleans up; the value of one that completes even so is returned when the others have.
 ///
 /// # Panics
 ///
@@ -404,11 +404,10 @@ macro_rules! tuples {
                     return Poll::Pending;
                 }
                 settlement.fate.resume_panic();
-                if settlement.fate.is_cut() {
-                    return Poll::Pending;
-                }
                 match settlement.outcome.take() {
+                    // L12: it has completed, whatever has become of the losers.
                     Some(value) => Poll::Ready(value),
+                    None if settlement.fate.is_cut() => Poll::Pending,
                     None => polled_again("race"),
                 }
             }
