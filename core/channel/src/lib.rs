@@ -14,7 +14,8 @@
 //! * **Every await is a [checkpoint](foster_core::checkpoint()).** Code that is cancelled starts nothing (law L14).
 //!   What can be done at once is done at once, until the budget of the task is used up.
 //! * **Code that is cancelled is given nothing more**: no value, no room, and no news of the end. It goes to the next
-//!   waiter whose code is not cancelled, or stays. What was given before can still be taken.
+//!   waiter whose code is not cancelled, or stays. What was given before can still be taken; of a [`watch`], and of a
+//!   [`broadcast`] that does not [wait](Lag::Wait), what is there by then.
 //! * **First come, first served, both ways**: values keep their order, and room and values are *handed over* to the
 //!   longest waiter in that instant. Nobody can jump the queue, `try_*` included.
 //! * **Nothing is lost or doubled**, in whatever order hand-over, cancellation and drop come. What was handed to a

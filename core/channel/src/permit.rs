@@ -12,6 +12,9 @@ use super::sender::{SendOperation, Sender};
 /// Room for one value, made by [`Sender::reserve`]; given back when dropped.
 ///
 /// While it is out the channel is not at its end, though all senders be closed or the channel shut down.
+///
+/// In a rendezvous it is kept with a receiver that waits. If that one has gone away before the value is sent, the value
+/// waits in the channel for the next receiver.
 #[must_use = "the room is given back when this is dropped"]
 pub struct Permit<'a, T> {
     sender: &'a Sender<T>,
@@ -22,7 +25,7 @@ impl<'a, T> Permit<'a, T> {
         Permit { sender }
     }
 
-    /// Sends `value`, at once.
+    /// Sends `value`, at once. In a rendezvous whose receiver has gone away it leaves the value for the next one.
     ///
     /// # Errors
     ///

@@ -165,6 +165,9 @@ impl<T> Sender<T> {
     /// For a value that is made, or taken from elsewhere, only when it is certain that it can be sent. Waits in one
     /// queue with those that [`send`](Sender::send).
     ///
+    /// With capacity 0 the room is a receiver that waits. It may go away before the permit is used: what is sent then is
+    /// left in the channel for the next receiver.
+    ///
     /// # Cancellation
     ///
     /// *Loses its place*. A drop leaves the queue; room that was given already goes to the next.

@@ -2,13 +2,14 @@
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use foster::channel::{
     Lag, Receiver, RecvError, SendError, Sender, TryRecvError, bounded, broadcast, oneshot, unbounded, watch,
 };
-use foster::{CancelScope, Nursery, checkpoint, move_on_after, nursery, shield, sleep, to_thread};
+use foster::{CancelScope, Nursery, checkpoint, move_on_after, nursery, shield, sleep, to_thread, yield_now};
 use foster_sim::{Builder, assert_checkpoints, random};
 
 fn below(n: u64) -> u64 {
@@ -287,6 +288,41 @@ fn what_is_cancelled_while_it_gives_way_does_nothing() {
         assert!(outcome.is_err());
         assert!(polls > 1, "the shield was waited for");
         assert_eq!((rx.try_recv(), rx.try_recv()), (Ok(1), Err(TryRecvError::Empty)));
+    });
+}
+
+/// L14, L38: a wait whose predicate makes news itself gives way like any loop, and other tasks get their turns.
+#[test]
+fn a_wait_that_always_finds_another_value_takes_from_the_budget() {
+    const LAST: usize = 5_000;
+    foster_sim::run(1, async {
+        let (tx, mut rx) = watch(0);
+        let looks = Arc::new(AtomicUsize::new(0));
+        let seen = looks.clone();
+        nursery(async |n: Nursery<Infallible>| {
+            let turns = n.spawn(async move {
+                // How often it was looked between two turns of this task.
+                let (mut before, mut most) = (0, 0);
+                while before <= LAST {
+                    yield_now().await;
+                    let now = seen.load(Ordering::SeqCst);
+                    most = most.max(now - before);
+                    before = now;
+                }
+                Ok(most)
+            });
+            let last = rx.wait_for(|value| {
+                looks.fetch_add(1, Ordering::SeqCst);
+                tx.replace(value + 1).unwrap();
+                *value == LAST
+            });
+            assert_eq!(*last.await.unwrap(), LAST);
+            let most = turns.await.unwrap();
+            assert!((2..1_000).contains(&most), "{most} looks without a turn for others");
+            Ok(())
+        })
+        .await
+        .unwrap();
     });
 }
 

@@ -1,6 +1,7 @@
 //! Channels whose ends are closed by the very request that cancels those who wait at them (L14).
 
 use std::future::{Future, pending};
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -9,9 +10,10 @@ use foster::channel::{
     Lag, RecvError, SendError, WatchReceiver, WatchSender, bounded, broadcast, oneshot, unbounded, watch,
 };
 use foster::{CancelScope, Nursery, nursery, sleep};
-use futures_lite::StreamExt;
+use futures_lite::future::{block_on, poll_once};
+use futures_lite::{Stream, StreamExt};
 
-use super::requests::is_told;
+use super::requests::{at_drop, is_told};
 
 /// L14: a request on another thread comes while an operation looks at its channel. What it has closed is no news.
 #[test]
@@ -76,6 +78,62 @@ fn a_oneshot_keeps_what_comes_after_the_request() {
         let (tx, mut rx) = oneshot();
         assert!(!is_told(has_waited, Sends(Some(tx)), &mut rx));
         assert_eq!(rx.try_recv(), Ok(1));
+    }
+}
+
+/// Lets a stream wait for an item, and takes that. Outside of any tree.
+fn has_waited<S: Stream + Unpin>(stream: &mut S, give: impl FnOnce()) {
+    let item = block_on(async {
+        let mut next = pin!(stream.next());
+        assert!(poll_once(next.as_mut()).await.is_none(), "it has to wait");
+        give();
+        next.await
+    });
+    assert!(item.is_some());
+}
+
+/// L14: a stream that has waited for an item, and has it, is given no other one that comes with the request.
+#[test]
+fn a_stream_was_woken_for_one_item_only() {
+    let (tx, mut rx) = watch(0);
+    has_waited(&mut rx, || tx.send(1).unwrap());
+    assert!(!is_told(false, at_drop(move || tx.send(2).unwrap()), rx.next()), "watch");
+    assert!(rx.has_changed());
+
+    let (tx, mut rx) = broadcast(2, Lag::Wait);
+    has_waited(&mut rx, || tx.try_send(1).unwrap());
+    assert!(!is_told(false, at_drop(move || tx.try_send(2).unwrap()), rx.next()), "broadcast");
+    assert_eq!(rx.try_recv(), Ok(2));
+
+    let (tx, mut rx) = bounded(2);
+    has_waited(&mut rx, || tx.try_send(1).unwrap());
+    assert!(!is_told(false, at_drop(move || tx.try_send(2).unwrap()), rx.next()), "bounded");
+    assert_eq!(rx.try_recv(), Ok(2));
+}
+
+/// L14: a wait for a value looks in cancelled code at the one that it was woken for, and at none that comes then.
+#[test]
+fn a_wait_for_a_value_looks_once_in_cancelled_code() {
+    for seed in 0..20 {
+        for (wanted, in_time) in [(1, true), (2, false)] {
+            let (tx, mut rx) = watch(0);
+            let tx = Arc::new(tx);
+            let sends = tx.clone();
+            let waits = move || async move {
+                let look = |value: &u8| {
+                    if *value == 1 {
+                        tx.send(2).unwrap();
+                    }
+                    *value == wanted
+                };
+                assert_eq!(*rx.wait_for(look).await.unwrap(), wanted);
+            };
+            let acts = move || -> Box<dyn std::any::Any + Send> {
+                sends.send(1).unwrap();
+                Box::new(())
+            };
+            assert_eq!(goes_on(seed, waits, acts), in_time, "seed {seed}");
+        }
     }
 }
 

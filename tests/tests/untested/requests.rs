@@ -52,7 +52,7 @@ pub(super) fn is_told(has_waited: bool, end: impl Send + 'static, operation: imp
 }
 
 /// Does something when it is dropped.
-struct AtDrop<F: FnOnce()>(Option<F>);
+pub(super) struct AtDrop<F: FnOnce()>(Option<F>);
 
 impl<F: FnOnce()> Drop for AtDrop<F> {
     fn drop(&mut self) {
@@ -62,7 +62,7 @@ impl<F: FnOnce()> Drop for AtDrop<F> {
     }
 }
 
-fn at_drop<F: FnOnce() + Send + 'static>(deed: F) -> AtDrop<F> {
+pub(super) fn at_drop<F: FnOnce() + Send + 'static>(deed: F) -> AtDrop<F> {
     AtDrop(Some(deed))
 }
 

@@ -21,6 +21,12 @@ use crate::operation::{Attempt, ChannelOperation};
 /// The receiving end of a [`broadcast`]. It can be cloned: the clone gets the same values from here on.
 ///
 /// As a [`Stream`] it gives `Err(`[`Lagged`]`)` where it has missed some.
+///
+/// # Cancellation
+///
+/// Code that was woken for a value before it was cancelled may still take it (law L14). With [`Lag::Skip`] and
+/// [`Lag::Disconnect`] that value may be gone by then, pushed out by those that came since, even after the request: then
+/// that code is told that it has lagged.
 pub struct BroadcastReceiver<T> {
     pub(super) chan: Arc<BroadcastChan<T>>,
     /// The number of the next value.
@@ -76,7 +82,8 @@ impl<T: Clone> BroadcastReceiver<T> {
     ///
     /// # Cancellation
     ///
-    /// *Strict*: the place moves on when a value is returned.
+    /// *Strict*: the place moves on when a value is returned. Code that was woken for a value, and then cancelled, is told
+    /// that it has lagged if that value has been pushed out meanwhile, even after the request.
     ///
     /// # Errors
     ///
@@ -127,14 +134,14 @@ impl<T: Clone> BroadcastReceiver<T> {
 const RECV: &str = "broadcast recv";
 
 /// Polls a `recv` or a stream once.
-fn poll_recv<T: Clone>(
+fn poll_recv<T>(
     chan: &BroadcastChan<T>,
     (position, disconnected): (&mut u64, &mut bool),
     operation: &mut ChannelOperation,
     listener: &mut ListenerKey,
     cx: &mut Context<'_>,
-) -> Poll<Result<T, BroadcastRecvError>> {
-    let done = operation.poll(cx, |attempt_cx, cx| {
+) -> Poll<Result<TakenValue<T>, BroadcastRecvError>> {
+    operation.poll(cx, |attempt_cx, cx| {
         chan.step(|state, deferred| {
             if !state.recv_listeners.may_check(listener, attempt_cx) {
                 return Attempt::Waiting;
@@ -146,17 +153,18 @@ fn poll_recv<T: Clone>(
             if !state.recv_listeners.may_take(listener, attempt_cx) {
                 return Attempt::Cancelled;
             }
-            match BroadcastReceiver::take(state, position, disconnected, deferred) {
+            let done = match BroadcastReceiver::take(state, position, disconnected, deferred) {
                 Some(Err(BroadcastRecvError::Disconnected)) => {
                     state.recv_listeners.end(listener, Err(BroadcastRecvError::Disconnected))
                 }
                 Some(done) => Attempt::Done(done),
                 None => unreachable!("there is a value or an end, checked under this lock"),
-            }
+            };
+            // L14: it was woken for this value, and not for the next one, which it may find without having waited.
+            state.recv_listeners.leave(listener, deferred);
+            done
         })
-    });
-    // L36: cloned with the lock released.
-    done.map(|done| done.map(TakenValue::into_value))
+    })
 }
 
 impl<T> Clone for BroadcastReceiver<T> {
@@ -182,15 +190,17 @@ impl<T: Clone> Stream for BroadcastReceiver<T> {
 
     /// # Cancellation
     ///
-    /// *Strict*: the place moves on when a value is returned.
+    /// *Strict*: the place moves on when a value is returned. Of code that is cancelled see
+    /// [`recv`](BroadcastReceiver::recv).
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Self::Item>> {
         let BroadcastReceiver { chan, position, disconnected, operation, listener } = &mut *self;
         let done = poll_recv(chan, (position, disconnected), operation, listener, cx);
         if done.is_ready() {
+            // Before the clone, which may panic: the stream goes on with the next value.
             *operation = ChannelOperation::new(RECV);
         }
         done.map(|done| match done {
-            Ok(value) => Some(Ok(value)),
+            Ok(value) => Some(Ok(value.into_value())),
             Err(BroadcastRecvError::Lagged(missed)) => Some(Err(Lagged(missed))),
             Err(BroadcastRecvError::Disconnected) => None,
         })
@@ -217,7 +227,8 @@ impl<T: Clone> Future for BroadcastRecv<'_, T> {
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let BroadcastRecv { receiver, operation, listener } = &mut *self;
         let BroadcastReceiver { chan, position, disconnected, .. } = &mut **receiver;
-        poll_recv(chan, (position, disconnected), operation, listener, cx)
+        // L36: cloned with the lock released.
+        poll_recv(chan, (position, disconnected), operation, listener, cx).map(|done| done.map(TakenValue::into_value))
     }
 }
 

@@ -1,5 +1,6 @@
 //! Broadcasts, driven poll by poll.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex};
 use std::task::{Context, Poll, Waker};
@@ -62,6 +63,32 @@ fn who_clones_a_value_has_it_while_the_last_one_sees_it() {
         assert_eq!(one.try_recv().unwrap().0, round);
         assert_eq!((tx.statistics().used, tx.statistics().receivers), (0, 1));
     }
+    tx.assert_home();
+}
+
+/// A value whose clone panics, if it is the first.
+#[derive(Debug, PartialEq)]
+struct Unclonable(u8);
+
+impl Clone for Unclonable {
+    fn clone(&self) -> Self {
+        assert!(self.0 > 0, "a clone that panics, on purpose");
+        Unclonable(self.0)
+    }
+}
+
+#[test]
+fn who_could_not_clone_a_value_goes_on_with_the_next() {
+    let (tx, mut stream) = broadcast(4, Lag::Wait);
+    let (mut recv, keeper) = (stream.clone(), stream.clone());
+    (0..3).for_each(|n| tx.try_send(Unclonable(n)).unwrap());
+    assert!(catch_unwind(AssertUnwindSafe(|| next(&mut stream))).is_err());
+    assert!(catch_unwind(AssertUnwindSafe(|| at_once(recv.recv()))).is_err());
+    for n in 1..3 {
+        assert_eq!(next(&mut stream), Poll::Ready(Some(Ok(Unclonable(n)))));
+        assert_eq!(at_once(recv.recv()), Ok(Unclonable(n)));
+    }
+    drop(keeper);
     tx.assert_home();
 }
 

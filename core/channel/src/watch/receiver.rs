@@ -4,7 +4,7 @@ use std::fmt;
 use std::future::Future;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use futures_core::Stream;
 
@@ -20,6 +20,12 @@ use crate::operation::{Attempt, ChannelOperation};
 /// The receiving end of a [`watch`]. It can be cloned; the clone has seen what this one has.
 ///
 /// As a [`Stream`] it gives the values that it has not seen, skipping those that came in between.
+///
+/// # Cancellation
+///
+/// Code that was woken for a value before it was cancelled may still take it (law L14), and a watch keeps the latest
+/// only: if another one has come since, even after the request, that code gets this one, or looks at it in
+/// [`wait_for`](WatchReceiver::wait_for).
 pub struct WatchReceiver<T> {
     chan: Arc<WatchChan<T>>,
     /// The version that it has seen; none if it is to see the latest again.
@@ -54,7 +60,8 @@ impl<T> WatchReceiver<T> {
     ///
     /// # Cancellation
     ///
-    /// *Strict*: a value counts as seen when it is returned.
+    /// *Strict*: a value counts as seen when it is returned. Code that was woken for a value, and then cancelled, gets the
+    /// latest, even if that has come after the request.
     ///
     /// # Errors
     ///
@@ -98,11 +105,13 @@ impl<T> WatchReceiver<T> {
 
     /// Waits until the latest value is one that `wanted` likes, and gives it; the present one counts, seen or not.
     ///
-    /// No lock is held while `wanted` runs.
+    /// No lock is held while `wanted` runs. It looks at a value once, and each look takes from the budget of the task: so
+    /// it gives way to other tasks, however fast the values come.
     ///
     /// # Cancellation
     ///
-    /// *Strict*: a value counts as seen when it is returned.
+    /// *Strict*: a value counts as seen when it is returned. Code that was woken for a value, and then cancelled, looks
+    /// once more, at the latest, even if that has come after the request.
     ///
     /// # Errors
     ///
@@ -136,7 +145,8 @@ impl<T> WatchReceiver<T> {
         WatchWaitFor {
             receiver: self,
             wanted,
-            operation: ChannelOperation::new("watch wait_for"),
+            looked_at: None,
+            operation: ChannelOperation::new(WAIT_FOR),
             listener: ListenerKey::new(),
         }
     }
@@ -151,6 +161,9 @@ impl<T> WatchReceiver<T> {
 /// The name of a wait for a value in dumps.
 const RECV: &str = "watch recv";
 
+/// The name of a wait for a value that is wanted.
+const WAIT_FOR: &str = "watch wait_for";
+
 /// Takes the latest value, if it was not seen.
 fn take<T>(state: &WatchState<T>, seen: &mut Option<u64>) -> Option<Arc<T>> {
     if *seen == Some(state.version) {
@@ -160,6 +173,7 @@ fn take<T>(state: &WatchState<T>, seen: &mut Option<u64>) -> Option<Arc<T>> {
     Some(state.value.clone())
 }
 
+/// Polls a wait for a value once.
 fn poll_recv<T>(
     chan: &WatchChan<T>,
     seen: &mut Option<u64>,
@@ -168,7 +182,7 @@ fn poll_recv<T>(
     cx: &mut Context<'_>,
 ) -> Poll<Result<Arc<T>, RecvError>> {
     operation.poll(cx, |attempt_cx, cx| {
-        chan.step(|state, _| {
+        chan.step(|state, deferred| {
             if !state.recv_listeners.may_check(listener, attempt_cx) {
                 Attempt::Waiting
             } else if *seen == Some(state.version) && state.senders > 0 {
@@ -176,10 +190,13 @@ fn poll_recv<T>(
             } else if !state.recv_listeners.may_take(listener, attempt_cx) {
                 Attempt::Cancelled
             } else {
-                match take(state, seen) {
+                let done = match take(state, seen) {
                     Some(value) => Attempt::Done(Ok(value)),
                     None => state.recv_listeners.end(listener, Err(RecvError::Disconnected)),
-                }
+                };
+                // L14: it was woken for this value, and not for the next one, which it may find without having waited.
+                state.recv_listeners.leave(listener, deferred);
+                done
             }
         })
     })
@@ -220,7 +237,7 @@ impl<T> Stream for WatchReceiver<T> {
 
     /// # Cancellation
     ///
-    /// *Strict*: a value counts as seen when it is returned.
+    /// *Strict*: a value counts as seen when it is returned. Of code that is cancelled see [`recv`](WatchReceiver::recv).
     fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Arc<T>>> {
         let WatchReceiver { chan, seen, operation, listener } = &mut *self;
         let done = poll_recv(chan, seen, operation, listener, cx);
@@ -274,6 +291,8 @@ impl<T> fmt::Debug for WatchRecv<'_, T> {
 pub struct WatchWaitFor<'a, T, F> {
     receiver: &'a mut WatchReceiver<T>,
     wanted: F,
+    /// The latest version that it has looked at; none before the first.
+    looked_at: Option<u64>,
     operation: ChannelOperation,
     listener: ListenerKey,
 }
@@ -285,37 +304,16 @@ impl<T, F: FnMut(&T) -> bool> Future for WatchWaitFor<'_, T, F> {
     type Output = Result<Arc<T>, RecvError>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
-        let WatchWaitFor { receiver, wanted, operation, listener } = &mut *self;
-        let WatchReceiver { chan, seen, .. } = &mut **receiver;
-        // The version that was checked, and not wanted.
-        let mut refused = None;
-        operation.poll(cx, |attempt_cx, cx| {
-            loop {
-                let looked = chan.step(|state, _| {
-                    if !state.recv_listeners.may_check(listener, attempt_cx) {
-                        return Err(Attempt::Waiting);
-                    }
-                    if !state.recv_listeners.may_take(listener, attempt_cx) {
-                        return Err(Attempt::Cancelled);
-                    }
-                    if refused != Some(state.version) {
-                        return Ok((state.value.clone(), state.version));
-                    }
-                    Err(match state.senders {
-                        0 => state.recv_listeners.end(listener, Err(RecvError::Disconnected)),
-                        _ => state.recv_listeners.listen(listener, attempt_cx, cx),
-                    })
-                });
-                match looked {
-                    Err(attempt) => return attempt,
-                    Ok((value, version)) if wanted(&value) => {
-                        *seen = Some(version);
-                        return Attempt::Done(Ok(value));
-                    }
-                    Ok((_, version)) => refused = Some(version),
-                }
+        let WatchWaitFor { receiver, wanted, looked_at, operation, listener } = &mut *self;
+        loop {
+            let value = ready!(poll_recv(&receiver.chan, looked_at, operation, listener, cx))?;
+            if wanted(&value) {
+                receiver.seen = *looked_at;
+                return Poll::Ready(Ok(value));
             }
-        })
+            // L38: to look again is another operation, which takes from the budget. Cancelled code does not start it (L14).
+            *operation = ChannelOperation::new(WAIT_FOR);
+        }
     }
 }
 
