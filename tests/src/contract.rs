@@ -1,14 +1,18 @@
 //! The runtime contract, clause by clause: what an adapter must do, as tests that any adapter can run.
 //!
 //! Each function checks one aspect of one clause of [`foster::runtime`] and carries the clause's number in its name. It
-//! panics if the clause is broken, and also if nothing happens for ten seconds. They are plain functions, to be called
-//! from a `#[test]`; the macro [`contract!`](crate::contract!) makes one test of each.
+//! panics if the clause is broken, and also if nothing happens for ten seconds; no clause waits longer for the runtime,
+//! whatever is broken. They are plain functions, to be called from a `#[test]`; the macro
+//! [`contract!`](crate::contract!) makes one test of each.
 //!
 //! The thread that calls them is foreign to the runtime, and they block it. So the runtime must have threads of its own
 //! that drive it; see [`Host`].
 //!
 //! What only the core can do (R1–R4, R9–R11: making jobs) is done with a nursery; the timers, the clock and the
 //! blocking threads (R5–R8) are asked directly.
+//!
+//! How late something comes is not tested, as long as it is less than those ten seconds: neither a timer, which R6 wants
+//! as soon as the runtime can, nor the turn of a job (R11).
 
 #![expect(clippy::missing_panics_doc, reason = "panicking is how each of these functions reports")]
 
@@ -18,17 +22,20 @@ use std::convert::Infallible;
 use std::fmt;
 use std::future::{Future, pending, poll_fn};
 use std::hint::spin_loop;
-use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::mem;
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver};
-use std::sync::{Arc, Barrier, Condvar, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::Duration;
 
 use foster::runtime::{Runtime, Timer, capability, root};
 use foster::{Instant, Nursery};
+
+use crate::groups::probe::caught;
 
 /// Makes one test of each clause.
 ///
@@ -69,6 +76,8 @@ macro_rules! contract {
             r8_blocking_job_runs_if_nobody_waits
             r8_blocking_jobs_run_side_by_side
             r9_turn_begins_with_budget
+            r9_poll_uses_up_its_budget
+            r9_job_without_budget_is_woken_and_has_a_new_one
             r11_busy_tree_starves_no_other
             r12_waiting_thread_goes_on_when_it_is_woken
             r13_time_passes_for_a_job_that_asks
@@ -103,7 +112,8 @@ pub struct Host {
 
 impl Host {
     /// Takes a runtime that is already being driven. Dropping the host calls `teardown`, which must return only after
-    /// the runtime has dropped its jobs and its threads have ended.
+    /// the runtime has dropped its jobs and its threads have ended. If a clause has failed, it is not called: a runtime
+    /// that is broken may never come to its end.
     pub fn new(runtime: Arc<dyn Runtime>, teardown: impl FnOnce() + 'static) -> Self {
         Host { runtime, teardown: Some(Box::new(teardown)) }
     }
@@ -118,7 +128,12 @@ impl Host {
 impl Drop for Host {
     fn drop(&mut self) {
         if let Some(teardown) = self.teardown.take() {
-            teardown();
+            if thread::panicking() {
+                // To drop it would tear the runtime down as well, if it owns that.
+                mem::forget(teardown);
+            } else {
+                teardown();
+            }
         }
     }
 }
@@ -182,11 +197,11 @@ pub fn r2_job_is_polled_whenever_it_was_woken(runtime: &Arc<dyn Runtime>) {
         let mut polls = 0;
         n.spawn(poll_fn(move |cx| {
             polls += 1;
-            polled.send(cx.waker().clone()).expect("the test waits for each poll");
+            drop(polled.send(cx.waker().clone()));
             if polls < POLLS { Poll::Pending } else { Poll::Ready(()) }
         }));
         for _ in 0..POLLS {
-            receive(&receiver).wake();
+            comes(&receiver, "a job that was woken was not polled").wake();
         }
     });
 }
@@ -214,34 +229,37 @@ pub fn r2_job_for_a_dead_runtime_is_dropped_at_once(host: Host) {
 /// R3: two wakes at a time do not make two polls at a time.
 pub fn r3_job_is_never_polled_twice_at_a_time(runtime: &Arc<dyn Runtime>) {
     const POLLS: usize = 200;
-    let polls = Arc::new(AtomicUsize::new(0));
+    let in_job = Arc::new(());
+    let job = Arc::downgrade(&in_job);
     let (first_poll, receiver) = mpsc::channel();
     in_nursery(runtime, async |n| {
-        let counted = Arc::clone(&polls);
-        let inside = AtomicBool::new(false);
+        let (inside, mut polls) = (AtomicBool::new(false), 0);
         n.spawn(poll_fn(move |cx| {
+            let _in_job = &in_job;
             assert!(!inside.swap(true, Ordering::SeqCst), "two threads poll the job");
-            let before = counted.fetch_add(1, Ordering::SeqCst);
-            if before == 0 {
-                first_poll.send(cx.waker().clone()).expect("the test waits for the first poll");
+            if polls == 0 {
+                drop(first_poll.send(cx.waker().clone()));
             }
+            polls += 1;
             for _ in 0..1000 {
                 spin_loop();
             }
             inside.store(false, Ordering::SeqCst);
-            if before + 1 < POLLS { Poll::Pending } else { Poll::Ready(()) }
+            if polls < POLLS { Poll::Pending } else { Poll::Ready(()) }
         }));
-        let waker = receive(&receiver);
+        let waker = comes(&receiver, "the job was not polled");
         thread::scope(|scope| {
             for _ in 0..2 {
+                // Over as soon as the job is gone, be it that it has panicked.
                 scope.spawn(|| {
-                    while polls.load(Ordering::SeqCst) < POLLS {
+                    comes_true(|| {
                         waker.wake_by_ref();
-                        thread::yield_now();
-                    }
+                        job.strong_count() == 0
+                    })
                 });
             }
         });
+        assert_eq!(job.strong_count(), 0, "the job was woken again and again, and not polled again");
     });
 }
 
@@ -314,7 +332,7 @@ pub fn r6_timer_in_the_past_fires_at_once(runtime: &Arc<dyn Runtime>) {
     let now = runtime.now();
     for at in [now, now - Duration::from_secs(1), Instant::from_nanos(0)] {
         timer.arm(at, &waker);
-        bell.wait();
+        bell.wait("a timer in the past woke nobody");
     }
 }
 
@@ -409,23 +427,26 @@ pub fn r8_blocking_job_runs_if_nobody_waits(runtime: &Arc<dyn Runtime>) {
     let (ran, receiver) = mpsc::channel();
     let work = move || ran.send(thread::current().id()).expect("the test waits for the job");
     runtime.blocking(Box::new(work)).expect("a thread can be had");
-    assert_ne!(receive(&receiver), thread::current().id());
+    assert_ne!(receive(&receiver), thread::current().id(), "the job ran on the thread that called `blocking`");
 }
 
 /// R8: a job that blocks does not keep the next one from running.
 pub fn r8_blocking_jobs_run_side_by_side(runtime: &Arc<dyn Runtime>) {
-    let (passed, receiver) = mpsc::channel();
-    let barrier = Arc::new(Barrier::new(2));
-    for _ in 0..2 {
-        let (passed, barrier) = (passed.clone(), Arc::clone(&barrier));
-        let work = move || {
-            barrier.wait();
-            send(&passed);
-        };
-        runtime.blocking(Box::new(work)).expect("a thread can be had");
+    let (met, receiver) = mpsc::channel();
+    let (to_second, from_first) = mpsc::channel();
+    let (to_first, from_second) = mpsc::channel();
+    for (to_other, from_other) in [(to_second, from_second), (to_first, from_first)] {
+        let met = met.clone();
+        start_blocking(runtime, move || {
+            send(&to_other);
+            if from_other.recv_timeout(LIMIT).is_ok() {
+                send(&met);
+            }
+        });
     }
-    receive(&receiver);
-    receive(&receiver);
+    for _ in 0..2 {
+        comes(&receiver, "two blocking jobs did not run at the same time");
+    }
 }
 
 /// R8: also a runtime that is gone runs the job, or hands it back; it never drops it in silence.
@@ -452,31 +473,82 @@ pub fn r9_turn_begins_with_budget(runtime: &Arc<dyn Runtime>) {
     });
 }
 
-/// R11: jobs take turns, however many tasks are ready in one of them, so a busy tree starves no other.
+/// R9: what a job may do in one poll has an end, which `should_yield` tells.
+pub fn r9_poll_uses_up_its_budget(runtime: &Arc<dyn Runtime>) {
+    in_nursery(runtime, async |n| {
+        let runtime = Arc::clone(runtime);
+        n.spawn(poll_fn(move |cx| {
+            assert!(!runtime.should_yield(), "a poll begins without budget");
+            use_up_budget(&*runtime, cx);
+            assert!(runtime.should_yield(), "the budget is used up, and `should_yield` does not say so");
+            assert!(runtime.poll_budget(cx).is_pending(), "the budget was used up, and there is more of it");
+            Poll::Ready(())
+        }));
+    });
+}
+
+/// R9: a job that has used up its budget is woken, by nobody but the runtime, and has a new one in its next poll.
+pub fn r9_job_without_budget_is_woken_and_has_a_new_one(runtime: &Arc<dyn Runtime>) {
+    const POLLS: usize = 10;
+    let (polled, receiver) = mpsc::channel();
+    in_nursery(runtime, async |n| {
+        let runtime = Arc::clone(runtime);
+        let mut polls = 0;
+        n.spawn(poll_fn(move |cx| {
+            assert!(!runtime.should_yield(), "a poll begins without budget");
+            assert!(use_up_budget(&*runtime, cx) > 0, "a poll has no budget");
+            polls += 1;
+            send(&polled);
+            if polls < POLLS { Poll::Pending } else { Poll::Ready(()) }
+        }));
+        for _ in 0..POLLS {
+            comes(&receiver, "a job that has used up its budget was not polled again");
+        }
+    });
+}
+
+/// Takes units from the budget of the job that is being polled until nothing is left; returns how many there were.
+fn use_up_budget(runtime: &dyn Runtime, cx: &mut Context<'_>) -> usize {
+    const MANY: usize = 1_000_000;
+    let units = (0..MANY).take_while(|_| runtime.poll_budget(cx).is_ready()).count();
+    assert!(units < MANY, "the budget of a poll has no end");
+    units
+}
+
+/// R11: jobs take turns, whichever was spawned first, and however many tasks are ready in one tree; so a busy tree
+/// starves no other.
 pub fn r11_busy_tree_starves_no_other(runtime: &Arc<dyn Runtime>) {
-    let done = Arc::new(AtomicBool::new(false));
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            in_nursery(runtime, async |n| {
-                for _ in 0..100 {
-                    let done = Arc::clone(&done);
-                    n.spawn(async move {
-                        while !done.load(Ordering::Relaxed) {
-                            foster::yield_now().await;
-                        }
-                    });
-                }
-            });
-        });
-        in_nursery(runtime, async |n| {
-            let done = Arc::clone(&done);
-            n.spawn(async move {
-                for _ in 0..100 {
-                    foster::yield_now().await;
-                }
-                done.store(true, Ordering::Relaxed);
-            });
-        });
+    const BUSY: usize = 100;
+    const TURNS: usize = 100;
+    let (served, over) = (Arc::new(AtomicUsize::new(0)), Arc::new(AtomicBool::new(false)));
+    let (all_served, receiver) = mpsc::channel();
+    let job = || {
+        let (served, over, all_served) = (Arc::clone(&served), Arc::clone(&over), all_served.clone());
+        async move {
+            for _ in 0..TURNS {
+                foster::yield_now().await;
+            }
+            if served.fetch_add(1, Ordering::SeqCst) + 1 == BUSY + 2 {
+                send(&all_served);
+            }
+            // None makes room for another by its end: an executor that prefers some jobs never comes to the rest.
+            while !over.load(Ordering::SeqCst) {
+                foster::yield_now().await;
+            }
+        }
+    };
+    in_nursery(runtime, async |n| {
+        let busy = tree(runtime, async |n| (0..BUSY).for_each(|_| drop(n.spawn(job()))));
+        let mut busy = pin!(busy);
+        // One before them all, and one after.
+        n.spawn(job());
+        poll_fn(|cx| Poll::Ready(assert!(busy.as_mut().poll(cx).is_pending()))).await;
+        n.spawn(job());
+        let in_time = receiver.recv_timeout(LIMIT).is_ok();
+        over.store(true, Ordering::SeqCst);
+        let served = served.load(Ordering::SeqCst);
+        assert!(in_time, "{} jobs were starved by {served} others", BUSY + 2 - served);
+        busy.await;
     });
 }
 
@@ -488,26 +560,25 @@ pub fn r12_waiting_thread_goes_on_when_it_is_woken(runtime: &Arc<dyn Runtime>) {
     let (ended, receiver) = mpsc::channel();
     let ready = Arc::new(AtomicUsize::new(0));
     let (wait, until) = (Arc::clone(runtime), Arc::clone(&ready));
-    let work = move || {
+    start_blocking(runtime, move || {
         wait.wait(&mut |cx| {
             // Nobody looks on any more when it is there.
             drop(looked.send(cx.waker().clone()));
             if until.load(Ordering::SeqCst) < WAKES { Poll::Pending } else { Poll::Ready(()) }
         });
         send(&ended);
-    };
-    runtime.blocking(Box::new(work)).expect("a thread can be had");
+    });
     in_nursery(runtime, async |n| {
         n.spawn(async move {
             while ready.load(Ordering::SeqCst) < WAKES {
-                let waker = receive(&seen);
+                let waker = comes(&seen, "a waiting thread that was woken did not look");
                 ready.fetch_add(1, Ordering::SeqCst);
                 waker.wake();
                 foster::yield_now().await;
             }
         });
     });
-    receive(&receiver);
+    comes(&receiver, "a thread goes on to wait for what is there");
 }
 
 /// R13: a blocking job that asks again and again sees an instant come.
@@ -515,14 +586,16 @@ pub fn r13_time_passes_for_a_job_that_asks(runtime: &Arc<dyn Runtime>) {
     let (ended, receiver) = mpsc::channel();
     let clock = Arc::clone(runtime);
     let until = runtime.now() + Duration::from_millis(20);
-    let work = move || {
-        while clock.now() < until {
+    start_blocking(runtime, move || {
+        let came = comes_true(|| {
             clock.give_way();
+            clock.now() >= until
+        });
+        if came {
+            send(&ended);
         }
-        send(&ended);
-    };
-    runtime.blocking(Box::new(work)).expect("a thread can be had");
-    receive(&receiver);
+    });
+    comes(&receiver, "the instant did not come for a job that asks");
 }
 
 /// R14: what no runtime offers is absent, on a foreign thread, in a task, and in a `Drop` that runs because of a panic;
@@ -594,20 +667,40 @@ where
     tree.polled_by_its_runtime()
 }
 
-/// Runs the nursery to its end on the calling thread, its children on the runtime.
+/// Runs the nursery to its end on the calling thread, its children on the runtime. A panic of the body comes out at
+/// once: what the children would have to be polled for may be what has failed.
 fn in_nursery<T, F, Fut>(runtime: &Arc<dyn Runtime>, body: F) -> T
 where
     F: FnOnce(Scope) -> Fut,
     Fut: Future<Output = T>,
 {
     let (bell, waker) = Bell::new();
-    let mut tree = pin!(tree(runtime, body));
+    let panic = Cell::new(None);
+    let mut tree = pin!(tree(runtime, async |n| match caught(body(n)).await {
+        Ok(value) => value,
+        Err(payload) => {
+            panic.set(Some(payload));
+            pending().await
+        }
+    }));
     loop {
         if let Poll::Ready(value) = tree.as_mut().poll(&mut Context::from_waker(&waker)) {
             return value;
         }
-        bell.wait();
+        if let Some(payload) = panic.take() {
+            resume_unwind(payload);
+        }
+        bell.wait("a nursery did not end: a job of it was not polled, or its end was not told");
     }
+}
+
+/// Starts a blocking job, by a call on a thread of its own: that thread is blocked if the runtime makes the call wait
+/// for the job (R8).
+fn start_blocking(runtime: &Arc<dyn Runtime>, work: impl FnOnce() + Send + 'static) {
+    let (started, receiver) = mpsc::channel();
+    let runtime = Arc::clone(runtime);
+    thread::spawn(move || drop(started.send(runtime.blocking(Box::new(work)))));
+    comes(&receiver, "`blocking` did not return while its job ran").expect("a thread can be had");
 }
 
 fn poll_once<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
@@ -617,12 +710,34 @@ fn poll_once<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
 /// How long a test waits for what must happen. A test that passes never waits for it.
 const LIMIT: Duration = Duration::from_secs(10);
 
+/// Tells the test, if that has not failed meanwhile.
 fn send(sender: &mpsc::Sender<()>) {
-    sender.send(()).expect("the test waits for this");
+    let _ = sender.send(());
 }
 
+#[track_caller]
 fn receive<T>(receiver: &Receiver<T>) -> T {
-    receiver.recv_timeout(LIMIT).expect("nothing came within the limit")
+    comes(receiver, "nothing came")
+}
+
+/// Receives what has to come, or panics with what is missing.
+#[track_caller]
+fn comes<T>(receiver: &Receiver<T>, missing: &str) -> T {
+    let received = receiver.recv_timeout(LIMIT);
+    received.unwrap_or_else(|error| panic!("{missing} within {LIMIT:?}: {error}"))
+}
+
+/// Asks again and again whether something is true, and returns whether it has become true within the limit.
+#[expect(clippy::disallowed_methods, reason = "the clock of the runtime may be what is broken")]
+fn comes_true(mut is_true: impl FnMut() -> bool) -> bool {
+    let begin = std::time::Instant::now();
+    while !is_true() {
+        if begin.elapsed() > LIMIT {
+            return false;
+        }
+        thread::yield_now();
+    }
+    true
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
@@ -646,20 +761,22 @@ impl Bell {
         *lock(&self.rang)
     }
 
-    /// Waits until it has rung since the last time.
-    fn wait(&self) {
+    /// Waits until it has rung since the last time, or panics with what is missing.
+    #[track_caller]
+    fn wait(&self, missing: &str) {
         let (mut rang, timeout) = self
             .condvar
             .wait_timeout_while(lock(&self.rang), LIMIT, |rang| !*rang)
             .unwrap_or_else(PoisonError::into_inner);
-        assert!(!timeout.timed_out(), "nobody was woken within the limit");
+        assert!(!timeout.timed_out(), "{missing} within {LIMIT:?}");
         *rang = false;
     }
 
     /// Waits until it rings with the clock at the instant or later.
+    #[track_caller]
     fn wait_for(&self, runtime: &Arc<dyn Runtime>, at: Instant) {
         loop {
-            self.wait();
+            self.wait("a timer woke nobody");
             if runtime.now() >= at {
                 return;
             }
