@@ -1,4 +1,6 @@
-//! What every test of the suite goes through: nothing may be left behind.
+//! What every test of the suite goes through: nothing may be left behind, and it has to end.
+
+mod watchdog;
 
 use std::future::{Future, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
@@ -26,11 +28,15 @@ struct Beside {
 /// Runs one test and proves that it has left nothing: no scope, no task, no timer, no blocking job, and no waker of a
 /// future that is [`watched`]. The waker of a task is its scope. Idle threads are the runtime's, not foster's.
 ///
+/// A test with a [`watched`] future that does not end within some minutes is named on standard error, with its adapter,
+/// and the process is aborted; not so on the simulator, or if `FOSTER_ROUNDS` says how much there is to do.
+///
 /// # Panics
 ///
 /// If the test does, or if something is left.
 pub fn check(name: &str, test: impl FnOnce()) {
     let _alone = TURNS.write().unwrap_or_else(PoisonError::into_inner);
+    let _running = watchdog::Running::new(name);
     let before = alive();
     test();
     let is_as_before = comes_true(|| alive() == before);
@@ -126,11 +132,15 @@ impl Wake for Counted {
     }
 }
 
-/// Polls `future` with a waker that [`check`] finds if a clone of it is left anywhere.
+/// Polls `future` with a waker that [`check`] finds if a clone of it is left anywhere; from its first poll, the test has
+/// to end.
 pub fn watched<F: Future>(future: F) -> impl Future<Output = F::Output> {
     let mut future = Box::pin(future);
     let mut last: Option<(Waker, Waker)> = None;
     poll_fn(move |cx| {
+        if last.is_none() {
+            watchdog::start();
+        }
         let (_, counted) = match &mut last {
             Some(last) if last.0.will_wake(cx.waker()) => last,
             last => last.insert((cx.waker().clone(), Counted::waker(cx.waker()))),

@@ -11,13 +11,13 @@
 //!     -- --nocapture seen::
 //! ```
 
-mod alarm;
+pub(crate) mod alarm;
 mod commits;
 mod edges;
 mod gifts;
 mod held;
 mod losers;
-mod rounds;
+pub(crate) mod rounds;
 mod starving;
 mod timers;
 

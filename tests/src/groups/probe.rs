@@ -135,7 +135,8 @@ pub(crate) async fn until_cancelled() {
     }
 }
 
-/// Whether time is virtual here: then it is exact, and everything runs on one thread.
+/// Whether time is virtual here: then it is exact, and everything runs on one thread. The clock does not tell: that of
+/// a host may stand still for as long as it likes between two steps (R5).
 pub(crate) fn is_virtual() -> bool {
     runtime().name() == "sim"
 }

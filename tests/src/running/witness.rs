@@ -13,6 +13,8 @@ use std::time::Duration;
 
 use foster::Instant;
 
+pub(crate) use crate::groups::probe::is_virtual as time_is_virtual;
+
 /// A limit that no test lives to see: for what must not fire.
 pub(crate) const LONG: Duration = Duration::from_secs(3600);
 
@@ -243,16 +245,6 @@ impl<F: Future> Shared<F> {
 /// Holds on to a value for ever, without waiting for anything of foster's.
 pub(crate) async fn hold<T>(_held: T) {
     pending().await
-}
-
-/// Whether the clock of the runtime stands still while code runs.
-#[expect(clippy::disallowed_methods, reason = "compares the runtime's clock with the host's")]
-pub(crate) fn time_is_virtual() -> bool {
-    let (before, host) = (Instant::now(), std::time::Instant::now());
-    while host.elapsed() < Duration::from_micros(50) {
-        std::hint::spin_loop();
-    }
-    Instant::now() == before
 }
 
 /// At least `least` has passed since `start`; exactly that, if time is virtual.

@@ -112,9 +112,13 @@ pub fn ends<F: Future>(name: &'static str, program: F) -> impl Future<Output = F
     })
 }
 
+/// How long a program may take for one round.
+pub(crate) fn limit() -> Duration {
+    Duration::from_secs(std::env::var("FOSTER_LIMIT").ok().and_then(|text| text.parse().ok()).unwrap_or(LIMIT))
+}
+
 fn ring(name: &str, shared: &Shared) {
-    let limit = std::env::var("FOSTER_LIMIT").ok().and_then(|text| text.parse().ok()).unwrap_or(LIMIT);
-    let limit = Duration::from_secs(limit);
+    let limit = limit();
     if shared.wait(limit) {
         return;
     }

@@ -25,13 +25,13 @@ fn counted(many: usize) -> impl Iterator<Item = usize> {
 }
 
 /// What `FOSTER_ROUNDS` says, if it is there.
-pub(super) fn chosen() -> Option<usize> {
+pub(crate) fn chosen() -> Option<usize> {
     let text = std::env::var("FOSTER_ROUNDS").ok()?;
     Some(text.parse().unwrap_or_else(|_| panic!("FOSTER_ROUNDS is no number: {text}")))
 }
 
 /// How many rounds have begun.
-pub(super) fn begun() -> usize {
+pub(crate) fn begun() -> usize {
     BEGUN.load(Ordering::SeqCst)
 }
 
