@@ -98,13 +98,13 @@ pub use ready_queue::{ReadyMember, ReadyQueue};
 /// An operation that never waits, and still is a checkpoint:
 ///
 /// ```
-/// use foster::leaf::Gate;
+/// use foster::leaf::{Gate, may_take};
 /// use std::pin::Pin;
-/// use std::sync::atomic::{AtomicU64, Ordering};
+/// use std::sync::Mutex;
 /// use std::task::{Context, Poll, ready};
 ///
 /// struct NextNumber<'a> {
-///     counter: &'a AtomicU64,
+///     counter: &'a Mutex<u64>,
 ///     gate: Gate,
 /// }
 ///
@@ -113,12 +113,19 @@ pub use ready_queue::{ReadyMember, ReadyQueue};
 ///
 ///     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<u64> {
 ///         ready!(self.gate.poll_start(cx));
-///         Poll::Ready(self.counter.fetch_add(1, Ordering::Relaxed))
+///         let mut next = self.counter.lock().unwrap();
+///         if !may_take() {
+///             drop(next);
+///             return self.gate.restart(cx); // cancelled since the gate, by another thread
+///         }
+///         let number = *next;
+///         *next += 1;
+///         Poll::Ready(number)
 ///     }
 /// }
 ///
 /// # foster_sim::run(1, async {
-/// let counter = AtomicU64::new(7);
+/// let counter = Mutex::new(7);
 /// let next = || NextNumber { counter: &counter, gate: Gate::new("next number") };
 /// assert_eq!(next().await, 7);
 ///
@@ -129,7 +136,7 @@ pub use ready_queue::{ReadyMember, ReadyQueue};
 ///     next().await
 /// });
 /// assert!(cancelled.await.is_err());
-/// assert_eq!(counter.into_inner(), 8, "cancelled code has taken no number");
+/// assert_eq!(*counter.lock().unwrap(), 8, "cancelled code has taken no number");
 /// # });
 /// ```
 #[derive(Debug)]

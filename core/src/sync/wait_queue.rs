@@ -71,7 +71,7 @@ pub use closed::Closed;
 /// polled:
 ///
 /// ```
-/// use foster::leaf::Waiter;
+/// use foster::leaf::{Waiter, may_take};
 /// use foster::sync::future::Park;
 /// use foster::sync::{ParkOutcome, WaitQueue};
 /// use std::sync::Mutex;
@@ -94,11 +94,14 @@ pub use closed::Closed;
 ///
 /// impl Counter {
 ///     async fn acquire(&self) {
-///         foster::checkpoint().await;
 ///         loop {
+///             foster::checkpoint().await;
 ///             let mut waiting = {
 ///                 let waiter = Waiter::unpolled(); // made before a lock is taken
 ///                 let mut free = self.free.lock().unwrap();
+///                 if !may_take() {
+///                     continue; // cancelled since the checkpoint, which now does not return
+///                 }
 ///                 if *free > 0 {
 ///                     *free -= 1;
 ///                     return;
