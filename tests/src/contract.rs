@@ -542,7 +542,8 @@ pub fn r11_busy_tree_starves_no_other(runtime: &Arc<dyn Runtime>) {
         let mut busy = pin!(busy);
         // One before them all, and one after.
         n.spawn(job());
-        poll_fn(|cx| Poll::Ready(assert!(busy.as_mut().poll(cx).is_pending()))).await;
+        let goes_on = poll_fn(|cx| Poll::Ready(busy.as_mut().poll(cx).is_pending())).await;
+        assert!(goes_on, "the busy tree goes on until it is told");
         n.spawn(job());
         let in_time = receiver.recv_timeout(LIMIT).is_ok();
         over.store(true, Ordering::SeqCst);
