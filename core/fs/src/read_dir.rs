@@ -136,23 +136,28 @@ impl fmt::Debug for ReadDir {
 
 /// An entry of a directory.
 #[derive(Clone, Debug)]
-pub struct DirEntry(Arc<std::fs::DirEntry>);
+pub struct DirEntry {
+    entry: Arc<std::fs::DirEntry>,
+    /// None if the host could not tell.
+    file_type: Option<FileType>,
+}
 
 impl DirEntry {
+    /// Blocks, if the host does not list the types with the names.
     fn new(entry: std::fs::DirEntry) -> Self {
-        DirEntry(Arc::new(entry))
+        DirEntry { file_type: entry.file_type().ok(), entry: Arc::new(entry) }
     }
 
     /// Returns its path: that of the directory, as it was given, and the name.
     #[must_use]
     pub fn path(&self) -> PathBuf {
-        self.0.path()
+        self.entry.path()
     }
 
     /// Returns its name.
     #[must_use]
     pub fn file_name(&self) -> OsString {
-        self.0.file_name()
+        self.entry.file_name()
     }
 
     /// Returns its metadata; that of a link, if it is one.
@@ -165,11 +170,12 @@ impl DirEntry {
     ///
     /// As [`std::fs::DirEntry::metadata`].
     pub async fn metadata(&self) -> io::Result<Metadata> {
-        let entry = self.0.clone();
+        let entry = self.entry.clone();
         run("metadata", move || entry.metadata()).await
     }
 
-    /// Returns whether it is a file, a directory, or a link.
+    /// Returns whether it is a file, a directory, or a link: what it was when it was listed. That takes no thread, unless
+    /// the host could not tell then.
     ///
     /// # Cancellation
     ///
@@ -179,7 +185,11 @@ impl DirEntry {
     ///
     /// As [`std::fs::DirEntry::file_type`].
     pub async fn file_type(&self) -> io::Result<FileType> {
-        let entry = self.0.clone();
+        if let Some(file_type) = self.file_type {
+            poll_fn(|cx| poll_start("file_type", cx)).await;
+            return Ok(file_type);
+        }
+        let entry = self.entry.clone();
         run("file_type", move || entry.file_type()).await
     }
 }

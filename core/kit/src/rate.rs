@@ -23,11 +23,11 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use foster_core::future::{CheckpointIfCancelled, Sleep};
+use foster_core::future::{Checkpoint, Sleep};
 use foster_core::leaf::Waiter;
 use foster_core::sync::future::Park;
 use foster_core::sync::{ParkOutcome, WaitQueue, WouldBlock};
-use foster_core::{Instant, checkpoint_if_cancelled, is_cancelled, sleep_until};
+use foster_core::{Instant, checkpoint, is_cancelled, sleep_until};
 
 /// A token bucket; see the [module](self).
 ///
@@ -71,7 +71,7 @@ pub struct RateLimiter {
 struct Bucket {
     /// None: full, and never used.
     filled: Option<(Instant, u128)>,
-    /// Somebody is the first in the queue, and has still to give way, or waits for the bucket.
+    /// Somebody is the first in the queue, and waits for the bucket.
     taken: bool,
     /// Others may stand behind. Only while it is taken.
     queued: bool,
@@ -301,7 +301,7 @@ pub struct RateAcquire<'a> {
 }
 
 enum Stage<'a> {
-    Start(CheckpointIfCancelled),
+    Start(Checkpoint),
     /// Others were first.
     Queued(Park<'a>),
     First {
@@ -312,7 +312,7 @@ enum Stage<'a> {
 
 impl Stage<'_> {
     fn start() -> Self {
-        Stage::Start(checkpoint_if_cancelled())
+        Stage::Start(checkpoint())
     }
 }
 
@@ -326,11 +326,6 @@ impl Future for RateAcquire<'_> {
                 Stage::Start(gate) => {
                     ready!(Pin::new(gate).poll(cx));
                     this.stage = this.limiter.join();
-                    if let Stage::First { .. } = this.stage {
-                        // It is a checkpoint, and gives way.
-                        cx.waker().wake_by_ref();
-                        return Poll::Pending;
-                    }
                 }
                 Stage::Queued(queued) => {
                     this.stage = match ready!(Pin::new(queued).poll(cx)) {

@@ -6,7 +6,7 @@ use std::num::ParseIntError;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Private to this module; the tests that are made of the functions below see it all the same.
 #[derive(Debug)]
@@ -49,7 +49,7 @@ async fn on_three_threads() -> bool {
             let begun = begun.clone();
             n.spawn(async move {
                 begun.fetch_add(1, Ordering::SeqCst);
-                let begin = Instant::now();
+                let begin = foster::Instant::now();
                 while begun.load(Ordering::SeqCst) < 3 {
                     assert!(begin.elapsed() < Duration::from_secs(60), "there are no three threads");
                     std::thread::yield_now();

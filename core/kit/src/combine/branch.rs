@@ -27,7 +27,13 @@ use crate::payload::drop_payload;
 pin_project! {
     #[project = BranchProj]
     pub(super) enum Branch<F, T> {
-        Attached { #[pin] run: CancelScopeFuture<F, T>, running: bool },
+        Attached {
+            #[pin]
+            run: CancelScopeFuture<F, T>,
+            running: bool,
+            // It has given way once, because it found no budget to begin with.
+            gave_way: bool,
+        },
         Empty,
     }
 }
@@ -51,19 +57,23 @@ impl<F: Future<Output = T>, T> Branch<F, T> {
     pub(super) fn at(location: &'static Location<'static>, here: bool, future: F) -> Self {
         let scope = CancelScope::new().located(location);
         let run = if here { scope.run_here(future) } else { scope.run(future) };
-        Branch::Attached { run, running: false }
+        Branch::Attached { run, running: false, gave_way: false }
     }
 
     pub(super) fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>, fate: &mut Fate) -> Step<T> {
-        let BranchProj::Attached { mut run, running } = self.as_mut().project() else { return Step::Over };
+        let BranchProj::Attached { mut run, running, gave_way } = self.as_mut().project() else { return Step::Over };
         if !*running {
             if fate.is_closing() {
                 self.clear(fate);
                 return Step::Over;
             }
+            if fate.is_held_off() {
+                return Step::Pending;
+            }
             // L38: a loop of branches that lose has no other operation that comes to an end. Here, and not when they have
-            // lost: then the value of the winner would be kept waiting.
-            if fate.is_held_off() || leaf::poll_budget(cx).is_pending() {
+            // lost: then the value of the winner would be kept waiting. Once, as foreign code may leave it none each time.
+            if !*gave_way && leaf::poll_budget(cx).is_pending() {
+                *gave_way = true;
                 return Step::Pending;
             }
             *running = true;
@@ -88,7 +98,7 @@ impl<F: Future<Output = T>, T> Branch<F, T> {
 
     /// Cancels a branch that runs. Returns whether it is still to be polled.
     pub(super) fn close(mut self: Pin<&mut Self>, reason: &'static str, fate: &mut Fate) -> bool {
-        let BranchProj::Attached { run, running } = self.as_mut().project() else { return false };
+        let BranchProj::Attached { run, running, .. } = self.as_mut().project() else { return false };
         if *running {
             if run.never_returns() {
                 fate.cut = true;
