@@ -136,7 +136,7 @@ pub async fn a_race_that_is_cancelled_loses_nothing_that_the_winner_was_given() 
     .await;
 }
 
-/// The same with a limit, which passes at any moment.
+/// L12, L14: the same with a limit, which passes at any moment.
 pub async fn a_limit_around_a_race_loses_nothing_that_the_winner_was_given() {
     let way = Cell::new(0);
     all_arrive("a_limit_around_a_race_loses_nothing_that_the_winner_was_given", async |rx| {

@@ -202,6 +202,7 @@ fn the_turn_to_fill_a_cell_is_passed_on_with_no_timer_fired_under_its_lock() {
 /// A limiter, and two that wait at it: the first one, and one behind.
 fn rate_limited() -> (Arc<RateLimiter>, [Pin<Box<dyn Future<Output = ()> + Send>>; 2]) {
     let limiter = Arc::new(RateLimiter::new(1, Duration::from_secs(3600)));
+    limiter.try_acquire().expect("it has a token");
     let acquire = |limiter: Arc<RateLimiter>| async move { limiter.acquire().await };
     let both = [limiter.clone(), limiter.clone()].map(|limiter| waiting(acquire(limiter)) as _);
     assert_eq!(limiter.waiting(), 2);
