@@ -19,6 +19,7 @@ MUTANTS = [
     ("no-patience", "tree/drive.rs", "again |= missed < MAX_MISSED_POLLS;", "again |= missed < 1;"),
     ("due-without-a-wake", "tree/drive.rs", "inner.due.store(inner.is_due(), Ordering::Relaxed);", "inner.due.store(true, Ordering::Relaxed);"),
     ("never-due", "tree/drive.rs", "if inner.due.load(Ordering::Relaxed) {", "if false {"),
+    ("notification-waits-for-the-drop", "sync/condition.rs", "if key.retag_if_skipped(queue, NOTIFIED_ONE, NOTIFIED_ALL) {", "if false {"),
     ("losers-have-another-poll", "tree/verdict.rs", "!self.flagged(GIVEN_UP) && self.polled.has_poll_left()", "self.polled.has_poll_left()"),
     ("losers-wait-for-others", "tree/drive.rs", "self.flagged(PROPAGATED | GIVEN_UP)", "self.flagged(PROPAGATED)"),
     ("losers-wait-for-budget", "tree/scope_future.rs", "DELIVERED | PARENT_CANCELLED | GIVEN_UP) != DELIVERED\n", "DELIVERED | PARENT_CANCELLED) != DELIVERED\n"),

@@ -214,7 +214,15 @@ impl<'a, T: ?Sized> Future for ConditionWait<'a, T> {
                     return Poll::Pending;
                 }
                 ConditionState::Waiting(key) => {
-                    let outcome = ready!(key.poll_slow(this.condition.queue.shared(), cx));
+                    let queue = this.condition.queue.shared();
+                    let Poll::Ready(outcome) = key.poll_slow(queue, cx) else {
+                        // L14: it was notified, and then cancelled before the mutex was free. What it was told goes on now: it
+                        // may be long until it is dropped, if something beside it goes on.
+                        if key.retag_if_skipped(queue, NOTIFIED_ONE, NOTIFIED_ALL) {
+                            this.pass_on(NOTIFIED_ONE);
+                        }
+                        return Poll::Pending;
+                    };
                     match outcome {
                         // Passed over in a scope that it has left. It does not join again: it may have missed the
                         // change.

@@ -457,6 +457,17 @@ impl WaiterKey {
         self.poll_slow(list, cx)
     }
 
+    /// Gives a waiter that was skipped another tag, if it has this one. Returns whether it has. After a poll.
+    pub(super) fn retag_if_skipped(&self, list: &SharedWaiterList, tag: usize, to: usize) -> bool {
+        let mut list = self.moved_to.as_deref().unwrap_or(list).lock();
+        let entry = list.occupied(self.key);
+        let is_skipped = matches!(entry.state, WaiterState::Skipped) && entry.tag == tag;
+        if is_skipped {
+            entry.tag = to;
+        }
+        is_skipped
+    }
+
     /// Does what `poll` does, without the short cut for a waiter that was notified and not moved.
     #[inline(never)]
     pub(super) fn poll_slow(&mut self, list: &SharedWaiterList, cx: &mut Context<'_>) -> Poll<WaitOutcome> {

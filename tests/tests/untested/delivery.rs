@@ -494,3 +494,39 @@ fn what_is_given_up_has_no_poll_left() {
         assert_eq!(rx.try_recv(), Ok(7));
     });
 }
+
+/// L14, L40: the mutex has passed over the one that was notified, because its code was cancelled in between. The
+/// notification goes to the next, though what is beside that one goes on, and waits for just this.
+#[test]
+fn a_notification_goes_past_code_that_is_cancelled_before_the_mutex_is_free() {
+    foster_sim::run(1, async {
+        let shared =
+            Arc::new((foster::sync::Mutex::new(0), foster::sync::Condition::new(), foster::sync::Event::new()));
+        let Ok(()) = nursery(async |n: Nursery| {
+            let mut scope = CancelScope::new();
+            let handle = scope.handle();
+            let (first, second) = (shared.clone(), shared.clone());
+            n.spawn(async move {
+                let (mutex, condition, served) = &*first;
+                let waits = async { drop(condition.wait_for(mutex.lock().await, |jobs| *jobs > 0).await) };
+                drop(scope.run(join((waits, shield(served.wait())))).await);
+                Ok(())
+            });
+            sleep(Duration::from_millis(1)).await;
+            n.spawn(async move {
+                let (mutex, condition, served) = &*second;
+                *condition.wait_for(mutex.lock().await, |jobs| *jobs > 0).await -= 1;
+                served.set();
+                Ok(())
+            });
+            sleep(Duration::from_millis(1)).await;
+            let (mutex, condition, _) = &*shared;
+            let mut jobs = mutex.lock().await;
+            *jobs = 1;
+            assert_eq!(condition.notify(&jobs, 1), 1);
+            handle.cancel("before the mutex is free");
+            Ok(())
+        })
+        .await;
+    });
+}
