@@ -10,8 +10,8 @@ use std::mem;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use super::wait_queue::WaitQueue;
-use super::waiter_list::{WaitOutcome, WaitState};
+use super::wait_queue::{WaitQueue, WaitState};
+use super::waiter_list::WaitOutcome;
 use crate::leaf::{self, Gate, Waiter};
 
 /// A place where `n` tasks meet: each waits until all have arrived, then all go on, and the next round begins.

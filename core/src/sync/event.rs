@@ -5,8 +5,8 @@ use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
-use super::wait_queue::WaitQueue;
-use super::waiter_list::{WaitOutcome, WaitState};
+use super::wait_queue::{WaitQueue, WaitState};
+use super::waiter_list::WaitOutcome;
 use crate::leaf::{self, Gate, Waiter};
 use crate::sys::atomic::{AtomicBool, Ordering};
 

@@ -8,8 +8,8 @@ use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
 use super::AlreadySet;
-use super::wait_queue::{Closed, WaitQueue};
-use super::waiter_list::{WaitOutcome, WaitState};
+use super::wait_queue::{Closed, WaitQueue, WaitState};
+use super::waiter_list::WaitOutcome;
 use crate::leaf::{self, Gate, Waiter};
 use crate::sys::OnceLock;
 

@@ -401,6 +401,14 @@ impl fmt::Debug for WaitQueueGuard<'_> {
     }
 }
 
+/// The states of a future that waits in one queue, for as long as it takes.
+#[derive(Debug)]
+pub(super) enum WaitState {
+    Start,
+    Waiting(WaiterKey),
+    Done,
+}
+
 /// Future of [`WaitQueue::park`] and [`WaitQueueGuard::park`].
 #[must_use = "futures do nothing unless polled"]
 pub struct Park<'a> {

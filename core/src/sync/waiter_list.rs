@@ -394,14 +394,6 @@ pub(super) struct WaiterKey {
     moved_to: Option<Arc<SharedWaiterList>>,
 }
 
-/// The states of a future that waits in one list, for as long as it takes.
-#[derive(Debug)]
-pub(super) enum WaitState {
-    Start,
-    Waiting(WaiterKey),
-    Done,
-}
-
 /// How a wait ended.
 pub(super) enum WaitOutcome {
     Notified,
@@ -461,11 +453,7 @@ impl WaiterKey {
     pub(super) fn retag_if_skipped(&self, list: &SharedWaiterList, tag: usize, to: usize) -> bool {
         let mut list = self.moved_to.as_deref().unwrap_or(list).lock();
         let entry = list.occupied(self.key);
-        let is_skipped = matches!(entry.state, WaiterState::Skipped) && entry.tag == tag;
-        if is_skipped {
-            entry.tag = to;
-        }
-        is_skipped
+        matches!(entry.state, WaiterState::Skipped) && entry.tag == tag && mem::replace(&mut entry.tag, to) == tag
     }
 
     /// Does what `poll` does, without the short cut for a waiter that was notified and not moved.
