@@ -25,7 +25,7 @@ MUTANTS = [
     ("losers-wait-for-budget", "tree/scope_future.rs", "DELIVERED | PARENT_CANCELLED | GIVEN_UP) != DELIVERED\n", "DELIVERED | PARENT_CANCELLED) != DELIVERED\n"),
     ("group-of-losers-waits-for-budget", "kit/combine/group.rs", "self.had_budget && !self.closed && leaf::has_to_yield() {", "self.had_budget && leaf::has_to_yield() {"),
     ("branches-begin-for-nothing", "kit/combine/branch.rs", "if !*gave_way && leaf::poll_budget(cx).is_pending() {", "if false {"),
-    ("winner-goes-with-its-losers", "kit/combine/tuples.rs", "Some(value) => Poll::Ready(value),\n                    None if settlement", "Some(value) if !settlement.fate.is_cut() => Poll::Ready(value),\n                    _ if settlement"),
+    ("winner-goes-with-its-losers", "kit/combine/tuples.rs", "Some(value) => Poll::Ready(value),\n                    None if settlement", "Some(value) => if settlement.fate.is_cut() { Poll::Pending } else { Poll::Ready(value) },\n                    None if settlement"),
     ("losers-have-their-poll", "tree/verdict.rs", "goes_on && !self.flagged(GIVEN_UP);", "goes_on;"),
     ("outside-in", "tree/drive.rs", "if waits {", "if false {"),
     ("new-driver-is-not-told", "tree/drive.rs", "        if self.woken.load(Ordering::Acquire) {\n            without_counting", "        if false {\n            without_counting"),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::handover::{How, Moment, WHATS};
 use super::program::{CHANNELS, Kind, LOCKS, Op, Ops, Place, Program, SLOTS};
 
 /// Random numbers that are the same everywhere: splitmix64 (Steele, Lea and Flood, 2014).
@@ -71,6 +72,11 @@ impl Maker {
         if flat || self.dice.chance(35) {
             return Op::leaf(if self.finite { self.timer() } else { self.leaf() });
         }
+        if self.dice.chance(12) {
+            let handovers = vec![Op::leaf(self.handover())];
+            let times = Kind::Repeat(1 + self.dice.below(12) as u8);
+            return Op { kind: times, parts: vec![Arc::new(handovers)] };
+        }
         match self.finite {
             true => self.limits(depth),
             false if self.dice.chance(10) => self.meeting(),
@@ -99,7 +105,8 @@ impl Maker {
             13 => Kind::Thread(self.dice.time(2000)),
             14..19 => Kind::Send(channel),
             19..24 => Kind::TrySend(channel),
-            24..33 => Kind::Recv(channel),
+            24..29 => Kind::Recv(channel),
+            29..33 => Kind::RecvThrough(channel, self.how()),
             33 => Kind::TryRecv(channel),
             34 => Kind::Close(channel),
             35..37 => Kind::CondWait(lock),
@@ -141,6 +148,38 @@ impl Maker {
         let body = leaves(&[Kind::Sleep(200 + self.dice.time(800)), cancels, gives, gives]);
         let parts = vec![body, Arc::new(vec![cancelled]), leaves(&[waits])];
         Op { kind: Kind::Nursery { collecting: false, daemons: self.dice.below(2) as u8 }, parts }
+    }
+
+    /// Something that is waited for and ends by itself, whoever of those who wait is cancelled.
+    fn handover(&mut self) -> Kind {
+        if self.dice.chance(30) {
+            let capacity = [Some(0), Some(1), Some(4), None][self.dice.below(4) as usize];
+            let items = 1 + self.dice.below(30) as u8;
+            return Kind::Deliver { capacity, how: self.how(), items, limit: 200 + self.dice.time(1500) };
+        }
+        let what = WHATS[self.dice.below(WHATS.len() as u64) as usize];
+        let gap = if self.dice.chance(60) { 0 } else { self.dice.time(500) };
+        let (given_first, from_thread) = (self.dice.chance(50), self.dice.chance(50));
+        let moment = Moment { after: self.dice.time(1000), gap, given_first, from_thread };
+        Kind::Handover { what, how: [self.how(), self.how()], moment }
+    }
+
+    fn how(&mut self) -> How {
+        let time = 100 + self.dice.time(1500);
+        match self.dice.below(13) {
+            0 | 1 => How::Plain,
+            2 => How::Race(time),
+            3 => How::RaceAll,
+            4 => How::FirstOk,
+            5 => How::Quorum,
+            6 => How::Staggered(self.dice.time(200)),
+            7 => How::Select,
+            8 => How::Group,
+            9 => How::Limit(time),
+            10 => How::Nested(time),
+            11 => How::Shield,
+            _ => How::Local,
+        }
     }
 
     fn pipe(&mut self) -> Kind {

@@ -10,6 +10,7 @@ use foster::channel::{Receiver, Sender};
 use foster::{CancelScope, LocalNursery, Nursery, combine, is_cancelled};
 
 use super::foreign::{self, Boxed};
+use super::handover::{How, deliver, handover};
 use super::program::{Kind, Op, Ops, Place};
 use super::watch::{Seen, Sort, seen};
 use super::world::{Item, Request, Target, World, stamp};
@@ -50,7 +51,7 @@ pub(crate) fn run(at: &At, ops: &Ops) -> Boxed<End> {
 
 impl At {
     /// Awaits an operation of foster. One that is first polled in cancelled code must not return (L14).
-    async fn op<F: Future>(&self, name: &str, operation: F) -> F::Output {
+    pub(crate) async fn op<F: Future>(&self, name: &str, operation: F) -> F::Output {
         let mut operation = pin!(operation);
         let mut began_cancelled = None;
         poll_fn(|cx| {
@@ -62,6 +63,11 @@ impl At {
             poll
         })
         .await
+    }
+
+    /// As [`op`](At::op), for one in a combinator. A shield that is opened in cancelled code returns all the same.
+    pub(crate) async fn through<F: Future>(&self, name: &str, how: How, operation: F) -> F::Output {
+        if how == How::Shield { operation.await } else { self.op(&format!("{name} through {how:?}"), operation).await }
     }
 
     /// Notes a fault if this code was cancelled by a handle before the moment at which what it got was given.
@@ -116,6 +122,17 @@ impl At {
                 }
                 Err(_) => self.got("the end of a channel", world.closed[of as usize].load(Ordering::SeqCst)),
             },
+            Kind::RecvThrough(of, how) => {
+                let receiver = self.ends(of).1.clone();
+                let wait = move || {
+                    let receiver = receiver.clone();
+                    Box::pin(async move { receiver.recv().await.ok() }) as Boxed<_>
+                };
+                if let Some(item) = self.through("recv", how, how.run(wait)).await.flatten() {
+                    world.received(&item);
+                    seen(Seen::Items);
+                }
+            }
             Kind::TryRecv(of) => {
                 if let Ok(item) = self.ends(of).1.try_recv() {
                     world.received(&item);
@@ -181,6 +198,8 @@ impl At {
                 seen(Seen::Panics);
                 std::panic::resume_unwind(Box::new(OnPurpose));
             }
+            Kind::Handover { what, how, moment } => handover(self, what, how, moment).await,
+            Kind::Deliver { capacity, how, items, limit } => deliver(self, capacity, how, items, limit).await,
             Kind::Pipe { capacity, items, pace } => self.pipe(capacity, items, pace).await,
             // What is left of others when their parts were removed.
             _ => {}

@@ -6,6 +6,7 @@
 
 mod foreign;
 mod generate;
+mod handover;
 mod hosts;
 mod interpret;
 mod program;

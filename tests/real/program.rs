@@ -4,6 +4,8 @@ use std::fmt::{self, Write as _};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::handover::{How, Moment, What};
+
 /// Operations that run one after the other.
 pub(crate) type Ops = Arc<Vec<Op>>;
 
@@ -38,6 +40,8 @@ pub(crate) enum Kind {
     Send(u8),
     TrySend(u8),
     Recv(u8),
+    /// The item comes through a combinator, which may not lose it.
+    RecvThrough(u8, How),
     TryRecv(u8),
     Close(u8),
     CondWait(u8),
@@ -58,6 +62,19 @@ pub(crate) enum Kind {
         capacity: Option<u8>,
         items: u8,
         pace: u32,
+    },
+    /// Two wait for one thing, of which the first is cancelled.
+    Handover {
+        what: What,
+        how: [How; 2],
+        moment: Moment,
+    },
+    /// Items for consumers whose waits are cut.
+    Deliver {
+        capacity: Option<u8>,
+        how: How,
+        items: u8,
+        limit: u32,
     },
     Acquire(u8),
     Lock(u8),
@@ -148,6 +165,8 @@ impl Op {
             Kind::Graceful { deadline, grace } => u64::from(deadline + grace) + 1000 + inside,
             Kind::Bracket(budget) | Kind::Defer(budget) => u64::from(budget) + 1000 + inside,
             Kind::Pipe { items, pace, .. } => (u64::from(pace) + 1000) * u64::from(items),
+            Kind::Handover { moment, .. } => u64::from(moment.after + moment.gap) + 5000,
+            Kind::Deliver { items, limit, .. } => (u64::from(limit) + 1000) * u64::from(items),
             Kind::Repeat(times) => inside * u64::from(times) + 1000,
             _ => inside + 100,
         }
@@ -216,6 +235,7 @@ fn head(kind: Kind) -> String {
         Kind::Send(of) => format!("channel{of}.send(item()).await"),
         Kind::TrySend(of) => format!("channel{of}.try_send(item())"),
         Kind::Recv(of) => format!("channel{of}.recv().await"),
+        Kind::RecvThrough(of, how) => format!("{how:?}(channel{of}.recv()).await").to_lowercase(),
         Kind::TryRecv(of) => format!("channel{of}.try_recv()"),
         Kind::Close(of) => format!("channel{of}.close()"),
         Kind::CondWait(of) => format!("condition{of}.wait(mutex{of}.lock().await).await"),

@@ -66,9 +66,13 @@ pub(crate) enum Seen {
     Commits,
     Sleeps,
     Threads,
+    /// Both have got the thing, and the one that was cancelled has.
+    Handovers,
+    FirstGot,
+    Deliveries,
 }
 
-const ALL: [Seen; 12] = [
+const ALL: [Seen; 15] = [
     Seen::Programs,
     Seen::CancelledScopes,
     Seen::Items,
@@ -81,6 +85,9 @@ const ALL: [Seen; 12] = [
     Seen::Commits,
     Seen::Sleeps,
     Seen::Threads,
+    Seen::Handovers,
+    Seen::FirstGot,
+    Seen::Deliveries,
 ];
 
 static SEEN: [AtomicUsize; ALL.len()] = [const { AtomicUsize::new(0) }; ALL.len()];
