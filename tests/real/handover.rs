@@ -346,7 +346,8 @@ pub(crate) async fn handover(at: &At, what: What, how: [How; 2], moment: Moment)
             let arrived: Vec<usize> = std::iter::from_fn(|| thing.items.1.try_recv().ok()).collect();
             let known = [0, second_number, first_number.unwrap_or(0)];
             // Of a race of two sends both may have been taken; but nothing of code that was cut.
-            let is_cut = first_number.is_none() && !matches!(how[1], How::RaceAll | How::FirstOk | How::Quorum | How::Staggered(_) | How::Select);
+            let is_cut = first_number.is_none()
+                && !matches!(how[1], How::RaceAll | How::FirstOk | How::Quorum | How::Staggered(_) | How::Select);
             if is_cut && arrived.iter().any(|number| !known.contains(number)) {
                 at.world.fault(Sort::Doubled, format!("what was sent by code that was cut has arrived: {arrived:?}"));
             }

@@ -20,6 +20,7 @@ mod losers;
 pub(crate) mod rounds;
 mod starving;
 mod timers;
+mod unpolled;
 
 pub use alarm::ends;
 pub use commits::*;
@@ -30,6 +31,7 @@ pub use losers::*;
 pub use rounds::{real_rounds, rounds};
 pub use starving::*;
 pub use timers::*;
+pub use unpolled::*;
 
 use foster::yield_now;
 
@@ -60,6 +62,8 @@ macro_rules! seen_suite {
             the_rendezvous_of_a_cancelled_sender_is_passed_over,
             a_oneshot_gives_nothing_to_a_cancelled_receiver,
             what_is_sent_after_a_cancel_is_not_found,
+            what_was_taken_from_a_held_sender_was_sent,
+            what_was_handed_over_by_a_held_sender_was_sent,
             a_permit_goes_past_a_cancelled_waiter,
             a_notification_goes_past_a_cancelled_waiter,
             an_event_wakes_all_but_the_cancelled,

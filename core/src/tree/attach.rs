@@ -140,7 +140,7 @@ impl NodeRef {
         let (flags, inherited) = place.behind(self.kind.shield());
         let mut state = self.lock();
         if flags & CANCELLED != 0 && !self.flagged(CANCELLED) {
-            self.polled.judge_as_part_of(&place.parent.polled);
+            self.polled.judge_moved();
         }
         state.inherited = state.inherited.join(inherited);
         // A parent that is let go of may be the last reference to it: dropped below, without the lock.

@@ -109,24 +109,15 @@ pub(crate) fn make_node(inline: &mut InlineScope, driver: Option<&Waker>) -> Opt
 /// Returns the running code, as one that waits. Gives its scope a place in the tree: no lock may be held.
 #[inline]
 pub(crate) fn waiting_code() -> WaitingCode {
-    let Some(scope) = try_scope() else { return WaitingCode::default() };
-    // Most wait directly in a task; others in a limit, say.
-    let task = if scope.counts_wakes() { None } else { with_current(|top| task_of(top).cloned()) };
-    WaitingCode::new(scope, task)
+    WaitingCode(try_scope())
 }
 
-/// Returns the scope that counts the wake-ups of this code. By the stack, as for what a poll has seen
-/// (`frames::wakes_seen`).
-fn task_of(top: Option<&CurrentFrame>) -> Option<&NodeRef> {
-    top?.ancestors().filter_map(node_of).find(|node| node.counts_wakes())
-}
-
-/// Returns whether it is the running code that waits, polled by the same task as then. It counts no reference, and may be
-/// asked under a lock. Not if the code is in an inline scope: that is new.
+/// Returns whether it is the running code that waits. It counts no reference, and may be asked under a lock. Not if the
+/// code is in an inline scope: that is new.
 pub(crate) fn is_running(code: &WaitingCode) -> bool {
     with_current(|top| match top {
-        Some(top) => node_of(top).is_some_and(|node| code.is_in(Some(node), task_of(Some(top)))),
-        None => code.is_in(default_root(), None),
+        Some(top) => node_of(top).is_some_and(|node| code.scope() == Some(node)),
+        None => code.scope() == default_root(),
     })
 }
 

@@ -42,8 +42,6 @@ impl Tree {
         // L12: the code that slept is runnable from here on, before anything is requested; but it runs only after that.
         // So it gets its one poll, in which it finds that its sleep has ended.
         let Due { sleeps, missed, requests } = self.timers.take_due(now, WaitingCode::claim);
-        // Their wakers are called only after the requests, and by then it is too late to say so.
-        sleeps.iter().for_each(|sleeper| sleeper.code.count_again());
         let mut wakes = DriverWakes::default();
         // L11: marked one after the other, with no wake-up in between; so their order makes no difference to any
         // code.
@@ -231,9 +229,7 @@ impl Wake for Alarm {
     }
 }
 
-/// Calls the wakers of sleeps: each, whatever the others do (L36). Those that have ended were counted when they were
-/// taken out; a task's waker counts once more, which makes no difference: only whether a count has changed matters
-/// (L12).
+/// Calls the wakers of sleeps: each, whatever the others do (L36).
 fn wake_each(sleeps: Vec<Sleeper<WaitingCode>>) {
     for Sleeper { waker, code } in sleeps {
         match code.scope() {

@@ -226,6 +226,9 @@ impl NodeRef {
     /// that is gone (L16.1). All other code is given the waker of whoever polls the scope, which costs nothing.
     #[inline]
     fn poll_in<R>(&self, cx: &mut Context<'_>, poll: impl FnOnce(&mut Context<'_>) -> R) -> thread::Result<R> {
+        // Ordering: before the poll begins for others; a verdict that finds it begun has nothing to do for what was given
+        // before. What is given is seen in this poll under the lock of the primitive.
+        self.given.store(false, Ordering::Relaxed);
         self.polled.begin(self.wakes_seen());
         let has_own = || self.counts_wakes() || self.flagged(PARENT_CANCELLED);
         let result = frames::enter(self, || {

@@ -166,6 +166,9 @@ pub(crate) struct Node {
     /// When the body was last polled, whether it is being polled now, and how often it was woken: what the verdict of
     /// L12 is taken from.
     pub(crate) polled: Polled,
+    /// Code directly in the scope was given something since the last poll of that began (L14): so it has one more (L12),
+    /// whatever the code around does. Set by [`WaitingCode::claim`](super::waiting::WaitingCode::claim).
+    pub(super) given: AtomicBool,
     /// The number of the request by which the code directly inside became cancelled. 0 if it is not cancelled, or was
     /// opened in cancelled code: nothing was given to that before (L14). Stored once, before `CANCELLED` is set.
     pub(super) cancelled_by: AtomicU32,
@@ -521,10 +524,6 @@ impl Node {
         let (flags, inherited) =
             place.as_ref().map_or((0, CancelState::default()), |place| place.behind(kind.shield()));
         let slot = place.as_ref().map_or(0, |place| place.slot);
-        let polled = Polled::never();
-        if let Some(place) = place.as_ref().filter(|_| flags & CANCELLED != 0) {
-            polled.judge_as_part_of(&place.parent.polled);
-        }
         Node {
             kind,
             origin,
@@ -537,7 +536,8 @@ impl Node {
             calls: AtomicU32::new(0),
             due: AtomicBool::new(false),
             missed: AtomicU8::new(0),
-            polled,
+            polled: Polled::never(),
+            given: AtomicBool::new(false),
             cancelled_by: AtomicU32::new(0),
             ended_after: AtomicU32::new(0),
             job_waker: OnceLock::new(),
@@ -577,9 +577,10 @@ impl Node {
         // registered under the same lock; a driver that reads a stale flag is woken by that very waker. It pairs with
         // `flag_all`: what was stored before the flag (`cancelled_by`, say, or a nursery's error) is seen with it.
         //
-        // Sequential, and so is the count of wake-ups: there is one order of a flag that is set, the look at the count
-        // that follows, a wake-up or gift that is counted, and the look at the flag that follows that. So at least one
-        // of two sides sees what the other one has written: of a verdict and who gives, of a reaper and who wakes.
+        // Sequential, and so are `given` and the count of wake-ups: there is one order of a flag that is set, the look at
+        // those that follows, a gift that is noted or a wake-up that is counted, and the look at the flag that follows
+        // that. So at least one of two sides sees what the other one has written: of a verdict and who gives, of a reaper
+        // and who wakes.
         self.flags.load(Ordering::SeqCst) & flags
     }
 

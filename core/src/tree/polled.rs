@@ -16,9 +16,8 @@ pub(crate) struct Polled {
     /// The value of `steps` at the end of the last poll that the body has (L12): set by the verdict. Until then that of
     /// its first poll, which is what code has that is opened in cancelled code.
     last_step: AtomicU32,
-    /// How often the wakers were called that user code in this scope was given; and, from [`GIFT`] up, how often that
-    /// code was given something. Counted only where `counts_wakes` says so: see [`verdict`](super::verdict). 0 for all
-    /// others.
+    /// How often the wakers were called that user code in this scope was given. Counted only where `counts_wakes` says
+    /// so: see [`verdict`](super::verdict). 0 for all others.
     wakes: AtomicU32,
 }
 
@@ -49,7 +48,7 @@ pub(super) struct PolledThen {
     steps: u32,
     /// The body was not polled since the last wake-up that was counted, or it cannot be known, and counts as that.
     pub(super) woken: bool,
-    /// Something was given since the poll of the task began, in which the body was last polled.
+    /// Code directly in it was given something since the last poll of the body began.
     pub(super) given: bool,
 }
 
@@ -78,14 +77,6 @@ const NEVER: u32 = u32::MAX;
 /// not know. It counts as runnable (L12.5).
 pub(super) const UNCOUNTED: u32 = u32::MAX - 1;
 
-/// One gift in a count of wake-ups. If the wakers are called that often in one poll, it is taken for a gift, and code
-/// that is cancelled in that poll may have another one.
-const GIFT: u32 = 1 << 16;
-
-fn gifts(wakes: u32) -> u32 {
-    wakes / GIFT
-}
-
 impl Polled {
     pub(crate) fn never() -> Self {
         let last = LastPoll { steps: 0, seen: NEVER };
@@ -112,13 +103,14 @@ impl Polled {
         self.last.store(LastPoll { steps: steps.wrapping_add(1), seen }.word(), Ordering::Release);
     }
 
-    /// Looks at the polls for a verdict: `wakes` are the wake-ups that were counted by now, read before this. So what is
-    /// counted there and was given for a poll that is found not to have begun is found by that poll.
-    pub(super) fn look(&self, wakes: u32) -> PolledThen {
+    /// Looks at the polls for a verdict: `wakes` are the wake-ups that were counted by now, and `given` says whether the
+    /// code was given something; read before this. So what was given for a poll that is found not to have begun is found
+    /// by that poll.
+    pub(super) fn look(&self, wakes: u32, given: bool) -> PolledThen {
         let LastPoll { steps, seen } = self.last();
         let is_known = seen != NEVER && seen != UNCOUNTED && wakes != UNCOUNTED;
         // What cannot be known counts as runnable (L12.4, L12.5).
-        PolledThen { steps, woken: !is_known || seen != wakes, given: is_known && gifts(seen) != gifts(wakes) }
+        PolledThen { steps, woken: !is_known || seen != wakes, given }
     }
 
     /// Notes which poll of the body is its last one, by what was found of it at the instant at which its code became
@@ -129,25 +121,18 @@ impl Polled {
         self.last_step.store(last, Ordering::Relaxed);
     }
 
-    /// Notes that the scope has come into the code of a body that is cancelled: it has its first poll, or the one that
-    /// is going on, and another one if that code has.
-    pub(super) fn judge_as_part_of(&self, around: &Polled) {
-        let polls = 1 + u32::from(around.steps_left() > 2);
+    /// Notes that the scope has come into cancelled code: it has one poll, or the one that is going on.
+    pub(super) fn judge_moved(&self) {
         let begun = self.last().steps & !1;
-        self.last_step.store(begun.wrapping_add(2 * polls), Ordering::Relaxed);
+        self.last_step.store(begun.wrapping_add(2), Ordering::Relaxed);
     }
 
     /// Returns whether cancelled code has a poll left, or is in it.
-    pub(super) fn has_poll_left(&self) -> bool {
-        self.steps_left() > 0
-    }
-
-    /// Returns how many steps are left to cancelled code; none if it has had more.
     ///
     /// It wraps around after 2^30 polls of code that is cancelled, which has one more then.
-    fn steps_left(&self) -> u32 {
+    pub(super) fn has_poll_left(&self) -> bool {
         let left = self.last_step.load(Ordering::Relaxed).wrapping_sub(self.last().steps);
-        if left <= u32::MAX / 2 { left } else { 0 }
+        (1..=u32::MAX / 2).contains(&left)
     }
 
     /// Returns whether the body was polled before the poll that is over now. Asked by the scope's driver.
@@ -172,16 +157,9 @@ impl Polled {
         }
     }
 
-    /// Counts that code inside is given something, as a wake-up, whoever gives it.
-    #[inline]
-    pub(super) fn count_gift(&self) {
-        // Ordering: see `Node::flags_of`.
-        self.wakes.fetch_add(GIFT, Ordering::SeqCst);
-    }
-
     /// Returns the count, which is neither [`NEVER`] nor [`UNCOUNTED`], by leaving out the highest bit. It may wrap
-    /// around: only whether two counts differ matters, and they would have to be exactly 2^15 gifts, or 2^31 calls,
-    /// apart in one poll to be taken for the same.
+    /// around: only whether two counts differ matters, and they would have to be exactly 2^31 calls apart in one poll to
+    /// be taken for the same.
     #[inline]
     pub(super) fn wakes(&self) -> u32 {
         // Ordering: see `Node::flags_of`.

@@ -16,10 +16,9 @@
 //!
 //! # How a request and a gift meet
 //!
-//! Whoever gives something to waiting code counts it, then looks whether that code is cancelled (`Waiter::claim`). A
-//! request marks the code, all of it, and takes the verdicts from the counts after that. So either the giver finds it
-//! cancelled, and passes it over, or the verdict finds that it was given something, and it gets a poll to take it (L14).
-//! That of the scope around it is taken after both, too: what is in blocked code is blocked.
+//! Whoever gives something to waiting code notes that on its scope, then looks whether it is cancelled (`Waiter::claim`).
+//! A request marks the code, all of it, and takes the verdicts after that. So either the giver finds it cancelled, and
+//! passes it over, or the verdict finds that it was given something, and it gets a poll to take it (L14).
 //!
 //! Two requests may go down at the same time. Each visits every node under its lock, and what they leave is a join
 //! (`cancel_state.rs`), so the order does not matter; the verdict is taken by the one that sets `CANCELLED`. And a

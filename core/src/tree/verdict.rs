@@ -1,15 +1,16 @@
 //! Runnable or blocked: what becomes of code at the instant at which it becomes cancelled (L12).
 //!
-//! Code is *runnable* if its body is on the stack, or if a waker that was given to user code in its task has been
-//! called since the last poll of its body began. It gets one more poll. All other code is *blocked*, and is dropped
-//! where it waits, unpolled. A scope whose surrounding body is blocked is blocked.
+//! Code is *runnable* if its body is on the stack, or if since the last poll of its body began it was given something,
+//! or a waker was called that was given to user code in its task. It gets one more poll. All other code is *blocked*, and
+//! is dropped where it waits, unpolled. A scope whose surrounding body is blocked is blocked, unless it was given
+//! something itself: it has to take that, also where the body around was polled since, and left it out.
 //!
-//! So every task, the root, every local nursery, and every scope that a reaper drives hand out a waker of their own,
-//! which counts how often it was called (`Polled::count_wake`). Whoever gives waiting code something counts that there,
-//! too (`waiting.rs`), and does not leave it to the waker. Each body keeps the count that was seen at the beginning of
-//! the poll of its task in which it was last polled ([`Polled`](super::polled::Polled)). The wake-ups by which foster
-//! delivers a request are made [without counting](super::polled::without_counting), and are not counted: the order of
-//! two requests of one instant does not matter.
+//! Whoever gives waiting code something notes that on its scope (`waiting.rs`). For what is not given by foster, every
+//! task, the root, every local nursery, and every scope that a reaper drives hand out a waker of their own, which counts
+//! how often it was called (`Polled::count_wake`). Each body keeps the count that was seen at the beginning of the poll of
+//! its task in which it was last polled ([`Polled`](super::polled::Polled)). The wake-ups by which foster delivers a
+//! request are made [without counting](super::polled::without_counting), and are not counted: the order of two requests
+//! of one instant does not matter.
 //!
 //! ```text
 //!    task     wakes = 7     the poll of the task began at 7: nobody has called a waker since
@@ -19,8 +20,7 @@
 //! ```
 //!
 //! A local nursery counts by itself, too, because it polls its body only when that was woken, and so does each of its
-//! children. The body stands in the task around, and is blocked if the code there is; but not if it was given
-//! something, which counts for the body alone (L41).
+//! children. The body stands in the task around, and is blocked if the code there is (L41).
 //!
 //! The verdict is taken by the thread that makes the request, from atomics and the way up the tree; what it reads may
 //! be a step behind what the task does at that moment. That is no harm: a task that begins a poll meanwhile has that
@@ -69,7 +69,7 @@ impl NodeRef {
     pub(super) fn verdict(&self) -> Verdict {
         let (mut around, mut above, mut next) = (Vec::new(), None, self.around_in_task());
         while let Some(node) = next {
-            let polled = node.polled.look(UNCOUNTED);
+            let polled = node.polled.look(UNCOUNTED, false);
             if polled.is_on_stack() {
                 // Runnable, whatever is around it.
                 let wakes = node.counting_scope().map_or(UNCOUNTED, |task| task.polled.wakes());
@@ -92,17 +92,16 @@ impl NodeRef {
     /// Takes the verdict about a scope, by that about the one around it.
     ///
     /// A scope that counts by itself (a child, say) begins anew: it is not part of the task around it. For all others
-    /// L12.2 holds: code in a blocked body is blocked, but for the body of a local nursery that was given something (L41).
-    /// A scope that has no place yet is cancelled before it is entered: it is polled once. One that its holder has given up
-    /// is blocked (L12.6).
+    /// L12.2 holds: code in a blocked body is blocked, unless it was given something. A scope that has no place yet is
+    /// cancelled before it is entered: it is polled once. One that its holder has given up is blocked (L12.6).
     pub(super) fn verdict_inside(&self, around: Option<Verdict>) -> Verdict {
         let (wakes, runs_around) = around.map_or((UNCOUNTED, true), |around| (around.wakes, around.runnable));
         let counts = self.counts_wakes();
         let wakes = if counts { self.polled.wakes() } else { wakes };
-        let polled = self.polled.look(wakes);
-        let goes_on = runs_around || counts && (!self.is_in_task() || polled.given);
-        let may_run = goes_on && !self.flagged(GIVEN_UP);
-        Verdict { wakes, polled, runnable: polled.is_on_stack() || may_run && polled.woken }
+        let polled = self.polled.look(wakes, self.given.load(Ordering::SeqCst));
+        let begins_anew = counts && !self.is_in_task();
+        let goes_on = polled.given || polled.woken && (runs_around || begins_anew);
+        Verdict { wakes, polled, runnable: polled.is_on_stack() || goes_on && !self.flagged(GIVEN_UP) }
     }
 
     /// Keeps the verdict: of the request that has made the scope's code cancelled.
