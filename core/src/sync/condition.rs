@@ -111,7 +111,8 @@ impl Condition {
     ///
     /// # Panics
     ///
-    /// When polled, if others wait for this condition with another mutex.
+    /// When polled, if others wait for this condition with another mutex, or if `holds` panics. The mutex is released
+    /// then, and a notification by [`notify`](Condition::notify) goes to the next waiter.
     pub fn wait_for<'a, T: ?Sized, F>(&'a self, guard: MutexGuard<'a, T>, holds: F) -> ConditionWaitFor<'a, T, F>
     where
         F: FnMut(&mut T) -> bool,
@@ -202,51 +203,55 @@ impl<'a, T: ?Sized> Future for ConditionWait<'a, T> {
     type Output = MutexGuard<'a, T>;
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<MutexGuard<'a, T>> {
-        let this = &mut *self;
-        ready!(this.gate.poll_start(cx));
+        self.poll_tagged(cx).map(|(guard, _)| guard)
+    }
+}
+
+impl<'a, T: ?Sized> ConditionWait<'a, T> {
+    /// Polls the wait; when it is ready, returns also how it was notified.
+    fn poll_tagged(&mut self, cx: &mut Context<'_>) -> Poll<(MutexGuard<'a, T>, usize)> {
+        ready!(self.gate.poll_start(cx));
         loop {
-            match &mut this.state {
+            match &mut self.state {
                 ConditionState::Start(_) => {
-                    let key = this.join(cx);
+                    let key = self.join(cx);
                     // Joined first, released second: a task that locks the mutex now and notifies will find this
                     // waiter.
-                    drop(mem::replace(&mut this.state, ConditionState::Waiting(key)));
+                    drop(mem::replace(&mut self.state, ConditionState::Waiting(key)));
                     return Poll::Pending;
                 }
                 ConditionState::Waiting(key) => {
-                    let queue = this.condition.queue.shared();
-                    let Poll::Ready(outcome) = key.poll_slow(queue, cx) else {
+                    let queue = self.condition.queue.shared();
+                    let Poll::Ready((outcome, tag)) = key.poll_slow(queue, cx) else {
                         // L14: it was notified, and then cancelled before the mutex was free. What it was told goes on now: it
                         // may be long until it is dropped, if something beside it goes on.
                         if key.retag_if_skipped(queue, NOTIFIED_ONE, NOTIFIED_ALL) {
-                            this.pass_on(NOTIFIED_ONE);
+                            self.pass_on(NOTIFIED_ONE);
                         }
                         return Poll::Pending;
                     };
                     match outcome {
                         // Passed over in a scope that it has left. It does not join again: it may have missed the
                         // change.
-                        WaitOutcome::Skipped { tag } => {
-                            this.state = ConditionState::Locking { lock: this.mutex.lock(), tag };
+                        WaitOutcome::Skipped => {
+                            self.state = ConditionState::Locking { lock: self.mutex.lock(), tag };
                         }
                         WaitOutcome::Notified | WaitOutcome::Closed(_) => {
-                            this.state = ConditionState::Done;
-                            return Poll::Ready(this.mutex.reserved_guard());
+                            self.state = ConditionState::Done;
+                            return Poll::Ready((self.mutex.reserved_guard(), tag));
                         }
                     }
                 }
-                ConditionState::Locking { lock, .. } => {
-                    let guard = ready!(Pin::new(lock).poll(cx));
-                    this.state = ConditionState::Done;
-                    return Poll::Ready(guard);
+                ConditionState::Locking { lock, tag } => {
+                    let (guard, tag) = (ready!(Pin::new(lock).poll(cx)), *tag);
+                    self.state = ConditionState::Done;
+                    return Poll::Ready((guard, tag));
                 }
                 ConditionState::Done => panic!("a `wait` for a `Condition` was polled after it was ready"),
             }
         }
     }
-}
 
-impl<T: ?Sized> ConditionWait<'_, T> {
     fn join(&self, cx: &mut Context<'_>) -> WaiterKey {
         let waiter = Waiter::new(cx);
         let mut queue = self.condition.queue.lock();
@@ -330,13 +335,16 @@ impl<'a, T: ?Sized, F: FnMut(&mut T) -> bool> Future for ConditionWaitFor<'a, T,
                     }
                     this.state = this.go_on_waiting(guard);
                 }
-                ConditionForState::Waiting(mut wait) => match Pin::new(&mut wait).poll(cx) {
+                ConditionForState::Waiting(mut wait) => match wait.poll_tagged(cx) {
                     Poll::Pending => {
                         this.state = ConditionForState::Waiting(wait);
                         return Poll::Pending;
                     }
-                    Poll::Ready(mut guard) => {
-                        if (this.holds)(&mut guard) {
+                    Poll::Ready((mut guard, tag)) => {
+                        let if_it_panics = PassOn { wait: &wait, tag };
+                        let holds = (this.holds)(&mut guard);
+                        mem::forget(if_it_panics);
+                        if holds {
                             return Poll::Ready(guard);
                         }
                         this.state = this.go_on_waiting(guard);
@@ -355,6 +363,18 @@ impl<'a, T: ?Sized, F> ConditionWaitFor<'a, T, F> {
     }
 }
 
+/// Passes on, when it is dropped, the notification that ended a wait.
+struct PassOn<'w, 'a, T: ?Sized> {
+    wait: &'w ConditionWait<'a, T>,
+    tag: usize,
+}
+
+impl<T: ?Sized> Drop for PassOn<'_, '_, T> {
+    fn drop(&mut self) {
+        self.wait.pass_on(self.tag);
+    }
+}
+
 impl<T: ?Sized, F> fmt::Debug for ConditionWaitFor<'_, T, F> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match &self.state {
@@ -367,6 +387,7 @@ impl<T: ?Sized, F> fmt::Debug for ConditionWaitFor<'_, T, F> {
 
 #[cfg(test)]
 mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
     use std::thread;
 
     use super::*;
@@ -457,6 +478,41 @@ mod tests {
         drop(wait());
         drop(condition.wait(mutex.try_lock().unwrap()));
         assert_eq!((condition.waiting(), mutex.statistics().held), (0, false));
+    }
+
+    /// L40: whoever panicked has not seen to what the notification was about.
+    #[test]
+    fn the_notification_of_a_predicate_that_panics_goes_on() {
+        let (mutex, condition) = (Mutex::new(0), Condition::new());
+        let fragile = |guard| {
+            ManualTask::waiting(condition.wait_for(guard, |value| match *value {
+                0 => false,
+                _ => panic!("the predicate failed"),
+            }))
+        };
+        let wait = || ManualTask::waiting(condition.wait(mutex.try_lock().unwrap()));
+        let panics = |mut task: ManualTask<_>| catch_unwind(AssertUnwindSafe(|| task.poll().is_ready())).is_err();
+
+        let (first, second, third) = (fragile(mutex.try_lock().unwrap()), wait(), wait());
+        let mut guard = mutex.try_lock().unwrap();
+        *guard = 1;
+        condition.notify(&guard, 1);
+        drop(guard);
+        assert!(panics(first));
+        assert_eq!((second.wakes(), third.wakes(), condition.waiting()), (1, 0, 1));
+        drop(second.finish());
+
+        // Everybody was notified: those who come later are not owed anything.
+        let mut guard = mutex.try_lock().unwrap();
+        *guard = 0;
+        let fourth = fragile(guard);
+        let mut guard = mutex.try_lock().unwrap();
+        *guard = 1;
+        condition.notify_all(&guard);
+        let fifth = ManualTask::waiting(condition.wait(guard));
+        drop(third.finish());
+        assert!(panics(fourth));
+        assert_eq!((fifth.wakes(), condition.waiting(), mutex.statistics().held), (0, 1, false));
     }
 
     #[test]

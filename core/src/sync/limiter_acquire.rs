@@ -158,7 +158,7 @@ impl LimiterAcquireOp {
             },
             LimiterAcquireState::Waiting { record, key } => {
                 let record = *record;
-                if let WaitOutcome::Skipped { .. } = ready!(key.poll(limiter.queue.shared(), cx)) {
+                if let WaitOutcome::Skipped = ready!(key.poll(limiter.queue.shared(), cx)) {
                     let Some(queued) = limiter.enqueue_again(record, Waiter::new(cx)) else {
                         self.state = LimiterAcquireState::Start;
                         limiter.release(record);

@@ -347,7 +347,7 @@ impl InitPermit<'_> {
             InitPermitState::Start => ready!(self.start(cx)),
             InitPermitState::Waiting(key) => match ready!(key.poll(self.initializer.queue.shared(), cx)) {
                 WaitOutcome::Notified => {}
-                WaitOutcome::Closed(_) | WaitOutcome::Skipped { .. } => {
+                WaitOutcome::Closed(_) | WaitOutcome::Skipped => {
                     self.state = InitPermitState::Start;
                     ready!(self.start(cx));
                 }

@@ -480,7 +480,7 @@ impl Future for Park<'_> {
         let result = match ready!(held.poll(list, cx)) {
             WaitOutcome::Notified => Ok(ParkOutcome::Unparked),
             WaitOutcome::Closed(closed) => Err(closed),
-            WaitOutcome::Skipped { .. } => Ok(ParkOutcome::PassedOver),
+            WaitOutcome::Skipped => Ok(ParkOutcome::PassedOver),
         };
         *key = None;
         // It may have been closed because of a request that has come since the gate (L14).

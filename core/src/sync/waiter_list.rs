@@ -399,10 +399,8 @@ pub(super) enum WaitOutcome {
     Notified,
     Closed(Closed),
     /// It was skipped, and its code is not cancelled now: it has to look again at what it waits for, and to start
-    /// again. This was its tag.
-    Skipped {
-        tag: usize,
-    },
+    /// again.
+    Skipped,
 }
 
 /// The state of a waiter when it left.
@@ -446,7 +444,7 @@ impl WaiterKey {
         if self.moved_to.is_none() && list.lock().acknowledge(self.key) {
             return Poll::Ready(WaitOutcome::Notified);
         }
-        self.poll_slow(list, cx)
+        self.poll_slow(list, cx).map(|(outcome, _)| outcome)
     }
 
     /// Gives a waiter that was skipped another tag, if it has this one. Returns whether it has. After a poll.
@@ -456,9 +454,10 @@ impl WaiterKey {
         matches!(entry.state, WaiterState::Skipped) && entry.tag == tag && mem::replace(&mut entry.tag, to) == tag
     }
 
-    /// Does what `poll` does, without the short cut for a waiter that was notified and not moved.
+    /// Does what `poll` does, without the short cut for a waiter that was notified and not moved. Returns the last tag,
+    /// too.
     #[inline(never)]
-    pub(super) fn poll_slow(&mut self, list: &SharedWaiterList, cx: &mut Context<'_>) -> Poll<WaitOutcome> {
+    pub(super) fn poll_slow(&mut self, list: &SharedWaiterList, cx: &mut Context<'_>) -> Poll<(WaitOutcome, usize)> {
         // Invariant 3: the waiter is made, and `is_cancelled` asked, with the lock released.
         let mut spare: Option<Waiter> = None;
         let mut may_start = None;
@@ -488,10 +487,10 @@ impl WaiterKey {
                     drop(list);
                     match state {
                         WaiterState::Moved(next) => *self = next,
-                        WaiterState::Closed(closed) => return Poll::Ready(WaitOutcome::Closed(closed)),
-                        WaiterState::Skipped => return Poll::Ready(WaitOutcome::Skipped { tag }),
+                        WaiterState::Closed(closed) => return Poll::Ready((WaitOutcome::Closed(closed), tag)),
+                        WaiterState::Skipped => return Poll::Ready((WaitOutcome::Skipped, tag)),
                         WaiterState::Notified { .. } | WaiterState::Waiting(_) | WaiterState::Free => {
-                            return Poll::Ready(WaitOutcome::Notified);
+                            return Poll::Ready((WaitOutcome::Notified, tag));
                         }
                     }
                 }
