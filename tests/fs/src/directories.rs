@@ -1,9 +1,12 @@
 //! N10: what is in a directory.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
-use foster::CancelScope;
-use foster_fs::read_dir;
+use foster::sync::CapacityLimiter;
+use foster::{CancelScope, fail_after, move_on_after};
+use foster_conformance::harness::ms;
+use foster_fs::{read_dir, with_limiter};
 use futures_lite::StreamExt;
 use futures_lite::future::poll_once;
 
@@ -44,6 +47,18 @@ pub async fn n141_every_entry_once() {
     assert!(entries.next().await.is_none(), "the end comes again");
     // As a stream.
     assert_eq!(StreamExt::count(read_dir(directory.path()).await.unwrap()).await, ENTRIES);
+}
+
+/// N141: what an entry is was listed with its name. That takes no thread, and the rest does.
+pub async fn n141_the_type_of_an_entry_takes_no_thread() {
+    let (directory, path) = place("file");
+    std::fs::write(&path, "contents").unwrap();
+    let entry = read_dir(directory.path()).await.unwrap().next().await.unwrap().unwrap();
+    with_limiter(Arc::new(CapacityLimiter::new(0)), async {
+        assert!(move_on_after(ms(20), entry.metadata()).await.is_none());
+        assert!(fail_after(ms(100_000), entry.file_type()).await.expect("it waits for a thread").unwrap().is_file());
+    })
+    .await;
 }
 
 /// N141: dropped or cancelled half-way it leaves nothing, and no entry is left out for who goes on.
@@ -103,6 +118,7 @@ macro_rules! directories_suite {
     ($runner:ident) => {
         $crate::behaviours!($runner; directories {
             n141_every_entry_once,
+            n141_the_type_of_an_entry_takes_no_thread,
             n141_cut_half_way,
             n141_no_directory,
         });

@@ -9,7 +9,7 @@ use std::time::Duration;
 use foster::combine::{for_each_concurrent, gather_results, join};
 use foster::rate::{RateAcquire, RateLimiter};
 use foster::sync::WouldBlock;
-use foster::{CancelScope, Instant, checkpoint, move_on_after, shield, sleep};
+use foster::{CancelScope, Instant, checkpoint, move_on_after, shield, sleep, yield_now};
 use foster_sim::{Builder, random};
 
 const fn ms(millis: u64) -> Duration {
@@ -43,6 +43,24 @@ fn a_burst_and_then_the_rate() {
         assert_eq!(limit.available(), 2);
         sleep(ms(60_000)).await;
         assert_eq!(limit.available(), 4);
+    });
+}
+
+/// L38: a token that is there takes a unit from the budget of the task, and no turn.
+#[test]
+fn a_free_token_costs_no_turn() {
+    on_seeds(async || {
+        let limit = RateLimiter::new(1_000, ms(1_000));
+        yield_now().await;
+        let mut ready = 0;
+        while !waits(pin!(limit.acquire())).await {
+            ready += 1;
+        }
+        assert!((100..=128).contains(&ready), "{ready} in one turn");
+        // As soon as it has another turn, there are others.
+        yield_now().await;
+        assert!(!waits(pin!(limit.acquire_many(100))).await);
+        assert_eq!((limit.waiting(), limit.available()), (0, 900 - ready));
     });
 }
 
