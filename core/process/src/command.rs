@@ -306,11 +306,18 @@ impl Command {
 
 #[cfg(unix)]
 impl Command {
-    /// Makes it the first of a process group of its own: then signals go to the whole group, and when it has ended,
-    /// whatever is left of the group is sent `SIGKILL`, and not waited for: it ends soon. So nothing stays of what it has
-    /// started, unless that has made itself a group of its own.
+    /// Makes it the first of a process group of its own: then signals go to the whole group, and the group ends with the
+    /// process. So nothing stays of what it has started, unless that has made itself a group of its own. Without this
+    /// only the process itself is stopped, and what it has started goes on.
     ///
-    /// Without this only the process itself is stopped, and what it has started goes on.
+    /// **Whatever is left of the group when the process has ended is sent `SIGKILL`**, as it is reaped, and not waited for:
+    /// it ends soon. That is so however the process has ended:
+    ///
+    /// * By itself, with success, too. A script that leaves a service behind needs `setsid` for it, or no group.
+    /// * When it was asked to stop. The others are asked at the same time, but the grace is that of the first, for no
+    ///   host tells when the last of a group has ended. A shell that only starts others ends at once, and they have no
+    ///   time to stop in their own way: let it wait for them (`trap wait TERM`), or be replaced by the one that counts
+    ///   (`exec`).
     ///
     /// A process in another group than the terminal's does not get ctrl-C from it, and is paused when it reads from it.
     ///
@@ -334,7 +341,7 @@ impl Command {
     }
 
     /// Makes it the first of a session of its own, without a terminal, and of a [group](Command::process_group) of its
-    /// own.
+    /// own, which ends with it.
     pub fn new_session(&mut self) -> &mut Self {
         self.unix.group = Group::Session;
         self

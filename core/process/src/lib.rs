@@ -58,8 +58,8 @@
 //!    the scope waits for the exit. A kill after the grace is reported, too, as an error in a finalizer, with the name
 //!    and number of the process: see [`Observer::orphan`](foster_core::observer::Observer::orphan).
 //! 4. **No signal to a stranger.** A process that was reaped gets none: the host may have given its number to another.
-//! 5. **Only the process itself** is stopped, unless it has a group of its own: then the whole group is, and what is
-//!    left of it when the process has ended is killed, and not waited for.
+//! 5. **Only the process itself** is stopped, unless it has a group of its own: then the whole group is asked, and what
+//!    is left of it when the process has ended, in whatever way, is killed, and not waited for.
 //!
 //! If the future of the whole tree is dropped (law L30), nothing can wait: the process is killed, and a thread that
 //! ends with it reaps it.

@@ -229,6 +229,51 @@ pub async fn n118_the_stubborn_in_a_group(_: Arc<Reports>) {
     left::gone(stubborn).await;
 }
 
+/// N118: a group ends with its first, however that has ended; without a group the others go on.
+pub async fn n118_a_group_ends_with_its_first(_: Arc<Reports>) {
+    for (own, script) in [(true, "exit 0"), (true, "exit 3"), (false, "exit 0")] {
+        let mut command = sh(&format!("sleep 300 > /dev/null & echo $!; {script}"));
+        command.stderr(Stdio::null());
+        if own {
+            command.process_group();
+        }
+        let output = command.output().await.unwrap();
+        let left: u32 = std::str::from_utf8(&output.stdout).unwrap().trim().parse().unwrap();
+        if own {
+            left::gone(left).await;
+        } else {
+            sleep(ms(50)).await;
+            assert!(left::is_alive(left));
+            assert!(Command::new("kill").arg(left.to_string()).status().await.unwrap().success());
+            left::gone(left).await;
+        }
+    }
+}
+
+/// N118: the grace is that of the first of a group. If that waits for the others, they have the time to stop in their own
+/// way.
+pub async fn n118_a_first_that_waits_for_the_others(_: Arc<Reports>) {
+    let directory = tempfile::tempdir().unwrap();
+    let saved = directory.path().join("saved");
+    let saves =
+        format!("trap 'sleep 0.3; echo > {}; exit' TERM; echo ready; while :; do sleep 0.02; done", saved.display());
+    for (waits, is_saved) in [("trap wait TERM;", true), ("", false)] {
+        let script = format!("{waits} sh -c \"$0\" & wait");
+        let mut command = sh(&script);
+        command.arg(&saves).process_group();
+        let stops = CancelScope::new().run(async { drop(ready(&mut command).await) });
+        stops.await.unwrap();
+        if !is_saved {
+            // More than it would need.
+            sleep(ms(600)).await;
+        }
+        assert_eq!(saved.exists(), is_saved, "{script}");
+        if is_saved {
+            std::fs::remove_file(&saved).unwrap();
+        }
+    }
+}
+
 /// N119: a child whose handle, or whose future, is dropped by foreign code ends, and is reaped, though nobody starts or
 /// awaits another.
 pub async fn n119_dropped_by_foreign_code(_: Arc<Reports>) {
@@ -357,6 +402,8 @@ macro_rules! ending_suite {
             n117_a_stop_function_that_panics,
             n118_a_process_group,
             n118_the_stubborn_in_a_group,
+            n118_a_group_ends_with_its_first,
+            n118_a_first_that_waits_for_the_others,
             n119_dropped_by_foreign_code,
             n119_forgotten,
             a_child_ends_with_the_scope_that_has_spawned_it,
