@@ -18,8 +18,11 @@ use crate::child::Child;
 #[cfg(unix)]
 use crate::contract::{Group, UnixOptions};
 use crate::contract::{Launch, Spawned, Target, processes};
+#[cfg(doc)]
+use crate::output::TooMuchOutput;
 use crate::process::Process;
 use crate::signal_kind::SignalKind;
+use crate::start_error::StartError;
 use crate::stdio::Stdio;
 use crate::stop::{StopPolicy, Stopping};
 
@@ -56,6 +59,7 @@ pub struct Command {
     stdout: Option<Stdio>,
     stderr: Option<Stdio>,
     input: Option<Vec<u8>>,
+    max_output: usize,
     policy: StopPolicy,
     #[cfg(unix)]
     unix: UnixOptions,
@@ -76,6 +80,7 @@ impl Command {
             stdout: None,
             stderr: None,
             input: None,
+            max_output: usize::MAX,
             policy: StopPolicy::default(),
             #[cfg(unix)]
             unix: UnixOptions::default(),
@@ -151,6 +156,31 @@ impl Command {
     /// still read it.
     pub fn input(&mut self, input: impl Into<Vec<u8>>) -> &mut Self {
         self.input = Some(input.into());
+        self
+    }
+
+    /// Limits what is captured, output and errors together, to so many bytes; for [`run`](Command::run),
+    /// [`output`](Command::output) and [`Child::wait_with_output`]. Without it a program that never stops printing fills
+    /// the memory.
+    ///
+    /// One byte more is an error, with a [`TooMuchOutput`] inside. The process is stopped then as if it had been
+    /// cancelled, with its grace, and what it prints meanwhile is forgotten. `run` and `output` return the error when it
+    /// has been reaped.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use foster_process::{Command, TooMuchOutput};
+    ///
+    /// # #[cfg(unix)]
+    /// # foster_smol::run(async {
+    /// let error = Command::new("yes").max_output(1_000_000).output().await.unwrap_err();
+    /// let why = error.get_ref().and_then(|why| why.downcast_ref::<TooMuchOutput>()).unwrap();
+    /// assert_eq!(why.to_string(), "`yes` has written more than 1000000 bytes, and is stopped");
+    /// # });
+    /// ```
+    pub fn max_output(&mut self, bytes: usize) -> &mut Self {
+        self.max_output = bytes;
         self
     }
 
@@ -262,7 +292,7 @@ impl Command {
     }
 
     fn process(&self, host: Box<dyn crate::contract::Process>) -> Process {
-        Process::new(host, self.shown_program(), self.policy.clone())
+        Process::new(host, self.shown_program(), self.max_output, self.policy.clone())
     }
 
     fn shown_program(&self) -> String {

@@ -26,6 +26,7 @@
 //! | you want | it is |
 //! |---|---|
 //! | to run a command, with a check, its output, its input | [`Command`] |
+//! | to limit what its output may take of the memory | [`Command::max_output`] |
 //! | to talk with a process while it runs | [`Child`] |
 //! | to say where its streams go | [`Stdio`] |
 //! | to say how it is asked to stop | [`Command::grace`], [`Command::stop_signal`], [`Command::stop_with`] |
@@ -120,7 +121,7 @@ mod command;
 
 pub use child::Child;
 pub use command::Command;
-pub use output::{CommandFailed, Output, RunError};
+pub use output::{CommandFailed, Output, RunError, TooMuchOutput};
 pub use pipe::{ChildStderr, ChildStdin, ChildStdout};
 pub use signal_kind::SignalKind;
 #[cfg(unix)]

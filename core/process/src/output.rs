@@ -5,6 +5,8 @@ use std::fmt;
 use std::io;
 use std::process::ExitStatus;
 
+use crate::process::Process;
+
 /// What came of a command: how it has ended, and what it has written, as far as that was captured.
 #[derive(Clone, PartialEq, Eq)]
 #[non_exhaustive]
@@ -91,11 +93,42 @@ impl From<CommandFailed> for io::Error {
     }
 }
 
+/// A command has written more than its [`max_output`](crate::Command::max_output); inside of an [`io::Error`] of the kind
+/// [`Other`](io::ErrorKind::Other).
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct TooMuchOutput {
+    /// The limit, in bytes.
+    pub max_output: usize,
+    program: String,
+}
+
+impl TooMuchOutput {
+    pub(crate) fn of(process: &Process) -> Self {
+        TooMuchOutput { max_output: process.max_output(), program: process.program().to_owned() }
+    }
+}
+
+impl fmt::Display for TooMuchOutput {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "`{}` has written more than {} bytes, and is stopped", self.program, self.max_output)
+    }
+}
+
+impl Error for TooMuchOutput {}
+
+impl From<TooMuchOutput> for io::Error {
+    fn from(too_much: TooMuchOutput) -> Self {
+        io::Error::other(too_much)
+    }
+}
+
 /// A command could not be run, or has failed; of [`Command::run`](crate::Command::run).
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum RunError {
-    /// It could not be started, or its pipes could not be read or written.
+    /// It could not be started, or its pipes could not be read or written; or there was more to read than
+    /// [`max_output`](crate::Command::max_output).
     Io(io::Error),
     /// It has ended with another code than 0, or by a signal.
     Failed(CommandFailed),

@@ -24,6 +24,8 @@ use crate::stop::StopPolicy;
 pub(crate) struct Process {
     host: Box<dyn contract::Process>,
     program: String,
+    /// How much of what it writes may be captured.
+    max_output: usize,
     policy: StopPolicy,
     waiting: Arc<Waiting>,
     /// When the grace ends of whoever has cancelled the code that held the child.
@@ -42,9 +44,14 @@ pub(crate) enum Side {
 }
 
 impl Process {
-    pub(crate) fn new(host: Box<dyn contract::Process>, program: String, policy: StopPolicy) -> Self {
+    pub(crate) fn new(
+        host: Box<dyn contract::Process>,
+        program: String,
+        max_output: usize,
+        policy: StopPolicy,
+    ) -> Self {
         let unread = Mutex::new(Some(Vec::new()));
-        Process { host, program, policy, waiting: Arc::default(), grace_ends: Mutex::new(None), unread }
+        Process { host, program, max_output, policy, waiting: Arc::default(), grace_ends: Mutex::new(None), unread }
     }
 
     pub(crate) fn id(&self) -> u32 {
@@ -53,6 +60,10 @@ impl Process {
 
     pub(crate) fn program(&self) -> &str {
         &self.program
+    }
+
+    pub(crate) fn max_output(&self) -> usize {
+        self.max_output
     }
 
     pub(crate) fn policy(&self) -> &StopPolicy {

@@ -4,11 +4,12 @@ use std::io;
 use std::sync::Arc;
 
 use foster::combine::join;
-use foster::{Nursery, fail_after, nursery};
-use foster_process::{Command, Stdio};
+use foster::{CancelScope, Nursery, fail_after, nursery};
+use foster_process::{Command, RunError, Stdio, TooMuchOutput};
 use futures_lite::io::BufReader;
 use futures_lite::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, StreamExt};
 
+use crate::left;
 use crate::reports::Reports;
 use crate::running::sh;
 use foster_conformance::harness::ms;
@@ -76,6 +77,44 @@ pub async fn n123_inherited_streams(_: Arc<Reports>) {
     let text = std::fs::read_to_string(&path).unwrap();
     assert_eq!(text.lines().collect::<Vec<_>>(), [mine(0), mine(1), mine(2)]);
     std::fs::remove_file(path).unwrap();
+}
+
+/// N123: no more is captured than the limit, of both streams together. One byte more is an error, and the process has
+/// been stopped and reaped when it is returned; one that does not stop, killed.
+pub async fn n123_no_more_than_the_limit(reports: Arc<Reports>) {
+    let why = |error: io::Error| error.get_ref().and_then(|why| why.downcast_ref::<TooMuchOutput>()).cloned().unwrap();
+    let script = "head -c 100000 /dev/zero; head -c 50000 /dev/zero >&2";
+    let output = sh(script).max_output(150_000).run().await.unwrap();
+    assert_eq!((output.stdout.len(), output.stderr.len()), (100_000, 50_000));
+    let too_much = why(sh(script).max_output(149_999).output().await.unwrap_err());
+    assert_eq!(too_much.max_output, 149_999);
+    assert_eq!(too_much.to_string(), "`sh` has written more than 149999 bytes, and is stopped");
+
+    let endless = || {
+        let mut command = Command::new("yes");
+        command.max_output(200_000);
+        command
+    };
+    why(endless().output().await.unwrap_err());
+    assert_eq!(left::children(), [] as [String; 0]);
+    let Err(RunError::Io(error)) = endless().stderr(Stdio::same_as_stdout()).run().await else { panic!("it fits") };
+    why(error);
+    assert_eq!(left::children(), [] as [String; 0]);
+    CancelScope::new()
+        .run(async {
+            let child = endless().stdout(Stdio::piped()).spawn().await.unwrap();
+            why(child.wait_with_output().await.unwrap_err());
+        })
+        .await
+        .unwrap();
+    assert_eq!(left::children(), [] as [String; 0]);
+    assert_eq!(reports.take(), [] as [String; 0]);
+
+    let mut stubborn = sh("trap '' TERM; while :; do echo and so on; done");
+    why(stubborn.max_output(10_000).grace(ms(100)).output().await.unwrap_err());
+    assert_eq!(left::children(), [] as [String; 0]);
+    let told = reports.take();
+    assert!(told.len() == 1 && told[0].contains("is killed"), "{told:?}");
 }
 
 /// N127: the output of one process is the input of the next, which has all of it, and then the end.
@@ -155,7 +194,7 @@ pub async fn cancelled_code_does_nothing(_: Arc<Reports>) {
     let (mut stdin, mut stdout) = (child.stdin.take().unwrap(), child.stdout.take().unwrap());
     stdin.write_all(b"first\n").await.unwrap();
     let mark = std::env::temp_dir().join(format!("foster-l14-{}", std::process::id()));
-    let mut scope = foster::CancelScope::new();
+    let mut scope = CancelScope::new();
     let handle = scope.handle();
     let cancelled = scope.run(async {
         foster::shield(async {
@@ -207,6 +246,7 @@ macro_rules! streams_suite {
             n123_much_in_both_directions,
             n123_errors_in_order,
             n123_inherited_streams,
+            n123_no_more_than_the_limit,
             n127_a_pipeline,
             n129_pipes_after_the_end,
             n129_the_end_wakes_a_reader,

@@ -12,7 +12,7 @@ use foster::{
     CancelScope, Instant, Nursery, fail_after, graceful, move_on_after, nursery, shield, sleep, sleep_forever, stopping,
 };
 use foster_process::contract::{processes, with_processes};
-use foster_process::{Command, RunError, SignalKind, Stdio, Stopping};
+use foster_process::{Command, RunError, SignalKind, Stdio, Stopping, TooMuchOutput};
 use foster_process_conformance::reports::Reports;
 use foster_sim::process::Programs;
 use futures_lite::{AsyncReadExt, AsyncWriteExt};
@@ -58,6 +58,14 @@ fn programs() -> Programs {
             program.refuse_signals();
             sleep(secs(60)).await;
             0
+        })
+        .program("chatty", async |mut program| {
+            loop {
+                if program.print([b'x'; 1000]).await.is_err() {
+                    return 141;
+                }
+                sleep(secs(1)).await;
+            }
         })
         .program("compiler", async |mut program| {
             program.print("a.c:1\n").await.unwrap();
@@ -387,6 +395,20 @@ fn n117_a_stop_function_that_cannot_be_cut() {
         assert_eq!((*killed.lock().unwrap(), start.elapsed()), (Some(start + secs(21)), secs(101)));
         let [report] = <[String; 1]>::try_from(reports.take()).unwrap();
         assert!(report.contains("did not stop within 20s"), "{report}");
+    });
+}
+
+/// N123: no more is captured than the limit.
+#[test]
+fn n123_no_more_than_the_limit() {
+    on_sim("n123", async |_| {
+        let start = Instant::now();
+        let error = Command::new("chatty").max_output(9_999).output().await.unwrap_err();
+        assert!(error.get_ref().unwrap().is::<TooMuchOutput>(), "{error}");
+        assert_eq!(start.elapsed(), secs(9));
+        let whole = Command::new("compiler").env("FILE", "b.c").max_output(24).output().await.unwrap();
+        assert_eq!(whole.stdout.len() + whole.stderr.len(), 24);
+        assert!(Command::new("compiler").env("FILE", "b.c").max_output(23).output().await.is_err());
     });
 }
 

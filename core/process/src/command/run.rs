@@ -5,6 +5,7 @@ use std::io;
 use std::pin::{Pin, pin};
 use std::process::ExitStatus;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::task::{Poll, ready};
 
 use foster_core::CancelScope;
@@ -14,7 +15,7 @@ use futures_io::AsyncWrite;
 use super::{Command, contradiction, start};
 use crate::child::Child;
 use crate::contract::Spawned;
-use crate::output::{Output, RunError};
+use crate::output::{Output, RunError, TooMuchOutput};
 use crate::pipe::{ChildStderr, ChildStdin, ChildStdout};
 use crate::process::{NoteGrace, Process, Side, Unread};
 use crate::stdio::Stdio;
@@ -32,7 +33,8 @@ impl Command {
     ///
     /// # Errors
     ///
-    /// * [`RunError::Io`]: it could not be run; see [`spawn`](Command::spawn).
+    /// * [`RunError::Io`]: it could not be run; see [`spawn`](Command::spawn). Or it has written more than
+    ///   [`max_output`](Command::max_output).
     /// * [`RunError::Failed`]: its exit code is not 0, or a signal has ended it.
     ///
     /// # Examples
@@ -69,7 +71,8 @@ impl Command {
     /// # Errors
     ///
     /// As [`spawn`](Command::spawn); [`InvalidInput`](io::ErrorKind::InvalidInput), if output and errors go somewhere
-    /// else, so that there is nothing to capture. How the process ends is no error.
+    /// else, so that there is nothing to capture; a [`TooMuchOutput`], if it has written more than
+    /// [`max_output`](Command::max_output). How the process ends is no error.
     pub async fn output(&mut self) -> io::Result<Output> {
         let elsewhere =
             |set: &Option<Stdio>| set.as_ref().is_some_and(|set| !set.is_piped() && !set.is_same_as_stdout());
@@ -113,8 +116,9 @@ impl Command {
             end_with_scope(process.clone());
             let _note = NoteGrace(process.clone());
             let feeds = feed(stdin.map(ChildStdin::new), self.input.as_deref().unwrap_or_default());
-            let stdout = read_to_end(Unread { process: &process, pipe: stdout }, READ_OUTPUT);
-            let stderr = read_to_end(Unread { process: &process, pipe: stderr }, READ_ERRORS);
+            let room = AtomicUsize::new(process.max_output());
+            let stdout = read_to_end(Unread { process: &process, pipe: stdout }, &room, READ_OUTPUT);
+            let stderr = read_to_end(Unread { process: &process, pipe: stderr }, &room, READ_ERRORS);
             let (status, stdout, stderr) = together(&process, feeds, stdout, stderr).await?;
             Ok(Output::new(self.shown_program(), status, stdout, stderr))
         });
@@ -134,7 +138,8 @@ impl Child {
     ///
     /// # Errors
     ///
-    /// As [`wait`](Child::wait), or a pipe could not be read. The process is stopped then.
+    /// As [`wait`](Child::wait), or a pipe could not be read, or it has written more than
+    /// [`max_output`](Command::max_output). The process is stopped then.
     ///
     /// # Examples
     ///
@@ -156,8 +161,9 @@ impl Child {
         let (stdout, stderr) =
             (self.stdout.take().map(ChildStdout::into_pipe), self.stderr.take().map(ChildStderr::into_pipe));
         let process = self.process().clone();
-        let stdout = read_to_end(Unread { process: &process, pipe: stdout }, READ_OUTPUT);
-        let stderr = read_to_end(Unread { process: &process, pipe: stderr }, READ_ERRORS);
+        let room = AtomicUsize::new(process.max_output());
+        let stdout = read_to_end(Unread { process: &process, pipe: stdout }, &room, READ_OUTPUT);
+        let stderr = read_to_end(Unread { process: &process, pipe: stderr }, &room, READ_ERRORS);
         let (status, stdout, stderr) = together(&process, feed(None, &[]), stdout, stderr).await?;
         self.disarm();
         Ok(Output::new(process.program().to_owned(), status, stdout, stderr))
@@ -228,8 +234,8 @@ async fn feed(stdin: Option<ChildStdin>, input: &[u8]) -> io::Result<()> {
     .await
 }
 
-/// Reads a pipe to its end, if there is one.
-async fn read_to_end(mut unread: Unread<'_>, what: &'static str) -> io::Result<Vec<u8>> {
+/// Reads a pipe to its end, if there is one; as much as there is room for, of which another reader may take, too.
+async fn read_to_end(mut unread: Unread<'_>, room: &AtomicUsize, what: &'static str) -> io::Result<Vec<u8>> {
     let mut read = Vec::new();
     let mut chunk = if unread.pipe.is_some() { vec![0; 16 * 1024] } else { Vec::new() };
     while let Some(pipe) = &unread.pipe {
@@ -239,7 +245,12 @@ async fn read_to_end(mut unread: Unread<'_>, what: &'static str) -> io::Result<V
         });
         match more.await? {
             0 => unread.pipe = None,
-            more => read.extend_from_slice(&chunk[..more]),
+            more => {
+                if room.fetch_update(Relaxed, Relaxed, |room| room.checked_sub(more)).is_err() {
+                    return Err(TooMuchOutput::of(unread.process).into());
+                }
+                read.extend_from_slice(&chunk[..more]);
+            }
         }
     }
     Ok(read)
