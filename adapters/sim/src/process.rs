@@ -133,8 +133,7 @@ struct Host {
 impl Processes for Host {
     fn spawn(&self, launch: Launch) -> io::Result<Spawned> {
         let Some(script) = self.scripts.get(&launch.program) else {
-            let message = format!("there is no scripted program `{}`", launch.program.to_string_lossy());
-            return Err(io::Error::new(io::ErrorKind::NotFound, message));
+            return Err(io::Error::new(io::ErrorKind::NotFound, "there is no scripted program of this name"));
         };
         let mut streams = Streams::default();
         let (stdin, input): (_, Option<Box<dyn ReadPipe>>) = match launch.stdin {

@@ -259,6 +259,9 @@ impl Command {
     ///   [`stop_signal`](Command::stop_signal).
     /// * What else the host says.
     ///
+    /// What comes from the host is wrapped in a [`StartError`], which names the program, and the directory if it is that
+    /// which does not exist; the number of the host's error is in its [source](std::error::Error::source).
+    ///
     /// No process exists then; or it could be started, and not be watched, and then it is killed, and reaped soon.
     ///
     /// # Examples
@@ -320,7 +323,7 @@ impl Command {
         launch.stop_signal = self.policy.function.is_none().then_some(self.policy.signal);
         #[cfg(unix)]
         launch.unix.clone_from(&self.unix);
-        host.spawn(launch)
+        host.spawn(launch).map_err(|error| StartError::wrap(self.program.clone(), self.directory.clone(), error))
     }
 
     /// Refuses options that contradict each other, whatever is done with the command.

@@ -112,9 +112,11 @@ mod signals;
 mod pipe;
 mod stdio;
 
-mod output;
 mod process;
 mod stop;
+
+mod output;
+mod start_error;
 
 mod child;
 mod command;
@@ -126,5 +128,6 @@ pub use pipe::{ChildStderr, ChildStdin, ChildStdout};
 pub use signal_kind::SignalKind;
 #[cfg(unix)]
 pub use signals::{Signals, signals};
+pub use start_error::StartError;
 pub use stdio::Stdio;
 pub use stop::{DEFAULT_GRACE, Stopping};

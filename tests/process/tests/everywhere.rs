@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use foster::{Instant, Nursery, fail_after, move_on_after, nursery, sleep};
 use foster_conformance::harness::{ms, watched};
-use foster_process::{Command, Output, RunError, Stdio};
+use foster_process::{Command, Output, RunError, StartError, Stdio, TooMuchOutput};
 use foster_process_conformance::in_time;
 use foster_process_conformance::reports::Reports;
 use futures_lite::{AsyncReadExt, AsyncWriteExt};
@@ -264,10 +264,30 @@ fn a_program_that_does_not_exist_is_not_found() {
             for _ in 0..20 {
                 let error = Command::new(name).stdout(Stdio::piped()).spawn().await.unwrap_err();
                 assert_eq!(error.kind(), io::ErrorKind::NotFound, "{error}");
+                assert!(error.to_string().starts_with(&format!("`{name}` could not be started: ")), "{error}");
+                let why = error.get_ref().and_then(|why| why.downcast_ref::<StartError>()).unwrap();
+                assert!(why.missing_directory.is_none() && why.error.kind() == error.kind(), "{why:?}");
+                assert!(why.error.raw_os_error().is_some() || cfg!(windows), "{why:?}");
             }
         }
-        let missing = role("ends").current_dir("there-is-no-such-directory").spawn().await.unwrap_err().kind();
-        assert_eq!(missing, if cfg!(windows) { io::ErrorKind::NotADirectory } else { io::ErrorKind::NotFound });
+        let missing = role("ends").current_dir("there-is-no-such-directory").spawn().await.unwrap_err();
+        assert_eq!(missing.kind(), if cfg!(windows) { io::ErrorKind::NotADirectory } else { io::ErrorKind::NotFound });
+        assert!(missing.to_string().contains("`there-is-no-such-directory`, which does not exist: "), "{missing}");
+        // It is the program that is missing, in a directory that is there.
+        let missing = Command::new("there-is-no-such-program").current_dir("/").output().await.unwrap_err();
+        assert!(!missing.to_string().contains("which does not exist"), "{missing}");
+    });
+}
+
+#[test]
+fn no_more_is_captured_than_the_limit() {
+    everywhere(|| async {
+        let said = |input: usize| async move {
+            role("echoes").input(vec![b'x'; input]).max_output(100_000).stderr(Stdio::null()).output().await
+        };
+        assert!(said(90_000).await.unwrap().status.success());
+        let error = said(200_000).await.unwrap_err();
+        assert!(error.get_ref().is_some_and(<dyn std::error::Error + Send + Sync>::is::<TooMuchOutput>), "{error}");
     });
 }
 

@@ -105,7 +105,9 @@ fn n111_the_status_is_right() {
 #[test]
 fn n112_a_missing_program() {
     on_sim("n112", async |_| {
-        assert_eq!(Command::new("nothing").spawn().await.unwrap_err().kind(), io::ErrorKind::NotFound);
+        let error = Command::new("nothing").spawn().await.unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::NotFound);
+        assert_eq!(error.to_string(), "`nothing` could not be started: there is no scripted program of this name");
     });
 }
 
