@@ -28,8 +28,8 @@ struct Beside {
 /// Runs one test and proves that it has left nothing: no scope, no task, no timer, no blocking job, and no waker of a
 /// future that is [`watched`]. The waker of a task is its scope. Idle threads are the runtime's, not foster's.
 ///
-/// A test with a [`watched`] future that does not end within some minutes is named on standard error, with its adapter,
-/// and the process is aborted; not so on the simulator, or if `FOSTER_ROUNDS` says how much there is to do.
+/// A test with a [`watched`] future that does not end within some minutes is named on standard error, with its adapter
+/// and a dump of its tree, and the process is aborted; not so on the simulator, or if `FOSTER_ROUNDS` says how much there is to do.
 ///
 /// # Panics
 ///
@@ -137,9 +137,13 @@ impl Wake for Counted {
 pub fn watched<F: Future>(future: F) -> impl Future<Output = F::Output> {
     let mut future = Box::pin(future);
     let mut last: Option<(Waker, Waker)> = None;
+    let mut watchdog = None;
     poll_fn(move |cx| {
         if last.is_none() {
-            watchdog::start();
+            watchdog = watchdog::start();
+        }
+        if let Some(watchdog) = &watchdog {
+            watchdog.poll(cx.waker());
         }
         let (_, counted) = match &mut last {
             Some(last) if last.0.will_wake(cx.waker()) => last,
