@@ -1,16 +1,20 @@
 //! N183: pools of clients.
 
+use std::convert::Infallible;
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
+use std::task::{Context, Poll};
 use std::time::Duration;
 
 use foster::{Nursery, nursery, sleep, sleep_forever};
 use foster_hyper::{HttpOptions, client};
 use futures_lite::future::poll_once;
-use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
+use http_body_util::{BodyExt, Either, Full};
+use hyper::body::{Bytes, Frame, Incoming};
 use hyper::{Request, Response};
 
-use crate::asking::{Answer, AnyError, Body, ConnectionNumber, Server, comes_true, test};
+use crate::asking::{Answer, AnyError, Body, ConnectionNumber, Counter, Server, comes_true, test};
 use crate::exchanges::{check, post, reverse};
 
 /// N183: requests that follow one another use the same connection, mostly: a response may have ended a moment before
@@ -79,6 +83,79 @@ pub(crate) async fn n183_a_dropped_body_closes_its_connection() {
             assert_eq!(server.accepted(), connections);
         }
         server.stop.cancel("enough");
+        Ok(())
+    })
+    .await;
+}
+
+/// A body that does not end: after so many pieces it waits for ever.
+struct Endless {
+    pieces: usize,
+    _dropped: Counter,
+}
+
+impl hyper::body::Body for Endless {
+    type Data = Bytes;
+    type Error = Infallible;
+
+    fn poll_frame(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, Infallible>>> {
+        let Some(left) = self.pieces.checked_sub(1) else { return Poll::Pending };
+        self.pieces = left;
+        Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(&[0; 1000])))))
+    }
+}
+
+/// N183: an HTTP/2 response whose body is dropped half-way ends at the server, too, whether that waits or still sends. The
+/// connection goes on with the others.
+pub(crate) async fn n183_dropped_http2_bodies_end_at_the_server() {
+    const MANY: usize = 300;
+    test(async |n| {
+        let dropped = Arc::new(AtomicUsize::new(0));
+        let drops = dropped.clone();
+        // The path says how many pieces there are.
+        let answer = move |request: Request<Incoming>| {
+            let pieces: Option<usize> = request.uri().path()[1..].parse().ok();
+            let endless = pieces.map(|pieces| Endless { pieces, _dropped: Counter(drops.clone()) });
+            async move {
+                match endless {
+                    Some(endless) => Ok::<_, AnyError>(Response::new(Either::Right(endless))),
+                    None => Ok(reverse(request).await?.map(Either::Left)),
+                }
+            }
+        };
+        let server = Server::start(&n, HttpOptions::new(), answer).await?;
+        nursery(async |clients: Nursery<AnyError>| {
+            let mut sender = client::http2(&clients, server.connect().await?).await?;
+            let mut begin = |pieces: usize| {
+                let request = Request::get(server.uri(&format!("/{pieces}"))).body(Body::default());
+                let response = request.map(|request| sender.send_request(request));
+                async move { Ok::<_, AnyError>(response?.await?.into_body()) }
+            };
+            let mut kept = begin(60).await?;
+            for number in 1..=MANY {
+                let pieces = match number % 100 {
+                    0 => usize::MAX,
+                    1..10 => 1,
+                    _ => 40,
+                };
+                let mut body = begin(pieces).await?;
+                assert!(body.frame().await.is_some_and(|frame| frame.is_ok()));
+                drop(body);
+                if number % 100 == 0 {
+                    comes_true(|| dropped.load(Ordering::SeqCst) == number).await;
+                }
+            }
+            for _ in 0..60 {
+                assert!(kept.frame().await.is_some_and(|frame| frame.is_ok()));
+            }
+            check(sender.send_request(post(&server.uri("/").to_string(), 1)).await?, 1).await?;
+            assert_eq!(server.accepted(), 1);
+            drop(kept);
+            comes_true(|| dropped.load(Ordering::SeqCst) == MANY + 1).await;
+            Ok(())
+        })
+        .await?;
+        drop(server.ends_soon_with_reports().await?);
         Ok(())
     })
     .await;

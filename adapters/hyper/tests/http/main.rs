@@ -102,6 +102,7 @@ everywhere! {
     clients::n183_a_pool_reuses_connections;
     clients::n183_a_dropped_response_closes_its_connection;
     clients::n183_a_dropped_body_closes_its_connection;
+    clients::n183_dropped_http2_bodies_end_at_the_server;
     clients::n183_a_pool_ends_with_its_scope;
     ends::n184_only_what_is_cut_is_an_error;
 }

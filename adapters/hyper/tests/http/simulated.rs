@@ -1,23 +1,26 @@
 //! What only the simulator shows: links that lose packets, and time to the nanosecond.
 
 use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
+use foster::combine::gather;
+use foster::future::Sleep;
 use foster::observer::{Observer, Orphan};
 use foster::{CancelScope, Instant, Nursery, nursery, sleep};
 use foster_hyper::{Executor, HttpOptions, Io, client, serve};
 use foster_net::{ServeOptions, TcpListener, TcpStream};
 use foster_sim::net::{Host, Link, set_default_link};
 use futures_lite::AsyncWriteExt;
-use http_body_util::BodyExt;
+use http_body_util::{BodyExt, Either};
 use hyper::body::{Bytes, Frame, Incoming};
 use hyper::rt::Executor as _;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 
-use crate::asking::{Answer, AnyError, Body, Server, comes_true, rest, test, until};
+use crate::asking::{Answer, AnyError, Body, Counter, Server, comes_true, rest, test, until};
 use crate::exchanges::{check, post, reverse};
 use crate::sim;
 use crate::stopping;
@@ -29,7 +32,7 @@ fn n176_over_a_link_that_loses_packets() {
         set_default_link(Link::new().latency(Duration::from_millis(20)).loss(0.01));
         let served = nursery(async |n: Nursery<AnyError>| {
             n.spawn(async {
-                Host::new("server").run(server()).await??;
+                Host::new("server").run(server(Arc::default())).await??;
                 Ok(())
             });
             sleep(Duration::from_millis(1)).await;
@@ -47,24 +50,90 @@ fn n176_over_a_link_that_loses_packets() {
     });
 }
 
-/// A server that stops when it is told.
-async fn server() -> Result<(), AnyError> {
+/// A server that stops when it is told, and counts the bodies without end that were dropped.
+async fn server(dropped: Arc<AtomicUsize>) -> Result<(), AnyError> {
     let listener = TcpListener::bind("0.0.0.0:80").await?;
     let mut scope = CancelScope::new().grace(Duration::from_secs(10));
     let stop = scope.handle();
     let service = service_fn(move |request: Request<Incoming>| {
-        let stop = stop.clone();
+        let (stop, dropped) = (stop.clone(), dropped.clone());
         async move {
-            if request.uri().path() == "/stop" {
-                stop.cancel("told to");
+            match request.uri().path() {
+                "/endless" => {
+                    let body = Trickle { next: Box::pin(sleep(Duration::ZERO)), _dropped: Counter(dropped) };
+                    return Ok::<_, AnyError>(Response::new(Either::Right(body)));
+                }
+                "/stop" => drop(stop.cancel("told to")),
+                _ => {}
             }
-            reverse(request).await
+            Ok(reverse(request).await?.map(Either::Left))
         }
     });
     match scope.run(serve(listener, ServeOptions::new(), HttpOptions::new(), service)).await {
         Ok(Err(error)) => Err(error.into()),
         Ok(Ok(())) | Err(_) => Ok(()),
     }
+}
+
+/// A body that has a piece each five milliseconds, for ever.
+struct Trickle {
+    next: Pin<Box<Sleep>>,
+    _dropped: Counter,
+}
+
+impl hyper::body::Body for Trickle {
+    type Data = Bytes;
+    type Error = AnyError;
+
+    fn poll_frame(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, AnyError>>> {
+        ready!(self.next.as_mut().poll(cx));
+        self.next.set(sleep(Duration::from_millis(5)));
+        Poll::Ready(Some(Ok(Frame::data(Bytes::from_static(b"a piece")))))
+    }
+}
+
+/// N183: HTTP/2 responses whose bodies are dropped while more of them is on the way. That is no error of the server, however
+/// often it happens: the connection serves the others.
+#[test]
+fn n183_dropped_http2_bodies_over_a_link() {
+    sim("n183_dropped_http2_bodies_over_a_link", || async {
+        const ROUNDS: usize = 15;
+        const EACH: usize = 100;
+        set_default_link(Link::new().latency(Duration::from_millis(20)));
+        let dropped = Arc::new(AtomicUsize::new(0));
+        let served = nursery(async |n: Nursery<AnyError>| {
+            let drops = dropped.clone();
+            n.spawn(async {
+                Host::new("server").run(server(drops)).await??;
+                Ok(())
+            });
+            sleep(Duration::from_millis(1)).await;
+            let mut sender = client::http2(&n, TcpStream::connect("server:80").await?).await?;
+            let mut get = |path: &str| {
+                let request = Request::get(format!("http://server/{path}")).body(Body::default());
+                sender.send_request(request.expect("a request"))
+            };
+            let mut kept = get("endless").await?.into_body();
+            for round in 1..=ROUNDS {
+                let responses = gather((0..EACH).map(|_| get("endless"))).await;
+                let mut bodies = Vec::new();
+                for response in responses? {
+                    let mut body = response.into_body();
+                    assert!(body.frame().await.is_some_and(|frame| frame.is_ok()));
+                    bodies.push(body);
+                }
+                drop(bodies);
+                comes_true(|| dropped.load(Ordering::SeqCst) == round * EACH).await;
+                assert!(kept.frame().await.is_some_and(|frame| frame.is_ok()));
+            }
+            drop(kept);
+            check(sender.send_request(post("http://server/", 1)).await?, 1).await?;
+            comes_true(|| dropped.load(Ordering::SeqCst) == ROUNDS * EACH + 1).await;
+            drop(sender.send_request(Request::get("http://server/stop").body(Body::default())?).await?);
+            Ok(())
+        });
+        served.await.unwrap();
+    });
 }
 
 const TIMEOUT: Duration = Duration::from_secs(3);
