@@ -21,6 +21,7 @@ MUTANTS = [
     ("never-due", "tree/drive.rs", "if inner.due.load(Ordering::Relaxed) {", "if false {"),
     ("notification-waits-for-the-drop", "sync/condition.rs", "if key.retag_if_skipped(queue, NOTIFIED_ONE, NOTIFIED_ALL) {", "if false {"),
     ("losers-have-another-poll", "tree/verdict.rs", "!self.flagged(GIVEN_UP) && self.polled.has_poll_left()", "self.polled.has_poll_left()"),
+    ("losers-go-on", "tree/scope_future.rs", "node.flag(GIVEN_UP | CANCELLED | PROPAGATED);", "node.flag(GIVEN_UP);"),
     ("losers-wait-for-others", "tree/drive.rs", "self.flagged(PROPAGATED | GIVEN_UP)", "self.flagged(PROPAGATED)"),
     ("losers-wait-for-budget", "tree/scope_future.rs", "DELIVERED | PARENT_CANCELLED | GIVEN_UP) != DELIVERED\n", "DELIVERED | PARENT_CANCELLED) != DELIVERED\n"),
     ("group-of-losers-waits-for-budget", "kit/combine/group.rs", "self.had_budget && !self.closed && leaf::has_to_yield() {", "self.had_budget && leaf::has_to_yield() {"),

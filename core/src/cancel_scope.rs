@@ -436,9 +436,26 @@ impl fmt::Debug for ScopeHandle {
 /// ```
 #[must_use]
 pub fn deadline() -> Option<Instant> {
-    let node = current::try_scope()?;
-    let at = node.effective_deadline();
-    (at != Instant::NEVER).then_some(at)
+    let mut next = current::try_scope();
+    if next.as_ref()?.is_cancelled() {
+        return Some(Instant::from_nanos(0));
+    }
+    // The greatest shield on the way so far. Behind a graceful one a deadline counts with its grace, since only the hard
+    // time comes through.
+    let (mut behind, mut earliest) = (ShieldLevel::None, Instant::NEVER);
+    while let Some(node) = next {
+        let state = node.lock();
+        let (soft, hard) = match state.request() {
+            Some(request) => (request.soft, request.hard),
+            None if state.deadline == Instant::NEVER => (Instant::NEVER, Instant::NEVER),
+            None => (state.deadline, state.deadline + state.grace()),
+        };
+        earliest = earliest.min(if behind == ShieldLevel::None { soft } else { hard });
+        // After the scope's own deadline: a shield does not hold off that.
+        behind = behind.max(node.kind.shield());
+        next = if behind == ShieldLevel::Full { None } else { state.parent.clone() };
+    }
+    (earliest != Instant::NEVER).then_some(earliest)
 }
 
 /// The time that is left until [`deadline`]; zero if the code is cancelled, `None` without a deadline.

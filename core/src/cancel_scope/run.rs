@@ -32,6 +32,26 @@ impl<F: Future<Output = T>, T> CancelScopeFuture<F, T> {
     }
 }
 
+impl<F: Future<Output = T>, T> CancelScopeFuture<F, T> {
+    /// Ends the scope, if nothing inside is left to end and nobody has a handle: its code is dropped where it waits, and
+    /// nobody is asked for a reason. Returns whether it has ended.
+    ///
+    /// If not, it is [cancelled](CancelScopeFuture::cancel), and is to be polled on at once. For whoever polls several
+    /// scopes, and wants nothing more of one: to ask a scope to stop in which nobody asks why costs more than the scope.
+    ///
+    /// # Panics
+    ///
+    /// Resumes the panic of a destructor.
+    #[inline]
+    pub fn give_up(mut self: Pin<&mut Self>, reason: impl Into<Reason>) -> bool {
+        let has_ended = self.as_mut().project().scoped.give_up();
+        if !has_ended {
+            self.cancel(reason);
+        }
+        has_ended
+    }
+}
+
 impl<F, T> CancelScopeFuture<F, T> {
     /// Asks the scope to stop, as [`ScopeHandle::cancel`](super::ScopeHandle::cancel) does, without a handle: for
     /// whoever polls it, and wants nothing more of it.

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use shuttle::future::block_on;
+use shuttle::rand::{Rng, thread_rng};
 use shuttle::thread;
 
 use super::{Boxed, Count, Threads, begun, check, ended, tree};
@@ -427,8 +428,11 @@ fn what_is_given_up_waits_for_no_other_request() {
                     let mut loser = pin!(CancelScope::new().run(pending::<()>()));
                     poll_fn(|cx| {
                         assert!(loser.as_mut().poll(cx).is_pending());
-                        loser.as_mut().cancel("lost");
-                        let has_ended = loser.as_mut().poll(cx).is_ready() || loser.never_returns();
+                        let is_over = thread_rng().gen_bool(0.5) && loser.as_mut().give_up("lost");
+                        if !is_over {
+                            loser.as_mut().cancel("lost");
+                        }
+                        let has_ended = is_over || loser.as_mut().poll(cx).is_ready() || loser.never_returns();
                         assert!(has_ended, "it had nothing to end");
                         Poll::Ready(())
                     })

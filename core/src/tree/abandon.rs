@@ -94,7 +94,7 @@ fn abandon(node: &NodeRef, drop_body: impl FnOnce()) -> Option<Waker> {
         // the scopes inside this one, which are dropped with its body, go with it, too.
         node.flag(DELIVERED | GOES_WHOLE);
         false
-    } else if node.kind != Kind::Task && node.was_made_for_its_place() && node.lock().is_trivial() {
+    } else if node.kind != Kind::Task && node.is_bare() {
         // A limit or a shield, mostly, that has lost a race: nothing is inside, and there is no handle to ask it for a
         // reason. So no request has to be carried anywhere; its destructors find that it is asked to stop.
         node.flag(CANCELLED | PROPAGATED);

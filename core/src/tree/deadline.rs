@@ -173,32 +173,6 @@ impl NodeRef {
         }
         self.flagged(CANCELLED)
     }
-
-    /// Returns the deadline that counts (L10): the earliest one up to the first full shield; an instant in the past
-    /// if the code is cancelled. No lock may be held.
-    pub(crate) fn effective_deadline(&self) -> Instant {
-        if self.is_cancelled() {
-            return Instant::from_nanos(0);
-        }
-        // The greatest shield on the way so far. Behind a graceful one a deadline counts with its grace, since only
-        // the hard time comes through.
-        let mut behind = ShieldLevel::None;
-        let mut earliest = Instant::NEVER;
-        let mut next = Some(self.clone());
-        while let Some(node) = next {
-            let state = node.lock();
-            let (soft, hard) = match state.request() {
-                Some(request) => (request.soft, request.hard),
-                None if state.deadline == Instant::NEVER => (Instant::NEVER, Instant::NEVER),
-                None => (state.deadline, state.deadline + state.grace()),
-            };
-            earliest = earliest.min(if behind == ShieldLevel::None { soft } else { hard });
-            // After the scope's own deadline: a shield does not hold off that.
-            behind = behind.max(node.kind.shield());
-            next = if behind == ShieldLevel::Full { None } else { state.parent.clone() };
-        }
-        earliest
-    }
 }
 
 impl State {

@@ -613,9 +613,10 @@ impl Node {
         }
     }
 
-    /// Returns whether the scope was made when it got its place: so there is no handle to it, unless it is a task.
-    pub(super) fn was_made_for_its_place(&self) -> bool {
-        matches!(self.tree, TreeLink::Known(_))
+    /// Returns whether nothing is inside the scope, and it was made when it got its place: so there is no handle to it,
+    /// unless it is a task.
+    pub(super) fn is_bare(&self) -> bool {
+        matches!(self.tree, TreeLink::Known(_)) && self.lock().is_trivial()
     }
 
     /// Returns whether the scope gives the code inside a waker of its own, which counts: tasks, the root, local

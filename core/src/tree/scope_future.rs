@@ -32,7 +32,7 @@ use super::abandon;
 use super::children::Role;
 use super::current;
 use super::drive::{Driver, Step, conclude, discard, poll_open};
-use super::flags::{ABANDONED, CUT, DELIVERED, GIVEN_UP, PARENT_CANCELLED};
+use super::flags::{ABANDONED, CANCELLED, CUT, DELIVERED, GIVEN_UP, PARENT_CANCELLED, PROPAGATED};
 use super::inline::{InlineScope, Limit};
 use super::node::{Kind, Life, NodeRef};
 use super::observing;
@@ -299,6 +299,19 @@ where
         !is_lost
     }
 
+    /// Ends the scope without a request, if nothing is inside that one would have to be carried to, as `abandon` does.
+    /// Returns whether it has ended; if not, it is to be cancelled, and polled on. Resumes the panic of a destructor.
+    pub(crate) fn give_up(mut self: Pin<&mut Self>) -> bool {
+        let this = self.as_mut().project();
+        let Some(node) = this.node.as_ref().filter(|node| *this.stage == Stage::Open && node.is_bare()) else {
+            return false;
+        };
+        node.flag(GIVEN_UP | CANCELLED | PROPAGATED);
+        *this.stage = Stage::Draining;
+        discard(node, this.body);
+        self.poll_drain(&mut Context::from_waker(Waker::noop())).is_ready()
+    }
+
     /// Polls the body for the first time, without a node. Returns the node that the scope got meanwhile, and the
     /// result; none if nothing was polled, because the scope cannot do without a node.
     fn poll_inline(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Option<(Option<NodeRef>, thread::Result<Poll<()>>)> {
@@ -426,6 +439,8 @@ where
                 }
                 Poll::Pending
             }
+            // It was given up.
+            _ if !closed.requested => Poll::Ready(Ending::Cancelled(None)),
             _ => {
                 let own = node.lock().request().map(|own| own.reason.clone());
                 Poll::Ready(Ending::Cancelled(own.map(|reason| (reason, node.origin.clone()))))

@@ -58,6 +58,9 @@ pub async fn a_race_loses_nothing_that_the_loser_was_given() {
     let name = "a_race_loses_nothing_that_the_loser_was_given";
     all_arrive(name, async |rx| race((async { rx.recv().await.ok() }, tick())).await).await;
     all_arrive(name, async |rx| race((tick(), async { rx.recv().await.ok() })).await).await;
+    // With a scope inside, which has to be asked to stop.
+    let limited = async |rx: &Receiver<u32>| move_on_after(Duration::from_secs(3600), rx.recv()).await?.ok();
+    all_arrive(name, async |rx| race((limited(rx), tick())).await).await;
 }
 
 /// L12: the same with futures in a list.

@@ -6,11 +6,12 @@ use std::pin::pin;
 use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 use std::task::Poll;
+use std::time::Duration;
 
 use foster::channel::{Receiver, unbounded};
 use foster::combine::{first_ok, join, merge, race, race_all};
 use foster::runtime::root;
-use foster::{LocalNursery, local_nursery};
+use foster::{LocalNursery, fail_after, local_nursery};
 use futures_lite::future::poll_once;
 
 use super::runtimes::Metered;
@@ -93,6 +94,7 @@ fn won(make: impl AsyncFnOnce(&Receiver<u32>, &Receiver<u32>) -> Option<u32>) ->
             tx.try_send(7).expect("it has room");
             meter.left.store(1, Ordering::SeqCst);
             let won = poll_once(first.as_mut()).await;
+            assert_eq!(meter.left.load(Ordering::SeqCst), 1, "who has lost takes nothing");
             meter.left.store(usize::MAX, Ordering::SeqCst);
             won.flatten()
         })
@@ -107,6 +109,10 @@ fn a_winner_waits_for_no_budget() {
     assert_eq!(won(async |rx, never| race((never.recv(), rx.recv())).await.ok()), Some(7));
     assert_eq!(won(async |rx, never| race([never.recv(), rx.recv(), never.recv()]).await.ok()), Some(7));
     assert_eq!(won(async |rx, never| first_ok([never.recv(), rx.recv()]).await.ok()), Some(7));
+    // With a scope inside, which has to be asked to stop.
+    let limited = async |rx: &Receiver<u32>| fail_after(Duration::from_secs(3600), rx.recv()).await.ok()?.ok();
+    assert_eq!(won(async |rx, never| race((limited(never), limited(rx))).await), Some(7));
+    assert_eq!(won(async |rx, never| race([limited(never), limited(rx), limited(never)]).await), Some(7));
 }
 
 /// L38: it takes a unit for each branch that it begins: a loop of races that are won at once gives way.

@@ -1,5 +1,6 @@
 //! What cancelled code is polled for, and what it is given.
 
+use std::cell::Cell;
 use std::convert::Infallible;
 use std::future::{Future, pending, poll_fn};
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -15,8 +16,8 @@ use foster::combine::{gather, join};
 use foster::error::JoinError;
 use foster::nursery::Started;
 use foster::{
-    CancelScope, Instant, LocalNursery, Nursery, bracket, defer, local_nursery, move_on_after, nursery, shield, sleep,
-    sleep_forever, sleep_until, yield_now,
+    CancelScope, Instant, LocalNursery, Nursery, bracket, defer, is_cancelled, local_nursery, move_on_after, nursery,
+    shield, sleep, sleep_forever, sleep_until, yield_now,
 };
 use futures_lite::future::poll_once;
 
@@ -492,6 +493,99 @@ fn what_is_given_up_has_no_poll_left() {
         };
         around.run(body).await.expect("it completes in this poll");
         assert_eq!(rx.try_recv(), Ok(7));
+    });
+}
+
+/// L12.6: a scope with nothing inside ends when it is given up, and its destructors find that it is cancelled. Not on the
+/// simulator, where each scope keeps what it waits for.
+#[test]
+fn what_is_given_up_ends_at_once_if_nothing_is_inside() {
+    /// Says when it is dropped whether its code is cancelled.
+    struct Looks<'a>(&'a Cell<Option<bool>>);
+
+    impl Drop for Looks<'_> {
+        fn drop(&mut self) {
+            self.0.set(Some(is_cancelled()));
+        }
+    }
+
+    foster_smol::run(async {
+        let (tx, rx) = foster::channel::unbounded();
+        let found = Cell::new(None);
+        let mut loser = pin!(CancelScope::new().run(async {
+            let _looks = Looks(&found);
+            rx.recv().await
+        }));
+        assert!(!loser.as_mut().give_up("before it has begun"));
+        assert!(poll_once(loser.as_mut()).await.is_none());
+        tx.try_send(7).expect("it has room");
+        assert!(loser.as_mut().give_up("lost"));
+        assert_eq!((found.take(), rx.try_recv()), (Some(true), Ok(7)));
+        assert!(!is_cancelled());
+    });
+}
+
+/// L12.6: one that has something to end is cancelled, and has to be polled on; so is one with a handle.
+#[test]
+fn what_is_given_up_is_cancelled_if_something_is_inside() {
+    foster_smol::run(async {
+        let ended = Arc::new(AtomicBool::new(false));
+        let notes = ended.clone();
+        let mut loser = pin!(CancelScope::new().run(async move {
+            defer(async move { notes.store(true, Ordering::SeqCst) });
+            sleep_forever().await
+        }));
+        assert!(poll_once(loser.as_mut()).await.is_none());
+        assert!(!loser.as_mut().give_up("lost") && !ended.load(Ordering::SeqCst));
+        let Err(cancelled) = loser.await;
+        assert_eq!((cancelled.reason().text(), ended.load(Ordering::SeqCst)), (Some("lost"), true));
+
+        let mut scope = CancelScope::new();
+        let handle = scope.handle();
+        let mut loser = pin!(scope.run(sleep_forever()));
+        assert!(poll_once(loser.as_mut()).await.is_none());
+        assert!(!loser.as_mut().give_up("lost"));
+        assert_eq!(handle.reason().expect("it was cancelled").text(), Some("lost"));
+        assert!(loser.await.is_err());
+    });
+}
+
+/// L32: the panic of a destructor goes to whoever gives the scope up; what another destructor has started is waited for.
+#[test]
+fn what_is_given_up_waits_for_what_its_destructors_have_started() {
+    struct Panics;
+
+    impl Drop for Panics {
+        fn drop(&mut self) {
+            panic!("on purpose");
+        }
+    }
+
+    struct Defers(Arc<AtomicBool>);
+
+    impl Drop for Defers {
+        fn drop(&mut self) {
+            let ended = self.0.clone();
+            defer(async move {
+                sleep(Duration::from_millis(1)).await;
+                ended.store(true, Ordering::SeqCst);
+            });
+        }
+    }
+
+    foster_smol::run(async {
+        let held = async |_held: Panics| sleep_forever().await;
+        let mut loser = pin!(CancelScope::new().run(held(Panics)));
+        assert!(poll_once(loser.as_mut()).await.is_none());
+        assert!(catch_unwind(AssertUnwindSafe(|| loser.as_mut().give_up("lost"))).is_err());
+        assert!(!is_cancelled(), "it is nobody else's");
+
+        let ended = Arc::new(AtomicBool::new(false));
+        let held = async |_held: Defers| sleep_forever().await;
+        let mut loser = pin!(CancelScope::new().run(held(Defers(ended.clone()))));
+        assert!(poll_once(loser.as_mut()).await.is_none());
+        assert!(!loser.as_mut().give_up("lost"));
+        assert!(loser.await.is_err() && ended.load(Ordering::SeqCst));
     });
 }
 

@@ -98,14 +98,12 @@ impl<F: Future<Output = T>, T> Branch<F, T> {
 
     /// Cancels a branch that runs. Returns whether it is still to be polled.
     pub(super) fn close(mut self: Pin<&mut Self>, reason: &'static str, fate: &mut Fate) -> bool {
-        let BranchProj::Attached { run, running, .. } = self.as_mut().project() else { return false };
-        if *running {
-            if run.never_returns() {
-                fate.cut = true;
-            } else {
-                run.cancel(reason);
+        let BranchProj::Attached { mut run, running, .. } = self.as_mut().project() else { return false };
+        if *running && fate.guard(|| run.as_mut().give_up(reason)) == Some(false) {
+            if !run.never_returns() {
                 return true;
             }
+            fate.cut = true;
         }
         self.clear(fate);
         false

@@ -20,6 +20,7 @@ impl Order {
     }
 
     /// The order of this turn, of `len` futures.
+    #[inline]
     pub(super) fn turn(&mut self, len: u8) -> impl Iterator<Item = u8> + Clone + use<> {
         let first = self.first;
         // Subtle: a turn that begins without any budget does not count. If it did, and every other turn were such a
@@ -28,7 +29,7 @@ impl Order {
         if !leaf::has_to_yield() {
             self.first = (first + 1) % len;
         }
-        (first..len).chain(0..first)
+        (0..len).map(move |at| (first + at) % len)
     }
 }
 
