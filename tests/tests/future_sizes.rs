@@ -184,7 +184,7 @@ fn wrappers_hold_what_they_wrap_once() {
         scoped_value <= 64: |f| VALUE.scope(7, f), handing on |f| VALUE.scope(7, f);
         nursery <= 88: |f| nursery(|_: Nursery| Quiet(f)), handing on |f| nursery(|_: Nursery<()>| f);
         nursery_options <= 88: |f| NurseryOptions::new().limit(3).run(|_: Nursery| Quiet(f));
-        local_nursery <= 208: |f| local_nursery(|_: LocalNursery<'_>| Quiet(f)), handing on |f| local_nursery(|_: LocalNursery<'_, ()>| f);
+        local_nursery <= 216: |f| local_nursery(|_: LocalNursery<'_>| Quiet(f)), handing on |f| local_nursery(|_: LocalNursery<'_, ()>| f);
         join <= 24: |f| join((f, async {}));
         try_join <= 256: |f| try_join((Trying(f), async { Ok(()) }));
         race <= 240: |f| race((Quiet(f), async {}));

@@ -210,6 +210,11 @@ impl ReadyMember {
         fresh
     }
 
+    /// Whether that is its key.
+    pub(crate) fn has_key(&self, key: usize) -> bool {
+        self.entry.key == Some(key)
+    }
+
     /// Whether the member was woken, and not polled since.
     pub(crate) fn is_woken(&self) -> bool {
         self.entry.queued.load(Ordering::Acquire)

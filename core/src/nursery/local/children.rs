@@ -14,6 +14,8 @@ use crate::leaf::ready_queue::ReadyMember;
 pub(super) struct LocalChildren<B> {
     all: Slab<(B, ReadyMember)>,
     due: VecDeque<Next<B>>,
+    /// The member of a child that has ended in its first poll, for the next one: most that do not wait come in a row.
+    spare: Option<ReadyMember>,
 }
 
 /// A child that is to be polled.
@@ -25,7 +27,7 @@ pub(super) enum Next<B> {
 
 impl<B> LocalChildren<B> {
     pub(super) fn new() -> Self {
-        LocalChildren { all: Slab::new(), due: VecDeque::new() }
+        LocalChildren { all: Slab::new(), due: VecDeque::new(), spare: None }
     }
 
     /// How many have begun and not ended.
@@ -46,19 +48,23 @@ impl<B> LocalChildren<B> {
 
     /// Children that have moved while nobody polled them are where they were: they go to their new nursery now. One may
     /// have moved before its first poll: then it is among those that are `coming`, or that are due.
-    pub(super) fn hand_over<E>(&mut self, coming: &mut VecDeque<B>, to: &Shared<E, B>, has_moved: fn(&B) -> bool) {
+    pub(super) fn hand_over<E>(
+        &mut self,
+        coming: &mut VecDeque<Next<B>>,
+        to: &Shared<E, B>,
+        has_moved: fn(&B) -> bool,
+    ) {
         let moved: Vec<usize> =
             self.all.iter().filter(|(_, (child, _))| has_moved(child)).map(|(key, _)| key).collect();
         for key in moved {
             to.take_over(self.all.remove(key).0);
         }
-        for child in std::mem::take(coming) {
-            if has_moved(&child) { to.take_over(child) } else { coming.push_back(child) }
-        }
-        for next in std::mem::take(&mut self.due) {
-            match next {
-                Next::Fresh(child) if has_moved(&child) => to.take_over(child),
-                stays => self.due.push_back(stays),
+        for queue in [coming, &mut self.due] {
+            for next in std::mem::take(queue) {
+                match next {
+                    Next::Fresh(child) if has_moved(&child) => to.take_over(child),
+                    stays => queue.push_back(stays),
+                }
             }
         }
     }
@@ -94,8 +100,11 @@ impl<B: AnyBox> LocalChildren<B> {
         let key = match self.due.pop_front() {
             None => return,
             Some(Next::Fresh(mut child)) => {
-                let member = ReadyMember::new(self.all.vacant_key(), &nursery.ready);
+                let key = self.all.vacant_key();
+                let spare = self.spare.take().filter(|spare| spare.has_key(key));
+                let member = spare.unwrap_or_else(|| ReadyMember::new(key, &nursery.ready));
                 if member.poll(|cx| child.run(&nursery.errors, cx)).is_ready() {
+                    self.spare = Some(member);
                     return;
                 }
                 self.all.insert((child, member))

@@ -24,7 +24,8 @@ impl<E, B> RefUnwindSafe for Shared<E, B> {}
 
 /// Children that the nursery's future has not taken over yet.
 pub(super) struct Incoming<B> {
-    children: VecDeque<B>,
+    /// All of them fresh: as the turn has them, which takes the whole queue.
+    children: VecDeque<Next<B>>,
     /// The nursery's future is gone: it takes no children any more.
     closed: bool,
 }
@@ -45,11 +46,14 @@ impl<E, B> Shared<E, B> {
         if incoming.closed { None } else { Some(incoming) }
     }
 
-    /// Adds a child, and tells the future.
+    /// Adds a child, and tells the future, unless it was told of another one that it has not taken over: it takes all.
     pub(super) fn admit(&self, child: B, mut incoming: MutexGuard<'_, Incoming<B>>) {
-        incoming.children.push_back(child);
+        let is_news = incoming.children.is_empty();
+        incoming.children.push_back(Next::Fresh(child));
         drop(incoming);
-        self.ready.tell();
+        if is_news {
+            self.ready.tell();
+        }
     }
 
     /// Takes over a child that has moved here. If the future is gone, so is the child.
@@ -62,13 +66,19 @@ impl<E, B> Shared<E, B> {
 
     /// The children that have come go behind the others.
     pub(super) fn take(&self, turn: &mut VecDeque<Next<B>>) {
-        if self.ready.take_news() {
-            turn.extend(self.incoming().children.drain(..).map(Next::Fresh));
+        if !self.ready.take_news() {
+            return;
+        }
+        let mut incoming = self.incoming();
+        if turn.is_empty() {
+            std::mem::swap(turn, &mut incoming.children);
+        } else {
+            turn.append(&mut incoming.children);
         }
     }
 
     /// The future is gone. The children that it has not taken over are to be dropped where no lock is held.
-    pub(super) fn close(&self) -> VecDeque<B> {
+    pub(super) fn close(&self) -> VecDeque<Next<B>> {
         let mut incoming = self.incoming();
         incoming.closed = true;
         std::mem::take(&mut incoming.children)
