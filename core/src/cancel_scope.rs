@@ -54,16 +54,9 @@ pub struct CancelScope {
     location: &'static Location<'static>,
     limit: Limit,
     kind: Kind,
-    node: Option<NodeRef>,
-    special: Option<Box<Special>>,
-}
-
-/// The settings that only a scope with a node can have; apart, so that those that do without one are made and moved
-/// quickly.
-#[derive(Clone, Default)]
-struct Special {
     name: Option<Cow<'static, str>>,
     grace: Duration,
+    node: Option<NodeRef>,
 }
 
 impl CancelScope {
@@ -75,8 +68,9 @@ impl CancelScope {
             location: Location::caller(),
             limit: Limit::NONE,
             kind: Kind::CancelScope,
+            name: None,
+            grace: Duration::ZERO,
             node: None,
-            special: None,
         }
     }
 
@@ -97,9 +91,8 @@ impl CancelScope {
         self.called(name.into())
     }
 
-    fn called(mut self, name: Cow<'static, str>) -> Self {
-        self.special.get_or_insert_default().name = Some(name);
-        self
+    fn called(self, name: Cow<'static, str>) -> Self {
+        CancelScope { name: Some(name), ..self }
     }
 
     /// Sets the place where the scope was made, for reasons, errors and dumps: for combinators, whose scopes are made
@@ -131,7 +124,7 @@ impl CancelScope {
     /// How long [`graceful`](crate::graceful) shields inside hold off a request on this scope (law L6). The default is
     /// zero.
     pub fn grace(mut self, grace: Duration) -> Self {
-        self.special.get_or_insert_default().grace = grace;
+        self.grace = grace;
         if let Some(node) = &self.node {
             node.lock().cold_mut().grace = grace;
         }
@@ -169,14 +162,12 @@ impl CancelScope {
     }
 
     fn node(&mut self) -> &NodeRef {
-        let kind = self.kind;
         self.node.get_or_insert_with(|| {
-            let Special { name, grace } = self.special.as_deref().cloned().unwrap_or_default();
-            let name = name.unwrap_or(Cow::Borrowed(kind.name()));
-            let node = NodeRef::unattached(kind, Origin::new(name, self.location), None);
+            let name = self.name.clone().unwrap_or(Cow::Borrowed(self.kind.name()));
+            let node = NodeRef::unattached(self.kind, Origin::new(name, self.location), None);
             let mut state = node.lock();
-            if grace > Duration::ZERO {
-                state.cold_mut().grace = grace;
+            if self.grace > Duration::ZERO {
+                state.cold_mut().grace = self.grace;
             }
             put(self.limit, &mut state);
             drop(state);
@@ -214,12 +205,13 @@ impl CancelScope {
     #[inline]
     pub fn run<F: Future>(mut self, body: F) -> CancelScopeFuture<F, F::Output> {
         // A scope to which nobody has a handle needs no node before it has to wait.
-        if self.special.is_some() {
+        if self.name.is_some() || self.grace > Duration::ZERO {
             self.node();
         }
-        let scoped = match self.node.take() {
+        let CancelScope { location, limit, kind, node, .. } = self;
+        let scoped = match node {
             Some(node) => ScopeFuture::with_node(node, body, Plain),
-            None => ScopeFuture::inline(self.kind, self.limit, self.location, body, Plain),
+            None => ScopeFuture::inline(kind, limit, location, body, Plain),
         };
         CancelScopeFuture { scoped }
     }
@@ -275,10 +267,10 @@ impl Default for CancelScope {
 impl fmt::Debug for CancelScope {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("CancelScope")
-            .field("name", &self.special.as_ref().and_then(|special| special.name.as_ref()))
+            .field("name", &self.name)
             .field("location", &self.location)
             .field("limit", &self.limit)
-            .field("grace", &self.special.as_ref().map_or(Duration::ZERO, |special| special.grace))
+            .field("grace", &self.grace)
             .field("shield", &self.kind.shield())
             .field("cancelled", &self.node.as_ref().is_some_and(|node| node.flagged(CANCELLED)))
             .finish()
