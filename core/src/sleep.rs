@@ -15,9 +15,10 @@ use crate::leaf::Gate;
 use crate::runtime::Runtime;
 use crate::tree::Tree;
 use crate::tree::current;
-use crate::tree::flags::CANCELLED;
+
 use crate::tree::shared::Target;
 use crate::tree::timers::{Sleeper, TimerKey};
+use crate::tree::waiting::WaitingCode;
 
 impl Instant {
     /// The time on the clock of the runtime that drives the current tree.
@@ -222,13 +223,8 @@ impl Future for Sleep {
                 State::Armed { key, tree, .. } => {
                     // Exact to the clock, whether or not the host's timer has fired by now.
                     tree.fire_due();
-                    let scope = current::try_scope();
-                    let is_cancelled = || scope.as_ref().is_some_and(|scope| scope.flagged(CANCELLED));
-                    let timers = &tree.timers;
-                    if timers
-                        .poll_sleep(*key, cx.waker(), is_cancelled, current::is_running, current::waiting_code)
-                        .is_pending()
-                    {
+                    let sleeper = Sleeper::new(cx.waker(), current::waiting_code());
+                    if tree.timers.poll_sleep(*key, sleeper, WaitingCode::is_cancelled).is_pending() {
                         return Poll::Pending;
                     }
                     this.state = State::Done;

@@ -166,8 +166,9 @@ impl Maker {
 
     fn how(&mut self) -> How {
         let time = 100 + self.dice.time(1500);
-        match self.dice.below(13) {
-            0 | 1 => How::Plain,
+        match self.dice.below(14) {
+            0 => How::Plain,
+            1 | 13 => How::RaceLimited(time),
             2 => How::Race(time),
             3 => How::RaceAll,
             4 => How::FirstOk,

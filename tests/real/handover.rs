@@ -68,6 +68,8 @@ pub(crate) enum How {
     Plain,
     /// Beside a sleep that is longer, or shorter.
     Race(u32),
+    /// The same, with a scope inside the branch that waits.
+    RaceLimited(u32),
     /// Two waits for the same.
     RaceAll,
     FirstOk,
@@ -104,6 +106,14 @@ impl How {
                     None
                 };
                 Box::pin(combine::race((some(wait()), sleep)))
+            }
+            How::RaceLimited(time) => {
+                let limited = foster::move_on_after(Duration::from_secs(10), wait());
+                let sleep = async move {
+                    foster::sleep(us(time)).await;
+                    None
+                };
+                Box::pin(combine::race((sleep, limited)))
             }
             How::RaceAll => Box::pin(combine::race_all([wait(), wait()])),
             How::FirstOk => Box::pin(async move { combine::first_ok([ok(wait()), ok(wait())]).await.ok() }),

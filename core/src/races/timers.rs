@@ -215,7 +215,8 @@ fn each_timer_fires_whatever_others_come_and_go() {
                     }
                     key
                 });
-                tree.timers.poll_sleep(key, cx.waker(), || false, |code| code.scope().is_none(), WaitingCode::default)
+                let sleeper = Sleeper::new(cx.waker(), WaitingCode::default());
+                tree.timers.poll_sleep(key, sleeper, WaitingCode::is_cancelled)
             }));
             assert!(time_of_sleep.now() >= until);
         });

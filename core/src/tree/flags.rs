@@ -113,8 +113,8 @@ pub(crate) const ORPHAN: u32 = 1 << 12;
 /// once, by `set_outcome` under the node's lock, and never for other kinds.
 pub(crate) const ENDED: u32 = 0b111 << 29;
 
-/// Whoever polls the scope has cancelled it through its future, and wants nothing more of it: it is polled no more, but for
-/// what is inside (L12.6).
+/// Whoever polls the scope, or one around it in the same body, has cancelled it through its future, and wants nothing more
+/// of it: it is polled no more, but for what is inside (L12.6).
 /// Set by `ScopeFuture::cancel`, before its request.
 pub(crate) const GIVEN_UP: u32 = 1 << 23;
 

@@ -29,6 +29,7 @@ use std::thread;
 use pin_project_lite::pin_project;
 
 use super::abandon;
+use super::cancel_state::ShieldLevel;
 use super::children::Role;
 use super::current;
 use super::drive::{Driver, Step, conclude, discard, poll_open};
@@ -179,7 +180,9 @@ impl<F, R, V, P> ScopeFuture<F, R, V, P> {
     /// without a node was polled, nor after its end.
     pub(crate) fn cancel(self: Pin<&mut Self>, reason: Reason) {
         if let Some(node) = self.project().node {
-            node.flag(GIVEN_UP);
+            // With what its body polls, which takes nothing of what it was given either. But shields hold this off, too.
+            let goes = |inner: &NodeRef| inner.kind != Kind::Task && inner.kind.shield() == ShieldLevel::None;
+            node.all_below(|inner| (inner == node || goes(inner)) && inner.flag(GIVEN_UP));
             node.request(reason, None);
         }
     }

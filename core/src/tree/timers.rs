@@ -202,46 +202,31 @@ impl<C, S> Timers<C, S> {
         Some(target)
     }
 
-    /// Asks whether a sleep has ended, for the code that is woken by `waker`. Nothing is left of one that has. No lock may be held: if it is not the same code (`is_same`) or waker as before, the waker is cloned
-    /// into the entry, with what `code` returns. The other two are asked under the lock.
+    /// Asks whether a sleep has ended, for the code that polls it now, which sleeps in the place of the one before. Nothing
+    /// is left of a sleep that has ended. No lock may be held; `is_cancelled` is asked under this one.
     ///
     /// A sleep that ended in time is over also for code that is cancelled by now: it was given before (L14). One that
     /// was missed is over for code that is not cancelled, such as a scope that the sleep was moved to.
     pub(crate) fn poll_sleep(
         &self,
         key: TimerKey,
-        waker: &Waker,
-        is_cancelled: impl Fn() -> bool,
-        is_same: impl Fn(&C) -> bool,
-        code: impl Fn() -> C,
+        mut sleeper: Sleeper<C>,
+        is_cancelled: impl Fn(&C) -> bool,
     ) -> Poll<()> {
-        // Invariant 5: declared before the guards below, so dropped after them.
-        let mut spare = None;
-        let _old;
-        loop {
-            let mut queue = self.queue.lock();
-            let Queue { entries, missed, .. } = &mut *queue;
-            match entries.get_mut(&key) {
-                None if missed.contains(&key) && is_cancelled() => return Poll::Pending,
-                None => {
-                    missed.remove(&key);
-                    return Poll::Ready(());
-                }
-                Some(Target::Sleep(sleeper)) => {
-                    if is_same(&sleeper.code) && sleeper.waker.will_wake(waker) {
-                        return Poll::Pending;
-                    }
-                    // The new sleeper was made without the lock, in the turn before; and the entry was looked at
-                    // again, as the sleep may have ended meanwhile.
-                    if let Some(new) = spare.take() {
-                        _old = mem::replace(sleeper, new);
-                        return Poll::Pending;
-                    }
-                    drop(queue);
-                    spare = Some(Sleeper::new(waker, code()));
-                }
-                Some(Target::Scope(_)) => unreachable!("the key of a sleep names the entry of a sleep"),
+        // Invariant 5: dropped before the sleeper, which is a parameter.
+        let mut queue = self.queue.lock();
+        let Queue { entries, missed, .. } = &mut *queue;
+        match entries.get_mut(&key) {
+            None if missed.contains(&key) && is_cancelled(&sleeper.code) => Poll::Pending,
+            None => {
+                missed.remove(&key);
+                Poll::Ready(())
             }
+            Some(Target::Sleep(before)) => {
+                mem::swap(before, &mut sleeper);
+                Poll::Pending
+            }
+            Some(Target::Scope(_)) => unreachable!("the key of a sleep names the entry of a sleep"),
         }
     }
 
