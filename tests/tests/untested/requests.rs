@@ -241,6 +241,34 @@ fn a_scope_that_gets_its_node_late_has_as_many_polls() {
     assert_eq!(polls, [1, 1]);
 }
 
+/// L12: code that has taken what it was given is blocked where it waits next: it has no further poll.
+#[test]
+fn what_was_taken_makes_nobody_runnable() {
+    foster_sim::run(1, async {
+        let (tx, rx) = bounded(1);
+        let (polls, at_the_cancel) = (Cell::new(0), Cell::new(0));
+        let mut scope = CancelScope::new();
+        let handle = scope.handle();
+        let takes = scope.run(async {
+            assert_eq!(rx.recv().await, Ok(1));
+            poll_fn(|_| {
+                polls.set(polls.get() + 1);
+                Poll::<()>::Pending
+            })
+            .await;
+        });
+        let gives = async {
+            tx.send(1).await.unwrap();
+            sleep(Duration::from_millis(1)).await;
+            at_the_cancel.set(polls.get());
+            handle.cancel("long after");
+        };
+        let (outcome, ()) = zip(takes, gives).await;
+        assert!(outcome.is_err() && at_the_cancel.get() > 0);
+        assert_eq!(polls.get(), at_the_cancel.get());
+    });
+}
+
 /// L12: who waits at a barrier is given nothing by one who comes and is not enough, though more have come than it takes:
 /// it is blocked, and has no further poll.
 #[test]
