@@ -80,7 +80,7 @@ pub(crate) enum How {
     /// Foreign; polls what was woken.
     Group,
     Limit(u32),
-    /// Limits, races and scoped values in one another.
+    /// Limits and a race in one another.
     Nested(u32),
     Shield,
     /// In a child of a local nursery, which leaves it where the nursery's code takes it.
@@ -89,31 +89,23 @@ pub(crate) enum How {
 
 /// What was got: the number of an item, if it is one, and a guard, if it is one.
 type Got = (usize, Option<Box<dyn Any + Send>>);
-/// One wait.
-type Wait<T> = Boxed<T>;
 
 impl How {
     /// Awaits one of the waits that `wait` begins. None if a limit or a sleep came first.
-    pub(crate) fn run<T: Send + 'static>(self, wait: impl Fn() -> Wait<T> + Send + 'static) -> Boxed<Option<T>> {
+    pub(crate) fn run<T: Send + 'static>(self, wait: impl Fn() -> Boxed<T> + Send + 'static) -> Boxed<Option<T>> {
         let us = |us: u32| Duration::from_micros(us.into());
-        let ok = |wait: Wait<T>| Box::pin(async move { Ok::<T, ()>(wait.await) }) as Boxed<Result<T, ()>>;
-        let some = |wait: Wait<T>| Box::pin(async move { Some(wait.await) }) as Boxed<Option<T>>;
+        let ok = |wait: Boxed<T>| Box::pin(async move { Ok::<T, ()>(wait.await) }) as Boxed<Result<T, ()>>;
+        let some = |wait: Boxed<T>| Box::pin(async move { Some(wait.await) }) as Boxed<Option<T>>;
+        let none_after = async |time| {
+            foster::sleep(time).await;
+            None
+        };
         match self {
             How::Plain => some(wait()),
-            How::Race(time) => {
-                let sleep = async move {
-                    foster::sleep(us(time)).await;
-                    None
-                };
-                Box::pin(combine::race((some(wait()), sleep)))
-            }
+            How::Race(time) => Box::pin(combine::race((some(wait()), none_after(us(time))))),
             How::RaceLimited(time) => {
                 let limited = foster::move_on_after(Duration::from_secs(10), wait());
-                let sleep = async move {
-                    foster::sleep(us(time)).await;
-                    None
-                };
-                Box::pin(combine::race((sleep, limited)))
+                Box::pin(combine::race((none_after(us(time)), limited)))
             }
             How::RaceAll => Box::pin(combine::race_all([wait(), wait()])),
             How::FirstOk => Box::pin(async move { combine::first_ok([ok(wait()), ok(wait())]).await.ok() }),
@@ -129,10 +121,7 @@ impl How {
             How::Limit(time) => Box::pin(foster::move_on_after(us(time), wait())),
             How::Nested(time) => {
                 let inner = async move { foster::fail_after(us(time), wait()).await.ok() };
-                let raced = combine::race((inner, async {
-                    foster::sleep(Duration::from_secs(10)).await;
-                    None
-                }));
+                let raced = combine::race((inner, none_after(Duration::from_secs(10))));
                 Box::pin(async move { foster::fail_after(Duration::from_secs(20), raced).await.ok().flatten() })
             }
             How::Shield => {
@@ -204,7 +193,7 @@ impl Thing {
     }
 
     /// A wait for it. What it returns is dropped when it is not wanted any more: a lock is free again then.
-    fn wait(self: &Arc<Self>) -> Wait<Got> {
+    fn wait(self: &Arc<Self>) -> Boxed<Got> {
         let this = self.clone();
         Box::pin(async move {
             let closed = "nobody closes it";
@@ -224,7 +213,9 @@ impl Thing {
                 What::Borrowed => (0, Some(Box::new(this.limiter.clone().acquire_owned().await) as Box<_>)),
                 What::Mutex => (0, Some(Box::new(this.mutex.clone().lock_owned().await) as Box<_>)),
                 What::Write => {
-                    drop(this.rwlock.write().await);
+                    // Kept for a while, or nobody would ever wait for it.
+                    let _guard = this.rwlock.write().await;
+                    foster::yield_now().await;
                     (0, None)
                 }
                 What::Condition => {
@@ -238,7 +229,13 @@ impl Thing {
                     (0, None)
                 }
                 What::Pooled => {
-                    let used: Result<(), PoolError<()>> = this.pool.run(async |_| Ok(())).await;
+                    let used: Result<(), PoolError<()>> = this
+                        .pool
+                        .run(async |_| {
+                            foster::yield_now().await;
+                            Ok(())
+                        })
+                        .await;
                     used.expect("it opens");
                     (0, None)
                 }
@@ -355,10 +352,9 @@ pub(crate) async fn handover(at: &At, what: What, how: [How; 2], moment: Moment)
         if what == What::Room {
             let arrived: Vec<usize> = std::iter::from_fn(|| thing.items.1.try_recv().ok()).collect();
             let known = [0, second_number, first_number.unwrap_or(0)];
-            // Of a race of two sends both may have been taken; but nothing of code that was cut.
-            let is_cut = first_number.is_none()
-                && !matches!(how[1], How::RaceAll | How::FirstOk | How::Quorum | How::Staggered(_) | How::Select);
-            if is_cut && arrived.iter().any(|number| !known.contains(number)) {
+            // What is taken from the loser of a race is taken (L12.6); but nothing is of code that was cut.
+            let is_exact = |how: How| matches!(how, How::Plain | How::Group | How::Limit(_) | How::Shield | How::Local);
+            if how.into_iter().all(is_exact) && arrived.iter().any(|number| !known.contains(number)) {
                 at.world.fault(Sort::Doubled, format!("what was sent by code that was cut has arrived: {arrived:?}"));
             }
         }
@@ -385,7 +381,7 @@ pub(crate) async fn deliver(at: &At, capacity: Option<u8>, how: How, items: u8, 
                     let receiver = receiver.clone();
                     let wait = move || {
                         let receiver = receiver.clone();
-                        Box::pin(async move { receiver.recv().await.ok() }) as Wait<Option<usize>>
+                        Box::pin(async move { receiver.recv().await.ok() }) as Boxed<Option<usize>>
                     };
                     match at.through("deliver", how, foster::move_on_after(limit, how.run(wait))).await.flatten() {
                         Some(Some(item)) => counts.lock().unwrap_or_else(PoisonError::into_inner)[item] += 1,
