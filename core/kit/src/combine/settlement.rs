@@ -23,13 +23,19 @@ impl Order {
     #[inline]
     pub(super) fn turn(&mut self, len: u8) -> impl Iterator<Item = u8> + Clone + use<> {
         let first = self.first;
+        self.advance(len);
+        (0..len).map(move |at| (first + at) % len)
+    }
+
+    /// Lets the next turn begin with the next one.
+    #[inline]
+    fn advance(&mut self, len: u8) {
         // Subtle: a turn that begins without any budget does not count. If it did, and every other turn were such a
         // one, because something beside this tuple comes first in it, the same future would come first whenever there
         // is budget.
         if !leaf::has_to_yield() {
-            self.first = (first + 1) % len;
+            self.first = (self.first + 1) % len;
         }
-        (0..len).map(move |at| (first + at) % len)
     }
 }
 
