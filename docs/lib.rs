@@ -47,6 +47,7 @@ pages! {
     migration_tokio = "src/migration/tokio.md";
     migration_smol = "src/migration/smol.md";
     guarantees = "src/guarantees.md";
+    cancel_safety = "src/cancel-safety.md";
     laws = "src/laws.md";
     invariants = "src/invariants.md";
     costs = "src/costs.md";

@@ -1,4 +1,4 @@
-"""The mutants of mutations.py: name, file below core/src, the text, and what replaces it.
+"""The mutants of mutations.py: name, file (below core/src, or after the crate's folder, below its src), the text, and what replaces it.
 
 The text occurs once in the file, inside of one function.
 """

@@ -5,7 +5,7 @@
 //!
 //! Locks and limiters are part of it, and not a crate on [`leaf`] as the channels are, because nurseries and threads
 //! stand on them: a nursery's limit is a [`Semaphore`](sync::Semaphore), and the number of blocking threads a
-//! [`CapacityLimiter`](sync::CapacityLimiter). They use [`leaf`] and nothing below it, as a test shows.
+//! [`CapacityLimiter`](sync::CapacityLimiter). They wait by means of [`leaf`], as an operation of yours would.
 //!
 //! Each item has one path: at the root if most programs name it, else in a module.
 #![forbid(unsafe_code)]

@@ -167,7 +167,7 @@ pub struct Origin {
 }
 
 /// A name as the user has given it, or the compiler. Each scope has one, so a `Cow`, which is larger, would be felt: in the
-/// floor of a waiting child.
+/// bar of a waiting child, in `tests/bench`.
 #[derive(Clone)]
 enum Name {
     Static(&'static str),

@@ -2,7 +2,8 @@
 //!
 //! An application never calls anything in here; it calls `run`, `attach` or `install` of an adapter crate. To bring
 //! foster to another executor, implement [`Runtime`] and [`Timer`], hand a clone of the `Arc<dyn Runtime>` to [`root`]
-//! or [`install`], and prove the adapter with the one macro call that the `foster-conformance` crate documents.
+//! or [`install`], and prove the adapter with the two macros of the crate `foster-conformance`, `contract!` and
+//! `suite!`.
 //!
 //! # The contract
 //!

@@ -25,8 +25,9 @@ use crate::tree::current;
 ///
 /// # Cancellation
 ///
-/// Not cancelled from outside. *Partial effect* if the future is dropped by foreign code (a `select!`), or held without
-/// being polled while the scope around it is cancelled: then it is dropped at the point it had reached (law L16).
+/// *Not interrupted* by a request from outside. *Partial effect* if the future is dropped by foreign code (a `select!`), or
+/// held without being polled while the scope around it is cancelled: then it is dropped at the point it had reached (law
+/// L16).
 ///
 /// # Panics
 ///

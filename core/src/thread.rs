@@ -1,4 +1,4 @@
-//! Blocking work on threads. A job counts as a child of the scope that awaits it.
+//! Blocking work on threads. A job is a shielded scope inside the scope that awaits it, which cannot end before it.
 //!
 //! ```text
 //!   caller     ──── to_thread(f) ───────────────────▶ the result

@@ -5,6 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+#[path = "book/cancel_safety.rs"]
+mod cancel_safety;
+
 /// Where links into the repository begin.
 const REPOSITORY: &str = "https://github.com/foster-rs/foster/";
 

@@ -19,7 +19,7 @@
     ref_model.py depmutants N             mutants of the laws of delivery, on hand-written and random programs
     ref_model.py check                    a self-check of less than a minute: asserts what the commands above only print
 
-The laws L.. are those of the guarantees page (docs/src/guarantees.md), the invariants I.. those of docs/src/invariants.md.
+The laws L.. are those of docs/src/laws.md, the invariants I.. those of docs/src/invariants.md.
 
 DELIVERY (L12, L14 to L16).  mark_tree takes the verdict run|blocked; runnable() is the definition of the law (without the rules own-turn and
 request-wake a coarser one, which the hand-written programs C1 and C2 refute); needs() says which inner scopes still have to end; Op.give and

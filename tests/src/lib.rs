@@ -1,6 +1,7 @@
 //! The conformance suite of foster.
 //!
-//! Every behaviour is a plain `pub async fn` in a module per section; its doc comment carries the IDs of the behaviours
+//! Every behaviour is a plain `pub async fn` in a module per section, or a block in the macro `both!`, which makes two
+//! functions of it, for both kinds of nursery. Its doc comment carries the IDs of the behaviours
 //! (`B…`), laws (`L…`) and invariants (`I…`) that it checks. Laws and invariants are pages of the book. A behaviour is
 //! stated by the comments of its tests; `NOT_APPLICABLE.md` has those without a test. [`suite!`] makes one `#[test]` of
 //! each, for one adapter:

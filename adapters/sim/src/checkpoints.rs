@@ -28,7 +28,7 @@ pub struct Probe {
 ///
 /// # Cancellation
 ///
-/// That of the operation.
+/// *As its future*: that of the operation.
 ///
 /// # Examples
 ///
@@ -71,7 +71,7 @@ fn spend(context: &mut Context<'_>) {
 ///
 /// # Cancellation
 ///
-/// That of the operation.
+/// *As its future*: that of the operation.
 ///
 /// # Panics
 ///
@@ -86,7 +86,7 @@ pub async fn assert_checkpoints<Fut: Future>(operation: impl Fn() -> Fut) {
 ///
 /// # Cancellation
 ///
-/// That of the operation.
+/// *As its future*: that of the operation.
 ///
 /// # Panics
 ///

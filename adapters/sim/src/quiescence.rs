@@ -15,7 +15,7 @@ use crate::runtime::Sim;
 ///
 /// # Cancellation
 ///
-/// Strict: a drop releases the place among those who wait, and waiting again waits for the same.
+/// *Strict*: a drop releases the place among those who wait, and waiting again waits for the same.
 ///
 /// # Panics
 ///
@@ -56,7 +56,7 @@ pub fn wait_all_tasks_blocked() -> Quiescent {
 ///
 /// # Cancellation
 ///
-/// Strict, as [`wait_all_tasks_blocked`].
+/// *Strict*, as [`wait_all_tasks_blocked`].
 ///
 /// # Panics
 ///

@@ -58,7 +58,7 @@ impl Sequencer {
     ///
     /// # Cancellation
     ///
-    /// Partial effect: if it is dropped while it waits, having taken its slot, the sequencer is broken, because the
+    /// *Partial effect*: if it is dropped while it waits, having taken its slot, the sequencer is broken, because the
     /// slots after this one could never be entered. All who wait then fail, and so does who comes later.
     ///
     /// # Errors

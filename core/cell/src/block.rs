@@ -12,7 +12,7 @@
 //!
 //! For a task: its node, and its future, later its value, in one allocation, behind a pointer of one word that is a
 //! waker, too. In safe code these are several, and each costs a child of a nursery about 400 instructions under glibc
-//! (a floor of a spawned child is at stake); `Arc<Node<dyn Body>>` would be a pointer of two words that looks
+//! (the bar of a spawned child, in `tests/bench`, is at stake); `Arc<Node<dyn Body>>` would be a pointer of two words that looks
 //! up its alignment at each use, and no `Waker`.
 //!
 //! The body is used by one thread at a time: its state is in `block/body.rs`, and the count of the references in

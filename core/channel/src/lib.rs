@@ -33,7 +33,7 @@
 //!
 //! # Why not async-channel
 //!
-//! async-channel and event-listener were to be the substrate. They are not, because
+//! foster's channels were first meant to stand on async-channel and event-listener. They do not, because
 //!
 //! * event-listener calls wakers while it holds the lock of its list, which law L36 forbids;
 //! * async-channel *notifies* a waiter that something could be had, and the first to come takes it: a `try_recv` in

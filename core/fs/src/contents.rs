@@ -9,7 +9,7 @@ use crate::blocking::run;
 ///
 /// # Cancellation
 ///
-/// As [all operations](crate#cancellation).
+/// *Not interrupted*, as [all operations](crate#cancellation).
 ///
 /// # Errors
 ///
@@ -23,7 +23,7 @@ pub async fn read(path: impl AsRef<Path>) -> io::Result<Vec<u8>> {
 ///
 /// # Cancellation
 ///
-/// As [all operations](crate#cancellation).
+/// *Not interrupted*, as [all operations](crate#cancellation).
 ///
 /// # Errors
 ///
@@ -39,7 +39,7 @@ pub async fn read_to_string(path: impl AsRef<Path>) -> io::Result<String> {
 ///
 /// # Cancellation
 ///
-/// As [all operations](crate#cancellation).
+/// *Not interrupted*, as [all operations](crate#cancellation).
 ///
 /// # Errors
 ///
@@ -53,7 +53,7 @@ pub async fn write(path: impl AsRef<Path>, contents: impl AsRef<[u8]>) -> io::Re
 ///
 /// # Cancellation
 ///
-/// As [all operations](crate#cancellation).
+/// *Not interrupted*, as [all operations](crate#cancellation).
 ///
 /// # Errors
 ///

@@ -10,7 +10,7 @@ use crate::blocking::run;
 ///
 /// # Cancellation
 ///
-/// As [all operations](crate#cancellation).
+/// *Not interrupted*, as [all operations](crate#cancellation).
 ///
 /// # Errors
 ///
@@ -24,7 +24,7 @@ pub async fn rename(from: impl AsRef<Path>, to: impl AsRef<Path>) -> io::Result<
 ///
 /// # Cancellation
 ///
-/// As [all operations](crate#cancellation).
+/// *Not interrupted*, as [all operations](crate#cancellation).
 ///
 /// # Errors
 ///
@@ -38,7 +38,7 @@ pub async fn remove_file(path: impl AsRef<Path>) -> io::Result<()> {
 ///
 /// # Cancellation
 ///
-/// As [all operations](crate#cancellation).
+/// *Not interrupted*, as [all operations](crate#cancellation).
 ///
 /// # Errors
 ///
@@ -52,7 +52,7 @@ pub async fn create_dir(path: impl AsRef<Path>) -> io::Result<()> {
 ///
 /// # Cancellation
 ///
-/// As [all operations](crate#cancellation).
+/// *Not interrupted*, as [all operations](crate#cancellation).
 ///
 /// # Errors
 ///
@@ -66,7 +66,7 @@ pub async fn create_dir_all(path: impl AsRef<Path>) -> io::Result<()> {
 ///
 /// # Cancellation
 ///
-/// As [all operations](crate#cancellation).
+/// *Not interrupted*, as [all operations](crate#cancellation).
 ///
 /// # Errors
 ///
@@ -80,7 +80,7 @@ pub async fn remove_dir(path: impl AsRef<Path>) -> io::Result<()> {
 ///
 /// # Cancellation
 ///
-/// As [all operations](crate#cancellation).
+/// *Not interrupted*, as [all operations](crate#cancellation).
 ///
 /// # Errors
 ///
@@ -94,7 +94,7 @@ pub async fn remove_dir_all(path: impl AsRef<Path>) -> io::Result<()> {
 ///
 /// # Cancellation
 ///
-/// As [all operations](crate#cancellation).
+/// *Not interrupted*, as [all operations](crate#cancellation).
 ///
 /// # Errors
 ///
@@ -108,7 +108,7 @@ pub async fn metadata(path: impl AsRef<Path>) -> io::Result<Metadata> {
 ///
 /// # Cancellation
 ///
-/// As [all operations](crate#cancellation).
+/// *Not interrupted*, as [all operations](crate#cancellation).
 ///
 /// # Errors
 ///
@@ -122,7 +122,7 @@ pub async fn symlink_metadata(path: impl AsRef<Path>) -> io::Result<Metadata> {
 ///
 /// # Cancellation
 ///
-/// As [all operations](crate#cancellation).
+/// *Not interrupted*, as [all operations](crate#cancellation).
 ///
 /// # Errors
 ///
@@ -136,7 +136,7 @@ pub async fn set_permissions(path: impl AsRef<Path>, permissions: Permissions) -
 ///
 /// # Cancellation
 ///
-/// As [all operations](crate#cancellation).
+/// *Not interrupted*, as [all operations](crate#cancellation).
 ///
 /// # Errors
 ///
@@ -150,7 +150,7 @@ pub async fn hard_link(original: impl AsRef<Path>, link: impl AsRef<Path>) -> io
 ///
 /// # Cancellation
 ///
-/// As [all operations](crate#cancellation).
+/// *Not interrupted*, as [all operations](crate#cancellation).
 ///
 /// # Errors
 ///
@@ -165,7 +165,7 @@ pub async fn symlink(original: impl AsRef<Path>, link: impl AsRef<Path>) -> io::
 ///
 /// # Cancellation
 ///
-/// As [all operations](crate#cancellation).
+/// *Not interrupted*, as [all operations](crate#cancellation).
 ///
 /// # Errors
 ///
@@ -180,7 +180,7 @@ pub async fn symlink_file(original: impl AsRef<Path>, link: impl AsRef<Path>) ->
 ///
 /// # Cancellation
 ///
-/// As [all operations](crate#cancellation).
+/// *Not interrupted*, as [all operations](crate#cancellation).
 ///
 /// # Errors
 ///
@@ -195,7 +195,7 @@ pub async fn symlink_dir(original: impl AsRef<Path>, link: impl AsRef<Path>) -> 
 ///
 /// # Cancellation
 ///
-/// As [all operations](crate#cancellation).
+/// *Not interrupted*, as [all operations](crate#cancellation).
 ///
 /// # Errors
 ///
@@ -209,7 +209,7 @@ pub async fn read_link(path: impl AsRef<Path>) -> io::Result<PathBuf> {
 ///
 /// # Cancellation
 ///
-/// As [all operations](crate#cancellation).
+/// *Not interrupted*, as [all operations](crate#cancellation).
 ///
 /// # Errors
 ///
@@ -223,7 +223,7 @@ pub async fn canonicalize(path: impl AsRef<Path>) -> io::Result<PathBuf> {
 ///
 /// # Cancellation
 ///
-/// As [all operations](crate#cancellation).
+/// *Not interrupted*, as [all operations](crate#cancellation).
 ///
 /// # Errors
 ///

@@ -113,7 +113,7 @@ impl File {
     ///
     /// # Cancellation
     ///
-    /// As [all operations](crate#cancellation); a file that was opened for nobody is closed.
+    /// *Not interrupted*, as [all operations](crate#cancellation); a file that was opened for nobody is closed.
     ///
     /// # Errors
     ///
@@ -213,7 +213,7 @@ impl File {
     ///
     /// # Cancellation
     ///
-    /// As [all operations](crate#cancellation).
+    /// *Not interrupted*, as [all operations](crate#cancellation).
     ///
     /// # Errors
     ///
@@ -228,7 +228,7 @@ impl File {
     ///
     /// # Cancellation
     ///
-    /// As [all operations](crate#cancellation).
+    /// *Not interrupted*, as [all operations](crate#cancellation).
     ///
     /// # Errors
     ///
@@ -252,7 +252,7 @@ impl File {
     ///
     /// # Cancellation
     ///
-    /// As [all operations](crate#cancellation).
+    /// *Not interrupted*, as [all operations](crate#cancellation).
     ///
     /// # Errors
     ///
@@ -265,7 +265,7 @@ impl File {
     ///
     /// # Cancellation
     ///
-    /// As [all operations](crate#cancellation).
+    /// *Not interrupted*, as [all operations](crate#cancellation).
     ///
     /// # Errors
     ///
@@ -278,7 +278,7 @@ impl File {
     ///
     /// # Cancellation
     ///
-    /// As [all operations](crate#cancellation).
+    /// *Not interrupted*, as [all operations](crate#cancellation).
     ///
     /// # Errors
     ///
@@ -292,7 +292,7 @@ impl File {
     ///
     /// # Cancellation
     ///
-    /// As [all operations](crate#cancellation).
+    /// *Not interrupted*, as [all operations](crate#cancellation).
     ///
     /// # Errors
     ///
@@ -305,7 +305,7 @@ impl File {
     ///
     /// # Cancellation
     ///
-    /// As [all operations](crate#cancellation).
+    /// *Not interrupted*, as [all operations](crate#cancellation).
     ///
     /// # Errors
     ///
@@ -318,7 +318,7 @@ impl File {
     ///
     /// # Cancellation
     ///
-    /// As [all operations](crate#cancellation).
+    /// *Not interrupted*, as [all operations](crate#cancellation).
     ///
     /// # Errors
     ///

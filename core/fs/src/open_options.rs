@@ -87,7 +87,7 @@ impl OpenOptions {
     ///
     /// # Cancellation
     ///
-    /// As [all operations](crate#cancellation). A file that was opened for nobody is closed; it may have been created
+    /// *Not interrupted*, as [all operations](crate#cancellation). A file that was opened for nobody is closed; it may have been created
     /// or emptied.
     ///
     /// # Errors
@@ -143,7 +143,7 @@ impl DirBuilder {
     ///
     /// # Cancellation
     ///
-    /// As [all operations](crate#cancellation).
+    /// *Not interrupted*, as [all operations](crate#cancellation).
     ///
     /// # Errors
     ///

@@ -23,7 +23,7 @@ const BATCH: usize = 32;
 ///
 /// # Cancellation
 ///
-/// As [all operations](crate#cancellation).
+/// *Not interrupted*, as [all operations](crate#cancellation).
 ///
 /// # Errors
 ///
@@ -164,7 +164,7 @@ impl DirEntry {
     ///
     /// # Cancellation
     ///
-    /// As [all operations](crate#cancellation).
+    /// *Not interrupted*, as [all operations](crate#cancellation).
     ///
     /// # Errors
     ///
@@ -179,7 +179,7 @@ impl DirEntry {
     ///
     /// # Cancellation
     ///
-    /// As [all operations](crate#cancellation).
+    /// *Not interrupted*, as [all operations](crate#cancellation).
     ///
     /// # Errors
     ///

@@ -28,7 +28,7 @@ use crate::blocking::run;
 ///
 /// # Cancellation
 ///
-/// As [all operations](crate#cancellation): when it has started, the contents are the new ones when it returns.
+/// *Not interrupted*, as [all operations](crate#cancellation): when it has started, the contents are the new ones when it returns.
 ///
 /// # Errors
 ///

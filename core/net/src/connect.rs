@@ -73,7 +73,7 @@ impl Connect {
     ///
     /// # Cancellation
     ///
-    /// As [`TcpStream::connect`].
+    /// *Strict*, as [`TcpStream::connect`].
     ///
     /// # Errors
     ///

@@ -49,8 +49,8 @@ use super::{Gate, is_cancelled};
 ///
 /// # Cancellation
 ///
-/// As `future`: a drop drops it, and loses what a drop of `future` loses. If it was not started, nothing is lost but
-/// `future` itself.
+/// *As its future*: a drop drops `future`, and loses what that loses. If it was not started, nothing is lost but `future`
+/// itself.
 ///
 /// # Panics
 ///

@@ -197,7 +197,7 @@ fn a_request_races_with_the_first_polls_of_a_child() {
 /// L16.1: what a shield in a cancelled scope waits for wakes the scope's driver, past wakers that lead nowhere, also if
 /// the request comes meanwhile.
 ///
-/// Fails if `wake::delayed_by` says `None`.
+/// Fails if `Node::end_call` returns no parent.
 #[test]
 fn a_wake_below_a_shield_races_with_the_request() {
     check(|| {

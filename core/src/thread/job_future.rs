@@ -31,7 +31,7 @@ use crate::tree::scope_future::{Plain, ScopeFuture};
 ///
 /// # Cancellation
 ///
-/// Not cancelled once the job has started: it is waited for. Before, *strict*: the closure never runs. It has started
+/// *Not interrupted* once the job has started: it is waited for. Before, *strict*: the closure never runs. It has started
 /// when the limiter has given it a place, and the runtime has taken it; where other work than foster's uses up the threads
 /// of the runtime (512 on tokio, 500 on smol, unless they are set otherwise), it may still wait for one of these.
 ///

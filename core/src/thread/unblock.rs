@@ -82,7 +82,7 @@ impl<T: Send + 'static> Unblock<T> {
     ///
     /// # Cancellation
     ///
-    /// Not cancelled once the job has started: it is waited for. Before, the closure never runs; it *loses its place*.
+    /// *Not interrupted* once the job has started: it is waited for. Before, the closure never runs; it *loses its place*.
     ///
     /// # Panics
     ///

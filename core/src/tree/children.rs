@@ -31,7 +31,7 @@ pub(crate) enum Role {
 }
 
 /// All scopes directly below one scope. Most never have more than one at a time: a limit in a limit, say. So the first is
-/// kept apart, for the floors of nested limits and of a waiting child: it needs no memory of its own, and no counts.
+/// kept apart, for the bars (`tests/bench`) of nested limits and of a waiting child: it needs no memory of its own, and no counts.
 ///
 /// Generic over what a scope is, of which it has to know no more than whether two are the same.
 pub(crate) struct Children<N> {

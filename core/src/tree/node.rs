@@ -177,7 +177,7 @@ pub(crate) struct Node {
     pub(super) ended_after: AtomicU32,
     /// The waker of the job that polls this task: set when its first poll is Pending. Any waker of a job wakes it until
     /// it is over (R2), so neither a later poll nor a wake-up locks the node for it: half of the atomic steps of a turn,
-    /// whose floor is missed without it. Not set for other kinds, nor for children of local nurseries. Kept as long as the
+    /// whose bar (`tests/bench`) is missed without it. Not set for other kinds, nor for children of local nurseries. Kept as long as the
     /// node, since a wake-up may call it at any time; so it keeps the memory of the host's task.
     pub(super) job_waker: OnceLock<Waker>,
     /// Whether a scope inside still had to end when it was last looked at: see [`had_to_end`](NodeRef::had_to_end). A

@@ -65,7 +65,7 @@ impl File {
     ///
     /// # Cancellation
     ///
-    /// As [all operations](crate#cancellation).
+    /// *Not interrupted*, as [all operations](crate#cancellation).
     ///
     /// # Errors
     ///
@@ -79,7 +79,7 @@ impl File {
     ///
     /// # Cancellation
     ///
-    /// As [all operations](crate#cancellation).
+    /// *Not interrupted*, as [all operations](crate#cancellation).
     ///
     /// # Errors
     ///

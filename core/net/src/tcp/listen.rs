@@ -65,11 +65,11 @@ impl Listen {
     ///
     /// # Cancellation
     ///
-    /// As [`TcpListener::bind`].
+    /// *Strict*, as [`TcpListener::bind`].
     ///
     /// # Errors
     ///
-    /// As [`TcpListener::bind`].
+    /// *Strict*, as [`TcpListener::bind`].
     pub async fn at(&self, target: impl ToTarget) -> io::Result<TcpListener> {
         let listen = |address| Listener::new(net()?.listen(&Address::Inet(address), &self.options)?);
         first_of(target, listen).await
@@ -84,7 +84,7 @@ impl Listen {
     ///
     /// # Cancellation
     ///
-    /// As [`TcpListener::bind`].
+    /// *Strict*, as [`TcpListener::bind`].
     ///
     /// # Errors
     ///
