@@ -207,8 +207,8 @@ fn cancel_safety_is_documented_for_each_operation_and_the_page_has_it() {
         functions.iter().filter(|found| found.is_async).count()
     );
     assert!(functions.len() > 200, "the functions were not found: {}", functions.len());
-    for at in 0..VERDICTS.len() {
-        assert!(verdicts.contains(&at), "no function was found that is: {}", VERDICTS[at]);
+    for (at, verdict) in VERDICTS.iter().enumerate() {
+        assert!(verdicts.contains(&at), "no function was found that is: {verdict}");
     }
     let page = read(workspace().join(PAGE));
     let (text, old) = page.split_once(BEGIN).expect("the page says where its table begins");
